@@ -1,0 +1,132 @@
+//! What the core costs per request and per event, without a host: each beside a baseline.
+
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use divan::{Bencher, black_box};
+use gateway::body::Body;
+use gateway::config::Config;
+use gateway::gateway::Gateway;
+use gateway::observe::Record;
+use gateway::platform::{Background, Clock, Outage, Outbound};
+use gateway::reader::Reader;
+use gateway::secret::Secret;
+use gateway::time::Timestamp;
+use http::HeaderValue;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+
+const ANSWER: &[u8] = br#"{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"gpt-4o","choices":[{"index":0,"message":{"role":"assistant","content":"Hello there, how can I help you today?"},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":10,"total_tokens":19}}"#;
+const EVENT: &[u8] = b"data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" word\"},\"finish_reason\":null}],\"usage\":null}\n\n";
+const CONFIG: &str = r#"{
+  "providers": [{ "id": "openai", "keys": ["secret:OPENAI_API_KEY"] }],
+  "routes": [{ "id": "chat", "models": ["gpt-4o"], "targets": [{ "provider": "openai" }] }],
+  "consumers": [{ "id": "app", "keys": ["secret:APP_KEY"] }]
+}"#;
+
+/// A host that answers at once, so that only the core is measured.
+#[derive(Clone)]
+struct Instant;
+
+impl Clock for Instant {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1)
+    }
+
+    fn entropy(&self) -> u64 {
+        7
+    }
+
+    fn sleep(&self, _: Duration) -> impl Future<Output = ()> + 'static {
+        std::future::pending()
+    }
+}
+
+impl Outbound for Instant {
+    async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Outage> {
+        black_box(request);
+        let mut response = http::Response::new(Body::from(Bytes::from_static(ANSWER)));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(response)
+    }
+}
+
+impl Background for Instant {
+    fn defer(&self, _: impl Future<Output = ()> + 'static) {}
+
+    fn record(&self, record: &Record) {
+        black_box(serde_json::to_string(record).expect("a record serialises"));
+    }
+}
+
+fn main() {
+    divan::main();
+}
+
+fn question(bytes: usize) -> Bytes {
+    let around = r#"{"model":"gpt-4o","messages":[{"role":"user","content":""}],"temperature":0.7}"#;
+    let content = "The quick brown fox. ".repeat(bytes / 21 + 1);
+    let body = around.replace("\"content\":\"\"", &format!("\"content\":\"{}\"", &content[..bytes - around.len()]));
+    Bytes::from(body)
+}
+
+fn now<T>(work: impl Future<Output = T>) -> T {
+    match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => unreachable!("the host answers at once"),
+    }
+}
+
+/// The whole way of one request: authenticate, admit, plan, call, count, record.
+#[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
+fn request(bencher: Bencher<'_, '_>, bytes: usize) {
+    let config = Config::from_json(CONFIG, &|_| Some(Secret::new("key"))).expect("the configuration is right");
+    let gateway: Rc<Gateway> = Gateway::new(config);
+    let body = question(bytes);
+    bencher.counter(divan::counter::BytesCount::new(bytes)).bench_local(|| {
+        let mut request = http::Request::post("https://gateway.test/v1/chat/completions")
+            .header(AUTHORIZATION, "Bearer key")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Body::from(body.clone()))
+            .expect("the request is right");
+        request.headers_mut().insert("x-request-id", HeaderValue::from_static("bench"));
+        now(gateway.handle(Instant, request))
+    });
+}
+
+/// Baseline: what a gateway does that parses a body into a tree and writes it anew.
+#[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
+fn baseline_parse_and_serialise(bencher: Bencher<'_, '_>, bytes: usize) {
+    let body = question(bytes);
+    bencher.counter(divan::counter::BytesCount::new(bytes)).bench_local(|| {
+        let value: serde_json::Value = serde_json::from_slice(&body).expect("the body is right");
+        serde_json::to_vec(&value).expect("a value serialises")
+    });
+}
+
+/// 200 events, each in a piece of its own, through the reader and the meter.
+#[divan::bench]
+fn stream_of_200_events(bencher: Bencher<'_, '_>) {
+    let event = Bytes::from_static(EVENT);
+    bencher.counter(divan::counter::ItemsCount::new(200usize)).bench_local(|| {
+        let mut reader = Reader::new(true);
+        let mut ready = std::collections::VecDeque::new();
+        for _ in 0..200 {
+            black_box(reader.take(event.clone(), &mut ready));
+            black_box(ready.pop_front());
+        }
+    });
+}
+
+/// Baseline: the same events, copied once and not looked at.
+#[divan::bench]
+fn baseline_copy_of_200_events(bencher: Bencher<'_, '_>) {
+    bencher.counter(divan::counter::ItemsCount::new(200usize)).bench_local(|| {
+        for _ in 0..200 {
+            black_box(Bytes::copy_from_slice(black_box(EVENT)));
+        }
+    });
+}

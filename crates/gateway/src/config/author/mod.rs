@@ -1,0 +1,94 @@
+//! For people's machines: TOML, positions in a text, the schema. No edge carries any of it.
+
+mod locate;
+
+pub use locate::locate;
+
+use serde_json::Value;
+
+use super::parse;
+use super::problem::{Problem, Problems, in_text};
+use super::raw::{Document, SecretText};
+use super::{Config, Secrets};
+use locate::position;
+
+/// Reads a TOML document. [`locate`] finds the place of each of its problems in the text.
+pub fn from_toml(text: &str, secrets: &Secrets<'_>) -> Result<Config, Problems> {
+    parse::document(&read(text)?, secrets)
+}
+
+/// Turns a TOML document into the JSON that edges read. Its shape is checked, its meaning is not:
+/// that needs the secrets.
+pub fn to_json(text: &str) -> Result<String, Problems> {
+    read(text)?;
+    let table: toml::Table = toml::from_str(text).map_err(|error| broken(&error, text))?;
+    Ok(serde_json::to_string(&table)
+        .expect("a table has string keys, and finite numbers were asked for"))
+}
+
+/// The JSON schema of the document, the same text every time.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(Document).to_value();
+    let mut text =
+        serde_json::to_string_pretty(&tidy(schema)).expect("a JSON value is always JSON");
+    text.push('\n');
+    text
+}
+
+/// The names of the secrets that a TOML document refers to: providers', consumers', guards', each
+/// once. None where its shape is wrong, which `from_toml` tells.
+pub fn secret_names(text: &str) -> Vec<String> {
+    let Ok(document) = read(text) else { return Vec::new() };
+    let providers = document.providers.iter().flat_map(|provider| &provider.keys);
+    let consumers = document.consumers.iter().flat_map(|consumer| &consumer.keys);
+    let guards = document
+        .guards
+        .iter()
+        .flat_map(|guard| [&guard.access_key_id, &guard.access_key, &guard.key])
+        .flatten();
+    let mut names: Vec<String> = Vec::new();
+    for name in
+        providers.chain(consumers).chain(guards).filter_map(|text| SecretText::name(text).ok())
+    {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+fn read(text: &str) -> Result<Document, Problems> {
+    let deserializer = toml::Deserializer::parse(text).map_err(|error| broken(&error, text))?;
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let path = match error.path().to_string() {
+            path if path == "." => String::new(),
+            path => path,
+        };
+        let message = error.inner().message();
+        Problems(vec![Problem::of_shape(path, message, "valid TOML")])
+    })
+}
+
+fn broken(error: &toml::de::Error, text: &str) -> Problems {
+    let path = error.span().map_or_else(String::new, |span| {
+        let (line, column) = position(text, span.start);
+        in_text(line, column)
+    });
+    Problems(vec![Problem::of_shape(path, error.message(), "valid TOML")])
+}
+
+/// Sorts members by name, since other crates may make serde_json keep the order of insertion, and
+/// drops defaults that say nothing.
+fn tidy(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let says_something =
+                |(name, value): &(String, Value)| name != "default" || !value.is_null();
+            let mut members: Vec<_> = members.into_iter().filter(says_something).collect();
+            members.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Value::Object(members.into_iter().map(|(name, value)| (name, tidy(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(tidy).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+    }
+}

@@ -1,0 +1,37 @@
+//! The configuration: from a document to types that cannot be wrong.
+//!
+//! `raw` mirrors the document, `parse` turns it into the types of `parsed` or says everything that
+//! is wrong with it. Edges read JSON; TOML, the schema and positions in a text belong to people's
+//! machines (feature `author`). Nothing here reads a file or an environment.
+
+#[cfg(feature = "author")]
+pub mod author;
+mod parse;
+mod parsed;
+mod problem;
+mod provider;
+mod raw;
+#[cfg(all(test, feature = "author"))]
+mod tests;
+
+pub use parsed::{
+    Auth, Config, Consumer, ConsumerIndex, FallbackOn, KeySource, ModelIndex, ModelPattern,
+    Provider, ProviderIndex, Retries, Route, RouteIndex, Server, Sticky, Target, Targets, Timeouts,
+    WeightedTarget,
+};
+pub use problem::{Problem, Problems};
+pub use provider::{Authentication, Paths};
+
+use crate::secret::Secret;
+
+/// Finds a secret by the name that a document gives it.
+pub type Secrets<'a> = dyn Fn(&str) -> Option<Secret> + 'a;
+
+impl Config {
+    /// Reads a JSON document. What does not validate changes nothing: all problems or a whole
+    /// configuration.
+    pub fn from_json(document: &str, secrets: &Secrets<'_>) -> Result<Self, Problems> {
+        let raw: raw::Document = serde_json::from_str(document).map_err(Problems::from_json)?;
+        parse::document(&raw, secrets)
+    }
+}

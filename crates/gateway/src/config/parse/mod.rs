@@ -1,0 +1,198 @@
+//! From the raw document to types that cannot be wrong, or to everything that is wrong with it.
+//!
+//! Reading goes on after a problem, so that a person sees all of them at once.
+
+mod consumer;
+mod guard;
+mod limit;
+mod name;
+mod place;
+mod provider;
+mod route;
+mod server;
+
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use regex_lite::Regex;
+
+use crate::secret::Secret;
+
+use super::Secrets;
+use super::parsed::{Config, RouteIndex};
+use super::problem::{Problem, Problems, with_hint};
+use super::raw::{self, SecretText, Span};
+use name::Names;
+use place::Place;
+
+/// Longer waits than this are a mistake, and a Worker's timer of 25 days would fire at once.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Parses a whole document.
+pub(super) fn document(raw: &raw::Document, secrets: &Secrets<'_>) -> Result<Config, Problems> {
+    let review = &mut Review { secrets, problems: Vec::new(), inactive: Vec::new() };
+    let root = Place::ROOT;
+
+    let providers =
+        Names::of(review, &root, "providers", raw.providers.iter().map(|one| one.id.as_str()));
+    let routes = Names::of(review, &root, "routes", raw.routes.iter().map(|one| one.id.as_str()));
+    Names::of(review, &root, "consumers", raw.consumers.iter().map(|one| one.id.as_str()));
+    Names::of(review, &root, "limits", raw.limits.iter().map(|one| one.id.as_str()));
+    Names::of(review, &root, "guards", raw.guards.iter().map(|one| one.id.as_str()));
+
+    let server = server::server(review, &root.field("server"), &raw.server);
+    let auth = server::auth(review, &root.field("auth"), &raw.auth);
+    let read_providers = provider::providers(review, &root.field("providers"), &raw.providers);
+    let models = route::models(review, &root.field("routes"), &raw.routes);
+    let limited = !raw.limits.is_empty();
+    let read_routes =
+        route::routes(review, &root.field("routes"), &raw.routes, &providers, limited);
+    let consumers = consumer::consumers(review, &root.field("consumers"), &raw.consumers, &routes);
+    limit::limits(review, &root.field("limits"), &raw.limits, &routes);
+    guard::guards(review, &root.field("guards"), &raw.guards, &routes);
+    if let Some(cache) = &raw.cache {
+        guard::cache(review, &root.field("cache"), cache, &routes);
+    }
+
+    if review.problems.is_empty() {
+        Ok(Config {
+            server,
+            auth,
+            providers: read_providers,
+            routes: read_routes,
+            models,
+            consumers,
+            inactive: std::mem::take(&mut review.inactive),
+        })
+    } else {
+        Err(Problems(std::mem::take(&mut review.problems)))
+    }
+}
+
+/// What a reading of the document has come across so far.
+struct Review<'a> {
+    secrets: &'a Secrets<'a>,
+    problems: Vec<Problem>,
+    inactive: Vec<String>,
+}
+
+impl Review<'_> {
+    fn problem(
+        &mut self,
+        place: &Place<'_>,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) {
+        let (path, found, expected) = (place.to_string(), found.into(), expected.into());
+        self.problems.push(Problem { path, found, expected });
+    }
+
+    fn inactive(&mut self, place: &Place<'_>) {
+        self.inactive.push(place.to_string());
+    }
+
+    /// The position of a word in the list of those that are allowed.
+    fn one_of(&mut self, place: &Place<'_>, word: &str, allowed: &[&str]) -> Option<usize> {
+        let position = allowed.iter().position(|one| *one == word);
+        if position.is_none() {
+            let expected = format!("one of {}", allowed.join(", "));
+            let expected = with_hint(&expected, word, allowed.iter().copied());
+            self.problem(place, quoted(word), expected);
+        }
+        position
+    }
+
+    /// A duration, zero and longest included.
+    fn wait(&mut self, place: &Place<'_>, span: Option<&Span>, otherwise: Duration) -> Duration {
+        let Some(span) = span else { return otherwise };
+        match span.duration() {
+            Some(duration) if duration <= LONGEST_WAIT => return duration,
+            Some(_) => self.problem(place, quoted(&span.0), "24h at most"),
+            None => self.problem(place, quoted(&span.0), Span::EXPECTED),
+        }
+        otherwise
+    }
+
+    /// A duration above zero.
+    fn bound(&mut self, place: &Place<'_>, span: Option<&Span>, otherwise: Duration) -> Duration {
+        let wait = self.wait(place, span, otherwise);
+        if wait.is_zero() {
+            self.problem(place, "zero", "a duration above zero");
+            return otherwise;
+        }
+        wait
+    }
+
+    fn header_name(&mut self, place: &Place<'_>, name: &str) -> Option<HeaderName> {
+        let header = HeaderName::try_from(name).ok();
+        if header.is_none() {
+            self.problem(place, quoted(name), "the name of a header after \"header:\"");
+        }
+        header
+    }
+
+    fn regex(&mut self, place: &Place<'_>, expression: &str) -> Option<Regex> {
+        let regex = Regex::new(expression);
+        if let Err(error) = &regex {
+            let found = format!("{} ({error})", quoted(&format!("~{expression}")));
+            self.problem(place, found, "a regular expression after \"~\"");
+        }
+        regex.ok()
+    }
+
+    /// The value of a secret. What is written in its place is never repeated.
+    fn secret(&mut self, place: &Place<'_>, text: &SecretText) -> Option<Secret> {
+        let name = match text.name() {
+            Ok(name) => name,
+            Err(raw::NoName::InClear) => {
+                self.problem(place, "a value written in clear", SecretText::EXPECTED);
+                return None;
+            }
+            Err(raw::NoName::Impossible) => {
+                let expected = "letters, digits and underscores after \"secret:\", a letter first";
+                self.problem(place, "something that cannot be the name of a secret", expected);
+                return None;
+            }
+        };
+        let secret = (self.secrets)(name);
+        let found = match &secret {
+            Some(secret) if secret.is_empty() => format!("the secret {name}, which is empty"),
+            Some(secret) if HeaderValue::from_str(secret.reveal()).is_err() => {
+                format!("the secret {name}, whose value no header can hold")
+            }
+            Some(_) => return secret,
+            None => format!("the secret {name}, which is not set"),
+        };
+        self.problem(place, found, format!("a value for the secret {name}"));
+        None
+    }
+
+    /// References to routes; `None` stays "every route".
+    fn routes(
+        &mut self,
+        place: &Place<'_>,
+        ids: Option<&[String]>,
+        routes: &Names<'_>,
+    ) -> Option<Vec<RouteIndex>> {
+        let ids = ids?;
+        if ids.is_empty() {
+            self.problem(
+                place,
+                "an empty list",
+                "the id of a route, or no `routes` for every route",
+            );
+        }
+        let find = |(index, id): (usize, &String)| {
+            routes.find(self, &place.item(index), id).map(RouteIndex)
+        };
+        Some(ids.iter().enumerate().filter_map(find).collect())
+    }
+}
+
+/// A value as it is written, at a length that fits a line.
+fn quoted(value: &str) -> String {
+    match value.char_indices().nth(80) {
+        Some((end, _)) => format!("{:?}…", &value[..end]),
+        None => format!("{value:?}"),
+    }
+}

@@ -1,0 +1,63 @@
+//! Where in the document a reading is: a list of steps that becomes text only where it is needed.
+
+use std::fmt;
+
+/// A place in the document: `routes[0].targets[1].provider`.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    parent: Option<&'a Place<'a>>,
+    step: Step,
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    Root,
+    Field(&'static str),
+    Item(usize),
+}
+
+impl<'a> Place<'a> {
+    /// The document itself.
+    pub(super) const ROOT: Self = Self { parent: None, step: Step::Root };
+
+    /// A field of what is here.
+    pub(super) fn field(&'a self, name: &'static str) -> Self {
+        Self { parent: Some(self), step: Step::Field(name) }
+    }
+
+    /// An item of the list that is here.
+    pub(super) fn item(&'a self, index: usize) -> Self {
+        Self { parent: Some(self), step: Step::Item(index) }
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        match self.step {
+            Step::Root => Ok(()),
+            Step::Item(index) => write!(f, "[{index}]"),
+            Step::Field(name) => {
+                let below_root = self.parent.is_none_or(|parent| matches!(parent.step, Step::Root));
+                write!(f, "{}{name}", if below_root { "" } else { "." })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Place;
+
+    #[test]
+    fn a_place_reads_like_code() {
+        let routes = Place::ROOT.field("routes");
+        let targets = routes.item(0);
+        let targets = targets.field("targets");
+        let target = targets.item(1);
+        assert_eq!(target.field("provider").to_string(), "routes[0].targets[1].provider");
+        assert_eq!(Place::ROOT.to_string(), "");
+    }
+}

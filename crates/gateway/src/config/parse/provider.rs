@@ -1,0 +1,138 @@
+//! `[[providers]]`: a row of the table, and what the document says otherwise.
+
+use http::Uri;
+
+use super::super::parsed::Provider;
+use super::super::problem::with_hint;
+use super::super::provider::Kind;
+use super::super::raw;
+use super::{Place, Review, quoted};
+
+const EXPECTED_URL: &str = "an address such as \"https://api.example.com/v1\"";
+
+/// Reads every provider.
+pub(super) fn providers(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    raw: &[raw::Provider],
+) -> Vec<Provider> {
+    let read = |(index, raw)| provider(review, &place.item(index), raw);
+    raw.iter().enumerate().filter_map(read).collect()
+}
+
+fn provider(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Provider) -> Option<Provider> {
+    let keys = place.field("keys");
+    let read = |(index, key)| review.secret(&keys.item(index), key);
+    let secrets: Vec<_> = raw.keys.iter().enumerate().filter_map(read).collect();
+
+    let kind = kind(review, place, raw)?;
+    let base_url = address(review, place, raw, kind);
+    if let Some(version) = &raw.api_version {
+        api_version(review, &place.field("api_version"), version, kind);
+    }
+    // A stand-in for a kind that has its own address may answer to anybody.
+    let stands_in = kind.base_url.is_some() && raw.base_url.is_some();
+    if raw.keys.is_empty() && !kind.keyless && !stands_in {
+        let expected = format!("at least one \"secret:NAME\", since {} asks for a key", kind.name);
+        review.problem(&keys, "no key", expected);
+    }
+    Some(Provider {
+        id: raw.id.clone(),
+        base_url: base_url?,
+        authentication: kind.authentication(),
+        keys: secrets,
+        paths: kind.paths(raw.api_version.as_deref()),
+        stream_usage: raw.stream_usage.unwrap_or(kind.stream_usage),
+    })
+}
+
+fn kind(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Provider) -> Option<&'static Kind> {
+    let name = raw.kind.as_ref().unwrap_or(&raw.id);
+    let kind = Kind::named(name);
+    if kind.is_none() {
+        let kinds = Kind::names().collect::<Vec<_>>().join(", ");
+        if raw.kind.is_some() {
+            let expected = with_hint(&format!("one of the kinds: {kinds}"), name, Kind::names());
+            review.problem(&place.field("kind"), quoted(name), expected);
+        } else {
+            let expected = format!("a `kind`, or an id that is the name of one: {kinds}");
+            let expected = with_hint(&expected, name, Kind::names());
+            review.problem(&place.field("id"), format!("{} and no `kind`", quoted(name)), expected);
+        }
+    }
+    kind
+}
+
+/// Where the provider is: what the document says, else what the table knows.
+fn address(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    raw: &raw::Provider,
+    kind: &Kind,
+) -> Option<String> {
+    if let Some(account) = &raw.account {
+        let place = place.field("account");
+        if !kind.has_account() {
+            review.problem(
+                &place,
+                "an account",
+                format!("none, since {} has no accounts", kind.name),
+            );
+        } else {
+            super::name::name(review, &place, account);
+        }
+    }
+    match (&raw.base_url, kind.base_url, &raw.account) {
+        (Some(url), _, _) => base_url(review, &place.field("base_url"), url, kind),
+        (None, Some(url), Some(account)) => Some(url.replace("{account}", account)),
+        (None, Some(_), None) if kind.has_account() => {
+            let expected = format!("the `account`, which is part of {}'s address", kind.name);
+            review.problem(place, "no `account`", expected);
+            None
+        }
+        (None, Some(url), None) => Some(url.to_owned()),
+        (None, None, _) => {
+            let expected = if kind.has_versions() {
+                "the resource, such as \"https://NAME.openai.azure.com\""
+            } else {
+                EXPECTED_URL
+            };
+            review.problem(place, "no `base_url`", expected);
+            None
+        }
+    }
+}
+
+/// Checks an address without repeating what may be a credential in it.
+fn base_url(review: &mut Review<'_>, place: &Place<'_>, url: &str, kind: &Kind) -> Option<String> {
+    let uri = url.parse::<Uri>().ok();
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+    let scheme = uri.as_ref().and_then(Uri::scheme_str).unwrap_or_default();
+    let trimmed = url.trim_end_matches('/');
+    let found = if url.contains('@') {
+        "an address with a user's name or an \"@\"".to_owned()
+    } else if url.contains(['?', '#']) {
+        "an address with a query or a fragment".to_owned()
+    } else if host.is_empty() || !matches!(scheme, "http" | "https") {
+        quoted(url)
+    } else if kind.has_versions() && trimmed.contains("/openai") {
+        review.problem(
+            place,
+            quoted(url),
+            "the resource alone, such as \"https://NAME.openai.azure.com\"",
+        );
+        return None;
+    } else {
+        return Some(trimmed.to_owned());
+    };
+    review.problem(place, found, format!("{EXPECTED_URL}, and nothing after the path"));
+    None
+}
+
+fn api_version(review: &mut Review<'_>, place: &Place<'_>, version: &str, kind: &Kind) {
+    if kind.has_versions() {
+        super::name::name(review, place, version);
+    } else {
+        review.problem(place, "a version", format!("none, since {} has no versions", kind.name));
+    }
+}

@@ -1,0 +1,246 @@
+//! `[[routes]]`: models, targets, and what happens when one of them fails.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use super::super::parsed::{
+    FallbackOn, ModelIndex, ModelPattern, ProviderIndex, Retries, Route, RouteIndex, Sticky,
+    Target, Targets, Timeouts, WeightedTarget,
+};
+use super::super::raw;
+use super::{Names, Place, Review, quoted};
+
+const MOST_RETRIES: u32 = 10;
+
+/// Reads every route.
+pub(super) fn routes(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    raw: &[raw::Route],
+    providers: &Names<'_>,
+    limited: bool,
+) -> Vec<Route> {
+    let read = |(index, raw)| route(review, &place.item(index), raw, providers, limited);
+    raw.iter().enumerate().filter_map(read).collect()
+}
+
+fn route(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    raw: &raw::Route,
+    providers: &Names<'_>,
+    limited: bool,
+) -> Option<Route> {
+    // What is wrong with a pattern is said once, where the index is built.
+    let models = raw.models.iter().filter_map(|model| pattern(model).ok()).collect();
+    let targets = targets(review, &place.field("targets"), &raw.targets, providers);
+    let fallbacks = place.field("fallback");
+    let read = |(index, raw): (usize, &raw::Target)| {
+        target(review, &fallbacks.item(index), &raw.provider, raw.model.as_ref(), providers)
+    };
+    let fallback = raw.fallback.iter().enumerate().filter_map(read).collect();
+    let sticky = raw.sticky.as_deref().unwrap_or("none");
+    let sticky = self::sticky(review, &place.field("sticky"), sticky);
+    let on = raw.fallback_on.as_deref();
+    let fallback_on = fallback_on(review, &place.field("fallback_on"), on, limited);
+    let retries = retries(review, &place.field("retries"), &raw.retries);
+    let timeouts = timeouts(review, &place.field("timeouts"), &raw.timeouts);
+    Some(Route {
+        id: raw.id.clone(),
+        models,
+        targets: targets?,
+        sticky: sticky?,
+        fallback,
+        fallback_on,
+        retries,
+        timeouts,
+    })
+}
+
+/// Builds the index over the models of all routes, in which every pattern stands once.
+pub(super) fn models(review: &mut Review<'_>, place: &Place<'_>, raw: &[raw::Route]) -> ModelIndex {
+    let mut index = ModelIndex::default();
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for (position, route) in raw.iter().enumerate() {
+        let route_place = place.item(position);
+        let place = route_place.field("models");
+        if route.models.is_empty() {
+            review.problem(&place, "an empty list", "at least one model");
+        }
+        for (item, model) in route.models.iter().enumerate() {
+            let place = place.item(item);
+            match seen.insert(model, position) {
+                Some(first) if first == position => {
+                    review.problem(&place, quoted(model), "each model once");
+                }
+                Some(first) => {
+                    let other = &raw[first].id;
+                    review.problem(
+                        &place,
+                        quoted(model),
+                        format!("a model that the route {other} does not have"),
+                    );
+                }
+                None => {}
+            }
+            let route = RouteIndex(position);
+            match pattern(model) {
+                Ok(ModelPattern::Exact(name)) => index.exact.push((name, route)),
+                Ok(ModelPattern::Prefix(prefix)) => index.prefixes.push((prefix, route)),
+                Ok(ModelPattern::Regex(regex)) => index.patterns.push((regex, route)),
+                Err(BadPattern::Regex(expression)) => {
+                    review.regex(&place, expression);
+                }
+                Err(BadPattern::Name) => {
+                    review.problem(&place, quoted(model), "an exact name, prefix* or ~regex");
+                }
+            }
+        }
+    }
+    index.exact.sort_by(|(a, _), (b, _)| a.cmp(b));
+    index.prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+    index
+}
+
+enum BadPattern<'a> {
+    Name,
+    Regex(&'a str),
+}
+
+fn pattern(model: &str) -> Result<ModelPattern, BadPattern<'_>> {
+    if let Some(expression) = model.strip_prefix('~') {
+        let regex = regex_lite::Regex::new(expression);
+        return regex.map(ModelPattern::Regex).map_err(|_| BadPattern::Regex(expression));
+    }
+    let (name, is_prefix) = match model.strip_suffix('*') {
+        Some(prefix) => (prefix, true),
+        None => (model, false),
+    };
+    let is_name = |c: char| c != '*' && !c.is_whitespace() && !c.is_control();
+    if (name.is_empty() && !is_prefix) || !name.chars().all(is_name) {
+        return Err(BadPattern::Name);
+    }
+    let name = name.to_owned();
+    Ok(if is_prefix { ModelPattern::Prefix(name) } else { ModelPattern::Exact(name) })
+}
+
+fn targets(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    raw: &[raw::WeightedTarget],
+    providers: &Names<'_>,
+) -> Option<Targets> {
+    let read = |(index, raw): (usize, &raw::WeightedTarget)| {
+        let target =
+            target(review, &place.item(index), &raw.provider, raw.model.as_ref(), providers)?;
+        Some(WeightedTarget { weight: raw.weight.unwrap_or(1), target })
+    };
+    let all: Vec<_> = raw.iter().enumerate().filter_map(read).collect();
+    let total = NonZeroU64::new(raw.iter().map(|one| u64::from(one.weight.unwrap_or(1))).sum());
+    if raw.is_empty() {
+        review.problem(place, "an empty list", "at least one target");
+    } else if total.is_none() {
+        review.problem(place, "weights that are all zero", "at least one weight above zero");
+    }
+    Some(Targets { all, total: total? })
+}
+
+fn target(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    provider: &str,
+    model: Option<&String>,
+    providers: &Names<'_>,
+) -> Option<Target> {
+    if model.is_some_and(|model| model.trim().is_empty()) {
+        review.problem(
+            &place.field("model"),
+            "nothing",
+            "a model's name, or no `model` for the caller's",
+        );
+    }
+    let provider = providers.find(review, &place.field("provider"), provider)?;
+    Some(Target { provider: ProviderIndex(provider), model: model.cloned() })
+}
+
+fn sticky(review: &mut Review<'_>, place: &Place<'_>, text: &str) -> Option<Sticky> {
+    match (text, text.strip_prefix("header:")) {
+        ("none", _) => Some(Sticky::None),
+        ("consumer", _) => Some(Sticky::Consumer),
+        ("user", _) => Some(Sticky::User),
+        (_, Some(name)) => review.header_name(place, name).map(Sticky::Header),
+        (_, None) => {
+            review.problem(place, quoted(text), "one of none, consumer, user, header:NAME");
+            None
+        }
+    }
+}
+
+fn fallback_on(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    conditions: Option<&[String]>,
+    limited: bool,
+) -> FallbackOn {
+    let Some(conditions) = conditions else {
+        let (connect, timeout, too_many_requests, server_error) = (true, true, true, true);
+        return FallbackOn { connect, timeout, too_many_requests, server_error, limited: false };
+    };
+    let mut on = FallbackOn::default();
+    for (index, condition) in conditions.iter().enumerate() {
+        let place = place.item(index);
+        match condition.as_str() {
+            "connect" => on.connect = true,
+            "timeout" => on.timeout = true,
+            "429" => on.too_many_requests = true,
+            "5xx" => on.server_error = true,
+            "limited" => {
+                on.limited = true;
+                // Without limits nobody is over one, so that nothing is promised.
+                if limited {
+                    review.inactive(&place);
+                }
+            }
+            _ => {
+                review.one_of(&place, condition, &raw::CONDITIONS);
+            }
+        }
+    }
+    on
+}
+
+fn retries(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Retries) -> Retries {
+    let attempts = raw.attempts.unwrap_or(0);
+    if attempts > MOST_RETRIES {
+        review.problem(
+            &place.field("attempts"),
+            attempts.to_string(),
+            format!("{MOST_RETRIES} at most"),
+        );
+    }
+    let backoff = Duration::from_millis(250);
+    let honour = Duration::from_secs(2);
+    Retries {
+        attempts,
+        backoff: review.wait(&place.field("backoff"), raw.backoff.as_ref(), backoff),
+        honour_retry_after: review.wait(
+            &place.field("honour_retry_after"),
+            raw.honour_retry_after.as_ref(),
+            honour,
+        ),
+    }
+}
+
+fn timeouts(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Timeouts) -> Timeouts {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let total = review.bound(&place.field("total"), raw.total.as_ref(), 10 * MINUTE);
+    let idle = review.bound(&place.field("idle"), raw.idle.as_ref(), MINUTE);
+    let place = place.field("first_byte");
+    let first_byte = review.bound(&place, raw.first_byte.as_ref(), MINUTE.min(total));
+    if first_byte > total {
+        let found = raw.first_byte.as_ref().map_or_else(String::new, |span| quoted(&span.0));
+        review.problem(&place, found, "no more than `total`");
+    }
+    Timeouts { first_byte, idle, total }
+}

@@ -1,0 +1,292 @@
+//! A configuration that cannot be wrong: what `parse` makes of the raw document.
+//!
+//! References are indices that lead somewhere, weights have a sum above zero, secrets are resolved.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use http::{HeaderName, Uri};
+use regex_lite::Regex;
+
+use crate::secret::{KeyDigest, Secret};
+
+use super::provider::{Authentication, Paths};
+
+/// Everything the gateway does, in one value.
+#[derive(Debug)]
+pub struct Config {
+    /// Bounds on what a caller may send.
+    pub server: Server,
+    /// Who may call, and where a key is looked for.
+    pub auth: Auth,
+    /// Providers, in the order of the document.
+    pub providers: Vec<Provider>,
+    /// Routes, in the order of the document.
+    pub routes: Vec<Route>,
+    /// Finds the route of a model.
+    pub models: ModelIndex,
+    /// Callers that have keys.
+    pub consumers: Vec<Consumer>,
+    /// Paths of sections that are valid but do not act in this version (`limits[0]`, `cache`).
+    /// A gateway with such a configuration promises what it does not do: hosts refuse to serve it
+    /// unless told otherwise.
+    pub inactive: Vec<String>,
+}
+
+/// `[server]`
+#[derive(Debug)]
+pub struct Server {
+    /// The longest request body, in bytes.
+    pub max_body: usize,
+}
+
+/// `[auth]`
+#[derive(Debug)]
+pub struct Auth {
+    /// Without it, a caller with no key is the consumer `anonymous`.
+    pub required: bool,
+    /// Where a key is looked for, in this order; the first place that holds one decides.
+    pub sources: Vec<KeySource>,
+}
+
+/// A place in a request that may hold the caller's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// `Authorization: Bearer …`
+    Bearer,
+    /// A header that holds the key and nothing else.
+    Header(HeaderName),
+}
+
+/// `[[providers]]`
+#[derive(Debug)]
+pub struct Provider {
+    /// Its name in routes, records and `x-serin-target`.
+    pub id: String,
+    /// Scheme, host and path prefix, with no slash at the end: `https://api.openai.com/v1`.
+    pub base_url: String,
+    /// How a key is presented.
+    pub authentication: Authentication,
+    /// Used in turn. Empty: calls carry no key.
+    pub keys: Vec<Secret>,
+    /// What it offers, and where.
+    pub paths: Paths,
+    /// Whether it understands `stream_options.include_usage`.
+    pub stream_usage: bool,
+}
+
+/// The position of a provider in [`Config::providers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProviderIndex(pub(super) usize);
+
+/// The position of a route in [`Config::routes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteIndex(pub(super) usize);
+
+/// The position of a consumer in [`Config::consumers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConsumerIndex(pub(crate) usize);
+
+/// `[[routes]]`
+#[derive(Debug)]
+pub struct Route {
+    /// Its name in records and `x-serin-route`.
+    pub id: String,
+    /// The patterns as written, for `GET /v1/models` and for people.
+    pub models: Vec<ModelPattern>,
+    /// Who answers, by weight.
+    pub targets: Targets,
+    /// What keeps a caller on its side of a canary.
+    pub sticky: Sticky,
+    /// Who answers instead, in this order.
+    pub fallback: Vec<Target>,
+    /// What counts as a failure that another target may make good.
+    pub fallback_on: FallbackOn,
+    /// More tries at one target.
+    pub retries: Retries,
+    /// Bounds on waiting.
+    pub timeouts: Timeouts,
+}
+
+/// A pattern of model names.
+#[derive(Clone, Debug)]
+pub enum ModelPattern {
+    /// This name and no other.
+    Exact(String),
+    /// Every name that begins so (written `prefix*`).
+    Prefix(String),
+    /// Every name that the expression matches anywhere (written `~regex`).
+    Regex(Regex),
+}
+
+/// The targets of a route and their weights, whose sum is above zero.
+#[derive(Debug)]
+pub struct Targets {
+    pub(super) all: Vec<WeightedTarget>,
+    pub(super) total: NonZeroU64,
+}
+
+impl Targets {
+    /// In the order of the document.
+    pub fn all(&self) -> &[WeightedTarget] {
+        &self.all
+    }
+
+    /// The sum of the weights.
+    pub fn total(&self) -> NonZeroU64 {
+        self.total
+    }
+}
+
+/// A target and its share: `weight` of [`Targets::total`].
+#[derive(Debug)]
+pub struct WeightedTarget {
+    /// Zero: never chosen.
+    pub weight: u32,
+    /// Who answers.
+    pub target: Target,
+}
+
+/// A provider, and the model's name there.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Who answers.
+    pub provider: ProviderIndex,
+    /// Sent in place of the caller's model name; `None` keeps it.
+    pub model: Option<String>,
+}
+
+/// What keeps a caller on its side of a canary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sticky {
+    /// Chance, request by request.
+    None,
+    /// The authenticated consumer.
+    Consumer,
+    /// The request's `user` field.
+    User,
+    /// A header's value.
+    Header(HeaderName),
+}
+
+/// Conditions under which the next target is tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FallbackOn {
+    /// No connection, or it broke before an answer was committed.
+    pub connect: bool,
+    /// No first byte in time.
+    pub timeout: bool,
+    /// Status 429.
+    pub too_many_requests: bool,
+    /// Status 5xx, or an answer that is not what was asked for.
+    pub server_error: bool,
+    /// The caller is over a limit of its own (acts with limits).
+    pub limited: bool,
+}
+
+/// More tries at one target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retries {
+    /// Tries after the first.
+    pub attempts: u32,
+    /// The wait before the first of them; it doubles, and is jittered.
+    pub backoff: Duration,
+    /// The longest `Retry-After` worth waiting for.
+    pub honour_retry_after: Duration,
+}
+
+/// Bounds on waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the start of an attempt to the first byte of its body.
+    pub first_byte: Duration,
+    /// Between two pieces of an answer.
+    pub idle: Duration,
+    /// For everything, retries and fallbacks included.
+    pub total: Duration,
+}
+
+/// `[[consumers]]`
+#[derive(Debug)]
+pub struct Consumer {
+    /// Its name in records and limits.
+    pub id: String,
+    /// The group it belongs to.
+    pub group: Option<String>,
+    /// Digests of its keys.
+    pub keys: Vec<KeyDigest>,
+    /// The routes it may use; `None` means all.
+    pub routes: Option<Vec<RouteIndex>>,
+}
+
+/// Finds the route of a model: exact name, else longest prefix, else first regex.
+#[derive(Debug, Default)]
+pub struct ModelIndex {
+    /// Sorted by name.
+    pub(super) exact: Vec<(String, RouteIndex)>,
+    /// Longest first.
+    pub(super) prefixes: Vec<(String, RouteIndex)>,
+    /// In the order of the document.
+    pub(super) patterns: Vec<(Regex, RouteIndex)>,
+}
+
+impl ModelIndex {
+    /// The route that serves a model, if any.
+    pub fn route(&self, model: &str) -> Option<RouteIndex> {
+        if let Ok(at) = self.exact.binary_search_by(|(name, _)| name.as_str().cmp(model)) {
+            return Some(self.exact[at].1);
+        }
+        let prefix = self.prefixes.iter().find(|(prefix, _)| model.starts_with(prefix.as_str()));
+        let pattern = || {
+            self.patterns.iter().find(|(regex, _)| regex.is_match(model)).map(|(_, route)| *route)
+        };
+        prefix.map(|(_, route)| *route).or_else(pattern)
+    }
+}
+
+impl Config {
+    /// The provider at an index that this configuration handed out.
+    pub fn provider(&self, index: ProviderIndex) -> &Provider {
+        &self.providers[index.0]
+    }
+
+    /// The route at an index that this configuration handed out.
+    pub fn route(&self, index: RouteIndex) -> &Route {
+        &self.routes[index.0]
+    }
+
+    /// The routes with their positions, in the order of the document.
+    pub fn routes_with_index(&self) -> impl Iterator<Item = (RouteIndex, &Route)> {
+        self.routes.iter().enumerate().map(|(position, route)| (RouteIndex(position), route))
+    }
+
+    /// The consumer at an index that this configuration handed out.
+    pub fn consumer(&self, index: ConsumerIndex) -> &Consumer {
+        &self.consumers[index.0]
+    }
+}
+
+impl ProviderIndex {
+    /// The position, for state that is kept beside the configuration.
+    pub fn position(self) -> usize {
+        self.0
+    }
+}
+
+impl Provider {
+    /// The URL of an endpoint for a model, or `None` where the provider does not offer it.
+    pub fn url(&self, endpoint: openai::Endpoint, model: &str) -> Option<Uri> {
+        let path = self.paths.of(endpoint)?;
+        let mut url = String::with_capacity(self.base_url.len() + path.len() + model.len());
+        url.push_str(&self.base_url);
+        match path.split_once("{model}") {
+            None => url.push_str(path),
+            Some((before, after)) => {
+                url.push_str(before);
+                openai::percent_encode(model, &mut url);
+                url.push_str(after);
+            }
+        }
+        url.try_into().ok()
+    }
+}

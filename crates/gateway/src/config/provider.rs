@@ -1,0 +1,199 @@
+//! The providers that come built in, as data: where they are, how a key is presented, what they offer.
+//!
+//! All of them speak OpenAI's formats at these paths, so no body is translated here. Hosts and paths
+//! follow Higress' table (reference, section 1.4) and the providers' own pages where they differ.
+
+use std::borrow::Cow;
+
+use http::HeaderName;
+use openai::Endpoint;
+
+/// How a key is presented to a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// `Authorization: Bearer KEY`
+    Bearer,
+    /// The key alone, in a header of this name.
+    Header(HeaderName),
+}
+
+/// Where a provider offers each endpoint, after its base URL; `{model}` stands for the model's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Paths {
+    /// Chat completions.
+    pub chat: Option<Cow<'static, str>>,
+    /// Completions of a prompt.
+    pub completions: Option<Cow<'static, str>>,
+    /// Embeddings.
+    pub embeddings: Option<Cow<'static, str>>,
+}
+
+impl Paths {
+    /// The path of an endpoint, or `None` where the provider does not offer it.
+    pub fn of(&self, endpoint: Endpoint) -> Option<&str> {
+        match endpoint {
+            Endpoint::ChatCompletions => self.chat.as_deref(),
+            Endpoint::Completions => self.completions.as_deref(),
+            Endpoint::Embeddings => self.embeddings.as_deref(),
+        }
+    }
+}
+
+/// A kind of provider: one row of the table.
+#[derive(Debug)]
+pub(super) struct Kind {
+    /// What `kind` says, and what an `id` may say to bring the rest along.
+    pub(super) name: &'static str,
+    /// Where it is; `{account}` stands for the account. `None`: the configuration must say.
+    pub(super) base_url: Option<&'static str>,
+    /// The header that takes the key; `None` is a bearer token in `Authorization`.
+    pub(super) header: Option<&'static str>,
+    /// Whether it answers without a key.
+    pub(super) keyless: bool,
+    /// Whether it understands `stream_options.include_usage`.
+    pub(super) stream_usage: bool,
+    offers: Offer,
+    /// Its other form, for which an `api_version` is given; it stands for `{api_version}`.
+    versioned: Option<Offer>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Offer {
+    chat: &'static str,
+    completions: Option<&'static str>,
+    embeddings: Option<&'static str>,
+}
+
+const CHAT: Offer = Offer { chat: "/chat/completions", completions: None, embeddings: None };
+const CHAT_AND_COMPLETIONS: Offer = Offer { completions: Some("/completions"), ..CHAT };
+const CHAT_AND_EMBEDDINGS: Offer = Offer { embeddings: Some("/embeddings"), ..CHAT };
+const ALL: Offer = Offer { embeddings: Some("/embeddings"), ..CHAT_AND_COMPLETIONS };
+
+/// What most rows have in common: a bearer token, required, and usage in streams on request.
+const USUAL: Kind = Kind {
+    name: "",
+    base_url: None,
+    header: None,
+    keyless: false,
+    stream_usage: true,
+    offers: CHAT,
+    versioned: None,
+};
+
+const fn kind(name: &'static str, base_url: &'static str, offers: Offer) -> Kind {
+    Kind { name, base_url: Some(base_url), offers, ..USUAL }
+}
+
+/// Every kind there is.
+static KINDS: [Kind; 27] = [
+    kind("openai", "https://api.openai.com/v1", ALL),
+    // The base URL is the resource (https://NAME.openai.azure.com), since both forms hang off it.
+    Kind {
+        name: "azure",
+        header: Some("api-key"),
+        offers: Offer {
+            chat: "/openai/v1/chat/completions",
+            completions: Some("/openai/v1/completions"),
+            embeddings: Some("/openai/v1/embeddings"),
+        },
+        versioned: Some(Offer {
+            chat: "/openai/deployments/{model}/chat/completions?api-version={api_version}",
+            completions: Some("/openai/deployments/{model}/completions?api-version={api_version}"),
+            embeddings: Some("/openai/deployments/{model}/embeddings?api-version={api_version}"),
+        }),
+        ..USUAL
+    },
+    kind("deepseek", "https://api.deepseek.com/v1", CHAT),
+    kind("qwen", "https://dashscope.aliyuncs.com/compatible-mode/v1", ALL),
+    kind("zhipuai", "https://open.bigmodel.cn/api/paas/v4", CHAT_AND_EMBEDDINGS),
+    kind("moonshot", "https://api.moonshot.cn/v1", CHAT),
+    kind("doubao", "https://ark.cn-beijing.volces.com/api/v3", CHAT_AND_EMBEDDINGS),
+    kind("baidu", "https://qianfan.baidubce.com/v2", CHAT_AND_EMBEDDINGS),
+    kind("hunyuan", "https://api.hunyuan.cloud.tencent.com/v1", CHAT_AND_EMBEDDINGS),
+    kind(
+        "minimax",
+        "https://api.minimax.chat/v1",
+        Offer { chat: "/text/chatcompletion_v2", ..CHAT },
+    ),
+    kind("stepfun", "https://api.stepfun.com/v1", CHAT),
+    kind("baichuan", "https://api.baichuan-ai.com/v1", CHAT_AND_EMBEDDINGS),
+    kind("yi", "https://api.lingyiwanwu.com/v1", CHAT),
+    // Its key is "APIKey:APISecret", presented as it is.
+    kind("spark", "https://spark-api-open.xf-yun.com/v1", CHAT),
+    kind("groq", "https://api.groq.com/openai/v1", CHAT),
+    // Answered 400 "Argument not supported: stream_options" (cline/cline#2764).
+    Kind { stream_usage: false, ..kind("grok", "https://api.x.ai/v1", CHAT_AND_COMPLETIONS) },
+    // Answers 422 to `stream_options.include_usage` and reports usage unasked
+    // (yetone/avante.nvim#2347, dnakov/anon-kode#53).
+    Kind {
+        stream_usage: false,
+        ..kind("mistral", "https://api.mistral.ai/v1", CHAT_AND_EMBEDDINGS)
+    },
+    kind("together-ai", "https://api.together.xyz/v1", ALL),
+    kind("fireworks", "https://api.fireworks.ai/inference/v1", ALL),
+    kind("openrouter", "https://openrouter.ai/api/v1", ALL),
+    // Its compatibility API rejects `stream_options`
+    // (strandsagents.com/docs/user-guide/concepts/model-providers/cohere).
+    Kind {
+        stream_usage: false,
+        ..kind("cohere", "https://api.cohere.ai/compatibility/v1", CHAT_AND_EMBEDDINGS)
+    },
+    kind("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", CHAT_AND_EMBEDDINGS),
+    kind(
+        "cloudflare",
+        "https://api.cloudflare.com/client/v4/accounts/{account}/ai/v1",
+        CHAT_AND_EMBEDDINGS,
+    ),
+    // GitHub's own host took over from models.inference.ai.azure.com, which wanted the token bare;
+    // here it is a bearer token (docs.github.com/rest/models/inference).
+    kind("github", "https://models.github.ai/inference", CHAT_AND_EMBEDDINGS),
+    Kind { keyless: true, ..kind("ollama", "http://127.0.0.1:11434/v1", ALL) },
+    Kind { name: "vllm", keyless: true, offers: ALL, ..USUAL },
+    Kind { name: "openai-compatible", keyless: true, offers: ALL, ..USUAL },
+];
+
+impl Kind {
+    /// Finds a kind by its name.
+    pub(super) fn named(name: &str) -> Option<&'static Self> {
+        KINDS.iter().find(|kind| kind.name == name)
+    }
+
+    /// The names of all kinds.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> + Clone {
+        KINDS.iter().map(|kind| kind.name)
+    }
+
+    /// Whether its address names an account.
+    pub(super) fn has_account(&self) -> bool {
+        self.base_url.is_some_and(|url| url.contains("{account}"))
+    }
+
+    /// Whether it has another form, for an `api_version`.
+    pub(super) fn has_versions(&self) -> bool {
+        self.versioned.is_some()
+    }
+
+    /// How it takes a key.
+    pub(super) fn authentication(&self) -> Authentication {
+        self.header.map_or(Authentication::Bearer, |name| {
+            Authentication::Header(HeaderName::from_static(name))
+        })
+    }
+
+    /// What it offers, in the form that belongs to an `api_version` or to none.
+    pub(super) fn paths(&self, api_version: Option<&str>) -> Paths {
+        let (offer, version) = match (self.versioned, api_version) {
+            (Some(offer), Some(version)) => (offer, version),
+            _ => (self.offers, ""),
+        };
+        let path = |template: &'static str| match template.split_once("{api_version}") {
+            None => Cow::Borrowed(template),
+            Some((before, after)) => Cow::Owned([before, version, after].concat()),
+        };
+        Paths {
+            chat: Some(path(offer.chat)),
+            completions: offer.completions.map(path),
+            embeddings: offer.embeddings.map(path),
+        }
+    }
+}

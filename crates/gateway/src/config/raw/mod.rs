@@ -1,0 +1,47 @@
+//! The document as it is written, field by field. Nothing is decided here.
+//!
+//! Unknown fields are errors. Doc comments become the descriptions of the published schema.
+
+mod cache;
+mod consumer;
+mod guard;
+mod limit;
+mod provider;
+mod route;
+mod server;
+mod unit;
+
+pub(super) use cache::{Cache, SCOPES};
+pub(super) use consumer::{Consumer, Parameters};
+pub(super) use guard::{GUARD_KINDS, Guard, LEVELS, ON_ERROR, PHASES};
+pub(super) use limit::{Limit, PERIODS, Quota};
+pub(super) use provider::Provider;
+pub(super) use route::{CONDITIONS, Retries, Route, Target, Timeouts, WeightedTarget};
+pub(super) use server::{Auth, Server};
+pub(super) use unit::{NoName, SecretText, Size, Span};
+
+use serde::Deserialize;
+
+/// What the gateway does, in one document. Secrets are named in it and never written in it.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "author", schemars(title = "serin's configuration"))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Document {
+    /// Bounds on what a caller may send.
+    pub(super) server: Server,
+    /// Who may call.
+    pub(super) auth: Auth,
+    /// Who answers.
+    pub(super) providers: Vec<Provider>,
+    /// Which models there are, and who answers for each.
+    pub(super) routes: Vec<Route>,
+    /// Callers and the keys that were issued to them; the providers' own stay hidden.
+    pub(super) consumers: Vec<Consumer>,
+    /// Limits, reserved before a call and settled after it.
+    pub(super) limits: Vec<Limit>,
+    /// Content safety.
+    pub(super) guards: Vec<Guard>,
+    /// Answers that are served again.
+    pub(super) cache: Option<Cache>,
+}

@@ -1,0 +1,88 @@
+//! `[[routes]]`
+
+use serde::Deserialize;
+
+use super::Span;
+
+/// What `fallback_on` may list.
+pub(in crate::config) const CONDITIONS: [&str; 5] = ["connect", "timeout", "429", "5xx", "limited"];
+
+/// Some models, and who answers for them.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Route {
+    /// Its name in records and in the header `x-serin-route`.
+    pub(in crate::config) id: String,
+    /// The models: an exact name, `prefix*` or `~regex`. Exact beats prefix, longer prefixes beat
+    /// shorter ones, prefixes beat expressions.
+    pub(in crate::config) models: Vec<String>,
+    /// Who answers, chosen by weight.
+    pub(in crate::config) targets: Vec<WeightedTarget>,
+    /// What keeps a caller on its side: `none`, `consumer`, `user` or `header:NAME`. None unless
+    /// said otherwise.
+    pub(in crate::config) sticky: Option<String>,
+    /// Who answers instead, in this order.
+    #[serde(default)]
+    pub(in crate::config) fallback: Vec<Target>,
+    /// When somebody else is to answer. All but `limited` unless said otherwise.
+    #[cfg_attr(feature = "author", schemars(extend("items" = { "type": "string", "enum": CONDITIONS })))]
+    pub(in crate::config) fallback_on: Option<Vec<String>>,
+    /// More tries at one target.
+    #[serde(default)]
+    pub(in crate::config) retries: Retries,
+    /// Bounds on waiting.
+    #[serde(default)]
+    pub(in crate::config) timeouts: Timeouts,
+}
+
+/// A provider, the model's name there, and a share.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct WeightedTarget {
+    /// The id of a provider.
+    pub(in crate::config) provider: String,
+    /// The model's name there; the caller's unless said otherwise.
+    pub(in crate::config) model: Option<String>,
+    /// Its share among the weights of the route; 0 is never chosen. 1 unless said otherwise.
+    pub(in crate::config) weight: Option<u32>,
+}
+
+/// A provider, and the model's name there.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Target {
+    /// The id of a provider.
+    pub(in crate::config) provider: String,
+    /// The model's name there; the caller's unless said otherwise.
+    pub(in crate::config) model: Option<String>,
+}
+
+/// More tries at one target.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Retries {
+    /// Tries after the first, 10 at most. 0 unless said otherwise.
+    pub(in crate::config) attempts: Option<u32>,
+    /// The wait before the first of them; it doubles, and is jittered. 250ms unless said otherwise.
+    pub(in crate::config) backoff: Option<Span>,
+    /// The longest `Retry-After` worth waiting for. 2s unless said otherwise.
+    pub(in crate::config) honour_retry_after: Option<Span>,
+}
+
+/// Bounds on waiting, each above zero and 24h at most.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Timeouts {
+    /// From the start of an attempt to the first byte of its answer. 60s unless said otherwise, or
+    /// `total` where that is shorter.
+    pub(in crate::config) first_byte: Option<Span>,
+    /// Between two pieces of an answer. 60s unless said otherwise.
+    pub(in crate::config) idle: Option<Span>,
+    /// For everything, retries and fallbacks included. 10m unless said otherwise.
+    pub(in crate::config) total: Option<Span>,
+}

@@ -1,0 +1,26 @@
+//! `[server]` and `[auth]`.
+
+use serde::Deserialize;
+
+use super::Size;
+
+/// Bounds on what a caller may send.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Server {
+    /// The longest request body, 64MiB at most; larger ones get 413. 4MiB unless said otherwise.
+    pub(in crate::config) max_body: Option<Size>,
+}
+
+/// Who may call, and where a key is looked for.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Auth {
+    /// With `false`, anyone may call, as the consumer `anonymous`. True unless said otherwise.
+    pub(in crate::config) required: Option<bool>,
+    /// Where a key is looked for, in this order: `bearer` or `header:NAME`. Both `bearer` and
+    /// `header:x-api-key` unless said otherwise.
+    pub(in crate::config) sources: Option<Vec<String>>,
+}

@@ -1,0 +1,31 @@
+//! The configuration as a whole: what it refuses, what it makes of the worked example, its laws.
+
+mod accepted;
+mod law;
+mod refused;
+mod wire;
+
+use std::cell::RefCell;
+
+use crate::secret::Secret;
+
+use super::Problems;
+use super::{Config, author};
+
+const WORKED_EXAMPLE: &str = include_str!("../../../tests/fixtures/worked-example.toml");
+
+/// Reads a document for which every secret is set, each to another value.
+fn load(text: &str) -> Result<Config, Problems> {
+    author::from_toml(text, &|name| Some(Secret::new(&format!("value of {name}"))))
+}
+
+/// The names of the secrets that reading asks for, in order.
+fn asked_for(text: &str) -> Vec<String> {
+    let names = RefCell::new(Vec::new());
+    let secrets = |name: &str| {
+        names.borrow_mut().push(name.to_owned());
+        Some(Secret::new(name))
+    };
+    author::from_toml(text, &secrets).expect("the document is right");
+    names.into_inner()
+}

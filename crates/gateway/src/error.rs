@@ -1,0 +1,245 @@
+//! Everything that the gateway says itself instead of an upstream. [`Refusal`] is the caller's
+//! fault, [`Fault`] is ours or an upstream's; both become an OpenAI error in one place.
+
+use std::fmt::Write as _;
+
+use http::StatusCode;
+use openai::{ErrorBody, ErrorObject, Invalid};
+
+use crate::observe::Attempt;
+
+/// The caller's fault.
+#[derive(Debug)]
+pub enum Refusal {
+    /// No key, or one that nobody has.
+    InvalidKey {
+        /// Whether there was a key at all.
+        presented: bool,
+    },
+    /// The key is good but not for this model.
+    ModelNotAllowed(String),
+    /// The body does not say what to do.
+    Invalid(Invalid),
+    /// The body broke off.
+    BodyBroken,
+    /// The path offers nothing.
+    UnknownUrl,
+    /// The path offers something, by another method.
+    MethodNotAllowed {
+        /// The one that works.
+        allow: &'static str,
+    },
+    /// The content is not JSON by its own word.
+    UnsupportedMediaType,
+    /// The body is too long.
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// No route serves the model.
+    ModelNotFound(String),
+    /// The route serves the model, but none of its targets offers this endpoint.
+    EndpointNotOffered {
+        /// The model.
+        model: String,
+        /// The path after `/v1`.
+        path: &'static str,
+    },
+}
+
+/// Ours or an upstream's fault.
+#[derive(Debug)]
+pub enum Fault {
+    /// Every target was tried in vain; what came of it is in the record's attempts.
+    Upstream,
+    /// Every target was silent for too long, or the time for all of them is up.
+    Timeout,
+    /// Every key of every target rests.
+    NoHealthyUpstream {
+        /// Whole seconds until the first of them may be tried.
+        retry_after: u64,
+    },
+}
+
+/// Why a request has no upstream's answer.
+#[derive(Debug)]
+pub enum Error {
+    /// The caller's fault.
+    Refusal(Refusal),
+    /// Ours or an upstream's.
+    Fault(Fault),
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(refusal)
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// An error as the caller sees it.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The error's name for programs.
+    pub code: &'static str,
+    /// The family of the error, in OpenAI's words.
+    pub kind: &'static str,
+    /// The field that is at fault.
+    pub param: Option<&'static str>,
+    /// A sentence for people.
+    pub message: String,
+    /// One more header: `allow` or `retry-after`.
+    pub header: Option<(&'static str, String)>,
+}
+
+const INVALID_REQUEST: &str = "invalid_request_error";
+const UPSTREAM: &str = "upstream_error";
+
+impl Error {
+    /// What the caller is told. `attempts` names what was tried; it holds no key and no body.
+    pub fn answer(&self, attempts: &[Attempt]) -> Answer {
+        match self {
+            Self::Refusal(refusal) => refusal.answer(),
+            Self::Fault(fault) => fault.answer(attempts),
+        }
+    }
+}
+
+impl Refusal {
+    fn answer(&self) -> Answer {
+        let plain = |status, code, message| Answer {
+            status,
+            code,
+            kind: INVALID_REQUEST,
+            param: None,
+            message,
+            header: None,
+        };
+        match self {
+            Self::InvalidKey { presented: false } => Answer {
+                header: Some(("www-authenticate", "Bearer".to_owned())),
+                ..plain(StatusCode::UNAUTHORIZED, "invalid_api_key", "No API key was found in the request.".to_owned())
+            },
+            Self::InvalidKey { presented: true } => Answer {
+                header: Some(("www-authenticate", "Bearer".to_owned())),
+                ..plain(StatusCode::UNAUTHORIZED, "invalid_api_key", "The API key is not valid.".to_owned())
+            },
+            Self::ModelNotAllowed(model) => plain(
+                StatusCode::FORBIDDEN,
+                "model_not_allowed",
+                format!("This API key may not use the model '{model}'."),
+            ),
+            Self::Invalid(invalid) => {
+                let (code, param) = match invalid {
+                    Invalid::NotJson(_) | Invalid::NotAnObject => ("invalid_json", None),
+                    Invalid::Missing(param) | Invalid::Twice(param) | Invalid::Wrong { param, .. } => {
+                        ("invalid_request", Some(*param))
+                    }
+                };
+                Answer { param, ..plain(StatusCode::BAD_REQUEST, code, invalid.to_string()) }
+            }
+            Self::BodyBroken => plain(
+                StatusCode::BAD_REQUEST,
+                "invalid_json",
+                "The body broke off before its end.".to_owned(),
+            ),
+            Self::UnknownUrl => plain(
+                StatusCode::NOT_FOUND,
+                "unknown_url",
+                "There is nothing at this path. Try /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models or /healthz.".to_owned(),
+            ),
+            Self::MethodNotAllowed { allow } => Answer {
+                header: Some(("allow", (*allow).to_owned())),
+                ..plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("This path takes {allow}."))
+            },
+            Self::UnsupportedMediaType => plain(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "The content-type must be application/json.".to_owned(),
+            ),
+            Self::TooLarge { limit } => plain(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "request_too_large",
+                format!("The body is longer than {limit} bytes."),
+            ),
+            Self::ModelNotFound(model) => Answer {
+                param: Some("model"),
+                ..plain(StatusCode::NOT_FOUND, "model_not_found", format!("No route serves the model '{model}'."))
+            },
+            Self::EndpointNotOffered { model, path } => Answer {
+                param: Some("model"),
+                ..plain(
+                    StatusCode::NOT_FOUND,
+                    "model_not_found",
+                    format!("No target of the model '{model}' offers {path}."),
+                )
+            },
+        }
+    }
+}
+
+impl Fault {
+    fn answer(&self, attempts: &[Attempt]) -> Answer {
+        let plain = |status, code, message| Answer { status, code, kind: UPSTREAM, param: None, message, header: None };
+        match self {
+            Self::Upstream => plain(
+                StatusCode::BAD_GATEWAY,
+                "upstream_error",
+                format!("No upstream could answer: {}.", Tried(attempts)),
+            ),
+            Self::Timeout => plain(
+                StatusCode::GATEWAY_TIMEOUT,
+                "upstream_timeout",
+                format!("No upstream answered in time: {}.", Tried(attempts)),
+            ),
+            Self::NoHealthyUpstream { retry_after } => Answer {
+                header: Some(("retry-after", retry_after.to_string())),
+                ..plain(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "no_healthy_upstream",
+                    "Every upstream for this model is resting after failures.".to_owned(),
+                )
+            },
+        }
+    }
+}
+
+/// Names status and target of each attempt.
+struct Tried<'a>(&'a [Attempt]);
+
+impl std::fmt::Display for Tried<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, attempt) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            write!(f, "{} ({}", attempt.target, attempt.result)?;
+            if let Some(status) = attempt.status {
+                write!(f, ", status {status}")?;
+            }
+            f.write_char(')')?;
+        }
+        Ok(())
+    }
+}
+
+impl Answer {
+    /// The OpenAI error.
+    pub fn body(&self) -> ErrorBody<'_> {
+        ErrorBody {
+            error: ErrorObject {
+                message: &self.message,
+                kind: self.kind,
+                param: self.param,
+                code: Some(self.code),
+            },
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The core of serin: everything an AI gateway decides, with no host, no clock and no runtime.
+//!
+//! A request's story is in [`gateway`]; what it may ask of a host is in [`platform`].
+
+pub mod body;
+pub mod boot;
+pub mod config;
+pub mod error;
+pub mod gateway;
+pub mod ids;
+pub mod meter;
+pub mod observe;
+pub mod platform;
+pub mod policy;
+pub mod reader;
+pub mod rooms;
+pub mod secret;
+pub mod time;

@@ -1,0 +1,126 @@
+//! Looks at the events of a stream on their way through: usage, text, and how it ends.
+
+use openai::{Chunk, Event, Usage, Weight};
+
+use crate::observe::Tokens;
+
+/// What has been seen of a stream so far.
+#[derive(Debug, Default)]
+pub struct Meter {
+    hides_usage: bool,
+    usage: Option<Usage>,
+    text: Weight,
+    content: bool,
+    finished: bool,
+    done: bool,
+}
+
+/// What one event means for whoever passes it on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// A comment, a role, an empty delta: it may pass, and commits to nothing.
+    Prelude,
+    /// Something for the caller.
+    Content,
+    /// Usage that the caller did not ask for.
+    Hidden,
+    /// `[DONE]`: nothing follows.
+    Done,
+    /// The upstream says that it failed.
+    Error,
+    /// Not JSON: it must not reach the caller.
+    Malformed,
+}
+
+impl Meter {
+    /// A meter that hides the event that carries nothing but usage, or shows it.
+    pub fn new(hides_usage: bool) -> Self {
+        Self { hides_usage, ..Self::default() }
+    }
+
+    /// Looks at one whole event.
+    pub fn see(&mut self, event: &[u8]) -> Sight {
+        let event = Event::read(event);
+        let Some(data) = event.data else { return Sight::Prelude };
+        if data.trim_ascii() == b"[DONE]" {
+            self.done = true;
+            return Sight::Done;
+        }
+        let Some(chunk) = Chunk::read(&data) else { return Sight::Malformed };
+        if chunk.is_error || event.name == Some(b"error") {
+            return Sight::Error;
+        }
+        // Providers that report as they go report running totals: the last one counts.
+        self.usage = chunk.usage.or(self.usage);
+        self.text += chunk.weight;
+        self.finished |= chunk.finished;
+        self.content |= chunk.has_content || chunk.finished;
+        if self.hides_usage && chunk.choiceless && chunk.usage.is_some() {
+            Sight::Hidden
+        } else if chunk.has_content || chunk.finished {
+            Sight::Content
+        } else {
+            Sight::Prelude
+        }
+    }
+
+    /// Whether there was anything to show: from then on the stream cannot be taken back.
+    pub fn has_content(&self) -> bool {
+        self.content
+    }
+
+    /// Whether the stream said everything it had to: it may end here.
+    pub fn is_complete(&self) -> bool {
+        self.done || self.finished
+    }
+
+    /// What the stream has cost so far.
+    pub fn tokens(&self, prompt: Weight) -> Tokens {
+        Tokens::count(self.usage, prompt, self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openai::Weight;
+
+    use super::{Meter, Sight};
+    use crate::observe::{Counted, Tokens};
+
+    const ROLE: &str = r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#;
+    const TEXT: &str = r#"{"choices":[{"delta":{"content":"Hello you"}}],"usage":null}"#;
+    const STOP: &str = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
+    const USAGE: &str = r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":7}}"#;
+
+    fn sights(meter: &mut Meter, data: &[&str]) -> Vec<Sight> {
+        data.iter().map(|data| meter.see(format!("data: {data}\n\n").as_bytes())).collect()
+    }
+
+    #[test]
+    fn a_whole_stream() {
+        let mut meter = Meter::new(true);
+        let seen = sights(&mut meter, &[ROLE, TEXT, STOP, USAGE, "[DONE]"]);
+        assert_eq!(seen, [Sight::Prelude, Sight::Content, Sight::Content, Sight::Hidden, Sight::Done]);
+        let expected = Tokens { input: 5, output: 7, counted: Counted::Reported, ..Tokens::default() };
+        assert_eq!(meter.tokens(Weight::default()), expected);
+        assert_eq!(sights(&mut Meter::new(false), &[USAGE]), [Sight::Prelude]);
+    }
+
+    #[test]
+    fn without_usage_the_text_counts() {
+        let mut meter = Meter::new(true);
+        sights(&mut meter, &[ROLE, TEXT]);
+        assert!(!meter.is_complete());
+        let expected = Tokens { input: 2, output: 3, counted: Counted::Estimated, ..Tokens::default() };
+        assert_eq!(meter.tokens(Weight { narrow: 8, wide: 0 }), expected);
+    }
+
+    #[test]
+    fn what_must_not_pass() {
+        let mut meter = Meter::new(true);
+        assert_eq!(meter.see(b": ping\n\n"), Sight::Prelude);
+        assert_eq!(meter.see(b"data: {\"choices\":[{\n\n"), Sight::Malformed);
+        assert_eq!(meter.see(b"data: {\"error\":{\"message\":\"x\"}}\n\n"), Sight::Error);
+        assert_eq!(meter.see(b"event: error\ndata: {\"message\":\"x\"}\n\n"), Sight::Error);
+    }
+}

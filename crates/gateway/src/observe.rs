@@ -1,0 +1,184 @@
+//! The closed list of what is recorded of a request. No content and no secret has a place in it.
+
+use std::time::Duration;
+
+use openai::{Usage, Weight};
+use serde::Serialize;
+
+use crate::policy::estimate;
+use crate::platform::Platform;
+use crate::time::Timestamp;
+
+/// One request, from its arrival to its last byte: one line of JSON in the host's log.
+#[derive(Debug, Default, Serialize)]
+pub struct Record {
+    /// Always `request`, so that a log can be searched for these lines.
+    pub event: &'static str,
+    /// The `x-request-id` of the answer.
+    pub id: String,
+    /// Milliseconds since the Unix epoch at arrival.
+    pub at_ms: u64,
+    /// What was asked for: `chat`, `text_completion`, `embeddings`, `models`.
+    pub operation: Option<&'static str>,
+    /// Who asked.
+    pub consumer: Option<String>,
+    /// The consumer's group.
+    pub group: Option<String>,
+    /// The route that the model chose.
+    pub route: Option<String>,
+    /// The model that the caller named.
+    pub model: Option<String>,
+    /// Whether a stream was asked for.
+    pub stream: bool,
+    /// The `provider/model` that answered.
+    pub target: Option<String>,
+    /// Every call to an upstream, in order.
+    pub attempts: Vec<Attempt>,
+    /// The HTTP status of the answer; absent where the caller left before there was one.
+    pub status: Option<u16>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The `code` of the error that the caller was told.
+    pub error: Option<&'static str>,
+    /// What it cost.
+    pub tokens: Tokens,
+    /// Milliseconds from arrival to the first content.
+    pub first_token_ms: Option<u64>,
+    /// Milliseconds from arrival to the end.
+    pub total_ms: u64,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The caller went away first.
+    #[default]
+    HungUp,
+    /// A whole answer was delivered; an upstream's refusal of the caller's request is one too.
+    Answered,
+    /// The gateway refused the request: the caller's fault.
+    Refused,
+    /// No upstream could answer.
+    Failed,
+    /// The answer broke off after it had begun, and the caller was told.
+    Truncated,
+}
+
+/// One call to an upstream.
+#[derive(Debug, Serialize)]
+pub struct Attempt {
+    /// `provider/model`.
+    pub target: String,
+    /// The position of the provider's key that was used, from zero.
+    pub key: Option<usize>,
+    /// What came of it.
+    pub result: &'static str,
+    /// The HTTP status, where one came.
+    pub status: Option<u16>,
+    /// The host's own words about a failed connection.
+    pub detail: Option<String>,
+    /// Milliseconds that it took, for a stream until its first content.
+    pub ms: u64,
+}
+
+/// Tokens of a request and where the numbers are from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tokens {
+    /// Tokens of the prompt.
+    pub input: u64,
+    /// Tokens of the answer.
+    pub output: u64,
+    /// Those of the prompt that came from the provider's cache.
+    pub cached: u64,
+    /// Those of the answer that were spent on reasoning.
+    pub reasoning: u64,
+    /// Who counted.
+    pub counted: Counted,
+}
+
+/// Who counted the tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counted {
+    /// Nothing was spent.
+    #[default]
+    None,
+    /// The provider.
+    Reported,
+    /// The gateway, from the text.
+    Estimated,
+}
+
+impl Tokens {
+    /// The provider's count where there is one, else an estimate from the text that went by.
+    pub fn count(usage: Option<Usage>, prompt: Weight, answer: Weight) -> Self {
+        match usage {
+            Some(usage) => Self {
+                input: usage.input,
+                output: usage.output,
+                cached: usage.cached,
+                reasoning: usage.reasoning,
+                counted: Counted::Reported,
+            },
+            None => Self {
+                input: estimate::tokens(prompt),
+                output: estimate::tokens(answer),
+                counted: Counted::Estimated,
+                ..Self::default()
+            },
+        }
+    }
+}
+
+/// A record in the making. It is written exactly once: when it is closed, or when it is dropped,
+/// which means that the caller went away.
+#[derive(Debug)]
+pub struct Entry<P: Platform> {
+    /// What is known so far.
+    pub record: Box<Record>,
+    platform: P,
+    began: Timestamp,
+}
+
+impl<P: Platform> Entry<P> {
+    /// Opens the record of a request that arrives now.
+    pub fn open(platform: P, id: String) -> Self {
+        let began = platform.now();
+        let record = Record { event: "request", id, at_ms: began.as_millis(), ..Record::default() };
+        Self { record: Box::new(record), platform, began }
+    }
+
+    /// When the request arrived.
+    pub fn began(&self) -> Timestamp {
+        self.began
+    }
+
+    /// The time since then.
+    pub fn age(&self) -> Duration {
+        self.platform.now().since(self.began)
+    }
+
+    /// Notes that the first content is there.
+    pub fn first_token(&mut self) {
+        self.record.first_token_ms.get_or_insert(millis(self.platform.now().since(self.began)));
+    }
+
+    /// Writes the record.
+    pub fn close(mut self, outcome: Outcome) {
+        self.record.outcome = outcome;
+        // `Drop` writes it.
+    }
+}
+
+impl<P: Platform> Drop for Entry<P> {
+    fn drop(&mut self) {
+        self.record.total_ms = millis(self.age());
+        self.platform.record(&self.record);
+    }
+}
+
+/// Whole milliseconds of a duration.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,79 @@
+//! The doors: everything that the core may ask of a host, in small traits.
+//!
+//! A shell implements them and has no policy of its own. `Store` and `Ledger` join these when the
+//! first room needs them. None of the futures is `Send`: edge hosts run one thread.
+#![expect(async_fn_in_trait, reason = "edge hosts are single-threaded: futures are deliberately not Send")]
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::body::Body;
+use crate::observe::Record;
+use crate::time::Timestamp;
+
+/// Time and chance.
+pub trait Clock {
+    /// The present moment. Workers move it on only at I/O.
+    fn now(&self) -> Timestamp;
+    /// 64 bits that nobody can predict.
+    fn entropy(&self) -> u64;
+    /// Completes after `duration`; dropping it disarms the timer.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static;
+}
+
+/// Calls to upstreams.
+pub trait Outbound {
+    /// Sends a request and completes when the response's head is there. Redirects are not followed.
+    ///
+    /// Dropping the future, or the body of the response, must abort the call.
+    async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Outage>;
+}
+
+/// What happens beside the answer.
+pub trait Background {
+    /// Runs a task that outlives the response.
+    fn defer(&self, task: impl Future<Output = ()> + 'static);
+    /// Writes one record to the host's log, as one line of JSON.
+    fn record(&self, record: &Record);
+}
+
+/// One request's view of its host. A clone is cheap and means the same host.
+pub trait Platform: Clock + Outbound + Background + Clone + 'static {}
+
+impl<T: Clock + Outbound + Background + Clone + 'static> Platform for T {}
+
+/// The host failed to do what a door promises: connecting, reading, writing. The core decides what
+/// that means.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Outage {
+    reason: Box<str>,
+}
+
+impl Outage {
+    /// Tells of a failure in the host's own words, which go to the log and never to a caller.
+    pub fn new(reason: impl fmt::Display) -> Self {
+        Self { reason: reason.to_string().into() }
+    }
+
+    /// The host's own words.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl fmt::Debug for Outage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Outage({})", self.reason)
+    }
+}
+
+impl fmt::Display for Outage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for Outage {}

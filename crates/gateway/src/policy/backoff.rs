@@ -1,0 +1,34 @@
+//! How long to wait before another try.
+
+use std::time::Duration;
+
+/// The longest wait between two tries.
+const CEILING: Duration = Duration::from_secs(30);
+
+/// Doubles `base` with every try and takes a random part of its upper half ("equal jitter"), so
+/// that callers who failed together do not come back together.
+pub fn wait(base: Duration, earlier_tries: u32, entropy: u64) -> Duration {
+    let full = base.saturating_mul(1u32 << earlier_tries.min(16)).min(CEILING);
+    let half = full / 2;
+    let part = (half.as_nanos() * u128::from(entropy)) >> 64;
+    half + Duration::from_nanos(u64::try_from(part).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::{any, proptest};
+
+    use super::{CEILING, wait};
+
+    proptest! {
+        #[test]
+        fn between_half_and_all_of_the_doubled_base(base in 0u64..120_000, tries in any::<u32>(), entropy in any::<u64>()) {
+            let base = Duration::from_millis(base);
+            let full = base.saturating_mul(1u32 << tries.min(16)).min(CEILING);
+            let wait = wait(base, tries, entropy);
+            assert!(full / 2 <= wait && wait <= full);
+        }
+    }
+}

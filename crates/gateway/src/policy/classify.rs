@@ -1,0 +1,110 @@
+//! What an upstream's behaviour means.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+
+/// What came of one call to an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection, or it broke before an answer was committed.
+    Connect,
+    /// No byte in time.
+    Timeout,
+    /// Status 429.
+    TooManyRequests {
+        /// What `Retry-After` asks for.
+        retry_after: Option<Duration>,
+    },
+    /// Status 5xx.
+    ServerError {
+        /// What `Retry-After` asks for.
+        retry_after: Option<Duration>,
+    },
+    /// Status 401 or 403: it does not take our key. Never the caller's fault.
+    KeyRefused,
+    /// A good status with something that is not an answer: HTML, broken JSON, an error event, a
+    /// stream without content, a redirect.
+    NotAnAnswer,
+}
+
+impl Failure {
+    /// Its name in records and errors.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::TooManyRequests { .. } => "429",
+            Self::ServerError { .. } => "5xx",
+            Self::KeyRefused => "key_refused",
+            Self::NotAnAnswer => "not_an_answer",
+        }
+    }
+}
+
+/// What the head of an upstream's response means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// An answer follows.
+    Answer,
+    /// The caller's own fault, to be passed on as it is.
+    CallersFault,
+    /// A failure that the caller should not see.
+    Failure(Failure),
+}
+
+/// Reads a response's head.
+pub fn head(status: StatusCode, headers: &HeaderMap) -> Head {
+    match status.as_u16() {
+        200..=299 => Head::Answer,
+        401 | 403 => Head::Failure(Failure::KeyRefused),
+        408 => Head::Failure(Failure::Timeout),
+        429 => Head::Failure(Failure::TooManyRequests { retry_after: retry_after(headers) }),
+        400..=499 => Head::CallersFault,
+        500..=599 => Head::Failure(Failure::ServerError { retry_after: retry_after(headers) }),
+        _ => Head::Failure(Failure::NotAnAnswer),
+    }
+}
+
+/// `Retry-After` in seconds (RFC 9110, 10.2.3), or OpenAI's `retry-after-ms`. The form with a date
+/// is not read: no provider of the table sends it.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let number = |name| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
+    let millis = number("retry-after-ms").map(|millis| millis / 1000.0);
+    Duration::try_from_secs_f64(millis.or_else(|| number("retry-after"))?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::{HeaderMap, HeaderValue, StatusCode};
+
+    use super::{Failure, Head, head};
+
+    #[track_caller]
+    fn check(status: u16, header: Option<(&'static str, &'static str)>, expected: Head) {
+        let headers: HeaderMap =
+            header.into_iter().map(|(name, value)| (name.parse().expect("a name"), HeaderValue::from_static(value))).collect();
+        assert_eq!(head(StatusCode::from_u16(status).expect("a status"), &headers), expected, "{status} {header:?}");
+    }
+
+    #[test]
+    fn every_class_of_status() {
+        let later = |seconds| Some(Duration::from_secs_f64(seconds));
+        check(200, None, Head::Answer);
+        check(301, None, Head::Failure(Failure::NotAnAnswer));
+        for status in [400, 404, 409, 413, 415, 422] {
+            check(status, None, Head::CallersFault);
+        }
+        check(401, None, Head::Failure(Failure::KeyRefused));
+        check(403, None, Head::Failure(Failure::KeyRefused));
+        check(408, None, Head::Failure(Failure::Timeout));
+        check(429, None, Head::Failure(Failure::TooManyRequests { retry_after: None }));
+        check(429, Some(("retry-after", "2")), Head::Failure(Failure::TooManyRequests { retry_after: later(2.0) }));
+        check(429, Some(("retry-after-ms", "1500")), Head::Failure(Failure::TooManyRequests { retry_after: later(1.5) }));
+        check(429, Some(("retry-after", "-1")), Head::Failure(Failure::TooManyRequests { retry_after: None }));
+        check(503, Some(("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")), Head::Failure(Failure::ServerError { retry_after: None }));
+        check(599, None, Head::Failure(Failure::ServerError { retry_after: None }));
+    }
+}

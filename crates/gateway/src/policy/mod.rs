@@ -1,0 +1,8 @@
+//! Decisions, as pure values: no clock, no chance, no I/O. Whoever calls brings the time.
+
+pub mod backoff;
+pub mod canary;
+pub mod classify;
+pub mod course;
+pub mod estimate;
+pub mod keyring;

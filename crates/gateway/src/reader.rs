@@ -1,0 +1,151 @@
+//! Cuts an upstream's stream into events, shows them to the meter, and lets pass what may pass.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use openai::Framer;
+
+use crate::meter::{Meter, Sight};
+
+/// The longest event that is passed on, in bytes: images come as base64 in one event.
+const LONGEST_EVENT: usize = 16 << 20;
+
+/// Finds events in pieces of a stream.
+#[derive(Debug)]
+pub struct Reader {
+    framer: Framer,
+    meter: Meter,
+}
+
+/// How a stream stands after a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// It goes on.
+    Open,
+    /// It has ended with `[DONE]`.
+    Done,
+    /// The upstream's own error event was the last thing to pass.
+    Error,
+    /// What follows must not be passed on.
+    Malformed,
+}
+
+impl Reader {
+    /// A reader that lets the event with nothing but usage pass, or hides it.
+    pub fn new(hides_usage: bool) -> Self {
+        Self { framer: Framer::new(LONGEST_EVENT), meter: Meter::new(hides_usage) }
+    }
+
+    /// What has been seen so far.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// Takes a piece and puts what may pass into `ready`: whole events only, so that an error event
+    /// of ours never lands inside one of the upstream's. Neighbours stay one slice of the piece.
+    pub fn take(&mut self, piece: Bytes, ready: &mut VecDeque<Bytes>) -> Flow {
+        if self.framer.push(piece).is_err() {
+            return Flow::Malformed;
+        }
+        let mut flow = Flow::Open;
+        let mut run = 0..0;
+        while flow == Flow::Open
+            && let Some(event) = self.framer.next_event()
+        {
+            let passes = match self.meter.see(self.framer.bytes(event.clone())) {
+                Sight::Prelude | Sight::Content => true,
+                Sight::Hidden => false,
+                Sight::Done => {
+                    flow = Flow::Done;
+                    true
+                }
+                Sight::Error => {
+                    flow = Flow::Error;
+                    true
+                }
+                Sight::Malformed => {
+                    flow = Flow::Malformed;
+                    false
+                }
+            };
+            if passes {
+                run = if run.is_empty() { event } else { run.start..event.end };
+            } else if !run.is_empty() {
+                ready.push_back(self.framer.slice(std::mem::take(&mut run)));
+            }
+        }
+        if !run.is_empty() {
+            ready.push_back(self.framer.slice(run));
+        }
+        flow
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use bytes::Bytes;
+    use openai::{Usage, Weight};
+    use proptest::prelude::{any, proptest};
+    use proptest::sample::Index;
+
+    use super::{Flow, Reader};
+    use crate::observe::Tokens;
+
+    const STREAM: &str = concat!(
+        ": keep-alive\n\n",
+        "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\r\n\r\n",
+        "data: {\"choices\":[{\"delta\":{\"content\":\"你好 \\u00e9\"}}]}\n\n",
+        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\r\r",
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":3}}\n\n",
+        "data: [DONE]\n\n",
+        "data: never shown\n\n",
+    );
+
+    /// Feeds pieces; gives back what passes, how it stands, and the count.
+    fn run<'a>(hides_usage: bool, pieces: impl IntoIterator<Item = &'a [u8]>) -> (String, Flow, Tokens) {
+        let mut reader = Reader::new(hides_usage);
+        let mut ready = VecDeque::new();
+        let mut flow = Flow::Open;
+        for piece in pieces {
+            if flow == Flow::Open {
+                flow = reader.take(Bytes::copy_from_slice(piece), &mut ready);
+            }
+        }
+        let passed = ready.iter().flat_map(|bytes| bytes.iter().copied()).collect();
+        (String::from_utf8(passed).expect("events are whole"), flow, reader.meter().tokens(Weight::default()))
+    }
+
+    #[test]
+    fn usage_is_hidden_and_nothing_else() {
+        let (shown, flow, tokens) = run(true, [STREAM.as_bytes()]);
+        let usage = STREAM.find("data: {\"choices\":[],").expect("it is there");
+        let done = STREAM.find("data: [DONE]").expect("it is there");
+        let end = STREAM.find("data: never").expect("it is there");
+        assert_eq!(shown, [&STREAM[..usage], &STREAM[done..end]].concat());
+        assert_eq!(flow, Flow::Done);
+        let usage = Usage { input: 9, output: 3, ..Usage::default() };
+        assert_eq!(tokens, Tokens::count(Some(usage), Weight::default(), Weight::default()));
+        assert_eq!(run(false, [STREAM.as_bytes()]).0, STREAM[..end]);
+    }
+
+    #[test]
+    fn a_broken_event_stops_the_stream_before_it() {
+        let (shown, flow, _) = run(true, [b"data: {\"choices\":[]}\n\ndata: {oops\n\ndata: [DONE]\n\n".as_slice()]);
+        assert_eq!((shown.as_str(), flow), ("data: {\"choices\":[]}\n\n", Flow::Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn no_split_changes_anything(cuts in proptest::collection::vec(any::<Index>(), 0..16), hides in any::<bool>()) {
+            let bytes = STREAM.as_bytes();
+            let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            at.extend([0, bytes.len()]);
+            at.sort_unstable();
+            let whole = run(hides, [bytes]);
+            assert_eq!(run(hides, at.windows(2).map(|pair| &bytes[pair[0]..pair[1]])), whole);
+            assert_eq!(run(hides, bytes.chunks(1)), whole);
+        }
+    }
+}

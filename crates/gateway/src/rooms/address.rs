@@ -1,0 +1,84 @@
+//! What a request's method and path ask for.
+
+use http::Method;
+use openai::Endpoint;
+
+use crate::error::Refusal;
+
+/// Something that the gateway offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// `GET /healthz`, for everybody.
+    Health,
+    /// A part of OpenAI's API, for those with a key.
+    Api(Api),
+}
+
+/// A part of OpenAI's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// `GET …/v1/models`
+    Models,
+    /// A call to a model.
+    Answer(Endpoint),
+}
+
+impl Api {
+    /// Its name in records, after OpenTelemetry's `gen_ai.operation.name`.
+    pub fn operation(self) -> &'static str {
+        match self {
+            Self::Models => "models",
+            Self::Answer(endpoint) => endpoint.operation(),
+        }
+    }
+}
+
+impl Address {
+    /// Reads method and path. Any prefix before `/v1` is accepted, as callers' base URLs vary.
+    pub fn read(method: &Method, path: &str) -> Result<Self, Refusal> {
+        let after_v1 = path.rfind("/v1/").map(|at| &path[at + 3..]);
+        let address = match after_v1 {
+            Some("/models") => Self::Api(Api::Models),
+            Some(rest) => {
+                let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == rest);
+                Self::Api(Api::Answer(endpoint.ok_or(Refusal::UnknownUrl)?))
+            }
+            None if path == "/healthz" => Self::Health,
+            None => return Err(Refusal::UnknownUrl),
+        };
+        let allow = match address {
+            Self::Api(Api::Answer(_)) => Method::POST,
+            Self::Api(Api::Models) | Self::Health => Method::GET,
+        };
+        if *method == allow {
+            Ok(address)
+        } else {
+            Err(Refusal::MethodNotAllowed { allow: if allow == Method::POST { "POST" } else { "GET" } })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use openai::Endpoint;
+
+    use super::{Address, Api};
+    use crate::error::Refusal;
+
+    #[test]
+    fn every_path() {
+        let answer = |endpoint| Some(Address::Api(Api::Answer(endpoint)));
+        let read = |method, path| Address::read(&method, path);
+        assert_eq!(read(Method::POST, "/v1/chat/completions").ok(), answer(Endpoint::ChatCompletions));
+        assert_eq!(read(Method::POST, "/team/a/v1/completions").ok(), answer(Endpoint::Completions));
+        assert_eq!(read(Method::POST, "/v1/v1/embeddings").ok(), answer(Endpoint::Embeddings));
+        assert_eq!(read(Method::GET, "/x/v1/models").ok(), Some(Address::Api(Api::Models)));
+        assert_eq!(read(Method::GET, "/healthz").ok(), Some(Address::Health));
+        for path in ["/", "/v1", "/v1/", "/v1/chat", "/chat/completions", "/v1/chat/completions/", "/x/healthz", "/v12/models"] {
+            assert!(matches!(read(Method::POST, path), Err(Refusal::UnknownUrl)), "{path}");
+        }
+        assert!(matches!(read(Method::GET, "/v1/chat/completions"), Err(Refusal::MethodNotAllowed { allow: "POST" })));
+        assert!(matches!(read(Method::POST, "/healthz"), Err(Refusal::MethodNotAllowed { allow: "GET" })));
+    }
+}

@@ -1,0 +1,63 @@
+//! Whether a request says what to do.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use openai::{Endpoint, Request, Weight};
+
+use crate::body::{Body, ReadError};
+use crate::error::Refusal;
+
+/// A request that was read whole and checked.
+#[derive(Debug)]
+pub struct Ask {
+    endpoint: Endpoint,
+    body: Bytes,
+    request: Request,
+}
+
+impl Ask {
+    /// Reads a body of at most `limit` bytes and finds in it what steers the gateway.
+    pub async fn admit(endpoint: Endpoint, headers: &HeaderMap, body: Body, limit: usize) -> Result<Self, Refusal> {
+        if !is_json(headers) {
+            return Err(Refusal::UnsupportedMediaType);
+        }
+        let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > limit) {
+            return Err(Refusal::TooLarge { limit });
+        }
+        let body = body.collect(limit).await.map_err(|error| match error {
+            ReadError::TooLarge => Refusal::TooLarge { limit },
+            ReadError::Broken(_) => Refusal::BodyBroken,
+        })?;
+        let request = Request::read(endpoint, &body).map_err(Refusal::Invalid)?;
+        Ok(Self { endpoint, body, request })
+    }
+
+    /// What is asked for.
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    /// The fields that steer the gateway.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The body for a target: as it came, but for the model's name and the question for usage.
+    pub fn body_for(&self, model: &str, ask_for_usage: bool) -> Bytes {
+        self.request.rewrite(&self.body, Some(model), ask_for_usage).map_or_else(|| self.body.clone(), Bytes::from)
+    }
+
+    /// How much text the prompt holds.
+    pub fn prompt(&self) -> Weight {
+        Weight::of(std::str::from_utf8(&self.body[self.request.content.clone()]).unwrap_or_default())
+    }
+}
+
+/// `application/json`, with or without parameters; some callers leave the header out.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return true };
+    let media_type = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/json")
+}

@@ -1,0 +1,78 @@
+//! Who calls.
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use crate::config::{Config, Consumer, ConsumerIndex, KeySource, RouteIndex};
+use crate::error::Refusal;
+use crate::secret::KeyDigest;
+
+/// Somebody who may call: a consumer whose key was presented, or anybody where none is required.
+#[derive(Debug)]
+pub struct Caller<'a> {
+    consumer: Option<&'a Consumer>,
+}
+
+/// The name of a caller without a key.
+pub const ANONYMOUS: &str = "anonymous";
+
+impl<'a> Caller<'a> {
+    /// Looks for a key in the configured places; the first place that holds one decides.
+    pub fn authenticate(config: &'a Config, headers: &HeaderMap) -> Result<Self, Refusal> {
+        match config.auth.sources.iter().find_map(|source| presented(source, headers)) {
+            Some(key) => {
+                let consumer = owner(&config.consumers, &KeyDigest::of(key));
+                let index = consumer.ok_or(Refusal::InvalidKey { presented: true })?;
+                Ok(Self { consumer: Some(config.consumer(index)) })
+            }
+            None if config.auth.required => Err(Refusal::InvalidKey { presented: false }),
+            None => Ok(Self { consumer: None }),
+        }
+    }
+
+    /// The consumer's name, or `anonymous`.
+    pub fn id(&self) -> &'a str {
+        self.consumer.map_or(ANONYMOUS, |consumer| &consumer.id)
+    }
+
+    /// The consumer's name, where one was proven.
+    pub fn proven(&self) -> Option<&'a str> {
+        self.consumer.map(|consumer| consumer.id.as_str())
+    }
+
+    /// The consumer's group.
+    pub fn group(&self) -> Option<&'a str> {
+        self.consumer.and_then(|consumer| consumer.group.as_deref())
+    }
+
+    /// Whether this caller may use a route.
+    pub fn may_use(&self, route: RouteIndex) -> bool {
+        let allowed = self.consumer.and_then(|consumer| consumer.routes.as_ref());
+        allowed.is_none_or(|routes| routes.contains(&route))
+    }
+}
+
+fn presented<'h>(source: &KeySource, headers: &'h HeaderMap) -> Option<&'h str> {
+    let key = match source {
+        KeySource::Bearer => {
+            let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+            let (scheme, key) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(key)?
+        }
+        KeySource::Header(name) => headers.get(name)?.to_str().ok()?,
+    };
+    Some(key.trim()).filter(|key| !key.is_empty())
+}
+
+/// Compares with every key of every consumer, so that the time taken tells nothing of a near miss.
+fn owner(consumers: &[Consumer], presented: &KeyDigest) -> Option<ConsumerIndex> {
+    let mut found = None;
+    for (index, consumer) in consumers.iter().enumerate() {
+        for key in &consumer.keys {
+            if bool::from(key.matches(presented)) {
+                found = Some(ConsumerIndex(index));
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,333 @@
+//! Calls the plan's targets, one after another, until one answers.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use openai::Weight;
+
+use crate::body::Body;
+use crate::config::{Authentication, Timeouts};
+use crate::error::Fault;
+use crate::observe::{Attempt, Entry, Tokens, millis};
+use crate::platform::{Outage, Platform};
+use crate::policy::classify::{self, Failure, Head};
+use crate::policy::course::{Course, Keys, Step};
+use crate::policy::keyring::{AllRest, Keyring};
+use crate::secret::Secret;
+use crate::time::Timestamp;
+
+use super::admit::Ask;
+use super::plan::{Candidate, Plan};
+use super::relay::{Committed, Taken, Uncommitted};
+
+/// A body up to this length is read whole before it is passed on, so that a broken one can still be
+/// made good by another target. Longer ones are committed and streamed.
+const LONGEST_WHOLE: usize = 8 << 20;
+
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("serin/", env!("CARGO_PKG_VERSION")));
+
+/// What an upstream answered, from the point on where no other target can take its place.
+#[derive(Debug)]
+pub struct Answer {
+    /// The upstream's status.
+    pub status: StatusCode,
+    /// The upstream's `content-type`.
+    pub content_type: Option<HeaderValue>,
+    /// The body.
+    pub content: Content,
+}
+
+/// An answer's body.
+#[derive(Debug)]
+pub enum Content {
+    /// All of it.
+    Whole(Bytes),
+    /// What is held of a stream, and the rest as it comes.
+    Stream(Box<Committed>),
+}
+
+/// Calls upstreams for one request.
+pub struct Line<'a, P: Platform> {
+    /// The host.
+    pub platform: &'a P,
+    /// Every provider's keys, in the configuration's order.
+    pub keyrings: &'a RefCell<Vec<Keyring>>,
+    /// The request.
+    pub ask: &'a Ask,
+    /// Whom to call.
+    pub plan: &'a Plan<'a>,
+}
+
+impl<P: Platform> Line<'_, P> {
+    /// Tries the targets in their order and notes every attempt in the record.
+    pub async fn call(&self, entry: &mut Entry<P>) -> Result<Answer, Fault> {
+        let route = self.plan.route();
+        let deadline = entry.began() + route.timeouts.total;
+        let mut course = Course::new(self.plan.targets().len(), route.fallback_on, route.retries, deadline);
+        let mut rested_until: Option<Timestamp> = None;
+        for candidate in self.plan.targets() {
+            let body = self.ask.body_for(candidate.model, candidate.provider.stream_usage);
+            loop {
+                let began = self.platform.now();
+                let awake = self.keyrings.borrow_mut()[candidate.index.position()].take(began);
+                let step = match awake {
+                    Err(AllRest(until)) => {
+                        rested_until = Some(rested_until.map_or(until, |earlier| earlier.min(until)));
+                        course.pass_over(began)
+                    }
+                    Ok(key) => match self.attempt(candidate, key, body.clone(), deadline, entry).await {
+                        Ok(answer) => return Ok(answer),
+                        Err(failure) => {
+                            let now = self.platform.now();
+                            let keys = self.judge(candidate, key, failure, now);
+                            course.after(failure, keys, now, self.platform.entropy())
+                        }
+                    },
+                };
+                match step {
+                    Step::Again { after } if after.is_zero() => {}
+                    Step::Again { after } => self.platform.sleep(after).await,
+                    Step::Next => break,
+                    Step::Stop => return Err(self.fault(entry, rested_until, deadline)),
+                }
+            }
+        }
+        Err(self.fault(entry, rested_until, deadline))
+    }
+
+    /// One call to one upstream, up to the point where its answer is certain, and its line in the
+    /// record.
+    async fn attempt(
+        &self,
+        candidate: &Candidate<'_>,
+        key: Option<usize>,
+        body: Bytes,
+        deadline: Timestamp,
+        entry: &mut Entry<P>,
+    ) -> Result<Answer, Failure> {
+        let began = self.platform.now();
+        let secret = key.map(|position| &candidate.provider.keys[position]);
+        let request = request(candidate, secret, body, self.ask.request().stream);
+        let result = self.exchange(request, deadline, entry).await;
+        let (name, status, detail) = match &result {
+            Ok(answer) if answer.status.is_success() => ("answered", Some(answer.status), None),
+            Ok(answer) => ("callers_fault", Some(answer.status), None),
+            Err(failed) => (failed.failure.name(), failed.status, failed.detail.clone()),
+        };
+        let target = candidate.label();
+        if result.is_ok() {
+            entry.record.target = Some(target.clone());
+        }
+        entry.record.attempts.push(Attempt {
+            target,
+            key,
+            result: name,
+            status: status.map(|status| status.as_u16()),
+            detail,
+            ms: millis(self.platform.now().since(began)),
+        });
+        result.map_err(|failed| failed.failure)
+    }
+
+    /// Sends a request and waits for an answer that can be committed to.
+    async fn exchange(&self, request: http::Request<Bytes>, deadline: Timestamp, entry: &mut Entry<P>) -> Result<Answer, Failed> {
+        let timeouts = self.plan.route().timeouts;
+        let first_by = self.platform.now() + timeouts.first_byte;
+        let mut patience = Patience { platform: self.platform, timeouts, deadline, first_by };
+        let response = patience.within(self.platform.fetch(request)).await?.map_err(Failed::connect)?;
+        let (head, body) = response.into_parts();
+        let content_type = head.headers.get(CONTENT_TYPE).cloned();
+        let content = match classify::head(head.status, &head.headers) {
+            Head::Failure(failure) => Err(failure.into()),
+            _ if !is_plain(&head.headers) => Err(Failure::NotAnAnswer.into()),
+            Head::CallersFault => self.read(body, &mut patience).await.map(|(whole, _)| Content::Whole(whole)),
+            Head::Answer if !self.ask.request().stream => self.whole(body, &mut patience, entry).await,
+            Head::Answer if content_type.as_ref().is_some_and(is_event_stream) => {
+                self.open(body, &mut patience).await.map(|stream| Content::Stream(Box::new(stream)))
+            }
+            Head::Answer => Err(Failure::NotAnAnswer.into()),
+        };
+        let content = content.map_err(|failed: Failed| Failed { status: Some(head.status), ..failed })?;
+        if head.status.is_success() {
+            entry.first_token();
+        }
+        Ok(Answer { status: head.status, content_type, content })
+    }
+
+    /// Holds a stream back until its first event with content.
+    async fn open(&self, body: Body, patience: &mut Patience<'_, P>) -> Result<Committed, Failed> {
+        let asked = self.ask.request();
+        let mut stream = Uncommitted::new(body, !asked.wants_usage);
+        loop {
+            let piece = patience.piece(stream.body()).await?;
+            match stream.take(piece, || self.ask.prompt())? {
+                Taken::Held(held) => stream = held,
+                Taken::Ready(committed) => return Ok(committed),
+            }
+        }
+    }
+
+    /// Reads an answer that is not a stream, and makes sure that it is one.
+    async fn whole(&self, body: Body, patience: &mut Patience<'_, P>, entry: &mut Entry<P>) -> Result<Content, Failed> {
+        let (whole, rest) = self.read(body, patience).await?;
+        if let Some(rest) = rest {
+            return Ok(Content::Stream(Box::new(Committed::opaque(whole, rest, self.ask.prompt()))));
+        }
+        let answer = openai::Answer::read(self.ask.endpoint(), &whole)
+            .map_err(|_| Failure::NotAnAnswer)?;
+        let prompt = if answer.usage.is_some() { Weight::default() } else { self.ask.prompt() };
+        entry.record.tokens = Tokens::count(answer.usage, prompt, answer.weight);
+        Ok(Content::Whole(whole))
+    }
+
+    /// Reads a body to its end, or until it is too long to hold: then the rest comes along.
+    async fn read(&self, mut body: Body, patience: &mut Patience<'_, P>) -> Result<(Bytes, Option<Body>), Failed> {
+        let Some(mut whole) = patience.piece(&mut body).await? else { return Ok((Bytes::new(), None)) };
+        while let Some(piece) = patience.piece(&mut body).await? {
+            let mut joined = whole.try_into_mut().unwrap_or_else(|shared| bytes::BytesMut::from(&shared[..]));
+            joined.extend_from_slice(&piece);
+            whole = joined.freeze();
+            if whole.len() > LONGEST_WHOLE {
+                return Ok((whole, Some(body)));
+            }
+        }
+        Ok((whole, None))
+    }
+
+    /// Lets the provider's keyring draw its conclusions.
+    fn judge(&self, candidate: &Candidate<'_>, key: Option<usize>, failure: Failure, now: Timestamp) -> Keys {
+        let Some(key) = key else {
+            return Keys::NotAtFault;
+        };
+        let worth_waiting = self.plan.route().retries.honour_retry_after;
+        let ring = &mut self.keyrings.borrow_mut()[candidate.index.position()];
+        match ring.note(key, failure, now, worth_waiting) {
+            false => Keys::NotAtFault,
+            true if ring.has_awake(now) => Keys::AnotherAwake,
+            true => Keys::AllRest,
+        }
+    }
+
+    /// What all the failures add up to.
+    fn fault(&self, entry: &Entry<P>, rested_until: Option<Timestamp>, deadline: Timestamp) -> Fault {
+        let attempts = &entry.record.attempts;
+        let now = self.platform.now();
+        match rested_until {
+            Some(until) if attempts.is_empty() => {
+                Fault::NoHealthyUpstream { retry_after: until.since(now).as_millis().div_ceil(1000).max(1) as u64 }
+            }
+            _ if now >= deadline => Fault::Timeout,
+            _ if attempts.iter().all(|attempt| attempt.result == Failure::Timeout.name()) => Fault::Timeout,
+            _ => Fault::Upstream,
+        }
+    }
+}
+
+/// A call that came to nothing.
+struct Failed {
+    failure: Failure,
+    status: Option<StatusCode>,
+    detail: Option<String>,
+}
+
+impl Failed {
+    fn connect(outage: Outage) -> Self {
+        Self { failure: Failure::Connect, status: None, detail: Some(outage.reason().to_owned()) }
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self { failure, status: None, detail: None }
+    }
+}
+
+/// How long one attempt may keep its caller waiting.
+struct Patience<'a, P: Platform> {
+    platform: &'a P,
+    timeouts: Timeouts,
+    deadline: Timestamp,
+    /// The first byte must be there by then; later pieces have the idle time each.
+    first_by: Timestamp,
+}
+
+impl<P: Platform> Patience<'_, P> {
+    async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, Failed> {
+        let until = self.first_by.min(self.deadline);
+        let timer = self.platform.sleep(until.since(self.platform.now()));
+        race(work, timer).await.ok_or(Failure::Timeout.into())
+    }
+
+    /// The next piece of a body, in time.
+    async fn piece(&mut self, body: &mut Body) -> Result<Option<Bytes>, Failed> {
+        let piece = match now_or_never(body).await {
+            Some(piece) => piece,
+            None => self.within(body.piece()).await?,
+        };
+        let piece = piece.transpose().map_err(Failed::connect)?;
+        let now = self.platform.now();
+        if now >= self.deadline {
+            return Err(Failure::Timeout.into());
+        }
+        self.first_by = now + self.timeouts.idle;
+        Ok(piece)
+    }
+}
+
+/// A piece that is there already: no timer need be set for it.
+async fn now_or_never(body: &mut Body) -> Option<Option<Result<Bytes, Outage>>> {
+    poll_fn(|cx| match body.poll_piece(cx) {
+        Poll::Ready(piece) => Poll::Ready(Some(piece)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Runs `work` until `timer` completes, which makes it `None` and drops it.
+async fn race<T>(work: impl Future<Output = T>, timer: impl Future<Output = ()>) -> Option<T> {
+    let (mut work, mut timer) = (pin!(work), pin!(timer));
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// An upstream's request is made anew: nothing of the caller's headers is in it.
+fn request(candidate: &Candidate<'_>, key: Option<&Secret>, body: Bytes, stream: bool) -> http::Request<Bytes> {
+    let mut request = http::Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = candidate.url.clone();
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT, HeaderValue::from_static(if stream { "text/event-stream" } else { "application/json" }));
+    // The meter reads what passes, so it must not be compressed.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(USER_AGENT, AGENT);
+    if let Some(key) = key {
+        let (name, value) = match &candidate.provider.authentication {
+            Authentication::Bearer => (AUTHORIZATION, format!("Bearer {}", key.reveal())),
+            Authentication::Header(name) => (name.clone(), key.reveal().to_owned()),
+        };
+        // A key that no header can hold was refused with the configuration.
+        if let Ok(mut value) = HeaderValue::try_from(value) {
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+    }
+    request
+}
+
+fn is_plain(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_ENCODING).is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+fn is_event_stream(content_type: &HeaderValue) -> bool {
+    let media_type = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}

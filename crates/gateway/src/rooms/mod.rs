@@ -1,0 +1,9 @@
+//! The steps of a request, each handing on a value that only it can make.
+
+pub mod address;
+pub mod admit;
+pub mod authenticate;
+pub mod call;
+pub mod plan;
+pub mod relay;
+pub mod respond;

@@ -1,0 +1,85 @@
+//! Who is to answer, and who else if that fails.
+
+use http::{HeaderMap, Uri};
+
+use crate::config::{Config, Provider, ProviderIndex, Route, Sticky, Target};
+use crate::error::Refusal;
+use crate::policy::canary;
+
+use super::admit::Ask;
+use super::authenticate::Caller;
+
+/// The targets of one request, in the order in which they are tried. Never empty.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    route: &'a Route,
+    targets: Vec<Candidate<'a>>,
+}
+
+/// A target that offers what is asked for.
+#[derive(Debug)]
+pub struct Candidate<'a> {
+    /// The provider's position, for its keys.
+    pub index: ProviderIndex,
+    /// The provider.
+    pub provider: &'a Provider,
+    /// The model's name there.
+    pub model: &'a str,
+    /// Where to call.
+    pub url: Uri,
+}
+
+impl Candidate<'_> {
+    /// `provider/model`, as records and headers name it.
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.provider.id, self.model)
+    }
+}
+
+impl<'a> Plan<'a> {
+    /// Finds the route of the model, makes sure that the caller may use it, and chooses by weight.
+    pub fn make(
+        config: &'a Config,
+        caller: &Caller<'_>,
+        ask: &'a Ask,
+        headers: &HeaderMap,
+        entropy: u64,
+    ) -> Result<Self, Refusal> {
+        let model = &ask.request().model;
+        let index = config.models.route(model).ok_or_else(|| Refusal::ModelNotFound(model.clone()))?;
+        if !caller.may_use(index) {
+            return Err(Refusal::ModelNotAllowed(model.clone()));
+        }
+        let route = config.route(index);
+        let name = match &route.sticky {
+            Sticky::None => None,
+            Sticky::Consumer => caller.proven(),
+            Sticky::User => ask.request().user.as_deref(),
+            Sticky::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()),
+        };
+        let entropy = name.map_or(entropy, |name| canary::sticky(&route.id, name));
+        let chosen = canary::choose(&route.targets, entropy);
+        let candidate = |target: &'a Target| {
+            let provider = config.provider(target.provider);
+            let model = target.model.as_deref().unwrap_or(model);
+            let url = provider.url(ask.endpoint(), model)?;
+            Some(Candidate { index: target.provider, provider, model, url })
+        };
+        let targets: Vec<_> = std::iter::once(chosen).chain(&route.fallback).filter_map(candidate).collect();
+        if targets.is_empty() {
+            let path = ask.endpoint().path();
+            return Err(Refusal::EndpointNotOffered { model: model.clone(), path });
+        }
+        Ok(Self { route, targets })
+    }
+
+    /// The route that was found.
+    pub fn route(&self) -> &'a Route {
+        self.route
+    }
+
+    /// The targets in their order.
+    pub fn targets(&self) -> &[Candidate<'a>] {
+        &self.targets
+    }
+}

@@ -1,0 +1,281 @@
+//! A stream on its way to the caller: held back until it is worth committing to, then passed on event
+//! by event, and ended truthfully.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use openai::{ErrorBody, ErrorObject, Weight};
+
+use crate::body::Body;
+use crate::config::Timeouts;
+use crate::observe::{Entry, Outcome, Tokens};
+use crate::platform::{Outage, Platform};
+use crate::policy::classify::Failure;
+use crate::reader::{Flow, Reader};
+use crate::time::Timestamp;
+
+/// What is held back before the first content, in bytes; beyond it the stream is committed as it is.
+const LONGEST_PRELUDE: usize = 64 << 10;
+/// How long the upstream may take to end its body after `[DONE]`, so that the host can use the
+/// connection again.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A stream whose place another target's could still take.
+#[derive(Debug)]
+pub struct Uncommitted {
+    body: Body,
+    reader: Reader,
+    held: VecDeque<Bytes>,
+    held_bytes: usize,
+}
+
+/// A stream whose first content is there: proof that it may be shown to the caller.
+#[derive(Debug)]
+pub struct Committed {
+    body: Body,
+    /// `None`: not events but a body that is too long to hold.
+    reader: Option<Reader>,
+    ready: VecDeque<Bytes>,
+    flow: Flow,
+    prompt: Weight,
+}
+
+/// What became of a stream that was held back.
+#[derive(Debug)]
+pub enum Taken {
+    /// There is nothing to show yet.
+    Held(Uncommitted),
+    /// Its first content is there.
+    Ready(Committed),
+}
+
+impl Uncommitted {
+    /// Holds a stream back. `hides_usage`: the caller did not ask for the event that carries it.
+    pub fn new(body: Body, hides_usage: bool) -> Self {
+        Self { body, reader: Reader::new(hides_usage), held: VecDeque::new(), held_bytes: 0 }
+    }
+
+    /// The upstream's body, to wait on.
+    pub fn body(&mut self) -> &mut Body {
+        &mut self.body
+    }
+
+    /// Takes what came, or the end. A failure means that there was no content to lose.
+    pub fn take(mut self, piece: Option<Bytes>, prompt: impl FnOnce() -> Weight) -> Result<Taken, Failure> {
+        let piece = piece.ok_or(Failure::NotAnAnswer)?;
+        self.held_bytes += piece.len();
+        let flow = self.reader.take(piece, &mut self.held);
+        let too_much = flow == Flow::Open && self.held_bytes > LONGEST_PRELUDE;
+        if self.reader.meter().has_content() || too_much {
+            let Self { body, reader, held: ready, .. } = self;
+            let committed = Committed { body, reader: Some(reader), ready, flow, prompt: prompt() };
+            return Ok(Taken::Ready(committed));
+        }
+        match flow {
+            Flow::Open => Ok(Taken::Held(self)),
+            Flow::Done | Flow::Error | Flow::Malformed => Err(Failure::NotAnAnswer),
+        }
+    }
+}
+
+impl Committed {
+    /// A body that is too long to hold: it is passed on unread, and counted by estimate.
+    pub fn opaque(beginning: Bytes, rest: Body, prompt: Weight) -> Self {
+        Self { body: rest, reader: None, ready: VecDeque::from([beginning]), flow: Flow::Open, prompt }
+    }
+
+    /// Begins to pass the stream on. From here on the relay holds the request's record.
+    pub fn relay<P: Platform>(self, platform: P, entry: Entry<P>, timeouts: Timeouts) -> Relay<P> {
+        let mut relay = Relay {
+            idle: timeouts.idle,
+            deadline: entry.began() + timeouts.total,
+            touched: platform.now(),
+            alarm: None,
+            stream: self,
+            entry: Some(entry),
+            ending: None,
+            platform,
+        };
+        relay.follow();
+        relay
+    }
+}
+
+/// A committed stream as the caller's response body.
+///
+/// Dropping it before its end means that the caller hung up: the upstream's body is dropped with it
+/// and the record says so.
+pub struct Relay<P: Platform> {
+    stream: Committed,
+    platform: P,
+    entry: Option<Entry<P>>,
+    ending: Option<Outcome>,
+    idle: Duration,
+    deadline: Timestamp,
+    touched: Timestamp,
+    alarm: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl<P: Platform> Relay<P> {
+    /// Draws the consequences of what the reader saw last.
+    fn follow(&mut self) {
+        match self.stream.flow {
+            Flow::Open => {}
+            Flow::Done => {
+                let body = std::mem::take(&mut self.stream.body);
+                self.platform.defer(drain(body, self.platform.sleep(LINGER)));
+                self.ending = Some(Outcome::Answered);
+            }
+            // The upstream's own error event was the last to pass; it needs none of ours.
+            Flow::Error => self.truncate("upstream_error"),
+            Flow::Malformed => self.break_off("upstream_error", "The upstream sent something that is not a chunk."),
+        }
+    }
+
+    /// The upstream's body ended.
+    fn finish(&mut self) {
+        match &self.stream.reader {
+            Some(reader) if !reader.meter().is_complete() => {
+                self.break_off("upstream_error", "The upstream ended the stream before the answer was complete.");
+            }
+            Some(_) | None => self.ending = Some(Outcome::Answered),
+        }
+    }
+
+    /// Ends the stream with an error event in place of what is missing.
+    fn break_off(&mut self, code: &'static str, message: &str) {
+        let error = ErrorObject { message, kind: "upstream_error", param: None, code: Some(code) };
+        self.stream.ready.push_back(ErrorBody { error }.to_event().into());
+        self.truncate(code);
+    }
+
+    fn truncate(&mut self, code: &'static str) {
+        self.stream.body = Body::Empty;
+        self.ending = Some(Outcome::Truncated);
+        if let Some(entry) = &mut self.entry {
+            entry.record.error = Some(code);
+        }
+    }
+
+    /// The stream cannot go on. Events end with one that says so; a JSON body can only break off.
+    fn broke(&mut self, code: &'static str, message: &str) -> Result<(), Outage> {
+        if self.stream.reader.is_some() {
+            self.break_off(code, message);
+            Ok(())
+        } else {
+            self.truncate(code);
+            Err(Outage::new(message))
+        }
+    }
+
+    /// Hands the tokens to the record, which is written when the entry goes.
+    fn settle(&mut self) -> Option<Entry<P>> {
+        let mut entry = self.entry.take()?;
+        entry.record.tokens = match &self.stream.reader {
+            Some(reader) => reader.meter().tokens(self.stream.prompt),
+            None => Tokens::count(None, self.stream.prompt, Weight::default()),
+        };
+        Some(entry)
+    }
+
+    /// Whether the upstream has been silent for too long. One timer serves many pieces: it is set
+    /// anew only when it goes off.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let now = self.platform.now();
+            let due = (self.touched + self.idle).min(self.deadline);
+            if now >= due {
+                return Poll::Ready(());
+            }
+            let platform = &self.platform;
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(platform.sleep(due.since(now))));
+            ready!(alarm.as_mut().poll(cx));
+            self.alarm = None;
+        }
+    }
+
+    /// Waits for the upstream's next piece and puts what may pass into `ready`.
+    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Outage>> {
+        let Poll::Ready(piece) = self.stream.body.poll_piece(cx) else {
+            ready!(self.poll_silence(cx));
+            return Poll::Ready(self.broke("upstream_timeout", "The upstream was silent for too long."));
+        };
+        self.touched = self.platform.now();
+        Poll::Ready(match piece {
+            None => {
+                self.finish();
+                Ok(())
+            }
+            Some(Err(_)) => self.broke("upstream_error", "The connection to the upstream broke."),
+            Some(Ok(_)) if self.touched >= self.deadline => {
+                self.broke("upstream_timeout", "The time for this request is up.")
+            }
+            Some(Ok(piece)) => {
+                match &mut self.stream.reader {
+                    Some(reader) => self.stream.flow = reader.take(piece, &mut self.stream.ready),
+                    None => self.stream.ready.push_back(piece),
+                }
+                self.follow();
+                Ok(())
+            }
+        })
+    }
+}
+
+impl<P: Platform> Stream for Relay<P> {
+    type Item = Result<Bytes, Outage>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let relay = &mut *self;
+        loop {
+            if let Some(piece) = relay.stream.ready.pop_front() {
+                return Poll::Ready(Some(Ok(piece)));
+            }
+            if let Some(outcome) = relay.ending {
+                if let Some(entry) = relay.settle() {
+                    entry.close(outcome);
+                }
+                return Poll::Ready(None);
+            }
+            if let Err(outage) = ready!(relay.poll_upstream(cx)) {
+                return Poll::Ready(Some(Err(outage)));
+            }
+        }
+    }
+}
+
+// Nothing inside is pinned in place: the alarm is boxed, the rest is plain data.
+impl<P: Platform> Unpin for Relay<P> {}
+
+impl<P: Platform> Drop for Relay<P> {
+    fn drop(&mut self) {
+        // What was shown until the caller left is what is charged; the entry writes itself.
+        drop(self.settle());
+    }
+}
+
+impl<P: Platform> fmt::Debug for Relay<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+/// Reads a body to its end and throws it away, as long as the timer lets it.
+async fn drain(mut body: Body, timer: impl Future<Output = ()>) {
+    let mut timer = pin!(timer);
+    poll_fn(|cx| {
+        while let Poll::Ready(piece) = body.poll_piece(cx) {
+            if !matches!(piece, Some(Ok(_))) {
+                return Poll::Ready(());
+            }
+        }
+        timer.as_mut().poll(cx)
+    })
+    .await;
+}

@@ -1,0 +1,137 @@
+//! The response that the caller gets.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+
+use crate::body::Body;
+use crate::config::{Config, ModelPattern, Timeouts};
+use crate::error::Error;
+use crate::observe::{Entry, Outcome};
+use crate::platform::Platform;
+
+use super::authenticate::Caller;
+use super::call::{Answer, Content};
+
+/// What a request comes to when nothing goes wrong.
+#[derive(Debug)]
+pub enum Reply {
+    /// The models that a caller may name, as JSON.
+    Models(Vec<u8>),
+    /// An upstream's answer, and the bounds on waiting for the rest of it.
+    Answer(Answer, Timeouts),
+}
+
+impl Reply {
+    /// Lists the models that a caller may name: those that routes name exactly.
+    pub fn models(config: &Config, caller: &Caller<'_>) -> Self {
+        #[derive(Serialize)]
+        struct List<'a> {
+            object: &'static str,
+            data: Vec<Model<'a>>,
+        }
+        #[derive(Serialize)]
+        struct Model<'a> {
+            id: &'a str,
+            object: &'static str,
+            created: u64,
+            owned_by: &'static str,
+        }
+        let names = config.routes_with_index().filter(|(index, _)| caller.may_use(*index));
+        let names = names.flat_map(|(_, route)| &route.models).filter_map(|pattern| match pattern {
+            ModelPattern::Exact(id) => Some(id.as_str()),
+            ModelPattern::Prefix(_) | ModelPattern::Regex(_) => None,
+        });
+        let data = names.map(|id| Model { id, object: "model", created: 0, owned_by: "serin" }).collect();
+        let list = List { object: "list", data };
+        Self::Models(serde_json::to_vec(&list).expect("strings and numbers always serialise"))
+    }
+}
+
+/// Gives the caller what there is. A stream keeps the record open until its end.
+pub fn deliver<P: Platform>(reply: Reply, platform: P, mut entry: Entry<P>) -> http::Response<Body> {
+    let (answer, timeouts) = match reply {
+        Reply::Answer(answer, timeouts) => (answer, timeouts),
+        Reply::Models(list) => {
+            let mut response = json(StatusCode::OK, list);
+            name(&mut response, &entry);
+            entry.record.status = Some(200);
+            entry.close(Outcome::Answered);
+            return response;
+        }
+    };
+    entry.record.status = Some(answer.status.as_u16());
+    let mut response = http::Response::new(Body::Empty);
+    *response.status_mut() = answer.status;
+    if let Some(content_type) = answer.content_type {
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    name(&mut response, &entry);
+    *response.body_mut() = match answer.content {
+        Content::Whole(whole) => {
+            entry.close(Outcome::Answered);
+            Body::from(whole)
+        }
+        Content::Stream(committed) => {
+            // Proxies must neither hold a stream back nor keep it.
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            response.headers_mut().insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+            Body::stream(committed.relay(platform, entry, timeouts))
+        }
+    };
+    response
+}
+
+/// Tells the caller why there is no answer.
+pub fn refuse<P: Platform>(error: &Error, mut entry: Entry<P>) -> http::Response<Body> {
+    let answer = error.answer(&entry.record.attempts);
+    let mut response = json(answer.status, answer.body().to_json());
+    if let Some((name, value)) = &answer.header
+        && let Ok(value) = HeaderValue::from_str(value)
+    {
+        response.headers_mut().insert(*name, value);
+    }
+    name(&mut response, &entry);
+    entry.record.status = Some(answer.status.as_u16());
+    entry.record.error = Some(answer.code);
+    entry.close(match error {
+        Error::Refusal(_) => Outcome::Refused,
+        Error::Fault(_) => Outcome::Failed,
+    });
+    response
+}
+
+/// Says that the gateway runs. It asks no upstream, so that a provider's outage restarts nothing.
+pub fn health() -> http::Response<Body> {
+    json(StatusCode::OK, br#"{"status":"ok"}"#.to_vec())
+}
+
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// A JSON response.
+pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> http::Response<Body> {
+    let mut response = http::Response::new(Body::from(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The headers that tell what the gateway did.
+fn name<P: Platform>(response: &mut http::Response<Body>, entry: &Entry<P>) {
+    let record = &entry.record;
+    let headers = response.headers_mut();
+    let mut set = |name, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    set("x-request-id", &record.id);
+    if let Some(route) = &record.route {
+        set("x-serin-route", route);
+        set("x-serin-attempts", &record.attempts.len().to_string());
+    }
+    if let Some(target) = &record.target {
+        set("x-serin-target", target);
+    }
+}

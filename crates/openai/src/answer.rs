@@ -1,0 +1,90 @@
+//! A whole answer that is not a stream.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::chunk::Choices;
+use crate::{Endpoint, Usage, Weight};
+
+/// What an answer says of itself.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The usage it reports.
+    pub usage: Option<Usage>,
+    /// How much text it holds (nothing for embeddings).
+    pub weight: Weight,
+}
+
+/// A body that came with a good status and is not what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAnAnswer {
+    /// It is not JSON, or not an object.
+    NotJson,
+    /// It is an error.
+    IsError,
+    /// It has no `choices`, or no `data` for embeddings.
+    Empty,
+}
+
+#[derive(Deserialize)]
+struct Members<'a> {
+    #[serde(default)]
+    choices: Choices,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+impl Answer {
+    /// Reads a body and makes sure that it is an answer to this endpoint's question.
+    pub fn read(endpoint: Endpoint, body: &[u8]) -> Result<Self, NotAnAnswer> {
+        let text = std::str::from_utf8(body).map_err(|_| NotAnAnswer::NotJson)?;
+        let members: Members<'_> = serde_json::from_str(text).map_err(|_| NotAnAnswer::NotJson)?;
+        let there = match endpoint {
+            Endpoint::ChatCompletions | Endpoint::Completions => members.choices.count > 0,
+            Endpoint::Embeddings => members.data.is_some_and(|data| data.get().starts_with('[')),
+        };
+        if !there {
+            let is_error = members.error.is_some_and(|error| error.get() != "null");
+            return Err(if is_error { NotAnAnswer::IsError } else { NotAnAnswer::Empty });
+        }
+        Ok(Self {
+            usage: members.usage.map(RawValue::get).and_then(Usage::read),
+            weight: members.choices.weight,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, NotAnAnswer};
+    use crate::Endpoint::{ChatCompletions, Embeddings};
+    use crate::{Usage, Weight};
+
+    #[test]
+    fn an_answer_is_told_from_what_is_not() {
+        let chat = br#"{"choices":[{"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
+        let usage = Some(Usage { input: 1, output: 2, ..Usage::default() });
+        assert_eq!(
+            Answer::read(ChatCompletions, chat),
+            Ok(Answer { usage, weight: Weight { narrow: 2, wide: 0 } })
+        );
+        let vectors = br#"{"data":[{"embedding":[0.1]}]}"#;
+        assert_eq!(
+            Answer::read(Embeddings, vectors),
+            Ok(Answer { usage: None, weight: Weight::default() })
+        );
+        for (body, expected) in [
+            ("<html>", NotAnAnswer::NotJson),
+            ("[]", NotAnAnswer::NotJson),
+            (r#"{"choices":[{"mess"#, NotAnAnswer::NotJson),
+            (r#"{"error":{"message":"no"}}"#, NotAnAnswer::IsError),
+            (r#"{"choices":null,"base_resp":{"status_code":1004}}"#, NotAnAnswer::Empty),
+        ] {
+            assert_eq!(Answer::read(ChatCompletions, body.as_bytes()), Err(expected), "{body}");
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! OpenAI's wire formats: requests, chunks, answers, usage, errors and server-sent events.
+//!
+//! Nothing here decides anything. Everything borrows from the bytes it reads, and what it does not
+//! know it leaves alone: a field that OpenAI adds tomorrow passes through.
+
+mod answer;
+mod chunk;
+mod endpoint;
+mod error;
+mod request;
+mod sse;
+mod text;
+mod usage;
+
+pub use answer::{Answer, NotAnAnswer};
+pub use chunk::Chunk;
+pub use endpoint::{Endpoint, percent_encode};
+pub use error::{ErrorBody, ErrorObject};
+pub use request::{Invalid, Request};
+pub use sse::{Event, Framer, Oversized};
+pub use text::Weight;
+pub use usage::Usage;

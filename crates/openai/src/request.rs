@@ -1,0 +1,429 @@
+//! What the gateway needs to know of a request, and where in the bytes it stands.
+//!
+//! The body is checked to be JSON in one pass and is never built anew: what must change is spliced.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::Endpoint;
+
+/// A checked request body: the few fields that steer the gateway, and the places of those that it
+/// may have to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The model's name.
+    pub model: String,
+    /// Whether the answer is to be a stream.
+    pub stream: bool,
+    /// Whether the caller asked for the usage of a stream.
+    pub wants_usage: bool,
+    /// The `user` field, where it is text.
+    pub user: Option<String>,
+    /// Where the prompt stands.
+    pub content: Range<usize>,
+    model_at: Range<usize>,
+    usage_option: UsageOption,
+}
+
+/// Where `stream_options.include_usage` stands, or would stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum UsageOption {
+    /// No `stream_options`: a member goes in at this place, before the others.
+    Absent(usize),
+    /// `stream_options` is null: it is replaced.
+    Null(Range<usize>),
+    /// An object without the member: it goes in at this place, followed by a comma or not.
+    Silent { at: usize, comma: bool },
+    /// The member's value.
+    Stated(Range<usize>),
+}
+
+/// Why a body is no request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Invalid {
+    /// It is not JSON; in the parser's words.
+    NotJson(String),
+    /// It is JSON, but not an object.
+    NotAnObject,
+    /// A field that must be there is not.
+    Missing(&'static str),
+    /// A field is not what it must be.
+    Wrong {
+        /// The field.
+        param: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A field that steers the gateway is there twice: readers differ on which one counts.
+    Twice(&'static str),
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotJson(why) => write!(f, "The body is not valid JSON: {why}."),
+            Self::NotAnObject => f.write_str("The body must be a JSON object."),
+            Self::Missing(param) => write!(f, "The field '{param}' is missing."),
+            Self::Wrong { param, expected } => write!(f, "The field '{param}' must be {expected}."),
+            Self::Twice(param) => write!(f, "The field '{param}' appears twice."),
+        }
+    }
+}
+
+impl Request {
+    /// Reads a body. One pass over the bytes; nothing is copied but the model's name and the user.
+    pub fn read(endpoint: Endpoint, body: &[u8]) -> Result<Self, Invalid> {
+        let text =
+            std::str::from_utf8(body).map_err(|error| Invalid::NotJson(error.to_string()))?;
+        let opening = text.len() - text.trim_start().len();
+        if text.as_bytes().get(opening) != Some(&b'{') {
+            return Err(match serde_json::from_str::<IgnoredAny>(text) {
+                Ok(_) => Invalid::NotAnObject,
+                Err(error) => Invalid::NotJson(error.to_string()),
+            });
+        }
+        let fields: Fields<'_> =
+            serde_json::from_str(text).map_err(|error| Invalid::NotJson(error.to_string()))?;
+        if let Some(twice) = fields.twice {
+            return Err(Invalid::Twice(twice));
+        }
+        let place = |raw: &RawValue| {
+            let start = raw.get().as_ptr() as usize - text.as_ptr() as usize;
+            start..start + raw.get().len()
+        };
+
+        let model_raw = required(fields.model, "model")?;
+        let model = string(model_raw).filter(|name| !name.is_empty());
+        let model =
+            model.ok_or(Invalid::Wrong { param: "model", expected: "a string" })?.into_owned();
+        let content = required(fields.content(endpoint), endpoint.content_field())?;
+        let (first, expected): (&[u8], _) = match endpoint {
+            Endpoint::ChatCompletions => (b"[", "an array of messages"),
+            Endpoint::Completions | Endpoint::Embeddings => (b"[\"", "a string or an array"),
+        };
+        if !content.get().bytes().next().is_some_and(|byte| first.contains(&byte)) {
+            return Err(Invalid::Wrong { param: endpoint.content_field(), expected });
+        }
+        let stream = match fields.stream.map(RawValue::get) {
+            None | Some("null" | "false") => false,
+            Some("true") => true,
+            Some(_) => return Err(Invalid::Wrong { param: "stream", expected: "a boolean" }),
+        };
+        let (usage_option, wants_usage) = match fields.stream_options {
+            None => (UsageOption::Absent(opening + 1), false),
+            Some(options) if options.get() == "null" => (UsageOption::Null(place(options)), false),
+            Some(options) => {
+                let wrong = Invalid::Wrong { param: "stream_options", expected: "an object" };
+                let members: StreamOptions<'_> =
+                    serde_json::from_str(options.get()).map_err(|_| wrong)?;
+                let at = place(options).start + 1;
+                match members.include_usage {
+                    None => (UsageOption::Silent { at, comma: !members.empty }, false),
+                    Some(value) => (UsageOption::Stated(place(value)), value.get() == "true"),
+                }
+            }
+        };
+        Ok(Self {
+            model,
+            stream: stream && endpoint != Endpoint::Embeddings,
+            wants_usage,
+            user: fields.user.and_then(string).map(Cow::into_owned),
+            content: place(content),
+            model_at: place(model_raw),
+            usage_option,
+        })
+    }
+
+    /// The body with another model and, for a stream, with usage asked for. `None`: nothing changes.
+    pub fn rewrite(
+        &self,
+        body: &[u8],
+        model: Option<&str>,
+        ask_for_usage: bool,
+    ) -> Option<Vec<u8>> {
+        let rename = model.filter(|name| *name != self.model).map(|name| {
+            let name = serde_json::to_string(name).expect("a string always serialises");
+            (self.model_at.clone(), Cow::Owned(name))
+        });
+        let usage = (ask_for_usage && self.stream && !self.wants_usage).then(|| {
+            let (place, text) = match &self.usage_option {
+                UsageOption::Absent(at) => {
+                    (*at..*at, r#""stream_options":{"include_usage":true},"#)
+                }
+                UsageOption::Null(place) => (place.clone(), r#"{"include_usage":true}"#),
+                UsageOption::Silent { at, comma: true } => (*at..*at, r#""include_usage":true,"#),
+                UsageOption::Silent { at, comma: false } => (*at..*at, r#""include_usage":true"#),
+                UsageOption::Stated(place) => (place.clone(), "true"),
+            };
+            (place, Cow::Borrowed(text))
+        });
+        let mut edits = [rename, usage];
+        edits.sort_by_key(|edit| edit.as_ref().map(|(place, _)| place.start));
+        edits.iter().any(Option::is_some).then(|| {
+            let extra: usize = edits.iter().flatten().map(|(_, text)| text.len()).sum();
+            let mut out = Vec::with_capacity(body.len() + extra);
+            let mut at = 0;
+            for (place, text) in edits.iter().flatten() {
+                out.extend_from_slice(&body[at..place.start]);
+                out.extend_from_slice(text.as_bytes());
+                at = place.end;
+            }
+            out.extend_from_slice(&body[at..]);
+            out
+        })
+    }
+}
+
+fn required<'a>(field: Option<&'a RawValue>, name: &'static str) -> Result<&'a RawValue, Invalid> {
+    field.ok_or(Invalid::Missing(name))
+}
+
+fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    // `&str` cannot hold an escape; the owned form is for those that have one.
+    serde_json::from_str::<&str>(raw.get())
+        .map(Cow::Borrowed)
+        .or_else(|_| serde_json::from_str::<String>(raw.get()).map(Cow::Owned))
+        .ok()
+}
+
+#[derive(Default)]
+struct Fields<'a> {
+    model: Option<&'a RawValue>,
+    messages: Option<&'a RawValue>,
+    prompt: Option<&'a RawValue>,
+    input: Option<&'a RawValue>,
+    stream: Option<&'a RawValue>,
+    stream_options: Option<&'a RawValue>,
+    user: Option<&'a RawValue>,
+    twice: Option<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    fn content(&self, endpoint: Endpoint) -> Option<&'a RawValue> {
+        match endpoint {
+            Endpoint::ChatCompletions => self.messages,
+            Endpoint::Completions => self.prompt,
+            Endpoint::Embeddings => self.input,
+        }
+    }
+
+    fn slot(&mut self, name: &str) -> Option<(&'static str, &mut Option<&'a RawValue>)> {
+        Some(match name {
+            "model" => ("model", &mut self.model),
+            "messages" => ("messages", &mut self.messages),
+            "prompt" => ("prompt", &mut self.prompt),
+            "input" => ("input", &mut self.input),
+            "stream" => ("stream", &mut self.stream),
+            "stream_options" => ("stream_options", &mut self.stream_options),
+            "user" => ("user", &mut self.user),
+            _ => return None,
+        })
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Fields::default();
+                while let Some(name) = members.next_key::<Name<'de>>()? {
+                    let Some((known, slot)) = fields.slot(&name.0) else {
+                        members.next_value::<IgnoredAny>()?;
+                        continue;
+                    };
+                    if slot.replace(members.next_value()?).is_some() {
+                        fields.twice = Some(known);
+                    }
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+struct StreamOptions<'a> {
+    include_usage: Option<&'a RawValue>,
+    empty: bool,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for StreamOptions<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = StreamOptions<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+                let mut options = StreamOptions { include_usage: None, empty: true };
+                while let Some(name) = members.next_key::<Name<'de>>()? {
+                    options.empty = false;
+                    let value: &RawValue = members.next_value()?;
+                    if name.0 == "include_usage" {
+                        options.include_usage = Some(value);
+                    }
+                }
+                Ok(options)
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// A member's name: borrowed, unless it is written with escapes (`"mod\u0065l"` is `model` too).
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, proptest};
+    use serde_json::{Value, json};
+
+    use super::{Invalid, Request};
+    use crate::Endpoint::{ChatCompletions, Completions, Embeddings};
+
+    #[track_caller]
+    fn refused(body: &str, expected: &str) {
+        let refusal =
+            Request::read(ChatCompletions, body.as_bytes()).expect_err("the body is wrong");
+        assert!(refusal.to_string().contains(expected), "{refusal}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        refused("", "not valid JSON");
+        refused("{", "not valid JSON");
+        refused(r#"{"model":"a","messages":[]}x"#, "not valid JSON");
+        refused("[1]", "must be a JSON object");
+        refused(r#"{"messages":[]}"#, "'model' is missing");
+        refused(r#"{"model":7,"messages":[]}"#, "'model' must be a string");
+        refused(r#"{"model":"","messages":[]}"#, "'model' must be a string");
+        refused(r#"{"model":"a"}"#, "'messages' is missing");
+        refused(r#"{"model":"a","messages":"hi"}"#, "'messages' must be an array");
+        refused(r#"{"model":"a","messages":[],"stream":1}"#, "'stream' must be a boolean");
+        refused(r#"{"model":"a","messages":[],"stream_options":1}"#, "'stream_options' must be");
+        refused(r#"{"model":"a","messages":[],"mod\u0065l":"b"}"#, "'model' appears twice");
+        assert_eq!(
+            Request::read(ChatCompletions, b"\"\xff\""),
+            Err(Invalid::NotJson("invalid utf-8 sequence of 1 bytes from index 1".into()))
+        );
+        assert_eq!(
+            Request::read(Completions, br#"{"model":"a"}"#),
+            Err(Invalid::Missing("prompt"))
+        );
+        assert_eq!(Request::read(Embeddings, br#"{"model":"a"}"#), Err(Invalid::Missing("input")));
+    }
+
+    #[track_caller]
+    fn rewritten(body: &str, model: Option<&str>, expected: Option<&str>) {
+        let request = Request::read(ChatCompletions, body.as_bytes()).expect("the body is right");
+        let bytes = request.rewrite(body.as_bytes(), model, true);
+        assert_eq!(bytes.map(|bytes| String::from_utf8(bytes).expect("text")).as_deref(), expected);
+    }
+
+    #[test]
+    fn only_what_must_change_is_spliced() {
+        let plain =
+            r#" { "x" : 1.00, "model" : "a" , "messages":[{"content":"\u00e9"}], "t":1e2 }"#;
+        rewritten(plain, None, None);
+        rewritten(plain, Some("a"), None);
+        rewritten(
+            plain,
+            Some("b\""),
+            Some(
+                r#" { "x" : 1.00, "model" : "b\"" , "messages":[{"content":"\u00e9"}], "t":1e2 }"#,
+            ),
+        );
+        let stream =
+            |options: &str| format!(r#"{{"messages":[],"stream":true{options},"model":"a"}}"#);
+        rewritten(
+            &stream(""),
+            Some("b"),
+            Some(
+                r#"{"stream_options":{"include_usage":true},"messages":[],"stream":true,"model":"b"}"#,
+            ),
+        );
+        rewritten(
+            &stream(r#","stream_options":null"#),
+            None,
+            Some(&stream(r#","stream_options":{"include_usage":true}"#)),
+        );
+        rewritten(
+            &stream(r#","stream_options":{ }"#),
+            None,
+            Some(&stream(r#","stream_options":{"include_usage":true }"#)),
+        );
+        rewritten(
+            &stream(r#","stream_options":{"a":1}"#),
+            None,
+            Some(&stream(r#","stream_options":{"include_usage":true,"a":1}"#)),
+        );
+        rewritten(
+            &stream(r#","stream_options":{"include_usage":false}"#),
+            None,
+            Some(&stream(r#","stream_options":{"include_usage":true}"#)),
+        );
+        rewritten(&stream(r#","stream_options":{"include_usage":true}"#), None, None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_rewrite_changes_nothing_else(model in ".{1,12}", other in ".{1,12}", rest in any::<Vec<String>>(), stream in any::<bool>()) {
+            let mut body = json!({"a": rest, "model": model, "messages": rest, "z": {"model": "inner"}});
+            if stream {
+                body["stream"] = json!(true);
+            }
+            let text = body.to_string();
+            let request = Request::read(ChatCompletions, text.as_bytes()).expect("the body is right");
+            assert_eq!(&request.model, &model);
+            assert_eq!(serde_json::from_str::<Value>(&text[request.content.clone()]).expect("the place is right"), json!(rest));
+            let changed = request.rewrite(text.as_bytes(), Some(&other), true).unwrap_or(text.into_bytes());
+            body["model"] = json!(other);
+            if stream {
+                body["stream_options"] = json!({"include_usage": true});
+            }
+            assert_eq!(serde_json::from_slice::<Value>(&changed).expect("still JSON"), body);
+        }
+
+        #[test]
+        fn nothing_panics(body in any::<Vec<u8>>()) {
+            drop(Request::read(ChatCompletions, &body));
+        }
+    }
+}

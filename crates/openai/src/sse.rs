@@ -1,0 +1,242 @@
+//! Server-sent events (WHATWG HTML, section 9.2): where one ends, and what is in it.
+//!
+//! The framer never changes a byte: it only finds the borders, for any line ending and any split.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use memchr::memchr2;
+
+/// Finds whole events in pieces of a stream.
+#[derive(Debug)]
+pub struct Framer {
+    /// What has come and is not yet part of a whole event, behind `start`.
+    buffer: Bytes,
+    /// Where the current event begins.
+    start: usize,
+    /// Where its current line begins.
+    line: usize,
+    /// Up to here no line ending is left to be found.
+    scanned: usize,
+    /// The last line ended with CR: a LF that follows belongs to it.
+    after_cr: bool,
+    /// The longest event that is kept, in bytes.
+    limit: usize,
+}
+
+/// An event is longer than the framer keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oversized;
+
+impl Framer {
+    /// Makes a framer that refuses to go on once an unfinished event is longer than `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self { buffer: Bytes::new(), start: 0, line: 0, scanned: 0, after_cr: false, limit }
+    }
+
+    /// Takes the next piece. Ranges from before are no longer valid.
+    ///
+    /// A piece that begins with a new event is taken over without a copy; the pieces of a long event
+    /// are gathered with amortised growth.
+    pub fn push(&mut self, piece: Bytes) -> Result<(), Oversized> {
+        let kept = self.buffer.split_off(self.start);
+        if kept.len() > self.limit {
+            return Err(Oversized);
+        }
+        self.buffer = if kept.is_empty() {
+            piece
+        } else {
+            let mut joined =
+                kept.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+            joined.extend_from_slice(&piece);
+            joined.freeze()
+        };
+        self.line -= self.start;
+        self.scanned -= self.start;
+        self.start = 0;
+        Ok(())
+    }
+
+    /// The next whole event, its blank line included, as a range for [`Framer::slice`].
+    ///
+    /// It is whole at the first byte of its blank line's ending: a CR does not wait for a LF.
+    pub fn next_event(&mut self) -> Option<Range<usize>> {
+        loop {
+            if self.after_cr && self.scanned < self.buffer.len() {
+                self.after_cr = false;
+                if self.buffer[self.scanned] == b'\n' {
+                    self.scanned += 1;
+                    self.line = self.scanned;
+                }
+            }
+            let Some(found) = memchr2(b'\n', b'\r', &self.buffer[self.scanned..]) else {
+                self.scanned = self.buffer.len();
+                return None;
+            };
+            let end = self.scanned + found;
+            self.after_cr = self.buffer[end] == b'\r';
+            let blank = end == self.line;
+            self.scanned = end + 1;
+            if self.after_cr && self.buffer.get(self.scanned) == Some(&b'\n') {
+                self.after_cr = false;
+                self.scanned += 1;
+            }
+            self.line = self.scanned;
+            if blank {
+                let event = self.start..self.scanned;
+                self.start = self.scanned;
+                return Some(event);
+            }
+        }
+    }
+
+    /// The bytes of one event, or of several that follow each other, without a copy.
+    pub fn slice(&self, range: Range<usize>) -> Bytes {
+        self.buffer.slice(range)
+    }
+
+    /// The same bytes, to look at.
+    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.buffer[range]
+    }
+
+    /// What has come of an event that is not whole.
+    pub fn unfinished(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+}
+
+/// What one event says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// The `event:` field.
+    pub name: Option<&'a [u8]>,
+    /// The `data:` fields joined by LF; `None` for a comment or a blank line.
+    pub data: Option<Cow<'a, [u8]>>,
+}
+
+impl<'a> Event<'a> {
+    /// Reads one whole event.
+    pub fn read(event: &'a [u8]) -> Self {
+        let mut read = Self { name: None, data: None };
+        let mut rest = event.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(event);
+        while !rest.is_empty() {
+            let end = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+            let line = &rest[..end];
+            rest = rest.get(end + 1..).unwrap_or_default();
+            if let Some(value) = field(line, b"data") {
+                read.data = Some(match read.data {
+                    None => Cow::Borrowed(value),
+                    Some(data) => {
+                        let mut joined = data.into_owned();
+                        joined.push(b'\n');
+                        joined.extend_from_slice(value);
+                        Cow::Owned(joined)
+                    }
+                });
+            } else if let Some(value) = field(line, b"event") {
+                read.name = Some(value);
+            }
+        }
+        read
+    }
+}
+
+fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let value = line.strip_prefix(name)?;
+    if value.is_empty() {
+        return Some(value);
+    }
+    let value = value.strip_prefix(b":")?;
+    Some(value.strip_prefix(b" ").unwrap_or(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::{Just, any, proptest};
+    use proptest::prop_oneof;
+
+    use super::{Event, Framer};
+
+    /// Feeds pieces and gives back the data of every event, and the unfinished rest.
+    fn run<'a>(
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> (Vec<Option<String>>, Vec<u8>, Vec<u8>) {
+        let mut framer = Framer::new(1 << 20);
+        let (mut events, mut bytes) = (Vec::new(), Vec::new());
+        for piece in pieces {
+            framer.push(Bytes::copy_from_slice(piece)).expect("the pieces are small");
+            while let Some(range) = framer.next_event() {
+                bytes.extend_from_slice(framer.bytes(range.clone()));
+                let event = framer.slice(range);
+                let data = Event::read(&event).data;
+                events.push(data.map(|data| String::from_utf8_lossy(&data).into_owned()));
+            }
+        }
+        (events, bytes, framer.unfinished().to_vec())
+    }
+
+    fn data(events: Vec<Option<String>>) -> Vec<String> {
+        events.into_iter().flatten().collect()
+    }
+
+    #[test]
+    fn every_line_ending_and_field() {
+        let cases: [(&str, &[&str]); 9] = [
+            ("data: a\n\ndata:b\n\n", &["a", "b"]),
+            ("data: a\r\n\r\ndata: b\r\n\r\n", &["a", "b"]),
+            ("data: a\r\rdata: b\r\r", &["a", "b"]),
+            ("data: a\r\n\rdata: b\n\r\n", &["a", "b"]),
+            (": comment\n\nevent: error\ndata: x\nid: 3\n\n", &["x"]),
+            ("data: one\ndata: two\n\n", &["one\ntwo"]),
+            ("data\n\ndata:\n\n", &["", ""]),
+            ("\u{feff}data: a\n\n", &["a"]),
+            ("datax: no\ndata: yes\n\ndata: unfinished\n", &["yes"]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(data(run([text.as_bytes()]).0), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_that_ends_with_cr_does_not_wait() {
+        let (events, _, rest) = run([b"data: a\r\n\r".as_slice()]);
+        assert_eq!((data(events), rest.len()), (vec!["a".to_owned()], 0));
+    }
+
+    #[test]
+    fn an_endless_line_is_refused() {
+        let mut framer = Framer::new(16);
+        for _ in 0..2 {
+            framer.push(Bytes::from_static(b"data: 0123\n")).expect("still in bounds");
+            assert_eq!(framer.next_event(), None);
+        }
+        assert!(framer.push(Bytes::from_static(b"0123456789")).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_split_changes_what_is_read(
+            lines in proptest::collection::vec(
+                (prop_oneof![Just("data: x"), Just("data: y"), Just(": c"), Just(""), Just("event: e")],
+                 prop_oneof![Just("\n"), Just("\r\n"), Just("\r")]), 0..24),
+            cuts in proptest::collection::vec(any::<proptest::sample::Index>(), 0..12),
+        ) {
+            let text: String = lines.iter().flat_map(|(line, end)| [*line, *end]).collect();
+            let bytes = text.as_bytes();
+            let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            at.extend([0, bytes.len()]);
+            at.sort_unstable();
+            let whole = run([bytes]);
+            let split = run(at.windows(2).map(|pair| &bytes[pair[0]..pair[1]]));
+            let single = run(bytes.chunks(1));
+            assert_eq!(data(whole.0.clone()), data(split.0));
+            assert_eq!(data(whole.0), data(single.0));
+            for (bytes_seen, rest) in [(whole.1, whole.2), (split.1, split.2), (single.1, single.2)] {
+                assert_eq!([bytes_seen, rest].concat(), bytes);
+            }
+        }
+    }
+}

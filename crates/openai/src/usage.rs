@@ -1,0 +1,85 @@
+//! The `usage` object, in the dialects that providers speak.
+
+use serde::Deserialize;
+
+/// Tokens that a provider reported. Field names follow OpenAI's API reference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// `prompt_tokens`
+    pub input: u64,
+    /// `completion_tokens`
+    pub output: u64,
+    /// `prompt_tokens_details.cached_tokens`, or DeepSeek's `prompt_cache_hit_tokens`: part of `input`.
+    pub cached: u64,
+    /// `completion_tokens_details.reasoning_tokens`: part of `output`.
+    pub reasoning: u64,
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    prompt_cache_hit_tokens: Option<u64>,
+    prompt_tokens_details: Option<PromptDetails>,
+    completion_tokens_details: Option<CompletionDetails>,
+}
+
+#[derive(Deserialize)]
+struct PromptDetails {
+    cached_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct CompletionDetails {
+    reasoning_tokens: Option<u64>,
+}
+
+impl Usage {
+    /// Reads a `usage` value. `None` where it names no count at all: `{}` is not zero tokens.
+    pub(crate) fn read(json: &str) -> Option<Self> {
+        let wire: Wire = serde_json::from_str(json).ok()?;
+        if wire.prompt_tokens.is_none() && wire.completion_tokens.is_none() {
+            return None;
+        }
+        let cached = wire.prompt_tokens_details.and_then(|details| details.cached_tokens);
+        Some(Self {
+            input: wire.prompt_tokens.unwrap_or(0),
+            output: wire.completion_tokens.unwrap_or(0),
+            cached: cached.or(wire.prompt_cache_hit_tokens).unwrap_or(0),
+            reasoning: wire
+                .completion_tokens_details
+                .and_then(|details| details.reasoning_tokens)
+                .unwrap_or(0),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Usage;
+
+    #[track_caller]
+    fn check(json: &str, expected: Option<[u64; 4]>) {
+        let read = Usage::read(json)
+            .map(|usage| [usage.input, usage.output, usage.cached, usage.reasoning]);
+        assert_eq!(read, expected, "{json}");
+    }
+
+    #[test]
+    fn every_dialect() {
+        check(r#"{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}"#, Some([9, 1, 0, 0]));
+        check(r#"{"prompt_tokens":3,"total_tokens":3}"#, Some([3, 0, 0, 0]));
+        check(r#"{"prompt_tokens":0,"completion_tokens":0}"#, Some([0, 0, 0, 0]));
+        check(
+            r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":5},"completion_tokens_details":{"reasoning_tokens":2}}"#,
+            Some([9, 4, 5, 2]),
+        );
+        check(
+            r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_cache_hit_tokens":7,"prompt_tokens_details":null}"#,
+            Some([9, 4, 7, 0]),
+        );
+        check("{}", None);
+        check(r#"{"prompt_tokens":-1}"#, None);
+        check(r#""many""#, None);
+    }
+}

@@ -1,0 +1,272 @@
+//! A tiny executor on one thread whose clock leaps: when nothing can run, time moves on to the next
+//! timer. It reads no wall clock, so that a minute costs nothing and every run is the same.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+/// More polls than any honest run needs: beyond it something wakes itself for ever.
+const MOST_POLLS: u64 = 50_000_000;
+/// The number of the future that a run is for.
+const MAIN: u64 = 0;
+
+/// The executor and its clock. A clone is the same one.
+#[derive(Clone, Default)]
+pub struct Executor(Rc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    now: Cell<Duration>,
+    /// Timers by the moment they are due, then by age.
+    timers: RefCell<BTreeMap<(Duration, u64), Waker>>,
+    tasks: RefCell<BTreeMap<u64, Task>>,
+    ready: Arc<Mutex<VecDeque<u64>>>,
+    numbers: Cell<u64>,
+}
+
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Nothing can ever happen again, and somebody still waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stuck {
+    /// No task can run and no timer is set.
+    Deadlock {
+        /// The time at which it happened, from the start.
+        at: Duration,
+        /// How many tasks wait beside the one that the run was for.
+        tasks: usize,
+    },
+    /// Tasks wake each other without end.
+    Livelock,
+}
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deadlock { at, tasks } => {
+                write!(
+                    f,
+                    "deadlock at {at:?}: nothing can run, no timer is set, {tasks} deferred tasks wait"
+                )
+            }
+            Self::Livelock => write!(f, "livelock: more than {MOST_POLLS} polls"),
+        }
+    }
+}
+
+impl std::error::Error for Stuck {}
+
+/// Puts a task's number into the queue of those that can run.
+struct Knock {
+    number: u64,
+    ready: Arc<Mutex<VecDeque<u64>>>,
+}
+
+impl Wake for Knock {
+    fn wake(self: Arc<Self>) {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if !ready.contains(&self.number) {
+            ready.push_back(self.number);
+        }
+    }
+}
+
+impl Executor {
+    /// The time since the start.
+    pub fn now(&self) -> Duration {
+        self.0.now.get()
+    }
+
+    /// Completes when the clock has moved on by `duration`; dropping it disarms the timer.
+    pub fn sleep(&self, duration: Duration) -> Sleep {
+        let due = self.now().saturating_add(duration);
+        Sleep { executor: self.clone(), key: (due, self.number()), is_set: false }
+    }
+
+    /// Starts a task that runs beside the others, and in [`Executor::drain`].
+    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        let number = self.number();
+        self.0.tasks.borrow_mut().insert(number, Box::pin(task));
+        self.waker(number).wake();
+    }
+
+    /// Runs a future, and every task beside it, until it is done.
+    pub fn run<T>(&self, future: impl Future<Output = T>) -> Result<T, Stuck> {
+        let mut future = pin!(future);
+        let waker = self.waker(MAIN);
+        waker.wake_by_ref();
+        for _ in 0..MOST_POLLS {
+            match self.next()? {
+                // Only a wake leads here, so that a wake that was forgotten shows as a deadlock.
+                MAIN => {
+                    if let Poll::Ready(value) =
+                        future.as_mut().poll(&mut Context::from_waker(&waker))
+                    {
+                        return Ok(value);
+                    }
+                }
+                number => self.poll_task(number),
+            }
+        }
+        Err(Stuck::Livelock)
+    }
+
+    /// Runs every task that was spawned to its end.
+    pub fn drain(&self) -> Result<(), Stuck> {
+        for _ in 0..MOST_POLLS {
+            if self.0.tasks.borrow().is_empty() {
+                return Ok(());
+            }
+            let number = self.next()?;
+            self.poll_task(number);
+        }
+        Err(Stuck::Livelock)
+    }
+
+    /// Who can run next; the clock leaps if nobody can.
+    fn next(&self) -> Result<u64, Stuck> {
+        loop {
+            let next = self.0.ready.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            if let Some(number) = next {
+                return Ok(number);
+            }
+            if !self.leap() {
+                return Err(Stuck::Deadlock { at: self.now(), tasks: self.0.tasks.borrow().len() });
+            }
+        }
+    }
+
+    fn poll_task(&self, number: u64) {
+        // The task is taken out while it runs, so that it may spawn others.
+        let task = self.0.tasks.borrow_mut().remove(&number);
+        let Some(mut task) = task else { return };
+        let waker = self.waker(number);
+        if task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+            self.0.tasks.borrow_mut().insert(number, task);
+        }
+    }
+
+    /// Moves the clock to the next timer and wakes all that are due then.
+    fn leap(&self) -> bool {
+        let mut timers = self.0.timers.borrow_mut();
+        let Some((&(due, _), _)) = timers.first_key_value() else { return false };
+        self.0.now.set(due.max(self.now()));
+        let later = timers.split_off(&(due, u64::MAX));
+        let woken = std::mem::replace(&mut *timers, later);
+        drop(timers);
+        woken.into_values().for_each(Waker::wake);
+        true
+    }
+
+    fn number(&self) -> u64 {
+        let number = self.0.numbers.get() + 1;
+        self.0.numbers.set(number);
+        number
+    }
+
+    fn waker(&self, number: u64) -> Waker {
+        Arc::new(Knock { number, ready: self.0.ready.clone() }).into()
+    }
+}
+
+/// A wait in virtual time.
+pub struct Sleep {
+    executor: Executor,
+    key: (Duration, u64),
+    is_set: bool,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.executor.now() >= self.key.0 {
+            return Poll::Ready(());
+        }
+        self.executor.0.timers.borrow_mut().insert(self.key, cx.waker().clone());
+        self.is_set = true;
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if self.is_set {
+            self.executor.0.timers.borrow_mut().remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::future::pending;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    use super::{Executor, Stuck};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn time_leaps_to_the_next_timer() {
+        let executor = Executor::default();
+        let order = Rc::new(RefCell::new(Vec::new()));
+        for (name, wait) in [("late", 3), ("early", 1)] {
+            let (order, sleep) = (order.clone(), executor.sleep(SECOND * wait));
+            executor.spawn(async move {
+                sleep.await;
+                order.borrow_mut().push(name);
+            });
+        }
+        executor.run(executor.sleep(SECOND * 2)).expect("it ends");
+        assert_eq!((executor.now(), order.borrow().as_slice()), (SECOND * 2, ["early"].as_slice()));
+        executor.drain().expect("it ends");
+        assert_eq!(
+            (executor.now(), order.borrow().as_slice()),
+            (SECOND * 3, ["early", "late"].as_slice())
+        );
+    }
+
+    #[test]
+    fn a_dropped_sleep_holds_nothing_up() {
+        let executor = Executor::default();
+        let mut long = Box::pin(executor.sleep(SECOND * 100));
+        let seen = executor.run(async {
+            let polled =
+                std::future::poll_fn(|cx| std::task::Poll::Ready(long.as_mut().poll(cx))).await;
+            assert!(polled.is_pending());
+        });
+        assert_eq!(seen, Ok(()));
+        drop(long);
+        assert!(matches!(
+            executor.run(pending::<()>()),
+            Err(Stuck::Deadlock { at: Duration::ZERO, tasks: 0 })
+        ));
+    }
+
+    #[test]
+    fn a_task_may_spawn_another() {
+        let executor = Executor::default();
+        let inner = executor.clone();
+        executor.spawn(async move {
+            let sleep = inner.sleep(SECOND);
+            inner.spawn(sleep);
+        });
+        assert_eq!(executor.drain(), Ok(()));
+        assert_eq!(executor.now(), SECOND);
+    }
+
+    #[test]
+    fn a_task_that_waits_for_nothing_is_a_deadlock() {
+        let executor = Executor::default();
+        executor.spawn(pending());
+        assert_eq!(executor.drain(), Err(Stuck::Deadlock { at: Duration::ZERO, tasks: 1 }));
+    }
+}

@@ -1,0 +1,68 @@
+//! Plays a scenario against the gateway in virtual time.
+
+use gateway::body::Body;
+use gateway::config::author;
+use gateway::gateway::Gateway;
+use gateway::secret::Secret;
+
+use super::expect::Observed;
+use super::{Request, Scenario};
+use crate::world::{CLOSED, HangUp, UPSTREAM, World};
+
+/// The seed of every scenario: chance is the same each time.
+const SEED: u64 = 1;
+
+impl Scenario {
+    /// Plays every request and checks what was expected. The error says which request and what.
+    pub fn run_in_simulator(&self) -> Result<(), String> {
+        let secret = |name: &str| self.secrets.get(name).map(|value| Secret::new(value));
+        let config = author::from_toml(&self.config_for(UPSTREAM, CLOSED), &secret)
+            .map_err(|problems| format!("the configuration is not valid: {problems:?}"))?;
+        let world = World::new(SEED, self.upstreams.clone());
+        let gateway = Gateway::new(config);
+        for (index, request) in self.requests.iter().enumerate() {
+            for turn in 0..request.repeat {
+                let place = |what: String| format!("request {index}, turn {turn}: {what}");
+                let message = request.message().map_err(|error| place(format!("{error:#}")))?;
+                let answer = gateway.handle(world.clone(), message);
+                let received = world
+                    .play(answer, request.hang_up())
+                    .map_err(|stuck| place(stuck.to_string()))?;
+                let body = received.body();
+                let hung_up = !received.is_whole && received.broken.is_none();
+                let (status, headers) = received.head.unzip();
+                let observed = Observed {
+                    status: status.map(|status| status.as_u16()),
+                    headers: headers.unwrap_or_default(),
+                    body,
+                    broken: received.broken,
+                    hung_up,
+                    records: Some(world.take_records()),
+                };
+                request.expect.check(&observed).map_err(place)?;
+                self.check_secrecy(&observed).map_err(place)?;
+            }
+        }
+        self.expect.check(&world.calls())
+    }
+}
+
+impl Request {
+    /// When its caller goes away.
+    pub fn hang_up(&self) -> HangUp {
+        match (self.hang_up_after_events, self.hang_up_after) {
+            (Some(count), _) => HangUp::AfterEvents(count),
+            (None, Some(duration)) => HangUp::After(duration),
+            (None, None) => HangUp::Never,
+        }
+    }
+
+    fn message(&self) -> anyhow::Result<http::Request<Body>> {
+        let mut message = http::Request::builder()
+            .method(self.method.as_str())
+            .uri(&self.path)
+            .body(Body::from(bytes::Bytes::from(self.body.clone())))?;
+        *message.headers_mut() = self.head()?;
+        Ok(message)
+    }
+}

@@ -1,0 +1,127 @@
+//! An answer as a client library would understand it: events, text, what ended it.
+//!
+//! It has its own reader of server-sent events, so that a mistake in the gateway's cannot hide.
+
+use serde_json::Value;
+
+/// An answer, read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Transcript {
+    /// The data of every event, in order; empty for an answer in one piece.
+    pub events: Vec<String>,
+    /// Content put together, over all choices.
+    pub text: String,
+    /// Every `finish_reason`, in order.
+    pub finish_reasons: Vec<String>,
+    /// The `code` of an error event, or of an error in one piece; empty if it has none.
+    pub error_code: Option<String>,
+    /// The usage that the caller saw.
+    pub usage: Option<Value>,
+    /// Bytes after the last whole event.
+    pub remainder: String,
+}
+
+impl Transcript {
+    /// Reads a body as its content type says.
+    pub fn read(content_type: &str, body: &[u8]) -> Self {
+        let mut transcript = Self::default();
+        if !content_type.starts_with("text/event-stream") {
+            if let Ok(value) = serde_json::from_slice::<Value>(body) {
+                transcript.take(&value);
+            }
+            return transcript;
+        }
+        let (events, remainder) = events(&String::from_utf8_lossy(body));
+        for data in &events {
+            if let Ok(value) = serde_json::from_str::<Value>(data) {
+                transcript.take(&value);
+            }
+        }
+        Self { events, remainder, ..transcript }
+    }
+
+    /// Whether an event says `[DONE]`.
+    pub fn contains_done(&self) -> bool {
+        self.events.iter().any(|data| data == "[DONE]")
+    }
+
+    fn take(&mut self, value: &Value) {
+        if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
+            self.error_code = Some(error["code"].as_str().unwrap_or_default().to_owned());
+        }
+        if let Some(usage) = value.get("usage").filter(|usage| !usage.is_null()) {
+            self.usage = Some(usage.clone());
+        }
+        for choice in value["choices"].as_array().into_iter().flatten() {
+            let text =
+                [&choice["delta"]["content"], &choice["message"]["content"], &choice["text"]];
+            text.into_iter().filter_map(Value::as_str).for_each(|text| self.text.push_str(text));
+            if let Some(reason) = choice["finish_reason"].as_str() {
+                self.finish_reasons.push(reason.to_owned());
+            }
+        }
+    }
+}
+
+/// How many whole events, comments included, a body holds.
+pub fn count_events(body: &[u8]) -> usize {
+    blocks(&unify(&String::from_utf8_lossy(body))).0.len()
+}
+
+/// The data of every whole event that has data, and what is left behind the last.
+fn events(body: &str) -> (Vec<String>, String) {
+    let body = unify(body);
+    let (blocks, remainder) = blocks(&body);
+    let data = |block: &&str| {
+        let lines: Vec<&str> = block
+            .lines()
+            .filter_map(|line| line.strip_prefix("data:"))
+            .map(|line| line.strip_prefix(' ').unwrap_or(line))
+            .collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    };
+    (blocks.iter().filter_map(data).collect(), remainder.to_owned())
+}
+
+fn unify(body: &str) -> String {
+    body.replace("\r\n", "\n").replace('\r', "\n")
+}
+
+fn blocks(body: &str) -> (Vec<&str>, &str) {
+    let (whole, remainder) = body.rfind("\n\n").map_or(("", body), |end| body.split_at(end + 2));
+    (whole.split("\n\n").filter(|block| !block.trim_matches('\n').is_empty()).collect(), remainder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Transcript, count_events};
+
+    #[test]
+    fn a_stream_is_put_together() {
+        let body = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n: keep-alive\n\n\
+            data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"lo\"},\"finish_reason\":\"stop\"}]}\n\n\
+            data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]\n\ndata: rest";
+        for ending in ["\n", "\r\n", "\r"] {
+            let body = body.replace('\n', ending);
+            let transcript = Transcript::read("text/event-stream; charset=utf-8", body.as_bytes());
+            assert_eq!((transcript.events.len(), transcript.text.as_str()), (5, "Hello"));
+            assert_eq!(
+                (transcript.remainder.as_str(), transcript.contains_done()),
+                ("data: rest", true)
+            );
+            assert_eq!(transcript.finish_reasons, ["stop"]);
+            assert!(transcript.usage.is_some() && transcript.error_code.is_none());
+            assert_eq!(count_events(body.as_bytes()), 6);
+        }
+    }
+
+    #[test]
+    fn an_answer_in_one_piece_is_read_too() {
+        let transcript =
+            Transcript::read("application/json", br#"{"choices":[{"message":{"content":"Hi"}}]}"#);
+        assert_eq!(transcript.text, "Hi");
+        let error = Transcript::read("application/json", br#"{"error":{"code":"upstream_error"}}"#);
+        assert_eq!(error.error_code.as_deref(), Some("upstream_error"));
+        assert_eq!(Transcript::read("text/html", b"<html>"), Transcript::default());
+    }
+}

@@ -1,0 +1,163 @@
+//! The same scripts over real TCP, on loopback: for the suites and benchmarks of both edges, and for
+//! the demo.
+//!
+//! HTTP/1.1 is written by hand, since a proper server library would not let us reset a connection in
+//! the middle of a chunk, lie about a length or drip single bytes.
+
+mod connection;
+mod fixed;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep};
+
+pub use fixed::Fixed;
+
+use crate::upstream::{Call, Part, Persona, Stage};
+use connection::Connection;
+
+/// How often [`Server::settled`] looks.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A server that listens until it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    repertoire: Arc<Repertoire>,
+    listening: JoinHandle<()>,
+}
+
+/// What a server plays.
+#[derive(Debug)]
+enum Repertoire {
+    /// `/{world}/{upstream}/v1/…` leads to a registered world.
+    Worlds(Mutex<BTreeMap<String, World>>),
+    /// `/v1/…` leads to one persona.
+    Persona { persona: Persona, models: Vec<String>, log: Option<fn(&str)> },
+}
+
+#[derive(Debug)]
+enum World {
+    Scripted(Stage),
+    Fixed(Arc<Fixed>),
+}
+
+impl Server {
+    /// Listens on a free port of the loopback device; worlds are registered later.
+    pub async fn start() -> io::Result<Self> {
+        Self::listen(0, Repertoire::Worlds(Mutex::default())).await
+    }
+
+    /// Listens as one persona; `log` gets a line for every request. Port 0 takes a free one.
+    pub async fn start_persona(
+        port: u16,
+        persona: Persona,
+        models: Vec<String>,
+        log: Option<fn(&str)>,
+    ) -> io::Result<Self> {
+        Self::listen(port, Repertoire::Persona { persona, models, log }).await
+    }
+
+    async fn listen(port: u16, repertoire: Repertoire) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let address = listener.local_addr()?;
+        let repertoire = Arc::new(repertoire);
+        let listening = tokio::spawn(accept(listener, repertoire.clone()));
+        Ok(Self { address, repertoire, listening })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What `UPSTREAM` stands for in a scenario that is played in this world.
+    pub fn base(&self, world: &str) -> String {
+        format!("http://{}/{world}", self.address)
+    }
+
+    /// Sets up a world with scripted upstreams, in place of one that had its name.
+    pub fn register(&self, world: &str, parts: BTreeMap<String, Part>) {
+        self.put(world, World::Scripted(Stage::new(parts)));
+    }
+
+    /// Sets up a world that answers every request alike and notes nothing: for benchmarks.
+    pub fn register_fixed(&self, world: &str, fixed: Fixed) {
+        self.put(world, World::Fixed(Arc::new(fixed)));
+    }
+
+    /// Every call that a world's upstreams saw, by upstream.
+    pub fn seen(&self, world: &str) -> BTreeMap<String, Vec<Call>> {
+        match self.worlds().as_deref().and_then(|worlds| worlds.get(world)) {
+            Some(World::Scripted(stage)) => stage.calls().clone(),
+            Some(World::Fixed(_)) | None => BTreeMap::new(),
+        }
+    }
+
+    /// The same, once every call has ended, or when `patience` is over.
+    pub async fn settled(&self, world: &str, patience: Duration) -> BTreeMap<String, Vec<Call>> {
+        let until = Instant::now() + patience;
+        loop {
+            let is_open = match self.worlds().as_deref().and_then(|worlds| worlds.get(world)) {
+                Some(World::Scripted(stage)) => stage.open() > 0,
+                Some(World::Fixed(_)) | None => false,
+            };
+            if !is_open || Instant::now() >= until {
+                return self.seen(world);
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    fn put(&self, name: &str, world: World) {
+        if let Some(mut worlds) = self.worlds() {
+            worlds.insert(name.to_owned(), world);
+        }
+    }
+
+    fn worlds(&self) -> Option<MutexGuard<'_, BTreeMap<String, World>>> {
+        self.repertoire.worlds()
+    }
+}
+
+impl Repertoire {
+    fn worlds(&self) -> Option<MutexGuard<'_, BTreeMap<String, World>>> {
+        match self {
+            Self::Worlds(worlds) => Some(worlds.lock().unwrap_or_else(PoisonError::into_inner)),
+            Self::Persona { .. } => None,
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, repertoire: Arc<Repertoire>) {
+    // Dropped with this task, and every connection with it.
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    // Without it, small writes wait for the other side's delayed acknowledgement.
+                    if stream.set_nodelay(true).is_ok() {
+                        connections.spawn(Connection::new(stream).serve(repertoire.clone()));
+                    }
+                }
+                // Out of file descriptors: wait for some to be closed.
+                Err(_) => sleep(LOOK).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Answers in OpenAI's wire format, member by member in OpenAI's order.
+//!
+//! Written as text and not through types: what a gateway has to read is what a provider writes, and
+//! the simulator must not share an error with the code under test.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+/// The `created` of every simulated answer.
+const CREATED: u64 = 1_760_000_000;
+
+/// Which call an answer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `/chat/completions`, and every path that is none of the others.
+    Chat,
+    /// `/completions`
+    Text,
+    /// `/embeddings`
+    Embeddings,
+}
+
+/// What a provider reads in a request.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Which call.
+    pub kind: Kind,
+    /// The model's name, as it was sent.
+    pub model: String,
+    /// Whether a stream is wanted.
+    pub stream: bool,
+    /// Whether the stream shall report its usage.
+    pub include_usage: bool,
+    /// The text that the answer may refer to: the last message, the prompt or the input.
+    pub said: String,
+    /// How many vectors are wanted.
+    pub inputs: usize,
+    /// Whether vectors shall come as base64.
+    pub base64: bool,
+}
+
+impl Asked {
+    /// Reads a request; what it does not say has the provider's defaults.
+    pub fn read(path: &str, body: &[u8]) -> Self {
+        let path = path.split('?').next().unwrap_or_default();
+        let kind = match path {
+            _ if path.ends_with("/chat/completions") => Kind::Chat,
+            _ if path.ends_with("/completions") => Kind::Text,
+            _ if path.ends_with("/embeddings") => Kind::Embeddings,
+            _ => Kind::Chat,
+        };
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let said = match kind {
+            Kind::Chat => words(
+                &body["messages"]
+                    [body["messages"].as_array().map_or(0, |all| all.len().saturating_sub(1))]["content"],
+            ),
+            Kind::Text => words(&body["prompt"]),
+            Kind::Embeddings => words(&body["input"]),
+        };
+        let inputs = body["input"].as_array().filter(|all| all.iter().all(|one| !one.is_number()));
+        Self {
+            kind,
+            model: body["model"].as_str().unwrap_or("unnamed").to_owned(),
+            stream: body["stream"] == true,
+            include_usage: body["stream_options"]["include_usage"] == true,
+            said,
+            inputs: inputs.map_or(1, Vec::len),
+            base64: body["encoding_format"] == "base64",
+        }
+    }
+}
+
+/// The text of a message's content: a string, or the parts that hold text.
+fn words(content: &Value) -> String {
+    match content {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts
+            .iter()
+            .filter_map(|part| part.as_str().or_else(|| part["text"].as_str()))
+            .collect::<Vec<_>>()
+            .join(" "),
+        _ => String::new(),
+    }
+}
+
+/// What an answer says.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) kind: Kind,
+    pub(super) model: String,
+    pub(super) text: String,
+    pub(super) reasoning: Option<String>,
+    pub(super) usage: Option<Usage>,
+    pub(super) vector: Vec<f32>,
+    pub(super) inputs: usize,
+    pub(super) base64: bool,
+}
+
+/// What an answer costs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Usage {
+    pub(super) prompt: u64,
+    pub(super) completion: u64,
+    pub(super) cached: u64,
+    pub(super) reasoning: u64,
+}
+
+impl Usage {
+    fn json(self) -> String {
+        let Self { prompt, completion, cached, reasoning } = self;
+        let total = prompt + completion;
+        format!(
+            r#"{{"prompt_tokens":{prompt},"completion_tokens":{completion},"total_tokens":{total},"prompt_tokens_details":{{"cached_tokens":{cached},"audio_tokens":0}},"completion_tokens_details":{{"reasoning_tokens":{reasoning},"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}}}"#
+        )
+    }
+}
+
+/// Which chunks of a stream are left out, and whether usage was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chunks {
+    pub(super) include_usage: bool,
+    pub(super) finish: bool,
+    pub(super) done: bool,
+}
+
+/// The data of one event, and whether it is the first that shows something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Datum {
+    pub(super) data: String,
+    pub(super) first_content: bool,
+}
+
+impl Answer {
+    fn head(&self, chunk: bool) -> String {
+        let model = quoted(&self.model);
+        let (id, object) = match (self.kind, chunk) {
+            (Kind::Chat, false) => ("chatcmpl-Ck7Standin0000000000000000001", "chat.completion"),
+            (Kind::Chat, true) => {
+                ("chatcmpl-Ck7Standin0000000000000000001", "chat.completion.chunk")
+            }
+            (Kind::Text | Kind::Embeddings, _) => {
+                ("cmpl-Ck7Standin0000000000000000001", "text_completion")
+            }
+        };
+        format!(
+            r#"{{"id":"{id}","object":"{object}","created":{CREATED},"model":{model},"system_fingerprint":"fp_standin""#
+        )
+    }
+
+    /// The answer in one piece.
+    pub(super) fn whole(&self) -> String {
+        let head = self.head(false);
+        let text = quoted(&self.text);
+        let usage =
+            self.usage.map_or_else(String::new, |usage| format!(r#","usage":{}"#, usage.json()));
+        match self.kind {
+            Kind::Chat => {
+                let reasoning = self.reasoning.as_ref().map_or_else(String::new, |reasoning| {
+                    format!(r#","reasoning_content":{}"#, quoted(reasoning))
+                });
+                format!(
+                    r#"{head},"choices":[{{"index":0,"message":{{"role":"assistant","content":{text}{reasoning},"refusal":null,"annotations":[]}},"logprobs":null,"finish_reason":"stop"}}]{usage}}}"#
+                )
+            }
+            Kind::Text => format!(
+                r#"{head},"choices":[{{"text":{text},"index":0,"logprobs":null,"finish_reason":"stop"}}]{usage}}}"#
+            ),
+            Kind::Embeddings => {
+                let vector = if self.base64 {
+                    let bytes: Vec<u8> =
+                        self.vector.iter().flat_map(|number| number.to_le_bytes()).collect();
+                    quoted(&STANDARD.encode(bytes))
+                } else {
+                    let numbers: Vec<String> =
+                        self.vector.iter().map(|number| format!("{number:?}")).collect();
+                    format!("[{}]", numbers.join(","))
+                };
+                let data: Vec<String> = (0..self.inputs)
+                    .map(|index| {
+                        format!(r#"{{"object":"embedding","index":{index},"embedding":{vector}}}"#)
+                    })
+                    .collect();
+                let usage = self.usage.map_or_else(String::new, |usage| {
+                    format!(r#","usage":{{"prompt_tokens":{0},"total_tokens":{0}}}"#, usage.prompt)
+                });
+                format!(
+                    r#"{{"object":"list","data":[{}],"model":{}{usage}}}"#,
+                    data.join(","),
+                    quoted(&self.model)
+                )
+            }
+        }
+    }
+
+    /// The answer event by event: a role (in chats), one event per word, a finish, the usage if it
+    /// was asked for, `[DONE]`.
+    pub(super) fn stream(&self, chunks: Chunks) -> Vec<Datum> {
+        let head = self.head(true);
+        let pending = if chunks.include_usage { r#","usage":null"# } else { "" };
+        let choice = |content: &str, finish: &str| match self.kind {
+            Kind::Chat => format!(
+                r#"{head},"choices":[{{"index":0,"delta":{content},"logprobs":null,"finish_reason":{finish}}}]{pending}}}"#
+            ),
+            Kind::Text | Kind::Embeddings => format!(
+                r#"{head},"choices":[{{"text":{content},"index":0,"logprobs":null,"finish_reason":{finish}}}]{pending}}}"#
+            ),
+        };
+        let is_chat = self.kind == Kind::Chat;
+        let mut data = Vec::new();
+        let mut add = |text: String, first_content| data.push(Datum { data: text, first_content });
+        if is_chat {
+            add(choice(r#"{"role":"assistant","content":"","refusal":null}"#, "null"), false);
+        }
+        let reasoning =
+            self.reasoning.iter().filter(|_| is_chat).flat_map(|text| split_words(text));
+        let reasoning =
+            reasoning.map(|word| format!(r#"{{"reasoning_content":{}}}"#, quoted(word)));
+        let content = split_words(&self.text).into_iter().map(|word| {
+            if is_chat { format!(r#"{{"content":{}}}"#, quoted(word)) } else { quoted(word) }
+        });
+        for (index, delta) in reasoning.chain(content).enumerate() {
+            add(choice(&delta, "null"), index == 0);
+        }
+        if chunks.finish {
+            add(choice(if is_chat { "{}" } else { r#""""# }, r#""stop""#), false);
+        }
+        if let Some(usage) = self.usage.filter(|_| chunks.include_usage) {
+            add(format!(r#"{head},"choices":[],"usage":{}}}"#, usage.json()), false);
+        }
+        if chunks.done {
+            add("[DONE]".to_owned(), false);
+        }
+        data
+    }
+}
+
+/// OpenAI's error object.
+pub(super) fn error(status: u16, message: &str) -> String {
+    let kind = match status {
+        429 => "rate_limit_error",
+        400..=499 => "invalid_request_error",
+        _ => "server_error",
+    };
+    format!(
+        r#"{{"error":{{"message":{},"type":"{kind}","param":null,"code":null}}}}"#,
+        quoted(message)
+    )
+}
+
+/// Words with the space before them, so that their concatenation is the text.
+fn split_words(text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut start = 0;
+    for (at, _) in text.match_indices(' ') {
+        if at > start {
+            words.push(&text[start..at]);
+            start = at;
+        }
+    }
+    if start < text.len() {
+        words.push(&text[start..]);
+    }
+    words
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::{Answer, Asked, Chunks, Kind, Usage, split_words};
+
+    fn answer(kind: Kind) -> Answer {
+        Answer {
+            kind,
+            model: "m\"1".to_owned(),
+            text: "Hello  there, 世界".to_owned(),
+            reasoning: None,
+            usage: Some(Usage { prompt: 9, completion: 2, cached: 1, reasoning: 0 }),
+            vector: vec![0.5, -1.0],
+            inputs: 2,
+            base64: false,
+        }
+    }
+
+    #[test]
+    fn words_put_together_are_the_text() {
+        for text in ["", " ", "a", "a b", "  a  b ", "世界 你好"] {
+            assert_eq!(split_words(text).concat(), text);
+        }
+    }
+
+    #[test]
+    fn every_shape_is_json_with_its_content() {
+        let chat: Value = serde_json::from_str(&answer(Kind::Chat).whole()).expect("JSON");
+        assert_eq!(chat["choices"][0]["message"]["content"], "Hello  there, 世界");
+        assert_eq!((&chat["model"], &chat["usage"]["total_tokens"]), (&"m\"1".into(), &11.into()));
+        let text: Value = serde_json::from_str(&answer(Kind::Text).whole()).expect("JSON");
+        assert_eq!(text["choices"][0]["text"], "Hello  there, 世界");
+        let vectors: Value = serde_json::from_str(&answer(Kind::Embeddings).whole()).expect("JSON");
+        assert_eq!(vectors["data"][1]["embedding"], serde_json::json!([0.5, -1.0]));
+    }
+
+    #[test]
+    fn a_stream_has_role_words_finish_usage_and_done() {
+        let chunks = Chunks { include_usage: true, finish: true, done: true };
+        let data = answer(Kind::Chat).stream(chunks);
+        let (done, events) = data.split_last().expect("events");
+        assert_eq!(done.data, "[DONE]");
+        let events: Vec<Value> =
+            events.iter().map(|event| serde_json::from_str(&event.data).expect("JSON")).collect();
+        let content: String = events
+            .iter()
+            .filter_map(|event| event["choices"][0]["delta"]["content"].as_str())
+            .collect();
+        assert_eq!(content, "Hello  there, 世界");
+        assert_eq!(events[events.len() - 2]["choices"][0]["finish_reason"], "stop");
+        assert_eq!(events[events.len() - 1]["usage"]["prompt_tokens"], 9);
+        assert!(events[0]["usage"].is_null() && data[1].first_content && !data[2].first_content);
+        let bare =
+            answer(Kind::Text).stream(Chunks { include_usage: false, finish: false, done: false });
+        assert!(bare.iter().all(|event| !event.data.contains("usage") && event.data != "[DONE]"));
+    }
+
+    #[test]
+    fn a_request_is_read_leniently() {
+        let body = br#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{"content":"a"},{"content":[{"type":"text","text":"b c"}]}]}"#;
+        let asked = Asked::read("/v1/chat/completions?x=1", body);
+        assert!(asked.stream && asked.include_usage && asked.kind == Kind::Chat);
+        assert_eq!((asked.model.as_str(), asked.said.as_str()), ("m", "b c"));
+        let asked =
+            Asked::read("/v1/embeddings", br#"{"input":["a","b"],"encoding_format":"base64"}"#);
+        assert_eq!((asked.inputs, asked.base64), (2, true));
+        assert_eq!(Asked::read("/v1/embeddings", br#"{"input":[1,2,3]}"#).inputs, 1);
+        assert_eq!(Asked::read("/", b"not json").model, "unnamed");
+    }
+}

@@ -1,0 +1,19 @@
+//! A scripted model provider: pure values that say what an upstream sends, when, and how it fails.
+//!
+//! Nothing here does I/O or knows the time. [`crate::world`] plays scripts in virtual time and
+//! [`crate::server`] plays the same scripts over TCP.
+
+mod answer;
+mod compose;
+mod duration;
+mod persona;
+mod play;
+mod script;
+mod stage;
+
+pub use answer::{Asked, Kind};
+pub use duration::{optional as optional_duration, parse as parse_duration};
+pub use persona::Persona;
+pub use play::{Play, Response, Step};
+pub use script::{LineEnding, Script};
+pub use stage::{Call, CallId, Ended, Part, Stage, Then};

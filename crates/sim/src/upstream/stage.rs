@@ -1,0 +1,189 @@
+//! The upstreams of one world: whose turn it is, and what each call carried.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde::Deserialize;
+
+use super::answer::Asked;
+use super::play::Play;
+use super::script::Script;
+
+/// One upstream: its scripts, played in turn, call by call.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Part {
+    /// What each call gets, in order.
+    pub script: Vec<Script>,
+    /// What calls get when every script has been played.
+    pub then: Then,
+}
+
+/// What calls get when every script has been played.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Then {
+    /// The last one again; an error if there is none.
+    #[default]
+    Repeat,
+    /// A status of 500.
+    Error,
+    /// The first one again, and so on.
+    Cycle,
+}
+
+/// What one call carried and how it ended.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The method.
+    pub method: String,
+    /// Path and query behind the upstream's name: `/v1/chat/completions`.
+    pub path: String,
+    /// Every header that was sent.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// How it ended.
+    pub ended: Ended,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ended {
+    /// It has not.
+    #[default]
+    Open,
+    /// Every byte was handed over.
+    Completed,
+    /// The upstream broke off, as its script says.
+    Cut,
+    /// The upstream took no connection.
+    Refused,
+    /// The caller went away first.
+    Abandoned,
+}
+
+/// The place of a call in its upstream's list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallId {
+    upstream: String,
+    index: usize,
+}
+
+/// The upstreams of one world.
+#[derive(Debug, Default)]
+pub struct Stage {
+    parts: BTreeMap<String, Part>,
+    calls: BTreeMap<String, Vec<Call>>,
+}
+
+impl Stage {
+    /// Sets up the upstreams.
+    pub fn new(parts: BTreeMap<String, Part>) -> Self {
+        Self { parts, calls: BTreeMap::new() }
+    }
+
+    /// Notes a call and says what it gets. An upstream that does not exist answers 404.
+    pub fn enter(&mut self, upstream: &str, call: Call) -> (CallId, Play) {
+        let calls = self.calls.entry(upstream.to_owned()).or_default();
+        let index = calls.len();
+        let asked = Asked::read(&call.path, &call.body);
+        calls.push(call);
+        let play = match self.parts.get(upstream) {
+            None => apology(404, format!("There is no upstream {upstream} in this world.")),
+            Some(part) => match part.turn(index) {
+                None => apology(500, format!("The script of {upstream} is at its end.")),
+                Some(script) => script.play(&asked).unwrap_or_else(|wrong| apology(500, wrong)),
+            },
+        };
+        (CallId { upstream: upstream.to_owned(), index }, play)
+    }
+
+    /// Notes how a call ended. The first word counts.
+    pub fn leave(&mut self, id: &CallId, ended: Ended) {
+        let call = self.calls.get_mut(&id.upstream).and_then(|calls| calls.get_mut(id.index));
+        if let Some(call) = call.filter(|call| call.ended == Ended::Open) {
+            call.ended = ended;
+        }
+    }
+
+    /// Every call so far, by upstream.
+    pub fn calls(&self) -> &BTreeMap<String, Vec<Call>> {
+        &self.calls
+    }
+
+    /// How many calls have not ended.
+    pub fn open(&self) -> usize {
+        self.calls.values().flatten().filter(|call| call.ended == Ended::Open).count()
+    }
+}
+
+impl Part {
+    fn turn(&self, index: usize) -> Option<&Script> {
+        match self.then {
+            Then::Repeat => self.script.get(index).or(self.script.last()),
+            Then::Error => self.script.get(index),
+            Then::Cycle => self.script.get(index % self.script.len().max(1)),
+        }
+    }
+}
+
+/// The simulator's own word about a mistake in a scenario, as loud as an upstream can be.
+fn apology(status: u16, message: String) -> Play {
+    let json = serde_json::json!({ "error": { "message": message } });
+    let script = Script { json: Some(json), ..Script::failing(status) };
+    script.play(&Asked::read("/", b"")).expect("it has a good status and no headers")
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+
+    use super::{Call, Ended, Part, Stage, Then};
+    use crate::upstream::{Play, Script};
+
+    fn call() -> Call {
+        Call {
+            method: "POST".to_owned(),
+            path: "/v1/chat/completions".to_owned(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            ended: Ended::Open,
+        }
+    }
+
+    #[track_caller]
+    fn check(then: Then, scripts: &[u16], expected: &[u16]) {
+        let script = scripts.iter().map(|status| Script::failing(*status)).collect();
+        let mut stage = Stage::new([("a".to_owned(), Part { script, then })].into());
+        let seen: Vec<u16> = expected
+            .iter()
+            .map(|_| match stage.enter("a", call()).1 {
+                Play::Respond(response) => response.status.as_u16(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn scripts_are_played_in_turn() {
+        check(Then::Repeat, &[401, 402], &[401, 402, 402]);
+        check(Then::Error, &[401, 402], &[401, 402, 500]);
+        check(Then::Cycle, &[401, 402], &[401, 402, 401]);
+        check(Then::Repeat, &[], &[500]);
+    }
+
+    #[test]
+    fn the_first_word_about_an_end_counts() {
+        let mut stage = Stage::default();
+        let (id, _) = stage.enter("nobody", call());
+        assert_eq!(stage.open(), 1);
+        stage.leave(&id, Ended::Completed);
+        stage.leave(&id, Ended::Abandoned);
+        assert_eq!((stage.open(), stage.calls()["nobody"][0].ended), (0, Ended::Completed));
+    }
+}

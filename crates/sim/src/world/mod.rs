@@ -1,0 +1,284 @@
+//! The gateway's doors in memory: a clock that leaps, seeded chance, scripted upstreams, a queue of
+//! deferred tasks and a list of records.
+//!
+//! It knows nothing of HTTP's bytes: a scripted head becomes a head, a scripted write a piece.
+
+mod caller;
+mod performance;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::{Future, pending, poll_fn};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gateway::body::Body;
+use gateway::observe::Record;
+use gateway::platform::{Background, Clock, Outage, Outbound};
+use gateway::time::Timestamp;
+use serde_json::Value;
+
+use crate::executor::{Executor, Stuck};
+use crate::upstream::{Call, Ended, Part, Play, Stage};
+
+pub use caller::{HangUp, Received};
+use performance::Visit;
+
+/// What `UPSTREAM` stands for in the simulator; the name of an upstream follows.
+pub const UPSTREAM: &str = "http://127.0.0.1:9100/world";
+/// What `CLOSED` stands for: nothing listens there.
+pub const CLOSED: &str = "http://127.0.0.1:9";
+
+/// The moment at which every world begins: 2026-01-01T00:00:00Z.
+const BEGINNING: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+/// One host with its upstreams. A clone is the same one.
+#[derive(Clone)]
+pub struct World(Rc<Inner>);
+
+struct Inner {
+    executor: Executor,
+    entropy: Cell<u64>,
+    stage: RefCell<Stage>,
+    records: RefCell<Vec<Value>>,
+}
+
+impl World {
+    /// Makes a world with these upstreams. The same seed gives the same run.
+    pub fn new(seed: u64, parts: BTreeMap<String, Part>) -> Self {
+        Self(Rc::new(Inner {
+            executor: Executor::default(),
+            entropy: Cell::new(seed),
+            stage: RefCell::new(Stage::new(parts)),
+            records: RefCell::default(),
+        }))
+    }
+
+    /// Virtual time.
+    pub fn executor(&self) -> &Executor {
+        &self.0.executor
+    }
+
+    /// Every call that upstreams saw, by upstream.
+    pub fn calls(&self) -> BTreeMap<String, Vec<Call>> {
+        self.0.stage.borrow().calls().clone()
+    }
+
+    /// How many calls to upstreams have not ended.
+    pub fn open_calls(&self) -> usize {
+        self.0.stage.borrow().open()
+    }
+
+    /// Takes the records that were written since the last time.
+    pub fn take_records(&self) -> Vec<Value> {
+        self.0.records.take()
+    }
+
+    /// Plays one request as a caller: waits for the answer, reads it, perhaps hangs up, and lets
+    /// deferred tasks finish.
+    pub fn play(
+        &self,
+        answer: impl Future<Output = http::Response<Body>>,
+        hang_up: HangUp,
+    ) -> Result<Received, Stuck> {
+        let received = self.executor().run(self.receive(answer, hang_up))?;
+        self.executor().drain()?;
+        Ok(received)
+    }
+
+    /// The caller's part of [`World::play`], for those who run several at once.
+    pub async fn receive(
+        &self,
+        answer: impl Future<Output = http::Response<Body>>,
+        hang_up: HangUp,
+    ) -> Received {
+        let began = self.executor().now();
+        let mut received = Received::default();
+        let mut patience = match hang_up {
+            HangUp::After(duration) => Some(Box::pin(self.executor().sleep(duration))),
+            HangUp::Never | HangUp::AfterEvents(_) | HangUp::AfterPieces(_) => None,
+        };
+        {
+            let reading = caller::read(answer, hang_up, &mut received, || {
+                self.executor().now().saturating_sub(began)
+            });
+            let mut reading = std::pin::pin!(reading);
+            poll_fn(|cx| {
+                // The request first: however little patience there is, it has arrived.
+                if reading.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                match &mut patience {
+                    Some(patience) => patience.as_mut().poll(cx),
+                    None => Poll::Pending,
+                }
+            })
+            .await;
+        }
+        received.took = self.executor().now().saturating_sub(began);
+        received
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        BEGINNING + self.executor().now()
+    }
+
+    fn entropy(&self) -> u64 {
+        let (state, value) = splitmix64(self.0.entropy.get());
+        self.0.entropy.set(state);
+        value
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
+        self.executor().sleep(duration)
+    }
+}
+
+impl Background for World {
+    fn defer(&self, task: impl Future<Output = ()> + 'static) {
+        self.executor().spawn(task);
+    }
+
+    fn record(&self, record: &Record) {
+        let record = serde_json::to_value(record).expect("a record has only plain members");
+        self.0.records.borrow_mut().push(record);
+    }
+}
+
+impl Outbound for World {
+    async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Outage> {
+        let (head, body) = request.into_parts();
+        let url = head.uri.to_string();
+        let Some((upstream, path)) = upstream(&url) else {
+            return Err(Outage::new(format!("connection refused: {url}")));
+        };
+        let call = Call {
+            method: head.method.to_string(),
+            path: path.to_owned(),
+            headers: head.headers,
+            body,
+            ended: Ended::Open,
+        };
+        let (id, play) = self.0.stage.borrow_mut().enter(upstream, call);
+        let mut visit = Visit::new(self.clone(), id);
+        match play {
+            Play::Refuse => {
+                visit.leave(Ended::Refused);
+                Err(Outage::new("connection refused"))
+            }
+            Play::Silence => pending().await,
+            Play::Respond(response) => {
+                if !response.delay.is_zero() {
+                    self.executor().sleep(response.delay).await;
+                }
+                Ok(visit.respond(response))
+            }
+        }
+    }
+}
+
+/// The upstream that a URL leads to and the path that it sees.
+fn upstream(url: &str) -> Option<(&str, &str)> {
+    let rest = url.strip_prefix(UPSTREAM)?.strip_prefix('/')?;
+    Some(rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash)))
+}
+
+/// Steele, Lea and Flood's generator: the next state, and a number made of it.
+pub fn splitmix64(state: u64) -> (u64, u64) {
+    let state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (state, mixed ^ (mixed >> 31))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use gateway::body::Body;
+    use gateway::platform::{Clock, Outbound};
+
+    use super::{CLOSED, HangUp, UPSTREAM, World, splitmix64};
+    use crate::upstream::{Ended, Part, Script};
+
+    fn world(script: &str) -> World {
+        let script: Script = toml::from_str(script).expect("a script");
+        World::new(1, [("a".to_owned(), Part { script: vec![script], ..Part::default() })].into())
+    }
+
+    async fn forward(world: World, base: &str) -> http::Response<Body> {
+        let request = http::Request::post(format!("{base}/a/v1/chat/completions"));
+        let body = Bytes::from_static(br#"{"model":"m","stream":true}"#);
+        world.fetch(request.body(body).expect("a request")).await.unwrap_or_else(|outage| {
+            let mut refused = http::Response::new(Bytes::from(outage.reason().to_owned()).into());
+            *refused.status_mut() = http::StatusCode::BAD_GATEWAY;
+            refused
+        })
+    }
+
+    #[track_caller]
+    fn check(script: &str, hang_up: HangUp, ended: Ended) -> (World, super::Received) {
+        let world = world(script);
+        let received = world.play(forward(world.clone(), UPSTREAM), hang_up).expect("it ends");
+        let calls = world.calls();
+        assert_eq!((calls["a"].len(), calls["a"][0].ended), (1, ended));
+        assert_eq!((calls["a"][0].path.as_str(), world.open_calls()), ("/v1/chat/completions", 0));
+        (world, received)
+    }
+
+    #[test]
+    fn a_stream_arrives_piece_by_piece_in_its_own_time() {
+        let (world, received) =
+            check("answer = 'a b'\ngap = '1s'", HangUp::Never, Ended::Completed);
+        assert_eq!(received.pieces.len(), 5, "role, two words, finish, done");
+        assert_eq!(received.pieces[4].0, Duration::from_secs(4));
+        assert_eq!(
+            (world.now() - Duration::from_secs(4)).as_millis(),
+            super::BEGINNING.as_millis()
+        );
+        assert!(received.is_whole);
+    }
+
+    #[test]
+    fn every_kind_of_end_is_noted() {
+        let (_, cut) = check("cut_after = 1", HangUp::Never, Ended::Cut);
+        assert_eq!(cut.broken.as_deref(), Some("connection reset by peer"));
+        let (_, refused) = check("refuse = true", HangUp::Never, Ended::Refused);
+        assert_eq!(refused.head.expect("a head").0, 502);
+        check("hang = true", HangUp::After(Duration::from_secs(5)), Ended::Abandoned);
+        let (world, _) =
+            check("stall_after = 1", HangUp::After(Duration::from_secs(5)), Ended::Abandoned);
+        assert_eq!(world.executor().now(), Duration::from_secs(5));
+        let (_, some) = check("answer = 'a b c d'", HangUp::AfterEvents(2), Ended::Abandoned);
+        assert_eq!(some.pieces.len(), 2);
+        check("answer = 'a b c d'", HangUp::AfterPieces(7), Ended::Completed);
+    }
+
+    #[test]
+    fn nothing_listens_at_a_closed_base() {
+        let world = world("");
+        let received = world.play(forward(world.clone(), CLOSED), HangUp::Never).expect("it ends");
+        assert_eq!((received.head.expect("a head").0.as_u16(), world.calls().len()), (502, 0));
+    }
+
+    #[test]
+    fn waiting_for_a_silent_upstream_without_a_timer_is_a_deadlock() {
+        let world = world("hang = true");
+        assert!(world.play(forward(world.clone(), UPSTREAM), HangUp::Never).is_err());
+    }
+
+    #[test]
+    fn the_generator_is_splitmix64() {
+        // The first outputs for seed 1234567, from the authors' C program.
+        let (state, first) = splitmix64(1_234_567);
+        assert_eq!(
+            (first, splitmix64(state).1),
+            (6_457_827_717_110_365_317, 3_203_168_211_198_807_973)
+        );
+    }
+}

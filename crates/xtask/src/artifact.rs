@@ -1,0 +1,63 @@
+//! What is built: the Worker, the component, and the programs that stand around them.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::child::Processes;
+use crate::root;
+use crate::tools::{announce, node};
+
+/// Longer than the slowest cold build on two cores.
+const LIMIT: Duration = Duration::from_secs(40 * 60);
+
+/// The target of the Worker.
+pub(crate) const WORKER_TARGET: &str = "wasm32-unknown-unknown";
+/// The target of the Spin component.
+pub(crate) const COMPONENT_TARGET: &str = "wasm32-wasip2";
+
+/// Builds the Worker into `edge-cloudflare/build`, as `wrangler deploy` does.
+pub(crate) fn worker(processes: &mut Processes) -> anyhow::Result<()> {
+    announce("building the Worker (about two minutes the first time, and some more for its tools)");
+    processes.must("the Worker's build", node("node")?.arg("edge-cloudflare/build.mjs"), LIMIT)
+}
+
+/// Builds the Spin component and says where it is.
+pub(crate) fn component(processes: &mut Processes) -> anyhow::Result<PathBuf> {
+    announce("building the Spin component (about two minutes the first time)");
+    let arguments = ["build", "--release", "--target", COMPONENT_TARGET, "-p", "edge-spin"];
+    processes.must("the component's build", cargo().args(arguments), LIMIT)?;
+    Ok(target_directory()?.join(COMPONENT_TARGET).join("release/edge_spin.wasm"))
+}
+
+/// Builds the simulated provider and says where it is.
+pub(crate) fn stand_in(processes: &mut Processes) -> anyhow::Result<PathBuf> {
+    announce("building the simulated providers (about half a minute the first time)");
+    let arguments = ["build", "-p", "sim", "--bin", "serin-upstream"];
+    processes.must("the simulated providers' build", cargo().args(arguments), LIMIT)?;
+    Ok(target_directory()?.join("debug/serin-upstream"))
+}
+
+/// Builds the wasmtime host that stands in for Spin, and says where it is.
+pub(crate) fn spin_host(processes: &mut Processes) -> anyhow::Result<PathBuf> {
+    announce("building the wasmtime host (about six minutes the first time)");
+    let arguments = ["build", "-p", "tests", "--bin", "serin-spin-host"];
+    processes.must("the host's build", cargo().args(arguments), LIMIT)?;
+    Ok(target_directory()?.join("debug/serin-spin-host"))
+}
+
+/// The cargo that runs this, in the root of the repository.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Where cargo puts what it builds: this program lies in it too.
+fn target_directory() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let directory = program.ancestors().nth(2).context("cargo builds into target/PROFILE")?;
+    Ok(directory.to_owned())
+}

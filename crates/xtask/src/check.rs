@@ -1,0 +1,122 @@
+//! `check`: validates a configuration and prints its plan, without calling anybody.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use gateway::config::Config;
+
+use crate::document::Document;
+use crate::secrets::Secrets;
+use crate::{plan, root};
+
+/// What `check` was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    file: Option<PathBuf>,
+    with_secrets: bool,
+}
+
+impl Options {
+    /// Reads the arguments after `check`.
+    pub(crate) fn parse(arguments: &mut lexopt::Parser) -> Result<Self, lexopt::Error> {
+        use lexopt::Arg::{Long, Value};
+        let mut options = Self::default();
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Long("with-secrets") => options.with_secrets = true,
+                Value(file) if options.file.is_none() => options.file = Some(file.into()),
+                other => return Err(other.unexpected()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Prints the plan, or everything that is wrong.
+pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let document = Document::read(&options.file.clone().unwrap_or_else(default_configuration))?;
+    let secrets = Secrets::of_machine(&root())?;
+    let parsed = if options.with_secrets {
+        document.parse(&secrets)
+    } else {
+        document.parse_with_any_secret()
+    };
+    match parsed {
+        Ok(config) => {
+            println!("{}", report(&document, &config, &secrets));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(problems) => {
+            print!("{}", document.explain(&problems));
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// The configuration of this repository, written relative to where the person stands if possible.
+pub(crate) fn default_configuration() -> PathBuf {
+    let path = root().join("gateway.toml");
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).map(PathBuf::from).unwrap_or(path)
+}
+
+fn report(document: &Document, config: &Config, secrets: &Secrets) -> String {
+    let mut lines = vec![format!("{} is valid.\n", document.path.display()), plan::render(config)];
+    let names = document.secret_names();
+    if !names.is_empty() {
+        lines.push("Secrets".to_owned());
+        let width = names.iter().map(String::len).max().unwrap_or_default();
+        for name in names {
+            let state = if secrets.find(&name).is_some() { "set here" } else { "not set here" };
+            lines.push(format!("  {name:width$}  {state}"));
+        }
+    }
+    if !config.inactive.is_empty() {
+        lines.push(
+            "\nValid, but without effect in this version (`up` refuses to serve it)".to_owned(),
+        );
+        lines.extend(config.inactive.iter().map(|path| format!("  {path}")));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::{Options, report};
+    use crate::document::Document;
+    use crate::secrets::Secrets;
+
+    fn parse(words: &[&str]) -> Result<Options, lexopt::Error> {
+        Options::parse(&mut lexopt::Parser::from_args(words))
+    }
+
+    #[test]
+    fn arguments_are_a_file_and_a_switch() {
+        assert_eq!(parse(&[]).expect("nothing is needed"), Options::default());
+        let expected = Options { file: Some("a.toml".into()), with_secrets: true };
+        assert_eq!(parse(&["a.toml", "--with-secrets"]).expect("both are known"), expected);
+        assert!(parse(&["a.toml", "b.toml"]).is_err());
+        assert!(parse(&["--with-secret"]).is_err());
+    }
+
+    #[test]
+    fn the_worked_example_is_reported_with_what_it_lacks() {
+        let text = include_str!("../../gateway/tests/fixtures/worked-example.toml");
+        let document = Document { path: PathBuf::from("example.toml"), text: text.to_owned() };
+        let config = document.parse_with_any_secret().expect("it loads as it stands");
+        let secrets = Secrets::only(&[("OPENAI_API_KEY", "sk-not-to-be-shown")]);
+        let report = report(&document, &config, &secrets);
+        assert!(report.starts_with("example.toml is valid.\n"), "{report}");
+        assert!(report.contains("     90 %  openai\n"), "{report}");
+        let after = |name: &str| {
+            let line =
+                report.lines().find(|line| line.trim_start().starts_with(&format!("{name} ")));
+            line.and_then(|line| line.split_once("  set here").map(|_| true).or(Some(false)))
+        };
+        assert_eq!(after("OPENAI_API_KEY"), Some(true), "{report}");
+        assert_eq!(after("MOBILE_APP_KEY"), Some(false), "{report}");
+        assert!(report.contains("\n  limits[0]\n") && !report.contains("sk-not"), "{report}");
+    }
+}

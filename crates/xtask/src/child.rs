@@ -1,0 +1,252 @@
+//! Processes that are always ended: on Ctrl-C, when one of them fails, and when xtask is killed.
+//!
+//! Each child leads a process group of its own, so that what it starts ends with it. Nobody's
+//! standard input is the terminal's.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+/// How long a process may take to end by itself before it is killed.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often a process is looked at: too short to be felt, too long to cost anything.
+const GLANCE: Duration = Duration::from_millis(30);
+
+/// Everything that this run of xtask has started. Dropping it ends all of it.
+pub(crate) struct Processes {
+    guard: Child,
+    is_interrupted: Arc<AtomicBool>,
+    running: Vec<Running>,
+}
+
+/// A process that serves until it is ended.
+struct Running {
+    name: String,
+    child: Child,
+    /// Held open: the services read its end as a wish to stop.
+    _input: Option<ChildStdin>,
+}
+
+/// A process that ended by itself.
+pub(crate) struct Ended {
+    /// The name under which it was started.
+    pub(crate) name: String,
+    /// How it ended, in words.
+    pub(crate) how: String,
+}
+
+impl Processes {
+    /// Begins to listen for Ctrl-C and starts the guard.
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let is_interrupted = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            // Asked twice, xtask goes at once and leaves the rest to its guard.
+            signal_hook::flag::register_conditional_shutdown(signal, 130, is_interrupted.clone())?;
+            signal_hook::flag::register(signal, is_interrupted.clone())?;
+        }
+        let guard = Command::new(std::env::current_exe()?)
+            .arg("guard")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .context("cannot start the guard")?;
+        Ok(Self { guard, is_interrupted, running: Vec::new() })
+    }
+
+    /// Whether somebody asked for the end.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.is_interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Starts a service. `input` is written to its standard input; with `keep_input`, that is left
+    /// open for as long as the service may run.
+    pub(crate) fn start(
+        &mut self,
+        name: &str,
+        command: &mut Command,
+        input: &[u8],
+        keep_input: bool,
+    ) -> anyhow::Result<u32> {
+        let mut child = self.spawn(command.stdin(Stdio::piped()), name)?;
+        let mut stdin = child.stdin.take();
+        if let Some(stdin) = &mut stdin {
+            // A service that died at once is reported by `ended`, with its exit status.
+            stdin.write_all(input).and_then(|()| stdin.flush()).ok();
+        }
+        let id = child.id();
+        let _input = stdin.filter(|_| keep_input);
+        self.running.push(Running { name: name.to_owned(), child, _input });
+        Ok(id)
+    }
+
+    /// Runs a command to its end and says whether it succeeded.
+    pub(crate) fn run(
+        &mut self,
+        name: &str,
+        command: &mut Command,
+        limit: Duration,
+    ) -> anyhow::Result<bool> {
+        let mut child = self.spawn(command.stdin(Stdio::null()), name)?;
+        let status = self.wait(&mut child, name, limit);
+        self.forget(&mut child);
+        Ok(status?.success())
+    }
+
+    /// Runs a command to its end and fails where it does.
+    pub(crate) fn must(
+        &mut self,
+        name: &str,
+        command: &mut Command,
+        limit: Duration,
+    ) -> anyhow::Result<()> {
+        if self.run(name, command, limit)? {
+            return Ok(());
+        }
+        bail!("{name} failed: {}", line(command))
+    }
+
+    /// The first service that has ended by itself since the last time, if any.
+    pub(crate) fn ended(&mut self) -> Option<Ended> {
+        for index in 0..self.running.len() {
+            if let Ok(Some(status)) = self.running[index].child.try_wait() {
+                let Running { name, mut child, .. } = self.running.remove(index);
+                self.forget(&mut child);
+                return Some(Ended { name, how: status.to_string() });
+            }
+        }
+        None
+    }
+
+    /// Waits a moment.
+    pub(crate) fn glance(&self) {
+        sleep(GLANCE);
+    }
+
+    fn spawn(&mut self, command: &mut Command, name: &str) -> anyhow::Result<Child> {
+        let child = command
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {name}: {}", line(command)))?;
+        self.tell_guard('+', &child);
+        Ok(child)
+    }
+
+    fn wait(&self, child: &mut Child, name: &str, limit: Duration) -> anyhow::Result<ExitStatus> {
+        let until = Instant::now() + limit;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            if self.is_interrupted() {
+                bail!("stopped during {name}");
+            }
+            if Instant::now() > until {
+                bail!("{name} took longer than {} minutes", limit.as_secs() / 60);
+            }
+            sleep(GLANCE);
+        }
+    }
+
+    /// Ends what may be left of a child's group, and tells the guard that it is gone.
+    fn forget(&mut self, child: &mut Child) {
+        end(child, GRACE);
+        self.tell_guard('-', child);
+    }
+
+    fn tell_guard(&mut self, sign: char, child: &Child) {
+        if let Some(stdin) = &mut self.guard.stdin {
+            // Without its guard xtask still ends its children itself.
+            writeln!(stdin, "{sign}{}", child.id()).ok();
+        }
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        // The last one started depends on the earlier ones: it goes first.
+        while let Some(mut running) = self.running.pop() {
+            self.forget(&mut running.child);
+        }
+        drop(self.guard.stdin.take());
+        self.guard.wait().ok();
+    }
+}
+
+/// A command as a person would type it. Arguments of ours never hold secrets.
+pub(crate) fn line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// Asks the leader to end, then its group, then insists.
+fn end(child: &mut Child, grace: Duration) {
+    let Some(group) = Pid::from_raw(child.id().cast_signed()) else { return };
+    // A leader that has been waited for may not be asked: its number could be somebody else's.
+    if matches!(child.try_wait(), Ok(None)) {
+        kill_process(group, Signal::TERM).ok();
+        let until = Instant::now() + grace;
+        while matches!(child.try_wait(), Ok(None)) && Instant::now() < until {
+            sleep(GLANCE);
+        }
+    }
+    end_group(group, grace);
+    child.wait().ok();
+}
+
+/// Ends every member of a group: first by asking, then by force.
+pub(crate) fn end_group(group: Pid, grace: Duration) {
+    // The number of a group is not given out again while the group has members.
+    if kill_process_group(group, Signal::TERM).is_err() {
+        return;
+    }
+    let until = Instant::now() + grace;
+    while test_kill_process_group(group).is_ok() && Instant::now() < until {
+        sleep(GLANCE);
+    }
+    kill_process_group(group, Signal::KILL).ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    use rustix::process::{Pid, test_kill_process_group};
+
+    use super::{end, line};
+
+    #[test]
+    fn a_group_ends_with_what_it_started() {
+        // The grandchild refuses to be asked; the shell leaves it behind.
+        let script = "(trap '' TERM; sleep 60) & echo; wait";
+        let mut child = Command::new("sh")
+            .args(["-c", script])
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .expect("there is a shell");
+        let group = Pid::from_raw(child.id().cast_signed()).expect("a process has a number");
+        std::thread::sleep(Duration::from_millis(100));
+        end(&mut child, Duration::from_millis(200));
+        let until = Instant::now() + Duration::from_secs(5);
+        while test_kill_process_group(group).is_ok() {
+            assert!(Instant::now() < until, "the group is still there");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn a_command_reads_as_it_would_be_typed() {
+        assert_eq!(line(Command::new("cargo").args(["build", "-p", "sim"])), "cargo build -p sim");
+    }
+}

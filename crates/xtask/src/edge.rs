@@ -1,0 +1,301 @@
+//! The two hosts on a person's machine: how each is prepared, started and waited for.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use gateway::secret::Secret;
+use serde_json::json;
+
+use crate::artifact::{self, COMPONENT_TARGET, WORKER_TARGET};
+use crate::child::Processes;
+use crate::root;
+use crate::tools::{self, announce};
+
+/// How long a host may take to answer: wasmtime compiles the component first.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Where the gateway runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Edge {
+    /// The Workers runtime.
+    #[default]
+    Cloudflare,
+    /// Spin, or the wasmtime host in its place.
+    Spin,
+}
+
+/// What is to be served.
+pub(crate) struct Service {
+    /// The configuration, as JSON.
+    pub(crate) document: String,
+    /// The secrets that it names.
+    pub(crate) secrets: BTreeMap<String, Secret>,
+    /// Whether sections without effect are accepted.
+    pub(crate) allow_inactive: bool,
+    /// The port on loopback.
+    pub(crate) port: u16,
+    /// Where local storage is kept.
+    pub(crate) state: PathBuf,
+}
+
+/// What was built, ready to be started.
+pub(crate) enum Ready {
+    Worker,
+    /// The Spin CLI will serve the component.
+    Spin,
+    /// The wasmtime host will.
+    Host {
+        program: PathBuf,
+        component: PathBuf,
+    },
+}
+
+impl Edge {
+    /// Finds an edge by what is typed.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "cloudflare" => Some(Self::Cloudflare),
+            "spin" => Some(Self::Spin),
+            _ => None,
+        }
+    }
+
+    /// The port that the host's own tools use.
+    pub(crate) fn usual_port(self) -> u16 {
+        match self {
+            Self::Cloudflare => 8787,
+            Self::Spin => 3000,
+        }
+    }
+
+    /// Gets what is missing and builds.
+    pub(crate) fn prepare(
+        self,
+        processes: &mut Processes,
+        service: &Service,
+    ) -> anyhow::Result<Ready> {
+        match self {
+            Self::Cloudflare => {
+                tools::target(processes, WORKER_TARGET)?;
+                tools::packages(processes)?;
+                artifact::worker(processes)?;
+                Ok(Ready::Worker)
+            }
+            Self::Spin => {
+                tools::target(processes, COMPONENT_TARGET)?;
+                if let Some(version) = tools::spin() {
+                    announce(&format!(
+                        "Spin {version} is installed: `spin up` will serve the component"
+                    ));
+                    require_declared(service)?;
+                    artifact::component(processes)?;
+                    return Ok(Ready::Spin);
+                }
+                announce(
+                    "the Spin CLI (4.1 or newer) is not installed: the wasmtime host in tests/ will serve",
+                );
+                let program = artifact::spin_host(processes)?;
+                Ok(Ready::Host { program, component: artifact::component(processes)? })
+            }
+        }
+    }
+}
+
+impl Ready {
+    /// Starts the host. No secret is on a command line, where every user of the machine could see it.
+    pub(crate) fn start(self, processes: &mut Processes, service: &Service) -> anyhow::Result<()> {
+        let port = service.port.to_string();
+        match self {
+            Self::Worker => {
+                let options = json!({
+                    "state": service.state,
+                    "workers": [{ "name": "serin", "port": service.port, "bindings": bindings(service) }],
+                });
+                let mut command = tools::node("node")?;
+                command.arg("edge-cloudflare/serve.mjs");
+                let input = format!("{options}\n");
+                processes.start("the Workers runtime", &mut command, input.as_bytes(), true)?;
+            }
+            Self::Spin => {
+                let mut command = Command::new("spin");
+                command.args([
+                    "up",
+                    "--from",
+                    "spin.toml",
+                    "--listen",
+                    &format!("127.0.0.1:{port}"),
+                ]);
+                command.arg("--state-dir").arg(&service.state).current_dir(root());
+                for (name, value) in variables(service) {
+                    command.env(format!("SPIN_VARIABLE_{}", name.to_ascii_uppercase()), value);
+                }
+                processes.start("spin", &mut command, &[], true)?;
+            }
+            Self::Host { program, component } => {
+                let mut command = Command::new(program);
+                command.arg("--component").arg(component).args(["--port", &port]);
+                // It reads the variables to the end of its input.
+                command.args(["--variables-file", "/dev/stdin"]).current_dir(root());
+                let input = json!(variables(service)).to_string();
+                processes.start("the wasmtime host", &mut command, input.as_bytes(), false)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Fails where somebody has the port, before anything is built.
+pub(crate) fn require_free(port: u16) -> anyhow::Result<()> {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            bail!("port {port} of 127.0.0.1 cannot be used ({error}): choose another with --port N")
+        }
+    }
+}
+
+/// Waits until the gateway answers `/healthz`.
+pub(crate) fn await_health(processes: &mut Processes, port: u16) -> anyhow::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match health(port) {
+            Some(200) => return Ok(()),
+            Some(status) => {
+                bail!("the gateway answers /healthz with {status}; its log above says why")
+            }
+            None => {}
+        }
+        if let Some(ended) = processes.ended() {
+            bail!("{} ended before it listened: {}", ended.name, ended.how);
+        }
+        if processes.is_interrupted() {
+            bail!("stopped while waiting for the gateway");
+        }
+        if Instant::now() > until {
+            bail!(
+                "nothing answers at http://127.0.0.1:{port}/healthz after {} seconds",
+                PATIENCE.as_secs()
+            );
+        }
+        processes.glance();
+    }
+}
+
+/// The status of one `GET /healthz`; `None` where nobody answers.
+fn health(port: u16) -> Option<u16> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    let request =
+        format!("GET /healthz HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).ok()?;
+    std::str::from_utf8(&answer).ok()?.strip_prefix("HTTP/1.1 ")?.parse().ok()
+}
+
+/// What the Worker is bound to, by name.
+fn bindings(service: &Service) -> BTreeMap<String, String> {
+    let secrets = service.secrets.iter();
+    let mut bindings: BTreeMap<String, String> =
+        secrets.map(|(name, secret)| (name.clone(), secret.reveal().to_owned())).collect();
+    bindings.insert("GATEWAY_CONFIG".to_owned(), service.document.clone());
+    bindings.insert("ALLOW_INACTIVE".to_owned(), service.allow_inactive.to_string());
+    bindings
+}
+
+/// The same as Spin's variables, which are written in lower case.
+fn variables(service: &Service) -> BTreeMap<String, String> {
+    let lower = |(name, value): (String, String)| (name.to_ascii_lowercase(), value);
+    bindings(service).into_iter().map(lower).collect()
+}
+
+/// Spin knows only the variables that `spin.toml` declares.
+fn require_declared(service: &Service) -> anyhow::Result<()> {
+    let text =
+        std::fs::read_to_string(root().join("spin.toml")).context("cannot read spin.toml")?;
+    let missing = undeclared(&text.parse().context("spin.toml is broken")?, service);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = missing
+        .iter()
+        .map(|name| format!("  [variables]                      {name} = {{ default = \"\", secret = true }}\n  [component.serin.variables]      {name} = \"{{{{ {name} }}}}\""))
+        .collect();
+    bail!(
+        "spin.toml does not declare secrets that the configuration names; add\n{}",
+        lines.join("\n")
+    )
+}
+
+fn undeclared(manifest: &toml::Table, service: &Service) -> Vec<String> {
+    let declared = manifest.get("variables").and_then(toml::Value::as_table);
+    let is_declared = |name: &String| declared.is_some_and(|declared| declared.contains_key(name));
+    service
+        .secrets
+        .keys()
+        .map(|name| name.to_ascii_lowercase())
+        .filter(|name| !is_declared(name))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use gateway::secret::Secret;
+
+    use super::{Edge, Service, bindings, require_free, undeclared, variables};
+
+    fn service() -> Service {
+        Service {
+            document: "{}".to_owned(),
+            secrets: [("APP_KEY".to_owned(), Secret::new("k"))].into(),
+            allow_inactive: false,
+            port: 1,
+            state: ".serin/state".into(),
+        }
+    }
+
+    #[test]
+    fn each_host_is_told_in_its_own_spelling() {
+        let names = |map: BTreeMap<String, String>| map.into_keys().collect::<Vec<_>>();
+        assert_eq!(names(bindings(&service())), ["ALLOW_INACTIVE", "APP_KEY", "GATEWAY_CONFIG"]);
+        assert_eq!(names(variables(&service())), ["allow_inactive", "app_key", "gateway_config"]);
+        assert_eq!(variables(&service())["allow_inactive"], "false");
+    }
+
+    #[test]
+    fn what_spin_does_not_declare_is_named() {
+        let manifest = |text: &str| text.parse().expect("this is TOML");
+        assert_eq!(undeclared(&manifest(""), &service()), ["app_key"]);
+        let declared = manifest("[variables]\napp_key = { default = '' }");
+        assert_eq!(undeclared(&declared, &service()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_port_in_use_is_named() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let message = require_free(port).expect_err("it is in use").to_string();
+        assert!(
+            message.starts_with(&format!("port {port} ")) && message.contains("--port"),
+            "{message}"
+        );
+        drop(listener);
+        require_free(port).expect("it is free again");
+    }
+
+    #[test]
+    fn edges_have_names_and_ports() {
+        let ports =
+            ["cloudflare", "spin", "fly"].map(|name| Edge::named(name).map(Edge::usual_port));
+        assert_eq!(ports, [Some(8787), Some(3000), None]);
+    }
+}

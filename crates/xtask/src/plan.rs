@@ -1,0 +1,243 @@
+//! A configuration as a person wants to read it back: who answers what, in which shares, and what
+//! happens when they fail.
+
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use gateway::config::{
+    Config, Consumer, FallbackOn, ModelPattern, Provider, Retries, Route, Sticky, Target, Targets,
+};
+
+/// Writes the whole plan.
+pub(crate) fn render(config: &Config) -> String {
+    let mut text = String::new();
+    write(config, &mut text).expect("a string takes everything");
+    text
+}
+
+fn write(config: &Config, out: &mut String) -> fmt::Result {
+    writeln!(out, "Providers")?;
+    let width = widest(config.providers.iter().map(|provider| provider.id.as_str()));
+    for Provider { id, base_url, keys, .. } in &config.providers {
+        writeln!(out, "  {id:width$}  {base_url}  {}", keys_in_words(keys.len()))?;
+    }
+    for route in &config.routes {
+        write_route(config, route, out)?;
+    }
+    writeln!(out, "\nConsumers")?;
+    let anonymous = (!config.auth.required).then_some("anonymous");
+    let ids = config.consumers.iter().map(|consumer| consumer.id.as_str());
+    let width = widest(ids.chain(anonymous));
+    for consumer in &config.consumers {
+        writeln!(out, "  {:width$}  {}", consumer.id, consumer_in_words(config, consumer))?;
+    }
+    if let Some(anonymous) = anonymous {
+        writeln!(out, "  {anonymous:width$}  whoever has no key")?;
+    } else if config.consumers.is_empty() {
+        writeln!(out, "  nobody: every request is refused")?;
+    }
+    Ok(())
+}
+
+fn write_route(config: &Config, route: &Route, out: &mut String) -> fmt::Result {
+    writeln!(out, "\nRoute {}", route.id)?;
+    let models: Vec<String> = route.models.iter().map(pattern).collect();
+    line(out, "models", &models.join(", "))?;
+    for (index, share) in shares(&route.targets).iter().enumerate() {
+        let target = target_in_words(config, &route.targets.all()[index].target);
+        line(out, if index == 0 { "targets" } else { "" }, &format!("{share:>7}  {target}"))?;
+    }
+    let sticky = match &route.sticky {
+        Sticky::None => None,
+        Sticky::Consumer => Some("consumer".to_owned()),
+        Sticky::User => Some("the request's user".to_owned()),
+        Sticky::Header(name) => Some(format!("header {name}")),
+    };
+    if let Some(sticky) = sticky {
+        line(out, "sticky by", &sticky)?;
+    }
+    for (index, target) in route.fallback.iter().enumerate() {
+        let name = if index == 0 { "fallback" } else { "" };
+        line(out, name, &format!("{}. {}", index + 1, target_in_words(config, target)))?;
+    }
+    if !route.fallback.is_empty() || route.targets.all().len() > 1 {
+        line(out, "falls back on", &conditions(route.fallback_on))?;
+    }
+    line(out, "retries", &retries(route.retries))?;
+    let timeouts = route.timeouts;
+    let [first_byte, idle, total] =
+        [timeouts.first_byte, timeouts.idle, timeouts.total].map(duration);
+    line(out, "timeouts", &format!("first byte {first_byte}, idle {idle}, total {total}"))
+}
+
+fn line(out: &mut String, name: &str, value: &str) -> fmt::Result {
+    writeln!(out, "  {name:13}  {value}")
+}
+
+fn widest<'n>(names: impl Iterator<Item = &'n str>) -> usize {
+    names.map(str::len).max().unwrap_or_default()
+}
+
+fn pattern(pattern: &ModelPattern) -> String {
+    match pattern {
+        ModelPattern::Exact(name) => name.clone(),
+        ModelPattern::Prefix(prefix) => format!("{prefix}*"),
+        ModelPattern::Regex(regex) => format!("~{regex}"),
+    }
+}
+
+/// Each target's share in percent, with as many decimals as it needs, at most two.
+fn shares(targets: &Targets) -> Vec<String> {
+    let total = targets.total().get();
+    let share = |weight: u32| {
+        let hundredths = (u64::from(weight) * 10_000 + total / 2) / total;
+        let text = format!("{}.{:02}", hundredths / 100, hundredths % 100);
+        format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+    };
+    targets.all().iter().map(|weighted| share(weighted.weight)).collect()
+}
+
+fn target_in_words(config: &Config, target: &Target) -> String {
+    let provider = &config.provider(target.provider).id;
+    match &target.model {
+        Some(model) => format!("{provider}, as {model}"),
+        None => provider.clone(),
+    }
+}
+
+fn conditions(on: FallbackOn) -> String {
+    let FallbackOn { connect, timeout, too_many_requests, server_error, limited } = on;
+    let all = [
+        (connect, "connect"),
+        (timeout, "timeout"),
+        (too_many_requests, "429"),
+        (server_error, "5xx"),
+        (limited, "limited"),
+    ];
+    let chosen: Vec<&str> =
+        all.into_iter().filter(|(is_on, _)| *is_on).map(|(_, name)| name).collect();
+    if chosen.is_empty() { "nothing".to_owned() } else { chosen.join(", ") }
+}
+
+fn retries(retries: Retries) -> String {
+    let Retries { attempts, backoff, honour_retry_after } = retries;
+    if attempts == 0 {
+        return "none".to_owned();
+    }
+    let (backoff, longest) = (duration(backoff), duration(honour_retry_after));
+    format!(
+        "{attempts} at each target, the first after {backoff}; waits for a Retry-After of up to {longest}"
+    )
+}
+
+fn consumer_in_words(config: &Config, consumer: &Consumer) -> String {
+    let mut words = keys_in_words(consumer.keys.len());
+    if let Some(group) = &consumer.group {
+        write!(words, ", group {group}").ok();
+    }
+    match &consumer.routes {
+        None => words.push_str(", every route"),
+        Some(routes) => {
+            let ids: Vec<&str> =
+                routes.iter().map(|route| config.route(*route).id.as_str()).collect();
+            write!(words, ", routes {}", ids.join(", ")).ok();
+        }
+    }
+    words
+}
+
+fn keys_in_words(count: usize) -> String {
+    match count {
+        0 => "no key".to_owned(),
+        1 => "1 key".to_owned(),
+        more => format!("{more} keys"),
+    }
+}
+
+/// A duration as the configuration writes it.
+fn duration(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
+    let unit =
+        units.into_iter().find(|(size, _)| milliseconds > 0 && milliseconds.is_multiple_of(*size));
+    let (size, unit) = unit.unwrap_or((1, "ms"));
+    format!("{}{unit}", milliseconds / size)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use gateway::config::author;
+    use gateway::secret::Secret;
+
+    use super::{duration, render};
+
+    #[test]
+    fn the_plan_says_who_answers_what() {
+        let text = r#"
+[[providers]]
+id   = "openai"
+keys = ["secret:A", "secret:B"]
+
+[[providers]]
+id       = "local"
+kind     = "openai-compatible"
+base_url = "http://127.0.0.1:9100/v1"
+
+[[routes]]
+id          = "chat"
+models      = ["gpt-4o", "gpt-4o-*", "~^o[13]$"]
+targets     = [{ provider = "openai", weight = 2 }, { provider = "local", weight = 1, model = "qwq" }]
+sticky      = "header:x-team"
+fallback    = [{ provider = "local" }]
+fallback_on = ["connect", "5xx"]
+retries     = { attempts = 1, backoff = "250ms", honour_retry_after = "2s" }
+timeouts    = { first_byte = "15s", idle = "90s", total = "5m" }
+
+[[routes]]
+id      = "plain"
+models  = ["qwq"]
+targets = [{ provider = "local" }]
+
+[[consumers]]
+id     = "design"
+group  = "design"
+keys   = ["secret:C"]
+routes = ["chat"]
+"#;
+        let config = author::from_toml(text, &|name| Some(Secret::new(name))).expect("it is right");
+        let expected = "\
+Providers
+  openai  https://api.openai.com/v1  2 keys
+  local   http://127.0.0.1:9100/v1  no key
+
+Route chat
+  models         gpt-4o, gpt-4o-*, ~^o[13]$
+  targets        66.67 %  openai
+                 33.33 %  local, as qwq
+  sticky by      header x-team
+  fallback       1. local
+  falls back on  connect, 5xx
+  retries        1 at each target, the first after 250ms; waits for a Retry-After of up to 2s
+  timeouts       first byte 15s, idle 90s, total 5m
+
+Route plain
+  models         qwq
+  targets          100 %  local
+  retries        none
+  timeouts       first byte 1m, idle 1m, total 10m
+
+Consumers
+  design  1 key, group design, routes chat
+";
+        assert_eq!(render(&config), expected);
+    }
+
+    #[test]
+    fn a_duration_is_written_with_the_largest_unit_that_fits() {
+        let written =
+            [0, 1, 1000, 1500, 90_000, 3_600_000].map(|ms| duration(Duration::from_millis(ms)));
+        assert_eq!(written, ["0ms", "1ms", "1s", "1500ms", "90s", "1h"]);
+    }
+}

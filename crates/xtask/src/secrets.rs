@@ -1,0 +1,147 @@
+//! Where secrets come from on a person's machine: `--secret`, then `.dev.vars`, then the environment.
+//!
+//! Values are handed on and never shown.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context;
+use gateway::secret::Secret;
+
+/// The secrets at hand.
+#[derive(Default)]
+pub(crate) struct Secrets {
+    given: BTreeMap<String, Secret>,
+    file: BTreeMap<String, Secret>,
+    with_environment: bool,
+}
+
+impl Secrets {
+    /// Those of this machine: `.dev.vars` in the given directory, and the environment.
+    pub(crate) fn of_machine(directory: &Path) -> anyhow::Result<Self> {
+        let path = directory.join(".dev.vars");
+        let file = match std::fs::read_to_string(&path) {
+            Ok(text) => variables(&text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => return Err(error).context("cannot read .dev.vars"),
+        };
+        Ok(Self { given: BTreeMap::new(), file, with_environment: true })
+    }
+
+    /// These and no others.
+    pub(crate) fn only(pairs: &[(&str, &str)]) -> Self {
+        let given = pairs.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(value)));
+        Self { given: given.collect(), ..Self::default() }
+    }
+
+    /// Adds what was written as `NAME=VALUE`.
+    pub(crate) fn add(&mut self, pair: &str) -> Result<(), lexopt::Error> {
+        // The text may be a secret without a name: it is not repeated.
+        let (name, value) = pair.split_once('=').ok_or("--secret needs NAME=VALUE")?;
+        if name.is_empty() || value.is_empty() {
+            return Err("--secret needs NAME=VALUE, both not empty".into());
+        }
+        self.given.insert(name.to_owned(), Secret::new(value));
+        Ok(())
+    }
+
+    /// A secret by its name. An empty one counts as not set.
+    pub(crate) fn find(&self, name: &str) -> Option<Secret> {
+        let of_environment = || {
+            let value = std::env::var(name).ok().filter(|_| self.with_environment);
+            value.map(|value| Secret::new(&value))
+        };
+        let known = self.given.get(name).or_else(|| self.file.get(name)).cloned();
+        known.or_else(of_environment).filter(|secret| !secret.is_empty())
+    }
+}
+
+/// Reads `KEY=VALUE` lines as wrangler does: comments, `export`, and three kinds of quotes, inside of
+/// which a value may span lines.
+fn variables(text: &str) -> BTreeMap<String, Secret> {
+    let mut variables = BTreeMap::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
+        rest = after;
+        let line = line.trim();
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        let Some((name, value)) = line.split_once('=') else { continue };
+        let name = name.trim();
+        if name.is_empty() || name.starts_with('#') {
+            continue;
+        }
+        let value = value.trim();
+        let quote = value.chars().next().filter(|first| matches!(first, '"' | '\'' | '`'));
+        let value = match quote.and_then(|quote| quoted(text, value, quote)) {
+            Some((inside, after)) => {
+                rest = after.split_once('\n').map_or("", |(_, next)| next);
+                if quote == Some('"') { unescape(inside) } else { inside.to_owned() }
+            }
+            None => value.split('#').next().unwrap_or_default().trim_end().to_owned(),
+        };
+        variables.insert(name.to_owned(), Secret::new(&value));
+    }
+    variables
+}
+
+/// The text between the quote at the start of `value`, which is a part of `text`, and the next one;
+/// and what follows. `None` where the quote is never closed.
+fn quoted<'t>(text: &'t str, value: &'t str, quote: char) -> Option<(&'t str, &'t str)> {
+    let start = value.as_ptr() as usize - text.as_ptr() as usize;
+    text[start..].strip_prefix(quote)?.split_once(quote)
+}
+
+fn unescape(value: &str) -> String {
+    value.replace("\\n", "\n").replace("\\r", "\r")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Secrets, variables};
+
+    #[track_caller]
+    fn check(text: &str, expected: &[(&str, &str)]) {
+        let found = variables(text);
+        let found: Vec<_> =
+            found.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn dev_vars_reads_as_wrangler_reads_it() {
+        check("A=1\nB = two words \r\n\n# C=3\n", &[("A", "1"), ("B", "two words")]);
+        check("export A=sk-1 # the first\nnonsense\n=x", &[("A", "sk-1")]);
+        check(
+            "A=\"x # y\" # z\nB='it \"is\"'\nC=`c`",
+            &[("A", "x # y"), ("B", "it \"is\""), ("C", "c")],
+        );
+        check("A=\"one\\ntwo\"\nB='one\\ntwo'", &[("A", "one\ntwo"), ("B", "one\\ntwo")]);
+        check("A=\"one\ntwo\"\nB=3", &[("A", "one\ntwo"), ("B", "3")]);
+        check("A=\"open\nB=3", &[("A", "\"open"), ("B", "3")]);
+        check("A=k=v==\nA=later", &[("A", "later")]);
+        check("A=", &[("A", "")]);
+    }
+
+    #[test]
+    fn what_is_given_wins_and_what_is_empty_is_not_set() {
+        let mut secrets = Secrets { file: variables("A=file\nB=\nC=c"), ..Secrets::default() };
+        secrets.add("A=given=1").expect("it is a pair");
+        let found = |name| secrets.find(name).map(|secret| secret.reveal().to_owned());
+        assert_eq!(found("A").as_deref(), Some("given=1"));
+        assert_eq!(found("B"), None);
+        assert_eq!(found("C").as_deref(), Some("c"));
+        // Without the environment nothing of it is seen.
+        assert_eq!(found("PATH"), None);
+        secrets.with_environment = true;
+        assert!(secrets.find("PATH").is_some());
+    }
+
+    #[test]
+    fn a_wrong_pair_is_refused_without_being_repeated() {
+        for pair in ["sk-secret", "=sk-secret", "NAME="] {
+            let error = Secrets::default().add(pair).expect_err(pair).to_string();
+            assert!(!error.contains("sk-secret"), "{error}");
+        }
+    }
+}

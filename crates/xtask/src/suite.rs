@@ -1,0 +1,293 @@
+//! `test`: every test in one order, a heading for each, and a summary. It goes on after a failure, so
+//! that one run shows everything that is wrong.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::artifact::{self, COMPONENT_TARGET, WORKER_TARGET, cargo};
+use crate::child::Processes;
+use crate::root;
+use crate::tools::{self, node};
+
+/// For one step: longer than the slowest cold build on two cores.
+const LIMIT: Duration = Duration::from_secs(45 * 60);
+/// The Worker's whole upload, compressed.
+const WORKER_LIMIT_KIB: f64 = 256.0;
+/// Everything that is compiled for this machine, `tests` included: one selection for clippy, so that
+/// cargo resolves the features of the dependencies once.
+const NATIVE: [&str; 5] = ["--workspace", "--exclude", "edge-cloudflare", "--exclude", "edge-spin"];
+
+/// What `test` was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    only: Option<Step>,
+}
+
+/// One step of the suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Format,
+    Lint,
+    LintWorker,
+    LintComponent,
+    Native,
+    Worker,
+    Component,
+    Deploy,
+    Edges,
+}
+
+/// In this order: what is quick and likely to fail comes first.
+const STEPS: [Step; 9] = [
+    Step::Format,
+    Step::Lint,
+    Step::LintWorker,
+    Step::LintComponent,
+    Step::Native,
+    Step::Worker,
+    Step::Component,
+    Step::Deploy,
+    Step::Edges,
+];
+
+impl Step {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::Lint => "lint",
+            Self::LintWorker => "lint-worker",
+            Self::LintComponent => "lint-component",
+            Self::Native => "native",
+            Self::Worker => "worker",
+            Self::Component => "component",
+            Self::Deploy => "deploy",
+            Self::Edges => "edges",
+        }
+    }
+
+    fn about(self) -> &'static str {
+        match self {
+            Self::Format => "every file is as rustfmt writes it",
+            Self::Lint => "clippy over everything that is compiled for this machine",
+            Self::LintWorker => "clippy over the Worker's shell",
+            Self::LintComponent => "clippy over the component's shell",
+            Self::Native => "the policies, the gateway in virtual time, the tools",
+            Self::Worker => "builds what Cloudflare gets",
+            Self::Component => "builds what Spin gets",
+            Self::Deploy => "wrangler would take the Worker, and it is small enough",
+            Self::Edges => "scenarios, contracts and official clients against both artifacts",
+        }
+    }
+
+    fn run(self, processes: &mut Processes) -> anyhow::Result<()> {
+        let mut cargo = cargo();
+        match self {
+            Self::Format => {
+                processes.must("rustfmt", cargo.args(["fmt", "--all", "--check"]), LIMIT)
+            }
+            Self::Lint => {
+                let command = cargo.arg("clippy").args(NATIVE).args([
+                    "--all-targets",
+                    "--",
+                    "-D",
+                    "warnings",
+                ]);
+                processes.must("clippy", command, LIMIT)
+            }
+            Self::LintWorker => lint(processes, "edge-cloudflare", WORKER_TARGET),
+            Self::LintComponent => lint(processes, "edge-spin", COMPONENT_TARGET),
+            // The default members. A failing crate does not hide the others.
+            Self::Native => {
+                processes.must("the native tests", cargo.args(["test", "--no-fail-fast"]), LIMIT)
+            }
+            Self::Worker => {
+                tools::target(processes, WORKER_TARGET)?;
+                tools::packages(processes)?;
+                artifact::worker(processes)
+            }
+            Self::Component => {
+                tools::target(processes, COMPONENT_TARGET)?;
+                artifact::component(processes).map(drop)
+            }
+            Self::Deploy => deploy(processes),
+            Self::Edges => {
+                tools::packages(processes)?;
+                cargo.env("SERIN_PYTHON", tools::python(processes)?);
+                let command = cargo.args(["test", "-p", "tests", "--no-fail-fast"]);
+                processes.must("the edges' tests", command, LIMIT)
+            }
+        }
+    }
+}
+
+impl Options {
+    /// Reads the arguments after `test`.
+    pub(crate) fn parse(arguments: &mut lexopt::Parser) -> Result<Self, lexopt::Error> {
+        use lexopt::Arg::Long;
+        use lexopt::ValueExt;
+        let mut options = Self::default();
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Long("only") => {
+                    let name = arguments.value()?.string()?;
+                    let step = STEPS.into_iter().find(|step| step.name() == name);
+                    options.only = Some(step.ok_or_else(|| unknown(&name))?);
+                }
+                other => return Err(other.unexpected()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn unknown(name: &str) -> lexopt::Error {
+    let mut message = format!("there is no step {name}; there are:");
+    for step in STEPS {
+        write!(message, "\n  {:15}  {}", step.name(), step.about()).ok();
+    }
+    message.into()
+}
+
+/// How one step went.
+struct Outcome {
+    step: Step,
+    took: Duration,
+    failure: Option<String>,
+}
+
+/// Runs the steps and sums up.
+pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let mut processes = Processes::new()?;
+    let mut outcomes = Vec::new();
+    for step in STEPS.into_iter().filter(|step| options.only.is_none_or(|only| only == *step)) {
+        println!("\n━━ {}: {}", step.name(), step.about());
+        let begin = Instant::now();
+        let failure = step.run(&mut processes).err().map(|error| format!("{error:#}"));
+        if processes.is_interrupted() {
+            bail!("stopped during {}", step.name());
+        }
+        if let Some(failure) = &failure {
+            println!("{failure}");
+        }
+        outcomes.push(Outcome { step, took: begin.elapsed(), failure });
+    }
+    print!("{}", summary(&outcomes));
+    let is_failed = outcomes.iter().any(|outcome| outcome.failure.is_some());
+    Ok(if is_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn summary(outcomes: &[Outcome]) -> String {
+    let mut text = "\n━━ summary\n".to_owned();
+    for Outcome { step, took, failure } in outcomes {
+        let result = if failure.is_some() { "failed" } else { "ok" };
+        writeln!(text, "{:15} {:7.1} s  {result}", step.name(), took.as_secs_f64()).ok();
+    }
+    let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
+    writeln!(text, "{} passed, {failed} failed", outcomes.len() - failed).ok();
+    text
+}
+
+fn lint(processes: &mut Processes, package: &str, target: &str) -> anyhow::Result<()> {
+    tools::target(processes, target)?;
+    let mut command = cargo();
+    // In release, as it ships: the build of the artifact then finds its dependencies' metadata.
+    command.args([
+        "clippy",
+        "-p",
+        package,
+        "--target",
+        target,
+        "--release",
+        "--",
+        "-D",
+        "warnings",
+    ]);
+    processes.must("clippy", &mut command, LIMIT)
+}
+
+/// Asks wrangler for everything but the upload. Its own figure is the size that Cloudflare counts.
+fn deploy(processes: &mut Processes) -> anyhow::Result<()> {
+    tools::packages(processes)?;
+    let report = root().join("target/wrangler.txt");
+    let file = std::fs::File::create(&report).context("cannot write target/wrangler.txt")?;
+    let mut command: Command = node("wrangler")?;
+    command
+        .args(["deploy", "--dry-run", "--outdir", "target/wrangler"])
+        .env("WRANGLER_SEND_METRICS", "false");
+    command.stdout(file.try_clone()?).stderr(Stdio::from(file));
+    let is_accepted = processes.run("wrangler", &mut command, LIMIT)?;
+    let text = std::fs::read_to_string(&report)?;
+    std::io::stdout().write_all(text.as_bytes())?;
+    if !is_accepted {
+        bail!("wrangler deploy --dry-run failed");
+    }
+    let size = compressed(&text).context("wrangler did not say how large the upload is")?;
+    println!("{size:.1} of {WORKER_LIMIT_KIB:.0} KiB, compressed");
+    if size > WORKER_LIMIT_KIB {
+        bail!(
+            "the Worker is too large: {size:.1} KiB compressed, and {WORKER_LIMIT_KIB:.0} are allowed"
+        );
+    }
+    Ok(())
+}
+
+/// The compressed size in `Total Upload: 500.12 KiB / gzip: 180.34 KiB`, in KiB.
+fn compressed(report: &str) -> Option<f64> {
+    let line = report.lines().find(|line| line.contains("Total Upload:"))?;
+    let (_, figure) = line.split_once("gzip:")?;
+    let mut words = figure.split_whitespace();
+    let number: f64 = words.next()?.parse().ok()?;
+    match words.next()? {
+        "KiB" => Some(number),
+        "MiB" => Some(number * 1024.0),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Options, Outcome, STEPS, Step, compressed, summary};
+
+    fn parse(words: &[&str]) -> Result<Options, lexopt::Error> {
+        Options::parse(&mut lexopt::Parser::from_args(words))
+    }
+
+    #[test]
+    fn each_step_can_be_chosen_by_its_name() {
+        for step in STEPS {
+            assert_eq!(parse(&["--only", step.name()]).expect("it is known").only, Some(step));
+        }
+        assert_eq!(parse(&[]).expect("nothing is needed").only, None);
+        let error = parse(&["--only", "everything"]).expect_err("it is unknown").to_string();
+        assert!(STEPS.iter().all(|step| error.contains(step.about())), "{error}");
+    }
+
+    #[test]
+    fn the_summary_counts_steps() {
+        let outcome = |step, failure: Option<&str>| Outcome {
+            step,
+            took: Duration::from_millis(1250),
+            failure: failure.map(str::to_owned),
+        };
+        let outcomes = [outcome(Step::Format, None), outcome(Step::Edges, Some("why"))];
+        let text = summary(&outcomes);
+        assert!(text.contains("\nformat              1.2 s  ok\n"), "{text}");
+        assert!(text.contains("\nedges               1.2 s  failed\n"), "{text}");
+        assert!(text.ends_with("\n1 passed, 1 failed\n"), "{text}");
+    }
+
+    #[test]
+    fn the_size_is_read_from_what_wrangler_says() {
+        let report =
+            "⛅️ wrangler\nTotal Upload: 480.20 KiB / gzip: 190.46 KiB\n--dry-run: exiting now.";
+        assert_eq!(compressed(report), Some(190.46));
+        assert_eq!(compressed("Total Upload: 9 MiB / gzip: 1.5 MiB"), Some(1536.0));
+        assert_eq!(compressed("nothing"), None);
+    }
+}

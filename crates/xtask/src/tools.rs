@@ -1,0 +1,136 @@
+//! What a fresh machine lacks: targets of the compiler, Node packages, a Python with the client.
+//!
+//! Each step says what it gets, why, and how long that takes. What is there already is not touched.
+//! The two cargo tools of the Worker are `edge-cloudflare/build.mjs`'s own affair, since wrangler
+//! calls it without xtask.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, bail};
+
+use crate::child::Processes;
+use crate::root;
+
+const LIMIT: Duration = Duration::from_secs(20 * 60);
+/// The official Python client that the edges are tested with.
+const PYTHON_CLIENT: &str = "openai==3.52.0";
+
+/// Where tools are kept, shared by all clones.
+pub(crate) fn cache() -> PathBuf {
+    let chosen = std::env::var_os("SERIN_TOOLS").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/serin");
+    chosen.unwrap_or_else(home)
+}
+
+/// Makes sure that the compiler can compile for a target.
+pub(crate) fn target(processes: &mut Processes, name: &str) -> anyhow::Result<()> {
+    let output =
+        Command::new("rustc").args(["--print", "target-libdir", "--target", name]).output();
+    let directory = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    if directory.is_ok_and(|directory| !directory.is_empty() && Path::new(&directory).is_dir()) {
+        return Ok(());
+    }
+    announce(&format!(
+        "Rust's standard library for {name}, which the gateway is compiled for (seconds)"
+    ));
+    let mut command = Command::new("rustup");
+    processes.must("rustup", command.current_dir(root()).args(["target", "add", name]), LIMIT)
+}
+
+/// Makes sure that `node_modules` is what `package-lock.json` says.
+pub(crate) fn packages(processes: &mut Processes) -> anyhow::Result<()> {
+    let root = root();
+    // npm writes this file last.
+    let installed = modified(&root.join("node_modules/.package-lock.json"));
+    if installed.is_some() && installed >= modified(&root.join("package-lock.json")) {
+        return Ok(());
+    }
+    announce(
+        "Node packages into node_modules: the Workers runtime (workerd), wrangler, esbuild, wasm-opt, \
+         and a Node that is new enough for them (about a minute)",
+    );
+    let has_npm =
+        Command::new("npm").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    has_npm.context("npm is missing: install Node.js, in any version that is still supported")?;
+    processes.must("npm", Command::new("npm").current_dir(&root).arg("ci"), LIMIT)
+}
+
+/// Makes sure that there is a Python with the official client, and says where.
+pub(crate) fn python(processes: &mut Processes) -> anyhow::Result<PathBuf> {
+    let directory = cache().join(format!("python-{}", PYTHON_CLIENT.replace("==", "-")));
+    let python = directory.join("bin/python");
+    // Written last, so that half an installation is not taken for a whole one.
+    let complete = directory.join("complete");
+    if python.exists() && complete.exists() {
+        return Ok(python);
+    }
+    announce(&format!(
+        "a Python environment with {PYTHON_CLIENT}, a client for the tests (about a minute)"
+    ));
+    let mut create = Command::new("python3");
+    create.args(["-m", "venv", "--clear"]).arg(&directory);
+    processes.must("python3", &mut create, LIMIT)?;
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PYTHON_CLIENT]);
+    processes.must("pip", &mut install, LIMIT)?;
+    std::fs::write(&complete, PYTHON_CLIENT)?;
+    Ok(python)
+}
+
+/// A command that runs with the Node packages of this repository before everything else.
+pub(crate) fn node(program: &str) -> anyhow::Result<Command> {
+    let binaries = root().join("node_modules/.bin");
+    let program = binaries.join(program);
+    if !program.exists() {
+        bail!("{} is missing: remove node_modules and try again", program.display());
+    }
+    let mut path = OsString::from(&binaries);
+    if let Some(rest) = std::env::var_os("PATH") {
+        path.push(":");
+        path.push(rest);
+    }
+    let mut command = Command::new(program);
+    command.current_dir(root()).env("PATH", path);
+    Ok(command)
+}
+
+/// Whether the Spin CLI is here and new enough for WASI 0.3; its version, if so.
+pub(crate) fn spin() -> Option<String> {
+    let output = Command::new("spin").arg("--version").stdin(Stdio::null()).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text.split_whitespace().nth(1)?;
+    is_new_enough(version).then(|| version.to_owned())
+}
+
+fn is_new_enough(version: &str) -> bool {
+    let mut numbers = version.split(['.', '-']).map(|number| number.parse::<u32>().ok());
+    let (major, minor) = (numbers.next().flatten(), numbers.next().flatten());
+    major.zip(minor) >= Some((4, 1))
+}
+
+/// Says what is about to happen.
+pub(crate) fn announce(what: &str) {
+    println!("→ {what}");
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|metadata| metadata.modified()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_new_enough;
+
+    #[test]
+    fn spin_must_know_wasi_0_3() {
+        for version in ["4.1.0", "4.2.0-pre0", "5.0.0", "4.10.1"] {
+            assert!(is_new_enough(version), "{version}");
+        }
+        for version in ["4.0.3", "3.9.9", "canary", ""] {
+            assert!(!is_new_enough(version), "{version}");
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! `up`: builds the gateway, serves it, and ends with a line to paste.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use gateway::config::{Config, KeySource, ModelPattern, author};
+
+use crate::check::default_configuration;
+use crate::child::Processes;
+use crate::demo::{self, Demo};
+use crate::document::Document;
+use crate::edge::{self, Edge, Service};
+use crate::root;
+use crate::secrets::Secrets;
+
+/// What `up` was asked for.
+#[derive(Default)]
+pub(crate) struct Options {
+    edge: Edge,
+    config: Option<PathBuf>,
+    port: Option<u16>,
+    secrets: Vec<String>,
+    state: Option<PathBuf>,
+    demo: bool,
+    allow_inactive: bool,
+}
+
+impl Options {
+    /// Reads the arguments after `up`.
+    pub(crate) fn parse(arguments: &mut lexopt::Parser) -> Result<Self, lexopt::Error> {
+        use lexopt::Arg::Long;
+        use lexopt::ValueExt;
+        let mut options = Self::default();
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Long("on") => {
+                    let name = arguments.value()?.string()?;
+                    let unknown = format!("--on needs cloudflare or spin, not {name}");
+                    options.edge = Edge::named(&name).ok_or(unknown)?;
+                }
+                Long("config") => options.config = Some(arguments.value()?.into()),
+                Long("port") => options.port = Some(arguments.value()?.parse()?),
+                Long("secret") => {
+                    let pair = arguments.value()?.into_string();
+                    let pair = pair.map_err(|_| "--secret needs text in UTF-8")?;
+                    Secrets::default().add(&pair)?;
+                    options.secrets.push(pair);
+                }
+                Long("state") => options.state = Some(arguments.value()?.into()),
+                Long("demo") => options.demo = true,
+                Long("allow-inactive") => options.allow_inactive = true,
+                other => return Err(other.unexpected()),
+            }
+        }
+        if options.demo && options.config.is_some() {
+            return Err("--demo brings its own configuration: leave --config away".into());
+        }
+        Ok(options)
+    }
+
+    fn secrets(&self) -> anyhow::Result<Secrets> {
+        let mut secrets = Secrets::of_machine(&root())?;
+        for pair in &self.secrets {
+            secrets.add(pair)?;
+        }
+        Ok(secrets)
+    }
+}
+
+/// Serves until it is told to stop, or until the host ends.
+pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let port = options.port.unwrap_or(options.edge.usual_port());
+    edge::require_free(port)?;
+    let own = choose(&options)?;
+    // A configuration that cannot be served is refused before anything is installed or built.
+    if let Some((document, secrets)) = &own
+        && let Err(reason) = validate(document, secrets, options.allow_inactive)
+    {
+        eprint!("{reason}");
+        return Ok(ExitCode::FAILURE);
+    }
+    let mut processes = Processes::new()?;
+    let (demo, document, secrets) = match own {
+        Some((document, secrets)) => (None, document, secrets),
+        None => {
+            let (demo, document) = Demo::start(&mut processes)?;
+            (Some(demo), document, demo::secrets())
+        }
+    };
+    let config = match validate(&document, &secrets, options.allow_inactive) {
+        Ok(config) => config,
+        Err(reason) => bail!("{reason}"),
+    };
+    let here = std::env::current_dir()?;
+    let service = Service {
+        document: author::to_json(&document.text)?,
+        secrets: document.secrets(&secrets),
+        allow_inactive: options.allow_inactive,
+        port,
+        state: here.join(options.state.unwrap_or_else(|| root().join(".serin/state"))),
+    };
+    std::fs::create_dir_all(&service.state)?;
+    options.edge.prepare(&mut processes, &service)?.start(&mut processes, &service)?;
+    edge::await_health(&mut processes, port)?;
+    let base = format!("http://127.0.0.1:{port}");
+    println!("\nserin is up at {base}. Ctrl-C ends it.\n");
+    match &demo {
+        Some(demo) => println!("{}\n", demo.tour(&base)),
+        None => println!("{}\n", invitation(&base, &document, &config)),
+    }
+    watch(&mut processes, demo.as_ref())
+}
+
+/// The person's configuration and secrets, or `None` where the demo is to run.
+fn choose(options: &Options) -> anyhow::Result<Option<(Document, Secrets)>> {
+    if options.demo {
+        return Ok(None);
+    }
+    let secrets = options.secrets()?;
+    let path = options.config.clone().unwrap_or_else(default_configuration);
+    let document = Document::read(&path)?;
+    let keys = document.key_names("providers");
+    let has_none = !keys.is_empty() && keys.iter().all(|name| secrets.find(name).is_none());
+    if options.config.is_none() && has_none {
+        println!(
+            "No provider's key is set here ({}), so this is the demo. With keys, from --secret \
+             NAME=VALUE, .dev.vars or the environment, {} is served instead.",
+            keys.join(", "),
+            path.display(),
+        );
+        return Ok(None);
+    }
+    Ok(Some((document, secrets)))
+}
+
+/// The parsed configuration, or everything that speaks against serving it.
+fn validate(
+    document: &Document,
+    secrets: &Secrets,
+    allow_inactive: bool,
+) -> Result<Config, String> {
+    let config = document.parse(secrets).map_err(|problems| {
+        let mut reason = document.explain(&problems);
+        if document.secret_names().iter().any(|name| secrets.find(name).is_none()) {
+            reason
+                .push_str("Secrets come from --secret NAME=VALUE, .dev.vars or the environment.\n");
+        }
+        reason
+    })?;
+    if allow_inactive || config.inactive.is_empty() {
+        return Ok(config);
+    }
+    let mut reason = String::new();
+    for path in &config.inactive {
+        let place = author::locate(&document.text, path);
+        let place = place.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+        let file = document.path.display();
+        reason.push_str(&format!(
+            "{file}{place}: {path} is valid, but does not act in this version\n"
+        ));
+    }
+    reason.push_str("Remove what does not act, or serve the rest with --allow-inactive.\n");
+    Err(reason)
+}
+
+/// A line to paste: the first consumer that may ask the first model.
+fn invitation(base: &str, document: &Document, config: &Config) -> String {
+    let exact = |pattern: &ModelPattern| match pattern {
+        ModelPattern::Exact(name) => Some(name.clone()),
+        ModelPattern::Prefix(_) | ModelPattern::Regex(_) => None,
+    };
+    let mut routes = config.routes_with_index();
+    let found =
+        routes.find_map(|(index, route)| Some((index, route.models.iter().find_map(exact)?)));
+    let (route, model) =
+        found.map_or((None, "MODEL".to_owned()), |(index, model)| (Some(index), model));
+    let may_ask = |consumer: &&gateway::config::Consumer| {
+        let is_allowed = consumer
+            .routes
+            .as_ref()
+            .is_none_or(|routes| route.is_none_or(|it| routes.contains(&it)));
+        is_allowed && !consumer.keys.is_empty()
+    };
+    let name =
+        config.consumers.iter().find(may_ask).and_then(|it| document.key_name_of_consumer(&it.id));
+    // The key's value is not shown; the shell puts it there.
+    let (authorization, note) = match name {
+        Some(name) => {
+            let header = match config.auth.sources.first() {
+                Some(KeySource::Header(header)) => format!("{header}: ${name}"),
+                Some(KeySource::Bearer) | None => format!("authorization: Bearer ${name}"),
+            };
+            let is_set = std::env::var_os(&name).is_some();
+            (header, if is_set { String::new() } else { format!(", where {name} is set") })
+        }
+        None => (String::new(), String::new()),
+    };
+    let line = demo::ask(base, "-s", &authorization, &model, "");
+    format!(
+        "In another terminal{note}:\n\n{line}\n\nThe record of every request appears here, one JSON line each."
+    )
+}
+
+fn watch(processes: &mut Processes, demo: Option<&Demo>) -> anyhow::Result<ExitCode> {
+    while !processes.is_interrupted() {
+        if let Some(ended) = processes.ended() {
+            match demo.and_then(|demo| demo.farewell(&ended)) {
+                Some(farewell) => println!("\n{farewell}\n"),
+                None => bail!("{} ended by itself: {}", ended.name, ended.how),
+            }
+        }
+        processes.glance();
+    }
+    println!("\nStopping.");
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Options, invitation, validate};
+    use crate::document::Document;
+    use crate::edge::Edge;
+    use crate::secrets::Secrets;
+
+    fn parse(words: &[&str]) -> Result<Options, lexopt::Error> {
+        Options::parse(&mut lexopt::Parser::from_args(words))
+    }
+
+    #[track_caller]
+    fn refused(words: &[&str], part: &str) {
+        let Err(error) = parse(words) else { panic!("{words:?} is accepted") };
+        assert!(error.to_string().contains(part), "{words:?}: {error}");
+    }
+
+    #[test]
+    fn arguments_are_read() {
+        let words = [
+            "--on",
+            "spin",
+            "--config=a.toml",
+            "--port",
+            "3001",
+            "--secret",
+            "A=1",
+            "--secret=B=2",
+            "--state",
+            "s",
+            "--allow-inactive",
+        ];
+        let options = parse(&words).expect("all of them are known");
+        assert_eq!((options.edge, options.port), (Edge::Spin, Some(3001)));
+        assert_eq!(options.config, Some("a.toml".into()));
+        assert_eq!(options.state, Some("s".into()));
+        assert_eq!(options.secrets, ["A=1", "B=2"]);
+        assert!(options.allow_inactive && !options.demo);
+        let none = parse(&[]).expect("nothing is needed");
+        assert_eq!((none.edge, none.port, none.config), (Edge::Cloudflare, None, None));
+        assert!(parse(&["--demo"]).expect("it is known").demo);
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused_and_no_secret_is_repeated() {
+        refused(&["--on", "fly"], "cloudflare or spin");
+        refused(&["--port", "80000"], "80000");
+        refused(&["--port"], "--port");
+        refused(&["--demo", "--config", "a.toml"], "--config");
+        refused(&["--verbose"], "--verbose");
+        refused(&["extra"], "extra");
+        let Err(error) = parse(&["--secret", "sk-hidden"]) else { panic!("it has no name") };
+        assert!(!error.to_string().contains("sk-hidden"), "{error}");
+    }
+
+    #[test]
+    fn sections_without_effect_need_permission() {
+        let text = include_str!("../../gateway/tests/fixtures/worked-example.toml");
+        let document = Document { path: "example.toml".into(), text: text.to_owned() };
+        let names = document.secret_names();
+        let pairs: Vec<(&str, &str)> =
+            names.iter().map(|name| (name.as_str(), name.as_str())).collect();
+        let secrets = Secrets::only(&pairs);
+        let reason = validate(&document, &secrets, false).expect_err("limits do not act yet");
+        let line = reason.lines().find(|line| line.contains(" limits[0] ")).unwrap_or_default();
+        assert!(
+            line.starts_with("example.toml:") && line.ends_with("does not act in this version"),
+            "{reason}"
+        );
+        assert!(reason.ends_with("--allow-inactive.\n"), "{reason}");
+        validate(&document, &secrets, true).expect("it was permitted");
+        let reason =
+            validate(&document, &Secrets::default(), true).expect_err("there are no secrets");
+        assert!(reason.contains("OPENAI_API_KEY"), "{reason}");
+    }
+
+    #[test]
+    fn the_invitation_names_the_key_and_does_not_show_it() {
+        let text = r#"
+[auth]
+sources = ["header:x-api-key"]
+[[providers]]
+id   = "openai"
+keys = ["secret:A_TEST_OPENAI_KEY"]
+[[routes]]
+id      = "chat"
+models  = ["gpt-4o-*", "gpt-4o"]
+targets = [{ provider = "openai" }]
+[[consumers]]
+id   = "app"
+keys = ["secret:A_TEST_APP_KEY"]
+"#;
+        let document = Document { path: "gateway.toml".into(), text: text.to_owned() };
+        let secrets = Secrets::only(&[("A_TEST_OPENAI_KEY", "sk-1"), ("A_TEST_APP_KEY", "app-1")]);
+        let config = validate(&document, &secrets, false).expect("it is right");
+        let text = invitation("http://127.0.0.1:8787", &document, &config);
+        assert!(text.contains("-H \"x-api-key: $A_TEST_APP_KEY\""), "{text}");
+        assert!(
+            text.contains("where A_TEST_APP_KEY is set") && text.contains("\"model\":\"gpt-4o\""),
+            "{text}"
+        );
+        assert!(!text.contains("app-1") && !text.contains("sk-1"), "{text}");
+    }
+}

@@ -1,0 +1,70 @@
+//! The doors of the core over Workers APIs.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gateway::body::Body;
+use gateway::observe::Record;
+use gateway::platform::{Background, Clock, Outage, Outbound};
+use gateway::time::Timestamp;
+use js_sys::Date;
+use js_sys::futures::future_to_promise;
+use wasm_bindgen::JsValue;
+use worker::console_log;
+use worker::worker_sys::Context;
+
+use crate::timer::{Sleep, Timers};
+use crate::{host, outbound};
+
+/// One request's view of the host.
+#[derive(Clone)]
+pub(crate) struct Edge {
+    context: Rc<Context>,
+    timers: Rc<Timers>,
+}
+
+impl Edge {
+    pub(crate) fn new(context: Context) -> Self {
+        Self { context: Rc::new(context), timers: Rc::default() }
+    }
+}
+
+impl Clock for Edge {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(Date::now() as u64)
+    }
+
+    fn entropy(&self) -> u64 {
+        host::entropy()
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
+        Sleep::new(Rc::clone(&self.timers), duration)
+    }
+}
+
+impl Outbound for Edge {
+    async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Outage> {
+        outbound::fetch(request).await
+    }
+}
+
+impl Background for Edge {
+    fn defer(&self, task: impl Future<Output = ()> + 'static) {
+        let promise = future_to_promise(AssertUnwindSafe(async move {
+            task.await;
+            Ok(JsValue::UNDEFINED)
+        }));
+        // It fails only after the request's end, when the host keeps nothing alive any more.
+        let _ = self.context.wait_until(&promise);
+    }
+
+    fn record(&self, record: &Record) {
+        if let Ok(line) = serde_json::to_string(record) {
+            console_log!("{line}");
+        }
+    }
+}

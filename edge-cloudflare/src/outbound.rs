@@ -1,0 +1,55 @@
+//! Calls to upstreams, each with its own switch to stop it.
+
+use bytes::Bytes;
+use gateway::body::Body;
+use gateway::platform::Outage;
+use http::{Request, Response, StatusCode};
+use js_sys::Uint8Array;
+use js_sys::futures::JsFuture;
+use wasm_bindgen::JsCast;
+use worker::web_sys;
+
+use crate::{headers, host, reading};
+
+/// Stops a call when it is dropped: the host would go on with a call that nobody waits for.
+pub(crate) struct Abort {
+    controller: Option<web_sys::AbortController>,
+}
+
+impl Abort {
+    /// The call is over: there is nothing to stop any more.
+    pub(crate) fn disarm(mut self) {
+        self.controller = None;
+    }
+}
+
+impl Drop for Abort {
+    fn drop(&mut self) {
+        if let Some(controller) = &self.controller {
+            controller.abort();
+        }
+    }
+}
+
+/// Calls an upstream, up to the head of its response.
+pub(crate) async fn fetch(request: Request<Bytes>) -> Result<Response<Body>, Outage> {
+    let (parts, body) = request.into_parts();
+    let controller = web_sys::AbortController::new().map_err(|error| host::outage(&error))?;
+    let signal = controller.signal();
+    let abort = Abort { controller: Some(controller) };
+    let promise = host::call(
+        &parts.uri.to_string(),
+        parts.method.as_str(),
+        &headers::write(&parts.headers),
+        (!body.is_empty()).then(|| Uint8Array::from(&body[..])),
+        &signal,
+    );
+    let promise = promise.map_err(|error| host::outage(&error))?;
+    let response = JsFuture::from(promise).await.map_err(|error| host::outage(&error))?;
+    let response: web_sys::Response = response.unchecked_into();
+    let mut answer = Response::new(Body::Empty);
+    *answer.status_mut() = StatusCode::from_u16(response.status()).map_err(Outage::new)?;
+    *answer.headers_mut() = headers::read(&host::response_headers(&response));
+    *answer.body_mut() = reading::of_response(response, answer.headers(), abort);
+    Ok(answer)
+}

@@ -1,0 +1,121 @@
+//! Streams on their way to the caller.
+//!
+//! Pieces that come while the host is still busy with the last ones go out together, as one write;
+//! a piece that comes alone goes out at once.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use gateway::body::Body;
+use js_sys::Uint8Array;
+use js_sys::futures::JsFuture;
+use worker::web_sys::{WritableStream, WritableStreamDefaultWriter};
+
+/// What may wait while a write is under way, in bytes. Beyond it the upstream waits too.
+const MOST_WAITING: usize = 64 << 10;
+
+/// Writes a body into a stream. Returns early, and drops the body, where the reader is gone.
+///
+/// A body that breaks off breaks the stream off: the caller must not take half an answer for one.
+pub(crate) async fn write(body: Body, stream: &WritableStream) {
+    let Ok(writer) = stream.get_writer() else { return };
+    let mut writing = Writing { body, writer, waiting: Waiting::Nothing, under_way: None, end: None };
+    poll_fn(|context| writing.poll(context)).await;
+}
+
+struct Writing {
+    body: Body,
+    writer: WritableStreamDefaultWriter,
+    waiting: Waiting,
+    under_way: Option<JsFuture>,
+    end: Option<End>,
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    Whole,
+    Broken,
+    Closing,
+}
+
+/// Pieces that wait for their turn: one is written as it is, more are joined.
+enum Waiting {
+    Nothing,
+    One(Bytes),
+    Joined(BytesMut),
+}
+
+impl Waiting {
+    fn len(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::One(piece) => piece.len(),
+            Self::Joined(pieces) => pieces.len(),
+        }
+    }
+
+    fn push(&mut self, piece: Bytes) {
+        *self = match std::mem::replace(self, Self::Nothing) {
+            Self::Nothing => Self::One(piece),
+            Self::One(first) => {
+                let mut joined = BytesMut::with_capacity((first.len() + piece.len()) * 4);
+                joined.extend_from_slice(&first);
+                joined.extend_from_slice(&piece);
+                Self::Joined(joined)
+            }
+            Self::Joined(mut joined) => {
+                joined.extend_from_slice(&piece);
+                Self::Joined(joined)
+            }
+        }
+    }
+
+    /// What waits, as the host takes it.
+    fn take(&mut self) -> Option<Uint8Array> {
+        match std::mem::replace(self, Self::Nothing) {
+            Self::Nothing => None,
+            Self::One(piece) => Some(Uint8Array::from(&piece[..])),
+            Self::Joined(pieces) => Some(Uint8Array::from(&pieces[..])),
+        }
+    }
+}
+
+impl Writing {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            // First the upstream, so that as much as there is goes out with the next write.
+            while self.end.is_none() && self.waiting.len() < MOST_WAITING {
+                match self.body.poll_piece(context) {
+                    Poll::Ready(Some(Ok(piece))) => self.waiting.push(piece),
+                    Poll::Ready(Some(Err(_))) => self.end = Some(End::Broken),
+                    Poll::Ready(None) => self.end = Some(End::Whole),
+                    Poll::Pending => break,
+                }
+            }
+            if let Some(under_way) = &mut self.under_way {
+                match Pin::new(under_way).poll(context) {
+                    Poll::Pending => return Poll::Pending,
+                    // The reader is gone.
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(_)) => self.under_way = None,
+                }
+            }
+            let promise = match (self.waiting.take(), self.end) {
+                (Some(chunk), _) => self.writer.write_with_chunk(&chunk),
+                (None, None) => return Poll::Pending,
+                (None, Some(End::Whole)) => {
+                    self.end = Some(End::Closing);
+                    self.writer.close()
+                }
+                (None, Some(End::Broken)) => {
+                    self.end = Some(End::Closing);
+                    self.writer.abort()
+                }
+                (None, Some(End::Closing)) => return Poll::Ready(()),
+            };
+            self.under_way = Some(JsFuture::from(promise));
+        }
+    }
+}

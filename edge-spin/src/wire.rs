@@ -1,0 +1,181 @@
+//! Messages between WASI 0.3 and the core, both ways, with bodies that stream.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use gateway::body::Body;
+use gateway::platform::Outage;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http_body::Body as _;
+use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Request, Response, Scheme, Trailers};
+use spin_sdk::wasip3::http_compat::IncomingMessage;
+use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter};
+use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
+
+/// The most that is read of a body at once.
+const PIECE: usize = 16 << 10;
+
+/// How often a silent answer is checked for a caller who has gone. WASI tells of it only when
+/// something is written.
+const PULSE: Duration = Duration::from_millis(500);
+
+/// A caller's request. Its body is read when the core asks for it.
+pub(crate) fn receive(request: Request) -> Result<http::Request<Body>, ErrorCode> {
+    let method = Method::try_from(request.get_method()).map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
+    let path = request.get_path_with_query().unwrap_or_else(|| "/".to_owned());
+    let uri = Uri::try_from(path).map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
+    let headers = HeaderMap::try_from(request.get_headers())?;
+    let mut received = http::Request::new(incoming(request));
+    *received.method_mut() = method;
+    *received.uri_mut() = uri;
+    *received.headers_mut() = headers;
+    Ok(received)
+}
+
+/// The core's response for the caller. Its body is written beside the handler's return.
+pub(crate) fn respond(response: http::Response<Body>) -> Result<Response, ErrorCode> {
+    let (mut parts, body) = response.into_parts();
+    // Without a length even the shortest body would be sent in chunks.
+    if let Some(length) = body.size_hint().exact().filter(|_| may_have_length(parts.status)) {
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let headers = Fields::try_from(parts.headers).map_err(|error| internal(&error))?;
+    let (writer, reader) = wit_stream::new();
+    // Whatever stops the writing, the caller must not take a part for the whole.
+    let (ending, ended) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
+    let (response, _transmitted) = Response::new(headers, Some(reader), ended);
+    response.set_status_code(parts.status.as_u16()).map_err(|()| ErrorCode::InternalError(None))?;
+    spawn(deliver(body, writer, ending));
+    Ok(response)
+}
+
+/// The core's request to an upstream.
+pub(crate) fn send(request: http::Request<Bytes>) -> Result<Request, ErrorCode> {
+    let (mut parts, body) = request.into_parts();
+    if !body.is_empty() {
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    let headers = Fields::try_from(parts.headers).map_err(|error| internal(&error))?;
+    let (ending, ended) = wit_future::new(|| Ok(None));
+    let contents = (!body.is_empty()).then(|| {
+        let (mut writer, reader) = wit_stream::new();
+        spawn(async move {
+            // What is left over was not wanted: the upstream answered early, or the call is off.
+            writer.write_all(body.into()).await;
+            drop(writer);
+            drop(ending);
+        });
+        reader
+    });
+    let (request, _transmitted) = Request::new(headers, contents, ended, None);
+    let refused = |()| ErrorCode::HttpRequestUriInvalid;
+    request.set_method(&parts.method.into()).map_err(|()| ErrorCode::HttpRequestMethodInvalid)?;
+    request.set_scheme(parts.uri.scheme().map(Scheme::from).as_ref()).map_err(refused)?;
+    request.set_authority(parts.uri.authority().map(|authority| authority.as_str())).map_err(refused)?;
+    request.set_path_with_query(parts.uri.path_and_query().map(|path| path.as_str())).map_err(refused)?;
+    Ok(request)
+}
+
+/// An upstream's answer for the core. Dropping its body ends the call.
+pub(crate) fn answer(response: Response) -> Result<http::Response<Body>, ErrorCode> {
+    let status = StatusCode::from_u16(response.get_status_code()).map_err(|error| internal(&error))?;
+    let headers = HeaderMap::try_from(response.get_headers())?;
+    let mut answer = http::Response::new(incoming(response));
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers;
+    Ok(answer)
+}
+
+/// A message's body, read piece by piece as it is asked for.
+enum Incoming<M> {
+    Unread(M),
+    Reading {
+        stream: StreamReader<u8>,
+        ending: FutureReader<Result<Option<Trailers>, ErrorCode>>,
+        // Dropping it tells the host that all went well so far.
+        _received: FutureWriter<Result<(), ErrorCode>>,
+    },
+    Over,
+}
+
+fn incoming<M: IncomingMessage + 'static>(message: M) -> Body {
+    Body::stream(unfold(Incoming::Unread(message), |mut incoming| async move {
+        let piece = incoming.piece().await?;
+        Some((piece, incoming))
+    }))
+}
+
+impl<M: IncomingMessage> Incoming<M> {
+    async fn piece(&mut self) -> Option<Result<Bytes, Outage>> {
+        if let Self::Unread(_) = self {
+            let Self::Unread(message) = std::mem::replace(self, Self::Over) else { return None };
+            let (received, result) = wit_future::new(|| Ok(()));
+            let (stream, ending) = message.consume_body(result);
+            *self = Self::Reading { stream, ending, _received: received };
+        }
+        let Self::Reading { stream, .. } = self else { return None };
+        match stream.read(Vec::with_capacity(PIECE)).await {
+            (StreamResult::Complete(_), piece) => Some(Ok(piece.into())),
+            (StreamResult::Dropped | StreamResult::Cancelled, _) => {
+                let Self::Reading { ending, .. } = std::mem::replace(self, Self::Over) else { return None };
+                // The stream's end alone does not say whether it is complete.
+                ending.await.err().map(|error| Err(Outage::new(error)))
+            }
+        }
+    }
+}
+
+/// What a response waits for between two pieces.
+enum Next {
+    Piece(Option<Result<Bytes, Outage>>),
+    Pulse,
+}
+
+/// Writes a response's body until its end, its failure or the caller's departure, and then drops it.
+async fn deliver(
+    mut body: Body,
+    mut writer: StreamWriter<u8>,
+    ending: FutureWriter<Result<Option<Trailers>, ErrorCode>>,
+) {
+    // One timer serves many pieces, and a body that is there at once never starts it.
+    let mut pulse = pin!(spin_sdk::time::sleep(PULSE));
+    let result = loop {
+        let next = poll_fn(|cx| match body.poll_piece(cx) {
+            std::task::Poll::Ready(piece) => std::task::Poll::Ready(Next::Piece(piece)),
+            std::task::Poll::Pending => pulse.as_mut().poll(cx).map(|()| Next::Pulse),
+        });
+        match next.await {
+            Next::Piece(Some(Ok(piece))) => {
+                if !writer.write_all(piece.into()).await.is_empty() {
+                    return;
+                }
+            }
+            Next::Piece(Some(Err(_))) => break Err(ErrorCode::HttpResponseIncomplete),
+            Next::Piece(None) => break Ok(None),
+            Next::Pulse => {
+                // Nothing is written, and yet the host says whether anybody is there to read.
+                if let (StreamResult::Dropped, _) = writer.write(Vec::new()).await {
+                    return;
+                }
+                pulse.set(spin_sdk::time::sleep(PULSE));
+            }
+        }
+    };
+    drop(body);
+    drop(writer);
+    // Nobody may be there to hear it any more.
+    let _ = ending.write(result).await;
+}
+
+/// HTTP forbids a length where there can be no body.
+fn may_have_length(status: StatusCode) -> bool {
+    !status.is_informational() && status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
+}
+
+fn internal(error: &dyn std::fmt::Display) -> ErrorCode {
+    ErrorCode::InternalError(Some(error.to_string()))
+}

@@ -1,0 +1,43 @@
+//! An edge under test: a built artifact on its real runtime, serving many gateways at once.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use crate::log::Log;
+
+/// One gateway to be served: a configuration and its secrets.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// Its name among the others: lower-case letters, digits and dashes.
+    pub name: String,
+    /// The configuration, as JSON.
+    pub config: String,
+    /// Secrets by the names that the configuration uses.
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// A running edge. Dropping it ends every process that it started.
+pub trait Edge: Sync {
+    /// `cloudflare` or `spin`.
+    fn name(&self) -> &'static str;
+    /// Where an app listens.
+    fn address(&self, app: &str) -> SocketAddr;
+    /// Every line that the edge has logged.
+    fn log(&self) -> &Log;
+}
+
+/// Waits for the record of a request, which an edge may write after the answer.
+pub async fn record_of(edge: &dyn Edge, request_id: &str, patience: Duration) -> Vec<Value> {
+    let until = Instant::now() + patience;
+    loop {
+        let records = edge.log().records(request_id);
+        if !records.is_empty() || Instant::now() >= until {
+            return records;
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,3 @@
+//! Black-box suites against both built artifacts, and the host that stands in for Spin.
+
+pub mod spin;

@@ -1,0 +1,42 @@
+//! What an edge has logged, line by line.
+
+use std::io::{BufRead, BufReader, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+
+/// Lines of a log; a clone is the same log.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Log {
+    /// Adds one line.
+    pub fn push(&self, line: String) {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    /// Follows a child's output on a thread of its own, until it ends.
+    pub fn follow(&self, output: impl Read + Send + 'static) {
+        let log = self.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                log.push(line);
+            }
+        });
+    }
+
+    /// Everything so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The records of one request.
+    pub fn records(&self, request_id: &str) -> Vec<Value> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let records = lines.iter().filter(|line| line.contains(request_id));
+        let records = records.filter_map(|line| serde_json::from_str::<Value>(line.trim()).ok());
+        records.filter(|record| record["event"] == "request" && record["id"] == request_id).collect()
+    }
+}

@@ -1,0 +1,104 @@
+//! Which hosts an app may call, in the notation of Spin's `allowed_outbound_hosts`. Templates and
+//! networks in CIDR notation are not understood.
+
+use anyhow::{Context, bail};
+use http::Uri;
+
+/// A list of patterns.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Allowed(Vec<Pattern>);
+
+#[derive(Clone, Debug)]
+struct Pattern {
+    scheme: String,
+    host: String,
+    port: Port,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Port {
+    Any,
+    /// The one that belongs to the scheme.
+    Usual,
+    Only(u16),
+}
+
+impl Allowed {
+    /// Reads a list of patterns.
+    pub(crate) fn parse(patterns: &[String]) -> anyhow::Result<Self> {
+        patterns.iter().map(|pattern| Pattern::parse(pattern)).collect::<anyhow::Result<_>>().map(Self)
+    }
+
+    /// Whether a call to this address is allowed.
+    pub(crate) fn permits(&self, uri: &Uri) -> bool {
+        self.0.iter().any(|pattern| pattern.matches(uri))
+    }
+}
+
+impl Pattern {
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            bail!("an allowed host is written scheme://host:port, not {text:?}");
+        };
+        let (host, port) = match rest.rsplit_once(':') {
+            None => (rest, Port::Usual),
+            Some((host, "*")) => (host, Port::Any),
+            Some((host, port)) => {
+                let port = port.parse().with_context(|| format!("a port is a number or *, in {text:?}"))?;
+                (host, Port::Only(port))
+            }
+        };
+        Ok(Self { scheme: scheme.to_owned(), host: host.to_owned(), port })
+    }
+
+    fn matches(&self, uri: &Uri) -> bool {
+        let scheme = uri.scheme_str().unwrap_or("https");
+        let usual = if scheme == "http" { 80 } else { 443 };
+        let port = uri.port_u16().unwrap_or(usual);
+        let host = uri.host().unwrap_or_default();
+        let host_matches = match self.host.strip_prefix("*.") {
+            Some(parent) => host.strip_suffix(parent).is_some_and(|child| child.ends_with('.')),
+            None => self.host == "*" || self.host.eq_ignore_ascii_case(host),
+        };
+        let port_matches = match self.port {
+            Port::Any => true,
+            Port::Usual => port == usual,
+            Port::Only(only) => port == only,
+        };
+        (self.scheme == "*" || self.scheme == scheme) && host_matches && port_matches
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Allowed;
+
+    #[track_caller]
+    fn check(pattern: &str, uri: &str, permitted: bool) {
+        let allowed = Allowed::parse(&[pattern.to_owned()]).expect("the pattern is right");
+        let uri = uri.parse().expect("the address is right");
+        assert_eq!(allowed.permits(&uri), permitted, "{pattern} against {uri}");
+    }
+
+    #[test]
+    fn patterns_match_by_scheme_host_and_port() {
+        check("https://api.openai.com", "https://api.openai.com/v1", true);
+        check("https://api.openai.com", "https://api.openai.com:443/v1", true);
+        check("https://api.openai.com", "https://api.openai.com:444/v1", false);
+        check("https://api.openai.com", "http://api.openai.com/v1", false);
+        check("https://api.openai.com", "https://evil.api.openai.com/", false);
+        check("https://*.openai.azure.com", "https://me.openai.azure.com/", true);
+        check("https://*.openai.azure.com", "https://openai.azure.com/", false);
+        check("https://*.openai.azure.com", "https://evilopenai.azure.com/", false);
+        check("http://127.0.0.1:*", "http://127.0.0.1:9100/v1", true);
+        check("http://127.0.0.1:9100", "http://127.0.0.1:9101/", false);
+        check("*://*:*", "http://example.com:1/", true);
+    }
+
+    #[test]
+    fn a_pattern_that_means_nothing_is_refused() {
+        for pattern in ["api.openai.com", "https://api.openai.com:https"] {
+            assert!(Allowed::parse(&[pattern.to_owned()]).is_err(), "{pattern}");
+        }
+    }
+}

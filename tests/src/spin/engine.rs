@@ -1,0 +1,54 @@
+//! The component, compiled and linked: everything that instances have in common.
+
+use std::path::Path;
+
+use anyhow::Context;
+use wasmtime::component::{Component as Code, Linker};
+use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime_wasi_http::p3::bindings::ServicePre;
+
+use super::instance::{self, State};
+
+/// A component that is ready to be instantiated.
+#[derive(Clone)]
+pub(crate) struct Component {
+    pub(crate) engine: Engine,
+    pub(crate) service: ServicePre<State>,
+}
+
+impl Component {
+    /// Compiles and links a component.
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+        let engine = engine()?;
+        let code = Code::from_file(&engine, path)
+            .map_err(anyhow::Error::from)
+            .with_context(|| format!("cannot load the component {}", path.display()))?;
+        let mut linker = Linker::<State>::new(&engine);
+        // The standard library imports WASI 0.2 and the Spin SDK 0.3: both must be there.
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+        wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+        instance::add_to_linker(&mut linker)?;
+        let service = ServicePre::new(linker.instantiate_pre(&code)?)?;
+        Ok(Self { engine, service })
+    }
+}
+
+fn engine() -> anyhow::Result<Engine> {
+    let mut config = Config::new();
+    config.wasm_component_model_async(true);
+    // As Spin: memory of past instances is kept and reset, which makes new ones cheap.
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(1_000);
+    pool.total_core_instances(4_000);
+    pool.total_memories(1_000);
+    pool.total_tables(2_000);
+    pool.total_stacks(1_000);
+    pool.max_memory_size(128 << 20);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    // Compiling takes seconds, and every test program would do it again.
+    let mut cache = CacheConfig::new();
+    cache.with_directory(Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/wasmtime-cache"));
+    config.cache(Some(Cache::new(cache)?));
+    Ok(Engine::new(&config)?)
+}

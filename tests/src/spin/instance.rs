@@ -1,0 +1,173 @@
+//! One instance of an app: what its store holds, and how long it lives.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
+use wasmtime::component::{Accessor, GuestTaskId, HasSelf, Linker, ResourceTable};
+use wasmtime::{Store, StoreContextMut};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::handler::{
+    HandlerState, Instance, Proxy, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use self::bindings::spin::variables::variables;
+use super::App;
+use super::allowed::Allowed;
+use super::engine::Component;
+use super::outbound::{Outbound, Upstreams};
+use super::output::{Log, Output};
+
+/// Spin's defaults for components of WASI 0.3: requests in all, requests at a time, idle time.
+const MOST_REQUESTS: usize = 128;
+const MOST_AT_A_TIME: usize = 16;
+const LONGEST_IDLE: Duration = Duration::from_secs(1);
+
+#[expect(missing_docs, reason = "generated from the WIT of Spin, which documents it")]
+#[allow(unreachable_pub, reason = "generated")]
+mod bindings {
+    wasmtime::component::bindgen!({ path: "wit", world: "spin" });
+}
+
+/// What the store of an instance holds.
+pub(crate) struct State {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    outbound: Outbound,
+    table: ResourceTable,
+    variables: Arc<BTreeMap<String, String>>,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.outbound, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+impl variables::Host for State {}
+
+impl<T> variables::HostWithStore<T> for HasSelf<State> {
+    async fn get(accessor: &Accessor<T, Self>, name: String) -> Result<String, variables::Error> {
+        accessor.with(|mut access| match access.get().variables.get(&name) {
+            Some(value) => Ok(value.clone()),
+            None => Err(variables::Error::Undefined(format!("no variable {name:?}"))),
+        })
+    }
+}
+
+/// Adds Spin's own interfaces to a linker.
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    variables::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+}
+
+/// Makes the instances of an app.
+pub(crate) struct Factory {
+    component: Component,
+    variables: Arc<BTreeMap<String, String>>,
+    outbound: Outbound,
+    log: Arc<Log>,
+}
+
+impl Factory {
+    /// Prepares to make instances.
+    pub(crate) fn new(
+        component: &Component,
+        upstreams: Upstreams,
+        app: App,
+        log: Arc<Log>,
+    ) -> anyhow::Result<Self> {
+        let outbound = Outbound::new(upstreams, Arc::new(Allowed::parse(&app.allowed_hosts)?));
+        Ok(Self { component: component.clone(), variables: Arc::new(app.variables), outbound, log })
+    }
+}
+
+impl HandlerState for Factory {
+    type StoreData = State;
+    type WorkerExpiration = Expiration;
+    type WorkerState = Limits;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Limits>> {
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.stdout(Output::new(Arc::clone(&self.log))).stderr(Output::new(Arc::clone(&self.log)));
+        let state = State {
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            outbound: self.outbound.clone(),
+            table: ResourceTable::new(),
+            variables: Arc::clone(&self.variables),
+        };
+        let mut store = Store::new(&self.component.engine, state);
+        let service = self.component.service.instantiate_async(&mut store).await?;
+        Ok(Instance {
+            store,
+            proxy: Proxy::P3(service),
+            view: |state| state.http(),
+            expiration: Expiration { idle: Box::pin(tokio::time::sleep(LONGEST_IDLE)) },
+            state: Limits,
+        })
+    }
+}
+
+/// Ends an instance that nobody has asked for some time.
+pub(crate) struct Expiration {
+    idle: Pin<Box<Sleep>>,
+}
+
+impl WorkerExpiration for Expiration {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
+        match status {
+            WorkerStatus::Idle => {
+                let deadline = (start + LONGEST_IDLE).into();
+                if self.idle.deadline() != deadline {
+                    self.idle.as_mut().reset(deadline);
+                }
+                self.idle.as_mut().poll(cx)
+            }
+            // Spin sets no limit unless it is told to.
+            WorkerStatus::Requests | WorkerStatus::PostReturn => Poll::Pending,
+        }
+    }
+}
+
+/// How much is asked of one instance.
+pub(crate) struct Limits;
+
+impl WorkerState for Limits {
+    type StoreData = State;
+    type RequestData = ();
+
+    fn should_accept_request(&self, at_a_time: usize, total: usize) -> ShouldAccept {
+        if total >= MOST_REQUESTS {
+            ShouldAccept::Never
+        } else if at_a_time >= MOST_AT_A_TIME {
+            ShouldAccept::No
+        } else {
+            ShouldAccept::Yes
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        _: StoreContextMut<'_, State>,
+        (): (),
+        _: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn drop(&self, _: Store<State>, result: Result<(), wasmtime::Error>) {
+        if let Err(error) = result {
+            eprintln!("an instance failed: {error:?}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The built Worker on the real Workers runtime: workerd, through Miniflare.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use serde_json::{Map, Value, json};
+
+use crate::edge::{App, Edge};
+use crate::log::Log;
+
+/// How long workerd may take to listen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running workerd with one Worker for each app.
+#[derive(Debug)]
+pub struct Workerd {
+    child: Child,
+    ports: BTreeMap<String, u16>,
+    log: Log,
+}
+
+/// The root of the repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+impl Workerd {
+    /// Serves apps from the built Worker.
+    pub fn start(apps: &[App]) -> anyhow::Result<Self> {
+        let workers = apps.iter().map(|app| {
+            let mut bindings: Map<String, Value> =
+                app.secrets.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+            bindings.insert("GATEWAY_CONFIG".to_owned(), json!(app.config));
+            json!({ "name": app.name, "bindings": bindings })
+        });
+        Self::serve(workers.collect())
+    }
+
+    /// Serves Workers as `serve.mjs` describes them; each gets a free port.
+    pub fn serve(mut workers: Vec<Value>) -> anyhow::Result<Self> {
+        // All at once, so that no two get the same.
+        let free: Vec<TcpListener> =
+            workers.iter().map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
+        let mut ports = BTreeMap::new();
+        for (worker, listener) in workers.iter_mut().zip(&free) {
+            let port = listener.local_addr()?.port();
+            worker["port"] = json!(port);
+            ports.insert(worker["name"].as_str().context("a worker has a name")?.to_owned(), port);
+        }
+        drop(free);
+        let root = root();
+        let mut child = Command::new(root.join("node_modules/.bin/node"))
+            .arg(root.join("edge-cloudflare/serve.mjs"))
+            .current_dir(&root)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("node is missing: run `cargo xtask test`, which installs it")?;
+        let log = Log::default();
+        log.follow(child.stdout.take().context("stdout is piped")?);
+        log.follow(child.stderr.take().context("stderr is piped")?);
+        // The script ends when its standard input does, so that nothing is left if this process dies.
+        let input = child.stdin.as_mut().context("stdin is piped")?;
+        writeln!(input, "{}", json!({ "state": null, "workers": workers }))?;
+        input.flush()?;
+        let mut workerd = Self { child, ports, log };
+        workerd.wait()?;
+        Ok(workerd)
+    }
+
+    /// The process that serves, for measurements.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn wait(&mut self) -> anyhow::Result<()> {
+        let until = Instant::now() + PATIENCE;
+        while !self.log.lines().iter().any(|line| line.starts_with(r#"{"listening""#)) {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("serve.mjs ended with {status}:\n{}", self.log.lines().join("\n"));
+            }
+            if Instant::now() > until {
+                bail!("workerd did not listen in {PATIENCE:?}:\n{}", self.log.lines().join("\n"));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}
+
+impl Edge for Workerd {
+    fn name(&self) -> &'static str {
+        "cloudflare"
+    }
+
+    fn address(&self, app: &str) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.ports[app]).into()
+    }
+
+    fn log(&self) -> &Log {
+        &self.log
+    }
+}
+
+impl Drop for Workerd {
+    fn drop(&mut self) {
+        // Closing its input asks it to end and to take workerd along; a hard kill would orphan that.
+        drop(self.child.stdin.take());
+        let until = Instant::now() + Duration::from_secs(10);
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > until {
+                self.child.kill().ok();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Every scenario file against both built artifacts, on their real runtimes. The same files run in
+//! virtual time in `crates/sim`.
+
+use std::sync::Arc;
+
+use sim::scenario::{Scenario, load};
+use sim::server::Server;
+use tests::edge::{App, Edge};
+use tests::player::{closed_address, play, prepare};
+use tests::spin::Wasmtime;
+use tests::workerd::{Workerd, root};
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+
+/// How many scenarios are played at once: enough to hide their waits, few enough for two cores.
+const AT_ONCE: usize = 6;
+
+#[test]
+fn on_cloudflare() {
+    run("cloudflare", |apps| Workerd::start(apps));
+}
+
+#[test]
+fn on_spin() {
+    run("spin", |apps| Wasmtime::start(apps));
+}
+
+fn run<E: Edge + Send + 'static>(name: &'static str, start: impl FnOnce(&[App]) -> anyhow::Result<E>) {
+    let runtime = Runtime::new().expect("a runtime");
+    let all = load(&root().join("tests/scenarios")).expect("the scenarios load");
+    let (skipped, scenarios): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|scenario| scenario.skipped_on(name).is_some());
+    let server = Arc::new(runtime.block_on(Server::start()).expect("a free port"));
+    let closed = closed_address().expect("a free port");
+    let apps: Vec<App> = scenarios
+        .iter()
+        .map(|scenario| prepare(scenario, &server, closed).expect("the scenario is right"))
+        .collect();
+    let edge = Arc::new(start(&apps).expect("the edge starts"));
+    let count = scenarios.len();
+    assert!(count > 0, "there are no scenarios");
+    let failures = runtime.block_on(play_all(scenarios, edge, server));
+    for scenario in &skipped {
+        eprintln!("skipped on {name}: {}: {}", scenario.name, scenario.skipped_on(name).unwrap_or_default());
+    }
+    assert!(failures.is_empty(), "{} of {count} scenarios failed on {name}:\n{}", failures.len(), failures.join("\n"));
+    eprintln!("{count} scenarios passed on {name}");
+}
+
+async fn play_all<E: Edge + Send + 'static>(scenarios: Vec<Scenario>, edge: Arc<E>, server: Arc<Server>) -> Vec<String> {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut running = Vec::new();
+    for scenario in scenarios {
+        let (edge, server, places) = (edge.clone(), server.clone(), places.clone());
+        running.push(tokio::spawn(async move {
+            let _place = places.acquire().await.expect("nobody closes it");
+            play(&scenario, &*edge, &server).await.map_err(|what| format!("── {}\n{what}", scenario.name))
+        }));
+    }
+    let mut failures = Vec::new();
+    for task in running {
+        if let Err(failure) = task.await.expect("a scenario does not panic") {
+            failures.push(failure);
+        }
+    }
+    failures
+}
