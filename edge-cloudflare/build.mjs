@@ -1,4 +1,5 @@
-// Builds the Worker into edge-cloudflare/build, with the tools of node_modules and of serin's cache.
+// Builds the Worker into edge-cloudflare/build, with the tools of node_modules and of serin's cache;
+// or another Worker into its own build directory: `node edge-cloudflare/build.mjs DIRECTORY`.
 //
 // worker-build would download wasm-bindgen, wasm-opt and esbuild from the open internet. They are
 // named here instead: two come with `npm ci`, the others are installed by cargo once per version.
@@ -6,11 +7,12 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { delimiter, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const edge = dirname(fileURLToPath(import.meta.url));
 const root = dirname(edge);
+const worker = resolve(process.argv[2] ?? edge);
 const cache = process.env.SERIN_TOOLS || join(homedir(), ".cache", "serin");
 const bin = join(root, "node_modules", ".bin");
 const suffix = process.platform === "win32" ? ".exe" : "";
@@ -19,7 +21,7 @@ const WORKER_BUILD = "0.8.7";
 
 function run(program, args, environment = {}) {
   const { status, error } = spawnSync(program, args, {
-    cwd: edge,
+    cwd: worker,
     stdio: "inherit",
     // wasm-opt is a Node script: it gets the Node of node_modules, as under npx.
     env: { ...process.env, PATH: [bin, process.env.PATH].join(delimiter), ...environment },

@@ -5,9 +5,11 @@ use std::{env, fs, process};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=GATEWAY_TOML");
-    let source = env::var_os("GATEWAY_TOML").map_or_else(|| PathBuf::from("../gateway.toml"), PathBuf::from);
+    let source =
+        env::var_os("GATEWAY_TOML").map_or_else(|| PathBuf::from("../gateway.toml"), PathBuf::from);
     println!("cargo::rerun-if-changed={}", source.display());
-    let text = fs::read_to_string(&source).unwrap_or_else(|error| fail(&source, &error.to_string()));
+    let text =
+        fs::read_to_string(&source).unwrap_or_else(|error| fail(&source, &error.to_string()));
     let document = gateway::config::author::to_json(&text)
         .unwrap_or_else(|problems| fail(&source, &problems.to_string()));
     let directory = env::var_os("OUT_DIR").expect("cargo sets it for build scripts");

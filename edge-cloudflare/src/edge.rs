@@ -1,7 +1,6 @@
 //! The doors of the core over Workers APIs.
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,14 +9,13 @@ use gateway::body::Body;
 use gateway::observe::Record;
 use gateway::platform::{Background, Clock, Outage, Outbound};
 use gateway::time::Timestamp;
-use js_sys::Date;
-use js_sys::futures::future_to_promise;
+use js_sys::{Date, Function, Promise};
 use wasm_bindgen::JsValue;
 use worker::console_log;
 use worker::worker_sys::Context;
 
 use crate::timer::{Sleep, Timers};
-use crate::{host, outbound};
+use crate::{host, outbound, tasks};
 
 /// One request's view of the host.
 #[derive(Clone)]
@@ -54,10 +52,15 @@ impl Outbound for Edge {
 
 impl Background for Edge {
     fn defer(&self, task: impl Future<Output = ()> + 'static) {
-        let promise = future_to_promise(AssertUnwindSafe(async move {
-            task.await;
-            Ok(JsValue::UNDEFINED)
-        }));
+        let mut task = Some(task);
+        let promise = Promise::new(&mut |done: Function, _| {
+            let Some(task) = task.take() else { return };
+            tasks::spawn(async move {
+                task.await;
+                // The function that settles a promise never throws.
+                let _ = done.call0(&JsValue::UNDEFINED);
+            });
+        });
         // It fails only after the request's end, when the host keeps nothing alive any more.
         let _ = self.context.wait_until(&promise);
     }

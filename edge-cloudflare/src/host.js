@@ -1,4 +1,4 @@
-// What the shell asks of JavaScript, in as few crossings as possible: headers travel as one text of
+// What the shell asks of JavaScript, in as few crossings as possible. Headers travel as one text of
 // alternating lines, since neither a name nor a value can hold a line break.
 
 export function headers(message) {
@@ -20,4 +20,25 @@ export function call(url, method, headers, body, signal) {
 
 export function answer(status, headers, body) {
   return new Response(body, { status, headers: pairs(headers) });
+}
+
+// Answers every promise: with its place, what it came to, and whether it was kept.
+let settled;
+
+export function listen(callback) {
+  settled = callback;
+}
+
+export function settle(promise, place) {
+  promise.then(
+    (value) => settled(place, value, true),
+    (error) => settled(place, error, false),
+  );
+}
+
+export function read(reader, place) {
+  reader.read().then(
+    ({ value }) => settled(place, value, true),
+    (error) => settled(place, error, false),
+  );
 }

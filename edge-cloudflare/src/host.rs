@@ -4,9 +4,11 @@ use std::cell::RefCell;
 
 use gateway::platform::Outage;
 use js_sys::{BigUint64Array, Error, Promise, Uint8Array};
-use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::prelude::{Closure, wasm_bindgen};
 use wasm_bindgen::{JsCast, JsValue};
-use worker::web_sys::{AbortSignal, ReadableStream, Request, Response, WritableStream};
+use worker::web_sys::{
+    AbortSignal, ReadableStream, ReadableStreamDefaultReader, Request, Response, WritableStream,
+};
 
 #[wasm_bindgen(module = "/src/host.js")]
 extern "C" {
@@ -28,6 +30,13 @@ extern "C" {
     /// Makes a response; the body is bytes, a stream or nothing.
     #[wasm_bindgen(catch)]
     pub(crate) fn answer(status: u16, headers: &str, body: &JsValue) -> Result<Response, JsValue>;
+    /// Names the function that is called with every promise's place, its value and whether it was
+    /// kept.
+    pub(crate) fn listen(callback: &Closure<dyn Fn(u32, JsValue, bool)>);
+    /// Calls that function when a promise is settled.
+    pub(crate) fn settle(promise: &Promise, place: u32);
+    /// Reads the next piece of a stream and calls that function with it; at the end with `undefined`.
+    pub(crate) fn read(reader: &ReadableStreamDefaultReader, place: u32);
 }
 
 #[wasm_bindgen]

@@ -7,8 +7,10 @@ mod edge;
 mod headers;
 mod host;
 mod outbound;
+mod promises;
 mod reading;
 mod serving;
+mod tasks;
 mod timer;
 mod writing;
 

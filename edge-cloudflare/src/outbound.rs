@@ -5,10 +5,10 @@ use gateway::body::Body;
 use gateway::platform::Outage;
 use http::{Request, Response, StatusCode};
 use js_sys::Uint8Array;
-use js_sys::futures::JsFuture;
 use wasm_bindgen::JsCast;
 use worker::web_sys;
 
+use crate::promises::Promised;
 use crate::{headers, host, reading};
 
 /// Stops a call when it is dropped: the host would go on with a call that nobody waits for.
@@ -45,7 +45,7 @@ pub(crate) async fn fetch(request: Request<Bytes>) -> Result<Response<Body>, Out
         &signal,
     );
     let promise = promise.map_err(|error| host::outage(&error))?;
-    let response = JsFuture::from(promise).await.map_err(|error| host::outage(&error))?;
+    let response = Promised::of(&promise).await.map_err(|error| host::outage(&error))?;
     let response: web_sys::Response = response.unchecked_into();
     let mut answer = Response::new(Body::Empty);
     *answer.status_mut() = StatusCode::from_u16(response.status()).map_err(Outage::new)?;

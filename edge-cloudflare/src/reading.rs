@@ -10,13 +10,13 @@ use gateway::body::Body;
 use gateway::platform::Outage;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
-use js_sys::futures::JsFuture;
-use js_sys::{Promise, Reflect, Uint8Array};
+use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use worker::web_sys::{ReadableStream, ReadableStreamDefaultReader, Request, Response};
 
 use crate::host;
 use crate::outbound::Abort;
+use crate::promises::Promised;
 
 /// A body of at most this length is asked for whole: one promise instead of one for every piece.
 const LONGEST_WHOLE: u64 = 256 << 10;
@@ -59,7 +59,7 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 /// A body in one piece, which the host is asked for when somebody wants it.
 enum Whole {
     Asked(Box<dyn Fn() -> Result<Promise, JsValue>>, Option<Abort>),
-    Coming(JsFuture, Option<Abort>),
+    Coming(Promised, Option<Abort>),
     Over,
 }
 
@@ -70,7 +70,7 @@ impl Stream for Whole {
         if let Self::Asked(ask, abort) = &mut *self {
             let abort = abort.take();
             *self = match ask() {
-                Ok(promise) => Self::Coming(JsFuture::from(promise), abort),
+                Ok(promise) => Self::Coming(Promised::of(&promise), abort),
                 Err(error) => {
                     *self = Self::Over;
                     return Poll::Ready(Some(Err(host::outage(&error))));
@@ -98,7 +98,7 @@ fn pieces(stream: &ReadableStream, abort: Option<Abort>) -> Body {
 /// A body as it comes.
 struct Pieces {
     reader: ReadableStreamDefaultReader,
-    coming: Option<JsFuture>,
+    coming: Option<Promised>,
     abort: Option<Abort>,
     over: bool,
 }
@@ -121,22 +121,18 @@ impl Stream for Pieces {
         }
         let mut coming = match self.coming.take() {
             Some(coming) => coming,
-            None => JsFuture::from(self.reader.read().unchecked_into::<Promise>()),
+            None => Promised::read(&self.reader),
         };
         let Poll::Ready(result) = Pin::new(&mut coming).poll(context) else {
             self.coming = Some(coming);
             return Poll::Pending;
         };
         Poll::Ready(match result {
-            Ok(result) => match Reflect::get(&result, &JsValue::from_str("value")) {
-                Ok(value) if !value.is_undefined() => {
-                    Some(Ok(value.unchecked_into::<Uint8Array>().to_vec().into()))
-                }
-                _ => {
-                    self.end();
-                    None
-                }
-            },
+            Ok(value) if value.is_undefined() => {
+                self.end();
+                None
+            }
+            Ok(value) => Some(Ok(value.unchecked_into::<Uint8Array>().to_vec().into())),
             Err(error) => {
                 self.end();
                 Some(Err(host::outage(&error)))

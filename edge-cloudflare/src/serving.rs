@@ -9,7 +9,6 @@ use std::task::{Poll, Waker};
 
 use gateway::body::Body;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
-use js_sys::futures::spawn_local;
 use js_sys::{Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
@@ -17,7 +16,7 @@ use worker::web_sys;
 
 use crate::writing::write;
 use crate::host::Pipe;
-use crate::{headers, host, reading};
+use crate::{headers, host, reading, tasks};
 
 /// Answers one request with what `handle` makes of it.
 pub(crate) fn serve<H, F>(request: web_sys::Request, handle: H) -> Promise
@@ -28,7 +27,7 @@ where
     let mut given = Some((request, handle));
     Promise::new(&mut |resolve: Function, _reject| {
         let Some((request, handle)) = given.take() else { return };
-        spawn_local(async move {
+        tasks::spawn(async move {
             let caller = Caller::listen(request.signal());
             let reply = Reply(resolve);
             if caller.unless_gone(exchange(request, handle, &reply)).await.is_none() {
@@ -117,6 +116,7 @@ impl Caller {
                 state.gone.set(true);
                 if let Some(waker) = state.waker.take() {
                     waker.wake();
+                    tasks::run();
                 }
             }
         });

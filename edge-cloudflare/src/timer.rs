@@ -16,6 +16,8 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
 use worker::web_sys::WorkerGlobalScope;
 
+use crate::tasks;
+
 /// The timers of one request.
 #[derive(Default)]
 pub(crate) struct Timers {
@@ -83,6 +85,7 @@ impl Timers {
         if earliest.is_finite() {
             self.arm(earliest);
         }
+        tasks::run();
     }
 
     fn disarm(&self) {

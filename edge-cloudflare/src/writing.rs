@@ -1,27 +1,43 @@
 //! Streams on their way to the caller.
 //!
-//! Pieces that come while the host is still busy with the last ones go out together, as one write;
-//! a piece that comes alone goes out at once.
+//! A piece that comes alone goes out at once. Pieces that come faster than one a millisecond, or
+//! while the host is still busy with earlier ones, go out together: on workerd a write costs many
+//! times what the gateway does with what is written.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gateway::body::Body;
-use js_sys::Uint8Array;
-use js_sys::futures::JsFuture;
+use js_sys::{Date, Uint8Array};
 use worker::web_sys::{WritableStream, WritableStreamDefaultWriter};
+
+use crate::promises::Promised;
+use crate::timer::{Sleep, Timers};
 
 /// What may wait while a write is under way, in bytes. Beyond it the upstream waits too.
 const MOST_WAITING: usize = 64 << 10;
+/// The host's clock has no finer step, and no reader sees a finer one.
+const REST: Duration = Duration::from_millis(1);
 
 /// Writes a body into a stream. Returns early, and drops the body, where the reader is gone.
 ///
 /// A body that breaks off breaks the stream off: the caller must not take half an answer for one.
 pub(crate) async fn write(body: Body, stream: &WritableStream) {
     let Ok(writer) = stream.get_writer() else { return };
-    let mut writing = Writing { body, writer, waiting: Waiting::Nothing, under_way: None, end: None };
+    let mut writing = Writing {
+        body,
+        writer,
+        waiting: Waiting::Nothing,
+        under_way: None,
+        wrote_at: 0.0,
+        rest: None,
+        timers: Rc::default(),
+        end: None,
+    };
     poll_fn(|context| writing.poll(context)).await;
 }
 
@@ -29,7 +45,12 @@ struct Writing {
     body: Body,
     writer: WritableStreamDefaultWriter,
     waiting: Waiting,
-    under_way: Option<JsFuture>,
+    under_way: Option<Promised>,
+    /// The tick of the host's clock at the last write.
+    wrote_at: f64,
+    /// What is waited for when that tick is not over.
+    rest: Option<Sleep>,
+    timers: Rc<Timers>,
     end: Option<End>,
 }
 
@@ -102,6 +123,9 @@ impl Writing {
                     Poll::Ready(Ok(_)) => self.under_way = None,
                 }
             }
+            if self.end.is_none() && self.poll_rest(context).is_pending() {
+                return Poll::Pending;
+            }
             let promise = match (self.waiting.take(), self.end) {
                 (Some(chunk), _) => self.writer.write_with_chunk(&chunk),
                 (None, None) => return Poll::Pending,
@@ -115,7 +139,30 @@ impl Writing {
                 }
                 (None, Some(End::Closing)) => return Poll::Ready(()),
             };
-            self.under_way = Some(JsFuture::from(promise));
+            self.under_way = Some(Promised::of(&promise));
         }
+    }
+
+    /// Keeps what waits back until the tick of the last write is over.
+    fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.waiting.len() == 0 || self.waiting.len() >= MOST_WAITING {
+            return Poll::Ready(());
+        }
+        if self.rest.is_none() {
+            let now = Date::now();
+            if now > self.wrote_at {
+                self.wrote_at = now;
+                return Poll::Ready(());
+            }
+            self.rest = Some(Sleep::new(Rc::clone(&self.timers), REST));
+        }
+        if let Some(rest) = &mut self.rest
+            && Pin::new(rest).poll(context).is_pending()
+        {
+            return Poll::Pending;
+        }
+        self.rest = None;
+        self.wrote_at = Date::now();
+        Poll::Ready(())
     }
 }

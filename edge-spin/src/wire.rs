@@ -13,7 +13,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use http_body::Body as _;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Request, Response, Scheme, Trailers};
 use spin_sdk::wasip3::http_compat::IncomingMessage;
-use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter};
+use spin_sdk::wasip3::wit_bindgen::{
+    FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter,
+};
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 
 /// The most that is read of a body at once.
@@ -25,7 +27,8 @@ const PULSE: Duration = Duration::from_millis(500);
 
 /// A caller's request. Its body is read when the core asks for it.
 pub(crate) fn receive(request: Request) -> Result<http::Request<Body>, ErrorCode> {
-    let method = Method::try_from(request.get_method()).map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
+    let method =
+        Method::try_from(request.get_method()).map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
     let path = request.get_path_with_query().unwrap_or_else(|| "/".to_owned());
     let uri = Uri::try_from(path).map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
     let headers = HeaderMap::try_from(request.get_headers())?;
@@ -75,14 +78,19 @@ pub(crate) fn send(request: http::Request<Bytes>) -> Result<Request, ErrorCode> 
     let refused = |()| ErrorCode::HttpRequestUriInvalid;
     request.set_method(&parts.method.into()).map_err(|()| ErrorCode::HttpRequestMethodInvalid)?;
     request.set_scheme(parts.uri.scheme().map(Scheme::from).as_ref()).map_err(refused)?;
-    request.set_authority(parts.uri.authority().map(|authority| authority.as_str())).map_err(refused)?;
-    request.set_path_with_query(parts.uri.path_and_query().map(|path| path.as_str())).map_err(refused)?;
+    request
+        .set_authority(parts.uri.authority().map(|authority| authority.as_str()))
+        .map_err(refused)?;
+    request
+        .set_path_with_query(parts.uri.path_and_query().map(|path| path.as_str()))
+        .map_err(refused)?;
     Ok(request)
 }
 
 /// An upstream's answer for the core. Dropping its body ends the call.
 pub(crate) fn answer(response: Response) -> Result<http::Response<Body>, ErrorCode> {
-    let status = StatusCode::from_u16(response.get_status_code()).map_err(|error| internal(&error))?;
+    let status =
+        StatusCode::from_u16(response.get_status_code()).map_err(|error| internal(&error))?;
     let headers = HeaderMap::try_from(response.get_headers())?;
     let mut answer = http::Response::new(incoming(response));
     *answer.status_mut() = status;
@@ -121,7 +129,9 @@ impl<M: IncomingMessage> Incoming<M> {
         match stream.read(Vec::with_capacity(PIECE)).await {
             (StreamResult::Complete(_), piece) => Some(Ok(piece.into())),
             (StreamResult::Dropped | StreamResult::Cancelled, _) => {
-                let Self::Reading { ending, .. } = std::mem::replace(self, Self::Over) else { return None };
+                let Self::Reading { ending, .. } = std::mem::replace(self, Self::Over) else {
+                    return None;
+                };
                 // The stream's end alone does not say whether it is complete.
                 ending.await.err().map(|error| Err(Outage::new(error)))
             }
@@ -173,7 +183,9 @@ async fn deliver(
 
 /// HTTP forbids a length where there can be no body.
 fn may_have_length(status: StatusCode) -> bool {
-    !status.is_informational() && status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
+    !status.is_informational()
+        && status != StatusCode::NO_CONTENT
+        && status != StatusCode::NOT_MODIFIED
 }
 
 fn internal(error: &dyn std::fmt::Display) -> ErrorCode {

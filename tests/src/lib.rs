@@ -1,3 +1,8 @@
 //! Black-box suites against both built artifacts, and the host that stands in for Spin.
 
+pub mod component;
+pub mod edge;
+pub mod log;
+pub mod player;
 pub mod spin;
+pub mod workerd;

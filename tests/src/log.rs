@@ -37,6 +37,8 @@ impl Log {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let records = lines.iter().filter(|line| line.contains(request_id));
         let records = records.filter_map(|line| serde_json::from_str::<Value>(line.trim()).ok());
-        records.filter(|record| record["event"] == "request" && record["id"] == request_id).collect()
+        records
+            .filter(|record| record["event"] == "request" && record["id"] == request_id)
+            .collect()
     }
 }

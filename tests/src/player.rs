@@ -29,8 +29,9 @@ pub fn prepare(scenario: &Scenario, server: &Server, closed: SocketAddr) -> anyh
     let name = app_name(scenario);
     server.register(&name, scenario.upstreams.clone());
     let document = scenario.config_for(&server.base(&name), &format!("http://{closed}"));
-    let config = author::to_json(&document)
-        .map_err(|problems| anyhow::anyhow!("the configuration of {} is wrong: {problems}", scenario.name))?;
+    let config = author::to_json(&document).map_err(|problems| {
+        anyhow::anyhow!("the configuration of {} is wrong: {problems}", scenario.name)
+    })?;
     Ok(App { name, config, secrets: scenario.secrets.clone() })
 }
 
@@ -47,8 +48,14 @@ pub async fn play(scenario: &Scenario, edge: &dyn Edge, server: &Server) -> Resu
             let place = |what: String| format!("request {index}, turn {turn}: {what}");
             let id = request.headers.get("x-request-id").cloned();
             let id = id.unwrap_or_else(|| format!("{app}-{index}-{turn}"));
-            let seen = ask(edge.address(&app), request, &id).await.map_err(|error| place(format!("{error:#}")))?;
-            let patience = if request.expect.record.is_empty() { Duration::ZERO } else { Duration::from_secs(5) };
+            let seen = ask(edge.address(&app), request, &id)
+                .await
+                .map_err(|error| place(format!("{error:#}")))?;
+            let patience = if request.expect.record.is_empty() {
+                Duration::ZERO
+            } else {
+                Duration::from_secs(5)
+            };
             let records = record_of(edge, &id, patience).await;
             let seen = Observed { records: Some(records), ..seen };
             request.expect.check(&seen).map_err(place)?;
@@ -79,7 +86,12 @@ enum Ended {
 }
 
 /// One request on a connection of its own, which ends with this future.
-async fn exchange(address: SocketAddr, request: &Request, id: &str, observed: &mut Observed) -> anyhow::Result<Ended> {
+async fn exchange(
+    address: SocketAddr,
+    request: &Request,
+    id: &str,
+    observed: &mut Observed,
+) -> anyhow::Result<Ended> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::edge::{App, Edge};
@@ -42,17 +43,7 @@ impl Workerd {
     }
 
     /// Serves Workers as `serve.mjs` describes them; each gets a free port.
-    pub fn serve(mut workers: Vec<Value>) -> anyhow::Result<Self> {
-        // All at once, so that no two get the same.
-        let free: Vec<TcpListener> =
-            workers.iter().map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
-        let mut ports = BTreeMap::new();
-        for (worker, listener) in workers.iter_mut().zip(&free) {
-            let port = listener.local_addr()?.port();
-            worker["port"] = json!(port);
-            ports.insert(worker["name"].as_str().context("a worker has a name")?.to_owned(), port);
-        }
-        drop(free);
+    pub fn serve(workers: Vec<Value>) -> anyhow::Result<Self> {
         let root = root();
         let mut child = Command::new(root.join("node_modules/.bin/node"))
             .arg(root.join("edge-cloudflare/serve.mjs"))
@@ -69,8 +60,8 @@ impl Workerd {
         let input = child.stdin.as_mut().context("stdin is piped")?;
         writeln!(input, "{}", json!({ "state": null, "workers": workers }))?;
         input.flush()?;
-        let mut workerd = Self { child, ports, log };
-        workerd.wait()?;
+        let mut workerd = Self { child, ports: BTreeMap::new(), log };
+        workerd.ports = workerd.listening()?;
         Ok(workerd)
     }
 
@@ -79,18 +70,26 @@ impl Workerd {
         self.child.id()
     }
 
-    fn wait(&mut self) -> anyhow::Result<()> {
+    /// Waits until every Worker can be called.
+    fn listening(&mut self) -> anyhow::Result<BTreeMap<String, u16>> {
+        #[derive(Deserialize)]
+        struct Line {
+            listening: BTreeMap<String, u16>,
+        }
         let until = Instant::now() + PATIENCE;
-        while !self.log.lines().iter().any(|line| line.starts_with(r#"{"listening""#)) {
+        loop {
+            let lines = self.log.lines();
+            if let Some(Line { listening }) = lines.iter().find_map(|line| serde_json::from_str(line).ok()) {
+                return Ok(listening);
+            }
             if let Some(status) = self.child.try_wait()? {
-                bail!("serve.mjs ended with {status}:\n{}", self.log.lines().join("\n"));
+                bail!("serve.mjs ended with {status}:\n{}", lines.join("\n"));
             }
             if Instant::now() > until {
-                bail!("workerd did not listen in {PATIENCE:?}:\n{}", self.log.lines().join("\n"));
+                bail!("workerd did not listen in {PATIENCE:?}:\n{}", lines.join("\n"));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(())
     }
 }
 

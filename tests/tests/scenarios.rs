@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use sim::scenario::{Scenario, load};
 use sim::server::Server;
+use tests::component::Wasmtime;
 use tests::edge::{App, Edge};
 use tests::player::{closed_address, play, prepare};
-use tests::spin::Wasmtime;
 use tests::workerd::{Workerd, root};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -25,7 +25,10 @@ fn on_spin() {
     run("spin", |apps| Wasmtime::start(apps));
 }
 
-fn run<E: Edge + Send + 'static>(name: &'static str, start: impl FnOnce(&[App]) -> anyhow::Result<E>) {
+fn run<E: Edge + Send + 'static>(
+    name: &'static str,
+    start: impl FnOnce(&[App]) -> anyhow::Result<E>,
+) {
     let runtime = Runtime::new().expect("a runtime");
     let all = load(&root().join("tests/scenarios")).expect("the scenarios load");
     let (skipped, scenarios): (Vec<_>, Vec<_>) =
@@ -39,22 +42,38 @@ fn run<E: Edge + Send + 'static>(name: &'static str, start: impl FnOnce(&[App]) 
     let edge = Arc::new(start(&apps).expect("the edge starts"));
     let count = scenarios.len();
     assert!(count > 0, "there are no scenarios");
-    let failures = runtime.block_on(play_all(scenarios, edge, server));
+    // The last clone goes outside of the runtime: an edge may own one, which must not end inside another.
+    let failures = runtime.block_on(play_all(scenarios, edge.clone(), server));
     for scenario in &skipped {
-        eprintln!("skipped on {name}: {}: {}", scenario.name, scenario.skipped_on(name).unwrap_or_default());
+        eprintln!(
+            "skipped on {name}: {}: {}",
+            scenario.name,
+            scenario.skipped_on(name).unwrap_or_default()
+        );
     }
-    assert!(failures.is_empty(), "{} of {count} scenarios failed on {name}:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {count} scenarios failed on {name}:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
     eprintln!("{count} scenarios passed on {name}");
 }
 
-async fn play_all<E: Edge + Send + 'static>(scenarios: Vec<Scenario>, edge: Arc<E>, server: Arc<Server>) -> Vec<String> {
+async fn play_all<E: Edge + Send + 'static>(
+    scenarios: Vec<Scenario>,
+    edge: Arc<E>,
+    server: Arc<Server>,
+) -> Vec<String> {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = Vec::new();
     for scenario in scenarios {
         let (edge, server, places) = (edge.clone(), server.clone(), places.clone());
         running.push(tokio::spawn(async move {
             let _place = places.acquire().await.expect("nobody closes it");
-            play(&scenario, &*edge, &server).await.map_err(|what| format!("── {}\n{what}", scenario.name))
+            play(&scenario, &*edge, &server)
+                .await
+                .map_err(|what| format!("── {}\n{what}", scenario.name))
         }));
     }
     let mut failures = Vec::new();

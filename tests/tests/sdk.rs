@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use sim::server::Server;
+use tests::component::Wasmtime;
 use tests::edge::{App, Edge};
 use tests::player::{closed_address, prepare};
-use tests::spin::Wasmtime;
 use tests::workerd::{Workerd, root};
 use tokio::runtime::Runtime;
 
@@ -65,13 +65,17 @@ fn run<E: Edge>(start: impl FnOnce(App) -> anyhow::Result<E>) {
     let runtime = Runtime::new().expect("a runtime");
     let scenario = sim::scenario::Scenario::parse("sdk", WORLD).expect("the world is right");
     let server = runtime.block_on(Server::start()).expect("a free port");
-    let app = prepare(&scenario, &server, closed_address().expect("a free port")).expect("the app is right");
+    let app = prepare(&scenario, &server, closed_address().expect("a free port"))
+        .expect("the app is right");
     let edge = start(app).expect("the edge starts");
     let base_url = format!("http://{}/v1", edge.address("sdk"));
-    let python = std::env::var("SERIN_PYTHON").expect("SERIN_PYTHON is set: run `cargo xtask test`");
+    let python =
+        std::env::var("SERIN_PYTHON").expect("SERIN_PYTHON is set: run `cargo xtask test`");
     let node = root().join("node_modules/.bin/node");
-    let clients: BTreeMap<&str, &std::ffi::OsStr> =
-        BTreeMap::from([("tests/sdk/official.py", python.as_ref()), ("tests/sdk/official.mjs", node.as_ref())]);
+    let clients: BTreeMap<&str, &std::ffi::OsStr> = BTreeMap::from([
+        ("tests/sdk/official.py", python.as_ref()),
+        ("tests/sdk/official.mjs", node.as_ref()),
+    ]);
     for (script, program) in clients {
         let output = Command::new(program)
             .arg(root().join(script))
@@ -81,7 +85,15 @@ fn run<E: Edge>(start: impl FnOnce(App) -> anyhow::Result<E>) {
             .expect("the client runs");
         let text = String::from_utf8_lossy(&output.stdout);
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{script} on {}:\n{text}\n{errors}\n{}", edge.name(), edge.log().lines().join("\n"));
-        assert!(text.lines().filter(|line| line.starts_with("ok: ")).count() >= 13, "{script}: {text}");
+        assert!(
+            output.status.success(),
+            "{script} on {}:\n{text}\n{errors}\n{}",
+            edge.name(),
+            edge.log().lines().join("\n")
+        );
+        assert!(
+            text.lines().filter(|line| line.starts_with("ok: ")).count() >= 13,
+            "{script}: {text}"
+        );
     }
 }

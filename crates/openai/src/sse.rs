@@ -21,6 +21,8 @@ pub struct Framer {
     scanned: usize,
     /// The last line ended with CR: a LF that follows belongs to it.
     after_cr: bool,
+    /// The last line ended with CR and LF.
+    crlf: bool,
     /// The longest event that is kept, in bytes.
     limit: usize,
 }
@@ -32,7 +34,7 @@ pub struct Oversized;
 impl Framer {
     /// Makes a framer that refuses to go on once an unfinished event is longer than `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { buffer: Bytes::new(), start: 0, line: 0, scanned: 0, after_cr: false, limit }
+        Self { buffer: Bytes::new(), start: 0, line: 0, scanned: 0, after_cr: false, crlf: false, limit }
     }
 
     /// Takes the next piece. Ranges from before are no longer valid.
@@ -60,12 +62,14 @@ impl Framer {
 
     /// The next whole event, its blank line included, as a range for [`Framer::slice`].
     ///
-    /// It is whole at the first byte of its blank line's ending: a CR does not wait for a LF.
+    /// A CR ends a line by itself, so it does not wait for a LF, unless the line before ended with
+    /// both: then the LF is on its way, and belongs to this event.
     pub fn next_event(&mut self) -> Option<Range<usize>> {
         loop {
             if self.after_cr && self.scanned < self.buffer.len() {
                 self.after_cr = false;
                 if self.buffer[self.scanned] == b'\n' {
+                    self.crlf = true;
                     self.scanned += 1;
                     self.line = self.scanned;
                 }
@@ -75,13 +79,16 @@ impl Framer {
                 return None;
             };
             let end = self.scanned + found;
-            self.after_cr = self.buffer[end] == b'\r';
             let blank = end == self.line;
-            self.scanned = end + 1;
-            if self.after_cr && self.buffer.get(self.scanned) == Some(&b'\n') {
-                self.after_cr = false;
-                self.scanned += 1;
+            let is_cr = self.buffer[end] == b'\r';
+            let next = self.buffer.get(end + 1);
+            if is_cr && next.is_none() && self.crlf {
+                self.scanned = end;
+                return None;
             }
+            self.crlf = is_cr && next == Some(&b'\n');
+            self.after_cr = is_cr && next.is_none();
+            self.scanned = end + 1 + usize::from(self.crlf);
             self.line = self.scanned;
             if blank {
                 let event = self.start..self.scanned;
@@ -202,8 +209,19 @@ mod tests {
 
     #[test]
     fn an_event_that_ends_with_cr_does_not_wait() {
-        let (events, _, rest) = run([b"data: a\r\n\r".as_slice()]);
+        let (events, _, rest) = run([b"data: a\r\r".as_slice()]);
         assert_eq!((data(events), rest.len()), (vec!["a".to_owned()], 0));
+    }
+
+    #[test]
+    fn a_crlf_is_not_torn_apart() {
+        let mut framer = Framer::new(64);
+        framer.push(Bytes::from_static(b"data: a\r\n\r")).expect("it is short");
+        assert_eq!(framer.next_event(), None);
+        framer.push(Bytes::from_static(b"\ndata: b\r\n")).expect("it is short");
+        let event = framer.next_event().expect("it is whole now");
+        assert_eq!(framer.bytes(event), b"data: a\r\n\r\n");
+        assert_eq!(framer.next_event(), None);
     }
 
     #[test]

@@ -198,21 +198,24 @@ fn end(child: &mut Child, grace: Duration) {
             sleep(GLANCE);
         }
     }
-    end_group(group, grace);
+    end_groups(&[group], grace);
     child.wait().ok();
 }
 
-/// Ends every member of a group: first by asking, then by force.
-pub(crate) fn end_group(group: Pid, grace: Duration) {
+/// Ends every member of some groups: first by asking all of them, then by force.
+pub(crate) fn end_groups(groups: &[Pid], grace: Duration) {
     // The number of a group is not given out again while the group has members.
-    if kill_process_group(group, Signal::TERM).is_err() {
-        return;
+    let is_there = |group: &&Pid| test_kill_process_group(**group).is_ok();
+    for group in groups {
+        kill_process_group(*group, Signal::TERM).ok();
     }
     let until = Instant::now() + grace;
-    while test_kill_process_group(group).is_ok() && Instant::now() < until {
+    while groups.iter().any(|group| is_there(&group)) && Instant::now() < until {
         sleep(GLANCE);
     }
-    kill_process_group(group, Signal::KILL).ok();
+    for group in groups.iter().filter(is_there) {
+        kill_process_group(*group, Signal::KILL).ok();
+    }
 }
 
 #[cfg(test)]

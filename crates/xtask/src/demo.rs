@@ -1,7 +1,7 @@
 //! The demo: stand-ins for three providers, each a process that a person can kill, and the tour that
 //! is printed when all is up. It needs no key and sends nothing off the machine.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use anyhow::bail;
 use crate::artifact;
 use crate::child::{Ended, Processes};
 use crate::document::Document;
+use crate::edge;
 use crate::secrets::Secrets;
 
 /// The key that the tour's commands present. It opens nothing but the demo.
@@ -89,7 +90,8 @@ The demo: {pids}. In another terminal:
 3. The canary: 100 questions, counted by who answered (about 90 to 10).
 (for i in $(seq 100); do {counted}; done) {count}
 
-4. The fallback: a model whose name asks the stand-in to fail, answered by another provider.
+4. The fallback: a model whose name asks OpenAI's stand-in to fail, so that the local one answers.
+   (DeepSeek still has its one in ten: it is asked for another model and does not fail.)
 {failing}
    Also -fail-429, -fail-500, -fail-connect, -fail-timeout (3 seconds), -fail-cut and -slow.
 
@@ -102,10 +104,10 @@ kill {openai}
 An OpenAI client works as it is: OPENAI_BASE_URL={base}/v1 OPENAI_API_KEY={KEY}
 The record of every request appears here, one JSON line each.",
             pids = pids.join(", "),
-            question = ask("-s", "gpt-4o", ""),
+            question = ask(r"-s -w '\n'", "gpt-4o", ""),
             stream = ask("-sN", "gpt-4o", r#","stream":true"#),
             counted = ask(&format!("-s {head}"), "gpt-4o", ""),
-            failing = ask("-si", "gpt-4o-fail-503", ""),
+            failing = ask(r"-si -w '\n'", "gpt-4o-fail-503", ""),
             sticky = ask(&format!("-s {head}"), "gpt-4o-mini", r#","user":"ada""#),
         )
     }
@@ -143,9 +145,8 @@ fn free_port(usual: u16) -> anyhow::Result<u16> {
 }
 
 fn await_listener(processes: &mut Processes, name: &str, port: u16) -> anyhow::Result<()> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let until = Instant::now() + PATIENCE;
-    while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
+    while !edge::is_listening(port) {
         if let Some(ended) = processes.ended() {
             bail!("the stand-in for {} ended: {}", ended.name, ended.how);
         }
@@ -180,7 +181,7 @@ mod tests {
             |(persona, port)| StandIn { persona, port, id: 4711, program: "upstream".into() };
         let demo = Demo { stand_ins: CAST.map(stand_in).into() };
         let tour = demo.tour("http://127.0.0.1:8787");
-        let question = "curl -s http://127.0.0.1:8787/v1/chat/completions -H \"authorization: Bearer demo-key\" \
+        let question = "curl -s -w '\\n' http://127.0.0.1:8787/v1/chat/completions -H \"authorization: Bearer demo-key\" \
                         -H 'content-type: application/json' \
                         -d '{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello?\"}]}'\n";
         assert!(tour.contains(question), "{tour}");

@@ -186,6 +186,12 @@ pub(crate) fn await_health(processes: &mut Processes, port: u16) -> anyhow::Resu
     }
 }
 
+/// Whether somebody listens on the port.
+pub(crate) fn is_listening(port: u16) -> bool {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_ok()
+}
+
 /// The status of one `GET /healthz`; `None` where nobody answers.
 fn health(port: u16) -> Option<u16> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -251,7 +257,7 @@ mod tests {
 
     use gateway::secret::Secret;
 
-    use super::{Edge, Service, bindings, require_free, undeclared, variables};
+    use super::{Edge, Service, bindings, is_listening, require_free, undeclared, variables};
 
     fn service() -> Service {
         Service {
@@ -288,8 +294,10 @@ mod tests {
             message.starts_with(&format!("port {port} ")) && message.contains("--port"),
             "{message}"
         );
+        assert!(is_listening(port));
         drop(listener);
         require_free(port).expect("it is free again");
+        assert!(!is_listening(port));
     }
 
     #[test]

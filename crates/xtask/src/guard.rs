@@ -11,15 +11,13 @@ use std::time::Duration;
 
 use rustix::process::Pid;
 
-use crate::child::end_group;
+use crate::child::end_groups;
 
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Watches until the standard input ends.
 pub(crate) fn run() -> anyhow::Result<ExitCode> {
-    for group in remaining(std::io::stdin().lock()) {
-        end_group(group, GRACE);
-    }
+    end_groups(&remaining(std::io::stdin().lock()), GRACE);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,6 +4,7 @@
 //! own lines, and ends on SIGINT or SIGTERM.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -55,13 +56,25 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let host = SpinHost::start(&arguments.component)?;
     let name = arguments.app.name.clone();
+    let mut lines = host.lines(&name);
     let address = host.serve(arguments.app).await?;
     println!("{}", json!({ "listening": { name: address.port() } }));
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    loop {
+        tokio::select! {
+            Some(line) = lines.recv() => print(&line),
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+        }
+    }
+    while let Ok(line) = lines.try_recv() {
+        print(&line);
     }
     Ok(())
+}
+
+fn print(line: &str) {
+    // A closed pipe is no reason to stop serving.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 /// Reads the command line; `None` where help was asked for.
@@ -85,9 +98,12 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Option<A
                 variables.insert(name.to_owned(), value.to_owned());
             }
             "--variables-file" => {
-                let text = std::fs::read_to_string(&value).with_context(|| format!("cannot read {value}"))?;
+                let text = std::fs::read_to_string(&value)
+                    .with_context(|| format!("cannot read {value}"))?;
                 let more: BTreeMap<String, String> = serde_json::from_str(&text)
-                    .map_err(|error| anyhow::anyhow!("line {} is not an object of strings", error.line()))
+                    .map_err(|error| {
+                        anyhow::anyhow!("line {} is not an object of strings", error.line())
+                    })
                     .with_context(|| format!("cannot use {value}"))?;
                 app.variables.extend(more);
             }

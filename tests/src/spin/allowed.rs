@@ -6,7 +6,7 @@ use http::Uri;
 
 /// A list of patterns.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Allowed(Vec<Pattern>);
+pub struct Allowed(Vec<Pattern>);
 
 #[derive(Clone, Debug)]
 struct Pattern {
@@ -25,12 +25,16 @@ enum Port {
 
 impl Allowed {
     /// Reads a list of patterns.
-    pub(crate) fn parse(patterns: &[String]) -> anyhow::Result<Self> {
-        patterns.iter().map(|pattern| Pattern::parse(pattern)).collect::<anyhow::Result<_>>().map(Self)
+    pub fn parse(patterns: &[String]) -> anyhow::Result<Self> {
+        patterns
+            .iter()
+            .map(|pattern| Pattern::parse(pattern))
+            .collect::<anyhow::Result<_>>()
+            .map(Self)
     }
 
     /// Whether a call to this address is allowed.
-    pub(crate) fn permits(&self, uri: &Uri) -> bool {
+    pub fn permits(&self, uri: &Uri) -> bool {
         self.0.iter().any(|pattern| pattern.matches(uri))
     }
 }
@@ -44,7 +48,9 @@ impl Pattern {
             None => (rest, Port::Usual),
             Some((host, "*")) => (host, Port::Any),
             Some((host, port)) => {
-                let port = port.parse().with_context(|| format!("a port is a number or *, in {text:?}"))?;
+                let port = port
+                    .parse()
+                    .with_context(|| format!("a port is a number or *, in {text:?}"))?;
                 (host, Port::Only(port))
             }
         };

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use anyhow::Context;
 use wasmtime::component::{Component as Code, Linker};
-use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{
+    Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+};
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use super::instance::{self, State};

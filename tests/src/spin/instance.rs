@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -27,8 +28,6 @@ const MOST_REQUESTS: usize = 128;
 const MOST_AT_A_TIME: usize = 16;
 const LONGEST_IDLE: Duration = Duration::from_secs(1);
 
-#[expect(missing_docs, reason = "generated from the WIT of Spin, which documents it")]
-#[allow(unreachable_pub, reason = "generated")]
 mod bindings {
     wasmtime::component::bindgen!({ path: "wit", world: "spin" });
 }
@@ -76,6 +75,7 @@ pub(crate) struct Factory {
     variables: Arc<BTreeMap<String, String>>,
     outbound: Outbound,
     log: Arc<Log>,
+    closing: Arc<AtomicBool>,
 }
 
 impl Factory {
@@ -85,9 +85,17 @@ impl Factory {
         upstreams: Upstreams,
         app: App,
         log: Arc<Log>,
+        closing: &Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
+        let closing = Arc::clone(closing);
         let outbound = Outbound::new(upstreams, Arc::new(Allowed::parse(&app.allowed_hosts)?));
-        Ok(Self { component: component.clone(), variables: Arc::new(app.variables), outbound, log })
+        Ok(Self {
+            component: component.clone(),
+            variables: Arc::new(app.variables),
+            outbound,
+            log,
+            closing,
+        })
     }
 }
 
@@ -113,7 +121,7 @@ impl HandlerState for Factory {
             proxy: Proxy::P3(service),
             view: |state| state.http(),
             expiration: Expiration { idle: Box::pin(tokio::time::sleep(LONGEST_IDLE)) },
-            state: Limits,
+            state: Limits { closing: Arc::clone(&self.closing) },
         })
     }
 }
@@ -124,7 +132,12 @@ pub(crate) struct Expiration {
 }
 
 impl WorkerExpiration for Expiration {
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        status: WorkerStatus,
+        start: Instant,
+    ) -> Poll<()> {
         match status {
             WorkerStatus::Idle => {
                 let deadline = (start + LONGEST_IDLE).into();
@@ -140,7 +153,9 @@ impl WorkerExpiration for Expiration {
 }
 
 /// How much is asked of one instance.
-pub(crate) struct Limits;
+pub(crate) struct Limits {
+    closing: Arc<AtomicBool>,
+}
 
 impl WorkerState for Limits {
     type StoreData = State;
@@ -166,7 +181,10 @@ impl WorkerState for Limits {
     }
 
     fn drop(&self, _: Store<State>, result: Result<(), wasmtime::Error>) {
-        if let Err(error) = result {
+        // An instance that ends with the host was not at fault.
+        if let Err(error) = result
+            && !self.closing.load(Ordering::Relaxed)
+        {
             eprintln!("an instance failed: {error:?}");
         }
     }

@@ -1,6 +1,5 @@
-//! What a component writes, as whole lines: on to the host's own output, and to tests that listen.
+//! What a component writes, as whole lines, for those who listen. Nothing is printed here.
 
-use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -27,8 +26,6 @@ impl Log {
     }
 
     fn write(&self, line: &[u8]) {
-        // A closed pipe is no reason to stop serving.
-        let _ = std::io::stdout().lock().write_all(line);
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         if !listeners.is_empty() {
             let text = String::from_utf8_lossy(line.trim_ascii_end());
@@ -79,7 +76,11 @@ impl StdoutStream for Output {
 }
 
 impl AsyncWrite for Output {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         self.take(bytes);
         Poll::Ready(Ok(bytes.len()))
     }

@@ -66,7 +66,10 @@ async fn answer(
 }
 
 /// Gives a request what a component expects: a whole address, and the caller's.
-fn complete(mut request: http::Request<Incoming>, caller: SocketAddr) -> Option<http::Request<Incoming>> {
+fn complete(
+    mut request: http::Request<Incoming>,
+    caller: SocketAddr,
+) -> Option<http::Request<Incoming>> {
     let host = request.headers().get(HOST)?.to_str().ok()?;
     let authority: Authority = host.parse().ok()?;
     let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
@@ -78,7 +81,8 @@ fn complete(mut request: http::Request<Incoming>, caller: SocketAddr) -> Option<
 }
 
 fn empty(status: StatusCode) -> http::Response<WasiBody> {
-    let mut response = http::Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
+    let mut response =
+        http::Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
     *response.status_mut() = status;
     response
 }

@@ -9,7 +9,7 @@ use super::backoff;
 use super::classify::Failure;
 
 /// The way through a plan's targets. Makes at most
-/// `targets × (1 + retries) + refused keys` calls, and none that begins after the deadline.
+/// `targets × (keys + retries)` calls, and none that begins after the deadline.
 #[derive(Clone, Debug)]
 pub struct Course {
     fallback_on: FallbackOn,
@@ -17,6 +17,7 @@ pub struct Course {
     deadline: Timestamp,
     left: usize,
     retried: u32,
+    keys_tried: usize,
 }
 
 /// The next step.
@@ -39,7 +40,10 @@ pub enum Keys {
     /// It was not the key's.
     NotAtFault,
     /// The key rests now, and another is awake.
-    AnotherAwake,
+    AnotherAwake {
+        /// How many keys the provider has.
+        of: usize,
+    },
     /// The key rests now, and so does every other.
     AllRest,
 }
@@ -47,16 +51,20 @@ pub enum Keys {
 impl Course {
     /// A course through `targets` targets (at least one), bounded by a deadline.
     pub fn new(targets: usize, fallback_on: FallbackOn, retries: Retries, deadline: Timestamp) -> Self {
-        Self { fallback_on, retries, deadline, left: targets.saturating_sub(1), retried: 0 }
+        Self { fallback_on, retries, deadline, left: targets.saturating_sub(1), retried: 0, keys_tried: 0 }
     }
 
     /// The step after a call that failed.
     pub fn after(&mut self, failure: Failure, keys: Keys, now: Timestamp, entropy: u64) -> Step {
         match keys {
-            Keys::AnotherAwake if now < self.deadline => return Step::Again { after: Duration::ZERO },
+            // Each key once: with many keys and short rests the first would be awake again.
+            Keys::AnotherAwake { of } if self.keys_tried + 1 < of && now < self.deadline => {
+                self.keys_tried += 1;
+                return Step::Again { after: Duration::ZERO };
+            }
             // Nothing that the caller or the route could have decided: a target without a key that
             // is taken can only be passed over.
-            Keys::AnotherAwake | Keys::AllRest => return self.pass_over(now),
+            Keys::AnotherAwake { .. } | Keys::AllRest => return self.pass_over(now),
             Keys::NotAtFault => {}
         }
         if self.retried < self.retries.attempts
@@ -76,6 +84,7 @@ impl Course {
         }
         self.left -= 1;
         self.retried = 0;
+        self.keys_tried = 0;
         Step::Next
     }
 
@@ -172,7 +181,9 @@ mod tests {
     #[test]
     fn a_refused_key_makes_way_for_another() {
         let mut course = course(1, ALL, 0);
-        assert_eq!(course.after(Failure::KeyRefused, Keys::AnotherAwake, NOW, 0), Step::Again { after: Duration::ZERO });
+        let another = Keys::AnotherAwake { of: 2 };
+        assert_eq!(course.after(Failure::KeyRefused, another, NOW, 0), Step::Again { after: Duration::ZERO });
+        assert_eq!(course.after(Failure::KeyRefused, another, NOW, 0), Step::Stop);
         assert_eq!(course.after(Failure::KeyRefused, Keys::AllRest, NOW, 0), Step::Stop);
     }
 

@@ -208,7 +208,7 @@ impl<P: Platform> Line<'_, P> {
         let ring = &mut self.keyrings.borrow_mut()[candidate.index.position()];
         match ring.note(key, failure, now, worth_waiting) {
             false => Keys::NotAtFault,
-            true if ring.has_awake(now) => Keys::AnotherAwake,
+            true if ring.has_awake(now) => Keys::AnotherAwake { of: candidate.provider.keys.len() },
             true => Keys::AllRest,
         }
     }

@@ -208,6 +208,10 @@ fn stream(
     law(transcript.finish_reasons.is_empty() || sent_finish, || {
         "a finish_reason that nobody sent".to_owned()
     })?;
+    let is_json = |data: &String| serde_json::from_str::<Value>(data).is_ok();
+    law(transcript.events.iter().all(|data| data == "[DONE]" || is_json(data)), || {
+        "an event that is not JSON reached the caller".to_owned()
+    })?;
     let own = Transcript::read("text/event-stream", rest.as_bytes());
     let is_own_error =
         own.events.len() == 1 && own.remainder.is_empty() && own.error_code.is_some();

@@ -212,7 +212,7 @@ fn fault(dice: &mut Dice, script: &mut Script) {
         21 => script.stream = Some(dice.chance(50)),
         _ => {
             (script.raw, script.content_type) =
-                (Some("<html>busy</html>".to_owned()), Some("text/html".to_owned()))
+                (Some("<html>busy</html>".to_owned()), Some("text/html".to_owned()));
         }
     }
 }

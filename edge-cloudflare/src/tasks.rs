@@ -1,0 +1,196 @@
+//! Runs tasks right where JavaScript calls in.
+//!
+//! wasm-bindgen's own runner asks the host for a microtask at every wake, which on workerd costs more
+//! than the work that follows. Everything that wakes a task here is a call from the host that has
+//! nothing else to do, so the task is polled before that call returns.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+
+/// Starts a task. Its first poll happens before this returns.
+pub(crate) fn spawn(work: impl Future<Output = ()> + 'static) {
+    TASKS.with_borrow_mut(|tasks| tasks.add(Box::pin(work)));
+    run();
+}
+
+/// Polls what was woken. Every call from the host that may have woken something ends with it.
+pub(crate) fn run() {
+    while let Some((id, mut work, waker)) = TASKS.with_borrow_mut(Tasks::take_next) {
+        // No borrow is held here: the work may call into the host, and the host may call back.
+        let done = work.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        if done {
+            // What the work still holds may wake other tasks as it goes.
+            drop(work);
+            TASKS.with_borrow_mut(|tasks| tasks.remove(id));
+        } else {
+            TASKS.with_borrow_mut(|tasks| tasks.all[id].state = State::Waiting(work, waker));
+        }
+    }
+}
+
+thread_local! {
+    static TASKS: RefCell<Tasks> = const { RefCell::new(Tasks::new()) };
+}
+
+type Work = Pin<Box<dyn Future<Output = ()>>>;
+
+struct Task {
+    state: State,
+    woken: bool,
+}
+
+enum State {
+    /// Over: the place is free.
+    Over,
+    /// Being polled, by a call of [`run`] that is on the stack.
+    Polled,
+    /// To be polled when it is woken.
+    Waiting(Work, Waker),
+}
+
+struct Tasks {
+    all: Vec<Task>,
+    free: Vec<usize>,
+    ready: VecDeque<usize>,
+}
+
+impl Tasks {
+    const fn new() -> Self {
+        Self { all: Vec::new(), free: Vec::new(), ready: VecDeque::new() }
+    }
+
+    fn add(&mut self, work: Work) {
+        let id = self.free.pop().unwrap_or(self.all.len());
+        let state = State::Waiting(work, Waker::from(Arc::new(Alarm(id))));
+        let task = Task { state, woken: true };
+        if id == self.all.len() {
+            self.all.push(task);
+        } else {
+            self.all[id] = task;
+        }
+        self.ready.push_back(id);
+    }
+
+    fn wake(&mut self, id: usize) {
+        if !std::mem::replace(&mut self.all[id].woken, true) {
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Takes the next task that is ready out of its place. One that is being polled further down
+    /// the stack stays in the queue.
+    fn take_next(&mut self) -> Option<(usize, Work, Waker)> {
+        for _ in 0..self.ready.len() {
+            let id = self.ready.pop_front()?;
+            let task = &mut self.all[id];
+            match std::mem::replace(&mut task.state, State::Polled) {
+                State::Waiting(work, waker) => {
+                    task.woken = false;
+                    return Some((id, work, waker));
+                }
+                State::Polled => self.ready.push_back(id),
+                State::Over => {
+                    task.woken = false;
+                    task.state = State::Over;
+                }
+            }
+        }
+        None
+    }
+
+    fn remove(&mut self, id: usize) {
+        // A last wake of its own may still be in the queue; the place is free once that is gone.
+        self.all[id].state = State::Over;
+        self.free.push(id);
+    }
+}
+
+/// Wakes a task by its place, which is all that a waker may know: wakers can cross threads, and
+/// tasks cannot. A place may have a new task by then, which is polled in vain.
+struct Alarm(usize);
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        TASKS.with_borrow_mut(|tasks| tasks.wake(self.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::future::poll_fn;
+    use std::rc::Rc;
+    use std::task::{Poll, Waker};
+
+    use super::{run, spawn};
+
+    #[test]
+    fn a_task_runs_when_it_is_woken_and_not_before() {
+        let polls = Rc::new(Cell::new(0));
+        let waker = Rc::new(RefCell::new(None::<Waker>));
+        spawn({
+            let (polls, waker) = (Rc::clone(&polls), Rc::clone(&waker));
+            poll_fn(move |context| {
+                polls.set(polls.get() + 1);
+                waker.replace(Some(context.waker().clone()));
+                if polls.get() == 3 { Poll::Ready(()) } else { Poll::Pending }
+            })
+        });
+        assert_eq!(polls.get(), 1, "the first poll is at once");
+        run();
+        assert_eq!(polls.get(), 1, "nobody woke it");
+        for expected in [2, 3, 3] {
+            let waker = waker.borrow().clone().expect("it was polled");
+            waker.wake_by_ref();
+            waker.wake();
+            run();
+            assert_eq!(polls.get(), expected);
+        }
+    }
+
+    #[test]
+    fn tasks_wake_each_other_and_themselves() {
+        let steps = Rc::new(RefCell::new(Vec::new()));
+        let first = Rc::new(RefCell::new(None::<Waker>));
+        let go = Rc::new(Cell::new(false));
+        spawn({
+            let (steps, first, go) = (Rc::clone(&steps), Rc::clone(&first), Rc::clone(&go));
+            poll_fn(move |context| {
+                first.replace(Some(context.waker().clone()));
+                if go.get() {
+                    steps.borrow_mut().push("first");
+                    return Poll::Ready(());
+                }
+                Poll::Pending
+            })
+        });
+        let mut polls = 0;
+        spawn({
+            let steps = Rc::clone(&steps);
+            poll_fn(move |context| {
+                polls += 1;
+                if polls == 1 {
+                    context.waker().wake_by_ref();
+                    run();
+                    return Poll::Pending;
+                }
+                go.set(true);
+                first.take().expect("it waits").wake();
+                steps.borrow_mut().push("second");
+                Poll::Ready(())
+            })
+        });
+        assert_eq!(*steps.borrow(), ["second", "first"]);
+        let again = Rc::clone(&steps);
+        spawn(async move { again.borrow_mut().push("third") });
+        assert_eq!(steps.borrow().len(), 3, "a place is used again");
+    }
+}

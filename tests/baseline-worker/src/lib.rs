@@ -1,0 +1,29 @@
+//! The baseline of the gateway on Workers: the least that a gateway in Rust does, written the way
+//! workers-rs suggests. It reads the body for the model's name and passes everything on; the answer
+//! goes back unread.
+#![cfg(target_arch = "wasm32")]
+
+use serde::Deserialize;
+use worker::wasm_bindgen::JsValue;
+use worker::{Context, Env, Fetch, Request, RequestInit, Response, Result, event, js_sys};
+
+/// What a gateway must know to choose an upstream.
+#[derive(Deserialize)]
+struct Asked {
+    model: String,
+}
+
+#[event(fetch)]
+async fn fetch(mut request: Request, environment: Env, _: Context) -> Result<Response> {
+    let body = request.bytes().await?;
+    let asked: Asked = serde_json::from_slice(&body)?;
+    if asked.model.is_empty() {
+        return Response::error("no model", 400);
+    }
+    let upstream = environment.var("UPSTREAM")?.to_string();
+    let mut init = RequestInit::new();
+    init.with_method(request.method()).with_headers(request.headers().clone());
+    init.with_body(Some(JsValue::from(js_sys::Uint8Array::from(&body[..]))));
+    let request = Request::new_with_init(&format!("{upstream}{}", request.path()), &init)?;
+    Fetch::Request(request).send().await
+}

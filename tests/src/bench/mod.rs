@@ -1,0 +1,21 @@
+//! The benchmark of both edges: the gateway beside its baselines, in the same run and in turn.
+//!
+//! Every contestant is a process of its own on loopback, before the same upstream, and is asked the
+//! same questions by the same load generator. It measures; it decides nothing. The core alone is
+//! measured by `cargo bench -p gateway`.
+
+mod contestant;
+mod course;
+mod load;
+mod machine;
+mod process;
+mod reader;
+mod report;
+mod statistics;
+mod subject;
+
+pub use contestant::serve_component;
+pub use course::{Options, run};
+pub use process::until_abandoned;
+pub use report::Report;
+pub use subject::serve_upstream;

@@ -1,0 +1,142 @@
+//! The processes under measurement: started, listened to, timed, and always ended.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tokio::io::AsyncReadExt;
+
+/// How long a process may take to listen: compiling a component for the first time takes seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What begins every record of the gateway.
+const RECORD: &[u8] = br#"{"event":"request""#;
+
+/// A process that serves. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    /// Ours end with it, should this process be killed.
+    _input: Option<ChildStdin>,
+    records: Arc<AtomicUsize>,
+    first: Receiver<String>,
+}
+
+impl Process {
+    /// Starts a process. What it writes is read and thrown away, as a host's log would be.
+    pub(super) fn start(command: &mut Command) -> anyhow::Result<Self> {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        let records = Arc::new(AtomicUsize::new(0));
+        let (sender, first) = sync_channel(1);
+        let output = child.stdout.take().context("stdout is piped")?;
+        std::thread::spawn({
+            let records = records.clone();
+            move || drain(output, &records, |line| drop(sender.try_send(line)))
+        });
+        let _input = child.stdin.take();
+        Ok(Self { child, _input, records, first })
+    }
+
+    /// The first line that it writes.
+    pub(super) fn first_line(&self) -> anyhow::Result<String> {
+        self.first.recv_timeout(PATIENCE).context("it ended, or said nothing")
+    }
+
+    /// Waits until it takes connections.
+    pub(super) fn listening(mut self, address: SocketAddr) -> anyhow::Result<Self> {
+        let until = Instant::now() + PATIENCE;
+        while std::net::TcpStream::connect(address).is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it ended before it listened: {status}");
+            }
+            if Instant::now() > until {
+                bail!("it did not listen in {PATIENCE:?}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(self)
+    }
+
+    /// How many records of requests it has written.
+    pub(super) fn records(&self) -> usize {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    /// The processor's time that it has used so far, where the system tells.
+    pub(super) fn processor_time(&self) -> Option<Duration> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
+        processor_time(&text)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It has no state that a polite end would save.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Completes when whoever started this process is gone.
+pub async fn until_abandoned() {
+    let mut input = tokio::io::stdin();
+    let mut buffer = [0; 64];
+    while matches!(input.read(&mut buffer).await, Ok(count) if count > 0) {}
+}
+
+fn drain(output: impl Read, records: &AtomicUsize, mut first: impl FnMut(String)) {
+    let mut output = BufReader::with_capacity(64 << 10, output);
+    let mut line = Vec::new();
+    let mut is_first = true;
+    while matches!(output.read_until(b'\n', &mut line), Ok(count) if count > 0) {
+        if line.starts_with(RECORD) {
+            records.fetch_add(1, Ordering::Relaxed);
+        }
+        if std::mem::take(&mut is_first) {
+            first(String::from_utf8_lossy(&line).trim().to_owned());
+        }
+        line.clear();
+    }
+}
+
+/// User and system time of all threads. Linux counts in hundredths of a second, whatever its own
+/// clock does.
+fn processor_time(stat: &str) -> Option<Duration> {
+    // The name, in brackets, may hold anything.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(Duration::from_millis((user + system) * 10))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::{drain, processor_time};
+
+    #[test]
+    fn records_are_counted_and_the_first_line_is_told() {
+        let records = AtomicUsize::new(0);
+        let mut first = Vec::new();
+        let text = "ready\n{\"event\":\"request\",\"id\":1}\nother\n{\"event\":\"request\"";
+        drain(text.as_bytes(), &records, |line| first.push(line));
+        assert_eq!((records.load(Ordering::Relaxed), first), (2, vec!["ready".to_owned()]));
+    }
+
+    #[test]
+    fn the_processors_time_is_read_behind_the_name() {
+        let stat = "7 (a ) b) S 1 7 7 0 -1 4194304 1 0 0 0 250 50 0 0 20 0 1 0 100";
+        assert_eq!(processor_time(stat), Some(Duration::from_secs(3)));
+    }
+}

@@ -1,0 +1,155 @@
+//! Reads answers off a connection that is kept open, down to the last byte of each.
+
+use anyhow::{Context, bail, ensure};
+use bytes::{Buf, BytesMut};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+/// Where an answer's body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    Length(usize),
+    Chunked,
+}
+
+/// A connection's incoming side; its memory serves every answer.
+#[derive(Debug)]
+pub(super) struct Reader {
+    buffer: BytesMut,
+    /// The body of the last answer.
+    pub(super) body: Vec<u8>,
+}
+
+/// When an answer came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// The first byte of its body.
+    pub(super) first: Instant,
+    /// Its end.
+    pub(super) end: Instant,
+}
+
+impl Reader {
+    pub(super) fn new() -> Self {
+        Self { buffer: BytesMut::with_capacity(64 << 10), body: Vec::with_capacity(128 << 10) }
+    }
+
+    /// Reads one answer, which must be a success.
+    pub(super) async fn answer(&mut self, stream: &mut TcpStream) -> anyhow::Result<Times> {
+        let framing = loop {
+            if let Some((status, framing, length)) = head(&self.buffer)? {
+                if status != 200 {
+                    bail!("it answered: {}", String::from_utf8_lossy(&self.buffer));
+                }
+                self.buffer.advance(length);
+                break framing;
+            }
+            self.more(stream).await?;
+        };
+        self.body.clear();
+        if self.buffer.is_empty() {
+            self.more(stream).await?;
+        }
+        let first = Instant::now();
+        match framing {
+            Framing::Length(length) => {
+                while self.buffer.len() < length {
+                    self.more(stream).await?;
+                }
+                self.body.extend_from_slice(&self.buffer[..length]);
+                self.buffer.advance(length);
+            }
+            Framing::Chunked => while !self.chunk()? {
+                self.more(stream).await?;
+            },
+        }
+        ensure!(self.buffer.is_empty(), "more came than was asked for");
+        Ok(Times { first, end: Instant::now() })
+    }
+
+    /// Takes the chunks that are whole; says whether the last one was among them.
+    fn chunk(&mut self) -> anyhow::Result<bool> {
+        loop {
+            let httparse::Status::Complete((start, size)) = httparse::parse_chunk_size(&self.buffer)
+                .map_err(|_| anyhow::anyhow!("it sent nonsense in place of a chunk"))?
+            else {
+                return Ok(false);
+            };
+            let end = start + usize::try_from(size)?;
+            if self.buffer.len() < end + 2 {
+                return Ok(false);
+            }
+            self.body.extend_from_slice(&self.buffer[start..end]);
+            self.buffer.advance(end + 2);
+            if size == 0 {
+                return Ok(true);
+            }
+        }
+    }
+
+    async fn more(&mut self, stream: &mut TcpStream) -> anyhow::Result<()> {
+        self.buffer.reserve(16 << 10);
+        let count = stream.read_buf(&mut self.buffer).await?;
+        ensure!(count > 0, "it closed the connection in the middle of an answer");
+        Ok(())
+    }
+}
+
+/// Status, framing and length of a head, once it is whole.
+fn head(bytes: &[u8]) -> anyhow::Result<Option<(u16, Framing, usize)>> {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut response = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(length) = response.parse(bytes)? else { return Ok(None) };
+    let header = |name: &str| {
+        let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(header.value).ok()
+    };
+    let framing = match header("content-length") {
+        Some(length) => Framing::Length(length.parse()?),
+        None if header("transfer-encoding") == Some("chunked") => Framing::Chunked,
+        None => bail!("an answer without an end"),
+    };
+    Ok(Some((response.code.context("a head has a status")?, framing, length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::{Framing, Reader, head};
+
+    #[test]
+    fn a_head_says_where_the_body_ends() {
+        let half = b"HTTP/1.1 200 OK\r\ncontent-le";
+        assert_eq!(head(half).expect("so far so good"), None);
+        let whole = b"HTTP/1.1 404 No\r\nContent-Length: 12\r\n\r\nabc";
+        assert_eq!(head(whole).expect("it is right"), Some((404, Framing::Length(12), 39)));
+        assert!(head(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+    }
+
+    #[tokio::test]
+    async fn answers_follow_each_other() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let writer = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a caller");
+            for byte in b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nb\r\ndefghijklmn\r\n0\r\n\r\n" {
+                stream.write_all(&[*byte]).await.expect("it reads");
+                tokio::task::yield_now().await;
+            }
+            let mut question = [0];
+            tokio::io::AsyncReadExt::read_exact(&mut stream, &mut question).await.expect("it asks");
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").await.expect("it reads");
+        });
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let mut reader = Reader::new();
+        reader.answer(&mut stream).await.expect("an answer");
+        assert_eq!(reader.body, b"abcdefghijklmn");
+        stream.write_all(b"?").await.expect("it listens");
+        reader.answer(&mut stream).await.expect("another");
+        assert_eq!(reader.body, b"hi");
+        writer.await.expect("it has written");
+    }
+}

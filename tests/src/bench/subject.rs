@@ -1,0 +1,186 @@
+//! What is asked for, and the upstream that answers it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::json;
+use sim::server::{Fixed, Server};
+
+/// The bytes of a JSON answer and, about, of every question.
+const KIBIBYTE: usize = 1024;
+/// The events with content of a stream.
+const EVENTS: usize = 200;
+/// Role, finish, usage and `[DONE]`: what a stream has besides.
+const AROUND: usize = 4;
+/// The consumer's key. Baselines hand it on; the gateway checks it.
+pub(super) const CALLER_KEY: &str = "sk-bench-caller";
+
+/// A kind of answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// One JSON document.
+    Json,
+    /// A stream of events, as fast as they can be written.
+    Stream,
+    /// The same with a pause before each event: what comes alone must leave alone. The pauses decide
+    /// how long it takes; what it costs is in the processor's time.
+    PacedStream,
+}
+
+impl Subject {
+    /// What a table calls it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Json => "JSON, 1 KiB",
+            Self::Stream => "stream, 200 events",
+            Self::PacedStream => "stream, 200 events, 2 ms apart",
+        }
+    }
+
+    /// The world of the upstream that answers so.
+    pub(super) fn world(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Stream => "stream",
+            Self::PacedStream => "paced",
+        }
+    }
+
+    fn answer(self) -> Fixed {
+        match self {
+            Self::Json => Fixed::json(KIBIBYTE),
+            Self::Stream => Fixed::stream(EVENTS, None),
+            Self::PacedStream => Fixed::stream(EVENTS, Some(Duration::from_millis(2))),
+        }
+    }
+
+    /// The request as it goes over the wire: what the official Python client sends, and no more than
+    /// most callers say.
+    pub(super) fn question(self) -> Bytes {
+        let stream = self != Self::Json;
+        let mut body = json!({
+            "model": self.world(),
+            "messages": [
+                { "role": "system", "content": "You are a helpful assistant." },
+                { "role": "user", "content": "" },
+            ],
+            "temperature": 0.7,
+            "stream": stream,
+        });
+        let missing = KIBIBYTE.saturating_sub(body.to_string().len());
+        body["messages"][1]["content"] = "word ".chars().cycle().take(missing).collect::<String>().into();
+        let body = body.to_string();
+        let head = format!(
+            "POST /{}/v1/chat/completions HTTP/1.1\r\n\
+             host: 127.0.0.1\r\n\
+             accept: application/json\r\n\
+             accept-encoding: identity\r\n\
+             authorization: Bearer {CALLER_KEY}\r\n\
+             content-type: application/json\r\n\
+             user-agent: OpenAI/Python 2.8.0\r\n\
+             x-stainless-arch: x64\r\n\
+             x-stainless-async: async:asyncio\r\n\
+             x-stainless-lang: python\r\n\
+             x-stainless-os: Linux\r\n\
+             x-stainless-runtime: CPython\r\n\
+             content-length: {}\r\n\r\n",
+            self.provider(),
+            body.len(),
+        );
+        Bytes::from(head + &body)
+    }
+
+    /// Whether a body is the whole answer. The gateway asks for usage and hides it again.
+    pub(super) fn is_answered_by(self, body: &[u8], hides_usage: bool) -> bool {
+        match self {
+            Self::Json => body.len() == KIBIBYTE && body.starts_with(b"{") && body.ends_with(b"}"),
+            Self::Stream | Self::PacedStream => {
+                let expected = EVENTS + AROUND - usize::from(hides_usage);
+                body.ends_with(b"data: [DONE]\n\n")
+                    && memchr::memmem::find_iter(body, b"data: ").count() == expected
+            }
+        }
+    }
+
+    /// The path under which the upstream answers so, without `/v1`: the gateway ignores what comes
+    /// before that, and a pass-through has nothing else to go by.
+    pub(super) fn provider(self) -> String {
+        format!("{}/provider", self.world())
+    }
+}
+
+/// All of them.
+pub(super) const SUBJECTS: [Subject; 3] = [Subject::Json, Subject::Stream, Subject::PacedStream];
+
+/// The gateway's configuration: a canary of two, a fallback and retries, a consumer with a key.
+pub(super) fn configuration(upstream: &str) -> String {
+    let providers = SUBJECTS.map(|subject| {
+        json!({
+            "id": subject.world(),
+            "kind": "openai-compatible",
+            "base_url": format!("http://{upstream}/{}/v1", subject.provider()),
+            "keys": ["secret:UPSTREAM_KEY"],
+        })
+    });
+    let routes = SUBJECTS.map(|subject| {
+        json!({
+            "id": subject.world(),
+            "models": [subject.world()],
+            "targets": [
+                { "provider": subject.world(), "weight": 90 },
+                { "provider": subject.world(), "weight": 10, "model": "canary" },
+            ],
+            "fallback": [{ "provider": subject.world(), "model": "fallback" }],
+            "fallback_on": ["connect", "timeout", "429", "5xx"],
+            "retries": { "attempts": 1, "backoff": "250ms" },
+        })
+    });
+    json!({
+        "providers": providers,
+        "routes": routes,
+        "consumers": [{ "id": "bench", "keys": ["secret:CALLER_KEY"] }],
+    })
+    .to_string()
+}
+
+/// Serves every subject until the future is dropped; says where.
+pub async fn serve_upstream() -> anyhow::Result<(Server, String)> {
+    let server = Server::start().await?;
+    for subject in SUBJECTS {
+        server.register_fixed(subject.world(), subject.answer());
+    }
+    let address = server.address().to_string();
+    Ok((server, address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SUBJECTS, Subject, configuration};
+
+    #[test]
+    fn the_gateway_accepts_its_configuration() {
+        let secret = |_: &str| Some(gateway::secret::Secret::new("key"));
+        let config = gateway::config::Config::from_json(&configuration("127.0.0.1:1"), &secret);
+        assert!(config.is_ok(), "{:?}", config.err());
+    }
+
+    #[test]
+    fn a_question_says_how_long_it_is() {
+        for subject in SUBJECTS {
+            let question = String::from_utf8(subject.question().to_vec()).expect("UTF-8");
+            let (head, body) = question.split_once("\r\n\r\n").expect("a head");
+            assert!(head.ends_with(&format!("content-length: {}", body.len())), "{head}");
+            assert_eq!(body.len(), 1024);
+        }
+    }
+
+    #[test]
+    fn half_an_answer_is_none() {
+        let events = |count: usize| "data: {}\n\n".repeat(count) + "data: [DONE]\n\n";
+        assert!(Subject::Stream.is_answered_by(events(203).as_bytes(), false));
+        assert!(Subject::Stream.is_answered_by(events(202).as_bytes(), true));
+        assert!(!Subject::Stream.is_answered_by(events(202).as_bytes(), false));
+        assert!(!Subject::Stream.is_answered_by("data: {}\n\n".repeat(204).as_bytes(), false));
+        assert!(!Subject::Json.is_answered_by(b"{}", false));
+    }
+}

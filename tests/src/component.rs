@@ -1,0 +1,65 @@
+//! The built Spin component in wasmtime, with real WASI HTTP.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use tokio::runtime::Runtime;
+
+use crate::edge::{App, Edge};
+use crate::log::Log;
+use crate::spin::{self, SpinHost};
+use crate::workerd::root;
+
+/// Where `cargo build -p edge-spin --target wasm32-wasip2 --release` leaves the component.
+const COMPONENT: &str = "target/wasm32-wasip2/release/edge_spin.wasm";
+
+/// A running wasmtime with one app for each configuration.
+pub struct Wasmtime {
+    addresses: BTreeMap<String, SocketAddr>,
+    log: Log,
+    // Last, so that the host goes before the runtime on which it serves.
+    _host: SpinHost,
+    _runtime: Runtime,
+}
+
+impl Wasmtime {
+    /// Serves apps from the built component.
+    pub fn start(apps: &[App]) -> anyhow::Result<Self> {
+        let runtime = Runtime::new()?;
+        let host = SpinHost::start(&root().join(COMPONENT))
+            .context("build the component first: `cargo xtask test`")?;
+        let log = Log::default();
+        let mut addresses = BTreeMap::new();
+        for app in apps {
+            let mut lines = host.lines(&app.name);
+            let into = log.clone();
+            runtime.spawn(async move {
+                while let Some(line) = lines.recv().await {
+                    into.push(line);
+                }
+            });
+            let secrets =
+                app.secrets.iter().map(|(name, value)| (name.to_lowercase(), value.clone()));
+            let mut served =
+                spin::App::new(&app.name).variable("gateway_config", app.config.as_str());
+            served.variables.extend(secrets);
+            addresses.insert(app.name.clone(), runtime.block_on(host.serve(served))?);
+        }
+        Ok(Self { addresses, log, _host: host, _runtime: runtime })
+    }
+}
+
+impl Edge for Wasmtime {
+    fn name(&self) -> &'static str {
+        "spin"
+    }
+
+    fn address(&self, app: &str) -> SocketAddr {
+        self.addresses[app]
+    }
+
+    fn log(&self) -> &Log {
+        &self.log
+    }
+}

@@ -1,0 +1,112 @@
+//! `spin.toml` against what it must agree with: the table of providers and the configurations.
+
+use std::fs;
+
+use gateway::config::author;
+use gateway::secret::Secret;
+use tests::spin::Allowed;
+use tests::workerd::root;
+use toml::{Table, Value};
+
+fn manifest() -> Table {
+    let text = fs::read_to_string(root().join("spin.toml")).expect("spin.toml is there");
+    text.parse().expect("spin.toml is TOML")
+}
+
+fn component(manifest: &Table) -> &Table {
+    manifest["component"]["serin"].as_table().expect("the component is a table")
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    let items = value.as_array().expect("a list");
+    items.iter().map(|item| item.as_str().expect("a list of strings").to_owned()).collect()
+}
+
+#[test]
+fn every_provider_may_be_called() {
+    let kinds = [
+        "openai",
+        "deepseek",
+        "qwen",
+        "zhipuai",
+        "moonshot",
+        "doubao",
+        "baidu",
+        "hunyuan",
+        "minimax",
+        "stepfun",
+        "baichuan",
+        "yi",
+        "spark",
+        "groq",
+        "grok",
+        "mistral",
+        "together-ai",
+        "fireworks",
+        "openrouter",
+        "cohere",
+        "gemini",
+        "cloudflare",
+        "github",
+        "ollama",
+        "azure",
+        "vllm",
+    ];
+    let mut document = String::from("[auth]\nrequired = false\n");
+    for kind in kinds {
+        let more = match kind {
+            "azure" => "base_url = 'https://resource.openai.azure.com'",
+            "vllm" => "base_url = 'http://127.0.0.1:8000/v1'",
+            "cloudflare" => "account = 'account'",
+            _ => "",
+        };
+        document += &format!("[[providers]]\nid = '{kind}'\nkeys = ['secret:KEY']\n{more}\n");
+    }
+    document += "[[routes]]\nid = 'all'\nmodels = ['*']\ntargets = [{ provider = 'openai' }]\n";
+    let config = author::from_toml(&document, &|_| Some(Secret::new("key")))
+        .unwrap_or_else(|problems| panic!("the document is wrong: {problems}"));
+    assert_eq!(config.providers.len(), kinds.len());
+    let hosts = strings(&component(&manifest())["allowed_outbound_hosts"]);
+    let allowed = Allowed::parse(&hosts).expect("the hosts are patterns");
+    for provider in &config.providers {
+        let url = provider.base_url.parse().expect("a parsed configuration has addresses");
+        assert!(allowed.permits(&url), "{} ({url}) may not be called", provider.id);
+    }
+}
+
+#[test]
+fn every_secret_is_a_variable_that_the_component_sees() {
+    let manifest = manifest();
+    let declared = manifest["variables"].as_table().expect("variables are a table");
+    let handed = component(&manifest)["variables"].as_table().expect("variables are a table");
+    for file in ["gateway.toml", "crates/gateway/tests/fixtures/worked-example.toml"] {
+        let text = fs::read_to_string(root().join(file)).expect("the configuration is there");
+        let names = author::secret_names(&text);
+        assert!(!names.is_empty(), "{file} names no secret");
+        for name in names.iter().map(|name| name.to_lowercase()) {
+            let variable =
+                declared.get(&name).unwrap_or_else(|| panic!("{file}: {name} is not declared"));
+            assert_eq!(variable["secret"].as_bool(), Some(true), "{name} is a secret");
+            // With a default, Spin starts without it and the gateway says what is missing.
+            assert_eq!(variable["default"].as_str(), Some(""), "{name} has an empty default");
+        }
+    }
+    for name in declared.keys() {
+        let expected = format!("{{{{ {name} }}}}");
+        assert_eq!(handed.get(name).and_then(Value::as_str), Some(expected.as_str()), "{name}");
+    }
+    assert_eq!(handed.len(), declared.len());
+}
+
+#[test]
+fn it_runs_what_its_command_builds() {
+    let manifest = manifest();
+    let component = component(&manifest);
+    assert_eq!(manifest["spin_manifest_version"].as_integer(), Some(2));
+    let command = component["build"]["command"].as_str().expect("a command");
+    assert_eq!(command, "cargo build --release --target wasm32-wasip2 -p edge-spin");
+    assert_eq!(component["source"].as_str(), Some("target/wasm32-wasip2/release/edge_spin.wasm"));
+    let trigger = &manifest["trigger"]["http"].as_array().expect("a list of triggers")[0];
+    assert_eq!(trigger["route"].as_str(), Some("/..."));
+    assert_eq!(trigger["component"].as_str(), Some("serin"));
+}
