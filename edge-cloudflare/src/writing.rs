@@ -21,7 +21,7 @@ use crate::timer::{Sleep, Timers};
 /// What may wait while a write is under way, in bytes. Beyond it the upstream waits too.
 const MOST_WAITING: usize = 64 << 10;
 /// The host's clock has no finer step, and no reader sees a finer one.
-const REST: Duration = Duration::from_millis(1);
+const REST: Duration = Duration::from_millis(4);
 
 /// Writes a body into a stream. Returns early, and drops the body, where the reader is gone.
 ///
@@ -150,7 +150,7 @@ impl Writing {
         }
         if self.rest.is_none() {
             let now = Date::now();
-            if now > self.wrote_at {
+            if now >= self.wrote_at + REST.as_secs_f64() * 1e3 {
                 self.wrote_at = now;
                 return Poll::Ready(());
             }

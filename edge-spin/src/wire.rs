@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -155,8 +156,8 @@ async fn deliver(
     let mut pulse = pin!(spin_sdk::time::sleep(PULSE));
     let result = loop {
         let next = poll_fn(|cx| match body.poll_piece(cx) {
-            std::task::Poll::Ready(piece) => std::task::Poll::Ready(Next::Piece(piece)),
-            std::task::Poll::Pending => pulse.as_mut().poll(cx).map(|()| Next::Pulse),
+            Poll::Ready(piece) => Poll::Ready(Next::Piece(piece)),
+            Poll::Pending => pulse.as_mut().poll(cx).map(|()| Next::Pulse),
         });
         match next.await {
             Next::Piece(Some(Ok(piece))) => {

@@ -94,6 +94,9 @@ async fn exchange(
 ) -> anyhow::Result<Ended> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
+    // A caller that goes away resets its connection: a plain FIN may mean that it only has nothing
+    // more to say (RFC 9112, 9.6), so servers go on.
+    stream.set_zero_linger()?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
     // Aborting the connection closes the socket: that is how a caller hangs up.
