@@ -10,7 +10,9 @@ fn main() {
     let path = root.join(env::var_os("GATEWAY_TOML").unwrap_or_else(|| "gateway.toml".into()));
     println!("cargo::rerun-if-changed={}", path.display());
     let json = match fs::read_to_string(&path) {
-        Ok(text) => gateway::config::author::to_json(&text).map_err(|problems| problems.to_string()),
+        Ok(text) => {
+            gateway::config::author::to_json(&text).map_err(|problems| problems.to_string())
+        }
         Err(error) => Err(error.to_string()),
     };
     let json = json.unwrap_or_else(|reasons| {

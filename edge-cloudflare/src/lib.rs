@@ -49,7 +49,8 @@ pub fn fetch(request: web_sys::Request, environment: JsValue, context: Context) 
 }
 
 fn open(environment: &JsValue) -> Option<Rc<Gateway>> {
-    let variable = |name: &str| Reflect::get(environment, &JsValue::from_str(name)).ok()?.as_string();
+    let variable =
+        |name: &str| Reflect::get(environment, &JsValue::from_str(name)).ok()?.as_string();
     let document = variable("GATEWAY_CONFIG");
     let secrets = |name: &str| variable(name).map(|value| Secret::new(&value));
     let allow_inactive = variable("ALLOW_INACTIVE").as_deref() == Some("true");

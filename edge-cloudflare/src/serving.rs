@@ -14,8 +14,8 @@ use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::web_sys;
 
-use crate::writing::write;
 use crate::host::Pipe;
+use crate::writing::write;
 use crate::{headers, host, reading, tasks};
 
 /// Answers one request with what `handle` makes of it.

@@ -66,7 +66,10 @@ impl Timers {
         });
         let delay = (due - Date::now()).clamp(1.0, LONGEST) as i32;
         let handle = scope()
-            .set_timeout_with_callback_and_timeout_and_arguments_0(ring.as_ref().unchecked_ref(), delay)
+            .set_timeout_with_callback_and_timeout_and_arguments_0(
+                ring.as_ref().unchecked_ref(),
+                delay,
+            )
             .expect("the host has timers");
         self.armed.set(Some(Armed { handle, due }));
     }

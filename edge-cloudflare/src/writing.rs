@@ -1,8 +1,8 @@
 //! Streams on their way to the caller.
 //!
-//! A piece that comes alone goes out at once. Pieces that come faster than one a millisecond, or
-//! while the host is still busy with earlier ones, go out together: on workerd a write costs many
-//! times what the gateway does with what is written.
+//! A piece that comes alone goes out at once. Pieces of a burst go out together, a few milliseconds
+//! after the last write and never later, whether or not another one comes: on workerd a write costs
+//! many times what the gateway does with what is written.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -20,7 +20,7 @@ use crate::timer::{Sleep, Timers};
 
 /// What may wait while a write is under way, in bytes. Beyond it the upstream waits too.
 const MOST_WAITING: usize = 64 << 10;
-/// The host's clock has no finer step, and no reader sees a finer one.
+/// How soon after a write the next one may follow: far below what a reader can tell apart.
 const REST: Duration = Duration::from_millis(4);
 
 /// Writes a body into a stream. Returns early, and drops the body, where the reader is gone.
@@ -46,9 +46,9 @@ struct Writing {
     writer: WritableStreamDefaultWriter,
     waiting: Waiting,
     under_way: Option<Promised>,
-    /// The tick of the host's clock at the last write.
+    /// The host's clock at the last write, in milliseconds.
     wrote_at: f64,
-    /// What is waited for when that tick is not over.
+    /// The rest after that write, while a piece waits for its end.
     rest: Option<Sleep>,
     timers: Rc<Timers>,
     end: Option<End>,
@@ -143,14 +143,14 @@ impl Writing {
         }
     }
 
-    /// Keeps what waits back until the tick of the last write is over.
+    /// Keeps what waits back until the rest after the last write is over.
     fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.waiting.len() == 0 || self.waiting.len() >= MOST_WAITING {
             return Poll::Ready(());
         }
         if self.rest.is_none() {
             let now = Date::now();
-            if now >= self.wrote_at + REST.as_secs_f64() * 1e3 {
+            if now >= self.wrote_at + REST.as_millis() as f64 {
                 self.wrote_at = now;
                 return Poll::Ready(());
             }

@@ -1,5 +1,6 @@
 //! Black-box suites against both built artifacts, and the host that stands in for Spin.
 
+pub mod bench;
 pub mod component;
 pub mod edge;
 pub mod log;

@@ -79,7 +79,9 @@ impl Workerd {
         let until = Instant::now() + PATIENCE;
         loop {
             let lines = self.log.lines();
-            if let Some(Line { listening }) = lines.iter().find_map(|line| serde_json::from_str(line).ok()) {
+            if let Some(Line { listening }) =
+                lines.iter().find_map(|line| serde_json::from_str(line).ok())
+            {
                 return Ok(listening);
             }
             if let Some(status) = self.child.try_wait()? {

@@ -73,7 +73,12 @@ pub fn configuration(data: &[u8]) {
                     assert!(!route.targets.all().is_empty());
                     assert_eq!(
                         route.targets.total().get(),
-                        route.targets.all().iter().map(|target| u64::from(target.weight)).sum::<u64>()
+                        route
+                            .targets
+                            .all()
+                            .iter()
+                            .map(|target| u64::from(target.weight))
+                            .sum::<u64>()
                     );
                 }
             }

@@ -67,9 +67,13 @@ fn main() {
 }
 
 fn question(bytes: usize) -> Bytes {
-    let around = r#"{"model":"gpt-4o","messages":[{"role":"user","content":""}],"temperature":0.7}"#;
+    let around =
+        r#"{"model":"gpt-4o","messages":[{"role":"user","content":""}],"temperature":0.7}"#;
     let content = "The quick brown fox. ".repeat(bytes / 21 + 1);
-    let body = around.replace("\"content\":\"\"", &format!("\"content\":\"{}\"", &content[..bytes - around.len()]));
+    let body = around.replace(
+        "\"content\":\"\"",
+        &format!("\"content\":\"{}\"", &content[..bytes - around.len()]),
+    );
     Bytes::from(body)
 }
 
@@ -83,7 +87,8 @@ fn now<T>(work: impl Future<Output = T>) -> T {
 /// The whole way of one request: authenticate, admit, plan, call, count, record.
 #[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
 fn request(bencher: Bencher<'_, '_>, bytes: usize) {
-    let config = Config::from_json(CONFIG, &|_| Some(Secret::new("key"))).expect("the configuration is right");
+    let config = Config::from_json(CONFIG, &|_| Some(Secret::new("key")))
+        .expect("the configuration is right");
     let gateway: Rc<Gateway> = Gateway::new(config);
     let body = question(bytes);
     bencher.counter(divan::counter::BytesCount::new(bytes)).bench_local(|| {

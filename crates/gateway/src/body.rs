@@ -46,7 +46,9 @@ impl Body {
         match self {
             Self::Empty => Poll::Ready(None),
             Self::Whole(_) => {
-                let Self::Whole(bytes) = std::mem::take(self) else { unreachable!("matched above") };
+                let Self::Whole(bytes) = std::mem::take(self) else {
+                    unreachable!("matched above")
+                };
                 Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes)))
             }
             Self::Stream(pieces) => loop {
@@ -74,7 +76,8 @@ impl Body {
         let Some(second) = self.piece().await.transpose().map_err(ReadError::Broken)? else {
             return Ok(first);
         };
-        let mut whole = BytesMut::with_capacity((first.len() + second.len()).saturating_mul(2).min(limit));
+        let mut whole =
+            BytesMut::with_capacity((first.len() + second.len()).saturating_mul(2).min(limit));
         whole.extend_from_slice(&first);
         let mut next = Some(second);
         while let Some(piece) = next {

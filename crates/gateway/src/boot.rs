@@ -90,9 +90,11 @@ mod tests {
 
     #[test]
     fn a_section_that_does_not_act_needs_permission() {
-        let document = DOCUMENT.replacen('{', r#"{ "cache": { "routes": ["chat"], "ttl": "1h" },"#, 1);
+        let document =
+            DOCUMENT.replacen('{', r#"{ "cache": { "routes": ["chat"], "ttl": "1h" },"#, 1);
         let secrets = |name: &str| Some(Secret::new(name));
-        let problems = boot(&document, &secrets, false).expect_err("the cache does not act yet").to_string();
+        let problems =
+            boot(&document, &secrets, false).expect_err("the cache does not act yet").to_string();
         assert!(problems.contains("cache: found a section that does not act"), "{problems}");
         boot(&document, &secrets, true).expect("it was permitted");
     }
@@ -101,7 +103,9 @@ mod tests {
     fn a_caller_learns_no_reasons() {
         let response = refusal();
         assert_eq!(response.status(), 500);
-        let crate::body::Body::Whole(body) = response.into_body() else { panic!("an error is one piece") };
+        let crate::body::Body::Whole(body) = response.into_body() else {
+            panic!("an error is one piece")
+        };
         let body = std::str::from_utf8(&body).expect("JSON is text");
         assert!(body.contains(r#""code":"invalid_configuration""#), "{body}");
     }

@@ -187,7 +187,14 @@ impl Refusal {
 
 impl Fault {
     fn answer(&self, attempts: &[Attempt]) -> Answer {
-        let plain = |status, code, message| Answer { status, code, kind: UPSTREAM, param: None, message, header: None };
+        let plain = |status, code, message| Answer {
+            status,
+            code,
+            kind: UPSTREAM,
+            param: None,
+            message,
+            header: None,
+        };
         match self {
             Self::Upstream => plain(
                 StatusCode::BAD_GATEWAY,

@@ -32,13 +32,18 @@ pub struct Gateway {
 impl Gateway {
     /// Opens a gateway.
     pub fn new(config: Config) -> Rc<Self> {
-        let keyrings = config.providers.iter().map(|provider| Keyring::new(provider.keys.len())).collect();
+        let keyrings =
+            config.providers.iter().map(|provider| Keyring::new(provider.keys.len())).collect();
         Rc::new(Self { config, keyrings: RefCell::new(keyrings) })
     }
 
     /// Answers one request. Dropping the future, or the response's body before its end, means that
     /// the caller hung up.
-    pub async fn handle<P: Platform>(self: &Rc<Self>, platform: P, request: http::Request<Body>) -> http::Response<Body> {
+    pub async fn handle<P: Platform>(
+        self: &Rc<Self>,
+        platform: P,
+        request: http::Request<Body>,
+    ) -> http::Response<Body> {
         let (parts, body) = request.into_parts();
         let api = match Address::read(&parts.method, parts.uri.path()) {
             // No record: a load balancer's question every second is nobody's request.

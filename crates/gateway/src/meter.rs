@@ -100,8 +100,12 @@ mod tests {
     fn a_whole_stream() {
         let mut meter = Meter::new(true);
         let seen = sights(&mut meter, &[ROLE, TEXT, STOP, USAGE, "[DONE]"]);
-        assert_eq!(seen, [Sight::Prelude, Sight::Content, Sight::Content, Sight::Hidden, Sight::Done]);
-        let expected = Tokens { input: 5, output: 7, counted: Counted::Reported, ..Tokens::default() };
+        assert_eq!(
+            seen,
+            [Sight::Prelude, Sight::Content, Sight::Content, Sight::Hidden, Sight::Done]
+        );
+        let expected =
+            Tokens { input: 5, output: 7, counted: Counted::Reported, ..Tokens::default() };
         assert_eq!(meter.tokens(Weight::default()), expected);
         assert_eq!(sights(&mut Meter::new(false), &[USAGE]), [Sight::Prelude]);
     }
@@ -111,7 +115,8 @@ mod tests {
         let mut meter = Meter::new(true);
         sights(&mut meter, &[ROLE, TEXT]);
         assert!(!meter.is_complete());
-        let expected = Tokens { input: 2, output: 3, counted: Counted::Estimated, ..Tokens::default() };
+        let expected =
+            Tokens { input: 2, output: 3, counted: Counted::Estimated, ..Tokens::default() };
         assert_eq!(meter.tokens(Weight { narrow: 8, wide: 0 }), expected);
     }
 

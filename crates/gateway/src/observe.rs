@@ -5,8 +5,8 @@ use std::time::Duration;
 use openai::{Usage, Weight};
 use serde::Serialize;
 
-use crate::policy::estimate;
 use crate::platform::Platform;
+use crate::policy::estimate;
 use crate::time::Timestamp;
 
 /// One request, from its arrival to its last byte: one line of JSON in the host's log.

@@ -2,7 +2,10 @@
 //!
 //! A shell implements them and has no policy of its own. `Store` and `Ledger` join these when the
 //! first room needs them. None of the futures is `Send`: edge hosts run one thread.
-#![expect(async_fn_in_trait, reason = "edge hosts are single-threaded: futures are deliberately not Send")]
+#![expect(
+    async_fn_in_trait,
+    reason = "edge hosts are single-threaded: futures are deliberately not Send"
+)]
 
 use std::fmt;
 use std::future::Future;

@@ -104,7 +104,10 @@ mod tests {
     );
 
     /// Feeds pieces; gives back what passes, how it stands, and the count.
-    fn run<'a>(hides_usage: bool, pieces: impl IntoIterator<Item = &'a [u8]>) -> (String, Flow, Tokens) {
+    fn run<'a>(
+        hides_usage: bool,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> (String, Flow, Tokens) {
         let mut reader = Reader::new(hides_usage);
         let mut ready = VecDeque::new();
         let mut flow = Flow::Open;
@@ -114,7 +117,11 @@ mod tests {
             }
         }
         let passed = ready.iter().flat_map(|bytes| bytes.iter().copied()).collect();
-        (String::from_utf8(passed).expect("events are whole"), flow, reader.meter().tokens(Weight::default()))
+        (
+            String::from_utf8(passed).expect("events are whole"),
+            flow,
+            reader.meter().tokens(Weight::default()),
+        )
     }
 
     #[test]
@@ -132,7 +139,8 @@ mod tests {
 
     #[test]
     fn a_broken_event_stops_the_stream_before_it() {
-        let (shown, flow, _) = run(true, [b"data: {\"choices\":[]}\n\ndata: {oops\n\ndata: [DONE]\n\n".as_slice()]);
+        let (shown, flow, _) =
+            run(true, [b"data: {\"choices\":[]}\n\ndata: {oops\n\ndata: [DONE]\n\n".as_slice()]);
         assert_eq!((shown.as_str(), flow), ("data: {\"choices\":[]}\n\n", Flow::Malformed));
     }
 

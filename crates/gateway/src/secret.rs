@@ -63,7 +63,10 @@ mod tests {
     #[test]
     fn a_secret_cannot_be_printed() {
         let secret = Secret::new("sk-very-secret\n");
-        assert_eq!(format!("{secret:?} {:?}", KeyDigest::of(secret.reveal())), "Secret(…) KeyDigest(…)");
+        assert_eq!(
+            format!("{secret:?} {:?}", KeyDigest::of(secret.reveal())),
+            "Secret(…) KeyDigest(…)"
+        );
         assert_eq!(secret.reveal(), "sk-very-secret");
     }
 

@@ -34,7 +34,15 @@ pub struct Oversized;
 impl Framer {
     /// Makes a framer that refuses to go on once an unfinished event is longer than `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { buffer: Bytes::new(), start: 0, line: 0, scanned: 0, after_cr: false, crlf: false, limit }
+        Self {
+            buffer: Bytes::new(),
+            start: 0,
+            line: 0,
+            scanned: 0,
+            after_cr: false,
+            crlf: false,
+            limit,
+        }
     }
 
     /// Takes the next piece. Ranges from before are no longer valid.

@@ -12,7 +12,8 @@ struct Component;
 impl Guest for Component {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let upstream = variables::get("upstream").await;
-        let upstream = upstream.map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
+        let upstream =
+            upstream.map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
         let refused = |()| ErrorCode::HttpRequestUriInvalid;
         request.set_scheme(Some(&Scheme::Http)).map_err(refused)?;
         request.set_authority(Some(&upstream)).map_err(refused)?;

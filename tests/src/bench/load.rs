@@ -70,8 +70,9 @@ impl Load {
                 return Ok(seen);
             }
             stream.write_all(&question).await?;
-            let times =
-                timeout(PATIENCE, reader.answer(&mut stream)).await.context("it does not answer")??;
+            let times = timeout(PATIENCE, reader.answer(&mut stream))
+                .await
+                .context("it does not answer")??;
             ensure!(
                 self.subject.is_answered_by(&reader.body, self.hides_usage),
                 "this is not the answer: {}",

@@ -14,8 +14,8 @@ mod report;
 mod statistics;
 mod subject;
 
-pub use contestant::serve_component;
+pub use contestant::{Edge, serve_component};
 pub use course::{Options, run};
 pub use process::until_abandoned;
 pub use report::Report;
-pub use subject::serve_upstream;
+pub use subject::{Subject, serve_upstream};

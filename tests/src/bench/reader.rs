@@ -60,9 +60,11 @@ impl Reader {
                 self.body.extend_from_slice(&self.buffer[..length]);
                 self.buffer.advance(length);
             }
-            Framing::Chunked => while !self.chunk()? {
-                self.more(stream).await?;
-            },
+            Framing::Chunked => {
+                while !self.chunk()? {
+                    self.more(stream).await?;
+                }
+            }
         }
         ensure!(self.buffer.is_empty(), "more came than was asked for");
         Ok(Times { first, end: Instant::now() })
@@ -71,8 +73,9 @@ impl Reader {
     /// Takes the chunks that are whole; says whether the last one was among them.
     fn chunk(&mut self) -> anyhow::Result<bool> {
         loop {
-            let httparse::Status::Complete((start, size)) = httparse::parse_chunk_size(&self.buffer)
-                .map_err(|_| anyhow::anyhow!("it sent nonsense in place of a chunk"))?
+            let httparse::Status::Complete((start, size)) =
+                httparse::parse_chunk_size(&self.buffer)
+                    .map_err(|_| anyhow::anyhow!("it sent nonsense in place of a chunk"))?
             else {
                 return Ok(false);
             };
@@ -102,7 +105,8 @@ fn head(bytes: &[u8]) -> anyhow::Result<Option<(u16, Framing, usize)>> {
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(length) = response.parse(bytes)? else { return Ok(None) };
     let header = |name: &str| {
-        let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+        let header =
+            response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
         std::str::from_utf8(header.value).ok()
     };
     let framing = match header("content-length") {
@@ -141,7 +145,10 @@ mod tests {
             }
             let mut question = [0];
             tokio::io::AsyncReadExt::read_exact(&mut stream, &mut question).await.expect("it asks");
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").await.expect("it reads");
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")
+                .await
+                .expect("it reads");
         });
         let mut stream = TcpStream::connect(address).await.expect("it listens");
         let mut reader = Reader::new();

@@ -68,13 +68,14 @@ impl Subject {
             "stream": stream,
         });
         let missing = KIBIBYTE.saturating_sub(body.to_string().len());
-        body["messages"][1]["content"] = "word ".chars().cycle().take(missing).collect::<String>().into();
+        body["messages"][1]["content"] =
+            "word ".chars().cycle().take(missing).collect::<String>().into();
         let body = body.to_string();
         let head = format!(
             "POST /{}/v1/chat/completions HTTP/1.1\r\n\
              host: 127.0.0.1\r\n\
              accept: application/json\r\n\
-             accept-encoding: identity\r\n\
+             accept-encoding: gzip, deflate\r\n\
              authorization: Bearer {CALLER_KEY}\r\n\
              content-type: application/json\r\n\
              user-agent: OpenAI/Python 2.8.0\r\n\

@@ -45,7 +45,9 @@ mod tests {
         let targets: Vec<String> = weights
             .iter()
             .enumerate()
-            .map(|(at, weight)| format!(r#"{{"provider":"ollama","model":"{at}","weight":{weight}}}"#))
+            .map(|(at, weight)| {
+                format!(r#"{{"provider":"ollama","model":"{at}","weight":{weight}}}"#)
+            })
             .collect();
         let document = format!(
             r#"{{"auth":{{"required":false}},"providers":[{{"id":"ollama"}}],

@@ -84,9 +84,15 @@ mod tests {
 
     #[track_caller]
     fn check(status: u16, header: Option<(&'static str, &'static str)>, expected: Head) {
-        let headers: HeaderMap =
-            header.into_iter().map(|(name, value)| (name.parse().expect("a name"), HeaderValue::from_static(value))).collect();
-        assert_eq!(head(StatusCode::from_u16(status).expect("a status"), &headers), expected, "{status} {header:?}");
+        let headers: HeaderMap = header
+            .into_iter()
+            .map(|(name, value)| (name.parse().expect("a name"), HeaderValue::from_static(value)))
+            .collect();
+        assert_eq!(
+            head(StatusCode::from_u16(status).expect("a status"), &headers),
+            expected,
+            "{status} {header:?}"
+        );
     }
 
     #[test]
@@ -101,10 +107,26 @@ mod tests {
         check(403, None, Head::Failure(Failure::KeyRefused));
         check(408, None, Head::Failure(Failure::Timeout));
         check(429, None, Head::Failure(Failure::TooManyRequests { retry_after: None }));
-        check(429, Some(("retry-after", "2")), Head::Failure(Failure::TooManyRequests { retry_after: later(2.0) }));
-        check(429, Some(("retry-after-ms", "1500")), Head::Failure(Failure::TooManyRequests { retry_after: later(1.5) }));
-        check(429, Some(("retry-after", "-1")), Head::Failure(Failure::TooManyRequests { retry_after: None }));
-        check(503, Some(("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")), Head::Failure(Failure::ServerError { retry_after: None }));
+        check(
+            429,
+            Some(("retry-after", "2")),
+            Head::Failure(Failure::TooManyRequests { retry_after: later(2.0) }),
+        );
+        check(
+            429,
+            Some(("retry-after-ms", "1500")),
+            Head::Failure(Failure::TooManyRequests { retry_after: later(1.5) }),
+        );
+        check(
+            429,
+            Some(("retry-after", "-1")),
+            Head::Failure(Failure::TooManyRequests { retry_after: None }),
+        );
+        check(
+            503,
+            Some(("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")),
+            Head::Failure(Failure::ServerError { retry_after: None }),
+        );
         check(599, None, Head::Failure(Failure::ServerError { retry_after: None }));
     }
 }

@@ -50,8 +50,20 @@ pub enum Keys {
 
 impl Course {
     /// A course through `targets` targets (at least one), bounded by a deadline.
-    pub fn new(targets: usize, fallback_on: FallbackOn, retries: Retries, deadline: Timestamp) -> Self {
-        Self { fallback_on, retries, deadline, left: targets.saturating_sub(1), retried: 0, keys_tried: 0 }
+    pub fn new(
+        targets: usize,
+        fallback_on: FallbackOn,
+        retries: Retries,
+        deadline: Timestamp,
+    ) -> Self {
+        Self {
+            fallback_on,
+            retries,
+            deadline,
+            left: targets.saturating_sub(1),
+            retried: 0,
+            keys_tried: 0,
+        }
     }
 
     /// The step after a call that failed.
@@ -92,10 +104,12 @@ impl Course {
     fn wait(&self, failure: Failure, entropy: u64) -> Option<Duration> {
         let backoff = backoff::wait(self.retries.backoff, self.retried, entropy);
         match failure {
-            Failure::TooManyRequests { retry_after } | Failure::ServerError { retry_after } => match retry_after {
-                Some(wait) => (wait <= self.retries.honour_retry_after).then_some(wait),
-                None => Some(backoff),
-            },
+            Failure::TooManyRequests { retry_after } | Failure::ServerError { retry_after } => {
+                match retry_after {
+                    Some(wait) => (wait <= self.retries.honour_retry_after).then_some(wait),
+                    None => Some(backoff),
+                }
+            }
             Failure::Connect | Failure::NotAnAnswer => Some(backoff),
             // A target that was too slow once is a bad bet while another one waits.
             Failure::Timeout => (self.left == 0 || !self.fallback_on.timeout).then_some(backoff),
@@ -127,11 +141,21 @@ mod tests {
     use crate::time::Timestamp;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000);
-    const ALL: FallbackOn = FallbackOn { connect: true, timeout: true, too_many_requests: true, server_error: true, limited: false };
+    const ALL: FallbackOn = FallbackOn {
+        connect: true,
+        timeout: true,
+        too_many_requests: true,
+        server_error: true,
+        limited: false,
+    };
     const ERROR: Failure = Failure::ServerError { retry_after: None };
 
     fn retries(attempts: u32) -> Retries {
-        Retries { attempts, backoff: Duration::from_millis(100), honour_retry_after: Duration::from_secs(2) }
+        Retries {
+            attempts,
+            backoff: Duration::from_millis(100),
+            honour_retry_after: Duration::from_secs(2),
+        }
     }
 
     fn course(targets: usize, fallback_on: FallbackOn, attempts: u32) -> Course {
@@ -144,7 +168,9 @@ mod tests {
         let steps: Vec<Step> = failures
             .iter()
             .map(|failure| match course.after(*failure, Keys::NotAtFault, NOW, u64::MAX) {
-                Step::Again { after } => Step::Again { after: Duration::from_millis(after.as_micros().div_ceil(1000) as u64) },
+                Step::Again { after } => Step::Again {
+                    after: Duration::from_millis(after.as_micros().div_ceil(1000) as u64),
+                },
                 other => other,
             })
             .collect();
@@ -157,13 +183,22 @@ mod tests {
 
     #[test]
     fn retries_come_before_the_next_target() {
-        check(course(2, ALL, 2), &[ERROR; 6], &[again(100), again(200), Step::Next, again(100), again(200), Step::Stop]);
-        check(course(3, ALL, 0), &[ERROR, Failure::Connect, Failure::NotAnAnswer], &[Step::Next, Step::Next, Step::Stop]);
+        check(
+            course(2, ALL, 2),
+            &[ERROR; 6],
+            &[again(100), again(200), Step::Next, again(100), again(200), Step::Stop],
+        );
+        check(
+            course(3, ALL, 0),
+            &[ERROR, Failure::Connect, Failure::NotAnAnswer],
+            &[Step::Next, Step::Next, Step::Stop],
+        );
     }
 
     #[test]
     fn retry_after_is_honoured_within_bounds() {
-        let busy = |seconds| Failure::TooManyRequests { retry_after: Some(Duration::from_secs(seconds)) };
+        let busy =
+            |seconds| Failure::TooManyRequests { retry_after: Some(Duration::from_secs(seconds)) };
         check(course(2, ALL, 1), &[busy(2), busy(2)], &[again(2000), Step::Next]);
         check(course(2, ALL, 1), &[busy(3)], &[Step::Next]);
         check(course(1, ALL, 1), &[busy(3)], &[Step::Stop]);
@@ -182,7 +217,10 @@ mod tests {
     fn a_refused_key_makes_way_for_another() {
         let mut course = course(1, ALL, 0);
         let another = Keys::AnotherAwake { of: 2 };
-        assert_eq!(course.after(Failure::KeyRefused, another, NOW, 0), Step::Again { after: Duration::ZERO });
+        assert_eq!(
+            course.after(Failure::KeyRefused, another, NOW, 0),
+            Step::Again { after: Duration::ZERO }
+        );
         assert_eq!(course.after(Failure::KeyRefused, another, NOW, 0), Step::Stop);
         assert_eq!(course.after(Failure::KeyRefused, Keys::AllRest, NOW, 0), Step::Stop);
     }
@@ -191,7 +229,10 @@ mod tests {
     fn nothing_begins_after_the_deadline() {
         let mut course = Course::new(2, ALL, retries(3), NOW + Duration::from_millis(60));
         assert_eq!(course.after(ERROR, Keys::NotAtFault, NOW, u64::MAX), Step::Next);
-        assert_eq!(course.after(ERROR, Keys::NotAtFault, NOW + Duration::from_millis(60), 0), Step::Stop);
+        assert_eq!(
+            course.after(ERROR, Keys::NotAtFault, NOW + Duration::from_millis(60), 0),
+            Step::Stop
+        );
     }
 
     fn failure() -> impl Strategy<Value = Failure> {

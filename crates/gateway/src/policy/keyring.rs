@@ -34,7 +34,9 @@ impl Keyring {
         if count == 0 {
             return Ok(None);
         }
-        let awake = (0..count).map(|step| (self.turn + step) % count).find(|key| self.rests_until[*key] <= now);
+        let awake = (0..count)
+            .map(|step| (self.turn + step) % count)
+            .find(|key| self.rests_until[*key] <= now);
         match awake {
             Some(key) => {
                 self.turn = (key + 1) % count;
@@ -52,10 +54,18 @@ impl Keyring {
     /// Puts a key to rest if the failure says that it is the key's. Tells whether it did.
     ///
     /// A 429 rests the key where the wait is longer than `worth_waiting`; a shorter one is waited for.
-    pub fn note(&mut self, key: usize, failure: Failure, now: Timestamp, worth_waiting: Duration) -> bool {
+    pub fn note(
+        &mut self,
+        key: usize,
+        failure: Failure,
+        now: Timestamp,
+        worth_waiting: Duration,
+    ) -> bool {
         let rest = match failure {
             Failure::KeyRefused => REFUSED_REST,
-            Failure::TooManyRequests { retry_after: Some(wait) } if wait > worth_waiting => wait.min(LONGEST_REST),
+            Failure::TooManyRequests { retry_after: Some(wait) } if wait > worth_waiting => {
+                wait.min(LONGEST_REST)
+            }
             Failure::TooManyRequests { .. }
             | Failure::ServerError { .. }
             | Failure::Connect
@@ -105,7 +115,13 @@ mod tests {
     fn what_is_not_the_keys_fault_leaves_it_awake() {
         let mut ring = Keyring::new(1);
         let short = Failure::TooManyRequests { retry_after: Some(WORTH) };
-        for failure in [short, Failure::Connect, Failure::Timeout, Failure::NotAnAnswer, Failure::ServerError { retry_after: None }] {
+        for failure in [
+            short,
+            Failure::Connect,
+            Failure::Timeout,
+            Failure::NotAnAnswer,
+            Failure::ServerError { retry_after: None },
+        ] {
             assert!(!ring.note(0, failure, NOW, WORTH));
         }
         assert_eq!(ring.take(NOW), Ok(Some(0)));

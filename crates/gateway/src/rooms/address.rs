@@ -53,7 +53,9 @@ impl Address {
         if *method == allow {
             Ok(address)
         } else {
-            Err(Refusal::MethodNotAllowed { allow: if allow == Method::POST { "POST" } else { "GET" } })
+            Err(Refusal::MethodNotAllowed {
+                allow: if allow == Method::POST { "POST" } else { "GET" },
+            })
         }
     }
 }
@@ -70,15 +72,36 @@ mod tests {
     fn every_path() {
         let answer = |endpoint| Some(Address::Api(Api::Answer(endpoint)));
         let read = |method, path| Address::read(&method, path);
-        assert_eq!(read(Method::POST, "/v1/chat/completions").ok(), answer(Endpoint::ChatCompletions));
-        assert_eq!(read(Method::POST, "/team/a/v1/completions").ok(), answer(Endpoint::Completions));
+        assert_eq!(
+            read(Method::POST, "/v1/chat/completions").ok(),
+            answer(Endpoint::ChatCompletions)
+        );
+        assert_eq!(
+            read(Method::POST, "/team/a/v1/completions").ok(),
+            answer(Endpoint::Completions)
+        );
         assert_eq!(read(Method::POST, "/v1/v1/embeddings").ok(), answer(Endpoint::Embeddings));
         assert_eq!(read(Method::GET, "/x/v1/models").ok(), Some(Address::Api(Api::Models)));
         assert_eq!(read(Method::GET, "/healthz").ok(), Some(Address::Health));
-        for path in ["/", "/v1", "/v1/", "/v1/chat", "/chat/completions", "/v1/chat/completions/", "/x/healthz", "/v12/models"] {
+        for path in [
+            "/",
+            "/v1",
+            "/v1/",
+            "/v1/chat",
+            "/chat/completions",
+            "/v1/chat/completions/",
+            "/x/healthz",
+            "/v12/models",
+        ] {
             assert!(matches!(read(Method::POST, path), Err(Refusal::UnknownUrl)), "{path}");
         }
-        assert!(matches!(read(Method::GET, "/v1/chat/completions"), Err(Refusal::MethodNotAllowed { allow: "POST" })));
-        assert!(matches!(read(Method::POST, "/healthz"), Err(Refusal::MethodNotAllowed { allow: "GET" })));
+        assert!(matches!(
+            read(Method::GET, "/v1/chat/completions"),
+            Err(Refusal::MethodNotAllowed { allow: "POST" })
+        ));
+        assert!(matches!(
+            read(Method::POST, "/healthz"),
+            Err(Refusal::MethodNotAllowed { allow: "GET" })
+        ));
     }
 }

@@ -18,11 +18,18 @@ pub struct Ask {
 
 impl Ask {
     /// Reads a body of at most `limit` bytes and finds in it what steers the gateway.
-    pub async fn admit(endpoint: Endpoint, headers: &HeaderMap, body: Body, limit: usize) -> Result<Self, Refusal> {
+    pub async fn admit(
+        endpoint: Endpoint,
+        headers: &HeaderMap,
+        body: Body,
+        limit: usize,
+    ) -> Result<Self, Refusal> {
         if !is_json(headers) {
             return Err(Refusal::UnsupportedMediaType);
         }
-        let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let announced = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|length| length > limit) {
             return Err(Refusal::TooLarge { limit });
         }
@@ -46,18 +53,23 @@ impl Ask {
 
     /// The body for a target: as it came, but for the model's name and the question for usage.
     pub fn body_for(&self, model: &str, ask_for_usage: bool) -> Bytes {
-        self.request.rewrite(&self.body, Some(model), ask_for_usage).map_or_else(|| self.body.clone(), Bytes::from)
+        self.request
+            .rewrite(&self.body, Some(model), ask_for_usage)
+            .map_or_else(|| self.body.clone(), Bytes::from)
     }
 
     /// How much text the prompt holds.
     pub fn prompt(&self) -> Weight {
-        Weight::of(std::str::from_utf8(&self.body[self.request.content.clone()]).unwrap_or_default())
+        Weight::of(
+            std::str::from_utf8(&self.body[self.request.content.clone()]).unwrap_or_default(),
+        )
     }
 }
 
 /// `application/json`, with or without parameters; some callers leave the header out.
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else { return true };
-    let media_type = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let media_type =
+        value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     media_type.eq_ignore_ascii_case("application/json")
 }

@@ -6,7 +6,9 @@ use std::pin::pin;
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT,
+};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use openai::Weight;
 
@@ -68,7 +70,8 @@ impl<P: Platform> Line<'_, P> {
     pub async fn call(&self, entry: &mut Entry<P>) -> Result<Answer, Fault> {
         let route = self.plan.route();
         let deadline = entry.began() + route.timeouts.total;
-        let mut course = Course::new(self.plan.targets().len(), route.fallback_on, route.retries, deadline);
+        let mut course =
+            Course::new(self.plan.targets().len(), route.fallback_on, route.retries, deadline);
         let mut rested_until: Option<Timestamp> = None;
         for candidate in self.plan.targets() {
             let body = self.ask.body_for(candidate.model, candidate.provider.stream_usage);
@@ -77,17 +80,20 @@ impl<P: Platform> Line<'_, P> {
                 let awake = self.keyrings.borrow_mut()[candidate.index.position()].take(began);
                 let step = match awake {
                     Err(AllRest(until)) => {
-                        rested_until = Some(rested_until.map_or(until, |earlier| earlier.min(until)));
+                        rested_until =
+                            Some(rested_until.map_or(until, |earlier| earlier.min(until)));
                         course.pass_over(began)
                     }
-                    Ok(key) => match self.attempt(candidate, key, body.clone(), deadline, entry).await {
-                        Ok(answer) => return Ok(answer),
-                        Err(failure) => {
-                            let now = self.platform.now();
-                            let keys = self.judge(candidate, key, failure, now);
-                            course.after(failure, keys, now, self.platform.entropy())
+                    Ok(key) => {
+                        match self.attempt(candidate, key, body.clone(), deadline, entry).await {
+                            Ok(answer) => return Ok(answer),
+                            Err(failure) => {
+                                let now = self.platform.now();
+                                let keys = self.judge(candidate, key, failure, now);
+                                course.after(failure, keys, now, self.platform.entropy())
+                            }
                         }
-                    },
+                    }
                 };
                 match step {
                     Step::Again { after } if after.is_zero() => {}
@@ -135,24 +141,35 @@ impl<P: Platform> Line<'_, P> {
     }
 
     /// Sends a request and waits for an answer that can be committed to.
-    async fn exchange(&self, request: http::Request<Bytes>, deadline: Timestamp, entry: &mut Entry<P>) -> Result<Answer, Failed> {
+    async fn exchange(
+        &self,
+        request: http::Request<Bytes>,
+        deadline: Timestamp,
+        entry: &mut Entry<P>,
+    ) -> Result<Answer, Failed> {
         let timeouts = self.plan.route().timeouts;
         let first_by = self.platform.now() + timeouts.first_byte;
         let mut patience = Patience { platform: self.platform, timeouts, deadline, first_by };
-        let response = patience.within(self.platform.fetch(request)).await?.map_err(Failed::connect)?;
+        let response =
+            patience.within(self.platform.fetch(request)).await?.map_err(Failed::connect)?;
         let (head, body) = response.into_parts();
         let content_type = head.headers.get(CONTENT_TYPE).cloned();
         let content = match classify::head(head.status, &head.headers) {
             Head::Failure(failure) => Err(failure.into()),
             _ if !is_plain(&head.headers) => Err(Failure::NotAnAnswer.into()),
-            Head::CallersFault => self.read(body, &mut patience).await.map(|(whole, _)| Content::Whole(whole)),
-            Head::Answer if !self.ask.request().stream => self.whole(body, &mut patience, entry).await,
+            Head::CallersFault => {
+                self.read(body, &mut patience).await.map(|(whole, _)| Content::Whole(whole))
+            }
+            Head::Answer if !self.ask.request().stream => {
+                self.whole(body, &mut patience, entry).await
+            }
             Head::Answer if content_type.as_ref().is_some_and(is_event_stream) => {
                 self.open(body, &mut patience).await.map(|stream| Content::Stream(Box::new(stream)))
             }
             Head::Answer => Err(Failure::NotAnAnswer.into()),
         };
-        let content = content.map_err(|failed: Failed| Failed { status: Some(head.status), ..failed })?;
+        let content =
+            content.map_err(|failed: Failed| Failed { status: Some(head.status), ..failed })?;
         if head.status.is_success() {
             entry.first_token();
         }
@@ -173,23 +190,39 @@ impl<P: Platform> Line<'_, P> {
     }
 
     /// Reads an answer that is not a stream, and makes sure that it is one.
-    async fn whole(&self, body: Body, patience: &mut Patience<'_, P>, entry: &mut Entry<P>) -> Result<Content, Failed> {
+    async fn whole(
+        &self,
+        body: Body,
+        patience: &mut Patience<'_, P>,
+        entry: &mut Entry<P>,
+    ) -> Result<Content, Failed> {
         let (whole, rest) = self.read(body, patience).await?;
         if let Some(rest) = rest {
-            return Ok(Content::Stream(Box::new(Committed::opaque(whole, rest, self.ask.prompt()))));
+            return Ok(Content::Stream(Box::new(Committed::opaque(
+                whole,
+                rest,
+                self.ask.prompt(),
+            ))));
         }
-        let answer = openai::Answer::read(self.ask.endpoint(), &whole)
-            .map_err(|_| Failure::NotAnAnswer)?;
+        let answer =
+            openai::Answer::read(self.ask.endpoint(), &whole).map_err(|_| Failure::NotAnAnswer)?;
         let prompt = if answer.usage.is_some() { Weight::default() } else { self.ask.prompt() };
         entry.record.tokens = Tokens::count(answer.usage, prompt, answer.weight);
         Ok(Content::Whole(whole))
     }
 
     /// Reads a body to its end, or until it is too long to hold: then the rest comes along.
-    async fn read(&self, mut body: Body, patience: &mut Patience<'_, P>) -> Result<(Bytes, Option<Body>), Failed> {
-        let Some(mut whole) = patience.piece(&mut body).await? else { return Ok((Bytes::new(), None)) };
+    async fn read(
+        &self,
+        mut body: Body,
+        patience: &mut Patience<'_, P>,
+    ) -> Result<(Bytes, Option<Body>), Failed> {
+        let Some(mut whole) = patience.piece(&mut body).await? else {
+            return Ok((Bytes::new(), None));
+        };
         while let Some(piece) = patience.piece(&mut body).await? {
-            let mut joined = whole.try_into_mut().unwrap_or_else(|shared| bytes::BytesMut::from(&shared[..]));
+            let mut joined =
+                whole.try_into_mut().unwrap_or_else(|shared| bytes::BytesMut::from(&shared[..]));
             joined.extend_from_slice(&piece);
             whole = joined.freeze();
             if whole.len() > LONGEST_WHOLE {
@@ -200,7 +233,13 @@ impl<P: Platform> Line<'_, P> {
     }
 
     /// Lets the provider's keyring draw its conclusions.
-    fn judge(&self, candidate: &Candidate<'_>, key: Option<usize>, failure: Failure, now: Timestamp) -> Keys {
+    fn judge(
+        &self,
+        candidate: &Candidate<'_>,
+        key: Option<usize>,
+        failure: Failure,
+        now: Timestamp,
+    ) -> Keys {
         let Some(key) = key else {
             return Keys::NotAtFault;
         };
@@ -214,15 +253,22 @@ impl<P: Platform> Line<'_, P> {
     }
 
     /// What all the failures add up to.
-    fn fault(&self, entry: &Entry<P>, rested_until: Option<Timestamp>, deadline: Timestamp) -> Fault {
+    fn fault(
+        &self,
+        entry: &Entry<P>,
+        rested_until: Option<Timestamp>,
+        deadline: Timestamp,
+    ) -> Fault {
         let attempts = &entry.record.attempts;
         let now = self.platform.now();
         match rested_until {
-            Some(until) if attempts.is_empty() => {
-                Fault::NoHealthyUpstream { retry_after: until.since(now).as_millis().div_ceil(1000).max(1) as u64 }
-            }
+            Some(until) if attempts.is_empty() => Fault::NoHealthyUpstream {
+                retry_after: until.since(now).as_millis().div_ceil(1000).max(1) as u64,
+            },
             _ if now >= deadline => Fault::Timeout,
-            _ if attempts.iter().all(|attempt| attempt.result == Failure::Timeout.name()) => Fault::Timeout,
+            _ if attempts.iter().all(|attempt| attempt.result == Failure::Timeout.name()) => {
+                Fault::Timeout
+            }
             _ => Fault::Upstream,
         }
     }
@@ -299,13 +345,21 @@ async fn race<T>(work: impl Future<Output = T>, timer: impl Future<Output = ()>)
 }
 
 /// An upstream's request is made anew: nothing of the caller's headers is in it.
-fn request(candidate: &Candidate<'_>, key: Option<&Secret>, body: Bytes, stream: bool) -> http::Request<Bytes> {
+fn request(
+    candidate: &Candidate<'_>,
+    key: Option<&Secret>,
+    body: Bytes,
+    stream: bool,
+) -> http::Request<Bytes> {
     let mut request = http::Request::new(body);
     *request.method_mut() = Method::POST;
     *request.uri_mut() = candidate.url.clone();
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(ACCEPT, HeaderValue::from_static(if stream { "text/event-stream" } else { "application/json" }));
+    headers.insert(
+        ACCEPT,
+        HeaderValue::from_static(if stream { "text/event-stream" } else { "application/json" }),
+    );
     // The meter reads what passes, so it must not be compressed.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(USER_AGENT, AGENT);
@@ -324,7 +378,9 @@ fn request(candidate: &Candidate<'_>, key: Option<&Secret>, body: Bytes, stream:
 }
 
 fn is_plain(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_ENCODING).is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    headers
+        .get(CONTENT_ENCODING)
+        .is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn is_event_stream(content_type: &HeaderValue) -> bool {

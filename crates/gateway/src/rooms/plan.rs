@@ -46,7 +46,8 @@ impl<'a> Plan<'a> {
         entropy: u64,
     ) -> Result<Self, Refusal> {
         let model = &ask.request().model;
-        let index = config.models.route(model).ok_or_else(|| Refusal::ModelNotFound(model.clone()))?;
+        let index =
+            config.models.route(model).ok_or_else(|| Refusal::ModelNotFound(model.clone()))?;
         if !caller.may_use(index) {
             return Err(Refusal::ModelNotAllowed(model.clone()));
         }
@@ -65,7 +66,8 @@ impl<'a> Plan<'a> {
             let url = provider.url(ask.endpoint(), model)?;
             Some(Candidate { index: target.provider, provider, model, url })
         };
-        let targets: Vec<_> = std::iter::once(chosen).chain(&route.fallback).filter_map(candidate).collect();
+        let targets: Vec<_> =
+            std::iter::once(chosen).chain(&route.fallback).filter_map(candidate).collect();
         if targets.is_empty() {
             let path = ask.endpoint().path();
             return Err(Refusal::EndpointNotOffered { model: model.clone(), path });

@@ -67,7 +67,11 @@ impl Uncommitted {
     }
 
     /// Takes what came, or the end. A failure means that there was no content to lose.
-    pub fn take(mut self, piece: Option<Bytes>, prompt: impl FnOnce() -> Weight) -> Result<Taken, Failure> {
+    pub fn take(
+        mut self,
+        piece: Option<Bytes>,
+        prompt: impl FnOnce() -> Weight,
+    ) -> Result<Taken, Failure> {
         let piece = piece.ok_or(Failure::NotAnAnswer)?;
         self.held_bytes += piece.len();
         let flow = self.reader.take(piece, &mut self.held);
@@ -87,7 +91,13 @@ impl Uncommitted {
 impl Committed {
     /// A body that is too long to hold: it is passed on unread, and counted by estimate.
     pub fn opaque(beginning: Bytes, rest: Body, prompt: Weight) -> Self {
-        Self { body: rest, reader: None, ready: VecDeque::from([beginning]), flow: Flow::Open, prompt }
+        Self {
+            body: rest,
+            reader: None,
+            ready: VecDeque::from([beginning]),
+            flow: Flow::Open,
+            prompt,
+        }
     }
 
     /// Begins to pass the stream on. From here on the relay holds the request's record.
@@ -134,7 +144,9 @@ impl<P: Platform> Relay<P> {
             }
             // The upstream's own error event was the last to pass; it needs none of ours.
             Flow::Error => self.truncate("upstream_error"),
-            Flow::Malformed => self.break_off("upstream_error", "The upstream sent something that is not a chunk."),
+            Flow::Malformed => {
+                self.break_off("upstream_error", "The upstream sent something that is not a chunk.")
+            }
         }
     }
 
@@ -142,7 +154,10 @@ impl<P: Platform> Relay<P> {
     fn finish(&mut self) {
         match &self.stream.reader {
             Some(reader) if !reader.meter().is_complete() => {
-                self.break_off("upstream_error", "The upstream ended the stream before the answer was complete.");
+                self.break_off(
+                    "upstream_error",
+                    "The upstream ended the stream before the answer was complete.",
+                );
             }
             Some(_) | None => self.ending = Some(Outcome::Answered),
         }
@@ -204,7 +219,9 @@ impl<P: Platform> Relay<P> {
     fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Outage>> {
         let Poll::Ready(piece) = self.stream.body.poll_piece(cx) else {
             ready!(self.poll_silence(cx));
-            return Poll::Ready(self.broke("upstream_timeout", "The upstream was silent for too long."));
+            return Poll::Ready(
+                self.broke("upstream_timeout", "The upstream was silent for too long."),
+            );
         };
         self.touched = self.platform.now();
         Poll::Ready(match piece {
@@ -255,8 +272,12 @@ impl<P: Platform> Unpin for Relay<P> {}
 
 impl<P: Platform> Drop for Relay<P> {
     fn drop(&mut self) {
-        // What was shown until the caller left is what is charged; the entry writes itself.
-        drop(self.settle());
+        // What was shown until the caller left is what is charged. A host also drops a body that
+        // broke off, or whose last piece it has, without asking for the end.
+        let all_shown = self.stream.ready.is_empty();
+        if let Some(entry) = self.settle() {
+            entry.close(self.ending.filter(|_| all_shown).unwrap_or(Outcome::HungUp));
+        }
     }
 }
 

@@ -39,18 +39,24 @@ impl Reply {
             owned_by: &'static str,
         }
         let names = config.routes_with_index().filter(|(index, _)| caller.may_use(*index));
-        let names = names.flat_map(|(_, route)| &route.models).filter_map(|pattern| match pattern {
-            ModelPattern::Exact(id) => Some(id.as_str()),
-            ModelPattern::Prefix(_) | ModelPattern::Regex(_) => None,
-        });
-        let data = names.map(|id| Model { id, object: "model", created: 0, owned_by: "serin" }).collect();
+        let names =
+            names.flat_map(|(_, route)| &route.models).filter_map(|pattern| match pattern {
+                ModelPattern::Exact(id) => Some(id.as_str()),
+                ModelPattern::Prefix(_) | ModelPattern::Regex(_) => None,
+            });
+        let data =
+            names.map(|id| Model { id, object: "model", created: 0, owned_by: "serin" }).collect();
         let list = List { object: "list", data };
         Self::Models(serde_json::to_vec(&list).expect("strings and numbers always serialise"))
     }
 }
 
 /// Gives the caller what there is. A stream keeps the record open until its end.
-pub fn deliver<P: Platform>(reply: Reply, platform: P, mut entry: Entry<P>) -> http::Response<Body> {
+pub fn deliver<P: Platform>(
+    reply: Reply,
+    platform: P,
+    mut entry: Entry<P>,
+) -> http::Response<Body> {
     let (answer, timeouts) = match reply {
         Reply::Answer(answer, timeouts) => (answer, timeouts),
         Reply::Models(list) => {

@@ -1,0 +1,58 @@
+//! Answers that are too long to be held back: they are streamed, and break off truthfully.
+
+use sim::scenario::Scenario;
+
+/// Beyond what the gateway holds (8 MiB).
+const LENGTH: usize = 9 << 20;
+
+fn scenario(script: &str, expect: &str) -> Scenario {
+    let vectors = "0.25,".repeat(LENGTH / 5);
+    let text = format!(
+        r#"
+about = "A long answer."
+config = '''
+[[providers]]
+id       = "openai"
+base_url = "UPSTREAM/openai/v1"
+keys     = ["secret:OPENAI_API_KEY"]
+
+[[routes]]
+id      = "long"
+models  = ["long"]
+targets = [{{ provider = "openai" }}]
+
+[[consumers]]
+id   = "app"
+keys = ["secret:APP_KEY"]
+'''
+secrets = {{ OPENAI_API_KEY = "sk-upstream-openai", APP_KEY = "app-key" }}
+
+[upstreams.openai]
+script = [{{ content_type = "application/json", raw = '{{"data":[{vectors}0]}}', split = 65536, {script} }}]
+
+[[requests]]
+path    = "/v1/embeddings"
+headers = {{ authorization = "Bearer app-key" }}
+body    = '{{"model":"long","input":"Hello?"}}'
+
+[requests.expect]
+status = 200
+{expect}
+"#
+    );
+    Scenario::parse("long", &text).expect("the scenario is right")
+}
+
+#[test]
+fn a_long_answer_passes_whole() {
+    scenario("", r#"record = { outcome = "answered", "tokens.counted" = "estimated" }"#)
+        .run_in_simulator()
+        .expect("it passes");
+}
+
+#[test]
+fn a_long_answer_that_breaks_off_breaks_off_for_the_caller_too() {
+    let expect =
+        "may_break = true\nrecord = { outcome = \"truncated\", error = \"upstream_error\" }";
+    scenario("cut_at = 9000000", expect).run_in_simulator().expect("it is told truthfully");
+}

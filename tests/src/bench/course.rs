@@ -1,0 +1,144 @@
+//! The order of a run: everyone in turn, several times over, so that a noisy machine is unfair to all
+//! alike.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use tokio::time::{Instant, sleep};
+
+use super::contestant::{Contestant, Edge};
+use super::load::{Load, Yield};
+use super::machine::Machine;
+use super::process::Process;
+use super::report::{Cell, Entrant, Report};
+use super::subject::Subject;
+
+/// How often everyone has a turn at everything.
+const ROUNDS: usize = 5;
+/// Callers at a time.
+const CONNECTIONS: [usize; 2] = [1, 16];
+/// Before each turn. The first turns of all get more: code is compiled while it runs.
+const WARM_UP: Duration = Duration::from_millis(100);
+const FIRST_WARM_UP: Duration = Duration::from_millis(1000);
+/// How long records may take to come out.
+const RECORDS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a run was asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Which edges.
+    pub edges: Vec<Edge>,
+    /// How long each contestant is asked in each cell, all rounds together.
+    pub time: Duration,
+    /// Streams whose events come one at a time, too.
+    pub paced: bool,
+}
+
+/// What one contestant did in one cell.
+#[derive(Debug, Default)]
+struct Turns {
+    rates: Vec<f64>,
+    whole: Vec<f64>,
+    first: Vec<f64>,
+    answers: usize,
+    processor: Option<Duration>,
+}
+
+/// Measures, and tells of its progress on standard error.
+pub async fn run(options: &Options) -> anyhow::Result<Report> {
+    let upstream = Process::start(Command::new(std::env::current_exe()?).arg("upstream"))?;
+    let address = upstream.first_line().context("the upstream")?;
+    let mut cells = Vec::new();
+    for &edge in &options.edges {
+        eprintln!("→ {}", edge.title());
+        let contestants = edge.contestants(&address).with_context(|| edge.title().to_owned())?;
+        let mut asked = BTreeMap::new();
+        for (subject, connections) in events(options.paced) {
+            eprintln!("  {}, {connections} at a time", subject.title());
+            let all = turns(&contestants, subject, connections, options.time).await?;
+            for (contestant, turns) in contestants.iter().zip(&all) {
+                *asked.entry(contestant.name).or_insert(0) += turns.answers;
+            }
+            let entrants = contestants.iter().zip(all).map(|(who, turns)| turns.entrant(who.name));
+            cells.push(Cell::new(edge, subject, connections, entrants.collect()));
+        }
+        for contestant in contestants.iter().filter(|contestant| contestant.is_gateway) {
+            all_recorded(contestant, asked[contestant.name]).await?;
+        }
+    }
+    Ok(Report { machine: Machine::look()?, cells })
+}
+
+fn events(paced: bool) -> Vec<(Subject, usize)> {
+    let mut events = Vec::new();
+    for subject in [Subject::Json, Subject::Stream] {
+        events.extend(CONNECTIONS.map(|connections| (subject, connections)));
+    }
+    if paced {
+        events.push((Subject::PacedStream, CONNECTIONS[1]));
+    }
+    events
+}
+
+async fn turns(
+    contestants: &[Contestant],
+    subject: Subject,
+    connections: usize,
+    time: Duration,
+) -> anyhow::Result<Vec<Turns>> {
+    let mut all: Vec<Turns> = contestants.iter().map(|_| Turns::default()).collect();
+    for round in 0..ROUNDS {
+        // Who follows whom changes, too.
+        for position in 0..contestants.len() {
+            let index = (position + round) % contestants.len();
+            let contestant = &contestants[index];
+            let load = Load {
+                address: contestant.address,
+                subject,
+                hides_usage: contestant.is_gateway,
+                connections,
+                warm_up: if round == 0 { FIRST_WARM_UP } else { WARM_UP },
+                duration: time / u32::try_from(ROUNDS)?,
+            };
+            let before = contestant.process.processor_time();
+            let seen = load.run().await.with_context(|| contestant.name.to_owned())?;
+            let spent = contestant.process.processor_time().zip(before);
+            all[index].add(seen, load.duration, spent.map(|(after, before)| after - before));
+        }
+    }
+    Ok(all)
+}
+
+impl Turns {
+    fn add(&mut self, seen: Yield, duration: Duration, spent: Option<Duration>) {
+        self.rates.push(seen.whole.len() as f64 / duration.as_secs_f64());
+        self.answers += seen.whole.len() + seen.uncounted;
+        self.whole.extend(seen.whole);
+        self.first.extend(seen.first);
+        self.processor = spent.map(|spent| spent + self.processor.unwrap_or_default());
+    }
+
+    fn entrant(self, name: &'static str) -> Entrant {
+        let per_answer = |spent: Duration| spent.as_secs_f64() * 1e3 / self.answers as f64;
+        Entrant {
+            name,
+            processor: self.processor.map(per_answer),
+            rates: self.rates,
+            whole: self.whole,
+            first: self.first,
+        }
+    }
+}
+
+/// The record is a part of the product: a run in which it went missing measured something else.
+async fn all_recorded(contestant: &Contestant, asked: usize) -> anyhow::Result<()> {
+    let until = Instant::now() + RECORDS_PATIENCE;
+    while contestant.process.records() < asked && Instant::now() < until {
+        sleep(Duration::from_millis(20)).await;
+    }
+    let records = contestant.process.records();
+    ensure!(records == asked, "{} wrote {records} records of {asked} requests", contestant.name);
+    Ok(())
+}

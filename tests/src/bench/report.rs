@@ -1,0 +1,184 @@
+//! The numbers as tables to paste, and as JSON.
+
+use std::fmt::{self, Display, Formatter};
+
+use serde_json::{Value, json};
+
+use super::contestant::Edge;
+use super::machine::Machine;
+use super::statistics::{median, percentile, spread};
+use super::subject::Subject;
+
+/// Everything that a run found out.
+#[derive(Debug)]
+pub struct Report {
+    pub(super) machine: Machine,
+    pub(super) cells: Vec<Cell>,
+}
+
+/// Everyone's numbers at one task.
+#[derive(Debug)]
+pub(super) struct Cell {
+    edge: Edge,
+    subject: Subject,
+    connections: usize,
+    /// The first is the baseline of the others.
+    entrants: Vec<Entrant>,
+}
+
+/// One contestant's numbers at one task. Times are in milliseconds.
+#[derive(Debug)]
+pub(super) struct Entrant {
+    pub(super) name: &'static str,
+    /// Answers a second, for each round.
+    pub(super) rates: Vec<f64>,
+    pub(super) whole: Vec<f64>,
+    pub(super) first: Vec<f64>,
+    /// The processor's time for one answer.
+    pub(super) processor: Option<f64>,
+}
+
+impl Cell {
+    pub(super) fn new(
+        edge: Edge,
+        subject: Subject,
+        connections: usize,
+        entrants: Vec<Entrant>,
+    ) -> Self {
+        Self { edge, subject, connections, entrants }
+    }
+
+    /// Throughput in parts of the baseline's: the median over rounds, in each of which both had their
+    /// turn within seconds.
+    fn ratio(&self, entrant: &Entrant) -> Option<f64> {
+        let baseline = self.entrants.first()?;
+        let ratios =
+            entrant.rates.iter().zip(&baseline.rates).map(|(rate, baseline)| rate / baseline);
+        Some(median(&ratios.collect::<Vec<_>>()))
+    }
+}
+
+impl Report {
+    /// The same as data.
+    pub fn to_json(&self) -> Value {
+        let machine = &self.machine;
+        let artifacts = machine.artifacts.iter();
+        let cells = self.cells.iter().flat_map(|cell| {
+            cell.entrants.iter().map(move |entrant| {
+                json!({
+                    "edge": cell.edge.title(),
+                    "subject": cell.subject.title(),
+                    "connections": cell.connections,
+                    "contestant": entrant.name,
+                    "requests_per_second": median(&entrant.rates),
+                    "spread": spread(&entrant.rates),
+                    "of_baseline": cell.ratio(entrant),
+                    "p50_ms": percentile(&entrant.whole, 0.5),
+                    "p99_ms": percentile(&entrant.whole, 0.99),
+                    "first_byte_ms": percentile(&entrant.first, 0.5),
+                    "processor_ms": entrant.processor,
+                    "requests": entrant.whole.len(),
+                })
+            })
+        });
+        json!({
+            "machine": {
+                "processor": machine.processor,
+                "cores": machine.cores,
+                "rust": machine.rust,
+                "workerd": machine.workerd,
+                "wasmtime": machine.wasmtime,
+            },
+            "artifacts": artifacts
+                .map(|artifact| json!({
+                    "name": artifact.name,
+                    "bytes": artifact.raw,
+                    "gzipped": artifact.compressed,
+                }))
+                .collect::<Vec<_>>(),
+            "measurements": cells.collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Machine { processor, cores, rust, workerd, wasmtime, artifacts } = &self.machine;
+        writeln!(f, "{cores} × {processor}; {rust}; {workerd}; {wasmtime}.")?;
+        let mut edge = None;
+        for cell in &self.cells {
+            if edge != Some(cell.edge) {
+                edge = Some(cell.edge);
+                writeln!(f, "\n**{}**\n", cell.edge.title())?;
+                let baseline = cell.entrants.first().map_or("", |entrant| entrant.name);
+                writeln!(
+                    f,
+                    "| | connections | | requests/s | of the {baseline} | p50 | p99 | first byte | CPU |"
+                )?;
+                writeln!(f, "| --- | --: | --- | --: | --: | --: | --: | --: | --: |")?;
+            }
+            write!(f, "{cell}")?;
+        }
+        writeln!(f, "\n| artifact | bytes | gzipped |\n| --- | --: | --: |")?;
+        for artifact in artifacts {
+            let kibibytes = |bytes: u64| bytes as f64 / 1024.0;
+            writeln!(
+                f,
+                "| {} | {:.0} KiB | {:.0} KiB |",
+                artifact.name,
+                kibibytes(artifact.raw),
+                kibibytes(artifact.compressed)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Cell {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for entrant in &self.entrants {
+            write!(
+                f,
+                "| {} | {} | {} | {:.0} ± {:.0} % | {:.2} | {:.2} ms | {:.2} ms | {:.2} ms | ",
+                self.subject.title(),
+                self.connections,
+                entrant.name,
+                median(&entrant.rates),
+                spread(&entrant.rates) * 100.0,
+                self.ratio(entrant).unwrap_or_default(),
+                percentile(&entrant.whole, 0.5),
+                percentile(&entrant.whole, 0.99),
+                percentile(&entrant.first, 0.5),
+            )?;
+            match entrant.processor {
+                Some(time) => writeln!(f, "{time:.2} ms |")?,
+                None => writeln!(f, "|")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cell, Entrant};
+    use crate::bench::contestant::Edge;
+    use crate::bench::subject::Subject;
+
+    #[test]
+    fn rounds_are_compared_with_their_own_baseline() {
+        let entrant = |name, rates: [f64; 3]| Entrant {
+            name,
+            rates: rates.to_vec(),
+            whole: vec![1.0, 2.0, 3.0],
+            first: vec![0.5],
+            processor: Some(0.25),
+        };
+        // The machine became slower in the last round.
+        let entrants =
+            vec![entrant("bare", [100.0, 110.0, 50.0]), entrant("ours", [80.0, 99.0, 40.0])];
+        let cell = Cell::new(Edge::Spin, Subject::Json, 16, entrants);
+        let line = "| JSON, 1 KiB | 16 | ours | 80 ± 37 % | 0.80 | 2.00 ms | 3.00 ms | 0.50 ms | 0.25 ms |";
+        assert_eq!(cell.to_string().lines().nth(1), Some(line));
+    }
+}

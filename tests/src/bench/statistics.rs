@@ -1,0 +1,44 @@
+//! What the numbers say.
+
+/// The value below which a share of the numbers lies; zero of none.
+pub(super) fn percentile(numbers: &[f64], share: f64) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    // The share of a count is small and never negative.
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+}
+
+/// The number in the middle; between the two in the middle of an even count.
+pub(super) fn median(numbers: &[f64]) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => 0.0,
+        count if count % 2 == 0 => f64::midpoint(sorted[middle - 1], sorted[middle]),
+        _ => sorted[middle],
+    }
+}
+
+/// How far the numbers lie apart: half of the way from the least to the greatest, in parts of the median.
+pub(super) fn spread(numbers: &[f64]) -> f64 {
+    let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
+    let greatest = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if numbers.is_empty() { 0.0 } else { (greatest - least) / 2.0 / median(numbers) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{median, percentile, spread};
+
+    #[test]
+    fn of_a_few_numbers() {
+        let numbers = [5.0, 1.0, 4.0, 2.0, 3.0];
+        assert_eq!(median(&numbers), 3.0);
+        assert_eq!(median(&numbers[..4]), 3.0);
+        assert_eq!((percentile(&numbers, 0.5), percentile(&numbers, 0.99)), (3.0, 5.0));
+        assert_eq!(spread(&numbers), 2.0 / 3.0);
+        assert_eq!((median(&[]), percentile(&[], 0.5), spread(&[])), (0.0, 0.0, 0.0));
+    }
+}
