@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use openai::{Usage, Weight};
 use serde::Serialize;
 
@@ -80,6 +81,18 @@ pub struct Attempt {
     pub detail: Option<String>,
     /// Milliseconds that it took, for a stream until its first content.
     pub ms: u64,
+    #[serde(skip)]
+    began: Timestamp,
+}
+
+/// The result of a call that was still under way when the caller went away.
+const ABANDONED: &str = "abandoned";
+
+impl Attempt {
+    /// A call that begins now, and stays `abandoned` unless it ends.
+    pub fn begun(target: String, key: Option<usize>, now: Timestamp) -> Self {
+        Self { target, key, result: ABANDONED, status: None, detail: None, ms: 0, began: now }
+    }
 }
 
 /// Tokens of a request and where the numbers are from.
@@ -154,14 +167,30 @@ impl<P: Platform> Entry<P> {
         self.began
     }
 
-    /// The time since then.
-    pub fn age(&self) -> Duration {
-        self.platform.now().since(self.began)
-    }
-
     /// Notes that the first content is there.
     pub fn first_token(&mut self) {
         self.record.first_token_ms.get_or_insert(millis(self.platform.now().since(self.began)));
+    }
+
+    /// Notes that a call begins.
+    pub fn begin(&mut self, attempt: Attempt) {
+        self.record.attempts.push(attempt);
+    }
+
+    /// Notes how the call ended that began last.
+    pub fn end(
+        &mut self,
+        result: &'static str,
+        status: Option<StatusCode>,
+        detail: Option<String>,
+    ) {
+        let now = self.platform.now();
+        if let Some(attempt) = self.record.attempts.last_mut() {
+            attempt.result = result;
+            attempt.status = status.map(|status| status.as_u16());
+            attempt.detail = detail;
+            attempt.ms = millis(now.since(attempt.began));
+        }
     }
 
     /// Writes the record.
@@ -173,12 +202,18 @@ impl<P: Platform> Entry<P> {
 
 impl<P: Platform> Drop for Entry<P> {
     fn drop(&mut self) {
-        self.record.total_ms = millis(self.age());
+        let now = self.platform.now();
+        self.record.total_ms = millis(now.since(self.began));
+        if let Some(attempt) =
+            self.record.attempts.last_mut().filter(|attempt| attempt.result == ABANDONED)
+        {
+            attempt.ms = millis(now.since(attempt.began));
+        }
         self.platform.record(&self.record);
     }
 }
 
 /// Whole milliseconds of a duration.
-pub(crate) fn millis(duration: Duration) -> u64 {
+fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

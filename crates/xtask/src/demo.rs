@@ -36,7 +36,7 @@ struct StandIn {
 /// The secrets that the demo's configuration names. Real ones never reach a stand-in.
 pub(crate) fn secrets() -> Secrets {
     let stand_in = "sk-of-the-demo";
-    let keys = [("DEMO_KEY", KEY), ("DEMO_OPENAI_KEY", stand_in), ("DEMO_DEEPSEEK_KEY", stand_in)];
+    let keys = [("APP_KEY", KEY), ("OPENAI_API_KEY", stand_in), ("DEEPSEEK_API_KEY", stand_in)];
     Secrets::only(&keys)
 }
 
@@ -169,6 +169,10 @@ mod tests {
         let document = Document { path: "demo.toml".into(), text: DOCUMENT.to_owned() };
         let config = document.parse(&secrets()).expect("the demo is valid");
         assert!(config.inactive.is_empty());
+        // Spin hands on no others.
+        let manifest = include_str!("../../../spin.toml");
+        let is_declared = |name: &String| manifest.contains(&format!("\n{} ", name.to_lowercase()));
+        assert!(document.secret_names().iter().all(is_declared), "{:?}", document.secret_names());
         for (provider, (persona, port)) in config.providers.iter().zip(CAST) {
             assert_eq!(provider.id, persona);
             assert_eq!(provider.base_url, format!("http://127.0.0.1:{port}/v1"));

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use gateway::config::{Config, KeySource, ModelPattern, author};
@@ -14,9 +13,6 @@ use crate::document::Document;
 use crate::edge::{self, Edge, Service};
 use crate::root;
 use crate::secrets::Secrets;
-
-/// How often the gateway's port is looked at.
-const INTERVAL: Duration = Duration::from_secs(2);
 
 /// What `up` was asked for.
 #[derive(Default)]
@@ -113,7 +109,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
         Some(demo) => println!("{}\n", demo.tour(&base)),
         None => println!("{}\n", invitation(&base, &document, &config)),
     }
-    watch(&mut processes, demo.as_ref(), port)
+    watch(&mut processes, demo.as_ref())
 }
 
 /// The person's configuration and secrets, or `None` where the demo is to run.
@@ -207,20 +203,12 @@ fn invitation(base: &str, document: &Document, config: &Config) -> String {
 }
 
 /// Waits for the end: the person's wish, or something that goes wrong.
-fn watch(processes: &mut Processes, demo: Option<&Demo>, port: u16) -> anyhow::Result<ExitCode> {
-    let mut looked = Instant::now();
+fn watch(processes: &mut Processes, demo: Option<&Demo>) -> anyhow::Result<ExitCode> {
     while !processes.is_interrupted() {
         if let Some(ended) = processes.ended() {
             match demo.and_then(|demo| demo.farewell(&ended)) {
                 Some(farewell) => println!("\n{farewell}\n"),
                 None => bail!("{} ended by itself: {}", ended.name, ended.how),
-            }
-        }
-        // Miniflare does not notice the end of workerd.
-        if looked.elapsed() > INTERVAL {
-            looked = Instant::now();
-            if !edge::is_listening(port) {
-                bail!("the gateway no longer listens on port {port}");
             }
         }
         processes.glance();

@@ -15,7 +15,7 @@ use openai::Weight;
 use crate::body::Body;
 use crate::config::{Authentication, Timeouts};
 use crate::error::Fault;
-use crate::observe::{Attempt, Entry, Tokens, millis};
+use crate::observe::{Attempt, Entry, Tokens};
 use crate::platform::{Outage, Platform};
 use crate::policy::classify::{self, Failure, Head};
 use crate::policy::course::{Course, Keys, Step};
@@ -116,27 +116,19 @@ impl<P: Platform> Line<'_, P> {
         deadline: Timestamp,
         entry: &mut Entry<P>,
     ) -> Result<Answer, Failure> {
-        let began = self.platform.now();
+        let target = candidate.label();
+        entry.begin(Attempt::begun(target.clone(), key, self.platform.now()));
         let secret = key.map(|position| &candidate.provider.keys[position]);
         let request = request(candidate, secret, body, self.ask.request().stream);
         let result = self.exchange(request, deadline, entry).await;
-        let (name, status, detail) = match &result {
-            Ok(answer) if answer.status.is_success() => ("answered", Some(answer.status), None),
-            Ok(answer) => ("callers_fault", Some(answer.status), None),
-            Err(failed) => (failed.failure.name(), failed.status, failed.detail.clone()),
-        };
-        let target = candidate.label();
-        if result.is_ok() {
-            entry.record.target = Some(target.clone());
+        match &result {
+            Ok(answer) => {
+                let name = if answer.status.is_success() { "answered" } else { "callers_fault" };
+                entry.end(name, Some(answer.status), None);
+                entry.record.target = Some(target);
+            }
+            Err(failed) => entry.end(failed.failure.name(), failed.status, failed.detail.clone()),
         }
-        entry.record.attempts.push(Attempt {
-            target,
-            key,
-            result: name,
-            status: status.map(|status| status.as_u16()),
-            detail,
-            ms: millis(self.platform.now().since(began)),
-        });
         result.map_err(|failed| failed.failure)
     }
 
@@ -157,9 +149,11 @@ impl<P: Platform> Line<'_, P> {
         let content = match classify::head(head.status, &head.headers) {
             Head::Failure(failure) => Err(failure.into()),
             _ if !is_plain(&head.headers) => Err(Failure::NotAnAnswer.into()),
-            Head::CallersFault => {
-                self.read(body, &mut patience).await.map(|(whole, _)| Content::Whole(whole))
-            }
+            Head::CallersFault => match self.read(body, &mut patience).await {
+                Ok((whole, None)) => Ok(Content::Whole(whole)),
+                Ok((_, Some(_))) => Err(Failure::NotAnAnswer.into()),
+                Err(failed) => Err(failed),
+            },
             Head::Answer if !self.ask.request().stream => {
                 self.whole(body, &mut patience, entry).await
             }
