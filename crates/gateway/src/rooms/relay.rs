@@ -145,7 +145,10 @@ impl<P: Platform> Relay<P> {
             // The upstream's own error event was the last to pass; it needs none of ours.
             Flow::Error => self.truncate("upstream_error"),
             Flow::Malformed => {
-                self.break_off("upstream_error", "The upstream sent something that is not a chunk.")
+                self.break_off(
+                    "upstream_error",
+                    "The upstream sent something that is not a chunk.",
+                );
             }
         }
     }
