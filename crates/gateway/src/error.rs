@@ -139,7 +139,10 @@ impl Refusal {
             Self::Invalid(invalid) => {
                 let (code, param) = match invalid {
                     Invalid::NotJson(_) | Invalid::NotAnObject => ("invalid_json", None),
-                    Invalid::Missing(param) | Invalid::Twice(param) | Invalid::Wrong { param, .. } => {
+                    Invalid::Missing(param)
+                    | Invalid::Twice(param)
+                    | Invalid::Ambiguous(param)
+                    | Invalid::Wrong { param, .. } => {
                         ("invalid_request", Some(*param))
                     }
                 };
@@ -223,6 +226,9 @@ struct Tried<'a>(&'a [Attempt]);
 
 impl std::fmt::Display for Tried<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none was called");
+        }
         for (index, attempt) in self.0.iter().enumerate() {
             if index > 0 {
                 f.write_str(", ")?;

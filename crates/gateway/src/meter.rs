@@ -1,6 +1,6 @@
 //! Looks at the events of a stream on their way through: usage, text, and how it ends.
 
-use openai::{Chunk, Event, Usage, Weight};
+use openai::{ChoiceSet, Chunk, Event, Usage, Weight};
 
 use crate::observe::Tokens;
 
@@ -10,8 +10,10 @@ pub struct Meter {
     hides_usage: bool,
     usage: Option<Usage>,
     text: Weight,
+    events: u64,
     content: bool,
-    finished: bool,
+    seen: ChoiceSet,
+    finished: ChoiceSet,
     done: bool,
 }
 
@@ -22,7 +24,8 @@ pub enum Sight {
     Prelude,
     /// Something for the caller.
     Content,
-    /// Usage that the caller did not ask for.
+    /// Not for the caller: usage that it did not ask for, or an event without data, which readers
+    /// are to ignore (WHATWG HTML, 9.2.6) and client libraries stumble over.
     Hidden,
     /// `[DONE]`: nothing follows.
     Done,
@@ -42,26 +45,37 @@ impl Meter {
     pub fn see(&mut self, event: &[u8]) -> Sight {
         let event = Event::read(event);
         let Some(data) = event.data else { return Sight::Prelude };
-        if data.trim_ascii() == b"[DONE]" {
+        let data = data.trim_ascii();
+        if data.is_empty() {
+            return Sight::Hidden;
+        }
+        self.events += 1;
+        if data == b"[DONE]" {
             self.done = true;
             return Sight::Done;
         }
-        let Some(chunk) = Chunk::read(&data) else { return Sight::Malformed };
+        let Some(chunk) = Chunk::read(data) else { return Sight::Malformed };
         if chunk.is_error || event.name == Some(b"error") {
             return Sight::Error;
         }
         // Providers that report as they go report running totals: the last one counts.
         self.usage = chunk.usage.or(self.usage);
         self.text += chunk.weight;
-        self.finished |= chunk.finished;
-        self.content |= chunk.has_content || chunk.finished;
-        if self.hides_usage && chunk.choiceless && chunk.usage.is_some() {
+        self.seen.insert(chunk.seen);
+        self.finished.insert(chunk.finished);
+        if self.hides_usage && chunk.seen.is_empty() && chunk.usage.is_some() {
             Sight::Hidden
-        } else if chunk.has_content || chunk.finished {
+        } else if chunk.has_content || !chunk.finished.is_empty() {
+            self.content = true;
             Sight::Content
         } else {
             Sight::Prelude
         }
+    }
+
+    /// How many events with data there were. Comments keep a connection alive, but are no progress.
+    pub fn events(&self) -> u64 {
+        self.events
     }
 
     /// Whether there was anything to show: from then on the stream cannot be taken back.
@@ -69,9 +83,10 @@ impl Meter {
         self.content
     }
 
-    /// Whether the stream said everything it had to: it may end here.
+    /// Whether the stream said everything it had to: it may end here. Every choice that began must
+    /// have ended.
     pub fn is_complete(&self) -> bool {
-        self.done || self.finished
+        self.done || (!self.finished.is_empty() && self.finished.covers(self.seen))
     }
 
     /// What the stream has cost so far.
@@ -124,8 +139,21 @@ mod tests {
     fn what_must_not_pass() {
         let mut meter = Meter::new(true);
         assert_eq!(meter.see(b": ping\n\n"), Sight::Prelude);
+        assert_eq!(meter.see(b"event: ping\ndata:\n\n"), Sight::Hidden);
         assert_eq!(meter.see(b"data: {\"choices\":[{\n\n"), Sight::Malformed);
         assert_eq!(meter.see(b"data: {\"error\":{\"message\":\"x\"}}\n\n"), Sight::Error);
         assert_eq!(meter.see(b"event: error\ndata: {\"message\":\"x\"}\n\n"), Sight::Error);
+    }
+
+    #[test]
+    fn every_choice_must_end() {
+        let mut meter = Meter::new(true);
+        let end = |index| {
+            format!(r#"{{"choices":[{{"index":{index},"delta":{{}},"finish_reason":"stop"}}]}}"#)
+        };
+        sights(&mut meter, &[r#"{"choices":[{"index":1,"delta":{"content":"a"}}]}"#, &end(0)]);
+        assert!(!meter.is_complete());
+        sights(&mut meter, &[&end(1)]);
+        assert!(meter.is_complete());
     }
 }

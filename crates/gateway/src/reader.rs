@@ -24,7 +24,7 @@ pub enum Flow {
     Open,
     /// It has ended with `[DONE]`.
     Done,
-    /// The upstream's own error event was the last thing to pass.
+    /// The upstream said that it failed. Its words are withheld: they may name its customer.
     Error,
     /// What follows must not be passed on.
     Malformed,
@@ -61,7 +61,7 @@ impl Reader {
                 }
                 Sight::Error => {
                     flow = Flow::Error;
-                    true
+                    false
                 }
                 Sight::Malformed => {
                     flow = Flow::Malformed;
@@ -78,6 +78,14 @@ impl Reader {
             ready.push_back(self.framer.slice(run));
         }
         flow
+    }
+
+    /// Takes the end of the stream. Some servers forget the blank line behind their last event.
+    pub fn end(&mut self, ready: &mut VecDeque<Bytes>) -> Flow {
+        if self.framer.unfinished().is_empty() {
+            return Flow::Open;
+        }
+        self.take(Bytes::from_static(b"\n\n"), ready)
     }
 }
 
@@ -155,5 +163,16 @@ mod tests {
             assert_eq!(run(hides, at.windows(2).map(|pair| &bytes[pair[0]..pair[1]])), whole);
             assert_eq!(run(hides, bytes.chunks(1)), whole);
         }
+    }
+
+    #[test]
+    fn the_last_event_needs_no_blank_line() {
+        let mut ready = VecDeque::new();
+        let mut reader = Reader::new(true);
+        assert_eq!(reader.take(Bytes::from_static(b"data: [DONE]\n"), &mut ready), Flow::Open);
+        assert_eq!(reader.end(&mut ready), Flow::Done);
+        let mut reader = Reader::new(true);
+        reader.take(Bytes::from_static(b"data: {\"choices\":[{\"del"), &mut ready);
+        assert_eq!(reader.end(&mut ready), Flow::Malformed);
     }
 }

@@ -1,6 +1,7 @@
 //! A whole answer that is not a stream.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::chunk::Choices;
@@ -42,7 +43,18 @@ impl Answer {
     /// Reads a body and makes sure that it is an answer to this endpoint's question.
     pub fn read(endpoint: Endpoint, body: &[u8]) -> Result<Self, NotAnAnswer> {
         let text = std::str::from_utf8(body).map_err(|_| NotAnAnswer::NotJson)?;
-        let members: Members<'_> = serde_json::from_str(text).map_err(|_| NotAnAnswer::NotJson)?;
+        let Ok(members) = serde_json::from_str::<Members<'_>>(text) else {
+            // A member twice, or of another type than ever before: as long as it is a JSON object it
+            // may be an answer to somebody.
+            let is_object = text.trim_start().starts_with('{');
+            let is_json = is_object && serde_json::from_str::<IgnoredAny>(text).is_ok();
+            let weight = Weight::of_json(text);
+            return if is_json {
+                Ok(Self { usage: None, weight })
+            } else {
+                Err(NotAnAnswer::NotJson)
+            };
+        };
         let there = match endpoint {
             Endpoint::ChatCompletions | Endpoint::Completions => members.choices.count > 0,
             Endpoint::Embeddings => members.data.is_some_and(|data| data.get().starts_with('[')),
@@ -85,6 +97,21 @@ mod tests {
             (r#"{"choices":null,"base_resp":{"status_code":1004}}"#, NotAnAnswer::Empty),
         ] {
             assert_eq!(Answer::read(ChatCompletions, body.as_bytes()), Err(expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn odd_answers_are_answers() {
+        for body in [
+            r#"{"choices":[{"message":{"content":"\ud83d"}}]}"#.to_owned(),
+            r#"{"choices":[{"message":{"content":"x"}}],"usage":{},"usage":{}}"#.to_owned(),
+            format!(
+                r#"{{"choices":[{{"message":{{"x":{}{}}}}}]}}"#,
+                "[".repeat(300),
+                "]".repeat(300)
+            ),
+        ] {
+            assert!(Answer::read(ChatCompletions, body.as_bytes()).is_ok(), "{body}");
         }
     }
 }

@@ -7,13 +7,14 @@ mod answer;
 mod chunk;
 mod endpoint;
 mod error;
+mod name;
 mod request;
 mod sse;
 mod text;
 mod usage;
 
 pub use answer::{Answer, NotAnAnswer};
-pub use chunk::Chunk;
+pub use chunk::{ChoiceSet, Chunk};
 pub use endpoint::{Endpoint, percent_encode};
 pub use error::{ErrorBody, ErrorObject};
 pub use request::{Invalid, Request};

@@ -11,6 +11,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::Endpoint;
+use crate::name::Name;
 
 /// A checked request body: the few fields that steer the gateway, and the places of those that it
 /// may have to change.
@@ -61,6 +62,9 @@ pub enum Invalid {
     },
     /// A field that steers the gateway is there twice: readers differ on which one counts.
     Twice(&'static str),
+    /// A field is spelled so that readers who do not mind case (Go's, for one) take it for one that
+    /// steers the gateway.
+    Ambiguous(&'static str),
 }
 
 impl fmt::Display for Invalid {
@@ -71,6 +75,9 @@ impl fmt::Display for Invalid {
             Self::Missing(param) => write!(f, "The field '{param}' is missing."),
             Self::Wrong { param, expected } => write!(f, "The field '{param}' must be {expected}."),
             Self::Twice(param) => write!(f, "The field '{param}' appears twice."),
+            Self::Ambiguous(param) => {
+                write!(f, "The field '{param}' must be spelled exactly so, in lower case.")
+            }
         }
     }
 }
@@ -89,8 +96,8 @@ impl Request {
         }
         let fields: Fields<'_> =
             serde_json::from_str(text).map_err(|error| Invalid::NotJson(error.to_string()))?;
-        if let Some(twice) = fields.twice {
-            return Err(Invalid::Twice(twice));
+        if let Some(invalid) = fields.invalid {
+            return Err(invalid);
         }
         let place = |raw: &RawValue| {
             let start = raw.get().as_ptr() as usize - text.as_ptr() as usize;
@@ -98,9 +105,9 @@ impl Request {
         };
 
         let model_raw = required(fields.model, "model")?;
-        let model = string(model_raw).filter(|name| !name.is_empty());
-        let model =
-            model.ok_or(Invalid::Wrong { param: "model", expected: "a string" })?.into_owned();
+        let expected = "a string of 1 to 256 bytes that is not a path";
+        let model = string(model_raw).filter(|name| is_model_name(name));
+        let model = model.ok_or(Invalid::Wrong { param: "model", expected })?.into_owned();
         let content = required(fields.content(endpoint), endpoint.content_field())?;
         let (first, expected): (&[u8], _) = match endpoint {
             Endpoint::ChatCompletions => (b"[", "an array of messages"),
@@ -121,6 +128,9 @@ impl Request {
                 let wrong = Invalid::Wrong { param: "stream_options", expected: "an object" };
                 let members: StreamOptions<'_> =
                     serde_json::from_str(options.get()).map_err(|_| wrong)?;
+                if members.twice {
+                    return Err(Invalid::Twice("stream_options.include_usage"));
+                }
                 let at = place(options).start + 1;
                 match members.include_usage {
                     None => (UsageOption::Silent { at, comma: !members.empty }, false),
@@ -179,6 +189,25 @@ impl Request {
     }
 }
 
+/// A name is echoed, logged and put into URLs, so it is bounded, and none that a URL takes for a path.
+fn is_model_name(name: &str) -> bool {
+    (1..=256).contains(&name.len()) && name != "." && name != ".."
+}
+
+/// The fields that steer the gateway.
+const STEERING: [&str; 7] =
+    ["model", "messages", "prompt", "input", "stream", "stream_options", "user"];
+
+/// Whether a name is another one but for case, by the simple folding that Go's reader does.
+fn folds_to(name: &str, field: &str) -> bool {
+    let fold = |letter: char| match letter {
+        'ſ' => 's',
+        '\u{212A}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    name.chars().map(fold).eq(field.chars())
+}
+
 fn required<'a>(field: Option<&'a RawValue>, name: &'static str) -> Result<&'a RawValue, Invalid> {
     field.ok_or(Invalid::Missing(name))
 }
@@ -200,7 +229,7 @@ struct Fields<'a> {
     stream: Option<&'a RawValue>,
     stream_options: Option<&'a RawValue>,
     user: Option<&'a RawValue>,
-    twice: Option<&'static str>,
+    invalid: Option<Invalid>,
 }
 
 impl<'a> Fields<'a> {
@@ -241,10 +270,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
                 while let Some(name) = members.next_key::<Name<'de>>()? {
                     let Some((known, slot)) = fields.slot(&name.0) else {
                         members.next_value::<IgnoredAny>()?;
+                        if let Some(meant) =
+                            STEERING.into_iter().find(|field| folds_to(&name.0, field))
+                        {
+                            fields.invalid = Some(Invalid::Ambiguous(meant));
+                        }
                         continue;
                     };
                     if slot.replace(members.next_value()?).is_some() {
-                        fields.twice = Some(known);
+                        fields.invalid = Some(Invalid::Twice(known));
                     }
                 }
                 Ok(fields)
@@ -254,9 +288,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     }
 }
 
+const INCLUDE_USAGE: &str = "include_usage";
+
 struct StreamOptions<'a> {
     include_usage: Option<&'a RawValue>,
     empty: bool,
+    twice: bool,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for StreamOptions<'a> {
@@ -270,43 +307,20 @@ impl<'de: 'a, 'a> Deserialize<'de> for StreamOptions<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-                let mut options = StreamOptions { include_usage: None, empty: true };
+                let mut options = StreamOptions { include_usage: None, empty: true, twice: false };
                 while let Some(name) = members.next_key::<Name<'de>>()? {
                     options.empty = false;
                     let value: &RawValue = members.next_value()?;
-                    if name.0 == "include_usage" {
-                        options.include_usage = Some(value);
+                    if name.0 == INCLUDE_USAGE {
+                        options.twice |= options.include_usage.replace(value).is_some();
+                    } else {
+                        options.twice |= folds_to(&name.0, INCLUDE_USAGE);
                     }
                 }
                 Ok(options)
             }
         }
         deserializer.deserialize_map(Members)
-    }
-}
-
-/// A member's name: borrowed, unless it is written with escapes (`"mod\u0065l"` is `model` too).
-struct Name<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Name<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Text)
     }
 }
 
@@ -339,6 +353,18 @@ mod tests {
         refused(r#"{"model":"a","messages":[],"stream":1}"#, "'stream' must be a boolean");
         refused(r#"{"model":"a","messages":[],"stream_options":1}"#, "'stream_options' must be");
         refused(r#"{"model":"a","messages":[],"mod\u0065l":"b"}"#, "'model' appears twice");
+        refused(r#"{"model":"a","messages":[],"Model":"b"}"#, "'model' must be spelled exactly so");
+        refused(
+            "{\"model\":\"a\",\"messages\":[],\"\u{17f}tream\":true}",
+            "'stream' must be spelled exactly so",
+        );
+        refused(r#"{"model":"..","messages":[]}"#, "'model' must be a string of 1 to 256 bytes");
+        refused(
+            &format!(r#"{{"model":"{}","messages":[]}}"#, "a".repeat(257)),
+            "'model' must be a string",
+        );
+        let twice = r#"{"model":"a","messages":[],"stream_options":{"include_usage":false,"include_usage":true}}"#;
+        refused(twice, "'stream_options.include_usage' appears twice");
         assert_eq!(
             Request::read(ChatCompletions, b"\"\xff\""),
             Err(Invalid::NotJson("invalid utf-8 sequence of 1 bytes from index 1".into()))
@@ -404,7 +430,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_rewrite_changes_nothing_else(model in ".{1,12}", other in ".{1,12}", rest in any::<Vec<String>>(), stream in any::<bool>()) {
+        fn a_rewrite_changes_nothing_else(model in "m.{0,12}", other in "m.{0,12}", rest in any::<Vec<String>>(), stream in any::<bool>()) {
             let mut body = json!({"a": rest, "model": model, "messages": rest, "z": {"model": "inner"}});
             if stream {
                 body["stream"] = json!(true);

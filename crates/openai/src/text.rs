@@ -1,9 +1,8 @@
 //! How much text there is, without keeping any of it: what a token estimate needs.
 
-use std::fmt;
 use std::ops::AddAssign;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use memchr::memchr;
 
 /// Characters of a text, by how densely tokenizers pack them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,10 +20,30 @@ impl Weight {
         // with three or four bytes is a wide script but for general punctuation (U+2000..U+2DFF).
         let mut weight = Self::default();
         for byte in text.bytes() {
-            match byte {
-                0x00..=0x7F | 0xC0..=0xE2 => weight.narrow += 1,
-                0x80..=0xBF => {}
-                0xE3..=0xFF => weight.wide += 1,
+            weight.see(byte);
+        }
+        weight
+    }
+
+    fn see(&mut self, byte: u8) {
+        match byte {
+            0x00..=0x7F | 0xC0..=0xE2 => self.narrow += 1,
+            0x80..=0xBF => {}
+            0xE3..=0xFF => self.wide += 1,
+        }
+    }
+
+    /// Weighs every string inside a JSON value but for the names of members, whatever its shape: text,
+    /// tool calls, parts, audio. It looks at the bytes alone, so neither deep nesting nor half a
+    /// surrogate pair can make it fail.
+    pub fn of_json(value: &str) -> Self {
+        let mut weight = Self::default();
+        let mut rest = value.as_bytes();
+        while let Some(quote) = memchr(b'"', rest) {
+            let (string, behind) = string_at(&rest[quote + 1..]);
+            rest = behind;
+            if !rest.trim_ascii_start().starts_with(b":") {
+                weight += string;
             }
         }
         weight
@@ -36,66 +55,41 @@ impl Weight {
     }
 }
 
+/// Weighs the string whose opening quote has just been passed, and gives what is behind its end.
+fn string_at(bytes: &[u8]) -> (Weight, &[u8]) {
+    let mut weight = Weight::default();
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => return (weight, &bytes[at + 1..]),
+            b'\\' if bytes.get(at + 1) == Some(&b'u') => {
+                // The first two digits tell the script; the second half of a pair counts for nothing.
+                let digits =
+                    bytes.get(at + 2..at + 4).and_then(|digits| std::str::from_utf8(digits).ok());
+                match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+                    Some(0xDC..=0xDF) => {}
+                    Some(0x30..=0xFF) => weight.wide += 1,
+                    Some(_) | None => weight.narrow += 1,
+                }
+                at += 6;
+            }
+            b'\\' => {
+                weight.narrow += 1;
+                at += 2;
+            }
+            _ => {
+                weight.see(*byte);
+                at += 1;
+            }
+        }
+    }
+    (weight, &[])
+}
+
 impl AddAssign for Weight {
     fn add_assign(&mut self, other: Self) {
         self.narrow += other.narrow;
         self.wide += other.wide;
-    }
-}
-
-/// Adds up every string inside a value, whatever its shape: text, tool calls, parts, audio.
-pub(crate) struct Weigh<'a>(pub(crate) &'a mut Weight);
-
-impl<'de> DeserializeSeed<'de> for Weigh<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Weigh<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        *self.0 += Weight::of(text);
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(Weigh(self.0))?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        while members.next_key::<IgnoredAny>()?.is_some() {
-            members.next_value_seed(Weigh(self.0))?;
-        }
-        Ok(())
     }
 }
 
@@ -107,5 +101,20 @@ mod tests {
     fn scripts_are_told_apart() {
         assert_eq!(Weight::of("Hello, wörld…"), Weight { narrow: 13, wide: 0 });
         assert_eq!(Weight::of("你好 hi 🐦"), Weight { narrow: 4, wide: 3 });
+    }
+
+    #[test]
+    fn json_is_weighed_by_its_strings() {
+        let weight = |narrow, wide| Weight { narrow, wide };
+        assert_eq!(Weight::of_json(r#""Hello""#), weight(5, 0));
+        assert_eq!(Weight::of_json("null"), weight(0, 0));
+        assert_eq!(
+            Weight::of_json(r#"[{"name" : "f","arguments":"{\"a\":1}"},{"n":7}]"#),
+            weight(8, 0)
+        );
+        assert_eq!(Weight::of_json(r#""\u4f60\u00e9\n""#), weight(2, 1));
+        assert_eq!(Weight::of_json(r#""\ud83d\ude00 \ud83d""#), weight(1, 2));
+        assert_eq!(Weight::of_json(r#""unfinished \u4"#), weight(12, 0));
+        assert_eq!(Weight::of_json(&"[".repeat(100_000)), weight(0, 0));
     }
 }

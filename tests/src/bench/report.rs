@@ -49,8 +49,11 @@ impl Cell {
     }
 
     /// Throughput in parts of the baseline's: the median over rounds, in each of which both had their
-    /// turn within seconds.
+    /// turn within seconds. `None` where the pauses of the upstream decide.
     fn ratio(&self, entrant: &Entrant) -> Option<f64> {
+        if self.subject.is_paced() {
+            return None;
+        }
         let baseline = self.entrants.first()?;
         let ratios =
             entrant.rates.iter().zip(&baseline.rates).map(|(rate, baseline)| rate / baseline);
@@ -137,22 +140,25 @@ impl Display for Report {
 impl Display for Cell {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for entrant in &self.entrants {
+            let Entrant { name, rates, whole, first, processor } = entrant;
+            write!(f, "| {} | {} | {name} | ", self.subject.title(), self.connections)?;
+            match self.ratio(entrant) {
+                Some(ratio) => {
+                    let spread = spread(rates) * 100.0;
+                    write!(f, "{:.0} ± {spread:.0} % | {ratio:.2} | ", median(rates))?;
+                }
+                None => write!(f, "– | – | ")?,
+            }
             write!(
                 f,
-                "| {} | {} | {} | {:.0} ± {:.0} % | {:.2} | {:.2} ms | {:.2} ms | {:.2} ms | ",
-                self.subject.title(),
-                self.connections,
-                entrant.name,
-                median(&entrant.rates),
-                spread(&entrant.rates) * 100.0,
-                self.ratio(entrant).unwrap_or_default(),
-                percentile(&entrant.whole, 0.5),
-                percentile(&entrant.whole, 0.99),
-                percentile(&entrant.first, 0.5),
+                "{:.2} ms | {:.2} ms | {:.2} ms | ",
+                percentile(whole, 0.5),
+                percentile(whole, 0.99),
+                percentile(first, 0.5),
             )?;
-            match entrant.processor {
+            match processor {
                 Some(time) => writeln!(f, "{time:.2} ms |")?,
-                None => writeln!(f, "|")?,
+                None => writeln!(f, "– |")?,
             }
         }
         Ok(())

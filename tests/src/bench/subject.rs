@@ -33,7 +33,7 @@ impl Subject {
         match self {
             Self::Json => "JSON, 1 KiB",
             Self::Stream => "stream, 200 events",
-            Self::PacedStream => "stream, 200 events, 2 ms apart",
+            Self::PacedStream => "stream, 200 events, 10 ms apart",
         }
     }
 
@@ -50,7 +50,7 @@ impl Subject {
         match self {
             Self::Json => Fixed::json(KIBIBYTE),
             Self::Stream => Fixed::stream(EVENTS, None),
-            Self::PacedStream => Fixed::stream(EVENTS, Some(Duration::from_millis(2))),
+            Self::PacedStream => Fixed::stream(EVENTS, Some(Duration::from_millis(10))),
         }
     }
 
@@ -101,6 +101,11 @@ impl Subject {
                     && memchr::memmem::find_iter(body, b"data: ").count() == expected
             }
         }
+    }
+
+    /// Whether the upstream's pauses decide how many answers there are in a second.
+    pub(super) fn is_paced(self) -> bool {
+        self == Self::PacedStream
     }
 
     /// The path under which the upstream answers so, without `/v1`: the gateway ignores what comes

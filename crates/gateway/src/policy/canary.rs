@@ -4,21 +4,27 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{Target, Targets};
 
-/// Chooses a target. Of all 2⁶⁴ values of `entropy`, each target gets its share to within one.
+/// Chooses one of the targets that `offers`. Of all 2⁶⁴ values of `entropy`, each gets its share to
+/// within one. `None`: none of them has a share.
 ///
 /// The shares lie side by side in the document's order, so that a growing canary takes callers from
 /// its neighbour and sends none of its own back.
-pub fn choose(targets: &Targets, entropy: u64) -> &Target {
-    let total = u128::from(targets.total().get());
+pub fn choose(
+    targets: &Targets,
+    entropy: u64,
+    offers: impl Fn(&Target) -> bool,
+) -> Option<&Target> {
+    let candidates = || targets.all().iter().filter(|candidate| offers(&candidate.target));
+    let total: u128 = candidates().map(|candidate| u128::from(candidate.weight)).sum();
     let mut at = (u128::from(entropy) * total) >> 64;
-    for candidate in targets.all() {
+    for candidate in candidates() {
         let weight = u128::from(candidate.weight);
         if at < weight {
-            return &candidate.target;
+            return Some(&candidate.target);
         }
         at -= weight;
     }
-    unreachable!("`at` is below the sum of the weights")
+    None
 }
 
 /// The entropy of somebody who is to stay where they are: the same for the same route and name.
@@ -58,7 +64,8 @@ mod tests {
     }
 
     fn position(config: &Config, entropy: u64) -> usize {
-        let target = choose(&config.routes[0].targets, entropy);
+        let target =
+            choose(&config.routes[0].targets, entropy, |_| true).expect("there is a share");
         target.model.as_deref().and_then(|model| model.parse().ok()).expect("models are positions")
     }
 
@@ -104,5 +111,19 @@ mod tests {
         assert!((900..1_100).contains(&share), "{share} of 10,000");
         assert_ne!(sticky("r", "alice"), sticky("s", "alice"), "routes are independent");
         assert_eq!(sticky("r", "alice"), sticky("r", "alice"));
+    }
+
+    #[test]
+    fn only_who_offers_it_is_chosen() {
+        let config = config(&[50, 50, 0]);
+        let targets = &config.routes[0].targets;
+        let is = |model: &'static str| {
+            move |target: &crate::config::Target| target.model.as_deref() == Some(model)
+        };
+        for entropy in [0, u64::MAX] {
+            let chosen = choose(targets, entropy, is("1")).expect("it has a share");
+            assert_eq!(chosen.model.as_deref(), Some("1"));
+            assert!(choose(targets, entropy, is("2")).is_none(), "a weight of zero is no share");
+        }
     }
 }

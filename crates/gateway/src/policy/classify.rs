@@ -21,8 +21,11 @@ pub enum Failure {
         /// What `Retry-After` asks for.
         retry_after: Option<Duration>,
     },
-    /// Status 401 or 403: it does not take our key. Never the caller's fault.
+    /// Status 401, 402 or 407: it does not take our key, or our account is empty. Never the caller's
+    /// fault.
     KeyRefused,
+    /// Status 403: our key may not do this, which may well be only about the model.
+    ModelRefused,
     /// A good status with something that is not an answer: HTML, broken JSON, an error event, a
     /// stream without content, a redirect.
     NotAnAnswer,
@@ -37,6 +40,7 @@ impl Failure {
             Self::TooManyRequests { .. } => "429",
             Self::ServerError { .. } => "5xx",
             Self::KeyRefused => "key_refused",
+            Self::ModelRefused => "model_refused",
             Self::NotAnAnswer => "not_an_answer",
         }
     }
@@ -57,7 +61,8 @@ pub enum Head {
 pub fn head(status: StatusCode, headers: &HeaderMap) -> Head {
     match status.as_u16() {
         200..=299 => Head::Answer,
-        401 | 403 => Head::Failure(Failure::KeyRefused),
+        401 | 402 | 407 => Head::Failure(Failure::KeyRefused),
+        403 => Head::Failure(Failure::ModelRefused),
         408 => Head::Failure(Failure::Timeout),
         429 => Head::Failure(Failure::TooManyRequests { retry_after: retry_after(headers) }),
         400..=499 => Head::CallersFault,
@@ -104,7 +109,10 @@ mod tests {
             check(status, None, Head::CallersFault);
         }
         check(401, None, Head::Failure(Failure::KeyRefused));
-        check(403, None, Head::Failure(Failure::KeyRefused));
+        for status in [402, 407] {
+            check(status, None, Head::Failure(Failure::KeyRefused));
+        }
+        check(403, None, Head::Failure(Failure::ModelRefused));
         check(408, None, Head::Failure(Failure::Timeout));
         check(429, None, Head::Failure(Failure::TooManyRequests { retry_after: None }));
         check(

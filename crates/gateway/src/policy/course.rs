@@ -9,7 +9,7 @@ use super::backoff;
 use super::classify::Failure;
 
 /// The way through a plan's targets. Makes at most
-/// `targets × (keys + retries)` calls, and none that begins after the deadline.
+/// `targets × (max(keys, 1) + retries)` calls, and none that begins after the deadline.
 #[derive(Clone, Debug)]
 pub struct Course {
     fallback_on: FallbackOn,
@@ -74,9 +74,11 @@ impl Course {
                 self.keys_tried += 1;
                 return Step::Again { after: Duration::ZERO };
             }
-            // Nothing that the caller or the route could have decided: a target without a key that
-            // is taken can only be passed over.
-            Keys::AnotherAwake { .. } | Keys::AllRest => return self.pass_over(now),
+            // The target cannot be tried again, whatever the retries say.
+            Keys::AnotherAwake { .. } | Keys::AllRest if self.falls_back(failure) => {
+                return self.pass_over(now);
+            }
+            Keys::AnotherAwake { .. } | Keys::AllRest => return Step::Stop,
             Keys::NotAtFault => {}
         }
         if self.retried < self.retries.attempts
@@ -113,7 +115,7 @@ impl Course {
             Failure::Connect | Failure::NotAnAnswer => Some(backoff),
             // A target that was too slow once is a bad bet while another one waits.
             Failure::Timeout => (self.left == 0 || !self.fallback_on.timeout).then_some(backoff),
-            Failure::KeyRefused => None,
+            Failure::KeyRefused | Failure::ModelRefused => None,
         }
     }
 
@@ -123,7 +125,7 @@ impl Course {
             Failure::Timeout => self.fallback_on.timeout,
             Failure::TooManyRequests { .. } => self.fallback_on.too_many_requests,
             Failure::ServerError { .. } | Failure::NotAnAnswer => self.fallback_on.server_error,
-            Failure::KeyRefused => true,
+            Failure::KeyRefused | Failure::ModelRefused => true,
         }
     }
 }

@@ -6,16 +6,31 @@ use crate::time::Timestamp;
 
 use super::classify::Failure;
 
-/// How long a key rests that was answered with 401 or 403.
+/// How long a key rests that was refused.
 pub const REFUSED_REST: Duration = Duration::from_secs(60);
 /// The longest rest that a `Retry-After` can ask for.
 pub const LONGEST_REST: Duration = Duration::from_secs(3600);
 
+/// How many rests for single models are kept; beyond it the one that ends first is forgotten.
+const MOST_MODEL_RESTS: usize = 64;
+
 /// Which keys rest until when, and whose turn it is. Knows positions, never keys.
+///
+/// A key that is not known (401, 402) rests for every model. One that may not use a model (403), or
+/// has used it up (429), rests for that model alone: else a caller who names a model that the
+/// provider denies would take away everybody's others.
 #[derive(Clone, Debug)]
 pub struct Keyring {
     rests_until: Vec<Timestamp>,
+    model_rests: Vec<ModelRest>,
     turn: usize,
+}
+
+#[derive(Clone, Debug)]
+struct ModelRest {
+    key: usize,
+    model: Box<str>,
+    until: Timestamp,
 }
 
 /// Every key rests until this moment at least.
@@ -25,30 +40,31 @@ pub struct AllRest(pub Timestamp);
 impl Keyring {
     /// A ring of `count` keys, all awake.
     pub fn new(count: usize) -> Self {
-        Self { rests_until: vec![Timestamp::default(); count], turn: 0 }
+        Self { rests_until: vec![Timestamp::default(); count], model_rests: Vec::new(), turn: 0 }
     }
 
     /// The next key in turn that is awake; `Ok(None)` for a provider that needs none.
-    pub fn take(&mut self, now: Timestamp) -> Result<Option<usize>, AllRest> {
+    pub fn take(&mut self, model: &str, now: Timestamp) -> Result<Option<usize>, AllRest> {
         let count = self.rests_until.len();
         if count == 0 {
             return Ok(None);
         }
-        let awake = (0..count)
-            .map(|step| (self.turn + step) % count)
-            .find(|key| self.rests_until[*key] <= now);
-        match awake {
+        let in_turn = (0..count).map(|step| (self.turn + step) % count);
+        match in_turn.into_iter().find(|key| self.rests_until(*key, model) <= now) {
             Some(key) => {
                 self.turn = (key + 1) % count;
                 Ok(Some(key))
             }
-            None => Err(AllRest(self.rests_until.iter().copied().min().unwrap_or(now))),
+            None => {
+                let first = (0..count).map(|key| self.rests_until(key, model)).min();
+                Err(AllRest(first.unwrap_or(now)))
+            }
         }
     }
 
     /// Whether a key is awake.
-    pub fn has_awake(&self, now: Timestamp) -> bool {
-        self.rests_until.iter().any(|until| *until <= now)
+    pub fn has_awake(&self, model: &str, now: Timestamp) -> bool {
+        (0..self.rests_until.len()).any(|key| self.rests_until(key, model) <= now)
     }
 
     /// Puts a key to rest if the failure says that it is the key's. Tells whether it did.
@@ -57,23 +73,46 @@ impl Keyring {
     pub fn note(
         &mut self,
         key: usize,
+        model: &str,
         failure: Failure,
         now: Timestamp,
         worth_waiting: Duration,
     ) -> bool {
-        let rest = match failure {
-            Failure::KeyRefused => REFUSED_REST,
+        match failure {
+            Failure::KeyRefused => {
+                self.rests_until[key] = self.rests_until[key].max(now + REFUSED_REST);
+                true
+            }
+            Failure::ModelRefused => {
+                self.rest_for(key, model, now + REFUSED_REST, now);
+                true
+            }
             Failure::TooManyRequests { retry_after: Some(wait) } if wait > worth_waiting => {
-                wait.min(LONGEST_REST)
+                self.rest_for(key, model, now + wait.min(LONGEST_REST), now);
+                true
             }
             Failure::TooManyRequests { .. }
             | Failure::ServerError { .. }
             | Failure::Connect
             | Failure::Timeout
-            | Failure::NotAnAnswer => return false,
-        };
-        self.rests_until[key] = self.rests_until[key].max(now + rest);
-        true
+            | Failure::NotAnAnswer => false,
+        }
+    }
+
+    fn rests_until(&self, key: usize, model: &str) -> Timestamp {
+        let rests = self.model_rests.iter().filter(|rest| rest.key == key && &*rest.model == model);
+        rests.map(|rest| rest.until).fold(self.rests_until[key], Timestamp::max)
+    }
+
+    fn rest_for(&mut self, key: usize, model: &str, until: Timestamp, now: Timestamp) {
+        self.model_rests.retain(|rest| rest.until > now);
+        if self.model_rests.len() >= MOST_MODEL_RESTS {
+            let first = self.model_rests.iter().enumerate().min_by_key(|(_, rest)| rest.until);
+            if let Some((position, _)) = first {
+                self.model_rests.swap_remove(position);
+            }
+        }
+        self.model_rests.push(ModelRest { key, model: model.into(), until });
     }
 }
 
@@ -93,22 +132,22 @@ mod tests {
     #[test]
     fn keys_are_used_in_turn() {
         let mut ring = Keyring::new(3);
-        let taken: Vec<_> = (0..5).map(|_| ring.take(NOW)).collect();
+        let taken: Vec<_> = (0..5).map(|_| ring.take("m", NOW)).collect();
         assert_eq!(taken, [Ok(Some(0)), Ok(Some(1)), Ok(Some(2)), Ok(Some(0)), Ok(Some(1))]);
-        assert_eq!(Keyring::new(0).take(NOW), Ok(None));
+        assert_eq!(Keyring::new(0).take("m", NOW), Ok(None));
     }
 
     #[test]
     fn a_refused_key_rests_and_comes_back() {
         let mut ring = Keyring::new(2);
-        assert!(ring.note(0, Failure::KeyRefused, NOW, WORTH));
-        assert_eq!(ring.take(NOW), Ok(Some(1)));
-        assert_eq!(ring.take(NOW), Ok(Some(1)));
+        assert!(ring.note(0, "m", Failure::KeyRefused, NOW, WORTH));
+        assert_eq!(ring.take("m", NOW), Ok(Some(1)));
+        assert_eq!(ring.take("m", NOW), Ok(Some(1)));
         let long = Failure::TooManyRequests { retry_after: Some(Duration::from_secs(10)) };
-        assert!(ring.note(1, long, NOW, WORTH));
-        assert_eq!(ring.take(NOW), Err(AllRest(NOW + Duration::from_secs(10))));
-        assert_eq!(ring.take(NOW + Duration::from_secs(10)), Ok(Some(1)));
-        assert_eq!(ring.take(NOW + REFUSED_REST), Ok(Some(0)));
+        assert!(ring.note(1, "m", long, NOW, WORTH));
+        assert_eq!(ring.take("m", NOW), Err(AllRest(NOW + Duration::from_secs(10))));
+        assert_eq!(ring.take("m", NOW + Duration::from_secs(10)), Ok(Some(1)));
+        assert_eq!(ring.take("m", NOW + REFUSED_REST), Ok(Some(0)));
     }
 
     #[test]
@@ -122,9 +161,9 @@ mod tests {
             Failure::NotAnAnswer,
             Failure::ServerError { retry_after: None },
         ] {
-            assert!(!ring.note(0, failure, NOW, WORTH));
+            assert!(!ring.note(0, "m", failure, NOW, WORTH));
         }
-        assert_eq!(ring.take(NOW), Ok(Some(0)));
+        assert_eq!(ring.take("m", NOW), Ok(Some(0)));
     }
 
     proptest! {
@@ -132,10 +171,10 @@ mod tests {
         fn a_key_that_rests_is_never_taken(rests in proptest::collection::vec(any::<bool>(), 1..6), turns in 1usize..20) {
             let mut ring = Keyring::new(rests.len());
             for (key, _) in rests.iter().enumerate().filter(|(_, rests)| **rests) {
-                ring.note(key, Failure::KeyRefused, NOW, WORTH);
+                ring.note(key, "m", Failure::KeyRefused, NOW, WORTH);
             }
             for _ in 0..turns {
-                match ring.take(NOW) {
+                match ring.take("m", NOW) {
                     Ok(key) => assert!(!rests[key.expect("the ring has keys")]),
                     Err(AllRest(until)) => {
                         assert!(rests.iter().all(|rests| *rests));
@@ -144,5 +183,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_model_that_is_denied_leaves_the_others_alone() {
+        let mut ring = Keyring::new(1);
+        assert!(ring.note(0, "denied", Failure::ModelRefused, NOW, WORTH));
+        assert_eq!(ring.take("denied", NOW), Err(AllRest(NOW + REFUSED_REST)));
+        assert_eq!(ring.take("m", NOW), Ok(Some(0)));
+        assert_eq!(ring.take("denied", NOW + REFUSED_REST), Ok(Some(0)));
+    }
+
+    #[test]
+    fn a_flood_of_denied_models_is_bounded() {
+        let mut ring = Keyring::new(1);
+        for model in 0..1_000 {
+            ring.note(0, &model.to_string(), Failure::ModelRefused, NOW, WORTH);
+        }
+        assert_eq!(ring.model_rests.len(), super::MOST_MODEL_RESTS);
+        assert!(ring.take("999", NOW).is_err());
     }
 }

@@ -19,13 +19,12 @@ pub const ANONYMOUS: &str = "anonymous";
 impl<'a> Caller<'a> {
     /// Looks for a key in the configured places; the first place that holds one decides.
     pub fn authenticate(config: &'a Config, headers: &HeaderMap) -> Result<Self, Refusal> {
-        match config.auth.sources.iter().find_map(|source| presented(source, headers)) {
-            Some(key) => {
-                let consumer = owner(&config.consumers, &KeyDigest::of(key));
-                let index = consumer.ok_or(Refusal::InvalidKey { presented: true })?;
-                Ok(Self { consumer: Some(config.consumer(index)) })
-            }
-            None if config.auth.required => Err(Refusal::InvalidKey { presented: false }),
+        let key = config.auth.sources.iter().find_map(|source| presented(source, headers));
+        let index = key.and_then(|key| owner(&config.consumers, &KeyDigest::of(key)));
+        match index {
+            Some(index) => Ok(Self { consumer: Some(config.consumer(index)) }),
+            None if config.auth.required => Err(Refusal::InvalidKey { presented: key.is_some() }),
+            // Client libraries always send some key, so an unknown one means no more than none.
             None => Ok(Self { consumer: None }),
         }
     }

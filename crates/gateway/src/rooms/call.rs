@@ -77,7 +77,12 @@ impl<P: Platform> Line<'_, P> {
             let body = self.ask.body_for(candidate.model, candidate.provider.stream_usage);
             loop {
                 let began = self.platform.now();
-                let awake = self.keyrings.borrow_mut()[candidate.index.position()].take(began);
+                // A timer may be late, and a caller's body slow: what cannot end in time is not begun.
+                if began >= deadline {
+                    return Err(self.fault(entry, rested_until, deadline));
+                }
+                let awake = self.keyrings.borrow_mut()[candidate.index.position()]
+                    .take(candidate.model, began);
                 let step = match awake {
                     Err(AllRest(until)) => {
                         rested_until =
@@ -140,8 +145,8 @@ impl<P: Platform> Line<'_, P> {
         entry: &mut Entry<P>,
     ) -> Result<Answer, Failed> {
         let timeouts = self.plan.route().timeouts;
-        let first_by = self.platform.now() + timeouts.first_byte;
-        let mut patience = Patience { platform: self.platform, timeouts, deadline, first_by };
+        let next_by = self.platform.now() + timeouts.first_byte;
+        let mut patience = Patience { platform: self.platform, timeouts, deadline, next_by };
         let response =
             patience.within(self.platform.fetch(request)).await?.map_err(Failed::connect)?;
         let (head, body) = response.into_parts();
@@ -176,8 +181,15 @@ impl<P: Platform> Line<'_, P> {
         let mut stream = Uncommitted::new(body, !asked.wants_usage);
         loop {
             let piece = patience.piece(stream.body()).await?;
+            let events = stream.events();
             match stream.take(piece, || self.ask.prompt())? {
-                Taken::Held(held) => stream = held,
+                Taken::Held(held) => {
+                    // Comments alone do not buy an upstream time.
+                    if held.events() > events {
+                        patience.renew();
+                    }
+                    stream = held;
+                }
                 Taken::Ready(committed) => return Ok(committed),
             }
         }
@@ -214,7 +226,9 @@ impl<P: Platform> Line<'_, P> {
         let Some(mut whole) = patience.piece(&mut body).await? else {
             return Ok((Bytes::new(), None));
         };
+        patience.renew();
         while let Some(piece) = patience.piece(&mut body).await? {
+            patience.renew();
             let mut joined =
                 whole.try_into_mut().unwrap_or_else(|shared| bytes::BytesMut::from(&shared[..]));
             joined.extend_from_slice(&piece);
@@ -239,9 +253,11 @@ impl<P: Platform> Line<'_, P> {
         };
         let worth_waiting = self.plan.route().retries.honour_retry_after;
         let ring = &mut self.keyrings.borrow_mut()[candidate.index.position()];
-        match ring.note(key, failure, now, worth_waiting) {
+        match ring.note(key, candidate.model, failure, now, worth_waiting) {
             false => Keys::NotAtFault,
-            true if ring.has_awake(now) => Keys::AnotherAwake { of: candidate.provider.keys.len() },
+            true if ring.has_awake(candidate.model, now) => {
+                Keys::AnotherAwake { of: candidate.provider.keys.len() }
+            }
             true => Keys::AllRest,
         }
     }
@@ -292,13 +308,13 @@ struct Patience<'a, P: Platform> {
     platform: &'a P,
     timeouts: Timeouts,
     deadline: Timestamp,
-    /// The first byte must be there by then; later pieces have the idle time each.
-    first_by: Timestamp,
+    /// The next piece must be there by then.
+    next_by: Timestamp,
 }
 
 impl<P: Platform> Patience<'_, P> {
     async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, Failed> {
-        let until = self.first_by.min(self.deadline);
+        let until = self.next_by.min(self.deadline);
         let timer = self.platform.sleep(until.since(self.platform.now()));
         race(work, timer).await.ok_or(Failure::Timeout.into())
     }
@@ -310,12 +326,15 @@ impl<P: Platform> Patience<'_, P> {
             None => self.within(body.piece()).await?,
         };
         let piece = piece.transpose().map_err(Failed::connect)?;
-        let now = self.platform.now();
-        if now >= self.deadline {
+        if self.platform.now() >= self.deadline {
             return Err(Failure::Timeout.into());
         }
-        self.first_by = now + self.timeouts.idle;
         Ok(piece)
+    }
+
+    /// There was progress: the next piece has the idle time.
+    fn renew(&mut self) {
+        self.next_by = self.platform.now() + self.timeouts.idle;
     }
 }
 

@@ -59,15 +59,22 @@ impl<'a> Plan<'a> {
             Sticky::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()),
         };
         let entropy = name.map_or(entropy, |name| canary::sticky(&route.id, name));
-        let chosen = canary::choose(&route.targets, entropy);
-        let candidate = |target: &'a Target| {
+        let endpoint = ask.endpoint();
+        let offers =
+            |target: &Target| config.provider(target.provider).paths.of(endpoint).is_some();
+        let chosen = canary::choose(&route.targets, entropy, offers);
+        let mut targets: Vec<Candidate<'a>> = Vec::with_capacity(1 + route.fallback.len());
+        for target in chosen.into_iter().chain(&route.fallback) {
             let provider = config.provider(target.provider);
             let model = target.model.as_deref().unwrap_or(model);
-            let url = provider.url(ask.endpoint(), model)?;
-            Some(Candidate { index: target.provider, provider, model, url })
-        };
-        let targets: Vec<_> =
-            std::iter::once(chosen).chain(&route.fallback).filter_map(candidate).collect();
+            // What has failed once is not a fallback for itself.
+            let is_new =
+                |other: &Candidate<'_>| (other.index, other.model) != (target.provider, model);
+            if let Some(url) = provider.url(endpoint, model).filter(|_| targets.iter().all(is_new))
+            {
+                targets.push(Candidate { index: target.provider, provider, model, url });
+            }
+        }
         if targets.is_empty() {
             let path = ask.endpoint().path();
             return Err(Refusal::EndpointNotOffered { model: model.clone(), path });

@@ -25,6 +25,8 @@ const LONGEST_PRELUDE: usize = 64 << 10;
 /// How long the upstream may take to end its body after `[DONE]`, so that the host can use the
 /// connection again.
 const LINGER: Duration = Duration::from_secs(1);
+/// What it may still say until then, in bytes.
+const MOST_DRAINED: usize = 64 << 10;
 
 /// A stream whose place another target's could still take.
 #[derive(Debug)]
@@ -32,7 +34,6 @@ pub struct Uncommitted {
     body: Body,
     reader: Reader,
     held: VecDeque<Bytes>,
-    held_bytes: usize,
 }
 
 /// A stream whose first content is there: proof that it may be shown to the caller.
@@ -58,12 +59,17 @@ pub enum Taken {
 impl Uncommitted {
     /// Holds a stream back. `hides_usage`: the caller did not ask for the event that carries it.
     pub fn new(body: Body, hides_usage: bool) -> Self {
-        Self { body, reader: Reader::new(hides_usage), held: VecDeque::new(), held_bytes: 0 }
+        Self { body, reader: Reader::new(hides_usage), held: VecDeque::new() }
     }
 
     /// The upstream's body, to wait on.
     pub fn body(&mut self) -> &mut Body {
         &mut self.body
+    }
+
+    /// How many events with data have come.
+    pub fn events(&self) -> u64 {
+        self.reader.meter().events()
     }
 
     /// Takes what came, or the end. A failure means that there was no content to lose.
@@ -72,18 +78,20 @@ impl Uncommitted {
         piece: Option<Bytes>,
         prompt: impl FnOnce() -> Weight,
     ) -> Result<Taken, Failure> {
-        let piece = piece.ok_or(Failure::NotAnAnswer)?;
-        self.held_bytes += piece.len();
-        let flow = self.reader.take(piece, &mut self.held);
-        let too_much = flow == Flow::Open && self.held_bytes > LONGEST_PRELUDE;
-        if self.reader.meter().has_content() || too_much {
-            let Self { body, reader, held: ready, .. } = self;
+        let ended = piece.is_none();
+        let flow = match piece {
+            Some(piece) => self.reader.take(piece, &mut self.held),
+            None => self.reader.end(&mut self.held),
+        };
+        let too_much = self.held.iter().map(Bytes::len).sum::<usize>() > LONGEST_PRELUDE;
+        if self.reader.meter().has_content() || (flow == Flow::Open && too_much) {
+            let Self { body, reader, held: ready } = self;
             let committed = Committed { body, reader: Some(reader), ready, flow, prompt: prompt() };
             return Ok(Taken::Ready(committed));
         }
         match flow {
-            Flow::Open => Ok(Taken::Held(self)),
-            Flow::Done | Flow::Error | Flow::Malformed => Err(Failure::NotAnAnswer),
+            Flow::Open if !ended => Ok(Taken::Held(self)),
+            Flow::Open | Flow::Done | Flow::Error | Flow::Malformed => Err(Failure::NotAnAnswer),
         }
     }
 }
@@ -105,7 +113,7 @@ impl Committed {
         let mut relay = Relay {
             idle: timeouts.idle,
             deadline: entry.began() + timeouts.total,
-            touched: platform.now(),
+            silent_since: None,
             alarm: None,
             stream: self,
             entry: Some(entry),
@@ -128,7 +136,9 @@ pub struct Relay<P: Platform> {
     ending: Option<Outcome>,
     idle: Duration,
     deadline: Timestamp,
-    touched: Timestamp,
+    /// When the upstream began to be silent; `None` while nobody has had to wait for it, so that a
+    /// caller who reads slowly is not mistaken for it.
+    silent_since: Option<Timestamp>,
     alarm: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
@@ -142,8 +152,7 @@ impl<P: Platform> Relay<P> {
                 self.platform.defer(drain(body, self.platform.sleep(LINGER)));
                 self.ending = Some(Outcome::Answered);
             }
-            // The upstream's own error event was the last to pass; it needs none of ours.
-            Flow::Error => self.truncate("upstream_error"),
+            Flow::Error => self.break_off("upstream_error", "The upstream reported an error."),
             Flow::Malformed => {
                 self.break_off(
                     "upstream_error",
@@ -155,7 +164,12 @@ impl<P: Platform> Relay<P> {
 
     /// The upstream's body ended.
     fn finish(&mut self) {
+        if let Some(reader) = &mut self.stream.reader {
+            self.stream.flow = reader.end(&mut self.stream.ready);
+            self.follow();
+        }
         match &self.stream.reader {
+            _ if self.ending.is_some() => {}
             Some(reader) if !reader.meter().is_complete() => {
                 self.break_off(
                     "upstream_error",
@@ -207,7 +221,8 @@ impl<P: Platform> Relay<P> {
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let now = self.platform.now();
-            let due = (self.touched + self.idle).min(self.deadline);
+            let since = *self.silent_since.get_or_insert(now);
+            let due = (since + self.idle).min(self.deadline);
             if now >= due {
                 return Poll::Ready(());
             }
@@ -226,14 +241,14 @@ impl<P: Platform> Relay<P> {
                 self.broke("upstream_timeout", "The upstream was silent for too long."),
             );
         };
-        self.touched = self.platform.now();
+        self.silent_since = None;
         Poll::Ready(match piece {
             None => {
                 self.finish();
                 Ok(())
             }
             Some(Err(_)) => self.broke("upstream_error", "The connection to the upstream broke."),
-            Some(Ok(_)) if self.touched >= self.deadline => {
+            Some(Ok(_)) if self.platform.now() >= self.deadline => {
                 self.broke("upstream_timeout", "The time for this request is up.")
             }
             Some(Ok(piece)) => {
@@ -290,13 +305,15 @@ impl<P: Platform> fmt::Debug for Relay<P> {
     }
 }
 
-/// Reads a body to its end and throws it away, as long as the timer lets it.
+/// Reads a body to its end and throws it away, as long as the timer and `MOST_DRAINED` let it.
 async fn drain(mut body: Body, timer: impl Future<Output = ()>) {
     let mut timer = pin!(timer);
+    let mut drained = 0;
     poll_fn(|cx| {
         while let Poll::Ready(piece) = body.poll_piece(cx) {
-            if !matches!(piece, Some(Ok(_))) {
-                return Poll::Ready(());
+            match piece {
+                Some(Ok(piece)) if drained < MOST_DRAINED => drained += piece.len(),
+                Some(_) | None => return Poll::Ready(()),
             }
         }
         timer.as_mut().poll(cx)
