@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use gateway::body::Body;
 use gateway::platform::Outage;
-use http::{Request, Response, StatusCode};
+use http::header::CONTENT_ENCODING;
+use http::{HeaderValue, Request, Response, StatusCode};
 use js_sys::Uint8Array;
 use wasm_bindgen::JsCast;
 use worker::web_sys;
@@ -50,6 +51,11 @@ pub(crate) async fn fetch(request: Request<Bytes>) -> Result<Response<Body>, Out
     let mut answer = Response::new(Body::Empty);
     *answer.status_mut() = StatusCode::from_u16(response.status()).map_err(Outage::new)?;
     *answer.headers_mut() = headers::read(&host::response_headers(&response));
+    // The host has already decoded what it knows, and says so to nobody.
+    let is_decoded = |encoding: &&HeaderValue| matches!(encoding.as_bytes(), b"gzip" | b"br");
+    if answer.headers().get(CONTENT_ENCODING).filter(is_decoded).is_some() {
+        answer.headers_mut().remove(CONTENT_ENCODING);
+    }
     *answer.body_mut() = reading::of_response(response, answer.headers(), abort);
     Ok(answer)
 }

@@ -81,7 +81,10 @@ impl Uncommitted {
         let ended = piece.is_none();
         let flow = match piece {
             Some(piece) => self.reader.take(piece, &mut self.held),
-            None => self.reader.end(&mut self.held),
+            None => {
+                self.body = Body::Empty;
+                self.reader.end(&mut self.held)
+            }
         };
         let too_much = self.held.iter().map(Bytes::len).sum::<usize>() > LONGEST_PRELUDE;
         if self.reader.meter().has_content() || (flow == Flow::Open && too_much) {
@@ -164,6 +167,7 @@ impl<P: Platform> Relay<P> {
 
     /// The upstream's body ended.
     fn finish(&mut self) {
+        self.stream.body = Body::Empty;
         if let Some(reader) = &mut self.stream.reader {
             self.stream.flow = reader.end(&mut self.stream.ready);
             self.follow();
