@@ -27,6 +27,17 @@ pub enum NotAnAnswer {
     Empty,
 }
 
+impl NotAnAnswer {
+    /// What it is instead, in a word or two.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotJson => "not JSON",
+            Self::IsError => "an error",
+            Self::Empty => "no choices",
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Members<'a> {
     #[serde(default)]

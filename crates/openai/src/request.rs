@@ -3,15 +3,14 @@
 //! The body is checked to be JSON in one pass and is never built anew: what must change is spliced.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::Endpoint;
-use crate::name::Name;
+use crate::fields::{Fields, StreamOptions};
+use crate::invalid::Invalid;
 
 /// A checked request body: the few fields that steer the gateway, and the places of those that it
 /// may have to change.
@@ -42,44 +41,6 @@ enum UsageOption {
     Silent { at: usize, comma: bool },
     /// The member's value.
     Stated(Range<usize>),
-}
-
-/// Why a body is no request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Invalid {
-    /// It is not JSON; in the parser's words.
-    NotJson(String),
-    /// It is JSON, but not an object.
-    NotAnObject,
-    /// A field that must be there is not.
-    Missing(&'static str),
-    /// A field is not what it must be.
-    Wrong {
-        /// The field.
-        param: &'static str,
-        /// What it must be.
-        expected: &'static str,
-    },
-    /// A field that steers the gateway is there twice: readers differ on which one counts.
-    Twice(&'static str),
-    /// A field is spelled so that readers who do not mind case (Go's, for one) take it for one that
-    /// steers the gateway.
-    Ambiguous(&'static str),
-}
-
-impl fmt::Display for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotJson(why) => write!(f, "The body is not valid JSON: {why}."),
-            Self::NotAnObject => f.write_str("The body must be a JSON object."),
-            Self::Missing(param) => write!(f, "The field '{param}' is missing."),
-            Self::Wrong { param, expected } => write!(f, "The field '{param}' must be {expected}."),
-            Self::Twice(param) => write!(f, "The field '{param}' appears twice."),
-            Self::Ambiguous(param) => {
-                write!(f, "The field '{param}' must be spelled exactly so, in lower case.")
-            }
-        }
-    }
 }
 
 impl Request {
@@ -194,20 +155,6 @@ fn is_model_name(name: &str) -> bool {
     (1..=256).contains(&name.len()) && name != "." && name != ".."
 }
 
-/// The fields that steer the gateway.
-const STEERING: [&str; 7] =
-    ["model", "messages", "prompt", "input", "stream", "stream_options", "user"];
-
-/// Whether a name is another one but for case, by the simple folding that Go's reader does.
-fn folds_to(name: &str, field: &str) -> bool {
-    let fold = |letter: char| match letter {
-        'ſ' => 's',
-        '\u{212A}' => 'k',
-        other => other.to_ascii_lowercase(),
-    };
-    name.chars().map(fold).eq(field.chars())
-}
-
 fn required<'a>(field: Option<&'a RawValue>, name: &'static str) -> Result<&'a RawValue, Invalid> {
     field.ok_or(Invalid::Missing(name))
 }
@@ -220,117 +167,14 @@ fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
         .ok()
 }
 
-#[derive(Default)]
-struct Fields<'a> {
-    model: Option<&'a RawValue>,
-    messages: Option<&'a RawValue>,
-    prompt: Option<&'a RawValue>,
-    input: Option<&'a RawValue>,
-    stream: Option<&'a RawValue>,
-    stream_options: Option<&'a RawValue>,
-    user: Option<&'a RawValue>,
-    invalid: Option<Invalid>,
-}
-
-impl<'a> Fields<'a> {
-    fn content(&self, endpoint: Endpoint) -> Option<&'a RawValue> {
-        match endpoint {
-            Endpoint::ChatCompletions => self.messages,
-            Endpoint::Completions => self.prompt,
-            Endpoint::Embeddings => self.input,
-        }
-    }
-
-    fn slot(&mut self, name: &str) -> Option<(&'static str, &mut Option<&'a RawValue>)> {
-        Some(match name {
-            "model" => ("model", &mut self.model),
-            "messages" => ("messages", &mut self.messages),
-            "prompt" => ("prompt", &mut self.prompt),
-            "input" => ("input", &mut self.input),
-            "stream" => ("stream", &mut self.stream),
-            "stream_options" => ("stream_options", &mut self.stream_options),
-            "user" => ("user", &mut self.user),
-            _ => return None,
-        })
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Fields<'de>, A::Error> {
-                let mut fields = Fields::default();
-                while let Some(name) = members.next_key::<Name<'de>>()? {
-                    let Some((known, slot)) = fields.slot(&name.0) else {
-                        members.next_value::<IgnoredAny>()?;
-                        if let Some(meant) =
-                            STEERING.into_iter().find(|field| folds_to(&name.0, field))
-                        {
-                            fields.invalid = Some(Invalid::Ambiguous(meant));
-                        }
-                        continue;
-                    };
-                    if slot.replace(members.next_value()?).is_some() {
-                        fields.invalid = Some(Invalid::Twice(known));
-                    }
-                }
-                Ok(fields)
-            }
-        }
-        deserializer.deserialize_map(Members)
-    }
-}
-
-const INCLUDE_USAGE: &str = "include_usage";
-
-struct StreamOptions<'a> {
-    include_usage: Option<&'a RawValue>,
-    empty: bool,
-    twice: bool,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for StreamOptions<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = StreamOptions<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-                let mut options = StreamOptions { include_usage: None, empty: true, twice: false };
-                while let Some(name) = members.next_key::<Name<'de>>()? {
-                    options.empty = false;
-                    let value: &RawValue = members.next_value()?;
-                    if name.0 == INCLUDE_USAGE {
-                        options.twice |= options.include_usage.replace(value).is_some();
-                    } else {
-                        options.twice |= folds_to(&name.0, INCLUDE_USAGE);
-                    }
-                }
-                Ok(options)
-            }
-        }
-        deserializer.deserialize_map(Members)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{any, proptest};
     use serde_json::{Value, json};
 
-    use super::{Invalid, Request};
+    use super::Request;
     use crate::Endpoint::{ChatCompletions, Completions, Embeddings};
+    use crate::Invalid;
 
     #[track_caller]
     fn refused(body: &str, expected: &str) {

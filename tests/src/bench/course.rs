@@ -99,7 +99,12 @@ async fn turns(
                 subject,
                 hides_usage: contestant.is_gateway,
                 connections,
-                warm_up: if round == 0 { FIRST_WARM_UP } else { WARM_UP },
+                warm_up: match round {
+                    // One answer takes longer than a turn, and everyone has run before.
+                    _ if subject.is_paced() => Duration::ZERO,
+                    0 => FIRST_WARM_UP,
+                    _ => WARM_UP,
+                },
                 duration: time / u32::try_from(ROUNDS)?,
             };
             let before = contestant.process.processor_time();

@@ -1,37 +1,30 @@
 //! Calls the plan's targets, one after another, until one answers.
 
 use std::cell::RefCell;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
 
-use bytes::Bytes;
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT,
-};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use openai::Weight;
 
 use crate::body::Body;
-use crate::config::{Authentication, Timeouts};
 use crate::error::Fault;
 use crate::observe::{Attempt, Entry, Tokens};
-use crate::platform::{Outage, Platform};
+use crate::platform::Platform;
 use crate::policy::classify::{self, Failure, Head};
 use crate::policy::course::{Course, Keys, Step};
 use crate::policy::keyring::{AllRest, Keyring};
-use crate::secret::Secret;
 use crate::time::Timestamp;
 
 use super::admit::Ask;
+use super::outgoing;
+use super::patience::{Failed, Patience};
 use super::plan::{Candidate, Plan};
 use super::relay::{Committed, Taken, Uncommitted};
 
 /// A body up to this length is read whole before it is passed on, so that a broken one can still be
 /// made good by another target. Longer ones are committed and streamed.
 const LONGEST_WHOLE: usize = 8 << 20;
-
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("serin/", env!("CARGO_PKG_VERSION")));
 
 /// What an upstream answered, from the point on where no other target can take its place.
 #[derive(Debug)]
@@ -124,7 +117,7 @@ impl<P: Platform> Line<'_, P> {
         let target = candidate.label();
         entry.begin(Attempt::begun(target.clone(), key, self.platform.now()));
         let secret = key.map(|position| &candidate.provider.keys[position]);
-        let request = request(candidate, secret, body, self.ask.request().stream);
+        let request = outgoing::request(candidate, secret, body, self.ask.request().stream);
         let result = self.exchange(request, deadline, entry).await;
         match &result {
             Ok(answer) => {
@@ -145,8 +138,7 @@ impl<P: Platform> Line<'_, P> {
         entry: &mut Entry<P>,
     ) -> Result<Answer, Failed> {
         let timeouts = self.plan.route().timeouts;
-        let next_by = self.platform.now() + timeouts.first_byte;
-        let mut patience = Patience { platform: self.platform, timeouts, deadline, next_by };
+        let mut patience = Patience::begin(self.platform, timeouts, deadline);
         let response =
             patience.within(self.platform.fetch(request)).await?.map_err(Failed::connect)?;
         let (head, body) = response.into_parts();
@@ -210,8 +202,7 @@ impl<P: Platform> Line<'_, P> {
                 self.ask.prompt(),
             ))));
         }
-        let answer =
-            openai::Answer::read(self.ask.endpoint(), &whole).map_err(|_| Failure::NotAnAnswer)?;
+        let answer = openai::Answer::read(self.ask.endpoint(), &whole)?;
         let prompt = if answer.usage.is_some() { Weight::default() } else { self.ask.prompt() };
         entry.record.tokens = Tokens::count(answer.usage, prompt, answer.weight);
         Ok(Content::Whole(whole))
@@ -230,7 +221,7 @@ impl<P: Platform> Line<'_, P> {
         while let Some(piece) = patience.piece(&mut body).await? {
             patience.renew();
             let mut joined =
-                whole.try_into_mut().unwrap_or_else(|shared| bytes::BytesMut::from(&shared[..]));
+                whole.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
             joined.extend_from_slice(&piece);
             whole = joined.freeze();
             if whole.len() > LONGEST_WHOLE {
@@ -282,112 +273,6 @@ impl<P: Platform> Line<'_, P> {
             _ => Fault::Upstream,
         }
     }
-}
-
-/// A call that came to nothing.
-struct Failed {
-    failure: Failure,
-    status: Option<StatusCode>,
-    detail: Option<String>,
-}
-
-impl Failed {
-    fn connect(outage: Outage) -> Self {
-        Self { failure: Failure::Connect, status: None, detail: Some(outage.reason().to_owned()) }
-    }
-}
-
-impl From<Failure> for Failed {
-    fn from(failure: Failure) -> Self {
-        Self { failure, status: None, detail: None }
-    }
-}
-
-/// How long one attempt may keep its caller waiting.
-struct Patience<'a, P: Platform> {
-    platform: &'a P,
-    timeouts: Timeouts,
-    deadline: Timestamp,
-    /// The next piece must be there by then.
-    next_by: Timestamp,
-}
-
-impl<P: Platform> Patience<'_, P> {
-    async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, Failed> {
-        let until = self.next_by.min(self.deadline);
-        let timer = self.platform.sleep(until.since(self.platform.now()));
-        race(work, timer).await.ok_or(Failure::Timeout.into())
-    }
-
-    /// The next piece of a body, in time.
-    async fn piece(&mut self, body: &mut Body) -> Result<Option<Bytes>, Failed> {
-        let piece = match now_or_never(body).await {
-            Some(piece) => piece,
-            None => self.within(body.piece()).await?,
-        };
-        let piece = piece.transpose().map_err(Failed::connect)?;
-        if self.platform.now() >= self.deadline {
-            return Err(Failure::Timeout.into());
-        }
-        Ok(piece)
-    }
-
-    /// There was progress: the next piece has the idle time.
-    fn renew(&mut self) {
-        self.next_by = self.platform.now() + self.timeouts.idle;
-    }
-}
-
-/// A piece that is there already: no timer need be set for it.
-async fn now_or_never(body: &mut Body) -> Option<Option<Result<Bytes, Outage>>> {
-    poll_fn(|cx| match body.poll_piece(cx) {
-        Poll::Ready(piece) => Poll::Ready(Some(piece)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
-}
-
-/// Runs `work` until `timer` completes, which makes it `None` and drops it.
-async fn race<T>(work: impl Future<Output = T>, timer: impl Future<Output = ()>) -> Option<T> {
-    let (mut work, mut timer) = (pin!(work), pin!(timer));
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
-    })
-    .await
-}
-
-/// An upstream's request is made anew: nothing of the caller's headers is in it.
-fn request(
-    candidate: &Candidate<'_>,
-    key: Option<&Secret>,
-    body: Bytes,
-    stream: bool,
-) -> http::Request<Bytes> {
-    let mut request = http::Request::new(body);
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = candidate.url.clone();
-    let headers = request.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(
-        ACCEPT,
-        HeaderValue::from_static(if stream { "text/event-stream" } else { "application/json" }),
-    );
-    // The meter reads what passes, so it must not be compressed.
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers.insert(USER_AGENT, AGENT);
-    if let Some(key) = key {
-        let (name, value) = match &candidate.provider.authentication {
-            Authentication::Bearer => (AUTHORIZATION, format!("Bearer {}", key.reveal())),
-            Authentication::Header(name) => (name.clone(), key.reveal().to_owned()),
-        };
-        // A key that no header can hold was refused with the configuration.
-        if let Ok(mut value) = HeaderValue::try_from(value) {
-            value.set_sensitive(true);
-            headers.insert(name, value);
-        }
-    }
-    request
 }
 
 fn is_plain(headers: &HeaderMap) -> bool {

@@ -4,6 +4,8 @@ pub mod address;
 pub mod admit;
 pub mod authenticate;
 pub mod call;
+mod outgoing;
+mod patience;
 pub mod plan;
 pub mod relay;
 pub mod respond;

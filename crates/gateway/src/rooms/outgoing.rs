@@ -1,0 +1,45 @@
+//! What an upstream is sent.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderValue, Method};
+
+use crate::config::Authentication;
+use crate::secret::Secret;
+
+use super::plan::Candidate;
+
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("serin/", env!("CARGO_PKG_VERSION")));
+
+/// An upstream's request is made anew: nothing of the caller's headers is in it.
+pub(super) fn request(
+    candidate: &Candidate<'_>,
+    key: Option<&Secret>,
+    body: Bytes,
+    stream: bool,
+) -> http::Request<Bytes> {
+    let mut request = http::Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = candidate.url.clone();
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        ACCEPT,
+        HeaderValue::from_static(if stream { "text/event-stream" } else { "application/json" }),
+    );
+    // The meter reads what passes, so it must not be compressed.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(USER_AGENT, AGENT);
+    if let Some(key) = key {
+        let (name, value) = match &candidate.provider.authentication {
+            Authentication::Bearer => (AUTHORIZATION, format!("Bearer {}", key.reveal())),
+            Authentication::Header(name) => (name.clone(), key.reveal().to_owned()),
+        };
+        // A key that no header can hold was refused with the configuration.
+        if let Ok(mut value) = HeaderValue::try_from(value) {
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+    }
+    request
+}

@@ -1,0 +1,131 @@
+//! Finds the members of a body that steer the gateway, in one pass, and passes over all others.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::Endpoint;
+use crate::invalid::Invalid;
+use crate::name::Name;
+
+const INCLUDE_USAGE: &str = "include_usage";
+
+/// The fields that steer the gateway.
+const STEERING: [&str; 7] =
+    ["model", "messages", "prompt", "input", "stream", "stream_options", "user"];
+
+/// Whether a name is another one but for case, by the simple folding that Go's reader does.
+fn folds_to(name: &str, field: &str) -> bool {
+    let fold = |letter: char| match letter {
+        'ſ' => 's',
+        '\u{212A}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    name.chars().map(fold).eq(field.chars())
+}
+
+/// The values of the members that steer the gateway, as they stand in the body.
+#[derive(Default)]
+pub(crate) struct Fields<'a> {
+    pub(crate) model: Option<&'a RawValue>,
+    messages: Option<&'a RawValue>,
+    prompt: Option<&'a RawValue>,
+    input: Option<&'a RawValue>,
+    pub(crate) stream: Option<&'a RawValue>,
+    pub(crate) stream_options: Option<&'a RawValue>,
+    pub(crate) user: Option<&'a RawValue>,
+    pub(crate) invalid: Option<Invalid>,
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn content(&self, endpoint: Endpoint) -> Option<&'a RawValue> {
+        match endpoint {
+            Endpoint::ChatCompletions => self.messages,
+            Endpoint::Completions => self.prompt,
+            Endpoint::Embeddings => self.input,
+        }
+    }
+
+    fn slot(&mut self, name: &str) -> Option<(&'static str, &mut Option<&'a RawValue>)> {
+        Some(match name {
+            "model" => ("model", &mut self.model),
+            "messages" => ("messages", &mut self.messages),
+            "prompt" => ("prompt", &mut self.prompt),
+            "input" => ("input", &mut self.input),
+            "stream" => ("stream", &mut self.stream),
+            "stream_options" => ("stream_options", &mut self.stream_options),
+            "user" => ("user", &mut self.user),
+            _ => return None,
+        })
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Fields::default();
+                while let Some(name) = members.next_key::<Name<'de>>()? {
+                    let Some((known, slot)) = fields.slot(&name.0) else {
+                        members.next_value::<IgnoredAny>()?;
+                        if let Some(meant) =
+                            STEERING.into_iter().find(|field| folds_to(&name.0, field))
+                        {
+                            fields.invalid = Some(Invalid::Ambiguous(meant));
+                        }
+                        continue;
+                    };
+                    if slot.replace(members.next_value()?).is_some() {
+                        fields.invalid = Some(Invalid::Twice(known));
+                    }
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// What `stream_options` says of usage.
+pub(crate) struct StreamOptions<'a> {
+    pub(crate) include_usage: Option<&'a RawValue>,
+    pub(crate) empty: bool,
+    pub(crate) twice: bool,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for StreamOptions<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = StreamOptions<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+                let mut options = StreamOptions { include_usage: None, empty: true, twice: false };
+                while let Some(name) = members.next_key::<Name<'de>>()? {
+                    options.empty = false;
+                    let value: &RawValue = members.next_value()?;
+                    if name.0 == INCLUDE_USAGE {
+                        options.twice |= options.include_usage.replace(value).is_some();
+                    } else {
+                        options.twice |= folds_to(&name.0, INCLUDE_USAGE);
+                    }
+                }
+                Ok(options)
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
