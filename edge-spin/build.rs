@@ -1,26 +1,20 @@
-//! Bundles the configuration: checks `gateway.toml` and hands the component its JSON form.
+//! Puts the configuration into the artifact: `gateway.toml`, or the file that `GATEWAY_TOML` names, from
+//! the repository's root. A file that is wrong fails the build and says what is wrong with it.
 
-use std::path::{Path, PathBuf};
-use std::{env, fs, process};
+use std::path::PathBuf;
+use std::{env, process};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=GATEWAY_TOML");
-    let source =
-        env::var_os("GATEWAY_TOML").map_or_else(|| PathBuf::from("../gateway.toml"), PathBuf::from);
+    let directory = |name| PathBuf::from(env::var_os(name).expect("cargo sets it"));
+    let root = directory("CARGO_MANIFEST_DIR").join("..");
+    let source = root.join(env::var_os("GATEWAY_TOML").unwrap_or_else(|| "gateway.toml".into()));
     println!("cargo::rerun-if-changed={}", source.display());
-    let text =
-        fs::read_to_string(&source).unwrap_or_else(|error| fail(&source, &error.to_string()));
-    let document = gateway::config::author::to_json(&text)
-        .unwrap_or_else(|problems| fail(&source, &problems.to_string()));
-    let directory = env::var_os("OUT_DIR").expect("cargo sets it for build scripts");
-    let target = Path::new(&directory).join("gateway.json");
-    fs::write(&target, document).unwrap_or_else(|error| fail(&target, &error.to_string()));
-}
-
-/// Ends the build with one error a line, as cargo shows them.
-fn fail(path: &Path, reasons: &str) -> ! {
-    for reason in reasons.lines() {
-        println!("cargo::error={}: {reason}", path.display());
+    let target = directory("OUT_DIR").join("gateway.json");
+    if let Err(reasons) = gateway::config::author::bundle(&source, &target) {
+        for reason in reasons.lines() {
+            println!("cargo::error={reason}");
+        }
+        process::exit(1);
     }
-    process::exit(1);
 }

@@ -1,7 +1,9 @@
 //! For people's machines: TOML, positions in a text, the schema. No edge carries any of it.
 
+mod bundle;
 mod locate;
 
+pub use bundle::bundle;
 pub use locate::locate;
 
 use serde_json::Value;

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod law;
+mod reference;
 mod refused;
 mod wire;
 

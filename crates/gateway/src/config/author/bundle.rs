@@ -1,0 +1,54 @@
+//! The configuration on its way into an artifact: what both edges' build scripts do.
+
+use std::fs;
+use std::path::Path;
+
+use super::{from_toml, to_json};
+use crate::secret::Secret;
+
+/// Checks a TOML document as far as that goes without its secrets, and writes the JSON that an edge
+/// reads. The error has one line for everything that is wrong.
+pub fn bundle(source: &Path, target: &Path) -> Result<(), String> {
+    let named = |error: &dyn ToString| {
+        let lines = error.to_string();
+        let lines = lines.lines().map(|line| format!("{}: {line}", source.display()));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let text = fs::read_to_string(source).map_err(|error| named(&error))?;
+    // Every secret another value, so that no two keys are taken for one.
+    let stand_in = |name: &str| Some(Secret::new(&format!("stand-in-{name}")));
+    from_toml(&text, &stand_in).map_err(|problems| named(&problems))?;
+    let document = to_json(&text).map_err(|problems| named(&problems))?;
+    fs::write(target, document).map_err(|error| format!("{}: {error}", target.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::bundle;
+
+    #[test]
+    fn what_cannot_work_does_not_get_into_an_artifact() {
+        let directory = std::env::temp_dir().join(format!("serin-bundle-{}", std::process::id()));
+        fs::create_dir_all(&directory).expect("a directory");
+        let (source, target) = (directory.join("gateway.toml"), directory.join("gateway.json"));
+        let document = |provider| {
+            format!(
+                "[[providers]]\nid = 'openai'\nkeys = ['secret:A']\n[[consumers]]\nid = 'app'\nkeys = ['secret:B']\n\
+                 [[routes]]\nid = 'r'\nmodels = ['m']\ntargets = [{{ provider = '{provider}' }}]\n"
+            )
+        };
+        fs::write(&source, document("nobody")).expect("the file is written");
+        let reasons = bundle(&source, &target).expect_err("nobody is no provider");
+        assert!(
+            reasons.contains("gateway.toml: routes[0].targets[0].provider: found"),
+            "{reasons}"
+        );
+        assert!(!target.exists());
+        fs::write(&source, document("openai")).expect("the file is written");
+        bundle(&source, &target).expect("it is right");
+        assert!(fs::read_to_string(&target).expect("it is there").starts_with('{'));
+        fs::remove_dir_all(&directory).expect("it was ours");
+    }
+}
