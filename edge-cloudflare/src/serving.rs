@@ -59,7 +59,7 @@ where
     match body {
         Body::Empty => reply.send(status, &head.headers, &JsValue::NULL),
         Body::Whole(bytes) => reply.send(status, &head.headers, &Uint8Array::from(&bytes[..])),
-        Body::Stream(_) | Body::Broken(_) => {
+        Body::Stream(_) => {
             let pipe = Pipe::new();
             reply.send(status, &head.headers, &pipe.readable());
             write(body, &pipe.writable()).await;

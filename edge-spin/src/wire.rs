@@ -22,9 +22,6 @@ use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 /// The most that is read of a body at once.
 const PIECE: usize = 16 << 10;
 
-/// The most that is written of an answer at once: every write is a system call of the host's.
-const BURST: usize = 64 << 10;
-
 /// How often a silent answer is checked for a caller who has gone. WASI tells of it only when
 /// something is written.
 const PULSE: Duration = Duration::from_millis(500);
@@ -158,7 +155,7 @@ async fn deliver(
     // One timer serves many pieces, and a body that is there at once never starts it.
     let mut pulse = pin!(spin_sdk::time::sleep(PULSE));
     let result = loop {
-        let next = poll_fn(|cx| match body.poll_burst(BURST, cx) {
+        let next = poll_fn(|cx| match body.poll_piece(cx) {
             Poll::Ready(piece) => Poll::Ready(Next::Piece(piece)),
             Poll::Pending => pulse.as_mut().poll(cx).map(|()| Next::Pulse),
         });

@@ -24,8 +24,6 @@ pub enum Body {
     Whole(Bytes),
     /// Bytes as they come.
     Stream(Pieces),
-    /// Nothing more, since it broke off.
-    Broken(Outage),
 }
 
 /// Why a body could not be read whole.
@@ -53,12 +51,6 @@ impl Body {
                 };
                 Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes)))
             }
-            Self::Broken(_) => {
-                let Self::Broken(outage) = std::mem::take(self) else {
-                    unreachable!("matched above")
-                };
-                Poll::Ready(Some(Err(outage)))
-            }
             Self::Stream(pieces) => loop {
                 match ready!(pieces.as_mut().poll_next(cx)) {
                     Some(Ok(piece)) if piece.is_empty() => {}
@@ -66,35 +58,6 @@ impl Body {
                 }
             },
         }
-    }
-
-    /// The next piece together with those that are there already, up to about `limit` bytes: for
-    /// hosts on which a write costs more than a copy. It waits for none but the first.
-    pub fn poll_burst(
-        &mut self,
-        limit: usize,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Outage>>> {
-        let mut burst = match ready!(self.poll_piece(cx)) {
-            Some(Ok(first)) => first,
-            end => return Poll::Ready(end),
-        };
-        while burst.len() < limit
-            && let Poll::Ready(next) = self.poll_piece(cx)
-        {
-            match next {
-                Some(Ok(piece)) => burst = join(burst, &piece),
-                Some(Err(outage)) => {
-                    *self = Self::Broken(outage);
-                    break;
-                }
-                None => {
-                    *self = Self::Empty;
-                    break;
-                }
-            }
-        }
-        Poll::Ready(Some(Ok(burst)))
     }
 
     /// Waits for the next piece.
@@ -107,24 +70,25 @@ impl Body {
         let Some(first) = self.piece().await.transpose().map_err(ReadError::Broken)? else {
             return Ok(Bytes::new());
         };
-        let mut whole = first;
-        loop {
-            if whole.len() > limit {
+        if first.len() > limit {
+            return Err(ReadError::TooLarge);
+        }
+        let Some(second) = self.piece().await.transpose().map_err(ReadError::Broken)? else {
+            return Ok(first);
+        };
+        let mut whole =
+            BytesMut::with_capacity((first.len() + second.len()).saturating_mul(2).min(limit));
+        whole.extend_from_slice(&first);
+        let mut next = Some(second);
+        while let Some(piece) = next {
+            if whole.len() + piece.len() > limit {
                 return Err(ReadError::TooLarge);
             }
-            match self.piece().await.transpose().map_err(ReadError::Broken)? {
-                Some(piece) => whole = join(whole, &piece),
-                None => return Ok(whole),
-            }
+            whole.extend_from_slice(&piece);
+            next = self.piece().await.transpose().map_err(ReadError::Broken)?;
         }
+        Ok(whole.freeze())
     }
-}
-
-/// Appends a piece, in place where nobody else holds the bytes.
-pub(crate) fn join(bytes: Bytes, piece: &[u8]) -> Bytes {
-    let mut joined = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-    joined.extend_from_slice(piece);
-    joined.freeze()
 }
 
 impl From<Bytes> for Body {
@@ -139,7 +103,6 @@ impl fmt::Debug for Body {
             Self::Empty => f.write_str("Empty"),
             Self::Whole(bytes) => write!(f, "Whole({} bytes)", bytes.len()),
             Self::Stream(_) => f.write_str("Stream"),
-            Self::Broken(outage) => write!(f, "Broken({outage})"),
         }
     }
 }
@@ -163,66 +126,7 @@ impl http_body::Body for Body {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Stream(_) | Self::Broken(_) => SizeHint::default(),
+            Self::Stream(_) => SizeHint::default(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::VecDeque;
-    use std::pin::Pin;
-    use std::task::{Context, Poll, Waker};
-
-    use bytes::Bytes;
-    use futures_core::Stream;
-
-    use super::Body;
-    use crate::platform::Outage;
-
-    /// What a host delivers; `None` is a moment in which nothing is there.
-    struct Script(VecDeque<Option<Result<&'static str, &'static str>>>);
-
-    impl Stream for Script {
-        type Item = Result<Bytes, Outage>;
-
-        fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-            match self.0.pop_front() {
-                None => Poll::Ready(None),
-                Some(None) => Poll::Pending,
-                Some(Some(piece)) => Poll::Ready(Some(piece.map(Bytes::from).map_err(Outage::new))),
-            }
-        }
-    }
-
-    #[track_caller]
-    fn bursts(
-        script: &[Option<Result<&'static str, &'static str>>],
-        expected: &[Poll<Option<Result<&'static str, &'static str>>>],
-    ) {
-        let mut body = Body::stream(Script(script.iter().copied().collect()));
-        for expected in expected {
-            let burst = body.poll_burst(6, &mut Context::from_waker(Waker::noop()));
-            let burst = burst
-                .map(|burst| burst.map(|piece| piece.map_err(|outage| outage.reason().to_owned())));
-            let expected =
-                expected.map(|end| end.map(|piece| piece.map(Bytes::from).map_err(str::to_owned)));
-            assert_eq!(burst, expected);
-        }
-    }
-
-    #[test]
-    fn a_burst_takes_what_is_there_and_waits_for_nothing_else() {
-        let piece = |text| Poll::Ready(Some(Ok(text)));
-        bursts(
-            &[Some(Ok("ab")), Some(Ok("cd")), None, Some(Ok("ef"))],
-            &[piece("abcd"), piece("ef"), Poll::Ready(None)],
-        );
-        bursts(&[Some(Ok("abcdef")), Some(Ok("gh"))], &[piece("abcdef"), piece("gh")]);
-        bursts(&[None, Some(Ok("ab"))], &[Poll::Pending, piece("ab")]);
-        bursts(
-            &[Some(Ok("ab")), Some(Err("broke"))],
-            &[piece("ab"), Poll::Ready(Some(Err("broke"))), Poll::Ready(None)],
-        );
     }
 }

@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use openai::Weight;
 
-use crate::body::{Body, join};
+use crate::body::Body;
 use crate::error::Fault;
 use crate::observe::{Attempt, Entry, Tokens};
 use crate::platform::Platform;
@@ -220,7 +220,10 @@ impl<P: Platform> Line<'_, P> {
         patience.renew();
         while let Some(piece) = patience.piece(&mut body).await? {
             patience.renew();
-            whole = join(whole, &piece);
+            let mut joined =
+                whole.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+            joined.extend_from_slice(&piece);
+            whole = joined.freeze();
             if whole.len() > LONGEST_WHOLE {
                 return Ok((whole, Some(body)));
             }

@@ -7,8 +7,9 @@ use super::{from_toml, to_json};
 use crate::secret::Secret;
 
 /// Checks a TOML document as far as that goes without its secrets, and writes the JSON that an edge
-/// reads. The error has one line for everything that is wrong.
-pub fn bundle(source: &Path, target: &Path) -> Result<(), String> {
+/// reads. Gives the paths of the sections that do not act yet, for which the edge will not serve
+/// unless it is told to. The error has one line for everything that is wrong.
+pub fn bundle(source: &Path, target: &Path) -> Result<Vec<String>, String> {
     let named = |error: &dyn ToString| {
         let lines = error.to_string();
         let lines = lines.lines().map(|line| format!("{}: {line}", source.display()));
@@ -17,9 +18,10 @@ pub fn bundle(source: &Path, target: &Path) -> Result<(), String> {
     let text = fs::read_to_string(source).map_err(|error| named(&error))?;
     // Every secret another value, so that no two keys are taken for one.
     let stand_in = |name: &str| Some(Secret::new(&format!("stand-in-{name}")));
-    from_toml(&text, &stand_in).map_err(|problems| named(&problems))?;
+    let config = from_toml(&text, &stand_in).map_err(|problems| named(&problems))?;
     let document = to_json(&text).map_err(|problems| named(&problems))?;
-    fs::write(target, document).map_err(|error| format!("{}: {error}", target.display()))
+    fs::write(target, document).map_err(|error| format!("{}: {error}", target.display()))?;
+    Ok(config.inactive)
 }
 
 #[cfg(test)]
@@ -47,8 +49,11 @@ mod tests {
         );
         assert!(!target.exists());
         fs::write(&source, document("openai")).expect("the file is written");
-        bundle(&source, &target).expect("it is right");
+        assert!(bundle(&source, &target).expect("it is right").is_empty());
         assert!(fs::read_to_string(&target).expect("it is there").starts_with('{'));
+        fs::write(&source, document("openai") + "[cache]\nroutes = ['r']\nttl = '1h'\n")
+            .expect("the file is written");
+        assert_eq!(bundle(&source, &target).expect("it is right"), ["cache"]);
         fs::remove_dir_all(&directory).expect("it was ours");
     }
 }
