@@ -18,9 +18,8 @@ const COMPONENT: &str = "target/wasm32-wasip2/release/edge_spin.wasm";
 pub struct Wasmtime {
     addresses: BTreeMap<String, SocketAddr>,
     log: Log,
-    // Last, so that the host goes before the runtime on which it serves.
     _host: SpinHost,
-    _runtime: Runtime,
+    runtime: Option<Runtime>,
 }
 
 impl Wasmtime {
@@ -46,7 +45,7 @@ impl Wasmtime {
             served.variables.extend(secrets);
             addresses.insert(app.name.clone(), runtime.block_on(host.serve(served))?);
         }
-        Ok(Self { addresses, log, _host: host, _runtime: runtime })
+        Ok(Self { addresses, log, _host: host, runtime: Some(runtime) })
     }
 }
 
@@ -61,5 +60,14 @@ impl Edge for Wasmtime {
 
     fn log(&self) -> &Log {
         &self.log
+    }
+}
+
+impl Drop for Wasmtime {
+    fn drop(&mut self) {
+        // A runtime that waits for its tasks must not end inside another, where tests may drop this.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod component;
 pub mod edge;
 pub mod log;
+pub mod peer;
 pub mod player;
 pub mod spin;
 pub mod workerd;

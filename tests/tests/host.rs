@@ -1,22 +1,55 @@
-//! The contract that a host must keep for the core, against the built Worker in workerd: pieces
-//! arrive as they are made, deferred work outlives the response, a caller who leaves is noticed, and
-//! what breaks off does not look whole.
-//!
-//! Callers leave by resetting their connection: workerd does not take the mere end of what a caller
-//! sends for a hang-up, since half-closed connections are good HTTP.
+//! The contract that a host must keep for the core, against both built artifacts: pieces arrive as they
+//! are made, deferred work outlives the response, a caller who leaves is noticed, and what breaks off
+//! does not look whole.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde_json::{Value, json};
+use tests::component::Wasmtime;
 use tests::edge::{App, Edge};
-use tests::workerd::Workerd;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tests::peer::{PATIENCE, Peer, chunk, unchunked};
+use tests::spin::{self, SpinHost};
+use tests::workerd::{Workerd, root};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-/// Longer than anything here takes, shorter than a person's patience.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Makes each promise a test on both edges.
+macro_rules! kept_by_both {
+    ($($promise:ident,)*) => {
+        mod cloudflare {
+            $(#[tokio::test]
+            async fn $promise() -> anyhow::Result<()> {
+                super::$promise(super::Kind::Cloudflare).await
+            })*
+        }
+
+        mod spin_component {
+            $(#[tokio::test]
+            async fn $promise() -> anyhow::Result<()> {
+                super::$promise(super::Kind::Spin).await
+            })*
+        }
+    };
+}
+
+kept_by_both! {
+    a_piece_arrives_before_the_next_is_made,
+    deferred_work_outlives_the_response,
+    a_caller_who_leaves_a_silent_stream_is_noticed,
+    a_caller_who_leaves_a_talking_stream_is_noticed,
+    what_breaks_off_does_not_look_whole,
+    a_burst_is_passed_on_whole_and_in_order,
+    redirects_are_not_followed,
+    many_callers_are_answered_at_once,
+    a_wrong_configuration_is_told_to_the_log_only,
+}
+
+/// wasmtime does not tell a component of a caller who leaves before there is a response (#11833).
+#[tokio::test]
+async fn cloudflare_notices_a_caller_who_leaves_early() -> anyhow::Result<()> {
+    a_caller_who_leaves_before_the_answer_is_noticed(Kind::Cloudflare).await
+}
 
 const HEAD: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -27,9 +60,8 @@ const FINISH: &str =
 const DONE: &str = "data: [DONE]\n\n";
 const END: &str = "0\r\n\r\n";
 
-#[tokio::test]
-async fn a_piece_arrives_before_the_next_is_made() -> anyhow::Result<()> {
-    let world = World::open("pieces").await?;
+async fn a_piece_arrives_before_the_next_is_made(edge: Kind) -> anyhow::Result<()> {
+    let world = World::open(edge, "pieces").await?;
     let mut caller = world.ask(true).await?;
     let mut upstream = world.accept().await?;
     upstream.send(HEAD).await?;
@@ -43,9 +75,8 @@ async fn a_piece_arrives_before_the_next_is_made() -> anyhow::Result<()> {
     caller.until(END).await
 }
 
-#[tokio::test]
-async fn deferred_work_outlives_the_response() -> anyhow::Result<()> {
-    let world = World::open("deferred").await?;
+async fn deferred_work_outlives_the_response(edge: Kind) -> anyhow::Result<()> {
+    let world = World::open(edge, "deferred").await?;
     let mut caller = world.ask(true).await?;
     let mut upstream = world.accept().await?;
     upstream.send(HEAD).await?;
@@ -62,9 +93,8 @@ async fn deferred_work_outlives_the_response() -> anyhow::Result<()> {
     upstream.request().await.context("the connection was not used again")
 }
 
-#[tokio::test]
-async fn a_caller_who_leaves_a_silent_stream_is_noticed() -> anyhow::Result<()> {
-    let mut world = World::open("leaves").await?;
+async fn a_caller_who_leaves_a_silent_stream_is_noticed(edge: Kind) -> anyhow::Result<()> {
+    let mut world = World::open(edge, "leaves").await?;
     let mut caller = world.ask(true).await?;
     let mut upstream = world.accept().await?;
     upstream.send(HEAD).await?;
@@ -77,9 +107,8 @@ async fn a_caller_who_leaves_a_silent_stream_is_noticed() -> anyhow::Result<()> 
     Ok(())
 }
 
-#[tokio::test]
-async fn a_caller_who_leaves_a_talking_stream_is_noticed() -> anyhow::Result<()> {
-    let mut world = World::open("talking").await?;
+async fn a_caller_who_leaves_a_talking_stream_is_noticed(edge: Kind) -> anyhow::Result<()> {
+    let mut world = World::open(edge, "talking").await?;
     let mut caller = world.ask(true).await?;
     let mut upstream = world.accept().await?;
     upstream.send(HEAD).await?;
@@ -97,9 +126,8 @@ async fn a_caller_who_leaves_a_talking_stream_is_noticed() -> anyhow::Result<()>
     Ok(())
 }
 
-#[tokio::test]
-async fn what_breaks_off_does_not_look_whole() -> anyhow::Result<()> {
-    let world = World::open("breaks").await?;
+async fn what_breaks_off_does_not_look_whole(edge: Kind) -> anyhow::Result<()> {
+    let world = World::open(edge, "breaks").await?;
     let mut caller = world.ask(false).await?;
     let mut upstream = world.accept().await?;
     // Too long to be held, so that the caller sees its beginning before the connection breaks.
@@ -118,9 +146,8 @@ async fn what_breaks_off_does_not_look_whole() -> anyhow::Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_caller_who_leaves_before_the_answer_is_noticed() -> anyhow::Result<()> {
-    let mut world = World::open("early").await?;
+async fn a_caller_who_leaves_before_the_answer_is_noticed(edge: Kind) -> anyhow::Result<()> {
+    let mut world = World::open(edge, "early").await?;
     for stream in [true, false] {
         let caller = world.ask(stream).await?;
         let mut upstream = world.accept().await?;
@@ -133,9 +160,8 @@ async fn a_caller_who_leaves_before_the_answer_is_noticed() -> anyhow::Result<()
     Ok(())
 }
 
-#[tokio::test]
-async fn a_burst_is_passed_on_whole_and_in_order() -> anyhow::Result<()> {
-    let world = World::open("burst").await?;
+async fn a_burst_is_passed_on_whole_and_in_order(edge: Kind) -> anyhow::Result<()> {
+    let world = World::open(edge, "burst").await?;
     let mut caller = world.ask(true).await?;
     let mut upstream = world.accept().await?;
     let event = |at: usize| {
@@ -157,9 +183,8 @@ async fn a_burst_is_passed_on_whole_and_in_order() -> anyhow::Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn redirects_are_not_followed() -> anyhow::Result<()> {
-    let mut world = World::open("redirect").await?;
+async fn redirects_are_not_followed(edge: Kind) -> anyhow::Result<()> {
+    let mut world = World::open(edge, "redirect").await?;
     let mut caller = world.ask(false).await?;
     let mut upstream = world.accept().await?;
     let target = world.upstream.local_addr()?;
@@ -171,9 +196,32 @@ async fn redirects_are_not_followed() -> anyhow::Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_wrong_configuration_is_told_to_the_log_only() -> anyhow::Result<()> {
-    let world = World::with("wrong", Some(r#"{ "ruotes": [] }"#)).await?;
+async fn many_callers_are_answered_at_once(edge: Kind) -> anyhow::Result<()> {
+    // More than one instance takes at a time.
+    const CALLERS: usize = 40;
+    let mut world = World::open(edge, "many").await?;
+    let mut callers = Vec::new();
+    let mut upstreams = Vec::new();
+    for _ in 0..CALLERS {
+        callers.push(world.ask(true).await?);
+        upstreams.push(world.accept().await?);
+    }
+    for upstream in &mut upstreams {
+        upstream
+            .send(&format!("{HEAD}{}{}{}{END}", chunk(FIRST), chunk(FINISH), chunk(DONE)))
+            .await?;
+    }
+    for caller in &mut callers {
+        caller.until(END).await?;
+    }
+    for _ in 0..CALLERS {
+        assert_eq!(world.record().await?["outcome"], "answered");
+    }
+    Ok(())
+}
+
+async fn a_wrong_configuration_is_told_to_the_log_only(edge: Kind) -> anyhow::Result<()> {
+    let world = World::with(edge, "wrong", Some(r#"{ "ruotes": [] }"#)).await?;
     for _ in 0..2 {
         let mut caller = world.ask(false).await?;
         caller.until("invalid_configuration").await?;
@@ -186,47 +234,88 @@ async fn a_wrong_configuration_is_told_to_the_log_only() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A Worker, and an upstream whose every word the test says.
+/// `allowed_outbound_hosts` is Spin's alone.
+#[tokio::test]
+async fn spin_calls_only_hosts_that_are_allowed() -> anyhow::Result<()> {
+    let host = SpinHost::start(&root().join("target/wasm32-wasip2/release/edge_spin.wasm"))?;
+    let upstream = TcpListener::bind("127.0.0.1:0").await?;
+    let mut app = spin::App::new("allowed").variable("gateway_config", usual(&upstream)?);
+    app.allowed_hosts = vec!["https://api.openai.com".to_owned()];
+    let mut lines = host.lines("allowed");
+    let mut caller = ask(host.serve(app).await?, false).await?;
+    caller.until("upstream_error").await?;
+    let line = timeout(PATIENCE, lines.recv()).await?.context("the log ended")?;
+    let record: Value = serde_json::from_str(&line)?;
+    let detail = record["attempts"][0]["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("HttpRequestDenied"), "{record}");
+    Ok(())
+}
+
+/// An edge to be started.
+#[derive(Clone, Copy)]
+enum Kind {
+    Cloudflare,
+    Spin,
+}
+
+impl Kind {
+    fn start(self, app: App) -> anyhow::Result<Box<dyn Edge + Send>> {
+        Ok(match self {
+            Self::Cloudflare => Box::new(Workerd::start(&[app])?),
+            Self::Spin => Box::new(Wasmtime::start(&[app])?),
+        })
+    }
+}
+
+/// A gateway's usual configuration: everything goes to one upstream.
+fn usual(upstream: &TcpListener) -> anyhow::Result<String> {
+    let base_url = format!("http://{}/v1", upstream.local_addr()?);
+    let document = json!({
+        "auth": { "required": false },
+        "providers": [{ "id": "local", "kind": "openai-compatible", "base_url": base_url }],
+        "routes": [{ "id": "all", "models": ["*"], "targets": [{ "provider": "local" }] }],
+    });
+    Ok(document.to_string())
+}
+
+/// Calls a gateway.
+async fn ask(address: std::net::SocketAddr, stream: bool) -> anyhow::Result<Peer> {
+    let body =
+        json!({ "model": "m", "stream": stream, "messages": [{ "role": "user", "content": "?" }] });
+    let body = body.to_string();
+    let mut caller = Peer::new(TcpStream::connect(address).await?);
+    let head =
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n";
+    caller.send(&format!("{head}content-length: {}\r\n\r\n{body}", body.len())).await?;
+    Ok(caller)
+}
+
+/// A gateway on an edge, and an upstream whose every word the test says.
 struct World {
     name: String,
-    host: Workerd,
+    host: Box<dyn Edge + Send>,
     upstream: TcpListener,
     records: usize,
 }
 
 impl World {
-    async fn open(name: &str) -> anyhow::Result<Self> {
-        Self::with(name, None).await
+    async fn open(edge: Kind, name: &str) -> anyhow::Result<Self> {
+        Self::with(edge, name, None).await
     }
 
-    async fn with(name: &str, config: Option<&str>) -> anyhow::Result<Self> {
+    async fn with(edge: Kind, name: &str, config: Option<&str>) -> anyhow::Result<Self> {
         let upstream = TcpListener::bind("127.0.0.1:0").await?;
-        let base_url = format!("http://{}/v1", upstream.local_addr()?);
-        let usual = json!({
-            "auth": { "required": false },
-            "providers": [{ "id": "local", "kind": "openai-compatible", "base_url": base_url }],
-            "routes": [{
-                "id": "all",
-                "models": ["*"],
-                "targets": [{ "provider": "local" }],
-                "retries": { "attempts": 0 },
-            }],
-        });
-        let config = config.map_or_else(|| usual.to_string(), str::to_owned);
+        let config = config.map_or_else(|| usual(&upstream), |config| Ok(config.to_owned()))?;
         let app = App { name: name.to_owned(), config, secrets: Default::default() };
-        let host = tokio::task::spawn_blocking(move || Workerd::start(&[app])).await?;
-        let host = host.context("build the Worker first: `cargo xtask test`")?;
+        // Starting blocks, and one of the edges brings a runtime of its own.
+        let host = tokio::task::spawn_blocking(move || edge.start(app)).await?;
+        let host = host.context("build both artifacts first: `cargo xtask test`")?;
         Ok(Self { name: name.to_owned(), host, upstream, records: 0 })
     }
 
     /// Calls the gateway.
     async fn ask(&self, stream: bool) -> anyhow::Result<Peer> {
-        let body = json!({ "model": "m", "stream": stream, "messages": [{ "role": "user", "content": "?" }] });
-        let body = body.to_string();
-        let mut caller = Peer::new(TcpStream::connect(self.host.address(&self.name)).await?);
-        let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n";
-        caller.send(&format!("{head}content-length: {}\r\n\r\n{body}", body.len())).await?;
-        Ok(caller)
+        ask(self.host.address(&self.name), stream).await
     }
 
     /// Waits for the gateway's call.
@@ -253,90 +342,5 @@ impl World {
             anyhow::ensure!(Instant::now() < until, "no record");
             sleep(Duration::from_millis(10)).await;
         }
-    }
-}
-
-/// One side of a connection, byte by byte.
-struct Peer {
-    stream: TcpStream,
-    seen: Vec<u8>,
-}
-
-impl Peer {
-    fn new(stream: TcpStream) -> Self {
-        Self { stream, seen: Vec::new() }
-    }
-
-    async fn send(&mut self, text: &str) -> anyhow::Result<()> {
-        timeout(PATIENCE, self.stream.write_all(text.as_bytes()))
-            .await
-            .context("nobody reads")??;
-        Ok(())
-    }
-
-    /// Reads until a text has come.
-    async fn until(&mut self, text: &str) -> anyhow::Result<()> {
-        let needle = text.as_bytes();
-        while !self.seen.windows(needle.len()).any(|window| window == needle) {
-            let mut piece = [0; 16 << 10];
-            let read = timeout(PATIENCE, self.stream.read(&mut piece)).await;
-            let count = read.with_context(|| format!("{text:?} did not come"))??;
-            anyhow::ensure!(count > 0, "{text:?} did not come before the end");
-            self.seen.extend_from_slice(&piece[..count]);
-        }
-        Ok(())
-    }
-
-    /// Reads a whole request with a JSON body, and forgets it.
-    async fn request(&mut self) -> anyhow::Result<()> {
-        self.until("\"messages\"").await?;
-        self.seen.clear();
-        Ok(())
-    }
-
-    /// Reads to the end, however it comes, and gives the last bytes.
-    async fn rest(&mut self) -> anyhow::Result<Vec<u8>> {
-        let mut piece = vec![0; 64 << 10];
-        let mut last = Vec::new();
-        loop {
-            match timeout(PATIENCE, self.stream.read(&mut piece)).await.context("no end")? {
-                Ok(count) if count > 0 => last = piece[..count].to_vec(),
-                Ok(_) | Err(_) => return Ok(last),
-            }
-        }
-    }
-
-    /// Hangs up.
-    fn leave(self) -> anyhow::Result<()> {
-        self.stream.set_zero_linger()?;
-        Ok(())
-    }
-
-    /// Waits until the other side is gone.
-    async fn closed(&mut self) -> anyhow::Result<()> {
-        let mut piece = [0; 64];
-        while !matches!(self.stream.read(&mut piece).await, Ok(0) | Err(_)) {}
-        Ok(())
-    }
-}
-
-/// A text as one chunk of a body.
-fn chunk(text: &str) -> String {
-    format!("{:x}\r\n{text}\r\n", text.len())
-}
-
-/// The body of a response that came in chunks.
-fn unchunked(response: &[u8]) -> anyhow::Result<String> {
-    let text = std::str::from_utf8(response)?;
-    let (_, mut rest) = text.split_once("\r\n\r\n").context("no head")?;
-    let mut body = String::new();
-    loop {
-        let (length, after) = rest.split_once("\r\n").context("no chunk")?;
-        let length = usize::from_str_radix(length, 16)?;
-        if length == 0 {
-            return Ok(body);
-        }
-        body.push_str(after.get(..length).context("a short chunk")?);
-        rest = after.get(length + 2..).context("a short chunk")?;
     }
 }

@@ -1,0 +1,100 @@
+//! HTTP by hand, for tests that must see when each byte comes.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Longer than anything here takes, shorter than a person's patience.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One side of a connection, byte by byte.
+pub struct Peer {
+    stream: TcpStream,
+    /// What has come and was not forgotten.
+    pub seen: Vec<u8>,
+}
+
+impl Peer {
+    /// Takes over a connection.
+    pub fn new(stream: TcpStream) -> Self {
+        Self { stream, seen: Vec::new() }
+    }
+
+    /// Says something.
+    pub async fn send(&mut self, text: &str) -> anyhow::Result<()> {
+        timeout(PATIENCE, self.stream.write_all(text.as_bytes()))
+            .await
+            .context("nobody reads")??;
+        Ok(())
+    }
+
+    /// Reads until a text has come.
+    pub async fn until(&mut self, text: &str) -> anyhow::Result<()> {
+        let needle = text.as_bytes();
+        while !self.seen.windows(needle.len()).any(|window| window == needle) {
+            let mut piece = [0; 16 << 10];
+            let read = timeout(PATIENCE, self.stream.read(&mut piece)).await;
+            let count = read.with_context(|| format!("{text:?} did not come"))??;
+            anyhow::ensure!(count > 0, "{text:?} did not come before the end");
+            self.seen.extend_from_slice(&piece[..count]);
+        }
+        Ok(())
+    }
+
+    /// Reads a whole request with a JSON body, and forgets it.
+    pub async fn request(&mut self) -> anyhow::Result<()> {
+        self.until("\"messages\"").await?;
+        self.seen.clear();
+        Ok(())
+    }
+
+    /// Reads to the end, however it comes, and gives the last bytes.
+    pub async fn rest(&mut self) -> anyhow::Result<Vec<u8>> {
+        let mut piece = vec![0; 64 << 10];
+        let mut last = Vec::new();
+        loop {
+            match timeout(PATIENCE, self.stream.read(&mut piece)).await.context("no end")? {
+                Ok(count) if count > 0 => last = piece[..count].to_vec(),
+                Ok(_) | Err(_) => return Ok(last),
+            }
+        }
+    }
+
+    /// Hangs up as a caller does that is gone: by resetting its connection. workerd does not take the
+    /// mere end of what a caller sends for a hang-up, since half-closed connections are good HTTP.
+    pub fn leave(self) -> anyhow::Result<()> {
+        self.stream.set_zero_linger()?;
+        Ok(())
+    }
+
+    /// Waits until the other side is gone.
+    pub async fn closed(&mut self) -> anyhow::Result<()> {
+        let mut piece = [0; 64];
+        while !matches!(self.stream.read(&mut piece).await, Ok(0) | Err(_)) {}
+        Ok(())
+    }
+}
+
+/// A text as one chunk of a body.
+pub fn chunk(text: &str) -> String {
+    format!("{:x}\r\n{text}\r\n", text.len())
+}
+
+/// The body of a response that came in chunks.
+pub fn unchunked(response: &[u8]) -> anyhow::Result<String> {
+    let text = std::str::from_utf8(response)?;
+    let (_, mut rest) = text.split_once("\r\n\r\n").context("no head")?;
+    let mut body = String::new();
+    loop {
+        let (length, after) = rest.split_once("\r\n").context("no chunk")?;
+        let length = usize::from_str_radix(length, 16)?;
+        if length == 0 {
+            return Ok(body);
+        }
+        body.push_str(after.get(..length).context("a short chunk")?);
+        rest = after.get(length + 2..).context("a short chunk")?;
+    }
+}
