@@ -67,28 +67,26 @@ impl Body {
 
     /// Reads everything, if it is at most `limit` bytes. One piece is handed on without a copy.
     pub async fn collect(mut self, limit: usize) -> Result<Bytes, ReadError> {
-        let Some(first) = self.piece().await.transpose().map_err(ReadError::Broken)? else {
-            return Ok(Bytes::new());
-        };
-        if first.len() > limit {
-            return Err(ReadError::TooLarge);
-        }
-        let Some(second) = self.piece().await.transpose().map_err(ReadError::Broken)? else {
-            return Ok(first);
-        };
-        let mut whole =
-            BytesMut::with_capacity((first.len() + second.len()).saturating_mul(2).min(limit));
-        whole.extend_from_slice(&first);
-        let mut next = Some(second);
-        while let Some(piece) = next {
+        let mut whole = Bytes::new();
+        while let Some(piece) = self.piece().await.transpose().map_err(ReadError::Broken)? {
             if whole.len() + piece.len() > limit {
                 return Err(ReadError::TooLarge);
             }
-            whole.extend_from_slice(&piece);
-            next = self.piece().await.transpose().map_err(ReadError::Broken)?;
+            whole = append(whole, piece);
         }
-        Ok(whole.freeze())
+        Ok(whole)
     }
+}
+
+/// Adds a piece to what has come: the first is handed on as it is, later ones are gathered with
+/// amortised growth.
+pub(crate) fn append(whole: Bytes, piece: Bytes) -> Bytes {
+    if whole.is_empty() {
+        return piece;
+    }
+    let mut joined = whole.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+    joined.extend_from_slice(&piece);
+    joined.freeze()
 }
 
 impl From<Bytes> for Body {

@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use openai::Weight;
 
-use crate::body::Body;
+use crate::body::{Body, append};
 use crate::error::Fault;
 use crate::observe::{Attempt, Entry, Tokens};
 use crate::platform::Platform;
@@ -214,17 +214,13 @@ impl<P: Platform> Line<'_, P> {
         mut body: Body,
         patience: &mut Patience<'_, P>,
     ) -> Result<(Bytes, Option<Body>), Failed> {
-        let Some(mut whole) = patience.piece(&mut body).await? else {
-            return Ok((Bytes::new(), None));
-        };
-        patience.renew();
+        let mut whole = Bytes::new();
         while let Some(piece) = patience.piece(&mut body).await? {
             patience.renew();
-            let mut joined =
-                whole.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-            joined.extend_from_slice(&piece);
-            whole = joined.freeze();
-            if whole.len() > LONGEST_WHOLE {
+            let is_first = whole.is_empty();
+            whole = append(whole, piece);
+            // One piece that is there already is held, however long it is.
+            if !is_first && whole.len() > LONGEST_WHOLE {
                 return Ok((whole, Some(body)));
             }
         }

@@ -237,10 +237,7 @@ mod tests {
             check("answer = 'a b'\ngap = '1s'", HangUp::Never, Ended::Completed);
         assert_eq!(received.pieces.len(), 5, "role, two words, finish, done");
         assert_eq!(received.pieces[4].0, Duration::from_secs(4));
-        assert_eq!(
-            (world.now() - Duration::from_secs(4)).as_millis(),
-            super::BEGINNING.as_millis()
-        );
+        assert_eq!(world.now().as_millis() - 4_000, super::BEGINNING.as_millis());
         assert!(received.is_whole);
     }
 
