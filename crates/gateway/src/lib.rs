@@ -4,10 +4,13 @@
 
 pub mod body;
 pub mod boot;
+pub mod calendar;
 pub mod config;
 pub mod error;
 pub mod gateway;
 pub mod ids;
+pub mod jwt;
+pub mod ledger;
 pub mod meter;
 pub mod observe;
 pub mod platform;

@@ -6,19 +6,27 @@
 
 #[cfg(feature = "author")]
 pub mod author;
+mod block;
+mod issuer;
+mod limit;
 mod parse;
 mod parsed;
+mod permission;
 mod problem;
 mod provider;
 mod raw;
 #[cfg(all(test, feature = "author"))]
 mod tests;
 
+pub use block::{Addresses, Block, canonical};
+pub use issuer::{Issuer, IssuerKeys, Operator, Role};
+pub use limit::{By, Covered, Limit, Measure, OnError, Period, Price, Quota};
 pub use parsed::{
-    Auth, Config, Consumer, ConsumerIndex, FallbackOn, KeySource, ModelIndex, ModelPattern,
-    Provider, ProviderIndex, Retries, Route, RouteIndex, Server, Sticky, Target, Targets, Timeouts,
-    WeightedTarget,
+    Auth, Config, Consumer, ConsumerIndex, FallbackOn, Group, KeySource, ModelIndex, ModelPattern,
+    Prices, Provider, ProviderIndex, Retries, Route, RouteIndex, Server, Sticky, Target, Targets,
+    Timeouts, WeightedTarget,
 };
+pub use permission::{Parameter, ParameterRule, Permissions};
 pub use problem::{Problem, Problems};
 pub use provider::{Authentication, Paths};
 

@@ -10,6 +10,10 @@ use regex_lite::Regex;
 
 use crate::secret::{KeyDigest, Secret};
 
+use super::block::Addresses;
+use super::issuer::{Issuer, Operator};
+use super::limit::{Limit, Price};
+use super::permission::Permissions;
 use super::provider::{Authentication, Paths};
 
 /// Everything the gateway does, in one value.
@@ -27,6 +31,14 @@ pub struct Config {
     pub models: ModelIndex,
     /// Callers that have keys.
     pub consumers: Vec<Consumer>,
+    /// What the members of a group may do.
+    pub groups: Vec<Group>,
+    /// Budgets, in the order of the document.
+    pub limits: Vec<Limit>,
+    /// What models cost.
+    pub prices: Prices,
+    /// Who may use the admin plane, beside the one with `ADMIN_TOKEN`.
+    pub operators: Vec<Operator>,
     /// Paths of sections that are valid but do not act in this version (`limits[0]`, `cache`).
     /// A gateway with such a configuration promises what it does not do: hosts refuse to serve it
     /// unless told otherwise.
@@ -38,6 +50,9 @@ pub struct Config {
 pub struct Server {
     /// The longest request body, in bytes.
     pub max_body: usize,
+    /// A header in which a trusted proxy before the gateway tells the caller's address; `None`: the
+    /// host knows it.
+    pub address_header: Option<HeaderName>,
 }
 
 /// `[auth]`
@@ -47,6 +62,10 @@ pub struct Auth {
     pub required: bool,
     /// Where a key is looked for, in this order; the first place that holds one decides.
     pub sources: Vec<KeySource>,
+    /// From where anybody may call.
+    pub addresses: Addresses,
+    /// Who else vouches for callers.
+    pub issuers: Vec<Issuer>,
 }
 
 /// A place in a request that may hold the caller's key.
@@ -207,7 +226,7 @@ pub struct Timeouts {
 }
 
 /// `[[consumers]]`
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Consumer {
     /// Its name in records and limits.
     pub id: String,
@@ -215,8 +234,55 @@ pub struct Consumer {
     pub group: Option<String>,
     /// Digests of its keys.
     pub keys: Vec<KeyDigest>,
-    /// The routes it may use; `None` means all.
-    pub routes: Option<Vec<RouteIndex>>,
+    /// What it may do, beside what its group may.
+    pub permissions: Permissions,
+}
+
+/// `[[groups]]`
+#[derive(Debug)]
+pub struct Group {
+    /// Its name.
+    pub id: String,
+    /// What its members may do.
+    pub permissions: Permissions,
+}
+
+/// `[[prices]]`
+#[derive(Debug, Default)]
+pub struct Prices {
+    pub(super) all: Vec<Priced>,
+}
+
+/// What some models cost at a provider, or everywhere.
+#[derive(Debug)]
+pub(super) struct Priced {
+    pub(super) provider: Option<ProviderIndex>,
+    /// Exact or a prefix, never an expression.
+    pub(super) model: ModelPattern,
+    pub(super) price: Price,
+}
+
+impl Prices {
+    /// What a model costs at a provider: by the price that names the provider before one for all,
+    /// by the exact name before a prefix, by the longer prefix before a shorter one. `None`: unknown.
+    pub fn of(&self, provider: ProviderIndex, model: &str) -> Option<Price> {
+        let fit = |priced: &Priced| {
+            let named = match priced.provider {
+                Some(index) => index == provider,
+                None => true,
+            };
+            let length = match &priced.model {
+                ModelPattern::Exact(name) => (name == model).then_some(usize::MAX),
+                ModelPattern::Prefix(prefix) => {
+                    model.starts_with(prefix.as_str()).then_some(prefix.len())
+                }
+                ModelPattern::Regex(_) => None,
+            };
+            length.filter(|_| named).map(|length| (priced.provider.is_some(), length))
+        };
+        let fitting = self.all.iter().filter_map(|priced| Some((fit(priced)?, priced.price)));
+        fitting.max_by_key(|(fit, _)| *fit).map(|(_, price)| price)
+    }
 }
 
 /// Finds the route of a model: exact name, else longest prefix, else first regex.
@@ -258,6 +324,11 @@ impl Config {
     /// The routes with their positions, in the order of the document.
     pub fn routes_with_index(&self) -> impl Iterator<Item = (RouteIndex, &Route)> {
         self.routes.iter().enumerate().map(|(position, route)| (RouteIndex(position), route))
+    }
+
+    /// The group of this name, if the document says anything of it.
+    pub fn group(&self, id: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.id == id)
     }
 
     /// The consumer at an index that this configuration handed out.

@@ -46,7 +46,7 @@ impl<'a> Caller<'a> {
 
     /// Whether this caller may use a route.
     pub fn may_use(&self, route: RouteIndex) -> bool {
-        let allowed = self.consumer.and_then(|consumer| consumer.routes.as_ref());
+        let allowed = self.consumer.and_then(|consumer| consumer.permissions.routes.as_ref());
         allowed.is_none_or(|routes| routes.contains(&route))
     }
 }

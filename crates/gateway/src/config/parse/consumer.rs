@@ -3,6 +3,7 @@
 use crate::secret::KeyDigest;
 
 use super::super::parsed::Consumer;
+use super::super::permission::Permissions;
 use super::super::raw;
 use super::name::name;
 use super::{Names, Place, Review, quoted};
@@ -58,7 +59,8 @@ fn consumer(
         check(review, &place, parameters);
         review.inactive(&place);
     }
-    Consumer { id: raw.id.clone(), group: raw.group.clone(), keys, routes }
+    let permissions = Permissions { routes, ..Permissions::default() };
+    Consumer { id: raw.id.clone(), group: raw.group.clone(), keys, permissions }
 }
 
 fn check(review: &mut Review<'_>, place: &Place<'_>, parameters: &raw::Parameters) {

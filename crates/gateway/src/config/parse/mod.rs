@@ -19,7 +19,7 @@ use regex_lite::Regex;
 use crate::secret::Secret;
 
 use super::Secrets;
-use super::parsed::{Config, RouteIndex};
+use super::parsed::{Config, Prices, RouteIndex};
 use super::problem::{Problem, Problems, with_hint};
 use super::raw::{self, SecretText, Span};
 use name::Names;
@@ -62,6 +62,10 @@ pub(super) fn document(raw: &raw::Document, secrets: &Secrets<'_>) -> Result<Con
             routes: read_routes,
             models,
             consumers,
+            groups: Vec::new(),
+            limits: Vec::new(),
+            prices: Prices::default(),
+            operators: Vec::new(),
             inactive: std::mem::take(&mut review.inactive),
         })
     } else {

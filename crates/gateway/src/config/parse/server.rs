@@ -2,6 +2,7 @@
 
 use http::HeaderName;
 
+use super::super::block::Addresses;
 use super::super::parsed::{Auth, KeySource, Server};
 use super::super::raw::{self, Size};
 use super::{Place, Review, quoted};
@@ -12,7 +13,9 @@ const LARGEST_BODY: usize = 64 << 20;
 
 /// Reads `[server]`.
 pub(super) fn server(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Server) -> Server {
-    let Some(size) = &raw.max_body else { return Server { max_body: DEFAULT_BODY } };
+    let Some(size) = &raw.max_body else {
+        return Server { max_body: DEFAULT_BODY, address_header: None };
+    };
     let place = place.field("max_body");
     let bytes = size.bytes();
     let fitting = bytes
@@ -22,7 +25,7 @@ pub(super) fn server(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Serv
         let expected = if bytes.is_some() { "between 1 byte and 64MiB" } else { Size::EXPECTED };
         review.problem(&place, quoted(&size.0), expected);
     }
-    Server { max_body: fitting.unwrap_or(DEFAULT_BODY) }
+    Server { max_body: fitting.unwrap_or(DEFAULT_BODY), address_header: None }
 }
 
 /// Reads `[auth]`.
@@ -30,7 +33,8 @@ pub(super) fn auth(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Auth) 
     let required = raw.required.unwrap_or(true);
     let Some(sources) = &raw.sources else {
         let header = KeySource::Header(HeaderName::from_static("x-api-key"));
-        return Auth { required, sources: vec![KeySource::Bearer, header] };
+        let sources = vec![KeySource::Bearer, header];
+        return Auth { required, sources, addresses: Addresses::default(), issuers: Vec::new() };
     };
     let place = place.field("sources");
     if sources.is_empty() {
@@ -47,5 +51,6 @@ pub(super) fn auth(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Auth) 
             }
         }
     };
-    Auth { required, sources: sources.iter().enumerate().filter_map(&mut read).collect() }
+    let sources = sources.iter().enumerate().filter_map(&mut read).collect();
+    Auth { required, sources, addresses: Addresses::default(), issuers: Vec::new() }
 }
