@@ -19,6 +19,8 @@ mod book;
 mod operation;
 mod slots;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 pub use book::Book;
 pub use operation::{
