@@ -4,6 +4,7 @@
 
 pub mod body;
 pub mod boot;
+pub mod calendar;
 pub mod config;
 pub mod error;
 pub mod gateway;
