@@ -13,8 +13,19 @@ use crate::name::Name;
 const INCLUDE_USAGE: &str = "include_usage";
 
 /// The fields that steer the gateway.
-const STEERING: [&str; 7] =
-    ["model", "messages", "prompt", "input", "stream", "stream_options", "user"];
+const STEERING: [&str; 11] = [
+    "model",
+    "messages",
+    "prompt",
+    "input",
+    "stream",
+    "stream_options",
+    "user",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "best_of",
+];
 
 /// Whether a name is another one but for case, by the simple folding that Go's reader does.
 fn folds_to(name: &str, field: &str) -> bool {
@@ -36,6 +47,10 @@ pub(crate) struct Fields<'a> {
     pub(crate) stream: Option<&'a RawValue>,
     pub(crate) stream_options: Option<&'a RawValue>,
     pub(crate) user: Option<&'a RawValue>,
+    pub(crate) max_tokens: Option<&'a RawValue>,
+    pub(crate) max_completion_tokens: Option<&'a RawValue>,
+    pub(crate) n: Option<&'a RawValue>,
+    pub(crate) best_of: Option<&'a RawValue>,
     pub(crate) invalid: Option<Invalid>,
 }
 
@@ -57,6 +72,10 @@ impl<'a> Fields<'a> {
             "stream" => ("stream", &mut self.stream),
             "stream_options" => ("stream_options", &mut self.stream_options),
             "user" => ("user", &mut self.user),
+            "max_tokens" => ("max_tokens", &mut self.max_tokens),
+            "max_completion_tokens" => ("max_completion_tokens", &mut self.max_completion_tokens),
+            "n" => ("n", &mut self.n),
+            "best_of" => ("best_of", &mut self.best_of),
             _ => return None,
         })
     }

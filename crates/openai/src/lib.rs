@@ -20,7 +20,7 @@ pub use chunk::{ChoiceSet, Chunk};
 pub use endpoint::{Endpoint, percent_encode};
 pub use error::{ErrorBody, ErrorObject};
 pub use invalid::Invalid;
-pub use request::Request;
+pub use request::{Changes, OutputField, Request};
 pub use sse::{Event, Framer, Oversized};
 pub use text::Weight;
 pub use usage::Usage;

@@ -26,8 +26,53 @@ pub struct Request {
     pub user: Option<String>,
     /// Where the prompt stands.
     pub content: Range<usize>,
+    /// How long the answer may be.
+    pub output: Output,
+    opening: usize,
     model_at: Range<usize>,
     usage_option: UsageOption,
+}
+
+/// How long an answer may be, by the request's own word.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// The most tokens of one choice, where the request names a number.
+    pub most: Option<u64>,
+    /// How many choices are asked for (`n`, or `best_of` where that is more), one at least.
+    pub choices: u64,
+    /// Where `max_tokens` stands.
+    max_tokens: Option<Range<usize>>,
+    /// Where `max_completion_tokens` stands.
+    max_completion_tokens: Option<Range<usize>>,
+}
+
+/// What of a request is changed for a target. The default changes nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Changes<'a> {
+    /// Another name for the model.
+    pub model: Option<&'a str>,
+    /// Whether a stream must end with its usage.
+    pub ask_for_usage: bool,
+    /// The most tokens of one choice, and the field to say it in where the request has none.
+    pub most_output: Option<(u64, OutputField)>,
+}
+
+/// The field by which an upstream takes the most tokens of a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputField {
+    /// `max_tokens`, which OpenAI calls deprecated and everybody else understands.
+    MaxTokens,
+    /// `max_completion_tokens`, the only one that OpenAI's reasoning models take.
+    MaxCompletionTokens,
+}
+
+impl OutputField {
+    fn name(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
 }
 
 /// Where `stream_options.include_usage` stands, or would stand.
@@ -99,7 +144,17 @@ impl Request {
                 }
             }
         };
+        let most = [fields.max_tokens, fields.max_completion_tokens];
+        let choices = [fields.n, fields.best_of].into_iter().flatten().filter_map(number);
+        let output = Output {
+            most: most.into_iter().flatten().filter_map(number).max(),
+            choices: choices.max().unwrap_or(1).max(1),
+            max_tokens: fields.max_tokens.map(place),
+            max_completion_tokens: fields.max_completion_tokens.map(place),
+        };
         Ok(Self {
+            output,
+            opening: opening + 1,
             model,
             stream: stream && endpoint != Endpoint::Embeddings,
             wants_usage,
@@ -110,18 +165,14 @@ impl Request {
         })
     }
 
-    /// The body with another model and, for a stream, with usage asked for. `None`: nothing changes.
-    pub fn rewrite(
-        &self,
-        body: &[u8],
-        model: Option<&str>,
-        ask_for_usage: bool,
-    ) -> Option<Vec<u8>> {
-        let rename = model.filter(|name| *name != self.model).map(|name| {
+    /// The body with some things changed. `None`: nothing changes.
+    pub fn rewrite(&self, body: &[u8], changes: Changes<'_>) -> Option<Vec<u8>> {
+        let mut edits: Vec<(Range<usize>, Cow<'_, str>)> = Vec::new();
+        if let Some(name) = changes.model.filter(|name| *name != self.model) {
             let name = serde_json::to_string(name).expect("a string always serialises");
-            (self.model_at.clone(), Cow::Owned(name))
-        });
-        let usage = (ask_for_usage && self.stream && !self.wants_usage).then(|| {
+            edits.push((self.model_at.clone(), Cow::Owned(name)));
+        }
+        if changes.ask_for_usage && self.stream && !self.wants_usage {
             let (place, text) = match &self.usage_option {
                 UsageOption::Absent(at) => {
                     (*at..*at, r#""stream_options":{"include_usage":true},"#)
@@ -131,15 +182,17 @@ impl Request {
                 UsageOption::Silent { at, comma: false } => (*at..*at, r#""include_usage":true"#),
                 UsageOption::Stated(place) => (place.clone(), "true"),
             };
-            (place, Cow::Borrowed(text))
-        });
-        let mut edits = [rename, usage];
-        edits.sort_by_key(|edit| edit.as_ref().map(|(place, _)| place.start));
-        edits.iter().any(Option::is_some).then(|| {
-            let extra: usize = edits.iter().flatten().map(|(_, text)| text.len()).sum();
+            edits.push((place, Cow::Borrowed(text)));
+        }
+        if let Some((most, field)) = changes.most_output {
+            self.cap(body, most, field, &mut edits);
+        }
+        edits.sort_by_key(|(place, _)| place.start);
+        (!edits.is_empty()).then(|| {
+            let extra: usize = edits.iter().map(|(_, text)| text.len()).sum();
             let mut out = Vec::with_capacity(body.len() + extra);
             let mut at = 0;
-            for (place, text) in edits.iter().flatten() {
+            for (place, text) in &edits {
                 out.extend_from_slice(&body[at..place.start]);
                 out.extend_from_slice(text.as_bytes());
                 at = place.end;
@@ -147,6 +200,29 @@ impl Request {
             out.extend_from_slice(&body[at..]);
             out
         })
+    }
+
+    /// Lowers every field that names a length above `most` or none; where there is no field, one
+    /// goes in.
+    fn cap<'a>(
+        &self,
+        body: &[u8],
+        most: u64,
+        field: OutputField,
+        edits: &mut Vec<(Range<usize>, Cow<'a, str>)>,
+    ) {
+        let stated = [&self.output.max_tokens, &self.output.max_completion_tokens];
+        let mut stated = stated.into_iter().flatten().peekable();
+        if stated.peek().is_none() {
+            let member = format!("\"{}\":{most},", field.name());
+            edits.push((self.opening..self.opening, Cow::Owned(member)));
+        }
+        for place in stated {
+            let number = serde_json::from_slice::<u64>(&body[place.clone()]);
+            if !number.is_ok_and(|number| number <= most) {
+                edits.push((place.clone(), Cow::Owned(most.to_string())));
+            }
+        }
     }
 }
 
@@ -157,6 +233,11 @@ fn is_model_name(name: &str) -> bool {
 
 fn required<'a>(field: Option<&'a RawValue>, name: &'static str) -> Result<&'a RawValue, Invalid> {
     field.ok_or(Invalid::Missing(name))
+}
+
+/// A whole number; what is none is the upstream's to refuse.
+fn number(raw: &RawValue) -> Option<u64> {
+    serde_json::from_str(raw.get()).ok()
 }
 
 fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
@@ -172,7 +253,7 @@ mod tests {
     use proptest::prelude::{any, proptest};
     use serde_json::{Value, json};
 
-    use super::Request;
+    use super::{Changes, OutputField, Request};
     use crate::Endpoint::{ChatCompletions, Completions, Embeddings};
     use crate::Invalid;
 
@@ -223,7 +304,8 @@ mod tests {
     #[track_caller]
     fn rewritten(body: &str, model: Option<&str>, expected: Option<&str>) {
         let request = Request::read(ChatCompletions, body.as_bytes()).expect("the body is right");
-        let bytes = request.rewrite(body.as_bytes(), model, true);
+        let bytes = request
+            .rewrite(body.as_bytes(), Changes { model, ask_for_usage: true, most_output: None });
         assert_eq!(bytes.map(|bytes| String::from_utf8(bytes).expect("text")).as_deref(), expected);
     }
 
@@ -272,6 +354,41 @@ mod tests {
         rewritten(&stream(r#","stream_options":{"include_usage":true}"#), None, None);
     }
 
+    #[track_caller]
+    fn capped(body: &str, expected: Option<&str>) {
+        let request = Request::read(ChatCompletions, body.as_bytes()).expect("the body is right");
+        let most_output = Some((50, OutputField::MaxCompletionTokens));
+        let bytes = request.rewrite(body.as_bytes(), Changes { most_output, ..Changes::default() });
+        assert_eq!(bytes.map(|bytes| String::from_utf8(bytes).expect("text")).as_deref(), expected);
+    }
+
+    #[test]
+    fn an_answer_is_capped_by_whatever_name() {
+        let with = |fields: &str| format!(r#"{{"model":"a","messages":[]{fields}}}"#);
+        capped(&with(r#","max_tokens":50"#), None);
+        capped(&with(r#","max_tokens":51"#), Some(&with(r#","max_tokens":50"#)));
+        capped(&with(r#","max_tokens":null"#), Some(&with(r#","max_tokens":50"#)));
+        capped(&with(r#","max_tokens":5e9"#), Some(&with(r#","max_tokens":50"#)));
+        capped(
+            &with(r#","max_completion_tokens":7,"max_tokens":99"#),
+            Some(&with(r#","max_completion_tokens":7,"max_tokens":50"#)),
+        );
+        capped(&with(""), Some(r#"{"max_completion_tokens":50,"model":"a","messages":[]}"#));
+    }
+
+    #[test]
+    fn how_long_an_answer_may_be() {
+        let output = |fields: &str| {
+            let body = format!(r#"{{"model":"a","messages":[]{fields}}}"#);
+            let request = Request::read(ChatCompletions, body.as_bytes()).expect("it is right");
+            (request.output.most, request.output.choices)
+        };
+        assert_eq!(output(""), (None, 1));
+        assert_eq!(output(r#","max_tokens":7,"max_completion_tokens":9,"n":3"#), (Some(9), 3));
+        assert_eq!(output(r#","max_tokens":null,"n":0,"best_of":4"#), (None, 4));
+        assert_eq!(output(r#","max_tokens":-1,"n":"x""#), (None, 1));
+    }
+
     proptest! {
         #[test]
         fn a_rewrite_changes_nothing_else(model in "m.{0,12}", other in "m.{0,12}", rest in any::<Vec<String>>(), stream in any::<bool>()) {
@@ -283,7 +400,7 @@ mod tests {
             let request = Request::read(ChatCompletions, text.as_bytes()).expect("the body is right");
             assert_eq!(&request.model, &model);
             assert_eq!(serde_json::from_str::<Value>(&text[request.content.clone()]).expect("the place is right"), json!(rest));
-            let changed = request.rewrite(text.as_bytes(), Some(&other), true).unwrap_or(text.into_bytes());
+            let changed = request.rewrite(text.as_bytes(), Changes { model: Some(&other), ask_for_usage: true, most_output: None }).unwrap_or(text.into_bytes());
             body["model"] = json!(other);
             if stream {
                 body["stream_options"] = json!({"include_usage": true});

@@ -49,11 +49,31 @@ impl Weight {
         weight
     }
 
+    /// Weighs a prompt: as [`Weight::of`], but for what is embedded in base64 (`data:` URLs of images,
+    /// `data` of audio and files), of which each piece counts as `embedded` characters however long
+    /// it is: a provider bills pictures by their size in pixels.
+    pub fn of_prompt(text: &str, embedded: u64) -> Self {
+        let mut weight = Self::default();
+        let mut rest = text;
+        while let Some(at) = memchr::memmem::find(rest.as_bytes(), BASE64) {
+            let (before, from) = rest.split_at(at + BASE64.len());
+            let end = memchr(b'"', from.as_bytes()).unwrap_or(from.len());
+            weight += Self::of(before);
+            weight.narrow += embedded;
+            rest = &from[end..];
+        }
+        weight += Self::of(rest);
+        weight
+    }
+
     /// Whether there is no text.
     pub fn is_empty(self) -> bool {
         self == Self::default()
     }
 }
+
+/// What stands before embedded data (RFC 2397).
+const BASE64: &[u8] = b";base64,";
 
 /// Weighs the string whose opening quote has just been passed, and gives what is behind its end.
 fn string_at(bytes: &[u8]) -> (Weight, &[u8]) {
@@ -95,6 +115,16 @@ impl AddAssign for Weight {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_picture_is_not_read_as_text() {
+        let text = |data: &str| format!("[{{\"url\":\"data:image/png;base64,{data}\"}},\"you\"]");
+        let (short, long) = (text("QUJD"), text(&"QUJD".repeat(9_000)));
+        assert_eq!(super::Weight::of_prompt(&short, 100), super::Weight::of_prompt(&long, 100));
+        let bare = super::Weight::of(&text(""));
+        assert_eq!(super::Weight::of_prompt(&long, 100).narrow, bare.narrow + 100);
+        assert_eq!(super::Weight::of_prompt("plain", 100), super::Weight::of("plain"));
+    }
+
     use super::Weight;
 
     #[test]

@@ -6,6 +6,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use http::{HeaderName, Uri};
+use openai::OutputField;
 use regex_lite::Regex;
 
 use crate::secret::{KeyDigest, Secret};
@@ -92,6 +93,8 @@ pub struct Provider {
     pub paths: Paths,
     /// Whether it understands `stream_options.include_usage`.
     pub stream_usage: bool,
+    /// The field by which it takes the most tokens of a chat's answer.
+    pub output_field: OutputField,
 }
 
 /// The position of a provider in [`Config::providers`].

@@ -6,3 +6,5 @@ pub mod classify;
 pub mod course;
 pub mod estimate;
 pub mod keyring;
+pub mod limits;
+pub mod parameters;

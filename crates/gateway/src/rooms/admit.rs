@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use openai::{Endpoint, Request, Weight};
+use openai::{Changes, Endpoint, Request, Weight};
 
 use crate::body::{Body, ReadError};
 use crate::error::Refusal;
@@ -51,20 +51,26 @@ impl Ask {
         &self.request
     }
 
-    /// The body for a target: as it came, but for the model's name and the question for usage.
-    pub fn body_for(&self, model: &str, ask_for_usage: bool) -> Bytes {
-        self.request
-            .rewrite(&self.body, Some(model), ask_for_usage)
-            .map_or_else(|| self.body.clone(), Bytes::from)
+    /// The body as it came.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The body for a target: as it came, but for what must change.
+    pub fn body_for(&self, changes: Changes<'_>) -> Bytes {
+        self.request.rewrite(&self.body, changes).map_or_else(|| self.body.clone(), Bytes::from)
     }
 
     /// How much text the prompt holds.
     pub fn prompt(&self) -> Weight {
-        Weight::of(
-            std::str::from_utf8(&self.body[self.request.content.clone()]).unwrap_or_default(),
-        )
+        let text = std::str::from_utf8(&self.body[self.request.content.clone()]);
+        Weight::of_prompt(text.unwrap_or_default(), EMBEDDED)
     }
 }
+
+/// What a picture, a sound or a file counts for in an estimate, in characters of text: a thousand
+/// tokens, about a picture of 1024 by 1024 in OpenAI's "high" detail.
+const EMBEDDED: u64 = 4_000;
 
 /// `application/json`, with or without parameters; some callers leave the header out.
 fn is_json(headers: &HeaderMap) -> bool {
