@@ -8,6 +8,7 @@ pub mod config;
 pub mod error;
 pub mod gateway;
 pub mod ids;
+pub mod jwt;
 pub mod meter;
 pub mod observe;
 pub mod platform;
