@@ -10,10 +10,7 @@ pub mod error;
 pub mod gateway;
 pub mod ids;
 pub mod jwt;
-<<<<<<< HEAD
 pub mod ledger;
-=======
->>>>>>> jwt
 pub mod meter;
 pub mod observe;
 pub mod platform;
