@@ -188,13 +188,12 @@ impl Account {
             }
             return;
         };
-        let at = match held.kind {
-            Kind::Reservation { at } => at,
-            Kind::Lease { .. } => now,
-        };
-        match amount.checked_sub(held.amount) {
-            Some(more) => self.spent.spend(now, more),
-            None => self.spent.give_back(at, held.amount - amount, now),
+        match held.kind {
+            Kind::Reservation { at } => match amount.checked_sub(held.amount) {
+                Some(more) => self.spent.spend(now, more),
+                None => self.spent.give_back(at, held.amount - amount, now),
+            },
+            Kind::Lease { reported } => self.spent.spend(now, amount.saturating_sub(reported)),
         }
     }
 

@@ -16,6 +16,7 @@
 
 mod account;
 mod book;
+mod lease;
 mod operation;
 mod slots;
 mod tally;
@@ -23,6 +24,7 @@ mod tally;
 mod tests;
 
 pub use book::Book;
+pub use lease::{Drawn, Lease, Leases};
 pub use operation::{
     Change, Charge, Grant, Hold, Level, Operation, Place, Refused, Reply, Rule, TallyRow, Window,
 };

@@ -3,14 +3,22 @@
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use crate::config::{Config, Consumer, ConsumerIndex, KeySource, RouteIndex};
+use crate::config::{Config, Consumer, ConsumerIndex, Group, KeySource, Permissions, RouteIndex};
 use crate::error::Refusal;
 use crate::secret::KeyDigest;
 
 /// Somebody who may call: a consumer whose key was presented, or anybody where none is required.
 #[derive(Debug)]
 pub struct Caller<'a> {
-    consumer: Option<&'a Consumer>,
+    consumer: Option<Known<'a>>,
+    group: Option<&'a Group>,
+}
+
+/// A consumer, wherever it is known from.
+#[derive(Debug)]
+enum Known<'a> {
+    /// The configuration.
+    Configured(&'a Consumer),
 }
 
 /// The name of a caller without a key.
@@ -22,32 +30,51 @@ impl<'a> Caller<'a> {
         let key = config.auth.sources.iter().find_map(|source| presented(source, headers));
         let index = key.and_then(|key| owner(&config.consumers, &KeyDigest::of(key)));
         match index {
-            Some(index) => Ok(Self { consumer: Some(config.consumer(index)) }),
+            Some(index) => Ok(Self::known(config, Known::Configured(config.consumer(index)))),
             None if config.auth.required => Err(Refusal::InvalidKey { presented: key.is_some() }),
             // Client libraries always send some key, so an unknown one means no more than none.
-            None => Ok(Self { consumer: None }),
+            None => Ok(Self { consumer: None, group: None }),
         }
     }
 
+    fn known(config: &'a Config, consumer: Known<'a>) -> Self {
+        let group = consumer.get().group.as_deref().and_then(|id| config.group(id));
+        Self { consumer: Some(consumer), group }
+    }
+
     /// The consumer's name, or `anonymous`.
-    pub fn id(&self) -> &'a str {
-        self.consumer.map_or(ANONYMOUS, |consumer| &consumer.id)
+    pub fn id(&self) -> &str {
+        self.proven().unwrap_or(ANONYMOUS)
     }
 
     /// The consumer's name, where one was proven.
-    pub fn proven(&self) -> Option<&'a str> {
-        self.consumer.map(|consumer| consumer.id.as_str())
+    pub fn proven(&self) -> Option<&str> {
+        self.consumer.as_ref().map(|consumer| consumer.get().id.as_str())
     }
 
     /// The consumer's group.
-    pub fn group(&self) -> Option<&'a str> {
-        self.consumer.and_then(|consumer| consumer.group.as_deref())
+    pub fn group(&self) -> Option<&str> {
+        self.consumer.as_ref().and_then(|consumer| consumer.get().group.as_deref())
+    }
+
+    /// What it may do: by its own permissions and by its group's, of which each must hold.
+    pub fn permissions(&self) -> impl Iterator<Item = &Permissions> {
+        let own = self.consumer.as_ref().map(|consumer| &consumer.get().permissions);
+        own.into_iter().chain(self.group.map(|group| &group.permissions))
     }
 
     /// Whether this caller may use a route.
     pub fn may_use(&self, route: RouteIndex) -> bool {
-        let allowed = self.consumer.and_then(|consumer| consumer.permissions.routes.as_ref());
-        allowed.is_none_or(|routes| routes.contains(&route))
+        self.permissions()
+            .all(|may| may.routes.as_ref().is_none_or(|routes| routes.contains(&route)))
+    }
+}
+
+impl Known<'_> {
+    fn get(&self) -> &Consumer {
+        match self {
+            Self::Configured(consumer) => consumer,
+        }
     }
 }
 

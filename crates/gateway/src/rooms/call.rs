@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use openai::Weight;
+use openai::{Changes, Endpoint, OutputField, Weight};
 
 use crate::body::{Body, append};
 use crate::error::Fault;
-use crate::observe::{Attempt, Entry, Tokens};
+use crate::observe::{Attempt, Tokens};
 use crate::platform::Platform;
 use crate::policy::classify::{self, Failure, Head};
 use crate::policy::course::{Course, Keys, Step};
@@ -17,6 +17,7 @@ use crate::policy::keyring::{AllRest, Keyring};
 use crate::time::Timestamp;
 
 use super::admit::Ask;
+use super::entry::Entry;
 use super::outgoing;
 use super::patience::{Failed, Patience};
 use super::plan::{Candidate, Plan};
@@ -56,6 +57,8 @@ pub struct Line<'a, P: Platform> {
     pub ask: &'a Ask,
     /// Whom to call.
     pub plan: &'a Plan<'a>,
+    /// The most tokens that a choice may have; `None`: as the request says.
+    pub most_output: Option<u64>,
 }
 
 impl<P: Platform> Line<'_, P> {
@@ -67,7 +70,7 @@ impl<P: Platform> Line<'_, P> {
             Course::new(self.plan.targets().len(), route.fallback_on, route.retries, deadline);
         let mut rested_until: Option<Timestamp> = None;
         for candidate in self.plan.targets() {
-            let body = self.ask.body_for(candidate.model, candidate.provider.stream_usage);
+            let body = self.ask.body_for(self.changes(candidate));
             loop {
                 let began = self.platform.now();
                 // A timer may be late, and a caller's body slow: what cannot end in time is not begun.
@@ -104,6 +107,19 @@ impl<P: Platform> Line<'_, P> {
         Err(self.fault(entry, rested_until, deadline))
     }
 
+    /// What a target is told otherwise than the caller said it.
+    fn changes<'c>(&self, candidate: &'c Candidate<'_>) -> Changes<'c> {
+        let field = match self.ask.endpoint() {
+            Endpoint::ChatCompletions => candidate.provider.output_field,
+            Endpoint::Completions | Endpoint::Embeddings => OutputField::MaxTokens,
+        };
+        Changes {
+            model: Some(candidate.model),
+            ask_for_usage: candidate.provider.stream_usage,
+            most_output: self.most_output.map(|most| (most, field)),
+        }
+    }
+
     /// One call to one upstream, up to the point where its answer is certain, and its line in the
     /// record.
     async fn attempt(
@@ -115,7 +131,8 @@ impl<P: Platform> Line<'_, P> {
         entry: &mut Entry<P>,
     ) -> Result<Answer, Failure> {
         let target = candidate.label();
-        entry.begin(Attempt::begun(target.clone(), key, self.platform.now()));
+        let attempt = Attempt::begun(target.clone(), key, self.platform.now());
+        entry.begin(attempt, candidate.price);
         let secret = key.map(|position| &candidate.provider.keys[position]);
         let request = outgoing::request(candidate, secret, body, self.ask.request().stream);
         let result = self.exchange(request, deadline, entry).await;

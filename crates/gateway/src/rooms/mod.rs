@@ -2,10 +2,15 @@
 
 pub mod address;
 pub mod admit;
+pub(crate) mod allowance;
 pub mod authenticate;
 pub mod call;
+pub mod entry;
+pub(crate) mod notary;
 mod outgoing;
 mod patience;
+pub mod permit;
 pub mod plan;
 pub mod relay;
+pub mod reserve;
 pub mod respond;

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Uri};
 
-use crate::config::{Config, Provider, ProviderIndex, Route, Sticky, Target};
+use crate::config::{Config, Price, Provider, ProviderIndex, Route, RouteIndex, Sticky, Target};
 use crate::error::Refusal;
 use crate::policy::canary;
 
@@ -12,6 +12,7 @@ use super::authenticate::Caller;
 /// The targets of one request, in the order in which they are tried. Never empty.
 #[derive(Debug)]
 pub struct Plan<'a> {
+    index: RouteIndex,
     route: &'a Route,
     targets: Vec<Candidate<'a>>,
 }
@@ -27,6 +28,8 @@ pub struct Candidate<'a> {
     pub model: &'a str,
     /// Where to call.
     pub url: Uri,
+    /// What it costs; `None`: nobody knows.
+    pub price: Option<Price>,
 }
 
 impl Candidate<'_> {
@@ -72,19 +75,40 @@ impl<'a> Plan<'a> {
                 |other: &Candidate<'_>| (other.index, other.model) != (target.provider, model);
             if let Some(url) = provider.url(endpoint, model).filter(|_| targets.iter().all(is_new))
             {
-                targets.push(Candidate { index: target.provider, provider, model, url });
+                let price = config.prices.of(target.provider, model);
+                targets.push(Candidate { index: target.provider, provider, model, url, price });
             }
         }
         if targets.is_empty() {
             let path = ask.endpoint().path();
             return Err(Refusal::EndpointNotOffered { model: model.clone(), path });
         }
-        Ok(Self { route, targets })
+        Ok(Self { index, route, targets })
     }
 
     /// The route that was found.
     pub fn route(&self) -> &'a Route {
         self.route
+    }
+
+    /// Its position in the configuration.
+    pub fn route_index(&self) -> RouteIndex {
+        self.index
+    }
+
+    /// The highest price of any target: which of them will answer is not known beforehand.
+    pub fn price(&self) -> Price {
+        let prices = self.targets.iter().filter_map(|candidate| candidate.price);
+        prices.fold(Price::default(), |highest, price| Price {
+            input: highest.input.max(price.input),
+            cached: highest.cached.max(price.cached),
+            output: highest.output.max(price.output),
+        })
+    }
+
+    /// Leaves out the targets before this one.
+    pub fn skip_to(&mut self, position: usize) {
+        self.targets.drain(..position);
     }
 
     /// The targets in their order.

@@ -14,11 +14,13 @@ use openai::{ErrorBody, ErrorObject, Weight};
 
 use crate::body::Body;
 use crate::config::Timeouts;
-use crate::observe::{Entry, Outcome, Tokens};
+use crate::observe::{Outcome, Tokens};
 use crate::platform::{Outage, Platform};
 use crate::policy::classify::Failure;
 use crate::reader::{Flow, Reader};
 use crate::time::Timestamp;
+
+use super::entry::Entry;
 
 /// What is held back before the first content, in bytes; beyond it the stream is committed as it is.
 const LONGEST_PRELUDE: usize = 64 << 10;

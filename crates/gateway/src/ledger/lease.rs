@@ -1,0 +1,206 @@
+//! Slices of budgets that this gateway holds: already debited, with an end, and spent without a call.
+//!
+//! Of a lease, what is settled is told to the ledger from time to time; what requests in flight have
+//! drawn is neither told nor free. When a lease closes, what is still in flight counts as spent, and
+//! is corrected when it is settled. So the ledger never takes for free what may have been spent.
+
+use std::collections::HashMap;
+
+use crate::time::Timestamp;
+
+use super::operation::{Level, Operation, Place, Window};
+
+/// Every lease of this gateway, one for each account.
+#[derive(Debug, Default)]
+pub struct Leases {
+    held: HashMap<String, Lease>,
+}
+
+/// A slice of one account's budget.
+#[derive(Debug)]
+pub struct Lease {
+    /// Its name, and that of the reservation that brought it.
+    pub id: u64,
+    /// Where its account is kept.
+    pub place: Place,
+    /// The window of its rule.
+    pub window: Window,
+    /// When it returns by itself.
+    pub until: Timestamp,
+    /// How much it is.
+    pub amount: u64,
+    /// Its account when it was granted.
+    pub level: Level,
+    settled: u64,
+    in_flight: u64,
+    acknowledged: u64,
+}
+
+impl Lease {
+    /// A slice of which nothing is spent yet.
+    pub fn new(
+        id: u64,
+        place: Place,
+        window: Window,
+        until: Timestamp,
+        amount: u64,
+        level: Level,
+    ) -> Self {
+        let (settled, in_flight, acknowledged) = (0, 0, 0);
+        Self { id, place, window, until, amount, level, settled, in_flight, acknowledged }
+    }
+
+    fn left(&self) -> u64 {
+        self.amount.saturating_sub(self.settled + self.in_flight)
+    }
+}
+
+/// Something that was drawn from a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// The lease's name.
+    pub id: u64,
+    /// How its account stands, as far as this gateway knows.
+    pub level: Level,
+}
+
+impl Leases {
+    /// Draws from the lease of an account, if there is one for this window and it holds so much.
+    pub fn draw(
+        &mut self,
+        account: &str,
+        window: Window,
+        amount: u64,
+        now: Timestamp,
+    ) -> Option<Drawn> {
+        let lease = self.held.get_mut(account)?;
+        if lease.window != window || now >= lease.until || lease.left() < amount {
+            return None;
+        }
+        lease.in_flight += amount;
+        let level = Level { used: lease.level.used.saturating_sub(lease.left()), ..lease.level };
+        Some(Drawn { id: lease.id, level })
+    }
+
+    /// Keeps a lease from which something is drawn at once. The one before it, if there is any, is
+    /// to be closed: what is told is the last word on it.
+    pub fn keep(&mut self, account: String, mut lease: Lease, drawn: u64) -> Option<Operation> {
+        lease.in_flight = drawn;
+        let before = self.held.insert(account.clone(), lease)?;
+        Some(before.report(account, true))
+    }
+
+    /// Settles what was drawn. `false`: the lease is closed, and the difference must be corrected.
+    #[must_use]
+    pub fn settle(&mut self, account: &str, id: u64, drawn: u64, spent: u64) -> bool {
+        let Some(lease) = self.held.get_mut(account).filter(|lease| lease.id == id) else {
+            return false;
+        };
+        lease.in_flight = lease.in_flight.saturating_sub(drawn);
+        lease.settled += spent;
+        true
+    }
+
+    /// What the ledger should be told of a lease now; `None`: nothing new, or it is closed. With
+    /// `close` it is closed, whatever is in flight.
+    pub fn report(&mut self, account: &str, id: u64, close: bool) -> Option<Operation> {
+        let lease = self.held.get(account).filter(|lease| lease.id == id)?;
+        if close {
+            return Some(self.held.remove(account)?.report(account.to_owned(), true));
+        }
+        (lease.settled != lease.acknowledged).then(|| lease.report(account.to_owned(), false))
+    }
+
+    /// The ledger has confirmed so much.
+    pub fn acknowledge(&mut self, account: &str, id: u64, used: u64) {
+        if let Some(lease) = self.held.get_mut(account).filter(|lease| lease.id == id) {
+            lease.acknowledged = used;
+        }
+    }
+
+    /// Where a lease's account is kept, and when the lease ends; `None`: it is closed.
+    pub fn of(&self, account: &str, id: u64) -> Option<(Place, Timestamp)> {
+        let lease = self.held.get(account).filter(|lease| lease.id == id)?;
+        Some((lease.place.clone(), lease.until))
+    }
+}
+
+impl Lease {
+    fn report(&self, account: String, close: bool) -> Operation {
+        let used = if close { self.settled + self.in_flight } else { self.settled };
+        let (id, window, acknowledged) = (self.id, self.window, self.acknowledged);
+        Operation::Report { id, account, window, used, acknowledged, close }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Lease, Leases};
+    use crate::ledger::{Book, Hold, Level, Operation, Place, Reply, Rule, Window};
+    use crate::time::Timestamp;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000);
+    const LATER: Timestamp = Timestamp::from_millis(9_000);
+    const RULE: Rule = Rule { max: 800, window: Window::Total };
+
+    fn book_with_lease() -> (Book, Leases) {
+        let (mut book, mut leases) = (Book::default(), Leases::default());
+        let hold =
+            Hold { account: "a".to_owned(), rule: RULE, least: 10, want: 10, slice: Some(LATER) };
+        let reserve = Operation::Reserve { id: 1, until: LATER, holds: vec![hold] };
+        let Reply::Granted(grants) = book.apply(NOW, &reserve) else { panic!("it is empty") };
+        assert!(grants[0].leased);
+        let place = Place::new("p".to_owned());
+        let lease = Lease::new(1, place, Window::Total, LATER, grants[0].amount, grants[0].level);
+        assert_eq!(leases.keep("a".to_owned(), lease, 10), None);
+        (book, leases)
+    }
+
+    fn used(book: &mut Book) -> Level {
+        let read = Operation::Read { accounts: vec![("a".to_owned(), RULE)] };
+        match book.apply(NOW, &read) {
+            Reply::Levels(levels) => levels[0],
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_lease_is_spent_without_a_call_and_told_of() {
+        let (mut book, mut leases) = book_with_lease();
+        let drawn = leases.draw("a", Window::Total, 60, NOW).expect("100 were leased");
+        assert_eq!(drawn.level.used, 70);
+        assert_eq!(leases.draw("a", Window::Total, 31, NOW), None);
+        assert_eq!(leases.draw("a", Window::Total, 1, LATER), None, "its time is over");
+        assert_eq!(leases.draw("a", Window::Sliding(5), 1, NOW), None, "another window");
+        assert_eq!(leases.report("a", 1, false), None, "nothing is settled");
+        assert!(leases.settle("a", 1, 60, 20));
+        let report = leases.report("a", 1, false).expect("there is something new");
+        book.apply(NOW, &report);
+        leases.acknowledge("a", 1, 20);
+        assert_eq!(leases.report("a", 1, false), None);
+        assert_eq!((used(&mut book).used, used(&mut book).held), (100, 80));
+        // What is in flight counts as spent when it closes, and is corrected afterwards.
+        let close = leases.report("a", 1, true).expect("it stands");
+        book.apply(NOW, &close);
+        assert_eq!(used(&mut book).used, 30);
+        assert!(!leases.settle("a", 1, 10, 4));
+        let correct = Operation::Correct {
+            account: "a".to_owned(),
+            window: Window::Total,
+            began: NOW,
+            change: -6,
+        };
+        book.apply(NOW, &correct);
+        assert_eq!(used(&mut book).used, 24);
+    }
+
+    #[test]
+    fn a_new_lease_closes_the_one_before() {
+        let (mut book, mut leases) = book_with_lease();
+        let place = Place::new("p".to_owned());
+        let next = Lease::new(2, place, Window::Total, LATER, 50, used(&mut book));
+        let close = leases.keep("a".to_owned(), next, 5).expect("one was there");
+        assert!(matches!(close, Operation::Report { id: 1, used: 10, close: true, .. }));
+        assert_eq!((leases.of("a", 1), leases.of("a", 2).is_some()), (None, true));
+    }
+}

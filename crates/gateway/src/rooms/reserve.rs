@@ -1,0 +1,425 @@
+//! Budgets: what a request may take of them, taken before it costs anything, and settled after.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use openai::{Endpoint, Weight};
+
+use crate::config::{Limit, Measure, OnError, Period, Price, Quota};
+use crate::error::{Error, Fault, Limited, Refusal};
+use crate::gateway::Gateway;
+use crate::ledger::{
+    Book, Charge, Grant, Hold, Lease, Leases, Level, Operation, Place, Refused, Reply, Rule, Window,
+};
+use crate::platform::Platform;
+use crate::policy::estimate;
+use crate::policy::limits::{self, Demand, Subject};
+use crate::time::Timestamp;
+
+use super::admit::Ask;
+use super::allowance;
+use super::notary;
+
+/// A reservation outlives its request by so much: a settlement is made off the request's path, and
+/// may have to be said more than once.
+const AFTERWARDS: Duration = Duration::from_secs(60);
+/// For how long a slice is leased, where its window is longer than a minute and where it is one.
+const LEASE: Duration = Duration::from_secs(10);
+const SHORT_LEASE: Duration = Duration::from_secs(5);
+
+/// What a gateway knows of budgets between requests.
+#[derive(Debug, Default)]
+pub struct Budgets {
+    pub(super) leases: RefCell<Leases>,
+    /// What this gateway counts by itself while the ledger is away.
+    pub(super) alone: RefCell<Book>,
+}
+
+/// What was really spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// Whether there was an answer, or a part of one.
+    pub served: bool,
+    /// Tokens of prompt and answer.
+    pub tokens: u64,
+    /// Billionths of a USD.
+    pub cost: u64,
+}
+
+impl Spent {
+    const NOTHING: Self = Self { served: false, tokens: 0, cost: 0 };
+
+    fn of(self, measure: Measure) -> u64 {
+        match measure {
+            _ if !self.served => 0,
+            Measure::Tokens => self.tokens,
+            Measure::Requests => 1,
+            Measure::Cost => self.cost,
+        }
+    }
+}
+
+/// What a request needs to be known of for its reservation.
+#[derive(Clone, Copy, Debug)]
+pub struct Need<'a> {
+    /// Whom it concerns.
+    pub subject: Subject<'a>,
+    /// The request.
+    pub ask: &'a Ask,
+    /// The highest price of any target that may answer.
+    pub price: Price,
+    /// The longest time until its end.
+    pub total: Duration,
+}
+
+/// What is set aside for a request, in every limit that it meets: proof that it may be answered.
+///
+/// It is settled with what was really spent; dropped, it returns whole.
+#[must_use]
+pub struct Reservation<P: Platform> {
+    gateway: Rc<Gateway>,
+    platform: P,
+    id: u64,
+    began: Timestamp,
+    until: Timestamp,
+    parts: Vec<Part>,
+    prompt: Weight,
+    most_output: Option<u64>,
+    headers: Vec<(&'static str, String)>,
+    ledger_away: bool,
+}
+
+/// One account's part of a reservation.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) account: String,
+    pub(super) place: Place,
+    pub(super) window: Window,
+    measure: Measure,
+    pub(super) amount: u64,
+    pub(super) source: Source,
+}
+
+/// Where a part is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Reserved in the ledger, or about to be.
+    Ledger,
+    /// Drawn from a lease with this name.
+    Lease(u64),
+    /// Counted by this gateway alone.
+    Alone,
+    /// Refused: there is nothing to give back.
+    Nowhere,
+}
+
+/// One quota of a limit that the request meets.
+struct Wanted<'a> {
+    limit: &'a Limit,
+    quota: &'a Quota,
+    rule: Rule,
+    demand: Demand,
+    least: u64,
+    want: u64,
+}
+
+impl<P: Platform> Reservation<P> {
+    /// Reserves what a request needs, all of it or nothing. Without a limit there is nothing to do.
+    pub async fn make(
+        gateway: &Rc<Gateway>,
+        platform: &P,
+        need: Need<'_>,
+    ) -> Result<Option<Self>, Error> {
+        let met = limits::met(gateway.config(), &need.subject);
+        if met.is_empty() {
+            return Ok(None);
+        }
+        let now = platform.now();
+        let mut reservation = Self {
+            gateway: Rc::clone(gateway),
+            platform: platform.clone(),
+            id: platform.entropy(),
+            began: now,
+            until: now + need.total + AFTERWARDS,
+            parts: Vec::new(),
+            prompt: need.ask.prompt(),
+            most_output: None,
+            headers: Vec::new(),
+            ledger_away: false,
+        };
+        let mut wanted = Vec::new();
+        for met in &met {
+            for quota in &met.limit.quotas {
+                let one = wanted_of(met.limit, quota, &need, reservation.prompt, now);
+                reservation.parts.push(Part {
+                    account: limits::account(met.limit, quota.measure, &met.value),
+                    place: limits::place(met.limit, &met.value),
+                    window: one.rule.window,
+                    measure: quota.measure,
+                    amount: one.want,
+                    source: Source::Ledger,
+                });
+                wanted.push(one);
+            }
+        }
+        // From here on, dropping the reservation gives back what there is of it.
+        let levels = reservation.take(&wanted, now).await?;
+        reservation.most_output = most_output(&wanted, &reservation.parts, need.ask);
+        let quotas = wanted.iter().map(|one| one.quota.measure).zip(levels);
+        reservation.headers = allowance::headers(quotas);
+        Ok(Some(reservation))
+    }
+
+    /// How much text the prompt holds.
+    pub fn prompt(&self) -> Weight {
+        self.prompt
+    }
+
+    /// The most tokens that one choice of the answer may have; `None`: as the request says.
+    pub fn most_output(&self) -> Option<u64> {
+        self.most_output
+    }
+
+    /// What tells the caller how it stands: OpenAI's six headers, for the tightest limits.
+    pub fn take_headers(&mut self) -> Vec<(&'static str, String)> {
+        std::mem::take(&mut self.headers)
+    }
+
+    /// Whether the ledger was away, so that this gateway counted by itself.
+    pub fn ledger_away(&self) -> bool {
+        self.ledger_away
+    }
+
+    /// Ends the reservation: what was not spent returns, what was spent beyond it is charged.
+    pub fn settle(mut self, spent: Spent) {
+        self.end(spent);
+    }
+
+    /// Takes every part: from a lease where there is one, else from the ledger, places side by side.
+    async fn take(&mut self, wanted: &[Wanted<'_>], now: Timestamp) -> Result<Vec<Level>, Error> {
+        let mut levels: Vec<Option<Level>> = vec![None; wanted.len()];
+        let mut calls: BTreeMap<Place, Vec<usize>> = BTreeMap::new();
+        for (position, (part, one)) in self.parts.iter_mut().zip(wanted).enumerate() {
+            let leases = &self.gateway.budgets().leases;
+            let drawn = one
+                .limit
+                .lease
+                .then(|| leases.borrow_mut().draw(&part.account, part.window, part.amount, now));
+            match drawn.flatten() {
+                Some(drawn) => {
+                    part.source = Source::Lease(drawn.id);
+                    levels[position] = Some(drawn.level);
+                }
+                None => calls.entry(part.place.clone()).or_default().push(position),
+            }
+        }
+        let asked = calls.iter().map(|(place, positions)| {
+            let holds = positions.iter().map(|at| self.hold(*at, &wanted[*at], now)).collect();
+            let operation = Operation::Reserve { id: self.id, until: self.until, holds };
+            let platform = self.platform.clone();
+            let place = place.clone();
+            async move {
+                notary::ask(&platform, &place, &operation)
+                    .await
+                    .map_err(|outage| (outage, operation))
+            }
+        });
+        let replies = notary::join(asked.collect()).await;
+        let mut trouble = None;
+        for (positions, reply) in calls.values().zip(replies) {
+            let reply = match reply {
+                Ok(reply) => Ok(reply),
+                Err((_away, operation)) => self.alone(positions, wanted, operation, now),
+            };
+            match reply {
+                Ok(Reply::Granted(grants)) => {
+                    for (position, grant) in positions.iter().zip(grants) {
+                        self.granted(*position, grant, wanted[*position].want, now);
+                        levels[*position] = Some(grant.level);
+                    }
+                }
+                Ok(Reply::Refused(refused)) => {
+                    // Nothing was taken there, so that nothing is given back.
+                    let position = positions.get(refused.hold).copied().unwrap_or(positions[0]);
+                    for position in positions {
+                        self.parts[*position].source = Source::Nowhere;
+                    }
+                    trouble.get_or_insert(limited(&wanted[position], refused));
+                }
+                Ok(Reply::Done | Reply::Levels(_) | Reply::Tallies(_)) => {
+                    trouble.get_or_insert(Fault::LedgerUnavailable.into());
+                }
+                Err(fault) => {
+                    trouble.get_or_insert(fault.into());
+                }
+            }
+        }
+        match trouble {
+            Some(error) => Err(error),
+            None => Ok(levels.into_iter().flatten().collect()),
+        }
+    }
+
+    fn hold(&self, position: usize, wanted: &Wanted<'_>, now: Timestamp) -> Hold {
+        let life = match wanted.quota.per {
+            // Gone before a second request could draw from it.
+            Period::Second => None,
+            Period::Minute => Some(SHORT_LEASE),
+            Period::Hour | Period::Day(_) | Period::Month(_) | Period::Total => Some(LEASE),
+        };
+        Hold {
+            account: self.parts[position].account.clone(),
+            rule: wanted.rule,
+            least: wanted.least,
+            want: wanted.want,
+            slice: life.filter(|_| wanted.limit.lease).map(|life| now + life),
+        }
+    }
+
+    /// What the ledger would have said, by this gateway's own count, where the limits allow that.
+    fn alone(
+        &mut self,
+        positions: &[usize],
+        wanted: &[Wanted<'_>],
+        mut operation: Operation,
+        now: Timestamp,
+    ) -> Result<Reply, Fault> {
+        if positions.iter().any(|at| wanted[*at].limit.on_error == OnError::Closed) {
+            return Err(Fault::LedgerUnavailable);
+        }
+        self.ledger_away = true;
+        if let Operation::Reserve { holds, .. } = &mut operation {
+            // There is nobody to lease from.
+            holds.iter_mut().for_each(|hold| hold.slice = None);
+        }
+        for position in positions {
+            self.parts[*position].source = Source::Alone;
+        }
+        Ok(self.gateway.budgets().alone.borrow_mut().apply(now, &operation))
+    }
+
+    /// Notes what was granted; of a lease, only what this request wants is its own.
+    fn granted(&mut self, position: usize, grant: Grant, want: u64, now: Timestamp) {
+        let part = &mut self.parts[position];
+        part.amount = grant.amount;
+        if !grant.leased {
+            return;
+        }
+        part.amount = want;
+        part.source = Source::Lease(self.id);
+        let life = if part.window == Window::Sliding(60_000) { SHORT_LEASE } else { LEASE };
+        let lease = Lease::new(
+            self.id,
+            part.place.clone(),
+            part.window,
+            now + (life - notary::MARGIN),
+            grant.amount,
+            grant.level,
+        );
+        let before =
+            self.gateway.budgets().leases.borrow_mut().keep(part.account.clone(), lease, want);
+        if let Some(close) = before {
+            notary::tell(&self.platform, vec![(part.place.clone(), close)]);
+        }
+        notary::watch(&self.gateway, &self.platform, part.account.clone(), self.id);
+    }
+
+    fn end(&mut self, spent: Spent) {
+        let parts = std::mem::take(&mut self.parts);
+        if parts.is_empty() {
+            return;
+        }
+        let now = self.platform.now();
+        let (id, until) = (self.id, self.until);
+        let mut settled: BTreeMap<Place, Vec<Charge>> = BTreeMap::new();
+        let mut told: Vec<(Place, Operation)> = Vec::new();
+        for part in parts {
+            let amount = spent.of(part.measure);
+            let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+            let Part { account, place, window, .. } = part;
+            match part.source {
+                Source::Ledger => {
+                    settled.entry(place).or_default().push(Charge { account, window, amount });
+                }
+                Source::Lease(lease) => {
+                    let budgets = self.gateway.budgets();
+                    let mut leases = budgets.leases.borrow_mut();
+                    if !leases.settle(&account, lease, part.amount, amount) {
+                        let change = signed(amount).saturating_sub(signed(part.amount));
+                        let began = self.began;
+                        told.push((place, Operation::Correct { account, window, began, change }));
+                    }
+                }
+                Source::Nowhere => {}
+                Source::Alone => {
+                    let charges = vec![Charge { account: account.clone(), window, amount }];
+                    let operation = Operation::Settle { id, until, charges };
+                    self.gateway.budgets().alone.borrow_mut().apply(now, &operation);
+                    if amount > 0 {
+                        // The ledger may be back by now.
+                        let change = signed(amount);
+                        let began = self.began;
+                        told.push((place, Operation::Correct { account, window, began, change }));
+                    }
+                }
+            }
+        }
+        let settle = |(place, charges)| (place, Operation::Settle { id, until, charges });
+        told.extend(settled.into_iter().map(settle));
+        if !told.is_empty() {
+            notary::tell(&self.platform, told);
+        }
+    }
+}
+
+impl<P: Platform> Drop for Reservation<P> {
+    fn drop(&mut self) {
+        self.end(Spent::NOTHING);
+    }
+}
+
+fn wanted_of<'a>(
+    limit: &'a Limit,
+    quota: &'a Quota,
+    need: &Need<'_>,
+    prompt: Weight,
+    now: Timestamp,
+) -> Wanted<'a> {
+    let asked = need.ask.request();
+    let demand = Demand::of(quota.measure, estimate::tokens(prompt), need.price);
+    let (output, fewest) = match need.ask.endpoint() {
+        Endpoint::Embeddings => (0, 0),
+        Endpoint::ChatCompletions | Endpoint::Completions => {
+            let choices = asked.output.choices;
+            let most = asked.output.most.unwrap_or(limit.default_output);
+            (most.saturating_mul(choices), choices)
+        }
+    };
+    let want = demand.with(output);
+    let least = if limit.hard { demand.with(fewest.min(output)) } else { want };
+    Wanted { limit, quota, rule: limits::rule(quota, now), demand, least, want }
+}
+
+/// The longest choice that fits into everything that hard limits granted.
+fn most_output(wanted: &[Wanted<'_>], parts: &[Part], ask: &Ask) -> Option<u64> {
+    let hard = wanted.iter().zip(parts).filter(|(one, _)| one.limit.hard);
+    let longest = hard.filter_map(|(one, part)| one.demand.longest(part.amount)).min()?;
+    match ask.endpoint() {
+        Endpoint::Embeddings => None,
+        Endpoint::ChatCompletions | Endpoint::Completions => {
+            Some((longest / ask.request().output.choices).max(1))
+        }
+    }
+}
+
+fn limited(wanted: &Wanted<'_>, refused: Refused) -> Error {
+    Error::Refusal(Refusal::Limited(Box::new(Limited {
+        limit: wanted.limit.id.clone(),
+        measure: wanted.quota.measure,
+        per: wanted.quota.per,
+        wanted: wanted.least,
+        refused,
+    })))
+}
