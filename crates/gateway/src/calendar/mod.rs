@@ -4,15 +4,15 @@ use crate::time::Timestamp;
 
 /// A time zone by its IANA name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Zone(());
+pub struct Zone(usize);
 
 impl Zone {
     /// Universal time.
-    pub const UTC: Self = Self(());
+    pub const UTC: Self = Self(0);
 
     /// Finds a zone.
     pub fn find(name: &str) -> Option<Self> {
-        (name == "UTC").then_some(Self::UTC)
+        names().position(|known| known == name).map(Self)
     }
 
     /// The calendar day that `now` is in.
@@ -24,6 +24,11 @@ impl Zone {
     pub fn month(self, now: Timestamp) -> Stretch {
         Stretch { start: now, end: now }
     }
+}
+
+/// Every name.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ["UTC", "Asia/Shanghai", "America/New_York"].into_iter()
 }
 
 /// A stretch of time: from `start` up to and without `end`.
