@@ -31,10 +31,9 @@ impl Document {
         author::from_toml(&self.text, &|name| secrets.find(name))
     }
 
-    /// Validates it as if every secret were set, each to a value of its own: two that are equal would
-    /// be a problem.
+    /// Validates it as if every secret were set.
     pub(crate) fn parse_with_any_secret(&self) -> Result<Config, Problems> {
-        author::from_toml(&self.text, &|name| Some(Secret::new(name)))
+        author::from_toml(&self.text, &|name| Some(author::stand_in(name)))
     }
 
     /// The names of the secrets it refers to.

@@ -3,6 +3,7 @@
 //! It builds, serves and tests with the ordinary tools of each host. It holds nothing that the
 //! products need: both of them deploy without it.
 
+mod allowance;
 mod artifact;
 mod bench;
 mod check;

@@ -5,8 +5,11 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use gateway::config::{
-    Config, Consumer, FallbackOn, ModelPattern, Provider, Retries, Route, Sticky, Target, Targets,
+    Config, Consumer, FallbackOn, ModelPattern, Provider, Retries, Route, RouteIndex, Sticky,
+    Target, Targets,
 };
+
+use crate::allowance;
 
 /// Writes the whole plan.
 pub(crate) fn render(config: &Config) -> String {
@@ -30,13 +33,16 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
     let width = widest(ids.chain(anonymous));
     for consumer in &config.consumers {
         writeln!(out, "  {:width$}  {}", consumer.id, consumer_in_words(config, consumer))?;
+        if let Some(bounds) = allowance::bounds(&consumer.permissions) {
+            writeln!(out, "  {:width$}  {bounds}", "")?;
+        }
     }
     if let Some(anonymous) = anonymous {
         writeln!(out, "  {anonymous:width$}  whoever has no key")?;
-    } else if config.consumers.is_empty() {
+    } else if config.consumers.is_empty() && config.auth.issuers.is_empty() {
         writeln!(out, "  nobody: every request is refused")?;
     }
-    Ok(())
+    allowance::write(config, out)
 }
 
 fn write_route(config: &Config, route: &Route, out: &mut String) -> fmt::Result {
@@ -74,11 +80,13 @@ fn line(out: &mut String, name: &str, value: &str) -> fmt::Result {
     writeln!(out, "  {name:13}  {value}")
 }
 
-fn widest<'n>(names: impl Iterator<Item = &'n str>) -> usize {
+/// The length of the longest name.
+pub(crate) fn widest<'n>(names: impl Iterator<Item = &'n str>) -> usize {
     names.map(str::len).max().unwrap_or_default()
 }
 
-fn pattern(pattern: &ModelPattern) -> String {
+/// A pattern as the configuration writes it.
+pub(crate) fn pattern(pattern: &ModelPattern) -> String {
     match pattern {
         ModelPattern::Exact(name) => name.clone(),
         ModelPattern::Prefix(prefix) => format!("{prefix}*"),
@@ -135,15 +143,15 @@ fn consumer_in_words(config: &Config, consumer: &Consumer) -> String {
     if let Some(group) = &consumer.group {
         write!(words, ", group {group}").ok();
     }
-    match &consumer.routes {
-        None => words.push_str(", every route"),
-        Some(routes) => {
-            let ids: Vec<&str> =
-                routes.iter().map(|route| config.route(*route).id.as_str()).collect();
-            write!(words, ", routes {}", ids.join(", ")).ok();
-        }
-    }
+    write!(words, ", {}", routes_in_words(config, consumer.permissions.routes.as_deref())).ok();
     words
+}
+
+/// Routes by their ids; `None` is every route.
+pub(crate) fn routes_in_words(config: &Config, routes: Option<&[RouteIndex]>) -> String {
+    let Some(routes) = routes else { return "every route".to_owned() };
+    let ids: Vec<&str> = routes.iter().map(|route| config.route(*route).id.as_str()).collect();
+    format!("routes {}", ids.join(", "))
 }
 
 fn keys_in_words(count: usize) -> String {
@@ -155,7 +163,7 @@ fn keys_in_words(count: usize) -> String {
 }
 
 /// A duration as the configuration writes it.
-fn duration(duration: Duration) -> String {
+pub(crate) fn duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
     let unit =

@@ -36,6 +36,13 @@ use crate::secret::Secret;
 pub type Secrets<'a> = dyn Fn(&str) -> Option<Secret> + 'a;
 
 impl Config {
+    /// Reads a consumer as the admin API takes it, a JSON object without `keys`, by the routes of
+    /// this configuration. Paths of problems begin at the consumer: `params.temperature`.
+    pub fn read_consumer(&self, document: &[u8]) -> Result<Consumer, Problems> {
+        let raw: raw::Consumer = serde_json::from_slice(document).map_err(Problems::from_json)?;
+        parse::consumer(&raw, self)
+    }
+
     /// Reads a JSON document. What does not validate changes nothing: all problems or a whole
     /// configuration.
     pub fn from_json(document: &str, secrets: &Secrets<'_>) -> Result<Self, Problems> {

@@ -202,7 +202,7 @@ pub struct FallbackOn {
     pub too_many_requests: bool,
     /// Status 5xx, or an answer that is not what was asked for.
     pub server_error: bool,
-    /// The caller is over a limit of its own (acts with limits).
+    /// The caller is over a limit.
     pub limited: bool,
 }
 
@@ -266,6 +266,12 @@ pub(super) struct Priced {
 }
 
 impl Prices {
+    /// Every price in the order of the document: at which provider (`None`: everywhere), and of which
+    /// models.
+    pub fn rows(&self) -> impl Iterator<Item = (Option<ProviderIndex>, &ModelPattern, Price)> {
+        self.all.iter().map(|one| (one.provider, &one.model, one.price))
+    }
+
     /// What a model costs at a provider: by the price that names the provider before one for all,
     /// by the exact name before a prefix, by the longer prefix before a shorter one. `None`: unknown.
     pub fn of(&self, provider: ProviderIndex, model: &str) -> Option<Price> {

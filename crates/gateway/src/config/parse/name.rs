@@ -35,6 +35,13 @@ impl<'a> Names<'a> {
         names
     }
 
+    /// Takes the ids of a section that has been read.
+    pub(super) fn known(section: &'static str, ids: impl Iterator<Item = &'a str>) -> Self {
+        let in_order: Vec<&str> = ids.collect();
+        let positions = in_order.iter().enumerate().map(|(index, id)| (*id, index)).collect();
+        Self { section, in_order, positions }
+    }
+
     /// The position of the one that is meant.
     pub(super) fn find(
         &self,

@@ -19,9 +19,8 @@ pub(super) fn routes(
     place: &Place<'_>,
     raw: &[raw::Route],
     providers: &Names<'_>,
-    limited: bool,
 ) -> Vec<Route> {
-    let read = |(index, raw)| route(review, &place.item(index), raw, providers, limited);
+    let read = |(index, raw)| route(review, &place.item(index), raw, providers);
     raw.iter().enumerate().filter_map(read).collect()
 }
 
@@ -30,7 +29,6 @@ fn route(
     place: &Place<'_>,
     raw: &raw::Route,
     providers: &Names<'_>,
-    limited: bool,
 ) -> Option<Route> {
     // What is wrong with a pattern is said once, where the index is built.
     let models = raw.models.iter().filter_map(|model| pattern(model).ok()).collect();
@@ -43,7 +41,7 @@ fn route(
     let sticky = raw.sticky.as_deref().unwrap_or("none");
     let sticky = self::sticky(review, &place.field("sticky"), sticky);
     let on = raw.fallback_on.as_deref();
-    let fallback_on = fallback_on(review, &place.field("fallback_on"), on, limited);
+    let fallback_on = fallback_on(review, &place.field("fallback_on"), on);
     let retries = retries(review, &place.field("retries"), &raw.retries);
     let timeouts = timeouts(review, &place.field("timeouts"), &raw.timeouts);
     Some(Route {
@@ -103,12 +101,14 @@ pub(super) fn models(review: &mut Review<'_>, place: &Place<'_>, raw: &[raw::Rou
     index
 }
 
-enum BadPattern<'a> {
+/// Why a text is no pattern of models.
+pub(super) enum BadPattern<'a> {
     Name,
     Regex(&'a str),
 }
 
-fn pattern(model: &str) -> Result<ModelPattern, BadPattern<'_>> {
+/// Reads a pattern of models.
+pub(super) fn pattern(model: &str) -> Result<ModelPattern, BadPattern<'_>> {
     if let Some(expression) = model.strip_prefix('~') {
         let regex = regex_lite::Regex::new(expression);
         return regex.map(ModelPattern::Regex).map_err(|_| BadPattern::Regex(expression));
@@ -181,7 +181,6 @@ fn fallback_on(
     review: &mut Review<'_>,
     place: &Place<'_>,
     conditions: Option<&[String]>,
-    limited: bool,
 ) -> FallbackOn {
     let Some(conditions) = conditions else {
         let (connect, timeout, too_many_requests, server_error) = (true, true, true, true);
@@ -195,13 +194,7 @@ fn fallback_on(
             "timeout" => on.timeout = true,
             "429" => on.too_many_requests = true,
             "5xx" => on.server_error = true,
-            "limited" => {
-                on.limited = true;
-                // Without limits nobody is over one, so that nothing is promised.
-                if limited {
-                    review.inactive(&place);
-                }
-            }
+            "limited" => on.limited = true,
             _ => {
                 review.one_of(&place, condition, &raw::CONDITIONS);
             }

@@ -1,6 +1,8 @@
 //! Every mistake that is caught: where it is, what was found, what was expected.
 
+mod issuer;
 mod limit;
+mod permission;
 mod provider;
 mod route;
 mod secret;
