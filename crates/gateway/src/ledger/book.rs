@@ -13,6 +13,8 @@ use super::tally::Tally;
 /// A slice is at most this share of what is left, and of the maximum: it shrinks as the budget runs
 /// low, down to what one request needs.
 const SLICE: u64 = 8;
+/// A slice for fewer requests than this is not worth its reports.
+const FEWEST: u64 = 4;
 
 /// The accounts of one place.
 #[derive(Debug, Default)]
@@ -173,7 +175,7 @@ impl Book {
             let level = account.level(hold.rule, now);
             let slice = (level.left() / SLICE).min(level.max / SLICE);
             let (amount, leased) = match hold.slice {
-                Some(until) if slice > hold.want => {
+                Some(until) if slice >= hold.want.saturating_mul(FEWEST) => {
                     account.lease(id, until, slice);
                     (slice, true)
                 }

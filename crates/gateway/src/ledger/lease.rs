@@ -10,10 +10,11 @@ use crate::time::Timestamp;
 
 use super::operation::{Level, Operation, Place, Window};
 
-/// Every lease of this gateway, one for each account.
+/// Every lease of this gateway. An account has more than one for a moment only, after requests that
+/// met while there was none.
 #[derive(Debug, Default)]
 pub struct Leases {
-    held: HashMap<String, Lease>,
+    held: HashMap<String, Vec<Lease>>,
 }
 
 /// A slice of one account's budget.
@@ -65,7 +66,7 @@ pub struct Drawn {
 }
 
 impl Leases {
-    /// Draws from the lease of an account, if there is one for this window and it holds so much.
+    /// Draws from a lease of an account, if there is one for this window that holds so much.
     pub fn draw(
         &mut self,
         account: &str,
@@ -73,55 +74,62 @@ impl Leases {
         amount: u64,
         now: Timestamp,
     ) -> Option<Drawn> {
-        let lease = self.held.get_mut(account)?;
-        if lease.window != window || now >= lease.until || lease.left() < amount {
-            return None;
-        }
+        let leases = self.held.get_mut(account)?;
+        let fits = |lease: &&mut Lease| {
+            lease.window == window && now < lease.until && lease.left() >= amount
+        };
+        let lease = leases.iter_mut().find(fits)?;
         lease.in_flight += amount;
         let level = Level { used: lease.level.used.saturating_sub(lease.left()), ..lease.level };
         Some(Drawn { id: lease.id, level })
     }
 
-    /// Keeps a lease from which something is drawn at once. The one before it, if there is any, is
-    /// to be closed: what is told is the last word on it.
-    pub fn keep(&mut self, account: String, mut lease: Lease, drawn: u64) -> Option<Operation> {
-        lease.in_flight = drawn;
-        let before = self.held.insert(account.clone(), lease)?;
-        Some(before.report(account, true))
+    /// Keeps a lease from which something is drawn at once.
+    pub fn keep(&mut self, account: String, lease: Lease, drawn: u64) {
+        self.held.entry(account).or_default().push(Lease { in_flight: drawn, ..lease });
     }
 
     /// Settles what was drawn. `false`: the lease is closed, and the difference must be corrected.
     #[must_use]
     pub fn settle(&mut self, account: &str, id: u64, drawn: u64, spent: u64) -> bool {
-        let Some(lease) = self.held.get_mut(account).filter(|lease| lease.id == id) else {
-            return false;
-        };
+        let Some(lease) = self.find(account, id) else { return false };
         lease.in_flight = lease.in_flight.saturating_sub(drawn);
         lease.settled += spent;
         true
     }
 
-    /// What the ledger should be told of a lease now; `None`: nothing new, or it is closed. With
-    /// `close` it is closed, whatever is in flight.
-    pub fn report(&mut self, account: &str, id: u64, close: bool) -> Option<Operation> {
-        let lease = self.held.get(account).filter(|lease| lease.id == id)?;
-        if close {
-            return Some(self.held.remove(account)?.report(account.to_owned(), true));
+    /// What the ledger should be told of a lease now; `None`: nothing new, or it is closed. It closes
+    /// when its time is over, and when another one of its account holds more: one is enough.
+    pub fn report(&mut self, account: &str, id: u64, now: Timestamp) -> Option<Operation> {
+        let leases = self.held.get_mut(account)?;
+        let at = leases.iter().position(|lease| lease.id == id)?;
+        let lease = &leases[at];
+        let holds_more = |other: &Lease| (other.left(), other.id) > (lease.left(), lease.id);
+        if now >= lease.until || leases.iter().any(holds_more) {
+            let closed = leases.swap_remove(at);
+            if leases.is_empty() {
+                self.held.remove(account);
+            }
+            return Some(closed.report(account.to_owned(), true));
         }
         (lease.settled != lease.acknowledged).then(|| lease.report(account.to_owned(), false))
     }
 
     /// The ledger has confirmed so much.
     pub fn acknowledge(&mut self, account: &str, id: u64, used: u64) {
-        if let Some(lease) = self.held.get_mut(account).filter(|lease| lease.id == id) {
+        if let Some(lease) = self.find(account, id) {
             lease.acknowledged = used;
         }
     }
 
     /// Where a lease's account is kept, and when the lease ends; `None`: it is closed.
     pub fn of(&self, account: &str, id: u64) -> Option<(Place, Timestamp)> {
-        let lease = self.held.get(account).filter(|lease| lease.id == id)?;
+        let lease = self.held.get(account)?.iter().find(|lease| lease.id == id)?;
         Some((lease.place.clone(), lease.until))
+    }
+
+    fn find(&mut self, account: &str, id: u64) -> Option<&mut Lease> {
+        self.held.get_mut(account)?.iter_mut().find(|lease| lease.id == id)
     }
 }
 
@@ -152,7 +160,7 @@ mod tests {
         assert!(grants[0].leased);
         let place = Place::new("p".to_owned());
         let lease = Lease::new(1, place, Window::Total, LATER, grants[0].amount, grants[0].level);
-        assert_eq!(leases.keep("a".to_owned(), lease, 10), None);
+        leases.keep("a".to_owned(), lease, 10);
         (book, leases)
     }
 
@@ -172,15 +180,15 @@ mod tests {
         assert_eq!(leases.draw("a", Window::Total, 31, NOW), None);
         assert_eq!(leases.draw("a", Window::Total, 1, LATER), None, "its time is over");
         assert_eq!(leases.draw("a", Window::Sliding(5), 1, NOW), None, "another window");
-        assert_eq!(leases.report("a", 1, false), None, "nothing is settled");
+        assert_eq!(leases.report("a", 1, NOW), None, "nothing is settled");
         assert!(leases.settle("a", 1, 60, 20));
-        let report = leases.report("a", 1, false).expect("there is something new");
+        let report = leases.report("a", 1, NOW).expect("there is something new");
         book.apply(NOW, &report);
         leases.acknowledge("a", 1, 20);
-        assert_eq!(leases.report("a", 1, false), None);
+        assert_eq!(leases.report("a", 1, NOW), None);
         assert_eq!((used(&mut book).used, used(&mut book).held), (100, 80));
         // What is in flight counts as spent when it closes, and is corrected afterwards.
-        let close = leases.report("a", 1, true).expect("it stands");
+        let close = leases.report("a", 1, LATER).expect("it stands");
         book.apply(NOW, &close);
         assert_eq!(used(&mut book).used, 30);
         assert!(!leases.settle("a", 1, 10, 4));
@@ -195,12 +203,17 @@ mod tests {
     }
 
     #[test]
-    fn a_new_lease_closes_the_one_before() {
+    fn of_several_leases_one_stays() {
         let (mut book, mut leases) = book_with_lease();
         let place = Place::new("p".to_owned());
         let next = Lease::new(2, place, Window::Total, LATER, 50, used(&mut book));
-        let close = leases.keep("a".to_owned(), next, 5).expect("one was there");
-        assert!(matches!(close, Operation::Report { id: 1, used: 10, close: true, .. }));
+        leases.keep("a".to_owned(), next, 5);
+        assert_eq!(leases.draw("a", Window::Total, 90, NOW).map(|drawn| drawn.id), Some(1));
+        assert_eq!(leases.draw("a", Window::Total, 45, NOW).map(|drawn| drawn.id), Some(2));
+        assert!(leases.settle("a", 2, 45, 0));
+        let close = leases.report("a", 1, NOW).expect("the other one holds more");
+        assert!(matches!(close, Operation::Report { id: 1, used: 100, close: true, .. }));
+        assert_eq!(leases.report("a", 2, NOW), None);
         assert_eq!((leases.of("a", 1), leases.of("a", 2).is_some()), (None, true));
     }
 }

@@ -69,18 +69,12 @@ pub(super) fn watch<P: Platform>(gateway: &Rc<Gateway>, platform: &P, account: S
             };
             let left = until.since(host.now());
             host.sleep(REPORT.min(left)).await;
-            let close = host.now() >= until;
-            let report = gateway.budgets().leases.borrow_mut().report(&account, id, close);
+            let report = gateway.budgets().leases.borrow_mut().report(&account, id, host.now());
             let Some(operation) = report else { continue };
-            let used = match &operation {
-                Operation::Report { used, .. } => *used,
-                _ => unreachable!("a lease is reported by a report"),
-            };
-            if say(&host, &place, &operation).await {
+            if say(&host, &place, &operation).await
+                && let Operation::Report { used, .. } = operation
+            {
                 gateway.budgets().leases.borrow_mut().acknowledge(&account, id, used);
-            }
-            if close {
-                return;
             }
         }
     });

@@ -240,6 +240,7 @@ impl<P: Platform> Reservation<P> {
                         levels[*position] = Some(grant.level);
                     }
                 }
+                Ok(Reply::Refused(_)) if self.redraw(positions, wanted, &mut levels, now) => {}
                 Ok(Reply::Refused(refused)) => {
                     // Nothing was taken there, so that nothing is given back.
                     let position = positions.get(refused.hold).copied().unwrap_or(positions[0]);
@@ -260,6 +261,40 @@ impl<P: Platform> Reservation<P> {
             Some(error) => Err(error),
             None => Ok(levels.into_iter().flatten().collect()),
         }
+    }
+
+    /// Draws again what the ledger has refused: a request that met this one may have brought a lease.
+    fn redraw(
+        &mut self,
+        positions: &[usize],
+        wanted: &[Wanted<'_>],
+        levels: &mut [Option<Level>],
+        now: Timestamp,
+    ) -> bool {
+        if !positions.iter().all(|at| wanted[*at].limit.lease) {
+            return false;
+        }
+        let mut leases = self.gateway.budgets().leases.borrow_mut();
+        let mut drawn = Vec::with_capacity(positions.len());
+        for position in positions {
+            let part = &self.parts[*position];
+            match leases.draw(&part.account, part.window, part.amount, now) {
+                Some(lease) => drawn.push((*position, lease)),
+                None => {
+                    for (position, lease) in drawn {
+                        let Part { account, amount, .. } = &self.parts[position];
+                        let stands = leases.settle(account, lease.id, *amount, 0);
+                        debug_assert!(stands, "it was drawn from just now");
+                    }
+                    return false;
+                }
+            }
+        }
+        for (position, lease) in drawn {
+            self.parts[position].source = Source::Lease(lease.id);
+            levels[position] = Some(lease.level);
+        }
+        true
     }
 
     fn hold(&self, position: usize, wanted: &Wanted<'_>, now: Timestamp) -> Hold {
@@ -318,11 +353,9 @@ impl<P: Platform> Reservation<P> {
             grant.amount,
             grant.level,
         );
-        let before =
-            self.gateway.budgets().leases.borrow_mut().keep(part.account.clone(), lease, want);
-        if let Some(close) = before {
-            notary::tell(&self.platform, vec![(part.place.clone(), close)]);
-        }
+        let mut leases = self.gateway.budgets().leases.borrow_mut();
+        leases.keep(part.account.clone(), lease, want);
+        drop(leases);
         notary::watch(&self.gateway, &self.platform, part.account.clone(), self.id);
     }
 
