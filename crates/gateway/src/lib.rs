@@ -2,14 +2,17 @@
 //!
 //! A request's story is in [`gateway`]; what it may ask of a host is in [`platform`].
 
+pub mod admin;
 pub mod body;
 pub mod boot;
 pub mod calendar;
 pub mod config;
+pub mod date;
 pub mod error;
 pub mod gateway;
 pub mod ids;
 pub mod jwt;
+pub mod keys;
 pub mod ledger;
 pub mod meter;
 pub mod observe;
@@ -19,3 +22,4 @@ pub mod reader;
 pub mod rooms;
 pub mod secret;
 pub mod time;
+pub mod usage;
