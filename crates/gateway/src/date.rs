@@ -168,7 +168,10 @@ mod tests {
     #[test]
     fn days_have_names() {
         let day = Day::of(Timestamp::from_millis(1_709_251_199_999));
-        assert_eq!((day.to_string(), day.next().to_string()), ("2024-02-29".into(), "2024-03-01".into()));
+        assert_eq!(
+            (day.to_string(), day.next().to_string()),
+            ("2024-02-29".into(), "2024-03-01".into())
+        );
         assert_eq!(Day::of(day.next().start()), day.next());
     }
 

@@ -60,7 +60,8 @@ impl Config {
             }
         }
         if !raw.keys.is_empty() {
-            let (found, expected) = ("keys".to_owned(), "none, since the admin API issues them".to_owned());
+            let (found, expected) =
+                ("keys".to_owned(), "none, since the admin API issues them".to_owned());
             problems.push(Problem { path: "keys".to_owned(), found, expected });
         }
         if !problems.is_empty() {

@@ -24,16 +24,16 @@ use super::pepper::{KeyHash, Pepper};
 use super::shelf::Shelf;
 
 /// For so long an answer is used again, that of a key which nobody has too.
-pub const FRESH: Duration = Duration::from_secs(10);
+pub(super) const FRESH: Duration = Duration::from_secs(10);
 
 /// For so much longer the others may use it while one request asks anew.
-pub const REFRESHING: Duration = Duration::from_secs(2);
+pub(super) const REFRESHING: Duration = Duration::from_secs(2);
 
 /// For so long since it was read a known key is used where the store cannot be asked.
-pub const STALE: Duration = Duration::from_secs(5 * 60);
+pub(super) const STALE: Duration = Duration::from_secs(5 * 60);
 
 /// At most so many keys are remembered, and as many that nobody has.
-pub const MOST: usize = 4_096;
+pub(super) const MOST: usize = 4_096;
 
 /// For so long what was written here counts before what the store shows.
 const WRITTEN: Duration = Duration::from_secs(30);
@@ -146,8 +146,7 @@ impl Directory {
                 Outage::new(format!("the consumer {} does not fit: {problems}", entry.consumer))
             })?
         };
-        let found =
-            Found { key: entry.id, consumer: Rc::new(consumer), expires: entry.expires };
+        let found = Found { key: entry.id, consumer: Rc::new(consumer), expires: entry.expires };
         Ok(Some(Rc::new(found)))
     }
 
@@ -213,7 +212,6 @@ impl Directory {
     }
 
     /// What was written here a short while ago: the value, or that there is none any more.
-    #[expect(clippy::option_option, reason = "the outer one: whether anything was written")]
     pub(super) fn written(&self, name: &str, now: Timestamp) -> Option<Option<Bytes>> {
         let mut memory = self.written.borrow_mut();
         let written = memory.find(&name.to_owned())?;

@@ -119,12 +119,7 @@ impl Store for Fake {
         Ok(seen.get(name).map(|value| Bytes::copy_from_slice(value)))
     }
 
-    async fn put(
-        &self,
-        name: &str,
-        value: Vec<u8>,
-        _keep: Option<Duration>,
-    ) -> Result<(), Outage> {
+    async fn put(&self, name: &str, value: Vec<u8>, _keep: Option<Duration>) -> Result<(), Outage> {
         later().await;
         self.ask()?;
         assert!(name.len() <= 512 && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
@@ -185,10 +180,8 @@ impl Background for Fake {
 
 async fn later() {
     let mut asked = false;
-    poll_fn(|_| {
-        if std::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
+    poll_fn(|_| if std::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending })
+        .await;
 }
 
 /// Polls a future to its end.

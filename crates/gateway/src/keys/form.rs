@@ -110,8 +110,14 @@ mod tests {
             assert!(is_adoptable(&pepper("a"), key), "{key}");
         }
         let longer = "k".repeat(513);
-        let wrong =
-            ["", "0123456789abcde", "0123456789 abcdef", "0123456789abcdé", "sk-serin-0123456789", &longer];
+        let wrong = [
+            "",
+            "0123456789abcde",
+            "0123456789 abcdef",
+            "0123456789abcdé",
+            "sk-serin-0123456789",
+            &longer,
+        ];
         for key in wrong {
             assert!(!is_adoptable(&pepper("a"), key), "{key}");
         }

@@ -76,8 +76,7 @@ impl Bench {
     /// Whose a key is, and how many values were read for the answer.
     fn find(&self, key: &str) -> (Result<Option<String>, Outage>, usize) {
         self.fake.take_reads();
-        let found =
-            run(self.directory.find(&self.fake, &self.config, &self.pepper, key));
+        let found = run(self.directory.find(&self.fake, &self.config, &self.pepper, key));
         let whose = found.map(|found| found.map(|found| found.consumer.id.clone()));
         (whose, self.fake.take_reads())
     }
@@ -142,7 +141,10 @@ fn a_consumer_of_the_admin_plane() {
     let found = run(bench.directory.find(&bench.fake, &bench.config, &bench.pepper, ADOPTED));
     let found = found.expect("the store is there").expect("it is known");
     let routes = found.consumer.permissions.routes.as_deref().expect("routes are named");
-    assert_eq!((found.key.as_str(), bench.config.route(routes[0]).id.as_str()), ("key_6789", "chat"));
+    assert_eq!(
+        (found.key.as_str(), bench.config.route(routes[0]).id.as_str()),
+        ("key_6789", "chat")
+    );
     // Deleted here: at once, whatever the store shows.
     bench.fake.freeze(true);
     run(bench.shelf().delete_consumer("umbrella")).expect("the store is there");
