@@ -2,6 +2,7 @@
 //!
 //! A request's story is in [`gateway`]; what it may ask of a host is in [`platform`].
 
+pub mod admin;
 pub mod body;
 pub mod boot;
 pub mod calendar;
@@ -11,6 +12,7 @@ pub mod error;
 pub mod gateway;
 pub mod ids;
 pub mod jwt;
+pub mod keys;
 pub mod ledger;
 pub mod meter;
 pub mod observe;

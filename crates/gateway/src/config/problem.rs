@@ -27,7 +27,7 @@ impl Problems {
     }
 
     /// Tells what serde found wrong with the shape of a JSON document.
-    pub(super) fn from_json(error: serde_json::Error) -> Self {
+    pub(crate) fn from_json(error: serde_json::Error) -> Self {
         let position = in_text(error.line(), error.column());
         let message = error.to_string();
         // serde_json ends its messages with the position, which is the path here.
