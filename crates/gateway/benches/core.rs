@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use divan::{Bencher, black_box};
 use gateway::body::Body;
+use gateway::boot::OwnSecrets;
 use gateway::config::Config;
 use gateway::gateway::Gateway;
 use gateway::observe::Record;
@@ -89,7 +90,7 @@ fn now<T>(work: impl Future<Output = T>) -> T {
 fn request(bencher: Bencher<'_, '_>, bytes: usize) {
     let config = Config::from_json(CONFIG, &|_| Some(Secret::new("key")))
         .expect("the configuration is right");
-    let gateway: Rc<Gateway> = Gateway::new(config);
+    let gateway: Rc<Gateway> = Gateway::new(config, OwnSecrets::default());
     let body = question(bytes);
     bencher.counter(divan::counter::BytesCount::new(bytes)).bench_local(|| {
         let mut request = http::Request::post("https://gateway.test/v1/chat/completions")

@@ -6,23 +6,27 @@ use std::rc::Rc;
 
 use http::request::Parts;
 
+use crate::admin::{self, Desk};
 use crate::body::Body;
+use crate::boot::OwnSecrets;
 use crate::config::Config;
 use crate::error::{Error, Refusal};
 use crate::ids;
+use crate::keys::Directory;
 use crate::observe::Record;
 use crate::platform::Platform;
 use crate::policy::keyring::Keyring;
 use crate::policy::limits::Subject;
 use crate::rooms::address::{Address, Api};
 use crate::rooms::admit::Ask;
-use crate::rooms::authenticate::Caller;
+use crate::rooms::authenticate::{Caller, Registry};
 use crate::rooms::call::Line;
 use crate::rooms::entry::Entry;
 use crate::rooms::permit;
 use crate::rooms::plan::Plan;
 use crate::rooms::reserve::{Budgets, Need, Reservation};
 use crate::rooms::respond::{self, Reply};
+use crate::rooms::vouch::Vouchers;
 use crate::usage::Recorder;
 
 /// A gateway with its configuration and what it remembers between requests. A host keeps one for as
@@ -32,18 +36,24 @@ pub struct Gateway {
     config: Config,
     /// One ring a provider, in the configuration's order.
     keyrings: RefCell<Vec<Keyring>>,
+    secrets: OwnSecrets,
+    directory: Directory,
+    vouchers: Vouchers,
     budgets: Budgets,
     usage: Rc<Recorder>,
 }
 
 impl Gateway {
     /// Opens a gateway.
-    pub fn new(config: Config) -> Rc<Self> {
+    pub fn new(config: Config, secrets: OwnSecrets) -> Rc<Self> {
         let keyrings =
             config.providers.iter().map(|provider| Keyring::new(provider.keys.len())).collect();
         Rc::new(Self {
+            vouchers: Vouchers::new(&config),
             config,
             keyrings: RefCell::new(keyrings),
+            secrets,
+            directory: Directory::default(),
             budgets: Budgets::default(),
             usage: Rc::default(),
         })
@@ -71,6 +81,9 @@ impl Gateway {
         platform: P,
         request: http::Request<Body>,
     ) -> http::Response<Body> {
+        if request.uri().path().starts_with(admin::PREFIX) {
+            return self.administer(platform, request).await;
+        }
         let (parts, body) = request.into_parts();
         let api = match Address::read(&parts.method, parts.uri.path()) {
             // No record: a load balancer's question every second is nobody's request.
@@ -103,7 +116,7 @@ impl Gateway {
         let address = permit::address(&self.config, parts);
         permit::from_anywhere(&self.config, address)?;
         // Before the body is read: strangers must not make us work.
-        let caller = Caller::authenticate(&self.config, &parts.headers)?;
+        let caller = Caller::authenticate(&self.registry(), platform, &parts.headers).await?;
         entry.record.consumer = Some(caller.id().to_owned());
         entry.record.group = caller.group().map(str::to_owned);
         entry.record.operation = Some(api.operation());
@@ -135,6 +148,32 @@ impl Gateway {
         let line = Line { platform, keyrings: &self.keyrings, ask: &ask, plan: &plan, most_output };
         let answer = line.call(entry).await?;
         Ok(Reply::Answer(answer, plan.route().timeouts))
+    }
+
+    fn registry(&self) -> Registry<'_> {
+        Registry {
+            config: &self.config,
+            pepper: self.secrets.pepper.as_ref(),
+            directory: &self.directory,
+            vouchers: &self.vouchers,
+        }
+    }
+
+    /// The admin plane, which has an authentication, an order and a log of its own.
+    async fn administer<P: Platform>(
+        &self,
+        platform: P,
+        request: http::Request<Body>,
+    ) -> http::Response<Body> {
+        let (parts, body) = request.into_parts();
+        let desk = Desk {
+            config: &self.config,
+            token: self.secrets.admin.as_ref(),
+            pepper: self.secrets.pepper.as_ref(),
+            directory: &self.directory,
+            address: permit::address(&self.config, &parts),
+        };
+        admin::serve(desk, &platform, http::Request::from_parts(parts, body)).await
     }
 
     /// Reserves for the plan's targets or, where the route says that a fallback serves whoever is

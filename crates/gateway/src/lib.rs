@@ -14,6 +14,7 @@ pub mod ids;
 pub mod jwt;
 pub mod keys;
 pub mod ledger;
+mod memory;
 pub mod meter;
 pub mod observe;
 pub mod platform;

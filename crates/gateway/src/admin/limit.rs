@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 use crate::config::{By, Limit, Measure, Period, Quota, canonical};
 use crate::ledger::{Change, Level, Operation, Reply as Told};
 use crate::platform::Platform;
+use crate::policy::limits::{account, place, rule};
 
 use super::Call;
 use super::body::object;
-use super::naming::{account, place, rule};
 use super::reply::{Answer, Failure, Reply};
 
 /// What stands in the path for the one balance of a limit for everybody.

@@ -10,7 +10,6 @@ mod claim;
 mod consumer;
 mod key;
 mod limit;
-mod naming;
 mod operator;
 mod page;
 mod query;

@@ -49,33 +49,4 @@ impl Config {
         let raw: raw::Document = serde_json::from_str(document).map_err(Problems::from_json)?;
         parse::document(&raw, secrets)
     }
-
-    /// PLACEHOLDER for the one of the branch `config`, which replaces it on merge.
-    pub fn read_consumer(&self, document: &[u8]) -> Result<Consumer, Problems> {
-        let raw: raw::Consumer = serde_json::from_slice(document).map_err(Problems::from_json)?;
-        let mut problems = Vec::new();
-        let ids = raw.routes.unwrap_or_default();
-        let mut routes = Vec::new();
-        for (at, id) in ids.iter().enumerate() {
-            match self.routes.iter().position(|route| route.id == *id) {
-                Some(position) => routes.push(RouteIndex(position)),
-                None => problems.push(Problem {
-                    path: format!("routes[{at}]"),
-                    found: format!("{id:?}"),
-                    expected: "the id of one of the routes".to_owned(),
-                }),
-            }
-        }
-        if !raw.keys.is_empty() {
-            let (found, expected) =
-                ("keys".to_owned(), "none, since the admin API issues them".to_owned());
-            problems.push(Problem { path: "keys".to_owned(), found, expected });
-        }
-        if !problems.is_empty() {
-            return Err(Problems(problems));
-        }
-        let permissions =
-            Permissions { routes: (!ids.is_empty()).then_some(routes), ..Permissions::default() };
-        Ok(Consumer { id: raw.id, group: raw.group, keys: Vec::new(), permissions })
-    }
 }

@@ -25,6 +25,12 @@ impl Claims {
         find(&self.0, path).filter(|text| !text.is_empty())
     }
 
+    /// When the token expires; never after what it was verified for.
+    pub fn expires(&self) -> Timestamp {
+        let millis = self.moment("exp").ok().flatten().unwrap_or(0.0);
+        Timestamp::from_millis(millis.max(0.0) as u64)
+    }
+
     /// Checks everything that has to be read out of the claims.
     pub(super) fn check(&self, rules: &Rules<'_>, now: Timestamp) -> Result<(), Rejection> {
         if let Some(issuer) = rules.issuer

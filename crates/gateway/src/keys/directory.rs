@@ -15,11 +15,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::config::{Config, Consumer};
+use crate::memory::Memory;
 use crate::platform::{Clock, Outage, Store};
 use crate::time::Timestamp;
 
 use super::form::is_adoptable;
-use super::memory::Memory;
 use super::pepper::{KeyHash, Pepper};
 use super::shelf::Shelf;
 

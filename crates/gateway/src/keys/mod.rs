@@ -8,7 +8,6 @@ mod directory;
 pub(crate) mod fake;
 mod form;
 mod kept;
-mod memory;
 mod pepper;
 mod shelf;
 #[cfg(test)]

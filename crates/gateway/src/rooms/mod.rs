@@ -14,3 +14,4 @@ pub mod plan;
 pub mod relay;
 pub mod reserve;
 pub mod respond;
+pub mod vouch;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::body::Body;
+use gateway::boot::OwnSecrets;
 use gateway::config::author;
 use gateway::gateway::Gateway;
 use gateway::secret::Secret;
@@ -123,7 +124,10 @@ impl Stage {
             |name: &str| Some(Secret::new(if name == "APP_KEY" { "app-key" } else { "other-key" }));
         let config = author::from_toml(&document, &secret)
             .unwrap_or_else(|problems| panic!("{problems:?}\n{document}"));
-        Self { world: World::new(seed, upstreams), gateway: Gateway::new(config) }
+        Self {
+            world: World::new(seed, upstreams),
+            gateway: Gateway::new(config, OwnSecrets::default()),
+        }
     }
 
     /// Plays callers at once, each at its time, and lets everything deferred finish.

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::super::naming::{account, place, rule};
 use super::Bench;
 use crate::keys::fake::run;
 use crate::ledger::{Hold, Operation};
 use crate::platform::{Clock, Ledger};
+use crate::policy::limits::{account, place, rule};
 
 #[test]
 fn what_is_spent_reserved_and_left() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// At most so many entries; the one that was put in longest ago leaves first.
 #[derive(Debug)]
-pub(super) struct Memory<K, V> {
+pub(crate) struct Memory<K, V> {
     most: usize,
     entries: BTreeMap<K, (u64, V)>,
     /// The names by the order in which they came.
@@ -14,15 +14,15 @@ pub(super) struct Memory<K, V> {
 }
 
 impl<K: Ord + Clone, V> Memory<K, V> {
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self { most, entries: BTreeMap::new(), order: BTreeMap::new(), next: 0 }
     }
 
-    pub(super) fn find(&mut self, name: &K) -> Option<&mut V> {
+    pub(crate) fn find(&mut self, name: &K) -> Option<&mut V> {
         self.entries.get_mut(name).map(|(_, value)| value)
     }
 
-    pub(super) fn put(&mut self, name: K, value: V) {
+    pub(crate) fn put(&mut self, name: K, value: V) {
         if let Some((before, _)) = self.entries.insert(name.clone(), (self.next, value)) {
             self.order.remove(&before);
         }
@@ -35,13 +35,13 @@ impl<K: Ord + Clone, V> Memory<K, V> {
         }
     }
 
-    pub(super) fn forget(&mut self, name: &K) {
+    pub(crate) fn forget(&mut self, name: &K) {
         if let Some((order, _)) = self.entries.remove(name) {
             self.order.remove(&order);
         }
     }
 
-    pub(super) fn retain(&mut self, keep: impl Fn(&V) -> bool) {
+    pub(crate) fn retain(&mut self, keep: impl Fn(&V) -> bool) {
         let order = &mut self.order;
         self.entries.retain(|_, (number, value)| {
             let kept = keep(value);
@@ -53,7 +53,7 @@ impl<K: Ord + Clone, V> Memory<K, V> {
     }
 
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         assert_eq!(self.entries.len(), self.order.len());
         self.entries.len()
     }
