@@ -8,7 +8,8 @@
 //     "workers": [{ "name": …, "port": 0 for any, "script": PATH, "bindings": { NAME: VALUE } }] }
 //
 // and prints one line {"listening":{NAME:PORT,…}} when all of them can be called. A worker without
-// `script` is serin itself. What workers log goes to standard output as it is, errors and warnings to
+// `script` is serin itself, with a store and a ledger of its own: under `state` they last, otherwise
+// they end with this program. What workers log goes to standard output as it is, errors and warnings to
 // standard error. It stops on SIGINT, SIGTERM and the end of a pipe on standard input, so that it does
 // not outlive whoever started it, and workerd stops with it.
 
@@ -74,10 +75,19 @@ function modules(script) {
   return all;
 }
 
-function worker({ name, port = 0, script = SERIN, bindings = {} }) {
+// What wrangler.toml binds. Names are the workers' own, so that none sees what another keeps.
+function doors(name) {
+  return {
+    kvNamespaces: { SERIN_KV: `${name}-store` },
+    durableObjects: { SERIN_LEDGER: { className: "SerinLedger", useSQLite: true } },
+  };
+}
+
+function worker({ name, port = 0, script, bindings = {} }) {
   return {
     name,
-    modules: modules(script),
+    modules: modules(script ?? SERIN),
+    ...(script === undefined ? doors(name) : {}),
     bindings,
     compatibilityDate,
     compatibilityFlags,
