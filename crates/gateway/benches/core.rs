@@ -1,5 +1,7 @@
 //! What the core costs per request and per event, without a host: each beside a baseline.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
@@ -12,8 +14,9 @@ use gateway::body::Body;
 use gateway::boot::OwnSecrets;
 use gateway::config::Config;
 use gateway::gateway::Gateway;
+use gateway::ledger::{Book, Operation, Place, Reply};
 use gateway::observe::Record;
-use gateway::platform::{Background, Clock, Outage, Outbound};
+use gateway::platform::{Background, Clock, Ledger, Listing, Outage, Outbound, Store};
 use gateway::reader::Reader;
 use gateway::secret::Secret;
 use gateway::time::Timestamp;
@@ -53,6 +56,37 @@ impl Outbound for Instant {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(response)
     }
+}
+
+impl Store for Instant {
+    async fn get(&self, _: &str) -> Result<Option<Bytes>, Outage> {
+        Ok(None)
+    }
+
+    async fn put(&self, _: &str, _: Vec<u8>, _: Option<Duration>) -> Result<(), Outage> {
+        Ok(())
+    }
+
+    async fn delete(&self, _: &str) -> Result<(), Outage> {
+        Ok(())
+    }
+
+    async fn list(&self, _: &str, _: Option<&str>) -> Result<Listing, Outage> {
+        Ok(Listing::default())
+    }
+}
+
+impl Ledger for Instant {
+    async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
+        let now = self.now();
+        BOOKS.with_borrow_mut(|books| {
+            Ok(books.entry(place.clone()).or_default().apply(now, operation))
+        })
+    }
+}
+
+thread_local! {
+    static BOOKS: RefCell<BTreeMap<Place, Book>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 impl Background for Instant {

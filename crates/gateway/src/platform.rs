@@ -86,10 +86,6 @@ pub trait Platform: Clock + Outbound + Store + Ledger + Background + Clone + 'st
 
 impl<T: Clock + Outbound + Store + Ledger + Background + Clone + 'static> Platform for T {}
 
-/// The address of whoever opened the connection, as the host knows it, in a request's extensions.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub std::net::IpAddr);
-
 /// The host failed to do what a door promises: connecting, reading, writing. The core decides what
 /// that means.
 #[derive(Clone, PartialEq, Eq)]
