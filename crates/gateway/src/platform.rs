@@ -69,6 +69,10 @@ pub trait Ledger {
     async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage>;
 }
 
+/// The address of whoever opened the connection, as the host knows it, in a request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub std::net::IpAddr);
+
 /// What happens beside the answer.
 pub trait Background {
     /// Runs a task that outlives the response.
