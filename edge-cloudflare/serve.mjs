@@ -5,7 +5,8 @@
 // takes, from the file or from standard input, the JSON document
 //
 //   { "state": DIR or null,
-//     "workers": [{ "name": …, "port": 0 for any, "script": PATH, "bindings": { NAME: VALUE } }] }
+//     "workers": [{ "name": …, "port": 0 for any, "script": PATH, "bindings": { NAME: VALUE },
+//                   "ledger": false for a gateway that cannot reach its own }] }
 //
 // and prints one line {"listening":{NAME:PORT,…}} when all of them can be called. A worker without
 // `script` is serin itself, with a store and a ledger of its own: under `state` they last, otherwise
@@ -76,18 +77,20 @@ function modules(script) {
 }
 
 // What wrangler.toml binds. Names are the workers' own, so that none sees what another keeps.
-function doors(name) {
+function doors(name, ledger) {
   return {
     kvNamespaces: { SERIN_KV: `${name}-store` },
-    durableObjects: { SERIN_LEDGER: { className: "SerinLedger", useSQLite: true } },
+    ...(ledger
+      ? { durableObjects: { SERIN_LEDGER: { className: "SerinLedger", useSQLite: true } } }
+      : {}),
   };
 }
 
-function worker({ name, port = 0, script, bindings = {} }) {
+function worker({ name, port = 0, script, bindings = {}, ledger = true }) {
   return {
     name,
     modules: modules(script ?? SERIN),
-    ...(script === undefined ? doors(name) : {}),
+    ...(script === undefined ? doors(name, ledger) : {}),
     bindings,
     compatibilityDate,
     compatibilityFlags,

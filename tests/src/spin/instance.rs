@@ -55,7 +55,8 @@ pub(crate) struct State {
     outbound: Outbound,
     pub(super) table: ResourceTable,
     variables: Arc<BTreeMap<String, String>>,
-    pub(super) storage: Arc<Storage>,
+    /// `None`: the app was not given a store.
+    pub(super) storage: Option<Arc<Storage>>,
 }
 
 impl WasiView for State {
@@ -91,7 +92,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 pub(crate) struct Factory {
     component: Component,
     variables: Arc<BTreeMap<String, String>>,
-    storage: Arc<Storage>,
+    storage: Option<Arc<Storage>>,
     outbound: Outbound,
     log: Arc<Log>,
     closing: Arc<AtomicBool>,
@@ -115,7 +116,7 @@ impl Factory {
         Ok(Self {
             component: component.clone(),
             variables: Arc::new(app.variables),
-            storage: Arc::new(storage),
+            storage: (!app.no_store).then(|| Arc::new(storage)),
             outbound,
             log,
             closing,
@@ -137,7 +138,7 @@ impl HandlerState for Factory {
             outbound: self.outbound.clone(),
             table: ResourceTable::new(),
             variables: Arc::clone(&self.variables),
-            storage: Arc::clone(&self.storage),
+            storage: self.storage.clone(),
         };
         let mut store = Store::new(&self.component.engine, state);
         let service = self.component.service.instantiate_async(&mut store).await?;

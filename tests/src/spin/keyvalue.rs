@@ -54,12 +54,11 @@ type Names = (StreamReader<String>, FutureReader<Result<(), key_value::Error>>);
 impl<T: Send + 'static> key_value::HostStoreWithStore<T> for HasSelf<State> {
     async fn open(accessor: &Accessor<T, Self>, label: String) -> SpinResult<Resource<Bucket>> {
         accessor.with(|mut access| {
-            if label != DEFAULT {
-                return Ok(Err(key_value::Error::AccessDenied));
-            }
             let state = access.get();
-            let bucket = Bucket(Arc::clone(&state.storage));
-            Ok(Ok(state.table.push(bucket)?))
+            let Some(storage) = state.storage.clone().filter(|_| label == DEFAULT) else {
+                return Ok(Err(key_value::Error::AccessDenied));
+            };
+            Ok(Ok(state.table.push(Bucket(storage))?))
         })
     }
 
@@ -132,10 +131,10 @@ type WasiResult<T> = wasmtime::Result<Result<T, store::Error>>;
 
 impl store::Host for State {
     async fn open(&mut self, identifier: String) -> WasiResult<Resource<Bucket>> {
-        if identifier != DEFAULT {
+        let Some(storage) = self.storage.clone().filter(|_| identifier == DEFAULT) else {
             return Ok(Err(store::Error::AccessDenied));
-        }
-        Ok(Ok(self.table.push(Bucket(Arc::clone(&self.storage)))?))
+        };
+        Ok(Ok(self.table.push(Bucket(storage))?))
     }
 }
 

@@ -46,6 +46,8 @@ pub struct App {
     pub allowed_hosts: Vec<String>,
     /// The directory where its key-value store is kept; none: in memory, until the host is dropped.
     pub state: Option<PathBuf>,
+    /// Without a store, as where `key_value_stores` names none.
+    pub no_store: bool,
 }
 
 impl App {
