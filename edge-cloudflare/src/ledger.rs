@@ -30,5 +30,5 @@ pub(crate) async fn apply(
     let reply = Promised::of(&promise).await.map_err(|error| host::outage(&error))?;
     let reply =
         reply.as_string().ok_or_else(|| Outage::new("the ledger did not answer in text"))?;
-    serde_json::from_str(&reply).map_err(Outage::new)
+    serde_json::from_slice(reply.as_bytes()).map_err(Outage::new)
 }

@@ -1,7 +1,6 @@
 //! The Durable Object that keeps one book of the ledger. It knows no limits: an operation brings
 //! them along.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gateway::ledger::{Book, Operation, Reply};
@@ -62,7 +61,8 @@ impl Keeper {
 
     /// Applies an operation and tells the reply, both in JSON.
     pub fn apply(&mut self, operation: &str) -> Result<String, JsValue> {
-        let operation = serde_json::from_str(operation).map_err(|error| thrown(&error))?;
+        let operation =
+            serde_json::from_slice(operation.as_bytes()).map_err(|error| thrown(&error))?;
         let now = now();
         let mut shelf = self.take_shelf()?;
         let reply = shelf.apply(now, &operation);
@@ -92,7 +92,7 @@ impl Keeper {
         let texts = texts.ok_or_else(|| thrown(&"a row is not text"))?;
         let mut texts = texts.into_iter();
         let pairs = std::iter::from_fn(|| Some((texts.next()?, texts.next()?)));
-        Shelf::open(pairs.collect()).map_err(|error| thrown(&error))
+        Shelf::open(pairs).map_err(|error| thrown(&error))
     }
 
     /// Writes what has changed and keeps the book for the next operation.
@@ -119,12 +119,16 @@ impl Keeper {
 /// A book, and what storage has of it.
 struct Shelf {
     book: Book,
-    stored: BTreeMap<String, String>,
+    stored: Rows,
 }
 
 impl Shelf {
-    fn open(stored: BTreeMap<String, String>) -> Result<Self, Outage> {
-        let rows = stored.iter().map(|(name, body)| (name.clone(), body.as_bytes()));
+    fn open(rows: impl Iterator<Item = (String, String)>) -> Result<Self, Outage> {
+        let mut stored = Rows::default();
+        for (name, body) in rows {
+            stored.set(&name, Some(&body));
+        }
+        let rows = stored.0.iter().map(|(name, body)| (name.clone(), body.as_bytes()));
         let book = Book::open(rows).map_err(Outage::new)?;
         Ok(Self { book, stored })
     }
@@ -138,26 +142,33 @@ impl Shelf {
         let touched = self.book.take_changes();
         let text = |body| String::from_utf8(body).expect("a row is JSON");
         let touched = touched.into_iter().map(|(name, body)| (name, body.map(text)));
-        touched.filter(|(name, body)| self.store(name, body.as_deref())).collect()
-    }
-
-    /// Takes note of a row that is to be written, and tells whether it must be.
-    fn store(&mut self, name: &str, body: Option<&str>) -> bool {
-        let before = self.stored.get(name).map(String::as_str);
-        if before == body {
-            return false;
-        }
-        match body {
-            Some(body) => self.stored.insert(name.to_owned(), body.to_owned()),
-            None => self.stored.remove(name),
-        };
-        true
+        touched.filter(|(name, body)| self.stored.set(name, body.as_deref())).collect()
     }
 
     /// When there is something to sweep: of a book that has just become empty, what storage needs for
     /// holding nothing.
     fn due(&self, now: Timestamp, wrote: bool) -> Option<Timestamp> {
         if self.book.is_empty() { wrote.then_some(now) } else { self.book.due() }
+    }
+}
+
+/// Names and bodies, in the order of the names: the code of another map would weigh more than what it
+/// saves.
+#[derive(Default)]
+struct Rows(Vec<(String, String)>);
+
+impl Rows {
+    /// Makes a row what it is to be, and tells whether it was something else.
+    fn set(&mut self, name: &str, body: Option<&str>) -> bool {
+        let found = self.0.binary_search_by(|(other, _)| other.as_str().cmp(name));
+        match (found, body) {
+            (Ok(at), Some(body)) if self.0[at].1 == body => return false,
+            (Ok(at), Some(body)) => body.clone_into(&mut self.0[at].1),
+            (Err(at), Some(body)) => self.0.insert(at, (name.to_owned(), body.to_owned())),
+            (Ok(at), None) => drop(self.0.remove(at)),
+            (Err(_), None) => return false,
+        }
+        true
     }
 }
 
@@ -230,19 +241,20 @@ mod tests {
                 None => storage.remove(&name),
             };
         }
-        assert_eq!(shelf.stored, *storage);
+        let kept: BTreeMap<_, _> = shelf.stored.0.iter().cloned().collect();
+        assert_eq!(kept, *storage);
         count
     }
 
     #[test]
     fn only_rows_that_differ_from_storage_are_written() {
         let mut storage = BTreeMap::new();
-        let mut shelf = Shelf::open(BTreeMap::new()).expect("nothing can be read");
+        let mut shelf = Shelf::open(std::iter::empty()).expect("nothing can be read");
         let read = Operation::Read { accounts: vec![("a".to_owned(), rule(10))] };
         let mut check = |operation: &Operation, rows: usize| {
             assert_eq!(written(&mut shelf, &mut storage, operation), rows, "{operation:?}");
             // An object that has slept knows the same as one that has not.
-            let mut reopened = Shelf::open(storage.clone()).expect("it was written so");
+            let mut reopened = Shelf::open(storage.clone().into_iter()).expect("it was written so");
             let level = reopened.apply(NOW, &read);
             assert_eq!(level, shelf.apply(NOW, &read));
             shelf.take_changes();
@@ -261,14 +273,14 @@ mod tests {
     #[test]
     fn a_row_that_cannot_be_read_opens_no_book() {
         for body in ["", "{}", "{\"account\":{}}", "[]"] {
-            let stored = BTreeMap::from([("a".to_owned(), body.to_owned())]);
-            assert!(Shelf::open(stored).is_err(), "{body}");
+            let row = ("a".to_owned(), body.to_owned());
+            assert!(Shelf::open(std::iter::once(row)).is_err(), "{body}");
         }
     }
 
     #[test]
     fn an_empty_book_is_swept_once_it_was_written() {
-        let mut shelf = Shelf::open(BTreeMap::new()).expect("nothing can be read");
+        let mut shelf = Shelf::open(std::iter::empty()).expect("nothing can be read");
         assert_eq!(shelf.due(NOW, false), None, "nobody ever used it");
         let reply = shelf.apply(NOW, &reserve(1, "a", 6));
         assert!(matches!(reply, Reply::Granted(_)), "{reply:?}");
