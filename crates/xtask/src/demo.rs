@@ -16,6 +16,8 @@ use crate::secrets::Secrets;
 
 /// The key that the tour's commands present. It opens nothing but the demo.
 const KEY: &str = "demo-key";
+/// The token of the demo's admin plane, which listens on loopback only.
+const ADMIN: &str = "demo-admin";
 const DOCUMENT: &str = include_str!("demo.toml");
 /// Who is stood in for, and the port that the document gives them.
 const CAST: [(&str, u16); 3] = [("openai", 9101), ("deepseek", 9102), ("local", 9103)];
@@ -36,7 +38,13 @@ struct StandIn {
 /// The secrets that the demo's configuration names. Real ones never reach a stand-in.
 pub(crate) fn secrets() -> Secrets {
     let stand_in = "sk-of-the-demo";
-    let keys = [("APP_KEY", KEY), ("OPENAI_API_KEY", stand_in), ("DEEPSEEK_API_KEY", stand_in)];
+    let keys = [
+        ("APP_KEY", KEY),
+        ("OPENAI_API_KEY", stand_in),
+        ("DEEPSEEK_API_KEY", stand_in),
+        ("ADMIN_TOKEN", ADMIN),
+        ("KEY_PEPPER", "the-pepper-of-the-demo"),
+    ];
     Secrets::only(&keys)
 }
 
@@ -101,14 +109,27 @@ kill {openai}
 6. A sticky canary: a user stays with one provider; try other names than ada.
 (for i in $(seq 10); do {sticky}; done) {count}
 
+7. A limit: five questions a minute. The sixth is answered by the local server, or, for a model
+   without a fallback, refused with 429. Both models share the limit.
+(for i in $(seq 7); do {limited}; done) {count}
+{strict}
+
+8. A key of your own, shown this once, and who spent what.
+curl -s {base}/admin/v1/consumers -H 'authorization: Bearer {ADMIN}' -H 'content-type: application/json' -d '{team}'
+curl -s -X POST {base}/admin/v1/consumers/team/keys -H 'authorization: Bearer {ADMIN}'
+curl -s '{base}/admin/v1/usage?by=consumer,provider' -H 'authorization: Bearer {ADMIN}'
+
 An OpenAI client works as it is: OPENAI_BASE_URL={base}/v1 OPENAI_API_KEY={KEY}
 The record of every request appears here, one JSON line each.",
+            team = r#"{"id":"team"}"#,
             pids = pids.join(", "),
             question = ask(r"-s -w '\n'", "gpt-4o", ""),
             stream = ask("-sN", "gpt-4o", r#","stream":true"#),
             counted = ask(&format!("-s {head}"), "gpt-4o", ""),
             failing = ask(r"-si -w '\n'", "gpt-4o-fail-503", ""),
             sticky = ask(&format!("-s {head}"), "gpt-4o-mini", r#","user":"ada""#),
+            limited = ask(&format!("-s {head}"), "deepseek-chat", ""),
+            strict = ask(r"-si -w '\n'", "deepseek-reasoner", ""),
         )
     }
 
