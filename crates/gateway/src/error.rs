@@ -279,7 +279,11 @@ impl Limited {
             Measure::Requests => format!("{amount} requests"),
             Measure::Cost => format!("{} USD", amount as f64 / 1e9),
         };
-        let (max, left, wanted) = (amount(level.max), amount(level.left()), amount(self.wanted));
+        let number = |amount: u64| match self.measure {
+            Measure::Tokens | Measure::Requests => amount.to_string(),
+            Measure::Cost => format!("{} USD", amount as f64 / 1e9),
+        };
+        let (max, left, wanted) = (amount(level.max), number(level.left()), number(self.wanted));
         let then = match self.refused.wait {
             Some(_) => format!("Try again in {}s", self.retry_after()),
             None if self.wanted > level.max => "It can never be met".to_owned(),
@@ -298,7 +302,7 @@ impl Limited {
             kind,
             param: None,
             message: format!(
-                "The limit '{limit}' of {max}{per} is reached: {left} are left, this request needs {wanted}. {then}."
+                "The limit '{limit}' of {max}{per} is reached: {left} left, {wanted} needed. {then}."
             ),
             headers,
         }
