@@ -16,13 +16,16 @@ use super::{Kind, key, place, shard, until};
 
 /// After so long, whoever writes is taken for dead: a host stops what outlives its request too long.
 const LONGEST_WRITE: Duration = Duration::from_secs(30);
-/// The wait before another try where the ledger is away.
+/// The wait between two writes: the most that is forgotten where a gateway is killed, beside what is
+/// under way.
+const PAUSE: Duration = Duration::from_millis(100);
+/// The same where the ledger is away.
 const LATER: Duration = Duration::from_secs(2);
 /// How many rows may wait while the ledger is away; what comes on top of them is not counted.
 const MOST_WAITING: usize = 10_000;
 
-/// Sums that wait to be written. One writer is at work at a time, and takes along whatever has come
-/// in meanwhile: under load there are fewer writes than requests.
+/// Sums that wait to be written. One writer is at work at a time, writes at once, and then takes along
+/// whatever has come in meanwhile: under load there are far fewer writes than requests.
 #[derive(Debug, Default)]
 pub struct Recorder {
     waiting: RefCell<BTreeMap<(Place, String), TallyRow>>,
@@ -100,9 +103,7 @@ impl Recorder {
                 if host.now().since(began) + LATER >= LONGEST_WRITE {
                     break;
                 }
-                if away {
-                    host.sleep(LATER).await;
-                }
+                host.sleep(if away { LATER } else { PAUSE }).await;
             }
             recorder.writing_since.set(None);
         });
