@@ -42,11 +42,10 @@ impl Document {
         author::secret_names(&self.text)
     }
 
-    /// The secrets it refers to and the gateway's own, so far as they are at hand: what a host is
-    /// told, and no more.
+    /// The secrets it refers to and the gateway's own, so far as they are at hand: what a host is told,
+    /// and no more.
     pub(crate) fn secrets(&self, secrets: &Secrets) -> BTreeMap<String, Secret> {
-        let own = OwnSecrets::NAMES.map(str::to_owned);
-        let names = self.secret_names().into_iter().chain(own);
+        let names = self.secret_names().into_iter().chain(OwnSecrets::NAMES.map(str::to_owned));
         names.filter_map(|name| secrets.find(&name).map(|secret| (name, secret))).collect()
     }
 
