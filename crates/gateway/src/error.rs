@@ -292,7 +292,7 @@ impl Limited {
         let limit = &self.limit;
         let mut headers = vec![("retry-after", self.retry_after().to_string())];
         headers.extend(allowance::headers([(self.measure, level)].into_iter()));
-        if self.is_quota() {
+        if self.is_quota() || self.wanted > level.max {
             // OpenAI's client libraries would try every 429 again.
             headers.push(("x-should-retry", "false".to_owned()));
         }

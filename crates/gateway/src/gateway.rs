@@ -187,7 +187,7 @@ impl Gateway {
         entry: &mut Entry<P>,
     ) -> Result<(), Error> {
         let total = plan.route().timeouts.total;
-        let need = Need { subject, ask, price: plan.price(), total };
+        let need = Need { subject, ask, price: plan.price_from(0), total };
         let refused = match Reservation::make(self, platform, need).await {
             Ok(reservation) => {
                 entry.hold(reservation);
@@ -204,7 +204,7 @@ impl Gateway {
             // A fallback has the limits of the route that its model has by itself.
             let candidate = &plan.targets()[position];
             let route = self.config.models.route(candidate.model);
-            let price = candidate.price.unwrap_or_default();
+            let price = plan.price_from(position);
             let need = Need { subject: Subject { route, ..subject }, ask, price, total };
             match Reservation::make(self, platform, need).await {
                 Ok(reservation) => {

@@ -22,5 +22,6 @@ pub mod policy;
 pub mod reader;
 pub mod rooms;
 pub mod secret;
+mod tail;
 pub mod time;
 pub mod usage;

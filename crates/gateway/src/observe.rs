@@ -91,11 +91,20 @@ pub struct Attempt {
 
 /// The result of a call that was still under way when the caller went away.
 pub const ABANDONED: &str = "abandoned";
+/// The result of a call that was answered.
+pub const ANSWERED: &str = "answered";
+/// The result of a call that was answered with the caller's own mistake.
+pub const CALLERS_FAULT: &str = "callers_fault";
 
 impl Attempt {
     /// A call that begins now, and stays `abandoned` unless it ends.
     pub fn begun(target: String, key: Option<usize>, now: Timestamp) -> Self {
         Self { target, key, result: ABANDONED, status: None, detail: None, ms: 0, began: now }
+    }
+
+    /// Whether the upstream may bill it: it did not fail, as far as is known.
+    pub fn may_cost(&self) -> bool {
+        matches!(self.result, ABANDONED | ANSWERED | CALLERS_FAULT)
     }
 }
 

@@ -8,12 +8,12 @@ use serde_json::value::RawValue;
 
 use crate::Endpoint;
 use crate::invalid::Invalid;
-use crate::name::Name;
+use crate::name::{Name, is_same_name};
 
 const INCLUDE_USAGE: &str = "include_usage";
 
 /// The fields that steer the gateway.
-const STEERING: [&str; 11] = [
+const STEERING: [&str; 15] = [
     "model",
     "messages",
     "prompt",
@@ -25,17 +25,11 @@ const STEERING: [&str; 11] = [
     "max_completion_tokens",
     "n",
     "best_of",
+    "tools",
+    "functions",
+    "response_format",
+    "suffix",
 ];
-
-/// Whether a name is another one but for case, by the simple folding that Go's reader does.
-fn folds_to(name: &str, field: &str) -> bool {
-    let fold = |letter: char| match letter {
-        'ſ' => 's',
-        '\u{212A}' => 'k',
-        other => other.to_ascii_lowercase(),
-    };
-    name.chars().map(fold).eq(field.chars())
-}
 
 /// The values of the members that steer the gateway, as they stand in the body.
 #[derive(Default)]
@@ -51,6 +45,10 @@ pub(crate) struct Fields<'a> {
     pub(crate) max_completion_tokens: Option<&'a RawValue>,
     pub(crate) n: Option<&'a RawValue>,
     pub(crate) best_of: Option<&'a RawValue>,
+    tools: Option<&'a RawValue>,
+    functions: Option<&'a RawValue>,
+    response_format: Option<&'a RawValue>,
+    suffix: Option<&'a RawValue>,
     pub(crate) invalid: Option<Invalid>,
 }
 
@@ -61,6 +59,11 @@ impl<'a> Fields<'a> {
             Endpoint::Completions => self.prompt,
             Endpoint::Embeddings => self.input,
         }
+    }
+
+    /// What the model reads beside the content.
+    pub(crate) fn beside(&self) -> impl Iterator<Item = &'a RawValue> {
+        [self.tools, self.functions, self.response_format, self.suffix].into_iter().flatten()
     }
 
     fn slot(&mut self, name: &str) -> Option<(&'static str, &mut Option<&'a RawValue>)> {
@@ -76,6 +79,10 @@ impl<'a> Fields<'a> {
             "max_completion_tokens" => ("max_completion_tokens", &mut self.max_completion_tokens),
             "n" => ("n", &mut self.n),
             "best_of" => ("best_of", &mut self.best_of),
+            "tools" => ("tools", &mut self.tools),
+            "functions" => ("functions", &mut self.functions),
+            "response_format" => ("response_format", &mut self.response_format),
+            "suffix" => ("suffix", &mut self.suffix),
             _ => return None,
         })
     }
@@ -97,7 +104,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
                     let Some((known, slot)) = fields.slot(&name.0) else {
                         members.next_value::<IgnoredAny>()?;
                         if let Some(meant) =
-                            STEERING.into_iter().find(|field| folds_to(&name.0, field))
+                            STEERING.into_iter().find(|field| is_same_name(&name.0, field))
                         {
                             fields.invalid = Some(Invalid::Ambiguous(meant));
                         }
@@ -139,7 +146,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for StreamOptions<'a> {
                     if name.0 == INCLUDE_USAGE {
                         options.twice |= options.include_usage.replace(value).is_some();
                     } else {
-                        options.twice |= folds_to(&name.0, INCLUDE_USAGE);
+                        options.twice |= is_same_name(&name.0, INCLUDE_USAGE);
                     }
                 }
                 Ok(options)

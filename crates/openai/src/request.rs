@@ -26,6 +26,8 @@ pub struct Request {
     pub user: Option<String>,
     /// Where the prompt stands.
     pub content: Range<usize>,
+    /// Where else there is text that the model reads: tools, a schema, what comes after.
+    pub beside: Vec<Range<usize>>,
     /// How long the answer may be.
     pub output: Output,
     opening: usize,
@@ -38,7 +40,8 @@ pub struct Request {
 pub struct Output {
     /// The most tokens of one choice, where the request names a number.
     pub most: Option<u64>,
-    /// How many choices are asked for (`n`, or `best_of` where that is more), one at least.
+    /// How many choices are asked for, one at least: `n`, or `best_of` where that is more, for each
+    /// of a completion's prompts.
     pub choices: u64,
     /// Where `max_tokens` stands.
     max_tokens: Option<Range<usize>>,
@@ -146,9 +149,10 @@ impl Request {
         };
         let most = [fields.max_tokens, fields.max_completion_tokens];
         let choices = [fields.n, fields.best_of].into_iter().flatten().filter_map(number);
+        let prompts = if endpoint == Endpoint::Completions { prompts(content) } else { 1 };
         let output = Output {
             most: most.into_iter().flatten().filter_map(number).max(),
-            choices: choices.max().unwrap_or(1).max(1),
+            choices: choices.max().unwrap_or(1).max(1).saturating_mul(prompts),
             max_tokens: fields.max_tokens.map(place),
             max_completion_tokens: fields.max_completion_tokens.map(place),
         };
@@ -160,6 +164,7 @@ impl Request {
             wants_usage,
             user: fields.user.and_then(string).map(Cow::into_owned),
             content: place(content),
+            beside: fields.beside().map(place).collect(),
             model_at: place(model_raw),
             usage_option,
         })
@@ -202,8 +207,9 @@ impl Request {
         })
     }
 
-    /// Lowers every field that names a length above `most` or none; where there is no field, one
-    /// goes in.
+    /// Lowers every field that names a length above `most` or none; where there is no field that the
+    /// upstream minds, one goes in. Who takes `max_tokens` may well pass over the newer name; who takes
+    /// the newer one takes the older one too, but not both.
     fn cap<'a>(
         &self,
         body: &[u8],
@@ -211,13 +217,15 @@ impl Request {
         field: OutputField,
         edits: &mut Vec<(Range<usize>, Cow<'a, str>)>,
     ) {
-        let stated = [&self.output.max_tokens, &self.output.max_completion_tokens];
-        let mut stated = stated.into_iter().flatten().peekable();
-        if stated.peek().is_none() {
+        let Output { max_tokens, max_completion_tokens, most: asked, .. } = &self.output;
+        let is_minded = max_tokens.is_some()
+            || (max_completion_tokens.is_some() && field == OutputField::MaxCompletionTokens);
+        if !is_minded {
+            let most = asked.map_or(most, |asked| asked.min(most));
             let member = format!("\"{}\":{most},", field.name());
             edits.push((self.opening..self.opening, Cow::Owned(member)));
         }
-        for place in stated {
+        for place in [max_tokens, max_completion_tokens].into_iter().flatten() {
             let number = serde_json::from_slice::<u64>(&body[place.clone()]);
             if !number.is_ok_and(|number| number <= most) {
                 edits.push((place.clone(), Cow::Owned(most.to_string())));
@@ -235,9 +243,25 @@ fn required<'a>(field: Option<&'a RawValue>, name: &'static str) -> Result<&'a R
     field.ok_or(Invalid::Missing(name))
 }
 
-/// A whole number; what is none is the upstream's to refuse.
+/// A number, rounded up, in quotes too: there are upstreams that take `"5"` and `5.0` for 5. What is
+/// none is the upstream's to refuse.
 fn number(raw: &RawValue) -> Option<u64> {
-    serde_json::from_str(raw.get()).ok()
+    let quoted = raw.get().starts_with('"').then(|| string(raw)).flatten();
+    let text = quoted.as_deref().unwrap_or(raw.get()).trim();
+    text.parse().ok().or_else(|| {
+        let number = text.parse::<f64>().ok().filter(|number| *number >= 0.0)?;
+        Some(number.ceil() as u64)
+    })
+}
+
+/// How many prompts a completion has: an array holds texts or arrays of tokens, each of them one, or
+/// the tokens of a single one.
+fn prompts(content: &RawValue) -> u64 {
+    let first = content.get().strip_prefix('[').map(str::trim_start).unwrap_or_default();
+    if !first.starts_with(['"', '[']) {
+        return 1;
+    }
+    serde_json::from_str::<Vec<IgnoredAny>>(content.get()).map_or(1, |all| all.len() as u64)
 }
 
 fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
@@ -377,6 +401,49 @@ mod tests {
     }
 
     #[test]
+    fn a_server_of_the_older_name_is_told_by_it() {
+        let capped = |rest: &str| {
+            let body = format!(r#"{{"model":"a","messages":[]{rest}}}"#);
+            let request = Request::read(ChatCompletions, body.as_bytes()).expect("it is right");
+            let most_output = Some((50, OutputField::MaxTokens));
+            let changes = Changes { most_output, ..Changes::default() };
+            let bytes = request.rewrite(body.as_bytes(), changes).unwrap_or(body.into_bytes());
+            let value: Value = serde_json::from_slice(&bytes).expect("JSON");
+            (value["max_tokens"].as_u64(), value["max_completion_tokens"].as_u64())
+        };
+        assert_eq!(capped(r#","max_completion_tokens":7"#), (Some(7), Some(7)));
+        assert_eq!(capped(r#","max_completion_tokens":70"#), (Some(50), Some(50)));
+        assert_eq!(capped(r#","max_completion_tokens":null"#), (Some(50), Some(50)));
+        assert_eq!(capped(r#","max_tokens":7"#), (Some(7), None));
+    }
+
+    #[test]
+    fn each_prompt_of_a_completion_has_its_choices() {
+        let choices = |prompt: &str| {
+            let body = format!(r#"{{"model":"a","n":2,"prompt":{prompt}}}"#);
+            Request::read(Completions, body.as_bytes()).expect("it is right").output.choices
+        };
+        for (prompt, expected) in [
+            (r#""a""#, 2),
+            (r#"["a"]"#, 2),
+            (r#"[ "a", "b", "c"]"#, 6),
+            ("[1, 2, 3]", 2),
+            ("[[1,2],[3]]", 4),
+            ("[]", 2),
+        ] {
+            assert_eq!(choices(prompt), expected, "{prompt}");
+        }
+    }
+
+    #[test]
+    fn what_else_the_model_reads_is_found() {
+        let body = r#"{"model":"a","messages":[],"tools":[{"t":1}],"response_format":{"r":2}}"#;
+        let request = Request::read(ChatCompletions, body.as_bytes()).expect("it is right");
+        let texts: Vec<&str> = request.beside.iter().map(|at| &body[at.clone()]).collect();
+        assert_eq!(texts, [r#"[{"t":1}]"#, r#"{"r":2}"#]);
+    }
+
+    #[test]
     fn how_long_an_answer_may_be() {
         let output = |fields: &str| {
             let body = format!(r#"{{"model":"a","messages":[]{fields}}}"#);
@@ -387,6 +454,8 @@ mod tests {
         assert_eq!(output(r#","max_tokens":7,"max_completion_tokens":9,"n":3"#), (Some(9), 3));
         assert_eq!(output(r#","max_tokens":null,"n":0,"best_of":4"#), (None, 4));
         assert_eq!(output(r#","max_tokens":-1,"n":"x""#), (None, 1));
+        assert_eq!(output(r#","max_tokens":7.5,"n":"100""#), (Some(8), 100));
+        assert_eq!(output(r#","max_tokens":5e9,"n":3.0"#), (Some(5_000_000_000), 3));
     }
 
     proptest! {

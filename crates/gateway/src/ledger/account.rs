@@ -1,5 +1,7 @@
 //! One account: what was spent of it, and what is reserved.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
@@ -7,12 +9,23 @@ use crate::time::Timestamp;
 use super::operation::{Change, Level, Rule, Window};
 use super::slots::Slots;
 
+/// For so long it is remembered what was said of something that is no more: whoever did not hear the
+/// answer says it again until then.
+const MEMORY: Duration = Duration::from_secs(60);
+/// At most so much is remembered; what was said before is the first to be forgotten.
+const MOST_SAID: usize = 64;
+/// A stretch that begins later than this from now was begun by a clock that is wrong.
+const AHEAD: Duration = Duration::from_secs(60 * 60);
+
 /// What one rule limits, for one value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Account {
     spent: Spent,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     held: Vec<Held>,
+    /// What may be said again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    said: Vec<Said>,
     /// What may be spent beside the rule, or below zero may not.
     #[serde(default, skip_serializing_if = "is_zero")]
     extra: i64,
@@ -26,6 +39,15 @@ enum Spent {
     Sliding(Slots),
     Stretch { start: Timestamp, end: Timestamp, used: u64 },
     Total(u64),
+}
+
+/// Something that was said of a lease that is closed, or in correction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Said {
+    id: u64,
+    until: Timestamp,
+    /// What of the lease is in `spent`.
+    used: u64,
 }
 
 /// A part that somebody may still give back.
@@ -59,20 +81,46 @@ impl Held {
 impl Account {
     /// An account of which nothing was spent.
     pub(super) fn new(window: Window) -> Self {
-        Self { spent: Spent::new(window), held: Vec::new(), extra: 0 }
+        Self { spent: Spent::new(window), held: Vec::new(), said: Vec::new(), extra: 0 }
     }
 
     /// Makes it what it is at a moment, for a window. A window of another kind than before begins
-    /// anew; what is reserved stays reserved.
+    /// anew; what is reserved stays reserved, and counts as spent now.
     pub(super) fn turn_to(&mut self, window: Window, now: Timestamp) {
+        self.turn(now);
         match (&mut self.spent, window) {
             (Spent::Sliding(slots), Window::Sliding(millis)) if slots.fits(millis) => {}
             (Spent::Total(_), Window::Total) => {}
+            // Somebody's clock was ahead: what was spent by it must not wait for its day to come.
+            (Spent::Stretch { start, end, .. }, Window::Stretch(other, until))
+                if other < *start && *start > now + AHEAD =>
+            {
+                (*start, *end) = (other, until);
+            }
             // Whose clock is behind still says yesterday: the later one counts.
             (Spent::Stretch { start, .. }, Window::Stretch(other, _)) if other <= *start => {}
-            (spent, window) => *spent = Spent::new(window),
+            (spent @ Spent::Stretch { .. }, window @ Window::Stretch(..)) => {
+                *spent = Spent::new(window);
+            }
+            (spent, window) => {
+                *spent = Spent::new(window);
+                for held in &mut self.held {
+                    if let Kind::Reservation { at } = &mut held.kind {
+                        *at = now;
+                        spent.spend(now, held.amount);
+                    }
+                }
+            }
         }
-        self.turn(now);
+    }
+
+    /// Makes it what it is at a moment, for something that began under a window. If the window is
+    /// another one by now, that one stays: what ends must not bring back the rule that it began under.
+    pub(super) fn turn_within(&mut self, window: Window, now: Timestamp) {
+        match (&self.spent, window) {
+            (Spent::Stretch { .. }, Window::Stretch(..)) => self.turn_to(window, now),
+            (Spent::Stretch { .. } | Spent::Sliding(_) | Spent::Total(_), _) => self.turn(now),
+        }
     }
 
     /// Forgets what no longer counts, and takes back what nobody settled in time.
@@ -81,6 +129,7 @@ impl Account {
             Spent::Sliding(slots) => slots.turn(now),
             Spent::Stretch { .. } | Spent::Total(_) => {}
         }
+        self.said.retain(|said| said.until > now);
         let (over, held) =
             std::mem::take(&mut self.held).into_iter().partition(|held| held.until <= now);
         self.held = held;
@@ -96,6 +145,7 @@ impl Account {
     /// Whether it says nothing that a new account would not.
     pub(super) fn is_blank(&self, now: Timestamp) -> bool {
         self.held.is_empty()
+            && self.said.is_empty()
             && self.extra == 0
             && match &self.spent {
                 Spent::Sliding(slots) => slots.sum() == 0,
@@ -111,18 +161,20 @@ impl Account {
             Spent::Stretch { end, .. } => Some(*end),
             Spent::Total(_) => None,
         };
-        self.held.iter().map(|held| held.until).chain(spent).min()
+        let said = self.said.iter().map(|said| said.until);
+        self.held.iter().map(|held| held.until).chain(said).chain(spent).min()
     }
 
     /// How it stands under a rule.
     pub(super) fn level(&self, rule: Rule, now: Timestamp) -> Level {
-        let beside: u64 = self.held.iter().map(Held::beside).sum();
-        let reserved: u64 = self
-            .held
-            .iter()
-            .filter(|held| matches!(held.kind, Kind::Reservation { .. }))
-            .map(|held| held.amount)
-            .sum();
+        let sum = |of: fn(&Held) -> u64| {
+            self.held.iter().fold(0, |sum: u64, held| sum.saturating_add(of(held)))
+        };
+        let beside = sum(Held::beside);
+        let reserved = sum(|held| match held.kind {
+            Kind::Reservation { .. } => held.amount,
+            Kind::Lease { .. } => 0,
+        });
         let spent = self.spent.sum();
         let held_until = self.held.iter().filter(|held| held.beside() > 0).map(|held| held.until);
         let resets = match &self.spent {
@@ -136,8 +188,8 @@ impl Account {
         };
         Level {
             max: rule.max.saturating_add_signed(self.extra),
-            used: spent + beside,
-            held: beside + reserved.min(spent),
+            used: spent.saturating_add(beside),
+            held: beside.saturating_add(reserved.min(spent)),
             resets,
         }
     }
@@ -197,7 +249,8 @@ impl Account {
         }
     }
 
-    /// Takes note of how much of a lease is spent.
+    /// Takes note of how much of a lease is spent. Of one that is closed or over, what was said before
+    /// is remembered for a while: the answer may have been lost, and it is said again.
     pub(super) fn report(
         &mut self,
         id: u64,
@@ -209,7 +262,10 @@ impl Account {
         let found = self.held.iter_mut().find(|held| held.id == id);
         let before = match found {
             Some(Held { kind: Kind::Lease { reported }, .. }) => std::mem::replace(reported, used),
-            Some(Held { kind: Kind::Reservation { .. }, .. }) | None => acknowledged,
+            Some(Held { kind: Kind::Reservation { .. }, .. }) | None => {
+                let said = self.said.iter().find(|said| said.id == id);
+                said.map_or(acknowledged, |said| said.used.max(acknowledged))
+            }
         };
         match used.checked_sub(before) {
             Some(more) => self.spent.spend(now, more),
@@ -219,10 +275,17 @@ impl Account {
         if close {
             self.take(id);
         }
+        if !self.held.iter().any(|held| held.id == id) {
+            self.remember(id, used, now);
+        }
     }
 
-    /// Charges or gives back something that no reservation stands for.
-    pub(super) fn correct(&mut self, began: Timestamp, change: i64, now: Timestamp) {
+    /// Charges or gives back something that no reservation stands for, once.
+    pub(super) fn correct(&mut self, id: u64, began: Timestamp, change: i64, now: Timestamp) {
+        if self.said.iter().any(|said| said.id == id) {
+            return;
+        }
+        self.remember(id, 0, now);
         match u64::try_from(change) {
             Ok(more) => self.spent.spend(now, more),
             Err(_) => self.spent.give_back(began, change.unsigned_abs(), now),
@@ -239,6 +302,14 @@ impl Account {
                 signed(left.saturating_add(used)).saturating_sub(signed(rule.max))
             }
         };
+    }
+
+    fn remember(&mut self, id: u64, used: u64, now: Timestamp) {
+        self.said.retain(|said| said.id != id);
+        if self.said.len() >= MOST_SAID {
+            self.said.remove(0);
+        }
+        self.said.push(Said { id, until: now + MEMORY, used });
     }
 
     fn take(&mut self, id: u64) -> Option<Held> {

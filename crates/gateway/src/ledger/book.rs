@@ -80,20 +80,20 @@ impl Book {
             Operation::Reserve { id, until, holds } => self.reserve(now, *id, *until, holds),
             Operation::Settle { id, until, charges } => {
                 for charge in charges {
-                    let account = self.account(&charge.account, charge.window, now);
+                    let account = self.settled(&charge.account, charge.window, now);
                     account.settle(*id, *until, charge.amount, now);
                     self.forget_blank(&charge.account, now);
                 }
                 Reply::Done
             }
             Operation::Report { id, account: name, window, used, acknowledged, close } => {
-                let account = self.account(name, *window, now);
+                let account = self.settled(name, *window, now);
                 account.report(*id, *used, *acknowledged, *close, now);
                 self.forget_blank(name, now);
                 Reply::Done
             }
-            Operation::Correct { account: name, window, began, change } => {
-                self.account(name, *window, now).correct(*began, *change, now);
+            Operation::Correct { id, account: name, window, began, change } => {
+                self.settled(name, *window, now).correct(*id, *began, *change, now);
                 self.forget_blank(name, now);
                 Reply::Done
             }
@@ -190,8 +190,21 @@ impl Book {
         Reply::Granted(holds.iter().map(grant).collect())
     }
 
-    /// An account as it is now, which counts as touched.
+    /// An account as it is now under a window, which counts as touched.
     fn account(&mut self, name: &str, window: Window, now: Timestamp) -> &mut Account {
+        let account = self.row(name, window);
+        account.turn_to(window, now);
+        account
+    }
+
+    /// An account as it is now, for what began under a window; it counts as touched.
+    fn settled(&mut self, name: &str, window: Window, now: Timestamp) -> &mut Account {
+        let account = self.row(name, window);
+        account.turn_within(window, now);
+        account
+    }
+
+    fn row(&mut self, name: &str, window: Window) -> &mut Account {
         self.touched.insert(name.to_owned());
         let row =
             self.rows.entry(name.to_owned()).or_insert_with(|| Row::Account(Account::new(window)));
@@ -199,7 +212,6 @@ impl Book {
             *row = Row::Account(Account::new(window));
         }
         let Row::Account(account) = row else { unreachable!("it was made an account just now") };
-        account.turn_to(window, now);
         account
     }
 

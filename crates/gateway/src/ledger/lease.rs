@@ -52,7 +52,7 @@ impl Lease {
     }
 
     fn left(&self) -> u64 {
-        self.amount.saturating_sub(self.settled + self.in_flight)
+        self.amount.saturating_sub(self.settled.saturating_add(self.in_flight))
     }
 }
 
@@ -94,7 +94,7 @@ impl Leases {
     pub fn settle(&mut self, account: &str, id: u64, drawn: u64, spent: u64) -> bool {
         let Some(lease) = self.find(account, id) else { return false };
         lease.in_flight = lease.in_flight.saturating_sub(drawn);
-        lease.settled += spent;
+        lease.settled = lease.settled.saturating_add(spent);
         true
     }
 
@@ -135,7 +135,8 @@ impl Leases {
 
 impl Lease {
     fn report(&self, account: String, close: bool) -> Operation {
-        let used = if close { self.settled + self.in_flight } else { self.settled };
+        let in_flight = if close { self.in_flight } else { 0 };
+        let used = self.settled.saturating_add(in_flight);
         let (id, window, acknowledged) = (self.id, self.window, self.acknowledged);
         Operation::Report { id, account, window, used, acknowledged, close }
     }
@@ -193,6 +194,7 @@ mod tests {
         assert_eq!(used(&mut book).used, 30);
         assert!(!leases.settle("a", 1, 10, 4));
         let correct = Operation::Correct {
+            id: 9,
             account: "a".to_owned(),
             window: Window::Total,
             began: NOW,

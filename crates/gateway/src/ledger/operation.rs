@@ -46,7 +46,7 @@ pub enum Operation {
         /// What was really spent, for each account of the reservation.
         charges: Vec<Charge>,
     },
-    /// Tells how much of a lease is spent so far.
+    /// Tells how much of a lease is spent so far. Said again, it does nothing.
     Report {
         /// The lease's.
         id: u64,
@@ -61,8 +61,11 @@ pub enum Operation {
         /// Whether the rest returns.
         close: bool,
     },
-    /// Changes what was spent where no reservation stands any more.
+    /// Changes what was spent where no reservation stands any more. Said again within a minute, it
+    /// does nothing.
     Correct {
+        /// Chosen by the one who corrects; nothing else has the same.
+        id: u64,
         /// Whose.
         account: String,
         /// The window of its rule.

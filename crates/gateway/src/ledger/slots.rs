@@ -34,7 +34,8 @@ impl Slots {
         let current = self.slot(now);
         let ahead = self.spent.partition_point(|(slot, _)| *slot <= current);
         if ahead < self.spent.len() {
-            let early: u64 = self.spent.drain(ahead..).map(|(_, amount)| amount).sum();
+            let early =
+                self.spent.drain(ahead..).fold(0, |sum: u64, (_, it)| sum.saturating_add(it));
             self.add(current, early);
         }
         let gone = self.spent.partition_point(|(slot, _)| slot + SLOTS < current);
@@ -43,7 +44,7 @@ impl Slots {
 
     /// Everything in the window.
     pub(super) fn sum(&self) -> u64 {
-        self.spent.iter().map(|(_, amount)| amount).sum()
+        self.spent.iter().fold(0, |sum, (_, amount)| sum.saturating_add(*amount))
     }
 
     /// Something is spent now.
@@ -81,7 +82,7 @@ impl Slots {
             return;
         }
         match self.spent.binary_search_by_key(&slot, |(index, _)| *index) {
-            Ok(at) => self.spent[at].1 += amount,
+            Ok(at) => self.spent[at].1 = self.spent[at].1.saturating_add(amount),
             Err(at) => self.spent.insert(at, (slot, amount)),
         }
     }

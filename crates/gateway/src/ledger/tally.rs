@@ -59,7 +59,7 @@ impl AddAssign for Tally {
         self.cached += cached;
         self.output += output;
         self.reasoning += reasoning;
-        self.cost += cost;
+        self.cost = self.cost.saturating_add(cost);
         self.first_ms += first_ms;
         self.first += first;
         self.total_ms += total_ms;

@@ -224,6 +224,136 @@ fn a_lease_is_debited_reported_and_returned() {
 }
 
 #[test]
+fn what_is_said_again_counts_once() {
+    for window in [Window::Sliding(60_000), Window::Total] {
+        let rule = rule(800, window);
+        let mut book = Book::default();
+        let account = || "a".to_owned();
+        reserve(
+            &mut book,
+            0,
+            7,
+            HOUR,
+            vec![Hold { slice: Some(at(10_000)), ..hold("a", rule, 1) }],
+        );
+        let close = Operation::Report {
+            id: 7,
+            account: account(),
+            window,
+            used: 60,
+            acknowledged: 0,
+            close: true,
+        };
+        let (began, change) = (at(0), -20);
+        let correct = Operation::Correct { id: 8, account: account(), window, began, change };
+        for _ in 0..3 {
+            book.apply(at(100), &close);
+            book = Book::from_bytes(&book.to_bytes()).expect("what was written can be read");
+        }
+        assert_eq!(level(&mut book, 100, rule).used, 60);
+        (0..3).for_each(|_| drop(book.apply(at(200), &correct)));
+        assert_eq!(level(&mut book, 200, rule).used, 40);
+        // A lease whose time was over before anything was said of it.
+        reserve(
+            &mut book,
+            0,
+            9,
+            HOUR,
+            vec![Hold { slice: Some(at(10_000)), ..hold("a", rule, 1) }],
+        );
+        for (used, acknowledged) in [(30, 0), (30, 0), (45, 30), (45, 30), (45, 0)] {
+            let report = Operation::Report {
+                id: 9,
+                account: account(),
+                window,
+                used,
+                acknowledged,
+                close: false,
+            };
+            book.apply(at(10_001), &report);
+        }
+        assert_eq!(level(&mut book, 10_001, rule).used, 85);
+    }
+}
+
+#[test]
+fn what_was_said_is_not_remembered_for_ever() {
+    let mut book = Book::default();
+    let (account, window) = ("a".to_owned(), Window::Total);
+    for id in 0..1_000 {
+        let (account, began) = (account.clone(), at(0));
+        book.apply(at(0), &Operation::Correct { id, account, window, began, change: 1 });
+    }
+    assert!(book.to_bytes().len() < 8_000, "{}", book.to_bytes().len());
+    book.apply(
+        at(0),
+        &Operation::Correct { id: 9_999, account, window, began: at(0), change: -1_000 },
+    );
+    book.sweep(at(61_000));
+    assert!(book.is_empty(), "{book:?}");
+}
+
+#[test]
+fn another_window_keeps_what_is_reserved() {
+    let windows = [
+        Window::Sliding(60_000),
+        Window::Sliding(3_600_000),
+        Window::Stretch(at(0), at(86_400_000)),
+        Window::Total,
+    ];
+    for old in windows {
+        for new in windows {
+            let mut book = Book::default();
+            reserve(&mut book, 1, 1, HOUR, vec![hold("a", rule(100, old), 60)]);
+            let rule = rule(100, new);
+            assert_eq!(level(&mut book, 2, rule).used, 60, "{old:?} {new:?}");
+            assert!(!is_granted(&reserve(&mut book, 3, 2, HOUR, vec![hold("a", rule, 41)])));
+            assert!(is_granted(&reserve(&mut book, 3, 3, HOUR, vec![hold("a", rule, 40)])));
+            settle(&mut book, 4, 1, HOUR, new, 10);
+            assert_eq!(level(&mut book, 5, rule).used, 50, "{old:?} {new:?}");
+        }
+    }
+}
+
+#[test]
+fn a_settlement_of_before_does_not_bring_the_old_window_back() {
+    let (old, new) = (Window::Sliding(60_000), Window::Sliding(3_600_000));
+    let mut book = Book::default();
+    reserve(&mut book, 0, 1, HOUR, vec![hold("a", rule(100, old), 10)]);
+    assert!(is_granted(&reserve(&mut book, 1, 2, HOUR, vec![hold("a", rule(100, new), 50)])));
+    settle(&mut book, 2, 2, HOUR, new, 50);
+    // Who began before the change ends after it.
+    settle(&mut book, 3, 1, HOUR, old, 10);
+    assert_eq!(level(&mut book, 4, rule(100, new)).used, 60);
+}
+
+#[test]
+fn absurd_amounts_stay_at_the_most() {
+    for window in [Window::Sliding(60_000), Window::Stretch(at(0), at(HOUR)), Window::Total] {
+        let rule = rule(100, window);
+        let mut book = Book::default();
+        for id in 0..3 {
+            reserve(&mut book, 20_000 * id, id, HOUR, vec![hold("a", rule, 10)]);
+        }
+        for id in 0..3 {
+            settle(&mut book, 50_000, id, HOUR, window, u64::MAX);
+        }
+        assert_eq!(level(&mut book, 50_000, rule).used, u64::MAX, "{window:?}");
+    }
+}
+
+#[test]
+fn a_day_of_a_clock_that_jumped_does_not_last() {
+    const DAY: u64 = 24 * HOUR;
+    let day = |number: u64| rule(10, Window::Stretch(at(number * DAY), at((number + 1) * DAY)));
+    let mut book = Book::default();
+    reserve(&mut book, 300 * DAY, 1, 301 * DAY, vec![hold("a", day(300), 10)]);
+    settle(&mut book, 300 * DAY, 1, 301 * DAY, day(300).window, 10);
+    assert!(!is_granted(&reserve(&mut book, 5, 2, HOUR, vec![hold("a", day(0), 1)])));
+    assert!(is_granted(&reserve(&mut book, DAY, 3, 2 * DAY, vec![hold("a", day(1), 10)])));
+}
+
+#[test]
 fn a_book_is_kept_row_by_row() {
     let mut book = Book::default();
     let rule = rule(10, Window::Sliding(1_000));

@@ -56,13 +56,21 @@ pub fn met<'a>(config: &'a Config, subject: &Subject<'_>) -> Vec<Met<'a>> {
     config.limits.iter().filter_map(meet).collect()
 }
 
+/// The address of all callers whose address nobody knows.
+const UNKNOWN: &str = "unknown";
+
 /// The value in a request that a limit is kept by; `None`: the request has none.
 fn value(by: &By, subject: &Subject<'_>) -> Option<String> {
     match by {
         By::All => Some(String::new()),
         By::Consumer => Some(subject.consumer.to_owned()),
         By::Group => subject.group.map(str::to_owned),
-        By::Address => subject.address.map(|address| canonical(address).to_string()),
+        // Whoever hides where it calls from must not be without a limit for it.
+        By::Address => Some(
+            subject
+                .address
+                .map_or_else(|| UNKNOWN.to_owned(), |address| canonical(address).to_string()),
+        ),
         By::Header(name) => {
             subject.headers.get(name)?.to_str().ok().map(str::to_owned).filter(|it| !it.is_empty())
         }
@@ -240,6 +248,21 @@ mod tests {
         read(By::Cookie(text("session")), Some("s%201"));
         read(By::Cookie(text("b")), Some("2"));
         read(By::Cookie(text("sess")), None);
+    }
+
+    #[test]
+    fn who_calls_from_nowhere_is_covered() {
+        let (headers, uri) = (HeaderMap::new(), Uri::from_static("/v1/models"));
+        let subject = Subject {
+            route: None,
+            consumer: "app",
+            group: None,
+            address: None,
+            headers: &headers,
+            uri: &uri,
+        };
+        assert_eq!(value(&By::Address, &subject).as_deref(), Some("unknown"));
+        assert_eq!(kept_as(&By::Address, "unknown"), "unknown");
     }
 
     #[test]

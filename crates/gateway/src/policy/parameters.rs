@@ -26,28 +26,34 @@ pub fn check<'p>(
         return Ok(());
     }
     // A member that is there twice cannot be judged: one reader takes the first, another the last.
-    // Only the last counts here, so the bounded ones must be unique; see `members`.
+    // So names must be unique, in every object on the way to a bounded one; see `members`.
     let members = members(body);
     for bound in bounds {
         let not_allowed = |expected| Err(NotAllowed { path: bound.path.clone(), expected });
         let Some(members) = &members else {
-            return not_allowed("must not be sent in an object with one name twice".to_owned());
+            return not_allowed(TWICE.to_owned());
         };
-        let mut path = bound.path.split('.');
-        let found = path.next().and_then(|name| members.get(name)).map(|raw| raw.get());
-        let Some(found) = found else { continue };
+        let path: Vec<&str> = bound.path.split('.').collect();
+        let mut found = Vec::new();
         // A whole prompt is parsed only where a bound asks for something inside of it.
-        let Ok(value) = serde_json::from_str::<Value>(found) else {
-            return not_allowed("must be plain JSON".to_owned());
-        };
-        for value in reach(&value, path.collect::<Vec<_>>().as_slice()) {
-            if let Some(expected) = judge(&bound.rule, value) {
+        if enter(members, &path, DEEPEST, &mut found).is_none() {
+            return not_allowed(TWICE.to_owned());
+        }
+        for raw in found {
+            let Ok(value) = serde_json::from_str::<Value>(raw.get()) else {
+                return not_allowed("must be plain JSON".to_owned());
+            };
+            if let Some(expected) = judge(&bound.rule, &value) {
                 return not_allowed(expected);
             }
         }
     }
     Ok(())
 }
+
+const TWICE: &str = "must not be sent in an object with one name twice";
+/// So many arrays within arrays are looked into; no API has them, and a stack has an end.
+const DEEPEST: usize = 32;
 
 /// The members of an object; `None` where a name is there twice.
 fn members(body: &[u8]) -> Option<HashMap<String, &RawValue>> {
@@ -85,15 +91,38 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Unique<'a> {
     }
 }
 
-/// Every value at a path; through an array the path goes to each of its items.
-fn reach<'v>(value: &'v Value, path: &[&str]) -> Vec<&'v Value> {
-    match (value, path) {
-        (value, []) => vec![value],
-        (Value::Object(members), [name, rest @ ..]) => {
-            members.get(*name).map(|value| reach(value, rest)).unwrap_or_default()
+/// Finds every value at a path among members. Readers differ on whether case matters, so that it does
+/// not here. `None`: somewhere on the way a name is there twice.
+fn enter<'a>(
+    members: &HashMap<String, &'a RawValue>,
+    path: &[&str],
+    deepest: usize,
+    found: &mut Vec<&'a RawValue>,
+) -> Option<()> {
+    let [name, rest @ ..] = path else { return Some(()) };
+    let mut meant = members.iter().filter(|(other, _)| openai::is_same_name(other, name));
+    meant.try_for_each(|(_, value)| reach(value, rest, deepest, found))
+}
+
+/// Finds every value at a path; through an array the path goes to each of its items.
+fn reach<'a>(
+    value: &'a RawValue,
+    path: &[&str],
+    deepest: usize,
+    found: &mut Vec<&'a RawValue>,
+) -> Option<()> {
+    if path.is_empty() {
+        found.push(value);
+        return Some(());
+    }
+    match value.get().as_bytes().first() {
+        Some(b'{') => enter(&members(value.get().as_bytes())?, path, deepest, found),
+        Some(b'[') => {
+            let deepest = deepest.checked_sub(1)?;
+            let items: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
+            items.into_iter().try_for_each(|item| reach(item, path, deepest, found))
         }
-        (Value::Array(items), path) => items.iter().flat_map(|item| reach(item, path)).collect(),
-        (_, _) => Vec::new(),
+        Some(_) | None => Some(()),
     }
 }
 
@@ -193,6 +222,18 @@ mod tests {
             r#"{"stream_options":{"include_obfuscation":false}}"#,
             Some("stream_options.include_obfuscation may not be sent with this API key"),
         );
+        judged(r#"{"Temperature":9}"#, Some("temperature must be a number from 0 to 1.2"));
+        judged(r#"{"Logit_Bia\u017f":{}}"#, Some("logit_bias may not be sent with this API key"));
+        judged(
+            r#"{"response_format":{"type":"text","TYPE":"json_schema"}}"#,
+            Some(r#"response_format.type must be one of "text", "json_object""#),
+        );
+        judged(
+            r#"{"response_format":{"type":"json_schema","type":"text"}}"#,
+            Some("response_format.type must not be sent in an object with one name twice"),
+        );
+        let deep = format!(r#"{{"tools":{}{}}}"#, "[".repeat(50_000), "]".repeat(50_000));
+        judged(&deep, Some("tools.type must not be sent in an object with one name twice"));
         judged(
             r#"{"temperature":9,"temperature":1}"#,
             Some("max_tokens must not be sent in an object with one name twice"),

@@ -1,5 +1,7 @@
 //! Whether a request says what to do.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -61,10 +63,24 @@ impl Ask {
         self.request.rewrite(&self.body, changes).map_or_else(|| self.body.clone(), Bytes::from)
     }
 
-    /// How much text the prompt holds.
+    /// The most tokens that an answer can have, of all its choices together.
+    pub fn most_output(&self) -> u64 {
+        let output = &self.request.output;
+        match self.endpoint {
+            Endpoint::Embeddings => 0,
+            Endpoint::ChatCompletions | Endpoint::Completions => {
+                output.most.map_or(u64::MAX, |most| most.saturating_mul(output.choices))
+            }
+        }
+    }
+
+    /// How much text the prompt holds, and what goes along with it: tools, a schema.
     pub fn prompt(&self) -> Weight {
-        let text = std::str::from_utf8(&self.body[self.request.content.clone()]);
-        Weight::of_prompt(text.unwrap_or_default(), EMBEDDED)
+        let text =
+            |at: &Range<usize>| std::str::from_utf8(&self.body[at.clone()]).unwrap_or_default();
+        let mut weight = Weight::of_prompt(text(&self.request.content), EMBEDDED);
+        self.request.beside.iter().for_each(|at| weight += Weight::of(text(at)));
+        weight
     }
 }
 

@@ -9,7 +9,7 @@ use openai::{Changes, Endpoint, OutputField, Weight};
 
 use crate::body::{Body, append};
 use crate::error::Fault;
-use crate::observe::{Attempt, Tokens};
+use crate::observe::{ANSWERED, Attempt, CALLERS_FAULT, Tokens};
 use crate::platform::Platform;
 use crate::policy::classify::{self, Failure, Head};
 use crate::policy::course::{Course, Keys, Step};
@@ -138,7 +138,7 @@ impl<P: Platform> Line<'_, P> {
         let result = self.exchange(request, deadline, entry).await;
         match &result {
             Ok(answer) => {
-                let name = if answer.status.is_success() { "answered" } else { "callers_fault" };
+                let name = if answer.status.is_success() { ANSWERED } else { CALLERS_FAULT };
                 entry.end(name, Some(answer.status), None);
                 entry.record.target = Some(target);
             }
@@ -213,11 +213,9 @@ impl<P: Platform> Line<'_, P> {
     ) -> Result<Content, Failed> {
         let (whole, rest) = self.read(body, patience).await?;
         if let Some(rest) = rest {
-            return Ok(Content::Stream(Box::new(Committed::opaque(
-                whole,
-                rest,
-                self.ask.prompt(),
-            ))));
+            let most = self.ask.most_output();
+            let long = Committed::opaque(whole, rest, self.ask.prompt(), most);
+            return Ok(Content::Stream(Box::new(long)));
         }
         let answer = openai::Answer::read(self.ask.endpoint(), &whole)?;
         let prompt = if answer.usage.is_some() { Weight::default() } else { self.ask.prompt() };

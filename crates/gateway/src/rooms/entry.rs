@@ -117,10 +117,10 @@ impl<P: Platform> Drop for Entry<P> {
             // Whoever got no answer pays nothing.
             let served = match record.outcome {
                 Outcome::Answered | Outcome::Truncated => true,
-                Outcome::HungUp => !record.attempts.is_empty(),
+                Outcome::HungUp => record.attempts.last().is_some_and(Attempt::may_cost),
                 Outcome::Refused | Outcome::Failed => false,
             };
-            let tokens = record.tokens.input + record.tokens.output;
+            let tokens = record.tokens.input.saturating_add(record.tokens.output);
             reservation.settle(Spent { served, tokens, cost: cost.unwrap_or(0) });
         }
         self.gateway.note_usage(&self.platform, record, cost.unwrap_or(0));

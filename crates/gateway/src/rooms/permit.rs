@@ -1,6 +1,6 @@
 //! Whether a caller may call from where it is, and ask for what it asks.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::request::Parts;
 
@@ -19,7 +19,10 @@ pub fn address(config: &Config, parts: &Parts) -> Option<IpAddr> {
         // A proxy adds whom it saw at the end; what is before that, anybody may have written.
         Some(name) => {
             let last = parts.headers.get_all(name).iter().next_back()?.to_str().ok()?;
-            last.rsplit(',').next()?.trim().parse().ok()
+            let last = last.rsplit(',').next()?.trim();
+            // Some proxies (Azure's, for one) tell the port too.
+            let with_port = || last.parse().map(|socket: SocketAddr| socket.ip());
+            last.parse().or_else(|_| with_port()).ok()
         }
         None => parts.extensions.get::<Peer>().map(|peer| peer.0),
     }

@@ -96,9 +96,10 @@ impl<'a> Plan<'a> {
         self.index
     }
 
-    /// The highest price of any target: which of them will answer is not known beforehand.
-    pub fn price(&self) -> Price {
-        let prices = self.targets.iter().filter_map(|candidate| candidate.price);
+    /// The highest price of any target from a position on: which of them will answer is not known
+    /// beforehand.
+    pub fn price_from(&self, position: usize) -> Price {
+        let prices = self.targets[position..].iter().filter_map(|candidate| candidate.price);
         prices.fold(Price::default(), |highest, price| Price {
             input: highest.input.max(price.input),
             cached: highest.cached.max(price.cached),

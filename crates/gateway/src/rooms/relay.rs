@@ -14,10 +14,11 @@ use openai::{ErrorBody, ErrorObject, Weight};
 
 use crate::body::Body;
 use crate::config::Timeouts;
-use crate::observe::{Outcome, Tokens};
+use crate::observe::Outcome;
 use crate::platform::{Outage, Platform};
 use crate::policy::classify::Failure;
 use crate::reader::{Flow, Reader};
+use crate::tail::Tail;
 use crate::time::Timestamp;
 
 use super::entry::Entry;
@@ -44,6 +45,8 @@ pub struct Committed {
     body: Body,
     /// `None`: not events but a body that is too long to hold.
     reader: Option<Reader>,
+    /// What is seen of such a body.
+    tail: Tail,
     ready: VecDeque<Bytes>,
     flow: Flow,
     prompt: Weight,
@@ -91,7 +94,8 @@ impl Uncommitted {
         let too_much = self.held.iter().map(Bytes::len).sum::<usize>() > LONGEST_PRELUDE;
         if self.reader.meter().has_content() || (flow == Flow::Open && too_much) {
             let Self { body, reader, held: ready } = self;
-            let committed = Committed { body, reader: Some(reader), ready, flow, prompt: prompt() };
+            let (reader, tail) = (Some(reader), Tail::new(0));
+            let committed = Committed { body, reader, tail, ready, flow, prompt: prompt() };
             return Ok(Taken::Ready(committed));
         }
         match flow {
@@ -102,9 +106,13 @@ impl Uncommitted {
 }
 
 impl Committed {
-    /// A body that is too long to hold: it is passed on unread, and counted by estimate.
-    pub fn opaque(beginning: Bytes, rest: Body, prompt: Weight) -> Self {
+    /// A body that is too long to hold: it is passed on unread. It counts for what it reports in its
+    /// end, or for `most` tokens at most by estimate.
+    pub fn opaque(beginning: Bytes, rest: Body, prompt: Weight, most: u64) -> Self {
+        let mut tail = Tail::new(most);
+        tail.see(&beginning);
         Self {
+            tail,
             body: rest,
             reader: None,
             ready: VecDeque::from([beginning]),
@@ -217,7 +225,7 @@ impl<P: Platform> Relay<P> {
         let mut entry = self.entry.take()?;
         entry.record.tokens = match &self.stream.reader {
             Some(reader) => reader.meter().tokens(self.stream.prompt),
-            None => Tokens::count(None, self.stream.prompt, Weight::default()),
+            None => self.stream.tail.tokens(self.stream.prompt),
         };
         Some(entry)
     }
@@ -260,7 +268,10 @@ impl<P: Platform> Relay<P> {
             Some(Ok(piece)) => {
                 match &mut self.stream.reader {
                     Some(reader) => self.stream.flow = reader.take(piece, &mut self.stream.ready),
-                    None => self.stream.ready.push_back(piece),
+                    None => {
+                        self.stream.tail.see(&piece);
+                        self.stream.ready.push_back(piece);
+                    }
                 }
                 self.follow();
                 Ok(())

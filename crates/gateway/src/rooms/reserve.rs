@@ -227,7 +227,7 @@ impl<P: Platform> Reservation<P> {
             }
         });
         let replies = notary::join(asked.collect()).await;
-        let mut trouble = None;
+        let (mut trouble, mut longest) = (None, None);
         for (positions, reply) in calls.values().zip(replies) {
             let reply = match reply {
                 Ok(reply) => Ok(reply),
@@ -247,13 +247,18 @@ impl<P: Platform> Reservation<P> {
                     for position in positions {
                         self.parts[*position].source = Source::Nowhere;
                     }
-                    trouble.get_or_insert(limited(&wanted[position], refused));
+                    // Of several places, the one that has to be waited for longest is told.
+                    let wait = refused.wait.unwrap_or(u64::MAX);
+                    if longest.is_none_or(|longest| wait > longest) {
+                        longest = Some(wait);
+                        trouble = Some(limited(&wanted[position], refused));
+                    }
                 }
                 Ok(Reply::Done | Reply::Levels(_) | Reply::Tallies(_)) => {
-                    trouble.get_or_insert(Fault::LedgerUnavailable.into());
+                    trouble.get_or_insert_with(|| Fault::LedgerUnavailable.into());
                 }
                 Err(fault) => {
-                    trouble.get_or_insert(fault.into());
+                    trouble.get_or_insert_with(|| fault.into());
                 }
             }
         }
@@ -366,6 +371,8 @@ impl<P: Platform> Reservation<P> {
         }
         let now = self.platform.now();
         let (id, until) = (self.id, self.until);
+        // Another name than the reservation's, which a lease that it brought has too.
+        let correction = self.platform.entropy();
         let mut settled: BTreeMap<Place, Vec<Charge>> = BTreeMap::new();
         let mut told: Vec<(Place, Operation)> = Vec::new();
         for part in parts {
@@ -381,8 +388,9 @@ impl<P: Platform> Reservation<P> {
                     let mut leases = budgets.leases.borrow_mut();
                     if !leases.settle(&account, lease, part.amount, amount) {
                         let change = signed(amount).saturating_sub(signed(part.amount));
-                        let began = self.began;
-                        told.push((place, Operation::Correct { account, window, began, change }));
+                        let (id, began) = (correction, self.began);
+                        let correct = Operation::Correct { id, account, window, began, change };
+                        told.push((place, correct));
                     }
                 }
                 Source::Nowhere => {}
@@ -393,8 +401,9 @@ impl<P: Platform> Reservation<P> {
                     if amount > 0 {
                         // The ledger may be back by now.
                         let change = signed(amount);
-                        let began = self.began;
-                        told.push((place, Operation::Correct { account, window, began, change }));
+                        let (id, began) = (correction, self.began);
+                        let correct = Operation::Correct { id, account, window, began, change };
+                        told.push((place, correct));
                     }
                 }
             }

@@ -121,9 +121,14 @@ impl Vouchers {
         if tired {
             return Err(Fault::AuthenticationUnavailable.into());
         }
-        self.keys.borrow_mut()[source.position].tried = Some(now);
+        // Without any keys nobody else can do anything but ask too: a caller who leaves meanwhile must
+        // not keep all others out.
+        if kept.keys.is_some() {
+            self.keys.borrow_mut()[source.position].tried = Some(now);
+        }
         let fetched = race(fetch(platform, source), platform.sleep(PATIENCE)).await;
         let now = platform.now();
+        self.keys.borrow_mut()[source.position].tried = Some(now);
         match fetched.and_then(Result::ok) {
             Some(keys) => {
                 let keys = Rc::new(keys);

@@ -32,7 +32,7 @@ pub struct Kind {
     pub consumer: String,
     /// The consumer's group; empty without one.
     pub group: String,
-    /// The model that answered, or that was asked for.
+    /// The model that answered, or that was asked for; empty where no route serves it.
     pub model: String,
     /// Who answered; empty where nobody did.
     pub provider: String,

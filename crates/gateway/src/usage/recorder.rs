@@ -44,6 +44,8 @@ impl Recorder {
         let (provider, answered) = match record.target.as_deref().and_then(|it| it.split_once('/'))
         {
             Some((provider, model)) => (provider, model),
+            // A name that no route serves may be anything, and every one would be a row.
+            None if record.route.is_none() => ("", ""),
             None => ("", model.as_str()),
         };
         let kind = Kind {

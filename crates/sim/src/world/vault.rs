@@ -22,6 +22,7 @@ pub(super) struct Vault {
     entries: BTreeMap<String, (Bytes, Option<Timestamp>)>,
     books: BTreeMap<Place, Book>,
     away: bool,
+    deaf: bool,
     operations: usize,
 }
 
@@ -29,6 +30,11 @@ impl World {
     /// Takes the ledger away, or brings it back.
     pub fn take_ledger_away(&self, away: bool) {
         self.0.vault.borrow_mut().away = away;
+    }
+
+    /// Loses the ledger's answers to what it has done, or lets them through again.
+    pub fn lose_ledger_answers(&self, lose: bool) {
+        self.0.vault.borrow_mut().deaf = lose;
     }
 
     /// How many operations the ledger has been asked for.
@@ -111,6 +117,9 @@ impl Ledger for World {
             vault.books.entry(place.clone()).or_default().apply(now, operation)
         };
         self.executor().sleep(LATENCY).await;
+        if self.0.vault.borrow().deaf {
+            return Err(Outage::new("the answer was lost"));
+        }
         Ok(reply)
     }
 }

@@ -78,7 +78,12 @@ fn callers(dice: &mut Dice) -> Vec<Caller> {
 fn spent(record: &Value) -> (u64, u64) {
     let served = match record["outcome"].as_str() {
         Some("answered" | "truncated") => true,
-        Some("hung_up") => record["attempts"].as_array().is_some_and(|all| !all.is_empty()),
+        // Who leaves while nobody works on the answer, after a failure, pays nothing.
+        Some("hung_up") => {
+            record["attempts"].as_array().and_then(|all| all.last()).is_some_and(|last| {
+                matches!(last["result"].as_str(), Some("answered" | "abandoned" | "callers_fault"))
+            })
+        }
         _ => false,
     };
     let number = |name: &str| record["tokens"][name].as_u64().unwrap_or_default();

@@ -3,6 +3,7 @@
 //! `SERIN_SEED=n` plays one seed of the laws, `SERIN_SEEDS=n` so many.
 
 mod laws;
+mod tricks;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
