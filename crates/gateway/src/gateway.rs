@@ -20,11 +20,13 @@ use crate::policy::limits::Subject;
 use crate::rooms::address::{Address, Api};
 use crate::rooms::admit::Ask;
 use crate::rooms::authenticate::{Caller, Registry};
+use crate::rooms::budgets::Budgets;
 use crate::rooms::call::Line;
 use crate::rooms::entry::Entry;
+use crate::rooms::need::Need;
 use crate::rooms::permit;
 use crate::rooms::plan::Plan;
-use crate::rooms::reserve::{Budgets, Need, Reservation};
+use crate::rooms::reserve::Reservation;
 use crate::rooms::respond::{self, Reply};
 use crate::rooms::vouch::Vouchers;
 use crate::usage::Recorder;
@@ -166,12 +168,16 @@ impl Gateway {
         request: http::Request<Body>,
     ) -> http::Response<Body> {
         let (parts, body) = request.into_parts();
+        let address = permit::address(&self.config, &parts);
+        if let Err(refusal) = permit::from_anywhere(&self.config, address) {
+            return respond::turn_away(&refusal.into());
+        }
         let desk = Desk {
             config: &self.config,
             token: self.secrets.admin.as_ref(),
             pepper: self.secrets.pepper.as_ref(),
             directory: &self.directory,
-            address: permit::address(&self.config, &parts),
+            address,
         };
         admin::serve(desk, &platform, http::Request::from_parts(parts, body)).await
     }

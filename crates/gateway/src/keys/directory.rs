@@ -20,6 +20,7 @@ use crate::platform::{Clock, Outage, Store};
 use crate::time::Timestamp;
 
 use super::form::is_adoptable;
+use super::kept::KeptConsumer;
 use super::pepper::{KeyHash, Pepper};
 use super::shelf::Shelf;
 
@@ -141,13 +142,22 @@ impl Directory {
             if entry.created < kept.created {
                 return Ok(None);
             }
-            let document = kept.document.to_string();
-            config.read_consumer(document.as_bytes()).map_err(|problems| {
-                Outage::new(format!("the consumer {} does not fit: {problems}", entry.consumer))
-            })?
+            understood(config, &entry.consumer, &kept)?
         };
         let found = Found { key: entry.id, consumer: Rc::new(consumer), expires: entry.expires };
         Ok(Some(Rc::new(found)))
+    }
+
+    /// The consumer of this name that the admin plane has made, if there is one. It is not remembered
+    /// here.
+    pub async fn consumer<P: Clock + Store>(
+        &self,
+        platform: &P,
+        config: &Config,
+        id: &str,
+    ) -> Result<Option<Consumer>, Outage> {
+        let kept = Shelf::new(platform, self).consumer(id).await?;
+        kept.map(|kept| understood(config, id, &kept)).transpose()
     }
 
     /// What is remembered, if it may be used without a question to the store.
@@ -224,6 +234,13 @@ impl Directory {
     pub(super) fn remembered(&self) -> (usize, usize) {
         (self.known.borrow().len(), self.unknown.borrow().len())
     }
+}
+
+/// A kept consumer, by a configuration that may have changed since it was kept.
+fn understood(config: &Config, id: &str, kept: &KeptConsumer) -> Result<Consumer, Outage> {
+    let document = kept.document.to_string();
+    let read = config.read_consumer(document.as_bytes());
+    read.map_err(|problems| Outage::new(format!("the consumer {id} does not fit: {problems}")))
 }
 
 impl Found {

@@ -5,10 +5,15 @@
 //! is corrected when it is settled. So the ledger never takes for free what may have been spent.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::time::Timestamp;
 
 use super::operation::{Level, Operation, Place, Window};
+
+/// So long after its end whoever watches over a lease is taken for dead: a host stops what outlives
+/// its request too long.
+const OVERDUE: Duration = Duration::from_secs(5);
 
 /// Every lease of this gateway. An account has more than one for a moment only, after requests that
 /// met while there was none.
@@ -84,9 +89,21 @@ impl Leases {
         Some(Drawn { id: lease.id, level })
     }
 
-    /// Keeps a lease from which something is drawn at once.
-    pub fn keep(&mut self, account: String, lease: Lease, drawn: u64) {
-        self.held.entry(account).or_default().push(Lease { in_flight: drawn, ..lease });
+    /// Keeps a lease from which something is drawn at once. Those of its account that are over, and
+    /// that nobody has closed, are closed here: what is told is the last word on them.
+    pub fn keep(
+        &mut self,
+        account: String,
+        lease: Lease,
+        drawn: u64,
+        now: Timestamp,
+    ) -> Vec<(Place, Operation)> {
+        let leases = self.held.entry(account.clone()).or_default();
+        let overdue = leases.extract_if(.., |lease| lease.until + OVERDUE < now);
+        let closed = |lease: Lease| (lease.place.clone(), lease.report(account.clone(), true));
+        let closed = overdue.map(closed).collect();
+        leases.push(Lease { in_flight: drawn, ..lease });
+        closed
     }
 
     /// Settles what was drawn. `false`: the lease is closed, and the difference must be corrected.
@@ -144,6 +161,8 @@ impl Lease {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{Lease, Leases};
     use crate::ledger::{Book, Hold, Level, Operation, Place, Reply, Rule, Window};
     use crate::time::Timestamp;
@@ -161,7 +180,7 @@ mod tests {
         assert!(grants[0].leased);
         let place = Place::new("p".to_owned());
         let lease = Lease::new(1, place, Window::Total, LATER, grants[0].amount, grants[0].level);
-        leases.keep("a".to_owned(), lease, 10);
+        assert!(leases.keep("a".to_owned(), lease, 10, NOW).is_empty());
         (book, leases)
     }
 
@@ -205,11 +224,24 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_watches_over_is_closed_by_the_next() {
+        let (mut book, mut leases) = book_with_lease();
+        let (place, late) = (Place::new("p".to_owned()), LATER + Duration::from_secs(6));
+        let next = Lease::new(2, place, Window::Total, late, 50, used(&mut book));
+        let closed = leases.keep("a".to_owned(), next, 5, late);
+        assert!(matches!(
+            closed[..],
+            [(_, Operation::Report { id: 1, used: 10, close: true, .. })]
+        ));
+        assert_eq!(leases.of("a", 1), None);
+    }
+
+    #[test]
     fn of_several_leases_one_stays() {
         let (mut book, mut leases) = book_with_lease();
         let place = Place::new("p".to_owned());
         let next = Lease::new(2, place, Window::Total, LATER, 50, used(&mut book));
-        leases.keep("a".to_owned(), next, 5);
+        assert!(leases.keep("a".to_owned(), next, 5, NOW).is_empty());
         assert_eq!(leases.draw("a", Window::Total, 90, NOW).map(|drawn| drawn.id), Some(1));
         assert_eq!(leases.draw("a", Window::Total, 45, NOW).map(|drawn| drawn.id), Some(2));
         assert!(leases.settle("a", 2, 45, 0));

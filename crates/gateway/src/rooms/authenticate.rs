@@ -81,7 +81,7 @@ impl<'a> Caller<'a> {
             return Ok(Some(Known::Configured(config.consumer(index))));
         }
         if !config.auth.issuers.is_empty() && jwt::looks_like(key) {
-            let consumer = registry.vouchers.vouch(config, platform, key).await?;
+            let consumer = registry.vouchers.vouch(registry, platform, key).await?;
             return Ok(Some(Known::Remembered(consumer)));
         }
         let Some(pepper) = registry.pepper else { return Ok(None) };

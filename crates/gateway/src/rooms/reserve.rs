@@ -1,25 +1,21 @@
 //! Budgets: what a request may take of them, taken before it costs anything, and settled after.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use openai::{Endpoint, Weight};
+use openai::Weight;
 
-use crate::config::{Limit, Measure, OnError, Period, Price, Quota};
-use crate::error::{Error, Fault, Limited, Refusal};
+use crate::config::{Measure, OnError, Period};
+use crate::error::{Error, Fault};
 use crate::gateway::Gateway;
-use crate::ledger::{
-    Book, Charge, Grant, Hold, Lease, Leases, Level, Operation, Place, Refused, Reply, Rule, Window,
-};
+use crate::ledger::{Charge, Grant, Hold, Lease, Level, Operation, Place, Reply, Window};
 use crate::platform::Platform;
-use crate::policy::estimate;
-use crate::policy::limits::{self, Demand, Subject};
+use crate::policy::limits;
 use crate::time::Timestamp;
 
-use super::admit::Ask;
 use super::allowance;
+use super::need::{Need, Wanted};
 use super::notary;
 
 /// A reservation outlives its request by so much: a settlement is made off the request's path, and
@@ -28,14 +24,6 @@ const AFTERWARDS: Duration = Duration::from_secs(60);
 /// For how long a slice is leased, where its window is longer than a minute and where it is one.
 const LEASE: Duration = Duration::from_secs(10);
 const SHORT_LEASE: Duration = Duration::from_secs(5);
-
-/// What a gateway knows of budgets between requests.
-#[derive(Debug, Default)]
-pub struct Budgets {
-    pub(super) leases: RefCell<Leases>,
-    /// What this gateway counts by itself while the ledger is away.
-    pub(super) alone: RefCell<Book>,
-}
 
 /// What was really spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,19 +47,6 @@ impl Spent {
             Measure::Cost => self.cost,
         }
     }
-}
-
-/// What a request needs to be known of for its reservation.
-#[derive(Clone, Copy, Debug)]
-pub struct Need<'a> {
-    /// Whom it concerns.
-    pub subject: Subject<'a>,
-    /// The request.
-    pub ask: &'a Ask,
-    /// The highest price of any target that may answer.
-    pub price: Price,
-    /// The longest time until its end.
-    pub total: Duration,
 }
 
 /// What is set aside for a request, in every limit that it meets: proof that it may be answered.
@@ -115,16 +90,6 @@ pub(super) enum Source {
     Nowhere,
 }
 
-/// One quota of a limit that the request meets.
-struct Wanted<'a> {
-    limit: &'a Limit,
-    quota: &'a Quota,
-    rule: Rule,
-    demand: Demand,
-    least: u64,
-    want: u64,
-}
-
 impl<P: Platform> Reservation<P> {
     /// Reserves what a request needs, all of it or nothing. Without a limit there is nothing to do.
     pub async fn make(
@@ -152,7 +117,7 @@ impl<P: Platform> Reservation<P> {
         let mut wanted = Vec::new();
         for met in &met {
             for quota in &met.limit.quotas {
-                let one = wanted_of(met.limit, quota, &need, reservation.prompt, now);
+                let one = need.of(met.limit, quota, reservation.prompt, now);
                 reservation.parts.push(Part {
                     account: limits::account(met.limit, quota.measure, &met.value),
                     place: limits::place(met.limit, &met.value),
@@ -166,7 +131,8 @@ impl<P: Platform> Reservation<P> {
         }
         // From here on, dropping the reservation gives back what there is of it.
         let levels = reservation.take(&wanted, now).await?;
-        reservation.most_output = most_output(&wanted, &reservation.parts, need.ask);
+        let granted = reservation.parts.iter().map(|part| part.amount);
+        reservation.most_output = need.longest_choice(wanted.iter().zip(granted));
         let quotas = wanted.iter().map(|one| one.quota.measure).zip(levels);
         reservation.headers = allowance::headers(quotas);
         Ok(Some(reservation))
@@ -218,12 +184,11 @@ impl<P: Platform> Reservation<P> {
         let asked = calls.iter().map(|(place, positions)| {
             let holds = positions.iter().map(|at| self.hold(*at, &wanted[*at], now)).collect();
             let operation = Operation::Reserve { id: self.id, until: self.until, holds };
-            let platform = self.platform.clone();
+            let (gateway, platform) = (Rc::clone(&self.gateway), self.platform.clone());
             let place = place.clone();
             async move {
-                notary::ask(&platform, &place, &operation)
-                    .await
-                    .map_err(|outage| (outage, operation))
+                let reply = gateway.budgets().ask(&platform, &place, &operation).await;
+                reply.map_err(|_away| operation)
             }
         });
         let replies = notary::join(asked.collect()).await;
@@ -231,7 +196,7 @@ impl<P: Platform> Reservation<P> {
         for (positions, reply) in calls.values().zip(replies) {
             let reply = match reply {
                 Ok(reply) => Ok(reply),
-                Err((_away, operation)) => self.alone(positions, wanted, operation, now),
+                Err(operation) => self.alone(positions, wanted, operation, now),
             };
             match reply {
                 Ok(Reply::Granted(grants)) => {
@@ -251,7 +216,7 @@ impl<P: Platform> Reservation<P> {
                     let wait = refused.wait.unwrap_or(u64::MAX);
                     if longest.is_none_or(|longest| wait > longest) {
                         longest = Some(wait);
-                        trouble = Some(limited(&wanted[position], refused));
+                        trouble = Some(wanted[position].refusal(refused));
                     }
                 }
                 Ok(Reply::Done | Reply::Levels(_) | Reply::Tallies(_)) => {
@@ -337,7 +302,7 @@ impl<P: Platform> Reservation<P> {
         for position in positions {
             self.parts[*position].source = Source::Alone;
         }
-        Ok(self.gateway.budgets().alone.borrow_mut().apply(now, &operation))
+        Ok(self.gateway.budgets().count_alone(now, &operation))
     }
 
     /// Notes what was granted; of a lease, only what this request wants is its own.
@@ -358,9 +323,11 @@ impl<P: Platform> Reservation<P> {
             grant.amount,
             grant.level,
         );
-        let mut leases = self.gateway.budgets().leases.borrow_mut();
-        leases.keep(part.account.clone(), lease, want);
-        drop(leases);
+        let leases = &self.gateway.budgets().leases;
+        let overdue = leases.borrow_mut().keep(part.account.clone(), lease, want, now);
+        if !overdue.is_empty() {
+            notary::tell(&self.platform, overdue);
+        }
         notary::watch(&self.gateway, &self.platform, part.account.clone(), self.id);
     }
 
@@ -397,7 +364,7 @@ impl<P: Platform> Reservation<P> {
                 Source::Alone => {
                     let charges = vec![Charge { account: account.clone(), window, amount }];
                     let operation = Operation::Settle { id, until, charges };
-                    self.gateway.budgets().alone.borrow_mut().apply(now, &operation);
+                    self.gateway.budgets().count_alone(now, &operation);
                     if amount > 0 {
                         // The ledger may be back by now.
                         let change = signed(amount);
@@ -420,48 +387,4 @@ impl<P: Platform> Drop for Reservation<P> {
     fn drop(&mut self) {
         self.end(Spent::NOTHING);
     }
-}
-
-fn wanted_of<'a>(
-    limit: &'a Limit,
-    quota: &'a Quota,
-    need: &Need<'_>,
-    prompt: Weight,
-    now: Timestamp,
-) -> Wanted<'a> {
-    let asked = need.ask.request();
-    let demand = Demand::of(quota.measure, estimate::tokens(prompt), need.price);
-    let (output, fewest) = match need.ask.endpoint() {
-        Endpoint::Embeddings => (0, 0),
-        Endpoint::ChatCompletions | Endpoint::Completions => {
-            let choices = asked.output.choices;
-            let most = asked.output.most.unwrap_or(limit.default_output);
-            (most.saturating_mul(choices), choices)
-        }
-    };
-    let want = demand.with(output);
-    let least = if limit.hard { demand.with(fewest.min(output)) } else { want };
-    Wanted { limit, quota, rule: limits::rule(quota, now), demand, least, want }
-}
-
-/// The longest choice that fits into everything that hard limits granted.
-fn most_output(wanted: &[Wanted<'_>], parts: &[Part], ask: &Ask) -> Option<u64> {
-    let hard = wanted.iter().zip(parts).filter(|(one, _)| one.limit.hard);
-    let longest = hard.filter_map(|(one, part)| one.demand.longest(part.amount)).min()?;
-    match ask.endpoint() {
-        Endpoint::Embeddings => None,
-        Endpoint::ChatCompletions | Endpoint::Completions => {
-            Some((longest / ask.request().output.choices).max(1))
-        }
-    }
-}
-
-fn limited(wanted: &Wanted<'_>, refused: Refused) -> Error {
-    Error::Refusal(Refusal::Limited(Box::new(Limited {
-        limit: wanted.limit.id.clone(),
-        measure: wanted.quota.measure,
-        per: wanted.quota.per,
-        wanted: wanted.least,
-        refused,
-    })))
 }

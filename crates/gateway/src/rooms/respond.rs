@@ -94,8 +94,8 @@ pub fn deliver<P: Platform>(
 pub fn refuse<P: Platform>(error: &Error, mut entry: Entry<P>) -> http::Response<Body> {
     let answer = error.answer(&entry.record.attempts);
     let mut response = json(answer.status, answer.body().to_json());
-    // A fallback's allowance is not what was refused.
-    entry.headers.clone_from(&answer.headers);
+    // What refused the request is told after what had allowed it, and in its place.
+    entry.headers.extend(answer.headers.iter().cloned());
     name(&mut response, &entry);
     entry.record.status = Some(answer.status.as_u16());
     entry.record.error = Some(answer.code);
@@ -104,6 +104,12 @@ pub fn refuse<P: Platform>(error: &Error, mut entry: Entry<P>) -> http::Response
         Error::Fault(_) => Outcome::Failed,
     });
     response
+}
+
+/// Tells somebody who may not even ask; nobody's record has a place for it.
+pub fn turn_away(error: &Error) -> http::Response<Body> {
+    let answer = error.answer(&[]);
+    json(answer.status, answer.body().to_json())
 }
 
 /// Says that the gateway runs. It asks no upstream, so that a provider's outage restarts nothing.

@@ -11,12 +11,13 @@ use http::header::ACCEPT;
 use crate::config::{Config, Consumer, Issuer, IssuerKeys, Permissions};
 use crate::error::{Error, Fault, Refusal};
 use crate::jwt::{self, KeySet, Rejection, Rules};
+use crate::keys;
 use crate::memory::Memory;
 use crate::platform::{Outage, Platform};
 use crate::secret::KeyDigest;
 use crate::time::Timestamp;
 
-use super::authenticate::ANONYMOUS;
+use super::authenticate::{ANONYMOUS, Registry};
 use super::patience::race;
 
 /// How long an issuer's keys may take to arrive.
@@ -65,10 +66,11 @@ impl Vouchers {
     /// Whom a token speaks for.
     pub async fn vouch<P: Platform>(
         &self,
-        config: &Config,
+        registry: &Registry<'_>,
         platform: &P,
         token: &str,
     ) -> Result<Rc<Consumer>, Error> {
+        let config = registry.config;
         let name = KeyDigest::of(token);
         let now = platform.now();
         if let Some(verified) = self.verified.borrow_mut().find(&name).filter(|it| now < it.until) {
@@ -97,7 +99,8 @@ impl Vouchers {
             }
         };
         let claims = claims.map_err(|_| refused())?;
-        let consumer = Rc::new(consumer(config, issuer, &claims).ok_or_else(refused)?);
+        let named = consumer(config, issuer, &claims).ok_or_else(refused)?;
+        let consumer = Rc::new(known(registry, platform, named).await?);
         let until = (claims.expires() + issuer.skew).min(now + VERIFIED);
         let verified = Verified { consumer: Rc::clone(&consumer), until };
         self.verified.borrow_mut().put(name, verified);
@@ -162,6 +165,22 @@ async fn fetch<P: Platform>(platform: &P, source: &Source<'_>) -> Result<KeySet,
     let body = response.into_body().collect(LONGEST_KEYS).await;
     let body = body.map_err(|_| Outage::new("the keys cannot be read"))?;
     KeySet::from_jwks(&body).map_err(Outage::new)
+}
+
+/// The same consumer with everything that the admin plane says of it, if it says anything: whoever
+/// has a token must not have more than whoever has a key.
+async fn known<P: Platform>(
+    registry: &Registry<'_>,
+    platform: &P,
+    named: Consumer,
+) -> Result<Consumer, Error> {
+    let is_configured = registry.config.consumers.iter().any(|it| it.id == named.id);
+    // Without a pepper the admin plane has made nobody, and there may be no store at all.
+    if is_configured || registry.pepper.is_none() || !keys::is_name(&named.id) {
+        return Ok(named);
+    }
+    let kept = registry.directory.consumer(platform, registry.config, &named.id).await;
+    Ok(kept.map_err(|_| Fault::AuthenticationUnavailable)?.unwrap_or(named))
 }
 
 /// The consumer that claims speak of: one of the configuration, with everything that says of it, or
