@@ -94,8 +94,8 @@ pub fn deliver<P: Platform>(
 pub fn refuse<P: Platform>(error: &Error, mut entry: Entry<P>) -> http::Response<Body> {
     let answer = error.answer(&entry.record.attempts);
     let mut response = json(answer.status, answer.body().to_json());
-    // What refused the request is told after what had allowed it, and in its place.
-    entry.headers.extend(answer.headers.iter().cloned());
+    // What was reserved returns, so that what it left is not what is left.
+    entry.headers.clone_from(&answer.headers);
     name(&mut response, &entry);
     entry.record.status = Some(answer.status.as_u16());
     entry.record.error = Some(answer.code);
