@@ -51,7 +51,7 @@ pub fn check<'p>(
 
 /// The members of an object; `None` where a name is there twice.
 fn members(body: &[u8]) -> Option<HashMap<String, &RawValue>> {
-    let Unique(members) = serde_json::from_slice(body).ok()?;
+    let Unique(members) = serde_json::from_str(str::from_utf8(body).ok()?).ok()?;
     Some(members)
 }
 
