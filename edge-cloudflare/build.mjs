@@ -65,8 +65,23 @@ const builder = tool("worker-build", "worker-build", WORKER_BUILD, "worker-build
 run(builder, ["--release"], {
   ESBUILD_BIN: esbuild,
   WASM_BINDGEN_BIN: bindgen,
-  WASM_OPT_BIN: optimiser,
 });
+
+// worker-build would have wasm-opt keep the names of all functions. Who needs them, for a profile or
+// for a stack in a log, finds them in target/wasm32-unknown-unknown/release. What the compiler and
+// wasm-bindgen assume of the host is named, so that nothing newer comes in.
+const features = [
+  "mutable-globals",
+  "sign-ext",
+  "nontrapping-float-to-int",
+  "bulk-memory",
+  "multivalue",
+  "reference-types",
+  "exception-handling",
+];
+const module = join(worker, "build", "index_bg.wasm");
+const assumed = features.map((feature) => `--enable-${feature}`);
+run(optimiser, ["-Os", ...assumed, module, "--output", module]);
 
 // worker-build knows the entry `fetch` alone. A Worker that has more to show says so in a module of
 // its own, which is joined with what was built.

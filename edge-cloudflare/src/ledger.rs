@@ -3,6 +3,7 @@
 //! Where the object lives is left to the platform. Nothing is tried twice: an operation may have been
 //! applied although the answer was lost.
 
+use gateway::json;
 use gateway::ledger::{Operation, Place, Reply};
 use gateway::platform::Outage;
 use js_sys::Promise;
@@ -30,5 +31,5 @@ pub(crate) async fn apply(
     let reply = Promised::of(&promise).await.map_err(|error| host::outage(&error))?;
     let reply =
         reply.as_string().ok_or_else(|| Outage::new("the ledger did not answer in text"))?;
-    serde_json::from_slice(reply.as_bytes()).map_err(Outage::new)
+    json::from_text(&reply).map_err(Outage::new)
 }

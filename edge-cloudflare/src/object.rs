@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use gateway::json;
 use gateway::ledger::{Book, Operation, Reply};
 use gateway::platform::Outage;
 use gateway::time::Timestamp;
@@ -61,8 +62,7 @@ impl Keeper {
 
     /// Applies an operation and tells the reply, both in JSON.
     pub fn apply(&mut self, operation: &str) -> Result<String, JsValue> {
-        let operation =
-            serde_json::from_slice(operation.as_bytes()).map_err(|error| thrown(&error))?;
+        let operation = json::from_text(operation).map_err(|error| thrown(&error))?;
         let now = now();
         let mut shelf = self.take_shelf()?;
         let reply = shelf.apply(now, &operation);

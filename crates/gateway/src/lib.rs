@@ -11,6 +11,7 @@ pub mod date;
 pub mod error;
 pub mod gateway;
 pub mod ids;
+pub mod json;
 pub mod jwt;
 pub mod keys;
 pub mod ledger;

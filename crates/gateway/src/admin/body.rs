@@ -11,6 +11,7 @@ use serde::de::{DeserializeOwned, Deserializer, Error, Unexpected, Visitor};
 use crate::body::{Body, ReadError};
 use crate::config::Problems;
 use crate::date;
+use crate::json;
 use crate::time::Timestamp;
 
 use super::reply::Failure;
@@ -41,7 +42,8 @@ pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(broken("The body must be a JSON object."));
     }
-    serde_json::from_slice(body).map_err(|error| {
+    let text = str::from_utf8(body).map_err(|_| broken("The body must be UTF-8."))?;
+    json::from_text(text).map_err(|error| {
         let is_shape = error.is_data();
         let problems = Problems::from_json(error);
         if is_shape { Failure::problems(&problems) } else { broken(&problems.to_string()) }

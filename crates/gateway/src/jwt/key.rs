@@ -11,6 +11,7 @@ use sha2::Sha256;
 use super::rsa::RsaKey;
 use super::token::{Algorithm, Token, decode};
 use super::{Rejection, spki};
+use crate::json;
 use crate::secret::Secret;
 
 /// The longest document that is read, in bytes. A key with its chain of certificates takes about 6 KiB.
@@ -53,7 +54,7 @@ impl KeySet {
         if document.len() > MAX_DOCUMENT {
             return Err(InvalidKeys::TooLong);
         }
-        let document = serde_json::from_slice(document).map_err(|_| InvalidKeys::NotKeys)?;
+        let document = json::from_bytes(document).map_err(|_| InvalidKeys::NotKeys)?;
         let keys = keys_of(&document).ok_or(InvalidKeys::NotKeys)?;
         Self::of(keys.len(), keys.iter().filter_map(Key::from_jwk))
     }

@@ -4,6 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
+use crate::json;
+
 use super::{Claims, Rejection};
 
 /// The longest token that is looked at, in bytes. Hosts limit headers to 16 KiB or more; what an
@@ -133,7 +135,7 @@ fn kid(header: &Map<String, Value>) -> Result<Option<&str>, WrongType> {
 /// (section 4) and RFC 7519 (section 4) allow; header and claims are read by this function alone, so
 /// that no two readers here can differ.
 fn object(part: &str) -> Option<Map<String, Value>> {
-    serde_json::from_slice(&decode(part)?).ok()
+    json::from_bytes(&decode(part)?).ok()
 }
 
 /// Decodes base64url as RFC 7515 (section 2) has it: without padding, and with nothing in the bits

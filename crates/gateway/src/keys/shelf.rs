@@ -5,6 +5,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::json;
 use crate::platform::{Clock, Listing, Outage, Store};
 
 use super::directory::Directory;
@@ -99,7 +100,7 @@ impl<'a, P: Clock + Store> Shelf<'a, P> {
             }
         };
         let broken = |error| Outage::new(format!("the entry {name} is not what it was: {error}"));
-        bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(broken)).transpose()
+        bytes.map(|bytes| json::from_bytes(&bytes).map_err(broken)).transpose()
     }
 
     async fn write(&self, name: String, value: &impl Serialize) -> Result<(), Outage> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::json;
 use crate::time::Timestamp;
 
 use super::account::Account;
@@ -40,14 +41,16 @@ impl Book {
     pub fn open<'a>(
         rows: impl IntoIterator<Item = (String, &'a [u8])>,
     ) -> Result<Self, serde_json::Error> {
-        let read = |(name, bytes): (String, &[u8])| Ok((name, serde_json::from_slice(bytes)?));
-        let rows = rows.into_iter().map(read).collect::<Result<_, serde_json::Error>>()?;
-        Ok(Self { rows, touched: BTreeSet::new() })
+        let mut book = Self::default();
+        for (name, bytes) in rows {
+            book.rows.insert(name, json::from_bytes(bytes)?);
+        }
+        Ok(book)
     }
 
     /// Opens a book that was kept whole, by [`Book::to_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        Ok(Self { rows: serde_json::from_slice(bytes)?, touched: BTreeSet::new() })
+        Ok(Self { rows: json::from_bytes(bytes)?, touched: BTreeSet::new() })
     }
 
     /// The whole book.

@@ -74,9 +74,15 @@ pub fn head(status: StatusCode, headers: &HeaderMap) -> Head {
 /// `Retry-After` in seconds (RFC 9110, 10.2.3), or OpenAI's `retry-after-ms`. The form with a date
 /// is not read: no provider of the table sends it.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let millis = number("retry-after-ms").map(|millis| millis / 1000.0);
-    Duration::try_from_secs_f64(millis.or_else(|| number("retry-after"))?).ok()
+    let number = |name| seconds(headers.get(name)?.to_str().ok()?.trim());
+    number("retry-after-ms").map(|millis| millis / 1000).or_else(|| number("retry-after"))
+}
+
+/// Seconds with decimals. Not by way of `f64`, whose reading from text is 12 KiB of the bundle.
+fn seconds(text: &str) -> Option<Duration> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let billionths = format!("{decimals:0<9.9}").parse().ok()?;
+    Some(Duration::from_secs(whole.parse().ok()?) + Duration::from_nanos(billionths))
 }
 
 #[cfg(test)]
@@ -124,6 +130,16 @@ mod tests {
             429,
             Some(("retry-after-ms", "1500")),
             Head::Failure(Failure::TooManyRequests { retry_after: later(1.5) }),
+        );
+        check(
+            429,
+            Some(("retry-after", "0.0625")),
+            Head::Failure(Failure::TooManyRequests { retry_after: later(0.0625) }),
+        );
+        check(
+            429,
+            Some(("retry-after-ms", "12.5")),
+            Head::Failure(Failure::TooManyRequests { retry_after: later(0.0125) }),
         );
         check(
             429,

@@ -57,7 +57,7 @@ const DEEPEST: usize = 32;
 
 /// The members of an object; `None` where a name is there twice.
 fn members(body: &[u8]) -> Option<HashMap<String, &RawValue>> {
-    let Unique(members) = serde_json::from_slice(body).ok()?;
+    let Unique(members) = serde_json::from_str(str::from_utf8(body).ok()?).ok()?;
     Some(members)
 }
 
