@@ -6,6 +6,7 @@ pub(crate) mod allowance;
 pub mod authenticate;
 pub mod call;
 pub mod entry;
+pub mod fleet;
 pub(crate) mod notary;
 mod outgoing;
 mod patience;
