@@ -63,19 +63,34 @@ pub struct Line<'a, P: Platform> {
 impl<P: Platform> Line<'_, P> {
     /// Tries the targets in their order and notes every attempt in the record.
     pub async fn call(&self, entry: &mut Entry<P>) -> Result<Answer, Fault> {
+        let deadline = entry.began() + self.plan.route().timeouts.total;
+        let mut refusal = None;
+        match (self.walk(deadline, entry, &mut refusal).await, refusal) {
+            (Ok(answer), _) | (Err(_), Some(answer)) => Ok(answer),
+            (Err(rested_until), None) => Err(self.fault(entry, rested_until, deadline)),
+        }
+    }
+
+    /// Tries the targets in their order. Keeps what a stand-in last refused, in case that nobody does
+    /// better; the error says until when a target rests that was passed over.
+    async fn walk(
+        &self,
+        deadline: Timestamp,
+        entry: &mut Entry<P>,
+        refusal: &mut Option<Answer>,
+    ) -> Result<Answer, Option<Timestamp>> {
         let route = self.plan.route();
-        let deadline = entry.began() + route.timeouts.total;
-        let mut course =
-            Course::new(self.plan.targets().len(), route.fallback_on, route.retries, deadline);
+        let count = self.plan.targets().len();
+        let mut course = Course::new(count, route.fallback_on, route.retries, deadline);
         let mut rested_until: Option<Timestamp> = None;
-        for candidate in self.plan.targets() {
+        for (position, candidate) in self.plan.targets().iter().enumerate() {
             let body = self.ask.body_for(self.changes(candidate));
-            self.fleet.note_request(candidate.index, route.retries, self.platform.now());
+            let mut is_first_try = true;
             loop {
                 let began = self.platform.now();
                 // A timer may be late, and a caller's body slow: what cannot end in time is not begun.
                 if began >= deadline {
-                    return Err(self.fault(entry, rested_until, deadline));
+                    return Err(rested_until);
                 }
                 let step = match self.admit(candidate, began) {
                     Err(until) => {
@@ -84,7 +99,16 @@ impl<P: Platform> Line<'_, P> {
                         course.pass_over(began)
                     }
                     Ok((key, ticket)) => {
+                        if std::mem::take(&mut is_first_try) {
+                            self.fleet.note_request(candidate.index, route.retries, began);
+                        }
                         match self.attempt(candidate, key, body.clone(), deadline, entry).await {
+                            // Whoever stands in for another may refuse what that one would have taken,
+                            // and a third may take it.
+                            Ok(answer) if !answer.status.is_success() && position > 0 => {
+                                *refusal = Some(answer);
+                                course.pass_over(self.platform.now())
+                            }
                             Ok(answer) => return Ok(self.watch(answer, ticket)),
                             Err(failure) => {
                                 let now = self.platform.now();
@@ -107,11 +131,11 @@ impl<P: Platform> Line<'_, P> {
                     Step::Again { after } if after.is_zero() => {}
                     Step::Again { after } => self.platform.sleep(after).await,
                     Step::Next => break,
-                    Step::Stop => return Err(self.fault(entry, rested_until, deadline)),
+                    Step::Stop => return Err(rested_until),
                 }
             }
         }
-        Err(self.fault(entry, rested_until, deadline))
+        Err(rested_until)
     }
 
     /// Leave to call a target, and the key to do it with. The error says when to ask again.
