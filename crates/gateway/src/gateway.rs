@@ -1,7 +1,6 @@
 //! The life of a request, from its head to its answer: the only place where the order of the steps
 //! is written.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use http::request::Parts;
@@ -15,7 +14,6 @@ use crate::ids;
 use crate::keys::Directory;
 use crate::observe::Record;
 use crate::platform::Platform;
-use crate::policy::keyring::Keyring;
 use crate::policy::limits::Subject;
 use crate::rooms::address::{Address, Api};
 use crate::rooms::admit::Ask;
@@ -23,6 +21,7 @@ use crate::rooms::authenticate::{Caller, Registry};
 use crate::rooms::budgets::Budgets;
 use crate::rooms::call::Line;
 use crate::rooms::entry::Entry;
+use crate::rooms::fleet::Fleet;
 use crate::rooms::need::Need;
 use crate::rooms::permit;
 use crate::rooms::plan::Plan;
@@ -36,8 +35,7 @@ use crate::usage::Recorder;
 #[derive(Debug)]
 pub struct Gateway {
     config: Config,
-    /// One ring a provider, in the configuration's order.
-    keyrings: RefCell<Vec<Keyring>>,
+    fleet: Fleet,
     secrets: OwnSecrets,
     directory: Directory,
     vouchers: Vouchers,
@@ -48,12 +46,10 @@ pub struct Gateway {
 impl Gateway {
     /// Opens a gateway.
     pub fn new(config: Config, secrets: OwnSecrets) -> Rc<Self> {
-        let keyrings =
-            config.providers.iter().map(|provider| Keyring::new(provider.keys.len())).collect();
         Rc::new(Self {
             vouchers: Vouchers::new(&config),
+            fleet: Fleet::new(&config),
             config,
-            keyrings: RefCell::new(keyrings),
             secrets,
             directory: Directory::default(),
             budgets: Budgets::default(),
@@ -132,7 +128,9 @@ impl Gateway {
         entry.record.model = Some(ask.request().model.clone());
         entry.record.stream = ask.request().stream;
         // What the caller may use is decided with the route, since permissions name routes.
-        let mut plan = Plan::make(&self.config, &caller, &ask, &parts.headers, platform.entropy())?;
+        let moment = (platform.now(), platform.entropy());
+        let mut plan =
+            Plan::make(&self.config, &caller, &ask, &parts.headers, &self.fleet, moment)?;
         entry.record.route = Some(plan.route().id.clone());
         permit::parameters(&caller, &ask)?;
         // Budgets after everything that may refuse for free, and before what costs money.
@@ -147,7 +145,7 @@ impl Gateway {
         self.reserve(platform, subject, &ask, &mut plan, entry).await?;
         // Last, since only this costs money.
         let most_output = entry.reservation.as_ref().and_then(Reservation::most_output);
-        let line = Line { platform, keyrings: &self.keyrings, ask: &ask, plan: &plan, most_output };
+        let line = Line { platform, fleet: &self.fleet, ask: &ask, plan: &plan, most_output };
         let answer = line.call(entry).await?;
         Ok(Reply::Answer(answer, plan.route().timeouts))
     }

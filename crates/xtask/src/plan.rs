@@ -5,8 +5,8 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use gateway::config::{
-    Config, Consumer, FallbackOn, ModelPattern, Provider, Retries, Route, RouteIndex, Sticky,
-    Target, Targets,
+    Config, Consumer, FallbackOn, Health, ModelPattern, Provider, Retries, Route, RouteIndex,
+    Sticky, Target, Targets,
 };
 
 use crate::allowance;
@@ -70,6 +70,7 @@ fn write_route(config: &Config, route: &Route, out: &mut String) -> fmt::Result 
         line(out, "falls back on", &conditions(route.fallback_on))?;
     }
     line(out, "retries", &retries(route.retries))?;
+    line(out, "health", &health(route.health))?;
     let timeouts = route.timeouts;
     let [first_byte, idle, total] =
         [timeouts.first_byte, timeouts.idle, timeouts.total].map(duration);
@@ -128,14 +129,24 @@ fn conditions(on: FallbackOn) -> String {
 }
 
 fn retries(retries: Retries) -> String {
-    let Retries { attempts, backoff, honour_retry_after } = retries;
+    let Retries { attempts, backoff, honour_retry_after, budget } = retries;
     if attempts == 0 {
         return "none".to_owned();
     }
     let (backoff, longest) = (duration(backoff), duration(honour_retry_after));
+    let budget = f64::from(budget) / 10.0;
     format!(
-        "{attempts} at each target, the first after {backoff}; waits for a Retry-After of up to {longest}"
+        "{attempts} at each target, the first after {backoff}; waits for a Retry-After of up to {longest}; {budget} % of the requests at most"
     )
+}
+
+fn health(health: Health) -> String {
+    let Health { failures, window, rest } = health;
+    if failures == 0 {
+        return "no target ever rests".to_owned();
+    }
+    let (window, rest) = (duration(window), duration(rest));
+    format!("{failures} failures in a row within {window} put a target to rest, first for {rest}")
 }
 
 fn consumer_in_words(config: &Config, consumer: &Consumer) -> String {
@@ -227,13 +238,15 @@ Route chat
   sticky by      header x-team
   fallback       1. local
   falls back on  connect, 5xx
-  retries        1 at each target, the first after 250ms; waits for a Retry-After of up to 2s
+  retries        1 at each target, the first after 250ms; waits for a Retry-After of up to 2s; 20 % of the requests at most
+  health         5 failures in a row within 30s put a target to rest, first for 10s
   timeouts       first byte 15s, idle 90s, total 5m
 
 Route plain
   models         qwq
   targets          100 %  local
   retries        none
+  health         5 failures in a row within 30s put a target to rest, first for 10s
   timeouts       first byte 1m, idle 1m, total 10m
 
 Consumers

@@ -126,6 +126,8 @@ pub struct Route {
     pub fallback_on: FallbackOn,
     /// More tries at one target.
     pub retries: Retries,
+    /// When a target of it rests.
+    pub health: Health,
     /// Bounds on waiting.
     pub timeouts: Timeouts,
 }
@@ -215,6 +217,19 @@ pub struct Retries {
     pub backoff: Duration,
     /// The longest `Retry-After` worth waiting for.
     pub honour_retry_after: Duration,
+    /// What part of a provider's requests may be tried again there, in thousandths.
+    pub budget: u32,
+}
+
+/// When a target rests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// So many failures in a row put it to rest; 0: it never rests.
+    pub failures: u32,
+    /// The time within which they must lie.
+    pub window: Duration,
+    /// How long it rests first; twice as long each time that it is found still failing.
+    pub rest: Duration,
 }
 
 /// Bounds on waiting.

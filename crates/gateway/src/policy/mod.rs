@@ -1,6 +1,8 @@
 //! Decisions, as pure values: no clock, no chance, no I/O. Whoever calls brings the time.
 
 pub mod backoff;
+pub mod breaker;
+pub mod budget;
 pub mod canary;
 pub mod classify;
 pub mod course;
@@ -8,3 +10,4 @@ pub mod estimate;
 pub mod keyring;
 pub mod limits;
 pub mod parameters;
+pub mod ward;

@@ -7,6 +7,7 @@ pub mod authenticate;
 pub mod budgets;
 pub mod call;
 pub mod entry;
+pub mod fleet;
 pub mod need;
 pub(crate) mod notary;
 mod outgoing;

@@ -1,13 +1,17 @@
 //! Who is to answer, and who else if that fails.
 
+use std::cell::RefCell;
+
 use http::{HeaderMap, Uri};
 
 use crate::config::{Config, Price, Provider, ProviderIndex, Route, RouteIndex, Sticky, Target};
 use crate::error::Refusal;
 use crate::policy::canary;
+use crate::time::Timestamp;
 
 use super::admit::Ask;
 use super::authenticate::Caller;
+use super::fleet::{Fleet, Ticket};
 
 /// The targets of one request, in the order in which they are tried. Never empty.
 #[derive(Debug)]
@@ -30,6 +34,9 @@ pub struct Candidate<'a> {
     pub url: Uri,
     /// What it costs; `None`: nobody knows.
     pub price: Option<Price>,
+    /// Leave to call it, of the first that is tried: who is to be a probe is decided with the choice,
+    /// so that nobody else is sent where only one may go.
+    pub ticket: RefCell<Option<Ticket>>,
 }
 
 impl Candidate<'_> {
@@ -46,7 +53,8 @@ impl<'a> Plan<'a> {
         caller: &Caller<'_>,
         ask: &'a Ask,
         headers: &HeaderMap,
-        entropy: u64,
+        fleet: &Fleet,
+        (now, entropy): (Timestamp, u64),
     ) -> Result<Self, Refusal> {
         let model = &ask.request().model;
         let index =
@@ -65,7 +73,10 @@ impl<'a> Plan<'a> {
         let endpoint = ask.endpoint();
         let offers =
             |target: &Target| config.provider(target.provider).paths.of(endpoint).is_some();
-        let chosen = canary::choose(&route.targets, entropy, offers);
+        let awake = |target: &Target| {
+            fleet.is_awake(target.provider, target.model.as_deref().unwrap_or(model), now)
+        };
+        let chosen = canary::choose(&route.targets, entropy, offers, awake);
         let mut targets: Vec<Candidate<'a>> = Vec::with_capacity(1 + route.fallback.len());
         for target in chosen.into_iter().chain(&route.fallback) {
             let provider = config.provider(target.provider);
@@ -76,13 +87,16 @@ impl<'a> Plan<'a> {
             if let Some(url) = provider.url(endpoint, model).filter(|_| targets.iter().all(is_new))
             {
                 let price = config.prices.of(target.provider, model);
-                targets.push(Candidate { index: target.provider, provider, model, url, price });
+                let ticket = RefCell::default();
+                let index = target.provider;
+                targets.push(Candidate { index, provider, model, url, price, ticket });
             }
         }
-        if targets.is_empty() {
+        let Some(first) = targets.first() else {
             let path = ask.endpoint().path();
             return Err(Refusal::EndpointNotOffered { model: model.clone(), path });
-        }
+        };
+        first.ticket.replace(fleet.admit(first.index, first.model, route, now).ok());
         Ok(Self { index, route, targets })
     }
 

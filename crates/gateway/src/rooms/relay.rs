@@ -16,12 +16,14 @@ use crate::body::Body;
 use crate::config::Timeouts;
 use crate::observe::Outcome;
 use crate::platform::{Outage, Platform};
+use crate::policy::breaker::Sign;
 use crate::policy::classify::Failure;
 use crate::reader::{Flow, Reader};
 use crate::tail::Tail;
 use crate::time::Timestamp;
 
 use super::entry::Entry;
+use super::fleet::Ticket;
 
 /// What is held back before the first content, in bytes; beyond it the stream is committed as it is.
 const LONGEST_PRELUDE: usize = 64 << 10;
@@ -50,6 +52,8 @@ pub struct Committed {
     ready: VecDeque<Bytes>,
     flow: Flow,
     prompt: Weight,
+    /// Where to note how it ends.
+    ticket: Option<Ticket>,
 }
 
 /// What became of a stream that was held back.
@@ -94,8 +98,9 @@ impl Uncommitted {
         let too_much = self.held.iter().map(Bytes::len).sum::<usize>() > LONGEST_PRELUDE;
         if self.reader.meter().has_content() || (flow == Flow::Open && too_much) {
             let Self { body, reader, held: ready } = self;
-            let (reader, tail) = (Some(reader), Tail::new(0));
-            let committed = Committed { body, reader, tail, ready, flow, prompt: prompt() };
+            let (reader, tail, ticket) = (Some(reader), Tail::new(0), None);
+            let prompt = prompt();
+            let committed = Committed { body, reader, tail, ready, flow, prompt, ticket };
             return Ok(Taken::Ready(committed));
         }
         match flow {
@@ -118,7 +123,13 @@ impl Committed {
             ready: VecDeque::from([beginning]),
             flow: Flow::Open,
             prompt,
+            ticket: None,
         }
+    }
+
+    /// Has it noted how the stream ends.
+    pub fn watch(&mut self, ticket: Ticket) {
+        self.ticket = Some(ticket);
     }
 
     /// Begins to pass the stream on. From here on the relay holds the request's record.
@@ -163,7 +174,7 @@ impl<P: Platform> Relay<P> {
             Flow::Done => {
                 let body = std::mem::take(&mut self.stream.body);
                 self.platform.defer(drain(body, self.platform.sleep(LINGER)));
-                self.ending = Some(Outcome::Answered);
+                self.complete();
             }
             Flow::Error => self.break_off("upstream_error", "The upstream reported an error."),
             Flow::Malformed => {
@@ -190,7 +201,20 @@ impl<P: Platform> Relay<P> {
                     "The upstream ended the stream before the answer was complete.",
                 );
             }
-            Some(_) | None => self.ending = Some(Outcome::Answered),
+            Some(_) | None => self.complete(),
+        }
+    }
+
+    /// The answer is whole.
+    fn complete(&mut self) {
+        self.note(Sign::Well);
+        self.ending = Some(Outcome::Answered);
+    }
+
+    /// Notes what the end of the stream says about the upstream's health, once.
+    fn note(&mut self, sign: Sign) {
+        if let Some(ticket) = self.stream.ticket.take() {
+            ticket.note(sign, self.platform.now(), self.platform.entropy());
         }
     }
 
@@ -202,6 +226,9 @@ impl<P: Platform> Relay<P> {
     }
 
     fn truncate(&mut self, code: &'static str) {
+        // That the time of this request is up says nothing about the upstream.
+        let is_late = self.platform.now() >= self.deadline;
+        self.note(if is_late { Sign::Nothing } else { Sign::Failed });
         self.stream.body = Body::Empty;
         self.ending = Some(Outcome::Truncated);
         if let Some(entry) = &mut self.entry {

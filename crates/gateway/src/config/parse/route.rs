@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use crate::policy::breaker::LONGEST_REST;
+
 use super::super::parsed::{
-    FallbackOn, ModelIndex, ModelPattern, ProviderIndex, Retries, Route, RouteIndex, Sticky,
-    Target, Targets, Timeouts, WeightedTarget,
+    FallbackOn, Health, ModelIndex, ModelPattern, ProviderIndex, Retries, Route, RouteIndex,
+    Sticky, Target, Targets, Timeouts, WeightedTarget,
 };
 use super::super::raw;
 use super::{Names, Place, Review, quoted};
 
 const MOST_RETRIES: u32 = 10;
+const MOST_FAILURES: u32 = 100;
 
 /// Reads every route.
 pub(super) fn routes(
@@ -43,6 +46,7 @@ fn route(
     let on = raw.fallback_on.as_deref();
     let fallback_on = fallback_on(review, &place.field("fallback_on"), on);
     let retries = retries(review, &place.field("retries"), &raw.retries);
+    let health = health(review, &place.field("health"), &raw.health);
     let timeouts = timeouts(review, &place.field("timeouts"), &raw.timeouts);
     Some(Route {
         id: raw.id.clone(),
@@ -52,6 +56,7 @@ fn route(
         fallback,
         fallback_on,
         retries,
+        health,
         timeouts,
     })
 }
@@ -212,6 +217,10 @@ fn retries(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Retries) -> Re
             format!("{MOST_RETRIES} at most"),
         );
     }
+    let budget = raw.budget.unwrap_or(0.2);
+    if !(0.0..=1.0).contains(&budget) {
+        review.problem(&place.field("budget"), budget.to_string(), "a part from 0 to 1");
+    }
     let backoff = Duration::from_millis(250);
     let honour = Duration::from_secs(2);
     Retries {
@@ -222,7 +231,27 @@ fn retries(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Retries) -> Re
             raw.honour_retry_after.as_ref(),
             honour,
         ),
+        budget: (budget * 1_000.0).round() as u32,
     }
+}
+
+fn health(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Health) -> Health {
+    let failures = raw.failures.unwrap_or(5);
+    if failures > MOST_FAILURES {
+        review.problem(
+            &place.field("failures"),
+            failures.to_string(),
+            format!("{MOST_FAILURES} at most"),
+        );
+    }
+    let window = review.bound(&place.field("window"), raw.window.as_ref(), Duration::from_secs(30));
+    let place = place.field("rest");
+    let rest = review.bound(&place, raw.rest.as_ref(), Duration::from_secs(10));
+    if rest > LONGEST_REST {
+        let found = raw.rest.as_ref().map_or_else(String::new, |span| quoted(&span.0));
+        review.problem(&place, found, "30s at most");
+    }
+    Health { failures, window, rest }
 }
 
 fn timeouts(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Timeouts) -> Timeouts {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::{
-    Config, FallbackOn, KeySource, ModelPattern, Retries, Sticky, Timeouts, author,
+    Config, FallbackOn, Health, KeySource, ModelPattern, Retries, Sticky, Timeouts, author,
 };
 use crate::secret::KeyDigest;
 
@@ -38,6 +38,7 @@ fn the_worked_example_means_what_its_comments_say() {
             attempts: 1,
             backoff: Duration::from_millis(250),
             honour_retry_after: Duration::from_secs(2),
+            budget: 200,
         }
     );
     assert_eq!(
@@ -101,8 +102,11 @@ fn what_is_not_said_has_a_default() {
             attempts: 0,
             backoff: Duration::from_millis(250),
             honour_retry_after: Duration::from_secs(2),
+            budget: 200,
         }
     );
+    let (window, rest) = (Duration::from_secs(30), Duration::from_secs(10));
+    assert_eq!(route.health, Health { failures: 5, window, rest });
     assert_eq!(
         route.timeouts,
         Timeouts {
