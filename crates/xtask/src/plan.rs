@@ -5,8 +5,8 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use gateway::config::{
-    Config, Consumer, FallbackOn, Health, ModelPattern, Provider, Retries, Route, RouteIndex,
-    Sticky, Target, Targets,
+    Balance, Config, Consumer, FallbackOn, Health, ModelPattern, Provider, Retries, Route,
+    RouteIndex, Sticky, Target, Targets,
 };
 
 use crate::allowance;
@@ -59,6 +59,15 @@ fn write_route(config: &Config, route: &Route, out: &mut String) -> fmt::Result 
         Sticky::User => Some("the request's user".to_owned()),
         Sticky::Header(name) => Some(format!("header {name}")),
     };
+    let balance = match route.balance {
+        Balance::Weight => None,
+        Balance::Latency => Some("the sooner of two that are drawn by weight"),
+        Balance::LeastBusy => Some("the less busy of two that are drawn by weight"),
+        Balance::Cost => Some("the cheapest"),
+    };
+    if let Some(balance) = balance {
+        line(out, "balance", balance)?;
+    }
     if let Some(sticky) = sticky {
         line(out, "sticky by", &sticky)?;
     }
@@ -218,6 +227,7 @@ timeouts    = { first_byte = "15s", idle = "90s", total = "5m" }
 id      = "plain"
 models  = ["qwq"]
 targets = [{ provider = "local" }]
+balance = "cost"
 
 [[consumers]]
 id     = "design"
@@ -245,6 +255,7 @@ Route chat
 Route plain
   models         qwq
   targets          100 %  local
+  balance        the cheapest
   retries        none
   health         5 failures in a row within 30s put a target to rest, first for 10s
   timeouts       first byte 1m, idle 1m, total 10m

@@ -22,9 +22,9 @@ pub use block::{Addresses, Block, canonical};
 pub use issuer::{Issuer, IssuerKeys, Operator, Role};
 pub use limit::{By, Covered, Limit, Measure, OnError, Period, Price, Quota};
 pub use parsed::{
-    Auth, Config, Consumer, ConsumerIndex, FallbackOn, Group, Health, KeySource, ModelIndex,
-    ModelPattern, Prices, Provider, ProviderIndex, Retries, Route, RouteIndex, Server, Sticky,
-    Target, Targets, Timeouts, WeightedTarget,
+    Auth, Balance, Config, Consumer, ConsumerIndex, FallbackOn, Group, Health, KeySource,
+    ModelIndex, ModelPattern, Prices, Provider, ProviderIndex, Retries, Route, RouteIndex, Server,
+    Sticky, Target, Targets, Timeouts, WeightedTarget,
 };
 pub use permission::{Parameter, ParameterRule, Permissions};
 pub use problem::{Problem, Problems};

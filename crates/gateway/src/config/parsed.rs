@@ -118,6 +118,8 @@ pub struct Route {
     pub models: Vec<ModelPattern>,
     /// Who answers, by weight.
     pub targets: Targets,
+    /// How one of them is chosen.
+    pub balance: Balance,
     /// What keeps a caller on its side of a canary.
     pub sticky: Sticky,
     /// Who answers instead, in this order.
@@ -178,6 +180,20 @@ pub struct Target {
     pub provider: ProviderIndex,
     /// Sent in place of the caller's model name; `None` keeps it.
     pub model: Option<String>,
+}
+
+/// How one of a route's targets is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// By weight alone.
+    #[default]
+    Weight,
+    /// The better of two that are drawn by weight: the one that answers sooner.
+    Latency,
+    /// The better of two that are drawn by weight: the one with fewer calls under way for its weight.
+    LeastBusy,
+    /// The cheapest; by weight among equals.
+    Cost,
 }
 
 /// What keeps a caller on its side of a canary.

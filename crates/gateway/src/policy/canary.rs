@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::config::{Target, Targets};
+use crate::config::{Target, Targets, WeightedTarget};
 
 /// Chooses one of the targets that `offers`. Of all 2⁶⁴ values of `entropy`, each gets its share to
 /// within one. `None`: none of them has a share.
@@ -17,25 +17,30 @@ pub fn choose(
     awake: impl Fn(&Target) -> bool,
 ) -> Option<&Target> {
     let (drawn, place) = draw(targets, entropy, &offers)?;
+    let drawn = &drawn.target;
     if awake(drawn) {
         return Some(drawn);
     }
     let instead = draw(targets, place, |target| offers(target) && awake(target));
-    Some(instead.map_or(drawn, |(target, _)| target))
+    Some(instead.map_or(drawn, |(instead, _)| &instead.target))
 }
 
 /// Draws one of those that `may`, and tells the place in its share, as entropy for another draw.
 ///
 /// The shares lie side by side in the document's order, so that a growing canary takes callers from
 /// its neighbour and sends none of its own back.
-fn draw(targets: &Targets, entropy: u64, may: impl Fn(&Target) -> bool) -> Option<(&Target, u64)> {
+pub(super) fn draw(
+    targets: &Targets,
+    entropy: u64,
+    may: impl Fn(&Target) -> bool,
+) -> Option<(&WeightedTarget, u64)> {
     let candidates = || targets.all().iter().filter(|candidate| may(&candidate.target));
     let total: u128 = candidates().map(|candidate| u128::from(candidate.weight)).sum();
     let mut at = u128::from(entropy) * total;
     for candidate in candidates() {
         let weight = u128::from(candidate.weight);
         if at < weight << 64 {
-            return Some((&candidate.target, u64::try_from(at / weight).unwrap_or(u64::MAX)));
+            return Some((candidate, u64::try_from(at / weight).unwrap_or(u64::MAX)));
         }
         at -= weight << 64;
     }

@@ -1,6 +1,7 @@
 //! Decisions, as pure values: no clock, no chance, no I/O. Whoever calls brings the time.
 
 pub mod backoff;
+pub mod balance;
 pub mod breaker;
 pub mod budget;
 pub mod canary;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::{Health, ProviderIndex};
 use crate::time::Timestamp;
 
+use super::balance::Gauge;
 use super::breaker::{Breaker, Pass, Resting, Sign};
 
 /// How many models of one provider are watched; beyond it the one that is the longest without a sign
@@ -16,13 +17,19 @@ const MOST_MODELS: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Ward {
     ill: Vec<BTreeMap<Box<str>, Breaker>>,
+    /// Only of targets whose route asks for it.
+    gauges: Vec<BTreeMap<Box<str>, Gauge>>,
     probes: u64,
 }
 
 impl Ward {
     /// A ward for so many providers, all of them well.
     pub fn new(providers: usize) -> Self {
-        Self { ill: vec![BTreeMap::new(); providers], probes: 0 }
+        Self {
+            ill: vec![BTreeMap::new(); providers],
+            gauges: vec![BTreeMap::new(); providers],
+            probes: 0,
+        }
     }
 
     /// Whether a call would be let through now.
@@ -33,6 +40,33 @@ impl Ward {
     /// Whether a target is known to be ill: it rests, or is on probation.
     pub fn is_ill(&self, provider: ProviderIndex, model: &str) -> bool {
         self.ill[provider.position()].get(model).is_some_and(Breaker::is_open)
+    }
+
+    /// What was measured of a target.
+    pub fn gauge(&self, provider: ProviderIndex, model: &str) -> Gauge {
+        self.gauges[provider.position()].get(model).copied().unwrap_or_default()
+    }
+
+    /// Changes what was measured of a target.
+    pub fn measure(
+        &mut self,
+        provider: ProviderIndex,
+        model: &str,
+        change: impl FnOnce(&mut Gauge),
+    ) {
+        let gauges = &mut self.gauges[provider.position()];
+        if let Some(gauge) = gauges.get_mut(model) {
+            return change(gauge);
+        }
+        if gauges.len() >= MOST_MODELS {
+            let idle = gauges.iter().min_by_key(|(_, one)| (one.busy(), one.last()));
+            if let Some(idle) = idle.map(|(model, _)| model.clone()) {
+                gauges.remove(&idle);
+            }
+        }
+        let mut gauge = Gauge::default();
+        change(&mut gauge);
+        gauges.insert(model.into(), gauge);
     }
 
     /// Asks to call. A probe of which nothing is heard for `patience` is taken for lost.
@@ -87,7 +121,7 @@ impl Ward {
 mod tests {
     use std::time::Duration;
 
-    use super::{MOST_MODELS, Ward};
+    use super::{Gauge, MOST_MODELS, Ward};
     use crate::config::{Config, Health, ProviderIndex};
     use crate::policy::breaker::{Pass, Sign};
     use crate::time::Timestamp;
@@ -134,6 +168,21 @@ mod tests {
         fail(&mut ward, "b", NOW);
         ward.note((provider(), "b"), (Pass::default(), Sign::Well), NOW, 0, &HEALTH);
         assert!(ward.ill[0].is_empty());
+    }
+
+    #[test]
+    fn what_is_measured_is_bounded() {
+        let mut ward = Ward::new(1);
+        ward.measure(provider(), "busy", Gauge::begin);
+        for number in 0..1_000 {
+            ward.measure(provider(), &number.to_string(), |gauge| {
+                gauge.answered(true, Duration::from_millis(9), NOW + Duration::from_millis(number));
+            });
+        }
+        assert_eq!(ward.gauges[0].len(), MOST_MODELS);
+        assert_eq!(ward.gauge(provider(), "busy").busy(), 1);
+        assert_eq!(ward.gauge(provider(), "999").latency(true, NOW), 9);
+        assert_eq!(ward.gauge(provider(), "nobody").latency(true, NOW), 0);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! What a gateway remembers of its upstreams between requests: keys and targets that rest, and how many
 //! second tries a provider is still given. All of it is in memory; nothing is shared with others.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::config::{Config, Health, ProviderIndex, Retries, Route};
+use crate::config::{Balance, Config, Health, ProviderIndex, Retries, Route};
+use crate::policy::balance::Gauge;
 use crate::policy::breaker::{Pass, Resting, Sign};
 use crate::policy::budget::Budget;
 use crate::policy::classify::Failure;
@@ -33,6 +34,20 @@ pub struct Ticket {
     model: Box<str>,
     health: Health,
     pass: Pass,
+    began: Timestamp,
+    /// What is still to be measured.
+    clock: Cell<Clock>,
+}
+
+/// What a call shows of the time that its target takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Clock {
+    /// Nobody wants to know.
+    Off,
+    /// It runs.
+    Running,
+    /// It was read.
+    Read,
 }
 
 impl Fleet {
@@ -65,8 +80,21 @@ impl Fleet {
         let patience = route.timeouts.first_byte + route.timeouts.idle;
         let pass = self.ward.borrow_mut().admit(provider, model, now, patience);
         let pass = pass.map_err(|Resting(until)| until)?;
-        let ward = Rc::clone(&self.ward);
-        Ok(Ticket { ward, provider, model: model.into(), health: route.health, pass })
+        let (ward, health) = (Rc::clone(&self.ward), route.health);
+        let clock = match route.balance {
+            Balance::Weight | Balance::Cost => Clock::Off,
+            Balance::Latency | Balance::LeastBusy => Clock::Running,
+        };
+        if clock == Clock::Running {
+            ward.borrow_mut().measure(provider, model, Gauge::begin);
+        }
+        let (model, clock) = (model.into(), Cell::new(clock));
+        Ok(Ticket { ward, provider, model, health, pass, began: now, clock })
+    }
+
+    /// What was measured of a target.
+    pub fn gauge(&self, provider: ProviderIndex, model: &str) -> Gauge {
+        self.ward.borrow().gauge(provider, model)
     }
 
     /// The next key in turn; `None` where none is needed. The error says when to ask again.
@@ -115,6 +143,17 @@ impl Ticket {
     /// Notes what came of the call.
     pub fn note(&self, sign: Sign, now: Timestamp, entropy: u64) {
         let target = (self.provider, &*self.model);
+        let stream = match sign {
+            Sign::Alive => Some(true),
+            Sign::Well => Some(false),
+            Sign::Failed | Sign::Busy(_) | Sign::Nothing => None,
+        };
+        if let Some(stream) = stream.filter(|_| self.clock.get() == Clock::Running) {
+            self.clock.set(Clock::Read);
+            let took = now.since(self.began);
+            let read = |gauge: &mut Gauge| gauge.answered(stream, took, now);
+            self.ward.borrow_mut().measure(self.provider, &self.model, read);
+        }
         self.ward.borrow_mut().note(target, (self.pass, sign), now, entropy, &self.health);
     }
 
@@ -128,6 +167,9 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         // Neither time nor chance has a part in this.
         self.note(Sign::Nothing, Timestamp::default(), 0);
+        if self.clock.get() != Clock::Off {
+            self.ward.borrow_mut().measure(self.provider, &self.model, Gauge::end);
+        }
     }
 }
 

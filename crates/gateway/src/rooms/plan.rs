@@ -4,9 +4,11 @@ use std::cell::RefCell;
 
 use http::{HeaderMap, Uri};
 
-use crate::config::{Config, Price, Provider, ProviderIndex, Route, RouteIndex, Sticky, Target};
+use crate::config::{
+    Balance, Config, Price, Provider, ProviderIndex, Route, RouteIndex, Sticky, Target,
+};
 use crate::error::Refusal;
-use crate::policy::canary;
+use crate::policy::{balance, canary};
 use crate::time::Timestamp;
 
 use super::admit::Ask;
@@ -46,6 +48,11 @@ impl Candidate<'_> {
     }
 }
 
+/// The model's name at a target.
+fn of<'t>(target: &'t Target, asked: &'t str) -> &'t str {
+    target.model.as_deref().unwrap_or(asked)
+}
+
 impl<'a> Plan<'a> {
     /// Finds the route of the model, makes sure that the caller may use it, and chooses by weight.
     pub fn make(
@@ -73,14 +80,32 @@ impl<'a> Plan<'a> {
         let endpoint = ask.endpoint();
         let offers =
             |target: &Target| config.provider(target.provider).paths.of(endpoint).is_some();
-        let awake = |target: &Target| {
-            fleet.is_awake(target.provider, target.model.as_deref().unwrap_or(model), now)
+        let awake = |target: &Target| fleet.is_awake(target.provider, of(target, model), now);
+        let may = |target: &Target| offers(target) && awake(target);
+        let all = &route.targets;
+        let better = match route.balance {
+            Balance::Weight => None,
+            Balance::Latency => balance::better_of_two(all, entropy, may, |target, _| {
+                let gauge = fleet.gauge(target.provider, of(target, model));
+                gauge.latency(ask.request().stream, now)
+            }),
+            // What an equal part of a share has to do, in thousandths of a call.
+            Balance::LeastBusy => balance::better_of_two(all, entropy, may, |target, weight| {
+                let busy = fleet.gauge(target.provider, of(target, model)).busy();
+                u64::from(busy) * 1_000 / u64::from(weight.max(1))
+            }),
+            // Whose price nobody knows is taken for the dearest.
+            Balance::Cost => balance::least(all, entropy, may, |target| {
+                let price = config.prices.of(target.provider, of(target, model));
+                price.map_or(u64::MAX, |price| price.input.saturating_add(price.output))
+            }),
         };
-        let chosen = canary::choose(&route.targets, entropy, offers, awake);
+        // Where nobody is awake, the rule of the weights decides.
+        let chosen = better.or_else(|| canary::choose(all, entropy, offers, awake));
         let mut targets: Vec<Candidate<'a>> = Vec::with_capacity(1 + route.fallback.len());
         for target in chosen.into_iter().chain(&route.fallback) {
             let provider = config.provider(target.provider);
-            let model = target.model.as_deref().unwrap_or(model);
+            let model = of(target, model);
             // What has failed once is not a fallback for itself.
             let is_new =
                 |other: &Candidate<'_>| (other.index, other.model) != (target.provider, model);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::policy::breaker::LONGEST_REST;
 
 use super::super::parsed::{
-    FallbackOn, Health, ModelIndex, ModelPattern, ProviderIndex, Retries, Route, RouteIndex,
-    Sticky, Target, Targets, Timeouts, WeightedTarget,
+    Balance, FallbackOn, Health, ModelIndex, ModelPattern, ProviderIndex, Retries, Route,
+    RouteIndex, Sticky, Target, Targets, Timeouts, WeightedTarget,
 };
 use super::super::raw;
 use super::{Names, Place, Review, quoted};
@@ -41,8 +41,13 @@ fn route(
         target(review, &fallbacks.item(index), &raw.provider, raw.model.as_ref(), providers)
     };
     let fallback = raw.fallback.iter().enumerate().filter_map(read).collect();
+    let balance = balance(review, &place.field("balance"), raw.balance.as_deref());
     let sticky = raw.sticky.as_deref().unwrap_or("none");
     let sticky = self::sticky(review, &place.field("sticky"), sticky);
+    if balance != Balance::Weight && sticky.as_ref().is_some_and(|sticky| *sticky != Sticky::None) {
+        let found = "a choice that changes, with callers that stay";
+        review.problem(&place.field("balance"), found, "\"weight\", or no `sticky`");
+    }
     let on = raw.fallback_on.as_deref();
     let fallback_on = fallback_on(review, &place.field("fallback_on"), on);
     let retries = retries(review, &place.field("retries"), &raw.retries);
@@ -52,6 +57,7 @@ fn route(
         id: raw.id.clone(),
         models,
         targets: targets?,
+        balance,
         sticky: sticky?,
         fallback,
         fallback_on,
@@ -167,6 +173,19 @@ fn target(
     }
     let provider = providers.find(review, &place.field("provider"), provider)?;
     Some(Target { provider: ProviderIndex(provider), model: model.cloned() })
+}
+
+fn balance(review: &mut Review<'_>, place: &Place<'_>, text: Option<&str>) -> Balance {
+    match text {
+        None | Some("weight") => Balance::Weight,
+        Some("latency") => Balance::Latency,
+        Some("least_busy") => Balance::LeastBusy,
+        Some("cost") => Balance::Cost,
+        Some(text) => {
+            review.one_of(place, text, &raw::BALANCES);
+            Balance::Weight
+        }
+    }
 }
 
 fn sticky(review: &mut Review<'_>, place: &Place<'_>, text: &str) -> Option<Sticky> {

@@ -7,6 +7,9 @@ use super::{Span, unit};
 /// What `fallback_on` may list.
 pub(in crate::config) const CONDITIONS: [&str; 5] = ["connect", "timeout", "429", "5xx", "limited"];
 
+/// What `balance` may be.
+pub(in crate::config) const BALANCES: [&str; 4] = ["weight", "latency", "least_busy", "cost"];
+
 /// Some models, and who answers for them.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
@@ -17,8 +20,12 @@ pub(in crate::config) struct Route {
     /// The models: an exact name, `prefix*` or `~regex`. Exact beats prefix, longer prefixes beat
     /// shorter ones, prefixes beat expressions.
     pub(in crate::config) models: Vec<String>,
-    /// Who answers, chosen by weight.
+    /// Who answers, chosen as `balance` says.
     pub(in crate::config) targets: Vec<WeightedTarget>,
+    /// How one of them is chosen: by weight alone, or the one that answers sooner, is less busy or costs
+    /// less. By weight unless said otherwise.
+    #[cfg_attr(feature = "author", schemars(extend("enum" = BALANCES)))]
+    pub(in crate::config) balance: Option<String>,
     /// What keeps a caller on its side: `none`, `consumer`, `user` or `header:NAME`. None unless
     /// said otherwise.
     pub(in crate::config) sticky: Option<String>,

@@ -132,6 +132,14 @@ fn stickiness_fallback_and_waiting() {
         ],
     );
     refused(
+        "balance = \"latncy\"",
+        &[("routes[0].balance", "\"latncy\"", "did you mean latency?")],
+    );
+    refused(
+        "balance = \"cost\"\nsticky = \"user\"",
+        &[("routes[0].balance", "callers that stay", "no `sticky`")],
+    );
+    refused(
         "retries = { budget = 1.5 }",
         &[("routes[0].retries.budget", "1.5", "a part from 0 to 1")],
     );
