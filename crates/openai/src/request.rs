@@ -172,10 +172,10 @@ impl Request {
 
     /// The body with some things changed. `None`: nothing changes.
     pub fn rewrite(&self, body: &[u8], changes: Changes<'_>) -> Option<Vec<u8>> {
-        let mut edits: Vec<(Range<usize>, Cow<'_, str>)> = Vec::new();
+        let mut edits: Vec<Edit<'_>> = Vec::new();
         if let Some(name) = changes.model.filter(|name| *name != self.model) {
             let name = serde_json::to_string(name).expect("a string always serialises");
-            edits.push((self.model_at.clone(), Cow::Owned(name)));
+            add(&mut edits, self.model_at.clone(), Cow::Owned(name));
         }
         if changes.ask_for_usage && self.stream && !self.wants_usage {
             let (place, text) = match &self.usage_option {
@@ -187,12 +187,11 @@ impl Request {
                 UsageOption::Silent { at, comma: false } => (*at..*at, r#""include_usage":true"#),
                 UsageOption::Stated(place) => (place.clone(), "true"),
             };
-            edits.push((place, Cow::Borrowed(text)));
+            add(&mut edits, place, Cow::Borrowed(text));
         }
         if let Some((most, field)) = changes.most_output {
             self.cap(body, most, field, &mut edits);
         }
-        edits.sort_by_key(|(place, _)| place.start);
         (!edits.is_empty()).then(|| {
             let extra: usize = edits.iter().map(|(_, text)| text.len()).sum();
             let mut out = Vec::with_capacity(body.len() + extra);
@@ -210,28 +209,31 @@ impl Request {
     /// Lowers every field that names a length above `most` or none; where there is no field that the
     /// upstream minds, one goes in. Who takes `max_tokens` may well pass over the newer name; who takes
     /// the newer one takes the older one too, but not both.
-    fn cap<'a>(
-        &self,
-        body: &[u8],
-        most: u64,
-        field: OutputField,
-        edits: &mut Vec<(Range<usize>, Cow<'a, str>)>,
-    ) {
+    fn cap<'a>(&self, body: &[u8], most: u64, field: OutputField, edits: &mut Vec<Edit<'a>>) {
         let Output { max_tokens, max_completion_tokens, most: asked, .. } = &self.output;
         let is_minded = max_tokens.is_some()
             || (max_completion_tokens.is_some() && field == OutputField::MaxCompletionTokens);
         if !is_minded {
             let most = asked.map_or(most, |asked| asked.min(most));
             let member = format!("\"{}\":{most},", field.name());
-            edits.push((self.opening..self.opening, Cow::Owned(member)));
+            add(edits, self.opening..self.opening, Cow::Owned(member));
         }
         for place in [max_tokens, max_completion_tokens].into_iter().flatten() {
-            let number = serde_json::from_slice::<u64>(&body[place.clone()]);
-            if !number.is_ok_and(|number| number <= most) {
-                edits.push((place.clone(), Cow::Owned(most.to_string())));
+            let number = str::from_utf8(&body[place.clone()]).map(str::parse::<u64>);
+            if !matches!(number, Ok(Ok(number)) if number <= most) {
+                add(edits, place.clone(), Cow::Owned(most.to_string()));
             }
         }
     }
+}
+
+/// What stands at a place from now on.
+type Edit<'a> = (Range<usize>, Cow<'a, str>);
+
+/// Adds an edit before those of later places: they are few, and a sort is kilobytes of code.
+fn add<'a>(edits: &mut Vec<Edit<'a>>, place: Range<usize>, text: Cow<'a, str>) {
+    let at = edits.partition_point(|(other, _)| other.start <= place.start);
+    edits.insert(at, (place, text));
 }
 
 /// A name is echoed, logged and put into URLs, so it is bounded, and none that a URL takes for a path.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::json;
 use crate::keys::random;
 use crate::platform::{Clock, Platform, Store};
 use crate::time::Timestamp;
@@ -57,7 +58,23 @@ impl<P: Platform> Call<'_, P> {
         detail: Value,
         change: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let mut entry = Entry {
+        let entry = self.announce(action, target, detail).await?;
+        let done = change.await;
+        if let Err(failure) = &done {
+            self.withdraw(entry, failure).await;
+        }
+        done
+    }
+
+    // Apart from the change, whatever that is: so they are in the bundle once.
+
+    async fn announce(
+        &self,
+        action: &'static str,
+        target: String,
+        detail: Value,
+    ) -> Result<Entry, Failure> {
+        let entry = Entry {
             at: self.platform.now(),
             by: self.operator.name.to_owned(),
             role: operator::name(self.operator.role).to_owned(),
@@ -69,14 +86,14 @@ impl<P: Platform> Call<'_, P> {
             failed: None,
         };
         write(self.platform, &entry).await?;
-        let done = change.await;
-        if let Err(failure) = &done {
-            entry.at = self.platform.now();
-            entry.failed = Some(failure.code.to_owned());
-            // The operator is told of the failure itself in any case.
-            let _ = write(self.platform, &entry).await;
-        }
-        done
+        Ok(entry)
+    }
+
+    async fn withdraw(&self, mut entry: Entry, failure: &Failure) {
+        entry.at = self.platform.now();
+        entry.failed = Some(failure.code.to_owned());
+        // The operator is told of the failure itself in any case.
+        let _ = write(self.platform, &entry).await;
     }
 }
 
@@ -103,7 +120,7 @@ pub(super) async fn list<P: Platform>(call: &Call<'_, P>) -> Answer {
         }
         read += 1;
         let Some(bytes) = call.platform.get(&format!("{NAMES}{name}")).await? else { continue };
-        let Ok(entry) = serde_json::from_slice::<Entry>(&bytes) else { continue };
+        let Ok(entry) = json::from_bytes::<Entry>(&bytes) else { continue };
         if target.is_none_or(|target| is_within(&entry.target, target)) {
             entries.push(shown(name, &entry));
         }

@@ -37,9 +37,11 @@ impl<'a> Names<'a> {
 
     /// Takes the ids of a section that has been read.
     pub(super) fn known(section: &'static str, ids: impl Iterator<Item = &'a str>) -> Self {
-        let in_order: Vec<&str> = ids.collect();
-        let positions = in_order.iter().enumerate().map(|(index, id)| (*id, index)).collect();
-        Self { section, in_order, positions }
+        let mut names = Self { section, in_order: ids.collect(), positions: BTreeMap::new() };
+        for (index, id) in names.in_order.iter().enumerate() {
+            names.positions.insert(id, index);
+        }
+        names
     }
 
     /// The position of the one that is meant.
