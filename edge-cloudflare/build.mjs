@@ -19,9 +19,9 @@ const suffix = process.platform === "win32" ? ".exe" : "";
 
 const WORKER_BUILD = "0.8.7";
 
-function run(program, args, environment = {}) {
+function run(program, args, environment = {}, directory = worker) {
   const { status, error } = spawnSync(program, args, {
-    cwd: worker,
+    cwd: directory,
     stdio: "inherit",
     // wasm-opt is a Node script: it gets the Node of node_modules, as under npx.
     env: { ...process.env, PATH: [bin, process.env.PATH].join(delimiter), ...environment },
@@ -65,5 +65,30 @@ const builder = tool("worker-build", "worker-build", WORKER_BUILD, "worker-build
 run(builder, ["--release"], {
   ESBUILD_BIN: esbuild,
   WASM_BINDGEN_BIN: bindgen,
-  WASM_OPT_BIN: optimiser,
 });
+
+// worker-build would have wasm-opt keep the names of all functions. Who needs them, for a profile or
+// for a stack in a log, finds them in target/wasm32-unknown-unknown/release. What the compiler and
+// wasm-bindgen assume of the host is named, so that nothing newer comes in.
+const features = [
+  "mutable-globals",
+  "sign-ext",
+  "nontrapping-float-to-int",
+  "bulk-memory",
+  "multivalue",
+  "reference-types",
+  "exception-handling",
+];
+const module = join(worker, "build", "index_bg.wasm");
+const assumed = features.map((feature) => `--enable-${feature}`);
+run(optimiser, ["-Os", ...assumed, module, "--output", module]);
+
+// worker-build knows the entry `fetch` alone. A Worker that has more to show says so in a module of
+// its own, which is joined with what was built.
+const entry = join(worker, "src", "worker.js");
+if (existsSync(entry)) {
+  const build = join(worker, "build");
+  const options = ["--bundle", "--minify", "--format=esm", "--outfile=index.js", "--allow-overwrite"];
+  const others = ["--external:./index_bg.wasm", "--external:cloudflare:*", "--log-level=warning"];
+  run(esbuild, [entry, ...options, ...others], {}, build);
+}

@@ -5,10 +5,12 @@
 // takes, from the file or from standard input, the JSON document
 //
 //   { "state": DIR or null,
-//     "workers": [{ "name": …, "port": 0 for any, "script": PATH, "bindings": { NAME: VALUE } }] }
+//     "workers": [{ "name": …, "port": 0 for any, "script": PATH, "bindings": { NAME: VALUE },
+//                   "ledger": false for a gateway that cannot reach its own }] }
 //
 // and prints one line {"listening":{NAME:PORT,…}} when all of them can be called. A worker without
-// `script` is serin itself. What workers log goes to standard output as it is, errors and warnings to
+// `script` is serin itself, with a store and a ledger of its own: under `state` they last, otherwise
+// they end with this program. What workers log goes to standard output as it is, errors and warnings to
 // standard error. It stops on SIGINT, SIGTERM and the end of a pipe on standard input, so that it does
 // not outlive whoever started it, and workerd stops with it.
 
@@ -74,10 +76,21 @@ function modules(script) {
   return all;
 }
 
-function worker({ name, port = 0, script = SERIN, bindings = {} }) {
+// What wrangler.toml binds. Names are the workers' own, so that none sees what another keeps.
+function doors(name, ledger) {
+  return {
+    kvNamespaces: { SERIN_KV: `${name}-store` },
+    ...(ledger
+      ? { durableObjects: { SERIN_LEDGER: { className: "SerinLedger", useSQLite: true } } }
+      : {}),
+  };
+}
+
+function worker({ name, port = 0, script, bindings = {}, ledger = true }) {
   return {
     name,
-    modules: modules(script),
+    modules: modules(script ?? SERIN),
+    ...(script === undefined ? doors(name, ledger) : {}),
     bindings,
     compatibilityDate,
     compatibilityFlags,

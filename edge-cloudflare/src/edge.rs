@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::body::Body;
+use gateway::ledger::{Operation, Place, Reply};
 use gateway::observe::Record;
-use gateway::platform::{Background, Clock, Outage, Outbound};
+use gateway::platform::{Background, Clock, Ledger, Listing, Outage, Outbound, Store};
 use gateway::time::Timestamp;
 use js_sys::{Date, Function, Promise};
 use wasm_bindgen::JsValue;
@@ -15,18 +16,21 @@ use worker::console_log;
 use worker::worker_sys::Context;
 
 use crate::timer::{Sleep, Timers};
-use crate::{host, outbound, tasks};
+use crate::{host, ledger, outbound, store, tasks};
 
 /// One request's view of the host.
 #[derive(Clone)]
 pub(crate) struct Edge {
     context: Rc<Context>,
+    /// What wrangler.toml binds, for this request.
+    environment: Rc<JsValue>,
     timers: Rc<Timers>,
 }
 
 impl Edge {
-    pub(crate) fn new(context: Context) -> Self {
-        Self { context: Rc::new(context), timers: Rc::default() }
+    pub(crate) fn new(context: Context, environment: JsValue) -> Self {
+        let (context, environment) = (Rc::new(context), Rc::new(environment));
+        Self { context, environment, timers: Rc::default() }
     }
 }
 
@@ -47,6 +51,30 @@ impl Clock for Edge {
 impl Outbound for Edge {
     async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Outage> {
         outbound::fetch(request).await
+    }
+}
+
+impl Store for Edge {
+    async fn get(&self, name: &str) -> Result<Option<Bytes>, Outage> {
+        store::get(&self.environment, name).await
+    }
+
+    async fn put(&self, name: &str, value: Vec<u8>, keep: Option<Duration>) -> Result<(), Outage> {
+        store::put(&self.environment, name, &value, keep).await
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), Outage> {
+        store::delete(&self.environment, name).await
+    }
+
+    async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, Outage> {
+        store::list(&self.environment, prefix, cursor).await
+    }
+}
+
+impl Ledger for Edge {
+    async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
+        ledger::apply(&self.environment, place, operation).await
     }
 }
 

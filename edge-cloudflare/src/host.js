@@ -42,3 +42,52 @@ export function read(reader, place) {
     (error) => settled(place, error, false),
   );
 }
+
+// What wrangler.toml binds. It is taken from each request's own environment: the host's objects
+// belong to the request that they came with.
+function binding(environment, name) {
+  const bound = environment[name];
+  if (bound === undefined) throw new Error(`the binding ${name} is missing: wrangler.toml has it`);
+  return bound;
+}
+
+export function load(environment, name, cacheTtl) {
+  return binding(environment, "SERIN_KV").get(name, { type: "arrayBuffer", cacheTtl });
+}
+
+export function keep(environment, name, value, expirationTtl) {
+  return binding(environment, "SERIN_KV").put(name, value, { expirationTtl });
+}
+
+export function forget(environment, name) {
+  return binding(environment, "SERIN_KV").delete(name);
+}
+
+// One text: in the first line where to go on, or nothing at the end, then a name in each.
+export async function list(environment, prefix, cursor) {
+  const page = await binding(environment, "SERIN_KV").list({ prefix, cursor });
+  const names = page.keys.map(({ name }) => name);
+  return [page.list_complete ? "" : page.cursor, ...names].join("\n");
+}
+
+export function ask(environment, place, operation) {
+  const ledger = binding(environment, "SERIN_LEDGER");
+  return ledger.get(ledger.idFromName(place)).apply(operation);
+}
+
+// A Durable Object's rows, as names and bodies in turn.
+export function rows(storage) {
+  return [...storage.kv.list()].flat();
+}
+
+// Writes rows, or none of them: names and bodies in turn, without a body for one to be forgotten.
+export function write(storage, changes) {
+  storage.transactionSync(() => {
+    for (let at = 1; at < changes.length; at += 2) {
+      const name = changes[at - 1];
+      const body = changes[at];
+      if (body === undefined) storage.kv.delete(name);
+      else storage.kv.put(name, body);
+    }
+  });
+}

@@ -6,10 +6,13 @@
 mod edge;
 mod headers;
 mod host;
+mod ledger;
+mod object;
 mod outbound;
 mod promises;
 mod reading;
 mod serving;
+mod store;
 mod tasks;
 mod timer;
 mod writing;
@@ -42,7 +45,7 @@ pub fn fetch(request: web_sys::Request, environment: JsValue, context: Context) 
     let gateway = GATEWAY.with(|kept| kept.get_or_init(|| open(&environment)).clone());
     serving::serve(request, move |request| async move {
         match gateway {
-            Some(gateway) => gateway.handle(Edge::new(context), request).await,
+            Some(gateway) => gateway.handle(Edge::new(context, environment), request).await,
             None => boot::refusal(),
         }
     })

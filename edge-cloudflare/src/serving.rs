@@ -3,11 +3,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use gateway::body::Body;
+use gateway::platform::Peer;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use js_sys::{Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::Closure;
@@ -73,8 +75,18 @@ fn read(request: &web_sys::Request) -> Option<Request<Body>> {
     *read.method_mut() = Method::from_bytes(request.method().as_bytes()).ok()?;
     *read.uri_mut() = request.url().parse::<Uri>().ok()?;
     *read.headers_mut() = headers::read(&host::request_headers(request));
+    if let Some(address) = peer(read.headers()) {
+        read.extensions_mut().insert(Peer(address));
+    }
     *read.body_mut() = reading::of_request(request, read.headers());
     Some(read)
+}
+
+/// The header by which Cloudflare tells who opened the connection. It overwrites what a caller sends.
+const CONNECTING: &str = "cf-connecting-ip";
+
+fn peer(headers: &HeaderMap) -> Option<IpAddr> {
+    headers.get(CONNECTING)?.to_str().ok()?.parse().ok()
 }
 
 /// Where the answer goes.

@@ -1,10 +1,16 @@
 //! serin as a Spin component: the doors of the core over Spin and WASI 0.3, and nothing else.
 //!
-//! It has no policy. `doors` asks the host, `wire` translates messages, `start` opens the gateway
-//! when the first request arrives; an instance then serves many, several at a time.
+//! It has no policy. `doors`, `store` and `ledger` ask the host, `wire` translates messages, `start`
+//! opens the gateway when the first request arrives; an instance then serves many, several at a time.
+//! `envelope`, `commit` and `queue` know nothing of Spin: what they say can be tested without it.
 
+mod commit;
 mod doors;
+mod envelope;
+mod ledger;
+mod queue;
 mod start;
+mod store;
 mod wire;
 
 use spin_sdk::wasip3::exports::http::handler::Guest;

@@ -1,6 +1,7 @@
 //! Messages between WASI 0.3 and the core, both ways, with bodies that stream.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::unfold;
 use gateway::body::Body;
-use gateway::platform::Outage;
+use gateway::platform::{Outage, Peer};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use http_body::Body as _;
@@ -32,12 +33,25 @@ pub(crate) fn receive(request: Request) -> Result<http::Request<Body>, ErrorCode
         Method::try_from(request.get_method()).map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
     let path = request.get_path_with_query().unwrap_or_else(|| "/".to_owned());
     let uri = Uri::try_from(path).map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
-    let headers = HeaderMap::try_from(request.get_headers())?;
+    let mut headers = HeaderMap::try_from(request.get_headers())?;
+    let peer = peer(&mut headers);
     let mut received = http::Request::new(incoming(request));
     *received.method_mut() = method;
     *received.uri_mut() = uri;
     *received.headers_mut() = headers;
+    if let Some(peer) = peer {
+        received.extensions_mut().insert(peer);
+    }
     Ok(received)
+}
+
+/// The header by which Spin tells who calls. It replaces one that the caller sends.
+const CLIENT_ADDRESS: &str = "spin-client-addr";
+
+/// Takes the caller's address out of the headers.
+fn peer(headers: &mut HeaderMap) -> Option<Peer> {
+    let address: SocketAddr = headers.remove(CLIENT_ADDRESS)?.to_str().ok()?.parse().ok()?;
+    Some(Peer(address.ip()))
 }
 
 /// The core's response for the caller. Its body is written beside the handler's return.

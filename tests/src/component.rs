@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::Context;
 use tokio::runtime::Runtime;
@@ -23,8 +24,8 @@ pub struct Wasmtime {
 }
 
 impl Wasmtime {
-    /// Serves apps from the built component.
-    pub fn start(apps: &[App]) -> anyhow::Result<Self> {
+    /// Serves apps from the built component, whose state is kept in a directory or forgotten.
+    pub fn start(apps: &[App], state: Option<&Path>) -> anyhow::Result<Self> {
         let runtime = Runtime::new()?;
         let host = SpinHost::start(&root().join(COMPONENT))
             .context("build the component first: `cargo xtask test`")?;
@@ -43,6 +44,8 @@ impl Wasmtime {
             let mut served =
                 spin::App::new(&app.name).variable("gateway_config", app.config.as_str());
             served.variables.extend(secrets);
+            served.state = state.map(Path::to_owned);
+            served.no_store = !app.ledger;
             addresses.insert(app.name.clone(), runtime.block_on(host.serve(served))?);
         }
         Ok(Self { addresses, log, _host: host, runtime: Some(runtime) })
@@ -60,6 +63,12 @@ impl Edge for Wasmtime {
 
     fn log(&self) -> &Log {
         &self.log
+    }
+
+    fn kill(self: Box<Self>) {
+        // The host runs in this process, which must live: its instances end in the middle of what
+        // they do, and nothing of theirs is written any more.
+        drop(self);
     }
 }
 

@@ -18,6 +18,8 @@ pub struct App {
     pub config: String,
     /// Secrets by the names that the configuration uses.
     pub secrets: BTreeMap<String, String>,
+    /// Whether its ledger can be reached.
+    pub ledger: bool,
 }
 
 /// A running edge. Dropping it ends every process that it started.
@@ -28,6 +30,8 @@ pub trait Edge: Sync {
     fn address(&self, app: &str) -> SocketAddr;
     /// Every line that the edge has logged.
     fn log(&self) -> &Log;
+    /// Ends it without a word, as a power cut would.
+    fn kill(self: Box<Self>);
 }
 
 /// Waits for the record of a request, which an edge may write after the answer.

@@ -1,6 +1,7 @@
 //! Black-box suites against both built artifacts, and the host that stands in for Spin.
 
 pub mod bench;
+pub mod caller;
 pub mod component;
 pub mod edge;
 pub mod log;

@@ -32,7 +32,7 @@ pub fn prepare(scenario: &Scenario, server: &Server, closed: SocketAddr) -> anyh
     let config = author::to_json(&document).map_err(|problems| {
         anyhow::anyhow!("the configuration of {} is wrong: {problems}", scenario.name)
     })?;
-    Ok(App { name, config, secrets: scenario.secrets.clone() })
+    Ok(App { name, config, secrets: scenario.secrets.clone(), ledger: true })
 }
 
 /// An address on which nothing listens.

@@ -31,19 +31,19 @@ pub fn root() -> PathBuf {
 }
 
 impl Workerd {
-    /// Serves apps from the built Worker.
-    pub fn start(apps: &[App]) -> anyhow::Result<Self> {
+    /// Serves apps from the built Worker, whose state is kept in a directory or forgotten.
+    pub fn start(apps: &[App], state: Option<&Path>) -> anyhow::Result<Self> {
         let workers = apps.iter().map(|app| {
             let mut bindings: Map<String, Value> =
                 app.secrets.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
             bindings.insert("GATEWAY_CONFIG".to_owned(), json!(app.config));
-            json!({ "name": app.name, "bindings": bindings })
+            json!({ "name": app.name, "bindings": bindings, "ledger": app.ledger })
         });
-        Self::serve(workers.collect())
+        Self::serve(workers.collect(), state)
     }
 
     /// Serves Workers as `serve.mjs` describes them; each gets a free port.
-    pub fn serve(workers: Vec<Value>) -> anyhow::Result<Self> {
+    pub fn serve(workers: Vec<Value>, state: Option<&Path>) -> anyhow::Result<Self> {
         let root = root();
         let mut child = Command::new(root.join("node_modules/.bin/node"))
             .arg(root.join("edge-cloudflare/serve.mjs"))
@@ -58,7 +58,7 @@ impl Workerd {
         log.follow(child.stderr.take().context("stderr is piped")?);
         // The script ends when its standard input does, so that nothing is left if this process dies.
         let input = child.stdin.as_mut().context("stdin is piped")?;
-        writeln!(input, "{}", json!({ "state": null, "workers": workers }))?;
+        writeln!(input, "{}", json!({ "state": state, "workers": workers }))?;
         input.flush()?;
         let mut workerd = Self { child, ports: BTreeMap::new(), log };
         workerd.ports = workerd.listening()?;
@@ -106,6 +106,14 @@ impl Edge for Workerd {
 
     fn log(&self) -> &Log {
         &self.log
+    }
+
+    fn kill(mut self: Box<Self>) {
+        // Both at once, so that neither has time to put anything in order.
+        let script = self.child.id().to_string();
+        Command::new("pkill").args(["-KILL", "-P", &script]).status().ok();
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 

@@ -261,8 +261,8 @@ enum Kind {
 impl Kind {
     fn start(self, app: App) -> anyhow::Result<Box<dyn Edge + Send>> {
         Ok(match self {
-            Self::Cloudflare => Box::new(Workerd::start(&[app])?),
-            Self::Spin => Box::new(Wasmtime::start(&[app])?),
+            Self::Cloudflare => Box::new(Workerd::start(&[app], None)?),
+            Self::Spin => Box::new(Wasmtime::start(&[app], None)?),
         })
     }
 }
@@ -306,7 +306,7 @@ impl World {
     async fn with(edge: Kind, name: &str, config: Option<&str>) -> anyhow::Result<Self> {
         let upstream = TcpListener::bind("127.0.0.1:0").await?;
         let config = config.map_or_else(|| usual(&upstream), |config| Ok(config.to_owned()))?;
-        let app = App { name: name.to_owned(), config, secrets: Default::default() };
+        let app = App { name: name.to_owned(), config, secrets: Default::default(), ledger: true };
         // Starting blocks, and one of the edges brings a runtime of its own.
         let host = tokio::task::spawn_blocking(move || edge.start(app)).await?;
         let host = host.context("build both artifacts first: `cargo xtask test`")?;

@@ -17,12 +17,12 @@ const AT_ONCE: usize = 6;
 
 #[test]
 fn on_cloudflare() {
-    run("cloudflare", Workerd::start);
+    run("cloudflare", |apps| Workerd::start(apps, None));
 }
 
 #[test]
 fn on_spin() {
-    run("spin", Wasmtime::start);
+    run("spin", |apps| Wasmtime::start(apps, None));
 }
 
 fn run<E: Edge + Send + 'static>(

@@ -53,12 +53,12 @@ path = "/v1/models"
 
 #[test]
 fn on_cloudflare() {
-    run(|app| Workerd::start(&[app]));
+    run(|app| Workerd::start(&[app], None));
 }
 
 #[test]
 fn on_spin() {
-    run(|app| Wasmtime::start(&[app]));
+    run(|app| Wasmtime::start(&[app], None));
 }
 
 fn run<E: Edge>(start: impl FnOnce(App) -> anyhow::Result<E>) {

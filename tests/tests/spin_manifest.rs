@@ -99,6 +99,22 @@ fn every_secret_is_a_variable_that_the_component_sees() {
 }
 
 #[test]
+fn the_secrets_that_no_configuration_names_are_variables_too() {
+    let manifest = manifest();
+    for name in ["key_pepper", "admin_token"] {
+        let variable = &manifest["variables"][name];
+        assert_eq!(variable["secret"].as_bool(), Some(true), "{name} is a secret");
+        assert_eq!(variable["default"].as_str(), Some(""), "{name} has an empty default");
+    }
+}
+
+#[test]
+fn it_may_open_the_store_that_it_keeps_things_in() {
+    let manifest = manifest();
+    assert_eq!(strings(&component(&manifest)["key_value_stores"]), ["default"]);
+}
+
+#[test]
 fn it_runs_what_its_command_builds() {
     let manifest = manifest();
     let component = component(&manifest);

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use gateway::config::{Config, author};
 use gateway::reader::{Flow, Reader};
 use gateway::secret::Secret;
-use openai::{Endpoint, Event, Framer, Request};
+use openai::{Changes, Endpoint, Event, Framer, OutputField, Request};
 use serde_json::Value;
 
 /// A request body: whatever is admitted stays the same request when the gateway rewrites it.
@@ -19,12 +19,18 @@ pub fn admission(data: &[u8]) {
     for endpoint in Endpoint::ALL {
         let Ok(request) = Request::read(endpoint, data) else { continue };
         assert!(std::str::from_utf8(&data[request.content.clone()]).is_ok());
-        let rewritten = request.rewrite(data, Some("another \"model\""), true);
+        let changes = Changes {
+            model: Some("another \"model\""),
+            ask_for_usage: true,
+            most_output: Some((7, OutputField::MaxTokens)),
+        };
+        let rewritten = request.rewrite(data, changes);
         let rewritten = rewritten.unwrap_or_else(|| data.to_vec());
         let again = Request::read(endpoint, &rewritten).expect("a rewritten request is a request");
         assert_eq!(again.model, "another \"model\"");
         assert_eq!(again.stream, request.stream);
         assert!(again.wants_usage || !request.stream);
+        assert!(again.output.most.is_some_and(|most| most <= 7));
         let (Ok(mut before), Ok(mut after)) =
             (serde_json::from_slice::<Value>(data), serde_json::from_slice::<Value>(&rewritten))
         else {
@@ -35,6 +41,8 @@ pub fn admission(data: &[u8]) {
             let members = value.as_object_mut().expect("a request is an object");
             members.remove("model");
             members.remove("stream_options");
+            members.remove("max_tokens");
+            members.remove("max_completion_tokens");
         }
         assert_eq!(before, after);
     }

@@ -1,5 +1,7 @@
 //! What the core costs per request and per event, without a host: each beside a baseline.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
@@ -9,10 +11,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use divan::{Bencher, black_box};
 use gateway::body::Body;
+use gateway::boot::OwnSecrets;
 use gateway::config::Config;
 use gateway::gateway::Gateway;
+use gateway::ledger::{Book, Operation, Place, Reply};
 use gateway::observe::Record;
-use gateway::platform::{Background, Clock, Outage, Outbound};
+use gateway::platform::{Background, Clock, Ledger, Listing, Outage, Outbound, Store};
 use gateway::reader::Reader;
 use gateway::secret::Secret;
 use gateway::time::Timestamp;
@@ -25,6 +29,16 @@ const CONFIG: &str = r#"{
   "providers": [{ "id": "openai", "keys": ["secret:OPENAI_API_KEY"] }],
   "routes": [{ "id": "chat", "models": ["gpt-4o"], "targets": [{ "provider": "openai" }] }],
   "consumers": [{ "id": "app", "keys": ["secret:APP_KEY"] }]
+}"#;
+
+/// What stands behind [`CONFIG`] where the consumer has a limit that is never reached.
+const LIMIT: &str = r#",
+  "limits": [{
+    "id": "app", "by": "consumer",
+    "tokens": { "per": "minute", "max": 4503599627370496 },
+    "requests": { "per": "minute", "max": 4503599627370496 }
+    LEASE
+  }]
 }"#;
 
 /// A host that answers at once, so that only the core is measured.
@@ -54,8 +68,42 @@ impl Outbound for Instant {
     }
 }
 
+impl Store for Instant {
+    async fn get(&self, _: &str) -> Result<Option<Bytes>, Outage> {
+        Ok(None)
+    }
+
+    async fn put(&self, _: &str, _: Vec<u8>, _: Option<Duration>) -> Result<(), Outage> {
+        Ok(())
+    }
+
+    async fn delete(&self, _: &str) -> Result<(), Outage> {
+        Ok(())
+    }
+
+    async fn list(&self, _: &str, _: Option<&str>) -> Result<Listing, Outage> {
+        Ok(Listing::default())
+    }
+}
+
+impl Ledger for Instant {
+    async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
+        let now = self.now();
+        BOOKS.with_borrow_mut(|books| {
+            Ok(books.entry(place.clone()).or_default().apply(now, operation))
+        })
+    }
+}
+
+thread_local! {
+    static BOOKS: RefCell<BTreeMap<Place, Book>> = const { RefCell::new(BTreeMap::new()) };
+}
+
 impl Background for Instant {
-    fn defer(&self, _: impl Future<Output = ()> + 'static) {}
+    fn defer(&self, task: impl Future<Output = ()> + 'static) {
+        // What has to wait is dropped: the only wait here is one for a time that never comes.
+        let _ = pin!(task).poll(&mut Context::from_waker(Waker::noop()));
+    }
 
     fn record(&self, record: &Record) {
         black_box(serde_json::to_string(record).expect("a record serialises"));
@@ -87,9 +135,30 @@ fn now<T>(work: impl Future<Output = T>) -> T {
 /// The whole way of one request: authenticate, admit, plan, call, count, record.
 #[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
 fn request(bencher: Bencher<'_, '_>, bytes: usize) {
-    let config = Config::from_json(CONFIG, &|_| Some(Secret::new("key")))
+    ask(bencher, CONFIG, bytes);
+}
+
+/// The same way, with a reservation before the call and a settlement after it.
+#[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
+fn request_with_limit(bencher: Bencher<'_, '_>, bytes: usize) {
+    ask(bencher, &limited(""), bytes);
+}
+
+/// The same way, admitted from a lease.
+#[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
+fn request_with_leased_limit(bencher: Bencher<'_, '_>, bytes: usize) {
+    ask(bencher, &limited(r#", "lease": true"#), bytes);
+}
+
+fn limited(lease: &str) -> String {
+    let plain = CONFIG.trim_end().strip_suffix('}').expect("it is an object").trim_end();
+    format!("{plain}{}", LIMIT.replace("LEASE", lease))
+}
+
+fn ask(bencher: Bencher<'_, '_>, config: &str, bytes: usize) {
+    let config = Config::from_json(config, &|_| Some(Secret::new("key")))
         .expect("the configuration is right");
-    let gateway: Rc<Gateway> = Gateway::new(config);
+    let gateway: Rc<Gateway> = Gateway::new(config, OwnSecrets::default());
     let body = question(bytes);
     bencher.counter(divan::counter::BytesCount::new(bytes)).bench_local(|| {
         let mut request = http::Request::post("https://gateway.test/v1/chat/completions")
@@ -98,7 +167,9 @@ fn request(bencher: Bencher<'_, '_>, bytes: usize) {
             .body(Body::from(body.clone()))
             .expect("the request is right");
         request.headers_mut().insert("x-request-id", HeaderValue::from_static("bench"));
-        now(gateway.handle(Instant, request))
+        let response = now(gateway.handle(Instant, request));
+        assert_eq!(response.status(), 200, "a refusal would be measured");
+        response
     });
 }
 

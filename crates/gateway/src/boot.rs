@@ -9,8 +9,9 @@ use openai::{ErrorBody, ErrorObject};
 use crate::body::Body;
 use crate::config::{Config, Problem, Problems};
 use crate::gateway::Gateway;
+use crate::keys::Pepper;
 use crate::rooms::respond;
-use crate::secret::Secret;
+use crate::secret::{KeyDigest, Secret};
 
 /// Opens a gateway from a document in JSON.
 ///
@@ -25,13 +26,39 @@ pub fn boot(
     if !allow_inactive && !config.inactive.is_empty() {
         return Err(config.inactive.into_iter().map(inactive).collect());
     }
-    Ok(Gateway::new(config))
+    Ok(Gateway::new(config, OwnSecrets::find(secrets)))
 }
 
-/// The names of the secrets that a document in JSON mentions, for hosts that must fetch them before
-/// they can be asked. It may name too many, when text merely looks like a reference.
+/// The secrets that no document names.
+#[derive(Debug, Default)]
+pub struct OwnSecrets {
+    /// `KEY_PEPPER`: under it issued keys are kept. Without it there are none.
+    pub pepper: Option<Pepper>,
+    /// The digest of `ADMIN_TOKEN`: who has it may do everything.
+    pub admin: Option<KeyDigest>,
+}
+
+impl OwnSecrets {
+    /// Their names.
+    pub const NAMES: [&str; 2] = [KEY_PEPPER, ADMIN_TOKEN];
+
+    /// Finds those that there are.
+    pub fn find(secrets: &dyn Fn(&str) -> Option<Secret>) -> Self {
+        let admin = secrets(ADMIN_TOKEN).filter(|token| !token.is_empty());
+        Self {
+            pepper: secrets(KEY_PEPPER).and_then(|pepper| Pepper::new(&pepper)),
+            admin: admin.map(|token| KeyDigest::of(token.reveal())),
+        }
+    }
+}
+
+const KEY_PEPPER: &str = "KEY_PEPPER";
+const ADMIN_TOKEN: &str = "ADMIN_TOKEN";
+
+/// The names of the secrets that a document in JSON mentions and of those that no document names, for
+/// hosts that must fetch them before they can be asked. It may name too many, when text merely looks like a reference.
 pub fn secret_names(document: &str) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
+    let mut names: Vec<String> = OwnSecrets::NAMES.map(str::to_owned).into();
     for rest in document.split("\"secret:").skip(1) {
         if let Some((name, _)) = rest.split_once('"')
             && !names.iter().any(|known| known == name)
@@ -77,7 +104,7 @@ mod tests {
     #[test]
     fn every_secret_that_is_asked_for_was_named() {
         let names = secret_names(DOCUMENT);
-        assert_eq!(names, ["FIRST", "SECOND"]);
+        assert_eq!(names, ["KEY_PEPPER", "ADMIN_TOKEN", "FIRST", "SECOND"]);
         let asked = RefCell::new(Vec::new());
         let secrets = |name: &str| {
             asked.borrow_mut().push(name.to_owned());

@@ -1,12 +1,16 @@
 //! Everything that the gateway says itself instead of an upstream. [`Refusal`] is the caller's
 //! fault, [`Fault`] is ours or an upstream's; both become an OpenAI error in one place.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use http::StatusCode;
 use openai::{ErrorBody, ErrorObject, Invalid};
 
+use crate::config::{Measure, Period};
+use crate::ledger::Refused;
 use crate::observe::Attempt;
+use crate::rooms::allowance;
 
 /// The caller's fault.
 #[derive(Debug)]
@@ -18,6 +22,17 @@ pub enum Refusal {
     },
     /// The key is good but not for this model.
     ModelNotAllowed(String),
+    /// The key is good but not for this value of a parameter.
+    ParameterNotAllowed {
+        /// The path to the field.
+        param: String,
+        /// What is allowed there.
+        expected: String,
+    },
+    /// Nobody may call from this address, or not with this key.
+    AddressNotAllowed,
+    /// A budget does not allow it.
+    Limited(Box<Limited>),
     /// The body does not say what to do.
     Invalid(Invalid),
     /// The body broke off.
@@ -47,6 +62,21 @@ pub enum Refusal {
     },
 }
 
+/// A budget that does not allow a request.
+#[derive(Debug)]
+pub struct Limited {
+    /// The limit's name.
+    pub limit: String,
+    /// What it counts.
+    pub measure: Measure,
+    /// In which time.
+    pub per: Period,
+    /// What the request needs at least.
+    pub wanted: u64,
+    /// What the ledger said.
+    pub refused: Refused,
+}
+
 /// Ours or an upstream's fault.
 #[derive(Debug)]
 pub enum Fault {
@@ -59,6 +89,10 @@ pub enum Fault {
         /// Whole seconds until the first of them may be tried.
         retry_after: u64,
     },
+    /// A limit's ledger cannot be reached, and the limit says that nothing goes without it.
+    LedgerUnavailable,
+    /// Nobody can say now whose key it is: the store, or an issuer's keys, cannot be reached.
+    AuthenticationUnavailable,
 }
 
 /// Why a request has no upstream's answer.
@@ -92,15 +126,16 @@ pub struct Answer {
     /// The family of the error, in OpenAI's words.
     pub kind: &'static str,
     /// The field that is at fault.
-    pub param: Option<&'static str>,
+    pub param: Option<Cow<'static, str>>,
     /// A sentence for people.
     pub message: String,
-    /// One more header: `allow` or `retry-after`.
-    pub header: Option<(&'static str, String)>,
+    /// More headers: `allow`, `retry-after`, how a limited caller stands.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 const INVALID_REQUEST: &str = "invalid_request_error";
 const UPSTREAM: &str = "upstream_error";
+const SERVER: &str = "server_error";
 
 impl Error {
     /// What the caller is told. `attempts` names what was tried; it holds no key and no body.
@@ -120,15 +155,15 @@ impl Refusal {
             kind: INVALID_REQUEST,
             param: None,
             message,
-            header: None,
+            headers: Vec::new(),
         };
         match self {
             Self::InvalidKey { presented: false } => Answer {
-                header: Some(("www-authenticate", "Bearer".to_owned())),
+                headers: vec![("www-authenticate", "Bearer".to_owned())],
                 ..plain(StatusCode::UNAUTHORIZED, "invalid_api_key", "No API key was found in the request.".to_owned())
             },
             Self::InvalidKey { presented: true } => Answer {
-                header: Some(("www-authenticate", "Bearer".to_owned())),
+                headers: vec![("www-authenticate", "Bearer".to_owned())],
                 ..plain(StatusCode::UNAUTHORIZED, "invalid_api_key", "The API key is not valid.".to_owned())
             },
             Self::ModelNotAllowed(model) => plain(
@@ -136,6 +171,20 @@ impl Refusal {
                 "model_not_allowed",
                 format!("This API key may not use the model '{model}'."),
             ),
+            Self::ParameterNotAllowed { param, expected } => Answer {
+                param: Some(Cow::Owned(param.clone())),
+                ..plain(
+                    StatusCode::FORBIDDEN,
+                    "parameter_not_allowed",
+                    format!("'{param}' {expected}."),
+                )
+            },
+            Self::AddressNotAllowed => plain(
+                StatusCode::FORBIDDEN,
+                "address_not_allowed",
+                "Calls from this address are not allowed.".to_owned(),
+            ),
+            Self::Limited(limited) => limited.answer(),
             Self::Invalid(invalid) => {
                 let (code, param) = match invalid {
                     Invalid::NotJson(_) | Invalid::NotAnObject => ("invalid_json", None),
@@ -146,7 +195,7 @@ impl Refusal {
                         ("invalid_request", Some(*param))
                     }
                 };
-                Answer { param, ..plain(StatusCode::BAD_REQUEST, code, invalid.to_string()) }
+                Answer { param: param.map(Cow::Borrowed), ..plain(StatusCode::BAD_REQUEST, code, invalid.to_string()) }
             }
             Self::BodyBroken => plain(
                 StatusCode::BAD_REQUEST,
@@ -159,7 +208,7 @@ impl Refusal {
                 "There is nothing at this path. Try /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models or /healthz.".to_owned(),
             ),
             Self::MethodNotAllowed { allow } => Answer {
-                header: Some(("allow", (*allow).to_owned())),
+                headers: vec![("allow", (*allow).to_owned())],
                 ..plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("This path takes {allow}."))
             },
             Self::UnsupportedMediaType => plain(
@@ -173,17 +222,89 @@ impl Refusal {
                 format!("The body is longer than {limit} bytes."),
             ),
             Self::ModelNotFound(model) => Answer {
-                param: Some("model"),
+                param: Some(Cow::Borrowed("model")),
                 ..plain(StatusCode::NOT_FOUND, "model_not_found", format!("No route serves the model '{model}'."))
             },
             Self::EndpointNotOffered { model, path } => Answer {
-                param: Some("model"),
+                param: Some(Cow::Borrowed("model")),
                 ..plain(
                     StatusCode::NOT_FOUND,
                     "model_not_found",
                     format!("No target of the model '{model}' offers {path}."),
                 )
             },
+        }
+    }
+}
+
+impl Limited {
+    /// Whether it is a quota, which waiting a little does not help against, or else a rate.
+    fn is_quota(&self) -> bool {
+        match self.per {
+            Period::Second | Period::Minute | Period::Hour => false,
+            Period::Day(_) | Period::Month(_) | Period::Total => true,
+        }
+    }
+
+    /// Whole seconds after which it may be worth trying again.
+    fn retry_after(&self) -> u64 {
+        let never = match self.per {
+            Period::Second => 1,
+            Period::Minute => 60,
+            Period::Hour => 3_600,
+            // A balance is raised by somebody; asking again every hour finds out.
+            Period::Day(_) | Period::Month(_) | Period::Total => 3_600,
+        };
+        self.refused.wait.map_or(never, |millis| millis.div_ceil(1_000).max(1))
+    }
+
+    fn answer(&self) -> Answer {
+        let level = self.refused.level;
+        let (code, kind) = match (self.is_quota(), self.measure) {
+            (true, _) => ("insufficient_quota", "insufficient_quota"),
+            (false, Measure::Tokens) => ("rate_limit_exceeded", "tokens"),
+            (false, Measure::Requests) => ("rate_limit_exceeded", "requests"),
+            (false, Measure::Cost) => ("rate_limit_exceeded", "cost"),
+        };
+        let per = match self.per {
+            Period::Second => " per second",
+            Period::Minute => " per minute",
+            Period::Hour => " per hour",
+            Period::Day(_) => " per day",
+            Period::Month(_) => " per month",
+            Period::Total => " in total",
+        };
+        let amount = |amount: u64| match self.measure {
+            Measure::Tokens => format!("{amount} tokens"),
+            Measure::Requests => format!("{amount} requests"),
+            Measure::Cost => format!("{} USD", amount as f64 / 1e9),
+        };
+        let number = |amount: u64| match self.measure {
+            Measure::Tokens | Measure::Requests => amount.to_string(),
+            Measure::Cost => format!("{} USD", amount as f64 / 1e9),
+        };
+        let (max, left, wanted) = (amount(level.max), number(level.left()), number(self.wanted));
+        let then = match self.refused.wait {
+            Some(_) => format!("Try again in {}s", self.retry_after()),
+            None if self.wanted > level.max => "It can never be met".to_owned(),
+            None => "It does not renew by itself".to_owned(),
+        };
+        let limit = &self.limit;
+        let mut headers = vec![("retry-after", self.retry_after().to_string())];
+        headers.extend(allowance::headers([(self.measure, level)].into_iter()));
+        if self.is_quota() || self.wanted > level.max {
+            // OpenAI's client libraries would try every 429 again.
+            headers.push(("x-should-retry", "false".to_owned()));
+        }
+        Answer {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            code,
+            kind,
+            param: None,
+            message: format!(
+                "The limit '{limit}' of {max}{per} is reached: {left} left, {wanted} needed. {then}."
+            ),
+            headers,
         }
     }
 }
@@ -196,7 +317,7 @@ impl Fault {
             kind: UPSTREAM,
             param: None,
             message,
-            header: None,
+            headers: Vec::new(),
         };
         match self {
             Self::Upstream => plain(
@@ -210,11 +331,29 @@ impl Fault {
                 format!("No upstream answered in time: {}.", Tried(attempts)),
             ),
             Self::NoHealthyUpstream { retry_after } => Answer {
-                header: Some(("retry-after", retry_after.to_string())),
+                headers: vec![("retry-after", retry_after.to_string())],
                 ..plain(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "no_healthy_upstream",
                     "Every upstream for this model is resting after failures.".to_owned(),
+                )
+            },
+            Self::LedgerUnavailable => Answer {
+                headers: vec![("retry-after", "5".to_owned())],
+                kind: SERVER,
+                ..plain(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "ledger_unavailable",
+                    "A limit of this API key cannot be checked now.".to_owned(),
+                )
+            },
+            Self::AuthenticationUnavailable => Answer {
+                headers: vec![("retry-after", "5".to_owned())],
+                kind: SERVER,
+                ..plain(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "authentication_unavailable",
+                    "The API key cannot be checked now.".to_owned(),
                 )
             },
         }
@@ -250,7 +389,7 @@ impl Answer {
             error: ErrorObject {
                 message: &self.message,
                 kind: self.kind,
-                param: self.param,
+                param: self.param.as_deref(),
                 code: Some(self.code),
             },
         }

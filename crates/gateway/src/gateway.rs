@@ -1,40 +1,75 @@
 //! The life of a request, from its head to its answer: the only place where the order of the steps
 //! is written.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use http::request::Parts;
 
+use crate::admin::{self, Desk};
 use crate::body::Body;
+use crate::boot::OwnSecrets;
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 use crate::ids;
-use crate::observe::Entry;
+use crate::keys::Directory;
+use crate::observe::Record;
 use crate::platform::Platform;
-use crate::policy::keyring::Keyring;
+use crate::policy::limits::Subject;
 use crate::rooms::address::{Address, Api};
 use crate::rooms::admit::Ask;
-use crate::rooms::authenticate::Caller;
+use crate::rooms::authenticate::{Caller, Registry};
+use crate::rooms::budgets::Budgets;
 use crate::rooms::call::Line;
+use crate::rooms::entry::Entry;
+use crate::rooms::fleet::Fleet;
+use crate::rooms::need::Need;
+use crate::rooms::permit;
 use crate::rooms::plan::Plan;
+use crate::rooms::reserve::Reservation;
 use crate::rooms::respond::{self, Reply};
+use crate::rooms::vouch::Vouchers;
+use crate::usage::Recorder;
 
 /// A gateway with its configuration and what it remembers between requests. A host keeps one for as
 /// long as it lives.
 #[derive(Debug)]
 pub struct Gateway {
     config: Config,
-    /// One ring a provider, in the configuration's order.
-    keyrings: RefCell<Vec<Keyring>>,
+    fleet: Fleet,
+    secrets: OwnSecrets,
+    directory: Directory,
+    vouchers: Vouchers,
+    budgets: Budgets,
+    usage: Rc<Recorder>,
 }
 
 impl Gateway {
     /// Opens a gateway.
-    pub fn new(config: Config) -> Rc<Self> {
-        let keyrings =
-            config.providers.iter().map(|provider| Keyring::new(provider.keys.len())).collect();
-        Rc::new(Self { config, keyrings: RefCell::new(keyrings) })
+    pub fn new(config: Config, secrets: OwnSecrets) -> Rc<Self> {
+        Rc::new(Self {
+            vouchers: Vouchers::new(&config),
+            fleet: Fleet::new(&config),
+            config,
+            secrets,
+            directory: Directory::default(),
+            budgets: Budgets::default(),
+            usage: Rc::default(),
+        })
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What is known of budgets.
+    pub(crate) fn budgets(&self) -> &Budgets {
+        &self.budgets
+    }
+
+    /// Notes a request that is over, for those who ask later who spent what.
+    pub(crate) fn note_usage<P: Platform>(&self, platform: &P, record: &Record, cost: u64) {
+        self.usage.note(platform, record, cost);
     }
 
     /// Answers one request. Dropping the future, or the response's body before its end, means that
@@ -44,6 +79,10 @@ impl Gateway {
         platform: P,
         request: http::Request<Body>,
     ) -> http::Response<Body> {
+        if request.uri().path().starts_with(admin::PREFIX) {
+            // Apart, so that the callers' requests do not carry the room that it takes.
+            return Box::pin(self.administer(platform, request)).await;
+        }
         let (parts, body) = request.into_parts();
         let api = match Address::read(&parts.method, parts.uri.path()) {
             // No record: a load balancer's question every second is nobody's request.
@@ -51,7 +90,8 @@ impl Gateway {
             Ok(Address::Api(api)) => Ok(api),
             Err(refusal) => Err(refusal),
         };
-        let mut entry = Entry::open(platform.clone(), ids::request_id(&parts.headers, &platform));
+        let id = ids::request_id(&parts.headers, &platform);
+        let mut entry = Entry::open(Rc::clone(self), platform.clone(), id);
         let reply = match api {
             Ok(api) => self.serve(api, &platform, &parts, body, &mut entry).await,
             Err(refusal) => Err(refusal.into()),
@@ -64,18 +104,22 @@ impl Gateway {
 
     /// The rooms, in their order.
     async fn serve<P: Platform>(
-        &self,
+        self: &Rc<Self>,
         api: Api,
         platform: &P,
         parts: &Parts,
         body: Body,
         entry: &mut Entry<P>,
     ) -> Result<Reply, Error> {
+        // First of all: who may not even knock costs nothing more.
+        let address = permit::address(&self.config, parts);
+        permit::from_anywhere(&self.config, address)?;
         // Before the body is read: strangers must not make us work.
-        let caller = Caller::authenticate(&self.config, &parts.headers)?;
+        let caller = Caller::authenticate(&self.registry(), platform, &parts.headers).await?;
         entry.record.consumer = Some(caller.id().to_owned());
         entry.record.group = caller.group().map(str::to_owned);
         entry.record.operation = Some(api.operation());
+        permit::from_here(&caller, address)?;
         let endpoint = match api {
             Api::Models => return Ok(Reply::models(&self.config, &caller)),
             Api::Answer(endpoint) => endpoint,
@@ -85,11 +129,98 @@ impl Gateway {
         entry.record.model = Some(ask.request().model.clone());
         entry.record.stream = ask.request().stream;
         // What the caller may use is decided with the route, since permissions name routes.
-        let plan = Plan::make(&self.config, &caller, &ask, &parts.headers, platform.entropy())?;
+        let moment = (platform.now(), platform.entropy());
+        let mut plan =
+            Plan::make(&self.config, &caller, &ask, &parts.headers, &self.fleet, moment)?;
         entry.record.route = Some(plan.route().id.clone());
+        permit::parameters(&caller, &ask)?;
+        // Budgets after everything that may refuse for free, and before what costs money.
+        let subject = Subject {
+            route: Some(plan.route_index()),
+            consumer: caller.id(),
+            group: caller.group(),
+            address,
+            headers: &parts.headers,
+            uri: &parts.uri,
+        };
+        self.reserve(platform, subject, &ask, &mut plan, entry).await?;
         // Last, since only this costs money.
-        let line = Line { platform, keyrings: &self.keyrings, ask: &ask, plan: &plan };
+        let most_output = entry.reservation.as_ref().and_then(Reservation::most_output);
+        let line = Line { platform, fleet: &self.fleet, ask: &ask, plan: &plan, most_output };
         let answer = line.call(entry).await?;
         Ok(Reply::Answer(answer, plan.route().timeouts))
+    }
+
+    fn registry(&self) -> Registry<'_> {
+        Registry {
+            config: &self.config,
+            pepper: self.secrets.pepper.as_ref(),
+            directory: &self.directory,
+            vouchers: &self.vouchers,
+        }
+    }
+
+    /// The admin plane, which has an authentication, an order and a log of its own.
+    async fn administer<P: Platform>(
+        &self,
+        platform: P,
+        request: http::Request<Body>,
+    ) -> http::Response<Body> {
+        let (parts, body) = request.into_parts();
+        let address = permit::address(&self.config, &parts);
+        if let Err(refusal) = permit::from_anywhere(&self.config, address) {
+            return respond::turn_away(&refusal.into());
+        }
+        let desk = Desk {
+            config: &self.config,
+            token: self.secrets.admin.as_ref(),
+            pepper: self.secrets.pepper.as_ref(),
+            directory: &self.directory,
+            address,
+        };
+        admin::serve(desk, &platform, http::Request::from_parts(parts, body)).await
+    }
+
+    /// Reserves for the plan's targets or, where the route says that a fallback serves whoever is
+    /// over a limit, for the first fallback that the caller's limits allow.
+    async fn reserve<P: Platform>(
+        self: &Rc<Self>,
+        platform: &P,
+        subject: Subject<'_>,
+        ask: &Ask,
+        plan: &mut Plan<'_>,
+        entry: &mut Entry<P>,
+    ) -> Result<(), Error> {
+        let total = plan.route().timeouts.total;
+        let need = Need { subject, ask, price: plan.price_from(0), total };
+        let refused = match Reservation::make(self, platform, need).await {
+            Ok(reservation) => {
+                entry.hold(reservation);
+                return Ok(());
+            }
+            Err(Error::Refusal(Refusal::Limited(limited))) => limited,
+            Err(error) => return Err(error),
+        };
+        entry.record.limited_by = Some(refused.limit.clone());
+        for position in 1..plan.targets().len() {
+            if !plan.route().fallback_on.limited {
+                break;
+            }
+            // A fallback has the limits of the route that its model has by itself.
+            let candidate = &plan.targets()[position];
+            let route = self.config.models.route(candidate.model);
+            let price = plan.price_from(position);
+            let need = Need { subject: Subject { route, ..subject }, ask, price, total };
+            match Reservation::make(self, platform, need).await {
+                Ok(reservation) => {
+                    entry.hold(reservation);
+                    plan.skip_to(position);
+                    return Ok(());
+                }
+                Err(Error::Refusal(Refusal::Limited(_))) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Refusal::Limited(refused).into())
     }
 }

@@ -2,12 +2,20 @@
 //!
 //! A request's story is in [`gateway`]; what it may ask of a host is in [`platform`].
 
+pub mod admin;
 pub mod body;
 pub mod boot;
+pub mod calendar;
 pub mod config;
+pub mod date;
 pub mod error;
 pub mod gateway;
 pub mod ids;
+pub mod json;
+pub mod jwt;
+pub mod keys;
+pub mod ledger;
+mod memory;
 pub mod meter;
 pub mod observe;
 pub mod platform;
@@ -15,4 +23,6 @@ pub mod policy;
 pub mod reader;
 pub mod rooms;
 pub mod secret;
+mod tail;
 pub mod time;
+pub mod usage;

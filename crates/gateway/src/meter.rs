@@ -2,13 +2,15 @@
 
 use openai::{ChoiceSet, Chunk, Event, Usage, Weight};
 
-use crate::observe::Tokens;
+use crate::observe::{Counted, Tokens};
+use crate::policy::estimate;
 
 /// What has been seen of a stream so far.
 #[derive(Debug, Default)]
 pub struct Meter {
     hides_usage: bool,
     usage: Option<Usage>,
+    /// What has come since the usage that was reported last.
     text: Weight,
     events: u64,
     content: bool,
@@ -59,8 +61,10 @@ impl Meter {
             return Sight::Error;
         }
         // Providers that report as they go report running totals: the last one counts.
-        self.usage = chunk.usage.or(self.usage);
-        self.text += chunk.weight;
+        match chunk.usage {
+            Some(usage) => (self.usage, self.text) = (Some(usage), Weight::default()),
+            None => self.text += chunk.weight,
+        }
         self.seen.insert(chunk.seen);
         self.finished.insert(chunk.finished);
         if self.hides_usage && chunk.seen.is_empty() && chunk.usage.is_some() {
@@ -89,9 +93,14 @@ impl Meter {
         self.done || (!self.finished.is_empty() && self.finished.covers(self.seen))
     }
 
-    /// What the stream has cost so far.
+    /// What the stream has cost so far: what was reported, and what has come since, by estimate.
     pub fn tokens(&self, prompt: Weight) -> Tokens {
-        Tokens::count(self.usage, prompt, self.text)
+        let tokens = Tokens::count(self.usage, prompt, self.text);
+        if self.usage.is_none() || self.text.is_empty() {
+            return tokens;
+        }
+        let output = tokens.output.saturating_add(estimate::tokens(self.text));
+        Tokens { output, counted: Counted::Estimated, ..tokens }
     }
 }
 
@@ -133,6 +142,26 @@ mod tests {
         let expected =
             Tokens { input: 2, output: 3, counted: Counted::Estimated, ..Tokens::default() };
         assert_eq!(meter.tokens(Weight { narrow: 8, wide: 0 }), expected);
+    }
+
+    #[test]
+    fn what_came_after_the_last_usage_counts() {
+        let mut meter = Meter::new(true);
+        let early =
+            r#"{"choices":[{"delta":{}}],"usage":{"prompt_tokens":5,"completion_tokens":0}}"#;
+        sights(&mut meter, &[early, TEXT]);
+        let expected =
+            Tokens { input: 5, output: 3, counted: Counted::Estimated, ..Tokens::default() };
+        assert_eq!(meter.tokens(Weight::default()), expected);
+        sights(&mut meter, &[STOP, USAGE]);
+        assert_eq!(meter.tokens(Weight::default()).output, 7);
+    }
+
+    #[test]
+    fn text_of_another_shape_counts() {
+        let mut meter = Meter::new(true);
+        sights(&mut meter, &[r#"{"choices":[{"index":null,"delta":{"content":"Hello you"}}]}"#]);
+        assert!(meter.tokens(Weight::default()).output >= 3);
     }
 
     #[test]

@@ -1,12 +1,8 @@
 //! The closed list of what is recorded of a request. No content and no secret has a place in it.
 
-use std::time::Duration;
-
-use http::StatusCode;
 use openai::{Usage, Weight};
 use serde::Serialize;
 
-use crate::platform::Platform;
 use crate::policy::estimate;
 use crate::time::Timestamp;
 
@@ -41,8 +37,15 @@ pub struct Record {
     pub outcome: Outcome,
     /// The `code` of the error that the caller was told.
     pub error: Option<&'static str>,
-    /// What it cost.
+    /// The limit that refused the request, or instead of which a fallback served it.
+    pub limited_by: Option<String>,
+    /// Whether the ledger was away, so that this gateway counted by itself.
+    pub ledger_away: bool,
+    /// What was spent.
     pub tokens: Tokens,
+    /// What that cost by the configuration's prices; absent where no price is known, which counts as
+    /// nothing.
+    pub cost_usd: Option<f64>,
     /// Milliseconds from arrival to the first content.
     pub first_token_ms: Option<u64>,
     /// Milliseconds from arrival to the end.
@@ -81,17 +84,27 @@ pub struct Attempt {
     pub detail: Option<String>,
     /// Milliseconds that it took, for a stream until its first content.
     pub ms: u64,
+    /// When it began.
     #[serde(skip)]
-    began: Timestamp,
+    pub began: Timestamp,
 }
 
 /// The result of a call that was still under way when the caller went away.
-const ABANDONED: &str = "abandoned";
+pub const ABANDONED: &str = "abandoned";
+/// The result of a call that was answered.
+pub const ANSWERED: &str = "answered";
+/// The result of a call that was answered with the caller's own mistake.
+pub const CALLERS_FAULT: &str = "callers_fault";
 
 impl Attempt {
     /// A call that begins now, and stays `abandoned` unless it ends.
     pub fn begun(target: String, key: Option<usize>, now: Timestamp) -> Self {
         Self { target, key, result: ABANDONED, status: None, detail: None, ms: 0, began: now }
+    }
+
+    /// Whether the upstream may bill it: it did not fail, as far as is known.
+    pub fn may_cost(&self) -> bool {
+        matches!(self.result, ABANDONED | ANSWERED | CALLERS_FAULT)
     }
 }
 
@@ -142,78 +155,4 @@ impl Tokens {
             },
         }
     }
-}
-
-/// A record in the making. It is written exactly once: when it is closed, or when it is dropped,
-/// which means that the caller went away.
-#[derive(Debug)]
-pub struct Entry<P: Platform> {
-    /// What is known so far.
-    pub record: Box<Record>,
-    platform: P,
-    began: Timestamp,
-}
-
-impl<P: Platform> Entry<P> {
-    /// Opens the record of a request that arrives now.
-    pub fn open(platform: P, id: String) -> Self {
-        let began = platform.now();
-        let record = Record { event: "request", id, at_ms: began.as_millis(), ..Record::default() };
-        Self { record: Box::new(record), platform, began }
-    }
-
-    /// When the request arrived.
-    pub fn began(&self) -> Timestamp {
-        self.began
-    }
-
-    /// Notes that the first content is there.
-    pub fn first_token(&mut self) {
-        self.record.first_token_ms.get_or_insert(millis(self.platform.now().since(self.began)));
-    }
-
-    /// Notes that a call begins.
-    pub fn begin(&mut self, attempt: Attempt) {
-        self.record.attempts.push(attempt);
-    }
-
-    /// Notes how the call ended that began last.
-    pub fn end(
-        &mut self,
-        result: &'static str,
-        status: Option<StatusCode>,
-        detail: Option<String>,
-    ) {
-        let now = self.platform.now();
-        if let Some(attempt) = self.record.attempts.last_mut() {
-            attempt.result = result;
-            attempt.status = status.map(|status| status.as_u16());
-            attempt.detail = detail;
-            attempt.ms = millis(now.since(attempt.began));
-        }
-    }
-
-    /// Writes the record.
-    pub fn close(mut self, outcome: Outcome) {
-        self.record.outcome = outcome;
-        // `Drop` writes it.
-    }
-}
-
-impl<P: Platform> Drop for Entry<P> {
-    fn drop(&mut self) {
-        let now = self.platform.now();
-        self.record.total_ms = millis(now.since(self.began));
-        if let Some(attempt) =
-            self.record.attempts.last_mut().filter(|attempt| attempt.result == ABANDONED)
-        {
-            attempt.ms = millis(now.since(attempt.began));
-        }
-        self.platform.record(&self.record);
-    }
-}
-
-/// Whole milliseconds of a duration.
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,7 +1,7 @@
 //! The doors: everything that the core may ask of a host, in small traits.
 //!
-//! A shell implements them and has no policy of its own. `Store` and `Ledger` join these when the
-//! first room needs them. None of the futures is `Send`: edge hosts run one thread.
+//! A shell implements them and has no policy of its own. None of the futures is `Send`: edge hosts
+//! run one thread.
 #![expect(
     async_fn_in_trait,
     reason = "edge hosts are single-threaded: futures are deliberately not Send"
@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::body::Body;
+use crate::ledger::{Operation, Place, Reply};
 use crate::observe::Record;
 use crate::time::Timestamp;
 
@@ -35,6 +36,43 @@ pub trait Outbound {
     async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Outage>;
 }
 
+/// What is kept for long and read often: consumers, keys, the audit log.
+///
+/// It may show an older state for up to 60 seconds (Workers KV does): nothing that must be exact is
+/// in it. Names are at most 512 bytes of printable ASCII, values at most 1 MiB.
+pub trait Store {
+    /// The value of a name, unless its time is over.
+    async fn get(&self, name: &str) -> Result<Option<Bytes>, Outage>;
+    /// Keeps a value, for ever or for a time (60 s at least; a shorter one is made so long).
+    async fn put(&self, name: &str, value: Vec<u8>, keep: Option<Duration>) -> Result<(), Outage>;
+    /// Forgets a name. One that is not there is no failure.
+    async fn delete(&self, name: &str) -> Result<(), Outage>;
+    /// Names that begin so, in their order, from the beginning or from where a listing ended.
+    async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, Outage>;
+}
+
+/// Names in a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The names, whole.
+    pub names: Vec<String>,
+    /// Where to go on; `None` at the end.
+    pub cursor: Option<String>,
+}
+
+/// What must be exact: budgets, and what was spent of them.
+///
+/// A host keeps one [`Book`](crate::ledger::Book) for each place and applies one operation after
+/// another to it. It answers when the change cannot be lost any more.
+pub trait Ledger {
+    /// Applies an operation to the book of a place. After an `Outage` it may have been applied or not.
+    async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage>;
+}
+
+/// The address of whoever opened the connection, as the host knows it, in a request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub std::net::IpAddr);
+
 /// What happens beside the answer.
 pub trait Background {
     /// Runs a task that outlives the response.
@@ -44,9 +82,9 @@ pub trait Background {
 }
 
 /// One request's view of its host. A clone is cheap and means the same host.
-pub trait Platform: Clock + Outbound + Background + Clone + 'static {}
+pub trait Platform: Clock + Outbound + Store + Ledger + Background + Clone + 'static {}
 
-impl<T: Clock + Outbound + Background + Clone + 'static> Platform for T {}
+impl<T: Clock + Outbound + Store + Ledger + Background + Clone + 'static> Platform for T {}
 
 /// The host failed to do what a door promises: connecting, reading, writing. The core decides what
 /// that means.

@@ -35,7 +35,9 @@ impl fmt::Debug for Secret {
 }
 
 /// The SHA-256 of a caller's key: what is kept and compared in its place.
-#[derive(Clone, Copy)]
+/// It is ordered for lookups of what was compared before; whether a key is right is said by
+/// [`KeyDigest::matches`] alone.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyDigest([u8; 32]);
 
 impl KeyDigest {

@@ -81,8 +81,29 @@ impl Answer {
     }
 }
 
+/// The usage that stands in the end of an answer of which the beginning was not kept. Inside of a text
+/// the quotes around the name have backslashes, so that nobody's words are taken for it.
+pub fn usage_at_end(end: &[u8]) -> Option<Usage> {
+    const NAME: &[u8] = b"\"usage\"";
+    let at = memchr::memmem::rfind(end, NAME)?;
+    let value = end[at + NAME.len()..].trim_ascii_start().strip_prefix(b":")?;
+    let mut values = serde_json::Deserializer::from_slice(value).into_iter::<&RawValue>();
+    Usage::read(values.next()?.ok()?.get())
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn usage_is_found_in_the_end() {
+        let found = |end: &str| super::usage_at_end(end.as_bytes()).map(|usage| usage.output);
+        let usage = r#""usage" : {"prompt_tokens":1,"completion_tokens":2}"#;
+        assert_eq!(found(&format!("é\"}}],{usage},\"id\":1}}")), Some(2));
+        let quoted = usage.replace('"', "\\\"");
+        assert_eq!(found(&format!("{{\"text\":\"{quoted}\"}}")), None);
+        assert_eq!(found("\"usage\":null}"), None);
+        assert_eq!(found(""), None);
+    }
+
     use super::{Answer, NotAnAnswer};
     use crate::Endpoint::{ChatCompletions, Embeddings};
     use crate::{Usage, Weight};

@@ -68,9 +68,11 @@ impl Chunk {
                 is_error: members.error.is_some_and(|error| error.get() != "null"),
             });
         }
-        // JSON of another shape is the upstream's affair; it counts as content, so that it is shown.
+        // JSON of another shape is the upstream's affair; it counts as content, so that it is shown,
+        // and all of its text, since what is shown is charged.
         serde_json::from_str::<IgnoredAny>(text).ok().map(|_| Self {
             has_content: true,
+            weight: Weight::of_json(text),
             seen: ChoiceSet::of(0),
             ..Self::default()
         })
@@ -258,6 +260,7 @@ mod tests {
             "]".repeat(500)
         );
         check(&deep, PLAIN);
-        check(r#"{"choices":"soon"}"#, Chunk { has_content: true, ..PLAIN });
+        let weight = Weight::of("soon");
+        check(r#"{"choices":"soon"}"#, Chunk { has_content: true, weight, ..PLAIN });
     }
 }

@@ -8,23 +8,28 @@ use serde_json::value::RawValue;
 
 use crate::Endpoint;
 use crate::invalid::Invalid;
-use crate::name::Name;
+use crate::name::{Name, is_same_name};
 
 const INCLUDE_USAGE: &str = "include_usage";
 
 /// The fields that steer the gateway.
-const STEERING: [&str; 7] =
-    ["model", "messages", "prompt", "input", "stream", "stream_options", "user"];
-
-/// Whether a name is another one but for case, by the simple folding that Go's reader does.
-fn folds_to(name: &str, field: &str) -> bool {
-    let fold = |letter: char| match letter {
-        'ſ' => 's',
-        '\u{212A}' => 'k',
-        other => other.to_ascii_lowercase(),
-    };
-    name.chars().map(fold).eq(field.chars())
-}
+const STEERING: [&str; 15] = [
+    "model",
+    "messages",
+    "prompt",
+    "input",
+    "stream",
+    "stream_options",
+    "user",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "best_of",
+    "tools",
+    "functions",
+    "response_format",
+    "suffix",
+];
 
 /// The values of the members that steer the gateway, as they stand in the body.
 #[derive(Default)]
@@ -36,6 +41,14 @@ pub(crate) struct Fields<'a> {
     pub(crate) stream: Option<&'a RawValue>,
     pub(crate) stream_options: Option<&'a RawValue>,
     pub(crate) user: Option<&'a RawValue>,
+    pub(crate) max_tokens: Option<&'a RawValue>,
+    pub(crate) max_completion_tokens: Option<&'a RawValue>,
+    pub(crate) n: Option<&'a RawValue>,
+    pub(crate) best_of: Option<&'a RawValue>,
+    tools: Option<&'a RawValue>,
+    functions: Option<&'a RawValue>,
+    response_format: Option<&'a RawValue>,
+    suffix: Option<&'a RawValue>,
     pub(crate) invalid: Option<Invalid>,
 }
 
@@ -48,6 +61,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// What the model reads beside the content.
+    pub(crate) fn beside(&self) -> impl Iterator<Item = &'a RawValue> {
+        [self.tools, self.functions, self.response_format, self.suffix].into_iter().flatten()
+    }
+
     fn slot(&mut self, name: &str) -> Option<(&'static str, &mut Option<&'a RawValue>)> {
         Some(match name {
             "model" => ("model", &mut self.model),
@@ -57,6 +75,14 @@ impl<'a> Fields<'a> {
             "stream" => ("stream", &mut self.stream),
             "stream_options" => ("stream_options", &mut self.stream_options),
             "user" => ("user", &mut self.user),
+            "max_tokens" => ("max_tokens", &mut self.max_tokens),
+            "max_completion_tokens" => ("max_completion_tokens", &mut self.max_completion_tokens),
+            "n" => ("n", &mut self.n),
+            "best_of" => ("best_of", &mut self.best_of),
+            "tools" => ("tools", &mut self.tools),
+            "functions" => ("functions", &mut self.functions),
+            "response_format" => ("response_format", &mut self.response_format),
+            "suffix" => ("suffix", &mut self.suffix),
             _ => return None,
         })
     }
@@ -78,7 +104,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
                     let Some((known, slot)) = fields.slot(&name.0) else {
                         members.next_value::<IgnoredAny>()?;
                         if let Some(meant) =
-                            STEERING.into_iter().find(|field| folds_to(&name.0, field))
+                            STEERING.into_iter().find(|field| is_same_name(&name.0, field))
                         {
                             fields.invalid = Some(Invalid::Ambiguous(meant));
                         }
@@ -120,7 +146,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for StreamOptions<'a> {
                     if name.0 == INCLUDE_USAGE {
                         options.twice |= options.include_usage.replace(value).is_some();
                     } else {
-                        options.twice |= folds_to(&name.0, INCLUDE_USAGE);
+                        options.twice |= is_same_name(&name.0, INCLUDE_USAGE);
                     }
                 }
                 Ok(options)

@@ -15,12 +15,13 @@ mod sse;
 mod text;
 mod usage;
 
-pub use answer::{Answer, NotAnAnswer};
+pub use answer::{Answer, NotAnAnswer, usage_at_end};
 pub use chunk::{ChoiceSet, Chunk};
 pub use endpoint::{Endpoint, percent_encode};
 pub use error::{ErrorBody, ErrorObject};
 pub use invalid::Invalid;
-pub use request::Request;
+pub use name::is_same_name;
+pub use request::{Changes, OutputField, Request};
 pub use sse::{Event, Framer, Oversized};
 pub use text::Weight;
 pub use usage::Usage;

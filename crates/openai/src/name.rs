@@ -30,3 +30,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
         deserializer.deserialize_str(Text)
     }
 }
+
+/// Whether two names are the same but for case, by the simple folding that Go's reader does: it takes
+/// the one for the other.
+pub fn is_same_name(name: &str, other: &str) -> bool {
+    let fold = |letter: char| match letter {
+        'ſ' => 's',
+        '\u{212A}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    name.chars().map(fold).eq(other.chars().map(fold))
+}

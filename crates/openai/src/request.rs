@@ -26,8 +26,56 @@ pub struct Request {
     pub user: Option<String>,
     /// Where the prompt stands.
     pub content: Range<usize>,
+    /// Where else there is text that the model reads: tools, a schema, what comes after.
+    pub beside: Vec<Range<usize>>,
+    /// How long the answer may be.
+    pub output: Output,
+    opening: usize,
     model_at: Range<usize>,
     usage_option: UsageOption,
+}
+
+/// How long an answer may be, by the request's own word.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// The most tokens of one choice, where the request names a number.
+    pub most: Option<u64>,
+    /// How many choices are asked for, one at least: `n`, or `best_of` where that is more, for each
+    /// of a completion's prompts.
+    pub choices: u64,
+    /// Where `max_tokens` stands.
+    max_tokens: Option<Range<usize>>,
+    /// Where `max_completion_tokens` stands.
+    max_completion_tokens: Option<Range<usize>>,
+}
+
+/// What of a request is changed for a target. The default changes nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Changes<'a> {
+    /// Another name for the model.
+    pub model: Option<&'a str>,
+    /// Whether a stream must end with its usage.
+    pub ask_for_usage: bool,
+    /// The most tokens of one choice, and the field to say it in where the request has none.
+    pub most_output: Option<(u64, OutputField)>,
+}
+
+/// The field by which an upstream takes the most tokens of a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputField {
+    /// `max_tokens`, which OpenAI calls deprecated and everybody else understands.
+    MaxTokens,
+    /// `max_completion_tokens`, the only one that OpenAI's reasoning models take.
+    MaxCompletionTokens,
+}
+
+impl OutputField {
+    fn name(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
 }
 
 /// Where `stream_options.include_usage` stands, or would stand.
@@ -99,29 +147,37 @@ impl Request {
                 }
             }
         };
+        let most = [fields.max_tokens, fields.max_completion_tokens];
+        let choices = [fields.n, fields.best_of].into_iter().flatten().filter_map(number);
+        let prompts = if endpoint == Endpoint::Completions { prompts(content) } else { 1 };
+        let output = Output {
+            most: most.into_iter().flatten().filter_map(number).max(),
+            choices: choices.max().unwrap_or(1).max(1).saturating_mul(prompts),
+            max_tokens: fields.max_tokens.map(place),
+            max_completion_tokens: fields.max_completion_tokens.map(place),
+        };
         Ok(Self {
+            output,
+            opening: opening + 1,
             model,
             stream: stream && endpoint != Endpoint::Embeddings,
             wants_usage,
             user: fields.user.and_then(string).map(Cow::into_owned),
             content: place(content),
+            beside: fields.beside().map(place).collect(),
             model_at: place(model_raw),
             usage_option,
         })
     }
 
-    /// The body with another model and, for a stream, with usage asked for. `None`: nothing changes.
-    pub fn rewrite(
-        &self,
-        body: &[u8],
-        model: Option<&str>,
-        ask_for_usage: bool,
-    ) -> Option<Vec<u8>> {
-        let rename = model.filter(|name| *name != self.model).map(|name| {
+    /// The body with some things changed. `None`: nothing changes.
+    pub fn rewrite(&self, body: &[u8], changes: Changes<'_>) -> Option<Vec<u8>> {
+        let mut edits: Vec<Edit<'_>> = Vec::new();
+        if let Some(name) = changes.model.filter(|name| *name != self.model) {
             let name = serde_json::to_string(name).expect("a string always serialises");
-            (self.model_at.clone(), Cow::Owned(name))
-        });
-        let usage = (ask_for_usage && self.stream && !self.wants_usage).then(|| {
+            add(&mut edits, self.model_at.clone(), Cow::Owned(name));
+        }
+        if changes.ask_for_usage && self.stream && !self.wants_usage {
             let (place, text) = match &self.usage_option {
                 UsageOption::Absent(at) => {
                     (*at..*at, r#""stream_options":{"include_usage":true},"#)
@@ -131,15 +187,16 @@ impl Request {
                 UsageOption::Silent { at, comma: false } => (*at..*at, r#""include_usage":true"#),
                 UsageOption::Stated(place) => (place.clone(), "true"),
             };
-            (place, Cow::Borrowed(text))
-        });
-        let mut edits = [rename, usage];
-        edits.sort_by_key(|edit| edit.as_ref().map(|(place, _)| place.start));
-        edits.iter().any(Option::is_some).then(|| {
-            let extra: usize = edits.iter().flatten().map(|(_, text)| text.len()).sum();
+            add(&mut edits, place, Cow::Borrowed(text));
+        }
+        if let Some((most, field)) = changes.most_output {
+            self.cap(body, most, field, &mut edits);
+        }
+        (!edits.is_empty()).then(|| {
+            let extra: usize = edits.iter().map(|(_, text)| text.len()).sum();
             let mut out = Vec::with_capacity(body.len() + extra);
             let mut at = 0;
-            for (place, text) in edits.iter().flatten() {
+            for (place, text) in &edits {
                 out.extend_from_slice(&body[at..place.start]);
                 out.extend_from_slice(text.as_bytes());
                 at = place.end;
@@ -148,6 +205,35 @@ impl Request {
             out
         })
     }
+
+    /// Lowers every field that names a length above `most` or none; where there is no field that the
+    /// upstream minds, one goes in. Who takes `max_tokens` may well pass over the newer name; who takes
+    /// the newer one takes the older one too, but not both.
+    fn cap<'a>(&self, body: &[u8], most: u64, field: OutputField, edits: &mut Vec<Edit<'a>>) {
+        let Output { max_tokens, max_completion_tokens, most: asked, .. } = &self.output;
+        let is_minded = max_tokens.is_some()
+            || (max_completion_tokens.is_some() && field == OutputField::MaxCompletionTokens);
+        if !is_minded {
+            let most = asked.map_or(most, |asked| asked.min(most));
+            let member = format!("\"{}\":{most},", field.name());
+            add(edits, self.opening..self.opening, Cow::Owned(member));
+        }
+        for place in [max_tokens, max_completion_tokens].into_iter().flatten() {
+            let number = str::from_utf8(&body[place.clone()]).map(str::parse::<u64>);
+            if !matches!(number, Ok(Ok(number)) if number <= most) {
+                add(edits, place.clone(), Cow::Owned(most.to_string()));
+            }
+        }
+    }
+}
+
+/// What stands at a place from now on.
+type Edit<'a> = (Range<usize>, Cow<'a, str>);
+
+/// Adds an edit before those of later places: they are few, and a sort is kilobytes of code.
+fn add<'a>(edits: &mut Vec<Edit<'a>>, place: Range<usize>, text: Cow<'a, str>) {
+    let at = edits.partition_point(|(other, _)| other.start <= place.start);
+    edits.insert(at, (place, text));
 }
 
 /// A name is echoed, logged and put into URLs, so it is bounded, and none that a URL takes for a path.
@@ -157,6 +243,27 @@ fn is_model_name(name: &str) -> bool {
 
 fn required<'a>(field: Option<&'a RawValue>, name: &'static str) -> Result<&'a RawValue, Invalid> {
     field.ok_or(Invalid::Missing(name))
+}
+
+/// A number, rounded up, in quotes too: there are upstreams that take `"5"` and `5.0` for 5. What is
+/// none is the upstream's to refuse.
+fn number(raw: &RawValue) -> Option<u64> {
+    let quoted = raw.get().starts_with('"').then(|| string(raw)).flatten();
+    let text = quoted.as_deref().unwrap_or(raw.get()).trim();
+    text.parse().ok().or_else(|| {
+        let number = text.parse::<f64>().ok().filter(|number| *number >= 0.0)?;
+        Some(number.ceil() as u64)
+    })
+}
+
+/// How many prompts a completion has: an array holds texts or arrays of tokens, each of them one, or
+/// the tokens of a single one.
+fn prompts(content: &RawValue) -> u64 {
+    let first = content.get().strip_prefix('[').map(str::trim_start).unwrap_or_default();
+    if !first.starts_with(['"', '[']) {
+        return 1;
+    }
+    serde_json::from_str::<Vec<IgnoredAny>>(content.get()).map_or(1, |all| all.len() as u64)
 }
 
 fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
@@ -172,7 +279,7 @@ mod tests {
     use proptest::prelude::{any, proptest};
     use serde_json::{Value, json};
 
-    use super::Request;
+    use super::{Changes, OutputField, Request};
     use crate::Endpoint::{ChatCompletions, Completions, Embeddings};
     use crate::Invalid;
 
@@ -223,7 +330,8 @@ mod tests {
     #[track_caller]
     fn rewritten(body: &str, model: Option<&str>, expected: Option<&str>) {
         let request = Request::read(ChatCompletions, body.as_bytes()).expect("the body is right");
-        let bytes = request.rewrite(body.as_bytes(), model, true);
+        let bytes = request
+            .rewrite(body.as_bytes(), Changes { model, ask_for_usage: true, most_output: None });
         assert_eq!(bytes.map(|bytes| String::from_utf8(bytes).expect("text")).as_deref(), expected);
     }
 
@@ -272,6 +380,86 @@ mod tests {
         rewritten(&stream(r#","stream_options":{"include_usage":true}"#), None, None);
     }
 
+    #[track_caller]
+    fn capped(body: &str, expected: Option<&str>) {
+        let request = Request::read(ChatCompletions, body.as_bytes()).expect("the body is right");
+        let most_output = Some((50, OutputField::MaxCompletionTokens));
+        let bytes = request.rewrite(body.as_bytes(), Changes { most_output, ..Changes::default() });
+        assert_eq!(bytes.map(|bytes| String::from_utf8(bytes).expect("text")).as_deref(), expected);
+    }
+
+    #[test]
+    fn an_answer_is_capped_by_whatever_name() {
+        let with = |fields: &str| format!(r#"{{"model":"a","messages":[]{fields}}}"#);
+        capped(&with(r#","max_tokens":50"#), None);
+        capped(&with(r#","max_tokens":51"#), Some(&with(r#","max_tokens":50"#)));
+        capped(&with(r#","max_tokens":null"#), Some(&with(r#","max_tokens":50"#)));
+        capped(&with(r#","max_tokens":5e9"#), Some(&with(r#","max_tokens":50"#)));
+        capped(
+            &with(r#","max_completion_tokens":7,"max_tokens":99"#),
+            Some(&with(r#","max_completion_tokens":7,"max_tokens":50"#)),
+        );
+        capped(&with(""), Some(r#"{"max_completion_tokens":50,"model":"a","messages":[]}"#));
+    }
+
+    #[test]
+    fn a_server_of_the_older_name_is_told_by_it() {
+        let capped = |rest: &str| {
+            let body = format!(r#"{{"model":"a","messages":[]{rest}}}"#);
+            let request = Request::read(ChatCompletions, body.as_bytes()).expect("it is right");
+            let most_output = Some((50, OutputField::MaxTokens));
+            let changes = Changes { most_output, ..Changes::default() };
+            let bytes = request.rewrite(body.as_bytes(), changes).unwrap_or(body.into_bytes());
+            let value: Value = serde_json::from_slice(&bytes).expect("JSON");
+            (value["max_tokens"].as_u64(), value["max_completion_tokens"].as_u64())
+        };
+        assert_eq!(capped(r#","max_completion_tokens":7"#), (Some(7), Some(7)));
+        assert_eq!(capped(r#","max_completion_tokens":70"#), (Some(50), Some(50)));
+        assert_eq!(capped(r#","max_completion_tokens":null"#), (Some(50), Some(50)));
+        assert_eq!(capped(r#","max_tokens":7"#), (Some(7), None));
+    }
+
+    #[test]
+    fn each_prompt_of_a_completion_has_its_choices() {
+        let choices = |prompt: &str| {
+            let body = format!(r#"{{"model":"a","n":2,"prompt":{prompt}}}"#);
+            Request::read(Completions, body.as_bytes()).expect("it is right").output.choices
+        };
+        for (prompt, expected) in [
+            (r#""a""#, 2),
+            (r#"["a"]"#, 2),
+            (r#"[ "a", "b", "c"]"#, 6),
+            ("[1, 2, 3]", 2),
+            ("[[1,2],[3]]", 4),
+            ("[]", 2),
+        ] {
+            assert_eq!(choices(prompt), expected, "{prompt}");
+        }
+    }
+
+    #[test]
+    fn what_else_the_model_reads_is_found() {
+        let body = r#"{"model":"a","messages":[],"tools":[{"t":1}],"response_format":{"r":2}}"#;
+        let request = Request::read(ChatCompletions, body.as_bytes()).expect("it is right");
+        let texts: Vec<&str> = request.beside.iter().map(|at| &body[at.clone()]).collect();
+        assert_eq!(texts, [r#"[{"t":1}]"#, r#"{"r":2}"#]);
+    }
+
+    #[test]
+    fn how_long_an_answer_may_be() {
+        let output = |fields: &str| {
+            let body = format!(r#"{{"model":"a","messages":[]{fields}}}"#);
+            let request = Request::read(ChatCompletions, body.as_bytes()).expect("it is right");
+            (request.output.most, request.output.choices)
+        };
+        assert_eq!(output(""), (None, 1));
+        assert_eq!(output(r#","max_tokens":7,"max_completion_tokens":9,"n":3"#), (Some(9), 3));
+        assert_eq!(output(r#","max_tokens":null,"n":0,"best_of":4"#), (None, 4));
+        assert_eq!(output(r#","max_tokens":-1,"n":"x""#), (None, 1));
+        assert_eq!(output(r#","max_tokens":7.5,"n":"100""#), (Some(8), 100));
+        assert_eq!(output(r#","max_tokens":5e9,"n":3.0"#), (Some(5_000_000_000), 3));
+    }
+
     proptest! {
         #[test]
         fn a_rewrite_changes_nothing_else(model in "m.{0,12}", other in "m.{0,12}", rest in any::<Vec<String>>(), stream in any::<bool>()) {
@@ -283,7 +471,7 @@ mod tests {
             let request = Request::read(ChatCompletions, text.as_bytes()).expect("the body is right");
             assert_eq!(&request.model, &model);
             assert_eq!(serde_json::from_str::<Value>(&text[request.content.clone()]).expect("the place is right"), json!(rest));
-            let changed = request.rewrite(text.as_bytes(), Some(&other), true).unwrap_or(text.into_bytes());
+            let changed = request.rewrite(text.as_bytes(), Changes { model: Some(&other), ask_for_usage: true, most_output: None }).unwrap_or(text.into_bytes());
             body["model"] = json!(other);
             if stream {
                 body["stream_options"] = json!({"include_usage": true});

@@ -19,9 +19,16 @@ impl Weight {
         // Continuation bytes aside, every byte begins a character; a lead byte of 0xE2 and above
         // with three or four bytes is a wide script but for general punctuation (U+2000..U+2DFF).
         let mut weight = Self::default();
-        for byte in text.bytes() {
-            weight.see(byte);
+        let (words, rest) = text.as_bytes().as_chunks::<8>();
+        for word in words {
+            // Most text is ASCII, and this is on every limited request's way: eight at once.
+            if u64::from_ne_bytes(*word) & NOT_ASCII == 0 {
+                weight.narrow += 8;
+            } else {
+                word.iter().for_each(|byte| weight.see(*byte));
+            }
         }
+        rest.iter().for_each(|byte| weight.see(*byte));
         weight
     }
 
@@ -49,10 +56,59 @@ impl Weight {
         weight
     }
 
+    /// Weighs a prompt: as [`Weight::of`], but for what is embedded in base64 (`data:` URLs of images
+    /// and files), of which each piece counts as `embedded` characters however long it is: a provider
+    /// bills pictures by their size in pixels. What only looks so within a text is text, and so is a
+    /// list of tokens, each of which counts for one.
+    pub fn of_prompt(text: &str, embedded: u64) -> Self {
+        let mut weight = Self::default();
+        if text
+            .trim_start_matches(['[', ' ', '\n'])
+            .starts_with(|first: char| first.is_ascii_digit())
+        {
+            let commas = memchr::memchr_iter(b',', text.as_bytes()).count() as u64;
+            weight = Self::of(text);
+            weight.narrow = weight.narrow.max((commas + 1) * CHARACTERS);
+            return weight;
+        }
+        let mut rest = text;
+        while let Some(at) = memchr::memmem::find(rest.as_bytes(), BASE64) {
+            let (before, from) = rest.split_at(at + BASE64.len());
+            weight += Self::of(before);
+            rest = from;
+            if is_embedded(before) {
+                let end = memchr(b'"', from.as_bytes()).unwrap_or(from.len());
+                weight.narrow += embedded;
+                rest = &from[end..];
+            }
+        }
+        weight += Self::of(rest);
+        weight
+    }
+
     /// Whether there is no text.
     pub fn is_empty(self) -> bool {
         self == Self::default()
     }
+}
+
+/// The highest bit of each of eight bytes.
+const NOT_ASCII: u64 = 0x8080_8080_8080_8080;
+/// What stands before embedded data (RFC 2397).
+const BASE64: &[u8] = b";base64,";
+/// The members whose text is a URL or a file, and none that is read as it stands.
+const EMBEDDING: [&str; 5] = ["url", "image_url", "video_url", "audio_url", "file_data"];
+/// What a token counts for, in characters.
+const CHARACTERS: u64 = 4;
+
+/// Whether JSON ends in the beginning of a `data:` URL where one belongs.
+fn is_embedded(before: &str) -> bool {
+    let member = before.rsplit_once('"').filter(|(_, url)| url.starts_with("data:"));
+    let name = member
+        .and_then(|(name, _)| name.trim_end().strip_suffix(':')?.trim_end().strip_suffix('"'))
+        .and_then(|name| name.rsplit_once('"'));
+    // A quote behind a backslash is part of a text.
+    name.is_some_and(|(head, name)| EMBEDDING.contains(&name) && !head.ends_with('\\'))
 }
 
 /// Weighs the string whose opening quote has just been passed, and gives what is behind its end.
@@ -95,6 +151,39 @@ impl AddAssign for Weight {
 
 #[cfg(test)]
 mod tests {
+    proptest::proptest! {
+        #[test]
+        fn eight_at_once_weigh_as_one_by_one(text in "[ -~é“你🙂]{0,40}") {
+            let mut weight = super::Weight::default();
+            text.bytes().for_each(|byte| weight.see(byte));
+            assert_eq!(super::Weight::of(&text), weight);
+        }
+    }
+
+    #[test]
+    fn a_picture_is_not_read_as_text() {
+        let text = |data: &str| format!("[{{\"url\":\"data:image/png;base64,{data}\"}},\"you\"]");
+        let (short, long) = (text("QUJD"), text(&"QUJD".repeat(9_000)));
+        assert_eq!(super::Weight::of_prompt(&short, 100), super::Weight::of_prompt(&long, 100));
+        let bare = super::Weight::of(&text(""));
+        assert_eq!(super::Weight::of_prompt(&long, 100).narrow, bare.narrow + 100);
+        assert_eq!(super::Weight::of_prompt("plain", 100), super::Weight::of("plain"));
+        for text in [
+            format!(r#"[{{"content":"x;base64,{}"}}]"#, "word ".repeat(9_000)),
+            format!(r#"[{{"content":"data:x;base64,{}"}}]"#, "word ".repeat(9_000)),
+            format!(r#"[{{"content":"{{\"url\":\"data:x;base64,{}"}}]"#, "word ".repeat(9_000)),
+        ] {
+            assert_eq!(super::Weight::of_prompt(&text, 100), super::Weight::of(&text));
+        }
+    }
+
+    #[test]
+    fn a_list_of_tokens_counts_each() {
+        for text in ["[1,2,3]", "[[1,2],[3]]", "[ 1, 2, 3 ]"] {
+            assert_eq!(super::Weight::of_prompt(text, 100).narrow, 12, "{text}");
+        }
+    }
+
     use super::Weight;
 
     #[test]

@@ -35,10 +35,14 @@ struct CompletionDetails {
 }
 
 impl Usage {
-    /// Reads a `usage` value. `None` where it names no count at all: `{}` is not zero tokens.
+    /// Reads a `usage` value. `None` where it names no count at all: `{}` is not zero tokens. Nor is a
+    /// count one that no model can have reached: it would use up a balance for ever.
     pub(crate) fn read(json: &str) -> Option<Self> {
         let wire: Wire = serde_json::from_str(json).ok()?;
         if wire.prompt_tokens.is_none() && wire.completion_tokens.is_none() {
+            return None;
+        }
+        if wire.prompt_tokens.max(wire.completion_tokens) > Some(u32::MAX.into()) {
             return None;
         }
         let cached = wire.prompt_tokens_details.and_then(|details| details.cached_tokens);
@@ -79,6 +83,8 @@ mod tests {
             Some([9, 4, 7, 0]),
         );
         check("{}", None);
+        check(r#"{"prompt_tokens":1,"completion_tokens":18446744073709551615}"#, None);
+        check(r#"{"prompt_tokens":4294967296}"#, None);
         check(r#"{"prompt_tokens":-1}"#, None);
         check(r#""many""#, None);
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::body::Body;
+use gateway::boot::OwnSecrets;
 use gateway::config::author;
 use gateway::gateway::Gateway;
 use gateway::platform::Clock;
@@ -45,7 +46,7 @@ fn a_slow_reader_gets_everything() {
     let config = author::from_toml(&scenario.config_for(UPSTREAM, CLOSED), &secret)
         .expect("the configuration is right");
     let world = World::new(1, scenario.upstreams.clone());
-    let gateway = Gateway::new(config);
+    let gateway = Gateway::new(config, OwnSecrets::default());
     let body = r#"{"model":"gpt-4o","messages":[],"stream":true}"#;
     let request = http::Request::post("/v1/chat/completions")
         .header("authorization", "Bearer app-key")

@@ -13,15 +13,17 @@ const LIMIT: Duration = Duration::from_secs(60 * 60);
 /// What `bench` was asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
-    only: Option<Half>,
+    only: Option<Part>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Half {
+enum Part {
     /// The core, compiled for this machine.
     Core,
-    /// Both artifacts on their hosts.
+    /// Both artifacts on their hosts: beside their baselines, and with limits beside without.
     Edges,
+    /// Of that, the limits.
+    Limits,
 }
 
 impl Options {
@@ -34,10 +36,12 @@ impl Options {
             match argument {
                 Long("only") => {
                     options.only = Some(match arguments.value()?.string()?.as_str() {
-                        "core" => Half::Core,
-                        "edges" => Half::Edges,
+                        "core" => Part::Core,
+                        "edges" => Part::Edges,
+                        "limits" => Part::Limits,
                         other => {
-                            return Err(format!("--only needs core or edges, not {other}").into());
+                            let choice = "--only needs core, edges or limits";
+                            return Err(format!("{choice}, not {other}").into());
                         }
                     });
                 }
@@ -47,19 +51,31 @@ impl Options {
         Ok(options)
     }
 
-    fn includes(self, half: Half) -> bool {
-        self.only.is_none_or(|only| only == half)
+    fn includes_core(self) -> bool {
+        match self.only {
+            None | Some(Part::Core) => true,
+            Some(Part::Edges | Part::Limits) => false,
+        }
+    }
+
+    /// What the edges' benchmark is told; `None`: it does not run.
+    fn on_edges(self) -> Option<&'static [&'static str]> {
+        match self.only {
+            None | Some(Part::Edges) => Some(&["--on", "all"]),
+            Some(Part::Limits) => Some(&["--on", "all", "--only", "limits"]),
+            Some(Part::Core) => None,
+        }
     }
 }
 
 /// Runs the benchmarks one after another: two at once would measure each other.
 pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut processes = Processes::new()?;
-    if options.includes(Half::Core) {
+    if options.includes_core() {
         let mut command = cargo();
         processes.must("the core's benchmark", command.args(["bench", "-p", "gateway"]), LIMIT)?;
     }
-    if options.includes(Half::Edges) {
+    if let Some(arguments) = options.on_edges() {
         tools::target(&mut processes, WORKER_TARGET)?;
         tools::target(&mut processes, COMPONENT_TARGET)?;
         tools::packages(&mut processes)?;
@@ -71,7 +87,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
         for package in ["sim", "tests"] {
             command.args(["--config", &format!("profile.dev.package.{package}.opt-level=2")]);
         }
-        command.args(["run", "-p", "tests", "--bin", "serin-bench", "--", "--on", "all"]);
+        command.args(["run", "-p", "tests", "--bin", "serin-bench", "--"]).args(arguments);
         processes.must("the edges' benchmark", &mut command, LIMIT)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -79,15 +95,19 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Half, Options};
+    use super::Options;
 
     #[test]
-    fn a_half_can_be_chosen() {
+    fn a_part_can_be_chosen() {
         let parse = |words: &[&str]| Options::parse(&mut lexopt::Parser::from_args(words));
         let all = parse(&[]).expect("nothing is needed");
-        assert!(all.includes(Half::Core) && all.includes(Half::Edges));
+        assert!(all.includes_core() && all.on_edges() == Some(&["--on", "all"]));
         let edges = parse(&["--only", "edges"]).expect("it is known");
-        assert!(!edges.includes(Half::Core) && edges.includes(Half::Edges));
+        assert!(!edges.includes_core() && edges.on_edges() == all.on_edges());
+        let limits = parse(&["--only", "limits"]).expect("it is known");
+        assert!(!limits.includes_core() && limits.on_edges() > all.on_edges());
+        let core = parse(&["--only", "core"]).expect("it is known");
+        assert!(core.includes_core() && core.on_edges().is_none());
         assert!(parse(&["--only", "spin"]).is_err());
     }
 }

@@ -16,6 +16,8 @@ use crate::secrets::Secrets;
 
 /// The key that the tour's commands present. It opens nothing but the demo.
 const KEY: &str = "demo-key";
+/// The token of its admin plane, which is on loopback as everything of the demo.
+const ADMIN: &str = "demo-admin";
 const DOCUMENT: &str = include_str!("demo.toml");
 /// Who is stood in for, and the port that the document gives them.
 const CAST: [(&str, u16); 3] = [("openai", 9101), ("deepseek", 9102), ("local", 9103)];
@@ -33,11 +35,17 @@ struct StandIn {
     program: PathBuf,
 }
 
-/// The secrets that the demo's configuration names. Real ones never reach a stand-in.
+/// The secrets that the demo's configuration names, and the gateway's own. Real ones never reach a
+/// stand-in.
 pub(crate) fn secrets() -> Secrets {
     let stand_in = "sk-of-the-demo";
-    let keys = [("APP_KEY", KEY), ("OPENAI_API_KEY", stand_in), ("DEEPSEEK_API_KEY", stand_in)];
-    Secrets::only(&keys)
+    Secrets::only(&[
+        ("APP_KEY", KEY),
+        ("OPENAI_API_KEY", stand_in),
+        ("DEEPSEEK_API_KEY", stand_in),
+        ("ADMIN_TOKEN", ADMIN),
+        ("KEY_PEPPER", "pepper-of-the-demo"),
+    ])
 }
 
 impl Demo {
@@ -74,6 +82,7 @@ impl Demo {
             .iter()
             .map(|it| format!("{} is process {}", it.persona, it.id))
             .collect();
+        let bearer = "authorization: Bearer $KEY";
         let openai = self.stand_ins.first().map_or(0, |it| it.id);
         let head = "-o /dev/null -D -";
         let count = "| grep -i '^x-serin-target' | tr -d '\\r' | sort | uniq -c";
@@ -101,6 +110,17 @@ kill {openai}
 6. A sticky canary: a user stays with one provider; try other names than ada.
 (for i in $(seq 10); do {sticky}; done) {count}
 
+7. A key and a limit: whoever has a key of the group trial may ask three times a minute.
+curl -s -w '\\n' {base}/admin/v1/consumers -H 'authorization: Bearer {ADMIN}' -H 'content-type: application/json' -d '{{\"id\":\"acme\",\"group\":\"trial\"}}'
+KEY=$(curl -s -X POST {base}/admin/v1/consumers/acme/keys -H 'authorization: Bearer {ADMIN}' | sed 's/.*\"key\":\"\\([^\"]*\\)\".*/\\1/')
+(for i in 1 2 3 4; do {limited}; done) | grep -iE '^http|^x-ratelimit|^retry-after'
+
+8. Over the limit and served all the same: after five questions a minute the local server answers.
+(for i in $(seq 7); do {degraded}; done) {count}
+
+9. Who spent what.
+curl -s -w '\\n' '{base}/admin/v1/usage?by=consumer,provider' -H 'authorization: Bearer {ADMIN}'
+
 An OpenAI client works as it is: OPENAI_BASE_URL={base}/v1 OPENAI_API_KEY={KEY}
 The record of every request appears here, one JSON line each.",
             pids = pids.join(", "),
@@ -108,6 +128,8 @@ The record of every request appears here, one JSON line each.",
             stream = ask("-sN", "gpt-4o", r#","stream":true"#),
             counted = ask(&format!("-s {head}"), "gpt-4o", ""),
             failing = ask(r"-si -w '\n'", "gpt-4o-fail-503", ""),
+            limited = self::ask(base, &format!("-s {head}"), bearer, "gpt-4o", ""),
+            degraded = ask(&format!("-s {head}"), "deepseek-chat", ""),
             sticky = ask(&format!("-s {head}"), "gpt-4o-mini", r#","user":"ada""#),
         )
     }

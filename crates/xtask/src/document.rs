@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use gateway::boot::OwnSecrets;
 use gateway::config::{Config, Problems, author};
 use gateway::secret::Secret;
 
@@ -31,10 +32,9 @@ impl Document {
         author::from_toml(&self.text, &|name| secrets.find(name))
     }
 
-    /// Validates it as if every secret were set, each to a value of its own: two that are equal would
-    /// be a problem.
+    /// Validates it as if every secret were set.
     pub(crate) fn parse_with_any_secret(&self) -> Result<Config, Problems> {
-        author::from_toml(&self.text, &|name| Some(Secret::new(name)))
+        author::from_toml(&self.text, &|name| Some(author::stand_in(name)))
     }
 
     /// The names of the secrets it refers to.
@@ -42,9 +42,10 @@ impl Document {
         author::secret_names(&self.text)
     }
 
-    /// The secrets it refers to, so far as they are at hand: what a host is told, and no more.
+    /// The secrets it refers to and the gateway's own, so far as they are at hand: what a host is told,
+    /// and no more.
     pub(crate) fn secrets(&self, secrets: &Secrets) -> BTreeMap<String, Secret> {
-        let names = self.secret_names().into_iter();
+        let names = self.secret_names().into_iter().chain(OwnSecrets::NAMES.map(str::to_owned));
         names.filter_map(|name| secrets.find(&name).map(|secret| (name, secret))).collect()
     }
 

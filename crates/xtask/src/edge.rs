@@ -141,6 +141,7 @@ impl Ready {
                 command.arg("--component").arg(component).args(["--port", &port]);
                 // It reads the variables to the end of its input.
                 command.args(["--variables-file", "/dev/stdin"]).current_dir(root());
+                command.arg("--state").arg(&service.state);
                 let input = json!(variables(service)).to_string();
                 processes.start("the wasmtime host", &mut command, input.as_bytes(), false)?;
             }

@@ -3,6 +3,7 @@
 //! It builds, serves and tests with the ordinary tools of each host. It holds nothing that the
 //! products need: both of them deploy without it.
 
+mod allowance;
 mod artifact;
 mod bench;
 mod check;
@@ -41,7 +42,8 @@ serin, an AI gateway that runs at the edge.
       --only NAME            one step of it; a wrong name lists them all
 
   cargo xtask bench          the benchmarks, each beside its baseline
-      --only core|edges      one half of them
+      --only core|edges|limits
+                             some of them; limits are a part of the edges' benchmarks
 
 Tools that a fresh machine lacks are installed into $SERIN_TOOLS (default ~/.cache/serin).
 Ctrl-C ends everything that was started.";

@@ -5,8 +5,11 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use gateway::config::{
-    Config, Consumer, FallbackOn, ModelPattern, Provider, Retries, Route, Sticky, Target, Targets,
+    Balance, Config, Consumer, FallbackOn, Health, ModelPattern, Provider, Retries, Route,
+    RouteIndex, Sticky, Target, Targets,
 };
+
+use crate::allowance;
 
 /// Writes the whole plan.
 pub(crate) fn render(config: &Config) -> String {
@@ -30,13 +33,16 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
     let width = widest(ids.chain(anonymous));
     for consumer in &config.consumers {
         writeln!(out, "  {:width$}  {}", consumer.id, consumer_in_words(config, consumer))?;
+        if let Some(bounds) = allowance::bounds(&consumer.permissions) {
+            writeln!(out, "  {:width$}  {bounds}", "")?;
+        }
     }
     if let Some(anonymous) = anonymous {
         writeln!(out, "  {anonymous:width$}  whoever has no key")?;
-    } else if config.consumers.is_empty() {
+    } else if config.consumers.is_empty() && config.auth.issuers.is_empty() {
         writeln!(out, "  nobody: every request is refused")?;
     }
-    Ok(())
+    allowance::write(config, out)
 }
 
 fn write_route(config: &Config, route: &Route, out: &mut String) -> fmt::Result {
@@ -53,6 +59,15 @@ fn write_route(config: &Config, route: &Route, out: &mut String) -> fmt::Result 
         Sticky::User => Some("the request's user".to_owned()),
         Sticky::Header(name) => Some(format!("header {name}")),
     };
+    let balance = match route.balance {
+        Balance::Weight => None,
+        Balance::Latency => Some("the sooner of two that are drawn by weight"),
+        Balance::LeastBusy => Some("the less busy of two that are drawn by weight"),
+        Balance::Cost => Some("the cheapest"),
+    };
+    if let Some(balance) = balance {
+        line(out, "balance", balance)?;
+    }
     if let Some(sticky) = sticky {
         line(out, "sticky by", &sticky)?;
     }
@@ -64,6 +79,7 @@ fn write_route(config: &Config, route: &Route, out: &mut String) -> fmt::Result 
         line(out, "falls back on", &conditions(route.fallback_on))?;
     }
     line(out, "retries", &retries(route.retries))?;
+    line(out, "health", &health(route.health))?;
     let timeouts = route.timeouts;
     let [first_byte, idle, total] =
         [timeouts.first_byte, timeouts.idle, timeouts.total].map(duration);
@@ -74,11 +90,13 @@ fn line(out: &mut String, name: &str, value: &str) -> fmt::Result {
     writeln!(out, "  {name:13}  {value}")
 }
 
-fn widest<'n>(names: impl Iterator<Item = &'n str>) -> usize {
+/// The length of the longest name.
+pub(crate) fn widest<'n>(names: impl Iterator<Item = &'n str>) -> usize {
     names.map(str::len).max().unwrap_or_default()
 }
 
-fn pattern(pattern: &ModelPattern) -> String {
+/// A pattern as the configuration writes it.
+pub(crate) fn pattern(pattern: &ModelPattern) -> String {
     match pattern {
         ModelPattern::Exact(name) => name.clone(),
         ModelPattern::Prefix(prefix) => format!("{prefix}*"),
@@ -120,14 +138,24 @@ fn conditions(on: FallbackOn) -> String {
 }
 
 fn retries(retries: Retries) -> String {
-    let Retries { attempts, backoff, honour_retry_after } = retries;
+    let Retries { attempts, backoff, honour_retry_after, budget } = retries;
     if attempts == 0 {
         return "none".to_owned();
     }
     let (backoff, longest) = (duration(backoff), duration(honour_retry_after));
+    let budget = f64::from(budget) / 10.0;
     format!(
-        "{attempts} at each target, the first after {backoff}; waits for a Retry-After of up to {longest}"
+        "{attempts} at each target, the first after {backoff}; waits for a Retry-After of up to {longest}; {budget} % of the requests at most"
     )
+}
+
+fn health(health: Health) -> String {
+    let Health { failures, window, rest } = health;
+    if failures == 0 {
+        return "no target ever rests".to_owned();
+    }
+    let (window, rest) = (duration(window), duration(rest));
+    format!("{failures} failures in a row within {window} put a target to rest, first for {rest}")
 }
 
 fn consumer_in_words(config: &Config, consumer: &Consumer) -> String {
@@ -135,15 +163,15 @@ fn consumer_in_words(config: &Config, consumer: &Consumer) -> String {
     if let Some(group) = &consumer.group {
         write!(words, ", group {group}").ok();
     }
-    match &consumer.routes {
-        None => words.push_str(", every route"),
-        Some(routes) => {
-            let ids: Vec<&str> =
-                routes.iter().map(|route| config.route(*route).id.as_str()).collect();
-            write!(words, ", routes {}", ids.join(", ")).ok();
-        }
-    }
+    write!(words, ", {}", routes_in_words(config, consumer.permissions.routes.as_deref())).ok();
     words
+}
+
+/// Routes by their ids; `None` is every route.
+pub(crate) fn routes_in_words(config: &Config, routes: Option<&[RouteIndex]>) -> String {
+    let Some(routes) = routes else { return "every route".to_owned() };
+    let ids: Vec<&str> = routes.iter().map(|route| config.route(*route).id.as_str()).collect();
+    format!("routes {}", ids.join(", "))
 }
 
 fn keys_in_words(count: usize) -> String {
@@ -155,7 +183,7 @@ fn keys_in_words(count: usize) -> String {
 }
 
 /// A duration as the configuration writes it.
-fn duration(duration: Duration) -> String {
+pub(crate) fn duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
     let unit =
@@ -199,6 +227,7 @@ timeouts    = { first_byte = "15s", idle = "90s", total = "5m" }
 id      = "plain"
 models  = ["qwq"]
 targets = [{ provider = "local" }]
+balance = "cost"
 
 [[consumers]]
 id     = "design"
@@ -219,13 +248,16 @@ Route chat
   sticky by      header x-team
   fallback       1. local
   falls back on  connect, 5xx
-  retries        1 at each target, the first after 250ms; waits for a Retry-After of up to 2s
+  retries        1 at each target, the first after 250ms; waits for a Retry-After of up to 2s; 20 % of the requests at most
+  health         5 failures in a row within 30s put a target to rest, first for 10s
   timeouts       first byte 15s, idle 90s, total 5m
 
 Route plain
   models         qwq
   targets          100 %  local
+  balance        the cheapest
   retries        none
+  health         5 failures in a row within 30s put a target to rest, first for 10s
   timeouts       first byte 1m, idle 1m, total 10m
 
 Consumers

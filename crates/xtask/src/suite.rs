@@ -16,7 +16,7 @@ use crate::tools::{self, node};
 /// For one step: longer than the slowest cold build on two cores.
 const LIMIT: Duration = Duration::from_secs(45 * 60);
 /// The Worker's whole upload, compressed.
-const WORKER_LIMIT_KIB: f64 = 256.0;
+const WORKER_LIMIT_KIB: f64 = 448.0;
 /// Everything that is compiled for this machine, `tests` included: one selection for clippy, so that
 /// cargo resolves the features of the dependencies once.
 const NATIVE: [&str; 5] = ["--workspace", "--exclude", "edge-cloudflare", "--exclude", "edge-spin"];
@@ -102,7 +102,12 @@ impl Step {
             Self::LintComponent => lint(processes, "edge-spin", COMPONENT_TARGET),
             // The default members. A failing crate does not hide the others.
             Self::Native => {
-                processes.must("the native tests", cargo.args(["test", "--no-fail-fast"]), LIMIT)
+                // The shells have pure parts too; what needs a built artifact is `Edges`.
+                cargo.args(["test", "--no-fail-fast", "--workspace"]);
+                for package in ["tests", "baseline-component", "baseline-worker"] {
+                    cargo.args(["--exclude", package]);
+                }
+                processes.must("the native tests", &mut cargo, LIMIT)
             }
             Self::Worker => {
                 tools::target(processes, WORKER_TARGET)?;

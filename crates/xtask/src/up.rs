@@ -177,6 +177,7 @@ fn invitation(base: &str, document: &Document, config: &Config) -> String {
         found.map_or((None, "MODEL".to_owned()), |(index, model)| (Some(index), model));
     let may_ask = |consumer: &&gateway::config::Consumer| {
         let is_allowed = consumer
+            .permissions
             .routes
             .as_ref()
             .is_none_or(|routes| route.is_none_or(|it| routes.contains(&it)));
@@ -280,8 +281,8 @@ mod tests {
         let pairs: Vec<(&str, &str)> =
             names.iter().map(|name| (name.as_str(), name.as_str())).collect();
         let secrets = Secrets::only(&pairs);
-        let reason = validate(&document, &secrets, false).expect_err("limits do not act yet");
-        let line = reason.lines().find(|line| line.contains(" limits[0] ")).unwrap_or_default();
+        let reason = validate(&document, &secrets, false).expect_err("guards do not act yet");
+        let line = reason.lines().find(|line| line.contains(" guards[0] ")).unwrap_or_default();
         assert!(
             line.starts_with("example.toml:") && line.ends_with("does not act in this version"),
             "{reason}"

@@ -1,7 +1,6 @@
 //! Who is measured: the gateway and its baselines on each edge, each in a process of its own.
 
-use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,7 +8,8 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use super::process::Process;
-use super::subject::{CALLER_KEY, configuration};
+use super::subject::{Budget, CALLER_KEY, configuration};
+use super::worker::{self, Doors, Storage, Worker};
 use crate::spin::{App, SpinHost};
 use crate::workerd::root;
 
@@ -39,6 +39,36 @@ impl Edge {
             Self::Spin => components(upstream),
         }
     }
+
+    /// Starts gateways that differ in what their callers are held to. The first two do not differ:
+    /// what lies between them is noise.
+    pub(super) fn budgets(self, upstream: &str) -> anyhow::Result<Vec<Contestant>> {
+        let start = match self {
+            Self::Cloudflare => gateway_worker,
+            Self::Spin => gateway_component,
+        };
+        let entries = [
+            ("no limit", Budget::Unlimited),
+            ("no limit, again", Budget::Unlimited),
+            ("a limit", Budget::Limited),
+            ("a leased limit", Budget::Leased),
+        ];
+        entries.into_iter().map(|(name, budget)| start(name, upstream, budget)).collect()
+    }
+
+    /// Where budgets are kept while they are measured.
+    pub(super) fn keeps_budgets(self) -> String {
+        match self {
+            Self::Cloudflare => format!(
+                "Budgets are kept by Durable Objects of the same workerd, hence on the same thread, \
+                 in SQLite files in `{}`",
+                worker::storage().display()
+            ),
+            Self::Spin => {
+                "Budgets are kept in the memory of the host, by compare-and-swap".to_owned()
+            }
+        }
+    }
 }
 
 /// One of those that are measured.
@@ -49,77 +79,36 @@ pub(super) struct Contestant {
     pub(super) is_gateway: bool,
     pub(super) address: SocketAddr,
     pub(super) process: Process,
+    /// Dropped after the process that writes to it.
+    pub(super) _storage: Option<Storage>,
 }
 
 fn workers(upstream: &str) -> anyhow::Result<Vec<Contestant>> {
     run(node()?.args(["edge-cloudflare/build.mjs", "tests/baseline-worker"]))?;
-    let upstream_url = format!("http://{upstream}");
-    let baseline = [("UPSTREAM", upstream_url)];
-    let secrets = [
-        ("GATEWAY_CONFIG", configuration(upstream)),
-        ("UPSTREAM_KEY", "sk-bench-upstream".to_owned()),
-        ("CALLER_KEY", CALLER_KEY.to_owned()),
-    ];
+    let baseline = |name, script| {
+        let bindings = vec![("UPSTREAM", format!("http://{upstream}"))];
+        Worker { name, script, bindings, doors: Doors::None }.start()
+    };
     Ok(vec![
-        worker("JavaScript pass-through", "tests/baseline-worker/passthrough.mjs", &baseline)?,
-        worker("bare Rust pass-through", "tests/baseline-worker/build/index.js", &baseline)?,
-        Contestant {
-            is_gateway: true,
-            ..worker("serin", "edge-cloudflare/build/index.js", &secrets)?
-        },
+        baseline("JavaScript pass-through", "tests/baseline-worker/passthrough.mjs")?,
+        baseline("bare Rust pass-through", "tests/baseline-worker/build/index.js")?,
+        gateway_worker("serin", upstream, Budget::Unlimited)?,
     ])
 }
 
-/// Starts workerd with one Worker.
-fn worker(
+fn gateway_worker(
     name: &'static str,
-    script: &str,
-    bindings: &[(&str, String)],
+    upstream: &str,
+    budget: Budget,
 ) -> anyhow::Result<Contestant> {
-    let address = free_address()?;
-    let directory = scratch()?.join(name.replace(' ', "-"));
-    std::fs::create_dir_all(&directory)?;
-    // workerd embeds files by paths below its configuration's.
-    let script = root().join(script);
-    let copy = |from: &Path, to: &str| {
-        std::fs::copy(from, directory.join(to)).with_context(|| {
-            format!("{} is missing: `cargo xtask bench` builds it", from.display())
-        })
-    };
-    copy(&script, "index.js")?;
-    let mut modules = r#"(name = "index.js", esModule = embed "index.js"),"#.to_owned();
-    let wasm = script.with_file_name("index_bg.wasm");
-    if wasm.exists() {
-        copy(&wasm, "index_bg.wasm")?;
-        modules.push_str(r#"(name = "./index_bg.wasm", wasm = embed "index_bg.wasm"),"#);
-    }
-    let mut variables = String::new();
-    for (binding, value) in bindings {
-        std::fs::write(directory.join(binding), value)?;
-        write!(variables, r#"(name = "{binding}", text = embed "{binding}"),"#)?;
-    }
-    let (date, flags) = deployed()?;
-    let configuration = directory.join("config.capnp");
-    let text = format!(
-        r#"using Workerd = import "/workerd/workerd.capnp";
-const config :Workerd.Config = (
-  services = [
-    (name = "internet", network = (allow = ["public", "private"])),
-    (name = "main", worker = (
-      modules = [{modules}],
-      bindings = [{variables}],
-      compatibilityDate = {date},
-      compatibilityFlags = {flags},
-    )),
-  ],
-  sockets = [(name = "http", address = "{address}", http = (), service = "main")],
-);
-"#
-    );
-    std::fs::write(&configuration, text)?;
-    let process = Process::start(Command::new(workerd()?).arg("serve").arg(&configuration))?;
-    let process = process.listening(address).with_context(|| format!("workerd with {name}"))?;
-    Ok(Contestant { name, is_gateway: false, address, process })
+    let bindings = vec![
+        ("GATEWAY_CONFIG", configuration(upstream, budget)),
+        ("UPSTREAM_KEY", "sk-bench-upstream".to_owned()),
+        ("CALLER_KEY", CALLER_KEY.to_owned()),
+    ];
+    let script = "edge-cloudflare/build/index.js";
+    let worker = Worker { name, script, bindings, doors: Doors::Serin };
+    Ok(Contestant { is_gateway: true, ..worker.start()? })
 }
 
 fn components(upstream: &str) -> anyhow::Result<Vec<Contestant>> {
@@ -127,15 +116,23 @@ fn components(upstream: &str) -> anyhow::Result<Vec<Contestant>> {
     run(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(root())
         .args(arguments))?;
+    Ok(vec![
+        component("bare component", "baseline_component", &json!({ "upstream": upstream }))?,
+        gateway_component("serin", upstream, Budget::Unlimited)?,
+    ])
+}
+
+fn gateway_component(
+    name: &'static str,
+    upstream: &str,
+    budget: Budget,
+) -> anyhow::Result<Contestant> {
     let variables = json!({
-        "gateway_config": configuration(upstream),
+        "gateway_config": configuration(upstream, budget),
         "upstream_key": "sk-bench-upstream",
         "caller_key": CALLER_KEY,
     });
-    Ok(vec![
-        component("bare component", "baseline_component", &json!({ "upstream": upstream }))?,
-        Contestant { is_gateway: true, ..component("serin", "edge_spin", &variables)? },
-    ])
+    Ok(Contestant { is_gateway: true, ..component(name, "edge_spin", &variables)? })
 }
 
 /// Starts the wasmtime host with one component.
@@ -145,7 +142,7 @@ fn component(name: &'static str, artifact: &str, variables: &Value) -> anyhow::R
     let process = Process::start(command.arg("component").arg(file).arg(variables.to_string()))?;
     let address = process.first_line().and_then(|line| Ok(line.parse()?));
     let address = address.with_context(|| format!("the wasmtime host with {name}"))?;
-    Ok(Contestant { name, is_gateway: false, address, process })
+    Ok(Contestant { name, is_gateway: false, address, process, _storage: None })
 }
 
 /// Serves a component, prints where, and then what it logs, until the future is dropped. For the
@@ -167,27 +164,6 @@ pub(super) fn component_file(artifact: &str) -> PathBuf {
     root().join(format!("target/wasm32-wasip2/release/{artifact}.wasm"))
 }
 
-/// The program that wrangler runs, without the Node script around it.
-pub(super) fn workerd() -> anyhow::Result<PathBuf> {
-    let packages = root().join("node_modules/@cloudflare");
-    let packages = packages.read_dir().context("node_modules is missing: run `npm ci`")?;
-    let programs = packages.flatten().map(|package| package.path().join("bin/workerd"));
-    programs.filter(|program| program.exists()).last().context("node_modules has no workerd")
-}
-
-/// The compatibility date and flags of `wrangler.toml`, as they are written: strings and lists look
-/// alike in TOML and in Cap'n Proto.
-fn deployed() -> anyhow::Result<(String, String)> {
-    let text = std::fs::read_to_string(root().join("wrangler.toml"))?;
-    let value = |name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name));
-        let value = line.and_then(|line| line.split_once('='))?.1;
-        Some(value.trim().to_owned())
-    };
-    let date = value("compatibility_date").context("wrangler.toml has no compatibility_date")?;
-    Ok((date, value("compatibility_flags").unwrap_or_else(|| "[]".to_owned())))
-}
-
 fn node() -> anyhow::Result<Command> {
     let node = root().join("node_modules/.bin/node");
     ensure!(node.exists(), "node_modules is missing: run `npm ci`");
@@ -203,14 +179,4 @@ fn run(command: &mut Command) -> anyhow::Result<()> {
         status.with_context(|| format!("cannot start {}", command.get_program().display()))?;
     ensure!(status.success(), "{} failed: {status}", command.get_program().display());
     Ok(())
-}
-
-fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
-}
-
-fn scratch() -> anyhow::Result<PathBuf> {
-    let directory = root().join("target/bench");
-    std::fs::create_dir_all(&directory)?;
-    Ok(directory)
 }

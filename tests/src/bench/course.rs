@@ -9,6 +9,8 @@ use anyhow::{Context, ensure};
 use tokio::time::{Instant, sleep};
 
 use super::contestant::{Contestant, Edge};
+use super::ledger;
+use super::limits::Limits;
 use super::load::{Load, Yield};
 use super::machine::Machine;
 use super::process::Process;
@@ -16,7 +18,7 @@ use super::report::{Cell, Entrant, Report};
 use super::subject::Subject;
 
 /// How often everyone has a turn at everything.
-const ROUNDS: usize = 5;
+const ROUNDS: u32 = 5;
 /// Callers at a time.
 const CONNECTIONS: [usize; 2] = [1, 16];
 /// Before each turn. The first turns of all get more: code is compiled while it runs.
@@ -30,10 +32,36 @@ const RECORDS_PATIENCE: Duration = Duration::from_secs(5);
 pub struct Options {
     /// Which edges.
     pub edges: Vec<Edge>,
-    /// How long each contestant is asked in each cell, all rounds together.
+    /// How long each contestant is asked in each cell, all rounds together; where limits are
+    /// compared, two rounds.
     pub time: Duration,
     /// Streams whose events come one at a time, too.
     pub paced: bool,
+    /// One part alone.
+    pub only: Option<Part>,
+}
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The gateway beside its baselines.
+    Gateway,
+    /// A route with limits beside the same one without.
+    Limits,
+}
+
+impl Options {
+    fn includes(&self, part: Part) -> bool {
+        self.only.is_none_or(|only| only == part)
+    }
+
+    fn turn(&self, part: Part) -> Duration {
+        match part {
+            Part::Gateway => self.time / ROUNDS,
+            // Long enough for leases to end and begin: they live for five seconds.
+            Part::Limits => self.time / 2,
+        }
+    }
 }
 
 /// What one contestant did in one cell.
@@ -50,25 +78,51 @@ struct Turns {
 pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let upstream = Process::start(Command::new(std::env::current_exe()?).arg("upstream"))?;
     let address = upstream.first_line().context("the upstream")?;
-    let mut cells = Vec::new();
+    let (mut cells, mut limits, mut ledger) = (Vec::new(), Vec::new(), Vec::new());
     for &edge in &options.edges {
-        eprintln!("→ {}", edge.title());
-        let contestants = edge.contestants(&address).with_context(|| edge.title().to_owned())?;
-        let mut asked = BTreeMap::new();
-        for (subject, connections) in events(options.paced) {
-            eprintln!("  {}, {connections} at a time", subject.title());
-            let all = turns(&contestants, subject, connections, options.time).await?;
-            for (contestant, turns) in contestants.iter().zip(&all) {
-                *asked.entry(contestant.name).or_insert(0) += turns.answers;
-            }
-            let entrants = contestants.iter().zip(all).map(|(who, turns)| turns.entrant(who.name));
-            cells.push(Cell::new(edge, subject, connections, entrants.collect()));
+        if options.includes(Part::Gateway) {
+            eprintln!("→ {}", edge.title());
+            let contestants =
+                edge.contestants(&address).with_context(|| edge.title().to_owned())?;
+            let turn = options.turn(Part::Gateway);
+            cells.extend(course(edge, &contestants, &events(options.paced), turn).await?);
         }
-        for contestant in contestants.iter().filter(|contestant| contestant.is_gateway) {
-            all_recorded(contestant, asked[contestant.name]).await?;
+        if options.includes(Part::Limits) {
+            eprintln!("→ {}, limits", edge.title());
+            let contestants = edge.budgets(&address).with_context(|| edge.title().to_owned())?;
+            let events = CONNECTIONS.map(|connections| (Subject::Json, connections));
+            let turn = options.turn(Part::Limits);
+            limits.extend(course(edge, &contestants, &events, turn).await?);
+        }
+        if options.includes(Part::Limits) && edge == Edge::Cloudflare {
+            ledger = ledger::run(options.turn(Part::Gateway) / 2).await?;
         }
     }
-    Ok(Report { machine: Machine::look()?, cells })
+    Ok(Report { machine: Machine::look()?, cells, limits: Limits { cells: limits, ledger } })
+}
+
+/// Everything that contestants are asked for on one edge.
+async fn course(
+    edge: Edge,
+    contestants: &[Contestant],
+    events: &[(Subject, usize)],
+    turn: Duration,
+) -> anyhow::Result<Vec<Cell>> {
+    let mut cells = Vec::new();
+    let mut asked = BTreeMap::new();
+    for &(subject, connections) in events {
+        eprintln!("  {}, {connections} at a time", subject.title());
+        let all = turns(contestants, subject, connections, turn).await?;
+        for (contestant, turns) in contestants.iter().zip(&all) {
+            *asked.entry(contestant.name).or_insert(0) += turns.answers;
+        }
+        let entrants = contestants.iter().zip(all).map(|(who, turns)| turns.entrant(who.name));
+        cells.push(Cell::new(edge, subject, connections, entrants.collect()));
+    }
+    for contestant in contestants.iter().filter(|contestant| contestant.is_gateway) {
+        all_recorded(contestant, asked[contestant.name]).await?;
+    }
+    Ok(cells)
 }
 
 fn events(paced: bool) -> Vec<(Subject, usize)> {
@@ -86,10 +140,10 @@ async fn turns(
     contestants: &[Contestant],
     subject: Subject,
     connections: usize,
-    time: Duration,
+    turn: Duration,
 ) -> anyhow::Result<Vec<Turns>> {
     let mut all: Vec<Turns> = contestants.iter().map(|_| Turns::default()).collect();
-    for round in 0..ROUNDS {
+    for round in 0..ROUNDS as usize {
         // Who follows whom changes, too.
         for position in 0..contestants.len() {
             let index = (position + round) % contestants.len();
@@ -105,7 +159,7 @@ async fn turns(
                     0 => FIRST_WARM_UP,
                     _ => WARM_UP,
                 },
-                duration: time / u32::try_from(ROUNDS)?,
+                duration: turn,
             };
             let before = contestant.process.processor_time();
             let seen = load.run().await.with_context(|| contestant.name.to_owned())?;

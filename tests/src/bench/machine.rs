@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-use super::contestant::{component_file, workerd};
+use super::contestant::component_file;
+use super::worker::workerd;
 use crate::workerd::root;
 
 /// Facts that belong beside the numbers.

@@ -6,6 +6,8 @@
 
 mod contestant;
 mod course;
+mod ledger;
+mod limits;
 mod load;
 mod machine;
 mod process;
@@ -13,9 +15,10 @@ mod reader;
 mod report;
 mod statistics;
 mod subject;
+mod worker;
 
 pub use contestant::{Edge, serve_component};
-pub use course::{Options, run};
+pub use course::{Options, Part, run};
 pub use process::until_abandoned;
 pub use report::Report;
 pub use subject::{Subject, serve_upstream};

@@ -5,6 +5,8 @@ use std::fmt::{self, Display, Formatter};
 use serde_json::{Value, json};
 
 use super::contestant::Edge;
+use super::ledger::Pace;
+use super::limits::Limits;
 use super::machine::Machine;
 use super::statistics::{median, percentile, spread};
 use super::subject::Subject;
@@ -13,17 +15,19 @@ use super::subject::Subject;
 #[derive(Debug)]
 pub struct Report {
     pub(super) machine: Machine,
+    /// The gateway beside its baselines.
     pub(super) cells: Vec<Cell>,
+    pub(super) limits: Limits,
 }
 
 /// Everyone's numbers at one task.
 #[derive(Debug)]
 pub(super) struct Cell {
-    edge: Edge,
-    subject: Subject,
-    connections: usize,
+    pub(super) edge: Edge,
+    pub(super) subject: Subject,
+    pub(super) connections: usize,
     /// The first is the baseline of the others.
-    entrants: Vec<Entrant>,
+    pub(super) entrants: Vec<Entrant>,
 }
 
 /// One contestant's numbers at one task. Times are in milliseconds.
@@ -48,16 +52,35 @@ impl Cell {
         Self { edge, subject, connections, entrants }
     }
 
-    /// Throughput in parts of the baseline's: the median over rounds, in each of which both had their
-    /// turn within seconds. `None` where the pauses of the upstream decide.
+    /// Throughput in parts of the baseline's: the median over rounds. `None` where the pauses of the
+    /// upstream decide.
     fn ratio(&self, entrant: &Entrant) -> Option<f64> {
-        if self.subject.is_paced() {
-            return None;
-        }
-        let baseline = self.entrants.first()?;
-        let ratios =
-            entrant.rates.iter().zip(&baseline.rates).map(|(rate, baseline)| rate / baseline);
-        Some(median(&ratios.collect::<Vec<_>>()))
+        (!self.subject.is_paced()).then(|| median(&self.ratios(entrant)))
+    }
+
+    /// The same for each round, in which both had their turn within seconds.
+    pub(super) fn ratios(&self, entrant: &Entrant) -> Vec<f64> {
+        let Some(baseline) = self.entrants.first() else { return Vec::new() };
+        entrant.rates.iter().zip(&baseline.rates).map(|(rate, baseline)| rate / baseline).collect()
+    }
+
+    fn to_json(&self) -> impl Iterator<Item = Value> + '_ {
+        self.entrants.iter().map(|entrant| {
+            json!({
+                "edge": self.edge.title(),
+                "subject": self.subject.title(),
+                "connections": self.connections,
+                "contestant": entrant.name,
+                "requests_per_second": median(&entrant.rates),
+                "spread": spread(&entrant.rates),
+                "of_baseline": self.ratio(entrant),
+                "p50_ms": percentile(&entrant.whole, 0.5),
+                "p99_ms": percentile(&entrant.whole, 0.99),
+                "first_byte_ms": percentile(&entrant.first, 0.5),
+                "processor_ms": entrant.processor,
+                "requests": entrant.whole.len(),
+            })
+        })
     }
 }
 
@@ -66,24 +89,7 @@ impl Report {
     pub fn to_json(&self) -> Value {
         let machine = &self.machine;
         let artifacts = machine.artifacts.iter();
-        let cells = self.cells.iter().flat_map(|cell| {
-            cell.entrants.iter().map(move |entrant| {
-                json!({
-                    "edge": cell.edge.title(),
-                    "subject": cell.subject.title(),
-                    "connections": cell.connections,
-                    "contestant": entrant.name,
-                    "requests_per_second": median(&entrant.rates),
-                    "spread": spread(&entrant.rates),
-                    "of_baseline": cell.ratio(entrant),
-                    "p50_ms": percentile(&entrant.whole, 0.5),
-                    "p99_ms": percentile(&entrant.whole, 0.99),
-                    "first_byte_ms": percentile(&entrant.first, 0.5),
-                    "processor_ms": entrant.processor,
-                    "requests": entrant.whole.len(),
-                })
-            })
-        });
+        let cells = |cells: &[Cell]| cells.iter().flat_map(Cell::to_json).collect::<Vec<_>>();
         json!({
             "machine": {
                 "processor": machine.processor,
@@ -99,7 +105,9 @@ impl Report {
                     "gzipped": artifact.compressed,
                 }))
                 .collect::<Vec<_>>(),
-            "measurements": cells.collect::<Vec<_>>(),
+            "measurements": cells(&self.cells),
+            "limits": cells(&self.limits.cells),
+            "ledger": self.limits.ledger.iter().map(Pace::to_json).collect::<Vec<_>>(),
         })
     }
 }
@@ -122,6 +130,7 @@ impl Display for Report {
             }
             write!(f, "{cell}")?;
         }
+        write!(f, "{}", self.limits)?;
         writeln!(f, "\n| artifact | bytes | gzipped |\n| --- | --: | --: |")?;
         for artifact in artifacts {
             let kibibytes = |bytes: u64| bytes as f64 / 1024.0;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use sim::server::{Fixed, Server};
 
 /// The bytes of a JSON answer and, about, of every question.
@@ -12,6 +12,9 @@ const KIBIBYTE: usize = 1024;
 const EVENTS: usize = 200;
 /// Role, finish, usage and `[DONE]`: what a stream has besides.
 const AROUND: usize = 4;
+/// More than anybody spends in a minute: leases are an eighth of what is left, and those that an
+/// instance takes to its grave must not use it up.
+const PLENTY: u64 = 1 << 52;
 /// The consumer's key. Baselines hand it on; the gateway checks it.
 pub(super) const CALLER_KEY: &str = "sk-bench-caller";
 
@@ -118,8 +121,38 @@ impl Subject {
 /// All of them.
 pub(super) const SUBJECTS: [Subject; 3] = [Subject::Json, Subject::Stream, Subject::PacedStream];
 
+/// What the consumer is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Budget {
+    /// Nothing.
+    Unlimited,
+    /// A limit that is never reached: each request is reserved and settled.
+    Limited,
+    /// The same one, admitted from leases.
+    Leased,
+}
+
+impl Budget {
+    fn limits(self) -> Vec<Value> {
+        let lease = match self {
+            Self::Unlimited => return Vec::new(),
+            Self::Limited => false,
+            Self::Leased => true,
+        };
+        vec![json!({
+            "id": "bench",
+            "by": "consumer",
+            "tokens": { "per": "minute", "max": PLENTY },
+            "requests": { "per": "minute", "max": PLENTY },
+            "lease": lease,
+            // A ledger that is away would be measured as no ledger at all: the run fails instead.
+            "on_error": "closed",
+        })]
+    }
+}
+
 /// The gateway's configuration: a canary of two, a fallback and retries, a consumer with a key.
-pub(super) fn configuration(upstream: &str) -> String {
+pub(super) fn configuration(upstream: &str, budget: Budget) -> String {
     let providers = SUBJECTS.map(|subject| {
         json!({
             "id": subject.world(),
@@ -145,6 +178,7 @@ pub(super) fn configuration(upstream: &str) -> String {
         "providers": providers,
         "routes": routes,
         "consumers": [{ "id": "bench", "keys": ["secret:CALLER_KEY"] }],
+        "limits": budget.limits(),
     })
     .to_string()
 }
@@ -161,13 +195,17 @@ pub async fn serve_upstream() -> anyhow::Result<(Server, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{SUBJECTS, Subject, configuration};
+    use super::{Budget, SUBJECTS, Subject, configuration};
 
     #[test]
     fn the_gateway_accepts_its_configuration() {
         let secret = |_: &str| Some(gateway::secret::Secret::new("key"));
-        let config = gateway::config::Config::from_json(&configuration("127.0.0.1:1"), &secret);
-        assert!(config.is_ok(), "{:?}", config.err());
+        for budget in [Budget::Unlimited, Budget::Limited, Budget::Leased] {
+            let text = configuration("127.0.0.1:1", budget);
+            let config = gateway::config::Config::from_json(&text, &secret);
+            let limits = config.map(|config| config.limits.len());
+            assert_eq!(limits.ok(), Some(usize::from(budget != Budget::Unlimited)), "{text}");
+        }
     }
 
     #[test]

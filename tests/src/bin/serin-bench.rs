@@ -6,15 +6,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tests::bench::{self, Edge, Options};
+use tests::bench::{self, Edge, Options, Part};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "\
-serin-bench [--on cloudflare|spin|all] [--seconds N] [--quick] [--paced] [--json]
+serin-bench [--on cloudflare|spin|all] [--only gateway|limits] [--seconds N] [--quick] [--paced] [--json]
 
   --on EDGE    which edge (default all)
-  --seconds N  how long each contestant is asked at each task, all rounds together (default 5)
+  --only PART  the gateway beside its baselines, or a route with limits beside one without
+  --seconds N  how long each contestant is asked at each task, all rounds together (default 5);
+               of limits two rounds of five, so that they take two and a half times as long
   --quick      the same as --seconds 1: shows that it works, measures little
   --paced      streams whose events come one at a time, too
   --json       the report as JSON";
@@ -97,7 +99,7 @@ async fn play(role: Role) -> anyhow::Result<()> {
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Role> {
     let edges = vec![Edge::Cloudflare, Edge::Spin];
-    let mut options = Options { edges, time: Duration::from_secs(5), paced: false };
+    let mut options = Options { edges, time: Duration::from_secs(5), paced: false, only: None };
     let mut format = Format::Markdown;
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().with_context(|| format!("{argument} needs a value"));
@@ -111,6 +113,13 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Role> {
             "--seconds" => {
                 let seconds = value()?.parse().context("--seconds needs a number")?;
                 options.time = Duration::try_from_secs_f64(seconds)?;
+            }
+            "--only" => {
+                options.only = Some(match value()?.as_str() {
+                    "gateway" => Part::Gateway,
+                    "limits" => Part::Limits,
+                    other => bail!("--only needs gateway or limits, not {other}"),
+                });
             }
             "--on" => {
                 options.edges = match value()?.as_str() {

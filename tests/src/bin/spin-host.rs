@@ -15,14 +15,15 @@ use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "\
 serin-spin-host --component FILE [--name NAME] [--port N] [--variable NAME=VALUE]…
-                [--variables-file FILE] [--allow SCHEME://HOST:PORT]…
+                [--variables-file FILE] [--allow SCHEME://HOST:PORT]… [--state DIR]
 
   --component FILE       the component, as `cargo build -p edge-spin` makes it
   --name NAME            the app's name (default serin)
   --port N               the port on loopback (default 3000; 0: any that is free)
   --variable NAME=VALUE  a Spin variable
   --variables-file FILE  Spin variables as one JSON object of strings
-  --allow PATTERN        a host that may be called (default: every host)";
+  --allow PATTERN        a host that may be called (default: every host)
+  --state DIR            where the key-value store is kept (default: in memory)";
 
 struct Arguments {
     component: PathBuf,
@@ -92,6 +93,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Option<A
             "--name" => app.name = value,
             "--port" => app.port = value.parse().context("--port needs a number")?,
             "--allow" => app.allowed_hosts.push(value),
+            "--state" => app.state = Some(PathBuf::from(value)),
             "--variable" => {
                 // The value may be a secret: it is never repeated.
                 let (name, value) = value.split_once('=').context("--variable needs NAME=VALUE")?;

@@ -20,16 +20,32 @@ use self::bindings::spin::variables::variables;
 use super::App;
 use super::allowed::Allowed;
 use super::engine::Component;
+use super::keyvalue;
 use super::outbound::{Outbound, Upstreams};
 use super::output::{Log, Output};
+use super::storage::Storage;
 
 /// Spin's defaults for components of WASI 0.3: requests in all, requests at a time, idle time.
 const MOST_REQUESTS: usize = 128;
 const MOST_AT_A_TIME: usize = 16;
 const LONGEST_IDLE: Duration = Duration::from_secs(1);
 
-mod bindings {
-    wasmtime::component::bindgen!({ path: "wit", world: "spin" });
+pub(super) mod bindings {
+    wasmtime::component::bindgen!({
+        path: "wit",
+        world: "spin",
+        imports: {
+            "spin:key-value/key-value": trappable,
+            // The component waits for these, and yet the host need not.
+            "wasi:keyvalue/atomics": async | trappable,
+            "wasi:keyvalue/store": async | trappable,
+        },
+        with: {
+            "spin:key-value/key-value.store": super::super::keyvalue::Bucket,
+            "wasi:keyvalue/atomics.cas": super::super::keyvalue::Seen,
+            "wasi:keyvalue/store.bucket": super::super::keyvalue::Bucket,
+        },
+    });
 }
 
 /// What the store of an instance holds.
@@ -37,8 +53,10 @@ pub(crate) struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
-    table: ResourceTable,
+    pub(super) table: ResourceTable,
     variables: Arc<BTreeMap<String, String>>,
+    /// `None`: the app was not given a store.
+    pub(super) storage: Option<Arc<Storage>>,
 }
 
 impl WasiView for State {
@@ -66,6 +84,7 @@ impl<T> variables::HostWithStore<T> for HasSelf<State> {
 
 /// Adds Spin's own interfaces to a linker.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    keyvalue::add_to_linker(linker)?;
     variables::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
 }
 
@@ -73,6 +92,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 pub(crate) struct Factory {
     component: Component,
     variables: Arc<BTreeMap<String, String>>,
+    storage: Option<Arc<Storage>>,
     outbound: Outbound,
     log: Arc<Log>,
     closing: Arc<AtomicBool>,
@@ -89,9 +109,14 @@ impl Factory {
     ) -> anyhow::Result<Self> {
         let closing = Arc::clone(closing);
         let outbound = Outbound::new(upstreams, Arc::new(Allowed::parse(&app.allowed_hosts)?));
+        let storage = match &app.state {
+            Some(directory) => Storage::open(&directory.join(format!("{}.log", app.name)))?,
+            None => Storage::default(),
+        };
         Ok(Self {
             component: component.clone(),
             variables: Arc::new(app.variables),
+            storage: (!app.no_store).then(|| Arc::new(storage)),
             outbound,
             log,
             closing,
@@ -113,6 +138,7 @@ impl HandlerState for Factory {
             outbound: self.outbound.clone(),
             table: ResourceTable::new(),
             variables: Arc::clone(&self.variables),
+            storage: self.storage.clone(),
         };
         let mut store = Store::new(&self.component.engine, state);
         let service = self.component.service.instantiate_async(&mut store).await?;

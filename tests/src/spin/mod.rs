@@ -10,13 +10,15 @@
 mod allowed;
 mod engine;
 mod instance;
+mod keyvalue;
 mod outbound;
 mod output;
 mod server;
+mod storage;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -42,6 +44,10 @@ pub struct App {
     pub variables: BTreeMap<String, String>,
     /// Patterns as in `allowed_outbound_hosts`: `scheme://host:port`, each part may be `*`.
     pub allowed_hosts: Vec<String>,
+    /// The directory where its key-value store is kept; none: in memory, until the host is dropped.
+    pub state: Option<PathBuf>,
+    /// Without a store, as where `key_value_stores` names none.
+    pub no_store: bool,
 }
 
 impl App {

@@ -6,32 +6,48 @@
 
 #[cfg(feature = "author")]
 pub mod author;
+mod block;
+mod issuer;
+mod limit;
 mod parse;
 mod parsed;
+mod permission;
 mod problem;
 mod provider;
 mod raw;
 #[cfg(all(test, feature = "author"))]
 mod tests;
 
+pub use block::{Addresses, Block, canonical};
+pub use issuer::{Issuer, IssuerKeys, Operator, Role};
+pub use limit::{By, Covered, Limit, Measure, OnError, Period, Price, Quota};
 pub use parsed::{
-    Auth, Config, Consumer, ConsumerIndex, FallbackOn, KeySource, ModelIndex, ModelPattern,
-    Provider, ProviderIndex, Retries, Route, RouteIndex, Server, Sticky, Target, Targets, Timeouts,
-    WeightedTarget,
+    Auth, Balance, Config, Consumer, ConsumerIndex, FallbackOn, Group, Health, KeySource,
+    ModelIndex, ModelPattern, Prices, Provider, ProviderIndex, Retries, Route, RouteIndex, Server,
+    Sticky, Target, Targets, Timeouts, WeightedTarget,
 };
+pub use permission::{Parameter, ParameterRule, Permissions};
 pub use problem::{Problem, Problems};
 pub use provider::{Authentication, Paths};
 
+use crate::json;
 use crate::secret::Secret;
 
 /// Finds a secret by the name that a document gives it.
 pub type Secrets<'a> = dyn Fn(&str) -> Option<Secret> + 'a;
 
 impl Config {
+    /// Reads a consumer as the admin API takes it, a JSON object without `keys`, by the routes of
+    /// this configuration. Paths of problems begin at the consumer: `params.temperature`.
+    pub fn read_consumer(&self, document: &[u8]) -> Result<Consumer, Problems> {
+        let raw: raw::Consumer = json::from_bytes(document).map_err(Problems::from_json)?;
+        parse::consumer(&raw, self)
+    }
+
     /// Reads a JSON document. What does not validate changes nothing: all problems or a whole
     /// configuration.
     pub fn from_json(document: &str, secrets: &Secrets<'_>) -> Result<Self, Problems> {
-        let raw: raw::Document = serde_json::from_str(document).map_err(Problems::from_json)?;
+        let raw: raw::Document = json::from_text(document).map_err(Problems::from_json)?;
         parse::document(&raw, secrets)
     }
 }

@@ -6,10 +6,15 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use http::{HeaderName, Uri};
+use openai::OutputField;
 use regex_lite::Regex;
 
 use crate::secret::{KeyDigest, Secret};
 
+use super::block::Addresses;
+use super::issuer::{Issuer, Operator};
+use super::limit::{Limit, Price};
+use super::permission::Permissions;
 use super::provider::{Authentication, Paths};
 
 /// Everything the gateway does, in one value.
@@ -27,6 +32,14 @@ pub struct Config {
     pub models: ModelIndex,
     /// Callers that have keys.
     pub consumers: Vec<Consumer>,
+    /// What the members of a group may do.
+    pub groups: Vec<Group>,
+    /// Budgets, in the order of the document.
+    pub limits: Vec<Limit>,
+    /// What models cost.
+    pub prices: Prices,
+    /// Who may use the admin plane, beside the one with `ADMIN_TOKEN`.
+    pub operators: Vec<Operator>,
     /// Paths of sections that are valid but do not act in this version (`limits[0]`, `cache`).
     /// A gateway with such a configuration promises what it does not do: hosts refuse to serve it
     /// unless told otherwise.
@@ -38,6 +51,9 @@ pub struct Config {
 pub struct Server {
     /// The longest request body, in bytes.
     pub max_body: usize,
+    /// A header in which a trusted proxy before the gateway tells the caller's address; `None`: the
+    /// host knows it.
+    pub address_header: Option<HeaderName>,
 }
 
 /// `[auth]`
@@ -47,6 +63,10 @@ pub struct Auth {
     pub required: bool,
     /// Where a key is looked for, in this order; the first place that holds one decides.
     pub sources: Vec<KeySource>,
+    /// From where anybody may call.
+    pub addresses: Addresses,
+    /// Who else vouches for callers.
+    pub issuers: Vec<Issuer>,
 }
 
 /// A place in a request that may hold the caller's key.
@@ -73,6 +93,8 @@ pub struct Provider {
     pub paths: Paths,
     /// Whether it understands `stream_options.include_usage`.
     pub stream_usage: bool,
+    /// The field by which it takes the most tokens of a chat's answer.
+    pub output_field: OutputField,
 }
 
 /// The position of a provider in [`Config::providers`].
@@ -96,6 +118,8 @@ pub struct Route {
     pub models: Vec<ModelPattern>,
     /// Who answers, by weight.
     pub targets: Targets,
+    /// How one of them is chosen.
+    pub balance: Balance,
     /// What keeps a caller on its side of a canary.
     pub sticky: Sticky,
     /// Who answers instead, in this order.
@@ -104,6 +128,8 @@ pub struct Route {
     pub fallback_on: FallbackOn,
     /// More tries at one target.
     pub retries: Retries,
+    /// When a target of it rests.
+    pub health: Health,
     /// Bounds on waiting.
     pub timeouts: Timeouts,
 }
@@ -156,6 +182,20 @@ pub struct Target {
     pub model: Option<String>,
 }
 
+/// How one of a route's targets is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// By weight alone.
+    #[default]
+    Weight,
+    /// The better of two that are drawn by weight: the one that answers sooner.
+    Latency,
+    /// The better of two that are drawn by weight: the one with fewer calls under way for its weight.
+    LeastBusy,
+    /// The cheapest; by weight among equals.
+    Cost,
+}
+
 /// What keeps a caller on its side of a canary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sticky {
@@ -180,7 +220,7 @@ pub struct FallbackOn {
     pub too_many_requests: bool,
     /// Status 5xx, or an answer that is not what was asked for.
     pub server_error: bool,
-    /// The caller is over a limit of its own (acts with limits).
+    /// The caller is over a limit.
     pub limited: bool,
 }
 
@@ -193,6 +233,19 @@ pub struct Retries {
     pub backoff: Duration,
     /// The longest `Retry-After` worth waiting for.
     pub honour_retry_after: Duration,
+    /// What part of a provider's requests may be tried again there, in thousandths.
+    pub budget: u32,
+}
+
+/// When a target rests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// So many failures in a row put it to rest; 0: it never rests.
+    pub failures: u32,
+    /// The time within which they must lie.
+    pub window: Duration,
+    /// How long it rests first; twice as long each time that it is found still failing.
+    pub rest: Duration,
 }
 
 /// Bounds on waiting.
@@ -207,7 +260,7 @@ pub struct Timeouts {
 }
 
 /// `[[consumers]]`
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Consumer {
     /// Its name in records and limits.
     pub id: String,
@@ -215,8 +268,61 @@ pub struct Consumer {
     pub group: Option<String>,
     /// Digests of its keys.
     pub keys: Vec<KeyDigest>,
-    /// The routes it may use; `None` means all.
-    pub routes: Option<Vec<RouteIndex>>,
+    /// What it may do, beside what its group may.
+    pub permissions: Permissions,
+}
+
+/// `[[groups]]`
+#[derive(Debug)]
+pub struct Group {
+    /// Its name.
+    pub id: String,
+    /// What its members may do.
+    pub permissions: Permissions,
+}
+
+/// `[[prices]]`
+#[derive(Debug, Default)]
+pub struct Prices {
+    pub(super) all: Vec<Priced>,
+}
+
+/// What some models cost at a provider, or everywhere.
+#[derive(Debug)]
+pub(super) struct Priced {
+    pub(super) provider: Option<ProviderIndex>,
+    /// Exact or a prefix, never an expression.
+    pub(super) model: ModelPattern,
+    pub(super) price: Price,
+}
+
+impl Prices {
+    /// Every price in the order of the document: at which provider (`None`: everywhere), and of which
+    /// models.
+    pub fn rows(&self) -> impl Iterator<Item = (Option<ProviderIndex>, &ModelPattern, Price)> {
+        self.all.iter().map(|one| (one.provider, &one.model, one.price))
+    }
+
+    /// What a model costs at a provider: by the price that names the provider before one for all,
+    /// by the exact name before a prefix, by the longer prefix before a shorter one. `None`: unknown.
+    pub fn of(&self, provider: ProviderIndex, model: &str) -> Option<Price> {
+        let fit = |priced: &Priced| {
+            let named = match priced.provider {
+                Some(index) => index == provider,
+                None => true,
+            };
+            let length = match &priced.model {
+                ModelPattern::Exact(name) => (name == model).then_some(usize::MAX),
+                ModelPattern::Prefix(prefix) => {
+                    model.starts_with(prefix.as_str()).then_some(prefix.len())
+                }
+                ModelPattern::Regex(_) => None,
+            };
+            length.filter(|_| named).map(|length| (priced.provider.is_some(), length))
+        };
+        let fitting = self.all.iter().filter_map(|priced| Some((fit(priced)?, priced.price)));
+        fitting.max_by_key(|(fit, _)| *fit).map(|(_, price)| price)
+    }
 }
 
 /// Finds the route of a model: exact name, else longest prefix, else first regex.
@@ -258,6 +364,11 @@ impl Config {
     /// The routes with their positions, in the order of the document.
     pub fn routes_with_index(&self) -> impl Iterator<Item = (RouteIndex, &Route)> {
         self.routes.iter().enumerate().map(|(position, route)| (RouteIndex(position), route))
+    }
+
+    /// The group of this name, if the document says anything of it.
+    pub fn group(&self, id: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.id == id)
     }
 
     /// The consumer at an index that this configuration handed out.

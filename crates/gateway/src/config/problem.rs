@@ -27,8 +27,9 @@ impl Problems {
     }
 
     /// Tells what serde found wrong with the shape of a JSON document.
-    pub(super) fn from_json(error: serde_json::Error) -> Self {
-        let position = in_text(error.line(), error.column());
+    pub(crate) fn from_json(error: serde_json::Error) -> Self {
+        // serde_json stands before the first character until it has taken it.
+        let position = in_text(error.line(), error.column().max(1));
         let message = error.to_string();
         // serde_json ends its messages with the position, which is the path here.
         let suffix = format!(" at line {} column {}", error.line(), error.column());

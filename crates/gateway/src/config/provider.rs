@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use http::HeaderName;
-use openai::Endpoint;
+use openai::{Endpoint, OutputField};
 
 /// How a key is presented to a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub(super) struct Kind {
     pub(super) keyless: bool,
     /// Whether it understands `stream_options.include_usage`.
     pub(super) stream_usage: bool,
+    /// The field by which it takes the most tokens of a chat's answer.
+    pub(super) output_field: OutputField,
     offers: Offer,
     /// Its other form, for which an `api_version` is given; it stands for `{api_version}`.
     versioned: Option<Offer>,
@@ -76,6 +78,7 @@ const USUAL: Kind = Kind {
     header: None,
     keyless: false,
     stream_usage: true,
+    output_field: OutputField::MaxTokens,
     offers: CHAT,
     versioned: None,
 };
@@ -86,10 +89,14 @@ const fn kind(name: &'static str, base_url: &'static str, offers: Offer) -> Kind
 
 /// Every kind there is.
 static KINDS: [Kind; 27] = [
-    kind("openai", "https://api.openai.com/v1", ALL),
+    Kind {
+        output_field: OutputField::MaxCompletionTokens,
+        ..kind("openai", "https://api.openai.com/v1", ALL)
+    },
     // The base URL is the resource (https://NAME.openai.azure.com), since both forms hang off it.
     Kind {
         name: "azure",
+        output_field: OutputField::MaxCompletionTokens,
         header: Some("api-key"),
         offers: Offer {
             chat: "/openai/v1/chat/completions",

@@ -5,10 +5,14 @@ use std::time::Duration;
 /// The longest wait between two tries.
 const CEILING: Duration = Duration::from_secs(30);
 
-/// Doubles `base` with every try and takes a random part of its upper half ("equal jitter"), so
-/// that callers who failed together do not come back together.
+/// Doubles `base` with every try, and jitters it.
 pub fn wait(base: Duration, earlier_tries: u32, entropy: u64) -> Duration {
-    let full = base.saturating_mul(1u32 << earlier_tries.min(16)).min(CEILING);
+    jittered(base.saturating_mul(1u32 << earlier_tries.min(16)).min(CEILING), entropy)
+}
+
+/// A random part of a wait's upper half ("equal jitter"), so that those who failed together do not
+/// come back together.
+pub fn jittered(full: Duration, entropy: u64) -> Duration {
     let half = full / 2;
     let part = (half.as_nanos() * u128::from(entropy)) >> 64;
     half + Duration::from_nanos(u64::try_from(part).unwrap_or(u64::MAX))

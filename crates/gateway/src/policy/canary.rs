@@ -2,27 +2,47 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::config::{Target, Targets};
+use crate::config::{Target, Targets, WeightedTarget};
 
 /// Chooses one of the targets that `offers`. Of all 2⁶⁴ values of `entropy`, each gets its share to
 /// within one. `None`: none of them has a share.
 ///
-/// The shares lie side by side in the document's order, so that a growing canary takes callers from
-/// its neighbour and sends none of its own back.
+/// The part of one that is not `awake` is divided among those that are, by their weights; nobody
+/// else's callers move, and its own are back as soon as it is. Where none is awake, it is chosen as
+/// if all were.
 pub fn choose(
     targets: &Targets,
     entropy: u64,
     offers: impl Fn(&Target) -> bool,
+    awake: impl Fn(&Target) -> bool,
 ) -> Option<&Target> {
-    let candidates = || targets.all().iter().filter(|candidate| offers(&candidate.target));
+    let (drawn, place) = draw(targets, entropy, &offers)?;
+    let drawn = &drawn.target;
+    if awake(drawn) {
+        return Some(drawn);
+    }
+    let instead = draw(targets, place, |target| offers(target) && awake(target));
+    Some(instead.map_or(drawn, |(instead, _)| &instead.target))
+}
+
+/// Draws one of those that `may`, and tells the place in its share, as entropy for another draw.
+///
+/// The shares lie side by side in the document's order, so that a growing canary takes callers from
+/// its neighbour and sends none of its own back.
+pub(super) fn draw(
+    targets: &Targets,
+    entropy: u64,
+    may: impl Fn(&Target) -> bool,
+) -> Option<(&WeightedTarget, u64)> {
+    let candidates = || targets.all().iter().filter(|candidate| may(&candidate.target));
     let total: u128 = candidates().map(|candidate| u128::from(candidate.weight)).sum();
-    let mut at = (u128::from(entropy) * total) >> 64;
+    let mut at = u128::from(entropy) * total;
     for candidate in candidates() {
         let weight = u128::from(candidate.weight);
-        if at < weight {
-            return Some(&candidate.target);
+        if at < weight << 64 {
+            return Some((candidate, u64::try_from(at / weight).unwrap_or(u64::MAX)));
         }
-        at -= weight;
+        at -= weight << 64;
     }
     None
 }
@@ -42,9 +62,10 @@ pub fn sticky(route: &str, name: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{any, proptest};
+    use proptest::sample::Index;
 
     use super::{choose, sticky};
-    use crate::config::Config;
+    use crate::config::{Config, Target};
 
     /// A configuration whose only route has one target for each weight; its model is the position.
     fn config(weights: &[u32]) -> Config {
@@ -64,20 +85,33 @@ mod tests {
     }
 
     fn position(config: &Config, entropy: u64) -> usize {
-        let target =
-            choose(&config.routes[0].targets, entropy, |_| true).expect("there is a share");
+        position_awake(config, entropy, |_| true)
+    }
+
+    fn position_awake(config: &Config, entropy: u64, awake: impl Fn(usize) -> bool) -> usize {
+        let awake = |target: &Target| awake(place(target));
+        let chosen = choose(&config.routes[0].targets, entropy, |_| true, awake);
+        place(chosen.expect("there is a share"))
+    }
+
+    fn place(target: &Target) -> usize {
         target.model.as_deref().and_then(|model| model.parse().ok()).expect("models are positions")
+    }
+
+    /// The smallest of these numbers for which it holds, which it does from there on.
+    fn first(range: std::ops::Range<u128>, holds: impl Fn(u64) -> bool) -> u128 {
+        let (mut low, mut high) = (range.start, range.end);
+        while low < high {
+            let middle = (low + high) / 2;
+            let entropy = u64::try_from(middle).expect("it is below 2⁶⁴");
+            if holds(entropy) { high = middle } else { low = middle + 1 }
+        }
+        low
     }
 
     /// The smallest entropy that leads to a position at or behind this one; 2⁶⁴ if none does.
     fn border(config: &Config, at: usize) -> u128 {
-        let (mut low, mut high) = (0u128, 1u128 << 64);
-        while low < high {
-            let middle = (low + high) / 2;
-            let entropy = u64::try_from(middle).expect("it is below 2⁶⁴");
-            if position(config, entropy) < at { low = middle + 1 } else { high = middle }
-        }
-        low
+        first(0..1 << 64, |entropy| position(config, entropy) >= at)
     }
 
     proptest! {
@@ -91,6 +125,26 @@ mod tests {
                 let exact = (u128::from(*weight) << 64) / total;
                 assert!(share.abs_diff(exact) <= 1, "{weights:?}[{at}]: {share} instead of {exact}");
                 assert!(*weight > 0 || share == 0);
+            }
+        }
+
+        /// Every target rests in turn: what it had is divided among the others to within one of each
+        /// and its own callers are the only ones that move.
+        #[test]
+        fn who_rests_leaves_its_part_to_the_others(weights in proptest::collection::vec(1u32..1_000, 2..6), which in any::<Index>(), entropy in any::<u64>()) {
+            let resting = which.index(weights.len());
+            let config = config(&weights);
+            let now = |entropy| position_awake(&config, entropy, |at| at != resting);
+            let before = position(&config, entropy);
+            assert_ne!(now(entropy), resting);
+            assert!(before == resting || now(entropy) == before);
+            let own = border(&config, resting)..border(&config, resting + 1);
+            let others: u128 = weights.iter().enumerate().filter(|(at, _)| *at != resting).map(|(_, weight)| u128::from(*weight)).sum();
+            for (at, weight) in weights.iter().enumerate().filter(|(at, _)| *at != resting) {
+                let taken = first(own.clone(), |entropy| now(entropy) > at) - first(own.clone(), |entropy| now(entropy) >= at);
+                let share = border(&config, at + 1) - border(&config, at) + taken;
+                let exact = (u128::from(*weight) << 64) / others;
+                assert!(share.abs_diff(exact) <= 4, "{weights:?}[{at}] without {resting}: {share} instead of {exact}");
             }
         }
 
@@ -117,13 +171,19 @@ mod tests {
     fn only_who_offers_it_is_chosen() {
         let config = config(&[50, 50, 0]);
         let targets = &config.routes[0].targets;
-        let is = |model: &'static str| {
-            move |target: &crate::config::Target| target.model.as_deref() == Some(model)
-        };
+        let is =
+            |model: &'static str| move |target: &Target| target.model.as_deref() == Some(model);
         for entropy in [0, u64::MAX] {
-            let chosen = choose(targets, entropy, is("1")).expect("it has a share");
+            let chosen = choose(targets, entropy, is("1"), |_| true).expect("it has a share");
             assert_eq!(chosen.model.as_deref(), Some("1"));
-            assert!(choose(targets, entropy, is("2")).is_none(), "a weight of zero is no share");
+            let none = choose(targets, entropy, is("2"), |_| true);
+            assert!(none.is_none(), "a weight of zero is no share");
+            let asleep = choose(targets, entropy, is("1"), |_| false).expect("it has a share");
+            assert_eq!(asleep.model.as_deref(), Some("1"), "where none is awake, as if all were");
+            let only = choose(targets, entropy, |_| true, is("1")).expect("it has a share");
+            assert_eq!(only.model.as_deref(), Some("1"));
+            let spare = choose(targets, entropy, |_| true, is("2")).expect("others have a share");
+            assert_ne!(spare.model.as_deref(), Some("2"), "a weight of zero is no share of a rest");
         }
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
+use super::breaker::Sign;
+
 /// What came of one call to an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -32,6 +34,22 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// What it says about the health of the target. `has_key`: the provider has keys, and one that it
+    /// refuses or finds too busy rests by itself. `worth_waiting`: the longest wait that is waited for.
+    pub fn sign(self, has_key: bool, worth_waiting: Duration) -> Sign {
+        match self {
+            Self::TooManyRequests { retry_after: Some(wait) } if wait > worth_waiting => {
+                if has_key { Sign::Nothing } else { Sign::Busy(wait) }
+            }
+            Self::Connect
+            | Self::Timeout
+            | Self::TooManyRequests { .. }
+            | Self::ServerError { .. }
+            | Self::NotAnAnswer => Sign::Failed,
+            Self::KeyRefused | Self::ModelRefused => Sign::Nothing,
+        }
+    }
+
     /// Its name in records and errors.
     pub fn name(self) -> &'static str {
         match self {
@@ -74,9 +92,15 @@ pub fn head(status: StatusCode, headers: &HeaderMap) -> Head {
 /// `Retry-After` in seconds (RFC 9110, 10.2.3), or OpenAI's `retry-after-ms`. The form with a date
 /// is not read: no provider of the table sends it.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let millis = number("retry-after-ms").map(|millis| millis / 1000.0);
-    Duration::try_from_secs_f64(millis.or_else(|| number("retry-after"))?).ok()
+    let number = |name| seconds(headers.get(name)?.to_str().ok()?.trim());
+    number("retry-after-ms").map(|millis| millis / 1000).or_else(|| number("retry-after"))
+}
+
+/// Seconds with decimals. Not by way of `f64`, whose reading from text is 12 KiB of the bundle.
+fn seconds(text: &str) -> Option<Duration> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let billionths = format!("{decimals:0<9.9}").parse().ok()?;
+    Some(Duration::from_secs(whole.parse().ok()?) + Duration::from_nanos(billionths))
 }
 
 #[cfg(test)]
@@ -85,7 +109,7 @@ mod tests {
 
     use http::{HeaderMap, HeaderValue, StatusCode};
 
-    use super::{Failure, Head, head};
+    use super::{Failure, Head, Sign, head};
 
     #[track_caller]
     fn check(status: u16, header: Option<(&'static str, &'static str)>, expected: Head) {
@@ -127,6 +151,16 @@ mod tests {
         );
         check(
             429,
+            Some(("retry-after", "0.0625")),
+            Head::Failure(Failure::TooManyRequests { retry_after: later(0.0625) }),
+        );
+        check(
+            429,
+            Some(("retry-after-ms", "12.5")),
+            Head::Failure(Failure::TooManyRequests { retry_after: later(0.0125) }),
+        );
+        check(
+            429,
             Some(("retry-after", "-1")),
             Head::Failure(Failure::TooManyRequests { retry_after: None }),
         );
@@ -136,5 +170,27 @@ mod tests {
             Head::Failure(Failure::ServerError { retry_after: None }),
         );
         check(599, None, Head::Failure(Failure::ServerError { retry_after: None }));
+    }
+
+    #[test]
+    fn what_a_failure_says_about_a_targets_health() {
+        let worth = Duration::from_secs(2);
+        let busy =
+            |seconds| Failure::TooManyRequests { retry_after: Some(Duration::from_secs(seconds)) };
+        let table = [
+            (Failure::Connect, Sign::Failed, Sign::Failed),
+            (Failure::Timeout, Sign::Failed, Sign::Failed),
+            (Failure::NotAnAnswer, Sign::Failed, Sign::Failed),
+            (Failure::ServerError { retry_after: None }, Sign::Failed, Sign::Failed),
+            (Failure::TooManyRequests { retry_after: None }, Sign::Failed, Sign::Failed),
+            (busy(2), Sign::Failed, Sign::Failed),
+            (busy(3), Sign::Nothing, Sign::Busy(Duration::from_secs(3))),
+            (Failure::KeyRefused, Sign::Nothing, Sign::Nothing),
+            (Failure::ModelRefused, Sign::Nothing, Sign::Nothing),
+        ];
+        for (failure, with_key, without) in table {
+            assert_eq!(failure.sign(true, worth), with_key, "{failure:?}");
+            assert_eq!(failure.sign(false, worth), without, "{failure:?}");
+        }
     }
 }

@@ -8,6 +8,9 @@ use crate::time::Timestamp;
 use super::backoff;
 use super::classify::Failure;
 
+/// What a second try needs at least to come to anything.
+const LEAST_TIME: Duration = Duration::from_millis(100);
+
 /// The way through a plan's targets. Makes at most
 /// `targets × (max(keys, 1) + retries)` calls, and none that begins after the deadline.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub enum Keys {
     },
     /// The key rests now, and so does every other.
     AllRest,
+    /// It was not the key's, but the target itself rests now.
+    TargetRests,
 }
 
 impl Course {
@@ -66,8 +71,16 @@ impl Course {
         }
     }
 
-    /// The step after a call that failed.
-    pub fn after(&mut self, failure: Failure, keys: Keys, now: Timestamp, entropy: u64) -> Step {
+    /// The step after a call that failed. `may_retry` takes a second try out of the provider's budget;
+    /// it is asked last.
+    pub fn after(
+        &mut self,
+        failure: Failure,
+        keys: Keys,
+        now: Timestamp,
+        entropy: u64,
+        may_retry: impl FnOnce() -> bool,
+    ) -> Step {
         match keys {
             // Each key once: with many keys and short rests the first would be awake again.
             Keys::AnotherAwake { of } if self.keys_tried + 1 < of && now < self.deadline => {
@@ -75,15 +88,18 @@ impl Course {
                 return Step::Again { after: Duration::ZERO };
             }
             // The target cannot be tried again, whatever the retries say.
-            Keys::AnotherAwake { .. } | Keys::AllRest if self.falls_back(failure) => {
+            Keys::AnotherAwake { .. } | Keys::AllRest | Keys::TargetRests
+                if self.falls_back(failure) =>
+            {
                 return self.pass_over(now);
             }
-            Keys::AnotherAwake { .. } | Keys::AllRest => return Step::Stop,
+            Keys::AnotherAwake { .. } | Keys::AllRest | Keys::TargetRests => return Step::Stop,
             Keys::NotAtFault => {}
         }
         if self.retried < self.retries.attempts
             && let Some(after) = self.wait(failure, entropy)
-            && now + after < self.deadline
+            && now + after + LEAST_TIME <= self.deadline
+            && may_retry()
         {
             self.retried += 1;
             return Step::Again { after };
@@ -157,6 +173,7 @@ mod tests {
             attempts,
             backoff: Duration::from_millis(100),
             honour_retry_after: Duration::from_secs(2),
+            budget: 200,
         }
     }
 
@@ -169,7 +186,7 @@ mod tests {
         // The highest entropy takes the whole of a wait but for the last nanosecond.
         let steps: Vec<Step> = failures
             .iter()
-            .map(|failure| match course.after(*failure, Keys::NotAtFault, NOW, u64::MAX) {
+            .map(|failure| match course.after(*failure, Keys::NotAtFault, NOW, u64::MAX, || true) {
                 Step::Again { after } => Step::Again {
                     after: Duration::from_millis(after.as_micros().div_ceil(1000) as u64),
                 },
@@ -220,19 +237,50 @@ mod tests {
         let mut course = course(1, ALL, 0);
         let another = Keys::AnotherAwake { of: 2 };
         assert_eq!(
-            course.after(Failure::KeyRefused, another, NOW, 0),
+            course.after(Failure::KeyRefused, another, NOW, 0, || true),
             Step::Again { after: Duration::ZERO }
         );
-        assert_eq!(course.after(Failure::KeyRefused, another, NOW, 0), Step::Stop);
-        assert_eq!(course.after(Failure::KeyRefused, Keys::AllRest, NOW, 0), Step::Stop);
+        assert_eq!(course.after(Failure::KeyRefused, another, NOW, 0, || true), Step::Stop);
+        assert_eq!(course.after(Failure::KeyRefused, Keys::AllRest, NOW, 0, || true), Step::Stop);
+    }
+
+    #[test]
+    fn a_second_try_is_taken_out_of_the_budget() {
+        let mut course = course(2, ALL, 3);
+        assert_eq!(course.after(ERROR, Keys::NotAtFault, NOW, 0, || true), again(50));
+        assert_eq!(course.after(ERROR, Keys::NotAtFault, NOW, 0, || false), Step::Next);
+        let asked = |_| -> bool { panic!("nothing is taken where no second try comes") };
+        assert_eq!(course.after(ERROR, Keys::TargetRests, NOW, 0, || asked(())), Step::Stop);
+        assert_eq!(
+            course.after(Failure::KeyRefused, Keys::NotAtFault, NOW, 0, || asked(())),
+            Step::Stop
+        );
+    }
+
+    #[test]
+    fn a_target_that_rests_is_not_tried_again() {
+        let mut course = course(2, ALL, 3);
+        assert_eq!(course.after(ERROR, Keys::TargetRests, NOW, 0, || true), Step::Next);
+        assert_eq!(course.after(ERROR, Keys::TargetRests, NOW, 0, || true), Step::Stop);
+    }
+
+    #[test]
+    fn a_second_try_that_cannot_end_in_time_is_not_begun() {
+        let after = Duration::from_millis(100);
+        for (left, step) in [(199, Step::Next), (200, again(100))] {
+            let busy = Failure::TooManyRequests { retry_after: Some(after) };
+            let deadline = NOW + Duration::from_millis(left);
+            let mut course = Course::new(2, ALL, retries(1), deadline);
+            assert_eq!(course.after(busy, Keys::NotAtFault, NOW, 0, || true), step);
+        }
     }
 
     #[test]
     fn nothing_begins_after_the_deadline() {
         let mut course = Course::new(2, ALL, retries(3), NOW + Duration::from_millis(60));
-        assert_eq!(course.after(ERROR, Keys::NotAtFault, NOW, u64::MAX), Step::Next);
+        assert_eq!(course.after(ERROR, Keys::NotAtFault, NOW, u64::MAX, || true), Step::Next);
         assert_eq!(
-            course.after(ERROR, Keys::NotAtFault, NOW + Duration::from_millis(60), 0),
+            course.after(ERROR, Keys::NotAtFault, NOW + Duration::from_millis(60), 0, || true),
             Step::Stop
         );
     }
@@ -256,7 +304,7 @@ mod tests {
             let mut calls = 1;
             for failure in failures {
                 let keys = if failure == Failure::KeyRefused { Keys::AllRest } else { Keys::NotAtFault };
-                if course.after(failure, keys, NOW, entropy) == Step::Stop {
+                if course.after(failure, keys, NOW, entropy, || true) == Step::Stop {
                     break;
                 }
                 calls += 1;

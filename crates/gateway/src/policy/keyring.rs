@@ -43,6 +43,16 @@ impl Keyring {
         Self { rests_until: vec![Timestamp::default(); count], model_rests: Vec::new(), turn: 0 }
     }
 
+    /// How many keys it has.
+    pub fn len(&self) -> usize {
+        self.rests_until.len()
+    }
+
+    /// Whether the provider needs no key.
+    pub fn is_empty(&self) -> bool {
+        self.rests_until.is_empty()
+    }
+
     /// The next key in turn that is awake; `Ok(None)` for a provider that needs none.
     pub fn take(&mut self, model: &str, now: Timestamp) -> Result<Option<usize>, AllRest> {
         let count = self.rests_until.len();
@@ -62,9 +72,10 @@ impl Keyring {
         }
     }
 
-    /// Whether a key is awake.
+    /// Whether a key is awake, or none is needed.
     pub fn has_awake(&self, model: &str, now: Timestamp) -> bool {
-        (0..self.rests_until.len()).any(|key| self.rests_until(key, model) <= now)
+        self.is_empty()
+            || (0..self.rests_until.len()).any(|key| self.rests_until(key, model) <= now)
     }
 
     /// Puts a key to rest if the failure says that it is the key's. Tells whether it did.

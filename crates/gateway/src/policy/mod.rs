@@ -1,8 +1,14 @@
 //! Decisions, as pure values: no clock, no chance, no I/O. Whoever calls brings the time.
 
 pub mod backoff;
+pub mod balance;
+pub mod breaker;
+pub mod budget;
 pub mod canary;
 pub mod classify;
 pub mod course;
 pub mod estimate;
 pub mod keyring;
+pub mod limits;
+pub mod parameters;
+pub mod ward;

@@ -1,9 +1,11 @@
 //! Whether a request says what to do.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use openai::{Endpoint, Request, Weight};
+use openai::{Changes, Endpoint, Request, Weight};
 
 use crate::body::{Body, ReadError};
 use crate::error::Refusal;
@@ -51,20 +53,40 @@ impl Ask {
         &self.request
     }
 
-    /// The body for a target: as it came, but for the model's name and the question for usage.
-    pub fn body_for(&self, model: &str, ask_for_usage: bool) -> Bytes {
-        self.request
-            .rewrite(&self.body, Some(model), ask_for_usage)
-            .map_or_else(|| self.body.clone(), Bytes::from)
+    /// The body as it came.
+    pub fn body(&self) -> &[u8] {
+        &self.body
     }
 
-    /// How much text the prompt holds.
+    /// The body for a target: as it came, but for what must change.
+    pub fn body_for(&self, changes: Changes<'_>) -> Bytes {
+        self.request.rewrite(&self.body, changes).map_or_else(|| self.body.clone(), Bytes::from)
+    }
+
+    /// The most tokens that an answer can have, of all its choices together.
+    pub fn most_output(&self) -> u64 {
+        let output = &self.request.output;
+        match self.endpoint {
+            Endpoint::Embeddings => 0,
+            Endpoint::ChatCompletions | Endpoint::Completions => {
+                output.most.map_or(u64::MAX, |most| most.saturating_mul(output.choices))
+            }
+        }
+    }
+
+    /// How much text the prompt holds, and what goes along with it: tools, a schema.
     pub fn prompt(&self) -> Weight {
-        Weight::of(
-            std::str::from_utf8(&self.body[self.request.content.clone()]).unwrap_or_default(),
-        )
+        let text =
+            |at: &Range<usize>| std::str::from_utf8(&self.body[at.clone()]).unwrap_or_default();
+        let mut weight = Weight::of_prompt(text(&self.request.content), EMBEDDED);
+        self.request.beside.iter().for_each(|at| weight += Weight::of(text(at)));
+        weight
     }
 }
+
+/// What a picture, a sound or a file counts for in an estimate, in characters of text: a thousand
+/// tokens, about a picture of 1024 by 1024 in OpenAI's "high" detail.
+const EMBEDDED: u64 = 4_000;
 
 /// `application/json`, with or without parameters; some callers leave the header out.
 fn is_json(headers: &HeaderMap) -> bool {

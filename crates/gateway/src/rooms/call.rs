@@ -1,22 +1,22 @@
 //! Calls the plan's targets, one after another, until one answers.
 
-use std::cell::RefCell;
-
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use openai::Weight;
+use openai::{Changes, Endpoint, OutputField, Weight};
 
 use crate::body::{Body, append};
 use crate::error::Fault;
-use crate::observe::{Attempt, Entry, Tokens};
+use crate::observe::{ANSWERED, Attempt, CALLERS_FAULT, Tokens};
 use crate::platform::Platform;
+use crate::policy::breaker::Sign;
 use crate::policy::classify::{self, Failure, Head};
 use crate::policy::course::{Course, Keys, Step};
-use crate::policy::keyring::{AllRest, Keyring};
 use crate::time::Timestamp;
 
 use super::admit::Ask;
+use super::entry::Entry;
+use super::fleet::{Fleet, Ticket};
 use super::outgoing;
 use super::patience::{Failed, Patience};
 use super::plan::{Candidate, Plan};
@@ -50,45 +50,79 @@ pub enum Content {
 pub struct Line<'a, P: Platform> {
     /// The host.
     pub platform: &'a P,
-    /// Every provider's keys, in the configuration's order.
-    pub keyrings: &'a RefCell<Vec<Keyring>>,
+    /// What is known of the upstreams.
+    pub fleet: &'a Fleet,
     /// The request.
     pub ask: &'a Ask,
     /// Whom to call.
     pub plan: &'a Plan<'a>,
+    /// The most tokens that a choice may have; `None`: as the request says.
+    pub most_output: Option<u64>,
 }
 
 impl<P: Platform> Line<'_, P> {
     /// Tries the targets in their order and notes every attempt in the record.
     pub async fn call(&self, entry: &mut Entry<P>) -> Result<Answer, Fault> {
+        let deadline = entry.began() + self.plan.route().timeouts.total;
+        let mut refusal = None;
+        match (self.walk(deadline, entry, &mut refusal).await, refusal) {
+            (Ok(answer), _) | (Err(_), Some(answer)) => Ok(answer),
+            (Err(rested_until), None) => Err(self.fault(entry, rested_until, deadline)),
+        }
+    }
+
+    /// Tries the targets in their order. Keeps what a stand-in last refused, in case that nobody does
+    /// better; the error says until when a target rests that was passed over.
+    async fn walk(
+        &self,
+        deadline: Timestamp,
+        entry: &mut Entry<P>,
+        refusal: &mut Option<Answer>,
+    ) -> Result<Answer, Option<Timestamp>> {
         let route = self.plan.route();
-        let deadline = entry.began() + route.timeouts.total;
-        let mut course =
-            Course::new(self.plan.targets().len(), route.fallback_on, route.retries, deadline);
+        let count = self.plan.targets().len();
+        let mut course = Course::new(count, route.fallback_on, route.retries, deadline);
         let mut rested_until: Option<Timestamp> = None;
-        for candidate in self.plan.targets() {
-            let body = self.ask.body_for(candidate.model, candidate.provider.stream_usage);
+        for (position, candidate) in self.plan.targets().iter().enumerate() {
+            let body = self.ask.body_for(self.changes(candidate));
+            let mut is_first_try = true;
             loop {
                 let began = self.platform.now();
                 // A timer may be late, and a caller's body slow: what cannot end in time is not begun.
                 if began >= deadline {
-                    return Err(self.fault(entry, rested_until, deadline));
+                    return Err(rested_until);
                 }
-                let awake = self.keyrings.borrow_mut()[candidate.index.position()]
-                    .take(candidate.model, began);
-                let step = match awake {
-                    Err(AllRest(until)) => {
+                let step = match self.admit(candidate, began) {
+                    Err(until) => {
                         rested_until =
                             Some(rested_until.map_or(until, |earlier| earlier.min(until)));
                         course.pass_over(began)
                     }
-                    Ok(key) => {
+                    Ok((key, ticket)) => {
+                        if std::mem::take(&mut is_first_try) {
+                            self.fleet.note_request(candidate.index, route.retries, began);
+                        }
                         match self.attempt(candidate, key, body.clone(), deadline, entry).await {
-                            Ok(answer) => return Ok(answer),
+                            // Whoever stands in for another may refuse what that one would have taken,
+                            // and a third may take it.
+                            Ok(answer) if !answer.status.is_success() && position > 0 => {
+                                *refusal = Some(answer);
+                                course.pass_over(self.platform.now())
+                            }
+                            Ok(answer) => return Ok(self.watch(answer, ticket)),
                             Err(failure) => {
                                 let now = self.platform.now();
-                                let keys = self.judge(candidate, key, failure, now);
-                                course.after(failure, keys, now, self.platform.entropy())
+                                let keys = self.judge(
+                                    candidate,
+                                    key,
+                                    failure,
+                                    (began, now),
+                                    deadline,
+                                    &ticket,
+                                );
+                                let may_retry = || self.fleet.may_retry(candidate.index, now);
+                                let entropy = self.platform.entropy();
+                                course.after(failure, keys, now, entropy, may_retry)
                             }
                         }
                     }
@@ -97,11 +131,53 @@ impl<P: Platform> Line<'_, P> {
                     Step::Again { after } if after.is_zero() => {}
                     Step::Again { after } => self.platform.sleep(after).await,
                     Step::Next => break,
-                    Step::Stop => return Err(self.fault(entry, rested_until, deadline)),
+                    Step::Stop => return Err(rested_until),
                 }
             }
         }
-        Err(self.fault(entry, rested_until, deadline))
+        Err(rested_until)
+    }
+
+    /// Leave to call a target, and the key to do it with. The error says when to ask again.
+    fn admit(
+        &self,
+        candidate: &Candidate<'_>,
+        now: Timestamp,
+    ) -> Result<(Option<usize>, Ticket), Timestamp> {
+        let ticket = match candidate.ticket.take() {
+            Some(ticket) => ticket,
+            None => self.fleet.admit(candidate.index, candidate.model, self.plan.route(), now)?,
+        };
+        Ok((self.fleet.key(candidate.index, candidate.model, now)?, ticket))
+    }
+
+    /// Notes that a target has answered. A stream keeps the ticket: it may still break off.
+    fn watch(&self, mut answer: Answer, ticket: Ticket) -> Answer {
+        let is_success = answer.status.is_success();
+        let note = |sign| ticket.note(sign, self.platform.now(), self.platform.entropy());
+        match &mut answer.content {
+            // A target that refuses what the caller sent may well be able to do nothing else.
+            Content::Whole(_) if !is_success => {}
+            Content::Whole(_) => note(Sign::Well),
+            Content::Stream(stream) => {
+                note(Sign::Alive);
+                stream.watch(ticket);
+            }
+        }
+        answer
+    }
+
+    /// What a target is told otherwise than the caller said it.
+    fn changes<'c>(&self, candidate: &'c Candidate<'_>) -> Changes<'c> {
+        let field = match self.ask.endpoint() {
+            Endpoint::ChatCompletions => candidate.provider.output_field,
+            Endpoint::Completions | Endpoint::Embeddings => OutputField::MaxTokens,
+        };
+        Changes {
+            model: Some(candidate.model),
+            ask_for_usage: candidate.provider.stream_usage,
+            most_output: self.most_output.map(|most| (most, field)),
+        }
     }
 
     /// One call to one upstream, up to the point where its answer is certain, and its line in the
@@ -115,13 +191,14 @@ impl<P: Platform> Line<'_, P> {
         entry: &mut Entry<P>,
     ) -> Result<Answer, Failure> {
         let target = candidate.label();
-        entry.begin(Attempt::begun(target.clone(), key, self.platform.now()));
+        let attempt = Attempt::begun(target.clone(), key, self.platform.now());
+        entry.begin(attempt, candidate.price);
         let secret = key.map(|position| &candidate.provider.keys[position]);
         let request = outgoing::request(candidate, secret, body, self.ask.request().stream);
         let result = self.exchange(request, deadline, entry).await;
         match &result {
             Ok(answer) => {
-                let name = if answer.status.is_success() { "answered" } else { "callers_fault" };
+                let name = if answer.status.is_success() { ANSWERED } else { CALLERS_FAULT };
                 entry.end(name, Some(answer.status), None);
                 entry.record.target = Some(target);
             }
@@ -196,11 +273,9 @@ impl<P: Platform> Line<'_, P> {
     ) -> Result<Content, Failed> {
         let (whole, rest) = self.read(body, patience).await?;
         if let Some(rest) = rest {
-            return Ok(Content::Stream(Box::new(Committed::opaque(
-                whole,
-                rest,
-                self.ask.prompt(),
-            ))));
+            let most = self.ask.most_output();
+            let long = Committed::opaque(whole, rest, self.ask.prompt(), most);
+            return Ok(Content::Stream(Box::new(long)));
         }
         let answer = openai::Answer::read(self.ask.endpoint(), &whole)?;
         let prompt = if answer.usage.is_some() { Weight::default() } else { self.ask.prompt() };
@@ -227,25 +302,29 @@ impl<P: Platform> Line<'_, P> {
         Ok((whole, None))
     }
 
-    /// Lets the provider's keyring draw its conclusions.
+    /// Lets the provider's keyring and the target's breaker draw their conclusions.
     fn judge(
         &self,
         candidate: &Candidate<'_>,
         key: Option<usize>,
         failure: Failure,
-        now: Timestamp,
+        (began, now): (Timestamp, Timestamp),
+        deadline: Timestamp,
+        ticket: &Ticket,
     ) -> Keys {
-        let Some(key) = key else {
-            return Keys::NotAtFault;
-        };
-        let worth_waiting = self.plan.route().retries.honour_retry_after;
-        let ring = &mut self.keyrings.borrow_mut()[candidate.index.position()];
-        match ring.note(key, candidate.model, failure, now, worth_waiting) {
-            false => Keys::NotAtFault,
-            true if ring.has_awake(candidate.model, now) => {
-                Keys::AnotherAwake { of: candidate.provider.keys.len() }
-            }
-            true => Keys::AllRest,
+        let route = self.plan.route();
+        let worth_waiting = route.retries.honour_retry_after;
+        // Whoever had but the rest of somebody else's time has not shown that it is slow.
+        let was_hurried = failure == Failure::Timeout
+            && now >= deadline
+            && now.since(began) < route.timeouts.first_byte / 2;
+        let sign = failure.sign(key.is_some(), worth_waiting);
+        let sign = if was_hurried { Sign::Nothing } else { sign };
+        ticket.note(sign, now, self.platform.entropy());
+        let target = (candidate.index, candidate.model);
+        match self.fleet.judge(target, key, failure, now, worth_waiting) {
+            Keys::NotAtFault if ticket.is_ill() => Keys::TargetRests,
+            keys => keys,
         }
     }
 

@@ -2,10 +2,19 @@
 
 pub mod address;
 pub mod admit;
+pub(crate) mod allowance;
 pub mod authenticate;
+pub mod budgets;
 pub mod call;
+pub mod entry;
+pub mod fleet;
+pub mod need;
+pub(crate) mod notary;
 mod outgoing;
 mod patience;
+pub mod permit;
 pub mod plan;
 pub mod relay;
+pub mod reserve;
 pub mod respond;
+pub mod vouch;

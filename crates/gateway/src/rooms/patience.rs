@@ -95,7 +95,10 @@ async fn now_or_never(body: &mut Body) -> Option<Option<Result<Bytes, Outage>>> 
 }
 
 /// Runs `work` until `timer` completes, which makes it `None` and drops it.
-async fn race<T>(work: impl Future<Output = T>, timer: impl Future<Output = ()>) -> Option<T> {
+pub(super) async fn race<T>(
+    work: impl Future<Output = T>,
+    timer: impl Future<Output = ()>,
+) -> Option<T> {
     let (mut work, mut timer) = (pin!(work), pin!(timer));
     poll_fn(|cx| match work.as_mut().poll(cx) {
         Poll::Ready(value) => Poll::Ready(Some(value)),

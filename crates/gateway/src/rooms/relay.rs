@@ -14,11 +14,16 @@ use openai::{ErrorBody, ErrorObject, Weight};
 
 use crate::body::Body;
 use crate::config::Timeouts;
-use crate::observe::{Entry, Outcome, Tokens};
+use crate::observe::Outcome;
 use crate::platform::{Outage, Platform};
+use crate::policy::breaker::Sign;
 use crate::policy::classify::Failure;
 use crate::reader::{Flow, Reader};
+use crate::tail::Tail;
 use crate::time::Timestamp;
+
+use super::entry::Entry;
+use super::fleet::Ticket;
 
 /// What is held back before the first content, in bytes; beyond it the stream is committed as it is.
 const LONGEST_PRELUDE: usize = 64 << 10;
@@ -42,9 +47,13 @@ pub struct Committed {
     body: Body,
     /// `None`: not events but a body that is too long to hold.
     reader: Option<Reader>,
+    /// What is seen of such a body.
+    tail: Tail,
     ready: VecDeque<Bytes>,
     flow: Flow,
     prompt: Weight,
+    /// Where to note how it ends.
+    ticket: Option<Ticket>,
 }
 
 /// What became of a stream that was held back.
@@ -89,7 +98,9 @@ impl Uncommitted {
         let too_much = self.held.iter().map(Bytes::len).sum::<usize>() > LONGEST_PRELUDE;
         if self.reader.meter().has_content() || (flow == Flow::Open && too_much) {
             let Self { body, reader, held: ready } = self;
-            let committed = Committed { body, reader: Some(reader), ready, flow, prompt: prompt() };
+            let (reader, tail, ticket) = (Some(reader), Tail::new(0), None);
+            let prompt = prompt();
+            let committed = Committed { body, reader, tail, ready, flow, prompt, ticket };
             return Ok(Taken::Ready(committed));
         }
         match flow {
@@ -100,15 +111,25 @@ impl Uncommitted {
 }
 
 impl Committed {
-    /// A body that is too long to hold: it is passed on unread, and counted by estimate.
-    pub fn opaque(beginning: Bytes, rest: Body, prompt: Weight) -> Self {
+    /// A body that is too long to hold: it is passed on unread. It counts for what it reports in its
+    /// end, or for `most` tokens at most by estimate.
+    pub fn opaque(beginning: Bytes, rest: Body, prompt: Weight, most: u64) -> Self {
+        let mut tail = Tail::new(most);
+        tail.see(&beginning);
         Self {
+            tail,
             body: rest,
             reader: None,
             ready: VecDeque::from([beginning]),
             flow: Flow::Open,
             prompt,
+            ticket: None,
         }
+    }
+
+    /// Has it noted how the stream ends.
+    pub fn watch(&mut self, ticket: Ticket) {
+        self.ticket = Some(ticket);
     }
 
     /// Begins to pass the stream on. From here on the relay holds the request's record.
@@ -153,7 +174,7 @@ impl<P: Platform> Relay<P> {
             Flow::Done => {
                 let body = std::mem::take(&mut self.stream.body);
                 self.platform.defer(drain(body, self.platform.sleep(LINGER)));
-                self.ending = Some(Outcome::Answered);
+                self.complete();
             }
             Flow::Error => self.break_off("upstream_error", "The upstream reported an error."),
             Flow::Malformed => {
@@ -180,7 +201,20 @@ impl<P: Platform> Relay<P> {
                     "The upstream ended the stream before the answer was complete.",
                 );
             }
-            Some(_) | None => self.ending = Some(Outcome::Answered),
+            Some(_) | None => self.complete(),
+        }
+    }
+
+    /// The answer is whole.
+    fn complete(&mut self) {
+        self.note(Sign::Well);
+        self.ending = Some(Outcome::Answered);
+    }
+
+    /// Notes what the end of the stream says about the upstream's health, once.
+    fn note(&mut self, sign: Sign) {
+        if let Some(ticket) = self.stream.ticket.take() {
+            ticket.note(sign, self.platform.now(), self.platform.entropy());
         }
     }
 
@@ -192,6 +226,9 @@ impl<P: Platform> Relay<P> {
     }
 
     fn truncate(&mut self, code: &'static str) {
+        // That the time of this request is up says nothing about the upstream.
+        let is_late = self.platform.now() >= self.deadline;
+        self.note(if is_late { Sign::Nothing } else { Sign::Failed });
         self.stream.body = Body::Empty;
         self.ending = Some(Outcome::Truncated);
         if let Some(entry) = &mut self.entry {
@@ -215,7 +252,7 @@ impl<P: Platform> Relay<P> {
         let mut entry = self.entry.take()?;
         entry.record.tokens = match &self.stream.reader {
             Some(reader) => reader.meter().tokens(self.stream.prompt),
-            None => Tokens::count(None, self.stream.prompt, Weight::default()),
+            None => self.stream.tail.tokens(self.stream.prompt),
         };
         Some(entry)
     }
@@ -258,7 +295,10 @@ impl<P: Platform> Relay<P> {
             Some(Ok(piece)) => {
                 match &mut self.stream.reader {
                     Some(reader) => self.stream.flow = reader.take(piece, &mut self.stream.ready),
-                    None => self.stream.ready.push_back(piece),
+                    None => {
+                        self.stream.tail.see(&piece);
+                        self.stream.ready.push_back(piece);
+                    }
                 }
                 self.follow();
                 Ok(())

@@ -8,11 +8,12 @@ use serde::Serialize;
 use crate::body::Body;
 use crate::config::{Config, ModelPattern, Timeouts};
 use crate::error::Error;
-use crate::observe::{Entry, Outcome};
+use crate::observe::Outcome;
 use crate::platform::Platform;
 
 use super::authenticate::Caller;
 use super::call::{Answer, Content};
+use super::entry::Entry;
 
 /// What a request comes to when nothing goes wrong.
 #[derive(Debug)]
@@ -93,11 +94,8 @@ pub fn deliver<P: Platform>(
 pub fn refuse<P: Platform>(error: &Error, mut entry: Entry<P>) -> http::Response<Body> {
     let answer = error.answer(&entry.record.attempts);
     let mut response = json(answer.status, answer.body().to_json());
-    if let Some((name, value)) = &answer.header
-        && let Ok(value) = HeaderValue::from_str(value)
-    {
-        response.headers_mut().insert(*name, value);
-    }
+    // What was reserved returns, so that what it left is not what is left.
+    entry.headers.clone_from(&answer.headers);
     name(&mut response, &entry);
     entry.record.status = Some(answer.status.as_u16());
     entry.record.error = Some(answer.code);
@@ -106,6 +104,12 @@ pub fn refuse<P: Platform>(error: &Error, mut entry: Entry<P>) -> http::Response
         Error::Fault(_) => Outcome::Failed,
     });
     response
+}
+
+/// Tells somebody who may not even ask; nobody's record has a place for it.
+pub fn turn_away(error: &Error) -> http::Response<Body> {
+    let answer = error.answer(&[]);
+    json(answer.status, answer.body().to_json())
 }
 
 /// Says that the gateway runs. It asks no upstream, so that a provider's outage restarts nothing.
@@ -139,5 +143,8 @@ fn name<P: Platform>(response: &mut http::Response<Body>, entry: &Entry<P>) {
     }
     if let Some(target) = &record.target {
         set("x-serin-target", target);
+    }
+    for (name, value) in &entry.headers {
+        set(name, value);
     }
 }

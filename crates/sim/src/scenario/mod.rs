@@ -27,7 +27,7 @@ const WORLD: &str = ".world.toml";
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// Its place among the others: `fallback/on-503`.
+    /// Its place among the others: `fault/dns`.
     #[serde(skip)]
     pub name: String,
     /// What it shows, in one sentence.
@@ -144,9 +144,11 @@ impl Scenario {
     }
 
     /// The configuration with its bases put in: `upstream` is followed by the name of an upstream,
-    /// and nothing listens at `closed`.
+    /// and nothing listens at `closed`. `https://UPSTREAM` is the same place, where nobody speaks TLS.
     pub fn config_for(&self, upstream: &str, closed: &str) -> String {
-        self.config.replace("UPSTREAM", upstream).replace("CLOSED", closed)
+        let over_tls = upstream.replacen("http:", "https:", 1);
+        let config = self.config.replace("https://UPSTREAM", &over_tls);
+        config.replace("UPSTREAM", upstream).replace("CLOSED", closed)
     }
 
     /// Makes sure that no secret of the scenario is in an answer or in a record.

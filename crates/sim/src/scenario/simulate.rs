@@ -1,6 +1,7 @@
 //! Plays a scenario against the gateway in virtual time.
 
 use gateway::body::Body;
+use gateway::boot::OwnSecrets;
 use gateway::config::author;
 use gateway::gateway::Gateway;
 use gateway::secret::Secret;
@@ -19,7 +20,7 @@ impl Scenario {
         let config = author::from_toml(&self.config_for(UPSTREAM, CLOSED), &secret)
             .map_err(|problems| format!("the configuration is not valid: {problems:?}"))?;
         let world = World::new(SEED, self.upstreams.clone());
-        let gateway = Gateway::new(config);
+        let gateway = Gateway::new(config, OwnSecrets::find(&secret));
         for (index, request) in self.requests.iter().enumerate() {
             for turn in 0..request.repeat {
                 let place = |what: String| format!("request {index}, turn {turn}: {what}");

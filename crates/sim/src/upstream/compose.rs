@@ -130,7 +130,8 @@ impl Script {
     }
 
     fn said(&self, asked: &Asked) -> Answer {
-        let text = self.answer.clone().unwrap_or_else(|| "Hello there".to_owned());
+        let text = self.answer.as_deref().unwrap_or("Hello there");
+        let text = text.repeat(self.answer_times.unwrap_or(1));
         let count = |text: &str| text.split_whitespace().count() as u64;
         let usage = Usage {
             prompt: self.prompt_tokens.unwrap_or_else(|| count(&asked.said)),

@@ -43,6 +43,8 @@ pub struct Script {
 
     /// The text of a correct answer.
     pub answer: Option<String>,
+    /// How often that text is said, once by default: for answers that no file should hold.
+    pub answer_times: Option<usize>,
     /// Reasoning before it, in DeepSeek's `reasoning_content`.
     pub reasoning: Option<String>,
     /// The model's name in the answer; what was asked for by default.

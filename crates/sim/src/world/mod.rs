@@ -1,10 +1,11 @@
-//! The gateway's doors in memory: a clock that leaps, seeded chance, scripted upstreams, a queue of
-//! deferred tasks and a list of records.
+//! The gateway's doors in memory: a clock that leaps, seeded chance, scripted upstreams, a store, a
+//! ledger, a queue of deferred tasks and a list of records.
 //!
 //! It knows nothing of HTTP's bytes: a scripted head becomes a head, a scripted write a piece.
 
 mod caller;
 mod performance;
+mod vault;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use crate::upstream::{Call, Ended, Part, Play, Stage};
 
 pub use caller::{HangUp, Received};
 use performance::Visit;
+use vault::Vault;
 
 /// What `UPSTREAM` stands for in the simulator; the name of an upstream follows.
 pub const UPSTREAM: &str = "http://127.0.0.1:9100/world";
@@ -43,6 +45,7 @@ struct Inner {
     entropy: Cell<u64>,
     stage: RefCell<Stage>,
     records: RefCell<Vec<Value>>,
+    vault: RefCell<Vault>,
 }
 
 impl World {
@@ -53,6 +56,7 @@ impl World {
             entropy: Cell::new(seed),
             stage: RefCell::new(Stage::new(parts)),
             records: RefCell::default(),
+            vault: RefCell::default(),
         }))
     }
 

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use gateway::boot::OwnSecrets;
 use gateway::config::author;
 use gateway::gateway::Gateway;
 use gateway::secret::Secret;
@@ -37,7 +38,10 @@ fn play(plot: &Plot) -> Result<Outcome, String> {
     let config = plot.config.replace("UPSTREAM", UPSTREAM).replace("CLOSED", CLOSED);
     let secret = |name: &str| plot.secrets.get(name).map(|value| Secret::new(value));
     let config = author::from_toml(&config, &secret).map_err(|problems| format!("{problems:?}"))?;
-    let (world, gateway) = (World::new(plot.seed, plot.upstreams.clone()), Gateway::new(config));
+    let (world, gateway) = (
+        World::new(plot.seed, plot.upstreams.clone()),
+        Gateway::new(config, OwnSecrets::default()),
+    );
     let received = Rc::new(RefCell::new(vec![None; plot.callers.len()]));
     for (index, caller) in plot.callers.iter().enumerate() {
         let (world, gateway, received) = (world.clone(), gateway.clone(), received.clone());

@@ -107,13 +107,19 @@ impl Plot {
             .into_iter()
             .filter(|_| dice.chance(85))
             .collect();
+        let sticky = dice.one(&["none", "consumer", "user"]);
+        let balance = match sticky {
+            "none" => dice.one(&["weight", "latency", "least_busy", "cost"]),
+            _ => "weight",
+        };
         let config = format!(
-            "{providers}[[routes]]\nid = \"r\"\nmodels = [\"m\"]\ntargets = [{}]\nfallback = [{}]\nfallback_on = [{}]\nsticky = \"{}\"\nretries = {{ attempts = {retries}, backoff = \"{}ms\", honour_retry_after = \"2s\" }}\ntimeouts = {{ first_byte = \"{}ms\", idle = \"{}ms\", total = \"{}ms\" }}\n[[consumers]]\nid = \"c\"\nkeys = [\"secret:APP_KEY\"]\n",
+            "{providers}[[routes]]\nid = \"r\"\nmodels = [\"m\"]\ntargets = [{}]\nfallback = [{}]\nfallback_on = [{}]\nsticky = \"{sticky}\"\nbalance = \"{balance}\"\nretries = {{ attempts = {retries}, backoff = \"{}ms\", honour_retry_after = \"2s\" }}\nhealth = {{ failures = {}, rest = \"{}ms\" }}\ntimeouts = {{ first_byte = \"{}ms\", idle = \"{}ms\", total = \"{}ms\" }}\n[[consumers]]\nid = \"c\"\nkeys = [\"secret:APP_KEY\"]\n",
             listed(0..targets, &weights),
             listed(targets..targets + fallbacks, &weights),
             conditions.join(", "),
-            dice.one(&["none", "consumer", "user"]),
             dice.number(1, 800),
+            dice.number(0, 4),
+            dice.number(1, 4_000),
             first_byte.as_millis(),
             dice.number(500, 4_000),
             total.as_millis(),

@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{from_toml, to_json};
-use crate::secret::Secret;
+use super::{from_toml, stand_in, to_json};
 
 /// Checks a TOML document as far as that goes without its secrets, and writes the JSON that an edge
 /// reads. Gives the paths of the sections that do not act yet, for which the edge will not serve
@@ -16,9 +15,8 @@ pub fn bundle(source: &Path, target: &Path) -> Result<Vec<String>, String> {
         lines.collect::<Vec<_>>().join("\n")
     };
     let text = fs::read_to_string(source).map_err(|error| named(&error))?;
-    // Every secret another value, so that no two keys are taken for one.
-    let stand_in = |name: &str| Some(Secret::new(&format!("stand-in-{name}")));
-    let config = from_toml(&text, &stand_in).map_err(|problems| named(&problems))?;
+    let config =
+        from_toml(&text, &|name| Some(stand_in(name))).map_err(|problems| named(&problems))?;
     let document = to_json(&text).map_err(|problems| named(&problems))?;
     fs::write(target, document).map_err(|error| format!("{}: {error}", target.display()))?;
     Ok(config.inactive)

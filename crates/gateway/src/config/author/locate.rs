@@ -14,27 +14,46 @@ pub fn locate(text: &str, path: &str) -> Option<(usize, usize)> {
     let document = DeTable::parse(text).ok()?;
     let mut found = None;
     let mut here = Here::Table(document.get_ref());
-    for step in steps(path) {
-        let (start, next) = match (here, step) {
-            (Here::Table(table), Step::Field(name)) => {
-                let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref() == name) else {
+    let mut rest = path;
+    while !rest.is_empty() {
+        let (start, next, after) = match here {
+            Here::Table(table) => {
+                let after = |key: &str| below(rest, key);
+                // The name of a field may have dots in it, as those of nested parameters do.
+                let fitting = table.iter().filter_map(|one| Some((one, after(one.0.get_ref())?)));
+                let Some(((key, value), after)) = fitting.min_by_key(|(_, after)| after.len())
+                else {
                     break;
                 };
-                (key.span().start, value)
+                (key.span().start, value, after)
             }
-            (Here::Value(DeValue::Array(items)), Step::Item(index)) => {
+            Here::Value(DeValue::Array(items)) => {
+                let Some((index, after)) = item(rest) else { break };
                 let Some(value) = items.get(index) else { break };
-                (value.span().start, value)
+                (value.span().start, value, after)
             }
-            (Here::Value(_) | Here::Table(_), _) => break,
+            Here::Value(_) => break,
         };
         found = Some(start);
+        rest = after.trim_start_matches('.');
         here = match next.get_ref() {
             DeValue::Table(table) => Here::Table(table),
             value => Here::Value(value),
         };
     }
     found.map(|start| position(text, start))
+}
+
+/// What follows a field's name at the beginning of a path.
+fn below<'p>(path: &'p str, name: &str) -> Option<&'p str> {
+    let after = path.strip_prefix(name)?;
+    (after.is_empty() || after.starts_with(['.', '['])).then_some(after)
+}
+
+/// The index at the beginning of a path, and what follows it.
+fn item(path: &str) -> Option<(usize, &str)> {
+    let (index, after) = path.strip_prefix('[')?.split_once(']')?;
+    Some((index.parse().ok()?, after))
 }
 
 /// The line and column of a byte.
@@ -52,18 +71,6 @@ pub(super) fn position(text: &str, byte: usize) -> (usize, usize) {
 enum Here<'a> {
     Table(&'a DeTable<'a>),
     Value(&'a DeValue<'a>),
-}
-
-enum Step<'a> {
-    Field(&'a str),
-    Item(usize),
-}
-
-fn steps(path: &str) -> impl Iterator<Item = Step<'_>> {
-    path.split(['.', '[']).filter(|part| !part.is_empty()).map(|part| {
-        let index = part.strip_suffix(']').and_then(|index| index.parse().ok());
-        index.map_or(Step::Field(part), Step::Item)
-    })
 }
 
 #[cfg(test)]
@@ -85,6 +92,10 @@ targets = [
 retries = { attempts = 1 }
 [routes.timeouts]
 total = \"5m\"
+
+[[consumers]]
+id = \"app\"
+params = { a = { max = 1 }, \"a.b\" = { allow = [1, {}] } }
 ";
 
     #[track_caller]
@@ -103,6 +114,9 @@ total = \"5m\"
         check("routes[1].targets[1].provider", 10, 38);
         check("routes[1].retries.attempts", 12, 13);
         check("routes[1].timeouts.total", 14, 1);
+        check("consumers[0].params.a.max", 18, 18);
+        check("consumers[0].params.a.b", 18, 29);
+        check("consumers[0].params.a.b.allow[1]", 18, 51);
     }
 
     #[test]

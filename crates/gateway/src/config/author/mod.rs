@@ -14,6 +14,8 @@ use super::raw::{Document, SecretText};
 use super::{Config, Secrets};
 use locate::position;
 
+use crate::secret::Secret;
+
 /// Reads a TOML document. [`locate`] finds the place of each of its problems in the text.
 pub fn from_toml(text: &str, secrets: &Secrets<'_>) -> Result<Config, Problems> {
     parse::document(&read(text)?, secrets)
@@ -37,10 +39,17 @@ pub fn schema() -> String {
     text
 }
 
-/// The names of the secrets that a TOML document refers to: providers', consumers', guards', each
-/// once. None where its shape is wrong, which `from_toml` tells.
+/// A value for a secret that is not at hand: another one for each name, since no two keys may be
+/// equal, and long enough for a secret that signs tokens.
+pub fn stand_in(name: &str) -> Secret {
+    Secret::new(&format!("stand-in for the value of the secret {name}"))
+}
+
+/// The names of the secrets that a TOML document refers to: issuers', providers', consumers', guards',
+/// operators', each once. None where its shape is wrong, which `from_toml` tells.
 pub fn secret_names(text: &str) -> Vec<String> {
     let Ok(document) = read(text) else { return Vec::new() };
+    let issuers = document.auth.jwt.iter().filter_map(|issuer| issuer.secret.as_ref());
     let providers = document.providers.iter().flat_map(|provider| &provider.keys);
     let consumers = document.consumers.iter().flat_map(|consumer| &consumer.keys);
     let guards = document
@@ -48,10 +57,10 @@ pub fn secret_names(text: &str) -> Vec<String> {
         .iter()
         .flat_map(|guard| [&guard.access_key_id, &guard.access_key, &guard.key])
         .flatten();
+    let operators = document.admin.operators.iter().map(|operator| &operator.token);
+    let texts = issuers.chain(providers).chain(consumers).chain(guards).chain(operators);
     let mut names: Vec<String> = Vec::new();
-    for name in
-        providers.chain(consumers).chain(guards).filter_map(|text| SecretText::name(text).ok())
-    {
+    for name in texts.filter_map(|text| SecretText::name(text).ok()) {
         if !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
         }

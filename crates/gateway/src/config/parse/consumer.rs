@@ -1,10 +1,11 @@
-//! `[[consumers]]`: who they are, the digests of their keys, and what they may use.
+//! `[[consumers]]` and `[[groups]]`: who they are, the digests of their keys, and what they may do.
 
 use crate::secret::KeyDigest;
 
-use super::super::parsed::Consumer;
+use super::super::parsed::{Consumer, Group};
 use super::super::raw;
 use super::name::name;
+use super::permission::permissions;
 use super::{Names, Place, Review, quoted};
 
 /// The name of callers without a key, which therefore nobody else may have.
@@ -19,10 +20,43 @@ pub(super) fn consumers(
 ) -> Vec<Consumer> {
     let mut read: Vec<Consumer> = Vec::with_capacity(raw.len());
     for (index, raw) in raw.iter().enumerate() {
-        let consumer = consumer(review, &place.item(index), raw, routes, &read);
-        read.push(consumer);
+        let place = place.item(index);
+        let keys = keys(review, &place.field("keys"), raw, &read);
+        let consumer = consumer(review, &place, raw, routes);
+        read.push(Consumer { keys, ..consumer });
     }
     read
+}
+
+/// Reads every group.
+pub(super) fn groups(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    raw: &[raw::Group],
+    routes: &Names<'_>,
+) -> Vec<Group> {
+    let read = |(index, raw): (usize, &raw::Group)| {
+        let raw::Group { id, routes: ids, params, addresses } = raw;
+        let (ids, params, addresses) = (ids.as_deref(), params.as_ref(), addresses.as_ref());
+        let place = place.item(index);
+        let permissions = permissions(review, &place, ids, params, addresses, routes);
+        Group { id: id.clone(), permissions }
+    };
+    raw.iter().enumerate().map(read).collect()
+}
+
+/// Reads a consumer that stands alone, as the admin API takes it: without keys of its own.
+pub(super) fn keyless(
+    review: &mut Review<'_>,
+    raw: &raw::Consumer,
+    routes: &Names<'_>,
+) -> Consumer {
+    let place = &Place::ROOT;
+    name(review, &place.field("id"), &raw.id);
+    if !raw.keys.is_empty() {
+        review.problem(&place.field("keys"), "keys", "none here: they are issued on their own");
+    }
+    consumer(review, place, raw, routes)
 }
 
 fn consumer(
@@ -30,7 +64,6 @@ fn consumer(
     place: &Place<'_>,
     raw: &raw::Consumer,
     routes: &Names<'_>,
-    before: &[Consumer],
 ) -> Consumer {
     if raw.id == ANONYMOUS {
         let expected = "another id, since callers without a key have this one";
@@ -39,10 +72,22 @@ fn consumer(
     if let Some(group) = &raw.group {
         name(review, &place.field("group"), group);
     }
-    let keys_place = place.field("keys");
+    let (ids, params, addresses) =
+        (raw.routes.as_deref(), raw.params.as_ref(), raw.addresses.as_ref());
+    let permissions = permissions(review, place, ids, params, addresses, routes);
+    Consumer { id: raw.id.clone(), group: raw.group.clone(), keys: Vec::new(), permissions }
+}
+
+/// Digests a consumer's keys, none of which anybody before it has.
+fn keys(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    raw: &raw::Consumer,
+    before: &[Consumer],
+) -> Vec<KeyDigest> {
     let mut keys = Vec::with_capacity(raw.keys.len());
     for (index, text) in raw.keys.iter().enumerate() {
-        let place = keys_place.item(index);
+        let place = place.item(index);
         let Some(secret) = review.secret(&place, text) else { continue };
         let digest = KeyDigest::of(secret.reveal());
         let has_it = |other: &&Consumer| other.keys.iter().any(|key| key.matches(&digest).into());
@@ -52,32 +97,5 @@ fn consumer(
         }
         keys.push(digest);
     }
-    let routes = review.routes(&place.field("routes"), raw.routes.as_deref(), routes);
-    if let Some(parameters) = &raw.params {
-        let place = place.field("params");
-        check(review, &place, parameters);
-        review.inactive(&place);
-    }
-    Consumer { id: raw.id.clone(), group: raw.group.clone(), keys, routes }
-}
-
-fn check(review: &mut Review<'_>, place: &Place<'_>, parameters: &raw::Parameters) {
-    for (name, range) in parameters.ranges() {
-        let Some(range) = range else { continue };
-        let place = place.field(name);
-        match (range.min, range.max) {
-            (None, None) => review.problem(&place, "no bound", "`min`, `max` or both"),
-            (Some(min), Some(max)) if min > max => {
-                review.problem(&place, format!("min {min} above max {max}"), "min up to max");
-            }
-            _ => {}
-        }
-        if parameters.forbid.iter().any(|forbidden| forbidden == name) {
-            review.problem(&place, "bounds on a parameter that is forbidden", "one or the other");
-        }
-    }
-    let list = place.field("forbid");
-    for (index, parameter) in parameters.forbid.iter().enumerate() {
-        name(review, &list.item(index), parameter);
-    }
+    keys
 }

@@ -1,108 +1,230 @@
-//! `[[limits]]`, which are checked here and act in a later version.
+//! `[[limits]]`: what is counted, for whom, and in which time.
 
-use std::net::IpAddr;
+use crate::calendar::{self, Zone};
 
-use super::super::raw::{self, Limit, Quota};
+use super::super::limit::{By, Covered, Limit, Measure, OnError, Period, Quota};
+use super::super::problem::with_hint;
+use super::super::raw;
+use super::home::homes;
 use super::name::name;
-use super::{Names, Place, Review, quoted};
+use super::price::billionths;
+use super::{LARGEST_COUNT, Names, Place, Review, quoted};
 
-/// Checks every limit.
+/// Reads every limit. Those on cost need prices.
 pub(super) fn limits(
     review: &mut Review<'_>,
     place: &Place<'_>,
-    raw: &[Limit],
+    raw: &[raw::Limit],
     routes: &Names<'_>,
-) {
-    for (index, raw) in raw.iter().enumerate() {
-        let place = place.item(index);
-        limit(review, &place, raw, routes);
-        review.inactive(&place);
+    has_prices: bool,
+) -> Vec<Limit> {
+    let read = |(index, raw)| limit(review, &place.item(index), raw, routes, has_prices);
+    let mut limits: Vec<Limit> = raw.iter().enumerate().filter_map(read).collect();
+    for (home, limit) in homes(&limits).into_iter().zip(&mut limits) {
+        limit.home = home;
     }
+    limits
 }
 
-fn limit(review: &mut Review<'_>, place: &Place<'_>, raw: &Limit, routes: &Names<'_>) {
+fn limit(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    raw: &raw::Limit,
+    routes: &Names<'_>,
+    has_prices: bool,
+) -> Option<Limit> {
     let on = place.field("on");
-    review.routes(&on.field("routes"), raw.on.routes.as_deref(), routes);
+    let routes = review.routes(&on.field("routes"), raw.on.routes.as_deref(), routes);
     let groups = on.field("groups");
+    if raw.on.groups.as_ref().is_some_and(Vec::is_empty) {
+        let expected = "the name of a group, or no `groups` for every caller";
+        review.problem(&groups, "an empty list", expected);
+    }
     for (index, group) in raw.on.groups.iter().flatten().enumerate() {
         name(review, &groups.item(index), group);
     }
-    by(review, &place.field("by"), &raw.by);
-    let keys = place.field("keys");
-    if raw.keys.as_ref().is_some_and(Vec::is_empty) {
-        review.problem(&keys, "an empty list", "at least one value, or no `keys` for all");
-    }
-    for (index, key) in raw.keys.iter().flatten().enumerate() {
-        covered(review, &keys.item(index), key, raw.by == "ip");
-    }
-    if raw.tokens.is_none() && raw.requests.is_none() {
-        review.problem(place, "no quota", "`tokens`, `requests` or both");
-    }
-    for (quota, name) in [(&raw.tokens, "tokens"), (&raw.requests, "requests")] {
-        if let Some(quota) = quota {
-            self::quota(review, &place.field(name), quota);
+    let by = by(review, &place.field("by"), &raw.by);
+    let keys = keys(review, &place.field("keys"), raw.keys.as_deref(), by.as_ref());
+    let quotas = quotas(review, place, raw, has_prices);
+    if raw.tokens.is_none() && raw.cost.is_none() {
+        let expected = "none, since a limit on requests alone knows no length";
+        if raw.hard == Some(true) {
+            review.problem(&place.field("hard"), "true", "`tokens` or `cost` beside it");
+        }
+        if raw.default_output.is_some() {
+            review.problem(&place.field("default_output"), "a reserved length", expected);
         }
     }
-}
-
-fn by(review: &mut Review<'_>, place: &Place<'_>, by: &str) {
-    let expected = "one of all, consumer, group, ip, header:NAME, param:NAME, cookie:NAME";
-    match by.split_once(':') {
-        None if matches!(by, "all" | "consumer" | "group" | "ip") => {}
-        Some(("header", name)) => {
-            review.header_name(place, name);
-        }
-        // Letters, digits and the like: what both a query's and a cookie's names are made of.
-        Some(("param" | "cookie", name)) => self::name(review, place, name),
-        None | Some(_) => review.problem(place, quoted(by), expected),
-    }
-}
-
-fn covered(review: &mut Review<'_>, place: &Place<'_>, key: &str, is_address: bool) {
-    if let Some(expression) = key.strip_prefix('~') {
-        review.regex(place, expression);
-    } else if key.is_empty() {
-        review.problem(place, "nothing", "an exact value, * or ~regex");
-    } else if is_address && key != "*" && !is_address_block(key) {
-        review.problem(
-            place,
-            quoted(key),
-            "an address, a block such as \"10.0.0.0/8\", * or ~regex",
-        );
-    }
-}
-
-fn is_address_block(text: &str) -> bool {
-    let (address, bits) = match text.split_once('/') {
-        Some((address, bits)) => (address, Some(bits)),
-        None => (text, None),
+    let on_error = match raw.on_error.as_deref() {
+        None => OnError::default(),
+        Some(choice) => match review.one_of(&place.field("on_error"), choice, &raw::ON_ERROR) {
+            Some(0) => OnError::Open,
+            Some(_) | None => OnError::Closed,
+        },
     };
-    let Ok(address) = address.parse::<IpAddr>() else { return false };
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    bits.is_none_or(|bits| {
-        // `parse` takes a "+", which no block has.
-        bits.bytes().all(|byte| byte.is_ascii_digit())
-            && bits.parse::<u8>().is_ok_and(|bits| bits <= most)
+    let default_output = raw.default_output.unwrap_or(1024);
+    if !(1..=1_000_000).contains(&default_output) {
+        let found = default_output.to_string();
+        review.problem(&place.field("default_output"), found, "from 1 to 1000000 tokens");
+    }
+    Some(Limit {
+        id: raw.id.clone(),
+        routes,
+        groups: raw.on.groups.clone(),
+        by: by?,
+        keys,
+        quotas,
+        hard: raw.hard.unwrap_or(false),
+        lease: raw.lease.unwrap_or(false),
+        on_error,
+        default_output,
+        home: None,
     })
 }
 
-fn quota(review: &mut Review<'_>, place: &Place<'_>, quota: &Quota) {
-    review.one_of(&place.field("per"), &quota.per, &raw::PERIODS);
-    if quota.max == 0 {
-        review.problem(&place.field("max"), "0", "a number above zero");
+fn by(review: &mut Review<'_>, place: &Place<'_>, by: &str) -> Option<By> {
+    match (by, by.split_once(':')) {
+        ("all", _) => Some(By::All),
+        ("consumer", _) => Some(By::Consumer),
+        ("group", _) => Some(By::Group),
+        ("ip", _) => Some(By::Address),
+        (_, Some(("header", name))) => review.header_name(place, name).map(By::Header),
+        // Letters, digits and the like: what both a query's and a cookie's names are made of.
+        (_, Some(("param", name))) => {
+            self::name(review, place, name);
+            Some(By::Parameter(name.to_owned()))
+        }
+        (_, Some(("cookie", name))) => {
+            self::name(review, place, name);
+            Some(By::Cookie(name.to_owned()))
+        }
+        (_, Some(_) | None) => {
+            let expected = "one of all, consumer, group, ip, header:NAME, param:NAME, cookie:NAME";
+            review.problem(place, quoted(by), expected);
+            None
+        }
     }
-    let Some(timezone) = &quota.timezone else { return };
-    let place = place.field("timezone");
-    if !matches!(quota.per.as_str(), "day" | "month") {
-        let found = format!("a timezone with per {}", quoted(&quota.per));
-        review.problem(&place, found, "one with day or month only: other periods have no calendar");
+}
+
+fn keys(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    keys: Option<&[String]>,
+    by: Option<&By>,
+) -> Vec<Covered> {
+    let Some(keys) = keys else { return Vec::new() };
+    if by == Some(&By::All) {
+        let expected = "none by \"all\", where everybody has one balance";
+        review.problem(place, "values to cover", expected);
+    } else if keys.is_empty() {
+        review.problem(place, "an empty list", "at least one value, or no `keys` for all");
     }
-    // The names themselves live in a database of 400 KB: their shape is what can be checked here.
-    let fits = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphabetic())
-            && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'+'))
+    let is_address = by == Some(&By::Address);
+    let read =
+        |(index, key): (usize, &String)| covered(review, &place.item(index), key, is_address);
+    keys.iter().enumerate().filter_map(read).collect()
+}
+
+fn covered(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    key: &str,
+    is_address: bool,
+) -> Option<Covered> {
+    if let Some(expression) = key.strip_prefix('~') {
+        return review.regex(place, expression).map(Covered::Regex);
+    }
+    if key == "*" {
+        return Some(Covered::Any);
+    }
+    if key.is_empty() {
+        review.problem(place, "nothing", "an exact value, * or ~regex");
+        return None;
+    }
+    if !is_address {
+        return Some(Covered::Exact(key.to_owned()));
+    }
+    let block = key.parse().ok();
+    if block.is_none() {
+        let expected = "an address, a block such as \"10.0.0.0/8\", * or ~regex";
+        review.problem(place, quoted(key), expected);
+    }
+    block.map(Covered::Block)
+}
+
+fn quotas(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    raw: &raw::Limit,
+    has_prices: bool,
+) -> Vec<Quota> {
+    let mut quotas = Vec::new();
+    for (measure, quota) in [(Measure::Tokens, &raw.tokens), (Measure::Requests, &raw.requests)] {
+        let Some(quota) = quota else { continue };
+        let place = place.field(measure.name());
+        let per = period(review, &place, &quota.per, quota.timezone.as_deref());
+        let max = Some(quota.max).filter(|max| (1..=LARGEST_COUNT).contains(max));
+        if max.is_none() {
+            let expected = format!("a number above zero, {LARGEST_COUNT} at most");
+            review.problem(&place.field("max"), quota.max.to_string(), expected);
+        }
+        quotas.extend(max.zip(per).map(|(max, per)| Quota { measure, max, per }));
+    }
+    if let Some(cost) = &raw.cost {
+        let measure = Measure::Cost;
+        let place = place.field(measure.name());
+        let per = period(review, &place, &cost.per, cost.timezone.as_deref());
+        let max = billionths(cost.max).filter(|max| *max > 0);
+        if max.is_none() {
+            let expected = "USD: above zero, 9007199 at most, with nine decimals at most";
+            review.problem(&place.field("max"), cost.max.to_string(), expected);
+        }
+        if !has_prices {
+            let expected = "at least one of `[[prices]]`: without them everything costs nothing";
+            review.problem(&place, "a limit on cost, and no prices", expected);
+        }
+        quotas.extend(max.zip(per).map(|(max, per)| Quota { measure, max, per }));
+    }
+    if raw.tokens.is_none() && raw.requests.is_none() && raw.cost.is_none() {
+        review.problem(place, "no quota", "at least one of `tokens`, `requests`, `cost`");
+    }
+    quotas
+}
+
+fn period(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    per: &str,
+    timezone: Option<&str>,
+) -> Option<Period> {
+    let zone = match timezone {
+        None => Some(Zone::UTC),
+        Some(name) => zone(review, &place.field("timezone"), per, name),
     };
-    if !(timezone == "UTC" || (timezone.contains('/') && timezone.split('/').all(fits))) {
-        review.problem(&place, quoted(timezone), "UTC or a name such as \"Asia/Shanghai\"");
+    match per {
+        "second" => Some(Period::Second),
+        "minute" => Some(Period::Minute),
+        "hour" => Some(Period::Hour),
+        "day" => zone.map(Period::Day),
+        "month" => zone.map(Period::Month),
+        "total" => Some(Period::Total),
+        _ => {
+            review.one_of(&place.field("per"), per, &raw::PERIODS);
+            None
+        }
     }
+}
+
+fn zone(review: &mut Review<'_>, place: &Place<'_>, per: &str, name: &str) -> Option<Zone> {
+    if !matches!(per, "day" | "month") {
+        let found = format!("a timezone with per {}", quoted(per));
+        review.problem(place, found, "one with day or month only: other periods have no calendar");
+    }
+    let zone = Zone::find(name);
+    if zone.is_none() {
+        let expected = "UTC or a name such as \"Asia/Shanghai\"";
+        let expected = with_hint(expected, name, calendar::names());
+        review.problem(place, quoted(name), expected);
+    }
+    zone
 }

@@ -2,11 +2,16 @@
 //!
 //! Reading goes on after a problem, so that a person sees all of them at once.
 
+mod admin;
 mod consumer;
 mod guard;
+mod home;
+mod issuer;
 mod limit;
 mod name;
+mod permission;
 mod place;
+mod price;
 mod provider;
 mod route;
 mod server;
@@ -19,7 +24,7 @@ use regex_lite::Regex;
 use crate::secret::Secret;
 
 use super::Secrets;
-use super::parsed::{Config, RouteIndex};
+use super::parsed::{Config, Consumer, RouteIndex};
 use super::problem::{Problem, Problems, with_hint};
 use super::raw::{self, SecretText, Span};
 use name::Names;
@@ -28,15 +33,19 @@ use place::Place;
 /// Longer waits than this are a mistake, and a Worker's timer of 25 days would fire at once.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The most that a quota counts: as far as every reader of JSON is exact (2⁵³).
+const LARGEST_COUNT: u64 = 1 << 53;
+
 /// Parses a whole document.
 pub(super) fn document(raw: &raw::Document, secrets: &Secrets<'_>) -> Result<Config, Problems> {
-    let review = &mut Review { secrets, problems: Vec::new(), inactive: Vec::new() };
+    let review = &mut Review::new(secrets);
     let root = Place::ROOT;
 
     let providers =
         Names::of(review, &root, "providers", raw.providers.iter().map(|one| one.id.as_str()));
     let routes = Names::of(review, &root, "routes", raw.routes.iter().map(|one| one.id.as_str()));
     Names::of(review, &root, "consumers", raw.consumers.iter().map(|one| one.id.as_str()));
+    Names::of(review, &root, "groups", raw.groups.iter().map(|one| one.id.as_str()));
     Names::of(review, &root, "limits", raw.limits.iter().map(|one| one.id.as_str()));
     Names::of(review, &root, "guards", raw.guards.iter().map(|one| one.id.as_str()));
 
@@ -44,15 +53,18 @@ pub(super) fn document(raw: &raw::Document, secrets: &Secrets<'_>) -> Result<Con
     let auth = server::auth(review, &root.field("auth"), &raw.auth);
     let read_providers = provider::providers(review, &root.field("providers"), &raw.providers);
     let models = route::models(review, &root.field("routes"), &raw.routes);
-    let limited = !raw.limits.is_empty();
-    let read_routes =
-        route::routes(review, &root.field("routes"), &raw.routes, &providers, limited);
+    let read_routes = route::routes(review, &root.field("routes"), &raw.routes, &providers);
     let consumers = consumer::consumers(review, &root.field("consumers"), &raw.consumers, &routes);
-    limit::limits(review, &root.field("limits"), &raw.limits, &routes);
+    let groups = consumer::groups(review, &root.field("groups"), &raw.groups, &routes);
+    let has_prices = !raw.prices.is_empty();
+    let limits = limit::limits(review, &root.field("limits"), &raw.limits, &routes, has_prices);
+    let prices = price::prices(review, &root.field("prices"), &raw.prices, &providers);
     guard::guards(review, &root.field("guards"), &raw.guards, &routes);
     if let Some(cache) = &raw.cache {
         guard::cache(review, &root.field("cache"), cache, &routes);
     }
+    let admin = root.field("admin");
+    let operators = admin::operators(review, &admin.field("operators"), &raw.admin.operators);
 
     if review.problems.is_empty() {
         Ok(Config {
@@ -62,8 +74,24 @@ pub(super) fn document(raw: &raw::Document, secrets: &Secrets<'_>) -> Result<Con
             routes: read_routes,
             models,
             consumers,
+            groups,
+            limits,
+            prices,
+            operators,
             inactive: std::mem::take(&mut review.inactive),
         })
+    } else {
+        Err(Problems(std::mem::take(&mut review.problems)))
+    }
+}
+
+/// Parses a consumer that stands alone, with the routes of a configuration.
+pub(super) fn consumer(raw: &raw::Consumer, config: &Config) -> Result<Consumer, Problems> {
+    let review = &mut Review::new(&|_| None);
+    let routes = Names::known("routes", config.routes.iter().map(|one| one.id.as_str()));
+    let consumer = consumer::keyless(review, raw, &routes);
+    if review.problems.is_empty() {
+        Ok(consumer)
     } else {
         Err(Problems(std::mem::take(&mut review.problems)))
     }
@@ -76,7 +104,11 @@ struct Review<'a> {
     inactive: Vec<String>,
 }
 
-impl Review<'_> {
+impl<'a> Review<'a> {
+    fn new(secrets: &'a Secrets<'a>) -> Self {
+        Self { secrets, problems: Vec::new(), inactive: Vec::new() }
+    }
+
     fn problem(
         &mut self,
         place: &Place<'_>,
@@ -123,10 +155,15 @@ impl Review<'_> {
         wait
     }
 
+    /// The header that a text such as `header:NAME` names.
     fn header_name(&mut self, place: &Place<'_>, name: &str) -> Option<HeaderName> {
+        self.header(place, name, "the name of a header after \"header:\"")
+    }
+
+    fn header(&mut self, place: &Place<'_>, name: &str, expected: &str) -> Option<HeaderName> {
         let header = HeaderName::try_from(name).ok();
         if header.is_none() {
-            self.problem(place, quoted(name), "the name of a header after \"header:\"");
+            self.problem(place, quoted(name), expected);
         }
         header
     }
@@ -140,8 +177,19 @@ impl Review<'_> {
         regex.ok()
     }
 
-    /// The value of a secret. What is written in its place is never repeated.
+    /// The value of a secret that is presented in a header.
     fn secret(&mut self, place: &Place<'_>, text: &SecretText) -> Option<Secret> {
+        let (name, secret) = self.value(place, text)?;
+        if HeaderValue::from_str(secret.reveal()).is_ok() {
+            return Some(secret);
+        }
+        let found = format!("the secret {name}, whose value no header can hold");
+        self.problem(place, found, format!("a value for the secret {name}"));
+        None
+    }
+
+    /// A secret's name and value. What is written in its place is never repeated.
+    fn value<'t>(&mut self, place: &Place<'_>, text: &'t SecretText) -> Option<(&'t str, Secret)> {
         let name = match text.name() {
             Ok(name) => name,
             Err(raw::NoName::InClear) => {
@@ -157,10 +205,7 @@ impl Review<'_> {
         let secret = (self.secrets)(name);
         let found = match &secret {
             Some(secret) if secret.is_empty() => format!("the secret {name}, which is empty"),
-            Some(secret) if HeaderValue::from_str(secret.reveal()).is_err() => {
-                format!("the secret {name}, whose value no header can hold")
-            }
-            Some(_) => return secret,
+            Some(_) => return secret.map(|secret| (name, secret)),
             None => format!("the secret {name}, which is not set"),
         };
         self.problem(place, found, format!("a value for the secret {name}"));

@@ -35,6 +35,15 @@ impl<'a> Names<'a> {
         names
     }
 
+    /// Takes the ids of a section that has been read.
+    pub(super) fn known(section: &'static str, ids: impl Iterator<Item = &'a str>) -> Self {
+        let mut names = Self { section, in_order: ids.collect(), positions: BTreeMap::new() };
+        for (index, id) in names.in_order.iter().enumerate() {
+            names.positions.insert(id, index);
+        }
+        names
+    }
+
     /// The position of the one that is meant.
     pub(super) fn find(
         &self,

@@ -6,13 +6,13 @@ use std::fmt;
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     parent: Option<&'a Place<'a>>,
-    step: Step,
+    step: Step<'a>,
 }
 
 #[derive(Clone, Copy)]
-enum Step {
+enum Step<'a> {
     Root,
-    Field(&'static str),
+    Field(&'a str),
     Item(usize),
 }
 
@@ -21,7 +21,7 @@ impl<'a> Place<'a> {
     pub(super) const ROOT: Self = Self { parent: None, step: Step::Root };
 
     /// A field of what is here.
-    pub(super) fn field(&'a self, name: &'static str) -> Self {
+    pub(super) fn field(&'a self, name: &'a str) -> Self {
         Self { parent: Some(self), step: Step::Field(name) }
     }
 

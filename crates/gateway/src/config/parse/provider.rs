@@ -43,6 +43,7 @@ fn provider(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Provider) -> 
         keys: secrets,
         paths: kind.paths(raw.api_version.as_deref()),
         stream_usage: raw.stream_usage.unwrap_or(kind.stream_usage),
+        output_field: kind.output_field,
     })
 }
 

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use crate::policy::breaker::LONGEST_REST;
+
 use super::super::parsed::{
-    FallbackOn, ModelIndex, ModelPattern, ProviderIndex, Retries, Route, RouteIndex, Sticky,
-    Target, Targets, Timeouts, WeightedTarget,
+    Balance, FallbackOn, Health, ModelIndex, ModelPattern, ProviderIndex, Retries, Route,
+    RouteIndex, Sticky, Target, Targets, Timeouts, WeightedTarget,
 };
 use super::super::raw;
 use super::{Names, Place, Review, quoted};
 
 const MOST_RETRIES: u32 = 10;
+const MOST_FAILURES: u32 = 100;
 
 /// Reads every route.
 pub(super) fn routes(
@@ -19,9 +22,8 @@ pub(super) fn routes(
     place: &Place<'_>,
     raw: &[raw::Route],
     providers: &Names<'_>,
-    limited: bool,
 ) -> Vec<Route> {
-    let read = |(index, raw)| route(review, &place.item(index), raw, providers, limited);
+    let read = |(index, raw)| route(review, &place.item(index), raw, providers);
     raw.iter().enumerate().filter_map(read).collect()
 }
 
@@ -30,7 +32,6 @@ fn route(
     place: &Place<'_>,
     raw: &raw::Route,
     providers: &Names<'_>,
-    limited: bool,
 ) -> Option<Route> {
     // What is wrong with a pattern is said once, where the index is built.
     let models = raw.models.iter().filter_map(|model| pattern(model).ok()).collect();
@@ -40,25 +41,34 @@ fn route(
         target(review, &fallbacks.item(index), &raw.provider, raw.model.as_ref(), providers)
     };
     let fallback = raw.fallback.iter().enumerate().filter_map(read).collect();
+    let balance = balance(review, &place.field("balance"), raw.balance.as_deref());
     let sticky = raw.sticky.as_deref().unwrap_or("none");
     let sticky = self::sticky(review, &place.field("sticky"), sticky);
+    if balance != Balance::Weight && sticky.as_ref().is_some_and(|sticky| *sticky != Sticky::None) {
+        let found = "a choice that changes, with callers that stay";
+        review.problem(&place.field("balance"), found, "\"weight\", or no `sticky`");
+    }
     let on = raw.fallback_on.as_deref();
-    let fallback_on = fallback_on(review, &place.field("fallback_on"), on, limited);
+    let fallback_on = fallback_on(review, &place.field("fallback_on"), on);
     let retries = retries(review, &place.field("retries"), &raw.retries);
+    let health = health(review, &place.field("health"), &raw.health);
     let timeouts = timeouts(review, &place.field("timeouts"), &raw.timeouts);
     Some(Route {
         id: raw.id.clone(),
         models,
         targets: targets?,
+        balance,
         sticky: sticky?,
         fallback,
         fallback_on,
         retries,
+        health,
         timeouts,
     })
 }
 
-/// Builds the index over the models of all routes, in which every pattern stands once.
+/// Builds the index over the models of all routes, in which every pattern stands once. Each is put
+/// where it belongs: a sort afterwards would be three kilobytes of the bundle for every type.
 pub(super) fn models(review: &mut Review<'_>, place: &Place<'_>, raw: &[raw::Route]) -> ModelIndex {
     let mut index = ModelIndex::default();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
@@ -86,8 +96,15 @@ pub(super) fn models(review: &mut Review<'_>, place: &Place<'_>, raw: &[raw::Rou
             }
             let route = RouteIndex(position);
             match pattern(model) {
-                Ok(ModelPattern::Exact(name)) => index.exact.push((name, route)),
-                Ok(ModelPattern::Prefix(prefix)) => index.prefixes.push((prefix, route)),
+                Ok(ModelPattern::Exact(name)) => {
+                    let at = index.exact.partition_point(|(other, _)| *other <= name);
+                    index.exact.insert(at, (name, route));
+                }
+                Ok(ModelPattern::Prefix(prefix)) => {
+                    let longer = |(other, _): &(String, _)| other.len() >= prefix.len();
+                    let at = index.prefixes.partition_point(longer);
+                    index.prefixes.insert(at, (prefix, route));
+                }
                 Ok(ModelPattern::Regex(regex)) => index.patterns.push((regex, route)),
                 Err(BadPattern::Regex(expression)) => {
                     review.regex(&place, expression);
@@ -98,17 +115,17 @@ pub(super) fn models(review: &mut Review<'_>, place: &Place<'_>, raw: &[raw::Rou
             }
         }
     }
-    index.exact.sort_by(|(a, _), (b, _)| a.cmp(b));
-    index.prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
     index
 }
 
-enum BadPattern<'a> {
+/// Why a text is no pattern of models.
+pub(super) enum BadPattern<'a> {
     Name,
     Regex(&'a str),
 }
 
-fn pattern(model: &str) -> Result<ModelPattern, BadPattern<'_>> {
+/// Reads a pattern of models.
+pub(super) fn pattern(model: &str) -> Result<ModelPattern, BadPattern<'_>> {
     if let Some(expression) = model.strip_prefix('~') {
         let regex = regex_lite::Regex::new(expression);
         return regex.map(ModelPattern::Regex).map_err(|_| BadPattern::Regex(expression));
@@ -164,6 +181,19 @@ fn target(
     Some(Target { provider: ProviderIndex(provider), model: model.cloned() })
 }
 
+fn balance(review: &mut Review<'_>, place: &Place<'_>, text: Option<&str>) -> Balance {
+    match text {
+        None | Some("weight") => Balance::Weight,
+        Some("latency") => Balance::Latency,
+        Some("least_busy") => Balance::LeastBusy,
+        Some("cost") => Balance::Cost,
+        Some(text) => {
+            review.one_of(place, text, &raw::BALANCES);
+            Balance::Weight
+        }
+    }
+}
+
 fn sticky(review: &mut Review<'_>, place: &Place<'_>, text: &str) -> Option<Sticky> {
     match (text, text.strip_prefix("header:")) {
         ("none", _) => Some(Sticky::None),
@@ -181,7 +211,6 @@ fn fallback_on(
     review: &mut Review<'_>,
     place: &Place<'_>,
     conditions: Option<&[String]>,
-    limited: bool,
 ) -> FallbackOn {
     let Some(conditions) = conditions else {
         let (connect, timeout, too_many_requests, server_error) = (true, true, true, true);
@@ -195,13 +224,7 @@ fn fallback_on(
             "timeout" => on.timeout = true,
             "429" => on.too_many_requests = true,
             "5xx" => on.server_error = true,
-            "limited" => {
-                on.limited = true;
-                // Without limits nobody is over one, so that nothing is promised.
-                if limited {
-                    review.inactive(&place);
-                }
-            }
+            "limited" => on.limited = true,
             _ => {
                 review.one_of(&place, condition, &raw::CONDITIONS);
             }
@@ -219,6 +242,10 @@ fn retries(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Retries) -> Re
             format!("{MOST_RETRIES} at most"),
         );
     }
+    let budget = raw.budget.unwrap_or(0.2);
+    if !(0.0..=1.0).contains(&budget) {
+        review.problem(&place.field("budget"), budget.to_string(), "a part from 0 to 1");
+    }
     let backoff = Duration::from_millis(250);
     let honour = Duration::from_secs(2);
     Retries {
@@ -229,7 +256,27 @@ fn retries(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Retries) -> Re
             raw.honour_retry_after.as_ref(),
             honour,
         ),
+        budget: (budget * 1_000.0).round() as u32,
     }
+}
+
+fn health(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Health) -> Health {
+    let failures = raw.failures.unwrap_or(5);
+    if failures > MOST_FAILURES {
+        review.problem(
+            &place.field("failures"),
+            failures.to_string(),
+            format!("{MOST_FAILURES} at most"),
+        );
+    }
+    let window = review.bound(&place.field("window"), raw.window.as_ref(), Duration::from_secs(30));
+    let place = place.field("rest");
+    let rest = review.bound(&place, raw.rest.as_ref(), Duration::from_secs(10));
+    if rest > LONGEST_REST {
+        let found = raw.rest.as_ref().map_or_else(String::new, |span| quoted(&span.0));
+        review.problem(&place, found, "30s at most");
+    }
+    Health { failures, window, rest }
 }
 
 fn timeouts(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Timeouts) -> Timeouts {

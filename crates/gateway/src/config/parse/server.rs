@@ -4,6 +4,8 @@ use http::HeaderName;
 
 use super::super::parsed::{Auth, KeySource, Server};
 use super::super::raw::{self, Size};
+use super::issuer::issuers;
+use super::permission::addresses;
 use super::{Place, Review, quoted};
 
 const DEFAULT_BODY: usize = 4 << 20;
@@ -12,31 +14,51 @@ const LARGEST_BODY: usize = 64 << 20;
 
 /// Reads `[server]`.
 pub(super) fn server(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Server) -> Server {
-    let Some(size) = &raw.max_body else { return Server { max_body: DEFAULT_BODY } };
-    let place = place.field("max_body");
+    let header = place.field("address_header");
+    let address_header = raw
+        .address_header
+        .as_ref()
+        .and_then(|name| review.header(&header, name, "a header's name"));
+    let max_body = max_body(review, &place.field("max_body"), raw.max_body.as_ref());
+    Server { max_body, address_header }
+}
+
+fn max_body(review: &mut Review<'_>, place: &Place<'_>, size: Option<&Size>) -> usize {
+    let Some(size) = size else { return DEFAULT_BODY };
     let bytes = size.bytes();
     let fitting = bytes
         .and_then(|bytes| usize::try_from(bytes).ok())
         .filter(|bytes| (1..=LARGEST_BODY).contains(bytes));
     if fitting.is_none() {
         let expected = if bytes.is_some() { "between 1 byte and 64MiB" } else { Size::EXPECTED };
-        review.problem(&place, quoted(&size.0), expected);
+        review.problem(place, quoted(&size.0), expected);
     }
-    Server { max_body: fitting.unwrap_or(DEFAULT_BODY) }
+    fitting.unwrap_or(DEFAULT_BODY)
 }
 
 /// Reads `[auth]`.
 pub(super) fn auth(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Auth) -> Auth {
-    let required = raw.required.unwrap_or(true);
-    let Some(sources) = &raw.sources else {
-        let header = KeySource::Header(HeaderName::from_static("x-api-key"));
-        return Auth { required, sources: vec![KeySource::Bearer, header] };
-    };
-    let place = place.field("sources");
-    if sources.is_empty() {
-        review.problem(&place, "an empty list", "\"bearer\" or \"header:NAME\", at least one");
+    Auth {
+        required: raw.required.unwrap_or(true),
+        sources: sources(review, &place.field("sources"), raw.sources.as_deref()),
+        addresses: addresses(review, &place.field("addresses"), raw.addresses.as_ref()),
+        issuers: issuers(review, &place.field("jwt"), &raw.jwt),
     }
-    let mut read = |(index, source): (usize, &String)| {
+}
+
+fn sources(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    sources: Option<&[String]>,
+) -> Vec<KeySource> {
+    let Some(sources) = sources else {
+        let header = KeySource::Header(HeaderName::from_static("x-api-key"));
+        return vec![KeySource::Bearer, header];
+    };
+    if sources.is_empty() {
+        review.problem(place, "an empty list", "\"bearer\" or \"header:NAME\", at least one");
+    }
+    let read = |(index, source): (usize, &String)| {
         let place = place.item(index);
         match (source.as_str(), source.strip_prefix("header:")) {
             ("bearer", _) => Some(KeySource::Bearer),
@@ -47,5 +69,5 @@ pub(super) fn auth(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Auth) 
             }
         }
     };
-    Auth { required, sources: sources.iter().enumerate().filter_map(&mut read).collect() }
+    sources.iter().enumerate().filter_map(read).collect()
 }

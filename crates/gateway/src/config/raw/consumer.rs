@@ -1,9 +1,8 @@
-//! `[[consumers]]`
+//! `[[consumers]]` and `[[groups]]`
 
 use serde::Deserialize;
 
-use super::SecretText;
-use super::unit::finite;
+use super::{Addresses, Parameters, SecretText};
 
 /// Somebody who calls.
 #[derive(Debug, Deserialize)]
@@ -21,55 +20,21 @@ pub(in crate::config) struct Consumer {
     pub(in crate::config) routes: Option<Vec<String>>,
     /// What its requests may ask for.
     pub(in crate::config) params: Option<Parameters>,
+    /// From where it may call.
+    pub(in crate::config) addresses: Option<Addresses>,
 }
 
-/// Bounds on a request's parameters.
-#[derive(Debug, Default, Deserialize)]
+/// What every consumer of a group may do; what is said of the consumer must hold as well.
+#[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Parameters {
-    /// Bounds on `max_tokens`.
-    pub(in crate::config) max_tokens: Option<Range>,
-    /// Bounds on `max_completion_tokens`.
-    pub(in crate::config) max_completion_tokens: Option<Range>,
-    /// Bounds on `temperature`.
-    pub(in crate::config) temperature: Option<Range>,
-    /// Bounds on `top_p`.
-    pub(in crate::config) top_p: Option<Range>,
-    /// Bounds on `n`.
-    pub(in crate::config) n: Option<Range>,
-    /// Bounds on `presence_penalty`.
-    pub(in crate::config) presence_penalty: Option<Range>,
-    /// Bounds on `frequency_penalty`.
-    pub(in crate::config) frequency_penalty: Option<Range>,
-    /// Parameters that may not be sent at all.
-    pub(in crate::config) forbid: Vec<String>,
-}
-
-impl Parameters {
-    /// Every bounded parameter by its name.
-    pub(in crate::config) fn ranges(&self) -> [(&'static str, Option<&Range>); 7] {
-        [
-            ("max_tokens", self.max_tokens.as_ref()),
-            ("max_completion_tokens", self.max_completion_tokens.as_ref()),
-            ("temperature", self.temperature.as_ref()),
-            ("top_p", self.top_p.as_ref()),
-            ("n", self.n.as_ref()),
-            ("presence_penalty", self.presence_penalty.as_ref()),
-            ("frequency_penalty", self.frequency_penalty.as_ref()),
-        ]
-    }
-}
-
-/// A lower bound, an upper bound, or both; each belongs to the range.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Range {
-    /// The least.
-    #[serde(deserialize_with = "finite")]
-    pub(in crate::config) min: Option<f64>,
-    /// The most.
-    #[serde(deserialize_with = "finite")]
-    pub(in crate::config) max: Option<f64>,
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Group {
+    /// Its name, as consumers have it for `group`.
+    pub(in crate::config) id: String,
+    /// The ids of the routes its members may use; every route unless said otherwise.
+    pub(in crate::config) routes: Option<Vec<String>>,
+    /// What its members' requests may ask for.
+    pub(in crate::config) params: Option<Parameters>,
+    /// From where its members may call.
+    pub(in crate::config) addresses: Option<Addresses>,
 }

@@ -2,21 +2,31 @@
 //!
 //! Unknown fields are errors. Doc comments become the descriptions of the published schema.
 
+mod admin;
 mod cache;
 mod consumer;
 mod guard;
+mod issuer;
 mod limit;
+mod permission;
+mod price;
 mod provider;
 mod route;
 mod server;
 mod unit;
 
+pub(super) use admin::{Admin, Operator, ROLES};
 pub(super) use cache::{Cache, SCOPES};
-pub(super) use consumer::{Consumer, Parameters};
+pub(super) use consumer::{Consumer, Group};
 pub(super) use guard::{GUARD_KINDS, Guard, LEVELS, ON_ERROR, PHASES};
-pub(super) use limit::{Limit, PERIODS, Quota};
+pub(super) use issuer::Issuer;
+pub(super) use limit::{Limit, PERIODS};
+pub(super) use permission::{Addresses, Bounds, Parameters};
+pub(super) use price::Price;
 pub(super) use provider::Provider;
-pub(super) use route::{CONDITIONS, Retries, Route, Target, Timeouts, WeightedTarget};
+pub(super) use route::{
+    BALANCES, CONDITIONS, Health, Retries, Route, Target, Timeouts, WeightedTarget,
+};
 pub(super) use server::{Auth, Server};
 pub(super) use unit::{NoName, SecretText, Size, Span};
 
@@ -38,10 +48,16 @@ pub(super) struct Document {
     pub(super) routes: Vec<Route>,
     /// Callers and the keys that were issued to them; the providers' own stay hidden.
     pub(super) consumers: Vec<Consumer>,
+    /// What the members of groups may do.
+    pub(super) groups: Vec<Group>,
     /// Limits, reserved before a call and settled after it.
     pub(super) limits: Vec<Limit>,
+    /// What models cost, for limits on cost and for records.
+    pub(super) prices: Vec<Price>,
     /// Content safety.
     pub(super) guards: Vec<Guard>,
     /// Answers that are served again.
     pub(super) cache: Option<Cache>,
+    /// Who may use the admin API.
+    pub(super) admin: Admin,
 }

@@ -2,10 +2,13 @@
 
 use serde::Deserialize;
 
-use super::Span;
+use super::{Span, unit};
 
 /// What `fallback_on` may list.
 pub(in crate::config) const CONDITIONS: [&str; 5] = ["connect", "timeout", "429", "5xx", "limited"];
+
+/// What `balance` may be.
+pub(in crate::config) const BALANCES: [&str; 4] = ["weight", "latency", "least_busy", "cost"];
 
 /// Some models, and who answers for them.
 #[derive(Debug, Deserialize)]
@@ -17,8 +20,12 @@ pub(in crate::config) struct Route {
     /// The models: an exact name, `prefix*` or `~regex`. Exact beats prefix, longer prefixes beat
     /// shorter ones, prefixes beat expressions.
     pub(in crate::config) models: Vec<String>,
-    /// Who answers, chosen by weight.
+    /// Who answers, chosen as `balance` says.
     pub(in crate::config) targets: Vec<WeightedTarget>,
+    /// How one of them is chosen: by weight alone, or the one that answers sooner, is less busy or costs
+    /// less. By weight unless said otherwise.
+    #[cfg_attr(feature = "author", schemars(extend("enum" = BALANCES)))]
+    pub(in crate::config) balance: Option<String>,
     /// What keeps a caller on its side: `none`, `consumer`, `user` or `header:NAME`. None unless
     /// said otherwise.
     pub(in crate::config) sticky: Option<String>,
@@ -31,6 +38,9 @@ pub(in crate::config) struct Route {
     /// More tries at one target.
     #[serde(default)]
     pub(in crate::config) retries: Retries,
+    /// When a target rests.
+    #[serde(default)]
+    pub(in crate::config) health: Health,
     /// Bounds on waiting.
     #[serde(default)]
     pub(in crate::config) timeouts: Timeouts,
@@ -71,6 +81,25 @@ pub(in crate::config) struct Retries {
     pub(in crate::config) backoff: Option<Span>,
     /// The longest `Retry-After` worth waiting for. 2s unless said otherwise.
     pub(in crate::config) honour_retry_after: Option<Span>,
+    /// What part of a provider's requests may be tried again there, from 0 to 1; three tries a second
+    /// always may. 0.2 unless said otherwise.
+    #[serde(deserialize_with = "unit::finite")]
+    pub(in crate::config) budget: Option<f64>,
+}
+
+/// When a target rests, and for how long.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Health {
+    /// So many failures in a row put it to rest, 100 at most; 0: it never rests. 5 unless said
+    /// otherwise.
+    pub(in crate::config) failures: Option<u32>,
+    /// The time within which they must lie. 30s unless said otherwise.
+    pub(in crate::config) window: Option<Span>,
+    /// How long it rests first, 30s at most; it doubles up to that each time that the target is found
+    /// still failing, and is jittered. 10s unless said otherwise.
+    pub(in crate::config) rest: Option<Span>,
 }
 
 /// Bounds on waiting, each above zero and 24h at most.

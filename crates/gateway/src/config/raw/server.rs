@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::Size;
+use super::{Addresses, Issuer, Size};
 
 /// Bounds on what a caller may send.
 #[derive(Debug, Default, Deserialize)]
@@ -11,6 +11,9 @@ use super::Size;
 pub(in crate::config) struct Server {
     /// The longest request body, 64MiB at most; larger ones get 413. 4MiB unless said otherwise.
     pub(in crate::config) max_body: Option<Size>,
+    /// The header in which a trusted proxy before the gateway tells the caller's address; the host
+    /// knows it unless said otherwise.
+    pub(in crate::config) address_header: Option<String>,
 }
 
 /// Who may call, and where a key is looked for.
@@ -23,4 +26,8 @@ pub(in crate::config) struct Auth {
     /// Where a key is looked for, in this order: `bearer` or `header:NAME`. Both `bearer` and
     /// `header:x-api-key` unless said otherwise.
     pub(in crate::config) sources: Option<Vec<String>>,
+    /// From where anybody may call.
+    pub(in crate::config) addresses: Option<Addresses>,
+    /// Who else vouches for callers.
+    pub(in crate::config) jwt: Vec<Issuer>,
 }

@@ -134,13 +134,21 @@ impl<'de> Deserialize<'de> for SecretText {
     }
 }
 
-/// Takes a number and refuses infinities and NaN, which TOML has and JSON has not.
+/// Takes a number or nothing, and refuses infinities and NaN, which TOML has and JSON has not.
 pub(super) fn finite<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    match Option::<f64>::deserialize(deserializer)? {
-        Some(number) if !number.is_finite() => {
-            Err(D::Error::custom(format_args!("{number}, expected a finite number")))
-        }
-        number => Ok(number),
+    Option::<f64>::deserialize(deserializer)?.map(checked).transpose()
+}
+
+/// Takes a number, and refuses infinities and NaN likewise.
+pub(super) fn finite_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    checked(f64::deserialize(deserializer)?)
+}
+
+fn checked<E: Error>(number: f64) -> Result<f64, E> {
+    if number.is_finite() {
+        Ok(number)
+    } else {
+        Err(E::custom(format_args!("{number}, expected a finite number")))
     }
 }
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::config::{
-    Config, FallbackOn, KeySource, ModelPattern, Retries, Sticky, Timeouts, author,
+    Config, FallbackOn, Health, KeySource, ModelPattern, Retries, Sticky, Timeouts, author,
 };
-use crate::secret::{KeyDigest, Secret};
+use crate::secret::KeyDigest;
 
-use super::{WORKED_EXAMPLE, asked_for, load};
+use super::{FULL_EXAMPLE, WORKED_EXAMPLE, asked_for, load};
 
 const ROOT_EXAMPLE: &str = include_str!("../../../../../gateway.toml");
 
@@ -38,6 +38,7 @@ fn the_worked_example_means_what_its_comments_say() {
             attempts: 1,
             backoff: Duration::from_millis(250),
             honour_retry_after: Duration::from_secs(2),
+            budget: 200,
         }
     );
     assert_eq!(
@@ -52,20 +53,10 @@ fn the_worked_example_means_what_its_comments_say() {
 
     let design = &config.consumers[1];
     assert_eq!(design.group.as_deref(), Some("design"));
-    assert_eq!(design.routes.as_deref().map(<[_]>::len), Some(1));
+    assert_eq!(design.permissions.routes.as_deref().map(<[_]>::len), Some(1));
     assert!(bool::from(design.keys[0].matches(&KeyDigest::of("value of DESIGN_TEAM_KEY"))));
-    assert_eq!(config.consumers[0].routes, None);
-    assert_eq!(
-        config.inactive,
-        [
-            "routes[1].fallback_on[4]",
-            "consumers[1].params",
-            "limits[0]",
-            "limits[1]",
-            "guards[0]",
-            "cache",
-        ]
-    );
+    assert_eq!(config.consumers[0].permissions.routes, None);
+    assert_eq!(config.inactive, ["guards[0]", "cache"]);
 }
 
 #[test]
@@ -76,6 +67,15 @@ fn the_bundled_configuration_acts_in_full_and_needs_three_secrets() {
         author::secret_names(ROOT_EXAMPLE),
         ["OPENAI_API_KEY", "DEEPSEEK_API_KEY", "APP_KEY"]
     );
+}
+
+#[test]
+fn the_bundled_configuration_shows_a_limit_and_a_price_that_are_right() {
+    let at = ROOT_EXAMPLE.find("# [[limits]]").expect("they are shown, commented out");
+    let uncommented = ROOT_EXAMPLE[at..].lines().map(|line| line.trim_start_matches(['#', ' ']));
+    let text = [&ROOT_EXAMPLE[..at], &uncommented.collect::<Vec<_>>().join("\n")].concat();
+    let config = load(&text).expect("they are right");
+    assert_eq!((config.limits.len(), config.prices.rows().count()), (1, 1));
 }
 
 #[test]
@@ -102,8 +102,11 @@ fn what_is_not_said_has_a_default() {
             attempts: 0,
             backoff: Duration::from_millis(250),
             honour_retry_after: Duration::from_secs(2),
+            budget: 200,
         }
     );
+    let (window, rest) = (Duration::from_secs(30), Duration::from_secs(10));
+    assert_eq!(route.health, Health { failures: 5, window, rest });
     assert_eq!(
         route.timeouts,
         Timeouts {
@@ -127,7 +130,7 @@ fn a_short_total_shortens_the_first_byte_that_was_not_asked_for() {
 }
 
 #[test]
-fn limited_without_limits_promises_nothing() {
+fn limited_acts_with_limits_or_without() {
     let config = load(
         "providers = [{ id = \"ollama\" }]\n\
          routes = [{ id = \"r\", models = [\"m\"], targets = [{ provider = \"ollama\" }], \
@@ -178,8 +181,8 @@ fn a_star_alone_takes_every_model() {
 
 #[test]
 fn json_and_toml_say_the_same() {
-    let secrets = |name: &str| Some(Secret::new(name));
-    for text in [WORKED_EXAMPLE, ROOT_EXAMPLE] {
+    let secrets = |name: &str| Some(author::stand_in(name));
+    for text in [WORKED_EXAMPLE, FULL_EXAMPLE, ROOT_EXAMPLE] {
         let json = author::to_json(text).expect("its shape is right");
         let from_json = Config::from_json(&json, &secrets).expect("it is right");
         let from_toml = author::from_toml(text, &secrets).expect("it is right");
@@ -189,6 +192,11 @@ fn json_and_toml_say_the_same() {
 
 #[test]
 fn the_secrets_that_are_named_are_those_that_are_asked_for() {
-    assert_eq!(author::secret_names(WORKED_EXAMPLE), asked_for(WORKED_EXAMPLE));
+    for text in [WORKED_EXAMPLE, FULL_EXAMPLE] {
+        assert_eq!(author::secret_names(text), asked_for(text));
+        let json = author::to_json(text).expect("its shape is right");
+        let found = crate::boot::secret_names(&json);
+        assert!(asked_for(text).iter().all(|name| found.contains(name)), "{found:?}");
+    }
     assert_eq!(author::secret_names("not TOML"), Vec::<String>::new());
 }

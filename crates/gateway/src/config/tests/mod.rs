@@ -1,6 +1,7 @@
 //! The configuration as a whole: what it refuses, what it makes of the worked example, its laws.
 
 mod accepted;
+mod allowance;
 mod law;
 mod reference;
 mod refused;
@@ -14,6 +15,8 @@ use super::Problems;
 use super::{Config, author};
 
 const WORKED_EXAMPLE: &str = include_str!("../../../tests/fixtures/worked-example.toml");
+/// Every section that acts, in full.
+const FULL_EXAMPLE: &str = include_str!("../../../tests/fixtures/full-example.toml");
 
 /// Reads a document for which every secret is set, each to another value.
 fn load(text: &str) -> Result<Config, Problems> {
@@ -25,7 +28,7 @@ fn asked_for(text: &str) -> Vec<String> {
     let names = RefCell::new(Vec::new());
     let secrets = |name: &str| {
         names.borrow_mut().push(name.to_owned());
-        Some(Secret::new(name))
+        Some(author::stand_in(name))
     };
     author::from_toml(text, &secrets).expect("the document is right");
     names.into_inner()

@@ -1,31 +1,6 @@
-//! Mistakes in what bounds, guards and caches.
+//! Mistakes in what limits, prices, guards and caches.
 
 use super::refused;
-
-#[test]
-fn parameters() {
-    refused(
-        r#"
-        [[consumers]]
-        id = "a"
-        params = { max_tokens = {}, temperature = { min = 2, max = 1.5 }, top_p = { max = 1 }, forbid = ["top_p", ""] }
-        "#,
-        &[
-            ("consumers[0].params.max_tokens", "no bound", "`min`"),
-            ("consumers[0].params.temperature", "min 2 above max 1.5", "min up to max"),
-            ("consumers[0].params.top_p", "forbidden", "one or the other"),
-            ("consumers[0].params.forbid[1]", "\"\"", "at least one"),
-        ],
-    );
-    refused(
-        "[[consumers]]\nid = \"a\"\nparams = { n = { max = nan } }",
-        &[("consumers[0].params.n.max", "NaN", "a finite number")],
-    );
-    refused(
-        "[[consumers]]\nid = \"a\"\nparams = { temperatur = { max = 1 } }",
-        &[("consumers[0].params.temperatur", "unknown field", "did you mean temperature?")],
-    );
-}
 
 #[test]
 fn limits() {
@@ -49,8 +24,20 @@ fn limits() {
         ],
     );
     refused(
-        &format!("by = \"all\"\nkeys = []\n{quota}"),
+        &format!("by = \"consumer\"\nkeys = []\n{quota}"),
         &[("limits[0].keys", "empty", "at least one")],
+    );
+    refused(
+        &format!("by = \"group\"\nkeys = [\"\"]\n{quota}"),
+        &[("limits[0].keys[0]", "nothing", "an exact value")],
+    );
+    refused(
+        &format!("by = \"all\"\nkeys = [\"*\"]\n{quota}"),
+        &[("limits[0].keys", "values to cover", "none by \"all\"")],
+    );
+    refused(
+        &format!("by = \"all\"\non = {{ groups = [] }}\n{quota}"),
+        &[("limits[0].on.groups", "empty", "no `groups`")],
     );
     refused(
         "by = \"all\"\nrequests = { per = \"week\", max = 0 }",
@@ -67,6 +54,85 @@ fn limits() {
         "by = \"all\"\nrequests = { per = \"day\", max = 1, timezone = \"Shanghai\" }",
         &[("limits[0].requests.timezone", "\"Shanghai\"", "Asia/Shanghai")],
     );
+    refused(
+        "by = \"all\"\nrequests = { per = \"month\", max = 1, timezone = \"Asia/Shanghia\" }",
+        &[("limits[0].requests.timezone", "Shanghia", "did you mean Asia/Shanghai?")],
+    );
+    refused(
+        "by = \"all\"\ntokens = { per = \"hour\", max = 9007199254740993 }",
+        &[("limits[0].tokens.max", "9007199254740993", "9007199254740992 at most")],
+    );
+}
+
+#[test]
+fn reserved_lengths() {
+    let refused = |fields: &str, expected: &[(&str, &str, &str)]| {
+        refused(&format!("[[limits]]\nid = \"l\"\nby = \"all\"\n{fields}"), expected);
+    };
+    let (requests, tokens) =
+        ("requests = { per = \"hour\", max = 1 }", "tokens = { per = \"hour\", max = 1 }");
+    refused(
+        &format!("{requests}\nhard = true\ndefault_output = 5"),
+        &[
+            ("limits[0].hard", "true", "`tokens` or `cost`"),
+            ("limits[0].default_output", "a reserved length", "requests alone"),
+        ],
+    );
+    for wrong in ["0", "1000001"] {
+        refused(
+            &format!("{tokens}\ndefault_output = {wrong}"),
+            &[("limits[0].default_output", wrong, "from 1 to 1000000")],
+        );
+    }
+    refused(
+        &format!("{tokens}\non_error = \"opn\"\nlease = 1"),
+        &[("limits[0].lease", "a number", "true or false")],
+    );
+    refused(
+        &format!("{tokens}\non_error = \"opn\""),
+        &[("limits[0].on_error", "\"opn\"", "did you mean open?")],
+    );
+}
+
+#[test]
+fn money() {
+    let price = "[[prices]]\nmodel = \"*\"\ninput = 1\noutput = 1\n";
+    let limit = "[[limits]]\nid = \"l\"\nby = \"all\"\n";
+    for wrong in ["0", "-1", "0.0000000001", "9007200"] {
+        refused(
+            &format!("{price}{limit}cost = {{ per = \"day\", max = {wrong} }}"),
+            &[("limits[0].cost.max", wrong, "USD: above zero")],
+        );
+    }
+    refused(
+        &format!("{price}{limit}cost = {{ per = \"day\", max = inf }}"),
+        &[("limits[0].cost.max", "inf", "a finite number")],
+    );
+    refused(
+        &format!("{limit}cost = {{ per = \"week\", max = 1.5 }}"),
+        &[
+            ("limits[0].cost.per", "\"week\"", "second, minute"),
+            ("limits[0].cost", "no prices", "`[[prices]]`"),
+        ],
+    );
+    refused(
+        "[[prices]]\nmodel = \"~gpt\"\nprovider = \"opnai\"\ninput = -1\noutput = 100001\ncached_input = 0.00000000001",
+        &[
+            ("prices[0].model", "\"~gpt\"", "an exact name or prefix*"),
+            ("prices[0].provider", "\"opnai\"", "providers"),
+        ],
+    );
+    refused(
+        "[[prices]]\nmodel = \"a b\"\ninput = -1\noutput = 100001\ncached_input = 0.00000000001",
+        &[
+            ("prices[0].model", "\"a b\"", "an exact name or prefix*"),
+            ("prices[0].input", "-1", "from 0 to 100000"),
+            ("prices[0].output", "100001", "from 0 to 100000"),
+            ("prices[0].cached_input", "0.00000000001", "nine decimals"),
+        ],
+    );
+    refused(&price.repeat(2), &[("prices[1].model", "\"*\"", "prices[0]")]);
+    refused("[[prices]]\nmodel = \"*\"\ninput = 1", &[("prices[0]", "no field `output`", "")]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Every mistake that is caught: where it is, what was found, what was expected.
 
+mod issuer;
 mod limit;
+mod permission;
 mod provider;
 mod route;
 mod secret;
@@ -132,6 +134,8 @@ fn json_has_a_place_in_its_text() {
         "the unknown field `servr`",
         "did you mean server?",
     );
-    check("[]x", "line 1, column 3", "trailing characters", "valid JSON");
+    check("{}x", "line 1, column 3", "trailing characters", "valid JSON");
+    check("[]", "line 1, column 1", "a list", "a table");
+    check("{\"auth\":[true]}", "line 1, column 8", "a list", "a table");
     check("{\"auth\":{\"required\":1}}", "line 1, column 21", "a number", "true or false");
 }

@@ -132,6 +132,26 @@ fn stickiness_fallback_and_waiting() {
         ],
     );
     refused(
+        "balance = \"latncy\"",
+        &[("routes[0].balance", "\"latncy\"", "did you mean latency?")],
+    );
+    refused(
+        "balance = \"cost\"\nsticky = \"user\"",
+        &[("routes[0].balance", "callers that stay", "no `sticky`")],
+    );
+    refused(
+        "retries = { budget = 1.5 }",
+        &[("routes[0].retries.budget", "1.5", "a part from 0 to 1")],
+    );
+    refused(
+        "health = { failures = 101, window = \"0s\", rest = \"31s\" }",
+        &[
+            ("routes[0].health.failures", "101", "100 at most"),
+            ("routes[0].health.window", "zero", "above zero"),
+            ("routes[0].health.rest", "\"31s\"", "30s at most"),
+        ],
+    );
+    refused(
         "timeouts = { first_byte = \"0s\", idle = \"0ms\", total = \"0h\" }",
         &[
             ("routes[0].timeouts.total", "zero", "above zero"),

@@ -1,0 +1,98 @@
+//! What an operator sends: JSON, bounded, with no field that would be overlooked.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Error, Unexpected, Visitor};
+
+use crate::body::{Body, ReadError};
+use crate::config::Problems;
+use crate::date;
+use crate::json;
+use crate::time::Timestamp;
+
+use super::reply::Failure;
+
+/// More than any document here needs.
+const MOST: usize = 64 * 1024;
+
+/// Reads a body whole. Where there is none, the header says nothing.
+pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
+    let body = body.collect(MOST).await.map_err(|error| match error {
+        ReadError::TooLarge => {
+            let message = format!("The body is longer than {MOST} bytes.");
+            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
+        }
+        ReadError::Broken(_) => broken("The body broke off before its end."),
+    })?;
+    if !body.is_empty() && !is_json(headers) {
+        let message = "The content-type must be application/json.";
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(Failure::new(status, "unsupported_media_type", message));
+    }
+    Ok(body)
+}
+
+/// Reads an object.
+pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    // A list would do for serde, field by field.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(broken("The body must be a JSON object."));
+    }
+    let text = str::from_utf8(body).map_err(|_| broken("The body must be UTF-8."))?;
+    json::from_text(text).map_err(|error| {
+        let is_shape = error.is_data();
+        let problems = Problems::from_json(error);
+        if is_shape { Failure::problems(&problems) } else { broken(&problems.to_string()) }
+    })
+}
+
+fn broken(message: &str) -> Failure {
+    Failure::new(StatusCode::BAD_REQUEST, "invalid_json", message)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return true };
+    let media_type =
+        value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/json")
+        || media_type.eq_ignore_ascii_case("application/merge-patch+json")
+}
+
+/// A moment as people write it: whole seconds since the epoch, or a date and time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment(pub(super) Timestamp);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+        impl Visitor<'_> for Written {
+            type Value = Moment;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("whole seconds since 1970 or a time such as \"2026-01-31T09:00:00Z\"")
+            }
+
+            fn visit_u64<E: Error>(self, seconds: u64) -> Result<Moment, E> {
+                let moment = date::moment(&seconds.to_string()).map(Moment);
+                moment.ok_or_else(|| E::invalid_value(Unexpected::Unsigned(seconds), &self))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Moment, E> {
+                let moment = date::moment(text).map(Moment);
+                moment.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_any(Written)
+    }
+}
+
+/// For a field that may be absent, or there and null: the two mean different things in a patch.
+pub(super) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}

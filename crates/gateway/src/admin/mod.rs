@@ -1,0 +1,138 @@
+//! The admin plane: everything under `/admin/v1/`. Operators look at consumers, keys, limits, usage and
+//! the audit log here, and change them.
+//!
+//! Every change is logged before it is made (`audit.rs` says why). No answer and no entry holds a key,
+//! but for the one answer that hands a new key out. The configuration document is not changed here.
+
+mod audit;
+mod body;
+mod claim;
+mod consumer;
+mod key;
+mod limit;
+mod operator;
+mod page;
+mod query;
+mod reply;
+mod router;
+#[cfg(test)]
+mod tests;
+mod usage;
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::Method;
+use http::request::Parts;
+
+use crate::body::Body;
+use crate::config::Config;
+use crate::ids;
+use crate::keys::{Directory, Pepper, Shelf};
+use crate::platform::Platform;
+use crate::secret::KeyDigest;
+
+use operator::Operator;
+use query::Query;
+use reply::{Answer, Failure};
+use router::Action;
+
+/// How every path of the admin plane begins. Nothing may stand before it.
+pub const PREFIX: &str = "/admin/v1/";
+
+/// What the admin plane works with.
+#[derive(Clone, Copy, Debug)]
+pub struct Desk<'a> {
+    /// The configuration in force.
+    pub config: &'a Config,
+    /// The digest of `ADMIN_TOKEN`. Without it and without operators the admin plane is off.
+    pub token: Option<&'a KeyDigest>,
+    /// `KEY_PEPPER`. Without it no key can be issued.
+    pub pepper: Option<&'a Pepper>,
+    /// What this isolate remembers of keys.
+    pub directory: &'a Directory,
+    /// From where the operator calls.
+    pub address: Option<IpAddr>,
+}
+
+/// Answers one request to a path that begins with [`PREFIX`].
+pub async fn serve<P: Platform>(
+    desk: Desk<'_>,
+    platform: &P,
+    request: http::Request<Body>,
+) -> http::Response<Body> {
+    let (parts, body) = request.into_parts();
+    let id = ids::request_id(&parts.headers, platform);
+    reply::deliver(answer(desk, platform, &parts, body, &id).await, &id)
+}
+
+/// An operator's request that may be done.
+struct Call<'a, P> {
+    desk: Desk<'a>,
+    platform: &'a P,
+    operator: Operator<'a>,
+    request_id: &'a str,
+    /// What stands in the path's variable parts.
+    arguments: Vec<String>,
+    query: Option<&'a str>,
+    body: Bytes,
+}
+
+async fn answer<P: Platform>(
+    desk: Desk<'_>,
+    platform: &P,
+    parts: &Parts,
+    body: Body,
+    request_id: &str,
+) -> Answer {
+    if desk.token.is_none() && desk.config.operators.is_empty() {
+        return Err(Failure::unknown_url());
+    }
+    // First of all: a stranger learns nothing of which paths there are.
+    let operator = Operator::authenticate(desk, &parts.headers)?;
+    let (route, arguments) = router::find(&parts.method, parts.uri.path())?;
+    operator.must_be(route.role)?;
+    let body = match parts.method {
+        Method::POST | Method::PATCH => body::read(&parts.headers, body).await?,
+        _ => Bytes::new(),
+    };
+    let query = parts.uri.query();
+    let call = Call { desk, platform, operator, request_id, arguments, query, body };
+    match route.action {
+        Action::Document => call.plain(reply::document()),
+        Action::ListConsumers => consumer::list(&call).await,
+        Action::CreateConsumer => consumer::create(&call).await,
+        Action::ReadConsumer => consumer::read(&call).await,
+        Action::ChangeConsumer => consumer::change(&call).await,
+        Action::DeleteConsumer => consumer::delete(&call).await,
+        Action::ListKeys => key::list(&call).await,
+        Action::IssueKey => key::issue(&call).await,
+        Action::ChangeKey => key::change(&call).await,
+        Action::RevokeKey => key::revoke(&call).await,
+        Action::ReadLimit => limit::read(&call).await,
+        Action::AdjustLimit => limit::adjust(&call).await,
+        Action::Usage => usage::read(&call).await,
+        Action::Audit => audit::list(&call).await,
+    }
+}
+
+impl<'a, P: Platform> Call<'a, P> {
+    fn shelf(&self) -> Shelf<'a, P> {
+        Shelf::new(self.platform, self.desk.directory)
+    }
+
+    /// What stands in a variable part of the path.
+    fn argument(&self, position: usize) -> &str {
+        &self.arguments[position]
+    }
+
+    fn query(&self, allowed: &[&'static str]) -> Result<Query, Failure> {
+        Query::read(self.query, allowed)
+    }
+
+    /// An answer to a question that takes no parameters.
+    fn plain(&self, answer: Answer) -> Answer {
+        self.query(&[])?;
+        answer
+    }
+}

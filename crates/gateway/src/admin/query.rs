@@ -1,0 +1,88 @@
+//! Parameters of a question: each once, and none that would be overlooked.
+
+use super::reply::Failure;
+
+/// The parameters after the `?`.
+#[derive(Debug)]
+pub(super) struct Query(Vec<(&'static str, String)>);
+
+impl Query {
+    /// Reads them; one that is not expected is refused, since it would change nothing.
+    pub(super) fn read(query: Option<&str>, allowed: &[&'static str]) -> Result<Self, Failure> {
+        let mut read = Self(Vec::new());
+        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let Some(name) = allowed.iter().find(|known| **known == name) else {
+                let expected = match allowed {
+                    [] => "none".to_owned(),
+                    _ => format!("one of {}", allowed.join(", ")),
+                };
+                return Err(Failure::invalid("query", format!("{name:?}"), expected));
+            };
+            if read.text(name).is_some() {
+                return Err(Failure::invalid(name, "it twice", "it once"));
+            }
+            let value = percent_decode(value);
+            let value = value.ok_or_else(|| {
+                Failure::invalid(name, "a broken \"%\"", "UTF-8, percent-encoded")
+            })?;
+            read.0.push((name, value));
+        }
+        Ok(read)
+    }
+
+    /// The value of a parameter, if it is there.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// How many of something are wanted: 50 unless said otherwise, 200 at most.
+    pub(super) fn limit(&self) -> Result<usize, Failure> {
+        let Some(text) = self.text("limit") else { return Ok(50) };
+        let limit = text.parse().ok().filter(|limit| (1..=200).contains(limit));
+        limit.ok_or_else(|| Failure::invalid("limit", format!("{text:?}"), "1 to 200"))
+    }
+}
+
+/// Decodes `%2F` and the like; `None` where that is no UTF-8, or a `%` stands alone. A `+` stays one:
+/// offsets of times have it, and nothing that is asked for has a space.
+pub(super) fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let mut digit = || char::from(rest.next()?).to_digit(16);
+            let (high, low) = (digit()?, digit()?);
+            bytes.push(u8::try_from(high * 16 + low).expect("two hexadecimal digits are a byte"));
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Query, percent_decode};
+
+    #[test]
+    fn decoding() {
+        assert_eq!(percent_decode("a%2Fb+%C3%BC"), Some("a/b+ü".to_owned()));
+        for wrong in ["%", "%2", "%zz", "%ff", "%+1"] {
+            assert_eq!(percent_decode(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn each_once_and_none_unknown() {
+        let read = |query| Query::read(Some(query), &["limit", "cursor"]);
+        let query = read("cursor=a%3Db&").expect("it is right");
+        assert_eq!((query.text("cursor"), query.text("limit")), (Some("a=b"), None));
+        for wrong in ["x=1", "limit=1&limit=1", "cursor=%"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        let limit = |query| read(query).and_then(|query| query.limit()).ok();
+        assert_eq!((limit("limit=200"), limit("")), (Some(200), Some(50)));
+        assert_eq!((limit("limit=0"), limit("limit=201"), limit("limit=x")), (None, None, None));
+    }
+}

@@ -1,0 +1,162 @@
+//! What an operator is answered: a document, nothing, or what is wrong, in OpenAI's shape.
+
+use http::header::CACHE_CONTROL;
+use http::{HeaderName, HeaderValue, StatusCode};
+use openai::{ErrorBody, ErrorObject};
+use serde_json::Value;
+
+use crate::body::Body;
+use crate::config::Problems;
+use crate::platform::Outage;
+use crate::rooms::respond;
+
+/// What a request comes to.
+pub(super) type Answer = Result<Reply, Failure>;
+
+/// What was asked for, or that it is done.
+#[derive(Debug)]
+pub(super) struct Reply {
+    status: StatusCode,
+    body: Option<Vec<u8>>,
+    location: Option<String>,
+}
+
+impl Reply {
+    pub(super) fn json(value: &Value) -> Self {
+        Self { status: StatusCode::OK, body: Some(value.to_string().into_bytes()), location: None }
+    }
+
+    /// Something new, and where it is.
+    pub(super) fn created(value: &Value, location: String) -> Self {
+        Self { status: StatusCode::CREATED, location: Some(location), ..Self::json(value) }
+    }
+
+    pub(super) fn gone() -> Self {
+        Self { status: StatusCode::NO_CONTENT, body: None, location: None }
+    }
+}
+
+/// The description of the admin plane (OpenAPI 3.1).
+pub(super) fn document() -> Answer {
+    let body = Some(OPENAPI.as_bytes().to_vec());
+    Ok(Reply { status: StatusCode::OK, body, location: None })
+}
+
+pub(super) const OPENAPI: &str = include_str!("openapi.json");
+
+/// Why a request was not done.
+#[derive(Debug)]
+pub(super) struct Failure {
+    status: StatusCode,
+    /// The error's name for programs.
+    pub(super) code: &'static str,
+    message: Box<str>,
+    param: Option<Box<str>>,
+    header: Option<(&'static str, Box<str>)>,
+}
+
+impl Failure {
+    pub(super) fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<Box<str>>,
+    ) -> Self {
+        Self { status, code, message: message.into(), param: None, header: None }
+    }
+
+    pub(super) fn unknown_url() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown_url", "There is nothing at this path.")
+    }
+
+    pub(super) fn not_found(code: &'static str, message: impl Into<Box<str>>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, message)
+    }
+
+    pub(super) fn conflict(code: &'static str, message: impl Into<Box<str>>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, message)
+    }
+
+    pub(super) fn method_not_allowed(allow: String) -> Self {
+        let message = format!("This path takes {allow}.");
+        let failure = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
+        Self { header: Some(("allow", allow.into())), ..failure }
+    }
+
+    pub(super) fn unauthorized(presented: bool) -> Self {
+        let message = if presented {
+            "The admin token is not valid."
+        } else {
+            "No admin token was found in the Authorization header."
+        };
+        let failure = Self::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message);
+        Self { header: Some(("www-authenticate", "Bearer".into())), ..failure }
+    }
+
+    /// A field or a parameter is not what it should be.
+    pub(super) fn invalid(param: &str, found: impl AsRef<str>, expected: impl AsRef<str>) -> Self {
+        let message = format!("{param}: found {}, expected {}", found.as_ref(), expected.as_ref());
+        let failure = Self::new(StatusCode::BAD_REQUEST, "invalid_request", message);
+        Self { param: Some(param.into()), ..failure }
+    }
+
+    /// A document is not what it should be.
+    pub(super) fn problems(problems: &Problems) -> Self {
+        // Where only the text's position is known, there is no field to name.
+        let named = |path: &&str| !path.is_empty() && !path.contains(' ');
+        let param = problems.iter().map(|problem| problem.path.as_str()).find(named);
+        let param = param.map(Box::from);
+        let message = problems.to_string().replace('\n', "; ");
+        Self { param, ..Self::new(StatusCode::BAD_REQUEST, "invalid_request", message) }
+    }
+
+    pub(super) fn ledger_unavailable() -> Self {
+        Self::unavailable("ledger_unavailable", "The ledger cannot be reached.")
+    }
+
+    fn unavailable(code: &'static str, message: &str) -> Self {
+        let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
+        Self { header: Some(("retry-after", "1".into())), ..failure }
+    }
+}
+
+/// The host's own words stay with the host.
+impl From<Outage> for Failure {
+    fn from(_: Outage) -> Self {
+        Self::unavailable("store_unavailable", "The store cannot be reached.")
+    }
+}
+
+/// Makes the response.
+pub(super) fn deliver(answer: Answer, request_id: &str) -> http::Response<Body> {
+    let (mut response, header) = match answer {
+        Ok(Reply { status, body: Some(body), location }) => (
+            respond::json(status, body),
+            location.map(|location| ("location", location.into_boxed_str())),
+        ),
+        Ok(Reply { status, body: None, location: _ }) => {
+            let mut response = http::Response::new(Body::Empty);
+            *response.status_mut() = status;
+            (response, None)
+        }
+        Err(failure) => {
+            let is_ours = failure.status.is_server_error();
+            let error = ErrorObject {
+                message: &failure.message,
+                kind: if is_ours { "server_error" } else { "invalid_request_error" },
+                param: failure.param.as_deref(),
+                code: Some(failure.code),
+            };
+            (respond::json(failure.status, ErrorBody { error }.to_json()), failure.header)
+        }
+    };
+    let headers = response.headers_mut();
+    // What is answered here is secret or true for a moment only.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let id = ("x-request-id", request_id.into());
+    for (name, value) in header.into_iter().chain([id]) {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}

@@ -1,0 +1,102 @@
+//! Which paths there are, what each does, and who may do it.
+
+use http::Method;
+
+use crate::config::Role;
+
+use super::PREFIX;
+use super::query::percent_decode;
+use super::reply::Failure;
+
+/// Something that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Document,
+    ListConsumers,
+    CreateConsumer,
+    ReadConsumer,
+    ChangeConsumer,
+    DeleteConsumer,
+    ListKeys,
+    IssueKey,
+    ChangeKey,
+    RevokeKey,
+    ReadLimit,
+    AdjustLimit,
+    Usage,
+    Audit,
+}
+
+/// One method of one path.
+#[derive(Clone, Debug)]
+pub(super) struct Route {
+    pub(super) method: Method,
+    /// After the prefix; what stands in braces is variable.
+    pub(super) path: &'static str,
+    /// The least role that may do it.
+    pub(super) role: Role,
+    pub(super) action: Action,
+}
+
+const fn route(method: Method, path: &'static str, role: Role, action: Action) -> Route {
+    Route { method, path, role, action }
+}
+
+/// Everything there is.
+pub(super) const ROUTES: [Route; 14] = {
+    use Action as A;
+    use Role::{Editor, Viewer};
+    [
+        route(Method::GET, "openapi.json", Viewer, A::Document),
+        route(Method::GET, "consumers", Viewer, A::ListConsumers),
+        route(Method::POST, "consumers", Editor, A::CreateConsumer),
+        route(Method::GET, "consumers/{consumer}", Viewer, A::ReadConsumer),
+        route(Method::PATCH, "consumers/{consumer}", Editor, A::ChangeConsumer),
+        route(Method::DELETE, "consumers/{consumer}", Editor, A::DeleteConsumer),
+        route(Method::GET, "consumers/{consumer}/keys", Viewer, A::ListKeys),
+        route(Method::POST, "consumers/{consumer}/keys", Editor, A::IssueKey),
+        route(Method::PATCH, "consumers/{consumer}/keys/{key}", Editor, A::ChangeKey),
+        route(Method::DELETE, "consumers/{consumer}/keys/{key}", Editor, A::RevokeKey),
+        route(Method::GET, "limits/{limit}/{value}", Viewer, A::ReadLimit),
+        route(Method::POST, "limits/{limit}/{value}/adjust", Editor, A::AdjustLimit),
+        route(Method::GET, "usage", Viewer, A::Usage),
+        route(Method::GET, "audit", Viewer, A::Audit),
+    ]
+};
+
+/// The route of a request, and what stands in the path's variable parts.
+pub(super) fn find(method: &Method, path: &str) -> Result<(Route, Vec<String>), Failure> {
+    let rest = path.strip_prefix(PREFIX).ok_or_else(Failure::unknown_url)?;
+    let mut allow: Vec<&str> = Vec::new();
+    for route in ROUTES {
+        let Some(arguments) = fit(route.path, rest) else { continue };
+        if route.method == *method {
+            return Ok((route, arguments));
+        }
+        allow.push(match route.method {
+            Method::GET => "GET",
+            Method::POST => "POST",
+            Method::PATCH => "PATCH",
+            _ => "DELETE",
+        });
+    }
+    if allow.is_empty() {
+        return Err(Failure::unknown_url());
+    }
+    Err(Failure::method_not_allowed(allow.join(", ")))
+}
+
+/// The variable parts, decoded after the path is taken apart: a value may hold a slash.
+fn fit(pattern: &str, path: &str) -> Option<Vec<String>> {
+    let mut parts = path.split('/');
+    let mut arguments = Vec::new();
+    for expected in pattern.split('/') {
+        let part = parts.next()?;
+        if expected.starts_with('{') {
+            arguments.push(percent_decode(part).filter(|value| !value.is_empty())?);
+        } else if part != expected {
+            return None;
+        }
+    }
+    parts.next().is_none().then_some(arguments)
+}

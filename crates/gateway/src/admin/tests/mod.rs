@@ -1,0 +1,170 @@
+//! The admin plane over a host in memory: requests and their answers.
+
+mod answers;
+mod life;
+mod limits;
+mod race;
+mod roles;
+mod usage;
+
+use http::{Method, Request, StatusCode};
+use serde_json::Value;
+
+use super::{Desk, serve};
+use crate::body::Body;
+use crate::config::{By, Config, Limit, Measure, OnError, Operator, Period, Quota, Role};
+use crate::keys::fake::{Fake, run};
+use crate::keys::{Directory, Pepper};
+use crate::secret::{KeyDigest, Secret};
+
+const ADMIN: &str = "the-admin-token";
+
+/// A gateway with one consumer, three limits, and an operator of each role, whose token is its name.
+struct Bench {
+    fake: Fake,
+    config: Config,
+    token: Option<KeyDigest>,
+    pepper: Option<Pepper>,
+    directory: Directory,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let document = r#"{
+            "providers": [{ "id": "openai", "keys": ["secret:KEY"] }],
+            "routes": [{ "id": "chat", "models": ["*"], "targets": [{ "provider": "openai" }] }],
+            "consumers": [
+                { "id": "acme", "group": "gold", "keys": ["secret:sk-acme-0123456789"], "routes": ["chat"] }
+            ]
+        }"#;
+        let document = document.replace("secret:sk-acme-0123456789", "secret:ACME");
+        let secrets = |name: &str| {
+            Some(Secret::new(if name == "ACME" { "sk-acme-0123456789" } else { "provider" }))
+        };
+        let mut config = Config::from_json(&document, &secrets).expect("the document is right");
+        for (name, role) in
+            [("viewer", Role::Viewer), ("editor", Role::Editor), ("owner", Role::Owner)]
+        {
+            let token = KeyDigest::of(name);
+            config.operators.push(Operator { name: name.to_owned(), token, role });
+        }
+        let quota = |measure, max, per| Quota { measure, max, per };
+        config.limits = vec![
+            limit(
+                "team",
+                By::Consumer,
+                vec![
+                    quota(Measure::Tokens, 2_000, Period::Minute),
+                    quota(Measure::Cost, 12_500_000_000, Period::Total),
+                ],
+            ),
+            limit("all", By::All, vec![quota(Measure::Requests, 10, Period::Total)]),
+            limit(
+                "header",
+                By::Header(http::HeaderName::from_static("x-user")),
+                vec![quota(Measure::Requests, 10, Period::Second)],
+            ),
+        ];
+        Self {
+            fake: Fake::new(),
+            config,
+            token: Some(KeyDigest::of(ADMIN)),
+            pepper: Pepper::new(&Secret::new("pepper")),
+            directory: Directory::default(),
+        }
+    }
+
+    fn desk(&self) -> Desk<'_> {
+        Desk {
+            config: &self.config,
+            token: self.token.as_ref(),
+            pepper: self.pepper.as_ref(),
+            directory: &self.directory,
+            address: "203.0.113.7".parse().ok(),
+        }
+    }
+
+    async fn request(&self, token: &str, method: Method, path: &str, body: &str) -> Response {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/admin/v1/{path}"))
+            .header("authorization", format!("Bearer {token}"))
+            .header("x-request-id", "req_1")
+            .header("content-type", "application/json; charset=utf-8")
+            .body(Body::from(bytes::Bytes::from(body.to_owned())))
+            .expect("a request");
+        self.send(request).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> Response {
+        let response = serve(self.desk(), &self.fake, request).await;
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        let (parts, body) = response.into_parts();
+        let body = body.collect(usize::MAX).await.expect("the body is whole");
+        let text = String::from_utf8(body.to_vec()).expect("JSON is text");
+        let body = if text.is_empty() {
+            Value::Null
+        } else {
+            assert_eq!(parts.headers["content-type"], "application/json");
+            serde_json::from_str(&text).expect("JSON")
+        };
+        Response { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// As the one with `ADMIN_TOKEN`: `GET consumers/acme`, and a body.
+    fn ask(&self, line: &str, body: &str) -> Response {
+        let (method, path) = line.split_once(' ').expect("a method and a path");
+        let method = method.parse().expect("a method");
+        run(self.request(ADMIN, method, path, body))
+    }
+
+    /// The answer to a request that must come to this status.
+    #[track_caller]
+    fn check(&self, line: &str, body: &str, status: u16) -> Value {
+        let response = self.ask(line, body);
+        assert_eq!(response.status, status, "{line} {body}: {}", response.body);
+        response.body
+    }
+
+    /// A request that must be refused with this code.
+    #[track_caller]
+    fn refused(&self, line: &str, body: &str, status: u16, code: &str) -> Value {
+        let body = self.check(line, body, status);
+        assert_eq!(body["error"]["code"], code, "{line}: {body}");
+        body["error"].clone()
+    }
+
+    /// Whose a key is.
+    fn whose(&self, key: &str) -> Option<String> {
+        let pepper = self.pepper.as_ref().expect("it is set");
+        let found = run(self.directory.find(&self.fake, &self.config, pepper, key));
+        found.expect("the store is there").map(|found| found.consumer.id.clone())
+    }
+
+    /// How many entries of the store begin so.
+    fn count(&self, prefix: &str) -> usize {
+        self.fake.entries().keys().filter(|name| name.starts_with(prefix)).count()
+    }
+}
+
+struct Response {
+    status: StatusCode,
+    headers: http::HeaderMap,
+    body: Value,
+}
+
+fn limit(id: &str, by: By, quotas: Vec<Quota>) -> Limit {
+    Limit {
+        id: id.to_owned(),
+        routes: None,
+        groups: None,
+        by,
+        keys: Vec::new(),
+        quotas,
+        hard: false,
+        lease: false,
+        on_error: OnError::Open,
+        default_output: 1_024,
+        home: None,
+    }
+}

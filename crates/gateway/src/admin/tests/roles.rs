@@ -1,0 +1,100 @@
+//! Who may do what, and the document that describes it.
+
+use std::collections::BTreeSet;
+
+use http::Request;
+use serde_json::Value;
+
+use super::super::reply::OPENAPI;
+use super::super::router::ROUTES;
+use super::super::{PREFIX, operator};
+use super::{ADMIN, Bench};
+use crate::body::Body;
+use crate::config::Role;
+use crate::keys::fake::run;
+
+#[test]
+fn every_role_on_every_route() {
+    for route in ROUTES {
+        for (token, role) in [
+            ("viewer", Role::Viewer),
+            ("editor", Role::Editor),
+            ("owner", Role::Owner),
+            (ADMIN, Role::Owner),
+        ] {
+            let bench = Bench::new();
+            let path = route.path.replace("{consumer}", "acme").replace("{limit}", "team");
+            let path = path.replace("{value}", "acme").replace("{key}", "key_1");
+            let answer = run(bench.request(token, route.method.clone(), &path, ""));
+            let refused = answer.body["error"]["code"] == "role_not_allowed";
+            assert_eq!(refused, role < route.role, "{token}: {} {path}", route.method);
+            assert_eq!(refused, answer.status == 403, "{token}: {} {path}", route.method);
+            if refused {
+                assert!(bench.fake.entries().is_empty());
+            }
+        }
+        let is_read = route.method == http::Method::GET;
+        assert_eq!(is_read, route.role == Role::Viewer, "whoever may look may look at everything");
+    }
+}
+
+#[test]
+fn a_stranger_learns_nothing() {
+    let bench = Bench::new();
+    for path in ["consumers", "nothing", "openapi.json"] {
+        let wrong = run(bench.request("wrong", http::Method::GET, path, ""));
+        assert_eq!(
+            (wrong.status.as_u16(), &wrong.body["error"]["code"]),
+            (401, &Value::from("invalid_api_key"))
+        );
+        assert_eq!(wrong.headers["www-authenticate"], "Bearer");
+        let none = Request::get(format!("{PREFIX}{path}")).body(Body::Empty).expect("a request");
+        assert_eq!(run(bench.send(none)).status, 401);
+    }
+    let empty = run(bench.request("", http::Method::GET, "consumers", ""));
+    assert_eq!(empty.status, 401);
+}
+
+#[test]
+fn without_a_token_it_is_off() {
+    let mut bench = Bench::new();
+    bench.config.operators.clear();
+    bench.token = None;
+    bench.refused("GET consumers", "", 404, "unknown_url");
+    bench = Bench { token: None, ..Bench::new() };
+    bench.check("GET consumers", "", 401);
+    assert_eq!(run(bench.request("viewer", http::Method::GET, "consumers", "")).status, 200);
+}
+
+#[test]
+fn the_document_describes_every_route_and_no_other() {
+    let bench = Bench::new();
+    let document = bench.check("GET openapi.json", "", 200);
+    assert_eq!(document, serde_json::from_str::<Value>(OPENAPI).expect("JSON"));
+    let mut described = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            let role = operation["x-role"].as_str().expect("a role").to_owned();
+            described.insert((path.clone(), method.to_uppercase(), role));
+            let named: BTreeSet<&str> = operation["parameters"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|parameter| parameter["in"] == "path")
+                .filter_map(|parameter| parameter["name"].as_str())
+                .collect();
+            let variable =
+                path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+            assert_eq!(named, variable.collect(), "{method} {path}");
+        }
+    }
+    let role = |role| operator::name(role).to_owned();
+    let routes = ROUTES
+        .map(|route| (format!("/{}", route.path), route.method.to_string(), role(route.role)));
+    assert_eq!(described, BTreeSet::from(routes));
+    // Every reference leads somewhere.
+    for reference in OPENAPI.split("\"$ref\": \"#").skip(1) {
+        let (pointer, _) = reference.split_once('"').expect("it ends");
+        assert!(document.pointer(pointer).is_some(), "{pointer}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Sums over past requests.
+
+use serde_json::{Value, json};
+
+use super::Bench;
+use crate::date::{Day, moment};
+use crate::keys::fake::run;
+use crate::ledger::{Operation, Tally, TallyRow};
+use crate::platform::Ledger;
+use crate::usage::{self, Kind};
+
+/// Requests of one kind at a moment, told to one of the day's places.
+fn record(bench: &Bench, at: &str, consumer: &str, model: &str, shard: u8) {
+    let at = moment(at).expect("a moment");
+    let kind = Kind {
+        consumer: consumer.to_owned(),
+        model: model.to_owned(),
+        provider: "openai".to_owned(),
+        route: "chat".to_owned(),
+        ..Kind::default()
+    };
+    let tally = Tally {
+        requests: 2,
+        failed: 1,
+        input: 100,
+        cached: 10,
+        output: 20,
+        cost: 1_500_000_000,
+        first_ms: 300,
+        first: 1,
+        total_ms: 1_000,
+        ..Tally::default()
+    };
+    let row = TallyRow { key: usage::key(at, &kind), until: usage::until(at), tally };
+    let place = usage::place(Day::of(at), shard);
+    run(bench.fake.apply(&place, &Operation::Tally { rows: vec![row] })).expect("it is there");
+}
+
+fn bench() -> Bench {
+    let bench = Bench::new();
+    record(&bench, "2026-01-01T09:10:00Z", "acme", "gpt-4o", 0);
+    record(&bench, "2026-01-01T09:50:00Z", "acme", "gpt-4o", 3);
+    record(&bench, "2026-01-01T10:00:00Z", "acme", "a|b%7C", 1);
+    record(&bench, "2026-01-02T00:00:00Z", "umbrella", "gpt-4o", 2);
+    bench.fake.set_now(moment("2026-01-02T08:30:00Z").expect("a moment"));
+    bench
+}
+
+/// Start, the named members and the number of requests of each row.
+fn rows(answer: &Value, names: &[&str]) -> Vec<Value> {
+    let data = answer["data"].as_array().expect("rows");
+    let row = |row: &Value| {
+        let mut short = vec![row["start"].clone()];
+        short.extend(names.iter().map(|name| row[*name].clone()));
+        short.push(row["requests"].clone());
+        Value::from(short)
+    };
+    data.iter().map(row).collect()
+}
+
+#[test]
+fn in_total() {
+    let bench = bench();
+    let answer = bench.check("GET usage", "", 200);
+    let start = 1_767_225_600 + 8 * 3_600;
+    let expected = json!({
+        "from": start, "to": start + 24 * 3_600 + 1_800, "step": "total", "by": [],
+        "data": [{
+            "start": start, "requests": 8, "failed": 4, "limited": 0, "estimated": 0,
+            "input_tokens": 400, "cached_tokens": 40, "output_tokens": 80, "reasoning_tokens": 0,
+            "cost_usd": 6.0, "mean_first_token_ms": 300, "mean_total_ms": 500,
+        }],
+    });
+    assert_eq!(answer, expected);
+    assert_eq!(bench.check("GET usage?from=0&to=1", "", 200)["data"], json!([]));
+}
+
+#[test]
+fn by_hour_and_day_and_kind() {
+    let bench = bench();
+    let (nine, ten, midnight) = (1_767_258_000, 1_767_261_600, 1_767_312_000);
+    let hours = bench.check("GET usage?step=hour&by=consumer,model", "", 200);
+    let expected = [
+        json!([nine, "acme", "gpt-4o", 4]),
+        json!([ten, "acme", "a|b%7C", 2]),
+        json!([midnight, "umbrella", "gpt-4o", 2]),
+    ];
+    assert_eq!(rows(&hours, &["consumer", "model"]), expected);
+    let days = bench.check("GET usage?step=day&by=route,group", "", 200);
+    let first_day = 1_767_225_600;
+    let expected = [json!([first_day, "chat", "", 6]), json!([midnight, "chat", "", 2])];
+    assert_eq!(rows(&days, &["route", "group"]), expected);
+    let path = "GET usage?by=provider&from=2026-01-01T11:30:00%2B01:00&to=2026-01-02T00:00:00Z";
+    let some = bench.check(path, "", 200);
+    assert_eq!(rows(&some, &["provider"]), [json!([ten, "openai", 2])]);
+}
+
+#[test]
+fn questions_that_make_no_sense() {
+    let bench = bench();
+    for (param, query) in [
+        ("by", "by=consumer,x"),
+        ("step", "step=minute"),
+        ("from", "from=yesterday"),
+        ("to", "to=2026-01-32T00:00:00Z"),
+        ("from", "from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z"),
+        ("from", "from=2025-01-01T00:00:00Z"),
+        ("query", "group_by=model"),
+    ] {
+        let error = bench.refused(&format!("GET usage?{query}"), "", 400, "invalid_request");
+        assert_eq!(error["param"], param, "{query}");
+    }
+    bench.check("GET usage?from=2025-10-02T09:00:00Z", "", 200);
+    bench.fake.ledger_away(true);
+    bench.refused("GET usage", "", 503, "ledger_unavailable");
+}

@@ -1,0 +1,54 @@
+//! `[admin]`: who may use the admin plane.
+
+use crate::secret::KeyDigest;
+
+use super::super::issuer::{Operator, Role};
+use super::super::raw;
+use super::name::name;
+use super::{Place, Review, quoted};
+
+/// What the audit log calls whoever has `ADMIN_TOKEN`.
+const ADMIN: &str = "admin";
+
+/// Reads every operator.
+pub(super) fn operators(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    raw: &[raw::Operator],
+) -> Vec<Operator> {
+    let mut read: Vec<Operator> = Vec::with_capacity(raw.len());
+    for (index, raw) in raw.iter().enumerate() {
+        read.extend(operator(review, &place.item(index), raw, &read));
+    }
+    read
+}
+
+fn operator(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    raw: &raw::Operator,
+    before: &[Operator],
+) -> Option<Operator> {
+    let name_place = place.field("name");
+    name(review, &name_place, &raw.name);
+    if raw.name == ADMIN {
+        let expected = "another name, since whoever has ADMIN_TOKEN has this one";
+        review.problem(&name_place, quoted(ADMIN), expected);
+    } else if before.iter().any(|other| other.name == raw.name) {
+        review.problem(&name_place, quoted(&raw.name), "a name of its own for each operator");
+    }
+    let token_place = place.field("token");
+    let token = review.secret(&token_place, &raw.token);
+    let token = token.map(|token| KeyDigest::of(token.reveal()));
+    let has_it = |other: &&Operator| token.is_some_and(|token| other.token.matches(&token).into());
+    if let Some(other) = before.iter().find(has_it) {
+        let expected = format!("a token of its own for each of {} and {}", other.name, raw.name);
+        review.problem(&token_place, format!("the token of {}", other.name), expected);
+    }
+    let role = match review.one_of(&place.field("role"), &raw.role, &raw::ROLES)? {
+        0 => Role::Owner,
+        1 => Role::Editor,
+        _ => Role::Viewer,
+    };
+    Some(Operator { name: raw.name.clone(), token: token?, role })
+}

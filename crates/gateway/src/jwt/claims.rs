@@ -1,0 +1,162 @@
+//! What a verified token says. Nothing here gives it a meaning.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::{Rejection, Rules};
+use crate::time::Timestamp;
+
+/// The claims of a token that was verified.
+///
+/// `Debug` shows none of them: they tell of people.
+#[derive(Clone)]
+pub struct Claims(Map<String, Value>);
+
+impl Claims {
+    pub(super) fn new(claims: Map<String, Value>) -> Self {
+        Self(claims)
+    }
+
+    /// The text at a path: a claim's name, or names of nested objects with dots between them
+    /// (`realm.team`). A name may have dots of its own (`https://example.com/team`). Of an array it
+    /// is the first string. An empty text counts as none.
+    pub fn text(&self, path: &str) -> Option<&str> {
+        find(&self.0, path).filter(|text| !text.is_empty())
+    }
+
+    /// When the token expires; never after what it was verified for.
+    pub fn expires(&self) -> Timestamp {
+        let millis = self.moment("exp").ok().flatten().unwrap_or(0.0);
+        Timestamp::from_millis(millis.max(0.0) as u64)
+    }
+
+    /// Checks everything that has to be read out of the claims.
+    pub(super) fn check(&self, rules: &Rules<'_>, now: Timestamp) -> Result<(), Rejection> {
+        if let Some(issuer) = rules.issuer
+            && self.0.get("iss").and_then(Value::as_str) != Some(issuer)
+        {
+            return Err(Rejection::Issuer);
+        }
+        self.check_audience(rules.audiences)?;
+
+        // In floating point, as the claims are: exact for every millisecond until the year 287396.
+        let now = now.as_millis() as f64;
+        let skew = rules.skew.as_millis() as f64;
+        if self.moment("nbf")?.is_some_and(|begin| now + skew < begin) {
+            return Err(Rejection::NotYet);
+        }
+        let end = self.moment("exp")?.ok_or(Rejection::Malformed)?;
+        if now < end + skew { Ok(()) } else { Err(Rejection::Expired) }
+    }
+
+    /// `aud` is one text or an array of them (RFC 7519, 4.1.3).
+    fn check_audience(&self, accepted: &[String]) -> Result<(), Rejection> {
+        let named = match self.0.get("aud") {
+            None => &[],
+            Some(Value::Array(audiences)) => audiences.as_slice(),
+            Some(audience) => std::slice::from_ref(audience),
+        };
+        if !named.iter().all(Value::is_string) {
+            return Err(Rejection::Malformed);
+        }
+        let meant = |audience: &Value| accepted.iter().any(|accepted| *audience == **accepted);
+        if accepted.is_empty() || named.iter().any(meant) {
+            Ok(())
+        } else {
+            Err(Rejection::Audience)
+        }
+    }
+
+    /// A NumericDate (RFC 7519, section 2): seconds, perhaps with a fraction; here in milliseconds.
+    fn moment(&self, name: &str) -> Result<Option<f64>, Rejection> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(value) => {
+                let seconds = value.as_f64().ok_or(Rejection::Malformed)?;
+                Ok(Some(seconds * 1000.0))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Claims(…)")
+    }
+}
+
+/// A name with dots goes before the nested one of the same spelling, and a shorter first name before
+/// a longer one.
+fn find<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a str> {
+    let whole = object.get(path).and_then(|value| match value {
+        Value::String(text) => Some(text.as_str()),
+        Value::Array(items) => items.iter().find_map(Value::as_str),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+    });
+    whole.or_else(|| {
+        path.match_indices('.').find_map(|(dot, _)| {
+            let nested = object.get(&path[..dot])?.as_object()?;
+            find(nested, &path[dot + 1..])
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::Claims;
+
+    #[track_caller]
+    fn check(claims: Value, path: &str, expected: Option<&str>) {
+        let Value::Object(claims) = claims else { panic!("claims are an object") };
+        assert_eq!(Claims::new(claims).text(path), expected);
+    }
+
+    #[test]
+    fn a_path_leads_to_a_text() {
+        check(json!({"sub": "anna"}), "sub", Some("anna"));
+        check(json!({"sub": "anna"}), "su", None);
+        check(json!({"realm": {"team": "red"}}), "realm.team", Some("red"));
+        check(json!({"realm": {"team": "red"}}), "realm", None);
+        check(json!({"realm": {"team": "red"}}), "realm.team.", None);
+        check(json!({"realm": "team"}), "realm.team", None);
+        check(json!({"a": {"b": {"c": "deep"}}}), "a.b.c", Some("deep"));
+        check(json!({}), "", None);
+        check(json!({}), "...", None);
+    }
+
+    #[test]
+    fn a_name_may_have_dots() {
+        check(json!({"https://example.com/team": "red"}), "https://example.com/team", Some("red"));
+        check(
+            json!({"https://example.com": {"team": "red"}}),
+            "https://example.com.team",
+            Some("red"),
+        );
+        check(json!({"a.b": "name", "a": {"b": "nested"}}), "a.b", Some("name"));
+        check(json!({"a.b": 1, "a": {"b": "nested"}}), "a.b", Some("nested"));
+    }
+
+    #[test]
+    fn of_an_array_it_is_the_first_text() {
+        check(json!({"groups": ["red", "blue"]}), "groups", Some("red"));
+        check(json!({"groups": [7, "blue"]}), "groups", Some("blue"));
+        check(json!({"groups": []}), "groups", None);
+        check(json!({"realm": {"roles": ["user"]}}), "realm.roles", Some("user"));
+    }
+
+    #[test]
+    fn what_is_no_text_is_none() {
+        check(json!({"sub": ""}), "sub", None);
+        check(json!({"sub": 7}), "sub", None);
+        check(json!({"sub": null}), "sub", None);
+        check(json!({"sub": true}), "sub", None);
+    }
+
+    #[test]
+    fn claims_cannot_be_printed() {
+        assert_eq!(format!("{:?}", Claims::new(serde_json::Map::new())), "Claims(…)");
+    }
+}

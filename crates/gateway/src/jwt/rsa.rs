@@ -1,0 +1,235 @@
+//! RSA signatures (RFC 8017, RSASSA-PKCS1-v1_5 with SHA-256), verified and never made.
+//!
+//! Everything in here is public, so nothing has to take constant time. The numbers are
+//! `crypto-bigint`'s, which P-256 brings along. Its ready-made residues set a modulus up by dividing
+//! bit by bit, which takes many times what verifying does, so that part is done here.
+
+use std::cmp::Ordering;
+
+use crypto_bigint::modular::montgomery_reduction;
+use crypto_bigint::{Limb, U2048, U4096, Uint, Word};
+use sha2::{Digest, Sha256};
+
+/// The sizes of a modulus, in bits. RFC 7518, 3.3 wants 2048 at least; more than 4096 would cost
+/// every request more than it gives.
+const BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
+
+/// What stands before the hash: a DigestInfo that names SHA-256 (RFC 8017, 9.2, note 1).
+const PREFIX: [u8; 19] = [
+    0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05,
+    0x00, 0x04, 0x20,
+];
+
+/// A public key whose size and exponent have been checked.
+#[derive(Debug)]
+pub(super) struct RsaKey {
+    /// Big-endian, without leading zeros.
+    modulus: Box<[u8]>,
+    exponent: u32,
+}
+
+impl RsaKey {
+    /// Takes both numbers big-endian. A modulus is odd and of 2048 to 4096 bits, an exponent is odd
+    /// and from 3 to 2³² - 1.
+    pub(super) fn new(modulus: &[u8], exponent: &[u8]) -> Option<Self> {
+        let modulus = stripped(modulus);
+        let first = *modulus.first()?;
+        let bits = modulus.len() * 8 - first.leading_zeros() as usize;
+        if !BITS.contains(&bits) || !is_odd(modulus) {
+            return None;
+        }
+        let exponent = stripped(exponent);
+        if exponent.len() > 4 || !is_odd(exponent) || exponent == [1] {
+            return None;
+        }
+        let exponent = exponent.iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
+        Some(Self { modulus: modulus.into(), exponent })
+    }
+
+    /// Whether this key has signed the message.
+    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        if signature.len() != self.modulus.len() {
+            return false;
+        }
+        let expected = padded(message, self.modulus.len());
+        if self.modulus.len() <= U2048::BYTES {
+            self.recovers::<{ U2048::LIMBS }>(signature, &expected)
+        } else {
+            self.recovers::<{ U4096::LIMBS }>(signature, &expected)
+        }
+    }
+
+    /// Compares numbers of as many bytes: the whole padding is compared, none of it is parsed, which
+    /// is where forgeries for small exponents come from.
+    fn recovers<const LIMBS: usize>(&self, signature: &[u8], expected: &[u8]) -> bool {
+        let modulus = number::<LIMBS>(&self.modulus);
+        let signature = number::<LIMBS>(signature);
+        // A signature above the modulus would be a second spelling of the same one.
+        signature.cmp_vartime(&modulus) == Ordering::Less
+            && power(&signature, self.exponent, &modulus) == number(expected)
+    }
+}
+
+/// EMSA-PKCS1-v1_5 (RFC 8017, 9.2): `00 01 ff … ff 00`, the prefix, the hash.
+fn padded(message: &[u8], length: usize) -> Vec<u8> {
+    let hash = Sha256::digest(message);
+    let mut padded = vec![0xff; length - PREFIX.len() - hash.len() - 1];
+    padded[..2].copy_from_slice(&[0, 1]);
+    padded.push(0);
+    padded.extend_from_slice(&PREFIX);
+    padded.extend_from_slice(&hash);
+    padded
+}
+
+/// `base` to the power of `exponent`, modulo an odd modulus above `base`; the exponent is not zero.
+fn power<const LIMBS: usize>(
+    base: &Uint<LIMBS>,
+    exponent: u32,
+    modulus: &Uint<LIMBS>,
+) -> Uint<LIMBS> {
+    let lowest = Uint::<1>::new([modulus.as_limbs()[0]]);
+    let inverse = lowest.inv_mod2k_vartime(Limb::BITS).as_limbs()[0].0;
+    let negated = Limb(inverse.wrapping_neg());
+    // The product of two numbers divided by 2^width, modulo the modulus.
+    let multiply = |left: &Uint<LIMBS>, right: &Uint<LIMBS>| {
+        montgomery_reduction(&left.mul_wide(right), modulus, negated)
+    };
+
+    // Numbers are worked with as their product with R = 2^width, so R² is needed to get there. It
+    // begins as 2^bits - modulus, which doubling brings to R · 2^odd; squared `twos` times, that is
+    // R · 2^(odd · 2^twos) = R · 2^width.
+    let bits = modulus.bits_vartime();
+    let width = Uint::<LIMBS>::BITS;
+    let twos = width.trailing_zeros();
+    let odd = width >> twos;
+    // Where the modulus fills the width, 2^bits is 0 here, and the subtraction wraps to what is meant.
+    let mut square = Uint::ONE.shl_vartime(bits).wrapping_sub(modulus);
+    for _ in 0..width - bits + odd {
+        square = square.add_mod(&square, modulus);
+    }
+    for _ in 0..twos {
+        square = multiply(&square, &square);
+    }
+
+    let base = multiply(base, &square);
+    let mut result = base;
+    for bit in (0..exponent.ilog2()).rev() {
+        result = multiply(&result, &result);
+        if exponent >> bit & 1 == 1 {
+            result = multiply(&result, &base);
+        }
+    }
+    multiply(&result, &Uint::ONE)
+}
+
+/// Reads a big-endian number, which is not longer than the limbs.
+fn number<const LIMBS: usize>(bytes: &[u8]) -> Uint<LIMBS> {
+    let mut limbs = [Limb::ZERO; LIMBS];
+    for (limb, bytes) in limbs.iter_mut().zip(bytes.rchunks(Limb::BYTES)) {
+        *limb = Limb(bytes.iter().fold(0, |word, byte| word << 8 | Word::from(*byte)));
+    }
+    Uint::new(limbs)
+}
+
+fn stripped(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    &number[zeros..]
+}
+
+fn is_odd(number: &[u8]) -> bool {
+    number.last().is_some_and(|byte| byte & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use crypto_bigint::modular::runtime_mod::{DynResidue, DynResidueParams};
+    use crypto_bigint::{U64, U256, U2048, U4096};
+    use proptest::collection::vec;
+    use proptest::prelude::{ProptestConfig, any, prop_assume, proptest};
+
+    use super::{RsaKey, number, power};
+
+    #[track_caller]
+    fn check(modulus: &[u8], exponent: &[u8], accepted: bool) {
+        assert_eq!(RsaKey::new(modulus, exponent).is_some(), accepted);
+    }
+
+    #[test]
+    fn sizes_and_exponents() {
+        let mut modulus = [0xff; 512];
+        check(&modulus, &[1, 0, 1], true);
+        check(&modulus, &[0, 0, 0, 0, 0, 3], true);
+        check(&modulus, &[0xff, 0xff, 0xff, 0xff], true);
+        check(&modulus, &[1, 0, 0, 0, 1], false);
+        check(&modulus, &[1, 0, 0], false);
+        check(&modulus, &[1], false);
+        check(&modulus, &[0, 1], false);
+        check(&modulus, &[0], false);
+        check(&modulus, &[], false);
+        check(&[0xff; 513], &[3], false);
+        check(&modulus[..256], &[3], true);
+        check(&modulus[..255], &[3], false);
+        check(&[], &[3], false);
+        check(&[0; 512], &[3], false);
+        modulus[511] = 0xfe;
+        check(&modulus, &[3], false);
+
+        // 2047 bits, and a leading zero that counts for nothing.
+        let mut modulus = [0xff; 257];
+        modulus[0] = 0;
+        check(&modulus, &[3], true);
+        modulus[1] = 0x7f;
+        check(&modulus, &[3], false);
+    }
+
+    #[test]
+    fn the_exponents_that_are_used() {
+        // 7^e modulo 2^61 - 1, from Python.
+        let modulus = number(&((1u64 << 61) - 1).to_be_bytes());
+        for (exponent, expected) in
+            [(1u32, 7u64), (3, 343), (65537, SEVEN_TO_65537), (u32::MAX, SEVEN_TO_ALL_ONES)]
+        {
+            let result: U256 = power(&number(&[7]), exponent, &modulus);
+            assert_eq!(result, U256::from(expected), "{exponent}");
+        }
+    }
+
+    const SEVEN_TO_65537: u64 = 947640889622960979;
+    const SEVEN_TO_ALL_ONES: u64 = 946148741578963242;
+
+    proptest! {
+        // The crate's own residues are slow and right, and share only the reduction with ours.
+        #[test]
+        fn powers_are_those_of_residues(
+            modulus in vec(any::<u8>(), 1..=32),
+            base in vec(any::<u8>(), 1..=32),
+            exponent in 1u32..,
+        ) {
+            let modulus: U256 = number::<{ U256::LIMBS }>(&modulus) | U256::ONE;
+            // Modulo 1 everything is 0; keys are never so short.
+            prop_assume!(modulus != U256::ONE);
+            let base = number::<{ U256::LIMBS }>(&base).const_rem(&modulus).0;
+            let residue = DynResidue::new(&base, DynResidueParams::new(&modulus));
+            let expected = residue.pow(&U64::from(exponent)).retrieve();
+            assert_eq!(power(&base, exponent, &modulus), expected);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn both_widths_agree(
+            mut modulus in vec(any::<u8>(), 256),
+            mut base in vec(any::<u8>(), 256),
+            exponent in 1u32..,
+        ) {
+            modulus[0] |= 0x80;
+            modulus[255] |= 1;
+            base[0] &= 0x7f;
+            let narrow = power::<{ U2048::LIMBS }>(&number(&base), exponent, &number(&modulus));
+            let wide = power::<{ U4096::LIMBS }>(&number(&base), exponent, &number(&modulus));
+            assert_eq!(U4096::from(&narrow), wide);
+        }
+    }
+}

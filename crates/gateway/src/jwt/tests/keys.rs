@@ -1,0 +1,185 @@
+//! Documents that hold keys.
+
+use proptest::prelude::{any, proptest};
+use serde_json::{Value, json};
+
+use super::{ANY, NOW, fixture, jwk, secret, signed, token};
+use crate::jwt::{InvalidKeys, KeySet, Rejection, verify};
+use crate::secret::Secret;
+
+#[track_caller]
+fn check(document: &str, expected: Result<&str, InvalidKeys>) {
+    let found = KeySet::from_jwks(document.as_bytes()).map(|keys| format!("{keys:?}"));
+    assert_eq!(found.as_deref(), expected.as_ref().copied(), "{document}");
+}
+
+/// One key of the fixture with a member set; null takes it away.
+#[track_caller]
+fn check_with(kid: &str, name: &str, value: Value, usable: bool) {
+    let mut key = jwk(kid);
+    if value.is_null() {
+        key.as_object_mut().unwrap().remove(name);
+    } else {
+        key[name] = value;
+    }
+    let expected = if usable { Ok("KeySet(1)") } else { Err(InvalidKeys::NoneUsable) };
+    check(&key.to_string(), expected);
+    check(
+        &json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "AA"}, 7, key]}).to_string(),
+        expected,
+    );
+}
+
+#[test]
+fn a_document_is_a_set_or_a_key() {
+    // Nine, of which two have the wrong size and one the wrong curve.
+    check(&fixture()["jwks"].to_string(), Ok("KeySet(6)"));
+    check(&jwk("p-256").to_string(), Ok("KeySet(1)"));
+    check(r#"{"keys":[]}"#, Err(InvalidKeys::NoneUsable));
+    check(r#"{"keys":{}}"#, Err(InvalidKeys::NotKeys));
+    check(r#"{"keys":null,"kty":"EC"}"#, Err(InvalidKeys::NotKeys));
+    check("{}", Err(InvalidKeys::NotKeys));
+    check("[]", Err(InvalidKeys::NotKeys));
+    check("", Err(InvalidKeys::NotKeys));
+    check("<html>", Err(InvalidKeys::NotKeys));
+}
+
+#[test]
+fn documents_are_bounded() {
+    let keys = |count| json!({"keys": vec![jwk("p-256"); count]}).to_string();
+    check(&keys(64), Ok("KeySet(64)"));
+    check(&keys(65), Err(InvalidKeys::TooMany));
+    let key = jwk("p-256").to_string();
+    check(&format!("{key}{}", " ".repeat(256 * 1024 - key.len())), Ok("KeySet(1)"));
+    check(&format!("{key}{}", " ".repeat(256 * 1024)), Err(InvalidKeys::TooLong));
+}
+
+#[test]
+fn only_keys_for_signatures_of_ours_count() {
+    for kid in ["rsa-2048", "p-256"] {
+        check_with(kid, "kid", Value::Null, true);
+        check_with(kid, "kid", json!(7), false);
+        check_with(kid, "use", json!("sig"), true);
+        check_with(kid, "use", json!("enc"), false);
+        check_with(kid, "use", json!(7), false);
+        check_with(kid, "key_ops", json!(["verify"]), true);
+        check_with(kid, "key_ops", json!(["encrypt"]), false);
+        check_with(kid, "key_ops", json!("verify"), false);
+        check_with(kid, "alg", json!("HS256"), false);
+        check_with(kid, "alg", json!("none"), false);
+        check_with(kid, "alg", json!(7), false);
+        check_with(kid, "kty", json!("oct"), false);
+        check_with(kid, "kty", json!("rsa"), false);
+        check_with(kid, "x5c", json!(["anything"]), true);
+    }
+    check_with("rsa-2048", "alg", json!("RS256"), true);
+    check_with("rsa-2048", "alg", json!("ES256"), false);
+    check_with("rsa-2048", "alg", json!("PS256"), false);
+    check_with("rsa-2048", "alg", json!("RS512"), false);
+    check_with("rsa-2048", "kty", json!("EC"), false);
+    check_with("p-256", "alg", json!("ES256"), true);
+    check_with("p-256", "alg", json!("RS256"), false);
+    check_with("p-256", "kty", json!("RSA"), false);
+}
+
+#[test]
+fn numbers_are_checked() {
+    check_with("rsa-2048", "n", Value::Null, false);
+    check_with("rsa-2048", "n", json!("AQAB"), false);
+    check_with("rsa-2048", "n", jwk("rsa-1024")["n"].clone(), false);
+    check_with("rsa-2048", "n", json!("not base64url!"), false);
+    check_with("rsa-2048", "e", Value::Null, false);
+    check_with("rsa-2048", "e", json!("AQ"), false);
+    check_with("rsa-2048", "e", json!("AQAA"), false);
+    check_with("rsa-2048", "e", json!("Aw"), true);
+    check_with("rsa-2048", "e", json!("AQAB="), false);
+    check_with("p-256", "crv", json!("P-384"), false);
+    check_with("p-256", "crv", json!("secp256k1"), false);
+    check_with("p-256", "crv", Value::Null, false);
+    check_with("p-256", "y", Value::Null, false);
+    // Neither on the curve.
+    check_with("p-256", "y", jwk("p-256-other")["y"].clone(), false);
+    check_with("p-256", "x", json!("A".repeat(43)), false);
+    check_with("p-256", "x", jwk("p-384")["x"].clone(), false);
+}
+
+/// A secret in a document that everybody can read would let everybody sign.
+#[test]
+fn a_published_secret_is_none() {
+    let oct = json!({"kty": "oct", "alg": "HS256", "k": super::encode(super::SECRET)});
+    check(&oct.to_string(), Err(InvalidKeys::NoneUsable));
+    let keys = KeySet::from_jwks(json!({"keys": [oct, jwk("p-256")]}).to_string().as_bytes());
+    let token = signed(r#"{"alg":"HS256"}"#, r#"{"exp":4102444800}"#, super::SECRET.as_bytes());
+    assert_eq!(verify(&token, &keys.unwrap(), &ANY, NOW).map(drop), Err(Rejection::Algorithm));
+}
+
+#[test]
+fn a_secret_has_32_bytes() {
+    let of = |text: &str| KeySet::from_secret(&Secret::new(text)).map(|keys| format!("{keys:?}"));
+    assert_eq!(of(&"x".repeat(31)), Err(InvalidKeys::ShortSecret));
+    assert_eq!(of(&format!("{}\n", "x".repeat(31))), Err(InvalidKeys::ShortSecret));
+    assert_eq!(of(&"x".repeat(32)).as_deref(), Ok("KeySet(1)"));
+    assert_eq!(of(&"x".repeat(1000)).as_deref(), Ok("KeySet(1)"));
+
+    let token =
+        signed(r#"{"alg":"HS256","kid":"any"}"#, r#"{"exp":4102444800}"#, super::SECRET.as_bytes());
+    assert!(verify(&token, &secret(), &ANY, NOW).is_ok());
+    let other = KeySet::from_secret(&Secret::new(&"x".repeat(32))).unwrap();
+    assert_eq!(verify(&token, &other, &ANY, NOW).map(drop), Err(Rejection::Signature));
+}
+
+#[test]
+fn without_a_kid_sixteen_keys_are_tried() {
+    let keys = |others: usize| {
+        let mut keys = vec![jwk("p-256-other"); others];
+        keys.push(jwk("p-256"));
+        KeySet::from_jwks(json!({"keys": keys}).to_string().as_bytes()).unwrap()
+    };
+    let verdict = |name, others| verify(&token(name), &keys(others), &ANY, NOW).map(drop);
+    assert_eq!(verdict("p-256 without kid", 15), Ok(()));
+    assert_eq!(verdict("p-256 without kid", 16), Err(Rejection::Signature));
+    assert_eq!(verdict("p-256", 63), Ok(()));
+}
+
+#[track_caller]
+fn check_pem(text: &str, expected: Result<&str, InvalidKeys>) -> Option<KeySet> {
+    let found = KeySet::from_pem(text);
+    let shown = found.as_ref().map(|keys| format!("{keys:?}")).map_err(|error| *error);
+    assert_eq!(shown.as_deref(), expected.as_ref().copied());
+    found.ok()
+}
+
+#[test]
+fn pem_holds_one_key_or_several() {
+    let fixture = fixture();
+    let pem = |kid: &str| fixture["pem"][kid].as_str().unwrap();
+    for kid in ["rsa-2048", "rsa-4096", "p-256"] {
+        let keys = check_pem(pem(kid), Ok("KeySet(1)")).unwrap();
+        assert!(verify(&token(kid), &keys, &ANY, NOW).is_ok());
+        assert!(verify(&token("rsa-3072-e3"), &keys, &ANY, NOW).is_err());
+    }
+    let both = [pem("rsa-2048"), pem("p-256")].concat();
+    let keys = check_pem(&both, Ok("KeySet(2)")).unwrap();
+    assert!(verify(&token("rsa-2048"), &keys, &ANY, NOW).is_ok());
+    assert!(verify(&token("p-256"), &keys, &ANY, NOW).is_ok());
+
+    check_pem(pem("rsa-1024"), Err(InvalidKeys::BrokenPem));
+    check_pem(pem("p-384"), Err(InvalidKeys::BrokenPem));
+    check_pem(&[pem("rsa-2048"), pem("p-384")].concat(), Err(InvalidKeys::BrokenPem));
+    check_pem(&pem("p-256").replace('M', "N"), Err(InvalidKeys::BrokenPem));
+    check_pem(&pem("p-256").replace("PUBLIC", "PRIVATE"), Err(InvalidKeys::NoneUsable));
+    check_pem("", Err(InvalidKeys::NoneUsable));
+    check_pem(&pem("p-256").repeat(64), Ok("KeySet(64)"));
+    check_pem(&pem("p-256").repeat(65), Err(InvalidKeys::TooMany));
+    check_pem(&" ".repeat(256 * 1024 + 1), Err(InvalidKeys::TooLong));
+}
+
+proptest! {
+    #[test]
+    fn no_document_panics(document in any::<Vec<u8>>(), text in "[ -~]{0,40}") {
+        assert!(KeySet::from_jwks(&document).is_err());
+        assert!(KeySet::from_jwks(json!({"kty": "RSA", "n": text, "e": text}).to_string().as_bytes()).is_err());
+        assert!(KeySet::from_jwks(json!({"kty": "EC", "crv": "P-256", "x": text, "y": text}).to_string().as_bytes()).is_err());
+        assert!(KeySet::from_pem(&format!("-----BEGIN PUBLIC KEY-----{text}-----END PUBLIC KEY-----")).is_err());
+    }
+}

@@ -1,0 +1,230 @@
+//! A host in memory for the tests of keys and of the admin plane: every question to its store or
+//! ledger is answered at the second poll, so that two callers come between each other's steps.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::body::Body;
+use crate::ledger::{Book, Operation, Place, Reply};
+use crate::observe::Record;
+use crate::platform::{Background, Clock, Ledger, Listing, Outage, Outbound, Store};
+use crate::time::Timestamp;
+
+/// One host; a clone is the same one.
+#[derive(Clone)]
+pub(crate) struct Fake(Rc<Inner>);
+
+struct Inner {
+    now: Cell<u64>,
+    entropy: Cell<u64>,
+    store: RefCell<BTreeMap<String, Vec<u8>>>,
+    /// What readers of the store see instead of it.
+    frozen: RefCell<Option<BTreeMap<String, Vec<u8>>>>,
+    books: RefCell<BTreeMap<Place, Book>>,
+    store_away: Cell<bool>,
+    ledger_away: Cell<bool>,
+    reads: Cell<usize>,
+}
+
+impl Fake {
+    /// 2026-01-01T00:00:00Z, and nothing in the store.
+    pub(crate) fn new() -> Self {
+        Self(Rc::new(Inner {
+            now: Cell::new(1_767_225_600_000),
+            entropy: Cell::new(1),
+            store: RefCell::default(),
+            frozen: RefCell::default(),
+            books: RefCell::default(),
+            store_away: Cell::new(false),
+            ledger_away: Cell::new(false),
+            reads: Cell::new(0),
+        }))
+    }
+
+    pub(crate) fn pass(&self, duration: Duration) {
+        self.0.now.set((self.now() + duration).as_millis());
+    }
+
+    pub(crate) fn set_now(&self, now: Timestamp) {
+        self.0.now.set(now.as_millis());
+    }
+
+    pub(crate) fn store_away(&self, is_away: bool) {
+        self.0.store_away.set(is_away);
+    }
+
+    pub(crate) fn ledger_away(&self, is_away: bool) {
+        self.0.ledger_away.set(is_away);
+    }
+
+    /// From now on readers see the store as it is now, or as it really is.
+    pub(crate) fn freeze(&self, is_frozen: bool) {
+        *self.0.frozen.borrow_mut() = is_frozen.then(|| self.0.store.borrow().clone());
+    }
+
+    /// How many values were asked for since the last time.
+    pub(crate) fn take_reads(&self) -> usize {
+        self.0.reads.take()
+    }
+
+    /// Everything in the store, names and values.
+    pub(crate) fn entries(&self) -> BTreeMap<String, String> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("entries are JSON");
+        self.0.store.borrow().iter().map(|(name, value)| (name.clone(), text(value))).collect()
+    }
+
+    /// Everything in the ledger, places and books.
+    pub(crate) fn books(&self) -> Vec<(String, String)> {
+        let text = |book: &Book| String::from_utf8(book.to_bytes()).expect("books are JSON");
+        let books = self.0.books.borrow();
+        books.iter().map(|(place, book)| (place.as_str().to_owned(), text(book))).collect()
+    }
+}
+
+impl Clock for Fake {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.now.get())
+    }
+
+    fn entropy(&self) -> u64 {
+        // splitmix64, as in the simulator, which depends on this crate.
+        let state = self.0.entropy.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0.entropy.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
+        self.pass(duration);
+        std::future::ready(())
+    }
+}
+
+impl Store for Fake {
+    async fn get(&self, name: &str) -> Result<Option<Bytes>, Outage> {
+        later().await;
+        self.ask()?;
+        self.0.reads.set(self.0.reads.get() + 1);
+        let frozen = self.0.frozen.borrow();
+        let store = self.0.store.borrow();
+        let seen = frozen.as_ref().unwrap_or(&store);
+        Ok(seen.get(name).map(|value| Bytes::copy_from_slice(value)))
+    }
+
+    async fn put(&self, name: &str, value: Vec<u8>, _keep: Option<Duration>) -> Result<(), Outage> {
+        later().await;
+        self.ask()?;
+        assert!(name.len() <= 512 && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
+        self.0.store.borrow_mut().insert(name.to_owned(), value);
+        Ok(())
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), Outage> {
+        later().await;
+        self.ask()?;
+        self.0.store.borrow_mut().remove(name);
+        Ok(())
+    }
+
+    async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, Outage> {
+        const PAGE: usize = 3;
+        later().await;
+        self.ask()?;
+        let store = self.0.store.borrow();
+        let mut names = store.keys().filter(|name| {
+            name.starts_with(prefix) && cursor.is_none_or(|cursor| name.as_str() > cursor)
+        });
+        let page: Vec<String> = names.by_ref().take(PAGE).cloned().collect();
+        let cursor = names.next().and(page.last().cloned());
+        Ok(Listing { names: page, cursor })
+    }
+}
+
+impl Fake {
+    fn ask(&self) -> Result<(), Outage> {
+        if self.0.store_away.get() { Err(Outage::new("the store is away")) } else { Ok(()) }
+    }
+}
+
+impl Ledger for Fake {
+    async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
+        later().await;
+        if self.0.ledger_away.get() {
+            return Err(Outage::new("the ledger is away"));
+        }
+        let name = place.as_str();
+        assert!(name.len() <= 128 && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
+        Ok(self.0.books.borrow_mut().entry(place.clone()).or_default().apply(self.now(), operation))
+    }
+}
+
+impl Outbound for Fake {
+    async fn fetch(&self, _request: http::Request<Bytes>) -> Result<http::Response<Body>, Outage> {
+        Err(Outage::new("nothing listens"))
+    }
+}
+
+impl Background for Fake {
+    fn defer(&self, _task: impl Future<Output = ()> + 'static) {}
+
+    fn record(&self, _record: &Record) {}
+}
+
+async fn later() {
+    let mut asked = false;
+    poll_fn(|_| if std::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending })
+        .await;
+}
+
+/// Polls a future to its end.
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+    run_for(usize::MAX, future).expect("it ends")
+}
+
+/// Polls a future so many times at most and then drops it, as a host does that is killed.
+pub(crate) fn run_for<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..polls.min(100_000) {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// Polls two futures in turn to their ends.
+pub(crate) fn run_both<T>(
+    first: impl Future<Output = T>,
+    second: impl Future<Output = T>,
+) -> (T, T) {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    let (mut left, mut right) = (None, None);
+    run(poll_fn(|context| {
+        if left.is_none()
+            && let Poll::Ready(value) = first.as_mut().poll(context)
+        {
+            left = Some(value);
+        }
+        if right.is_none()
+            && let Poll::Ready(value) = second.as_mut().poll(context)
+        {
+            right = Some(value);
+        }
+        match (left.take(), right.take()) {
+            (Some(left), Some(right)) => Poll::Ready((left, right)),
+            (some, other) => {
+                (left, right) = (some, other);
+                Poll::Pending
+            }
+        }
+    }))
+}

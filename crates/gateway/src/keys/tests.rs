@@ -1,0 +1,261 @@
+//! The directory: what it finds, what it remembers and for how long.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::fake::{Fake, run, run_both};
+use super::form::make;
+use super::kept::{Claimed, KeptConsumer, KeyEntry};
+use super::{Directory, Pepper, Shelf};
+use crate::config::Config;
+use crate::platform::{Clock, Outage};
+use crate::secret::Secret;
+use crate::time::Timestamp;
+
+const ADOPTED: &str = "sk-proj-0123456789";
+
+struct Bench {
+    fake: Fake,
+    config: Config,
+    pepper: Pepper,
+    directory: Directory,
+}
+
+impl Bench {
+    /// A gateway that knows the consumer `acme` from its configuration.
+    fn new() -> Self {
+        let document = r#"{
+            "providers": [{ "id": "openai", "keys": ["secret:KEY"] }],
+            "routes": [{ "id": "chat", "models": ["*"], "targets": [{ "provider": "openai" }] }],
+            "consumers": [{ "id": "acme", "group": "gold", "keys": ["secret:ACME"] }]
+        }"#;
+        Self {
+            fake: Fake::new(),
+            config: Config::from_json(document, &|name| Some(Secret::new(name)))
+                .expect("the document is right"),
+            pepper: Pepper::new(&Secret::new("pepper")).expect("it is not empty"),
+            directory: Directory::default(),
+        }
+    }
+
+    fn shelf(&self) -> Shelf<'_, Fake> {
+        Shelf::new(&self.fake, &self.directory)
+    }
+
+    /// As another isolate does, which this one learns nothing of.
+    fn issue(&self, key: &str, consumer: &str, expires: Option<Timestamp>) {
+        let entry = KeyEntry {
+            id: format!("key_{}", &key[key.len() - 4..]),
+            consumer: consumer.to_owned(),
+            created: self.fake.now(),
+            expires,
+        };
+        let elsewhere = Directory::default();
+        let shelf = Shelf::new(&self.fake, &elsewhere);
+        run(shelf.put_key(&self.pepper.digest(key), &entry)).expect("the store is there");
+    }
+
+    fn revoke_elsewhere(&self, key: &str) {
+        let elsewhere = Directory::default();
+        let shelf = Shelf::new(&self.fake, &elsewhere);
+        run(shelf.delete_key(&self.pepper.digest(key))).expect("the store is there");
+    }
+
+    fn create(&self, id: &str, routes: &[&str]) {
+        let kept = KeptConsumer {
+            document: json!({ "id": id, "routes": routes }),
+            created: self.fake.now(),
+            by: "admin".to_owned(),
+            changed: None,
+            claim: Claimed { id: 1, until: self.fake.now() },
+        };
+        run(self.shelf().put_consumer(id, &kept)).expect("the store is there");
+    }
+
+    /// Whose a key is, and how many values were read for the answer.
+    fn find(&self, key: &str) -> (Result<Option<String>, Outage>, usize) {
+        self.fake.take_reads();
+        let found = run(self.directory.find(&self.fake, &self.config, &self.pepper, key));
+        let whose = found.map(|found| found.map(|found| found.consumer.id.clone()));
+        (whose, self.fake.take_reads())
+    }
+
+    #[track_caller]
+    fn check(&self, key: &str, whose: Option<&str>, reads: usize) {
+        assert_eq!(self.find(key), (Ok(whose.map(str::to_owned)), reads));
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.fake.pass(Duration::from_secs(seconds));
+    }
+}
+
+#[test]
+fn a_key_is_found_and_remembered_for_ten_seconds() {
+    let bench = Bench::new();
+    bench.issue(ADOPTED, "acme", None);
+    bench.check(ADOPTED, Some("acme"), 1);
+    bench.pass(9);
+    bench.check(ADOPTED, Some("acme"), 0);
+    bench.revoke_elsewhere(ADOPTED);
+    bench.check(ADOPTED, Some("acme"), 0);
+    bench.pass(1);
+    bench.check(ADOPTED, None, 1);
+    bench.check(ADOPTED, None, 0);
+    bench.issue(ADOPTED, "acme", None);
+    bench.pass(9);
+    bench.check(ADOPTED, None, 0);
+    bench.pass(1);
+    bench.check(ADOPTED, Some("acme"), 1);
+}
+
+#[test]
+fn a_made_up_key_of_our_form_costs_no_read() {
+    let bench = Bench::new();
+    let key = make(&bench.pepper, &bench.fake);
+    bench.check(&key, None, 1);
+    for at in 9..key.len() {
+        let other = if key.as_bytes()[at] == b'x' { "y" } else { "x" };
+        bench.check(&format!("{}{other}{}", &key[..at], &key[at + 1..]), None, 0);
+    }
+    for wrong in ["", "short", "sk-serin-", "with a space in it", &"k".repeat(513)] {
+        bench.check(wrong, None, 0);
+    }
+}
+
+#[test]
+fn a_consumer_of_the_admin_plane() {
+    let bench = Bench::new();
+    bench.issue(ADOPTED, "umbrella", None);
+    bench.check(ADOPTED, None, 2);
+    bench.pass(1);
+    bench.create("umbrella", &["chat"]);
+    // The key is older than the consumer: it was another one's of this name.
+    bench.check(ADOPTED, None, 1);
+    bench.issue(ADOPTED, "umbrella", None);
+    bench.pass(10);
+    bench.check(ADOPTED, Some("umbrella"), 1);
+    bench.pass(30);
+    bench.check(ADOPTED, Some("umbrella"), 2);
+    let found = run(bench.directory.find(&bench.fake, &bench.config, &bench.pepper, ADOPTED));
+    let found = found.expect("the store is there").expect("it is known");
+    let routes = found.consumer.permissions.routes.as_deref().expect("routes are named");
+    assert_eq!(
+        (found.key.as_str(), bench.config.route(routes[0]).id.as_str()),
+        ("key_6789", "chat")
+    );
+    // Deleted here: at once, whatever the store shows.
+    bench.fake.freeze(true);
+    run(bench.shelf().delete_consumer("umbrella")).expect("the store is there");
+    bench.check(ADOPTED, None, 1);
+    bench.pass(59);
+    bench.check(ADOPTED, None, 1);
+}
+
+#[test]
+fn a_consumer_that_does_not_fit_the_configuration_is_told() {
+    let bench = Bench::new();
+    bench.create("umbrella", &["gone"]);
+    bench.issue(ADOPTED, "umbrella", None);
+    let (found, _) = bench.find(ADOPTED);
+    let reason = found.expect_err("the route is gone").reason().to_owned();
+    assert!(reason.contains("umbrella") && reason.contains("routes[0]"), "{reason}");
+}
+
+#[test]
+fn a_key_works_until_its_time_is_over() {
+    let bench = Bench::new();
+    let expires = bench.fake.now() + Duration::from_secs(5);
+    bench.issue(ADOPTED, "acme", Some(expires));
+    bench.check(ADOPTED, Some("acme"), 1);
+    bench.fake.pass(Duration::from_millis(4_999));
+    bench.check(ADOPTED, Some("acme"), 0);
+    bench.fake.pass(Duration::from_millis(1));
+    bench.check(ADOPTED, None, 0);
+    bench.pass(20);
+    bench.check(ADOPTED, None, 1);
+}
+
+#[test]
+fn what_is_revoked_here_stops_at_once_whatever_the_store_shows() {
+    let bench = Bench::new();
+    bench.issue(ADOPTED, "acme", None);
+    bench.check(ADOPTED, Some("acme"), 1);
+    bench.fake.freeze(true);
+    run(bench.shelf().delete_key(&bench.pepper.digest(ADOPTED))).expect("the store is there");
+    bench.check(ADOPTED, None, 0);
+    bench.fake.store_away(true);
+    bench.pass(15);
+    bench.check(ADOPTED, None, 0);
+}
+
+#[test]
+fn a_lookup_that_was_under_way_does_not_bring_a_revoked_key_back() {
+    let bench = Bench::new();
+    bench.issue(ADOPTED, "acme", None);
+    let find = async {
+        let found = bench.directory.find(&bench.fake, &bench.config, &bench.pepper, ADOPTED);
+        found.await.map(drop)
+    };
+    let hash = bench.pepper.digest(ADOPTED);
+    let shelf = bench.shelf();
+    let (found, revoked) = run_both(find, shelf.delete_key(&hash));
+    found.and(revoked).expect("the store is there");
+    bench.check(ADOPTED, None, 0);
+}
+
+#[test]
+fn one_asks_anew_while_others_use_what_is_remembered() {
+    let bench = Bench::new();
+    bench.issue(ADOPTED, "acme", None);
+    bench.check(ADOPTED, Some("acme"), 1);
+    bench.pass(10);
+    let find = || bench.directory.find(&bench.fake, &bench.config, &bench.pepper, ADOPTED);
+    let (one, other) = run_both(find(), find());
+    assert!(one.is_ok_and(|found| found.is_some()) && other.is_ok_and(|found| found.is_some()));
+    assert_eq!(bench.fake.take_reads(), 1);
+}
+
+#[test]
+fn while_the_store_is_away_what_was_known_is_used_for_five_minutes() {
+    let bench = Bench::new();
+    bench.issue(ADOPTED, "acme", None);
+    bench.check(ADOPTED, Some("acme"), 1);
+    bench.check("sk-proj-unknown-key", None, 1);
+    bench.fake.store_away(true);
+    bench.pass(299);
+    bench.check(ADOPTED, Some("acme"), 0);
+    assert!(bench.find("sk-proj-unknown-key").0.is_err(), "it may have been issued since");
+    assert!(bench.find("sk-proj-another-key").0.is_err());
+    bench.pass(1);
+    assert!(bench.find(ADOPTED).0.is_err());
+    bench.fake.store_away(false);
+    bench.check(ADOPTED, Some("acme"), 1);
+}
+
+#[test]
+fn a_clock_that_goes_back_makes_no_answer_last() {
+    let bench = Bench::new();
+    let began = bench.fake.now();
+    bench.pass(3_600);
+    bench.issue(ADOPTED, "acme", None);
+    bench.check(ADOPTED, Some("acme"), 1);
+    bench.check("sk-proj-unknown-key", None, 1);
+    bench.fake.set_now(began);
+    bench.check("sk-proj-unknown-key", None, 1);
+    bench.revoke_elsewhere(ADOPTED);
+    bench.check(ADOPTED, None, 1);
+}
+
+#[test]
+fn a_flood_of_unknown_keys_pushes_no_known_one_out() {
+    let bench = Bench::new();
+    bench.issue(ADOPTED, "acme", None);
+    bench.check(ADOPTED, Some("acme"), 1);
+    for number in 0..super::directory::MOST + 10 {
+        bench.check(&format!("sk-unknown-{number:08}"), None, 1);
+    }
+    assert_eq!(bench.directory.remembered(), (1, super::directory::MOST));
+    bench.check(ADOPTED, Some("acme"), 0);
+}

@@ -1,0 +1,31 @@
+//! Budgets: what was spent of them, what is reserved, and what may still be had.
+//!
+//! Everything here is a pure transition: [`Book::apply`] is the same code inside a Durable Object,
+//! inside a compare-and-swap loop and in the simulator. It reads no clock and keeps nothing; a host
+//! hands it the time and stores what was touched. It knows no configuration: an operation brings the
+//! rule by which it is judged, so that a changed limit holds from the next request on.
+//!
+//! What always holds, and is tested as such:
+//! - Of any account, what is spent and reserved is at most its rule's maximum when something is
+//!   granted. Afterwards it may exceed it only by what a settlement charged beyond its reservation.
+//! - All holds of an operation are granted, or none.
+//! - Reserving and settling conserve: after it an account holds what was really spent, whatever came
+//!   in between, and a reservation is settled once however often it is said.
+//! - Leases are debited when they are granted; their sum is never above the maximum.
+//! - A reservation or lease that nobody settles returns when its time is over.
+
+mod account;
+mod book;
+mod lease;
+mod operation;
+mod slots;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+pub use book::Book;
+pub use lease::{Drawn, Lease, Leases};
+pub use operation::{
+    Change, Charge, Grant, Hold, Level, Operation, Place, Refused, Reply, Rule, TallyRow, Window,
+};
+pub use tally::Tally;

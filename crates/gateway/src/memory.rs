@@ -1,0 +1,120 @@
+//! A bounded memory: the newest entries, by name. What is in it, and for how long it counts, is the
+//! owner's business.
+
+use std::collections::{BTreeMap, VecDeque};
+
+/// At most so many entries; the one that was put in longest ago leaves first.
+#[derive(Debug)]
+pub(crate) struct Memory<K, V> {
+    most: usize,
+    entries: BTreeMap<K, (u64, V)>,
+    /// The names in the order in which they came. One that came again or was forgotten leaves its old
+    /// number behind, which is that of no entry any more.
+    order: VecDeque<(u64, K)>,
+    next: u64,
+}
+
+impl<K: Ord + Clone, V> Memory<K, V> {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, entries: BTreeMap::new(), order: VecDeque::new(), next: 0 }
+    }
+
+    pub(crate) fn find(&mut self, name: &K) -> Option<&mut V> {
+        self.entries.get_mut(name).map(|(_, value)| value)
+    }
+
+    pub(crate) fn put(&mut self, name: K, value: V) {
+        self.entries.insert(name.clone(), (self.next, value));
+        self.order.push_back((self.next, name));
+        self.next += 1;
+        while self.entries.len() > self.most
+            && let Some((number, name)) = self.order.pop_front()
+        {
+            if is_current(&self.entries, number, &name) {
+                self.entries.remove(&name);
+            }
+        }
+        // Half of it or more is left behind, so that this is rare.
+        if self.order.len() > 2 * self.most {
+            self.order.retain(|(number, name)| is_current(&self.entries, *number, name));
+        }
+    }
+
+    pub(crate) fn forget(&mut self, name: &K) {
+        self.entries.remove(name);
+    }
+
+    pub(crate) fn retain(&mut self, keep: impl Fn(&V) -> bool) {
+        self.entries.retain(|_, (_, value)| keep(value));
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+fn is_current<K: Ord, V>(entries: &BTreeMap<K, (u64, V)>, number: u64, name: &K) -> bool {
+    entries.get(name).is_some_and(|(current, _)| *current == number)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Memory;
+
+    proptest! {
+        /// As if it were a list in the order in which things came.
+        #[test]
+        fn it_is_a_list_of_the_newest(steps in prop::collection::vec((0..8_u8, 0..4_u8), 0..200)) {
+            const MOST: usize = 4;
+            let mut memory = Memory::new(MOST);
+            let mut list: Vec<(u8, usize)> = Vec::new();
+            for (value, (name, step)) in steps.into_iter().enumerate() {
+                match step {
+                    0 => {
+                        memory.forget(&name);
+                        list.retain(|(other, _)| *other != name);
+                    }
+                    1 if name == 0 => {
+                        memory.retain(|value| value % 2 == 0);
+                        list.retain(|(_, value)| value % 2 == 0);
+                    }
+                    _ => {
+                        memory.put(name, value);
+                        list.retain(|(other, _)| *other != name);
+                        list.push((name, value));
+                        if list.len() > MOST {
+                            list.remove(0);
+                        }
+                    }
+                }
+                prop_assert_eq!(memory.len(), list.len());
+                prop_assert!(memory.order.len() <= 2 * MOST);
+                for (name, mut value) in list.iter().copied() {
+                    prop_assert_eq!(memory.find(&name), Some(&mut value));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_oldest_leaves_first() {
+        let mut memory = Memory::new(2);
+        memory.put("a", 1);
+        memory.put("b", 2);
+        memory.put("a", 3);
+        memory.put("c", 4);
+        assert_eq!(memory.find(&"a"), Some(&mut 3));
+        assert_eq!(memory.len(), 2);
+        assert_eq!(memory.find(&"b"), None);
+        memory.forget(&"a");
+        memory.forget(&"a");
+        memory.put("d", 5);
+        memory.retain(|value| *value > 4);
+        assert_eq!(memory.find(&"c"), None);
+        assert_eq!(memory.find(&"d"), Some(&mut 5));
+        assert_eq!(memory.len(), 1);
+    }
+}

@@ -1,0 +1,50 @@
+//! Whether a caller may call from where it is, and ask for what it asks.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::request::Parts;
+
+use crate::config::Config;
+use crate::error::Refusal;
+use crate::platform::Peer;
+use crate::policy::parameters;
+
+use super::admit::Ask;
+use super::authenticate::Caller;
+
+/// Where a request comes from: by the word of the proxy before the gateway, where the configuration
+/// trusts one, else by the host's.
+pub fn address(config: &Config, parts: &Parts) -> Option<IpAddr> {
+    match &config.server.address_header {
+        // A proxy adds whom it saw at the end; what is before that, anybody may have written.
+        Some(name) => {
+            let last = parts.headers.get_all(name).iter().next_back()?.to_str().ok()?;
+            let last = last.rsplit(',').next()?.trim();
+            // Some proxies (Azure's, for one) tell the port too.
+            let with_port = || last.parse().map(|socket: SocketAddr| socket.ip());
+            last.parse().or_else(|_| with_port()).ok()
+        }
+        None => parts.extensions.get::<Peer>().map(|peer| peer.0),
+    }
+}
+
+/// Makes sure that anybody may call from an address. Asked before anything else is done.
+pub fn from_anywhere(config: &Config, address: Option<IpAddr>) -> Result<(), Refusal> {
+    let admitted = config.auth.addresses.admit(address);
+    if admitted { Ok(()) } else { Err(Refusal::AddressNotAllowed) }
+}
+
+/// Makes sure that this caller may call from an address.
+pub fn from_here(caller: &Caller<'_>, address: Option<IpAddr>) -> Result<(), Refusal> {
+    let admitted = caller.permissions().all(|permissions| permissions.addresses.admit(address));
+    if admitted { Ok(()) } else { Err(Refusal::AddressNotAllowed) }
+}
+
+/// Makes sure that a request's parameters are within what its caller may use.
+pub fn parameters(caller: &Caller<'_>, ask: &Ask) -> Result<(), Refusal> {
+    let bounds = caller.permissions().flat_map(|permissions| &permissions.parameters);
+    parameters::check(ask.body(), bounds).map_err(|found| Refusal::ParameterNotAllowed {
+        param: found.path,
+        expected: found.expected,
+    })
+}

@@ -1,0 +1,209 @@
+//! Callers whom an issuer of JSON Web Tokens vouches for.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use http::header::ACCEPT;
+
+use crate::config::{Config, Consumer, Issuer, IssuerKeys, Permissions};
+use crate::error::{Error, Fault, Refusal};
+use crate::jwt::{self, KeySet, Rejection, Rules};
+use crate::keys;
+use crate::memory::Memory;
+use crate::platform::{Outage, Platform};
+use crate::secret::KeyDigest;
+use crate::time::Timestamp;
+
+use super::authenticate::{ANONYMOUS, Registry};
+use super::patience::race;
+
+/// How long an issuer's keys may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest document of keys, in bytes.
+const LONGEST_KEYS: usize = 256 << 10;
+/// Keys are not asked for again before this time has passed, whatever tokens say.
+const PAUSE: Duration = Duration::from_secs(30);
+/// For so long the keys of an issuer that is away are used.
+const STALE: Duration = Duration::from_secs(24 * 60 * 60);
+/// For so long a token that was verified is not verified again, unless it expires before: a signature
+/// costs a millisecond or two of the edge's time.
+const VERIFIED: Duration = Duration::from_secs(60);
+/// How many tokens are remembered.
+const MOST: usize = 1_024;
+
+/// What a gateway remembers of issuers and tokens.
+#[derive(Debug)]
+pub struct Vouchers {
+    verified: RefCell<Memory<KeyDigest, Verified>>,
+    /// One for each issuer, in the order of the configuration.
+    keys: RefCell<Vec<Fetched>>,
+}
+
+#[derive(Debug)]
+struct Verified {
+    consumer: Rc<Consumer>,
+    until: Timestamp,
+}
+
+/// An issuer's keys, as they were fetched.
+#[derive(Clone, Debug, Default)]
+struct Fetched {
+    keys: Option<Rc<KeySet>>,
+    at: Timestamp,
+    tried: Option<Timestamp>,
+}
+
+impl Vouchers {
+    /// Knows nobody yet.
+    pub fn new(config: &Config) -> Self {
+        let keys = vec![Fetched::default(); config.auth.issuers.len()];
+        Self { verified: RefCell::new(Memory::new(MOST)), keys: RefCell::new(keys) }
+    }
+
+    /// Whom a token speaks for.
+    pub async fn vouch<P: Platform>(
+        &self,
+        registry: &Registry<'_>,
+        platform: &P,
+        token: &str,
+    ) -> Result<Rc<Consumer>, Error> {
+        let config = registry.config;
+        let name = KeyDigest::of(token);
+        let now = platform.now();
+        if let Some(verified) = self.verified.borrow_mut().find(&name).filter(|it| now < it.until) {
+            return Ok(Rc::clone(&verified.consumer));
+        }
+        let refused = || Error::from(Refusal::InvalidKey { presented: true });
+        let named = jwt::peek(token).and_then(|peek| peek.issuer).ok_or_else(refused)?;
+        let issuers = config.auth.issuers.iter().enumerate();
+        let (position, issuer) =
+            issuers.into_iter().find(|(_, issuer)| issuer.issuer == named).ok_or_else(refused)?;
+        let rules =
+            Rules { issuer: Some(&issuer.issuer), audiences: &issuer.audiences, skew: issuer.skew };
+        let claims = match &issuer.keys {
+            IssuerKeys::Inline(keys) => jwt::verify(token, keys, &rules, now),
+            IssuerKeys::Url { url, keep } => {
+                let source = Source { position, url, keep: *keep };
+                let keys = self.keys(platform, &source, false).await?;
+                match jwt::verify(token, &keys, &rules, platform.now()) {
+                    // The issuer may have a new key.
+                    Err(Rejection::UnknownKey) => {
+                        let keys = self.keys(platform, &source, true).await?;
+                        jwt::verify(token, &keys, &rules, platform.now())
+                    }
+                    known => known,
+                }
+            }
+        };
+        let claims = claims.map_err(|_| refused())?;
+        let named = consumer(config, issuer, &claims).ok_or_else(refused)?;
+        let consumer = Rc::new(known(registry, platform, named).await?);
+        let until = (claims.expires() + issuer.skew).min(now + VERIFIED);
+        let verified = Verified { consumer: Rc::clone(&consumer), until };
+        self.verified.borrow_mut().put(name, verified);
+        Ok(consumer)
+    }
+
+    /// The keys behind a URL, from memory while they are fresh.
+    async fn keys<P: Platform>(
+        &self,
+        platform: &P,
+        source: &Source<'_>,
+        anew: bool,
+    ) -> Result<Rc<KeySet>, Error> {
+        let now = platform.now();
+        let kept = self.keys.borrow()[source.position].clone();
+        let fresh = now.since(kept.at) < source.keep && !anew;
+        let tired = kept.tried.is_some_and(|tried| now.since(tried) < PAUSE);
+        if let Some(keys) = kept.keys.as_ref().filter(|_| fresh || tired) {
+            return Ok(Rc::clone(keys));
+        }
+        if tired {
+            return Err(Fault::AuthenticationUnavailable.into());
+        }
+        // Without any keys nobody else can do anything but ask too: a caller who leaves meanwhile must
+        // not keep all others out.
+        if kept.keys.is_some() {
+            self.keys.borrow_mut()[source.position].tried = Some(now);
+        }
+        let fetched = race(fetch(platform, source), platform.sleep(PATIENCE)).await;
+        let now = platform.now();
+        self.keys.borrow_mut()[source.position].tried = Some(now);
+        match fetched.and_then(Result::ok) {
+            Some(keys) => {
+                let keys = Rc::new(keys);
+                let kept = &mut self.keys.borrow_mut()[source.position];
+                (kept.keys, kept.at) = (Some(Rc::clone(&keys)), now);
+                Ok(keys)
+            }
+            None => kept
+                .keys
+                .filter(|_| now.since(kept.at) < STALE)
+                .ok_or_else(|| Fault::AuthenticationUnavailable.into()),
+        }
+    }
+}
+
+struct Source<'a> {
+    position: usize,
+    url: &'a http::Uri,
+    keep: Duration,
+}
+
+async fn fetch<P: Platform>(platform: &P, source: &Source<'_>) -> Result<KeySet, Outage> {
+    let mut request = http::Request::new(Bytes::new());
+    *request.method_mut() = Method::GET;
+    *request.uri_mut() = source.url.clone();
+    request.headers_mut().insert(ACCEPT, http::HeaderValue::from_static("application/json"));
+    let response = platform.fetch(request).await?;
+    if !response.status().is_success() {
+        return Err(Outage::new(format!("status {}", response.status())));
+    }
+    let body = response.into_body().collect(LONGEST_KEYS).await;
+    let body = body.map_err(|_| Outage::new("the keys cannot be read"))?;
+    KeySet::from_jwks(&body).map_err(Outage::new)
+}
+
+/// The same consumer with everything that the admin plane says of it, if it says anything: whoever
+/// has a token must not have more than whoever has a key.
+async fn known<P: Platform>(
+    registry: &Registry<'_>,
+    platform: &P,
+    named: Consumer,
+) -> Result<Consumer, Error> {
+    let is_configured = registry.config.consumers.iter().any(|it| it.id == named.id);
+    // Without a pepper the admin plane has made nobody, and there may be no store at all.
+    if is_configured || registry.pepper.is_none() || !keys::is_name(&named.id) {
+        return Ok(named);
+    }
+    let kept = registry.directory.consumer(platform, registry.config, &named.id).await;
+    Ok(kept.map_err(|_| Fault::AuthenticationUnavailable)?.unwrap_or(named))
+}
+
+/// The consumer that claims speak of: one of the configuration, with everything that says of it, or
+/// one that only the issuer knows.
+fn consumer(config: &Config, issuer: &Issuer, claims: &jwt::Claims) -> Option<Consumer> {
+    let id = claims.text(&issuer.consumer_claim).filter(|id| is_name(id) && *id != ANONYMOUS)?;
+    if let Some(configured) = config.consumers.iter().find(|consumer| consumer.id == id) {
+        return Some(configured.clone());
+    }
+    let group = issuer.group_claim.as_deref().and_then(|path| claims.text(path));
+    // A group that cannot be one would pass for none, and slip through its group's limits.
+    if group.is_some_and(|group| !is_name(group)) {
+        return None;
+    }
+    Some(Consumer {
+        id: id.to_owned(),
+        group: group.map(str::to_owned),
+        keys: Vec::new(),
+        permissions: Permissions::default(),
+    })
+}
+
+/// Whether a claim can stand in logs, headers and accounts: an address of mail, a URL, a number.
+fn is_name(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}

@@ -1,0 +1,125 @@
+//! What the simulated host keeps: a store, and a ledger whose books change one operation at a time.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gateway::ledger::{Book, Level, Operation, Place, Reply, Rule};
+use gateway::platform::{Clock, Ledger, Listing, Outage, Store};
+use gateway::time::Timestamp;
+
+use super::World;
+
+/// How long a ledger takes to answer, in virtual time: enough for callers to meet.
+const LATENCY: Duration = Duration::from_millis(2);
+/// How many names a listing has at most.
+const PAGE: usize = 100;
+
+/// Everything that is kept.
+#[derive(Debug, Default)]
+pub(super) struct Vault {
+    entries: BTreeMap<String, (Bytes, Option<Timestamp>)>,
+    books: BTreeMap<Place, Book>,
+    away: bool,
+    deaf: bool,
+    operations: usize,
+}
+
+impl World {
+    /// Takes the ledger away, or brings it back.
+    pub fn take_ledger_away(&self, away: bool) {
+        self.0.vault.borrow_mut().away = away;
+    }
+
+    /// Loses the ledger's answers to what it has done, or lets them through again.
+    pub fn lose_ledger_answers(&self, lose: bool) {
+        self.0.vault.borrow_mut().deaf = lose;
+    }
+
+    /// How many operations the ledger has been asked for.
+    pub fn ledger_operations(&self) -> usize {
+        self.0.vault.borrow().operations
+    }
+
+    /// How an account stands.
+    pub fn level(&self, place: &str, account: &str, rule: Rule) -> Level {
+        let operation = Operation::Read { accounts: vec![(account.to_owned(), rule)] };
+        let now = self.now();
+        let mut vault = self.0.vault.borrow_mut();
+        let book = vault.books.entry(Place::new(place.to_owned())).or_default();
+        match book.apply(now, &operation) {
+            Reply::Levels(levels) => levels[0],
+            other => panic!("a reading was answered by {other:?}"),
+        }
+    }
+
+    /// Everything that is kept, as text: to be searched for what must not be there.
+    pub fn kept(&self) -> String {
+        let vault = self.0.vault.borrow();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let entries =
+            vault.entries.iter().map(|(name, (value, _))| format!("{name} {}", text(value)));
+        let books =
+            vault.books.iter().map(|(place, book)| format!("{place:?} {}", text(&book.to_bytes())));
+        entries.chain(books).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Store for World {
+    async fn get(&self, name: &str) -> Result<Option<Bytes>, Outage> {
+        let now = self.now();
+        let vault = self.0.vault.borrow();
+        let found = vault.entries.get(name).filter(|(_, until)| until.is_none_or(|it| it > now));
+        Ok(found.map(|(value, _)| value.clone()))
+    }
+
+    async fn put(&self, name: &str, value: Vec<u8>, keep: Option<Duration>) -> Result<(), Outage> {
+        let until = keep.map(|keep| self.now() + keep);
+        self.0.vault.borrow_mut().entries.insert(name.to_owned(), (value.into(), until));
+        Ok(())
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), Outage> {
+        self.0.vault.borrow_mut().entries.remove(name);
+        Ok(())
+    }
+
+    async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, Outage> {
+        let from = match cursor {
+            Some(cursor) => Bound::Excluded(cursor),
+            None => Bound::Included(prefix),
+        };
+        let vault = self.0.vault.borrow();
+        let following = vault.entries.range::<str, _>((from, Bound::Unbounded));
+        let mut names: Vec<String> = following
+            .map(|(name, _)| name.clone())
+            .take_while(|name| name.starts_with(prefix))
+            .take(PAGE + 1)
+            .collect();
+        let more = names.len() > PAGE;
+        names.truncate(PAGE);
+        let cursor = names.last().filter(|_| more).cloned();
+        Ok(Listing { names, cursor })
+    }
+}
+
+impl Ledger for World {
+    async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
+        self.executor().sleep(LATENCY).await;
+        let now = self.now();
+        let reply = {
+            let mut vault = self.0.vault.borrow_mut();
+            vault.operations += 1;
+            if vault.away {
+                return Err(Outage::new("the ledger is away"));
+            }
+            vault.books.entry(place.clone()).or_default().apply(now, operation)
+        };
+        self.executor().sleep(LATENCY).await;
+        if self.0.vault.borrow().deaf {
+            return Err(Outage::new("the answer was lost"));
+        }
+        Ok(reply)
+    }
+}

@@ -1,0 +1,358 @@
+//! Limits in virtual time: bursts, faults, callers who leave, a ledger that goes away.
+//!
+//! `SERIN_SEED=n` plays one seed of the laws, `SERIN_SEEDS=n` so many.
+
+mod laws;
+mod tricks;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gateway::body::Body;
+use gateway::boot::OwnSecrets;
+use gateway::config::author;
+use gateway::gateway::Gateway;
+use gateway::secret::Secret;
+use serde_json::Value;
+use sim::upstream::{Part, Script};
+use sim::world::{HangUp, Received, UPSTREAM, World};
+
+/// What every configuration here has in common.
+const BASE: &str = r#"
+[[providers]]
+id = "big"
+kind = "openai-compatible"
+base_url = "UPSTREAM/big/v1"
+[[providers]]
+id = "small"
+kind = "openai-compatible"
+base_url = "UPSTREAM/small/v1"
+[[routes]]
+id = "big"
+models = ["big"]
+targets = [{ provider = "big" }]
+fallback = [{ provider = "small", model = "small" }]
+fallback_on = ["connect", "timeout", "429", "5xx", "limited"]
+retries = { attempts = 0 }
+timeouts = { first_byte = "2s", idle = "2s", total = "20s" }
+[[routes]]
+id = "alone"
+models = ["alone"]
+targets = [{ provider = "big" }]
+retries = { attempts = 0 }
+timeouts = { first_byte = "2s", idle = "2s", total = "20s" }
+[[routes]]
+id = "small"
+models = ["small"]
+targets = [{ provider = "small" }]
+[[consumers]]
+id = "app"
+group = "apps"
+keys = ["secret:APP_KEY"]
+[[consumers]]
+id = "other"
+keys = ["secret:OTHER_KEY"]
+"#;
+
+/// A request of a play.
+#[derive(Clone, Debug)]
+struct Caller {
+    arrives: Duration,
+    key: &'static str,
+    body: String,
+    hang_up: HangUp,
+}
+
+impl Caller {
+    fn asks(model: &str, rest: &str) -> Self {
+        let body = format!(
+            r#"{{"model":"{model}","messages":[{{"role":"user","content":"a b"}}]{rest}}}"#
+        );
+        Self { arrives: Duration::ZERO, key: "app-key", body, hang_up: HangUp::Never }
+    }
+
+    fn message(&self) -> http::Request<Body> {
+        http::Request::post("/v1/chat/completions")
+            .header("authorization", format!("Bearer {}", self.key))
+            .header("content-type", "application/json")
+            .body(Body::from(Bytes::from(self.body.clone())))
+            .expect("a request")
+    }
+}
+
+/// A gateway with limits, and its host.
+struct Stage {
+    world: World,
+    gateway: Rc<Gateway>,
+}
+
+/// What came of a play.
+struct Seen {
+    received: Vec<Received>,
+    records: Vec<Value>,
+}
+
+impl Seen {
+    fn count(&self, status: u16) -> usize {
+        self.received
+            .iter()
+            .filter(|it| it.head.as_ref().is_some_and(|(it, _)| *it == status))
+            .count()
+    }
+}
+
+impl Stage {
+    fn with(limits: &str, scripts: &[(&str, &str)]) -> Self {
+        Self::of(
+            1,
+            limits,
+            scripts
+                .iter()
+                .map(|(name, script)| {
+                    let script: Script = toml::from_str(script).expect("a script");
+                    ((*name).to_owned(), Part { script: vec![script], ..Part::default() })
+                })
+                .collect(),
+        )
+    }
+
+    fn of(seed: u64, limits: &str, upstreams: BTreeMap<String, Part>) -> Self {
+        let document = format!("{}{limits}", BASE.replace("UPSTREAM", UPSTREAM));
+        let secret =
+            |name: &str| Some(Secret::new(if name == "APP_KEY" { "app-key" } else { "other-key" }));
+        let config = author::from_toml(&document, &secret)
+            .unwrap_or_else(|problems| panic!("{problems:?}\n{document}"));
+        Self {
+            world: World::new(seed, upstreams),
+            gateway: Gateway::new(config, OwnSecrets::default()),
+        }
+    }
+
+    /// Plays callers at once, each at its time, and lets everything deferred finish.
+    fn play(&self, callers: &[Caller]) -> Seen {
+        let received = Rc::new(RefCell::new(vec![None; callers.len()]));
+        for (index, caller) in callers.iter().cloned().enumerate() {
+            let (world, gateway) = (self.world.clone(), Rc::clone(&self.gateway));
+            let received = Rc::clone(&received);
+            self.world.executor().spawn(async move {
+                world.executor().sleep(caller.arrives).await;
+                let answer = gateway.handle(world.clone(), caller.message());
+                let got = world.receive(answer, caller.hang_up).await;
+                received.borrow_mut()[index] = Some(got);
+            });
+        }
+        self.world.executor().drain().expect("it ends");
+        let received = received.take().into_iter().map(|it| it.expect("everybody has an answer"));
+        Seen { received: received.collect(), records: self.world.take_records() }
+    }
+}
+
+fn header(received: &Received, name: &str) -> String {
+    let (_, headers) = received.head.as_ref().expect("a head");
+    headers.get(name).map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default()
+}
+
+fn code(received: &Received) -> String {
+    let body: Value = serde_json::from_slice(&received.body()).expect("JSON");
+    body["error"]["code"].as_str().unwrap_or_default().to_owned()
+}
+
+const USAGE: &str = "answer = 'one two'\nprompt_tokens = 20\ncompletion_tokens = 80";
+
+#[test]
+fn a_burst_admits_exactly_what_the_limit_allows() {
+    for lease in [false, true] {
+        for callers in [5, 50, 500] {
+            let limit = format!(
+                "[[limits]]\nid = 'l'\nby = 'all'\nlease = {lease}\nrequests = {{ per = 'hour', max = 20 }}\n"
+            );
+            let stage = Stage::with(&limit, &[("big", USAGE)]);
+            let seen = stage.play(&vec![Caller::asks("alone", ""); callers]);
+            assert_eq!(seen.count(200), callers.min(20), "lease {lease}, {callers} callers");
+            assert_eq!(seen.count(429), callers.saturating_sub(20));
+        }
+    }
+}
+
+#[test]
+fn tokens_are_reserved_before_they_are_spent() {
+    let limit = "[[limits]]\nid = 'l'\nby = 'consumer'\ntokens = { per = 'hour', max = 2000 }\n";
+    let stage = Stage::with(limit, &[("big", USAGE)]);
+    let seen = stage.play(&vec![Caller::asks("alone", r#","max_tokens":90"#); 80]);
+    let admitted = seen.count(200);
+    assert!((17..=20).contains(&admitted), "{admitted}");
+    // What was reserved too much has come back.
+    let more = stage.play(&vec![Caller::asks("alone", r#","max_tokens":90"#); 80]);
+    assert!(admitted + more.count(200) <= 20 && more.count(200) <= 20 - admitted);
+}
+
+#[test]
+fn a_limited_caller_is_told_the_truth() {
+    let limit = "[[limits]]\nid = 'l'\nby = 'consumer'\ntokens = { per = 'minute', max = 300 }\nrequests = { per = 'day', max = 3 }\n";
+    let stage = Stage::with(limit, &[("big", USAGE)]);
+    let ask = [Caller::asks("alone", r#","max_tokens":80"#)];
+    let first = &stage.play(&ask).received[0];
+    assert_eq!(header(first, "x-ratelimit-limit-tokens"), "300");
+    assert_eq!(header(first, "x-ratelimit-limit-requests"), "3");
+    assert_eq!(header(first, "x-ratelimit-remaining-requests"), "2");
+    assert_eq!(header(first, "x-ratelimit-reset-requests"), "24h0m0s");
+    let second = &stage.play(&ask).received[0];
+    // The first took 100 in the end, the second has reserved 89 or so.
+    let left: u64 = header(second, "x-ratelimit-remaining-tokens").parse().expect("a number");
+    assert!((100..=115).contains(&left), "{left}");
+    let too_long = &stage.play(&[Caller::asks("alone", r#","max_tokens":200"#)]).received[0];
+    assert_eq!(code(too_long), "rate_limit_exceeded");
+    assert!(header(too_long, "retry-after").parse::<u64>().is_ok_and(|it| (1..=62).contains(&it)));
+    assert_eq!(header(too_long, "x-should-retry"), "");
+    stage.play(&ask);
+    let over = &stage.play(&ask).received[0];
+    assert_eq!(
+        (code(over).as_str(), header(over, "x-should-retry").as_str()),
+        ("insufficient_quota", "false")
+    );
+    assert!(
+        header(over, "retry-after").parse::<u64>().is_ok_and(|it| (86_000..=86_400).contains(&it)),
+        "{}",
+        header(over, "retry-after")
+    );
+    // Somebody else has a balance of its own.
+    let other = Caller { key: "other-key", ..ask[0].clone() };
+    assert_eq!(stage.play(&[other]).count(200), 1);
+}
+
+#[test]
+fn over_the_limit_the_fallback_serves_under_its_own_limits() {
+    let limits = "[[limits]]\nid = 'big'\nby = 'consumer'\non = { routes = ['big'] }\nrequests = { per = 'hour', max = 2 }\n[[limits]]\nid = 'small'\nby = 'consumer'\non = { routes = ['small'] }\nrequests = { per = 'hour', max = 3 }\n";
+    let stage = Stage::with(limits, &[("big", USAGE), ("small", USAGE)]);
+    let seen = stage.play(&vec![Caller::asks("big", ""); 10]);
+    assert_eq!((seen.count(200), seen.count(429)), (5, 5));
+    let targets =
+        |name: &str| seen.records.iter().filter(|record| record["target"] == name).count();
+    assert_eq!((targets("big/big"), targets("small/small")), (2, 3));
+    assert!(
+        seen.records
+            .iter()
+            .filter(|record| record["target"] == "small/small")
+            .all(|record| record["limited_by"] == "big")
+    );
+}
+
+#[test]
+fn a_hard_limit_caps_the_answer_to_what_is_left() {
+    let limit = "[[limits]]\nid = 'l'\nby = 'all'\nhard = true\ndefault_output = 500\ntokens = { per = 'total', max = 150 }\n";
+    let stage = Stage::with(limit, &[("big", USAGE)]);
+    stage.play(&[
+        Caller::asks("alone", ""),
+        Caller { arrives: Duration::from_secs(1), ..Caller::asks("alone", r#","max_tokens":5"#) },
+    ]);
+    let calls = &stage.world.calls()["big"];
+    let capped: Value = serde_json::from_slice(&calls[0].body).expect("JSON");
+    let most = capped["max_tokens"].as_u64().expect("it was put in");
+    assert!((130..150).contains(&most), "{most}");
+    let short: Value = serde_json::from_slice(&calls[1].body).expect("JSON");
+    assert_eq!(short["max_tokens"], 5);
+}
+
+#[test]
+fn failed_attempts_cost_nothing_and_who_leaves_pays_for_what_was_shown() {
+    let limit = "[[limits]]\nid = 'l'\nby = 'all'\ntokens = { per = 'total', max = 100000 }\nrequests = { per = 'total', max = 100 }\n";
+    let failing = Stage::with(limit, &[("big", "status = 500")]);
+    assert_eq!(failing.play(&[Caller::asks("alone", "")]).count(502), 1);
+    let used = |stage: &Stage, measure: &str| {
+        laws::used(&stage.world, "all:l", &format!("l:{measure}:_")).used
+    };
+    assert_eq!((used(&failing, "tokens"), used(&failing, "requests")), (0, 0));
+
+    let streaming = Stage::with(
+        limit,
+        &[("big", "answer = 'one two three four five six seven eight'\ngap = '1s'")],
+    );
+    let leaves =
+        Caller { hang_up: HangUp::AfterEvents(3), ..Caller::asks("alone", r#","stream":true"#) };
+    let seen = streaming.play(&[leaves]);
+    assert_eq!(
+        (seen.records[0]["outcome"].as_str(), seen.records[0]["tokens"]["counted"].as_str()),
+        (Some("hung_up"), Some("estimated"))
+    );
+    let tokens = seen.records[0]["tokens"]["input"]
+        .as_u64()
+        .zip(seen.records[0]["tokens"]["output"].as_u64());
+    assert_eq!(tokens.map(|(input, output)| input + output), Some(used(&streaming, "tokens")));
+    assert!(used(&streaming, "tokens") > 8 && used(&streaming, "requests") == 1);
+
+    let silent = Stage::with(limit, &[("big", "hang = true")]);
+    let impatient =
+        Caller { hang_up: HangUp::After(Duration::from_millis(500)), ..Caller::asks("alone", "") };
+    silent.play(&[impatient]);
+    assert_eq!(
+        (used(&silent, "tokens"), used(&silent, "requests")),
+        (9, 1),
+        "the upstream has the prompt"
+    );
+}
+
+#[test]
+fn without_a_ledger_the_limit_decides() {
+    let limit = |on_error: &str| {
+        format!(
+            "[[limits]]\nid = 'l'\nby = 'all'\non_error = '{on_error}'\nrequests = {{ per = 'hour', max = 3 }}\n"
+        )
+    };
+    let closed = Stage::with(&limit("closed"), &[("big", USAGE)]);
+    closed.world.take_ledger_away(true);
+    let refused = &closed.play(&[Caller::asks("alone", "")]).received[0];
+    assert_eq!(
+        (code(refused).as_str(), header(refused, "retry-after").as_str()),
+        ("ledger_unavailable", "5")
+    );
+
+    let open = Stage::with(&limit("open"), &[("big", USAGE)]);
+    open.world.take_ledger_away(true);
+    let seen = open.play(&vec![Caller::asks("alone", ""); 5]);
+    assert_eq!((seen.count(200), seen.count(429)), (3, 2), "it counts by itself");
+    assert!(
+        seen.records
+            .iter()
+            .filter(|record| record["status"] == 200)
+            .all(|record| record["ledger_away"] == true)
+    );
+}
+
+#[test]
+fn a_lease_spares_calls_and_returns_what_is_left() {
+    let limit = |lease| {
+        format!(
+            "[[limits]]\nid = 'l'\nby = 'all'\nlease = {lease}\nrequests = {{ per = 'total', max = 10000 }}\n"
+        )
+    };
+    let calls = |lease: bool| {
+        let stage = Stage::with(&limit(lease), &[("big", USAGE)]);
+        let callers: Vec<Caller> = (0..200)
+            .map(|at| Caller {
+                arrives: Duration::from_millis(at * 10),
+                ..Caller::asks("alone", "")
+            })
+            .collect();
+        let seen = stage.play(&callers);
+        assert_eq!(seen.count(200), 200);
+        let level = laws::used(&stage.world, "all:l", "l:requests:_");
+        assert_eq!((level.used, level.held), (200, 0), "lease {lease}");
+        stage.world.ledger_operations()
+    };
+    let (without, with) = (calls(false), calls(true));
+    assert!(with * 2 < without, "{with} operations with leases, {without} without");
+}
+
+#[test]
+fn what_is_unpriced_counts_as_nothing_and_says_so() {
+    let limits = "[[prices]]\nmodel = 'alone'\ninput = 2.5\noutput = 10.0\n[[limits]]\nid = 'l'\nby = 'all'\ncost = { per = 'month', max = 0.002 }\n";
+    let stage = Stage::with(limits, &[("big", USAGE), ("small", USAGE)]);
+    let seen = stage.play(&[Caller::asks("alone", r#","max_tokens":80"#)]);
+    assert_eq!(seen.records[0]["cost_usd"], 0.00085);
+    assert_eq!(stage.play(&vec![Caller::asks("alone", r#","max_tokens":80"#); 3]).count(200), 1);
+    let free = stage.play(&[Caller::asks("small", "")]);
+    assert_eq!((free.count(200), &free.records[0]["cost_usd"]), (1, &Value::Null));
+}

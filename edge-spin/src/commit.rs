@@ -1,0 +1,300 @@
+//! One commit to a book: one read, every operation that waits for it, one compare-and-swap.
+//!
+//! It asks [`Cells`] for what is kept and knows no host. It does not wait: a commit that others were
+//! faster than is tried again by the [queue](crate::queue).
+
+use gateway::ledger::{Book, Operation, Place, Reply};
+use gateway::platform::Outage;
+use gateway::time::Timestamp;
+
+/// How often a commit goes on with the handle that a swap gives back. Then it makes room.
+const AT_ONCE: usize = 4;
+
+/// Values that are changed by compare-and-swap. Nothing here is `async`: while one of these calls is
+/// under way, Spin runs nothing else of the instance.
+pub(crate) trait Cells {
+    /// A value as somebody has seen it.
+    type Cell;
+    /// A value, without the intention to change it.
+    fn look(&self, place: &Place) -> Result<Option<Vec<u8>>, Outage>;
+    /// Begins to change a value.
+    fn cell(&self, place: &Place) -> Result<Self::Cell, Outage>;
+    /// The value that a swap would replace.
+    fn current(&self, cell: &Self::Cell) -> Result<Option<Vec<u8>>, Outage>;
+    /// Replaces the value if it is still [`Cells::current`]. Where there was none, it may replace
+    /// whatever is there by now: see [`Cells::claim`].
+    fn swap(&self, cell: Self::Cell, value: &[u8]) -> Result<Swap<Self::Cell>, Outage>;
+    /// Asks to be the one who makes the first value of a place: at most one is told yes.
+    ///
+    /// It is asked since Spin's SQLite store, which is its default, makes no condition of there being
+    /// no value (4.1): of two who swap into nothing, the second would undo what the first did.
+    fn claim(&self, place: &Place) -> Result<bool, Outage>;
+    /// Lets somebody else claim.
+    fn release(&self, place: &Place) -> Result<(), Outage>;
+}
+
+/// What became of a swap.
+pub(crate) enum Swap<C> {
+    /// The new value is kept.
+    Done,
+    /// Somebody else was faster: with this one it can be tried again.
+    Overtaken(C),
+}
+
+/// What became of a commit.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Commit {
+    /// All operations are applied: an answer for each, in their order.
+    Done(Vec<Reply>),
+    /// None is: the book was changed by others, again and again.
+    Overtaken,
+    /// None is: there is no book, and somebody else has claimed to make it.
+    Claimed,
+}
+
+/// Applies operations to the book of a place, all or none.
+pub(crate) fn commit<C: Cells>(
+    cells: &C,
+    place: &Place,
+    now: Timestamp,
+    operations: &[&Operation],
+) -> Result<Commit, Outage> {
+    if operations.iter().all(|operation| only_looks(operation)) {
+        let mut book = read(place, cells.look(place)?.as_deref(), now)?;
+        let replies = operations.iter().map(|operation| book.apply(now, operation)).collect();
+        return Ok(Commit::Done(replies));
+    }
+    let mut cell = cells.cell(place)?;
+    for _ in 0..AT_ONCE {
+        let kept = cells.current(&cell)?;
+        let mut book = read(place, kept.as_deref(), now)?;
+        let replies: Vec<Reply> =
+            operations.iter().map(|operation| book.apply(now, operation)).collect();
+        let value = book.to_bytes();
+        let changes = operations.iter().zip(&replies).any(|(operation, reply)| {
+            // What sweeping or a refusal leaves behind, the next one comes to by itself.
+            !only_looks(operation) && !matches!(reply, Reply::Refused(_))
+        });
+        if !changes || kept.as_ref() == Some(&value) {
+            return Ok(Commit::Done(replies));
+        }
+        if kept.is_none() && !cells.claim(place)? {
+            return Ok(Commit::Claimed);
+        }
+        match cells.swap(cell, &value)? {
+            Swap::Done => return Ok(Commit::Done(replies)),
+            Swap::Overtaken(again) => cell = again,
+        }
+    }
+    Ok(Commit::Overtaken)
+}
+
+/// The book that is kept, as of now. One that cannot be read is told, never taken for an empty one.
+fn read(place: &Place, kept: Option<&[u8]>, now: Timestamp) -> Result<Book, Outage> {
+    let book = kept.map_or_else(|| Ok(Book::default()), Book::from_bytes);
+    let mut book = book.map_err(|error| {
+        Outage::new(format_args!("the book of {} cannot be read: {error}", place.as_str()))
+    })?;
+    book.sweep(now);
+    Ok(book)
+}
+
+fn only_looks(operation: &Operation) -> bool {
+    match operation {
+        Operation::Read { .. } | Operation::Tallies => true,
+        Operation::Reserve { .. }
+        | Operation::Settle { .. }
+        | Operation::Report { .. }
+        | Operation::Correct { .. }
+        | Operation::Adjust { .. }
+        | Operation::Tally { .. } => false,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use gateway::ledger::{Book, Hold, Operation, Place, Reply, Rule, Window};
+    use gateway::platform::Outage;
+    use gateway::time::Timestamp;
+
+    use super::{AT_ONCE, Cells, Commit, Swap, commit};
+
+    pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+    /// A store in memory with the weakness of Spin's: a swap into nothing has no condition.
+    #[derive(Default)]
+    pub(crate) struct Memory {
+        pub(crate) values: RefCell<BTreeMap<String, Vec<u8>>>,
+        pub(crate) claims: RefCell<BTreeSet<String>>,
+        /// How many of the next swaps others are faster than.
+        pub(crate) overtaken: Cell<usize>,
+        pub(crate) swaps: Cell<usize>,
+        pub(crate) looks: Cell<usize>,
+    }
+
+    impl Memory {
+        pub(crate) fn value(&self, place: &Place) -> Option<Vec<u8>> {
+            self.values.borrow().get(place.as_str()).cloned()
+        }
+
+        pub(crate) fn set(&self, place: &Place, value: &[u8]) {
+            self.values.borrow_mut().insert(place.as_str().to_owned(), value.to_vec());
+        }
+    }
+
+    pub(crate) struct Seen {
+        place: Place,
+        value: RefCell<Option<Vec<u8>>>,
+    }
+
+    impl Cells for Memory {
+        type Cell = Seen;
+
+        fn look(&self, place: &Place) -> Result<Option<Vec<u8>>, Outage> {
+            self.looks.set(self.looks.get() + 1);
+            Ok(self.value(place))
+        }
+
+        fn cell(&self, place: &Place) -> Result<Seen, Outage> {
+            Ok(Seen { place: place.clone(), value: RefCell::default() })
+        }
+
+        fn current(&self, cell: &Seen) -> Result<Option<Vec<u8>>, Outage> {
+            let value = self.value(&cell.place);
+            cell.value.borrow_mut().clone_from(&value);
+            Ok(value)
+        }
+
+        fn swap(&self, cell: Seen, value: &[u8]) -> Result<Swap<Seen>, Outage> {
+            self.swaps.set(self.swaps.get() + 1);
+            if let Some(left) = self.overtaken.get().checked_sub(1) {
+                self.overtaken.set(left);
+                commit_by_another(self, &cell.place);
+            }
+            let seen = cell.value.take();
+            if seen.is_some() && seen != self.value(&cell.place) {
+                return Ok(Swap::Overtaken(self.cell(&cell.place)?));
+            }
+            self.set(&cell.place, value);
+            Ok(Swap::Done)
+        }
+
+        fn claim(&self, place: &Place) -> Result<bool, Outage> {
+            Ok(self.claims.borrow_mut().insert(place.as_str().to_owned()))
+        }
+
+        fn release(&self, place: &Place) -> Result<(), Outage> {
+            self.claims.borrow_mut().remove(place.as_str());
+            Ok(())
+        }
+    }
+
+    /// Somebody else's operation, between our read and our swap.
+    fn commit_by_another(memory: &Memory, place: &Place) {
+        let kept = memory.value(place).expect("there is a book to change");
+        let mut book = Book::from_bytes(&kept).expect("it is a book");
+        let id = u64::try_from(memory.swaps.get()).expect("few swaps") + 1_000_000;
+        assert!(matches!(book.apply(NOW, &reserve(id, 1, 1_000)), Reply::Granted(_)));
+        memory.set(place, &book.to_bytes());
+    }
+
+    pub(crate) fn place() -> Place {
+        Place::new("place".to_owned())
+    }
+
+    /// Asks for `want` of `max`.
+    pub(crate) fn reserve(id: u64, want: u64, max: u64) -> Operation {
+        let rule = Rule { max, window: Window::Total };
+        let hold = Hold { account: "account".to_owned(), rule, least: want, want, slice: None };
+        Operation::Reserve { id, until: Timestamp::from_millis(u64::MAX), holds: vec![hold] }
+    }
+
+    fn look() -> Operation {
+        let rule = Rule { max: 1_000, window: Window::Total };
+        Operation::Read { accounts: vec![("account".to_owned(), rule)] }
+    }
+
+    /// What is used of the account, as the store has it.
+    #[track_caller]
+    pub(crate) fn used(memory: &Memory) -> u64 {
+        match commit(memory, &place(), NOW, &[&look()]) {
+            Ok(Commit::Done(replies)) => match replies.as_slice() {
+                [Reply::Levels(levels)] => levels[0].used,
+                other => panic!("not a level: {other:?}"),
+            },
+            other => panic!("cannot look: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn many_operations_are_one_swap_and_each_has_its_answer() {
+        let memory = Memory::default();
+        let operations: Vec<Operation> = (0..4).map(|id| reserve(id, 3, 10)).collect();
+        let operations: Vec<&Operation> = operations.iter().collect();
+        let Ok(Commit::Done(replies)) = commit(&memory, &place(), NOW, &operations) else {
+            panic!("nobody else is there");
+        };
+        let granted: Vec<bool> =
+            replies.iter().map(|reply| matches!(reply, Reply::Granted(_))).collect();
+        assert_eq!(granted, [true, true, true, false]);
+        assert_eq!((memory.swaps.get(), used(&memory)), (1, 9));
+    }
+
+    #[test]
+    fn what_changes_nothing_is_not_written() {
+        let memory = Memory::default();
+        let check = |operations: &[&Operation], swaps: usize| {
+            assert!(matches!(commit(&memory, &place(), NOW, operations), Ok(Commit::Done(_))));
+            assert_eq!(memory.swaps.get(), swaps);
+        };
+        check(&[&look(), &Operation::Tallies], 0);
+        check(&[&reserve(1, 11, 10)], 0);
+        assert_eq!(memory.value(&place()), None);
+        assert!(memory.claims.borrow().is_empty());
+        check(&[&look(), &reserve(1, 1, 10)], 1);
+        check(&[&reserve(2, 11, 10)], 1);
+    }
+
+    #[test]
+    fn who_is_overtaken_counts_what_the_others_did() {
+        let memory = Memory::default();
+        memory.set(&place(), b"{}");
+        memory.overtaken.set(AT_ONCE - 1);
+        let operation = reserve(1, 1, 1_000);
+        assert!(matches!(commit(&memory, &place(), NOW, &[&operation]), Ok(Commit::Done(_))));
+        assert_eq!(used(&memory), u64::try_from(AT_ONCE).expect("small"));
+    }
+
+    #[test]
+    fn who_is_overtaken_too_often_has_applied_nothing() {
+        let memory = Memory::default();
+        memory.set(&place(), b"{}");
+        memory.overtaken.set(AT_ONCE);
+        let operation = reserve(1, 500, 1_000);
+        assert_eq!(commit(&memory, &place(), NOW, &[&operation]), Ok(Commit::Overtaken));
+        assert_eq!(used(&memory), u64::try_from(AT_ONCE).expect("small"));
+    }
+
+    #[test]
+    fn only_one_makes_the_first_book() {
+        let memory = Memory::default();
+        assert_eq!(memory.claim(&place()), Ok(true));
+        let operation = reserve(1, 1, 10);
+        assert_eq!(commit(&memory, &place(), NOW, &[&operation]), Ok(Commit::Claimed));
+        assert_eq!(memory.value(&place()), None);
+        memory.set(&place(), b"{}");
+        assert!(matches!(commit(&memory, &place(), NOW, &[&operation]), Ok(Commit::Done(_))));
+    }
+
+    #[test]
+    fn a_book_that_cannot_be_read_is_not_an_empty_one() {
+        let memory = Memory::default();
+        memory.set(&place(), b"{\"account\":");
+        let outage = commit(&memory, &place(), NOW, &[&reserve(1, 1, 10)]).expect_err("no book");
+        assert!(outage.reason().starts_with("the book of place cannot be read"), "{outage}");
+        assert_eq!(memory.value(&place()).as_deref(), Some(b"{\"account\":".as_slice()));
+    }
+}

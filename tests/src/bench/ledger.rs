@@ -1,0 +1,143 @@
+//! The ledger alone: how many operations a Durable Object does, beside one that adds to a row.
+//!
+//! The caller is a Worker in the same workerd, so nothing of the gateway is in the numbers. On Spin
+//! the ledger is the component's own code and cannot be called without it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use super::contestant::Contestant;
+use super::reader::Reader;
+use super::statistics::{median, spread};
+use super::worker::{Doors, Worker};
+
+/// How often everyone has a turn at everything.
+const ROUNDS: usize = 5;
+/// Before the first turns: code is compiled while it runs.
+const WARM_UP: Duration = Duration::from_millis(500);
+/// How long after its time a turn may end.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Objects and callers.
+const CROWDS: [(usize, usize); 3] = [(1, 1), (1, 16), (16, 16)];
+
+/// Whose operations are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeper {
+    /// Adds to one row.
+    Counter,
+    /// Reserves and settles in two accounts.
+    Ledger,
+}
+
+/// All of them, the baseline first.
+const KEEPERS: [Keeper; 2] = [Keeper::Counter, Keeper::Ledger];
+
+/// Operations a second, for each round.
+#[derive(Debug)]
+pub(super) struct Pace {
+    pub(super) keeper: Keeper,
+    pub(super) places: usize,
+    pub(super) callers: usize,
+    pub(super) rates: Vec<f64>,
+}
+
+impl Keeper {
+    /// What a table calls it.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Counter => "an object that adds to a row",
+            Self::Ledger => "serin's ledger",
+        }
+    }
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Ledger => "ledger",
+        }
+    }
+}
+
+/// Measures turns of a length, everyone in turn.
+pub(super) async fn run(turn: Duration) -> anyhow::Result<Vec<Pace>> {
+    let script = "edge-cloudflare/build/index.js";
+    let worker = Worker { name: "ledger", script, bindings: Vec::new(), doors: Doors::Driven };
+    let driver = worker.start()?;
+    let mut paces = Vec::new();
+    for (places, callers) in CROWDS {
+        eprintln!("  the ledger alone, {callers} callers of {places}");
+        let mut crowd = KEEPERS.map(|keeper| Pace { keeper, places, callers, rates: Vec::new() });
+        for pace in &crowd {
+            pace.ask(&driver, WARM_UP).await?;
+        }
+        for _ in 0..ROUNDS {
+            for pace in &mut crowd {
+                let rate = pace.ask(&driver, turn).await?;
+                pace.rates.push(rate);
+            }
+        }
+        paces.extend(crowd);
+    }
+    Ok(paces)
+}
+
+impl Pace {
+    /// The same as data.
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "keeper": self.keeper.title(),
+            "objects": self.places,
+            "callers": self.callers,
+            "operations_per_second": median(&self.rates),
+            "spread": spread(&self.rates),
+        })
+    }
+
+    /// Operations a second during one turn, of all callers together.
+    async fn ask(&self, driver: &Contestant, turn: Duration) -> anyhow::Result<f64> {
+        let mut callers = JoinSet::new();
+        for caller in 0..self.callers {
+            let place = caller % self.places;
+            callers.spawn(call(driver.address, self.keeper, place, turn));
+        }
+        let mut rate = 0.0;
+        while let Some(caller) = callers.join_next().await {
+            rate += caller.context("a caller does not panic")??;
+        }
+        Ok(rate)
+    }
+}
+
+/// Operations a second of one caller.
+async fn call(
+    address: SocketAddr,
+    keeper: Keeper,
+    place: usize,
+    turn: Duration,
+) -> anyhow::Result<f64> {
+    #[derive(Deserialize)]
+    struct Done {
+        operations: u32,
+    }
+    let (path, millis) = (keeper.path(), turn.as_millis());
+    let question = format!(
+        "GET /{path}?place=bench-{place}&millis={millis} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
+    );
+    let mut stream = TcpStream::connect(address).await?;
+    let mut reader = Reader::new();
+    let asked = Instant::now();
+    stream.write_all(question.as_bytes()).await?;
+    let answer = timeout(turn + PATIENCE, reader.answer(&mut stream));
+    let times = answer.await.context("the driver does not answer")??;
+    let done: Done = serde_json::from_slice(&reader.body)?;
+    ensure!(done.operations > 0, "{} did nothing in {turn:?}", keeper.title());
+    Ok(f64::from(done.operations) / (times.end - asked).as_secs_f64())
+}

@@ -1,0 +1,211 @@
+//! Workers under measurement: workerd on a configuration of its own, without Miniflare or wrangler
+//! around it.
+//!
+//! What `wrangler.toml` binds is bound here too, to an empty store and to Durable Objects whose rows
+//! are in memory: on the network that this stands for, nobody waits for this machine's disk.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+
+use super::contestant::Contestant;
+use super::process::Process;
+use crate::workerd::root;
+
+/// Memory that looks like a directory, on Linux.
+const MEMORY: &str = "/dev/shm";
+const STORE: &str = "tests/baseline-worker/store.mjs";
+const DRIVER: &str = "tests/baseline-worker/driver.mjs";
+
+/// A Worker that is to be started.
+pub(super) struct Worker<'a> {
+    /// What tables call it.
+    pub(super) name: &'static str,
+    /// Its module, below the root; the WebAssembly beside it belongs to it.
+    pub(super) script: &'a str,
+    /// Its variables.
+    pub(super) bindings: Vec<(&'a str, String)>,
+    /// What else it is given.
+    pub(super) doors: Doors,
+}
+
+/// What a Worker is given beside its variables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doors {
+    /// Nothing.
+    None,
+    /// The store and the ledger of `wrangler.toml`.
+    Serin,
+    /// The same; and it is not called itself: a driver before it calls its Durable Objects.
+    Driven,
+}
+
+/// Where Durable Objects keep their rows; dropping it removes them.
+#[derive(Debug)]
+pub(super) struct Storage(PathBuf);
+
+/// Says where the rows of Durable Objects are.
+pub(super) fn storage() -> PathBuf {
+    let memory = PathBuf::from(MEMORY);
+    if memory.is_dir() { memory } else { std::env::temp_dir() }
+}
+
+impl Storage {
+    fn make(name: &str) -> anyhow::Result<Self> {
+        let directory = storage().join(format!("serin-bench-{}-{name}", std::process::id()));
+        fs::create_dir_all(&directory)?;
+        Ok(Self(directory))
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        // Best effort: what is left is in memory, and small.
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+impl Worker<'_> {
+    /// Starts workerd with it.
+    pub(super) fn start(self) -> anyhow::Result<Contestant> {
+        let name = self.name;
+        let address = free_address()?;
+        let file_name = name.replace([' ', ','], "-");
+        let directory = root().join("target/bench").join(&file_name);
+        fs::create_dir_all(&directory)?;
+        let storage = match self.doors {
+            Doors::None => None,
+            Doors::Serin | Doors::Driven => Some(Storage::make(&file_name)?),
+        };
+        let text = self.configuration(&directory, address, storage.as_ref())?;
+        let configuration = directory.join("config.capnp");
+        fs::write(&configuration, text)?;
+        let process = Process::start(Command::new(workerd()?).arg("serve").arg(&configuration))?;
+        let process = process.listening(address).with_context(|| format!("workerd with {name}"))?;
+        Ok(Contestant { name, is_gateway: false, address, process, _storage: storage })
+    }
+
+    /// What workerd is told. It embeds files by paths below its configuration's.
+    fn configuration(
+        &self,
+        directory: &Path,
+        address: SocketAddr,
+        storage: Option<&Storage>,
+    ) -> anyhow::Result<String> {
+        let script = root().join(self.script);
+        copy(&script, directory, "index.js")?;
+        let mut modules = r#"(name = "index.js", esModule = embed "index.js"),"#.to_owned();
+        let wasm = script.with_file_name("index_bg.wasm");
+        if wasm.exists() {
+            copy(&wasm, directory, "index_bg.wasm")?;
+            modules.push_str(r#"(name = "./index_bg.wasm", wasm = embed "index_bg.wasm"),"#);
+        }
+        let mut bindings = String::new();
+        for (binding, value) in &self.bindings {
+            fs::write(directory.join(binding), value)?;
+            write!(bindings, r#"(name = "{binding}", text = embed "{binding}"),"#)?;
+        }
+        let (date, flags) = deployed()?;
+        let compatibility = format!("compatibilityDate = {date}, compatibilityFlags = {flags},");
+        let mut services = String::new();
+        let mut objects = String::new();
+        if let Some(Storage(rows)) = storage {
+            copy(&root().join(STORE), directory, "store.mjs")?;
+            let rows = rows.display();
+            write!(
+                services,
+                r#"(name = "disk", disk = (path = "{rows}", writable = true)),
+    (name = "store", worker = (
+      modules = [(name = "store.mjs", esModule = embed "store.mjs")],
+      {compatibility}
+    )),"#
+            )?;
+            bindings.push_str(r#"(name = "SERIN_KV", kvNamespace = "store"),"#);
+            bindings
+                .push_str(r#"(name = "SERIN_LEDGER", durableObjectNamespace = "SerinLedger"),"#);
+            objects = objects_of("SerinLedger");
+        }
+        let entry = match self.doors {
+            Doors::None | Doors::Serin => "main",
+            Doors::Driven => {
+                copy(&root().join(DRIVER), directory, "driver.mjs")?;
+                let objects = objects_of("Counter");
+                write!(
+                    services,
+                    r#"(name = "driver", worker = (
+      modules = [(name = "driver.mjs", esModule = embed "driver.mjs")],
+      bindings = [
+        (name = "COUNTER", durableObjectNamespace = "Counter"),
+        (name = "LEDGER", durableObjectNamespace = (className = "SerinLedger", serviceName = "main")),
+      ],
+      {compatibility}
+      {objects}
+    )),"#
+                )?;
+                "driver"
+            }
+        };
+        Ok(format!(
+            r#"using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "internet", network = (allow = ["public", "private"])),
+    (name = "main", worker = (
+      modules = [{modules}],
+      bindings = [{bindings}],
+      {compatibility}
+      {objects}
+    )),
+    {services}
+  ],
+  sockets = [(name = "http", address = "{address}", http = (), service = "{entry}")],
+);
+"#
+        ))
+    }
+}
+
+/// The Durable Objects of a Worker that has one class of them.
+fn objects_of(class: &str) -> String {
+    format!(
+        r#"durableObjectNamespaces = [
+        (className = "{class}", uniqueKey = "{class}", enableSql = true),
+      ],
+      durableObjectStorage = (localDisk = "disk"),"#
+    )
+}
+
+/// The program that wrangler runs, without the Node script around it.
+pub(super) fn workerd() -> anyhow::Result<PathBuf> {
+    let packages = root().join("node_modules/@cloudflare");
+    let packages = packages.read_dir().context("node_modules is missing: run `npm ci`")?;
+    let programs = packages.flatten().map(|package| package.path().join("bin/workerd"));
+    programs.filter(|program| program.exists()).last().context("node_modules has no workerd")
+}
+
+fn copy(from: &Path, directory: &Path, name: &str) -> anyhow::Result<()> {
+    fs::copy(from, directory.join(name))
+        .with_context(|| format!("{} is missing: `cargo xtask bench` builds it", from.display()))?;
+    Ok(())
+}
+
+/// The compatibility date and flags of `wrangler.toml`, as they are written: strings and lists look
+/// alike in TOML and in Cap'n Proto.
+fn deployed() -> anyhow::Result<(String, String)> {
+    let text = fs::read_to_string(root().join("wrangler.toml"))?;
+    let value = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        let value = line.and_then(|line| line.split_once('='))?.1;
+        Some(value.trim().to_owned())
+    };
+    let date = value("compatibility_date").context("wrangler.toml has no compatibility_date")?;
+    Ok((date, value("compatibility_flags").unwrap_or_else(|| "[]".to_owned())))
+}
+
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}

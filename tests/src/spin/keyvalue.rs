@@ -1,0 +1,227 @@
+//! The interfaces to what an app keeps: Spin's own, and the compare-and-swap of `wasi:keyvalue`.
+//!
+//! There is one store, "default", as `spin.toml` allows it. Listing by pages, which Spin does not
+//! offer either, is refused.
+
+use std::io;
+use std::sync::Arc;
+
+use wasmtime::component::{
+    Accessor, FutureReader, HasSelf, Linker, Resource, ResourceTable, StreamReader,
+};
+
+use super::instance::State;
+use super::instance::bindings::spin::key_value::key_value;
+use super::instance::bindings::wasi::keyvalue::{atomics, store};
+use super::storage::Storage;
+
+/// The only store.
+const DEFAULT: &str = "default";
+
+/// An open store, of either interface.
+#[expect(unreachable_pub, reason = "the bindings, which are public in their module, name it")]
+pub struct Bucket(Arc<Storage>);
+
+/// A value that somebody has looked at.
+#[expect(unreachable_pub, reason = "the bindings, which are public in their module, name it")]
+pub struct Seen {
+    storage: Arc<Storage>,
+    name: String,
+    value: Option<Vec<u8>>,
+}
+
+/// Adds both interfaces to a linker.
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    key_value::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    atomics::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+}
+
+impl key_value::Host for State {}
+
+impl key_value::HostStore for State {
+    fn drop(&mut self, store: Resource<Bucket>) -> wasmtime::Result<()> {
+        self.table.delete(store)?;
+        Ok(())
+    }
+}
+
+type SpinResult<T> = wasmtime::Result<Result<T, key_value::Error>>;
+
+/// What `get-keys` gives: the names, and whether they are all.
+type Names = (StreamReader<String>, FutureReader<Result<(), key_value::Error>>);
+
+impl<T: Send + 'static> key_value::HostStoreWithStore<T> for HasSelf<State> {
+    async fn open(accessor: &Accessor<T, Self>, label: String) -> SpinResult<Resource<Bucket>> {
+        accessor.with(|mut access| {
+            let state = access.get();
+            let Some(storage) = state.storage.clone().filter(|_| label == DEFAULT) else {
+                return Ok(Err(key_value::Error::AccessDenied));
+            };
+            Ok(Ok(state.table.push(Bucket(storage))?))
+        })
+    }
+
+    async fn get(
+        accessor: &Accessor<T, Self>,
+        store: Resource<Bucket>,
+        key: String,
+    ) -> SpinResult<Option<Vec<u8>>> {
+        Ok(Ok(opened(accessor, &store)?.get(&key)))
+    }
+
+    async fn set(
+        accessor: &Accessor<T, Self>,
+        store: Resource<Bucket>,
+        key: String,
+        value: Vec<u8>,
+    ) -> SpinResult<()> {
+        Ok(opened(accessor, &store)?.set(&key, value).map_err(other))
+    }
+
+    async fn delete(
+        accessor: &Accessor<T, Self>,
+        store: Resource<Bucket>,
+        key: String,
+    ) -> SpinResult<()> {
+        Ok(opened(accessor, &store)?.delete(&key).map_err(other))
+    }
+
+    async fn exists(
+        accessor: &Accessor<T, Self>,
+        store: Resource<Bucket>,
+        key: String,
+    ) -> SpinResult<bool> {
+        Ok(Ok(opened(accessor, &store)?.get(&key).is_some()))
+    }
+
+    async fn get_keys(
+        accessor: &Accessor<T, Self>,
+        store: Resource<Bucket>,
+    ) -> wasmtime::Result<Names> {
+        let names = opened(accessor, &store)?.names();
+        accessor.with(|mut access| {
+            let names = StreamReader::new(&mut access, names)?;
+            let all = async { wasmtime::error::Ok(Ok(())) };
+            Ok((names, FutureReader::new(&mut access, all)?))
+        })
+    }
+}
+
+fn opened<T>(
+    accessor: &Accessor<T, HasSelf<State>>,
+    store: &Resource<Bucket>,
+) -> wasmtime::Result<Arc<Storage>> {
+    accessor.with(|mut access| storage(&access.get().table, store))
+}
+
+fn storage(table: &ResourceTable, bucket: &Resource<Bucket>) -> wasmtime::Result<Arc<Storage>> {
+    Ok(Arc::clone(&table.get(bucket)?.0))
+}
+
+fn other(error: io::Error) -> key_value::Error {
+    key_value::Error::Other(error.to_string())
+}
+
+fn failure(error: io::Error) -> store::Error {
+    store::Error::Other(error.to_string())
+}
+
+type WasiResult<T> = wasmtime::Result<Result<T, store::Error>>;
+
+impl store::Host for State {
+    async fn open(&mut self, identifier: String) -> WasiResult<Resource<Bucket>> {
+        let Some(storage) = self.storage.clone().filter(|_| identifier == DEFAULT) else {
+            return Ok(Err(store::Error::AccessDenied));
+        };
+        Ok(Ok(self.table.push(Bucket(storage))?))
+    }
+}
+
+impl store::HostBucket for State {
+    async fn get(&mut self, bucket: Resource<Bucket>, key: String) -> WasiResult<Option<Vec<u8>>> {
+        Ok(Ok(storage(&self.table, &bucket)?.get(&key)))
+    }
+
+    async fn set(
+        &mut self,
+        bucket: Resource<Bucket>,
+        key: String,
+        value: Vec<u8>,
+    ) -> WasiResult<()> {
+        Ok(storage(&self.table, &bucket)?.set(&key, value).map_err(failure))
+    }
+
+    async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> WasiResult<()> {
+        Ok(storage(&self.table, &bucket)?.delete(&key).map_err(failure))
+    }
+
+    async fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> WasiResult<bool> {
+        Ok(Ok(storage(&self.table, &bucket)?.get(&key).is_some()))
+    }
+
+    async fn list_keys(
+        &mut self,
+        bucket: Resource<Bucket>,
+        cursor: Option<String>,
+    ) -> WasiResult<store::KeyResponse> {
+        if cursor.is_some() {
+            return Ok(Err(store::Error::Other("there are no pages".to_owned())));
+        }
+        let keys = storage(&self.table, &bucket)?.names();
+        Ok(Ok(store::KeyResponse { keys, cursor: None }))
+    }
+
+    async fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
+        self.table.delete(bucket)?;
+        Ok(())
+    }
+}
+
+impl atomics::Host for State {
+    async fn increment(
+        &mut self,
+        bucket: Resource<Bucket>,
+        key: String,
+        delta: i64,
+    ) -> WasiResult<i64> {
+        Ok(storage(&self.table, &bucket)?.increment(&key, delta).map_err(failure))
+    }
+
+    async fn swap(
+        &mut self,
+        cas: Resource<Seen>,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), atomics::CasError>> {
+        // Other instances get their turn between the look and the swap: what can race does.
+        tokio::task::yield_now().await;
+        let mut seen = self.table.delete(cas)?;
+        match seen.storage.swap(&seen.name, seen.value.as_deref(), value) {
+            Ok(true) => Ok(Ok(())),
+            Ok(false) => {
+                seen.value = seen.storage.get(&seen.name);
+                let again = self.table.push(seen)?;
+                Ok(Err(atomics::CasError::CasFailed(again)))
+            }
+            Err(error) => Ok(Err(atomics::CasError::StoreError(failure(error)))),
+        }
+    }
+}
+
+impl atomics::HostCas for State {
+    async fn new(&mut self, bucket: Resource<Bucket>, key: String) -> WasiResult<Resource<Seen>> {
+        let storage = storage(&self.table, &bucket)?;
+        Ok(Ok(self.table.push(Seen { storage, name: key, value: None })?))
+    }
+
+    async fn current(&mut self, cas: Resource<Seen>) -> WasiResult<Option<Vec<u8>>> {
+        let seen = self.table.get_mut(&cas)?;
+        seen.value = seen.storage.get(&seen.name);
+        Ok(Ok(seen.value.clone()))
+    }
+
+    async fn drop(&mut self, cas: Resource<Seen>) -> wasmtime::Result<()> {
+        self.table.delete(cas)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,267 @@
+//! What an app keeps: names and values, in memory or in a file as well.
+//!
+//! The file is a log of our own and not SQLite, whose C code would double the time that this host
+//! takes to build. Each change is appended before it is answered; a program that is killed loses
+//! nothing. A machine that loses power may, and two hosts must not use one file.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context;
+
+/// Stands for a value's length where the name is forgotten.
+const FORGOTTEN: u32 = u32::MAX;
+
+/// A log that is longer than this and than four times what it holds is written anew.
+const SLACK: usize = 1 << 20;
+
+/// The values of an app, shared by its instances. Each method is one step.
+#[derive(Default)]
+pub(crate) struct Storage(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    values: BTreeMap<String, Vec<u8>>,
+    log: Option<Log>,
+}
+
+struct Log {
+    path: PathBuf,
+    file: File,
+    length: usize,
+}
+
+impl Storage {
+    /// Reads what a file holds, which need not be there. What was written by halves at its end, when
+    /// a program was killed, was never answered: it is dropped.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        let explain = || format!("cannot keep anything in {}", path.display());
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error).with_context(explain),
+        };
+        let mut values = BTreeMap::new();
+        let mut rest = bytes.as_slice();
+        while let Some((name, value)) = record(&mut rest) {
+            match value {
+                Some(value) => values.insert(name, value),
+                None => values.remove(&name),
+            };
+        }
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).with_context(explain)?;
+        }
+        let log = Log::write(path, &values).with_context(explain)?;
+        Ok(Self(Mutex::new(Inner { values, log: Some(log) })))
+    }
+
+    /// The value of a name.
+    pub(crate) fn get(&self, name: &str) -> Option<Vec<u8>> {
+        self.lock().values.get(name).cloned()
+    }
+
+    /// All names, in their order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.lock().values.keys().cloned().collect()
+    }
+
+    /// Keeps a value.
+    pub(crate) fn set(&self, name: &str, value: Vec<u8>) -> io::Result<()> {
+        self.lock().set(name, value)
+    }
+
+    /// Forgets a name.
+    pub(crate) fn delete(&self, name: &str) -> io::Result<()> {
+        let mut inner = self.lock();
+        inner.append(name, None)?;
+        inner.values.remove(name);
+        Ok(())
+    }
+
+    /// Keeps a value if the present one is what somebody has seen, and tells whether it was.
+    ///
+    /// Who has seen nothing is not refused, whatever is there by now: so does Spin's SQLite store
+    /// (4.1), and a component that relies on more would fail there and not here.
+    pub(crate) fn swap(&self, name: &str, seen: Option<&[u8]>, value: Vec<u8>) -> io::Result<bool> {
+        let mut inner = self.lock();
+        if seen.is_some() && seen != inner.values.get(name).map(Vec::as_slice) {
+            return Ok(false);
+        }
+        inner.set(name, value)?;
+        Ok(true)
+    }
+
+    /// Adds to a number of eight bytes, little-endian. One that is not there is zero.
+    pub(crate) fn increment(&self, name: &str, delta: i64) -> io::Result<i64> {
+        let mut inner = self.lock();
+        let number = match inner.values.get(name) {
+            None => 0,
+            Some(value) => {
+                let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "it is no number");
+                i64::from_le_bytes(value.as_slice().try_into().map_err(wrong)?)
+            }
+        };
+        let sum = number.wrapping_add(delta);
+        inner.set(name, sum.to_le_bytes().to_vec())?;
+        Ok(sum)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn set(&mut self, name: &str, value: Vec<u8>) -> io::Result<()> {
+        self.append(name, Some(&value))?;
+        self.values.insert(name.to_owned(), value);
+        Ok(())
+    }
+
+    fn append(&mut self, name: &str, value: Option<&[u8]>) -> io::Result<()> {
+        let Some(log) = &mut self.log else { return Ok(()) };
+        if log.length > SLACK {
+            let held: usize =
+                self.values.iter().map(|(name, value)| name.len() + value.len()).sum();
+            if log.length > 4 * held {
+                *log = Log::write(&log.path, &self.values)?;
+            }
+        }
+        log.append(name, value)
+    }
+}
+
+impl Log {
+    /// Replaces a file by one that holds these values and nothing of their past.
+    fn write(path: &Path, values: &BTreeMap<String, Vec<u8>>) -> io::Result<Self> {
+        let fresh = path.with_extension("new");
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&fresh)?;
+        let mut log = Self { path: path.to_owned(), file, length: 0 };
+        for (name, value) in values {
+            log.append(name, Some(value))?;
+        }
+        fs::rename(&fresh, path)?;
+        Ok(log)
+    }
+
+    fn append(&mut self, name: &str, value: Option<&[u8]>) -> io::Result<()> {
+        let length = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(io::Error::other);
+        let mut record = Vec::new();
+        record.extend_from_slice(&length(name.as_bytes())?.to_le_bytes());
+        record.extend_from_slice(&value.map_or(Ok(FORGOTTEN), length)?.to_le_bytes());
+        record.extend_from_slice(name.as_bytes());
+        record.extend_from_slice(value.unwrap_or_default());
+        // In one write, so that a kill leaves at most one record by halves.
+        self.file.write_all(&record)?;
+        self.length += record.len();
+        Ok(())
+    }
+}
+
+/// Takes one record from the front, if it is whole.
+fn record(rest: &mut &[u8]) -> Option<(String, Option<Vec<u8>>)> {
+    let (name, after) = rest.split_first_chunk::<4>()?;
+    let (value, after) = after.split_first_chunk::<4>()?;
+    let name_length = usize::try_from(u32::from_le_bytes(*name)).ok()?;
+    let value_length = match u32::from_le_bytes(*value) {
+        FORGOTTEN => None,
+        length => Some(usize::try_from(length).ok()?),
+    };
+    let (name, after) = after.split_at_checked(name_length)?;
+    let (value, after) = after.split_at_checked(value_length.unwrap_or(0))?;
+    let name = String::from_utf8(name.to_vec()).ok()?;
+    *rest = after;
+    Some((name, value_length.map(|_| value.to_vec())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::{SLACK, Storage};
+
+    /// A file that is not there yet, and not there any more in the end.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let name = format!("serin-storage-{}-{name}", std::process::id());
+            Self(std::env::temp_dir().join(name).join("app.log"))
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(self.0.parent().expect("it is in a directory"));
+        }
+    }
+
+    #[test]
+    fn a_swap_fails_when_the_value_has_changed() {
+        let storage = Storage::default();
+        storage.set("name", b"one".to_vec()).expect("memory");
+        storage.set("name", b"two".to_vec()).expect("memory");
+        let swap = |seen: Option<&[u8]>| storage.swap("name", seen, b"three".to_vec());
+        assert!(!swap(Some(b"one")).expect("memory"));
+        assert_eq!(storage.get("name").as_deref(), Some(b"two".as_slice()));
+        assert!(swap(Some(b"two")).expect("memory"));
+        assert_eq!(storage.get("name").as_deref(), Some(b"three".as_slice()));
+        storage.delete("name").expect("memory");
+        assert!(!swap(Some(b"three")).expect("memory"));
+        assert!(swap(None).expect("memory"));
+    }
+
+    #[test]
+    fn a_number_is_added_to_and_nothing_else_is() {
+        let storage = Storage::default();
+        assert_eq!(storage.increment("number", 2).expect("memory"), 2);
+        assert_eq!(storage.increment("number", -5).expect("memory"), -3);
+        storage.set("text", b"text".to_vec()).expect("memory");
+        assert!(storage.increment("text", 1).is_err());
+    }
+
+    #[test]
+    fn a_file_holds_what_was_there_last() {
+        let scratch = Scratch::new("last");
+        let storage = Storage::open(&scratch.0).expect("a fresh file");
+        storage.set("a", b"1".to_vec()).expect("a file");
+        storage.set("b", Vec::new()).expect("a file");
+        storage.set("a", b"2".to_vec()).expect("a file");
+        storage.set("c", b"3".to_vec()).expect("a file");
+        storage.delete("c").expect("a file");
+        drop(storage);
+        let again = Storage::open(&scratch.0).expect("the same file");
+        assert_eq!(again.names(), ["a", "b"]);
+        assert_eq!(again.get("a").as_deref(), Some(b"2".as_slice()));
+        assert_eq!(again.get("b").as_deref(), Some(b"".as_slice()));
+    }
+
+    #[test]
+    fn what_was_written_by_halves_is_dropped() {
+        let scratch = Scratch::new("halves");
+        let storage = Storage::open(&scratch.0).expect("a fresh file");
+        storage.set("a", b"first".to_vec()).expect("a file");
+        storage.set("a", b"second".to_vec()).expect("a file");
+        drop(storage);
+        let bytes = fs::read(&scratch.0).expect("it is there");
+        fs::write(&scratch.0, &bytes[..bytes.len() - 1]).expect("it is ours");
+        let again = Storage::open(&scratch.0).expect("the same file");
+        assert_eq!(again.get("a").as_deref(), Some(b"first".as_slice()));
+    }
+
+    #[test]
+    fn a_file_does_not_grow_with_its_past() {
+        let scratch = Scratch::new("past");
+        let storage = Storage::open(&scratch.0).expect("a fresh file");
+        for _ in 0..100 {
+            storage.set("a", vec![7; SLACK / 10]).expect("a file");
+        }
+        let length = fs::metadata(&scratch.0).expect("it is there").len();
+        assert!(length < 2 * SLACK as u64, "{length}");
+    }
+}
