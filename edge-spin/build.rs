@@ -6,6 +6,10 @@ use std::{env, process};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=GATEWAY_TOML");
+    if env::var_os("CARGO_CFG_TARGET_FAMILY").is_some_and(|family| family == "wasm") {
+        // The names of all functions are a tenth of the component, and nobody reads them there.
+        println!("cargo::rustc-link-arg-cdylib=--strip-all");
+    }
     let directory = |name| PathBuf::from(env::var_os(name).expect("cargo sets it"));
     let root = directory("CARGO_MANIFEST_DIR").join("..");
     let source = root.join(env::var_os("GATEWAY_TOML").unwrap_or_else(|| "gateway.toml".into()));
