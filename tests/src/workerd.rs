@@ -109,9 +109,12 @@ impl Edge for Workerd {
     }
 
     fn kill(mut self: Box<Self>) {
-        // Both at once, so that neither has time to put anything in order.
-        let script = self.child.id().to_string();
-        Command::new("pkill").args(["-KILL", "-P", &script]).status().ok();
+        // Its workerd first: nobody is to end it in good order, and nobody would after the script.
+        let script = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{script}/task/{script}/children"));
+        for workerd in children.unwrap_or_default().split_whitespace() {
+            Command::new("sh").args(["-c", &format!("kill -KILL {workerd}")]).status().ok();
+        }
         self.child.kill().ok();
         self.child.wait().ok();
     }
