@@ -1,5 +1,6 @@
 //! Whether a request says what to do.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ pub struct Ask {
     endpoint: Endpoint,
     body: Bytes,
     request: Request,
+    prompt: OnceCell<Weight>,
 }
 
 impl Ask {
@@ -40,7 +42,7 @@ impl Ask {
             ReadError::Broken(_) => Refusal::BodyBroken,
         })?;
         let request = Request::read(endpoint, &body).map_err(Refusal::Invalid)?;
-        Ok(Self { endpoint, body, request })
+        Ok(Self { endpoint, body, request, prompt: OnceCell::new() })
     }
 
     /// What is asked for.
@@ -76,11 +78,14 @@ impl Ask {
 
     /// How much text the prompt holds, and what goes along with it: tools, a schema.
     pub fn prompt(&self) -> Weight {
-        let text =
-            |at: &Range<usize>| std::str::from_utf8(&self.body[at.clone()]).unwrap_or_default();
-        let mut weight = Weight::of_prompt(text(&self.request.content), EMBEDDED);
-        self.request.beside.iter().for_each(|at| weight += Weight::of(text(at)));
-        weight
+        // A limit asks before the call, and a stream without usage after it.
+        *self.prompt.get_or_init(|| {
+            let text =
+                |at: &Range<usize>| std::str::from_utf8(&self.body[at.clone()]).unwrap_or_default();
+            let mut weight = Weight::of_prompt(text(&self.request.content), EMBEDDED);
+            self.request.beside.iter().for_each(|at| weight += Weight::of(text(at)));
+            weight
+        })
     }
 }
 

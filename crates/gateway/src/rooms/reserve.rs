@@ -68,18 +68,18 @@ pub struct Reservation<P: Platform> {
 
 /// One account's part of a reservation.
 #[derive(Debug)]
-pub(super) struct Part {
-    pub(super) account: String,
-    pub(super) place: Place,
-    pub(super) window: Window,
+struct Part {
+    account: String,
+    place: Place,
+    window: Window,
     measure: Measure,
-    pub(super) amount: u64,
-    pub(super) source: Source,
+    amount: u64,
+    source: Source,
 }
 
 /// Where a part is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+enum Source {
     /// Reserved in the ledger, or about to be.
     Ledger,
     /// Drawn from a lease with this name.
@@ -116,11 +116,12 @@ impl<P: Platform> Reservation<P> {
         };
         let mut wanted = Vec::new();
         for met in &met {
+            let place = limits::place(met.limit, &met.value);
             for quota in &met.limit.quotas {
                 let one = need.of(met.limit, quota, reservation.prompt, now);
                 reservation.parts.push(Part {
                     account: limits::account(met.limit, quota.measure, &met.value),
-                    place: limits::place(met.limit, &met.value),
+                    place: place.clone(),
                     window: one.rule.window,
                     measure: quota.measure,
                     amount: one.want,
@@ -201,7 +202,7 @@ impl<P: Platform> Reservation<P> {
             match reply {
                 Ok(Reply::Granted(grants)) => {
                     for (position, grant) in positions.iter().zip(grants) {
-                        self.granted(*position, grant, wanted[*position].want, now);
+                        self.granted(*position, grant, &wanted[*position], now);
                         levels[*position] = Some(grant.level);
                     }
                 }
@@ -268,18 +269,13 @@ impl<P: Platform> Reservation<P> {
     }
 
     fn hold(&self, position: usize, wanted: &Wanted<'_>, now: Timestamp) -> Hold {
-        let life = match wanted.quota.per {
-            // Gone before a second request could draw from it.
-            Period::Second => None,
-            Period::Minute => Some(SHORT_LEASE),
-            Period::Hour | Period::Day(_) | Period::Month(_) | Period::Total => Some(LEASE),
-        };
+        let life = lease_life(wanted.quota.per).filter(|_| wanted.limit.lease);
         Hold {
             account: self.parts[position].account.clone(),
             rule: wanted.rule,
             least: wanted.least,
             want: wanted.want,
-            slice: life.filter(|_| wanted.limit.lease).map(|life| now + life),
+            slice: life.map(|life| now + life),
         }
     }
 
@@ -306,15 +302,12 @@ impl<P: Platform> Reservation<P> {
     }
 
     /// Notes what was granted; of a lease, only what this request wants is its own.
-    fn granted(&mut self, position: usize, grant: Grant, want: u64, now: Timestamp) {
+    fn granted(&mut self, position: usize, grant: Grant, wanted: &Wanted<'_>, now: Timestamp) {
         let part = &mut self.parts[position];
         part.amount = grant.amount;
-        if !grant.leased {
-            return;
-        }
-        part.amount = want;
+        let Some(life) = lease_life(wanted.quota.per).filter(|_| grant.leased) else { return };
+        part.amount = wanted.want;
         part.source = Source::Lease(self.id);
-        let life = if part.window == Window::Sliding(60_000) { SHORT_LEASE } else { LEASE };
         let lease = Lease::new(
             self.id,
             part.place.clone(),
@@ -324,7 +317,7 @@ impl<P: Platform> Reservation<P> {
             grant.level,
         );
         let leases = &self.gateway.budgets().leases;
-        let overdue = leases.borrow_mut().keep(part.account.clone(), lease, want, now);
+        let overdue = leases.borrow_mut().keep(part.account.clone(), lease, wanted.want, now);
         if !overdue.is_empty() {
             notary::tell(&self.platform, overdue);
         }
@@ -342,9 +335,13 @@ impl<P: Platform> Reservation<P> {
         let correction = self.platform.entropy();
         let mut settled: BTreeMap<Place, Vec<Charge>> = BTreeMap::new();
         let mut told: Vec<(Place, Operation)> = Vec::new();
+        let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let correct = |account, window, change| {
+            let (id, began) = (correction, self.began);
+            Operation::Correct { id, account, window, began, change }
+        };
         for part in parts {
             let amount = spent.of(part.measure);
-            let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
             let Part { account, place, window, .. } = part;
             match part.source {
                 Source::Ledger => {
@@ -355,9 +352,7 @@ impl<P: Platform> Reservation<P> {
                     let mut leases = budgets.leases.borrow_mut();
                     if !leases.settle(&account, lease, part.amount, amount) {
                         let change = signed(amount).saturating_sub(signed(part.amount));
-                        let (id, began) = (correction, self.began);
-                        let correct = Operation::Correct { id, account, window, began, change };
-                        told.push((place, correct));
+                        told.push((place, correct(account, window, change)));
                     }
                 }
                 Source::Nowhere => {}
@@ -367,10 +362,7 @@ impl<P: Platform> Reservation<P> {
                     self.gateway.budgets().count_alone(now, &operation);
                     if amount > 0 {
                         // The ledger may be back by now.
-                        let change = signed(amount);
-                        let (id, began) = (correction, self.began);
-                        let correct = Operation::Correct { id, account, window, began, change };
-                        told.push((place, correct));
+                        told.push((place, correct(account, window, signed(amount))));
                     }
                 }
             }
@@ -386,5 +378,15 @@ impl<P: Platform> Reservation<P> {
 impl<P: Platform> Drop for Reservation<P> {
     fn drop(&mut self) {
         self.end(Spent::NOTHING);
+    }
+}
+
+/// How long a slice of a quota is leased; `None`: it would be gone before a second request could draw
+/// from it.
+fn lease_life(per: Period) -> Option<Duration> {
+    match per {
+        Period::Second => None,
+        Period::Minute => Some(SHORT_LEASE),
+        Period::Hour | Period::Day(_) | Period::Month(_) | Period::Total => Some(LEASE),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -63,11 +64,11 @@ impl Recorder {
     fn add(&self, place: Place, row: TallyRow) {
         let mut waiting = self.waiting.borrow_mut();
         let full = waiting.len() >= MOST_WAITING;
-        match waiting.get_mut(&(place.clone(), row.key.clone())) {
-            Some(before) => before.tally += row.tally,
-            None if full => {}
-            None => {
-                waiting.insert((place, row.key.clone()), row);
+        match waiting.entry((place, row.key.clone())) {
+            Entry::Occupied(mut before) => before.get_mut().tally += row.tally,
+            Entry::Vacant(_) if full => {}
+            Entry::Vacant(free) => {
+                free.insert(row);
             }
         }
     }
