@@ -4,6 +4,7 @@ pub mod bench;
 pub mod caller;
 pub mod component;
 pub mod edge;
+pub mod kind;
 pub mod log;
 pub mod peer;
 pub mod player;

@@ -6,32 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use tests::component::Wasmtime;
 use tests::edge::{App, Edge};
+use tests::kept_by_both;
+use tests::kind::Kind;
 use tests::peer::{PATIENCE, Peer, chunk, unchunked};
 use tests::spin::{self, SpinHost};
-use tests::workerd::{Workerd, root};
+use tests::workerd::root;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
-
-/// Makes each promise a test on both edges.
-macro_rules! kept_by_both {
-    ($($promise:ident,)*) => {
-        mod cloudflare {
-            $(#[tokio::test]
-            async fn $promise() -> anyhow::Result<()> {
-                super::$promise(super::Kind::Cloudflare).await
-            })*
-        }
-
-        mod spin_component {
-            $(#[tokio::test]
-            async fn $promise() -> anyhow::Result<()> {
-                super::$promise(super::Kind::Spin).await
-            })*
-        }
-    };
-}
 
 kept_by_both! {
     a_piece_arrives_before_the_next_is_made,
@@ -251,22 +233,6 @@ async fn spin_calls_only_hosts_that_are_allowed() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An edge to be started.
-#[derive(Clone, Copy)]
-enum Kind {
-    Cloudflare,
-    Spin,
-}
-
-impl Kind {
-    fn start(self, app: App) -> anyhow::Result<Box<dyn Edge + Send>> {
-        Ok(match self {
-            Self::Cloudflare => Box::new(Workerd::start(&[app], None)?),
-            Self::Spin => Box::new(Wasmtime::start(&[app], None)?),
-        })
-    }
-}
-
 /// A gateway's usual configuration: everything goes to one upstream.
 fn usual(upstream: &TcpListener) -> anyhow::Result<String> {
     let base_url = format!("http://{}/v1", upstream.local_addr()?);
@@ -308,7 +274,7 @@ impl World {
         let config = config.map_or_else(|| usual(&upstream), |config| Ok(config.to_owned()))?;
         let app = App { name: name.to_owned(), config, secrets: Default::default(), ledger: true };
         // Starting blocks, and one of the edges brings a runtime of its own.
-        let host = tokio::task::spawn_blocking(move || edge.start(app)).await?;
+        let host = tokio::task::spawn_blocking(move || edge.start(&[app], None)).await?;
         let host = host.context("build both artifacts first: `cargo xtask test`")?;
         Ok(Self { name: name.to_owned(), host, upstream, records: 0 })
     }

@@ -13,30 +13,11 @@ use serde_json::{Value, json};
 use sim::server::Server;
 use sim::upstream::{Part, Script};
 use tests::caller::{Answer, call};
-use tests::component::Wasmtime;
 use tests::edge::{App, Edge};
-use tests::workerd::Workerd;
+use tests::kept_by_both;
+use tests::kind::Kind;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
-
-/// Makes each promise a test on both edges.
-macro_rules! kept_by_both {
-    ($($promise:ident,)*) => {
-        mod cloudflare {
-            $(#[tokio::test]
-            async fn $promise() -> anyhow::Result<()> {
-                super::$promise(super::Kind::Cloudflare).await
-            })*
-        }
-
-        mod spin_component {
-            $(#[tokio::test]
-            async fn $promise() -> anyhow::Result<()> {
-                super::$promise(super::Kind::Spin).await
-            })*
-        }
-    };
-}
 
 kept_by_both! {
     a_burst_admits_exactly_what_requests_allow,
@@ -263,23 +244,12 @@ fn statuses(answers: &[Answer]) -> BTreeMap<u16, usize> {
     statuses
 }
 
-/// An edge to be started.
-#[derive(Clone, Copy)]
-enum Kind {
-    Cloudflare,
-    Spin,
-}
-
 /// A directory in which an edge keeps its state, removed at the end.
 struct State(PathBuf);
 
 impl State {
     fn new(kind: Kind, name: &str) -> anyhow::Result<Self> {
-        let edge = match kind {
-            Kind::Cloudflare => "cloudflare",
-            Kind::Spin => "spin",
-        };
-        let name = format!("serin-{edge}-{name}-{}", std::process::id());
+        let name = format!("serin-{}-{name}-{}", kind.name(), std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
@@ -361,12 +331,7 @@ impl World {
             apps.push(App { name: name.to_owned(), config, secrets: secrets.into(), ledger });
         }
         // Starting blocks, and one of the edges brings a runtime of its own.
-        let edge = tokio::task::spawn_blocking(move || -> anyhow::Result<Box<dyn Edge + Send>> {
-            Ok(match kind {
-                Kind::Cloudflare => Box::new(Workerd::start(&apps, state.as_deref())?),
-                Kind::Spin => Box::new(Wasmtime::start(&apps, state.as_deref())?),
-            })
-        });
+        let edge = tokio::task::spawn_blocking(move || kind.start(&apps, state.as_deref()));
         let edge = edge.await?.context("build both artifacts first: `cargo xtask test`")?;
         Ok(Self { edge, server })
     }

@@ -1,9 +1,6 @@
 //! `/usage`: what past requests add up to, for the console and the bill.
 
 use std::collections::BTreeMap;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -12,6 +9,7 @@ use serde_json::{Value, json};
 use crate::date::{self, Day};
 use crate::ledger::{Operation, Reply as Told, Tally, TallyRow};
 use crate::platform::Platform;
+use crate::rooms::notary;
 use crate::time::Timestamp;
 use crate::usage::{self, Kind, RETENTION_DAYS, SHARDS};
 
@@ -37,7 +35,7 @@ pub(super) async fn read<P: Platform>(call: &Call<'_, P>) -> Answer {
         let ask = |shard| async move {
             call.platform.apply(&usage::place(day, shard), &Operation::Tallies).await
         };
-        for told in all((0..SHARDS).map(ask)).await {
+        for told in notary::join((0..SHARDS).map(ask).collect()).await {
             let Ok(Told::Tallies(rows)) = told else { return Err(Failure::ledger_unavailable()) };
             for row in rows.iter().filter(|row| row.until > now) {
                 sums.add(day, row);
@@ -219,24 +217,4 @@ fn numbers(tally: &Tally) -> Value {
         "mean_first_token_ms": tally.first_ms.checked_div(tally.first),
         "mean_total_ms": tally.total_ms.checked_div(tally.requests),
     })
-}
-
-/// Waits for a few futures at once.
-async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut futures: Vec<Pin<Box<F>>> = futures.map(Box::pin).collect();
-    let mut outputs: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
-    poll_fn(|context| {
-        for (future, output) in futures.iter_mut().zip(&mut outputs) {
-            if output.is_none()
-                && let Poll::Ready(value) = future.as_mut().poll(context)
-            {
-                *output = Some(value);
-            }
-        }
-        if outputs.iter().any(Option::is_none) {
-            return Poll::Pending;
-        }
-        Poll::Ready(outputs.drain(..).flatten().collect())
-    })
-    .await
 }

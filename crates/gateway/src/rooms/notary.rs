@@ -81,7 +81,7 @@ pub(super) fn watch<P: Platform>(gateway: &Rc<Gateway>, platform: &P, account: S
 }
 
 /// Runs futures side by side and gives their results in order.
-pub(super) async fn join<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+pub(crate) async fn join<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut running: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
     let mut done: Vec<Option<F::Output>> = running.iter().map(|_| None).collect();
     poll_fn(|cx| {
