@@ -10,6 +10,7 @@ pub mod config;
 pub mod date;
 pub mod error;
 pub mod gateway;
+pub mod guard;
 pub mod ids;
 pub mod json;
 pub mod jwt;

@@ -41,6 +41,12 @@ pub struct Record {
     pub limited_by: Option<String>,
     /// Whether the ledger was away, so that this gateway counted by itself.
     pub ledger_away: bool,
+    /// What the cache had: `hit`, `miss` or `bypass`; absent where there is none.
+    pub cache: Option<&'static str>,
+    /// The guard that did not let the request or its answer pass.
+    pub blocked_by: Option<String>,
+    /// What guards have found, and where they failed; what simply passed is not in it.
+    pub guards: Vec<GuardNote>,
     /// What was spent.
     pub tokens: Tokens,
     /// What that cost by the configuration's prices; absent where no price is known, which counts as
@@ -50,6 +56,21 @@ pub struct Record {
     pub first_token_ms: Option<u64>,
     /// Milliseconds from arrival to the end.
     pub total_ms: u64,
+}
+
+/// A guard's word on a part of a request or of its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GuardNote {
+    /// Its name.
+    pub guard: String,
+    /// `request` or `response`.
+    pub phase: &'static str,
+    /// `block`, `mask` or `error`.
+    pub result: &'static str,
+    /// What was found, by the service's or the pattern's name for it; empty where it failed.
+    pub label: String,
+    /// How risky that is.
+    pub level: &'static str,
 }
 
 /// How a request ended.

@@ -7,6 +7,8 @@
 #[cfg(feature = "author")]
 pub mod author;
 mod block;
+mod cache;
+mod guard;
 mod issuer;
 mod limit;
 mod parse;
@@ -19,6 +21,11 @@ mod raw;
 mod tests;
 
 pub use block::{Addresses, Block, canonical};
+pub use cache::{Cache, CacheScope, History, Observe, Otlp, Session};
+pub use guard::{
+    Aliyun, AliyunAction, BlockFormat, CustomPii, Guard, GuardKind, Judge, JudgeFormat, Moderation,
+    OnBlock, Override, Pii, PiiAction, PiiKind, Scope, Words,
+};
 pub use issuer::{Issuer, IssuerKeys, Operator, Role};
 pub use limit::{By, Covered, Limit, Measure, OnError, Period, Price, Quota};
 pub use parsed::{

@@ -12,6 +12,8 @@ use regex_lite::Regex;
 use crate::secret::{KeyDigest, Secret};
 
 use super::block::Addresses;
+use super::cache::{Cache, History, Observe};
+use super::guard::Guard;
 use super::issuer::{Issuer, Operator};
 use super::limit::{Limit, Price};
 use super::permission::Permissions;
@@ -40,6 +42,14 @@ pub struct Config {
     pub prices: Prices,
     /// Who may use the admin plane, beside the one with `ADMIN_TOKEN`.
     pub operators: Vec<Operator>,
+    /// Checks of what is asked and answered, in their order.
+    pub guards: Vec<Guard>,
+    /// Answers that are served again.
+    pub cache: Option<Cache>,
+    /// Conversations that are remembered.
+    pub history: Option<History>,
+    /// What observers are told.
+    pub observe: Observe,
     /// Paths of sections that are valid but do not act in this version (`limits[0]`, `cache`).
     /// A gateway with such a configuration promises what it does not do: hosts refuse to serve it
     /// unless told otherwise.

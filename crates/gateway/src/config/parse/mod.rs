@@ -24,6 +24,7 @@ use regex_lite::Regex;
 use crate::secret::Secret;
 
 use super::Secrets;
+use super::cache::Observe;
 use super::parsed::{Config, Consumer, RouteIndex};
 use super::problem::{Problem, Problems, with_hint};
 use super::raw::{self, SecretText, Span};
@@ -78,6 +79,10 @@ pub(super) fn document(raw: &raw::Document, secrets: &Secrets<'_>) -> Result<Con
             limits,
             prices,
             operators,
+            guards: Vec::new(),
+            cache: None,
+            history: None,
+            observe: Observe::default(),
             inactive: std::mem::take(&mut review.inactive),
         })
     } else {

@@ -1,0 +1,241 @@
+//! Guards as parsed: what is checked, by whom, and what follows.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use regex_lite::Regex;
+
+use crate::guard::{Dimension, Level, Lexicon};
+use crate::secret::Secret;
+
+use super::limit::{Covered, OnError};
+use super::parsed::{ProviderIndex, RouteIndex};
+
+/// `[[guards]]`
+#[derive(Debug)]
+pub struct Guard {
+    /// Its name in records, metrics and the audit.
+    pub id: String,
+    /// Who checks, and by what.
+    pub kind: GuardKind,
+    /// The routes that it watches; `None` means all.
+    pub routes: Option<Vec<RouteIndex>>,
+    /// Whether it looks at requests.
+    pub request: bool,
+    /// Whether it looks at answers.
+    pub response: bool,
+    /// How much of a request it looks at.
+    pub scope: Scope,
+    /// The least risk that blocks, where the service speaks of levels; `None`: no level blocks.
+    pub block_at: Option<Level>,
+    /// What a blocked caller gets.
+    pub on_block: OnBlock,
+    /// What happens where the check fails.
+    pub on_error: OnError,
+    /// How long one check may take.
+    pub timeout: Duration,
+    /// Characters of a stream that are held back until they are checked together.
+    pub window: usize,
+    /// How long text of a stream waits for others before it is checked alone.
+    pub delay: Duration,
+    /// How many characters of what was not passed are kept with the verdict; 0: none.
+    pub keep: usize,
+    /// Otherwise for some; the first that fits decides.
+    pub overrides: Vec<Override>,
+}
+
+/// How much of a request is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// The last message of the user.
+    Last,
+    /// Every message after the model's last one.
+    #[default]
+    New,
+    /// Everything, the system's prompt too.
+    All,
+}
+
+/// A guard's other ways for some consumers or groups.
+#[derive(Debug)]
+pub struct Override {
+    /// Consumers that it is for (exact, `*`, `prefix*` as an expression, `~regex`).
+    pub consumers: Vec<Covered>,
+    /// Groups that it is for.
+    pub groups: Vec<Covered>,
+    /// They are not checked at all.
+    pub off: bool,
+    /// The least risk that blocks; `None`: as the guard says.
+    pub block_at: Option<Level>,
+    /// The service for requests; `None`: as the guard says.
+    pub request_service: Option<String>,
+    /// The service for answers; `None`: as the guard says.
+    pub response_service: Option<String>,
+}
+
+/// What a blocked caller gets.
+#[derive(Debug)]
+pub struct OnBlock {
+    /// The status.
+    pub status: StatusCode,
+    /// The assistant's message.
+    pub message: String,
+    /// In what shape.
+    pub format: BlockFormat,
+}
+
+/// The shape of a blocked reply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BlockFormat {
+    /// The assistant says the message.
+    #[default]
+    Message,
+    /// The same, with the details under `choices[0].x_serin_guard`.
+    Structured,
+    /// OpenAI's error `content_filter`.
+    Error,
+}
+
+/// Who checks.
+#[derive(Debug)]
+pub enum GuardKind {
+    /// Alibaba Cloud's content safety.
+    Aliyun(Box<Aliyun>),
+    /// `/v1/moderations` of a provider.
+    Moderation(Moderation),
+    /// A model as judge.
+    Judge(Judge),
+    /// A list of what may not be said.
+    Words(Words),
+    /// Personal data and secrets.
+    Pii(Pii),
+}
+
+/// `kind = "aliyun"`
+#[derive(Debug)]
+pub struct Aliyun {
+    /// Scheme and host without a slash at the end: `https://green-cip.cn-shanghai.aliyuncs.com`.
+    pub endpoint: String,
+    /// The id of the access key.
+    pub access_key_id: Secret,
+    /// The access key's secret.
+    pub access_key: Secret,
+    /// The token of a temporary key (STS).
+    pub security_token: Option<Secret>,
+    /// What is asked.
+    pub action: AliyunAction,
+    /// The service for requests.
+    pub request_service: String,
+    /// The service for answers.
+    pub response_service: String,
+    /// The service for images, where they are checked.
+    pub image_service: Option<String>,
+    /// The least level that blocks, by dimension (`MultiModalGuard`); one that is not named never does.
+    pub bars: Vec<(Dimension, Level)>,
+    /// Sensitive data is masked as the service says instead of blocked.
+    pub mask: bool,
+}
+
+/// What Alibaba's service is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AliyunAction {
+    /// `TextModerationPlus`
+    #[default]
+    Text,
+    /// `MultiModalGuard`
+    MultiModal,
+}
+
+/// `kind = "openai-moderation"`
+#[derive(Debug)]
+pub struct Moderation {
+    /// Who offers `/v1/moderations`.
+    pub provider: ProviderIndex,
+    /// The model; the provider's own choice unless said.
+    pub model: Option<String>,
+    /// The least score that blocks, by category, in thousandths; categories that are not named block
+    /// where the provider flags them.
+    pub thresholds: Vec<(String, u16)>,
+}
+
+/// `kind = "llm"`
+#[derive(Debug)]
+pub struct Judge {
+    /// Who runs the model.
+    pub provider: ProviderIndex,
+    /// The model.
+    pub model: String,
+    /// How it speaks.
+    pub format: JudgeFormat,
+}
+
+/// How a model that judges speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JudgeFormat {
+    /// `safe`, or `unsafe` and a line of categories (`S1,S9`).
+    LlamaGuard,
+    /// `Safety: Safe|Controversial|Unsafe`, `Categories: …`.
+    Qwen3Guard,
+}
+
+/// `kind = "words"`
+#[derive(Debug)]
+pub struct Words {
+    /// Those of the configuration.
+    pub listed: Lexicon,
+    /// The name of a list that is kept in the store.
+    pub list: Option<String>,
+}
+
+/// `kind = "pii"`
+#[derive(Debug)]
+pub struct Pii {
+    /// What is looked for.
+    pub detect: Vec<PiiKind>,
+    /// What else.
+    pub custom: Vec<CustomPii>,
+    /// What happens to it.
+    pub action: PiiAction,
+    /// Whether an answer shows again what was masked in its question.
+    pub restore: bool,
+}
+
+/// A kind of personal data or of secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PiiKind {
+    /// An e-mail address.
+    Email,
+    /// A telephone number: Chinese, American or international.
+    Phone,
+    /// A Chinese resident's identity number, by its check digit.
+    ChineseId,
+    /// A bank card's number, by Luhn's check.
+    Card,
+    /// An address of the Internet, of either version.
+    Address,
+    /// A key of an API.
+    ApiKey,
+}
+
+/// A pattern of the operator's own.
+#[derive(Debug)]
+pub struct CustomPii {
+    /// Its name, in labels and in what replaces it.
+    pub name: String,
+    /// What is looked for.
+    pub pattern: Regex,
+    /// What replaces it, with `$1` or `$name` for groups; `None`: its name in brackets.
+    pub replacement: Option<String>,
+}
+
+/// What happens to personal data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PiiAction {
+    /// A placeholder takes its place: `[EMAIL_1]`.
+    #[default]
+    Replace,
+    /// A digest takes its place.
+    Hash,
+    /// The request or the answer is blocked.
+    Refuse,
+}
