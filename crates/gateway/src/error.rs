@@ -91,6 +91,8 @@ pub enum Fault {
     },
     /// A limit's ledger cannot be reached, and the limit says that nothing goes without it.
     LedgerUnavailable,
+    /// A guard cannot be asked, and says that nothing goes without it.
+    GuardUnavailable,
     /// Nobody can say now whose key it is: the store, or an issuer's keys, cannot be reached.
     AuthenticationUnavailable,
 }
@@ -345,6 +347,15 @@ impl Fault {
                     StatusCode::SERVICE_UNAVAILABLE,
                     "ledger_unavailable",
                     "A limit of this API key cannot be checked now.".to_owned(),
+                )
+            },
+            Self::GuardUnavailable => Answer {
+                headers: vec![("retry-after", "5".to_owned())],
+                kind: SERVER,
+                ..plain(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "guard_unavailable",
+                    "A guard that must check this request cannot be reached.".to_owned(),
                 )
             },
             Self::AuthenticationUnavailable => Answer {

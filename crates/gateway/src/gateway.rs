@@ -9,7 +9,7 @@ use crate::admin::{self, Desk};
 use crate::body::Body;
 use crate::boot::OwnSecrets;
 use crate::config::Config;
-use crate::error::{Error, Refusal};
+use crate::error::{Error, Fault, Refusal};
 use crate::ids;
 use crate::keys::Directory;
 use crate::observe::Record;
@@ -18,15 +18,18 @@ use crate::policy::limits::Subject;
 use crate::rooms::address::{Address, Api};
 use crate::rooms::admit::Ask;
 use crate::rooms::authenticate::{Caller, Registry};
+use crate::rooms::blocked::Blocked;
 use crate::rooms::budgets::Budgets;
-use crate::rooms::call::Line;
+use crate::rooms::call::{Content, Line};
 use crate::rooms::entry::Entry;
 use crate::rooms::fleet::Fleet;
+use crate::rooms::inspect::{Inspector, Stop};
+use crate::rooms::lists::Lists;
 use crate::rooms::need::Need;
 use crate::rooms::permit;
 use crate::rooms::plan::Plan;
 use crate::rooms::reserve::Reservation;
-use crate::rooms::respond::{self, Reply};
+use crate::rooms::respond::{self, Reply, Served};
 use crate::rooms::vouch::Vouchers;
 use crate::usage::Recorder;
 
@@ -41,6 +44,7 @@ pub struct Gateway {
     vouchers: Vouchers,
     budgets: Budgets,
     usage: Rc<Recorder>,
+    lists: Lists,
 }
 
 impl Gateway {
@@ -54,12 +58,23 @@ impl Gateway {
             directory: Directory::default(),
             budgets: Budgets::default(),
             usage: Rc::default(),
+            lists: Lists::default(),
         })
     }
 
     /// The configuration in force.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What is known of the upstreams.
+    pub(crate) fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// Lists of words that are kept in the store.
+    pub(crate) fn lists(&self) -> &Lists {
+        &self.lists
     }
 
     /// What is known of budgets.
@@ -110,7 +125,7 @@ impl Gateway {
         parts: &Parts,
         body: Body,
         entry: &mut Entry<P>,
-    ) -> Result<Reply, Error> {
+    ) -> Result<Reply<P>, Error> {
         // First of all: who may not even knock costs nothing more.
         let address = permit::address(&self.config, parts);
         permit::from_anywhere(&self.config, address)?;
@@ -144,11 +159,54 @@ impl Gateway {
             uri: &parts.uri,
         };
         self.reserve(platform, subject, &ask, &mut plan, entry).await?;
-        // Last, since only this costs money.
+        // Guards after budgets: asking them costs money too.
+        let route = plan.route_index();
+        let guards = Inspector::post(self, platform, route, &caller, &entry.record.id).await;
+        let masked = match &guards {
+            Some(inspector) => match inspector.admit(&ask).await {
+                Ok(masked) => masked,
+                Err(stop) => return self.turn_down(&stop, platform, &ask, entry, inspector),
+            },
+            None => None,
+        };
+        // Last, since only this costs much.
         let most_output = entry.reservation.as_ref().and_then(Reservation::most_output);
-        let line = Line { platform, fleet: &self.fleet, ask: &ask, plan: &plan, most_output };
-        let answer = line.call(entry).await?;
-        Ok(Reply::Answer(answer, plan.route().timeouts))
+        let asked = masked.as_ref().unwrap_or(&ask);
+        let line = Line { platform, fleet: &self.fleet, ask: asked, plan: &plan, most_output };
+        let mut answer = line.call(entry).await?;
+        let guards = guards.filter(|inspector| inspector.watches_answers());
+        if let Some(inspector) = &guards {
+            // A stream is watched on its way.
+            if let Content::Whole(whole) = &mut answer.content
+                && answer.status.is_success()
+            {
+                match inspector.release(whole).await {
+                    Ok(Some(changed)) => *whole = changed,
+                    Ok(None) => {}
+                    Err(stop) => return self.turn_down(&stop, platform, &ask, entry, inspector),
+                }
+            }
+            entry.record.guards.extend(inspector.take_notes());
+        }
+        let guards = guards.map(|inspector| (inspector, ask.endpoint()));
+        Ok(Reply::Answer(Served { answer, timeouts: plan.route().timeouts, guards }))
+    }
+
+    /// What the caller gets where a guard has stopped the request or its answer.
+    fn turn_down<P: Platform>(
+        &self,
+        stop: &Stop,
+        platform: &P,
+        ask: &Ask,
+        entry: &mut Entry<P>,
+        inspector: &Inspector<P>,
+    ) -> Result<Reply<P>, Error> {
+        entry.record.guards.extend(inspector.take_notes());
+        let Stop::Blocked(block) = stop else { return Err(Fault::GuardUnavailable.into()) };
+        let guard = &self.config.guards[block.guard];
+        entry.record.blocked_by = Some(guard.id.clone());
+        let stream = ask.request().stream;
+        Ok(Reply::Blocked(Blocked::new(platform, guard, block, ask.endpoint(), stream)))
     }
 
     fn registry(&self) -> Registry<'_> {

@@ -13,7 +13,17 @@ pub fn request_id(headers: &HeaderMap, clock: &impl Clock) -> String {
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
     };
     headers.get("x-request-id").and_then(|value| value.to_str().ok()).filter(sane).map_or_else(
-        || format!("req_{:016x}{:016x}", clock.entropy(), clock.entropy()),
+        || format!("req_{}", hexadecimal(clock, 32)),
         str::to_owned,
     )
+}
+
+/// So many hexadecimal digits that nobody can predict.
+pub fn hexadecimal(clock: &impl Clock, digits: usize) -> String {
+    let mut name = String::with_capacity(digits + 16);
+    while name.len() < digits {
+        name.push_str(&format!("{:016x}", clock.entropy()));
+    }
+    name.truncate(digits);
+    name
 }

@@ -27,3 +27,4 @@ pub mod secret;
 mod tail;
 pub mod time;
 pub mod usage;
+pub mod verdicts;

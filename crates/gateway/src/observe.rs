@@ -88,6 +88,8 @@ pub enum Outcome {
     Failed,
     /// The answer broke off after it had begun, and the caller was told.
     Truncated,
+    /// A guard did not let the request or its answer pass.
+    Blocked,
 }
 
 /// One call to an upstream.

@@ -18,6 +18,7 @@ mod router;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod verdict;
 
 use std::net::IpAddr;
 
@@ -113,6 +114,7 @@ async fn answer<P: Platform>(
         Action::AdjustLimit => limit::adjust(&call).await,
         Action::Usage => usage::read(&call).await,
         Action::Audit => audit::list(&call).await,
+        Action::Verdicts => verdict::list(&call).await,
     }
 }
 

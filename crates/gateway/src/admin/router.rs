@@ -25,6 +25,7 @@ pub(super) enum Action {
     AdjustLimit,
     Usage,
     Audit,
+    Verdicts,
 }
 
 /// One method of one path.
@@ -43,7 +44,7 @@ const fn route(method: Method, path: &'static str, role: Role, action: Action) -
 }
 
 /// Everything there is.
-pub(super) const ROUTES: [Route; 14] = {
+pub(super) const ROUTES: [Route; 15] = {
     use Action as A;
     use Role::{Editor, Viewer};
     [
@@ -61,6 +62,7 @@ pub(super) const ROUTES: [Route; 14] = {
         route(Method::POST, "limits/{limit}/{value}/adjust", Editor, A::AdjustLimit),
         route(Method::GET, "usage", Viewer, A::Usage),
         route(Method::GET, "audit", Viewer, A::Audit),
+        route(Method::GET, "verdicts", Viewer, A::Verdicts),
     ]
 };
 

@@ -4,8 +4,12 @@
 //! It sends nothing and decides nothing about replies: the rooms do.
 
 mod lexicon;
+mod sheet;
+mod window;
 
 pub use lexicon::Lexicon;
+pub use sheet::{Material, Sheet};
+pub use window::{Restore, Window};
 
 /// How risky something is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

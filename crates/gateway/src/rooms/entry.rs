@@ -116,7 +116,8 @@ impl<P: Platform> Drop for Entry<P> {
         if let Some(reservation) = self.reservation.take() {
             // Whoever got no answer pays nothing.
             let served = match record.outcome {
-                Outcome::Answered | Outcome::Truncated => true,
+                // Whoever asks for what is blocked has had an answer, and its provider one to bill.
+                Outcome::Answered | Outcome::Truncated | Outcome::Blocked => true,
                 Outcome::HungUp => record.attempts.last().is_some_and(Attempt::may_cost),
                 Outcome::Refused | Outcome::Failed => false,
             };

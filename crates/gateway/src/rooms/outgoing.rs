@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 
-use crate::config::Authentication;
+use crate::config::{Authentication, Provider};
 use crate::secret::Secret;
 
 use super::plan::Candidate;
@@ -30,16 +30,20 @@ pub(super) fn request(
     // The meter reads what passes, so it must not be compressed.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(USER_AGENT, AGENT);
-    if let Some(key) = key {
-        let (name, value) = match &candidate.provider.authentication {
-            Authentication::Bearer => (AUTHORIZATION, format!("Bearer {}", key.reveal())),
-            Authentication::Header(name) => (name.clone(), key.reveal().to_owned()),
-        };
-        // A key that no header can hold was refused with the configuration.
-        if let Ok(mut value) = HeaderValue::try_from(value) {
-            value.set_sensitive(true);
-            headers.insert(name, value);
-        }
-    }
+    authenticate(headers, candidate.provider, key);
     request
+}
+
+/// Presents a key as the provider wants it.
+pub(super) fn authenticate(headers: &mut HeaderMap, provider: &Provider, key: Option<&Secret>) {
+    let Some(key) = key else { return };
+    let (name, value) = match &provider.authentication {
+        Authentication::Bearer => (AUTHORIZATION, format!("Bearer {}", key.reveal())),
+        Authentication::Header(name) => (name.clone(), key.reveal().to_owned()),
+    };
+    // A key that no header can hold was refused with the configuration.
+    if let Ok(mut value) = HeaderValue::try_from(value) {
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
 }

@@ -14,7 +14,7 @@ use openai::{ErrorBody, ErrorObject, Weight};
 
 use crate::body::Body;
 use crate::config::Timeouts;
-use crate::observe::Outcome;
+use crate::observe::{Outcome, Record};
 use crate::platform::{Outage, Platform};
 use crate::policy::breaker::Sign;
 use crate::policy::classify::Failure;
@@ -142,6 +142,7 @@ impl Committed {
             stream: self,
             entry: Some(entry),
             ending: None,
+            left_open: false,
             platform,
         };
         relay.follow();
@@ -158,6 +159,8 @@ pub struct Relay<P: Platform> {
     platform: P,
     entry: Option<Entry<P>>,
     ending: Option<Outcome>,
+    /// Somebody else closes the record, who may end the stream in another way.
+    left_open: bool,
     idle: Duration,
     deadline: Timestamp,
     /// When the upstream began to be silent; `None` while nobody has had to wait for it, so that a
@@ -247,6 +250,31 @@ impl<P: Platform> Relay<P> {
         }
     }
 
+    /// Leaves it to the caller of [`Relay::close`] when the record is written.
+    pub(super) fn leave_open(&mut self) {
+        self.left_open = true;
+    }
+
+    /// Asks for no more of the stream.
+    pub(super) fn stop(&mut self) {
+        self.stream.body = Body::Empty;
+    }
+
+    /// Notes something in the record, while it is open.
+    pub(super) fn record(&mut self, note: impl FnOnce(&mut Record)) {
+        if let Some(entry) = &mut self.entry {
+            note(&mut entry.record);
+        }
+    }
+
+    /// Closes the record, if that was not done: in this way, or as the stream has ended.
+    pub(super) fn close(&mut self, outcome: Option<Outcome>) {
+        let outcome = outcome.or(self.ending).unwrap_or(Outcome::HungUp);
+        if let Some(entry) = self.settle() {
+            entry.close(outcome);
+        }
+    }
+
     /// Hands the tokens to the record, which is written when the entry goes.
     fn settle(&mut self) -> Option<Entry<P>> {
         let mut entry = self.entry.take()?;
@@ -316,9 +344,9 @@ impl<P: Platform> Stream for Relay<P> {
             if let Some(piece) = relay.stream.ready.pop_front() {
                 return Poll::Ready(Some(Ok(piece)));
             }
-            if let Some(outcome) = relay.ending {
-                if let Some(entry) = relay.settle() {
-                    entry.close(outcome);
+            if relay.ending.is_some() {
+                if !relay.left_open {
+                    relay.close(None);
                 }
                 return Poll::Ready(None);
             }
@@ -337,9 +365,7 @@ impl<P: Platform> Drop for Relay<P> {
         // What was shown until the caller left is what is charged. A host also drops a body that
         // broke off, or whose last piece it has, without asking for the end.
         let all_shown = self.stream.ready.is_empty();
-        if let Some(entry) = self.settle() {
-            entry.close(self.ending.filter(|_| all_shown).unwrap_or(Outcome::HungUp));
-        }
+        self.close((!all_shown).then_some(Outcome::HungUp));
     }
 }
 

@@ -1,8 +1,11 @@
 //! The response that the caller gets.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, StatusCode};
+use openai::Endpoint;
 use serde::Serialize;
 
 use crate::body::Body;
@@ -12,19 +15,35 @@ use crate::observe::Outcome;
 use crate::platform::Platform;
 
 use super::authenticate::Caller;
+use super::blocked::Blocked;
 use super::call::{Answer, Content};
 use super::entry::Entry;
+use super::inspect::Inspector;
+use super::screen::Screen;
 
 /// What a request comes to when nothing goes wrong.
 #[derive(Debug)]
-pub enum Reply {
+pub enum Reply<P: Platform> {
     /// The models that a caller may name, as JSON.
     Models(Vec<u8>),
-    /// An upstream's answer, and the bounds on waiting for the rest of it.
-    Answer(Answer, Timeouts),
+    /// An upstream's answer.
+    Answer(Served<P>),
+    /// What a guard did not let pass, and what takes its place.
+    Blocked(Blocked),
 }
 
-impl Reply {
+/// An upstream's answer, and what becomes of the rest of it.
+#[derive(Debug)]
+pub struct Served<P: Platform> {
+    /// The answer.
+    pub answer: Answer,
+    /// The bounds on waiting for the rest.
+    pub timeouts: Timeouts,
+    /// Who watches the rest.
+    pub guards: Option<(Rc<Inspector<P>>, Endpoint)>,
+}
+
+impl<P: Platform> Reply<P> {
     /// Lists the models that a caller may name: those that routes name exactly.
     pub fn models(config: &Config, caller: &Caller<'_>) -> Self {
         #[derive(Serialize)]
@@ -54,12 +73,22 @@ impl Reply {
 
 /// Gives the caller what there is. A stream keeps the record open until its end.
 pub fn deliver<P: Platform>(
-    reply: Reply,
+    reply: Reply<P>,
     platform: P,
     mut entry: Entry<P>,
 ) -> http::Response<Body> {
-    let (answer, timeouts) = match reply {
-        Reply::Answer(answer, timeouts) => (answer, timeouts),
+    let Served { answer, timeouts, guards } = match reply {
+        Reply::Answer(served) => served,
+        Reply::Blocked(blocked) => {
+            entry.record.error = blocked.error;
+            entry.record.status = Some(blocked.status.as_u16());
+            let mut response = http::Response::new(Body::from(blocked.body));
+            *response.status_mut() = blocked.status;
+            response.headers_mut().insert(CONTENT_TYPE, blocked.content_type);
+            name(&mut response, &entry);
+            entry.close(Outcome::Blocked);
+            return response;
+        }
         Reply::Models(list) => {
             let mut response = json(StatusCode::OK, list);
             name(&mut response, &entry);
@@ -84,7 +113,11 @@ pub fn deliver<P: Platform>(
             // Proxies must neither hold a stream back nor keep it.
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             response.headers_mut().insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
-            Body::stream(committed.relay(platform, entry, timeouts))
+            let relay = committed.relay(platform, entry, timeouts);
+            match guards {
+                Some((inspector, endpoint)) => Body::stream(Screen::new(relay, inspector, endpoint)),
+                None => Body::stream(relay),
+            }
         }
     };
     response

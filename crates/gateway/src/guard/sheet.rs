@@ -1,0 +1,157 @@
+//! Texts that stand somewhere in JSON, so that they can be checked as text and changed where they
+//! stand.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use openai::Said;
+
+use super::Edit;
+
+/// Something that holds texts to check.
+pub trait Material {
+    /// The texts, each with a number that is its own.
+    fn texts(&self) -> Vec<(usize, String)>;
+    /// Changes parts of a text; they are in order and apart from each other.
+    fn edit(&mut self, text: usize, edits: &[Edit]);
+}
+
+/// The texts of one body. They are checked together, a line apart.
+#[derive(Debug)]
+pub struct Sheet {
+    parts: Vec<Part>,
+}
+
+/// A text, and the place of the JSON string that it was read from.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) at: Range<usize>,
+    pub(super) text: String,
+    pub(super) changed: bool,
+}
+
+impl Part {
+    pub(super) fn new(said: Said<'_>) -> Self {
+        Self { at: said.at, text: said.text.into_owned(), changed: false }
+    }
+}
+
+impl Sheet {
+    /// Takes texts in the order in which they stand in their body.
+    pub fn new<'a>(texts: impl IntoIterator<Item = Said<'a>>) -> Self {
+        let mut parts: Vec<Part> = texts.into_iter().map(Part::new).collect();
+        parts.retain(|part| !part.text.trim().is_empty());
+        Self { parts }
+    }
+
+    /// Whether there is nothing to check.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// The body with the changed texts; `None`: nothing was changed.
+    pub fn write(&self, body: &[u8]) -> Option<Bytes> {
+        write(body, &self.parts)
+    }
+}
+
+impl Material for Sheet {
+    fn texts(&self) -> Vec<(usize, String)> {
+        let texts: Vec<&str> = self.parts.iter().map(|part| part.text.as_str()).collect();
+        vec![(0, texts.join("\n"))]
+    }
+
+    fn edit(&mut self, _: usize, edits: &[Edit]) {
+        let mut start = 0;
+        let mut parts: Vec<(usize, &mut Part)> = Vec::with_capacity(self.parts.len());
+        for part in &mut self.parts {
+            let length = part.text.len();
+            parts.push((start, part));
+            start += length + "\n".len();
+        }
+        splice(parts, edits);
+    }
+}
+
+/// Changes texts that follow each other: each stands from a byte on in the text that the edits are
+/// made for. Of an edit that spans several, the first takes the new text.
+pub(super) fn splice<'a>(parts: impl IntoIterator<Item = (usize, &'a mut Part)>, edits: &[Edit]) {
+    let mut placed = vec![false; edits.len()];
+    for (start, part) in parts {
+        let whole = start..start + part.text.len();
+        let mut text = String::new();
+        let mut kept = 0;
+        for (edit, placed) in edits.iter().zip(&mut placed) {
+            let from = edit.at.start.clamp(whole.start, whole.end) - start;
+            let to = edit.at.end.clamp(whole.start, whole.end) - start;
+            // An edit without a length belongs to the text in which it stands, or which it ends.
+            let is_here = from < to || (edit.at.is_empty() && whole.contains(&edit.at.start));
+            if !is_here {
+                continue;
+            }
+            text.push_str(&part.text[kept..from]);
+            if !std::mem::replace(placed, true) {
+                text.push_str(&edit.text);
+            }
+            kept = to;
+            part.changed = true;
+        }
+        if part.changed && kept > 0 || !text.is_empty() {
+            text.push_str(&part.text[kept..]);
+            part.text = text;
+        }
+    }
+}
+
+/// A body with the changed ones among its texts; `None`: there is no such one.
+pub(super) fn write(body: &[u8], parts: &[Part]) -> Option<Bytes> {
+    if !parts.iter().any(|part| part.changed) {
+        return None;
+    }
+    let mut out = Vec::with_capacity(body.len() + 64);
+    let mut at = 0;
+    for part in parts.iter().filter(|part| part.changed) {
+        out.extend_from_slice(&body[at..part.at.start]);
+        serde_json::to_writer(&mut out, &part.text).expect("a string always serialises");
+        at = part.at.end;
+    }
+    out.extend_from_slice(&body[at..]);
+    Some(out.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use openai::said_in_answer;
+
+    use super::{Material, Sheet};
+    use crate::guard::Edit;
+
+    fn edit(text: &str, what: &str, by: &str) -> Edit {
+        let start = text.find(what).expect("it is there");
+        Edit { at: start..start + what.len(), text: by.to_owned() }
+    }
+
+    #[test]
+    fn only_what_is_edited_changes() {
+        let body = r#"{"x":1.50,"choices":[{"message":{"content":"call \u0031 now","refusal":null},"logprobs" :null},{"index":1,"message":{"content":"or 2, \"3\""}}]}"#;
+        let mut sheet = Sheet::new(said_in_answer(body).expect("an answer"));
+        let text = sheet.texts().remove(0).1;
+        assert_eq!(text, "call 1 now\nor 2, \"3\"");
+        assert_eq!(sheet.write(body.as_bytes()), None);
+        sheet.edit(0, &[edit(&text, "1", "[A]"), edit(&text, "2", ""), edit(&text, "\"3\"", "\n")]);
+        let written = sheet.write(body.as_bytes()).expect("it was changed");
+        let expected =
+            body.replace(r"call \u0031 now", "call [A] now").replace(r#"or 2, \"3\""#, r"or , \n");
+        assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn an_edit_over_a_border_is_made_once() {
+        let body = r#"{"choices":[{"delta":{"a":"one","b":"two"}}]}"#;
+        let mut sheet = Sheet::new(said_in_answer(body).expect("an answer"));
+        let text = sheet.texts().remove(0).1;
+        sheet.edit(0, &[edit(&text, "ne\nt", "X")]);
+        let written = sheet.write(body.as_bytes()).expect("it was changed");
+        assert_eq!(written, r#"{"choices":[{"delta":{"a":"oX","b":"wo"}}]}"#);
+    }
+}

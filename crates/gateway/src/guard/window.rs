@@ -1,0 +1,347 @@
+//! A stream under guard: its events wait until their text is checked, and go on as they came.
+//!
+//! Text is counted in characters, not in events, since a provider may put any number of them into
+//! one. What was checked is shown but for its end, which is checked again with what comes next: so
+//! nothing that a guard would find is missed because it came in two parts. It checks nothing itself.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use openai::{Event, Said, Unreadable, said_in_answer};
+
+use super::Edit;
+use super::sheet::{Material, Part, splice, write};
+
+/// Events of a stream that are not shown yet.
+#[derive(Debug)]
+pub struct Window {
+    held: VecDeque<Piece>,
+    strands: Vec<Strand>,
+    /// So many characters at the end of each text wait for what follows them.
+    overlap: usize,
+}
+
+/// An event, and its texts.
+#[derive(Debug)]
+struct Piece {
+    bytes: Bytes,
+    /// Each of the strand of this number.
+    parts: Vec<(usize, Part)>,
+}
+
+/// A text that goes through a stream: what one choice says, thinks or calls.
+#[derive(Debug)]
+struct Strand {
+    name: String,
+    /// The end of what was shown of it, so that a guard sees where the rest begins.
+    shown: String,
+    /// How many of its characters nobody has checked.
+    fresh: usize,
+}
+
+/// What an answer's placeholders stand for, for whoever may see it.
+pub trait Restore {
+    /// The parts of a text that stand for others.
+    fn restore(&self, text: &str) -> Vec<Edit>;
+    /// How many bytes at its end may be the beginning of such a part.
+    fn pending(&self, text: &str) -> usize;
+}
+
+impl Window {
+    /// Holds nothing yet. `overlap`: the characters that are checked twice.
+    pub fn new(overlap: usize) -> Self {
+        Self { held: VecDeque::new(), strands: Vec::new(), overlap }
+    }
+
+    /// Takes one whole event. An error: its texts cannot be found; it waits as the others do.
+    pub fn take(&mut self, event: Bytes) -> Result<(), Unreadable> {
+        let (bytes, offset) = plain(event);
+        let said = said_in_event(&bytes);
+        let outcome = said.as_ref().map(|_| ()).map_err(|unreadable| *unreadable);
+        let parts = said.into_iter().flatten().map(|said| self.part(said, offset)).collect();
+        self.held.push_back(Piece { bytes, parts });
+        outcome
+    }
+
+    fn part(&mut self, said: Said<'_>, offset: usize) -> (usize, Part) {
+        let known = self.strands.iter().position(|strand| strand.name == said.strand);
+        let strand = known.unwrap_or_else(|| {
+            let name = said.strand.clone();
+            self.strands.push(Strand { name, shown: String::new(), fresh: 0 });
+            self.strands.len() - 1
+        });
+        self.strands[strand].fresh += said.text.chars().count();
+        let mut part = Part::new(said);
+        part.at = part.at.start + offset..part.at.end + offset;
+        (strand, part)
+    }
+
+    /// The most characters of one text that nobody has checked.
+    pub fn fresh(&self) -> usize {
+        self.strands.iter().map(|strand| strand.fresh).max().unwrap_or(0)
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Gives up what waits.
+    pub fn clear(&mut self) {
+        self.held.clear();
+    }
+
+    /// All that waits is checked: shows what need not wait for what follows it; at the end of the
+    /// stream everything.
+    pub fn release(&mut self, is_end: bool, masks: &impl Restore) -> Vec<Bytes> {
+        self.strands.iter_mut().for_each(|strand| strand.fresh = 0);
+        let texts: Vec<String> =
+            (0..self.strands.len()).map(|strand| self.held_of(strand)).collect();
+        let edits: Vec<Vec<Edit>> = texts.iter().map(|text| masks.restore(text)).collect();
+        let safe: Vec<usize> = texts
+            .iter()
+            .map(|text| if is_end { text.len() } else { self.safe(text, masks) })
+            .collect();
+        let count = self.releasable(&safe, &edits);
+        let mut shown = vec![0; texts.len()];
+        for (strand, part) in self.held.iter().take(count).flat_map(|piece| &piece.parts) {
+            shown[*strand] += part.text.len();
+        }
+        for (strand, text) in texts.iter().enumerate() {
+            let Strand { shown: before, .. } = &mut self.strands[strand];
+            before.push_str(&text[..shown[strand]]);
+            let keep = tail(before, self.overlap);
+            before.drain(..keep);
+        }
+        for (strand, edits) in edits.iter().enumerate() {
+            let within = edits.partition_point(|edit| edit.at.end <= shown[strand]);
+            splice(parts_of(&mut self.held, strand, 0), &edits[..within]);
+        }
+        let piece = |piece: Piece| {
+            let parts: Vec<Part> = piece.parts.into_iter().map(|(_, part)| part).collect();
+            write(&piece.bytes, &parts).unwrap_or(piece.bytes)
+        };
+        self.held.drain(..count).map(piece).collect()
+    }
+
+    fn held_of(&self, strand: usize) -> String {
+        let parts = self.held.iter().flat_map(|piece| &piece.parts);
+        parts.filter(|(of, _)| *of == strand).map(|(_, part)| part.text.as_str()).collect()
+    }
+
+    /// Up to which byte a text may be shown now.
+    fn safe(&self, text: &str, masks: &impl Restore) -> usize {
+        tail(text, self.overlap).min(text.len() - masks.pending(text))
+    }
+
+    /// How many events may go: those whose texts all may, and no part of what is to be restored
+    /// without the rest of it.
+    fn releasable(&self, safe: &[usize], edits: &[Vec<Edit>]) -> usize {
+        let mut most = self.held.len();
+        loop {
+            let mut ends = vec![0; safe.len()];
+            let mut count = 0;
+            for piece in self.held.iter().take(most) {
+                let mut after = ends.clone();
+                piece.parts.iter().for_each(|(strand, part)| after[*strand] += part.text.len());
+                if after.iter().zip(safe).any(|(end, safe)| end > safe) {
+                    break;
+                }
+                ends = after;
+                count += 1;
+            }
+            let is_cut = |(end, edits): (&usize, &Vec<Edit>)| {
+                edits.iter().any(|edit| edit.at.start < *end && *end < edit.at.end)
+            };
+            if count == 0 || !ends.iter().zip(edits).any(is_cut) {
+                return count;
+            }
+            most = count - 1;
+        }
+    }
+}
+
+impl Material for Window {
+    fn texts(&self) -> Vec<(usize, String)> {
+        let fresh = self.strands.iter().enumerate().filter(|(_, strand)| strand.fresh > 0);
+        fresh.map(|(at, strand)| (at, strand.shown.clone() + &self.held_of(at))).collect()
+    }
+
+    fn edit(&mut self, strand: usize, edits: &[Edit]) {
+        let start = self.strands[strand].shown.len();
+        // What was shown cannot be changed any more.
+        let edits: Vec<Edit> = edits.iter().filter(|edit| edit.at.end > start).cloned().collect();
+        splice(parts_of(&mut self.held, strand, start), &edits);
+    }
+}
+
+/// The texts of a strand, each with the byte at which it begins.
+fn parts_of(
+    held: &mut VecDeque<Piece>,
+    strand: usize,
+    mut start: usize,
+) -> impl Iterator<Item = (usize, &mut Part)> {
+    let parts = held.iter_mut().flat_map(|piece| &mut piece.parts);
+    parts.filter(move |(of, _)| *of == strand).map(move |(_, part)| {
+        let begin = start;
+        start += part.text.len();
+        (begin, part)
+    })
+}
+
+/// Where the last `count` characters of a text begin.
+fn tail(text: &str, count: usize) -> usize {
+    if count == 0 {
+        return text.len();
+    }
+    text.char_indices().rev().nth(count - 1).map_or(0, |(at, _)| at)
+}
+
+fn said_in_event(event: &[u8]) -> Result<Vec<Said<'_>>, Unreadable> {
+    // Data in several lines was put into one.
+    let Some(Cow::Borrowed(data)) = Event::read(event).data else { return Ok(Vec::new()) };
+    let data = str::from_utf8(data).map_err(|_| Unreadable)?;
+    if data.trim_ascii_start().starts_with('{') { said_in_answer(data) } else { Ok(Vec::new()) }
+}
+
+/// An event as bytes of which its data is one part, and where that part begins. Data in several lines
+/// is put into one: between the tokens of JSON a space is as good as a line's end.
+fn plain(event: Bytes) -> (Bytes, usize) {
+    let read = Event::read(&event);
+    match read.data {
+        Some(Cow::Borrowed(data)) => {
+            let offset = data.as_ptr() as usize - event.as_ptr() as usize;
+            (event, offset)
+        }
+        Some(Cow::Owned(mut data)) => {
+            data.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
+            let bytes = [b"data: ".as_slice(), &data, b"\n\n"].concat();
+            (bytes.into(), b"data: ".len())
+        }
+        None => (event, 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::{Restore, Window};
+    use crate::guard::Edit;
+    use crate::guard::sheet::Material;
+
+    /// Stands for one thing.
+    struct Mask(&'static str, &'static str);
+
+    impl Restore for Mask {
+        fn restore(&self, text: &str) -> Vec<Edit> {
+            let found = text.match_indices(self.0);
+            found.map(|(at, it)| Edit { at: at..at + it.len(), text: self.1.to_owned() }).collect()
+        }
+
+        fn pending(&self, text: &str) -> usize {
+            let most = self.0.len() - 1;
+            (1..=most).rev().find(|length| text.ends_with(&self.0[..*length])).unwrap_or(0)
+        }
+    }
+
+    const NOTHING: Mask = Mask("\0\0", "");
+
+    fn event(text: &str) -> Bytes {
+        let text = serde_json::to_string(text).expect("a string");
+        format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":{text}}}}}]}}\n\n")
+            .into()
+    }
+
+    fn shown(events: &[Bytes]) -> String {
+        let read = |bytes: &Bytes| {
+            let data = std::str::from_utf8(bytes).expect("text").trim().strip_prefix("data: ");
+            let json: serde_json::Value = serde_json::from_str(data.expect("data")).expect("JSON");
+            json["choices"][0]["delta"]["content"].as_str().expect("text").to_owned()
+        };
+        events.iter().map(read).collect()
+    }
+
+    #[test]
+    fn the_end_waits_for_what_follows() {
+        let mut window = Window::new(3);
+        window.take(event("abc")).expect("readable");
+        window.take(event("de")).expect("readable");
+        assert_eq!(window.fresh(), 5);
+        assert_eq!(window.texts(), [(0, "abcde".to_owned())]);
+        assert_eq!(window.release(false, &NOTHING).len(), 0);
+        window.take(event("f")).expect("readable");
+        assert_eq!(shown(&window.release(false, &NOTHING)), "abc");
+        assert!(window.texts().is_empty());
+        window.take(event("g")).expect("readable");
+        assert_eq!(window.texts(), [(0, "abcdefg".to_owned())]);
+        window.edit(
+            0,
+            &[Edit { at: 1..4, text: "-".to_owned() }, Edit { at: 5..6, text: "!".to_owned() }],
+        );
+        assert_eq!(window.texts(), [(0, "abc-e!g".to_owned())]);
+        assert_eq!(shown(&window.release(true, &NOTHING)), "-e!g");
+        assert!(window.is_empty());
+    }
+
+    #[test]
+    fn what_has_no_text_keeps_its_place() {
+        let mut window = Window::new(2);
+        window.take(Bytes::from_static(b": ping\n\n")).expect("readable");
+        window.take(event("abc")).expect("readable");
+        window.take(Bytes::from_static(b"data: [DONE]\n\n")).expect("readable");
+        assert_eq!(window.release(false, &NOTHING), [": ping\n\n"]);
+        let rest = window.release(true, &NOTHING);
+        assert_eq!(rest.len(), 2);
+        assert_eq!(rest[1], "data: [DONE]\n\n");
+    }
+
+    #[test]
+    fn data_in_lines_can_be_changed() {
+        let mut window = Window::new(0);
+        let lines = "event: x\ndata: {\"choices\":\ndata: [{\"delta\":{\"content\":\"ab\"}}]}\n\n";
+        window.take(Bytes::from_static(lines.as_bytes())).expect("readable");
+        window.edit(0, &[Edit { at: 0..1, text: "é".to_owned() }]);
+        assert_eq!(
+            window.release(true, &NOTHING),
+            ["data: {\"choices\": [{\"delta\":{\"content\":\"éb\"}}]}\n\n"]
+        );
+        assert!(window.take(Bytes::from_static(b"data: {\"choices\":[7]}\n\n")).is_err());
+    }
+
+    proptest! {
+        /// However it is cut and checked, what was masked is restored, nothing else changes, and
+        /// whatever is shorter than the overlap is seen whole in one check before any of it is shown.
+        #[test]
+        fn no_split_matters(
+            cuts in prop::collection::vec((1..6_usize, any::<bool>()), 1..40),
+            overlap in 4..9_usize,
+        ) {
+            let text = "[A_1] and 中文[A_1 [A_1][A_1]x bad [A_ 1] bad[A_1]";
+            let mask = Mask("[A_1]", "someone@example.org");
+            let mut window = Window::new(overlap);
+            let characters: Vec<char> = text.chars().collect();
+            let (mut at, mut out, mut seen) = (0, String::new(), 0);
+            let mut released = 0;
+            for (length, check) in cuts.into_iter().cycle() {
+                if at == characters.len() {
+                    break;
+                }
+                let end = (at + length).min(characters.len());
+                let piece: String = characters[at..end].iter().collect();
+                window.take(event(&piece)).expect("readable");
+                at = end;
+                if check {
+                    seen += window.texts().iter().map(|(_, text)| text.matches("bad").count()).sum::<usize>();
+                    out += &shown(&window.release(false, &mask));
+                    released = released.max(out.len());
+                    prop_assert!(seen > 0 || !out.contains("ba"));
+                }
+            }
+            out += &shown(&window.release(true, &mask));
+            prop_assert_eq!(out, text.replace("[A_1]", "someone@example.org"));
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! Guards at work: what is asked and what is answered is shown to those that watch the route, in their
+//! order. What they say is followed here; how a service is asked is in `consult`.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openai::{Prompt, Said, Speaker, said_in_answer};
+
+use crate::config::{Guard, GuardKind, OnError, RouteIndex, Scope};
+use crate::gateway::Gateway;
+use crate::guard::{Finding, Level, Lexicon, Masks, Material, NoVerdict, Phase, Sheet, Verdict};
+use crate::ids;
+use crate::observe::GuardNote;
+use crate::platform::Platform;
+use crate::verdicts::{self, Noted};
+
+use super::admit::Ask;
+use super::authenticate::Caller;
+
+/// How much of the end of a window is checked again with the next one, where a service checks it: a
+/// phrase, in characters.
+const PHRASE: usize = 60;
+/// The same for personal data: the longest e-mail address is longer, but nobody's is.
+const LONGEST_DATUM: usize = 100;
+
+/// The guards that watch one request, and what they have said of it.
+pub struct Inspector<P: Platform> {
+    pub(super) gateway: Rc<Gateway>,
+    pub(super) platform: P,
+    /// Names the conversation to services that join the parts of a text.
+    pub(super) session: String,
+    /// What was masked in the question.
+    pub(super) masks: RefCell<Masks>,
+    /// The last thing that was asked, for judges of an answer.
+    pub(super) question: RefCell<String>,
+    posts: Vec<Post>,
+    notes: RefCell<Vec<GuardNote>>,
+    who: Who,
+}
+
+/// Whose request it is, for those who look at verdicts later.
+#[derive(Debug)]
+struct Who {
+    request: String,
+    consumer: String,
+    route: String,
+}
+
+/// A guard, as it is for one caller.
+#[derive(Debug)]
+pub(super) struct Post {
+    /// Its position in the configuration.
+    guard: usize,
+    /// The least risk that blocks.
+    pub(super) block_at: Option<Level>,
+    /// The position of what is otherwise for this caller.
+    exception: Option<usize>,
+    /// The words of a list that is kept in the store.
+    pub(super) list: Option<Rc<Lexicon>>,
+}
+
+/// Why something may not go on.
+#[derive(Debug)]
+pub enum Stop {
+    /// A guard says that it is unsafe.
+    Blocked(Block),
+    /// A guard that must be asked could not be.
+    Unavailable,
+}
+
+/// A guard's refusal.
+#[derive(Debug)]
+pub struct Block {
+    /// The guard's position in the configuration.
+    pub guard: usize,
+    /// Which side was refused.
+    pub phase: Phase,
+    /// The reasons.
+    pub findings: Vec<Finding>,
+}
+
+impl<P: Platform> Inspector<P> {
+    /// The guards that watch a route for a caller; `None`: there are none.
+    pub async fn post(
+        gateway: &Rc<Gateway>,
+        platform: &P,
+        route: RouteIndex,
+        caller: &Caller<'_>,
+        request: &str,
+    ) -> Option<Rc<Self>> {
+        let config = gateway.config();
+        let mut posts = Vec::new();
+        for (position, guard) in config.guards.iter().enumerate() {
+            if guard.routes.as_ref().is_some_and(|routes| !routes.contains(&route)) {
+                continue;
+            }
+            let fits = guard.overrides.iter().position(|other| {
+                other.consumers.iter().any(|one| one.covers(caller.id()))
+                    || caller.group().is_some_and(|group| {
+                        other.groups.iter().any(|one| one.covers(group))
+                    })
+            });
+            let other = fits.map(|at| &guard.overrides[at]);
+            if other.is_some_and(|other| other.off) {
+                continue;
+            }
+            let block_at = other.and_then(|other| other.block_at).or(guard.block_at);
+            let list = match &guard.kind {
+                GuardKind::Words(words) => match &words.list {
+                    Some(name) => gateway.lists().read(platform, name).await,
+                    None => None,
+                },
+                GuardKind::Aliyun(_)
+                | GuardKind::Moderation(_)
+                | GuardKind::Judge(_)
+                | GuardKind::Pii(_) => None,
+            };
+            posts.push(Post { guard: position, block_at, exception: fits, list });
+        }
+        if posts.is_empty() {
+            return None;
+        }
+        let route = config.route(route).id.clone();
+        Some(Rc::new(Self {
+            gateway: Rc::clone(gateway),
+            platform: platform.clone(),
+            session: ids::hexadecimal(platform, 20),
+            masks: RefCell::default(),
+            question: RefCell::default(),
+            posts,
+            notes: RefCell::default(),
+            who: Who { request: request.to_owned(), consumer: caller.id().to_owned(), route },
+        }))
+    }
+
+    /// The guard of a post.
+    pub(super) fn guard(&self, post: &Post) -> &Guard {
+        &self.gateway.config().guards[post.guard]
+    }
+
+    /// The service that a post asks, where its guard or what is otherwise for the caller names one.
+    pub(super) fn service(&self, post: &Post, phase: Phase) -> Option<&str> {
+        let other = &self.guard(post).overrides[post.exception?];
+        match phase {
+            Phase::Request => other.request_service.as_deref(),
+            Phase::Response => other.response_service.as_deref(),
+        }
+    }
+
+    /// Whether an answer has to be looked at.
+    pub fn watches_answers(&self) -> bool {
+        self.watching(Phase::Response).next().is_some() || !self.masks.borrow().is_empty()
+    }
+
+    fn watching(&self, phase: Phase) -> impl Iterator<Item = &Post> {
+        self.posts.iter().filter(move |post| {
+            let guard = self.guard(post);
+            match phase {
+                Phase::Request => guard.request,
+                Phase::Response => guard.response,
+            }
+        })
+    }
+
+    /// So many characters of a stream are checked together.
+    pub(super) fn window(&self) -> usize {
+        self.watching(Phase::Response).map(|post| self.guard(post).window).max().unwrap_or(0)
+    }
+
+    /// So long text waits for others before it is checked alone.
+    pub(super) fn delay(&self) -> Duration {
+        let delays = self.watching(Phase::Response).map(|post| self.guard(post).delay);
+        delays.min().unwrap_or_default()
+    }
+
+    /// So many characters are checked twice, so that nothing is missed because it came in two parts.
+    pub(super) fn overlap(&self) -> usize {
+        let overlap = |post: &Post| match &self.guard(post).kind {
+            // One more on its left and one on its right say whether it is a whole word.
+            GuardKind::Words(words) => {
+                let list = post.list.as_ref().map_or(0, |list| list.longest());
+                words.listed.longest().max(list) + 2
+            }
+            GuardKind::Pii(_) => LONGEST_DATUM,
+            GuardKind::Aliyun(_) | GuardKind::Moderation(_) | GuardKind::Judge(_) => PHRASE,
+        };
+        self.watching(Phase::Response).map(overlap).max().unwrap_or(0)
+    }
+
+    /// Checks a request. What guards have masked makes another request of it.
+    pub async fn admit(&self, ask: &Ask) -> Result<Option<Ask>, Stop> {
+        let mut changed: Option<Ask> = None;
+        for post in self.watching(Phase::Request) {
+            let asked = changed.as_ref().unwrap_or(ask);
+            let body = asked.text();
+            let content = asked.request().content.clone();
+            let prompt = match Prompt::read(asked.endpoint(), body, content) {
+                Ok(prompt) => prompt,
+                Err(_) => {
+                    let unread = NoVerdict("the messages cannot be read".to_owned());
+                    self.failed(post, Phase::Request, &unread)?;
+                    continue;
+                }
+            };
+            let first = first_in_scope(&prompt, self.guard(post).scope);
+            let is_meant = |number: usize, speaker: Speaker| match self.guard(post).scope {
+                Scope::All => true,
+                Scope::Last => number == first,
+                Scope::New => number >= first && speaker != Speaker::System,
+            };
+            for picture in &prompt.pictures {
+                if is_meant(picture.message, picture.speaker) {
+                    let verdict = self.look(post, &picture.url).await;
+                    // There is nothing in a picture that could be masked.
+                    self.follow(post, Phase::Request, verdict, "")?;
+                }
+            }
+            let texts = prompt.texts.into_iter();
+            let texts = texts.filter(|(number, said)| is_meant(*number, said.speaker));
+            let mut sheet = Sheet::new(texts.map(|(_, said)| said));
+            self.question.replace(sheet.texts().into_iter().map(|(_, text)| text).collect());
+            self.pass(post, Phase::Request, &mut sheet).await?;
+            if let Some(masked) = sheet.write(body.as_bytes()) {
+                changed = Some(asked.with_body(masked));
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Checks a whole answer. What guards have masked or restored makes another one of it.
+    pub async fn release(&self, answer: &Bytes) -> Result<Option<Bytes>, Stop> {
+        let texts: Vec<Said<'_>> = match str::from_utf8(answer).map(said_in_answer) {
+            Ok(Ok(texts)) => texts,
+            Ok(Err(_)) | Err(_) => {
+                self.unreadable()?;
+                return Ok(None);
+            }
+        };
+        let mut sheet = Sheet::new(texts);
+        self.check(&mut sheet).await?;
+        for (text, said) in sheet.texts() {
+            let restored = self.masks.borrow().restore(&said);
+            sheet.edit(text, &restored);
+        }
+        Ok(sheet.write(answer))
+    }
+
+    /// An answer, or a part of one, cannot be read: those who watch answers have failed.
+    pub(super) fn unreadable(&self) -> Result<(), Stop> {
+        let unread = NoVerdict("the answer cannot be read".to_owned());
+        self.watching(Phase::Response)
+            .try_for_each(|post| self.failed(post, Phase::Response, &unread))
+    }
+
+    /// Shows texts of an answer to everybody who watches answers.
+    pub(super) async fn check(&self, material: &mut impl Material) -> Result<(), Stop> {
+        for post in self.watching(Phase::Response) {
+            self.pass(post, Phase::Response, material).await?;
+        }
+        Ok(())
+    }
+
+    /// Shows texts to one guard.
+    async fn pass(
+        &self,
+        post: &Post,
+        phase: Phase,
+        material: &mut impl Material,
+    ) -> Result<(), Stop> {
+        for (number, text) in material.texts() {
+            if text.trim().is_empty() {
+                continue;
+            }
+            let verdict = self.consult(post, phase, &text).await;
+            if let Verdict::Mask(edits, _) = self.follow(post, phase, verdict, &text)? {
+                material.edit(number, &edits);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what a guard has said, and what follows from it.
+    fn follow(
+        &self,
+        post: &Post,
+        phase: Phase,
+        verdict: Result<Verdict, NoVerdict>,
+        text: &str,
+    ) -> Result<Verdict, Stop> {
+        match verdict {
+            Ok(Verdict::Block(findings)) => {
+                self.note(post, phase, "block", &findings, text);
+                Err(Stop::Blocked(Block { guard: post.guard, phase, findings }))
+            }
+            Ok(Verdict::Mask(edits, findings)) => {
+                self.note(post, phase, "mask", &findings, text);
+                Ok(Verdict::Mask(edits, findings))
+            }
+            Ok(Verdict::Pass) => Ok(Verdict::Pass),
+            Err(reason) => self.failed(post, phase, &reason).map(|()| Verdict::Pass),
+        }
+    }
+
+    /// A guard has not said anything.
+    fn failed(&self, post: &Post, phase: Phase, reason: &NoVerdict) -> Result<(), Stop> {
+        let found = Finding {
+            dimension: crate::guard::Dimension::Content,
+            level: Level::None,
+            label: String::new(),
+        };
+        self.note(post, phase, "error", &[found], &reason.0);
+        match self.guard(post).on_error {
+            OnError::Open => Ok(()),
+            OnError::Closed => Err(Stop::Unavailable),
+        }
+    }
+
+    /// Notes something for the record, and for those who look at verdicts later.
+    fn note(
+        &self,
+        post: &Post,
+        phase: Phase,
+        result: &'static str,
+        findings: &[Finding],
+        text: &str,
+    ) {
+        let guard = self.guard(post);
+        for finding in findings {
+            let note = GuardNote {
+                guard: guard.id.clone(),
+                phase: phase.name(),
+                result,
+                label: finding.label.clone(),
+                level: finding.level.name(),
+            };
+            let mut notes = self.notes.borrow_mut();
+            // A stream may mask the same thing in every window.
+            if notes.len() < MOST_NOTES && !notes.contains(&note) {
+                let keep = if result == "error" { MOST_REASON } else { guard.keep };
+                let content: String = text.chars().take(keep).collect();
+                verdicts::keep(
+                    &self.platform,
+                    &Noted {
+                        request: &self.who.request,
+                        consumer: &self.who.consumer,
+                        route: &self.who.route,
+                        note: &note,
+                        content: Some(content).filter(|content| !content.is_empty()),
+                    },
+                );
+                notes.push(note);
+            }
+        }
+    }
+
+    /// Hands out what was noted since the last time.
+    pub fn take_notes(&self) -> Vec<GuardNote> {
+        self.notes.take()
+    }
+}
+
+/// At most so many notes are taken of one request.
+const MOST_NOTES: usize = 20;
+/// So much of a service's complaint is kept, in characters.
+const MOST_REASON: usize = 200;
+
+/// The number of the first message that is looked at.
+fn first_in_scope(prompt: &Prompt<'_>, scope: Scope) -> usize {
+    let last = |is_meant: fn(Speaker) -> bool| {
+        prompt.speakers.iter().rposition(|speaker| is_meant(*speaker))
+    };
+    match scope {
+        Scope::All => 0,
+        Scope::New => last(|speaker| speaker == Speaker::Assistant).map_or(0, |at| at + 1),
+        // A prompt or an input has one text or many, and all of them are the user's last word.
+        Scope::Last => last(|speaker| speaker == Speaker::User).unwrap_or(0),
+    }
+}
+
+impl<P: Platform> std::fmt::Debug for Inspector<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inspector").field("posts", &self.posts).finish_non_exhaustive()
+    }
+}

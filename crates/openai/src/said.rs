@@ -1,0 +1,365 @@
+//! Finds what is said in requests, answers and chunks, and where in the bytes it stands.
+//!
+//! It looks at every string of a message whatever its member is called, so that text which a provider
+//! adds tomorrow (`reasoning_content` was such a one) is found too. What is left out names things and
+//! says nothing: roles, ids, types, names of functions, and embedded files.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::Endpoint;
+use crate::name::Name;
+
+/// A text, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said<'a> {
+    /// Who says it; in an answer the assistant.
+    pub speaker: Speaker,
+    /// What it belongs to: texts of one strand in one chunk after another are one text. The choice or
+    /// the message by its number, and the members that lead to it: `0.content`,
+    /// `0.tool_calls.1.function.arguments`.
+    pub strand: String,
+    /// The text itself.
+    pub text: Cow<'a, str>,
+    /// Where the JSON string stands, its quotes included.
+    pub at: Range<usize>,
+}
+
+/// Who says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// `system` or `developer`: the application.
+    System,
+    /// `user`, and whoever is none of the others.
+    User,
+    /// `assistant`: the model.
+    Assistant,
+    /// `tool` or `function`: what a call has brought.
+    Tool,
+}
+
+/// A picture in a request: its URL, or a `data:` URL that holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture<'a> {
+    /// The number of its message.
+    pub message: usize,
+    /// Who shows it.
+    pub speaker: Speaker,
+    /// Its URL.
+    pub url: Cow<'a, str>,
+}
+
+/// What is said in a request: its texts in their order, its pictures, and how many messages there are.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Prompt<'a> {
+    /// Each with the number of its message.
+    pub texts: Vec<(usize, Said<'a>)>,
+    /// Each with the number of its message.
+    pub pictures: Vec<Picture<'a>>,
+    /// Who says each message.
+    pub speakers: Vec<Speaker>,
+}
+
+/// The JSON is nested deeper than messages ever are, or no message at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable;
+
+/// Members whose strings say nothing.
+const SILENT: [&str; 12] = [
+    "role",
+    "id",
+    "type",
+    "name",
+    "index",
+    "object",
+    "finish_reason",
+    "detail",
+    "format",
+    "data",
+    "file_data",
+    "tool_call_id",
+];
+/// Messages are not nested deeper.
+const DEEPEST: usize = 16;
+
+impl<'a> Prompt<'a> {
+    /// Reads the content of a request: messages, a prompt or an input, which stands at `at` in `body`.
+    pub fn read(endpoint: Endpoint, body: &'a str, at: Range<usize>) -> Result<Self, Unreadable> {
+        let content = body.get(at).ok_or(Unreadable)?;
+        let messages: Vec<&RawValue> = match content.starts_with('[') {
+            true => serde_json::from_str(content).map_err(|_| Unreadable)?,
+            false => vec![serde_json::from_str(content).map_err(|_| Unreadable)?],
+        };
+        let mut prompt = Self::default();
+        for (number, message) in messages.into_iter().enumerate() {
+            let message = message.get();
+            let speaker = match endpoint {
+                Endpoint::ChatCompletions => speaker(message)?,
+                Endpoint::Completions | Endpoint::Embeddings => Speaker::User,
+            };
+            prompt.speakers.push(speaker);
+            let mut path = number.to_string();
+            walk(message, &mut path, 0, &mut |path, raw| {
+                let text = text(raw)?;
+                if path.ends_with("url") {
+                    prompt.pictures.push(Picture { message: number, speaker, url: text });
+                } else {
+                    let said =
+                        Said { speaker, strand: path.to_owned(), text, at: place(body, raw) };
+                    prompt.texts.push((number, said));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(prompt)
+    }
+}
+
+/// What is said in an answer, or in the data of one event of a stream, of every choice.
+pub fn said_in_answer(body: &str) -> Result<Vec<Said<'_>>, Unreadable> {
+    #[derive(Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow)]
+        choices: Option<Vec<Choice<'a>>>,
+    }
+    #[derive(Deserialize)]
+    struct Choice<'a> {
+        #[serde(default)]
+        index: Option<u32>,
+        #[serde(borrow)]
+        delta: Option<&'a RawValue>,
+        #[serde(borrow)]
+        message: Option<&'a RawValue>,
+        #[serde(borrow)]
+        text: Option<&'a RawValue>,
+    }
+    let answer: Answer<'_> = serde_json::from_str(body).map_err(|_| Unreadable)?;
+    let mut all = Vec::new();
+    for choice in answer.choices.into_iter().flatten() {
+        for part in [choice.delta, choice.message, choice.text].into_iter().flatten() {
+            let mut path = choice.index.unwrap_or(0).to_string();
+            walk(part.get(), &mut path, 0, &mut |path, raw| {
+                let (strand, at, text) = (path.to_owned(), place(body, raw), text(raw)?);
+                if !text.is_empty() {
+                    all.push(Said { speaker: Speaker::Assistant, strand, text, at });
+                }
+                Ok(())
+            })?;
+        }
+    }
+    Ok(all)
+}
+
+fn speaker(message: &str) -> Result<Speaker, Unreadable> {
+    let Members(members) = serde_json::from_str(message).map_err(|_| Unreadable)?;
+    let role = members.iter().rev().find(|(name, _)| name == "role");
+    Ok(match role.map(|(_, raw)| text(raw.get())).transpose()?.as_deref() {
+        Some("system" | "developer") => Speaker::System,
+        Some("assistant") => Speaker::Assistant,
+        Some("tool" | "function") => Speaker::Tool,
+        Some(_) | None => Speaker::User,
+    })
+}
+
+/// Visits every string that says something, with the path that leads to it.
+fn walk<'a>(
+    value: &'a str,
+    path: &mut String,
+    depth: usize,
+    visit: &mut impl FnMut(&str, &'a str) -> Result<(), Unreadable>,
+) -> Result<(), Unreadable> {
+    if depth > DEEPEST {
+        return Err(Unreadable);
+    }
+    let length = path.len();
+    match value.as_bytes().first() {
+        Some(b'"') => visit(path, value)?,
+        Some(b'{') => {
+            let Members(members) = serde_json::from_str(value).map_err(|_| Unreadable)?;
+            for (name, raw) in members {
+                if !SILENT.contains(&&*name) {
+                    path.push('.');
+                    path.push_str(&name);
+                    walk(raw.get(), path, depth + 1, visit)?;
+                    path.truncate(length);
+                }
+            }
+        }
+        Some(b'[') => {
+            let items: Vec<&RawValue> = serde_json::from_str(value).map_err(|_| Unreadable)?;
+            for (position, raw) in items.into_iter().enumerate() {
+                path.push('.');
+                path.push_str(&index(raw.get()).unwrap_or(position as u64).to_string());
+                walk(raw.get(), path, depth + 1, visit)?;
+                path.truncate(length);
+            }
+        }
+        Some(_) | None => {}
+    }
+    Ok(())
+}
+
+/// The number that an item of a delta has by its own word.
+fn index(item: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        index: Option<u64>,
+    }
+    let numbered = item.starts_with('{').then(|| serde_json::from_str::<Numbered>(item));
+    numbered?.ok()?.index
+}
+
+fn place(body: &str, raw: &str) -> Range<usize> {
+    let start = raw.as_ptr() as usize - body.as_ptr() as usize;
+    start..start + raw.len()
+}
+
+/// The text of a JSON string. Half a surrogate pair, which no text can hold, is taken for U+FFFD: what
+/// a provider makes of it is not known.
+fn text(raw: &str) -> Result<Cow<'_, str>, Unreadable> {
+    let inner = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).ok_or(Unreadable)?;
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        return Ok(Cow::Borrowed(inner));
+    }
+    if let Ok(text) = serde_json::from_str::<String>(raw) {
+        return Ok(Cow::Owned(text));
+    }
+    let bytes = serde_json::from_str::<Wtf8>(raw).map_err(|_| Unreadable)?;
+    Ok(Cow::Owned(String::from_utf8_lossy(&bytes.0).into_owned()))
+}
+
+/// The bytes of a string with lone surrogates, which serde_json hands out as they are encoded.
+struct Wtf8(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Wtf8 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Wtf8;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Wtf8, E> {
+                Ok(Wtf8(bytes.to_vec()))
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+/// The members of an object, in their order; one that is there twice is there twice.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some(Name(name)) = map.next_key::<Name<'de>>()? {
+                    members.push((name, map.next_value()?));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Prompt, Speaker, Unreadable, said_in_answer};
+    use crate::Endpoint;
+
+    /// `strand=text`, and each text stands where it is said to stand.
+    fn spoken(body: &str) -> Vec<String> {
+        let all = said_in_answer(body).expect("an answer");
+        for said in &all {
+            let there: String = serde_json::from_str(&body[said.at.clone()]).expect("a string");
+            assert_eq!(there, said.text);
+        }
+        all.iter().map(|said| format!("{}={}", said.strand, said.text)).collect()
+    }
+
+    #[test]
+    fn answers_and_chunks() {
+        let chunk = r#"{"id":"x","choices":[
+            {"index":1,"delta":{"role":"assistant","content":"a\nb","reasoning_content":"hm"}},
+            {"index":0,"delta":{"tool_calls":[{"index":2,"id":"call","type":"function",
+             "function":{"name":"f","arguments":"{\"q\":1}"}}]},"finish_reason":"stop"}]}"#;
+        assert_eq!(
+            spoken(chunk),
+            [
+                "1.content=a\nb",
+                "1.reasoning_content=hm",
+                "0.tool_calls.2.function.arguments={\"q\":1}"
+            ]
+        );
+        let answer = r#"{"choices":[{"message":{"role":"assistant","content":[{"type":"text","text":"hi"}],"refusal":null}}]}"#;
+        assert_eq!(spoken(answer), ["0.content.0.text=hi"]);
+        assert_eq!(spoken(r#"{"choices":[{"index":3,"text":"once"}]}"#), ["3=once"]);
+        assert_eq!(spoken(r#"{"choices":[],"usage":{}}"#), Vec::<String>::new());
+        assert_eq!(spoken(r#"{"object":"x"}"#), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_a_later_version_says_is_found() {
+        let odd = r#"{"choices":[{"delta":{"thinking":{"blocks":["secret"]},"content":"a","content":"b"}}]}"#;
+        assert_eq!(spoken(odd), ["0.thinking.blocks.0=secret", "0.content=a", "0.content=b"]);
+        assert_eq!(said_in_answer(r#"{"choices":["text"]}"#), Err(Unreadable));
+        let deep = format!(r#"{{"choices":[{{"delta":{}{}}}]}}"#, "[".repeat(40), "]".repeat(40));
+        assert_eq!(said_in_answer(&deep), Err(Unreadable));
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_text() {
+        let all =
+            said_in_answer(r#"{"choices":[{"delta":{"content":"a\ud83dz"}}]}"#).expect("read");
+        assert!(all[0].text.starts_with('a') && all[0].text.ends_with('z'), "{:?}", all[0].text);
+    }
+
+    #[test]
+    fn requests() {
+        let body = r#"{"messages":[
+            {"role":"system","content":"rules"},
+            {"role":"user","content":[{"type":"text","text":"see"},
+             {"type":"image_url","image_url":{"url":"https://x/y.png","detail":"low"}}]},
+            {"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]},
+            {"role":"tool","tool_call_id":"1","content":"42"}]}"#;
+        let from = body.find('[').expect("there");
+        let prompt =
+            Prompt::read(Endpoint::ChatCompletions, body, from..body.len() - 1).expect("messages");
+        let texts: Vec<String> = prompt
+            .texts
+            .iter()
+            .map(|(number, said)| {
+                let there: String = serde_json::from_str(&body[said.at.clone()]).expect("a string");
+                assert_eq!(there, said.text);
+                format!("{number} {:?} {}", said.speaker, said.text)
+            })
+            .collect();
+        assert_eq!(texts, ["0 System rules", "1 User see", "2 Assistant {}", "3 Tool 42"]);
+        assert_eq!(prompt.pictures.len(), 1);
+        assert_eq!(prompt.pictures[0].url, "https://x/y.png");
+        assert_eq!(prompt.speakers[3], Speaker::Tool);
+        let input = r#"["a",[1,2],"b"]"#;
+        let prompt = Prompt::read(Endpoint::Embeddings, input, 0..input.len()).expect("an input");
+        assert_eq!(prompt.texts.len(), 2);
+        let one = r#""just this""#;
+        let prompt = Prompt::read(Endpoint::Completions, one, 0..one.len()).expect("a prompt");
+        assert_eq!(prompt.texts[0].1.text, "just this");
+    }
+}
