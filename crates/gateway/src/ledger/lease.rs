@@ -15,6 +15,10 @@ use super::operation::{Level, Operation, Place, Window};
 /// its request too long.
 const OVERDUE: Duration = Duration::from_secs(5);
 
+/// A lease that was not drawn from for so many reports goes back: an instance that is asked no more
+/// would else fill the book with what nobody spends.
+const QUIET: u32 = 4;
+
 /// Every lease of this gateway. An account has more than one for a moment only, after requests that
 /// met while there was none.
 #[derive(Debug, Default)]
@@ -40,6 +44,10 @@ pub struct Lease {
     settled: u64,
     in_flight: u64,
     acknowledged: u64,
+    /// Whether it was drawn from since it was looked at last.
+    drawn_from: bool,
+    /// How often in a row it was not.
+    quiet: u32,
 }
 
 impl Lease {
@@ -52,8 +60,19 @@ impl Lease {
         amount: u64,
         level: Level,
     ) -> Self {
-        let (settled, in_flight, acknowledged) = (0, 0, 0);
-        Self { id, place, window, until, amount, level, settled, in_flight, acknowledged }
+        Self {
+            id,
+            place,
+            window,
+            until,
+            amount,
+            level,
+            settled: 0,
+            in_flight: 0,
+            acknowledged: 0,
+            drawn_from: true,
+            quiet: 0,
+        }
     }
 
     fn left(&self) -> u64 {
@@ -85,6 +104,7 @@ impl Leases {
         };
         let lease = leases.iter_mut().find(fits)?;
         lease.in_flight += amount;
+        lease.drawn_from = true;
         let level = Level { used: lease.level.used.saturating_sub(lease.left()), ..lease.level };
         Some(Drawn { id: lease.id, level })
     }
@@ -116,13 +136,17 @@ impl Leases {
     }
 
     /// What the ledger should be told of a lease now; `None`: nothing new, or it is closed. It closes
-    /// when its time is over, and when another one of its account holds more: one is enough.
+    /// when its time is over, when nobody draws from it any more, and when another one of its account
+    /// holds more: one is enough.
     pub fn report(&mut self, account: &str, id: u64, now: Timestamp) -> Option<Operation> {
         let leases = self.held.get_mut(account)?;
         let at = leases.iter().position(|lease| lease.id == id)?;
+        let lease = &mut leases[at];
+        let is_used = std::mem::take(&mut lease.drawn_from) || lease.in_flight > 0;
+        lease.quiet = if is_used { 0 } else { lease.quiet + 1 };
         let lease = &leases[at];
         let holds_more = |other: &Lease| (other.left(), other.id) > (lease.left(), lease.id);
-        if now >= lease.until || leases.iter().any(holds_more) {
+        if now >= lease.until || lease.quiet >= QUIET || leases.iter().any(holds_more) {
             let closed = leases.swap_remove(at);
             if leases.is_empty() {
                 self.held.remove(account);
@@ -221,6 +245,34 @@ mod tests {
         };
         book.apply(NOW, &correct);
         assert_eq!(used(&mut book).used, 24);
+    }
+
+    #[test]
+    fn what_nobody_draws_from_goes_back() {
+        let (mut book, mut leases) = book_with_lease();
+        assert!(leases.settle("a", 1, 10, 7));
+        let told = |leases: &mut Leases| match leases.report("a", 1, NOW) {
+            Some(Operation::Report { used, close, .. }) => {
+                leases.acknowledge("a", 1, used);
+                Some((used, close))
+            }
+            Some(other) => panic!("{other:?}"),
+            None => None,
+        };
+        assert_eq!(told(&mut leases), Some((7, false)));
+        for _ in 0..3 {
+            assert_eq!(told(&mut leases), None);
+        }
+        leases.draw("a", Window::Total, 5, NOW).expect("93 are left");
+        for _ in 0..9 {
+            assert_eq!(told(&mut leases), None, "it is in use");
+        }
+        assert!(leases.settle("a", 1, 5, 5));
+        assert_eq!(told(&mut leases), Some((12, false)));
+        assert_eq!((told(&mut leases), told(&mut leases)), (None, None));
+        let close = leases.report("a", 1, NOW).expect("nobody has drawn from it");
+        book.apply(NOW, &close);
+        assert_eq!((leases.of("a", 1), used(&mut book).used, used(&mut book).held), (None, 12, 0));
     }
 
     #[test]
