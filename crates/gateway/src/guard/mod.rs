@@ -3,7 +3,12 @@
 //!
 //! It sends nothing and decides nothing about replies: the rooms do.
 
+pub mod aliyun;
+pub mod judge;
 mod lexicon;
+pub mod moderation;
+mod reply;
+pub mod slices;
 
 pub use lexicon::Lexicon;
 
