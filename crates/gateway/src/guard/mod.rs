@@ -3,8 +3,13 @@
 //!
 //! It sends nothing and decides nothing about replies: the rooms do.
 
+pub mod aliyun;
+pub mod judge;
 mod lexicon;
+pub mod moderation;
+mod reply;
 mod sheet;
+pub mod slices;
 mod window;
 
 pub use lexicon::Lexicon;

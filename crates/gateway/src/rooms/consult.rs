@@ -7,11 +7,13 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Uri};
 use openai::Endpoint;
 
-use crate::config::{Aliyun, AliyunAction, GuardKind, Provider, ProviderIndex, Words};
-use crate::guard::aliyun::{self, Stamp};
-use crate::guard::{
-    Dimension, Edit, Finding, Level, NoVerdict, Phase, Verdict, judge, moderation, slices,
+use crate::config::{
+    Aliyun, AliyunAction, GuardKind, Moderation, Provider, ProviderIndex, Words,
 };
+use crate::guard::aliyun::{self, Stamp};
+use crate::guard::moderation::{self, Input, Part};
+use crate::guard::slices::{self, slices};
+use crate::guard::{Dimension, Finding, Level, NoVerdict, Phase, Verdict, judge};
 use crate::platform::Platform;
 
 use super::inspect::{Inspector, Post};
@@ -55,45 +57,62 @@ impl<P: Platform> Inspector<P> {
                         }
                     }
                 };
-                self.in_parts(text, aliyun::LONGEST, part).await
+                self.in_parts(text, aliyun::MOST, part).await
             }
             GuardKind::Moderation(settings) => {
                 let part = |part: String| async move {
-                    let body = moderation::body(settings, &part);
-                    let uri = |provider: &Provider| {
-                        format!("{}/moderations", provider.base_url).try_into().ok()
-                    };
-                    let answer = self.call(settings.provider, uri, body, timeout).await?;
-                    moderation::verdict(settings, &answer)
+                    self.moderate(settings, Input::Texts(&[&part]), timeout).await
                 };
                 self.in_parts(text, LONGEST_PART, part).await
             }
             GuardKind::Judge(settings) => {
+                let asked = match phase {
+                    Phase::Request => String::new(),
+                    Phase::Response => self.question.borrow().clone(),
+                };
+                let (asked, model, format) = (&asked, &settings.model, settings.format);
                 let part = |part: String| async move {
-                    let question = match phase {
-                        Phase::Request => None,
-                        Phase::Response => Some(self.question.borrow().clone()),
+                    let body = match phase {
+                        Phase::Request => judge::body(model, format, &part, None),
+                        Phase::Response => judge::body(model, format, asked, Some(&part)),
                     };
-                    let body = judge::body(settings, phase, question.as_deref(), &part);
-                    let uri = |provider: &Provider| {
-                        provider.url(Endpoint::ChatCompletions, &settings.model)
-                    };
+                    let uri = |provider: &Provider| provider.url(Endpoint::ChatCompletions, model);
                     let answer = self.call(settings.provider, uri, body, timeout).await?;
-                    judge::verdict(settings, &answer, post.block_at)
+                    judge::verdict(&answer, format, post.block_at)
                 };
                 self.in_parts(text, LONGEST_PART, part).await
             }
         }
     }
 
+    async fn moderate(
+        &self,
+        settings: &Moderation,
+        input: Input<'_>,
+        timeout: Duration,
+    ) -> Result<Verdict, NoVerdict> {
+        let results = input.results();
+        let body = moderation::body(settings.model.as_deref(), input);
+        let uri = |provider: &Provider| format!("{}/moderations", provider.base_url).try_into().ok();
+        let answer = self.call(settings.provider, uri, body, timeout).await?;
+        moderation::verdict(&answer, &settings.thresholds, results)
+    }
+
     /// Asks a guard about a picture. Who cannot look at pictures lets them pass.
     pub(super) async fn look(&self, post: &Post, url: &str) -> Result<Verdict, NoVerdict> {
-        let guard = self.guard(post);
-        let GuardKind::Aliyun(aliyun) = &guard.kind else { return Ok(Verdict::Pass) };
-        let Some(service) = &aliyun.image_service else { return Ok(Verdict::Pass) };
-        let request = aliyun::picture(aliyun, service, url, self.stamp());
-        let answer = self.ask(request, guard.timeout).await?;
-        aliyun::guard_verdict(&answer, "", &self.bars(aliyun, post), false)
+        let timeout = self.guard(post).timeout;
+        match &self.guard(post).kind {
+            GuardKind::Aliyun(aliyun) => {
+                let Some(service) = &aliyun.image_service else { return Ok(Verdict::Pass) };
+                let request = aliyun::image(aliyun, service, url, self.stamp());
+                let answer = self.ask(request, timeout).await?;
+                aliyun::guard_verdict(&answer, "", &self.bars(aliyun, post), false)
+            }
+            GuardKind::Moderation(settings) => {
+                self.moderate(settings, Input::Parts(&[Part::Image(url)]), timeout).await
+            }
+            GuardKind::Judge(_) | GuardKind::Words(_) | GuardKind::Pii(_) => Ok(Verdict::Pass),
+        }
     }
 
     /// The bars of a guard that tells dimensions apart; what is said has the post's own.
@@ -121,21 +140,15 @@ impl<P: Platform> Inspector<P> {
         ask: impl Fn(String) -> F,
     ) -> Result<Verdict, NoVerdict> {
         let parts = slices(text, longest);
-        let (mut edits, mut findings): (Vec<Edit>, Vec<Finding>) = Default::default();
-        let mut trouble = None;
+        let (mut masked, mut findings, mut trouble) = (Vec::new(), Vec::new(), None);
         for some in parts.chunks(AT_ONCE) {
             let asked = some.iter().map(|part| ask(text[part.clone()].to_owned())).collect();
             for (part, verdict) in some.iter().zip(join(asked).await) {
                 match verdict {
                     Ok(Verdict::Pass) => {}
                     Ok(Verdict::Block(findings)) => return Ok(Verdict::Block(findings)),
-                    Ok(Verdict::Mask(some, found)) => {
-                        // Parts overlap where no sentence ends: what two of them mask is masked once.
-                        let from = edits.last().map_or(0, |edit| edit.at.end);
-                        edits.extend(some.into_iter().filter_map(|edit| {
-                            let at = edit.at.start + part.start..edit.at.end + part.start;
-                            (at.start >= from).then_some(Edit { at, text: edit.text })
-                        }));
+                    Ok(Verdict::Mask(edits, found)) => {
+                        masked.push((part.clone(), edits));
                         findings.extend(found);
                     }
                     Err(reason) => trouble = Some(reason),
@@ -144,8 +157,8 @@ impl<P: Platform> Inspector<P> {
         }
         match trouble {
             Some(reason) => Err(reason),
-            None if findings.is_empty() => Ok(Verdict::Pass),
-            None => Ok(Verdict::Mask(edits, findings)),
+            None if masked.is_empty() => Ok(Verdict::Pass),
+            None => Ok(Verdict::Mask(slices::join(masked), findings)),
         }
     }
 
@@ -154,12 +167,12 @@ impl<P: Platform> Inspector<P> {
         &self,
         index: ProviderIndex,
         uri: impl Fn(&Provider) -> Option<Uri>,
-        body: Vec<u8>,
+        body: Bytes,
         timeout: Duration,
     ) -> Result<Bytes, NoVerdict> {
         let provider = self.gateway.config().provider(index);
         let uri = uri(provider).ok_or_else(|| NoVerdict("the provider does not offer it".into()))?;
-        let mut request = http::Request::new(Bytes::from(body));
+        let mut request = http::Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;
         let headers = request.headers_mut();

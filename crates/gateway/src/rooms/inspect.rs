@@ -135,6 +135,11 @@ impl<P: Platform> Inspector<P> {
         }))
     }
 
+    /// Whether something is otherwise for this caller.
+    pub(super) fn is_exception(&self, post: &Post) -> bool {
+        post.exception.is_some()
+    }
+
     /// The guard of a post.
     pub(super) fn guard(&self, post: &Post) -> &Guard {
         &self.gateway.config().guards[post.guard]

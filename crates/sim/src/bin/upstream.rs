@@ -7,10 +7,12 @@ use sim::upstream::Persona;
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str =
-    "usage: serin-upstream --port PORT --as openai|deepseek|local [--models a,b,…] [--quiet]
+    "usage: serin-upstream --port PORT --as openai|deepseek|local|aliyun [--models a,b,…] [--quiet]
 
 A stand-in for a model provider at http://127.0.0.1:PORT/v1. A model's name can ask for trouble:
-…-fail-429, …-fail-500, …-fail-503, …-fail-connect, …-fail-timeout, …-fail-cut, …-slow.";
+…-fail-429, …-fail-500, …-fail-503, …-fail-connect, …-fail-timeout, …-fail-cut, …-slow.
+What judges texts finds marks in them: [[high]] or [[phone:139…]] as aliyun (without /v1, key testid,
+secret testsecret), [[violence]] at /v1/moderations.";
 
 struct Options {
     port: u16,

@@ -214,7 +214,7 @@ async fn watch(reader: &mut (impl AsyncReadExt + Unpin), buffer: &mut BytesMut) 
 fn turn(repertoire: &Arc<Repertoire>, head: Head, body: Bytes) -> Turn {
     let visit = |place| Visit { repertoire: repertoire.clone(), place, ended: Ended::Abandoned };
     if let Repertoire::Persona { persona, models, log } = &**repertoire {
-        let script = persona.script(&head.method, &head.target, &body, models);
+        let script = persona.script(&head.method, &head.target, &head.headers, &body, models);
         let asked = Asked::read(&head.target, &body);
         if let Some(log) = log {
             log(&format!(

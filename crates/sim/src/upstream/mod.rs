@@ -9,6 +9,7 @@ mod duration;
 mod persona;
 mod play;
 mod script;
+mod service;
 mod stage;
 
 pub use answer::{Asked, Kind};
@@ -16,4 +17,5 @@ pub use duration::{optional as optional_duration, parse as parse_duration};
 pub use persona::Persona;
 pub use play::{Play, Response, Step};
 pub use script::{LineEnding, Script};
+pub use service::{Aliyun, Finds, Service};
 pub use stage::{Call, CallId, Ended, Part, Stage, Then};

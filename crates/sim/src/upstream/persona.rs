@@ -3,11 +3,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{Asked, Kind};
 use super::script::Script;
+use super::service::{Aliyun, Finds, Service};
+use super::stage::{Call, Ended};
 
 /// Whom the stand-in stands in for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -19,6 +23,8 @@ pub enum Persona {
     Deepseek,
     /// A model server of one's own.
     Local,
+    /// Alibaba Cloud's content safety, with the key `testid` and its secret `testsecret`.
+    Aliyun,
 }
 
 /// The pause between two words.
@@ -37,6 +43,7 @@ impl Persona {
             "openai" => Some(Self::Openai),
             "deepseek" => Some(Self::Deepseek),
             "local" => Some(Self::Local),
+            "aliyun" => Some(Self::Aliyun),
             _ => None,
         }
     }
@@ -47,6 +54,7 @@ impl Persona {
             Self::Openai => "OpenAI",
             Self::Deepseek => "DeepSeek",
             Self::Local => "your own model server",
+            Self::Aliyun => "Alibaba Cloud's content safety",
         }
     }
 
@@ -56,15 +64,36 @@ impl Persona {
             Self::Openai => &["gpt-4o", "gpt-4o-mini", "text-embedding-3-small"],
             Self::Deepseek => &["deepseek-chat", "deepseek-reasoner"],
             Self::Local => &["qwq-32b"],
+            Self::Aliyun => &[],
         }
     }
 
     /// What a request gets.
-    pub fn script(self, method: &str, path: &str, body: &[u8], models: &[String]) -> Script {
+    pub fn script(
+        self,
+        method: &str,
+        path: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+        models: &[String],
+    ) -> Script {
         let asked = Asked::read(path, body);
+        let judged = |service: Service| {
+            let (method, path) = (method.to_owned(), path.to_owned());
+            let (headers, body) = (headers.clone(), Bytes::copy_from_slice(body));
+            let call = Call { method, path, headers, body, ended: Ended::Open };
+            service.fill(&Script::default(), &call, &[])
+        };
+        match self {
+            Self::Aliyun => return judged(Service::Aliyun(Aliyun::default())),
+            Self::Openai | Self::Deepseek | Self::Local => {}
+        }
         let path = path.split('?').next().unwrap_or_default();
         if method == "GET" && path.ends_with("/models") {
             return Script { json: Some(self.list(models)), ..Script::default() };
+        }
+        if method == "POST" && path.ends_with("/moderations") {
+            return judged(Service::Moderation(Finds::default()));
         }
         let known = ["/chat/completions", "/completions", "/embeddings"];
         if method != "POST" || !known.iter().any(|known| path.ends_with(known)) {
@@ -125,6 +154,8 @@ impl Kind {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::Persona;
     use crate::upstream::Script;
 
@@ -132,7 +163,13 @@ mod tests {
         let body = format!(
             r#"{{"model":"{model}","stream":true,"messages":[{{"role":"user","content":"Hi"}}]}}"#
         );
-        Persona::Openai.script("POST", "/v1/chat/completions", body.as_bytes(), &[])
+        Persona::Openai.script(
+            "POST",
+            "/v1/chat/completions",
+            &HeaderMap::new(),
+            body.as_bytes(),
+            &[],
+        )
     }
 
     #[test]
@@ -156,11 +193,29 @@ mod tests {
 
     #[test]
     fn it_lists_models_and_knows_its_paths() {
-        let list = Persona::Local.script("GET", "/v1/models", b"", &["mine".to_owned()]);
+        let list = Persona::Local.script(
+            "GET",
+            "/v1/models",
+            &HeaderMap::new(),
+            b"",
+            &["mine".to_owned()],
+        );
         assert_eq!(list.json.expect("a list")["data"][0]["id"], "mine");
         assert_eq!(
-            Persona::Local.script("GET", "/v1/chat/completions", b"", &[]).status,
+            Persona::Local
+                .script("GET", "/v1/chat/completions", &HeaderMap::new(), b"", &[])
+                .status,
             Some(404)
         );
+    }
+
+    #[test]
+    fn it_judges_texts() {
+        let ask = |persona: Persona, path: &str, body: &[u8]| {
+            persona.script("POST", path, &HeaderMap::new(), body, &[]).json.expect("JSON")
+        };
+        let flagged = ask(Persona::Openai, "/v1/moderations", br#"{"input":"[[violence]]"}"#);
+        assert_eq!(flagged["results"][0]["flagged"], true);
+        assert_eq!(ask(Persona::Aliyun, "/?Service=s", b"")["Code"], "MissingParameter");
     }
 }

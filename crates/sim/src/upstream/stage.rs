@@ -1,5 +1,6 @@
 //! The upstreams of one world: whose turn it is, and what each call carried.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use super::answer::Asked;
 use super::play::Play;
 use super::script::Script;
+use super::service::Service;
 
 /// One upstream: its scripts, played in turn, call by call.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -18,6 +20,9 @@ pub struct Part {
     pub script: Vec<Script>,
     /// What calls get when every script has been played.
     pub then: Then,
+    /// Makes it a service that judges texts. Its scripts say how it fails; one that says nothing of
+    /// the kind, or none at all, lets it judge.
+    pub service: Option<Service>,
 }
 
 /// What calls get when every script has been played.
@@ -90,14 +95,14 @@ impl Stage {
         let calls = self.calls.entry(upstream.to_owned()).or_default();
         let index = calls.len();
         let asked = Asked::read(&call.path, &call.body);
-        calls.push(call);
         let play = match self.parts.get(upstream) {
             None => apology(404, format!("There is no upstream {upstream} in this world.")),
-            Some(part) => match part.turn(index) {
+            Some(part) => match part.turn(index, &call, calls) {
                 None => apology(500, format!("The script of {upstream} is at its end.")),
                 Some(script) => script.play(&asked).unwrap_or_else(|wrong| apology(500, wrong)),
             },
         };
+        calls.push(call);
         (CallId { upstream: upstream.to_owned(), index }, play)
     }
 
@@ -121,12 +126,17 @@ impl Stage {
 }
 
 impl Part {
-    fn turn(&self, index: usize) -> Option<&Script> {
-        match self.then {
+    /// The script of a call that comes after `earlier` ones.
+    fn turn(&self, index: usize, call: &Call, earlier: &[Call]) -> Option<Cow<'_, Script>> {
+        let script = match self.then {
             Then::Repeat => self.script.get(index).or(self.script.last()),
             Then::Error => self.script.get(index),
             Then::Cycle => self.script.get(index % self.script.len().max(1)),
-        }
+        };
+        let Some(service) = &self.service else { return script.map(Cow::Borrowed) };
+        let silent = Script::default();
+        let script = script.or(self.script.is_empty().then_some(&silent))?;
+        Some(Cow::Owned(service.fill(script, call, earlier)))
     }
 }
 
@@ -158,7 +168,8 @@ mod tests {
     #[track_caller]
     fn check(then: Then, scripts: &[u16], expected: &[u16]) {
         let script = scripts.iter().map(|status| Script::failing(*status)).collect();
-        let mut stage = Stage::new([("a".to_owned(), Part { script, then })].into());
+        let mut stage =
+            Stage::new([("a".to_owned(), Part { script, then, ..Part::default() })].into());
         let seen: Vec<u16> = expected
             .iter()
             .map(|_| match stage.enter("a", call()).1 {

@@ -155,8 +155,12 @@ impl Background for World {
 
 impl Outbound for World {
     async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Outage> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let url = head.uri.to_string();
+        // As every host does, so that who verifies a signature finds what was signed.
+        if let Some(host) = head.uri.authority().and_then(|host| host.as_str().parse().ok()) {
+            head.headers.insert(http::header::HOST, host);
+        }
         let Some((upstream, path)) = upstream(&url) else {
             return Err(Outage::new(format!("connection refused: {url}")));
         };

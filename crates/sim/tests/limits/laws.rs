@@ -50,7 +50,7 @@ fn stage(seed: u64, dice: &mut Dice) -> Stage {
             let script: Script = toml::from_str(SCRIPTS[dice.below(8) as usize]).expect("a script");
             script
         });
-        Part { script: script.collect(), then: Then::Cycle }
+        Part { script: script.collect(), then: Then::Cycle, ..Part::default() }
     };
     let upstreams = ["big", "small"].map(|name| (name.to_owned(), part(dice)));
     Stage::of(seed, &limits, upstreams.into())

@@ -89,7 +89,8 @@ impl Plot {
                 dice.chance(80)
             );
             let script = (0..dice.number(1, 5)).map(|at| script(dice, index, at)).collect();
-            upstreams.insert(format!("p{index}"), Part { script, then: Then::Cycle });
+            upstreams
+                .insert(format!("p{index}"), Part { script, then: Then::Cycle, ..Part::default() });
         }
         let retries = dice.index(4);
         let total = dice.millis(2_000, 30_000);

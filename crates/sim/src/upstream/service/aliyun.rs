@@ -1,0 +1,234 @@
+//! Alibaba Cloud's content safety: `TextModerationPlus`, `MultiModalGuard` and
+//! `MultiModalGuardForBase64`.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::signature::{self, Key, Wrong};
+use super::{Mark, marks};
+use crate::upstream::Call;
+
+/// The most characters of a text, as Java counts them.
+const MOST: usize = 2_000;
+const LEVELS: [&str; 4] = ["none", "low", "medium", "high"];
+/// What a dimension's mark is called, and its type.
+const DIMENSIONS: [(&str, &str); 4] = [
+    ("attack", "promptAttack"),
+    ("url", "maliciousUrl"),
+    ("hallucination", "modelHallucination"),
+    ("custom", "customLabel"),
+];
+
+/// Alibaba's service, with one account.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Aliyun {
+    /// The id of the only access key; `testid` by default.
+    pub access_key_id: String,
+    /// Its secret; `testsecret` by default.
+    pub access_key_secret: String,
+    /// The token that must come with it, where it is a temporary key.
+    pub security_token: Option<String>,
+    /// Services that there are; every one by default.
+    pub services: Option<Vec<String>>,
+    /// Marks by the words for which they stand: `"attack plan" = "high"`.
+    pub risky: BTreeMap<String, String>,
+}
+
+impl Default for Aliyun {
+    fn default() -> Self {
+        Self {
+            access_key_id: "testid".to_owned(),
+            access_key_secret: "testsecret".to_owned(),
+            security_token: None,
+            services: None,
+            risky: BTreeMap::new(),
+        }
+    }
+}
+
+impl Aliyun {
+    /// The status and the body of an answer.
+    pub(super) fn answer(&self, call: &Call, earlier: &[Call]) -> (u16, Value) {
+        let key = Key {
+            id: &self.access_key_id,
+            secret: &self.access_key_secret,
+            token: self.security_token.as_deref(),
+        };
+        let verified = signature::verify(call, &key, earlier);
+        match verified.and_then(|()| self.judge(call)) {
+            Ok(data) => {
+                (200, json!({ "RequestId": REQUEST, "Code": 200, "Message": "OK", "Data": data }))
+            }
+            // What is wrong with a text has its code in a body that arrives well.
+            Err((200, code, message)) => {
+                let code: u64 = code.parse().unwrap_or(500);
+                (200, json!({ "RequestId": REQUEST, "Code": code, "Message": message }))
+            }
+            Err((status, code, message)) => (
+                status,
+                json!({ "RequestId": REQUEST, "Code": code, "Message": message, "HostId": "green-cip.cn-shanghai.aliyuncs.com", "Recommend": "https://api.aliyun.com/troubleshoot" }),
+            ),
+        }
+    }
+
+    fn judge(&self, call: &Call) -> Result<Value, Wrong> {
+        let header = |name: &str| {
+            call.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        };
+        let is_form = header("content-type") == "application/x-www-form-urlencoded";
+        let is_fine = call.method == "POST" && call.path.starts_with("/?") && is_form;
+        if !is_fine || header("x-acs-version") != "2022-03-02" {
+            let message = "Specified api is not found.".to_owned();
+            return Err((404, "InvalidAction.NotFound", message));
+        }
+        let query = call.path.split_once('?').map_or("", |(_, query)| query);
+        let body = std::str::from_utf8(&call.body).ok().and_then(signature::form);
+        let mut fields = signature::form(query).unwrap_or_default();
+        fields.extend(body.ok_or_else(|| parameter("the form is broken"))?);
+        let field = |name: &str| {
+            let found = fields.iter().find(|(own, _)| own == name);
+            found.map(|(_, value)| value.as_str()).ok_or_else(|| parameter(name))
+        };
+        let service = field("Service")?.to_owned();
+        let is_known = |all: &Vec<String>| all.contains(&service);
+        if service.is_empty() || !self.services.as_ref().is_none_or(is_known) {
+            return Err(parameter("there is no such service"));
+        }
+        let parameters: Value = serde_json::from_str(field("ServiceParameters")?)
+            .map_err(|_| parameter("ServiceParameters is not JSON"))?;
+        if parameters["requestFrom"] != "CIPFrom/AIGateway" {
+            return Err(parameter("requestFrom"));
+        }
+        match header("x-acs-action") {
+            "TextModerationPlus" => Ok(moderated(&self.marks(content(&parameters)?))),
+            "MultiModalGuard" if parameters["imageUrls"].is_array() => {
+                let urls: Vec<&str> = parameters["imageUrls"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+                    .collect();
+                Ok(self.guarded(&urls.join(" ")))
+            }
+            "MultiModalGuard" => Ok(self.guarded(content(&parameters)?)),
+            "MultiModalGuardForBase64" => {
+                let image = STANDARD
+                    .decode(field("ImageBase64Str")?)
+                    .map_err(|_| parameter("the image is not base64"))?;
+                Ok(self.guarded(&String::from_utf8_lossy(&image)))
+            }
+            _ => Err((404, "InvalidAction.NotFound", "Specified api is not found.".to_owned())),
+        }
+    }
+
+    fn marks(&self, text: &str) -> Vec<Mark> {
+        marks(text, &self.risky)
+    }
+
+    /// What `MultiModalGuard` says.
+    fn guarded(&self, text: &str) -> Value {
+        let marks = self.marks(text);
+        let mut details = vec![detail("contentModeration", said(&marks))];
+        for (mark, kind) in DIMENSIONS {
+            let level = level_of(&marks, mark);
+            if level > 0 || kind == "promptAttack" {
+                details.push(detail(kind, level));
+            }
+        }
+        let personal: Vec<&Mark> = marks.iter().filter(|mark| mark.split().0 == "phone").collect();
+        if personal.is_empty() {
+            details.push(json!({ "Suggestion": "pass", "Type": "sensitiveData", "Level": "S0", "Result": [] }));
+        } else {
+            let shown: Vec<&str> = personal.iter().map(|mark| &text[mark.at.clone()]).collect();
+            let result = json!({ "Label": "phone_number", "Confidence": 100.0, "Level": "S3",
+                "Ext": { "Desensitization": desensitized(text, &personal), "SensitiveData": shown } });
+            details.push(json!({ "Suggestion": "mask", "Type": "sensitiveData", "Level": "S3", "Result": [result] }));
+        }
+        let suggests = |what: &str| details.iter().any(|detail| detail["Suggestion"] == what);
+        let suggestion = ["block", "mask", "watch"].into_iter().find(|what| suggests(what));
+        json!({ "Suggestion": suggestion.unwrap_or("pass"), "DataId": null, "Detail": details })
+    }
+}
+
+const REQUEST: &str = "5D2E9A1B-0000-0000-0000-57A4D1000000";
+
+/// The text of a question, if it may be asked.
+fn content(parameters: &Value) -> Result<&str, Wrong> {
+    let session = parameters["sessionId"].as_str().unwrap_or_default();
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if session.len() != 20 || !session.bytes().all(is_digit) {
+        return Err(parameter("sessionId"));
+    }
+    match parameters["content"].as_str() {
+        None | Some("") => Err(parameter("content is missing")),
+        Some(text) if text.encode_utf16().count() > MOST => Err(parameter("content is too long")),
+        Some(text) => Ok(text),
+    }
+}
+
+fn parameter(what: &str) -> Wrong {
+    (200, "400", format!("Invalid parameter: {what}"))
+}
+
+/// What `TextModerationPlus` says.
+fn moderated(marks: &[Mark]) -> Value {
+    let level = said(marks);
+    let results = if level > 0 {
+        json!([{ "Label": "violent_incidents", "Confidence": 99.1, "Description": "a stand-in's finding" }])
+    } else {
+        json!([{ "Label": "nonLabel", "Description": "nothing was found" }])
+    };
+    let attack = level_of(marks, "attack");
+    let attacks = if attack > 0 {
+        json!([{ "Label": "Security Risk Attack", "AttackLevel": LEVELS[attack], "Confidence": 99.0 }])
+    } else {
+        json!([])
+    };
+    let is_personal = marks.iter().any(|mark| mark.split().0 == "phone");
+    json!({
+        "RiskLevel": LEVELS[level], "Score": if level > 0 { 99.1 } else { 0.0 }, "Result": results,
+        "AttackLevel": LEVELS[attack], "AttackResult": attacks,
+        "SensitiveLevel": if is_personal { "S3" } else { "S0" }, "SensitiveResult": [],
+    })
+}
+
+fn detail(kind: &str, level: usize) -> Value {
+    let results = if level > 0 {
+        json!([{ "Label": format!("standin_{kind}"), "Confidence": 99.1, "Level": LEVELS[level] }])
+    } else {
+        json!([{ "Label": "nonLabel", "Level": "none" }])
+    };
+    let suggestion = ["pass", "watch", "watch", "block"][level];
+    json!({ "Suggestion": suggestion, "Type": kind, "Level": LEVELS[level], "Result": results })
+}
+
+/// How risky what is said is.
+fn said(marks: &[Mark]) -> usize {
+    let level = |mark: &Mark| LEVELS.iter().position(|level| *level == mark.what);
+    marks.iter().filter_map(level).max().unwrap_or(0)
+}
+
+/// The highest level of a mark that has one behind a colon; without, it is the highest there is.
+fn level_of(marks: &[Mark], name: &str) -> usize {
+    let level = |level: Option<&str>| {
+        level.map_or(Some(3), |level| LEVELS.iter().position(|known| *known == level))
+    };
+    let levels = marks.iter().map(Mark::split).filter(|(what, _)| *what == name);
+    levels.filter_map(|(_, own)| level(own)).max().unwrap_or(0)
+}
+
+/// The text with all but the first three characters of what is personal masked.
+fn desensitized(text: &str, personal: &[&Mark]) -> String {
+    let hides = |at: usize| {
+        personal.iter().any(|mark| {
+            let shown: usize = text[mark.at.clone()].chars().take(3).map(char::len_utf8).sum();
+            (mark.at.start + shown..mark.at.end).contains(&at)
+        })
+    };
+    text.char_indices().map(|(at, letter)| if hides(at) { '*' } else { letter }).collect()
+}

@@ -1,0 +1,244 @@
+//! The core's requests against a service that verifies them with code of its own, in virtual time and
+//! over TCP.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use gateway::config::{Aliyun, AliyunAction};
+use gateway::guard::aliyun::{self, Stamp};
+use gateway::guard::{Dimension, Edit, Level, Verdict, slices};
+use gateway::platform::{Clock, Outbound};
+use gateway::secret::Secret;
+use gateway::time::Timestamp;
+use sim::server::Server;
+use sim::upstream::Part;
+use sim::world::{HangUp, UPSTREAM, World};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+fn parts(part: &str) -> BTreeMap<String, Part> {
+    [("green".to_owned(), toml::from_str(part).expect("an upstream"))].into()
+}
+
+fn account(endpoint: &str, action: AliyunAction) -> Aliyun {
+    Aliyun {
+        endpoint: endpoint.to_owned(),
+        access_key_id: Secret::new("testid"),
+        access_key: Secret::new("testsecret"),
+        security_token: None,
+        action,
+        request_service: "llm_query_moderation".to_owned(),
+        response_service: "llm_response_moderation".to_owned(),
+        image_service: None,
+        bars: Vec::new(),
+        mask: true,
+    }
+}
+
+fn stamp(nonce: u128) -> Stamp {
+    Stamp { now: Timestamp::from_millis(1_767_323_045_000), nonce }
+}
+
+fn ask(action: AliyunAction, content: &str, nonce: u128) -> http::Request<Bytes> {
+    let account = account(&format!("{UPSTREAM}/green"), action);
+    let session = aliyun::session(nonce);
+    aliyun::text(&account, "llm_query_moderation", content, &session, stamp(nonce))
+}
+
+fn send(world: &World, request: http::Request<Bytes>) -> (u16, Bytes) {
+    let own = world.clone();
+    let answer = async move { own.fetch(request).await.expect("it listens") };
+    let received = world.play(answer, HangUp::Never).expect("it ends");
+    let body = received.body();
+    (received.head.expect("a head").0.as_u16(), body)
+}
+
+const SERVICE: &str =
+    "[service]\nkind = 'aliyun'\nrisky = { 'attack plan' = 'high', '进攻计划' = 'medium' }";
+
+#[track_caller]
+fn judged(content: &str, bar: Level) -> Verdict {
+    let world = World::new(1, parts(SERVICE));
+    let (status, body) = send(&world, ask(AliyunAction::Text, content, 1));
+    assert_eq!(status, 200, "{body:?}");
+    aliyun::text_verdict(&body, Some(bar)).expect("a verdict")
+}
+
+#[test]
+fn what_is_signed_is_what_is_sent() {
+    // Every character that some encoder spells in its own way, and those of issue #1540.
+    for content in ["hello", "a+b*c~d e%20&=/?\\\"\n\t\u{0}", "你好 😀 é", "%2B+%"] {
+        assert_eq!(judged(content, Level::Low), Verdict::Pass, "{content:?}");
+    }
+}
+
+#[test]
+fn verdicts_follow_what_the_service_finds() {
+    let blocks = |content: &str, bar| matches!(judged(content, bar), Verdict::Block(_));
+    assert!(blocks("my attack plan is", Level::High));
+    assert!(blocks("我的进攻计划", Level::Medium) && !blocks("我的进攻计划", Level::High));
+    assert!(blocks("[[attack]]", Level::High) && !blocks("[[low]]", Level::Medium));
+}
+
+#[test]
+fn a_flipped_bit_is_refused() {
+    let flip = |change: &dyn Fn(&mut http::Request<Bytes>)| {
+        let mut request = ask(AliyunAction::Text, "hello", 1);
+        change(&mut request);
+        let (status, body) = send(&World::new(1, parts(SERVICE)), request);
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        (status, body["Code"].as_str().unwrap_or_default().to_owned())
+    };
+    let mismatch = (400, "SignatureDoesNotMatch".to_owned());
+    assert_eq!(flip(&|_| {}).0, 200);
+    let length = ask(AliyunAction::Text, "hello", 1).body().len();
+    for at in [0, length / 2, length - 1] {
+        let found = flip(&|request| {
+            let mut body = request.body().to_vec();
+            body[at] ^= 1;
+            *request.body_mut() = body.into();
+        });
+        assert_eq!(found, mismatch, "byte {at}");
+    }
+    for name in ["x-acs-action", "x-acs-version", "x-acs-signature-nonce", "x-acs-content-sha256"] {
+        let found = flip(&|request| {
+            let mut value = request.headers()[name].as_bytes().to_vec();
+            *value.last_mut().expect("a value") ^= 1;
+            let value = http::HeaderValue::from_bytes(&value).expect("letters");
+            request.headers_mut().insert(name, value);
+        });
+        assert_eq!(found, mismatch, "{name}");
+    }
+    let found = flip(&|request| {
+        *request.uri_mut() =
+            request.uri().to_string().replace("query", "response").parse().expect("an address");
+    });
+    assert_eq!(found, mismatch);
+}
+
+#[test]
+fn a_nonce_serves_once() {
+    let world = World::new(1, parts(SERVICE));
+    let status = |nonce| send(&world, ask(AliyunAction::Text, "hello", nonce)).0;
+    assert_eq!([status(1), status(2), status(1)], [200, 200, 400]);
+}
+
+#[test]
+fn a_temporary_key_brings_its_token() {
+    let world = World::new(1, parts("[service]\nkind = 'aliyun'\nsecurity_token = 'sts'"));
+    let status = |token: Option<&str>, nonce| {
+        let endpoint = format!("{UPSTREAM}/green");
+        let account = Aliyun {
+            security_token: token.map(Secret::new),
+            ..account(&endpoint, AliyunAction::Text)
+        };
+        send(&world, aliyun::text(&account, "s", "a", &aliyun::session(1), stamp(nonce))).0
+    };
+    assert_eq!(
+        [status(Some("sts"), 1), status(None, 2), status(Some("other"), 3)],
+        [200, 400, 400]
+    );
+}
+
+#[test]
+fn too_long_a_text_is_refused_and_slices_are_not() {
+    let text = "长 😀".repeat(1_000);
+    let world = World::new(1, parts(SERVICE));
+    let (_, body) = send(&world, ask(AliyunAction::Text, &text, 0));
+    let refused = aliyun::text_verdict(&body, None).expect_err("it is too long");
+    assert_eq!(refused.0, "code 400: Invalid parameter: content is too long");
+    for (nonce, at) in (1..).zip(slices::slices(&text, aliyun::MOST)) {
+        let (_, body) = send(&world, ask(AliyunAction::Text, &text[at], nonce));
+        assert_eq!(aliyun::text_verdict(&body, Some(Level::Low)), Ok(Verdict::Pass));
+    }
+}
+
+#[test]
+fn personal_data_is_masked_as_the_service_says() {
+    let world = World::new(1, parts(SERVICE));
+    let bars = [(Dimension::Content, Level::High)];
+    let judge = |text: &str, nonce| {
+        let (_, body) = send(&world, ask(AliyunAction::MultiModal, text, nonce));
+        aliyun::guard_verdict(&body, text, &bars, true).expect("a verdict")
+    };
+    let Verdict::Mask(edits, findings) = judge("call [[phone:13912345678]] 或 [[phone:12345]]", 1)
+    else {
+        panic!("it is masked");
+    };
+    let edit = |at, text: &str| Edit { at, text: text.to_owned() };
+    assert_eq!(edits, [edit(16..24, "********"), edit(42..44, "**")]);
+    assert_eq!((findings.len(), findings[0].label.as_str()), (1, "phone_number"));
+    assert!(matches!(judge("[[phone:13912345678]] attack plan", 2), Verdict::Block(_)));
+    assert_eq!(judge("[[url]]", 3), Verdict::Pass);
+}
+
+#[test]
+fn images_are_judged() {
+    let world = World::new(1, parts(SERVICE));
+    let account = account(&format!("{UPSTREAM}/green"), AliyunAction::MultiModal);
+    let bars = [(Dimension::Content, Level::High)];
+    let judge = |url: &str, nonce| {
+        let request = aliyun::image(&account, "img_query_security_check", url, stamp(nonce));
+        aliyun::guard_verdict(&send(&world, request).1, "", &bars, false)
+    };
+    assert!(matches!(judge("https://a.example/[[high]].png", 1), Ok(Verdict::Block(_))));
+    assert_eq!(judge("https://a.example/b.png?c=d+e", 2), Ok(Verdict::Pass));
+    // "[[high]]" and "fine~>?" in base64.
+    assert!(matches!(judge("data:image/png;base64,W1toaWdoXV0=", 3), Ok(Verdict::Block(_))));
+    assert_eq!(judge("data:image/png;base64,ZmluZX4+Pw==", 4), Ok(Verdict::Pass));
+    assert!(judge("data:image/png;base64,!", 5).is_err());
+}
+
+#[test]
+fn it_fails_as_its_scripts_say() {
+    let part = format!(
+        "script = [{{ status = 500 }}, {{ json = {{ Code = 588, Message = 'QPS exceeded' }} }}, {{ raw = '{{\"Code\":2' }}, {{ delay = '3s' }}, {{ cut_at = 9 }}, {{ hang = true }}]\n{SERVICE}"
+    );
+    let world = World::new(1, parts(&part));
+    let ask = |nonce| send(&world, ask(AliyunAction::Text, "[[high]]", nonce));
+    let verdict = |body: &[u8]| aliyun::text_verdict(body, Some(Level::High));
+    assert_eq!(ask(1).0, 500);
+    assert_eq!(verdict(&ask(2).1).expect_err("588").0, "code 588: QPS exceeded");
+    assert!(verdict(&ask(3).1).is_err());
+    let before = world.now();
+    assert!(matches!(verdict(&ask(4).1), Ok(Verdict::Block(_))));
+    assert_eq!(world.now().since(before).as_secs(), 3);
+    assert!(verdict(&ask(5).1).is_err());
+}
+
+#[tokio::test]
+async fn the_same_service_speaks_over_tcp() {
+    let server = Server::start().await.expect("a free port");
+    server.register("w", parts(SERVICE));
+    let endpoint = format!("{}/green", server.base("w"));
+    let request = aliyun::text(
+        &account(&endpoint, AliyunAction::Text),
+        "llm_query_moderation",
+        "a+b attack plan",
+        &aliyun::session(7),
+        stamp(7),
+    );
+    let (head, body) = request.into_parts();
+    let authority = head.uri.authority().expect("an address").as_str();
+    let mut bytes = format!(
+        "POST {} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\ncontent-length: {}\r\n",
+        head.uri.path_and_query().expect("a path"),
+        body.len()
+    )
+    .into_bytes();
+    for (name, value) in &head.headers {
+        bytes.extend_from_slice(format!("{name}: ").as_bytes());
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(&body);
+    let mut stream = TcpStream::connect(server.address()).await.expect("it listens");
+    stream.write_all(&bytes).await.expect("it reads");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("it ends");
+    let answer = String::from_utf8(answer).expect("text");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let verdict = aliyun::text_verdict(body.as_bytes(), Some(Level::High)).expect("a verdict");
+    assert!(matches!(verdict, Verdict::Block(_)), "{body}");
+}
