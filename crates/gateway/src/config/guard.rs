@@ -9,7 +9,7 @@ use crate::guard::{Dimension, Level, Lexicon};
 use crate::secret::Secret;
 
 use super::limit::{Covered, OnError};
-use super::parsed::{ProviderIndex, RouteIndex};
+use super::parsed::{Config, ProviderIndex, RouteIndex};
 
 /// `[[guards]]`
 #[derive(Debug)]
@@ -238,4 +238,13 @@ pub enum PiiAction {
     Hash,
     /// The request or the answer is blocked.
     Refuse,
+}
+
+impl Config {
+    /// The guards that watch a route, in the order of the document, with their positions.
+    pub fn guards_for(&self, route: RouteIndex) -> impl Iterator<Item = (usize, &Guard)> {
+        let watches =
+            move |guard: &Guard| guard.routes.as_ref().is_none_or(|routes| routes.contains(&route));
+        self.guards.iter().enumerate().filter(move |(_, guard)| watches(guard))
+    }
 }

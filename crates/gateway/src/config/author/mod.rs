@@ -46,7 +46,7 @@ pub fn stand_in(name: &str) -> Secret {
 }
 
 /// The names of the secrets that a TOML document refers to: issuers', providers', consumers', guards',
-/// operators', each once. None where its shape is wrong, which `from_toml` tells.
+/// a collector's, operators', each once. None where its shape is wrong, which `from_toml` tells.
 pub fn secret_names(text: &str) -> Vec<String> {
     let Ok(document) = read(text) else { return Vec::new() };
     let issuers = document.auth.jwt.iter().filter_map(|issuer| issuer.secret.as_ref());
@@ -55,10 +55,12 @@ pub fn secret_names(text: &str) -> Vec<String> {
     let guards = document
         .guards
         .iter()
-        .flat_map(|guard| [&guard.access_key_id, &guard.access_key, &guard.key])
+        .flat_map(|guard| [&guard.access_key_id, &guard.access_key, &guard.security_token])
         .flatten();
+    let collector = document.observe.otlp.iter().flat_map(|otlp| otlp.headers.values());
     let operators = document.admin.operators.iter().map(|operator| &operator.token);
-    let texts = issuers.chain(providers).chain(consumers).chain(guards).chain(operators);
+    let texts = issuers.chain(providers).chain(consumers).chain(guards);
+    let texts = texts.chain(collector).chain(operators);
     let mut names: Vec<String> = Vec::new();
     for name in texts.filter_map(|text| SecretText::name(text).ok()) {
         if !names.iter().any(|known| known == name) {

@@ -1,103 +1,208 @@
-//! `[[guards]]` and `[cache]`, which are checked here and act in a later version.
+//! `[[guards]]`: what all kinds have in common, and which field belongs to which kind.
 
-use super::super::raw::{self, Guard};
-use super::{Names, Place, Review, Span, quoted};
+use std::time::Duration;
 
-/// Checks every guard.
+use http::StatusCode;
+
+use crate::guard::Level;
+
+use super::super::guard::{BlockFormat, Guard, GuardKind, OnBlock, Scope};
+use super::super::limit::OnError;
+use super::super::raw;
+use super::aliyun::aliyun;
+use super::detector::{judge, moderation, pii, words};
+use super::exception::overrides;
+use super::{Names, Place, Review};
+
+/// What a blocked caller is told unless the document says otherwise.
+const MESSAGE: &str = "I cannot help with that.";
+
+/// The levels of [`raw::LEVELS`].
+pub(super) const LEVELS: [Level; 3] = [Level::Low, Level::Medium, Level::High];
+
+/// Reads every guard.
 pub(super) fn guards(
     review: &mut Review<'_>,
     place: &Place<'_>,
-    raw: &[Guard],
+    document: &raw::Document,
+    providers: &Names<'_>,
     routes: &Names<'_>,
-) {
-    for (index, raw) in raw.iter().enumerate() {
+) -> Vec<Guard> {
+    let mut guards = Vec::with_capacity(document.guards.len());
+    for (index, raw) in document.guards.iter().enumerate() {
         let place = place.item(index);
-        guard(review, &place, raw, routes);
+        let reading = Reading { document, raw, providers };
+        guards.extend(guard(review, &place, &reading, routes));
         review.inactive(&place);
     }
+    guards
 }
 
-fn guard(review: &mut Review<'_>, place: &Place<'_>, raw: &Guard, routes: &Names<'_>) {
-    if review.one_of(&place.field("kind"), &raw.kind, &raw::GUARD_KINDS).is_some() {
-        fields(review, place, raw);
-    }
-    for (name, secret) in
-        [("access_key_id", &raw.access_key_id), ("access_key", &raw.access_key), ("key", &raw.key)]
-    {
-        if let Some(secret) = secret {
-            review.secret(&place.field(name), secret);
+/// What the reading of a guard's own fields needs.
+pub(super) struct Reading<'a> {
+    /// The whole document.
+    pub(super) document: &'a raw::Document,
+    /// The guard.
+    pub(super) raw: &'a raw::Guard,
+    /// The ids of the providers.
+    pub(super) providers: &'a Names<'a>,
+}
+
+fn guard(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    reading: &Reading<'_>,
+    routes: &Names<'_>,
+) -> Option<Guard> {
+    let raw = reading.raw;
+    let block_at = raw.block_at.as_deref();
+    let block_at = review.choice(&place.field("block_at"), block_at, &raw::LEVELS, LEVELS);
+    let block_at = block_at.unwrap_or(Level::High);
+    let kind = kind(review, place, reading, block_at);
+    let routes = review.routes(&place.field("routes"), raw.routes.as_deref(), routes);
+    let [request, response] = check(review, &place.field("check"), raw.check.as_deref());
+    let scope = review.choice(
+        &place.field("look_at"),
+        raw.look_at.as_deref(),
+        &raw::LOOKS,
+        [Scope::Last, Scope::New, Scope::All],
+    );
+    let on_block = on_block(review, &place.field("on_block"), &raw.on_block);
+    let on_error = review.choice(
+        &place.field("on_error"),
+        raw.on_error.as_deref(),
+        &raw::ON_ERROR,
+        [OnError::Open, OnError::Closed],
+    );
+    let timeout =
+        review.bound(&place.field("timeout"), raw.timeout.as_ref(), Duration::from_secs(2));
+    let window = review.count(&place.field("stream_window"), raw.stream_window, 1..=100_000, 200);
+    let delay = review.bound(
+        &place.field("stream_delay"),
+        raw.stream_delay.as_ref(),
+        Duration::from_secs(1),
+    );
+    let keep = review.count(&place.field("keep_content"), raw.keep_content, 0..=10_000, 0);
+    let overrides = overrides(review, &place.field("overrides"), raw);
+    Some(Guard {
+        id: raw.id.clone(),
+        kind: kind?,
+        routes,
+        request,
+        response,
+        scope: scope.unwrap_or_default(),
+        block_at: Some(block_at),
+        on_block,
+        on_error: on_error.unwrap_or_default(),
+        timeout,
+        window,
+        delay,
+        keep,
+        overrides,
+    })
+}
+
+fn kind(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    reading: &Reading<'_>,
+    block_at: Level,
+) -> Option<GuardKind> {
+    let raw = reading.raw;
+    review.one_of(&place.field("kind"), &raw.kind, &raw::GUARD_KINDS)?;
+    fields(review, place, raw);
+    match raw.kind.as_str() {
+        "aliyun" => {
+            let aliyun = aliyun(review, place, raw, block_at)?;
+            Some(GuardKind::Aliyun(Box::new(aliyun)))
         }
-    }
-    let words = place.field("words");
-    if raw.words.as_ref().is_some_and(Vec::is_empty) {
-        review.problem(&words, "an empty list", "at least one word");
-    }
-    for (index, word) in raw.words.iter().flatten().enumerate() {
-        if word.trim().is_empty() {
-            review.problem(&words.item(index), quoted(word), "a word");
-        }
-    }
-    review.routes(&place.field("routes"), raw.routes.as_deref(), routes);
-    let check = place.field("check");
-    if raw.check.as_ref().is_some_and(Vec::is_empty) {
-        review.problem(&check, "an empty list", "request, response or both");
-    }
-    for (index, phase) in raw.check.iter().flatten().enumerate() {
-        review.one_of(&check.item(index), phase, &raw::PHASES);
-    }
-    if let Some(level) = &raw.block_at {
-        review.one_of(&place.field("block_at"), level, &raw::LEVELS);
-    }
-    if let Some(choice) = &raw.on_error {
-        review.one_of(&place.field("on_error"), choice, &raw::ON_ERROR);
-    }
-    let status = raw.on_block.as_ref().and_then(|on_block| on_block.status);
-    if let Some(status) = status.filter(|status| !(200..=599).contains(status)) {
-        let on_block = place.field("on_block");
-        review.problem(&on_block.field("status"), status.to_string(), "a status from 200 to 599");
-    }
-    if raw.stream_window == Some(0) {
-        review.problem(&place.field("stream_window"), "0", "a number of characters above zero");
+        "openai-moderation" => moderation(review, place, reading).map(GuardKind::Moderation),
+        "llm" => judge(review, place, reading).map(GuardKind::Judge),
+        "words" => words(review, place, raw).map(GuardKind::Words),
+        _ => pii(review, place, raw).map(GuardKind::Pii),
     }
 }
 
 /// Checks that a guard has what its kind needs, and nothing that belongs to another kind.
-fn fields(review: &mut Review<'_>, place: &Place<'_>, raw: &Guard) {
-    let fields = [
-        ("region", raw.region.is_some(), "aliyun"),
-        ("access_key_id", raw.access_key_id.is_some(), "aliyun"),
-        ("access_key", raw.access_key.is_some(), "aliyun"),
-        ("key", raw.key.is_some(), "openai-moderation"),
-        ("words", raw.words.is_some(), "words"),
+fn fields(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Guard) {
+    const MAY: bool = false;
+    const MUST: bool = true;
+    const ALIYUN: &[&str] = &["aliyun"];
+    const MODELS: &[&str] = &["openai-moderation", "llm"];
+    const WORDS: &[&str] = &["words"];
+    const PII: &[&str] = &["pii"];
+    let table = [
+        ("region", raw.region.is_some(), ALIYUN, MAY),
+        ("endpoint", raw.endpoint.is_some(), ALIYUN, MAY),
+        ("access_key_id", raw.access_key_id.is_some(), ALIYUN, MUST),
+        ("access_key", raw.access_key.is_some(), ALIYUN, MUST),
+        ("security_token", raw.security_token.is_some(), ALIYUN, MAY),
+        ("action", raw.action.is_some(), &["aliyun", "pii"], MAY),
+        ("services", raw.services.is_some(), ALIYUN, MAY),
+        ("bars", raw.bars.is_some(), ALIYUN, MAY),
+        ("mask", raw.mask.is_some(), ALIYUN, MAY),
+        ("provider", raw.provider.is_some(), MODELS, MUST),
+        // A moderation has a model of its own.
+        ("model", raw.model.is_some(), MODELS, raw.kind == "llm"),
+        ("thresholds", raw.thresholds.is_some(), &["openai-moderation"], MAY),
+        ("format", raw.format.is_some(), &["llm"], MUST),
+        ("words", raw.words.is_some(), WORDS, MAY),
+        ("list", raw.list.is_some(), WORDS, MAY),
+        ("detect", raw.detect.is_some(), PII, MAY),
+        ("custom", raw.custom.is_some(), PII, MAY),
+        ("restore", raw.restore.is_some(), PII, MAY),
     ];
-    for (field, is_there, kind) in fields {
-        if kind == raw.kind && !is_there {
-            review.problem(place, format!("no `{field}`"), format!("one, since {kind} needs it"));
-        } else if kind != raw.kind && is_there {
-            let expected = format!("none, since {field} belongs to guards of the kind {kind}");
+    for (field, is_there, kinds, must) in table {
+        let belongs = kinds.contains(&raw.kind.as_str());
+        if belongs && must && !is_there {
+            let expected = format!("one, since {} needs it", raw.kind);
+            review.problem(place, format!("no `{field}`"), expected);
+        } else if !belongs && is_there {
+            let kinds = kinds.join(" or ");
+            let expected = format!("none, since {field} belongs to guards of the kind {kinds}");
             review.problem(&place.field(field), format!("`{field}`"), expected);
         }
     }
-    if let Some(region) = &raw.region {
-        super::name::name(review, &place.field("region"), region);
-    }
 }
 
-/// Checks `[cache]`.
-pub(super) fn cache(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
-    raw: &raw::Cache,
-    routes: &Names<'_>,
-) {
-    review.routes(&place.field("routes"), raw.routes.as_deref(), routes);
-    match raw.ttl.duration() {
-        Some(ttl) if !ttl.is_zero() => {}
-        Some(_) => review.problem(&place.field("ttl"), "zero", "a duration above zero"),
-        None => review.problem(&place.field("ttl"), quoted(&raw.ttl.0), Span::EXPECTED),
+fn check(review: &mut Review<'_>, place: &Place<'_>, phases: Option<&[String]>) -> [bool; 2] {
+    let Some(phases) = phases else { return [true, true] };
+    if phases.is_empty() {
+        review.problem(place, "an empty list", "request, response or both");
     }
-    if let Some(scope) = &raw.scope {
-        review.one_of(&place.field("scope"), scope, &raw::SCOPES);
+    for (index, phase) in phases.iter().enumerate() {
+        review.one_of(&place.item(index), phase, &raw::PHASES);
     }
-    review.inactive(place);
+    raw::PHASES.map(|known| phases.iter().any(|phase| phase == known))
+}
+
+fn on_block(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::OnBlock) -> OnBlock {
+    let format = review.choice(
+        &place.field("format"),
+        raw.format.as_deref(),
+        &raw::BLOCK_FORMATS,
+        [BlockFormat::Message, BlockFormat::Structured, BlockFormat::Error],
+    );
+    let format = format.unwrap_or_default();
+    // Clients that are to see an error look at the status first.
+    let (statuses, expected, otherwise) = match format {
+        BlockFormat::Message | BlockFormat::Structured => {
+            (200..=599, "a status from 200 to 599", StatusCode::OK)
+        }
+        BlockFormat::Error => {
+            (400..=599, "a status from 400 to 599 for an error", StatusCode::BAD_REQUEST)
+        }
+    };
+    if let Some(status) = raw.status.filter(|status| !statuses.contains(status)) {
+        review.problem(&place.field("status"), status.to_string(), expected);
+    }
+    if let Some(message) = &raw.message {
+        review.text(&place.field("message"), message, "a message");
+    }
+    let status = raw.status.and_then(|status| StatusCode::from_u16(status).ok());
+    OnBlock {
+        status: status.unwrap_or(otherwise),
+        message: raw.message.clone().unwrap_or_else(|| MESSAGE.to_owned()),
+        format,
+    }
 }

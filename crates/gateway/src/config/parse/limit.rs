@@ -125,7 +125,8 @@ fn keys(
     keys.iter().enumerate().filter_map(read).collect()
 }
 
-fn covered(
+/// Reads a value that is covered: an exact one, `*`, `~regex`, or an address block.
+pub(super) fn covered(
     review: &mut Review<'_>,
     place: &Place<'_>,
     key: &str,

@@ -3,12 +3,17 @@
 //! Reading goes on after a problem, so that a person sees all of them at once.
 
 mod admin;
+mod aliyun;
+mod cache;
 mod consumer;
+mod detector;
+mod exception;
 mod guard;
 mod home;
 mod issuer;
 mod limit;
 mod name;
+mod observe;
 mod permission;
 mod place;
 mod price;
@@ -16,6 +21,7 @@ mod provider;
 mod route;
 mod server;
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -24,10 +30,9 @@ use regex_lite::Regex;
 use crate::secret::Secret;
 
 use super::Secrets;
-use super::cache::Observe;
 use super::parsed::{Config, Consumer, RouteIndex};
 use super::problem::{Problem, Problems, with_hint};
-use super::raw::{self, SecretText, Span};
+use super::raw::{self, SecretText, Size, Span};
 use name::Names;
 use place::Place;
 
@@ -60,10 +65,13 @@ pub(super) fn document(raw: &raw::Document, secrets: &Secrets<'_>) -> Result<Con
     let has_prices = !raw.prices.is_empty();
     let limits = limit::limits(review, &root.field("limits"), &raw.limits, &routes, has_prices);
     let prices = price::prices(review, &root.field("prices"), &raw.prices, &providers);
-    guard::guards(review, &root.field("guards"), &raw.guards, &routes);
-    if let Some(cache) = &raw.cache {
-        guard::cache(review, &root.field("cache"), cache, &routes);
-    }
+    let guards = guard::guards(review, &root.field("guards"), raw, &providers, &routes);
+    let cache = raw.cache.as_ref();
+    let cache = cache.and_then(|cache| cache::cache(review, &root.field("cache"), cache, &routes));
+    let history = raw.history.as_ref();
+    let history = history
+        .and_then(|history| cache::history(review, &root.field("history"), history, &routes));
+    let observe = observe::observe(review, &root.field("observe"), &raw.observe, &routes);
     let admin = root.field("admin");
     let operators = admin::operators(review, &admin.field("operators"), &raw.admin.operators);
 
@@ -79,10 +87,10 @@ pub(super) fn document(raw: &raw::Document, secrets: &Secrets<'_>) -> Result<Con
             limits,
             prices,
             operators,
-            guards: Vec::new(),
-            cache: None,
-            history: None,
-            observe: Observe::default(),
+            guards,
+            cache,
+            history,
+            observe,
             inactive: std::mem::take(&mut review.inactive),
         })
     } else {
@@ -137,6 +145,83 @@ impl<'a> Review<'a> {
             self.problem(place, quoted(word), expected);
         }
         position
+    }
+
+    /// What a word stands for; `None` where there is no word, or one that is not allowed.
+    fn choice<T: Copy, const N: usize>(
+        &mut self,
+        place: &Place<'_>,
+        word: Option<&str>,
+        allowed: &[&str; N],
+        values: [T; N],
+    ) -> Option<T> {
+        self.one_of(place, word?, allowed).map(|position| values[position])
+    }
+
+    /// A number with decimals, in thousandths.
+    fn thousandths(
+        &mut self,
+        place: &Place<'_>,
+        number: Option<f64>,
+        bounds: RangeInclusive<f64>,
+        otherwise: u16,
+    ) -> u16 {
+        let Some(number) = number else { return otherwise };
+        let thousandths = (number * 1_000.0).round();
+        // More decimals would be lost in silence, and a small number become nothing.
+        if !bounds.contains(&number) || (number * 1_000.0 - thousandths).abs() > 1e-6 {
+            let (least, most) = (bounds.start(), bounds.end());
+            let expected = format!("a number from {least} to {most}, with three decimals at most");
+            self.problem(place, number.to_string(), expected);
+        }
+        thousandths as u16
+    }
+
+    /// A whole number of something.
+    fn count(
+        &mut self,
+        place: &Place<'_>,
+        number: Option<u32>,
+        bounds: RangeInclusive<u32>,
+        otherwise: u32,
+    ) -> usize {
+        let number = number.unwrap_or(otherwise);
+        if !bounds.contains(&number) {
+            let expected = format!("a whole number from {} to {}", bounds.start(), bounds.end());
+            self.problem(place, number.to_string(), expected);
+        }
+        number as usize
+    }
+
+    /// A size above zero.
+    fn size(
+        &mut self,
+        place: &Place<'_>,
+        size: Option<&Size>,
+        most: (&str, usize),
+        otherwise: usize,
+    ) -> usize {
+        let Some(size) = size else { return otherwise };
+        let (name, most) = most;
+        let bytes = size.bytes();
+        let fitting = bytes
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .filter(|bytes| (1..=most).contains(bytes));
+        if fitting.is_none() {
+            let expected = match bytes {
+                Some(_) => format!("between 1 byte and {name}"),
+                None => Size::EXPECTED.to_owned(),
+            };
+            self.problem(place, quoted(&size.0), expected);
+        }
+        fitting.unwrap_or(otherwise)
+    }
+
+    /// A text that says something.
+    fn text(&mut self, place: &Place<'_>, text: &str, expected: &str) {
+        if text.trim().is_empty() {
+            self.problem(place, quoted(text), expected);
+        }
     }
 
     /// A duration, zero and longest included.

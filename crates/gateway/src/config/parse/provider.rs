@@ -104,30 +104,36 @@ fn address(
     }
 }
 
-/// Checks an address without repeating what may be a credential in it.
+/// Checks a provider's address.
 fn base_url(review: &mut Review<'_>, place: &Place<'_>, url: &str, kind: &Kind) -> Option<String> {
+    match web_address(url) {
+        Ok(trimmed) if kind.has_versions() && trimmed.contains("/openai") => {
+            let expected = "the resource alone, such as \"https://NAME.openai.azure.com\"";
+            review.problem(place, quoted(url), expected);
+            None
+        }
+        Ok(trimmed) => Some(trimmed.to_owned()),
+        Err(found) => {
+            review.problem(place, found, format!("{EXPECTED_URL}, and nothing after the path"));
+            None
+        }
+    }
+}
+
+/// An address without slashes at its end; else what was found, without what may be a credential.
+pub(super) fn web_address(url: &str) -> Result<&str, String> {
     let uri = url.parse::<Uri>().ok();
     let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
     let scheme = uri.as_ref().and_then(Uri::scheme_str).unwrap_or_default();
-    let trimmed = url.trim_end_matches('/');
-    let found = if url.contains('@') {
-        "an address with a user's name or an \"@\"".to_owned()
+    if url.contains('@') {
+        Err("an address with a user's name or an \"@\"".to_owned())
     } else if url.contains(['?', '#']) {
-        "an address with a query or a fragment".to_owned()
+        Err("an address with a query or a fragment".to_owned())
     } else if host.is_empty() || !matches!(scheme, "http" | "https") {
-        quoted(url)
-    } else if kind.has_versions() && trimmed.contains("/openai") {
-        review.problem(
-            place,
-            quoted(url),
-            "the resource alone, such as \"https://NAME.openai.azure.com\"",
-        );
-        return None;
+        Err(quoted(url))
     } else {
-        return Some(trimmed.to_owned());
-    };
-    review.problem(place, found, format!("{EXPECTED_URL}, and nothing after the path"));
-    None
+        Ok(url.trim_end_matches('/'))
+    }
 }
 
 fn api_version(review: &mut Review<'_>, place: &Place<'_>, version: &str, kind: &Kind) {

@@ -3,14 +3,14 @@
 use http::HeaderName;
 
 use super::super::parsed::{Auth, KeySource, Server};
-use super::super::raw::{self, Size};
+use super::super::raw;
 use super::issuer::issuers;
 use super::permission::addresses;
 use super::{Place, Review, quoted};
 
 const DEFAULT_BODY: usize = 4 << 20;
 /// A body is held in memory, of which an isolate has 128 MB.
-const LARGEST_BODY: usize = 64 << 20;
+const LARGEST_BODY: (&str, usize) = ("64MiB", 64 << 20);
 
 /// Reads `[server]`.
 pub(super) fn server(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Server) -> Server {
@@ -19,21 +19,9 @@ pub(super) fn server(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Serv
         .address_header
         .as_ref()
         .and_then(|name| review.header(&header, name, "a header's name"));
-    let max_body = max_body(review, &place.field("max_body"), raw.max_body.as_ref());
+    let size = raw.max_body.as_ref();
+    let max_body = review.size(&place.field("max_body"), size, LARGEST_BODY, DEFAULT_BODY);
     Server { max_body, address_header }
-}
-
-fn max_body(review: &mut Review<'_>, place: &Place<'_>, size: Option<&Size>) -> usize {
-    let Some(size) = size else { return DEFAULT_BODY };
-    let bytes = size.bytes();
-    let fitting = bytes
-        .and_then(|bytes| usize::try_from(bytes).ok())
-        .filter(|bytes| (1..=LARGEST_BODY).contains(bytes));
-    if fitting.is_none() {
-        let expected = if bytes.is_some() { "between 1 byte and 64MiB" } else { Size::EXPECTED };
-        review.problem(place, quoted(&size.0), expected);
-    }
-    fitting.unwrap_or(DEFAULT_BODY)
 }
 
 /// Reads `[auth]`.

@@ -8,6 +8,7 @@ mod consumer;
 mod guard;
 mod issuer;
 mod limit;
+mod observe;
 mod permission;
 mod price;
 mod provider;
@@ -16,11 +17,15 @@ mod server;
 mod unit;
 
 pub(super) use admin::{Admin, Operator, ROLES};
-pub(super) use cache::{Cache, SCOPES};
+pub(super) use cache::{Cache, History, SCOPES};
 pub(super) use consumer::{Consumer, Group};
-pub(super) use guard::{GUARD_KINDS, Guard, LEVELS, ON_ERROR, PHASES};
+pub(super) use guard::{
+    ALIYUN_ACTIONS, BLOCK_FORMATS, Bars, CustomPii, GUARD_KINDS, Guard, JUDGE_FORMATS, LEVELS,
+    LOOKS, ON_ERROR, OnBlock, Override, PHASES, PII_ACTIONS, PII_KINDS,
+};
 pub(super) use issuer::Issuer;
 pub(super) use limit::{Limit, PERIODS};
+pub(super) use observe::{Content, Observe, Otlp};
 pub(super) use permission::{Addresses, Bounds, Parameters};
 pub(super) use price::Price;
 pub(super) use provider::Provider;
@@ -58,6 +63,10 @@ pub(super) struct Document {
     pub(super) guards: Vec<Guard>,
     /// Answers that are served again.
     pub(super) cache: Option<Cache>,
+    /// Conversations that are remembered.
+    pub(super) history: Option<History>,
+    /// What observers are told.
+    pub(super) observe: Observe,
     /// Who may use the admin API.
     pub(super) admin: Admin,
 }

@@ -7,7 +7,7 @@ use crate::config::{
 };
 use crate::secret::KeyDigest;
 
-use super::{FULL_EXAMPLE, WORKED_EXAMPLE, asked_for, load};
+use super::{FULL_EXAMPLE, GUARDS_EXAMPLE, WORKED_EXAMPLE, asked_for, load};
 
 const ROOT_EXAMPLE: &str = include_str!("../../../../../gateway.toml");
 
@@ -70,12 +70,19 @@ fn the_bundled_configuration_acts_in_full_and_needs_three_secrets() {
 }
 
 #[test]
-fn the_bundled_configuration_shows_a_limit_and_a_price_that_are_right() {
+fn the_bundled_configuration_shows_sections_that_are_right() {
     let at = ROOT_EXAMPLE.find("# [[limits]]").expect("they are shown, commented out");
-    let uncommented = ROOT_EXAMPLE[at..].lines().map(|line| line.trim_start_matches(['#', ' ']));
+    // Headings stay comments.
+    let uncommented = ROOT_EXAMPLE[at..].lines().map(|line| match line.strip_prefix("# ") {
+        Some(shown) if !shown.starts_with('─') => shown,
+        Some(_) | None => line,
+    });
     let text = [&ROOT_EXAMPLE[..at], &uncommented.collect::<Vec<_>>().join("\n")].concat();
     let config = load(&text).expect("they are right");
     assert_eq!((config.limits.len(), config.prices.rows().count()), (1, 1));
+    let guards: Vec<_> = config.guards.iter().map(|guard| guard.id.as_str()).collect();
+    assert_eq!(guards, ["green", "personal-data"]);
+    assert!(config.cache.is_some() && config.history.is_some() && config.observe.otlp.is_some());
 }
 
 #[test]
@@ -182,7 +189,7 @@ fn a_star_alone_takes_every_model() {
 #[test]
 fn json_and_toml_say_the_same() {
     let secrets = |name: &str| Some(author::stand_in(name));
-    for text in [WORKED_EXAMPLE, FULL_EXAMPLE, ROOT_EXAMPLE] {
+    for text in [WORKED_EXAMPLE, FULL_EXAMPLE, GUARDS_EXAMPLE, ROOT_EXAMPLE] {
         let json = author::to_json(text).expect("its shape is right");
         let from_json = Config::from_json(&json, &secrets).expect("it is right");
         let from_toml = author::from_toml(text, &secrets).expect("it is right");
@@ -192,7 +199,7 @@ fn json_and_toml_say_the_same() {
 
 #[test]
 fn the_secrets_that_are_named_are_those_that_are_asked_for() {
-    for text in [WORKED_EXAMPLE, FULL_EXAMPLE] {
+    for text in [WORKED_EXAMPLE, FULL_EXAMPLE, GUARDS_EXAMPLE] {
         assert_eq!(author::secret_names(text), asked_for(text));
         let json = author::to_json(text).expect("its shape is right");
         let found = crate::boot::secret_names(&json);

@@ -8,7 +8,7 @@ use proptest::sample::Index;
 use crate::config::raw::{Size, Span};
 use crate::config::{Config, author};
 
-use super::{FULL_EXAMPLE, WORKED_EXAMPLE};
+use super::{FULL_EXAMPLE, GUARDS_EXAMPLE, WORKED_EXAMPLE};
 
 /// An example with some of it cut out, doubled, or replaced: nearly right documents reach
 /// deeper than noise does.
@@ -30,7 +30,7 @@ fn damaged() -> impl Strategy<Value = String> {
         ])
         .prop_map(str::to_owned),
     ];
-    let text = proptest::sample::select(vec![WORKED_EXAMPLE, FULL_EXAMPLE]);
+    let text = proptest::sample::select(vec![WORKED_EXAMPLE, FULL_EXAMPLE, GUARDS_EXAMPLE]);
     (text, any::<Index>(), any::<Index>(), words).prop_map(|(text, from, to, word)| {
         let characters: Vec<char> = text.chars().collect();
         let (from, length) = (from.index(characters.len()), to.index(40));
@@ -78,7 +78,7 @@ proptest! {
 
     #[test]
     fn noise_in_place_of_every_string_never_panics(noise in any::<String>(), at in any::<Index>()) {
-        let text = if noise.len().is_multiple_of(2) { WORKED_EXAMPLE } else { FULL_EXAMPLE };
+        let text = [WORKED_EXAMPLE, FULL_EXAMPLE, GUARDS_EXAMPLE][noise.len() % 3];
         let json = author::to_json(text).expect("it is right");
         let mut document: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
         let mut places = 0;

@@ -3,6 +3,7 @@
 mod accepted;
 mod allowance;
 mod law;
+mod oversight;
 mod reference;
 mod refused;
 mod wire;
@@ -17,6 +18,9 @@ use super::{Config, author};
 const WORKED_EXAMPLE: &str = include_str!("../../../tests/fixtures/worked-example.toml");
 /// Every section that acts, in full.
 const FULL_EXAMPLE: &str = include_str!("../../../tests/fixtures/full-example.toml");
+
+/// Guards, cache, history and observers, in full.
+const GUARDS_EXAMPLE: &str = include_str!("../../../tests/fixtures/guards-example.toml");
 
 /// Reads a document for which every secret is set, each to another value.
 fn load(text: &str) -> Result<Config, Problems> {

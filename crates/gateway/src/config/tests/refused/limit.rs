@@ -1,4 +1,4 @@
-//! Mistakes in what limits, prices, guards and caches.
+//! Mistakes in limits and prices.
 
 use super::refused;
 
@@ -133,58 +133,4 @@ fn money() {
     );
     refused(&price.repeat(2), &[("prices[1].model", "\"*\"", "prices[0]")]);
     refused("[[prices]]\nmodel = \"*\"\ninput = 1", &[("prices[0]", "no field `output`", "")]);
-}
-
-#[test]
-fn guards_and_cache() {
-    let refused = |text: &str, expected: &[(&str, &str, &str)]| refused(text, expected);
-    refused(
-        "[[guards]]\nid = \"g\"\nkind = \"aws\"",
-        &[("guards[0].kind", "\"aws\"", "aliyun, openai-moderation, words, pii")],
-    );
-    refused(
-        "[[guards]]\nid = \"g\"\nkind = \"aliyun\"\nregion = \"a b\"\nwords = [\"x\"]",
-        &[
-            ("guards[0]", "no `access_key_id`", "aliyun needs it"),
-            ("guards[0]", "no `access_key`", "aliyun needs it"),
-            ("guards[0].words", "`words`", "of the kind words"),
-            ("guards[0].region", "\"a b\"", "letters"),
-        ],
-    );
-    refused(
-        r#"
-        [[guards]]
-        id = "g"
-        kind = "words"
-        words = ["ok", " "]
-        check = ["request", "reply"]
-        block_at = "severe"
-        on_error = "close"
-        on_block = { status = 100 }
-        stream_window = 0
-        "#,
-        &[
-            ("guards[0].words[1]", "\" \"", "a word"),
-            ("guards[0].check[1]", "\"reply\"", "request, response"),
-            ("guards[0].block_at", "\"severe\"", "low, medium, high"),
-            ("guards[0].on_error", "\"close\"", "did you mean closed?"),
-            ("guards[0].on_block.status", "100", "200 to 599"),
-            ("guards[0].stream_window", "0", "above zero"),
-        ],
-    );
-    refused(
-        "[[guards]]\nid = \"g\"\nkind = \"words\"\nwords = []\ncheck = []",
-        &[
-            ("guards[0].words", "empty", "at least one word"),
-            ("guards[0].check", "empty", "request, response"),
-        ],
-    );
-    refused(
-        "[cache]\nttl = \"0s\"\nscope = \"everyone\"",
-        &[
-            ("cache.ttl", "zero", "above zero"),
-            ("cache.scope", "\"everyone\"", "consumer, group, all"),
-        ],
-    );
-    refused("[cache]\nttl = \"long\"\nscope = \"all\"", &[("cache.ttl", "\"long\"", "a duration")]);
 }

@@ -1,6 +1,8 @@
 //! Every mistake that is caught: where it is, what was found, what was expected.
 
+mod guard;
 mod issuer;
+mod kept;
 mod limit;
 mod permission;
 mod provider;

@@ -15,8 +15,16 @@ fn secrets_written_in_clear_are_refused_and_not_repeated() {
         ("[[providers]]\nid = \"openai\"\nkeys = [[\"sk-hidden\"]]", "providers[0].keys[0]"),
         ("[[consumers]]\nid = \"a\"\nkeys = [\"sk-hidden\"]", "consumers[0].keys[0]"),
         (
+            "[[guards]]\nid = \"g\"\nkind = \"aliyun\"\nregion = \"a\"\naccess_key_id = \"secret:A\"\naccess_key = \"sk-hidden\"",
+            "guards[0].access_key",
+        ),
+        (
             "[[guards]]\nid = \"g\"\nkind = \"openai-moderation\"\nkey = \"sk-hidden\"",
             "guards[0].key",
+        ),
+        (
+            "[observe.otlp]\nendpoint = \"http://h\"\nheaders = { authorization = \"sk-hidden\" }",
+            "observe.otlp.headers.authorization",
         ),
     ] {
         refused(text, &[(path, "", "")]);

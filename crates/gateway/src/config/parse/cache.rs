@@ -1,0 +1,97 @@
+//! `[cache]` and `[history]`: what is kept, for whom and how long.
+
+use std::time::Duration;
+
+use super::super::cache::{Cache, CacheScope, History, Session};
+use super::super::raw::{self, Span};
+use super::{Names, Place, Review, quoted};
+
+/// Thirty days: what is older is no longer the same answer.
+const LONGEST: (&str, Duration) = ("720h", Duration::from_secs(720 * 60 * 60));
+/// Longer pauses would look like a provider that has stopped.
+const LONGEST_PACE: (&str, Duration) = ("1s", Duration::from_secs(1));
+const LARGEST_ENTRY: (&str, usize) = ("1MiB", 1 << 20);
+const LARGEST_HISTORY: (&str, usize) = ("512KiB", 512 << 10);
+
+/// Reads `[cache]`.
+pub(super) fn cache(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    raw: &raw::Cache,
+    routes: &Names<'_>,
+) -> Option<Cache> {
+    review.inactive(place);
+    let routes = review.routes(&place.field("routes"), raw.routes.as_deref(), routes);
+    let ttl = within(review, &place.field("ttl"), &raw.ttl, LONGEST);
+    let jitter = review.thousandths(&place.field("jitter"), raw.jitter, 0.0..=0.5, 100);
+    let scope = review.choice(
+        &place.field("scope"),
+        raw.scope.as_deref(),
+        &raw::SCOPES,
+        [CacheScope::Consumer, CacheScope::Group, CacheScope::All],
+    );
+    let temperature = place.field("max_temperature");
+    let max_temperature = review.thousandths(&temperature, raw.max_temperature, 0.0..=2.0, 1_000);
+    let entry = raw.max_entry.as_ref();
+    let max_entry = review.size(&place.field("max_entry"), entry, LARGEST_ENTRY, 256 << 10);
+    let pace = raw.pace.as_ref();
+    let pace = pace.and_then(|pace| within(review, &place.field("pace"), pace, LONGEST_PACE));
+    Some(Cache {
+        routes,
+        ttl: ttl?,
+        jitter,
+        scope: scope.unwrap_or_default(),
+        max_temperature: max_temperature.into(),
+        max_entry,
+        pace,
+        charge: raw.charge.unwrap_or(false),
+    })
+}
+
+/// Reads `[history]`.
+pub(super) fn history(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    raw: &raw::History,
+    routes: &Names<'_>,
+) -> Option<History> {
+    review.inactive(place);
+    let routes = review.routes(&place.field("routes"), raw.routes.as_deref(), routes);
+    let session = session(review, &place.field("session"), &raw.session);
+    let turns = review.count(&place.field("turns"), raw.turns, 1..=100, 5);
+    let bytes = raw.max_bytes.as_ref();
+    let max_bytes = review.size(&place.field("max_bytes"), bytes, LARGEST_HISTORY, 16 << 10);
+    let ttl = match &raw.ttl {
+        Some(ttl) => within(review, &place.field("ttl"), ttl, LONGEST),
+        None => Some(Duration::from_secs(60 * 60)),
+    };
+    Some(History { routes, session: session?, turns, max_bytes, ttl: ttl? })
+}
+
+fn session(review: &mut Review<'_>, place: &Place<'_>, session: &str) -> Option<Session> {
+    match (session, session.strip_prefix("header:")) {
+        ("user", _) => Some(Session::User),
+        (_, Some(name)) => review.header_name(place, name).map(Session::Header),
+        (_, None) => {
+            review.problem(place, quoted(session), "\"header:NAME\" or \"user\"");
+            None
+        }
+    }
+}
+
+/// A duration above zero, and not above the longest.
+fn within(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    span: &Span,
+    (name, longest): (&str, Duration),
+) -> Option<Duration> {
+    let (found, expected) = match span.duration() {
+        Some(Duration::ZERO) => ("zero".to_owned(), "a duration above zero".to_owned()),
+        Some(duration) if duration <= longest => return Some(duration),
+        Some(_) => (quoted(&span.0), format!("{name} at most")),
+        None => (quoted(&span.0), Span::EXPECTED.to_owned()),
+    };
+    review.problem(place, found, expected);
+    None
+}

@@ -1,0 +1,338 @@
+//! Mistakes in guards.
+
+use super::{refused, refused_after_base};
+
+/// Checks a guard with these fields, and the two providers of the base beside it.
+#[track_caller]
+fn wrong(fields: &str, expected: &[(&str, &str, &str)]) {
+    refused_after_base(&format!("[[guards]]\nid = \"g\"\n{fields}"), expected);
+}
+
+/// The same for `aliyun`, with its keys and these fields.
+#[track_caller]
+fn wrong_aliyun(fields: &str, expected: &[(&str, &str, &str)]) {
+    let keys = "access_key_id = \"secret:A\"\naccess_key = \"secret:B\"";
+    wrong(&format!("kind = \"aliyun\"\n{keys}\n{fields}"), expected);
+}
+
+#[test]
+fn kinds_and_their_fields() {
+    wrong(
+        "kind = \"aws\"",
+        &[("guards[0].kind", "\"aws\"", "aliyun, openai-moderation, llm, words, pii")],
+    );
+    wrong(
+        "kind = \"aliyun\"\nregion = \"a b\"\nwords = [\"x\"]",
+        &[
+            ("guards[0]", "no `access_key_id`", "aliyun needs it"),
+            ("guards[0]", "no `access_key`", "aliyun needs it"),
+            ("guards[0].words", "`words`", "of the kind words"),
+            ("guards[0].region", "\"a b\"", "letters"),
+        ],
+    );
+    wrong(
+        "kind = \"openai-moderation\"\nformat = \"qwen3guard\"\nsecurity_token = \"secret:A\"",
+        &[
+            ("guards[0].security_token", "`security_token`", "of the kind aliyun"),
+            ("guards[0]", "no `provider`", "openai-moderation needs it"),
+            ("guards[0].format", "`format`", "of the kind llm"),
+        ],
+    );
+    wrong(
+        "kind = \"llm\"\nthresholds = { a = 1 }",
+        &[
+            ("guards[0]", "no `provider`", "llm needs it"),
+            ("guards[0]", "no `model`", "llm needs it"),
+            ("guards[0].thresholds", "`thresholds`", "of the kind openai-moderation"),
+            ("guards[0]", "no `format`", "llm needs it"),
+        ],
+    );
+    wrong(
+        r#"
+        kind = "words"
+        words = ["a"]
+        region = "r"
+        endpoint = "http://h"
+        access_key_id = "secret:A"
+        access_key = "secret:B"
+        action = "replace"
+        services = {}
+        bars = {}
+        mask = false
+        provider = "openai"
+        model = "m"
+        detect = []
+        custom = []
+        restore = true
+        "#,
+        &[
+            ("guards[0].region", "`region`", "of the kind aliyun"),
+            ("guards[0].endpoint", "`endpoint`", "of the kind aliyun"),
+            ("guards[0].access_key_id", "`access_key_id`", "of the kind aliyun"),
+            ("guards[0].access_key", "`access_key`", "of the kind aliyun"),
+            ("guards[0].action", "`action`", "of the kind aliyun or pii"),
+            ("guards[0].services", "`services`", "of the kind aliyun"),
+            ("guards[0].bars", "`bars`", "of the kind aliyun"),
+            ("guards[0].mask", "`mask`", "of the kind aliyun"),
+            ("guards[0].provider", "`provider`", "of the kind openai-moderation or llm"),
+            ("guards[0].model", "`model`", "of the kind openai-moderation or llm"),
+            ("guards[0].detect", "`detect`", "of the kind pii"),
+            ("guards[0].custom", "`custom`", "of the kind pii"),
+            ("guards[0].restore", "`restore`", "of the kind pii"),
+        ],
+    );
+    wrong("kind = \"pii\"\nlist = \"a\"", &[("guards[0].list", "`list`", "of the kind words")]);
+}
+
+#[test]
+fn what_every_guard_has() {
+    wrong(
+        r#"
+        kind = "words"
+        words = ["ok", " "]
+        check = ["request", "reply"]
+        look_at = "first"
+        block_at = "severe"
+        on_error = "close"
+        on_block = { status = 100, message = " ", format = "json" }
+        timeout = "0s"
+        stream_window = 0
+        stream_delay = "25h"
+        keep_content = 10001
+        "#,
+        &[
+            ("guards[0].block_at", "\"severe\"", "low, medium, high"),
+            ("guards[0].words[1]", "\" \"", "a word"),
+            ("guards[0].check[1]", "\"reply\"", "request, response"),
+            ("guards[0].look_at", "\"first\"", "last, new, all"),
+            ("guards[0].on_block.format", "\"json\"", "message, structured, error"),
+            ("guards[0].on_block.status", "100", "200 to 599"),
+            ("guards[0].on_block.message", "\" \"", "a message"),
+            ("guards[0].on_error", "\"close\"", "did you mean closed?"),
+            ("guards[0].timeout", "zero", "above zero"),
+            ("guards[0].stream_window", "0", "from 1 to 100000"),
+            ("guards[0].stream_delay", "25h", "24h at most"),
+            ("guards[0].keep_content", "10001", "from 0 to 10000"),
+        ],
+    );
+    wrong(
+        "kind = \"pii\"\ncheck = []\nstream_window = 100001",
+        &[
+            ("guards[0].check", "empty", "request, response"),
+            ("guards[0].stream_window", "100001", "from 1 to 100000"),
+        ],
+    );
+    for status in ["200", "600"] {
+        wrong(
+            &format!("kind = \"pii\"\non_block = {{ format = \"error\", status = {status} }}"),
+            &[("guards[0].on_block.status", status, "400 to 599")],
+        );
+    }
+    wrong("kind = \"pii\"\ntimeout = 2", &[("guards[0].timeout", "a number", "\"2s\"")]);
+    wrong(
+        "kind = \"pii\"\non_block = { code = 200 }",
+        &[("guards[0].on_block.code", "unknown field `code`", "`status`")],
+    );
+}
+
+#[test]
+fn overrides() {
+    let of = |overrides: &str| format!("kind = \"pii\"\noverrides = [{overrides}]");
+    wrong(
+        &of("{ off = true }, { consumers = [], groups = [], off = true }"),
+        &[
+            ("guards[0].overrides[0]", "for nobody", "`consumers`, `groups`"),
+            ("guards[0].overrides[1]", "for nobody", "`consumers`, `groups`"),
+        ],
+    );
+    wrong(
+        &of("{ groups = [\"a\"] }, { groups = [\"a\"], off = false }"),
+        &[
+            ("guards[0].overrides[0]", "changes nothing", "`off = true`"),
+            ("guards[0].overrides[1]", "changes nothing", "`off = true`"),
+        ],
+    );
+    wrong(
+        &of("{ groups = [\"a\"], off = true, block_at = \"low\" }"),
+        &[("guards[0].overrides[0]", "`off` and something else", "`off` alone")],
+    );
+    wrong(
+        &of(
+            "{ consumers = [\"a b\", \"\", \"~(\", \"a*b\", \"a b*\"], groups = [\"ü\"], block_at = \"hgh\" }",
+        ),
+        &[
+            ("guards[0].overrides[0].consumers[0]", "\"a b\"", "letters"),
+            ("guards[0].overrides[0].consumers[1]", "nothing", "an exact value"),
+            ("guards[0].overrides[0].consumers[2]", "open group", "a regular expression"),
+            ("guards[0].overrides[0].consumers[3]", "\"a*b\"", "letters"),
+            ("guards[0].overrides[0].consumers[4]", "\"a b\"", "letters"),
+            ("guards[0].overrides[0].groups[0]", "\"ü\"", "letters"),
+            ("guards[0].overrides[0].block_at", "\"hgh\"", "did you mean high?"),
+        ],
+    );
+    wrong(
+        &of("{ groups = [\"a\"], off = true, services = {} }"),
+        &[("guards[0].overrides[0].services", "`services`", "of the kind aliyun")],
+    );
+    wrong(
+        &of(
+            "{ consumers = [\"*\"], off = true }, { groups = [\"a\"], off = true }, { consumers = [\"*\"], off = true }",
+        ),
+        &[
+            ("guards[0].overrides[1]", "after overrides[0]", "the first that fits"),
+            ("guards[0].overrides[2]", "after overrides[0]", "the first that fits"),
+        ],
+    );
+    wrong_aliyun(
+        "region = \"a\"\noverrides = [{ consumers = [\"a\"], services = { request = \"a b\", response = \"\" } }, { consumers = [\"b\"], services = {} }]",
+        &[
+            ("guards[0].overrides[0].services.request", "\"a b\"", "letters"),
+            ("guards[0].overrides[0].services.response", "\"\"", "letters"),
+            ("guards[0].overrides[1]", "changes nothing", "`services`"),
+        ],
+    );
+    wrong_aliyun(
+        "region = \"a\"\noverrides = [{ consumers = [\"a\"], services = { image = \"a\" } }]",
+        &[("guards[0].overrides[0].services.image", "unknown field `image`", "`request`")],
+    );
+}
+
+#[test]
+fn alibaba() {
+    wrong_aliyun("", &[("guards[0]", "no `region`", "or its `endpoint`")]);
+    for (endpoint, found) in [
+        ("green-cip.cn-shanghai.aliyuncs.com", "\"green-cip"),
+        ("ftp://h", "\"ftp://h\""),
+        ("https://h/path", "\"https://h/path\""),
+        ("https://h?key=sk-1", "a query"),
+        ("https://sk-1@h", "a user's name"),
+    ] {
+        wrong_aliyun(
+            &format!("endpoint = \"{endpoint}\""),
+            &[("guards[0].endpoint", found, "without a path")],
+        );
+    }
+    wrong_aliyun(
+        "region = \"a\"\naction = \"TextModeration\"\nbars = {}\nmask = true",
+        &[("guards[0].action", "\"TextModeration\"", "TextModerationPlus, MultiModalGuard")],
+    );
+    wrong_aliyun(
+        "region = \"a\"\naction = \"hash\"",
+        &[("guards[0].action", "\"hash\"", "TextModerationPlus, MultiModalGuard")],
+    );
+    wrong_aliyun(
+        "region = \"a\"\nbars = { content = \"low\" }\nmask = true\nservices = { image = \"i\" }",
+        &[
+            ("guards[0].bars", "`bars`", "MultiModalGuard"),
+            ("guards[0].mask", "true", "MultiModalGuard"),
+            ("guards[0].services.image", "a service for images", "MultiModalGuard"),
+        ],
+    );
+    wrong_aliyun(
+        r#"
+        region = "a"
+        action = "MultiModalGuard"
+        services = { request = "", response = "a b", image = "a/b" }
+        bars = { content = "max", prompt_attack = "S1", sensitive_data = "S4" }
+        "#,
+        &[
+            ("guards[0].services.request", "\"\"", "letters"),
+            ("guards[0].services.response", "\"a b\"", "letters"),
+            ("guards[0].services.image", "\"a/b\"", "letters"),
+            ("guards[0].bars.content", "\"max\"", "low, medium, high, never"),
+            ("guards[0].bars.prompt_attack", "\"S1\"", "low, medium, high, never"),
+            ("guards[0].bars.sensitive_data", "\"S4\"", "S1, S2, S3"),
+        ],
+    );
+    wrong_aliyun(
+        "region = \"a\"\naction = \"MultiModalGuard\"\nbars = { contents = \"low\" }",
+        &[("guards[0].bars.contents", "unknown field", "did you mean content?")],
+    );
+}
+
+#[test]
+fn models_that_judge() {
+    wrong(
+        "kind = \"openai-moderation\"\nprovider = \"opnai\"\nmodel = \"\"\nthresholds = { \"\" = 0.5, high = 1.5, small = 0.0004, zero = 0 }",
+        &[
+            ("guards[0].provider", "\"opnai\"", "did you mean openai?"),
+            ("guards[0].model", "\"\"", "the name of a model"),
+            ("guards[0].thresholds", "\"\"", "the name of a category"),
+            ("guards[0].thresholds.high", "1.5", "from 0.001 to 1"),
+            ("guards[0].thresholds.small", "0.0004", "three decimals"),
+            ("guards[0].thresholds.zero", "0", "from 0.001 to 1"),
+        ],
+    );
+    wrong(
+        "kind = \"openai-moderation\"\nprovider = \"openai\"\nthresholds = { a = inf }",
+        &[("guards[0].thresholds.a", "inf", "a finite number")],
+    );
+    refused(
+        r#"
+        providers = [{ id = "east", kind = "azure", base_url = "https://n.openai.azure.com", keys = ["secret:A"] }]
+        guards = [{ id = "g", kind = "openai-moderation", provider = "east" }]
+        "#,
+        &[("guards[0].provider", "\"east\"", "which azure does not")],
+    );
+    wrong(
+        "kind = \"llm\"\nprovider = \"locl\"\nmodel = \" \"\nformat = \"llamaguard\"",
+        &[
+            ("guards[0].provider", "\"locl\"", "did you mean local?"),
+            ("guards[0].model", "\" \"", "the name of a model"),
+            ("guards[0].format", "\"llamaguard\"", "did you mean llama-guard?"),
+        ],
+    );
+}
+
+#[test]
+fn words_and_personal_data() {
+    wrong("kind = \"words\"", &[("guards[0]", "no words", "`list`")]);
+    wrong("kind = \"words\"\nwords = []", &[("guards[0].words", "empty", "at least one word")]);
+    for list in ["", "My-List", "a/b", "ü"] {
+        wrong(
+            &format!("kind = \"words\"\nlist = \"{list}\""),
+            &[("guards[0].list", list, "lower-case")],
+        );
+    }
+    wrong(
+        "kind = \"pii\"\ndetect = [\"mail\"]\naction = \"mask\"",
+        &[
+            ("guards[0].action", "\"mask\"", "replace, hash, refuse"),
+            ("guards[0].detect[0]", "\"mail\"", "did you mean email?"),
+        ],
+    );
+    wrong("kind = \"pii\"\ndetect = []", &[("guards[0].detect", "empty", "something to look for")]);
+    for action in ["hash", "refuse"] {
+        wrong(
+            &format!(
+                "kind = \"pii\"\naction = \"{action}\"\nrestore = true\ncustom = [{{ name = \"a\", pattern = \"b\", replace = \"c\" }}]"
+            ),
+            &[
+                ("guards[0].restore", "true", "taken back"),
+                ("guards[0].custom[0].replace", "a replacement", "none beside"),
+            ],
+        );
+    }
+    wrong(
+        r#"
+        kind = "pii"
+        custom = [
+          { name = "a b", pattern = "(" },
+          { name = "EMAIL", pattern = "x*" },
+          { name = "a", pattern = "x" },
+          { name = "a", pattern = "y" },
+        ]
+        "#,
+        &[
+            ("guards[0].custom[0].name", "\"a b\"", "letters"),
+            ("guards[0].custom[0].pattern", "unclosed", "a regular expression"),
+            ("guards[0].custom[1].name", "\"EMAIL\"", "built in"),
+            ("guards[0].custom[1].pattern", "\"x*\", which matches nothing", "something"),
+            ("guards[0].custom[3].name", "\"a\"", "a name of its own"),
+        ],
+    );
+    wrong(
+        "kind = \"pii\"\ncustom = [{ name = \"a\" }]",
+        &[("guards[0].custom[0]", "no field `pattern`", "the field `pattern`")],
+    );
+}
