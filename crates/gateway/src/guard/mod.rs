@@ -4,8 +4,10 @@
 //! It sends nothing and decides nothing about replies: the rooms do.
 
 mod lexicon;
+pub mod pii;
 
 pub use lexicon::Lexicon;
+pub use pii::Masks;
 
 /// How risky something is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
