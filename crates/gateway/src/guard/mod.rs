@@ -7,12 +7,14 @@ pub mod aliyun;
 pub mod judge;
 mod lexicon;
 pub mod moderation;
+pub mod pii;
 mod reply;
 mod sheet;
 pub mod slices;
 mod window;
 
 pub use lexicon::Lexicon;
+pub use pii::Masks;
 pub use sheet::{Material, Sheet};
 pub use window::{Restore, Window};
 

@@ -1,0 +1,153 @@
+//! What the guards that need no service cost per KB of text, each beside a baseline.
+
+use divan::counter::BytesCount;
+use divan::{Bencher, black_box};
+use gateway::config::{Pii, PiiAction, PiiKind};
+use gateway::guard::{Lexicon, Masks, pii};
+use regex_lite::Regex;
+
+const ENTRIES: usize = 100_000;
+const SIZE: usize = 64 * 1024;
+
+fn main() {
+    divan::main();
+}
+
+/// A number that looks drawn, but is the same in each run.
+fn drawn(seed: usize) -> usize {
+    let mixed = (seed as u64).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    ((mixed ^ (mixed >> 31)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 17) as usize
+}
+
+fn han(seed: usize) -> char {
+    // 500 characters make up most of what is written.
+    let number = drawn(seed) % if seed % 4 == 0 { 3_000 } else { 500 };
+    char::from_u32(0x4E00 + 7 * number as u32).expect("they are Chinese characters")
+}
+
+fn latin(seed: usize) -> String {
+    let length = 3 + drawn(seed) % 8;
+    (0..length).map(|at| char::from(b'a' + (drawn(seed * 16 + at) % 26) as u8)).collect()
+}
+
+/// Half of them Chinese, of two to four characters, half words of Latin letters.
+fn entries() -> Vec<String> {
+    let entry = |number: usize| match number % 2 {
+        0 => (0..2 + number / 2 % 3).map(|at| han(number * 8 + at)).collect(),
+        _ => format!("{}{}", latin(number), number % 10),
+    };
+    (0..ENTRIES).map(entry).collect()
+}
+
+/// Text in which nothing is listed.
+#[derive(Clone, Copy, Debug)]
+enum Language {
+    English,
+    Chinese,
+}
+
+fn text(language: Language) -> String {
+    let mut text = String::new();
+    for number in 0.. {
+        match language {
+            Language::English => text.push_str(&(latin(number + 7_000_000) + " ")),
+            Language::Chinese if number % 9 == 8 => text.push('，'),
+            Language::Chinese => text.push(han(number * 3 + 9_000_001)),
+        }
+        if text.len() >= SIZE {
+            break;
+        }
+    }
+    text
+}
+
+#[divan::bench(args = [Language::English, Language::Chinese])]
+fn words(bencher: Bencher<'_, '_>, language: Language) {
+    let entries = entries();
+    let lexicon = Lexicon::new(entries.iter().map(String::as_str));
+    let text = text(language);
+    let found = lexicon.find_all(&text).len();
+    println!("{language:?}: {found} found in {} bytes", text.len());
+    bencher
+        .counter(BytesCount::of_str(&text))
+        .bench(|| lexicon.find_all(black_box(&text)));
+}
+
+#[divan::bench]
+fn words_build(bencher: Bencher<'_, '_>) {
+    let entries = entries();
+    bencher.bench(|| Lexicon::new(black_box(&entries).iter().map(String::as_str)));
+}
+
+/// The least that anything can cost that looks at each character.
+#[divan::bench(args = [Language::English, Language::Chinese])]
+fn baseline_characters(bencher: Bencher<'_, '_>, language: Language) {
+    let text = text(language);
+    bencher
+        .counter(BytesCount::of_str(&text))
+        .bench(|| black_box(&text).chars().fold(0_u32, |sum, c| sum.wrapping_add(u32::from(c))));
+}
+
+/// The least that anything can cost that looks at each byte.
+#[divan::bench]
+fn baseline_memchr(bencher: Bencher<'_, '_>) {
+    let text = text(Language::English);
+    bencher.counter(BytesCount::of_str(&text)).bench(|| black_box(text.as_bytes()).contains(&0));
+}
+
+fn everything() -> Pii {
+    let detect = vec![
+        PiiKind::Email,
+        PiiKind::Phone,
+        PiiKind::ChineseId,
+        PiiKind::Card,
+        PiiKind::Address,
+        PiiKind::ApiKey,
+    ];
+    Pii { detect, custom: Vec::new(), action: PiiAction::Replace, restore: true }
+}
+
+/// Text with a datum in about each KB.
+fn personal(language: Language) -> String {
+    const DATA: [&str; 4] =
+        ["admin@gmail.com", "13800138000", "4111 1111 1111 1111", "10.0.0.1 at 12:34:56, 2024-01-31"];
+    let mut personal = String::new();
+    for (number, line) in text(language).as_bytes().chunks(1_024).enumerate() {
+        personal.push_str(&String::from_utf8_lossy(line));
+        personal.push_str(DATA[number % DATA.len()]);
+        personal.push('\n');
+    }
+    personal
+}
+
+#[divan::bench(args = [Language::English, Language::Chinese])]
+fn pii_find(bencher: Bencher<'_, '_>, language: Language) {
+    let (pii, text) = (everything(), text(language));
+    bencher.counter(BytesCount::of_str(&text)).bench(|| pii::find(&pii, black_box(&text)));
+}
+
+#[divan::bench(args = [Language::English, Language::Chinese])]
+fn pii_mask(bencher: Bencher<'_, '_>, language: Language) {
+    let (pii, text) = (everything(), personal(language));
+    bencher
+        .counter(BytesCount::of_str(&text))
+        .bench(|| Masks::default().mask(&pii, black_box(&text)));
+}
+
+#[divan::bench(args = [Language::English, Language::Chinese])]
+fn pii_restore(bencher: Bencher<'_, '_>, language: Language) {
+    let (pii, text) = (everything(), personal(language));
+    let mut masks = Masks::default();
+    masks.mask(&pii, &text);
+    bencher.counter(BytesCount::of_str(&text)).bench(|| masks.restore(black_box(&text)));
+}
+
+/// What a careless author would write instead: no check digits, no borders.
+#[divan::bench]
+fn baseline_regex(bencher: Bencher<'_, '_>) {
+    let pattern = r"[\w.+-]+@[\w-]+(\.[\w-]+)+|1[3-9]\d{9}|\d{17}[\dXx]|\d{13,19}|\d+\.\d+\.\d+\.\d+|sk-[\w-]{20,}";
+    let (pattern, text) = (Regex::new(pattern).expect("it is one"), text(Language::English));
+    bencher
+        .counter(BytesCount::of_str(&text))
+        .bench(|| pattern.find_iter(black_box(&text)).count());
+}

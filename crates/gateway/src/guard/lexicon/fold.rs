@@ -1,0 +1,103 @@
+//! How characters are compared, and which of them make up words.
+//!
+//! It knows no language: neither synonyms, nor traditional beside simplified characters, nor letters
+//! of one script that look like those of another.
+
+use std::ops::Range;
+
+/// A text as it is compared: lower case, half width, one space for any white space, and without what
+/// nobody sees.
+pub(super) fn fold(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    fold_into(&mut folded, text);
+    folded
+}
+
+/// Appends a text as it is compared.
+pub(super) fn fold_into(folded: &mut String, text: &str) {
+    let mut was_space = false;
+    for character in text.chars().filter_map(folded_character) {
+        if !(was_space && character == ' ') {
+            folded.push(character);
+        }
+        was_space = character == ' ';
+    }
+}
+
+/// The bytes of a text that a range of its folded form stands for.
+pub(super) fn original(text: &str, folded: Range<usize>) -> Range<usize> {
+    let (mut length, mut was_space) = (0, false);
+    let (mut start, mut end) = (None, text.len());
+    for (at, character) in text.char_indices() {
+        let Some(folded_to) = folded_character(character) else { continue };
+        let is_more_space = was_space && folded_to == ' ';
+        was_space = folded_to == ' ';
+        if is_more_space {
+            continue;
+        }
+        if length == folded.start {
+            start = Some(at);
+        }
+        length += folded_to.len_utf8();
+        if length == folded.end {
+            end = at + character.len_utf8();
+            break;
+        }
+    }
+    start.unwrap_or(text.len()).min(end)..end
+}
+
+/// A character as it is compared; `None`: it is not seen.
+fn folded_character(character: char) -> Option<char> {
+    match character {
+        ' '..='~' => Some(character.to_ascii_lowercase()),
+        '\u{3041}'..='\u{A4CF}' | '\u{AC00}'..='\u{D7FF}' => Some(character),
+        '\u{FF01}'..='\u{FF5E}' => char::from_u32(u32::from(character) - 0xFEE0)
+            .map(|narrow| narrow.to_ascii_lowercase()),
+        '\u{AD}'
+        | '\u{34F}'
+        | '\u{180E}'
+        | '\u{200B}'..='\u{200F}'
+        | '\u{202A}'..='\u{202E}'
+        | '\u{2060}'..='\u{2069}'
+        | '\u{FE00}'..='\u{FE0F}'
+        | '\u{FEFF}'
+        | '\u{E0000}'..='\u{E01EF}' => None,
+        // The one letter that is written otherwise at the end of a word.
+        'ς' => Some('σ'),
+        _ if character.is_whitespace() => Some(' '),
+        _ => character.to_lowercase().next(),
+    }
+}
+
+/// Whether a character makes one word with those beside it: letters, digits and `_`, but for scripts
+/// whose words have no spaces between them, and Korean, whose particles cling to words.
+pub(super) fn is_joined(character: char) -> bool {
+    match character {
+        '\0'..='\x7F' => character == '_' || character.is_ascii_alphanumeric(),
+        // Marks on letters, and the scripts of India, where vowels are marks.
+        '\u{964}' | '\u{965}' => false,
+        '\u{300}'..='\u{36F}' | '\u{900}'..='\u{DFF}' => true,
+        // Thai, Lao, Tibetan, Burmese
+        '\u{E00}'..='\u{109F}'
+        | '\u{1100}'..='\u{11FF}'
+        // Khmer
+        | '\u{1780}'..='\u{17FF}'
+        // Chinese, Japanese, Korean
+        | '\u{2E80}'..='\u{2FFF}'
+        | '\u{3005}'..='\u{3007}'
+        | '\u{3040}'..='\u{31FF}'
+        | '\u{3400}'..='\u{9FFF}'
+        | '\u{AC00}'..='\u{D7FF}'
+        | '\u{F900}'..='\u{FAFF}'
+        | '\u{FF66}'..='\u{FFDC}'
+        | '\u{1B000}'..='\u{1B16F}'
+        | '\u{20000}'..='\u{3FFFF}' => false,
+        _ => character.is_alphanumeric(),
+    }
+}
+
+/// Whether a letter that follows a text would continue a word.
+pub(super) fn is_within_word(text: &str) -> bool {
+    text.chars().rev().find_map(folded_character).is_some_and(is_joined)
+}
