@@ -12,10 +12,11 @@ pub fn request_id(headers: &HeaderMap, clock: &impl Clock) -> String {
         (1..=128).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
     };
-    headers.get("x-request-id").and_then(|value| value.to_str().ok()).filter(sane).map_or_else(
-        || format!("req_{}", hexadecimal(clock, 32)),
-        str::to_owned,
-    )
+    headers
+        .get("x-request-id")
+        .and_then(|value| value.to_str().ok())
+        .filter(sane)
+        .map_or_else(|| format!("req_{}", hexadecimal(clock, 32)), str::to_owned)
 }
 
 /// So many hexadecimal digits that nobody can predict.

@@ -39,9 +39,10 @@ pub(super) async fn list<P: Platform>(call: &Call<'_, P>) -> Answer {
             break;
         }
         let parts = name.split('/').skip(1);
-        let fits = wanted.iter().zip(parts).all(|(wanted, part)| {
-            wanted.as_deref().is_none_or(|wanted| wanted == part)
-        });
+        let fits = wanted
+            .iter()
+            .zip(parts)
+            .all(|(wanted, part)| wanted.as_deref().is_none_or(|wanted| wanted == part));
         if !fits || to.is_some_and(|to| at >= to) {
             continue;
         }

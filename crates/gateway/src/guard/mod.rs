@@ -15,8 +15,8 @@ mod window;
 
 pub use lexicon::Lexicon;
 pub use pii::Masks;
-pub use sheet::{Material, Sheet};
-pub use window::{Restore, Window};
+pub use sheet::{Material, Sheet, Text};
+pub use window::{Restore, Window, tail};
 
 /// How risky something is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,10 +10,25 @@ use super::Edit;
 
 /// Something that holds texts to check.
 pub trait Material {
-    /// The texts, each with a number that is its own.
-    fn texts(&self) -> Vec<(usize, String)>;
+    /// The texts.
+    fn texts(&self) -> Vec<Text>;
     /// Changes parts of a text; they are in order and apart from each other.
-    fn edit(&mut self, text: usize, edits: &[Edit]);
+    fn edit(&mut self, number: usize, edits: &[Edit]);
+    /// Keeps so many bytes at the end of a text back until it is known what follows them.
+    fn hold(&mut self, number: usize, bytes: usize);
+}
+
+/// A text to check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// Its own among those of its material.
+    pub number: usize,
+    /// The text.
+    pub text: String,
+    /// What stands before this byte was shown already, and is here to be understood by.
+    pub from: usize,
+    /// Whether there is more to come.
+    pub goes_on: bool,
 }
 
 /// The texts of one body. They are checked together, a line apart.
@@ -49,6 +64,12 @@ impl Sheet {
         self.parts.is_empty()
     }
 
+    /// All texts as one, a line apart.
+    pub fn text(&self) -> String {
+        let texts: Vec<&str> = self.parts.iter().map(|part| part.text.as_str()).collect();
+        texts.join("\n")
+    }
+
     /// The body with the changed texts; `None`: nothing was changed.
     pub fn write(&self, body: &[u8]) -> Option<Bytes> {
         write(body, &self.parts)
@@ -56,9 +77,8 @@ impl Sheet {
 }
 
 impl Material for Sheet {
-    fn texts(&self) -> Vec<(usize, String)> {
-        let texts: Vec<&str> = self.parts.iter().map(|part| part.text.as_str()).collect();
-        vec![(0, texts.join("\n"))]
+    fn texts(&self) -> Vec<Text> {
+        vec![Text { number: 0, text: self.text(), from: 0, goes_on: false }]
     }
 
     fn edit(&mut self, _: usize, edits: &[Edit]) {
@@ -70,6 +90,10 @@ impl Material for Sheet {
             start += length + "\n".len();
         }
         splice(parts, edits);
+    }
+
+    fn hold(&mut self, _: usize, bytes: usize) {
+        debug_assert_eq!(bytes, 0, "all of it is there");
     }
 }
 
@@ -135,7 +159,7 @@ mod tests {
     fn only_what_is_edited_changes() {
         let body = r#"{"x":1.50,"choices":[{"message":{"content":"call \u0031 now","refusal":null},"logprobs" :null},{"index":1,"message":{"content":"or 2, \"3\""}}]}"#;
         let mut sheet = Sheet::new(said_in_answer(body).expect("an answer"));
-        let text = sheet.texts().remove(0).1;
+        let text = sheet.text();
         assert_eq!(text, "call 1 now\nor 2, \"3\"");
         assert_eq!(sheet.write(body.as_bytes()), None);
         sheet.edit(0, &[edit(&text, "1", "[A]"), edit(&text, "2", ""), edit(&text, "\"3\"", "\n")]);
@@ -149,7 +173,7 @@ mod tests {
     fn an_edit_over_a_border_is_made_once() {
         let body = r#"{"choices":[{"delta":{"a":"one","b":"two"}}]}"#;
         let mut sheet = Sheet::new(said_in_answer(body).expect("an answer"));
-        let text = sheet.texts().remove(0).1;
+        let text = sheet.text();
         sheet.edit(0, &[edit(&text, "ne\nt", "X")]);
         let written = sheet.write(body.as_bytes()).expect("it was changed");
         assert_eq!(written, r#"{"choices":[{"delta":{"a":"oX","b":"wo"}}]}"#);

@@ -1,8 +1,8 @@
 //! A stream under guard: its events wait until their text is checked, and go on as they came.
 //!
 //! Text is counted in characters, not in events, since a provider may put any number of them into
-//! one. What was checked is shown but for its end, which is checked again with what comes next: so
-//! nothing that a guard would find is missed because it came in two parts. It checks nothing itself.
+//! one. What was checked is shown but for the end that guards hold back, which is checked again with
+//! what comes next: so nothing is missed because it came in two parts. It checks nothing itself.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -10,17 +10,23 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use openai::{Event, Said, Unreadable, said_in_answer};
 
-use super::Edit;
-use super::sheet::{Material, Part, splice, write};
+use super::sheet::{Material, Part, Text, splice, write};
+use super::{Edit, Masks};
 
 /// Events of a stream that are not shown yet.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Window {
     held: VecDeque<Piece>,
     strands: Vec<Strand>,
-    /// So many characters at the end of each text wait for what follows them.
-    overlap: usize,
+    /// Nothing comes any more.
+    is_over: bool,
 }
+
+/// So much of what was shown is shown to guards again, in characters, for them to understand the rest.
+const CONTEXT: usize = 60;
+
+/// More than this is not held back, in bytes: what has no end would be checked again for ever.
+const MOST_HELD: usize = 4 << 10;
 
 /// An event, and its texts.
 #[derive(Debug)]
@@ -31,13 +37,15 @@ struct Piece {
 }
 
 /// A text that goes through a stream: what one choice says, thinks or calls.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Strand {
     name: String,
     /// The end of what was shown of it, so that a guard sees where the rest begins.
     shown: String,
     /// How many of its characters nobody has checked.
     fresh: usize,
+    /// How many bytes at its end guards hold back.
+    back: usize,
 }
 
 /// What an answer's placeholders stand for, for whoever may see it.
@@ -48,12 +56,17 @@ pub trait Restore {
     fn pending(&self, text: &str) -> usize;
 }
 
-impl Window {
-    /// Holds nothing yet. `overlap`: the characters that are checked twice.
-    pub fn new(overlap: usize) -> Self {
-        Self { held: VecDeque::new(), strands: Vec::new(), overlap }
+impl Restore for Masks {
+    fn restore(&self, text: &str) -> Vec<Edit> {
+        Masks::restore(self, text)
     }
 
+    fn pending(&self, text: &str) -> usize {
+        Masks::pending(self, text)
+    }
+}
+
+impl Window {
     /// Takes one whole event. An error: its texts cannot be found; it waits as the others do.
     pub fn take(&mut self, event: Bytes) -> Result<(), Unreadable> {
         let (bytes, offset) = plain(event);
@@ -68,7 +81,7 @@ impl Window {
         let known = self.strands.iter().position(|strand| strand.name == said.strand);
         let strand = known.unwrap_or_else(|| {
             let name = said.strand.clone();
-            self.strands.push(Strand { name, shown: String::new(), fresh: 0 });
+            self.strands.push(Strand { name, ..Strand::default() });
             self.strands.len() - 1
         });
         self.strands[strand].fresh += said.text.chars().count();
@@ -87,21 +100,26 @@ impl Window {
         self.held.is_empty()
     }
 
-    /// Gives up what waits.
-    pub fn clear(&mut self) {
-        self.held.clear();
+    /// The stream has ended: all that waits is to be checked, and nothing waits for what follows.
+    pub fn end(&mut self) {
+        self.is_over = true;
+        self.strands.iter_mut().for_each(|strand| strand.fresh += 1);
     }
 
-    /// All that waits is checked: shows what need not wait for what follows it; at the end of the
-    /// stream everything.
-    pub fn release(&mut self, is_end: bool, masks: &impl Restore) -> Vec<Bytes> {
+    /// All that waits is checked: shows what need not wait for what follows it.
+    pub fn release(&mut self, masks: &impl Restore) -> Vec<Bytes> {
         self.strands.iter_mut().for_each(|strand| strand.fresh = 0);
         let texts: Vec<String> =
             (0..self.strands.len()).map(|strand| self.held_of(strand)).collect();
         let edits: Vec<Vec<Edit>> = texts.iter().map(|text| masks.restore(text)).collect();
         let safe: Vec<usize> = texts
             .iter()
-            .map(|text| if is_end { text.len() } else { self.safe(text, masks) })
+            .zip(&mut self.strands)
+            .map(|(text, strand)| {
+                let back = std::mem::take(&mut strand.back).min(MOST_HELD);
+                let back = if self.is_over { 0 } else { back.max(masks.pending(text)) };
+                text.floor_char_boundary(text.len().saturating_sub(back))
+            })
             .collect();
         let count = self.releasable(&safe, &edits);
         let mut shown = vec![0; texts.len()];
@@ -111,7 +129,7 @@ impl Window {
         for (strand, text) in texts.iter().enumerate() {
             let Strand { shown: before, .. } = &mut self.strands[strand];
             before.push_str(&text[..shown[strand]]);
-            let keep = tail(before, self.overlap);
+            let keep = tail(before, CONTEXT);
             before.drain(..keep);
         }
         for (strand, edits) in edits.iter().enumerate() {
@@ -128,11 +146,6 @@ impl Window {
     fn held_of(&self, strand: usize) -> String {
         let parts = self.held.iter().flat_map(|piece| &piece.parts);
         parts.filter(|(of, _)| *of == strand).map(|(_, part)| part.text.as_str()).collect()
-    }
-
-    /// Up to which byte a text may be shown now.
-    fn safe(&self, text: &str, masks: &impl Restore) -> usize {
-        tail(text, self.overlap).min(text.len() - masks.pending(text))
     }
 
     /// How many events may go: those whose texts all may, and no part of what is to be restored
@@ -163,9 +176,13 @@ impl Window {
 }
 
 impl Material for Window {
-    fn texts(&self) -> Vec<(usize, String)> {
+    fn texts(&self) -> Vec<Text> {
         let fresh = self.strands.iter().enumerate().filter(|(_, strand)| strand.fresh > 0);
-        fresh.map(|(at, strand)| (at, strand.shown.clone() + &self.held_of(at))).collect()
+        let text = |(number, strand): (usize, &Strand)| {
+            let text = strand.shown.clone() + &self.held_of(number);
+            Text { number, text, from: strand.shown.len(), goes_on: !self.is_over }
+        };
+        fresh.map(text).collect()
     }
 
     fn edit(&mut self, strand: usize, edits: &[Edit]) {
@@ -173,6 +190,11 @@ impl Material for Window {
         // What was shown cannot be changed any more.
         let edits: Vec<Edit> = edits.iter().filter(|edit| edit.at.end > start).cloned().collect();
         splice(parts_of(&mut self.held, strand, start), &edits);
+    }
+
+    fn hold(&mut self, strand: usize, bytes: usize) {
+        let strand = &mut self.strands[strand];
+        strand.back = strand.back.max(bytes);
     }
 }
 
@@ -191,7 +213,7 @@ fn parts_of(
 }
 
 /// Where the last `count` characters of a text begin.
-fn tail(text: &str, count: usize) -> usize {
+pub fn tail(text: &str, count: usize) -> usize {
     if count == 0 {
         return text.len();
     }
@@ -230,7 +252,7 @@ mod tests {
 
     use super::{Restore, Window};
     use crate::guard::Edit;
-    use crate::guard::sheet::Material;
+    use crate::guard::sheet::{Material, Text};
 
     /// Stands for one thing.
     struct Mask(&'static str, &'static str);
@@ -266,46 +288,56 @@ mod tests {
 
     #[test]
     fn the_end_waits_for_what_follows() {
-        let mut window = Window::new(3);
+        let mut window = Window::default();
+        let text = |text: &str, from, goes_on| {
+            vec![Text { number: 0, text: text.to_owned(), from, goes_on }]
+        };
         window.take(event("abc")).expect("readable");
         window.take(event("de")).expect("readable");
         assert_eq!(window.fresh(), 5);
-        assert_eq!(window.texts(), [(0, "abcde".to_owned())]);
-        assert_eq!(window.release(false, &NOTHING).len(), 0);
+        assert_eq!(window.texts(), text("abcde", 0, true));
+        window.hold(0, 3);
+        window.hold(0, 1);
+        assert_eq!(window.release(&NOTHING).len(), 0);
         window.take(event("f")).expect("readable");
-        assert_eq!(shown(&window.release(false, &NOTHING)), "abc");
+        window.hold(0, 3);
+        assert_eq!(shown(&window.release(&NOTHING)), "abc");
         assert!(window.texts().is_empty());
         window.take(event("g")).expect("readable");
-        assert_eq!(window.texts(), [(0, "abcdefg".to_owned())]);
+        assert_eq!(window.texts(), text("abcdefg", 3, true));
         window.edit(
             0,
             &[Edit { at: 1..4, text: "-".to_owned() }, Edit { at: 5..6, text: "!".to_owned() }],
         );
-        assert_eq!(window.texts(), [(0, "abc-e!g".to_owned())]);
-        assert_eq!(shown(&window.release(true, &NOTHING)), "-e!g");
+        window.end();
+        assert_eq!(window.texts(), text("abc-e!g", 3, false));
+        window.hold(0, 2);
+        assert_eq!(shown(&window.release(&NOTHING)), "-e!g");
         assert!(window.is_empty());
     }
 
     #[test]
     fn what_has_no_text_keeps_its_place() {
-        let mut window = Window::new(2);
+        let mut window = Window::default();
         window.take(Bytes::from_static(b": ping\n\n")).expect("readable");
         window.take(event("abc")).expect("readable");
         window.take(Bytes::from_static(b"data: [DONE]\n\n")).expect("readable");
-        assert_eq!(window.release(false, &NOTHING), [": ping\n\n"]);
-        let rest = window.release(true, &NOTHING);
+        window.hold(0, 2);
+        assert_eq!(window.release(&NOTHING), [": ping\n\n"]);
+        window.end();
+        let rest = window.release(&NOTHING);
         assert_eq!(rest.len(), 2);
         assert_eq!(rest[1], "data: [DONE]\n\n");
     }
 
     #[test]
     fn data_in_lines_can_be_changed() {
-        let mut window = Window::new(0);
+        let mut window = Window::default();
         let lines = "event: x\ndata: {\"choices\":\ndata: [{\"delta\":{\"content\":\"ab\"}}]}\n\n";
         window.take(Bytes::from_static(lines.as_bytes())).expect("readable");
         window.edit(0, &[Edit { at: 0..1, text: "é".to_owned() }]);
         assert_eq!(
-            window.release(true, &NOTHING),
+            window.release(&NOTHING),
             ["data: {\"choices\": [{\"delta\":{\"content\":\"éb\"}}]}\n\n"]
         );
         assert!(window.take(Bytes::from_static(b"data: {\"choices\":[7]}\n\n")).is_err());
@@ -313,18 +345,17 @@ mod tests {
 
     proptest! {
         /// However it is cut and checked, what was masked is restored, nothing else changes, and
-        /// whatever is shorter than the overlap is seen whole in one check before any of it is shown.
+        /// whatever is shorter than what is held back is seen whole in one check before any of it is shown.
         #[test]
         fn no_split_matters(
             cuts in prop::collection::vec((1..6_usize, any::<bool>()), 1..40),
-            overlap in 4..9_usize,
+            back in 4..9_usize,
         ) {
             let text = "[A_1] and 中文[A_1 [A_1][A_1]x bad [A_ 1] bad[A_1]";
             let mask = Mask("[A_1]", "someone@example.org");
-            let mut window = Window::new(overlap);
+            let mut window = Window::default();
             let characters: Vec<char> = text.chars().collect();
             let (mut at, mut out, mut seen) = (0, String::new(), 0);
-            let mut released = 0;
             for (length, check) in cuts.into_iter().cycle() {
                 if at == characters.len() {
                     break;
@@ -334,13 +365,14 @@ mod tests {
                 window.take(event(&piece)).expect("readable");
                 at = end;
                 if check {
-                    seen += window.texts().iter().map(|(_, text)| text.matches("bad").count()).sum::<usize>();
-                    out += &shown(&window.release(false, &mask));
-                    released = released.max(out.len());
+                    seen += window.texts().iter().map(|it| it.text.matches("bad").count()).sum::<usize>();
+                    window.hold(0, back);
+                    out += &shown(&window.release(&mask));
                     prop_assert!(seen > 0 || !out.contains("ba"));
                 }
             }
-            out += &shown(&window.release(true, &mask));
+            window.end();
+            out += &shown(&window.release(&mask));
             prop_assert_eq!(out, text.replace("[A_1]", "someone@example.org"));
         }
     }

@@ -7,13 +7,13 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Uri};
 use openai::Endpoint;
 
-use crate::config::{
-    Aliyun, AliyunAction, GuardKind, Moderation, Provider, ProviderIndex, Words,
-};
+use crate::config::{Aliyun, AliyunAction, GuardKind, Moderation, Provider, ProviderIndex, Words};
 use crate::guard::aliyun::{self, Stamp};
 use crate::guard::moderation::{self, Input, Part};
 use crate::guard::slices::{self, slices};
-use crate::guard::{Dimension, Finding, Level, NoVerdict, Phase, Verdict, judge};
+use crate::guard::{
+    Dimension, Finding, Level, Lexicon, NoVerdict, Phase, Text, Verdict, judge, pii, tail,
+};
 use crate::platform::Platform;
 
 use super::inspect::{Inspector, Post};
@@ -27,6 +27,11 @@ const LONGEST: usize = 256 << 10;
 const AT_ONCE: usize = 4;
 /// The longest part of a text that services other than Alibaba's are shown at once, in characters.
 const LONGEST_PART: usize = 8_000;
+/// So much of the end of a text is shown to a service again with what follows it: a phrase, in
+/// characters.
+const PHRASE: usize = 50;
+/// The same for patterns of the operator's own.
+const LONGEST_DATUM: usize = 100;
 
 impl<P: Platform> Inspector<P> {
     /// Asks a guard about a text.
@@ -34,11 +39,14 @@ impl<P: Platform> Inspector<P> {
         &self,
         post: &Post,
         phase: Phase,
-        text: &str,
+        text: &Text,
     ) -> Result<Verdict, NoVerdict> {
         let timeout = self.guard(post).timeout;
+        let (whole, goes_on) = (text, text.goes_on);
+        let text = text.text.as_str();
         match &self.guard(post).kind {
-            GuardKind::Words(words) => words_in(words, post, text),
+            GuardKind::Words(words) => words_in(words, post, whole),
+            GuardKind::Pii(pii) if goes_on => Ok(self.masks.borrow_mut().mask_so_far(pii, text)),
             GuardKind::Pii(pii) => Ok(self.masks.borrow_mut().mask(pii, text)),
             GuardKind::Aliyun(aliyun) => {
                 let service = self.service(post, phase).unwrap_or(match phase {
@@ -85,6 +93,27 @@ impl<P: Platform> Inspector<P> {
         }
     }
 
+    /// How many bytes at the end of a text a guard cannot judge before it knows what follows them.
+    pub(super) fn undecided(&self, post: &Post, text: &Text) -> usize {
+        if !text.goes_on {
+            return 0;
+        }
+        let last = |count| text.text.len() - tail(&text.text, count);
+        match &self.guard(post).kind {
+            GuardKind::Words(words) => {
+                let undecided = |list: &Lexicon| list.undecided(&text.text, text.from);
+                let kept = post.list.as_deref().map_or(0, undecided);
+                undecided(&words.listed).max(kept)
+            }
+            // How far an operator's pattern reaches nobody knows.
+            GuardKind::Pii(pii) if !pii.custom.is_empty() => {
+                pii::undecided(&text.text).max(last(LONGEST_DATUM))
+            }
+            GuardKind::Pii(_) => pii::undecided(&text.text),
+            GuardKind::Aliyun(_) | GuardKind::Moderation(_) | GuardKind::Judge(_) => last(PHRASE),
+        }
+    }
+
     async fn moderate(
         &self,
         settings: &Moderation,
@@ -93,7 +122,8 @@ impl<P: Platform> Inspector<P> {
     ) -> Result<Verdict, NoVerdict> {
         let results = input.results();
         let body = moderation::body(settings.model.as_deref(), input);
-        let uri = |provider: &Provider| format!("{}/moderations", provider.base_url).try_into().ok();
+        let uri =
+            |provider: &Provider| format!("{}/moderations", provider.base_url).try_into().ok();
         let answer = self.call(settings.provider, uri, body, timeout).await?;
         moderation::verdict(&answer, &settings.thresholds, results)
     }
@@ -171,7 +201,8 @@ impl<P: Platform> Inspector<P> {
         timeout: Duration,
     ) -> Result<Bytes, NoVerdict> {
         let provider = self.gateway.config().provider(index);
-        let uri = uri(provider).ok_or_else(|| NoVerdict("the provider does not offer it".into()))?;
+        let uri =
+            uri(provider).ok_or_else(|| NoVerdict("the provider does not offer it".into()))?;
         let mut request = http::Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;
@@ -208,17 +239,21 @@ impl<P: Platform> Inspector<P> {
     }
 }
 
-fn words_in(words: &Words, post: &Post, text: &str) -> Result<Verdict, NoVerdict> {
+fn words_in(words: &Words, post: &Post, text: &Text) -> Result<Verdict, NoVerdict> {
     let block = |label: &str| {
         let (dimension, level) = (Dimension::Content, Level::High);
         Ok(Verdict::Block(vec![Finding { dimension, level, label: label.to_owned() }]))
     };
-    if words.listed.find(text).is_some() {
+    let has = |list: &Lexicon| match text.goes_on {
+        true => list.find_so_far(&text.text, text.from).is_some(),
+        false => list.find_at_end(&text.text, text.from).is_some(),
+    };
+    if has(&words.listed) {
         return block("words");
     }
     match (&words.list, &post.list) {
         (None, _) => Ok(Verdict::Pass),
-        (Some(name), Some(list)) if list.find(text).is_some() => block(name),
+        (Some(name), Some(list)) if has(list) => block(name),
         (Some(_), Some(_)) => Ok(Verdict::Pass),
         (Some(_), None) => Err(NoVerdict("its list of words cannot be read".to_owned())),
     }

@@ -10,20 +10,15 @@ use openai::{Prompt, Said, Speaker, said_in_answer};
 
 use crate::config::{Guard, GuardKind, OnError, RouteIndex, Scope};
 use crate::gateway::Gateway;
+use crate::guard::aliyun;
 use crate::guard::{Finding, Level, Lexicon, Masks, Material, NoVerdict, Phase, Sheet, Verdict};
-use crate::ids;
+
 use crate::observe::GuardNote;
 use crate::platform::Platform;
 use crate::verdicts::{self, Noted};
 
 use super::admit::Ask;
 use super::authenticate::Caller;
-
-/// How much of the end of a window is checked again with the next one, where a service checks it: a
-/// phrase, in characters.
-const PHRASE: usize = 60;
-/// The same for personal data: the longest e-mail address is longer, but nobody's is.
-const LONGEST_DATUM: usize = 100;
 
 /// The guards that watch one request, and what they have said of it.
 pub struct Inspector<P: Platform> {
@@ -98,9 +93,9 @@ impl<P: Platform> Inspector<P> {
             }
             let fits = guard.overrides.iter().position(|other| {
                 other.consumers.iter().any(|one| one.covers(caller.id()))
-                    || caller.group().is_some_and(|group| {
-                        other.groups.iter().any(|one| one.covers(group))
-                    })
+                    || caller
+                        .group()
+                        .is_some_and(|group| other.groups.iter().any(|one| one.covers(group)))
             });
             let other = fits.map(|at| &guard.overrides[at]);
             if other.is_some_and(|other| other.off) {
@@ -126,7 +121,7 @@ impl<P: Platform> Inspector<P> {
         Some(Rc::new(Self {
             gateway: Rc::clone(gateway),
             platform: platform.clone(),
-            session: ids::hexadecimal(platform, 20),
+            session: aliyun::session(u128::from(platform.entropy()) << 64),
             masks: RefCell::default(),
             question: RefCell::default(),
             posts,
@@ -180,22 +175,9 @@ impl<P: Platform> Inspector<P> {
         delays.min().unwrap_or_default()
     }
 
-    /// So many characters are checked twice, so that nothing is missed because it came in two parts.
-    pub(super) fn overlap(&self) -> usize {
-        let overlap = |post: &Post| match &self.guard(post).kind {
-            // One more on its left and one on its right say whether it is a whole word.
-            GuardKind::Words(words) => {
-                let list = post.list.as_ref().map_or(0, |list| list.longest());
-                words.listed.longest().max(list) + 2
-            }
-            GuardKind::Pii(_) => LONGEST_DATUM,
-            GuardKind::Aliyun(_) | GuardKind::Moderation(_) | GuardKind::Judge(_) => PHRASE,
-        };
-        self.watching(Phase::Response).map(overlap).max().unwrap_or(0)
-    }
-
     /// Checks a request. What guards have masked makes another request of it.
     pub async fn admit(&self, ask: &Ask) -> Result<Option<Ask>, Stop> {
+        self.masks.borrow_mut().avoid(ask.text());
         let mut changed: Option<Ask> = None;
         for post in self.watching(Phase::Request) {
             let asked = changed.as_ref().unwrap_or(ask);
@@ -225,7 +207,7 @@ impl<P: Platform> Inspector<P> {
             let texts = prompt.texts.into_iter();
             let texts = texts.filter(|(number, said)| is_meant(*number, said.speaker));
             let mut sheet = Sheet::new(texts.map(|(_, said)| said));
-            self.question.replace(sheet.texts().into_iter().map(|(_, text)| text).collect());
+            self.question.replace(sheet.text());
             self.pass(post, Phase::Request, &mut sheet).await?;
             if let Some(masked) = sheet.write(body.as_bytes()) {
                 changed = Some(asked.with_body(masked));
@@ -245,10 +227,8 @@ impl<P: Platform> Inspector<P> {
         };
         let mut sheet = Sheet::new(texts);
         self.check(&mut sheet).await?;
-        for (text, said) in sheet.texts() {
-            let restored = self.masks.borrow().restore(&said);
-            sheet.edit(text, &restored);
-        }
+        let restored = self.masks.borrow().restore(&sheet.text());
+        sheet.edit(0, &restored);
         Ok(sheet.write(answer))
     }
 
@@ -274,14 +254,15 @@ impl<P: Platform> Inspector<P> {
         phase: Phase,
         material: &mut impl Material,
     ) -> Result<(), Stop> {
-        for (number, text) in material.texts() {
-            if text.trim().is_empty() {
+        for text in material.texts() {
+            if text.text.trim().is_empty() {
                 continue;
             }
             let verdict = self.consult(post, phase, &text).await;
-            if let Verdict::Mask(edits, _) = self.follow(post, phase, verdict, &text)? {
-                material.edit(number, &edits);
+            if let Verdict::Mask(edits, _) = self.follow(post, phase, verdict, &text.text)? {
+                material.edit(text.number, &edits);
             }
+            material.hold(text.number, self.undecided(post, &text));
         }
         Ok(())
     }

@@ -115,7 +115,9 @@ pub fn deliver<P: Platform>(
             response.headers_mut().insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
             let relay = committed.relay(platform, entry, timeouts);
             match guards {
-                Some((inspector, endpoint)) => Body::stream(Screen::new(relay, inspector, endpoint)),
+                Some((inspector, endpoint)) => {
+                    Body::stream(Screen::new(relay, inspector, endpoint))
+                }
                 None => Body::stream(relay),
             }
         }

@@ -54,7 +54,7 @@ impl<P: Platform> Screen<P> {
             relay,
             endpoint,
             framer: Framer::new(LONGEST_EVENT),
-            state: State::Reading(Window::new(inspector.overlap())),
+            state: State::Reading(Window::default()),
             ready: VecDeque::new(),
             alarm: None,
             outcome: None,
@@ -79,7 +79,7 @@ impl<P: Platform> Screen<P> {
             return self.stop(&stop);
         }
         let masks = self.inspector.masks.borrow();
-        self.ready.extend(window.release(self.ended, &*masks));
+        self.ready.extend(window.release(&*masks));
         drop(masks);
         self.state = if self.ended { State::Over } else { State::Reading(window) };
     }
@@ -89,8 +89,7 @@ impl<P: Platform> Screen<P> {
         let (last, outcome) = match stop {
             Stop::Blocked(block) => {
                 let guard = &self.inspector.gateway.config().guards[block.guard];
-                let last =
-                    blocked::events(&self.inspector.platform, guard, block, self.endpoint);
+                let last = blocked::events(&self.inspector.platform, guard, block, self.endpoint);
                 self.relay.record(|record| record.blocked_by = Some(guard.id.clone()));
                 (last, Outcome::Blocked)
             }
@@ -130,9 +129,8 @@ impl<P: Platform> Screen<P> {
     /// Whether text has waited long enough for others.
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let inspector = &self.inspector;
-        let alarm = self
-            .alarm
-            .get_or_insert_with(|| Box::pin(inspector.platform.sleep(inspector.delay())));
+        let alarm =
+            self.alarm.get_or_insert_with(|| Box::pin(inspector.platform.sleep(inspector.delay())));
         alarm.as_mut().poll(cx)
     }
 
@@ -167,11 +165,12 @@ impl<P: Platform> Stream for Screen<P> {
                         return Poll::Pending;
                     }
                 },
-                State::Reading(window) => match Pin::new(&mut screen.relay).poll_next(cx) {
+                State::Reading(mut window) => match Pin::new(&mut screen.relay).poll_next(cx) {
                     Poll::Ready(Some(Ok(piece))) => screen.take(window, piece),
                     Poll::Ready(Some(Err(outage))) => return Poll::Ready(Some(Err(outage))),
                     Poll::Ready(None) => {
                         screen.ended = true;
+                        window.end();
                         screen.check(window);
                     }
                     Poll::Pending if window.fresh() == 0 => {

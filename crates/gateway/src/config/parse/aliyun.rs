@@ -71,7 +71,7 @@ pub(super) fn aliyun(
     })
 }
 
-/// The address that is given, else the region's own. Whoever signs has no place for a path.
+/// The address that is given, else the region's own.
 fn endpoint(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Guard) -> Option<String> {
     if let Some(region) = &raw.region {
         name(review, &place.field("region"), region);
@@ -86,15 +86,11 @@ fn endpoint(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Guard) -> Opt
             .as_ref()
             .map(|region| format!("https://green-cip.{region}.aliyuncs.com"));
     };
-    let address = match web_address(endpoint) {
-        Ok(address) if address.split('/').count() == 3 => Ok(address.to_owned()),
-        Ok(_) => Err(quoted(endpoint)),
-        Err(found) => Err(found),
-    };
+    let address = web_address(endpoint).map(str::to_owned);
     address
         .map_err(|found| {
             let expected =
-                "an address such as \"https://green-cip.cn-shanghai.aliyuncs.com\", without a path";
+                "an address such as \"https://green-cip.cn-shanghai.aliyuncs.com\"";
             review.problem(&place.field("endpoint"), found, expected);
         })
         .ok()

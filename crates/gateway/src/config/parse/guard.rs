@@ -33,7 +33,6 @@ pub(super) fn guards(
         let place = place.item(index);
         let reading = Reading { document, raw, providers };
         guards.extend(guard(review, &place, &reading, routes));
-        review.inactive(&place);
     }
     guards
 }

@@ -56,7 +56,7 @@ fn the_worked_example_means_what_its_comments_say() {
     assert_eq!(design.permissions.routes.as_deref().map(<[_]>::len), Some(1));
     assert!(bool::from(design.keys[0].matches(&KeyDigest::of("value of DESIGN_TEAM_KEY"))));
     assert_eq!(config.consumers[0].permissions.routes, None);
-    assert_eq!(config.inactive, ["guards[0]", "cache"]);
+    assert_eq!(config.inactive, ["cache"]);
 }
 
 #[test]

@@ -52,8 +52,9 @@ fn folded_character(character: char) -> Option<char> {
     match character {
         ' '..='~' => Some(character.to_ascii_lowercase()),
         '\u{3041}'..='\u{A4CF}' | '\u{AC00}'..='\u{D7FF}' => Some(character),
-        '\u{FF01}'..='\u{FF5E}' => char::from_u32(u32::from(character) - 0xFEE0)
-            .map(|narrow| narrow.to_ascii_lowercase()),
+        '\u{FF01}'..='\u{FF5E}' => {
+            char::from_u32(u32::from(character) - 0xFEE0).map(|narrow| narrow.to_ascii_lowercase())
+        }
         '\u{AD}'
         | '\u{34F}'
         | '\u{180E}'

@@ -291,7 +291,9 @@ impl Lexicon {
         };
         let entries = entries.map(|entry| self.entry(entry));
         let mut entries = entries.take_while(|entry| entry.starts_with(text));
-        entries.any(|entry| entry.len() > text.len() || entry.chars().next_back().is_some_and(is_joined))
+        entries.any(|entry| {
+            entry.len() > text.len() || entry.chars().next_back().is_some_and(is_joined)
+        })
     }
 
     fn entry(&self, number: usize) -> &str {

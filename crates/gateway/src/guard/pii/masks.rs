@@ -34,6 +34,11 @@ pub struct Masks {
 }
 
 impl Masks {
+    /// Whether nothing can be restored.
+    pub fn is_empty(&self) -> bool {
+        self.originals.is_empty()
+    }
+
     /// Keeps clear of what a text already has that looks like a placeholder. To be shown every text of
     /// a request before the first of them is masked.
     pub fn avoid(&mut self, text: &str) {
@@ -84,10 +89,8 @@ impl Masks {
         if pii.action == PiiAction::Refuse {
             return Verdict::Block(findings);
         }
-        let mask = |found: &Found| Edit {
-            at: found.at.clone(),
-            text: self.mask_of(pii, text, found),
-        };
+        let mask =
+            |found: &Found| Edit { at: found.at.clone(), text: self.mask_of(pii, text, found) };
         Verdict::Mask(found.iter().map(mask).collect(), findings)
     }
 
@@ -162,8 +165,8 @@ impl Masks {
     /// Whether a text is the beginning of a mask, and not all of it.
     fn is_open(&self, text: &str) -> bool {
         let masks = self.originals.range::<str, _>((Included(text), Unbounded)).take(2);
-        text.len() < self.longest
-            && { masks }.any(|(mask, _)| mask.len() > text.len() && mask.starts_with(text))
+        text.len() < self.longest && { masks }
+            .any(|(mask, _)| mask.len() > text.len() && mask.starts_with(text))
     }
 
     /// The longest mask with which a text begins.
