@@ -39,6 +39,7 @@ fn the_worked_example_means_what_its_comments_say() {
             backoff: Duration::from_millis(250),
             honour_retry_after: Duration::from_secs(2),
             budget: 200,
+            replay: None,
         }
     );
     assert_eq!(
@@ -103,6 +104,7 @@ fn what_is_not_said_has_a_default() {
             backoff: Duration::from_millis(250),
             honour_retry_after: Duration::from_secs(2),
             budget: 200,
+            replay: None,
         }
     );
     let (window, rest) = (Duration::from_secs(30), Duration::from_secs(10));
