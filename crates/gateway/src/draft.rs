@@ -149,7 +149,9 @@ mod tests {
     use super::{Draft, Sequel};
 
     fn chunk(id: &str, delta: &str, more: &str) -> String {
-        format!("data: {{\"id\":\"{id}\",\"choices\":[{{\"index\":0,\"delta\":{delta}{more}}}]}}\n\n")
+        format!(
+            "data: {{\"id\":\"{id}\",\"choices\":[{{\"index\":0,\"delta\":{delta}{more}}}]}}\n\n"
+        )
     }
 
     fn draft(events: &[String]) -> Draft {
@@ -209,7 +211,7 @@ mod tests {
                 ": ping\n\n".to_owned(),
                 stop("a"),
                 usage("a"),
-                done.clone(),
+                done,
             ],
         );
         check(

@@ -82,7 +82,9 @@ impl<'a> Delta<'a> {
     /// Reads an event's data. `None`: it has not the shape of a chunk.
     pub fn read(data: &'a [u8]) -> Option<Self> {
         let data = std::str::from_utf8(data).ok()?;
-        let Data { id, choices } = serde_json::from_str(data).ok()?;
+        // An array would be read as a struct's fields in their order.
+        let object = Some(data).filter(|data| data.trim_start().starts_with('{'))?;
+        let Data { id, choices } = serde_json::from_str(object).ok()?;
         let id = id.map(RawValue::get).filter(|id| id.starts_with('"'));
         let mut read = Self {
             data,

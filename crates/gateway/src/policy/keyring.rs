@@ -106,7 +106,8 @@ impl Keyring {
             | Failure::ServerError { .. }
             | Failure::Connect
             | Failure::Timeout
-            | Failure::NotAnAnswer | Failure::Compressed => false,
+            | Failure::NotAnAnswer
+            | Failure::Compressed => false,
         }
     }
 

@@ -57,7 +57,7 @@ pub struct Committed {
     /// Where to note how it ends.
     ticket: Option<Ticket>,
     /// Who may go on where it breaks off.
-    successors: Option<Successors>,
+    successors: Option<Box<Successors>>,
 }
 
 /// What became of a stream that was held back.
@@ -150,7 +150,7 @@ impl Committed {
 
     /// Has it continued by somebody else where it breaks off.
     pub(super) fn precede(&mut self, successors: Successors) {
-        self.successors = Some(successors).filter(|successors| !successors.is_empty());
+        self.successors = Some(Box::new(successors)).filter(|successors| !successors.is_empty());
     }
 
     /// Begins to pass the stream on. From here on the relay holds the request's record.
@@ -196,9 +196,12 @@ pub struct Relay<P: Platform> {
     alarm: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
+/// Gives the entry back, and the stream that goes on.
+type Work<P> = Pin<Box<dyn Future<Output = (Entry<P>, Option<Box<Committed>>)>>>;
+
 /// A stream that broke off, while somebody is asked to go on.
 struct Continuing<P: Platform> {
-    work: Pin<Box<dyn Future<Output = (Entry<P>, Option<Box<Committed>>)>>>,
+    work: Work<P>,
     /// What the caller is told if nobody does.
     code: &'static str,
     message: &'static str,

@@ -126,9 +126,8 @@ impl Successors {
             let Ok(call) = exchange.begin(&candidate, Part::Rest, &mut entry) else { continue };
             calls += 1;
             let changes = outgoing::changes(&candidate, &self.ask, left);
-            let body = self
-                .ask
-                .body_for(openai::Changes { more_messages: Some(&messages), ..changes });
+            let body =
+                self.ask.body_for(openai::Changes { more_messages: Some(&messages), ..changes });
             let result = exchange.send(&candidate, call.key, body).await;
             if let Ok(answer) = exchange.conclude(call, result, &mut entry)
                 && answer.status.is_success()

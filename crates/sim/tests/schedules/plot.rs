@@ -137,9 +137,7 @@ impl Plot {
         let callers = (0..dice.number(1, 4)).map(|_| caller(dice, total)).collect();
         let most_attempts = match is_sent_once {
             true => 1,
-            false => {
-                (1 + fallbacks) * (1 + retries) + all_keys + if continues { 2 } else { 0 }
-            }
+            false => (1 + fallbacks) * (1 + retries) + all_keys + if continues { 2 } else { 0 },
         };
         Self { seed, config, secrets, upstreams, callers, most_attempts, total }
     }
