@@ -114,7 +114,7 @@ impl Plot {
         };
         // Somebody who steps in is needed for these.
         let mut some = |percent| fallbacks > 0 && dice.chance(percent);
-        let (hedges, continues) = (some(40), some(40));
+        let (hedges, continues) = (some(40), some(70));
         let hedge = match dice.number(50, 1_500) {
             _ if !hedges => String::new(),
             after => format!("hedge = {{ share = 1.0, after = \"{after}ms\" }}\n"),
