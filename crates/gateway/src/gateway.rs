@@ -62,6 +62,11 @@ impl Gateway {
         &self.config
     }
 
+    /// What is known of upstreams.
+    pub(crate) fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
     /// What is known of budgets.
     pub(crate) fn budgets(&self) -> &Budgets {
         &self.budgets
