@@ -23,6 +23,7 @@ pub fn admission(data: &[u8]) {
             model: Some("another \"model\""),
             ask_for_usage: true,
             most_output: Some((7, OutputField::MaxTokens)),
+            more_messages: None,
         };
         let rewritten = request.rewrite(data, changes);
         let rewritten = rewritten.unwrap_or_else(|| data.to_vec());

@@ -84,6 +84,13 @@ pub enum Fault {
     Upstream,
     /// Every target was silent for too long, or the time for all of them is up.
     Timeout,
+    /// No upstream could answer, and the request is too long to be sent again.
+    NotReplayed {
+        /// The longest body that would be, in bytes.
+        most: usize,
+        /// Whether there was no answer in time.
+        is_late: bool,
+    },
     /// Every key of every target rests.
     NoHealthyUpstream {
         /// Whole seconds until the first of them may be tried.
@@ -332,6 +339,18 @@ impl Fault {
                 "upstream_timeout",
                 format!("No upstream answered in time: {}.", Tried(attempts)),
             ),
+            Self::NotReplayed { most, is_late } => {
+                let (status, code) = if *is_late {
+                    (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout")
+                } else {
+                    (StatusCode::BAD_GATEWAY, "upstream_error")
+                };
+                let tried = Tried(attempts);
+                let message = format!(
+                    "No upstream could answer: {tried}. The request is longer than {most} bytes, so it is sent once."
+                );
+                plain(status, code, message)
+            }
             Self::NoHealthyUpstream { retry_after } => Answer {
                 headers: vec![("retry-after", retry_after.to_string())],
                 ..plain(

@@ -67,7 +67,7 @@ impl Gateway {
         &self.config
     }
 
-    /// What is known of the upstreams.
+    /// What is known of upstreams.
     pub(crate) fn fleet(&self) -> &Fleet {
         &self.fleet
     }

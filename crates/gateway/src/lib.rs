@@ -8,6 +8,7 @@ pub mod boot;
 pub mod calendar;
 pub mod config;
 pub mod date;
+pub mod draft;
 pub mod error;
 pub mod gateway;
 pub mod guard;

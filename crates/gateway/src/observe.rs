@@ -47,6 +47,10 @@ pub struct Record {
     pub blocked_by: Option<String>,
     /// What guards have found, and where they failed; what simply passed is not in it.
     pub guards: Vec<GuardNote>,
+    /// Whether the request was too long to be sent again where it would have been.
+    pub not_replayed: bool,
+    /// Whether another target went on where the stream of the first broke off.
+    pub continued: bool,
     /// What was spent.
     pub tokens: Tokens,
     /// What that cost by the configuration's prices; absent where no price is known, which counts as
@@ -99,6 +103,8 @@ pub struct Attempt {
     pub target: String,
     /// The position of the provider's key that was used, from zero.
     pub key: Option<usize>,
+    /// What it was for.
+    pub part: Part,
     /// What came of it.
     pub result: &'static str,
     /// The HTTP status, where one came.
@@ -112,17 +118,33 @@ pub struct Attempt {
     pub began: Timestamp,
 }
 
+/// What a call to an upstream is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// The whole answer.
+    #[default]
+    Whole,
+    /// The whole answer, beside another call for it that is late.
+    Hedge,
+    /// The rest of an answer that broke off.
+    Rest,
+}
+
 /// The result of a call that was still under way when the caller went away.
 pub const ABANDONED: &str = "abandoned";
 /// The result of a call that was answered.
 pub const ANSWERED: &str = "answered";
 /// The result of a call that was answered with the caller's own mistake.
 pub const CALLERS_FAULT: &str = "callers_fault";
+/// The result of a call that was given up because another, beside it, was quicker.
+pub const HEDGED_OUT: &str = "hedged_out";
 
 impl Attempt {
     /// A call that begins now, and stays `abandoned` unless it ends.
-    pub fn begun(target: String, key: Option<usize>, now: Timestamp) -> Self {
-        Self { target, key, result: ABANDONED, status: None, detail: None, ms: 0, began: now }
+    pub fn begun(target: String, key: Option<usize>, part: Part, now: Timestamp) -> Self {
+        let (result, status, detail) = (ABANDONED, None, None);
+        Self { target, key, part, result, status, detail, ms: 0, began: now }
     }
 
     /// Whether the upstream may bill it: it did not fail, as far as is known.
@@ -160,6 +182,21 @@ pub enum Counted {
 }
 
 impl Tokens {
+    /// Those of two parts of an answer together.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            output: self.output.saturating_add(other.output),
+            cached: self.cached.saturating_add(other.cached),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+            counted: match (self.counted, other.counted) {
+                (counted, Counted::None) | (Counted::None, counted) => counted,
+                (Counted::Reported, Counted::Reported) => Counted::Reported,
+                (Counted::Estimated, _) | (_, Counted::Estimated) => Counted::Estimated,
+            },
+        }
+    }
+
     /// The provider's count where there is one, else an estimate from the text that went by.
     pub fn count(usage: Option<Usage>, prompt: Weight, answer: Weight) -> Self {
         match usage {

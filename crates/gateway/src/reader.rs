@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use openai::Framer;
 
+use crate::draft::Draft;
 use crate::meter::{Meter, Sight};
 
 /// The longest event that is passed on, in bytes: images come as base64 in one event.
@@ -15,6 +16,8 @@ const LONGEST_EVENT: usize = 16 << 20;
 pub struct Reader {
     framer: Framer,
     meter: Meter,
+    /// What was said, where somebody may have to go on from it.
+    draft: Option<Draft>,
 }
 
 /// How a stream stands after a piece.
@@ -33,7 +36,17 @@ pub enum Flow {
 impl Reader {
     /// A reader that lets the event with nothing but usage pass, or hides it.
     pub fn new(hides_usage: bool) -> Self {
-        Self { framer: Framer::new(LONGEST_EVENT), meter: Meter::new(hides_usage) }
+        Self { framer: Framer::new(LONGEST_EVENT), meter: Meter::new(hides_usage), draft: None }
+    }
+
+    /// Has it keep what is said, so that somebody else can go on from there.
+    pub fn keep_draft(&mut self) {
+        self.draft = Some(Draft::default());
+    }
+
+    /// What was said so far, if it is kept.
+    pub fn draft(&self) -> Option<&Draft> {
+        self.draft.as_ref()
     }
 
     /// What has been seen so far.
@@ -53,7 +66,12 @@ impl Reader {
             && let Some(event) = self.framer.next_event()
         {
             let passes = match self.meter.see(self.framer.bytes(event.clone())) {
-                Sight::Prelude | Sight::Content => true,
+                Sight::Prelude | Sight::Content => {
+                    if let Some(draft) = &mut self.draft {
+                        draft.see(self.framer.bytes(event.clone()));
+                    }
+                    true
+                }
                 Sight::Hidden => false,
                 Sight::Done => {
                     flow = Flow::Done;

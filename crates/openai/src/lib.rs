@@ -5,6 +5,7 @@
 
 mod answer;
 mod chunk;
+mod delta;
 mod endpoint;
 mod error;
 mod fields;
@@ -18,6 +19,7 @@ mod usage;
 
 pub use answer::{Answer, NotAnAnswer, usage_at_end};
 pub use chunk::{ChoiceSet, Chunk};
+pub use delta::Delta;
 pub use endpoint::{Endpoint, percent_encode};
 pub use error::{ErrorBody, ErrorObject};
 pub use invalid::Invalid;

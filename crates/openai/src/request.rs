@@ -58,6 +58,8 @@ pub struct Changes<'a> {
     pub ask_for_usage: bool,
     /// The most tokens of one choice, and the field to say it in where the request has none.
     pub most_output: Option<(u64, OutputField)>,
+    /// Messages to stand behind the last one of a chat: JSON objects with commas between them.
+    pub more_messages: Option<&'a str>,
 }
 
 /// The field by which an upstream takes the most tokens of a choice.
@@ -192,6 +194,11 @@ impl Request {
         if let Some((most, field)) = changes.most_output {
             self.cap(body, most, field, &mut edits);
         }
+        if let Some(more) = changes.more_messages {
+            let inside = self.content.start + 1..self.content.end - 1;
+            let comma = if body[inside.clone()].trim_ascii().is_empty() { "" } else { "," };
+            add(&mut edits, inside.end..inside.end, Cow::Owned([comma, more].concat()));
+        }
         (!edits.is_empty()).then(|| {
             let extra: usize = edits.iter().map(|(_, text)| text.len()).sum();
             let mut out = Vec::with_capacity(body.len() + extra);
@@ -291,6 +298,21 @@ mod tests {
     }
 
     #[test]
+    fn messages_go_behind_the_last_one() {
+        for (messages, expected) in [
+            ("[]", r#"[{"n":1}]"#),
+            ("[ ]", r#"[ {"n":1}]"#),
+            (r#"[{"content":"]"} ]"#, r#"[{"content":"]"} ,{"n":1}]"#),
+        ] {
+            let body = format!(r#"{{"messages":{messages},"model":"a"}}"#);
+            let request = Request::read(ChatCompletions, body.as_bytes()).expect("it is right");
+            let more = Changes { more_messages: Some(r#"{"n":1}"#), ..Changes::default() };
+            let changed = request.rewrite(body.as_bytes(), more).expect("it changes");
+            assert_eq!(changed, body.replace(messages, expected).into_bytes());
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         refused("", "not valid JSON");
         refused("{", "not valid JSON");
@@ -331,7 +353,7 @@ mod tests {
     fn rewritten(body: &str, model: Option<&str>, expected: Option<&str>) {
         let request = Request::read(ChatCompletions, body.as_bytes()).expect("the body is right");
         let bytes = request
-            .rewrite(body.as_bytes(), Changes { model, ask_for_usage: true, most_output: None });
+            .rewrite(body.as_bytes(), Changes { model, ask_for_usage: true, ..Changes::default() });
         assert_eq!(bytes.map(|bytes| String::from_utf8(bytes).expect("text")).as_deref(), expected);
     }
 
@@ -471,7 +493,7 @@ mod tests {
             let request = Request::read(ChatCompletions, text.as_bytes()).expect("the body is right");
             assert_eq!(&request.model, &model);
             assert_eq!(serde_json::from_str::<Value>(&text[request.content.clone()]).expect("the place is right"), json!(rest));
-            let changed = request.rewrite(text.as_bytes(), Changes { model: Some(&other), ask_for_usage: true, most_output: None }).unwrap_or(text.into_bytes());
+            let changed = request.rewrite(text.as_bytes(), Changes { model: Some(&other), ask_for_usage: true, ..Changes::default() }).unwrap_or(text.into_bytes());
             body["model"] = json!(other);
             if stream {
                 body["stream_options"] = json!({"include_usage": true});

@@ -29,7 +29,7 @@ pub use guard::{
 pub use issuer::{Issuer, IssuerKeys, Operator, Role};
 pub use limit::{By, Covered, Limit, Measure, OnError, Period, Price, Quota};
 pub use parsed::{
-    Auth, Balance, Config, Consumer, ConsumerIndex, FallbackOn, Group, Health, KeySource,
+    Auth, Balance, Config, Consumer, ConsumerIndex, FallbackOn, Group, Health, Hedge, KeySource,
     ModelIndex, ModelPattern, Prices, Provider, ProviderIndex, Retries, Route, RouteIndex, Server,
     Sticky, Target, Targets, Timeouts, WeightedTarget,
 };

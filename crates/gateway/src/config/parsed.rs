@@ -142,6 +142,19 @@ pub struct Route {
     pub health: Health,
     /// Bounds on waiting.
     pub timeouts: Timeouts,
+    /// When a fallback is called beside a target that is late; `None`: never.
+    pub hedge: Option<Hedge>,
+    /// Whether a fallback goes on where a stream of plain text breaks off.
+    pub goes_on: bool,
+}
+
+/// When a fallback is called beside a target that is late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hedge {
+    /// For what part of the route's requests at most, in thousandths.
+    pub share: u32,
+    /// How long the target has first; `None`: what 95 of 100 of its answers took.
+    pub after: Option<Duration>,
 }
 
 /// A pattern of model names.
@@ -245,6 +258,8 @@ pub struct Retries {
     pub honour_retry_after: Duration,
     /// What part of a provider's requests may be tried again there, in thousandths.
     pub budget: u32,
+    /// The longest body that is sent more than once, in bytes; `None`: any.
+    pub replay: Option<usize>,
 }
 
 /// When a target rests.
@@ -261,7 +276,7 @@ pub struct Health {
 /// Bounds on waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From the start of an attempt to the first byte of its body.
+    /// From the start of an attempt to the first byte of its body, of a stream to its first content.
     pub first_byte: Duration,
     /// Between two pieces of an answer.
     pub idle: Duration,
@@ -388,6 +403,13 @@ impl Config {
 }
 
 impl ProviderIndex {
+    /// The position, for state that is kept beside the configuration.
+    pub fn position(self) -> usize {
+        self.0
+    }
+}
+
+impl RouteIndex {
     /// The position, for state that is kept beside the configuration.
     pub fn position(self) -> usize {
         self.0

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
 
 use super::breaker::Sign;
@@ -31,6 +32,8 @@ pub enum Failure {
     /// A good status with something that is not an answer: HTML, broken JSON, an error event, a
     /// stream without content, a redirect.
     NotAnAnswer,
+    /// A compressed body, though none was asked for: what passes must be read.
+    Compressed,
 }
 
 impl Failure {
@@ -45,7 +48,8 @@ impl Failure {
             | Self::Timeout
             | Self::TooManyRequests { .. }
             | Self::ServerError { .. }
-            | Self::NotAnAnswer => Sign::Failed,
+            | Self::NotAnAnswer
+            | Self::Compressed => Sign::Failed,
             Self::KeyRefused | Self::ModelRefused => Sign::Nothing,
         }
     }
@@ -60,6 +64,7 @@ impl Failure {
             Self::KeyRefused => "key_refused",
             Self::ModelRefused => "model_refused",
             Self::NotAnAnswer => "not_an_answer",
+            Self::Compressed => "compressed",
         }
     }
 }
@@ -77,7 +82,7 @@ pub enum Head {
 
 /// Reads a response's head.
 pub fn head(status: StatusCode, headers: &HeaderMap) -> Head {
-    match status.as_u16() {
+    let head = match status.as_u16() {
         200..=299 => Head::Answer,
         401 | 402 | 407 => Head::Failure(Failure::KeyRefused),
         403 => Head::Failure(Failure::ModelRefused),
@@ -86,7 +91,20 @@ pub fn head(status: StatusCode, headers: &HeaderMap) -> Head {
         400..=499 => Head::CallersFault,
         500..=599 => Head::Failure(Failure::ServerError { retry_after: retry_after(headers) }),
         _ => Head::Failure(Failure::NotAnAnswer),
+    };
+    match head {
+        // What is not shown need not be read.
+        Head::Answer | Head::CallersFault if !is_plain(headers) => {
+            Head::Failure(Failure::Compressed)
+        }
+        Head::Answer | Head::CallersFault | Head::Failure(_) => head,
     }
+}
+
+fn is_plain(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_ENCODING)
+        .is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// `Retry-After` in seconds (RFC 9110, 10.2.3), or OpenAI's `retry-after-ms`. The form with a date
@@ -169,6 +187,14 @@ mod tests {
             Some(("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")),
             Head::Failure(Failure::ServerError { retry_after: None }),
         );
+        for status in [200, 206, 400, 404, 413, 422, 499] {
+            for encoding in ["gzip", "br", "zstd", "deflate, gzip"] {
+                let compressed = Head::Failure(Failure::Compressed);
+                check(status, Some(("content-encoding", encoding)), compressed);
+            }
+        }
+        check(200, Some(("content-encoding", "Identity")), Head::Answer);
+        check(401, Some(("content-encoding", "gzip")), Head::Failure(Failure::KeyRefused));
         check(599, None, Head::Failure(Failure::ServerError { retry_after: None }));
     }
 
@@ -181,6 +207,7 @@ mod tests {
             (Failure::Connect, Sign::Failed, Sign::Failed),
             (Failure::Timeout, Sign::Failed, Sign::Failed),
             (Failure::NotAnAnswer, Sign::Failed, Sign::Failed),
+            (Failure::Compressed, Sign::Failed, Sign::Failed),
             (Failure::ServerError { retry_after: None }, Sign::Failed, Sign::Failed),
             (Failure::TooManyRequests { retry_after: None }, Sign::Failed, Sign::Failed),
             (busy(2), Sign::Failed, Sign::Failed),

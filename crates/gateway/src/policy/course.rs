@@ -131,7 +131,8 @@ impl Course {
             Failure::Connect | Failure::NotAnAnswer => Some(backoff),
             // A target that was too slow once is a bad bet while another one waits.
             Failure::Timeout => (self.left == 0 || !self.fallback_on.timeout).then_some(backoff),
-            Failure::KeyRefused | Failure::ModelRefused => None,
+            // It will do so again.
+            Failure::Compressed | Failure::KeyRefused | Failure::ModelRefused => None,
         }
     }
 
@@ -140,7 +141,9 @@ impl Course {
             Failure::Connect => self.fallback_on.connect,
             Failure::Timeout => self.fallback_on.timeout,
             Failure::TooManyRequests { .. } => self.fallback_on.too_many_requests,
-            Failure::ServerError { .. } | Failure::NotAnAnswer => self.fallback_on.server_error,
+            Failure::ServerError { .. } | Failure::NotAnAnswer | Failure::Compressed => {
+                self.fallback_on.server_error
+            }
             Failure::KeyRefused | Failure::ModelRefused => true,
         }
     }
@@ -174,6 +177,7 @@ mod tests {
             backoff: Duration::from_millis(100),
             honour_retry_after: Duration::from_secs(2),
             budget: 200,
+            replay: None,
         }
     }
 
@@ -209,7 +213,7 @@ mod tests {
         );
         check(
             course(3, ALL, 0),
-            &[ERROR, Failure::Connect, Failure::NotAnAnswer],
+            &[ERROR, Failure::Compressed, Failure::NotAnAnswer],
             &[Step::Next, Step::Next, Step::Stop],
         );
     }
@@ -292,6 +296,7 @@ mod tests {
             Just(Failure::Timeout),
             Just(Failure::KeyRefused),
             Just(Failure::NotAnAnswer),
+            Just(Failure::Compressed),
             wait.clone().prop_map(|retry_after| Failure::TooManyRequests { retry_after }),
             wait.prop_map(|retry_after| Failure::ServerError { retry_after }),
         ]

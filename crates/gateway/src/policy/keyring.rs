@@ -106,7 +106,8 @@ impl Keyring {
             | Failure::ServerError { .. }
             | Failure::Connect
             | Failure::Timeout
-            | Failure::NotAnAnswer => false,
+            | Failure::NotAnAnswer
+            | Failure::Compressed => false,
         }
     }
 

@@ -8,6 +8,7 @@ use crate::time::Timestamp;
 
 use super::balance::Gauge;
 use super::breaker::{Breaker, Pass, Resting, Sign};
+use super::pace::Pace;
 
 /// How many models of one provider are watched; beyond it the one that is the longest without a sign
 /// is forgotten. Callers choose names of models where a route takes many.
@@ -19,6 +20,8 @@ pub struct Ward {
     ill: Vec<BTreeMap<Box<str>, Breaker>>,
     /// Only of targets whose route asks for it.
     gauges: Vec<BTreeMap<Box<str>, Gauge>>,
+    /// Only of targets whose route hedges by them: for whole answers, and for streams.
+    paces: Vec<BTreeMap<Box<str>, [Pace; 2]>>,
     probes: u64,
 }
 
@@ -28,6 +31,7 @@ impl Ward {
         Self {
             ill: vec![BTreeMap::new(); providers],
             gauges: vec![BTreeMap::new(); providers],
+            paces: vec![BTreeMap::new(); providers],
             probes: 0,
         }
     }
@@ -67,6 +71,37 @@ impl Ward {
         let mut gauge = Gauge::default();
         change(&mut gauge);
         gauges.insert(model.into(), gauge);
+    }
+
+    /// After which time a target is late: with the first content of a stream, or with a whole answer.
+    /// `None`: nobody knows.
+    pub fn late_after(
+        &mut self,
+        (provider, model): (ProviderIndex, &str),
+        stream: bool,
+        now: Timestamp,
+    ) -> Option<Duration> {
+        let paces = self.paces[provider.position()].get_mut(model)?;
+        paces[usize::from(stream)].late_after(now)
+    }
+
+    /// Learns how long an answer took, or was waited for.
+    pub fn time(
+        &mut self,
+        (provider, model): (ProviderIndex, &str),
+        stream: bool,
+        took: Duration,
+        now: Timestamp,
+    ) {
+        let paces = &mut self.paces[provider.position()];
+        if !paces.contains_key(model) && paces.len() >= MOST_MODELS {
+            let last = |pair: &[Pace; 2]| pair[0].last().max(pair[1].last());
+            let oldest = paces.iter().min_by_key(|(_, pair)| last(pair));
+            if let Some(oldest) = oldest.map(|(model, _)| model.clone()) {
+                paces.remove(&oldest);
+            }
+        }
+        paces.entry(model.into()).or_default()[usize::from(stream)].took(took, now);
     }
 
     /// Asks to call. A probe of which nothing is heard for `patience` is taken for lost.

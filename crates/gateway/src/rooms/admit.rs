@@ -12,7 +12,7 @@ use crate::body::{Body, ReadError};
 use crate::error::Refusal;
 
 /// A request that was read whole and checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ask {
     endpoint: Endpoint,
     body: Bytes,

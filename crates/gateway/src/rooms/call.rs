@@ -1,30 +1,27 @@
 //! Calls the plan's targets, one after another, until one answers.
 
-use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
-use openai::{Changes, Endpoint, OutputField, Weight};
+use std::rc::Rc;
 
-use crate::body::{Body, append};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+use openai::Weight;
+
 use crate::error::Fault;
-use crate::observe::{ANSWERED, Attempt, CALLERS_FAULT, Tokens};
+use crate::observe::Part;
 use crate::platform::Platform;
-use crate::policy::breaker::Sign;
-use crate::policy::classify::{self, Failure, Head};
+use crate::policy::classify::Failure;
 use crate::policy::course::{Course, Keys, Step};
 use crate::time::Timestamp;
 
 use super::admit::Ask;
 use super::entry::Entry;
-use super::fleet::{Fleet, Ticket};
+use super::exchange::{Call, Certain, Exchange};
+use super::fleet::Fleet;
 use super::outgoing;
-use super::patience::{Failed, Patience};
+use super::patience::Failed;
 use super::plan::{Candidate, Plan};
-use super::relay::{Committed, Taken, Uncommitted};
-
-/// A body up to this length is read whole before it is passed on, so that a broken one can still be
-/// made good by another target. Longer ones are committed and streamed.
-const LONGEST_WHOLE: usize = 8 << 20;
+use super::relay::Committed;
+use super::resume::{self, Successors};
 
 /// What an upstream answered, from the point on where no other target can take its place.
 #[derive(Debug)]
@@ -60,303 +57,217 @@ pub struct Line<'a, P: Platform> {
     pub most_output: Option<u64>,
 }
 
+/// What a target said, or that it did not.
+pub(super) enum Told {
+    /// What the caller gets.
+    Answered(Answer),
+    /// A stand-in does not take what the first target might have taken.
+    Refused(Answer),
+    /// Nothing of use.
+    Failed(Failure, Keys),
+}
+
+/// How far a request has come on its way through the targets.
+pub(super) struct Walk {
+    pub(super) deadline: Timestamp,
+    /// Whether somebody may still be called beside a target that is late: once a request.
+    pub(super) may_hedge: bool,
+    /// A target that was called so and to no avail; its turn is still to come.
+    pub(super) beside: Option<(usize, Told)>,
+    /// What a stand-in last refused, in case that nobody does better.
+    refusal: Option<Answer>,
+    /// Until when a target rests that was passed over.
+    rested_until: Option<Timestamp>,
+}
+
 impl<P: Platform> Line<'_, P> {
     /// Tries the targets in their order and notes every attempt in the record.
     pub async fn call(&self, entry: &mut Entry<P>) -> Result<Answer, Fault> {
-        let deadline = entry.began() + self.plan.route().timeouts.total;
-        let mut refusal = None;
-        match (self.walk(deadline, entry, &mut refusal).await, refusal) {
-            (Ok(answer), _) | (Err(_), Some(answer)) => Ok(answer),
-            (Err(rested_until), None) => Err(self.fault(entry, rested_until, deadline)),
+        let route = self.plan.route();
+        let deadline = entry.began() + route.timeouts.total;
+        if let Some(hedge) = route.hedge {
+            self.fleet.note_hedged(self.plan.route_index(), hedge);
         }
+        let mut walk = Walk {
+            deadline,
+            may_hedge: self.may_replay(),
+            beside: None,
+            refusal: None,
+            rested_until: None,
+        };
+        let answer = self.walk(&mut walk, entry).await.or(walk.refusal.take());
+        answer.ok_or_else(|| self.fault(entry, &walk))
     }
 
-    /// Tries the targets in their order. Keeps what a stand-in last refused, in case that nobody does
-    /// better; the error says until when a target rests that was passed over.
-    async fn walk(
-        &self,
-        deadline: Timestamp,
-        entry: &mut Entry<P>,
-        refusal: &mut Option<Answer>,
-    ) -> Result<Answer, Option<Timestamp>> {
+    /// Tries the targets in their order, until one answers or nothing is left to try.
+    async fn walk(&self, walk: &mut Walk, entry: &mut Entry<P>) -> Option<Answer> {
         let route = self.plan.route();
-        let count = self.plan.targets().len();
-        let mut course = Course::new(count, route.fallback_on, route.retries, deadline);
-        let mut rested_until: Option<Timestamp> = None;
-        for (position, candidate) in self.plan.targets().iter().enumerate() {
-            let body = self.ask.body_for(self.changes(candidate));
-            let mut is_first_try = true;
+        let targets = self.plan.targets();
+        let mut course =
+            Course::new(targets.len(), route.fallback_on, route.retries, walk.deadline);
+        let exchange = self.exchange(walk.deadline);
+        for (position, candidate) in targets.iter().enumerate() {
+            let (mut body, mut is_first_try) = (None, true);
             loop {
-                let began = self.platform.now();
+                let now = self.platform.now();
                 // A timer may be late, and a caller's body slow: what cannot end in time is not begun.
-                if began >= deadline {
-                    return Err(rested_until);
+                if now >= walk.deadline {
+                    return None;
                 }
-                let step = match self.admit(candidate, began) {
-                    Err(until) => {
-                        rested_until =
-                            Some(rested_until.map_or(until, |earlier| earlier.min(until)));
-                        course.pass_over(began)
+                let told = match walk.beside.take_if(|(beside, _)| *beside == position) {
+                    // It was called already, beside another.
+                    Some((_, told)) => {
+                        is_first_try = false;
+                        Ok(told)
                     }
-                    Ok((key, ticket)) => {
-                        if std::mem::take(&mut is_first_try) {
-                            self.fleet.note_request(candidate.index, route.retries, began);
-                        }
-                        match self.attempt(candidate, key, body.clone(), deadline, entry).await {
-                            // Whoever stands in for another may refuse what that one would have taken,
-                            // and a third may take it.
-                            Ok(answer) if !answer.status.is_success() && position > 0 => {
-                                *refusal = Some(answer);
-                                course.pass_over(self.platform.now())
+                    None => match exchange.begin(candidate, Part::Whole, entry) {
+                        Err(until) => Err(until),
+                        Ok(call) => {
+                            if std::mem::take(&mut is_first_try) {
+                                self.fleet.note_request(candidate.index, route.retries, now);
                             }
-                            Ok(answer) => return Ok(self.watch(answer, ticket)),
-                            Err(failure) => {
-                                let now = self.platform.now();
-                                let keys = self.judge(
-                                    candidate,
-                                    key,
-                                    failure,
-                                    (began, now),
-                                    deadline,
-                                    &ticket,
-                                );
-                                let may_retry = || self.fleet.may_retry(candidate.index, now);
-                                let entropy = self.platform.entropy();
-                                course.after(failure, keys, now, entropy, may_retry)
-                            }
+                            let body = body.get_or_insert_with(|| self.body(candidate));
+                            Ok(self.hear(&exchange, (position, call), body, walk, entry).await)
                         }
+                    },
+                };
+                let now = self.platform.now();
+                let step = match told {
+                    Ok(Told::Answered(answer)) => return Some(answer),
+                    Ok(Told::Refused(answer)) => {
+                        entry.record.target = Some(candidate.label());
+                        walk.refusal = Some(answer);
+                        course.pass_over(now)
+                    }
+                    Ok(Told::Failed(failure, keys)) => {
+                        let may_retry = || self.fleet.may_retry(candidate.index, now);
+                        course.after(failure, keys, now, self.platform.entropy(), may_retry)
+                    }
+                    Err(until) => {
+                        walk.rest(until);
+                        course.pass_over(now)
                     }
                 };
+                if step != Step::Stop && !entry.record.attempts.is_empty() && !self.may_replay() {
+                    entry.record.not_replayed = true;
+                    return None;
+                }
                 match step {
                     Step::Again { after } if after.is_zero() => {}
                     Step::Again { after } => self.platform.sleep(after).await,
                     Step::Next => break,
-                    Step::Stop => return Err(rested_until),
+                    Step::Stop => return None,
                 }
             }
         }
-        Err(rested_until)
+        None
     }
 
-    /// Leave to call a target, and the key to do it with. The error says when to ask again.
-    fn admit(
+    /// Makes a call, perhaps with another beside it.
+    async fn hear(
         &self,
-        candidate: &Candidate<'_>,
-        now: Timestamp,
-    ) -> Result<(Option<usize>, Ticket), Timestamp> {
-        let ticket = match candidate.ticket.take() {
-            Some(ticket) => ticket,
-            None => self.fleet.admit(candidate.index, candidate.model, self.plan.route(), now)?,
-        };
-        Ok((self.fleet.key(candidate.index, candidate.model, now)?, ticket))
-    }
-
-    /// Notes that a target has answered. A stream keeps the ticket: it may still break off.
-    fn watch(&self, mut answer: Answer, ticket: Ticket) -> Answer {
-        let is_success = answer.status.is_success();
-        let note = |sign| ticket.note(sign, self.platform.now(), self.platform.entropy());
-        match &mut answer.content {
-            // A target that refuses what the caller sent may well be able to do nothing else.
-            Content::Whole(_) if !is_success => {}
-            Content::Whole(_) => note(Sign::Well),
-            Content::Stream(stream) => {
-                note(Sign::Alive);
-                stream.watch(ticket);
-            }
-        }
-        answer
-    }
-
-    /// What a target is told otherwise than the caller said it.
-    fn changes<'c>(&self, candidate: &'c Candidate<'_>) -> Changes<'c> {
-        let field = match self.ask.endpoint() {
-            Endpoint::ChatCompletions => candidate.provider.output_field,
-            Endpoint::Completions | Endpoint::Embeddings => OutputField::MaxTokens,
-        };
-        Changes {
-            model: Some(candidate.model),
-            ask_for_usage: candidate.provider.stream_usage,
-            most_output: self.most_output.map(|most| (most, field)),
-        }
-    }
-
-    /// One call to one upstream, up to the point where its answer is certain, and its line in the
-    /// record.
-    async fn attempt(
-        &self,
-        candidate: &Candidate<'_>,
-        key: Option<usize>,
-        body: Bytes,
-        deadline: Timestamp,
+        exchange: &Exchange<'_, P>,
+        (position, call): (usize, Call<'_>),
+        body: &Bytes,
+        walk: &mut Walk,
         entry: &mut Entry<P>,
-    ) -> Result<Answer, Failure> {
-        let target = candidate.label();
-        let attempt = Attempt::begun(target.clone(), key, self.platform.now());
-        entry.begin(attempt, candidate.price);
-        let secret = key.map(|position| &candidate.provider.keys[position]);
-        let request = outgoing::request(candidate, secret, body, self.ask.request().stream);
-        let result = self.exchange(request, deadline, entry).await;
-        match &result {
-            Ok(answer) => {
-                let name = if answer.status.is_success() { ANSWERED } else { CALLERS_FAULT };
-                entry.end(name, Some(answer.status), None);
-                entry.record.target = Some(target);
+    ) -> Told {
+        match self.late_after(&call, walk) {
+            // Apart, so that other routes' requests do not carry the room that it takes.
+            Some(after) => {
+                let hedged =
+                    self.hedged(exchange, (position, call), body.clone(), after, walk, entry);
+                Box::pin(hedged).await
             }
-            Err(failed) => entry.end(failed.failure.name(), failed.status, failed.detail.clone()),
+            None => {
+                let result = exchange.send(call.candidate, call.key, body.clone()).await;
+                self.conclude(exchange, (position, call), result, entry)
+            }
         }
-        result.map_err(|failed| failed.failure)
     }
 
-    /// Sends a request and waits for an answer that can be committed to.
-    async fn exchange(
+    /// Notes what came of a call, and says what it means for the request.
+    pub(super) fn conclude(
         &self,
-        request: http::Request<Bytes>,
-        deadline: Timestamp,
+        exchange: &Exchange<'_, P>,
+        (position, call): (usize, Call<'_>),
+        result: Result<Certain, Failed>,
         entry: &mut Entry<P>,
-    ) -> Result<Answer, Failed> {
-        let timeouts = self.plan.route().timeouts;
-        let mut patience = Patience::begin(self.platform, timeouts, deadline);
-        let response =
-            patience.within(self.platform.fetch(request)).await?.map_err(Failed::connect)?;
-        let (head, body) = response.into_parts();
-        let content_type = head.headers.get(CONTENT_TYPE).cloned();
-        let content = match classify::head(head.status, &head.headers) {
-            Head::Failure(failure) => Err(failure.into()),
-            _ if !is_plain(&head.headers) => Err(Failure::NotAnAnswer.into()),
-            Head::CallersFault => match self.read(body, &mut patience).await {
-                Ok((whole, None)) => Ok(Content::Whole(whole)),
-                Ok((_, Some(_))) => Err(Failure::NotAnAnswer.into()),
-                Err(failed) => Err(failed),
-            },
-            Head::Answer if !self.ask.request().stream => {
-                self.whole(body, &mut patience, entry).await
-            }
-            Head::Answer if content_type.as_ref().is_some_and(is_event_stream) => {
-                self.open(body, &mut patience).await.map(|stream| Content::Stream(Box::new(stream)))
-            }
-            Head::Answer => Err(Failure::NotAnAnswer.into()),
-        };
-        let content =
-            content.map_err(|failed: Failed| Failed { status: Some(head.status), ..failed })?;
-        if head.status.is_success() {
-            entry.first_token();
-        }
-        Ok(Answer { status: head.status, content_type, content })
-    }
-
-    /// Holds a stream back until its first event with content.
-    async fn open(&self, body: Body, patience: &mut Patience<'_, P>) -> Result<Committed, Failed> {
-        let asked = self.ask.request();
-        let mut stream = Uncommitted::new(body, !asked.wants_usage);
-        loop {
-            let piece = patience.piece(stream.body()).await?;
-            let events = stream.events();
-            match stream.take(piece, || self.ask.prompt())? {
-                Taken::Held(held) => {
-                    // Comments alone do not buy an upstream time.
-                    if held.events() > events {
-                        patience.renew();
-                    }
-                    stream = held;
+    ) -> Told {
+        let candidate = call.candidate;
+        match exchange.conclude(call, result, entry) {
+            // Whoever stands in for another may refuse what that one would have taken, and a third may
+            // take it.
+            Ok(answer) if !answer.status.is_success() && position > 0 => Told::Refused(answer),
+            Ok(mut answer) => {
+                entry.record.target = Some(candidate.label());
+                if let Content::Stream(stream) = &mut answer.content
+                    && exchange.keeps_draft
+                {
+                    let others = &self.plan.targets()[position + 1..];
+                    let route = self.plan.route_index();
+                    let gateway = Rc::clone(entry.gateway());
+                    stream.precede(Successors::new(gateway, self.ask, route, others));
                 }
-                Taken::Ready(committed) => return Ok(committed),
+                Told::Answered(answer)
             }
+            Err((failure, keys)) => Told::Failed(failure, keys),
         }
     }
 
-    /// Reads an answer that is not a stream, and makes sure that it is one.
-    async fn whole(
-        &self,
-        body: Body,
-        patience: &mut Patience<'_, P>,
-        entry: &mut Entry<P>,
-    ) -> Result<Content, Failed> {
-        let (whole, rest) = self.read(body, patience).await?;
-        if let Some(rest) = rest {
-            let most = self.ask.most_output();
-            let long = Committed::opaque(whole, rest, self.ask.prompt(), most);
-            return Ok(Content::Stream(Box::new(long)));
+    fn exchange(&self, deadline: Timestamp) -> Exchange<'_, P> {
+        // What a hard limit caps was reserved for one answer.
+        let keeps_draft = self.plan.route().goes_on
+            && self.most_output.is_none()
+            && self.may_replay()
+            && resume::may_go_on(self.ask);
+        Exchange {
+            platform: self.platform,
+            fleet: self.fleet,
+            ask: self.ask,
+            route: self.plan.route(),
+            deadline,
+            beside: Weight::default(),
+            keeps_draft,
         }
-        let answer = openai::Answer::read(self.ask.endpoint(), &whole)?;
-        let prompt = if answer.usage.is_some() { Weight::default() } else { self.ask.prompt() };
-        entry.record.tokens = Tokens::count(answer.usage, prompt, answer.weight);
-        Ok(Content::Whole(whole))
     }
 
-    /// Reads a body to its end, or until it is too long to hold: then the rest comes along.
-    async fn read(
-        &self,
-        mut body: Body,
-        patience: &mut Patience<'_, P>,
-    ) -> Result<(Bytes, Option<Body>), Failed> {
-        let mut whole = Bytes::new();
-        while let Some(piece) = patience.piece(&mut body).await? {
-            patience.renew();
-            let is_first = whole.is_empty();
-            whole = append(whole, piece);
-            // One piece that is there already is held, however long it is.
-            if !is_first && whole.len() > LONGEST_WHOLE {
-                return Ok((whole, Some(body)));
-            }
-        }
-        Ok((whole, None))
+    /// The request as a target is sent it.
+    pub(super) fn body(&self, candidate: &Candidate<'_>) -> Bytes {
+        self.ask.body_for(outgoing::changes(candidate, self.ask, self.most_output))
     }
 
-    /// Lets the provider's keyring and the target's breaker draw their conclusions.
-    fn judge(
-        &self,
-        candidate: &Candidate<'_>,
-        key: Option<usize>,
-        failure: Failure,
-        (began, now): (Timestamp, Timestamp),
-        deadline: Timestamp,
-        ticket: &Ticket,
-    ) -> Keys {
-        let route = self.plan.route();
-        let worth_waiting = route.retries.honour_retry_after;
-        // Whoever had but the rest of somebody else's time has not shown that it is slow.
-        let was_hurried = failure == Failure::Timeout
-            && now >= deadline
-            && now.since(began) < route.timeouts.first_byte / 2;
-        let sign = failure.sign(key.is_some(), worth_waiting);
-        let sign = if was_hurried { Sign::Nothing } else { sign };
-        ticket.note(sign, now, self.platform.entropy());
-        let target = (candidate.index, candidate.model);
-        match self.fleet.judge(target, key, failure, now, worth_waiting) {
-            Keys::NotAtFault if ticket.is_ill() => Keys::TargetRests,
-            keys => keys,
-        }
+    /// Whether the request may be sent more than once.
+    fn may_replay(&self) -> bool {
+        let most = self.plan.route().retries.replay;
+        most.is_none_or(|most| self.ask.body().len() <= most)
     }
 
     /// What all the failures add up to.
-    fn fault(
-        &self,
-        entry: &Entry<P>,
-        rested_until: Option<Timestamp>,
-        deadline: Timestamp,
-    ) -> Fault {
+    fn fault(&self, entry: &Entry<P>, walk: &Walk) -> Fault {
         let attempts = &entry.record.attempts;
         let now = self.platform.now();
-        match rested_until {
+        let is_late = || {
+            attempts.iter().all(|attempt| attempt.result == Failure::Timeout.name())
+                || now >= walk.deadline
+        };
+        match walk.rested_until {
             Some(until) if attempts.is_empty() => Fault::NoHealthyUpstream {
                 retry_after: until.since(now).as_millis().div_ceil(1000).max(1) as u64,
             },
-            _ if now >= deadline => Fault::Timeout,
-            _ if attempts.iter().all(|attempt| attempt.result == Failure::Timeout.name()) => {
-                Fault::Timeout
-            }
+            _ if entry.record.not_replayed => Fault::NotReplayed {
+                most: self.plan.route().retries.replay.unwrap_or_default(),
+                is_late: is_late(),
+            },
+            _ if is_late() => Fault::Timeout,
             _ => Fault::Upstream,
         }
     }
 }
 
-fn is_plain(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_ENCODING)
-        .is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
-}
-
-fn is_event_stream(content_type: &HeaderValue) -> bool {
-    let media_type = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-    media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+impl Walk {
+    /// Notes that a target was passed over that rests until then.
+    fn rest(&mut self, until: Timestamp) {
+        self.rested_until = Some(self.rested_until.map_or(until, |earlier| earlier.min(until)));
+    }
 }

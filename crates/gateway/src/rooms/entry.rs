@@ -26,6 +26,8 @@ pub struct Entry<P: Platform> {
     pub price: Option<Price>,
     /// Headers that tell a limited caller how it stands.
     pub headers: Vec<(&'static str, String)>,
+    /// What the part of the answer cost that came before another call went on.
+    aside: Option<(Tokens, Option<u64>)>,
     gateway: Rc<Gateway>,
     platform: P,
     began: Timestamp,
@@ -41,6 +43,7 @@ impl<P: Platform> Entry<P> {
             reservation: None,
             price: None,
             headers: Vec::new(),
+            aside: None,
             gateway,
             platform,
             began,
@@ -65,21 +68,35 @@ impl<P: Platform> Entry<P> {
         self.record.first_token_ms.get_or_insert(millis(self.platform.now().since(self.began)));
     }
 
-    /// Notes that a call begins, to a target of this price.
-    pub fn begin(&mut self, attempt: Attempt, price: Option<Price>) {
-        self.record.attempts.push(attempt);
-        self.price = price;
+    /// The gateway that the request came to.
+    pub fn gateway(&self) -> &Rc<Gateway> {
+        &self.gateway
     }
 
-    /// Notes how the call ended that began last.
+    /// Notes that a call begins, to a target of this price. Gives back its place in the record.
+    pub fn begin(&mut self, attempt: Attempt, price: Option<Price>) -> usize {
+        self.record.attempts.push(attempt);
+        self.price = price;
+        self.record.attempts.len() - 1
+    }
+
+    /// Puts the tokens of a part of the answer aside, at the price of the target that it is from: what
+    /// is noted from now on is another's.
+    pub fn put_aside(&mut self, tokens: Tokens) {
+        self.record.tokens = Tokens::default();
+        self.aside = Some((tokens, self.price.map(|price| limits::cost(tokens, price))));
+    }
+
+    /// Notes how a call ended.
     pub fn end(
         &mut self,
+        number: usize,
         result: &'static str,
         status: Option<StatusCode>,
         detail: Option<String>,
     ) {
         let now = self.platform.now();
-        if let Some(attempt) = self.record.attempts.last_mut() {
+        if let Some(attempt) = self.record.attempts.get_mut(number) {
             attempt.result = result;
             attempt.status = status.map(|status| status.as_u16());
             attempt.detail = detail;
@@ -93,12 +110,14 @@ impl<P: Platform> Entry<P> {
         // `Drop` writes and settles.
     }
 
-    /// Notes a call that the caller did not wait for. The upstream has the prompt and may bill it,
-    /// so what is known of it is charged.
+    /// Notes calls that the caller did not wait for. An upstream has the prompt and may bill it, so
+    /// what is known of it is charged, once.
     fn abandon(&mut self, now: Timestamp) {
-        let last = self.record.attempts.last_mut();
-        let Some(attempt) = last.filter(|attempt| attempt.result == ABANDONED) else { return };
-        attempt.ms = millis(now.since(attempt.began));
+        let open = |attempt: &&mut Attempt| attempt.result == ABANDONED;
+        let open = self.record.attempts.iter_mut().filter(open);
+        if open.map(|attempt| attempt.ms = millis(now.since(attempt.began))).count() == 0 {
+            return;
+        }
         if let Some(reservation) = &self.reservation {
             self.record.tokens = Tokens::count(None, reservation.prompt(), Weight::default());
         }
@@ -111,14 +130,18 @@ impl<P: Platform> Drop for Entry<P> {
         self.record.total_ms = millis(now.since(self.began));
         self.abandon(now);
         let record = &mut self.record;
-        let cost = self.price.map(|price| limits::cost(record.tokens, price));
+        let mut cost = self.price.map(|price| limits::cost(record.tokens, price));
+        if let Some((tokens, earlier)) = self.aside.take() {
+            record.tokens = record.tokens.plus(tokens);
+            cost = earlier.map_or(cost, |earlier| Some(cost.unwrap_or(0).saturating_add(earlier)));
+        }
         record.cost_usd = cost.map(|cost| cost as f64 / 1e9);
         if let Some(reservation) = self.reservation.take() {
             // Whoever got no answer pays nothing.
             let served = match record.outcome {
                 // Whoever asks for what is blocked has had an answer, and its provider one to bill.
                 Outcome::Answered | Outcome::Truncated | Outcome::Blocked => true,
-                Outcome::HungUp => record.attempts.last().is_some_and(Attempt::may_cost),
+                Outcome::HungUp => record.attempts.iter().any(Attempt::may_cost),
                 Outcome::Refused | Outcome::Failed => false,
             };
             let tokens = record.tokens.input.saturating_add(record.tokens.output);

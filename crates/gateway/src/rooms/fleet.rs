@@ -6,12 +6,13 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::config::{Balance, Config, Health, ProviderIndex, Retries, Route};
+use crate::config::{Balance, Config, Health, Hedge, ProviderIndex, Retries, Route, RouteIndex};
 use crate::policy::balance::Gauge;
 use crate::policy::breaker::{Pass, Resting, Sign};
 use crate::policy::budget::Budget;
 use crate::policy::classify::Failure;
 use crate::policy::course::Keys;
+use crate::policy::hedge::{self, Allowance};
 use crate::policy::keyring::{AllRest, Keyring};
 use crate::policy::ward::Ward;
 use crate::time::Timestamp;
@@ -23,6 +24,8 @@ pub struct Fleet {
     keyrings: RefCell<Vec<Keyring>>,
     /// One account a provider, in the configuration's order.
     budgets: RefCell<Vec<Budget>>,
+    /// One account a route, in the configuration's order.
+    hedges: RefCell<Vec<Allowance>>,
     ward: Rc<RefCell<Ward>>,
 }
 
@@ -37,6 +40,8 @@ pub struct Ticket {
     began: Timestamp,
     /// What is still to be measured.
     clock: Cell<Clock>,
+    /// Whether somebody wants to know from when on the target is late.
+    is_timed: bool,
 }
 
 /// What a call shows of the time that its target takes.
@@ -58,6 +63,7 @@ impl Fleet {
         Self {
             keyrings: RefCell::new(keyrings.collect()),
             budgets: RefCell::new(vec![Budget::default(); count]),
+            hedges: RefCell::new(vec![Allowance::default(); config.routes.len()]),
             ward: Rc::new(RefCell::new(Ward::new(count))),
         }
     }
@@ -66,6 +72,11 @@ impl Fleet {
     pub fn is_awake(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool {
         self.ward.borrow().is_awake(provider, model, now)
             && self.keyrings.borrow()[provider.position()].has_awake(model, now)
+    }
+
+    /// Whether a target is known to be ill: it rests, or is on probation.
+    pub fn is_ill(&self, provider: ProviderIndex, model: &str) -> bool {
+        self.ward.borrow().is_ill(provider, model)
     }
 
     /// Asks to call a target for a route. The error says when to ask again.
@@ -89,7 +100,8 @@ impl Fleet {
             ward.borrow_mut().measure(provider, model, Gauge::begin);
         }
         let (model, clock) = (model.into(), Cell::new(clock));
-        Ok(Ticket { ward, provider, model, health, pass, began: now, clock })
+        let is_timed = route.hedge.is_some_and(|hedge| hedge.after.is_none());
+        Ok(Ticket { ward, provider, model, health, pass, began: now, clock, is_timed })
     }
 
     /// What was measured of a target.
@@ -133,6 +145,27 @@ impl Fleet {
         self.budgets.borrow_mut()[provider.position()].note_request(retries.budget, now);
     }
 
+    /// Notes a request of a route that hedges, which allows for a part of a hedge.
+    pub fn note_hedged(&self, route: RouteIndex, hedge: Hedge) {
+        self.hedges.borrow_mut()[route.position()].note_request(hedge.share);
+    }
+
+    /// Takes a hedge of a route, if one is left.
+    pub fn may_hedge(&self, route: RouteIndex) -> bool {
+        self.hedges.borrow_mut()[route.position()].take()
+    }
+
+    /// How long a target has before another is called beside it; `None`: nobody knows.
+    pub fn late_after(
+        &self,
+        hedge: Hedge,
+        target: (ProviderIndex, &str),
+        stream: bool,
+        now: Timestamp,
+    ) -> Option<Duration> {
+        hedge::wait(hedge, || self.ward.borrow_mut().late_after(target, stream, now))
+    }
+
     /// Takes a second try at a provider, if one is left.
     pub fn may_retry(&self, provider: ProviderIndex, now: Timestamp) -> bool {
         self.budgets.borrow_mut()[provider.position()].take(now)
@@ -155,6 +188,14 @@ impl Ticket {
             self.ward.borrow_mut().measure(self.provider, &self.model, read);
         }
         self.ward.borrow_mut().note(target, (self.pass, sign), now, entropy, &self.health);
+    }
+
+    /// Notes how long the target took, or was waited for, where somebody wants to know.
+    pub fn time(&self, stream: bool, now: Timestamp) {
+        if self.is_timed {
+            let target = (self.provider, &*self.model);
+            self.ward.borrow_mut().time(target, stream, now.since(self.began), now);
+        }
     }
 
     /// Whether the target is known to be ill.

@@ -3,13 +3,33 @@
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
+use openai::{Changes, Endpoint, OutputField};
 
 use crate::config::{Authentication, Provider};
 use crate::secret::Secret;
 
+use super::admit::Ask;
 use super::plan::Candidate;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("serin/", env!("CARGO_PKG_VERSION")));
+
+/// What a target is told otherwise than the caller said it.
+pub(super) fn changes<'c>(
+    candidate: &'c Candidate<'_>,
+    ask: &Ask,
+    most_output: Option<u64>,
+) -> Changes<'c> {
+    let field = match ask.endpoint() {
+        Endpoint::ChatCompletions => candidate.provider.output_field,
+        Endpoint::Completions | Endpoint::Embeddings => OutputField::MaxTokens,
+    };
+    Changes {
+        model: Some(candidate.model),
+        ask_for_usage: candidate.provider.stream_usage,
+        most_output: most_output.map(|most| (most, field)),
+        more_messages: None,
+    }
+}
 
 /// An upstream's request is made anew: nothing of the caller's headers is in it.
 pub(super) fn request(

@@ -50,13 +50,15 @@ pub(super) struct Patience<'a, P: Platform> {
     deadline: Timestamp,
     /// The next piece must be there by then.
     next_by: Timestamp,
+    /// The first content must be there by then.
+    first_by: Timestamp,
 }
 
 impl<'a, P: Platform> Patience<'a, P> {
     /// Begins to wait for the first byte of an attempt.
     pub(super) fn begin(platform: &'a P, timeouts: Timeouts, deadline: Timestamp) -> Self {
         let next_by = platform.now() + timeouts.first_byte;
-        Self { platform, idle: timeouts.idle, deadline, next_by }
+        Self { platform, idle: timeouts.idle, deadline, next_by, first_by: next_by }
     }
 
     /// Waits for some work, in time.
@@ -77,6 +79,19 @@ impl<'a, P: Platform> Patience<'a, P> {
             return Err(Failure::Timeout.into());
         }
         Ok(piece)
+    }
+
+    /// What came is held back. Progress buys the idle time, but no more than there is for the first
+    /// content; a host's timer has no chance where pieces are always there.
+    pub(super) fn hold(&mut self, is_progress: bool) -> Result<(), Failed> {
+        let now = self.platform.now();
+        if now >= self.next_by {
+            return Err(Failure::Timeout.into());
+        }
+        if is_progress {
+            self.next_by = (now + self.idle).min(self.first_by);
+        }
+        Ok(())
     }
 
     /// There was progress: the next piece has the idle time.

@@ -14,6 +14,7 @@ use openai::{ErrorBody, ErrorObject, Weight};
 
 use crate::body::Body;
 use crate::config::Timeouts;
+use crate::draft::Sequel;
 use crate::observe::{Outcome, Record};
 use crate::platform::{Outage, Platform};
 use crate::policy::breaker::Sign;
@@ -24,6 +25,7 @@ use crate::time::Timestamp;
 
 use super::entry::Entry;
 use super::fleet::Ticket;
+use super::resume::Successors;
 
 /// What is held back before the first content, in bytes; beyond it the stream is committed as it is.
 const LONGEST_PRELUDE: usize = 64 << 10;
@@ -54,6 +56,8 @@ pub struct Committed {
     prompt: Weight,
     /// Where to note how it ends.
     ticket: Option<Ticket>,
+    /// Who may go on where it breaks off.
+    successors: Option<Box<Successors>>,
 }
 
 /// What became of a stream that was held back.
@@ -69,6 +73,11 @@ impl Uncommitted {
     /// Holds a stream back. `hides_usage`: the caller did not ask for the event that carries it.
     pub fn new(body: Body, hides_usage: bool) -> Self {
         Self { body, reader: Reader::new(hides_usage), held: VecDeque::new() }
+    }
+
+    /// Has it keep what it says, so that somebody else can go on from there.
+    pub fn keep_draft(&mut self) {
+        self.reader.keep_draft();
     }
 
     /// The upstream's body, to wait on.
@@ -98,10 +107,16 @@ impl Uncommitted {
         let too_much = self.held.iter().map(Bytes::len).sum::<usize>() > LONGEST_PRELUDE;
         if self.reader.meter().has_content() || (flow == Flow::Open && too_much) {
             let Self { body, reader, held: ready } = self;
-            let (reader, tail, ticket) = (Some(reader), Tail::new(0), None);
-            let prompt = prompt();
-            let committed = Committed { body, reader, tail, ready, flow, prompt, ticket };
-            return Ok(Taken::Ready(committed));
+            return Ok(Taken::Ready(Committed {
+                body,
+                reader: Some(reader),
+                tail: Tail::new(0),
+                ready,
+                flow,
+                prompt: prompt(),
+                ticket: None,
+                successors: None,
+            }));
         }
         match flow {
             Flow::Open if !ended => Ok(Taken::Held(self)),
@@ -124,12 +139,18 @@ impl Committed {
             flow: Flow::Open,
             prompt,
             ticket: None,
+            successors: None,
         }
     }
 
     /// Has it noted how the stream ends.
     pub fn watch(&mut self, ticket: Ticket) {
         self.ticket = Some(ticket);
+    }
+
+    /// Has it continued by somebody else where it breaks off.
+    pub(super) fn precede(&mut self, successors: Successors) {
+        self.successors = Some(Box::new(successors)).filter(|successors| !successors.is_empty());
     }
 
     /// Begins to pass the stream on. From here on the relay holds the request's record.
@@ -143,6 +164,9 @@ impl Committed {
             entry: Some(entry),
             ending: None,
             left_open: false,
+            continuing: None,
+            sequel: None,
+            is_counted: false,
             platform,
         };
         relay.follow();
@@ -161,12 +185,29 @@ pub struct Relay<P: Platform> {
     ending: Option<Outcome>,
     /// Somebody else closes the record, who may end the stream in another way.
     left_open: bool,
+    /// Somebody is asked to go on where the stream broke off. Holds the entry meanwhile.
+    continuing: Option<Continuing<P>>,
+    /// The stream is another one's rest.
+    sequel: Option<Sequel>,
+    /// The stream's tokens are in the books already.
+    is_counted: bool,
     idle: Duration,
     deadline: Timestamp,
     /// When the upstream began to be silent; `None` while nobody has had to wait for it, so that a
     /// caller who reads slowly is not mistaken for it.
     silent_since: Option<Timestamp>,
     alarm: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+/// Gives the entry back, and the stream that goes on.
+type Work<P> = Pin<Box<dyn Future<Output = (Entry<P>, Option<Box<Committed>>)>>>;
+
+/// A stream that broke off, while somebody is asked to go on.
+struct Continuing<P: Platform> {
+    work: Work<P>,
+    /// What the caller is told if nobody does.
+    code: &'static str,
+    message: &'static str,
 }
 
 impl<P: Platform> Relay<P> {
@@ -197,7 +238,7 @@ impl<P: Platform> Relay<P> {
             self.follow();
         }
         match &self.stream.reader {
-            _ if self.ending.is_some() => {}
+            _ if self.ending.is_some() || self.continuing.is_some() => {}
             Some(reader) if !reader.meter().is_complete() => {
                 self.break_off(
                     "upstream_error",
@@ -221,11 +262,56 @@ impl<P: Platform> Relay<P> {
         }
     }
 
-    /// Ends the stream with an error event in place of what is missing.
-    fn break_off(&mut self, code: &'static str, message: &str) {
+    /// Has somebody asked to go on, or ends the stream with an error event in place of what is missing.
+    fn break_off(&mut self, code: &'static str, message: &'static str) {
+        if self.is_continued(code, message) {
+            return;
+        }
         let error = ErrorObject { message, kind: "upstream_error", param: None, code: Some(code) };
         self.stream.ready.push_back(ErrorBody { error }.to_event().into());
         self.truncate(code);
+    }
+
+    /// Asks somebody to go on where the stream broke off, if that is possible.
+    fn is_continued(&mut self, code: &'static str, message: &'static str) -> bool {
+        let is_late = self.platform.now() >= self.deadline;
+        let Some(successors) = self.stream.successors.take().filter(|_| !is_late) else {
+            return false;
+        };
+        let Some(reader) = &self.stream.reader else { return false };
+        let Some((draft, said)) = reader.draft().and_then(|draft| Some((draft, draft.text()?)))
+        else {
+            return false;
+        };
+        let Some(mut entry) = self.entry.take() else { return false };
+        entry.put_aside(reader.meter().tokens(self.stream.prompt));
+        self.sequel = Some(Sequel::to(draft));
+        let work = successors.go_on(self.platform.clone(), entry, said.to_owned());
+        self.continuing = Some(Continuing { work: Box::pin(work), code, message });
+        self.is_counted = true;
+        self.note(Sign::Failed);
+        self.stream.body = Body::Empty;
+        true
+    }
+
+    /// Takes what became of asking somebody to go on.
+    fn poll_continuing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(continuing) = &mut self.continuing else { return Poll::Ready(()) };
+        let (entry, stream) = ready!(continuing.work.as_mut().poll(cx));
+        let (code, message) = (continuing.code, continuing.message);
+        (self.entry, self.continuing) = (Some(entry), None);
+        match stream {
+            Some(stream) => {
+                (self.stream, self.is_counted) = (*stream, false);
+                self.silent_since = None;
+                self.follow();
+            }
+            None => {
+                self.sequel = None;
+                self.break_off(code, message);
+            }
+        }
+        Poll::Ready(())
     }
 
     fn truncate(&mut self, code: &'static str) {
@@ -240,7 +326,7 @@ impl<P: Platform> Relay<P> {
     }
 
     /// The stream cannot go on. Events end with one that says so; a JSON body can only break off.
-    fn broke(&mut self, code: &'static str, message: &str) -> Result<(), Outage> {
+    fn broke(&mut self, code: &'static str, message: &'static str) -> Result<(), Outage> {
         if self.stream.reader.is_some() {
             self.break_off(code, message);
             Ok(())
@@ -278,6 +364,9 @@ impl<P: Platform> Relay<P> {
     /// Hands the tokens to the record, which is written when the entry goes.
     fn settle(&mut self) -> Option<Entry<P>> {
         let mut entry = self.entry.take()?;
+        if self.is_counted {
+            return Some(entry);
+        }
         entry.record.tokens = match &self.stream.reader {
             Some(reader) => reader.meter().tokens(self.stream.prompt),
             None => self.stream.tail.tokens(self.stream.prompt),
@@ -342,7 +431,19 @@ impl<P: Platform> Stream for Relay<P> {
         let relay = &mut *self;
         loop {
             if let Some(piece) = relay.stream.ready.pop_front() {
+                let piece = match &mut relay.sequel {
+                    // What is left of the stream that broke off goes first, as it is.
+                    Some(sequel) if relay.continuing.is_none() => sequel.pass(piece),
+                    Some(_) | None => piece,
+                };
+                if piece.is_empty() {
+                    continue;
+                }
                 return Poll::Ready(Some(Ok(piece)));
+            }
+            if relay.continuing.is_some() {
+                ready!(relay.poll_continuing(cx));
+                continue;
             }
             if relay.ending.is_some() {
                 if !relay.left_open {

@@ -40,7 +40,8 @@ pub struct Received {
 impl Received {
     /// The body as far as it came.
     pub fn body(&self) -> Bytes {
-        self.pieces.iter().flat_map(|(_, piece)| piece.iter().copied()).collect()
+        let pieces: Vec<&[u8]> = self.pieces.iter().map(|(_, piece)| &piece[..]).collect();
+        pieces.concat().into()
     }
 }
 

@@ -93,11 +93,11 @@ fn request(
     if !caller.has_key {
         return law(*status == 401 && calls.is_empty(), || format!("a stranger got {status}"));
     }
-    law(headers["x-serin-attempts"] == attempts.to_string().as_str(), || {
-        format!(
-            "{:?} attempts in the header, {attempts} in the record",
-            headers["x-serin-attempts"]
-        )
+    // Who goes on is asked when the head is long gone.
+    let all = record["attempts"].as_array().into_iter().flatten();
+    let before = all.filter(|attempt| attempt["part"] != "rest").count();
+    law(headers["x-serin-attempts"] == before.to_string().as_str(), || {
+        format!("{:?} attempts in the header, {before} in the record", headers["x-serin-attempts"])
     })?;
     match (record["target"].as_str(), status.as_u16()) {
         (None, 502..=504) => gateways_error(status.as_u16(), headers, received),
@@ -107,6 +107,9 @@ fn request(
                 .iter()
                 .rfind(|(name, ..)| *name == upstream)
                 .ok_or("the target was never called")?;
+            if record["continued"] == true {
+                return continued(plot, &calls, received, record, *last);
+            }
             answer(plot, caller, received, record, *last)
         }
         (target, status) => Err(format!("status {status} from {target:?}")),
@@ -237,6 +240,64 @@ fn stream(
     let said = script.answer.as_deref().unwrap_or_default();
     law(said.starts_with(&transcript.text), || format!("{:?} was never said", transcript.text))?;
     law(failed || transcript.text == said, || format!("{said:?} became {:?}", transcript.text))
+}
+
+/// A stream that another went on with looks like one: the beginning of what the first said, then what
+/// the other one said, with one role, and the end that the other one sent.
+fn continued(
+    plot: &Plot,
+    calls: &[(&str, usize, &Call)],
+    received: &Received,
+    record: &Value,
+    (upstream, at, _): (&str, usize, &Call),
+) -> Result<(), String> {
+    let attempts = record["attempts"].as_array().ok_or("no attempts")?;
+    let rest = attempts
+        .iter()
+        .rfind(|attempt| attempt["part"] == "rest" && attempt["result"] == "answered")
+        .ok_or("nobody went on")?;
+    let target = rest["target"].as_str().and_then(|target| target.split_once('/'));
+    let (other, _) = target.ok_or("a target without a slash")?;
+    let (_, other_at, call) =
+        calls.iter().rfind(|(name, ..)| *name == other).ok_or("nobody was asked to go on")?;
+    let (first, second) = (plot.script(upstream, at), plot.script(other, *other_at));
+    let Ok(Play::Respond(sent)) = second.play(&Asked::read(&call.path, &call.body)) else {
+        return Err(format!("an answer from a call that had none: {second:?}"));
+    };
+    let events = events(second, &sent);
+    let body = String::from_utf8(received.body().to_vec()).map_err(|_| "the body is not UTF-8")?;
+    let transcript = Transcript::read("text/event-stream", body.as_bytes());
+    let texts = [first, second].map(|script| script.answer.clone().unwrap_or_default());
+    let splits = transcript.text.char_indices().map(|(at, _)| at).chain([transcript.text.len()]);
+    let failed = transcript.error_code.is_some();
+    let is_whole = received.is_whole && !failed;
+    let fits = |at: usize| {
+        let (before, after) = transcript.text.split_at(at);
+        let is_said = if is_whole { texts[1] == after } else { texts[1].starts_with(after) };
+        texts[0].starts_with(before) && is_said
+    };
+    law(splits.into_iter().any(fits), || {
+        format!("{:?} is not a part of {:?} and then {:?}", transcript.text, texts[0], texts[1])
+    })?;
+    law(body.matches(r#""role":"#).count() <= 1, || format!("two beginnings: {body}"))?;
+    let sent_done = events.iter().any(|event| event.contains("data: [DONE]"));
+    let dones = transcript.events.iter().filter(|data| *data == "[DONE]").count();
+    law(dones <= usize::from(sent_done), || "a [DONE] that nobody sent".to_owned())?;
+    let sent_finish = events.iter().any(|event| event.contains(r#""finish_reason":"stop""#));
+    law(transcript.finish_reasons.len() <= usize::from(sent_finish), || {
+        "a finish_reason that nobody sent".to_owned()
+    })?;
+    let is_json = |data: &String| serde_json::from_str::<Value>(data).is_ok();
+    law(transcript.events.iter().all(|data| data == "[DONE]" || is_json(data)), || {
+        "an event that is not JSON reached the caller".to_owned()
+    })?;
+    law(!failed || dones == 0, || "an error and [DONE]".to_owned())?;
+    law(!received.is_whole || failed == (record["outcome"] == "truncated"), || {
+        format!("{} with {body:?}", record["outcome"])
+    })?;
+    law(!is_whole || dones + transcript.finish_reasons.len() > 0, || {
+        format!("the stream ends as if it were whole: {body:?}")
+    })
 }
 
 /// The whole events of a stream, each with what ends it.

@@ -23,7 +23,7 @@ use sim::world::{CLOSED, Received, UPSTREAM, World};
 use plot::Plot;
 
 /// How many seeds are played unless told otherwise.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 10_000;
 
 /// All that was seen of one play.
 struct Outcome {
@@ -86,6 +86,10 @@ fn whatever_fails_the_laws_hold() {
             }
             for record in &outcome.records {
                 *census.entry(record["outcome"].to_string()).or_default() += 1;
+                for attempt in record["attempts"].as_array().into_iter().flatten() {
+                    let word = format!("{} {}", attempt["part"], attempt["result"]);
+                    *census.entry(word).or_default() += 1;
+                }
             }
             laws::check(&plot, &outcome)
         });
@@ -104,6 +108,17 @@ fn whatever_fails_the_laws_hold() {
         for outcome in ["answered", "failed", "refused", "truncated", "hung_up"] {
             let count = census.get(&format!("{outcome:?}")).copied().unwrap_or_default();
             assert!(count > 50, "only {count} requests were {outcome}: {census:?}");
+        }
+        for (part, result) in [
+            ("whole", "hedged_out"),
+            ("hedge", "hedged_out"),
+            ("hedge", "answered"),
+            ("hedge", "timeout"),
+            ("rest", "answered"),
+            ("rest", "timeout"),
+        ] {
+            let count = census.get(&format!("{part:?} {result:?}")).copied().unwrap_or_default();
+            assert!(count > 20, "only {count} calls for {part} were {result}: {census:?}");
         }
     }
 }

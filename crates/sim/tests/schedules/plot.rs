@@ -113,8 +113,18 @@ impl Plot {
             "none" => dice.one(&["weight", "latency", "least_busy", "cost"]),
             _ => "weight",
         };
+        // Somebody who steps in is needed for these.
+        let mut some = |percent| fallbacks > 0 && dice.chance(percent);
+        let (hedges, continues) = (some(40), some(70));
+        let hedge = match dice.number(50, 1_500) {
+            _ if !hedges => String::new(),
+            after => format!("hedge = {{ share = 1.0, after = \"{after}ms\" }}\n"),
+        };
+        // Every request is longer than that.
+        let is_sent_once = dice.chance(5);
+        let replay = if is_sent_once { ", replay = \"10\"" } else { "" };
         let config = format!(
-            "{providers}[[routes]]\nid = \"r\"\nmodels = [\"m\"]\ntargets = [{}]\nfallback = [{}]\nfallback_on = [{}]\nsticky = \"{sticky}\"\nbalance = \"{balance}\"\nretries = {{ attempts = {retries}, backoff = \"{}ms\", honour_retry_after = \"2s\" }}\nhealth = {{ failures = {}, rest = \"{}ms\" }}\ntimeouts = {{ first_byte = \"{}ms\", idle = \"{}ms\", total = \"{}ms\" }}\n[[consumers]]\nid = \"c\"\nkeys = [\"secret:APP_KEY\"]\n",
+            "{providers}[[routes]]\nid = \"r\"\nmodels = [\"m\"]\ntargets = [{}]\nfallback = [{}]\nfallback_on = [{}]\nsticky = \"{sticky}\"\nbalance = \"{balance}\"\nretries = {{ attempts = {retries}, backoff = \"{}ms\", honour_retry_after = \"2s\"{replay} }}\n{hedge}continue = {continues}\nhealth = {{ failures = {}, rest = \"{}ms\" }}\ntimeouts = {{ first_byte = \"{}ms\", idle = \"{}ms\", total = \"{}ms\" }}\n[[consumers]]\nid = \"c\"\nkeys = [\"secret:APP_KEY\"]\n",
             listed(0..targets, &weights),
             listed(targets..targets + fallbacks, &weights),
             conditions.join(", "),
@@ -126,7 +136,10 @@ impl Plot {
             total.as_millis(),
         );
         let callers = (0..dice.number(1, 4)).map(|_| caller(dice, total)).collect();
-        let most_attempts = (1 + fallbacks) * (1 + retries) + all_keys;
+        let most_attempts = match is_sent_once {
+            true => 1,
+            false => (1 + fallbacks) * (1 + retries) + all_keys + if continues { 2 } else { 0 },
+        };
         Self { seed, config, secrets, upstreams, callers, most_attempts, total }
     }
 

@@ -8,7 +8,7 @@ use super::super::raw::{self, SecretText};
 use super::guard::LEVELS;
 use super::name::name;
 use super::provider::web_address;
-use super::{Place, Review, quoted};
+use super::{Place, Review};
 
 /// What a bar for sensitive data may say; the service has levels of its own for it.
 const SENSITIVE: [&str; 7] = ["low", "medium", "high", "never", "S1", "S2", "S3"];
@@ -89,8 +89,7 @@ fn endpoint(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Guard) -> Opt
     let address = web_address(endpoint).map(str::to_owned);
     address
         .map_err(|found| {
-            let expected =
-                "an address such as \"https://green-cip.cn-shanghai.aliyuncs.com\"";
+            let expected = "an address such as \"https://green-cip.cn-shanghai.aliyuncs.com\"";
             review.problem(&place.field("endpoint"), found, expected);
         })
         .ok()

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::policy::breaker::LONGEST_REST;
 
 use super::super::parsed::{
-    Balance, FallbackOn, Health, ModelIndex, ModelPattern, ProviderIndex, Retries, Route,
+    Balance, FallbackOn, Health, Hedge, ModelIndex, ModelPattern, ProviderIndex, Retries, Route,
     RouteIndex, Sticky, Target, Targets, Timeouts, WeightedTarget,
 };
 use super::super::raw;
@@ -53,6 +53,14 @@ fn route(
     let retries = retries(review, &place.field("retries"), &raw.retries);
     let health = health(review, &place.field("health"), &raw.health);
     let timeouts = timeouts(review, &place.field("timeouts"), &raw.timeouts);
+    let hedge = raw.hedge.as_ref().map(|raw| hedge(review, &place.field("hedge"), raw));
+    let goes_on = raw.goes_on.unwrap_or(false);
+    for (field, needs_another) in [("hedge", hedge.is_some()), ("continue", goes_on)] {
+        if needs_another && raw.fallback.is_empty() {
+            let expected = "a route with a `fallback`";
+            review.problem(&place.field(field), "nobody who could step in", expected);
+        }
+    }
     Some(Route {
         id: raw.id.clone(),
         models,
@@ -64,6 +72,8 @@ fn route(
         retries,
         health,
         timeouts,
+        hedge,
+        goes_on,
     })
 }
 
@@ -242,10 +252,14 @@ fn retries(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Retries) -> Re
             format!("{MOST_RETRIES} at most"),
         );
     }
-    let budget = raw.budget.unwrap_or(0.2);
-    if !(0.0..=1.0).contains(&budget) {
-        review.problem(&place.field("budget"), budget.to_string(), "a part from 0 to 1");
-    }
+    let budget = share(review, &place.field("budget"), raw.budget, 0.2);
+    let replay = raw.replay.as_ref().and_then(|size| {
+        let bytes = size.bytes().and_then(|bytes| usize::try_from(bytes).ok());
+        if bytes.is_none() {
+            review.problem(&place.field("replay"), quoted(&size.0), raw::Size::EXPECTED);
+        }
+        bytes
+    });
     let backoff = Duration::from_millis(250);
     let honour = Duration::from_secs(2);
     Retries {
@@ -256,7 +270,25 @@ fn retries(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Retries) -> Re
             raw.honour_retry_after.as_ref(),
             honour,
         ),
-        budget: (budget * 1_000.0).round() as u32,
+        budget,
+        replay,
+    }
+}
+
+/// A part of something, in thousandths.
+fn share(review: &mut Review<'_>, place: &Place<'_>, raw: Option<f64>, otherwise: f64) -> u32 {
+    let share = raw.unwrap_or(otherwise);
+    if !(0.0..=1.0).contains(&share) {
+        review.problem(place, share.to_string(), "a part from 0 to 1");
+    }
+    (share * 1_000.0).round() as u32
+}
+
+fn hedge(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Hedge) -> Hedge {
+    let after = raw.after.as_ref();
+    Hedge {
+        share: share(review, &place.field("share"), raw.share, 0.05),
+        after: after.map(|_| review.bound(&place.field("after"), after, Duration::from_secs(1))),
     }
 }
 

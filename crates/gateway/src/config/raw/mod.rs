@@ -30,7 +30,7 @@ pub(super) use permission::{Addresses, Bounds, Parameters};
 pub(super) use price::Price;
 pub(super) use provider::Provider;
 pub(super) use route::{
-    BALANCES, CONDITIONS, Health, Retries, Route, Target, Timeouts, WeightedTarget,
+    BALANCES, CONDITIONS, Health, Hedge, Retries, Route, Target, Timeouts, WeightedTarget,
 };
 pub(super) use server::{Auth, Server};
 pub(super) use unit::{NoName, SecretText, Size, Span};

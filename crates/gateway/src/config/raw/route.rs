@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Span, unit};
+use super::{Size, Span, unit};
 
 /// What `fallback_on` may list.
 pub(in crate::config) const CONDITIONS: [&str; 5] = ["connect", "timeout", "429", "5xx", "limited"];
@@ -44,6 +44,25 @@ pub(in crate::config) struct Route {
     /// Bounds on waiting.
     #[serde(default)]
     pub(in crate::config) timeouts: Timeouts,
+    /// Has a fallback called beside a target that is late, and takes whoever speaks first. Nobody is
+    /// unless said otherwise.
+    pub(in crate::config) hedge: Option<Hedge>,
+    /// Whether a fallback goes on where a stream of plain text breaks off. False unless said otherwise.
+    #[serde(rename = "continue")]
+    pub(in crate::config) goes_on: Option<bool>,
+}
+
+/// When a fallback is called beside a target that is late.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Hedge {
+    /// For what part of the route's requests at most, from 0 to 1. 0.05 unless said otherwise.
+    #[serde(deserialize_with = "unit::finite")]
+    pub(in crate::config) share: Option<f64>,
+    /// How long the target has first. The time within which 95 of 100 of its answers came unless said
+    /// otherwise.
+    pub(in crate::config) after: Option<Span>,
 }
 
 /// A provider, the model's name there, and a share.
@@ -85,6 +104,9 @@ pub(in crate::config) struct Retries {
     /// always may. 0.2 unless said otherwise.
     #[serde(deserialize_with = "unit::finite")]
     pub(in crate::config) budget: Option<f64>,
+    /// The longest request body that is sent more than once, to whomever. Every body is unless said
+    /// otherwise.
+    pub(in crate::config) replay: Option<Size>,
 }
 
 /// When a target rests, and for how long.
@@ -107,8 +129,8 @@ pub(in crate::config) struct Health {
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Timeouts {
-    /// From the start of an attempt to the first byte of its answer. 60s unless said otherwise, or
-    /// `total` where that is shorter.
+    /// From the start of an attempt to the first byte of its answer, of a stream to its first content.
+    /// 60s unless said otherwise, or `total` where that is shorter.
     pub(in crate::config) first_byte: Option<Span>,
     /// Between two pieces of an answer. 60s unless said otherwise.
     pub(in crate::config) idle: Option<Span>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::{
-    Config, FallbackOn, Health, KeySource, ModelPattern, Retries, Sticky, Timeouts, author,
+    Config, FallbackOn, Health, Hedge, KeySource, ModelPattern, Retries, Sticky, Timeouts, author,
 };
 use crate::secret::KeyDigest;
 
@@ -39,6 +39,7 @@ fn the_worked_example_means_what_its_comments_say() {
             backoff: Duration::from_millis(250),
             honour_retry_after: Duration::from_secs(2),
             budget: 200,
+            replay: None,
         }
     );
     assert_eq!(
@@ -86,6 +87,25 @@ fn the_bundled_configuration_shows_sections_that_are_right() {
 }
 
 #[test]
+fn a_route_may_hedge_and_go_on() {
+    let config = load(
+        "providers = [{ id = \"ollama\" }]\n\
+         [[routes]]\nid = \"r\"\nmodels = [\"m\"]\ntargets = [{ provider = \"ollama\" }]\n\
+         fallback = [{ provider = \"ollama\", model = \"other\" }]\n\
+         retries = { replay = \"256KiB\" }\nhedge = {}\ncontinue = true\n\
+         [[routes]]\nid = \"s\"\nmodels = [\"n\"]\ntargets = [{ provider = \"ollama\" }]\n\
+         fallback = [{ provider = \"ollama\", model = \"other\" }]\n\
+         hedge = { share = 0.5, after = \"2s\" }\n",
+    )
+    .expect("it is right");
+    let [first, second] = &config.routes[..] else { panic!("there are two routes") };
+    assert_eq!(first.hedge, Some(Hedge { share: 50, after: None }));
+    assert_eq!((first.retries.replay, first.goes_on), (Some(256 << 10), true));
+    assert_eq!(second.hedge, Some(Hedge { share: 500, after: Some(Duration::from_secs(2)) }));
+    assert_eq!((second.retries.replay, second.goes_on), (None, false));
+}
+
+#[test]
 fn what_is_not_said_has_a_default() {
     let config = load(
         "providers = [{ id = \"ollama\" }]\n\
@@ -110,6 +130,7 @@ fn what_is_not_said_has_a_default() {
             backoff: Duration::from_millis(250),
             honour_retry_after: Duration::from_secs(2),
             budget: 200,
+            replay: None,
         }
     );
     let (window, rest) = (Duration::from_secs(30), Duration::from_secs(10));

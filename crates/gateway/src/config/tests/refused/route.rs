@@ -144,6 +144,24 @@ fn stickiness_fallback_and_waiting() {
         &[("routes[0].retries.budget", "1.5", "a part from 0 to 1")],
     );
     refused(
+        "retries = { replay = \"much\" }",
+        &[("routes[0].retries.replay", "\"much\"", "a size such as")],
+    );
+    refused(
+        "continue = true\nhedge = {}",
+        &[
+            ("routes[0].hedge", "nobody who could step in", "a `fallback`"),
+            ("routes[0].continue", "nobody who could step in", "a `fallback`"),
+        ],
+    );
+    refused(
+        "fallback = [{ provider = \"local\" }]\nhedge = { share = -0.1, after = \"0s\" }",
+        &[
+            ("routes[0].hedge.share", "-0.1", "a part from 0 to 1"),
+            ("routes[0].hedge.after", "zero", "above zero"),
+        ],
+    );
+    refused(
         "health = { failures = 101, window = \"0s\", rest = \"31s\" }",
         &[
             ("routes[0].health.failures", "101", "100 at most"),
