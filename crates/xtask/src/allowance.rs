@@ -81,7 +81,7 @@ pub(crate) fn bounds(permissions: &Permissions) -> Option<String> {
 }
 
 /// A heading, and for each name its lines.
-fn section(
+pub(crate) fn section(
     out: &mut String,
     heading: &str,
     entries: impl Iterator<Item = (String, Vec<String>)>,
@@ -166,7 +166,8 @@ fn decimal(amount: u64, places: usize) -> String {
     format!("{whole}.{decimals}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn plural(count: usize, noun: &str) -> String {
+/// A noun for so many.
+pub(crate) fn plural(count: usize, noun: &str) -> String {
     if count == 1 { noun.to_owned() } else { format!("{noun}s") }
 }
 

@@ -12,6 +12,7 @@ mod demo;
 mod document;
 mod edge;
 mod guard;
+mod oversight;
 mod plan;
 mod secrets;
 mod suite;

@@ -9,7 +9,7 @@ use gateway::config::{
     RouteIndex, Sticky, Target, Targets,
 };
 
-use crate::allowance;
+use crate::{allowance, oversight};
 
 /// Writes the whole plan.
 pub(crate) fn render(config: &Config) -> String {
@@ -42,7 +42,8 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
     } else if config.consumers.is_empty() && config.auth.issuers.is_empty() {
         writeln!(out, "  nobody: every request is refused")?;
     }
-    allowance::write(config, out)
+    allowance::write(config, out)?;
+    oversight::write(config, out)
 }
 
 fn write_route(config: &Config, route: &Route, out: &mut String) -> fmt::Result {

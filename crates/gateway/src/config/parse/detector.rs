@@ -45,7 +45,7 @@ pub(super) fn moderation(
     let mut thresholds = Vec::new();
     let scores = place.field("thresholds");
     for (category, score) in raw.thresholds.iter().flatten() {
-        review.text(&scores.field(category), category, "the name of a category");
+        review.text(&scores, category, "the name of a category");
         let place = scores.field(category);
         // A score of 0 would block whatever is said.
         let score = review.thousandths(&place, Some(score.0), 0.001..=1.0, 0);

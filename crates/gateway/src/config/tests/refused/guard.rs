@@ -324,7 +324,7 @@ fn words_and_personal_data() {
         "#,
         &[
             ("guards[0].custom[0].name", "\"a b\"", "letters"),
-            ("guards[0].custom[0].pattern", "unclosed", "a regular expression"),
+            ("guards[0].custom[0].pattern", "open group", "a regular expression"),
             ("guards[0].custom[1].name", "\"EMAIL\"", "built in"),
             ("guards[0].custom[1].pattern", "\"x*\", which matches nothing", "something"),
             ("guards[0].custom[3].name", "\"a\"", "a name of its own"),
