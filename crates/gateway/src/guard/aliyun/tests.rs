@@ -91,7 +91,7 @@ fn what_is_no_verdict_is_never_a_pass() {
     says_nothing(r#"{"Code":200,"Data":{"Suggestion":"block"}}"#, "neither RiskLevel nor Result");
     says_nothing(r#"{"Code":200,"Data":[]}"#, "no Data");
     says_nothing("[]", "code null: ");
-    says_nothing(r#"{"Code":200,"Data":{"Risk"#, "28 bytes, not JSON");
+    says_nothing(r#"{"Code":200,"Data":{"Risk"#, "25 bytes, not JSON");
     says_nothing("", "0 bytes, not JSON");
 }
 
