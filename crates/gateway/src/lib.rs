@@ -26,3 +26,4 @@ pub mod secret;
 mod tail;
 pub mod time;
 pub mod usage;
+pub mod versions;
