@@ -12,8 +12,8 @@ use gateway::platform::{Background, Clock, Ledger, Listing, Outage, Outbound, St
 use gateway::time::Timestamp;
 use js_sys::{Date, Function, Promise};
 use wasm_bindgen::JsValue;
-use worker::console_log;
 use worker::worker_sys::Context;
+use worker::{console_error, console_log};
 
 use crate::timer::{Sleep, Timers};
 use crate::{host, ledger, outbound, store, tasks};
@@ -31,6 +31,10 @@ impl Edge {
     pub(crate) fn new(context: Context, environment: JsValue) -> Self {
         let (context, environment) = (Rc::new(context), Rc::new(environment));
         Self { context, environment, timers: Rc::default() }
+    }
+
+    pub(crate) fn environment(&self) -> &JsValue {
+        &self.environment
     }
 }
 
@@ -97,5 +101,9 @@ impl Background for Edge {
         if let Ok(line) = serde_json::to_string(record) {
             console_log!("{line}");
         }
+    }
+
+    fn warn(&self, line: &str) {
+        console_error!("{line}");
     }
 }

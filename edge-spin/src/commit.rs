@@ -101,13 +101,14 @@ fn read(place: &Place, kept: Option<&[u8]>, now: Timestamp) -> Result<Book, Outa
 
 fn only_looks(operation: &Operation) -> bool {
     match operation {
-        Operation::Read { .. } | Operation::Tallies => true,
+        Operation::Read { .. } | Operation::Tallies | Operation::Look { .. } => true,
         Operation::Reserve { .. }
         | Operation::Settle { .. }
         | Operation::Report { .. }
         | Operation::Correct { .. }
         | Operation::Adjust { .. }
-        | Operation::Tally { .. } => false,
+        | Operation::Tally { .. }
+        | Operation::Exchange { .. } => false,
     }
 }
 

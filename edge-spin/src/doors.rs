@@ -54,4 +54,8 @@ impl Background for Spin {
         // cannot be written is no reason to fail a request.
         let _ = std::io::stdout().lock().write_all(&line);
     }
+
+    fn warn(&self, line: &str) {
+        eprintln!("{line}");
+    }
 }

@@ -1,7 +1,7 @@
 //! serin as a Spin component: the doors of the core over Spin and WASI 0.3, and nothing else.
 //!
-//! It has no policy. `doors`, `store` and `ledger` ask the host, `wire` translates messages, `start`
-//! opens the gateway when the first request arrives; an instance then serves many, several at a time.
+//! It has no policy. `doors`, `start`, `store` and `ledger` ask the host, `wire` translates messages. The
+//! first request opens the gateway; an instance then serves many, several at a time.
 //! `envelope`, `commit` and `queue` know nothing of Spin: what they say can be tested without it.
 
 mod commit;
@@ -13,20 +13,24 @@ mod start;
 mod store;
 mod wire;
 
+use std::rc::Rc;
+
+use gateway::versions::Station;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
 use crate::doors::Spin;
 
+thread_local! {
+    static STATION: Rc<Station> = Rc::default();
+}
+
 struct Component;
 
 impl Guest for Component {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
-        let response = match start::gateway().await {
-            Some(gateway) => gateway.handle(Spin, wire::receive(request)?).await,
-            None => gateway::boot::refusal(),
-        };
-        wire::respond(response)
+        let station = STATION.with(Rc::clone);
+        wire::respond(station.handle(Spin, wire::receive(request)?).await)
     }
 }
 

@@ -47,12 +47,27 @@ pub async fn call(
     token: &str,
     body: &Value,
 ) -> anyhow::Result<Answer> {
-    let request = http::Request::builder()
+    call_with(address, method, path, token, &[], body).await
+}
+
+/// Sends a request with a bearer token and other headers, and a body in JSON unless it is null.
+pub async fn call_with(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    token: &str,
+    headers: &[(&str, &str)],
+    body: &Value,
+) -> anyhow::Result<Answer> {
+    let mut request = http::Request::builder()
         .method(method)
         .uri(path)
         .header("host", address.to_string())
         .header("authorization", format!("Bearer {token}"))
         .header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
     let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
     timeout(PATIENCE, exchange(address, request.body(Full::new(body))?))
         .await

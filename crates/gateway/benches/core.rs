@@ -16,7 +16,9 @@ use gateway::config::Config;
 use gateway::gateway::Gateway;
 use gateway::ledger::{Book, Operation, Place, Reply};
 use gateway::observe::Record;
-use gateway::platform::{Background, Clock, Ledger, Listing, Outage, Outbound, Store};
+use gateway::platform::{
+    Background, Clock, Deployed, Ledger, Listing, Outage, Outbound, Settings, Store,
+};
 use gateway::reader::Reader;
 use gateway::secret::Secret;
 use gateway::time::Timestamp;
@@ -107,6 +109,20 @@ impl Background for Instant {
 
     fn record(&self, record: &Record) {
         black_box(serde_json::to_string(record).expect("a record serialises"));
+    }
+
+    fn warn(&self, line: &str) {
+        black_box(line);
+    }
+}
+
+impl Settings for Instant {
+    async fn document(&self) -> Result<Deployed, Outage> {
+        Err(Outage::new("nothing was deployed"))
+    }
+
+    async fn secret(&self, _: &str) -> Result<Option<Secret>, Outage> {
+        Ok(None)
     }
 }
 

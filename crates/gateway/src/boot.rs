@@ -1,32 +1,50 @@
-//! From a configuration document to an open gateway, or to the reasons why not: the same step on
-//! every host. It reads neither the document nor the secrets itself; a shell brings both.
-
-use std::rc::Rc;
+//! From a configuration document to what a gateway is made of, or to the reasons why not: the same step
+//! on every host, at its start and whenever another document comes.
 
 use http::StatusCode;
 use openai::{ErrorBody, ErrorObject};
 
 use crate::body::Body;
 use crate::config::{Config, Problem, Problems};
-use crate::gateway::Gateway;
 use crate::keys::Pepper;
+use crate::platform::{Outage, Settings};
 use crate::rooms::respond;
 use crate::secret::{KeyDigest, Secret};
 
-/// Opens a gateway from a document in JSON.
+/// What a gateway is made of.
+#[derive(Debug)]
+pub struct Opened {
+    /// What it does.
+    pub config: Config,
+    /// The secrets that its document does not name.
+    pub secrets: OwnSecrets,
+}
+
+/// Reads a document in JSON, with the secrets that it names. The outer error is the host's: nobody knows
+/// whether the document is right.
 ///
-/// A document with sections that do not act in this version is refused unless `allow_inactive`: a
+/// A document with sections that do not act in this version is refused, unless the host allows them: a
 /// limit that limits nothing is worse than none.
-pub fn boot(
+pub async fn read(
+    settings: &impl Settings,
     document: &str,
-    secrets: &dyn Fn(&str) -> Option<Secret>,
-    allow_inactive: bool,
-) -> Result<Rc<Gateway>, Problems> {
-    let config = Config::from_json(document, secrets)?;
-    if !allow_inactive && !config.inactive.is_empty() {
-        return Err(config.inactive.into_iter().map(inactive).collect());
+) -> Result<Result<Opened, Problems>, Outage> {
+    let mut found = Vec::new();
+    for name in secret_names(document) {
+        if let Some(secret) = settings.secret(&name).await? {
+            found.push((name, secret));
+        }
     }
-    Ok(Gateway::new(config, OwnSecrets::find(secrets)))
+    let secrets =
+        |name: &str| found.iter().find(|(known, _)| known == name).map(|(_, it)| it.clone());
+    let config = match Config::from_json(document, &secrets) {
+        Ok(config) => config,
+        Err(problems) => return Ok(Err(problems)),
+    };
+    if !config.inactive.is_empty() && !settings.document().await?.allow_inactive {
+        return Ok(Err(config.inactive.into_iter().map(inactive).collect()));
+    }
+    Ok(Ok(Opened { config, secrets: OwnSecrets::find(&secrets) }))
 }
 
 /// The secrets that no document names.
@@ -55,9 +73,9 @@ impl OwnSecrets {
 const KEY_PEPPER: &str = "KEY_PEPPER";
 const ADMIN_TOKEN: &str = "ADMIN_TOKEN";
 
-/// The names of the secrets that a document in JSON mentions and of those that no document names, for
-/// hosts that must fetch them before they can be asked. It may name too many, when text merely looks like a reference.
-pub fn secret_names(document: &str) -> Vec<String> {
+/// The names of the secrets that a document in JSON mentions and of those that no document names, since
+/// hosts fetch them by name. It may name too many, when text merely looks like a reference.
+pub(crate) fn secret_names(document: &str) -> Vec<String> {
     let mut names: Vec<String> = OwnSecrets::NAMES.map(str::to_owned).into();
     for rest in document.split("\"secret:").skip(1) {
         if let Some((name, _)) = rest.split_once('"')
@@ -90,10 +108,8 @@ fn inactive(path: String) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-
-    use super::{boot, refusal, secret_names};
-    use crate::secret::Secret;
+    use super::{read, refusal, secret_names};
+    use crate::keys::fake::{Fake, run};
 
     const DOCUMENT: &str = r#"{
         "auth": { "required": false },
@@ -101,29 +117,34 @@ mod tests {
         "routes": [{ "id": "chat", "models": ["*"], "targets": [{ "provider": "openai" }] }]
     }"#;
 
+    fn problems(document: &str) -> Option<String> {
+        let read = run(read(&Fake::new(), document)).expect("the settings are there");
+        read.err().map(|problems| problems.to_string())
+    }
+
     #[test]
     fn every_secret_that_is_asked_for_was_named() {
         let names = secret_names(DOCUMENT);
         assert_eq!(names, ["KEY_PEPPER", "ADMIN_TOKEN", "FIRST", "SECOND"]);
-        let asked = RefCell::new(Vec::new());
-        let secrets = |name: &str| {
-            asked.borrow_mut().push(name.to_owned());
-            Some(Secret::new(name))
-        };
-        boot(DOCUMENT, &secrets, false).expect("the document is right");
-        assert!(!asked.borrow().is_empty());
-        assert!(asked.borrow().iter().all(|name| names.contains(name)));
+        assert_eq!(problems(DOCUMENT), None);
+        let missing = problems(&DOCUMENT.replace("SECOND", "MISSING")).expect("it is not set");
+        assert!(
+            missing.contains("providers[0].keys[1]") && missing.contains("MISSING"),
+            "{missing}"
+        );
     }
 
     #[test]
     fn a_section_that_does_not_act_needs_permission() {
         let document =
             DOCUMENT.replacen('{', r#"{ "cache": { "routes": ["chat"], "ttl": "1h" },"#, 1);
-        let secrets = |name: &str| Some(Secret::new(name));
-        let problems =
-            boot(&document, &secrets, false).expect_err("the cache does not act yet").to_string();
+        let fake = Fake::new();
+        let refused = run(read(&fake, &document)).expect("the settings are there");
+        let problems = refused.expect_err("the cache does not act yet").to_string();
         assert!(problems.contains("cache: found a section that does not act"), "{problems}");
-        boot(&document, &secrets, true).expect("it was permitted");
+        fake.allow_inactive();
+        let allowed = run(read(&fake, &document)).expect("the settings are there");
+        assert_eq!(allowed.expect("it was permitted").config.inactive, ["cache"]);
     }
 
     #[test]

@@ -32,17 +32,18 @@ use crate::rooms::reserve::Reservation;
 use crate::rooms::respond::{self, Reply, Served};
 use crate::rooms::vouch::Vouchers;
 use crate::usage::Recorder;
+use crate::versions::Station;
 
 /// A gateway with its configuration and what it remembers between requests. A host keeps one for as
 /// long as it lives.
 #[derive(Debug)]
 pub struct Gateway {
     config: Config,
-    fleet: Fleet,
+    fleet: Rc<Fleet>,
     secrets: OwnSecrets,
     directory: Directory,
     vouchers: Vouchers,
-    budgets: Budgets,
+    budgets: Rc<Budgets>,
     usage: Rc<Recorder>,
     lists: Lists,
 }
@@ -52,13 +53,28 @@ impl Gateway {
     pub fn new(config: Config, secrets: OwnSecrets) -> Rc<Self> {
         Rc::new(Self {
             vouchers: Vouchers::new(&config),
-            fleet: Fleet::new(&config),
+            fleet: Rc::new(Fleet::new(&config)),
             config,
             secrets,
             directory: Directory::default(),
-            budgets: Budgets::default(),
+            budgets: Rc::default(),
             usage: Rc::default(),
             lists: Lists::default(),
+        })
+    }
+
+    /// Opens a gateway with another configuration that goes on where this one is: what is known of
+    /// providers, budgets and sums of requests stays. What the old configuration has concluded from
+    /// keys and tokens does not, since it names that one's routes.
+    pub fn succeed(&self, config: Config, secrets: OwnSecrets) -> Rc<Self> {
+        Rc::new(Self {
+            vouchers: self.vouchers.succeed(&self.config, &config),
+            fleet: Fleet::succeed(&self.fleet, &self.config, &config),
+            config,
+            secrets,
+            directory: self.directory.succeed(),
+            budgets: Rc::clone(&self.budgets),
+            usage: Rc::clone(&self.usage),
         })
     }
 
@@ -96,7 +112,7 @@ impl Gateway {
     ) -> http::Response<Body> {
         if request.uri().path().starts_with(admin::PREFIX) {
             // Apart, so that the callers' requests do not carry the room that it takes.
-            return Box::pin(self.administer(platform, request)).await;
+            return Box::pin(self.administer(platform, request, None)).await;
         }
         let (parts, body) = request.into_parts();
         let api = match Address::read(&parts.method, parts.uri.path()) {
@@ -219,10 +235,11 @@ impl Gateway {
     }
 
     /// The admin plane, which has an authentication, an order and a log of its own.
-    async fn administer<P: Platform>(
+    pub(crate) async fn administer<P: Platform>(
         &self,
         platform: P,
         request: http::Request<Body>,
+        station: Option<&Station>,
     ) -> http::Response<Body> {
         let (parts, body) = request.into_parts();
         let address = permit::address(&self.config, &parts);
@@ -234,6 +251,7 @@ impl Gateway {
             token: self.secrets.admin.as_ref(),
             pepper: self.secrets.pepper.as_ref(),
             directory: &self.directory,
+            station,
             address,
         };
         admin::serve(desk, &platform, http::Request::from_parts(parts, body)).await

@@ -29,3 +29,4 @@ mod tail;
 pub mod time;
 pub mod usage;
 pub mod verdicts;
+pub mod versions;

@@ -7,6 +7,7 @@
     reason = "edge hosts are single-threaded: futures are deliberately not Send"
 )]
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use crate::body::Body;
 use crate::ledger::{Operation, Place, Reply};
 use crate::observe::Record;
+use crate::secret::Secret;
 use crate::time::Timestamp;
 
 /// Time and chance.
@@ -79,12 +81,40 @@ pub trait Background {
     fn defer(&self, task: impl Future<Output = ()> + 'static);
     /// Writes one record to the host's log, as one line of JSON.
     fn record(&self, record: &Record);
+    /// Writes a line for people to the host's log.
+    fn warn(&self, line: &str);
+}
+
+/// What the host was given beside requests.
+///
+/// A door and not an argument at the start, since a document that comes later may name secrets that
+/// the first one did not, and hosts fetch them by name.
+pub trait Settings {
+    /// The document that was deployed with the gateway.
+    async fn document(&self) -> Result<Deployed, Outage>;
+    /// The value of a secret; `None`: the host has none of this name.
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, Outage>;
+}
+
+/// What was deployed with the gateway.
+#[derive(Clone, Debug)]
+pub struct Deployed {
+    /// The document, in JSON.
+    pub document: Cow<'static, str>,
+    /// Whether documents with sections that do not act in this version may be served.
+    pub allow_inactive: bool,
 }
 
 /// One request's view of its host. A clone is cheap and means the same host.
-pub trait Platform: Clock + Outbound + Store + Ledger + Background + Clone + 'static {}
+pub trait Platform:
+    Clock + Outbound + Store + Ledger + Background + Settings + Clone + 'static
+{
+}
 
-impl<T: Clock + Outbound + Store + Ledger + Background + Clone + 'static> Platform for T {}
+impl<T: Clock + Outbound + Store + Ledger + Background + Settings + Clone + 'static> Platform
+    for T
+{
+}
 
 /// The host failed to do what a door promises: connecting, reading, writing. The core decides what
 /// that means.

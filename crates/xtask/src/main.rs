@@ -1,4 +1,4 @@
-//! What a person types: `cargo xtask up | check | test | bench`.
+//! What a person types: `cargo xtask up | check | config | test | bench`.
 //!
 //! It builds, serves and tests with the ordinary tools of each host. It holds nothing that the
 //! products need: both of them deploy without it.
@@ -8,6 +8,7 @@ mod artifact;
 mod bench;
 mod check;
 mod child;
+mod config;
 mod demo;
 mod document;
 mod edge;
@@ -38,6 +39,14 @@ serin, an AI gateway that runs at the edge.
 
   cargo xtask check [FILE]   validates a configuration and prints each route's plan; calls nobody
       --with-secrets         a secret that is not set here is an error too
+
+  cargo xtask config get | put FILE | diff FILE | versions | restore N
+                             the configuration of a gateway that runs; FILE is TOML, or JSON by its name
+      --url URL              where it is (default http://127.0.0.1:8787)
+      --token-env NAME       the variable that holds the admin token (default ADMIN_TOKEN)
+      --yes                  puts and restores without asking, after showing what changes
+                             exits with 0: done, or no difference; 1: a difference, or it was refused;
+                             2: wrong arguments; 3: the gateway could not be asked. It needs curl
 
   cargo xtask test           every test, in order, with a summary: what CI runs
       --only NAME            one step of it; a wrong name lists them all
@@ -82,6 +91,7 @@ fn dispatch(arguments: &mut lexopt::Parser) -> anyhow::Result<ExitCode> {
     match command.to_str() {
         Some("up") => up::run(up::Options::parse(arguments)?),
         Some("check") => check::run(&check::Options::parse(arguments)?),
+        Some("config") => Ok(config::run(&config::Options::parse(arguments)?)),
         Some("test") => suite::run(&suite::Options::parse(arguments)?),
         Some("bench") => bench::run(bench::Options::parse(arguments)?),
         Some("help") => {

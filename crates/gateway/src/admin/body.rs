@@ -16,17 +16,20 @@ use crate::time::Timestamp;
 
 use super::reply::Failure;
 
-/// More than any document here needs.
-const MOST: usize = 64 * 1024;
+/// More than any consumer or key needs.
+pub(super) const MOST: usize = 64 * 1024;
+
+/// The longest configuration, which a store can keep.
+pub(super) const MOST_OF_DOCUMENT: usize = 1024 * 1024;
 
 /// Reads a body whole. Where there is none, the header says nothing.
-pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
-    let body = body.collect(MOST).await.map_err(|error| match error {
+pub(super) async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Failure> {
+    let body = body.collect(most).await.map_err(|error| match error {
         ReadError::TooLarge => {
-            let message = format!("The body is longer than {MOST} bytes.");
+            let message = format!("The body is longer than {most} bytes.");
             Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
         }
-        ReadError::Broken(_) => broken("The body broke off before its end."),
+        ReadError::Broken(_) => Failure::invalid_json("The body broke off before its end."),
     })?;
     if !body.is_empty() && !is_json(headers) {
         let message = "The content-type must be application/json.";
@@ -40,18 +43,19 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Failu
 pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     // A list would do for serde, field by field.
     if !body.trim_ascii_start().starts_with(b"{") {
-        return Err(broken("The body must be a JSON object."));
+        return Err(Failure::invalid_json("The body must be a JSON object."));
     }
-    let text = str::from_utf8(body).map_err(|_| broken("The body must be UTF-8."))?;
+    let text =
+        str::from_utf8(body).map_err(|_| Failure::invalid_json("The body must be UTF-8."))?;
     json::from_text(text).map_err(|error| {
         let is_shape = error.is_data();
         let problems = Problems::from_json(error);
-        if is_shape { Failure::problems(&problems) } else { broken(&problems.to_string()) }
+        if is_shape {
+            Failure::problems(&problems)
+        } else {
+            Failure::invalid_json(&problems.to_string())
+        }
     })
-}
-
-fn broken(message: &str) -> Failure {
-    Failure::new(StatusCode::BAD_REQUEST, "invalid_json", message)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -75,7 +75,7 @@ pub(super) async fn take(
     match platform.apply(&subject.place(), &operation).await {
         Ok(Reply::Granted(_)) => Ok(Some(claimed)),
         Ok(Reply::Refused(_)) => Ok(None),
-        Ok(Reply::Done | Reply::Levels(_) | Reply::Tallies(_)) | Err(_) => {
+        Ok(Reply::Done | Reply::Levels(_) | Reply::Tallies(_) | Reply::Register(_)) | Err(_) => {
             Err(Failure::ledger_unavailable())
         }
     }

@@ -74,9 +74,14 @@ pub(super) async fn adjust<P: Platform>(call: &Call<'_, P>) -> Answer {
     let change = async {
         match call.platform.apply(&place, &operation).await {
             Ok(Told::Levels(levels)) => Ok(levels),
-            Ok(Told::Granted(_) | Told::Refused(_) | Told::Done | Told::Tallies(_)) | Err(_) => {
-                Err(Failure::ledger_unavailable())
-            }
+            Ok(
+                Told::Granted(_)
+                | Told::Refused(_)
+                | Told::Done
+                | Told::Tallies(_)
+                | Told::Register(_),
+            )
+            | Err(_) => Err(Failure::ledger_unavailable()),
         }
     };
     let levels = call.log("limit.adjust", target(limit, &value), detail, change).await?;

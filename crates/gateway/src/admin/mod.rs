@@ -2,11 +2,12 @@
 //! the audit log here, and change them.
 //!
 //! Every change is logged before it is made (`audit.rs` says why). No answer and no entry holds a key,
-//! but for the one answer that hands a new key out. The configuration document is not changed here.
+//! but for the one answer that hands a new key out.
 
 mod audit;
 mod body;
 mod claim;
+mod config;
 mod consumer;
 mod key;
 mod limit;
@@ -24,6 +25,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::Method;
+use http::header::IF_MATCH;
 use http::request::Parts;
 
 use crate::body::Body;
@@ -32,6 +34,7 @@ use crate::ids;
 use crate::keys::{Directory, Pepper, Shelf};
 use crate::platform::Platform;
 use crate::secret::KeyDigest;
+use crate::versions::Station;
 
 use operator::Operator;
 use query::Query;
@@ -52,6 +55,8 @@ pub struct Desk<'a> {
     pub pepper: Option<&'a Pepper>,
     /// What this isolate remembers of keys.
     pub directory: &'a Directory,
+    /// Where the gateway is kept, which a new configuration replaces. Without it there is one for ever.
+    pub station: Option<&'a Station>,
     /// From where the operator calls.
     pub address: Option<IpAddr>,
 }
@@ -76,6 +81,7 @@ struct Call<'a, P> {
     /// What stands in the path's variable parts.
     arguments: Vec<String>,
     query: Option<&'a str>,
+    if_match: Option<&'a str>,
     body: Bytes,
 }
 
@@ -94,11 +100,14 @@ async fn answer<P: Platform>(
     let (route, arguments) = router::find(&parts.method, parts.uri.path())?;
     operator.must_be(route.role)?;
     let body = match parts.method {
-        Method::POST | Method::PATCH => body::read(&parts.headers, body).await?,
+        Method::PUT => body::read(&parts.headers, body, body::MOST_OF_DOCUMENT).await?,
+        Method::POST | Method::PATCH => body::read(&parts.headers, body, body::MOST).await?,
         _ => Bytes::new(),
     };
     let query = parts.uri.query();
-    let call = Call { desk, platform, operator, request_id, arguments, query, body };
+    // One that is no text is that of no version.
+    let if_match = parts.headers.get(IF_MATCH).map(|value| value.to_str().unwrap_or_default());
+    let call = Call { desk, platform, operator, request_id, arguments, query, if_match, body };
     match route.action {
         Action::Document => call.plain(reply::document()),
         Action::ListConsumers => consumer::list(&call).await,
@@ -112,6 +121,11 @@ async fn answer<P: Platform>(
         Action::RevokeKey => key::revoke(&call).await,
         Action::ReadLimit => limit::read(&call).await,
         Action::AdjustLimit => limit::adjust(&call).await,
+        Action::ReadConfig => config::read(&call).await,
+        Action::PutConfig => config::put(&call).await,
+        Action::ListVersions => config::list(&call).await,
+        Action::ReadVersion => config::look(&call).await,
+        Action::RestoreVersion => config::restore(&call).await,
         Action::Usage => usage::read(&call).await,
         Action::Audit => audit::list(&call).await,
         Action::Verdicts => verdict::list(&call).await,

@@ -18,28 +18,38 @@ pub(super) type Answer = Result<Reply, Failure>;
 pub(super) struct Reply {
     status: StatusCode,
     body: Option<Vec<u8>>,
-    location: Option<String>,
+    headers: Vec<(&'static str, Box<str>)>,
 }
 
 impl Reply {
     pub(super) fn json(value: &Value) -> Self {
-        Self { status: StatusCode::OK, body: Some(value.to_string().into_bytes()), location: None }
+        Self::text(value.to_string())
+    }
+
+    /// JSON, as it was written.
+    pub(super) fn text(text: String) -> Self {
+        Self { status: StatusCode::OK, body: Some(text.into_bytes()), headers: Vec::new() }
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value.into()));
+        self
     }
 
     /// Something new, and where it is.
     pub(super) fn created(value: &Value, location: String) -> Self {
-        Self { status: StatusCode::CREATED, location: Some(location), ..Self::json(value) }
+        let reply = Self::json(value).header("location", location);
+        Self { status: StatusCode::CREATED, ..reply }
     }
 
     pub(super) fn gone() -> Self {
-        Self { status: StatusCode::NO_CONTENT, body: None, location: None }
+        Self { status: StatusCode::NO_CONTENT, body: None, headers: Vec::new() }
     }
 }
 
 /// The description of the admin plane (OpenAPI 3.1).
 pub(super) fn document() -> Answer {
-    let body = Some(OPENAPI.as_bytes().to_vec());
-    Ok(Reply { status: StatusCode::OK, body, location: None })
+    Ok(Reply::text(OPENAPI.to_owned()))
 }
 
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
@@ -53,6 +63,8 @@ pub(super) struct Failure {
     message: Box<str>,
     param: Option<Box<str>>,
     header: Option<(&'static str, Box<str>)>,
+    /// A member of the error that OpenAI's does not have.
+    more: Option<(&'static str, Value)>,
 }
 
 impl Failure {
@@ -61,7 +73,20 @@ impl Failure {
         code: &'static str,
         message: impl Into<Box<str>>,
     ) -> Self {
-        Self { status, code, message: message.into(), param: None, header: None }
+        Self { status, code, message: message.into(), param: None, header: None, more: None }
+    }
+
+    pub(super) fn with(self, name: &'static str, value: Value) -> Self {
+        Self { more: Some((name, value)), ..self }
+    }
+
+    pub(super) fn as_status(self, status: StatusCode, code: &'static str) -> Self {
+        Self { status, code, ..self }
+    }
+
+    /// A body is not what it was said to be.
+    pub(super) fn invalid_json(message: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_json", message)
     }
 
     pub(super) fn unknown_url() -> Self {
@@ -113,7 +138,7 @@ impl Failure {
         Self::unavailable("ledger_unavailable", "The ledger cannot be reached.")
     }
 
-    fn unavailable(code: &'static str, message: &str) -> Self {
+    pub(super) fn unavailable(code: &'static str, message: &str) -> Self {
         let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
         Self { header: Some(("retry-after", "1".into())), ..failure }
     }
@@ -128,15 +153,12 @@ impl From<Outage> for Failure {
 
 /// Makes the response.
 pub(super) fn deliver(answer: Answer, request_id: &str) -> http::Response<Body> {
-    let (mut response, header) = match answer {
-        Ok(Reply { status, body: Some(body), location }) => (
-            respond::json(status, body),
-            location.map(|location| ("location", location.into_boxed_str())),
-        ),
-        Ok(Reply { status, body: None, location: _ }) => {
+    let (mut response, more) = match answer {
+        Ok(Reply { status, body: Some(body), headers }) => (respond::json(status, body), headers),
+        Ok(Reply { status, body: None, headers }) => {
             let mut response = http::Response::new(Body::Empty);
             *response.status_mut() = status;
-            (response, None)
+            (response, headers)
         }
         Err(failure) => {
             let is_ours = failure.status.is_server_error();
@@ -146,14 +168,21 @@ pub(super) fn deliver(answer: Answer, request_id: &str) -> http::Response<Body> 
                 param: failure.param.as_deref(),
                 code: Some(failure.code),
             };
-            (respond::json(failure.status, ErrorBody { error }.to_json()), failure.header)
+            let mut body = ErrorBody { error }.to_json();
+            if let Some((name, value)) = failure.more {
+                // Into the inner of the two objects that end here.
+                body.truncate(body.len() - 2);
+                body.extend_from_slice(format!(",\"{name}\":{value}}}}}").as_bytes());
+            }
+            let headers = failure.header.into_iter().collect();
+            (respond::json(failure.status, body), headers)
         }
     };
     let headers = response.headers_mut();
     // What is answered here is secret or true for a moment only.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let id = ("x-request-id", request_id.into());
-    for (name, value) in header.into_iter().chain([id]) {
+    for (name, value) in more.into_iter().chain([id]) {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(HeaderName::from_static(name), value);
         }

@@ -23,6 +23,11 @@ pub(super) enum Action {
     RevokeKey,
     ReadLimit,
     AdjustLimit,
+    ReadConfig,
+    PutConfig,
+    ListVersions,
+    ReadVersion,
+    RestoreVersion,
     Usage,
     Audit,
     Verdicts,
@@ -44,9 +49,9 @@ const fn route(method: Method, path: &'static str, role: Role, action: Action) -
 }
 
 /// Everything there is.
-pub(super) const ROUTES: [Route; 15] = {
+pub(super) const ROUTES: [Route; 20] = {
     use Action as A;
-    use Role::{Editor, Viewer};
+    use Role::{Editor, Owner, Viewer};
     [
         route(Method::GET, "openapi.json", Viewer, A::Document),
         route(Method::GET, "consumers", Viewer, A::ListConsumers),
@@ -60,6 +65,11 @@ pub(super) const ROUTES: [Route; 15] = {
         route(Method::DELETE, "consumers/{consumer}/keys/{key}", Editor, A::RevokeKey),
         route(Method::GET, "limits/{limit}/{value}", Viewer, A::ReadLimit),
         route(Method::POST, "limits/{limit}/{value}/adjust", Editor, A::AdjustLimit),
+        route(Method::GET, "config", Viewer, A::ReadConfig),
+        route(Method::PUT, "config", Owner, A::PutConfig),
+        route(Method::GET, "config/versions", Viewer, A::ListVersions),
+        route(Method::GET, "config/versions/{version}", Viewer, A::ReadVersion),
+        route(Method::POST, "config/versions/{version}/restore", Owner, A::RestoreVersion),
         route(Method::GET, "usage", Viewer, A::Usage),
         route(Method::GET, "audit", Viewer, A::Audit),
         route(Method::GET, "verdicts", Viewer, A::Verdicts),
@@ -78,6 +88,7 @@ pub(super) fn find(method: &Method, path: &str) -> Result<(Route, Vec<String>), 
         allow.push(match route.method {
             Method::GET => "GET",
             Method::POST => "POST",
+            Method::PUT => "PUT",
             Method::PATCH => "PATCH",
             _ => "DELETE",
         });

@@ -51,7 +51,7 @@ const MOST_WRITTEN: usize = 1_024;
 pub struct Directory {
     known: RefCell<Memory<KeyHash, Known>>,
     unknown: RefCell<Memory<KeyHash, Timestamp>>,
-    written: RefCell<Memory<String, Written>>,
+    written: Rc<RefCell<Memory<String, Written>>>,
     /// How many changes were made here: an answer from before one is not remembered after it.
     changes: Cell<u64>,
 }
@@ -85,13 +85,19 @@ impl Default for Directory {
         Self {
             known: RefCell::new(Memory::new(MOST)),
             unknown: RefCell::new(Memory::new(MOST)),
-            written: RefCell::new(Memory::new(MOST_WRITTEN)),
+            written: Rc::new(RefCell::new(Memory::new(MOST_WRITTEN))),
             changes: Cell::new(0),
         }
     }
 }
 
 impl Directory {
+    /// The directory of another configuration. What was written here still counts before what the store
+    /// shows, and what either of the two writes counts for both.
+    pub fn succeed(&self) -> Self {
+        Self { written: Rc::clone(&self.written), ..Self::default() }
+    }
+
     /// Finds out whose a key is. `None`: nobody's, or its time is over.
     ///
     /// Where the store cannot be asked, a key that was known less than [`STALE`] ago is still known;

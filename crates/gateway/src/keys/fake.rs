@@ -1,10 +1,11 @@
 //! A host in memory for the tests of keys and of the admin plane: every question to its store or
 //! ledger is answered at the second poll, so that two callers come between each other's steps.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -14,7 +15,10 @@ use bytes::Bytes;
 use crate::body::Body;
 use crate::ledger::{Book, Operation, Place, Reply};
 use crate::observe::Record;
-use crate::platform::{Background, Clock, Ledger, Listing, Outage, Outbound, Store};
+use crate::platform::{
+    Background, Clock, Deployed, Ledger, Listing, Outage, Outbound, Settings, Store,
+};
+use crate::secret::Secret;
 use crate::time::Timestamp;
 
 /// One host; a clone is the same one.
@@ -31,6 +35,10 @@ struct Inner {
     store_away: Cell<bool>,
     ledger_away: Cell<bool>,
     reads: Cell<usize>,
+    document: RefCell<String>,
+    allow_inactive: Cell<bool>,
+    warnings: RefCell<Vec<String>>,
+    deferred: RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>>,
 }
 
 impl Fake {
@@ -45,7 +53,39 @@ impl Fake {
             store_away: Cell::new(false),
             ledger_away: Cell::new(false),
             reads: Cell::new(0),
+            document: RefCell::default(),
+            allow_inactive: Cell::new(false),
+            warnings: RefCell::default(),
+            deferred: RefCell::default(),
         }))
+    }
+
+    /// The document that is deployed with it. Every secret is there but `MISSING`; its value is its
+    /// name.
+    pub(crate) fn deploy(&self, document: &str) {
+        document.clone_into(&mut self.0.document.borrow_mut());
+    }
+
+    pub(crate) fn allow_inactive(&self) {
+        self.0.allow_inactive.set(true);
+    }
+
+    /// Takes the lines for people since the last time.
+    pub(crate) fn take_warnings(&self) -> Vec<String> {
+        self.0.warnings.take()
+    }
+
+    /// Runs what was deferred; before, it waits.
+    pub(crate) fn catch_up(&self) {
+        loop {
+            let Some(task) = self.0.deferred.borrow_mut().pop() else { return };
+            run(task);
+        }
+    }
+
+    /// Writes into the store behind everybody's back.
+    pub(crate) fn write(&self, name: &str, value: &str) {
+        self.0.store.borrow_mut().insert(name.to_owned(), value.into());
     }
 
     pub(crate) fn pass(&self, duration: Duration) {
@@ -103,8 +143,16 @@ impl Clock for Fake {
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
-        self.pass(duration);
-        std::future::ready(())
+        // Whatever can come before it does.
+        let (host, mut polls) = (self.clone(), 0);
+        poll_fn(move |_| {
+            polls += 1;
+            if polls < 100 {
+                return Poll::Pending;
+            }
+            host.pass(duration);
+            Poll::Ready(())
+        })
     }
 }
 
@@ -173,9 +221,27 @@ impl Outbound for Fake {
 }
 
 impl Background for Fake {
-    fn defer(&self, _task: impl Future<Output = ()> + 'static) {}
+    fn defer(&self, task: impl Future<Output = ()> + 'static) {
+        self.0.deferred.borrow_mut().push(Box::pin(task));
+    }
 
     fn record(&self, _record: &Record) {}
+
+    fn warn(&self, line: &str) {
+        self.0.warnings.borrow_mut().push(line.to_owned());
+    }
+}
+
+impl Settings for Fake {
+    async fn document(&self) -> Result<Deployed, Outage> {
+        let document = Cow::Owned(self.0.document.borrow().clone());
+        Ok(Deployed { document, allow_inactive: self.0.allow_inactive.get() })
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, Outage> {
+        later().await;
+        Ok((name != "MISSING").then(|| Secret::new(name)))
+    }
 }
 
 async fn later() {

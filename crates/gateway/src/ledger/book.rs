@@ -8,7 +8,7 @@ use crate::json;
 use crate::time::Timestamp;
 
 use super::account::Account;
-use super::operation::{Grant, Hold, Operation, Refused, Reply, TallyRow, Window};
+use super::operation::{Grant, Hold, Operation, Refused, Register, Reply, TallyRow, Window};
 use super::tally::Tally;
 
 /// A slice is at most this share of what is left, and of the maximum: it shrinks as the budget runs
@@ -30,10 +30,13 @@ pub struct Book {
 enum Row {
     Account(Account),
     Tally { until: Timestamp, tally: Tally },
+    Register(Register),
 }
 
 /// What marks a row of tallies: no account's name begins so.
 const TALLY: &str = "#";
+/// What marks a register: no account's name begins so either.
+const REGISTER: &str = "=";
 
 impl Book {
     /// Opens a book with the rows that were kept of it. What cannot be read is told, since
@@ -122,6 +125,10 @@ impl Book {
                 Reply::Done
             }
             Operation::Tallies => Reply::Tallies(self.tallies()),
+            Operation::Exchange { register, after, text } => {
+                Reply::Register(self.exchange(register, *after, text))
+            }
+            Operation::Look { register } => Reply::Register(self.look(register)),
         }
     }
 
@@ -130,6 +137,7 @@ impl Book {
         let due = |row: &Row| match row {
             Row::Account(account) => account.due(),
             Row::Tally { until, .. } => Some(*until),
+            Row::Register(_) => None,
         };
         self.rows.values().filter_map(due).min()
     }
@@ -148,6 +156,7 @@ impl Book {
                 }
                 Row::Tally { until, .. } if *until > now => return true,
                 Row::Tally { .. } => false,
+                Row::Register(_) => return true,
             };
             touched.insert(name.clone());
             keep
@@ -211,7 +220,7 @@ impl Book {
         self.touched.insert(name.to_owned());
         let row =
             self.rows.entry(name.to_owned()).or_insert_with(|| Row::Account(Account::new(window)));
-        if let Row::Tally { .. } = row {
+        if let Row::Tally { .. } | Row::Register(_) = row {
             *row = Row::Account(Account::new(window));
         }
         let Row::Account(account) = row else { unreachable!("it was made an account just now") };
@@ -233,12 +242,31 @@ impl Book {
                 *tally += row.tally;
                 *until = row.until.max(*until);
             }
-            Some(Row::Account(_)) | None => {
+            Some(Row::Account(_) | Row::Register(_)) | None => {
                 let fresh = Row::Tally { until: row.until, tally: row.tally };
                 self.rows.insert(name.clone(), fresh);
             }
         }
         self.touched.insert(name);
+    }
+
+    fn exchange(&mut self, name: &str, after: u64, text: &str) -> Register {
+        let now = self.look(name);
+        if now.number != after {
+            return now;
+        }
+        let name = format!("{REGISTER}{name}");
+        let written = Register { number: after + 1, text: text.to_owned() };
+        self.rows.insert(name.clone(), Row::Register(written.clone()));
+        self.touched.insert(name);
+        written
+    }
+
+    fn look(&self, name: &str) -> Register {
+        match self.rows.get(&format!("{REGISTER}{name}")) {
+            Some(Row::Register(register)) => register.clone(),
+            Some(Row::Account(_) | Row::Tally { .. }) | None => Register::default(),
+        }
     }
 
     fn tallies(&self) -> Vec<TallyRow> {
@@ -247,7 +275,7 @@ impl Book {
                 let key = name.strip_prefix(TALLY)?.to_owned();
                 Some(TallyRow { key, until: *until, tally: *tally })
             }
-            Row::Account(_) => None,
+            Row::Account(_) | Row::Register(_) => None,
         };
         self.rows.iter().filter_map(read).collect()
     }

@@ -13,6 +13,7 @@
 //!   in between, and a reservation is settled once however often it is said.
 //! - Leases are debited when they are granted; their sum is never above the maximum.
 //! - A reservation or lease that nobody settles returns when its time is over.
+//! - Of all who replace one text of a register, one does.
 
 mod account;
 mod book;
@@ -26,6 +27,7 @@ mod tests;
 pub use book::Book;
 pub use lease::{Drawn, Lease, Leases};
 pub use operation::{
-    Change, Charge, Grant, Hold, Level, Operation, Place, Refused, Reply, Rule, TallyRow, Window,
+    Change, Charge, Grant, Hold, Level, Operation, Place, Refused, Register, Reply, Rule, TallyRow,
+    Window,
 };
 pub use tally::Tally;

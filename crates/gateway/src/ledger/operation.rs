@@ -96,6 +96,21 @@ pub enum Operation {
     },
     /// Asks for everything that is known of past requests.
     Tallies,
+    /// Writes a register if nobody was first. The reply is the register afterwards: it was written
+    /// where the text is this one's.
+    Exchange {
+        /// Its name.
+        register: String,
+        /// Its number as the writer knows it; only where it still is this one it is written.
+        after: u64,
+        /// What is to stand in it. Writers who must tell their texts apart make them distinct.
+        text: String,
+    },
+    /// Looks at a register.
+    Look {
+        /// Its name.
+        register: String,
+    },
 }
 
 /// One account's part of a reservation.
@@ -169,6 +184,17 @@ pub enum Reply {
     Levels(Vec<Level>),
     /// Everything that is known of past requests.
     Tallies(Vec<TallyRow>),
+    /// A register as it is now.
+    Register(Register),
+}
+
+/// A short text that is only ever replaced by whoever knows the one before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Register {
+    /// How often it was written.
+    pub number: u64,
+    /// What was written last; empty where nothing was.
+    pub text: String,
 }
 
 /// What a hold was granted.

@@ -4,7 +4,7 @@ use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof, 
 
 use crate::time::Timestamp;
 
-use super::{Book, Change, Charge, Hold, Level, Operation, Reply, Rule, Window};
+use super::{Book, Change, Charge, Hold, Level, Operation, Register, Reply, Rule, Window};
 
 const BEGINNING: u64 = 1_767_225_600_000;
 const HOUR: u64 = 3_600_000;
@@ -530,4 +530,32 @@ proptest! {
             prop_assert!(leased <= max);
         }
     }
+}
+
+#[test]
+fn a_register_is_replaced_by_whoever_knows_it() {
+    let mut book = Book::default();
+    let mut exchange = |after, text: &str| {
+        let operation =
+            Operation::Exchange { register: "r".to_owned(), after, text: text.to_owned() };
+        match book.apply(at(0), &operation) {
+            Reply::Register(register) => (register.number, register.text),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(exchange(1, "early"), (0, String::new()));
+    assert_eq!(exchange(0, "one"), (1, "one".to_owned()));
+    assert_eq!(exchange(0, "other"), (1, "one".to_owned()), "somebody was first");
+    assert_eq!(exchange(1, "two"), (2, "two".to_owned()));
+    assert_eq!(exchange(1, "two"), (2, "two".to_owned()), "said again it does nothing");
+    // It outlives sweeps, the host, and whatever else is in the book under its name.
+    reserve(&mut book, 0, 1, HOUR, vec![hold("r", rule(5, Window::Total), 1)]);
+    book.sweep(at(1_000 * HOUR));
+    let mut book = Book::from_bytes(&book.to_bytes()).expect("it was kept");
+    let look = Operation::Look { register: "r".to_owned() };
+    let two = Register { number: 2, text: "two".to_owned() };
+    assert_eq!(book.apply(at(1_000 * HOUR), &look), Reply::Register(two));
+    assert!(book.take_changes().is_empty(), "looking changes nothing");
+    let nothing = book.apply(at(0), &Operation::Look { register: "other".to_owned() });
+    assert_eq!(nothing, Reply::Register(Register::default()));
 }

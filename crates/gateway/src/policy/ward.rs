@@ -36,6 +36,13 @@ impl Ward {
         }
     }
 
+    /// Takes over which models of a provider are ill, from where it has another position. What was
+    /// measured is measured anew: calls under way end where they began.
+    pub fn inherit(&mut self, at: usize, before: &Self, found: usize) {
+        self.ill[at] = before.ill[found].clone();
+        self.probes = self.probes.max(before.probes);
+    }
+
     /// Whether a call would be let through now.
     pub fn is_awake(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool {
         self.ill[provider.position()].get(model).is_none_or(|breaker| breaker.is_awake(now))

@@ -6,7 +6,9 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::config::{Balance, Config, Health, Hedge, ProviderIndex, Retries, Route, RouteIndex};
+use crate::config::{
+    Balance, Config, Health, Hedge, Provider, ProviderIndex, Retries, Route, RouteIndex,
+};
 use crate::policy::balance::Gauge;
 use crate::policy::breaker::{Pass, Resting, Sign};
 use crate::policy::budget::Budget;
@@ -66,6 +68,32 @@ impl Fleet {
             hedges: RefCell::new(vec![Allowance::default(); config.routes.len()]),
             ward: Rc::new(RefCell::new(Ward::new(count))),
         }
+    }
+
+    /// The fleet of another configuration, with what is known of the providers that are in both. Where
+    /// all are, it is the same fleet, calls under way included.
+    pub fn succeed(before: &Rc<Self>, old: &Config, new: &Config) -> Rc<Self> {
+        let same = |one: &Provider, other: &Provider| {
+            let keys = |provider: &Provider| provider.keys.len();
+            one.id == other.id
+                && one.base_url == other.base_url
+                && keys(one) == keys(other)
+                && one.keys.iter().zip(&other.keys).all(|(a, b)| a.reveal() == b.reveal())
+        };
+        let find = |one: &Provider| old.providers.iter().position(|other| same(one, other));
+        let from: Vec<Option<usize>> = new.providers.iter().map(find).collect();
+        let is_same = |(at, found): (usize, &Option<usize>)| *found == Some(at);
+        if old.providers.len() == from.len() && from.iter().enumerate().all(is_same) {
+            return Rc::clone(before);
+        }
+        let fleet = Self::new(new);
+        for (at, found) in from.iter().enumerate() {
+            let Some(found) = *found else { continue };
+            fleet.keyrings.borrow_mut()[at] = before.keyrings.borrow()[found].clone();
+            fleet.budgets.borrow_mut()[at] = before.budgets.borrow()[found].clone();
+            fleet.ward.borrow_mut().inherit(at, &before.ward.borrow(), found);
+        }
+        Rc::new(fleet)
     }
 
     /// Whether a target may be called now: neither it nor all keys of its provider rest.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::gateway::Gateway;
 use crate::ledger::{Operation, Place, Reply};
-use crate::platform::{Outage, Platform};
+use crate::platform::{Clock, Outage, Platform};
 
 use super::patience::race;
 
@@ -32,6 +32,15 @@ pub(crate) async fn ask<P: Platform>(
     race(platform.apply(place, operation), platform.sleep(PATIENCE))
         .await
         .unwrap_or_else(|| Err(Outage::new("the ledger did not answer in time")))
+}
+
+/// Does something in bounded time; `None`: it took too long, and was dropped.
+pub(crate) async fn within<T>(
+    clock: &impl Clock,
+    time: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    race(work, clock.sleep(time)).await
 }
 
 /// Tells ledgers something, beside the answer and until they have confirmed it.

@@ -220,7 +220,7 @@ impl<P: Platform> Reservation<P> {
                         trouble = Some(wanted[position].refusal(refused));
                     }
                 }
-                Ok(Reply::Done | Reply::Levels(_) | Reply::Tallies(_)) => {
+                Ok(Reply::Done | Reply::Levels(_) | Reply::Tallies(_) | Reply::Register(_)) => {
                     trouble.get_or_insert_with(|| Fault::LedgerUnavailable.into());
                 }
                 Err(fault) => {

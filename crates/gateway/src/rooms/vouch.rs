@@ -63,6 +63,22 @@ impl Vouchers {
         Self { verified: RefCell::new(Memory::new(MOST)), keys: RefCell::new(keys) }
     }
 
+    /// The vouchers of another configuration, with the keys of the issuers that are in both.
+    pub fn succeed(&self, old: &Config, new: &Config) -> Self {
+        let url = |issuer: &Issuer| match &issuer.keys {
+            IssuerKeys::Inline(_) => None,
+            IssuerKeys::Url { url, .. } => Some(url.clone()),
+        };
+        let vouchers = Self::new(new);
+        for (at, issuer) in new.auth.issuers.iter().enumerate() {
+            let same = |other: &Issuer| other.issuer == issuer.issuer && url(other) == url(issuer);
+            if let Some(found) = old.auth.issuers.iter().position(same) {
+                vouchers.keys.borrow_mut()[at] = self.keys.borrow()[found].clone();
+            }
+        }
+        vouchers
+    }
+
     /// Whom a token speaks for.
     pub async fn vouch<P: Platform>(
         &self,

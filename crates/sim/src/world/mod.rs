@@ -7,6 +7,7 @@ mod caller;
 mod performance;
 mod vault;
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::{Future, pending, poll_fn};
@@ -17,7 +18,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use gateway::body::Body;
 use gateway::observe::Record;
-use gateway::platform::{Background, Clock, Outage, Outbound};
+use gateway::platform::{Background, Clock, Deployed, Outage, Outbound, Settings};
+use gateway::secret::Secret;
 use gateway::time::Timestamp;
 use serde_json::Value;
 
@@ -46,6 +48,8 @@ struct Inner {
     stage: RefCell<Stage>,
     records: RefCell<Vec<Value>>,
     vault: RefCell<Vault>,
+    deployed: RefCell<String>,
+    warnings: RefCell<Vec<String>>,
 }
 
 impl World {
@@ -57,7 +61,19 @@ impl World {
             stage: RefCell::new(Stage::new(parts)),
             records: RefCell::default(),
             vault: RefCell::default(),
+            deployed: RefCell::default(),
+            warnings: RefCell::default(),
         }))
+    }
+
+    /// Deploys a document, in JSON. Every secret that one may name is there; its value is its name.
+    pub fn deploy(&self, document: &str) {
+        document.clone_into(&mut self.0.deployed.borrow_mut());
+    }
+
+    /// Takes the lines for people that were written since the last time.
+    pub fn take_warnings(&self) -> Vec<String> {
+        self.0.warnings.take()
     }
 
     /// Virtual time.
@@ -150,6 +166,21 @@ impl Background for World {
     fn record(&self, record: &Record) {
         let record = serde_json::to_value(record).expect("a record has only plain members");
         self.0.records.borrow_mut().push(record);
+    }
+
+    fn warn(&self, line: &str) {
+        self.0.warnings.borrow_mut().push(line.to_owned());
+    }
+}
+
+impl Settings for World {
+    async fn document(&self) -> Result<Deployed, Outage> {
+        let document = Cow::Owned(self.0.deployed.borrow().clone());
+        Ok(Deployed { document, allow_inactive: false })
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, Outage> {
+        Ok(Some(Secret::new(name)))
     }
 }
 

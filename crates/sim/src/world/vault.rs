@@ -20,6 +20,9 @@ const PAGE: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct Vault {
     entries: BTreeMap<String, (Bytes, Option<Timestamp>)>,
+    /// What readers see instead, and until when.
+    behind: BTreeMap<String, (Timestamp, Option<Bytes>)>,
+    lag: Duration,
     books: BTreeMap<Place, Book>,
     away: bool,
     deaf: bool,
@@ -30,6 +33,11 @@ impl World {
     /// Takes the ledger away, or brings it back.
     pub fn take_ledger_away(&self, away: bool) {
         self.0.vault.borrow_mut().away = away;
+    }
+
+    /// From now on readers of the store see a change so much later, as in Workers KV. Listings do not.
+    pub fn show_changes_after(&self, lag: Duration) {
+        self.0.vault.borrow_mut().lag = lag;
     }
 
     /// Loses the ledger's answers to what it has done, or lets them through again.
@@ -70,13 +78,26 @@ impl Store for World {
     async fn get(&self, name: &str) -> Result<Option<Bytes>, Outage> {
         let now = self.now();
         let vault = self.0.vault.borrow();
+        if let Some((_, before)) = vault.behind.get(name).filter(|(until, _)| now < *until) {
+            return Ok(before.clone());
+        }
         let found = vault.entries.get(name).filter(|(_, until)| until.is_none_or(|it| it > now));
         Ok(found.map(|(value, _)| value.clone()))
     }
 
     async fn put(&self, name: &str, value: Vec<u8>, keep: Option<Duration>) -> Result<(), Outage> {
-        let until = keep.map(|keep| self.now() + keep);
-        self.0.vault.borrow_mut().entries.insert(name.to_owned(), (value.into(), until));
+        let now = self.now();
+        let until = keep.map(|keep| now + keep);
+        let mut vault = self.0.vault.borrow_mut();
+        let before = vault.entries.insert(name.to_owned(), (value.into(), until));
+        if !vault.lag.is_zero() {
+            let shown = (now + vault.lag, before.map(|(value, _)| value));
+            // Whoever is behind stays so until its time is over, and then sees the newest.
+            let stale = vault.behind.entry(name.to_owned()).or_insert_with(|| shown.clone());
+            if stale.0 <= now {
+                *stale = shown;
+            }
+        }
         Ok(())
     }
 

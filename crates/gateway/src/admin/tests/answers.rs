@@ -14,8 +14,8 @@ fn paths_and_methods() {
         "GET nothing",
         "GET consumers/",
         "GET consumers/acme/keys/key_1/more",
-        "GET config",
-        "PUT config",
+        "GET config/",
+        "PUT config/versions/1/restore/x",
         "GET ",
         "GET limits/all",
         "GET consumers/%zz",
@@ -24,6 +24,7 @@ fn paths_and_methods() {
     }
     for (line, allow) in [
         ("PUT consumers", "GET, POST"),
+        ("PATCH config", "GET, PUT"),
         ("POST consumers/acme", "GET, PATCH, DELETE"),
         ("GET consumers/acme/keys/key_1", "PATCH, DELETE"),
         ("GET limits/all/_/adjust", "POST"),

@@ -1,6 +1,7 @@
 //! The admin plane over a host in memory: requests and their answers.
 
 mod answers;
+mod config;
 mod life;
 mod limits;
 mod race;
@@ -80,6 +81,7 @@ impl Bench {
             token: self.token.as_ref(),
             pepper: self.pepper.as_ref(),
             directory: &self.directory,
+            station: None,
             address: "203.0.113.7".parse().ok(),
         }
     }

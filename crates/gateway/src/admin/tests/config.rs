@@ -1,0 +1,421 @@
+//! The configuration and its versions, over a host that two isolates share.
+
+use std::collections::BTreeSet;
+use std::future::{Future, poll_fn};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request};
+use serde_json::{Value, json};
+
+use super::Response;
+use crate::body::Body;
+use crate::keys::fake::{Fake, run, run_both, run_for};
+use crate::versions::Station;
+
+/// A document whose one model has this name.
+fn document(model: &str) -> String {
+    json!({
+        "auth": { "required": false },
+        "providers": [{ "id": "openai", "keys": ["secret:KEY"] }],
+        "routes": [{ "id": "chat", "models": [model], "targets": [{ "provider": "openai", "weight": 90 }] }],
+        "admin": { "operators": [
+            { "name": "ann", "token": "secret:ANN", "role": "owner" },
+            { "name": "eve", "token": "secret:EVE", "role": "editor" },
+        ] },
+    })
+    .to_string()
+}
+
+/// One isolate.
+struct Isolate {
+    fake: Fake,
+    station: Rc<Station>,
+}
+
+impl Isolate {
+    fn first() -> Self {
+        let fake = Fake::new();
+        fake.deploy(&document("deployed"));
+        Self::of(&fake)
+    }
+
+    fn of(fake: &Fake) -> Self {
+        Self { fake: fake.clone(), station: Rc::default() }
+    }
+
+    async fn send(&self, line: &str, if_match: Option<&str>, body: &str) -> Response {
+        self.send_as("ADMIN_TOKEN", line, if_match, body).await
+    }
+
+    async fn send_as(
+        &self,
+        token: &str,
+        line: &str,
+        if_match: Option<&str>,
+        body: &str,
+    ) -> Response {
+        let (method, path) = line.split_once(' ').expect("a method and a path");
+        let mut request = Request::builder()
+            .method(method.parse::<Method>().expect("a method"))
+            .uri(path)
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json");
+        if let Some(if_match) = if_match {
+            request = request.header("if-match", if_match);
+        }
+        let request = request.body(Body::from(Bytes::from(body.to_owned()))).expect("a request");
+        let response = self.station.handle(self.fake.clone(), request).await;
+        let (parts, body) = response.into_parts();
+        let body = body.collect(usize::MAX).await.expect("the body is whole");
+        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        Response { status: parts.status, headers: parts.headers, body }
+    }
+
+    fn ask(&self, line: &str, if_match: Option<&str>, body: &str) -> Response {
+        let (method, path) = line.split_once(' ').expect("a method and a path");
+        run(self.send(&format!("{method} /admin/v1/{path}"), if_match, body))
+    }
+
+    #[track_caller]
+    fn check(&self, line: &str, if_match: Option<&str>, body: &str, status: u16) -> Value {
+        let response = self.ask(line, if_match, body);
+        assert_eq!(response.status, status, "{line}: {}", response.body);
+        response.body
+    }
+
+    /// Puts a document after whatever is in force.
+    #[track_caller]
+    fn put(&self, document: &str) -> Value {
+        let tag = self.tag();
+        self.check("PUT config", Some(&tag), document, 200)
+    }
+
+    /// The ETag of what is in force.
+    fn tag(&self) -> String {
+        let answer = self.ask("GET config", None, "");
+        answer.headers["etag"].to_str().expect("text").to_owned()
+    }
+
+    /// The model that callers see.
+    #[track_caller]
+    fn model(&self) -> String {
+        let answer = run(self.send("GET /v1/models", None, ""));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body["data"][0]["id"].as_str().expect("a model").to_owned()
+    }
+
+    fn versions(&self) -> Vec<Value> {
+        let list = self.check("GET config/versions?limit=200", None, "", 200);
+        list["data"].as_array().expect("a list").clone()
+    }
+}
+
+#[test]
+fn from_what_was_deployed_to_the_third_version_and_back() {
+    let one = Isolate::first();
+    let answer = one.ask("GET config", None, "");
+    assert_eq!(answer.body.to_string().len(), document("deployed").len());
+    assert_eq!(answer.headers["x-serin-config-version"], "0");
+    let tag = answer.headers["etag"].to_str().expect("text").to_owned();
+    assert!(tag.starts_with("\"0-"), "{tag}");
+
+    let second = document("second").replace("90", "80");
+    let tried = one.check("PUT config?dry_run=true", None, &second, 200);
+    let changes = json!([
+        { "path": "routes.chat.models", "before": ["deployed"], "after": ["second"] },
+        { "path": "routes.chat.targets[0].weight", "before": 90, "after": 80 },
+    ]);
+    assert_eq!(
+        (&tried["changes"], &tried["dry_run"], &tried["version"]),
+        (&changes, &json!(true), &json!(0))
+    );
+    assert_eq!((one.model().as_str(), one.fake.entries().len()), ("deployed", 0));
+
+    let put = one.ask("PUT config", Some(&tag), &second);
+    assert_eq!((put.status.as_u16(), &put.body["changes"]), (200, &changes));
+    assert_eq!((&put.body["version"], &put.body["by"]), (&json!(1), &json!("admin")));
+    assert_eq!(put.headers["etag"].to_str().expect("text"), one.tag());
+    assert_eq!(one.model(), "second", "at once");
+    // The same again is no new version.
+    assert_eq!(one.put(&second)["version"], 1);
+    assert_eq!(one.put(&document("third"))["version"], 2);
+    let restored = one.check("POST config/versions/1/restore", Some(&one.tag()), "", 200);
+    assert_eq!((&restored["version"], &restored["note"]), (&json!(3), &json!("restored from 1")));
+    assert_eq!(one.model(), "second");
+    let zero = one.check("POST config/versions/0/restore", Some(&one.tag()), "", 200);
+    assert_eq!((&zero["version"], one.model().as_str()), (&json!(4), "deployed"));
+
+    let versions = one.versions();
+    let numbers: Vec<u64> = versions.iter().filter_map(|it| it["version"].as_u64()).collect();
+    assert_eq!(numbers, [4, 3, 2, 1, 0]);
+    assert_eq!((&versions[4]["by"], &versions[4]["at"]), (&Value::Null, &Value::Null));
+    let page = one.check("GET config/versions?limit=2", None, "", 200);
+    let cursor = page["cursor"].as_str().expect("there is more").to_owned();
+    let rest = one.check(&format!("GET config/versions?limit=3&cursor={cursor}"), None, "", 200);
+    assert_eq!((&rest["data"][0]["version"], &rest["cursor"]), (&json!(2), &Value::Null));
+    assert_eq!(rest["data"].as_array().map(Vec::len), Some(3));
+    let looked = one.check("GET config/versions/2", None, "", 200);
+    assert_eq!(looked["document"]["routes"][0]["models"], json!(["third"]));
+    let audit = one.check("GET audit?target=config", None, "", 200).to_string();
+    assert_eq!(audit.matches("config.put").count(), 2, "{audit}");
+    assert_eq!(audit.matches("config.restore").count(), 2, "{audit}");
+    assert!(audit.contains("routes.chat.targets[0].weight"), "{audit}");
+}
+
+#[test]
+fn what_is_refused_changes_nothing() {
+    let one = Isolate::first();
+    let tag = one.tag();
+    let tag = Some(tag.as_str());
+    let good = document("new");
+    #[track_caller]
+    fn refused(one: &Isolate, tag: Option<&str>, body: &str, status: u16, code: &str) -> Value {
+        let answer = one.check("PUT config", tag, body, status);
+        assert_eq!(answer["error"]["code"], code, "{answer}");
+        answer["error"].clone()
+    }
+    refused(&one, None, &good, 428, "precondition_required");
+    let stale = refused(&one, Some("\"7-abc\""), &good, 412, "precondition_failed");
+    assert_eq!(stale["current"]["version"], 0);
+    for body in ["", "{", "[]", "null"] {
+        refused(&one, tag, body, 400, "invalid_json");
+    }
+    let wrong =
+        good.replace("secret:KEY", "secret:MISSING").replace("\"openai\",\"w", "\"opnai\",\"w");
+    let wrong = refused(&one, tag, &wrong, 422, "invalid_configuration");
+    let paths: Vec<&str> = wrong["problems"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|problem| problem["path"].as_str())
+        .collect();
+    assert_eq!(paths, ["providers[0].keys[0]", "routes[0].targets[0].provider"], "{wrong}");
+    assert!(wrong["problems"][1]["expected"].as_str().is_some_and(|it| it.contains("openai")));
+    // A key in clear is refused, and not said again.
+    let clear = good.replace("secret:KEY", "sk-very-secret");
+    let clear = refused(&one, tag, &clear, 422, "invalid_configuration");
+    assert!(!clear.to_string().contains("sk-very"), "{clear}");
+    let unknown = good.replacen('{', r#"{"rutes":[],"#, 1);
+    let unknown = refused(&one, tag, &unknown, 422, "invalid_configuration");
+    assert!(unknown["problems"][0]["found"].as_str().is_some_and(|it| it.contains("rutes")));
+    let long = format!("{{\"x\":\"{}\"}}", "x".repeat(1 << 20));
+    refused(&one, tag, &long, 413, "request_too_large");
+    refused(
+        &one,
+        tag,
+        &good.replacen('{', r#"{"cache":{"routes":["chat"],"ttl":"1h"},"#, 1),
+        422,
+        "invalid_configuration",
+    );
+    assert_eq!(one.check("PUT config?dry_run=maybe", tag, &good, 400)["error"]["param"], "dry_run");
+    assert_eq!(
+        one.check("PUT config?dry_run=true", Some("\"x\""), &good, 412)["error"]["type"],
+        "invalid_request_error"
+    );
+    one.check("GET config/versions/1", None, "", 404);
+    one.check("POST config/versions/x/restore", tag, "", 404);
+    one.check("POST config/versions/0/restore", None, "", 428);
+    let editor = run(one.send_as("EVE", "PUT /admin/v1/config", tag, &good));
+    assert_eq!(
+        (editor.status.as_u16(), &editor.body["error"]["code"]),
+        (403, &json!("role_not_allowed"))
+    );
+    one.fake.ledger_away(true);
+    refused(&one, tag, &good, 503, "ledger_unavailable");
+    assert_eq!(one.check("GET config", None, "", 200)["routes"][0]["models"], json!(["deployed"]));
+    one.fake.ledger_away(false);
+    assert_eq!((one.model().as_str(), one.fake.entries().len()), ("deployed", 0));
+    // A proxy that compresses makes the tag weak; the document is the same.
+    let weak = format!("W/{}", one.tag());
+    one.check("PUT config", Some(&weak), &good, 200);
+    assert_eq!(
+        run(one.send_as("ANN", "PUT /admin/v1/config", Some("*"), &document("x"))).status,
+        200
+    );
+    assert_eq!(one.versions()[0]["by"], "ann");
+}
+
+#[test]
+fn a_change_that_cannot_be_logged_is_not_made() {
+    let one = Isolate::first();
+    let tag = one.tag();
+    one.fake.store_away(true);
+    one.check("PUT config", Some(&tag), &document("new"), 503);
+    one.fake.store_away(false);
+    assert_eq!((one.tag(), one.model().as_str(), one.fake.entries().len()), (tag, "deployed", 0));
+}
+
+/// Waits for so many polls, then does it.
+async fn after<T>(mut polls: usize, work: impl Future<Output = T>) -> T {
+    poll_fn(|_| {
+        let wait = polls > 0;
+        polls = polls.saturating_sub(1);
+        if wait { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    work.await
+}
+
+#[test]
+fn of_two_who_put_at_once_one_wins() {
+    for delay in 0..60 {
+        let one = Isolate::first();
+        let other = Isolate::of(&one.fake);
+        let tag = one.tag();
+        let (first, second) = (document("first"), document("second"));
+        let (left, right) = run_both(
+            one.send("PUT /admin/v1/config", Some(&tag), &first),
+            after(delay, other.send("PUT /admin/v1/config", Some(&tag), &second)),
+        );
+        let statuses = BTreeSet::from([left.status.as_u16(), right.status.as_u16()]);
+        assert_eq!(statuses, BTreeSet::from([200, 412]), "{delay}");
+        let (winner, loser) = if left.status == 200 { ("first", right) } else { ("second", left) };
+        assert_eq!(loser.body["error"]["current"]["version"], 1, "{delay}");
+        one.fake.pass(Duration::from_secs(60));
+        assert_eq!((one.model().as_str(), other.model().as_str()), (winner, winner), "{delay}");
+        assert_eq!(one.versions().len(), 2, "{delay}");
+        let entries = one.fake.entries();
+        let attempts = entries.keys().filter(|name| name.starts_with("config/version/")).count();
+        assert_eq!(attempts, 1, "{delay}: who lost has cleared up");
+    }
+}
+
+#[test]
+fn whenever_an_isolate_dies_there_is_one_version_and_everybody_serves_it() {
+    let mut committed = 0;
+    for polls in 1..60 {
+        let one = Isolate::first();
+        let tag = one.tag();
+        let new = document("new");
+        run_for(polls, one.send("PUT /admin/v1/config", Some(&tag), &new));
+        // What was deferred dies with it.
+        let other = Isolate::of(&one.fake);
+        one.fake.pass(Duration::from_secs(60));
+        let answer = other.ask("GET config", None, "");
+        let version = answer.headers["x-serin-config-version"].to_str().expect("text").to_owned();
+        let expected = if version == "1" { "new" } else { "deployed" };
+        committed += usize::from(version == "1");
+        assert_eq!(answer.body["routes"][0]["models"], json!([expected]), "after {polls}");
+        assert_eq!(other.model(), expected, "after {polls}");
+        // Whoever comes later sees the same, and so does whoever was there.
+        let late = Isolate::of(&one.fake);
+        assert_eq!(late.model(), expected, "after {polls}");
+        one.fake.pass(Duration::from_secs(60));
+        assert_eq!(one.model(), expected, "after {polls}");
+        // Nothing happens without an entry in the log.
+        let logged = one.fake.entries().keys().any(|name| name.starts_with("audit/"));
+        assert!(logged || version == "0", "after {polls}");
+        // And what was begun can be done again.
+        let put = late.put(&document("next"));
+        assert_eq!(put["version"].as_u64(), version.parse::<u64>().ok().map(|it| it + 1));
+        let numbers: Vec<u64> =
+            late.versions().iter().filter_map(|it| it["version"].as_u64()).collect();
+        let all: Vec<u64> = (0..numbers.len() as u64).rev().collect();
+        assert_eq!(numbers, all, "after {polls}");
+        for number in numbers {
+            late.check(&format!("GET config/versions/{number}"), None, "", 200);
+        }
+    }
+    assert!((2..58).contains(&committed), "it died before and after the change: {committed}");
+}
+
+#[test]
+fn the_others_follow_in_less_than_a_minute() {
+    let one = Isolate::first();
+    let other = Isolate::of(&one.fake);
+    assert_eq!(other.model(), "deployed");
+    one.put(&document("new"));
+    // As long as what it knows is young, nobody asks.
+    one.fake.take_reads();
+    one.fake.pass(Duration::from_secs(14));
+    assert_eq!((other.model().as_str(), one.fake.take_reads()), ("deployed", 0));
+    // Then somebody does, beside the request.
+    one.fake.pass(Duration::from_secs(1));
+    assert_eq!((other.model().as_str(), one.fake.take_reads()), ("deployed", 0));
+    one.fake.catch_up();
+    assert_eq!((other.model().as_str(), one.fake.take_reads()), ("new", 1));
+    // After a long pause the first request waits for it.
+    one.put(&document("newer"));
+    one.fake.pass(Duration::from_secs(3_600));
+    assert_eq!(other.model(), "newer");
+}
+
+#[test]
+fn an_isolate_begins_with_the_newest_version() {
+    let one = Isolate::first();
+    one.put(&document("new"));
+    assert_eq!(Isolate::of(&one.fake).model(), "new");
+    // Also where the deployed document is of no use.
+    one.fake.deploy(r#"{"routes":1}"#);
+    assert_eq!(Isolate::of(&one.fake).model(), "new");
+    assert!(one.fake.take_warnings().is_empty());
+}
+
+#[test]
+fn without_a_store_the_last_good_version_is_served() {
+    let one = Isolate::first();
+    one.put(&document("new"));
+    let other = Isolate::of(&one.fake);
+    assert_eq!(other.model(), "new");
+    one.fake.store_away(true);
+    for _ in 0..10 {
+        one.fake.pass(Duration::from_secs(60));
+        assert_eq!(other.model(), "new");
+        one.fake.catch_up();
+    }
+    let warnings = one.fake.take_warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    // Whoever begins now has the deployed one, says so, and catches up.
+    let late = Isolate::of(&one.fake);
+    assert_eq!((late.model().as_str(), one.fake.take_warnings().len()), ("deployed", 1));
+    one.fake.store_away(false);
+    one.fake.pass(Duration::from_secs(5));
+    late.model();
+    one.fake.catch_up();
+    assert_eq!(late.model(), "new");
+}
+
+#[test]
+fn a_version_that_cannot_be_served_here_leaves_the_last_one() {
+    let one = Isolate::first();
+    let other = Isolate::of(&one.fake);
+    assert_eq!(other.model(), "deployed");
+    one.put(&document("new"));
+    // As a build would see it that does not know a field.
+    let current = one.fake.entries()["config/current"].clone();
+    let (stamp, text) = current.split_once('\n').expect("two parts");
+    let strange = text.replacen('{', r#"{"tomorrow":1,"#, 1);
+    let stamp: Value = serde_json::from_str(stamp).expect("JSON");
+    let stamp = stamp.to_string().replace(
+        stamp["hash"].as_str().expect("text"),
+        &crate::versions::Stamp::of_deployed(&strange).hash,
+    );
+    one.fake.write("config/current", &format!("{stamp}\n{strange}"));
+    for _ in 0..3 {
+        one.fake.pass(Duration::from_secs(60));
+        assert_eq!(other.model(), "deployed");
+    }
+    let warnings = one.fake.take_warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("Version 1") && warnings[0].contains("tomorrow"), "{warnings:?}");
+    assert_eq!(Isolate::of(&one.fake).model(), "deployed", "one that begins has what was deployed");
+}
+
+#[test]
+fn without_any_right_document_nothing_is_served_and_the_reasons_are_logged_once() {
+    let fake = Fake::new();
+    fake.deploy(r#"{"routes":1}"#);
+    let one = Isolate::of(&fake);
+    for _ in 0..3 {
+        assert_eq!(run(one.send("GET /v1/models", None, "")).status, 500);
+    }
+    let warnings = fake.take_warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    // A document that is put right is found without a restart.
+    fake.deploy(&document("deployed"));
+    fake.pass(Duration::from_secs(5));
+    assert_eq!(one.model(), "deployed");
+}

@@ -1,0 +1,183 @@
+//! What has changed between two documents, in words that a person would use.
+//!
+//! Lists of things with an `id` are compared by it, so that one which moved or has a new neighbour does
+//! not look changed. It knows nothing of what the fields mean.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// One thing that is not what it was.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// Where: `routes.chat.targets[0].weight`.
+    pub path: String,
+    /// What stood there; `None`: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// What stands there; `None`: nothing any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+}
+
+impl fmt::Display for Change {
+    /// `routes.chat.targets[0].weight: 90 → 80`; `+` and `-` for what came and what went.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => write!(f, "  {path}: {before} → {after}"),
+            (None, Some(after)) => write!(f, "+ {path}: {after}"),
+            (Some(before), None) => write!(f, "- {path}: {before}"),
+            (None, None) => write!(f, "  {path}"),
+        }
+    }
+}
+
+/// Everything that has changed, in the order of the names.
+pub fn difference(before: &Value, after: &Value) -> Vec<Change> {
+    let mut changes = Vec::new();
+    compare("", before, after, &mut changes);
+    changes
+}
+
+fn compare(path: &str, before: &Value, after: &Value, changes: &mut Vec<Change>) {
+    match (before, after) {
+        (Value::Object(old), Value::Object(new)) => tables(path, old, new, changes),
+        (Value::Array(old), Value::Array(new)) => lists(path, old, new, changes),
+        _ if before == after => {}
+        _ => changes.push(change(path, Some(before), Some(after))),
+    }
+}
+
+fn tables(
+    path: &str,
+    old: &Map<String, Value>,
+    new: &Map<String, Value>,
+    changes: &mut Vec<Change>,
+) {
+    let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        meet(&member(path, name), old.get(name), new.get(name), changes);
+    }
+}
+
+fn lists(path: &str, old: &[Value], new: &[Value], changes: &mut Vec<Change>) {
+    if let (Some(was), Some(is)) = (ids(old), ids(new)) {
+        for (id, before) in was.iter().zip(old) {
+            let after = is.iter().position(|other| other == id).map(|at| &new[at]);
+            meet(&member(path, id), Some(before), after, changes);
+        }
+        for (id, after) in is.iter().zip(new).filter(|(id, _)| !was.contains(id)) {
+            meet(&member(path, id), None, Some(after), changes);
+        }
+        // The first of two that fit is taken, so that their order says something.
+        let both = |these: &[&str], those: &[&str]| -> Vec<Value> {
+            these.iter().filter(|id| those.contains(id)).map(|id| Value::from(*id)).collect()
+        };
+        let (before, after) = (both(&was, &is), both(&is, &was));
+        if before != after {
+            let path = format!("{path} (order)");
+            changes.push(change(&path, Some(&before.into()), Some(&after.into())));
+        }
+    } else if old.iter().chain(new).all(|item| !item.is_object() && !item.is_array()) {
+        // A few words are read at a glance.
+        if old != new {
+            let (before, after) = (Value::from(old.to_vec()), Value::from(new.to_vec()));
+            changes.push(change(path, Some(&before), Some(&after)));
+        }
+    } else {
+        for at in 0..old.len().max(new.len()) {
+            meet(&format!("{path}[{at}]"), old.get(at), new.get(at), changes);
+        }
+    }
+}
+
+fn meet(path: &str, before: Option<&Value>, after: Option<&Value>, changes: &mut Vec<Change>) {
+    match (before, after) {
+        (Some(before), Some(after)) => compare(path, before, after, changes),
+        _ => changes.push(change(path, before, after)),
+    }
+}
+
+fn change(path: &str, before: Option<&Value>, after: Option<&Value>) -> Change {
+    Change { path: path.to_owned(), before: before.cloned(), after: after.cloned() }
+}
+
+fn member(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// The ids of a list, where everything in it has one of its own.
+fn ids(list: &[Value]) -> Option<Vec<&str>> {
+    let ids: Option<Vec<&str>> = list.iter().map(|item| item.get("id")?.as_str()).collect();
+    let ids = ids?;
+    let mut sorted = ids.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    (sorted.len() == ids.len()).then_some(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::difference;
+
+    #[track_caller]
+    fn check(before: Value, after: Value, expected: &[&str]) {
+        let lines: Vec<String> =
+            difference(&before, &after).iter().map(ToString::to_string).collect();
+        assert_eq!(lines, expected);
+        assert!(difference(&before, &before).is_empty() && difference(&after, &after).is_empty());
+    }
+
+    fn route(id: &str, weight: u32) -> Value {
+        json!({ "id": id, "models": ["a", "b"], "targets": [{ "provider": "x", "weight": weight }, { "provider": "y" }] })
+    }
+
+    #[test]
+    fn a_weight_is_named_by_its_route() {
+        check(
+            json!({ "routes": [route("other", 1), route("chat", 90)] }),
+            json!({ "routes": [route("other", 1), route("chat", 80)] }),
+            &["  routes.chat.targets[0].weight: 90 → 80"],
+        );
+    }
+
+    #[test]
+    fn what_came_what_went_and_what_moved() {
+        check(
+            json!({ "routes": [route("a", 1), route("b", 1)], "cache": { "ttl": "1h" } }),
+            json!({ "routes": [{ "id": "c" }, route("b", 1), route("a", 2)], "server": {} }),
+            &[
+                r#"- cache: {"ttl":"1h"}"#,
+                "  routes.a.targets[0].weight: 1 → 2",
+                r#"+ routes.c: {"id":"c"}"#,
+                r#"  routes (order): ["a","b"] → ["b","a"]"#,
+                "+ server: {}",
+            ],
+        );
+    }
+
+    #[test]
+    fn lists_without_ids() {
+        check(json!({ "l": [1, 2] }), json!({ "l": [2] }), &["  l: [1,2] → [2]"]);
+        check(json!({ "l": [] }), json!({ "l": ["x"] }), &[r#"  l: [] → ["x"]"#]);
+        check(
+            json!({ "l": [{ "a": 1 }, { "b": 1 }] }),
+            json!({ "l": [{ "a": 2 }] }),
+            &["  l[0].a: 1 → 2", r#"- l[1]: {"b":1}"#],
+        );
+        // The same id twice is no name.
+        check(
+            json!({ "l": [{ "id": "x" }, { "id": "x", "n": 1 }] }),
+            json!({ "l": [{ "id": "x" }, { "id": "x", "n": 2 }] }),
+            &["  l[1].n: 1 → 2"],
+        );
+        check(json!({ "l": [] }), json!({ "l": {} }), &["  l: [] → {}"]);
+        check(json!({ "l": [{ "id": "x" }] }), json!({ "l": [] }), &[r#"- l.x: {"id":"x"}"#]);
+    }
+}
