@@ -12,7 +12,7 @@ mod tests;
 use std::fmt;
 use std::ops::Range;
 
-use fold::{fold, fold_into, is_joined, is_within_word, original};
+use fold::{fold, fold_into, is_joined, is_within_word, originals};
 
 /// Words that may not be said.
 ///
@@ -174,8 +174,9 @@ impl Lexicon {
             }
             false
         });
-        let start = |at| original(&text[from..], at..folded.len()).start;
-        open.map_or(0, |at| text.len() - from - start(at))
+        let Some(open) = open else { return 0 };
+        let at = originals(&text[from..], &[open..folded.len()]);
+        at.first().map_or(0, |at| text.len() - from - at.start)
     }
 
     /// All words in a complete text that do not overlap: of those that begin together the longest.
@@ -190,7 +191,7 @@ impl Lexicon {
             }
             false
         });
-        found.into_iter().map(|at| original(text, at)).collect()
+        originals(text, &found)
     }
 
     fn first(&self, text: &str, from: usize, goes_on: bool) -> Option<Range<usize>> {
@@ -203,8 +204,8 @@ impl Lexicon {
             }
             Look::Open(_) => false,
         });
-        let at = original(&text[from..], found?);
-        Some(from + at.start..from + at.end)
+        let at = originals(&text[from..], &[found?]);
+        at.first().map(|at| from + at.start..from + at.end)
     }
 
     /// Goes through a folded text and says what there is, until told to stop or nothing is certain.
@@ -291,7 +292,9 @@ impl Lexicon {
         };
         let entries = entries.map(|entry| self.entry(entry));
         let mut entries = entries.take_while(|entry| entry.starts_with(text));
-        entries.any(|entry| entry.len() > text.len() || entry.chars().next_back().is_some_and(is_joined))
+        entries.any(|entry| {
+            entry.len() > text.len() || entry.chars().next_back().is_some_and(is_joined)
+        })
     }
 
     fn entry(&self, number: usize) -> &str {
@@ -374,7 +377,13 @@ fn head(entry: &str) -> usize {
 
 /// The bytes of the characters at the beginning of a text that make one word.
 fn joined(text: &str) -> usize {
-    text.find(|character| !is_joined(character)).unwrap_or(text.len())
+    let plain =
+        text.bytes().take_while(|byte| *byte == b'_' || byte.is_ascii_alphanumeric()).count();
+    if text.as_bytes().get(plain).is_none_or(u8::is_ascii) {
+        return plain;
+    }
+    let rest = &text[plain..];
+    plain + rest.find(|character| !is_joined(character)).unwrap_or(rest.len())
 }
 
 /// Whether a place in a text is inside a word.

@@ -113,9 +113,7 @@ fn naive(words: &[String], text: &str) -> Vec<Range<usize>> {
     let folded: Vec<char> = fold(text).chars().collect();
     let whole = |from: usize, to: usize| {
         let is_border = |at: usize| {
-            at == 0
-                || at == folded.len()
-                || !(is_joined(folded[at - 1]) && is_joined(folded[at]))
+            at == 0 || at == folded.len() || !(is_joined(folded[at - 1]) && is_joined(folded[at]))
         };
         is_border(from) && is_border(to)
     };

@@ -38,7 +38,8 @@ pub(super) fn v4(text: &[u8], at: usize) -> Option<Range<usize>> {
 /// The IPv6 address around a colon, and up to where colons need no second look.
 pub(super) fn v6(text: &[u8], colon: usize) -> (usize, Option<Range<usize>>) {
     let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
-    let lead = text[..colon].iter().rev().take(5).take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let lead =
+        text[..colon].iter().rev().take(5).take_while(|byte| byte.is_ascii_hexdigit()).count();
     let start = colon - lead;
     let run = text[colon..].iter().take_while(|byte| is_part(byte)).count();
     let (mut end, over) = (colon + run, colon + run);

@@ -30,7 +30,8 @@ fn domain(text: &[u8]) -> Option<usize> {
         if trimmed == 0 || trimmed > 63 || label[0] == b'-' || start + trimmed > DOMAIN {
             return end;
         }
-        let is_top = start > 0 && trimmed >= 2 && label[..trimmed].iter().all(u8::is_ascii_alphabetic);
+        let is_top =
+            start > 0 && trimmed >= 2 && label[..trimmed].iter().all(u8::is_ascii_alphabetic);
         if is_top || (start > 0 && label.starts_with(b"xn--")) {
             end = Some(start + trimmed);
         }

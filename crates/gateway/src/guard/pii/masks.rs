@@ -29,8 +29,10 @@ pub struct Masks {
     numbers: BTreeMap<String, u32>,
     /// What the caller has written that looks like a placeholder.
     taken: BTreeSet<String>,
-    /// The bytes of the longest mask that may be restored.
+    /// The bytes of the longest mask that may be restored, and the bytes with which masks begin: one
+    /// bit for each.
     longest: usize,
+    starts: [u64; 4],
 }
 
 impl Masks {
@@ -84,10 +86,8 @@ impl Masks {
         if pii.action == PiiAction::Refuse {
             return Verdict::Block(findings);
         }
-        let mask = |found: &Found| Edit {
-            at: found.at.clone(),
-            text: self.mask_of(pii, text, found),
-        };
+        let mask =
+            |found: &Found| Edit { at: found.at.clone(), text: self.mask_of(pii, text, found) };
         Verdict::Mask(found.iter().map(mask).collect(), findings)
     }
 
@@ -113,6 +113,8 @@ impl Masks {
         };
         if pii.restore && !mask.is_empty() {
             self.longest = self.longest.max(mask.len());
+            let start = mask.as_bytes()[0];
+            self.starts[usize::from(start >> 6)] |= 1 << (start & 63);
             let stands_for = self.originals.entry(mask.clone());
             let stands_for = stands_for.or_insert_with(|| Some(original.to_owned()));
             if stands_for.as_deref() != Some(original) {
@@ -143,8 +145,11 @@ impl Masks {
         goes_on: bool,
         mut each: impl FnMut(Range<usize>, Option<&str>),
     ) -> usize {
+        let is_start = |byte: u8| self.starts[usize::from(byte >> 6)] & (1 << (byte & 63)) != 0;
         let mut at = 0;
-        while self.longest > 0 && at < text.len() {
+        // A byte with which a mask begins never stands within a character.
+        while let Some(skip) = text.as_bytes()[at..].iter().position(|byte| is_start(*byte)) {
+            at += skip;
             let rest = &text[at..];
             if goes_on && self.is_open(rest) {
                 return at;
@@ -162,8 +167,8 @@ impl Masks {
     /// Whether a text is the beginning of a mask, and not all of it.
     fn is_open(&self, text: &str) -> bool {
         let masks = self.originals.range::<str, _>((Included(text), Unbounded)).take(2);
-        text.len() < self.longest
-            && { masks }.any(|(mask, _)| mask.len() > text.len() && mask.starts_with(text))
+        text.len() < self.longest && { masks }
+            .any(|(mask, _)| mask.len() > text.len() && mask.starts_with(text))
     }
 
     /// The longest mask with which a text begins.

@@ -178,7 +178,9 @@ fn apart(mut found: Vec<Found>) -> Vec<Found> {
     if is_apart(&found) {
         return found;
     }
-    found.sort_unstable_by_key(|found| (usize::MAX - found.at.len(), found.what.rank(), found.at.start));
+    found.sort_unstable_by_key(|found| {
+        (usize::MAX - found.at.len(), found.what.rank(), found.at.start)
+    });
     let mut kept: BTreeMap<usize, Found> = BTreeMap::new();
     for found in found {
         let last = kept.range(..found.at.end).next_back();

@@ -22,7 +22,8 @@ pub(super) fn chinese_id(text: &[u8], at: usize) -> Option<Range<usize>> {
         1..=12 => 31,
         _ => return None,
     };
-    let sum: u32 = WEIGHTS.iter().zip(id).map(|(weight, digit)| weight * u32::from(digit - b'0')).sum();
+    let sum: u32 =
+        WEIGHTS.iter().zip(id).map(|(weight, digit)| weight * u32::from(digit - b'0')).sum();
     // ISO 7064 MOD 11-2
     let check = b"10X98765432"[sum as usize % 11];
     let is_one = (b'1'..=b'9').contains(&id[0])
@@ -85,9 +86,7 @@ fn is_issued(number: &[u8]) -> bool {
         // Mir, JCB
         2200..=2204 | 3528..=3589 => (16..=19).contains(&number.len()),
         // Discover and RuPay (60, 64, 65, 81, 82), UnionPay (62, 81), Maestro
-        6000..=6099 | 6440..=6599 | 6200..=6299 | 8100..=8299 => {
-            (16..=19).contains(&number.len())
-        }
+        6000..=6099 | 6440..=6599 | 6200..=6299 | 8100..=8299 => (16..=19).contains(&number.len()),
         5018 | 5020 | 5038 | 5893 | 6304 | 6759 | 6761..=6763 => true,
         // Old ones of ICBC
         9558 => number.len() == 19,

@@ -61,8 +61,7 @@ fn landline(text: &[u8], at: usize) -> Option<(usize, Option<u8>)> {
 /// `212-555-1234`, `(212) 555-1234`, `1 212 555 1234`
 fn american(text: &[u8], at: usize) -> Option<(usize, Option<u8>)> {
     let is_area = |at: usize| {
-        digits(text, at) == at + 3
-            && matches!(text[at..at + 3], [b'2'..=b'9', b'0'..=b'8', _])
+        digits(text, at) == at + 3 && matches!(text[at..at + 3], [b'2'..=b'9', b'0'..=b'8', _])
     };
     match text[at] {
         b'1' if matches!(text.get(at + 1), Some(b' ' | b'-' | b'.')) => {

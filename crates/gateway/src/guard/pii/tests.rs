@@ -62,9 +62,10 @@ fn near_misses_are_not_found() {
     check("12800138000 1380013800 +1234567 1+12345678 ++12345678 +12345678.5", &[]);
     // A wrong check digit, a day that is none
     check("110105194912310021 110105194902300021 11010519491231002", &[]);
-    check("4111 1111 1111 1112, 4111-1111 1111-1111, 4111 1111 1111 1111 1", &[
-        "card 4111 1111 1111 1111",
-    ]);
+    check(
+        "4111 1111 1111 1112, 4111-1111 1111-1111, 4111 1111 1111 1111 1",
+        &["card 4111 1111 1111 1111"],
+    );
     check("1234567812345670 0000000000000000 4111-1111-1111-1111-1", &[]);
     // Mail
     check("@user, user@localhost, a@b.c, a@-x.com, @x.com, .@x.com, user@, user@1.2.3", &[]);
@@ -75,78 +76,87 @@ fn near_misses_are_not_found() {
 
 #[test]
 fn what_it_is_for_is_found() {
-    check("mail admin@gmail.com, or bob+x@mail.example.co.uk.", &[
-        "email admin@gmail.com",
-        "email bob+x@mail.example.co.uk",
-    ]);
+    check(
+        "mail admin@gmail.com, or bob+x@mail.example.co.uk.",
+        &["email admin@gmail.com", "email bob+x@mail.example.co.uk"],
+    );
     check("邮箱admin@gmail.com电话13800138000。", &["email admin@gmail.com", "phone 13800138000"]);
     check("<a@b.com-> 'c@d.io' e@f.com.1", &["email a@b.com", "email c@d.io", "email e@f.com"]);
     check("13800138000@qq.com", &["email 13800138000@qq.com"]);
-    check("138 0013 8000, 138-0013-8000, 13800138000-13900139000", &[
-        "phone 138 0013 8000",
-        "phone 138-0013-8000",
-        "phone 13800138000",
-        "phone 13900139000",
-    ]);
-    check("+86 13800138000 (+86)13800138000 8613800138000 86-13800138000 0086 138 0013 8000", &[
-        "phone +86 13800138000",
-        "phone +86)13800138000",
-        "phone 8613800138000",
-        "phone 86-13800138000",
-        "phone 0086 138 0013 8000",
-    ]);
-    check("010-12345678 0755-1234567 +86 10 1234 5678", &[
-        "phone 010-12345678",
-        "phone 0755-1234567",
-        "phone +86 10 1234 5678",
-    ]);
-    check("212-555-1234, (212) 555-1234, (212)555.1234, 1-212-555-1234, 1-(212) 555-1234.", &[
-        "phone 212-555-1234",
-        "phone (212) 555-1234",
-        "phone (212)555.1234",
-        "phone 1-212-555-1234",
-        "phone 1-(212) 555-1234",
-    ]);
-    check("862-555-1234 +1 (212) 555-1234, +12125551234 tel:+44 (0)20 7946 0958.", &[
-        "phone 862-555-1234",
-        "phone +1 (212) 555-1234",
-        "phone +12125551234",
-        "phone +44 (0)20 7946 0958",
-    ]);
-    check("身份证11010519491231002X，11010519491231002x 310101200002291239", &[
-        "cn_id 11010519491231002X",
-        "cn_id 11010519491231002x",
-    ]);
-    check("4111111111111111 5500-0000-0000-0004 3782 822463 10005 30569309025904", &[
-        "card 4111111111111111",
-        "card 5500-0000-0000-0004",
-        "card 3782 822463 10005",
-        "card 30569309025904",
-    ]);
-    check("127.0.0.1:8080, 10.0.0.0/8 在192.168.0.1上 255.255.255.255.", &[
-        "ip 127.0.0.1",
-        "ip 10.0.0.0",
-        "ip 192.168.0.1",
-        "ip 255.255.255.255",
-    ]);
-    check("http://[2001:db8::1]:80 ::1 fe80::1: ::ffff:10.0.0.1. 1:2:3:4:5:6:7:8", &[
-        "ip 2001:db8::1",
-        "ip ::1",
-        "ip fe80::1",
-        "ip ::ffff:10.0.0.1",
-        "ip 1:2:3:4:5:6:7:8",
-    ]);
-    check("sk-proj-abcdefghij1234567890, sk-ant-api03-AbCdEfGh1234-_5678 AKIAIOSFODNN7EXAMPLE", &[
-        "api_key sk-proj-abcdefghij1234567890",
-        "api_key sk-ant-api03-AbCdEfGh1234-_5678",
-        "api_key AKIAIOSFODNN7EXAMPLE",
-    ]);
-    check("token=ghp_abcdefghijklmnopqrstuvwxyz0123456789&x", &[
-        "api_key ghp_abcdefghijklmnopqrstuvwxyz0123456789",
-    ]);
-    check("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmN-Hl0w5", &[
-        "api_key eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmN-Hl0w5",
-    ]);
+    check(
+        "138 0013 8000, 138-0013-8000, 13800138000-13900139000",
+        &["phone 138 0013 8000", "phone 138-0013-8000", "phone 13800138000", "phone 13900139000"],
+    );
+    check(
+        "+86 13800138000 (+86)13800138000 8613800138000 86-13800138000 0086 138 0013 8000",
+        &[
+            "phone +86 13800138000",
+            "phone +86)13800138000",
+            "phone 8613800138000",
+            "phone 86-13800138000",
+            "phone 0086 138 0013 8000",
+        ],
+    );
+    check(
+        "010-12345678 0755-1234567 +86 10 1234 5678",
+        &["phone 010-12345678", "phone 0755-1234567", "phone +86 10 1234 5678"],
+    );
+    check(
+        "212-555-1234, (212) 555-1234, (212)555.1234, 1-212-555-1234, 1-(212) 555-1234.",
+        &[
+            "phone 212-555-1234",
+            "phone (212) 555-1234",
+            "phone (212)555.1234",
+            "phone 1-212-555-1234",
+            "phone 1-(212) 555-1234",
+        ],
+    );
+    check(
+        "862-555-1234 +1 (212) 555-1234, +12125551234 tel:+44 (0)20 7946 0958.",
+        &[
+            "phone 862-555-1234",
+            "phone +1 (212) 555-1234",
+            "phone +12125551234",
+            "phone +44 (0)20 7946 0958",
+        ],
+    );
+    check(
+        "身份证11010519491231002X，11010519491231002x 310101200002291239",
+        &["cn_id 11010519491231002X", "cn_id 11010519491231002x"],
+    );
+    check(
+        "4111111111111111 5500-0000-0000-0004 3782 822463 10005 30569309025904",
+        &[
+            "card 4111111111111111",
+            "card 5500-0000-0000-0004",
+            "card 3782 822463 10005",
+            "card 30569309025904",
+        ],
+    );
+    check(
+        "127.0.0.1:8080, 10.0.0.0/8 在192.168.0.1上 255.255.255.255.",
+        &["ip 127.0.0.1", "ip 10.0.0.0", "ip 192.168.0.1", "ip 255.255.255.255"],
+    );
+    check(
+        "http://[2001:db8::1]:80 ::1 fe80::1: ::ffff:10.0.0.1. 1:2:3:4:5:6:7:8",
+        &["ip 2001:db8::1", "ip ::1", "ip fe80::1", "ip ::ffff:10.0.0.1", "ip 1:2:3:4:5:6:7:8"],
+    );
+    check(
+        "sk-proj-abcdefghij1234567890, sk-ant-api03-AbCdEfGh1234-_5678 AKIAIOSFODNN7EXAMPLE",
+        &[
+            "api_key sk-proj-abcdefghij1234567890",
+            "api_key sk-ant-api03-AbCdEfGh1234-_5678",
+            "api_key AKIAIOSFODNN7EXAMPLE",
+        ],
+    );
+    check(
+        "token=ghp_abcdefghijklmnopqrstuvwxyz0123456789&x",
+        &["api_key ghp_abcdefghijklmnopqrstuvwxyz0123456789"],
+    );
+    check(
+        "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmN-Hl0w5",
+        &["api_key eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmN-Hl0w5"],
+    );
 }
 
 #[test]
@@ -175,7 +185,10 @@ fn a_datum_has_one_placeholder_in_a_request() {
 fn placeholders_of_the_caller_are_avoided() {
     let (pii, mut masks) = (pii(PiiAction::Replace), Masks::default());
     masks.avoid("what is [EMAIL_2]?");
-    assert_eq!(masked(&mut masks, &pii, "[EMAIL_1]: a@b.io c@d.io"), "[EMAIL_1]: [EMAIL_3] [EMAIL_4]");
+    assert_eq!(
+        masked(&mut masks, &pii, "[EMAIL_1]: a@b.io c@d.io"),
+        "[EMAIL_1]: [EMAIL_3] [EMAIL_4]"
+    );
     assert_eq!(masks.restore("[EMAIL_1] [EMAIL_2]"), []);
     // Masks that another guard made are no reason not to restore them.
     assert_eq!(masked(&mut masks, &pii, "[EMAIL_3]"), "[EMAIL_3]");
