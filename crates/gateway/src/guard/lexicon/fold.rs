@@ -109,3 +109,14 @@ pub(super) fn is_joined(character: char) -> bool {
 pub(super) fn is_within_word(text: &str) -> bool {
     text.chars().rev().find_map(folded_character).is_some_and(is_joined)
 }
+
+/// The bytes of the characters at the beginning of a text that make one word.
+pub(super) fn joined(text: &str) -> usize {
+    let plain =
+        text.bytes().take_while(|byte| *byte == b'_' || byte.is_ascii_alphanumeric()).count();
+    if text.as_bytes().get(plain).is_none_or(u8::is_ascii) {
+        return plain;
+    }
+    let rest = &text[plain..];
+    plain + rest.find(|character| !is_joined(character)).unwrap_or(rest.len())
+}
