@@ -21,7 +21,7 @@ fn drawn(seed: usize) -> usize {
 
 fn han(seed: usize) -> char {
     // 500 characters make up most of what is written.
-    let number = drawn(seed) % if seed % 4 == 0 { 3_000 } else { 500 };
+    let number = drawn(seed) % if seed.is_multiple_of(4) { 3_000 } else { 500 };
     char::from_u32(0x4E00 + 7 * number as u32).expect("they are Chinese characters")
 }
 

@@ -85,8 +85,9 @@ impl Lexicon {
             false
         });
         let Some(open) = open else { return 0 };
-        let at = originals(&text[from..], &[open..folded.len()]);
-        at.first().map_or(0, |at| text.len() - from - at.start)
+        let rest = open..folded.len();
+        let rest = originals(&text[from..], std::slice::from_ref(&rest));
+        rest.first().map_or(0, |rest| text.len() - from - rest.start)
     }
 
     /// All words in a complete text that do not overlap: of those that begin together the longest.
