@@ -16,7 +16,14 @@ pub(super) fn fold(text: &str) -> String {
 /// Appends a text as it is compared.
 pub(super) fn fold_into(folded: &mut String, text: &str) {
     let mut was_space = false;
-    for character in text.chars().filter_map(folded_character) {
+    for character in text.chars() {
+        // Most characters, at no more than the cost of a copy.
+        if matches!(character, '!'..='~') {
+            folded.push(character.to_ascii_lowercase());
+            was_space = false;
+            continue;
+        }
+        let Some(character) = folded_character(character) else { continue };
         if !(was_space && character == ' ') {
             folded.push(character);
         }
@@ -24,27 +31,27 @@ pub(super) fn fold_into(folded: &mut String, text: &str) {
     }
 }
 
-/// The bytes of a text that a range of its folded form stands for.
-pub(super) fn original(text: &str, folded: Range<usize>) -> Range<usize> {
-    let (mut length, mut was_space) = (0, false);
-    let (mut start, mut end) = (None, text.len());
+/// The bytes of a text that ranges of its folded form stand for: in order, apart.
+pub(super) fn originals(text: &str, folded: &[Range<usize>]) -> Vec<Range<usize>> {
+    let mut originals: Vec<Range<usize>> = Vec::with_capacity(folded.len());
+    let (mut length, mut was_space, mut start) = (0, false, 0);
     for (at, character) in text.char_indices() {
+        let Some(wanted) = folded.get(originals.len()) else { break };
         let Some(folded_to) = folded_character(character) else { continue };
         let is_more_space = was_space && folded_to == ' ';
         was_space = folded_to == ' ';
         if is_more_space {
             continue;
         }
-        if length == folded.start {
-            start = Some(at);
+        if length == wanted.start {
+            start = at;
         }
         length += folded_to.len_utf8();
-        if length == folded.end {
-            end = at + character.len_utf8();
-            break;
+        if length == wanted.end {
+            originals.push(start..at + character.len_utf8());
         }
     }
-    start.unwrap_or(text.len()).min(end)..end
+    originals
 }
 
 /// A character as it is compared; `None`: it is not seen.
@@ -101,4 +108,15 @@ pub(super) fn is_joined(character: char) -> bool {
 /// Whether a letter that follows a text would continue a word.
 pub(super) fn is_within_word(text: &str) -> bool {
     text.chars().rev().find_map(folded_character).is_some_and(is_joined)
+}
+
+/// The bytes of the characters at the beginning of a text that make one word.
+pub(super) fn joined(text: &str) -> usize {
+    let plain =
+        text.bytes().take_while(|byte| *byte == b'_' || byte.is_ascii_alphanumeric()).count();
+    if text.as_bytes().get(plain).is_none_or(u8::is_ascii) {
+        return plain;
+    }
+    let rest = &text[plain..];
+    plain + rest.find(|character| !is_joined(character)).unwrap_or(rest.len())
 }

@@ -58,6 +58,18 @@ const FORMS: [Form; 27] = [
     form("npm_", b"", 36, 36),
 ];
 
+/// The letters with which keys begin.
+const STARTS: [bool; 128] = {
+    let mut starts = [false; 128];
+    starts[b'e' as usize] = true;
+    let mut form = 0;
+    while form < FORMS.len() {
+        starts[FORMS[form].prefix.as_bytes()[0] as usize] = true;
+        form += 1;
+    }
+    starts
+};
+
 /// So much of what follows a prefix says whether it has letters and digits.
 const PROBE: usize = 64;
 
@@ -73,10 +85,10 @@ pub(super) struct Keys {
 impl Keys {
     /// The key that begins at a letter.
     pub(super) fn at(&mut self, text: &[u8], at: usize) -> Option<Range<usize>> {
-        if at < self.found {
+        let rest = &text[at..];
+        if at < self.found || !STARTS[usize::from(rest[0] & 0x7F)] {
             return None;
         }
-        let rest = &text[at..];
         let length = if rest.starts_with(b"eyJ") && at >= self.tried {
             let header = run(rest, b"-_");
             self.tried = at + header;

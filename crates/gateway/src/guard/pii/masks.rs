@@ -29,8 +29,10 @@ pub struct Masks {
     numbers: BTreeMap<String, u32>,
     /// What the caller has written that looks like a placeholder.
     taken: BTreeSet<String>,
-    /// The bytes of the longest mask that may be restored.
+    /// The bytes of the longest mask that may be restored, and the bytes with which masks begin: one
+    /// bit for each.
     longest: usize,
+    starts: [u64; 4],
 }
 
 impl Masks {
@@ -116,6 +118,8 @@ impl Masks {
         };
         if pii.restore && !mask.is_empty() {
             self.longest = self.longest.max(mask.len());
+            let start = mask.as_bytes()[0];
+            self.starts[usize::from(start >> 6)] |= 1 << (start & 63);
             let stands_for = self.originals.entry(mask.clone());
             let stands_for = stands_for.or_insert_with(|| Some(original.to_owned()));
             if stands_for.as_deref() != Some(original) {
@@ -146,8 +150,11 @@ impl Masks {
         goes_on: bool,
         mut each: impl FnMut(Range<usize>, Option<&str>),
     ) -> usize {
+        let is_start = |byte: u8| self.starts[usize::from(byte >> 6)] & (1 << (byte & 63)) != 0;
         let mut at = 0;
-        while self.longest > 0 && at < text.len() {
+        // A byte with which a mask begins never stands within a character.
+        while let Some(skip) = text.as_bytes()[at..].iter().position(|byte| is_start(*byte)) {
+            at += skip;
             let rest = &text[at..];
             if goes_on && self.is_open(rest) {
                 return at;

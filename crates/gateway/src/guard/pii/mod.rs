@@ -87,7 +87,11 @@ pub fn find(pii: &Pii, text: &str) -> Vec<Found> {
             break;
         }
         let (mut more, mut start) = (Vec::new(), 0);
-        for end in found.iter().map(|found| found.at.clone()).chain([text.len()..text.len()]) {
+        for end in found
+            .iter()
+            .map(|found| found.at.clone())
+            .chain(std::iter::once(text.len()..text.len()))
+        {
             built_in(&pii.detect, text, start..end.start, &mut more);
             start = end.end;
         }

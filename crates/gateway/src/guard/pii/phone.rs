@@ -49,11 +49,7 @@ fn mobile(text: &[u8], at: usize) -> Option<(usize, Option<u8>)> {
 /// `010-12345678`, `0755-1234567`
 fn landline(text: &[u8], at: usize) -> Option<(usize, Option<u8>)> {
     let area = digits(text, at);
-    let is_area = match &text[at..area] {
-        [b'0', b'1' | b'2', _] => true,
-        [b'0', b'3'..=b'9', _, _] => true,
-        _ => false,
-    };
+    let is_area = matches!(&text[at..area], [b'0', b'1' | b'2', _] | [b'0', b'3'..=b'9', _, _]);
     let end = is_area.then(|| group(text, area, b'-', 8).or_else(|| group(text, area, b'-', 7)));
     end.flatten().map(|end| (end, Some(b'-')))
 }
