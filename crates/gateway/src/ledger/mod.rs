@@ -16,16 +16,22 @@
 
 mod account;
 mod book;
+mod counts;
+mod fold;
 mod lease;
 mod operation;
+mod sketch;
 mod slots;
 mod tally;
 #[cfg(test)]
 mod tests;
 
 pub use book::Book;
+pub use counts::Counts;
+pub use fold::Bounds;
 pub use lease::{Drawn, Lease, Leases};
 pub use operation::{
     Change, Charge, Grant, Hold, Level, Operation, Place, Refused, Reply, Rule, TallyRow, Window,
 };
+pub use sketch::Sketch;
 pub use tally::Tally;
