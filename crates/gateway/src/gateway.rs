@@ -79,7 +79,7 @@ impl Gateway {
         platform: P,
         request: http::Request<Body>,
     ) -> http::Response<Body> {
-        if request.uri().path().starts_with(admin::PREFIX) {
+        if admin::owns(request.uri().path()) {
             // Apart, so that the callers' requests do not carry the room that it takes.
             return Box::pin(self.administer(platform, request)).await;
         }

@@ -39,6 +39,12 @@ pub struct Record {
     pub error: Option<&'static str>,
     /// The limit that refused the request, or instead of which a fallback served it.
     pub limited_by: Option<String>,
+    /// What the cache did: `hit`, `miss` or `bypass`; absent where it was not asked.
+    pub cache: Option<&'static str>,
+    /// The guard that blocked the request or its answer.
+    pub blocked_by: Option<String>,
+    /// What each guard found.
+    pub guards: Vec<GuardNote>,
     /// Whether the ledger was away, so that this gateway counted by itself.
     pub ledger_away: bool,
     /// What was spent.
@@ -106,6 +112,19 @@ impl Attempt {
     pub fn may_cost(&self) -> bool {
         matches!(self.result, ABANDONED | ANSWERED | CALLERS_FAULT)
     }
+}
+
+/// What one guard found in one phase. No text that it looked at has a place in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GuardNote {
+    /// The guard's id.
+    pub guard: String,
+    /// `request` or `response`.
+    pub phase: &'static str,
+    /// `pass`, `block`, `mask` or `error`.
+    pub result: &'static str,
+    /// What it named the finding; empty without one.
+    pub label: String,
 }
 
 /// Tokens of a request and where the numbers are from.

@@ -19,11 +19,21 @@ pub(super) struct Reply {
     status: StatusCode,
     body: Option<Vec<u8>>,
     location: Option<String>,
+    content_type: Option<&'static str>,
 }
 
 impl Reply {
+    /// Something that is no JSON.
+    pub(super) fn text(text: String, content_type: &'static str) -> Self {
+        Self { content_type: Some(content_type), ..Self::bytes(text.into_bytes()) }
+    }
+
+    fn bytes(body: Vec<u8>) -> Self {
+        Self { status: StatusCode::OK, body: Some(body), location: None, content_type: None }
+    }
+
     pub(super) fn json(value: &Value) -> Self {
-        Self { status: StatusCode::OK, body: Some(value.to_string().into_bytes()), location: None }
+        Self::bytes(value.to_string().into_bytes())
     }
 
     /// Something new, and where it is.
@@ -32,14 +42,13 @@ impl Reply {
     }
 
     pub(super) fn gone() -> Self {
-        Self { status: StatusCode::NO_CONTENT, body: None, location: None }
+        Self { status: StatusCode::NO_CONTENT, body: None, location: None, content_type: None }
     }
 }
 
 /// The description of the admin plane (OpenAPI 3.1).
 pub(super) fn document() -> Answer {
-    let body = Some(OPENAPI.as_bytes().to_vec());
-    Ok(Reply { status: StatusCode::OK, body, location: None })
+    Ok(Reply::bytes(OPENAPI.as_bytes().to_vec()))
 }
 
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
@@ -129,11 +138,12 @@ impl From<Outage> for Failure {
 /// Makes the response.
 pub(super) fn deliver(answer: Answer, request_id: &str) -> http::Response<Body> {
     let (mut response, header) = match answer {
-        Ok(Reply { status, body: Some(body), location }) => (
-            respond::json(status, body),
-            location.map(|location| ("location", location.into_boxed_str())),
-        ),
-        Ok(Reply { status, body: None, location: _ }) => {
+        Ok(Reply { status, body: Some(body), location, content_type }) => {
+            let location = location.map(|location| ("location", location.into_boxed_str()));
+            let content_type = content_type.map(|it| ("content-type", it.into()));
+            (respond::json(status, body), location.or(content_type))
+        }
+        Ok(Reply { status, body: None, location: _, content_type: _ }) => {
             let mut response = http::Response::new(Body::Empty);
             *response.status_mut() = status;
             (response, None)

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -30,6 +30,9 @@ struct Inner {
     books: RefCell<BTreeMap<Place, Book>>,
     store_away: Cell<bool>,
     ledger_away: Cell<bool>,
+    /// Whether the ledger's answers are lost.
+    ledger_deaf: Cell<bool>,
+    tasks: RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>>,
     reads: Cell<usize>,
 }
 
@@ -44,6 +47,8 @@ impl Fake {
             books: RefCell::default(),
             store_away: Cell::new(false),
             ledger_away: Cell::new(false),
+            ledger_deaf: Cell::new(false),
+            tasks: RefCell::default(),
             reads: Cell::new(0),
         }))
     }
@@ -62,6 +67,15 @@ impl Fake {
 
     pub(crate) fn ledger_away(&self, is_away: bool) {
         self.0.ledger_away.set(is_away);
+    }
+
+    pub(crate) fn ledger_deaf(&self, is_deaf: bool) {
+        self.0.ledger_deaf.set(is_deaf);
+    }
+
+    /// Does everything that was deferred.
+    pub(crate) fn work(&self) {
+        self.0.tasks.take().into_iter().for_each(run);
     }
 
     /// From now on readers see the store as it is now, or as it really is.
@@ -162,7 +176,10 @@ impl Ledger for Fake {
         }
         let name = place.as_str();
         assert!(name.len() <= 128 && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
-        Ok(self.0.books.borrow_mut().entry(place.clone()).or_default().apply(self.now(), operation))
+        let now = self.now();
+        let reply =
+            self.0.books.borrow_mut().entry(place.clone()).or_default().apply(now, operation);
+        if self.0.ledger_deaf.get() { Err(Outage::new("the answer was lost")) } else { Ok(reply) }
     }
 }
 
@@ -173,7 +190,9 @@ impl Outbound for Fake {
 }
 
 impl Background for Fake {
-    fn defer(&self, _task: impl Future<Output = ()> + 'static) {}
+    fn defer(&self, task: impl Future<Output = ()> + 'static) {
+        self.0.tasks.borrow_mut().push(Box::pin(task));
+    }
 
     fn record(&self, _record: &Record) {}
 }

@@ -20,6 +20,8 @@ const SLICE: u64 = 8;
 const FEWEST: u64 = 4;
 /// For how long the names of added sums are remembered: longer than anybody tries again at once.
 const REMEMBERED: Duration = Duration::from_secs(60);
+/// And how many of them at most.
+const MOST_REMEMBERED: usize = 4_096;
 
 /// The accounts of one place.
 #[derive(Debug, Default)]
@@ -126,6 +128,8 @@ impl Book {
                 self.added.retain(|(at, _)| now.since(*at) < REMEMBERED);
                 if !self.added.iter().any(|(_, other)| other == id) {
                     self.added.push((now, *id));
+                    let surplus = self.added.len().saturating_sub(MOST_REMEMBERED);
+                    self.added.drain(..surplus);
                     rows.iter().for_each(|row| self.tally(row, *bounds));
                 }
                 Reply::Done

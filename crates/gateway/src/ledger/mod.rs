@@ -29,6 +29,7 @@ mod tests;
 pub use book::Book;
 pub use counts::Counts;
 pub use fold::Bounds;
+pub(crate) use fold::labels;
 pub use lease::{Drawn, Lease, Leases};
 pub use operation::{
     Change, Charge, Grant, Hold, Level, Operation, Place, Refused, Reply, Rule, TallyRow, Window,

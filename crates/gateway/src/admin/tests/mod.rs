@@ -3,6 +3,7 @@
 mod answers;
 mod life;
 mod limits;
+mod metrics;
 mod race;
 mod roles;
 mod usage;
