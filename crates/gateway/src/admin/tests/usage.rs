@@ -83,7 +83,7 @@ fn in_total() {
             "input_tokens": 400, "cached_tokens": 40, "output_tokens": 80, "reasoning_tokens": 0,
             "cost_usd": 6.0, "mean_first_token_ms": 300, "mean_total_ms": 500,
             "p50_first_token_ms": 301, "p95_first_token_ms": 301, "p99_first_token_ms": 301,
-            "p50_total_ms": 95, "p95_total_ms": 866, "p99_total_ms": 866,
+            "p50_total_ms": 95, "p95_total_ms": 865, "p99_total_ms": 865,
         }],
     });
     assert_eq!(answer, expected);
