@@ -6,6 +6,8 @@
 
 mod catalogue;
 mod count;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::time::Duration;
