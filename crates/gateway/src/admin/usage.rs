@@ -145,12 +145,8 @@ impl Wanted {
             Ok(Some(moment))
         };
         let to = moment("to")?.unwrap_or(now);
-        let before = |at: Timestamp, time: Duration| {
-            Timestamp::from_millis(
-                at.since(Timestamp::default()).saturating_sub(time).as_millis() as u64
-            )
-        };
-        let from = moment("from")?.unwrap_or(before(to, DAY));
+        let day_before = to.as_millis().saturating_sub(DAY.as_millis() as u64);
+        let from = moment("from")?.unwrap_or(Timestamp::from_millis(day_before));
         if from >= to {
             return Err(Failure::invalid(
                 "from",

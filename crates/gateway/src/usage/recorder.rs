@@ -40,7 +40,7 @@ pub struct Recorder {
     waiting: RefCell<BTreeMap<(Place, String), TallyRow>>,
     /// What may have been written or not: it is said again in the same words and under the same name,
     /// and until then nothing else is told to that place.
-    unsure: RefCell<BTreeMap<Place, Operation>>,
+    unsure: RefCell<BTreeMap<Place, Rc<Operation>>>,
     /// Where the names of operations begin: a number that no other gateway has.
     seed: Cell<Option<u64>>,
     written: Cell<u64>,
@@ -59,7 +59,7 @@ impl Recorder {
         let at = Timestamp::from_millis(record.at_ms);
         let seed = self.seed.get().unwrap_or_else(|| {
             let seed = platform.entropy();
-            if seed / u64::from(SHARDS) % CLEARS == 0 {
+            if (seed / u64::from(SHARDS)).is_multiple_of(CLEARS) {
                 self.clear_away(platform.now(), shard(seed));
             }
             seed
@@ -94,7 +94,7 @@ impl Recorder {
     fn clear_away(&self, now: Timestamp, shard: u8) {
         let before =
             |hours: u64| Timestamp::from_millis(now.as_millis().saturating_sub(hours * HOUR));
-        let nothing = || Operation::Tally { id: 0, bounds: None, rows: Vec::new() };
+        let nothing = || Rc::new(Operation::Tally { id: 0, bounds: None, rows: Vec::new() });
         let hour = minutes_place(before(RETENTION_HOURS + 2), shard);
         let day = place(Day::of(before((RETENTION_DAYS + 2) * 24)), shard);
         self.unsure.borrow_mut().extend([(hour, nothing()), (day, nothing())]);
@@ -112,24 +112,28 @@ impl Recorder {
             let began = host.now();
             loop {
                 recorder.prepare();
-                let told = recorder.unsure.borrow().clone();
+                let told: Vec<(Place, Rc<Operation>)> = {
+                    let unsure = recorder.unsure.borrow();
+                    unsure.iter().map(|(place, it)| (place.clone(), Rc::clone(it))).collect()
+                };
                 if told.is_empty() {
                     break;
                 }
-                let tell = |(place, operation): (Place, Operation)| {
-                    let host = host.clone();
-                    async move {
-                        let is_done = notary::ask(&host, &place, &operation).await.is_ok();
-                        (place, is_done)
-                    }
-                };
                 // All at once: a place does not wait for another one's host.
-                let mut away = false;
-                for (place, is_done) in notary::join(told.into_iter().map(tell).collect()).await {
-                    if is_done {
-                        recorder.unsure.borrow_mut().remove(&place);
+                let ask = |(place, operation): &(Place, Rc<Operation>)| {
+                    let (host, place, operation) =
+                        (host.clone(), place.clone(), Rc::clone(operation));
+                    async move { notary::ask(&host, &place, &operation).await.is_ok() }
+                };
+                let done = notary::join(told.iter().map(ask).collect()).await;
+                let away = done.contains(&false);
+                for ((place, operation), is_done) in told.into_iter().zip(done) {
+                    let mut unsure = recorder.unsure.borrow_mut();
+                    // Another writer, who took this one for dead, may have been faster.
+                    let is_it = unsure.get(&place).is_some_and(|it| Rc::ptr_eq(it, &operation));
+                    if is_done && is_it {
+                        unsure.remove(&place);
                     }
-                    away |= !is_done;
                 }
                 // The next request's writer takes along what is left.
                 if host.now().since(began) + LATER >= LONGEST_WRITE {
@@ -145,19 +149,20 @@ impl Recorder {
     fn prepare(&self) {
         let mut unsure = self.unsure.borrow_mut();
         let mut rows: BTreeMap<Place, Vec<TallyRow>> = BTreeMap::new();
-        self.waiting.borrow_mut().retain(|(place, _), row| {
-            let waits = unsure.contains_key(place);
-            if !waits {
-                rows.entry(place.clone()).or_default().push(row.clone());
+        let mut waiting = self.waiting.borrow_mut();
+        for ((place, key), row) in std::mem::take(&mut *waiting) {
+            if unsure.contains_key(&place) {
+                waiting.insert((place, key), row);
+            } else {
+                rows.entry(place).or_default().push(row);
             }
-            waits
-        });
+        }
         for (place, rows) in rows {
             let written = self.written.get() + 1;
             self.written.set(written);
             let id = self.seed.get().unwrap_or_default().wrapping_add(written);
             let bounds = metrics::is_place(&place).then_some(self.bounds);
-            unsure.insert(place, Operation::Tally { id, bounds, rows });
+            unsure.insert(place, Rc::new(Operation::Tally { id, bounds, rows }));
         }
     }
 }
