@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::error::{Error, Fault, Refusal};
 use crate::ids;
 use crate::keys::Directory;
+use crate::ledger::Bounds;
 use crate::observe::Record;
 use crate::platform::Platform;
 use crate::policy::limits::Subject;
@@ -45,7 +46,7 @@ pub struct Gateway {
     vouchers: Vouchers,
     budgets: Rc<Budgets>,
     usage: Rc<Recorder>,
-    lists: Lists,
+    lists: Rc<Lists>,
 }
 
 impl Gateway {
@@ -54,12 +55,12 @@ impl Gateway {
         Rc::new(Self {
             vouchers: Vouchers::new(&config),
             fleet: Rc::new(Fleet::new(&config)),
+            usage: Rc::new(Recorder::new(bounds(&config))),
             config,
             secrets,
             directory: Directory::default(),
             budgets: Rc::default(),
-            usage: Rc::default(),
-            lists: Lists::default(),
+            lists: Rc::default(),
         })
     }
 
@@ -67,6 +68,7 @@ impl Gateway {
     /// providers, budgets and sums of requests stays. What the old configuration has concluded from
     /// keys and tokens does not, since it names that one's routes.
     pub fn succeed(&self, config: Config, secrets: OwnSecrets) -> Rc<Self> {
+        self.usage.bound(bounds(&config));
         Rc::new(Self {
             vouchers: self.vouchers.succeed(&self.config, &config),
             fleet: Fleet::succeed(&self.fleet, &self.config, &config),
@@ -75,6 +77,7 @@ impl Gateway {
             directory: self.directory.succeed(),
             budgets: Rc::clone(&self.budgets),
             usage: Rc::clone(&self.usage),
+            lists: Rc::clone(&self.lists),
         })
     }
 
@@ -110,7 +113,7 @@ impl Gateway {
         platform: P,
         request: http::Request<Body>,
     ) -> http::Response<Body> {
-        if request.uri().path().starts_with(admin::PREFIX) {
+        if admin::owns(request.uri().path()) {
             // Apart, so that the callers' requests do not carry the room that it takes.
             return Box::pin(self.administer(platform, request, None)).await;
         }
@@ -299,4 +302,9 @@ impl Gateway {
         }
         Err(Refusal::Limited(refused).into())
     }
+}
+
+/// How much metrics tell apart.
+fn bounds(config: &Config) -> Bounds {
+    Bounds { consumers: config.observe.max_consumers, ..Bounds::default() }
 }

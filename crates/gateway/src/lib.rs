@@ -19,6 +19,7 @@ pub mod keys;
 pub mod ledger;
 mod memory;
 pub mod meter;
+pub mod metrics;
 pub mod observe;
 pub mod platform;
 pub mod policy;

@@ -1,4 +1,4 @@
-//! The admin plane: everything under `/admin/v1/`. Operators look at consumers, keys, limits, usage and
+//! The admin plane: everything under `/admin/v1/`, and `/metrics`. Operators look at consumers, keys, limits, usage and
 //! the audit log here, and change them.
 //!
 //! Every change is logged before it is made (`audit.rs` says why). No answer and no entry holds a key,
@@ -11,6 +11,7 @@ mod config;
 mod consumer;
 mod key;
 mod limit;
+mod metrics;
 mod operator;
 mod page;
 mod query;
@@ -61,7 +62,13 @@ pub struct Desk<'a> {
     pub address: Option<IpAddr>,
 }
 
-/// Answers one request to a path that begins with [`PREFIX`].
+/// Whether a path is the admin plane's: what begins with [`PREFIX`], and `/metrics`, where Prometheus
+/// looks for it.
+pub fn owns(path: &str) -> bool {
+    path.starts_with(PREFIX) || path == crate::metrics::PATH
+}
+
+/// Answers one request to a path that the admin plane [`owns`].
 pub async fn serve<P: Platform>(
     desk: Desk<'_>,
     platform: &P,
@@ -97,6 +104,9 @@ async fn answer<P: Platform>(
     }
     // First of all: a stranger learns nothing of which paths there are.
     let operator = Operator::authenticate(desk, &parts.headers)?;
+    if parts.uri.path() == crate::metrics::PATH {
+        return metrics::read(platform, parts).await;
+    }
     let (route, arguments) = router::find(&parts.method, parts.uri.path())?;
     operator.must_be(route.role)?;
     let body = match parts.method {

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::date::{self, Day};
-use crate::ledger::{Operation, Reply as Told, Tally, TallyRow};
+use crate::ledger::{Operation, Place, Reply as Told, Tally, TallyRow};
 use crate::platform::Platform;
 use crate::rooms::notary;
 use crate::time::Timestamp;
@@ -22,7 +22,12 @@ use super::reply::{Answer, Failure, Reply};
 /// More rows than this are a mistake, and more than an isolate should hold.
 const MOST_ROWS: usize = 10_000;
 
-const HOUR: u64 = 60 * 60 * 1_000;
+/// How many places are asked at a time: each may answer with a megabyte.
+const AT_ONCE: usize = 8;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// `GET /usage`
 pub(super) async fn read<P: Platform>(call: &Call<'_, P>) -> Answer {
@@ -30,22 +35,22 @@ pub(super) async fn read<P: Platform>(call: &Call<'_, P>) -> Answer {
     let now = call.platform.now();
     let wanted = Wanted::read(&query, now)?;
     let mut sums = Sums::new(&wanted);
-    let mut day = Day::of(wanted.from);
-    while day.start() < wanted.to {
-        let ask = |shard| async move {
-            call.platform.apply(&usage::place(day, shard), &Operation::Tallies).await
+    for some in wanted.places().chunks(AT_ONCE) {
+        let ask = |(_, place): &(Timestamp, Place)| {
+            let place = place.clone();
+            async move { call.platform.apply(&place, &Operation::Tallies).await }
         };
-        for told in notary::join((0..SHARDS).map(ask).collect()).await {
+        let told = notary::join(some.iter().map(ask).collect()).await;
+        for ((begin, _), told) in some.iter().zip(told) {
             let Ok(Told::Tallies(rows)) = told else { return Err(Failure::ledger_unavailable()) };
             for row in rows.iter().filter(|row| row.until > now) {
-                sums.add(day, row);
+                sums.add(*begin, row);
             }
             if sums.rows.len() > MOST_ROWS {
                 let message = format!("More than {MOST_ROWS} rows: ask for less time, or by less.");
                 return Err(Failure::new(StatusCode::BAD_REQUEST, "too_many_rows", message));
             }
         }
-        day = day.next();
     }
     Ok(Reply::json(&sums.shown()))
 }
@@ -86,9 +91,39 @@ impl Dimension {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
+    Minute,
     Hour,
     Day,
     Total,
+}
+
+impl Step {
+    const ALL: [Self; 4] = [Self::Minute, Self::Hour, Self::Day, Self::Total];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Total => "total",
+        }
+    }
+
+    /// What sums are kept by that it is made of: a minute or an hour.
+    fn grain(self) -> Duration {
+        match self {
+            Self::Minute => MINUTE,
+            Self::Hour | Self::Day | Self::Total => HOUR,
+        }
+    }
+
+    /// The longest time that can be asked for.
+    fn longest(self) -> Duration {
+        match self {
+            Self::Minute => DAY,
+            Self::Hour | Self::Day | Self::Total => DAY * RETENTION_DAYS as u32,
+        }
+    }
 }
 
 /// A question that makes sense.
@@ -110,8 +145,8 @@ impl Wanted {
             Ok(Some(moment))
         };
         let to = moment("to")?.unwrap_or(now);
-        let a_day_before = to.as_millis().saturating_sub(24 * HOUR);
-        let from = moment("from")?.unwrap_or(Timestamp::from_millis(a_day_before));
+        let day_before = to.as_millis().saturating_sub(DAY.as_millis() as u64);
+        let from = moment("from")?.unwrap_or(Timestamp::from_millis(day_before));
         if from >= to {
             return Err(Failure::invalid(
                 "from",
@@ -119,20 +154,22 @@ impl Wanted {
                 "an earlier one",
             ));
         }
-        if to.since(from) > Duration::from_secs(RETENTION_DAYS * 24 * 60 * 60) {
-            let expected = format!("{RETENTION_DAYS} days at most");
+        let text = query.text("step").unwrap_or("total");
+        let step = Step::ALL.into_iter().find(|step| step.name() == text);
+        let step = step.ok_or_else(|| {
+            Failure::invalid("step", format!("{text:?}"), "minute, hour, day or total")
+        })?;
+        if to.since(from) > step.longest() {
+            let days = step.longest().as_secs() / DAY.as_secs();
+            let expected = match step {
+                Step::Minute => "24 hours at most, by the minute".to_owned(),
+                Step::Hour | Step::Day | Step::Total => format!("{days} days at most"),
+            };
             return Err(Failure::invalid("from", "a longer time", expected));
         }
-        // Sums are kept by the hour: an hour that is begun counts whole.
-        let from = Timestamp::from_millis(from.as_millis() / HOUR * HOUR);
-        let step = match query.text("step") {
-            None | Some("total") => Step::Total,
-            Some("day") => Step::Day,
-            Some("hour") => Step::Hour,
-            Some(other) => {
-                return Err(Failure::invalid("step", format!("{other:?}"), "hour, day or total"));
-            }
-        };
+        // A minute or an hour that is begun counts whole.
+        let grain = step.grain().as_millis() as u64;
+        let from = Timestamp::from_millis(from.as_millis() / grain * grain);
         let mut by = Vec::new();
         for name in query.text("by").unwrap_or_default().split(',').filter(|name| !name.is_empty())
         {
@@ -148,6 +185,27 @@ impl Wanted {
         }
         Ok(Self { from, to, step, by })
     }
+
+    /// The places to ask, and from when each one's rows count.
+    fn places(&self) -> Vec<(Timestamp, Place)> {
+        let mut places = Vec::new();
+        let mut begin = match self.step {
+            Step::Minute => usage::hour_of(self.from),
+            Step::Hour | Step::Day | Step::Total => Day::of(self.from).start(),
+        };
+        while begin < self.to {
+            let shards = (0..SHARDS).map(|shard| match self.step {
+                Step::Minute => usage::minutes_place(begin, shard),
+                Step::Hour | Step::Day | Step::Total => usage::place(Day::of(begin), shard),
+            });
+            places.extend(shards.map(|place| (begin, place)));
+            begin = match self.step {
+                Step::Minute => begin + HOUR,
+                Step::Hour | Step::Day | Step::Total => Day::of(begin).next().start(),
+            };
+        }
+        places
+    }
 }
 
 /// Sums by the step that they began in, and by what they are kept apart by.
@@ -162,28 +220,24 @@ impl<'a> Sums<'a> {
         Self { wanted, rows: BTreeMap::new() }
     }
 
-    fn add(&mut self, day: Day, row: &TallyRow) {
-        let Some((hour, kind)) = usage::read(&row.key) else { return };
-        let hour = day.start() + Duration::from_millis(u64::from(hour) * HOUR);
-        if hour < self.wanted.from || hour >= self.wanted.to {
+    /// Adds a row of a place whose first row would begin then.
+    fn add(&mut self, begin: Timestamp, row: &TallyRow) {
+        let Some((number, kind)) = usage::read(&row.key) else { return };
+        let at = begin + self.wanted.step.grain() * u32::from(number);
+        if at < self.wanted.from || at >= self.wanted.to {
             return;
         }
         let start = match self.wanted.step {
-            Step::Hour => hour,
-            Step::Day => day.start(),
+            Step::Minute | Step::Hour => at,
+            Step::Day => Day::of(at).start(),
             Step::Total => self.wanted.from,
         };
         let by = self.wanted.by.iter().map(|dimension| dimension.of(&kind).to_owned()).collect();
-        *self.rows.entry((start, by)).or_default() += row.tally;
+        *self.rows.entry((start, by)).or_default() += &row.tally;
     }
 
     fn shown(&self) -> Value {
         let Wanted { from, to, step, by } = self.wanted;
-        let step = match step {
-            Step::Hour => "hour",
-            Step::Day => "day",
-            Step::Total => "total",
-        };
         let names: Vec<&str> = by.iter().map(|dimension| dimension.name()).collect();
         let data = self.rows.iter().map(|((start, values), tally)| {
             let mut shown = numbers(tally);
@@ -196,7 +250,7 @@ impl<'a> Sums<'a> {
         json!({
             "from": seconds(*from),
             "to": seconds(*to),
-            "step": step,
+            "step": step.name(),
             "by": names,
             "data": data.collect::<Vec<Value>>(),
         })
@@ -208,6 +262,8 @@ fn numbers(tally: &Tally) -> Value {
         "requests": tally.requests,
         "failed": tally.failed,
         "limited": tally.limited,
+        "cache_hits": tally.hits,
+        "guard_blocks": tally.blocked,
         "estimated": tally.estimated,
         "input_tokens": tally.input,
         "cached_tokens": tally.cached,
@@ -215,6 +271,12 @@ fn numbers(tally: &Tally) -> Value {
         "reasoning_tokens": tally.reasoning,
         "cost_usd": usd(tally.cost),
         "mean_first_token_ms": tally.first_ms.checked_div(tally.first),
+        "p50_first_token_ms": tally.firsts.quantile(500),
+        "p95_first_token_ms": tally.firsts.quantile(950),
+        "p99_first_token_ms": tally.firsts.quantile(990),
         "mean_total_ms": tally.total_ms.checked_div(tally.requests),
+        "p50_total_ms": tally.totals.quantile(500),
+        "p95_total_ms": tally.totals.quantile(950),
+        "p99_total_ms": tally.totals.quantile(990),
     })
 }

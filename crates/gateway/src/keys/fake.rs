@@ -34,6 +34,8 @@ struct Inner {
     books: RefCell<BTreeMap<Place, Book>>,
     store_away: Cell<bool>,
     ledger_away: Cell<bool>,
+    /// Whether the ledger's answers are lost.
+    ledger_deaf: Cell<bool>,
     reads: Cell<usize>,
     document: RefCell<String>,
     allow_inactive: Cell<bool>,
@@ -52,6 +54,7 @@ impl Fake {
             books: RefCell::default(),
             store_away: Cell::new(false),
             ledger_away: Cell::new(false),
+            ledger_deaf: Cell::new(false),
             reads: Cell::new(0),
             document: RefCell::default(),
             allow_inactive: Cell::new(false),
@@ -102,6 +105,10 @@ impl Fake {
 
     pub(crate) fn ledger_away(&self, is_away: bool) {
         self.0.ledger_away.set(is_away);
+    }
+
+    pub(crate) fn ledger_deaf(&self, is_deaf: bool) {
+        self.0.ledger_deaf.set(is_deaf);
     }
 
     /// From now on readers see the store as it is now, or as it really is.
@@ -210,7 +217,10 @@ impl Ledger for Fake {
         }
         let name = place.as_str();
         assert!(name.len() <= 128 && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
-        Ok(self.0.books.borrow_mut().entry(place.clone()).or_default().apply(self.now(), operation))
+        let now = self.now();
+        let reply =
+            self.0.books.borrow_mut().entry(place.clone()).or_default().apply(now, operation);
+        if self.0.ledger_deaf.get() { Err(Outage::new("the answer was lost")) } else { Ok(reply) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! All accounts of a place, and the one step by which they change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +9,7 @@ use crate::json;
 use crate::time::Timestamp;
 
 use super::account::Account;
+use super::fold::Bounds;
 use super::operation::{Grant, Hold, Operation, Refused, Register, Reply, TallyRow, Window};
 use super::tally::Tally;
 
@@ -16,12 +18,19 @@ use super::tally::Tally;
 const SLICE: u64 = 8;
 /// A slice for fewer requests than this is not worth its reports.
 const FEWEST: u64 = 4;
+/// For how long the names of added sums are remembered: longer than anybody tries again at once.
+const REMEMBERED: Duration = Duration::from_secs(60);
+/// And how many of them at most.
+const MOST_REMEMBERED: usize = 4_096;
 
 /// The accounts of one place.
 #[derive(Debug, Default)]
 pub struct Book {
     rows: BTreeMap<String, Row>,
     touched: BTreeSet<String>,
+    /// Sums that were added lately, by when. They are not kept: one more row with every sum would
+    /// cost more than counting twice what was added just before a host lost the book.
+    pub(super) added: Vec<(Timestamp, u64)>,
 }
 
 /// What is kept under one name.
@@ -53,7 +62,7 @@ impl Book {
 
     /// Opens a book that was kept whole, by [`Book::to_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        Ok(Self { rows: json::from_bytes(bytes)?, touched: BTreeSet::new() })
+        Ok(Self { rows: json::from_bytes(bytes)?, ..Self::default() })
     }
 
     /// The whole book.
@@ -118,9 +127,13 @@ impl Book {
                 self.forget_blank(name, now);
                 Reply::Levels(vec![level])
             }
-            Operation::Tally { rows } => {
-                for row in rows {
-                    self.tally(row);
+            Operation::Tally { id, bounds, rows } => {
+                self.added.retain(|(at, _)| now.since(*at) < REMEMBERED);
+                if !self.added.iter().any(|(_, other)| other == id) {
+                    self.added.push((now, *id));
+                    let surplus = self.added.len().saturating_sub(MOST_REMEMBERED);
+                    self.added.drain(..surplus);
+                    rows.iter().for_each(|row| self.tally(row, *bounds));
                 }
                 Reply::Done
             }
@@ -235,15 +248,21 @@ impl Book {
         }
     }
 
-    fn tally(&mut self, row: &TallyRow) {
-        let name = format!("{TALLY}{}", row.key);
+    fn tally(&mut self, row: &TallyRow, bounds: Option<Bounds>) {
+        let mut name = format!("{TALLY}{}", row.key);
+        if let Some(bounds) = bounds
+            && !self.rows.contains_key(&name)
+        {
+            let known = self.rows.keys().filter_map(|name| name.strip_prefix(TALLY));
+            name = format!("{TALLY}{}", bounds.fold(known, &row.key));
+        }
         match self.rows.get_mut(&name) {
             Some(Row::Tally { until, tally }) => {
-                *tally += row.tally;
+                *tally += &row.tally;
                 *until = row.until.max(*until);
             }
             Some(Row::Account(_) | Row::Register(_)) | None => {
-                let fresh = Row::Tally { until: row.until, tally: row.tally };
+                let fresh = Row::Tally { until: row.until, tally: row.tally.clone() };
                 self.rows.insert(name.clone(), fresh);
             }
         }
@@ -273,7 +292,7 @@ impl Book {
         let read = |(name, row): (&String, &Row)| match row {
             Row::Tally { until, tally } => {
                 let key = name.strip_prefix(TALLY)?.to_owned();
-                Some(TallyRow { key, until: *until, tally: *tally })
+                Some(TallyRow { key, until: *until, tally: tally.clone() })
             }
             Row::Account(_) | Row::Register(_) => None,
         };

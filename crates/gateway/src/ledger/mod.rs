@@ -17,17 +17,24 @@
 
 mod account;
 mod book;
+mod counts;
+mod fold;
 mod lease;
 mod operation;
+mod sketch;
 mod slots;
 mod tally;
 #[cfg(test)]
 mod tests;
 
 pub use book::Book;
+pub use counts::Counts;
+pub use fold::Bounds;
+pub(crate) use fold::labels;
 pub use lease::{Drawn, Lease, Leases};
 pub use operation::{
     Change, Charge, Grant, Hold, Level, Operation, Place, Refused, Register, Reply, Rule, TallyRow,
     Window,
 };
+pub use sketch::Sketch;
 pub use tally::Tally;

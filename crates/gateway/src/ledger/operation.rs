@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
+use super::fold::Bounds;
 use super::tally::Tally;
 
 /// Where a book is kept: the name of a Durable Object, the key of a compare-and-swap. At most 128
@@ -89,8 +90,14 @@ pub enum Operation {
         /// How.
         change: Change,
     },
-    /// Adds to what is known of past requests.
+    /// Adds to what is known of past requests. Said again within a minute to a host that still has
+    /// the book in memory, it does nothing.
     Tally {
+        /// Chosen by the one who adds; nothing else has the same.
+        id: u64,
+        /// Where the rows' names have labels: how many values each may have.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bounds: Option<Bounds>,
         /// What to add.
         rows: Vec<TallyRow>,
     },

@@ -46,8 +46,13 @@ impl<P: Platform> Inspector<P> {
         let text = text.text.as_str();
         match &self.guard(post).kind {
             GuardKind::Words(words) => words_in(words, post, whole),
-            GuardKind::Pii(pii) if goes_on => Ok(self.masks.borrow_mut().mask_so_far(pii, text)),
-            GuardKind::Pii(pii) => Ok(self.masks.borrow_mut().mask(pii, text)),
+            GuardKind::Pii(pii) => {
+                let mut masks = match phase {
+                    Phase::Request => self.masks.borrow_mut(),
+                    Phase::Response => self.unsaid.borrow_mut(),
+                };
+                Ok(if goes_on { masks.mask_so_far(pii, text) } else { masks.mask(pii, text) })
+            }
             GuardKind::Aliyun(aliyun) => {
                 let service = self.service(post, phase).unwrap_or(match phase {
                     Phase::Request => &aliyun.request_service,

@@ -26,8 +26,10 @@ pub struct Inspector<P: Platform> {
     pub(super) platform: P,
     /// Names the conversation to services that join the parts of a text.
     pub(super) session: String,
-    /// What was masked in the question.
+    /// What was masked in the question, and is restored in the answer.
     pub(super) masks: RefCell<Masks>,
+    /// What was masked in the answer, and stays so.
+    pub(super) unsaid: RefCell<Masks>,
     /// The last thing that was asked, for judges of an answer.
     pub(super) question: RefCell<String>,
     posts: Vec<Post>,
@@ -123,6 +125,7 @@ impl<P: Platform> Inspector<P> {
             platform: platform.clone(),
             session: aliyun::session(u128::from(platform.entropy()) << 64),
             masks: RefCell::default(),
+            unsaid: RefCell::default(),
             question: RefCell::default(),
             posts,
             notes: RefCell::default(),

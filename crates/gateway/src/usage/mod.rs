@@ -1,8 +1,10 @@
 //! Where past requests are added up: the names of places and rows, the same for those who record
 //! and those who ask.
 //!
-//! A day of universal time has [`SHARDS`] places, so that no single one sees every request. It counts
-//! nothing itself: the sums are [`crate::ledger::Tally`].
+//! Sums by the hour are in the places of their day, sums by the minute in those of their hour: a
+//! minute's are many, and whoever asks for a month should not have to read them. Each has [`SHARDS`]
+//! places, so that no single one sees every request. It counts nothing itself: the sums are
+//! [`crate::ledger::Tally`].
 
 mod recorder;
 
@@ -12,15 +14,22 @@ use std::time::Duration;
 
 use crate::date::Day;
 use crate::ledger::Place;
+use crate::observe::Record;
 use crate::time::Timestamp;
 
 pub use recorder::Recorder;
 
-/// How many places a day has.
+/// How many places a day has, and an hour.
 pub const SHARDS: u8 = 4;
 
-/// For how many days rows are kept.
+/// For how many days sums by the hour are kept.
 pub const RETENTION_DAYS: u64 = 92;
+
+/// For how many hours sums by the minute are kept.
+pub const RETENTION_HOURS: u64 = 25;
+
+const MINUTE: u64 = 60 * 1_000;
+const HOUR: u64 = 60 * MINUTE;
 
 /// A part of a key is cut to so many bytes: models are named by callers, who may say anything.
 const LONGEST: usize = 128;
@@ -40,9 +49,35 @@ pub struct Kind {
     pub route: String,
 }
 
+impl Kind {
+    /// What a request belongs to; `None`: it had no key or asked for no model, and has used nothing.
+    pub fn of(record: &Record) -> Option<Self> {
+        let (consumer, model) = (record.consumer.as_ref()?, record.model.as_ref()?);
+        let (provider, model) = match record.target.as_deref().and_then(|it| it.split_once('/')) {
+            Some((provider, model)) => (provider, model),
+            // A name that no route serves may be anything, and every one would be a row.
+            None if record.route.is_none() => ("", ""),
+            None => ("", model.as_str()),
+        };
+        Some(Self {
+            consumer: consumer.clone(),
+            group: record.group.clone().unwrap_or_default(),
+            model: model.to_owned(),
+            provider: provider.to_owned(),
+            route: record.route.clone().unwrap_or_default(),
+        })
+    }
+}
+
 /// The place of one of a day's shards.
 pub fn place(day: Day, shard: u8) -> Place {
     Place::new(format!("usage/{day}/{}", shard % SHARDS))
+}
+
+/// The place of one of the shards of the hour that a moment is in, for sums by the minute.
+pub fn minutes_place(at: Timestamp, shard: u8) -> Place {
+    let hour = at.as_millis() / HOUR % 24;
+    Place::new(format!("usage/minute/{}T{hour:02}/{}", Day::of(at), shard % SHARDS))
 }
 
 /// Any shard, by chance.
@@ -50,41 +85,66 @@ pub fn shard(entropy: u64) -> u8 {
     u8::try_from(entropy % u64::from(SHARDS)).expect("there are few shards")
 }
 
-/// When what was recorded at a moment may be forgotten: at the end of a day.
+/// When the hour's sums of a moment may be forgotten: at the end of a day.
 pub fn until(at: Timestamp) -> Timestamp {
     Day::of(at).next().start() + Duration::from_secs(RETENTION_DAYS * 24 * 60 * 60)
+}
+
+/// When the minute's sums of a moment may be forgotten: all of an hour at once.
+pub fn minutes_until(at: Timestamp) -> Timestamp {
+    hour_of(at) + Duration::from_millis((RETENTION_HOURS + 1) * HOUR)
+}
+
+/// The first moment of an hour of universal time.
+pub fn hour_of(at: Timestamp) -> Timestamp {
+    Timestamp::from_millis(at.as_millis() / HOUR * HOUR)
 }
 
 /// The key of a row: `hour|consumer|group|model|provider|route`, the hour of universal time in two
 /// digits, `|` and `%` in the parts percent-encoded.
 pub fn key(at: Timestamp, kind: &Kind) -> String {
-    let mut key = format!("{:02}", at.as_millis() / 3_600_000 % 24);
+    key_of(at.as_millis() / HOUR % 24, kind)
+}
+
+/// The same of a minute: `minute|consumer|…`.
+pub fn minute_key(at: Timestamp, kind: &Kind) -> String {
+    key_of(at.as_millis() / MINUTE % 60, kind)
+}
+
+fn key_of(number: u64, kind: &Kind) -> String {
+    let mut key = format!("{number:02}");
     for part in [&kind.consumer, &kind.group, &kind.model, &kind.provider, &kind.route] {
         key.push('|');
-        for character in part[..part.floor_char_boundary(LONGEST)].chars() {
-            match character {
-                '|' | '%' => write!(key, "%{:02X}", u32::from(character)).expect("a string grows"),
-                _ => key.push(character),
-            }
-        }
+        push_encoded(&mut key, part);
     }
     key
 }
 
-/// Reads a key: the hour of the day, and what it is a key of.
+/// Adds a part to a key, cut and encoded.
+pub(crate) fn push_encoded(key: &mut String, part: &str) {
+    for character in part[..part.floor_char_boundary(LONGEST)].chars() {
+        match character {
+            '|' | '%' => write!(key, "%{:02X}", u32::from(character)).expect("a string grows"),
+            _ => key.push(character),
+        }
+    }
+}
+
+/// What an encoded part says.
+pub(crate) fn decoded(part: &str) -> Cow<'_, str> {
+    if part.contains('%') {
+        // In this order, so that an encoded "%7C" stays one.
+        Cow::Owned(part.replace("%7C", "|").replace("%25", "%"))
+    } else {
+        Cow::Borrowed(part)
+    }
+}
+
+/// Reads a key: the hour of the day or the minute of the hour, and what it is a key of.
 pub fn read(key: &str) -> Option<(u8, Kind)> {
     let mut parts = key.split('|');
-    let hour = parts.next()?.parse().ok().filter(|hour| *hour < 24)?;
-    let mut part = || {
-        let part = parts.next()?;
-        let plain = if part.contains('%') {
-            // In this order, so that an encoded "%7C" stays one.
-            Cow::Owned(part.replace("%7C", "|").replace("%25", "%"))
-        } else {
-            Cow::Borrowed(part)
-        };
-        Some(plain.into_owned())
-    };
+    let number = parts.next()?.parse().ok().filter(|number| *number < 60)?;
+    let mut part = || Some(decoded(parts.next()?).into_owned());
     let kind = Kind {
         consumer: part()?,
         group: part()?,
@@ -92,14 +152,14 @@ pub fn read(key: &str) -> Option<(u8, Kind)> {
         provider: part()?,
         route: part()?,
     };
-    parts.next().is_none().then_some((hour, kind))
+    parts.next().is_none().then_some((number, kind))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Kind, key, place, read, shard, until};
+    use super::{Kind, key, minute_key, minutes_place, minutes_until, place, read, shard, until};
     use crate::date::Day;
     use crate::time::Timestamp;
 
@@ -115,10 +175,14 @@ mod tests {
         };
         assert_eq!(key(NOW, &kind), "13|acme||a%7Cb%257C||chat");
         assert_eq!(read("13|acme||a%7Cb%257C||chat"), Some((13, kind)));
-        for wrong in ["", "24|a|b|c|d|e", "13|a|b|c|d", "13|a|b|c|d|e|f", "x|a|b|c|d|e"] {
+        for wrong in ["", "60|a|b|c|d|e", "13|a|b|c|d", "13|a|b|c|d|e|f", "x|a|b|c|d|e"] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
         assert_eq!(place(Day::of(NOW), 3).as_str(), "usage/2026-01-01/3");
+        let later = Timestamp::from_millis(NOW.as_millis() + 59 * 60_000 + 59_999);
+        assert_eq!(minute_key(later, &Kind::default()), "59|||||");
+        assert_eq!(minutes_place(later, 6).as_str(), "usage/minute/2026-01-01T13/2");
+        assert_eq!(minutes_until(later).as_millis(), NOW.as_millis() + 26 * 3_600_000);
         assert_eq!(shard(u64::MAX), 3);
         assert_eq!(until(NOW).as_millis(), 1_767_225_600_000 + 93 * 86_400_000);
     }

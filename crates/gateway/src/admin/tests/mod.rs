@@ -4,6 +4,7 @@ mod answers;
 mod config;
 mod life;
 mod limits;
+mod metrics;
 mod race;
 mod roles;
 mod usage;

@@ -6,7 +6,7 @@ use super::Bench;
 use crate::date::{Day, moment};
 use crate::keys::fake::run;
 use crate::ledger::{Operation, Tally, TallyRow};
-use crate::platform::Ledger;
+use crate::platform::{Clock, Ledger};
 use crate::usage::{self, Kind};
 
 /// Requests of one kind at a moment, told to one of the day's places.
@@ -19,7 +19,7 @@ fn record(bench: &Bench, at: &str, consumer: &str, model: &str, shard: u8) {
         route: "chat".to_owned(),
         ..Kind::default()
     };
-    let tally = Tally {
+    let mut tally = Tally {
         requests: 2,
         failed: 1,
         input: 100,
@@ -29,11 +29,23 @@ fn record(bench: &Bench, at: &str, consumer: &str, model: &str, shard: u8) {
         first_ms: 300,
         first: 1,
         total_ms: 1_000,
+        hits: 1,
         ..Tally::default()
     };
-    let row = TallyRow { key: usage::key(at, &kind), until: usage::until(at), tally };
-    let place = usage::place(Day::of(at), shard);
-    run(bench.fake.apply(&place, &Operation::Tally { rows: vec![row] })).expect("it is there");
+    tally.firsts.count(300);
+    tally.totals.count(100);
+    tally.totals.count(900);
+    let hour =
+        TallyRow { key: usage::key(at, &kind), until: usage::until(at), tally: tally.clone() };
+    let (until, key) = (usage::minutes_until(at), usage::minute_key(at, &kind));
+    let minute = TallyRow { key, until, tally };
+    for (place, row) in
+        [(usage::place(Day::of(at), shard), hour), (usage::minutes_place(at, shard), minute)]
+    {
+        let id = bench.fake.entropy();
+        let operation = Operation::Tally { id, bounds: None, rows: vec![row] };
+        run(bench.fake.apply(&place, &operation)).expect("it is there");
+    }
 }
 
 fn bench() -> Bench {
@@ -67,8 +79,11 @@ fn in_total() {
         "from": start, "to": start + 24 * 3_600 + 1_800, "step": "total", "by": [],
         "data": [{
             "start": start, "requests": 8, "failed": 4, "limited": 0, "estimated": 0,
+            "cache_hits": 4, "guard_blocks": 0,
             "input_tokens": 400, "cached_tokens": 40, "output_tokens": 80, "reasoning_tokens": 0,
             "cost_usd": 6.0, "mean_first_token_ms": 300, "mean_total_ms": 500,
+            "p50_first_token_ms": 301, "p95_first_token_ms": 301, "p99_first_token_ms": 301,
+            "p50_total_ms": 95, "p95_total_ms": 865, "p99_total_ms": 865,
         }],
     });
     assert_eq!(answer, expected);
@@ -96,11 +111,36 @@ fn by_hour_and_day_and_kind() {
 }
 
 #[test]
+fn by_the_minute_for_a_day() {
+    let bench = bench();
+    let minutes = bench.check("GET usage?step=minute&by=consumer", "", 200);
+    let (nine, ten, midnight) = (1_767_258_000, 1_767_261_600, 1_767_312_000);
+    let expected = [
+        json!([nine + 600, "acme", 2]),
+        json!([nine + 3_000, "acme", 2]),
+        json!([ten, "acme", 2]),
+        json!([midnight, "umbrella", 2]),
+    ];
+    assert_eq!(rows(&minutes, &["consumer"]), expected);
+    // The minute that `from` lies in counts whole, the one that `to` begins does not.
+    let some = "from=2026-01-01T09:10:59Z&to=2026-01-01T09:50:00Z";
+    let some = bench.check(&format!("GET usage?step=minute&{some}"), "", 200);
+    assert_eq!(rows(&some, &[]), [json!([nine + 600, 2])]);
+    // A day and an hour later minutes are gone, and hours are not.
+    bench.fake.set_now(moment("2026-01-02T11:00:00Z").expect("a moment"));
+    let span = "from=2026-01-01T09:00:00Z&to=2026-01-01T11:00:00Z";
+    let later = |step| bench.check(&format!("GET usage?step={step}&{span}"), "", 200);
+    assert_eq!(rows(&later("minute"), &[]), [json!([ten, 2])]);
+    assert_eq!(rows(&later("hour"), &[]), [json!([nine, 4]), json!([ten, 2])]);
+}
+
+#[test]
 fn questions_that_make_no_sense() {
     let bench = bench();
     for (param, query) in [
         ("by", "by=consumer,x"),
-        ("step", "step=minute"),
+        ("step", "step=second"),
+        ("from", "step=minute&from=2026-01-01T08:29:59Z"),
         ("from", "from=yesterday"),
         ("to", "to=2026-01-32T00:00:00Z"),
         ("from", "from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z"),

@@ -1,0 +1,262 @@
+//! Metrics: what gateways have counted, as Prometheus reads it.
+
+use std::rc::Rc;
+
+use http::Request;
+
+use super::super::serve;
+use super::{ADMIN, Bench};
+use crate::body::Body;
+use crate::keys::fake::run;
+use crate::ledger::Bounds;
+use crate::observe::{Attempt, Counted, GuardNote, Outcome, Part, Record, Tokens};
+use crate::platform::Clock;
+use crate::usage::Recorder;
+
+/// A request of an isolate whose answer came from `openai`.
+fn record(bench: &Bench, consumer: &str) -> Record {
+    let at = bench.fake.now();
+    let mut attempt = Attempt::begun("openai/gpt-4o".to_owned(), Some(0), Part::Whole, at);
+    attempt.result = "answered";
+    Record {
+        at_ms: at.as_millis(),
+        consumer: Some(consumer.to_owned()),
+        route: Some("chat".to_owned()),
+        model: Some("gpt-4o".to_owned()),
+        target: Some("openai/gpt-4o".to_owned()),
+        attempts: vec![attempt],
+        status: Some(200),
+        outcome: Outcome::Answered,
+        tokens: Tokens {
+            input: 100,
+            output: 20,
+            cached: 40,
+            reasoning: 0,
+            counted: Counted::Reported,
+        },
+        first_token_ms: Some(300),
+        total_ms: 1_250,
+        ..Record::default()
+    }
+}
+
+/// The answer as text, which must come to this status.
+#[track_caller]
+fn scrape(bench: &Bench, token: &str, status: u16) -> String {
+    let request = Request::get("/metrics").header("authorization", format!("Bearer {token}"));
+    let request = request.body(Body::Empty).expect("a request");
+    let response = run(serve(bench.desk(), &bench.fake, request));
+    assert_eq!(response.status(), status);
+    if status == 200 {
+        let kind = &response.headers()["content-type"];
+        assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
+    }
+    let body = run(response.into_body().collect(usize::MAX)).expect("the body is whole");
+    String::from_utf8(body.to_vec()).expect("it is text")
+}
+
+/// Every sample of a metric.
+fn samples<'a>(page: &'a str, metric: &str) -> Vec<&'a str> {
+    page.lines().filter(|line| line.starts_with(&format!("{metric}{{"))).collect()
+}
+
+fn isolate(bench: &Bench, bounds: Bounds, records: &[Record]) {
+    let recorder = Rc::new(Recorder::new(bounds));
+    records.iter().for_each(|record| recorder.note(&bench.fake, record, 1_500_000));
+    bench.fake.catch_up();
+}
+
+#[test]
+fn two_isolates_and_one_that_comes_later_add_up() {
+    let bench = Bench::new();
+    for _ in 0..2 {
+        isolate(&bench, Bounds::default(), &[record(&bench, "acme"), record(&bench, "umbrella")]);
+    }
+    let hung_up = Record {
+        outcome: Outcome::HungUp,
+        first_token_ms: None,
+        tokens: Tokens { counted: Counted::Estimated, cached: 0, ..record(&bench, "").tokens },
+        ..record(&bench, "acme")
+    };
+    isolate(&bench, Bounds::default(), &[hung_up]);
+    let page = scrape(&bench, "viewer", 200);
+    let labels = r#"route="chat",provider="openai",model="gpt-4o""#;
+    let acme = format!(r#"{labels},consumer="acme""#);
+    assert_eq!(
+        samples(&page, "serin_requests_total"),
+        [
+            format!(r#"serin_requests_total{{{acme},status="hung_up"}} 1"#),
+            format!(r#"serin_requests_total{{{acme},status="200"}} 2"#),
+            format!(r#"serin_requests_total{{{labels},consumer="umbrella",status="200"}} 2"#),
+        ]
+    );
+    for expected in [
+        format!(r#"serin_tokens_total{{{acme},kind="input",counted="reported"}} 200"#),
+        format!(r#"serin_tokens_total{{{acme},kind="cached",counted="reported"}} 80"#),
+        format!(r#"serin_tokens_total{{{acme},kind="output",counted="estimated"}} 20"#),
+        format!(r#"serin_cost_usd_total{{{acme}}} 0.004500000"#),
+        format!(r#"serin_request_duration_seconds_bucket{{{labels},le="1"}} 0"#),
+        format!(r#"serin_request_duration_seconds_bucket{{{labels},le="1.78"}} 5"#),
+        format!(r#"serin_request_duration_seconds_bucket{{{labels},le="+Inf"}} 5"#),
+        format!("serin_request_duration_seconds_sum{{{labels}}} 6.250"),
+        format!("serin_request_duration_seconds_count{{{labels}}} 5"),
+        format!(r#"serin_time_to_first_token_seconds_bucket{{{labels},le="0.178"}} 0"#),
+        format!(r#"serin_time_to_first_token_seconds_bucket{{{labels},le="0.316"}} 4"#),
+        format!("serin_time_to_first_token_seconds_count{{{labels}}} 4"),
+        "# TYPE serin_request_duration_seconds histogram".to_owned(),
+        "# TYPE serin_cache_total counter".to_owned(),
+    ] {
+        assert!(page.lines().any(|line| line == expected), "{expected}\n{page}");
+    }
+}
+
+#[test]
+fn limits_fallbacks_the_cache_and_guards() {
+    let bench = Bench::new();
+    let at = bench.fake.now();
+    let mut fallen = record(&bench, "acme");
+    let mut failed = Attempt::begun("big/m".to_owned(), None, Part::Whole, at);
+    failed.result = "status_5xx";
+    let again = Attempt::begun("big/m".to_owned(), None, Part::Whole, at);
+    fallen.attempts.insert(0, failed);
+    fallen.attempts.insert(1, again);
+    fallen.cache = Some("miss");
+    fallen.guards = vec![GuardNote {
+        guard: "words".to_owned(),
+        phase: "request",
+        result: "mask",
+        label: "e-mail".to_owned(),
+        level: "medium",
+    }];
+    let refused = Record {
+        outcome: Outcome::Refused,
+        status: Some(429),
+        limited_by: Some("team".to_owned()),
+        target: None,
+        attempts: Vec::new(),
+        ..record(&bench, "acme")
+    };
+    let moved = Record { limited_by: Some("team".to_owned()), ..record(&bench, "acme") };
+    isolate(&bench, Bounds::default(), &[fallen, refused, moved]);
+    let page = scrape(&bench, ADMIN, 200);
+    for (metric, expected) in [
+        (
+            "serin_fallback_total",
+            vec![
+                r#"{route="chat",from="",to="openai/gpt-4o",reason="limited"} 1"#,
+                r#"{route="chat",from="big/m",to="openai/gpt-4o",reason="abandoned"} 1"#,
+            ],
+        ),
+        ("serin_limited_total", vec![r#"{limit="team",consumer="acme"} 2"#]),
+        ("serin_cache_total", vec![r#"{route="chat",result="miss"} 1"#]),
+        (
+            "serin_guard_total",
+            vec![
+                r#"{guard="words",phase="request",result="mask",label="e-mail",consumer="acme"} 1"#,
+            ],
+        ),
+    ] {
+        let expected: Vec<String> = expected.iter().map(|it| format!("{metric}{it}")).collect();
+        assert_eq!(samples(&page, metric), expected);
+    }
+    let refused = r#"{route="chat",provider="",model="gpt-4o",consumer="acme",status="429"} 1"#;
+    assert!(page.contains(refused), "{page}");
+}
+
+#[test]
+fn what_a_caller_names_stays_one_label() {
+    let bench = Bench::new();
+    let odd = "a\"b\\c|d%7C\ne=f,g}";
+    isolate(
+        &bench,
+        Bounds::default(),
+        &[Record { target: Some(format!("openai/{odd}")), ..record(&bench, "acme") }],
+    );
+    let page = scrape(&bench, ADMIN, 200);
+    let model = r#"model="a\"b\\c|d%7C\ne=f,g}""#;
+    assert_eq!(
+        samples(&page, "serin_requests_total"),
+        [format!(
+            r#"serin_requests_total{{route="chat",provider="openai",{model},consumer="acme",status="200"}} 1"#
+        )]
+    );
+}
+
+#[test]
+fn consumers_beyond_the_bound_are_other() {
+    let bench = Bench::new();
+    let bounds = Bounds { consumers: 2, ..Bounds::default() };
+    let names = ["a", "b", "c", "d"];
+    let records = names.map(|name| record(&bench, name));
+    let recorder = Rc::new(Recorder::new(bounds));
+    for record in records.iter().chain(&records) {
+        recorder.note(&bench.fake, record, 0);
+        bench.fake.catch_up();
+    }
+    let page = scrape(&bench, ADMIN, 200);
+    let named = samples(&page, "serin_requests_total");
+    let of = |name: &str| format!(r#"consumer="{name}",status="200"}} "#);
+    let count = |name: &str| {
+        let label = of(name);
+        named.iter().find_map(|line| line.split_once(&*label)).map(|(_, count)| count)
+    };
+    assert_eq!(named.len(), 3, "{named:?}");
+    assert_eq!((count("a"), count("b"), count("other")), (Some("2"), Some("2"), Some("4")));
+    // Who they are is still in the usage.
+    let usage = bench.check("GET usage?by=consumer&to=2026-01-02", "", 400);
+    assert_eq!(usage["error"]["param"], "to");
+    let usage = bench.check("GET usage?by=consumer&to=2026-01-01T01:00:00Z", "", 200);
+    assert_eq!(usage["data"].as_array().map(Vec::len), Some(4));
+}
+
+#[test]
+fn a_ledger_that_is_away_for_a_while_loses_nothing() {
+    let bench = Bench::new();
+    let recorder = Rc::new(Recorder::default());
+    bench.fake.ledger_away(true);
+    recorder.note(&bench.fake, &record(&bench, "acme"), 0);
+    bench.fake.catch_up();
+    let error = scrape(&bench, ADMIN, 503);
+    assert!(error.contains("ledger_unavailable"), "{error}");
+    bench.fake.ledger_away(false);
+    // Its answers are lost: what it has done is said again, and counts once.
+    bench.fake.ledger_deaf(true);
+    recorder.note(&bench.fake, &record(&bench, "acme"), 0);
+    bench.fake.catch_up();
+    bench.fake.ledger_deaf(false);
+    recorder.note(&bench.fake, &record(&bench, "acme"), 0);
+    bench.fake.catch_up();
+    let page = scrape(&bench, ADMIN, 200);
+    assert!(samples(&page, "serin_requests_total")[0].ends_with(" 3"), "{page}");
+    let usage = bench.check("GET usage?to=2026-01-01T01:00:00Z", "", 200);
+    assert_eq!(usage["data"][0]["requests"], 3);
+}
+
+#[test]
+fn one_request_is_a_few_bytes_in_each_of_three_places() {
+    let bench = Bench::new();
+    isolate(&bench, Bounds::default(), &[record(&bench, "acme")]);
+    let mut kept = bench.fake.books();
+    // Clearing away, which one gateway in many does, leaves empty ones.
+    kept.retain(|(_, book)| book != "{}");
+    let places: Vec<&str> = kept.iter().map(|(place, _)| &place[..place.len() - 1]).collect();
+    assert_eq!(places, ["metrics/", "usage/2026-01-01/", "usage/minute/2026-01-01T00/"]);
+    for (place, book) in &kept {
+        assert!(book.len() < 300, "{place} has {} bytes: {book}", book.len());
+    }
+}
+
+#[test]
+fn whoever_may_not_look_sees_nothing() {
+    let mut bench = Bench::new();
+    scrape(&bench, "wrong", 401);
+    for (method, query, status) in [("POST", "", 405), ("GET", "?x=1", 400)] {
+        let request = Request::builder().method(method).uri(format!("/metrics{query}"));
+        let request = request.header("authorization", format!("Bearer {ADMIN}"));
+        let request = request.body(Body::Empty).expect("a request");
+        assert_eq!(run(serve(bench.desk(), &bench.fake, request)).status(), status);
+    }
+    bench.config.operators.clear();
+    bench.token = None;
+    scrape(&bench, ADMIN, 404);
+}

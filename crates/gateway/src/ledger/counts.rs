@@ -1,0 +1,53 @@
+//! How often each of a few small numbers was seen.
+
+use serde::{Deserialize, Serialize};
+
+/// Small numbers and their counts, in the order of the numbers. In JSON a flat list: number, count,
+/// number, count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<u64>", into = "Vec<u64>")]
+pub struct Counts(Vec<(u16, u64)>);
+
+impl Counts {
+    /// Counts a number so many times more.
+    pub fn add(&mut self, number: u16, count: u64) {
+        match self.0.binary_search_by_key(&number, |(other, _)| *other) {
+            Ok(at) => self.0[at].1 = self.0[at].1.saturating_add(count),
+            Err(at) => self.0.insert(at, (number, count)),
+        }
+    }
+
+    /// Adds what another one has counted.
+    pub fn merge(&mut self, other: &Self) {
+        other.iter().for_each(|(number, count)| self.add(number, count));
+    }
+
+    /// Numbers and their counts, in the order of the numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.0.iter().copied()
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What is no pair, or no small number, is left out: a broken row is no reason to fail.
+impl From<Vec<u64>> for Counts {
+    fn from(flat: Vec<u64>) -> Self {
+        let mut counts = Self::default();
+        for pair in flat.chunks_exact(2) {
+            if let Ok(number) = u16::try_from(pair[0]) {
+                counts.add(number, pair[1]);
+            }
+        }
+        counts
+    }
+}
+
+impl From<Counts> for Vec<u64> {
+    fn from(counts: Counts) -> Self {
+        counts.iter().flat_map(|(number, count)| [u64::from(number), count]).collect()
+    }
+}

@@ -1,0 +1,48 @@
+//! Metrics: what is counted for Prometheus, where, and how it is shown.
+//!
+//! Counters are kept in the ledger, in places of their own that every gateway adds to: they are exact
+//! over isolates and instances, and go on where they were after a restart. Nothing is counted here that
+//! [`crate::usage`] does not count.
+
+mod catalogue;
+mod count;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::time::Duration;
+
+use crate::date::Day;
+use crate::ledger::Place;
+use crate::time::Timestamp;
+use crate::usage::SHARDS;
+
+pub use catalogue::{ALL, Metric, Sort};
+pub(crate) use count::counted;
+pub(crate) use text::shown;
+
+/// Where metrics are asked for.
+pub const PATH: &str = "/metrics";
+
+/// The type of the answer: Prometheus' text format.
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// How long a series is kept that nobody adds to.
+const KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+const PREFIX: &str = "metrics/";
+
+/// The place of one of the shards.
+pub fn place(shard: u8) -> Place {
+    Place::new(format!("{PREFIX}{}", shard % SHARDS))
+}
+
+/// Whether a place is one of metrics.
+pub(crate) fn is_place(place: &Place) -> bool {
+    place.as_str().starts_with(PREFIX)
+}
+
+/// When a series may be forgotten that was added to at a moment: at the end of a day.
+pub fn until(at: Timestamp) -> Timestamp {
+    Day::of(at).next().start() + KEPT
+}
