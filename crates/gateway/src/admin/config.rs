@@ -182,7 +182,7 @@ fn wrong(problems: &Problems) -> Failure {
         .map(|it| json!({ "path": it.path, "found": it.found, "expected": it.expected }))
         .collect();
     let failure = Failure::problems(problems).with("problems", listed.into());
-    failure.as_status(StatusCode::UNPROCESSABLE_ENTITY, "invalid_configuration")
+    failure.with_status(StatusCode::UNPROCESSABLE_ENTITY, "invalid_configuration")
 }
 
 /// Does what somebody who died left undone: everybody follows what the store shows.

@@ -64,7 +64,7 @@ pub(super) struct Failure {
     param: Option<Box<str>>,
     header: Option<(&'static str, Box<str>)>,
     /// A member of the error that OpenAI's does not have.
-    more: Option<(&'static str, Value)>,
+    more: Option<Box<(&'static str, Value)>>,
 }
 
 impl Failure {
@@ -77,10 +77,10 @@ impl Failure {
     }
 
     pub(super) fn with(self, name: &'static str, value: Value) -> Self {
-        Self { more: Some((name, value)), ..self }
+        Self { more: Some(Box::new((name, value))), ..self }
     }
 
-    pub(super) fn as_status(self, status: StatusCode, code: &'static str) -> Self {
+    pub(super) fn with_status(self, status: StatusCode, code: &'static str) -> Self {
         Self { status, code, ..self }
     }
 
@@ -169,7 +169,7 @@ pub(super) fn deliver(answer: Answer, request_id: &str) -> http::Response<Body> 
                 code: Some(failure.code),
             };
             let mut body = ErrorBody { error }.to_json();
-            if let Some((name, value)) = failure.more {
+            if let Some((name, value)) = failure.more.map(|more| *more) {
                 // Into the inner of the two objects that end here.
                 body.truncate(body.len() - 2);
                 body.extend_from_slice(format!(",\"{name}\":{value}}}}}").as_bytes());
