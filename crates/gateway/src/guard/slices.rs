@@ -93,7 +93,7 @@ pub fn join(parts: impl IntoIterator<Item = (Range<usize>, Vec<Edit>)>) -> Vec<E
         })
     });
     let mut edits: Vec<Edit> = shifted.collect();
-    edits.sort_by(|one, other| (one.at.start, one.at.end).cmp(&(other.at.start, other.at.end)));
+    edits.sort_by_key(|edit| (edit.at.start, edit.at.end));
     edits.dedup();
     let mut joined: Vec<Edit> = Vec::with_capacity(edits.len());
     for edit in edits {
