@@ -145,8 +145,8 @@ mod tests {
             let whole = sketch(&[a.clone(), b.clone(), c.clone()].concat());
             let (a, b, c) = (sketch(&a), sketch(&b), sketch(&c));
             prop_assert_eq!(merged(&a, &b), merged(&b, &a));
-            prop_assert_eq!(merged(&merged(&a, &b), &c), whole);
-            prop_assert_eq!(merged(&a, &merged(&b, &c)), whole);
+            prop_assert_eq!(&merged(&merged(&a, &b), &c), &whole);
+            prop_assert_eq!(&merged(&a, &merged(&b, &c)), &whole);
             let text = serde_json::to_string(&whole).expect("numbers");
             prop_assert_eq!(serde_json::from_str::<Sketch>(&text).expect("numbers"), whole);
         }
