@@ -55,6 +55,7 @@ fn world(seed: u64) -> World {
     let part = |scripts: Vec<&str>| Part {
         script: scripts.iter().map(|it| toml::from_str::<Script>(it).expect("a script")).collect(),
         then: sim::upstream::Then::Cycle,
+        service: None,
     };
     World::new(seed, scripts.map(|(name, it)| (name.to_owned(), part(it))).into())
 }

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use gateway::config::{
-    Balance, Config, Consumer, FallbackOn, Health, ModelPattern, Provider, Retries, Route,
+    Balance, Config, Consumer, FallbackOn, Health, Hedge, ModelPattern, Provider, Retries, Route,
     RouteIndex, Sticky, Target, Targets,
 };
 
@@ -81,6 +81,12 @@ fn write_route(config: &Config, route: &Route, out: &mut String) -> fmt::Result 
     }
     line(out, "retries", &retries(route.retries))?;
     line(out, "health", &health(route.health))?;
+    if let Some(hedge) = &route.hedge {
+        line(out, "hedge", &hedge_in_words(hedge))?;
+    }
+    if route.goes_on {
+        line(out, "continue", "a stream that breaks off is gone on with by a fallback")?;
+    }
     let timeouts = route.timeouts;
     let [first_byte, idle, total] =
         [timeouts.first_byte, timeouts.idle, timeouts.total].map(duration);
@@ -139,15 +145,25 @@ fn conditions(on: FallbackOn) -> String {
 }
 
 fn retries(retries: Retries) -> String {
-    let Retries { attempts, backoff, honour_retry_after, budget } = retries;
+    let Retries { attempts, backoff, honour_retry_after, budget, replay } = retries;
+    let replayed = match replay {
+        Some(most) => format!("; bodies above {most} bytes are sent once"),
+        None => String::new(),
+    };
     if attempts == 0 {
-        return "none".to_owned();
+        return format!("none{replayed}");
     }
     let (backoff, longest) = (duration(backoff), duration(honour_retry_after));
     let budget = f64::from(budget) / 10.0;
     format!(
-        "{attempts} at each target, the first after {backoff}; waits for a Retry-After of up to {longest}; {budget} % of the requests at most"
+        "{attempts} at each target, the first after {backoff}; waits for a Retry-After of up to {longest}; {budget} % of the requests at most{replayed}"
     )
+}
+
+fn hedge_in_words(hedge: &Hedge) -> String {
+    let after = hedge.after.map_or_else(|| "the target's own p95".to_owned(), duration);
+    let share = f64::from(hedge.share) / 10.0;
+    format!("a second call after {after}, for {share} % of the requests at most")
 }
 
 fn health(health: Health) -> String {
