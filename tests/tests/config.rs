@@ -124,10 +124,11 @@ async fn a_version_outlives_the_process(kind: Kind) -> anyhow::Result<()> {
     let world = World::start(kind, Some(&state.0)).await?;
     ensure!(world.put(&world.tag().await?, "new").await?.status == 200);
     ensure!(world.put(&world.tag().await?, "old").await?.status == 200);
+    let tag = world.tag().await?;
     let restored = world.admin(
         "POST",
         "/versions/1/restore",
-        &[("if-match", &world.tag().await?)],
+        &[("if-match", &tag)],
         &Value::Null,
     );
     let restored = restored.await?;

@@ -27,6 +27,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use regex_lite::Regex;
 
+use crate::boot::OwnSecrets;
 use crate::secret::Secret;
 
 use super::Secrets;
@@ -292,6 +293,12 @@ impl<'a> Review<'a> {
                 return None;
             }
         };
+        // A document can be changed by whoever may do that, and sends secrets to where it says.
+        if OwnSecrets::NAMES.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            let found = format!("the secret {name}, which is the gateway's own");
+            self.problem(place, found, "another secret");
+            return None;
+        }
         let secret = (self.secrets)(name);
         let found = match &secret {
             Some(secret) if secret.is_empty() => format!("the secret {name}, which is empty"),

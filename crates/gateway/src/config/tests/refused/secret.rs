@@ -94,3 +94,13 @@ fn one_key_for_two_consumers() {
         "consumers[1].keys[0]: found the key of app, expected a key of its own for each of app and web"
     );
 }
+
+#[test]
+fn the_gateways_own_secrets_stay_here() {
+    for name in ["ADMIN_TOKEN", "KEY_PEPPER", "admin_token"] {
+        refused(
+            &format!("[[providers]]\nid = \"openai\"\nkeys = [\"secret:{name}\"]"),
+            &[("providers[0].keys[0]", "the gateway's own", "another secret")],
+        );
+    }
+}
