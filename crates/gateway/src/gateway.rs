@@ -22,13 +22,21 @@ use crate::rooms::budgets::Budgets;
 use crate::rooms::call::Line;
 use crate::rooms::entry::Entry;
 use crate::rooms::fleet::Fleet;
+use crate::rooms::flight::Flights;
 use crate::rooms::need::Need;
 use crate::rooms::permit;
 use crate::rooms::plan::Plan;
+use crate::rooms::recall;
+use crate::rooms::recent::Recent;
 use crate::rooms::reserve::Reservation;
 use crate::rooms::respond::{self, Reply};
+use crate::rooms::shelf::{self, Look};
+use crate::rooms::tee::Tee;
 use crate::rooms::vouch::Vouchers;
 use crate::usage::Recorder;
+
+/// What stands for the guards of a route that has none.
+const UNWATCHED: &[u8] = b"";
 
 /// A gateway with its configuration and what it remembers between requests. A host keeps one for as
 /// long as it lives.
@@ -41,6 +49,8 @@ pub struct Gateway {
     vouchers: Vouchers,
     budgets: Budgets,
     usage: Rc<Recorder>,
+    recent: Recent,
+    flights: Flights,
 }
 
 impl Gateway {
@@ -54,6 +64,8 @@ impl Gateway {
             directory: Directory::default(),
             budgets: Budgets::default(),
             usage: Rc::default(),
+            recent: Recent::default(),
+            flights: Flights::default(),
         })
     }
 
@@ -65,6 +77,16 @@ impl Gateway {
     /// What is known of budgets.
     pub(crate) fn budgets(&self) -> &Budgets {
         &self.budgets
+    }
+
+    /// What was written to the store a moment ago.
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    /// Answers under way that others wait for.
+    pub(crate) fn flights(&self) -> &Flights {
+        &self.flights
     }
 
     /// Notes a request that is over, for those who ask later who spent what.
@@ -97,7 +119,14 @@ impl Gateway {
             Err(refusal) => Err(refusal.into()),
         };
         match reply {
-            Ok(reply) => respond::deliver(reply, platform, entry),
+            Ok(reply) => {
+                let tee = Tee::over(&mut entry, &platform);
+                let response = respond::deliver(reply, platform, entry);
+                match tee {
+                    Some(tee) => tee.wrap(response),
+                    None => response,
+                }
+            }
             Err(error) => respond::refuse(&error, entry),
         }
     }
@@ -125,15 +154,34 @@ impl Gateway {
             Api::Answer(endpoint) => endpoint,
         };
         // The body is parsed once, here; everything after works on places in it.
-        let ask = Ask::admit(endpoint, &parts.headers, body, self.config.server.max_body).await?;
+        let mut ask = Ask::admit(endpoint, &parts.headers, body, self.config.server.max_body).await?;
         entry.record.model = Some(ask.request().model.clone());
         entry.record.stream = ask.request().stream;
+        // Everything after looks at the whole conversation.
+        let recalled = recall::recall(self, platform, &caller, &parts.headers, &mut ask).await;
+        if let Some(recalled) = recalled {
+            entry.headers.push((recall::HEADER, recalled.turns().to_string()));
+            entry.keep.conversation = Some(Box::new(recalled));
+        }
         // What the caller may use is decided with the route, since permissions name routes.
         let moment = (platform.now(), platform.entropy());
         let mut plan =
             Plan::make(&self.config, &caller, &ask, &parts.headers, &self.fleet, moment)?;
         entry.record.route = Some(plan.route().id.clone());
         permit::parameters(&caller, &ask)?;
+        // An answer that was given before costs nothing, and is nobody's work.
+        let same = (&ask, &plan);
+        let look = shelf::look(self, platform, &caller, &parts.headers, same, UNWATCHED).await;
+        entry.record.cache = look.name();
+        let hit = match look {
+            Look::Off | Look::Bypass => None,
+            Look::Miss(slot) => {
+                entry.keep.slot = Some(slot);
+                None
+            }
+            Look::Hit(hit) if hit.is_charged() => Some(hit),
+            Look::Hit(hit) => return Ok(Reply::Kept(hit)),
+        };
         // Budgets after everything that may refuse for free, and before what costs money.
         let subject = Subject {
             route: Some(plan.route_index()),
@@ -144,8 +192,20 @@ impl Gateway {
             uri: &parts.uri,
         };
         self.reserve(platform, subject, &ask, &mut plan, entry).await?;
+        if let Some(hit) = hit {
+            let first = &plan.targets()[0];
+            if hit.target == first.label() {
+                entry.price = first.price;
+                return Ok(Reply::Kept(hit));
+            }
+            // Its limits send the caller to another target than the one that was found.
+            entry.record.cache = Look::Bypass.name();
+        }
         // Last, since only this costs money.
         let most_output = entry.reservation.as_ref().and_then(Reservation::most_output);
+        if let Some(slot) = &mut entry.keep.slot {
+            slot.is_capped = most_output.is_some();
+        }
         let line = Line { platform, fleet: &self.fleet, ask: &ask, plan: &plan, most_output };
         let answer = line.call(entry).await?;
         Ok(Reply::Answer(answer, plan.route().timeouts))

@@ -5,12 +5,14 @@
 pub mod admin;
 pub mod body;
 pub mod boot;
+pub mod cache;
 pub mod calendar;
 pub mod config;
 pub mod date;
 pub mod error;
 pub mod gateway;
 pub mod guard;
+pub mod history;
 pub mod ids;
 pub mod json;
 pub mod jwt;

@@ -60,6 +60,18 @@ impl Ask {
         &self.body
     }
 
+    /// The same as text, which it was found to be.
+    pub fn text(&self) -> &str {
+        str::from_utf8(&self.body).expect("a body that is not UTF-8 is refused")
+    }
+
+    /// The same request with other texts in it.
+    pub fn with_body(&self, body: Bytes) -> Self {
+        let request = Request::read(self.endpoint, &body);
+        let request = request.expect("a text was put in the place of a text");
+        Self { endpoint: self.endpoint, body, request, prompt: OnceCell::new() }
+    }
+
     /// The body for a target: as it came, but for what must change.
     pub fn body_for(&self, changes: Changes<'_>) -> Bytes {
         self.request.rewrite(&self.body, changes).map_or_else(|| self.body.clone(), Bytes::from)

@@ -14,6 +14,7 @@ use crate::policy::limits;
 use crate::time::Timestamp;
 
 use super::reserve::{Reservation, Spent};
+use super::tee::Keep;
 
 /// A record in the making, with what is reserved for the request. Both are closed exactly once: when
 /// the entry is closed, or when it is dropped, which means that the caller went away.
@@ -26,6 +27,10 @@ pub struct Entry<P: Platform> {
     pub price: Option<Price>,
     /// Headers that tell a limited caller how it stands.
     pub headers: Vec<(&'static str, String)>,
+    /// What is to be kept of the answer.
+    pub keep: Keep,
+    /// Told of the record when it is written.
+    pub on_close: Option<Box<dyn FnOnce(&Record)>>,
     gateway: Rc<Gateway>,
     platform: P,
     began: Timestamp,
@@ -41,6 +46,8 @@ impl<P: Platform> Entry<P> {
             reservation: None,
             price: None,
             headers: Vec::new(),
+            keep: Keep::default(),
+            on_close: None,
             gateway,
             platform,
             began,
@@ -55,7 +62,7 @@ impl<P: Platform> Entry<P> {
     /// Takes what is reserved into the books; `None`: no limit concerns the request.
     pub fn hold(&mut self, reservation: Option<Reservation<P>>) {
         let Some(mut reservation) = reservation else { return };
-        self.headers = reservation.take_headers();
+        self.headers.extend(reservation.take_headers());
         self.record.ledger_away = reservation.ledger_away();
         self.reservation = Some(reservation);
     }
@@ -125,6 +132,9 @@ impl<P: Platform> Drop for Entry<P> {
         }
         self.gateway.note_usage(&self.platform, record, cost.unwrap_or(0));
         self.platform.record(record);
+        if let Some(tell) = self.on_close.take() {
+            tell(record);
+        }
     }
 }
 

@@ -14,6 +14,8 @@ use crate::platform::Platform;
 use super::authenticate::Caller;
 use super::call::{Answer, Content};
 use super::entry::Entry;
+use super::retell;
+use super::shelf::Hit;
 
 /// What a request comes to when nothing goes wrong.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub enum Reply {
     Models(Vec<u8>),
     /// An upstream's answer, and the bounds on waiting for the rest of it.
     Answer(Answer, Timeouts),
+    /// An answer that was given before.
+    Kept(Box<Hit>),
 }
 
 impl Reply {
@@ -60,6 +64,7 @@ pub fn deliver<P: Platform>(
 ) -> http::Response<Body> {
     let (answer, timeouts) = match reply {
         Reply::Answer(answer, timeouts) => (answer, timeouts),
+        Reply::Kept(hit) => return retell::deliver(*hit, platform, entry),
         Reply::Models(list) => {
             let mut response = json(StatusCode::OK, list);
             name(&mut response, &entry);
@@ -117,7 +122,7 @@ pub fn health() -> http::Response<Body> {
     json(StatusCode::OK, br#"{"status":"ok"}"#.to_vec())
 }
 
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+pub(super) const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// A JSON response.
 pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> http::Response<Body> {
@@ -128,7 +133,7 @@ pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> http::Response<Body> {
 }
 
 /// The headers that tell what the gateway did.
-fn name<P: Platform>(response: &mut http::Response<Body>, entry: &Entry<P>) {
+pub(super) fn name<P: Platform>(response: &mut http::Response<Body>, entry: &Entry<P>) {
     let record = &entry.record;
     let headers = response.headers_mut();
     let mut set = |name, value: &str| {
@@ -143,6 +148,9 @@ fn name<P: Platform>(response: &mut http::Response<Body>, entry: &Entry<P>) {
     }
     if let Some(target) = &record.target {
         set("x-serin-target", target);
+    }
+    if let Some(cache) = record.cache {
+        set("x-serin-cache", cache);
     }
     for (name, value) in &entry.headers {
         set(name, value);
