@@ -154,7 +154,8 @@ impl Gateway {
             Api::Answer(endpoint) => endpoint,
         };
         // The body is parsed once, here; everything after works on places in it.
-        let mut ask = Ask::admit(endpoint, &parts.headers, body, self.config.server.max_body).await?;
+        let mut ask =
+            Ask::admit(endpoint, &parts.headers, body, self.config.server.max_body).await?;
         entry.record.model = Some(ask.request().model.clone());
         entry.record.stream = ask.request().stream;
         // Everything after looks at the whole conversation.
@@ -236,6 +237,7 @@ impl Gateway {
             token: self.secrets.admin.as_ref(),
             pepper: self.secrets.pepper.as_ref(),
             directory: &self.directory,
+            recent: &self.recent,
             address,
         };
         admin::serve(desk, &platform, http::Request::from_parts(parts, body)).await

@@ -6,8 +6,10 @@
 
 mod audit;
 mod body;
+mod cache;
 mod claim;
 mod consumer;
+mod conversation;
 mod key;
 mod limit;
 mod operator;
@@ -15,6 +17,7 @@ mod page;
 mod query;
 mod reply;
 mod router;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -30,6 +33,7 @@ use crate::config::Config;
 use crate::ids;
 use crate::keys::{Directory, Pepper, Shelf};
 use crate::platform::Platform;
+use crate::rooms::recent::Recent;
 use crate::secret::KeyDigest;
 
 use operator::Operator;
@@ -51,6 +55,8 @@ pub struct Desk<'a> {
     pub pepper: Option<&'a Pepper>,
     /// What this isolate remembers of keys.
     pub directory: &'a Directory,
+    /// What this isolate has written a moment ago.
+    pub recent: &'a Recent,
     /// From where the operator calls.
     pub address: Option<IpAddr>,
 }
@@ -113,6 +119,11 @@ async fn answer<P: Platform>(
         Action::AdjustLimit => limit::adjust(&call).await,
         Action::Usage => usage::read(&call).await,
         Action::Audit => audit::list(&call).await,
+        Action::PurgeCache => cache::purge(&call).await,
+        Action::ListConversations => conversation::list(&call).await,
+        Action::ForgetConversations => conversation::purge(&call).await,
+        Action::ReadConversation => conversation::read(&call).await,
+        Action::ForgetConversation => conversation::delete(&call).await,
     }
 }
 

@@ -25,6 +25,11 @@ pub(super) enum Action {
     AdjustLimit,
     Usage,
     Audit,
+    PurgeCache,
+    ListConversations,
+    ForgetConversations,
+    ReadConversation,
+    ForgetConversation,
 }
 
 /// One method of one path.
@@ -43,7 +48,7 @@ const fn route(method: Method, path: &'static str, role: Role, action: Action) -
 }
 
 /// Everything there is.
-pub(super) const ROUTES: [Route; 14] = {
+pub(super) const ROUTES: [Route; 19] = {
     use Action as A;
     use Role::{Editor, Viewer};
     [
@@ -61,6 +66,12 @@ pub(super) const ROUTES: [Route; 14] = {
         route(Method::POST, "limits/{limit}/{value}/adjust", Editor, A::AdjustLimit),
         route(Method::GET, "usage", Viewer, A::Usage),
         route(Method::GET, "audit", Viewer, A::Audit),
+        route(Method::DELETE, "cache", Editor, A::PurgeCache),
+        route(Method::GET, "history/{consumer}", Viewer, A::ListConversations),
+        route(Method::DELETE, "history/{consumer}", Editor, A::ForgetConversations),
+        // What people have written is not for everybody who may look at numbers.
+        route(Method::GET, "history/{consumer}/{session}", Editor, A::ReadConversation),
+        route(Method::DELETE, "history/{consumer}/{session}", Editor, A::ForgetConversation),
     ]
 };
 

@@ -211,7 +211,9 @@ impl Scribe<'_> {
                     continue;
                 }
                 _ => {
-                    let is_end = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r');
+                    let is_end = |byte: &u8| {
+                        matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r')
+                    };
                     let rest = &self.body[self.at..];
                     self.at += rest.iter().position(is_end).unwrap_or(rest.len());
                 }
@@ -286,7 +288,8 @@ mod tests {
         };
         same(&deep("1"), &deep("1"));
         different(&deep("1"), &deep("2"));
-        for broken in ["", "1", "[]", "{", "{\"a", "{\"a\":", "{\"a\":[", "{\"a\":\"\\", "{\"a\":1"] {
+        for broken in ["", "1", "[]", "{", "{\"a", "{\"a\":", "{\"a\":[", "{\"a\":\"\\", "{\"a\":1"]
+        {
             assert_eq!(Canonical::of(broken.as_bytes()), None, "{broken}");
         }
     }
@@ -314,7 +317,9 @@ mod tests {
     /// Writes a value with members in another order and with white space.
     fn shuffled(value: &Value, dice: &mut u64) -> String {
         let mut roll = |most: usize| {
-            *dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *dice = dice
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (*dice >> 33) as usize % most
         };
         let space = [" ", "", "\n\t", "\r\n"][roll(4)];
@@ -326,7 +331,11 @@ mod tests {
                 let members: Vec<String> = members
                     .into_iter()
                     .map(|(name, value)| {
-                        format!("{space}{}{space}:{space}{}", Value::from(name.as_str()), shuffled(value, dice))
+                        format!(
+                            "{space}{}{space}:{space}{}",
+                            Value::from(name.as_str()),
+                            shuffled(value, dice)
+                        )
                     })
                     .collect();
                 format!("{{{}{space}}}", members.join(","))

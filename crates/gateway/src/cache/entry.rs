@@ -120,7 +120,10 @@ mod tests {
         let names = ("chat".to_owned(), "app".to_owned(), "openai/gpt-4o".to_owned());
         let times = (Timestamp::from_millis(1), Timestamp::from_millis(2));
         let spent = Spent { input: 9, output: 2, reported: true, ..Spent::default() };
-        Entry::new(Head::new(times, names, true, spent), Bytes::from_static(b"data: a\n\ndata: b\n\n"))
+        Entry::new(
+            Head::new(times, names, true, spent),
+            Bytes::from_static(b"data: a\n\ndata: b\n\n"),
+        )
     }
 
     #[test]
@@ -135,9 +138,12 @@ mod tests {
             assert_eq!(Entry::read(&Bytes::copy_from_slice(&whole[..end])), None, "{end}");
         }
         let text = String::from_utf8(whole).expect("text");
-        for broken in
-            [format!("{text} "), text.replacen("\"v\":1", "\"v\":2", 1), format!("\n{text}"), text.replacen("at", "ta", 1)]
-        {
+        for broken in [
+            format!("{text} "),
+            text.replacen("\"v\":1", "\"v\":2", 1),
+            format!("\n{text}"),
+            text.replacen("at", "ta", 1),
+        ] {
             assert_eq!(Entry::read(&broken.clone().into()), None, "{broken}");
         }
     }

@@ -194,15 +194,16 @@ mod tests {
     fn names_can_be_listed_and_kept() {
         let request = Canonical::of(BODY).expect("an object");
         let long = "ü/".repeat(300);
-        let scopes =
-            [Scope::Consumer("a"), Scope::Group("a"), Scope::All, Scope::Consumer(&long)];
+        let scopes = [Scope::Consumer("a"), Scope::Group("a"), Scope::All, Scope::Consumer(&long)];
         for scope in scopes {
             for route in ["chat", &long] {
                 let subject = Subject { scope, route, ..subject() };
                 let name = Key::of(&subject, &request).name(&subject);
                 assert!(name.len() <= 512 && name.bytes().all(|byte| byte.is_ascii_graphic()));
                 assert_eq!(name.split('/').count(), 4, "{name}");
-                for prefix in [names(None, None), names(Some(route), None), names(Some(route), Some(scope))] {
+                for prefix in
+                    [names(None, None), names(Some(route), None), names(Some(route), Some(scope))]
+                {
                     assert!(name.starts_with(&prefix), "{name} {prefix}");
                 }
             }

@@ -70,8 +70,11 @@ impl Replay {
                 let mut answer: Map<String, Value> = json::from_bytes(&entry.body).ok()?;
                 rename(&mut answer, &id);
                 let chunks = unfold(how.endpoint, &answer, how.piecewise)?;
-                let mut events: Vec<Bytes> = chunks.iter().map(|chunk| event(&chunk.to_string())).collect();
-                if how.usage && let Some(usage) = answer.get("usage").filter(|usage| usage.is_object()) {
+                let mut events: Vec<Bytes> =
+                    chunks.iter().map(|chunk| event(&chunk.to_string())).collect();
+                if how.usage
+                    && let Some(usage) = answer.get("usage").filter(|usage| usage.is_object())
+                {
                     let chunk = usage_chunk(chunks.into_iter().next()?, usage.clone());
                     events.push(event(&chunk.to_string()));
                 }

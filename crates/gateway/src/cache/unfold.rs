@@ -58,7 +58,12 @@ fn chunk(frame: &Map<String, Value>, choice: Value) -> Value {
 /// Says a message: who speaks, what was thought and said, then the rest.
 fn tell_message(mut message: Map<String, Value>, piecewise: bool, mut tell: impl FnMut(Value)) {
     let role = message.remove("role").unwrap_or(json!("assistant"));
-    tell(json!({ "role": role, "content": "" }));
+    // As OpenAI does: what is not said at all is null.
+    let content = match message.get("content") {
+        Some(Value::String(_)) => json!(""),
+        Some(_) | None => Value::Null,
+    };
+    tell(json!({ "role": role, "content": content }));
     for name in FIRST {
         match message.remove(name) {
             Some(Value::String(text)) => {
@@ -107,7 +112,13 @@ mod tests {
 
     #[test]
     fn a_text_in_pieces_is_the_text() {
-        for text in ["", "a", "The quick brown fox jumps over the lazy dog", &"你好".repeat(40), &"a".repeat(99)] {
+        for text in [
+            "",
+            "a",
+            "The quick brown fox jumps over the lazy dog",
+            &"你好".repeat(40),
+            &"a".repeat(99),
+        ] {
             for piecewise in [true, false] {
                 let all: Vec<&str> = pieces(text, piecewise).collect();
                 assert_eq!(all.concat(), text);

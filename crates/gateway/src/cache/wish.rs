@@ -17,7 +17,7 @@ pub struct Wish {
 }
 
 /// The caller's header of this name; the answer's says what became of it.
-pub const HEADER: &str = "x-serin-cache";
+const HEADER: &str = "x-serin-cache";
 
 impl Wish {
     /// Reads `cache-control` (RFC 9111, 5.2.1) and `x-serin-cache: off | force`.
@@ -67,7 +67,10 @@ mod tests {
         let none = Wish::default();
         check(&[], none);
         check(&[("cache-control", "No-Cache")], Wish { fresh: true, ..none });
-        check(&[("cache-control", "max-age=0, no-store")], Wish { off: true, max_age: Some(0), ..none });
+        check(
+            &[("cache-control", "max-age=0, no-store")],
+            Wish { off: true, max_age: Some(0), ..none },
+        );
         check(&[("cache-control", "max-age = \"60\"")], Wish { max_age: Some(60), ..none });
         check(&[("cache-control", "max-age=x, no-transform")], none);
         check(&[("x-serin-cache", "OFF")], Wish { off: true, ..none });

@@ -112,7 +112,8 @@ pub fn lone_question(messages: &str) -> Option<Range<usize>> {
     }
     let all: Vec<&RawValue> = serde_json::from_str(messages).ok()?;
     let (last, before) = all.split_last()?;
-    let role = |message: &RawValue| json::from_text::<Message>(message.get()).ok().map(|one| one.role);
+    let role =
+        |message: &RawValue| json::from_text::<Message>(message.get()).ok().map(|one| one.role);
     let is_instruction =
         |message: &&RawValue| matches!(role(message).as_deref(), Some("system" | "developer"));
     if role(last)? != "user" || !before.iter().all(is_instruction) {
@@ -161,7 +162,16 @@ mod tests {
         }
         check(&format!("[{user},{system}]"), None);
         check(&format!("[{system}]"), None);
-        for odd in ["[]", "{}", "[1]", "[[]]", "[{}]", "[{\"role\":null}]", "[{\"role\":\"user\",\"role\":\"user\"}]", "["] {
+        for odd in [
+            "[]",
+            "{}",
+            "[1]",
+            "[[]]",
+            "[{}]",
+            "[{\"role\":null}]",
+            "[{\"role\":\"user\",\"role\":\"user\"}]",
+            "[",
+        ] {
             check(odd, None);
         }
     }

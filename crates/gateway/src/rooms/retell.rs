@@ -77,7 +77,9 @@ impl<P: Platform> Stream for Paced<P> {
         if event.is_some() && !self.events.is_empty() {
             self.alarm = Some(Box::pin(self.platform.sleep(self.pace)));
         }
-        if event.is_none() && let Some(entry) = self.entry.take() {
+        if event.is_none()
+            && let Some(entry) = self.entry.take()
+        {
             entry.close(Outcome::Answered);
         }
         Poll::Ready(event.map(Ok))
@@ -89,7 +91,9 @@ impl<P: Platform> Unpin for Paced<P> {}
 
 impl<P: Platform> Drop for Paced<P> {
     fn drop(&mut self) {
-        if self.events.is_empty() && let Some(entry) = self.entry.take() {
+        if self.events.is_empty()
+            && let Some(entry) = self.entry.take()
+        {
             entry.close(Outcome::Answered);
         }
     }

@@ -8,8 +8,8 @@ use http::HeaderMap;
 use openai::Endpoint;
 
 use crate::cache::{
-    Canonical, Entry as Kept, Head, Key, LONGEST_BODY, Replay, Retelling, Scope, Spent, Subject, Wish,
-    is_complete,
+    Canonical, Entry as Kept, Head, Key, LONGEST_BODY, Replay, Retelling, Scope, Spent, Subject,
+    Wish, is_complete,
 };
 use crate::config::{Cache, RouteIndex};
 use crate::gateway::Gateway;

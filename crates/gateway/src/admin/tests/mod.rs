@@ -1,6 +1,7 @@
 //! The admin plane over a host in memory: requests and their answers.
 
 mod answers;
+mod kept;
 mod life;
 mod limits;
 mod race;
@@ -15,6 +16,7 @@ use crate::body::Body;
 use crate::config::{By, Config, Limit, Measure, OnError, Operator, Period, Quota, Role};
 use crate::keys::fake::{Fake, run};
 use crate::keys::{Directory, Pepper};
+use crate::rooms::recent::Recent;
 use crate::secret::{KeyDigest, Secret};
 
 const ADMIN: &str = "the-admin-token";
@@ -26,6 +28,7 @@ struct Bench {
     token: Option<KeyDigest>,
     pepper: Option<Pepper>,
     directory: Directory,
+    recent: Recent,
 }
 
 impl Bench {
@@ -71,6 +74,7 @@ impl Bench {
             token: Some(KeyDigest::of(ADMIN)),
             pepper: Pepper::new(&Secret::new("pepper")),
             directory: Directory::default(),
+            recent: Recent::default(),
         }
     }
 
@@ -80,6 +84,7 @@ impl Bench {
             token: self.token.as_ref(),
             pepper: self.pepper.as_ref(),
             directory: &self.directory,
+            recent: &self.recent,
             address: "203.0.113.7".parse().ok(),
         }
     }

@@ -14,7 +14,13 @@ fn kept(stream: bool, body: &str) -> Entry {
     Entry::new(Head::new(times, names, stream, spent), Bytes::copy_from_slice(body.as_bytes()))
 }
 
-fn tell(entry: &Entry, endpoint: Endpoint, stream: bool, usage: bool, piecewise: bool) -> Option<Replay> {
+fn tell(
+    entry: &Entry,
+    endpoint: Endpoint,
+    stream: bool,
+    usage: bool,
+    piecewise: bool,
+) -> Option<Replay> {
     Replay::of(entry, Retelling { endpoint, stream, usage, id: "fresh", piecewise })
 }
 
@@ -56,30 +62,45 @@ fn chunk(choices: Value) -> Value {
 
 /// Two choices that come in turn, thoughts, a refusal, log probabilities, two tools, unheard-of members.
 fn rich() -> Vec<Value> {
-    let of = |index: u64, delta: Value| chunk(json!([{ "index": index, "delta": delta, "finish_reason": null }]));
+    let of = |index: u64, delta: Value| {
+        chunk(json!([{ "index": index, "delta": delta, "finish_reason": null }]))
+    };
     vec![
         chunk(json!([])),
         of(0, json!({ "role": "assistant", "content": "" })),
         of(1, json!({ "role": "assistant", "content": null })),
         of(0, json!({ "reasoning_content": "Hm" })),
         of(0, json!({ "reasoning_content": "m", "content": null })),
-        chunk(json!([{ "index": 0, "delta": { "content": "Hello" }, "logprobs": { "content": [{ "token": "Hello" }], "refusal": null } }])),
-        chunk(json!([{ "index": 0, "delta": { "content": " \"you\"\n" }, "logprobs": { "content": [{ "token": " you" }] } }])),
-        of(1, json!({ "tool_calls": [{ "index": 0, "id": "call_1", "type": "function", "function": { "name": "f", "arguments": "" } }] })),
-        of(1, json!({ "tool_calls": [{ "index": 0, "function": { "arguments": "{\"a\"" } }, { "index": 1, "id": "call_2", "type": "function", "function": { "name": "g", "arguments": "{" } }] })),
+        chunk(
+            json!([{ "index": 0, "delta": { "content": "Hello" }, "logprobs": { "content": [{ "token": "Hello" }], "refusal": null } }]),
+        ),
+        chunk(
+            json!([{ "index": 0, "delta": { "content": " \"you\"\n" }, "logprobs": { "content": [{ "token": " you" }] } }]),
+        ),
+        of(
+            1,
+            json!({ "tool_calls": [{ "index": 0, "id": "call_1", "type": "function", "function": { "name": "f", "arguments": "" } }] }),
+        ),
+        of(
+            1,
+            json!({ "tool_calls": [{ "index": 0, "function": { "arguments": "{\"a\"" } }, { "index": 1, "id": "call_2", "type": "function", "function": { "name": "g", "arguments": "{" } }] }),
+        ),
         // Some servers say the name again with every piece.
-        of(1, json!({ "tool_calls": [{ "index": 0, "id": "call_1", "type": "function", "function": { "name": "f", "arguments": ":1}" } }] })),
+        of(
+            1,
+            json!({ "tool_calls": [{ "index": 0, "id": "call_1", "type": "function", "function": { "name": "f", "arguments": ":1}" } }] }),
+        ),
         of(1, json!({ "tool_calls": [{ "index": 1, "function": { "arguments": "}" } }] })),
         of(0, json!({ "odd": ["x"] })),
-        chunk(json!([{ "index": 0, "delta": { "odd": ["y"] }, "finish_reason": "stop", "extra": true }])),
+        chunk(
+            json!([{ "index": 0, "delta": { "odd": ["y"] }, "finish_reason": "stop", "extra": true }]),
+        ),
         chunk(json!([{ "index": 1, "delta": {}, "finish_reason": "tool_calls" }])),
     ]
 }
 
 fn expected() -> Value {
-    let call = |id: &str, name: &str, arguments: &str| {
-        json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } })
-    };
+    let call = |id: &str, name: &str, arguments: &str| json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } });
     json!({
         "id": "chatcmpl-fresh", "object": "chat.completion", "created": 7, "model": "gpt-4o",
         "novelty": { "deep": 1 },
@@ -105,7 +126,9 @@ fn expected() -> Value {
 #[test]
 fn a_stream_is_told_in_one_piece() {
     let stream = events(&rich());
-    for text in [stream.clone(), stream.replace('\n', "\r\n"), format!(": hello\n\n{}", stream.trim_end())] {
+    for text in
+        [stream.clone(), stream.replace('\n', "\r\n"), format!(": hello\n\n{}", stream.trim_end())]
+    {
         assert_eq!(whole(&kept(true, &text), ChatCompletions), expected());
     }
     // Its own usage counts before what the books say.
@@ -117,7 +140,11 @@ fn a_stream_is_told_in_one_piece() {
     let mut estimated = kept(true, &stream);
     estimated.head.spent.reported = false;
     assert_eq!(whole(&estimated, ChatCompletions).get("usage"), None);
-    assert!(chunks(&estimated, ChatCompletions, true, false).iter().all(|chunk| chunk["usage"].is_null()));
+    assert!(
+        chunks(&estimated, ChatCompletions, true, false)
+            .iter()
+            .all(|chunk| chunk["usage"].is_null())
+    );
 }
 
 /// Whatever way an answer goes, it is the same in the end.
@@ -126,7 +153,10 @@ fn there_and_back() {
     for piecewise in [false, true] {
         let entry = kept(false, &expected().to_string());
         let told = chunks(&entry, ChatCompletions, true, piecewise);
-        assert!(told.iter().all(|chunk| chunk["id"] == "chatcmpl-fresh" && chunk["object"] == "chat.completion.chunk"));
+        assert!(
+            told.iter().all(|chunk| chunk["id"] == "chatcmpl-fresh"
+                && chunk["object"] == "chat.completion.chunk")
+        );
         assert_eq!(told[0]["choices"][0]["delta"], json!({ "role": "assistant", "content": "" }));
         assert_eq!(whole(&kept(true, &events(&told)), ChatCompletions), expected());
         let without = chunks(&entry, ChatCompletions, false, piecewise);
@@ -143,7 +173,8 @@ fn a_stream_is_a_stream_again_byte_for_byte() {
         other => panic!("{other:?}"),
     };
     let first = "data: {\"id\" : \"chatcmpl-fresh\",\"choices\":[{\"index\":0, \"delta\":{\"id\":\"y\",\"content\":\"a\\u00e9\"}}],\"new\":1.50}\n\n";
-    let usage = "data: {\"id\":\"chatcmpl-fresh\",\"choices\":[ ],\"usage\":{\"prompt_tokens\":1}}\n\n";
+    let usage =
+        "data: {\"id\":\"chatcmpl-fresh\",\"choices\":[ ],\"usage\":{\"prompt_tokens\":1}}\n\n";
     assert_eq!(tell(false), format!("{first}data: [DONE]\n\n"));
     assert_eq!(tell(true), format!("{first}{usage}data: [DONE]\n\n"));
     // The first caller did not ask for usage, so that it was hidden; the next one does.
@@ -156,12 +187,16 @@ fn a_stream_is_a_stream_again_byte_for_byte() {
 #[test]
 fn an_answer_is_an_answer_again() {
     let body = r#"{ "choices":[{"message":{"content":"\u00e9"}}], "id": "chatcmpl-old","x":1.0}"#;
-    let told = |body: &str, endpoint| match tell(&kept(false, body), endpoint, false, false, false) {
+    let told = |body: &str, endpoint| match tell(&kept(false, body), endpoint, false, false, false)
+    {
         Some(Replay::Whole(bytes)) => String::from_utf8(bytes.to_vec()).expect("text"),
         other => panic!("{other:?}"),
     };
     assert_eq!(told(body, ChatCompletions), body.replace("chatcmpl-old", "chatcmpl-fresh"));
-    assert_eq!(told(&body.replace("chatcmpl-old", "cmpl-old"), Completions), body.replace("chatcmpl-old", "cmpl-fresh"));
+    assert_eq!(
+        told(&body.replace("chatcmpl-old", "cmpl-old"), Completions),
+        body.replace("chatcmpl-old", "cmpl-fresh")
+    );
     for body in [r#"{"data":[],"id":"embd-1"}"#, r#"{"data":[]}"#] {
         assert_eq!(told(body, Embeddings), body);
     }
@@ -169,16 +204,22 @@ fn an_answer_is_an_answer_again() {
 
 #[test]
 fn completions_both_ways() {
-    let part = |index: u64, text: &str, finish: Value| {
-        json!({ "id": "cmpl-old", "object": "text_completion", "choices": [{ "index": index, "text": text, "finish_reason": finish }] })
-    };
-    let stream = [part(1, "b", Value::Null), part(0, "a ", Value::Null), part(0, "c", json!("stop")), part(1, "", json!("length"))];
+    let part = |index: u64, text: &str, finish: Value| json!({ "id": "cmpl-old", "object": "text_completion", "choices": [{ "index": index, "text": text, "finish_reason": finish }] });
+    let stream = [
+        part(1, "b", Value::Null),
+        part(0, "a ", Value::Null),
+        part(0, "c", json!("stop")),
+        part(1, "", json!("length")),
+    ];
     let told = whole(&kept(true, &events(&stream)), Completions);
     let expected = json!([
         { "index": 0, "text": "a c", "finish_reason": "stop" },
         { "index": 1, "text": "b", "finish_reason": "length" },
     ]);
-    assert_eq!((&told["choices"], &told["id"], &told["object"]), (&expected, &json!("cmpl-fresh"), &json!("text_completion")));
+    assert_eq!(
+        (&told["choices"], &told["id"], &told["object"]),
+        (&expected, &json!("cmpl-fresh"), &json!("text_completion"))
+    );
     let again = chunks(&kept(false, &told.to_string()), Completions, false, true);
     assert_eq!(whole(&kept(true, &events(&again)), Completions)["choices"], expected);
 }
@@ -186,7 +227,11 @@ fn completions_both_ways() {
 #[test]
 fn what_cannot_be_told_is_not() {
     let refused = |stream, body: &str, as_stream| {
-        assert_eq!(tell(&kept(stream, body), ChatCompletions, as_stream, true, false), None, "{body}");
+        assert_eq!(
+            tell(&kept(stream, body), ChatCompletions, as_stream, true, false),
+            None,
+            "{body}"
+        );
     };
     for body in ["", "x", "[]", "null"] {
         refused(false, body, false);
@@ -219,9 +264,19 @@ fn only_what_is_complete_is_kept() {
     complete(ChatCompletions, true, &events(&rich[..rich.len() - 1]), false);
     complete(ChatCompletions, true, "data: [DONE]\n\n", false);
     for reason in ["\"content_filter\"", "\"error\"", "null", "\"\""] {
-        complete(ChatCompletions, false, &format!(r#"{{"choices":[{{"finish_reason":{reason}}}]}}"#), false);
+        complete(
+            ChatCompletions,
+            false,
+            &format!(r#"{{"choices":[{{"finish_reason":{reason}}}]}}"#),
+            false,
+        );
     }
-    complete(ChatCompletions, false, r#"{"choices":[{"finish_reason":"stop"}],"error":{"message":"x"}}"#, false);
+    complete(
+        ChatCompletions,
+        false,
+        r#"{"choices":[{"finish_reason":"stop"}],"error":{"message":"x"}}"#,
+        false,
+    );
     for body in ["", "{}", "[]", "{\"choices\":[]}", "{\"choices\":[{}]}", "<html>"] {
         complete(ChatCompletions, false, body, false);
     }
@@ -236,7 +291,11 @@ fn what_is_remembered_of_an_answer_is_its_text() {
     assert_eq!(of(true, &events(&rich())).as_deref(), Some("Hello \"you\"\n"));
     assert_eq!(of(false, &expected().to_string()).as_deref(), Some("Hello \"you\"\n"));
     let calls = json!({ "choices": [{ "message": { "content": "x", "tool_calls": [{}] } }] });
-    for body in [calls.to_string(), "{}".to_owned(), r#"{"choices":[{"message":{"content":""}}]}"#.to_owned()] {
+    for body in [
+        calls.to_string(),
+        "{}".to_owned(),
+        r#"{"choices":[{"message":{"content":""}}]}"#.to_owned(),
+    ] {
         assert_eq!(of(false, &body), None);
     }
 }
