@@ -1,7 +1,5 @@
 //! `/history`: conversations that are remembered, and forgetting them.
 
-use std::borrow::Cow;
-
 use serde_json::{Value, json};
 
 use crate::history::{Talk, digest, is_digest, names};
@@ -64,8 +62,8 @@ pub(super) async fn purge<P: Platform>(call: &Call<'_, P>) -> Answer {
 }
 
 /// The entry of a conversation, and its digest: the path may have either the session's name or that.
-fn entry<'c, P: Platform>(call: &'c Call<'_, P>) -> (String, Cow<'c, str>) {
+fn entry<P: Platform>(call: &Call<'_, P>) -> (String, String) {
     let session = call.argument(1);
-    let session = if is_digest(session) { session.into() } else { digest(session).into() };
+    let session = if is_digest(session) { session.to_owned() } else { digest(session) };
     (names(call.argument(0)) + &session, session)
 }
