@@ -16,6 +16,9 @@ use crate::time::Timestamp;
 use super::reserve::{Reservation, Spent};
 use super::tee::Keep;
 
+/// Whoever is told of a record when it is written.
+pub type OnClose = Box<dyn FnOnce(&Record)>;
+
 /// A record in the making, with what is reserved for the request. Both are closed exactly once: when
 /// the entry is closed, or when it is dropped, which means that the caller went away.
 pub struct Entry<P: Platform> {
@@ -30,7 +33,7 @@ pub struct Entry<P: Platform> {
     /// What is to be kept of the answer.
     pub keep: Keep,
     /// Told of the record when it is written.
-    pub on_close: Option<Box<dyn FnOnce(&Record)>>,
+    pub on_close: Option<OnClose>,
     gateway: Rc<Gateway>,
     platform: P,
     began: Timestamp,
