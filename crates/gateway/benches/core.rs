@@ -12,7 +12,8 @@ use bytes::Bytes;
 use divan::{Bencher, black_box};
 use gateway::body::Body;
 use gateway::boot::OwnSecrets;
-use gateway::config::Config;
+use gateway::cache::{Canonical, Key, Scope, Subject};
+use gateway::config::{Cache, CacheScope, Config};
 use gateway::gateway::Gateway;
 use gateway::ledger::{Book, Operation, Place, Reply};
 use gateway::observe::Record;
@@ -23,7 +24,8 @@ use gateway::reader::Reader;
 use gateway::secret::Secret;
 use gateway::time::Timestamp;
 use http::HeaderValue;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use sha2::{Digest, Sha256};
 
 const ANSWER: &[u8] = br#"{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"gpt-4o","choices":[{"index":0,"message":{"role":"assistant","content":"Hello there, how can I help you today?"},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":10,"total_tokens":19}}"#;
 const EVENT: &[u8] = b"data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" word\"},\"finish_reason\":null}],\"usage\":null}\n\n";
@@ -154,6 +156,58 @@ fn request(bencher: Bencher<'_, '_>, bytes: usize) {
     ask(bencher, CONFIG, bytes);
 }
 
+/// The same way where the cache is on and has nothing: a key is made, the answer gathered and kept.
+#[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
+fn request_missed(bencher: Bencher<'_, '_>, bytes: usize) {
+    ask_of(bencher, with_cache(), "no-cache", bytes);
+}
+
+/// The same way, served from what this isolate has kept.
+#[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
+fn request_hit(bencher: Bencher<'_, '_>, bytes: usize) {
+    ask_of(bencher, with_cache(), "max-age=60", bytes);
+}
+
+fn with_cache() -> Config {
+    let cache = Cache {
+        routes: None,
+        ttl: Duration::from_secs(3_600),
+        jitter: 100,
+        scope: CacheScope::Consumer,
+        max_temperature: 1_000,
+        max_entry: 256 << 10,
+        pace: None,
+        charge: false,
+    };
+    Config { cache: Some(cache), ..read(CONFIG) }
+}
+
+/// The key of a request.
+#[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
+fn cache_key(bencher: Bencher<'_, '_>, bytes: usize) {
+    let body = question(bytes);
+    let subject = Subject {
+        scope: Scope::Consumer("app"),
+        route: "chat",
+        endpoint: openai::Endpoint::ChatCompletions,
+        target: "openai/gpt-4o",
+        guards: b"",
+    };
+    bencher.counter(divan::counter::BytesCount::new(bytes)).bench_local(|| {
+        let request = Canonical::of(black_box(&body)).expect("the body is right");
+        Key::of(&subject, &request)
+    });
+}
+
+/// Baseline: SHA-256 of the same bytes.
+#[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
+fn baseline_sha256(bencher: Bencher<'_, '_>, bytes: usize) {
+    let body = question(bytes);
+    bencher
+        .counter(divan::counter::BytesCount::new(bytes))
+        .bench_local(|| Sha256::digest(black_box(&body)));
+}
+
 /// The same way, with a reservation before the call and a settlement after it.
 #[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
 fn request_with_limit(bencher: Bencher<'_, '_>, bytes: usize) {
@@ -171,15 +225,22 @@ fn limited(lease: &str) -> String {
     format!("{plain}{}", LIMIT.replace("LEASE", lease))
 }
 
+fn read(config: &str) -> Config {
+    Config::from_json(config, &|_| Some(Secret::new("key"))).expect("the configuration is right")
+}
+
 fn ask(bencher: Bencher<'_, '_>, config: &str, bytes: usize) {
-    let config = Config::from_json(config, &|_| Some(Secret::new("key")))
-        .expect("the configuration is right");
+    ask_of(bencher, read(config), "x", bytes);
+}
+
+fn ask_of(bencher: Bencher<'_, '_>, config: Config, cache: &'static str, bytes: usize) {
     let gateway: Rc<Gateway> = Gateway::new(config, OwnSecrets::default());
     let body = question(bytes);
     bencher.counter(divan::counter::BytesCount::new(bytes)).bench_local(|| {
         let mut request = http::Request::post("https://gateway.test/v1/chat/completions")
             .header(AUTHORIZATION, "Bearer key")
             .header(CONTENT_TYPE, "application/json")
+            .header(CACHE_CONTROL, cache)
             .body(Body::from(body.clone()))
             .expect("the request is right");
         request.headers_mut().insert("x-request-id", HeaderValue::from_static("bench"));

@@ -26,11 +26,16 @@ use crate::rooms::entry::Entry;
 use crate::rooms::fleet::Fleet;
 use crate::rooms::inspect::{Inspector, Stop};
 use crate::rooms::lists::Lists;
+use crate::rooms::flight::Flights;
 use crate::rooms::need::Need;
 use crate::rooms::permit;
 use crate::rooms::plan::Plan;
+use crate::rooms::recall;
+use crate::rooms::recent::Recent;
 use crate::rooms::reserve::Reservation;
 use crate::rooms::respond::{self, Reply, Served};
+use crate::rooms::shelf::{self, Look};
+use crate::rooms::tee::Tee;
 use crate::rooms::vouch::Vouchers;
 use crate::usage::Recorder;
 use crate::versions::Station;
@@ -47,6 +52,8 @@ pub struct Gateway {
     budgets: Rc<Budgets>,
     usage: Rc<Recorder>,
     lists: Rc<Lists>,
+    recent: Rc<Recent>,
+    flights: Rc<Flights>,
 }
 
 impl Gateway {
@@ -61,6 +68,8 @@ impl Gateway {
             directory: Directory::default(),
             budgets: Rc::default(),
             lists: Rc::default(),
+            recent: Rc::default(),
+            flights: Rc::default(),
         })
     }
 
@@ -78,6 +87,8 @@ impl Gateway {
             budgets: Rc::clone(&self.budgets),
             usage: Rc::clone(&self.usage),
             lists: Rc::clone(&self.lists),
+            recent: Rc::clone(&self.recent),
+            flights: Rc::clone(&self.flights),
         })
     }
 
@@ -99,6 +110,16 @@ impl Gateway {
     /// What is known of budgets.
     pub(crate) fn budgets(&self) -> &Budgets {
         &self.budgets
+    }
+
+    /// What was written to the store a moment ago.
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    /// Answers under way that others wait for.
+    pub(crate) fn flights(&self) -> &Flights {
+        &self.flights
     }
 
     /// Notes a request that is over, for those who ask later who spent what.
@@ -131,7 +152,14 @@ impl Gateway {
             Err(refusal) => Err(refusal.into()),
         };
         match reply {
-            Ok(reply) => respond::deliver(reply, platform, entry),
+            Ok(reply) => {
+                let tee = Tee::over(&mut entry, &platform);
+                let response = respond::deliver(reply, platform, entry);
+                match tee {
+                    Some(tee) => tee.wrap(response),
+                    None => response,
+                }
+            }
             Err(error) => respond::refuse(&error, entry),
         }
     }
@@ -159,15 +187,39 @@ impl Gateway {
             Api::Answer(endpoint) => endpoint,
         };
         // The body is parsed once, here; everything after works on places in it.
-        let ask = Ask::admit(endpoint, &parts.headers, body, self.config.server.max_body).await?;
+        let mut ask =
+            Ask::admit(endpoint, &parts.headers, body, self.config.server.max_body).await?;
         entry.record.model = Some(ask.request().model.clone());
         entry.record.stream = ask.request().stream;
+        // Everything after looks at the whole conversation.
+        let recalled = recall::recall(self, platform, &caller, &parts.headers, &mut ask).await;
+        if let Some(recalled) = recalled {
+            entry.headers.push((recall::HEADER, recalled.turns().to_string()));
+            entry.keep.conversation = Some(Box::new(recalled));
+        }
         // What the caller may use is decided with the route, since permissions name routes.
         let moment = (platform.now(), platform.entropy());
         let mut plan =
             Plan::make(&self.config, &caller, &ask, &parts.headers, &self.fleet, moment)?;
         entry.record.route = Some(plan.route().id.clone());
         permit::parameters(&caller, &ask)?;
+        let route = plan.route_index();
+        let guards = Inspector::post(self, platform, route, &caller, &entry.record.id).await;
+        // An answer that was given before, under the same guards, costs nothing and is nobody's work.
+        let watch = guards.as_ref().map(|inspector| inspector.fingerprint());
+        let same = (&ask, &plan);
+        let watched = watch.as_ref().map_or(&[][..], |watch| watch);
+        let look = shelf::look(self, platform, &caller, &parts.headers, same, watched).await;
+        entry.record.cache = look.name();
+        let hit = match look {
+            Look::Off | Look::Bypass => None,
+            Look::Miss(slot) => {
+                entry.keep.slot = Some(slot);
+                None
+            }
+            Look::Hit(hit) if hit.is_charged() => Some(hit),
+            Look::Hit(hit) => return Ok(Reply::Kept(hit)),
+        };
         // Budgets after everything that may refuse for free, and before what costs money.
         let subject = Subject {
             route: Some(plan.route_index()),
@@ -178,9 +230,16 @@ impl Gateway {
             uri: &parts.uri,
         };
         self.reserve(platform, subject, &ask, &mut plan, entry).await?;
+        if let Some(hit) = hit {
+            let first = &plan.targets()[0];
+            if hit.target == first.label() {
+                entry.price = first.price;
+                return Ok(Reply::Kept(hit));
+            }
+            // Its limits send the caller to another target than the one that was found.
+            entry.record.cache = Look::Bypass.name();
+        }
         // Guards after budgets: asking them costs money too.
-        let route = plan.route_index();
-        let guards = Inspector::post(self, platform, route, &caller, &entry.record.id).await;
         let masked = match &guards {
             Some(inspector) => match inspector.admit(&ask).await {
                 Ok(masked) => masked,
@@ -190,6 +249,9 @@ impl Gateway {
         };
         // Last, since only this costs much.
         let most_output = entry.reservation.as_ref().and_then(Reservation::most_output);
+        if let Some(slot) = &mut entry.keep.slot {
+            slot.is_capped = most_output.is_some();
+        }
         let asked = masked.as_ref().unwrap_or(&ask);
         let line = Line { platform, fleet: &self.fleet, ask: asked, plan: &plan, most_output };
         let mut answer = line.call(entry).await?;
@@ -255,6 +317,7 @@ impl Gateway {
             pepper: self.secrets.pepper.as_ref(),
             directory: &self.directory,
             station,
+            recent: &self.recent,
             address,
         };
         admin::serve(desk, &platform, http::Request::from_parts(parts, body)).await

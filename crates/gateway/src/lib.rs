@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod body;
 pub mod boot;
+pub mod cache;
 pub mod calendar;
 pub mod config;
 pub mod date;
@@ -12,6 +13,7 @@ pub mod draft;
 pub mod error;
 pub mod gateway;
 pub mod guard;
+pub mod history;
 pub mod ids;
 pub mod json;
 pub mod jwt;

@@ -1,6 +1,7 @@
 //! A bounded memory: the newest entries, by name. What is in it, and for how long it counts, is the
 //! owner's business.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, VecDeque};
 
 /// At most so many entries; the one that was put in longest ago leaves first.
@@ -19,7 +20,10 @@ impl<K: Ord + Clone, V> Memory<K, V> {
         Self { most, entries: BTreeMap::new(), order: VecDeque::new(), next: 0 }
     }
 
-    pub(crate) fn find(&mut self, name: &K) -> Option<&mut V> {
+    pub(crate) fn find<Q: Ord + ?Sized>(&mut self, name: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
         self.entries.get_mut(name).map(|(_, value)| value)
     }
 
@@ -42,6 +46,10 @@ impl<K: Ord + Clone, V> Memory<K, V> {
 
     pub(crate) fn forget(&mut self, name: &K) {
         self.entries.remove(name);
+    }
+
+    pub(crate) fn forget_if(&mut self, is_meant: impl Fn(&K) -> bool) {
+        self.entries.retain(|name, _| !is_meant(name));
     }
 
     pub(crate) fn retain(&mut self, keep: impl Fn(&V) -> bool) {

@@ -6,9 +6,11 @@
 
 mod audit;
 mod body;
+mod cache;
 mod claim;
 mod config;
 mod consumer;
+mod conversation;
 mod key;
 mod limit;
 mod metrics;
@@ -17,6 +19,7 @@ mod page;
 mod query;
 mod reply;
 mod router;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -34,6 +37,7 @@ use crate::config::Config;
 use crate::ids;
 use crate::keys::{Directory, Pepper, Shelf};
 use crate::platform::Platform;
+use crate::rooms::recent::Recent;
 use crate::secret::KeyDigest;
 use crate::versions::Station;
 
@@ -58,6 +62,8 @@ pub struct Desk<'a> {
     pub directory: &'a Directory,
     /// Where the gateway is kept, which a new configuration replaces. Without it there is one for ever.
     pub station: Option<&'a Station>,
+    /// What this isolate has written a moment ago.
+    pub recent: &'a Recent,
     /// From where the operator calls.
     pub address: Option<IpAddr>,
 }
@@ -139,6 +145,11 @@ async fn answer<P: Platform>(
         Action::Usage => usage::read(&call).await,
         Action::Audit => audit::list(&call).await,
         Action::Verdicts => verdict::list(&call).await,
+        Action::PurgeCache => cache::purge(&call).await,
+        Action::ListConversations => conversation::list(&call).await,
+        Action::ForgetConversations => conversation::purge(&call).await,
+        Action::ReadConversation => conversation::read(&call).await,
+        Action::ForgetConversation => conversation::delete(&call).await,
     }
 }
 

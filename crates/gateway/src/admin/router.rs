@@ -31,6 +31,11 @@ pub(super) enum Action {
     Usage,
     Audit,
     Verdicts,
+    PurgeCache,
+    ListConversations,
+    ForgetConversations,
+    ReadConversation,
+    ForgetConversation,
 }
 
 /// One method of one path.
@@ -49,7 +54,7 @@ const fn route(method: Method, path: &'static str, role: Role, action: Action) -
 }
 
 /// Everything there is.
-pub(super) const ROUTES: [Route; 20] = {
+pub(super) const ROUTES: [Route; 25] = {
     use Action as A;
     use Role::{Editor, Owner, Viewer};
     [
@@ -73,6 +78,12 @@ pub(super) const ROUTES: [Route; 20] = {
         route(Method::GET, "usage", Viewer, A::Usage),
         route(Method::GET, "audit", Viewer, A::Audit),
         route(Method::GET, "verdicts", Viewer, A::Verdicts),
+        route(Method::DELETE, "cache", Editor, A::PurgeCache),
+        route(Method::GET, "history/{consumer}", Viewer, A::ListConversations),
+        route(Method::DELETE, "history/{consumer}", Editor, A::ForgetConversations),
+        // What people have written is not for everybody who may look at numbers.
+        route(Method::GET, "history/{consumer}/{session}", Editor, A::ReadConversation),
+        route(Method::DELETE, "history/{consumer}/{session}", Editor, A::ForgetConversation),
     ]
 };
 

@@ -37,6 +37,8 @@ pub use permission::{Parameter, ParameterRule, Permissions};
 pub use problem::{Problem, Problems};
 pub use provider::{Authentication, Paths};
 
+use sha2::{Digest, Sha256};
+
 use crate::json;
 use crate::secret::Secret;
 
@@ -55,6 +57,7 @@ impl Config {
     /// configuration.
     pub fn from_json(document: &str, secrets: &Secrets<'_>) -> Result<Self, Problems> {
         let raw: raw::Document = json::from_text(document).map_err(Problems::from_json)?;
-        parse::document(&raw, secrets)
+        let config = parse::document(&raw, secrets)?;
+        Ok(Self { digest: Sha256::digest(document).into(), ..config })
     }
 }

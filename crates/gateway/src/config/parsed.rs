@@ -50,6 +50,8 @@ pub struct Config {
     pub history: Option<History>,
     /// What observers are told.
     pub observe: Observe,
+    /// The SHA-256 of the document that it was read from.
+    pub digest: [u8; 32],
     /// Paths of sections that are valid but do not act in this version (`limits[0]`, `cache`).
     /// A gateway with such a configuration promises what it does not do: hosts refuse to serve it
     /// unless told otherwise.

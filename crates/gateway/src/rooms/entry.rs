@@ -14,6 +14,10 @@ use crate::policy::limits;
 use crate::time::Timestamp;
 
 use super::reserve::{Reservation, Spent};
+use super::tee::Keep;
+
+/// Whoever is told of a record when it is written.
+pub type OnClose = Box<dyn FnOnce(&Record)>;
 
 /// A record in the making, with what is reserved for the request. Both are closed exactly once: when
 /// the entry is closed, or when it is dropped, which means that the caller went away.
@@ -28,6 +32,10 @@ pub struct Entry<P: Platform> {
     pub headers: Vec<(&'static str, String)>,
     /// What the part of the answer cost that came before another call went on.
     aside: Option<(Tokens, Option<u64>)>,
+    /// What is to be kept of the answer.
+    pub keep: Keep,
+    /// Told of the record when it is written.
+    pub on_close: Option<OnClose>,
     gateway: Rc<Gateway>,
     platform: P,
     began: Timestamp,
@@ -44,6 +52,8 @@ impl<P: Platform> Entry<P> {
             price: None,
             headers: Vec::new(),
             aside: None,
+            keep: Keep::default(),
+            on_close: None,
             gateway,
             platform,
             began,
@@ -58,7 +68,7 @@ impl<P: Platform> Entry<P> {
     /// Takes what is reserved into the books; `None`: no limit concerns the request.
     pub fn hold(&mut self, reservation: Option<Reservation<P>>) {
         let Some(mut reservation) = reservation else { return };
-        self.headers = reservation.take_headers();
+        self.headers.extend(reservation.take_headers());
         self.record.ledger_away = reservation.ledger_away();
         self.reservation = Some(reservation);
     }
@@ -149,6 +159,9 @@ impl<P: Platform> Drop for Entry<P> {
         }
         self.gateway.note_usage(&self.platform, record, cost.unwrap_or(0));
         self.platform.record(record);
+        if let Some(tell) = self.on_close.take() {
+            tell(record);
+        }
     }
 }
 

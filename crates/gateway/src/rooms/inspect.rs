@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openai::{Prompt, Said, Speaker, said_in_answer};
+use sha2::{Digest, Sha256};
 
 use crate::config::{Guard, GuardKind, OnError, RouteIndex, Scope};
 use crate::gateway::Gateway;
@@ -136,6 +137,21 @@ impl<P: Platform> Inspector<P> {
     /// Whether something is otherwise for this caller.
     pub(super) fn is_exception(&self, post: &Post) -> bool {
         post.exception.is_some()
+    }
+
+    /// Stands for these guards, the lists that they go by and their configuration: what was checked by
+    /// others does not count as checked.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(self.gateway.config().digest);
+        for post in &self.posts {
+            let exception = post.exception.map_or(u64::MAX, |at| at as u64);
+            let list = post.list.as_ref().map_or(0, |list| list.digest());
+            for number in [post.guard as u64, exception, list] {
+                hash.update(number.to_be_bytes());
+            }
+        }
+        hash.finalize().into()
     }
 
     /// The guard of a post.

@@ -20,6 +20,8 @@ use super::call::{Answer, Content};
 use super::entry::Entry;
 use super::inspect::Inspector;
 use super::screen::Screen;
+use super::retell;
+use super::shelf::Hit;
 
 /// What a request comes to when nothing goes wrong.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub enum Reply<P: Platform> {
     Answer(Served<P>),
     /// What a guard did not let pass, and what takes its place.
     Blocked(Blocked),
+    /// An answer that was given before.
+    Kept(Box<Hit>),
 }
 
 /// An upstream's answer, and what becomes of the rest of it.
@@ -89,6 +93,7 @@ pub fn deliver<P: Platform>(
             entry.close(Outcome::Blocked);
             return response;
         }
+        Reply::Kept(hit) => return retell::deliver(*hit, platform, entry),
         Reply::Models(list) => {
             let mut response = json(StatusCode::OK, list);
             name(&mut response, &entry);
@@ -152,7 +157,7 @@ pub fn health() -> http::Response<Body> {
     json(StatusCode::OK, br#"{"status":"ok"}"#.to_vec())
 }
 
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+pub(super) const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// A JSON response.
 pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> http::Response<Body> {
@@ -163,7 +168,7 @@ pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> http::Response<Body> {
 }
 
 /// The headers that tell what the gateway did.
-fn name<P: Platform>(response: &mut http::Response<Body>, entry: &Entry<P>) {
+pub(super) fn name<P: Platform>(response: &mut http::Response<Body>, entry: &Entry<P>) {
     let record = &entry.record;
     let headers = response.headers_mut();
     let mut set = |name, value: &str| {
@@ -178,6 +183,9 @@ fn name<P: Platform>(response: &mut http::Response<Body>, entry: &Entry<P>) {
     }
     if let Some(target) = &record.target {
         set("x-serin-target", target);
+    }
+    if let Some(cache) = record.cache {
+        set("x-serin-cache", cache);
     }
     for (name, value) in &entry.headers {
         set(name, value);

@@ -25,6 +25,8 @@ pub(super) struct Vault {
     lag: Duration,
     books: BTreeMap<Place, Book>,
     away: bool,
+    store_away: bool,
+    store_latency: Duration,
     deaf: bool,
     operations: usize,
 }
@@ -43,6 +45,34 @@ impl World {
     /// Loses the ledger's answers to what it has done, or lets them through again.
     pub fn lose_ledger_answers(&self, lose: bool) {
         self.0.vault.borrow_mut().deaf = lose;
+    }
+
+    /// Takes the store away, or brings it back.
+    pub fn take_store_away(&self, away: bool) {
+        self.0.vault.borrow_mut().store_away = away;
+    }
+
+    /// From now on the store takes so long for everything.
+    pub fn slow_the_store(&self, latency: Duration) {
+        self.0.vault.borrow_mut().store_latency = latency;
+    }
+
+    /// Writes the same over every entry whose name begins so.
+    pub fn spoil(&self, prefix: &str, value: &'static [u8]) {
+        let mut vault = self.0.vault.borrow_mut();
+        let spoilt = vault.entries.iter_mut().filter(|(name, _)| name.starts_with(prefix));
+        spoilt.for_each(|(_, (kept, _))| *kept = Bytes::from_static(value));
+    }
+
+    async fn reach_store(&self) -> Result<(), Outage> {
+        let (away, latency) = {
+            let vault = self.0.vault.borrow();
+            (vault.store_away, vault.store_latency)
+        };
+        if !latency.is_zero() {
+            self.executor().sleep(latency).await;
+        }
+        if away { Err(Outage::new("the store is away")) } else { Ok(()) }
     }
 
     /// How many operations the ledger has been asked for.
@@ -76,6 +106,7 @@ impl World {
 
 impl Store for World {
     async fn get(&self, name: &str) -> Result<Option<Bytes>, Outage> {
+        self.reach_store().await?;
         let now = self.now();
         let vault = self.0.vault.borrow();
         if let Some((_, before)) = vault.behind.get(name).filter(|(until, _)| now < *until) {
@@ -86,6 +117,7 @@ impl Store for World {
     }
 
     async fn put(&self, name: &str, value: Vec<u8>, keep: Option<Duration>) -> Result<(), Outage> {
+        self.reach_store().await?;
         let now = self.now();
         let until = keep.map(|keep| now + keep);
         let mut vault = self.0.vault.borrow_mut();
@@ -102,11 +134,13 @@ impl Store for World {
     }
 
     async fn delete(&self, name: &str) -> Result<(), Outage> {
+        self.reach_store().await?;
         self.0.vault.borrow_mut().entries.remove(name);
         Ok(())
     }
 
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, Outage> {
+        self.reach_store().await?;
         let from = match cursor {
             Some(cursor) => Bound::Excluded(cursor),
             None => Bound::Included(prefix),

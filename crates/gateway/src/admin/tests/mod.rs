@@ -2,6 +2,7 @@
 
 mod answers;
 mod config;
+mod kept;
 mod life;
 mod limits;
 mod metrics;
@@ -17,6 +18,7 @@ use crate::body::Body;
 use crate::config::{By, Config, Limit, Measure, OnError, Operator, Period, Quota, Role};
 use crate::keys::fake::{Fake, run};
 use crate::keys::{Directory, Pepper};
+use crate::rooms::recent::Recent;
 use crate::secret::{KeyDigest, Secret};
 
 const ADMIN: &str = "the-admin-token";
@@ -28,6 +30,7 @@ struct Bench {
     token: Option<KeyDigest>,
     pepper: Option<Pepper>,
     directory: Directory,
+    recent: Recent,
 }
 
 impl Bench {
@@ -73,6 +76,7 @@ impl Bench {
             token: Some(KeyDigest::of(ADMIN)),
             pepper: Pepper::new(&Secret::new("pepper")),
             directory: Directory::default(),
+            recent: Recent::default(),
         }
     }
 
@@ -83,6 +87,7 @@ impl Bench {
             pepper: self.pepper.as_ref(),
             directory: &self.directory,
             station: None,
+            recent: &self.recent,
             address: "203.0.113.7".parse().ok(),
         }
     }

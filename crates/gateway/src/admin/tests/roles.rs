@@ -6,7 +6,7 @@ use http::Request;
 use serde_json::Value;
 
 use super::super::reply::OPENAPI;
-use super::super::router::ROUTES;
+use super::super::router::{Action, ROUTES};
 use super::super::{PREFIX, operator};
 use super::{ADMIN, Bench};
 use crate::body::Body;
@@ -26,6 +26,7 @@ fn every_role_on_every_route() {
             let path = route.path.replace("{consumer}", "acme").replace("{limit}", "team");
             let path = path.replace("{value}", "acme").replace("{key}", "key_1");
             let path = path.replace("{version}", "0");
+            let path = path.replace("{session}", "1");
             let answer = run(bench.request(token, route.method.clone(), &path, ""));
             let refused = answer.body["error"]["code"] == "role_not_allowed";
             assert_eq!(refused, role < route.role, "{token}: {} {path}", route.method);
@@ -35,6 +36,9 @@ fn every_role_on_every_route() {
             }
         }
         let is_read = route.method == http::Method::GET;
+        if route.action == Action::ReadConversation {
+            continue;
+        }
         assert_eq!(is_read, route.role == Role::Viewer, "whoever may look may look at everything");
     }
 }

@@ -92,6 +92,7 @@ pub(super) fn document(raw: &raw::Document, secrets: &Secrets<'_>) -> Result<Con
             cache,
             history,
             observe,
+            digest: [0; 32],
             inactive: std::mem::take(&mut review.inactive),
         })
     } else {

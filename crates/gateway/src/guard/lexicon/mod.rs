@@ -13,6 +13,8 @@ mod tests;
 use std::fmt;
 use std::ops::Range;
 
+use sha2::{Digest, Sha256};
+
 use entries::Entries;
 use fold::{fold, is_joined, is_within_word, joined, originals};
 
@@ -23,6 +25,7 @@ use fold::{fold, is_joined, is_within_word, joined, originals};
 #[derive(Default)]
 pub struct Lexicon {
     entries: Entries,
+    digest: u64,
 }
 
 /// What a look at a text has come to.
@@ -37,7 +40,18 @@ impl Lexicon {
     /// Takes in words; those of which nothing can be seen are left out. One with `!` before it is
     /// harmless, and so is what it contains.
     pub fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
-        Self { entries: Entries::new(words) }
+        let mut hash = Sha256::new();
+        let entries = Entries::new(words.into_iter().inspect(|word| {
+            hash.update(word);
+            hash.update("\n");
+        }));
+        let [first, ..] = hash.finalize().as_chunks::<8>().0 else { unreachable!("32 bytes") };
+        Self { entries, digest: u64::from_be_bytes(*first) }
+    }
+
+    /// Stands for the words as they were given.
+    pub fn digest(&self) -> u64 {
+        self.digest
     }
 
     /// How many words there are, harmless ones among them.

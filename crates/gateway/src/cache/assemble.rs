@@ -1,0 +1,165 @@
+//! One answer out of the chunks of a stream. Members that nobody here has heard of come along.
+
+use bytes::Bytes;
+use openai::{Endpoint, Event, Framer};
+use serde_json::{Map, Value, json};
+
+/// Members of a message that are said once, or again and again in whole; all other texts are said in
+/// parts.
+const SAID_WHOLE: [&str; 4] = ["role", "id", "type", "name"];
+
+/// The data of every event of a stream, without `[DONE]` and what follows it.
+pub(super) fn data(stream: &Bytes) -> Vec<Bytes> {
+    let mut framer = Framer::new(usize::MAX);
+    // Some servers forget the blank line behind their last event.
+    let whole: Bytes = [stream, b"\n\n".as_slice()].concat().into();
+    let mut all = Vec::new();
+    if framer.push(whole).is_err() {
+        return all;
+    }
+    while let Some(event) = framer.next_event() {
+        let Some(data) = Event::read(framer.bytes(event)).data else { continue };
+        match data.trim_ascii() {
+            b"[DONE]" => break,
+            b"" => {}
+            data => all.push(Bytes::copy_from_slice(data)),
+        }
+    }
+    all
+}
+
+/// What a caller gets that did not ask for a stream. `None`: some of it cannot be read.
+pub fn assemble(endpoint: Endpoint, stream: &Bytes) -> Option<Map<String, Value>> {
+    let mut answer = Map::new();
+    let mut choices: Vec<Map<String, Value>> = Vec::new();
+    for data in data(stream) {
+        let Value::Object(chunk) = serde_json::from_slice(&data).ok()? else { return None };
+        for (name, value) in chunk {
+            match (name.as_str(), value) {
+                ("choices", Value::Array(list)) => {
+                    list.into_iter().try_for_each(|choice| take(choice, &mut choices))?;
+                }
+                // Providers that report as they go report running totals.
+                ("usage", value @ Value::Object(_)) => {
+                    answer.insert(name, value);
+                }
+                (_, value) => {
+                    let known = answer.entry(name).or_insert(Value::Null);
+                    if known.is_null() {
+                        *known = value;
+                    }
+                }
+            }
+        }
+    }
+    if choices.is_empty() {
+        return None;
+    }
+    if endpoint == Endpoint::ChatCompletions {
+        choices.iter_mut().for_each(finish);
+        answer.insert("object".to_owned(), json!("chat.completion"));
+    }
+    choices.sort_by_key(index);
+    answer.insert("choices".to_owned(), choices.into_iter().map(Value::Object).collect());
+    Some(answer)
+}
+
+/// The text that a chat's first choice says; `None` where it says nothing, or calls a tool.
+pub fn said(stream: bool, body: &Bytes) -> Option<String> {
+    let answer = if stream {
+        Value::Object(assemble(Endpoint::ChatCompletions, body)?)
+    } else {
+        serde_json::from_slice(body).ok()?
+    };
+    let message = &answer["choices"][0]["message"];
+    let text = message["content"].as_str().filter(|text| !text.is_empty())?;
+    let calls = message["tool_calls"].as_array().is_some_and(|calls| !calls.is_empty());
+    (!calls).then(|| text.to_owned())
+}
+
+fn index(choice: &Map<String, Value>) -> u64 {
+    choice.get("index").and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// Takes one chunk of a choice into what is there of it.
+fn take(chunk: Value, choices: &mut Vec<Map<String, Value>>) -> Option<()> {
+    let Value::Object(chunk) = chunk else { return None };
+    let at = choices.iter().position(|known| index(known) == index(&chunk));
+    let choice = match at {
+        Some(at) => &mut choices[at],
+        None => {
+            choices.push(Map::from_iter([("index".to_owned(), json!(index(&chunk)))]));
+            choices.last_mut()?
+        }
+    };
+    for (name, value) in chunk {
+        match name.as_str() {
+            "index" => {}
+            "delta" => merge(choice.entry("message").or_insert(Value::Null), value, "message"),
+            "text" | "logprobs" => {
+                let known = choice.entry(name.as_str()).or_insert(Value::Null);
+                merge(known, value, &name);
+            }
+            _ => {
+                let known = choice.entry(name).or_insert(Value::Null);
+                if !value.is_null() {
+                    *known = value;
+                }
+            }
+        }
+    }
+    Some(())
+}
+
+/// Adds what comes to what is there: texts and lists grow, members of lists meet by their `index`.
+fn merge(known: &mut Value, more: Value, name: &str) {
+    match (known, more) {
+        (_, Value::Null) => {}
+        (Value::String(known), Value::String(more)) => {
+            if !SAID_WHOLE.contains(&name) {
+                known.push_str(&more);
+            } else if known.is_empty() {
+                *known = more;
+            }
+        }
+        (Value::Object(known), Value::Object(more)) => {
+            for (name, more) in more {
+                let known = known.entry(name.as_str()).or_insert(Value::Null);
+                merge(known, more, &name);
+            }
+        }
+        (Value::Array(known), Value::Array(more)) => {
+            for more in more {
+                let place = more.get("index").filter(|index| index.is_u64());
+                let met = place.and_then(|place| {
+                    known.iter().position(|known| known.get("index") == Some(place))
+                });
+                match met {
+                    Some(at) => merge(&mut known[at], more, name),
+                    None => known.push(more),
+                }
+            }
+        }
+        (known @ Value::Null, more @ Value::Array(_)) => {
+            *known = Value::Array(Vec::new());
+            merge(known, more, name);
+        }
+        (known, more) => *known = more,
+    }
+}
+
+/// Makes a message of what was said of it.
+fn finish(choice: &mut Map<String, Value>) {
+    let message = choice.entry("message").or_insert(Value::Null);
+    if !message.is_object() {
+        *message = json!({});
+    }
+    let Value::Object(message) = message else { return };
+    message.entry("role").or_insert(json!("assistant"));
+    message.entry("content").or_insert(Value::Null);
+    if let Some(Value::Array(calls)) = message.get_mut("tool_calls") {
+        for call in calls.iter_mut().filter_map(Value::as_object_mut) {
+            call.remove("index");
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! A request's body as it is compared with others: members in the order of their names, no white
+//! space, and without what changes nothing about the answer. Numbers and texts stay as written.
+//!
+//! It reads no meaning into anything: what is written otherwise is another request.
+
+use std::ops::Range;
+
+use memchr::memchr2;
+
+/// Members of a request that do not change what is answered: how the answer travels, whom the provider
+/// is to bill or to blame, and the model, in whose place the target's stands in the key.
+pub(super) const LEFT_OUT: [&str; 10] = [
+    "model",
+    "stream",
+    "stream_options",
+    "user",
+    "safety_identifier",
+    "metadata",
+    "store",
+    "service_tier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+];
+
+/// Values that lie deeper are compared byte for byte, so that no request can use up the stack.
+const DEEPEST: usize = 32;
+
+/// What a body comes to.
+#[derive(Debug, Default, PartialEq)]
+pub struct Canonical {
+    /// The same for bodies that mean the same. It can be told apart from every other, but is no JSON:
+    /// each member and element is followed by a comma.
+    pub text: Vec<u8>,
+    /// The request's `temperature`, where it is a number.
+    pub temperature: Option<f64>,
+}
+
+impl Canonical {
+    /// Reads a body that is a JSON object. `None` where it is none, which admission has ruled out.
+    pub fn of(body: &[u8]) -> Option<Self> {
+        let text = Vec::with_capacity(body.len());
+        let mut scribe = Scribe { body, at: 0, text, members: Vec::new(), sorted: Vec::new() };
+        let mut temperature = None;
+        scribe.skip_space();
+        if scribe.peek()? != b'{' {
+            return None;
+        }
+        scribe.object(0, &mut temperature)?;
+        let temperature = temperature.and_then(|at| str::from_utf8(&body[at]).ok()?.parse().ok());
+        Some(Self { text: scribe.text, temperature })
+    }
+}
+
+struct Scribe<'b> {
+    body: &'b [u8],
+    at: usize,
+    text: Vec<u8>,
+    /// The members of every object that is open: where the name stands in the body, and the member in
+    /// the text.
+    members: Vec<(Range<usize>, Range<usize>)>,
+    sorted: Vec<u8>,
+}
+
+impl Scribe<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.body.get(self.at).copied()
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn copy(&mut self, from: Range<usize>) {
+        self.text.extend_from_slice(&self.body[from]);
+    }
+
+    fn value(&mut self, depth: usize) -> Option<()> {
+        match self.peek()? {
+            b'{' | b'[' if depth > DEEPEST => {
+                let raw = self.skip()?;
+                self.copy(raw);
+            }
+            b'{' => self.object(depth, &mut None)?,
+            b'[' => self.array(depth)?,
+            _ => {
+                let raw = self.skip()?;
+                self.copy(raw);
+            }
+        }
+        Some(())
+    }
+
+    fn array(&mut self, depth: usize) -> Option<()> {
+        self.at += 1;
+        self.text.push(b'[');
+        loop {
+            self.skip_space();
+            match self.peek()? {
+                b']' => {
+                    self.at += 1;
+                    self.text.push(b']');
+                    return Some(());
+                }
+                b',' => self.at += 1,
+                _ => {
+                    self.value(depth + 1)?;
+                    self.text.push(b',');
+                }
+            }
+        }
+    }
+
+    fn object(&mut self, depth: usize, temperature: &mut Option<Range<usize>>) -> Option<()> {
+        self.at += 1;
+        self.text.push(b'{');
+        let (first, opening) = (self.members.len(), self.text.len());
+        // Two names that are written differently may be the same: then the order of members counts.
+        let mut has_escapes = false;
+        loop {
+            self.skip_space();
+            match self.peek()? {
+                b'}' => break,
+                b',' => self.at += 1,
+                _ => {
+                    let name = self.string()?;
+                    self.skip_space();
+                    self.at += 1;
+                    self.skip_space();
+                    let inner = &self.body[name.start + 1..name.end - 1];
+                    has_escapes |= inner.contains(&b'\\');
+                    if depth == 0 && LEFT_OUT.iter().any(|left| left.as_bytes() == inner) {
+                        self.skip()?;
+                        continue;
+                    }
+                    let (at, from) = (self.at, self.text.len());
+                    let is_temperature = depth == 0 && inner == b"temperature";
+                    self.copy(name.clone());
+                    self.text.push(b':');
+                    self.value(depth + 1)?;
+                    if is_temperature {
+                        *temperature = Some(at..self.at);
+                    }
+                    self.text.push(b',');
+                    self.members.push((name, from..self.text.len()));
+                }
+            }
+        }
+        self.at += 1;
+        if !has_escapes {
+            self.sort(first, opening);
+        }
+        self.members.truncate(first);
+        self.text.push(b'}');
+        Some(())
+    }
+
+    /// Puts the members of the innermost object in order. Those of one name stay in theirs, since it
+    /// decides which of them counts.
+    fn sort(&mut self, first: usize, opening: usize) {
+        let body = self.body;
+        let members = &mut self.members[first..];
+        if members.is_sorted_by_key(|(name, _)| &body[name.clone()]) {
+            return;
+        }
+        members.sort_by_key(|(name, _)| &body[name.clone()]);
+        self.sorted.clear();
+        for (_, at) in members {
+            self.sorted.extend_from_slice(&self.text[at.clone()]);
+        }
+        self.text[opening..].copy_from_slice(&self.sorted);
+    }
+
+    fn string(&mut self) -> Option<Range<usize>> {
+        let start = self.at;
+        if self.peek()? != b'"' {
+            return None;
+        }
+        let mut at = start + 1;
+        loop {
+            at += memchr2(b'"', b'\\', self.body.get(at..)?)?;
+            if self.body[at] == b'"' {
+                self.at = at + 1;
+                return Some(start..self.at);
+            }
+            at += 2;
+        }
+    }
+
+    /// Passes over a value, however deep it is.
+    fn skip(&mut self) -> Option<Range<usize>> {
+        let start = self.at;
+        let mut open = 0_usize;
+        loop {
+            match self.peek()? {
+                b'"' => {
+                    self.string()?;
+                }
+                b'{' | b'[' => {
+                    open += 1;
+                    self.at += 1;
+                }
+                b'}' | b']' => {
+                    open = open.checked_sub(1)?;
+                    self.at += 1;
+                }
+                _ if open > 0 => {
+                    let matters = |byte: &u8| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']');
+                    self.at += self.body[self.at..].iter().position(matters)?;
+                    continue;
+                }
+                _ => {
+                    let is_end = |byte: &u8| {
+                        matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r')
+                    };
+                    let rest = &self.body[self.at..];
+                    self.at += rest.iter().position(is_end).unwrap_or(rest.len());
+                }
+            }
+            if open == 0 {
+                return Some(start..self.at);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::{Canonical, LEFT_OUT};
+
+    fn text(body: &str) -> String {
+        let canonical = Canonical::of(body.as_bytes()).expect("an object");
+        String::from_utf8(canonical.text).expect("what came was UTF-8")
+    }
+
+    #[track_caller]
+    fn same(one: &str, other: &str) {
+        assert_eq!(text(one), text(other), "{one} and {other}");
+    }
+
+    #[track_caller]
+    fn different(one: &str, other: &str) {
+        assert_ne!(text(one), text(other), "{one} and {other}");
+    }
+
+    #[test]
+    fn what_could_be_mistaken_for_another() {
+        // Numbers as written: a reader of floats would take these for the same.
+        different(r#"{"seed":1}"#, r#"{"seed":1.0}"#);
+        different(r#"{"seed":18446744073709551616}"#, r#"{"seed":18446744073709551617}"#);
+        // Of members with one name the last counts, however the name is written.
+        different(r#"{"a":[{"b":1,"b":2}]}"#, r#"{"a":[{"b":2,"b":1}]}"#);
+        different(r#"{"a":[{"b":1,"\u0062":2}]}"#, r#"{"a":[{"\u0062":2,"b":1}]}"#);
+        // A value that only looks as if members were left out.
+        different(r#"{"a":{"stream":true}}"#, r#"{"a":{}}"#);
+        different(r#"{"a":"b\",\"c\":\"d"}"#, r#"{"a":"b","c":"d"}"#);
+        different(r#"{"a":"x y"}"#, r#"{"a":"xy"}"#);
+        different(r#"{"a":[]}"#, r#"{"a":{}}"#);
+        different(r#"{"a":[1,2]}"#, r#"{"a":[2,1]}"#);
+        different(r#"{"a":[[1],2]}"#, r#"{"a":[[1,2]]}"#);
+        different(r#"{"n":null}"#, r#"{}"#);
+    }
+
+    #[test]
+    fn what_means_the_same() {
+        same(r#" {"b" : 1 , "a":[ 1,	{"d":2,"c":3} ] }"#, r#"{"a":[1,{"c":3,"d":2}],"b":1}"#);
+        for name in LEFT_OUT {
+            let body = format!(r#"{{"a":1,"{name}":{{"x":["]}}",1]}},"b":2}}"#);
+            same(&body, r#"{"b":2,"a":1}"#);
+        }
+    }
+
+    #[test]
+    fn the_temperature_is_the_outermost() {
+        let of = |body: &str| Canonical::of(body.as_bytes()).expect("an object").temperature;
+        assert_eq!(of(r#"{"a":{"temperature":2},"temperature" : 0.5 }"#), Some(0.5));
+        assert_eq!(of(r#"{"a":{"temperature":2},"temperature":null}"#), None);
+    }
+
+    #[test]
+    fn depth_is_no_danger() {
+        let deep = |inner: &str| {
+            format!("{{\"a\":{}{inner}{}}}", "[".repeat(200_000), "]".repeat(200_000))
+        };
+        same(&deep("1"), &deep("1"));
+        different(&deep("1"), &deep("2"));
+        for broken in ["", "1", "[]", "{", "{\"a", "{\"a\":", "{\"a\":[", "{\"a\":\"\\", "{\"a\":1"]
+        {
+            assert_eq!(Canonical::of(broken.as_bytes()), None, "{broken}");
+        }
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            "[a-c{}\\[\\],:\" \\\\\u{e9}]{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                object(inner),
+            ]
+        })
+    }
+
+    fn object(inner: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+        prop::collection::btree_map("[a-d]{1,2}", inner, 0..5)
+            .prop_map(|members| Value::Object(members.into_iter().collect()))
+    }
+
+    /// Writes a value with members in another order and with white space.
+    fn shuffled(value: &Value, dice: &mut u64) -> String {
+        let mut roll = |most: usize| {
+            *dice = dice
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (*dice >> 33) as usize % most
+        };
+        let space = [" ", "", "\n\t", "\r\n"][roll(4)];
+        match value {
+            Value::Object(members) => {
+                let mut members: Vec<_> = members.iter().collect();
+                let turn = roll(members.len().max(1));
+                members.rotate_left(turn);
+                let members: Vec<String> = members
+                    .into_iter()
+                    .map(|(name, value)| {
+                        format!(
+                            "{space}{}{space}:{space}{}",
+                            Value::from(name.as_str()),
+                            shuffled(value, dice)
+                        )
+                    })
+                    .collect();
+                format!("{{{}{space}}}", members.join(","))
+            }
+            Value::Array(items) => {
+                let items: Vec<String> = items.iter().map(|item| shuffled(item, dice)).collect();
+                format!("[{space}{}{space}]", items.join(&format!("{space},{space}")))
+            }
+            other => other.to_string(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn order_and_space_change_nothing(value in object(json()), dice in any::<u64>()) {
+            prop_assert_eq!(text(&shuffled(&value, &mut dice.clone())), text(&value.to_string()));
+        }
+
+        #[test]
+        fn everything_else_does(one in object(json()), other in object(json())) {
+            prop_assert_eq!(text(&one.to_string()) == text(&other.to_string()), one == other);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! How a kept answer is told again: as it was, but for fresh ids, or in the other form.
+
+use bytes::Bytes;
+use openai::Endpoint;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use crate::json;
+
+use super::assemble::{assemble, data};
+use super::entry::{Entry, Spent};
+use super::unfold::unfold;
+
+/// In which way an answer is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Retelling<'a> {
+    /// What was asked for.
+    pub endpoint: Endpoint,
+    /// Whether a stream is wanted.
+    pub stream: bool,
+    /// Whether its usage is wanted.
+    pub usage: bool,
+    /// The end of the answer's id.
+    pub id: &'a str,
+    /// Whether a text that was kept in one piece is to come in several.
+    pub piecewise: bool,
+}
+
+/// An answer that is told again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// In one piece.
+    Whole(Bytes),
+    /// As events.
+    Events(Vec<Bytes>),
+}
+
+/// The members of an answer or of a chunk that are looked at.
+#[derive(Deserialize)]
+struct Outline<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    choices: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+impl Replay {
+    /// Tells a kept answer. `None`: it cannot be told in this way.
+    pub fn of(entry: &Entry, how: Retelling<'_>) -> Option<Self> {
+        let id = match how.endpoint {
+            Endpoint::ChatCompletions => format!("chatcmpl-{}", how.id),
+            Endpoint::Completions => format!("cmpl-{}", how.id),
+            Endpoint::Embeddings => String::new(),
+        };
+        match (entry.head.stream, how.stream) {
+            (false, false) => Some(Self::Whole(renamed(&entry.body, &id)?.1)),
+            (true, true) => again(entry, &id, how.usage),
+            (true, false) => {
+                let mut answer = assemble(how.endpoint, &entry.body)?;
+                rename(&mut answer, &id);
+                if !answer.get("usage").is_some_and(Value::is_object) && entry.head.spent.reported {
+                    answer.insert("usage".to_owned(), usage(entry.head.spent));
+                }
+                Some(Self::Whole(Value::Object(answer).to_string().into()))
+            }
+            (false, true) => {
+                let mut answer: Map<String, Value> = json::from_bytes(&entry.body).ok()?;
+                rename(&mut answer, &id);
+                let chunks = unfold(how.endpoint, &answer, how.piecewise)?;
+                let mut events: Vec<Bytes> =
+                    chunks.iter().map(|chunk| event(&chunk.to_string())).collect();
+                if how.usage
+                    && let Some(usage) = answer.get("usage").filter(|usage| usage.is_object())
+                {
+                    let chunk = usage_chunk(chunks.into_iter().next()?, usage.clone());
+                    events.push(event(&chunk.to_string()));
+                }
+                events.push(event("[DONE]"));
+                Some(Self::Events(events))
+            }
+        }
+    }
+}
+
+/// A kept stream with a fresh id. The event that carries nothing but usage is shown to who asks for it.
+fn again(entry: &Entry, id: &str, wants_usage: bool) -> Option<Replay> {
+    let mut events = Vec::new();
+    let mut has_usage = false;
+    let chunks = data(&entry.body);
+    for chunk in &chunks {
+        let (outline, renamed) = renamed(chunk, id)?;
+        let is_usage = outline.usage.is_some_and(|usage| usage.get() != "null");
+        let is_bare = outline.choices.is_some_and(|choices| {
+            choices.get().trim_matches(['[', ']', ' ', '\n', '\t', '\r']).is_empty()
+        });
+        has_usage |= is_usage;
+        if is_bare && is_usage && !wants_usage {
+            continue;
+        }
+        events.push(event(str::from_utf8(&renamed).ok()?));
+    }
+    if wants_usage && !has_usage && entry.head.spent.reported {
+        let mut first: Value = serde_json::from_slice(chunks.first()?).ok()?;
+        rename(first.as_object_mut()?, id);
+        events.push(event(&usage_chunk(first, usage(entry.head.spent)).to_string()));
+    }
+    events.push(event("[DONE]"));
+    Some(Replay::Events(events))
+}
+
+/// The same JSON with another id, where it has one, and what else is known of it.
+fn renamed<'a>(text: &'a Bytes, id: &str) -> Option<(Outline<'a>, Bytes)> {
+    let outline: Outline<'_> = json::from_bytes(text).ok()?;
+    let known = outline.id.filter(|known| known.get().starts_with('"') && !id.is_empty());
+    let Some(known) = known else { return Some((outline, text.clone())) };
+    let start = known.get().as_ptr() as usize - text.as_ptr() as usize;
+    let mut renamed = Vec::with_capacity(text.len() + id.len());
+    renamed.extend_from_slice(&text[..start]);
+    renamed.push(b'"');
+    renamed.extend_from_slice(id.as_bytes());
+    renamed.push(b'"');
+    renamed.extend_from_slice(&text[start + known.get().len()..]);
+    Some((outline, renamed.into()))
+}
+
+fn rename(answer: &mut Map<String, Value>, id: &str) {
+    if let Some(known) = answer.get_mut("id").filter(|known| known.is_string()) {
+        *known = json!(id);
+    }
+}
+
+/// The last chunk of a stream, made of another one of it.
+fn usage_chunk(mut like: Value, usage: Value) -> Value {
+    like["choices"] = json!([]);
+    like["usage"] = usage;
+    like
+}
+
+fn usage(spent: Spent) -> Value {
+    json!({
+        "prompt_tokens": spent.input,
+        "completion_tokens": spent.output,
+        "total_tokens": spent.input.saturating_add(spent.output),
+        "prompt_tokens_details": { "cached_tokens": spent.cached },
+        "completion_tokens_details": { "reasoning_tokens": spent.reasoning },
+    })
+}
+
+fn event(data: &str) -> Bytes {
+    // Data of several lines was joined by line feeds; each is a line of its own.
+    ["data: ", &data.replace('\n', "\ndata: "), "\n\n"].concat().into()
+}
+
+/// Whether a body says everything that it has to: every choice has ended, and none because somebody
+/// objected to it or failed, nor, where the gateway capped it, by its length.
+pub fn is_complete(endpoint: Endpoint, stream: bool, body: &Bytes, is_capped: bool) -> bool {
+    #[derive(Deserialize)]
+    struct Answer<'a> {
+        #[serde(default)]
+        choices: Vec<Choice>,
+        #[serde(borrow)]
+        data: Option<&'a RawValue>,
+        #[serde(borrow)]
+        error: Option<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Choice {
+        #[serde(default)]
+        index: Option<u32>,
+        finish_reason: Option<String>,
+    }
+    let bodies = if stream { data(body) } else { vec![body.clone()] };
+    let mut choices: Vec<(u32, bool)> = Vec::new();
+    for body in &bodies {
+        let Ok(answer) = json::from_bytes::<Answer<'_>>(body) else { return false };
+        if answer.error.is_some_and(|error| error.get() != "null") {
+            return false;
+        }
+        if endpoint == Endpoint::Embeddings {
+            return answer.data.is_some_and(|data| data.get().starts_with('['));
+        }
+        for choice in answer.choices {
+            let index = choice.index.unwrap_or(0);
+            let has_ended = match choice.finish_reason.as_deref() {
+                None | Some("") => false,
+                Some("content_filter" | "error") => return false,
+                Some("length") if is_capped => return false,
+                Some(_) => true,
+            };
+            match choices.iter_mut().find(|(known, _)| *known == index) {
+                Some((_, ended)) => *ended |= has_ended,
+                None => choices.push((index, has_ended)),
+            }
+        }
+    }
+    !choices.is_empty() && choices.iter().all(|(_, ended)| *ended)
+}
+
+#[cfg(test)]
+mod tests;

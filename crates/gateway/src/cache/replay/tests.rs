@@ -1,0 +1,301 @@
+use bytes::Bytes;
+use openai::Endpoint;
+use openai::Endpoint::{ChatCompletions, Completions, Embeddings};
+use serde_json::{Value, json};
+
+use super::{Replay, Retelling, is_complete};
+use crate::cache::{Entry, Head, Spent, said};
+use crate::time::Timestamp;
+
+fn kept(stream: bool, body: &str) -> Entry {
+    let times = (Timestamp::from_millis(1), Timestamp::from_millis(2));
+    let names = ("chat".to_owned(), "app".to_owned(), "openai/gpt-4o".to_owned());
+    let spent = Spent { input: 9, output: 4, cached: 3, reasoning: 1, reported: true };
+    Entry::new(Head::new(times, names, stream, spent), Bytes::copy_from_slice(body.as_bytes()))
+}
+
+fn tell(
+    entry: &Entry,
+    endpoint: Endpoint,
+    stream: bool,
+    usage: bool,
+    piecewise: bool,
+) -> Option<Replay> {
+    Replay::of(entry, Retelling { endpoint, stream, usage, id: "fresh", piecewise })
+}
+
+/// As one answer.
+#[track_caller]
+fn whole(entry: &Entry, endpoint: Endpoint) -> Value {
+    match tell(entry, endpoint, false, false, false) {
+        Some(Replay::Whole(bytes)) => serde_json::from_slice(&bytes).expect("JSON"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The chunks of a stream, whose `[DONE]` is there.
+#[track_caller]
+fn chunks(entry: &Entry, endpoint: Endpoint, usage: bool, piecewise: bool) -> Vec<Value> {
+    let Some(Replay::Events(events)) = tell(entry, endpoint, true, usage, piecewise) else {
+        panic!("no events")
+    };
+    let (last, chunks) = events.split_last().expect("events");
+    assert_eq!(last, "data: [DONE]\n\n");
+    let chunk = |event: &Bytes| {
+        let text = str::from_utf8(event).expect("text");
+        let data = text.strip_prefix("data: ").and_then(|text| text.strip_suffix("\n\n"));
+        serde_json::from_str(data.expect("one line of data")).expect("JSON")
+    };
+    chunks.iter().map(chunk).collect()
+}
+
+fn events(chunks: &[Value]) -> String {
+    chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect::<String>() + "data: [DONE]\n\n"
+}
+
+fn chunk(choices: Value) -> Value {
+    json!({
+        "id": "chatcmpl-old", "object": "chat.completion.chunk", "created": 7, "model": "gpt-4o",
+        "novelty": { "deep": 1 }, "choices": choices
+    })
+}
+
+/// Two choices that come in turn, thoughts, a refusal, log probabilities, two tools, unheard-of members.
+fn rich() -> Vec<Value> {
+    let of = |index: u64, delta: Value| {
+        chunk(json!([{ "index": index, "delta": delta, "finish_reason": null }]))
+    };
+    vec![
+        chunk(json!([])),
+        of(0, json!({ "role": "assistant", "content": "" })),
+        of(1, json!({ "role": "assistant", "content": null })),
+        of(0, json!({ "reasoning_content": "Hm" })),
+        of(0, json!({ "reasoning_content": "m", "content": null })),
+        chunk(
+            json!([{ "index": 0, "delta": { "content": "Hello" }, "logprobs": { "content": [{ "token": "Hello" }], "refusal": null } }]),
+        ),
+        chunk(
+            json!([{ "index": 0, "delta": { "content": " \"you\"\n" }, "logprobs": { "content": [{ "token": " you" }] } }]),
+        ),
+        of(
+            1,
+            json!({ "tool_calls": [{ "index": 0, "id": "call_1", "type": "function", "function": { "name": "f", "arguments": "" } }] }),
+        ),
+        of(
+            1,
+            json!({ "tool_calls": [{ "index": 0, "function": { "arguments": "{\"a\"" } }, { "index": 1, "id": "call_2", "type": "function", "function": { "name": "g", "arguments": "{" } }] }),
+        ),
+        // Some servers say the name again with every piece.
+        of(
+            1,
+            json!({ "tool_calls": [{ "index": 0, "id": "call_1", "type": "function", "function": { "name": "f", "arguments": ":1}" } }] }),
+        ),
+        of(1, json!({ "tool_calls": [{ "index": 1, "function": { "arguments": "}" } }] })),
+        of(0, json!({ "odd": ["x"] })),
+        chunk(
+            json!([{ "index": 0, "delta": { "odd": ["y"] }, "finish_reason": "stop", "extra": true }]),
+        ),
+        chunk(json!([{ "index": 1, "delta": {}, "finish_reason": "tool_calls" }])),
+    ]
+}
+
+fn expected() -> Value {
+    let call = |id: &str, name: &str, arguments: &str| json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } });
+    json!({
+        "id": "chatcmpl-fresh", "object": "chat.completion", "created": 7, "model": "gpt-4o",
+        "novelty": { "deep": 1 },
+        "choices": [
+            {
+                "index": 0, "finish_reason": "stop", "extra": true,
+                "message": { "role": "assistant", "content": "Hello \"you\"\n", "reasoning_content": "Hmm", "odd": ["x", "y"] },
+                "logprobs": { "content": [{ "token": "Hello" }, { "token": " you" }], "refusal": null },
+            },
+            {
+                "index": 1, "finish_reason": "tool_calls",
+                "message": { "role": "assistant", "content": null, "tool_calls": [call("call_1", "f", "{\"a\":1}"), call("call_2", "g", "{}")] },
+            },
+        ],
+        "usage": {
+            "prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13,
+            "prompt_tokens_details": { "cached_tokens": 3 },
+            "completion_tokens_details": { "reasoning_tokens": 1 },
+        },
+    })
+}
+
+#[test]
+fn a_stream_is_told_in_one_piece() {
+    let stream = events(&rich());
+    for text in
+        [stream.clone(), stream.replace('\n', "\r\n"), format!(": hello\n\n{}", stream.trim_end())]
+    {
+        assert_eq!(whole(&kept(true, &text), ChatCompletions), expected());
+    }
+    // Its own usage counts before what the books say.
+    let mut with_usage = rich();
+    with_usage.push(json!({ "id": "x", "choices": [], "usage": { "prompt_tokens": 1 } }));
+    let told = whole(&kept(true, &events(&with_usage)), ChatCompletions);
+    assert_eq!(told["usage"], json!({ "prompt_tokens": 1 }));
+    // What was estimated is not told as a provider's word.
+    let mut estimated = kept(true, &stream);
+    estimated.head.spent.reported = false;
+    assert_eq!(whole(&estimated, ChatCompletions).get("usage"), None);
+    assert!(
+        chunks(&estimated, ChatCompletions, true, false)
+            .iter()
+            .all(|chunk| chunk["usage"].is_null())
+    );
+}
+
+/// Whatever way an answer goes, it is the same in the end.
+#[test]
+fn there_and_back() {
+    for piecewise in [false, true] {
+        let entry = kept(false, &expected().to_string());
+        let told = chunks(&entry, ChatCompletions, true, piecewise);
+        assert!(
+            told.iter().all(|chunk| chunk["id"] == "chatcmpl-fresh"
+                && chunk["object"] == "chat.completion.chunk")
+        );
+        assert_eq!(told[0]["choices"][0]["delta"], json!({ "role": "assistant", "content": "" }));
+        assert_eq!(whole(&kept(true, &events(&told)), ChatCompletions), expected());
+        let without = chunks(&entry, ChatCompletions, false, piecewise);
+        assert_eq!(without.len() + 1, told.len());
+        assert!(without.iter().all(|chunk| chunk.get("usage").is_none()));
+    }
+}
+
+#[test]
+fn a_stream_is_a_stream_again_byte_for_byte() {
+    let stream = ": hello\n\ndata: {\"id\" : \"chatcmpl-old\",\"choices\":[{\"index\":0, \"delta\":{\"id\":\"y\",\"content\":\"a\\u00e9\"}}],\"new\":1.50}\r\n\r\ndata: {\"id\":\"chatcmpl-old\",\"choices\":[ ],\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]\n\ndata: never\n\n";
+    let tell = |usage| match tell(&kept(true, stream), ChatCompletions, true, usage, false) {
+        Some(Replay::Events(events)) => String::from_utf8(events.concat()).expect("text"),
+        other => panic!("{other:?}"),
+    };
+    let first = "data: {\"id\" : \"chatcmpl-fresh\",\"choices\":[{\"index\":0, \"delta\":{\"id\":\"y\",\"content\":\"a\\u00e9\"}}],\"new\":1.50}\n\n";
+    let usage =
+        "data: {\"id\":\"chatcmpl-fresh\",\"choices\":[ ],\"usage\":{\"prompt_tokens\":1}}\n\n";
+    assert_eq!(tell(false), format!("{first}data: [DONE]\n\n"));
+    assert_eq!(tell(true), format!("{first}{usage}data: [DONE]\n\n"));
+    // The first caller did not ask for usage, so that it was hidden; the next one does.
+    let told = chunks(&kept(true, &events(&rich())), ChatCompletions, true, false);
+    let last = told.last().expect("chunks");
+    assert_eq!((&last["choices"], &last["usage"]), (&json!([]), &expected()["usage"]));
+    assert_eq!((&last["id"], &last["created"]), (&json!("chatcmpl-fresh"), &json!(7)));
+}
+
+#[test]
+fn an_answer_is_an_answer_again() {
+    let body = r#"{ "choices":[{"message":{"content":"\u00e9"}}], "id": "chatcmpl-old","x":1.0}"#;
+    let told = |body: &str, endpoint| match tell(&kept(false, body), endpoint, false, false, false)
+    {
+        Some(Replay::Whole(bytes)) => String::from_utf8(bytes.to_vec()).expect("text"),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(body, ChatCompletions), body.replace("chatcmpl-old", "chatcmpl-fresh"));
+    assert_eq!(
+        told(&body.replace("chatcmpl-old", "cmpl-old"), Completions),
+        body.replace("chatcmpl-old", "cmpl-fresh")
+    );
+    for body in [r#"{"data":[],"id":"embd-1"}"#, r#"{"data":[]}"#] {
+        assert_eq!(told(body, Embeddings), body);
+    }
+}
+
+#[test]
+fn completions_both_ways() {
+    let part = |index: u64, text: &str, finish: Value| json!({ "id": "cmpl-old", "object": "text_completion", "choices": [{ "index": index, "text": text, "finish_reason": finish }] });
+    let stream = [
+        part(1, "b", Value::Null),
+        part(0, "a ", Value::Null),
+        part(0, "c", json!("stop")),
+        part(1, "", json!("length")),
+    ];
+    let told = whole(&kept(true, &events(&stream)), Completions);
+    let expected = json!([
+        { "index": 0, "text": "a c", "finish_reason": "stop" },
+        { "index": 1, "text": "b", "finish_reason": "length" },
+    ]);
+    assert_eq!(
+        (&told["choices"], &told["id"], &told["object"]),
+        (&expected, &json!("cmpl-fresh"), &json!("text_completion"))
+    );
+    let again = chunks(&kept(false, &told.to_string()), Completions, false, true);
+    assert_eq!(whole(&kept(true, &events(&again)), Completions)["choices"], expected);
+}
+
+#[test]
+fn what_cannot_be_told_is_not() {
+    let refused = |stream, body: &str, as_stream| {
+        assert_eq!(
+            tell(&kept(stream, body), ChatCompletions, as_stream, true, false),
+            None,
+            "{body}"
+        );
+    };
+    for body in ["", "x", "[]", "null"] {
+        refused(false, body, false);
+        refused(false, body, true);
+    }
+    refused(false, "{}", true);
+    refused(false, r#"{"choices":[{"text":"a"}]}"#, true);
+    for body in ["data: {oops\n\ndata: [DONE]\n\n", "data: []\n\n"] {
+        refused(true, body, true);
+        refused(true, body, false);
+    }
+    refused(true, "data: [DONE]\n\n", false);
+    assert_eq!(tell(&kept(false, r#"{"data":[]}"#), Embeddings, true, false, false), None);
+}
+
+#[track_caller]
+fn complete(endpoint: Endpoint, stream: bool, body: &str, expected: bool) {
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    assert_eq!(is_complete(endpoint, stream, &body, false), expected, "{body:?}");
+}
+
+#[test]
+fn only_what_is_complete_is_kept() {
+    complete(ChatCompletions, true, &events(&rich()), true);
+    complete(ChatCompletions, false, &expected().to_string(), true);
+    complete(Embeddings, false, r#"{"data":[{"embedding":[0.1]}]}"#, true);
+    complete(Embeddings, false, r#"{"data":null}"#, false);
+    // A choice that never ended, one that was objected to, an error in the place of an answer.
+    let rich = rich();
+    complete(ChatCompletions, true, &events(&rich[..rich.len() - 1]), false);
+    complete(ChatCompletions, true, "data: [DONE]\n\n", false);
+    for reason in ["\"content_filter\"", "\"error\"", "null", "\"\""] {
+        complete(
+            ChatCompletions,
+            false,
+            &format!(r#"{{"choices":[{{"finish_reason":{reason}}}]}}"#),
+            false,
+        );
+    }
+    complete(
+        ChatCompletions,
+        false,
+        r#"{"choices":[{"finish_reason":"stop"}],"error":{"message":"x"}}"#,
+        false,
+    );
+    for body in ["", "{}", "[]", "{\"choices\":[]}", "{\"choices\":[{}]}", "<html>"] {
+        complete(ChatCompletions, false, body, false);
+    }
+    let short = Bytes::from_static(br#"{"choices":[{"finish_reason":"length"}]}"#);
+    assert!(is_complete(ChatCompletions, false, &short, false));
+    assert!(!is_complete(ChatCompletions, false, &short, true), "the gateway made it short");
+}
+
+#[test]
+fn what_is_remembered_of_an_answer_is_its_text() {
+    let of = |stream, body: &str| said(stream, &Bytes::copy_from_slice(body.as_bytes()));
+    assert_eq!(of(true, &events(&rich())).as_deref(), Some("Hello \"you\"\n"));
+    assert_eq!(of(false, &expected().to_string()).as_deref(), Some("Hello \"you\"\n"));
+    let calls = json!({ "choices": [{ "message": { "content": "x", "tool_calls": [{}] } }] });
+    for body in [
+        calls.to_string(),
+        "{}".to_owned(),
+        r#"{"choices":[{"message":{"content":""}}]}"#.to_owned(),
+    ] {
+        assert_eq!(of(false, &body), None);
+    }
+}

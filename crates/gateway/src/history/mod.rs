@@ -1,0 +1,220 @@
+//! Conversations that are remembered for callers who bring only their next question: when one does, what
+//! is put before it, and what is kept.
+//!
+//! Pure: the room reads and writes the store.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::cache::part;
+use crate::json;
+use crate::time::Timestamp;
+
+const VERSION: u8 = 1;
+
+/// The last turns of a conversation, the oldest first.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Talk {
+    v: u8,
+    turns: Vec<Turn>,
+}
+
+/// A question and its answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Turn {
+    /// When it was answered.
+    pub at: Timestamp,
+    /// The message as it came.
+    pub question: Box<RawValue>,
+    /// What was answered.
+    pub answer: String,
+}
+
+/// How much of a conversation is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// The most turns.
+    pub turns: usize,
+    /// The most bytes of them.
+    pub bytes: usize,
+}
+
+impl Turn {
+    fn bytes(&self) -> usize {
+        self.question.get().len() + self.answer.len()
+    }
+}
+
+impl Default for Talk {
+    fn default() -> Self {
+        Self { v: VERSION, turns: Vec::new() }
+    }
+}
+
+impl Talk {
+    /// Reads what was kept; what is broken is forgotten.
+    pub fn read(bytes: &[u8]) -> Self {
+        json::from_bytes::<Self>(bytes).ok().filter(|talk| talk.v == VERSION).unwrap_or_default()
+    }
+
+    /// What is kept.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("turns have only plain members")
+    }
+
+    /// The turns, the oldest first.
+    pub fn turns(&self) -> &[Turn] {
+        &self.turns
+    }
+
+    /// When it was added to last.
+    pub fn last(&self) -> Timestamp {
+        self.turns.last().map(|turn| turn.at).unwrap_or_default()
+    }
+
+    /// Adds a turn.
+    pub fn add(&mut self, turn: Turn, bounds: Bounds) {
+        self.turns.push(turn);
+        self.hold_to(bounds);
+    }
+
+    /// Forgets the oldest turns until what is left is within bounds.
+    pub fn hold_to(&mut self, bounds: Bounds) {
+        let mut bytes: usize = self.turns.iter().map(Turn::bytes).sum();
+        while self.turns.len() > bounds.turns || bytes > bounds.bytes {
+            bytes -= self.turns.remove(0).bytes();
+        }
+    }
+
+    /// The turns as messages, each followed by a comma.
+    pub fn messages(&self) -> String {
+        let mut messages = String::new();
+        for turn in &self.turns {
+            let answer = serde_json::to_string(&turn.answer).expect("a string always serialises");
+            messages.push_str(turn.question.get());
+            messages.push_str(r#",{"role":"assistant","content":"#);
+            messages.push_str(&answer);
+            messages.push_str("},");
+        }
+        messages
+    }
+}
+
+/// The only question among messages: one of the user's, with nothing before it but instructions and
+/// nothing behind it. `None`: the caller brings a conversation of its own.
+pub fn lone_question(messages: &str) -> Option<Range<usize>> {
+    #[derive(Deserialize)]
+    struct Message {
+        role: String,
+    }
+    let all: Vec<&RawValue> = serde_json::from_str(messages).ok()?;
+    let (last, before) = all.split_last()?;
+    let role =
+        |message: &RawValue| json::from_text::<Message>(message.get()).ok().map(|one| one.role);
+    let is_instruction =
+        |message: &&RawValue| matches!(role(message).as_deref(), Some("system" | "developer"));
+    if role(last)? != "user" || !before.iter().all(is_instruction) {
+        return None;
+    }
+    let start = last.get().as_ptr() as usize - messages.as_ptr() as usize;
+    Some(start..start + last.get().len())
+}
+
+/// How the names of a consumer's conversations begin.
+pub fn names(consumer: &str) -> String {
+    format!("history/{}/", part(consumer))
+}
+
+/// What a conversation is called in the store: its name may be a secret of the caller's.
+pub fn digest(session: &str) -> String {
+    Sha256::digest(session.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether a text is such a digest.
+pub fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::{Bounds, Talk, Turn, digest, is_digest, lone_question};
+    use crate::time::Timestamp;
+
+    #[track_caller]
+    fn check(messages: &str, expected: Option<&str>) {
+        let found = lone_question(messages).map(|at| &messages[at]);
+        assert_eq!(found, expected, "{messages}");
+    }
+
+    #[test]
+    fn who_brings_only_a_question() {
+        let user = r#"{"role":"user","content":"Hi"}"#;
+        let system = r#"{"content":[],"role":"system"}"#;
+        check(&format!("[{user}]"), Some(user));
+        check(&format!(" [ {system} ,{{\"role\":\"developer\"}},\n{user} ]"), Some(user));
+        for other in ["assistant", "user", "tool", "function", "System", ""] {
+            check(&format!("[{{\"role\":\"{other}\"}},{user}]"), None);
+        }
+        check(&format!("[{user},{system}]"), None);
+        check(&format!("[{system}]"), None);
+        for odd in [
+            "[]",
+            "{}",
+            "[1]",
+            "[[]]",
+            "[{}]",
+            "[{\"role\":null}]",
+            "[{\"role\":\"user\",\"role\":\"user\"}]",
+            "[",
+        ] {
+            check(odd, None);
+        }
+    }
+
+    fn turn(number: u64, answer: &str) -> Turn {
+        let question = RawValue::from_string(format!("{{\"n\":{number}}}")).expect("JSON");
+        Turn { at: Timestamp::from_millis(number), question, answer: answer.to_owned() }
+    }
+
+    #[test]
+    fn the_oldest_turns_are_forgotten() {
+        let mut talk = Talk::default();
+        let bounds = Bounds { turns: 2, bytes: 1_000 };
+        (1..=3).for_each(|number| talk.add(turn(number, "a \"quoted\"\n"), bounds));
+        assert_eq!(
+            talk.messages(),
+            concat!(
+                r#"{"n":2},{"role":"assistant","content":"a \"quoted\"\n"},"#,
+                r#"{"n":3},{"role":"assistant","content":"a \"quoted\"\n"},"#
+            )
+        );
+        talk.add(turn(4, &"x".repeat(990)), bounds);
+        assert_eq!((talk.turns().len(), talk.last().as_millis()), (1, 4));
+        talk.add(turn(5, &"x".repeat(1_000)), bounds);
+        assert!(talk.turns().is_empty(), "what is too long by itself is not kept");
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_what_is_broken_forgotten() {
+        let mut talk = Talk::default();
+        talk.add(turn(1, "a"), Bounds { turns: 9, bytes: 99 });
+        let bytes = talk.to_bytes();
+        assert_eq!(Talk::read(&bytes).messages(), talk.messages());
+        for end in 0..bytes.len() {
+            assert!(Talk::read(&bytes[..end]).turns().is_empty());
+        }
+        let other = String::from_utf8(bytes).expect("text").replace("\"v\":1", "\"v\":2");
+        assert!(Talk::read(other.as_bytes()).turns().is_empty());
+    }
+
+    #[test]
+    fn digests() {
+        assert!(is_digest(&digest("a")) && digest("a") != digest("b"));
+        assert!(!is_digest("a") && !is_digest(&"g".repeat(64)));
+    }
+}

@@ -1,0 +1,334 @@
+//! The cache and conversations in virtual time: what is served again and to whom, what never is, and
+//! stores that fail.
+
+mod conversation;
+mod fault;
+mod together;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gateway::body::Body;
+use gateway::boot::OwnSecrets;
+use gateway::config::{Cache, CacheScope, Config, History, author};
+use gateway::gateway::Gateway;
+use gateway::secret::Secret;
+use serde_json::{Value, json};
+use sim::scenario::Transcript;
+use sim::upstream::{Part, Script};
+use sim::world::{HangUp, Received, UPSTREAM, World};
+
+const BASE: &str = r#"
+[[providers]]
+id = "first"
+kind = "openai-compatible"
+base_url = "UPSTREAM/first/v1"
+[[providers]]
+id = "other"
+kind = "openai-compatible"
+base_url = "UPSTREAM/other/v1"
+[[routes]]
+id = "chat"
+models = ["m", "alias"]
+targets = [{ provider = "first", model = "m" }]
+fallback = [{ provider = "other", model = "n" }]
+timeouts = { first_byte = "30s", idle = "5s", total = "60s" }
+[[routes]]
+id = "plain"
+models = ["plain"]
+targets = [{ provider = "first" }]
+[[consumers]]
+id = "app"
+group = "apps"
+keys = ["secret:APP_KEY"]
+[[consumers]]
+id = "app2"
+group = "apps"
+keys = ["secret:APP2_KEY"]
+[[consumers]]
+id = "guest"
+keys = ["secret:GUEST_KEY"]
+"#;
+
+/// Hosts that share a store, and the gateway of one of their isolates.
+struct Stage {
+    world: World,
+    gateway: Rc<Gateway>,
+    cache: fn() -> Cache,
+    history: Option<fn() -> History>,
+    limits: &'static str,
+}
+
+/// Everything is kept for an hour, for whoever asked.
+fn cache() -> Cache {
+    Cache {
+        routes: None,
+        ttl: Duration::from_secs(3_600),
+        jitter: 0,
+        scope: CacheScope::Consumer,
+        max_temperature: 1_000,
+        max_entry: 256 << 10,
+        pace: None,
+        charge: false,
+    }
+}
+
+struct Seen {
+    status: u16,
+    cache: String,
+    headers: http::HeaderMap,
+    body: String,
+    transcript: Transcript,
+    record: Value,
+    took: Duration,
+}
+
+impl Stage {
+    fn new(script: &str, cache: fn() -> Cache) -> Self {
+        let part = |text: &str| Part {
+            script: toml::from_str::<BTreeMap<String, Vec<Script>>>(text)
+                .expect("scripts")
+                .remove("script")
+                .expect("a script"),
+            ..Part::default()
+        };
+        let parts = [
+            ("first".to_owned(), part(script)),
+            ("other".to_owned(), part("script = [{ answer = 'from the fallback' }]")),
+        ];
+        let world = World::new(1, parts.into());
+        Self { gateway: open(cache(), None, ""), world, cache, history: None, limits: "" }
+    }
+
+    /// Another isolate, which shares nothing with the one before but the store.
+    fn move_on(&mut self) {
+        self.gateway = open((self.cache)(), self.history.map(|make| make()), self.limits);
+    }
+
+    #[track_caller]
+    fn ask(&self, key: &str, body: &str) -> Seen {
+        self.send(key, body, &[], HangUp::Never)
+    }
+
+    #[track_caller]
+    fn send(&self, key: &str, body: &str, headers: &[(&str, &str)], hang_up: HangUp) -> Seen {
+        let answer = self.gateway.handle(self.world.clone(), message(key, body, headers));
+        let received = self.world.play(answer, hang_up).expect("it ends");
+        seen(received, self.world.take_records().pop().expect("a record"))
+    }
+
+    fn calls(&self) -> usize {
+        self.world.calls().get("first").map_or(0, Vec::len)
+    }
+
+    fn kept(&self, prefix: &str) -> usize {
+        self.world.kept().lines().filter(|line| line.starts_with(prefix)).count()
+    }
+}
+
+fn open(cache: Cache, history: Option<History>, limits: &str) -> Rc<Gateway> {
+    let document = BASE.replace("UPSTREAM", UPSTREAM) + limits;
+    let secret = |name: &str| Some(Secret::new(&name.to_lowercase().replace('_', "-")));
+    let config: Config = author::from_toml(&document, &secret).expect("the configuration is right");
+    Gateway::new(Config { cache: Some(cache), history, ..config }, OwnSecrets::default())
+}
+
+fn message(key: &str, body: &str, headers: &[(&str, &str)]) -> http::Request<Body> {
+    let mut message = http::Request::post("/v1/chat/completions")
+        .header("authorization", format!("Bearer {key}"))
+        .header("content-type", "application/json");
+    for (name, value) in headers {
+        message = message.header(*name, *value);
+    }
+    message.body(Body::from(Bytes::from(body.to_owned()))).expect("a request")
+}
+
+fn seen(received: Received, record: Value) -> Seen {
+    let body = received.body();
+    let (status, headers) = received.head.expect("a head");
+    let content_type = headers.get("content-type").map(|value| value.to_str().expect("text"));
+    Seen {
+        status: status.as_u16(),
+        cache: headers
+            .get("x-serin-cache")
+            .map_or("", |value| value.to_str().expect("text"))
+            .to_owned(),
+        transcript: Transcript::read(content_type.unwrap_or_default(), &body),
+        body: String::from_utf8(body.to_vec()).expect("text"),
+        headers,
+        record,
+        took: received.took,
+    }
+}
+
+fn question(rest: &str) -> String {
+    format!(r#"{{"model":"m","messages":[{{"role":"user","content":"Hi"}}]{rest}}}"#)
+}
+
+const HELLO: &str =
+    "script = [{ answer = 'Hello to you', prompt_tokens = 9, completion_tokens = 3 }]";
+const STREAM: &str = r#","stream":true"#;
+const STREAM_WITH_USAGE: &str = r#","stream":true,"stream_options":{"include_usage":true}"#;
+
+fn id(seen: &Seen) -> String {
+    let data = seen.transcript.events.first().unwrap_or(&seen.body);
+    let value: Value = serde_json::from_str(data).expect("JSON");
+    value["id"].as_str().expect("an id").to_owned()
+}
+
+#[test]
+fn the_second_is_a_hit_in_either_form() {
+    for first in ["", STREAM, STREAM_WITH_USAGE] {
+        for second in ["", STREAM, STREAM_WITH_USAGE] {
+            for moved in [false, true] {
+                let mut stage = Stage::new(HELLO, cache);
+                let one = stage.ask("app-key", &question(first));
+                assert_eq!((one.status, one.cache.as_str()), (200, "miss"));
+                if moved {
+                    stage.move_on();
+                }
+                let two = stage.ask("app-key", &question(second));
+                assert_eq!((two.status, two.cache.as_str()), (200, "hit"), "{first} then {second}");
+                assert_eq!(two.transcript.text, "Hello to you");
+                assert_eq!(two.transcript.finish_reasons, ["stop"]);
+                assert_eq!(two.transcript.contains_done(), !second.is_empty());
+                assert_eq!(two.transcript.usage.is_some(), second != STREAM);
+                if let Some(usage) = two.transcript.usage.as_ref() {
+                    assert_eq!(usage["completion_tokens"], 3);
+                }
+                assert_ne!(id(&one), id(&two));
+                assert_eq!(two.headers["age"], "0");
+                assert_eq!(two.headers["x-serin-target"], "first/m");
+                assert_eq!(two.record["cache"], "hit");
+                assert_eq!(two.record["tokens"]["counted"], "none");
+                assert_eq!(
+                    (&two.record["attempts"], &two.record["outcome"]),
+                    (&json!([]), &json!("answered"))
+                );
+                assert_eq!(stage.calls(), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn whose_answer_it_is() {
+    let stage = Stage::new(HELLO, cache);
+    for key in ["app-key", "app2-key", "guest-key"] {
+        assert_eq!(stage.ask(key, &question("")).cache, "miss", "{key}");
+    }
+    let stage = Stage::new(HELLO, || Cache { scope: CacheScope::Group, ..cache() });
+    let outcome: Vec<String> =
+        ["app-key", "app2-key", "guest-key"].map(|key| stage.ask(key, &question("")).cache).into();
+    assert_eq!(outcome, ["miss", "hit", "miss"]);
+    let stage = Stage::new(HELLO, || Cache { scope: CacheScope::All, ..cache() });
+    let outcome: Vec<String> =
+        ["app-key", "app2-key", "guest-key"].map(|key| stage.ask(key, &question("")).cache).into();
+    assert_eq!(outcome, ["miss", "hit", "hit"]);
+}
+
+#[test]
+fn what_is_the_same() {
+    let stage = Stage::new(HELLO, cache);
+    stage.ask("app-key", &question(""));
+    let other =
+        r#"{ "messages" : [ {"content":"Hi","role":"user"} ], "user":"x", "model":"alias" }"#;
+    assert_eq!(stage.ask("app-key", other).cache, "hit");
+    for rest in [r#","temperature":0.5"#, r#","seed":1"#, r#","n":2"#, r#","tools":[]"#] {
+        assert_eq!(stage.ask("app-key", &question(rest)).cache, "miss", "{rest}");
+    }
+    assert_eq!(stage.ask("app-key", &question("").replace("\"m\"", "\"plain\"")).cache, "miss");
+}
+
+#[test]
+fn what_a_caller_says() {
+    let stage = Stage::new(HELLO, cache);
+    let ask = |rest: &str, headers: &[(&str, &str)]| {
+        stage.send("app-key", &question(rest), headers, HangUp::Never).cache
+    };
+    const HOT: &str = r#","temperature":1.1"#;
+    assert_eq!(ask(HOT, &[]), "bypass");
+    assert_eq!(ask(HOT, &[]), "bypass");
+    assert_eq!(ask(HOT, &[("x-serin-cache", "force")]), "miss");
+    assert_eq!(ask(HOT, &[("x-serin-cache", "force")]), "hit");
+    assert_eq!(ask("", &[("cache-control", "no-store")]), "bypass");
+    assert_eq!(ask("", &[("cache-control", "no-cache")]), "miss");
+    assert_eq!(ask("", &[]), "hit");
+    assert_eq!(ask("", &[("cache-control", "no-cache")]), "miss");
+    stage
+        .world
+        .play(std::future::ready(http::Response::new(Body::Empty)), HangUp::Never)
+        .expect("it ends");
+    assert_eq!(ask("", &[("cache-control", "max-age=10")]), "hit");
+    assert_eq!(ask("", &[("x-serin-cache", "off")]), "bypass");
+}
+
+#[test]
+fn an_answer_has_its_time() {
+    for moved in [false, true] {
+        let mut stage =
+            Stage::new(HELLO, || Cache { ttl: Duration::from_secs(30), jitter: 500, ..cache() });
+        stage.ask("app-key", &question(""));
+        if moved {
+            stage.move_on();
+        }
+        sleep(&stage, 14);
+        let hit = stage.ask("app-key", &question(""));
+        assert_eq!(
+            (hit.cache.as_str(), &hit.headers["age"]),
+            ("hit", &http::HeaderValue::from_static("14"))
+        );
+        let old =
+            stage.send("app-key", &question(""), &[("cache-control", "max-age=13")], HangUp::Never);
+        assert_eq!(old.cache, "miss");
+        sleep(&stage, 30);
+        assert_eq!(stage.ask("app-key", &question("")).cache, "miss", "a store keeps it longer");
+    }
+}
+
+fn sleep(stage: &Stage, seconds: u64) {
+    let pause = stage.world.executor().sleep(Duration::from_secs(seconds));
+    stage.world.executor().run(pause).expect("it ends");
+}
+
+#[test]
+fn a_stream_can_take_its_time() {
+    let stage = Stage::new(HELLO, || Cache { pace: Some(Duration::from_millis(100)), ..cache() });
+    stage.ask("app-key", &question(STREAM));
+    let paced = stage.ask("app-key", &question(STREAM));
+    let events = u32::try_from(paced.transcript.events.len()).expect("few");
+    assert_eq!(
+        (paced.cache.as_str(), paced.took),
+        ("hit", Duration::from_millis(100) * (events - 1))
+    );
+    assert_eq!(paced.record["outcome"], "answered");
+    let left = stage.send("app-key", &question(STREAM), &[], HangUp::AfterEvents(2));
+    assert_eq!(left.record["outcome"], "hung_up");
+}
+
+#[test]
+fn a_hit_is_charged_where_it_is_said_so() {
+    const LIMIT: &str = r#"
+[[limits]]
+id = "each"
+by = "consumer"
+requests = { per = "hour", max = 2 }
+"#;
+    for charge in [false, true] {
+        let mut stage =
+            Stage::new(HELLO, if charge { || Cache { charge: true, ..cache() } } else { cache });
+        stage.limits = LIMIT;
+        stage.move_on();
+        let all: Vec<u16> = (0..3).map(|_| stage.ask("app-key", &question("")).status).collect();
+        assert_eq!(all, if charge { [200, 200, 429] } else { [200, 200, 200] });
+        let hit = stage.ask("app2-key", &question(""));
+        let hit = if hit.cache == "miss" { stage.ask("app2-key", &question("")) } else { hit };
+        assert_eq!(
+            (hit.cache.as_str(), &hit.record["tokens"]["output"]),
+            ("hit", &json!(if charge { 3 } else { 0 }))
+        );
+        assert_eq!(hit.headers.contains_key("x-ratelimit-remaining-requests"), charge);
+    }
+}
