@@ -19,8 +19,8 @@ use super::blocked::Blocked;
 use super::call::{Answer, Content};
 use super::entry::Entry;
 use super::inspect::Inspector;
-use super::screen::Screen;
 use super::retell;
+use super::screen::Screen;
 use super::shelf::Hit;
 
 /// What a request comes to when nothing goes wrong.

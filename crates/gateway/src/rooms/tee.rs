@@ -120,7 +120,11 @@ impl<P: Platform> Tee<P> {
         self.platform.defer(async move {
             let body = Bytes::from(gathered.concat());
             if let Some(conversation) = keep.conversation {
-                conversation.store(&platform, stream, &body).await;
+                // Neither waits for the other's store.
+                let (platform, body) = (platform.clone(), body.clone());
+                platform.clone().defer(async move {
+                    conversation.store(&platform, stream, &body).await;
+                });
             }
             if let Some(slot) = keep.slot.filter(|slot| body.len() <= slot.most) {
                 slot.store(&platform, (stream, body), target.as_deref(), tokens).await;

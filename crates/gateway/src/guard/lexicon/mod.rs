@@ -45,8 +45,8 @@ impl Lexicon {
             hash.update(word);
             hash.update("\n");
         }));
-        let [first, ..] = hash.finalize().as_chunks::<8>().0 else { unreachable!("32 bytes") };
-        Self { entries, digest: u64::from_be_bytes(*first) }
+        let digest = hash.finalize().iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte));
+        Self { entries, digest }
     }
 
     /// Stands for the words as they were given.
