@@ -20,7 +20,6 @@ pub(super) fn cache(
     raw: &raw::Cache,
     routes: &Names<'_>,
 ) -> Option<Cache> {
-    review.inactive(place);
     let routes = review.routes(&place.field("routes"), raw.routes.as_deref(), routes);
     let ttl = within(review, &place.field("ttl"), &raw.ttl, LONGEST);
     let jitter = review.thousandths(&place.field("jitter"), raw.jitter, 0.0..=0.5, 100);
@@ -55,7 +54,6 @@ pub(super) fn history(
     raw: &raw::History,
     routes: &Names<'_>,
 ) -> Option<History> {
-    review.inactive(place);
     let routes = review.routes(&place.field("routes"), raw.routes.as_deref(), routes);
     let session = session(review, &place.field("session"), &raw.session);
     let turns = review.count(&place.field("turns"), raw.turns, 1..=100, 5);
