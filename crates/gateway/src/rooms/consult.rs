@@ -7,7 +7,9 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Uri};
 use openai::Endpoint;
 
-use crate::config::{Aliyun, AliyunAction, GuardKind, Moderation, Provider, ProviderIndex, Words};
+use crate::config::{
+    Aliyun, AliyunAction, GuardKind, Moderation, OnError, Provider, ProviderIndex, Words,
+};
 use crate::guard::aliyun::{self, Stamp};
 use crate::guard::moderation::{self, Input, Part};
 use crate::guard::slices::{self, slices};
@@ -16,7 +18,7 @@ use crate::guard::{
 };
 use crate::platform::Platform;
 
-use super::inspect::{Inspector, Post};
+use super::inspect::{Inspector, Opinion, Post};
 use super::notary::join;
 use super::outgoing;
 use super::patience::race;
@@ -30,6 +32,10 @@ const LONGEST_PART: usize = 8_000;
 /// So much of the end of a text is shown to a service again with what follows it: a phrase, in
 /// characters.
 const PHRASE: usize = 50;
+/// Of one text, so many rounds of questions may fail before no more are asked.
+const MOST_TROUBLES: usize = 2;
+/// What is longer is no datum of ours, in bytes.
+const LONGEST_WORD: usize = 4 << 10;
 /// The same for patterns of the operator's own.
 const LONGEST_DATUM: usize = 100;
 
@@ -40,18 +46,20 @@ impl<P: Platform> Inspector<P> {
         post: &Post,
         phase: Phase,
         text: &Text,
-    ) -> Result<Verdict, NoVerdict> {
+    ) -> Opinion {
         let timeout = self.guard(post).timeout;
         let (whole, goes_on) = (text, text.goes_on);
         let text = text.text.as_str();
         match &self.guard(post).kind {
-            GuardKind::Words(words) => words_in(words, post, whole),
+            GuardKind::Words(words) => words_in(words, post, whole).into(),
             GuardKind::Pii(pii) => {
                 let mut masks = match phase {
                     Phase::Request => self.masks.borrow_mut(),
                     Phase::Response => self.unsaid.borrow_mut(),
                 };
-                Ok(if goes_on { masks.mask_so_far(pii, text) } else { masks.mask(pii, text) })
+                let verdict =
+                    if goes_on { masks.mask_so_far(pii, text) } else { masks.mask(pii, text) };
+                Ok(verdict).into()
             }
             GuardKind::Aliyun(aliyun) => {
                 let service = self.service(post, phase).unwrap_or(match phase {
@@ -70,13 +78,13 @@ impl<P: Platform> Inspector<P> {
                         }
                     }
                 };
-                self.in_parts(text, aliyun::MOST, part).await
+                self.in_parts(post, text, aliyun::MOST, part).await
             }
             GuardKind::Moderation(settings) => {
                 let part = |part: String| async move {
                     self.moderate(settings, Input::Texts(&[&part]), timeout).await
                 };
-                self.in_parts(text, LONGEST_PART, part).await
+                self.in_parts(post, text, LONGEST_PART, part).await
             }
             GuardKind::Judge(settings) => {
                 let asked = match phase {
@@ -93,7 +101,7 @@ impl<P: Platform> Inspector<P> {
                     let answer = self.call(settings.provider, uri, body, timeout).await?;
                     judge::verdict(&answer, format, post.block_at)
                 };
-                self.in_parts(text, LONGEST_PART, part).await
+                self.in_parts(post, text, LONGEST_PART, part).await
             }
         }
     }
@@ -112,9 +120,9 @@ impl<P: Platform> Inspector<P> {
             }
             // How far an operator's pattern reaches nobody knows.
             GuardKind::Pii(pii) if !pii.custom.is_empty() => {
-                pii::undecided(&text.text).max(last(LONGEST_DATUM))
+                datum(&text.text).max(last(LONGEST_DATUM))
             }
-            GuardKind::Pii(_) => pii::undecided(&text.text),
+            GuardKind::Pii(_) => datum(&text.text),
             GuardKind::Aliyun(_) | GuardKind::Moderation(_) | GuardKind::Judge(_) => last(PHRASE),
         }
     }
@@ -131,6 +139,15 @@ impl<P: Platform> Inspector<P> {
             |provider: &Provider| format!("{}/moderations", provider.base_url).try_into().ok();
         let answer = self.call(settings.provider, uri, body, timeout).await?;
         moderation::verdict(&answer, &settings.thresholds, results)
+    }
+
+    /// Whether a guard looks at pictures.
+    pub(super) fn looks(&self, post: &Post) -> bool {
+        match &self.guard(post).kind {
+            GuardKind::Aliyun(aliyun) => aliyun.image_service.is_some(),
+            GuardKind::Moderation(_) => true,
+            GuardKind::Judge(_) | GuardKind::Words(_) | GuardKind::Pii(_) => false,
+        }
     }
 
     /// Asks a guard about a picture. Who cannot look at pictures lets them pass.
@@ -170,18 +187,29 @@ impl<P: Platform> Inspector<P> {
     /// Asks about a text in parts that the service can take, some at once, until one is blocked.
     async fn in_parts<F: Future<Output = Result<Verdict, NoVerdict>>>(
         &self,
+        post: &Post,
         text: &str,
         longest: usize,
         ask: impl Fn(String) -> F,
-    ) -> Result<Verdict, NoVerdict> {
+    ) -> Opinion {
         let parts = slices(text, longest);
         let (mut masked, mut findings, mut trouble) = (Vec::new(), Vec::new(), None);
+        let mut troubles = 0;
         for some in parts.chunks(AT_ONCE) {
+            // Whoever must know does already that he will not, and nobody waits for a service that is
+            // away as often as there are parts.
+            let is_closed = self.guard(post).on_error == OnError::Closed;
+            if troubles == MOST_TROUBLES || (is_closed && troubles > 0) {
+                break;
+            }
+
             let asked = some.iter().map(|part| ask(text[part.clone()].to_owned())).collect();
-            for (part, verdict) in some.iter().zip(join(asked).await) {
+            let verdicts = join(asked).await;
+            troubles += usize::from(verdicts.iter().any(Result::is_err));
+            for (part, verdict) in some.iter().zip(verdicts) {
                 match verdict {
                     Ok(Verdict::Pass) => {}
-                    Ok(Verdict::Block(findings)) => return Ok(Verdict::Block(findings)),
+                    Ok(Verdict::Block(findings)) => return Ok(Verdict::Block(findings)).into(),
                     Ok(Verdict::Mask(edits, found)) => {
                         masked.push((part.clone(), edits));
                         findings.extend(found);
@@ -190,11 +218,11 @@ impl<P: Platform> Inspector<P> {
                 }
             }
         }
-        match trouble {
-            Some(reason) => Err(reason),
-            None if masked.is_empty() => Ok(Verdict::Pass),
-            None => Ok(Verdict::Mask(slices::join(masked), findings)),
-        }
+        let verdict = match masked.is_empty() {
+            true => Verdict::Pass,
+            false => Verdict::Mask(slices::join(masked), findings),
+        };
+        Opinion { verdict, trouble }
     }
 
     /// Calls a provider of this configuration, with its next key.
@@ -242,6 +270,11 @@ impl<P: Platform> Inspector<P> {
         let late = || NoVerdict("it did not answer in time".to_owned());
         race(exchange, self.platform.sleep(timeout)).await.ok_or_else(late)?
     }
+}
+
+/// How many bytes at the end of a text may be the beginning of a datum.
+fn datum(text: &str) -> usize {
+    pii::undecided(text).min(LONGEST_WORD)
 }
 
 fn words_in(words: &Words, post: &Post, text: &Text) -> Result<Verdict, NoVerdict> {
