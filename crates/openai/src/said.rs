@@ -116,7 +116,8 @@ impl<'a> Prompt<'a> {
                 Endpoint::Completions | Endpoint::Embeddings => Speaker::User,
             };
             prompt.speakers.push(speaker);
-            prompt.has_tokens |= message.starts_with(|first: char| first == '[' || first.is_ascii_digit());
+            prompt.has_tokens |=
+                message.starts_with(|first: char| first == '[' || first.is_ascii_digit());
             let mut path = number.to_string();
             walk(message, &mut path, 0, &mut |path, raw| {
                 let text = text(raw)?;

@@ -21,6 +21,7 @@ mod router;
 mod tests;
 mod usage;
 mod verdict;
+mod words;
 
 use std::net::IpAddr;
 
@@ -139,6 +140,9 @@ async fn answer<P: Platform>(
         Action::Usage => usage::read(&call).await,
         Action::Audit => audit::list(&call).await,
         Action::Verdicts => verdict::list(&call).await,
+        Action::ReadWords => words::read(&call).await,
+        Action::PutWords => words::put(&call).await,
+        Action::DeleteWords => words::delete(&call).await,
     }
 }
 

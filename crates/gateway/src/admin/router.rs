@@ -31,6 +31,9 @@ pub(super) enum Action {
     Usage,
     Audit,
     Verdicts,
+    ReadWords,
+    PutWords,
+    DeleteWords,
 }
 
 /// One method of one path.
@@ -49,7 +52,7 @@ const fn route(method: Method, path: &'static str, role: Role, action: Action) -
 }
 
 /// Everything there is.
-pub(super) const ROUTES: [Route; 20] = {
+pub(super) const ROUTES: [Route; 23] = {
     use Action as A;
     use Role::{Editor, Owner, Viewer};
     [
@@ -73,6 +76,9 @@ pub(super) const ROUTES: [Route; 20] = {
         route(Method::GET, "usage", Viewer, A::Usage),
         route(Method::GET, "audit", Viewer, A::Audit),
         route(Method::GET, "verdicts", Viewer, A::Verdicts),
+        route(Method::GET, "words/{list}", Viewer, A::ReadWords),
+        route(Method::PUT, "words/{list}", Editor, A::PutWords),
+        route(Method::DELETE, "words/{list}", Editor, A::DeleteWords),
     ]
 };
 

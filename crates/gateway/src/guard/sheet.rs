@@ -190,7 +190,8 @@ mod tests {
         assert_eq!(text, "b 13\na 13");
         sheet.edit(0, &[edit(&text, "13", "[N]"), Edit { at: 7..9, text: "[N]".to_owned() }]);
         let written = sheet.write(body.as_bytes()).expect("it was changed");
-        let expected = r#"{"choices":[{"logprobs":null,"text":"b [N]","message":{"content":"a [N]"}}]}"#;
+        let expected =
+            r#"{"choices":[{"logprobs":null,"text":"b [N]","message":{"content":"a [N]"}}]}"#;
         assert_eq!(written, expected);
     }
 

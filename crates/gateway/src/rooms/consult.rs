@@ -41,12 +41,7 @@ const LONGEST_DATUM: usize = 100;
 
 impl<P: Platform> Inspector<P> {
     /// Asks a guard about a text.
-    pub(super) async fn consult(
-        &self,
-        post: &Post,
-        phase: Phase,
-        text: &Text,
-    ) -> Opinion {
+    pub(super) async fn consult(&self, post: &Post, phase: Phase, text: &Text) -> Opinion {
         let timeout = self.guard(post).timeout;
         let (whole, goes_on) = (text, text.goes_on);
         let text = text.text.as_str();

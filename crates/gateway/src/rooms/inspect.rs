@@ -348,11 +348,8 @@ impl<P: Platform> Inspector<P> {
 
     /// A guard has not said anything.
     fn failed(&self, post: &Post, phase: Phase, reason: &NoVerdict) -> Result<(), Stop> {
-        let found = Finding {
-            dimension: Dimension::Content,
-            level: Level::None,
-            label: String::new(),
-        };
+        let found =
+            Finding { dimension: Dimension::Content, level: Level::None, label: String::new() };
         self.note(post, phase, "error", &[found], &reason.0);
         match self.guard(post).on_error {
             OnError::Open => Ok(()),

@@ -8,6 +8,7 @@ mod metrics;
 mod race;
 mod roles;
 mod usage;
+mod words;
 
 use http::{Method, Request, StatusCode};
 use serde_json::Value;
