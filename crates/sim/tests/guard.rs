@@ -261,6 +261,27 @@ fn no_split_lets_a_listed_word_through() {
 }
 
 #[test]
+fn arguments_are_read_as_whoever_parses_them() {
+    for split in [1, 2, 3, 7, 50] {
+        let said = r#"{"q": "x \u8fdd\u7981\u8bcd and more of it"}"#;
+        let pieces: Vec<char> = said.chars().collect();
+        let chunk = |text: &[char]| {
+            let text: String = text.iter().collect();
+            let call = json!([{ "index": 0, "function": { "arguments": text } }]);
+            json!({ "choices": [{ "index": 0, "delta": { "tool_calls": call } }] }).to_string()
+        };
+        let mut events: Vec<String> = pieces.chunks(split).map(chunk).collect();
+        events.push("[DONE]".to_owned());
+        let script = Script { events: Some(events), ..Script::default() };
+        let (received, record) = ask(&script, request("narrow", true, &json!("Hello?")));
+        let body = String::from_utf8(received.body().to_vec()).expect("text");
+        assert_eq!(record["outcome"], "blocked", "{split}: {body}");
+        let shown = texts(data(&body)).remove("0 arguments").unwrap_or_default();
+        assert!(!shown.contains("8bcd"), "{split}: {shown}");
+    }
+}
+
+#[test]
 fn no_split_lets_a_number_through() {
     let own = Pii {
         detect: vec![PiiKind::Phone],

@@ -11,6 +11,7 @@ use crate::config::{
     Aliyun, AliyunAction, GuardKind, Moderation, OnError, Provider, ProviderIndex, Words,
 };
 use crate::guard::aliyun::{self, Stamp};
+use crate::guard::escape::{REACH, unescaped};
 use crate::guard::moderation::{self, Input, Part};
 use crate::guard::slices::{self, slices};
 use crate::guard::{
@@ -45,6 +46,9 @@ impl<P: Platform> Inspector<P> {
         let timeout = self.guard(post).timeout;
         let (whole, goes_on) = (text, text.goes_on);
         let text = text.text.as_str();
+        // Who masks says where: in the text as it is.
+        let read = if self.masks_what_it_is_shown(post) { None } else { unescaped(text) };
+        let text = read.as_deref().unwrap_or(text);
         match &self.guard(post).kind {
             GuardKind::Words(words) => words_in(words, post, whole).into(),
             GuardKind::Pii(pii) => {
@@ -111,7 +115,8 @@ impl<P: Platform> Inspector<P> {
             GuardKind::Words(words) => {
                 let undecided = |list: &Lexicon| list.undecided(&text.text, text.from);
                 let kept = post.list.as_deref().map_or(0, undecided);
-                undecided(&words.listed).max(kept)
+                let escaped = if text.text.contains('\\') { last(REACH) } else { 0 };
+                undecided(&words.listed).max(kept).max(escaped)
             }
             // How far an operator's pattern reaches nobody knows.
             GuardKind::Pii(pii) if !pii.custom.is_empty() => {
@@ -119,6 +124,14 @@ impl<P: Platform> Inspector<P> {
             }
             GuardKind::Pii(_) => datum(&text.text),
             GuardKind::Aliyun(_) | GuardKind::Moderation(_) | GuardKind::Judge(_) => last(PHRASE),
+        }
+    }
+
+    fn masks_what_it_is_shown(&self, post: &Post) -> bool {
+        match &self.guard(post).kind {
+            GuardKind::Aliyun(aliyun) => aliyun.mask,
+            GuardKind::Pii(_) => true,
+            GuardKind::Words(_) | GuardKind::Moderation(_) | GuardKind::Judge(_) => false,
         }
     }
 
@@ -277,9 +290,18 @@ fn words_in(words: &Words, post: &Post, text: &Text) -> Result<Verdict, NoVerdic
         let (dimension, level) = (Dimension::Content, Level::High);
         Ok(Verdict::Block(vec![Finding { dimension, level, label: label.to_owned() }]))
     };
-    let has = |list: &Lexicon| match text.goes_on {
-        true => list.find_so_far(&text.text, text.from).is_some(),
-        false => list.find_at_end(&text.text, text.from).is_some(),
+    // Where a word in what was shown begins is not known: the first may be cut.
+    let read = unescaped(&text.text).map(|read| {
+        let cut =
+            if text.from == 0 { 0 } else { read.find(|c: char| !c.is_alphanumeric()).unwrap_or(0) };
+        read[cut..].to_owned()
+    });
+    let is_in = |list: &Lexicon, said: &str, from: usize| match text.goes_on {
+        true => list.find_so_far(said, from).is_some(),
+        false => list.find_at_end(said, from).is_some(),
+    };
+    let has = |list: &Lexicon| {
+        is_in(list, &text.text, text.from) || read.as_ref().is_some_and(|read| is_in(list, read, 0))
     };
     if has(&words.listed) {
         return block("words");
