@@ -1,9 +1,14 @@
-//! What the guards that need no service cost per KB of text, each beside a baseline.
+//! What the guards that need no service cost per KB of text, and a stream under guard, each beside a
+//! baseline.
 
-use divan::counter::BytesCount;
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use gateway::config::{Pii, PiiAction, PiiKind};
-use gateway::guard::{Lexicon, Masks, pii};
+use gateway::guard::{Lexicon, Masks, Material, Window, pii};
+use gateway::reader::Reader;
 use regex_lite::Regex;
 
 const ENTRIES: usize = 100_000;
@@ -150,4 +155,46 @@ fn baseline_regex(bencher: Bencher<'_, '_>) {
     bencher
         .counter(BytesCount::of_str(&text))
         .bench(|| pattern.find_iter(black_box(&text)).count());
+}
+
+/// An event of a stream, of 20 characters.
+const EVENT: &[u8] = br#"data: {"id":"chatcmpl-1","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{"content":"twenty letters here "}}]}
+
+"#;
+
+/// 200 events under guard by 100 words, which are looked for in so many characters together.
+#[divan::bench(args = [1, 200])]
+fn screen_of_200_events(bencher: Bencher<'_, '_>, window: usize) {
+    let entries = entries();
+    let lexicon = Lexicon::new(entries[..100].iter().map(String::as_str));
+    let event = Bytes::from_static(EVENT);
+    bencher.counter(ItemsCount::new(200_usize)).bench_local(|| {
+        let (mut held, masks, mut shown) = (Window::default(), Masks::default(), 0);
+        for _ in 0..200 {
+            held.take(event.clone()).expect("it is an event");
+            if held.fresh() < window {
+                continue;
+            }
+            held.begin_check();
+            for text in held.texts() {
+                assert_eq!(lexicon.find_so_far(&text.text, text.from), None);
+                held.hold(text.number, lexicon.undecided(&text.text, text.from));
+            }
+            shown += held.release(&masks).len();
+        }
+        shown
+    });
+}
+
+/// Baseline: the same events, read and not held.
+#[divan::bench]
+fn baseline_read_of_200_events(bencher: Bencher<'_, '_>) {
+    let event = Bytes::from_static(EVENT);
+    bencher.counter(ItemsCount::new(200_usize)).bench_local(|| {
+        let (mut reader, mut ready) = (Reader::new(true), VecDeque::new());
+        for _ in 0..200 {
+            black_box(reader.take(event.clone(), &mut ready));
+            black_box(ready.pop_front());
+        }
+    });
 }

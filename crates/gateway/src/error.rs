@@ -35,6 +35,13 @@ pub enum Refusal {
     Limited(Box<Limited>),
     /// The body does not say what to do.
     Invalid(Invalid),
+    /// Guards cannot check what the body holds.
+    Unchecked {
+        /// The field.
+        param: &'static str,
+        /// What is in it.
+        what: &'static str,
+    },
     /// The body broke off.
     BodyBroken,
     /// The path offers nothing.
@@ -206,6 +213,14 @@ impl Refusal {
                 };
                 Answer { param: param.map(Cow::Borrowed), ..plain(StatusCode::BAD_REQUEST, code, invalid.to_string()) }
             }
+            Self::Unchecked { param, what } => Answer {
+                param: Some(Cow::Borrowed(*param)),
+                ..plain(
+                    StatusCode::BAD_REQUEST,
+                    "invalid_request",
+                    format!("'{param}' cannot be checked: there is {what} in it."),
+                )
+            },
             Self::BodyBroken => plain(
                 StatusCode::BAD_REQUEST,
                 "invalid_json",

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use http::request::Parts;
+use openai::Endpoint;
 
 use crate::admin::{self, Desk};
 use crate::body::Body;
@@ -247,6 +248,9 @@ impl Gateway {
             },
             None => None,
         };
+        if let Some(inspector) = &guards {
+            entry.record.guards.extend(inspector.take_notes());
+        }
         // Last, since only this costs much.
         let most_output = entry.reservation.as_ref().and_then(Reservation::most_output);
         if let Some(slot) = &mut entry.keep.slot {
@@ -257,18 +261,28 @@ impl Gateway {
         let mut answer = line.call(entry).await?;
         let guards = guards.filter(|inspector| inspector.watches_answers());
         if let Some(inspector) = &guards {
-            // A stream is watched on its way.
-            if let Content::Whole(whole) = &mut answer.content
-                && answer.status.is_success()
-            {
-                match inspector.release(whole).await {
-                    Ok(Some(changed)) => *whole = changed,
-                    Ok(None) => {}
-                    Err(stop) => return self.turn_down(&stop, platform, &ask, entry, inspector),
+            let watched = match &mut answer.content {
+                Content::Whole(whole) => {
+                    let is_error = !answer.status.is_success();
+                    let changed = inspector.release(whole, is_error).await;
+                    changed.map(|changed| *whole = changed.unwrap_or_else(|| whole.clone()))
                 }
+                // A stream is watched on its way.
+                Content::Stream(stream) if stream.is_events() => Ok(()),
+                // Vectors say nothing.
+                Content::Stream(_) if ask.endpoint() == Endpoint::Embeddings => Ok(()),
+                Content::Stream(_) => inspector.unreadable(),
+            };
+            if let Err(stop) = watched {
+                return self.turn_down(&stop, platform, &ask, entry, inspector);
             }
             entry.record.guards.extend(inspector.take_notes());
         }
+        let is_watched = match &answer.content {
+            Content::Whole(_) => false,
+            Content::Stream(stream) => stream.is_events(),
+        };
+        let guards = guards.filter(|_| is_watched);
         let guards = guards.map(|inspector| (inspector, ask.endpoint()));
         Ok(Reply::Answer(Served { answer, timeouts: plan.route().timeouts, guards }))
     }
@@ -283,7 +297,14 @@ impl Gateway {
         inspector: &Inspector<P>,
     ) -> Result<Reply<P>, Error> {
         entry.record.guards.extend(inspector.take_notes());
-        let Stop::Blocked(block) = stop else { return Err(Fault::GuardUnavailable.into()) };
+        let block = match stop {
+            Stop::Blocked(block) => block,
+            Stop::Unavailable => return Err(Fault::GuardUnavailable.into()),
+            Stop::Unreadable(what) => {
+                let param = ask.endpoint().content_field();
+                return Err(Refusal::Unchecked { param, what }.into());
+            }
+        };
         let guard = &self.config.guards[block.guard];
         entry.record.blocked_by = Some(guard.id.clone());
         let stream = ask.request().stream;

@@ -25,7 +25,10 @@ pub use error::{ErrorBody, ErrorObject};
 pub use invalid::Invalid;
 pub use name::is_same_name;
 pub use request::{Changes, OutputField, Request};
-pub use said::{Picture, Prompt, Said, Speaker, Unreadable, said_in_answer};
+pub use said::{
+    Picture, Prompt, Said, Sayings, Speaker, Unreadable, said_in_answer, said_in_error,
+    sayings_in_answer,
+};
 pub use sse::{Event, Framer, Oversized};
 pub use text::Weight;
 pub use usage::Usage;

@@ -9,7 +9,7 @@ use std::fmt;
 use std::ops::Range;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::Endpoint;
@@ -63,6 +63,19 @@ pub struct Prompt<'a> {
     pub pictures: Vec<Picture<'a>>,
     /// Who says each message.
     pub speakers: Vec<Speaker>,
+    /// Whether some of it is given as numbers of tokens, which nobody reads here.
+    pub has_tokens: bool,
+}
+
+/// What is said in an answer, or in the data of one event of a stream.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Sayings<'a> {
+    /// The texts of every choice, in the order in which they stand.
+    pub texts: Vec<Said<'a>>,
+    /// The choices that end here, by their numbers.
+    pub over: Vec<u32>,
+    /// Where `logprobs` stand, which repeat the texts.
+    pub logprobs: Vec<Range<usize>>,
 }
 
 /// The JSON is nested deeper than messages ever are, or no message at all.
@@ -103,6 +116,8 @@ impl<'a> Prompt<'a> {
                 Endpoint::Completions | Endpoint::Embeddings => Speaker::User,
             };
             prompt.speakers.push(speaker);
+            prompt.has_tokens |=
+                message.starts_with(|first: char| first == '[' || first.is_ascii_digit());
             let mut path = number.to_string();
             walk(message, &mut path, 0, &mut |path, raw| {
                 let text = text(raw)?;
@@ -120,8 +135,25 @@ impl<'a> Prompt<'a> {
     }
 }
 
-/// What is said in an answer, or in the data of one event of a stream, of every choice.
+/// The texts of [`sayings_in_answer`].
 pub fn said_in_answer(body: &str) -> Result<Vec<Said<'_>>, Unreadable> {
+    sayings_in_answer(body).map(|sayings| sayings.texts)
+}
+
+/// Every text of a body that is no answer: an error, as its provider words it.
+pub fn said_in_error(body: &str) -> Result<Vec<Said<'_>>, Unreadable> {
+    let whole: &RawValue = serde_json::from_str(body).map_err(|_| Unreadable)?;
+    let mut all = Vec::new();
+    walk(whole.get(), &mut String::new(), 0, &mut |path, raw| {
+        let (strand, at, text) = (path.to_owned(), place(body, raw), text(raw)?);
+        all.push(Said { speaker: Speaker::Assistant, strand, text, at });
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// What is said in an answer, or in the data of one event of a stream, of every choice.
+pub fn sayings_in_answer(body: &str) -> Result<Sayings<'_>, Unreadable> {
     #[derive(Deserialize)]
     struct Answer<'a> {
         #[serde(borrow)]
@@ -137,9 +169,13 @@ pub fn said_in_answer(body: &str) -> Result<Vec<Said<'_>>, Unreadable> {
         message: Option<&'a RawValue>,
         #[serde(borrow)]
         text: Option<&'a RawValue>,
+        #[serde(borrow)]
+        logprobs: Option<&'a RawValue>,
+        finish_reason: Option<IgnoredAny>,
     }
     let answer: Answer<'_> = serde_json::from_str(body).map_err(|_| Unreadable)?;
-    let mut all = Vec::new();
+    let mut sayings = Sayings::default();
+    let all = &mut sayings.texts;
     for choice in answer.choices.into_iter().flatten() {
         for part in [choice.delta, choice.message, choice.text].into_iter().flatten() {
             let mut path = choice.index.unwrap_or(0).to_string();
@@ -151,8 +187,14 @@ pub fn said_in_answer(body: &str) -> Result<Vec<Said<'_>>, Unreadable> {
                 Ok(())
             })?;
         }
+        sayings.logprobs.extend(choice.logprobs.map(|raw| place(body, raw.get())));
+        if choice.finish_reason.is_some() {
+            sayings.over.push(choice.index.unwrap_or(0));
+        }
     }
-    Ok(all)
+    // A choice may have its text before or behind its message.
+    all.sort_by_key(|said| said.at.start);
+    Ok(sayings)
 }
 
 fn speaker(message: &str) -> Result<Speaker, Unreadable> {
@@ -281,7 +323,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Prompt, Speaker, Unreadable, said_in_answer};
+    use super::{Prompt, Speaker, Unreadable, said_in_answer, said_in_error, sayings_in_answer};
     use crate::Endpoint;
 
     /// `strand=text`, and each text stands where it is said to stand.
@@ -325,6 +367,21 @@ mod tests {
     }
 
     #[test]
+    fn a_choice_ends_and_repeats_itself() {
+        let chunk = r#"{"choices":[{"text":"b","message":{"content":"a"},"index":3,"finish_reason":"stop","logprobs":{"content":[]}},{"index":1,"finish_reason":null,"logprobs":null}]}"#;
+        let sayings = sayings_in_answer(chunk).expect("an answer");
+        let texts: Vec<&str> = sayings.texts.iter().map(|said| &*said.text).collect();
+        assert_eq!((texts, sayings.over), (vec!["b", "a"], vec![3]));
+        let logprobs: Vec<&str> = sayings.logprobs.iter().map(|at| &chunk[at.clone()]).collect();
+        assert_eq!(logprobs, [r#"{"content":[]}"#]);
+        let error = r#"{"error":{"message":"no","type":"x","more":["so"]}}"#;
+        let texts = said_in_error(error).expect("JSON");
+        let texts: Vec<&str> = texts.iter().map(|said| &*said.text).collect();
+        assert_eq!(texts, ["no", "so"]);
+        assert_eq!(said_in_error("<html>"), Err(Unreadable));
+    }
+
+    #[test]
     fn half_a_surrogate_pair_is_text() {
         let all =
             said_in_answer(r#"{"choices":[{"delta":{"content":"a\ud83dz"}}]}"#).expect("read");
@@ -357,7 +414,7 @@ mod tests {
         assert_eq!(prompt.speakers[3], Speaker::Tool);
         let input = r#"["a",[1,2],"b"]"#;
         let prompt = Prompt::read(Endpoint::Embeddings, input, 0..input.len()).expect("an input");
-        assert_eq!(prompt.texts.len(), 2);
+        assert_eq!((prompt.texts.len(), prompt.has_tokens), (2, true));
         let one = r#""just this""#;
         let prompt = Prompt::read(Endpoint::Completions, one, 0..one.len()).expect("a prompt");
         assert_eq!(prompt.texts[0].1.text, "just this");

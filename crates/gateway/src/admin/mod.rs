@@ -24,6 +24,7 @@ mod sweep;
 mod tests;
 mod usage;
 mod verdict;
+mod words;
 
 use std::net::IpAddr;
 
@@ -150,6 +151,9 @@ async fn answer<P: Platform>(
         Action::ForgetConversations => conversation::purge(&call).await,
         Action::ReadConversation => conversation::read(&call).await,
         Action::ForgetConversation => conversation::delete(&call).await,
+        Action::ReadWords => words::read(&call).await,
+        Action::PutWords => words::put(&call).await,
+        Action::DeleteWords => words::delete(&call).await,
     }
 }
 

@@ -36,6 +36,9 @@ pub(super) enum Action {
     ForgetConversations,
     ReadConversation,
     ForgetConversation,
+    ReadWords,
+    PutWords,
+    DeleteWords,
 }
 
 /// One method of one path.
@@ -54,7 +57,7 @@ const fn route(method: Method, path: &'static str, role: Role, action: Action) -
 }
 
 /// Everything there is.
-pub(super) const ROUTES: [Route; 25] = {
+pub(super) const ROUTES: [Route; 28] = {
     use Action as A;
     use Role::{Editor, Owner, Viewer};
     [
@@ -84,6 +87,9 @@ pub(super) const ROUTES: [Route; 25] = {
         // What people have written is not for everybody who may look at numbers.
         route(Method::GET, "history/{consumer}/{session}", Editor, A::ReadConversation),
         route(Method::DELETE, "history/{consumer}/{session}", Editor, A::ForgetConversation),
+        route(Method::GET, "words/{list}", Viewer, A::ReadWords),
+        route(Method::PUT, "words/{list}", Editor, A::PutWords),
+        route(Method::DELETE, "words/{list}", Editor, A::DeleteWords),
     ]
 };
 

@@ -4,6 +4,7 @@
 //! It sends nothing and decides nothing about replies: the rooms do.
 
 pub mod aliyun;
+pub mod escape;
 pub mod judge;
 mod lexicon;
 pub mod moderation;

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use openai::Said;
+use openai::{Said, Sayings};
 
 use super::Edit;
 
@@ -35,6 +35,8 @@ pub struct Text {
 #[derive(Debug)]
 pub struct Sheet {
     parts: Vec<Part>,
+    /// Where the texts are repeated: what is changed must not be read there.
+    echoes: Vec<Range<usize>>,
 }
 
 /// A text, and the place of the JSON string that it was read from.
@@ -56,7 +58,12 @@ impl Sheet {
     pub fn new<'a>(texts: impl IntoIterator<Item = Said<'a>>) -> Self {
         let mut parts: Vec<Part> = texts.into_iter().map(Part::new).collect();
         parts.retain(|part| !part.text.trim().is_empty());
-        Self { parts }
+        Self { parts, echoes: Vec::new() }
+    }
+
+    /// Takes the texts of an answer.
+    pub fn of_answer(sayings: Sayings<'_>) -> Self {
+        Self { echoes: sayings.logprobs, ..Self::new(sayings.texts) }
     }
 
     /// Whether there is nothing to check.
@@ -72,7 +79,7 @@ impl Sheet {
 
     /// The body with the changed texts; `None`: nothing was changed.
     pub fn write(&self, body: &[u8]) -> Option<Bytes> {
-        write(body, &self.parts)
+        write(body, &self.parts, &self.echoes)
     }
 }
 
@@ -127,17 +134,23 @@ pub(super) fn splice<'a>(parts: impl IntoIterator<Item = (usize, &'a mut Part)>,
     }
 }
 
-/// A body with the changed ones among its texts; `None`: there is no such one.
-pub(super) fn write(body: &[u8], parts: &[Part]) -> Option<Bytes> {
+/// A body with the changed ones among its texts, and without what repeats them; `None`: nothing was
+/// changed.
+pub(super) fn write(body: &[u8], parts: &[Part], echoes: &[Range<usize>]) -> Option<Bytes> {
     if !parts.iter().any(|part| part.changed) {
         return None;
     }
+    let changed = parts.iter().filter(|part| part.changed);
+    let changed = changed.map(|part| (&part.at, Some(part.text.as_str())));
+    let mut places: Vec<_> = changed.chain(echoes.iter().map(|at| (at, None))).collect();
+    places.sort_unstable_by_key(|(place, _)| place.start);
     let mut out = Vec::with_capacity(body.len() + 64);
     let mut at = 0;
-    for part in parts.iter().filter(|part| part.changed) {
-        out.extend_from_slice(&body[at..part.at.start]);
-        serde_json::to_writer(&mut out, &part.text).expect("a string always serialises");
-        at = part.at.end;
+    for (place, text) in places {
+        out.extend_from_slice(&body[at..place.start]);
+        // The repetition is gone: `null`.
+        serde_json::to_writer(&mut out, &text).expect("a string always serialises");
+        at = place.end;
     }
     out.extend_from_slice(&body[at..]);
     Some(out.into())
@@ -145,7 +158,7 @@ pub(super) fn write(body: &[u8], parts: &[Part]) -> Option<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    use openai::said_in_answer;
+    use openai::{said_in_answer, sayings_in_answer};
 
     use super::{Material, Sheet};
     use crate::guard::Edit;
@@ -166,6 +179,19 @@ mod tests {
         let written = sheet.write(body.as_bytes()).expect("it was changed");
         let expected =
             body.replace(r"call \u0031 now", "call [A] now").replace(r#"or 2, \"3\""#, r"or , \n");
+        assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn what_is_masked_is_not_in_logprobs_or_elsewhere_in_the_order_of_the_body() {
+        let body = r#"{"choices":[{"logprobs":{"content":[{"token":"13"}]},"text":"b 13","message":{"content":"a 13"}}]}"#;
+        let mut sheet = Sheet::of_answer(sayings_in_answer(body).expect("an answer"));
+        let text = sheet.text();
+        assert_eq!(text, "b 13\na 13");
+        sheet.edit(0, &[edit(&text, "13", "[N]"), Edit { at: 7..9, text: "[N]".to_owned() }]);
+        let written = sheet.write(body.as_bytes()).expect("it was changed");
+        let expected =
+            r#"{"choices":[{"logprobs":null,"text":"b [N]","message":{"content":"a [N]"}}]}"#;
         assert_eq!(written, expected);
     }
 

@@ -6,9 +6,10 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::Bytes;
-use openai::{Event, Said, Unreadable, said_in_answer};
+use openai::{Event, Said, Sayings, Unreadable, sayings_in_answer};
 
 use super::sheet::{Material, Part, Text, splice, write};
 use super::{Edit, Masks};
@@ -18,15 +19,22 @@ use super::{Edit, Masks};
 pub struct Window {
     held: VecDeque<Piece>,
     strands: Vec<Strand>,
-    /// Nothing comes any more.
-    is_over: bool,
+    /// About how many bytes of text wait.
+    waiting: usize,
 }
 
 /// So much of what was shown is shown to guards again, in characters, for them to understand the rest.
 const CONTEXT: usize = 60;
 
-/// More than this is not held back, in bytes: what has no end would be checked again for ever.
-const MOST_HELD: usize = 4 << 10;
+/// More than this of one text does not wait for what follows, in bytes: memory has an end.
+const MOST_HELD: usize = 256 << 10;
+
+/// A text of a choice that says so much else meanwhile, in bytes, is taken to be over: reasoning, before
+/// the answer. Nothing of the answer would be shown otherwise before all of it is there.
+const MOST_SILENCE: usize = 64;
+
+/// More texts than this are not told apart in one stream.
+const MOST_STRANDS: usize = 1_000;
 
 /// An event, and its texts.
 #[derive(Debug)]
@@ -34,6 +42,8 @@ struct Piece {
     bytes: Bytes,
     /// Each of the strand of this number.
     parts: Vec<(usize, Part)>,
+    /// Where the texts are repeated.
+    echoes: Vec<Range<usize>>,
 }
 
 /// A text that goes through a stream: what one choice says, thinks or calls.
@@ -44,8 +54,38 @@ struct Strand {
     shown: String,
     /// How many of its characters nobody has checked.
     fresh: usize,
-    /// How many bytes at its end guards hold back.
+    /// How many bytes at its end guards hold back. It holds until they look again.
     back: usize,
+    /// How many bytes its choice has said elsewhere since.
+    silence: usize,
+    /// It waits for nothing that follows.
+    is_over: bool,
+    /// It has gone on after it was taken to be over.
+    is_resumed: bool,
+}
+
+impl Strand {
+    /// The number of its choice.
+    fn choice(&self) -> &str {
+        self.name.split('.').next().unwrap_or_default()
+    }
+
+    /// Nothing follows, so that what it held back is to be looked at again.
+    fn end(&mut self) {
+        if !self.is_over && self.fresh + self.back > 0 {
+            self.fresh += 1;
+        }
+        self.is_over = true;
+    }
+
+    /// From where on guards that look for words look. What was shown before it went on was shown for
+    /// an end; a word may have begun there, and must not be completed.
+    fn from(&self) -> usize {
+        match self.is_resumed {
+            true => self.shown.chars().next().map_or(0, char::len_utf8),
+            false => self.shown.len(),
+        }
+    }
 }
 
 /// What an answer's placeholders stand for, for whoever may see it.
@@ -71,9 +111,20 @@ impl Window {
     pub fn take(&mut self, event: Bytes) -> Result<(), Unreadable> {
         let (bytes, offset) = plain(event);
         let said = said_in_event(&bytes);
-        let outcome = said.as_ref().map(|_| ()).map_err(|unreadable| *unreadable);
-        let parts = said.into_iter().flatten().map(|said| self.part(said, offset)).collect();
-        self.held.push_back(Piece { bytes, parts });
+        let mut outcome = said.as_ref().map(|_| ()).map_err(|unreadable| *unreadable);
+        let Sayings { texts, over, logprobs } = said.unwrap_or_default();
+        let parts: Vec<_> = texts.into_iter().map(|said| self.part(said, offset)).collect();
+        let waits_too_long = |(strand, _): &(usize, Part)| self.strands[*strand].back > MOST_HELD;
+        if parts.iter().any(waits_too_long) || self.strands.len() > MOST_STRANDS {
+            outcome = Err(Unreadable);
+        }
+        for choice in over {
+            let choice = choice.to_string();
+            let strands = self.strands.iter_mut();
+            strands.filter(|strand| strand.choice() == choice).for_each(Strand::end);
+        }
+        let echoes = logprobs.into_iter().map(|at| at.start + offset..at.end + offset).collect();
+        self.held.push_back(Piece { bytes, parts, echoes });
         outcome
     }
 
@@ -84,7 +135,26 @@ impl Window {
             self.strands.push(Strand { name, ..Strand::default() });
             self.strands.len() - 1
         });
-        self.strands[strand].fresh += said.text.chars().count();
+        let length = said.text.len();
+        if self.strands.len() > 1 {
+            let choice = self.strands[strand].choice().to_owned();
+            for (number, other) in self.strands.iter_mut().enumerate() {
+                if number == strand || other.is_over || other.choice() != choice {
+                    continue;
+                }
+                other.silence += length;
+                if other.silence > MOST_SILENCE {
+                    other.end();
+                }
+            }
+        }
+        let own = &mut self.strands[strand];
+        own.fresh += said.text.chars().count();
+        own.silence = 0;
+        if std::mem::take(&mut own.is_over) {
+            own.is_resumed = true;
+        }
+        self.waiting += length;
         let mut part = Part::new(said);
         part.at = part.at.start + offset..part.at.end + offset;
         (strand, part)
@@ -95,6 +165,11 @@ impl Window {
         self.strands.iter().map(|strand| strand.fresh).max().unwrap_or(0)
     }
 
+    /// About how much text waits, in bytes: the more it is, the more a check costs.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
@@ -102,8 +177,13 @@ impl Window {
 
     /// The stream has ended: all that waits is to be checked, and nothing waits for what follows.
     pub fn end(&mut self) {
-        self.is_over = true;
-        self.strands.iter_mut().for_each(|strand| strand.fresh += 1);
+        self.strands.iter_mut().for_each(Strand::end);
+    }
+
+    /// Guards look at what waits, and say anew how much of it waits for what follows.
+    pub fn begin_check(&mut self) {
+        let fresh = self.strands.iter_mut().filter(|strand| strand.fresh > 0);
+        fresh.for_each(|strand| strand.back = 0);
     }
 
     /// All that waits is checked: shows what need not wait for what follows it.
@@ -114,10 +194,10 @@ impl Window {
         let edits: Vec<Vec<Edit>> = texts.iter().map(|text| masks.restore(text)).collect();
         let safe: Vec<usize> = texts
             .iter()
-            .zip(&mut self.strands)
+            .zip(&self.strands)
             .map(|(text, strand)| {
-                let back = std::mem::take(&mut strand.back).min(MOST_HELD);
-                let back = if self.is_over { 0 } else { back.max(masks.pending(text)) };
+                let back = strand.back.min(MOST_HELD);
+                let back = if strand.is_over { 0 } else { back.max(masks.pending(text)) };
                 text.floor_char_boundary(text.len().saturating_sub(back))
             })
             .collect();
@@ -138,9 +218,12 @@ impl Window {
         }
         let piece = |piece: Piece| {
             let parts: Vec<Part> = piece.parts.into_iter().map(|(_, part)| part).collect();
-            write(&piece.bytes, &parts).unwrap_or(piece.bytes)
+            write(&piece.bytes, &parts, &piece.echoes).unwrap_or(piece.bytes)
         };
-        self.held.drain(..count).map(piece).collect()
+        let released = self.held.drain(..count).map(piece).collect();
+        let waiting = self.held.iter().flat_map(|piece| &piece.parts);
+        self.waiting = waiting.map(|(_, part)| part.text.len()).sum();
+        released
     }
 
     fn held_of(&self, strand: usize) -> String {
@@ -180,7 +263,7 @@ impl Material for Window {
         let fresh = self.strands.iter().enumerate().filter(|(_, strand)| strand.fresh > 0);
         let text = |(number, strand): (usize, &Strand)| {
             let text = strand.shown.clone() + &self.held_of(number);
-            Text { number, text, from: strand.shown.len(), goes_on: !self.is_over }
+            Text { number, text, from: strand.from(), goes_on: !strand.is_over }
         };
         fresh.map(text).collect()
     }
@@ -220,11 +303,14 @@ pub fn tail(text: &str, count: usize) -> usize {
     text.char_indices().rev().nth(count - 1).map_or(0, |(at, _)| at)
 }
 
-fn said_in_event(event: &[u8]) -> Result<Vec<Said<'_>>, Unreadable> {
+fn said_in_event(event: &[u8]) -> Result<Sayings<'_>, Unreadable> {
     // Data in several lines was put into one.
-    let Some(Cow::Borrowed(data)) = Event::read(event).data else { return Ok(Vec::new()) };
+    let Some(Cow::Borrowed(data)) = Event::read(event).data else { return Ok(Sayings::default()) };
     let data = str::from_utf8(data).map_err(|_| Unreadable)?;
-    if data.trim_ascii_start().starts_with('{') { said_in_answer(data) } else { Ok(Vec::new()) }
+    match data.trim_ascii_start().starts_with('{') {
+        true => sayings_in_answer(data),
+        false => Ok(Sayings::default()),
+    }
 }
 
 /// An event as bytes of which its data is one part, and where that part begins. Data in several lines
@@ -303,8 +389,11 @@ mod tests {
         window.hold(0, 3);
         assert_eq!(shown(&window.release(&NOTHING)), "abc");
         assert!(window.texts().is_empty());
+        window.take(Bytes::from_static(b": ping\n\n")).expect("readable");
+        assert!(window.release(&NOTHING).is_empty(), "what waits waits until it is looked at");
         window.take(event("g")).expect("readable");
         assert_eq!(window.texts(), text("abcdefg", 3, true));
+        window.begin_check();
         window.edit(
             0,
             &[Edit { at: 1..4, text: "-".to_owned() }, Edit { at: 5..6, text: "!".to_owned() }],
@@ -312,7 +401,9 @@ mod tests {
         window.end();
         assert_eq!(window.texts(), text("abc-e!g", 3, false));
         window.hold(0, 2);
-        assert_eq!(shown(&window.release(&NOTHING)), "-e!g");
+        let rest = window.release(&NOTHING);
+        assert_eq!(shown(&[&rest[..2], &rest[3..]].concat()), "-e!g");
+        assert_eq!(rest[2], ": ping\n\n");
         assert!(window.is_empty());
     }
 
@@ -343,6 +434,38 @@ mod tests {
         assert!(window.take(Bytes::from_static(b"data: {\"choices\":[7]}\n\n")).is_err());
     }
 
+    /// Holds the last eight bytes of each text back, and says what is shown.
+    fn held(window: &mut Window, data: &str) -> usize {
+        window.take(format!("data: {data}\n\n").into()).expect("readable");
+        window.begin_check();
+        let texts = window.texts();
+        texts.iter().filter(|text| text.goes_on).for_each(|text| window.hold(text.number, 8));
+        window.release(&NOTHING).len()
+    }
+
+    fn delta(choice: u32, member: &str, text: &str) -> String {
+        format!(r#"{{"choices":[{{"index":{choice},"delta":{{"{member}":"{text}"}}}}]}}"#)
+    }
+
+    #[test]
+    fn what_is_over_holds_nothing_up() {
+        let mut window = Window::default();
+        // The answer does not wait for its reasoning to go on, nor one choice for another that is over.
+        assert_eq!(held(&mut window, &delta(0, "reasoning_content", "so be it")), 0);
+        let long = "what is said is said at some length here";
+        assert_eq!(held(&mut window, &delta(0, "content", long)), 0);
+        assert_eq!(held(&mut window, &delta(0, "content", long)), 2);
+        assert_eq!(held(&mut window, &delta(1, "content", long)), 0);
+        let end = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+        assert_eq!(held(&mut window, end), 1);
+        assert_eq!(held(&mut window, &delta(1, "content", long)), 2);
+        // What goes on all the same is shown with what was taken for its end.
+        window.take(format!("data: {}\n\n", delta(0, "content", "!")).into()).expect("readable");
+        let text = window.texts().into_iter().find(|text| text.number == 1).expect("it is fresh");
+        assert_eq!((text.from, text.goes_on), (1, true));
+        assert!(text.text.ends_with("length here!"));
+    }
+
     proptest! {
         /// However it is cut and checked, what was masked is restored, nothing else changes, and
         /// whatever is shorter than what is held back is seen whole in one check before any of it is shown.
@@ -365,6 +488,7 @@ mod tests {
                 window.take(event(&piece)).expect("readable");
                 at = end;
                 if check {
+                    window.begin_check();
                     seen += window.texts().iter().map(|it| it.text.matches("bad").count()).sum::<usize>();
                     window.hold(0, back);
                     out += &shown(&window.release(&mask));

@@ -7,8 +7,11 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Uri};
 use openai::Endpoint;
 
-use crate::config::{Aliyun, AliyunAction, GuardKind, Moderation, Provider, ProviderIndex, Words};
+use crate::config::{
+    Aliyun, AliyunAction, GuardKind, Moderation, OnError, Provider, ProviderIndex, Words,
+};
 use crate::guard::aliyun::{self, Stamp};
+use crate::guard::escape::{REACH, unescaped};
 use crate::guard::moderation::{self, Input, Part};
 use crate::guard::slices::{self, slices};
 use crate::guard::{
@@ -16,7 +19,7 @@ use crate::guard::{
 };
 use crate::platform::Platform;
 
-use super::inspect::{Inspector, Post};
+use super::inspect::{Inspector, Opinion, Post};
 use super::notary::join;
 use super::outgoing;
 use super::patience::race;
@@ -30,28 +33,32 @@ const LONGEST_PART: usize = 8_000;
 /// So much of the end of a text is shown to a service again with what follows it: a phrase, in
 /// characters.
 const PHRASE: usize = 50;
+/// Of one text, so many rounds of questions may fail before no more are asked.
+const MOST_TROUBLES: usize = 2;
+/// What is longer is no datum of ours, in bytes.
+const LONGEST_WORD: usize = 4 << 10;
 /// The same for patterns of the operator's own.
 const LONGEST_DATUM: usize = 100;
 
 impl<P: Platform> Inspector<P> {
     /// Asks a guard about a text.
-    pub(super) async fn consult(
-        &self,
-        post: &Post,
-        phase: Phase,
-        text: &Text,
-    ) -> Result<Verdict, NoVerdict> {
+    pub(super) async fn consult(&self, post: &Post, phase: Phase, text: &Text) -> Opinion {
         let timeout = self.guard(post).timeout;
         let (whole, goes_on) = (text, text.goes_on);
         let text = text.text.as_str();
+        // Who masks says where: in the text as it is.
+        let read = if self.masks_what_it_is_shown(post) { None } else { unescaped(text) };
+        let text = read.as_deref().unwrap_or(text);
         match &self.guard(post).kind {
-            GuardKind::Words(words) => words_in(words, post, whole),
+            GuardKind::Words(words) => words_in(words, post, whole).into(),
             GuardKind::Pii(pii) => {
                 let mut masks = match phase {
                     Phase::Request => self.masks.borrow_mut(),
                     Phase::Response => self.unsaid.borrow_mut(),
                 };
-                Ok(if goes_on { masks.mask_so_far(pii, text) } else { masks.mask(pii, text) })
+                let verdict =
+                    if goes_on { masks.mask_so_far(pii, text) } else { masks.mask(pii, text) };
+                Ok(verdict).into()
             }
             GuardKind::Aliyun(aliyun) => {
                 let service = self.service(post, phase).unwrap_or(match phase {
@@ -70,13 +77,13 @@ impl<P: Platform> Inspector<P> {
                         }
                     }
                 };
-                self.in_parts(text, aliyun::MOST, part).await
+                self.in_parts(post, text, aliyun::MOST, part).await
             }
             GuardKind::Moderation(settings) => {
                 let part = |part: String| async move {
                     self.moderate(settings, Input::Texts(&[&part]), timeout).await
                 };
-                self.in_parts(text, LONGEST_PART, part).await
+                self.in_parts(post, text, LONGEST_PART, part).await
             }
             GuardKind::Judge(settings) => {
                 let asked = match phase {
@@ -93,7 +100,7 @@ impl<P: Platform> Inspector<P> {
                     let answer = self.call(settings.provider, uri, body, timeout).await?;
                     judge::verdict(&answer, format, post.block_at)
                 };
-                self.in_parts(text, LONGEST_PART, part).await
+                self.in_parts(post, text, LONGEST_PART, part).await
             }
         }
     }
@@ -108,14 +115,23 @@ impl<P: Platform> Inspector<P> {
             GuardKind::Words(words) => {
                 let undecided = |list: &Lexicon| list.undecided(&text.text, text.from);
                 let kept = post.list.as_deref().map_or(0, undecided);
-                undecided(&words.listed).max(kept)
+                let escaped = if text.text.contains('\\') { last(REACH) } else { 0 };
+                undecided(&words.listed).max(kept).max(escaped)
             }
             // How far an operator's pattern reaches nobody knows.
             GuardKind::Pii(pii) if !pii.custom.is_empty() => {
-                pii::undecided(&text.text).max(last(LONGEST_DATUM))
+                datum(&text.text).max(last(LONGEST_DATUM))
             }
-            GuardKind::Pii(_) => pii::undecided(&text.text),
+            GuardKind::Pii(_) => datum(&text.text),
             GuardKind::Aliyun(_) | GuardKind::Moderation(_) | GuardKind::Judge(_) => last(PHRASE),
+        }
+    }
+
+    fn masks_what_it_is_shown(&self, post: &Post) -> bool {
+        match &self.guard(post).kind {
+            GuardKind::Aliyun(aliyun) => aliyun.mask,
+            GuardKind::Pii(_) => true,
+            GuardKind::Words(_) | GuardKind::Moderation(_) | GuardKind::Judge(_) => false,
         }
     }
 
@@ -131,6 +147,15 @@ impl<P: Platform> Inspector<P> {
             |provider: &Provider| format!("{}/moderations", provider.base_url).try_into().ok();
         let answer = self.call(settings.provider, uri, body, timeout).await?;
         moderation::verdict(&answer, &settings.thresholds, results)
+    }
+
+    /// Whether a guard looks at pictures.
+    pub(super) fn looks(&self, post: &Post) -> bool {
+        match &self.guard(post).kind {
+            GuardKind::Aliyun(aliyun) => aliyun.image_service.is_some(),
+            GuardKind::Moderation(_) => true,
+            GuardKind::Judge(_) | GuardKind::Words(_) | GuardKind::Pii(_) => false,
+        }
     }
 
     /// Asks a guard about a picture. Who cannot look at pictures lets them pass.
@@ -170,18 +195,29 @@ impl<P: Platform> Inspector<P> {
     /// Asks about a text in parts that the service can take, some at once, until one is blocked.
     async fn in_parts<F: Future<Output = Result<Verdict, NoVerdict>>>(
         &self,
+        post: &Post,
         text: &str,
         longest: usize,
         ask: impl Fn(String) -> F,
-    ) -> Result<Verdict, NoVerdict> {
+    ) -> Opinion {
         let parts = slices(text, longest);
         let (mut masked, mut findings, mut trouble) = (Vec::new(), Vec::new(), None);
+        let mut troubles = 0;
         for some in parts.chunks(AT_ONCE) {
+            // Whoever must know does already that he will not, and nobody waits for a service that is
+            // away as often as there are parts.
+            let is_closed = self.guard(post).on_error == OnError::Closed;
+            if troubles == MOST_TROUBLES || (is_closed && troubles > 0) {
+                break;
+            }
+
             let asked = some.iter().map(|part| ask(text[part.clone()].to_owned())).collect();
-            for (part, verdict) in some.iter().zip(join(asked).await) {
+            let verdicts = join(asked).await;
+            troubles += usize::from(verdicts.iter().any(Result::is_err));
+            for (part, verdict) in some.iter().zip(verdicts) {
                 match verdict {
                     Ok(Verdict::Pass) => {}
-                    Ok(Verdict::Block(findings)) => return Ok(Verdict::Block(findings)),
+                    Ok(Verdict::Block(findings)) => return Ok(Verdict::Block(findings)).into(),
                     Ok(Verdict::Mask(edits, found)) => {
                         masked.push((part.clone(), edits));
                         findings.extend(found);
@@ -190,11 +226,11 @@ impl<P: Platform> Inspector<P> {
                 }
             }
         }
-        match trouble {
-            Some(reason) => Err(reason),
-            None if masked.is_empty() => Ok(Verdict::Pass),
-            None => Ok(Verdict::Mask(slices::join(masked), findings)),
-        }
+        let verdict = match masked.is_empty() {
+            true => Verdict::Pass,
+            false => Verdict::Mask(slices::join(masked), findings),
+        };
+        Opinion { verdict, trouble }
     }
 
     /// Calls a provider of this configuration, with its next key.
@@ -244,14 +280,28 @@ impl<P: Platform> Inspector<P> {
     }
 }
 
+/// How many bytes at the end of a text may be the beginning of a datum.
+fn datum(text: &str) -> usize {
+    pii::undecided(text).min(LONGEST_WORD)
+}
+
 fn words_in(words: &Words, post: &Post, text: &Text) -> Result<Verdict, NoVerdict> {
     let block = |label: &str| {
         let (dimension, level) = (Dimension::Content, Level::High);
         Ok(Verdict::Block(vec![Finding { dimension, level, label: label.to_owned() }]))
     };
-    let has = |list: &Lexicon| match text.goes_on {
-        true => list.find_so_far(&text.text, text.from).is_some(),
-        false => list.find_at_end(&text.text, text.from).is_some(),
+    // Where a word in what was shown begins is not known: the first may be cut.
+    let read = unescaped(&text.text).map(|read| {
+        let cut =
+            if text.from == 0 { 0 } else { read.find(|c: char| !c.is_alphanumeric()).unwrap_or(0) };
+        read[cut..].to_owned()
+    });
+    let is_in = |list: &Lexicon, said: &str, from: usize| match text.goes_on {
+        true => list.find_so_far(said, from).is_some(),
+        false => list.find_at_end(said, from).is_some(),
+    };
+    let has = |list: &Lexicon| {
+        is_in(list, &text.text, text.from) || read.as_ref().is_some_and(|read| is_in(list, read, 0))
     };
     if has(&words.listed) {
         return block("words");

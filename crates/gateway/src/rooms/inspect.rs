@@ -6,20 +6,22 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use openai::{Prompt, Said, Speaker, said_in_answer};
+use openai::{Endpoint, Prompt, Speaker, Unreadable, said_in_error, sayings_in_answer};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Guard, GuardKind, OnError, RouteIndex, Scope};
 use crate::gateway::Gateway;
 use crate::guard::aliyun;
-use crate::guard::{Finding, Level, Lexicon, Masks, Material, NoVerdict, Phase, Sheet, Verdict};
-
+use crate::guard::{
+    Dimension, Finding, Level, Lexicon, Masks, Material, NoVerdict, Phase, Sheet, Verdict, tail,
+};
 use crate::observe::GuardNote;
 use crate::platform::Platform;
 use crate::verdicts::{self, Noted};
 
 use super::admit::Ask;
 use super::authenticate::Caller;
+use super::notary::join;
 
 /// The guards that watch one request, and what they have said of it.
 pub struct Inspector<P: Platform> {
@@ -66,6 +68,25 @@ pub enum Stop {
     Blocked(Block),
     /// A guard that must be asked could not be.
     Unavailable,
+    /// The caller has sent what no guard can check, so that none would see what is in it.
+    Unreadable(&'static str),
+}
+
+/// What a guard says of a text, and what kept it from saying more.
+#[derive(Debug)]
+pub(super) struct Opinion {
+    pub(super) verdict: Verdict,
+    /// Why parts of the text were not judged.
+    pub(super) trouble: Option<NoVerdict>,
+}
+
+impl From<Result<Verdict, NoVerdict>> for Opinion {
+    fn from(result: Result<Verdict, NoVerdict>) -> Self {
+        match result {
+            Ok(verdict) => Self { verdict, trouble: None },
+            Err(reason) => Self { verdict: Verdict::Pass, trouble: Some(reason) },
+        }
+    }
 }
 
 /// A guard's refusal.
@@ -183,7 +204,7 @@ impl<P: Platform> Inspector<P> {
         })
     }
 
-    /// So many characters of a stream are checked together.
+    /// Of a stream, so many characters are checked together.
     pub(super) fn window(&self) -> usize {
         self.watching(Phase::Response).map(|post| self.guard(post).window).max().unwrap_or(0)
     }
@@ -200,51 +221,61 @@ impl<P: Platform> Inspector<P> {
         let mut changed: Option<Ask> = None;
         for post in self.watching(Phase::Request) {
             let asked = changed.as_ref().unwrap_or(ask);
-            let body = asked.text();
-            let content = asked.request().content.clone();
-            let prompt = match Prompt::read(asked.endpoint(), body, content) {
-                Ok(prompt) => prompt,
-                Err(_) => {
-                    let unread = NoVerdict("the messages cannot be read".to_owned());
-                    self.failed(post, Phase::Request, &unread)?;
-                    continue;
+            let prompt = read(asked)?;
+            if prompt.has_tokens {
+                let unread = NoVerdict("it is given as numbers of tokens".to_owned());
+                self.failed(post, Phase::Request, &unread)?;
+            }
+            let is_meant = in_scope(&prompt, asked.endpoint(), self.guard(post).scope);
+            if self.looks(post) {
+                let pictures = prompt.pictures.iter();
+                let pictures = pictures.filter(|it| is_meant(it.message, it.speaker));
+                let pictures: Vec<&str> = pictures.map(|picture| &*picture.url).collect();
+                if pictures.len() > MOST_PICTURES {
+                    return Err(Stop::Unreadable("more pictures than are checked"));
                 }
-            };
-            let first = first_in_scope(&prompt, self.guard(post).scope);
-            let is_meant = |number: usize, speaker: Speaker| match self.guard(post).scope {
-                Scope::All => true,
-                Scope::Last => number == first,
-                Scope::New => number >= first && speaker != Speaker::System,
-            };
-            for picture in &prompt.pictures {
-                if is_meant(picture.message, picture.speaker) {
-                    let verdict = self.look(post, &picture.url).await;
-                    // There is nothing in a picture that could be masked.
-                    self.follow(post, Phase::Request, verdict, "")?;
+                for some in pictures.chunks(AT_ONCE) {
+                    let looks = some.iter().map(|url| self.look(post, url)).collect();
+                    for verdict in join(looks).await {
+                        // There is nothing in a picture that could be masked.
+                        self.follow(post, Phase::Request, verdict.into(), "")?;
+                    }
                 }
             }
             let texts = prompt.texts.into_iter();
             let texts = texts.filter(|(number, said)| is_meant(*number, said.speaker));
             let mut sheet = Sheet::new(texts.map(|(_, said)| said));
-            self.question.replace(sheet.text());
             self.pass(post, Phase::Request, &mut sheet).await?;
-            if let Some(masked) = sheet.write(body.as_bytes()) {
+            if let Some(masked) = sheet.write(asked.text().as_bytes()) {
                 changed = Some(asked.with_body(masked));
             }
+        }
+        if self.watching(Phase::Response).any(|post| self.is_judge(post)) {
+            let asked = changed.as_ref().unwrap_or(ask);
+            let prompt = read(asked)?;
+            let is_meant = in_scope(&prompt, asked.endpoint(), Scope::New);
+            let texts = prompt.texts.into_iter();
+            let texts = texts.filter(|(number, said)| is_meant(*number, said.speaker));
+            let text = Sheet::new(texts.map(|(_, said)| said)).text();
+            self.question.replace(text[tail(&text, LONGEST_QUESTION)..].to_owned());
         }
         Ok(changed)
     }
 
-    /// Checks a whole answer. What guards have masked or restored makes another one of it.
-    pub async fn release(&self, answer: &Bytes) -> Result<Option<Bytes>, Stop> {
-        let texts: Vec<Said<'_>> = match str::from_utf8(answer).map(said_in_answer) {
-            Ok(Ok(texts)) => texts,
-            Ok(Err(_)) | Err(_) => {
-                self.unreadable()?;
-                return Ok(None);
-            }
+    /// Checks a whole answer, or the error in its place. What guards have masked or restored makes
+    /// another one of it.
+    pub async fn release(&self, answer: &Bytes, is_error: bool) -> Result<Option<Bytes>, Stop> {
+        let text = str::from_utf8(answer).map_err(|_| Unreadable);
+        let sheet = match is_error {
+            true => text.and_then(said_in_error).map(Sheet::new),
+            false => text.and_then(sayings_in_answer).map(Sheet::of_answer),
         };
-        let mut sheet = Sheet::new(texts);
+        let Ok(mut sheet) = sheet else {
+            if !answer.is_empty() {
+                self.unreadable()?;
+            }
+            return Ok(None);
+        };
         self.check(&mut sheet).await?;
         let restored = self.masks.borrow().restore(&sheet.text());
         sheet.edit(0, &restored);
@@ -252,7 +283,7 @@ impl<P: Platform> Inspector<P> {
     }
 
     /// An answer, or a part of one, cannot be read: those who watch answers have failed.
-    pub(super) fn unreadable(&self) -> Result<(), Stop> {
+    pub fn unreadable(&self) -> Result<(), Stop> {
         let unread = NoVerdict("the answer cannot be read".to_owned());
         self.watching(Phase::Response)
             .try_for_each(|post| self.failed(post, Phase::Response, &unread))
@@ -274,11 +305,21 @@ impl<P: Platform> Inspector<P> {
         material: &mut impl Material,
     ) -> Result<(), Stop> {
         for text in material.texts() {
-            if text.text.trim().is_empty() {
+            // What was shown was looked at.
+            if text.from == text.text.len() || text.text.trim().is_empty() {
                 continue;
             }
-            let verdict = self.consult(post, phase, &text).await;
-            if let Verdict::Mask(edits, _) = self.follow(post, phase, verdict, &text.text)? {
+            if text.text.len() > LONGEST_TEXT && self.asks_a_service(post) {
+                match phase {
+                    Phase::Request => return Err(Stop::Unreadable("more text than is checked")),
+                    Phase::Response => {
+                        self.failed(post, phase, &NoVerdict("it is too long".to_owned()))?;
+                        continue;
+                    }
+                }
+            }
+            let opinion = self.consult(post, phase, &text).await;
+            if let Verdict::Mask(edits, _) = self.follow(post, phase, opinion, &text.text)? {
                 material.edit(text.number, &edits);
             }
             material.hold(text.number, self.undecided(post, &text));
@@ -291,30 +332,40 @@ impl<P: Platform> Inspector<P> {
         &self,
         post: &Post,
         phase: Phase,
-        verdict: Result<Verdict, NoVerdict>,
+        Opinion { verdict, trouble }: Opinion,
         text: &str,
     ) -> Result<Verdict, Stop> {
-        match verdict {
-            Ok(Verdict::Block(findings)) => {
-                self.note(post, phase, "block", &findings, text);
-                Err(Stop::Blocked(Block { guard: post.guard, phase, findings }))
+        match &verdict {
+            Verdict::Block(findings) => {
+                self.note(post, phase, "block", findings, text);
+                let findings = findings.clone();
+                return Err(Stop::Blocked(Block { guard: post.guard, phase, findings }));
             }
-            Ok(Verdict::Mask(edits, findings)) => {
-                self.note(post, phase, "mask", &findings, text);
-                Ok(Verdict::Mask(edits, findings))
-            }
-            Ok(Verdict::Pass) => Ok(Verdict::Pass),
-            Err(reason) => self.failed(post, phase, &reason).map(|()| Verdict::Pass),
+            Verdict::Mask(_, findings) => self.note(post, phase, "mask", findings, text),
+            Verdict::Pass => {}
+        }
+        if let Some(reason) = trouble {
+            self.failed(post, phase, &reason)?;
+        }
+        Ok(verdict)
+    }
+
+    fn is_judge(&self, post: &Post) -> bool {
+        matches!(self.guard(post).kind, GuardKind::Judge(_))
+    }
+
+    /// Whether what a guard says comes from elsewhere, in time and for money.
+    fn asks_a_service(&self, post: &Post) -> bool {
+        match &self.guard(post).kind {
+            GuardKind::Aliyun(_) | GuardKind::Moderation(_) | GuardKind::Judge(_) => true,
+            GuardKind::Words(_) | GuardKind::Pii(_) => false,
         }
     }
 
     /// A guard has not said anything.
     fn failed(&self, post: &Post, phase: Phase, reason: &NoVerdict) -> Result<(), Stop> {
-        let found = Finding {
-            dimension: crate::guard::Dimension::Content,
-            level: Level::None,
-            label: String::new(),
-        };
+        let found =
+            Finding { dimension: Dimension::Content, level: Level::None, label: String::new() };
         self.note(post, phase, "error", &[found], &reason.0);
         match self.guard(post).on_error {
             OnError::Open => Ok(()),
@@ -371,16 +422,48 @@ const MOST_NOTES: usize = 20;
 /// So much of a service's complaint is kept, in characters.
 const MOST_REASON: usize = 200;
 
-/// The number of the first message that is looked at.
-fn first_in_scope(prompt: &Prompt<'_>, scope: Scope) -> usize {
-    let last = |is_meant: fn(Speaker) -> bool| {
-        prompt.speakers.iter().rposition(|speaker| is_meant(*speaker))
+/// The longest text of which a service is asked, in bytes: some hundred questions.
+const LONGEST_TEXT: usize = 1 << 20;
+/// The most pictures of one request of which a service is asked.
+const MOST_PICTURES: usize = 32;
+/// So many pictures are looked at at once.
+const AT_ONCE: usize = 4;
+/// So much of a question's end is shown to a judge of its answer, in characters.
+const LONGEST_QUESTION: usize = 4_000;
+
+/// Providers pass over members that they do not know, however they are nested; a guard that gave up on
+/// them would have seen nothing.
+fn read(ask: &Ask) -> Result<Prompt<'_>, Stop> {
+    let prompt = Prompt::read(ask.endpoint(), ask.text(), ask.request().content.clone());
+    prompt.map_err(|_| Stop::Unreadable("something that is no message"))
+}
+
+/// Says whether a message, by its number and its speaker, is looked at.
+fn in_scope(
+    prompt: &Prompt<'_>,
+    endpoint: Endpoint,
+    scope: Scope,
+) -> impl Fn(usize, Speaker) -> bool + use<> {
+    let last = |speakers: &[Speaker], is_meant: fn(Speaker) -> bool| {
+        speakers.iter().rposition(|speaker| is_meant(*speaker))
     };
-    match scope {
+    let speakers = &prompt.speakers;
+    // A prompt or an input has one text or many, and all of them are the user's last word.
+    let scope = if endpoint == Endpoint::ChatCompletions { scope } else { Scope::All };
+    let first = match scope {
         Scope::All => 0,
-        Scope::New => last(|speaker| speaker == Speaker::Assistant).map_or(0, |at| at + 1),
-        // A prompt or an input has one text or many, and all of them are the user's last word.
-        Scope::Last => last(|speaker| speaker == Speaker::User).unwrap_or(0),
+        Scope::New => {
+            // An answer that the caller has begun is a part of the question, and ends none.
+            let asked = last(speakers, |speaker| speaker != Speaker::Assistant);
+            let before = &speakers[..asked.unwrap_or(0)];
+            last(before, |speaker| speaker == Speaker::Assistant).map_or(0, |at| at + 1)
+        }
+        Scope::Last => last(speakers, |speaker| speaker == Speaker::User).unwrap_or(0),
+    };
+    move |number, speaker| match scope {
+        Scope::All => true,
+        Scope::Last => number == first,
+        Scope::New => number >= first && speaker != Speaker::System,
     }
 }
 

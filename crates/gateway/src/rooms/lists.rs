@@ -25,12 +25,12 @@ pub struct Lists {
 #[derive(Debug)]
 struct Kept {
     at: Timestamp,
-    text: Vec<u8>,
+    text: Option<Vec<u8>>,
     lexicon: Option<Rc<Lexicon>>,
 }
 
 impl Lists {
-    /// A list; `None` where there is none. While the store is away the last one that was read counts.
+    /// A list; `None` where there is none that can be read. While the store is away the last one that was read counts.
     pub async fn read(&self, platform: &(impl Clock + Store), name: &str) -> Option<Rc<Lexicon>> {
         let now = platform.now();
         let fresh = |kept: &&Kept| now.since(kept.at) < FRESH;
@@ -41,12 +41,12 @@ impl Lists {
         let mut read = self.read.borrow_mut();
         let before = read.remove(name);
         let text = match (found, before) {
-            (Ok(text), Some(before)) if text.as_deref().unwrap_or_default() == before.text => {
+            (Ok(text), Some(before)) if text.as_deref() == before.text.as_deref() => {
                 let lexicon = before.lexicon.clone();
                 read.insert(name.to_owned(), Kept { at: now, ..before });
                 return lexicon;
             }
-            (Ok(text), _) => text.map(Vec::from).unwrap_or_default(),
+            (Ok(text), _) => text.map(Vec::from),
             (Err(_), Some(before)) => {
                 let lexicon = before.lexicon.clone();
                 read.insert(name.to_owned(), Kept { at: now, ..before });
@@ -54,8 +54,9 @@ impl Lists {
             }
             (Err(_), None) => return None,
         };
-        let lines = str::from_utf8(&text).unwrap_or_default().lines();
-        let lexicon = (!text.is_empty()).then(|| Rc::new(Lexicon::new(lines)));
+        // What is no text is no list that has nothing in it.
+        let list = text.as_deref().and_then(|text| str::from_utf8(text).ok());
+        let lexicon = list.map(|list| Rc::new(Lexicon::new(list.lines())));
         read.insert(name.to_owned(), Kept { at: now, text, lexicon: lexicon.clone() });
         lexicon
     }

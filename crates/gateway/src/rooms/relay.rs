@@ -143,6 +143,11 @@ impl Committed {
         }
     }
 
+    /// Whether it consists of events.
+    pub fn is_events(&self) -> bool {
+        self.reader.is_some()
+    }
+
     /// Has it noted how the stream ends.
     pub fn watch(&mut self, ticket: Ticket) {
         self.ticket = Some(ticket);

@@ -68,6 +68,7 @@ impl<P: Platform> Screen<P> {
         self.alarm = None;
         let inspector = Rc::clone(&self.inspector);
         self.state = State::Checking(Box::pin(async move {
+            window.begin_check();
             let result = inspector.check(&mut window).await;
             (window, result)
         }));
@@ -93,7 +94,7 @@ impl<P: Platform> Screen<P> {
                 self.relay.record(|record| record.blocked_by = Some(guard.id.clone()));
                 (last, Outcome::Blocked)
             }
-            Stop::Unavailable => {
+            Stop::Unavailable | Stop::Unreadable(_) => {
                 let error = ErrorObject {
                     message: "A guard that must check this answer cannot be reached.",
                     kind: "server_error",
@@ -121,7 +122,10 @@ impl<P: Platform> Screen<P> {
         }
         match window.fresh() {
             0 => self.follow(window, Ok(())),
-            fresh if fresh >= self.inspector.window() => self.check(window),
+            // The more waits for what follows, the more seldom it is looked at again.
+            fresh if fresh >= self.inspector.window().max(window.waiting() / 4) => {
+                self.check(window);
+            }
             _ => self.state = State::Reading(window),
         }
     }

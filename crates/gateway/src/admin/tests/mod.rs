@@ -9,6 +9,7 @@ mod metrics;
 mod race;
 mod roles;
 mod usage;
+mod words;
 
 use http::{Method, Request, StatusCode};
 use serde_json::Value;

@@ -25,7 +25,7 @@ fn every_role_on_every_route() {
             let bench = Bench::new();
             let path = route.path.replace("{consumer}", "acme").replace("{limit}", "team");
             let path = path.replace("{value}", "acme").replace("{key}", "key_1");
-            let path = path.replace("{version}", "0");
+            let path = path.replace("{version}", "0").replace("{list}", "terms");
             let path = path.replace("{session}", "1");
             let answer = run(bench.request(token, route.method.clone(), &path, ""));
             let refused = answer.body["error"]["code"] == "role_not_allowed";

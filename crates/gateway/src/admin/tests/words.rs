@@ -1,0 +1,46 @@
+//! Lists of words, over HTTP and in the store.
+
+use serde_json::json;
+
+use super::Bench;
+
+#[test]
+fn a_list_is_put_read_and_deleted() {
+    let bench = Bench::new();
+    bench.refused("GET words/terms", "", 404, "list_not_found");
+    bench.refused("DELETE words/terms", "", 404, "list_not_found");
+    let put = bench.check("PUT words/terms", r#"{"words":["bad phrase","!违禁词"]}"#, 200);
+    assert_eq!(put, json!({ "list": "terms", "count": 2 }));
+    let read = bench.check("GET words/terms", "", 200);
+    assert_eq!(read, json!({ "list": "terms", "count": 2, "words": ["bad phrase", "!违禁词"] }));
+    bench.check("PUT words/terms", r#"{"words":[]}"#, 200);
+    assert_eq!(bench.check("GET words/terms", "", 200)["count"], 0);
+    bench.check("DELETE words/terms", "", 204);
+    bench.refused("GET words/terms", "", 404, "list_not_found");
+    let log = bench.check("GET audit?target=words/terms", "", 200);
+    let actions: Vec<&str> = log["data"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|it| it["action"].as_str())
+        .collect();
+    assert_eq!(actions, ["words.delete", "words.put", "words.put"]);
+    assert_eq!(log["data"][2]["detail"], json!({ "count": 2 }), "never the words");
+}
+
+#[test]
+fn what_is_no_list_is_refused_and_changes_nothing() {
+    let bench = Bench::new();
+    for body in [r#"{"words":["a\nb"]}"#, r#"{"words":[" "]}"#, r#"{"words":"a"}"#, "{}", "[]"] {
+        let body = bench.check("PUT words/terms", body, 400);
+        assert!(body["error"]["code"].as_str().is_some_and(|code| code.starts_with("invalid_")));
+    }
+    bench.refused("PUT words/a%2Fb", r#"{"words":["a"]}"#, 400, "invalid_request");
+    bench.refused("PUT words/Terms", r#"{"words":["a"]}"#, 400, "invalid_request");
+    let long = format!(r#"{{"words":["{}"]}}"#, "a".repeat(1 << 20));
+    bench.refused("PUT words/terms", &long, 413, "request_too_large");
+    bench.fake.store_away(true);
+    bench.refused("PUT words/terms", r#"{"words":["a"]}"#, 503, "store_unavailable");
+    bench.fake.store_away(false);
+    assert!(bench.fake.entries().is_empty());
+}
