@@ -14,6 +14,7 @@ use crate::ids;
 use crate::keys::Directory;
 use crate::ledger::Bounds;
 use crate::observe::Record;
+use crate::otlp::Trace;
 use crate::platform::Platform;
 use crate::policy::limits::Subject;
 use crate::rooms::address::{Address, Api};
@@ -23,6 +24,7 @@ use crate::rooms::blocked::Blocked;
 use crate::rooms::budgets::Budgets;
 use crate::rooms::call::{Content, Line};
 use crate::rooms::entry::Entry;
+use crate::rooms::exporter::Exporter;
 use crate::rooms::fleet::Fleet;
 use crate::rooms::inspect::{Inspector, Stop};
 use crate::rooms::lists::Lists;
@@ -31,6 +33,7 @@ use crate::rooms::permit;
 use crate::rooms::plan::Plan;
 use crate::rooms::reserve::Reservation;
 use crate::rooms::respond::{self, Reply, Served};
+use crate::rooms::transcript::Transcript;
 use crate::rooms::vouch::Vouchers;
 use crate::usage::Recorder;
 use crate::versions::Station;
@@ -46,6 +49,7 @@ pub struct Gateway {
     vouchers: Vouchers,
     budgets: Rc<Budgets>,
     usage: Rc<Recorder>,
+    exporter: Rc<Exporter>,
     lists: Rc<Lists>,
 }
 
@@ -60,6 +64,7 @@ impl Gateway {
             secrets,
             directory: Directory::default(),
             budgets: Rc::default(),
+            exporter: Rc::default(),
             lists: Rc::default(),
         })
     }
@@ -77,6 +82,7 @@ impl Gateway {
             directory: self.directory.succeed(),
             budgets: Rc::clone(&self.budgets),
             usage: Rc::clone(&self.usage),
+            exporter: Rc::clone(&self.exporter),
             lists: Rc::clone(&self.lists),
         })
     }
@@ -106,6 +112,17 @@ impl Gateway {
         self.usage.note(platform, record, cost);
     }
 
+    /// What waits for a collector.
+    pub(crate) fn exporter(&self) -> &Exporter {
+        &self.exporter
+    }
+
+    /// The request's place in a trace, where traces are sent.
+    fn trace<P: Platform>(&self, platform: &P, parts: &Parts) -> Option<Rc<Trace>> {
+        let otlp = self.config.observe.otlp.as_ref().filter(|otlp| otlp.traces)?;
+        Some(Rc::new(Trace::begin(&parts.headers, otlp.sample, platform)))
+    }
+
     /// Answers one request. Dropping the future, or the response's body before its end, means that
     /// the caller hung up.
     pub async fn handle<P: Platform>(
@@ -126,6 +143,7 @@ impl Gateway {
         };
         let id = ids::request_id(&parts.headers, &platform);
         let mut entry = Entry::open(Rc::clone(self), platform.clone(), id);
+        entry.trace = self.trace(&platform, &parts);
         let reply = match api {
             Ok(api) => self.serve(api, &platform, &parts, body, &mut entry).await,
             Err(refusal) => Err(refusal.into()),
@@ -167,6 +185,8 @@ impl Gateway {
         let mut plan =
             Plan::make(&self.config, &caller, &ask, &parts.headers, &self.fleet, moment)?;
         entry.record.route = Some(plan.route().id.clone());
+        let kept = self.config.observe.content.iter().find(|(it, _)| *it == plan.route_index());
+        entry.transcript = kept.map(|(_, most)| Rc::new(Transcript::new(&ask, *most)));
         permit::parameters(&caller, &ask)?;
         // Budgets after everything that may refuse for free, and before what costs money.
         let subject = Subject {

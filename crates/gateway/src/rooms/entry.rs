@@ -9,11 +9,14 @@ use openai::Weight;
 use crate::config::Price;
 use crate::gateway::Gateway;
 use crate::observe::{ABANDONED, Attempt, Outcome, Record, Tokens};
+use crate::otlp::Trace;
 use crate::platform::Platform;
 use crate::policy::limits;
 use crate::time::Timestamp;
 
+use super::exporter::Exporter;
 use super::reserve::{Reservation, Spent};
+use super::transcript::Transcript;
 
 /// A record in the making, with what is reserved for the request. Both are closed exactly once: when
 /// the entry is closed, or when it is dropped, which means that the caller went away.
@@ -26,6 +29,10 @@ pub struct Entry<P: Platform> {
     pub price: Option<Price>,
     /// Headers that tell a limited caller how it stands.
     pub headers: Vec<(&'static str, String)>,
+    /// Its place in a trace, where traces are sent.
+    pub trace: Option<Rc<Trace>>,
+    /// What is asked and answered, where the route's log has that.
+    pub transcript: Option<Rc<Transcript>>,
     /// What the part of the answer cost that came before another call went on.
     aside: Option<(Tokens, Option<u64>)>,
     gateway: Rc<Gateway>,
@@ -43,6 +50,8 @@ impl<P: Platform> Entry<P> {
             reservation: None,
             price: None,
             headers: Vec::new(),
+            trace: None,
+            transcript: None,
             aside: None,
             gateway,
             platform,
@@ -147,8 +156,26 @@ impl<P: Platform> Drop for Entry<P> {
             let tokens = record.tokens.input.saturating_add(record.tokens.output);
             reservation.settle(Spent { served, tokens, cost: cost.unwrap_or(0) });
         }
-        self.gateway.note_usage(&self.platform, record, cost.unwrap_or(0));
-        self.platform.record(record);
+        let cost = cost.unwrap_or(0);
+        self.gateway.note_usage(&self.platform, record, cost);
+        let record = std::mem::take(&mut self.record);
+        let trace = self.trace.take();
+        match self.transcript.take() {
+            None => {
+                self.platform.record(&record);
+                Exporter::note(&self.gateway, &self.platform, record, trace, cost);
+            }
+            // To look for what must be masked takes a while, and the last bytes wait for this.
+            Some(transcript) => {
+                let (gateway, host) = (Rc::clone(&self.gateway), self.platform.clone());
+                self.platform.defer(async move {
+                    let (prompt, answer) = (transcript.question(), transcript.answer());
+                    let record = Box::new(Record { prompt, answer, ..*record });
+                    host.record(&record);
+                    Exporter::note(&gateway, &host, record, trace, cost);
+                });
+            }
+        }
     }
 }
 
