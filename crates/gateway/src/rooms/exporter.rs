@@ -125,8 +125,6 @@ impl Exporter {
             let exporter = gateway.exporter();
             let ends = now + LONGEST_WORK;
             if let Some(otlp) = &gateway.config().observe.otlp {
-                // What is full need not be gathered any longer, but who is called at once has no
-                // chance to do so.
                 let mut wait = GATHER;
                 while host.now() + wait + PATIENCE <= ends {
                     host.sleep(wait).await;
@@ -138,7 +136,8 @@ impl Exporter {
                         break;
                     }
                     let turn = exporter.next_turn(host.now());
-                    let is_full = exporter.waiting.borrow().len() >= MOST_AT_ONCE;
+                    let is_free = host.now() >= exporter.traces.rests_until.get();
+                    let is_full = is_free && exporter.waiting.borrow().len() >= MOST_AT_ONCE;
                     let least = if is_full { Duration::ZERO } else { GATHER };
                     wait = turn.since(host.now()).max(least);
                 }
