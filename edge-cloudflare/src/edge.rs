@@ -16,7 +16,7 @@ use worker::worker_sys::Context;
 use worker::{console_error, console_log};
 
 use crate::timer::{Sleep, Timers};
-use crate::{host, ledger, outbound, store, tasks};
+use crate::{analytics, host, ledger, outbound, store, tasks};
 
 /// One request's view of the host.
 #[derive(Clone)]
@@ -101,6 +101,7 @@ impl Background for Edge {
         if let Ok(line) = serde_json::to_string(record) {
             console_log!("{line}");
         }
+        analytics::write(&self.environment, record);
     }
 
     fn warn(&self, line: &str) {

@@ -96,3 +96,12 @@ export function write(storage, changes) {
     }
   });
 }
+
+// A data point of Workers Analytics Engine. It is taken at once and never waited for.
+export function measure(environment, index, blobs, doubles) {
+  environment.SERIN_ANALYTICS.writeDataPoint({
+    indexes: [index],
+    blobs: blobs.split("\n"),
+    doubles: Array.from(doubles),
+  });
+}

@@ -4,6 +4,7 @@
 //! without it, the one that was bundled by the build; another one may have been put since, which the
 //! core knows.
 
+mod analytics;
 mod edge;
 mod headers;
 mod host;

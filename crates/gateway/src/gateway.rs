@@ -15,6 +15,7 @@ use crate::ids;
 use crate::keys::Directory;
 use crate::ledger::Bounds;
 use crate::observe::Record;
+use crate::otlp::Trace;
 use crate::platform::Platform;
 use crate::policy::limits::Subject;
 use crate::rooms::address::{Address, Api};
@@ -24,6 +25,7 @@ use crate::rooms::blocked::Blocked;
 use crate::rooms::budgets::Budgets;
 use crate::rooms::call::{Content, Line};
 use crate::rooms::entry::Entry;
+use crate::rooms::exporter::Exporter;
 use crate::rooms::fleet::Fleet;
 use crate::rooms::flight::Flights;
 use crate::rooms::inspect::{Inspector, Stop};
@@ -37,6 +39,7 @@ use crate::rooms::reserve::Reservation;
 use crate::rooms::respond::{self, Reply, Served};
 use crate::rooms::shelf::{self, Look};
 use crate::rooms::tee::Tee;
+use crate::rooms::transcript::Transcript;
 use crate::rooms::vouch::Vouchers;
 use crate::usage::Recorder;
 use crate::versions::Station;
@@ -52,6 +55,7 @@ pub struct Gateway {
     vouchers: Vouchers,
     budgets: Rc<Budgets>,
     usage: Rc<Recorder>,
+    exporter: Rc<Exporter>,
     lists: Rc<Lists>,
     recent: Rc<Recent>,
     flights: Rc<Flights>,
@@ -68,6 +72,7 @@ impl Gateway {
             secrets,
             directory: Directory::default(),
             budgets: Rc::default(),
+            exporter: Rc::default(),
             lists: Rc::default(),
             recent: Rc::default(),
             flights: Rc::default(),
@@ -87,6 +92,7 @@ impl Gateway {
             directory: self.directory.succeed(),
             budgets: Rc::clone(&self.budgets),
             usage: Rc::clone(&self.usage),
+            exporter: Rc::clone(&self.exporter),
             lists: Rc::clone(&self.lists),
             recent: Rc::clone(&self.recent),
             flights: Rc::clone(&self.flights),
@@ -128,6 +134,17 @@ impl Gateway {
         self.usage.note(platform, record, cost);
     }
 
+    /// What waits for a collector.
+    pub(crate) fn exporter(&self) -> &Exporter {
+        &self.exporter
+    }
+
+    /// The request's place in a trace, where traces are sent.
+    fn trace<P: Platform>(&self, platform: &P, parts: &Parts) -> Option<Rc<Trace>> {
+        let otlp = self.config.observe.otlp.as_ref().filter(|otlp| otlp.traces)?;
+        Some(Rc::new(Trace::begin(&parts.headers, otlp.sample, platform)))
+    }
+
     /// Answers one request. Dropping the future, or the response's body before its end, means that
     /// the caller hung up.
     pub async fn handle<P: Platform>(
@@ -148,6 +165,7 @@ impl Gateway {
         };
         let id = ids::request_id(&parts.headers, &platform);
         let mut entry = Entry::open(Rc::clone(self), platform.clone(), id);
+        entry.trace = self.trace(&platform, &parts);
         let reply = match api {
             Ok(api) => self.serve(api, &platform, &parts, body, &mut entry).await,
             Err(refusal) => Err(refusal.into()),
@@ -203,6 +221,8 @@ impl Gateway {
         let mut plan =
             Plan::make(&self.config, &caller, &ask, &parts.headers, &self.fleet, moment)?;
         entry.record.route = Some(plan.route().id.clone());
+        let kept = self.config.observe.content.iter().find(|(it, _)| *it == plan.route_index());
+        entry.transcript = kept.map(|(_, most)| Rc::new(Transcript::new(&ask, *most)));
         permit::parameters(&caller, &ask)?;
         let route = plan.route_index();
         let guards = Inspector::post(self, platform, route, &caller, &entry.record.id).await;

@@ -23,6 +23,7 @@ mod memory;
 pub mod meter;
 pub mod metrics;
 pub mod observe;
+pub mod otlp;
 pub mod platform;
 pub mod policy;
 pub mod reader;

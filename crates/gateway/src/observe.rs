@@ -1,4 +1,5 @@
-//! The closed list of what is recorded of a request. No content and no secret has a place in it.
+//! The closed list of what is recorded of a request. No secret has a place in it, and content only
+//! where a route says so.
 
 use openai::{Usage, Weight};
 use serde::Serialize;
@@ -60,6 +61,12 @@ pub struct Record {
     pub first_token_ms: Option<u64>,
     /// Milliseconds from arrival to the end.
     pub total_ms: u64,
+    /// What was asked, masked and cut; only of routes that keep it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// What was answered; likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
 }
 
 /// A guard's word on a part of a request or of its answer.
@@ -94,6 +101,20 @@ pub enum Outcome {
     Truncated,
     /// A guard did not let the request or its answer pass.
     Blocked,
+}
+
+impl Outcome {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::HungUp => "hung_up",
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Truncated => "truncated",
+            Self::Blocked => "blocked",
+        }
+    }
 }
 
 /// One call to an upstream.

@@ -105,7 +105,7 @@ impl<P: Platform> Line<'_, P> {
         let targets = self.plan.targets();
         let mut course =
             Course::new(targets.len(), route.fallback_on, route.retries, walk.deadline);
-        let exchange = self.exchange(walk.deadline);
+        let exchange = self.exchange(walk.deadline, entry);
         for (position, candidate) in targets.iter().enumerate() {
             let (mut body, mut is_first_try) = (None, true);
             loop {
@@ -180,7 +180,8 @@ impl<P: Platform> Line<'_, P> {
                 Box::pin(hedged).await
             }
             None => {
-                let result = exchange.send(call.candidate, call.key, body.clone()).await;
+                let result =
+                    exchange.send(call.candidate, (call.key, call.number), body.clone()).await;
                 self.conclude(exchange, (position, call), result, entry)
             }
         }
@@ -215,7 +216,7 @@ impl<P: Platform> Line<'_, P> {
         }
     }
 
-    fn exchange(&self, deadline: Timestamp) -> Exchange<'_, P> {
+    fn exchange(&self, deadline: Timestamp, entry: &Entry<P>) -> Exchange<'_, P> {
         // What a hard limit caps was reserved for one answer.
         let keeps_draft = self.plan.route().goes_on
             && self.most_output.is_none()
@@ -228,6 +229,7 @@ impl<P: Platform> Line<'_, P> {
             route: self.plan.route(),
             deadline,
             beside: Weight::default(),
+            trace: entry.trace.clone(),
             keeps_draft,
         }
     }

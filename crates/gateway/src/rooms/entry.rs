@@ -9,12 +9,15 @@ use openai::Weight;
 use crate::config::Price;
 use crate::gateway::Gateway;
 use crate::observe::{ABANDONED, Attempt, Outcome, Record, Tokens};
+use crate::otlp::Trace;
 use crate::platform::Platform;
 use crate::policy::limits;
 use crate::time::Timestamp;
 
+use super::exporter::Exporter;
 use super::reserve::{Reservation, Spent};
 use super::tee::Keep;
+use super::transcript::Transcript;
 
 /// Whoever is told of a record when it is written.
 pub type OnClose = Box<dyn FnOnce(&Record)>;
@@ -30,6 +33,10 @@ pub struct Entry<P: Platform> {
     pub price: Option<Price>,
     /// Headers that tell a limited caller how it stands.
     pub headers: Vec<(&'static str, String)>,
+    /// Its place in a trace, where traces are sent.
+    pub trace: Option<Rc<Trace>>,
+    /// What is asked and answered, where the route's log has that.
+    pub transcript: Option<Rc<Transcript>>,
     /// What the part of the answer cost that came before another call went on.
     aside: Option<(Tokens, Option<u64>)>,
     /// What is to be kept of the answer.
@@ -51,6 +58,8 @@ impl<P: Platform> Entry<P> {
             reservation: None,
             price: None,
             headers: Vec::new(),
+            trace: None,
+            transcript: None,
             aside: None,
             keep: Keep::default(),
             on_close: None,
@@ -157,10 +166,28 @@ impl<P: Platform> Drop for Entry<P> {
             let tokens = record.tokens.input.saturating_add(record.tokens.output);
             reservation.settle(Spent { served, tokens, cost: cost.unwrap_or(0) });
         }
-        self.gateway.note_usage(&self.platform, record, cost.unwrap_or(0));
-        self.platform.record(record);
+        let cost = cost.unwrap_or(0);
+        self.gateway.note_usage(&self.platform, record, cost);
         if let Some(tell) = self.on_close.take() {
             tell(record);
+        }
+        let record = std::mem::take(&mut self.record);
+        let trace = self.trace.take();
+        match self.transcript.take() {
+            None => {
+                self.platform.record(&record);
+                Exporter::note(&self.gateway, &self.platform, record, trace, cost);
+            }
+            // To look for what must be masked takes a while, and the last bytes wait for this.
+            Some(transcript) => {
+                let (gateway, host) = (Rc::clone(&self.gateway), self.platform.clone());
+                self.platform.defer(async move {
+                    let (prompt, answer) = (transcript.question(), transcript.answer());
+                    let record = Box::new(Record { prompt, answer, ..*record });
+                    host.record(&record);
+                    Exporter::note(&gateway, &host, record, trace, cost);
+                });
+            }
         }
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! Whom to call, and what to do after a failure, is decided by whoever asks for the call.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
@@ -11,6 +13,7 @@ use openai::Weight;
 use crate::body::{Body, append};
 use crate::config::Route;
 use crate::observe::{ANSWERED, Attempt, CALLERS_FAULT, HEDGED_OUT, Part, Tokens};
+use crate::otlp::Trace;
 use crate::platform::Platform;
 use crate::policy::breaker::Sign;
 use crate::policy::classify::{self, Failure, Head};
@@ -39,6 +42,8 @@ pub(super) struct Exchange<'a, P: Platform> {
     pub(super) deadline: Timestamp,
     /// What the upstream reads beside the request's own prompt.
     pub(super) beside: Weight,
+    /// The request's place in a trace, which upstreams are told.
+    pub(super) trace: Option<Rc<Trace>>,
     /// Whether streams keep what they say.
     pub(super) keeps_draft: bool,
 }
@@ -49,7 +54,7 @@ pub(super) struct Call<'c> {
     pub(super) key: Option<usize>,
     ticket: Ticket,
     /// Its place in the record.
-    number: usize,
+    pub(super) number: usize,
     began: Timestamp,
 }
 
@@ -79,16 +84,19 @@ impl<P: Platform> Exchange<'_, P> {
         Ok(Call { candidate, key, ticket, number, began })
     }
 
-    /// Makes the call, and waits for an answer that can be committed to.
+    /// Makes the call of this number, with this key, and waits for an answer that can be committed to.
     pub(super) async fn send(
         &self,
         candidate: &Candidate<'_>,
-        key: Option<usize>,
+        (key, number): (Option<usize>, usize),
         body: Bytes,
     ) -> Result<Certain, Failed> {
         let secret = key.map(|position| &candidate.provider.keys[position]);
         let is_stream = self.ask.request().stream;
-        let request = outgoing::request(candidate, secret, body, is_stream);
+        let mut request = outgoing::request(candidate, secret, body, is_stream);
+        if let Some(trace) = &self.trace {
+            trace.pass_on(number, request.headers_mut());
+        }
         let mut patience = Patience::begin(self.platform, self.route.timeouts, self.deadline);
         let response =
             patience.within(self.platform.fetch(request)).await?.map_err(Failed::connect)?;

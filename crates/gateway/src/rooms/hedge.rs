@@ -41,7 +41,7 @@ impl<P: Platform> Line<'_, P> {
         walk: &mut Walk,
         entry: &mut Entry<P>,
     ) -> Told {
-        let mut one = pin!(exchange.send(first.candidate, first.key, body));
+        let mut one = pin!(exchange.send(first.candidate, (first.key, first.number), body));
         let alone = race(one.as_mut(), self.platform.sleep(after)).await;
         let second = match alone {
             Some(result) => return self.conclude(exchange, (position, first), result, entry),
@@ -52,7 +52,7 @@ impl<P: Platform> Line<'_, P> {
             return self.conclude(exchange, (position, first), result, entry);
         };
         let body = self.body(second.candidate);
-        let mut other = pin!(exchange.send(second.candidate, second.key, body));
+        let mut other = pin!(exchange.send(second.candidate, (second.key, second.number), body));
         match either(one.as_mut(), other.as_mut()).await {
             Either::One(result) => {
                 let told = self.conclude(exchange, (position, first), result, entry);

@@ -11,7 +11,8 @@ use crate::secret::Secret;
 use super::admit::Ask;
 use super::plan::Candidate;
 
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("serin/", env!("CARGO_PKG_VERSION")));
+pub(super) const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("serin/", env!("CARGO_PKG_VERSION")));
 
 /// What a target is told otherwise than the caller said it.
 pub(super) fn changes<'c>(

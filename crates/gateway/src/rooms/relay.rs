@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::time::Timestamp;
 use super::entry::Entry;
 use super::fleet::Ticket;
 use super::resume::Successors;
+use super::transcript::Transcript;
 
 /// What is held back before the first content, in bytes; beyond it the stream is committed as it is.
 const LONGEST_PRELUDE: usize = 64 << 10;
@@ -166,12 +168,13 @@ impl Committed {
             silent_since: None,
             alarm: None,
             stream: self,
-            entry: Some(entry),
             ending: None,
             left_open: false,
             continuing: None,
             sequel: None,
             is_counted: false,
+            transcript: entry.transcript.clone(),
+            entry: Some(entry),
             platform,
         };
         relay.follow();
@@ -187,6 +190,8 @@ pub struct Relay<P: Platform> {
     stream: Committed,
     platform: P,
     entry: Option<Entry<P>>,
+    /// Where to write down what the caller is shown.
+    transcript: Option<Rc<Transcript>>,
     ending: Option<Outcome>,
     /// Somebody else closes the record, who may end the stream in another way.
     left_open: bool,
@@ -346,6 +351,13 @@ impl<P: Platform> Relay<P> {
         self.left_open = true;
     }
 
+    /// Writes down events that the caller is shown, where that is wanted.
+    pub(super) fn show(&self, events: &Bytes) {
+        if let Some(transcript) = &self.transcript {
+            transcript.see(events);
+        }
+    }
+
     /// Asks for no more of the stream.
     pub(super) fn stop(&mut self) {
         self.stream.body = Body::Empty;
@@ -443,6 +455,10 @@ impl<P: Platform> Stream for Relay<P> {
                 };
                 if piece.is_empty() {
                     continue;
+                }
+                // Who closes the record also knows what is shown of this.
+                if !relay.left_open {
+                    relay.show(&piece);
                 }
                 return Poll::Ready(Some(Ok(piece)));
             }

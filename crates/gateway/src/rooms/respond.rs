@@ -111,6 +111,9 @@ pub fn deliver<P: Platform>(
     name(&mut response, &entry);
     *response.body_mut() = match answer.content {
         Content::Whole(whole) => {
+            if let Some(transcript) = &entry.transcript {
+                transcript.take(&whole);
+            }
             entry.close(Outcome::Answered);
             Body::from(whole)
         }

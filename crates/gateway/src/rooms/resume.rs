@@ -105,6 +105,7 @@ impl Successors {
             route,
             deadline: entry.began() + route.timeouts.total,
             beside,
+            trace: entry.trace.clone(),
             keeps_draft: false,
         };
         let most = self.ask.request().output.most;
@@ -128,7 +129,7 @@ impl Successors {
             let changes = outgoing::changes(&candidate, &self.ask, left);
             let body =
                 self.ask.body_for(openai::Changes { more_messages: Some(&messages), ..changes });
-            let result = exchange.send(&candidate, call.key, body).await;
+            let result = exchange.send(&candidate, (call.key, call.number), body).await;
             if let Ok(answer) = exchange.conclude(call, result, &mut entry)
                 && answer.status.is_success()
                 && let Content::Stream(stream) = answer.content

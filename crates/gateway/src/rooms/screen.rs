@@ -155,6 +155,7 @@ impl<P: Platform> Stream for Screen<P> {
         let screen = &mut *self;
         loop {
             if let Some(piece) = screen.ready.pop_front() {
+                screen.relay.show(&piece);
                 return Poll::Ready(Some(Ok(piece)));
             }
             match std::mem::replace(&mut screen.state, State::Over) {

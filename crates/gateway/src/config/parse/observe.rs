@@ -27,7 +27,6 @@ pub(super) fn observe(
 }
 
 fn otlp(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Otlp) -> Option<Otlp> {
-    review.inactive(place);
     let endpoint = match web_address(&raw.endpoint) {
         Ok(address) => Some(address.to_owned()),
         Err(found) => {
@@ -74,9 +73,6 @@ fn content(
     raw: &[raw::Content],
     routes: &Names<'_>,
 ) -> Vec<(RouteIndex, usize)> {
-    if !raw.is_empty() {
-        review.inactive(place);
-    }
     let mut content: Vec<(RouteIndex, usize)> = Vec::new();
     for (index, raw) in raw.iter().enumerate() {
         let place = place.item(index);

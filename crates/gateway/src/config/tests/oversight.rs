@@ -271,7 +271,7 @@ fn what_is_kept_and_what_is_told() {
     assert_eq!((otlp.traces, otlp.metrics, otlp.sample), (true, false, 50));
     assert_eq!(otlp.service, "edge");
 
-    assert_eq!(config.inactive, ["cache", "history", "observe.otlp", "observe.content"]);
+    assert_eq!(config.inactive, ["cache", "history"]);
 }
 
 #[test]

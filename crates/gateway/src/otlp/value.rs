@@ -1,0 +1,114 @@
+//! What spans and metrics are made of: attributes, moments, and whose they are.
+
+use serde::{Serialize, Serializer};
+
+use crate::time::Timestamp;
+
+/// A text is cut to so many bytes: models are named by callers, who may say anything.
+const LONGEST: usize = 128;
+
+/// One attribute.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(super) struct Attribute {
+    key: &'static str,
+    value: Value,
+}
+
+/// Its value; 64-bit integers are strings in proto3's JSON.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Value {
+    StringValue(String),
+    IntValue(#[serde(serialize_with = "decimal")] u64),
+    BoolValue(bool),
+    /// In billionths, so that attributes can be compared.
+    DoubleValue(#[serde(serialize_with = "billionths")] u64),
+}
+
+/// Attributes in the making. What is empty or not known is left out.
+#[derive(Debug, Default, Serialize)]
+#[serde(transparent)]
+pub(super) struct Attributes(Vec<Attribute>);
+
+impl Attributes {
+    pub(super) fn text<'a>(&mut self, key: &'static str, text: impl Into<Option<&'a str>>) {
+        if let Some(text) = text.into().filter(|text| !text.is_empty()) {
+            self.put(key, Value::StringValue(cut(text).to_owned()));
+        }
+    }
+
+    pub(super) fn count(&mut self, key: &'static str, count: impl Into<Option<u64>>) {
+        if let Some(count) = count.into() {
+            self.put(key, Value::IntValue(count));
+        }
+    }
+
+    pub(super) fn flag(&mut self, key: &'static str, is_so: bool) {
+        if is_so {
+            self.put(key, Value::BoolValue(true));
+        }
+    }
+
+    /// A number in billionths.
+    pub(super) fn number(&mut self, key: &'static str, billionths: Option<u64>) {
+        if let Some(number) = billionths {
+            self.put(key, Value::DoubleValue(number));
+        }
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Attribute> {
+        self.0
+    }
+
+    fn put(&mut self, key: &'static str, value: Value) {
+        self.0.push(Attribute { key, value });
+    }
+}
+
+/// Who sends.
+#[derive(Debug, Serialize)]
+pub(super) struct Resource {
+    attributes: Attributes,
+}
+
+impl Resource {
+    pub(super) fn of(service: &str) -> Self {
+        let mut attributes = Attributes::default();
+        attributes.text("service.name", service);
+        attributes.text("service.version", VERSION);
+        Self { attributes }
+    }
+}
+
+/// What measures.
+#[derive(Debug, Serialize)]
+pub(super) struct Scope {
+    name: &'static str,
+    version: &'static str,
+}
+
+pub(super) const SCOPE: Scope = Scope { name: "serin", version: VERSION };
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The beginning of a text that may be long.
+pub(super) fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST)]
+}
+
+/// A 64-bit integer.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+pub(super) fn decimal<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(number)
+}
+
+/// A moment in nanoseconds since the Unix epoch.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+pub(super) fn nanoseconds<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&at.as_millis().saturating_mul(1_000_000))
+}
+
+/// A number that is kept in billionths.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+pub(super) fn billionths<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(*number as f64 / 1e9)
+}
