@@ -6,13 +6,41 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::LazyLock;
+use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use gateway::config::{Config, author};
+use gateway::jwt::{self, KeySet, Rules};
 use gateway::reader::{Flow, Reader};
 use gateway::secret::Secret;
-use openai::{Changes, Endpoint, Event, Framer, OutputField, Request};
+use gateway::time::Timestamp;
+use hmac::{Hmac, Mac};
+use openai::{Changes, Endpoint, Event, Framer, OutputField, Prompt, Request, Said, said_in_answer};
 use serde_json::Value;
+use sha2::Sha256;
+
+/// What is shared with the issuer whose tokens are made here.
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// Before the fixtures' tokens expire.
+const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+const SKEW: Duration = Duration::from_secs(60);
+
+/// Tokens that OpenSSL has signed, and the keys that they are signed with.
+static FIXTURE: LazyLock<Value> = LazyLock::new(|| {
+    let text = include_str!("../../gateway/tests/fixtures/jwt/tokens.json");
+    serde_json::from_str(text).expect("the fixture is JSON")
+});
+/// A published set of several kinds, and a shared secret.
+static ISSUERS: LazyLock<[KeySet; 2]> = LazyLock::new(|| {
+    let published = FIXTURE["jwks"].to_string();
+    [
+        KeySet::from_jwks(published.as_bytes()).expect("the fixture's keys are keys"),
+        KeySet::from_secret(&Secret::new(SECRET)).expect("it is long enough"),
+    ]
+});
 
 /// A request body: whatever is admitted stays the same request when the gateway rewrites it.
 pub fn admission(data: &[u8]) {
@@ -109,6 +137,101 @@ pub fn configuration(data: &[u8]) {
     }
 }
 
+/// A token from a stranger, as it stands; and one whose header and claims, each on a line of its own,
+/// an issuer of ours was brought to sign: neither is believed beyond its signature and its time.
+pub fn tokens(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    for keys in ISSUERS.iter() {
+        believe(text, keys);
+    }
+    let Some((header, claims)) = text.split_once('\n') else { return };
+    if believe(&signed(header, claims), &ISSUERS[1]) {
+        let header: Value = serde_json::from_str(header).expect("its header was read");
+        assert_eq!(header["alg"], "HS256", "nothing else is signed with a secret");
+    }
+}
+
+/// Keys as an issuer publishes them, or as an operator pastes them: refused, or fit to judge tokens by.
+pub fn keys(data: &[u8]) {
+    let pasted = std::str::from_utf8(data).ok().map(KeySet::from_pem);
+    for keys in [Some(KeySet::from_jwks(data)), pasted].into_iter().flatten() {
+        match keys {
+            Ok(keys) => {
+                let tokens = FIXTURE["tokens"].as_object().expect("the fixture has tokens");
+                for token in tokens.values().filter_map(Value::as_str) {
+                    believe(token, &keys);
+                }
+                let forged = signed(r#"{"alg":"HS256"}"#, r#"{"exp":9999999999}"#);
+                assert!(!believe(&forged, &keys), "what is published is no secret");
+            }
+            Err(wrong) => assert!(!wrong.to_string().is_empty()),
+        }
+    }
+}
+
+/// Whether a token is accepted; what is must look like a token from the first, and be in time.
+fn believe(token: &str, keys: &KeySet) -> bool {
+    let audiences = ["gateway".to_owned()];
+    let peek = jwt::peek(token);
+    let looks_like = jwt::looks_like(token);
+    let any = Rules { issuer: None, audiences: &[], skew: SKEW };
+    let strict = Rules { issuer: Some("joe"), audiences: &audiences, skew: Duration::ZERO };
+    let [believed, strictly] = [any, strict].map(|rules| jwt::verify(token, keys, &rules, NOW));
+    if let Ok(claims) = &believed {
+        assert!(looks_like, "it would have been taken for a key");
+        assert!(claims.expires().as_millis() + SKEW.as_millis() as u64 >= NOW.as_millis());
+        for path in ["iss", "sub", "realm.team", "https://example.com/team", "", "."] {
+            assert!(claims.text(path) != Some(""), "an empty text counts as none");
+        }
+    }
+    if let Ok(claims) = &strictly {
+        assert!(believed.is_ok() && claims.text("iss") == Some("joe"));
+        assert_eq!(peek.and_then(|peek| peek.issuer).as_deref(), Some("joe"));
+    }
+    believed.is_ok()
+}
+
+/// Signs with the shared secret, whatever the header says.
+fn signed(header: &str, claims: &str) -> String {
+    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let mut hmac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length will do");
+    hmac.update(signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(hmac.finalize().into_bytes()))
+}
+
+/// A request or an answer: each text that is found stands where it is said to stand, and they stand
+/// in the order in which they are told.
+pub fn texts(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(all) = said_in_answer(text) {
+        stand(text, all.iter());
+    }
+    for endpoint in Endpoint::ALL {
+        let Ok(request) = Request::read(endpoint, data) else { continue };
+        if let Ok(prompt) = Prompt::read(endpoint, text, request.content) {
+            stand(text, prompt.texts.iter().map(|(_, said)| said));
+            let numbers = prompt.texts.iter().map(|(number, _)| *number);
+            let numbers = numbers.chain(prompt.pictures.iter().map(|picture| picture.message));
+            assert!(numbers.max().is_none_or(|most| most < prompt.speakers.len()));
+        }
+    }
+}
+
+fn stand<'a>(body: &str, all: impl Iterator<Item = &'a Said<'a>>) {
+    let mut end: Option<usize> = None;
+    for said in all {
+        let raw = &body[said.at.clone()];
+        assert!(raw.len() >= 2 && raw.starts_with('"') && raw.ends_with('"'), "{raw}");
+        // serde_json refuses half a surrogate pair, which is read as U+FFFD here.
+        if let Ok(text) = serde_json::from_str::<String>(raw) {
+            assert_eq!(text, said.text);
+        }
+        assert!(!said.strand.is_empty());
+        assert!(end.is_none_or(|end| end <= said.at.start), "{:?} after {end:?}", said.at);
+        end = Some(said.at.end);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -138,5 +261,20 @@ mod tests {
     #[test]
     fn configuration() {
         replay("configuration", super::configuration);
+    }
+
+    #[test]
+    fn tokens() {
+        replay("tokens", super::tokens);
+    }
+
+    #[test]
+    fn keys() {
+        replay("keys", super::keys);
+    }
+
+    #[test]
+    fn texts() {
+        replay("texts", super::texts);
     }
 }
