@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -24,7 +24,20 @@ const DONE: &[u8] = b"data: [DONE]\n\n";
 pub struct Stream {
     body: Incoming,
     tally: Tally,
+    /// Dropping it would say that nothing more is asked.
+    _sender: SendRequest<Full<Bytes>>,
     connection: JoinHandle<()>,
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The path.
+    pub path: String,
+    /// The bearer token.
+    pub token: String,
+    /// The body, which asks for a stream.
+    pub body: Value,
 }
 
 /// What has come of a stream.
@@ -55,22 +68,22 @@ impl Tally {
 
 impl Stream {
     /// Asks for a stream, which must be a success.
-    pub async fn open(address: SocketAddr, token: &str, body: &Value) -> anyhow::Result<Self> {
-        timeout(PATIENCE, Self::ask(address, token, body)).await.context("no answer in time")?
+    pub async fn open(address: SocketAddr, asked: &Asked) -> anyhow::Result<Self> {
+        timeout(PATIENCE, Self::ask(address, asked)).await.context("no answer in time")?
     }
 
-    async fn ask(address: SocketAddr, token: &str, body: &Value) -> anyhow::Result<Self> {
+    async fn ask(address: SocketAddr, asked: &Asked) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(async move { drop(connection.await) });
-        let request = http::Request::post("/v1/chat/completions")
+        let request = http::Request::post(&asked.path)
             .header("host", address.to_string())
-            .header("authorization", format!("Bearer {token}"))
+            .header("authorization", format!("Bearer {}", asked.token))
             .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(body.to_string())))?;
+            .body(Full::new(Bytes::from(asked.body.to_string())))?;
         let (head, body) = sender.send_request(request).await?.into_parts();
-        let mut stream = Self { body, tally: Tally::default(), connection };
+        let mut stream = Self { body, tally: Tally::default(), _sender: sender, connection };
         if head.status != 200 {
             while stream.more().await? {}
             let end = String::from_utf8_lossy(&stream.tally.tail).into_owned();
@@ -112,15 +125,14 @@ impl Drop for Stream {
 /// Opens so many streams at once; each has had its role and its first word.
 pub async fn crowd(
     address: SocketAddr,
-    token: &str,
-    body: &Value,
+    asked: &Asked,
     count: usize,
 ) -> anyhow::Result<Vec<Stream>> {
     let mut opening = JoinSet::new();
     for _ in 0..count {
-        let (token, body) = (token.to_owned(), body.clone());
+        let asked = asked.clone();
         opening.spawn(async move {
-            let mut stream = Stream::open(address, &token, &body).await?;
+            let mut stream = Stream::open(address, &asked).await?;
             stream.events(2).await?;
             anyhow::Ok(stream)
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use gateway::config::author;
-use serde_json::{Value, json};
+use serde_json::json;
 use sim::server::{Fixed, Server};
 use sim::upstream::{Part, Script};
 use tests::edge::App;
@@ -14,7 +14,7 @@ use tests::kept_by_both;
 use tests::kind::Kind;
 use tests::memory;
 use tests::solo::Solo;
-use tests::stream::{Stream, Tally, crowd, dismiss};
+use tests::stream::{Asked, Stream, Tally, crowd, dismiss};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep};
 
@@ -133,7 +133,7 @@ impl World {
     }
 
     async fn crowd(&self, count: usize) -> anyhow::Result<Vec<Stream>> {
-        crowd(self.solo.address(), KEY, &question(), count).await
+        crowd(self.solo.address(), &question(), count).await
     }
 
     /// Reads one stream, and fails where it takes more and more memory.
@@ -141,7 +141,7 @@ impl World {
         // One that is not measured: code and heaps get warm.
         self.crowd(1).await?.remove(0).end().await?;
         let begin = Instant::now();
-        let mut stream = Stream::open(self.solo.address(), KEY, &question()).await?;
+        let mut stream = Stream::open(self.solo.address(), &question()).await?;
         let (mut first, mut later) = (0, 0);
         for step in 1..=50 {
             stream.events(events * step / 50).await?;
@@ -153,7 +153,10 @@ impl World {
         let (took, grown) = (begin.elapsed(), later.saturating_sub(first));
         let [first, later] = [first, later].map(|bytes| bytes >> 20);
         let (edge, bytes) = (kind.name(), tally.bytes >> 20);
-        eprintln!("{edge}: {} events, {bytes} MiB in {took:?}; {first} MiB, then {later}", tally.events);
+        eprintln!(
+            "{edge}: {} events, {bytes} MiB in {took:?}; {first} MiB, then {later}",
+            tally.events
+        );
         ensure!(grown < MOST_GROWTH, "{edge}: {grown} bytes more than at first");
         Ok(tally)
     }
@@ -176,6 +179,11 @@ impl World {
     }
 }
 
-fn question() -> Value {
-    json!({ "model": "m", "messages": [{ "role": "user", "content": "Hello?" }], "stream": true })
+fn question() -> Asked {
+    let messages = json!([{ "role": "user", "content": "Hello?" }]);
+    Asked {
+        path: "/v1/chat/completions".to_owned(),
+        token: KEY.to_owned(),
+        body: json!({ "model": "m", "messages": messages, "stream": true }),
+    }
 }

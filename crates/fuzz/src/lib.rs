@@ -18,7 +18,9 @@ use gateway::reader::{Flow, Reader};
 use gateway::secret::Secret;
 use gateway::time::Timestamp;
 use hmac::{Hmac, Mac};
-use openai::{Changes, Endpoint, Event, Framer, OutputField, Prompt, Request, Said, said_in_answer};
+use openai::{
+    Changes, Endpoint, Event, Framer, OutputField, Prompt, Request, Said, said_in_answer,
+};
 use serde_json::Value;
 use sha2::Sha256;
 
@@ -236,16 +238,78 @@ fn stand<'a>(body: &str, all: impl Iterator<Item = &'a Said<'a>>) {
 mod tests {
     use std::path::Path;
 
-    /// Replays a corpus; an empty one would prove nothing.
+    /// Mutations of each input; `SERIN_MUTATIONS` says otherwise. They are the same in every run.
+    const MUTATIONS: u64 = 50;
+
+    /// Replays a corpus, and mutations of it; an empty one would prove nothing.
     #[track_caller]
     fn replay(name: &str, target: fn(&[u8])) {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
         let files = std::fs::read_dir(corpus).expect("the corpus is committed");
-        let count = files
+        let mut inputs: Vec<Vec<u8>> = files
             .map(|file| std::fs::read(file.expect("a file").path()).expect("a readable file"))
-            .map(|data| target(&data))
-            .count();
-        assert!(count >= 8, "{name} has only {count} inputs");
+            .collect();
+        inputs.sort_unstable();
+        assert!(inputs.len() >= 8, "{name} has only {} inputs", inputs.len());
+        inputs.iter().for_each(|input| target(input));
+        let mutations = std::env::var("SERIN_MUTATIONS").ok().and_then(|count| count.parse().ok());
+        let mut dice = Dice(0);
+        for _ in 0..mutations.unwrap_or(MUTATIONS) {
+            for input in &inputs {
+                let mutant = mutate(input, &inputs, &mut dice);
+                let survived = std::panic::catch_unwind(|| target(&mutant));
+                assert!(survived.is_ok(), "{name}: {:?}", String::from_utf8_lossy(&mutant));
+            }
+        }
+    }
+
+    /// Splitmix64.
+    struct Dice(u64);
+
+    impl Dice {
+        fn below(&mut self, end: usize) -> usize {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = self.0;
+            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((mixed ^ (mixed >> 31)) % end.max(1) as u64) as usize
+        }
+    }
+
+    /// An input with one to four changes: bytes that matter to readers, repetitions, cuts, and pieces
+    /// of other inputs.
+    fn mutate(input: &[u8], inputs: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
+        const SHARP: &[u8] = b"\"\\{}[]:,.\r\n \t0-eE+\0\x7f\x80\xef\xbb\xbf\xff";
+        let mut mutant = input.to_vec();
+        for _ in 0..=dice.below(4) {
+            let (one, other) = (dice.below(mutant.len() + 1), dice.below(mutant.len() + 1));
+            let span = one.min(other)..one.max(other);
+            match dice.below(6) {
+                0 => {
+                    if let Some(byte) = mutant.get_mut(one) {
+                        *byte = SHARP[dice.below(SHARP.len())];
+                    }
+                }
+                1 => mutant.insert(one, SHARP[dice.below(SHARP.len())]),
+                2 => {
+                    if let Some(byte) = mutant.get_mut(one) {
+                        *byte ^= 1 << dice.below(8);
+                    }
+                }
+                3 => drop(mutant.drain(span)),
+                4 => {
+                    let again = mutant[span].to_vec();
+                    mutant.splice(other..other, again);
+                }
+                _ => {
+                    let from = &inputs[dice.below(inputs.len())];
+                    let (begin, end) = (dice.below(from.len() + 1), dice.below(from.len() + 1));
+                    mutant.splice(span, from[begin.min(end)..begin.max(end)].iter().copied());
+                }
+            }
+            mutant.truncate(64 << 10);
+        }
+        mutant
     }
 
     #[test]

@@ -152,6 +152,8 @@ pub fn said_in_answer(body: &str) -> Result<Vec<Said<'_>>, Unreadable> {
             })?;
         }
     }
+    // Who changes texts in their place goes through the body once, whatever is where in a choice.
+    all.sort_by_key(|said| said.at.start);
     Ok(all)
 }
 
@@ -322,6 +324,12 @@ mod tests {
         assert_eq!(said_in_answer(r#"{"choices":["text"]}"#), Err(Unreadable));
         let deep = format!(r#"{{"choices":[{{"delta":{}{}}}]}}"#, "[".repeat(40), "]".repeat(40));
         assert_eq!(said_in_answer(&deep), Err(Unreadable));
+    }
+
+    #[test]
+    fn texts_come_in_the_order_in_which_they_stand() {
+        let odd = r#"{"choices":[{"text":"a","message":{"content":"b"},"delta":{"content":"c"}}]}"#;
+        assert_eq!(spoken(odd), ["0=a", "0.content=b", "0.content=c"]);
     }
 
     #[test]
