@@ -6,13 +6,43 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::LazyLock;
+use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use gateway::config::{Config, author};
+use gateway::jwt::{self, KeySet, Rules};
 use gateway::reader::{Flow, Reader};
 use gateway::secret::Secret;
-use openai::{Changes, Endpoint, Event, Framer, OutputField, Request};
+use gateway::time::Timestamp;
+use hmac::{Hmac, Mac};
+use openai::{
+    Changes, Endpoint, Event, Framer, OutputField, Prompt, Request, Said, said_in_answer,
+};
 use serde_json::Value;
+use sha2::Sha256;
+
+/// What is shared with the issuer whose tokens are made here.
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// Before the fixtures' tokens expire.
+const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+const SKEW: Duration = Duration::from_secs(60);
+
+/// Tokens that OpenSSL has signed, and the keys that they are signed with.
+static FIXTURE: LazyLock<Value> = LazyLock::new(|| {
+    let text = include_str!("../../gateway/tests/fixtures/jwt/tokens.json");
+    serde_json::from_str(text).expect("the fixture is JSON")
+});
+/// A published set of several kinds, and a shared secret.
+static ISSUERS: LazyLock<[KeySet; 2]> = LazyLock::new(|| {
+    let published = FIXTURE["jwks"].to_string();
+    [
+        KeySet::from_jwks(published.as_bytes()).expect("the fixture's keys are keys"),
+        KeySet::from_secret(&Secret::new(SECRET)).expect("it is long enough"),
+    ]
+});
 
 /// A request body: whatever is admitted stays the same request when the gateway rewrites it.
 pub fn admission(data: &[u8]) {
@@ -109,20 +139,177 @@ pub fn configuration(data: &[u8]) {
     }
 }
 
+/// A token from a stranger, as it stands; and one whose header and claims, each on a line of its own,
+/// an issuer of ours was brought to sign: neither is believed beyond its signature and its time.
+pub fn tokens(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    for keys in ISSUERS.iter() {
+        believe(text, keys);
+    }
+    let Some((header, claims)) = text.split_once('\n') else { return };
+    if believe(&signed(header, claims), &ISSUERS[1]) {
+        let header: Value = serde_json::from_str(header).expect("its header was read");
+        assert_eq!(header["alg"], "HS256", "nothing else is signed with a secret");
+    }
+}
+
+/// Keys as an issuer publishes them, or as an operator pastes them: refused, or fit to judge tokens by.
+pub fn keys(data: &[u8]) {
+    let pasted = std::str::from_utf8(data).ok().map(KeySet::from_pem);
+    for keys in [Some(KeySet::from_jwks(data)), pasted].into_iter().flatten() {
+        match keys {
+            Ok(keys) => {
+                let tokens = FIXTURE["tokens"].as_object().expect("the fixture has tokens");
+                for token in tokens.values().filter_map(Value::as_str) {
+                    believe(token, &keys);
+                }
+                let forged = signed(r#"{"alg":"HS256"}"#, r#"{"exp":9999999999}"#);
+                assert!(!believe(&forged, &keys), "what is published is no secret");
+            }
+            Err(wrong) => assert!(!wrong.to_string().is_empty()),
+        }
+    }
+}
+
+/// Whether a token is accepted; what is must look like a token from the first, and be in time.
+fn believe(token: &str, keys: &KeySet) -> bool {
+    let audiences = ["gateway".to_owned()];
+    let peek = jwt::peek(token);
+    let looks_like = jwt::looks_like(token);
+    let any = Rules { issuer: None, audiences: &[], skew: SKEW };
+    let strict = Rules { issuer: Some("joe"), audiences: &audiences, skew: Duration::ZERO };
+    let [believed, strictly] = [any, strict].map(|rules| jwt::verify(token, keys, &rules, NOW));
+    if let Ok(claims) = &believed {
+        assert!(looks_like, "it would have been taken for a key");
+        assert!(claims.expires().as_millis() + SKEW.as_millis() as u64 >= NOW.as_millis());
+        for path in ["iss", "sub", "realm.team", "https://example.com/team", "", "."] {
+            assert!(claims.text(path) != Some(""), "an empty text counts as none");
+        }
+    }
+    if let Ok(claims) = &strictly {
+        assert!(believed.is_ok() && claims.text("iss") == Some("joe"));
+        assert_eq!(peek.and_then(|peek| peek.issuer).as_deref(), Some("joe"));
+    }
+    believed.is_ok()
+}
+
+/// Signs with the shared secret, whatever the header says.
+fn signed(header: &str, claims: &str) -> String {
+    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let mut hmac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length will do");
+    hmac.update(signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(hmac.finalize().into_bytes()))
+}
+
+/// A request or an answer: each text that is found stands where it is said to stand, and they stand
+/// in the order in which they are told.
+pub fn texts(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(all) = said_in_answer(text) {
+        stand(text, all.iter());
+    }
+    for endpoint in Endpoint::ALL {
+        let Ok(request) = Request::read(endpoint, data) else { continue };
+        if let Ok(prompt) = Prompt::read(endpoint, text, request.content) {
+            stand(text, prompt.texts.iter().map(|(_, said)| said));
+            let numbers = prompt.texts.iter().map(|(number, _)| *number);
+            let numbers = numbers.chain(prompt.pictures.iter().map(|picture| picture.message));
+            assert!(numbers.max().is_none_or(|most| most < prompt.speakers.len()));
+        }
+    }
+}
+
+fn stand<'a>(body: &str, all: impl Iterator<Item = &'a Said<'a>>) {
+    let mut end: Option<usize> = None;
+    for said in all {
+        let raw = &body[said.at.clone()];
+        assert!(raw.len() >= 2 && raw.starts_with('"') && raw.ends_with('"'), "{raw}");
+        // serde_json refuses half a surrogate pair, which is read as U+FFFD here.
+        if let Ok(text) = serde_json::from_str::<String>(raw) {
+            assert_eq!(text, said.text);
+        }
+        assert!(!said.strand.is_empty());
+        assert!(end.is_none_or(|end| end <= said.at.start), "{:?} after {end:?}", said.at);
+        end = Some(said.at.end);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    /// Replays a corpus; an empty one would prove nothing.
+    /// Mutations of each input; `SERIN_MUTATIONS` says otherwise. They are the same in every run.
+    const MUTATIONS: u64 = 50;
+
+    /// Replays a corpus, and mutations of it; an empty one would prove nothing.
     #[track_caller]
     fn replay(name: &str, target: fn(&[u8])) {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
         let files = std::fs::read_dir(corpus).expect("the corpus is committed");
-        let count = files
+        let mut inputs: Vec<Vec<u8>> = files
             .map(|file| std::fs::read(file.expect("a file").path()).expect("a readable file"))
-            .map(|data| target(&data))
-            .count();
-        assert!(count >= 8, "{name} has only {count} inputs");
+            .collect();
+        inputs.sort_unstable();
+        assert!(inputs.len() >= 8, "{name} has only {} inputs", inputs.len());
+        inputs.iter().for_each(|input| target(input));
+        let mutations = std::env::var("SERIN_MUTATIONS").ok().and_then(|count| count.parse().ok());
+        let mut dice = Dice(0);
+        for _ in 0..mutations.unwrap_or(MUTATIONS) {
+            for input in &inputs {
+                let mutant = mutate(input, &inputs, &mut dice);
+                let survived = std::panic::catch_unwind(|| target(&mutant));
+                assert!(survived.is_ok(), "{name}: {:?}", String::from_utf8_lossy(&mutant));
+            }
+        }
+    }
+
+    /// Splitmix64.
+    struct Dice(u64);
+
+    impl Dice {
+        fn below(&mut self, end: usize) -> usize {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = self.0;
+            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((mixed ^ (mixed >> 31)) % end.max(1) as u64) as usize
+        }
+    }
+
+    /// An input with one to four changes: bytes that matter to readers, repetitions, cuts, and pieces
+    /// of other inputs.
+    fn mutate(input: &[u8], inputs: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
+        const SHARP: &[u8] = b"\"\\{}[]:,.\r\n \t0-eE+\0\x7f\x80\xef\xbb\xbf\xff";
+        let mut mutant = input.to_vec();
+        for _ in 0..=dice.below(4) {
+            let (one, other) = (dice.below(mutant.len() + 1), dice.below(mutant.len() + 1));
+            let span = one.min(other)..one.max(other);
+            match dice.below(6) {
+                0 => {
+                    if let Some(byte) = mutant.get_mut(one) {
+                        *byte = SHARP[dice.below(SHARP.len())];
+                    }
+                }
+                1 => mutant.insert(one, SHARP[dice.below(SHARP.len())]),
+                2 => {
+                    if let Some(byte) = mutant.get_mut(one) {
+                        *byte ^= 1 << dice.below(8);
+                    }
+                }
+                3 => drop(mutant.drain(span)),
+                4 => {
+                    let again = mutant[span].to_vec();
+                    mutant.splice(other..other, again);
+                }
+                _ => {
+                    let from = &inputs[dice.below(inputs.len())];
+                    let (begin, end) = (dice.below(from.len() + 1), dice.below(from.len() + 1));
+                    mutant.splice(span, from[begin.min(end)..begin.max(end)].iter().copied());
+                }
+            }
+            mutant.truncate(64 << 10);
+        }
+        mutant
     }
 
     #[test]
@@ -138,5 +325,20 @@ mod tests {
     #[test]
     fn configuration() {
         replay("configuration", super::configuration);
+    }
+
+    #[test]
+    fn tokens() {
+        replay("tokens", super::tokens);
+    }
+
+    #[test]
+    fn keys() {
+        replay("keys", super::keys);
+    }
+
+    #[test]
+    fn texts() {
+        replay("texts", super::texts);
     }
 }

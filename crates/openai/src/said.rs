@@ -382,6 +382,12 @@ mod tests {
     }
 
     #[test]
+    fn texts_come_in_the_order_in_which_they_stand() {
+        let odd = r#"{"choices":[{"text":"a","message":{"content":"b"},"delta":{"content":"c"}}]}"#;
+        assert_eq!(spoken(odd), ["0=a", "0.content=b", "0.content=c"]);
+    }
+
+    #[test]
     fn half_a_surrogate_pair_is_text() {
         let all =
             said_in_answer(r#"{"choices":[{"delta":{"content":"a\ud83dz"}}]}"#).expect("read");

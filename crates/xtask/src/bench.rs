@@ -24,6 +24,8 @@ enum Part {
     Edges,
     /// Of that, the limits.
     Limits,
+    /// Of that, the streams.
+    Streams,
 }
 
 impl Options {
@@ -39,8 +41,9 @@ impl Options {
                         "core" => Part::Core,
                         "edges" => Part::Edges,
                         "limits" => Part::Limits,
+                        "streams" => Part::Streams,
                         other => {
-                            let choice = "--only needs core, edges or limits";
+                            let choice = "--only needs core, edges, limits or streams";
                             return Err(format!("{choice}, not {other}").into());
                         }
                     });
@@ -54,7 +57,7 @@ impl Options {
     fn includes_core(self) -> bool {
         match self.only {
             None | Some(Part::Core) => true,
-            Some(Part::Edges | Part::Limits) => false,
+            Some(Part::Edges | Part::Limits | Part::Streams) => false,
         }
     }
 
@@ -63,6 +66,7 @@ impl Options {
         match self.only {
             None | Some(Part::Edges) => Some(&["--on", "all"]),
             Some(Part::Limits) => Some(&["--on", "all", "--only", "limits"]),
+            Some(Part::Streams) => Some(&["--on", "all", "--only", "streams"]),
             Some(Part::Core) => None,
         }
     }
@@ -106,6 +110,8 @@ mod tests {
         assert!(!edges.includes_core() && edges.on_edges() == all.on_edges());
         let limits = parse(&["--only", "limits"]).expect("it is known");
         assert!(!limits.includes_core() && limits.on_edges() > all.on_edges());
+        let streams = parse(&["--only", "streams"]).expect("it is known");
+        assert!(!streams.includes_core() && streams.on_edges() > limits.on_edges());
         let core = parse(&["--only", "core"]).expect("it is known");
         assert!(core.includes_core() && core.on_edges().is_none());
         assert!(parse(&["--only", "spin"]).is_err());

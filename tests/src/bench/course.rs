@@ -15,6 +15,7 @@ use super::load::{Load, Yield};
 use super::machine::Machine;
 use super::process::Process;
 use super::report::{Cell, Entrant, Report};
+use super::streams::{self, Streams};
 use super::subject::Subject;
 
 /// How often everyone has a turn at everything.
@@ -48,6 +49,8 @@ pub enum Part {
     Gateway,
     /// A route with limits beside the same one without.
     Limits,
+    /// Streams: what holding back costs, and what many of them and long ones take.
+    Streams,
 }
 
 impl Options {
@@ -57,7 +60,7 @@ impl Options {
 
     fn turn(&self, part: Part) -> Duration {
         match part {
-            Part::Gateway => self.time / ROUNDS,
+            Part::Gateway | Part::Streams => self.time / ROUNDS,
             // Long enough for leases to end and begin: they live for five seconds.
             Part::Limits => self.time / 2,
         }
@@ -79,6 +82,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let upstream = Process::start(Command::new(std::env::current_exe()?).arg("upstream"))?;
     let address = upstream.first_line().context("the upstream")?;
     let (mut cells, mut limits, mut ledger) = (Vec::new(), Vec::new(), Vec::new());
+    let mut streams = Streams::default();
     for &edge in &options.edges {
         if options.includes(Part::Gateway) {
             eprintln!("→ {}", edge.title());
@@ -97,8 +101,18 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
         if options.includes(Part::Limits) && edge == Edge::Cloudflare {
             ledger = ledger::run(options.turn(Part::Gateway) / 2).await?;
         }
+        if options.includes(Part::Streams) {
+            eprintln!("→ {}, streams", edge.title());
+            let contestants = edge.contestants(&address)?;
+            let turn = options.turn(Part::Streams);
+            let preludes = streams::preludes();
+            streams.cells.extend(course(edge, &contestants, &preludes, turn).await?);
+            drop(contestants);
+            streams.feats.extend(streams::feats(edge).await?);
+        }
     }
-    Ok(Report { machine: Machine::look()?, cells, limits: Limits { cells: limits, ledger } })
+    let limits = Limits { cells: limits, ledger };
+    Ok(Report { machine: Machine::look()?, cells, limits, streams })
 }
 
 /// Everything that contestants are asked for on one edge.

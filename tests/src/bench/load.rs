@@ -32,7 +32,8 @@ pub(super) struct Load {
 pub(super) struct Yield {
     /// From the question to the answer's end, for every answer.
     pub(super) whole: Vec<f64>,
-    /// From the question to the first byte of the answer's body.
+    /// From the question to the first byte of the answer's body; of what is late, from the upstream's
+    /// write of the first content to its arrival.
     pub(super) first: Vec<f64>,
     /// The answers of the warm-up.
     pub(super) uncounted: usize,
@@ -62,7 +63,12 @@ impl Load {
     async fn call(self, question: Bytes, begin: Instant, end: Instant) -> anyhow::Result<Yield> {
         let mut stream = TcpStream::connect(self.address).await.context("it does not listen")?;
         stream.set_nodelay(true)?;
-        let mut reader = Reader::new();
+        let mut reader = match self.subject {
+            Subject::Late(_) => Reader::watching(),
+            Subject::Json | Subject::Stream | Subject::PacedStream | Subject::Prelude(_) => {
+                Reader::new()
+            }
+        };
         let mut seen = Yield::default();
         loop {
             let asked = Instant::now();
@@ -80,7 +86,15 @@ impl Load {
             );
             if asked >= begin {
                 seen.whole.push(milliseconds(times.end - asked));
-                seen.first.push(milliseconds(times.first - asked));
+                seen.first.push(milliseconds(match self.subject {
+                    Subject::Late(_) => {
+                        reader.underway.context("no word of when it was written")?
+                    }
+                    Subject::Json
+                    | Subject::Stream
+                    | Subject::PacedStream
+                    | Subject::Prelude(_) => times.first - asked,
+                }));
             } else {
                 seen.uncounted += 1;
             }

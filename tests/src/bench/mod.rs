@@ -14,6 +14,7 @@ mod process;
 mod reader;
 mod report;
 mod statistics;
+mod streams;
 mod subject;
 mod worker;
 
@@ -21,4 +22,4 @@ pub use contestant::{Edge, serve_component};
 pub use course::{Options, Part, run};
 pub use process::until_abandoned;
 pub use report::Report;
-pub use subject::{Subject, serve_upstream};
+pub use subject::{Prelude, Subject, serve_upstream};

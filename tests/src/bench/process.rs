@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tokio::io::AsyncReadExt;
 
+use crate::memory;
+
 /// How long a process may take to listen: compiling a component for the first time takes seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What begins every record of the gateway.
@@ -69,6 +71,11 @@ impl Process {
     /// How many records of requests it has written.
     pub(super) fn records(&self) -> usize {
         self.records.load(Ordering::Relaxed)
+    }
+
+    /// The memory that it has in use, in bytes.
+    pub(super) fn resident(&self) -> anyhow::Result<usize> {
+        memory::resident(self.child.id())
     }
 
     /// The processor's time that it has used so far, where the system tells.

@@ -1,7 +1,10 @@
 //! Reads answers off a connection that is kept open, down to the last byte of each.
 
+use std::time::{Duration, SystemTime};
+
 use anyhow::{Context, bail, ensure};
 use bytes::{Buf, BytesMut};
+use sim::server::STAMP;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -19,6 +22,10 @@ pub(super) struct Reader {
     buffer: BytesMut,
     /// The body of the last answer.
     pub(super) body: Vec<u8>,
+    /// How long its first content took from the upstream's write to here, where that says when it was.
+    pub(super) underway: Option<Duration>,
+    /// Whether such a word is looked for.
+    is_watching: bool,
 }
 
 /// When an answer came.
@@ -32,7 +39,19 @@ pub(super) struct Times {
 
 impl Reader {
     pub(super) fn new() -> Self {
-        Self { buffer: BytesMut::with_capacity(64 << 10), body: Vec::with_capacity(128 << 10) }
+        Self {
+            buffer: BytesMut::with_capacity(64 << 10),
+            body: Vec::with_capacity(128 << 10),
+            underway: None,
+            is_watching: false,
+        }
+    }
+
+    /// One that looks for the moment at which the first content was written ([`Fixed::prelude`]).
+    ///
+    /// [`Fixed::prelude`]: sim::server::Fixed::prelude
+    pub(super) fn watching() -> Self {
+        Self { is_watching: true, ..Self::new() }
     }
 
     /// Reads one answer, which must be a success.
@@ -48,6 +67,8 @@ impl Reader {
             self.more(stream).await?;
         };
         self.body.clear();
+        self.underway = None;
+        self.watch();
         if self.buffer.is_empty() {
             self.more(stream).await?;
         }
@@ -95,8 +116,23 @@ impl Reader {
         self.buffer.reserve(16 << 10);
         let count = stream.read_buf(&mut self.buffer).await?;
         ensure!(count > 0, "it closed the connection in the middle of an answer");
+        self.watch();
         Ok(())
     }
+
+    fn watch(&mut self) {
+        if self.is_watching && self.underway.is_none() {
+            self.underway = stamped(&self.buffer)
+                .map(|written| SystemTime::now().duration_since(written).unwrap_or_default());
+        }
+    }
+}
+
+/// The moment that a text says it was written at.
+fn stamped(text: &[u8]) -> Option<SystemTime> {
+    let at = memchr::memmem::find(text, STAMP.as_bytes())? + STAMP.len();
+    let digits = std::str::from_utf8(text.get(at..at + 16)?).ok()?;
+    Some(SystemTime::UNIX_EPOCH + Duration::from_micros(digits.parse().ok()?))
 }
 
 /// Status, framing and length of a head, once it is whole.
@@ -122,7 +158,9 @@ mod tests {
     use tokio::io::AsyncWriteExt;
     use tokio::net::{TcpListener, TcpStream};
 
-    use super::{Framing, Reader, head};
+    use std::time::{Duration, SystemTime};
+
+    use super::{Framing, Reader, head, stamped};
 
     #[test]
     fn a_head_says_where_the_body_ends() {
@@ -131,6 +169,14 @@ mod tests {
         let whole = b"HTTP/1.1 404 No\r\nContent-Length: 12\r\n\r\nabc";
         assert_eq!(head(whole).expect("it is right"), Some((404, Framing::Length(12), 39)));
         assert!(head(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn a_moment_is_read_once_it_is_whole() {
+        let text = br#"data: {"choices":[{"delta":{"content":"@0000000001500000"}}]}"#;
+        let moment = SystemTime::UNIX_EPOCH + Duration::from_millis(1500);
+        assert_eq!(stamped(text), Some(moment));
+        assert_eq!(stamped(&text[..50]), None);
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use super::ledger::Pace;
 use super::limits::Limits;
 use super::machine::Machine;
 use super::statistics::{median, percentile, spread};
+use super::streams::{Feat, Streams};
 use super::subject::Subject;
 
 /// Everything that a run found out.
@@ -18,6 +19,7 @@ pub struct Report {
     /// The gateway beside its baselines.
     pub(super) cells: Vec<Cell>,
     pub(super) limits: Limits,
+    pub(super) streams: Streams,
 }
 
 /// Everyone's numbers at one task.
@@ -107,6 +109,8 @@ impl Report {
                 .collect::<Vec<_>>(),
             "measurements": cells(&self.cells),
             "limits": cells(&self.limits.cells),
+            "streams": cells(&self.streams.cells),
+            "feats": self.streams.feats.iter().map(Feat::to_json).collect::<Vec<_>>(),
             "ledger": self.limits.ledger.iter().map(Pace::to_json).collect::<Vec<_>>(),
         })
     }
@@ -130,7 +134,7 @@ impl Display for Report {
             }
             write!(f, "{cell}")?;
         }
-        write!(f, "{}", self.limits)?;
+        write!(f, "{}{}", self.limits, self.streams)?;
         writeln!(f, "\n| artifact | bytes | gzipped |\n| --- | --: | --: |")?;
         for artifact in artifacts {
             let kibibytes = |bytes: u64| bytes as f64 / 1024.0;

@@ -10,8 +10,12 @@ use sim::server::{Fixed, Server};
 const KIBIBYTE: usize = 1024;
 /// The events with content of a stream.
 const EVENTS: usize = 200;
-/// Role, finish, usage and `[DONE]`: what a stream has besides.
-const AROUND: usize = 4;
+/// Finish, usage and `[DONE]`: what a stream has besides, and a role before.
+const BEHIND: usize = 3;
+/// The events behind the first content, where what comes before it is compared.
+const FEW: usize = 20;
+/// How long a late first content is waited for.
+const LATENESS: Duration = Duration::from_millis(20);
 /// More than anybody spends in a minute: leases are an eighth of what is left, and those that an
 /// instance takes to its grave must not use it up.
 const PLENTY: u64 = 1 << 52;
@@ -28,6 +32,32 @@ pub enum Subject {
     /// The same with a pause before each event: what comes alone must leave alone. The pauses decide
     /// how long it takes; what it costs is in the processor's time.
     PacedStream,
+    /// A stream that begins without content, as fast as it can be written.
+    Prelude(Prelude),
+    /// The same, where the first content comes 20 ms later and says when it was written.
+    Late(Prelude),
+}
+
+/// How many events without content come first: they are held back until there is some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prelude {
+    /// None.
+    None,
+    /// The role.
+    Role,
+    /// The role and nineteen empty ones.
+    Twenty,
+}
+
+impl Prelude {
+    /// Their number.
+    pub fn events(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Role => 1,
+            Self::Twenty => 20,
+        }
+    }
 }
 
 impl Subject {
@@ -37,6 +67,12 @@ impl Subject {
             Self::Json => "JSON, 1 KiB",
             Self::Stream => "stream, 200 events",
             Self::PacedStream => "stream, 200 events, 10 ms apart",
+            Self::Prelude(Prelude::None) => "no prelude",
+            Self::Prelude(Prelude::Role) => "a prelude of 1 event",
+            Self::Prelude(Prelude::Twenty) => "a prelude of 20 events",
+            Self::Late(Prelude::None) => "no prelude, 20 ms",
+            Self::Late(Prelude::Role) => "a prelude of 1 event, 20 ms",
+            Self::Late(Prelude::Twenty) => "a prelude of 20 events, 20 ms",
         }
     }
 
@@ -46,6 +82,12 @@ impl Subject {
             Self::Json => "json",
             Self::Stream => "stream",
             Self::PacedStream => "paced",
+            Self::Prelude(Prelude::None) => "prelude-0",
+            Self::Prelude(Prelude::Role) => "prelude-1",
+            Self::Prelude(Prelude::Twenty) => "prelude-20",
+            Self::Late(Prelude::None) => "late-0",
+            Self::Late(Prelude::Role) => "late-1",
+            Self::Late(Prelude::Twenty) => "late-20",
         }
     }
 
@@ -54,6 +96,8 @@ impl Subject {
             Self::Json => Fixed::json(KIBIBYTE),
             Self::Stream => Fixed::stream(EVENTS, None),
             Self::PacedStream => Fixed::stream(EVENTS, Some(Duration::from_millis(10))),
+            Self::Prelude(prelude) => Fixed::prelude(prelude.events(), None, FEW),
+            Self::Late(prelude) => Fixed::prelude(prelude.events(), Some(LATENESS), FEW),
         }
     }
 
@@ -96,19 +140,24 @@ impl Subject {
 
     /// Whether a body is the whole answer. The gateway asks for usage and hides it again.
     pub(super) fn is_answered_by(self, body: &[u8], hides_usage: bool) -> bool {
-        match self {
-            Self::Json => body.len() == KIBIBYTE && body.starts_with(b"{") && body.ends_with(b"}"),
-            Self::Stream | Self::PacedStream => {
-                let expected = EVENTS + AROUND - usize::from(hides_usage);
-                body.ends_with(b"data: [DONE]\n\n")
-                    && memchr::memmem::find_iter(body, b"data: ").count() == expected
+        let before_the_end = match self {
+            Self::Json => {
+                return body.len() == KIBIBYTE && body.starts_with(b"{") && body.ends_with(b"}");
             }
-        }
+            Self::Stream | Self::PacedStream => 1 + EVENTS,
+            Self::Prelude(prelude) | Self::Late(prelude) => prelude.events() + 1 + FEW,
+        };
+        let expected = before_the_end + BEHIND - usize::from(hides_usage);
+        body.ends_with(b"data: [DONE]\n\n")
+            && memchr::memmem::find_iter(body, b"data: ").count() == expected
     }
 
     /// Whether the upstream's pauses decide how many answers there are in a second.
     pub(super) fn is_paced(self) -> bool {
-        self == Self::PacedStream
+        match self {
+            Self::PacedStream | Self::Late(_) => true,
+            Self::Json | Self::Stream | Self::Prelude(_) => false,
+        }
     }
 
     /// The path under which the upstream answers so, without `/v1`: the gateway ignores what comes
@@ -119,7 +168,17 @@ impl Subject {
 }
 
 /// All of them.
-pub(super) const SUBJECTS: [Subject; 3] = [Subject::Json, Subject::Stream, Subject::PacedStream];
+pub(super) const SUBJECTS: [Subject; 9] = [
+    Subject::Json,
+    Subject::Stream,
+    Subject::PacedStream,
+    Subject::Prelude(Prelude::None),
+    Subject::Prelude(Prelude::Role),
+    Subject::Prelude(Prelude::Twenty),
+    Subject::Late(Prelude::None),
+    Subject::Late(Prelude::Role),
+    Subject::Late(Prelude::Twenty),
+];
 
 /// What the consumer is held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,7 +254,7 @@ pub async fn serve_upstream() -> anyhow::Result<(Server, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Budget, SUBJECTS, Subject, configuration};
+    use super::{Budget, Prelude, SUBJECTS, Subject, configuration};
 
     #[test]
     fn the_gateway_accepts_its_configuration() {
@@ -226,5 +285,8 @@ mod tests {
         assert!(!Subject::Stream.is_answered_by(events(202).as_bytes(), false));
         assert!(!Subject::Stream.is_answered_by("data: {}\n\n".repeat(204).as_bytes(), false));
         assert!(!Subject::Json.is_answered_by(b"{}", false));
+        let late = Subject::Late(Prelude::Twenty);
+        assert!(late.is_answered_by(events(43).as_bytes(), false));
+        assert!(!late.is_answered_by(events(42).as_bytes(), false));
     }
 }

@@ -11,10 +11,11 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "\
-serin-bench [--on cloudflare|spin|all] [--only gateway|limits] [--seconds N] [--quick] [--paced] [--json]
+serin-bench [--on cloudflare|spin|all] [--only gateway|limits|streams] [--seconds N] [--quick] [--paced] [--json]
 
   --on EDGE    which edge (default all)
-  --only PART  the gateway beside its baselines, or a route with limits beside one without
+  --only PART  the gateway beside its baselines; a route with limits beside one without; what holding
+               streams back costs, and what a thousand open ones and a million events take
   --seconds N  how long each contestant is asked at each task, all rounds together (default 5);
                of limits two rounds of five, so that they take two and a half times as long
   --quick      the same as --seconds 1: shows that it works, measures little
@@ -118,7 +119,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Role> {
                 options.only = Some(match value()?.as_str() {
                     "gateway" => Part::Gateway,
                     "limits" => Part::Limits,
-                    other => bail!("--only needs gateway or limits, not {other}"),
+                    "streams" => Part::Streams,
+                    other => bail!("--only needs gateway, limits or streams, not {other}"),
                 });
             }
             "--on" => {

@@ -2,14 +2,14 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use super::fixed::Fixed;
+use super::fixed::{self, Fixed, Move};
 use super::wire::{self, Head};
 use super::{Repertoire, World};
 use crate::upstream::{Asked, Call, CallId, Ended, Play, Response, Script, Step};
@@ -99,11 +99,21 @@ impl Connection {
     }
 
     async fn write_fixed(&mut self, fixed: &Fixed) -> io::Result<()> {
-        for (index, write) in fixed.writes.iter().enumerate() {
-            if let Some(gap) = fixed.gap.filter(|_| index > 0) {
-                sleep(gap).await;
+        for next in &fixed.moves {
+            match next {
+                Move::Write(bytes) => self.stream.write_all(bytes).await?,
+                Move::Repeat(bytes, times) => {
+                    for _ in 0..*times {
+                        self.stream.write_all(bytes).await?;
+                    }
+                }
+                Move::Pause(pause) => sleep(*pause).await,
+                Move::Hold(released) => {
+                    // Whoever held it is gone: that releases it, too.
+                    released.clone().wait_for(|released| *released).await.ok();
+                }
+                Move::Stamp => self.stream.write_all(&fixed::stamp(SystemTime::now())).await?,
             }
-            self.stream.write_all(write).await?;
         }
         Ok(())
     }

@@ -1,17 +1,40 @@
-//! Answers for benchmarks: every byte is made beforehand, so that the upstream costs next to nothing.
+//! Answers for benchmarks and for crowds: every byte is made beforehand, so that the upstream costs
+//! next to nothing.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
+use tokio::sync::watch;
 
 use super::wire;
 use crate::upstream::{Asked, Play, Response, Script, Step};
 
-/// An answer that never changes, as the writes that make it up.
+/// What the content begins with that is the moment at which it was written.
+pub const STAMP: &str = r#""content":"@"#;
+/// A chunk as short as chunks come.
+const TINY: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
+/// A chunk that shows nothing.
+const EMPTY: &str =
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_reason\":null}]}\n\n";
+/// How many tiny events share a write: a provider that is faster than its network joins them, too.
+const TOGETHER: usize = 64;
+
+/// An answer that never changes, move by move.
 #[derive(Clone, Debug)]
 pub struct Fixed {
-    pub(super) writes: Vec<Bytes>,
-    pub(super) gap: Option<Duration>,
+    pub(super) moves: Vec<Move>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Move {
+    Write(Bytes),
+    /// So many writes of the same.
+    Repeat(Bytes, usize),
+    Pause(Duration),
+    /// Nothing, until it is said or nobody is left to say it.
+    Hold(watch::Receiver<bool>),
+    /// An event whose content is this moment.
+    Stamp,
 }
 
 impl Fixed {
@@ -27,28 +50,105 @@ impl Fixed {
         let response = respond(&script, b"{}");
         let mut write = wire::head(response.status, &response.headers, response.length);
         write.extend_from_slice(&response.bytes());
-        Self { writes: vec![write.freeze()], gap: None }
+        Self { moves: vec![Move::Write(write.freeze())] }
     }
 
     /// A stream of `words` events with content, one write each, with a pause before each if there
     /// is a `gap`. The role comes before them; finish, usage and `[DONE]` behind.
     pub fn stream(words: usize, gap: Option<Duration>) -> Self {
-        let text = vec!["word"; words].join(" ");
-        let asked = br#"{"stream":true,"stream_options":{"include_usage":true}}"#;
-        let response = respond(&Script::answering(text), asked);
-        let mut next = wire::head(response.status, &response.headers, None);
-        let mut writes = Vec::with_capacity(response.steps.len());
-        for step in &response.steps {
-            if let Step::Send(bytes) = step {
-                wire::chunk(bytes, &mut next);
-                writes.push(std::mem::take(&mut next).freeze());
-            }
+        let (head, events) = events(words);
+        let mut moves = Vec::with_capacity(2 * events.len());
+        for (index, event) in events.into_iter().enumerate() {
+            moves.extend(gap.filter(|_| index > 0).map(Move::Pause));
+            moves.push(Move::Write(if index > 0 { event } else { join([&head, &event]) }));
         }
-        let mut last = BytesMut::from(writes.pop().unwrap_or_default());
-        last.extend_from_slice(wire::LAST_CHUNK);
-        writes.push(last.freeze());
-        Self { writes, gap }
+        Self { moves }
     }
+
+    /// A stream that says one word and is silent until `released` is true; then it says the second
+    /// word and ends.
+    pub fn held(released: watch::Receiver<bool>) -> Self {
+        let (head, events) = events(2);
+        let mut moves = vec![Move::Write(join([&head, &events[0], &events[1]]))];
+        moves.push(Move::Hold(released));
+        moves.push(Move::Write(join(&events[2..])));
+        Self { moves }
+    }
+
+    /// A stream of so many events with one letter each, as fast as they are read; finish, usage and
+    /// `[DONE]` behind them.
+    pub fn flood(tiny: usize) -> Self {
+        let (head, events) = events(0);
+        let several = |count: usize| {
+            let mut write = BytesMut::new();
+            wire::chunk(TINY.repeat(count).as_bytes(), &mut write);
+            write.freeze()
+        };
+        let mut moves = vec![Move::Write(head)];
+        moves.push(Move::Repeat(several(TOGETHER), tiny / TOGETHER));
+        if tiny % TOGETHER > 0 {
+            moves.push(Move::Write(several(tiny % TOGETHER)));
+        }
+        moves.push(Move::Write(join(&events[1..])));
+        Self { moves }
+    }
+
+    /// A stream that begins with so many events that show nothing (a role, then empty texts); after a
+    /// pause, if there is one, an event whose content is the moment of its write ([`STAMP`] and
+    /// sixteen digits: microseconds since 1970); then `words` more, finish, usage and `[DONE]`.
+    pub fn prelude(count: usize, pause: Option<Duration>, words: usize) -> Self {
+        let (mut begin, events) = events(words);
+        for index in 0..count {
+            let mut next = BytesMut::from(&*begin);
+            match index {
+                0 => next.extend_from_slice(&events[0]),
+                _ => wire::chunk(EMPTY.as_bytes(), &mut next),
+            }
+            begin = next.freeze();
+        }
+        let mut moves = vec![Move::Write(begin)];
+        moves.extend(pause.map(Move::Pause));
+        moves.push(Move::Stamp);
+        moves.extend(events.into_iter().skip(1).map(Move::Write));
+        Self { moves }
+    }
+}
+
+/// A head, and the events of a stream as chunks; the last has the end with it.
+fn events(words: usize) -> (Bytes, Vec<Bytes>) {
+    let text = vec!["word"; words].join(" ");
+    let asked = br#"{"stream":true,"stream_options":{"include_usage":true}}"#;
+    let response = respond(&Script::answering(text), asked);
+    let mut events = Vec::with_capacity(response.steps.len());
+    for step in &response.steps {
+        if let Step::Send(bytes) = step {
+            let mut event = BytesMut::new();
+            wire::chunk(bytes, &mut event);
+            events.push(event.freeze());
+        }
+    }
+    if let Some(last) = events.last_mut() {
+        *last = join([&**last, wire::LAST_CHUNK]);
+    }
+    (wire::head(response.status, &response.headers, None).freeze(), events)
+}
+
+fn join<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> Bytes {
+    let mut all = BytesMut::new();
+    for part in parts {
+        all.extend_from_slice(part.as_ref());
+    }
+    all.freeze()
+}
+
+/// An event that says when it was written, as a chunk.
+pub(super) fn stamp(now: SystemTime) -> Bytes {
+    let micros = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
+    let event =
+        format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{{STAMP}{micros:016}\"}}}}]}}\n\n");
+    let mut chunk = BytesMut::new();
+    wire::chunk(event.as_bytes(), &mut chunk);
+    chunk.freeze()
 }
 
 fn respond(script: &Script, asked: &[u8]) -> Response {
@@ -60,12 +160,28 @@ fn respond(script: &Script, asked: &[u8]) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::Fixed;
+    use std::time::SystemTime;
+
+    use tokio::sync::watch;
+
+    use super::{Fixed, Move, stamp};
+
+    /// Everything that is written, a moment as `@`, a hold as `…`.
+    fn said(fixed: &Fixed) -> String {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        let say = |next: &Move| match next {
+            Move::Write(bytes) => text(bytes),
+            Move::Repeat(bytes, times) => text(bytes).repeat(*times),
+            Move::Pause(_) => String::new(),
+            Move::Hold(_) => "…".to_owned(),
+            Move::Stamp => "@".to_owned(),
+        };
+        fixed.moves.iter().map(say).collect()
+    }
 
     #[test]
     fn a_body_has_the_size_that_was_asked_for() {
-        let fixed = Fixed::json(4096);
-        let text = String::from_utf8(fixed.writes[0].to_vec()).expect("UTF-8");
+        let text = said(&Fixed::json(4096));
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         assert!(head.contains("content-length: 4096") && body.len() == 4096, "{}", body.len());
     }
@@ -73,7 +189,35 @@ mod tests {
     #[test]
     fn a_stream_has_a_write_per_event() {
         let fixed = Fixed::stream(200, None);
-        assert_eq!(fixed.writes.len(), 204, "role, words, finish, usage, done");
-        assert!(fixed.writes[203].ends_with(b"0\r\n\r\n"));
+        assert_eq!(fixed.moves.len(), 204, "role, words, finish, usage, done");
+        assert!(said(&fixed).ends_with("0\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_held_stream_has_said_one_word() {
+        let (_release, released) = watch::channel(false);
+        let text = said(&Fixed::held(released));
+        let (before, after) = text.split_once('…').expect("it holds");
+        let words = |text: &str| text.matches("word").count();
+        assert_eq!((words(before), words(after)), (1, 1), "{text}");
+        assert!(!before.contains("[DONE]") && after.ends_with("0\r\n\r\n"), "{text}");
+    }
+
+    #[test]
+    fn a_flood_has_every_event() {
+        let text = said(&Fixed::flood(1000));
+        assert_eq!(text.matches("data: ").count(), 1003, "finish, usage, done");
+    }
+
+    #[test]
+    fn a_prelude_shows_nothing() {
+        for count in [0, 1, 20] {
+            let text = said(&Fixed::prelude(count, None, 3));
+            let (before, after) = text.split_once('@').expect("a moment");
+            assert_eq!(before.matches("data: ").count(), count);
+            assert!(!before.contains("word") && after.matches("word").count() == 3, "{text}");
+        }
+        let text = String::from_utf8(stamp(SystemTime::UNIX_EPOCH).to_vec()).expect("UTF-8");
+        assert!(text.contains(r#"{"content":"@0000000000000000"}"#), "{text}");
     }
 }

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-pub use fixed::Fixed;
+pub use fixed::{Fixed, STAMP};
 
 use crate::upstream::{Call, Part, Persona, Stage};
 use connection::Connection;

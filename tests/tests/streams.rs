@@ -1,0 +1,189 @@
+//! Many streams, long ones and wide ones against both built artifacts: nobody is cut off, and memory
+//! stays where it is. Each edge is a process of its own here, and one test runs at a time.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use gateway::config::author;
+use serde_json::json;
+use sim::server::{Fixed, Server};
+use sim::upstream::{Part, Script};
+use tests::edge::App;
+use tests::kept_by_both;
+use tests::kind::Kind;
+use tests::memory;
+use tests::solo::Solo;
+use tests::stream::{Asked, Stream, Tally, crowd, dismiss};
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, sleep};
+
+kept_by_both! {
+    a_thousand_streams_are_open_at_once,
+    memory_is_flat_however_many_events_come,
+    memory_is_flat_however_long_events_are,
+}
+
+const HOST: &str = env!("CARGO_BIN_EXE_serin-spin-host");
+const KEY: &str = "app-key-of-this-test";
+const APP: &str = "streams";
+/// Streams at once.
+const CROWD: usize = 1000;
+/// What one of them may take: a generous bound. `cargo xtask bench --only streams` says what it does.
+const MOST_EACH: usize = 256 << 10;
+/// Tiny events of one stream; `SERIN_EVENTS` says otherwise. The benchmark sends a million.
+const EVENTS: usize = 200_000;
+/// How much more memory a stream may take later than in its first fifth.
+const MOST_GROWTH: usize = 32 << 20;
+const MEBIBYTE: usize = 1 << 20;
+
+/// Two edges that are measured at a time would measure each other.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+async fn a_thousand_streams_are_open_at_once(kind: Kind) -> anyhow::Result<()> {
+    let _turn = TURN.lock().await;
+    memory::allow_files(8 * CROWD)?;
+    let (release, released) = watch::channel(true);
+    let world = World::open(kind, |server| {
+        server.register_fixed(APP, Fixed::held(released));
+    })
+    .await?;
+    // What is taken once and not for each of them.
+    dismiss(world.crowd(32).await?).await?;
+    world.recorded(32).await?;
+    let idle = world.solo.resident()?;
+    release.send_replace(false);
+
+    let begin = Instant::now();
+    let streams = world.crowd(CROWD).await?;
+    let opened = begin.elapsed();
+    sleep(Duration::from_secs(1)).await;
+    ensure!(world.records() == 32, "some have ended: {}", world.records());
+    let each = world.solo.resident()?.saturating_sub(idle) / CROWD;
+    let begin = Instant::now();
+    release.send_replace(true);
+    let tallies = dismiss(streams).await?;
+    let ended = begin.elapsed();
+    let (edge, kibibytes) = (kind.name(), each >> 10);
+    eprintln!("{edge}: {CROWD} streams, {kibibytes} KiB each, opened {opened:?}, ended {ended:?}");
+    // The role, two words, the finish, `[DONE]`; the usage was nobody's wish.
+    ensure!(tallies.iter().all(|tally| tally.events == 5), "{:?}", tallies.first());
+    ensure!(tallies.iter().all(|tally| tally.bytes == tallies[0].bytes));
+    world.recorded(32 + CROWD).await?;
+    let lines = world.solo.log().lines();
+    let answered = lines.iter().filter(|line| line.contains(r#""outcome":"answered""#)).count();
+    ensure!(answered == 32 + CROWD, "{answered} were answered");
+    ensure!(each < MOST_EACH, "{edge}: {kibibytes} KiB for each open stream");
+    Ok(())
+}
+
+async fn memory_is_flat_however_many_events_come(kind: Kind) -> anyhow::Result<()> {
+    let _turn = TURN.lock().await;
+    let events = match std::env::var("SERIN_EVENTS") {
+        Ok(count) => count.parse().context("SERIN_EVENTS is a number")?,
+        Err(_) => EVENTS,
+    };
+    let world = World::open(kind, |server| {
+        server.register_fixed(APP, Fixed::flood(events));
+    })
+    .await?;
+    let tally = world.stays_flat(kind, events).await?;
+    ensure!(tally.events == events + 2, "{tally:?}");
+    Ok(())
+}
+
+async fn memory_is_flat_however_long_events_are(kind: Kind) -> anyhow::Result<()> {
+    let _turn = TURN.lock().await;
+    let (count, word) = (50, "x".repeat(MEBIBYTE));
+    let script = Script::answering(vec![word; count].join(" "));
+    let world = World::open(kind, |server| {
+        let part = Part { script: vec![script], ..Part::default() };
+        server.register(APP, [("big".to_owned(), part)].into());
+    })
+    .await?;
+    let tally = world.stays_flat(kind, count).await?;
+    ensure!(tally.events == count + 3 && tally.bytes > count * MEBIBYTE, "{tally:?}");
+    Ok(())
+}
+
+struct World {
+    solo: Solo,
+    _server: Server,
+}
+
+impl World {
+    async fn open(kind: Kind, register: impl FnOnce(&Server)) -> anyhow::Result<Self> {
+        let server = Server::start().await?;
+        register(&server);
+        let document = format!(
+            "[[providers]]\nid = 'big'\nkind = 'openai-compatible'\nbase_url = '{}/big/v1'\n\
+             [[routes]]\nid = 'all'\nmodels = ['*']\ntargets = [{{ provider = 'big' }}]\n\
+             retries = {{ attempts = 0 }}\n\
+             timeouts = {{ first_byte = '60s', idle = '120s', total = '10m' }}\n\
+             [[consumers]]\nid = 'app'\nkeys = ['secret:APP_KEY']\n",
+            server.base(APP)
+        );
+        let config = author::to_json(&document).map_err(|wrong| anyhow::anyhow!("{wrong}"))?;
+        let secrets = [("APP_KEY".to_owned(), KEY.to_owned())].into();
+        let app = App { name: APP.to_owned(), config, secrets, ledger: true };
+        let start = move || Solo::start(kind, Path::new(HOST), &app);
+        let solo = tokio::task::spawn_blocking(start).await?;
+        let solo = solo.context("build both artifacts first: `cargo xtask test`")?;
+        Ok(Self { solo, _server: server })
+    }
+
+    async fn crowd(&self, count: usize) -> anyhow::Result<Vec<Stream>> {
+        crowd(self.solo.address(), &question(), count).await
+    }
+
+    /// Reads one stream, and fails where it takes more and more memory.
+    async fn stays_flat(&self, kind: Kind, events: usize) -> anyhow::Result<Tally> {
+        // One that is not measured: code and heaps get warm.
+        self.crowd(1).await?.remove(0).end().await?;
+        let begin = Instant::now();
+        let mut stream = Stream::open(self.solo.address(), &question()).await?;
+        let (mut first, mut later) = (0, 0);
+        for step in 1..=50 {
+            stream.events(events * step / 50).await?;
+            let resident = self.solo.resident()?;
+            let most = if step <= 10 { &mut first } else { &mut later };
+            *most = resident.max(*most);
+        }
+        let tally = stream.end().await?;
+        let (took, grown) = (begin.elapsed(), later.saturating_sub(first));
+        let [first, later] = [first, later].map(|bytes| bytes >> 20);
+        let (edge, bytes) = (kind.name(), tally.bytes >> 20);
+        eprintln!(
+            "{edge}: {} events, {bytes} MiB in {took:?}; {first} MiB, then {later}",
+            tally.events
+        );
+        ensure!(grown < MOST_GROWTH, "{edge}: {grown} bytes more than at first");
+        Ok(tally)
+    }
+
+    /// How many requests have been recorded.
+    fn records(&self) -> usize {
+        let lines = self.solo.log().lines();
+        lines.iter().filter(|line| line.contains(r#""event":"request""#)).count()
+    }
+
+    /// Waits until so many requests have been recorded, and no more.
+    async fn recorded(&self, count: usize) -> anyhow::Result<()> {
+        let until = Instant::now() + Duration::from_secs(20);
+        while self.records() < count {
+            ensure!(Instant::now() < until, "{} records of {count}", self.records());
+            sleep(Duration::from_millis(20)).await;
+        }
+        ensure!(self.records() == count, "{} records of {count}", self.records());
+        Ok(())
+    }
+}
+
+fn question() -> Asked {
+    let messages = json!([{ "role": "user", "content": "Hello?" }]);
+    Asked {
+        path: "/v1/chat/completions".to_owned(),
+        token: KEY.to_owned(),
+        body: json!({ "model": "m", "messages": messages, "stream": true }),
+    }
+}
