@@ -116,7 +116,7 @@ fn state(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// Decides by the trace, so that every gateway decides the same.
 fn is_drawn(id: u128, sample: u16) -> bool {
-    let part = (id & ((1 << 56) - 1)) * 1_000 >> 56;
+    let part = ((id & ((1 << 56) - 1)) * 1_000) >> 56;
     part < u128::from(sample)
 }
 

@@ -15,6 +15,7 @@ pub(super) struct Attribute {
 }
 
 /// Its value; 64-bit integers are strings in proto3's JSON.
+#[expect(clippy::enum_variant_names, reason = \"the names that OTLP's JSON has\")]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum Value {
@@ -96,19 +97,16 @@ pub(super) fn cut(text: &str) -> &str {
 }
 
 /// A 64-bit integer.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 pub(super) fn decimal<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(number)
 }
 
 /// A moment in nanoseconds since the Unix epoch.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 pub(super) fn nanoseconds<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&at.as_millis().saturating_mul(1_000_000))
 }
 
 /// A number that is kept in billionths.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 pub(super) fn billionths<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(*number as f64 / 1e9)
 }

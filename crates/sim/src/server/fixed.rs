@@ -86,7 +86,7 @@ impl Fixed {
         };
         let mut moves = vec![Move::Write(head)];
         moves.push(Move::Repeat(several(TOGETHER), tiny / TOGETHER));
-        if tiny % TOGETHER > 0 {
+        if !tiny.is_multiple_of(TOGETHER) {
             moves.push(Move::Write(several(tiny % TOGETHER)));
         }
         moves.push(Move::Write(join(&events[1..])));
