@@ -4,8 +4,8 @@
 //! `SERIN_SOAK_SECONDS` says for how long (20 by default, 300 at most).
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -145,7 +145,7 @@ impl Seen {
     }
 }
 
-async fn caller(address: std::net::SocketAddr, number: usize, end: Instant) -> Seen {
+async fn caller(address: SocketAddr, number: usize, end: Instant) -> Seen {
     let mut seen = Seen::default();
     for turn in number.. {
         let asked = Instant::now();
@@ -169,7 +169,7 @@ async fn caller(address: std::net::SocketAddr, number: usize, end: Instant) -> S
 
 /// Asks once; says how long it took and whether the flapping upstream has answered. Anything but one
 /// whole answer of one upstream is an error.
-async fn ask(address: std::net::SocketAddr, streams: bool) -> anyhow::Result<(Duration, bool)> {
+async fn ask(address: SocketAddr, streams: bool) -> anyhow::Result<(Duration, bool)> {
     let body = json!({
         "model": "m", "messages": [{ "role": "user", "content": "Hello?" }], "stream": streams,
     });
@@ -196,12 +196,12 @@ async fn ask(address: std::net::SocketAddr, streams: bool) -> anyhow::Result<(Du
 
 struct World {
     solo: Solo,
-    server: Arc<Server>,
+    server: Server,
 }
 
 impl World {
     async fn open(kind: Kind) -> anyhow::Result<Self> {
-        let server = Arc::new(Server::start().await?);
+        let server = Server::start().await?;
         let base = server.base("");
         // As operators would have it, but for the silence that is borne: a soak has no minutes to lose.
         let document = format!(
