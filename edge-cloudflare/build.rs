@@ -11,19 +11,10 @@ fn main() {
     let source = root.join(env::var_os("GATEWAY_TOML").unwrap_or_else(|| "gateway.toml".into()));
     println!("cargo::rerun-if-changed={}", source.display());
     let target = directory("OUT_DIR").join("gateway.json");
-    match gateway::config::author::bundle(&source, &target) {
-        Ok(inactive) => {
-            for path in inactive {
-                println!(
-                    "cargo::warning={path} does not act in this version: the edge will refuse to serve"
-                );
-            }
+    if let Err(reasons) = gateway::config::author::bundle(&source, &target) {
+        for reason in reasons.lines() {
+            println!("cargo::error={reason}");
         }
-        Err(reasons) => {
-            for reason in reasons.lines() {
-                println!("cargo::error={reason}");
-            }
-            process::exit(1);
-        }
+        process::exit(1);
     }
 }

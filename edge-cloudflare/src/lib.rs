@@ -22,7 +22,7 @@ mod writing;
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use gateway::platform::{Deployed, Outage, Settings};
+use gateway::platform::{Outage, Settings};
 use gateway::secret::Secret;
 use gateway::versions::Station;
 use js_sys::{Promise, Reflect};
@@ -50,11 +50,9 @@ pub fn fetch(request: web_sys::Request, environment: JsValue, context: Context) 
 }
 
 impl Settings for Edge {
-    async fn document(&self) -> Result<Deployed, Outage> {
+    async fn document(&self) -> Result<Cow<'static, str>, Outage> {
         let document = variable(self.environment(), "GATEWAY_CONFIG");
-        let document = document.map_or(Cow::Borrowed(BUNDLED), Cow::Owned);
-        let allow = variable(self.environment(), "ALLOW_INACTIVE");
-        Ok(Deployed { document, allow_inactive: allow.as_deref() == Some("true") })
+        Ok(document.map_or(Cow::Borrowed(BUNDLED), Cow::Owned))
     }
 
     async fn secret(&self, name: &str) -> Result<Option<Secret>, Outage> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use gateway::platform::{Deployed, Outage, Settings};
+use gateway::platform::{Outage, Settings};
 use gateway::secret::Secret;
 use spin_sdk::variables::{self, Error};
 
@@ -12,11 +12,9 @@ use crate::doors::Spin;
 const BUNDLED: &str = include_str!(concat!(env!("OUT_DIR"), "/gateway.json"));
 
 impl Settings for Spin {
-    async fn document(&self) -> Result<Deployed, Outage> {
+    async fn document(&self) -> Result<Cow<'static, str>, Outage> {
         let document = variable("gateway_config").await?;
-        let document = document.map_or(Cow::Borrowed(BUNDLED), Cow::Owned);
-        let allow_inactive = variable("allow_inactive").await?.is_some_and(|value| value == "true");
-        Ok(Deployed { document, allow_inactive })
+        Ok(document.map_or(Cow::Borrowed(BUNDLED), Cow::Owned))
     }
 
     async fn secret(&self, name: &str) -> Result<Option<Secret>, Outage> {

@@ -17,9 +17,7 @@ use gateway::config::{Cache, CacheScope, Config};
 use gateway::gateway::Gateway;
 use gateway::ledger::{Book, Operation, Place, Reply};
 use gateway::observe::Record;
-use gateway::platform::{
-    Background, Clock, Deployed, Ledger, Listing, Outage, Outbound, Settings, Store,
-};
+use gateway::platform::{Background, Clock, Ledger, Listing, Outage, Outbound, Settings, Store};
 use gateway::reader::Reader;
 use gateway::secret::Secret;
 use gateway::time::Timestamp;
@@ -119,7 +117,7 @@ impl Background for Instant {
 }
 
 impl Settings for Instant {
-    async fn document(&self) -> Result<Deployed, Outage> {
+    async fn document(&self) -> Result<std::borrow::Cow<'static, str>, Outage> {
         Err(Outage::new("nothing was deployed"))
     }
 

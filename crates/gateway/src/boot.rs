@@ -5,7 +5,7 @@ use http::StatusCode;
 use openai::{ErrorBody, ErrorObject};
 
 use crate::body::Body;
-use crate::config::{Config, Problem, Problems};
+use crate::config::{Config, Problems};
 use crate::keys::Pepper;
 use crate::platform::{Outage, Settings};
 use crate::rooms::respond;
@@ -22,9 +22,6 @@ pub struct Opened {
 
 /// Reads a document in JSON, with the secrets that it names. The outer error is the host's: nobody knows
 /// whether the document is right.
-///
-/// A document with sections that do not act in this version is refused, unless the host allows them: a
-/// limit that limits nothing is worse than none.
 pub async fn read(
     settings: &impl Settings,
     document: &str,
@@ -41,9 +38,6 @@ pub async fn read(
         Ok(config) => config,
         Err(problems) => return Ok(Err(problems)),
     };
-    if !config.inactive.is_empty() && !settings.document().await?.allow_inactive {
-        return Ok(Err(config.inactive.into_iter().map(inactive).collect()));
-    }
     Ok(Ok(Opened { config, secrets: OwnSecrets::find(&secrets) }))
 }
 
@@ -98,14 +92,6 @@ pub fn refusal() -> http::Response<Body> {
     respond::json(StatusCode::INTERNAL_SERVER_ERROR, ErrorBody { error }.to_json())
 }
 
-fn inactive(path: String) -> Problem {
-    Problem {
-        path,
-        found: "a section that does not act in this version".to_owned(),
-        expected: "its removal, or the host's permission to serve without it".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{read, refusal, secret_names};
@@ -132,19 +118,6 @@ mod tests {
             missing.contains("providers[0].keys[1]") && missing.contains("MISSING"),
             "{missing}"
         );
-    }
-
-    #[test]
-    fn a_section_that_does_not_act_needs_permission() {
-        let document =
-            DOCUMENT.replacen('{', r#"{ "cache": { "routes": ["chat"], "ttl": "1h" },"#, 1);
-        let fake = Fake::new();
-        let refused = run(read(&fake, &document)).expect("the settings are there");
-        let problems = refused.expect_err("the cache does not act yet").to_string();
-        assert!(problems.contains("cache: found a section that does not act"), "{problems}");
-        fake.allow_inactive();
-        let allowed = run(read(&fake, &document)).expect("the settings are there");
-        assert_eq!(allowed.expect("it was permitted").config.inactive, ["cache"]);
     }
 
     #[test]

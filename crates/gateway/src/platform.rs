@@ -90,19 +90,10 @@ pub trait Background {
 /// A door and not an argument at the start, since a document that comes later may name secrets that
 /// the first one did not, and hosts fetch them by name.
 pub trait Settings {
-    /// The document that was deployed with the gateway.
-    async fn document(&self) -> Result<Deployed, Outage>;
+    /// The document that was deployed with the gateway, in JSON.
+    async fn document(&self) -> Result<Cow<'static, str>, Outage>;
     /// The value of a secret; `None`: the host has none of this name.
     async fn secret(&self, name: &str) -> Result<Option<Secret>, Outage>;
-}
-
-/// What was deployed with the gateway.
-#[derive(Clone, Debug)]
-pub struct Deployed {
-    /// The document, in JSON.
-    pub document: Cow<'static, str>,
-    /// Whether documents with sections that do not act in this version may be served.
-    pub allow_inactive: bool,
 }
 
 /// One request's view of its host. A clone is cheap and means the same host.

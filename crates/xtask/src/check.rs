@@ -71,12 +71,6 @@ fn report(document: &Document, config: &Config, secrets: &Secrets) -> String {
             lines.push(format!("  {name:width$}  {state}"));
         }
     }
-    if !config.inactive.is_empty() {
-        lines.push(
-            "\nValid, but without effect in this version (`up` refuses to serve it)".to_owned(),
-        );
-        lines.extend(config.inactive.iter().map(|path| format!("  {path}")));
-    }
     lines.join("\n")
 }
 

@@ -35,8 +35,6 @@ pub(crate) struct Service {
     pub(crate) document: String,
     /// The secrets that it names.
     pub(crate) secrets: BTreeMap<String, Secret>,
-    /// Whether sections without effect are accepted.
-    pub(crate) allow_inactive: bool,
     /// The port on loopback.
     pub(crate) port: u16,
     /// Where local storage is kept.
@@ -212,7 +210,6 @@ fn bindings(service: &Service) -> BTreeMap<String, String> {
     let mut bindings: BTreeMap<String, String> =
         secrets.map(|(name, secret)| (name.clone(), secret.reveal().to_owned())).collect();
     bindings.insert("GATEWAY_CONFIG".to_owned(), service.document.clone());
-    bindings.insert("ALLOW_INACTIVE".to_owned(), service.allow_inactive.to_string());
     bindings
 }
 
@@ -264,7 +261,6 @@ mod tests {
         Service {
             document: "{}".to_owned(),
             secrets: [("APP_KEY".to_owned(), Secret::new("k"))].into(),
-            allow_inactive: false,
             port: 1,
             state: ".serin/state".into(),
         }
@@ -273,9 +269,8 @@ mod tests {
     #[test]
     fn each_host_is_told_in_its_own_spelling() {
         let names = |map: BTreeMap<String, String>| map.into_keys().collect::<Vec<_>>();
-        assert_eq!(names(bindings(&service())), ["ALLOW_INACTIVE", "APP_KEY", "GATEWAY_CONFIG"]);
-        assert_eq!(names(variables(&service())), ["allow_inactive", "app_key", "gateway_config"]);
-        assert_eq!(variables(&service())["allow_inactive"], "false");
+        assert_eq!(names(bindings(&service())), ["APP_KEY", "GATEWAY_CONFIG"]);
+        assert_eq!(names(variables(&service())), ["app_key", "gateway_config"]);
     }
 
     #[test]

@@ -35,7 +35,6 @@ serin, an AI gateway that runs at the edge.
                              .dev.vars and from environment variables of the same name
       --state DIR            where local storage is kept (default .serin/state)
       --demo                 simulated providers instead of real ones (also when no provider key is set)
-      --allow-inactive       serves a configuration with sections that do not act in this version
 
   cargo xtask check [FILE]   validates a configuration and prints each route's plan; calls nobody
       --with-secrets         a secret that is not set here is an error too

@@ -23,7 +23,6 @@ pub(crate) struct Options {
     secrets: Vec<String>,
     state: Option<PathBuf>,
     demo: bool,
-    allow_inactive: bool,
 }
 
 impl Options {
@@ -49,7 +48,6 @@ impl Options {
                 }
                 Long("state") => options.state = Some(arguments.value()?.into()),
                 Long("demo") => options.demo = true,
-                Long("allow-inactive") => options.allow_inactive = true,
                 other => return Err(other.unexpected()),
             }
         }
@@ -75,7 +73,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let own = choose(&options)?;
     // A configuration that cannot be served is refused before anything is installed or built.
     if let Some((document, secrets)) = &own
-        && let Err(reason) = validate(document, secrets, options.allow_inactive)
+        && let Err(reason) = validate(document, secrets)
     {
         eprint!("{reason}");
         return Ok(ExitCode::FAILURE);
@@ -88,7 +86,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
             (Some(demo), document, demo::secrets())
         }
     };
-    let config = match validate(&document, &secrets, options.allow_inactive) {
+    let config = match validate(&document, &secrets) {
         Ok(config) => config,
         Err(reason) => bail!("{reason}"),
     };
@@ -96,7 +94,6 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let service = Service {
         document: author::to_json(&document.text)?,
         secrets: document.secrets(&secrets),
-        allow_inactive: options.allow_inactive,
         port,
         state: here.join(options.state.unwrap_or_else(|| root().join(".serin/state"))),
     };
@@ -135,33 +132,15 @@ fn choose(options: &Options) -> anyhow::Result<Option<(Document, Secrets)>> {
 }
 
 /// The parsed configuration, or everything that speaks against serving it.
-fn validate(
-    document: &Document,
-    secrets: &Secrets,
-    allow_inactive: bool,
-) -> Result<Config, String> {
-    let config = document.parse(secrets).map_err(|problems| {
+fn validate(document: &Document, secrets: &Secrets) -> Result<Config, String> {
+    document.parse(secrets).map_err(|problems| {
         let mut reason = document.explain(&problems);
         if document.secret_names().iter().any(|name| secrets.find(name).is_none()) {
             reason
                 .push_str("Secrets come from --secret NAME=VALUE, .dev.vars or the environment.\n");
         }
         reason
-    })?;
-    if allow_inactive || config.inactive.is_empty() {
-        return Ok(config);
-    }
-    let mut reason = String::new();
-    for path in &config.inactive {
-        let place = author::locate(&document.text, path);
-        let place = place.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
-        let file = document.path.display();
-        reason.push_str(&format!(
-            "{file}{place}: {path} is valid, but does not act in this version\n"
-        ));
-    }
-    reason.push_str("Remove what does not act, or serve the rest with --allow-inactive.\n");
-    Err(reason)
+    })
 }
 
 /// A line to paste: the first consumer that may ask the first model.
@@ -248,14 +227,13 @@ mod tests {
             "--secret=B=2",
             "--state",
             "s",
-            "--allow-inactive",
         ];
         let options = parse(&words).expect("all of them are known");
         assert_eq!((options.edge, options.port), (Edge::Spin, Some(3001)));
         assert_eq!(options.config, Some("a.toml".into()));
         assert_eq!(options.state, Some("s".into()));
         assert_eq!(options.secrets, ["A=1", "B=2"]);
-        assert!(options.allow_inactive && !options.demo);
+        assert!(!options.demo);
         let none = parse(&[]).expect("nothing is needed");
         assert_eq!((none.edge, none.port, none.config), (Edge::Cloudflare, None, None));
         assert!(parse(&["--demo"]).expect("it is known").demo);
@@ -274,23 +252,10 @@ mod tests {
     }
 
     #[test]
-    fn sections_without_effect_need_permission() {
+    fn missing_secrets_are_named() {
         let text = include_str!("../../gateway/tests/fixtures/worked-example.toml");
         let document = Document { path: "example.toml".into(), text: text.to_owned() };
-        let names = document.secret_names();
-        let pairs: Vec<(&str, &str)> =
-            names.iter().map(|name| (name.as_str(), name.as_str())).collect();
-        let secrets = Secrets::only(&pairs);
-        let reason = validate(&document, &secrets, false).expect_err("guards do not act yet");
-        let line = reason.lines().find(|line| line.contains(" guards[0] ")).unwrap_or_default();
-        assert!(
-            line.starts_with("example.toml:") && line.ends_with("does not act in this version"),
-            "{reason}"
-        );
-        assert!(reason.ends_with("--allow-inactive.\n"), "{reason}");
-        validate(&document, &secrets, true).expect("it was permitted");
-        let reason =
-            validate(&document, &Secrets::default(), true).expect_err("there are no secrets");
+        let reason = validate(&document, &Secrets::default()).expect_err("there are no secrets");
         assert!(reason.contains("OPENAI_API_KEY"), "{reason}");
     }
 

@@ -52,10 +52,6 @@ pub struct Config {
     pub observe: Observe,
     /// The SHA-256 of the document that it was read from.
     pub digest: [u8; 32],
-    /// Paths of sections that are valid but do not act in this version (`limits[0]`, `cache`).
-    /// A gateway with such a configuration promises what it does not do: hosts refuse to serve it
-    /// unless told otherwise.
-    pub inactive: Vec<String>,
 }
 
 /// `[server]`

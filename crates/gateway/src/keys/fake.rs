@@ -15,9 +15,7 @@ use bytes::Bytes;
 use crate::body::Body;
 use crate::ledger::{Book, Operation, Place, Reply};
 use crate::observe::Record;
-use crate::platform::{
-    Background, Clock, Deployed, Ledger, Listing, Outage, Outbound, Settings, Store,
-};
+use crate::platform::{Background, Clock, Ledger, Listing, Outage, Outbound, Settings, Store};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -38,7 +36,6 @@ struct Inner {
     ledger_deaf: Cell<bool>,
     reads: Cell<usize>,
     document: RefCell<String>,
-    allow_inactive: Cell<bool>,
     warnings: RefCell<Vec<String>>,
     deferred: RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>>,
 }
@@ -57,7 +54,6 @@ impl Fake {
             ledger_deaf: Cell::new(false),
             reads: Cell::new(0),
             document: RefCell::default(),
-            allow_inactive: Cell::new(false),
             warnings: RefCell::default(),
             deferred: RefCell::default(),
         }))
@@ -67,10 +63,6 @@ impl Fake {
     /// name.
     pub(crate) fn deploy(&self, document: &str) {
         document.clone_into(&mut self.0.document.borrow_mut());
-    }
-
-    pub(crate) fn allow_inactive(&self) {
-        self.0.allow_inactive.set(true);
     }
 
     /// Takes the lines for people since the last time.
@@ -243,9 +235,9 @@ impl Background for Fake {
 }
 
 impl Settings for Fake {
-    async fn document(&self) -> Result<Deployed, Outage> {
+    async fn document(&self) -> Result<Cow<'static, str>, Outage> {
         let document = Cow::Owned(self.0.document.borrow().clone());
-        Ok(Deployed { document, allow_inactive: self.0.allow_inactive.get() })
+        Ok(document)
     }
 
     async fn secret(&self, name: &str) -> Result<Option<Secret>, Outage> {

@@ -15,7 +15,7 @@ pub(super) struct Attribute {
 }
 
 /// Its value; 64-bit integers are strings in proto3's JSON.
-#[expect(clippy::enum_variant_names, reason = \"the names that OTLP's JSON has\")]
+#[expect(clippy::enum_variant_names, reason = "the names that OTLP's JSON has")]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum Value {

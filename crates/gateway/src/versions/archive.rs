@@ -51,7 +51,7 @@ impl<P: Platform> Archive<'_, P> {
     pub(crate) async fn head(&self) -> Result<Stamp, Outage> {
         let register = self.ask(&Operation::Look { register: REGISTER.to_owned() }).await?;
         if register.number == 0 {
-            return Ok(Stamp::of_deployed(&self.0.document().await?.document));
+            return Ok(Stamp::of_deployed(&self.0.document().await?));
         }
         json::from_text(&register.text).map_err(broken)
     }
@@ -71,7 +71,7 @@ impl<P: Platform> Archive<'_, P> {
     /// The document of a version; `None` where the store does not show it yet.
     pub(crate) async fn document(&self, stamp: &Stamp) -> Result<Option<String>, Outage> {
         if stamp.version == 0 {
-            return Ok(Some(self.0.document().await?.document.into_owned()));
+            return Ok(Some(self.0.document().await?.into_owned()));
         }
         let document = self.0.get(&stamp.document()).await?;
         document.map(text).transpose()
@@ -88,7 +88,7 @@ impl<P: Platform> Archive<'_, P> {
     /// A version by its number and nonce.
     pub(crate) async fn read(&self, version: u64, nonce: &str) -> Result<Stamp, Outage> {
         if version == 0 {
-            return Ok(Stamp::of_deployed(&self.0.document().await?.document));
+            return Ok(Stamp::of_deployed(&self.0.document().await?));
         }
         let name = entry(version, nonce);
         let bytes = self.0.get(&name).await?.ok_or_else(|| broken(&name))?;

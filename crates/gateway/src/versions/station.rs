@@ -128,7 +128,7 @@ impl Station {
             return self.install(stamp, |_| Gateway::new(opened.config, opened.secrets));
         }
         let deployed = match platform.document().await {
-            Ok(deployed) => deployed.document,
+            Ok(deployed) => deployed,
             // Whoever has the settings may come back: the next request asks again.
             Err(outage) => return platform.warn(&format!("The settings cannot be read: {outage}")),
         };

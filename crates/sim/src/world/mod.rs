@@ -18,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gateway::body::Body;
 use gateway::observe::Record;
-use gateway::platform::{Background, Clock, Deployed, Outage, Outbound, Settings};
+use gateway::platform::{Background, Clock, Outage, Outbound, Settings};
 use gateway::secret::Secret;
 use gateway::time::Timestamp;
 use serde_json::Value;
@@ -174,9 +174,9 @@ impl Background for World {
 }
 
 impl Settings for World {
-    async fn document(&self) -> Result<Deployed, Outage> {
+    async fn document(&self) -> Result<Cow<'static, str>, Outage> {
         let document = Cow::Owned(self.0.deployed.borrow().clone());
-        Ok(Deployed { document, allow_inactive: false })
+        Ok(document)
     }
 
     async fn secret(&self, name: &str) -> Result<Option<Secret>, Outage> {

@@ -93,7 +93,6 @@ pub(super) fn document(raw: &raw::Document, secrets: &Secrets<'_>) -> Result<Con
             history,
             observe,
             digest: [0; 32],
-            inactive: std::mem::take(&mut review.inactive),
         })
     } else {
         Err(Problems(std::mem::take(&mut review.problems)))
@@ -116,12 +115,11 @@ pub(super) fn consumer(raw: &raw::Consumer, config: &Config) -> Result<Consumer,
 struct Review<'a> {
     secrets: &'a Secrets<'a>,
     problems: Vec<Problem>,
-    inactive: Vec<String>,
 }
 
 impl<'a> Review<'a> {
     fn new(secrets: &'a Secrets<'a>) -> Self {
-        Self { secrets, problems: Vec::new(), inactive: Vec::new() }
+        Self { secrets, problems: Vec::new() }
     }
 
     fn problem(
@@ -132,10 +130,6 @@ impl<'a> Review<'a> {
     ) {
         let (path, found, expected) = (place.to_string(), found.into(), expected.into());
         self.problems.push(Problem { path, found, expected });
-    }
-
-    fn inactive(&mut self, place: &Place<'_>) {
-        self.inactive.push(place.to_string());
     }
 
     /// The position of a word in the list of those that are allowed.

@@ -57,13 +57,11 @@ fn the_worked_example_means_what_its_comments_say() {
     assert_eq!(design.permissions.routes.as_deref().map(<[_]>::len), Some(1));
     assert!(bool::from(design.keys[0].matches(&KeyDigest::of("value of DESIGN_TEAM_KEY"))));
     assert_eq!(config.consumers[0].permissions.routes, None);
-    assert_eq!(config.inactive, ["cache"]);
 }
 
 #[test]
-fn the_bundled_configuration_acts_in_full_and_needs_three_secrets() {
-    let config = load(ROOT_EXAMPLE).expect("the bundled configuration is right");
-    assert_eq!(config.inactive, Vec::<String>::new());
+fn the_bundled_configuration_needs_three_secrets() {
+    load(ROOT_EXAMPLE).expect("the bundled configuration is right");
     assert_eq!(
         author::secret_names(ROOT_EXAMPLE),
         ["OPENAI_API_KEY", "DEEPSEEK_API_KEY", "APP_KEY"]
@@ -165,7 +163,7 @@ fn limited_acts_with_limits_or_without() {
          fallback_on = [\"limited\"] }]",
     )
     .expect("it is right");
-    assert!(config.inactive.is_empty() && config.routes[0].fallback_on.limited);
+    assert!(config.routes[0].fallback_on.limited);
 }
 
 #[test]

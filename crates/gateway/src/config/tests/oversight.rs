@@ -270,8 +270,6 @@ fn what_is_kept_and_what_is_told() {
     );
     assert_eq!((otlp.traces, otlp.metrics, otlp.sample), (true, false, 50));
     assert_eq!(otlp.service, "edge");
-
-    assert_eq!(config.inactive, ["cache", "history"]);
 }
 
 #[test]
@@ -288,5 +286,5 @@ fn what_is_not_said_of_history_and_collector_has_a_default() {
     assert_eq!((otlp.traces, otlp.metrics, otlp.sample), (true, true, 1000));
     assert_eq!((otlp.service.as_str(), config.observe.max_consumers), ("serin", 100));
     let config = load("[observe]\nmax_consumers = 10000").expect("it is right");
-    assert_eq!((config.observe.max_consumers, config.inactive.len()), (10_000, 0));
+    assert_eq!(config.observe.max_consumers, 10_000);
 }

@@ -8,7 +8,7 @@ use openai::Endpoint;
 use serde_json::{Map, Value};
 
 use crate::config::provider::Kind;
-use crate::config::{Authentication, author};
+use crate::config::{Authentication, Config, author};
 
 use super::load;
 
@@ -113,7 +113,7 @@ fn the_defaults_are_what_the_reference_says() {
         let (_, rest) = CONFIGURATION.split_once(marker).expect("the marker is there");
         let document = documents(rest).next().expect("a document follows");
         let config = load(document).unwrap_or_else(|problems| panic!("{marker}: {problems}"));
-        format!("{config:#?}")
+        format!("{:#?}", Config { digest: [0; 32], ..config })
     };
     assert_eq!(marked("<!-- least -->\n"), marked("<!-- same -->\n"));
 }
@@ -123,8 +123,7 @@ fn every_whole_document_can_be_served() {
     for (page, least) in [(README, 1), (CONFIGURATION, 2), (PROVIDERS, 0), (ROUTING, 1)] {
         let mut count = 0;
         for document in documents(page) {
-            let config = load(document).unwrap_or_else(|problems| panic!("{problems}\n{document}"));
-            assert!(config.inactive.is_empty(), "{:?}\n{document}", config.inactive);
+            load(document).unwrap_or_else(|problems| panic!("{problems}\n{document}"));
             count += 1;
         }
         assert!(count >= least, "only {count} documents were found");

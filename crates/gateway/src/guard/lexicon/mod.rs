@@ -45,7 +45,8 @@ impl Lexicon {
             hash.update(word);
             hash.update("\n");
         }));
-        let digest = hash.finalize().iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte));
+        let digest =
+            hash.finalize().iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte));
         Self { entries, digest }
     }
 
