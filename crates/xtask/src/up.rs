@@ -277,7 +277,7 @@ keys = ["secret:A_TEST_APP_KEY"]
 "#;
         let document = Document { path: "gateway.toml".into(), text: text.to_owned() };
         let secrets = Secrets::only(&[("A_TEST_OPENAI_KEY", "sk-1"), ("A_TEST_APP_KEY", "app-1")]);
-        let config = validate(&document, &secrets, false).expect("it is right");
+        let config = validate(&document, &secrets).expect("it is right");
         let text = invitation("http://127.0.0.1:8787", &document, &config);
         assert!(text.contains("-H \"x-api-key: $A_TEST_APP_KEY\""), "{text}");
         assert!(
