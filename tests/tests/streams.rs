@@ -80,7 +80,7 @@ async fn a_thousand_streams_are_open_at_once(kind: Kind) -> anyhow::Result<()> {
 async fn memory_is_flat_however_many_events_come(kind: Kind) -> anyhow::Result<()> {
     let _turn = TURN.lock().await;
     let events = match std::env::var("SERIN_EVENTS") {
-        Ok(count) => count.parse().context("SERIN_EVENTS is a number")?,
+        Ok(count) => count.parse::<usize>().context("SERIN_EVENTS is a number")?,
         Err(_) => EVENTS,
     };
     let world = World::open(kind, |server| {
