@@ -125,8 +125,8 @@ async fn a_version_outlives_the_process(kind: Kind) -> anyhow::Result<()> {
     ensure!(world.put(&world.tag().await?, "new").await?.status == 200);
     ensure!(world.put(&world.tag().await?, "old").await?.status == 200);
     let tag = world.tag().await?;
-    let restored = world.admin("POST", "/versions/1/restore", &[("if-match", &tag)], &Value::Null);
-    let restored = restored.await?;
+    let headers = [("if-match", tag.as_str())];
+    let restored = world.admin("POST", "/versions/1/restore", &headers, &Value::Null).await?;
     ensure!(restored.status == 200 && restored.json()["version"] == 3, "{restored:?}");
     let World { edge, server } = world;
     edge.kill();
