@@ -43,7 +43,8 @@ const FAILURES: [&str; 11] = [
     "status = 503",
     "refuse = true",
     "hang = true",
-    "role_then_cut = true",
+    // As a stream whatever was asked for: one event of JSON is a whole answer.
+    "role_then_cut = true\nstream = true",
     "status = 429\nheaders = { retry-after = '3' }",
     "error_first = true",
     "raw = '<html>Bad gateway</html>'\ncontent_type = 'text/html'",
@@ -119,8 +120,9 @@ async fn nobody_sees_an_upstream_that_flaps(kind: Kind) -> anyhow::Result<()> {
         late >> 20,
     );
     ensure!(seen.failures.is_empty(), "{edge}: {:#?}", seen.failures);
+    // In a short soak the upstream rests for longer than it is well.
     let by_first = asked - seen.by_fallback;
-    ensure!(by_first > asked / 10 && seen.by_fallback > asked / 20, "it did not flap");
+    ensure!(by_first > asked / 100 && seen.by_fallback > asked / 20, "it did not flap");
     ensure!(late.saturating_sub(early) < MOST_GROWTH, "{edge}: from {early} bytes to {late}");
     Ok(())
 }

@@ -210,8 +210,8 @@ mod tests {
             {"role":"user","content":[{"type":"text","text":"你好 world"},
              {"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]"#;
         asked(messages, 100, "system: be short\nuser: 你好 world");
-        asked(messages, 10, "system: b…\nuser: 你好 world");
-        asked(messages, 8, "…\nuser: 你好…");
+        asked(messages, 10, "system: …\nuser: 你好 world");
+        asked(messages, 8, "…\nuser: 你好 world");
         assert_eq!(transcript("[]", 5).question(), None);
     }
 

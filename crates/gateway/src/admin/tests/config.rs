@@ -206,7 +206,7 @@ fn what_is_refused_changes_nothing() {
     refused(
         &one,
         tag,
-        &good.replacen('{', r#"{"cache":{"routes":["chat"],"ttl":"1h"},"#, 1),
+        &good.replacen('{', r#"{"cache":{"routes":["nobody"],"ttl":"1h"},"#, 1),
         422,
         "invalid_configuration",
     );

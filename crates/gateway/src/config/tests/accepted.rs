@@ -212,7 +212,9 @@ fn json_and_toml_say_the_same() {
         let json = author::to_json(text).expect("its shape is right");
         let from_json = Config::from_json(&json, &secrets).expect("it is right");
         let from_toml = author::from_toml(text, &secrets).expect("it is right");
-        assert_eq!(format!("{from_json:?}"), format!("{from_toml:?}"));
+        // Each has the digest of the text that it was read from, and TOML is read without one.
+        let digest = from_toml.digest;
+        assert_eq!(format!("{:?}", Config { digest, ..from_json }), format!("{from_toml:?}"));
     }
 }
 

@@ -59,8 +59,9 @@ fn read(text: &str) {
     author::secret_names(text);
     let _ = Config::from_json(text, &secrets);
     if let Ok(json) = author::to_json(text) {
-        let from_json = Config::from_json(&json, &secrets).map(|config| format!("{config:?}"));
-        let from_toml = author::from_toml(text, &secrets).map(|config| format!("{config:?}"));
+        let said = |config: Config| format!("{:?}", Config { digest: [0; 32], ..config });
+        let from_json = Config::from_json(&json, &secrets).map(said);
+        let from_toml = author::from_toml(text, &secrets).map(said);
         assert_eq!(from_json, from_toml);
     }
 }

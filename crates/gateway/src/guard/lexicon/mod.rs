@@ -143,8 +143,8 @@ impl Lexicon {
         mut seen: impl FnMut(Look) -> bool,
     ) {
         let entries = &self.entries;
-        // Up to here a harmless word reaches.
-        let mut safe = 0;
+        // Where a harmless word begins, and up to where it reaches.
+        let (mut safe_from, mut safe) = (0, 0);
         let mut at = if is_within_word { joined(text) } else { 0 };
         while let Some(first) = text[at..].chars().next() {
             let begin = at;
@@ -163,7 +163,8 @@ impl Lexicon {
             }
             let rest = &text[begin..];
             if goes_on && rest.len() <= entries.longest_bytes && entries.is_open(rest, heads[0]) {
-                seen(Look::Open(begin));
+                // What excuses it must be seen with it.
+                seen(Look::Open(if begin < safe { safe_from } else { begin }));
                 return;
             }
             let mut word = 0;
@@ -172,7 +173,9 @@ impl Lexicon {
                 entries.prefixes(bucket, rest, |entry| {
                     let length = entries.length(entry);
                     if entries.is_harmless(entry) {
-                        safe = safe.max(begin + length);
+                        if begin + length > safe {
+                            (safe_from, safe) = (begin, begin + length);
+                        }
                     } else {
                         word = word.max(length);
                     }

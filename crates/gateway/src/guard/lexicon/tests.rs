@@ -99,6 +99,7 @@ fn a_text_that_goes_on_is_undecided_at_its_end() {
     check_open(&["微信", "!微信公众号"], "我的微信", "微信", None);
     check_open(&["微信", "!微信公众号"], "我的微信啊", "", Some("微信"));
     check_open(&["色情", "!特色情怀"], "特色情", "特色情", None);
+    check_open(&["微", "微微", "!a微"], "a微", "a微", None);
     check_open(&[], "anything", "", None);
 }
 
