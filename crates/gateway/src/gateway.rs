@@ -4,7 +4,6 @@
 use std::rc::Rc;
 
 use http::request::Parts;
-use openai::Endpoint;
 
 use crate::admin::{self, Desk};
 use crate::body::Body;
@@ -23,7 +22,7 @@ use crate::rooms::admit::Ask;
 use crate::rooms::authenticate::{Caller, Registry};
 use crate::rooms::blocked::Blocked;
 use crate::rooms::budgets::Budgets;
-use crate::rooms::call::{Content, Line};
+use crate::rooms::call::Line;
 use crate::rooms::entry::Entry;
 use crate::rooms::exporter::Exporter;
 use crate::rooms::fleet::Fleet;
@@ -227,10 +226,9 @@ impl Gateway {
         let route = plan.route_index();
         let guards = Inspector::post(self, platform, route, &caller, &entry.record.id).await;
         // An answer that was given before, under the same guards, costs nothing and is nobody's work.
-        let watch = guards.as_ref().map(|inspector| inspector.fingerprint());
+        let watch = guards.as_ref().map_or_else(Vec::new, |guards| guards.fingerprint().to_vec());
         let same = (&ask, &plan);
-        let watched = watch.as_ref().map_or(&[][..], |watch| watch);
-        let look = shelf::look(self, platform, &caller, &parts.headers, same, watched).await;
+        let look = shelf::look(self, platform, &caller, &parts.headers, same, &watch).await;
         entry.record.cache = look.name();
         let hit = match look {
             Look::Off | Look::Bypass => None,
@@ -279,29 +277,14 @@ impl Gateway {
         let asked = masked.as_ref().unwrap_or(&ask);
         let line = Line { platform, fleet: &self.fleet, ask: asked, plan: &plan, most_output };
         let mut answer = line.call(entry).await?;
-        let guards = guards.filter(|inspector| inspector.watches_answers());
+        let mut is_watched = false;
         if let Some(inspector) = &guards {
-            let watched = match &mut answer.content {
-                Content::Whole(whole) => {
-                    let is_error = !answer.status.is_success();
-                    let changed = inspector.release(whole, is_error).await;
-                    changed.map(|changed| *whole = changed.unwrap_or_else(|| whole.clone()))
-                }
-                // A stream is watched on its way.
-                Content::Stream(stream) if stream.is_events() => Ok(()),
-                // Vectors say nothing.
-                Content::Stream(_) if ask.endpoint() == Endpoint::Embeddings => Ok(()),
-                Content::Stream(_) => inspector.unreadable(),
-            };
-            if let Err(stop) = watched {
-                return self.turn_down(&stop, platform, &ask, entry, inspector);
+            match inspector.receive(&mut answer, ask.endpoint()).await {
+                Ok(goes_on) => is_watched = goes_on,
+                Err(stop) => return self.turn_down(&stop, platform, &ask, entry, inspector),
             }
             entry.record.guards.extend(inspector.take_notes());
         }
-        let is_watched = match &answer.content {
-            Content::Whole(_) => false,
-            Content::Stream(stream) => stream.is_events(),
-        };
         let guards = guards.filter(|_| is_watched);
         let guards = guards.map(|inspector| (inspector, ask.endpoint()));
         Ok(Reply::Answer(Served { answer, timeouts: plan.route().timeouts, guards }))

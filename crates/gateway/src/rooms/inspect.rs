@@ -21,6 +21,7 @@ use crate::verdicts::{self, Noted};
 
 use super::admit::Ask;
 use super::authenticate::Caller;
+use super::call::{Answer, Content};
 use super::notary::join;
 
 /// The guards that watch one request, and what they have said of it.
@@ -262,9 +263,29 @@ impl<P: Platform> Inspector<P> {
         Ok(changed)
     }
 
+    /// Checks an answer, as far as it is there. `true`: it is a stream, to be watched on its way.
+    pub async fn receive(&self, answer: &mut Answer, endpoint: Endpoint) -> Result<bool, Stop> {
+        if !self.watches_answers() {
+            return Ok(false);
+        }
+        match &mut answer.content {
+            Content::Whole(whole) => {
+                let is_error = !answer.status.is_success();
+                if let Some(changed) = self.release(whole, is_error).await? {
+                    *whole = changed;
+                }
+                Ok(false)
+            }
+            Content::Stream(stream) if stream.is_events() => Ok(true),
+            // Vectors say nothing.
+            Content::Stream(_) if endpoint == Endpoint::Embeddings => Ok(false),
+            Content::Stream(_) => self.unreadable().map(|()| false),
+        }
+    }
+
     /// Checks a whole answer, or the error in its place. What guards have masked or restored makes
     /// another one of it.
-    pub async fn release(&self, answer: &Bytes, is_error: bool) -> Result<Option<Bytes>, Stop> {
+    async fn release(&self, answer: &Bytes, is_error: bool) -> Result<Option<Bytes>, Stop> {
         let text = str::from_utf8(answer).map_err(|_| Unreadable);
         let sheet = match is_error {
             true => text.and_then(said_in_error).map(Sheet::new),
