@@ -10,6 +10,7 @@ mod endpoint;
 mod error;
 mod fields;
 mod invalid;
+mod members;
 mod name;
 mod request;
 mod said;

@@ -112,10 +112,7 @@ impl<P: Platform> Inspector<P> {
     ) -> Option<Rc<Self>> {
         let config = gateway.config();
         let mut posts = Vec::new();
-        for (position, guard) in config.guards.iter().enumerate() {
-            if guard.routes.as_ref().is_some_and(|routes| !routes.contains(&route)) {
-                continue;
-            }
+        for (position, guard) in config.guards_for(route) {
             let fits = guard.overrides.iter().position(|other| {
                 other.consumers.iter().any(|one| one.covers(caller.id()))
                     || caller
