@@ -50,6 +50,7 @@ kind = "words"
 routes = ["terms"]
 words = ["forbidden phrase", "bad", "违禁词"]
 on_block = { message = "No." }
+stream_window = 200
 [[guards]]
 id = "narrow"
 kind = "words"

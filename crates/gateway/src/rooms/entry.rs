@@ -1,5 +1,6 @@
 //! A request's books: its record and its reservation, closed in one moment.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ use super::transcript::Transcript;
 /// Whoever is told of a record when it is written.
 pub type OnClose = Box<dyn FnOnce(&Record)>;
 
+/// What is to be noted in a record before it is written, by those who do not hold it.
+pub type LastNotes = Rc<RefCell<Vec<Box<dyn FnOnce(&mut Record)>>>>;
+
 /// A record in the making, with what is reserved for the request. Both are closed exactly once: when
 /// the entry is closed, or when it is dropped, which means that the caller went away.
 pub struct Entry<P: Platform> {
@@ -43,6 +47,7 @@ pub struct Entry<P: Platform> {
     pub keep: Keep,
     /// Told of the record when it is written.
     pub on_close: Option<OnClose>,
+    last_notes: Option<LastNotes>,
     gateway: Rc<Gateway>,
     platform: P,
     began: Timestamp,
@@ -63,6 +68,7 @@ impl<P: Platform> Entry<P> {
             aside: None,
             keep: Keep::default(),
             on_close: None,
+            last_notes: None,
             gateway,
             platform,
             began,
@@ -123,6 +129,11 @@ impl<P: Platform> Entry<P> {
         }
     }
 
+    /// Lets others note something although the entry is in somebody else's hands.
+    pub fn take_last_notes(&mut self) -> LastNotes {
+        Rc::clone(self.last_notes.get_or_insert_default())
+    }
+
     /// Closes the books.
     pub fn close(mut self, outcome: Outcome) {
         self.record.outcome = outcome;
@@ -147,6 +158,9 @@ impl<P: Platform> Drop for Entry<P> {
     fn drop(&mut self) {
         let now = self.platform.now();
         self.record.total_ms = millis(now.since(self.began));
+        for note in self.last_notes.take().map(|notes| notes.take()).unwrap_or_default() {
+            note(&mut self.record);
+        }
         self.abandon(now);
         let record = &mut self.record;
         let mut cost = self.price.map(|price| limits::cost(record.tokens, price));

@@ -24,7 +24,7 @@ use crate::reader::{Flow, Reader};
 use crate::tail::Tail;
 use crate::time::Timestamp;
 
-use super::entry::Entry;
+use super::entry::{Entry, LastNotes};
 use super::fleet::Ticket;
 use super::resume::Successors;
 use super::transcript::Transcript;
@@ -215,6 +215,8 @@ type Work<P> = Pin<Box<dyn Future<Output = (Entry<P>, Option<Box<Committed>>)>>>
 /// A stream that broke off, while somebody is asked to go on.
 struct Continuing<P: Platform> {
     work: Work<P>,
+    /// What the entry is to hear if nobody waits for the work any more.
+    notes: LastNotes,
     /// What the caller is told if nobody does.
     code: &'static str,
     message: &'static str,
@@ -296,8 +298,9 @@ impl<P: Platform> Relay<P> {
         let Some(mut entry) = self.entry.take() else { return false };
         entry.put_aside(reader.meter().tokens(self.stream.prompt));
         self.sequel = Some(Sequel::to(draft));
+        let notes = entry.take_last_notes();
         let work = successors.go_on(self.platform.clone(), entry, said.to_owned());
-        self.continuing = Some(Continuing { work: Box::pin(work), code, message });
+        self.continuing = Some(Continuing { work: Box::pin(work), notes, code, message });
         self.is_counted = true;
         self.note(Sign::Failed);
         self.stream.body = Body::Empty;
@@ -364,9 +367,11 @@ impl<P: Platform> Relay<P> {
     }
 
     /// Notes something in the record, while it is open.
-    pub(super) fn record(&mut self, note: impl FnOnce(&mut Record)) {
+    pub(super) fn record(&mut self, note: impl FnOnce(&mut Record) + 'static) {
         if let Some(entry) = &mut self.entry {
             note(&mut entry.record);
+        } else if let Some(continuing) = &self.continuing {
+            continuing.notes.borrow_mut().push(Box::new(note));
         }
     }
 
@@ -375,6 +380,10 @@ impl<P: Platform> Relay<P> {
         let outcome = outcome.or(self.ending).unwrap_or(Outcome::HungUp);
         if let Some(entry) = self.settle() {
             entry.close(outcome);
+        } else {
+            self.record(move |record| record.outcome = outcome);
+            // The entry goes with it.
+            self.continuing = None;
         }
     }
 

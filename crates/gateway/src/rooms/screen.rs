@@ -91,7 +91,8 @@ impl<P: Platform> Screen<P> {
             Stop::Blocked(block) => {
                 let guard = &self.inspector.gateway.config().guards[block.guard];
                 let last = blocked::events(&self.inspector.platform, guard, block, self.endpoint);
-                self.relay.record(|record| record.blocked_by = Some(guard.id.clone()));
+                let name = guard.id.clone();
+                self.relay.record(|record| record.blocked_by = Some(name));
                 (last, Outcome::Blocked)
             }
             Stop::Unavailable | Stop::Unreadable(_) => {
