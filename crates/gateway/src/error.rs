@@ -8,7 +8,7 @@ use http::StatusCode;
 use openai::{ErrorBody, ErrorObject, Invalid};
 
 use crate::config::{Measure, Period};
-use crate::ledger::Refused;
+use crate::ledger::Level;
 use crate::observe::Attempt;
 use crate::rooms::allowance;
 
@@ -53,6 +53,8 @@ pub enum Refusal {
     },
     /// The content is not JSON by its own word.
     UnsupportedMediaType,
+    /// The body is compressed.
+    Encoded,
     /// The body is too long.
     TooLarge {
         /// The limit, in bytes.
@@ -80,8 +82,12 @@ pub struct Limited {
     pub per: Period,
     /// What the request needs at least.
     pub wanted: u64,
-    /// What the ledger said.
-    pub refused: Refused,
+    /// How it stands.
+    pub level: Level,
+    /// Milliseconds after which it may be granted; `None`: never by itself.
+    pub wait: Option<u64>,
+    /// How the other budgets of the request stand.
+    pub others: Vec<(Measure, Level)>,
 }
 
 /// Ours or an upstream's fault.
@@ -240,6 +246,11 @@ impl Refusal {
                 "unsupported_media_type",
                 "The content-type must be application/json.".to_owned(),
             ),
+            Self::Encoded => plain(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "The body must not be compressed: send it without content-encoding.".to_owned(),
+            ),
             Self::TooLarge { limit } => plain(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "request_too_large",
@@ -279,11 +290,11 @@ impl Limited {
             // A balance is raised by somebody; asking again every hour finds out.
             Period::Day(_) | Period::Month(_) | Period::Total => 3_600,
         };
-        self.refused.wait.map_or(never, |millis| millis.div_ceil(1_000).max(1))
+        self.wait.map_or(never, |millis| millis.div_ceil(1_000).max(1))
     }
 
     fn answer(&self) -> Answer {
-        let level = self.refused.level;
+        let level = self.level;
         let (code, kind) = match (self.is_quota(), self.measure) {
             (true, _) => ("insufficient_quota", "insufficient_quota"),
             (false, Measure::Tokens) => ("rate_limit_exceeded", "tokens"),
@@ -308,14 +319,15 @@ impl Limited {
             Measure::Cost => format!("{} USD", amount as f64 / 1e9),
         };
         let (max, left, wanted) = (amount(level.max), number(level.left()), number(self.wanted));
-        let then = match self.refused.wait {
+        let then = match self.wait {
             Some(_) => format!("Try again in {}s", self.retry_after()),
             None if self.wanted > level.max => "It can never be met".to_owned(),
             None => "It does not renew by itself".to_owned(),
         };
         let limit = &self.limit;
         let mut headers = vec![("retry-after", self.retry_after().to_string())];
-        headers.extend(allowance::headers([(self.measure, level)].into_iter()));
+        let others = self.others.iter().copied().filter(|(measure, _)| *measure != self.measure);
+        headers.extend(allowance::headers(others.chain([(self.measure, level)])));
         if self.is_quota() || self.wanted > level.max {
             // OpenAI's client libraries would try every 429 again.
             headers.push(("x-should-retry", "false".to_owned()));

@@ -158,7 +158,7 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let api = match Address::read(&parts.method, parts.uri.path()) {
             // No record: a load balancer's question every second is nobody's request.
-            Ok(Address::Health) => return respond::health(),
+            Ok(Address::Health) => return respond::without_body(&parts.method, respond::health()),
             Ok(Address::Api(api)) => Ok(api),
             Err(refusal) => Err(refusal),
         };
@@ -175,10 +175,10 @@ impl Gateway {
                 let response = respond::deliver(reply, platform, entry);
                 match tee {
                     Some(tee) => tee.wrap(response),
-                    None => response,
+                    None => respond::without_body(&parts.method, response),
                 }
             }
-            Err(error) => respond::refuse(&error, entry),
+            Err(error) => respond::without_body(&parts.method, respond::refuse(&error, entry)),
         }
     }
 
@@ -220,6 +220,7 @@ impl Gateway {
         let mut plan =
             Plan::make(&self.config, &caller, &ask, &parts.headers, &self.fleet, moment)?;
         entry.record.route = Some(plan.route().id.clone());
+        entry.record.is_named = self.config.models.names(&ask.request().model);
         let kept = self.config.observe.content.iter().find(|(it, _)| *it == plan.route_index());
         entry.transcript = kept.map(|(_, most)| Rc::new(Transcript::new(&ask, *most)));
         permit::parameters(&caller, &ask)?;
@@ -267,7 +268,7 @@ impl Gateway {
             None => None,
         };
         if let Some(inspector) = &guards {
-            entry.record.guards.extend(inspector.take_notes());
+            inspector.take_notes().write(&mut entry.record);
         }
         // Last, since only this costs much.
         let most_output = entry.reservation.as_ref().and_then(Reservation::most_output);
@@ -283,7 +284,7 @@ impl Gateway {
                 Ok(goes_on) => is_watched = goes_on,
                 Err(stop) => return self.turn_down(&stop, platform, &ask, entry, inspector),
             }
-            entry.record.guards.extend(inspector.take_notes());
+            inspector.take_notes().write(&mut entry.record);
         }
         let guards = guards.filter(|_| is_watched);
         let guards = guards.map(|inspector| (inspector, ask.endpoint()));
@@ -299,7 +300,7 @@ impl Gateway {
         entry: &mut Entry<P>,
         inspector: &Inspector<P>,
     ) -> Result<Reply<P>, Error> {
-        entry.record.guards.extend(inspector.take_notes());
+        inspector.take_notes().write(&mut entry.record);
         let block = match stop {
             Stop::Blocked(block) => block,
             Stop::Unavailable => return Err(Fault::GuardUnavailable.into()),

@@ -7,6 +7,9 @@ use serde::Serialize;
 use crate::policy::estimate;
 use crate::time::Timestamp;
 
+/// The operation of whoever asks for the list of models.
+pub const MODELS: &str = "models";
+
 /// One request, from its arrival to its last byte: one line of JSON in the host's log.
 #[derive(Debug, Default, Serialize)]
 pub struct Record {
@@ -26,10 +29,15 @@ pub struct Record {
     pub route: Option<String>,
     /// The model that the caller named.
     pub model: Option<String>,
+    /// Whether a route has exactly this name. Others may be anything that a caller makes up.
+    #[serde(skip)]
+    pub is_named: bool,
     /// Whether a stream was asked for.
     pub stream: bool,
     /// The `provider/model` that answered.
     pub target: Option<String>,
+    /// The first target, where it rested and another was called instead.
+    pub rested: Option<String>,
     /// Every call to an upstream, in order.
     pub attempts: Vec<Attempt>,
     /// The HTTP status of the answer; absent where the caller left before there was one.
@@ -48,6 +56,9 @@ pub struct Record {
     pub blocked_by: Option<String>,
     /// What guards have found, and where they failed; what simply passed is not in it.
     pub guards: Vec<GuardNote>,
+    /// Which guards have looked, at which phase: what the others are counted beside.
+    #[serde(skip)]
+    pub watched: Vec<(String, &'static str)>,
     /// Whether the request was too long to be sent again where it would have been.
     pub not_replayed: bool,
     /// Whether another target went on where the stream of the first broke off.
@@ -101,6 +112,14 @@ pub enum Outcome {
     Truncated,
     /// A guard did not let the request or its answer pass.
     Blocked,
+}
+
+impl Record {
+    /// Whether the model's name can be told apart from one that a caller has made up: a route has it, or
+    /// somebody has answered to it.
+    pub fn knows_model(&self) -> bool {
+        self.is_named || self.status.is_some_and(|status| (200..300).contains(&status))
+    }
 }
 
 impl Outcome {

@@ -49,6 +49,7 @@ pub(crate) struct Fields<'a> {
     functions: Option<&'a RawValue>,
     response_format: Option<&'a RawValue>,
     suffix: Option<&'a RawValue>,
+    prediction: Option<&'a RawValue>,
     pub(crate) invalid: Option<Invalid>,
 }
 
@@ -63,7 +64,8 @@ impl<'a> Fields<'a> {
 
     /// What the model reads beside the content.
     pub(crate) fn beside(&self) -> impl Iterator<Item = &'a RawValue> {
-        [self.tools, self.functions, self.response_format, self.suffix].into_iter().flatten()
+        let all = [self.tools, self.functions, self.response_format, self.suffix, self.prediction];
+        all.into_iter().flatten()
     }
 
     fn slot(&mut self, name: &str) -> Option<(&'static str, &mut Option<&'a RawValue>)> {
@@ -83,6 +85,7 @@ impl<'a> Fields<'a> {
             "functions" => ("functions", &mut self.functions),
             "response_format" => ("response_format", &mut self.response_format),
             "suffix" => ("suffix", &mut self.suffix),
+            "prediction" => ("prediction", &mut self.prediction),
             _ => return None,
         })
     }

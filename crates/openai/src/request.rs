@@ -116,7 +116,8 @@ impl Request {
         };
 
         let model_raw = required(fields.model, "model")?;
-        let expected = "a string of 1 to 256 bytes that is not a path";
+        let expected =
+            "a string of 1 to 256 bytes that is not a path and has no control characters";
         let model = string(model_raw).filter(|name| is_model_name(name));
         let model = model.ok_or(Invalid::Wrong { param: "model", expected })?.into_owned();
         let content = required(fields.content(endpoint), endpoint.content_field())?;
@@ -245,7 +246,10 @@ fn add<'a>(edits: &mut Vec<Edit<'a>>, place: Range<usize>, text: Cow<'a, str>) {
 
 /// A name is echoed, logged and put into URLs, so it is bounded, and none that a URL takes for a path.
 fn is_model_name(name: &str) -> bool {
-    (1..=256).contains(&name.len()) && name != "." && name != ".."
+    (1..=256).contains(&name.len())
+        && name != "."
+        && name != ".."
+        && !name.contains(char::is_control)
 }
 
 fn required<'a>(field: Option<&'a RawValue>, name: &'static str) -> Result<&'a RawValue, Invalid> {
@@ -484,7 +488,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_rewrite_changes_nothing_else(model in "m.{0,12}", other in "m.{0,12}", rest in any::<Vec<String>>(), stream in any::<bool>()) {
+        fn a_rewrite_changes_nothing_else(model in r"m\PC{0,12}", other in "m.{0,12}", rest in any::<Vec<String>>(), stream in any::<bool>()) {
             let mut body = json!({"a": rest, "model": model, "messages": rest, "z": {"model": "inner"}});
             if stream {
                 body["stream"] = json!(true);

@@ -97,7 +97,7 @@ const SILENT: [&str; 12] = [
     "file_data",
     "tool_call_id",
 ];
-/// Messages are not nested deeper.
+/// Messages are not nested deeper, nor are schemas that providers take.
 const DEEPEST: usize = 16;
 
 impl<'a> Prompt<'a> {
@@ -133,7 +133,25 @@ impl<'a> Prompt<'a> {
         }
         Ok(prompt)
     }
+
+    /// Adds what the model reads beside the content, each part at its place in `body`: tools, a
+    /// schema. It is the application's, and in no message.
+    pub fn read_beside(&mut self, body: &'a str, parts: &[Range<usize>]) -> Result<(), Unreadable> {
+        for at in parts {
+            let part = body.get(at.clone()).ok_or(Unreadable)?;
+            walk(part, &mut String::from("beside"), 0, &mut |path, raw| {
+                let (strand, at, text) = (path.to_owned(), place(body, raw), text(raw)?);
+                self.texts.push((BESIDE, Said { speaker: Speaker::System, strand, text, at }));
+                Ok(())
+            })?;
+        }
+        self.texts.sort_by_key(|(_, said)| said.at.start);
+        Ok(())
+    }
 }
+
+/// In the place of a message's number, of what is in none.
+const BESIDE: usize = usize::MAX;
 
 /// The texts of [`sayings_in_answer`].
 pub fn said_in_answer(body: &str) -> Result<Vec<Said<'_>>, Unreadable> {

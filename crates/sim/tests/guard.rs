@@ -38,6 +38,10 @@ id = "private"
 models = ["private"]
 targets = [{ provider = "up" }]
 [[routes]]
+id = "whole"
+models = ["whole"]
+targets = [{ provider = "up" }]
+[[routes]]
 id = "stored"
 models = ["stored"]
 targets = [{ provider = "up" }]
@@ -65,6 +69,12 @@ kind = "pii"
 routes = ["private"]
 detect = ["phone"]
 stream_window = 7
+[[guards]]
+id = "whole"
+kind = "words"
+routes = ["whole"]
+words = ["bad"]
+look_at = "all"
 [[guards]]
 id = "stored"
 kind = "words"
@@ -370,6 +380,25 @@ fn no_question_hides_from_guards() {
     let body =
         json!({ "model": "terms", "messages": [{ "role": "user", "content": "bad", "x": deep }] });
     assert_eq!(blocked(body), (400, json!("refused")));
+    // Whoever looks at everything looks at what the model reads beside the messages too.
+    let tool =
+        json!([{ "type": "function", "function": { "name": "f", "description": "so bad" } }]);
+    let schema = json!({ "type": "json_schema", "json_schema": { "schema": { "enum": ["bad"] } } });
+    for (member, value) in [
+        ("tools", &tool),
+        ("functions", &json!([{ "name": "f", "description": "bad" }])),
+        ("response_format", &schema),
+        ("prediction", &json!({ "type": "content", "content": "bad" })),
+    ] {
+        let mut body = json!({ "model": "whole", "messages": [user("hello")] });
+        body[member] = value.clone();
+        assert_eq!(blocked(body), (200, json!("blocked")), "{member}");
+        let mut body = json!({ "model": "terms", "messages": [user("hello")] });
+        body[member] = value.clone();
+        let (received, _) = ask(&script, post(&body));
+        let said = String::from_utf8(received.body().to_vec()).expect("text");
+        assert!(said.contains("one two"), "an application's own words are trusted: {said}");
+    }
 }
 
 #[test]

@@ -328,7 +328,7 @@ impl Answer {
         let message = error["message"].as_str().unwrap_or("no reason was given");
         match self.status {
             200..=299 => Ok(self.body),
-            404 | 409 | 412 | 413 => bail!(Refused(message.to_owned())),
+            403 | 404 | 409 | 412 | 413 => bail!(Refused(message.to_owned())),
             400 | 422 => {
                 let mut lines = String::new();
                 for problem in error["problems"].as_array().into_iter().flatten() {

@@ -58,8 +58,12 @@ fn guard_in_words(config: &Config, guard: &Guard) -> Vec<String> {
         duration(guard.timeout),
     );
     if guard.response {
-        let (window, delay) = (guard.window, duration(guard.delay));
-        write!(then, "; holds back {window} characters of a stream, for {delay}").ok();
+        match (guard.window, duration(guard.delay)) {
+            (1, _) => write!(then, "; looks at streams as they come").ok(),
+            (window, delay) => {
+                write!(then, "; holds back {window} characters of a stream, for {delay}").ok()
+            }
+        };
     }
     if guard.keep > 0 {
         write!(then, "; keeps {} characters of what does not pass", guard.keep).ok();
@@ -280,7 +284,7 @@ the user's last message and answers, every route
 lets through what it cannot check within 2s; holds back 200 characters of a stream, for 1s
   words       2 words and the list more-words-2: new messages and answers, every route
               blocks with a message (200); lets through what it cannot check within 2s; \
-holds back 200 characters of a stream, for 1s
+looks at streams as they come
   pii         replaces and restores API keys, e-mail addresses, case, badge: \
 new messages, every route
               blocks with a message (200); lets through what it cannot check within 2s

@@ -58,6 +58,7 @@ pub(super) async fn put<P: Platform>(call: &Call<'_, P>) -> Answer {
     }
     let text = str::from_utf8(&call.body);
     let text = text.map_err(|_| Failure::invalid_json("The document must be UTF-8."))?;
+    serves_somebody(&value(text)?)?;
     let draft = Draft { document: text, action: "config.put", note: None, dry_run };
     make(call, station, head, draft).await
 }
@@ -89,7 +90,7 @@ pub(super) async fn list<P: Platform>(call: &Call<'_, P>) -> Answer {
             let (version, nonce) = cursor.split_once('-').ok_or_else(wrong)?;
             let is_name = nonce.bytes().all(|byte| byte.is_ascii_alphanumeric());
             let version = version.parse().ok().filter(|_| is_name).ok_or_else(wrong)?;
-            Some(archive.read(version, nonce).await?)
+            Some(archive.look(version, nonce).await?.ok_or_else(wrong)?)
         }
     };
     let mut data = Vec::new();
@@ -166,6 +167,23 @@ async fn make<P: Platform>(
     archive.publish(&stamp, draft.document).await;
     station.note_shown(stamp.version);
     Ok(tagged(Reply::json(&told(&stamp, &changes, false)), &stamp))
+}
+
+/// Refuses a document without a route: nobody means it, but an empty file looks like it.
+fn serves_somebody(document: &Value) -> Result<(), Failure> {
+    let is_empty = match &document["routes"] {
+        Value::Null => true,
+        Value::Array(routes) => routes.is_empty(),
+        // What else is wrong with it is told with everything else.
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => false,
+    };
+    if !is_empty {
+        return Ok(());
+    }
+    let (path, found, expected) = ("routes", "none", "one route at least");
+    let problems = json!([{ "path": path, "found": found, "expected": expected }]);
+    let failure = Failure::invalid(path, found, expected).with("problems", problems);
+    Err(failure.with_status(StatusCode::UNPROCESSABLE_ENTITY, "invalid_configuration"))
 }
 
 /// Everything that is wrong with a document, or what a gateway is made of.

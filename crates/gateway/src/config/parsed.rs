@@ -360,6 +360,11 @@ pub struct ModelIndex {
 }
 
 impl ModelIndex {
+    /// Whether a route names a model exactly.
+    pub fn names(&self, model: &str) -> bool {
+        self.exact.binary_search_by(|(name, _)| name.as_str().cmp(model)).is_ok()
+    }
+
     /// The route that serves a model, if any.
     pub fn route(&self, model: &str) -> Option<RouteIndex> {
         if let Ok(at) = self.exact.binary_search_by(|(name, _)| name.as_str().cmp(model)) {

@@ -22,7 +22,12 @@ impl Claims {
     /// (`realm.team`). A name may have dots of its own (`https://example.com/team`). Of an array it
     /// is the first string. An empty text counts as none.
     pub fn text(&self, path: &str) -> Option<&str> {
-        find(&self.0, path).filter(|text| !text.is_empty())
+        find(&self.0, path, &text).filter(|text| !text.is_empty())
+    }
+
+    /// Whether something stands at a path, text or not; null and what is empty count as nothing.
+    pub fn says(&self, path: &str) -> bool {
+        find(&self.0, path, &something).is_some()
     }
 
     /// When the token expires; never after what it was verified for.
@@ -88,18 +93,36 @@ impl fmt::Debug for Claims {
 
 /// A name with dots goes before the nested one of the same spelling, and a shorter first name before
 /// a longer one.
-fn find<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a str> {
-    let whole = object.get(path).and_then(|value| match value {
-        Value::String(text) => Some(text.as_str()),
-        Value::Array(items) => items.iter().find_map(Value::as_str),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
-    });
-    whole.or_else(|| {
+fn find<'a, T>(
+    object: &'a Map<String, Value>,
+    path: &str,
+    read: &impl Fn(&'a Value) -> Option<T>,
+) -> Option<T> {
+    object.get(path).and_then(read).or_else(|| {
         path.match_indices('.').find_map(|(dot, _)| {
             let nested = object.get(&path[..dot])?.as_object()?;
-            find(nested, &path[dot + 1..])
+            find(nested, &path[dot + 1..], read)
         })
     })
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Array(items) => items.iter().find_map(Value::as_str),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+    }
+}
+
+fn something(value: &Value) -> Option<()> {
+    let is_empty = match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    };
+    (!is_empty).then_some(())
 }
 
 #[cfg(test)]
@@ -144,6 +167,18 @@ mod tests {
         check(json!({"groups": ["red", "blue"]}), "groups", Some("red"));
         check(json!({"groups": [7, "blue"]}), "groups", Some("blue"));
         check(json!({"groups": []}), "groups", None);
+        for (claims, says) in [
+            (json!({"team": 7}), true),
+            (json!({"team": [7]}), true),
+            (json!({"team": {"name": "red"}}), true),
+            (json!({"team": "red"}), true),
+            (json!({"team": []}), false),
+            (json!({"team": null}), false),
+            (json!({"other": 7}), false),
+        ] {
+            let Value::Object(claims) = claims else { panic!("claims are an object") };
+            assert_eq!(Claims::new(claims.clone()).says("team"), says, "{claims:?}");
+        }
         check(json!({"realm": {"roles": ["user"]}}), "realm.roles", Some("user"));
     }
 

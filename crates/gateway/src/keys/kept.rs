@@ -110,5 +110,6 @@ impl KeptConsumer {
 /// ids, and a length that leaves room.
 pub(crate) fn is_name(id: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    (1..=100).contains(&id.len()) && id.bytes().all(fits)
+    // Clients take these two for steps in a path, and never ask for them.
+    (1..=100).contains(&id.len()) && id.bytes().all(fits) && id != "." && id != ".."
 }

@@ -177,23 +177,25 @@ impl Book {
     }
 
     fn reserve(&mut self, now: Timestamp, id: u64, until: Timestamp, holds: &[Hold]) -> Reply {
-        let mut refused: Option<Refused> = None;
+        let mut refused: Option<(usize, Option<u64>)> = None;
+        let mut levels = Vec::with_capacity(holds.len());
         for (position, hold) in holds.iter().enumerate() {
             let account = self.account(&hold.account, hold.rule.window, now);
             let level = account.level(hold.rule, now);
+            levels.push(level);
             if level.left() < hold.least {
                 let wait = account.wait(hold.rule, hold.least, now);
                 let longest = |wait: Option<u64>| wait.unwrap_or(u64::MAX);
-                if refused.is_none_or(|other| longest(wait) > longest(other.wait)) {
-                    refused = Some(Refused { hold: position, wait, level });
+                if refused.is_none_or(|(_, other)| longest(wait) > longest(other)) {
+                    refused = Some((position, wait));
                 }
             }
         }
-        if let Some(refused) = refused {
+        if let Some((hold, wait)) = refused {
             for hold in holds {
                 self.forget_blank(&hold.account, now);
             }
-            return Reply::Refused(refused);
+            return Reply::Refused(Refused { hold, wait, levels });
         }
         let grant = |hold: &Hold| {
             let account = self.account(&hold.account, hold.rule.window, now);

@@ -216,14 +216,14 @@ pub struct Grant {
 }
 
 /// Why nothing was granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// The position of the hold that has to wait longest.
     pub hold: usize,
     /// Milliseconds after which it may be granted if nobody else is; `None`: never by itself.
     pub wait: Option<u64>,
-    /// Its account.
-    pub level: Level,
+    /// The accounts of all holds, in their order.
+    pub levels: Vec<Level>,
 }
 
 /// How an account stands.

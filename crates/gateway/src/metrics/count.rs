@@ -19,12 +19,22 @@ pub(super) const GUARD: &str = "guard";
 /// Why a call went to another target where a limit was the reason, and instead of which target: the
 /// first of the route, which was not called and has no name in the record.
 const BY_LIMIT: &str = "limited";
+/// Why a call went to another target where the first one rested.
+const RESTING: &str = "resting";
+/// What a guard has said that has found nothing.
+const PASS: &str = "pass";
 
 /// The names of rows, and what to add to each. `tally` is the request's.
 pub(crate) fn counted(record: &Record, kind: &Kind, tally: Tally) -> Vec<(String, Tally)> {
     let consumer = ("consumer", kind.consumer.as_str());
     let route = ("route", kind.route.as_str());
     let once = |key: String| (key, Tally { requests: 1, ..Tally::default() });
+    // A name that a caller has made up is in its targets' too.
+    let known = record.knows_model();
+    let target = |label: &'_ str| match label.split_once('/') {
+        Some((provider, _)) if !known => format!("{provider}/"),
+        Some(_) | None => label.to_owned(),
+    };
     let mut request = tally;
     let status = match record.outcome {
         Outcome::HungUp => None,
@@ -40,19 +50,33 @@ pub(crate) fn counted(record: &Record, kind: &Kind, tally: Tally) -> Vec<(String
     if let Some(limit) = &record.limited_by {
         rows.push(once(key(LIMITED, &[("limit", limit), consumer])));
         if let Some(first) = record.attempts.first() {
-            let labels = [route, ("from", ""), ("to", &*first.target), ("reason", BY_LIMIT)];
+            let to = target(&first.target);
+            let labels = [route, ("from", ""), ("to", &*to), ("reason", BY_LIMIT)];
             rows.push(once(key(FALLBACK, &labels)));
         }
+    }
+    if let (Some(from), Some(first)) = (&record.rested, record.attempts.first()) {
+        let (from, to) = (target(from), target(&first.target));
+        let labels = [route, ("from", &*from), ("to", &*to), ("reason", RESTING)];
+        rows.push(once(key(FALLBACK, &labels)));
     }
     for pair in record.attempts.windows(2) {
         let [from, to] = pair else { continue };
         if from.target != to.target {
-            let (from, reason) = (("from", &*from.target), ("reason", from.result));
-            rows.push(once(key(FALLBACK, &[route, from, ("to", &*to.target), reason])));
+            let (reason, from, to) = (from.result, target(&from.target), target(&to.target));
+            let labels = [route, ("from", &*from), ("to", &*to), ("reason", reason)];
+            rows.push(once(key(FALLBACK, &labels)));
         }
     }
     if let Some(result) = record.cache {
         rows.push(once(key(CACHE, &[route, ("result", result)])));
+    }
+    for (guard, phase) in &record.watched {
+        if !record.guards.iter().any(|note| note.guard == *guard && note.phase == *phase) {
+            let guard = ("guard", &**guard);
+            let labels = [guard, ("phase", *phase), ("result", PASS), ("label", ""), consumer];
+            rows.push(once(key(GUARD, &labels)));
+        }
     }
     for note in &record.guards {
         let (guard, label) = (("guard", &*note.guard), ("label", &*note.label));
@@ -70,4 +94,66 @@ fn key(family: &str, labels: &[(&str, &str)]) -> String {
         push_encoded(&mut key, value);
     }
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counted;
+    use crate::ledger::Tally;
+    use crate::observe::{Attempt, GuardNote, Part, Record};
+    use crate::time::Timestamp;
+    use crate::usage::Kind;
+
+    /// The rows of a record, but for the request's own.
+    fn rows(record: &Record) -> Vec<String> {
+        let kind = Kind::default();
+        let rows = counted(record, &kind, Tally::default()).into_iter().map(|(name, _)| name);
+        rows.filter(|name| !name.starts_with(super::REQUESTS)).collect()
+    }
+
+    #[test]
+    fn a_guard_that_finds_nothing_passes() {
+        let note = GuardNote {
+            guard: "terms".to_owned(),
+            phase: "response",
+            result: "block",
+            label: "words".to_owned(),
+            level: "high",
+        };
+        let watched = ["request", "response"].map(|phase| ("terms".to_owned(), phase));
+        let record = Record { guards: vec![note], watched: watched.to_vec(), ..Record::default() };
+        assert_eq!(
+            rows(&record),
+            [
+                "guard|guard=terms|phase=request|result=pass|label=|consumer=",
+                "guard|guard=terms|phase=response|result=block|label=words|consumer=",
+            ]
+        );
+    }
+
+    #[test]
+    fn who_stands_in_for_a_target_that_rests_is_a_fallback() {
+        let attempt = |target: &str, result| Attempt {
+            result,
+            ..Attempt::begun(target.to_owned(), None, Part::Whole, Timestamp::default())
+        };
+        let attempts = || vec![attempt("b/m", "5xx"), attempt("c/m", "answered")];
+        let rested = Some("a/m".to_owned());
+        let made_up = Record { rested: rested.clone(), attempts: attempts(), ..Record::default() };
+        assert_eq!(
+            rows(&made_up),
+            [
+                "fallback|route=|from=a/|to=b/|reason=resting",
+                "fallback|route=|from=b/|to=c/|reason=5xx",
+            ]
+        );
+        let record = Record { rested, attempts: attempts(), is_named: true, ..Record::default() };
+        assert_eq!(
+            rows(&record),
+            [
+                "fallback|route=|from=a/m|to=b/m|reason=resting",
+                "fallback|route=|from=b/m|to=c/m|reason=5xx",
+            ]
+        );
+    }
 }

@@ -24,10 +24,11 @@ pub enum Failure {
         /// What `Retry-After` asks for.
         retry_after: Option<Duration>,
     },
-    /// Status 401, 402 or 407: it does not take our key, or our account is empty. Never the caller's
-    /// fault.
+    /// Status 401 or 407: it does not take our key. Never the caller's fault.
     KeyRefused,
-    /// Status 403: our key may not do this, which may well be only about the model.
+    /// Status 402: our account is empty, or has too little for what this request may cost.
+    Unpaid,
+    /// Status 403: our key may not do this, which may well be only about the model, or the prompt.
     ModelRefused,
     /// A good status with something that is not an answer: HTML, broken JSON, an error event, a
     /// stream without content, a redirect.
@@ -50,7 +51,7 @@ impl Failure {
             | Self::ServerError { .. }
             | Self::NotAnAnswer
             | Self::Compressed => Sign::Failed,
-            Self::KeyRefused | Self::ModelRefused => Sign::Nothing,
+            Self::KeyRefused | Self::Unpaid | Self::ModelRefused => Sign::Nothing,
         }
     }
 
@@ -61,7 +62,7 @@ impl Failure {
             Self::Timeout => "timeout",
             Self::TooManyRequests { .. } => "429",
             Self::ServerError { .. } => "5xx",
-            Self::KeyRefused => "key_refused",
+            Self::KeyRefused | Self::Unpaid => "key_refused",
             Self::ModelRefused => "model_refused",
             Self::NotAnAnswer => "not_an_answer",
             Self::Compressed => "compressed",
@@ -84,7 +85,8 @@ pub enum Head {
 pub fn head(status: StatusCode, headers: &HeaderMap) -> Head {
     let head = match status.as_u16() {
         200..=299 => Head::Answer,
-        401 | 402 | 407 => Head::Failure(Failure::KeyRefused),
+        401 | 407 => Head::Failure(Failure::KeyRefused),
+        402 => Head::Failure(Failure::Unpaid),
         403 => Head::Failure(Failure::ModelRefused),
         408 => Head::Failure(Failure::Timeout),
         429 => Head::Failure(Failure::TooManyRequests { retry_after: retry_after(headers) }),
@@ -151,9 +153,8 @@ mod tests {
             check(status, None, Head::CallersFault);
         }
         check(401, None, Head::Failure(Failure::KeyRefused));
-        for status in [402, 407] {
-            check(status, None, Head::Failure(Failure::KeyRefused));
-        }
+        check(407, None, Head::Failure(Failure::KeyRefused));
+        check(402, None, Head::Failure(Failure::Unpaid));
         check(403, None, Head::Failure(Failure::ModelRefused));
         check(408, None, Head::Failure(Failure::Timeout));
         check(429, None, Head::Failure(Failure::TooManyRequests { retry_after: None }));

@@ -132,7 +132,9 @@ impl Course {
             // A target that was too slow once is a bad bet while another one waits.
             Failure::Timeout => (self.left == 0 || !self.fallback_on.timeout).then_some(backoff),
             // It will do so again.
-            Failure::Compressed | Failure::KeyRefused | Failure::ModelRefused => None,
+            Failure::Compressed | Failure::KeyRefused | Failure::Unpaid | Failure::ModelRefused => {
+                None
+            }
         }
     }
 
@@ -144,7 +146,7 @@ impl Course {
             Failure::ServerError { .. } | Failure::NotAnAnswer | Failure::Compressed => {
                 self.fallback_on.server_error
             }
-            Failure::KeyRefused | Failure::ModelRefused => true,
+            Failure::KeyRefused | Failure::Unpaid | Failure::ModelRefused => true,
         }
     }
 }
@@ -295,6 +297,7 @@ mod tests {
             Just(Failure::Connect),
             Just(Failure::Timeout),
             Just(Failure::KeyRefused),
+            Just(Failure::Unpaid),
             Just(Failure::NotAnAnswer),
             Just(Failure::Compressed),
             wait.clone().prop_map(|retry_after| Failure::TooManyRequests { retry_after }),

@@ -13,17 +13,35 @@ pub const LONGEST_REST: Duration = Duration::from_secs(3600);
 
 /// How many rests for single models are kept; beyond it the one that ends first is forgotten.
 const MOST_MODEL_RESTS: usize = 64;
+/// How many doubts are kept; beyond it the oldest is forgotten.
+const MOST_DOUBTS: usize = 64;
+/// So many doubtful refusals in a row say that it is the key's.
+const BELIEVED_AFTER: u32 = 3;
+/// How long a key rests after a doubtful refusal, where another one can be tried.
+const DOUBTED_REST: Duration = Duration::from_secs(1);
 
 /// Which keys rest until when, and whose turn it is. Knows positions, never keys.
 ///
-/// A key that is not known (401, 402) rests for every model. One that may not use a model (403), or
-/// has used it up (429), rests for that model alone: else a caller who names a model that the
-/// provider denies would take away everybody's others.
+/// A key that is not known (401) rests for every model. One that may not use a model (403), or cannot
+/// pay for it (402), or has used it up (429), rests for that model alone: else a caller who names a
+/// model that the provider denies would take away everybody's others.
+///
+/// A 402 or 403 may be about this one request: its `max_tokens` cost more than is left, its prompt was
+/// flagged. So it is believed only when it comes again and again.
 #[derive(Clone, Debug)]
 pub struct Keyring {
     rests_until: Vec<Timestamp>,
     model_rests: Vec<ModelRest>,
+    doubts: Vec<Doubt>,
     turn: usize,
+}
+
+/// Refusals in a row that may have been the requests' own fault.
+#[derive(Clone, Debug)]
+struct Doubt {
+    key: usize,
+    model: Box<str>,
+    count: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -40,7 +58,12 @@ pub struct AllRest(pub Timestamp);
 impl Keyring {
     /// A ring of `count` keys, all awake.
     pub fn new(count: usize) -> Self {
-        Self { rests_until: vec![Timestamp::default(); count], model_rests: Vec::new(), turn: 0 }
+        Self {
+            rests_until: vec![Timestamp::default(); count],
+            model_rests: Vec::new(),
+            doubts: Vec::new(),
+            turn: 0,
+        }
     }
 
     /// How many keys it has.
@@ -94,9 +117,20 @@ impl Keyring {
                 self.rests_until[key] = self.rests_until[key].max(now + REFUSED_REST);
                 true
             }
-            Failure::ModelRefused => {
-                self.rest_for(key, model, now + REFUSED_REST, now);
-                true
+            Failure::Unpaid | Failure::ModelRefused => {
+                let rest = if self.doubt(key, model) < BELIEVED_AFTER {
+                    DOUBTED_REST
+                } else {
+                    REFUSED_REST
+                };
+                let mut others = (0..self.len()).filter(|other| *other != key);
+                // The last one does not rest for what is doubtful.
+                let rests =
+                    rest > DOUBTED_REST || others.any(|it| self.rests_until(it, model) <= now);
+                if rests {
+                    self.rest_for(key, model, now + rest, now);
+                }
+                rests
             }
             Failure::TooManyRequests { retry_after: Some(wait) } if wait > worth_waiting => {
                 self.rest_for(key, model, now + wait.min(LONGEST_REST), now);
@@ -109,6 +143,25 @@ impl Keyring {
             | Failure::NotAnAnswer
             | Failure::Compressed => false,
         }
+    }
+
+    /// Notes that a key was taken.
+    pub fn well(&mut self, key: usize, model: &str) {
+        self.doubts.retain(|doubt| doubt.key != key || &*doubt.model != model);
+    }
+
+    /// Counts a doubtful refusal. Tells how many there were in a row.
+    fn doubt(&mut self, key: usize, model: &str) -> u32 {
+        let same = |doubt: &&mut Doubt| doubt.key == key && &*doubt.model == model;
+        if let Some(doubt) = self.doubts.iter_mut().find(same) {
+            doubt.count = doubt.count.saturating_add(1);
+            return doubt.count;
+        }
+        if self.doubts.len() >= MOST_DOUBTS {
+            self.doubts.remove(0);
+        }
+        self.doubts.push(Doubt { key, model: model.into(), count: 1 });
+        1
     }
 
     fn rests_until(&self, key: usize, model: &str) -> Timestamp {
@@ -197,10 +250,36 @@ mod tests {
         }
     }
 
+    /// Refuses a key for a model until that is believed.
+    fn deny(ring: &mut Keyring, key: usize, model: &str) {
+        for _ in 1..super::BELIEVED_AFTER {
+            ring.note(key, model, Failure::ModelRefused, NOW, WORTH);
+        }
+        assert!(ring.note(key, model, Failure::ModelRefused, NOW, WORTH));
+    }
+
+    #[test]
+    fn what_may_be_one_request_s_fault_is_believed_when_it_comes_again() {
+        let mut alone = Keyring::new(1);
+        for _ in 0..10 {
+            assert!(!alone.note(0, "m", Failure::Unpaid, NOW, WORTH));
+            assert!(!alone.note(0, "m", Failure::Unpaid, NOW, WORTH));
+            assert_eq!(alone.take("m", NOW), Ok(Some(0)));
+            alone.well(0, "m");
+        }
+        // Of two, the other one is tried at once.
+        let mut two = Keyring::new(2);
+        assert!(two.note(0, "m", Failure::Unpaid, NOW, WORTH));
+        assert_eq!(two.take("m", NOW), Ok(Some(1)));
+        assert!(!two.note(1, "m", Failure::Unpaid, NOW, WORTH), "one of them stays");
+        assert_eq!(two.take("m", NOW), Ok(Some(1)));
+        assert!(two.take("m", NOW + super::DOUBTED_REST).is_ok_and(|key| key == Some(0)));
+    }
+
     #[test]
     fn a_model_that_is_denied_leaves_the_others_alone() {
         let mut ring = Keyring::new(1);
-        assert!(ring.note(0, "denied", Failure::ModelRefused, NOW, WORTH));
+        deny(&mut ring, 0, "denied");
         assert_eq!(ring.take("denied", NOW), Err(AllRest(NOW + REFUSED_REST)));
         assert_eq!(ring.take("m", NOW), Ok(Some(0)));
         assert_eq!(ring.take("denied", NOW + REFUSED_REST), Ok(Some(0)));
@@ -210,9 +289,11 @@ mod tests {
     fn a_flood_of_denied_models_is_bounded() {
         let mut ring = Keyring::new(1);
         for model in 0..1_000 {
-            ring.note(0, &model.to_string(), Failure::ModelRefused, NOW, WORTH);
+            deny(&mut ring, 0, &model.to_string());
+            ring.note(0, &format!("another {model}"), Failure::Unpaid, NOW, WORTH);
         }
         assert_eq!(ring.model_rests.len(), super::MOST_MODEL_RESTS);
+        assert_eq!(ring.doubts.len(), super::MOST_DOUBTS);
         assert!(ring.take("999", NOW).is_err());
     }
 }

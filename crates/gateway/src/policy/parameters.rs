@@ -51,6 +51,25 @@ pub fn check<'p>(
     Ok(())
 }
 
+/// The texts that bounds name for a field.
+pub fn allowed<'p>(
+    bounds: impl Iterator<Item = &'p Parameter>,
+    path: &str,
+) -> impl Iterator<Item = &'p str> {
+    let rules = bounds.filter(move |bound| bound.path == path).map(|bound| &bound.rule);
+    let lists = rules.filter_map(|rule| match rule {
+        ParameterRule::Allow(allowed) => Some(allowed),
+        ParameterRule::Range { .. } | ParameterRule::Forbid => None,
+    });
+    lists.flatten().filter_map(Value::as_str)
+}
+
+/// Whether a field may hold a text.
+pub fn may_be<'p>(mut bounds: impl Iterator<Item = &'p Parameter>, path: &str, text: &str) -> bool {
+    let value = Value::from(text);
+    bounds.all(|bound| bound.path != path || judge(&bound.rule, &value).is_none())
+}
+
 const TWICE: &str = "must not be sent in an object with one name twice";
 /// So many arrays within arrays are looked into; no API has them, and a stack has an end.
 const DEEPEST: usize = 32;

@@ -4,6 +4,7 @@ use http::Method;
 use openai::Endpoint;
 
 use crate::error::Refusal;
+use crate::observe::MODELS;
 
 /// Something that the gateway offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ impl Api {
     /// Its name in records, after OpenTelemetry's `gen_ai.operation.name`.
     pub fn operation(self) -> &'static str {
         match self {
-            Self::Models => "models",
+            Self::Models => MODELS,
             Self::Answer(endpoint) => endpoint.operation(),
         }
     }
@@ -50,11 +51,12 @@ impl Address {
             Self::Api(Api::Answer(_)) => Method::POST,
             Self::Api(Api::Models) | Self::Health => Method::GET,
         };
-        if *method == allow {
+        // Whoever may get something may ask for its head alone (RFC 9110, section 9.3.2).
+        if *method == allow || (allow == Method::GET && *method == Method::HEAD) {
             Ok(address)
         } else {
             Err(Refusal::MethodNotAllowed {
-                allow: if allow == Method::POST { "POST" } else { "GET" },
+                allow: if allow == Method::POST { "POST" } else { "GET, HEAD" },
             })
         }
     }
@@ -83,6 +85,7 @@ mod tests {
         assert_eq!(read(Method::POST, "/v1/v1/embeddings").ok(), answer(Endpoint::Embeddings));
         assert_eq!(read(Method::GET, "/x/v1/models").ok(), Some(Address::Api(Api::Models)));
         assert_eq!(read(Method::GET, "/healthz").ok(), Some(Address::Health));
+        assert_eq!(read(Method::HEAD, "/healthz").ok(), Some(Address::Health));
         for path in [
             "/",
             "/v1",
@@ -101,7 +104,7 @@ mod tests {
         ));
         assert!(matches!(
             read(Method::POST, "/healthz"),
-            Err(Refusal::MethodNotAllowed { allow: "GET" })
+            Err(Refusal::MethodNotAllowed { allow: "GET, HEAD" })
         ));
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use openai::{Changes, Endpoint, Request, Weight};
 
 use crate::body::{Body, ReadError};
@@ -30,6 +30,9 @@ impl Ask {
     ) -> Result<Self, Refusal> {
         if !is_json(headers) {
             return Err(Refusal::UnsupportedMediaType);
+        }
+        if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+            return Err(Refusal::Encoded);
         }
         let announced = headers
             .get(CONTENT_LENGTH)

@@ -145,6 +145,9 @@ impl<P: Platform> Line<'_, P> {
                     }
                     Err(until) => {
                         walk.rest(until);
+                        if entry.record.attempts.is_empty() {
+                            entry.record.rested.get_or_insert_with(|| candidate.label());
+                        }
                         course.pass_over(now)
                     }
                 };

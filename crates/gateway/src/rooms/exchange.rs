@@ -199,6 +199,7 @@ impl<P: Platform> Exchange<'_, P> {
                 let name = if is_success { ANSWERED } else { CALLERS_FAULT };
                 entry.end(call.number, name, Some(answer.status), None);
                 entry.price = call.candidate.price;
+                self.fleet.took((call.candidate.index, call.candidate.model), call.key);
                 if is_success {
                     call.ticket.time(self.ask.request().stream, now);
                     entry.first_token();

@@ -148,6 +148,13 @@ impl Fleet {
         keyrings[provider.position()].take(model, now).map_err(|AllRest(until)| until)
     }
 
+    /// Notes that a provider has taken a key.
+    pub fn took(&self, (provider, model): (ProviderIndex, &str), key: Option<usize>) {
+        if let Some(key) = key {
+            self.keyrings.borrow_mut()[provider.position()].well(key, model);
+        }
+    }
+
     /// Lets the provider's keyring draw its conclusions from a failure.
     pub fn judge(
         &self,

@@ -15,7 +15,7 @@ use crate::guard::aliyun;
 use crate::guard::{
     Dimension, Finding, Level, Lexicon, Masks, Material, NoVerdict, Phase, Sheet, Verdict, tail,
 };
-use crate::observe::GuardNote;
+use crate::observe::{GuardNote, Record};
 use crate::platform::Platform;
 use crate::verdicts::{self, Noted};
 
@@ -38,6 +38,8 @@ pub struct Inspector<P: Platform> {
     pub(super) question: RefCell<String>,
     posts: Vec<Post>,
     notes: RefCell<Vec<GuardNote>>,
+    /// Who has looked at something since the last time.
+    looked: RefCell<Vec<(usize, Phase)>>,
     who: Who,
 }
 
@@ -149,6 +151,7 @@ impl<P: Platform> Inspector<P> {
             question: RefCell::default(),
             posts,
             notes: RefCell::default(),
+            looked: RefCell::default(),
             who: Who { request: request.to_owned(), consumer: caller.id().to_owned(), route },
         }))
     }
@@ -219,12 +222,17 @@ impl<P: Platform> Inspector<P> {
         let mut changed: Option<Ask> = None;
         for post in self.watching(Phase::Request) {
             let asked = changed.as_ref().unwrap_or(ask);
-            let prompt = read(asked)?;
+            let mut prompt = read(asked)?;
+            let scope = scope(asked.endpoint(), self.guard(post).scope);
+            if scope == Scope::All {
+                let beside = prompt.read_beside(asked.text(), &asked.request().beside);
+                beside.map_err(|_| Stop::Unreadable(NO_MESSAGE))?;
+            }
             if prompt.has_tokens {
                 let unread = NoVerdict("it is given as numbers of tokens".to_owned());
                 self.failed(post, Phase::Request, &unread)?;
             }
-            let is_meant = in_scope(&prompt, asked.endpoint(), self.guard(post).scope);
+            let is_meant = in_scope(&prompt, scope);
             if self.looks(post) {
                 let pictures = prompt.pictures.iter();
                 let pictures = pictures.filter(|it| is_meant(it.message, it.speaker));
@@ -233,6 +241,7 @@ impl<P: Platform> Inspector<P> {
                     return Err(Stop::Unreadable("more pictures than are checked"));
                 }
                 for some in pictures.chunks(AT_ONCE) {
+                    self.note_look(post, Phase::Request);
                     let looks = some.iter().map(|url| self.look(post, url)).collect();
                     for verdict in join(looks).await {
                         // There is nothing in a picture that could be masked.
@@ -251,7 +260,7 @@ impl<P: Platform> Inspector<P> {
         if self.watching(Phase::Response).any(|post| self.is_judge(post)) {
             let asked = changed.as_ref().unwrap_or(ask);
             let prompt = read(asked)?;
-            let is_meant = in_scope(&prompt, asked.endpoint(), Scope::New);
+            let is_meant = in_scope(&prompt, scope(asked.endpoint(), Scope::New));
             let texts = prompt.texts.into_iter();
             let texts = texts.filter(|(number, said)| is_meant(*number, said.speaker));
             let text = Sheet::new(texts.map(|(_, said)| said)).text();
@@ -336,6 +345,7 @@ impl<P: Platform> Inspector<P> {
                     }
                 }
             }
+            self.note_look(post, phase);
             let opinion = self.consult(post, phase, &text).await;
             if let Verdict::Mask(edits, _) = self.follow(post, phase, opinion, &text.text)? {
                 material.edit(text.number, &edits);
@@ -429,9 +439,34 @@ impl<P: Platform> Inspector<P> {
         }
     }
 
+    fn note_look(&self, post: &Post, phase: Phase) {
+        let mut looked = self.looked.borrow_mut();
+        if !looked.contains(&(post.guard, phase)) {
+            looked.push((post.guard, phase));
+        }
+    }
+
     /// Hands out what was noted since the last time.
-    pub fn take_notes(&self) -> Vec<GuardNote> {
-        self.notes.take()
+    pub fn take_notes(&self) -> Notes {
+        let guards = &self.gateway.config().guards;
+        let looked = self.looked.take().into_iter();
+        let watched = looked.map(|(guard, phase)| (guards[guard].id.clone(), phase.name()));
+        Notes { found: self.notes.take(), watched: watched.collect() }
+    }
+}
+
+/// What guards have noted, for the record.
+#[derive(Debug)]
+pub struct Notes {
+    found: Vec<GuardNote>,
+    watched: Vec<(String, &'static str)>,
+}
+
+impl Notes {
+    /// Writes them into a record.
+    pub fn write(self, record: &mut Record) {
+        record.guards.extend(self.found);
+        record.watched.extend(self.watched);
     }
 }
 
@@ -453,21 +488,22 @@ const LONGEST_QUESTION: usize = 4_000;
 /// them would have seen nothing.
 fn read(ask: &Ask) -> Result<Prompt<'_>, Stop> {
     let prompt = Prompt::read(ask.endpoint(), ask.text(), ask.request().content.clone());
-    prompt.map_err(|_| Stop::Unreadable("something that is no message"))
+    prompt.map_err(|_| Stop::Unreadable(NO_MESSAGE))
+}
+
+const NO_MESSAGE: &str = "something that is no message";
+
+/// A prompt or an input has one text or many, and all of them are the user's last word.
+fn scope(endpoint: Endpoint, configured: Scope) -> Scope {
+    if endpoint == Endpoint::ChatCompletions { configured } else { Scope::All }
 }
 
 /// Says whether a message, by its number and its speaker, is looked at.
-fn in_scope(
-    prompt: &Prompt<'_>,
-    endpoint: Endpoint,
-    scope: Scope,
-) -> impl Fn(usize, Speaker) -> bool + use<> {
+fn in_scope(prompt: &Prompt<'_>, scope: Scope) -> impl Fn(usize, Speaker) -> bool + use<> {
     let last = |speakers: &[Speaker], is_meant: fn(Speaker) -> bool| {
         speakers.iter().rposition(|speaker| is_meant(*speaker))
     };
     let speakers = &prompt.speakers;
-    // A prompt or an input has one text or many, and all of them are the user's last word.
-    let scope = if endpoint == Endpoint::ChatCompletions { scope } else { Scope::All };
     let first = match scope {
         Scope::All => 0,
         Scope::New => {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use openai::{Endpoint, Weight};
 
 use crate::config::{Limit, Price, Quota};
-use crate::error::{Error, Limited, Refusal};
-use crate::ledger::{Refused, Rule};
+use crate::error::Limited;
+use crate::ledger::{Level, Rule};
 use crate::policy::estimate;
 use crate::policy::limits::{self, Demand, Subject};
 use crate::time::Timestamp;
@@ -79,14 +79,16 @@ impl Need<'_> {
 }
 
 impl Wanted<'_> {
-    /// The refusal of the request, since this was refused.
-    pub(super) fn refusal(&self, refused: Refused) -> Error {
-        Error::Refusal(Refusal::Limited(Box::new(Limited {
+    /// What the caller is told, since this was refused.
+    pub(super) fn limited(&self, level: Level, wait: Option<u64>) -> Box<Limited> {
+        Box::new(Limited {
             limit: self.limit.id.clone(),
             measure: self.quota.measure,
             per: self.quota.per,
             wanted: self.least,
-            refused,
-        })))
+            level,
+            wait,
+            others: Vec::new(),
+        })
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use openai::Weight;
 
 use crate::config::{Measure, OnError, Period};
-use crate::error::{Error, Fault};
+use crate::error::{Error, Fault, Limited, Refusal};
 use crate::gateway::Gateway;
 use crate::ledger::{Charge, Grant, Hold, Lease, Level, Operation, Place, Reply, Window};
 use crate::platform::Platform;
@@ -193,7 +193,9 @@ impl<P: Platform> Reservation<P> {
             }
         });
         let replies = notary::join(asked.collect()).await;
-        let (mut trouble, mut longest) = (None, None);
+        let mut fault = None;
+        let mut limited: Option<Box<Limited>> = None;
+        let mut others = Vec::new();
         for (positions, reply) in calls.values().zip(replies) {
             let reply = match reply {
                 Ok(reply) => Ok(reply),
@@ -209,28 +211,40 @@ impl<P: Platform> Reservation<P> {
                 Ok(Reply::Refused(_)) if self.redraw(positions, wanted, &mut levels, now) => {}
                 Ok(Reply::Refused(refused)) => {
                     // Nothing was taken there, so that nothing is given back.
-                    let position = positions.get(refused.hold).copied().unwrap_or(positions[0]);
                     for position in positions {
                         self.parts[*position].source = Source::Nowhere;
                     }
+                    for (position, level) in positions.iter().zip(&refused.levels) {
+                        others.push((wanted[*position].quota.measure, *level));
+                    }
+                    let found = positions.get(refused.hold).zip(refused.levels.get(refused.hold));
+                    let Some((position, level)) = found else {
+                        fault.get_or_insert(Fault::LedgerUnavailable);
+                        continue;
+                    };
                     // Of several places, the one that has to be waited for longest is told.
-                    let wait = refused.wait.unwrap_or(u64::MAX);
-                    if longest.is_none_or(|longest| wait > longest) {
-                        longest = Some(wait);
-                        trouble = Some(wanted[position].refusal(refused));
+                    let longest = |wait: Option<u64>| wait.unwrap_or(u64::MAX);
+                    if limited
+                        .as_ref()
+                        .is_none_or(|other| longest(refused.wait) > longest(other.wait))
+                    {
+                        limited = Some(wanted[*position].limited(*level, refused.wait));
                     }
                 }
                 Ok(Reply::Done | Reply::Levels(_) | Reply::Tallies(_) | Reply::Register(_)) => {
-                    trouble.get_or_insert_with(|| Fault::LedgerUnavailable.into());
+                    fault.get_or_insert(Fault::LedgerUnavailable);
                 }
-                Err(fault) => {
-                    trouble.get_or_insert_with(|| fault.into());
+                Err(away) => {
+                    fault.get_or_insert(away);
                 }
             }
         }
-        match trouble {
-            Some(error) => Err(error),
-            None => Ok(levels.into_iter().flatten().collect()),
+        match (limited, fault) {
+            (Some(limited), _) => {
+                Err(Refusal::Limited(Box::new(Limited { others, ..*limited })).into())
+            }
+            (None, Some(fault)) => Err(fault.into()),
+            (None, None) => Ok(levels.into_iter().flatten().collect()),
         }
     }
 

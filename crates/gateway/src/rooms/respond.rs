@@ -1,10 +1,12 @@
 //! The response that the caller gets.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use openai::Endpoint;
 use serde::Serialize;
 
@@ -13,6 +15,7 @@ use crate::config::{Config, ModelPattern, Timeouts};
 use crate::error::Error;
 use crate::observe::Outcome;
 use crate::platform::Platform;
+use crate::policy::parameters;
 
 use super::authenticate::Caller;
 use super::blocked::Blocked;
@@ -48,7 +51,8 @@ pub struct Served<P: Platform> {
 }
 
 impl<P: Platform> Reply<P> {
-    /// Lists the models that a caller may name: those that routes name exactly.
+    /// Lists the models that a caller may name: those that routes name exactly, and those that its
+    /// permissions do.
     pub fn models(config: &Config, caller: &Caller<'_>) -> Self {
         #[derive(Serialize)]
         struct List<'a> {
@@ -62,14 +66,21 @@ impl<P: Platform> Reply<P> {
             created: u64,
             owned_by: &'static str,
         }
-        let names = config.routes_with_index().filter(|(index, _)| caller.may_use(*index));
-        let names =
-            names.flat_map(|(_, route)| &route.models).filter_map(|pattern| match pattern {
-                ModelPattern::Exact(id) => Some(id.as_str()),
-                ModelPattern::Prefix(_) | ModelPattern::Regex(_) => None,
-            });
-        let data =
-            names.map(|id| Model { id, object: "model", created: 0, owned_by: "serin" }).collect();
+        let patterns = config.routes.iter().flat_map(|route| &route.models);
+        let exact = patterns.filter_map(|pattern| match pattern {
+            ModelPattern::Exact(id) => Some(id.as_str()),
+            ModelPattern::Prefix(_) | ModelPattern::Regex(_) => None,
+        });
+        let bounds = || caller.permissions().flat_map(|permissions| &permissions.parameters);
+        let mut names: Vec<&str> = Vec::new();
+        for name in exact.chain(parameters::allowed(bounds(), "model")) {
+            let is_served = config.models.route(name).is_some_and(|route| caller.may_use(route));
+            if is_served && !names.contains(&name) && parameters::may_be(bounds(), "model", name) {
+                names.push(name);
+            }
+        }
+        let model = |id| Model { id, object: "model", created: 0, owned_by: "serin" };
+        let data = names.into_iter().map(model).collect();
         let list = List { object: "list", data };
         Self::Models(serde_json::to_vec(&list).expect("strings and numbers always serialise"))
     }
@@ -88,6 +99,9 @@ pub fn deliver<P: Platform>(
             entry.record.status = Some(blocked.status.as_u16());
             let mut response = http::Response::new(Body::from(blocked.body));
             *response.status_mut() = blocked.status;
+            if blocked.content_type == "text/event-stream" {
+                must_pass_at_once(response.headers_mut());
+            }
             response.headers_mut().insert(CONTENT_TYPE, blocked.content_type);
             name(&mut response, &entry);
             entry.close(Outcome::Blocked);
@@ -118,9 +132,7 @@ pub fn deliver<P: Platform>(
             Body::from(whole)
         }
         Content::Stream(committed) => {
-            // Proxies must neither hold a stream back nor keep it.
-            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            response.headers_mut().insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+            must_pass_at_once(response.headers_mut());
             let relay = committed.relay(platform, entry, timeouts);
             match guards {
                 Some((inspector, endpoint)) => {
@@ -160,7 +172,21 @@ pub fn health() -> http::Response<Body> {
     json(StatusCode::OK, br#"{"status":"ok"}"#.to_vec())
 }
 
-pub(super) const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// Proxies must neither hold a stream back nor keep it.
+pub(super) fn must_pass_at_once(headers: &mut HeaderMap) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+}
+
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// Takes the body off where only the head was asked for.
+pub fn without_body(method: &Method, mut response: http::Response<Body>) -> http::Response<Body> {
+    if method == Method::HEAD {
+        *response.body_mut() = Body::Empty;
+    }
+    response
+}
 
 /// A JSON response.
 pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> http::Response<Body> {
@@ -170,14 +196,27 @@ pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> http::Response<Body> {
     response
 }
 
+/// A text with everything that a header cannot hold as `%XX`: models have Chinese names too.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() * 3);
+    for byte in text.bytes() {
+        match byte {
+            b' '..=b'~' => escaped.push(char::from(byte)),
+            other => write!(escaped, "%{other:02X}").expect("a string takes everything"),
+        }
+    }
+    escaped
+}
+
 /// The headers that tell what the gateway did.
 pub(super) fn name<P: Platform>(response: &mut http::Response<Body>, entry: &Entry<P>) {
     let record = &entry.record;
     let headers = response.headers_mut();
     let mut set = |name, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
+        let is_visible = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        let value = if is_visible { Cow::Borrowed(value) } else { Cow::Owned(escaped(value)) };
+        let value = HeaderValue::from_str(&value).expect("ASCII that can be seen");
+        headers.insert(HeaderName::from_static(name), value);
     };
     set("x-request-id", &record.id);
     if let Some(route) = &record.route {

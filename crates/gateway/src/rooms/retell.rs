@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{AGE, CONTENT_TYPE};
 use http::{HeaderValue, Response};
 
 use crate::body::Body;
@@ -17,7 +17,7 @@ use crate::observe::Outcome;
 use crate::platform::{Outage, Platform};
 
 use super::entry::Entry;
-use super::respond::{X_ACCEL_BUFFERING, name};
+use super::respond::{must_pass_at_once, name};
 use super::shelf::Hit;
 
 /// Gives the caller what was kept.
@@ -33,8 +33,7 @@ pub(super) fn deliver<P: Platform>(hit: Hit, platform: P, mut entry: Entry<P>) -
     let content_type = match &hit.replay {
         Replay::Whole(_) => "application/json",
         Replay::Events(_) => {
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+            must_pass_at_once(headers);
             "text/event-stream"
         }
     };

@@ -142,7 +142,7 @@ impl<P: Platform> Screen<P> {
     /// Closes the books, with what the guards have noted.
     fn close(&mut self, outcome: Option<Outcome>) {
         let notes = self.inspector.take_notes();
-        self.relay.record(|record| record.guards.extend(notes));
+        self.relay.record(|record| notes.write(record));
         self.relay.close(outcome);
     }
 }

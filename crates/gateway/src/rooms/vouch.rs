@@ -206,9 +206,12 @@ fn consumer(config: &Config, issuer: &Issuer, claims: &jwt::Claims) -> Option<Co
     if let Some(configured) = config.consumers.iter().find(|consumer| consumer.id == id) {
         return Some(configured.clone());
     }
-    let group = issuer.group_claim.as_deref().and_then(|path| claims.text(path));
+    let path = issuer.group_claim.as_deref();
+    let group = path.and_then(|path| claims.text(path));
     // A group that cannot be one would pass for none, and slip through its group's limits.
-    if group.is_some_and(|group| !is_name(group)) {
+    if group.is_some_and(|group| !is_name(group))
+        || (group.is_none() && path.is_some_and(|path| claims.says(path)))
+    {
         return None;
     }
     Some(Consumer {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::date::Day;
 use crate::ledger::Place;
-use crate::observe::Record;
+use crate::observe::{MODELS, Record};
 use crate::time::Timestamp;
 
 pub use recorder::Recorder;
@@ -41,7 +41,7 @@ pub struct Kind {
     pub consumer: String,
     /// The consumer's group; empty without one.
     pub group: String,
-    /// The model that answered, or that was asked for; empty where no route serves it.
+    /// The model that answered, or that was asked for; empty where nobody is known to serve it.
     pub model: String,
     /// Who answered; empty where nobody did.
     pub provider: String,
@@ -50,15 +50,14 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// What a request belongs to; `None`: it had no key or asked for no model, and has used nothing.
+    /// What a request belongs to; `None`: nobody's, or no question to a model.
     pub fn of(record: &Record) -> Option<Self> {
-        let (consumer, model) = (record.consumer.as_ref()?, record.model.as_ref()?);
-        let (provider, model) = match record.target.as_deref().and_then(|it| it.split_once('/')) {
-            Some((provider, model)) => (provider, model),
-            // A name that no route serves may be anything, and every one would be a row.
-            None if record.route.is_none() => ("", ""),
-            None => ("", model.as_str()),
-        };
+        let consumer = record.consumer.as_ref().filter(|_| record.operation != Some(MODELS))?;
+        let asked = record.model.as_deref().unwrap_or_default();
+        let answered = record.target.as_deref().and_then(|it| it.split_once('/'));
+        let (provider, model) = answered.unwrap_or(("", asked));
+        // A name that nobody serves may be anything, and every one would be a row.
+        let model = if record.knows_model() { model } else { "" };
         Some(Self {
             consumer: consumer.clone(),
             group: record.group.clone().unwrap_or_default(),

@@ -87,12 +87,17 @@ impl<P: Platform> Archive<'_, P> {
 
     /// A version by its number and nonce.
     pub(crate) async fn read(&self, version: u64, nonce: &str) -> Result<Stamp, Outage> {
+        let found = self.look(version, nonce).await?;
+        found.ok_or_else(|| broken(&entry(version, nonce)))
+    }
+
+    /// A version by its number and nonce, if there is one.
+    pub(crate) async fn look(&self, version: u64, nonce: &str) -> Result<Option<Stamp>, Outage> {
         if version == 0 {
-            return Ok(Stamp::of_deployed(&self.0.document().await?));
+            return Ok(Some(Stamp::of_deployed(&self.0.document().await?)));
         }
-        let name = entry(version, nonce);
-        let bytes = self.0.get(&name).await?.ok_or_else(|| broken(&name))?;
-        json::from_bytes(&bytes).map_err(broken)
+        let bytes = self.0.get(&entry(version, nonce)).await?;
+        bytes.map(|bytes| json::from_bytes(&bytes).map_err(broken)).transpose()
     }
 
     /// A version by its number, at most that of `head`.

@@ -114,6 +114,20 @@ impl Isolate {
 }
 
 #[test]
+fn a_document_without_routes_is_not_put_by_mistake() {
+    let one = Isolate::first();
+    let tag = one.tag();
+    for document in ["{}", r#"{"routes":[]}"#] {
+        for line in ["PUT config", "PUT config?dry_run=true"] {
+            let answer = one.check(line, Some(&tag), document, 422);
+            assert_eq!(answer["error"]["code"], "invalid_configuration");
+            assert_eq!(answer["error"]["problems"][0]["path"], "routes");
+        }
+    }
+    assert_eq!(one.model(), "deployed");
+}
+
+#[test]
 fn from_what_was_deployed_to_the_third_version_and_back() {
     let one = Isolate::first();
     let answer = one.ask("GET config", None, "");

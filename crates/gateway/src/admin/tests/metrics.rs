@@ -23,6 +23,7 @@ fn record(bench: &Bench, consumer: &str) -> Record {
         consumer: Some(consumer.to_owned()),
         route: Some("chat".to_owned()),
         model: Some("gpt-4o".to_owned()),
+        is_named: true,
         target: Some("openai/gpt-4o".to_owned()),
         attempts: vec![attempt],
         status: Some(200),

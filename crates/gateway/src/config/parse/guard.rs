@@ -188,15 +188,20 @@ fn on_block(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::OnBlock) -> O
     );
     let format = format.unwrap_or_default();
     // Clients that are to see an error look at the status first.
-    let (statuses, expected, otherwise) = match format {
+    let (is_message, expected, otherwise) = match format {
         BlockFormat::Message | BlockFormat::Structured => {
-            (200..=599, "a status from 200 to 599", StatusCode::OK)
+            (true, "200 to 299 but 204 and 205, which have no body, or 400 to 599", StatusCode::OK)
         }
         BlockFormat::Error => {
-            (400..=599, "a status from 400 to 599 for an error", StatusCode::BAD_REQUEST)
+            (false, "a status from 400 to 599 for an error", StatusCode::BAD_REQUEST)
         }
     };
-    if let Some(status) = raw.status.filter(|status| !statuses.contains(status)) {
+    let fits = |status: u16| match status {
+        204 | 205 => false,
+        200..=299 => is_message,
+        status => (400..=599).contains(&status),
+    };
+    if let Some(status) = raw.status.filter(|status| !fits(*status)) {
         review.problem(&place.field("status"), status.to_string(), expected);
     }
     if let Some(message) = &raw.message {

@@ -73,5 +73,7 @@ pub(super) fn name(review: &mut Review<'_>, place: &Place<'_>, name: &str) {
             quoted(name),
             "letters, digits, \".\", \"_\" and \"-\", at least one",
         );
+    } else if matches!(name, "." | "..") {
+        review.problem(place, quoted(name), "a name that is no step in a path");
     }
 }

@@ -106,7 +106,7 @@ fn what_every_guard_has() {
             ("guards[0].check[1]", "\"reply\"", "request, response"),
             ("guards[0].look_at", "\"first\"", "last, new, all"),
             ("guards[0].on_block.format", "\"json\"", "message, structured, error"),
-            ("guards[0].on_block.status", "100", "200 to 599"),
+            ("guards[0].on_block.status", "100", "200 to 299"),
             ("guards[0].on_block.message", "\" \"", "a message"),
             ("guards[0].on_error", "\"close\"", "did you mean closed?"),
             ("guards[0].timeout", "zero", "above zero"),
