@@ -286,7 +286,7 @@ lets through what it cannot check within 2s; holds back 200 characters of a stre
               blocks with a message (200); lets through what it cannot check within 2s; \
 looks at streams as they come
   pii         replaces and restores API keys, e-mail addresses, case, badge: \
-new messages, every route
+all messages, every route
               blocks with a message (200); lets through what it cannot check within 2s
 
 Cache

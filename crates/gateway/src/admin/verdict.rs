@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::config::Role;
 use crate::date;
 use crate::json;
 use crate::platform::Platform;
@@ -25,6 +26,8 @@ pub(super) async fn list<P: Platform>(call: &Call<'_, P>) -> Answer {
     let wanted = CHOSEN_BY.map(|name| query.text(name).map(part));
     let (from, to) = (moment(&query, "from")?, moment(&query, "to")?);
     let limit = query.limit()?;
+    // What people have said is not for everybody who may look.
+    let shows_content = call.operator.role >= Role::Editor;
     let found = page(&call.shelf(), NAMES, query.text("cursor"), MOST_NAMES).await?;
     let (mut verdicts, mut seen, mut is_over) = (Vec::new(), 0, false);
     for name in &found.names {
@@ -49,6 +52,9 @@ pub(super) async fn list<P: Platform>(call: &Call<'_, P>) -> Answer {
         let Some(bytes) = call.platform.get(&format!("{NAMES}{name}")).await? else { continue };
         let Ok(mut verdict) = json::from_bytes::<Value>(&bytes) else { continue };
         verdict["id"] = json!(name.split('/').next());
+        if !shows_content && let Some(members) = verdict.as_object_mut() {
+            members.remove("content");
+        }
         verdicts.push(verdict);
     }
     let cursor = if is_over { None } else { found.cursor_after(seen) };

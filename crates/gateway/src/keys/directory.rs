@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use crate::config::{Config, Consumer};
 use crate::memory::Memory;
@@ -244,9 +245,24 @@ impl Directory {
 
 /// A kept consumer, by a configuration that may have changed since it was kept.
 fn understood(config: &Config, id: &str, kept: &KeptConsumer) -> Result<Consumer, Outage> {
-    let document = kept.document.to_string();
-    let read = config.read_consumer(document.as_bytes());
-    read.map_err(|problems| Outage::new(format!("the consumer {id} does not fit: {problems}")))
+    let mut document = kept.document.clone();
+    // Nobody can use a route that was taken out since, and the others still can be used.
+    let exists = |name: &Value| config.routes.iter().any(|route| *name == *route.id);
+    let routes = document.get_mut("routes").and_then(Value::as_array_mut);
+    let has_none = routes.is_some_and(|routes| {
+        routes.retain(exists);
+        routes.is_empty()
+    });
+    if has_none && let Some(members) = document.as_object_mut() {
+        members.remove("routes");
+    }
+    let read = config.read_consumer(document.to_string().as_bytes());
+    let mut consumer = read
+        .map_err(|problems| Outage::new(format!("the consumer {id} does not fit: {problems}")))?;
+    if has_none {
+        consumer.permissions.routes = Some(Vec::new());
+    }
+    Ok(consumer)
 }
 
 impl Found {

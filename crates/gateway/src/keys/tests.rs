@@ -156,11 +156,27 @@ fn a_consumer_of_the_admin_plane() {
 #[test]
 fn a_consumer_that_does_not_fit_the_configuration_is_told() {
     let bench = Bench::new();
-    bench.create("umbrella", &["gone"]);
-    bench.issue(ADOPTED, "umbrella", None);
+    bench.create("anonymous", &["chat"]);
+    bench.issue(ADOPTED, "anonymous", None);
     let (found, _) = bench.find(ADOPTED);
-    let reason = found.expect_err("the route is gone").reason().to_owned();
-    assert!(reason.contains("umbrella") && reason.contains("routes[0]"), "{reason}");
+    let reason = found.expect_err("nobody may have this name").reason().to_owned();
+    assert!(reason.contains("anonymous does not fit: id"), "{reason}");
+}
+
+#[test]
+fn a_route_that_was_taken_out_takes_no_other_along() {
+    let bench = Bench::new();
+    let route = bench.config.routes_with_index().next().expect("there is one").0;
+    for (id, named, left) in
+        [("some", &["gone", "chat"][..], vec![route]), ("none", &["gone"][..], Vec::new())]
+    {
+        let key = format!("sk-proj-of-{id}-0123456789");
+        bench.create(id, named);
+        bench.issue(&key, id, None);
+        let found = run(bench.directory.find(&bench.fake, &bench.config, &bench.pepper, &key));
+        let consumer = &found.expect("the store is there").expect("it is issued").consumer;
+        assert_eq!(consumer.permissions.routes, Some(left), "{id}");
+    }
 }
 
 #[test]

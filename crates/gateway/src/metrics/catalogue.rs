@@ -25,7 +25,7 @@ pub struct Metric {
 /// `serin_requests_total`
 pub(super) const REQUESTS: Metric = counter(
     "serin_requests_total",
-    "Requests that are over, by the status that the caller got, or hung_up.",
+    "Requests that are over, by the status that the caller got, truncated or hung_up.",
     &["route", "provider", "model", "consumer", "status"],
 );
 /// `serin_request_duration_seconds`
@@ -66,6 +66,12 @@ pub(super) const FALLBACK: Metric = counter(
     "Calls to another target than the one before, by what came of that one.",
     &["route", "from", "to", "reason"],
 );
+/// `serin_upstream_calls_total`
+pub(super) const CALLS: Metric = counter(
+    "serin_upstream_calls_total",
+    "Calls to upstreams, by what came of each.",
+    &["route", "provider", "model", "result"],
+);
 /// `serin_cache_total`
 pub(super) const CACHE: Metric =
     counter("serin_cache_total", "Requests that asked the response cache.", &["route", "result"]);
@@ -77,8 +83,8 @@ pub(super) const GUARD: Metric = counter(
 );
 
 /// Every metric, in the order in which they are shown.
-pub const ALL: [Metric; 9] =
-    [REQUESTS, DURATION, FIRST_TOKEN, TOKENS, COST, LIMITED, FALLBACK, CACHE, GUARD];
+pub const ALL: [Metric; 10] =
+    [REQUESTS, DURATION, FIRST_TOKEN, TOKENS, COST, LIMITED, CALLS, FALLBACK, CACHE, GUARD];
 
 const fn counter(
     name: &'static str,

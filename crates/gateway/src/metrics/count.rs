@@ -1,7 +1,7 @@
 //! What one request adds to the metrics.
 
 use crate::ledger::Tally;
-use crate::observe::{Outcome, Record};
+use crate::observe::{ANSWERED, Outcome, Record};
 use crate::usage::{Kind, push_encoded};
 
 /// Rows of requests: from them come the counters of requests, tokens and cost, and both histograms.
@@ -9,12 +9,19 @@ use crate::usage::{Kind, push_encoded};
 pub(super) const REQUESTS: &str = "request";
 /// Rows of limits that refused.
 pub(super) const LIMITED: &str = "limited";
+/// Rows of calls to upstreams.
+pub(super) const CALLS: &str = "call";
 /// Rows of calls that went to another target.
 pub(super) const FALLBACK: &str = "fallback";
 /// Rows of the cache.
 pub(super) const CACHE: &str = "cache";
 /// Rows of guards.
 pub(super) const GUARD: &str = "guard";
+
+/// In the place of the status of a request whose caller left.
+pub(super) const HUNG_UP: u16 = 0;
+/// In the place of the status that an answer began with which broke off.
+pub(super) const TRUNCATED: u16 = 1;
 
 /// Why a call went to another target where a limit was the reason, and instead of which target: the
 /// first of the route, which was not called and has no name in the record.
@@ -38,13 +45,10 @@ pub(crate) fn counted(record: &Record, kind: &Kind, tally: Tally) -> Vec<(String
     let mut request = tally;
     let status = match record.outcome {
         Outcome::HungUp => None,
-        Outcome::Answered
-        | Outcome::Refused
-        | Outcome::Failed
-        | Outcome::Truncated
-        | Outcome::Blocked => record.status,
+        Outcome::Truncated => Some(TRUNCATED),
+        Outcome::Answered | Outcome::Refused | Outcome::Failed | Outcome::Blocked => record.status,
     };
-    request.statuses.add(status.unwrap_or(0), 1);
+    request.statuses.add(status.unwrap_or(HUNG_UP), 1);
     let (provider, model) = (("provider", &*kind.provider), ("model", &*kind.model));
     let mut rows = vec![(key(REQUESTS, &[route, provider, model, consumer]), request)];
     if let Some(limit) = &record.limited_by {
@@ -54,6 +58,15 @@ pub(crate) fn counted(record: &Record, kind: &Kind, tally: Tally) -> Vec<(String
             let labels = [route, ("from", ""), ("to", &*to), ("reason", BY_LIMIT)];
             rows.push(once(key(FALLBACK, &labels)));
         }
+    }
+    let broke_off = record.outcome == Outcome::Truncated;
+    let last = record.attempts.iter().rposition(|attempt| attempt.result == ANSWERED);
+    for (position, attempt) in record.attempts.iter().enumerate() {
+        let (provider, model) = attempt.target.split_once('/').unwrap_or((&attempt.target, ""));
+        let (provider, model) = (("provider", provider), ("model", if known { model } else { "" }));
+        let is_broken = broke_off && last == Some(position);
+        let result = if is_broken { Outcome::Truncated.name() } else { attempt.result };
+        rows.push(once(key(CALLS, &[route, provider, model, ("result", result)])));
     }
     if let (Some(from), Some(first)) = (&record.rested, record.attempts.first()) {
         let (from, to) = (target(from), target(&first.target));
@@ -100,15 +113,38 @@ fn key(family: &str, labels: &[(&str, &str)]) -> String {
 mod tests {
     use super::counted;
     use crate::ledger::Tally;
-    use crate::observe::{Attempt, GuardNote, Part, Record};
+    use crate::observe::{Attempt, GuardNote, Outcome, Part, Record};
     use crate::time::Timestamp;
     use crate::usage::Kind;
 
-    /// The rows of a record, but for the request's own.
+    /// The rows of a record, but for the request's own and those of its calls.
     fn rows(record: &Record) -> Vec<String> {
         let kind = Kind::default();
         let rows = counted(record, &kind, Tally::default()).into_iter().map(|(name, _)| name);
-        rows.filter(|name| !name.starts_with(super::REQUESTS)).collect()
+        let other = |name: &String| ![super::REQUESTS, super::CALLS].contains(&family(name));
+        rows.filter(other).collect()
+    }
+
+    fn family(name: &str) -> &str {
+        name.split('|').next().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_stream_that_breaks_off_is_no_success_of_its_target() {
+        let attempt = |target: &str, result| Attempt {
+            result,
+            ..Attempt::begun(target.to_owned(), None, Part::Whole, Timestamp::default())
+        };
+        let attempts = vec![attempt("a/m", "timeout"), attempt("b/m", "answered")];
+        let status = Some(200);
+        let record = Record { outcome: Outcome::Truncated, status, attempts, ..Record::default() };
+        let rows = counted(&record, &Kind::default(), Tally::default());
+        let statuses: Vec<_> = rows[0].1.statuses.iter().collect();
+        assert_eq!(statuses, [(super::TRUNCATED, 1)]);
+        let calls: Vec<_> = rows.iter().filter(|(name, _)| family(name) == "call").collect();
+        assert_eq!(calls[0].0, "call|route=|provider=a|model=m|result=timeout");
+        assert_eq!(calls[1].0, "call|route=|provider=b|model=m|result=truncated");
+        assert_eq!(calls.len(), 2);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use crate::ledger::{Sketch, Tally, TallyRow, labels};
 use crate::usage::decoded;
 
 use super::catalogue::{
-    CACHE, COST, DURATION, FALLBACK, FIRST_TOKEN, GUARD, LIMITED, Metric, REQUESTS, Sort, TOKENS,
+    CACHE, CALLS, COST, DURATION, FALLBACK, FIRST_TOKEN, GUARD, LIMITED, Metric, REQUESTS, Sort,
+    TOKENS,
 };
 use super::count;
 
@@ -54,8 +55,13 @@ pub(crate) fn shown(rows: impl IntoIterator<Item = TallyRow>) -> String {
     page.begin(REQUESTS);
     for (values, sum) in of(count::REQUESTS) {
         for (status, count) in sum.statuses.iter() {
-            let status = if status == 0 { "hung_up".to_owned() } else { status.to_string() };
-            page.line("", REQUESTS, values, &[&status], count);
+            let number = status.to_string();
+            let status = match status {
+                count::HUNG_UP => "hung_up",
+                count::TRUNCATED => "truncated",
+                _ => &number,
+            };
+            page.line("", REQUESTS, values, &[status], count);
         }
     }
     // Not by consumer: every one would be as many series as there are buckets.
@@ -94,6 +100,7 @@ pub(crate) fn shown(rows: impl IntoIterator<Item = TallyRow>) -> String {
     }
     for (metric, family) in [
         (LIMITED, count::LIMITED),
+        (CALLS, count::CALLS),
         (FALLBACK, count::FALLBACK),
         (CACHE, count::CACHE),
         (GUARD, count::GUARD),
@@ -168,6 +175,8 @@ fn escape(text: &mut String, value: &str) {
             '\\' => text.push_str("\\\\"),
             '"' => text.push_str("\\\""),
             '\n' => text.push_str("\\n"),
+            // Prometheus drops a whole page for the sake of one of them.
+            _ if character.is_control() => text.push(char::REPLACEMENT_CHARACTER),
             _ => text.push(character),
         }
     }

@@ -86,7 +86,10 @@ impl<'a> Caller<'a> {
         }
         let Some(pepper) = registry.pepper else { return Ok(None) };
         let found = registry.directory.find(platform, config, pepper, key).await;
-        let found = found.map_err(|_| Fault::AuthenticationUnavailable)?;
+        let found = found.map_err(|outage| {
+            platform.warn(&format!("nobody can say whose key it is: {outage}"));
+            Fault::AuthenticationUnavailable
+        })?;
         Ok(found.map(|found| Known::Remembered(Rc::clone(&found.consumer))))
     }
 

@@ -3,6 +3,7 @@
 use crate::secret::KeyDigest;
 
 use super::super::issuer::{Operator, Role};
+use super::super::parsed::Consumer;
 use super::super::raw;
 use super::name::name;
 use super::{Place, Review, quoted};
@@ -21,6 +22,25 @@ pub(super) fn operators(
         read.extend(operator(review, &place.item(index), raw, &read));
     }
     read
+}
+
+/// Makes sure that no operator's token is a consumer's key: whoever has the application's would have the
+/// admin plane.
+pub(super) fn are_no_keys(
+    review: &mut Review<'_>,
+    place: &Place<'_>,
+    operators: &[Operator],
+    consumers: &[Consumer],
+) {
+    for (index, operator) in operators.iter().enumerate() {
+        let has_it = |consumer: &&Consumer| {
+            consumer.keys.iter().any(|key| key.matches(&operator.token).into())
+        };
+        if let Some(consumer) = consumers.iter().find(has_it) {
+            let found = format!("a key of the consumer {}", consumer.id);
+            review.problem(&place.item(index).field("token"), found, "a token that is no key");
+        }
+    }
 }
 
 fn operator(

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use crate::guard::Level;
 
-use super::super::guard::{BlockFormat, Guard, GuardKind, OnBlock, Scope};
+use super::super::guard::{BlockFormat, Guard, GuardKind, OnBlock, PiiAction, Scope};
 use super::super::limit::OnError;
 use super::super::raw;
 use super::aliyun::aliyun;
@@ -66,6 +66,13 @@ fn guard(
         &raw::LOOKS,
         [Scope::Last, Scope::New, Scope::All],
     );
+    // What was masked in the last turn is old in the next one, and is sent again.
+    let masks = match &kind {
+        Some(GuardKind::Pii(pii)) => pii.action != PiiAction::Refuse,
+        Some(GuardKind::Aliyun(aliyun)) => aliyun.mask,
+        Some(GuardKind::Moderation(_) | GuardKind::Judge(_) | GuardKind::Words(_)) | None => false,
+    };
+    let scope = scope.unwrap_or(if masks { Scope::All } else { Scope::New });
     let on_block = on_block(review, &place.field("on_block"), &raw.on_block);
     let on_error = review.choice(
         &place.field("on_error"),
@@ -93,7 +100,7 @@ fn guard(
         routes,
         request,
         response,
-        scope: scope.unwrap_or_default(),
+        scope,
         block_at: Some(block_at),
         on_block,
         on_error: on_error.unwrap_or_default(),

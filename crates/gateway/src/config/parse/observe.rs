@@ -28,6 +28,11 @@ pub(super) fn observe(
 
 fn otlp(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Otlp) -> Option<Otlp> {
     let endpoint = match web_address(&raw.endpoint) {
+        Ok(address) if address.ends_with("/v1/traces") || address.ends_with("/v1/metrics") => {
+            let expected = "the address before \"/v1/traces\", which is added";
+            review.problem(&place.field("endpoint"), quoted(&raw.endpoint), expected);
+            None
+        }
         Ok(address) => Some(address.to_owned()),
         Err(found) => {
             let expected = "an address such as \"https://collector.example.com:4318\", and nothing after the path";

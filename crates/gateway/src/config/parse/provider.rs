@@ -1,6 +1,7 @@
 //! `[[providers]]`: a row of the table, and what the document says otherwise.
 
 use http::Uri;
+use openai::Endpoint;
 
 use super::super::parsed::Provider;
 use super::super::problem::with_hint;
@@ -109,6 +110,13 @@ fn base_url(review: &mut Review<'_>, place: &Place<'_>, url: &str, kind: &Kind) 
     match web_address(url) {
         Ok(trimmed) if kind.has_versions() && trimmed.contains("/openai") => {
             let expected = "the resource alone, such as \"https://NAME.openai.azure.com\"";
+            review.problem(place, quoted(url), expected);
+            None
+        }
+        // What documentation shows is often the whole address of an endpoint.
+        Ok(trimmed) if Endpoint::ALL.iter().any(|endpoint| trimmed.ends_with(endpoint.path())) => {
+            let expected =
+                "the address before the endpoint, such as \"https://api.example.com/v1\"";
             review.problem(place, quoted(url), expected);
             None
         }
