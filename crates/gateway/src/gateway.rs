@@ -39,6 +39,7 @@ use crate::rooms::respond::{self, Reply, Served};
 use crate::rooms::shelf::{self, Look};
 use crate::rooms::tee::Tee;
 use crate::rooms::transcript::Transcript;
+use crate::rooms::visitor::Visitor;
 use crate::rooms::vouch::Vouchers;
 use crate::usage::Recorder;
 use crate::versions::Station;
@@ -156,6 +157,23 @@ impl Gateway {
             return Box::pin(self.administer(platform, request, None)).await;
         }
         let (parts, body) = request.into_parts();
+        let visitor = Visitor::read(&self.config.server.origins, &parts.headers);
+        if let Some(answer) = visitor.as_ref().and_then(|visitor| visitor.preflight(&parts)) {
+            return answer;
+        }
+        let mut response = self.answer(platform, parts, body).await;
+        if let Some(visitor) = visitor {
+            visitor.admit(response.headers_mut());
+        }
+        response
+    }
+
+    async fn answer<P: Platform>(
+        self: &Rc<Self>,
+        platform: P,
+        parts: Parts,
+        body: Body,
+    ) -> http::Response<Body> {
         let api = match Address::read(&parts.method, parts.uri.path()) {
             // No record: a load balancer's question every second is nobody's request.
             Ok(Address::Health) => return respond::without_body(&parts.method, respond::health()),

@@ -30,8 +30,8 @@ pub use issuer::{Issuer, IssuerKeys, Operator, Role};
 pub use limit::{By, Covered, Limit, Measure, OnError, Period, Price, Quota};
 pub use parsed::{
     Auth, Balance, Config, Consumer, ConsumerIndex, FallbackOn, Group, Health, Hedge, KeySource,
-    ModelIndex, ModelPattern, Prices, Provider, ProviderIndex, Retries, Route, RouteIndex, Server,
-    Sticky, Target, Targets, Timeouts, WeightedTarget,
+    ModelIndex, ModelPattern, Origins, Prices, Provider, ProviderIndex, Retries, Route, RouteIndex,
+    Server, Sticky, Target, Targets, Timeouts, WeightedTarget,
 };
 pub use permission::{Parameter, ParameterRule, Permissions};
 pub use problem::{Problem, Problems};

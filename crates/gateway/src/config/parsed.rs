@@ -62,6 +62,17 @@ pub struct Server {
     /// A header in which a trusted proxy before the gateway tells the caller's address; `None`: the
     /// host knows it.
     pub address_header: Option<HeaderName>,
+    /// Whose pages may call from a browser.
+    pub origins: Origins,
+}
+
+/// Whose pages may call from a browser.
+#[derive(Debug)]
+pub enum Origins {
+    /// Everybody's.
+    All,
+    /// Those of these origins, as browsers write them.
+    Some(Vec<String>),
 }
 
 /// `[auth]`

@@ -33,4 +33,5 @@ pub mod screen;
 pub mod shelf;
 pub mod tee;
 pub mod transcript;
+pub mod visitor;
 pub mod vouch;

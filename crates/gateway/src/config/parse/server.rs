@@ -2,7 +2,7 @@
 
 use http::HeaderName;
 
-use super::super::parsed::{Auth, KeySource, Server};
+use super::super::parsed::{Auth, KeySource, Origins, Server};
 use super::super::raw;
 use super::issuer::issuers;
 use super::permission::addresses;
@@ -21,7 +21,28 @@ pub(super) fn server(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Serv
         .and_then(|name| review.header(&header, name, "a header's name"));
     let size = raw.max_body.as_ref();
     let max_body = review.size(&place.field("max_body"), size, LARGEST_BODY, DEFAULT_BODY);
-    Server { max_body, address_header }
+    let origins = origins(review, &place.field("cors"), &raw.cors);
+    Server { max_body, address_header, origins }
+}
+
+fn origins(review: &mut Review<'_>, place: &Place<'_>, raw: &[String]) -> Origins {
+    for (index, origin) in raw.iter().enumerate().filter(|(_, origin)| *origin != "*") {
+        // Not only http: extensions and applications have schemes of their own.
+        let fits = origin.split_once("://").is_some_and(|(scheme, host)| {
+            let is_end = |byte: u8| matches!(byte, b'/' | b'?' | b'#' | b'@');
+            let is_plain = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase();
+            !scheme.is_empty()
+                && !host.is_empty()
+                && origin.bytes().all(is_plain)
+                && !host.bytes().any(is_end)
+        });
+        if !fits {
+            let expected =
+                "an origin as browsers write it, such as \"https://app.example.com\", or \"*\"";
+            review.problem(&place.item(index), quoted(origin), expected);
+        }
+    }
+    if raw.iter().any(|origin| origin == "*") { Origins::All } else { Origins::Some(raw.to_vec()) }
 }
 
 /// Reads `[auth]`.

@@ -14,6 +14,9 @@ pub(in crate::config) struct Server {
     /// The header in which a trusted proxy before the gateway tells the caller's address; the host
     /// knows it unless said otherwise.
     pub(in crate::config) address_header: Option<String>,
+    /// The origins whose pages may call from a browser: `https://app.example.com`, or `*` for all.
+    /// None unless said otherwise.
+    pub(in crate::config) cors: Vec<String>,
 }
 
 /// Who may call, and where a key is looked for.

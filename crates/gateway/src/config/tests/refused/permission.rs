@@ -116,7 +116,12 @@ fn addresses() {
         &[("auth.addresses.alow", "unknown field", "did you mean allow?")],
     );
     refused(
-        "[server]\naddress_header = \"a b\"",
-        &[("server.address_header", "\"a b\"", "a header's name")],
+        "[server]\naddress_header = \"a b\"\ncors = [\"*\", \"app.example.com\", \"https://a/b\", \"https://A\"]",
+        &[
+            ("server.address_header", "\"a b\"", "a header's name"),
+            ("server.cors[1]", "\"app.example.com\"", "https://app.example.com"),
+            ("server.cors[2]", "\"https://a/b\"", "an origin"),
+            ("server.cors[3]", "\"https://A\"", "an origin"),
+        ],
     );
 }
