@@ -412,3 +412,20 @@ fn where_nothing_is_swept_by_itself_new_gateways_clear_away() {
         assert!(there.is_none_or(|there| life.world.books(there).0 > 0));
     }
 }
+
+#[test]
+fn where_nothing_is_swept_by_itself_little_stays() {
+    let mut life = Life::begin(3);
+    life.world.sweep_what_is_touched();
+    let begin = life.now();
+    let hours = 4 * 24;
+    for turn in 0..hours * 20 {
+        life.wait_until(begin + turn * 3 * MINUTE);
+        // Where there is little to do, every request is a gateway's first.
+        life.isolates = (0..3).map(|_| gateway()).collect();
+        life.crowd(1);
+    }
+    // What is kept, and one in twenty of what should not be.
+    let (books, _) = life.world.books("usage/minute/");
+    assert!(books as u64 <= 4 * 27 + 4 * (hours - 27) / 20, "{books}");
+}
