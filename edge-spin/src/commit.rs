@@ -75,7 +75,9 @@ pub(crate) fn commit<C: Cells>(
             // What sweeping or a refusal leaves behind, the next one comes to by itself.
             !only_looks(operation) && !matches!(reply, Reply::Refused(_))
         });
-        if !changes || kept.as_ref() == Some(&value) {
+        // Nothing where nothing was is no change either: whoever clears away leaves no names behind.
+        let is_same = kept.as_ref().map_or(book.is_empty(), |kept| *kept == value);
+        if !changes || is_same {
             return Ok(Commit::Done(replies));
         }
         if kept.is_none() && !cells.claim(place)? {
@@ -252,6 +254,8 @@ pub(crate) mod tests {
             assert_eq!(memory.swaps.get(), swaps);
         };
         check(&[&look(), &Operation::Tallies], 0);
+        check(&[&Operation::Tally { id: 0, bounds: None, rows: Vec::new() }], 0);
+        assert!(memory.values.borrow().is_empty() && memory.claims.borrow().is_empty());
         check(&[&reserve(1, 11, 10)], 0);
         assert_eq!(memory.value(&place()), None);
         assert!(memory.claims.borrow().is_empty());

@@ -9,6 +9,7 @@ pub mod log;
 pub mod memory;
 pub mod peer;
 pub mod player;
+pub mod scrape;
 pub mod solo;
 pub mod spin;
 pub mod stream;

@@ -32,6 +32,13 @@ impl Log {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The records of all requests.
+    pub fn requests(&self) -> Vec<Value> {
+        let lines = self.lines();
+        let read = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line.trim()).ok());
+        read.filter(|record| record["event"] == "request").collect()
+    }
+
     /// The records of one request.
     pub fn records(&self, request_id: &str) -> Vec<Value> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);

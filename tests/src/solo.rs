@@ -25,26 +25,46 @@ pub struct Solo {
 
 enum Served {
     Cloudflare(Workerd),
-    Spin { child: Child, port: u16, log: Log },
+    Spin(Program),
+}
+
+/// The wasmtime host.
+struct Program {
+    child: Child,
+    port: u16,
+    log: Log,
 }
 
 impl Solo {
     /// Serves an app. `host` is the program `serin-spin-host`, which tests are told by cargo.
     pub fn start(kind: Kind, host: &Path, app: &App) -> anyhow::Result<Self> {
+        Self::kept(kind, host, app, None)
+    }
+
+    /// The same, with a state that is kept in a directory.
+    pub fn kept(kind: Kind, host: &Path, app: &App, state: Option<&Path>) -> anyhow::Result<Self> {
         let served = match kind {
             Kind::Cloudflare => {
-                Served::Cloudflare(Workerd::start(std::slice::from_ref(app), None)?)
+                Served::Cloudflare(Workerd::start(std::slice::from_ref(app), state)?)
             }
-            Kind::Spin => component(host, app)?,
+            Kind::Spin => Served::Spin(component(host, app, state)?),
         };
         Ok(Self { served, app: app.name.clone() })
+    }
+
+    /// Ends the process by SIGKILL.
+    pub fn kill(self) {
+        match self.served {
+            Served::Cloudflare(workerd) => Box::new(workerd).kill(),
+            Served::Spin(program) => drop(program),
+        }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         match &self.served {
             Served::Cloudflare(workerd) => workerd.address(&self.app),
-            Served::Spin { port, .. } => (Ipv4Addr::LOCALHOST, *port).into(),
+            Served::Spin(program) => (Ipv4Addr::LOCALHOST, program.port).into(),
         }
     }
 
@@ -52,7 +72,7 @@ impl Solo {
     pub fn log(&self) -> &Log {
         match &self.served {
             Served::Cloudflare(workerd) => workerd.log(),
-            Served::Spin { log, .. } => log,
+            Served::Spin(program) => &program.log,
         }
     }
 
@@ -64,37 +84,35 @@ impl Solo {
                 let [workerd] = children[..] else { bail!("the script has {children:?}") };
                 memory::resident(workerd)
             }
-            Served::Spin { child, .. } => memory::resident(child.id()),
+            Served::Spin(program) => memory::resident(program.child.id()),
         }
     }
 }
 
-impl Drop for Served {
+impl Drop for Program {
     fn drop(&mut self) {
-        match self {
-            Self::Cloudflare(_) => {}
-            Self::Spin { child, .. } => {
-                // It keeps nothing that a polite end would save.
-                child.kill().ok();
-                child.wait().ok();
-            }
-        }
+        // It keeps nothing that a polite end would save.
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 
-fn component(host: &Path, app: &App) -> anyhow::Result<Served> {
+fn component(host: &Path, app: &App, state: Option<&Path>) -> anyhow::Result<Program> {
     let mut command = Command::new(host);
     command.arg("--component").arg(root().join("target/wasm32-wasip2/release/edge_spin.wasm"));
     command.args(["--name", &app.name, "--port", "0"]);
     command.args(["--variable", &format!("gateway_config={}", app.config)]);
+    if let Some(state) = state {
+        command.arg("--state").arg(state);
+    }
     for (name, value) in &app.secrets {
         command.args(["--variable", &format!("{}={value}", name.to_lowercase())]);
     }
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let log = Log::default();
     log.follow(child.stdout.take().context("stdout is piped")?);
-    let mut served = Served::Spin { child, port: 0, log };
-    let Served::Spin { child, port, log } = &mut served else { bail!("it was made here") };
+    let mut program = Program { child, port: 0, log };
+    let Program { child, port, log } = &mut program;
     let until = Instant::now() + PATIENCE;
     while *port == 0 {
         let lines = log.lines();
@@ -109,5 +127,5 @@ fn component(host: &Path, app: &App) -> anyhow::Result<Served> {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-    Ok(served)
+    Ok(program)
 }

@@ -1,6 +1,7 @@
 //! Configuration that changes while it runs, against both built artifacts: under load, by many at once,
 //! wrong, and over a restart.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,13 +49,25 @@ async fn a_document_takes_effect_under_load_without_a_failed_request(
     }
     sleep(Duration::from_secs(1)).await;
     let tag = world.tag().await?;
+    // One that begins under the old document and is not half over when the new one comes.
+    let gap = "answer = 'one two three'\ngap = '400ms'";
+    world.server.rewrite(NAME, "old", toml::from_str(gap)?);
+    let long = {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move { world.ask(true).await })
+    };
+    sleep(Duration::from_millis(600)).await;
     let tried = world.admin("PUT", "?dry_run=true", &[], &world.document("new")?).await?;
     let change =
         json!({ "path": "routes.all.targets[0].provider", "before": "old", "after": "new" });
     ensure!(tried.status == 200 && tried.json()["changes"] == json!([change]), "{tried:?}");
+    ensure!(world.calls("new") == 0, "nobody is led there before");
     let put = world.put(&tag, "new").await?;
     ensure!(put.status == 200 && put.json()["version"] == 1, "{put:?}");
     ensure!(put.header("x-serin-config-version") == "1", "{put:?}");
+    ensure!(!long.is_finished(), "it was to be under way");
+    let long = long.await??;
+    ensure!(is_whole(&long) && long.header("x-serin-target") == "old/m", "{long:?}");
     let until = Instant::now() + Duration::from_secs(60);
     // On Spin there are several instances, each of which follows in its own time.
     let mut in_a_row = 0;
@@ -64,13 +77,40 @@ async fn a_document_takes_effect_under_load_without_a_failed_request(
         ensure!(Instant::now() < until, "{target} still answers after a minute");
         sleep(Duration::from_millis(10)).await;
     }
+    // Nor is anybody led there whom another instance serves.
+    let mut before = usize::MAX;
+    while before != world.calls("old") {
+        ensure!(Instant::now() < until, "the old one is still called after a minute");
+        before = world.calls("old");
+        sleep(Duration::from_millis(500)).await;
+    }
     over.store(true, Ordering::Relaxed);
+    let mut by = BTreeMap::<String, usize>::new();
     while let Some(answers) = running.join_next().await {
         for answer in answers?? {
-            ensure!(answer.status == 200, "{answer:?}");
+            ensure!(is_whole(&answer), "{answer:?}");
+            *by.entry(answer.header("x-serin-target").to_owned()).or_default() += 1;
         }
     }
+    ensure!(by.len() == 2 && by["old/m"] > 20 && by["new/m"] > 20, "{by:?}");
     Ok(())
+}
+
+/// Whether an upstream has answered at its first call, and everything has come.
+fn is_whole(answer: &Answer) -> bool {
+    let text = String::from_utf8_lossy(&answer.body);
+    let said = if text.starts_with("data: ") {
+        let events = text.split("\n\n").filter_map(|event| event.strip_prefix("data: "));
+        let chunks = events.filter_map(|data| serde_json::from_str::<Value>(data).ok());
+        let said = chunks
+            .filter_map(|it| it["choices"][0]["delta"]["content"].as_str().map(str::to_owned))
+            .collect::<String>();
+        if text.ends_with("data: [DONE]\n\n") { said } else { "no end".to_owned() }
+    } else {
+        answer.json()["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned()
+    };
+    let is_first = answer.header("x-serin-attempts") == "1";
+    answer.status == 200 && is_first && said == "one two three"
 }
 
 async fn what_is_wrong_changes_nothing(kind: Kind) -> anyhow::Result<()> {
@@ -98,24 +138,36 @@ async fn what_is_wrong_changes_nothing(kind: Kind) -> anyhow::Result<()> {
 
 async fn of_many_writers_one_wins(kind: Kind) -> anyhow::Result<()> {
     let world = Arc::new(World::start(kind, None).await?);
-    let tag = world.tag().await?;
-    let mut running = JoinSet::new();
-    for at in 0..8 {
-        let (world, tag) = (Arc::clone(&world), tag.clone());
-        running.spawn(async move {
-            let mut document = world.document("new")?;
-            document["routes"][0]["id"] = json!(format!("all-{at}"));
-            world.admin("PUT", "", &[("if-match", &tag)], &document).await
-        });
+    for round in 1..=3 {
+        let tag = world.tag().await?;
+        let mut running = JoinSet::new();
+        for at in 0..8 {
+            let (world, tag) = (Arc::clone(&world), tag.clone());
+            running.spawn(async move {
+                let mut document = world.document("new")?;
+                document["routes"][0]["id"] = json!(format!("all-{round}-{at}"));
+                let put = world.admin("PUT", "", &[("if-match", &tag)], &document).await?;
+                anyhow::Ok((put, document))
+            });
+        }
+        let (mut statuses, mut winner) = (Vec::new(), None);
+        while let Some(answer) = running.join_next().await {
+            let (put, document) = answer??;
+            statuses.push(put.status);
+            if put.status == 200 {
+                winner = Some((put, document));
+            }
+        }
+        statuses.sort_unstable();
+        ensure!(statuses == [200, 412, 412, 412, 412, 412, 412, 412], "{round}: {statuses:?}");
+        // Whoever was told so has won: nobody else's is in force, or in the history.
+        let (put, document) = winner.context("there is one")?;
+        let now = world.admin("GET", "", &[], &Value::Null).await?;
+        ensure!(now.header("etag") == put.header("etag"), "{round}: {now:?}, not {put:?}");
+        ensure!(now.json() == document, "{round}: {now:?}, not {document}");
+        let list = world.admin("GET", "/versions", &[], &Value::Null).await?.json();
+        ensure!(list["data"].as_array().map(Vec::len) == Some(round + 1), "{list}");
     }
-    let mut statuses = Vec::new();
-    while let Some(answer) = running.join_next().await {
-        statuses.push(answer??.status);
-    }
-    statuses.sort_unstable();
-    ensure!(statuses == [200, 412, 412, 412, 412, 412, 412, 412], "{statuses:?}");
-    let list = world.admin("GET", "/versions", &[], &Value::Null).await?.json();
-    ensure!(list["data"].as_array().map(Vec::len) == Some(2), "{list}");
     Ok(())
 }
 
@@ -183,6 +235,11 @@ impl World {
         let edge = tokio::task::spawn_blocking(move || kind.start(&apps, state.as_deref()));
         let edge = edge.await?.context("build both artifacts first: `cargo xtask test`")?;
         Ok(Self { edge, server })
+    }
+
+    /// How many calls a provider has had.
+    fn calls(&self, provider: &str) -> usize {
+        self.server.seen(NAME).get(provider).map_or(0, Vec::len)
     }
 
     fn document(&self, provider: &str) -> anyhow::Result<Value> {

@@ -1,5 +1,6 @@
 //! A soak of both built artifacts: an upstream that flaps, a fallback that is well, callers who never
-//! stop asking. No caller may see any of it.
+//! stop asking. No caller may see any of it, and at the end everybody has counted the same: callers,
+//! upstreams, the log, `/metrics` and the usage call.
 //!
 //! `SERIN_SOAK_SECONDS` says for how long (20 by default, 300 at most).
 
@@ -12,11 +13,12 @@ use anyhow::{Context, ensure};
 use gateway::config::author;
 use serde_json::{Value, json};
 use sim::server::Server;
-use sim::upstream::{Part, Script};
+use sim::upstream::{Ended, Script};
 use tests::caller::call;
 use tests::edge::App;
 use tests::kept_by_both;
 use tests::kind::Kind;
+use tests::scrape::Scrape;
 use tests::solo::Solo;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -28,6 +30,7 @@ kept_by_both! {
 
 const HOST: &str = env!("CARGO_BIN_EXE_serin-spin-host");
 const KEY: &str = "app-key-of-this-test";
+const ADMIN: &str = "admin-token-of-this-test";
 const APP: &str = "soak";
 const CALLERS: usize = 8;
 /// Between two requests of a caller.
@@ -55,8 +58,14 @@ const FAILURES: [&str; 11] = [
     "answer = 'never'\nmalformed_after = 0",
     "reset = true",
 ];
-const UP: &str = "answer = 'first second third fourth'\ngap = '2ms'";
-const FALLBACK: &str = "answer = 'other words that help'\ngap = '1ms'";
+const UP: &str =
+    "answer = 'first second third fourth'\ngap = '2ms'\nprompt_tokens = 11\ncompletion_tokens = 5";
+const FALLBACK: &str =
+    "answer = 'other words that help'\ngap = '1ms'\nprompt_tokens = 13\ncompletion_tokens = 3";
+/// What an answer of the first one and of the fallback costs: of the prompt, of the answer.
+const TOKENS: [(u64, u64); 2] = [(11, 5), (13, 3)];
+/// How long sums may take to be where they can be asked for.
+const SUMS: Duration = Duration::from_secs(15);
 /// How long a state lasts, in seconds of a soak of five minutes; a short soak has shorter ones.
 const PHASES: [u32; 5] = [5, 8, 6, 10, 7];
 
@@ -68,7 +77,7 @@ async fn nobody_sees_an_upstream_that_flaps(kind: Kind) -> anyhow::Result<()> {
         Ok(seconds) => seconds.parse::<u32>().context("SERIN_SOAK_SECONDS is a number")?.min(300),
         Err(_) => 20,
     };
-    let world = World::open(kind).await?;
+    let mut world = World::open(kind).await?;
     let begin = Instant::now();
     let end = begin + Duration::from_secs(seconds.into());
     let mut callers = JoinSet::new();
@@ -83,7 +92,7 @@ async fn nobody_sees_an_upstream_that_flaps(kind: Kind) -> anyhow::Result<()> {
         let is_up = turn % 2 == 0;
         let script = if is_up { UP } else { FAILURES[turn / 2 % FAILURES.len()] };
         flaps += usize::from(!is_up);
-        world.plays("flapping", script)?;
+        world.flaps(script)?;
         let lasts =
             Duration::from_secs(phase.into()).mul_f64(f64::from(seconds.clamp(60, 300)) / 300.0);
         sleep_until(end.min(Instant::now() + lasts)).await;
@@ -98,9 +107,15 @@ async fn nobody_sees_an_upstream_that_flaps(kind: Kind) -> anyhow::Result<()> {
     let late = world.solo.resident()?;
 
     // It is well again: the next requests find that out, and stay with it.
-    world.plays("flapping", UP)?;
+    world.flaps(UP)?;
     let recovered = Instant::now();
-    while !ask(world.solo.address(), true).await?.1 {
+    loop {
+        let (took, by_first) = ask(world.solo.address(), true).await?;
+        seen.times.push(took);
+        if by_first {
+            break;
+        }
+        seen.by_fallback += 1;
         ensure!(recovered.elapsed() < Duration::from_secs(30), "the upstream is not taken back");
         sleep(Duration::from_millis(200)).await;
     }
@@ -126,7 +141,7 @@ async fn nobody_sees_an_upstream_that_flaps(kind: Kind) -> anyhow::Result<()> {
     let by_first = asked - seen.by_fallback;
     ensure!(by_first > asked / 100 && seen.by_fallback > asked / 20, "it did not flap");
     ensure!(late.saturating_sub(early) < MOST_GROWTH, "{edge}: from {early} bytes to {late}");
-    Ok(())
+    world.all_have_counted(by_first as u64, seen.by_fallback as u64).await
 }
 
 /// What callers saw.
@@ -198,41 +213,168 @@ async fn ask(address: SocketAddr, streams: bool) -> anyhow::Result<(Duration, bo
     Ok((took, by_first))
 }
 
+/// What answers add up to.
+#[derive(Debug, PartialEq, Eq)]
+struct Totals {
+    by_first: u64,
+    by_fallback: u64,
+    input: u64,
+    output: u64,
+}
+
+impl Totals {
+    /// Of so many answers, by what upstreams say that each costs.
+    fn answers(by_first: u64, by_fallback: u64) -> Self {
+        let [first, fallback] = TOKENS;
+        Self {
+            by_first,
+            by_fallback,
+            input: by_first * first.0 + by_fallback * fallback.0,
+            output: by_first * first.1 + by_fallback * fallback.1,
+        }
+    }
+
+    fn scraped(page: &Scrape) -> Self {
+        let sum = |metric: &str, labels: &[&str]| page.sum(metric, labels) as u64;
+        let tokens = |kind| sum("serin_tokens_total", &[kind, "counted=\"reported\""]);
+        let of =
+            |it| sum("serin_requests_total", &[it, "model=\"m\",consumer=\"app\",status=\"200\""]);
+        Self {
+            by_first: of("provider=\"flapping\""),
+            by_fallback: of("provider=\"well\""),
+            input: tokens("kind=\"input\""),
+            output: tokens("kind=\"output\""),
+        }
+    }
+
+    /// From rows by provider.
+    fn used(rows: &[Value]) -> Self {
+        let sum = |provider: Option<&str>, name: &str| {
+            let rows = rows.iter().filter(|row| provider.is_none_or(|it| row["provider"] == it));
+            rows.filter_map(|row| row[name].as_u64()).sum()
+        };
+        Self {
+            by_first: sum(Some("flapping"), "requests"),
+            by_fallback: sum(Some("well"), "requests"),
+            input: sum(None, "input_tokens"),
+            output: sum(None, "output_tokens"),
+        }
+    }
+
+    /// From the records of the log.
+    fn logged(records: &[Value]) -> Self {
+        let by = |target| records.iter().filter(|it| it["target"] == target).count() as u64;
+        let tokens = |kind: &str| records.iter().filter_map(|it| it["tokens"][kind].as_u64()).sum();
+        Self {
+            by_first: by("flapping/m"),
+            by_fallback: by("well/m"),
+            input: tokens("input"),
+            output: tokens("output"),
+        }
+    }
+}
+
 struct World {
     solo: Solo,
     server: Server,
+    /// From which of its calls on the upstream that flaps plays what.
+    played: Vec<(usize, String)>,
 }
 
 impl World {
     async fn open(kind: Kind) -> anyhow::Result<Self> {
         let server = Server::start().await?;
-        let base = server.base("");
+        server.register(APP, BTreeMap::new());
+        let base = server.base(APP);
         // As operators would have it, but for the silence that is borne: a soak has no minutes to lose.
         let document = format!(
-            "[[providers]]\nid = 'flapping'\nkind = 'openai-compatible'\nbase_url = '{base}flapping/up/v1'\n\
-             [[providers]]\nid = 'well'\nkind = 'openai-compatible'\nbase_url = '{base}well/up/v1'\n\
+            "[[providers]]\nid = 'flapping'\nkind = 'openai-compatible'\nbase_url = '{base}/flapping/v1'\n\
+             [[providers]]\nid = 'well'\nkind = 'openai-compatible'\nbase_url = '{base}/well/v1'\n\
              [[routes]]\nid = 'all'\nmodels = ['*']\ntargets = [{{ provider = 'flapping' }}]\n\
              fallback = [{{ provider = 'well' }}]\n\
              timeouts = {{ first_byte = '1s', idle = '5s', total = '30s' }}\n\
              [[consumers]]\nid = 'app'\nkeys = ['secret:APP_KEY']\n"
         );
         let config = author::to_json(&document).map_err(|wrong| anyhow::anyhow!("{wrong}"))?;
-        let secrets = [("APP_KEY".to_owned(), KEY.to_owned())].into();
+        let secrets = [("APP_KEY", KEY), ("ADMIN_TOKEN", ADMIN)];
+        let secrets = secrets.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let app = App { name: APP.to_owned(), config, secrets, ledger: true };
         let start = move || Solo::start(kind, Path::new(HOST), &app);
         let solo = tokio::task::spawn_blocking(start).await?;
         let solo = solo.context("build both artifacts first: `cargo xtask test`")?;
-        let world = Self { solo, server };
-        world.plays("well", FALLBACK)?;
-        world.plays("flapping", UP)?;
+        server.rewrite(APP, "well", toml::from_str(FALLBACK)?);
+        let mut world = Self { solo, server, played: Vec::new() };
+        world.flaps(UP)?;
         Ok(world)
     }
 
-    /// Has an upstream play something else from now on.
-    fn plays(&self, upstream: &str, script: &str) -> anyhow::Result<()> {
-        let script: Script = toml::from_str(script)?;
-        let part = Part { script: vec![script], ..Part::default() };
-        self.server.register(upstream, [("up".to_owned(), part)].into());
+    /// Has the upstream that flaps play something else from now on.
+    fn flaps(&mut self, script: &str) -> anyhow::Result<()> {
+        let before = self.server.rewrite(APP, "flapping", toml::from_str::<Script>(script)?);
+        self.played.push((before, script.to_owned()));
+        Ok(())
+    }
+
+    /// Checks that everybody has counted what callers have: so many answers of either upstream.
+    async fn all_have_counted(&self, by_first: u64, by_fallback: u64) -> anyhow::Result<()> {
+        let told = Totals::answers(by_first, by_fallback);
+        let until = Instant::now() + SUMS;
+        // What is written in the end may be under way.
+        let (page, used) = loop {
+            let page = Scrape::of(self.solo.address(), ADMIN).await?;
+            let path = "/admin/v1/usage?by=provider";
+            let used = call(self.solo.address(), "GET", path, ADMIN, &Value::Null).await?.json();
+            let used = Totals::used(used["data"].as_array().context("rows")?);
+            if Instant::now() >= until || (Totals::scraped(&page) == told && used == told) {
+                break (page, used);
+            }
+            sleep(Duration::from_millis(200)).await;
+        };
+        ensure!(Totals::scraped(&page) == told, "/metrics: {:?}; {told:?}", Totals::scraped(&page));
+        ensure!(used == told, "usage: {used:?}; {told:?}");
+        let requests = page.sum("serin_requests_total", &[]) as u64;
+        ensure!(requests == by_first + by_fallback, "{requests} requests; {told:?}");
+        let records = self.solo.log().requests();
+        ensure!(Totals::logged(&records) == told, "{:?}; {told:?}", Totals::logged(&records));
+
+        // Attempts: what the log says of each, what upstreams saw, and what metrics say of those that
+        // went on to the fallback, which are all that failed.
+        let attempts: Vec<&Value> =
+            records.iter().filter_map(|it| it["attempts"].as_array()).flatten().collect();
+        let tried = |target: &str, result: Option<&str>| {
+            let tried = attempts.iter().filter(|it| it["target"] == target);
+            tried.filter(|it| result.is_none_or(|result| it["result"] == result)).count() as u64
+        };
+        let calls = self.server.settled(APP, Duration::from_secs(5)).await;
+        let (first, fallback) = (&calls["flapping"], &calls["well"]);
+        let logged = (tried("flapping/m", None), tried("well/m", None));
+        ensure!(logged == (first.len() as u64, fallback.len() as u64), "{logged:?} were tried");
+        let failed = first.len() as u64 - by_first;
+        let answered = (tried("flapping/m", Some("answered")), tried("well/m", Some("answered")));
+        ensure!(answered == (by_first, by_fallback), "{answered:?} have answered; {told:?}");
+        let went_on = ["from=\"flapping/m\",to=\"well/m\""];
+        let shown = page.sum("serin_fallback_total", &[]) as u64;
+        let of_first = page.sum("serin_fallback_total", &went_on) as u64;
+        ensure!((shown, of_first) == (failed, failed), "{shown}, {of_first}: {failed} failed");
+
+        // And by what the upstream played: an answer that it gave was counted, but where it came too
+        // late for a machine that is busy.
+        let mut given = 0;
+        let mut silent = 0;
+        for (at, (from, script)) in self.played.iter().enumerate() {
+            let to = self.played.get(at + 1).map_or(first.len(), |(next, _)| *next);
+            let ended = first[*from..to].iter().filter(|it| it.ended == Ended::Completed).count();
+            given += if script == UP { ended as u64 } else { 0 };
+            let waits = script.contains("hang") || script.contains("30s");
+            silent += if waits { to - from } else { 0 } as u64;
+        }
+        let late = tried("flapping/m", Some("timeout")).saturating_sub(silent);
+        let missed = given.checked_sub(by_first).context("more answers than were given")?;
+        ensure!(missed <= late, "{given} were given, {by_first} counted, {late} came late");
+        eprintln!(
+            "{} calls, {failed} failed, {missed} late: all agree",
+            first.len() + fallback.len()
+        );
         Ok(())
     }
 }

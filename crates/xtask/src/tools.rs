@@ -1,4 +1,4 @@
-//! What a fresh machine lacks: targets of the compiler, Node packages, a Python with the client.
+//! What a fresh machine lacks: targets of the compiler, Node packages, a Python with what tests need.
 //!
 //! Each step says what it gets, why, and how long that takes. What is there already is not touched.
 //! The two cargo tools of the Worker are `edge-cloudflare/build.mjs`'s own affair, since wrangler
@@ -15,8 +15,9 @@ use crate::child::Processes;
 use crate::root;
 
 const LIMIT: Duration = Duration::from_secs(20 * 60);
-/// The official Python client that the edges are tested with.
-const PYTHON_CLIENT: &str = "openai==3.52.0";
+/// What the edges are tested with in Python: the official client, and the readers of metrics and spans.
+const PYTHON_PACKAGES: [&str; 3] =
+    ["openai==3.52.0", "prometheus-client==0.26.0", "opentelemetry-proto==1.45.2"];
 
 /// Where tools are kept, shared by all clones.
 pub(crate) fn cache() -> PathBuf {
@@ -58,9 +59,10 @@ pub(crate) fn packages(processes: &mut Processes) -> anyhow::Result<()> {
     processes.must("npm", Command::new("npm").current_dir(&root).arg("ci"), LIMIT)
 }
 
-/// Makes sure that there is a Python with the official client, and says where.
+/// Makes sure that there is a Python with these packages, and says where.
 pub(crate) fn python(processes: &mut Processes) -> anyhow::Result<PathBuf> {
-    let directory = cache().join(format!("python-{}", PYTHON_CLIENT.replace("==", "-")));
+    let directory =
+        cache().join(format!("python-{}", PYTHON_PACKAGES.join("-").replace("==", "-")));
     let python = directory.join("bin/python");
     // Written last, so that half an installation is not taken for a whole one.
     let complete = directory.join("complete");
@@ -68,15 +70,17 @@ pub(crate) fn python(processes: &mut Processes) -> anyhow::Result<PathBuf> {
         return Ok(python);
     }
     announce(&format!(
-        "a Python environment with {PYTHON_CLIENT}, a client for the tests (about a minute)"
+        "a Python environment with {}, for the tests (about a minute)",
+        PYTHON_PACKAGES.join(", ")
     ));
     let mut create = Command::new("python3");
     create.args(["-m", "venv", "--clear"]).arg(&directory);
     processes.must("python3", &mut create, LIMIT)?;
     let mut install = Command::new(&python);
-    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PYTHON_CLIENT]);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    install.args(PYTHON_PACKAGES);
     processes.must("pip", &mut install, LIMIT)?;
-    std::fs::write(&complete, PYTHON_CLIENT)?;
+    std::fs::write(&complete, PYTHON_PACKAGES.join(" "))?;
     Ok(python)
 }
 

@@ -15,8 +15,8 @@ use crate::rooms::notary;
 use crate::time::Timestamp;
 
 use super::{
-    HOUR, Kind, RETENTION_DAYS, RETENTION_HOURS, SHARDS, key, minute_key, minutes_place,
-    minutes_until, place, shard, until,
+    HOUR, Kind, RETENTION_DAYS, RETENTION_HOURS, key, minute_key, minutes_place, minutes_until,
+    place, shard, until,
 };
 
 /// After so long, whoever writes is taken for dead: a host stops what outlives its request too long.
@@ -28,9 +28,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 const LATER: Duration = Duration::from_secs(2);
 /// How many rows may wait while the ledger is away; what comes on top of them is not counted.
 const MOST_WAITING: usize = 10_000;
-/// One gateway in so many also clears away what is too old. Spin's store forgets nothing by itself, and
-/// there every request may be a gateway's first.
-const CLEARS: u64 = 256;
 
 /// Sums that wait to be written. One writer is at work at a time, writes at once, and then takes along
 /// whatever has come in meanwhile: under load there are far fewer writes than requests.
@@ -64,9 +61,7 @@ impl Recorder {
         let at = Timestamp::from_millis(record.at_ms);
         let seed = self.seed.get().unwrap_or_else(|| {
             let seed = platform.entropy();
-            if (seed / u64::from(SHARDS)).is_multiple_of(CLEARS) {
-                self.clear_away(platform.now(), shard(seed));
-            }
+            self.clear_away(platform.now(), shard(seed));
             seed
         });
         self.seed.set(Some(seed));
@@ -95,7 +90,9 @@ impl Recorder {
         }
     }
 
-    /// Touches the places whose time has just ended, which makes a host sweep them.
+    /// Touches the places whose time has just ended, which makes a host sweep them: Spin's store forgets
+    /// nothing by itself. Every gateway does, since a place is this old for one hour or one day only; one
+    /// that is clear already is a look and no write.
     fn clear_away(&self, now: Timestamp, shard: u8) {
         let before =
             |hours: u64| Timestamp::from_millis(now.as_millis().saturating_sub(hours * HOUR));

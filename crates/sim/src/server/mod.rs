@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 
 pub use fixed::{Fixed, STAMP};
 
-use crate::upstream::{Call, Part, Persona, Stage};
+use crate::upstream::{Call, Part, Persona, Script, Stage};
 use connection::Connection;
 
 /// How often [`Server::settled`] looks.
@@ -86,6 +86,15 @@ impl Server {
     /// Sets up a world with scripted upstreams, in place of one that had its name.
     pub fn register(&self, world: &str, parts: BTreeMap<String, Part>) {
         self.put(world, World::Scripted(Stage::new(parts)));
+    }
+
+    /// Has an upstream play this and nothing else from its next call on, and says how many calls it had
+    /// before. The world's books go on.
+    pub fn rewrite(&self, world: &str, upstream: &str, script: Script) -> usize {
+        match self.worlds().as_deref_mut().and_then(|worlds| worlds.get_mut(world)) {
+            Some(World::Scripted(stage)) => stage.rewrite(upstream, script),
+            Some(World::Fixed(_)) | None => 0,
+        }
     }
 
     /// Sets up a world that answers every request alike and notes nothing: for benchmarks.

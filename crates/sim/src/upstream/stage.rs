@@ -90,6 +90,14 @@ impl Stage {
         Self { parts, calls: BTreeMap::new() }
     }
 
+    /// Has an upstream play this and nothing else from its next call on, and says how many calls it had
+    /// before.
+    pub fn rewrite(&mut self, upstream: &str, script: Script) -> usize {
+        let part = Part { script: vec![script], ..Part::default() };
+        self.parts.insert(upstream.to_owned(), part);
+        self.calls.get(upstream).map_or(0, Vec::len)
+    }
+
     /// Notes a call and says what it gets. An upstream that does not exist answers 404.
     pub fn enter(&mut self, upstream: &str, call: Call) -> (CallId, Play) {
         let calls = self.calls.entry(upstream.to_owned()).or_default();
@@ -149,6 +157,8 @@ fn apology(status: u16, message: String) -> Play {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use bytes::Bytes;
     use http::HeaderMap;
 
@@ -186,6 +196,19 @@ mod tests {
         check(Then::Error, &[401, 402], &[401, 402, 500]);
         check(Then::Cycle, &[401, 402], &[401, 402, 401]);
         check(Then::Repeat, &[], &[500]);
+    }
+
+    #[test]
+    fn a_script_can_change_while_calls_are_open() {
+        let mut stage = Stage::new(BTreeMap::new());
+        assert_eq!(stage.rewrite("a", Script::failing(401)), 0);
+        let (open, _) = stage.enter("a", call());
+        assert_eq!(stage.rewrite("a", Script::failing(402)), 1);
+        let Play::Respond(response) = stage.enter("a", call()).1 else { panic!("it answers") };
+        assert_eq!(response.status.as_u16(), 402);
+        stage.leave(&open, Ended::Cut);
+        let ends: Vec<Ended> = stage.calls()["a"].iter().map(|call| call.ended).collect();
+        assert_eq!(ends, [Ended::Cut, Ended::Open]);
     }
 
     #[test]

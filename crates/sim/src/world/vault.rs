@@ -29,6 +29,7 @@ pub(super) struct Vault {
     store_latency: Duration,
     deaf: bool,
     operations: usize,
+    sweeps_what_it_touches: bool,
 }
 
 impl World {
@@ -73,6 +74,29 @@ impl World {
             self.executor().sleep(latency).await;
         }
         if away { Err(Outage::new("the store is away")) } else { Ok(()) }
+    }
+
+    /// Does what the alarms of Durable Objects do: books forget what no longer counts, and empty ones are
+    /// no more.
+    pub fn sweep_ledger(&self) {
+        let now = self.now();
+        self.0.vault.borrow_mut().books.retain(|_, book| {
+            book.sweep(now);
+            !book.is_empty()
+        });
+    }
+
+    /// From now on a book forgets what no longer counts as it is asked for, as on Spin.
+    pub fn sweep_what_is_touched(&self) {
+        self.0.vault.borrow_mut().sweeps_what_it_touches = true;
+    }
+
+    /// How many books have places that begin so and hold something, and their bytes.
+    pub fn books(&self, prefix: &str) -> (usize, usize) {
+        let vault = self.0.vault.borrow();
+        let books = vault.books.iter().filter(|(place, _)| place.as_str().starts_with(prefix));
+        let sizes = books.filter(|(_, book)| !book.is_empty()).map(|(_, it)| it.to_bytes().len());
+        sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size))
     }
 
     /// How many operations the ledger has been asked for.
@@ -169,7 +193,12 @@ impl Ledger for World {
             if vault.away {
                 return Err(Outage::new("the ledger is away"));
             }
-            vault.books.entry(place.clone()).or_default().apply(now, operation)
+            let sweeps = vault.sweeps_what_it_touches;
+            let book = vault.books.entry(place.clone()).or_default();
+            if sweeps {
+                book.sweep(now);
+            }
+            book.apply(now, operation)
         };
         self.executor().sleep(LATENCY).await;
         if self.0.vault.borrow().deaf {

@@ -1,0 +1,75 @@
+//! What `/metrics` shows, as numbers by series. It trusts the page's form, which `tests/observe.rs` has
+//! the official parser read.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+
+use crate::caller::call;
+
+/// The samples of one scrape.
+#[derive(Clone, Debug, Default)]
+pub struct Scrape(BTreeMap<String, f64>);
+
+impl Scrape {
+    /// Asks for the page with an operator's token.
+    pub async fn of(address: SocketAddr, token: &str) -> anyhow::Result<Self> {
+        let answer = call(address, "GET", "/metrics", token, &Value::Null).await?;
+        ensure!(answer.status == 200, "{answer:?}");
+        Self::read(std::str::from_utf8(&answer.body)?)
+    }
+
+    /// Reads a page.
+    pub fn read(page: &str) -> anyhow::Result<Self> {
+        let lines = page.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut samples = BTreeMap::new();
+        for line in lines {
+            let (series, number) = line.rsplit_once(' ').context("a sample has a number")?;
+            let before = samples.insert(series.to_owned(), number.parse().context("a number")?);
+            ensure!(before.is_none(), "{series} is there twice");
+        }
+        Ok(Self(samples))
+    }
+
+    /// The sum of a metric's samples that hold all of these labels, as they are written: `kind="input"`.
+    pub fn sum(&self, metric: &str, labels: &[&str]) -> f64 {
+        let is_it = |series: &str| {
+            series.split('{').next() == Some(metric) && labels.iter().all(|it| series.contains(it))
+        };
+        // Not `f64::sum`: of nothing that is -0.
+        self.0.iter().filter(|(series, _)| is_it(series)).fold(0.0, |sum, (_, number)| sum + number)
+    }
+
+    /// The samples that are less than they were, or gone.
+    pub fn fallen_since(&self, before: &Self) -> Vec<String> {
+        let fallen = before
+            .0
+            .iter()
+            .filter(|(series, number)| self.0.get(*series).is_none_or(|later| later < number));
+        fallen
+            .map(|(series, number)| format!("{series}: {number}, then {:?}", self.0.get(series)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Scrape;
+
+    #[test]
+    fn samples_are_added_up_and_compared() {
+        let read = |page: &str| Scrape::read(page).expect("a page");
+        let page =
+            "# TYPE a counter\na{x=\"1\",y=\"2\"} 3\na{x=\"1\",y=\"3\"} 4.5\nab{x=\"1\"} 9\n";
+        let before = read(page);
+        assert_eq!(before.sum("a", &["x=\"1\""]).to_string(), "7.5");
+        assert_eq!(before.sum("a", &["x=\"1\"", "y=\"3\""]).to_string(), "4.5");
+        assert_eq!(before.sum("b", &[]).to_string(), "0");
+        assert!(read(page).fallen_since(&before).is_empty());
+        let after = read(&page.replace(" 4.5", " 4").replace("ab{x=\"1\"} 9\n", "b{} 1\n"));
+        assert_eq!(after.fallen_since(&before).len(), 2);
+        assert!(Scrape::read("a{} 1\na{} 1").is_err() && Scrape::read("a{} x").is_err());
+    }
+}

@@ -1,0 +1,170 @@
+//! Both built artifacts, killed in the middle of traffic: nothing that anybody was shown of metrics or of
+//! usage is less afterwards, and counting goes on from there.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use gateway::config::author;
+use serde_json::{Value, json};
+use sim::server::Server;
+use sim::upstream::Script;
+use tests::caller::call;
+use tests::edge::App;
+use tests::kept_by_both;
+use tests::kind::Kind;
+use tests::scrape::Scrape;
+use tests::solo::Solo;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+kept_by_both! {
+    what_was_shown_outlives_the_process,
+}
+
+const HOST: &str = env!("CARGO_BIN_EXE_serin-spin-host");
+const KEY: &str = "app-key-of-this-test";
+const ADMIN: &str = "admin-token-of-this-test";
+const NAME: &str = "killed";
+const SCRIPT: &str =
+    "answer = 'one two'\ndelay = '40ms'\nprompt_tokens = 20\ncompletion_tokens = 80";
+/// What each answer costs.
+const TOKENS: u64 = 100;
+/// How often it is killed.
+const LIVES: u64 = 3;
+/// Callers at once.
+const CROWD: u64 = 10;
+/// How long sums may take to be where they can be asked for.
+const SUMS: Duration = Duration::from_secs(10);
+
+async fn what_was_shown_outlives_the_process(kind: Kind) -> anyhow::Result<()> {
+    let state = State::new(kind)?;
+    let server = Server::start().await?;
+    server.register(NAME, [].into());
+    server.rewrite(NAME, "big", toml::from_str::<Script>(SCRIPT)?);
+    let mut before = Shown::default();
+    let mut asked = 0;
+    for life in 0..LIVES {
+        let solo = start(kind, &server, &state.0).await?;
+        let address = solo.address();
+        let kept = Shown::by(address).await?;
+        kept.is_no_less_than(&before).with_context(|| format!("life {life}"))?;
+        ensure!(kept.requests <= asked, "life {life}: {} of {asked} requests", kept.requests);
+        // While nothing dies, everything is counted.
+        for _ in 0..4 {
+            for status in crowd(address).join_all().await {
+                ensure!(status? == 200, "life {life}");
+            }
+        }
+        asked += 4 * CROWD;
+        let all = kept.requests + 4 * CROWD;
+        let until = Instant::now() + SUMS;
+        before = loop {
+            let shown = Shown::by(address).await?;
+            shown.is_no_less_than(&kept)?;
+            if shown.requests == all && shown.scraped() == all {
+                break shown;
+            }
+            let late = Instant::now() >= until;
+            ensure!(!late, "life {life}: {}, {} of {all}", shown.requests, shown.scraped());
+            sleep(Duration::from_millis(50)).await;
+        };
+        ensure!(before.tokens == all * TOKENS, "life {life}: {} tokens", before.tokens);
+        // More are under way while it dies, and somebody is shown some of them before.
+        let mut running = crowd(address);
+        asked += CROWD;
+        sleep(Duration::from_millis(60) + Duration::from_millis(20) * life as u32).await;
+        let shown = Shown::by(address).await?;
+        solo.kill();
+        shown.is_no_less_than(&before)?;
+        before = shown;
+        running.abort_all();
+    }
+    let solo = start(kind, &server, &state.0).await?;
+    let last = Shown::by(solo.address()).await?;
+    last.is_no_less_than(&before)?;
+    ensure!(last.requests >= LIVES * 4 * CROWD && last.requests <= asked, "{}", last.requests);
+    Ok(())
+}
+
+/// What an operator is shown.
+#[derive(Default)]
+struct Shown {
+    page: Scrape,
+    /// Of usage.
+    requests: u64,
+    tokens: u64,
+}
+
+impl Shown {
+    async fn by(address: SocketAddr) -> anyhow::Result<Self> {
+        let page = Scrape::of(address, ADMIN).await?;
+        let usage = call(address, "GET", "/admin/v1/usage", ADMIN, &Value::Null).await?;
+        ensure!(usage.status == 200, "{usage:?}");
+        let usage = usage.json();
+        let sum = |name: &str| usage["data"][0][name].as_u64().unwrap_or_default();
+        let tokens = sum("input_tokens") + sum("output_tokens");
+        Ok(Self { page, requests: sum("requests"), tokens })
+    }
+
+    fn scraped(&self) -> u64 {
+        self.page.sum("serin_requests_total", &[]) as u64
+    }
+
+    fn is_no_less_than(&self, before: &Self) -> anyhow::Result<()> {
+        let fallen = self.page.fallen_since(&before.page);
+        ensure!(fallen.is_empty(), "{fallen:?}");
+        let (now, then) = ((self.requests, self.tokens), (before.requests, before.tokens));
+        ensure!(now.0 >= then.0 && now.1 >= then.1, "usage: {then:?}, then {now:?}");
+        Ok(())
+    }
+}
+
+/// Callers who ask once each, and the statuses that they get.
+fn crowd(address: SocketAddr) -> JoinSet<anyhow::Result<u16>> {
+    let mut running = JoinSet::new();
+    for _ in 0..CROWD {
+        let body = json!({ "model": "m", "messages": [{ "role": "user", "content": "Hello" }] });
+        running.spawn(async move {
+            Ok(call(address, "POST", "/v1/chat/completions", KEY, &body).await?.status)
+        });
+    }
+    running
+}
+
+async fn start(kind: Kind, server: &Server, state: &Path) -> anyhow::Result<Solo> {
+    let base = server.base(NAME);
+    let document = format!(
+        "[[providers]]\nid = 'big'\nkind = 'openai-compatible'\nbase_url = '{base}/big/v1'\n\
+         [[routes]]\nid = 'all'\nmodels = ['*']\ntargets = [{{ provider = 'big' }}]\n\
+         [[consumers]]\nid = 'app'\nkeys = ['secret:APP_KEY']\n"
+    );
+    let config = author::to_json(&document).map_err(|wrong| anyhow::anyhow!("{wrong}"))?;
+    let secrets = [("APP_KEY", KEY), ("ADMIN_TOKEN", ADMIN)];
+    let secrets = secrets.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let app = App { name: NAME.to_owned(), config, secrets, ledger: true };
+    let state = state.to_owned();
+    // Starting blocks.
+    let started =
+        tokio::task::spawn_blocking(move || Solo::kept(kind, Path::new(HOST), &app, Some(&state)));
+    started.await?.context("build both artifacts first: `cargo xtask test`")
+}
+
+/// A directory in which an edge keeps its state, removed at the end.
+struct State(PathBuf);
+
+impl State {
+    fn new(kind: Kind) -> anyhow::Result<Self> {
+        let name = format!("serin-{}-{NAME}-{}", kind.name(), std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}

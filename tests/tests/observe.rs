@@ -1,0 +1,327 @@
+//! What watches a gateway, read by those whose formats they are: `/metrics` by the official parser of
+//! Prometheus, what a collector got by the official messages of OpenTelemetry, on both edges.
+//!
+//! `SERIN_PYTHON` names a Python that has both installed; `cargo xtask test` makes one.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+use sim::scenario::Scenario;
+use sim::server::Server;
+use tests::caller::call;
+use tests::edge::Edge;
+use tests::kept_by_both;
+use tests::kind::Kind;
+use tests::player::{closed_address, prepare};
+use tests::scrape::Scrape;
+use tests::workerd::root;
+use tokio::time::{Instant, sleep, timeout};
+
+kept_by_both! {
+    official_readers_understand_what_is_told,
+}
+
+const NAME: &str = "observe";
+const ADMIN: &str = "the-token-of-the-owner";
+/// How long sums and spans may take to be where they are looked for.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// A model whose name needs every escape that Prometheus' format knows, and is not ASCII.
+const ODD: &str = "odd-\"quoted\" back\\slash \\n line\nbreak 模型";
+
+const WORLD: &str = r#"
+about = "Traffic that leaves a sample in every family."
+config = '''
+[[providers]]
+id       = "openai"
+base_url = "UPSTREAM/openai/v1"
+keys     = ["secret:OPENAI_API_KEY"]
+
+[[providers]]
+id       = "broken"
+kind     = "openai-compatible"
+base_url = "UPSTREAM/broken/v1"
+
+[[providers]]
+id       = "silent"
+kind     = "openai-compatible"
+base_url = "UPSTREAM/silent/v1"
+
+[[providers]]
+id       = "slow"
+kind     = "openai-compatible"
+base_url = "UPSTREAM/slow/v1"
+
+[[routes]]
+id      = "chat"
+models  = ["gpt-4o", "text-embedding-3-small", "odd-*"]
+targets = [{ provider = "openai" }]
+
+[[routes]]
+id       = "flaky"
+models   = ["flaky"]
+targets  = [{ provider = "broken", model = "tried-first" }]
+fallback = [{ provider = "openai", model = "gpt-4o" }]
+health   = { failures = 100 }
+
+[[routes]]
+id      = "dead"
+models  = ["dead"]
+targets = [{ provider = "broken" }]
+health  = { failures = 100 }
+
+[[routes]]
+id      = "silent"
+models  = ["silent"]
+targets = [{ provider = "silent" }]
+
+[[routes]]
+id      = "slow"
+models  = ["slow"]
+targets = [{ provider = "slow" }]
+
+[[routes]]
+id      = "kept"
+models  = ["kept"]
+targets = [{ provider = "openai" }]
+
+[[routes]]
+id      = "guarded"
+models  = ["guarded"]
+targets = [{ provider = "openai" }]
+
+[[consumers]]
+id    = "app"
+group = "gold"
+keys  = ["secret:APP_KEY"]
+
+[[consumers]]
+id   = "small"
+keys = ["secret:SMALL_KEY"]
+
+[[limits]]
+id       = "one"
+by       = "consumer"
+keys     = ["small"]
+requests = { per = "total", max = 1 }
+
+[[guards]]
+id     = "terms"
+kind   = "words"
+routes = ["guarded"]
+words  = ["forbidden phrase"]
+
+[[guards]]
+id     = "personal"
+kind   = "pii"
+routes = ["guarded"]
+
+[cache]
+routes = ["kept"]
+ttl    = "1h"
+
+[[prices]]
+provider = "openai"
+model    = "gpt-4o"
+input    = 2.5
+output   = 10
+
+[observe.otlp]
+endpoint = "UPSTREAM/collector"
+headers  = { authorization = "secret:OTLP_KEY" }
+'''
+secrets = { OPENAI_API_KEY = "sk-upstream-openai", APP_KEY = "app-key-of-this-test", SMALL_KEY = "small-key-of-this-test", OTLP_KEY = "otlp-key-of-this-test", ADMIN_TOKEN = "the-token-of-the-owner" }
+
+[upstreams.openai]
+script = [{ answer = "Hello there my friend", prompt_tokens = 90, completion_tokens = 40, cached_tokens = 30, reasoning_tokens = 10, embedding = [0.5] }]
+
+[upstreams.broken]
+script = [{ status = 503 }]
+
+[upstreams.silent]
+script = [{ answer = "nobody counts this", usage = false }]
+
+[upstreams.slow]
+script = [{ answer = "one two three four five six seven eight", gap = "300ms" }]
+
+[upstreams.collector]
+script = [{ json = {} }]
+
+[[requests]]
+path = "/v1/models"
+"#;
+
+/// Who asks, for which model, as a stream or not, and the status that this gets.
+const TRAFFIC: [(&str, &str, bool, u16); 14] = [
+    ("app", "gpt-4o", false, 200),
+    ("app", "gpt-4o", true, 200),
+    ("app", ODD, false, 200),
+    ("app", "flaky", false, 200),
+    ("app", "flaky", true, 200),
+    ("app", "dead", true, 502),
+    ("app", "silent", true, 200),
+    ("app", "kept", false, 200),
+    ("app", "kept", false, 200),
+    ("app", "guarded", false, 200),
+    ("app", "nobody-has-this", false, 404),
+    ("small", "gpt-4o", false, 200),
+    ("small", "gpt-4o", false, 429),
+    // Strangers are not counted.
+    ("nobody", "gpt-4o", false, 401),
+];
+/// The rest of a round: what is blocked, an embedding, and somebody who leaves.
+const MORE: u64 = 3;
+
+async fn official_readers_understand_what_is_told(kind: Kind) -> anyhow::Result<()> {
+    let world = World::open(kind).await?;
+    let directory = Directory::new(kind)?;
+    world.round(true).await?;
+    let first = world.counted(1).await?;
+    world.round(false).await?;
+    let second = world.counted(2).await?;
+    directory.write("first.txt", &first)?;
+    directory.write("second.txt", &second)?;
+    let (traces, metrics) = world.told().await?;
+    for (name, bodies) in [("traces", traces), ("metrics", metrics)] {
+        for (number, body) in bodies.iter().enumerate() {
+            directory.write(&format!("{name}-{number}.json"), body)?;
+        }
+    }
+    let python =
+        std::env::var("SERIN_PYTHON").context("SERIN_PYTHON is not set: run `cargo xtask test`")?;
+    let mut reader = Command::new(python);
+    reader.arg(root().join("tests/sdk/observe.py")).arg(&directory.0).arg(ODD).current_dir(root());
+    let output = tokio::task::spawn_blocking(move || reader.output()).await??;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}:\n{text}\n{errors}", kind.name());
+    ensure!(text.lines().filter(|line| line.starts_with("ok: ")).count() >= 20, "{text}");
+    Ok(())
+}
+
+struct World {
+    edge: Box<dyn Edge + Send>,
+    server: Server,
+}
+
+impl World {
+    async fn open(kind: Kind) -> anyhow::Result<Self> {
+        let scenario = Scenario::parse(NAME, WORLD).map_err(anyhow::Error::msg)?;
+        let server = Server::start().await?;
+        let app = prepare(&scenario, &server, closed_address()?)?;
+        // Starting blocks, and one of the edges brings a runtime of its own.
+        let edge = tokio::task::spawn_blocking(move || kind.start(&[app], None));
+        let edge = edge.await?.context("build both artifacts first: `cargo xtask test`")?;
+        Ok(Self { edge, server })
+    }
+
+    /// The second time the small limit refuses both, and the cache has everything.
+    async fn round(&self, is_first: bool) -> anyhow::Result<()> {
+        for (consumer, model, stream, expected) in TRAFFIC {
+            let body = json!({
+                "model": model, "stream": stream,
+                "messages": [{ "role": "user", "content": "A private question of me@example.com" }],
+            });
+            let got = self.ask(consumer, "chat/completions", &body).await?;
+            let expected = if consumer == "small" && !is_first { 429 } else { expected };
+            ensure!(got == expected, "{consumer} {model}: {got}");
+        }
+        let blocked = json!({
+            "model": "guarded",
+            "messages": [{ "role": "user", "content": "Say the forbidden phrase" }],
+        });
+        ensure!(self.ask("app", "chat/completions", &blocked).await? == 200);
+        let vector = json!({ "model": "text-embedding-3-small", "input": "A private question" });
+        ensure!(self.ask("app", "embeddings", &vector).await? == 200);
+        let slow = json!({
+            "model": "slow", "stream": true,
+            "messages": [{ "role": "user", "content": "A private question" }],
+        });
+        // Dropping the call resets its connection.
+        let left = timeout(Duration::from_millis(900), self.ask("app", "chat/completions", &slow));
+        ensure!(left.await.is_err(), "it was to take longer");
+        Ok(())
+    }
+
+    async fn ask(&self, consumer: &str, path: &str, body: &Value) -> anyhow::Result<u16> {
+        let key = format!("{consumer}-key-of-this-test");
+        let path = format!("/v1/{path}");
+        Ok(call(self.edge.address(NAME), "POST", &path, &key, body).await?.status)
+    }
+
+    /// The page of metrics once it holds so many rounds.
+    async fn counted(&self, rounds: u64) -> anyhow::Result<Vec<u8>> {
+        let expected = (rounds * (TRAFFIC.len() as u64 - 1 + MORE)) as f64;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let answer =
+                call(self.edge.address(NAME), "GET", "/metrics", ADMIN, &Value::Null).await?;
+            ensure!(answer.status == 200, "{answer:?}");
+            let page = std::str::from_utf8(&answer.body)?;
+            let requests = Scrape::read(page)?.sum("serin_requests_total", &[]);
+            if requests == expected {
+                let format = answer.header("content-type");
+                ensure!(format == "text/plain; version=0.0.4; charset=utf-8", "{format}");
+                return Ok(answer.body.to_vec());
+            }
+            ensure!(Instant::now() < until, "{requests} of {expected} are counted:\n{page}");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// What the collector got, traces and metrics, once it has a span of every request.
+    async fn told(&self) -> anyhow::Result<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
+        let expected = 2 * (TRAFFIC.len() + MORE as usize);
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let calls = self.server.settled(NAME, PATIENCE).await.remove("collector");
+            let calls = calls.unwrap_or_default();
+            let of = |path: &str| -> Vec<Vec<u8>> {
+                let calls = calls.iter().filter(|call| call.path == path);
+                calls.map(|call| call.body.to_vec()).collect()
+            };
+            let (traces, metrics) = (of("/v1/traces"), of("/v1/metrics"));
+            let count = |bodies: &[Vec<u8>], word: &str| -> usize {
+                bodies.iter().map(|it| String::from_utf8_lossy(it).matches(word).count()).sum()
+            };
+            // Each batch of spans has its metrics beside it.
+            let spans = count(&traces, r#""kind":2"#);
+            if spans == expected && metrics.len() >= traces.len() {
+                let given = |call: &sim::upstream::Call, name: &str, value: &str| {
+                    call.headers.get(name).is_some_and(|it| it == value)
+                };
+                for call in &calls {
+                    ensure!(given(call, "authorization", "otlp-key-of-this-test"), "{call:?}");
+                    ensure!(given(call, "content-type", "application/json"), "{call:?}");
+                }
+                return Ok((traces, metrics));
+            }
+            ensure!(Instant::now() < until, "the collector has {spans} spans of {expected}");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// A directory for what a program reads, removed at the end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(kind: Kind) -> anyhow::Result<Self> {
+        let name = format!("serin-{}-{NAME}-{}", kind.name(), std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        Ok(std::fs::write(self.0.join(name), bytes)?)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
