@@ -28,8 +28,8 @@ const NAME: &str = "observe";
 const ADMIN: &str = "the-token-of-the-owner";
 /// How long sums and spans may take to be where they are looked for.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// A model whose name needs every escape that Prometheus' format knows, and is not ASCII.
-const ODD: &str = "odd-\"quoted\" back\\slash \\n line\nbreak 模型";
+/// A model whose name needs escapes in Prometheus' format, and is not ASCII.
+const ODD: &str = "odd-\"quoted\" back\\slash 模型";
 
 const WORLD: &str = r#"
 about = "Traffic that leaves a sample in every family."

@@ -88,7 +88,7 @@ impl<P: Platform> Archive<'_, P> {
     /// A version by its number and nonce.
     pub(crate) async fn read(&self, version: u64, nonce: &str) -> Result<Stamp, Outage> {
         let found = self.look(version, nonce).await?;
-        found.ok_or_else(|| broken(&entry(version, nonce)))
+        found.ok_or_else(|| broken(entry(version, nonce)))
     }
 
     /// A version by its number and nonce, if there is one.
