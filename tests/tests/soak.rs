@@ -352,10 +352,17 @@ impl World {
         let failed = first.len() as u64 - by_first;
         let answered = (tried("flapping/m", Some("answered")), tried("well/m", Some("answered")));
         ensure!(answered == (by_first, by_fallback), "{answered:?} have answered; {told:?}");
-        let went_on = ["from=\"flapping/m\",to=\"well/m\""];
-        let shown = page.sum("serin_fallback_total", &[]) as u64;
-        let of_first = page.sum("serin_fallback_total", &went_on) as u64;
-        ensure!((shown, of_first) == (failed, failed), "{shown}, {of_first}: {failed} failed");
+        let sum = |metric: &str, labels: &[&str]| page.sum(metric, labels) as u64;
+        let went_on = "from=\"flapping/m\",to=\"well/m\"";
+        let shown = (sum("serin_fallback_total", &[]), sum("serin_fallback_total", &[went_on]));
+        ensure!(shown == (by_fallback, by_fallback), "{shown:?}: {by_fallback} by the fallback");
+        let rested = sum("serin_fallback_total", &[went_on, "reason=\"resting\""]);
+        ensure!(rested == by_fallback - failed, "{rested} of {by_fallback}: {failed} failed");
+        let calls = |labels: &[&str]| sum("serin_upstream_calls_total", labels);
+        let (of_first, well) = ("provider=\"flapping\"", "result=\"answered\"");
+        let shown = (calls(&[of_first]), calls(&[of_first, well]), calls(&["provider=\"well\""]));
+        let made = (first.len() as u64, by_first, fallback.len() as u64);
+        ensure!(shown == made, "{shown:?} calls are shown, {made:?} were made");
 
         // And by what the upstream played: an answer that it gave was counted, but where it came too
         // late for a machine that is busy.
