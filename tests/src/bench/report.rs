@@ -4,10 +4,14 @@ use std::fmt::{self, Display, Formatter};
 
 use serde_json::{Value, json};
 
+use super::cache::{Cache, Kept};
 use super::contestant::Edge;
+use super::guards::Guards;
 use super::ledger::Pace;
 use super::limits::Limits;
 use super::machine::Machine;
+use super::recording::Recording;
+use super::starts::Starts;
 use super::statistics::{median, percentile, spread};
 use super::streams::{Feat, Streams};
 use super::subject::Subject;
@@ -20,6 +24,9 @@ pub struct Report {
     pub(super) cells: Vec<Cell>,
     pub(super) limits: Limits,
     pub(super) streams: Streams,
+    pub(super) guards: Guards,
+    pub(super) cache: Cache,
+    pub(super) recording: Recording,
 }
 
 /// Everyone's numbers at one task.
@@ -111,6 +118,11 @@ impl Report {
             "limits": cells(&self.limits.cells),
             "streams": cells(&self.streams.cells),
             "feats": self.streams.feats.iter().map(Feat::to_json).collect::<Vec<_>>(),
+            "guards": cells(&self.guards.cells),
+            "cache": cells(&self.cache.cells),
+            "entries": self.cache.entries.iter().map(Kept::to_json).collect::<Vec<_>>(),
+            "recording": cells(&self.recording.cells),
+            "starts": self.guards.starts.iter().chain(&self.recording.starts).map(Starts::to_json).collect::<Vec<_>>(),
             "ledger": self.limits.ledger.iter().map(Pace::to_json).collect::<Vec<_>>(),
         })
     }
@@ -135,6 +147,7 @@ impl Display for Report {
             write!(f, "{cell}")?;
         }
         write!(f, "{}{}", self.limits, self.streams)?;
+        write!(f, "{}{}{}", self.guards, self.cache, self.recording)?;
         writeln!(f, "\n| artifact | bytes | gzipped |\n| --- | --: | --: |")?;
         for artifact in artifacts {
             let kibibytes = |bytes: u64| bytes as f64 / 1024.0;
