@@ -241,7 +241,7 @@ impl Display for Cache {
 }
 
 fn row(f: &mut Formatter<'_>, cell: &Cell, entrant: &Entrant) -> fmt::Result {
-    let Entrant { name, rates, whole, first, processor } = entrant;
+    let Entrant { name, rates, whole, first, processor, .. } = entrant;
     let (rate, spread) = (median(rates), spread(rates) * 100.0);
     writeln!(
         f,
@@ -279,6 +279,7 @@ mod tests {
             rates: vec![100.0],
             whole: vec![1.0],
             first: vec![0.5],
+            middles: vec![1.0],
             processor: None,
         };
         let cells = vec![Cell::new(Edge::Spin, Subject::Json, 1, vec![entrant])];

@@ -18,6 +18,7 @@ use super::machine::Machine;
 use super::process::Process;
 use super::recording::Recording;
 use super::report::{Cell, Entrant, Report};
+use super::statistics::median;
 use super::streams::{self, Streams};
 use super::subject::Subject;
 
@@ -39,7 +40,7 @@ pub struct Options {
     /// Which edges.
     pub edges: Vec<Edge>,
     /// How long each contestant is asked in each cell, all rounds together; where limits are
-    /// compared, two rounds; of guards and of the cache, two fifths.
+    /// compared, two rounds; of guards and of the cache, less than a half.
     pub time: Duration,
     /// Streams whose events come one at a time, too.
     pub paced: bool,
@@ -72,8 +73,9 @@ impl Options {
     fn turn(&self, part: Part) -> Duration {
         match part {
             Part::Gateway | Part::Streams | Part::Recording => self.time / ROUNDS,
-            // Many contestants, whose differences are large.
-            Part::Guards | Part::Cache => (self.time * 2 / 5 / ROUNDS).max(SHORTEST),
+            // Many contestants.
+            Part::Guards => (self.time * 3 / 10 / ROUNDS).max(SHORTEST),
+            Part::Cache => (self.time * 2 / 5 / ROUNDS).max(SHORTEST),
             // Long enough for leases to end and begin: they live for five seconds.
             Part::Limits => self.time / 2,
         }
@@ -86,6 +88,7 @@ struct Turns {
     rates: Vec<f64>,
     whole: Vec<f64>,
     first: Vec<f64>,
+    middles: Vec<f64>,
     answers: usize,
     processor: Option<Duration>,
 }
@@ -211,15 +214,17 @@ async fn turns(
             let seen = load.run().await.with_context(|| contestant.name.to_owned())?;
             sleep(contestant.manner.rest).await;
             let spent = contestant.process.processor_time().zip(before);
-            all[index].add(seen, load.duration, spent.map(|(after, before)| after - before));
+            all[index].add(seen, &load, spent.map(|(after, before)| after - before));
         }
     }
     Ok(all)
 }
 
 impl Turns {
-    fn add(&mut self, seen: Yield, duration: Duration, spent: Option<Duration>) {
-        self.rates.push(seen.whole.len() as f64 / duration.as_secs_f64());
+    fn add(&mut self, seen: Yield, load: &Load, spent: Option<Duration>) {
+        self.rates.push(seen.whole.len() as f64 / load.duration.as_secs_f64());
+        let asked_for = if load.subject.is_stamped() { &seen.first } else { &seen.whole };
+        self.middles.push(median(asked_for));
         self.answers += seen.whole.len() + seen.uncounted;
         self.whole.extend(seen.whole);
         self.first.extend(seen.first);
@@ -234,6 +239,7 @@ impl Turns {
             rates: self.rates,
             whole: self.whole,
             first: self.first,
+            middles: self.middles,
         }
     }
 }

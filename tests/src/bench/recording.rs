@@ -86,9 +86,9 @@ impl Display for Recording {
             "One route and one consumer. Usage is always recorded: who has no ledger bound tries every two \
              seconds to tell it and keeps the sums in memory (on Spin the whole store is missing). The \
              first two do not differ: what lies between them is noise. The collector and the log answer at \
-             once; CPU is the host's, with what is sent in the two seconds after a turn. Under this load an \
-             isolate gathers more than the 2,048 traces that it sends at most: of all traces most are \
-             dropped on Workers."
+             once; CPU is the host's, with what is sent in the two seconds after a turn. An isolate \
+             gathers for two seconds and holds 2,048 traces: of more than a thousand requests a second \
+             some are dropped."
         )?;
         let mut edge = None;
         for cell in &self.cells {
@@ -120,7 +120,7 @@ impl Display for Recording {
 }
 
 fn row(f: &mut Formatter<'_>, cell: &Cell, entrant: &Entrant) -> fmt::Result {
-    let Entrant { name, rates, whole, first: _, processor } = entrant;
+    let Entrant { name, rates, whole, first: _, processor, .. } = entrant;
     let ratios = cell.ratios(entrant);
     let (least, greatest) = (percentile(&ratios, 0.0), percentile(&ratios, 1.0));
     write!(
@@ -163,6 +163,7 @@ mod tests {
             rates: vec![100.0],
             whole: vec![1.0],
             first: vec![0.5],
+            middles: vec![1.0],
             processor: Some(0.5),
         };
         let cells = vec![Cell::new(Edge::Spin, Subject::Json, 16, vec![entrant])];

@@ -18,7 +18,7 @@ const FEW: usize = 20;
 const LONG: usize = 8 * KIBIBYTE;
 /// The words of a stream at a model's pace, and what lies between two of them. They are more than the
 /// widest window that is measured.
-const SPOKEN: usize = 60;
+const SPOKEN: usize = 45;
 const GAP: Duration = Duration::from_millis(20);
 /// How much longer or shorter an answer is that is told again: its id is another one.
 const RETOLD: usize = 32;
@@ -102,7 +102,7 @@ impl Subject {
             Self::Late(Prelude::None) => "no prelude, 20 ms",
             Self::Late(Prelude::Role) => "a prelude of 1 event, 20 ms",
             Self::Late(Prelude::Twenty) => "a prelude of 20 events, 20 ms",
-            Self::Spoken => "stream, 60 words, 20 ms apart",
+            Self::Spoken => "stream, 45 words, 20 ms apart",
         }
     }
 
