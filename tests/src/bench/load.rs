@@ -60,7 +60,6 @@ impl Load {
             all.first.extend(seen.first);
             all.uncounted += seen.uncounted;
         }
-        ensure!(!all.whole.is_empty(), "no answer came in {:?}", self.duration);
         Ok(all)
     }
 

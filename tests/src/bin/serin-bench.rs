@@ -21,7 +21,7 @@ serin-bench [--on cloudflare|spin|all] [--only PART] [--seconds N] [--quick] [--
                of requests, and what the first request of an isolate waits for
   --seconds N  how long each contestant is asked at each task, all rounds together (default 5);
                of limits two rounds of five, so that they take two and a half times as long; of guards
-               and of the cache less than a half of it
+               and of the cache about a half of it
   --quick      the same as --seconds 1: shows that it works, measures little
   --paced      streams whose events come one at a time, too
   --json       the report as JSON";
