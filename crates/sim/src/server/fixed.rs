@@ -245,7 +245,7 @@ mod tests {
         let text = said(&fixed);
         let (before, after) = text.split_once('@').expect("a moment");
         assert!(!before.contains("word") && after.ends_with("0\r\n\r\n"), "{text}");
-        assert_eq!((after.matches("word").count(), pauses), (60, 63), "finish and usage wait, too");
+        assert_eq!((after.matches("word").count(), pauses), (60, 64), "so does what ends it");
     }
 
     #[test]
