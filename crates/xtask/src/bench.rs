@@ -26,6 +26,12 @@ enum Part {
     Limits,
     /// Of that, the streams.
     Streams,
+    /// Of that, the guards.
+    Guards,
+    /// Of that, the cache.
+    Cache,
+    /// Of that, what is written down.
+    Recording,
 }
 
 impl Options {
@@ -42,8 +48,12 @@ impl Options {
                         "edges" => Part::Edges,
                         "limits" => Part::Limits,
                         "streams" => Part::Streams,
+                        "guards" => Part::Guards,
+                        "cache" => Part::Cache,
+                        "recording" => Part::Recording,
                         other => {
-                            let choice = "--only needs core, edges, limits or streams";
+                            let choice = "--only needs core, edges, limits, streams, guards, cache \
+                                          or recording";
                             return Err(format!("{choice}, not {other}").into());
                         }
                     });
@@ -57,7 +67,14 @@ impl Options {
     fn includes_core(self) -> bool {
         match self.only {
             None | Some(Part::Core) => true,
-            Some(Part::Edges | Part::Limits | Part::Streams) => false,
+            Some(
+                Part::Edges
+                | Part::Limits
+                | Part::Streams
+                | Part::Guards
+                | Part::Cache
+                | Part::Recording,
+            ) => false,
         }
     }
 
@@ -67,6 +84,9 @@ impl Options {
             None | Some(Part::Edges) => Some(&["--on", "all"]),
             Some(Part::Limits) => Some(&["--on", "all", "--only", "limits"]),
             Some(Part::Streams) => Some(&["--on", "all", "--only", "streams"]),
+            Some(Part::Guards) => Some(&["--on", "all", "--only", "guards"]),
+            Some(Part::Cache) => Some(&["--on", "all", "--only", "cache"]),
+            Some(Part::Recording) => Some(&["--on", "all", "--only", "recording"]),
             Some(Part::Core) => None,
         }
     }
@@ -108,10 +128,12 @@ mod tests {
         assert!(all.includes_core() && all.on_edges() == Some(&["--on", "all"]));
         let edges = parse(&["--only", "edges"]).expect("it is known");
         assert!(!edges.includes_core() && edges.on_edges() == all.on_edges());
-        let limits = parse(&["--only", "limits"]).expect("it is known");
-        assert!(!limits.includes_core() && limits.on_edges() > all.on_edges());
-        let streams = parse(&["--only", "streams"]).expect("it is known");
-        assert!(!streams.includes_core() && streams.on_edges() > limits.on_edges());
+        for part in ["limits", "streams", "guards", "cache", "recording"] {
+            let options = parse(&["--only", part]).expect("it is known");
+            let expected = ["--on", "all", "--only", part];
+            assert!(!options.includes_core());
+            assert_eq!(options.on_edges(), Some(expected.as_slice()));
+        }
         let core = parse(&["--only", "core"]).expect("it is known");
         assert!(core.includes_core() && core.on_edges().is_none());
         assert!(parse(&["--only", "spin"]).is_err());

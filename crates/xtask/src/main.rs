@@ -51,8 +51,8 @@ serin, an AI gateway that runs at the edge.
       --only NAME            one step of it; a wrong name lists them all
 
   cargo xtask bench          the benchmarks, each beside its baseline
-      --only core|edges|limits
-                             some of them; limits are a part of the edges' benchmarks
+      --only core|edges|limits|streams|guards|cache|recording
+                             some of them; what stands behind edges is a part of the edges' benchmarks
 
 Tools that a fresh machine lacks are installed into $SERIN_TOOLS (default ~/.cache/serin).
 Ctrl-C ends everything that was started.";

@@ -1,15 +1,18 @@
 //! Who is measured: the gateway and its baselines on each edge, each in a process of its own.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::process::Process;
-use super::subject::{Budget, CALLER_KEY, configuration};
-use super::worker::{self, Doors, Storage, Worker};
+use super::subject::{ADMIN_TOKEN, Budget, CALLER_KEY, configuration};
+use super::worker::{self, Doors, Given, Storage, Worker};
 use crate::spin::{App, SpinHost};
 use crate::workerd::root;
 
@@ -40,20 +43,42 @@ impl Edge {
         }
     }
 
+    /// Builds and starts a pass-through in Rust: who does nothing else.
+    pub(super) fn bare(self, upstream: &str) -> anyhow::Result<Contestant> {
+        match self {
+            Self::Cloudflare => bare_worker(upstream),
+            Self::Spin => bare_component(upstream),
+        }
+    }
+
     /// Starts gateways that differ in what their callers are held to. The first two do not differ:
     /// what lies between them is noise.
     pub(super) fn budgets(self, upstream: &str) -> anyhow::Result<Vec<Contestant>> {
-        let start = match self {
-            Self::Cloudflare => gateway_worker,
-            Self::Spin => gateway_component,
-        };
         let entries = [
             ("no limit", Budget::Unlimited),
             ("no limit, again", Budget::Unlimited),
             ("a limit", Budget::Limited),
             ("a leased limit", Budget::Leased),
         ];
-        entries.into_iter().map(|(name, budget)| start(name, upstream, budget)).collect()
+        let setups = entries.map(|(name, budget)| Setup::with(name, budget.members()));
+        self.gateways(upstream, setups)
+    }
+
+    /// Starts gateways, each set up in its own way.
+    pub(super) fn gateways(
+        self,
+        upstream: &str,
+        setups: impl IntoIterator<Item = Setup>,
+    ) -> anyhow::Result<Vec<Contestant>> {
+        setups.into_iter().map(|setup| self.gateway(upstream, &setup)).collect()
+    }
+
+    /// Starts a gateway.
+    pub(super) fn gateway(self, upstream: &str, setup: &Setup) -> anyhow::Result<Contestant> {
+        match self {
+            Self::Cloudflare => gateway_worker(upstream, setup),
+            Self::Spin => gateway_component(upstream, setup),
+        }
     }
 
     /// Where budgets are kept while they are measured.
@@ -79,78 +104,151 @@ pub(super) struct Contestant {
     pub(super) is_gateway: bool,
     pub(super) address: SocketAddr,
     pub(super) process: Process,
+    /// How it is asked.
+    pub(super) manner: Manner,
+    /// Where a Worker's store tells what it holds.
+    pub(super) shelf: SocketAddr,
     /// Dropped after the process that writes to it.
     pub(super) _storage: Option<Storage>,
 }
 
+/// How a gateway differs from the plain one.
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    pub(super) name: &'static str,
+    /// What its configuration has beside the plain one.
+    pub(super) members: Value,
+    /// What its host gives it.
+    pub(super) given: Given,
+    pub(super) manner: Manner,
+}
+
+/// How a contestant is asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Manner {
+    pub(super) asking: Asking,
+    pub(super) shown: Shown,
+    /// How long it works on after a turn: that belongs to what the turn costs.
+    pub(super) rest: Duration,
+}
+
+/// What a contestant is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Asking {
+    /// The same again and again.
+    #[default]
+    Same,
+    /// What nobody has asked.
+    Fresh,
+}
+
+/// What answers have to say of the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Nothing: there is none.
+    #[default]
+    Nothing,
+    Miss,
+    Hit,
+    /// One of both.
+    Either,
+}
+
+impl Setup {
+    /// A gateway whose configuration has these members, too.
+    pub(super) fn with(name: &'static str, members: Value) -> Self {
+        Self { name, members, given: Given::ALL, manner: Manner::default() }
+    }
+}
+
 fn workers(upstream: &str) -> anyhow::Result<Vec<Contestant>> {
-    run(node()?.args(["edge-cloudflare/build.mjs", "tests/baseline-worker"]))?;
-    let baseline = |name, script| {
-        let bindings = vec![("UPSTREAM", format!("http://{upstream}"))];
-        Worker { name, script, bindings, doors: Doors::None }.start()
-    };
     Ok(vec![
-        baseline("JavaScript pass-through", "tests/baseline-worker/passthrough.mjs")?,
-        baseline("bare Rust pass-through", "tests/baseline-worker/build/index.js")?,
-        gateway_worker("serin", upstream, Budget::Unlimited)?,
+        pass_through("JavaScript pass-through", "tests/baseline-worker/passthrough.mjs", upstream)?,
+        bare_worker(upstream)?,
+        gateway_worker(upstream, &Setup::with("serin", json!({})))?,
     ])
 }
 
-fn gateway_worker(
-    name: &'static str,
-    upstream: &str,
-    budget: Budget,
-) -> anyhow::Result<Contestant> {
+fn gateway_worker(upstream: &str, setup: &Setup) -> anyhow::Result<Contestant> {
+    let Setup { name, members, given, manner } = setup;
     let bindings = vec![
-        ("GATEWAY_CONFIG", configuration(upstream, budget)),
+        ("GATEWAY_CONFIG", configuration(upstream, members)),
+        ("ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
         ("UPSTREAM_KEY", "sk-bench-upstream".to_owned()),
         ("CALLER_KEY", CALLER_KEY.to_owned()),
     ];
     let script = "edge-cloudflare/build/index.js";
-    let worker = Worker { name, script, bindings, doors: Doors::Serin };
-    Ok(Contestant { is_gateway: true, ..worker.start()? })
+    let worker = Worker { name, script, bindings, doors: Doors::Serin(*given) };
+    Ok(Contestant { is_gateway: true, manner: *manner, ..worker.start()? })
+}
+
+fn bare_worker(upstream: &str) -> anyhow::Result<Contestant> {
+    run(node()?.args(["edge-cloudflare/build.mjs", "tests/baseline-worker"]))?;
+    let script = "tests/baseline-worker/build/index.js";
+    pass_through("bare Rust pass-through", script, upstream)
+}
+
+fn pass_through(name: &'static str, script: &str, upstream: &str) -> anyhow::Result<Contestant> {
+    let bindings = vec![("UPSTREAM", format!("http://{upstream}"))];
+    Worker { name, script, bindings, doors: Doors::None }.start()
 }
 
 fn components(upstream: &str) -> anyhow::Result<Vec<Contestant>> {
+    Ok(vec![
+        bare_component(upstream)?,
+        gateway_component(upstream, &Setup::with("serin", json!({})))?,
+    ])
+}
+
+fn bare_component(upstream: &str) -> anyhow::Result<Contestant> {
     let arguments = ["build", "--release", "--target", "wasm32-wasip2", "-p", "baseline-component"];
     run(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(root())
         .args(arguments))?;
-    Ok(vec![
-        component("bare component", "baseline_component", &json!({ "upstream": upstream }))?,
-        gateway_component("serin", upstream, Budget::Unlimited)?,
-    ])
+    let variables = json!({ "upstream": upstream });
+    component("bare component", "baseline_component", &variables, Given::ALL)
 }
 
-fn gateway_component(
-    name: &'static str,
-    upstream: &str,
-    budget: Budget,
-) -> anyhow::Result<Contestant> {
+fn gateway_component(upstream: &str, setup: &Setup) -> anyhow::Result<Contestant> {
+    let Setup { name, members, given, manner } = setup;
     let variables = json!({
-        "gateway_config": configuration(upstream, budget),
+        "gateway_config": configuration(upstream, members),
+        "admin_token": ADMIN_TOKEN,
         "upstream_key": "sk-bench-upstream",
         "caller_key": CALLER_KEY,
     });
-    Ok(Contestant { is_gateway: true, ..component(name, "edge_spin", &variables)? })
+    let component = component(name, "edge_spin", &variables, *given)?;
+    Ok(Contestant { is_gateway: true, manner: *manner, ..component })
 }
 
 /// Starts the wasmtime host with one component.
-fn component(name: &'static str, artifact: &str, variables: &Value) -> anyhow::Result<Contestant> {
-    let file = component_file(artifact);
+fn component(
+    name: &'static str,
+    artifact: &str,
+    variables: &Value,
+    given: Given,
+) -> anyhow::Result<Contestant> {
+    let app = json!({ "variables": variables, "store": given.ledger });
     let mut command = Command::new(std::env::current_exe()?);
-    let process = Process::start(command.arg("component").arg(file).arg(variables.to_string()))?;
+    command.arg("component").arg(component_file(artifact)).arg(app.to_string());
+    let process = Process::start(&mut command)?;
     let address = process.first_line().and_then(|line| Ok(line.parse()?));
     let address = address.with_context(|| format!("the wasmtime host with {name}"))?;
-    Ok(Contestant { name, is_gateway: false, address, process, _storage: None })
+    let (manner, shelf) = (Manner::default(), address);
+    Ok(Contestant { name, is_gateway: false, address, process, manner, shelf, _storage: None })
 }
 
-/// Serves a component, prints where, and then what it logs, until the future is dropped. For the
-/// process of a contestant.
-pub async fn serve_component(file: &Path, variables: &str) -> anyhow::Result<()> {
+/// Serves a component (`app` is JSON: its `variables`, and whether it has a `store`), prints where, and
+/// then what it logs, until the future is dropped. For the process of a contestant.
+pub async fn serve_component(file: &Path, app: &str) -> anyhow::Result<()> {
+    #[derive(Deserialize)]
+    struct Given {
+        variables: BTreeMap<String, String>,
+        store: bool,
+    }
+    let Given { variables, store } = serde_json::from_str(app)?;
     let host = SpinHost::start(file)?;
-    let mut app = App::new("bench");
-    app.variables = serde_json::from_str(variables)?;
+    let app = App { variables, no_store: !store, ..App::new("bench") };
     let mut lines = host.lines(&app.name);
     println!("{}", host.serve(app).await?);
     while let Some(line) = lines.recv().await {

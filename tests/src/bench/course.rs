@@ -8,13 +8,17 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use tokio::time::{Instant, sleep};
 
+use super::cache::Cache;
 use super::contestant::{Contestant, Edge};
+use super::guards::Guards;
 use super::ledger;
 use super::limits::Limits;
 use super::load::{Load, Yield};
 use super::machine::Machine;
 use super::process::Process;
+use super::recording::Recording;
 use super::report::{Cell, Entrant, Report};
+use super::statistics::median;
 use super::streams::{self, Streams};
 use super::subject::Subject;
 
@@ -25,6 +29,8 @@ const CONNECTIONS: [usize; 2] = [1, 16];
 /// Before each turn. The first turns of all get more: code is compiled while it runs.
 const WARM_UP: Duration = Duration::from_millis(100);
 const FIRST_WARM_UP: Duration = Duration::from_millis(1000);
+/// The shortest turn of a part that has many: in less, some would have no answer on a busy machine.
+const SHORTEST: Duration = Duration::from_millis(200);
 /// How long records may take to come out.
 const RECORDS_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -34,7 +40,7 @@ pub struct Options {
     /// Which edges.
     pub edges: Vec<Edge>,
     /// How long each contestant is asked in each cell, all rounds together; where limits are
-    /// compared, two rounds.
+    /// compared, two rounds; of guards and of the cache, about a half.
     pub time: Duration,
     /// Streams whose events come one at a time, too.
     pub paced: bool,
@@ -51,6 +57,12 @@ pub enum Part {
     Limits,
     /// Streams: what holding back costs, and what many of them and long ones take.
     Streams,
+    /// What each kind of guard costs, and how much later a stream's first content is.
+    Guards,
+    /// An answer that is kept beside one that is not.
+    Cache,
+    /// What is written down of requests, and what the first request of an isolate waits for.
+    Recording,
 }
 
 impl Options {
@@ -60,7 +72,10 @@ impl Options {
 
     fn turn(&self, part: Part) -> Duration {
         match part {
-            Part::Gateway | Part::Streams => self.time / ROUNDS,
+            Part::Gateway | Part::Streams | Part::Recording => self.time / ROUNDS,
+            // Many contestants.
+            Part::Guards => (self.time * 3 / 10 / ROUNDS).max(SHORTEST),
+            Part::Cache => (self.time * 3 / 5 / ROUNDS).max(SHORTEST),
             // Long enough for leases to end and begin: they live for five seconds.
             Part::Limits => self.time / 2,
         }
@@ -73,6 +88,7 @@ struct Turns {
     rates: Vec<f64>,
     whole: Vec<f64>,
     first: Vec<f64>,
+    middles: Vec<f64>,
     answers: usize,
     processor: Option<Duration>,
 }
@@ -83,6 +99,8 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let address = upstream.first_line().context("the upstream")?;
     let (mut cells, mut limits, mut ledger) = (Vec::new(), Vec::new(), Vec::new());
     let mut streams = Streams::default();
+    let (mut guards, mut cache) = (Guards::default(), Cache::default());
+    let mut recording = Recording::default();
     for &edge in &options.edges {
         if options.includes(Part::Gateway) {
             eprintln!("→ {}", edge.title());
@@ -110,20 +128,36 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
             drop(contestants);
             streams.feats.extend(streams::feats(edge).await?);
         }
+        if options.includes(Part::Guards) {
+            eprintln!("→ {}, guards", edge.title());
+            guards.run(edge, &address, options.turn(Part::Guards)).await?;
+        }
+        if options.includes(Part::Cache) {
+            eprintln!("→ {}, cache", edge.title());
+            cache.run(edge, &address, options.turn(Part::Cache)).await?;
+        }
+        if options.includes(Part::Recording) {
+            eprintln!("→ {}, recording", edge.title());
+            recording.run(edge, &address, options.turn(Part::Recording)).await?;
+        }
     }
     let limits = Limits { cells: limits, ledger };
-    Ok(Report { machine: Machine::look()?, cells, limits, streams })
+    let machine = Machine::look()?;
+    Ok(Report { machine, cells, limits, streams, guards, cache, recording })
 }
 
 /// Everything that contestants are asked for on one edge.
-async fn course(
+pub(super) async fn course(
     edge: Edge,
     contestants: &[Contestant],
     events: &[(Subject, usize)],
     turn: Duration,
 ) -> anyhow::Result<Vec<Cell>> {
     let mut cells = Vec::new();
-    let mut asked = BTreeMap::new();
+    // Some have been asked before.
+    let before =
+        contestants.iter().map(|contestant| (contestant.name, contestant.process.records()));
+    let mut asked: BTreeMap<&str, usize> = before.collect();
     for &(subject, connections) in events {
         eprintln!("  {}, {connections} at a time", subject.title());
         let all = turns(contestants, subject, connections, turn).await?;
@@ -165,11 +199,12 @@ async fn turns(
             let load = Load {
                 address: contestant.address,
                 subject,
-                hides_usage: contestant.is_gateway,
+                is_gateway: contestant.is_gateway,
+                manner: contestant.manner,
                 connections,
                 warm_up: match round {
                     // One answer takes longer than a turn, and everyone has run before.
-                    _ if subject.is_paced() => Duration::ZERO,
+                    _ if subject.is_long() => Duration::ZERO,
                     0 => FIRST_WARM_UP,
                     _ => WARM_UP,
                 },
@@ -177,16 +212,23 @@ async fn turns(
             };
             let before = contestant.process.processor_time();
             let seen = load.run().await.with_context(|| contestant.name.to_owned())?;
+            sleep(contestant.manner.rest).await;
             let spent = contestant.process.processor_time().zip(before);
-            all[index].add(seen, load.duration, spent.map(|(after, before)| after - before));
+            // A turn without an answer counts as one: the host stood still.
+            all[index].add(seen, &load, spent.map(|(after, before)| after - before));
         }
+    }
+    for (contestant, turns) in contestants.iter().zip(&all) {
+        ensure!(!turns.whole.is_empty(), "{} never answered in {turn:?}", contestant.name);
     }
     Ok(all)
 }
 
 impl Turns {
-    fn add(&mut self, seen: Yield, duration: Duration, spent: Option<Duration>) {
-        self.rates.push(seen.whole.len() as f64 / duration.as_secs_f64());
+    fn add(&mut self, seen: Yield, load: &Load, spent: Option<Duration>) {
+        self.rates.push(seen.whole.len() as f64 / load.duration.as_secs_f64());
+        let asked_for = if load.subject.is_stamped() { &seen.first } else { &seen.whole };
+        self.middles.push(median(asked_for));
         self.answers += seen.whole.len() + seen.uncounted;
         self.whole.extend(seen.whole);
         self.first.extend(seen.first);
@@ -201,6 +243,7 @@ impl Turns {
             rates: self.rates,
             whole: self.whole,
             first: self.first,
+            middles: self.middles,
         }
     }
 }

@@ -60,7 +60,7 @@ impl Display for Limits {
 /// A line of the table. The ratio has a digit more than elsewhere: what is asked is whether a lease
 /// costs five per cent.
 fn row(f: &mut Formatter<'_>, cell: &Cell, entrant: &Entrant) -> fmt::Result {
-    let Entrant { name, rates, whole, first: _, processor } = entrant;
+    let Entrant { name, rates, whole, first: _, processor, .. } = entrant;
     let ratios = cell.ratios(entrant);
     let (ratio, least, greatest) =
         (median(&ratios), percentile(&ratios, 0.0), percentile(&ratios, 1.0));
@@ -94,6 +94,7 @@ mod tests {
             rates: rates.to_vec(),
             whole: vec![1.0, 2.0, 3.0],
             first: vec![0.5],
+            middles: vec![1.0],
             processor: Some(0.25),
         };
         // The machine became slower in the last round.

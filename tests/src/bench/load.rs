@@ -1,6 +1,7 @@
 //! Load: some connections, each of which asks again as soon as it has the whole answer.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -9,8 +10,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::reader::Reader;
-use super::subject::Subject;
+use super::contestant::{Asking, Manner, Shown};
+use super::reader::{Reader, Times};
+use super::subject::{Subject, Teller};
 
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,7 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Load {
     pub(super) address: SocketAddr,
     pub(super) subject: Subject,
-    pub(super) hides_usage: bool,
+    /// Whether it records its requests, and hides the usage that it asked for.
+    pub(super) is_gateway: bool,
+    pub(super) manner: Manner,
     pub(super) connections: usize,
     /// Asked but not counted: connections and code get warm.
     pub(super) warm_up: Duration,
@@ -56,49 +60,104 @@ impl Load {
             all.first.extend(seen.first);
             all.uncounted += seen.uncounted;
         }
-        ensure!(!all.whole.is_empty(), "no answer came in {:?}", self.duration);
         Ok(all)
     }
 
+    /// Asks so often, one after the other; says how long each answer took.
+    pub(super) async fn ask(&self, times: usize) -> anyhow::Result<Vec<f64>> {
+        let mut caller = Caller::connect(self, self.subject.question()).await?;
+        let mut took = Vec::with_capacity(times);
+        for _ in 0..times {
+            let asked = Instant::now();
+            took.push(milliseconds(caller.ask().await?.end - asked));
+        }
+        Ok(took)
+    }
+
     async fn call(self, question: Bytes, begin: Instant, end: Instant) -> anyhow::Result<Yield> {
-        let mut stream = TcpStream::connect(self.address).await.context("it does not listen")?;
-        stream.set_nodelay(true)?;
-        let mut reader = match self.subject {
-            Subject::Late(_) => Reader::watching(),
-            Subject::Json | Subject::Stream | Subject::PacedStream | Subject::Prelude(_) => {
-                Reader::new()
-            }
-        };
+        let mut caller = Caller::connect(&self, question).await?;
         let mut seen = Yield::default();
         loop {
             let asked = Instant::now();
             if asked >= end {
                 return Ok(seen);
             }
-            stream.write_all(&question).await?;
-            let times = timeout(PATIENCE, reader.answer(&mut stream))
-                .await
-                .context("it does not answer")??;
-            ensure!(
-                self.subject.is_answered_by(&reader.body, self.hides_usage),
-                "this is not the answer: {}",
-                String::from_utf8_lossy(&reader.body)
-            );
+            let times = caller.ask().await?;
             if asked >= begin {
                 seen.whole.push(milliseconds(times.end - asked));
-                seen.first.push(milliseconds(match self.subject {
-                    Subject::Late(_) => {
-                        reader.underway.context("no word of when it was written")?
-                    }
-                    Subject::Json
-                    | Subject::Stream
-                    | Subject::PacedStream
-                    | Subject::Prelude(_) => times.first - asked,
+                seen.first.push(milliseconds(if self.subject.is_stamped() {
+                    caller.reader.underway.context("no word of when it was written")?
+                } else {
+                    times.first - asked
                 }));
             } else {
                 seen.uncounted += 1;
             }
         }
+    }
+
+    fn teller(&self) -> Teller {
+        match self.manner.shown {
+            Shown::Hit | Shown::Either => Teller::Cache,
+            Shown::Nothing | Shown::Miss if self.is_gateway => Teller::Gateway,
+            Shown::Nothing | Shown::Miss => Teller::Messenger,
+        }
+    }
+}
+
+/// Numbers for questions that nobody has asked.
+static ASKED: AtomicU64 = AtomicU64::new(0);
+
+/// One connection.
+struct Caller<'a> {
+    load: &'a Load,
+    stream: TcpStream,
+    reader: Reader,
+    question: Vec<u8>,
+    /// Where a question has its number, if it is a new one each time.
+    number: Option<usize>,
+}
+
+impl<'a> Caller<'a> {
+    async fn connect(load: &'a Load, question: Bytes) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(load.address).await.context("it does not listen")?;
+        stream.set_nodelay(true)?;
+        let reader = if load.subject.is_stamped() { Reader::watching() } else { Reader::new() };
+        let question = Vec::from(question);
+        let number = match load.manner.asking {
+            Asking::Same => None,
+            Asking::Fresh => {
+                Some(memchr::memmem::find(&question, b"word ").context("there is room for one")?)
+            }
+        };
+        Ok(Self { load, stream, reader, question, number })
+    }
+
+    /// Asks once. An answer that is not right is an error.
+    async fn ask(&mut self) -> anyhow::Result<Times> {
+        if let Some(at) = self.number {
+            let number = format!("{:015}", ASKED.fetch_add(1, Ordering::Relaxed));
+            self.question[at..at + number.len()].copy_from_slice(number.as_bytes());
+        }
+        self.stream.write_all(&self.question).await?;
+        let answer = timeout(PATIENCE, self.reader.answer(&mut self.stream));
+        let times = answer.await.context("it does not answer")??;
+        let Self { load, reader, .. } = self;
+        ensure!(
+            load.subject.is_answered_by(&reader.body, load.teller()),
+            "this is not the answer: {}",
+            String::from_utf8_lossy(&reader.body)
+        );
+        let expected = load.manner.shown;
+        let shown = reader.cache.as_deref();
+        let is_expected = match expected {
+            Shown::Nothing => shown.is_none(),
+            Shown::Miss => shown == Some("miss"),
+            Shown::Hit => shown == Some("hit"),
+            Shown::Either => shown.is_some(),
+        };
+        ensure!(is_expected, "the cache says {shown:?}, and not {expected:?}");
+        Ok(times)
     }
 }
 

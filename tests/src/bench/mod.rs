@@ -4,15 +4,19 @@
 //! same questions by the same load generator. It measures; it decides nothing. The core alone is
 //! measured by `cargo bench -p gateway`.
 
+mod cache;
 mod contestant;
 mod course;
+mod guards;
 mod ledger;
 mod limits;
 mod load;
 mod machine;
 mod process;
 mod reader;
+mod recording;
 mod report;
+mod starts;
 mod statistics;
 mod streams;
 mod subject;

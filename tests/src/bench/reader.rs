@@ -26,6 +26,17 @@ pub(super) struct Reader {
     pub(super) underway: Option<Duration>,
     /// Whether such a word is looked for.
     is_watching: bool,
+    /// What the last answer says of the cache.
+    pub(super) cache: Option<String>,
+}
+
+/// What the head of an answer says.
+#[derive(Debug, PartialEq, Eq)]
+struct Head {
+    status: u16,
+    framing: Framing,
+    length: usize,
+    cache: Option<String>,
 }
 
 /// When an answer came.
@@ -44,6 +55,7 @@ impl Reader {
             body: Vec::with_capacity(128 << 10),
             underway: None,
             is_watching: false,
+            cache: None,
         }
     }
 
@@ -57,11 +69,12 @@ impl Reader {
     /// Reads one answer, which must be a success.
     pub(super) async fn answer(&mut self, stream: &mut TcpStream) -> anyhow::Result<Times> {
         let framing = loop {
-            if let Some((status, framing, length)) = head(&self.buffer)? {
+            if let Some(Head { status, framing, length, cache }) = head(&self.buffer)? {
                 if status != 200 {
                     bail!("it answered: {}", String::from_utf8_lossy(&self.buffer));
                 }
                 self.buffer.advance(length);
+                self.cache = cache;
                 break framing;
             }
             self.more(stream).await?;
@@ -135,8 +148,8 @@ fn stamped(text: &[u8]) -> Option<SystemTime> {
     Some(SystemTime::UNIX_EPOCH + Duration::from_micros(digits.parse().ok()?))
 }
 
-/// Status, framing and length of a head, once it is whole.
-fn head(bytes: &[u8]) -> anyhow::Result<Option<(u16, Framing, usize)>> {
+/// A head, once it is whole.
+fn head(bytes: &[u8]) -> anyhow::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(length) = response.parse(bytes)? else { return Ok(None) };
@@ -150,7 +163,9 @@ fn head(bytes: &[u8]) -> anyhow::Result<Option<(u16, Framing, usize)>> {
         None if header("transfer-encoding") == Some("chunked") => Framing::Chunked,
         None => bail!("an answer without an end"),
     };
-    Ok(Some((response.code.context("a head has a status")?, framing, length)))
+    let cache = header("x-serin-cache").map(str::to_owned);
+    let status = response.code.context("a head has a status")?;
+    Ok(Some(Head { status, framing, length, cache }))
 }
 
 #[cfg(test)]
@@ -160,14 +175,16 @@ mod tests {
 
     use std::time::{Duration, SystemTime};
 
-    use super::{Framing, Reader, head, stamped};
+    use super::{Framing, Head, Reader, head, stamped};
 
     #[test]
     fn a_head_says_where_the_body_ends() {
         let half = b"HTTP/1.1 200 OK\r\ncontent-le";
         assert_eq!(head(half).expect("so far so good"), None);
-        let whole = b"HTTP/1.1 404 No\r\nContent-Length: 12\r\n\r\nabc";
-        assert_eq!(head(whole).expect("it is right"), Some((404, Framing::Length(12), 39)));
+        let whole = b"HTTP/1.1 404 No\r\nContent-Length: 12\r\nX-Serin-Cache: hit\r\n\r\nabc";
+        let cache = Some("hit".to_owned());
+        let expected = Head { status: 404, framing: Framing::Length(12), length: 59, cache };
+        assert_eq!(head(whole).expect("it is right"), Some(expected));
         assert!(head(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
     }
 

@@ -4,10 +4,14 @@ use std::fmt::{self, Display, Formatter};
 
 use serde_json::{Value, json};
 
+use super::cache::{Cache, Kept};
 use super::contestant::Edge;
+use super::guards::Guards;
 use super::ledger::Pace;
 use super::limits::Limits;
 use super::machine::Machine;
+use super::recording::Recording;
+use super::starts::Starts;
 use super::statistics::{median, percentile, spread};
 use super::streams::{Feat, Streams};
 use super::subject::Subject;
@@ -20,6 +24,9 @@ pub struct Report {
     pub(super) cells: Vec<Cell>,
     pub(super) limits: Limits,
     pub(super) streams: Streams,
+    pub(super) guards: Guards,
+    pub(super) cache: Cache,
+    pub(super) recording: Recording,
 }
 
 /// Everyone's numbers at one task.
@@ -40,6 +47,9 @@ pub(super) struct Entrant {
     pub(super) rates: Vec<f64>,
     pub(super) whole: Vec<f64>,
     pub(super) first: Vec<f64>,
+    /// The median of each round: of the first content where it says when it was written, else of the
+    /// whole.
+    pub(super) middles: Vec<f64>,
     /// The processor's time for one answer.
     pub(super) processor: Option<f64>,
 }
@@ -66,6 +76,13 @@ impl Cell {
         entrant.rates.iter().zip(&baseline.rates).map(|(rate, baseline)| rate / baseline).collect()
     }
 
+    /// How much later than the baseline's: the median over rounds, in milliseconds.
+    pub(super) fn added(&self, entrant: &Entrant) -> f64 {
+        let Some(baseline) = self.entrants.first() else { return 0.0 };
+        let rounds = entrant.middles.iter().zip(&baseline.middles);
+        median(&rounds.map(|(own, baseline)| own - baseline).collect::<Vec<_>>())
+    }
+
     fn to_json(&self) -> impl Iterator<Item = Value> + '_ {
         self.entrants.iter().map(|entrant| {
             json!({
@@ -76,6 +93,7 @@ impl Cell {
                 "requests_per_second": median(&entrant.rates),
                 "spread": spread(&entrant.rates),
                 "of_baseline": self.ratio(entrant),
+                "added_ms": self.added(entrant),
                 "p50_ms": percentile(&entrant.whole, 0.5),
                 "p99_ms": percentile(&entrant.whole, 0.99),
                 "first_byte_ms": percentile(&entrant.first, 0.5),
@@ -111,6 +129,11 @@ impl Report {
             "limits": cells(&self.limits.cells),
             "streams": cells(&self.streams.cells),
             "feats": self.streams.feats.iter().map(Feat::to_json).collect::<Vec<_>>(),
+            "guards": cells(&self.guards.cells),
+            "cache": cells(&self.cache.cells),
+            "entries": self.cache.entries.iter().map(Kept::to_json).collect::<Vec<_>>(),
+            "recording": cells(&self.recording.cells),
+            "starts": self.guards.starts.iter().chain(&self.recording.starts).map(Starts::to_json).collect::<Vec<_>>(),
             "ledger": self.limits.ledger.iter().map(Pace::to_json).collect::<Vec<_>>(),
         })
     }
@@ -135,6 +158,7 @@ impl Display for Report {
             write!(f, "{cell}")?;
         }
         write!(f, "{}{}", self.limits, self.streams)?;
+        write!(f, "{}{}{}", self.guards, self.cache, self.recording)?;
         writeln!(f, "\n| artifact | bytes | gzipped |\n| --- | --: | --: |")?;
         for artifact in artifacts {
             let kibibytes = |bytes: u64| bytes as f64 / 1024.0;
@@ -153,7 +177,7 @@ impl Display for Report {
 impl Display for Cell {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for entrant in &self.entrants {
-            let Entrant { name, rates, whole, first, processor } = entrant;
+            let Entrant { name, rates, whole, first, processor, .. } = entrant;
             write!(f, "| {} | {} | {name} | ", self.subject.title(), self.connections)?;
             match self.ratio(entrant) {
                 Some(ratio) => {
@@ -191,6 +215,7 @@ mod tests {
             rates: rates.to_vec(),
             whole: vec![1.0, 2.0, 3.0],
             first: vec![0.5],
+            middles: vec![1.0],
             processor: Some(0.25),
         };
         // The machine became slower in the last round.

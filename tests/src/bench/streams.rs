@@ -220,6 +220,7 @@ mod tests {
             rates: vec![rate],
             whole: vec![30.0],
             first: vec![first],
+            middles: vec![1.0],
             processor: Some(0.25),
         };
         let cell = |subject, first: [f64; 2]| {

@@ -14,19 +14,34 @@ const EVENTS: usize = 200;
 const BEHIND: usize = 3;
 /// The events behind the first content, where what comes before it is compared.
 const FEW: usize = 20;
+/// The bytes of a long question.
+const LONG: usize = 8 * KIBIBYTE;
+/// The words of a stream at a model's pace, and what lies between two of them. They are more than the
+/// widest window that is measured.
+const SPOKEN: usize = 45;
+const GAP: Duration = Duration::from_millis(20);
+/// How much longer or shorter an answer is that is told again: its id is another one.
+const RETOLD: usize = 32;
 /// How long a late first content is waited for.
 const LATENESS: Duration = Duration::from_millis(20);
 /// More than anybody spends in a minute: leases are an eighth of what is left, and those that an
 /// instance takes to its grave must not use it up.
 const PLENTY: u64 = 1 << 52;
+/// The worlds of services that are not providers of answers.
+pub(super) const MODERATION: &str = "moderation";
+pub(super) const ALIYUN: &str = "aliyun";
+pub(super) const COLLECTOR: &str = "collector";
 /// The consumer's key. Baselines hand it on; the gateway checks it.
 pub(super) const CALLER_KEY: &str = "sk-bench-caller";
+pub(super) const ADMIN_TOKEN: &str = "bench-admin-token-0123456789";
 
 /// A kind of answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// One JSON document.
     Json,
+    /// The same, for a question of 8 KiB.
+    Long,
     /// A stream of events, as fast as they can be written.
     Stream,
     /// The same with a pause before each event: what comes alone must leave alone. The pauses decide
@@ -36,6 +51,19 @@ pub enum Subject {
     Prelude(Prelude),
     /// The same, where the first content comes 20 ms later and says when it was written.
     Late(Prelude),
+    /// A stream at a model's pace, 50 words a second, whose first content says when it was written.
+    Spoken,
+}
+
+/// Who tells an answer: not all of them tell the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Teller {
+    /// Somebody who passes it on.
+    Messenger,
+    /// The gateway, which asks for usage and hides it again.
+    Gateway,
+    /// The gateway's cache, which gives it another id.
+    Cache,
 }
 
 /// How many events without content come first: they are held back until there is some.
@@ -65,6 +93,7 @@ impl Subject {
     pub fn title(self) -> &'static str {
         match self {
             Self::Json => "JSON, 1 KiB",
+            Self::Long => "JSON, 8 KiB question",
             Self::Stream => "stream, 200 events",
             Self::PacedStream => "stream, 200 events, 10 ms apart",
             Self::Prelude(Prelude::None) => "no prelude",
@@ -73,6 +102,7 @@ impl Subject {
             Self::Late(Prelude::None) => "no prelude, 20 ms",
             Self::Late(Prelude::Role) => "a prelude of 1 event, 20 ms",
             Self::Late(Prelude::Twenty) => "a prelude of 20 events, 20 ms",
+            Self::Spoken => "stream, 45 words, 20 ms apart",
         }
     }
 
@@ -80,6 +110,7 @@ impl Subject {
     pub(super) fn world(self) -> &'static str {
         match self {
             Self::Json => "json",
+            Self::Long => "long",
             Self::Stream => "stream",
             Self::PacedStream => "paced",
             Self::Prelude(Prelude::None) => "prelude-0",
@@ -88,23 +119,25 @@ impl Subject {
             Self::Late(Prelude::None) => "late-0",
             Self::Late(Prelude::Role) => "late-1",
             Self::Late(Prelude::Twenty) => "late-20",
+            Self::Spoken => "spoken",
         }
     }
 
     fn answer(self) -> Fixed {
         match self {
-            Self::Json => Fixed::json(KIBIBYTE),
+            Self::Json | Self::Long => Fixed::json(KIBIBYTE),
             Self::Stream => Fixed::stream(EVENTS, None),
             Self::PacedStream => Fixed::stream(EVENTS, Some(Duration::from_millis(10))),
             Self::Prelude(prelude) => Fixed::prelude(prelude.events(), None, FEW),
             Self::Late(prelude) => Fixed::prelude(prelude.events(), Some(LATENESS), FEW),
+            Self::Spoken => Fixed::spoken(SPOKEN, GAP),
         }
     }
 
     /// The request as it goes over the wire: what the official Python client sends, and no more than
     /// most callers say.
     pub(super) fn question(self) -> Bytes {
-        let stream = self != Self::Json;
+        let stream = !matches!(self, Self::Json | Self::Long);
         let mut body = json!({
             "model": self.world(),
             "messages": [
@@ -114,7 +147,8 @@ impl Subject {
             "temperature": 0.7,
             "stream": stream,
         });
-        let missing = KIBIBYTE.saturating_sub(body.to_string().len());
+        let size = if self == Self::Long { LONG } else { KIBIBYTE };
+        let missing = size.saturating_sub(body.to_string().len());
         body["messages"][1]["content"] =
             "word ".chars().cycle().take(missing).collect::<String>().into();
         let body = body.to_string();
@@ -138,14 +172,21 @@ impl Subject {
         Bytes::from(head + &body)
     }
 
-    /// Whether a body is the whole answer. The gateway asks for usage and hides it again.
-    pub(super) fn is_answered_by(self, body: &[u8], hides_usage: bool) -> bool {
+    /// Whether a body is the whole answer.
+    pub(super) fn is_answered_by(self, body: &[u8], teller: Teller) -> bool {
+        let (hides_usage, slack) = match teller {
+            Teller::Messenger => (false, 0),
+            Teller::Gateway => (true, 0),
+            Teller::Cache => (true, RETOLD),
+        };
         let before_the_end = match self {
-            Self::Json => {
-                return body.len() == KIBIBYTE && body.starts_with(b"{") && body.ends_with(b"}");
+            Self::Json | Self::Long => {
+                let is_as_long = body.len().abs_diff(KIBIBYTE) <= slack;
+                return is_as_long && body.starts_with(b"{") && body.ends_with(b"}");
             }
             Self::Stream | Self::PacedStream => 1 + EVENTS,
             Self::Prelude(prelude) | Self::Late(prelude) => prelude.events() + 1 + FEW,
+            Self::Spoken => 2 + SPOKEN,
         };
         let expected = before_the_end + BEHIND - usize::from(hides_usage);
         body.ends_with(b"data: [DONE]\n\n")
@@ -155,8 +196,21 @@ impl Subject {
     /// Whether the upstream's pauses decide how many answers there are in a second.
     pub(super) fn is_paced(self) -> bool {
         match self {
-            Self::PacedStream | Self::Late(_) => true,
-            Self::Json | Self::Stream | Self::Prelude(_) => false,
+            Self::PacedStream | Self::Late(_) | Self::Spoken => true,
+            Self::Json | Self::Long | Self::Stream | Self::Prelude(_) => false,
+        }
+    }
+
+    /// Whether the pauses make an answer longer than a turn.
+    pub(super) fn is_long(self) -> bool {
+        self.is_paced() && !matches!(self, Self::Late(_))
+    }
+
+    /// Whether the first content says when it was written.
+    pub(super) fn is_stamped(self) -> bool {
+        match self {
+            Self::Late(_) | Self::Spoken => true,
+            Self::Json | Self::Long | Self::Stream | Self::PacedStream | Self::Prelude(_) => false,
         }
     }
 
@@ -168,8 +222,10 @@ impl Subject {
 }
 
 /// All of them.
-pub(super) const SUBJECTS: [Subject; 9] = [
+pub(super) const SUBJECTS: [Subject; 11] = [
     Subject::Json,
+    Subject::Long,
+    Subject::Spoken,
     Subject::Stream,
     Subject::PacedStream,
     Subject::Prelude(Prelude::None),
@@ -192,13 +248,14 @@ pub(super) enum Budget {
 }
 
 impl Budget {
-    fn limits(self) -> Vec<Value> {
+    /// What the configuration has for it beside the plain one.
+    pub(super) fn members(self) -> Value {
         let lease = match self {
-            Self::Unlimited => return Vec::new(),
+            Self::Unlimited => return json!({}),
             Self::Limited => false,
             Self::Leased => true,
         };
-        vec![json!({
+        json!({ "limits": [{
             "id": "bench",
             "by": "consumer",
             "tokens": { "per": "minute", "max": PLENTY },
@@ -206,12 +263,13 @@ impl Budget {
             "lease": lease,
             // A ledger that is away would be measured as no ledger at all: the run fails instead.
             "on_error": "closed",
-        })]
+        }]})
     }
 }
 
-/// The gateway's configuration: a canary of two, a fallback and retries, a consumer with a key.
-pub(super) fn configuration(upstream: &str, budget: Budget) -> String {
+/// The gateway's configuration: a canary of two, a fallback and retries, a consumer with a key, a
+/// provider that moderates, and what else is given.
+pub(super) fn configuration(upstream: &str, members: &Value) -> String {
     let providers = SUBJECTS.map(|subject| {
         json!({
             "id": subject.world(),
@@ -233,13 +291,22 @@ pub(super) fn configuration(upstream: &str, budget: Budget) -> String {
             "retries": { "attempts": 1, "backoff": "250ms" },
         })
     });
-    json!({
+    let moderation = json!({
+        "id": MODERATION,
+        "kind": "openai-compatible",
+        "base_url": format!("http://{upstream}/{MODERATION}/provider/v1"),
+        "keys": ["secret:UPSTREAM_KEY"],
+    });
+    let providers: Vec<Value> = providers.into_iter().chain([moderation]).collect();
+    let mut all = json!({
         "providers": providers,
         "routes": routes,
         "consumers": [{ "id": "bench", "keys": ["secret:CALLER_KEY"] }],
-        "limits": budget.limits(),
-    })
-    .to_string()
+    });
+    for (name, member) in members.as_object().into_iter().flatten() {
+        all[name] = member.clone();
+    }
+    all.to_string()
 }
 
 /// Serves every subject until the future is dropped; says where.
@@ -248,19 +315,43 @@ pub async fn serve_upstream() -> anyhow::Result<(Server, String)> {
     for subject in SUBJECTS {
         server.register_fixed(subject.world(), subject.answer());
     }
+    for (world, answer) in services() {
+        server.register_fixed(world, Fixed::document(&answer.to_string()));
+    }
     let address = server.address().to_string();
     Ok((server, address))
 }
 
+/// The services, and what each of them answers at once, whatever it is asked.
+fn services() -> [(&'static str, Value); 3] {
+    let scores = ["harassment", "hate", "self-harm", "sexual", "violence"];
+    let of_all = |value: Value| scores.map(|name| (name.to_owned(), value.clone()));
+    let result = json!({
+        "flagged": false,
+        "categories": Value::Object(of_all(json!(false)).into_iter().collect()),
+        "category_scores": Value::Object(of_all(json!(0.0001)).into_iter().collect()),
+    });
+    let moderated =
+        json!({ "id": "modr-1", "model": "omni-moderation-latest", "results": [result] });
+    let data = json!({
+        "RiskLevel": "none",
+        "Result": [{ "Label": "nonLabel", "Description": "nothing was found" }],
+        "AttackLevel": "none",
+        "AttackResult": [],
+    });
+    let reviewed = json!({ "Code": 200, "Message": "OK", "RequestId": "1", "Data": data });
+    [(MODERATION, moderated), (ALIYUN, reviewed), (COLLECTOR, json!({}))]
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Budget, Prelude, SUBJECTS, Subject, configuration};
+    use super::{Budget, Prelude, SUBJECTS, Subject, Teller, configuration};
 
     #[test]
     fn the_gateway_accepts_its_configuration() {
         let secret = |_: &str| Some(gateway::secret::Secret::new("key"));
         for budget in [Budget::Unlimited, Budget::Limited, Budget::Leased] {
-            let text = configuration("127.0.0.1:1", budget);
+            let text = configuration("127.0.0.1:1", &budget.members());
             let config = gateway::config::Config::from_json(&text, &secret);
             let limits = config.map(|config| config.limits.len());
             assert_eq!(limits.ok(), Some(usize::from(budget != Budget::Unlimited)), "{text}");
@@ -273,20 +364,27 @@ mod tests {
             let question = String::from_utf8(subject.question().to_vec()).expect("UTF-8");
             let (head, body) = question.split_once("\r\n\r\n").expect("a head");
             assert!(head.ends_with(&format!("content-length: {}", body.len())), "{head}");
-            assert_eq!(body.len(), 1024);
+            assert_eq!(body.len(), if subject == Subject::Long { 8192 } else { 1024 });
         }
     }
 
     #[test]
     fn half_an_answer_is_none() {
         let events = |count: usize| "data: {}\n\n".repeat(count) + "data: [DONE]\n\n";
-        assert!(Subject::Stream.is_answered_by(events(203).as_bytes(), false));
-        assert!(Subject::Stream.is_answered_by(events(202).as_bytes(), true));
-        assert!(!Subject::Stream.is_answered_by(events(202).as_bytes(), false));
-        assert!(!Subject::Stream.is_answered_by("data: {}\n\n".repeat(204).as_bytes(), false));
-        assert!(!Subject::Json.is_answered_by(b"{}", false));
+        let whole = |subject: Subject, body: String, teller| {
+            subject.is_answered_by(body.as_bytes(), teller)
+        };
+        assert!(whole(Subject::Stream, events(203), Teller::Messenger));
+        assert!(whole(Subject::Stream, events(202), Teller::Gateway));
+        assert!(!whole(Subject::Stream, events(202), Teller::Messenger));
+        assert!(!whole(Subject::Stream, "data: {}\n\n".repeat(204), Teller::Messenger));
+        assert!(!whole(Subject::Json, "{}".to_owned(), Teller::Messenger));
+        let json = |length: usize| format!("{{{}}}", " ".repeat(length - 2));
+        assert!(whole(Subject::Json, json(1030), Teller::Cache));
+        assert!(!whole(Subject::Json, json(1030), Teller::Gateway));
+        assert!(!whole(Subject::Json, json(1057), Teller::Cache));
         let late = Subject::Late(Prelude::Twenty);
-        assert!(late.is_answered_by(events(43).as_bytes(), false));
-        assert!(!late.is_answered_by(events(42).as_bytes(), false));
+        assert!(whole(late, events(43), Teller::Messenger));
+        assert!(!whole(late, events(42), Teller::Messenger));
     }
 }

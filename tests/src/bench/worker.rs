@@ -1,7 +1,7 @@
 //! Workers under measurement: workerd on a configuration of its own, without Miniflare or wrangler
 //! around it.
 //!
-//! What `wrangler.toml` binds is bound here too, to an empty store and to Durable Objects whose rows
+//! What `wrangler.toml` binds is bound here too, to a store in memory and to Durable Objects whose rows
 //! are in memory: on the network that this stands for, nobody waits for this machine's disk.
 
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use super::contestant::Contestant;
+use super::contestant::{Contestant, Manner};
 use super::process::Process;
 use crate::workerd::root;
 
@@ -38,10 +38,24 @@ pub(super) struct Worker<'a> {
 pub(super) enum Doors {
     /// Nothing.
     None,
-    /// The store and the ledger of `wrangler.toml`.
-    Serin,
+    /// The store and the ledger of `wrangler.toml`, or what is given of them.
+    Serin(Given),
     /// The same; and it is not called itself: a driver before it calls its Durable Objects.
     Driven,
+}
+
+/// What serin's host gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Given {
+    /// Whether there is a ledger. On Spin it is the store.
+    pub(super) ledger: bool,
+    /// How long the store takes to find something, in milliseconds; Workers only.
+    pub(super) delay: u32,
+}
+
+impl Given {
+    /// Everything, at once.
+    pub(super) const ALL: Self = Self { ledger: true, delay: 0 };
 }
 
 /// Where Durable Objects keep their rows; dropping it removes them.
@@ -73,20 +87,29 @@ impl Worker<'_> {
     /// Starts workerd with it.
     pub(super) fn start(self) -> anyhow::Result<Contestant> {
         let name = self.name;
-        let address = free_address()?;
+        let (address, shelf) = (free_address()?, free_address()?);
         let file_name = name.replace([' ', ','], "-");
         let directory = root().join("target/bench").join(&file_name);
         fs::create_dir_all(&directory)?;
         let storage = match self.doors {
             Doors::None => None,
-            Doors::Serin | Doors::Driven => Some(Storage::make(&file_name)?),
+            Doors::Serin(_) | Doors::Driven => Some(Storage::make(&file_name)?),
         };
-        let text = self.configuration(&directory, address, storage.as_ref())?;
+        let text = self.configuration(&directory, address, shelf, storage.as_ref())?;
         let configuration = directory.join("config.capnp");
         fs::write(&configuration, text)?;
         let process = Process::start(Command::new(workerd()?).arg("serve").arg(&configuration))?;
         let process = process.listening(address).with_context(|| format!("workerd with {name}"))?;
-        Ok(Contestant { name, is_gateway: false, address, process, _storage: storage })
+        let manner = Manner::default();
+        Ok(Contestant {
+            name,
+            is_gateway: false,
+            address,
+            process,
+            manner,
+            shelf,
+            _storage: storage,
+        })
     }
 
     /// What workerd is told. It embeds files by paths below its configuration's.
@@ -94,6 +117,7 @@ impl Worker<'_> {
         &self,
         directory: &Path,
         address: SocketAddr,
+        shelf: SocketAddr,
         storage: Option<&Storage>,
     ) -> anyhow::Result<String> {
         let script = root().join(self.script);
@@ -113,6 +137,11 @@ impl Worker<'_> {
         let compatibility = format!("compatibilityDate = {date}, compatibilityFlags = {flags},");
         let mut services = String::new();
         let mut objects = String::new();
+        let mut sockets = String::new();
+        let Given { ledger, delay } = match self.doors {
+            Doors::Serin(given) => given,
+            Doors::None | Doors::Driven => Given::ALL,
+        };
         if let Some(Storage(rows)) = storage {
             copy(&root().join(STORE), directory, "store.mjs")?;
             let rows = rows.display();
@@ -121,16 +150,23 @@ impl Worker<'_> {
                 r#"(name = "disk", disk = (path = "{rows}", writable = true)),
     (name = "store", worker = (
       modules = [(name = "store.mjs", esModule = embed "store.mjs")],
+      bindings = [(name = "DELAY", text = "{delay}")],
       {compatibility}
     )),"#
             )?;
             bindings.push_str(r#"(name = "SERIN_KV", kvNamespace = "store"),"#);
-            bindings
-                .push_str(r#"(name = "SERIN_LEDGER", durableObjectNamespace = "SerinLedger"),"#);
+            write!(
+                sockets,
+                r#"(name = "shelf", address = "{shelf}", http = (), service = "store"),"#
+            )?;
+            if ledger {
+                let object = r#"(name = "SERIN_LEDGER", durableObjectNamespace = "SerinLedger"),"#;
+                bindings.push_str(object);
+            }
             objects = objects_of("SerinLedger");
         }
         let entry = match self.doors {
-            Doors::None | Doors::Serin => "main",
+            Doors::None | Doors::Serin(_) => "main",
             Doors::Driven => {
                 copy(&root().join(DRIVER), directory, "driver.mjs")?;
                 let objects = objects_of("Counter");
@@ -162,7 +198,7 @@ const config :Workerd.Config = (
     )),
     {services}
   ],
-  sockets = [(name = "http", address = "{address}", http = (), service = "{entry}")],
+  sockets = [(name = "http", address = "{address}", http = (), service = "{entry}"), {sockets}],
 );
 "#
         ))

@@ -11,13 +11,17 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "\
-serin-bench [--on cloudflare|spin|all] [--only gateway|limits|streams] [--seconds N] [--quick] [--paced] [--json]
+serin-bench [--on cloudflare|spin|all] [--only PART] [--seconds N] [--quick] [--paced] [--json]
 
   --on EDGE    which edge (default all)
-  --only PART  the gateway beside its baselines; a route with limits beside one without; what holding
-               streams back costs, and what a thousand open ones and a million events take
+  --only PART  gateway: the gateway beside its baselines; limits: a route with limits beside one without;
+               streams: what holding streams back costs, and what a thousand open ones and a million
+               events take; guards: each kind beside none, and the first content of streams that wait for
+               them; cache: an answer that is kept beside one that is not; recording: what is written down
+               of requests, and what the first request of an isolate waits for
   --seconds N  how long each contestant is asked at each task, all rounds together (default 5);
-               of limits two rounds of five, so that they take two and a half times as long
+               of limits two rounds of five, so that they take two and a half times as long; of guards
+               and of the cache about a half of it
   --quick      the same as --seconds 1: shows that it works, measures little
   --paced      streams whose events come one at a time, too
   --json       the report as JSON";
@@ -26,7 +30,7 @@ serin-bench [--on cloudflare|spin|all] [--only gateway|limits|streams] [--second
 enum Role {
     Bench(Options, Format),
     Upstream,
-    Component { file: String, variables: String },
+    Component { file: String, app: String },
     Help,
 }
 
@@ -88,9 +92,9 @@ async fn play(role: Role) -> anyhow::Result<()> {
             println!("{address}");
             bench::until_abandoned().await;
         }
-        Role::Component { file, variables } => {
+        Role::Component { file, app } => {
             tokio::select! {
-                served = bench::serve_component(Path::new(&file), &variables) => served?,
+                served = bench::serve_component(Path::new(&file), &app) => served?,
                 () = bench::until_abandoned() => {}
             }
         }
@@ -106,7 +110,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Role> {
         let mut value = || arguments.next().with_context(|| format!("{argument} needs a value"));
         match argument.as_str() {
             "upstream" => return Ok(Role::Upstream),
-            "component" => return Ok(Role::Component { file: value()?, variables: value()? }),
+            "component" => return Ok(Role::Component { file: value()?, app: value()? }),
             "--help" | "-h" => return Ok(Role::Help),
             "--quick" => options.time = Duration::from_secs(1),
             "--paced" => options.paced = true,
@@ -120,7 +124,10 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Role> {
                     "gateway" => Part::Gateway,
                     "limits" => Part::Limits,
                     "streams" => Part::Streams,
-                    other => bail!("--only needs gateway, limits or streams, not {other}"),
+                    "guards" => Part::Guards,
+                    "cache" => Part::Cache,
+                    "recording" => Part::Recording,
+                    other => bail!("{other} is not a part"),
                 });
             }
             "--on" => {

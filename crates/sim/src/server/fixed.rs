@@ -4,6 +4,8 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::watch;
 
 use super::wire;
@@ -50,6 +52,15 @@ impl Fixed {
         let response = respond(&script, b"{}");
         let mut write = wire::head(response.status, &response.headers, response.length);
         write.extend_from_slice(&response.bytes());
+        Self { moves: vec![Move::Write(write.freeze())] }
+    }
+
+    /// A JSON document, such as what a service answers.
+    pub fn document(body: &str) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut write = wire::head(StatusCode::OK, &headers, Some(body.len() as u64));
+        write.extend_from_slice(body.as_bytes());
         Self { moves: vec![Move::Write(write.freeze())] }
     }
 
@@ -110,6 +121,17 @@ impl Fixed {
         moves.extend(pause.map(Move::Pause));
         moves.push(Move::Stamp);
         moves.extend(events.into_iter().skip(1).map(Move::Write));
+        Self { moves }
+    }
+
+    /// A stream at a model's pace: the role; after a `gap` an event whose content is the moment of its
+    /// write ([`STAMP`]); then `words` more, each after a `gap`; finish, usage and `[DONE]`.
+    pub fn spoken(words: usize, gap: Duration) -> Self {
+        let (head, events) = events(words);
+        let mut moves = vec![Move::Write(join([&head, &events[0]])), Move::Pause(gap), Move::Stamp];
+        for event in events.into_iter().skip(1) {
+            moves.extend([Move::Pause(gap), Move::Write(event)]);
+        }
         Self { moves }
     }
 }
@@ -207,6 +229,23 @@ mod tests {
     fn a_flood_has_every_event() {
         let text = said(&Fixed::flood(1000));
         assert_eq!(text.matches("data: ").count(), 1003, "finish, usage, done");
+    }
+
+    #[test]
+    fn a_document_has_its_length() {
+        let text = said(&Fixed::document("{\"a\":1}"));
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        assert!(head.contains("content-length: 7") && body == "{\"a\":1}", "{text}");
+    }
+
+    #[test]
+    fn what_is_spoken_has_a_pause_before_each_word() {
+        let fixed = Fixed::spoken(60, std::time::Duration::from_millis(20));
+        let pauses = fixed.moves.iter().filter(|next| matches!(next, Move::Pause(_))).count();
+        let text = said(&fixed);
+        let (before, after) = text.split_once('@').expect("a moment");
+        assert!(!before.contains("word") && after.ends_with("0\r\n\r\n"), "{text}");
+        assert_eq!((after.matches("word").count(), pauses), (60, 64), "so does what ends it");
     }
 
     #[test]

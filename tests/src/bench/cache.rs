@@ -1,0 +1,292 @@
+//! What an answer costs that is kept, beside one that is not, and how large it is in the store.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+use sim::server::{Fixed, Server};
+use tokio::time::{Instant, sleep};
+
+use super::contestant::{Asking, Contestant, Edge, Manner, Setup, Shown};
+use super::course::course;
+use super::load::Load;
+use super::report::{Cell, Entrant};
+use super::statistics::{median, percentile, spread};
+use super::subject::{CALLER_KEY, Subject};
+use crate::caller::{Answer, call};
+
+const SUBJECTS: [Subject; 2] = [Subject::Json, Subject::Stream];
+const CONNECTIONS: [usize; 2] = [1, 16];
+/// A question is asked so often before its answers count as kept: each side of the canary has its own,
+/// and one of them is asked one time in ten.
+const OFTEN: usize = 150;
+/// So many other answers, and an isolate has forgotten what it wrote itself (it remembers 64).
+const OTHERS: usize = 80;
+/// How long what is kept may take to be there.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The sizes of answers whose entries are looked at.
+const SIZES: [usize; 2] = [1 << 10, 16 << 10];
+/// The length of a word in a simulated answer, with its space.
+const WORD: usize = 5;
+
+/// Everything about the cache. The first of each cell's entrants has neither cache nor gateway.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    pub(super) cells: Vec<Cell>,
+    pub(super) entries: Vec<Kept>,
+}
+
+/// An answer in the store. Sizes are in bytes.
+#[derive(Debug)]
+pub(super) struct Kept {
+    is_stream: bool,
+    /// What it says, or its JSON.
+    answer: usize,
+    /// What its caller was shown.
+    shown: usize,
+    stored: usize,
+}
+
+impl Cache {
+    /// Measures an edge.
+    pub(super) async fn run(
+        &mut self,
+        edge: Edge,
+        upstream: &str,
+        turn: Duration,
+    ) -> anyhow::Result<()> {
+        let mut contestants = vec![edge.bare(upstream)?];
+        contestants.extend(edge.gateways(upstream, setups())?);
+        for contestant in &contestants {
+            if contestant.manner.shown == Shown::Hit {
+                fill(contestant).await?;
+            }
+        }
+        let events =
+            SUBJECTS.map(|subject| CONNECTIONS.map(|connections| (subject, connections))).concat();
+        self.cells.extend(course(edge, &contestants, &events, turn).await?);
+        drop(contestants);
+        // What a Spin store holds differs by eight bytes; the host of this package shows none of it.
+        if edge == Edge::Cloudflare {
+            self.entries = entries(edge).await?;
+        }
+        Ok(())
+    }
+}
+
+fn setups() -> [Setup; 3] {
+    let cached = || json!({ "cache": { "ttl": "1h" } });
+    let manner = |asking, shown| Manner { asking, shown, ..Manner::default() };
+    let miss = manner(Asking::Fresh, Shown::Miss);
+    let hit = manner(Asking::Same, Shown::Hit);
+    [
+        Setup::with("serin without a cache", json!({})),
+        Setup { manner: miss, ..Setup::with("a miss", cached()) },
+        Setup { manner: hit, ..Setup::with("a hit", cached()) },
+    ]
+}
+
+/// Has the answers kept that are asked for later, and pushes them out of the isolate's own memory.
+async fn fill(contestant: &Contestant) -> anyhow::Result<()> {
+    let ask = async |subject, asking, times| {
+        let load = Load {
+            address: contestant.address,
+            subject,
+            is_gateway: true,
+            manner: Manner { asking, shown: Shown::Either, ..Manner::default() },
+            connections: 1,
+            warm_up: Duration::ZERO,
+            duration: Duration::ZERO,
+        };
+        load.ask(times).await.context("an answer to keep")
+    };
+    let mut asked = 0;
+    for subject in SUBJECTS {
+        ask(subject, Asking::Same, OFTEN).await?;
+        asked += OFTEN;
+    }
+    ask(Subject::Json, Asking::Fresh, OTHERS).await?;
+    asked += OTHERS;
+    let until = Instant::now() + PATIENCE;
+    while contestant.process.records() < asked && Instant::now() < until {
+        sleep(Duration::from_millis(20)).await;
+    }
+    // What is kept is written after the answer.
+    sleep(Duration::from_millis(200)).await;
+    Ok(())
+}
+
+/// Has answers kept, and reads from the store how large they are.
+async fn entries(edge: Edge) -> anyhow::Result<Vec<Kept>> {
+    let server = Server::start().await?;
+    let cached = json!({ "cache": { "ttl": "1h", "max_entry": "1MiB" } });
+    let setup = Setup::with("entries", cached);
+    let contestant = edge.gateway(&server.address().to_string(), &setup)?;
+    let mut kept = Vec::new();
+    for subject in SUBJECTS {
+        let is_stream = subject == Subject::Stream;
+        for answer in SIZES {
+            let fixed = match subject {
+                Subject::Stream => Fixed::stream(answer.div_ceil(WORD), None),
+                _ => Fixed::json(answer),
+            };
+            server.register_fixed(subject.world(), fixed);
+            let before = shelf(&contestant).await?;
+            let body = json!({
+                "model": subject.world(),
+                "messages": [{ "role": "user", "content": format!("{answer} bytes?") }],
+                "stream": is_stream,
+            });
+            let path = "/v1/chat/completions";
+            let told = call(contestant.address, "POST", path, CALLER_KEY, &body).await?;
+            ensure!(told.status == 200, "it answered {}", told.status);
+            let stored = fresh(&contestant, &before, &told).await?;
+            kept.push(Kept { is_stream, answer, shown: told.body.len(), stored });
+        }
+    }
+    Ok(kept)
+}
+
+/// The size of what has come into the store since.
+async fn fresh(
+    contestant: &Contestant,
+    before: &BTreeMap<String, usize>,
+    told: &Answer,
+) -> anyhow::Result<usize> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let now = shelf(contestant).await?;
+        let mut fresh = now.iter().filter(|(name, _)| !before.contains_key(*name));
+        if let Some((_, size)) = fresh.next() {
+            ensure!(*size > told.body.len(), "an entry is longer than its body");
+            ensure!(fresh.next().is_none(), "one answer is one entry");
+            return Ok(*size);
+        }
+        ensure!(Instant::now() < until, "the answer of {} bytes is not kept", told.body.len());
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The names in the store, and the bytes of each.
+async fn shelf(contestant: &Contestant) -> anyhow::Result<BTreeMap<String, usize>> {
+    let answer = call(contestant.shelf, "GET", "/?sizes", "", &Value::Null).await?;
+    Ok(serde_json::from_slice(&answer.body)?)
+}
+
+impl Kept {
+    fn form(&self) -> &'static str {
+        if self.is_stream { "stream" } else { "JSON" }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "form": self.form(),
+            "answer_bytes": self.answer,
+            "shown_bytes": self.shown,
+            "stored_bytes": self.stored,
+        })
+    }
+}
+
+impl Display for Cache {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.cells.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\n## Cache\n")?;
+        writeln!(
+            f,
+            "The provider answers at once, from this machine, and the store is in memory: what is seen is \
+             what the gateway does. A miss is a question that nobody has asked, whose answer is kept; a \
+             hit comes from the store and not from the isolate's own memory. CPU is the host's, for the \
+             Worker that of the store too."
+        )?;
+        let mut edge = None;
+        for cell in &self.cells {
+            if edge != Some(cell.edge) {
+                edge = Some(cell.edge);
+                let baseline = cell.entrants.first().map_or("", |entrant| entrant.name);
+                writeln!(f, "\n**{}**\n", cell.edge.title())?;
+                writeln!(
+                    f,
+                    "| | connections | | requests/s | of the {baseline} | p50 | p99 | first byte | CPU |"
+                )?;
+                writeln!(f, "| --- | --: | --- | --: | --: | --: | --: | --: | --: |")?;
+            }
+            for entrant in &cell.entrants {
+                row(f, cell, entrant)?;
+            }
+        }
+        if self.entries.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\nAn entry in the store, beside the answer as its caller was shown it.\n")?;
+        writeln!(f, "| answer | as | shown | stored | more | of the answer |")?;
+        writeln!(f, "| --: | --- | --: | --: | --: | --: |")?;
+        for kept in &self.entries {
+            let Kept { answer, shown, stored, .. } = kept;
+            writeln!(
+                f,
+                "| {} KiB | {} | {shown} B | {stored} B | {} B | {:.1} |",
+                answer / 1024,
+                kept.form(),
+                stored - shown,
+                *stored as f64 / *answer as f64
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn row(f: &mut Formatter<'_>, cell: &Cell, entrant: &Entrant) -> fmt::Result {
+    let Entrant { name, rates, whole, first, processor, .. } = entrant;
+    let (rate, spread) = (median(rates), spread(rates) * 100.0);
+    writeln!(
+        f,
+        "| {} | {} | {name} | {rate:.0} ± {spread:.0} % | {:.2} | {:.2} ms | {:.2} ms | {:.2} ms | {} |",
+        cell.subject.title(),
+        cell.connections,
+        median(&cell.ratios(entrant)),
+        percentile(whole, 0.5),
+        percentile(whole, 0.99),
+        percentile(first, 0.5),
+        processor.map_or("–".to_owned(), |time| format!("{time:.3} ms")),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cache, Cell, Edge, Entrant, Kept, Shown, Subject, setups};
+    use crate::bench::subject::configuration;
+
+    #[test]
+    fn the_gateway_accepts_its_cache() {
+        let secret = |_: &str| Some(gateway::secret::Secret::new("key"));
+        for setup in setups() {
+            let text = configuration("127.0.0.1:1", &setup.members);
+            let config = gateway::config::Config::from_json(&text, &secret);
+            let has_cache = config.map(|config| config.cache.is_some()).ok();
+            assert_eq!(has_cache, Some(setup.manner.shown != Shown::Nothing), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_beside_what_is_shown() {
+        let entrant = Entrant {
+            name: "bare",
+            rates: vec![100.0],
+            whole: vec![1.0],
+            first: vec![0.5],
+            middles: vec![1.0],
+            processor: None,
+        };
+        let cells = vec![Cell::new(Edge::Spin, Subject::Json, 1, vec![entrant])];
+        let entries = vec![Kept { is_stream: true, answer: 1024, shown: 40_000, stored: 40_960 }];
+        let text = Cache { cells, entries }.to_string();
+        assert!(text.contains("| JSON, 1 KiB | 1 | bare | 100 ± 0 % | 1.00 | 1.00 ms |"), "{text}");
+        let line = "| 1 KiB | stream | 40000 B | 40960 B | 960 B | 40.0 |";
+        assert_eq!(text.lines().last(), Some(line));
+    }
+}

@@ -1,0 +1,175 @@
+//! What it costs to write down what was asked, and what the first request of an isolate waits for.
+
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::contestant::{Edge, Manner, Setup};
+use super::course::course;
+use super::report::{Cell, Entrant};
+use super::starts::{self, STARTS, Starts};
+use super::statistics::{median, percentile};
+use super::subject::{COLLECTOR, Subject};
+use super::worker::Given;
+
+const EVENTS: [(Subject, usize); 1] = [(Subject::Json, 16)];
+/// A collector is told two seconds after a request: until then a turn is not over.
+const GATHER: Duration = Duration::from_millis(2_300);
+/// How far away a slow store is, in milliseconds.
+const AWAY: u32 = 50;
+/// Everything about recording.
+#[derive(Debug, Default)]
+pub(super) struct Recording {
+    pub(super) cells: Vec<Cell>,
+    pub(super) starts: Vec<Starts>,
+}
+
+impl Recording {
+    /// Measures an edge.
+    pub(super) async fn run(
+        &mut self,
+        edge: Edge,
+        upstream: &str,
+        turn: Duration,
+    ) -> anyhow::Result<()> {
+        let contestants = edge.gateways(upstream, setups(upstream))?;
+        self.cells.extend(course(edge, &contestants, &EVENTS, turn).await?);
+        drop(contestants);
+        self.starts.extend(first_requests(edge, upstream).await?);
+        Ok(())
+    }
+}
+
+const NO_LEDGER: Given = Given { ledger: false, ..Given::ALL };
+
+fn setups(upstream: &str) -> Vec<Setup> {
+    let collector = |sample: f64| {
+        let endpoint = format!("http://{upstream}/{COLLECTOR}/otlp");
+        json!({ "observe": { "otlp": { "endpoint": endpoint, "sample": sample } } })
+    };
+    let manner = Manner { rest: GATHER, ..Manner::default() };
+    let content = json!({ "observe": { "content": [{ "routes": ["json"], "max": 500 }] } });
+    let plain = |name| Setup::with(name, json!({}));
+    vec![
+        plain("recorded"),
+        plain("recorded, again"),
+        Setup { given: NO_LEDGER, ..plain("no ledger") },
+        Setup { manner, ..Setup::with("OTLP, all traces", collector(1.0)) },
+        Setup { manner, ..Setup::with("OTLP, a tenth of traces", collector(0.1)) },
+        Setup::with("content in the log", content),
+    ]
+}
+
+/// Looks with a store that answers at once and with one that is far away. That of the wasmtime host
+/// cannot be far away: there it is looked with a store and without one.
+async fn first_requests(edge: Edge, upstream: &str) -> anyhow::Result<Vec<Starts>> {
+    let sides = match edge {
+        Edge::Cloudflare => [
+            ("a store at once", Given::ALL),
+            ("a store 50 ms away", Given { delay: AWAY, ..Given::ALL }),
+        ],
+        Edge::Spin => [("no store", NO_LEDGER), ("a store at once", Given::ALL)],
+    };
+    let setups = sides.map(|(name, given)| Setup { given, ..Setup::with(name, json!({})) });
+    starts::run(edge, upstream, &setups, async |_| Ok(())).await
+}
+
+impl Display for Recording {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.cells.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\n## Recording\n")?;
+        writeln!(
+            f,
+            "One route and one consumer. Usage is always recorded: who has no ledger bound tries every two \
+             seconds to tell it and keeps the sums in memory (on Spin the whole store is missing). The \
+             first two do not differ: what lies between them is noise. The collector and the log answer at \
+             once; CPU is the host's, with what is sent in the two seconds after a turn. An isolate \
+             gathers for two seconds and holds 2,048 traces: of more than a thousand requests a second \
+             some are dropped."
+        )?;
+        let mut edge = None;
+        for cell in &self.cells {
+            if edge != Some(cell.edge) {
+                edge = Some(cell.edge);
+                writeln!(f, "\n**{}**. {}.\n", cell.edge.title(), cell.edge.keeps_budgets())?;
+                writeln!(
+                    f,
+                    "| | connections | | requests/s | of the first (each round) | p50 | p99 | CPU | of it |"
+                )?;
+                writeln!(f, "| --- | --: | --- | --: | --: | --: | --: | --: | --: |")?;
+            }
+            for entrant in &cell.entrants {
+                row(f, cell, entrant)?;
+            }
+        }
+        if self.starts.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            f,
+            "\nThe first request of an isolate, which also looks in the store whether a version of the \
+             configuration was put (`config/current`), and the second. Medians, with the least and the \
+             greatest, of {STARTS} starts; on Workers each in a new workerd, with its first connection to \
+             the upstream.\n"
+        )?;
+        starts::table(f, &self.starts)
+    }
+}
+
+fn row(f: &mut Formatter<'_>, cell: &Cell, entrant: &Entrant) -> fmt::Result {
+    let Entrant { name, rates, whole, first: _, processor, .. } = entrant;
+    let ratios = cell.ratios(entrant);
+    let (least, greatest) = (percentile(&ratios, 0.0), percentile(&ratios, 1.0));
+    write!(
+        f,
+        "| {} | {} | {name} | {:.0} | {:.3} ({least:.2} to {greatest:.2}) | {:.2} ms | {:.2} ms | ",
+        cell.subject.title(),
+        cell.connections,
+        median(rates),
+        median(&ratios),
+        percentile(whole, 0.5),
+        percentile(whole, 0.99),
+    )?;
+    match processor.zip(cell.entrants[0].processor) {
+        Some((time, base)) => writeln!(f, "{time:.3} ms | {:.2} |", time / base),
+        None => writeln!(f, "– | – |"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cell, Edge, Entrant, Recording, Starts, Subject, setups};
+    use crate::bench::subject::configuration;
+
+    #[test]
+    fn the_gateway_accepts_what_is_recorded() {
+        let secret = |_: &str| Some(gateway::secret::Secret::new("key"));
+        for setup in setups("127.0.0.1:1") {
+            let text = configuration("127.0.0.1:1", &setup.members);
+            let config = gateway::config::Config::from_json(&text, &secret).map_err(|_| &text);
+            let observe = config.expect("the configuration is right").observe;
+            assert_eq!(observe.otlp.is_some(), setup.name.starts_with("OTLP"));
+            assert_eq!(observe.content.is_empty(), !setup.name.starts_with("content"));
+        }
+    }
+
+    #[test]
+    fn a_start_is_told_with_its_range() {
+        let entrant = Entrant {
+            name: "recorded",
+            rates: vec![100.0],
+            whole: vec![1.0],
+            first: vec![0.5],
+            middles: vec![1.0],
+            processor: Some(0.5),
+        };
+        let cells = vec![Cell::new(Edge::Spin, Subject::Json, 16, vec![entrant])];
+        let starts = vec![Starts::told("no store", vec![3.0, 9.0, 4.0], vec![1.0])];
+        let text = Recording { cells, starts }.to_string();
+        let line = "no store | 4.00 ms (3.00 to 9.00) | 1.00 ms (1.00 to 1.00) |";
+        assert!(text.trim_end().ends_with(line), "{text}");
+    }
+}
