@@ -14,13 +14,13 @@ use crate::policy::course::{Course, Keys, Step};
 use crate::time::Timestamp;
 
 use super::admit::Ask;
+use super::committed::Committed;
 use super::entry::Entry;
 use super::exchange::{Call, Certain, Exchange};
 use super::fleet::Fleet;
 use super::outgoing;
 use super::patience::Failed;
 use super::plan::{Candidate, Plan};
-use super::relay::Committed;
 use super::resume::{self, Successors};
 
 /// What an upstream answered, from the point on where no other target can take its place.

@@ -22,12 +22,12 @@ use crate::time::Timestamp;
 
 use super::admit::Ask;
 use super::call::{Answer, Content};
+use super::committed::{Committed, Taken, Uncommitted};
 use super::entry::Entry;
 use super::fleet::{Fleet, Ticket};
 use super::outgoing;
 use super::patience::{Failed, Patience};
 use super::plan::Candidate;
-use super::relay::{Committed, Taken, Uncommitted};
 
 /// A body up to this length is read whole before it is passed on, so that a broken one can still be
 /// made good by another target. Longer ones are committed and streamed.

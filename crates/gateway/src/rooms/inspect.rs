@@ -15,14 +15,13 @@ use crate::guard::aliyun;
 use crate::guard::{
     Dimension, Finding, Level, Lexicon, Masks, Material, NoVerdict, Phase, Sheet, Verdict, tail,
 };
-use crate::observe::{GuardNote, Record};
 use crate::platform::Platform;
-use crate::verdicts::{self, Noted};
 
 use super::admit::Ask;
 use super::authenticate::Caller;
 use super::call::{Answer, Content};
 use super::notary::join;
+use super::notebook::{Notebook, Notes};
 
 /// The guards that watch one request, and what they have said of it.
 pub struct Inspector<P: Platform> {
@@ -37,18 +36,7 @@ pub struct Inspector<P: Platform> {
     /// The last thing that was asked, for judges of an answer.
     pub(super) question: RefCell<String>,
     posts: Vec<Post>,
-    notes: RefCell<Vec<GuardNote>>,
-    /// Who has looked at something since the last time.
-    looked: RefCell<Vec<(usize, Phase)>>,
-    who: Who,
-}
-
-/// Whose request it is, for those who look at verdicts later.
-#[derive(Debug)]
-struct Who {
-    request: String,
-    consumer: String,
-    route: String,
+    notebook: Notebook,
 }
 
 /// A guard, as it is for one caller.
@@ -150,9 +138,7 @@ impl<P: Platform> Inspector<P> {
             unsaid: RefCell::default(),
             question: RefCell::default(),
             posts,
-            notes: RefCell::default(),
-            looked: RefCell::default(),
-            who: Who { request: request.to_owned(), consumer: caller.id().to_owned(), route },
+            notebook: Notebook::new(request, caller.id(), route),
         }))
     }
 
@@ -241,7 +227,7 @@ impl<P: Platform> Inspector<P> {
                     return Err(Stop::Unreadable("more pictures than are checked"));
                 }
                 for some in pictures.chunks(AT_ONCE) {
-                    self.note_look(post, Phase::Request);
+                    self.notebook.look(self.guard(post), Phase::Request);
                     let looks = some.iter().map(|url| self.look(post, url)).collect();
                     for verdict in join(looks).await {
                         // There is nothing in a picture that could be masked.
@@ -345,7 +331,7 @@ impl<P: Platform> Inspector<P> {
                     }
                 }
             }
-            self.note_look(post, phase);
+            self.notebook.look(self.guard(post), phase);
             let opinion = self.consult(post, phase, &text).await;
             if let Verdict::Mask(edits, _) = self.follow(post, phase, opinion, &text.text)? {
                 material.edit(text.number, &edits);
@@ -401,7 +387,7 @@ impl<P: Platform> Inspector<P> {
         }
     }
 
-    /// Notes something for the record, and for those who look at verdicts later.
+    /// Notes what a guard has said.
     fn note(
         &self,
         post: &Post,
@@ -412,68 +398,15 @@ impl<P: Platform> Inspector<P> {
     ) {
         let guard = self.guard(post);
         for finding in findings {
-            let note = GuardNote {
-                guard: guard.id.clone(),
-                phase: phase.name(),
-                result,
-                label: finding.label.clone(),
-                level: finding.level.name(),
-            };
-            let mut notes = self.notes.borrow_mut();
-            // A stream may mask the same thing in every window.
-            if notes.len() < MOST_NOTES && !notes.contains(&note) {
-                let keep = if result == "error" { MOST_REASON } else { guard.keep };
-                let content: String = text.chars().take(keep).collect();
-                verdicts::keep(
-                    &self.platform,
-                    &Noted {
-                        request: &self.who.request,
-                        consumer: &self.who.consumer,
-                        route: &self.who.route,
-                        note: &note,
-                        content: Some(content).filter(|content| !content.is_empty()),
-                    },
-                );
-                notes.push(note);
-            }
-        }
-    }
-
-    fn note_look(&self, post: &Post, phase: Phase) {
-        let mut looked = self.looked.borrow_mut();
-        if !looked.contains(&(post.guard, phase)) {
-            looked.push((post.guard, phase));
+            self.notebook.note(&self.platform, guard, (phase, result), finding, text);
         }
     }
 
     /// Hands out what was noted since the last time.
     pub fn take_notes(&self) -> Notes {
-        let guards = &self.gateway.config().guards;
-        let looked = self.looked.take().into_iter();
-        let watched = looked.map(|(guard, phase)| (guards[guard].id.clone(), phase.name()));
-        Notes { found: self.notes.take(), watched: watched.collect() }
+        self.notebook.take()
     }
 }
-
-/// What guards have noted, for the record.
-#[derive(Debug)]
-pub struct Notes {
-    found: Vec<GuardNote>,
-    watched: Vec<(String, &'static str)>,
-}
-
-impl Notes {
-    /// Writes them into a record.
-    pub fn write(self, record: &mut Record) {
-        record.guards.extend(self.found);
-        record.watched.extend(self.watched);
-    }
-}
-
-/// At most so many notes are taken of one request.
-const MOST_NOTES: usize = 20;
-/// So much of a service's complaint is kept, in characters.
-const MOST_REASON: usize = 200;
 
 /// The longest text of which a service is asked, in bytes: some hundred questions.
 const LONGEST_TEXT: usize = 1 << 20;

@@ -1,7 +1,5 @@
-//! A stream on its way to the caller: held back until it is worth committing to, then passed on event
-//! by event, and ended truthfully.
+//! A committed stream on its way to the caller: passed on event by event, and ended truthfully.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -11,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
-use openai::{ErrorBody, ErrorObject, Weight};
+use openai::{ErrorBody, ErrorObject};
 
 use crate::body::Body;
 use crate::config::Timeouts;
@@ -19,168 +17,18 @@ use crate::draft::Sequel;
 use crate::observe::{Outcome, Record};
 use crate::platform::{Outage, Platform};
 use crate::policy::breaker::Sign;
-use crate::policy::classify::Failure;
-use crate::reader::{Flow, Reader};
-use crate::tail::Tail;
+use crate::reader::Flow;
 use crate::time::Timestamp;
 
+use super::committed::Committed;
 use super::entry::{Entry, LastNotes};
-use super::fleet::Ticket;
-use super::resume::Successors;
 use super::transcript::Transcript;
 
-/// What is held back before the first content, in bytes; beyond it the stream is committed as it is.
-const LONGEST_PRELUDE: usize = 64 << 10;
 /// How long the upstream may take to end its body after `[DONE]`, so that the host can use the
 /// connection again.
 const LINGER: Duration = Duration::from_secs(1);
 /// What it may still say until then, in bytes.
 const MOST_DRAINED: usize = 64 << 10;
-
-/// A stream whose place another target's could still take.
-#[derive(Debug)]
-pub struct Uncommitted {
-    body: Body,
-    reader: Reader,
-    held: VecDeque<Bytes>,
-}
-
-/// A stream whose first content is there: proof that it may be shown to the caller.
-#[derive(Debug)]
-pub struct Committed {
-    body: Body,
-    /// `None`: not events but a body that is too long to hold.
-    reader: Option<Reader>,
-    /// What is seen of such a body.
-    tail: Tail,
-    ready: VecDeque<Bytes>,
-    flow: Flow,
-    prompt: Weight,
-    /// Where to note how it ends.
-    ticket: Option<Ticket>,
-    /// Who may go on where it breaks off.
-    successors: Option<Box<Successors>>,
-}
-
-/// What became of a stream that was held back.
-#[derive(Debug)]
-pub enum Taken {
-    /// There is nothing to show yet.
-    Held(Uncommitted),
-    /// Its first content is there.
-    Ready(Committed),
-}
-
-impl Uncommitted {
-    /// Holds a stream back. `hides_usage`: the caller did not ask for the event that carries it.
-    pub fn new(body: Body, hides_usage: bool) -> Self {
-        Self { body, reader: Reader::new(hides_usage), held: VecDeque::new() }
-    }
-
-    /// Has it keep what it says, so that somebody else can go on from there.
-    pub fn keep_draft(&mut self) {
-        self.reader.keep_draft();
-    }
-
-    /// The upstream's body, to wait on.
-    pub fn body(&mut self) -> &mut Body {
-        &mut self.body
-    }
-
-    /// How many events with data have come.
-    pub fn events(&self) -> u64 {
-        self.reader.meter().events()
-    }
-
-    /// Takes what came, or the end. A failure means that there was no content to lose.
-    pub fn take(
-        mut self,
-        piece: Option<Bytes>,
-        prompt: impl FnOnce() -> Weight,
-    ) -> Result<Taken, Failure> {
-        let ended = piece.is_none();
-        let flow = match piece {
-            Some(piece) => self.reader.take(piece, &mut self.held),
-            None => {
-                self.body = Body::Empty;
-                self.reader.end(&mut self.held)
-            }
-        };
-        let too_much = self.held.iter().map(Bytes::len).sum::<usize>() > LONGEST_PRELUDE;
-        if self.reader.meter().has_content() || (flow == Flow::Open && too_much) {
-            let Self { body, reader, held: ready } = self;
-            return Ok(Taken::Ready(Committed {
-                body,
-                reader: Some(reader),
-                tail: Tail::new(0),
-                ready,
-                flow,
-                prompt: prompt(),
-                ticket: None,
-                successors: None,
-            }));
-        }
-        match flow {
-            Flow::Open if !ended => Ok(Taken::Held(self)),
-            Flow::Open | Flow::Done | Flow::Error | Flow::Malformed => Err(Failure::NotAnAnswer),
-        }
-    }
-}
-
-impl Committed {
-    /// A body that is too long to hold: it is passed on unread. It counts for what it reports in its
-    /// end, or for `most` tokens at most by estimate.
-    pub fn opaque(beginning: Bytes, rest: Body, prompt: Weight, most: u64) -> Self {
-        let mut tail = Tail::new(most);
-        tail.see(&beginning);
-        Self {
-            tail,
-            body: rest,
-            reader: None,
-            ready: VecDeque::from([beginning]),
-            flow: Flow::Open,
-            prompt,
-            ticket: None,
-            successors: None,
-        }
-    }
-
-    /// Whether it consists of events.
-    pub fn is_events(&self) -> bool {
-        self.reader.is_some()
-    }
-
-    /// Has it noted how the stream ends.
-    pub fn watch(&mut self, ticket: Ticket) {
-        self.ticket = Some(ticket);
-    }
-
-    /// Has it continued by somebody else where it breaks off.
-    pub(super) fn precede(&mut self, successors: Successors) {
-        self.successors = Some(Box::new(successors)).filter(|successors| !successors.is_empty());
-    }
-
-    /// Begins to pass the stream on. From here on the relay holds the request's record.
-    pub fn relay<P: Platform>(self, platform: P, entry: Entry<P>, timeouts: Timeouts) -> Relay<P> {
-        let mut relay = Relay {
-            idle: timeouts.idle,
-            deadline: entry.began() + timeouts.total,
-            silent_since: None,
-            alarm: None,
-            stream: self,
-            ending: None,
-            left_open: false,
-            continuing: None,
-            sequel: None,
-            is_counted: false,
-            transcript: entry.transcript.clone(),
-            entry: Some(entry),
-            platform,
-        };
-        relay.follow();
-        relay
-    }
-}
 
 /// A committed stream as the caller's response body.
 ///
@@ -223,6 +71,27 @@ struct Continuing<P: Platform> {
 }
 
 impl<P: Platform> Relay<P> {
+    /// Begins to pass a stream on. From here on the relay holds the request's record.
+    pub fn begin(stream: Committed, platform: P, entry: Entry<P>, timeouts: Timeouts) -> Self {
+        let mut relay = Self {
+            idle: timeouts.idle,
+            deadline: entry.began() + timeouts.total,
+            silent_since: None,
+            alarm: None,
+            stream,
+            ending: None,
+            left_open: false,
+            continuing: None,
+            sequel: None,
+            is_counted: false,
+            transcript: entry.transcript.clone(),
+            entry: Some(entry),
+            platform,
+        };
+        relay.follow();
+        relay
+    }
+
     /// Draws the consequences of what the reader saw last.
     fn follow(&mut self) {
         match self.stream.flow {

@@ -22,6 +22,7 @@ use super::blocked::Blocked;
 use super::call::{Answer, Content};
 use super::entry::Entry;
 use super::inspect::Inspector;
+use super::relay::Relay;
 use super::retell;
 use super::screen::Screen;
 use super::shelf::Hit;
@@ -133,7 +134,7 @@ pub fn deliver<P: Platform>(
         }
         Content::Stream(committed) => {
             must_pass_at_once(response.headers_mut());
-            let relay = committed.relay(platform, entry, timeouts);
+            let relay = Relay::begin(*committed, platform, entry, timeouts);
             match guards {
                 Some((inspector, endpoint)) => {
                     Body::stream(Screen::new(relay, inspector, endpoint))

@@ -18,11 +18,11 @@ use crate::policy::estimate;
 
 use super::admit::Ask;
 use super::call::Content;
+use super::committed::Committed;
 use super::entry::Entry;
 use super::exchange::Exchange;
 use super::outgoing;
 use super::plan::Candidate;
-use super::relay::Committed;
 
 /// How many targets are asked to go on, for one request.
 const MOST_CALLS: usize = 2;

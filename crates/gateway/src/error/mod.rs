@@ -7,10 +7,11 @@ use std::fmt::Write as _;
 use http::StatusCode;
 use openai::{ErrorBody, ErrorObject, Invalid};
 
-use crate::config::{Measure, Period};
-use crate::ledger::Level;
 use crate::observe::Attempt;
-use crate::rooms::allowance;
+
+mod limited;
+
+pub use limited::Limited;
 
 /// The caller's fault.
 #[derive(Debug)]
@@ -69,25 +70,6 @@ pub enum Refusal {
         /// The path after `/v1`.
         path: &'static str,
     },
-}
-
-/// A budget that does not allow a request.
-#[derive(Debug)]
-pub struct Limited {
-    /// The limit's name.
-    pub limit: String,
-    /// What it counts.
-    pub measure: Measure,
-    /// In which time.
-    pub per: Period,
-    /// What the request needs at least.
-    pub wanted: u64,
-    /// How it stands.
-    pub level: Level,
-    /// Milliseconds after which it may be granted; `None`: never by itself.
-    pub wait: Option<u64>,
-    /// How the other budgets of the request stand.
-    pub others: Vec<(Measure, Level)>,
 }
 
 /// Ours or an upstream's fault.
@@ -268,79 +250,6 @@ impl Refusal {
                     format!("No target of the model '{model}' offers {path}."),
                 )
             },
-        }
-    }
-}
-
-impl Limited {
-    /// Whether it is a quota, which waiting a little does not help against, or else a rate.
-    fn is_quota(&self) -> bool {
-        match self.per {
-            Period::Second | Period::Minute | Period::Hour => false,
-            Period::Day(_) | Period::Month(_) | Period::Total => true,
-        }
-    }
-
-    /// Whole seconds after which it may be worth trying again.
-    fn retry_after(&self) -> u64 {
-        let never = match self.per {
-            Period::Second => 1,
-            Period::Minute => 60,
-            Period::Hour => 3_600,
-            // A balance is raised by somebody; asking again every hour finds out.
-            Period::Day(_) | Period::Month(_) | Period::Total => 3_600,
-        };
-        self.wait.map_or(never, |millis| millis.div_ceil(1_000).max(1))
-    }
-
-    fn answer(&self) -> Answer {
-        let level = self.level;
-        let (code, kind) = match (self.is_quota(), self.measure) {
-            (true, _) => ("insufficient_quota", "insufficient_quota"),
-            (false, Measure::Tokens) => ("rate_limit_exceeded", "tokens"),
-            (false, Measure::Requests) => ("rate_limit_exceeded", "requests"),
-            (false, Measure::Cost) => ("rate_limit_exceeded", "cost"),
-        };
-        let per = match self.per {
-            Period::Second => " per second",
-            Period::Minute => " per minute",
-            Period::Hour => " per hour",
-            Period::Day(_) => " per day",
-            Period::Month(_) => " per month",
-            Period::Total => " in total",
-        };
-        let amount = |amount: u64| match self.measure {
-            Measure::Tokens => format!("{amount} tokens"),
-            Measure::Requests => format!("{amount} requests"),
-            Measure::Cost => format!("{} USD", amount as f64 / 1e9),
-        };
-        let number = |amount: u64| match self.measure {
-            Measure::Tokens | Measure::Requests => amount.to_string(),
-            Measure::Cost => format!("{} USD", amount as f64 / 1e9),
-        };
-        let (max, left, wanted) = (amount(level.max), number(level.left()), number(self.wanted));
-        let then = match self.wait {
-            Some(_) => format!("Try again in {}s", self.retry_after()),
-            None if self.wanted > level.max => "It can never be met".to_owned(),
-            None => "It does not renew by itself".to_owned(),
-        };
-        let limit = &self.limit;
-        let mut headers = vec![("retry-after", self.retry_after().to_string())];
-        let others = self.others.iter().copied().filter(|(measure, _)| *measure != self.measure);
-        headers.extend(allowance::headers(others.chain([(self.measure, level)])));
-        if self.is_quota() || self.wanted > level.max {
-            // OpenAI's client libraries would try every 429 again.
-            headers.push(("x-should-retry", "false".to_owned()));
-        }
-        Answer {
-            status: StatusCode::TOO_MANY_REQUESTS,
-            code,
-            kind,
-            param: None,
-            message: format!(
-                "The limit '{limit}' of {max}{per} is reached: {left} left, {wanted} needed. {then}."
-            ),
-            headers,
         }
     }
 }
