@@ -77,6 +77,9 @@ impl Store for Edge {
 }
 
 impl Ledger for Edge {
+    // Each row that an object writes is billed.
+    const GATHERS: Duration = Duration::from_secs(2);
+
     async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
         ledger::apply(&self.environment, place, operation).await
     }

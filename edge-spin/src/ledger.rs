@@ -10,6 +10,7 @@
 
 use std::cell::OnceCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use gateway::ledger::{Operation, Place, Reply};
 use gateway::platform::{Ledger, Outage};
@@ -29,6 +30,9 @@ thread_local! {
 }
 
 impl Ledger for Spin {
+    // An instance whose last request is over lives for its sums alone.
+    const GATHERS: Duration = Duration::from_millis(100);
+
     async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
         let queue = QUEUE.with(Rc::clone);
         queue.apply(self, place, operation).await

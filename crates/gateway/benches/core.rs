@@ -89,6 +89,8 @@ impl Store for Instant {
 }
 
 impl Ledger for Instant {
+    const GATHERS: Duration = Duration::from_secs(2);
+
     async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
         let now = self.now();
         BOOKS.with_borrow_mut(|books| {

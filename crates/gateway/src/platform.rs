@@ -67,6 +67,10 @@ pub struct Listing {
 /// A host keeps one [`Book`](crate::ledger::Book) for each place and applies one operation after
 /// another to it. It answers when the change cannot be lost any more.
 pub trait Ledger {
+    /// For how long sums of past requests may be gathered before they are written, while there are
+    /// many. Some hosts bill every write, others keep an instance alive for it.
+    const GATHERS: Duration;
+
     /// Applies an operation to the book of a place. After an `Outage` it may have been applied or not.
     async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage>;
 }

@@ -164,6 +164,7 @@ impl Setup {
 fn workers(upstream: &str) -> anyhow::Result<Vec<Contestant>> {
     Ok(vec![
         pass_through("JavaScript pass-through", "tests/baseline-worker/passthrough.mjs", upstream)?,
+        pass_through("JavaScript that reads", "tests/baseline-worker/pieces.mjs", upstream)?,
         bare_worker(upstream)?,
         gateway_worker(upstream, &Setup::with("serin", json!({})))?,
     ])

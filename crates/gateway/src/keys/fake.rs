@@ -202,6 +202,8 @@ impl Fake {
 }
 
 impl Ledger for Fake {
+    const GATHERS: Duration = Duration::from_secs(2);
+
     async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
         later().await;
         if self.0.ledger_away.get() {

@@ -21,8 +21,8 @@ use super::{
 
 /// After so long, whoever writes is taken for dead: a host stops what outlives its request too long.
 const LONGEST_WRITE: Duration = Duration::from_secs(30);
-/// The wait between two writes: the most that is forgotten where a gateway is killed, beside what is
-/// under way.
+/// The wait after a first write. Each next one is twice as long, up to what the host has: the most that
+/// is forgotten where a gateway is killed, beside what is under way.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The same where the ledger is away.
 const LATER: Duration = Duration::from_secs(2);
@@ -112,6 +112,7 @@ impl Recorder {
         let (recorder, host) = (Rc::clone(self), platform.clone());
         platform.defer(async move {
             let began = host.now();
+            let mut pause = PAUSE;
             loop {
                 recorder.prepare();
                 let told: Vec<(Place, Rc<Operation>)> = {
@@ -141,7 +142,8 @@ impl Recorder {
                 if host.now().since(began) + LATER >= LONGEST_WRITE {
                     break;
                 }
-                host.sleep(if away { LATER } else { PAUSE }).await;
+                host.sleep(if away { LATER } else { pause }).await;
+                pause = (pause * 2).min(P::GATHERS);
             }
             recorder.writing_since.set(None);
         });

@@ -184,6 +184,8 @@ impl Store for World {
 }
 
 impl Ledger for World {
+    const GATHERS: Duration = Duration::from_secs(2);
+
     async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
         self.executor().sleep(LATENCY).await;
         let now = self.now();
