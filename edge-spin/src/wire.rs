@@ -35,7 +35,7 @@ pub(crate) fn receive(request: Request) -> Result<http::Request<Body>, ErrorCode
     let uri = Uri::try_from(path).map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
     let mut headers = HeaderMap::try_from(request.get_headers())?;
     let peer = peer(&mut headers);
-    let mut received = http::Request::new(incoming(request));
+    let mut received = http::Request::new(incoming(request, &headers));
     *received.method_mut() = method;
     *received.uri_mut() = uri;
     *received.headers_mut() = headers;
@@ -107,7 +107,7 @@ pub(crate) fn answer(response: Response) -> Result<http::Response<Body>, ErrorCo
     let status =
         StatusCode::from_u16(response.get_status_code()).map_err(|error| internal(&error))?;
     let headers = HeaderMap::try_from(response.get_headers())?;
-    let mut answer = http::Response::new(incoming(response));
+    let mut answer = http::Response::new(incoming(response, &headers));
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;
     Ok(answer)
@@ -115,9 +115,12 @@ pub(crate) fn answer(response: Response) -> Result<http::Response<Body>, ErrorCo
 
 /// A message's body, read piece by piece as it is asked for.
 enum Incoming<M> {
-    Unread(M),
+    Unread(M, Option<usize>),
     Reading {
         stream: StreamReader<u8>,
+        /// How many bytes are still to come, where the message says so. Whoever has them all need not
+        /// ask for the end: that takes the host two more turns.
+        left: Option<usize>,
         ending: FutureReader<Result<Option<Trailers>, ErrorCode>>,
         // Dropping it tells the host that all went well so far.
         _received: FutureWriter<Result<(), ErrorCode>>,
@@ -125,8 +128,9 @@ enum Incoming<M> {
     Over,
 }
 
-fn incoming<M: IncomingMessage + 'static>(message: M) -> Body {
-    Body::stream(unfold(Incoming::Unread(message), |mut incoming| async move {
+fn incoming<M: IncomingMessage + 'static>(message: M, headers: &HeaderMap) -> Body {
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    Body::stream(unfold(Incoming::Unread(message, length), |mut incoming| async move {
         let piece = incoming.piece().await?;
         Some((piece, incoming))
     }))
@@ -134,15 +138,24 @@ fn incoming<M: IncomingMessage + 'static>(message: M) -> Body {
 
 impl<M: IncomingMessage> Incoming<M> {
     async fn piece(&mut self) -> Option<Result<Bytes, Outage>> {
-        if let Self::Unread(_) = self {
-            let Self::Unread(message) = std::mem::replace(self, Self::Over) else { return None };
+        if let Self::Unread(..) = self {
+            let unread = std::mem::replace(self, Self::Over);
+            let Self::Unread(message, left) = unread else { return None };
             let (received, result) = wit_future::new(|| Ok(()));
             let (stream, ending) = message.consume_body(result);
-            *self = Self::Reading { stream, ending, _received: received };
+            *self = Self::Reading { stream, left, ending, _received: received };
         }
-        let Self::Reading { stream, .. } = self else { return None };
+        let Self::Reading { stream, left, .. } = self else { return None };
         match stream.read(Vec::with_capacity(PIECE)).await {
-            (StreamResult::Complete(_), piece) => Some(Ok(piece.into())),
+            (StreamResult::Complete(_), piece) => {
+                if let Some(left) = left {
+                    *left = left.saturating_sub(piece.len());
+                    if *left == 0 {
+                        *self = Self::Over;
+                    }
+                }
+                Some(Ok(piece.into()))
+            }
             (StreamResult::Dropped | StreamResult::Cancelled, _) => {
                 let Self::Reading { ending, .. } = std::mem::replace(self, Self::Over) else {
                     return None;

@@ -70,18 +70,17 @@ fn kinds(upstream: &str) -> Vec<Setup> {
 
 const MODERATION_KIND: &str = "openai-moderation";
 
-/// Gateways whose guards hold back so many characters.
+/// Gateways whose guards hold back so many characters: those that they hold back by themselves, and a
+/// wide window for one that would not.
 fn windows() -> Vec<Setup> {
-    let words = json!({ "kind": "words", "list": LIST, "stream_window": 1 });
+    let moderation = json!({ "kind": MODERATION_KIND, "provider": MODERATION });
+    let wide = json!({ "kind": "words", "list": LIST, "stream_window": 200 });
     vec![
         Setup::with("no guard", json!({})),
-        guarded("words, window 1", &words),
-        guarded("words, window 200", &json!({ "kind": "words", "list": LIST })),
-        guarded("pii, window 200", &json!({ "kind": "pii" })),
-        guarded(
-            "openai-moderation, window 200",
-            &json!({ "kind": MODERATION_KIND, "provider": MODERATION }),
-        ),
+        guarded("words, window 1", &json!({ "kind": "words", "list": LIST })),
+        guarded("words, window 200", &wide),
+        guarded("pii, window 1", &json!({ "kind": "pii" })),
+        guarded("openai-moderation, window 200", &moderation),
     ]
 }
 
