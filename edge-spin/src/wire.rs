@@ -57,8 +57,10 @@ fn peer(headers: &mut HeaderMap) -> Option<Peer> {
 /// The core's response for the caller. Its body is written beside the handler's return.
 pub(crate) fn respond(response: http::Response<Body>) -> Result<Response, ErrorCode> {
     let (mut parts, body) = response.into_parts();
-    // Without a length even the shortest body would be sent in chunks.
-    if let Some(length) = body.size_hint().exact().filter(|_| may_have_length(parts.status)) {
+    // Without a length even the shortest body would be sent in chunks. Nothing may be all that there is,
+    // or all that was asked for: a head's length is that of the body that is not there.
+    let length = body.size_hint().exact().filter(|length| *length > 0);
+    if let Some(length) = length.filter(|_| may_have_length(parts.status)) {
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     let headers = Fields::try_from(parts.headers).map_err(|error| internal(&error))?;
@@ -148,11 +150,10 @@ impl<M: IncomingMessage> Incoming<M> {
         let Self::Reading { stream, left, .. } = self else { return None };
         match stream.read(Vec::with_capacity(PIECE)).await {
             (StreamResult::Complete(_), piece) => {
-                if let Some(left) = left {
-                    *left = left.saturating_sub(piece.len());
-                    if *left == 0 {
-                        *self = Self::Over;
-                    }
+                // A length that is not kept is a proxy's mistake, and not believed any more.
+                *left = left.and_then(|left| left.checked_sub(piece.len()));
+                if *left == Some(0) {
+                    *self = Self::Over;
                 }
                 Some(Ok(piece.into()))
             }

@@ -118,7 +118,8 @@ impl Record {
     /// Whether the model's name can be told apart from one that a caller has made up: a route has it, or
     /// somebody has answered to it.
     pub fn knows_model(&self) -> bool {
-        self.is_named || self.status.is_some_and(|status| (200..300).contains(&status))
+        let is_well = self.status.is_some_and(|status| (200..300).contains(&status));
+        self.is_named || (self.target.is_some() && is_well)
     }
 }
 

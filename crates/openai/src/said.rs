@@ -97,8 +97,10 @@ const SILENT: [&str; 12] = [
     "file_data",
     "tool_call_id",
 ];
-/// Messages are not nested deeper, nor are schemas that providers take.
-const DEEPEST: usize = 16;
+/// Messages are not nested deeper.
+const DEEPEST: usize = 17;
+/// Schemas of what providers take are not: each level of one is two or three of JSON.
+const DEEPEST_SCHEMA: usize = 64;
 
 impl<'a> Prompt<'a> {
     /// Reads the content of a request: messages, a prompt or an input, which stands at `at` in `body`.
@@ -119,7 +121,7 @@ impl<'a> Prompt<'a> {
             prompt.has_tokens |=
                 message.starts_with(|first: char| first == '[' || first.is_ascii_digit());
             let mut path = number.to_string();
-            walk(message, &mut path, 0, &mut |path, raw| {
+            walk(message, &mut path, DEEPEST, &mut |path, raw| {
                 let text = text(raw)?;
                 if path.ends_with("url") {
                     prompt.pictures.push(Picture { message: number, speaker, url: text });
@@ -139,7 +141,7 @@ impl<'a> Prompt<'a> {
     pub fn read_beside(&mut self, body: &'a str, parts: &[Range<usize>]) -> Result<(), Unreadable> {
         for at in parts {
             let part = body.get(at.clone()).ok_or(Unreadable)?;
-            walk(part, &mut String::from("beside"), 0, &mut |path, raw| {
+            walk(part, &mut String::from("beside"), DEEPEST_SCHEMA, &mut |path, raw| {
                 let (strand, at, text) = (path.to_owned(), place(body, raw), text(raw)?);
                 self.texts.push((BESIDE, Said { speaker: Speaker::System, strand, text, at }));
                 Ok(())
@@ -162,7 +164,7 @@ pub fn said_in_answer(body: &str) -> Result<Vec<Said<'_>>, Unreadable> {
 pub fn said_in_error(body: &str) -> Result<Vec<Said<'_>>, Unreadable> {
     let whole: &RawValue = serde_json::from_str(body).map_err(|_| Unreadable)?;
     let mut all = Vec::new();
-    walk(whole.get(), &mut String::new(), 0, &mut |path, raw| {
+    walk(whole.get(), &mut String::new(), DEEPEST, &mut |path, raw| {
         let (strand, at, text) = (path.to_owned(), place(body, raw), text(raw)?);
         all.push(Said { speaker: Speaker::Assistant, strand, text, at });
         Ok(())
@@ -197,7 +199,7 @@ pub fn sayings_in_answer(body: &str) -> Result<Sayings<'_>, Unreadable> {
     for choice in answer.choices.into_iter().flatten() {
         for part in [choice.delta, choice.message, choice.text].into_iter().flatten() {
             let mut path = choice.index.unwrap_or(0).to_string();
-            walk(part.get(), &mut path, 0, &mut |path, raw| {
+            walk(part.get(), &mut path, DEEPEST, &mut |path, raw| {
                 let (strand, at, text) = (path.to_owned(), place(body, raw), text(raw)?);
                 if !text.is_empty() {
                     all.push(Said { speaker: Speaker::Assistant, strand, text, at });
@@ -226,26 +228,26 @@ fn speaker(message: &str) -> Result<Speaker, Unreadable> {
     })
 }
 
-/// Visits every string that says something, with the path that leads to it.
+/// Visits every string that says something, with the path that leads to it, so many levels deep.
 fn walk<'a>(
     value: &'a str,
     path: &mut String,
-    depth: usize,
+    levels: usize,
     visit: &mut impl FnMut(&str, &'a str) -> Result<(), Unreadable>,
 ) -> Result<(), Unreadable> {
-    if depth > DEEPEST {
-        return Err(Unreadable);
-    }
+    let levels = levels.checked_sub(1).ok_or(Unreadable)?;
     let length = path.len();
     match value.as_bytes().first() {
         Some(b'"') => visit(path, value)?,
         Some(b'{') => {
             let Members(members) = serde_json::from_str(value).map_err(|_| Unreadable)?;
             for (name, raw) in members {
-                if !SILENT.contains(&&*name) {
+                // Such a name may be a property's in a schema, and then it is that one's description.
+                let is_plain = !raw.get().starts_with(['{', '[']);
+                if !(is_plain && SILENT.contains(&&*name)) {
                     path.push('.');
                     path.push_str(&name);
-                    walk(raw.get(), path, depth + 1, visit)?;
+                    walk(raw.get(), path, levels, visit)?;
                     path.truncate(length);
                 }
             }
@@ -255,7 +257,7 @@ fn walk<'a>(
             for (position, raw) in items.into_iter().enumerate() {
                 path.push('.');
                 path.push_str(&index(raw.get()).unwrap_or(position as u64).to_string());
-                walk(raw.get(), path, depth + 1, visit)?;
+                walk(raw.get(), path, levels, visit)?;
                 path.truncate(length);
             }
         }

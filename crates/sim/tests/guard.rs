@@ -383,10 +383,20 @@ fn no_question_hides_from_guards() {
     // Whoever looks at everything looks at what the model reads beside the messages too.
     let tool =
         json!([{ "type": "function", "function": { "name": "f", "description": "so bad" } }]);
+    // Properties have names that mean something else in messages, and schemas many levels.
+    let property = |text: &str| {
+        let mut schema =
+            json!({ "type": "object", "properties": { "data": { "description": text } } });
+        for _ in 0..8 {
+            schema = json!({ "type": "object", "properties": { "name": schema } });
+        }
+        json!([{ "type": "function", "function": { "name": "f", "parameters": schema } }])
+    };
     let schema = json!({ "type": "json_schema", "json_schema": { "schema": { "enum": ["bad"] } } });
     for (member, value) in [
         ("tools", &tool),
         ("functions", &json!([{ "name": "f", "description": "bad" }])),
+        ("tools", &property("bad")),
         ("response_format", &schema),
         ("prediction", &json!({ "type": "content", "content": "bad" })),
     ] {

@@ -1,7 +1,7 @@
 //! What one request adds to the metrics.
 
 use crate::ledger::Tally;
-use crate::observe::{ANSWERED, Outcome, Record};
+use crate::observe::{ANSWERED, Attempt, Outcome, Part, Record};
 use crate::usage::{Kind, push_encoded};
 
 /// Rows of requests: from them come the counters of requests, tokens and cost, and both histograms.
@@ -59,24 +59,21 @@ pub(crate) fn counted(record: &Record, kind: &Kind, tally: Tally) -> Vec<(String
             rows.push(once(key(FALLBACK, &labels)));
         }
     }
-    let broke_off = record.outcome == Outcome::Truncated;
-    let last = record.attempts.iter().rposition(|attempt| attempt.result == ANSWERED);
-    for (position, attempt) in record.attempts.iter().enumerate() {
+    let results = results(record);
+    for (attempt, result) in record.attempts.iter().zip(&results) {
         let (provider, model) = attempt.target.split_once('/').unwrap_or((&attempt.target, ""));
         let (provider, model) = (("provider", provider), ("model", if known { model } else { "" }));
-        let is_broken = broke_off && last == Some(position);
-        let result = if is_broken { Outcome::Truncated.name() } else { attempt.result };
-        rows.push(once(key(CALLS, &[route, provider, model, ("result", result)])));
+        rows.push(once(key(CALLS, &[route, provider, model, ("result", *result)])));
     }
     if let (Some(from), Some(first)) = (&record.rested, record.attempts.first()) {
         let (from, to) = (target(from), target(&first.target));
         let labels = [route, ("from", &*from), ("to", &*to), ("reason", RESTING)];
         rows.push(once(key(FALLBACK, &labels)));
     }
-    for pair in record.attempts.windows(2) {
+    for (pair, reason) in record.attempts.windows(2).zip(&results) {
         let [from, to] = pair else { continue };
         if from.target != to.target {
-            let (reason, from, to) = (from.result, target(&from.target), target(&to.target));
+            let (reason, from, to) = (*reason, target(&from.target), target(&to.target));
             let labels = [route, ("from", &*from), ("to", &*to), ("reason", reason)];
             rows.push(once(key(FALLBACK, &labels)));
         }
@@ -97,6 +94,21 @@ pub(crate) fn counted(record: &Record, kind: &Kind, tally: Tally) -> Vec<(String
         rows.push(once(key(GUARD, &labels)));
     }
     rows
+}
+
+/// What came of each call. An answer that broke off began well, which its attempt says: somebody else
+/// was asked to go on from it, or the whole request ended so.
+fn results(record: &Record) -> Vec<&'static str> {
+    let broken = |later: &[Attempt]| {
+        later.iter().any(|attempt| attempt.part == Part::Rest)
+            || (record.outcome == Outcome::Truncated
+                && later.iter().all(|attempt| attempt.result != ANSWERED))
+    };
+    let result = |(position, attempt): (usize, &Attempt)| {
+        let is_broken = attempt.result == ANSWERED && broken(&record.attempts[position + 1..]);
+        if is_broken { Outcome::Truncated.name() } else { attempt.result }
+    };
+    record.attempts.iter().enumerate().map(result).collect()
 }
 
 /// `family|label=value|…`, the values encoded as usage encodes its parts.
@@ -137,7 +149,8 @@ mod tests {
         };
         let attempts = vec![attempt("a/m", "timeout"), attempt("b/m", "answered")];
         let status = Some(200);
-        let record = Record { outcome: Outcome::Truncated, status, attempts, ..Record::default() };
+        let known = || Record { status, is_named: true, ..Record::default() };
+        let record = Record { outcome: Outcome::Truncated, attempts, ..known() };
         let rows = counted(&record, &Kind::default(), Tally::default());
         let statuses: Vec<_> = rows[0].1.statuses.iter().collect();
         assert_eq!(statuses, [(super::TRUNCATED, 1)]);
@@ -145,6 +158,11 @@ mod tests {
         assert_eq!(calls[0].0, "call|route=|provider=a|model=m|result=timeout");
         assert_eq!(calls[1].0, "call|route=|provider=b|model=m|result=truncated");
         assert_eq!(calls.len(), 2);
+        // Where somebody else went on, the first one's answer broke off all the same.
+        let rest = Attempt { part: Part::Rest, ..attempt("b/m", "answered") };
+        let attempts = vec![attempt("a/m", "answered"), rest];
+        let record = Record { outcome: Outcome::Answered, attempts, ..known() };
+        assert_eq!(super::results(&record), ["truncated", "answered"]);
     }
 
     #[test]

@@ -121,6 +121,8 @@ impl Keyring {
                 let rest = if self.doubt(key, model) < BELIEVED_AFTER {
                     DOUBTED_REST
                 } else {
+                    // After its rest it is asked anew.
+                    self.well(key, model);
                     REFUSED_REST
                 };
                 let mut others = (0..self.len()).filter(|other| *other != key);

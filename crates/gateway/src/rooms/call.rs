@@ -96,6 +96,10 @@ impl<P: Platform> Line<'_, P> {
             rested_until: None,
         };
         let answer = self.walk(&mut walk, entry).await.or(walk.refusal.take());
+        if entry.record.attempts.is_empty() {
+            // Nobody stood in for it.
+            entry.record.rested = None;
+        }
         answer.ok_or_else(|| self.fault(entry, &walk))
     }
 

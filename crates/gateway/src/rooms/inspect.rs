@@ -212,7 +212,7 @@ impl<P: Platform> Inspector<P> {
             let scope = scope(asked.endpoint(), self.guard(post).scope);
             if scope == Scope::All {
                 let beside = prompt.read_beside(asked.text(), &asked.request().beside);
-                beside.map_err(|_| Stop::Unreadable(NO_MESSAGE))?;
+                beside.map_err(|_| Stop::Unreadable("a schema that is nested too deep"))?;
             }
             if prompt.has_tokens {
                 let unread = NoVerdict("it is given as numbers of tokens".to_owned());

@@ -59,9 +59,14 @@ impl Notebook {
             label: finding.label.clone(),
             level: finding.level.name(),
         };
-        let found = &mut self.notes.borrow_mut().found;
+        let Notes { found, watched } = &mut *self.notes.borrow_mut();
         // A stream may mask the same thing in every window.
-        if found.len() >= MOST_NOTES || found.contains(&note) {
+        if found.contains(&note) {
+            return;
+        }
+        if found.len() >= MOST_NOTES {
+            // Too much to tell is not nothing.
+            watched.retain(|(id, phase)| *id != note.guard || *phase != note.phase);
             return;
         }
         let keep = if result == "error" { MOST_REASON } else { guard.keep };

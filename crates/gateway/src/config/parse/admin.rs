@@ -16,31 +16,13 @@ pub(super) fn operators(
     review: &mut Review<'_>,
     place: &Place<'_>,
     raw: &[raw::Operator],
+    consumers: &[Consumer],
 ) -> Vec<Operator> {
     let mut read: Vec<Operator> = Vec::with_capacity(raw.len());
     for (index, raw) in raw.iter().enumerate() {
-        read.extend(operator(review, &place.item(index), raw, &read));
+        read.extend(operator(review, &place.item(index), raw, &read, consumers));
     }
     read
-}
-
-/// Makes sure that no operator's token is a consumer's key: whoever has the application's would have the
-/// admin plane.
-pub(super) fn are_no_keys(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
-    operators: &[Operator],
-    consumers: &[Consumer],
-) {
-    for (index, operator) in operators.iter().enumerate() {
-        let has_it = |consumer: &&Consumer| {
-            consumer.keys.iter().any(|key| key.matches(&operator.token).into())
-        };
-        if let Some(consumer) = consumers.iter().find(has_it) {
-            let found = format!("a key of the consumer {}", consumer.id);
-            review.problem(&place.item(index).field("token"), found, "a token that is no key");
-        }
-    }
 }
 
 fn operator(
@@ -48,6 +30,7 @@ fn operator(
     place: &Place<'_>,
     raw: &raw::Operator,
     before: &[Operator],
+    consumers: &[Consumer],
 ) -> Option<Operator> {
     let name_place = place.field("name");
     name(review, &name_place, &raw.name);
@@ -64,6 +47,14 @@ fn operator(
     if let Some(other) = before.iter().find(has_it) {
         let expected = format!("a token of its own for each of {} and {}", other.name, raw.name);
         review.problem(&token_place, format!("the token of {}", other.name), expected);
+    }
+    // Whoever has the application's key would have the admin plane.
+    let is_key = |consumer: &&Consumer| {
+        token.is_some_and(|token| consumer.keys.iter().any(|key| key.matches(&token).into()))
+    };
+    if let Some(consumer) = consumers.iter().find(is_key) {
+        let found = format!("a key of the consumer {}", consumer.id);
+        review.problem(&token_place, found, "a token that is no key");
     }
     let role = match review.one_of(&place.field("role"), &raw.role, &raw::ROLES)? {
         0 => Role::Owner,

@@ -74,8 +74,8 @@ pub(super) fn document(raw: &raw::Document, secrets: &Secrets<'_>) -> Result<Con
         .and_then(|history| cache::history(review, &root.field("history"), history, &routes));
     let observe = observe::observe(review, &root.field("observe"), &raw.observe, &routes);
     let admin = root.field("admin");
-    let operators = admin::operators(review, &admin.field("operators"), &raw.admin.operators);
-    admin::are_no_keys(review, &admin.field("operators"), &operators, &consumers);
+    let operators =
+        admin::operators(review, &admin.field("operators"), &raw.admin.operators, &consumers);
 
     if review.problems.is_empty() {
         Ok(Config {

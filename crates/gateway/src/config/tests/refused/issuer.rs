@@ -157,5 +157,24 @@ fn operators() {
             ("admin.operators[3].token", "the token of admin", "each of admin and ana"),
         ],
     );
+    refused(
+        r#"
+        [[consumers]]
+        id = "app"
+        keys = ["secret:B"]
+        [[admin.operators]]
+        name = "eve"
+        token = "secret:A"
+        role = "nobody"
+        [[admin.operators]]
+        name = "ana"
+        token = "secret:B"
+        role = "viewer"
+        "#,
+        &[
+            ("admin.operators[0].role", "\"nobody\"", "owner"),
+            ("admin.operators[1].token", "a key of the consumer app", "a token that is no key"),
+        ],
+    );
     refused("[admin]\noperator = []", &[("admin.operator", "unknown field", "operators")]);
 }
