@@ -45,7 +45,8 @@ fn engine() -> anyhow::Result<Engine> {
     pool.total_core_instances(4_000);
     pool.total_memories(1_000);
     pool.total_tables(2_000);
-    pool.total_stacks(1_000);
+    // A host call that waits has one of its own, and an instance may have several.
+    pool.total_stacks(4_000);
     pool.max_memory_size(128 << 20);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     // Compiling takes seconds, and every test program would do it again.
