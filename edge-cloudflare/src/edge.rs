@@ -79,6 +79,8 @@ impl Store for Edge {
 impl Ledger for Edge {
     // Each row that an object writes is billed.
     const GATHERS: Duration = Duration::from_secs(2);
+    // By its alarm.
+    const FORGETS: bool = true;
 
     async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
         ledger::apply(&self.environment, place, operation).await

@@ -32,6 +32,7 @@ thread_local! {
 impl Ledger for Spin {
     // An instance whose last request is over lives for its sums alone.
     const GATHERS: Duration = Duration::from_millis(100);
+    const FORGETS: bool = false;
 
     async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
         let queue = QUEUE.with(Rc::clone);

@@ -90,6 +90,7 @@ impl Store for Instant {
 
 impl Ledger for Instant {
     const GATHERS: Duration = Duration::from_secs(2);
+    const FORGETS: bool = true;
 
     async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
         let now = self.now();

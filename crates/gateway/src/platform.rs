@@ -70,6 +70,8 @@ pub trait Ledger {
     /// For how long sums of past requests may be gathered before they are written, while there are
     /// many. Some hosts bill every write, others keep an instance alive for it.
     const GATHERS: Duration;
+    /// Whether a place forgets by itself what is too old, without being asked for anything.
+    const FORGETS: bool;
 
     /// Applies an operation to the book of a place. After an `Outage` it may have been applied or not.
     async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage>;

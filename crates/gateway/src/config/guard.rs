@@ -45,12 +45,11 @@ pub struct Guard {
 }
 
 /// How much of a request is looked at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// The last message of the user.
     Last,
     /// Every message after the model's last one.
-    #[default]
     New,
     /// Everything, the system's prompt too.
     All,
@@ -109,6 +108,25 @@ pub enum GuardKind {
     Words(Words),
     /// Personal data and secrets.
     Pii(Pii),
+}
+
+impl GuardKind {
+    /// Whether what it says comes from elsewhere, in time and for money.
+    pub fn asks_a_service(&self) -> bool {
+        match self {
+            Self::Aliyun(_) | Self::Moderation(_) | Self::Judge(_) => true,
+            Self::Words(_) | Self::Pii(_) => false,
+        }
+    }
+
+    /// Whether it puts something else in the place of what it finds.
+    pub fn masks(&self) -> bool {
+        match self {
+            Self::Aliyun(aliyun) => aliyun.mask,
+            Self::Pii(pii) => pii.action != PiiAction::Refuse,
+            Self::Moderation(_) | Self::Judge(_) | Self::Words(_) => false,
+        }
+    }
 }
 
 /// `kind = "aliyun"`

@@ -28,6 +28,7 @@ pub use guard::{
 };
 pub use issuer::{Issuer, IssuerKeys, Operator, Role};
 pub use limit::{By, Covered, Limit, Measure, OnError, Period, Price, Quota};
+pub(crate) use parse::expected_of_id;
 pub use parsed::{
     Auth, Balance, Config, Consumer, ConsumerIndex, FallbackOn, Group, Health, Hedge, KeySource,
     ModelIndex, ModelPattern, Origins, Prices, Provider, ProviderIndex, Retries, Route, RouteIndex,

@@ -373,13 +373,19 @@ pub struct ModelIndex {
 impl ModelIndex {
     /// Whether a route names a model exactly.
     pub fn names(&self, model: &str) -> bool {
-        self.exact.binary_search_by(|(name, _)| name.as_str().cmp(model)).is_ok()
+        self.exact(model).is_some()
+    }
+
+    fn exact(&self, model: &str) -> Option<RouteIndex> {
+        let found = self.exact.binary_search_by(|(name, _)| name.as_str().cmp(model));
+        found.ok().map(|at| self.exact[at].1)
     }
 
     /// The route that serves a model, if any.
     pub fn route(&self, model: &str) -> Option<RouteIndex> {
-        if let Ok(at) = self.exact.binary_search_by(|(name, _)| name.as_str().cmp(model)) {
-            return Some(self.exact[at].1);
+        let exact = self.exact(model);
+        if exact.is_some() {
+            return exact;
         }
         let prefix = self.prefixes.iter().find(|(prefix, _)| model.starts_with(prefix.as_str()));
         let pattern = || {

@@ -203,6 +203,7 @@ impl Fake {
 
 impl Ledger for Fake {
     const GATHERS: Duration = Duration::from_secs(2);
+    const FORGETS: bool = false;
 
     async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
         later().await;

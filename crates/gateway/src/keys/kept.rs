@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::config::expected_of_id;
 use crate::time::Timestamp;
 
 use super::pepper::KeyHash;
@@ -109,7 +110,5 @@ impl KeptConsumer {
 /// Whether a consumer's id can stand in the names of entries and places. The configuration's rule for
 /// ids, and a length that leaves room.
 pub(crate) fn is_name(id: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    // Clients take these two for steps in a path, and never ask for them.
-    (1..=100).contains(&id.len()) && id.bytes().all(fits) && id != "." && id != ".."
+    id.len() <= 100 && expected_of_id(id).is_none()
 }

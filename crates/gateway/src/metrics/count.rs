@@ -36,11 +36,10 @@ pub(crate) fn counted(record: &Record, kind: &Kind, tally: Tally) -> Vec<(String
     let consumer = ("consumer", kind.consumer.as_str());
     let route = ("route", kind.route.as_str());
     let once = |key: String| (key, Tally { requests: 1, ..Tally::default() });
-    // A name that a caller has made up is in its targets' too.
     let known = record.knows_model();
-    let target = |label: &'_ str| match label.split_once('/') {
-        Some((provider, _)) if !known => format!("{provider}/"),
-        Some(_) | None => label.to_owned(),
+    let target = |label: &str| {
+        let (provider, model) = parts(label, known);
+        format!("{provider}/{model}")
     };
     let mut request = tally;
     let status = match record.outcome {
@@ -61,8 +60,8 @@ pub(crate) fn counted(record: &Record, kind: &Kind, tally: Tally) -> Vec<(String
     }
     let results = results(record);
     for (attempt, result) in record.attempts.iter().zip(&results) {
-        let (provider, model) = attempt.target.split_once('/').unwrap_or((&attempt.target, ""));
-        let (provider, model) = (("provider", provider), ("model", if known { model } else { "" }));
+        let (provider, model) = parts(&attempt.target, known);
+        let (provider, model) = (("provider", provider), ("model", model));
         rows.push(once(key(CALLS, &[route, provider, model, ("result", *result)])));
     }
     if let (Some(from), Some(first)) = (&record.rested, record.attempts.first()) {
@@ -94,6 +93,13 @@ pub(crate) fn counted(record: &Record, kind: &Kind, tally: Tally) -> Vec<(String
         rows.push(once(key(GUARD, &labels)));
     }
     rows
+}
+
+/// Provider and model of a target. A name that a caller has made up is in its targets' too, and is left
+/// out.
+fn parts(target: &str, known: bool) -> (&str, &str) {
+    let (provider, model) = target.split_once('/').unwrap_or((target, ""));
+    (provider, if known { model } else { "" })
 }
 
 /// What came of each call. An answer that broke off began well, which its attempt says: somebody else

@@ -15,6 +15,7 @@ use super::resume::Successors;
 
 /// What is held back before the first content, in bytes; beyond it the stream is committed as it is.
 const LONGEST_PRELUDE: usize = 64 << 10;
+
 /// A stream whose place another target's could still take.
 #[derive(Debug)]
 pub struct Uncommitted {

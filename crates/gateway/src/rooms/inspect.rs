@@ -322,7 +322,7 @@ impl<P: Platform> Inspector<P> {
             if text.from == text.text.len() || text.text.trim().is_empty() {
                 continue;
             }
-            if text.text.len() > LONGEST_TEXT && self.asks_a_service(post) {
+            if text.text.len() > LONGEST_TEXT && self.guard(post).kind.asks_a_service() {
                 match phase {
                     Phase::Request => return Err(Stop::Unreadable("more text than is checked")),
                     Phase::Response => {
@@ -366,14 +366,6 @@ impl<P: Platform> Inspector<P> {
 
     fn is_judge(&self, post: &Post) -> bool {
         matches!(self.guard(post).kind, GuardKind::Judge(_))
-    }
-
-    /// Whether what a guard says comes from elsewhere, in time and for money.
-    fn asks_a_service(&self, post: &Post) -> bool {
-        match &self.guard(post).kind {
-            GuardKind::Aliyun(_) | GuardKind::Moderation(_) | GuardKind::Judge(_) => true,
-            GuardKind::Words(_) | GuardKind::Pii(_) => false,
-        }
     }
 
     /// A guard has not said anything.

@@ -61,7 +61,9 @@ impl Recorder {
         let at = Timestamp::from_millis(record.at_ms);
         let seed = self.seed.get().unwrap_or_else(|| {
             let seed = platform.entropy();
-            self.clear_away(platform.now(), shard(seed));
+            if !P::FORGETS {
+                self.clear_away(platform.now(), shard(seed));
+            }
             seed
         });
         self.seed.set(Some(seed));
@@ -90,8 +92,8 @@ impl Recorder {
         }
     }
 
-    /// Touches the places whose time has just ended, which makes a host sweep them: Spin's store forgets
-    /// nothing by itself. Every gateway does, since a place is this old for one hour or one day only; one
+    /// Touches the places whose time has just ended, which makes a host sweep them that forgets nothing by
+    /// itself. Every gateway does, since a place is this old for one hour or one day only; one
     /// that is clear already is a look and no write.
     fn clear_away(&self, now: Timestamp, shard: u8) {
         let before =

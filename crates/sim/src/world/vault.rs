@@ -185,6 +185,7 @@ impl Store for World {
 
 impl Ledger for World {
     const GATHERS: Duration = Duration::from_secs(2);
+    const FORGETS: bool = false;
 
     async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
         self.executor().sleep(LATENCY).await;

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use crate::guard::Level;
 
-use super::super::guard::{BlockFormat, Guard, GuardKind, OnBlock, PiiAction, Scope};
+use super::super::guard::{BlockFormat, Guard, GuardKind, OnBlock, Scope};
 use super::super::limit::OnError;
 use super::super::raw;
 use super::aliyun::aliyun;
@@ -67,11 +67,7 @@ fn guard(
         [Scope::Last, Scope::New, Scope::All],
     );
     // What was masked in the last turn is old in the next one, and is sent again.
-    let masks = match &kind {
-        Some(GuardKind::Pii(pii)) => pii.action != PiiAction::Refuse,
-        Some(GuardKind::Aliyun(aliyun)) => aliyun.mask,
-        Some(GuardKind::Moderation(_) | GuardKind::Judge(_) | GuardKind::Words(_)) | None => false,
-    };
+    let masks = kind.as_ref().is_some_and(GuardKind::masks);
     let scope = scope.unwrap_or(if masks { Scope::All } else { Scope::New });
     let on_block = on_block(review, &place.field("on_block"), &raw.on_block);
     let on_error = review.choice(
@@ -83,8 +79,8 @@ fn guard(
     let timeout =
         review.bound(&place.field("timeout"), raw.timeout.as_ref(), Duration::from_secs(2));
     // Whoever asks nobody has no questions to save.
-    let is_local = matches!(kind, Some(GuardKind::Words(_) | GuardKind::Pii(_)));
-    let window = if is_local { 1 } else { 200 };
+    let asks = kind.as_ref().is_none_or(GuardKind::asks_a_service);
+    let window = if asks { 200 } else { 1 };
     let window =
         review.count(&place.field("stream_window"), raw.stream_window, 1..=100_000, window);
     let delay = review.bound(

@@ -21,6 +21,8 @@ mod provider;
 mod route;
 mod server;
 
+pub(crate) use name::expected_of_id;
+
 use std::ops::RangeInclusive;
 use std::time::Duration;
 

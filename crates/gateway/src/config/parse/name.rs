@@ -66,14 +66,17 @@ impl<'a> Names<'a> {
 
 /// Checks that a name can stand in headers, paths and metrics without being escaped.
 pub(super) fn name(review: &mut Review<'_>, place: &Place<'_>, name: &str) {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    if name.is_empty() || !name.bytes().all(fits) {
-        review.problem(
-            place,
-            quoted(name),
-            "letters, digits, \".\", \"_\" and \"-\", at least one",
-        );
-    } else if matches!(name, "." | "..") {
-        review.problem(place, quoted(name), "a name that is no step in a path");
+    if let Some(expected) = expected_of_id(name) {
+        review.problem(place, quoted(name), expected);
     }
+}
+
+/// What is expected in the place of an id; `None`: it is one.
+pub(crate) fn expected_of_id(id: &str) -> Option<&'static str> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if id.is_empty() || !id.bytes().all(fits) {
+        return Some("letters, digits, \".\", \"_\" and \"-\", at least one");
+    }
+    // Clients take these two for steps in a path, and never ask for them.
+    matches!(id, "." | "..").then_some("a name that is no step in a path")
 }
