@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use gateway::platform::Outage;
+use gateway::outage::Outage;
 use js_sys::{BigUint64Array, Error, Promise, Uint8Array};
 use wasm_bindgen::prelude::{Closure, wasm_bindgen};
 use wasm_bindgen::{JsCast, JsValue};

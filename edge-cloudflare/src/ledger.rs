@@ -5,7 +5,7 @@
 
 use gateway::json;
 use gateway::ledger::{Operation, Place, Reply};
-use gateway::platform::Outage;
+use gateway::outage::Outage;
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;

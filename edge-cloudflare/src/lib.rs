@@ -20,11 +20,11 @@ mod timer;
 mod writing;
 
 use std::borrow::Cow;
-use std::rc::Rc;
 
-use gateway::platform::{Outage, Settings};
+use gateway::outage::Outage;
+use gateway::platform::Settings;
 use gateway::secret::Secret;
-use gateway::versions::Station;
+use gateway::service::Service;
 use js_sys::{Promise, Reflect};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -37,15 +37,15 @@ use crate::edge::Edge;
 const BUNDLED: &str = include_str!(concat!(env!("OUT_DIR"), "/gateway.json"));
 
 thread_local! {
-    static STATION: Rc<Station> = Rc::default();
+    static SERVICE: Service = Service::default();
 }
 
 /// The Worker's entry, which the host calls with every request.
 #[wasm_bindgen]
 pub fn fetch(request: web_sys::Request, environment: JsValue, context: Context) -> Promise {
-    let station = STATION.with(Rc::clone);
+    let service = SERVICE.with(Service::clone);
     serving::serve(request, move |request| async move {
-        station.handle(Edge::new(context, environment), request).await
+        service.handle(Edge::new(context, environment), request).await
     })
 }
 

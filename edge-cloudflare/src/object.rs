@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gateway::json;
 use gateway::ledger::{Book, Operation, Reply};
-use gateway::platform::Outage;
+use gateway::outage::Outage;
 use gateway::time::Timestamp;
 use js_sys::{Array, Date, Error, Promise};
 use wasm_bindgen::JsValue;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use gateway::body::Body;
-use gateway::platform::Outage;
+use gateway::outage::Outage;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderValue, Request, Response, StatusCode};
 use js_sys::Uint8Array;

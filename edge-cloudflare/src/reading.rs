@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_core::Stream;
 use gateway::body::Body;
-use gateway::platform::Outage;
+use gateway::outage::Outage;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use js_sys::{Promise, Uint8Array};

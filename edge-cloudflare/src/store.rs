@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::platform::{Listing, Outage};
+use gateway::outage::Outage;
+use gateway::platform::Listing;
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;

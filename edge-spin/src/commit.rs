@@ -4,7 +4,7 @@
 //! faster than is tried again by the [queue](crate::queue).
 
 use gateway::ledger::{Book, Operation, Place, Reply};
-use gateway::platform::Outage;
+use gateway::outage::Outage;
 use gateway::time::Timestamp;
 
 /// How often a commit goes on with the handle that a swap gives back. Then it makes room.
@@ -120,7 +120,7 @@ pub(crate) mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use gateway::ledger::{Book, Hold, Operation, Place, Reply, Rule, Window};
-    use gateway::platform::Outage;
+    use gateway::outage::Outage;
     use gateway::time::Timestamp;
 
     use super::{AT_ONCE, Cells, Commit, Swap, commit};

@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use gateway::body::Body;
 use gateway::observe::Record;
-use gateway::platform::{Background, Clock, Outage, Outbound};
+use gateway::outage::Outage;
+use gateway::platform::{Background, Clock, Outbound};
 use gateway::time::Timestamp;
 use spin_sdk::wasip3;
 

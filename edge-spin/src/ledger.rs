@@ -13,7 +13,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use gateway::ledger::{Operation, Place, Reply};
-use gateway::platform::{Ledger, Outage};
+use gateway::outage::Outage;
+use gateway::platform::Ledger;
 use spin_sdk::experimental::wasi::keyvalue::atomics::{self, Cas, CasError};
 use spin_sdk::experimental::wasi::keyvalue::store::{self, Bucket};
 

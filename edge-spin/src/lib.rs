@@ -13,24 +13,23 @@ mod start;
 mod store;
 mod wire;
 
-use std::rc::Rc;
 
-use gateway::versions::Station;
+use gateway::service::Service;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
 use crate::doors::Spin;
 
 thread_local! {
-    static STATION: Rc<Station> = Rc::default();
+    static SERVICE: Service = Service::default();
 }
 
 struct Component;
 
 impl Guest for Component {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
-        let station = STATION.with(Rc::clone);
-        wire::respond(station.handle(Spin, wire::receive(request)?).await)
+        let service = SERVICE.with(Service::clone);
+        wire::respond(service.handle(Spin, wire::receive(request)?).await)
     }
 }
 

@@ -13,7 +13,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use gateway::ledger::{Operation, Place, Reply};
-use gateway::platform::{Clock, Outage};
+use gateway::outage::Outage;
+use gateway::platform::Clock;
 
 use crate::commit::{Cells, Commit, commit};
 
@@ -148,7 +149,8 @@ mod tests {
 
     use futures_util::future::join_all;
     use gateway::ledger::{Place, Reply};
-    use gateway::platform::{Clock, Outage};
+    use gateway::outage::Outage;
+use gateway::platform::Clock;
     use gateway::time::Timestamp;
 
     use super::{Queue, TRIES, pause};

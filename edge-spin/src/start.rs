@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use gateway::platform::{Outage, Settings};
+use gateway::outage::Outage;
+use gateway::platform::Settings;
 use gateway::secret::Secret;
 use spin_sdk::variables::{self, Error};
 

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::platform::{Clock, Listing, Outage, Store};
+use gateway::outage::Outage;
+use gateway::platform::{Clock, Listing, Store};
 use spin_sdk::key_value;
 
 use crate::doors::Spin;

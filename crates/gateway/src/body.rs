@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http_body::{Frame, SizeHint};
 
-use crate::platform::Outage;
+use crate::outage::Outage;
 
 /// A stream of pieces as hosts deliver them. Dropping it must stop whoever produces it.
 pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Outage>>>>;

@@ -5,10 +5,11 @@ use http::StatusCode;
 use openai::{ErrorBody, ErrorObject};
 
 use crate::body::Body;
-use crate::config::{Config, Problems};
+use crate::config::{ADMIN_TOKEN, Config, KEY_PEPPER, Problems, secret_names};
 use crate::keys::Pepper;
-use crate::platform::{Outage, Settings};
-use crate::rooms::respond;
+use crate::outage::Outage;
+use crate::platform::Settings;
+use crate::rooms::json::json;
 use crate::secret::{KeyDigest, Secret};
 
 /// What a gateway is made of.
@@ -51,9 +52,6 @@ pub struct OwnSecrets {
 }
 
 impl OwnSecrets {
-    /// Their names.
-    pub const NAMES: [&str; 2] = [KEY_PEPPER, ADMIN_TOKEN];
-
     /// Finds those that there are.
     pub fn find(secrets: &dyn Fn(&str) -> Option<Secret>) -> Self {
         let admin = secrets(ADMIN_TOKEN).filter(|token| !token.is_empty());
@@ -64,23 +62,6 @@ impl OwnSecrets {
     }
 }
 
-const KEY_PEPPER: &str = "KEY_PEPPER";
-const ADMIN_TOKEN: &str = "ADMIN_TOKEN";
-
-/// The names of the secrets that a document in JSON mentions and of those that no document names, since
-/// hosts fetch them by name. It may name too many, when text merely looks like a reference.
-pub(crate) fn secret_names(document: &str) -> Vec<String> {
-    let mut names: Vec<String> = OwnSecrets::NAMES.map(str::to_owned).into();
-    for rest in document.split("\"secret:").skip(1) {
-        if let Some((name, _)) = rest.split_once('"')
-            && !names.iter().any(|known| known == name)
-        {
-            names.push(name.to_owned());
-        }
-    }
-    names
-}
-
 /// The answer to every request while there is no gateway. The reasons are for the log only.
 pub fn refusal() -> http::Response<Body> {
     let error = ErrorObject {
@@ -89,12 +70,13 @@ pub fn refusal() -> http::Response<Body> {
         param: None,
         code: Some("invalid_configuration"),
     };
-    respond::json(StatusCode::INTERNAL_SERVER_ERROR, ErrorBody { error }.to_json())
+    json(StatusCode::INTERNAL_SERVER_ERROR, ErrorBody { error }.to_json())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{read, refusal, secret_names};
+    use super::{read, refusal};
+    use crate::config::secret_names;
     use crate::keys::fake::{Fake, run};
 
     const DOCUMENT: &str = r#"{

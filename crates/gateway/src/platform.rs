@@ -8,7 +8,6 @@
 )]
 
 use std::borrow::Cow;
-use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use bytes::Bytes;
 use crate::body::Body;
 use crate::ledger::{Operation, Place, Reply};
 use crate::observe::Record;
+use crate::outage::Outage;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -112,36 +112,3 @@ impl<T: Clock + Outbound + Store + Ledger + Background + Settings + Clone + 'sta
     for T
 {
 }
-
-/// The host failed to do what a door promises: connecting, reading, writing. The core decides what
-/// that means.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Outage {
-    reason: Box<str>,
-}
-
-impl Outage {
-    /// Tells of a failure in the host's own words, which go to the log and never to a caller.
-    pub fn new(reason: impl fmt::Display) -> Self {
-        Self { reason: reason.to_string().into() }
-    }
-
-    /// The host's own words.
-    pub fn reason(&self) -> &str {
-        &self.reason
-    }
-}
-
-impl fmt::Debug for Outage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Outage({})", self.reason)
-    }
-}
-
-impl fmt::Display for Outage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
-}
-
-impl std::error::Error for Outage {}

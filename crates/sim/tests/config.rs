@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gateway::body::Body;
 use gateway::config::author;
-use gateway::versions::Station;
+use gateway::service::Service;
 use serde_json::{Value, json};
 use sim::upstream::{Part, Script};
 use sim::world::{HangUp, Received, UPSTREAM, World};
@@ -63,7 +63,7 @@ fn admin(method: &str, path: &str, if_match: Option<&str>, body: &str) -> http::
     request.body(Body::from(Bytes::from(body.to_owned()))).expect("a request")
 }
 
-fn ask(world: &World, station: &Rc<Station>, request: http::Request<Body>) -> (u16, Value, String) {
+fn ask(world: &World, station: &Service, request: http::Request<Body>) -> (u16, Value, String) {
     let received = world
         .executor()
         .run(world.receive(station.handle(world.clone(), request), HangUp::Never))
@@ -79,7 +79,7 @@ type Seen = Rc<RefCell<Vec<(Duration, usize, Received)>>>;
 #[test]
 fn everybody_follows_in_a_minute_and_no_request_fails() {
     let world = world();
-    let stations: [Rc<Station>; 2] = [Rc::default(), Rc::default()];
+    let stations: [Service; 2] = [Service::default(), Service::default()];
     let seen: Seen = Rc::default();
     for at in 0..1_000_u64 {
         // The second isolate has nothing to do for a while: what it knows grows old.
@@ -88,7 +88,7 @@ fn everybody_follows_in_a_minute_and_no_request_fails() {
         }
         let (isolate, arrives) = ((at % 2) as usize, Duration::from_millis(at * 130));
         let (host, station, seen) =
-            (world.clone(), Rc::clone(&stations[isolate]), Rc::clone(&seen));
+            (world.clone(), stations[isolate].clone(), Rc::clone(&seen));
         world.executor().spawn(async move {
             host.executor().sleep(arrives).await;
             let answer = station.handle(host.clone(), question(at % 3 == 0));
@@ -98,7 +98,7 @@ fn everybody_follows_in_a_minute_and_no_request_fails() {
     }
     let put = Rc::new(RefCell::new(None));
     {
-        let (host, station, put) = (world.clone(), Rc::clone(&stations[0]), Rc::clone(&put));
+        let (host, station, put) = (world.clone(), stations[0].clone(), Rc::clone(&put));
         world.executor().spawn(async move {
             host.executor().sleep(Duration::from_secs(30)).await;
             let request = admin("PUT", "config", Some("*"), &document("new"));
@@ -131,7 +131,7 @@ fn everybody_follows_in_a_minute_and_no_request_fails() {
 
 /// How many requests the limit has counted.
 fn used(world: &World) -> u64 {
-    let station = Rc::default();
+    let station = Service::default();
     let (_, body, _) = ask(world, &station, admin("GET", "limits/l/app", None, ""));
     body["quotas"][0]["used"].as_u64().expect("a number")
 }
@@ -139,7 +139,7 @@ fn used(world: &World) -> u64 {
 #[test]
 fn a_bad_document_changes_nothing() {
     let world = world();
-    let station = Rc::default();
+    let station = Service::default();
     let bad = document("old").replace("\"old\"}]", "\"nobody\"}]");
     assert_ne!(bad, document("old"));
     let (status, body, _) = ask(&world, &station, admin("PUT", "config", Some("*"), &bad));
@@ -153,12 +153,12 @@ fn a_bad_document_changes_nothing() {
 #[test]
 fn many_who_put_at_once_make_one_version_each_time() {
     let world = world();
-    let stations: Vec<Rc<Station>> = (0..8).map(|_| Rc::default()).collect();
+    let stations: Vec<Service> = (0..8).map(|_| Service::default()).collect();
     for round in 0..5_u64 {
         let (_, _, tag) = ask(&world, &stations[0], admin("GET", "config", None, ""));
         let answers = Rc::new(RefCell::new(Vec::new()));
         for (at, station) in stations.iter().enumerate() {
-            let (host, station, answers) = (world.clone(), Rc::clone(station), Rc::clone(&answers));
+            let (host, station, answers) = (world.clone(), station.clone(), Rc::clone(&answers));
             let body = document("new").replace("chat", &format!("chat-{round}-{at}"));
             let request = admin("PUT", "config", Some(&tag), &body);
             world.executor().spawn(async move {
@@ -179,7 +179,7 @@ fn many_who_put_at_once_make_one_version_each_time() {
     for station in &stations {
         assert_eq!(ask(&world, station, question(false)).0, 200);
         world.executor().drain().expect("it ends");
-        served.insert(station.stamp().expect("it is open").tag());
+        served.insert(station.version().expect("it is open").tag());
     }
     assert_eq!(served.len(), 1, "{served:?}");
     let (_, list, _) = ask(&world, &stations[0], admin("GET", "config/versions", None, ""));
@@ -195,7 +195,7 @@ fn many_who_put_at_once_make_one_version_each_time() {
 #[test]
 fn where_the_ledger_s_answer_is_lost_nobody_is_told_that_it_is_done() {
     let world = world();
-    let station = Rc::default();
+    let station = Service::default();
     let (_, _, tag) = ask(&world, &station, admin("GET", "config", None, ""));
     // It does what it is told, and its answers do not arrive: from the middle of the change on.
     let host = world.clone();
@@ -213,9 +213,9 @@ fn where_the_ledger_s_answer_is_lost_nobody_is_told_that_it_is_done() {
     let (status, _, tag) = ask(&world, &station, admin("GET", "config", None, ""));
     assert_eq!((status, &tag[..3]), (200, "\"1-"));
     world.executor().run(world.executor().sleep(LAG)).expect("it ends");
-    let late = Rc::default();
+    let late = Service::default();
     assert_eq!(ask(&world, &late, question(false)).0, 200);
-    assert_eq!(late.stamp().expect("it is open").version, 1);
+    assert_eq!(late.version().expect("it is open").version, 1);
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn what_rests_goes_on_resting_under_the_next_version() {
         document("old").replacen("\"id\":\"old\"", "\"id\":\"old\",\"keys\":[\"secret:K\"]", 1);
     assert_ne!(keyed, document("old"));
     world.deploy(&keyed);
-    let station = Rc::default();
+    let station = Service::default();
     assert_ne!(ask(&world, &station, question(false)).0, 200);
     let calls = || world.calls()["old"].len();
     let before = calls();

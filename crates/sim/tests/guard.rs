@@ -11,7 +11,7 @@ use gateway::config::{Pii, PiiAction, PiiKind, author};
 use gateway::gateway::Gateway;
 use gateway::guard::{Lexicon, pii};
 use gateway::secret::Secret;
-use gateway::versions::Station;
+use gateway::service::Service;
 use serde_json::{Value, json};
 use sim::upstream::{Part, Script};
 use sim::world::{HangUp, Received, UPSTREAM, World, splitmix64};
@@ -415,7 +415,7 @@ fn no_question_hides_from_guards() {
 fn a_list_that_is_put_blocks() {
     let world = world(toml::from_str("answer = 'one two'").expect("a script"));
     world.deploy(&author::to_json(&document()).expect("the document is right"));
-    let station: Rc<Station> = Rc::default();
+    let station = Service::default();
     let ask = |request: http::Request<Body>| {
         let answer = station.handle(world.clone(), request);
         let received = world.play(answer, HangUp::Never).expect("it ends");

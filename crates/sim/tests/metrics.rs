@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::body::Body;
+use gateway::admin;
 use gateway::boot::OwnSecrets;
 use gateway::config::author;
 use gateway::gateway::Gateway;
@@ -72,7 +73,8 @@ fn ask(key: &str, stream: bool) -> http::Request<Body> {
 fn look(world: &World, gateway: &Rc<Gateway>, path: &str) -> String {
     let request = http::Request::get(path).header("authorization", "Bearer ADMIN_TOKEN");
     let request = request.body(Body::Empty).expect("a request");
-    let got = world.play(gateway.handle(world.clone(), request), HangUp::Never).expect("it ends");
+    let answer = admin::handle(gateway, None, world.clone(), request);
+    let got = world.play(answer, HangUp::Never).expect("it ends");
     assert_eq!(got.head.as_ref().map(|(status, _)| status.as_u16()), Some(200), "{path}");
     String::from_utf8(got.body().to_vec()).expect("text")
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::body::Body;
+use gateway::admin;
 use gateway::boot::OwnSecrets;
 use gateway::config::author;
 use gateway::gateway::Gateway;
@@ -233,7 +234,7 @@ impl Life {
         let request = request.body(Body::Empty).expect("a request");
         // One that has just started: what it tells is nothing that it remembers.
         let fresh = gateway();
-        let answer = fresh.handle(self.world.clone(), request);
+        let answer = admin::handle(&fresh, None, self.world.clone(), request);
         let got = self.world.play(answer, HangUp::Never).expect("it ends");
         let body = String::from_utf8(got.body().to_vec()).expect("text");
         assert_eq!(got.head.as_ref().map(|(it, _)| it.as_u16()), Some(200), "{path}: {body}");

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use gateway::boot::OwnSecrets;
+use gateway::config::RESERVED_SECRETS;
 use gateway::config::{Config, Problems, author};
 use gateway::secret::Secret;
 
@@ -45,7 +45,7 @@ impl Document {
     /// The secrets it refers to and the gateway's own, so far as they are at hand: what a host is told,
     /// and no more.
     pub(crate) fn secrets(&self, secrets: &Secrets) -> BTreeMap<String, Secret> {
-        let names = self.secret_names().into_iter().chain(OwnSecrets::NAMES.map(str::to_owned));
+        let names = self.secret_names().into_iter().chain(RESERVED_SECRETS.map(str::to_owned));
         names.filter_map(|name| secrets.find(&name).map(|secret| (name, secret))).collect()
     }
 

@@ -12,7 +12,8 @@ use crate::boot::{self, Opened};
 use crate::config::Problems;
 use crate::json;
 use crate::keys::random;
-use crate::platform::{Outage, Platform};
+use crate::outage::Outage;
+use crate::platform::Platform;
 use crate::versions::{Archive, Change, Committed, Stamp, Station, difference};
 
 use super::Call;

@@ -6,6 +6,7 @@ use http::request::Parts;
 use crate::ledger::{Operation, Reply as Told};
 use crate::metrics;
 use crate::platform::Platform;
+use crate::rooms::futures;
 use crate::rooms::notary;
 use crate::usage::SHARDS;
 
@@ -23,7 +24,7 @@ pub(super) async fn read<P: Platform>(platform: &P, parts: &Parts) -> Answer {
         notary::ask(platform, &metrics::place(shard), &Operation::Tallies).await
     };
     let mut rows = Vec::new();
-    for told in notary::join((0..SHARDS).map(ask).collect()).await {
+    for told in futures::join((0..SHARDS).map(ask).collect()).await {
         // Of three shards every counter would seem to have been reset.
         let Ok(Told::Tallies(some)) = told else { return Err(Failure::ledger_unavailable()) };
         rows.extend(some.into_iter().filter(|row| row.until > now));

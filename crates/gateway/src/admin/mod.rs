@@ -35,10 +35,13 @@ use http::request::Parts;
 
 use crate::body::Body;
 use crate::config::Config;
+use crate::gateway::Gateway;
 use crate::ids;
 use crate::keys::{Directory, Pepper, Shelf};
 use crate::platform::Platform;
+use crate::rooms::permit;
 use crate::rooms::recent::Recent;
+use crate::rooms::respond;
 use crate::secret::KeyDigest;
 use crate::versions::Station;
 
@@ -52,7 +55,7 @@ pub const PREFIX: &str = "/admin/v1/";
 
 /// What the admin plane works with.
 #[derive(Clone, Copy, Debug)]
-pub struct Desk<'a> {
+struct Desk<'a> {
     /// The configuration in force.
     pub config: &'a Config,
     /// The digest of `ADMIN_TOKEN`. Without it and without operators the admin plane is off.
@@ -75,8 +78,32 @@ pub fn owns(path: &str) -> bool {
     path.starts_with(PREFIX) || path == crate::metrics::PATH
 }
 
-/// Answers one request to a path that the admin plane [`owns`].
-pub async fn serve<P: Platform>(
+/// Answers one request to a path that the admin plane [`owns`]. `station` is replaced by a new
+/// configuration; without it the configuration cannot be changed.
+pub async fn handle<P: Platform>(
+    gateway: &Gateway,
+    station: Option<&Station>,
+    platform: P,
+    request: http::Request<Body>,
+) -> http::Response<Body> {
+    let (parts, body) = request.into_parts();
+    let address = permit::address(gateway.config(), &parts);
+    if let Err(refusal) = permit::from_anywhere(gateway.config(), address) {
+        return respond::turn_away(&refusal);
+    }
+    let desk = Desk {
+        config: gateway.config(),
+        token: gateway.secrets().admin.as_ref(),
+        pepper: gateway.secrets().pepper.as_ref(),
+        directory: gateway.directory(),
+        station,
+        recent: gateway.recent(),
+        address,
+    };
+    serve(desk, &platform, http::Request::from_parts(parts, body)).await
+}
+
+async fn serve<P: Platform>(
     desk: Desk<'_>,
     platform: &P,
     request: http::Request<Body>,

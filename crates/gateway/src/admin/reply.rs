@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::body::Body;
 use crate::config::Problems;
-use crate::platform::Outage;
-use crate::rooms::respond;
+use crate::outage::Outage;
+use crate::rooms::json::json;
 
 /// What a request comes to.
 pub(super) type Answer = Result<Reply, Failure>;
@@ -159,7 +159,7 @@ impl From<Outage> for Failure {
 /// Makes the response.
 pub(super) fn deliver(answer: Answer, request_id: &str) -> http::Response<Body> {
     let (mut response, more) = match answer {
-        Ok(Reply { status, body: Some(body), headers }) => (respond::json(status, body), headers),
+        Ok(Reply { status, body: Some(body), headers }) => (json(status, body), headers),
         Ok(Reply { status, body: None, headers }) => {
             let mut response = http::Response::new(Body::Empty);
             *response.status_mut() = status;
@@ -180,7 +180,7 @@ pub(super) fn deliver(answer: Answer, request_id: &str) -> http::Response<Body> 
                 body.extend_from_slice(format!(",\"{name}\":{value}}}}}").as_bytes());
             }
             let headers = failure.header.into_iter().collect();
-            (respond::json(failure.status, body), headers)
+            (json(failure.status, body), headers)
         }
     };
     let headers = response.headers_mut();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::date::{self, Day};
 use crate::ledger::{Operation, Place, Reply as Told, Tally, TallyRow};
 use crate::platform::Platform;
-use crate::rooms::notary;
+use crate::rooms::futures;
 use crate::time::Timestamp;
 use crate::usage::{self, Kind, RETENTION_DAYS, SHARDS};
 
@@ -40,7 +40,7 @@ pub(super) async fn read<P: Platform>(call: &Call<'_, P>) -> Answer {
             let place = place.clone();
             async move { call.platform.apply(&place, &Operation::Tallies).await }
         };
-        let told = notary::join(some.iter().map(ask).collect()).await;
+        let told = futures::join(some.iter().map(ask).collect()).await;
         for ((begin, _), told) in some.iter().zip(told) {
             let Ok(Told::Tallies(rows)) = told else { return Err(Failure::ledger_unavailable()) };
             for row in rows.iter().filter(|row| row.until > now) {

@@ -43,6 +43,27 @@ use sha2::{Digest, Sha256};
 use crate::json;
 use crate::secret::Secret;
 
+/// The secret under which issued keys are hashed.
+pub const KEY_PEPPER: &str = "KEY_PEPPER";
+/// The secret that the owner of the admin API presents.
+pub const ADMIN_TOKEN: &str = "ADMIN_TOKEN";
+/// The secrets that no document may name.
+pub const RESERVED_SECRETS: [&str; 2] = [KEY_PEPPER, ADMIN_TOKEN];
+
+/// The names of the secrets that a document in JSON mentions and of those that no document names, since
+/// hosts fetch them by name. It may name too many, when text merely looks like a reference.
+pub fn secret_names(document: &str) -> Vec<String> {
+    let mut names: Vec<String> = RESERVED_SECRETS.map(str::to_owned).into();
+    for rest in document.split("\"secret:").skip(1) {
+        if let Some((name, _)) = rest.split_once('"')
+            && !names.iter().any(|known| known == name)
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
 /// Finds a secret by the name that a document gives it.
 pub type Secrets<'a> = dyn Fn(&str) -> Option<Secret> + 'a;
 

@@ -282,6 +282,11 @@ pub struct Health {
     pub rest: Duration,
 }
 
+impl Health {
+    /// The longest cool-down of a target, however often it is found failing.
+    pub const LONGEST_REST: Duration = Duration::from_secs(30);
+}
+
 /// Bounds on waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {

@@ -2,11 +2,9 @@
 
 use http::StatusCode;
 
+use super::Answer;
 use crate::config::{Measure, Period};
 use crate::ledger::Level;
-use crate::rooms::allowance;
-
-use super::Answer;
 
 /// A budget that does not allow a request.
 #[derive(Debug)]
@@ -23,8 +21,8 @@ pub struct Limited {
     pub level: Level,
     /// Milliseconds after which it may be granted; `None`: never by itself.
     pub wait: Option<u64>,
-    /// How the other budgets of the request stand.
-    pub others: Vec<(Measure, Level)>,
+    /// OpenAI's rate-limit headers, by all limits of the request.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 impl Limited {
@@ -81,8 +79,7 @@ impl Limited {
         };
         let limit = &self.limit;
         let mut headers = vec![("retry-after", self.retry_after().to_string())];
-        let others = self.others.iter().copied().filter(|(measure, _)| *measure != self.measure);
-        headers.extend(allowance::headers(others.chain([(self.measure, level)])));
+        headers.extend(self.headers.iter().cloned());
         if self.is_quota() || self.wanted > level.max {
             // OpenAI's client libraries would try every 429 again.
             headers.push(("x-should-retry", "false".to_owned()));

@@ -9,8 +9,10 @@ use openai::{ErrorBody, ErrorObject, Invalid};
 
 use crate::observe::Attempt;
 
+mod blocked;
 mod limited;
 
+pub use blocked::Blocked;
 pub use limited::Limited;
 
 /// The caller's fault.
@@ -106,6 +108,8 @@ pub enum Error {
     Refusal(Refusal),
     /// Ours or an upstream's.
     Fault(Fault),
+    /// A guard blocks the request or its answer, and the configuration says what takes its place.
+    Blocked(Box<Blocked>),
 }
 
 impl From<Refusal> for Error {
@@ -141,18 +145,9 @@ const INVALID_REQUEST: &str = "invalid_request_error";
 const UPSTREAM: &str = "upstream_error";
 const SERVER: &str = "server_error";
 
-impl Error {
-    /// What the caller is told. `attempts` names what was tried; it holds no key and no body.
-    pub fn answer(&self, attempts: &[Attempt]) -> Answer {
-        match self {
-            Self::Refusal(refusal) => refusal.answer(),
-            Self::Fault(fault) => fault.answer(attempts),
-        }
-    }
-}
-
 impl Refusal {
-    fn answer(&self) -> Answer {
+    /// The error that the caller gets.
+    pub fn answer(&self) -> Answer {
         let plain = |status, code, message| Answer {
             status,
             code,
@@ -255,7 +250,8 @@ impl Refusal {
 }
 
 impl Fault {
-    fn answer(&self, attempts: &[Attempt]) -> Answer {
+    /// The error that the caller gets. `attempts` names what was tried; it holds no key and no body.
+    pub fn answer(&self, attempts: &[Attempt]) -> Answer {
         let plain = |status, code, message| Answer {
             status,
             code,

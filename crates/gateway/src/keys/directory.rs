@@ -17,7 +17,8 @@ use serde_json::Value;
 
 use crate::config::{Config, Consumer};
 use crate::memory::Memory;
-use crate::platform::{Clock, Outage, Store};
+use crate::outage::Outage;
+use crate::platform::{Clock, Store};
 use crate::time::Timestamp;
 
 use super::form::is_adoptable;

@@ -15,7 +15,8 @@ use bytes::Bytes;
 use crate::body::Body;
 use crate::ledger::{Book, Operation, Place, Reply};
 use crate::observe::Record;
-use crate::platform::{Background, Clock, Ledger, Listing, Outage, Outbound, Settings, Store};
+use crate::outage::Outage;
+use crate::platform::{Background, Clock, Ledger, Listing, Outbound, Settings, Store};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 

@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::json;
-use crate::platform::{Clock, Listing, Outage, Store};
+use crate::outage::Outage;
+use crate::platform::{Clock, Listing, Store};
 
 use super::directory::Directory;
 use super::kept::{KeptConsumer, KeyCard, KeyEntry};

@@ -9,7 +9,8 @@ use super::form::make;
 use super::kept::{Claimed, KeptConsumer, KeyEntry};
 use super::{Directory, Pepper, Shelf};
 use crate::config::Config;
-use crate::platform::{Clock, Outage};
+use crate::outage::Outage;
+use crate::platform::Clock;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 

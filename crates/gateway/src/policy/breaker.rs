@@ -13,7 +13,6 @@ use super::backoff;
 
 /// The longest rest after failures, in whole: a provider that has recovered is called again within
 /// this time, whatever was before.
-pub const LONGEST_REST: Duration = Duration::from_secs(30);
 /// The longest rest that a `Retry-After` can ask for.
 pub const LONGEST_ASKED_REST: Duration = Duration::from_secs(3600);
 
@@ -168,7 +167,7 @@ impl Breaker {
 /// How long to rest: twice as long each time, and jittered, so that many instances do not come back
 /// to a provider in the same moment.
 fn length(health: &Health, earlier: u32, entropy: u64) -> Duration {
-    let doubled = health.rest.saturating_mul(1 << earlier.min(16)).min(LONGEST_REST);
+    let doubled = health.rest.saturating_mul(1 << earlier.min(16)).min(Health::LONGEST_REST);
     backoff::jittered(doubled, entropy)
 }
 
@@ -180,7 +179,7 @@ mod tests {
     use proptest::sample::Index;
     use proptest::strategy::Just;
 
-    use super::{Breaker, LONGEST_REST, Pass, Resting, Sign};
+    use super::{Breaker, Pass, Resting, Sign};
     use crate::config::Health;
     use crate::time::Timestamp;
 
@@ -370,7 +369,7 @@ mod tests {
                 }
             }
             // The shortest rests are half of 10, 20, 30, 30 … seconds.
-            assert!(calls <= 3 + 1 + 1 + 600 / (LONGEST_REST.as_secs() / 2), "{calls}");
+            assert!(calls <= 3 + 1 + 1 + 600 / (Health::LONGEST_REST.as_secs() / 2), "{calls}");
         }
     }
 }

@@ -5,13 +5,14 @@ use std::rc::Rc;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use crate::config::{Config, Consumer, ConsumerIndex, Group, KeySource, Permissions, RouteIndex};
+use crate::config::{Config, Consumer, ConsumerIndex, KeySource};
 use crate::error::{Error, Fault, Refusal};
 use crate::jwt;
 use crate::keys::{Directory, Pepper};
 use crate::platform::Platform;
 use crate::secret::KeyDigest;
 
+use super::caller::{Caller, Known};
 use super::vouch::Vouchers;
 
 /// Where callers are known from.
@@ -27,111 +28,49 @@ pub struct Registry<'a> {
     pub vouchers: &'a Vouchers,
 }
 
-/// Somebody who may call: a consumer whose key was presented, or anybody where none is required.
-#[derive(Debug)]
-pub struct Caller<'a> {
-    consumer: Option<Known<'a>>,
-    group: Option<&'a Group>,
-}
-
-/// A consumer, wherever it is known from.
-#[derive(Debug)]
-enum Known<'a> {
-    /// The configuration.
-    Configured(&'a Consumer),
-    /// The store, or the word of an issuer.
-    Remembered(Rc<Consumer>),
-}
-
-/// The name of a caller without a key.
-pub const ANONYMOUS: &str = "anonymous";
-
-impl<'a> Caller<'a> {
+impl<'a> Registry<'a> {
     /// Looks for a key in the configured places; the first place that holds one decides. It may be
     /// a key of the configuration, one that was issued, or a token that an issuer signed.
     pub async fn authenticate<P: Platform>(
-        registry: &Registry<'a>,
+        &self,
         platform: &P,
         headers: &HeaderMap,
-    ) -> Result<Self, Error> {
-        let config = registry.config;
+    ) -> Result<Caller<'a>, Error> {
+        let config = self.config;
         let key = config.auth.sources.iter().find_map(|source| presented(source, headers));
         let known = match key {
-            Some(key) => Self::find(registry, platform, key).await,
+            Some(key) => self.find(platform, key).await,
             None => Ok(None),
         };
         match known {
-            Ok(Some(known)) => Ok(Self::known(config, known)),
+            Ok(Some(known)) => Ok(Caller::known(config, known)),
             Ok(None) if config.auth.required => {
                 Err(Refusal::InvalidKey { presented: key.is_some() }.into())
             }
             // Client libraries always send some key, so an unknown one means no more than none.
-            Ok(None) => Ok(Self { consumer: None, group: None }),
+            Ok(None) => Ok(Caller::STRANGER),
             Err(error) => Err(error),
         }
     }
 
-    async fn find<P: Platform>(
-        registry: &Registry<'a>,
-        platform: &P,
-        key: &str,
-    ) -> Result<Option<Known<'a>>, Error> {
-        let config = registry.config;
+    async fn find<P: Platform>(&self, platform: &P, key: &str) -> Result<Option<Known<'a>>, Error> {
+        let config = self.config;
         if let Some(index) = owner(&config.consumers, &KeyDigest::of(key)) {
             return Ok(Some(Known::Configured(config.consumer(index))));
         }
         if !config.auth.issuers.is_empty() && jwt::looks_like(key) {
-            let consumer = registry.vouchers.vouch(registry, platform, key).await?;
+            // Without a pepper the admin plane has made nobody, and there may be no store at all.
+            let directory = self.pepper.map(|_| self.directory);
+            let consumer = self.vouchers.vouch((config, directory), platform, key).await?;
             return Ok(Some(Known::Remembered(consumer)));
         }
-        let Some(pepper) = registry.pepper else { return Ok(None) };
-        let found = registry.directory.find(platform, config, pepper, key).await;
+        let Some(pepper) = self.pepper else { return Ok(None) };
+        let found = self.directory.find(platform, config, pepper, key).await;
         let found = found.map_err(|outage| {
             platform.warn(&format!("nobody can say whose key it is: {outage}"));
             Fault::AuthenticationUnavailable
         })?;
         Ok(found.map(|found| Known::Remembered(Rc::clone(&found.consumer))))
-    }
-
-    fn known(config: &'a Config, consumer: Known<'a>) -> Self {
-        let group = consumer.get().group.as_deref().and_then(|id| config.group(id));
-        Self { consumer: Some(consumer), group }
-    }
-
-    /// The consumer's name, or `anonymous`.
-    pub fn id(&self) -> &str {
-        self.proven().unwrap_or(ANONYMOUS)
-    }
-
-    /// The consumer's name, where one was proven.
-    pub fn proven(&self) -> Option<&str> {
-        self.consumer.as_ref().map(|consumer| consumer.get().id.as_str())
-    }
-
-    /// The consumer's group.
-    pub fn group(&self) -> Option<&str> {
-        self.consumer.as_ref().and_then(|consumer| consumer.get().group.as_deref())
-    }
-
-    /// What it may do: by its own permissions and by its group's, of which each must hold.
-    pub fn permissions(&self) -> impl Iterator<Item = &Permissions> {
-        let own = self.consumer.as_ref().map(|consumer| &consumer.get().permissions);
-        own.into_iter().chain(self.group.map(|group| &group.permissions))
-    }
-
-    /// Whether this caller may use a route.
-    pub fn may_use(&self, route: RouteIndex) -> bool {
-        self.permissions()
-            .all(|may| may.routes.as_ref().is_none_or(|routes| routes.contains(&route)))
-    }
-}
-
-impl Known<'_> {
-    fn get(&self) -> &Consumer {
-        match self {
-            Self::Configured(consumer) => consumer,
-            Self::Remembered(consumer) => consumer,
-        }
     }
 }
 

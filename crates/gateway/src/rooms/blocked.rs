@@ -6,6 +6,7 @@ use openai::{Endpoint, ErrorBody, ErrorObject};
 use serde_json::{Value, json};
 
 use crate::config::{BlockFormat, Guard};
+use crate::error::Blocked;
 use crate::ids;
 use crate::platform::Clock;
 
@@ -14,47 +15,32 @@ use super::inspect::Block;
 /// The model that says so.
 const MODEL: &str = "from-security-guard";
 
-/// A blocked reply.
-#[derive(Debug)]
-pub struct Blocked {
-    /// Its status.
-    pub status: StatusCode,
-    /// Its type.
-    pub content_type: HeaderValue,
-    /// All of it.
-    pub body: Bytes,
-    /// The error's name for programs, where it is one.
-    pub error: Option<&'static str>,
-}
-
-impl Blocked {
-    /// The reply in the shape that the guard asks for. Embeddings have no message to say it in.
-    pub fn new(
-        clock: &impl Clock,
-        guard: &Guard,
-        block: &Block,
-        endpoint: Endpoint,
-        stream: bool,
-    ) -> Self {
-        let on_block = &guard.on_block;
-        if on_block.format == BlockFormat::Error || endpoint == Endpoint::Embeddings {
-            let is_error = on_block.status.is_client_error() || on_block.status.is_server_error();
-            return Self {
-                status: if is_error { on_block.status } else { StatusCode::BAD_REQUEST },
-                content_type: HeaderValue::from_static("application/json"),
-                body: error(guard, endpoint).to_json().into(),
-                error: Some(CODE),
-            };
-        }
-        let (content_type, body) = if stream {
-            ("text/event-stream", events(clock, guard, block, endpoint))
-        } else {
-            let whole = answer(clock, guard, block, endpoint, false);
-            ("application/json", whole.to_string().into())
+/// The reply in the shape that the guard asks for. Embeddings have no message to say it in.
+pub(super) fn whole(
+    clock: &impl Clock,
+    guard: &Guard,
+    block: &Block,
+    endpoint: Endpoint,
+    stream: bool,
+) -> Blocked {
+    let on_block = &guard.on_block;
+    if on_block.format == BlockFormat::Error || endpoint == Endpoint::Embeddings {
+        let is_error = on_block.status.is_client_error() || on_block.status.is_server_error();
+        return Blocked {
+            status: if is_error { on_block.status } else { StatusCode::BAD_REQUEST },
+            content_type: HeaderValue::from_static("application/json"),
+            body: error(guard, endpoint).to_json().into(),
+            error: Some(CODE),
         };
-        let content_type = HeaderValue::from_static(content_type);
-        Self { status: on_block.status, content_type, body, error: None }
     }
+    let (content_type, body) = if stream {
+        ("text/event-stream", events(clock, guard, block, endpoint))
+    } else {
+        let whole = answer(clock, guard, block, endpoint, false);
+        ("application/json", whole.to_string().into())
+    };
+    let content_type = HeaderValue::from_static(content_type);
+    Blocked { status: on_block.status, content_type, body, error: None }
 }
 
 const CODE: &str = "content_filter";

@@ -3,10 +3,12 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::ledger::{Book, Leases, Operation, Place, Reply};
-use crate::platform::{Outage, Platform};
+use crate::outage::Outage;
+use crate::platform::Platform;
 use crate::time::Timestamp;
 
 use super::notary;
@@ -15,6 +17,9 @@ use super::notary;
 const AWAY: Duration = Duration::from_secs(2);
 /// How often what no longer counts is forgotten.
 const SWEEP: Duration = Duration::from_secs(10);
+
+/// How often the ledger is told what was spent of a lease: what a gateway that is killed can forget.
+const REPORT: Duration = Duration::from_millis(500);
 
 /// What is known of budgets.
 #[derive(Debug, Default)]
@@ -64,5 +69,26 @@ impl Budgets {
         // Nobody keeps this book, so that nobody asks what has changed in it.
         drop(alone.book.take_changes());
         reply
+    }
+
+    /// Tells the ledger what is spent of a lease until its end, and gives back the rest.
+    pub(super) fn watch<P: Platform>(self: &Rc<Self>, platform: &P, account: String, id: u64) {
+        let (budgets, host) = (Rc::clone(self), platform.clone());
+        platform.defer(async move {
+            loop {
+                let Some((place, until)) = budgets.leases.borrow().of(&account, id) else {
+                    return;
+                };
+                let left = until.since(host.now());
+                host.sleep(REPORT.min(left)).await;
+                let report = budgets.leases.borrow_mut().report(&account, id, host.now());
+                let Some(operation) = report else { continue };
+                if notary::say(&host, &place, &operation).await
+                    && let Operation::Report { used, .. } = operation
+                {
+                    budgets.leases.borrow_mut().acknowledge(&account, id, used);
+                }
+            }
+        });
     }
 }

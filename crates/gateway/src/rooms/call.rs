@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
 use openai::Weight;
 
+use crate::config::Config;
 use crate::error::Fault;
 use crate::observe::Part;
 use crate::platform::Platform;
@@ -14,7 +14,7 @@ use crate::policy::course::{Course, Keys, Step};
 use crate::time::Timestamp;
 
 use super::admit::Ask;
-use super::committed::Committed;
+use super::answer::{Answer, Content};
 use super::entry::Entry;
 use super::exchange::{Call, Certain, Exchange};
 use super::fleet::Fleet;
@@ -23,32 +23,14 @@ use super::patience::Failed;
 use super::plan::{Candidate, Plan};
 use super::resume::{self, Successors};
 
-/// What an upstream answered, from the point on where no other target can take its place.
-#[derive(Debug)]
-pub struct Answer {
-    /// The upstream's status.
-    pub status: StatusCode,
-    /// The upstream's `content-type`.
-    pub content_type: Option<HeaderValue>,
-    /// The body.
-    pub content: Content,
-}
-
-/// An answer's body.
-#[derive(Debug)]
-pub enum Content {
-    /// All of it.
-    Whole(Bytes),
-    /// What is held of a stream, and the rest as it comes.
-    Stream(Box<Committed>),
-}
-
 /// Calls upstreams for one request.
 pub struct Line<'a, P: Platform> {
     /// The host.
     pub platform: &'a P,
+    /// The configuration in force.
+    pub config: &'a Rc<Config>,
     /// What is known of the upstreams.
-    pub fleet: &'a Fleet,
+    pub fleet: &'a Rc<Fleet>,
     /// The request.
     pub ask: &'a Ask,
     /// Whom to call.
@@ -57,10 +39,19 @@ pub struct Line<'a, P: Platform> {
     pub most_output: Option<u64>,
 }
 
+/// An answer, with the targets that can continue it where it breaks off.
+#[derive(Debug)]
+pub struct Dispatched {
+    /// The answer.
+    pub answer: Answer,
+    /// `None` if nobody may continue it.
+    pub successors: Option<Box<Successors>>,
+}
+
 /// What a target said, or that it did not.
 pub(super) enum Told {
     /// What the caller gets.
-    Answered(Answer),
+    Answered(Dispatched),
     /// A stand-in does not take what the first target might have taken.
     Refused(Answer),
     /// Nothing of use.
@@ -82,7 +73,7 @@ pub(super) struct Walk {
 
 impl<P: Platform> Line<'_, P> {
     /// Tries the targets in their order and notes every attempt in the record.
-    pub async fn call(&self, entry: &mut Entry<P>) -> Result<Answer, Fault> {
+    pub async fn call(&self, entry: &mut Entry<P>) -> Result<Dispatched, Fault> {
         let route = self.plan.route();
         let deadline = entry.began() + route.timeouts.total;
         if let Some(hedge) = route.hedge {
@@ -95,22 +86,26 @@ impl<P: Platform> Line<'_, P> {
             refusal: None,
             rested_until: None,
         };
-        let answer = self.walk(&mut walk, entry).await.or(walk.refusal.take());
-        if entry.record.attempts.is_empty() {
-            // Nobody stood in for it.
-            entry.record.rested = None;
+        let refused = |answer| Dispatched { answer, successors: None };
+        let answer = self.walk(&mut walk, entry).await;
+        let answer = answer.or_else(|| walk.refusal.take().map(refused));
+        if entry.record().attempts.is_empty() {
+            entry.skipped_none();
         }
         answer.ok_or_else(|| self.fault(entry, &walk))
     }
 
     /// Tries the targets in their order, until one answers or nothing is left to try.
-    async fn walk(&self, walk: &mut Walk, entry: &mut Entry<P>) -> Option<Answer> {
+    async fn walk(&self, walk: &mut Walk, entry: &mut Entry<P>) -> Option<Dispatched> {
         let route = self.plan.route();
         let targets = self.plan.targets();
         let mut course =
             Course::new(targets.len(), route.fallback_on, route.retries, walk.deadline);
         let exchange = self.exchange(walk.deadline, entry);
-        for (position, candidate) in targets.iter().enumerate() {
+        for (position, planned) in targets.iter().enumerate() {
+            // Since the choice, another request may have taken the only permit of a half-open target.
+            let again = if position == 0 { self.choose_again(planned) } else { None };
+            let candidate = again.as_ref().unwrap_or(planned);
             let (mut body, mut is_first_try) = (None, true);
             loop {
                 let now = self.platform.now();
@@ -139,7 +134,7 @@ impl<P: Platform> Line<'_, P> {
                 let step = match told {
                     Ok(Told::Answered(answer)) => return Some(answer),
                     Ok(Told::Refused(answer)) => {
-                        entry.record.target = Some(candidate.label());
+                        entry.answered_by(candidate.label());
                         walk.refusal = Some(answer);
                         course.pass_over(now)
                     }
@@ -149,14 +144,12 @@ impl<P: Platform> Line<'_, P> {
                     }
                     Err(until) => {
                         walk.rest(until);
-                        if entry.record.attempts.is_empty() {
-                            entry.record.rested.get_or_insert_with(|| candidate.label());
-                        }
+                        entry.skipped(|| candidate.label());
                         course.pass_over(now)
                     }
                 };
-                if step != Step::Stop && !entry.record.attempts.is_empty() && !self.may_replay() {
-                    entry.record.not_replayed = true;
+                if step != Step::Stop && !entry.record().attempts.is_empty() && !self.may_replay() {
+                    entry.not_replayed();
                     return None;
                 }
                 match step {
@@ -168,6 +161,15 @@ impl<P: Platform> Line<'_, P> {
             }
         }
         None
+    }
+
+    /// Another weighted target in place of the first one, if that may not be called any more.
+    fn choose_again(&self, planned: &Candidate<'_>) -> Option<Candidate<'_>> {
+        let now = self.platform.now();
+        if self.fleet.is_awake(planned.index, planned.model, now) {
+            return None;
+        }
+        self.plan.choose_again(self.config, self.ask, self.fleet, now)
     }
 
     /// Makes a call, perhaps with another beside it.
@@ -207,17 +209,17 @@ impl<P: Platform> Line<'_, P> {
             // Whoever stands in for another may refuse what that one would have taken, and a third may
             // take it.
             Ok(answer) if !answer.status.is_success() && position > 0 => Told::Refused(answer),
-            Ok(mut answer) => {
-                entry.record.target = Some(candidate.label());
-                if let Content::Stream(stream) = &mut answer.content
-                    && exchange.keeps_draft
-                {
-                    let others = &self.plan.targets()[position + 1..];
+            Ok(answer) => {
+                entry.answered_by(candidate.label());
+                let is_stream = matches!(answer.content, Content::Stream(_));
+                let others = &self.plan.targets()[position + 1..];
+                let may_follow = is_stream && exchange.keeps_draft && !others.is_empty();
+                let successors = may_follow.then(|| {
+                    let (config, fleet) = (Rc::clone(self.config), Rc::clone(self.fleet));
                     let route = self.plan.route_index();
-                    let gateway = Rc::clone(entry.gateway());
-                    stream.precede(Successors::new(gateway, self.ask, route, others));
-                }
-                Told::Answered(answer)
+                    Box::new(Successors::new(config, fleet, self.ask, route, others))
+                });
+                Told::Answered(Dispatched { answer, successors })
             }
             Err((failure, keys)) => Told::Failed(failure, keys),
         }
@@ -236,7 +238,7 @@ impl<P: Platform> Line<'_, P> {
             route: self.plan.route(),
             deadline,
             beside: Weight::default(),
-            trace: entry.trace.clone(),
+            trace: entry.trace().cloned(),
             keeps_draft,
         }
     }
@@ -254,7 +256,7 @@ impl<P: Platform> Line<'_, P> {
 
     /// What all the failures add up to.
     fn fault(&self, entry: &Entry<P>, walk: &Walk) -> Fault {
-        let attempts = &entry.record.attempts;
+        let attempts = &entry.record().attempts;
         let now = self.platform.now();
         let is_late = || {
             attempts.iter().all(|attempt| attempt.result == Failure::Timeout.name())
@@ -264,7 +266,7 @@ impl<P: Platform> Line<'_, P> {
             Some(until) if attempts.is_empty() => Fault::NoHealthyUpstream {
                 retry_after: until.since(now).as_millis().div_ceil(1000).max(1) as u64,
             },
-            _ if entry.record.not_replayed => Fault::NotReplayed {
+            _ if entry.record().not_replayed => Fault::NotReplayed {
                 most: self.plan.route().retries.replay.unwrap_or_default(),
                 is_late: is_late(),
             },

@@ -11,7 +11,6 @@ use crate::reader::{Flow, Reader};
 use crate::tail::Tail;
 
 use super::fleet::Ticket;
-use super::resume::Successors;
 
 /// What is held back before the first content, in bytes; beyond it the stream is committed as it is.
 const LONGEST_PRELUDE: usize = 64 << 10;
@@ -37,8 +36,6 @@ pub struct Committed {
     pub(super) prompt: Weight,
     /// Where to note how it ends.
     pub(super) ticket: Option<Ticket>,
-    /// Who may go on where it breaks off.
-    pub(super) successors: Option<Box<Successors>>,
 }
 
 /// What became of a stream that was held back.
@@ -96,7 +93,6 @@ impl Uncommitted {
                 flow,
                 prompt: prompt(),
                 ticket: None,
-                successors: None,
             }));
         }
         match flow {
@@ -120,7 +116,6 @@ impl Committed {
             flow: Flow::Open,
             prompt,
             ticket: None,
-            successors: None,
         }
     }
 
@@ -132,10 +127,5 @@ impl Committed {
     /// Has it noted how the stream ends.
     pub fn watch(&mut self, ticket: Ticket) {
         self.ticket = Some(ticket);
-    }
-
-    /// Has it continued by somebody else where it breaks off.
-    pub(super) fn precede(&mut self, successors: Successors) {
-        self.successors = Some(Box::new(successors)).filter(|successors| !successors.is_empty());
     }
 }

@@ -19,10 +19,9 @@ use crate::guard::{
 };
 use crate::platform::Platform;
 
+use super::futures::{join, race};
 use super::inspect::{Inspector, Opinion, Post};
-use super::notary::join;
 use super::outgoing;
-use super::patience::race;
 
 /// The longest answer of a service that is read.
 const LONGEST: usize = 256 << 10;
@@ -241,7 +240,7 @@ impl<P: Platform> Inspector<P> {
         body: Bytes,
         timeout: Duration,
     ) -> Result<Bytes, NoVerdict> {
-        let provider = self.gateway.config().provider(index);
+        let provider = self.config.provider(index);
         let uri =
             uri(provider).ok_or_else(|| NoVerdict("the provider does not offer it".into()))?;
         let mut request = http::Request::new(body);
@@ -251,7 +250,7 @@ impl<P: Platform> Inspector<P> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let now = self.platform.now();
-        let key = self.gateway.fleet().key(index, "", now);
+        let key = self.fleet.key(index, "", now);
         let key = key.map_err(|_| NoVerdict("every key of the provider rests".into()))?;
         outgoing::authenticate(headers, provider, key.map(|key| &provider.keys[key]));
         self.ask(request, timeout).await

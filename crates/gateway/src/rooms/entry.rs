@@ -5,19 +5,19 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::StatusCode;
-use openai::Weight;
+use openai::{Request, Weight};
 
-use crate::config::Price;
-use crate::gateway::Gateway;
+use crate::config::{Price, Route};
 use crate::observe::{ABANDONED, Attempt, Outcome, Record, Tokens};
 use crate::otlp::Trace;
 use crate::platform::Platform;
 use crate::policy::limits;
 use crate::time::Timestamp;
 
-use super::exporter::Exporter;
+use super::caller::Caller;
+use super::notebook::Notes;
 use super::reserve::{Reservation, Spent};
-use super::tee::Keep;
+use super::sinks::RecordSinks;
 use super::transcript::Transcript;
 
 /// Whoever is told of a record when it is written.
@@ -26,36 +26,31 @@ pub type OnClose = Box<dyn FnOnce(&Record)>;
 /// What is to be noted in a record before it is written, by those who do not hold it.
 pub type LastNotes = Rc<RefCell<Vec<Box<dyn FnOnce(&mut Record)>>>>;
 
-/// A record in the making, with what is reserved for the request. Both are closed exactly once: when
-/// the entry is closed, or when it is dropped, which means that the caller went away.
+/// One request from its arrival to its last byte: its record and what is reserved for it.
+///
+/// The record is written and the reservation settled exactly once: when the scope is closed, or when
+/// it is dropped, which means that the caller hung up.
 pub struct Entry<P: Platform> {
-    /// What is known so far.
-    pub record: Box<Record>,
-    /// What is reserved; it is settled with the entry.
-    pub reservation: Option<Reservation<P>>,
-    /// What the target that was called last costs.
-    pub price: Option<Price>,
-    /// Headers that tell a limited caller how it stands.
-    pub headers: Vec<(&'static str, String)>,
-    /// Its place in a trace, where traces are sent.
-    pub trace: Option<Rc<Trace>>,
-    /// What is asked and answered, where the route's log has that.
-    pub transcript: Option<Rc<Transcript>>,
-    /// What the part of the answer cost that came before another call went on.
-    aside: Option<(Tokens, Option<u64>)>,
-    /// What is to be kept of the answer.
-    pub keep: Keep,
-    /// Told of the record when it is written.
-    pub on_close: Option<OnClose>,
+    record: Box<Record>,
+    reservation: Option<Reservation<P>>,
+    /// The price of the target that was called last.
+    price: Option<Price>,
+    /// Headers of the answer that steps before it have set.
+    headers: Vec<(&'static str, String)>,
+    trace: Option<Rc<Trace>>,
+    transcript: Option<Rc<Transcript>>,
+    /// Tokens and cost of the part of the answer that came before a continuation.
+    earlier: Option<(Tokens, Option<u64>)>,
+    on_close: Option<OnClose>,
     last_notes: Option<LastNotes>,
-    gateway: Rc<Gateway>,
+    sinks: RecordSinks,
     platform: P,
     began: Timestamp,
 }
 
 impl<P: Platform> Entry<P> {
-    /// Opens the books of a request that arrives now.
-    pub fn open(gateway: Rc<Gateway>, platform: P, id: String) -> Self {
+    /// Opens the scope of a request that arrives now. `trace` is `None` if no traces are exported.
+    pub fn open(sinks: RecordSinks, platform: P, id: String, trace: Option<Rc<Trace>>) -> Self {
         let began = platform.now();
         let record = Record { event: "request", id, at_ms: began.as_millis(), ..Record::default() };
         Self {
@@ -63,16 +58,20 @@ impl<P: Platform> Entry<P> {
             reservation: None,
             price: None,
             headers: Vec::new(),
-            trace: None,
+            trace,
             transcript: None,
-            aside: None,
-            keep: Keep::default(),
+            earlier: None,
             on_close: None,
             last_notes: None,
-            gateway,
+            sinks,
             platform,
             began,
         }
+    }
+
+    /// The host.
+    pub fn platform(&self) -> &P {
+        &self.platform
     }
 
     /// When the request arrived.
@@ -80,40 +79,107 @@ impl<P: Platform> Entry<P> {
         self.began
     }
 
-    /// Takes what is reserved into the books; `None`: no limit concerns the request.
-    pub fn hold(&mut self, reservation: Option<Reservation<P>>) {
+    /// The record so far.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The request's place in a trace. `None` if no traces are exported.
+    pub fn trace(&self) -> Option<&Rc<Trace>> {
+        self.trace.as_ref()
+    }
+
+    /// Captures prompt and answer for the record. `None` if the route does not log content.
+    pub fn transcript(&self) -> Option<&Rc<Transcript>> {
+        self.transcript.as_ref()
+    }
+
+    /// Headers that steps before the answer have set.
+    pub fn headers(&self) -> &[(&'static str, String)] {
+        &self.headers
+    }
+
+    /// The cap that a hard limit puts on each choice of the answer, in tokens. `None` without one.
+    pub fn most_output(&self) -> Option<u64> {
+        self.reservation.as_ref().and_then(Reservation::most_output)
+    }
+
+    /// Records who calls, and which operation.
+    pub fn authenticated(&mut self, caller: &Caller<'_>, operation: &'static str) {
+        self.record.consumer = Some(caller.id().to_owned());
+        self.record.group = caller.group().map(str::to_owned);
+        self.record.operation = Some(operation);
+    }
+
+    /// Records which model the request names.
+    pub fn parsed(&mut self, request: &Request) {
+        self.record.model = Some(request.model.clone());
+        self.record.stream = request.stream;
+    }
+
+    /// Records the route. `is_named`: a route names this very model.
+    pub fn routed(&mut self, route: &Route, is_named: bool) {
+        self.record.route = Some(route.id.clone());
+        self.record.is_named = is_named;
+    }
+
+    /// Has prompt and answer captured for the record.
+    pub fn capture(&mut self, transcript: Transcript) {
+        self.transcript = Some(Rc::new(transcript));
+    }
+
+    /// Adds a header to the answer.
+    pub fn set_header(&mut self, name: &'static str, value: String) {
+        self.headers.push((name, value));
+    }
+
+    /// Replaces all headers that steps before the answer have set.
+    pub fn replace_headers(&mut self, headers: Vec<(&'static str, String)>) {
+        self.headers = headers;
+    }
+
+    /// Records what the cache had. `None` if the route has no cache.
+    pub fn looked_up(&mut self, cache: Option<&'static str>) {
+        self.record.cache = cache;
+    }
+
+    /// Records the limit that refuses the request, or that sends it to a fallback.
+    pub fn limited_by(&mut self, limit: &str) {
+        self.record.limited_by = Some(limit.to_owned());
+    }
+
+    /// Takes over a reservation, which is settled with the scope. `None` if no limit applies.
+    pub fn reserved(&mut self, reservation: Option<Reservation<P>>) {
         let Some(mut reservation) = reservation else { return };
         self.headers.extend(reservation.take_headers());
         self.record.ledger_away = reservation.ledger_away();
         self.reservation = Some(reservation);
     }
 
-    /// Notes that the first content is there.
-    pub fn first_token(&mut self) {
-        self.record.first_token_ms.get_or_insert(millis(self.platform.now().since(self.began)));
+    /// Charges what follows at this price. `None` if the price is not known.
+    pub fn priced(&mut self, price: Option<Price>) {
+        self.price = price;
     }
 
-    /// The gateway that the request came to.
-    pub fn gateway(&self) -> &Rc<Gateway> {
-        &self.gateway
+    /// Records what guards have found.
+    pub fn found(&mut self, notes: Notes) {
+        notes.write(&mut self.record);
     }
 
-    /// Notes that a call begins, to a target of this price. Gives back its place in the record.
-    pub fn begin(&mut self, attempt: Attempt, price: Option<Price>) -> usize {
+    /// Records the guard that blocks the request or its answer.
+    pub fn blocked_by(&mut self, guard: &str) {
+        self.record.blocked_by = Some(guard.to_owned());
+    }
+
+    /// Records an attempt that begins, to a target of this price. Returns its index.
+    pub fn attempt_started(&mut self, attempt: Attempt, price: Option<Price>) -> usize {
         self.record.attempts.push(attempt);
         self.price = price;
         self.record.attempts.len() - 1
     }
 
-    /// Puts the tokens of a part of the answer aside, at the price of the target that it is from: what
-    /// is noted from now on is another's.
-    pub fn put_aside(&mut self, tokens: Tokens) {
-        self.record.tokens = Tokens::default();
-        self.aside = Some((tokens, self.price.map(|price| limits::cost(tokens, price))));
-    }
-
-    /// Notes how a call ended.
-    pub fn end(
+    /// Records how an attempt ended.
+    pub fn attempt_finished(
         &mut self,
         number: usize,
         result: &'static str,
@@ -129,12 +195,76 @@ impl<P: Platform> Entry<P> {
         }
     }
 
-    /// Lets others note something although the entry is in somebody else's hands.
-    pub fn take_last_notes(&mut self) -> LastNotes {
+    /// Records a target that was skipped during its cool-down, if it is the first one.
+    pub fn skipped(&mut self, target: impl FnOnce() -> String) {
+        if self.record.attempts.is_empty() {
+            self.record.rested.get_or_insert_with(target);
+        }
+    }
+
+    /// Forgets the skipped target: no other one was called instead.
+    pub fn skipped_none(&mut self) {
+        self.record.rested = None;
+    }
+
+    /// Records that the request is too long to be sent again.
+    pub fn not_replayed(&mut self) {
+        self.record.not_replayed = true;
+    }
+
+    /// Records the target whose answer the caller gets.
+    pub fn answered_by(&mut self, target: String) {
+        self.record.target = Some(target);
+    }
+
+    /// Records that another target continues the stream.
+    pub fn continued(&mut self) {
+        self.record.continued = true;
+    }
+
+    /// Records the first content, unless there was some before.
+    pub fn first_token(&mut self) {
+        self.record.first_token_ms.get_or_insert(millis(self.platform.now().since(self.began)));
+    }
+
+    /// Records the tokens of the answer, or of its part since the last [`Self::split_usage`].
+    pub fn spent(&mut self, tokens: Tokens) {
+        self.record.tokens = tokens;
+    }
+
+    /// Charges the answer so far at its target's price; what follows has a price of its own.
+    pub fn split_usage(&mut self, tokens: Tokens) {
+        self.record.tokens = Tokens::default();
+        self.earlier = Some((tokens, self.price.map(|price| limits::cost(tokens, price))));
+    }
+
+    /// Records the status that the caller gets, and the code of the error if it is one.
+    pub fn responded(&mut self, status: StatusCode, error: Option<&'static str>) {
+        self.record.status = Some(status.as_u16());
+        self.record.error = error;
+    }
+
+    /// Records the code of the error that ends a stream.
+    pub fn broke_off(&mut self, error: &'static str) {
+        self.record.error = Some(error);
+    }
+
+    /// Changes the record on behalf of a step that holds the scope only in part.
+    pub fn update(&mut self, change: impl FnOnce(&mut Record)) {
+        change(&mut self.record);
+    }
+
+    /// Calls back once the record is complete, before it is written.
+    pub fn on_close(&mut self, call: OnClose) {
+        self.on_close = Some(call);
+    }
+
+    /// Lets another owner change the record although the scope is in use elsewhere.
+    pub fn late_updates(&mut self) -> LastNotes {
         Rc::clone(self.last_notes.get_or_insert_default())
     }
 
-    /// Closes the books.
+    /// Closes the scope.
     pub fn close(mut self, outcome: Outcome) {
         self.record.outcome = outcome;
         // `Drop` writes and settles.
@@ -164,7 +294,7 @@ impl<P: Platform> Drop for Entry<P> {
         self.abandon(now);
         let record = &mut self.record;
         let mut cost = self.price.map(|price| limits::cost(record.tokens, price));
-        if let Some((tokens, earlier)) = self.aside.take() {
+        if let Some((tokens, earlier)) = self.earlier.take() {
             record.tokens = record.tokens.plus(tokens);
             cost = earlier.map_or(cost, |earlier| Some(cost.unwrap_or(0).saturating_add(earlier)));
         }
@@ -181,7 +311,7 @@ impl<P: Platform> Drop for Entry<P> {
             reservation.settle(Spent { served, tokens, cost: cost.unwrap_or(0) });
         }
         let cost = cost.unwrap_or(0);
-        self.gateway.note_usage(&self.platform, record, cost);
+        self.sinks.count(&self.platform, record, cost);
         if let Some(tell) = self.on_close.take() {
             tell(record);
         }
@@ -189,17 +319,15 @@ impl<P: Platform> Drop for Entry<P> {
         let trace = self.trace.take();
         match self.transcript.take() {
             None => {
-                self.platform.record(&record);
-                Exporter::note(&self.gateway, &self.platform, record, trace, cost);
+                self.sinks.write(&self.platform, record, trace, cost);
             }
             // To look for what must be masked takes a while, and the last bytes wait for this.
             Some(transcript) => {
-                let (gateway, host) = (Rc::clone(&self.gateway), self.platform.clone());
+                let (sinks, host) = (self.sinks.clone(), self.platform.clone());
                 self.platform.defer(async move {
                     let (prompt, answer) = (transcript.question(), transcript.answer());
                     let record = Box::new(Record { prompt, answer, ..*record });
-                    host.record(&record);
-                    Exporter::note(&gateway, &host, record, trace, cost);
+                    sinks.write(&host, record, trace, cost);
                 });
             }
         }

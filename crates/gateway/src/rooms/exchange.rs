@@ -21,7 +21,7 @@ use crate::policy::course::Keys;
 use crate::time::Timestamp;
 
 use super::admit::Ask;
-use super::call::{Answer, Content};
+use super::answer::{Answer, Content};
 use super::committed::{Committed, Taken, Uncommitted};
 use super::entry::Entry;
 use super::fleet::{Fleet, Ticket};
@@ -74,13 +74,10 @@ impl<P: Platform> Exchange<'_, P> {
         entry: &mut Entry<P>,
     ) -> Result<Call<'c>, Timestamp> {
         let began = self.platform.now();
-        let ticket = match candidate.ticket.take() {
-            Some(ticket) => ticket,
-            None => self.fleet.admit(candidate.index, candidate.model, self.route, began)?,
-        };
+        let ticket = self.fleet.admit(candidate.index, candidate.model, self.route, began)?;
         let key = self.fleet.key(candidate.index, candidate.model, began)?;
         let attempt = Attempt::begun(candidate.label(), key, part, began);
-        let number = entry.begin(attempt, candidate.price);
+        let number = entry.attempt_started(attempt, candidate.price);
         Ok(Call { candidate, key, ticket, number, began })
     }
 
@@ -197,15 +194,15 @@ impl<P: Platform> Exchange<'_, P> {
             Ok(Certain { mut answer, tokens }) => {
                 let is_success = answer.status.is_success();
                 let name = if is_success { ANSWERED } else { CALLERS_FAULT };
-                entry.end(call.number, name, Some(answer.status), None);
-                entry.price = call.candidate.price;
+                entry.attempt_finished(call.number, name, Some(answer.status), None);
+                entry.priced(call.candidate.price);
                 self.fleet.took((call.candidate.index, call.candidate.model), call.key);
                 if is_success {
                     call.ticket.time(self.ask.request().stream, now);
                     entry.first_token();
                 }
                 if let Some(tokens) = tokens {
-                    entry.record.tokens = tokens;
+                    entry.spent(tokens);
                 }
                 let note = |sign| call.ticket.note(sign, now, self.platform.entropy());
                 match &mut answer.content {
@@ -221,7 +218,7 @@ impl<P: Platform> Exchange<'_, P> {
                 Ok(answer)
             }
             Err(Failed { failure, status, detail }) => {
-                entry.end(call.number, failure.name(), status, detail);
+                entry.attempt_finished(call.number, failure.name(), status, detail);
                 let keys = self.judge(&call, failure, now);
                 Err((failure, keys))
             }
@@ -232,7 +229,7 @@ impl<P: Platform> Exchange<'_, P> {
     /// its target but how long it takes at least.
     pub(super) fn cancel(&self, call: Call<'_>, entry: &mut Entry<P>) {
         call.ticket.time(self.ask.request().stream, self.platform.now());
-        entry.end(call.number, HEDGED_OUT, None, None);
+        entry.attempt_finished(call.number, HEDGED_OUT, None, None);
     }
 
     /// Lets the provider's keyring and the target's breaker draw their conclusions.

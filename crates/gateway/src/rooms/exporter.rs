@@ -14,13 +14,12 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Method, Uri};
 
 use crate::config::{Config, Otlp};
-use crate::gateway::Gateway;
 use crate::observe::Record;
 use crate::otlp::{self, Sums, Trace};
 use crate::platform::Platform;
 use crate::time::Timestamp;
 
-use super::notary::{join, within};
+use super::futures::{join, within};
 use super::outgoing;
 
 /// How long requests are gathered before they are sent.
@@ -85,34 +84,33 @@ enum Taken {
 impl Exporter {
     /// Notes a request that is over; `cost` is in billionths of a USD.
     pub(crate) fn note<P: Platform>(
-        gateway: &Rc<Gateway>,
+        self: &Rc<Self>,
+        config: &Rc<Config>,
         platform: &P,
         mut record: Box<Record>,
         trace: Option<Rc<Trace>>,
         cost: u64,
     ) {
-        let config = gateway.config();
         let Some(otlp) = &config.observe.otlp else { return };
-        let exporter = gateway.exporter();
         if otlp.metrics {
             let most = config.observe.max_consumers;
-            exporter.sums.borrow_mut().add(&record, cost, most);
+            self.sums.borrow_mut().add(&record, cost, most);
         }
         let is_known = record.consumer.is_some();
         if let Some(trace) = trace.filter(|trace| trace.is_recorded(is_known)) {
-            let mut waiting = exporter.waiting.borrow_mut();
+            let mut waiting = self.waiting.borrow_mut();
             if waiting.len() < MOST_WAITING {
                 // A collector is told no content.
                 (record.prompt, record.answer) = (None, None);
                 waiting.push_back((trace, record));
             } else {
-                exporter.lose(1);
+                self.lose(1);
             }
         }
-        exporter.work(gateway, platform);
+        self.work(config, platform);
     }
 
-    fn work<P: Platform>(&self, gateway: &Rc<Gateway>, platform: &P) {
+    fn work<P: Platform>(self: &Rc<Self>, config: &Rc<Config>, platform: &P) {
         let now = platform.now();
         let busy = self.working_since.get();
         let is_idle = || self.is_empty() || self.next_turn(now) > now + LONGEST_WORK;
@@ -120,15 +118,14 @@ impl Exporter {
             return;
         }
         self.working_since.set(Some(now));
-        let (gateway, host) = (Rc::clone(gateway), platform.clone());
+        let (exporter, config, host) = (Rc::clone(self), Rc::clone(config), platform.clone());
         platform.defer(async move {
-            let exporter = gateway.exporter();
             let ends = now + LONGEST_WORK;
-            if let Some(otlp) = &gateway.config().observe.otlp {
+            if let Some(otlp) = &config.observe.otlp {
                 let mut wait = GATHER;
                 while host.now() + wait + PATIENCE <= ends {
                     host.sleep(wait).await;
-                    exporter.prepare(otlp, gateway.config(), host.now());
+                    exporter.prepare(otlp, &config, host.now());
                     let lanes = [(&exporter.traces, TRACES), (&exporter.metrics, METRICS)];
                     let send = lanes.map(|(lane, path)| exporter.send(lane, otlp, path, &host));
                     join(send.into()).await;

@@ -3,9 +3,7 @@
 //!
 //! When a target is late, and how often that may be answered with a second call, is policy.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +14,7 @@ use crate::platform::Platform;
 use super::call::{Line, Told, Walk};
 use super::entry::Entry;
 use super::exchange::{Call, Exchange};
-use super::patience::race;
+use super::futures::{Either, either, race};
 
 /// What a second call needs at least to come to anything.
 const LEAST_TIME: Duration = Duration::from_millis(100);
@@ -105,23 +103,4 @@ impl<P: Platform> Line<'_, P> {
         self.fleet.note_request(candidate.index, self.plan.route().retries, now);
         Some((at, call))
     }
-}
-
-/// Which of two came first.
-enum Either<T> {
-    One(T),
-    Other(T),
-}
-
-async fn either<T>(
-    mut one: Pin<&mut impl Future<Output = T>>,
-    mut other: Pin<&mut impl Future<Output = T>>,
-) -> Either<T> {
-    poll_fn(|cx| {
-        if let Poll::Ready(value) = one.as_mut().poll(cx) {
-            return Poll::Ready(Either::One(value));
-        }
-        other.as_mut().poll(cx).map(Either::Other)
-    })
-    .await
 }

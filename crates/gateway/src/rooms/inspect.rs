@@ -9,8 +9,8 @@ use bytes::Bytes;
 use openai::{Endpoint, Prompt, Speaker, Unreadable, said_in_error, sayings_in_answer};
 use sha2::{Digest, Sha256};
 
-use crate::config::{Guard, GuardKind, OnError, RouteIndex, Scope};
-use crate::gateway::Gateway;
+use crate::config::{Config, Guard, GuardKind, OnError, RouteIndex, Scope};
+use crate::error::{Error, Fault, Refusal};
 use crate::guard::aliyun;
 use crate::guard::{
     Dimension, Finding, Level, Lexicon, Masks, Material, NoVerdict, Phase, Sheet, Verdict, tail,
@@ -18,14 +18,19 @@ use crate::guard::{
 use crate::platform::Platform;
 
 use super::admit::Ask;
-use super::authenticate::Caller;
-use super::call::{Answer, Content};
-use super::notary::join;
+use super::answer::{Answer, Content};
+use super::blocked;
+use super::caller::Caller;
+use super::entry::Entry;
+use super::fleet::Fleet;
+use super::futures::join;
+use super::lists::Lists;
 use super::notebook::{Notebook, Notes};
 
 /// The guards that watch one request, and what they have said of it.
 pub struct Inspector<P: Platform> {
-    pub(super) gateway: Rc<Gateway>,
+    pub(super) config: Rc<Config>,
+    pub(super) fleet: Rc<Fleet>,
     pub(super) platform: P,
     /// Names the conversation to services that join the parts of a text.
     pub(super) session: String,
@@ -94,13 +99,12 @@ pub struct Block {
 impl<P: Platform> Inspector<P> {
     /// The guards that watch a route for a caller; `None`: there are none.
     pub async fn post(
-        gateway: &Rc<Gateway>,
+        (config, fleet, lists): (&Rc<Config>, &Rc<Fleet>, &Lists),
         platform: &P,
         route: RouteIndex,
         caller: &Caller<'_>,
         request: &str,
     ) -> Option<Rc<Self>> {
-        let config = gateway.config();
         let mut posts = Vec::new();
         for (position, guard) in config.guards_for(route) {
             let fits = guard.overrides.iter().position(|other| {
@@ -116,7 +120,7 @@ impl<P: Platform> Inspector<P> {
             let block_at = other.and_then(|other| other.block_at).or(guard.block_at);
             let list = match &guard.kind {
                 GuardKind::Words(words) => match &words.list {
-                    Some(name) => gateway.lists().read(platform, name).await,
+                    Some(name) => lists.read(platform, name).await,
                     None => None,
                 },
                 GuardKind::Aliyun(_)
@@ -131,7 +135,8 @@ impl<P: Platform> Inspector<P> {
         }
         let route = config.route(route).id.clone();
         Some(Rc::new(Self {
-            gateway: Rc::clone(gateway),
+            config: Rc::clone(config),
+            fleet: Rc::clone(fleet),
             platform: platform.clone(),
             session: aliyun::session(u128::from(platform.entropy()) << 64),
             masks: RefCell::default(),
@@ -151,7 +156,7 @@ impl<P: Platform> Inspector<P> {
     /// others does not count as checked.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        hash.update(self.gateway.config().digest);
+        hash.update(self.config.digest);
         for post in &self.posts {
             let exception = post.exception.map_or(u64::MAX, |at| at as u64);
             let list = post.list.as_ref().map_or(0, |list| list.digest());
@@ -164,7 +169,7 @@ impl<P: Platform> Inspector<P> {
 
     /// The guard of a post.
     pub(super) fn guard(&self, post: &Post) -> &Guard {
-        &self.gateway.config().guards[post.guard]
+        &self.config.guards[post.guard]
     }
 
     /// The service that a post asks, where its guard or what is otherwise for the caller names one.
@@ -202,8 +207,47 @@ impl<P: Platform> Inspector<P> {
         delays.min().unwrap_or_default()
     }
 
-    /// Checks a request. What guards have masked makes another request of it.
-    pub async fn admit(&self, ask: &Ask) -> Result<Option<Ask>, Stop> {
+    /// Checks a request. `None` if the request stays as it is, else the masked request.
+    pub async fn check_request(
+        &self,
+        ask: &Ask,
+        entry: &mut Entry<P>,
+    ) -> Result<Option<Ask>, Error> {
+        let result = self.read_request(ask).await;
+        entry.found(self.take_notes());
+        result.map_err(|stop| self.reject(&stop, ask, entry))
+    }
+
+    /// Checks the answer to a request, as far as it is there. `true` if it is a stream that has to be
+    /// checked on its way.
+    pub async fn check_answer(
+        &self,
+        answer: &mut Answer,
+        ask: &Ask,
+        entry: &mut Entry<P>,
+    ) -> Result<bool, Error> {
+        let result = self.receive(answer, ask.endpoint()).await;
+        entry.found(self.take_notes());
+        result.map_err(|stop| self.reject(&stop, ask, entry))
+    }
+
+    /// The error that a guard's refusal becomes.
+    fn reject(&self, stop: &Stop, ask: &Ask, entry: &mut Entry<P>) -> Error {
+        let block = match stop {
+            Stop::Blocked(block) => block,
+            Stop::Unavailable => return Fault::GuardUnavailable.into(),
+            Stop::Unreadable(what) => {
+                let param = ask.endpoint().content_field();
+                return Refusal::Unchecked { param, what }.into();
+            }
+        };
+        let guard = &self.config.guards[block.guard];
+        entry.blocked_by(&guard.id);
+        let (endpoint, stream) = (ask.endpoint(), ask.request().stream);
+        Error::Blocked(Box::new(blocked::whole(&self.platform, guard, block, endpoint, stream)))
+    }
+
+    async fn read_request(&self, ask: &Ask) -> Result<Option<Ask>, Stop> {
         self.masks.borrow_mut().avoid(ask.text());
         let mut changed: Option<Ask> = None;
         for post in self.watching(Phase::Request) {
@@ -255,8 +299,7 @@ impl<P: Platform> Inspector<P> {
         Ok(changed)
     }
 
-    /// Checks an answer, as far as it is there. `true`: it is a stream, to be watched on its way.
-    pub async fn receive(&self, answer: &mut Answer, endpoint: Endpoint) -> Result<bool, Stop> {
+    async fn receive(&self, answer: &mut Answer, endpoint: Endpoint) -> Result<bool, Stop> {
         if !self.watches_answers() {
             return Ok(false);
         }
@@ -395,7 +438,7 @@ impl<P: Platform> Inspector<P> {
     }
 
     /// Hands out what was noted since the last time.
-    pub fn take_notes(&self) -> Notes {
+    pub(super) fn take_notes(&self) -> Notes {
         self.notebook.take()
     }
 }

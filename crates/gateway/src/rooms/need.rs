@@ -88,7 +88,7 @@ impl Wanted<'_> {
             wanted: self.least,
             level,
             wait,
-            others: Vec::new(),
+            headers: Vec::new(),
         })
     }
 }

@@ -1,7 +1,6 @@
 //! Waiting for an upstream that has not committed itself: for its head, its first byte, its next piece.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,9 +10,12 @@ use openai::NotAnAnswer;
 
 use crate::body::Body;
 use crate::config::Timeouts;
-use crate::platform::{Outage, Platform};
+use crate::outage::Outage;
+use crate::platform::Platform;
 use crate::policy::classify::Failure;
 use crate::time::Timestamp;
+
+use super::futures::race;
 
 /// A call that came to nothing.
 pub(super) struct Failed {
@@ -105,19 +107,6 @@ async fn now_or_never(body: &mut Body) -> Option<Option<Result<Bytes, Outage>>> 
     poll_fn(|cx| match body.poll_piece(cx) {
         Poll::Ready(piece) => Poll::Ready(Some(piece)),
         Poll::Pending => Poll::Ready(None),
-    })
-    .await
-}
-
-/// Runs `work` until `timer` completes, which makes it `None` and drops it.
-pub(super) async fn race<T>(
-    work: impl Future<Output = T>,
-    timer: impl Future<Output = ()>,
-) -> Option<T> {
-    let (mut work, mut timer) = (pin!(work), pin!(timer));
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
     })
     .await
 }

@@ -10,7 +10,7 @@ use crate::platform::Peer;
 use crate::policy::parameters;
 
 use super::admit::Ask;
-use super::authenticate::Caller;
+use super::caller::Caller;
 
 /// Where a request comes from: by the word of the proxy before the gateway, where the configuration
 /// trusts one, else by the host's.

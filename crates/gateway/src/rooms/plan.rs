@@ -1,7 +1,5 @@
 //! Who is to answer, and who else if that fails.
 
-use std::cell::RefCell;
-
 use http::{HeaderMap, Uri};
 
 use crate::config::{
@@ -12,15 +10,39 @@ use crate::policy::{balance, canary};
 use crate::time::Timestamp;
 
 use super::admit::Ask;
-use super::authenticate::Caller;
-use super::fleet::{Fleet, Ticket};
+use super::caller::Caller;
+use super::fleet::Fleet;
+
+/// The route of a request: found once, since permissions, history, and targets all depend on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Matched<'a> {
+    /// The route's position in the configuration.
+    pub index: RouteIndex,
+    /// The route.
+    pub route: &'a Route,
+}
+
+impl<'a> Matched<'a> {
+    /// Finds the route of a model and makes sure that the caller may use it.
+    pub fn find(config: &'a Config, caller: &Caller<'_>, model: &str) -> Result<Self, Refusal> {
+        let index =
+            config.models.route(model).ok_or_else(|| Refusal::ModelNotFound(model.to_owned()))?;
+        if !caller.may_use(index) {
+            return Err(Refusal::ModelNotAllowed(model.to_owned()));
+        }
+        Ok(Self { index, route: config.route(index) })
+    }
+}
 
 /// The targets of one request, in the order in which they are tried. Never empty.
 #[derive(Debug)]
 pub struct Plan<'a> {
-    index: RouteIndex,
-    route: &'a Route,
+    matched: Matched<'a>,
     targets: Vec<Candidate<'a>>,
+    /// Decides between weighted targets: random, or the hash of a sticky name.
+    entropy: u64,
+    /// The prices of all weighted targets, if the first choice may have to be made again.
+    others: Vec<Price>,
 }
 
 /// A target that offers what is asked for.
@@ -36,40 +58,41 @@ pub struct Candidate<'a> {
     pub url: Uri,
     /// What it costs; `None`: nobody knows.
     pub price: Option<Price>,
-    /// Leave to call it, of the first that is tried: who is to be a probe is decided with the choice,
-    /// so that nobody else is sent where only one may go.
-    pub ticket: RefCell<Option<Ticket>>,
 }
 
-impl Candidate<'_> {
+impl<'a> Candidate<'a> {
+    /// `None` if the provider does not offer the endpoint.
+    fn new(config: &'a Config, target: &'a Target, ask: &'a Ask) -> Option<Self> {
+        let (index, model) = (target.provider, of(target, &ask.request().model));
+        let provider = config.provider(index);
+        let url = provider.url(ask.endpoint(), model)?;
+        let price = config.prices.of(index, model);
+        Some(Self { index, provider, model, url, price })
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        (self.index, self.model) == (other.index, other.model)
+    }
+
     /// `provider/model`, as records and headers name it.
     pub fn label(&self) -> String {
         format!("{}/{}", self.provider.id, self.model)
     }
 }
 
-/// The model's name at a target.
-fn of<'t>(target: &'t Target, asked: &'t str) -> &'t str {
-    target.model.as_deref().unwrap_or(asked)
-}
-
 impl<'a> Plan<'a> {
-    /// Finds the route of the model, makes sure that the caller may use it, and chooses by weight.
-    pub fn make(
+    /// Chooses a target by weight and adds the route's fallbacks. Takes no permit: which target may
+    /// be called is decided just before each call.
+    pub fn select(
         config: &'a Config,
+        matched: Matched<'a>,
         caller: &Caller<'_>,
         ask: &'a Ask,
         headers: &HeaderMap,
         fleet: &Fleet,
         (now, entropy): (Timestamp, u64),
     ) -> Result<Self, Refusal> {
-        let model = &ask.request().model;
-        let index =
-            config.models.route(model).ok_or_else(|| Refusal::ModelNotFound(model.clone()))?;
-        if !caller.may_use(index) {
-            return Err(Refusal::ModelNotAllowed(model.clone()));
-        }
-        let route = config.route(index);
+        let route = matched.route;
         let name = match &route.sticky {
             Sticky::None => None,
             Sticky::Consumer => caller.proven(),
@@ -77,69 +100,71 @@ impl<'a> Plan<'a> {
             Sticky::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()),
         };
         let entropy = name.map_or(entropy, |name| canary::sticky(&route.id, name));
-        let endpoint = ask.endpoint();
-        let offers =
-            |target: &Target| config.provider(target.provider).paths.of(endpoint).is_some();
-        let awake = |target: &Target| fleet.is_awake(target.provider, of(target, model), now);
-        let may = |target: &Target| offers(target) && awake(target);
-        let all = &route.targets;
-        let better = match route.balance {
-            Balance::Weight => None,
-            Balance::Latency => balance::better_of_two(all, entropy, may, |target, _| {
-                let gauge = fleet.gauge(target.provider, of(target, model));
-                gauge.latency(ask.request().stream, now)
-            }),
-            // What an equal part of a share has to do, in thousandths of a call.
-            Balance::LeastBusy => balance::better_of_two(all, entropy, may, |target, weight| {
-                let busy = fleet.gauge(target.provider, of(target, model)).busy();
-                u64::from(busy) * 1_000 / u64::from(weight.max(1))
-            }),
-            // Whose price nobody knows is taken for the dearest.
-            Balance::Cost => balance::least(all, entropy, may, |target| {
-                let price = config.prices.of(target.provider, of(target, model));
-                price.map_or(u64::MAX, |price| price.input.saturating_add(price.output))
-            }),
-        };
-        // Where nobody is awake, the rule of the weights decides.
-        let chosen = better.or_else(|| canary::choose(all, entropy, offers, awake));
+        let chosen = choose(config, route, ask, fleet, (now, entropy));
         let mut targets: Vec<Candidate<'a>> = Vec::with_capacity(1 + route.fallback.len());
         for target in chosen.into_iter().chain(&route.fallback) {
-            let provider = config.provider(target.provider);
-            let model = of(target, model);
-            // What has failed once is not a fallback for itself.
-            let is_new =
-                |other: &Candidate<'_>| (other.index, other.model) != (target.provider, model);
-            if let Some(url) = provider.url(endpoint, model).filter(|_| targets.iter().all(is_new))
-            {
-                let price = config.prices.of(target.provider, model);
-                let ticket = RefCell::default();
-                let index = target.provider;
-                targets.push(Candidate { index, provider, model, url, price, ticket });
+            let Some(candidate) = Candidate::new(config, target, ask) else { continue };
+            // A target that has failed is not a fallback for itself.
+            if targets.iter().all(|other| !other.is_same(&candidate)) {
+                targets.push(candidate);
             }
         }
-        let Some(first) = targets.first() else {
-            let path = ask.endpoint().path();
-            return Err(Refusal::EndpointNotOffered { model: model.clone(), path });
+        if targets.is_empty() {
+            let (model, path) = (ask.request().model.clone(), ask.endpoint().path());
+            return Err(Refusal::EndpointNotOffered { model, path });
+        }
+        // A target on probation gets one call at a time, so the choice may fall on another one.
+        let first = &targets[0];
+        let others = match fleet.is_ill(first.index, first.model) {
+            true => route
+                .targets
+                .all()
+                .iter()
+                .filter_map(|other| {
+                    let target = &other.target;
+                    config.prices.of(target.provider, of(target, &ask.request().model))
+                })
+                .collect(),
+            false => Vec::new(),
         };
-        first.ticket.replace(fleet.admit(first.index, first.model, route, now).ok());
-        Ok(Self { index, route, targets })
+        Ok(Self { matched, targets, entropy, others })
+    }
+
+    /// Chooses again between the weighted targets, for a request whose first choice may not be called
+    /// after all. `None` if no other one is available.
+    pub fn choose_again<'c>(
+        &self,
+        config: &'c Config,
+        ask: &'c Ask,
+        fleet: &Fleet,
+        now: Timestamp,
+    ) -> Option<Candidate<'c>>
+    where
+        'a: 'c,
+    {
+        let chosen = choose(config, self.matched.route, ask, fleet, (now, self.entropy))?;
+        let candidate = Candidate::new(config, chosen, ask)?;
+        let is_available = fleet.is_awake(candidate.index, candidate.model, now);
+        let is_new = self.targets.iter().all(|other| !other.is_same(&candidate));
+        (is_available && is_new).then_some(candidate)
     }
 
     /// The route that was found.
     pub fn route(&self) -> &'a Route {
-        self.route
+        self.matched.route
     }
 
     /// Its position in the configuration.
     pub fn route_index(&self) -> RouteIndex {
-        self.index
+        self.matched.index
     }
 
     /// The highest price of any target from a position on: which of them will answer is not known
     /// beforehand.
     pub fn price_from(&self, position: usize) -> Price {
         let prices = self.targets[position..].iter().filter_map(|candidate| candidate.price);
-        prices.fold(Price::default(), |highest, price| Price {
+        let others = self.others.iter().copied().filter(|_| position == 0);
+        prices.chain(others).fold(Price::default(), |highest, price| Price {
             input: highest.input.max(price.input),
             cached: highest.cached.max(price.cached),
             output: highest.output.max(price.output),
@@ -149,10 +174,50 @@ impl<'a> Plan<'a> {
     /// Leaves out the targets before this one.
     pub fn skip_to(&mut self, position: usize) {
         self.targets.drain(..position);
+        self.others.clear();
     }
 
     /// The targets in their order.
     pub fn targets(&self) -> &[Candidate<'a>] {
         &self.targets
     }
+}
+
+/// The model's name at a target.
+fn of<'t>(target: &'t Target, asked: &'t str) -> &'t str {
+    target.model.as_deref().unwrap_or(asked)
+}
+
+/// Chooses between the weighted targets of a route by its balance, first among the available ones.
+fn choose<'a>(
+    config: &'a Config,
+    route: &'a Route,
+    ask: &Ask,
+    fleet: &Fleet,
+    (now, entropy): (Timestamp, u64),
+) -> Option<&'a Target> {
+    let (model, endpoint) = (&ask.request().model, ask.endpoint());
+    let offers = |target: &Target| config.provider(target.provider).paths.of(endpoint).is_some();
+    let awake = |target: &Target| fleet.is_awake(target.provider, of(target, model), now);
+    let may = |target: &Target| offers(target) && awake(target);
+    let all = &route.targets;
+    let better = match route.balance {
+        Balance::Weight => None,
+        Balance::Latency => balance::better_of_two(all, entropy, may, |target, _| {
+            let gauge = fleet.gauge(target.provider, of(target, model));
+            gauge.latency(ask.request().stream, now)
+        }),
+        // The load of an equal part of a share, in thousandths of a call.
+        Balance::LeastBusy => balance::better_of_two(all, entropy, may, |target, weight| {
+            let busy = fleet.gauge(target.provider, of(target, model)).busy();
+            u64::from(busy) * 1_000 / u64::from(weight.max(1))
+        }),
+        // A target without a known price counts as the most expensive one.
+        Balance::Cost => balance::least(all, entropy, may, |target| {
+            let price = config.prices.of(target.provider, of(target, model));
+            price.map_or(u64::MAX, |price| price.input.saturating_add(price.output))
+        }),
+    };
+    // Where no target is available, the weights decide.
+    better.or_else(|| canary::choose(all, entropy, offers, awake))
 }

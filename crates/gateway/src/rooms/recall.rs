@@ -9,13 +9,13 @@ use openai::Endpoint;
 use serde_json::value::RawValue;
 
 use crate::cache::said;
-use crate::config::Session;
-use crate::gateway::Gateway;
+use crate::config::{Config, RouteIndex, Session};
 use crate::history::{Bounds, Talk, Turn, digest, lone_question, names};
 use crate::platform::Platform;
 
 use super::admit::Ask;
-use super::authenticate::Caller;
+use super::caller::Caller;
+use super::recent::Recent;
 use super::shelf::{SHORTEST, covers};
 
 /// The caller's header of this name may say `off`; the answer's says how many turns were put before it.
@@ -29,25 +29,23 @@ pub struct Recollection {
     question: Box<RawValue>,
     bounds: Bounds,
     ttl: Duration,
-    gateway: Rc<Gateway>,
+    recent: Rc<Recent>,
 }
 
 /// Puts before a lone question what was said before it. `None`: the request is nobody's conversation, or
 /// the store is away: then nothing is added to it either, lest what is there be lost.
 pub(crate) async fn recall<P: Platform>(
-    gateway: &Rc<Gateway>,
+    (config, recent): (&Config, &Rc<Recent>),
     platform: &P,
     caller: &Caller<'_>,
     headers: &HeaderMap,
+    route: RouteIndex,
     ask: &mut Ask,
 ) -> Option<Recollection> {
-    let config = gateway.config();
     let history = config.history.as_ref()?;
-    let route = config.models.route(&ask.request().model)?;
     let is_off = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"off");
     if ask.endpoint() != Endpoint::ChatCompletions
         || !covers(history.routes.as_deref(), route)
-        || !caller.may_use(route)
         || headers.get(HEADER).is_some_and(is_off)
     {
         return None;
@@ -65,7 +63,7 @@ pub(crate) async fn recall<P: Platform>(
     let at = content.start + at.start..content.start + at.end;
     let question = RawValue::from_string(ask.text()[at.clone()].to_owned()).ok()?;
     let bounds = Bounds { turns: history.turns, bytes: history.max_bytes };
-    let kept = gateway.recent().read(platform, &name).await.ok()?;
+    let kept = recent.read(platform, &name).await.ok()?;
     let mut talk = kept.map(|bytes| Talk::read(&bytes)).unwrap_or_default();
     if platform.now() >= talk.last() + history.ttl {
         talk = Talk::default();
@@ -76,8 +74,8 @@ pub(crate) async fn recall<P: Platform>(
         let body = [&text[..at.start], &talk.messages(), &text[at.start..]].concat();
         *ask = ask.with_body(body.into());
     }
-    let gateway = Rc::clone(gateway);
-    Some(Recollection { name, talk, question, bounds, ttl: history.ttl, gateway })
+    let recent = Rc::clone(recent);
+    Some(Recollection { name, talk, question, bounds, ttl: history.ttl, recent })
 }
 
 impl Recollection {
@@ -91,13 +89,13 @@ impl Recollection {
         let Some(answer) = said(stream, body) else { return };
         let now = platform.now();
         // Another question of the same conversation may have been answered meanwhile.
-        if let Some(written) = self.gateway.recent().find(&self.name, now) {
+        if let Some(written) = self.recent.find(&self.name, now) {
             let written = written.map(|bytes| Talk::read(&bytes)).unwrap_or_default();
             self.talk = written;
         }
         self.talk.add(Turn { at: now, question: self.question, answer }, self.bounds);
         let bytes = Bytes::from(self.talk.to_bytes());
-        self.gateway.recent().note(self.name.clone(), Some(bytes.clone()), now);
+        self.recent.note(self.name.clone(), Some(bytes.clone()), now);
         // The conversation goes on without this turn, if it must.
         let _ = platform.put(&self.name, bytes.to_vec(), Some(self.ttl.max(SHORTEST))).await;
     }

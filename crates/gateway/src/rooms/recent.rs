@@ -9,7 +9,7 @@ use crate::memory::Memory;
 use crate::platform::{Clock, Store};
 use crate::time::Timestamp;
 
-use super::patience::race;
+use super::futures::race;
 
 /// How long a store may show an older state.
 const STALE: Duration = Duration::from_secs(60);

@@ -15,13 +15,15 @@ use crate::body::Body;
 use crate::config::Timeouts;
 use crate::draft::Sequel;
 use crate::observe::{Outcome, Record};
-use crate::platform::{Outage, Platform};
+use crate::outage::Outage;
+use crate::platform::Platform;
 use crate::policy::breaker::Sign;
 use crate::reader::Flow;
 use crate::time::Timestamp;
 
 use super::committed::Committed;
 use super::entry::{Entry, LastNotes};
+use super::resume::Successors;
 use super::transcript::Transcript;
 
 /// How long the upstream may take to end its body after `[DONE]`, so that the host can use the
@@ -36,6 +38,8 @@ const MOST_DRAINED: usize = 64 << 10;
 /// and the record says so.
 pub struct Relay<P: Platform> {
     stream: Committed,
+    /// Targets that can continue the stream where it breaks off.
+    successors: Option<Box<Successors>>,
     platform: P,
     entry: Option<Entry<P>>,
     /// Where to write down what the caller is shown.
@@ -72,19 +76,25 @@ struct Continuing<P: Platform> {
 
 impl<P: Platform> Relay<P> {
     /// Begins to pass a stream on. From here on the relay holds the request's record.
-    pub fn begin(stream: Committed, platform: P, entry: Entry<P>, timeouts: Timeouts) -> Self {
+    pub fn begin(
+        (stream, successors): (Committed, Option<Box<Successors>>),
+        platform: P,
+        entry: Entry<P>,
+        timeouts: Timeouts,
+    ) -> Self {
         let mut relay = Self {
             idle: timeouts.idle,
             deadline: entry.began() + timeouts.total,
             silent_since: None,
             alarm: None,
             stream,
+            successors,
             ending: None,
             left_open: false,
             continuing: None,
             sequel: None,
             is_counted: false,
-            transcript: entry.transcript.clone(),
+            transcript: entry.transcript().cloned(),
             entry: Some(entry),
             platform,
         };
@@ -156,7 +166,7 @@ impl<P: Platform> Relay<P> {
     /// Asks somebody to go on where the stream broke off, if that is possible.
     fn is_continued(&mut self, code: &'static str, message: &'static str) -> bool {
         let is_late = self.platform.now() >= self.deadline;
-        let Some(successors) = self.stream.successors.take().filter(|_| !is_late) else {
+        let Some(successors) = self.successors.take().filter(|_| !is_late) else {
             return false;
         };
         let Some(reader) = &self.stream.reader else { return false };
@@ -165,9 +175,9 @@ impl<P: Platform> Relay<P> {
             return false;
         };
         let Some(mut entry) = self.entry.take() else { return false };
-        entry.put_aside(reader.meter().tokens(self.stream.prompt));
+        entry.split_usage(reader.meter().tokens(self.stream.prompt));
         self.sequel = Some(Sequel::to(draft));
-        let notes = entry.take_last_notes();
+        let notes = entry.late_updates();
         let work = successors.go_on(self.platform.clone(), entry, said.to_owned());
         self.continuing = Some(Continuing { work: Box::pin(work), notes, code, message });
         self.is_counted = true;
@@ -203,7 +213,7 @@ impl<P: Platform> Relay<P> {
         self.stream.body = Body::Empty;
         self.ending = Some(Outcome::Truncated);
         if let Some(entry) = &mut self.entry {
-            entry.record.error = Some(code);
+            entry.broke_off(code);
         }
     }
 
@@ -238,7 +248,7 @@ impl<P: Platform> Relay<P> {
     /// Notes something in the record, while it is open.
     pub(super) fn record(&mut self, note: impl FnOnce(&mut Record) + 'static) {
         if let Some(entry) = &mut self.entry {
-            note(&mut entry.record);
+            entry.update(note);
         } else if let Some(continuing) = &self.continuing {
             continuing.notes.borrow_mut().push(Box::new(note));
         }
@@ -262,10 +272,10 @@ impl<P: Platform> Relay<P> {
         if self.is_counted {
             return Some(entry);
         }
-        entry.record.tokens = match &self.stream.reader {
+        entry.spent(match &self.stream.reader {
             Some(reader) => reader.meter().tokens(self.stream.prompt),
             None => self.stream.tail.tokens(self.stream.prompt),
-        };
+        });
         Some(entry)
     }
 

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use openai::Weight;
 
-use crate::config::{Measure, OnError, Period};
+use crate::config::{Config, Measure, OnError, Period};
 use crate::error::{Error, Fault, Limited, Refusal};
-use crate::gateway::Gateway;
 use crate::ledger::{Charge, Grant, Hold, Lease, Level, Operation, Place, Reply, Window};
 use crate::platform::Platform;
 use crate::policy::limits;
 use crate::time::Timestamp;
 
 use super::allowance;
+use super::budgets::Budgets;
+use super::futures;
 use super::need::{Need, Wanted};
 use super::notary;
 
@@ -54,7 +55,7 @@ impl Spent {
 /// It is settled with what was really spent; dropped, it returns whole.
 #[must_use]
 pub struct Reservation<P: Platform> {
-    gateway: Rc<Gateway>,
+    budgets: Rc<Budgets>,
     platform: P,
     id: u64,
     began: Timestamp,
@@ -93,17 +94,18 @@ enum Source {
 impl<P: Platform> Reservation<P> {
     /// Reserves what a request needs, all of it or nothing. Without a limit there is nothing to do.
     pub async fn make(
-        gateway: &Rc<Gateway>,
+        config: &Config,
+        budgets: &Rc<Budgets>,
         platform: &P,
         need: Need<'_>,
     ) -> Result<Option<Self>, Error> {
-        let met = limits::met(gateway.config(), &need.subject);
+        let met = limits::met(config, &need.subject);
         if met.is_empty() {
             return Ok(None);
         }
         let now = platform.now();
         let mut reservation = Self {
-            gateway: Rc::clone(gateway),
+            budgets: Rc::clone(budgets),
             platform: platform.clone(),
             id: platform.entropy(),
             began: now,
@@ -169,7 +171,7 @@ impl<P: Platform> Reservation<P> {
         let mut levels: Vec<Option<Level>> = vec![None; wanted.len()];
         let mut calls: BTreeMap<Place, Vec<usize>> = BTreeMap::new();
         for (position, (part, one)) in self.parts.iter_mut().zip(wanted).enumerate() {
-            let leases = &self.gateway.budgets().leases;
+            let leases = &self.budgets.leases;
             let drawn = one
                 .limit
                 .lease
@@ -185,14 +187,14 @@ impl<P: Platform> Reservation<P> {
         let asked = calls.iter().map(|(place, positions)| {
             let holds = positions.iter().map(|at| self.hold(*at, &wanted[*at], now)).collect();
             let operation = Operation::Reserve { id: self.id, until: self.until, holds };
-            let (gateway, platform) = (Rc::clone(&self.gateway), self.platform.clone());
+            let (budgets, platform) = (Rc::clone(&self.budgets), self.platform.clone());
             let place = place.clone();
             async move {
-                let reply = gateway.budgets().ask(&platform, &place, &operation).await;
+                let reply = budgets.ask(&platform, &place, &operation).await;
                 reply.map_err(|_away| operation)
             }
         });
-        let replies = notary::join(asked.collect()).await;
+        let replies = futures::join(asked.collect()).await;
         let mut fault = None;
         let mut limited: Option<Box<Limited>> = None;
         let mut others = Vec::new();
@@ -241,7 +243,11 @@ impl<P: Platform> Reservation<P> {
         }
         match (limited, fault) {
             (Some(limited), _) => {
-                Err(Refusal::Limited(Box::new(Limited { others, ..*limited })).into())
+                // The limit that refuses stands for its measure, whatever another one has left.
+                let others = others.into_iter().filter(|(measure, _)| *measure != limited.measure);
+                let levels: Vec<_> = others.chain([(limited.measure, limited.level)]).collect();
+                let headers = allowance::headers(levels.into_iter());
+                Err(Refusal::Limited(Box::new(Limited { headers, ..*limited })).into())
             }
             (None, Some(fault)) => Err(fault.into()),
             (None, None) => Ok(levels.into_iter().flatten().collect()),
@@ -259,7 +265,7 @@ impl<P: Platform> Reservation<P> {
         if !positions.iter().all(|at| wanted[*at].limit.lease) {
             return false;
         }
-        let mut leases = self.gateway.budgets().leases.borrow_mut();
+        let mut leases = self.budgets.leases.borrow_mut();
         let mut drawn = Vec::with_capacity(positions.len());
         for position in positions {
             let part = &self.parts[*position];
@@ -312,7 +318,7 @@ impl<P: Platform> Reservation<P> {
         for position in positions {
             self.parts[*position].source = Source::Alone;
         }
-        Ok(self.gateway.budgets().count_alone(now, &operation))
+        Ok(self.budgets.count_alone(now, &operation))
     }
 
     /// Notes what was granted; of a lease, only what this request wants is its own.
@@ -330,12 +336,12 @@ impl<P: Platform> Reservation<P> {
             grant.amount,
             grant.level,
         );
-        let leases = &self.gateway.budgets().leases;
+        let leases = &self.budgets.leases;
         let overdue = leases.borrow_mut().keep(part.account.clone(), lease, wanted.want, now);
         if !overdue.is_empty() {
             notary::tell(&self.platform, overdue);
         }
-        notary::watch(&self.gateway, &self.platform, part.account.clone(), self.id);
+        self.budgets.watch(&self.platform, part.account.clone(), self.id);
     }
 
     fn end(&mut self, spent: Spent) {
@@ -362,8 +368,7 @@ impl<P: Platform> Reservation<P> {
                     settled.entry(place).or_default().push(Charge { account, window, amount });
                 }
                 Source::Lease(lease) => {
-                    let budgets = self.gateway.budgets();
-                    let mut leases = budgets.leases.borrow_mut();
+                    let mut leases = self.budgets.leases.borrow_mut();
                     if !leases.settle(&account, lease, part.amount, amount) {
                         let change = signed(amount).saturating_sub(signed(part.amount));
                         told.push((place, correct(account, window, change)));
@@ -373,7 +378,7 @@ impl<P: Platform> Reservation<P> {
                 Source::Alone => {
                     let charges = vec![Charge { account: account.clone(), window, amount }];
                     let operation = Operation::Settle { id, until, charges };
-                    self.gateway.budgets().count_alone(now, &operation);
+                    self.budgets.count_alone(now, &operation);
                     if amount > 0 {
                         // The ledger may be back by now.
                         told.push((place, correct(account, window, signed(amount))));

@@ -1,31 +1,31 @@
 //! The response that the caller gets.
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::rc::Rc;
 
-use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{Method, StatusCode};
 use openai::Endpoint;
 use serde::Serialize;
 
 use crate::body::Body;
 use crate::config::{Config, ModelPattern, Timeouts};
-use crate::error::Error;
+use crate::error::{self, Blocked, Error, Refusal};
 use crate::observe::Outcome;
 use crate::platform::Platform;
 use crate::policy::parameters;
 
-use super::authenticate::Caller;
-use super::blocked::Blocked;
-use super::call::{Answer, Content};
+use super::answer::Content;
+use super::call::Dispatched;
+use super::caller::Caller;
 use super::entry::Entry;
+use super::headers::{must_pass_at_once, name};
 use super::inspect::Inspector;
+use super::json::json;
 use super::relay::Relay;
 use super::retell;
 use super::screen::Screen;
 use super::shelf::Hit;
+use super::tee::{Keep, Tee};
 
 /// What a request comes to when nothing goes wrong.
 #[derive(Debug)]
@@ -34,21 +34,21 @@ pub enum Reply<P: Platform> {
     Models(Vec<u8>),
     /// An upstream's answer.
     Answer(Served<P>),
-    /// What a guard did not let pass, and what takes its place.
-    Blocked(Blocked),
-    /// An answer that was given before.
-    Kept(Box<Hit>),
+    /// An answer from the cache, and what is to be kept of it.
+    Kept(Box<Hit>, Keep),
 }
 
 /// An upstream's answer, and what becomes of the rest of it.
 #[derive(Debug)]
 pub struct Served<P: Platform> {
     /// The answer.
-    pub answer: Answer,
+    pub answer: Dispatched,
     /// The bounds on waiting for the rest.
     pub timeouts: Timeouts,
     /// Who watches the rest.
     pub guards: Option<(Rc<Inspector<P>>, Endpoint)>,
+    /// What is to be kept of the answer.
+    pub keep: Keep,
 }
 
 impl<P: Platform> Reply<P> {
@@ -87,37 +87,53 @@ impl<P: Platform> Reply<P> {
     }
 }
 
-/// Gives the caller what there is. A stream keeps the record open until its end.
+/// Answers the caller with what the pipeline comes to. A stream keeps the scope open until its end.
 pub fn deliver<P: Platform>(
-    reply: Reply<P>,
+    result: Result<Reply<P>, Error>,
+    platform: P,
+    entry: Entry<P>,
+) -> http::Response<Body> {
+    match result {
+        Ok(Reply::Answer(Served { answer, timeouts, guards, keep })) => {
+            record_into(keep, platform, entry, |platform, entry| {
+                pass_on((answer, timeouts, guards), platform, entry)
+            })
+        }
+        Ok(Reply::Kept(hit, keep)) => record_into(keep, platform, entry, |platform, entry| {
+            retell::deliver(*hit, platform, entry)
+        }),
+        Ok(Reply::Models(list)) => finish(json(StatusCode::OK, list), Outcome::Answered, entry),
+        Err(Error::Blocked(blocked)) => block(*blocked, entry),
+        Err(Error::Refusal(refusal)) => refuse(refusal.answer(), Outcome::Refused, entry),
+        Err(Error::Fault(fault)) => {
+            refuse(fault.answer(&entry.record().attempts), Outcome::Failed, entry)
+        }
+    }
+}
+
+/// Wraps a response's body so that its bytes reach the cache and the conversation that `keep` names.
+fn record_into<P: Platform>(
+    keep: Keep,
+    platform: P,
+    mut entry: Entry<P>,
+    respond: impl FnOnce(P, Entry<P>) -> http::Response<Body>,
+) -> http::Response<Body> {
+    let tee = Tee::over(keep, &mut entry, &platform);
+    let response = respond(platform, entry);
+    match tee {
+        Some(tee) => tee.wrap(response),
+        None => response,
+    }
+}
+
+/// Passes an upstream's answer on.
+fn pass_on<P: Platform>(
+    (answer, timeouts, guards): (Dispatched, Timeouts, Option<(Rc<Inspector<P>>, Endpoint)>),
     platform: P,
     mut entry: Entry<P>,
 ) -> http::Response<Body> {
-    let Served { answer, timeouts, guards } = match reply {
-        Reply::Answer(served) => served,
-        Reply::Blocked(blocked) => {
-            entry.record.error = blocked.error;
-            entry.record.status = Some(blocked.status.as_u16());
-            let mut response = http::Response::new(Body::from(blocked.body));
-            *response.status_mut() = blocked.status;
-            if blocked.content_type == "text/event-stream" {
-                must_pass_at_once(response.headers_mut());
-            }
-            response.headers_mut().insert(CONTENT_TYPE, blocked.content_type);
-            name(&mut response, &entry);
-            entry.close(Outcome::Blocked);
-            return response;
-        }
-        Reply::Kept(hit) => return retell::deliver(*hit, platform, entry),
-        Reply::Models(list) => {
-            let mut response = json(StatusCode::OK, list);
-            name(&mut response, &entry);
-            entry.record.status = Some(200);
-            entry.close(Outcome::Answered);
-            return response;
-        }
-    };
-    entry.record.status = Some(answer.status.as_u16());
+    let Dispatched { answer, successors } = answer;
+    entry.responded(answer.status, None);
     let mut response = http::Response::new(Body::Empty);
     *response.status_mut() = answer.status;
     if let Some(content_type) = answer.content_type {
@@ -126,7 +142,7 @@ pub fn deliver<P: Platform>(
     name(&mut response, &entry);
     *response.body_mut() = match answer.content {
         Content::Whole(whole) => {
-            if let Some(transcript) = &entry.transcript {
+            if let Some(transcript) = entry.transcript() {
                 transcript.take(&whole);
             }
             entry.close(Outcome::Answered);
@@ -134,7 +150,7 @@ pub fn deliver<P: Platform>(
         }
         Content::Stream(committed) => {
             must_pass_at_once(response.headers_mut());
-            let relay = Relay::begin(*committed, platform, entry, timeouts);
+            let relay = Relay::begin((*committed, successors), platform, entry, timeouts);
             match guards {
                 Some((inspector, endpoint)) => {
                     Body::stream(Screen::new(relay, inspector, endpoint))
@@ -146,25 +162,50 @@ pub fn deliver<P: Platform>(
     response
 }
 
-/// Tells the caller why there is no answer.
-pub fn refuse<P: Platform>(error: &Error, mut entry: Entry<P>) -> http::Response<Body> {
-    let answer = error.answer(&entry.record.attempts);
-    let mut response = json(answer.status, answer.body().to_json());
-    // What was reserved returns, so that what it left is not what is left.
-    entry.headers.clone_from(&answer.headers);
+/// Answers with what the configuration puts in the place of blocked content.
+fn block<P: Platform>(blocked: Blocked, mut entry: Entry<P>) -> http::Response<Body> {
+    entry.responded(blocked.status, blocked.error);
+    let mut response = http::Response::new(Body::from(blocked.body));
+    *response.status_mut() = blocked.status;
+    if blocked.content_type == "text/event-stream" {
+        must_pass_at_once(response.headers_mut());
+    }
+    response.headers_mut().insert(CONTENT_TYPE, blocked.content_type);
     name(&mut response, &entry);
-    entry.record.status = Some(answer.status.as_u16());
-    entry.record.error = Some(answer.code);
-    entry.close(match error {
-        Error::Refusal(_) => Outcome::Refused,
-        Error::Fault(_) => Outcome::Failed,
-    });
+    entry.close(Outcome::Blocked);
     response
 }
 
-/// Tells somebody who may not even ask; nobody's record has a place for it.
-pub fn turn_away(error: &Error) -> http::Response<Body> {
-    let answer = error.answer(&[]);
+/// Answers with an error.
+fn refuse<P: Platform>(
+    answer: error::Answer,
+    outcome: Outcome,
+    mut entry: Entry<P>,
+) -> http::Response<Body> {
+    let mut response = json(answer.status, answer.body().to_json());
+    // The reservation returns, so the rate-limit headers of its success do not hold.
+    entry.replace_headers(answer.headers);
+    name(&mut response, &entry);
+    entry.responded(answer.status, Some(answer.code));
+    entry.close(outcome);
+    response
+}
+
+/// Closes the scope with a whole response.
+fn finish<P: Platform>(
+    mut response: http::Response<Body>,
+    outcome: Outcome,
+    mut entry: Entry<P>,
+) -> http::Response<Body> {
+    name(&mut response, &entry);
+    entry.responded(response.status(), None);
+    entry.close(outcome);
+    response
+}
+
+/// Answers with an error, without a record.
+pub fn turn_away(refusal: &Refusal) -> http::Response<Body> {
+    let answer = refusal.answer();
     json(answer.status, answer.body().to_json())
 }
 
@@ -173,64 +214,10 @@ pub fn health() -> http::Response<Body> {
     json(StatusCode::OK, br#"{"status":"ok"}"#.to_vec())
 }
 
-/// Proxies must neither hold a stream back nor keep it.
-pub(super) fn must_pass_at_once(headers: &mut HeaderMap) {
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
-}
-
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-
 /// Takes the body off where only the head was asked for.
 pub fn without_body(method: &Method, mut response: http::Response<Body>) -> http::Response<Body> {
     if method == Method::HEAD {
         *response.body_mut() = Body::Empty;
     }
     response
-}
-
-/// A JSON response.
-pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> http::Response<Body> {
-    let mut response = http::Response::new(Body::from(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-/// A text with everything that a header cannot hold as `%XX`: models have Chinese names too.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len() * 3);
-    for byte in text.bytes() {
-        match byte {
-            b' '..=b'~' => escaped.push(char::from(byte)),
-            other => write!(escaped, "%{other:02X}").expect("a string takes everything"),
-        }
-    }
-    escaped
-}
-
-/// The headers that tell what the gateway did.
-pub(super) fn name<P: Platform>(response: &mut http::Response<Body>, entry: &Entry<P>) {
-    let record = &entry.record;
-    let headers = response.headers_mut();
-    let mut set = |name, value: &str| {
-        let is_visible = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        let value = if is_visible { Cow::Borrowed(value) } else { Cow::Owned(escaped(value)) };
-        let value = HeaderValue::from_str(&value).expect("ASCII that can be seen");
-        headers.insert(HeaderName::from_static(name), value);
-    };
-    set("x-request-id", &record.id);
-    if let Some(route) = &record.route {
-        set("x-serin-route", route);
-        set("x-serin-attempts", &record.attempts.len().to_string());
-    }
-    if let Some(target) = &record.target {
-        set("x-serin-target", target);
-    }
-    if let Some(cache) = record.cache {
-        set("x-serin-cache", cache);
-    }
-    for (name, value) in &entry.headers {
-        set(name, value);
-    }
 }

@@ -2,7 +2,6 @@
 //!
 //! When a stream has broken off, and what becomes of what is said then, is the relay's business.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
@@ -10,17 +9,17 @@ use http::Uri;
 use openai::{Endpoint, Weight};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Price, ProviderIndex, RouteIndex};
-use crate::gateway::Gateway;
+use crate::config::{Config, Price, ProviderIndex, RouteIndex};
 use crate::observe::Part;
 use crate::platform::Platform;
 use crate::policy::estimate;
 
 use super::admit::Ask;
-use super::call::Content;
+use super::answer::Content;
 use super::committed::Committed;
 use super::entry::Entry;
 use super::exchange::Exchange;
+use super::fleet::Fleet;
 use super::outgoing;
 use super::plan::Candidate;
 
@@ -32,8 +31,9 @@ const MOST_CALLS: usize = 2;
 const GO_ON: &str = "Your last message was cut off. Continue it exactly where it stops. Do not repeat any of it, and do not comment on this.";
 
 /// The targets behind the one that answers, with what it takes to ask them.
-pub(super) struct Successors {
-    gateway: Rc<Gateway>,
+pub struct Successors {
+    config: Rc<Config>,
+    fleet: Rc<Fleet>,
     ask: Ask,
     route: RouteIndex,
     targets: Vec<Successor>,
@@ -67,7 +67,8 @@ pub(super) fn may_go_on(ask: &Ask) -> bool {
 
 impl Successors {
     pub(super) fn new(
-        gateway: Rc<Gateway>,
+        config: Rc<Config>,
+        fleet: Rc<Fleet>,
         ask: &Ask,
         route: RouteIndex,
         candidates: &[Candidate<'_>],
@@ -79,12 +80,7 @@ impl Successors {
             price: candidate.price,
         };
         let targets = candidates.iter().map(successor).collect();
-        Self { gateway, ask: ask.clone(), route, targets }
-    }
-
-    /// Whether somebody could be asked.
-    pub(super) fn is_empty(&self) -> bool {
-        self.targets.is_empty()
+        Self { config, fleet, ask: ask.clone(), route, targets }
     }
 
     /// Asks one after another to go on from a text, until one speaks. The entry comes back; if the
@@ -95,17 +91,16 @@ impl Successors {
         mut entry: Entry<P>,
         said: String,
     ) -> (Entry<P>, Option<Box<Committed>>) {
-        let config = self.gateway.config();
-        let route = config.route(self.route);
+        let route = self.config.route(self.route);
         let beside = Weight::of(&said);
         let exchange = Exchange {
             platform: &platform,
-            fleet: self.gateway.fleet(),
+            fleet: &self.fleet,
             ask: &self.ask,
             route,
             deadline: entry.began() + route.timeouts.total,
             beside,
-            trace: entry.trace.clone(),
+            trace: entry.trace().cloned(),
             keeps_draft: false,
         };
         let most = self.ask.request().output.most;
@@ -118,11 +113,10 @@ impl Successors {
             }
             let candidate = Candidate {
                 index: target.provider,
-                provider: config.provider(target.provider),
+                provider: self.config.provider(target.provider),
                 model: &target.model,
                 url: target.url.clone(),
                 price: target.price,
-                ticket: RefCell::default(),
             };
             let Ok(call) = exchange.begin(&candidate, Part::Rest, &mut entry) else { continue };
             calls += 1;
@@ -134,7 +128,7 @@ impl Successors {
                 && answer.status.is_success()
                 && let Content::Stream(stream) = answer.content
             {
-                entry.record.continued = true;
+                entry.continued();
                 return (entry, Some(stream));
             }
         }

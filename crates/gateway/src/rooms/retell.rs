@@ -9,22 +9,23 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 use http::header::{AGE, CONTENT_TYPE};
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, StatusCode};
 
 use crate::body::Body;
 use crate::cache::Replay;
 use crate::observe::Outcome;
-use crate::platform::{Outage, Platform};
+use crate::outage::Outage;
+use crate::platform::Platform;
 
 use super::entry::Entry;
-use super::respond::{must_pass_at_once, name};
+use super::headers::{must_pass_at_once, name};
 use super::shelf::Hit;
 
 /// Gives the caller what was kept.
 pub(super) fn deliver<P: Platform>(hit: Hit, platform: P, mut entry: Entry<P>) -> Response<Body> {
-    entry.record.status = Some(200);
-    entry.record.target = Some(hit.target);
-    entry.record.tokens = hit.charge.unwrap_or_default();
+    entry.responded(StatusCode::OK, None);
+    entry.answered_by(hit.target);
+    entry.spent(hit.charge.unwrap_or_default());
     entry.first_token();
     let mut response = Response::new(Body::Empty);
     name(&mut response, &entry);

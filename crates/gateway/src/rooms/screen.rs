@@ -13,7 +13,8 @@ use openai::{Endpoint, ErrorBody, ErrorObject, Framer};
 
 use crate::guard::Window;
 use crate::observe::Outcome;
-use crate::platform::{Outage, Platform};
+use crate::outage::Outage;
+use crate::platform::Platform;
 
 use super::blocked;
 use super::inspect::{Inspector, Stop};
@@ -89,7 +90,7 @@ impl<P: Platform> Screen<P> {
     fn stop(&mut self, stop: &Stop) {
         let (last, outcome) = match stop {
             Stop::Blocked(block) => {
-                let guard = &self.inspector.gateway.config().guards[block.guard];
+                let guard = &self.inspector.config.guards[block.guard];
                 let last = blocked::events(&self.inspector.platform, guard, block, self.endpoint);
                 let name = guard.id.clone();
                 self.relay.record(|record| record.blocked_by = Some(name));

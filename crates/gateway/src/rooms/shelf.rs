@@ -11,16 +11,16 @@ use crate::cache::{
     Canonical, Entry as Kept, Head, Key, LONGEST_BODY, Replay, Retelling, Scope, Spent, Subject,
     Wish, is_complete,
 };
-use crate::config::{Cache, RouteIndex};
-use crate::gateway::Gateway;
+use crate::config::{Cache, Config, RouteIndex};
 use crate::observe::Tokens;
 use crate::platform::{Clock, Platform};
 use crate::time::Timestamp;
 
 use super::admit::Ask;
-use super::authenticate::Caller;
-use super::flight::{Pilot, Seat};
+use super::caller::Caller;
+use super::flight::{Flights, Pilot, Seat};
 use super::plan::Plan;
+use super::recent::Recent;
 
 /// No store keeps anything for a shorter time; the entry itself says how long it counts.
 pub(super) const SHORTEST: Duration = Duration::from_secs(60);
@@ -86,20 +86,28 @@ pub struct Slot {
     /// The answer may be shorter than the request asked for.
     pub(crate) is_capped: bool,
     pilot: Option<Pilot>,
-    gateway: Rc<Gateway>,
+    recent: Rc<Recent>,
+}
+
+/// The response cache of one gateway, as its configuration says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ResponseCache<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) recent: &'a Rc<Recent>,
+    pub(crate) flights: &'a Flights,
 }
 
 /// Looks for an answer that was given before. `guards` stands for whatever watches this request and its
 /// answer: what was watched otherwise is not found.
 pub(crate) async fn look<P: Platform>(
-    gateway: &Rc<Gateway>,
+    shared: ResponseCache<'_>,
     platform: &P,
     caller: &Caller<'_>,
     headers: &HeaderMap,
     (ask, plan): (&Ask, &Plan<'_>),
     guards: &[u8],
 ) -> Look {
-    let cache = gateway.config().cache.as_ref();
+    let cache = shared.config.cache.as_ref();
     let cache = cache.filter(|cache| covers(cache.routes.as_deref(), plan.route_index()));
     let Some(cache) = cache else { return Look::Off };
     let wish = Wish::of(headers);
@@ -119,11 +127,11 @@ pub(crate) async fn look<P: Platform>(
     let name = Key::of(&subject, &canonical).name(&subject);
     let mut pilot = None;
     if !wish.fresh {
-        let reader = Reader { gateway, platform, cache, wish, ask };
+        let reader = Reader { platform, cache, wish, ask };
         let now = platform.now();
         // Whoever wants a stream wants its first token now.
         if !ask.request().stream {
-            match gateway.flights().board(&name, now) {
+            match shared.flights.board(&name, now) {
                 Seat::First(first) => pilot = Some(first),
                 Seat::Next(flight) => {
                     let until = now + plan.route().timeouts.total / 2;
@@ -134,7 +142,7 @@ pub(crate) async fn look<P: Platform>(
                 }
             }
         }
-        if let Ok(Some(bytes)) = gateway.recent().read(platform, &name).await
+        if let Ok(Some(bytes)) = shared.recent.read(platform, &name).await
             && let Some(hit) = reader.read(&bytes)
         {
             if let Some(pilot) = pilot {
@@ -153,7 +161,7 @@ pub(crate) async fn look<P: Platform>(
         is_capped: false,
         target,
         pilot,
-        gateway: Rc::clone(gateway),
+        recent: Rc::clone(shared.recent),
     }))
 }
 
@@ -171,7 +179,6 @@ fn keep(cache: &Cache, entropy: u64) -> Duration {
 
 /// Makes an answer of what was kept.
 struct Reader<'a, P> {
-    gateway: &'a Gateway,
     platform: &'a P,
     cache: &'a Cache,
     wish: Wish,
@@ -203,8 +210,7 @@ impl<P: Clock> Reader<'_, P> {
             },
         )?;
         let Head { target, spent, .. } = entry.head;
-        let charge = self.gateway.config().cache.as_ref().is_some_and(|cache| cache.charge);
-        let charge = charge.then(|| Tokens::from(spent));
+        let charge = self.cache.charge.then(|| Tokens::from(spent));
         Some(Hit { replay, target, age: age.as_secs(), pace: self.cache.pace, charge })
     }
 }
@@ -227,7 +233,7 @@ impl Slot {
         let names = (self.route, self.consumer, self.target);
         let head = Head::new((now, now + self.keep), names, stream, Spent::from(tokens));
         let bytes = Bytes::from(Kept::new(head, body).to_bytes());
-        self.gateway.recent().note(self.name.clone(), Some(bytes.clone()), now);
+        self.recent.note(self.name.clone(), Some(bytes.clone()), now);
         if let Some(pilot) = self.pilot {
             pilot.land(bytes.clone());
         }

@@ -11,7 +11,8 @@ use http::header::CONTENT_TYPE;
 
 use crate::body::Body;
 use crate::observe::{Outcome, Record, Tokens};
-use crate::platform::{Outage, Platform};
+use crate::outage::Outage;
+use crate::platform::Platform;
 
 use super::entry::Entry;
 use super::recall::Recollection;
@@ -51,13 +52,12 @@ pub struct Tee<P: Platform> {
 
 impl<P: Platform> Tee<P> {
     /// Takes over what is to be kept, and has itself told how the answer ends. `None`: nothing is.
-    pub(crate) fn over(entry: &mut Entry<P>, platform: &P) -> Option<Self> {
-        let keep = std::mem::take(&mut entry.keep);
+    pub(crate) fn over(keep: Keep, entry: &mut Entry<P>, platform: &P) -> Option<Self> {
         let most = keep.slot.as_ref().map(|slot| slot.most);
         let most = most.max(keep.conversation.as_ref().map(|_| LONGEST))?;
         let shown = Rc::new(RefCell::new(None));
         let told = Rc::clone(&shown);
-        entry.on_close = Some(Box::new(move |record: &Record| {
+        entry.on_close(Box::new(move |record: &Record| {
             let is_good = record.outcome == Outcome::Answered
                 && record.status == Some(200)
                 && record.blocked_by.is_none();

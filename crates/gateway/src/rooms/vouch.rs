@@ -11,14 +11,15 @@ use http::header::ACCEPT;
 use crate::config::{Config, Consumer, Issuer, IssuerKeys, Permissions};
 use crate::error::{Error, Fault, Refusal};
 use crate::jwt::{self, KeySet, Rejection, Rules};
-use crate::keys;
+use crate::keys::{self, Directory};
 use crate::memory::Memory;
-use crate::platform::{Outage, Platform};
+use crate::outage::Outage;
+use crate::platform::Platform;
 use crate::secret::KeyDigest;
 use crate::time::Timestamp;
 
-use super::authenticate::{ANONYMOUS, Registry};
-use super::patience::race;
+use super::caller::ANONYMOUS;
+use super::futures::race;
 
 /// How long an issuer's keys may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -82,11 +83,10 @@ impl Vouchers {
     /// Whom a token speaks for.
     pub async fn vouch<P: Platform>(
         &self,
-        registry: &Registry<'_>,
+        (config, directory): (&Config, Option<&Directory>),
         platform: &P,
         token: &str,
     ) -> Result<Rc<Consumer>, Error> {
-        let config = registry.config;
         let name = KeyDigest::of(token);
         let now = platform.now();
         if let Some(verified) = self.verified.borrow_mut().find(&name).filter(|it| now < it.until) {
@@ -116,7 +116,7 @@ impl Vouchers {
         };
         let claims = claims.map_err(|_| refused())?;
         let named = consumer(config, issuer, &claims).ok_or_else(refused)?;
-        let consumer = Rc::new(known(registry, platform, named).await?);
+        let consumer = Rc::new(known((config, directory), platform, named).await?);
         let until = (claims.expires() + issuer.skew).min(now + VERIFIED);
         let verified = Verified { consumer: Rc::clone(&consumer), until };
         self.verified.borrow_mut().put(name, verified);
@@ -186,16 +186,15 @@ async fn fetch<P: Platform>(platform: &P, source: &Source<'_>) -> Result<KeySet,
 /// The same consumer with everything that the admin plane says of it, if it says anything: whoever
 /// has a token must not have more than whoever has a key.
 async fn known<P: Platform>(
-    registry: &Registry<'_>,
+    (config, directory): (&Config, Option<&Directory>),
     platform: &P,
     named: Consumer,
 ) -> Result<Consumer, Error> {
-    let is_configured = registry.config.consumers.iter().any(|it| it.id == named.id);
-    // Without a pepper the admin plane has made nobody, and there may be no store at all.
-    if is_configured || registry.pepper.is_none() || !keys::is_name(&named.id) {
+    let is_configured = config.consumers.iter().any(|it| it.id == named.id);
+    let Some(directory) = directory.filter(|_| !is_configured && keys::is_name(&named.id)) else {
         return Ok(named);
-    }
-    let kept = registry.directory.consumer(platform, registry.config, &named.id).await;
+    };
+    let kept = directory.consumer(platform, config, &named.id).await;
     Ok(kept.map_err(|_| Fault::AuthenticationUnavailable)?.unwrap_or(named))
 }
 

@@ -11,6 +11,7 @@ use crate::ledger::{Bounds, Operation, Place, Tally, TallyRow};
 use crate::metrics;
 use crate::observe::{Counted, Outcome, Record};
 use crate::platform::Platform;
+use crate::rooms::futures;
 use crate::rooms::notary;
 use crate::time::Timestamp;
 
@@ -130,7 +131,7 @@ impl Recorder {
                         (host.clone(), place.clone(), Rc::clone(operation));
                     async move { notary::ask(&host, &place, &operation).await.is_ok() }
                 };
-                let done = notary::join(told.iter().map(ask).collect()).await;
+                let done = futures::join(told.iter().map(ask).collect()).await;
                 let away = done.contains(&false);
                 for ((place, operation), is_done) in told.into_iter().zip(done) {
                     let mut unsure = recorder.unsure.borrow_mut();

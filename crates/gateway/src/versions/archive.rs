@@ -15,7 +15,8 @@ use bytes::Bytes;
 
 use crate::json;
 use crate::ledger::{Operation, Place, Register, Reply};
-use crate::platform::{Outage, Platform};
+use crate::outage::Outage;
+use crate::platform::Platform;
 use crate::rooms::notary;
 
 use super::stamp::{Stamp, entries, entry, hash};

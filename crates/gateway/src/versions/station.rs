@@ -9,13 +9,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::admin;
-use crate::body::Body;
 use crate::boot::{self, Opened};
 use crate::config::Problems;
 use crate::gateway::Gateway;
-use crate::platform::{Outage, Platform};
-use crate::rooms::notary;
+use crate::outage::Outage;
+use crate::platform::Platform;
+use crate::rooms::futures;
 use crate::time::Timestamp;
 
 use super::archive::Archive;
@@ -63,17 +62,13 @@ enum Due {
 }
 
 impl Station {
-    /// Answers one request, by the version of the configuration that is in force.
-    pub async fn handle<P: Platform>(
-        self: &Rc<Self>,
-        platform: P,
-        request: http::Request<Body>,
-    ) -> http::Response<Body> {
+    /// The gateway of the version in force. `None` if no configuration can be served.
+    pub(crate) async fn current<P: Platform>(self: &Rc<Self>, platform: &P) -> Option<Rc<Gateway>> {
         let closed = self.open.borrow().is_none();
         match self.due(platform.now()) {
             // Apart, so that requests do not carry the room that these take.
-            Due::Now | Due::Soon if closed => Box::pin(self.open(&platform)).await,
-            Due::Now => Box::pin(self.follow(&platform)).await,
+            Due::Now | Due::Soon if closed => Box::pin(self.open(platform)).await,
+            Due::Now => Box::pin(self.follow(platform)).await,
             Due::Soon => {
                 self.asked.set(platform.now());
                 let (station, host) = (Rc::clone(self), platform.clone());
@@ -81,14 +76,7 @@ impl Station {
             }
             Due::Not => {}
         }
-        let gateway = self.open.borrow().as_ref().map(|open| Rc::clone(&open.gateway));
-        match gateway {
-            Some(gateway) if request.uri().path().starts_with(admin::PREFIX) => {
-                Box::pin(gateway.administer(platform, request, Some(self))).await
-            }
-            Some(gateway) => gateway.handle(platform, request).await,
-            None => boot::refusal(),
-        }
+        self.open.borrow().as_ref().map(|open| Rc::clone(&open.gateway))
     }
 
     /// The version that is served here.
@@ -166,7 +154,7 @@ impl Station {
     async fn look<P: Platform>(&self, platform: &P) -> Option<(Stamp, String)> {
         let now = platform.now();
         self.asked.set(now);
-        let looked = notary::within(platform, PATIENCE, Archive(platform).current()).await;
+        let looked = futures::within(platform, PATIENCE, Archive(platform).current()).await;
         match looked.unwrap_or_else(|| Err(Outage::new("no answer in time"))) {
             Ok(found) => {
                 self.away.set(false);

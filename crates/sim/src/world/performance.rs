@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_core::Stream;
 use gateway::body::Body;
-use gateway::platform::Outage;
+use gateway::outage::Outage;
 
 use super::World;
 use crate::executor::Sleep;

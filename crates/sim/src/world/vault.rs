@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::ledger::{Book, Level, Operation, Place, Reply, Rule};
-use gateway::platform::{Clock, Ledger, Listing, Outage, Store};
+use gateway::outage::Outage;
+use gateway::platform::{Clock, Ledger, Listing, Store};
 use gateway::time::Timestamp;
 
 use super::World;

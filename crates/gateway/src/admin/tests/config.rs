@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
-use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use serde_json::{Value, json};
 use super::Response;
 use crate::body::Body;
 use crate::keys::fake::{Fake, run, run_both, run_for};
-use crate::versions::Station;
+use crate::service::Service;
 
 /// A document whose one model has this name.
 fn document(model: &str) -> String {
@@ -32,7 +31,7 @@ fn document(model: &str) -> String {
 /// One isolate.
 struct Isolate {
     fake: Fake,
-    station: Rc<Station>,
+    station: Service,
 }
 
 impl Isolate {
@@ -43,7 +42,7 @@ impl Isolate {
     }
 
     fn of(fake: &Fake) -> Self {
-        Self { fake: fake.clone(), station: Rc::default() }
+        Self { fake: fake.clone(), station: Service::default() }
     }
 
     async fn send(&self, line: &str, if_match: Option<&str>, body: &str) -> Response {

@@ -29,13 +29,12 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use regex_lite::Regex;
 
-use crate::boot::OwnSecrets;
 use crate::secret::Secret;
 
-use super::Secrets;
 use super::parsed::{Config, Consumer, RouteIndex};
 use super::problem::{Problem, Problems, with_hint};
 use super::raw::{self, SecretText, Size, Span};
+use super::{RESERVED_SECRETS, Secrets};
 use name::Names;
 use place::Place;
 
@@ -292,7 +291,7 @@ impl<'a> Review<'a> {
             }
         };
         // A document can be changed by whoever may do that, and sends secrets to where it says.
-        if OwnSecrets::NAMES.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+        if RESERVED_SECRETS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
             let found = format!("the secret {name}, which is the gateway's own");
             self.problem(place, found, "another secret");
             return None;

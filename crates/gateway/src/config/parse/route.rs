@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use crate::policy::breaker::LONGEST_REST;
-
 use super::super::parsed::{
     Balance, FallbackOn, Health, Hedge, ModelIndex, ModelPattern, ProviderIndex, Retries, Route,
     RouteIndex, Sticky, Target, Targets, Timeouts, WeightedTarget,
@@ -304,7 +302,7 @@ fn health(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Health) -> Heal
     let window = review.bound(&place.field("window"), raw.window.as_ref(), Duration::from_secs(30));
     let place = place.field("rest");
     let rest = review.bound(&place, raw.rest.as_ref(), Duration::from_secs(10));
-    if rest > LONGEST_REST {
+    if rest > Health::LONGEST_REST {
         let found = raw.rest.as_ref().map_or_else(String::new, |span| quoted(&span.0));
         review.problem(&place, found, "30s at most");
     }

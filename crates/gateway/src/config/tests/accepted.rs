@@ -223,7 +223,7 @@ fn the_secrets_that_are_named_are_those_that_are_asked_for() {
     for text in [WORKED_EXAMPLE, FULL_EXAMPLE, GUARDS_EXAMPLE] {
         assert_eq!(author::secret_names(text), asked_for(text));
         let json = author::to_json(text).expect("its shape is right");
-        let found = crate::boot::secret_names(&json);
+        let found = crate::config::secret_names(&json);
         assert!(asked_for(text).iter().all(|name| found.contains(name)), "{found:?}");
     }
     assert_eq!(author::secret_names("not TOML"), Vec::<String>::new());
