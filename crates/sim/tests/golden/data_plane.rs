@@ -105,7 +105,7 @@ fn every_kind_of_end_has_its_answer_and_record() {
 fn requests_that_meet_share_an_answer() {
     let local = part(&["answer = 'one two'\ngap = '100ms'\ndelay = '300ms'"]);
     let host = stage::host(DOCUMENT, &[("local", local)]);
-    let more = [STREAM, STREAM, "", r#","seed":1"#];
+    let more = ["", "", STREAM, r#","seed":1"#];
     let requests = more.map(|more| question("kept", "Hello", more)).into();
     let mut text = String::new();
     for received in host.play_together(requests, Duration::from_millis(20)) {

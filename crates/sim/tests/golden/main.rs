@@ -11,6 +11,7 @@ mod golden;
 mod host;
 mod ledger;
 mod otlp;
+mod providers;
 mod scenarios;
 mod show;
 mod stage;

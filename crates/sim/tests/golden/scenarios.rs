@@ -42,7 +42,9 @@ fn dump(scenario: &Scenario) -> String {
             let received = host.play(message(request), request.hang_up());
             let is_last = turn + 1 == request.repeat && count <= MANY;
             if turn >= (if count > MANY { 1 } else { FIRST }) && !is_last {
-                (host.take_calls(), host.take_operations(|_| false), host.take_lines());
+                host.take_calls();
+                host.take_operations(|_| false);
+                host.take_lines();
                 continue;
             }
             let _ = writeln!(text, "━━ {title}");
