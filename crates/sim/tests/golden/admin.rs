@@ -1,4 +1,4 @@
-//! The admin plane: every endpoint, answered and refused, and what it leaves in the store.
+//! Admin API: every endpoint with a success and a refusal, and the entries that it stores.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -7,20 +7,20 @@ use std::time::Duration;
 use serde_json::Value;
 use sim::world::Received;
 
+use crate::fixture::{self, DOCUMENT, STREAM, Session, chat, part, question, request};
 use crate::golden::assert_golden;
-use crate::stage::{self, DOCUMENT, STREAM, Tale, chat, part, question, request};
 
-/// A key of somebody else's that is taken over.
+/// Key of another system, for adoption.
 const ADOPTED: &str = "sk-proj-0123456789abcdef";
 
-fn tale() -> Tale {
+fn session() -> Session {
     let local = part(&["answer = 'mind the words'\nprompt_tokens = 9\ncompletion_tokens = 3"]);
     let openai = part(&[
         "answer = 'one two'\nprompt_tokens = 20\ncompletion_tokens = 8\ncached_tokens = 4\nreasoning_tokens = 2",
         "status = 500",
     ]);
     let azure = part(&["answer = 'one two three'\nusage = false\ngap = '300ms'", "status = 500"]);
-    Tale::new(stage::host(DOCUMENT, &[("local", local), ("openai", openai), ("azure", azure)]))
+    Session::new(fixture::host(DOCUMENT, &[("local", local), ("openai", openai), ("azure", azure)]))
 }
 
 fn json(received: &Received) -> Value {
@@ -37,82 +37,93 @@ fn tag(received: &Received) -> String {
 }
 
 #[test]
-fn consumers_and_keys() {
-    let mut tale = tale();
-    tale.administer("GET /admin/v1/consumers", &[], "");
-    tale.administer("POST /admin/v1/consumers", &[], r#"{"id":"acme","group":"gold","routes":["chat","kept"],"params":{"temperature":{"max":1.0}}}"#);
-    tale.administer("POST /admin/v1/consumers", &[], r#"{"id":"acme"}"#);
-    tale.administer("POST /admin/v1/consumers", &[], r#"{"id":"a","routes":["nothing"]}"#);
-    tale.administer("POST /admin/v1/consumers", &[], "{");
-    tale.administer("GET /admin/v1/consumers/acme", &[], "");
-    tale.administer("GET /admin/v1/consumers/app", &[], "");
-    tale.administer("GET /admin/v1/consumers/nobody", &[], "");
-    tale.administer("PATCH /admin/v1/consumers/acme", &[], r#"{"group":null,"routes":["chat"]}"#);
-    tale.administer("PATCH /admin/v1/consumers/acme", &[], r#"{"id":"other"}"#);
-    tale.administer("PATCH /admin/v1/consumers/app", &[], r#"{"group":"x"}"#);
-    tale.administer("GET /admin/v1/consumers?limit=1", &[], "");
-    let issued = tale.administer(
+fn consumers_and_keys_match_golden() {
+    let mut session = session();
+    session.send_admin("GET /admin/v1/consumers", &[], "");
+    session.send_admin("POST /admin/v1/consumers", &[], r#"{"id":"acme","group":"gold","routes":["chat","kept"],"params":{"temperature":{"max":1.0}}}"#);
+    session.send_admin("POST /admin/v1/consumers", &[], r#"{"id":"acme"}"#);
+    session.send_admin("POST /admin/v1/consumers", &[], r#"{"id":"a","routes":["nothing"]}"#);
+    session.send_admin("POST /admin/v1/consumers", &[], "{");
+    session.send_admin("GET /admin/v1/consumers/acme", &[], "");
+    session.send_admin("GET /admin/v1/consumers/app", &[], "");
+    session.send_admin("GET /admin/v1/consumers/nobody", &[], "");
+    session.send_admin(
+        "PATCH /admin/v1/consumers/acme",
+        &[],
+        r#"{"group":null,"routes":["chat"]}"#,
+    );
+    session.send_admin("PATCH /admin/v1/consumers/acme", &[], r#"{"id":"other"}"#);
+    session.send_admin("PATCH /admin/v1/consumers/app", &[], r#"{"group":"x"}"#);
+    session.send_admin("GET /admin/v1/consumers?limit=1", &[], "");
+    let issued = session.send_admin(
         "POST /admin/v1/consumers/acme/keys",
         &[],
         r#"{"note":"for the robot","expires_at":"2027-01-31T09:00:00Z"}"#,
     );
     let issued = json(&issued);
-    tale.administer("POST /admin/v1/consumers/acme/keys", &[], "");
-    let adopted = tale.administer(
+    session.send_admin("POST /admin/v1/consumers/acme/keys", &[], "");
+    let adopted = session.send_admin(
         "POST /admin/v1/consumers/app/keys",
         &[],
         &format!(r#"{{"key":"{ADOPTED}"}}"#),
     );
     let adopted = json(&adopted);
-    tale.administer("POST /admin/v1/consumers/app/keys", &[], &format!(r#"{{"key":"{ADOPTED}"}}"#));
-    tale.administer("POST /admin/v1/consumers/acme/keys", &[], r#"{"expires_at":1}"#);
-    tale.administer("POST /admin/v1/consumers/nobody/keys", &[], "{}");
+    session.send_admin(
+        "POST /admin/v1/consumers/app/keys",
+        &[],
+        &format!(r#"{{"key":"{ADOPTED}"}}"#),
+    );
+    session.send_admin("POST /admin/v1/consumers/acme/keys", &[], r#"{"expires_at":1}"#);
+    session.send_admin("POST /admin/v1/consumers/nobody/keys", &[], "{}");
     let path = format!("/admin/v1/consumers/acme/keys/{}", text(&issued, "id"));
-    tale.administer(
+    session.send_admin(
         &format!("PATCH {path}"),
         &[],
         r#"{"note":"for another robot","expires_at":null}"#,
     );
-    tale.administer(&format!("PATCH {path}"), &[], r#"{"note":"x","nothing":1}"#);
-    tale.administer("PATCH /admin/v1/consumers/acme/keys/key_x", &[], "{}");
-    tale.administer("GET /admin/v1/consumers/acme/keys", &[], "");
-    tale.administer("GET /admin/v1/consumers/nobody/keys", &[], "");
+    session.send_admin(&format!("PATCH {path}"), &[], r#"{"note":"x","nothing":1}"#);
+    session.send_admin("PATCH /admin/v1/consumers/acme/keys/key_x", &[], "{}");
+    session.send_admin("GET /admin/v1/consumers/acme/keys", &[], "");
+    session.send_admin("GET /admin/v1/consumers/nobody/keys", &[], "");
     for key in [text(&issued, "key"), ADOPTED.to_owned()] {
         let headers = [("authorization", &*format!("Bearer {key}"))];
         let body = chat("gpt-4o", "Hello", "");
-        tale.ask("a caller with the key", request("POST", "/v1/chat/completions", &headers, &body));
+        session.send(
+            "a caller with the key",
+            request("POST", "/v1/chat/completions", &headers, &body),
+        );
     }
-    tale.text.push_str(&crate::show::part("store", &tale.host.entries()));
-    tale.text.push_str(&crate::show::part("books", &tale.host.books("claim/")));
-    let operations = tale.host.take_operations(|text| text.starts_with("claim/"));
-    tale.text.push_str(&crate::show::part("operations", &operations));
-    assert_golden("admin/consumers.txt", &std::mem::take(&mut tale.text));
+    session.text.push_str(&crate::show::part("store", &session.host.entries()));
+    session.text.push_str(&crate::show::part("books", &session.host.books("claim/")));
+    let operations = session.host.take_operations(|text| text.starts_with("claim/"));
+    session.text.push_str(&crate::show::part("operations", &operations));
+    assert_golden("admin/consumers.txt", &std::mem::take(&mut session.text));
 
-    tale.administer(&format!("DELETE {path}"), &[], "");
-    tale.administer(&format!("DELETE {path}"), &[], "");
-    tale.administer(
+    session.send_admin(&format!("DELETE {path}"), &[], "");
+    session.send_admin(&format!("DELETE {path}"), &[], "");
+    session.send_admin(
         &format!("DELETE /admin/v1/consumers/app/keys/{}", text(&adopted, "id")),
         &[],
         "",
     );
-    tale.administer("DELETE /admin/v1/consumers/acme", &[], "");
-    tale.administer("DELETE /admin/v1/consumers/acme", &[], "");
-    tale.administer("DELETE /admin/v1/consumers/app", &[], "");
-    tale.administer("GET /admin/v1/audit?limit=3", &[], "");
-    tale.administer("GET /admin/v1/audit?target=consumer/app", &[], "");
-    tale.administer("GET /admin/v1/audit?limit=0", &[], "");
-    tale.host.take_ledger_away(true);
-    tale.administer("POST /admin/v1/consumers", &[], r#"{"id":"late"}"#);
-    tale.host.take_ledger_away(false);
-    tale.host.take_store_away(true);
-    tale.administer("GET /admin/v1/consumers", &[], "");
-    tale.text.push_str(&crate::show::part("store", &tale.host.entries()));
-    assert_golden("admin/consumers_deleted.txt", &tale.text);
+    session.send_admin("DELETE /admin/v1/consumers/acme", &[], "");
+    session.send_admin("DELETE /admin/v1/consumers/acme", &[], "");
+    session.send_admin("DELETE /admin/v1/consumers/app", &[], "");
+    session.send_admin("GET /admin/v1/audit?limit=3", &[], "");
+    session.send_admin("GET /admin/v1/audit?target=consumer/app", &[], "");
+    session.send_admin("GET /admin/v1/audit?limit=0", &[], "");
+    session.host.set_ledger_available(false);
+    session.send_admin("POST /admin/v1/consumers", &[], r#"{"id":"late"}"#);
+    session.host.set_ledger_available(true);
+    session.host.set_store_available(false);
+    session.send_admin("GET /admin/v1/consumers", &[], "");
+    session.text.push_str(&crate::show::part("store", &session.host.entries()));
+    assert_golden("admin/consumers_deleted.txt", &session.text);
 }
 
 #[test]
-fn operators_and_paths() {
-    let mut tale = tale();
+fn operators_and_unknown_paths_match_golden() {
+    let mut session = session();
     let eve = ("authorization", "Bearer the-token-of-eve");
     for (headers, line) in [
         (vec![("authorization", "Basic x")], "GET /admin/v1/consumers"),
@@ -127,59 +138,63 @@ fn operators_and_paths() {
         (vec![], "GET /admin/v1/openapi.json?x=1"),
         (vec![], "POST /metrics"),
     ] {
-        tale.administer(line, &headers, "");
+        session.send_admin(line, &headers, "");
     }
-    tale.administer("POST /admin/v1/consumers", &[("content-type", "text/plain")], "{}");
-    tale.administer(
+    session.send_admin("POST /admin/v1/consumers", &[("content-type", "text/plain")], "{}");
+    session.send_admin(
         "POST /admin/v1/consumers",
         &[],
         &format!("{{\"id\":\"{}\"}}", "x".repeat(70_000)),
     );
-    assert_golden("admin/operators.txt", &tale.text);
+    assert_golden("admin/operators.txt", &session.text);
 }
 
 #[test]
-fn configurations() {
-    let mut tale = tale();
-    let before = tale.administer("GET /admin/v1/config", &[], "");
+fn configuration_versions_match_golden() {
+    let mut session = session();
+    let before = session.send_admin("GET /admin/v1/config", &[], "");
     let old = String::from_utf8(before.body().to_vec()).expect("text");
     let new = old.replacen("\"gpt-4o\"", "\"gpt-5\"", 1);
     assert_ne!(old, new);
     let tag_before = tag(&before);
-    tale.text = tale.text.replacen(&old, "(document)", 1);
-    tale.administer("GET /admin/v1/config?x=1", &[], "");
+    session.text = session.text.replacen(&old, "(document)", 1);
+    session.send_admin("GET /admin/v1/config?x=1", &[], "");
     let path = "PUT /admin/v1/config";
-    tale.administer(path, &[], &new);
-    tale.administer(path, &[("if-match", "\"7-0000000000000000\"")], &new);
-    tale.administer("PUT /admin/v1/config?dry_run=true", &[], &new);
-    tale.administer("PUT /admin/v1/config?dry_run=x", &[], &new);
-    tale.administer(path, &[("if-match", &tag_before)], "{\"routes\":[]}");
-    tale.administer(path, &[("if-match", &tag_before)], "{\"routes\":[{\"id\":\"a\",\"models\":[],\"targets\":[{\"provider\":\"x\"}]}],\"nothing\":1}");
-    tale.administer(path, &[("if-match", &tag_before)], "{\"routes\":[{\"id\":\"a\",\"models\":[],\"targets\":[{\"provider\":\"x\"}]}],\"guards\":[{\"id\":\"g\",\"kind\":\"words\"}]}");
-    tale.administer(path, &[("if-match", &tag_before)], "[]");
-    let done = tale.administer(path, &[("if-match", &tag_before)], &new);
-    tale.administer(path, &[("if-match", &tag_before)], &old);
-    tale.administer(path, &[("if-match", &tag(&done))], &new);
-    tale.administer("GET /admin/v1/config/versions", &[], "");
-    tale.administer("POST /admin/v1/config/versions/0/restore", &[("if-match", &tag(&done))], "");
-    tale.administer("POST /admin/v1/config/versions/9/restore", &[("if-match", "*")], "");
-    tale.administer("POST /admin/v1/config/versions/1/restore", &[], "");
-    tale.administer("GET /admin/v1/config/versions?limit=1", &[], "");
-    tale.administer("GET /admin/v1/config/versions?cursor=x", &[], "");
-    tale.administer("GET /admin/v1/config/versions/9", &[], "");
-    tale.administer("GET /admin/v1/config/versions/1", &[], "");
-    tale.text.push_str(&crate::show::part("store", &tale.host.entries()));
-    tale.text.push_str(&crate::show::part("books", &tale.host.books("config")));
-    let operations = tale.host.take_operations(|text| text.starts_with("config"));
-    tale.text.push_str(&crate::show::part("operations", &operations));
-    assert_golden("admin/config.txt", &tale.text);
+    session.send_admin(path, &[], &new);
+    session.send_admin(path, &[("if-match", "\"7-0000000000000000\"")], &new);
+    session.send_admin("PUT /admin/v1/config?dry_run=true", &[], &new);
+    session.send_admin("PUT /admin/v1/config?dry_run=x", &[], &new);
+    session.send_admin(path, &[("if-match", &tag_before)], "{\"routes\":[]}");
+    session.send_admin(path, &[("if-match", &tag_before)], "{\"routes\":[{\"id\":\"a\",\"models\":[],\"targets\":[{\"provider\":\"x\"}]}],\"nothing\":1}");
+    session.send_admin(path, &[("if-match", &tag_before)], "{\"routes\":[{\"id\":\"a\",\"models\":[],\"targets\":[{\"provider\":\"x\"}]}],\"guards\":[{\"id\":\"g\",\"kind\":\"words\"}]}");
+    session.send_admin(path, &[("if-match", &tag_before)], "[]");
+    let done = session.send_admin(path, &[("if-match", &tag_before)], &new);
+    session.send_admin(path, &[("if-match", &tag_before)], &old);
+    session.send_admin(path, &[("if-match", &tag(&done))], &new);
+    session.send_admin("GET /admin/v1/config/versions", &[], "");
+    session.send_admin(
+        "POST /admin/v1/config/versions/0/restore",
+        &[("if-match", &tag(&done))],
+        "",
+    );
+    session.send_admin("POST /admin/v1/config/versions/9/restore", &[("if-match", "*")], "");
+    session.send_admin("POST /admin/v1/config/versions/1/restore", &[], "");
+    session.send_admin("GET /admin/v1/config/versions?limit=1", &[], "");
+    session.send_admin("GET /admin/v1/config/versions?cursor=x", &[], "");
+    session.send_admin("GET /admin/v1/config/versions/9", &[], "");
+    session.send_admin("GET /admin/v1/config/versions/1", &[], "");
+    session.text.push_str(&crate::show::part("store", &session.host.entries()));
+    session.text.push_str(&crate::show::part("books", &session.host.books("config")));
+    let operations = session.host.take_operations(|text| text.starts_with("config"));
+    session.text.push_str(&crate::show::part("operations", &operations));
+    assert_golden("admin/config.txt", &session.text);
 }
 
 #[test]
-fn limits() {
-    let mut tale = tale();
-    tale.administer("GET /admin/v1/limits/rate/app", &[], "");
-    tale.ask(
+fn limits_match_golden() {
+    let mut session = session();
+    session.send_admin("GET /admin/v1/limits/rate/app", &[], "");
+    session.send(
         "a request",
         request(
             "POST",
@@ -188,37 +203,41 @@ fn limits() {
             &chat("metered", "Hello", r#","max_tokens":10"#),
         ),
     );
-    tale.host.take_lines();
-    tale.administer("GET /admin/v1/limits/rate/app", &[], "");
-    tale.administer("GET /admin/v1/limits/daily/gold", &[], "");
-    tale.administer("GET /admin/v1/limits/everybody/_", &[], "");
-    tale.administer("GET /admin/v1/limits/prepaid/a%2Fb", &[], "");
-    tale.administer("GET /admin/v1/limits/nothing/app", &[], "");
-    tale.administer("GET /admin/v1/limits/everybody/app", &[], "");
-    tale.administer("POST /admin/v1/limits/prepaid/a%2Fb/adjust", &[], r#"{"left":2.5}"#);
-    tale.administer(
+    session.host.take_lines();
+    session.send_admin("GET /admin/v1/limits/rate/app", &[], "");
+    session.send_admin("GET /admin/v1/limits/daily/gold", &[], "");
+    session.send_admin("GET /admin/v1/limits/everybody/_", &[], "");
+    session.send_admin("GET /admin/v1/limits/prepaid/a%2Fb", &[], "");
+    session.send_admin("GET /admin/v1/limits/nothing/app", &[], "");
+    session.send_admin("GET /admin/v1/limits/everybody/app", &[], "");
+    session.send_admin("POST /admin/v1/limits/prepaid/a%2Fb/adjust", &[], r#"{"left":2.5}"#);
+    session.send_admin(
         "POST /admin/v1/limits/rate/app/adjust",
         &[],
         r#"{"measure":"tokens","by":-100}"#,
     );
-    tale.administer("POST /admin/v1/limits/rate/app/adjust", &[], r#"{"by":1}"#);
-    tale.administer("POST /admin/v1/limits/rate/app/adjust", &[], r#"{"measure":"tokens"}"#);
-    tale.administer(
+    session.send_admin("POST /admin/v1/limits/rate/app/adjust", &[], r#"{"by":1}"#);
+    session.send_admin("POST /admin/v1/limits/rate/app/adjust", &[], r#"{"measure":"tokens"}"#);
+    session.send_admin(
         "POST /admin/v1/limits/rate/app/adjust",
         &[],
         r#"{"measure":"tokens","by":1,"left":1}"#,
     );
-    tale.administer("POST /admin/v1/limits/nothing/app/adjust", &[], r#"{"by":1}"#);
-    tale.host.take_ledger_away(true);
-    tale.administer("GET /admin/v1/limits/rate/app", &[], "");
-    tale.administer("POST /admin/v1/limits/rate/app/adjust", &[], r#"{"measure":"tokens","by":5}"#);
-    tale.text.push_str(&crate::show::part("store", &tale.host.entries()));
-    assert_golden("admin/limits.txt", &tale.text);
+    session.send_admin("POST /admin/v1/limits/nothing/app/adjust", &[], r#"{"by":1}"#);
+    session.host.set_ledger_available(false);
+    session.send_admin("GET /admin/v1/limits/rate/app", &[], "");
+    session.send_admin(
+        "POST /admin/v1/limits/rate/app/adjust",
+        &[],
+        r#"{"measure":"tokens","by":5}"#,
+    );
+    session.text.push_str(&crate::show::part("store", &session.host.entries()));
+    assert_golden("admin/limits.txt", &session.text);
 }
 
 #[test]
-fn usage_and_metrics() {
-    let mut tale = tale();
+fn usage_and_metrics_match_golden() {
+    let mut session = session();
     for (title, request) in [
         ("an answer", question("gpt-4o", "Hello", "")),
         ("a fallback", question("gpt-4o", "Hello", "")),
@@ -234,40 +253,40 @@ fn usage_and_metrics() {
         ("a stranger", request("POST", "/v1/chat/completions", &[], "{}")),
         ("the models", request("GET", "/v1/models", &[("authorization", "Bearer app-key")], "")),
     ] {
-        tale.ask(title, request);
+        session.send(title, request);
     }
-    let operations = tale
+    let operations = session
         .host
         .take_operations(|text| text.starts_with("usage/") || text.starts_with("metrics/"));
     assert_golden("observe/tallies.txt", &operations);
-    let books = tale.host.books("usage/") + &tale.host.books("metrics/");
+    let books = session.host.books("usage/") + &session.host.books("metrics/");
     assert_golden("observe/books.txt", &books);
-    tale.text.clear();
-    tale.administer("GET /metrics", &[], "");
-    let metrics = mask_help(&std::mem::take(&mut tale.text));
+    session.text.clear();
+    session.send_admin("GET /metrics", &[], "");
+    let metrics = mask_help(&std::mem::take(&mut session.text));
     assert_golden("observe/metrics.txt", &metrics);
-    tale.administer("GET /admin/v1/usage", &[], "");
+    session.send_admin("GET /admin/v1/usage", &[], "");
     for step in ["minute", "hour", "day", "total"] {
-        tale.administer(
+        session.send_admin(
             &format!("GET /admin/v1/usage?step={step}&by=consumer,group,model,provider,route"),
             &[],
             "",
         );
     }
-    tale.administer(
+    session.send_admin(
         "GET /admin/v1/usage?step=hour&by=route&from=2026-01-01T00:00:00Z&to=2026-01-01T01:00:00Z",
         &[],
         "",
     );
-    tale.administer("GET /admin/v1/usage?step=week", &[], "");
-    tale.administer("GET /admin/v1/usage?by=nothing", &[], "");
-    tale.host.take_ledger_away(true);
-    tale.administer("GET /admin/v1/usage", &[], "");
-    tale.administer("GET /metrics", &[], "");
-    assert_golden("admin/usage.txt", &tale.text);
+    session.send_admin("GET /admin/v1/usage?step=week", &[], "");
+    session.send_admin("GET /admin/v1/usage?by=nothing", &[], "");
+    session.host.set_ledger_available(false);
+    session.send_admin("GET /admin/v1/usage", &[], "");
+    session.send_admin("GET /metrics", &[], "");
+    assert_golden("admin/usage.txt", &session.text);
 }
 
-/// The sentences of a scrape are for people; names, types, labels and values are not.
+/// Masks the help texts of a scrape. Names, types, labels and values stay.
 fn mask_help(text: &str) -> String {
     let mask = |line: &str| match line.strip_prefix("| # HELP ") {
         Some(rest) => {
@@ -280,14 +299,14 @@ fn mask_help(text: &str) -> String {
 }
 
 #[test]
-fn what_is_kept() {
-    let mut tale = tale();
-    let session = |name| [("authorization", "Bearer app-key"), ("x-session-id", name)];
+fn cache_history_verdicts_and_words_match_golden() {
+    let mut session = session();
+    let headers = |name| [("authorization", "Bearer app-key"), ("x-session-id", name)];
     for (model, more) in [("kept", ""), ("kept", STREAM)] {
-        tale.ask("a kept answer", question(model, "Hello", more));
-        tale.ask("another kept answer", question(model, "Hello again", more));
+        session.send("a kept answer", question(model, "Hello", more));
+        session.send("another kept answer", question(model, "Hello again", more));
     }
-    tale.ask(
+    session.send(
         "kept embeddings",
         request(
             "POST",
@@ -297,53 +316,61 @@ fn what_is_kept() {
         ),
     );
     for content in ["One?", "Two \\\"quoted\\\"?", "Three?"] {
-        tale.ask(
+        session.send(
             "a turn",
-            request("POST", "/v1/chat/completions", &session("s-1"), &chat("talk", content, "")),
+            request("POST", "/v1/chat/completions", &headers("s-1"), &chat("talk", content, "")),
         );
     }
-    tale.ask(
+    session.send(
         "a turn of another",
-        request("POST", "/v1/chat/completions", &session("s-2"), &chat("talk", "Four?", STREAM)),
+        request("POST", "/v1/chat/completions", &headers("s-2"), &chat("talk", "Four?", STREAM)),
     );
-    tale.ask("blocked", question("guarded", "a forbidden phrase", ""));
-    tale.ask("masked", question("guarded", "I am ann@example.com", ""));
-    tale.ask("a guard that fails", question("moderated", "Hello", ""));
-    tale.text.clear();
-    assert_golden("store/kept.txt", &tale.host.entries());
+    session.send("blocked", question("guarded", "a forbidden phrase", ""));
+    session.send("masked", question("guarded", "I am ann@example.com", ""));
+    session.send("a guard that fails", question("moderated", "Hello", ""));
+    session.text.clear();
+    assert_golden("store/kept.txt", &session.host.entries());
 
-    tale.administer("GET /admin/v1/words/terms", &[], "");
-    tale.administer("PUT /admin/v1/words/terms", &[], r#"{"words":["mind the","Größe","违禁词"]}"#);
-    tale.administer("PUT /admin/v1/words/terms", &[], r#"{"words":["a\nb"]}"#);
-    tale.administer("PUT /admin/v1/words/Terms", &[], r#"{"words":[]}"#);
-    tale.administer("GET /admin/v1/words/terms", &[], "");
-    tale.host.wait(Duration::from_secs(61));
-    tale.ask("blocked by the list", question("listed", "mind the gap", ""));
-    tale.administer("GET /admin/v1/history/app", &[], "");
-    tale.administer("GET /admin/v1/history/app/s-1", &[], "");
-    tale.administer("GET /admin/v1/history/app/s-9", &[], "");
-    tale.administer("GET /admin/v1/verdicts", &[], "");
-    tale.administer("GET /admin/v1/verdicts?guard=terms&limit=1", &[], "");
-    tale.administer("GET /admin/v1/verdicts", &[("authorization", "Bearer the-token-of-eve")], "");
-    tale.administer("GET /admin/v1/verdicts?from=x", &[], "");
-    tale.administer("DELETE /admin/v1/cache", &[], "");
-    tale.administer("DELETE /admin/v1/cache?route=kept&consumer=app", &[], "");
-    tale.administer("DELETE /admin/v1/cache?all=true", &[], "");
-    tale.administer("GET /admin/v1/history/app?limit=0", &[], "");
-    tale.administer("DELETE /admin/v1/history/app?x=1", &[], "");
-    tale.administer("DELETE /admin/v1/history/app/s-1?x=1", &[], "");
-    tale.administer("DELETE /admin/v1/history/app/s-1", &[], "");
-    tale.administer("DELETE /admin/v1/history/app", &[], "");
-    tale.administer("DELETE /admin/v1/words/terms", &[], "");
-    tale.administer("DELETE /admin/v1/words/terms", &[], "");
-    tale.text.push_str(&crate::show::part("store", &tale.host.entries()));
-    assert_golden("admin/kept.txt", &tale.text);
+    session.send_admin("GET /admin/v1/words/terms", &[], "");
+    session.send_admin(
+        "PUT /admin/v1/words/terms",
+        &[],
+        r#"{"words":["mind the","Größe","违禁词"]}"#,
+    );
+    session.send_admin("PUT /admin/v1/words/terms", &[], r#"{"words":["a\nb"]}"#);
+    session.send_admin("PUT /admin/v1/words/Terms", &[], r#"{"words":[]}"#);
+    session.send_admin("GET /admin/v1/words/terms", &[], "");
+    session.host.wait(Duration::from_secs(61));
+    session.send("blocked by the list", question("listed", "mind the gap", ""));
+    session.send_admin("GET /admin/v1/history/app", &[], "");
+    session.send_admin("GET /admin/v1/history/app/s-1", &[], "");
+    session.send_admin("GET /admin/v1/history/app/s-9", &[], "");
+    session.send_admin("GET /admin/v1/verdicts", &[], "");
+    session.send_admin("GET /admin/v1/verdicts?guard=terms&limit=1", &[], "");
+    session.send_admin(
+        "GET /admin/v1/verdicts",
+        &[("authorization", "Bearer the-token-of-eve")],
+        "",
+    );
+    session.send_admin("GET /admin/v1/verdicts?from=x", &[], "");
+    session.send_admin("DELETE /admin/v1/cache", &[], "");
+    session.send_admin("DELETE /admin/v1/cache?route=kept&consumer=app", &[], "");
+    session.send_admin("DELETE /admin/v1/cache?all=true", &[], "");
+    session.send_admin("GET /admin/v1/history/app?limit=0", &[], "");
+    session.send_admin("DELETE /admin/v1/history/app?x=1", &[], "");
+    session.send_admin("DELETE /admin/v1/history/app/s-1?x=1", &[], "");
+    session.send_admin("DELETE /admin/v1/history/app/s-1", &[], "");
+    session.send_admin("DELETE /admin/v1/history/app", &[], "");
+    session.send_admin("DELETE /admin/v1/words/terms", &[], "");
+    session.send_admin("DELETE /admin/v1/words/terms", &[], "");
+    session.text.push_str(&crate::show::part("store", &session.host.entries()));
+    assert_golden("admin/kept.txt", &session.text);
 }
 
 #[test]
-fn the_description_names_what_it_named() {
-    let mut tale = tale();
-    let document = json(&tale.administer("GET /admin/v1/openapi.json", &[], ""));
+fn openapi_without_prose_matches_golden() {
+    let mut session = session();
+    let document = json(&session.send_admin("GET /admin/v1/openapi.json", &[], ""));
     let mut lines = BTreeSet::new();
     for (path, methods) in document["paths"].as_object().expect("paths") {
         for (method, operation) in methods.as_object().expect("methods") {
@@ -365,7 +392,7 @@ fn the_description_names_what_it_named() {
     assert_golden("admin/openapi.txt", &(lines.join("\n") + "\n"));
 }
 
-/// Every member's path with what a program reads of it: no descriptions, no examples.
+/// Lists the path and the value of every member, without descriptions and examples.
 fn walk(path: &str, value: &Value, lines: &mut BTreeSet<String>) {
     const PROSE: [&str; 4] = ["description", "summary", "examples", "example"];
     match value {

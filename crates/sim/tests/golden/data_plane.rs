@@ -1,5 +1,4 @@
-//! Kinds of answers that the scenario files do not have, and every error of the data plane that they
-//! do not have either.
+//! Data plane: each kind of response and each error, with upstream requests and records.
 
 use std::time::Duration;
 
@@ -9,9 +8,9 @@ use gateway::platform::{Outage, Peer};
 use sim::upstream::{Finds, Part, Service};
 use sim::world::HangUp;
 
+use crate::fixture::{self, DOCUMENT, STREAM, Session, chat, part, question, request};
 use crate::golden::assert_golden;
 use crate::show;
-use crate::stage::{self, DOCUMENT, STREAM, Tale, chat, part, question, request};
 
 const KEY: (&str, &str) = ("authorization", "Bearer app-key");
 
@@ -20,7 +19,7 @@ fn judge(service: Service) -> Part {
 }
 
 #[test]
-fn every_kind_of_end_has_its_answer_and_record() {
+fn responses_of_each_kind_match_golden() {
     let answer =
         "answer = 'one two three four'\nprompt_tokens = 20\ncompletion_tokens = 4\ngap = '100ms'";
     let openai = part(&[
@@ -38,37 +37,37 @@ fn every_kind_of_end_has_its_answer_and_record() {
         "answer = 'from the fallback'\nprompt_tokens = 9\ncompletion_tokens = 3\ncached_tokens = 2",
     ]);
     let azure = part(&["answer = 'from Azure'"]);
-    let host = stage::host(DOCUMENT, &[("openai", openai), ("local", local), ("azure", azure)]);
-    let mut tale = Tale::new(host);
-    tale.ask(
+    let host = fixture::host(DOCUMENT, &[("openai", openai), ("local", local), ("azure", azure)]);
+    let mut session = Session::new(host);
+    session.send(
         "a plain answer, with its content in the record",
         question("gpt-4o", "Mail ann@example.com, please", ""),
     );
-    tale.ask("a stream", question("gpt-4o", "Hello", STREAM));
-    tale.ask("a fallback", question("gpt-4o", "Hello", r#", "temperature":0.5"#));
-    tale.ask("a truncated stream", question("gpt-4o", "Hello", STREAM));
-    tale.tell(
+    session.send("a stream", question("gpt-4o", "Hello", STREAM));
+    session.send("a fallback", question("gpt-4o", "Hello", r#", "temperature":0.5"#));
+    session.send("a truncated stream", question("gpt-4o", "Hello", STREAM));
+    session.send_until(
         "a hang-up within a stream",
         question("gpt-4o", "Hello", STREAM),
         HangUp::AfterEvents(2),
     );
     let patience = HangUp::After(Duration::from_millis(500));
-    tale.tell("a hang-up before the head", question("gpt-4o", "Hello", STREAM), patience);
-    tale.ask("a hedge", question("hedged", "Hello", ""));
-    tale.ask("a continued stream", question("hedged", "Hello", STREAM));
-    tale.ask(
+    session.send_until("a hang-up before the head", question("gpt-4o", "Hello", STREAM), patience);
+    session.send("a hedge", question("hedged", "Hello", ""));
+    session.send("a continued stream", question("hedged", "Hello", STREAM));
+    session.send(
         "an answer of another endpoint",
         request("POST", "/v1/completions", &[KEY], r#"{"model":"kept","prompt":"Hello"}"#),
     );
-    tale.ask(
+    session.send(
         "embeddings",
         request("POST", "/v1/embeddings", &[KEY], r#"{"model":"kept","input":["a","b"]}"#),
     );
-    tale.ask("Azure", question("azure-gpt", "Hello", ""));
-    tale.ask("a cache miss", question("kept", "Hello", ""));
-    tale.ask("a cache hit", question("kept", "Hello", ""));
-    tale.ask("a cache hit as a stream", question("kept", "Hello", STREAM));
-    tale.ask(
+    session.send("Azure", question("azure-gpt", "Hello", ""));
+    session.send("a cache miss", question("kept", "Hello", ""));
+    session.send("a cache hit", question("kept", "Hello", ""));
+    session.send("a cache hit as a stream", question("kept", "Hello", STREAM));
+    session.send(
         "a cache bypass",
         request(
             "POST",
@@ -77,19 +76,19 @@ fn every_kind_of_end_has_its_answer_and_record() {
             &chat("kept", "Hello", ""),
         ),
     );
-    let session = [KEY, ("x-session-id", "s-1")];
-    tale.ask(
+    let headers = [KEY, ("x-session-id", "s-1")];
+    session.send(
         "the first turn",
-        request("POST", "/v1/chat/completions", &session, &chat("talk", "One?", "")),
+        request("POST", "/v1/chat/completions", &headers, &chat("talk", "One?", "")),
     );
-    tale.ask(
+    session.send(
         "the second turn",
-        request("POST", "/v1/chat/completions", &session, &chat("talk", "Two?", STREAM)),
+        request("POST", "/v1/chat/completions", &headers, &chat("talk", "Two?", STREAM)),
     );
-    tale.ask("the models", request("GET", "/v1/models", &[KEY], ""));
-    tale.ask("their head", request("HEAD", "/v1/models", &[KEY], ""));
-    tale.ask("the health", request("GET", "/healthz", &[], ""));
-    tale.ask(
+    session.send("the models", request("GET", "/v1/models", &[KEY], ""));
+    session.send("their head", request("HEAD", "/v1/models", &[KEY], ""));
+    session.send("the health", request("GET", "/healthz", &[], ""));
+    session.send(
         "a browser's question",
         request(
             "OPTIONS",
@@ -98,13 +97,13 @@ fn every_kind_of_end_has_its_answer_and_record() {
             "",
         ),
     );
-    assert_golden("data_plane/ends.txt", &tale.text);
+    assert_golden("data_plane/ends.txt", &session.text);
 }
 
 #[test]
-fn requests_that_meet_share_an_answer() {
+fn identical_concurrent_requests_match_golden() {
     let local = part(&["answer = 'one two'\ngap = '100ms'\ndelay = '300ms'"]);
-    let host = stage::host(DOCUMENT, &[("local", local)]);
+    let host = fixture::host(DOCUMENT, &[("local", local)]);
     let more = ["", "", STREAM, r#","seed":1"#];
     let requests = more.map(|more| question("kept", "Hello", more)).into();
     let mut text = String::new();
@@ -117,17 +116,17 @@ fn requests_that_meet_share_an_answer() {
 }
 
 #[test]
-fn guards_send_and_answer_as_before() {
+fn guarded_requests_match_golden() {
     let local = part(&["answer = 'mind the forbidden phrase, ann@example.com'"]);
     let answers = part(&["answer = 'one two three'"]);
     let finds = Finds { risky: [("attack plan".to_owned(), "S9".to_owned())].into() };
     let parts = [("local", local), ("judge", judge(Service::LlamaGuard(finds)))];
-    let mut tale = Tale::new(stage::host(DOCUMENT, &parts));
-    tale.ask("blocked question", question("guarded", "a forbidden phrase", ""));
-    tale.ask("blocked question, streamed", question("guarded", "a forbidden phrase", STREAM));
-    tale.ask("blocked answer", question("guarded", "Hello", ""));
-    tale.ask("blocked answer, streamed", question("guarded", "Hello", STREAM));
-    tale.ask(
+    let mut session = Session::new(fixture::host(DOCUMENT, &parts));
+    session.send("blocked question", question("guarded", "a forbidden phrase", ""));
+    session.send("blocked question, streamed", question("guarded", "a forbidden phrase", STREAM));
+    session.send("blocked answer", question("guarded", "Hello", ""));
+    session.send("blocked answer, streamed", question("guarded", "Hello", STREAM));
+    session.send(
         "blocked completion",
         request(
             "POST",
@@ -136,7 +135,7 @@ fn guards_send_and_answer_as_before() {
             r#"{"model":"guarded","prompt":"a forbidden phrase"}"#,
         ),
     );
-    tale.ask(
+    session.send(
         "blocked completion, streamed",
         request(
             "POST",
@@ -145,7 +144,7 @@ fn guards_send_and_answer_as_before() {
             r#"{"model":"guarded","prompt":"a forbidden phrase","stream":true}"#,
         ),
     );
-    tale.ask(
+    session.send(
         "blocked embeddings",
         request(
             "POST",
@@ -154,46 +153,46 @@ fn guards_send_and_answer_as_before() {
             r#"{"model":"guarded","input":"a forbidden phrase"}"#,
         ),
     );
-    tale.ask("a judge blocks", question("strict", "my attack plan", ""));
-    tale.ask("unreadable content", request("POST", "/v1/chat/completions", &[KEY], &deep()));
-    assert_golden("data_plane/guards.txt", &tale.text);
+    session.send("a judge blocks", question("strict", "my attack plan", ""));
+    session.send("unreadable content", request("POST", "/v1/chat/completions", &[KEY], &deep()));
+    assert_golden("data_plane/guards.txt", &session.text);
 
     let finds = Finds { risky: [("attack plan".to_owned(), "violence".to_owned())].into() };
     let parts = [("local", answers.clone()), ("judge", judge(Service::Moderation(finds)))];
-    let mut tale = Tale::new(stage::host(DOCUMENT, &parts));
-    tale.ask("masked question", question("guarded", "I am ann@example.com, 13800138000", ""));
-    tale.ask("moderation passes", question("moderated", "Hello", ""));
-    tale.ask("moderation blocks", question("moderated", "my attack plan", ""));
-    tale.ask(
+    let mut session = Session::new(fixture::host(DOCUMENT, &parts));
+    session.send("masked question", question("guarded", "I am ann@example.com, 13800138000", ""));
+    session.send("moderation passes", question("moderated", "Hello", ""));
+    session.send("moderation blocks", question("moderated", "my attack plan", ""));
+    session.send(
         "moderation blocks a stream's question",
         question("moderated", "my attack plan", STREAM),
     );
-    assert_golden("data_plane/moderation.txt", &tale.text);
+    assert_golden("data_plane/moderation.txt", &session.text);
 
     let parts = [("local", answers), ("judge", part(&["answer = 'safe'", "status = 500"]))];
-    let mut tale = Tale::new(stage::host(DOCUMENT, &parts));
-    tale.ask("a stream whose judge fails", question("strict", "Hello", STREAM));
-    tale.ask("a question whose judge fails", question("strict", "Hello", ""));
-    tale.ask("a guard that fails open", question("moderated", "Hello", ""));
-    assert_golden("data_plane/guards_away.txt", &tale.text);
+    let mut session = Session::new(fixture::host(DOCUMENT, &parts));
+    session.send("a stream whose judge fails", question("strict", "Hello", STREAM));
+    session.send("a question whose judge fails", question("strict", "Hello", ""));
+    session.send("a guard that fails open", question("moderated", "Hello", ""));
+    assert_golden("data_plane/guards_away.txt", &session.text);
 }
 
-/// A question whose content is nested too deep to be looked at.
+/// Body whose content is nested too deeply for guards.
 fn deep() -> String {
     let nested = format!("{}\"x\"{}", "[".repeat(40), "]".repeat(40));
     format!(r#"{{"model":"guarded","messages":[{{"role":"user","content":"a","x":{nested}}}]}}"#)
 }
 
 #[test]
-fn every_refusal_has_its_status_code_and_headers() {
+fn refusals_match_golden() {
     let parts = [("openai", part(&["status = 401"])), ("local", part(&["status = 503"]))];
-    let mut tale = Tale::new(stage::host(DOCUMENT, &parts));
+    let mut session = Session::new(fixture::host(DOCUMENT, &parts));
     let path = "/v1/chat/completions";
     let hello = chat("gpt-4o", "Hello", "");
     let guest = ("authorization", "Bearer guest-key");
-    tale.ask("no key", request("POST", path, &[], &hello));
-    tale.ask("a wrong key", request("POST", path, &[("authorization", "Bearer x")], &hello));
-    tale.ask(
+    session.send("no key", request("POST", path, &[], &hello));
+    session.send("a wrong key", request("POST", path, &[("authorization", "Bearer x")], &hello));
+    session.send(
         "a browser's wrong key",
         request(
             "POST",
@@ -207,14 +206,14 @@ fn every_refusal_has_its_status_code_and_headers() {
     {
         let mut request = request("POST", path, &[guest], &hello);
         request.extensions_mut().insert(Peer(address.parse().expect("an address")));
-        tale.ask(title, request);
+        session.send(title, request);
     }
     for (title, body) in [
         ("a model that is not allowed", chat("kept", "Hello", "")),
         ("a parameter that is not allowed", chat("gpt-4o", "Hello", r#","temperature":1.5"#)),
         ("a parameter that is forbidden", chat("gpt-4o", "Hello", r#","logit_bias":{}"#)),
     ] {
-        tale.ask(title, request("POST", path, &[guest], &body));
+        session.send(title, request("POST", path, &[guest], &body));
     }
     let long = chat("gpt-4o", &"x".repeat(70_000), "");
     for (title, body) in [
@@ -227,26 +226,29 @@ fn every_refusal_has_its_status_code_and_headers() {
         ("an unknown model", r#"{"model":"nothing","messages":[]}"#),
         ("a long body", &long),
     ] {
-        tale.ask(title, request("POST", path, &[KEY], body));
+        session.send(title, request("POST", path, &[KEY], body));
     }
     let broken = Body::stream(Pieces(vec![Ok(Bytes::from("{\"mo")), Err(Outage::new("reset"))]));
     let mut breaks_off = request("POST", path, &[KEY, ("content-type", "application/json")], "");
     *breaks_off.body_mut() = broken;
-    tale.ask("a body that breaks off", breaks_off);
-    tale.ask("another type", request("POST", path, &[KEY, ("content-type", "text/plain")], &hello));
-    tale.ask(
+    session.send("a body that breaks off", breaks_off);
+    session.send(
+        "another type",
+        request("POST", path, &[KEY, ("content-type", "text/plain")], &hello),
+    );
+    session.send(
         "a compressed body",
         request("POST", path, &[KEY, ("content-encoding", "gzip")], &hello),
     );
-    tale.ask("an unknown path", request("GET", "/v1/nothing", &[KEY], ""));
-    tale.ask("a wrong method", request("GET", path, &[KEY], ""));
-    tale.ask("a wrong method for the health", request("POST", "/healthz", &[], ""));
-    tale.ask("nobody answers", question("gpt-4o", "Hello", ""));
-    tale.ask("nobody answers a stream", question("gpt-4o", "Hello", STREAM));
-    assert_golden("data_plane/refusals.txt", &tale.text);
+    session.send("an unknown path", request("GET", "/v1/nothing", &[KEY], ""));
+    session.send("a wrong method", request("GET", path, &[KEY], ""));
+    session.send("a wrong method for the health", request("POST", "/healthz", &[], ""));
+    session.send("nobody answers", question("gpt-4o", "Hello", ""));
+    session.send("nobody answers a stream", question("gpt-4o", "Hello", STREAM));
+    assert_golden("data_plane/refusals.txt", &session.text);
 }
 
-/// The pieces of a body.
+/// Chunks of a request body.
 struct Pieces(Vec<Result<Bytes, Outage>>);
 
 impl futures_core::Stream for Pieces {
@@ -262,29 +264,29 @@ impl futures_core::Stream for Pieces {
 }
 
 #[test]
-fn limits_tell_how_they_stand() {
+fn limited_requests_match_golden() {
     let local = part(&["answer = 'one'\nprompt_tokens = 30\ncompletion_tokens = 20"]);
-    let mut tale = Tale::new(stage::host(DOCUMENT, &[("local", local)]));
-    let ask = |tale: &mut Tale, title: &str, team: &str, most: u32| {
+    let mut session = Session::new(fixture::host(DOCUMENT, &[("local", local)]));
+    let ask = |session: &mut Session, title: &str, team: &str, most: u32| {
         let body = chat("metered", "Hello", &format!(r#","max_tokens":{most}"#));
         let request = request("POST", "/v1/chat/completions", &[KEY, ("x-team", team)], &body);
-        tale.ask(title, request);
-        let operations = tale.host.take_operations(|text| !is_sum(text));
-        tale.text.push_str(&show::part("ledger", &operations));
+        session.send(title, request);
+        let operations = session.host.take_operations(|text| !is_sum(text));
+        session.text.push_str(&show::part("ledger", &operations));
     };
-    ask(&mut tale, "within every limit", "a", 100);
-    ask(&mut tale, "more tokens than an hour has", "a", 5_000);
-    ask(&mut tale, "more tokens than are left", "a", 1_960);
-    ask(&mut tale, "more money than is left", "a", 160);
+    ask(&mut session, "within every limit", "a", 100);
+    ask(&mut session, "more tokens than an hour has", "a", 5_000);
+    ask(&mut session, "more tokens than are left", "a", 1_960);
+    ask(&mut session, "more money than is left", "a", 160);
     for turn in 0..4 {
-        ask(&mut tale, &format!("until the minute is full, {turn}"), "b", 10);
+        ask(&mut session, &format!("until the minute is full, {turn}"), "b", 10);
     }
-    tale.host.wait(Duration::from_secs(120));
-    ask(&mut tale, "two minutes later, in a lease", "b", 10);
-    tale.host.wait(Duration::from_secs(60));
-    ask(&mut tale, "a minute later", "c", 10);
-    assert_golden("data_plane/limits.txt", &tale.text);
-    assert_golden("ledger/books.txt", &tale.host.books(""));
+    session.host.wait(Duration::from_secs(120));
+    ask(&mut session, "two minutes later, in a lease", "b", 10);
+    session.host.wait(Duration::from_secs(60));
+    ask(&mut session, "a minute later", "c", 10);
+    assert_golden("data_plane/limits.txt", &session.text);
+    assert_golden("ledger/books.txt", &session.host.books(""));
 }
 
 fn is_sum(operation: &str) -> bool {
@@ -292,33 +294,33 @@ fn is_sum(operation: &str) -> bool {
 }
 
 #[test]
-fn hosts_that_fail_are_told_as_before() {
+fn failing_hosts_match_golden() {
     let local = part(&["answer = 'one'"]);
-    let mut tale = Tale::new(stage::host(
+    let mut session = Session::new(fixture::host(
         DOCUMENT,
         &[("local", local.clone()), ("judge", part(&["answer = 'safe'"]))],
     ));
-    tale.ask("all is well", question("metered", "Hello", ""));
-    tale.host.take_ledger_away(true);
-    tale.ask("the ledger is away, its limits are open", question("metered", "Hello", ""));
-    tale.ask(
+    session.send("all is well", question("metered", "Hello", ""));
+    session.host.set_ledger_available(false);
+    session.send("the ledger is away, its limits are open", question("metered", "Hello", ""));
+    session.send(
         "the ledger is away, its limit is closed",
         request("POST", "/v1/chat/completions?user=u", &[KEY], &chat("strict", "Hello", "")),
     );
-    tale.host.take_ledger_away(false);
-    tale.host.take_store_away(true);
+    session.host.set_ledger_available(true);
+    session.host.set_store_available(false);
     let stranger = ("authorization", "Bearer sk-from-somewhere-else-0123456789");
-    tale.ask(
+    session.send(
         "the store is away: whose key",
         request("POST", "/v1/chat/completions", &[stranger], &chat("metered", "Hello", "")),
     );
-    tale.ask("the store is away: cache", question("kept", "Hello", ""));
-    tale.ask("the store is away: list of words", question("listed", "Hello", ""));
-    assert_golden("data_plane/hosts.txt", &tale.text);
+    session.send("the store is away: cache", question("kept", "Hello", ""));
+    session.send("the store is away: list of words", question("listed", "Hello", ""));
+    assert_golden("data_plane/hosts.txt", &session.text);
 
-    let host = stage::host(DOCUMENT, &[("local", local)]);
-    host.take_settings_away(true);
-    let mut tale = Tale::new(host);
-    tale.ask("there is no gateway", question("metered", "Hello", ""));
-    assert_golden("data_plane/closed.txt", &tale.text);
+    let host = fixture::host(DOCUMENT, &[("local", local)]);
+    host.set_settings_available(false);
+    let mut session = Session::new(host);
+    session.send("there is no gateway", question("metered", "Hello", ""));
+    assert_golden("data_plane/closed.txt", &session.text);
 }

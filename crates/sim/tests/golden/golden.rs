@@ -1,14 +1,18 @@
-//! Comparison with the expected files, and the masks for texts that may be improved.
+//! Comparison with the expected files, and masks for texts that may change.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// Lines of context before the first difference.
 const CONTEXT: usize = 3;
-/// Differing lines that a failure shows.
-const SHOWN: usize = 12;
+/// Most differing lines that a failure shows.
+const SHOWN: usize = 8;
+/// Most characters of a line that a failure shows.
+const WIDTH: usize = 240;
+/// Characters that a failure shows before the first difference within a line.
+const BEFORE: usize = 80;
 
-/// Compares a text with `expected/<name>`. `SERIN_BLESS=1` writes the file instead.
+/// Asserts that a text equals `expected/<name>`. `SERIN_BLESS=1` writes the file instead.
 #[track_caller]
 pub(crate) fn assert_golden(name: &str, actual: &str) {
     if let Err(difference) = compare(name, actual) {
@@ -16,7 +20,7 @@ pub(crate) fn assert_golden(name: &str, actual: &str) {
     }
 }
 
-/// The same without the panic, for many files in one test.
+/// Compares a text with `expected/<name>`. The error shows the first differing lines.
 pub(crate) fn compare(name: &str, actual: &str) -> Result<(), String> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/expected").join(name);
     if std::env::var_os("SERIN_BLESS").is_some_and(|value| value == "1") {
@@ -30,18 +34,22 @@ pub(crate) fn compare(name: &str, actual: &str) -> Result<(), String> {
     if expected == actual { Ok(()) } else { Err(difference(name, &expected, actual)) }
 }
 
-/// The first differing lines of two texts.
+/// Shows the first differing lines of two texts, each from shortly before the first difference on.
 fn difference(name: &str, expected: &str, actual: &str) -> String {
     let expected: Vec<&str> = expected.split('\n').collect();
     let actual: Vec<&str> = actual.split('\n').collect();
     let same = expected.iter().zip(&actual).take_while(|(one, other)| one == other).count();
-    let mut text = format!("expected/{name} differs from line {} on:\n", same + 1);
+    let line = |lines: &[&str]| lines.get(same).copied().unwrap_or_default().to_owned();
+    let (one, other) = (line(&expected), line(&actual));
+    let column = one.chars().zip(other.chars()).take_while(|(one, other)| one == other).count();
+    let mut text = format!("expected/{name} differs from line {}, column {column} on:\n", same + 1);
     for line in &expected[same.saturating_sub(CONTEXT)..same] {
-        let _ = writeln!(text, "  {line}");
+        let _ = writeln!(text, "  {}", clipped(line, 0));
     }
     for (sign, lines) in [('-', &expected), ('+', &actual)] {
-        for line in lines.iter().skip(same).take(SHOWN) {
-            let _ = writeln!(text, "{sign} {line}");
+        for (position, line) in lines.iter().skip(same).take(SHOWN).enumerate() {
+            let column = if position == 0 { column } else { 0 };
+            let _ = writeln!(text, "{sign} {}", clipped(line, column));
         }
     }
     let _ =
@@ -49,10 +57,18 @@ fn difference(name: &str, expected: &str, actual: &str) -> String {
     text
 }
 
-/// Texts that a configuration or an upstream of these tests says: they are data, not prose.
+/// Part of a line around a column, short enough for a terminal.
+fn clipped(line: &str, column: usize) -> String {
+    let start = column.saturating_sub(BEFORE);
+    let part: String = line.chars().skip(start).take(WIDTH).collect();
+    let is_cut = line.chars().nth(start + WIDTH).is_some();
+    format!("{}{part}{}", if start > 0 { "…" } else { "" }, if is_cut { "…" } else { "" })
+}
+
+/// Beginnings of messages that come from a configuration or an upstream of these tests.
 const SAID: [&str; 4] = ["The stand-in was told to", "No.", "Blocked.", "so bad"];
 
-/// Masks the sentences for people in an answer. The configuration's and the upstreams' stay.
+/// Masks the error texts of the gateway in a response body. Texts of [`SAID`] stay.
 pub(crate) fn mask_answer(text: &str) -> String {
     text.split('\n').map(mask_line).collect::<Vec<_>>().join("\n")
 }
@@ -66,19 +82,19 @@ fn mask_line(line: &str) -> String {
     text
 }
 
-/// Masks the texts of failures in a record.
+/// Masks the texts of connection failures in a record.
 pub(crate) fn mask_record(text: &str) -> String {
     mask_member(text, "detail", |_| false)
 }
 
-/// Masks the version of the program, which every release raises.
+/// Masks the version of the program.
 pub(crate) fn mask_version(text: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let text = text.replace(&format!("serin/{version}"), "serin/<version>");
     text.replace(&format!("\"{version}\""), "\"<version>\"")
 }
 
-/// Replaces the string of every JSON member of this name unless it is to be kept.
+/// Replaces the string of every JSON member with this name, unless `keep` holds for it.
 pub(crate) fn mask_member(text: &str, name: &str, keep: impl Fn(&str) -> bool) -> String {
     let label = format!("\"{name}\":\"");
     let mut masked = String::with_capacity(text.len());
@@ -94,7 +110,7 @@ pub(crate) fn mask_member(text: &str, name: &str, keep: impl Fn(&str) -> bool) -
     masked + rest
 }
 
-/// The length of a JSON string behind its opening quote.
+/// Length of a JSON string after its opening quote, in bytes.
 fn string_length(text: &str) -> usize {
     let mut is_escaped = false;
     let end = text.find(|letter| {
@@ -116,7 +132,7 @@ fn mask_member_of_several_strings_keeps_the_rest() {
 fn difference_of_two_texts_shows_the_first_differing_line() {
     let text = difference("x.txt", "a\nb\nc", "a\nB\nc");
     assert!(
-        text.starts_with("expected/x.txt differs from line 2 on:\n  a\n- b\n- c\n+ B\n"),
+        text.starts_with("expected/x.txt differs from line 2, column 0 on:\n  a\n- b\n- c\n+ B\n"),
         "{text}"
     );
 }

@@ -1,8 +1,7 @@
-//! A host that keeps what it is handed, byte for byte: calls to upstreams, entries of the store, rows
-//! of the ledger's books, records.
+//! Recording host: keeps upstream requests, store entries, ledger operations and records byte for byte.
 //!
-//! Chance depends on the moment alone. So the order in which values are drawn does not show, and
-//! neither does their number.
+//! Entropy depends on the current millisecond alone. The order and the number of the draws therefore do
+//! not change a golden file. Header order and the order of events within a millisecond do not either.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -27,14 +26,14 @@ use sim::world::{HangUp, Received, World, splitmix64};
 use crate::golden::{mask_member, mask_record, mask_version};
 use crate::show;
 
-/// How long the ledger takes to answer.
+/// Latency of the ledger in each direction.
 const LATENCY: Duration = Duration::from_millis(2);
-/// How long a call takes to arrive: what is sent before an answer and after it has other moments.
+/// Latency of an upstream request. Requests before and after a response get different entropy.
 const WAY: Duration = Duration::from_millis(1);
-/// The pause before every request: no two of them begin at one moment.
+/// Pause before each request. No two requests begin in the same millisecond.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A host. A clone is the same one.
+/// Recording host. A clone shares its state.
 #[derive(Clone)]
 pub(crate) struct Host(Rc<Inner>);
 
@@ -46,9 +45,9 @@ struct Inner {
     entries: RefCell<BTreeMap<String, Entry>>,
     books: RefCell<BTreeMap<String, BTreeMap<String, Vec<u8>>>>,
     log: RefCell<Log>,
-    store_away: Cell<bool>,
-    ledger_away: Cell<bool>,
-    settings_away: Cell<bool>,
+    store_down: Cell<bool>,
+    ledger_down: Cell<bool>,
+    settings_down: Cell<bool>,
 }
 
 struct Entry {
@@ -57,17 +56,17 @@ struct Entry {
     until: Option<Timestamp>,
 }
 
-/// What was sent since the last look.
+/// Events since the last `take_…`, each with its millisecond.
 #[derive(Default)]
 struct Log {
-    calls: Vec<String>,
+    calls: Vec<(u64, String)>,
     operations: Vec<(u64, String)>,
-    records: Vec<String>,
+    records: Vec<(u64, String)>,
     warnings: usize,
 }
 
 impl Host {
-    /// Makes a host that serves a document in JSON.
+    /// Creates a host with a deployed configuration in JSON.
     pub(crate) fn new(
         document: &str,
         secrets: &BTreeMap<String, String>,
@@ -81,20 +80,20 @@ impl Host {
             entries: RefCell::default(),
             books: RefCell::default(),
             log: RefCell::default(),
-            store_away: Cell::default(),
-            ledger_away: Cell::default(),
-            settings_away: Cell::default(),
+            store_down: Cell::default(),
+            ledger_down: Cell::default(),
+            settings_down: Cell::default(),
         }))
     }
 
-    /// Plays one request to its end, and everything that it leaves behind.
+    /// Plays one request to its end, deferred tasks included.
     pub(crate) fn play(&self, request: http::Request<Body>, hang_up: HangUp) -> Received {
         self.wait(PAUSE);
         let answer = self.0.station.handle(self.clone(), request);
         self.0.world.play(answer, hang_up).expect("it ends")
     }
 
-    /// Begins several requests, so long after each other, and plays all of them to their ends.
+    /// Plays several concurrent requests, each of which begins `gap` after the one before.
     pub(crate) fn play_together(
         &self,
         requests: Vec<http::Request<Body>>,
@@ -115,28 +114,28 @@ impl Host {
         all.take().into_values().collect()
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub(crate) fn wait(&self, duration: Duration) {
         let executor = self.0.world.executor();
         executor.run(executor.sleep(duration)).expect("time passes");
     }
 
-    /// Takes the store away, or brings it back.
-    pub(crate) fn take_store_away(&self, away: bool) {
-        self.0.store_away.set(away);
+    /// Makes the store fail or work.
+    pub(crate) fn set_store_available(&self, available: bool) {
+        self.0.store_down.set(!available);
     }
 
-    /// Takes the ledger away, or brings it back.
-    pub(crate) fn take_ledger_away(&self, away: bool) {
-        self.0.ledger_away.set(away);
+    /// Makes the ledger fail or work.
+    pub(crate) fn set_ledger_available(&self, available: bool) {
+        self.0.ledger_down.set(!available);
     }
 
-    /// Takes the settings away, or brings them back.
-    pub(crate) fn take_settings_away(&self, away: bool) {
-        self.0.settings_away.set(away);
+    /// Makes the settings fail or work.
+    pub(crate) fn set_settings_available(&self, available: bool) {
+        self.0.settings_down.set(!available);
     }
 
-    /// Every entry of the store, with its name and for how long it was put.
+    /// Every store entry: name, time to live and value.
     pub(crate) fn entries(&self) -> String {
         let mut text = String::new();
         for (name, entry) in self.0.entries.borrow().iter() {
@@ -151,7 +150,7 @@ impl Host {
         text
     }
 
-    /// Every row of every book whose place begins so, as a host keeps it.
+    /// Every stored row of every book whose place has this prefix.
     pub(crate) fn books(&self, prefix: &str) -> String {
         let mut text = String::new();
         for (place, rows) in self.0.books.borrow().iter() {
@@ -165,29 +164,33 @@ impl Host {
         text
     }
 
-    /// The calls to upstreams since the last look.
+    /// Takes the upstream requests.
     pub(crate) fn take_calls(&self) -> String {
-        std::mem::take(&mut self.0.log.borrow_mut().calls).concat()
+        in_order(std::mem::take(&mut self.0.log.borrow_mut().calls)).collect()
     }
 
-    /// The operations of the ledger since the last look, and the replies.
+    /// Takes the ledger operations with their replies, as far as `is_shown` holds for them.
     pub(crate) fn take_operations(&self, is_shown: impl Fn(&str) -> bool) -> String {
-        let mut all = std::mem::take(&mut self.0.log.borrow_mut().operations);
-        // Those of one moment have no order.
-        all.sort();
-        all.into_iter().map(|(_, text)| text).filter(|text| is_shown(text)).collect()
+        let all = std::mem::take(&mut self.0.log.borrow_mut().operations);
+        in_order(all).filter(|text| is_shown(text)).collect()
     }
 
-    /// The lines of the log since the last look: records whole, warnings by their number.
+    /// Takes the log lines: records whole, warnings as a count.
     pub(crate) fn take_lines(&self) -> String {
         let mut log = self.0.log.borrow_mut();
-        let mut text = std::mem::take(&mut log.records).concat();
+        let mut text: String = in_order(std::mem::take(&mut log.records)).collect();
         let warnings = std::mem::take(&mut log.warnings);
         if warnings > 0 {
             let _ = writeln!(text, "(warnings: {warnings})");
         }
         text
     }
+}
+
+/// Sorts events by time, and those of one millisecond by their text.
+fn in_order(mut events: Vec<(u64, String)>) -> impl Iterator<Item = String> {
+    events.sort();
+    events.into_iter().map(|(_, text)| text)
 }
 
 impl Clock for Host {
@@ -211,7 +214,8 @@ impl Background for Host {
 
     fn record(&self, record: &Record) {
         let line = serde_json::to_string(record).expect("a record has only plain members");
-        self.0.log.borrow_mut().records.push(mask_record(&line) + "\n");
+        let now = self.now().as_millis();
+        self.0.log.borrow_mut().records.push((now, mask_record(&line) + "\n"));
     }
 
     fn warn(&self, _line: &str) {
@@ -225,8 +229,8 @@ impl Settings for Host {
     }
 
     async fn secret(&self, name: &str) -> Result<Option<Secret>, Outage> {
-        if self.0.settings_away.get() {
-            return Err(Outage::new("the settings are away"));
+        if self.0.settings_down.get() {
+            return Err(Outage::new("the settings are unavailable"));
         }
         Ok(self.0.secrets.get(name).map(|value| Secret::new(value)))
     }
@@ -237,7 +241,8 @@ impl Outbound for Host {
         let headers = show::headers(request.headers());
         let (method, uri) = (request.method(), request.uri());
         let text = format!("{method} {uri}\n{headers}{}", show::body(request.body()));
-        self.0.log.borrow_mut().calls.push(mask_version(&text));
+        let now = self.now().as_millis();
+        self.0.log.borrow_mut().calls.push((now, mask_version(&text)));
         self.0.world.executor().sleep(WAY).await;
         self.0.world.fetch(request).await
     }
@@ -245,7 +250,7 @@ impl Outbound for Host {
 
 impl Host {
     fn reach_store(&self) -> Result<(), Outage> {
-        if self.0.store_away.get() { Err(Outage::new("the store is away")) } else { Ok(()) }
+        if self.0.store_down.get() { Err(Outage::new("the store is unavailable")) } else { Ok(()) }
     }
 }
 
@@ -283,12 +288,12 @@ impl Ledger for Host {
     const GATHERS: Duration = Duration::from_secs(2);
     const FORGETS: bool = false;
 
-    /// Serialises everything as the edges do. The book is read anew from its rows each time, as in an
-    /// object that sleeps in between.
+    /// Applies an operation with the serialization steps of the edges. Each operation reads the book
+    /// from its stored rows.
     async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
         self.0.world.executor().sleep(LATENCY).await;
-        if self.0.ledger_away.get() {
-            return Err(Outage::new("the ledger is away"));
+        if self.0.ledger_down.get() {
+            return Err(Outage::new("the ledger is unavailable"));
         }
         let now = self.now();
         let sent = serde_json::to_string(operation).map_err(Outage::new)?;

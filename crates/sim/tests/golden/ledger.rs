@@ -1,5 +1,4 @@
-//! The ledger's wire and row formats: every kind of operation and reply, and every kind of row, as the
-//! hosts serialise them.
+//! Wire and row formats of the ledger: every kind of operation, reply and row, as hosts serialize them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,13 +10,13 @@ use gateway::time::Timestamp;
 use crate::golden::assert_golden;
 use crate::show;
 
-/// Milliseconds after [`BEGINNING`], and an operation as it is sent.
+/// Milliseconds after [`BEGINNING`], and an operation as hosts send it.
 type Step = (u64, &'static str);
 
 /// 2026-01-01T00:00:00Z.
 const BEGINNING: u64 = 1_767_225_600_000;
 
-/// A minute's rate: reserved, refused, settled for less and for more, given back when its time is over.
+/// Sliding window: reservation, refusal, settlement, expiry, correction.
 const SLIDING: &[Step] = &[
     (0, r#"{"read":{"accounts":[["team:tokens:acme",{"max":1000,"window":{"sliding":60000}}]]}}"#),
     (
@@ -54,7 +53,7 @@ const SLIDING: &[Step] = &[
     ),
 ];
 
-/// A day of a calendar, and the next one.
+/// Calendar window: a day and the next one.
 const STRETCH: &[Step] = &[
     (
         0,
@@ -78,7 +77,7 @@ const STRETCH: &[Step] = &[
     ),
 ];
 
-/// A balance: spent, raised, set, and never renewed.
+/// Balance: adjustment, overdraft, refusal.
 const TOTAL: &[Step] = &[
     (
         0,
@@ -106,7 +105,7 @@ const TOTAL: &[Step] = &[
     ),
 ];
 
-/// A lease: granted, reported, closed, corrected; and one that nobody reports.
+/// Leases: grant, report, close, correction, and one that expires.
 const LEASE: &[Step] = &[
     (
         0,
@@ -142,7 +141,7 @@ const LEASE: &[Step] = &[
     ),
 ];
 
-/// Sums of past requests: every member of a row, sums of two, bounds of labels, and what expires.
+/// Usage rows and counters: every member, addition, label bounds, expiry.
 const TALLY: &[Step] = &[
     (
         0,
@@ -163,7 +162,7 @@ const TALLY: &[Step] = &[
     (40, r#""tallies""#),
 ];
 
-/// A register: written by the first, not by the second.
+/// Register: compare-and-swap with a winner and a loser.
 const REGISTER: &[Step] = &[
     (0, r#"{"look":{"register":"config"}}"#),
     (10, r#"{"exchange":{"register":"config","after":0,"text":"{\"version\":1}"}}"#),
@@ -172,7 +171,7 @@ const REGISTER: &[Step] = &[
     (40, r#"{"look":{"register":"config"}}"#),
 ];
 
-/// A rule that changes its kind: what is held moves along.
+/// Change of the kind of window under a reservation.
 const CHANGED: &[Step] = &[
     (
         0,
@@ -193,8 +192,8 @@ fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(BEGINNING + millis)
 }
 
-/// Applies the steps to a book as the hosts do and writes down replies, changed rows, the whole book
-/// and when it is due to be swept; then sweeps it, minute by minute at first.
+/// Applies the steps to a book and shows replies, changed rows and the whole book. Then sweeps the book
+/// at several times.
 fn dump(steps: &[Step]) -> String {
     let mut book = Book::default();
     let mut rows: BTreeMap<String, Vec<u8>> = BTreeMap::new();
@@ -202,16 +201,20 @@ fn dump(steps: &[Step]) -> String {
     for (millis, sent) in steps {
         let operation: Operation = json::from_text(sent).expect("an operation");
         let written = serde_json::to_string(&operation).expect("it serialises");
-        assert_eq!(&written, sent, "an operation is written as it was read");
+        assert_eq!(&written, sent, "serialization of an operation is the inverse of its parsing");
         let reply = book.apply(at(*millis), &operation);
         let told = serde_json::to_string(&reply).expect("it serialises");
         let read: Reply = json::from_text(&told).expect("a reply");
-        assert_eq!(read, reply, "a reply is read as it was written");
+        assert_eq!(read, reply, "parsing of a reply is the inverse of its serialization");
         let _ = writeln!(text, "+{millis} ms\n  ask {sent}\n  got {told}");
         note_changes(&mut book, &mut rows, &mut text);
         let whole = book.to_bytes();
         let opened = Book::open(rows.iter().map(|(name, row)| (name.clone(), row.as_slice())));
-        assert_eq!(opened.expect("rows can be read").to_bytes(), whole, "rows make the book");
+        assert_eq!(
+            opened.expect("rows can be read").to_bytes(),
+            whole,
+            "rows and the whole book agree"
+        );
         assert_eq!(Book::from_bytes(&whole).expect("a book").to_bytes(), whole);
     }
     let _ = writeln!(text, "whole: {}", show::escaped(&book.to_bytes()));
@@ -240,7 +243,7 @@ fn note_changes(book: &mut Book, rows: &mut BTreeMap<String, Vec<u8>>, text: &mu
 }
 
 #[test]
-fn operations_replies_and_rows_are_written_as_before() {
+fn operations_replies_and_rows_match_golden() {
     for (name, steps) in [
         ("sliding", SLIDING),
         ("stretch", STRETCH),

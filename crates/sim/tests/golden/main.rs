@@ -1,12 +1,13 @@
-//! Golden tests: what serin stores and sends, byte for byte.
+//! Golden tests: the bytes that serin stores, sends and logs.
 //!
-//! The expected files are a contract: configuration fields, stored bytes, operations of the ledger,
-//! records, metrics, error codes and headers do not change with the names of the code. Sentences for
-//! people are masked, since they may be improved. `SERIN_BLESS=1 cargo test -p sim --test golden`
-//! writes the files anew, which only a change of the contract may do.
+//! The expected files are a contract. Renaming code must not change configuration fields, stored bytes,
+//! ledger operations, records, metrics, error codes or headers. Error sentences, help texts and
+//! descriptions are masked. `SERIN_BLESS=1 cargo test -p sim --test golden` rewrites the files, after a
+//! deliberate change of the contract only.
 
 mod admin;
 mod data_plane;
+mod fixture;
 mod golden;
 mod host;
 mod ledger;
@@ -14,4 +15,3 @@ mod otlp;
 mod providers;
 mod scenarios;
 mod show;
-mod stage;

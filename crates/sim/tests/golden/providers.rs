@@ -1,15 +1,15 @@
-//! What each kind of provider and of guard is sent, and the names of the configuration's fields.
+//! Upstream requests of each provider and guard kind, and the fields of the configuration.
 
 use std::fmt::Write as _;
 
 use gateway::config::author;
 use serde_json::Value;
 
+use crate::fixture::{self, STREAM, Session, part, question, request};
 use crate::golden::assert_golden;
 use crate::show;
-use crate::stage::{self, STREAM, Tale, part, question, request};
 
-/// Every kind that brings an address of its own.
+/// Provider kinds with a built-in address.
 const BUILT_IN: [&str; 24] = [
     "openai",
     "deepseek",
@@ -37,7 +37,7 @@ const BUILT_IN: [&str; 24] = [
     "ollama",
 ];
 
-/// Kinds whose address the configuration says; Azure in both of its forms.
+/// Provider kinds without a built-in address; Azure in both of its forms.
 const ADDRESSED: &str = r#"
 [[providers]]
 id = "azure"
@@ -69,7 +69,7 @@ default_output = 64
 "#;
 
 #[test]
-fn every_kind_of_provider_is_called_as_before() {
+fn requests_to_each_provider_kind_match_golden() {
     let mut document = ADDRESSED.to_owned();
     for kind in BUILT_IN {
         let account = if kind == "cloudflare" { "account = \"acct\"\n" } else { "" };
@@ -84,7 +84,7 @@ fn every_kind_of_provider_is_called_as_before() {
              model = \"a model\" }}]\nretries = {{ attempts = 0 }}\nhealth = {{ failures = 100 }}\n"
         );
     }
-    let host = stage::host(&document, &[]);
+    let host = fixture::host(&document, &[]);
     let key = [("authorization", "Bearer app-key")];
     let mut text = String::new();
     for id in BUILT_IN.into_iter().chain(addressed) {
@@ -164,36 +164,36 @@ on_block = { message = "No.", format = "structured", status = 403 }
 "#;
 
 #[test]
-fn judges_and_masks_send_what_they_sent() {
+fn judges_and_masks_match_golden() {
     let own = part(&["answer = 'mail [EMAIL_1] or [PHONE_1]'"]);
     let judge = part(&[
         "answer = \"Safety: Safe\\nCategories: None\"",
         "answer = \"Safety: Safe\\nCategories: None\"",
         "answer = \"Safety: Unsafe\\nCategories: Violent, PII\"",
     ]);
-    let mut tale = Tale::new(stage::host(GUARDS, &[("own", own), ("judge", judge)]));
+    let mut session = Session::new(fixture::host(GUARDS, &[("own", own), ("judge", judge)]));
     const PRIVATE: &str =
         "ann@example.com, 13800138000, 10.1.2.3, T-1234, sk-proj-abcdefghijklmnopqrstuvwxyz012345";
-    tale.ask("a judge", question("judged", "Hello", ""));
-    tale.ask("a judge that blocks", question("judged", "Hello", ""));
-    tale.ask("hashes", question("hashed", PRIVATE, ""));
-    tale.ask("places, restored", question("restored", PRIVATE, ""));
-    tale.ask("places, restored in a stream", question("restored", PRIVATE, STREAM));
-    tale.ask("a card", question("refused", "4111 1111 1111 1111", ""));
-    tale.ask("an identity card", question("refused", "11010519491231002X", ""));
-    tale.text.push_str(&show::part("store", &tale.host.entries()));
-    assert_golden("upstream/guards.txt", &tale.text);
+    session.send("a judge", question("judged", "Hello", ""));
+    session.send("a judge that blocks", question("judged", "Hello", ""));
+    session.send("hashes", question("hashed", PRIVATE, ""));
+    session.send("places, restored", question("restored", PRIVATE, ""));
+    session.send("places, restored in a stream", question("restored", PRIVATE, STREAM));
+    session.send("a card", question("refused", "4111 1111 1111 1111", ""));
+    session.send("an identity card", question("refused", "11010519491231002X", ""));
+    session.text.push_str(&show::part("store", &session.host.entries()));
+    assert_golden("upstream/guards.txt", &session.text);
 }
 
 #[test]
-fn the_configuration_has_its_fields() {
+fn configuration_fields_match_golden() {
     let schema: Value = serde_json::from_str(&author::schema()).expect("JSON");
     let mut text = String::new();
     fields("", &schema, &schema, &mut text);
     assert_golden("configuration.txt", &text);
 }
 
-/// Every field's path with what may stand there. Types of the code have no names in it.
+/// Lists the path and the constraints of every field, without the names of Rust types.
 fn fields(path: &str, schema: &Value, root: &Value, text: &mut String) {
     let schema = match schema["$ref"].as_str().and_then(|path| path.strip_prefix('#')) {
         Some(path) => root.pointer(path).expect("it is defined"),

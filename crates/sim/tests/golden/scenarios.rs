@@ -1,4 +1,4 @@
-//! Every scenario file, in golden form: answers, calls to upstreams, records, operations of limits.
+//! Scenario files: responses, upstream requests, ledger operations of limits, records, store entries.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -13,13 +13,13 @@ use crate::golden::compare;
 use crate::host::Host;
 use crate::show;
 
-/// Of a request that is repeated often, so many of the first turns are shown, and the last one.
+/// Number of first repetitions of a request that a golden file shows, beside the last one.
 const FIRST: usize = 3;
-/// Of a scenario with more requests than this, only the first turn of each is shown.
+/// Beyond this number of requests, a golden file shows the first repetition of each only.
 const MANY: usize = 60;
 
 #[test]
-fn every_scenario_sends_what_it_sent() {
+fn scenario_files_match_golden() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/scenarios");
     let mut differences = Vec::new();
     for scenario in load(&directory).expect("scenario files") {
@@ -58,7 +58,7 @@ fn dump(scenario: &Scenario) -> String {
     text + &show::part("store", &host.entries())
 }
 
-/// Whether an operation is on the sums of past requests, which have a test of their own.
+/// Whether an operation adds to usage or metrics; `admin.rs` covers those.
 fn is_sum(operation: &str) -> bool {
     operation.starts_with("usage/") || operation.starts_with("metrics/")
 }

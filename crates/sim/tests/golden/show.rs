@@ -1,4 +1,4 @@
-//! Requests, answers and stored bytes as readable text, byte for byte.
+//! Lossless text form of requests, responses and stored bytes.
 
 use std::fmt::Write as _;
 
@@ -8,12 +8,12 @@ use sim::world::Received;
 
 use crate::golden::mask_answer;
 
-/// Longer bodies are shown by their ends and their SHA-256.
+/// Longest body that is shown whole, in bytes. Longer ones are shown by their ends and SHA-256.
 const LONGEST: usize = 60_000;
-/// So much is shown of each end of a longer body.
+/// Length of each shown end of a longer body, in bytes.
 const END: usize = 600;
 
-/// Headers by name, since their order is nobody's contract.
+/// Shows headers sorted by name.
 pub(crate) fn headers(headers: &HeaderMap) -> String {
     let mut lines: Vec<String> = headers
         .iter()
@@ -23,7 +23,7 @@ pub(crate) fn headers(headers: &HeaderMap) -> String {
     lines.concat()
 }
 
-/// Bytes as lines: each begins with `| `, and only a line feed ends one.
+/// Shows bytes as lines that begin with `| ` and end at line feeds.
 pub(crate) fn body(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "(no body)\n".to_owned();
@@ -45,7 +45,7 @@ fn lines(bytes: &[u8]) -> String {
     bytes.split(|byte| *byte == b'\n').map(|line| format!("| {}\n", escaped(line))).collect()
 }
 
-/// Text as it is; control characters and bytes that are no text in escapes.
+/// Escapes control characters and bytes that are not UTF-8.
 pub(crate) fn escaped(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
@@ -68,7 +68,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What a caller got, with the sentences for people masked.
+/// Shows a response with its error texts masked.
 pub(crate) fn answer(received: &Received) -> String {
     let mut text = String::new();
     match &received.head {
@@ -90,7 +90,7 @@ pub(crate) fn answer(received: &Received) -> String {
     text
 }
 
-/// A part of a golden file under its title; nothing where it is empty.
+/// Section of a golden file under its title; empty if the content is.
 pub(crate) fn part(title: &str, content: &str) -> String {
     if content.is_empty() { String::new() } else { format!("── {title}\n{content}\n") }
 }

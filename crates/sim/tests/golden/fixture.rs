@@ -1,4 +1,4 @@
-//! One gateway with something of everything, and the requests that callers and operators send to it.
+//! Shared configuration and requests of the golden tests.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use sim::world::{HangUp, UPSTREAM};
 use crate::host::Host;
 use crate::show;
 
-/// Something of everything that leaves a trace in the store, in the ledger or at an observer.
+/// Configuration with at least one of each feature that stores, sends or logs something.
 pub(crate) const DOCUMENT: &str = r#"
 [server]
 max_body = "64KiB"
@@ -182,7 +182,7 @@ token = "secret:EVE_TOKEN"
 role = "viewer"
 "#;
 
-/// Adds a collector to the document.
+/// Addition to [`DOCUMENT`]: an OTLP collector.
 pub(crate) const COLLECTOR: &str = r#"
 [observe.otlp]
 endpoint = "UPSTREAM/collector"
@@ -190,12 +190,12 @@ headers = { authorization = "secret:OTLP_KEY" }
 service = "edge"
 "#;
 
-/// The document in JSON, as it is deployed.
+/// Converts a configuration to JSON, the form that hosts deploy.
 pub(crate) fn document(toml: &str) -> String {
     author::to_json(&toml.replace("UPSTREAM", UPSTREAM)).expect("the document is right")
 }
 
-/// Secrets, each with a value of its own.
+/// Secrets of the configuration, each with a distinct value.
 pub(crate) fn secrets() -> BTreeMap<String, String> {
     let all = [
         ("OPENAI_A", "sk-upstream-a"),
@@ -212,19 +212,19 @@ pub(crate) fn secrets() -> BTreeMap<String, String> {
     all.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
-/// An upstream that plays these scripts in turn, the last one for ever.
+/// Upstream that plays these scripts in turn and repeats the last one.
 pub(crate) fn part(scripts: &[&str]) -> Part {
     let script = scripts.iter().map(|text| toml::from_str::<Script>(text).expect("a script"));
     Part { script: script.collect(), then: Then::Repeat, service: None }
 }
 
-/// A host with the document and these upstreams; the guards' judges do their own work.
+/// Host with a configuration and these upstreams.
 pub(crate) fn host(toml: &str, parts: &[(&str, Part)]) -> Host {
     let parts = parts.iter().map(|(name, part)| ((*name).to_owned(), part.clone()));
     Host::new(&document(toml), &secrets(), parts.collect())
 }
 
-/// A request with its headers, from an address that everybody may call from.
+/// Request from an address that the configuration allows.
 pub(crate) fn request(
     method: &str,
     path: &str,
@@ -242,36 +242,41 @@ pub(crate) fn request(
     request.body(Body::from(Bytes::from(body.to_owned()))).expect("a request")
 }
 
-/// A question to a model, by the consumer `app`.
+/// Chat request of the consumer `app`.
 pub(crate) fn question(model: &str, content: &str, more: &str) -> http::Request<Body> {
     let headers = [("authorization", "Bearer app-key")];
     request("POST", "/v1/chat/completions", &headers, &chat(model, content, more))
 }
 
-/// The body of a question; `more` are further members.
+/// Body of a chat request; `more` holds further members.
 pub(crate) fn chat(model: &str, content: &str, more: &str) -> String {
     format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"{content}"}}]{more}}}"#)
 }
 
-/// More members: a stream that reports its usage.
+/// Further members: a stream with usage.
 pub(crate) const STREAM: &str = r#","stream":true,"stream_options":{"include_usage":true}"#;
 
-/// The longest body of an operator's request that is shown.
+/// Longest request body that a golden file shows, in bytes.
 const LONGEST: usize = 1_000;
 
-/// A host and what became of its requests so far.
-pub(crate) struct Tale {
+/// Host and the golden text of its requests so far.
+pub(crate) struct Session {
     pub(crate) host: Host,
     pub(crate) text: String,
 }
 
-impl Tale {
+impl Session {
     pub(crate) fn new(host: Host) -> Self {
         Self { host, text: String::new() }
     }
 
-    /// Plays a request and writes down the answer, the calls to upstreams and the records.
-    pub(crate) fn tell(&mut self, title: &str, request: http::Request<Body>, hang_up: HangUp) {
+    /// Plays a request and appends the response, the upstream requests and the records.
+    pub(crate) fn send_until(
+        &mut self,
+        title: &str,
+        request: http::Request<Body>,
+        hang_up: HangUp,
+    ) {
         let received = self.host.play(request, hang_up);
         let _ = writeln!(self.text, "━━ {title}");
         self.text.push_str(&show::part("answer", &show::answer(&received)));
@@ -279,13 +284,13 @@ impl Tale {
         self.text.push_str(&show::part("log", &self.host.take_lines()));
     }
 
-    /// The same for a caller who reads to the end.
-    pub(crate) fn ask(&mut self, title: &str, request: http::Request<Body>) {
-        self.tell(title, request, HangUp::Never);
+    /// Same as [`Session::send_until`], for a caller that reads to the end.
+    pub(crate) fn send(&mut self, title: &str, request: http::Request<Body>) {
+        self.send_until(title, request, HangUp::Never);
     }
 
-    /// The same for the operator who may do everything. Only the answer is written down.
-    pub(crate) fn administer(
+    /// Plays a request of the owner to the admin API and appends the response.
+    pub(crate) fn send_admin(
         &mut self,
         line: &str,
         headers: &[(&str, &str)],
