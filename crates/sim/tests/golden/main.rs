@@ -11,6 +11,7 @@ mod fixture;
 mod golden;
 mod host;
 mod ledger;
+mod openapi;
 mod otlp;
 mod providers;
 mod scenarios;
