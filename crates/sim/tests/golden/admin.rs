@@ -169,6 +169,9 @@ fn configuration_versions_match_golden() {
     let done = session.send_admin(path, &[("if-match", &tag_before)], &new);
     session.send_admin(path, &[("if-match", &tag_before)], &old);
     session.send_admin(path, &[("if-match", &tag(&done))], &new);
+    session.host.set_settings_available(false);
+    session.send_admin("PUT /admin/v1/config?dry_run=true", &[], "{\"routes\":[{}]}");
+    session.host.set_settings_available(true);
     session.send_admin("GET /admin/v1/config/versions", &[], "");
     session.send_admin(
         "POST /admin/v1/config/versions/0/restore",
@@ -208,6 +211,7 @@ fn limits_match_golden() {
     session.send_admin("GET /admin/v1/limits/prepaid/a%2Fb", &[], "");
     session.send_admin("GET /admin/v1/limits/nothing/app", &[], "");
     session.send_admin("GET /admin/v1/limits/everybody/app", &[], "");
+    session.send_admin("GET /admin/v1/limits/rate/guest", &[], "");
     session.send_admin("POST /admin/v1/limits/prepaid/a%2Fb/adjust", &[], r#"{"left":2.5}"#);
     session.send_admin(
         "POST /admin/v1/limits/rate/app/adjust",

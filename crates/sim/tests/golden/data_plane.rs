@@ -184,6 +184,37 @@ fn deep() -> String {
 }
 
 #[test]
+fn stored_entries_read_by_a_new_gateway_match_golden() {
+    let local = part(&["answer = 'one two'"]);
+    let mut session =
+        Session::new(fixture::host(DOCUMENT, &[("local", local.clone()), ("openai", local)]));
+    let turn = |content: &str| {
+        let headers = [KEY, ("x-session-id", "s-1")];
+        request("POST", "/v1/chat/completions", &headers, &chat("talk", content, ""))
+    };
+    session.send("cache miss", question("kept", "Hello", ""));
+    session.send("first turn", turn("One?"));
+    session.send_admin("PUT /admin/v1/words/terms", &[], r#"{"words":["forbidden phrase"]}"#);
+    session.send_admin("POST /admin/v1/consumers", &[], r#"{"id":"acme","group":"gold"}"#);
+    let key = "sk-proj-0123456789abcdef";
+    let body = format!(r#"{{"key":"{key}"}}"#);
+    session.send_admin("POST /admin/v1/consumers/acme/keys", &[], &body);
+    let document = fixture::document(&DOCUMENT.replace("turns = 2", "turns = 1"));
+    session.send_admin("PUT /admin/v1/config", &[("if-match", "*")], &document);
+    session.text.clear();
+    session.host.restart();
+    session.send("cache hit", question("kept", "Hello", ""));
+    session.send("second turn", turn("Two?"));
+    session.send("blocked by a stored list", question("listed", "a forbidden phrase", ""));
+    let headers = [("authorization", "Bearer sk-proj-0123456789abcdef")];
+    let body = chat("gpt-4o", "Hello", "");
+    session.send("adopted key", request("POST", "/v1/chat/completions", &headers, &body));
+    session.send_admin("GET /admin/v1/consumers/acme/keys", &[], "");
+    session.send_admin("GET /admin/v1/config/versions", &[], "");
+    assert_golden("data_plane/restart.txt", &session.text);
+}
+
+#[test]
 fn refusals_match_golden() {
     let parts = [("openai", part(&["status = 401"])), ("local", part(&["status = 503"]))];
     let mut session = Session::new(fixture::host(DOCUMENT, &parts));

@@ -101,6 +101,7 @@ routes = ["chat", "azure", "kept", "talk", "hedged", "guarded", "strict", "moder
 [[limits]]
 id = "rate"
 by = "consumer"
+keys = ["app", "acme"]
 on = { routes = ["metered"] }
 requests = { per = "minute", max = 4 }
 tokens = { per = "hour", max = 2000 }

@@ -39,7 +39,7 @@ pub(crate) struct Host(Rc<Inner>);
 
 struct Inner {
     world: World,
-    station: Rc<Station>,
+    station: RefCell<Rc<Station>>,
     document: String,
     secrets: BTreeMap<String, String>,
     entries: RefCell<BTreeMap<String, Entry>>,
@@ -74,7 +74,7 @@ impl Host {
     ) -> Self {
         Self(Rc::new(Inner {
             world: World::new(1, upstreams),
-            station: Rc::default(),
+            station: RefCell::default(),
             document: document.to_owned(),
             secrets: secrets.clone(),
             entries: RefCell::default(),
@@ -89,7 +89,8 @@ impl Host {
     /// Plays one request to its end, deferred tasks included.
     pub(crate) fn play(&self, request: http::Request<Body>, hang_up: HangUp) -> Received {
         self.wait(PAUSE);
-        let answer = self.0.station.handle(self.clone(), request);
+        let station = Rc::clone(&self.0.station.borrow());
+        let answer = station.handle(self.clone(), request);
         self.0.world.play(answer, hang_up).expect("it ends")
     }
 
@@ -105,13 +106,19 @@ impl Host {
             self.0.world.executor().spawn(async move {
                 let wait = gap * u32::try_from(number).expect("few requests");
                 host.0.world.executor().sleep(wait).await;
-                let answer = host.0.station.handle(host.clone(), request);
+                let station = Rc::clone(&host.0.station.borrow());
+                let answer = station.handle(host.clone(), request);
                 let received = host.0.world.receive(answer, HangUp::Never).await;
                 all.borrow_mut().insert(number, received);
             });
         }
         self.0.world.executor().drain().expect("it ends");
         all.take().into_values().collect()
+    }
+
+    /// Replaces the gateway by a new one, which knows only what the host stores.
+    pub(crate) fn restart(&self) {
+        self.0.station.take();
     }
 
     /// Advances the clock.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use gateway::config::author;
 use serde_json::Value;
 
-use crate::fixture::{self, STREAM, Session, part, question, request};
+use crate::fixture::{self, STREAM, Session, chat, part, question, request};
 use crate::golden::assert_golden;
 use crate::show;
 
@@ -133,6 +133,20 @@ targets = [{ provider = "own" }]
 [[consumers]]
 id = "app"
 keys = ["secret:APP_KEY"]
+[[routes]]
+id = "green"
+models = ["green"]
+targets = [{ provider = "own" }]
+[[guards]]
+id = "green"
+kind = "aliyun"
+routes = ["green"]
+region = "cn-shanghai"
+access_key_id = "secret:OPENAI_A"
+access_key = "secret:OPENAI_B"
+security_token = "secret:AZURE_KEY"
+action = "MultiModalGuard"
+services = { image = "img_query_security_check" }
 [[guards]]
 id = "qwen"
 kind = "llm"
@@ -176,6 +190,10 @@ fn judges_and_masks_match_golden() {
         "ann@example.com, 13800138000, 10.1.2.3, T-1234, sk-proj-abcdefghijklmnopqrstuvwxyz012345";
     session.send("a judge", question("judged", "Hello", ""));
     session.send("a judge that blocks", question("judged", "Hello", ""));
+    let image = r#"[{"type":"text","text":"see"},{"type":"image_url","image_url":{"url":"https://example.org/a.png"}}]"#;
+    let body = chat("green", "", "").replace("\"\"", image);
+    let key = [("authorization", "Bearer app-key")];
+    session.send("a temporary key", request("POST", "/v1/chat/completions", &key, &body));
     session.send("hashes", question("hashed", PRIVATE, ""));
     session.send("places, restored", question("restored", PRIVATE, ""));
     session.send("places, restored in a stream", question("restored", PRIVATE, STREAM));
