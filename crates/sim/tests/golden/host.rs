@@ -1,0 +1,328 @@
+//! Recording host: keeps upstream requests, store entries, ledger operations and records byte for byte.
+//!
+//! Entropy depends on the current millisecond alone. The order and the number of the draws therefore do
+//! not change a golden file. Header order and the order of events within a millisecond do not either.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gateway::body::Body;
+use gateway::json;
+use gateway::ledger::{Book, Operation, Place, Reply};
+use gateway::observe::Record;
+use gateway::platform::{Background, Clock, Ledger, Listing, Outage, Outbound, Settings, Store};
+use gateway::secret::Secret;
+use gateway::time::Timestamp;
+use gateway::versions::Station;
+use sim::upstream::Part;
+use sim::world::{HangUp, Received, World, splitmix64};
+
+use crate::golden::{mask_member, mask_record, mask_version};
+use crate::show;
+
+/// Latency of the ledger in each direction.
+const LATENCY: Duration = Duration::from_millis(2);
+/// Latency of an upstream request. Requests before and after a response get different entropy.
+const WAY: Duration = Duration::from_millis(1);
+/// Pause before each request. No two requests begin in the same millisecond.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Recording host. A clone shares its state.
+#[derive(Clone)]
+pub(crate) struct Host(Rc<Inner>);
+
+struct Inner {
+    world: World,
+    station: RefCell<Rc<Station>>,
+    document: String,
+    secrets: BTreeMap<String, String>,
+    entries: RefCell<BTreeMap<String, Entry>>,
+    books: RefCell<BTreeMap<String, BTreeMap<String, Vec<u8>>>>,
+    log: RefCell<Log>,
+    store_down: Cell<bool>,
+    ledger_down: Cell<bool>,
+    settings_down: Cell<bool>,
+}
+
+struct Entry {
+    value: Vec<u8>,
+    keep: Option<Duration>,
+    until: Option<Timestamp>,
+}
+
+/// Events since the last `take_…`, each with its millisecond.
+#[derive(Default)]
+struct Log {
+    calls: Vec<(u64, String)>,
+    operations: Vec<(u64, String)>,
+    records: Vec<(u64, String)>,
+    warnings: usize,
+}
+
+impl Host {
+    /// Creates a host with a deployed configuration in JSON.
+    pub(crate) fn new(
+        document: &str,
+        secrets: &BTreeMap<String, String>,
+        upstreams: BTreeMap<String, Part>,
+    ) -> Self {
+        Self(Rc::new(Inner {
+            world: World::new(1, upstreams),
+            station: RefCell::default(),
+            document: document.to_owned(),
+            secrets: secrets.clone(),
+            entries: RefCell::default(),
+            books: RefCell::default(),
+            log: RefCell::default(),
+            store_down: Cell::default(),
+            ledger_down: Cell::default(),
+            settings_down: Cell::default(),
+        }))
+    }
+
+    /// Plays one request to its end, deferred tasks included.
+    pub(crate) fn play(&self, request: http::Request<Body>, hang_up: HangUp) -> Received {
+        self.wait(PAUSE);
+        let station = Rc::clone(&self.0.station.borrow());
+        let answer = station.handle(self.clone(), request);
+        self.0.world.play(answer, hang_up).expect("it ends")
+    }
+
+    /// Plays several concurrent requests, each of which begins `gap` after the one before.
+    pub(crate) fn play_together(
+        &self,
+        requests: Vec<http::Request<Body>>,
+        gap: Duration,
+    ) -> Vec<Received> {
+        let all: Rc<RefCell<BTreeMap<usize, Received>>> = Rc::default();
+        for (number, request) in requests.into_iter().enumerate() {
+            let (host, all) = (self.clone(), Rc::clone(&all));
+            self.0.world.executor().spawn(async move {
+                let wait = gap * u32::try_from(number).expect("few requests");
+                host.0.world.executor().sleep(wait).await;
+                let station = Rc::clone(&host.0.station.borrow());
+                let answer = station.handle(host.clone(), request);
+                let received = host.0.world.receive(answer, HangUp::Never).await;
+                all.borrow_mut().insert(number, received);
+            });
+        }
+        self.0.world.executor().drain().expect("it ends");
+        all.take().into_values().collect()
+    }
+
+    /// Replaces the gateway by a new one, which knows only what the host stores.
+    pub(crate) fn restart(&self) {
+        self.0.station.take();
+    }
+
+    /// Advances the clock.
+    pub(crate) fn wait(&self, duration: Duration) {
+        let executor = self.0.world.executor();
+        executor.run(executor.sleep(duration)).expect("time passes");
+    }
+
+    /// Makes the store fail or work.
+    pub(crate) fn set_store_available(&self, available: bool) {
+        self.0.store_down.set(!available);
+    }
+
+    /// Makes the ledger fail or work.
+    pub(crate) fn set_ledger_available(&self, available: bool) {
+        self.0.ledger_down.set(!available);
+    }
+
+    /// Makes the settings fail or work.
+    pub(crate) fn set_settings_available(&self, available: bool) {
+        self.0.settings_down.set(!available);
+    }
+
+    /// Every store entry: name, time to live and value.
+    pub(crate) fn entries(&self) -> String {
+        let mut text = String::new();
+        for (name, entry) in self.0.entries.borrow().iter() {
+            let keep = entry.keep.map_or_else(|| "for ever".to_owned(), |it| format!("{it:?}"));
+            let mut value = entry.value.clone();
+            let is_failure = name.starts_with("verdict/") && name.ends_with("/error");
+            if let (true, Ok(readable)) = (is_failure, std::str::from_utf8(&value)) {
+                value = mask_member(readable, "content", |_| false).into_bytes();
+            }
+            let _ = write!(text, "{name}\n  kept {keep}\n{}", show::body(&value));
+        }
+        text
+    }
+
+    /// Every stored row of every book whose place has this prefix.
+    pub(crate) fn books(&self, prefix: &str) -> String {
+        let mut text = String::new();
+        for (place, rows) in self.0.books.borrow().iter() {
+            if place.starts_with(prefix) && !rows.is_empty() {
+                let _ = writeln!(text, "{place}");
+                for (name, row) in rows {
+                    let _ = writeln!(text, "  {name} = {}", show::escaped(row));
+                }
+            }
+        }
+        text
+    }
+
+    /// Takes the upstream requests.
+    pub(crate) fn take_calls(&self) -> String {
+        in_order(std::mem::take(&mut self.0.log.borrow_mut().calls)).collect()
+    }
+
+    /// Takes the ledger operations with their replies, as far as `is_shown` holds for them.
+    pub(crate) fn take_operations(&self, is_shown: impl Fn(&str) -> bool) -> String {
+        let all = std::mem::take(&mut self.0.log.borrow_mut().operations);
+        in_order(all).filter(|text| is_shown(text)).collect()
+    }
+
+    /// Takes the log lines: records whole, warnings as a count.
+    pub(crate) fn take_lines(&self) -> String {
+        let mut log = self.0.log.borrow_mut();
+        let mut text: String = in_order(std::mem::take(&mut log.records)).collect();
+        let warnings = std::mem::take(&mut log.warnings);
+        if warnings > 0 {
+            let _ = writeln!(text, "(warnings: {warnings})");
+        }
+        text
+    }
+}
+
+/// Sorts events by time, and those of one millisecond by their text.
+fn in_order(mut events: Vec<(u64, String)>) -> impl Iterator<Item = String> {
+    events.sort();
+    events.into_iter().map(|(_, text)| text)
+}
+
+impl Clock for Host {
+    fn now(&self) -> Timestamp {
+        self.0.world.now()
+    }
+
+    fn entropy(&self) -> u64 {
+        splitmix64(self.now().as_millis()).1
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
+        self.0.world.sleep(duration)
+    }
+}
+
+impl Background for Host {
+    fn defer(&self, task: impl Future<Output = ()> + 'static) {
+        self.0.world.defer(task);
+    }
+
+    fn record(&self, record: &Record) {
+        let line = serde_json::to_string(record).expect("a record has only plain members");
+        let now = self.now().as_millis();
+        self.0.log.borrow_mut().records.push((now, mask_record(&line) + "\n"));
+    }
+
+    fn warn(&self, _line: &str) {
+        self.0.log.borrow_mut().warnings += 1;
+    }
+}
+
+impl Settings for Host {
+    async fn document(&self) -> Result<Cow<'static, str>, Outage> {
+        Ok(Cow::Owned(self.0.document.clone()))
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, Outage> {
+        if self.0.settings_down.get() {
+            return Err(Outage::new("the settings are unavailable"));
+        }
+        Ok(self.0.secrets.get(name).map(|value| Secret::new(value)))
+    }
+}
+
+impl Outbound for Host {
+    async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Outage> {
+        let headers = show::headers(request.headers());
+        let (method, uri) = (request.method(), request.uri());
+        let text = format!("{method} {uri}\n{headers}{}", show::body(request.body()));
+        let now = self.now().as_millis();
+        self.0.log.borrow_mut().calls.push((now, mask_version(&text)));
+        self.0.world.executor().sleep(WAY).await;
+        self.0.world.fetch(request).await
+    }
+}
+
+impl Host {
+    fn reach_store(&self) -> Result<(), Outage> {
+        if self.0.store_down.get() { Err(Outage::new("the store is unavailable")) } else { Ok(()) }
+    }
+}
+
+impl Store for Host {
+    async fn get(&self, name: &str) -> Result<Option<Bytes>, Outage> {
+        self.reach_store()?;
+        let (entries, now) = (self.0.entries.borrow(), self.now());
+        let found = entries.get(name).filter(|entry| entry.until.is_none_or(|until| until > now));
+        Ok(found.map(|entry| entry.value.clone().into()))
+    }
+
+    async fn put(&self, name: &str, value: Vec<u8>, keep: Option<Duration>) -> Result<(), Outage> {
+        self.reach_store()?;
+        let until = keep.map(|keep| self.now() + keep);
+        self.0.entries.borrow_mut().insert(name.to_owned(), Entry { value, keep, until });
+        Ok(())
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), Outage> {
+        self.reach_store()?;
+        self.0.entries.borrow_mut().remove(name);
+        Ok(())
+    }
+
+    async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, Outage> {
+        self.reach_store()?;
+        let entries = self.0.entries.borrow();
+        let names = entries.keys().filter(|name| name.starts_with(prefix));
+        let names = names.filter(|name| cursor.is_none_or(|cursor| name.as_str() > cursor));
+        Ok(Listing { names: names.cloned().collect(), cursor: None })
+    }
+}
+
+impl Ledger for Host {
+    const GATHERS: Duration = Duration::from_secs(2);
+    const FORGETS: bool = false;
+
+    /// Applies an operation with the serialization steps of the edges. Each operation reads the book
+    /// from its stored rows.
+    async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
+        self.0.world.executor().sleep(LATENCY).await;
+        if self.0.ledger_down.get() {
+            return Err(Outage::new("the ledger is unavailable"));
+        }
+        let now = self.now();
+        let sent = serde_json::to_string(operation).map_err(Outage::new)?;
+        let read: Operation = json::from_text(&sent).map_err(Outage::new)?;
+        let reply = {
+            let mut books = self.0.books.borrow_mut();
+            let rows = books.entry(place.as_str().to_owned()).or_default();
+            let kept = rows.iter().map(|(name, row)| (name.clone(), row.as_slice()));
+            let mut book = Book::open(kept).map_err(Outage::new)?;
+            let reply = book.apply(now, &read);
+            for (name, row) in book.take_changes() {
+                match row {
+                    Some(row) => rows.insert(name, row),
+                    None => rows.remove(&name),
+                };
+            }
+            reply
+        };
+        let told = serde_json::to_string(&reply).map_err(Outage::new)?;
+        let text = format!("{}\n  ask {sent}\n  got {told}\n", place.as_str());
+        self.0.log.borrow_mut().operations.push((now.as_millis(), text));
+        self.0.world.executor().sleep(LATENCY).await;
+        json::from_text(&told).map_err(Outage::new)
+    }
+}
