@@ -13,7 +13,6 @@ mod start;
 mod store;
 mod wire;
 
-
 use gateway::service::Service;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};

@@ -150,7 +150,7 @@ mod tests {
     use futures_util::future::join_all;
     use gateway::ledger::{Place, Reply};
     use gateway::outage::Outage;
-use gateway::platform::Clock;
+    use gateway::platform::Clock;
     use gateway::time::Timestamp;
 
     use super::{Queue, TRIES, pause};

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::admin;
 use crate::body::Body;
 use crate::boot;
+use crate::gateway::Gateway;
 use crate::platform::Platform;
 use crate::versions::{Stamp, Station};
 
@@ -24,11 +25,7 @@ impl Service {
         request: http::Request<Body>,
     ) -> http::Response<Body> {
         match self.station.current(&platform).await {
-            Some(gateway) if admin::owns(request.uri().path()) => {
-                // Boxed to keep the future of API requests small.
-                Box::pin(admin::handle(&gateway, Some(&self.station), platform, request)).await
-            }
-            Some(gateway) => gateway.handle(platform, request).await,
+            Some(gateway) => dispatch(&gateway, Some(&self.station), platform, request).await,
             None => boot::refusal(),
         }
     }
@@ -37,4 +34,19 @@ impl Service {
     pub fn version(&self) -> Option<Stamp> {
         self.station.stamp()
     }
+}
+
+/// Answers one request by one gateway. Without a `station` the admin API cannot change the
+/// configuration.
+pub async fn dispatch<P: Platform>(
+    gateway: &Rc<Gateway>,
+    station: Option<&Station>,
+    platform: P,
+    request: http::Request<Body>,
+) -> http::Response<Body> {
+    if admin::owns(request.uri().path()) {
+        // Boxed to keep the future of API requests small.
+        return Box::pin(admin::handle(gateway, station, platform, request)).await;
+    }
+    gateway.handle(platform, request).await
 }

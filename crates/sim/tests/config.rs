@@ -87,8 +87,7 @@ fn everybody_follows_in_a_minute_and_no_request_fails() {
             continue;
         }
         let (isolate, arrives) = ((at % 2) as usize, Duration::from_millis(at * 130));
-        let (host, station, seen) =
-            (world.clone(), stations[isolate].clone(), Rc::clone(&seen));
+        let (host, station, seen) = (world.clone(), stations[isolate].clone(), Rc::clone(&seen));
         world.executor().spawn(async move {
             host.executor().sleep(arrives).await;
             let answer = station.handle(host.clone(), question(at % 3 == 0));

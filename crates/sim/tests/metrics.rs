@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::body::Body;
-use gateway::admin;
 use gateway::boot::OwnSecrets;
 use gateway::config::author;
 use gateway::gateway::Gateway;
 use gateway::secret::Secret;
+use gateway::service;
 use serde_json::Value;
 use sim::upstream::{Part, Script};
 use sim::world::{HangUp, UPSTREAM, World, splitmix64};
@@ -73,7 +73,7 @@ fn ask(key: &str, stream: bool) -> http::Request<Body> {
 fn look(world: &World, gateway: &Rc<Gateway>, path: &str) -> String {
     let request = http::Request::get(path).header("authorization", "Bearer ADMIN_TOKEN");
     let request = request.body(Body::Empty).expect("a request");
-    let answer = admin::handle(gateway, None, world.clone(), request);
+    let answer = service::dispatch(gateway, None, world.clone(), request);
     let got = world.play(answer, HangUp::Never).expect("it ends");
     assert_eq!(got.head.as_ref().map(|(status, _)| status.as_u16()), Some(200), "{path}");
     String::from_utf8(got.body().to_vec()).expect("text")

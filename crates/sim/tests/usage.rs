@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::body::Body;
-use gateway::admin;
 use gateway::boot::OwnSecrets;
 use gateway::config::author;
 use gateway::gateway::Gateway;
 use gateway::platform::Clock;
 use gateway::secret::Secret;
+use gateway::service;
 use serde_json::Value;
 use sim::upstream::{Part, Script, Then};
 use sim::world::{HangUp, Received, UPSTREAM, World, splitmix64};
@@ -234,7 +234,7 @@ impl Life {
         let request = request.body(Body::Empty).expect("a request");
         // One that has just started: what it tells is nothing that it remembers.
         let fresh = gateway();
-        let answer = admin::handle(&fresh, None, self.world.clone(), request);
+        let answer = service::dispatch(&fresh, None, self.world.clone(), request);
         let got = self.world.play(answer, HangUp::Never).expect("it ends");
         let body = String::from_utf8(got.body().to_vec()).expect("text");
         assert_eq!(got.head.as_ref().map(|(it, _)| it.as_u16()), Some(200), "{path}: {body}");

@@ -80,7 +80,7 @@ pub fn owns(path: &str) -> bool {
 
 /// Answers one request to a path that the admin plane [`owns`]. `station` is replaced by a new
 /// configuration; without it the configuration cannot be changed.
-pub async fn handle<P: Platform>(
+pub(crate) async fn handle<P: Platform>(
     gateway: &Gateway,
     station: Option<&Station>,
     platform: P,

@@ -5,6 +5,7 @@ use gateway::boot::OwnSecrets;
 use gateway::config::author;
 use gateway::gateway::Gateway;
 use gateway::secret::Secret;
+use gateway::service;
 
 use super::expect::Observed;
 use super::{Request, Scenario};
@@ -25,7 +26,7 @@ impl Scenario {
             for turn in 0..request.repeat {
                 let place = |what: String| format!("request {index}, turn {turn}: {what}");
                 let message = request.message().map_err(|error| place(format!("{error:#}")))?;
-                let answer = gateway.handle(world.clone(), message);
+                let answer = service::dispatch(&gateway, None, world.clone(), message);
                 let received = world
                     .play(answer, request.hang_up())
                     .map_err(|stuck| place(stuck.to_string()))?;

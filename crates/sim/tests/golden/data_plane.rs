@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::body::Body;
-use gateway::platform::{Outage, Peer};
+use gateway::outage::Outage;
+use gateway::platform::Peer;
 use sim::upstream::{Finds, Part, Service};
 use sim::world::HangUp;
 

@@ -16,10 +16,11 @@ use gateway::body::Body;
 use gateway::json;
 use gateway::ledger::{Book, Operation, Place, Reply};
 use gateway::observe::Record;
-use gateway::platform::{Background, Clock, Ledger, Listing, Outage, Outbound, Settings, Store};
+use gateway::outage::Outage;
+use gateway::platform::{Background, Clock, Ledger, Listing, Outbound, Settings, Store};
 use gateway::secret::Secret;
+use gateway::service::Service;
 use gateway::time::Timestamp;
-use gateway::versions::Station;
 use sim::upstream::Part;
 use sim::world::{HangUp, Received, World, splitmix64};
 
@@ -39,7 +40,7 @@ pub(crate) struct Host(Rc<Inner>);
 
 struct Inner {
     world: World,
-    station: RefCell<Rc<Station>>,
+    service: RefCell<Service>,
     document: String,
     secrets: BTreeMap<String, String>,
     entries: RefCell<BTreeMap<String, Entry>>,
@@ -74,7 +75,7 @@ impl Host {
     ) -> Self {
         Self(Rc::new(Inner {
             world: World::new(1, upstreams),
-            station: RefCell::default(),
+            service: RefCell::default(),
             document: document.to_owned(),
             secrets: secrets.clone(),
             entries: RefCell::default(),
@@ -89,8 +90,8 @@ impl Host {
     /// Plays one request to its end, deferred tasks included.
     pub(crate) fn play(&self, request: http::Request<Body>, hang_up: HangUp) -> Received {
         self.wait(PAUSE);
-        let station = Rc::clone(&self.0.station.borrow());
-        let answer = station.handle(self.clone(), request);
+        let service = self.0.service.borrow().clone();
+        let answer = service.handle(self.clone(), request);
         self.0.world.play(answer, hang_up).expect("it ends")
     }
 
@@ -106,8 +107,8 @@ impl Host {
             self.0.world.executor().spawn(async move {
                 let wait = gap * u32::try_from(number).expect("few requests");
                 host.0.world.executor().sleep(wait).await;
-                let station = Rc::clone(&host.0.station.borrow());
-                let answer = station.handle(host.clone(), request);
+                let service = host.0.service.borrow().clone();
+                let answer = service.handle(host.clone(), request);
                 let received = host.0.world.receive(answer, HangUp::Never).await;
                 all.borrow_mut().insert(number, received);
             });
@@ -118,7 +119,7 @@ impl Host {
 
     /// Replaces the gateway by a new one, which knows only what the host stores.
     pub(crate) fn restart(&self) {
-        self.0.station.take();
+        self.0.service.take();
     }
 
     /// Advances the clock.
