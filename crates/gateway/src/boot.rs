@@ -1,15 +1,10 @@
 //! From a configuration document to what a gateway is made of, or to the reasons why not: the same step
 //! on every host, at its start and whenever another document comes.
 
-use http::StatusCode;
-use openai::{ErrorBody, ErrorObject};
-
-use crate::body::Body;
 use crate::config::{ADMIN_TOKEN, Config, KEY_PEPPER, Problems, secret_names};
 use crate::keys::Pepper;
 use crate::outage::Outage;
 use crate::platform::Settings;
-use crate::rooms::json::json;
 use crate::secret::{KeyDigest, Secret};
 
 /// What a gateway is made of.
@@ -62,20 +57,9 @@ impl OwnSecrets {
     }
 }
 
-/// The answer to every request while there is no gateway. The reasons are for the log only.
-pub fn refusal() -> http::Response<Body> {
-    let error = ErrorObject {
-        message: "The gateway's configuration is invalid. Its log says where.",
-        kind: "server_error",
-        param: None,
-        code: Some("invalid_configuration"),
-    };
-    json(StatusCode::INTERNAL_SERVER_ERROR, ErrorBody { error }.to_json())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{read, refusal};
+    use super::read;
     use crate::config::secret_names;
     use crate::keys::fake::{Fake, run};
 
@@ -100,16 +84,5 @@ mod tests {
             missing.contains("providers[0].keys[1]") && missing.contains("MISSING"),
             "{missing}"
         );
-    }
-
-    #[test]
-    fn a_caller_learns_no_reasons() {
-        let response = refusal();
-        assert_eq!(response.status(), 500);
-        let crate::body::Body::Whole(body) = response.into_body() else {
-            panic!("an error is one piece")
-        };
-        let body = std::str::from_utf8(&body).expect("JSON is text");
-        assert!(body.contains(r#""code":"invalid_configuration""#), "{body}");
     }
 }

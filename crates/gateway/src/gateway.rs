@@ -1,31 +1,20 @@
-//! The state that the requests of an isolate share, and the way of a request into the pipeline.
+//! The state that the requests of an isolate share.
 
 use std::rc::Rc;
 
-use http::request::Parts;
-
-use crate::body::Body;
 use crate::boot::OwnSecrets;
 use crate::config::Config;
-use crate::ids;
 use crate::keys::Directory;
 use crate::ledger::Bounds;
-use crate::otlp::Trace;
-use crate::pipeline;
-use crate::platform::Platform;
-use crate::rooms::address::Address;
 use crate::rooms::authenticate::Registry;
 use crate::rooms::budgets::Budgets;
-use crate::rooms::entry::Entry;
 use crate::rooms::exporter::Exporter;
 use crate::rooms::fleet::Fleet;
 use crate::rooms::flight::Flights;
 use crate::rooms::lists::Lists;
 use crate::rooms::recent::Recent;
-use crate::rooms::respond;
 use crate::rooms::shelf::ResponseCache;
 use crate::rooms::sinks::RecordSinks;
-use crate::rooms::visitor::Visitor;
 use crate::rooms::vouch::Vouchers;
 use crate::usage::Recorder;
 
@@ -104,56 +93,10 @@ impl Gateway {
         &self.recent
     }
 
-    fn sinks(&self) -> RecordSinks {
+    /// Where finished records go.
+    pub(crate) fn sinks(&self) -> RecordSinks {
         let (usage, exporter) = (Rc::clone(&self.usage), Rc::clone(&self.exporter));
         RecordSinks::new(Rc::clone(&self.config), usage, exporter)
-    }
-
-    /// The request's place in a trace, where traces are sent.
-    fn trace<P: Platform>(&self, platform: &P, parts: &Parts) -> Option<Rc<Trace>> {
-        let otlp = self.config.observe.otlp.as_ref().filter(|otlp| otlp.traces)?;
-        Some(Rc::new(Trace::begin(&parts.headers, otlp.sample, platform)))
-    }
-
-    /// Answers one request. Dropping the future, or the response's body before its end, means that
-    /// the caller hung up.
-    pub async fn handle<P: Platform>(
-        self: &Rc<Self>,
-        platform: P,
-        request: http::Request<Body>,
-    ) -> http::Response<Body> {
-        let (parts, body) = request.into_parts();
-        let visitor = Visitor::read(&self.config.server.origins, &parts.headers);
-        if let Some(answer) = visitor.as_ref().and_then(|visitor| visitor.preflight(&parts)) {
-            return answer;
-        }
-        let mut response = self.answer(platform, parts, body).await;
-        if let Some(visitor) = visitor {
-            visitor.admit(response.headers_mut());
-        }
-        response
-    }
-
-    async fn answer<P: Platform>(
-        self: &Rc<Self>,
-        platform: P,
-        parts: Parts,
-        body: Body,
-    ) -> http::Response<Body> {
-        let api = match Address::read(&parts.method, parts.uri.path()) {
-            // No record: a load balancer asks every second, and is no caller.
-            Ok(Address::Health) => return respond::without_body(&parts.method, respond::health()),
-            Ok(Address::Api(api)) => Ok(api),
-            Err(refusal) => Err(refusal),
-        };
-        let id = ids::request_id(&parts.headers, &platform);
-        let trace = self.trace(&platform, &parts);
-        let mut entry = Entry::open(self.sinks(), platform.clone(), id, trace);
-        let result = match api {
-            Ok(api) => pipeline::run(self, api, &parts, body, &mut entry).await,
-            Err(refusal) => Err(refusal.into()),
-        };
-        respond::without_body(&parts.method, respond::deliver(result, platform, entry))
     }
 
     /// What authenticates callers.

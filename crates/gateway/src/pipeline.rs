@@ -1,15 +1,19 @@
-//! The life of a request after its endpoint is known: the only place where the order of the steps
+//! The life of a request, from its head to its answer: the only place where the order of the steps
 //! stands.
+
+use std::rc::Rc;
 
 use http::request::Parts;
 
 use crate::body::Body;
 use crate::error::Error;
 use crate::gateway::Gateway;
+use crate::ids;
+use crate::otlp::Trace;
 use crate::platform::Platform;
 use crate::policy::limits::Subject;
-use crate::rooms::address::Api;
-use crate::rooms::admission;
+use crate::rooms::address::{Address, Api};
+use crate::rooms::admission::{self, Admitted};
 use crate::rooms::admit::Ask;
 use crate::rooms::call::Line;
 use crate::rooms::entry::Entry;
@@ -17,10 +21,60 @@ use crate::rooms::inspect::Inspector;
 use crate::rooms::permit;
 use crate::rooms::plan::{Matched, Plan};
 use crate::rooms::recall;
-use crate::rooms::respond::{Reply, Served};
+use crate::rooms::respond::{self, Reply, Served};
 use crate::rooms::shelf::{self, Look};
 use crate::rooms::tee::Keep;
 use crate::rooms::transcript::Transcript;
+use crate::rooms::visitor::Visitor;
+
+impl Gateway {
+    /// The request's place in a trace, where traces are sent.
+    fn trace<P: Platform>(&self, platform: &P, parts: &Parts) -> Option<Rc<Trace>> {
+        let otlp = self.shared_config().observe.otlp.as_ref().filter(|otlp| otlp.traces)?;
+        Some(Rc::new(Trace::begin(&parts.headers, otlp.sample, platform)))
+    }
+
+    /// Answers one request. Dropping the future, or the response's body before its end, means that
+    /// the caller hung up.
+    pub async fn handle<P: Platform>(
+        self: &Rc<Self>,
+        platform: P,
+        request: http::Request<Body>,
+    ) -> http::Response<Body> {
+        let (parts, body) = request.into_parts();
+        let visitor = Visitor::read(&self.shared_config().server.origins, &parts.headers);
+        if let Some(answer) = visitor.as_ref().and_then(|visitor| visitor.preflight(&parts)) {
+            return answer;
+        }
+        let mut response = self.answer(platform, parts, body).await;
+        if let Some(visitor) = visitor {
+            visitor.admit(response.headers_mut());
+        }
+        response
+    }
+
+    async fn answer<P: Platform>(
+        self: &Rc<Self>,
+        platform: P,
+        parts: Parts,
+        body: Body,
+    ) -> http::Response<Body> {
+        let api = match Address::read(&parts.method, parts.uri.path()) {
+            // No record: a load balancer asks every second, and is no caller.
+            Ok(Address::Health) => return respond::without_body(&parts.method, respond::health()),
+            Ok(Address::Api(api)) => Ok(api),
+            Err(refusal) => Err(refusal),
+        };
+        let id = ids::request_id(&parts.headers, &platform);
+        let trace = self.trace(&platform, &parts);
+        let mut entry = Entry::open(self.sinks(), platform.clone(), id, trace);
+        let result = match api {
+            Ok(api) => run(self, api, &parts, body, &mut entry).await,
+            Err(refusal) => Err(refusal.into()),
+        };
+        respond::without_body(&parts.method, respond::deliver(result, platform, entry))
+    }
+}
 
 /// Runs the steps of one request. `scope` keeps the books; an error says what the caller gets instead
 /// of an answer.
@@ -92,7 +146,10 @@ pub(crate) async fn run<P: Platform>(
         uri: &parts.uri,
     };
     let limits = (&**config, gateway.budgets());
-    let plan = admission::admit(limits, subject, &request, plan, scope).await?;
+    let (limit, admitted) = admission::admit(limits, subject, &request, plan, platform).await;
+    scope.limited_by(limit);
+    let Admitted { plan, reservation } = admitted?;
+    scope.reserved(reservation);
     if let Some(hit) = charged_hit {
         let first = &plan.targets()[0];
         if hit.target == first.label() {

@@ -12,6 +12,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderValue;
 
 use crate::body::Body;
 use crate::ledger::{Operation, Place, Reply};
@@ -29,6 +30,10 @@ pub trait Clock {
     /// Completes after `duration`; dropping it disarms the timer.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static;
 }
+
+/// The `user-agent` of every request that the gateway sends.
+pub(crate) const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("serin/", env!("CARGO_PKG_VERSION")));
 
 /// Calls to upstreams.
 pub trait Outbound {

@@ -2,11 +2,14 @@
 
 use std::rc::Rc;
 
+use http::StatusCode;
+use openai::{ErrorBody, ErrorObject};
+
 use crate::admin;
 use crate::body::Body;
-use crate::boot;
 use crate::gateway::Gateway;
 use crate::platform::Platform;
+use crate::rooms::json::json;
 use crate::versions::{Stamp, Station};
 
 /// The gateway as a host serves it, by the version of the configuration that is in force. A host keeps
@@ -26,7 +29,7 @@ impl Service {
     ) -> http::Response<Body> {
         match self.station.current(&platform).await {
             Some(gateway) => dispatch(&gateway, Some(&self.station), platform, request).await,
-            None => boot::refusal(),
+            None => refusal(),
         }
     }
 
@@ -49,4 +52,31 @@ pub async fn dispatch<P: Platform>(
         return Box::pin(admin::handle(gateway, station, platform, request)).await;
     }
     gateway.handle(platform, request).await
+}
+
+/// The answer to every request while there is no gateway. The reasons are for the log only.
+fn refusal() -> http::Response<Body> {
+    let error = ErrorObject {
+        message: "The gateway's configuration is invalid. Its log says where.",
+        kind: "server_error",
+        param: None,
+        code: Some("invalid_configuration"),
+    };
+    json(StatusCode::INTERNAL_SERVER_ERROR, ErrorBody { error }.to_json())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refusal;
+
+    #[test]
+    fn a_caller_learns_no_reasons() {
+        let response = refusal();
+        assert_eq!(response.status(), 500);
+        let crate::body::Body::Whole(body) = response.into_body() else {
+            panic!("an error is one piece")
+        };
+        let body = std::str::from_utf8(&body).expect("JSON is text");
+        assert!(body.contains(r#""code":"invalid_configuration""#), "{body}");
+    }
 }

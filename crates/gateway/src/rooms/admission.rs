@@ -10,47 +10,49 @@ use crate::policy::limits::Subject;
 
 use super::admit::Ask;
 use super::budgets::Budgets;
-use super::entry::Entry;
 use super::need::Need;
 use super::plan::Plan;
 use super::reserve::Reservation;
 
-/// Reserves what a request needs and hands the reservation to its scope. The plan comes back without
-/// the targets that the limits rule out.
+/// A request that the limits admit: its targets, and what is reserved for it.
+pub(crate) struct Admitted<'a, P: Platform> {
+    /// The targets that the limits leave.
+    pub(crate) plan: Plan<'a>,
+    /// `None` if no limit applies.
+    pub(crate) reservation: Option<Reservation<P>>,
+}
+
+/// Reserves what a request needs. The first value is the limit that refused the first target, if one
+/// did.
 pub(crate) async fn admit<'a, P: Platform>(
     (config, budgets): (&Config, &Rc<Budgets>),
     subject: Subject<'_>,
     ask: &Ask,
     mut plan: Plan<'a>,
-    scope: &mut Entry<P>,
-) -> Result<Plan<'a>, Error> {
+    platform: &P,
+) -> (Option<String>, Result<Admitted<'a, P>, Error>) {
     let total = plan.route().timeouts.total;
-    let platform = scope.platform().clone();
     let need = Need { subject, ask, price: plan.price_from(0), total };
-    let refused = match Reservation::make(config, budgets, &platform, need).await {
-        Ok(reservation) => {
-            scope.reserved(reservation);
-            return Ok(plan);
-        }
+    let refused = match Reservation::make(config, budgets, platform, need).await {
+        Ok(reservation) => return (None, Ok(Admitted { plan, reservation })),
         Err(Error::Refusal(Refusal::Limited(limited))) => limited,
-        Err(error) => return Err(error),
+        Err(error) => return (None, Err(error)),
     };
-    scope.limited_by(&refused.limit);
+    let limit = Some(refused.limit.clone());
     let fallbacks = if plan.route().fallback_on.limited { 1..plan.targets().len() } else { 0..0 };
     for position in fallbacks {
         // A fallback has the limits of the route that its model has by itself.
         let route = config.models.route(plan.targets()[position].model);
         let price = plan.price_from(position);
         let need = Need { subject: Subject { route, ..subject }, ask, price, total };
-        match Reservation::make(config, budgets, &platform, need).await {
+        match Reservation::make(config, budgets, platform, need).await {
             Ok(reservation) => {
-                scope.reserved(reservation);
                 plan.skip_to(position);
-                return Ok(plan);
+                return (limit, Ok(Admitted { plan, reservation }));
             }
             Err(Error::Refusal(Refusal::Limited(_))) => {}
-            Err(error) => return Err(error),
+            Err(error) => return (limit, Err(error)),
         }
     }
-    Err(Refusal::Limited(refused).into())
+    (limit, Err(Refusal::Limited(refused).into()))
 }

@@ -143,9 +143,10 @@ impl<P: Platform> Entry<P> {
         self.record.cache = cache;
     }
 
-    /// Records the limit that refuses the request, or that sends it to a fallback.
-    pub fn limited_by(&mut self, limit: &str) {
-        self.record.limited_by = Some(limit.to_owned());
+    /// Records the limit that refuses the request, or that sends it to a fallback. `None` if no limit
+    /// does.
+    pub fn limited_by(&mut self, limit: Option<String>) {
+        self.record.limited_by = limit;
     }
 
     /// Takes over a reservation, which is settled with the scope. `None` if no limit applies.

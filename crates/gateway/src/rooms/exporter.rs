@@ -16,11 +16,10 @@ use http::{HeaderValue, Method, Uri};
 use crate::config::{Config, Otlp};
 use crate::observe::Record;
 use crate::otlp::{self, Sums, Trace};
-use crate::platform::Platform;
+use crate::platform::{AGENT, Platform};
 use crate::time::Timestamp;
 
 use super::futures::{join, within};
-use super::outgoing;
 
 /// How long requests are gathered before they are sent.
 const GATHER: Duration = Duration::from_secs(2);
@@ -241,7 +240,7 @@ async fn post<P: Platform>(otlp: &Otlp, path: &str, body: &Bytes, host: &P) -> T
     }
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(USER_AGENT, outgoing::AGENT);
+    headers.insert(USER_AGENT, AGENT);
     for (name, secret) in &otlp.headers {
         if let Ok(mut value) = HeaderValue::try_from(secret.reveal()) {
             value.set_sensitive(true);

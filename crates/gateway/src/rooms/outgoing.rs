@@ -6,13 +6,11 @@ use http::{HeaderMap, HeaderValue, Method};
 use openai::{Changes, Endpoint, OutputField};
 
 use crate::config::{Authentication, Provider};
+use crate::platform::AGENT;
 use crate::secret::Secret;
 
 use super::admit::Ask;
 use super::plan::Candidate;
-
-pub(super) const AGENT: HeaderValue =
-    HeaderValue::from_static(concat!("serin/", env!("CARGO_PKG_VERSION")));
 
 /// What a target is told otherwise than the caller said it.
 pub(super) fn changes<'c>(
