@@ -186,8 +186,7 @@ fn target(limit: &Limit, value: &str) -> String {
         By::Consumer | By::Group | By::Address => value.to_owned(),
         By::Header(_) | By::Parameter(_) | By::Cookie(_) => {
             let digest = Sha256::digest(value.as_bytes());
-            let hex = digest.iter().take(6).map(|byte| format!("{byte:02x}"));
-            format!("sha256:{}", hex.collect::<String>())
+            format!("sha256:{}", base16ct::lower::encode_string(&digest[..6]))
         }
     };
     format!("limit/{}/{shown}", limit.id)

@@ -95,7 +95,7 @@ impl Key {
     /// Its name in the store: by route, then by scope, so that either can be found.
     pub fn name(&self, subject: &Subject<'_>) -> String {
         let mut name = names(Some(subject.route), Some(subject.scope));
-        push_hex(&self.0, &mut name);
+        name.push_str(&base16ct::lower::encode_string(&self.0));
         name
     }
 }
@@ -122,17 +122,9 @@ pub fn part(text: &str) -> String {
         part.clear();
         // No encoded text begins so.
         part.push('+');
-        push_hex(&Sha256::digest(text.as_bytes()), &mut part);
+        part.push_str(&base16ct::lower::encode_string(&Sha256::digest(text.as_bytes())));
     }
     part
-}
-
-fn push_hex(bytes: &[u8], out: &mut String) {
-    for byte in bytes {
-        for half in [byte >> 4, byte & 15] {
-            out.push(char::from_digit(u32::from(half), 16).expect("four bits are one digit"));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -130,7 +130,7 @@ pub fn names(consumer: &str) -> String {
 
 /// What a conversation is called in the store: its name may be a secret of the caller's.
 pub fn digest(session: &str) -> String {
-    Sha256::digest(session.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(&Sha256::digest(session.as_bytes()))
 }
 
 /// Whether a text is such a digest.

@@ -8,9 +8,9 @@ use p256::ecdsa::{Signature, VerifyingKey};
 use serde_json::Value;
 use sha2::Sha256;
 
+use super::Rejection;
 use super::rsa::RsaKey;
 use super::token::{Algorithm, Token, decode};
-use super::{Rejection, spki};
 use crate::json;
 use crate::secret::Secret;
 
@@ -57,21 +57,6 @@ impl KeySet {
         let document = json::from_bytes(document).map_err(|_| InvalidKeys::NotKeys)?;
         let keys = keys_of(&document).ok_or(InvalidKeys::NotKeys)?;
         Self::of(keys.len(), keys.iter().filter_map(Key::from_jwk))
-    }
-
-    /// Reads public keys in PEM (`-----BEGIN PUBLIC KEY-----`, RSA or P-256), one after the other.
-    ///
-    /// They have no names, so each of them is tried. An error: more than 256 KiB, more than 64 keys,
-    /// none, or one that is broken or of another kind.
-    pub fn from_pem(text: &str) -> Result<Self, InvalidKeys> {
-        if text.len() > MAX_DOCUMENT {
-            return Err(InvalidKeys::TooLong);
-        }
-        let keys: Option<Vec<_>> = spki::blocks(text)
-            .map(|block| Some(Key { kid: None, material: spki::read(&block?)?.material()? }))
-            .collect();
-        let keys = keys.ok_or(InvalidKeys::BrokenPem)?;
-        Self::of(keys.len(), keys.into_iter())
     }
 
     /// Takes a secret that is shared with the issuer, for HS256: the bytes of its text, not decoded.
@@ -205,15 +190,6 @@ impl Material {
     }
 }
 
-impl spki::PublicKey<'_> {
-    fn material(&self) -> Option<Material> {
-        match self {
-            Self::Rsa { modulus, exponent } => RsaKey::new(modulus, exponent).map(Material::Rsa),
-            Self::P256 { point } => Material::sec1(point),
-        }
-    }
-}
-
 /// Why there is no set of keys in what was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidKeys {
@@ -225,8 +201,6 @@ pub enum InvalidKeys {
     TooMany,
     /// It lists no key for RS256 or ES256.
     NoneUsable,
-    /// One of the keys in PEM cannot be read, or is neither RSA of 2048 to 4096 bits nor P-256.
-    BrokenPem,
     /// The shared secret has fewer than 32 bytes.
     ShortSecret,
 }
@@ -238,7 +212,6 @@ impl fmt::Display for InvalidKeys {
             Self::NotKeys => "neither a JSON Web Key Set nor a JSON Web Key",
             Self::TooMany => "more than 64 keys",
             Self::NoneUsable => "no key for RS256 (RSA of 2048 to 4096 bits) or ES256 (P-256)",
-            Self::BrokenPem => "a public key that is neither RSA of 2048 to 4096 bits nor P-256",
             Self::ShortSecret => "a secret of fewer than 32 bytes, which HS256 requires",
         })
     }

@@ -7,7 +7,6 @@
 mod claims;
 mod key;
 mod rsa;
-mod spki;
 mod token;
 
 use std::fmt;

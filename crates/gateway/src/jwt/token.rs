@@ -72,21 +72,18 @@ impl<'a> Token<'a> {
 pub struct Peek {
     /// The `iss` claim.
     pub issuer: Option<String>,
-    /// The header's `kid`.
-    pub kid: Option<String>,
 }
 
-/// Reads which issuer and which key a token names, without verifying anything.
+/// Reads which issuer a token names, without verifying anything.
 pub fn peek(token: &str) -> Option<Peek> {
     let parts = Parts::split(token)?;
-    let header = parts.header()?;
-    let kid = kid(&header).ok()?.map(str::to_owned);
+    kid(&parts.header()?).ok()?;
     let issuer = match object(parts.payload)?.remove("iss") {
         None => None,
         Some(Value::String(issuer)) => Some(issuer),
         Some(_) => return None,
     };
-    Some(Peek { issuer, kid })
+    Some(Peek { issuer })
 }
 
 /// Whether a credential is a token rather than a key: three parts of base64url, the first of which is

@@ -1,6 +1,6 @@
 //! The secret under which keys are kept, and what is kept in a key's place.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
@@ -54,11 +54,7 @@ pub struct KeyHash([u8; 32]);
 impl KeyHash {
     /// 64 hexadecimal digits, for the names of entries.
     pub fn to_hex(&self) -> String {
-        let mut hex = String::with_capacity(64);
-        for byte in self.0 {
-            write!(hex, "{byte:02x}").expect("a string grows");
-        }
-        hex
+        base16ct::lower::encode_string(&self.0)
     }
 
     /// Reads what [`KeyHash::to_hex`] wrote.

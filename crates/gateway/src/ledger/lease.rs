@@ -4,7 +4,7 @@
 //! drawn is neither told nor free. When a lease closes, what is still in flight counts as spent, and
 //! is corrected when it is settled. So the ledger never takes for free what may have been spent.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::time::Timestamp;
@@ -23,7 +23,7 @@ const QUIET: u32 = 4;
 /// met while there was none.
 #[derive(Debug, Default)]
 pub struct Leases {
-    held: HashMap<String, Vec<Lease>>,
+    held: BTreeMap<String, Vec<Lease>>,
 }
 
 /// A slice of one account's budget.

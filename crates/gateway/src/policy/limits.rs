@@ -156,7 +156,7 @@ fn kept_short(name: &str) -> String {
 /// 96 bits of SHA-256, in hexadecimal.
 fn digest(value: &str) -> String {
     let bytes = Sha256::digest(value.as_bytes());
-    bytes.iter().take(12).fold("~".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+    format!("~{}", base16ct::lower::encode_string(&bytes[..12]))
 }
 
 /// What a request would take of a quota: what is certain, and what its answer adds.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::config::{Parameter, ParameterRule};
 
@@ -75,13 +75,13 @@ const TWICE: &str = "must not be sent in an object with one name twice";
 const DEEPEST: usize = 32;
 
 /// The members of an object; `None` where a name is there twice.
-fn members(body: &[u8]) -> Option<HashMap<String, &RawValue>> {
+fn members(body: &[u8]) -> Option<BTreeMap<String, &RawValue>> {
     let Unique(members) = serde_json::from_str(str::from_utf8(body).ok()?).ok()?;
     Some(members)
 }
 
 /// Members by name, each of them once.
-struct Unique<'a>(HashMap<String, &'a RawValue>);
+struct Unique<'a>(BTreeMap<String, &'a RawValue>);
 
 impl<'de: 'a, 'a> serde::Deserialize<'de> for Unique<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -97,7 +97,7 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Unique<'a> {
                 self,
                 mut map: A,
             ) -> Result<Unique<'de>, A::Error> {
-                let mut members = HashMap::new();
+                let mut members = BTreeMap::new();
                 while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
                     if members.insert(name, value).is_some() {
                         return Err(serde::de::Error::custom("a name twice"));
@@ -113,7 +113,7 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Unique<'a> {
 /// Finds every value at a path among members. Readers differ on whether case matters, so that it does
 /// not here. `None`: somewhere on the way a name is there twice.
 fn enter<'a>(
-    members: &HashMap<String, &'a RawValue>,
+    members: &BTreeMap<String, &'a RawValue>,
     path: &[&str],
     deepest: usize,
     found: &mut Vec<&'a RawValue>,

@@ -74,12 +74,7 @@ pub(super) fn entries(version: u64) -> String {
 
 /// The SHA-256 of a document, in hexadecimal digits.
 pub(crate) fn hash(document: &str) -> String {
-    let digest = Sha256::digest(document.as_bytes());
-    digest.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(digit).collect()
-}
-
-fn digit(value: u8) -> char {
-    char::from_digit(value.into(), 16).expect("four bits are one digit")
+    base16ct::lower::encode_string(&Sha256::digest(document.as_bytes()))
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl Unsigned<'_> {
         let mut hmac = Hmac::<Sha256>::new_from_slice(who.secret.as_bytes())
             .expect("HMAC takes a key of any length");
         hmac.update(to_sign.as_bytes());
-        let signature = hex(&hmac.finalize().into_bytes());
+        let signature = base16ct::lower::encode_string(&hmac.finalize().into_bytes());
         headers.retain(|(name, _)| *name != "host");
         headers.push((
             "authorization",
@@ -108,14 +108,7 @@ fn date(at: Timestamp) -> String {
 
 /// SHA-256 in hexadecimal digits.
 fn digest(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes everything");
-        text
-    })
+    base16ct::lower::encode_string(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! a bracket is shown as it is. It keeps nothing after the request.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::ops::Bound::{Included, Unbounded};
 use std::ops::Range;
 
@@ -237,9 +237,5 @@ fn expand(pattern: &Regex, template: &str, text: &str, found: &Found) -> String 
 
 /// SHA-256 in 64 hexadecimal digits.
 fn digest(text: &str) -> String {
-    let mut digits = String::with_capacity(64);
-    for byte in Sha256::digest(text) {
-        write!(digits, "{byte:02x}").expect("a string grows");
-    }
-    digits
+    base16ct::lower::encode_string(&Sha256::digest(text))
 }

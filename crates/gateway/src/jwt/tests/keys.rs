@@ -141,45 +141,11 @@ fn without_a_kid_sixteen_keys_are_tried() {
     assert_eq!(verdict("p-256", 63), Ok(()));
 }
 
-#[track_caller]
-fn check_pem(text: &str, expected: Result<&str, InvalidKeys>) -> Option<KeySet> {
-    let found = KeySet::from_pem(text);
-    let shown = found.as_ref().map(|keys| format!("{keys:?}")).map_err(|error| *error);
-    assert_eq!(shown.as_deref(), expected.as_ref().copied());
-    found.ok()
-}
-
-#[test]
-fn pem_holds_one_key_or_several() {
-    let fixture = fixture();
-    let pem = |kid: &str| fixture["pem"][kid].as_str().unwrap();
-    for kid in ["rsa-2048", "rsa-4096", "p-256"] {
-        let keys = check_pem(pem(kid), Ok("KeySet(1)")).unwrap();
-        assert!(verify(&token(kid), &keys, &ANY, NOW).is_ok());
-        assert!(verify(&token("rsa-3072-e3"), &keys, &ANY, NOW).is_err());
-    }
-    let both = [pem("rsa-2048"), pem("p-256")].concat();
-    let keys = check_pem(&both, Ok("KeySet(2)")).unwrap();
-    assert!(verify(&token("rsa-2048"), &keys, &ANY, NOW).is_ok());
-    assert!(verify(&token("p-256"), &keys, &ANY, NOW).is_ok());
-
-    check_pem(pem("rsa-1024"), Err(InvalidKeys::BrokenPem));
-    check_pem(pem("p-384"), Err(InvalidKeys::BrokenPem));
-    check_pem(&[pem("rsa-2048"), pem("p-384")].concat(), Err(InvalidKeys::BrokenPem));
-    check_pem(&pem("p-256").replace('M', "N"), Err(InvalidKeys::BrokenPem));
-    check_pem(&pem("p-256").replace("PUBLIC", "PRIVATE"), Err(InvalidKeys::NoneUsable));
-    check_pem("", Err(InvalidKeys::NoneUsable));
-    check_pem(&pem("p-256").repeat(64), Ok("KeySet(64)"));
-    check_pem(&pem("p-256").repeat(65), Err(InvalidKeys::TooMany));
-    check_pem(&" ".repeat(256 * 1024 + 1), Err(InvalidKeys::TooLong));
-}
-
 proptest! {
     #[test]
     fn no_document_panics(document in any::<Vec<u8>>(), text in "[ -~]{0,40}") {
         assert!(KeySet::from_jwks(&document).is_err());
         assert!(KeySet::from_jwks(json!({"kty": "RSA", "n": text, "e": text}).to_string().as_bytes()).is_err());
         assert!(KeySet::from_jwks(json!({"kty": "EC", "crv": "P-256", "x": text, "y": text}).to_string().as_bytes()).is_err());
-        assert!(KeySet::from_pem(&format!("-----BEGIN PUBLIC KEY-----{text}-----END PUBLIC KEY-----")).is_err());
     }
 }

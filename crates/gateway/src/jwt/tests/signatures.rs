@@ -121,9 +121,7 @@ fn a_public_key_is_no_secret() {
                 [r#"{"alg":"HS256"}"#.to_owned(), format!(r#"{{"alg":"HS256","kid":"{kid}"}}"#)]
             {
                 let token = signed(&header, payload, key);
-                for keys in [jwks(&[kid]), KeySet::from_pem(pem).unwrap()] {
-                    assert_eq!(verdict(&token, &keys).map(drop), Err(Rejection::Algorithm));
-                }
+                assert_eq!(verdict(&token, &jwks(&[kid])).map(drop), Err(Rejection::Algorithm));
             }
             for alg in ["RS256", "ES256"] {
                 let token = signed(&format!(r#"{{"alg":"{alg}"}}"#), payload, key);
