@@ -40,8 +40,7 @@ struct StandIn {
 }
 
 enum State {
-    /// The number of its process.
-    Runs(u32),
+    Runs,
     EndedAt(Instant),
 }
 
@@ -205,7 +204,7 @@ impl Demo {
     /// Starts the first stand-in whose outage is over, if any, and returns what to print.
     pub(crate) fn restart_due(&mut self, processes: &mut Processes) -> Option<String> {
         let is_due = |it: &&mut StandIn| match it.state {
-            State::Runs(_) => false,
+            State::Runs => false,
             State::EndedAt(time) => time.elapsed() >= OUTAGE,
         };
         let stand_in = self.stand_ins.iter_mut().find(is_due)?;
@@ -231,7 +230,7 @@ impl StandIn {
             .args(["--as", self.persona, "--port", &self.port.to_string(), "--quiet"])
             .stdout(Stdio::null());
         let id = processes.start(self.persona, &mut command, &[], true)?;
-        self.state = State::Runs(id);
+        self.state = State::Runs;
         let file = self.pid_file();
         std::fs::create_dir_all(file.parent().unwrap_or(&file))?;
         std::fs::write(&file, format!("{id}\n"))
@@ -247,7 +246,7 @@ impl StandIn {
 
 impl Drop for StandIn {
     fn drop(&mut self) {
-        if matches!(self.state, State::Runs(_)) {
+        if matches!(self.state, State::Runs) {
             std::fs::remove_file(self.pid_file()).ok();
         }
     }

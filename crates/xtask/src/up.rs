@@ -109,7 +109,10 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     options.edge.prepare(&mut processes, &service)?.start(&mut processes, &service)?;
     edge::await_health(&mut processes, port)?;
     let base = format!("http://127.0.0.1:{port}");
-    println!("\nserin is up at {base}. Ctrl-C ends it.\n");
+    println!(
+        "\nserin is up at {base}. Its state is in {}. Ctrl-C ends it.\n",
+        service.state.display()
+    );
     match &demo {
         Some(demo) => println!("{}\n", demo.tour(&base)),
         None => println!("{}\n", invitation(&base, &document, &config)),
