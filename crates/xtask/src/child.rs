@@ -15,6 +15,8 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::log;
+
 /// How long a process may take to end by itself before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 /// How often a process is looked at: too short to be felt, too long to cost anything.
@@ -68,7 +70,8 @@ impl Processes {
     }
 
     /// Starts a service. `input` is written to its standard input; with `keep_input`, that is left
-    /// open for as long as the service may run.
+    /// open for as long as the service may run. Standard output that is piped is printed with its
+    /// records shortened.
     pub(crate) fn start(
         &mut self,
         name: &str,
@@ -81,6 +84,9 @@ impl Processes {
         if let Some(stdin) = &mut stdin {
             // A service that died at once is reported by `ended`, with its exit status.
             stdin.write_all(input).and_then(|()| stdin.flush()).ok();
+        }
+        if let Some(output) = child.stdout.take() {
+            std::thread::spawn(move || log::relay(output));
         }
         let id = child.id();
         let _input = stdin.filter(|_| keep_input);

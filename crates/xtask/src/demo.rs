@@ -1,27 +1,31 @@
-//! The demo: stand-ins for three providers, each a process that a person can kill, and the tour that
-//! is printed when all is up. It needs no key and sends nothing off the machine.
+//! The demo: stand-ins for three providers, each a process that a person can kill and that is started
+//! again after a while, and the tour that `up` prints. It needs no key and sends nothing off the machine.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use crate::artifact;
 use crate::child::{Ended, Processes};
 use crate::document::Document;
 use crate::edge;
+use crate::root;
 use crate::secrets::Secrets;
 
-/// The key that the tour's commands present. It opens nothing but the demo.
+/// The caller's key in the tour's commands. It opens nothing but the demo.
 const KEY: &str = "demo-key";
-/// The token of its admin plane, which is on loopback as everything of the demo.
+/// The token of the demo's admin API, which listens on loopback only.
 const ADMIN: &str = "demo-admin";
 const DOCUMENT: &str = include_str!("demo.toml");
-/// Who is stood in for, and the port that the document gives them.
+/// The simulated providers and their ports in the document.
 const CAST: [(&str, u16); 3] = [("openai", 9101), ("deepseek", 9102), ("local", 9103)];
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a stand-in may take until it listens.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time from a stand-in's end to its next start: longer than step 8 of the tour takes.
+const OUTAGE: Duration = Duration::from_secs(30);
 
 /// The stand-ins at work.
 pub(crate) struct Demo {
@@ -31,8 +35,20 @@ pub(crate) struct Demo {
 struct StandIn {
     persona: &'static str,
     port: u16,
-    id: u32,
     program: PathBuf,
+    state: State,
+}
+
+enum State {
+    Runs,
+    EndedAt(Instant),
+}
+
+/// A step of the tour: commands to paste together, in one block.
+struct Step {
+    title: &'static str,
+    note: &'static str,
+    commands: Vec<String>,
 }
 
 /// The secrets that the demo's configuration names, and the gateway's own. Real ones never reach a
@@ -49,7 +65,7 @@ pub(crate) fn secrets() -> Secrets {
 }
 
 impl Demo {
-    /// Builds and starts the stand-ins, and says what is to be served in front of them.
+    /// Builds and starts the stand-ins, and returns the configuration to serve in front of them.
     pub(crate) fn start(processes: &mut Processes) -> anyhow::Result<(Self, Document)> {
         let program = artifact::stand_in(processes)?;
         let mut document = DOCUMENT.to_owned();
@@ -58,92 +74,181 @@ impl Demo {
             let port = free_port(usual)?;
             document =
                 document.replace(&format!("127.0.0.1:{usual}/"), &format!("127.0.0.1:{port}/"));
-            let mut command = Command::new(&program);
-            command
-                .args(["--as", persona, "--port", &port.to_string(), "--quiet"])
-                .stdout(Stdio::null());
-            let id = processes.start(persona, &mut command, &[], true)?;
+            let program = program.clone();
+            let mut stand_in =
+                StandIn { persona, port, program, state: State::EndedAt(Instant::now()) };
+            stand_in.start(processes)?;
             await_listener(processes, persona, port)?;
-            stand_ins.push(StandIn { persona, port, id, program: program.clone() });
+            stand_ins.push(stand_in);
         }
         let document =
             Document { path: PathBuf::from("crates/xtask/src/demo.toml"), text: document };
         Ok((Self { stand_ins }, document))
     }
 
-    /// What to try, as lines to paste.
+    /// The steps to try, as lines to paste.
     pub(crate) fn tour(&self, base: &str) -> String {
-        let ask = |flags: &str, model: &str, more: &str| {
-            let authorization = format!("authorization: Bearer {KEY}");
-            ask(base, flags, &authorization, model, more)
-        };
-        let pids: Vec<String> = self
-            .stand_ins
-            .iter()
-            .map(|it| format!("{} is process {}", it.persona, it.id))
-            .collect();
-        let bearer = "authorization: Bearer $KEY";
-        let openai = self.stand_ins.first().map_or(0, |it| it.id);
-        let head = "-o /dev/null -D -";
-        let count = "| grep -i '^x-serin-target' | tr -d '\\r' | sort | uniq -c";
-        format!(
-            "\
-The demo: {pids}. In another terminal:
-
-1. A question.
-{question}
-
-2. The same as a stream.
-{stream}
-
-3. The canary: 100 questions, counted by who answered (about 90 to 10).
-(for i in $(seq 100); do {counted}; done) {count}
-
-4. The fallback: a model whose name asks OpenAI's stand-in to fail, so that the local one answers.
-   (DeepSeek still has its one in ten: it is asked for another model and does not fail.)
-{failing}
-   Also -fail-429, -fail-500, -fail-connect, -fail-timeout (3 seconds), -fail-cut and -slow.
-
-5. The fallback for real: kill OpenAI's stand-in, then repeat 1 and 3.
-kill {openai}
-
-6. A sticky canary: a user stays with one provider; try other names than ada.
-(for i in $(seq 10); do {sticky}; done) {count}
-
-7. A key and a limit: whoever has a key of the group trial may ask three times a minute.
-curl -s -w '\\n' {base}/admin/v1/consumers -H 'authorization: Bearer {ADMIN}' -H 'content-type: application/json' -d '{{\"id\":\"acme\",\"group\":\"trial\"}}'
-KEY=$(curl -s -X POST {base}/admin/v1/consumers/acme/keys -H 'authorization: Bearer {ADMIN}' | sed 's/.*\"key\":\"\\([^\"]*\\)\".*/\\1/')
-(for i in 1 2 3 4; do {limited}; done) | grep -iE '^http|^x-ratelimit|^retry-after'
-
-8. Over the limit and served all the same: after five questions a minute the local server answers.
-(for i in $(seq 7); do {degraded}; done) {count}
-
-9. Who spent what.
-curl -s -w '\\n' '{base}/admin/v1/usage?by=consumer,provider' -H 'authorization: Bearer {ADMIN}'
-
-An OpenAI client works as it is: OPENAI_BASE_URL={base}/v1 OPENAI_API_KEY={KEY}
-The record of every request appears here, one JSON line each.",
-            pids = pids.join(", "),
-            question = ask(r"-s -w '\n'", "gpt-4o", ""),
-            stream = ask("-sN", "gpt-4o", r#","stream":true"#),
-            counted = ask(&format!("-s {head}"), "gpt-4o", ""),
-            failing = ask(r"-si -w '\n'", "gpt-4o-fail-503", ""),
-            limited = self::ask(base, &format!("-s {head}"), bearer, "gpt-4o", ""),
-            degraded = ask(&format!("-s {head}"), "deepseek-chat", ""),
-            sticky = ask(&format!("-s {head}"), "gpt-4o-mini", r#","user":"ada""#),
-        )
+        let mut text = "The demo. In another terminal, paste the blocks in order:\n".to_owned();
+        for (index, Step { title, note, commands }) in self.steps(base).into_iter().enumerate() {
+            text += &format!("\n{}. {title}. {note}\n{}\n", index + 1, commands.join("\n"));
+        }
+        text += &format!(
+            "\nAn OpenAI client works as it is: OPENAI_BASE_URL={base}/v1 OPENAI_API_KEY={KEY}\n\
+             Every request appears here as one line; --log json prints the whole records."
+        );
+        text
     }
 
-    /// What to tell when one of the stand-ins has ended, `None` if it was none of them: that is what
-    /// the tour proposes, and no reason to stop.
-    pub(crate) fn farewell(&self, ended: &Ended) -> Option<String> {
-        let StandIn { persona, port, program, .. } =
-            self.stand_ins.iter().find(|it| it.persona == ended.name)?;
+    /// The tour. README.md and README.zh-CN.md have the same steps; a test compares them.
+    fn steps(&self, base: &str) -> Vec<Step> {
+        let own = |flags: &str, model: &str, more: &str| {
+            ask(base, flags, &format!("authorization: Bearer {KEY}"), model, more)
+        };
+        let head = "-s -o /dev/null -D -";
+        let by_target = "grep -i '^x-serin-target' | sort | uniq -c";
+        let question = own(head, "gpt-4o", "");
+        let hundred =
+            format!("hundred() {{ for i in $(seq 100); do {question}; done | {by_target}; }}");
+        let repeat = || "hundred".to_owned();
+        let admin = format!("-H \"authorization: Bearer {ADMIN}\"");
+        let issued = ask(base, head, "authorization: Bearer $KEY", "gpt-4o", "");
+        let each_user = own(head, "gpt-4o-mini", r#","user":"'$user'""#);
+        let seven = own(head, "deepseek-chat", "");
+        let step = |title, note, commands| Step { title, note, commands };
+        vec![
+            step(
+                "A question",
+                "The headers x-serin-* say who answered, after how many calls.",
+                vec![own(r"-si -w '\n'", "gpt-4o", "")],
+            ),
+            step(
+                "The same as a stream",
+                "Words arrive one at a time; data: [DONE] ends it.",
+                vec![own("-sN", "gpt-4o", r#","stream":true"#)],
+            ),
+            step(
+                "The canary",
+                "100 questions, counted by who answered: about 90 OpenAI, 10 DeepSeek.",
+                vec![hundred, repeat()],
+            ),
+            step(
+                "A fallback",
+                "The model's name makes OpenAI's stand-in fail with 503; the local server answers.",
+                vec![own(r"-si -w '\n'", "gpt-4o-fail-503", "")],
+            ),
+            step(
+                "A sticky canary",
+                "Split 50 to 50 by the request's user: ada and bob get DeepSeek, grace gets OpenAI.",
+                vec![format!(
+                    "for user in ada bob grace; do echo $user; for i in $(seq 10); do {each_user}; done | {by_target}; done"
+                )],
+            ),
+            step(
+                "A key and a limit",
+                "The group trial may ask three times a minute: the fourth question gets 429.",
+                vec![
+                    format!(
+                        "curl -s -w '\\n' {base}/admin/v1/consumers {admin} -H 'content-type: application/json' -d '{{\"id\":\"acme\",\"group\":\"trial\"}}'"
+                    ),
+                    format!(
+                        "KEY=$(curl -s -X POST {base}/admin/v1/consumers/acme/keys {admin} | sed 's/.*\"key\":\"\\([^\"]*\\)\".*/\\1/')"
+                    ),
+                    format!(
+                        "for i in 1 2 3 4; do {issued}; done | grep -iE '^http|^x-ratelimit|^retry-after'"
+                    ),
+                ],
+            ),
+            step(
+                "Over a limit and still served",
+                "After five questions a minute the local server answers instead of DeepSeek.",
+                vec![format!("for i in $(seq 7); do {seven}; done | {by_target}")],
+            ),
+            step(
+                "A provider dies",
+                "OpenAI's stand-in is killed. After five failures it cools down: the local server answers those five, DeepSeek the rest.",
+                vec![format!("kill $(cat {})", self.pid_file_of_openai()), repeat()],
+            ),
+            step(
+                "It comes back",
+                "30 seconds after the kill this terminal says so. Wait 10 seconds more: about 90 to 10 again.",
+                vec![repeat()],
+            ),
+            step(
+                "Who spent what",
+                "Requests, tokens and latency by consumer and provider.",
+                vec![format!(
+                    "curl -s -w '\\n' '{base}/admin/v1/usage?by=consumer,provider' {admin}"
+                )],
+            ),
+        ]
+    }
+
+    fn pid_file_of_openai(&self) -> String {
+        let openai = self.stand_ins.iter().find(|it| it.persona == "openai");
+        openai.map(|it| it.pid_file().display().to_string()).unwrap_or_default()
+    }
+
+    /// Notes that a stand-in has ended, which the tour proposes, and returns what to print. `None`
+    /// if it was another process.
+    pub(crate) fn note_end(&mut self, ended: &Ended) -> Option<String> {
+        let stand_in = self.stand_ins.iter_mut().find(|it| it.persona == ended.name)?;
+        stand_in.state = State::EndedAt(Instant::now());
         Some(format!(
-            "The stand-in for {persona} has ended ({}). To bring it back:\n{} --as {persona} --port {port}",
+            "The stand-in for {} has ended ({}). It comes back in {} seconds.",
+            stand_in.persona,
             ended.how,
-            program.display(),
+            OUTAGE.as_secs()
         ))
+    }
+
+    /// Starts the first stand-in whose outage is over, if any, and returns what to print.
+    pub(crate) fn restart_due(&mut self, processes: &mut Processes) -> Option<String> {
+        let is_due = |it: &&mut StandIn| match it.state {
+            State::Runs => false,
+            State::EndedAt(time) => time.elapsed() >= OUTAGE,
+        };
+        let stand_in = self.stand_ins.iter_mut().find(is_due)?;
+        let persona = stand_in.persona;
+        Some(match stand_in.start(processes) {
+            Ok(id) => format!(
+                "The stand-in for {persona} is back as process {id}. Its cool-down is over in at most 10 seconds."
+            ),
+            Err(error) => {
+                if matches!(stand_in.state, State::EndedAt(_)) {
+                    stand_in.state = State::EndedAt(Instant::now());
+                }
+                format!("The stand-in for {persona} cannot be started: {error:#}")
+            }
+        })
+    }
+}
+
+impl StandIn {
+    fn start(&mut self, processes: &mut Processes) -> anyhow::Result<u32> {
+        let mut command = Command::new(&self.program);
+        command
+            .args(["--as", self.persona, "--port", &self.port.to_string(), "--quiet"])
+            .stdout(Stdio::null());
+        let id = processes.start(self.persona, &mut command, &[], true)?;
+        self.state = State::Runs;
+        let file = self.pid_file();
+        std::fs::create_dir_all(file.parent().unwrap_or(&file))?;
+        std::fs::write(&file, format!("{id}\n"))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(id)
+    }
+
+    /// The file with the number of its process, so that the tour's `kill` can be pasted.
+    fn pid_file(&self) -> PathBuf {
+        root().join(format!(".serin/{}-{}.pid", self.persona, self.port))
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        if matches!(self.state, State::Runs) {
+            std::fs::remove_file(self.pid_file()).ok();
+        }
     }
 }
 
@@ -167,7 +272,7 @@ fn free_port(usual: u16) -> anyhow::Result<u16> {
 }
 
 fn await_listener(processes: &mut Processes, name: &str, port: u16) -> anyhow::Result<()> {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + START_TIMEOUT;
     while !edge::is_listening(port) {
         if let Some(ended) = processes.ended() {
             bail!("the stand-in for {} ended: {}", ended.name, ended.how);
@@ -182,9 +287,15 @@ fn await_listener(processes: &mut Processes, name: &str, port: u16) -> anyhow::R
 
 #[cfg(test)]
 mod tests {
-    use super::{CAST, DOCUMENT, Demo, StandIn, secrets};
+    use std::time::Instant;
+
+    use super::{CAST, DOCUMENT, Demo, StandIn, State, Step, secrets};
     use crate::child::Ended;
     use crate::document::Document;
+    use crate::root;
+
+    const README: &str = include_str!("../../../README.md");
+    const README_IN_CHINESE: &str = include_str!("../../../README.zh-CN.md");
 
     #[test]
     fn the_demo_is_valid_with_its_own_secrets_and_stays_on_loopback() {
@@ -200,20 +311,89 @@ mod tests {
         }
     }
 
+    fn demo() -> Demo {
+        let stand_in = |(persona, port)| StandIn {
+            persona,
+            port,
+            program: "upstream".into(),
+            state: State::EndedAt(Instant::now()),
+        };
+        Demo { stand_ins: CAST.map(stand_in).into() }
+    }
+
+    /// The steps as the documentation writes them: paths from the root of the repository.
+    fn steps() -> Vec<Step> {
+        let prefix = format!("{}/", root().display());
+        let relative = |command: String| command.replace(&prefix, "");
+        let steps = demo().steps("http://127.0.0.1:8787").into_iter();
+        steps
+            .map(|it| Step { commands: it.commands.into_iter().map(relative).collect(), ..it })
+            .collect()
+    }
+
+    /// The title and the commands of each step in a page, with continued lines joined.
+    fn steps_of(page: &str) -> Vec<(String, Vec<String>)> {
+        let (_, rest) = page.split_once("<!-- tour -->").expect("the tour begins");
+        let (tour, _) = rest.split_once("<!-- end of tour -->").expect("the tour ends");
+        let steps = tour.split("\n**").skip(1);
+        steps
+            .enumerate()
+            .map(|(index, step)| {
+                let (title, rest) = step.split_once("**").expect("a title ends");
+                let number = format!("{}.", index + 1);
+                let title =
+                    title.strip_prefix(&number).unwrap_or_else(|| panic!("{number} {title}"));
+                let blocks = rest.split("```sh\n").skip(1);
+                let blocks: Vec<&str> = blocks.filter_map(|it| it.split("```").next()).collect();
+                let [block] = blocks[..] else { panic!("{title} has {} blocks", blocks.len()) };
+                let lines = block.replace("\\\n", " ");
+                let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+                (title.trim().to_owned(), lines.lines().map(words).collect())
+            })
+            .collect()
+    }
+
     #[test]
-    fn the_tour_can_be_pasted() {
-        let stand_in =
-            |(persona, port)| StandIn { persona, port, id: 4711, program: "upstream".into() };
-        let demo = Demo { stand_ins: CAST.map(stand_in).into() };
-        let tour = demo.tour("http://127.0.0.1:8787");
-        let question = "curl -s -w '\\n' http://127.0.0.1:8787/v1/chat/completions -H \"authorization: Bearer demo-key\" \
+    fn tour_is_the_same_in_both_pages_and_in_the_terminal() {
+        let printed = steps().into_iter().map(|it| (format!("{}.", it.title), it.commands));
+        let printed: Vec<(String, Vec<String>)> = printed.collect();
+        assert_eq!(steps_of(README), printed);
+        let chinese = steps_of(README_IN_CHINESE).into_iter().map(|(_, commands)| commands);
+        assert_eq!(
+            chinese.collect::<Vec<_>>(),
+            printed.into_iter().map(|(_, commands)| commands).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn tour_names_models_that_a_route_serves_as_the_text_says() {
+        let document = Document { path: "demo.toml".into(), text: DOCUMENT.to_owned() };
+        let config = document.parse(&secrets()).expect("the demo is valid");
+        let route = |model: &str| {
+            let index =
+                config.models.route(model).unwrap_or_else(|| panic!("{model} has no route"));
+            &config.route(index).id
+        };
+        let models = ["gpt-4o", "gpt-4o-fail-503", "gpt-4o-slow", "gpt-4o-mini", "deepseek-chat"];
+        assert_eq!(models.map(route), ["chat", "failing", "failing", "sticky", "limited"]);
+    }
+
+    #[test]
+    fn tour_can_be_pasted() {
+        let tour = demo().tour("http://127.0.0.1:8787");
+        let question = "\ncurl -si -w '\\n' http://127.0.0.1:8787/v1/chat/completions -H \"authorization: Bearer demo-key\" \
                         -H 'content-type: application/json' \
                         -d '{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello?\"}]}'\n";
         assert!(tour.contains(question), "{tour}");
-        assert!(tour.contains("\nkill 4711\n"), "{tour}");
+        assert!(tour.contains("/.serin/openai-9101.pid)\n"), "{tour}");
+    }
+
+    #[test]
+    fn stand_in_that_ended_is_announced_and_other_processes_are_not() {
+        let mut demo = demo();
         let ended = |name: &str| Ended { name: name.to_owned(), how: "signal: 15".to_owned() };
-        let farewell = demo.farewell(&ended("deepseek")).expect("it was one of them");
-        assert!(farewell.ends_with("\nupstream --as deepseek --port 9102"), "{farewell}");
-        assert!(demo.farewell(&ended("workerd")).is_none());
+        let message = demo.note_end(&ended("deepseek")).expect("it is a stand-in");
+        assert!(message.contains("deepseek") && message.contains("30 seconds"), "{message}");
+        assert_eq!(demo.note_end(&ended("workerd")), None);
     }
 }

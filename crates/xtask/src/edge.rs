@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::artifact::{self, COMPONENT_TARGET, WORKER_TARGET};
 use crate::child::Processes;
+use crate::log;
 use crate::root;
 use crate::tools::{self, announce};
 
@@ -39,6 +40,18 @@ pub(crate) struct Service {
     pub(crate) port: u16,
     /// Where local storage is kept.
     pub(crate) state: PathBuf,
+    /// How the records of requests are printed.
+    pub(crate) log: log::Format,
+}
+
+impl Service {
+    /// Pipes the host's standard output if its records are to be shortened.
+    fn pipe_log(&self, command: &mut Command) {
+        match self.log {
+            log::Format::Short => command.stdout(Stdio::piped()),
+            log::Format::Json => command,
+        };
+    }
 }
 
 /// What was built, ready to be started.
@@ -116,6 +129,7 @@ impl Ready {
                 });
                 let mut command = tools::node("node")?;
                 command.arg("edge-cloudflare/serve.mjs");
+                service.pipe_log(&mut command);
                 let input = format!("{options}\n");
                 processes.start("the Workers runtime", &mut command, input.as_bytes(), true)?;
             }
@@ -132,6 +146,7 @@ impl Ready {
                 for (name, value) in variables(service) {
                     command.env(format!("SPIN_VARIABLE_{}", name.to_ascii_uppercase()), value);
                 }
+                service.pipe_log(&mut command);
                 processes.start("spin", &mut command, &[], true)?;
             }
             Self::Host { program, component } => {
@@ -140,6 +155,7 @@ impl Ready {
                 // It reads the variables to the end of its input.
                 command.args(["--variables-file", "/dev/stdin"]).current_dir(root());
                 command.arg("--state").arg(&service.state);
+                service.pipe_log(&mut command);
                 let input = json!(variables(service)).to_string();
                 processes.start("the wasmtime host", &mut command, input.as_bytes(), false)?;
             }
@@ -263,6 +279,7 @@ mod tests {
             secrets: [("APP_KEY".to_owned(), Secret::new("k"))].into(),
             port: 1,
             state: ".serin/state".into(),
+            log: crate::log::Format::Json,
         }
     }
 

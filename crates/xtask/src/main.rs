@@ -13,6 +13,7 @@ mod demo;
 mod document;
 mod edge;
 mod guard;
+mod log;
 mod oversight;
 mod plan;
 mod secrets;
@@ -35,6 +36,7 @@ serin, an AI gateway that runs at the edge.
                              .dev.vars and from environment variables of the same name
       --state DIR            where local storage is kept (default .serin/state)
       --demo                 simulated providers instead of real ones (also when no provider key is set)
+      --log short|json       how requests are printed (default: short in a terminal, else json)
 
   cargo xtask check [FILE]   validates a configuration and prints each route's plan; calls nobody
       --with-secrets         a secret that is not set here is an error too

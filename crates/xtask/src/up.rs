@@ -11,6 +11,7 @@ use crate::child::Processes;
 use crate::demo::{self, Demo};
 use crate::document::Document;
 use crate::edge::{self, Edge, Service};
+use crate::log;
 use crate::root;
 use crate::secrets::Secrets;
 
@@ -23,6 +24,7 @@ pub(crate) struct Options {
     secrets: Vec<String>,
     state: Option<PathBuf>,
     demo: bool,
+    log: Option<log::Format>,
 }
 
 impl Options {
@@ -48,6 +50,11 @@ impl Options {
                 }
                 Long("state") => options.state = Some(arguments.value()?.into()),
                 Long("demo") => options.demo = true,
+                Long("log") => {
+                    let name = arguments.value()?.string()?;
+                    let unknown = format!("--log needs short or json, not {name}");
+                    options.log = Some(log::Format::named(&name).ok_or(unknown)?);
+                }
                 other => return Err(other.unexpected()),
             }
         }
@@ -96,17 +103,21 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
         secrets: document.secrets(&secrets),
         port,
         state: here.join(options.state.unwrap_or_else(|| root().join(".serin/state"))),
+        log: options.log.unwrap_or_else(log::Format::usual),
     };
     std::fs::create_dir_all(&service.state)?;
     options.edge.prepare(&mut processes, &service)?.start(&mut processes, &service)?;
     edge::await_health(&mut processes, port)?;
     let base = format!("http://127.0.0.1:{port}");
-    println!("\nserin is up at {base}. Ctrl-C ends it.\n");
+    println!(
+        "\nserin is up at {base}. Its state is in {}. Ctrl-C ends it.\n",
+        service.state.display()
+    );
     match &demo {
         Some(demo) => println!("{}\n", demo.tour(&base)),
         None => println!("{}\n", invitation(&base, &document, &config)),
     }
-    watch(&mut processes, demo.as_ref())
+    watch(&mut processes, demo)
 }
 
 /// The person's configuration and secrets, or `None` where the demo is to run.
@@ -178,18 +189,21 @@ fn invitation(base: &str, document: &Document, config: &Config) -> String {
     };
     let line = demo::ask(base, r"-s -w '\n'", &authorization, &model, "");
     format!(
-        "In another terminal{note}:\n\n{line}\n\nThe record of every request appears here, one JSON line each."
+        "In another terminal{note}:\n\n{line}\n\nEvery request appears here as one line; --log json prints the whole records."
     )
 }
 
-/// Waits for the end: the person's wish, or something that goes wrong.
-fn watch(processes: &mut Processes, demo: Option<&Demo>) -> anyhow::Result<ExitCode> {
+/// Waits for Ctrl-C. Fails if the host ends; a stand-in of the demo is started again.
+fn watch(processes: &mut Processes, mut demo: Option<Demo>) -> anyhow::Result<ExitCode> {
     while !processes.is_interrupted() {
         if let Some(ended) = processes.ended() {
-            match demo.and_then(|demo| demo.farewell(&ended)) {
-                Some(farewell) => println!("\n{farewell}\n"),
+            match demo.as_mut().and_then(|demo| demo.note_end(&ended)) {
+                Some(message) => println!("\n{message}\n"),
                 None => bail!("{} ended by itself: {}", ended.name, ended.how),
             }
+        }
+        if let Some(message) = demo.as_mut().and_then(|demo| demo.restart_due(processes)) {
+            println!("\n{message}\n");
         }
         processes.glance();
     }
@@ -202,6 +216,7 @@ mod tests {
     use super::{Options, invitation, validate};
     use crate::document::Document;
     use crate::edge::Edge;
+    use crate::log;
     use crate::secrets::Secrets;
 
     fn parse(words: &[&str]) -> Result<Options, lexopt::Error> {
@@ -227,11 +242,13 @@ mod tests {
             "--secret=B=2",
             "--state",
             "s",
+            "--log=json",
         ];
         let options = parse(&words).expect("all of them are known");
         assert_eq!((options.edge, options.port), (Edge::Spin, Some(3001)));
         assert_eq!(options.config, Some("a.toml".into()));
         assert_eq!(options.state, Some("s".into()));
+        assert_eq!(options.log, Some(log::Format::Json));
         assert_eq!(options.secrets, ["A=1", "B=2"]);
         assert!(!options.demo);
         let none = parse(&[]).expect("nothing is needed");
@@ -245,6 +262,7 @@ mod tests {
         refused(&["--port", "80000"], "80000");
         refused(&["--port"], "--port");
         refused(&["--demo", "--config", "a.toml"], "--config");
+        refused(&["--log", "xml"], "short or json");
         refused(&["--verbose"], "--verbose");
         refused(&["extra"], "extra");
         let Err(error) = parse(&["--secret", "sk-hidden"]) else { panic!("it has no name") };

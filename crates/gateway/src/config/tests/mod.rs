@@ -4,6 +4,7 @@ mod accepted;
 mod allowance;
 mod law;
 mod oversight;
+mod pages;
 mod reference;
 mod refused;
 mod wire;

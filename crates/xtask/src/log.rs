@@ -1,0 +1,204 @@
+//! The host's log in a terminal: one short line for each request instead of its whole record.
+
+use std::borrow::Cow;
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+
+use serde_json::Value;
+
+/// How the records of requests are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// One short line for each request.
+    Short,
+    /// The records as the host writes them.
+    Json,
+}
+
+impl Format {
+    /// Finds a format by the value of `--log`.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "short" => Some(Self::Short),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+
+    /// Short lines for a terminal; a file or a pipe gets the records.
+    pub(crate) fn usual() -> Self {
+        if std::io::stdout().is_terminal() { Self::Short } else { Self::Json }
+    }
+}
+
+/// Copies a host's output to standard output, with records shortened, until the host ends.
+pub(crate) fn relay(output: impl Read) {
+    let mut reader = BufReader::new(output);
+    let mut bytes = Vec::new();
+    while matches!(reader.read_until(b'\n', &mut bytes), Ok(count) if count > 0) {
+        let line = String::from_utf8_lossy(&bytes);
+        if let Some(line) = shorten(line.trim_end()) {
+            // A reader that has gone is no reason to let the host's pipe fill up.
+            writeln!(std::io::stdout(), "{line}").ok();
+        }
+        bytes.clear();
+    }
+}
+
+/// A line of the host's output as a person reads it. `None` if it is for programs only; a line that
+/// is no record stays as it is.
+fn shorten(line: &str) -> Option<Cow<'_, str>> {
+    let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(line) else {
+        return Some(Cow::Borrowed(line));
+    };
+    if fields.contains_key("listening") {
+        return None;
+    }
+    let record = Value::Object(fields);
+    if record["event"] != "request" {
+        return Some(Cow::Borrowed(line));
+    }
+    Some(Cow::Owned(summary(&record)))
+}
+
+/// For example `09:41:03Z 200 chat gpt-4o → openai 503, local 200 · 5 ms · 15 tokens`.
+fn summary(record: &Value) -> String {
+    let text = |field: &str| record[field].as_str();
+    let status = record["status"].as_u64().map_or("---".to_owned(), |status| status.to_string());
+    let mut line =
+        format!("{} {status}", time_of_day(record["at_ms"].as_u64().unwrap_or_default()));
+    for word in [text("route").or(text("operation")), text("model")].into_iter().flatten() {
+        line = format!("{line} {word}");
+    }
+    if let Some(target) = text("rested") {
+        line += &format!(" ({} cools down)", provider(target));
+    }
+    if let Some(limit) = text("limited_by") {
+        line += &format!(" (over {limit})");
+    }
+    let attempts: Vec<String> =
+        record["attempts"].as_array().into_iter().flatten().map(call).collect();
+    let from_cache = (record["cache"] == "hit").then(|| "cache".to_owned());
+    let source = from_cache.or_else(|| (!attempts.is_empty()).then(|| attempts.join(", ")));
+    if let Some(source) = source {
+        line += &format!(" → {source}");
+    }
+    for field in ["error", "blocked_by"] {
+        if let Some(name) = text(field) {
+            line += &format!(" · {} {name}", field.split('_').next().unwrap_or(field));
+        }
+    }
+    if let Some(outcome @ ("truncated" | "hung_up")) = text("outcome") {
+        line += &format!(" · {}", outcome.replace('_', " "));
+    }
+    line += &format!(" · {} ms", record["total_ms"].as_u64().unwrap_or_default());
+    let tokens = &record["tokens"];
+    let count = tokens["input"].as_u64().unwrap_or(0) + tokens["output"].as_u64().unwrap_or(0);
+    if count > 0 {
+        line += &format!(" · {count} tokens");
+    }
+    line
+}
+
+/// One call to a provider: its name and the status of its answer, or the failure.
+fn call(attempt: &Value) -> String {
+    let name = provider(attempt["target"].as_str().unwrap_or_default());
+    let result = attempt["result"].as_str().unwrap_or_default();
+    match (attempt["status"].as_u64(), result) {
+        (Some(status), "not_an_answer" | "compressed" | "hedged_out" | "abandoned") => {
+            format!("{name} {status} {result}")
+        }
+        (Some(status), _) => format!("{name} {status}"),
+        (None, result) => format!("{name} {result}"),
+    }
+}
+
+fn provider(target: &str) -> &str {
+    target.split('/').next().unwrap_or(target)
+}
+
+/// The time of day in UTC.
+fn time_of_day(at_ms: u64) -> String {
+    let seconds = at_ms / 1000 % 86_400;
+    format!("{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::shorten;
+
+    fn record(more: &Value) -> String {
+        let mut record = json!({
+            "event": "request", "id": "req_1", "at_ms": 1_795_250_463_204_u64, "operation": "chat",
+            "consumer": "demo", "route": "chat", "model": "gpt-4o", "stream": false,
+            "target": "openai/gpt-4o", "rested": null,
+            "attempts": [{ "target": "openai/gpt-4o", "key": 0, "result": "answered", "status": 200, "ms": 4 }],
+            "status": 200, "outcome": "answered", "error": null, "limited_by": null, "cache": null,
+            "blocked_by": null, "tokens": { "input": 1, "output": 14, "counted": "reported" },
+            "first_token_ms": 4, "total_ms": 5
+        });
+        for (field, value) in more.as_object().expect("the test writes an object") {
+            record[field] = value.clone();
+        }
+        record.to_string()
+    }
+
+    #[track_caller]
+    fn assert_short(more: &Value, expected: &str) {
+        assert_eq!(shorten(&record(more)).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn record_answered_is_one_short_line() {
+        assert_short(&json!({}), "08:41:03Z 200 chat gpt-4o → openai 200 · 5 ms · 15 tokens");
+    }
+
+    #[test]
+    fn record_with_fallback_names_each_call() {
+        let attempts = json!([
+            { "target": "openai/gpt-4o", "result": "5xx", "status": 503 },
+            { "target": "deepseek/deepseek-chat", "result": "connect", "status": null },
+            { "target": "local/qwq-32b", "result": "answered", "status": 200 },
+        ]);
+        assert_short(
+            &json!({ "attempts": attempts }),
+            "08:41:03Z 200 chat gpt-4o → openai 503, deepseek connect, local 200 · 5 ms · 15 tokens",
+        );
+        assert_short(
+            &json!({ "rested": "openai/gpt-4o", "attempts": [{ "target": "local/qwq-32b", "result": "answered", "status": 200 }] }),
+            "08:41:03Z 200 chat gpt-4o (openai cools down) → local 200 · 5 ms · 15 tokens",
+        );
+    }
+
+    #[test]
+    fn record_without_call_says_why() {
+        let none = json!({ "input": 0, "output": 0 });
+        assert_short(
+            &json!({ "attempts": [], "status": 429, "error": "rate_limit_exceeded", "limited_by": "trial", "tokens": none }),
+            "08:41:03Z 429 chat gpt-4o (over trial) · error rate_limit_exceeded · 5 ms",
+        );
+        assert_short(
+            &json!({ "attempts": [], "cache": "hit" }),
+            "08:41:03Z 200 chat gpt-4o → cache · 5 ms · 15 tokens",
+        );
+        assert_short(
+            &json!({ "attempts": [], "blocked_by": "terms", "outcome": "blocked", "tokens": none }),
+            "08:41:03Z 200 chat gpt-4o · blocked terms · 5 ms",
+        );
+        assert_short(
+            &json!({ "attempts": [], "route": null, "model": null, "status": null, "outcome": "hung_up", "tokens": none }),
+            "08:41:03Z --- chat · hung up · 5 ms",
+        );
+    }
+
+    #[test]
+    fn other_lines_stay_and_lines_for_programs_go() {
+        for line in
+            ["Version 5 cannot be served here", "{ not JSON", r#"{"event":"warning"}"#, "[1]", ""]
+        {
+            assert_eq!(shorten(line).as_deref(), Some(line));
+        }
+        assert_eq!(shorten(r#"{"listening":{"serin":8787}}"#), None);
+    }
+}
