@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -95,7 +94,6 @@ pub(crate) struct Factory {
     storage: Option<Arc<Storage>>,
     outbound: Outbound,
     log: Arc<Log>,
-    closing: Arc<AtomicBool>,
 }
 
 impl Factory {
@@ -105,9 +103,7 @@ impl Factory {
         upstreams: Upstreams,
         app: App,
         log: Arc<Log>,
-        closing: &Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
-        let closing = Arc::clone(closing);
         let outbound = Outbound::new(upstreams, Arc::new(Allowed::parse(&app.allowed_hosts)?));
         let storage = match &app.state {
             Some(directory) => Storage::open(&directory.join(format!("{}.log", app.name)))?,
@@ -119,7 +115,6 @@ impl Factory {
             storage: (!app.no_store).then(|| Arc::new(storage)),
             outbound,
             log,
-            closing,
         })
     }
 }
@@ -147,7 +142,7 @@ impl HandlerState for Factory {
             proxy: Proxy::P3(service),
             view: |state| state.http(),
             expiration: Expiration { idle: Box::pin(tokio::time::sleep(LONGEST_IDLE)) },
-            state: Limits { closing: Arc::clone(&self.closing) },
+            state: Limits,
         })
     }
 }
@@ -178,10 +173,11 @@ impl WorkerExpiration for Expiration {
     }
 }
 
+/// What wasmtime passes on for an instance whose future is dropped before it ends.
+const DROPPED: &str = "worker panicked";
+
 /// How much is asked of one instance.
-pub(crate) struct Limits {
-    closing: Arc<AtomicBool>,
-}
+pub(crate) struct Limits;
 
 impl WorkerState for Limits {
     type StoreData = State;
@@ -207,11 +203,12 @@ impl WorkerState for Limits {
     }
 
     fn drop(&self, _: Store<State>, result: Result<(), wasmtime::Error>) {
-        // An instance that ends with the host was not at fault.
-        if let Err(error) = result
-            && !self.closing.load(Ordering::Relaxed)
-        {
-            eprintln!("an instance failed: {error:?}");
+        let Err(error) = result else { return };
+        // wasmtime reports every instance whose future is dropped as panicked, also the idle ones that
+        // end with the host's runtime.
+        if error.to_string() == DROPPED && !std::thread::panicking() {
+            return;
         }
+        eprintln!("an instance failed: {error:?}");
     }
 }

@@ -19,7 +19,6 @@ mod storage;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -70,7 +69,6 @@ pub struct SpinHost {
     upstreams: Upstreams,
     logs: Mutex<HashMap<String, Arc<Log>>>,
     servers: Mutex<JoinSet<()>>,
-    closing: Arc<AtomicBool>,
 }
 
 impl SpinHost {
@@ -81,7 +79,6 @@ impl SpinHost {
             upstreams: Upstreams::new(),
             logs: Mutex::default(),
             servers: Mutex::default(),
-            closing: Arc::default(),
         })
     }
 
@@ -92,13 +89,7 @@ impl SpinHost {
             .with_context(|| format!("cannot listen on 127.0.0.1:{}", app.port))?;
         let address = listener.local_addr()?;
         let log = self.log(&app.name);
-        let factory = instance::Factory::new(
-            &self.component,
-            self.upstreams.clone(),
-            app,
-            log,
-            &self.closing,
-        )?;
+        let factory = instance::Factory::new(&self.component, self.upstreams.clone(), app, log)?;
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         servers.spawn(server::serve(listener, factory));
         Ok(address)
@@ -112,11 +103,5 @@ impl SpinHost {
     fn log(&self, name: &str) -> Arc<Log> {
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(logs.entry(name.to_owned()).or_default())
-    }
-}
-
-impl Drop for SpinHost {
-    fn drop(&mut self) {
-        self.closing.store(true, Ordering::Relaxed);
     }
 }
