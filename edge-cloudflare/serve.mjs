@@ -1,18 +1,18 @@
-// Serves Workers on loopback, on the real Workers runtime: one workerd process for all of them.
+// Serves Workers on loopback with the real Workers runtime, all of them in one workerd process.
 //
 //   node edge-cloudflare/serve.mjs [--options FILE]
 //
-// takes, from the file or from standard input, the JSON document
+// reads this JSON document from the file or from standard input:
 //
 //   { "state": DIR or null,
 //     "workers": [{ "name": …, "port": 0 for any, "script": PATH, "bindings": { NAME: VALUE },
-//                   "ledger": false for a gateway that cannot reach its own }] }
+//                   "ledger": false for a gateway without a reachable ledger }] }
 //
-// and prints one line {"listening":{NAME:PORT,…}} when all of them can be called. A worker without
-// `script` is serin itself, with a store and a ledger of its own: under `state` they last, otherwise
-// they end with this program. What workers log goes to standard output as it is, errors and warnings to
-// standard error. It stops on SIGINT, SIGTERM and the end of a pipe on standard input, so that it does
-// not outlive whoever started it, and workerd stops with it.
+// It prints one line {"listening":{NAME:PORT,…}} when all Workers accept requests. A Worker without
+// `script` is serin itself, with its own store and ledger: persistent in the directory `state`, in
+// memory if `state` is null. Logs of Workers go to standard output unchanged, errors and warnings to
+// standard error. The program and workerd stop on SIGINT, SIGTERM, SIGHUP and at the end of a pipe on
+// standard input, so that they do not outlive the parent process.
 
 import { existsSync, fstatSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -22,7 +22,7 @@ import { Miniflare, NoOpLog, convertV4MiniflareOptions } from "miniflare";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const SERIN = join(root, "edge-cloudflare", "build", "index.js");
-// Those of wrangler.toml, so that what is served is what is deployed.
+// Taken from wrangler.toml, so that the served Worker equals the deployed one.
 const deployed = readFileSync(join(root, "wrangler.toml"), "utf8");
 const compatibilityDate = deployed.match(/^compatibility_date\s*=\s*"([^"]+)"/m)[1];
 const compatibilityFlags = JSON.parse(deployed.match(/^compatibility_flags\s*=\s*(\[[^\]]*\])/m)[1]);
@@ -39,7 +39,7 @@ async function stop(code) {
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => stop(0));
 
-// The document ends where it is whole, since the end of the pipe means something else.
+// Resolves as soon as the document is complete; the end of the pipe stops the program.
 function readOptions() {
   const at = process.argv.indexOf("--options");
   const file = at > 0 ? process.argv[at + 1] : undefined;
@@ -54,18 +54,18 @@ function readOptions() {
       try {
         found(JSON.parse(text));
       } catch {
-        // There is more to come.
+        // Incomplete: wait for more.
       }
     });
     process.stdin.on("end", () => {
-      reject(new Error("standard input ended before the document did"));
+      reject(new Error("standard input ended before the document was complete"));
       stop(0);
     });
   }
   return promise;
 }
 
-// A script is its module and the WebAssembly beside it, under the names by which it imports them.
+// Returns a script's module and its WebAssembly, under the names that the module imports.
 function modules(script) {
   const path = resolve(root, script);
   const all = [{ type: "ESModule", path: "index.js", contents: readFileSync(path, "utf8") }];
@@ -76,8 +76,8 @@ function modules(script) {
   return all;
 }
 
-// What wrangler.toml binds. Names are the workers' own, so that none sees what another keeps.
-function doors(name, ledger) {
+// Returns the bindings of wrangler.toml. Each Worker has its own store and ledger.
+function storeAndLedger(name, ledger) {
   return {
     kvNamespaces: { SERIN_KV: `${name}-store` },
     ...(ledger
@@ -90,11 +90,11 @@ function worker({ name, port = 0, script, bindings = {}, ledger = true }) {
   return {
     name,
     modules: modules(script ?? SERIN),
-    ...(script === undefined ? doors(name, ledger) : {}),
+    ...(script === undefined ? storeAndLedger(name, ledger) : {}),
     bindings,
     compatibilityDate,
     compatibilityFlags,
-    // Straight to the worker: Miniflare's own entry would log and rewrite what passes.
+    // Connects directly to the Worker: Miniflare's own entry would log and rewrite requests.
     unsafeDirectSockets: [{ host: "127.0.0.1", port }],
     unsafeRegisterWorker: false,
   };

@@ -1,5 +1,5 @@
-// What the shell asks of JavaScript, in as few crossings as possible. Headers travel as one text of
-// alternating lines, since neither a name nor a value can hold a line break.
+// JavaScript functions of the Workers shell, with as few calls across the boundary as possible. Headers
+// are one text with a name and its value on alternating lines, since neither can contain a line break.
 
 export function headers(message) {
   let text = "";
@@ -7,8 +7,8 @@ export function headers(message) {
   return text;
 }
 
-// An object costs the host half of what a list of pairs does. Values of one name are one list (RFC
-// 9110, section 5.3).
+// Parses headers into an object, which costs the host half as much as a list of pairs. Joins the values
+// of one name with commas (RFC 9110, section 5.3).
 function fields(text) {
   const lines = text.split("\n");
   const all = {};
@@ -27,7 +27,7 @@ export function answer(status, headers, body) {
   return new Response(body, { status, headers: fields(headers) });
 }
 
-// Answers every promise: with its place, what it came to, and whether it was kept.
+// Callback for every settled promise: its index, its value or error, and whether it was fulfilled.
 let settled;
 
 export function listen(callback) {
@@ -48,11 +48,11 @@ export function read(reader, place) {
   );
 }
 
-// What wrangler.toml binds. It is taken from each request's own environment: the host's objects
-// belong to the request that they came with.
+// Returns a binding of wrangler.toml from the environment of the current request: the host's objects
+// are valid only in the request that they came with.
 function binding(environment, name) {
   const bound = environment[name];
-  if (bound === undefined) throw new Error(`the binding ${name} is missing: wrangler.toml has it`);
+  if (bound === undefined) throw new Error(`binding ${name} is missing in wrangler.toml`);
   return bound;
 }
 
@@ -68,7 +68,7 @@ export function forget(environment, name) {
   return binding(environment, "SERIN_KV").delete(name);
 }
 
-// One text: in the first line where to go on, or nothing at the end, then a name in each.
+// Lists names as one text: the next cursor on the first line (empty at the end), then one name per line.
 export async function list(environment, prefix, cursor) {
   const page = await binding(environment, "SERIN_KV").list({ prefix, cursor });
   const names = page.keys.map(({ name }) => name);
@@ -80,12 +80,12 @@ export function ask(environment, place, operation) {
   return ledger.get(ledger.idFromName(place)).apply(operation);
 }
 
-// A Durable Object's rows, as names and bodies in turn.
+// Returns a Durable Object's rows as alternating names and bodies.
 export function rows(storage) {
   return [...storage.kv.list()].flat();
 }
 
-// Writes rows, or none of them: names and bodies in turn, without a body for one to be forgotten.
+// Writes rows in one transaction: alternating names and bodies. An undefined body deletes the row.
 export function write(storage, changes) {
   storage.transactionSync(() => {
     for (let at = 1; at < changes.length; at += 2) {
@@ -97,7 +97,7 @@ export function write(storage, changes) {
   });
 }
 
-// A data point of Workers Analytics Engine. It is taken at once and never waited for.
+// Writes a data point to Workers Analytics Engine. The call returns immediately; nothing awaits it.
 export function measure(environment, index, blobs, doubles) {
   environment.SERIN_ANALYTICS.writeDataPoint({
     indexes: [index],

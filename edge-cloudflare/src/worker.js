@@ -1,7 +1,7 @@
-// The module that the host loads: the Worker, and the class of its Durable Objects.
+// Entry module of the Worker: the Worker itself and the class of its Durable Objects.
 //
-// The class is written here since the host offers the methods of a class to other Workers only where
-// it extends the host's own. All that it does is in object.rs.
+// The class is JavaScript because the host exposes methods to other Workers only if the class extends
+// the host's own. Its behavior is in object.rs.
 
 import { DurableObject } from "cloudflare:workers";
 
@@ -14,7 +14,7 @@ export class SerinLedger extends DurableObject {
 
   constructor(context, environment) {
     super(context, environment);
-    // Nothing is delivered to the object before this ends.
+    // The object receives no calls before this ends.
     context.blockConcurrencyWhile(async () => {
       this.#keeper = new Keeper(context.storage, await context.storage.getAlarm());
     });
