@@ -1,10 +1,10 @@
-"""Writes `days.txt`, where days begin as Python reads the database, for the tests beside it:
+"""Writes `days.txt`: starts of calendar days, computed with Python's zoneinfo, for the unit tests.
 
     pip install --target /tmp/tzdata tzdata==2026.6
     PYTHONPATH=/tmp/tzdata python3 days.py > days.txt
 
-It looks at every minute until the date is there, so that it shares no reasoning with the code under
-test. A line is a zone, a date and the second since the epoch at which that date begins.
+The search steps by minutes, so that it shares no logic with the code under test. Each line has a zone,
+a date, and the Unix time in seconds at which that date begins.
 """
 import random
 import zoneinfo
@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta, timezone
 import tzdata
 
 LAST = date(2028, 12, 30)
-# Zones whose days are changed at midnight, by less or more than an hour, or oddly.
+# Zones with changes at midnight, by less or more than an hour, or otherwise unusual.
 CHANGING = """
 Africa/Cairo America/Asuncion America/Chicago America/Godthab America/New_York America/Nuuk
 America/Santiago America/Scoresbysund America/St_Johns Antarctica/Troll Asia/Beirut Asia/Gaza
@@ -21,7 +21,7 @@ Asia/Jerusalem Atlantic/Azores Australia/Adelaide Australia/Lord_Howe Australia/
 Europe/Chisinau Europe/Dublin Europe/London Pacific/Auckland Pacific/Chatham Pacific/Easter
 Pacific/Norfolk
 """.split()
-# Zones whose rule became what the table says in 2026.
+# Zones whose rule in the table took effect in 2026.
 RECENT = "Africa/Casablanca America/Edmonton America/Havana America/Vancouver America/Winnipeg".split()
 STEADY = """
 America/Sao_Paulo Asia/Kabul Asia/Kathmandu Asia/Kolkata Asia/Shanghai Asia/Tokyo Australia/Eucla
@@ -30,7 +30,7 @@ Etc/GMT+12 Pacific/Apia Pacific/Kiritimati Pacific/Marquesas UTC
 
 
 def begins(zone, day):
-    """The first minute whose local date is the day or behind it."""
+    """Returns the first minute whose local date is `day` or later."""
     at = datetime(day.year, day.month, day.day, tzinfo=timezone.utc) - timedelta(hours=15)
     while at.astimezone(zone).date() < day:
         at += timedelta(minutes=1)
@@ -38,13 +38,13 @@ def begins(zone, day):
 
 
 def days(zone, first):
-    """The days around each change of the clock."""
+    """Yields the days around each clock change."""
     noon = lambda day: datetime(day.year, day.month, day.day, 12, tzinfo=timezone.utc)
     offset = lambda day: noon(day).astimezone(zone).utcoffset()
     day = first
     while day < LAST:
         if offset(day) != offset(day + timedelta(days=1)):
-            # Noon in UTC is up to 14 hours from noon there: the change is in one of these.
+            # Noon in UTC is up to 14 hours from local noon: the change is on one of these days.
             yield from (day, day + timedelta(days=1), day + timedelta(days=2))
         day += timedelta(days=1)
 

@@ -1,10 +1,10 @@
-"""Writes `zones.txt`, the rules of today's and tomorrow's clocks, from PyPI's `tzdata`:
+"""Writes `zones.txt`, the current and future time zone rules, from the PyPI package `tzdata`:
 
     pip install --target /tmp/tzdata tzdata==2026.6
     PYTHONPATH=/tmp/tzdata python3 zones.py 2026-11-21 > zones.txt
 
-The day is the one from which the table is to hold, today as a rule. What the table cannot say is
-written to the standard error; the module's documentation names those zones.
+The date is the first day for which the table holds, usually today. Zones that the table format cannot
+describe are printed to standard error; the module's documentation names them.
 """
 import io, re, struct, sys
 from collections import defaultdict
@@ -20,13 +20,13 @@ RULE = re.compile(rf"{OFFSET}(?:{OFFSET},M([\d.]+)(?:/([-\d:]+))?,M([\d.]+)(?:/(
 
 
 def minutes(text):
-    """Of "-3:30": -210."""
+    """Parses an offset: "-3:30" is -210 minutes."""
     hours, _, rest = text.lstrip("+-").partition(":")
     return (-1 if text.startswith("-") else 1) * (int(hours) * 60 + int(rest or 0))
 
 
 def row(footer):
-    """The rule in minutes east of UTC: POSIX counts westward, and lets 60 and 02:00 be left out."""
+    """Returns the rule in minutes east of UTC. POSIX counts westward, with defaults of 60 and 02:00."""
     standard, summer, start, start_time, end, end_time = RULE.fullmatch(footer).groups()
     east = -minutes(standard)
     if start is None:
@@ -38,14 +38,14 @@ def row(footer):
 
 
 def footer_alone(footer):
-    """The zone that has no history, read by Python: what differs, the footer leaves out."""
+    """Returns a zone that follows the footer alone, without history, for comparison with the real one."""
     head = b"TZif2" + bytes(15) + struct.pack(">6l", 0, 0, 0, 0, 1, 4)
     block = head + struct.pack(">lbB", 0, 0, 0) + b"UTC\0"
     return ZoneInfo.from_file(io.BytesIO(block + block + f"\n{footer}\n".encode()))
 
 
 def exception(name, real, footer, start):
-    """Where one offset holds from `start` until the footer begins: that moment, and the offset."""
+    """Returns the suffix for a fixed offset from `start` until the footer applies; empty if there is none."""
     differs = lambda at: at.astimezone(real).utcoffset() != at.astimezone(footer).utcoffset()
     steps = [start + timedelta(hours=6 * step) for step in range(LOOKED_AT_YEARS * 365 * 4)]
     wrong = [at for at in steps if differs(at)]
@@ -56,7 +56,7 @@ def exception(name, real, footer, start):
         until += timedelta(minutes=15)
     offsets = {at.astimezone(real).utcoffset() for at in steps if at < until}
     if len(offsets) > 1:
-        print(f"{name}: not the whole truth from {wrong[0]} to {wrong[-1]}", file=sys.stderr)
+        print(f"{name}: table is wrong from {wrong[0]} to {wrong[-1]}", file=sys.stderr)
         return ""
     return f" until {int(until.timestamp())} {offsets.pop() // timedelta(minutes=1):+}"
 
@@ -64,7 +64,7 @@ def exception(name, real, footer, start):
 start = datetime.fromisoformat(sys.argv[1]).replace(tzinfo=timezone.utc)
 rows, known = defaultdict(list), {}
 for name in files(tzdata).joinpath("zones").read_text().split():
-    if name == "Factory":  # It says that no zone was chosen.
+    if name == "Factory":  # Placeholder for an unset zone.
         continue
     data = files(tzdata).joinpath("zoneinfo", name).read_bytes()
     footer = data.rstrip(b"\n").rsplit(b"\n", 1)[1].decode()
