@@ -1,9 +1,9 @@
-// Calls a Durable Object again and again for as long as the URL says, and tells how many calls were
-// answered: `/ledger?place=a&millis=1000`. It calls one at a time, since workerd is slow with many
-// calls of one request; whoever wants many makes many requests, as the gateway does.
+// Load driver for Durable Objects: calls one repeatedly for `millis` milliseconds and returns the number
+// of operations: `/ledger?place=a&millis=1000`. Calls are sequential, since workerd is slow with many
+// concurrent calls of one request. For concurrency, send concurrent requests, as the gateway does.
 //
-// `/ledger` reserves and settles in serin's ledger, in two accounts as a limit on tokens and requests
-// has them. `/counter` is its baseline: an object that adds to one row.
+// `/ledger` reserves and settles in serin's ledger, in two accounts, as for a limit on tokens and
+// requests. `/counter` is its baseline: an object that increments one row.
 
 import { DurableObject } from "cloudflare:workers";
 
@@ -23,10 +23,10 @@ export class Counter extends DurableObject {
 
 async function apply(object, operation, answer) {
   const reply = await object.apply(JSON.stringify(operation));
-  if (!reply.startsWith(answer)) throw new Error(`the ledger answered ${reply}`);
+  if (!reply.startsWith(answer)) throw new Error(`unexpected ledger reply: ${reply}`);
 }
 
-// What is done again and again; each tells how many operations that was.
+// One iteration of each task. Returns its number of operations.
 const tasks = {
   "/ledger": async ({ LEDGER }, place) => {
     const object = LEDGER.get(LEDGER.idFromName(place));

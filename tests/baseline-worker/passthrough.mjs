@@ -1,5 +1,5 @@
-// The baseline of the gateway on Workers: the least that anything does which stands before an
-// upstream. The host carries both bodies; JavaScript sees neither.
+// First benchmark baseline on Workers: a minimal proxy. The host passes both bodies through without
+// handing them to JavaScript.
 
 export default {
   fetch(request, environment) {

@@ -1,5 +1,5 @@
-// The second baseline on Workers: the least that a gateway in JavaScript does which reads what it
-// passes on. It parses the request, and sees each piece of an answer before the caller does.
+// Second benchmark baseline on Workers: a minimal gateway in JavaScript that reads what it proxies. It
+// parses the request, and reads each chunk of the response before it passes it on.
 
 export default {
   async fetch(request, environment, context) {

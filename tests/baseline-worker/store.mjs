@@ -1,9 +1,9 @@
-// Workers KV as it is behind its binding: in memory, and of the last values that were put only as many
-// as a benchmark needs. `DELAY` is how many milliseconds it takes to find something.
+// In-memory implementation of the service behind a Workers KV binding. It holds the last `MAX_VALUES`
+// values, enough for a benchmark. `DELAY` is the duration of a lookup in milliseconds.
 //
-// Its second socket (`/?sizes`) tells what it holds, as names and bytes.
+// Its second socket (`/?sizes`) returns the stored names with the sizes of their values in bytes.
 
-const MOST = 2_000;
+const MAX_VALUES = 2_000;
 const values = new Map();
 
 function answer(value) {
@@ -25,10 +25,10 @@ export default {
     if (request.method === "PUT") {
       values.delete(name);
       values.set(name, await request.arrayBuffer());
-      if (values.size > MOST) values.delete(values.keys().next().value);
+      if (values.size > MAX_VALUES) values.delete(values.keys().next().value);
       return new Response(null);
     }
-    // Nothing that is measured lists or deletes.
+    // No benchmark lists or deletes.
     return new Response(null, { status: 501 });
   },
 };

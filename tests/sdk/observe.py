@@ -1,8 +1,8 @@
-"""What `tests/tests/observe.rs` has gathered, read by the packages of Prometheus and OpenTelemetry.
+"""Checks the output of `tests/tests/observe.rs` with the official Prometheus and OpenTelemetry packages.
 
-argv is a directory (`first.txt` and `second.txt` are pages of metrics, `traces-N.json` and
-`metrics-N.json` what a collector got) and the name of a model that needs escapes. Prints one line for
-each check and exits 1 at the first that fails.
+Arguments: a directory and the name of a model that needs escapes. In the directory, `first.txt` and
+`second.txt` are pages of metrics; a collector received `traces-N.json` and `metrics-N.json`. Prints one
+line per check and exits with 1 at the first failure.
 """
 
 import base64
@@ -20,21 +20,21 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from prometheus_client.parser import text_string_to_metric_families
 
 DIRECTORY, ODD = pathlib.Path(sys.argv[1]), sys.argv[2]
-WHO = ("route", "provider", "model")
+TARGET = ("route", "provider", "model")
 
-# Every metric with its labels, and what some labels may say: the contract's, and one of our own.
+# All metrics with their labels.
 COUNTERS = {
-    "serin_requests_total": {*WHO, "consumer", "status"},
-    "serin_tokens_total": {*WHO, "consumer", "kind", "counted"},
-    "serin_cost_usd_total": {*WHO, "consumer"},
+    "serin_requests_total": {*TARGET, "consumer", "status"},
+    "serin_tokens_total": {*TARGET, "consumer", "kind", "counted"},
+    "serin_cost_usd_total": {*TARGET, "consumer"},
     "serin_limited_total": {"limit", "consumer"},
     "serin_fallback_total": {"route", "from", "to", "reason"},
-    "serin_upstream_calls_total": {*WHO, "result"},
+    "serin_upstream_calls_total": {*TARGET, "result"},
     "serin_cache_total": {"route", "result"},
     "serin_guard_total": {"guard", "phase", "result", "label", "consumer"},
 }
-HISTOGRAMS = {"serin_request_duration_seconds": {*WHO}, "serin_time_to_first_token_seconds": {*WHO}}
-# What the traffic must have left: the values of a label, each of them at least once and no other.
+HISTOGRAMS = {"serin_request_duration_seconds": {*TARGET}, "serin_time_to_first_token_seconds": {*TARGET}}
+# Exact set of values of a label after the test's traffic.
 VALUES = {
     ("serin_requests_total", "status"): {"200", "404", "429", "502", "hung_up"},
     ("serin_requests_total", "consumer"): {"app", "small"},
@@ -86,23 +86,23 @@ families, samples = page("second.txt")
 kinds = Counter((family.name, family.type) for family in families)
 expected = {(name.removesuffix("_total"), "counter") for name in COUNTERS}
 expected |= {(name, "histogram") for name in HISTOGRAMS}
-check("every family and no other, each with its type", set(kinds) == expected, kinds)
-no_wrong("each family is in one piece", (kind for kind, times in kinds.items() if times > 1))
-no_wrong("each family has a help", (family.name for family in families if len(family.documentation) < 10))
+check("metric families are complete and have the right types", set(kinds) == expected, kinds)
+no_wrong("each family is contiguous", (kind for kind, times in kinds.items() if times > 1))
+no_wrong("each family has a help text", (family.name for family in families if len(family.documentation) < 10))
 no_wrong("each family has samples", (family.name for family in families if not family.samples))
 series = Counter(map(key, samples))
-no_wrong("no series is there twice", (it for it, times in series.items() if times > 1))
+no_wrong("no series is repeated", (it for it, times in series.items() if times > 1))
 
 labels = dict(COUNTERS)
 for name, own in HISTOGRAMS.items():
     labels |= {f"{name}_bucket": own | {"le"}, f"{name}_sum": own, f"{name}_count": own}
-no_wrong("each sample has the labels of the contract", (it for it in samples if set(it.labels) != labels.get(it.name)))
+no_wrong("each sample has exactly the documented labels", (it for it in samples if set(it.labels) != labels.get(it.name)))
 for (name, label), allowed in VALUES.items():
     seen = {sample.labels[label] for sample in samples if sample.name == name}
     check(f"{name} by {label}", seen == allowed, seen)
 odd = {sample.name for sample in samples if sample.labels.get("model") == ODD}
-check("a name comes through its escapes", {"serin_requests_total", "serin_tokens_total"} <= odd, odd)
-no_wrong("no number is negative or none", (it for it in samples if not it.value >= 0 or it.value == float("inf")))
+check("an escaped model name is read back unchanged", {"serin_requests_total", "serin_tokens_total"} <= odd, odd)
+no_wrong("no value is negative, infinite or NaN", (it for it in samples if not it.value >= 0 or it.value == float("inf")))
 
 for name, own in HISTOGRAMS.items():
     rows = {}
@@ -127,12 +127,12 @@ for name, own in HISTOGRAMS.items():
             and least <= row["sum"] <= most
         ):
             wrong.append((who, row))
-    check(f"{name}: buckets grow to +Inf, which is the count, and the sum lies in them", rows and not wrong, wrong)
+    check(f"{name}: buckets grow up to +Inf, the last equals the count, and the sum fits them", rows and not wrong, wrong)
 
 before, after = values(page("first.txt")[1]), values(samples)
-no_wrong("no counter has gone back", (it for it, value in before.items() if not after.get(it, -1) >= value))
+no_wrong("no counter decreased", (it for it, value in before.items() if not after.get(it, -1) >= value))
 grown = {name for (name, own), value in after.items() if value > before.get((name, own), 0)}
-check("every counter has gone on", grown >= set(COUNTERS), set(COUNTERS) - grown)
+check("every counter increased", grown >= set(COUNTERS), set(COUNTERS) - grown)
 
 # Dashboards and rules
 
@@ -149,8 +149,8 @@ def queries(value):
             yield from queries(member)
 
 
-def strangers(query):
-    """Names that no sample has, and labels in braces that the sample does not have."""
+def unknown_names(query):
+    """Yields unknown metrics, and labels that their metric does not have."""
     for name, matchers in re.findall(r"(serin_\w+)(?:\{([^}]*)\})?", query):
         if name not in labels:
             yield name
@@ -163,24 +163,24 @@ def strangers(query):
 
 
 dashboard = list(queries(json.loads(pathlib.Path("observability/grafana/dashboard.json").read_text())))
-no_wrong("the dashboard asks for what there is", (it for query in dashboard for it in strangers(query)))
+no_wrong("the dashboard queries only existing metrics and labels", (it for query in dashboard for it in unknown_names(query)))
 rules = pathlib.Path("observability/alerts.yml").read_text()
-no_wrong("the alerts ask for what there is", strangers(rules))
+no_wrong("the alerts query only existing metrics and labels", unknown_names(rules))
 asked = {name for text in (*dashboard, rules) for name in re.findall(r"serin_\w+", text)}
-check("and for a good part of it", len(asked) > 8, asked)
+check("dashboard and alerts query most metrics", len(asked) > 8, asked)
 
 # OpenTelemetry
 
 
 def prepared(value):
-    """OTLP's JSON is that of Protocol Buffers but for identifiers, which are in hexadecimal digits."""
+    """Converts OTLP JSON to Protocol Buffers JSON: identifiers from hexadecimal to base64."""
     if isinstance(value, list):
         return [prepared(member) for member in value]
     if not isinstance(value, dict):
         return value
     out = {}
     for name, member in value.items():
-        # The reader would take a field's name in the other spelling, too; a collector may not.
+        # The parser also accepts snake_case field names; a collector may not.
         check_spelling.append(name)
         if name in ("traceId", "spanId", "parentSpanId"):
             if not re.fullmatch("[0-9a-f]+", member):
@@ -195,7 +195,7 @@ def read(name, message):
     for word in ("key-of-this-test", "sk-upstream", "the-token-of", "private question", "example.com", "my friend", "phrase"):
         if word in text:
             secrets.append((name, word))
-    # Strict: a field that the message does not have is an error.
+    # Strict: an unknown field is an error.
     return json_format.Parse(json.dumps(prepared(json.loads(text))), message)
 
 
@@ -209,10 +209,10 @@ def plain(attributes):
 check_spelling, wrong_ids, secrets, twice = [], [], [], []
 traces = [read(path.name, ExportTraceServiceRequest()) for path in sorted(DIRECTORY.glob("traces-*.json"))]
 metrics = [read(path.name, ExportMetricsServiceRequest()) for path in sorted(DIRECTORY.glob("metrics-*.json"))]
-check("a collector reads every batch", traces and metrics, (traces, metrics))
-no_wrong("fields are spelt as OTLP wants", (it for it in check_spelling if "_" in it))
-no_wrong("identifiers are in small hexadecimal digits", wrong_ids)
-no_wrong("no secret and no content", secrets)
+check("the collector received traces and metrics", traces and metrics, (traces, metrics))
+no_wrong("field names are in camelCase", (it for it in check_spelling if "_" in it))
+no_wrong("identifiers are lower-case hexadecimal", wrong_ids)
+no_wrong("batches contain no secret and no content", secrets)
 resources = [it for batch in traces for it in batch.resource_spans]
 resources += [it for batch in metrics for it in batch.resource_metrics]
 no_wrong("each batch names its service", (it for it in resources if not plain(it.resource.attributes).get("service.name")))
@@ -220,12 +220,12 @@ no_wrong("each batch names its service", (it for it in resources if not plain(it
 spans = [span for batch in traces for it in batch.resource_spans for scope in it.scope_spans for span in scope.spans]
 asked = {span.span_id: span for span in spans if span.kind == Span.SPAN_KIND_SERVER}
 tried = [span for span in spans if span.kind == Span.SPAN_KIND_CLIENT]
-check("requests and attempts, and nothing else", len(asked) + len(tried) == len(spans) and tried, len(spans))
-check("no span is there twice", len({span.span_id for span in spans}) == len(spans), len(spans))
-no_wrong("identifiers have their length", (it for it in spans if (len(it.trace_id), len(it.span_id)) != (16, 8)))
-no_wrong("nothing ends before it begins", (it for it in spans if not 0 < it.start_time_unix_nano <= it.end_time_unix_nano))
+check("each span is a request or an attempt", len(asked) + len(tried) == len(spans) and tried, len(spans))
+check("no span is repeated", len({span.span_id for span in spans}) == len(spans), len(spans))
+no_wrong("identifiers have the right length", (it for it in spans if (len(it.trace_id), len(it.span_id)) != (16, 8)))
+no_wrong("no span ends before it begins", (it for it in spans if not 0 < it.start_time_unix_nano <= it.end_time_unix_nano))
 no_wrong(
-    "each attempt lies below its request",
+    "each attempt is a child of its request",
     (it for it in tried if it.parent_span_id not in asked or asked[it.parent_span_id].trace_id != it.trace_id),
 )
 
@@ -250,25 +250,25 @@ for span, own in answered:
         "status": own["http.response.status_code"] != 200 or span.status.code == Status.STATUS_CODE_ERROR,
     }
     if any(wrong.values()):
-        check("what an answered request says of itself", False, (wrong, own))
-check("what an answered request says of itself", len(answered) == 8, len(answered))
+        check("an answered request has the right attributes", False, (wrong, own))
+check("an answered request has the right attributes", len(answered) == 8, len(answered))
 failed = spans_of(asked.values(), route="dead")
 check(
-    "a request that failed is an error",
+    "a failed request is an error span",
     len(failed) == 2
     and all(span.status.code == Status.STATUS_CODE_ERROR and own.get("error.type") for span, own in failed),
     failed,
 )
 fallen = [own for span, own in spans_of(tried, result="5xx") if span.status.code == Status.STATUS_CODE_ERROR]
 check(
-    "and so is an attempt",
+    "a failed attempt is an error span",
     len(fallen) == 6 and all(it["error.type"] == "5xx" and it["server.address"] == "127.0.0.1" for it in fallen),
     fallen,
 )
 models = {own["gen_ai.request.model"] for _, own in spans_of(tried, result="5xx")}
-check("which says what its target was asked for", models == {"tried-first", "dead"}, models)
+check("a failed attempt has the model of its target", models == {"tried-first", "dead"}, models)
 kept = spans_of(asked.values(), cache="hit")
-check("a hit has no attempt", kept and not [it for it in tried if it.parent_span_id in {s.span_id for s, _ in kept}], kept)
+check("a cache hit has no attempt", kept and not [it for it in tried if it.parent_span_id in {s.span_id for s, _ in kept}], kept)
 
 points = {}
 for metric in (it for batch in metrics for res in batch.resource_metrics for scope in res.scope_metrics for it in scope.metrics):
@@ -277,10 +277,10 @@ for metric in (it for batch in metrics for res in batch.resource_metrics for sco
         check("each metric has a unit and is a delta", False, metric)
     for point in data.data_points:
         if not 0 < point.start_time_unix_nano <= point.time_unix_nano:
-            check("each point has its time", False, point)
+            check("each point has a time range", False, point)
         points.setdefault((metric.name, metric.WhichOneof("data")), []).append((point, plain(point.attributes)))
 check(
-    "the metrics and what they are",
+    "metrics are complete and have the right types",
     set(points)
     == {
         ("gen_ai.client.token.usage", "histogram"),
@@ -306,28 +306,28 @@ for (name, sort), some in points.items():
                 "gen_ai.token.type",
             } <= set(own):
                 wrong.append((name, own))
-no_wrong("each distribution is whole and has its attributes", wrong)
-no_wrong("no attribute is there twice", twice)
+no_wrong("each histogram is consistent and has its attributes", wrong)
+no_wrong("no attribute is empty or repeated", twice)
 
 
-def shown(name, **wanted):
+def scraped(name, **wanted):
     found = (it for it in samples if it.name == name and all(it.labels[label] == value for label, value in wanted.items()))
     return sum(sample.value for sample in found)
 
 
-def heard(name, sort, value, **wanted):
+def exported(name, sort, value, **wanted):
     some = points[name, sort]
     return sum(value(it) for it, own in some if all(own.get(f"gen_ai.token.{a}") == b for a, b in wanted.items()))
 
 
-requests = heard("serin.requests", "sum", lambda it: it.as_int)
-check("requests are as many as in /metrics", requests == shown("serin_requests_total"), requests)
+requests = exported("serin.requests", "sum", lambda it: it.as_int)
+check("requests equal those of /metrics", requests == scraped("serin_requests_total"), requests)
 for kind in ("input", "output"):
-    tokens = heard("gen_ai.client.token.usage", "histogram", lambda it: it.sum, type=kind)
-    check(f"and {kind} tokens", tokens == shown("serin_tokens_total", kind=kind) > 0, tokens)
-firsts = heard("gen_ai.server.time_to_first_token", "histogram", lambda it: it.count)
-check("and first tokens", firsts == shown("serin_time_to_first_token_seconds_count") > 0, firsts)
-durations = heard("gen_ai.client.operation.duration", "histogram", lambda it: it.sum)
-check("and durations", abs(durations - shown("serin_request_duration_seconds_sum")) < 1e-6, durations)
-cost = heard("serin.cost", "sum", lambda it: it.as_double)
-check("and cost", abs(cost - shown("serin_cost_usd_total")) < 1e-9 and cost > 0, cost)
+    tokens = exported("gen_ai.client.token.usage", "histogram", lambda it: it.sum, type=kind)
+    check(f"{kind} tokens equal those of /metrics", tokens == scraped("serin_tokens_total", kind=kind) > 0, tokens)
+firsts = exported("gen_ai.server.time_to_first_token", "histogram", lambda it: it.count)
+check("first tokens equal those of /metrics", firsts == scraped("serin_time_to_first_token_seconds_count") > 0, firsts)
+durations = exported("gen_ai.client.operation.duration", "histogram", lambda it: it.sum)
+check("durations equal those of /metrics", abs(durations - scraped("serin_request_duration_seconds_sum")) < 1e-6, durations)
+cost = exported("serin.cost", "sum", lambda it: it.as_double)
+check("cost equals that of /metrics", abs(cost - scraped("serin_cost_usd_total")) < 1e-9 and cost > 0, cost)

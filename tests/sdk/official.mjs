@@ -1,5 +1,5 @@
-// The official `openai` package for Node as a client: argv is the gateway's base URL and a key.
-// Prints one line for each check and exits 1 at the first that fails.
+// Tests the gateway with the official `openai` package for Node. Arguments: the gateway's base URL and a
+// key. Prints one line per check and exits with 1 at the first failure.
 
 import OpenAI from "openai";
 
@@ -41,10 +41,10 @@ check("usage", answer.usage.prompt_tokens === 9 && answer.usage.completion_token
 let chunks = await chunksOf({ model: "gpt-4o" });
 const text = chunks.map((chunk) => chunk.choices[0]?.delta.content ?? "").join("");
 check("stream", text === "Hello there my friend", text);
-check("stream: usage is hidden", chunks.every((chunk) => !chunk.usage), chunks.at(-1));
+check("stream hides usage", chunks.every((chunk) => !chunk.usage), chunks.at(-1));
 
 chunks = await chunksOf({ model: "gpt-4o", stream_options: { include_usage: true } });
-check("stream: usage is shown", chunks.at(-1).usage.completion_tokens === 4, chunks.at(-1));
+check("stream shows usage", chunks.at(-1).usage.completion_tokens === 4, chunks.at(-1));
 
 const completion = await client.completions.create({ model: "gpt-4o", prompt: "Hello?" });
 check("completions", completion.choices[0].text === "Hello there my friend", completion);
@@ -59,7 +59,7 @@ check("models", models.join() === "gpt-4o,text-embedding-3-small,broken", models
 const { response } = await client.chat.completions.create({ model: "gpt-4o", messages }).withResponse();
 check("headers", response.headers.get("x-serin-target") === "openai/gpt-4o", [...response.headers]);
 
-await refused("a cut stream is an error", OpenAI.APIError, "upstream_error", () => chunksOf({ model: "broken" }));
+await refused("cut stream raises an error", OpenAI.APIError, "upstream_error", () => chunksOf({ model: "broken" }));
 await refused("wrong key", OpenAI.AuthenticationError, "invalid_api_key", () =>
   new OpenAI({ baseURL, apiKey: "wrong", maxRetries: 0 }).models.list());
 await refused("unknown model", OpenAI.NotFoundError, "model_not_found", () =>

@@ -1,6 +1,6 @@
-"""The official `openai` package for Python as a client: argv is the gateway's base URL and a key.
+"""Tests the gateway with the official `openai` package for Python.
 
-Prints one line for each check and exits 1 at the first that fails.
+Arguments: the gateway's base URL and a key. Prints one line per check and exits with 1 at the first failure.
 """
 
 import sys
@@ -26,11 +26,11 @@ with openai.OpenAI(base_url=BASE_URL, api_key=KEY, max_retries=0, timeout=15) as
     chunks = list(client.chat.completions.create(model="gpt-4o", messages=QUESTION, stream=True))
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     check("stream", text == "Hello there my friend", text)
-    check("stream: usage is hidden", all(chunk.usage is None for chunk in chunks), chunks[-1])
+    check("stream hides usage", all(chunk.usage is None for chunk in chunks), chunks[-1])
 
     options = {"include_usage": True}
     chunks = list(client.chat.completions.create(model="gpt-4o", messages=QUESTION, stream=True, stream_options=options))
-    check("stream: usage is shown", chunks[-1].usage.completion_tokens == 4, chunks[-1])
+    check("stream shows usage", chunks[-1].usage.completion_tokens == 4, chunks[-1])
 
     answer = client.completions.create(model="gpt-4o", prompt="Hello?")
     check("completions", answer.choices[0].text == "Hello there my friend", answer)
@@ -48,9 +48,9 @@ with openai.OpenAI(base_url=BASE_URL, api_key=KEY, max_retries=0, timeout=15) as
         seen = []
         for chunk in client.chat.completions.create(model="broken", messages=QUESTION, stream=True):
             seen.append(chunk)
-        check("a cut stream is an error", False, seen)
+        check("cut stream raises an error", False, seen)
     except openai.APIError as error:
-        check("a cut stream is an error", error.code == "upstream_error" and seen, error)
+        check("cut stream raises an error", error.code == "upstream_error" and seen, error)
 
     for name, kind, call in [
         ("wrong key", openai.AuthenticationError, lambda: openai.OpenAI(base_url=BASE_URL, api_key="wrong", max_retries=0).models.list()),
