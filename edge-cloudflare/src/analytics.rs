@@ -7,8 +7,8 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// The longest index that the host takes, in bytes, and the longest text of ours.
-const LONGEST_INDEX: usize = 96;
-const LONGEST: usize = 128;
+const MAX_INDEX_BYTES: usize = 96;
+const MAX_BLOB_BYTES: usize = 128;
 
 #[wasm_bindgen(module = "/src/host.js")]
 extern "C" {
@@ -42,7 +42,8 @@ pub(crate) fn write(environment: &JsValue, record: &Record) {
         record.limited_by.as_deref(),
         record.blocked_by.as_deref(),
     ];
-    let blobs = blobs.map(|text| cut(text.unwrap_or_default(), LONGEST).replace('\n', " "));
+    let blobs =
+        blobs.map(|text| truncate(text.unwrap_or_default(), MAX_BLOB_BYTES).replace('\n', " "));
     let doubles = [
         record.tokens.input as f64,
         record.tokens.output as f64,
@@ -53,11 +54,11 @@ pub(crate) fn write(environment: &JsValue, record: &Record) {
         record.tokens.reasoning as f64,
         record.attempts.len() as f64,
     ];
-    let consumer = cut(record.consumer.as_deref().unwrap_or_default(), LONGEST_INDEX);
+    let consumer = truncate(record.consumer.as_deref().unwrap_or_default(), MAX_INDEX_BYTES);
     // A point that the host does not take is nothing that a request should fail by.
     let _ = measure(environment, consumer, &blobs.join("\n"), &doubles);
 }
 
-fn cut(text: &str, most: usize) -> &str {
+fn truncate(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }

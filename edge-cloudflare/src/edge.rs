@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::body::Body;
-use gateway::ledger::{Operation, Place, Reply};
+use gateway::ledger::{BookId, LedgerReply, Operation};
 use gateway::observe::Record;
-use gateway::outage::Outage;
-use gateway::platform::{Background, Clock, Ledger, Listing, Outbound, Store};
+use gateway::outage::HostError;
+use gateway::platform::{Clock, HttpClient, KvStore, LedgerHost, Listing, Tasks};
 use gateway::time::Timestamp;
 use js_sys::{Date, Function, Promise};
 use wasm_bindgen::JsValue;
@@ -21,14 +21,14 @@ use crate::{analytics, host, ledger, outbound, store, tasks};
 
 /// One request's view of the host.
 #[derive(Clone)]
-pub(crate) struct Edge {
+pub(crate) struct CloudflareHost {
     context: Rc<Context>,
     /// What wrangler.toml binds, for this request.
     environment: Rc<JsValue>,
     timers: Rc<Timers>,
 }
 
-impl Edge {
+impl CloudflareHost {
     pub(crate) fn new(context: Context, environment: JsValue) -> Self {
         let (context, environment) = (Rc::new(context), Rc::new(environment));
         Self { context, environment, timers: Rc::default() }
@@ -39,7 +39,7 @@ impl Edge {
     }
 }
 
-impl Clock for Edge {
+impl Clock for CloudflareHost {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(Date::now() as u64)
     }
@@ -53,42 +53,50 @@ impl Clock for Edge {
     }
 }
 
-impl Outbound for Edge {
-    async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Outage> {
+impl HttpClient for CloudflareHost {
+    async fn fetch(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Body>, HostError> {
         outbound::fetch(request).await
     }
 }
 
-impl Store for Edge {
-    async fn get(&self, name: &str) -> Result<Option<Bytes>, Outage> {
+impl KvStore for CloudflareHost {
+    async fn get(&self, name: &str) -> Result<Option<Bytes>, HostError> {
         store::get(&self.environment, name).await
     }
 
-    async fn put(&self, name: &str, value: Vec<u8>, keep: Option<Duration>) -> Result<(), Outage> {
+    async fn put(
+        &self,
+        name: &str,
+        value: Vec<u8>,
+        keep: Option<Duration>,
+    ) -> Result<(), HostError> {
         store::put(&self.environment, name, &value, keep).await
     }
 
-    async fn delete(&self, name: &str) -> Result<(), Outage> {
+    async fn delete(&self, name: &str) -> Result<(), HostError> {
         store::delete(&self.environment, name).await
     }
 
-    async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, Outage> {
+    async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, HostError> {
         store::list(&self.environment, prefix, cursor).await
     }
 }
 
-impl Ledger for Edge {
+impl LedgerHost for CloudflareHost {
     // Each row that an object writes is billed.
-    const GATHERS: Duration = Duration::from_secs(2);
+    const MAX_BATCH_DELAY: Duration = Duration::from_secs(2);
     // By its alarm.
-    const FORGETS: bool = true;
+    const EXPIRES_ROWS: bool = true;
 
-    async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
+    async fn apply(&self, place: &BookId, operation: &Operation) -> Result<LedgerReply, HostError> {
         ledger::apply(&self.environment, place, operation).await
     }
 }
 
-impl Background for Edge {
+impl Tasks for CloudflareHost {
     fn defer(&self, task: impl Future<Output = ()> + 'static) {
         let mut task = Some(task);
         let promise = Promise::new(&mut |done: Function, _| {

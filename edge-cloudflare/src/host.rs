@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use gateway::outage::Outage;
+use gateway::outage::HostError;
 use js_sys::{BigUint64Array, Error, Promise, Uint8Array};
 use wasm_bindgen::prelude::{Closure, wasm_bindgen};
 use wasm_bindgen::{JsCast, JsValue};
@@ -59,7 +59,7 @@ extern "C" {
 }
 
 /// How many random numbers are fetched at once: a request needs three or four.
-const POOL: usize = 64;
+const ENTROPY_POOL_SIZE: usize = 64;
 
 thread_local! {
     static RANDOM: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
@@ -69,16 +69,18 @@ thread_local! {
 pub(crate) fn entropy() -> u64 {
     RANDOM.with_borrow_mut(|pool| {
         if pool.is_empty() {
-            *pool = fill_with_random_values(&BigUint64Array::new_with_length(POOL as u32)).to_vec();
+            *pool =
+                fill_with_random_values(&BigUint64Array::new_with_length(ENTROPY_POOL_SIZE as u32))
+                    .to_vec();
         }
         pool.pop().expect("the host filled the pool")
     })
 }
 
 /// A host's error, as the core knows it.
-pub(crate) fn outage(error: &JsValue) -> Outage {
+pub(crate) fn to_host_error(error: &JsValue) -> HostError {
     match error.dyn_ref::<Error>() {
-        Some(error) => Outage::new(String::from(error.message())),
-        None => Outage::new(error.as_string().unwrap_or_default()),
+        Some(error) => HostError::new(String::from(error.message())),
+        None => HostError::new(error.as_string().unwrap_or_default()),
     }
 }

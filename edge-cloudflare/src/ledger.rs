@@ -4,14 +4,14 @@
 //! applied although the answer was lost.
 
 use gateway::json;
-use gateway::ledger::{Operation, Place, Reply};
-use gateway::outage::Outage;
+use gateway::ledger::{BookId, LedgerReply, Operation};
+use gateway::outage::HostError;
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::host;
-use crate::promises::Promised;
+use crate::promises::PromiseFuture;
 
 #[wasm_bindgen(module = "/src/host.js")]
 extern "C" {
@@ -22,14 +22,14 @@ extern "C" {
 /// Has an operation applied to the book of a place.
 pub(crate) async fn apply(
     environment: &JsValue,
-    place: &Place,
+    place: &BookId,
     operation: &Operation,
-) -> Result<Reply, Outage> {
-    let operation = serde_json::to_string(operation).map_err(Outage::new)?;
+) -> Result<LedgerReply, HostError> {
+    let operation = serde_json::to_string(operation).map_err(HostError::new)?;
     let promise = ask(environment, place.as_str(), &operation);
-    let promise = promise.map_err(|error| host::outage(&error))?;
-    let reply = Promised::of(&promise).await.map_err(|error| host::outage(&error))?;
+    let promise = promise.map_err(|error| host::to_host_error(&error))?;
+    let reply = PromiseFuture::new(&promise).await.map_err(|error| host::to_host_error(&error))?;
     let reply =
-        reply.as_string().ok_or_else(|| Outage::new("the ledger did not answer in text"))?;
-    json::from_text(&reply).map_err(Outage::new)
+        reply.as_string().ok_or_else(|| HostError::new("the ledger did not answer in text"))?;
+    json::from_text(&reply).map_err(HostError::new)
 }

@@ -21,7 +21,7 @@ mod writing;
 
 use std::borrow::Cow;
 
-use gateway::outage::Outage;
+use gateway::outage::HostError;
 use gateway::platform::Settings;
 use gateway::secret::Secret;
 use gateway::service::Service;
@@ -31,7 +31,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use worker::web_sys;
 use worker::worker_sys::Context;
 
-use crate::edge::Edge;
+use crate::edge::CloudflareHost;
 
 /// The document that the build put in.
 const BUNDLED: &str = include_str!(concat!(env!("OUT_DIR"), "/gateway.json"));
@@ -45,17 +45,17 @@ thread_local! {
 pub fn fetch(request: web_sys::Request, environment: JsValue, context: Context) -> Promise {
     let service = SERVICE.with(Service::clone);
     serving::serve(request, move |request| async move {
-        service.handle(Edge::new(context, environment), request).await
+        service.handle(CloudflareHost::new(context, environment), request).await
     })
 }
 
-impl Settings for Edge {
-    async fn document(&self) -> Result<Cow<'static, str>, Outage> {
+impl Settings for CloudflareHost {
+    async fn document(&self) -> Result<Cow<'static, str>, HostError> {
         let document = variable(self.environment(), "GATEWAY_CONFIG");
         Ok(document.map_or(Cow::Borrowed(BUNDLED), Cow::Owned))
     }
 
-    async fn secret(&self, name: &str) -> Result<Option<Secret>, Outage> {
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, HostError> {
         Ok(variable(self.environment(), name).map(|value| Secret::new(&value)))
     }
 }

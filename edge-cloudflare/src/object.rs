@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use gateway::json;
-use gateway::ledger::{Book, Operation, Reply};
-use gateway::outage::Outage;
+use gateway::ledger::{Book, LedgerReply, Operation};
+use gateway::outage::HostError;
 use gateway::time::Timestamp;
 use js_sys::{Array, Date, Error, Promise};
 use wasm_bindgen::JsValue;
@@ -13,7 +13,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 /// How long the alarm waits at least. What is swept no longer counts anyway, so that only the number
 /// of alarms and of their writes matters.
-const REST: Duration = Duration::from_secs(30);
+const MIN_ALARM_DELAY: Duration = Duration::from_secs(30);
 
 #[wasm_bindgen]
 extern "C" {
@@ -47,7 +47,7 @@ extern "C" {
 #[wasm_bindgen]
 pub struct Keeper {
     storage: Storage,
-    shelf: Option<Shelf>,
+    book: Option<StoredBook>,
     alarm: Option<Timestamp>,
 }
 
@@ -57,14 +57,14 @@ impl Keeper {
     #[wasm_bindgen(constructor)]
     pub fn new(storage: Storage, alarm: Option<f64>) -> Self {
         let alarm = alarm.map(|at| Timestamp::from_millis(at as u64));
-        Self { storage, shelf: None, alarm }
+        Self { storage, book: None, alarm }
     }
 
     /// Applies an operation and tells the reply, both in JSON.
     pub fn apply(&mut self, operation: &str) -> Result<String, JsValue> {
         let operation = json::from_text(operation).map_err(|error| thrown(&error))?;
         let now = now();
-        let mut shelf = self.take_shelf()?;
+        let mut shelf = self.take_book()?;
         let reply = shelf.apply(now, &operation);
         self.put_back(shelf, now)?;
         serde_json::to_string(&reply).map_err(|error| thrown(&error))
@@ -74,7 +74,7 @@ impl Keeper {
     pub fn alarm(&mut self) -> Result<Option<Promise>, JsValue> {
         self.alarm = None;
         let now = now();
-        let mut shelf = self.take_shelf()?;
+        let mut shelf = self.take_book()?;
         shelf.book.sweep(now);
         if shelf.book.is_empty() {
             return self.storage.delete_all().map(Some);
@@ -83,8 +83,8 @@ impl Keeper {
         Ok(None)
     }
 
-    fn take_shelf(&mut self) -> Result<Shelf, JsValue> {
-        if let Some(shelf) = self.shelf.take() {
+    fn take_book(&mut self) -> Result<StoredBook, JsValue> {
+        if let Some(shelf) = self.book.take() {
             return Ok(shelf);
         }
         let rows = rows(&self.storage)?.to_vec();
@@ -92,11 +92,11 @@ impl Keeper {
         let texts = texts.ok_or_else(|| thrown(&"a row is not text"))?;
         let mut texts = texts.into_iter();
         let pairs = std::iter::from_fn(|| Some((texts.next()?, texts.next()?)));
-        Shelf::open(pairs).map_err(|error| thrown(&error))
+        StoredBook::open(pairs).map_err(|error| thrown(&error))
     }
 
     /// Writes what has changed and keeps the book for the next operation.
-    fn put_back(&mut self, mut shelf: Shelf, now: Timestamp) -> Result<(), JsValue> {
+    fn put_back(&mut self, mut shelf: StoredBook, now: Timestamp) -> Result<(), JsValue> {
         let changes = shelf.take_changes();
         if !changes.is_empty() {
             let flat = Array::new();
@@ -111,29 +111,29 @@ impl Keeper {
             let _ = self.storage.set_alarm(at.as_millis() as f64)?;
             self.alarm = Some(at);
         }
-        self.shelf = Some(shelf);
+        self.book = Some(shelf);
         Ok(())
     }
 }
 
 /// A book, and what storage has of it.
-struct Shelf {
+struct StoredBook {
     book: Book,
     stored: Rows,
 }
 
-impl Shelf {
-    fn open(rows: impl Iterator<Item = (String, String)>) -> Result<Self, Outage> {
+impl StoredBook {
+    fn open(rows: impl Iterator<Item = (String, String)>) -> Result<Self, HostError> {
         let mut stored = Rows::default();
         for (name, body) in rows {
             stored.set(&name, Some(&body));
         }
         let rows = stored.0.iter().map(|(name, body)| (name.clone(), body.as_bytes()));
-        let book = Book::open(rows).map_err(Outage::new)?;
+        let book = Book::from_rows(rows).map_err(HostError::new)?;
         Ok(Self { book, stored })
     }
 
-    fn apply(&mut self, now: Timestamp, operation: &Operation) -> Reply {
+    fn apply(&mut self, now: Timestamp, operation: &Operation) -> LedgerReply {
         self.book.apply(now, operation)
     }
 
@@ -148,7 +148,7 @@ impl Shelf {
     /// When there is something to sweep: of a book that has just become empty, what storage needs for
     /// holding nothing.
     fn due(&self, now: Timestamp, wrote: bool) -> Option<Timestamp> {
-        if self.book.is_empty() { wrote.then_some(now) } else { self.book.due() }
+        if self.book.is_empty() { wrote.then_some(now) } else { self.book.next_sweep() }
     }
 }
 
@@ -178,7 +178,7 @@ fn alarm(
     now: Timestamp,
     due: impl FnOnce() -> Option<Timestamp>,
 ) -> Option<Timestamp> {
-    let earliest = now + REST;
+    let earliest = now + MIN_ALARM_DELAY;
     // One whose time is over has rung, or rings as soon as this call is over.
     let set = set.filter(|at| *at > now);
     if set.is_some_and(|at| at <= earliest) {
@@ -200,10 +200,10 @@ fn thrown(error: &dyn std::fmt::Display) -> JsValue {
 mod tests {
     use std::collections::BTreeMap;
 
-    use gateway::ledger::{Charge, Hold, Operation, Reply, Rule, Window};
+    use gateway::ledger::{Charge, Hold, LedgerReply, Operation, Rule, Window};
     use gateway::time::Timestamp;
 
-    use super::{REST, Shelf, alarm};
+    use super::{MIN_ALARM_DELAY, StoredBook, alarm};
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -217,7 +217,7 @@ mod tests {
 
     fn reserve(id: u64, account: &str, want: u64) -> Operation {
         let account = account.to_owned();
-        let hold = Hold { account, rule: rule(10), least: want, want, slice: None };
+        let hold = Hold { account, rule: rule(10), min: want, want, slice: None };
         Operation::Reserve { id, until: after(60_000), holds: vec![hold] }
     }
 
@@ -227,8 +227,8 @@ mod tests {
     }
 
     /// Applies an operation and writes into `storage` as the object does; tells how many rows.
-    fn written(
-        shelf: &mut Shelf,
+    fn apply_and_write(
+        shelf: &mut StoredBook,
         storage: &mut BTreeMap<String, String>,
         operation: &Operation,
     ) -> usize {
@@ -249,12 +249,13 @@ mod tests {
     #[test]
     fn only_rows_that_differ_from_storage_are_written() {
         let mut storage = BTreeMap::new();
-        let mut shelf = Shelf::open(std::iter::empty()).expect("nothing can be read");
+        let mut shelf = StoredBook::open(std::iter::empty()).expect("nothing can be read");
         let read = Operation::Read { accounts: vec![("a".to_owned(), rule(10))] };
         let mut check = |operation: &Operation, rows: usize| {
-            assert_eq!(written(&mut shelf, &mut storage, operation), rows, "{operation:?}");
+            assert_eq!(apply_and_write(&mut shelf, &mut storage, operation), rows, "{operation:?}");
             // An object that has slept knows the same as one that has not.
-            let mut reopened = Shelf::open(storage.clone().into_iter()).expect("it was written so");
+            let mut reopened =
+                StoredBook::open(storage.clone().into_iter()).expect("it was written so");
             let level = reopened.apply(NOW, &read);
             assert_eq!(level, shelf.apply(NOW, &read));
             shelf.take_changes();
@@ -274,16 +275,16 @@ mod tests {
     fn a_row_that_cannot_be_read_opens_no_book() {
         for body in ["", "{}", "{\"account\":{}}", "[]"] {
             let row = ("a".to_owned(), body.to_owned());
-            assert!(Shelf::open(std::iter::once(row)).is_err(), "{body}");
+            assert!(StoredBook::open(std::iter::once(row)).is_err(), "{body}");
         }
     }
 
     #[test]
     fn an_empty_book_is_swept_once_it_was_written() {
-        let mut shelf = Shelf::open(std::iter::empty()).expect("nothing can be read");
+        let mut shelf = StoredBook::open(std::iter::empty()).expect("nothing can be read");
         assert_eq!(shelf.due(NOW, false), None, "nobody ever used it");
         let reply = shelf.apply(NOW, &reserve(1, "a", 6));
-        assert!(matches!(reply, Reply::Granted(_)), "{reply:?}");
+        assert!(matches!(reply, LedgerReply::Granted(_)), "{reply:?}");
         assert_eq!(shelf.due(NOW, true), Some(after(60_000)));
         shelf.apply(NOW, &settle(1, "a", 0));
         assert_eq!(shelf.due(NOW, true), Some(NOW));
@@ -294,24 +295,24 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(set: Option<u64>, due: Option<u64>, expected: Option<u64>) {
+    fn assert_alarm(set: Option<u64>, due: Option<u64>, expected: Option<u64>) {
         let moment = |at: Option<u64>| at.map(after);
         assert_eq!(alarm(moment(set), NOW, || moment(due)), moment(expected));
     }
 
     #[test]
     fn the_alarm_is_set_when_it_would_ring_too_late() {
-        let rest = REST.as_millis() as u64;
-        check(None, None, None);
-        check(None, Some(100_000), Some(100_000));
-        check(None, Some(5), Some(rest));
-        check(Some(100_000), Some(100_000), None);
-        check(Some(100_000), Some(200_000), None);
-        check(Some(200_000), Some(100_000), Some(100_000));
-        check(Some(5), Some(100_000), None);
-        check(Some(rest), Some(5), None);
-        check(Some(rest + 1), Some(5), Some(rest));
-        check(Some(0), Some(100_000), Some(100_000));
-        check(Some(100_000), None, None);
+        let rest = MIN_ALARM_DELAY.as_millis() as u64;
+        assert_alarm(None, None, None);
+        assert_alarm(None, Some(100_000), Some(100_000));
+        assert_alarm(None, Some(5), Some(rest));
+        assert_alarm(Some(100_000), Some(100_000), None);
+        assert_alarm(Some(100_000), Some(200_000), None);
+        assert_alarm(Some(200_000), Some(100_000), Some(100_000));
+        assert_alarm(Some(5), Some(100_000), None);
+        assert_alarm(Some(rest), Some(5), None);
+        assert_alarm(Some(rest + 1), Some(5), Some(rest));
+        assert_alarm(Some(0), Some(100_000), Some(100_000));
+        assert_alarm(Some(100_000), None, None);
     }
 }

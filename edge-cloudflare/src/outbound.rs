@@ -2,29 +2,29 @@
 
 use bytes::Bytes;
 use gateway::body::Body;
-use gateway::outage::Outage;
+use gateway::outage::HostError;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderValue, Request, Response, StatusCode};
 use js_sys::Uint8Array;
 use wasm_bindgen::JsCast;
 use worker::web_sys;
 
-use crate::promises::Promised;
+use crate::promises::PromiseFuture;
 use crate::{headers, host, reading};
 
 /// Stops a call when it is dropped: the host would go on with a call that nobody waits for.
-pub(crate) struct Abort {
+pub(crate) struct AbortOnDrop {
     controller: Option<web_sys::AbortController>,
 }
 
-impl Abort {
+impl AbortOnDrop {
     /// The call is over: there is nothing to stop any more.
     pub(crate) fn disarm(mut self) {
         self.controller = None;
     }
 }
 
-impl Drop for Abort {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         if let Some(controller) = &self.controller {
             controller.abort();
@@ -33,11 +33,12 @@ impl Drop for Abort {
 }
 
 /// Calls an upstream, up to the head of its response.
-pub(crate) async fn fetch(request: Request<Bytes>) -> Result<Response<Body>, Outage> {
+pub(crate) async fn fetch(request: Request<Bytes>) -> Result<Response<Body>, HostError> {
     let (parts, body) = request.into_parts();
-    let controller = web_sys::AbortController::new().map_err(|error| host::outage(&error))?;
+    let controller =
+        web_sys::AbortController::new().map_err(|error| host::to_host_error(&error))?;
     let signal = controller.signal();
-    let abort = Abort { controller: Some(controller) };
+    let abort = AbortOnDrop { controller: Some(controller) };
     let promise = host::call(
         &parts.uri.to_string(),
         parts.method.as_str(),
@@ -45,17 +46,18 @@ pub(crate) async fn fetch(request: Request<Bytes>) -> Result<Response<Body>, Out
         (!body.is_empty()).then(|| Uint8Array::from(&body[..])),
         &signal,
     );
-    let promise = promise.map_err(|error| host::outage(&error))?;
-    let response = Promised::of(&promise).await.map_err(|error| host::outage(&error))?;
+    let promise = promise.map_err(|error| host::to_host_error(&error))?;
+    let response =
+        PromiseFuture::new(&promise).await.map_err(|error| host::to_host_error(&error))?;
     let response: web_sys::Response = response.unchecked_into();
     let mut answer = Response::new(Body::Empty);
-    *answer.status_mut() = StatusCode::from_u16(response.status()).map_err(Outage::new)?;
+    *answer.status_mut() = StatusCode::from_u16(response.status()).map_err(HostError::new)?;
     *answer.headers_mut() = headers::read(&host::response_headers(&response));
     // The host has already decoded what it knows, and says so to nobody.
     let is_decoded = |encoding: &&HeaderValue| matches!(encoding.as_bytes(), b"gzip" | b"br");
     if answer.headers().get(CONTENT_ENCODING).filter(is_decoded).is_some() {
         answer.headers_mut().remove(CONTENT_ENCODING);
     }
-    *answer.body_mut() = reading::of_response(response, answer.headers(), abort);
+    *answer.body_mut() = reading::response_body(response, answer.headers(), abort);
     Ok(answer)
 }

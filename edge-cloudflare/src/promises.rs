@@ -16,68 +16,68 @@ use worker::web_sys::ReadableStreamDefaultReader;
 use crate::{host, tasks};
 
 /// What a promise will come to.
-pub(crate) struct Promised {
-    place: usize,
+pub(crate) struct PromiseFuture {
+    slot: usize,
     taken: bool,
 }
 
-impl Promised {
+impl PromiseFuture {
     /// Waits for a promise.
-    pub(crate) fn of(promise: &Promise) -> Self {
-        let place = open();
-        host::settle(promise, place as u32);
-        Self { place, taken: false }
+    pub(crate) fn new(promise: &Promise) -> Self {
+        let slot = open();
+        host::settle(promise, slot as u32);
+        Self { slot, taken: false }
     }
 
     /// Waits for the next piece of a stream; `undefined` is its end.
     pub(crate) fn read(reader: &ReadableStreamDefaultReader) -> Self {
-        let place = open();
-        host::read(reader, place as u32);
-        Self { place, taken: false }
+        let slot = open();
+        host::read(reader, slot as u32);
+        Self { slot, taken: false }
     }
 }
 
-impl Future for Promised {
+impl Future for PromiseFuture {
     type Output = Result<JsValue, JsValue>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        PLACES.with_borrow_mut(|places| {
-            let place = &mut places.all[self.place];
-            if let Place::Settled(_) = place
-                && let Place::Settled(result) = std::mem::replace(place, Place::Free)
+        SLOTS.with_borrow_mut(|places| {
+            let place = &mut places.all[self.slot];
+            if let Slot::Settled(_) = place
+                && let Slot::Settled(result) = std::mem::replace(place, Slot::Free)
             {
-                places.free.push(self.place);
+                places.free.push(self.slot);
                 self.taken = true;
                 return Poll::Ready(result);
             }
-            *place = Place::Awaited(Some(context.waker().clone()));
+            *place = Slot::Awaited(Some(context.waker().clone()));
             Poll::Pending
         })
     }
 }
 
-impl Drop for Promised {
+impl Drop for PromiseFuture {
     fn drop(&mut self) {
         if self.taken {
             return;
         }
         // What was there is dropped outside of the borrow: it may be anything.
-        let _there = PLACES.with_borrow_mut(|places| {
-            let place = &mut places.all[self.place];
+        let _there = SLOTS.with_borrow_mut(|places| {
+            let place = &mut places.all[self.slot];
             match place {
-                Place::Settled(_) => {
-                    places.free.push(self.place);
-                    std::mem::replace(place, Place::Free)
+                Slot::Settled(_) => {
+                    places.free.push(self.slot);
+                    std::mem::replace(place, Slot::Free)
                 }
-                Place::Free | Place::Awaited(_) | Place::Abandoned => {
-                    std::mem::replace(place, Place::Abandoned)
+                Slot::Free | Slot::Awaited(_) | Slot::Abandoned => {
+                    std::mem::replace(place, Slot::Abandoned)
                 }
             }
         });
     }
 }
 
-enum Place {
+enum Slot {
     /// Nobody's.
     Free,
     /// The promise is open.
@@ -88,44 +88,44 @@ enum Place {
     Settled(Result<JsValue, JsValue>),
 }
 
-struct Places {
-    all: Vec<Place>,
+struct SlotTable {
+    all: Vec<Slot>,
     free: Vec<usize>,
 }
 
 thread_local! {
-    static PLACES: RefCell<Places> = {
+    static SLOTS: RefCell<SlotTable> = {
         let answer = Closure::<dyn Fn(u32, JsValue, bool)>::new(settled);
         host::listen(&answer);
         // It is called for as long as this instance lives.
         answer.forget();
-        RefCell::new(Places { all: Vec::new(), free: Vec::new() })
+        RefCell::new(SlotTable { all: Vec::new(), free: Vec::new() })
     };
 }
 
 fn open() -> usize {
-    PLACES.with_borrow_mut(|places| match places.free.pop() {
+    SLOTS.with_borrow_mut(|places| match places.free.pop() {
         Some(place) => {
-            places.all[place] = Place::Awaited(None);
+            places.all[place] = Slot::Awaited(None);
             place
         }
         None => {
-            places.all.push(Place::Awaited(None));
+            places.all.push(Slot::Awaited(None));
             places.all.len() - 1
         }
     })
 }
 
 fn settled(place: u32, value: JsValue, kept: bool) {
-    let waker = PLACES.with_borrow_mut(|places| {
+    let waker = SLOTS.with_borrow_mut(|places| {
         let index = place as usize;
         let place = &mut places.all[index];
-        if let Place::Awaited(waker) = place {
+        if let Slot::Awaited(waker) = place {
             let waker = waker.take();
-            *place = Place::Settled(if kept { Ok(value) } else { Err(value) });
+            *place = Slot::Settled(if kept { Ok(value) } else { Err(value) });
             return waker;
         }
-        *place = Place::Free;
+        *place = Slot::Free;
         places.free.push(index);
         None
     });

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_core::Stream;
 use gateway::body::Body;
-use gateway::outage::Outage;
+use gateway::outage::HostError;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use js_sys::{Promise, Uint8Array};
@@ -15,36 +15,36 @@ use wasm_bindgen::{JsCast, JsValue};
 use worker::web_sys::{ReadableStream, ReadableStreamDefaultReader, Request, Response};
 
 use crate::host;
-use crate::outbound::Abort;
-use crate::promises::Promised;
+use crate::outbound::AbortOnDrop;
+use crate::promises::PromiseFuture;
 
 /// A body of at most this length is asked for whole: one promise instead of one for every piece.
-const LONGEST_WHOLE: u64 = 256 << 10;
+const MAX_WHOLE_BYTES: u64 = 256 << 10;
 
 /// The body of a caller's request.
-pub(crate) fn of_request(request: &Request, headers: &HeaderMap) -> Body {
+pub(crate) fn request_body(request: &Request, headers: &HeaderMap) -> Body {
     match length(headers) {
         Some(0) => Body::Empty,
-        Some(length) if length <= LONGEST_WHOLE => {
+        Some(length) if length <= MAX_WHOLE_BYTES => {
             let request: Request = JsValue::from(request).unchecked_into();
-            Body::stream(Whole::Asked(Box::new(move || request.array_buffer()), None))
+            Body::stream(WholeBody::NotStarted(Box::new(move || request.array_buffer()), None))
         }
-        _ => request.body().map_or(Body::Empty, |stream| pieces(&stream, None)),
+        _ => request.body().map_or(Body::Empty, |stream| streamed_body(&stream, None)),
     }
 }
 
 /// The body of an upstream's response. `abort` stops the call when the body is dropped early.
-pub(crate) fn of_response(response: Response, headers: &HeaderMap, abort: Abort) -> Body {
+pub(crate) fn response_body(response: Response, headers: &HeaderMap, abort: AbortOnDrop) -> Body {
     let stream = match length(headers) {
-        Some(1..=LONGEST_WHOLE) => {
+        Some(1..=MAX_WHOLE_BYTES) => {
             let ask = Box::new(move || response.array_buffer());
-            return Body::stream(Whole::Asked(ask, Some(abort)));
+            return Body::stream(WholeBody::NotStarted(ask, Some(abort)));
         }
         Some(0) => None,
         _ => response.body(),
     };
     match stream {
-        Some(stream) => pieces(&stream, Some(abort)),
+        Some(stream) => streamed_body(&stream, Some(abort)),
         None => {
             abort.disarm();
             Body::Empty
@@ -57,74 +57,74 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// A body in one piece, which the host is asked for when somebody wants it.
-enum Whole {
-    Asked(Box<dyn Fn() -> Result<Promise, JsValue>>, Option<Abort>),
-    Coming(Promised, Option<Abort>),
-    Over,
+enum WholeBody {
+    NotStarted(Box<dyn Fn() -> Result<Promise, JsValue>>, Option<AbortOnDrop>),
+    Pending(PromiseFuture, Option<AbortOnDrop>),
+    Ended,
 }
 
-impl Stream for Whole {
-    type Item = Result<Bytes, Outage>;
+impl Stream for WholeBody {
+    type Item = Result<Bytes, HostError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Self::Asked(ask, abort) = &mut *self {
+        if let Self::NotStarted(ask, abort) = &mut *self {
             let abort = abort.take();
             *self = match ask() {
-                Ok(promise) => Self::Coming(Promised::of(&promise), abort),
+                Ok(promise) => Self::Pending(PromiseFuture::new(&promise), abort),
                 Err(error) => {
-                    *self = Self::Over;
-                    return Poll::Ready(Some(Err(host::outage(&error))));
+                    *self = Self::Ended;
+                    return Poll::Ready(Some(Err(host::to_host_error(&error))));
                 }
             };
         }
-        let Self::Coming(coming, abort) = &mut *self else { return Poll::Ready(None) };
+        let Self::Pending(coming, abort) = &mut *self else { return Poll::Ready(None) };
         let result = ready!(Pin::new(coming).poll(context));
         if let Some(abort) = abort.take() {
             abort.disarm();
         }
-        *self = Self::Over;
+        *self = Self::Ended;
         Poll::Ready(Some(match result {
             Ok(buffer) => Ok(Uint8Array::new(&buffer).to_vec().into()),
-            Err(error) => Err(host::outage(&error)),
+            Err(error) => Err(host::to_host_error(&error)),
         }))
     }
 }
 
-fn pieces(stream: &ReadableStream, abort: Option<Abort>) -> Body {
+fn streamed_body(stream: &ReadableStream, abort: Option<AbortOnDrop>) -> Body {
     let reader = stream.get_reader().unchecked_into();
-    Body::stream(Pieces { reader, coming: None, abort, over: false })
+    Body::stream(StreamedBody { reader, pending: None, abort, is_ended: false })
 }
 
 /// A body as it comes.
-struct Pieces {
+struct StreamedBody {
     reader: ReadableStreamDefaultReader,
-    coming: Option<Promised>,
-    abort: Option<Abort>,
-    over: bool,
+    pending: Option<PromiseFuture>,
+    abort: Option<AbortOnDrop>,
+    is_ended: bool,
 }
 
-impl Pieces {
+impl StreamedBody {
     fn end(&mut self) {
-        self.over = true;
+        self.is_ended = true;
         if let Some(abort) = self.abort.take() {
             abort.disarm();
         }
     }
 }
 
-impl Stream for Pieces {
-    type Item = Result<Bytes, Outage>;
+impl Stream for StreamedBody {
+    type Item = Result<Bytes, HostError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.over {
+        if self.is_ended {
             return Poll::Ready(None);
         }
-        let mut coming = match self.coming.take() {
+        let mut coming = match self.pending.take() {
             Some(coming) => coming,
-            None => Promised::read(&self.reader),
+            None => PromiseFuture::read(&self.reader),
         };
         let Poll::Ready(result) = Pin::new(&mut coming).poll(context) else {
-            self.coming = Some(coming);
+            self.pending = Some(coming);
             return Poll::Pending;
         };
         Poll::Ready(match result {
@@ -135,15 +135,15 @@ impl Stream for Pieces {
             Ok(value) => Some(Ok(value.unchecked_into::<Uint8Array>().to_vec().into())),
             Err(error) => {
                 self.end();
-                Some(Err(host::outage(&error)))
+                Some(Err(host::to_host_error(&error)))
             }
         })
     }
 }
 
-impl Drop for Pieces {
+impl Drop for StreamedBody {
     fn drop(&mut self) {
-        if !self.over {
+        if !self.is_ended {
             // The abort, where there is one, says it to the upstream too.
             let _ = self.reader.cancel();
         }

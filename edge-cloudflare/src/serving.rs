@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use gateway::body::Body;
-use gateway::platform::Peer;
+use gateway::platform::PeerIp;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use js_sys::{Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::Closure;
@@ -30,20 +30,20 @@ where
     Promise::new(&mut |resolve: Function, _reject| {
         let Some((request, handle)) = given.take() else { return };
         tasks::spawn(async move {
-            let caller = Caller::listen(request.signal());
-            let reply = Reply(resolve);
+            let caller = CallerSignal::listen(request.signal());
+            let reply = ResponseCallback(resolve);
             if caller.unless_gone(exchange(request, handle, &reply)).await.is_none() {
                 // Nobody reads it, but the host would complain of a promise that it never got.
-                reply.send(LEFT, &HeaderMap::new(), &JsValue::NULL);
+                reply.send(STATUS_CALLER_LEFT, &HeaderMap::new(), &JsValue::NULL);
             }
         });
     })
 }
 
 /// The status of a request whose caller left, by nginx's custom.
-const LEFT: u16 = 499;
+const STATUS_CALLER_LEFT: u16 = 499;
 
-async fn exchange<H, F>(request: web_sys::Request, handle: H, reply: &Reply)
+async fn exchange<H, F>(request: web_sys::Request, handle: H, reply: &ResponseCallback)
 where
     H: FnOnce(Request<Body>) -> F,
     F: Future<Output = Response<Body>>,
@@ -76,23 +76,23 @@ fn read(request: &web_sys::Request) -> Option<Request<Body>> {
     *read.uri_mut() = request.url().parse::<Uri>().ok()?;
     *read.headers_mut() = headers::read(&host::request_headers(request));
     if let Some(address) = peer(read.headers()) {
-        read.extensions_mut().insert(Peer(address));
+        read.extensions_mut().insert(PeerIp(address));
     }
-    *read.body_mut() = reading::of_request(request, read.headers());
+    *read.body_mut() = reading::request_body(request, read.headers());
     Some(read)
 }
 
 /// The header by which Cloudflare tells who opened the connection. It overwrites what a caller sends.
-const CONNECTING: &str = "cf-connecting-ip";
+const CONNECTING_IP_HEADER: &str = "cf-connecting-ip";
 
 fn peer(headers: &HeaderMap) -> Option<IpAddr> {
-    headers.get(CONNECTING)?.to_str().ok()?.parse().ok()
+    headers.get(CONNECTING_IP_HEADER)?.to_str().ok()?.parse().ok()
 }
 
 /// Where the answer goes.
-struct Reply(Function);
+struct ResponseCallback(Function);
 
-impl Reply {
+impl ResponseCallback {
     fn send(&self, status: u16, headers: &HeaderMap, body: &JsValue) {
         let response = host::answer(status, &headers::write(headers), body)
             .or_else(|_| host::answer(502, "", &JsValue::NULL));
@@ -104,23 +104,23 @@ impl Reply {
 }
 
 /// Whether the caller is still there.
-struct Caller {
+struct CallerSignal {
     signal: web_sys::AbortSignal,
-    state: Rc<Presence>,
+    state: Rc<CallerState>,
     listener: Closure<dyn FnMut()>,
 }
 
 #[derive(Default)]
-struct Presence {
+struct CallerState {
     gone: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
 const ABORT: &str = "abort";
 
-impl Caller {
+impl CallerSignal {
     fn listen(signal: web_sys::AbortSignal) -> Self {
-        let state = Rc::new(Presence::default());
+        let state = Rc::new(CallerState::default());
         state.gone.set(signal.aborted());
         let listener = Closure::new({
             let state = Rc::clone(&state);
@@ -154,7 +154,7 @@ impl Caller {
     }
 }
 
-impl Drop for Caller {
+impl Drop for CallerSignal {
     fn drop(&mut self) {
         let listener = self.listener.as_ref().unchecked_ref();
         let _ = self.signal.remove_event_listener_with_callback(ABORT, listener);

@@ -6,21 +6,21 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::outage::Outage;
+use gateway::outage::HostError;
 use gateway::platform::Listing;
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::host;
-use crate::promises::Promised;
+use crate::promises::PromiseFuture;
 
 /// The shortest time that KV accepts, in seconds, since January 2026. Without it a value is shown for
 /// 60 seconds.
-const SHOWN: u32 = 30;
+const MIN_CACHE_TTL_SECONDS: u32 = 30;
 
 /// The shortest time for which KV keeps a value, in seconds. It refuses a shorter one.
-const SHORTEST: u64 = 60;
+const MIN_EXPIRATION_SECONDS: u64 = 60;
 
 #[wasm_bindgen(module = "/src/host.js")]
 extern "C" {
@@ -40,8 +40,8 @@ extern "C" {
 }
 
 /// The value of a name.
-pub(crate) async fn get(environment: &JsValue, name: &str) -> Result<Option<Bytes>, Outage> {
-    let value = settled(load(environment, name, SHOWN)).await?;
+pub(crate) async fn get(environment: &JsValue, name: &str) -> Result<Option<Bytes>, HostError> {
+    let value = settled(load(environment, name, MIN_CACHE_TTL_SECONDS)).await?;
     Ok((!value.is_null()).then(|| Uint8Array::new(&value).to_vec().into()))
 }
 
@@ -51,13 +51,13 @@ pub(crate) async fn put(
     name: &str,
     value: &[u8],
     time: Option<Duration>,
-) -> Result<(), Outage> {
+) -> Result<(), HostError> {
     let time = time.map(seconds);
     settled(keep(environment, name, &Uint8Array::from(value), time)).await.map(drop)
 }
 
 /// Forgets a name.
-pub(crate) async fn delete(environment: &JsValue, name: &str) -> Result<(), Outage> {
+pub(crate) async fn delete(environment: &JsValue, name: &str) -> Result<(), HostError> {
     settled(forget(environment, name)).await.map(drop)
 }
 
@@ -66,20 +66,20 @@ pub(crate) async fn list(
     environment: &JsValue,
     prefix: &str,
     cursor: Option<&str>,
-) -> Result<Listing, Outage> {
+) -> Result<Listing, HostError> {
     let page = settled(page(environment, prefix, cursor)).await?;
     Ok(listing(&page.as_string().unwrap_or_default()))
 }
 
-async fn settled(promise: Result<Promise, JsValue>) -> Result<JsValue, Outage> {
-    let promise = promise.map_err(|error| host::outage(&error))?;
-    Promised::of(&promise).await.map_err(|error| host::outage(&error))
+async fn settled(promise: Result<Promise, JsValue>) -> Result<JsValue, HostError> {
+    let promise = promise.map_err(|error| host::to_host_error(&error))?;
+    PromiseFuture::new(&promise).await.map_err(|error| host::to_host_error(&error))
 }
 
 /// Whole seconds, as KV counts: never shorter than what was asked for.
 fn seconds(time: Duration) -> f64 {
     let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
-    whole.max(SHORTEST) as f64
+    whole.max(MIN_EXPIRATION_SECONDS) as f64
 }
 
 /// Reads what `host.js` wrote: where to go on, then the names.
@@ -106,17 +106,17 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(text: &str, names: &[&str], cursor: Option<&str>) {
+    fn assert_listing(text: &str, names: &[&str], cursor: Option<&str>) {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(listing(text), Listing { names, cursor: cursor.map(str::to_owned) }, "{text:?}");
     }
 
     #[test]
     fn listings_are_read() {
-        check("", &[], None);
-        check("\nkey/a\nkey/b", &["key/a", "key/b"], None);
-        check("AAx=\nkey/a", &["key/a"], Some("AAx="));
+        assert_listing("", &[], None);
+        assert_listing("\nkey/a\nkey/b", &["key/a", "key/b"], None);
+        assert_listing("AAx=\nkey/a", &["key/a"], Some("AAx="));
         // KV may send a page without names that is not the last one.
-        check("AAx=", &[], Some("AAx="));
+        assert_listing("AAx=", &[], Some("AAx="));
     }
 }

@@ -13,59 +13,59 @@ use std::task::{Context, Wake, Waker};
 
 /// Starts a task. Its first poll happens before this returns.
 pub(crate) fn spawn(work: impl Future<Output = ()> + 'static) {
-    TASKS.with_borrow_mut(|tasks| tasks.add(Box::pin(work)));
+    EXECUTOR.with_borrow_mut(|tasks| tasks.add(Box::pin(work)));
     run();
 }
 
 /// Polls what was woken. Every call from the host that may have woken something ends with it.
 pub(crate) fn run() {
-    while let Some((id, mut work, waker)) = TASKS.with_borrow_mut(Tasks::take_next) {
+    while let Some((id, mut work, waker)) = EXECUTOR.with_borrow_mut(Executor::take_next) {
         // No borrow is held here: the work may call into the host, and the host may call back.
         let done = work.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
         if done {
             // What the work still holds may wake other tasks as it goes.
             drop(work);
-            TASKS.with_borrow_mut(|tasks| tasks.remove(id));
+            EXECUTOR.with_borrow_mut(|tasks| tasks.remove(id));
         } else {
-            TASKS.with_borrow_mut(|tasks| tasks.all[id].state = State::Waiting(work, waker));
+            EXECUTOR.with_borrow_mut(|tasks| tasks.all[id].state = TaskState::Waiting(work, waker));
         }
     }
 }
 
 thread_local! {
-    static TASKS: RefCell<Tasks> = const { RefCell::new(Tasks::new()) };
+    static EXECUTOR: RefCell<Executor> = const { RefCell::new(Executor::new()) };
 }
 
-type Work = Pin<Box<dyn Future<Output = ()>>>;
+type TaskFuture = Pin<Box<dyn Future<Output = ()>>>;
 
 struct Task {
-    state: State,
+    state: TaskState,
     woken: bool,
 }
 
-enum State {
+enum TaskState {
     /// Over: the place is free.
     Over,
     /// Being polled, by a call of [`run`] that is on the stack.
     Polled,
     /// To be polled when it is woken.
-    Waiting(Work, Waker),
+    Waiting(TaskFuture, Waker),
 }
 
-struct Tasks {
+struct Executor {
     all: Vec<Task>,
     free: Vec<usize>,
     ready: VecDeque<usize>,
 }
 
-impl Tasks {
+impl Executor {
     const fn new() -> Self {
         Self { all: Vec::new(), free: Vec::new(), ready: VecDeque::new() }
     }
 
-    fn add(&mut self, work: Work) {
+    fn add(&mut self, work: TaskFuture) {
         let id = self.free.pop().unwrap_or(self.all.len());
-        let state = State::Waiting(work, Waker::from(Arc::new(Alarm(id))));
+        let state = TaskState::Waiting(work, Waker::from(Arc::new(TaskWaker(id))));
         let task = Task { state, woken: true };
         if id == self.all.len() {
             self.all.push(task);
@@ -83,19 +83,19 @@ impl Tasks {
 
     /// Takes the next task that is ready out of its place. One that is being polled further down
     /// the stack stays in the queue.
-    fn take_next(&mut self) -> Option<(usize, Work, Waker)> {
+    fn take_next(&mut self) -> Option<(usize, TaskFuture, Waker)> {
         for _ in 0..self.ready.len() {
             let id = self.ready.pop_front()?;
             let task = &mut self.all[id];
-            match std::mem::replace(&mut task.state, State::Polled) {
-                State::Waiting(work, waker) => {
+            match std::mem::replace(&mut task.state, TaskState::Polled) {
+                TaskState::Waiting(work, waker) => {
                     task.woken = false;
                     return Some((id, work, waker));
                 }
-                State::Polled => self.ready.push_back(id),
-                State::Over => {
+                TaskState::Polled => self.ready.push_back(id),
+                TaskState::Over => {
                     task.woken = false;
-                    task.state = State::Over;
+                    task.state = TaskState::Over;
                 }
             }
         }
@@ -104,22 +104,22 @@ impl Tasks {
 
     fn remove(&mut self, id: usize) {
         // A last wake of its own may still be in the queue; the place is free once that is gone.
-        self.all[id].state = State::Over;
+        self.all[id].state = TaskState::Over;
         self.free.push(id);
     }
 }
 
 /// Wakes a task by its place, which is all that a waker may know: wakers can cross threads, and
 /// tasks cannot. A place may have a new task by then, which is polled in vain.
-struct Alarm(usize);
+struct TaskWaker(usize);
 
-impl Wake for Alarm {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        TASKS.with_borrow_mut(|tasks| tasks.wake(self.0));
+        EXECUTOR.with_borrow_mut(|tasks| tasks.wake(self.0));
     }
 }
 

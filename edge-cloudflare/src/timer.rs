@@ -40,7 +40,7 @@ struct Armed {
 }
 
 /// The longest time that the host can count; longer ones are counted again.
-const LONGEST: f64 = 2_147_483_647.0;
+const MAX_TIMEOUT_MILLIS: f64 = 2_147_483_647.0;
 
 impl Timers {
     fn wait(self: &Rc<Self>, due: f64, waker: Waker) -> u64 {
@@ -60,11 +60,11 @@ impl Timers {
             let timers = Rc::downgrade(self);
             Closure::new(move || {
                 if let Some(timers) = timers.upgrade() {
-                    timers.rang();
+                    timers.fire();
                 }
             })
         });
-        let delay = (due - Date::now()).clamp(1.0, LONGEST) as i32;
+        let delay = (due - Date::now()).clamp(1.0, MAX_TIMEOUT_MILLIS) as i32;
         let handle = scope()
             .set_timeout_with_callback_and_timeout_and_arguments_0(
                 ring.as_ref().unchecked_ref(),
@@ -74,7 +74,7 @@ impl Timers {
         self.armed.set(Some(Armed { handle, due }));
     }
 
-    fn rang(self: &Rc<Self>) {
+    fn fire(self: &Rc<Self>) {
         self.armed.set(None);
         let now = Date::now();
         let mut earliest = f64::INFINITY;

@@ -15,41 +15,41 @@ use gateway::body::Body;
 use js_sys::{Date, Uint8Array};
 use worker::web_sys::{WritableStream, WritableStreamDefaultWriter};
 
-use crate::promises::Promised;
+use crate::promises::PromiseFuture;
 use crate::timer::{Sleep, Timers};
 
 /// What may wait while a write is under way, in bytes. Beyond it the upstream waits too.
-const MOST_WAITING: usize = 64 << 10;
+const MAX_WAITING_BYTES: usize = 64 << 10;
 /// How soon after a write the next one may follow: far below what a reader can tell apart.
-const REST: Duration = Duration::from_millis(4);
+const MIN_WRITE_INTERVAL: Duration = Duration::from_millis(4);
 
 /// Writes a body into a stream. Returns early, and drops the body, where the reader is gone.
 ///
 /// A body that breaks off breaks the stream off: the caller must not take half an answer for one.
 pub(crate) async fn write(body: Body, stream: &WritableStream) {
     let Ok(writer) = stream.get_writer() else { return };
-    let mut writing = Writing {
+    let mut writing = StreamWriter {
         body,
         writer,
-        waiting: Waiting::Nothing,
+        waiting: PendingPieces::Nothing,
         under_way: None,
         wrote_at: 0.0,
-        rest: None,
+        interval_timer: None,
         timers: Rc::default(),
         end: None,
     };
     poll_fn(|context| writing.poll(context)).await;
 }
 
-struct Writing {
+struct StreamWriter {
     body: Body,
     writer: WritableStreamDefaultWriter,
-    waiting: Waiting,
-    under_way: Option<Promised>,
+    waiting: PendingPieces,
+    under_way: Option<PromiseFuture>,
     /// The host's clock at the last write, in milliseconds.
     wrote_at: f64,
     /// The rest after that write, while a piece waits for its end.
-    rest: Option<Sleep>,
+    interval_timer: Option<Sleep>,
     timers: Rc<Timers>,
     end: Option<End>,
 }
@@ -62,13 +62,13 @@ enum End {
 }
 
 /// Pieces that wait for their turn: one is written as it is, more are joined.
-enum Waiting {
+enum PendingPieces {
     Nothing,
     One(Bytes),
     Joined(BytesMut),
 }
 
-impl Waiting {
+impl PendingPieces {
     fn len(&self) -> usize {
         match self {
             Self::Nothing => 0,
@@ -103,11 +103,11 @@ impl Waiting {
     }
 }
 
-impl Writing {
+impl StreamWriter {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             // First the upstream, so that as much as there is goes out with the next write.
-            while self.end.is_none() && self.waiting.len() < MOST_WAITING {
+            while self.end.is_none() && self.waiting.len() < MAX_WAITING_BYTES {
                 match self.body.poll_piece(context) {
                     Poll::Ready(Some(Ok(piece))) => self.waiting.push(piece),
                     Poll::Ready(Some(Err(_))) => self.end = Some(End::Broken),
@@ -123,7 +123,7 @@ impl Writing {
                     Poll::Ready(Ok(_)) => self.under_way = None,
                 }
             }
-            if self.end.is_none() && self.poll_rest(context).is_pending() {
+            if self.end.is_none() && self.poll_interval(context).is_pending() {
                 return Poll::Pending;
             }
             let promise = match (self.waiting.take(), self.end) {
@@ -139,29 +139,29 @@ impl Writing {
                 }
                 (None, Some(End::Closing)) => return Poll::Ready(()),
             };
-            self.under_way = Some(Promised::of(&promise));
+            self.under_way = Some(PromiseFuture::new(&promise));
         }
     }
 
     /// Keeps what waits back until the rest after the last write is over.
-    fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.waiting.len() == 0 || self.waiting.len() >= MOST_WAITING {
+    fn poll_interval(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.waiting.len() == 0 || self.waiting.len() >= MAX_WAITING_BYTES {
             return Poll::Ready(());
         }
-        if self.rest.is_none() {
+        if self.interval_timer.is_none() {
             let now = Date::now();
-            if now >= self.wrote_at + REST.as_millis() as f64 {
+            if now >= self.wrote_at + MIN_WRITE_INTERVAL.as_millis() as f64 {
                 self.wrote_at = now;
                 return Poll::Ready(());
             }
-            self.rest = Some(Sleep::new(Rc::clone(&self.timers), REST));
+            self.interval_timer = Some(Sleep::new(Rc::clone(&self.timers), MIN_WRITE_INTERVAL));
         }
-        if let Some(rest) = &mut self.rest
+        if let Some(rest) = &mut self.interval_timer
             && Pin::new(rest).poll(context).is_pending()
         {
             return Poll::Pending;
         }
-        self.rest = None;
+        self.interval_timer = None;
         self.wrote_at = Date::now();
         Poll::Ready(())
     }

@@ -1,36 +1,36 @@
 //! One commit to a book: one read, every operation that waits for it, one compare-and-swap.
 //!
-//! It asks [`Cells`] for what is kept and knows no host. It does not wait: a commit that others were
+//! It asks [`CasStore`] for what is kept and knows no host. It does not wait: a commit that others were
 //! faster than is tried again by the [queue](crate::queue).
 
-use gateway::ledger::{Book, Operation, Place, Reply};
-use gateway::outage::Outage;
+use gateway::ledger::{Book, BookId, LedgerReply, Operation};
+use gateway::outage::HostError;
 use gateway::time::Timestamp;
 
 /// How often a commit goes on with the handle that a swap gives back. Then it makes room.
-const AT_ONCE: usize = 4;
+const MAX_CHAINED_SWAPS: usize = 4;
 
 /// Values that are changed by compare-and-swap. Nothing here is `async`: while one of these calls is
 /// under way, Spin runs nothing else of the instance.
-pub(crate) trait Cells {
+pub(crate) trait CasStore {
     /// A value as somebody has seen it.
     type Cell;
     /// A value, without the intention to change it.
-    fn look(&self, place: &Place) -> Result<Option<Vec<u8>>, Outage>;
+    fn peek(&self, place: &BookId) -> Result<Option<Vec<u8>>, HostError>;
     /// Begins to change a value.
-    fn cell(&self, place: &Place) -> Result<Self::Cell, Outage>;
+    fn begin(&self, place: &BookId) -> Result<Self::Cell, HostError>;
     /// The value that a swap would replace.
-    fn current(&self, cell: &Self::Cell) -> Result<Option<Vec<u8>>, Outage>;
-    /// Replaces the value if it is still [`Cells::current`]. Where there was none, it may replace
-    /// whatever is there by now: see [`Cells::claim`].
-    fn swap(&self, cell: Self::Cell, value: &[u8]) -> Result<Swap<Self::Cell>, Outage>;
+    fn current(&self, cell: &Self::Cell) -> Result<Option<Vec<u8>>, HostError>;
+    /// Replaces the value if it is still [`CasStore::current`]. Where there was none, it may replace
+    /// whatever is there by now: see [`CasStore::claim`].
+    fn swap(&self, cell: Self::Cell, value: &[u8]) -> Result<Swap<Self::Cell>, HostError>;
     /// Asks to be the one who makes the first value of a place: at most one is told yes.
     ///
     /// It is asked since Spin's SQLite store, which is its default, makes no condition of there being
     /// no value (4.1): of two who swap into nothing, the second would undo what the first did.
-    fn claim(&self, place: &Place) -> Result<bool, Outage>;
+    fn claim(&self, place: &BookId) -> Result<bool, HostError>;
     /// Lets somebody else claim.
-    fn release(&self, place: &Place) -> Result<(), Outage>;
+    fn release(&self, place: &BookId) -> Result<(), HostError>;
 }
 
 /// What became of a swap.
@@ -38,42 +38,42 @@ pub(crate) enum Swap<C> {
     /// The new value is kept.
     Done,
     /// Somebody else was faster: with this one it can be tried again.
-    Overtaken(C),
+    Conflict(C),
 }
 
 /// What became of a commit.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Commit {
     /// All operations are applied: an answer for each, in their order.
-    Done(Vec<Reply>),
+    Done(Vec<LedgerReply>),
     /// None is: the book was changed by others, again and again.
-    Overtaken,
+    Conflict,
     /// None is: there is no book, and somebody else has claimed to make it.
     Claimed,
 }
 
 /// Applies operations to the book of a place, all or none.
-pub(crate) fn commit<C: Cells>(
+pub(crate) fn commit<C: CasStore>(
     cells: &C,
-    place: &Place,
+    place: &BookId,
     now: Timestamp,
     operations: &[&Operation],
-) -> Result<Commit, Outage> {
-    if operations.iter().all(|operation| only_looks(operation)) {
-        let mut book = read(place, cells.look(place)?.as_deref(), now)?;
+) -> Result<Commit, HostError> {
+    if operations.iter().all(|operation| is_read_only(operation)) {
+        let mut book = parse_book(place, cells.peek(place)?.as_deref(), now)?;
         let replies = operations.iter().map(|operation| book.apply(now, operation)).collect();
         return Ok(Commit::Done(replies));
     }
-    let mut cell = cells.cell(place)?;
-    for _ in 0..AT_ONCE {
+    let mut cell = cells.begin(place)?;
+    for _ in 0..MAX_CHAINED_SWAPS {
         let kept = cells.current(&cell)?;
-        let mut book = read(place, kept.as_deref(), now)?;
-        let replies: Vec<Reply> =
+        let mut book = parse_book(place, kept.as_deref(), now)?;
+        let replies: Vec<LedgerReply> =
             operations.iter().map(|operation| book.apply(now, operation)).collect();
         let value = book.to_bytes();
         let changes = operations.iter().zip(&replies).any(|(operation, reply)| {
             // What sweeping or a refusal leaves behind, the next one comes to by itself.
-            !only_looks(operation) && !matches!(reply, Reply::Refused(_))
+            !is_read_only(operation) && !matches!(reply, LedgerReply::Denied(_))
         });
         // Nothing where nothing was is no change either: whoever clears away leaves no names behind.
         let is_same = kept.as_ref().map_or(book.is_empty(), |kept| *kept == value);
@@ -85,31 +85,31 @@ pub(crate) fn commit<C: Cells>(
         }
         match cells.swap(cell, &value)? {
             Swap::Done => return Ok(Commit::Done(replies)),
-            Swap::Overtaken(again) => cell = again,
+            Swap::Conflict(again) => cell = again,
         }
     }
-    Ok(Commit::Overtaken)
+    Ok(Commit::Conflict)
 }
 
 /// The book that is kept, as of now. One that cannot be read is told, never taken for an empty one.
-fn read(place: &Place, kept: Option<&[u8]>, now: Timestamp) -> Result<Book, Outage> {
+fn parse_book(place: &BookId, kept: Option<&[u8]>, now: Timestamp) -> Result<Book, HostError> {
     let book = kept.map_or_else(|| Ok(Book::default()), Book::from_bytes);
     let mut book = book.map_err(|error| {
-        Outage::new(format_args!("the book of {} cannot be read: {error}", place.as_str()))
+        HostError::new(format_args!("the book of {} cannot be read: {error}", place.as_str()))
     })?;
     book.sweep(now);
     Ok(book)
 }
 
-fn only_looks(operation: &Operation) -> bool {
+fn is_read_only(operation: &Operation) -> bool {
     match operation {
-        Operation::Read { .. } | Operation::Tallies | Operation::Look { .. } => true,
+        Operation::Read { .. } | Operation::ReadUsage | Operation::ReadRegister { .. } => true,
         Operation::Reserve { .. }
         | Operation::Settle { .. }
         | Operation::Report { .. }
         | Operation::Correct { .. }
         | Operation::Adjust { .. }
-        | Operation::Tally { .. }
+        | Operation::AddUsage { .. }
         | Operation::Exchange { .. } => false,
     }
 }
@@ -119,11 +119,11 @@ pub(crate) mod tests {
     use std::cell::{Cell, RefCell};
     use std::collections::{BTreeMap, BTreeSet};
 
-    use gateway::ledger::{Book, Hold, Operation, Place, Reply, Rule, Window};
-    use gateway::outage::Outage;
+    use gateway::ledger::{Book, BookId, Hold, LedgerReply, Operation, Rule, Window};
+    use gateway::outage::HostError;
     use gateway::time::Timestamp;
 
-    use super::{AT_ONCE, Cells, Commit, Swap, commit};
+    use super::{CasStore, Commit, MAX_CHAINED_SWAPS, Swap, commit};
 
     pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -139,39 +139,39 @@ pub(crate) mod tests {
     }
 
     impl Memory {
-        pub(crate) fn value(&self, place: &Place) -> Option<Vec<u8>> {
+        pub(crate) fn value(&self, place: &BookId) -> Option<Vec<u8>> {
             self.values.borrow().get(place.as_str()).cloned()
         }
 
-        pub(crate) fn set(&self, place: &Place, value: &[u8]) {
+        pub(crate) fn set(&self, place: &BookId, value: &[u8]) {
             self.values.borrow_mut().insert(place.as_str().to_owned(), value.to_vec());
         }
     }
 
     pub(crate) struct Seen {
-        place: Place,
+        place: BookId,
         value: RefCell<Option<Vec<u8>>>,
     }
 
-    impl Cells for Memory {
+    impl CasStore for Memory {
         type Cell = Seen;
 
-        fn look(&self, place: &Place) -> Result<Option<Vec<u8>>, Outage> {
+        fn peek(&self, place: &BookId) -> Result<Option<Vec<u8>>, HostError> {
             self.looks.set(self.looks.get() + 1);
             Ok(self.value(place))
         }
 
-        fn cell(&self, place: &Place) -> Result<Seen, Outage> {
+        fn begin(&self, place: &BookId) -> Result<Seen, HostError> {
             Ok(Seen { place: place.clone(), value: RefCell::default() })
         }
 
-        fn current(&self, cell: &Seen) -> Result<Option<Vec<u8>>, Outage> {
+        fn current(&self, cell: &Seen) -> Result<Option<Vec<u8>>, HostError> {
             let value = self.value(&cell.place);
             cell.value.borrow_mut().clone_from(&value);
             Ok(value)
         }
 
-        fn swap(&self, cell: Seen, value: &[u8]) -> Result<Swap<Seen>, Outage> {
+        fn swap(&self, cell: Seen, value: &[u8]) -> Result<Swap<Seen>, HostError> {
             self.swaps.set(self.swaps.get() + 1);
             if let Some(left) = self.overtaken.get().checked_sub(1) {
                 self.overtaken.set(left);
@@ -179,39 +179,39 @@ pub(crate) mod tests {
             }
             let seen = cell.value.take();
             if seen.is_some() && seen != self.value(&cell.place) {
-                return Ok(Swap::Overtaken(self.cell(&cell.place)?));
+                return Ok(Swap::Conflict(self.begin(&cell.place)?));
             }
             self.set(&cell.place, value);
             Ok(Swap::Done)
         }
 
-        fn claim(&self, place: &Place) -> Result<bool, Outage> {
+        fn claim(&self, place: &BookId) -> Result<bool, HostError> {
             Ok(self.claims.borrow_mut().insert(place.as_str().to_owned()))
         }
 
-        fn release(&self, place: &Place) -> Result<(), Outage> {
+        fn release(&self, place: &BookId) -> Result<(), HostError> {
             self.claims.borrow_mut().remove(place.as_str());
             Ok(())
         }
     }
 
     /// Somebody else's operation, between our read and our swap.
-    fn commit_by_another(memory: &Memory, place: &Place) {
+    fn commit_by_another(memory: &Memory, place: &BookId) {
         let kept = memory.value(place).expect("there is a book to change");
         let mut book = Book::from_bytes(&kept).expect("it is a book");
         let id = u64::try_from(memory.swaps.get()).expect("few swaps") + 1_000_000;
-        assert!(matches!(book.apply(NOW, &reserve(id, 1, 1_000)), Reply::Granted(_)));
+        assert!(matches!(book.apply(NOW, &reserve(id, 1, 1_000)), LedgerReply::Granted(_)));
         memory.set(place, &book.to_bytes());
     }
 
-    pub(crate) fn place() -> Place {
-        Place::new("place".to_owned())
+    pub(crate) fn place() -> BookId {
+        BookId::new("place".to_owned())
     }
 
     /// Asks for `want` of `max`.
     pub(crate) fn reserve(id: u64, want: u64, max: u64) -> Operation {
         let rule = Rule { max, window: Window::Total };
-        let hold = Hold { account: "account".to_owned(), rule, least: want, want, slice: None };
+        let hold = Hold { account: "account".to_owned(), rule, min: want, want, slice: None };
         Operation::Reserve { id, until: Timestamp::from_millis(u64::MAX), holds: vec![hold] }
     }
 
@@ -225,7 +225,7 @@ pub(crate) mod tests {
     pub(crate) fn used(memory: &Memory) -> u64 {
         match commit(memory, &place(), NOW, &[&look()]) {
             Ok(Commit::Done(replies)) => match replies.as_slice() {
-                [Reply::Levels(levels)] => levels[0].used,
+                [LedgerReply::Balances(levels)] => levels[0].used,
                 other => panic!("not a level: {other:?}"),
             },
             other => panic!("cannot look: {other:?}"),
@@ -241,7 +241,7 @@ pub(crate) mod tests {
             panic!("nobody else is there");
         };
         let granted: Vec<bool> =
-            replies.iter().map(|reply| matches!(reply, Reply::Granted(_))).collect();
+            replies.iter().map(|reply| matches!(reply, LedgerReply::Granted(_))).collect();
         assert_eq!(granted, [true, true, true, false]);
         assert_eq!((memory.swaps.get(), used(&memory)), (1, 9));
     }
@@ -253,8 +253,8 @@ pub(crate) mod tests {
             assert!(matches!(commit(&memory, &place(), NOW, operations), Ok(Commit::Done(_))));
             assert_eq!(memory.swaps.get(), swaps);
         };
-        check(&[&look(), &Operation::Tallies], 0);
-        check(&[&Operation::Tally { id: 0, bounds: None, rows: Vec::new() }], 0);
+        check(&[&look(), &Operation::ReadUsage], 0);
+        check(&[&Operation::AddUsage { id: 0, bounds: None, rows: Vec::new() }], 0);
         assert!(memory.values.borrow().is_empty() && memory.claims.borrow().is_empty());
         check(&[&reserve(1, 11, 10)], 0);
         assert_eq!(memory.value(&place()), None);
@@ -267,20 +267,20 @@ pub(crate) mod tests {
     fn who_is_overtaken_counts_what_the_others_did() {
         let memory = Memory::default();
         memory.set(&place(), b"{}");
-        memory.overtaken.set(AT_ONCE - 1);
+        memory.overtaken.set(MAX_CHAINED_SWAPS - 1);
         let operation = reserve(1, 1, 1_000);
         assert!(matches!(commit(&memory, &place(), NOW, &[&operation]), Ok(Commit::Done(_))));
-        assert_eq!(used(&memory), u64::try_from(AT_ONCE).expect("small"));
+        assert_eq!(used(&memory), u64::try_from(MAX_CHAINED_SWAPS).expect("small"));
     }
 
     #[test]
     fn who_is_overtaken_too_often_has_applied_nothing() {
         let memory = Memory::default();
         memory.set(&place(), b"{}");
-        memory.overtaken.set(AT_ONCE);
+        memory.overtaken.set(MAX_CHAINED_SWAPS);
         let operation = reserve(1, 500, 1_000);
-        assert_eq!(commit(&memory, &place(), NOW, &[&operation]), Ok(Commit::Overtaken));
-        assert_eq!(used(&memory), u64::try_from(AT_ONCE).expect("small"));
+        assert_eq!(commit(&memory, &place(), NOW, &[&operation]), Ok(Commit::Conflict));
+        assert_eq!(used(&memory), u64::try_from(MAX_CHAINED_SWAPS).expect("small"));
     }
 
     #[test]

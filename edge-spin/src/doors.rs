@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use gateway::body::Body;
 use gateway::observe::Record;
-use gateway::outage::Outage;
-use gateway::platform::{Background, Clock, Outbound};
+use gateway::outage::HostError;
+use gateway::platform::{Clock, HttpClient, Tasks};
 use gateway::time::Timestamp;
 use spin_sdk::wasip3;
 
@@ -16,9 +16,9 @@ use crate::wire;
 
 /// The host: there is one, and nothing to know about it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Spin;
+pub(crate) struct SpinHost;
 
-impl Clock for Spin {
+impl Clock for SpinHost {
     fn now(&self) -> Timestamp {
         let now = wasip3::clocks::system_clock::now();
         let seconds = u64::try_from(now.seconds).unwrap_or(0);
@@ -34,16 +34,19 @@ impl Clock for Spin {
     }
 }
 
-impl Outbound for Spin {
-    async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Outage> {
+impl HttpClient for SpinHost {
+    async fn fetch(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Body>, HostError> {
         // WASI follows no redirect and drops the call with the future.
-        let request = wire::send(request).map_err(Outage::new)?;
-        let response = wasip3::http::client::send(request).await.map_err(Outage::new)?;
-        wire::answer(response).map_err(Outage::new)
+        let request = wire::to_wasi_request(request).map_err(HostError::new)?;
+        let response = wasip3::http::client::send(request).await.map_err(HostError::new)?;
+        wire::to_core_response(response).map_err(HostError::new)
     }
 }
 
-impl Background for Spin {
+impl Tasks for SpinHost {
     fn defer(&self, task: impl Future<Output = ()> + 'static) {
         wasip3::spawn(task);
     }

@@ -7,12 +7,12 @@
 use gateway::time::Timestamp;
 
 /// How long the front part is.
-const FRONT: usize = size_of::<u64>();
+const HEADER_BYTES: usize = size_of::<u64>();
 
 /// Wraps a value that holds until a moment, or for ever.
 pub(crate) fn seal(value: &[u8], until: Option<Timestamp>) -> Vec<u8> {
     let until = until.map_or(0, Timestamp::as_millis);
-    let mut sealed = Vec::with_capacity(FRONT + value.len());
+    let mut sealed = Vec::with_capacity(HEADER_BYTES + value.len());
     sealed.extend_from_slice(&until.to_le_bytes());
     sealed.extend_from_slice(value);
     sealed
@@ -20,7 +20,7 @@ pub(crate) fn seal(value: &[u8], until: Option<Timestamp>) -> Vec<u8> {
 
 /// What a name holds at a moment.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Content {
+pub(crate) enum EnvelopeContent {
     /// The value.
     Value(Vec<u8>),
     /// A value whose time is over.
@@ -30,44 +30,44 @@ pub(crate) enum Content {
 }
 
 /// Unwraps a value.
-pub(crate) fn open(mut sealed: Vec<u8>, now: Timestamp) -> Content {
-    let Some(front) = sealed.first_chunk::<FRONT>() else { return Content::Foreign };
+pub(crate) fn open(mut sealed: Vec<u8>, now: Timestamp) -> EnvelopeContent {
+    let Some(front) = sealed.first_chunk::<HEADER_BYTES>() else { return EnvelopeContent::Foreign };
     let until = u64::from_le_bytes(*front);
     if until != 0 && Timestamp::from_millis(until) <= now {
-        return Content::Expired;
+        return EnvelopeContent::Expired;
     }
-    sealed.drain(..FRONT);
-    Content::Value(sealed)
+    sealed.drain(..HEADER_BYTES);
+    EnvelopeContent::Value(sealed)
 }
 
 #[cfg(test)]
 mod tests {
     use gateway::time::Timestamp;
 
-    use super::{Content, open, seal};
+    use super::{EnvelopeContent, open, seal};
 
     #[track_caller]
-    fn check(until: Option<u64>, now: u64, expected: Content) {
+    fn assert_opened(until: Option<u64>, now: u64, expected: EnvelopeContent) {
         let sealed = seal(b"value", until.map(Timestamp::from_millis));
         assert_eq!(open(sealed, Timestamp::from_millis(now)), expected);
     }
 
     #[test]
     fn a_value_holds_until_its_time_is_over() {
-        let value = || Content::Value(b"value".to_vec());
-        check(None, u64::MAX, value());
-        check(Some(1_000), 999, value());
-        check(Some(1_000), 1_000, Content::Expired);
-        check(Some(u64::MAX), 1_000, value());
+        let value = || EnvelopeContent::Value(b"value".to_vec());
+        assert_opened(None, u64::MAX, value());
+        assert_opened(Some(1_000), 999, value());
+        assert_opened(Some(1_000), 1_000, EnvelopeContent::Expired);
+        assert_opened(Some(u64::MAX), 1_000, value());
     }
 
     #[test]
     fn an_empty_value_is_a_value() {
-        assert_eq!(open(seal(b"", None), Timestamp::default()), Content::Value(Vec::new()));
+        assert_eq!(open(seal(b"", None), Timestamp::default()), EnvelopeContent::Value(Vec::new()));
     }
 
     #[test]
     fn what_is_too_short_is_nothing_of_ours() {
-        assert_eq!(open(b"1234567".to_vec(), Timestamp::default()), Content::Foreign);
+        assert_eq!(open(b"1234567".to_vec(), Timestamp::default()), EnvelopeContent::Foreign);
     }
 }

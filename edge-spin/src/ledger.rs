@@ -1,4 +1,4 @@
-//! The door `Ledger`: a book for each place, changed by compare-and-swap on `wasi:keyvalue`.
+//! The door `LedgerHost`: a book for each place, changed by compare-and-swap on `wasi:keyvalue`.
 //!
 //! It does not delete the book of a place that has become empty: `wasi:keyvalue` cannot delete on a
 //! condition, and somebody may be adding to it. What stays is two short values for each place.
@@ -12,90 +12,90 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use gateway::ledger::{Operation, Place, Reply};
-use gateway::outage::Outage;
-use gateway::platform::Ledger;
+use gateway::ledger::{BookId, LedgerReply, Operation};
+use gateway::outage::HostError;
+use gateway::platform::LedgerHost;
 use spin_sdk::experimental::wasi::keyvalue::atomics::{self, Cas, CasError};
 use spin_sdk::experimental::wasi::keyvalue::store::{self, Bucket};
 
-use crate::commit::{Cells, Swap};
-use crate::doors::Spin;
-use crate::queue::Queue;
+use crate::commit::{CasStore, Swap};
+use crate::doors::SpinHost;
+use crate::queue::CommitQueue;
 
 thread_local! {
     /// Who waits in this instance.
-    static QUEUE: Rc<Queue> = Rc::default();
+    static QUEUE: Rc<CommitQueue> = Rc::default();
     /// Opened once for all the requests of an instance, and never closed: a handle that a swap gives
     /// back belongs to the bucket that the first one was made with.
     static BUCKET: OnceCell<Rc<Bucket>> = const { OnceCell::new() };
 }
 
-impl Ledger for Spin {
+impl LedgerHost for SpinHost {
     // An instance whose last request is over lives for its sums alone.
-    const GATHERS: Duration = Duration::from_millis(100);
-    const FORGETS: bool = false;
+    const MAX_BATCH_DELAY: Duration = Duration::from_millis(100);
+    const EXPIRES_ROWS: bool = false;
 
-    async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
+    async fn apply(&self, place: &BookId, operation: &Operation) -> Result<LedgerReply, HostError> {
         let queue = QUEUE.with(Rc::clone);
         queue.apply(self, place, operation).await
     }
 }
 
-impl Cells for Spin {
+impl CasStore for SpinHost {
     type Cell = Cas;
 
-    fn look(&self, place: &Place) -> Result<Option<Vec<u8>>, Outage> {
-        bucket()?.get(&book(place)).map_err(outage)
+    fn peek(&self, place: &BookId) -> Result<Option<Vec<u8>>, HostError> {
+        bucket()?.get(&book_key(place)).map_err(to_host_error)
     }
 
-    fn cell(&self, place: &Place) -> Result<Cas, Outage> {
-        Cas::new(&*bucket()?, &book(place)).map_err(outage)
+    fn begin(&self, place: &BookId) -> Result<Cas, HostError> {
+        Cas::new(&*bucket()?, &book_key(place)).map_err(to_host_error)
     }
 
-    fn current(&self, cell: &Cas) -> Result<Option<Vec<u8>>, Outage> {
-        cell.current().map_err(outage)
+    fn current(&self, cell: &Cas) -> Result<Option<Vec<u8>>, HostError> {
+        cell.current().map_err(to_host_error)
     }
 
-    fn swap(&self, cell: Cas, value: &[u8]) -> Result<Swap<Cas>, Outage> {
+    fn swap(&self, cell: Cas, value: &[u8]) -> Result<Swap<Cas>, HostError> {
         match atomics::swap(cell, value) {
             Ok(()) => Ok(Swap::Done),
-            Err(CasError::CasFailed(again)) => Ok(Swap::Overtaken(again)),
-            Err(CasError::StoreError(error)) => Err(outage(error)),
+            Err(CasError::CasFailed(again)) => Ok(Swap::Conflict(again)),
+            Err(CasError::StoreError(error)) => Err(to_host_error(error)),
         }
     }
 
-    fn claim(&self, place: &Place) -> Result<bool, Outage> {
+    fn claim(&self, place: &BookId) -> Result<bool, HostError> {
         // Whoever counts to one is the first. The count has a name of its own: Spin's SQLite store
         // panics where it is to add to a value that is no number.
-        let count = atomics::increment(&*bucket()?, &claim(place), 1).map_err(outage)?;
+        let count = atomics::increment(&*bucket()?, &claim_key(place), 1).map_err(to_host_error)?;
         Ok(count == 1)
     }
 
-    fn release(&self, place: &Place) -> Result<(), Outage> {
-        bucket()?.delete(&claim(place)).map_err(outage)
+    fn release(&self, place: &BookId) -> Result<(), HostError> {
+        bucket()?.delete(&claim_key(place)).map_err(to_host_error)
     }
 }
 
-fn book(place: &Place) -> String {
+fn book_key(place: &BookId) -> String {
     format!("ledger/{}", place.as_str())
 }
 
-fn claim(place: &Place) -> String {
+fn claim_key(place: &BookId) -> String {
     format!("claim/{}", place.as_str())
 }
 
-fn bucket() -> Result<Rc<Bucket>, Outage> {
+fn bucket() -> Result<Rc<Bucket>, HostError> {
     if let Some(bucket) = BUCKET.with(|cell| cell.get().cloned()) {
         return Ok(bucket);
     }
-    let bucket = Rc::new(store::open("default").map_err(outage)?);
+    let bucket = Rc::new(store::open("default").map_err(to_host_error)?);
     Ok(BUCKET.with(|cell| Rc::clone(cell.get_or_init(|| bucket))))
 }
 
-fn outage(error: store::Error) -> Outage {
+fn to_host_error(error: store::Error) -> HostError {
     match error {
-        store::Error::NoSuchStore => Outage::new("the app has no store \"default\""),
-        store::Error::AccessDenied => Outage::new("the component may not open the store"),
-        store::Error::Other(reason) => Outage::new(reason),
+        store::Error::NoSuchStore => HostError::new("the app has no store \"default\""),
+        store::Error::AccessDenied => HostError::new("the component may not open the store"),
+        store::Error::Other(reason) => HostError::new(reason),
     }
 }

@@ -17,7 +17,7 @@ use gateway::service::Service;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
-use crate::doors::Spin;
+use crate::doors::SpinHost;
 
 thread_local! {
     static SERVICE: Service = Service::default();
@@ -28,7 +28,7 @@ struct Component;
 impl Guest for Component {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let service = SERVICE.with(Service::clone);
-        wire::respond(service.handle(Spin, wire::receive(request)?).await)
+        wire::to_wasi_response(service.handle(SpinHost, wire::to_core_request(request)?).await)
     }
 }
 

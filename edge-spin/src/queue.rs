@@ -12,45 +12,45 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use gateway::ledger::{Operation, Place, Reply};
-use gateway::outage::Outage;
+use gateway::ledger::{BookId, LedgerReply, Operation};
+use gateway::outage::HostError;
 use gateway::platform::Clock;
 
-use crate::commit::{Cells, Commit, commit};
+use crate::commit::{CasStore, Commit, commit};
 
 /// How often an operation is tried before it is given up, in about a second and a half.
-const TRIES: u32 = 64;
+const MAX_TRIES: u32 = 64;
 
 /// The pause before the second try lasts up to a millisecond, and twice as long before each later
 /// one, up to 2 to the power of this.
-const LONGEST: u32 = 5;
+const MAX_BACKOFF_DOUBLINGS: u32 = 5;
 
 /// Who waits, by the book that they wait for.
 #[derive(Default)]
-pub(crate) struct Queue {
-    waiting: RefCell<BTreeMap<Place, Vec<Rc<Waiting>>>>,
+pub(crate) struct CommitQueue {
+    waiting: RefCell<BTreeMap<BookId, Vec<Rc<PendingOperation>>>>,
 }
 
-struct Waiting {
+struct PendingOperation {
     operation: Operation,
-    reply: RefCell<Option<Result<Reply, Outage>>>,
+    reply: RefCell<Option<Result<LedgerReply, HostError>>>,
 }
 
-impl Queue {
+impl CommitQueue {
     /// Applies an operation, together with those that wait for the same book. Dropped before it is
     /// applied, it never will be.
-    pub(crate) async fn apply<H: Cells + Clock>(
+    pub(crate) async fn apply<H: CasStore + Clock>(
         &self,
         host: &H,
-        place: &Place,
+        place: &BookId,
         operation: &Operation,
-    ) -> Result<Reply, Outage> {
+    ) -> Result<LedgerReply, HostError> {
         let ticket = self.join(place, operation);
         // The others who are ready join before the first of them commits for all.
-        turn().await;
-        for attempt in 0..TRIES {
+        yield_once().await;
+        for attempt in 0..MAX_TRIES {
             if attempt > 0 {
-                host.sleep(pause(attempt, host.entropy())).await;
+                host.sleep(backoff(attempt, host.entropy())).await;
             }
             if let Some(reply) = ticket.reply() {
                 return reply;
@@ -59,23 +59,23 @@ impl Queue {
             if let Some(reply) = ticket.reply() {
                 return reply;
             }
-            if claimed && attempt + 1 == TRIES {
+            if claimed && attempt + 1 == MAX_TRIES {
                 // Whoever claimed to make this book has not done it in all the time: it is gone.
                 host.release(place)?;
             }
         }
-        Err(Outage::new(format_args!("the book of {} was never free", place.as_str())))
+        Err(HostError::new(format_args!("the book of {} was never free", place.as_str())))
     }
 
     /// Commits for everybody who waits, and tells whether somebody else has claimed the book.
-    fn commit<H: Cells + Clock>(&self, host: &H, place: &Place) -> bool {
+    fn commit<H: CasStore + Clock>(&self, host: &H, place: &BookId) -> bool {
         let Some(waiting) = self.waiting.borrow_mut().remove(place) else { return false };
         let operations: Vec<&Operation> = waiting.iter().map(|one| &one.operation).collect();
         let outcome = commit(host, place, host.now(), &operations);
-        let answers: Vec<Result<Reply, Outage>> = match outcome {
+        let answers: Vec<Result<LedgerReply, HostError>> = match outcome {
             Ok(Commit::Done(replies)) => replies.into_iter().map(Ok).collect(),
             Err(outage) => vec![Err(outage); waiting.len()],
-            Ok(outcome @ (Commit::Overtaken | Commit::Claimed)) => {
+            Ok(outcome @ (Commit::Conflict | Commit::Claimed)) => {
                 self.waiting.borrow_mut().entry(place.clone()).or_default().splice(..0, waiting);
                 return outcome == Commit::Claimed;
             }
@@ -86,41 +86,42 @@ impl Queue {
         false
     }
 
-    fn join<'a>(&'a self, place: &'a Place, operation: &Operation) -> Ticket<'a> {
-        let waiting = Rc::new(Waiting { operation: operation.clone(), reply: RefCell::default() });
+    fn join<'a>(&'a self, place: &'a BookId, operation: &Operation) -> QueueEntry<'a> {
+        let waiting =
+            Rc::new(PendingOperation { operation: operation.clone(), reply: RefCell::default() });
         let mut all = self.waiting.borrow_mut();
         all.entry(place.clone()).or_default().push(Rc::clone(&waiting));
-        Ticket { queue: self, place, waiting }
+        QueueEntry { queue: self, book_id: place, waiting }
     }
 }
 
 /// A place in the queue, given up when it is dropped.
-struct Ticket<'a> {
-    queue: &'a Queue,
-    place: &'a Place,
-    waiting: Rc<Waiting>,
+struct QueueEntry<'a> {
+    queue: &'a CommitQueue,
+    book_id: &'a BookId,
+    waiting: Rc<PendingOperation>,
 }
 
-impl Ticket<'_> {
-    fn reply(&self) -> Option<Result<Reply, Outage>> {
+impl QueueEntry<'_> {
+    fn reply(&self) -> Option<Result<LedgerReply, HostError>> {
         self.waiting.reply.take()
     }
 }
 
-impl Drop for Ticket<'_> {
+impl Drop for QueueEntry<'_> {
     fn drop(&mut self) {
         let mut all = self.queue.waiting.borrow_mut();
-        if let Some(line) = all.get_mut(self.place) {
+        if let Some(line) = all.get_mut(self.book_id) {
             line.retain(|one| !Rc::ptr_eq(one, &self.waiting));
             if line.is_empty() {
-                all.remove(self.place);
+                all.remove(self.book_id);
             }
         }
     }
 }
 
 /// Lets everything else that is ready run once.
-async fn turn() {
+async fn yield_once() {
     let mut turned = false;
     poll_fn(|cx| {
         if turned {
@@ -134,8 +135,8 @@ async fn turn() {
 }
 
 /// Between half of a growing time and the whole of it, so that those who met do not meet again.
-fn pause(attempt: u32, entropy: u64) -> Duration {
-    let whole = 1_000 << attempt.saturating_sub(1).min(LONGEST);
+fn backoff(attempt: u32, entropy: u64) -> Duration {
+    let whole = 1_000 << attempt.saturating_sub(1).min(MAX_BACKOFF_DOUBLINGS);
     Duration::from_micros(whole / 2 + entropy % (whole / 2 + 1))
 }
 
@@ -148,14 +149,14 @@ mod tests {
     use std::time::Duration;
 
     use futures_util::future::join_all;
-    use gateway::ledger::{Place, Reply};
-    use gateway::outage::Outage;
+    use gateway::ledger::{BookId, LedgerReply};
+    use gateway::outage::HostError;
     use gateway::platform::Clock;
     use gateway::time::Timestamp;
 
-    use super::{Queue, TRIES, pause};
+    use super::{CommitQueue, MAX_TRIES, backoff};
     use crate::commit::tests::{Memory, NOW, Seen, place, reserve, used};
-    use crate::commit::{Cells, Swap};
+    use crate::commit::{CasStore, Swap};
 
     /// A store whose time does not pass.
     #[derive(Default)]
@@ -179,30 +180,30 @@ mod tests {
         }
     }
 
-    impl Cells for Host {
+    impl CasStore for Host {
         type Cell = Seen;
 
-        fn look(&self, place: &Place) -> Result<Option<Vec<u8>>, Outage> {
-            self.memory.look(place)
+        fn peek(&self, place: &BookId) -> Result<Option<Vec<u8>>, HostError> {
+            self.memory.peek(place)
         }
 
-        fn cell(&self, place: &Place) -> Result<Seen, Outage> {
-            self.memory.cell(place)
+        fn begin(&self, place: &BookId) -> Result<Seen, HostError> {
+            self.memory.begin(place)
         }
 
-        fn current(&self, cell: &Seen) -> Result<Option<Vec<u8>>, Outage> {
+        fn current(&self, cell: &Seen) -> Result<Option<Vec<u8>>, HostError> {
             self.memory.current(cell)
         }
 
-        fn swap(&self, cell: Seen, value: &[u8]) -> Result<Swap<Seen>, Outage> {
+        fn swap(&self, cell: Seen, value: &[u8]) -> Result<Swap<Seen>, HostError> {
             self.memory.swap(cell, value)
         }
 
-        fn claim(&self, place: &Place) -> Result<bool, Outage> {
+        fn claim(&self, place: &BookId) -> Result<bool, HostError> {
             self.memory.claim(place)
         }
 
-        fn release(&self, place: &Place) -> Result<(), Outage> {
+        fn release(&self, place: &BookId) -> Result<(), HostError> {
             self.memory.release(place)
         }
     }
@@ -220,11 +221,11 @@ mod tests {
 
     #[test]
     fn those_who_wait_together_are_one_swap() {
-        let (queue, host, place) = (Queue::default(), Host::default(), place());
+        let (queue, host, place) = (CommitQueue::default(), Host::default(), place());
         let operations: Vec<_> = (0..16).map(|id| reserve(id, 1, 10)).collect();
         let all = operations.iter().map(|operation| queue.apply(&host, &place, operation));
         let replies = run(join_all(all));
-        let granted = replies.iter().filter(|reply| matches!(reply, Ok(Reply::Granted(_))));
+        let granted = replies.iter().filter(|reply| matches!(reply, Ok(LedgerReply::Granted(_))));
         assert_eq!(granted.count(), 10);
         assert_eq!((host.memory.swaps.get(), used(&host.memory)), (1, 10));
         assert!(queue.waiting.borrow().is_empty());
@@ -232,38 +233,38 @@ mod tests {
 
     #[test]
     fn who_is_overtaken_tries_again_later() {
-        let (queue, host, place) = (Queue::default(), Host::default(), place());
+        let (queue, host, place) = (CommitQueue::default(), Host::default(), place());
         host.memory.set(&place, b"{}");
         host.memory.overtaken.set(20);
         let reply = run(queue.apply(&host, &place, &reserve(1, 1, 1_000)));
-        assert!(matches!(reply, Ok(Reply::Granted(_))));
+        assert!(matches!(reply, Ok(LedgerReply::Granted(_))));
         assert_eq!(used(&host.memory), 21);
         assert!(host.slept.get() > Duration::ZERO);
     }
 
     #[test]
     fn it_is_given_up_in_the_end() {
-        let (queue, host, place) = (Queue::default(), Host::default(), place());
+        let (queue, host, place) = (CommitQueue::default(), Host::default(), place());
         host.memory.set(&place, b"{}");
         host.memory.overtaken.set(usize::MAX);
         let reply = run(queue.apply(&host, &place, &reserve(1, 500, 1_000)));
-        assert_eq!(reply, Err(Outage::new("the book of place was never free")));
+        assert_eq!(reply, Err(HostError::new("the book of place was never free")));
         assert!(host.slept.get() < Duration::from_secs(2), "{:?}", host.slept.get());
         assert!(queue.waiting.borrow().is_empty());
     }
 
     #[test]
     fn a_claim_of_one_who_is_gone_does_not_last() {
-        let (queue, host, place) = (Queue::default(), Host::default(), place());
+        let (queue, host, place) = (CommitQueue::default(), Host::default(), place());
         assert_eq!(host.claim(&place), Ok(true));
         let operation = reserve(1, 1, 10);
         assert!(run(queue.apply(&host, &place, &operation)).is_err());
-        assert!(matches!(run(queue.apply(&host, &place, &operation)), Ok(Reply::Granted(_))));
+        assert!(matches!(run(queue.apply(&host, &place, &operation)), Ok(LedgerReply::Granted(_))));
     }
 
     #[test]
     fn what_is_dropped_while_it_waits_is_not_applied() {
-        let (queue, host, place) = (Queue::default(), Host::default(), place());
+        let (queue, host, place) = (CommitQueue::default(), Host::default(), place());
         let (gone, stays) = (reserve(1, 1, 10), reserve(2, 1, 10));
         let mut cx = Context::from_waker(Waker::noop());
         let mut stays = pin!(queue.apply(&host, &place, &stays));
@@ -272,13 +273,13 @@ mod tests {
             let mut gone = pin!(queue.apply(&host, &place, &gone));
             assert!(gone.as_mut().poll(&mut cx).is_pending());
         }
-        assert!(matches!(run(stays), Ok(Reply::Granted(_))));
+        assert!(matches!(run(stays), Ok(LedgerReply::Granted(_))));
         assert_eq!(used(&host.memory), 1);
     }
 
     #[test]
     fn an_unreadable_book_is_told_to_everybody_who_waits() {
-        let (queue, host, place) = (Queue::default(), Host::default(), place());
+        let (queue, host, place) = (CommitQueue::default(), Host::default(), place());
         host.memory.set(&place, b"no book");
         let (one, other) = (reserve(1, 1, 10), reserve(2, 1, 10));
         let all = [&one, &other].map(|operation| queue.apply(&host, &place, operation));
@@ -288,10 +289,10 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_end() {
-        for attempt in 1..TRIES {
+        for attempt in 1..MAX_TRIES {
             let whole = Duration::from_millis(1 << (attempt - 1).min(5));
             for entropy in [0, 499, 500, 12_345, u64::MAX] {
-                let pause = pause(attempt, entropy);
+                let pause = backoff(attempt, entropy);
                 assert!(whole / 2 <= pause && pause <= whole, "{attempt}: {pause:?}");
             }
         }

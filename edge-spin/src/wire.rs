@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::unfold;
 use gateway::body::Body;
-use gateway::outage::Outage;
-use gateway::platform::Peer;
+use gateway::outage::HostError;
+use gateway::platform::PeerIp;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use http_body::Body as _;
@@ -22,21 +22,21 @@ use spin_sdk::wasip3::wit_bindgen::{
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 
 /// The most that is read of a body at once.
-const PIECE: usize = 16 << 10;
+const READ_BUFFER_BYTES: usize = 16 << 10;
 
 /// How often a silent answer is checked for a caller who has gone. WASI tells of it only when
 /// something is written.
-const PULSE: Duration = Duration::from_millis(500);
+const HANGUP_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A caller's request. Its body is read when the core asks for it.
-pub(crate) fn receive(request: Request) -> Result<http::Request<Body>, ErrorCode> {
+pub(crate) fn to_core_request(request: Request) -> Result<http::Request<Body>, ErrorCode> {
     let method =
         Method::try_from(request.get_method()).map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
     let path = request.get_path_with_query().unwrap_or_else(|| "/".to_owned());
     let uri = Uri::try_from(path).map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
     let mut headers = HeaderMap::try_from(request.get_headers())?;
     let peer = peer(&mut headers);
-    let mut received = http::Request::new(incoming(request, &headers));
+    let mut received = http::Request::new(incoming_body(request, &headers));
     *received.method_mut() = method;
     *received.uri_mut() = uri;
     *received.headers_mut() = headers;
@@ -47,16 +47,16 @@ pub(crate) fn receive(request: Request) -> Result<http::Request<Body>, ErrorCode
 }
 
 /// The header by which Spin tells who calls. It replaces one that the caller sends.
-const CLIENT_ADDRESS: &str = "spin-client-addr";
+const CLIENT_ADDRESS_HEADER: &str = "spin-client-addr";
 
 /// Takes the caller's address out of the headers.
-fn peer(headers: &mut HeaderMap) -> Option<Peer> {
-    let address: SocketAddr = headers.remove(CLIENT_ADDRESS)?.to_str().ok()?.parse().ok()?;
-    Some(Peer(address.ip()))
+fn peer(headers: &mut HeaderMap) -> Option<PeerIp> {
+    let address: SocketAddr = headers.remove(CLIENT_ADDRESS_HEADER)?.to_str().ok()?.parse().ok()?;
+    Some(PeerIp(address.ip()))
 }
 
 /// The core's response for the caller. Its body is written beside the handler's return.
-pub(crate) fn respond(response: http::Response<Body>) -> Result<Response, ErrorCode> {
+pub(crate) fn to_wasi_response(response: http::Response<Body>) -> Result<Response, ErrorCode> {
     let (mut parts, body) = response.into_parts();
     // Without a length even the shortest body would be sent in chunks. Nothing may be all that there is,
     // or all that was asked for: a head's length is that of the body that is not there.
@@ -70,12 +70,12 @@ pub(crate) fn respond(response: http::Response<Body>) -> Result<Response, ErrorC
     let (ending, ended) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
     let (response, _transmitted) = Response::new(headers, Some(reader), ended);
     response.set_status_code(parts.status.as_u16()).map_err(|()| ErrorCode::InternalError(None))?;
-    spawn(deliver(body, writer, ending));
+    spawn(write_body(body, writer, ending));
     Ok(response)
 }
 
 /// The core's request to an upstream.
-pub(crate) fn send(request: http::Request<Bytes>) -> Result<Request, ErrorCode> {
+pub(crate) fn to_wasi_request(request: http::Request<Bytes>) -> Result<Request, ErrorCode> {
     let (mut parts, body) = request.into_parts();
     if !body.is_empty() {
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
@@ -106,11 +106,11 @@ pub(crate) fn send(request: http::Request<Bytes>) -> Result<Request, ErrorCode> 
 }
 
 /// An upstream's answer for the core. Dropping its body ends the call.
-pub(crate) fn answer(response: Response) -> Result<http::Response<Body>, ErrorCode> {
+pub(crate) fn to_core_response(response: Response) -> Result<http::Response<Body>, ErrorCode> {
     let status =
         StatusCode::from_u16(response.get_status_code()).map_err(|error| internal(&error))?;
     let headers = HeaderMap::try_from(response.get_headers())?;
-    let mut answer = http::Response::new(incoming(response, &headers));
+    let mut answer = http::Response::new(incoming_body(response, &headers));
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;
     Ok(answer)
@@ -131,7 +131,7 @@ enum Incoming<M> {
     Over,
 }
 
-fn incoming<M: IncomingMessage + 'static>(message: M, headers: &HeaderMap) -> Body {
+fn incoming_body<M: IncomingMessage + 'static>(message: M, headers: &HeaderMap) -> Body {
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     Body::stream(unfold(Incoming::Unread(message, length), |mut incoming| async move {
         let piece = incoming.piece().await?;
@@ -140,7 +140,7 @@ fn incoming<M: IncomingMessage + 'static>(message: M, headers: &HeaderMap) -> Bo
 }
 
 impl<M: IncomingMessage> Incoming<M> {
-    async fn piece(&mut self) -> Option<Result<Bytes, Outage>> {
+    async fn piece(&mut self) -> Option<Result<Bytes, HostError>> {
         if let Self::Unread(..) = self {
             let unread = std::mem::replace(self, Self::Over);
             let Self::Unread(message, left) = unread else { return None };
@@ -149,7 +149,7 @@ impl<M: IncomingMessage> Incoming<M> {
             *self = Self::Reading { stream, left, ending, _received: received };
         }
         let Self::Reading { stream, left, .. } = self else { return None };
-        match stream.read(Vec::with_capacity(PIECE)).await {
+        match stream.read(Vec::with_capacity(READ_BUFFER_BYTES)).await {
             (StreamResult::Complete(_), piece) => {
                 // A length that is not kept is a proxy's mistake, and not believed any more.
                 *left = left.and_then(|left| left.checked_sub(piece.len()));
@@ -163,45 +163,45 @@ impl<M: IncomingMessage> Incoming<M> {
                     return None;
                 };
                 // The stream's end alone does not say whether it is complete.
-                ending.await.err().map(|error| Err(Outage::new(error)))
+                ending.await.err().map(|error| Err(HostError::new(error)))
             }
         }
     }
 }
 
 /// What a response waits for between two pieces.
-enum Next {
-    Piece(Option<Result<Bytes, Outage>>),
+enum BodyEvent {
+    Piece(Option<Result<Bytes, HostError>>),
     Pulse,
 }
 
 /// Writes a response's body until its end, its failure or the caller's departure, and then drops it.
-async fn deliver(
+async fn write_body(
     mut body: Body,
     mut writer: StreamWriter<u8>,
     ending: FutureWriter<Result<Option<Trailers>, ErrorCode>>,
 ) {
     // One timer serves many pieces, and a body that is there at once never starts it.
-    let mut pulse = pin!(spin_sdk::time::sleep(PULSE));
+    let mut pulse = pin!(spin_sdk::time::sleep(HANGUP_CHECK_INTERVAL));
     let result = loop {
         let next = poll_fn(|cx| match body.poll_piece(cx) {
-            Poll::Ready(piece) => Poll::Ready(Next::Piece(piece)),
-            Poll::Pending => pulse.as_mut().poll(cx).map(|()| Next::Pulse),
+            Poll::Ready(piece) => Poll::Ready(BodyEvent::Piece(piece)),
+            Poll::Pending => pulse.as_mut().poll(cx).map(|()| BodyEvent::Pulse),
         });
         match next.await {
-            Next::Piece(Some(Ok(piece))) => {
+            BodyEvent::Piece(Some(Ok(piece))) => {
                 if !writer.write_all(piece.into()).await.is_empty() {
                     return;
                 }
             }
-            Next::Piece(Some(Err(_))) => break Err(ErrorCode::HttpResponseIncomplete),
-            Next::Piece(None) => break Ok(None),
-            Next::Pulse => {
+            BodyEvent::Piece(Some(Err(_))) => break Err(ErrorCode::HttpResponseIncomplete),
+            BodyEvent::Piece(None) => break Ok(None),
+            BodyEvent::Pulse => {
                 // Nothing is written, and yet the host says whether anybody is there to read.
                 if let (StreamResult::Dropped, _) = writer.write(Vec::new()).await {
                     return;
                 }
-                pulse.set(spin_sdk::time::sleep(PULSE));
+                pulse.set(spin_sdk::time::sleep(HANGUP_CHECK_INTERVAL));
             }
         }
     };

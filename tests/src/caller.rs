@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ pub async fn call_with(
         request = request.header(*name, *value);
     }
     let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
-    timeout(PATIENCE, exchange(address, request.body(Full::new(body))?))
+    timeout(ANSWER_TIMEOUT, exchange(address, request.body(Full::new(body))?))
         .await
         .context("no answer in time")?
 }

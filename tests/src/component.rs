@@ -42,7 +42,7 @@ impl Wasmtime {
             let secrets =
                 app.secrets.iter().map(|(name, value)| (name.to_lowercase(), value.clone()));
             let mut served =
-                spin::App::new(&app.name).variable("gateway_config", app.config.as_str());
+                spin::SpinApp::new(&app.name).variable("gateway_config", app.config.as_str());
             served.variables.extend(secrets);
             served.state = state.map(Path::to_owned);
             served.no_store = !app.ledger;

@@ -8,14 +8,14 @@ use crate::workerd::Workerd;
 
 /// An edge to be started.
 #[derive(Clone, Copy, Debug)]
-pub enum Kind {
+pub enum EdgeKind {
     /// The Worker in workerd.
     Cloudflare,
     /// The component in wasmtime.
     Spin,
 }
 
-impl Kind {
+impl EdgeKind {
     /// Its name, as in [`Edge::name`].
     pub fn name(self) -> &'static str {
         match self {

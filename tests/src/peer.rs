@@ -8,16 +8,16 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Longer than anything here takes, shorter than a person's patience.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const IO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One side of a connection, byte by byte.
-pub struct Peer {
+pub struct RawPeer {
     stream: TcpStream,
     /// What has come and was not forgotten.
     pub seen: Vec<u8>,
 }
 
-impl Peer {
+impl RawPeer {
     /// Takes over a connection.
     pub fn new(stream: TcpStream) -> Self {
         Self { stream, seen: Vec::new() }
@@ -25,7 +25,7 @@ impl Peer {
 
     /// Says something.
     pub async fn send(&mut self, text: &str) -> anyhow::Result<()> {
-        timeout(PATIENCE, self.stream.write_all(text.as_bytes()))
+        timeout(IO_TIMEOUT, self.stream.write_all(text.as_bytes()))
             .await
             .context("nobody reads")??;
         Ok(())
@@ -36,7 +36,7 @@ impl Peer {
         let needle = text.as_bytes();
         while !self.seen.windows(needle.len()).any(|window| window == needle) {
             let mut piece = [0; 16 << 10];
-            let read = timeout(PATIENCE, self.stream.read(&mut piece)).await;
+            let read = timeout(IO_TIMEOUT, self.stream.read(&mut piece)).await;
             let count = read.with_context(|| format!("{text:?} did not come"))??;
             anyhow::ensure!(count > 0, "{text:?} did not come before the end");
             self.seen.extend_from_slice(&piece[..count]);
@@ -56,7 +56,7 @@ impl Peer {
         let mut piece = vec![0; 64 << 10];
         let mut last = Vec::new();
         loop {
-            match timeout(PATIENCE, self.stream.read(&mut piece)).await.context("no end")? {
+            match timeout(IO_TIMEOUT, self.stream.read(&mut piece)).await.context("no end")? {
                 Ok(count) if count > 0 => last = piece[..count].to_vec(),
                 Ok(_) | Err(_) => return Ok(last),
             }

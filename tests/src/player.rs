@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use crate::edge::{App, Edge, record_of};
 
 /// How long any answer may take: more than the longest timeout of a scenario.
-const PATIENCE: Duration = Duration::from_secs(20);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A name that both edges accept.
 pub fn app_name(scenario: &Scenario) -> String {
@@ -48,7 +48,7 @@ pub async fn play(scenario: &Scenario, edge: &dyn Edge, server: &Server) -> Resu
             let place = |what: String| format!("request {index}, turn {turn}: {what}");
             let id = request.headers.get("x-request-id").cloned();
             let id = id.unwrap_or_else(|| format!("{app}-{index}-{turn}"));
-            let seen = ask(edge.address(&app), request, &id)
+            let seen = send_request(edge.address(&app), request, &id)
                 .await
                 .map_err(|error| place(format!("{error:#}")))?;
             let patience = if request.expect.record.is_empty() {
@@ -74,21 +74,25 @@ pub async fn play(scenario: &Scenario, edge: &dyn Edge, server: &Server) -> Resu
     }
 }
 
-async fn ask(address: SocketAddr, request: &Request, id: &str) -> anyhow::Result<Observed> {
+async fn send_request(
+    address: SocketAddr,
+    request: &Request,
+    id: &str,
+) -> anyhow::Result<Observed> {
     let mut observed = Observed::default();
     let exchange = exchange(address, request, id, &mut observed);
     match request.hang_up_after {
         Some(after) => observed.hung_up = timeout(after, exchange).await.is_err(),
         None => {
-            let ended = timeout(PATIENCE, exchange).await.context("no answer in time")??;
-            observed.hung_up = ended == Ended::HungUp;
+            let ended = timeout(ANSWER_TIMEOUT, exchange).await.context("no answer in time")??;
+            observed.hung_up = ended == ExchangeEnd::HungUp;
         }
     }
     Ok(observed)
 }
 
 #[derive(PartialEq)]
-enum Ended {
+enum ExchangeEnd {
     Whole,
     HungUp,
 }
@@ -99,7 +103,7 @@ async fn exchange(
     request: &Request,
     id: &str,
     observed: &mut Observed,
-) -> anyhow::Result<Ended> {
+) -> anyhow::Result<ExchangeEnd> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     // A caller that goes away resets its connection: a plain FIN may mean that it only has nothing
@@ -113,7 +117,7 @@ async fn exchange(
         .method(request.method.as_str())
         .uri(&request.path)
         .body(Full::new(Bytes::from(request.body.clone())))?;
-    *message.headers_mut() = request.head()?;
+    *message.headers_mut() = request.request_headers()?;
     message.headers_mut().insert("host", address.to_string().parse()?);
     message.headers_mut().insert("x-request-id", id.parse()?);
     let response = sender.send_request(message).await?;
@@ -121,7 +125,7 @@ async fn exchange(
     observed.status = Some(head.status.as_u16());
     observed.headers = head.headers;
     let mut whole = BytesMut::new();
-    let mut ended = Ended::Whole;
+    let mut ended = ExchangeEnd::Whole;
     while let Some(frame) = body.frame().await {
         match frame {
             Ok(frame) => whole.extend_from_slice(&frame.into_data().unwrap_or_default()),
@@ -131,7 +135,7 @@ async fn exchange(
             }
         }
         if request.hang_up_after_events.is_some_and(|count| count_events(&whole) >= count) {
-            ended = Ended::HungUp;
+            ended = ExchangeEnd::HungUp;
             break;
         }
     }

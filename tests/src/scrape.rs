@@ -11,18 +11,18 @@ use crate::caller::call;
 
 /// The samples of one scrape.
 #[derive(Clone, Debug, Default)]
-pub struct Scrape(BTreeMap<String, f64>);
+pub struct MetricsPage(BTreeMap<String, f64>);
 
-impl Scrape {
+impl MetricsPage {
     /// Asks for the page with an operator's token.
-    pub async fn of(address: SocketAddr, token: &str) -> anyhow::Result<Self> {
+    pub async fn fetch(address: SocketAddr, token: &str) -> anyhow::Result<Self> {
         let answer = call(address, "GET", "/metrics", token, &Value::Null).await?;
         ensure!(answer.status == 200, "{answer:?}");
-        Self::read(std::str::from_utf8(&answer.body)?)
+        Self::parse(std::str::from_utf8(&answer.body)?)
     }
 
     /// Reads a page.
-    pub fn read(page: &str) -> anyhow::Result<Self> {
+    pub fn parse(page: &str) -> anyhow::Result<Self> {
         let lines = page.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         let mut samples = BTreeMap::new();
         for line in lines {
@@ -43,7 +43,7 @@ impl Scrape {
     }
 
     /// The samples that are less than they were, or gone.
-    pub fn fallen_since(&self, before: &Self) -> Vec<String> {
+    pub fn decreased_since(&self, before: &Self) -> Vec<String> {
         let fallen = before
             .0
             .iter()
@@ -56,20 +56,22 @@ impl Scrape {
 
 #[cfg(test)]
 mod tests {
-    use super::Scrape;
+    use super::MetricsPage;
 
     #[test]
     fn samples_are_added_up_and_compared() {
-        let read = |page: &str| Scrape::read(page).expect("a page");
+        let read = |page: &str| MetricsPage::parse(page).expect("a page");
         let page =
             "# TYPE a counter\na{x=\"1\",y=\"2\"} 3\na{x=\"1\",y=\"3\"} 4.5\nab{x=\"1\"} 9\n";
         let before = read(page);
         assert_eq!(before.sum("a", &["x=\"1\""]).to_string(), "7.5");
         assert_eq!(before.sum("a", &["x=\"1\"", "y=\"3\""]).to_string(), "4.5");
         assert_eq!(before.sum("b", &[]).to_string(), "0");
-        assert!(read(page).fallen_since(&before).is_empty());
+        assert!(read(page).decreased_since(&before).is_empty());
         let after = read(&page.replace(" 4.5", " 4").replace("ab{x=\"1\"} 9\n", "b{} 1\n"));
-        assert_eq!(after.fallen_since(&before).len(), 2);
-        assert!(Scrape::read("a{} 1\na{} 1").is_err() && Scrape::read("a{} x").is_err());
+        assert_eq!(after.decreased_since(&before).len(), 2);
+        assert!(
+            MetricsPage::parse("a{} 1\na{} 1").is_err() && MetricsPage::parse("a{} x").is_err()
+        );
     }
 }

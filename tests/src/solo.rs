@@ -9,45 +9,50 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 
 use crate::edge::{App, Edge};
-use crate::kind::Kind;
+use crate::kind::EdgeKind;
 use crate::log::Log;
 use crate::memory;
 use crate::workerd::{Workerd, root};
 
 /// How long a host may take to listen: it may have to compile first.
-const PATIENCE: Duration = Duration::from_secs(120);
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The process that serves, and its app.
-pub struct Solo {
+pub struct IsolatedEdge {
     served: Served,
     app: String,
 }
 
 enum Served {
     Cloudflare(Workerd),
-    Spin(Program),
+    Spin(HostProcess),
 }
 
 /// The wasmtime host.
-struct Program {
+struct HostProcess {
     child: Child,
     port: u16,
     log: Log,
 }
 
-impl Solo {
+impl IsolatedEdge {
     /// Serves an app. `host` is the program `serin-spin-host`, which tests are told by cargo.
-    pub fn start(kind: Kind, host: &Path, app: &App) -> anyhow::Result<Self> {
-        Self::kept(kind, host, app, None)
+    pub fn start(kind: EdgeKind, host: &Path, app: &App) -> anyhow::Result<Self> {
+        Self::start_with_state(kind, host, app, None)
     }
 
     /// The same, with a state that is kept in a directory.
-    pub fn kept(kind: Kind, host: &Path, app: &App, state: Option<&Path>) -> anyhow::Result<Self> {
+    pub fn start_with_state(
+        kind: EdgeKind,
+        host: &Path,
+        app: &App,
+        state: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         let served = match kind {
-            Kind::Cloudflare => {
+            EdgeKind::Cloudflare => {
                 Served::Cloudflare(Workerd::start(std::slice::from_ref(app), state)?)
             }
-            Kind::Spin => Served::Spin(component(host, app, state)?),
+            EdgeKind::Spin => Served::Spin(component(host, app, state)?),
         };
         Ok(Self { served, app: app.name.clone() })
     }
@@ -89,7 +94,7 @@ impl Solo {
     }
 }
 
-impl Drop for Program {
+impl Drop for HostProcess {
     fn drop(&mut self) {
         // It keeps nothing that a polite end would save.
         self.child.kill().ok();
@@ -97,7 +102,7 @@ impl Drop for Program {
     }
 }
 
-fn component(host: &Path, app: &App, state: Option<&Path>) -> anyhow::Result<Program> {
+fn component(host: &Path, app: &App, state: Option<&Path>) -> anyhow::Result<HostProcess> {
     let mut command = Command::new(host);
     command.arg("--component").arg(root().join("target/wasm32-wasip2/release/edge_spin.wasm"));
     command.args(["--name", &app.name, "--port", "0"]);
@@ -111,9 +116,9 @@ fn component(host: &Path, app: &App, state: Option<&Path>) -> anyhow::Result<Pro
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let log = Log::default();
     log.follow(child.stdout.take().context("stdout is piped")?);
-    let mut program = Program { child, port: 0, log };
-    let Program { child, port, log } = &mut program;
-    let until = Instant::now() + PATIENCE;
+    let mut program = HostProcess { child, port: 0, log };
+    let HostProcess { child, port, log } = &mut program;
+    let until = Instant::now() + LISTEN_TIMEOUT;
     while *port == 0 {
         let lines = log.lines();
         let told = lines.iter().find_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -122,7 +127,7 @@ fn component(host: &Path, app: &App, state: Option<&Path>) -> anyhow::Result<Pro
         } else if let Some(status) = child.try_wait()? {
             bail!("the wasmtime host ended with {status}:\n{}", lines.join("\n"));
         } else if Instant::now() > until {
-            bail!("the wasmtime host did not listen in {PATIENCE:?}");
+            bail!("the wasmtime host did not listen in {LISTEN_TIMEOUT:?}");
         } else {
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -16,14 +16,14 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 /// How long a stream may be silent.
-const PATIENCE: Duration = Duration::from_secs(60);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 /// What ends a stream that is whole.
-const DONE: &[u8] = b"data: [DONE]\n\n";
+const DONE_EVENT: &[u8] = b"data: [DONE]\n\n";
 
 /// The caller's end of a stream. Dropping it hangs up.
 pub struct Stream {
     body: Incoming,
-    tally: Tally,
+    counts: StreamCounts,
     /// Dropping it would say that nothing more is asked.
     _sender: SendRequest<Full<Bytes>>,
     connection: JoinHandle<()>,
@@ -31,7 +31,7 @@ pub struct Stream {
 
 /// What is asked.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct StreamRequest {
     /// The path.
     pub path: String,
     /// The bearer token.
@@ -42,7 +42,7 @@ pub struct Asked {
 
 /// What has come of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct StreamCounts {
     /// Events that are whole, `[DONE]` among them.
     pub events: usize,
     /// Bytes.
@@ -51,28 +51,28 @@ pub struct Tally {
     tail: Vec<u8>,
 }
 
-impl Tally {
-    fn take(&mut self, piece: &[u8]) {
+impl StreamCounts {
+    fn add_piece(&mut self, piece: &[u8]) {
         let begins = self.tail.last() == Some(&b'\n') && piece.first() == Some(&b'\n');
         self.events += usize::from(begins) + memchr::memmem::find_iter(piece, b"\n\n").count();
         self.bytes += piece.len();
-        self.tail.extend_from_slice(&piece[piece.len().saturating_sub(DONE.len())..]);
-        self.tail.drain(..self.tail.len().saturating_sub(DONE.len()));
+        self.tail.extend_from_slice(&piece[piece.len().saturating_sub(DONE_EVENT.len())..]);
+        self.tail.drain(..self.tail.len().saturating_sub(DONE_EVENT.len()));
     }
 
     /// Whether it ended as a whole stream does. The gateway says so of no other.
     pub fn is_whole(&self) -> bool {
-        self.tail == DONE
+        self.tail == DONE_EVENT
     }
 }
 
 impl Stream {
     /// Asks for a stream, which must be a success.
-    pub async fn open(address: SocketAddr, asked: &Asked) -> anyhow::Result<Self> {
-        timeout(PATIENCE, Self::ask(address, asked)).await.context("no answer in time")?
+    pub async fn open(address: SocketAddr, asked: &StreamRequest) -> anyhow::Result<Self> {
+        timeout(SILENCE_TIMEOUT, Self::ask(address, asked)).await.context("no answer in time")?
     }
 
-    async fn ask(address: SocketAddr, asked: &Asked) -> anyhow::Result<Self> {
+    async fn ask(address: SocketAddr, asked: &StreamRequest) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -83,10 +83,11 @@ impl Stream {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(asked.body.to_string())))?;
         let (head, body) = sender.send_request(request).await?.into_parts();
-        let mut stream = Self { body, tally: Tally::default(), _sender: sender, connection };
+        let mut stream =
+            Self { body, counts: StreamCounts::default(), _sender: sender, connection };
         if head.status != 200 {
             while stream.more().await? {}
-            let end = String::from_utf8_lossy(&stream.tally.tail).into_owned();
+            let end = String::from_utf8_lossy(&stream.counts.tail).into_owned();
             anyhow::bail!("{}: …{end}", head.status);
         }
         Ok(stream)
@@ -94,25 +95,25 @@ impl Stream {
 
     /// Reads one piece; says whether there was one.
     async fn more(&mut self) -> anyhow::Result<bool> {
-        let frame = timeout(PATIENCE, self.body.frame()).await.context("it went silent")?;
+        let frame = timeout(SILENCE_TIMEOUT, self.body.frame()).await.context("it went silent")?;
         let Some(frame) = frame else { return Ok(false) };
-        self.tally.take(&frame?.into_data().unwrap_or_default());
+        self.counts.add_piece(&frame?.into_data().unwrap_or_default());
         Ok(true)
     }
 
     /// Reads until so many events have come; says what has.
-    pub async fn events(&mut self, count: usize) -> anyhow::Result<&Tally> {
-        while self.tally.events < count {
-            ensure!(self.more().await?, "it ended after {:?}", self.tally);
+    pub async fn events(&mut self, count: usize) -> anyhow::Result<&StreamCounts> {
+        while self.counts.events < count {
+            ensure!(self.more().await?, "it ended after {:?}", self.counts);
         }
-        Ok(&self.tally)
+        Ok(&self.counts)
     }
 
     /// Reads to the end, which must be that of a whole stream.
-    pub async fn end(mut self) -> anyhow::Result<Tally> {
+    pub async fn end(mut self) -> anyhow::Result<StreamCounts> {
         while self.more().await? {}
-        ensure!(self.tally.is_whole(), "it broke off after {:?}", self.tally);
-        Ok(std::mem::take(&mut self.tally))
+        ensure!(self.counts.is_whole(), "it broke off after {:?}", self.counts);
+        Ok(std::mem::take(&mut self.counts))
     }
 }
 
@@ -123,9 +124,9 @@ impl Drop for Stream {
 }
 
 /// Opens so many streams at once; each has had its role and its first word.
-pub async fn crowd(
+pub async fn open_streams(
     address: SocketAddr,
-    asked: &Asked,
+    asked: &StreamRequest,
     count: usize,
 ) -> anyhow::Result<Vec<Stream>> {
     let mut opening = JoinSet::new();
@@ -141,7 +142,7 @@ pub async fn crowd(
 }
 
 /// Reads all of them to their ends, side by side.
-pub async fn dismiss(streams: Vec<Stream>) -> anyhow::Result<Vec<Tally>> {
+pub async fn read_all_to_end(streams: Vec<Stream>) -> anyhow::Result<Vec<StreamCounts>> {
     let mut ending = JoinSet::new();
     for stream in streams {
         ending.spawn(stream.end());
@@ -151,19 +152,19 @@ pub async fn dismiss(streams: Vec<Stream>) -> anyhow::Result<Vec<Tally>> {
 
 #[cfg(test)]
 mod tests {
-    use super::Tally;
+    use super::StreamCounts;
 
     #[test]
     fn however_it_is_split_it_is_counted_alike() {
         let text = b"data: {}\n\ndata: {}\n\ndata: [DONE]\n\n";
         for size in 1..=text.len() {
-            let mut tally = Tally::default();
-            text.chunks(size).for_each(|piece| tally.take(piece));
+            let mut tally = StreamCounts::default();
+            text.chunks(size).for_each(|piece| tally.add_piece(piece));
             assert_eq!((tally.events, tally.bytes), (3, text.len()), "{size}");
             assert!(tally.is_whole());
         }
-        let mut cut = Tally::default();
-        cut.take(&text[..text.len() - 1]);
+        let mut cut = StreamCounts::default();
+        cut.add_piece(&text[..text.len() - 1]);
         assert!(cut.events == 2 && !cut.is_whole());
     }
 }

@@ -15,7 +15,7 @@ use crate::edge::{App, Edge};
 use crate::log::Log;
 
 /// How long workerd may take to listen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running workerd with one Worker for each app.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Workerd {
         struct Line {
             listening: BTreeMap<String, u16>,
         }
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + LISTEN_TIMEOUT;
         loop {
             let lines = self.log.lines();
             if let Some(Line { listening }) =
@@ -88,7 +88,7 @@ impl Workerd {
                 bail!("serve.mjs ended with {status}:\n{}", lines.join("\n"));
             }
             if Instant::now() > until {
-                bail!("workerd did not listen in {PATIENCE:?}:\n{}", lines.join("\n"));
+                bail!("workerd did not listen in {LISTEN_TIMEOUT:?}:\n{}", lines.join("\n"));
             }
             std::thread::sleep(Duration::from_millis(20));
         }

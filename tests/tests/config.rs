@@ -11,11 +11,11 @@ use anyhow::{Context, ensure};
 use gateway::config::author;
 use serde_json::{Value, json};
 use sim::server::Server;
-use sim::upstream::{Part, Script};
+use sim::upstream::{Script, UpstreamSpec};
 use tests::caller::{Answer, call, call_with};
 use tests::edge::{App, Edge};
 use tests::kept_by_both;
-use tests::kind::Kind;
+use tests::kind::EdgeKind;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -31,7 +31,7 @@ const APP_KEY: &str = "app-key-of-this-test";
 const NAME: &str = "live";
 
 async fn a_document_takes_effect_under_load_without_a_failed_request(
-    kind: Kind,
+    kind: EdgeKind,
 ) -> anyhow::Result<()> {
     let world = Arc::new(World::start(kind, None).await?);
     let over = Arc::new(AtomicBool::new(false));
@@ -113,7 +113,7 @@ fn is_whole(answer: &Answer) -> bool {
     answer.status == 200 && is_first && said == "one two three"
 }
 
-async fn what_is_wrong_changes_nothing(kind: Kind) -> anyhow::Result<()> {
+async fn what_is_wrong_changes_nothing(kind: EdgeKind) -> anyhow::Result<()> {
     let world = World::start(kind, None).await?;
     let tag = world.tag().await?;
     let wrong = world.put(&tag, "nobody").await?;
@@ -136,7 +136,7 @@ async fn what_is_wrong_changes_nothing(kind: Kind) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn of_many_writers_one_wins(kind: Kind) -> anyhow::Result<()> {
+async fn of_many_writers_one_wins(kind: EdgeKind) -> anyhow::Result<()> {
     let world = Arc::new(World::start(kind, None).await?);
     for round in 1..=3 {
         let tag = world.tag().await?;
@@ -171,7 +171,7 @@ async fn of_many_writers_one_wins(kind: Kind) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn a_version_outlives_the_process(kind: Kind) -> anyhow::Result<()> {
+async fn a_version_outlives_the_process(kind: EdgeKind) -> anyhow::Result<()> {
     let state = State::new(kind)?;
     let world = World::start(kind, Some(&state.0)).await?;
     ensure!(world.put(&world.tag().await?, "new").await?.status == 200);
@@ -196,7 +196,7 @@ async fn a_version_outlives_the_process(kind: Kind) -> anyhow::Result<()> {
 struct State(PathBuf);
 
 impl State {
-    fn new(kind: Kind) -> anyhow::Result<Self> {
+    fn new(kind: EdgeKind) -> anyhow::Result<Self> {
         let name = format!("serin-{}-config-{}", kind.name(), std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path)?;
@@ -217,15 +217,19 @@ struct World {
 }
 
 impl World {
-    async fn start(kind: Kind, state: Option<&Path>) -> anyhow::Result<Self> {
+    async fn start(kind: EdgeKind, state: Option<&Path>) -> anyhow::Result<Self> {
         let server = Arc::new(Server::start().await?);
         let script: Script = toml::from_str("answer = 'one two three'\ngap = '20ms'")?;
-        let part = || Part { script: vec![script.clone()], ..Part::default() };
+        let part = || UpstreamSpec { script: vec![script.clone()], ..UpstreamSpec::default() };
         server.register(NAME, [("old".to_owned(), part()), ("new".to_owned(), part())].into());
         Self::over(kind, server, state).await
     }
 
-    async fn over(kind: Kind, server: Arc<Server>, state: Option<&Path>) -> anyhow::Result<Self> {
+    async fn over(
+        kind: EdgeKind,
+        server: Arc<Server>,
+        state: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         let config = document(&server, "old")?;
         let secrets = [("APP_KEY", APP_KEY), ("ADMIN_TOKEN", ADMIN)];
         let secrets = secrets.map(|(name, value)| (name.to_owned(), value.to_owned())).into();

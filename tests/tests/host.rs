@@ -8,8 +8,8 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use tests::edge::{App, Edge};
 use tests::kept_by_both;
-use tests::kind::Kind;
-use tests::peer::{PATIENCE, Peer, chunk, unchunked};
+use tests::kind::EdgeKind;
+use tests::peer::{IO_TIMEOUT, RawPeer, chunk, unchunked};
 use tests::spin::{self, SpinHost};
 use tests::workerd::root;
 use tokio::net::{TcpListener, TcpStream};
@@ -30,7 +30,7 @@ kept_by_both! {
 /// wasmtime does not tell a component of a caller who leaves before there is a response (#11833).
 #[tokio::test]
 async fn cloudflare_notices_a_caller_who_leaves_early() -> anyhow::Result<()> {
-    a_caller_who_leaves_before_the_answer_is_noticed(Kind::Cloudflare).await
+    a_caller_who_leaves_before_the_answer_is_noticed(EdgeKind::Cloudflare).await
 }
 
 const HEAD: &str =
@@ -42,7 +42,7 @@ const FINISH: &str =
 const DONE: &str = "data: [DONE]\n\n";
 const END: &str = "0\r\n\r\n";
 
-async fn a_piece_arrives_before_the_next_is_made(edge: Kind) -> anyhow::Result<()> {
+async fn a_piece_arrives_before_the_next_is_made(edge: EdgeKind) -> anyhow::Result<()> {
     let world = World::open(edge, "pieces").await?;
     let mut caller = world.ask(true).await?;
     let mut upstream = world.accept().await?;
@@ -57,7 +57,7 @@ async fn a_piece_arrives_before_the_next_is_made(edge: Kind) -> anyhow::Result<(
     caller.until(END).await
 }
 
-async fn deferred_work_outlives_the_response(edge: Kind) -> anyhow::Result<()> {
+async fn deferred_work_outlives_the_response(edge: EdgeKind) -> anyhow::Result<()> {
     let world = World::open(edge, "deferred").await?;
     let mut caller = world.ask(true).await?;
     let mut upstream = world.accept().await?;
@@ -75,7 +75,7 @@ async fn deferred_work_outlives_the_response(edge: Kind) -> anyhow::Result<()> {
     upstream.request().await.context("the connection was not used again")
 }
 
-async fn a_caller_who_leaves_a_silent_stream_is_noticed(edge: Kind) -> anyhow::Result<()> {
+async fn a_caller_who_leaves_a_silent_stream_is_noticed(edge: EdgeKind) -> anyhow::Result<()> {
     let mut world = World::open(edge, "leaves").await?;
     let mut caller = world.ask(true).await?;
     let mut upstream = world.accept().await?;
@@ -89,7 +89,7 @@ async fn a_caller_who_leaves_a_silent_stream_is_noticed(edge: Kind) -> anyhow::R
     Ok(())
 }
 
-async fn a_caller_who_leaves_a_talking_stream_is_noticed(edge: Kind) -> anyhow::Result<()> {
+async fn a_caller_who_leaves_a_talking_stream_is_noticed(edge: EdgeKind) -> anyhow::Result<()> {
     let mut world = World::open(edge, "talking").await?;
     let mut caller = world.ask(true).await?;
     let mut upstream = world.accept().await?;
@@ -108,7 +108,7 @@ async fn a_caller_who_leaves_a_talking_stream_is_noticed(edge: Kind) -> anyhow::
     Ok(())
 }
 
-async fn what_breaks_off_does_not_look_whole(edge: Kind) -> anyhow::Result<()> {
+async fn what_breaks_off_does_not_look_whole(edge: EdgeKind) -> anyhow::Result<()> {
     let world = World::open(edge, "breaks").await?;
     let mut caller = world.ask(false).await?;
     let mut upstream = world.accept().await?;
@@ -128,7 +128,7 @@ async fn what_breaks_off_does_not_look_whole(edge: Kind) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn a_caller_who_leaves_before_the_answer_is_noticed(edge: Kind) -> anyhow::Result<()> {
+async fn a_caller_who_leaves_before_the_answer_is_noticed(edge: EdgeKind) -> anyhow::Result<()> {
     let mut world = World::open(edge, "early").await?;
     for stream in [true, false] {
         let caller = world.ask(stream).await?;
@@ -142,7 +142,7 @@ async fn a_caller_who_leaves_before_the_answer_is_noticed(edge: Kind) -> anyhow:
     Ok(())
 }
 
-async fn a_burst_is_passed_on_whole_and_in_order(edge: Kind) -> anyhow::Result<()> {
+async fn a_burst_is_passed_on_whole_and_in_order(edge: EdgeKind) -> anyhow::Result<()> {
     let world = World::open(edge, "burst").await?;
     let mut caller = world.ask(true).await?;
     let mut upstream = world.accept().await?;
@@ -165,7 +165,7 @@ async fn a_burst_is_passed_on_whole_and_in_order(edge: Kind) -> anyhow::Result<(
     Ok(())
 }
 
-async fn redirects_are_not_followed(edge: Kind) -> anyhow::Result<()> {
+async fn redirects_are_not_followed(edge: EdgeKind) -> anyhow::Result<()> {
     let mut world = World::open(edge, "redirect").await?;
     let mut caller = world.ask(false).await?;
     let mut upstream = world.accept().await?;
@@ -178,7 +178,7 @@ async fn redirects_are_not_followed(edge: Kind) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn many_callers_are_answered_at_once(edge: Kind) -> anyhow::Result<()> {
+async fn many_callers_are_answered_at_once(edge: EdgeKind) -> anyhow::Result<()> {
     // More than one instance takes at a time.
     const CALLERS: usize = 40;
     let mut world = World::open(edge, "many").await?;
@@ -202,7 +202,7 @@ async fn many_callers_are_answered_at_once(edge: Kind) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn a_wrong_configuration_is_told_to_the_log_only(edge: Kind) -> anyhow::Result<()> {
+async fn a_wrong_configuration_is_told_to_the_log_only(edge: EdgeKind) -> anyhow::Result<()> {
     let world = World::with(edge, "wrong", Some(r#"{ "ruotes": [] }"#)).await?;
     for _ in 0..2 {
         let mut caller = world.ask(false).await?;
@@ -221,12 +221,12 @@ async fn a_wrong_configuration_is_told_to_the_log_only(edge: Kind) -> anyhow::Re
 async fn spin_calls_only_hosts_that_are_allowed() -> anyhow::Result<()> {
     let host = SpinHost::start(&root().join("target/wasm32-wasip2/release/edge_spin.wasm"))?;
     let upstream = TcpListener::bind("127.0.0.1:0").await?;
-    let mut app = spin::App::new("allowed").variable("gateway_config", usual(&upstream)?);
+    let mut app = spin::SpinApp::new("allowed").variable("gateway_config", usual(&upstream)?);
     app.allowed_hosts = vec!["https://api.openai.com".to_owned()];
     let mut lines = host.lines("allowed");
     let mut caller = ask(host.serve(app).await?, false).await?;
     caller.until("upstream_error").await?;
-    let line = timeout(PATIENCE, lines.recv()).await?.context("the log ended")?;
+    let line = timeout(IO_TIMEOUT, lines.recv()).await?.context("the log ended")?;
     let record: Value = serde_json::from_str(&line)?;
     let detail = record["attempts"][0]["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("HttpRequestDenied"), "{record}");
@@ -245,11 +245,11 @@ fn usual(upstream: &TcpListener) -> anyhow::Result<String> {
 }
 
 /// Calls a gateway.
-async fn ask(address: std::net::SocketAddr, stream: bool) -> anyhow::Result<Peer> {
+async fn ask(address: std::net::SocketAddr, stream: bool) -> anyhow::Result<RawPeer> {
     let body =
         json!({ "model": "m", "stream": stream, "messages": [{ "role": "user", "content": "?" }] });
     let body = body.to_string();
-    let mut caller = Peer::new(TcpStream::connect(address).await?);
+    let mut caller = RawPeer::new(TcpStream::connect(address).await?);
     let head =
         "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n";
     caller.send(&format!("{head}content-length: {}\r\n\r\n{body}", body.len())).await?;
@@ -265,11 +265,11 @@ struct World {
 }
 
 impl World {
-    async fn open(edge: Kind, name: &str) -> anyhow::Result<Self> {
+    async fn open(edge: EdgeKind, name: &str) -> anyhow::Result<Self> {
         Self::with(edge, name, None).await
     }
 
-    async fn with(edge: Kind, name: &str, config: Option<&str>) -> anyhow::Result<Self> {
+    async fn with(edge: EdgeKind, name: &str, config: Option<&str>) -> anyhow::Result<Self> {
         let upstream = TcpListener::bind("127.0.0.1:0").await?;
         let config = config.map_or_else(|| usual(&upstream), |config| Ok(config.to_owned()))?;
         let app = App { name: name.to_owned(), config, secrets: Default::default(), ledger: true };
@@ -280,21 +280,22 @@ impl World {
     }
 
     /// Calls the gateway.
-    async fn ask(&self, stream: bool) -> anyhow::Result<Peer> {
+    async fn ask(&self, stream: bool) -> anyhow::Result<RawPeer> {
         ask(self.host.address(&self.name), stream).await
     }
 
     /// Waits for the gateway's call.
-    async fn accept(&self) -> anyhow::Result<Peer> {
-        let (stream, _) = timeout(PATIENCE, self.upstream.accept()).await.context("no call")??;
-        let mut upstream = Peer::new(stream);
+    async fn accept(&self) -> anyhow::Result<RawPeer> {
+        let (stream, _) =
+            timeout(IO_TIMEOUT, self.upstream.accept()).await.context("no call")??;
+        let mut upstream = RawPeer::new(stream);
         upstream.request().await?;
         Ok(upstream)
     }
 
     /// Waits for the next record of a request.
     async fn record(&mut self) -> anyhow::Result<Value> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + IO_TIMEOUT;
         loop {
             let lines = self.host.log().lines();
             let mut records = lines

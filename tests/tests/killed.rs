@@ -13,9 +13,9 @@ use sim::upstream::Script;
 use tests::caller::call;
 use tests::edge::App;
 use tests::kept_by_both;
-use tests::kind::Kind;
-use tests::scrape::Scrape;
-use tests::solo::Solo;
+use tests::kind::EdgeKind;
+use tests::scrape::MetricsPage;
+use tests::solo::IsolatedEdge;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -32,24 +32,24 @@ const SCRIPT: &str =
 /// What each answer costs.
 const TOKENS: u64 = 100;
 /// How often it is killed.
-const LIVES: u64 = 3;
+const RESTARTS: u64 = 3;
 /// Callers at once.
-const CROWD: u64 = 10;
+const CONCURRENT_CALLERS: u64 = 10;
 /// How long sums may take to be where they can be asked for.
-const SUMS: Duration = Duration::from_secs(10);
+const AGGREGATION_TIMEOUT: Duration = Duration::from_secs(10);
 
-async fn what_was_shown_outlives_the_process(kind: Kind) -> anyhow::Result<()> {
+async fn what_was_shown_outlives_the_process(kind: EdgeKind) -> anyhow::Result<()> {
     let state = State::new(kind)?;
     let server = Server::start().await?;
     server.register(NAME, [].into());
     server.rewrite(NAME, "big", toml::from_str::<Script>(SCRIPT)?);
-    let mut before = Shown::default();
+    let mut before = ShownTotals::default();
     let mut asked = 0;
-    for life in 0..LIVES {
+    for life in 0..RESTARTS {
         let solo = start(kind, &server, &state.0).await?;
         let address = solo.address();
-        let kept = Shown::by(address).await?;
-        kept.is_no_less_than(&before).with_context(|| format!("life {life}"))?;
+        let kept = ShownTotals::fetch(address).await?;
+        kept.check_not_less_than(&before).with_context(|| format!("life {life}"))?;
         ensure!(kept.requests <= asked, "life {life}: {} of {asked} requests", kept.requests);
         // While nothing dies, everything is counted.
         for _ in 0..4 {
@@ -57,13 +57,14 @@ async fn what_was_shown_outlives_the_process(kind: Kind) -> anyhow::Result<()> {
                 ensure!(status? == 200, "life {life}");
             }
         }
-        asked += 4 * CROWD;
+        asked += 4 * CONCURRENT_CALLERS;
         // A batch that was under way may have reached one of its places and not another.
-        let (all, all_scraped) = (kept.requests + 4 * CROWD, kept.scraped() + 4 * CROWD);
-        let until = Instant::now() + SUMS;
+        let (all, all_scraped) =
+            (kept.requests + 4 * CONCURRENT_CALLERS, kept.scraped() + 4 * CONCURRENT_CALLERS);
+        let until = Instant::now() + AGGREGATION_TIMEOUT;
         before = loop {
-            let shown = Shown::by(address).await?;
-            shown.is_no_less_than(&kept)?;
+            let shown = ShownTotals::fetch(address).await?;
+            shown.check_not_less_than(&kept)?;
             let counts = (shown.requests, shown.scraped());
             if counts == (all, all_scraped) {
                 break shown;
@@ -75,33 +76,37 @@ async fn what_was_shown_outlives_the_process(kind: Kind) -> anyhow::Result<()> {
         ensure!(before.tokens == all * TOKENS, "life {life}: {} tokens", before.tokens);
         // More are under way while it dies, and somebody is shown some of them before.
         let mut running = crowd(address);
-        asked += CROWD;
+        asked += CONCURRENT_CALLERS;
         sleep(Duration::from_millis(60) + Duration::from_millis(20) * life as u32).await;
-        let shown = Shown::by(address).await?;
+        let shown = ShownTotals::fetch(address).await?;
         solo.kill();
-        shown.is_no_less_than(&before)?;
+        shown.check_not_less_than(&before)?;
         before = shown;
         running.abort_all();
     }
     let solo = start(kind, &server, &state.0).await?;
-    let last = Shown::by(solo.address()).await?;
-    last.is_no_less_than(&before)?;
-    ensure!(last.requests >= LIVES * 4 * CROWD && last.requests <= asked, "{}", last.requests);
+    let last = ShownTotals::fetch(solo.address()).await?;
+    last.check_not_less_than(&before)?;
+    ensure!(
+        last.requests >= RESTARTS * 4 * CONCURRENT_CALLERS && last.requests <= asked,
+        "{}",
+        last.requests
+    );
     Ok(())
 }
 
 /// What an operator is shown.
 #[derive(Default)]
-struct Shown {
-    page: Scrape,
+struct ShownTotals {
+    page: MetricsPage,
     /// Of usage.
     requests: u64,
     tokens: u64,
 }
 
-impl Shown {
-    async fn by(address: SocketAddr) -> anyhow::Result<Self> {
-        let page = Scrape::of(address, ADMIN).await?;
+impl ShownTotals {
+    async fn fetch(address: SocketAddr) -> anyhow::Result<Self> {
+        let page = MetricsPage::fetch(address, ADMIN).await?;
         let usage = call(address, "GET", "/admin/v1/usage", ADMIN, &Value::Null).await?;
         ensure!(usage.status == 200, "{usage:?}");
         let usage = usage.json();
@@ -114,8 +119,8 @@ impl Shown {
         self.page.sum("serin_requests_total", &[]) as u64
     }
 
-    fn is_no_less_than(&self, before: &Self) -> anyhow::Result<()> {
-        let fallen = self.page.fallen_since(&before.page);
+    fn check_not_less_than(&self, before: &Self) -> anyhow::Result<()> {
+        let fallen = self.page.decreased_since(&before.page);
         ensure!(fallen.is_empty(), "{fallen:?}");
         let (now, then) = ((self.requests, self.tokens), (before.requests, before.tokens));
         ensure!(now.0 >= then.0 && now.1 >= then.1, "usage: {then:?}, then {now:?}");
@@ -126,7 +131,7 @@ impl Shown {
 /// Callers who ask once each, and the statuses that they get.
 fn crowd(address: SocketAddr) -> JoinSet<anyhow::Result<u16>> {
     let mut running = JoinSet::new();
-    for _ in 0..CROWD {
+    for _ in 0..CONCURRENT_CALLERS {
         let body = json!({ "model": "m", "messages": [{ "role": "user", "content": "Hello" }] });
         running.spawn(async move {
             Ok(call(address, "POST", "/v1/chat/completions", KEY, &body).await?.status)
@@ -135,7 +140,7 @@ fn crowd(address: SocketAddr) -> JoinSet<anyhow::Result<u16>> {
     running
 }
 
-async fn start(kind: Kind, server: &Server, state: &Path) -> anyhow::Result<Solo> {
+async fn start(kind: EdgeKind, server: &Server, state: &Path) -> anyhow::Result<IsolatedEdge> {
     let base = server.base(NAME);
     let document = format!(
         "[[providers]]\nid = 'big'\nkind = 'openai-compatible'\nbase_url = '{base}/big/v1'\n\
@@ -148,8 +153,9 @@ async fn start(kind: Kind, server: &Server, state: &Path) -> anyhow::Result<Solo
     let app = App { name: NAME.to_owned(), config, secrets, ledger: true };
     let state = state.to_owned();
     // Starting blocks.
-    let started =
-        tokio::task::spawn_blocking(move || Solo::kept(kind, Path::new(HOST), &app, Some(&state)));
+    let started = tokio::task::spawn_blocking(move || {
+        IsolatedEdge::start_with_state(kind, Path::new(HOST), &app, Some(&state))
+    });
     started.await?.context("build both artifacts first: `cargo xtask test`")
 }
 
@@ -157,7 +163,7 @@ async fn start(kind: Kind, server: &Server, state: &Path) -> anyhow::Result<Solo
 struct State(PathBuf);
 
 impl State {
-    fn new(kind: Kind) -> anyhow::Result<Self> {
+    fn new(kind: EdgeKind) -> anyhow::Result<Self> {
         let name = format!("serin-{}-{NAME}-{}", kind.name(), std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path)?;

@@ -11,11 +11,11 @@ use anyhow::{Context, ensure};
 use gateway::config::author;
 use serde_json::{Value, json};
 use sim::server::Server;
-use sim::upstream::{Part, Script};
+use sim::upstream::{Script, UpstreamSpec};
 use tests::caller::{Answer, call};
 use tests::edge::{App, Edge};
 use tests::kept_by_both;
-use tests::kind::Kind;
+use tests::kind::EdgeKind;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -35,7 +35,7 @@ const PEPPER: &str = "pepper-of-this-test-0123456789abcdef";
 const APP_KEY: &str = "app-key-of-this-test";
 const USAGE: &str = "answer = 'one two'\nprompt_tokens = 20\ncompletion_tokens = 80";
 
-async fn a_burst_admits_exactly_what_requests_allow(kind: Kind) -> anyhow::Result<()> {
+async fn a_burst_admits_exactly_what_requests_allow(kind: EdgeKind) -> anyhow::Result<()> {
     let limit = "requests = { per = 'hour', max = 20 }";
     let apps = [5, 50, 500].map(|callers| (format!("burst-{callers}"), callers));
     let documents = apps.iter().map(|(name, _)| (name.as_str(), limited(limit))).collect();
@@ -62,7 +62,7 @@ async fn a_burst_admits_exactly_what_requests_allow(kind: Kind) -> anyhow::Resul
     Ok(())
 }
 
-async fn a_burst_admits_no_more_tokens_than_there_are(kind: Kind) -> anyhow::Result<()> {
+async fn a_burst_admits_no_more_tokens_than_there_are(kind: EdgeKind) -> anyhow::Result<()> {
     let documents = vec![("tokens", limited("tokens = { per = 'hour', max = 2000 }"))];
     let world = World::open(kind, documents, USAGE).await?;
     let answers = world.burst("tokens", 80, json!({ "max_tokens": 90 })).await?;
@@ -73,7 +73,7 @@ async fn a_burst_admits_no_more_tokens_than_there_are(kind: Kind) -> anyhow::Res
     Ok(())
 }
 
-async fn a_leased_limit_is_exact_too(kind: Kind) -> anyhow::Result<()> {
+async fn a_leased_limit_is_exact_too(kind: EdgeKind) -> anyhow::Result<()> {
     let few = limited("lease = true\nrequests = { per = 'hour', max = 20 }");
     let many = limited("lease = true\nrequests = { per = 'hour', max = 100 }");
     let world = World::open(kind, vec![("few", few), ("many", many)], USAGE).await?;
@@ -90,7 +90,7 @@ async fn a_leased_limit_is_exact_too(kind: Kind) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn all_limits_hold_or_none_is_charged(kind: Kind) -> anyhow::Result<()> {
+async fn all_limits_hold_or_none_is_charged(kind: EdgeKind) -> anyhow::Result<()> {
     // Two limits in one place, and one in another.
     let limits = "[[limits]]\nid = 'all'\nby = 'all'\nrequests = { per = 'hour', max = 50 }\n\
                   [[limits]]\nid = 'l'\nby = 'consumer'\nrequests = { per = 'hour', max = 30 }\n\
@@ -105,7 +105,7 @@ async fn all_limits_hold_or_none_is_charged(kind: Kind) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn every_path_settles_what_it_spent(kind: Kind) -> anyhow::Result<()> {
+async fn every_path_settles_what_it_spent(kind: EdgeKind) -> anyhow::Result<()> {
     let limit = limited("tokens = { per = 'total', max = 1000000 }");
     let apps = ["usage", "silent", "leaves", "fails"];
     let documents = apps.iter().map(|app| (*app, limit.clone())).collect();
@@ -124,7 +124,7 @@ async fn every_path_settles_what_it_spent(kind: Kind) -> anyhow::Result<()> {
 
     // Who leaves in the middle is charged for the prompt and what was shown.
     world.script("leaves", "answer = 'one two three four five six seven'\ngap = '300ms'")?;
-    world.leave("leaves", Duration::from_millis(800)).await;
+    world.hang_up_after("leaves", Duration::from_millis(800)).await;
     let shown = used(world.settled("leaves", "tokens").await?);
     ensure!((9..20).contains(&shown), "{shown}");
 
@@ -134,7 +134,7 @@ async fn every_path_settles_what_it_spent(kind: Kind) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn without_a_ledger_the_limit_decides(kind: Kind) -> anyhow::Result<()> {
+async fn without_a_ledger_the_limit_decides(kind: EdgeKind) -> anyhow::Result<()> {
     let limit = |on_error: &str| {
         limited(&format!("on_error = '{on_error}'\nrequests = {{ per = 'hour', max = 3 }}"))
     };
@@ -153,13 +153,13 @@ async fn without_a_ledger_the_limit_decides(kind: Kind) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn a_key_lives_and_dies_and_is_never_kept_in_clear(kind: Kind) -> anyhow::Result<()> {
+async fn a_key_lives_and_dies_and_is_never_kept_in_clear(kind: EdgeKind) -> anyhow::Result<()> {
     let state = State::new(kind, "key")?;
     let limit = limited("requests = { per = 'hour', max = 100 }");
     let limit = format!(
         "{limit}[[limits]]\nid = 'h'\nby = 'header:authorization'\nrequests = {{ per = 'hour', max = 100 }}\n"
     );
-    let world = World::kept(kind, vec![("keys", limit)], USAGE, &state.0).await?;
+    let world = World::start_with_state(kind, vec![("keys", limit)], USAGE, &state.0).await?;
     let admin = |method: &'static str, path: String, body: Value| {
         let address = world.address("keys");
         async move { call(address, method, &format!("/admin/v1{path}"), ADMIN, &body).await }
@@ -211,17 +211,17 @@ async fn a_key_lives_and_dies_and_is_never_kept_in_clear(kind: Kind) -> anyhow::
     Ok(())
 }
 
-async fn what_was_settled_outlives_the_process(kind: Kind) -> anyhow::Result<()> {
+async fn what_was_settled_outlives_the_process(kind: EdgeKind) -> anyhow::Result<()> {
     let state = State::new(kind, "killed")?;
     let documents = || vec![("killed", limited("tokens = { per = 'total', max = 1000 }"))];
-    let world = World::kept(kind, documents(), USAGE, &state.0).await?;
+    let world = World::start_with_state(kind, documents(), USAGE, &state.0).await?;
     for _ in 0..3 {
         ensure!(world.ask("killed", json!({ "max_tokens": 80 })).await?.status == 200);
     }
     let before = world.settled("killed", "tokens").await?;
     ensure!(before["used"] == 300, "{before}");
     world.kill();
-    let world = World::kept(kind, documents(), USAGE, &state.0).await?;
+    let world = World::start_with_state(kind, documents(), USAGE, &state.0).await?;
     let after = world.settled("killed", "tokens").await?;
     ensure!(after["used"] == 300, "{after}");
     Ok(())
@@ -248,7 +248,7 @@ fn statuses(answers: &[Answer]) -> BTreeMap<u16, usize> {
 struct State(PathBuf);
 
 impl State {
-    fn new(kind: Kind, name: &str) -> anyhow::Result<Self> {
+    fn new(kind: EdgeKind, name: &str) -> anyhow::Result<Self> {
         let name = format!("serin-{}-{name}-{}", kind.name(), std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path)?;
@@ -285,20 +285,24 @@ struct World {
 }
 
 impl World {
-    async fn open(kind: Kind, limits: Vec<(&str, String)>, script: &str) -> anyhow::Result<Self> {
+    async fn open(
+        kind: EdgeKind,
+        limits: Vec<(&str, String)>,
+        script: &str,
+    ) -> anyhow::Result<Self> {
         Self::start(kind, limits, script, true, None).await
     }
 
     async fn without_ledger(
-        kind: Kind,
+        kind: EdgeKind,
         limits: Vec<(&str, String)>,
         script: &str,
     ) -> anyhow::Result<Self> {
         Self::start(kind, limits, script, false, None).await
     }
 
-    async fn kept(
-        kind: Kind,
+    async fn start_with_state(
+        kind: EdgeKind,
         limits: Vec<(&str, String)>,
         script: &str,
         state: &Path,
@@ -307,7 +311,7 @@ impl World {
     }
 
     async fn start(
-        kind: Kind,
+        kind: EdgeKind,
         limits: Vec<(&str, String)>,
         script: &str,
         ledger: bool,
@@ -355,7 +359,7 @@ impl World {
     }
 
     /// Asks for a stream and leaves after a while.
-    async fn leave(&self, app: &str, after: Duration) {
+    async fn hang_up_after(&self, app: &str, after: Duration) {
         let asked = self.ask(app, json!({ "stream": true }));
         // Dropping the call resets its connection.
         tokio::time::timeout(after, asked).await.ok();
@@ -375,7 +379,7 @@ impl World {
     }
 
     /// How an account stands, as the admin plane tells.
-    async fn level(
+    async fn balance(
         &self,
         app: &str,
         limit: &str,
@@ -405,7 +409,7 @@ impl World {
     ) -> anyhow::Result<Value> {
         let until = Instant::now() + Duration::from_secs(20);
         loop {
-            let level = self.level(app, limit, value, measure).await?;
+            let level = self.balance(app, limit, value, measure).await?;
             if level["held"] == 0 {
                 return Ok(level);
             }
@@ -422,7 +426,7 @@ impl World {
 
 fn register(server: &Server, app: &str, script: &str) -> anyhow::Result<()> {
     let script: Script = toml::from_str(script)?;
-    let part = Part { script: vec![script], ..Part::default() };
+    let part = UpstreamSpec { script: vec![script], ..UpstreamSpec::default() };
     server.register(app, [("big".to_owned(), part)].into());
     Ok(())
 }

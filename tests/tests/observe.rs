@@ -14,9 +14,9 @@ use sim::server::Server;
 use tests::caller::call;
 use tests::edge::Edge;
 use tests::kept_by_both;
-use tests::kind::Kind;
+use tests::kind::EdgeKind;
 use tests::player::{closed_address, prepare};
-use tests::scrape::Scrape;
+use tests::scrape::MetricsPage;
 use tests::workerd::root;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -27,9 +27,9 @@ kept_by_both! {
 const NAME: &str = "observe";
 const ADMIN: &str = "the-token-of-the-owner";
 /// How long sums and spans may take to be where they are looked for.
-const PATIENCE: Duration = Duration::from_secs(15);
+const AGGREGATION_TIMEOUT: Duration = Duration::from_secs(15);
 /// A model whose name needs escapes in Prometheus' format, and is not ASCII.
-const ODD: &str = "odd-\"quoted\" back\\slash 模型";
+const ESCAPED_MODEL: &str = "odd-\"quoted\" back\\slash 模型";
 
 const WORLD: &str = r#"
 about = "Traffic that leaves a sample in every family."
@@ -157,7 +157,7 @@ path = "/v1/models"
 const TRAFFIC: [(&str, &str, bool, u16); 14] = [
     ("app", "gpt-4o", false, 200),
     ("app", "gpt-4o", true, 200),
-    ("app", ODD, false, 200),
+    ("app", ESCAPED_MODEL, false, 200),
     ("app", "flaky", false, 200),
     ("app", "flaky", true, 200),
     ("app", "dead", true, 502),
@@ -172,9 +172,9 @@ const TRAFFIC: [(&str, &str, bool, u16); 14] = [
     ("nobody", "gpt-4o", false, 401),
 ];
 /// The rest of a round: what is blocked, an embedding, and somebody who leaves.
-const MORE: u64 = 3;
+const EXTRA_REQUESTS: u64 = 3;
 
-async fn official_readers_understand_what_is_told(kind: Kind) -> anyhow::Result<()> {
+async fn official_readers_understand_what_is_told(kind: EdgeKind) -> anyhow::Result<()> {
     let world = World::open(kind).await?;
     let directory = Directory::new(kind)?;
     world.round(true).await?;
@@ -183,7 +183,7 @@ async fn official_readers_understand_what_is_told(kind: Kind) -> anyhow::Result<
     let second = world.counted(2).await?;
     directory.write("first.txt", &first)?;
     directory.write("second.txt", &second)?;
-    let (traces, metrics) = world.told().await?;
+    let (traces, metrics) = world.exported().await?;
     for (name, bodies) in [("traces", traces), ("metrics", metrics)] {
         for (number, body) in bodies.iter().enumerate() {
             directory.write(&format!("{name}-{number}.json"), body)?;
@@ -192,7 +192,11 @@ async fn official_readers_understand_what_is_told(kind: Kind) -> anyhow::Result<
     let python =
         std::env::var("SERIN_PYTHON").context("SERIN_PYTHON is not set: run `cargo xtask test`")?;
     let mut reader = Command::new(python);
-    reader.arg(root().join("tests/sdk/observe.py")).arg(&directory.0).arg(ODD).current_dir(root());
+    reader
+        .arg(root().join("tests/sdk/observe.py"))
+        .arg(&directory.0)
+        .arg(ESCAPED_MODEL)
+        .current_dir(root());
     let output = tokio::task::spawn_blocking(move || reader.output()).await??;
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -207,7 +211,7 @@ struct World {
 }
 
 impl World {
-    async fn open(kind: Kind) -> anyhow::Result<Self> {
+    async fn open(kind: EdgeKind) -> anyhow::Result<Self> {
         let scenario = Scenario::parse(NAME, WORLD).map_err(anyhow::Error::msg)?;
         let server = Server::start().await?;
         let app = prepare(&scenario, &server, closed_address()?)?;
@@ -253,14 +257,14 @@ impl World {
 
     /// The page of metrics once it holds so many rounds.
     async fn counted(&self, rounds: u64) -> anyhow::Result<Vec<u8>> {
-        let expected = (rounds * (TRAFFIC.len() as u64 - 1 + MORE)) as f64;
-        let until = Instant::now() + PATIENCE;
+        let expected = (rounds * (TRAFFIC.len() as u64 - 1 + EXTRA_REQUESTS)) as f64;
+        let until = Instant::now() + AGGREGATION_TIMEOUT;
         loop {
             let answer =
                 call(self.edge.address(NAME), "GET", "/metrics", ADMIN, &Value::Null).await?;
             ensure!(answer.status == 200, "{answer:?}");
             let page = std::str::from_utf8(&answer.body)?;
-            let requests = Scrape::read(page)?.sum("serin_requests_total", &[]);
+            let requests = MetricsPage::parse(page)?.sum("serin_requests_total", &[]);
             if requests == expected {
                 let format = answer.header("content-type");
                 ensure!(format == "text/plain; version=0.0.4; charset=utf-8", "{format}");
@@ -272,11 +276,11 @@ impl World {
     }
 
     /// What the collector got, traces and metrics, once it has a span of every request.
-    async fn told(&self) -> anyhow::Result<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
-        let expected = 2 * (TRAFFIC.len() + MORE as usize);
-        let until = Instant::now() + PATIENCE;
+    async fn exported(&self) -> anyhow::Result<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
+        let expected = 2 * (TRAFFIC.len() + EXTRA_REQUESTS as usize);
+        let until = Instant::now() + AGGREGATION_TIMEOUT;
         loop {
-            let calls = self.server.settled(NAME, PATIENCE).await.remove("collector");
+            let calls = self.server.settled(NAME, AGGREGATION_TIMEOUT).await.remove("collector");
             let calls = calls.unwrap_or_default();
             let of = |path: &str| -> Vec<Vec<u8>> {
                 let calls = calls.iter().filter(|call| call.path == path);
@@ -308,7 +312,7 @@ impl World {
 struct Directory(PathBuf);
 
 impl Directory {
-    fn new(kind: Kind) -> anyhow::Result<Self> {
+    fn new(kind: EdgeKind) -> anyhow::Result<Self> {
         let name = format!("serin-{}-{NAME}-{}", kind.name(), std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path)?;

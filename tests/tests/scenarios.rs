@@ -13,10 +13,10 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 /// How many scenarios are played at once: enough to hide their waits, few enough for two cores.
-const AT_ONCE: usize = 6;
+const CONCURRENT_SCENARIOS: usize = 6;
 
 /// One edge at a time: many scenarios have timeouts, and a machine of two cores has to keep them.
-static TURN: Mutex<()> = Mutex::new(());
+static EDGE_LOCK: Mutex<()> = Mutex::new(());
 
 #[test]
 fn on_cloudflare() {
@@ -33,7 +33,7 @@ fn run<E: Edge + Send + 'static>(
     start: impl FnOnce(&[App]) -> anyhow::Result<E>,
 ) {
     // The other edge's failure is its own.
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = EDGE_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = Runtime::new().expect("a runtime");
     let all = load(&root().join("tests/scenarios")).expect("the scenarios load");
     let (skipped, scenarios): (Vec<_>, Vec<_>) =
@@ -71,7 +71,7 @@ async fn play_all<E: Edge + Send + 'static>(
     edge: Arc<E>,
     server: Arc<Server>,
 ) -> Vec<String> {
-    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let places = Arc::new(Semaphore::new(CONCURRENT_SCENARIOS));
     let mut running = Vec::new();
     for scenario in scenarios {
         let (edge, server, places) = (edge.clone(), server.clone(), places.clone());

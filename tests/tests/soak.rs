@@ -17,9 +17,9 @@ use sim::upstream::{Ended, Script};
 use tests::caller::call;
 use tests::edge::App;
 use tests::kept_by_both;
-use tests::kind::Kind;
-use tests::scrape::Scrape;
-use tests::solo::Solo;
+use tests::kind::EdgeKind;
+use tests::scrape::MetricsPage;
+use tests::solo::IsolatedEdge;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -34,13 +34,13 @@ const ADMIN: &str = "admin-token-of-this-test";
 const APP: &str = "soak";
 const CALLERS: usize = 8;
 /// Between two requests of a caller.
-const BREATH: Duration = Duration::from_millis(25);
+const CALLER_PAUSE: Duration = Duration::from_millis(25);
 /// More than the upstream's silence may cost, on a busy machine.
-const LONGEST: Duration = Duration::from_secs(20);
+const MAX_REQUEST_TIME: Duration = Duration::from_secs(20);
 /// How much more memory the edge may take at the end than after the first fifth. V8 collects late where it
 /// has room: a Worker of three lines of JavaScript that passes 18,000 requests on grew from 78 to 423 MiB
 /// in the same workerd, serin from 87 to 335, and stayed there.
-const MOST_GROWTH: usize = 160 << 20;
+const MAX_MEMORY_GROWTH: usize = 160 << 20;
 
 /// The ways in which the upstream is down, in turn. Each can be seen before anything was said, so
 /// each can be hidden.
@@ -65,14 +65,14 @@ const FALLBACK: &str =
 /// What an answer of the first one and of the fallback costs: of the prompt, of the answer.
 const TOKENS: [(u64, u64); 2] = [(11, 5), (13, 3)];
 /// How long sums may take to be where they can be asked for.
-const SUMS: Duration = Duration::from_secs(15);
+const AGGREGATION_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a state lasts, in seconds of a soak of five minutes; a short soak has shorter ones.
-const PHASES: [u32; 5] = [5, 8, 6, 10, 7];
+const PHASE_SECONDS: [u32; 5] = [5, 8, 6, 10, 7];
 
-static TURN: Mutex<()> = Mutex::const_new(());
+static EDGE_LOCK: Mutex<()> = Mutex::const_new(());
 
-async fn nobody_sees_an_upstream_that_flaps(kind: Kind) -> anyhow::Result<()> {
-    let _turn = TURN.lock().await;
+async fn nobody_sees_an_upstream_that_flaps(kind: EdgeKind) -> anyhow::Result<()> {
+    let _turn = EDGE_LOCK.lock().await;
     let seconds = match std::env::var("SERIN_SOAK_SECONDS") {
         Ok(seconds) => seconds.parse::<u32>().context("SERIN_SOAK_SECONDS is a number")?.min(300),
         Err(_) => 20,
@@ -85,7 +85,7 @@ async fn nobody_sees_an_upstream_that_flaps(kind: Kind) -> anyhow::Result<()> {
         callers.spawn(caller(world.solo.address(), number, end));
     }
     let (mut early, mut flaps) = (0, 0);
-    for (turn, phase) in PHASES.into_iter().cycle().enumerate() {
+    for (turn, phase) in PHASE_SECONDS.into_iter().cycle().enumerate() {
         if Instant::now() >= end {
             break;
         }
@@ -100,7 +100,7 @@ async fn nobody_sees_an_upstream_that_flaps(kind: Kind) -> anyhow::Result<()> {
             early = world.solo.resident()?.max(early);
         }
     }
-    let mut seen = Seen::default();
+    let mut seen = CallerResults::default();
     for one in callers.join_all().await {
         seen.add(one);
     }
@@ -140,13 +140,13 @@ async fn nobody_sees_an_upstream_that_flaps(kind: Kind) -> anyhow::Result<()> {
     // In a short soak the upstream rests for longer than it is well.
     let by_first = asked - seen.by_fallback;
     ensure!(by_first > asked / 100 && seen.by_fallback > asked / 20, "it did not flap");
-    ensure!(late.saturating_sub(early) < MOST_GROWTH, "{edge}: from {early} bytes to {late}");
+    ensure!(late.saturating_sub(early) < MAX_MEMORY_GROWTH, "{edge}: from {early} bytes to {late}");
     world.all_have_counted(by_first as u64, seen.by_fallback as u64).await
 }
 
 /// What callers saw.
 #[derive(Default)]
-struct Seen {
+struct CallerResults {
     /// How long each request took.
     times: Vec<Duration>,
     by_fallback: usize,
@@ -154,7 +154,7 @@ struct Seen {
     failures: BTreeMap<String, usize>,
 }
 
-impl Seen {
+impl CallerResults {
     fn add(&mut self, other: Self) {
         self.times.extend(other.times);
         self.by_fallback += other.by_fallback;
@@ -164,8 +164,8 @@ impl Seen {
     }
 }
 
-async fn caller(address: SocketAddr, number: usize, end: Instant) -> Seen {
-    let mut seen = Seen::default();
+async fn caller(address: SocketAddr, number: usize, end: Instant) -> CallerResults {
+    let mut seen = CallerResults::default();
     for turn in number.. {
         let asked = Instant::now();
         if asked >= end {
@@ -181,7 +181,7 @@ async fn caller(address: SocketAddr, number: usize, end: Instant) -> Seen {
                 *seen.failures.entry(format!("{failure:#}")).or_default() += 1;
             }
         }
-        sleep(BREATH).await;
+        sleep(CALLER_PAUSE).await;
     }
     seen
 }
@@ -209,7 +209,7 @@ async fn ask(address: SocketAddr, streams: bool) -> anyhow::Result<(Duration, bo
     };
     let by_first = said == "first second third fourth";
     ensure!(by_first || said == "other words that help", "{said:?} was said: {text}");
-    ensure!(took < LONGEST, "it took {took:?}");
+    ensure!(took < MAX_REQUEST_TIME, "it took {took:?}");
     Ok((took, by_first))
 }
 
@@ -234,7 +234,7 @@ impl Totals {
         }
     }
 
-    fn scraped(page: &Scrape) -> Self {
+    fn scraped(page: &MetricsPage) -> Self {
         let sum = |metric: &str, labels: &[&str]| page.sum(metric, labels) as u64;
         let tokens = |kind| sum("serin_tokens_total", &[kind, "counted=\"reported\""]);
         let of =
@@ -275,14 +275,14 @@ impl Totals {
 }
 
 struct World {
-    solo: Solo,
+    solo: IsolatedEdge,
     server: Server,
     /// From which of its calls on the upstream that flaps plays what.
     played: Vec<(usize, String)>,
 }
 
 impl World {
-    async fn open(kind: Kind) -> anyhow::Result<Self> {
+    async fn open(kind: EdgeKind) -> anyhow::Result<Self> {
         let server = Server::start().await?;
         server.register(APP, BTreeMap::new());
         let base = server.base(APP);
@@ -299,7 +299,7 @@ impl World {
         let secrets = [("APP_KEY", KEY), ("ADMIN_TOKEN", ADMIN)];
         let secrets = secrets.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let app = App { name: APP.to_owned(), config, secrets, ledger: true };
-        let start = move || Solo::start(kind, Path::new(HOST), &app);
+        let start = move || IsolatedEdge::start(kind, Path::new(HOST), &app);
         let solo = tokio::task::spawn_blocking(start).await?;
         let solo = solo.context("build both artifacts first: `cargo xtask test`")?;
         server.rewrite(APP, "well", toml::from_str(FALLBACK)?);
@@ -318,10 +318,10 @@ impl World {
     /// Checks that everybody has counted what callers have: so many answers of either upstream.
     async fn all_have_counted(&self, by_first: u64, by_fallback: u64) -> anyhow::Result<()> {
         let told = Totals::answers(by_first, by_fallback);
-        let until = Instant::now() + SUMS;
+        let until = Instant::now() + AGGREGATION_TIMEOUT;
         // What is written in the end may be under way.
         let (page, used) = loop {
-            let page = Scrape::of(self.solo.address(), ADMIN).await?;
+            let page = MetricsPage::fetch(self.solo.address(), ADMIN).await?;
             let path = "/admin/v1/usage?by=provider";
             let used = call(self.solo.address(), "GET", path, ADMIN, &Value::Null).await?.json();
             let used = Totals::used(used["data"].as_array().context("rows")?);

@@ -4,7 +4,7 @@ use std::fs;
 
 use gateway::config::author;
 use gateway::secret::Secret;
-use tests::spin::Allowed;
+use tests::spin::AllowedHosts;
 use tests::workerd::root;
 use toml::{Table, Value};
 
@@ -67,7 +67,7 @@ fn every_provider_may_be_called() {
         .unwrap_or_else(|problems| panic!("the document is wrong: {problems}"));
     assert_eq!(config.providers.len(), kinds.len());
     let hosts = strings(&component(&manifest())["allowed_outbound_hosts"]);
-    let allowed = Allowed::parse(&hosts).expect("the hosts are patterns");
+    let allowed = AllowedHosts::parse(&hosts).expect("the hosts are patterns");
     for provider in &config.providers {
         let url = provider.base_url.parse().expect("a parsed configuration has addresses");
         assert!(allowed.permits(&url), "{} ({url}) may not be called", provider.id);

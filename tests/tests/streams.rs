@@ -7,14 +7,14 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use gateway::config::author;
 use serde_json::json;
-use sim::server::{Fixed, Server};
-use sim::upstream::{Part, Script};
+use sim::server::{CannedResponse, Server};
+use sim::upstream::{Script, UpstreamSpec};
 use tests::edge::App;
 use tests::kept_by_both;
-use tests::kind::Kind;
+use tests::kind::EdgeKind;
 use tests::memory;
-use tests::solo::Solo;
-use tests::stream::{Asked, Stream, Tally, crowd, dismiss};
+use tests::solo::IsolatedEdge;
+use tests::stream::{Stream, StreamCounts, StreamRequest, open_streams, read_all_to_end};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep};
 
@@ -28,63 +28,65 @@ const HOST: &str = env!("CARGO_BIN_EXE_serin-spin-host");
 const KEY: &str = "app-key-of-this-test";
 const APP: &str = "streams";
 /// Streams at once.
-const CROWD: usize = 1000;
+const OPEN_STREAMS: usize = 1000;
 /// What one of them may take: twice what it does (213 KiB on Spin, 253 in workerd).
-const MOST_EACH: usize = 512 << 10;
+const MAX_BYTES_PER_STREAM: usize = 512 << 10;
 /// Tiny events of one stream; `SERIN_EVENTS` says otherwise. The benchmark sends a million.
 const EVENTS: usize = 200_000;
 /// How much more memory a stream may take later than in its first fifth.
-const MOST_GROWTH: usize = 32 << 20;
+const MAX_MEMORY_GROWTH: usize = 32 << 20;
 const MEBIBYTE: usize = 1 << 20;
 
 /// Two edges that are measured at a time would measure each other.
-static TURN: Mutex<()> = Mutex::const_new(());
+static EDGE_LOCK: Mutex<()> = Mutex::const_new(());
 
-async fn a_thousand_streams_are_open_at_once(kind: Kind) -> anyhow::Result<()> {
-    let _turn = TURN.lock().await;
-    memory::allow_files(8 * CROWD)?;
+async fn a_thousand_streams_are_open_at_once(kind: EdgeKind) -> anyhow::Result<()> {
+    let _turn = EDGE_LOCK.lock().await;
+    memory::allow_files(8 * OPEN_STREAMS)?;
     let (release, released) = watch::channel(true);
     let world = World::open(kind, |server| {
-        server.register_fixed(APP, Fixed::held(released));
+        server.register_canned(APP, CannedResponse::held(released));
     })
     .await?;
     // What is taken once and not for each of them.
-    dismiss(world.crowd(32).await?).await?;
-    world.recorded(32).await?;
+    read_all_to_end(world.crowd(32).await?).await?;
+    world.wait_for_records(32).await?;
     let idle = world.solo.resident()?;
     release.send_replace(false);
 
     let begin = Instant::now();
-    let streams = world.crowd(CROWD).await?;
+    let streams = world.crowd(OPEN_STREAMS).await?;
     let opened = begin.elapsed();
     sleep(Duration::from_secs(1)).await;
     ensure!(world.records() == 32, "some have ended: {}", world.records());
-    let each = world.solo.resident()?.saturating_sub(idle) / CROWD;
+    let each = world.solo.resident()?.saturating_sub(idle) / OPEN_STREAMS;
     let begin = Instant::now();
     release.send_replace(true);
-    let tallies = dismiss(streams).await?;
+    let tallies = read_all_to_end(streams).await?;
     let ended = begin.elapsed();
     let (edge, kibibytes) = (kind.name(), each >> 10);
-    eprintln!("{edge}: {CROWD} streams, {kibibytes} KiB each, opened {opened:?}, ended {ended:?}");
+    eprintln!(
+        "{edge}: {OPEN_STREAMS} streams, {kibibytes} KiB each, opened {opened:?}, ended {ended:?}"
+    );
     // The role, two words, the finish, `[DONE]`; the usage was nobody's wish.
     ensure!(tallies.iter().all(|tally| tally.events == 5), "{:?}", tallies.first());
     ensure!(tallies.iter().all(|tally| tally.bytes == tallies[0].bytes));
-    world.recorded(32 + CROWD).await?;
+    world.wait_for_records(32 + OPEN_STREAMS).await?;
     let lines = world.solo.log().lines();
     let answered = lines.iter().filter(|line| line.contains(r#""outcome":"answered""#)).count();
-    ensure!(answered == 32 + CROWD, "{answered} were answered");
-    ensure!(each < MOST_EACH, "{edge}: {kibibytes} KiB for each open stream");
+    ensure!(answered == 32 + OPEN_STREAMS, "{answered} were answered");
+    ensure!(each < MAX_BYTES_PER_STREAM, "{edge}: {kibibytes} KiB for each open stream");
     Ok(())
 }
 
-async fn memory_is_flat_however_many_events_come(kind: Kind) -> anyhow::Result<()> {
-    let _turn = TURN.lock().await;
+async fn memory_is_flat_however_many_events_come(kind: EdgeKind) -> anyhow::Result<()> {
+    let _turn = EDGE_LOCK.lock().await;
     let events = match std::env::var("SERIN_EVENTS") {
         Ok(count) => count.parse::<usize>().context("SERIN_EVENTS is a number")?,
         Err(_) => EVENTS,
     };
     let world = World::open(kind, |server| {
-        server.register_fixed(APP, Fixed::flood(events));
+        server.register_canned(APP, CannedResponse::flood(events));
     })
     .await?;
     let tally = world.stays_flat(kind, events).await?;
@@ -92,12 +94,12 @@ async fn memory_is_flat_however_many_events_come(kind: Kind) -> anyhow::Result<(
     Ok(())
 }
 
-async fn memory_is_flat_however_long_events_are(kind: Kind) -> anyhow::Result<()> {
-    let _turn = TURN.lock().await;
+async fn memory_is_flat_however_long_events_are(kind: EdgeKind) -> anyhow::Result<()> {
+    let _turn = EDGE_LOCK.lock().await;
     let (count, word) = (50, "x".repeat(MEBIBYTE));
     let script = Script::answering(vec![word; count].join(" "));
     let world = World::open(kind, |server| {
-        let part = Part { script: vec![script], ..Part::default() };
+        let part = UpstreamSpec { script: vec![script], ..UpstreamSpec::default() };
         server.register(APP, [("big".to_owned(), part)].into());
     })
     .await?;
@@ -107,12 +109,12 @@ async fn memory_is_flat_however_long_events_are(kind: Kind) -> anyhow::Result<()
 }
 
 struct World {
-    solo: Solo,
+    solo: IsolatedEdge,
     _server: Server,
 }
 
 impl World {
-    async fn open(kind: Kind, register: impl FnOnce(&Server)) -> anyhow::Result<Self> {
+    async fn open(kind: EdgeKind, register: impl FnOnce(&Server)) -> anyhow::Result<Self> {
         let server = Server::start().await?;
         register(&server);
         let document = format!(
@@ -126,18 +128,18 @@ impl World {
         let config = author::to_json(&document).map_err(|wrong| anyhow::anyhow!("{wrong}"))?;
         let secrets = [("APP_KEY".to_owned(), KEY.to_owned())].into();
         let app = App { name: APP.to_owned(), config, secrets, ledger: true };
-        let start = move || Solo::start(kind, Path::new(HOST), &app);
+        let start = move || IsolatedEdge::start(kind, Path::new(HOST), &app);
         let solo = tokio::task::spawn_blocking(start).await?;
         let solo = solo.context("build both artifacts first: `cargo xtask test`")?;
         Ok(Self { solo, _server: server })
     }
 
     async fn crowd(&self, count: usize) -> anyhow::Result<Vec<Stream>> {
-        crowd(self.solo.address(), &question(), count).await
+        open_streams(self.solo.address(), &question(), count).await
     }
 
     /// Reads one stream, and fails where it takes more and more memory.
-    async fn stays_flat(&self, kind: Kind, events: usize) -> anyhow::Result<Tally> {
+    async fn stays_flat(&self, kind: EdgeKind, events: usize) -> anyhow::Result<StreamCounts> {
         // One that is not measured: code and heaps get warm.
         self.crowd(1).await?.remove(0).end().await?;
         let begin = Instant::now();
@@ -157,7 +159,7 @@ impl World {
             "{edge}: {} events, {bytes} MiB in {took:?}; {first} MiB, then {later}",
             tally.events
         );
-        ensure!(grown < MOST_GROWTH, "{edge}: {grown} bytes more than at first");
+        ensure!(grown < MAX_MEMORY_GROWTH, "{edge}: {grown} bytes more than at first");
         Ok(tally)
     }
 
@@ -168,7 +170,7 @@ impl World {
     }
 
     /// Waits until so many requests have been recorded, and no more.
-    async fn recorded(&self, count: usize) -> anyhow::Result<()> {
+    async fn wait_for_records(&self, count: usize) -> anyhow::Result<()> {
         let until = Instant::now() + Duration::from_secs(20);
         while self.records() < count {
             ensure!(Instant::now() < until, "{} records of {count}", self.records());
@@ -179,9 +181,9 @@ impl World {
     }
 }
 
-fn question() -> Asked {
+fn question() -> StreamRequest {
     let messages = json!([{ "role": "user", "content": "Hello?" }]);
-    Asked {
+    StreamRequest {
         path: "/v1/chat/completions".to_owned(),
         token: KEY.to_owned(),
         body: json!({ "model": "m", "messages": messages, "stream": true }),

@@ -14,12 +14,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use gateway::config::{Config, author};
 use gateway::jwt::{self, KeySet, Rules};
-use gateway::reader::{Flow, Reader};
+use gateway::reader::{SseReader, StreamState};
 use gateway::secret::Secret;
 use gateway::time::Timestamp;
 use hmac::{Hmac, Mac};
 use openai::{
-    Changes, Endpoint, Event, Framer, OutputField, Prompt, Request, Said, said_in_answer,
+    Changes, Endpoint, Event, Framer, OutputField, Prompt, Request, TextField, texts_in_answer,
 };
 use serde_json::Value;
 use sha2::Sha256;
@@ -47,21 +47,21 @@ static ISSUERS: LazyLock<[KeySet; 2]> = LazyLock::new(|| {
 /// A request body: whatever is admitted stays the same request when the gateway rewrites it.
 pub fn admission(data: &[u8]) {
     for endpoint in Endpoint::ALL {
-        let Ok(request) = Request::read(endpoint, data) else { continue };
+        let Ok(request) = Request::parse(endpoint, data) else { continue };
         assert!(std::str::from_utf8(&data[request.content.clone()]).is_ok());
         let changes = Changes {
             model: Some("another \"model\""),
             ask_for_usage: true,
-            most_output: Some((7, OutputField::MaxTokens)),
-            more_messages: None,
+            max_output_tokens: Some((7, OutputField::MaxTokens)),
+            extra_messages: None,
         };
         let rewritten = request.rewrite(data, changes);
         let rewritten = rewritten.unwrap_or_else(|| data.to_vec());
-        let again = Request::read(endpoint, &rewritten).expect("a rewritten request is a request");
+        let again = Request::parse(endpoint, &rewritten).expect("a rewritten request is a request");
         assert_eq!(again.model, "another \"model\"");
         assert_eq!(again.stream, request.stream);
         assert!(again.wants_usage || !request.stream);
-        assert!(again.output.most.is_some_and(|most| most <= 7));
+        assert!(again.output.max_per_choice.is_some_and(|most| most <= 7));
         let (Ok(mut before), Ok(mut after)) =
             (serde_json::from_slice::<Value>(data), serde_json::from_slice::<Value>(&rewritten))
         else {
@@ -85,30 +85,30 @@ pub fn events(data: &[u8]) {
     let Some((size, stream)) = data.split_first() else { return };
     let (passed, flow) = relay(stream, stream.len().max(1));
     let (split, split_flow) = relay(stream, usize::from(*size) + 1);
-    assert_eq!((said(&passed), flow), (said(&split), split_flow));
+    assert_eq!((event_data(&passed), flow), (event_data(&split), split_flow));
     let mut rest = stream.iter();
     assert!(passed.iter().all(|byte| rest.any(|other| other == byte)), "something was added");
 }
 
 /// The data of every event, as a client reads it. Bytes are not compared: where a stream turns from
 /// bare CRs to CRLF, an LF goes with the event before it or with the one behind, and means nothing.
-fn said(passed: &[u8]) -> Vec<Vec<u8>> {
+fn event_data(passed: &[u8]) -> Vec<Vec<u8>> {
     let mut framer = Framer::new(passed.len());
     framer.push(Bytes::copy_from_slice(passed)).expect("nothing was there before");
     let mut said = Vec::new();
     while let Some(event) = framer.next_event() {
-        said.extend(Event::read(framer.bytes(event)).data.map(Cow::into_owned));
+        said.extend(Event::parse(framer.bytes(event)).data.map(Cow::into_owned));
     }
     said
 }
 
-fn relay(stream: &[u8], size: usize) -> (Vec<u8>, Flow) {
-    let mut reader = Reader::new(true);
+fn relay(stream: &[u8], size: usize) -> (Vec<u8>, StreamState) {
+    let mut reader = SseReader::new(true);
     let mut ready = VecDeque::new();
-    let mut flow = Flow::Open;
+    let mut flow = StreamState::Open;
     for piece in stream.chunks(size) {
-        if flow == Flow::Open {
-            flow = reader.take(Bytes::copy_from_slice(piece), &mut ready);
+        if flow == StreamState::Open {
+            flow = reader.push(Bytes::copy_from_slice(piece), &mut ready);
         }
     }
     (ready.into_iter().flatten().collect(), flow)
@@ -144,10 +144,10 @@ pub fn configuration(data: &[u8]) {
 pub fn tokens(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     for keys in ISSUERS.iter() {
-        believe(text, keys);
+        assert_verification(text, keys);
     }
     let Some((header, claims)) = text.split_once('\n') else { return };
-    if believe(&signed(header, claims), &ISSUERS[1]) {
+    if assert_verification(&signed(header, claims), &ISSUERS[1]) {
         let header: Value = serde_json::from_str(header).expect("its header was read");
         assert_eq!(header["alg"], "HS256", "nothing else is signed with a secret");
     }
@@ -159,32 +159,32 @@ pub fn keys(data: &[u8]) {
         Ok(keys) => {
             let tokens = FIXTURE["tokens"].as_object().expect("the fixture has tokens");
             for token in tokens.values().filter_map(Value::as_str) {
-                believe(token, &keys);
+                assert_verification(token, &keys);
             }
             let forged = signed(r#"{"alg":"HS256"}"#, r#"{"exp":9999999999}"#);
-            assert!(!believe(&forged, &keys), "what is published is no secret");
+            assert!(!assert_verification(&forged, &keys), "what is published is no secret");
         }
         Err(wrong) => assert!(!wrong.to_string().is_empty()),
     }
 }
 
 /// Whether a token is accepted; what is must look like a token from the first, and be in time.
-fn believe(token: &str, keys: &KeySet) -> bool {
+fn assert_verification(token: &str, keys: &KeySet) -> bool {
     let audiences = ["gateway".to_owned()];
-    let peek = jwt::peek(token);
-    let looks_like = jwt::looks_like(token);
+    let peek = jwt::read_unverified(token);
+    let looks_like = jwt::looks_like_jwt(token);
     let any = Rules { issuer: None, audiences: &[], skew: SKEW };
     let strict = Rules { issuer: Some("joe"), audiences: &audiences, skew: Duration::ZERO };
     let [believed, strictly] = [any, strict].map(|rules| jwt::verify(token, keys, &rules, NOW));
     if let Ok(claims) = &believed {
         assert!(looks_like, "it would have been taken for a key");
-        assert!(claims.expires().as_millis() + SKEW.as_millis() as u64 >= NOW.as_millis());
+        assert!(claims.expires_at().as_millis() + SKEW.as_millis() as u64 >= NOW.as_millis());
         for path in ["iss", "sub", "realm.team", "https://example.com/team", "", "."] {
-            assert!(claims.text(path) != Some(""), "an empty text counts as none");
+            assert!(claims.get_text(path) != Some(""), "an empty text counts as none");
         }
     }
     if let Ok(claims) = &strictly {
-        assert!(believed.is_ok() && claims.text("iss") == Some("joe"));
+        assert!(believed.is_ok() && claims.get_text("iss") == Some("joe"));
         assert_eq!(peek.and_then(|peek| peek.issuer).as_deref(), Some("joe"));
     }
     believed.is_ok()
@@ -202,21 +202,21 @@ fn signed(header: &str, claims: &str) -> String {
 /// in the order in which they are told.
 pub fn texts(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    if let Ok(all) = said_in_answer(text) {
-        stand(text, all.iter());
+    if let Ok(all) = texts_in_answer(text) {
+        assert_ranges(text, all.iter());
     }
     for endpoint in Endpoint::ALL {
-        let Ok(request) = Request::read(endpoint, data) else { continue };
-        if let Ok(prompt) = Prompt::read(endpoint, text, request.content) {
-            stand(text, prompt.texts.iter().map(|(_, said)| said));
+        let Ok(request) = Request::parse(endpoint, data) else { continue };
+        if let Ok(prompt) = Prompt::parse(endpoint, text, request.content) {
+            assert_ranges(text, prompt.texts.iter().map(|(_, said)| said));
             let numbers = prompt.texts.iter().map(|(number, _)| *number);
-            let numbers = numbers.chain(prompt.pictures.iter().map(|picture| picture.message));
-            assert!(numbers.max().is_none_or(|most| most < prompt.speakers.len()));
+            let numbers = numbers.chain(prompt.images.iter().map(|picture| picture.message));
+            assert!(numbers.max().is_none_or(|most| most < prompt.roles.len()));
         }
     }
 }
 
-fn stand<'a>(body: &str, all: impl Iterator<Item = &'a Said<'a>>) {
+fn assert_ranges<'a>(body: &str, all: impl Iterator<Item = &'a TextField<'a>>) {
     let mut end: Option<usize> = None;
     for said in all {
         let raw = &body[said.at.clone()];
@@ -225,7 +225,7 @@ fn stand<'a>(body: &str, all: impl Iterator<Item = &'a Said<'a>>) {
         if let Ok(text) = serde_json::from_str::<String>(raw) {
             assert_eq!(text, said.text);
         }
-        assert!(!said.strand.is_empty());
+        assert!(!said.channel.is_empty());
         assert!(end.is_none_or(|end| end <= said.at.start), "{:?} after {end:?}", said.at);
         end = Some(said.at.end);
     }

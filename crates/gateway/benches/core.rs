@@ -11,15 +11,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use divan::{Bencher, black_box};
 use gateway::body::Body;
-use gateway::boot::OwnSecrets;
-use gateway::cache::{Canonical, Key, Scope, Subject};
+use gateway::boot::GatewaySecrets;
+use gateway::cache::{CacheKey, CacheKeyScope, CacheSubject, CanonicalRequest};
 use gateway::config::{Cache, CacheScope, Config};
 use gateway::gateway::Gateway;
-use gateway::ledger::{Book, Operation, Place, Reply};
+use gateway::ledger::{Book, BookId, LedgerReply, Operation};
 use gateway::observe::Record;
-use gateway::outage::Outage;
-use gateway::platform::{Background, Clock, Ledger, Listing, Outbound, Settings, Store};
-use gateway::reader::Reader;
+use gateway::outage::HostError;
+use gateway::platform::{Clock, HttpClient, KvStore, LedgerHost, Listing, Settings, Tasks};
+use gateway::reader::SseReader;
 use gateway::secret::Secret;
 use gateway::time::Timestamp;
 use http::HeaderValue;
@@ -62,8 +62,11 @@ impl Clock for Instant {
     }
 }
 
-impl Outbound for Instant {
-    async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Outage> {
+impl HttpClient for Instant {
+    async fn fetch(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Body>, HostError> {
         black_box(request);
         let mut response = http::Response::new(Body::from(Bytes::from_static(ANSWER)));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -71,29 +74,29 @@ impl Outbound for Instant {
     }
 }
 
-impl Store for Instant {
-    async fn get(&self, _: &str) -> Result<Option<Bytes>, Outage> {
+impl KvStore for Instant {
+    async fn get(&self, _: &str) -> Result<Option<Bytes>, HostError> {
         Ok(None)
     }
 
-    async fn put(&self, _: &str, _: Vec<u8>, _: Option<Duration>) -> Result<(), Outage> {
+    async fn put(&self, _: &str, _: Vec<u8>, _: Option<Duration>) -> Result<(), HostError> {
         Ok(())
     }
 
-    async fn delete(&self, _: &str) -> Result<(), Outage> {
+    async fn delete(&self, _: &str) -> Result<(), HostError> {
         Ok(())
     }
 
-    async fn list(&self, _: &str, _: Option<&str>) -> Result<Listing, Outage> {
+    async fn list(&self, _: &str, _: Option<&str>) -> Result<Listing, HostError> {
         Ok(Listing::default())
     }
 }
 
-impl Ledger for Instant {
-    const GATHERS: Duration = Duration::from_secs(2);
-    const FORGETS: bool = true;
+impl LedgerHost for Instant {
+    const MAX_BATCH_DELAY: Duration = Duration::from_secs(2);
+    const EXPIRES_ROWS: bool = true;
 
-    async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
+    async fn apply(&self, place: &BookId, operation: &Operation) -> Result<LedgerReply, HostError> {
         let now = self.now();
         BOOKS.with_borrow_mut(|books| {
             Ok(books.entry(place.clone()).or_default().apply(now, operation))
@@ -102,10 +105,10 @@ impl Ledger for Instant {
 }
 
 thread_local! {
-    static BOOKS: RefCell<BTreeMap<Place, Book>> = const { RefCell::new(BTreeMap::new()) };
+    static BOOKS: RefCell<BTreeMap<BookId, Book>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-impl Background for Instant {
+impl Tasks for Instant {
     fn defer(&self, task: impl Future<Output = ()> + 'static) {
         // What has to wait is dropped: the only wait here is one for a time that never comes.
         let _ = pin!(task).poll(&mut Context::from_waker(Waker::noop()));
@@ -121,11 +124,11 @@ impl Background for Instant {
 }
 
 impl Settings for Instant {
-    async fn document(&self) -> Result<std::borrow::Cow<'static, str>, Outage> {
-        Err(Outage::new("nothing was deployed"))
+    async fn document(&self) -> Result<std::borrow::Cow<'static, str>, HostError> {
+        Err(HostError::new("nothing was deployed"))
     }
 
-    async fn secret(&self, _: &str) -> Result<Option<Secret>, Outage> {
+    async fn secret(&self, _: &str) -> Result<Option<Secret>, HostError> {
         Ok(None)
     }
 }
@@ -188,16 +191,16 @@ fn with_cache() -> Config {
 #[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
 fn cache_key(bencher: Bencher<'_, '_>, bytes: usize) {
     let body = question(bytes);
-    let subject = Subject {
-        scope: Scope::Consumer("app"),
+    let subject = CacheSubject {
+        scope: CacheKeyScope::Consumer("app"),
         route: "chat",
         endpoint: openai::Endpoint::ChatCompletions,
         target: "openai/gpt-4o",
         guards: b"",
     };
     bencher.counter(divan::counter::BytesCount::new(bytes)).bench_local(|| {
-        let request = Canonical::of(black_box(&body)).expect("the body is right");
-        Key::of(&subject, &request)
+        let request = CanonicalRequest::parse(black_box(&body)).expect("the body is right");
+        CacheKey::new(&subject, &request)
     });
 }
 
@@ -236,7 +239,7 @@ fn ask(bencher: Bencher<'_, '_>, config: &str, bytes: usize) {
 }
 
 fn ask_of(bencher: Bencher<'_, '_>, config: Config, cache: &'static str, bytes: usize) {
-    let gateway: Rc<Gateway> = Gateway::new(config, OwnSecrets::default());
+    let gateway: Rc<Gateway> = Gateway::new(config, GatewaySecrets::default());
     let body = question(bytes);
     bencher.counter(divan::counter::BytesCount::new(bytes)).bench_local(|| {
         let mut request = http::Request::post("https://gateway.test/v1/chat/completions")
@@ -267,10 +270,10 @@ fn baseline_parse_and_serialise(bencher: Bencher<'_, '_>, bytes: usize) {
 fn stream_of_200_events(bencher: Bencher<'_, '_>) {
     let event = Bytes::from_static(EVENT);
     bencher.counter(divan::counter::ItemsCount::new(200usize)).bench_local(|| {
-        let mut reader = Reader::new(true);
+        let mut reader = SseReader::new(true);
         let mut ready = std::collections::VecDeque::new();
         for _ in 0..200 {
-            black_box(reader.take(event.clone(), &mut ready));
+            black_box(reader.push(event.clone(), &mut ready));
             black_box(ready.pop_front());
         }
     });

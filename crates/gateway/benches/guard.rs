@@ -7,8 +7,8 @@ use bytes::Bytes;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use gateway::config::{Pii, PiiAction, PiiKind};
-use gateway::guard::{Lexicon, Masks, Material, Window, pii};
-use gateway::reader::Reader;
+use gateway::guard::{GuardInput, Masks, StreamWindow, WordList, pii};
+use gateway::reader::SseReader;
 use regex_lite::Regex;
 
 const ENTRIES: usize = 100_000;
@@ -69,7 +69,7 @@ fn text(language: Language) -> String {
 #[divan::bench(args = [Language::English, Language::Chinese])]
 fn words(bencher: Bencher<'_, '_>, language: Language) {
     let entries = entries();
-    let lexicon = Lexicon::new(entries.iter().map(String::as_str));
+    let lexicon = WordList::new(entries.iter().map(String::as_str));
     let text = text(language);
     bencher.counter(BytesCount::of_str(&text)).bench(|| lexicon.find_all(black_box(&text)));
 }
@@ -77,7 +77,7 @@ fn words(bencher: Bencher<'_, '_>, language: Language) {
 #[divan::bench]
 fn words_build(bencher: Bencher<'_, '_>) {
     let entries = entries();
-    bencher.bench(|| Lexicon::new(black_box(&entries).iter().map(String::as_str)));
+    bencher.bench(|| WordList::new(black_box(&entries).iter().map(String::as_str)));
 }
 
 /// The least that anything can cost that looks at each character.
@@ -128,7 +128,7 @@ fn personal(language: Language) -> String {
 #[divan::bench(args = [Language::English, Language::Chinese])]
 fn pii_find(bencher: Bencher<'_, '_>, language: Language) {
     let (pii, text) = (everything(), text(language));
-    bencher.counter(BytesCount::of_str(&text)).bench(|| pii::find(&pii, black_box(&text)));
+    bencher.counter(BytesCount::of_str(&text)).bench(|| pii::detect(&pii, black_box(&text)));
 }
 
 #[divan::bench(args = [Language::English, Language::Chinese])]
@@ -166,19 +166,19 @@ const EVENT: &[u8] = br#"data: {"id":"chatcmpl-1","object":"chat.completion.chun
 #[divan::bench(args = [1, 200])]
 fn screen_of_200_events(bencher: Bencher<'_, '_>, window: usize) {
     let entries = entries();
-    let lexicon = Lexicon::new(entries[..100].iter().map(String::as_str));
+    let lexicon = WordList::new(entries[..100].iter().map(String::as_str));
     let event = Bytes::from_static(EVENT);
     bencher.counter(ItemsCount::new(200_usize)).bench_local(|| {
-        let (mut held, masks, mut shown) = (Window::default(), Masks::default(), 0);
+        let (mut held, masks, mut shown) = (StreamWindow::default(), Masks::default(), 0);
         for _ in 0..200 {
-            held.take(event.clone()).expect("it is an event");
-            if held.fresh() < window {
+            held.push_event(event.clone()).expect("it is an event");
+            if held.unchecked_chars() < window {
                 continue;
             }
             held.begin_check();
             for text in held.texts() {
-                assert_eq!(lexicon.find_so_far(&text.text, text.from), None);
-                held.hold(text.number, lexicon.undecided(&text.text, text.from));
+                assert_eq!(lexicon.find_so_far(&text.text, text.unchecked_from), None);
+                held.hold_back(text.number, lexicon.undecided(&text.text, text.unchecked_from));
             }
             shown += held.release(&masks).len();
         }
@@ -191,9 +191,9 @@ fn screen_of_200_events(bencher: Bencher<'_, '_>, window: usize) {
 fn baseline_read_of_200_events(bencher: Bencher<'_, '_>) {
     let event = Bytes::from_static(EVENT);
     bencher.counter(ItemsCount::new(200_usize)).bench_local(|| {
-        let (mut reader, mut ready) = (Reader::new(true), VecDeque::new());
+        let (mut reader, mut ready) = (SseReader::new(true), VecDeque::new());
         for _ in 0..200 {
-            black_box(reader.take(event.clone(), &mut ready));
+            black_box(reader.push(event.clone(), &mut ready));
             black_box(ready.pop_front());
         }
     });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use gateway::ledger::{Book, Charge, Hold, Operation, Reply, Rule, Window};
+use gateway::ledger::{Book, Charge, Hold, LedgerReply, Operation, Rule, Window};
 use gateway::time::Timestamp;
 
 /// A minute of fifty slots, or for ever.
@@ -59,7 +59,7 @@ fn account(number: usize) -> String {
 }
 
 fn reserve(kind: Kind, account: String, id: u64, now: Timestamp) -> Operation {
-    let hold = Hold { account, rule: kind.rule(), least: 1300, want: 1300, slice: None };
+    let hold = Hold { account, rule: kind.rule(), min: 1300, want: 1300, slice: None };
     Operation::Reserve { id, until: now + Duration::from_secs(660), holds: vec![hold] }
 }
 
@@ -75,7 +75,7 @@ fn used(kind: Kind, accounts: usize) -> (Book, Timestamp) {
     while now.since(BEGIN) < Duration::from_millis(MINUTE) {
         for number in 0..accounts {
             let reply = book.apply(now, &reserve(kind, account(number), 1, now));
-            assert!(matches!(reply, Reply::Granted(_)), "{reply:?}");
+            assert!(matches!(reply, LedgerReply::Granted(_)), "{reply:?}");
             book.apply(now, &settle(kind, account(number), 1, now));
         }
         now = now + Duration::from_millis(MINUTE / 50);
@@ -121,7 +121,7 @@ fn operation_and_reply_as_json(bencher: Bencher<'_, '_>) {
         let text = serde_json::to_vec(&operation).expect("an operation serialises");
         let read: Operation = serde_json::from_slice(&text).expect("it was written so");
         let answer = serde_json::to_vec(&reply).expect("a reply serialises");
-        let answer: Reply = serde_json::from_slice(&answer).expect("it was written so");
+        let answer: LedgerReply = serde_json::from_slice(&answer).expect("it was written so");
         black_box((read, answer))
     });
 }

@@ -9,10 +9,10 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http_body::{Frame, SizeHint};
 
-use crate::outage::Outage;
+use crate::outage::HostError;
 
 /// A stream of pieces as hosts deliver them. Dropping it must stop whoever produces it.
-pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Outage>>>>;
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, HostError>>>>;
 
 /// A request's or an answer's body.
 #[derive(Default)]
@@ -23,7 +23,7 @@ pub enum Body {
     /// All bytes at once.
     Whole(Bytes),
     /// Bytes as they come.
-    Stream(Pieces),
+    Stream(ByteStream),
 }
 
 /// Why a body could not be read whole.
@@ -32,17 +32,17 @@ pub enum ReadError {
     /// It is longer than the limit.
     TooLarge,
     /// It broke off.
-    Broken(Outage),
+    Broken(HostError),
 }
 
 impl Body {
     /// Wraps a stream of pieces.
-    pub fn stream(pieces: impl Stream<Item = Result<Bytes, Outage>> + 'static) -> Self {
+    pub fn stream(pieces: impl Stream<Item = Result<Bytes, HostError>> + 'static) -> Self {
         Self::Stream(Box::pin(pieces))
     }
 
     /// The next piece, or `None` at the end. Empty pieces are skipped.
-    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Outage>>> {
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, HostError>>> {
         match self {
             Self::Empty => Poll::Ready(None),
             Self::Whole(_) => {
@@ -61,14 +61,14 @@ impl Body {
     }
 
     /// Waits for the next piece.
-    pub async fn piece(&mut self) -> Option<Result<Bytes, Outage>> {
+    pub async fn next_piece(&mut self) -> Option<Result<Bytes, HostError>> {
         poll_fn(|cx| self.poll_piece(cx)).await
     }
 
     /// Reads everything, if it is at most `limit` bytes. One piece is handed on without a copy.
     pub async fn collect(mut self, limit: usize) -> Result<Bytes, ReadError> {
         let mut whole = Bytes::new();
-        while let Some(piece) = self.piece().await.transpose().map_err(ReadError::Broken)? {
+        while let Some(piece) = self.next_piece().await.transpose().map_err(ReadError::Broken)? {
             if whole.len() + piece.len() > limit {
                 return Err(ReadError::TooLarge);
             }
@@ -107,12 +107,12 @@ impl fmt::Debug for Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Outage;
+    type Error = HostError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Outage>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, HostError>>> {
         self.poll_piece(cx).map(|piece| piece.map(|result| result.map(Frame::data)))
     }
 

@@ -3,25 +3,25 @@
 
 use crate::config::{ADMIN_TOKEN, Config, KEY_PEPPER, Problems, secret_names};
 use crate::keys::Pepper;
-use crate::outage::Outage;
+use crate::outage::HostError;
 use crate::platform::Settings;
 use crate::secret::{KeyDigest, Secret};
 
 /// What a gateway is made of.
 #[derive(Debug)]
-pub struct Opened {
+pub struct LoadedConfig {
     /// What it does.
     pub config: Config,
     /// The secrets that its document does not name.
-    pub secrets: OwnSecrets,
+    pub secrets: GatewaySecrets,
 }
 
 /// Reads a document in JSON, with the secrets that it names. The outer error is the host's: nobody knows
 /// whether the document is right.
-pub async fn read(
+pub async fn load_config(
     settings: &impl Settings,
     document: &str,
-) -> Result<Result<Opened, Problems>, Outage> {
+) -> Result<Result<LoadedConfig, Problems>, HostError> {
     let mut found = Vec::new();
     for name in secret_names(document) {
         if let Some(secret) = settings.secret(&name).await? {
@@ -34,34 +34,34 @@ pub async fn read(
         Ok(config) => config,
         Err(problems) => return Ok(Err(problems)),
     };
-    Ok(Ok(Opened { config, secrets: OwnSecrets::find(&secrets) }))
+    Ok(Ok(LoadedConfig { config, secrets: GatewaySecrets::lookup(&secrets) }))
 }
 
 /// The secrets that no document names.
 #[derive(Debug, Default)]
-pub struct OwnSecrets {
+pub struct GatewaySecrets {
     /// `KEY_PEPPER`: under it issued keys are kept. Without it there are none.
     pub pepper: Option<Pepper>,
     /// The digest of `ADMIN_TOKEN`: who has it may do everything.
-    pub admin: Option<KeyDigest>,
+    pub admin_token: Option<KeyDigest>,
 }
 
-impl OwnSecrets {
+impl GatewaySecrets {
     /// Finds those that there are.
-    pub fn find(secrets: &dyn Fn(&str) -> Option<Secret>) -> Self {
+    pub fn lookup(secrets: &dyn Fn(&str) -> Option<Secret>) -> Self {
         let admin = secrets(ADMIN_TOKEN).filter(|token| !token.is_empty());
         Self {
             pepper: secrets(KEY_PEPPER).and_then(|pepper| Pepper::new(&pepper)),
-            admin: admin.map(|token| KeyDigest::of(token.reveal())),
+            admin_token: admin.map(|token| KeyDigest::new(token.reveal())),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::read;
+    use super::load_config;
     use crate::config::secret_names;
-    use crate::keys::fake::{Fake, run};
+    use crate::keys::fake::{FakeHost, block_on};
 
     const DOCUMENT: &str = r#"{
         "auth": { "required": false },
@@ -70,7 +70,8 @@ mod tests {
     }"#;
 
     fn problems(document: &str) -> Option<String> {
-        let read = run(read(&Fake::new(), document)).expect("the settings are there");
+        let read =
+            block_on(load_config(&FakeHost::new(), document)).expect("the settings are there");
         read.err().map(|problems| problems.to_string())
     }
 

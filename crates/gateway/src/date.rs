@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 
-const DAY_MILLIS: u64 = 24 * 60 * 60 * 1_000;
+const MILLIS_PER_DAY: u64 = 24 * 60 * 60 * 1_000;
 
 /// A day of universal time, as its number since 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,13 +15,13 @@ pub struct Day(u64);
 
 impl Day {
     /// The day that a moment is in.
-    pub const fn of(at: Timestamp) -> Self {
-        Self(at.as_millis() / DAY_MILLIS)
+    pub const fn containing(at: Timestamp) -> Self {
+        Self(at.as_millis() / MILLIS_PER_DAY)
     }
 
     /// Its first moment.
     pub const fn start(self) -> Timestamp {
-        Timestamp::from_millis(self.0 * DAY_MILLIS)
+        Timestamp::from_millis(self.0 * MILLIS_PER_DAY)
     }
 
     /// The day after it.
@@ -33,19 +33,19 @@ impl Day {
 impl std::fmt::Display for Day {
     /// `2026-01-31`
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (year, month, day) = civil(self.0);
+        let (year, month, day) = civil_from_days(self.0);
         write!(f, "{year:04}-{month:02}-{day:02}")
     }
 }
 
 /// The last moment that four digits of a year can name; later ones are a mistake.
-const LATEST_SECOND: u64 = 253_402_300_799;
+const MAX_EPOCH_SECOND: u64 = 253_402_300_799;
 
 /// Reads a moment: whole seconds since the epoch, or a date and time after RFC 3339
 /// (`2026-01-31T09:00:00Z`, `…T10:00:00.5+01:00`). From 1970 to the end of 9999.
-pub fn moment(text: &str) -> Option<Timestamp> {
+pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return seconds(text.parse().ok()?);
+        return from_epoch_seconds(text.parse().ok()?);
     }
     let digits = |range: std::ops::Range<usize>| -> Option<u64> {
         let part = text.get(range)?;
@@ -70,7 +70,7 @@ pub fn moment(text: &str) -> Option<Timestamp> {
         millis = padded.parse().ok().filter(|_| end > 0)?;
         rest = &fraction[end..];
     }
-    let local = (days(year, month, day)? * 24 + hour) * 60 + minute;
+    let local = (days_from_civil(year, month, day)? * 24 + hour) * 60 + minute;
     let minutes = match rest.as_bytes() {
         [b'Z' | b'z'] => local,
         [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
@@ -84,15 +84,15 @@ pub fn moment(text: &str) -> Option<Timestamp> {
         }
         _ => return None,
     };
-    Some(seconds(minutes * 60 + second)? + Duration::from_millis(millis))
+    Some(from_epoch_seconds(minutes * 60 + second)? + Duration::from_millis(millis))
 }
 
-fn seconds(since_epoch: u64) -> Option<Timestamp> {
-    (since_epoch <= LATEST_SECOND).then(|| Timestamp::from_millis(since_epoch * 1_000))
+fn from_epoch_seconds(since_epoch: u64) -> Option<Timestamp> {
+    (since_epoch <= MAX_EPOCH_SECOND).then(|| Timestamp::from_millis(since_epoch * 1_000))
 }
 
 /// The day of a date, from 1970 on: Howard Hinnant's `days_from_civil`, whose years begin in March.
-fn days(year: u64, month: u64, day: u64) -> Option<u64> {
+fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
     if year < 1970 || !(1..=12).contains(&month) || day == 0 {
         return None;
     }
@@ -100,11 +100,11 @@ fn days(year: u64, month: u64, day: u64) -> Option<u64> {
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let days = shifted * 365 + shifted / 4 - shifted / 100 + shifted / 400 + of_year - 719_468;
     // A day that its month does not have is another one's.
-    (civil(days) == (year, month, day)).then_some(days)
+    (civil_from_days(days) == (year, month, day)).then_some(days)
 }
 
 /// The date of a day: Howard Hinnant's `civil_from_days`.
-fn civil(days: u64) -> (u64, u64, u64) {
+fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -119,25 +119,25 @@ fn civil(days: u64) -> (u64, u64, u64) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Day, civil, days, moment};
+    use super::{Day, civil_from_days, days_from_civil, parse_timestamp};
     use crate::time::Timestamp;
 
     #[track_caller]
-    fn check(text: &str, millis: Option<u64>) {
-        assert_eq!(moment(text).map(Timestamp::as_millis), millis, "{text}");
+    fn assert_parsed(text: &str, millis: Option<u64>) {
+        assert_eq!(parse_timestamp(text).map(Timestamp::as_millis), millis, "{text}");
     }
 
     #[test]
     fn moments() {
-        check("0", Some(0));
-        check("1767225600", Some(1_767_225_600_000));
-        check("2026-01-01T00:00:00Z", Some(1_767_225_600_000));
-        check("2026-01-01t01:30:00.25+01:30", Some(1_767_225_600_250));
-        check("2025-12-31T19:00:00-05:00", Some(1_767_225_600_000));
-        check("2026-01-01T00:00:00.123456789Z", Some(1_767_225_600_123));
-        check("2024-02-29T00:00:00Z", Some(1_709_164_800_000));
-        check("2016-12-31T23:59:60Z", Some(1_483_228_800_000));
-        check("9999-12-31T23:59:59Z", Some(253_402_300_799_000));
+        assert_parsed("0", Some(0));
+        assert_parsed("1767225600", Some(1_767_225_600_000));
+        assert_parsed("2026-01-01T00:00:00Z", Some(1_767_225_600_000));
+        assert_parsed("2026-01-01t01:30:00.25+01:30", Some(1_767_225_600_250));
+        assert_parsed("2025-12-31T19:00:00-05:00", Some(1_767_225_600_000));
+        assert_parsed("2026-01-01T00:00:00.123456789Z", Some(1_767_225_600_123));
+        assert_parsed("2024-02-29T00:00:00Z", Some(1_709_164_800_000));
+        assert_parsed("2016-12-31T23:59:60Z", Some(1_483_228_800_000));
+        assert_parsed("9999-12-31T23:59:59Z", Some(253_402_300_799_000));
         for wrong in [
             "",
             "-1",
@@ -161,30 +161,30 @@ mod tests {
             "+026-01-01T00:00:00Z",
             "2026-01-01T00:00:0éZ",
         ] {
-            check(wrong, None);
+            assert_parsed(wrong, None);
         }
     }
 
     #[test]
     fn days_have_names() {
-        let day = Day::of(Timestamp::from_millis(1_709_251_199_999));
+        let day = Day::containing(Timestamp::from_millis(1_709_251_199_999));
         assert_eq!(
             (day.to_string(), day.next().to_string()),
             ("2024-02-29".into(), "2024-03-01".into())
         );
-        assert_eq!(Day::of(day.next().start()), day.next());
+        assert_eq!(Day::containing(day.next().start()), day.next());
     }
 
     proptest! {
         #[test]
         fn a_day_is_its_date(day in 0_u64..2_932_896) {
-            let (year, month, of_month) = civil(day);
-            prop_assert_eq!(days(year, month, of_month), Some(day));
+            let (year, month, of_month) = civil_from_days(day);
+            prop_assert_eq!(days_from_civil(year, month, of_month), Some(day));
         }
 
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,30}|[0-9TZ:.+-]{18,27}") {
-            let _ = moment(&text);
+            let _ = parse_timestamp(&text);
         }
     }
 }

@@ -8,131 +8,133 @@ use std::fmt;
 use bytes::{Bytes, BytesMut};
 use openai::{Delta, Event, Framer};
 
-use crate::policy::seam::Seam;
+use crate::policy::seam::OverlapTrimmer;
 
 /// The longest text that is kept, in bytes: nobody is asked to go on from a longer one.
-const LONGEST: usize = 1 << 20;
+const MAX_TEXT_BYTES: usize = 1 << 20;
 
 /// The text of a stream so far.
 #[derive(Default)]
-pub struct Draft {
+pub struct StreamedText {
     text: String,
     /// The first id that the stream had, as JSON.
     id: Option<String>,
-    is_spoilt: bool,
+    is_unusable: bool,
 }
 
-impl Draft {
+impl StreamedText {
     /// Takes an event that is shown to the caller.
-    pub fn see(&mut self, event: &[u8]) {
-        if self.is_spoilt {
+    pub fn add_event(&mut self, event: &[u8]) {
+        if self.is_unusable {
             return;
         }
-        let Some(data) = Event::read(event).data else { return };
-        let Some(delta) = Delta::read(&data) else {
-            self.is_spoilt = true;
+        let Some(data) = Event::parse(event).data else { return };
+        let Some(delta) = Delta::parse(&data) else {
+            self.is_unusable = true;
             return;
         };
         if self.id.is_none() {
             self.id = delta.id.map(str::to_owned);
         }
         self.text.push_str(&delta.text);
-        self.is_spoilt = !delta.is_plain || self.text.len() > LONGEST;
+        self.is_unusable = !delta.is_plain || self.text.len() > MAX_TEXT_BYTES;
     }
 
     /// What was said, where it is plain text and not at its end.
     pub fn text(&self) -> Option<&str> {
-        Some(&*self.text).filter(|text| !self.is_spoilt && !text.is_empty())
+        Some(&*self.text).filter(|text| !self.is_unusable && !text.is_empty())
     }
 }
 
-impl fmt::Debug for Draft {
+impl fmt::Debug for StreamedText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Draft").field("length", &self.text.len()).finish_non_exhaustive()
+        f.debug_struct("StreamedText").field("length", &self.text.len()).finish_non_exhaustive()
     }
 }
 
 /// Turns the events of a stream that goes on for another into the rest of that one: its id, no second
 /// beginning, no repetition.
-pub struct Sequel {
-    seam: Seam,
+pub struct ContinuationSplicer {
+    trimmer: OverlapTrimmer,
     id: Option<String>,
     /// The data of the last event whose text is held back.
     held: Option<Vec<u8>>,
-    has_spoken: bool,
+    has_content: bool,
 }
 
-impl Sequel {
+impl ContinuationSplicer {
     /// What goes on behind a draft.
-    pub fn to(draft: &Draft) -> Self {
-        let seam = Seam::behind(&draft.text);
-        Self { seam, id: draft.id.clone(), held: None, has_spoken: false }
+    pub fn new(draft: &StreamedText) -> Self {
+        let trimmer = OverlapTrimmer::after(&draft.text);
+        Self { trimmer, id: draft.id.clone(), held: None, has_content: false }
     }
 
     /// Takes whole events and gives back what is to be shown in their place.
-    pub fn pass(&mut self, events: Bytes) -> Bytes {
+    pub fn splice(&mut self, events: Bytes) -> Bytes {
         let mut out = BytesMut::new();
         let mut framer = Framer::new(usize::MAX);
         if framer.push(events).is_err() {
             return Bytes::new();
         }
         while let Some(event) = framer.next_event() {
-            self.see(framer.bytes(event), &mut out);
+            self.splice_event(framer.bytes(event), &mut out);
         }
         // A border that the next piece would have confirmed.
-        self.see(framer.unfinished(), &mut out);
+        self.splice_event(framer.unfinished(), &mut out);
         out.freeze()
     }
 
-    fn see(&mut self, event: &[u8], out: &mut BytesMut) {
-        let read = Event::read(event);
+    fn splice_event(&mut self, event: &[u8], out: &mut BytesMut) {
+        let read = Event::parse(event);
         let Some(data) = read.data else {
             // The comments of a beginning are part of it.
-            if self.has_spoken && !event.is_empty() {
+            if self.has_content && !event.is_empty() {
                 out.extend_from_slice(event);
             }
             return;
         };
-        let Some(delta) = Delta::read(&data).filter(|_| read.name.is_none()) else {
-            self.flush(out);
+        let Some(delta) = Delta::parse(&data).filter(|_| read.name.is_none()) else {
+            self.flush_held(out);
             out.extend_from_slice(event);
             return;
         };
         let is_over = !delta.is_plain || delta.is_general;
         if is_over && delta.text.is_empty() {
-            self.flush(out);
+            self.flush_held(out);
         }
-        let mut text = self.seam.take(&delta.text);
+        let mut text = self.trimmer.push(&delta.text);
         if is_over {
-            text += &self.seam.finish();
+            text += &self.trimmer.finish();
         }
         if is_over || !text.is_empty() {
-            self.has_spoken = true;
+            self.has_content = true;
             self.held = None;
-            write(&delta.rewrite(self.id.as_deref(), &text), out);
-        } else if self.seam.holds() && !delta.text.is_empty() {
+            write_event(&delta.rewrite(self.id.as_deref(), &text), out);
+        } else if self.trimmer.is_holding() && !delta.text.is_empty() {
             self.held = Some(data.into_owned());
         }
     }
 
     /// Shows what is held back and no repetition.
-    fn flush(&mut self, out: &mut BytesMut) {
+    fn flush_held(&mut self, out: &mut BytesMut) {
         let Some(held) = self.held.take() else { return };
-        let text = self.seam.finish();
-        if let Some(delta) = Delta::read(&held).filter(|_| !text.is_empty()) {
-            self.has_spoken = true;
-            write(&delta.rewrite(self.id.as_deref(), &text), out);
+        let text = self.trimmer.finish();
+        if let Some(delta) = Delta::parse(&held).filter(|_| !text.is_empty()) {
+            self.has_content = true;
+            write_event(&delta.rewrite(self.id.as_deref(), &text), out);
         }
     }
 }
 
-impl fmt::Debug for Sequel {
+impl fmt::Debug for ContinuationSplicer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sequel").field("has_spoken", &self.has_spoken).finish_non_exhaustive()
+        f.debug_struct("ContinuationSplicer")
+            .field("has_spoken", &self.has_content)
+            .finish_non_exhaustive()
     }
 }
 
-fn write(data: &str, out: &mut BytesMut) {
+fn write_event(data: &str, out: &mut BytesMut) {
     // Data of several lines is JSON with line breaks between its parts, which no string holds.
     for line in data.lines() {
         out.extend_from_slice(b"data: ");
@@ -146,7 +148,7 @@ fn write(data: &str, out: &mut BytesMut) {
 mod tests {
     use bytes::Bytes;
 
-    use super::{Draft, Sequel};
+    use super::{ContinuationSplicer, StreamedText};
 
     fn chunk(id: &str, delta: &str, more: &str) -> String {
         format!(
@@ -154,9 +156,9 @@ mod tests {
         )
     }
 
-    fn draft(events: &[String]) -> Draft {
-        let mut draft = Draft::default();
-        events.iter().for_each(|event| draft.see(event.as_bytes()));
+    fn draft(events: &[String]) -> StreamedText {
+        let mut draft = StreamedText::default();
+        events.iter().for_each(|event| draft.add_event(event.as_bytes()));
         draft
     }
 
@@ -181,13 +183,13 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(events: &[String], expected: &[String]) {
+    fn assert_spliced(events: &[String], expected: &[String]) {
         let said = draft(&[chunk("a", SAID, "")]);
         let all = events.concat();
-        let whole = Sequel::to(&said).pass(Bytes::from(all));
+        let whole = ContinuationSplicer::new(&said).splice(Bytes::from(all));
         assert_eq!(String::from_utf8_lossy(&whole), expected.concat());
-        let mut sequel = Sequel::to(&said);
-        let each = events.iter().flat_map(|event| sequel.pass(Bytes::from(event.clone())));
+        let mut sequel = ContinuationSplicer::new(&said);
+        let each = events.iter().flat_map(|event| sequel.splice(Bytes::from(event.clone())));
         assert_eq!(each.collect::<Vec<u8>>(), whole);
     }
 
@@ -196,7 +198,7 @@ mod tests {
         let done = "data: [DONE]\n\n".to_owned();
         let stop = |id| chunk(id, "{}", r#","finish_reason":"stop""#);
         let usage = |id| format!("data: {{\"id\":\"{id}\",\"choices\":[],\"usage\":{{}}}}\n\n");
-        check(
+        assert_spliced(
             &[
                 ": hello\n\n".to_owned(),
                 chunk("b", ROLE, ""),
@@ -214,7 +216,7 @@ mod tests {
                 done,
             ],
         );
-        check(
+        assert_spliced(
             &[
                 chunk("b", r#"{"content":"upon a time"}"#, ""),
                 chunk("b", r#"{"content":" there was a"}"#, ""),
@@ -234,11 +236,14 @@ mod tests {
         let held = chunk("b", r#"{"content":"upon a time"}"#, "");
         let shown = chunk("a", r#"{"content":"upon a time"}"#, "");
         let stop = chunk("b", "{}", r#","finish_reason":"stop""#);
-        check(&[held.clone(), stop.clone()], &[shown.clone(), stop.replace("\"b\"", "\"a\"")]);
+        assert_spliced(
+            &[held.clone(), stop.clone()],
+            &[shown.clone(), stop.replace("\"b\"", "\"a\"")],
+        );
         let done = "data: [DONE]\n\n".to_owned();
-        check(&[held.clone(), done.clone()], &[shown, done]);
+        assert_spliced(&[held.clone(), done.clone()], &[shown, done]);
         let last = chunk("b", r#"{"content":" there"}"#, r#","finish_reason":"stop""#);
         let joined = chunk("a", r#"{"content":"upon a time there"}"#, r#","finish_reason":"stop""#);
-        check(&[held, last], &[joined]);
+        assert_spliced(&[held, last], &[joined]);
     }
 }

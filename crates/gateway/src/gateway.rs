@@ -2,74 +2,74 @@
 
 use std::rc::Rc;
 
-use crate::boot::OwnSecrets;
+use crate::boot::GatewaySecrets;
 use crate::config::Config;
-use crate::keys::Directory;
-use crate::ledger::Bounds;
-use crate::rooms::authenticate::Registry;
-use crate::rooms::budgets::Budgets;
-use crate::rooms::exporter::Exporter;
-use crate::rooms::fleet::Fleet;
-use crate::rooms::flight::Flights;
-use crate::rooms::lists::Lists;
-use crate::rooms::recent::Recent;
+use crate::keys::KeyCache;
+use crate::ledger::CardinalityLimits;
+use crate::rooms::authenticate::Authenticator;
+use crate::rooms::budgets::LimiterState;
+use crate::rooms::exporter::OtlpExporter;
+use crate::rooms::fleet::Upstreams;
+use crate::rooms::flight::SingleFlight;
+use crate::rooms::lists::WordLists;
+use crate::rooms::recent::RecentWrites;
 use crate::rooms::shelf::ResponseCache;
 use crate::rooms::sinks::RecordSinks;
-use crate::rooms::vouch::Vouchers;
-use crate::usage::Recorder;
+use crate::rooms::vouch::JwtAuthenticator;
+use crate::usage::UsageAggregator;
 
 /// A gateway with its configuration and what it remembers between requests. A host keeps one for as
 /// long as it lives.
 #[derive(Debug)]
 pub struct Gateway {
     config: Rc<Config>,
-    fleet: Rc<Fleet>,
-    secrets: OwnSecrets,
-    directory: Directory,
-    vouchers: Vouchers,
-    budgets: Rc<Budgets>,
-    usage: Rc<Recorder>,
-    exporter: Rc<Exporter>,
-    lists: Rc<Lists>,
-    recent: Rc<Recent>,
-    flights: Rc<Flights>,
+    upstreams: Rc<Upstreams>,
+    secrets: GatewaySecrets,
+    key_cache: KeyCache,
+    jwt_authenticator: JwtAuthenticator,
+    limiter_state: Rc<LimiterState>,
+    usage_aggregator: Rc<UsageAggregator>,
+    otlp_exporter: Rc<OtlpExporter>,
+    word_lists: Rc<WordLists>,
+    recent_writes: Rc<RecentWrites>,
+    single_flight: Rc<SingleFlight>,
 }
 
 impl Gateway {
     /// Opens a gateway.
-    pub fn new(config: Config, secrets: OwnSecrets) -> Rc<Self> {
+    pub fn new(config: Config, secrets: GatewaySecrets) -> Rc<Self> {
         Rc::new(Self {
-            vouchers: Vouchers::new(&config),
-            fleet: Rc::new(Fleet::new(&config)),
-            usage: Rc::new(Recorder::new(bounds(&config))),
+            jwt_authenticator: JwtAuthenticator::new(&config),
+            upstreams: Rc::new(Upstreams::new(&config)),
+            usage_aggregator: Rc::new(UsageAggregator::new(cardinality_limits(&config))),
             config: Rc::new(config),
             secrets,
-            directory: Directory::default(),
-            budgets: Rc::default(),
-            exporter: Rc::default(),
-            lists: Rc::default(),
-            recent: Rc::default(),
-            flights: Rc::default(),
+            key_cache: KeyCache::default(),
+            limiter_state: Rc::default(),
+            otlp_exporter: Rc::default(),
+            word_lists: Rc::default(),
+            recent_writes: Rc::default(),
+            single_flight: Rc::default(),
         })
     }
 
     /// Opens a gateway with another configuration that goes on where this one is: what is known of
     /// providers, budgets and sums of requests stays. What the old configuration has concluded from
     /// keys and tokens does not, since it names that one's routes.
-    pub fn succeed(&self, config: Config, secrets: OwnSecrets) -> Rc<Self> {
-        self.usage.bound(bounds(&config));
+    pub fn with_config(&self, config: Config, secrets: GatewaySecrets) -> Rc<Self> {
+        self.usage_aggregator.set_cardinality(cardinality_limits(&config));
         Rc::new(Self {
-            vouchers: self.vouchers.succeed(&self.config, &config),
-            fleet: Fleet::succeed(&self.fleet, &self.config, &config),
+            jwt_authenticator: self.jwt_authenticator.carry_over(&self.config, &config),
+            upstreams: Upstreams::carry_over(&self.upstreams, &self.config, &config),
             config: Rc::new(config),
             secrets,
-            directory: self.directory.succeed(),
-            budgets: Rc::clone(&self.budgets),
-            usage: Rc::clone(&self.usage),
-            exporter: Rc::clone(&self.exporter),
-            lists: Rc::clone(&self.lists),
-            recent: Rc::clone(&self.recent),
-            flights: Rc::clone(&self.flights),
+            key_cache: self.key_cache.carry_over(),
+            limiter_state: Rc::clone(&self.limiter_state),
+            usage_aggregator: Rc::clone(&self.usage_aggregator),
+            otlp_exporter: Rc::clone(&self.otlp_exporter),
+            word_lists: Rc::clone(&self.word_lists),
+            recent_writes: Rc::clone(&self.recent_writes),
+            single_flight: Rc::clone(&self.single_flight),
         })
     }
 
@@ -79,39 +79,43 @@ impl Gateway {
     }
 
     /// The secrets that no document names.
-    pub(crate) fn secrets(&self) -> &OwnSecrets {
+    pub(crate) fn secrets(&self) -> &GatewaySecrets {
         &self.secrets
     }
 
     /// What is remembered of issued keys.
-    pub(crate) fn directory(&self) -> &Directory {
-        &self.directory
+    pub(crate) fn key_cache(&self) -> &KeyCache {
+        &self.key_cache
     }
 
     /// What was written to the store a moment ago.
-    pub(crate) fn recent(&self) -> &Rc<Recent> {
-        &self.recent
+    pub(crate) fn recent_writes(&self) -> &Rc<RecentWrites> {
+        &self.recent_writes
     }
 
     /// Where finished records go.
-    pub(crate) fn sinks(&self) -> RecordSinks {
-        let (usage, exporter) = (Rc::clone(&self.usage), Rc::clone(&self.exporter));
+    pub(crate) fn record_sinks(&self) -> RecordSinks {
+        let (usage, exporter) = (Rc::clone(&self.usage_aggregator), Rc::clone(&self.otlp_exporter));
         RecordSinks::new(Rc::clone(&self.config), usage, exporter)
     }
 
     /// What authenticates callers.
-    pub(crate) fn registry(&self) -> Registry<'_> {
-        Registry {
+    pub(crate) fn authenticator(&self) -> Authenticator<'_> {
+        Authenticator {
             config: &self.config,
             pepper: self.secrets.pepper.as_ref(),
-            directory: &self.directory,
-            vouchers: &self.vouchers,
+            key_cache: &self.key_cache,
+            jwt_authenticator: &self.jwt_authenticator,
         }
     }
 
     /// The response cache.
-    pub(crate) fn cache(&self) -> ResponseCache<'_> {
-        ResponseCache { config: &self.config, recent: &self.recent, flights: &self.flights }
+    pub(crate) fn response_cache(&self) -> ResponseCache<'_> {
+        ResponseCache {
+            config: &self.config,
+            recent_writes: &self.recent_writes,
+            single_flight: &self.single_flight,
+        }
     }
 
     /// The settings as the steps of a request share them.
@@ -120,22 +124,22 @@ impl Gateway {
     }
 
     /// What is known of upstreams.
-    pub(crate) fn fleet(&self) -> &Rc<Fleet> {
-        &self.fleet
+    pub(crate) fn upstreams(&self) -> &Rc<Upstreams> {
+        &self.upstreams
     }
 
     /// Word lists that are kept in the store.
-    pub(crate) fn lists(&self) -> &Lists {
-        &self.lists
+    pub(crate) fn word_lists(&self) -> &WordLists {
+        &self.word_lists
     }
 
     /// Leases, and counters for when the ledger is unavailable.
-    pub(crate) fn budgets(&self) -> &Rc<Budgets> {
-        &self.budgets
+    pub(crate) fn limiter_state(&self) -> &Rc<LimiterState> {
+        &self.limiter_state
     }
 }
 
 /// How much metrics tell apart.
-fn bounds(config: &Config) -> Bounds {
-    Bounds { consumers: config.observe.max_consumers, ..Bounds::default() }
+fn cardinality_limits(config: &Config) -> CardinalityLimits {
+    CardinalityLimits { consumers: config.observe.max_consumers, ..CardinalityLimits::default() }
 }

@@ -16,11 +16,11 @@ pub fn request_id(headers: &HeaderMap, clock: &impl Clock) -> String {
         .get("x-request-id")
         .and_then(|value| value.to_str().ok())
         .filter(sane)
-        .map_or_else(|| format!("req_{}", hexadecimal(clock, 32)), str::to_owned)
+        .map_or_else(|| format!("req_{}", random_hex(clock, 32)), str::to_owned)
 }
 
 /// So many hexadecimal digits that nobody can predict.
-pub fn hexadecimal(clock: &impl Clock, digits: usize) -> String {
+pub fn random_hex(clock: &impl Clock, digits: usize) -> String {
     let mut name = String::with_capacity(digits + 16);
     while name.len() < digits {
         name.push_str(&format!("{:016x}", clock.entropy()));

@@ -215,14 +215,14 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Plain<A> {
         _fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        self.0.newtype_variant_seed(Members(visitor))
+        self.0.newtype_variant_seed(VariantMembers(visitor))
     }
 }
 
 /// Reads the members of a variant that has some.
-struct Members<V>(V);
+struct VariantMembers<V>(V);
 
-impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Members<V> {
+impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for VariantMembers<V> {
     type Value = V::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<V::Value, D::Error> {
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check<T: for<'de> Deserialize<'de> + fmt::Debug + PartialEq>(
+    fn assert_read<T: for<'de> Deserialize<'de> + fmt::Debug + PartialEq>(
         text: &str,
         expected: Option<T>,
     ) {
@@ -271,28 +271,31 @@ mod tests {
 
     #[test]
     fn a_struct_is_an_object_wherever_it_stands() {
-        check("{\"one\":1}", Some(pair(1)));
-        check("[1,null]", None::<Pair>);
+        assert_read("{\"one\":1}", Some(pair(1)));
+        assert_read("[1,null]", None::<Pair>);
         let nested = Pair { one: 1, other: Some(Box::new(pair(2))) };
-        check("{\"one\":1,\"other\":{\"one\":2}}", Some(nested));
-        check("{\"one\":1,\"other\":[2]}", None::<Pair>);
-        check(
+        assert_read("{\"one\":1,\"other\":{\"one\":2}}", Some(nested));
+        assert_read("{\"one\":1,\"other\":[2]}", None::<Pair>);
+        assert_read(
             "{\"a\":{\"one\":1}}",
             Some(std::collections::BTreeMap::from([("a".to_owned(), pair(1))])),
         );
-        check("\"Neither\"", Some(Choice::Neither));
-        check("{\"Some\":[{\"one\":1}]}", Some(Choice::Some(vec![pair(1)])));
-        check("{\"Some\":[[1]]}", None::<Choice>);
-        check("{\"Both\":{\"pair\":[1,{\"one\":2}]}}", Some(Choice::Both { pair: (1, pair(2)) }));
-        check("{\"Both\":[[1,{\"one\":2}]]}", None::<Choice>);
-        check("{\"Both\":{\"pair\":[1,[2]]}}", None::<Choice>);
-        check("\"Both\"", None::<Choice>);
+        assert_read("\"Neither\"", Some(Choice::Neither));
+        assert_read("{\"Some\":[{\"one\":1}]}", Some(Choice::Some(vec![pair(1)])));
+        assert_read("{\"Some\":[[1]]}", None::<Choice>);
+        assert_read(
+            "{\"Both\":{\"pair\":[1,{\"one\":2}]}}",
+            Some(Choice::Both { pair: (1, pair(2)) }),
+        );
+        assert_read("{\"Both\":[[1,{\"one\":2}]]}", None::<Choice>);
+        assert_read("{\"Both\":{\"pair\":[1,[2]]}}", None::<Choice>);
+        assert_read("\"Both\"", None::<Choice>);
     }
 
     #[test]
     fn all_of_the_text_is_read() {
-        check(" {\"one\":1}\n", Some(pair(1)));
-        check("{\"one\":1}{", None::<Pair>);
+        assert_read(" {\"one\":1}\n", Some(pair(1)));
+        assert_read("{\"one\":1}{", None::<Pair>);
         assert!(from_bytes::<String>(b"\"\xff\"").is_err());
     }
 }

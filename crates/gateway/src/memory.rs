@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// At most so many entries; the one that was put in longest ago leaves first.
 #[derive(Debug)]
-pub(crate) struct Memory<K, V> {
-    most: usize,
+pub(crate) struct FifoCache<K, V> {
+    capacity: usize,
     entries: BTreeMap<K, (u64, V)>,
     /// The names in the order in which they came. One that came again or was forgotten leaves its old
     /// number behind, which is that of no entry any more.
@@ -15,23 +15,23 @@ pub(crate) struct Memory<K, V> {
     next: u64,
 }
 
-impl<K: Ord + Clone, V> Memory<K, V> {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, entries: BTreeMap::new(), order: VecDeque::new(), next: 0 }
+impl<K: Ord + Clone, V> FifoCache<K, V> {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { capacity, entries: BTreeMap::new(), order: VecDeque::new(), next: 0 }
     }
 
-    pub(crate) fn find<Q: Ord + ?Sized>(&mut self, name: &Q) -> Option<&mut V>
+    pub(crate) fn get_mut<Q: Ord + ?Sized>(&mut self, name: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
     {
         self.entries.get_mut(name).map(|(_, value)| value)
     }
 
-    pub(crate) fn put(&mut self, name: K, value: V) {
+    pub(crate) fn insert(&mut self, name: K, value: V) {
         self.entries.insert(name.clone(), (self.next, value));
         self.order.push_back((self.next, name));
         self.next += 1;
-        while self.entries.len() > self.most
+        while self.entries.len() > self.capacity
             && let Some((number, name)) = self.order.pop_front()
         {
             if is_current(&self.entries, number, &name) {
@@ -39,16 +39,16 @@ impl<K: Ord + Clone, V> Memory<K, V> {
             }
         }
         // Half of it or more is left behind, so that this is rare.
-        if self.order.len() > 2 * self.most {
+        if self.order.len() > 2 * self.capacity {
             self.order.retain(|(number, name)| is_current(&self.entries, *number, name));
         }
     }
 
-    pub(crate) fn forget(&mut self, name: &K) {
+    pub(crate) fn remove(&mut self, name: &K) {
         self.entries.remove(name);
     }
 
-    pub(crate) fn forget_if(&mut self, is_meant: impl Fn(&K) -> bool) {
+    pub(crate) fn remove_if(&mut self, is_meant: impl Fn(&K) -> bool) {
         self.entries.retain(|name, _| !is_meant(name));
     }
 
@@ -70,19 +70,19 @@ fn is_current<K: Ord, V>(entries: &BTreeMap<K, (u64, V)>, number: u64, name: &K)
 mod tests {
     use proptest::prelude::*;
 
-    use super::Memory;
+    use super::FifoCache;
 
     proptest! {
         /// As if it were a list in the order in which things came.
         #[test]
         fn it_is_a_list_of_the_newest(steps in prop::collection::vec((0..8_u8, 0..4_u8), 0..200)) {
             const MOST: usize = 4;
-            let mut memory = Memory::new(MOST);
+            let mut memory = FifoCache::new(MOST);
             let mut list: Vec<(u8, usize)> = Vec::new();
             for (value, (name, step)) in steps.into_iter().enumerate() {
                 match step {
                     0 => {
-                        memory.forget(&name);
+                        memory.remove(&name);
                         list.retain(|(other, _)| *other != name);
                     }
                     1 if name == 0 => {
@@ -90,7 +90,7 @@ mod tests {
                         list.retain(|(_, value)| value % 2 == 0);
                     }
                     _ => {
-                        memory.put(name, value);
+                        memory.insert(name, value);
                         list.retain(|(other, _)| *other != name);
                         list.push((name, value));
                         if list.len() > MOST {
@@ -101,7 +101,7 @@ mod tests {
                 prop_assert_eq!(memory.len(), list.len());
                 prop_assert!(memory.order.len() <= 2 * MOST);
                 for (name, mut value) in list.iter().copied() {
-                    prop_assert_eq!(memory.find(&name), Some(&mut value));
+                    prop_assert_eq!(memory.get_mut(&name), Some(&mut value));
                 }
             }
         }
@@ -109,20 +109,20 @@ mod tests {
 
     #[test]
     fn the_oldest_leaves_first() {
-        let mut memory = Memory::new(2);
-        memory.put("a", 1);
-        memory.put("b", 2);
-        memory.put("a", 3);
-        memory.put("c", 4);
-        assert_eq!(memory.find(&"a"), Some(&mut 3));
+        let mut memory = FifoCache::new(2);
+        memory.insert("a", 1);
+        memory.insert("b", 2);
+        memory.insert("a", 3);
+        memory.insert("c", 4);
+        assert_eq!(memory.get_mut(&"a"), Some(&mut 3));
         assert_eq!(memory.len(), 2);
-        assert_eq!(memory.find(&"b"), None);
-        memory.forget(&"a");
-        memory.forget(&"a");
-        memory.put("d", 5);
+        assert_eq!(memory.get_mut(&"b"), None);
+        memory.remove(&"a");
+        memory.remove(&"a");
+        memory.insert("d", 5);
         memory.retain(|value| *value > 4);
-        assert_eq!(memory.find(&"c"), None);
-        assert_eq!(memory.find(&"d"), Some(&mut 5));
+        assert_eq!(memory.get_mut(&"c"), None);
+        assert_eq!(memory.get_mut(&"d"), Some(&mut 5));
         assert_eq!(memory.len(), 1);
     }
 }

@@ -1,14 +1,14 @@
 //! The closed list of what is recorded of a request. No secret has a place in it, and content only
 //! where a route says so.
 
-use openai::{Usage, Weight};
+use openai::{TextSize, Usage};
 use serde::Serialize;
 
 use crate::policy::estimate;
 use crate::time::Timestamp;
 
 /// The operation of whoever asks for the list of models.
-pub const MODELS: &str = "models";
+pub const MODELS_OPERATION: &str = "models";
 
 /// One request, from its arrival to its last byte: one line of JSON in the host's log.
 #[derive(Debug, Default, Serialize)]
@@ -31,13 +31,14 @@ pub struct Record {
     pub model: Option<String>,
     /// Whether a route has exactly this name. Others may be anything that a caller makes up.
     #[serde(skip)]
-    pub is_named: bool,
+    pub is_model_configured: bool,
     /// Whether a stream was asked for.
     pub stream: bool,
     /// The `provider/model` that answered.
     pub target: Option<String>,
     /// The first target, where it rested and another was called instead.
-    pub rested: Option<String>,
+    #[serde(rename = "rested")]
+    pub cooling_down_target: Option<String>,
     /// Every call to an upstream, in order.
     pub attempts: Vec<Attempt>,
     /// The HTTP status of the answer; absent where the caller left before there was one.
@@ -49,16 +50,17 @@ pub struct Record {
     /// The limit that refused the request, or instead of which a fallback served it.
     pub limited_by: Option<String>,
     /// Whether the ledger was away, so that this gateway counted by itself.
-    pub ledger_away: bool,
+    #[serde(rename = "ledger_away")]
+    pub ledger_unavailable: bool,
     /// What the cache had: `hit`, `miss` or `bypass`; absent where there is none.
     pub cache: Option<&'static str>,
     /// The guard that did not let the request or its answer pass.
     pub blocked_by: Option<String>,
     /// What guards have found, and where they failed; what simply passed is not in it.
-    pub guards: Vec<GuardNote>,
+    pub guards: Vec<GuardRecord>,
     /// Which guards have looked, at which phase: what the others are counted beside.
     #[serde(skip)]
-    pub watched: Vec<(String, &'static str)>,
+    pub guards_run: Vec<(String, &'static str)>,
     /// Whether the request was too long to be sent again where it would have been.
     pub not_replayed: bool,
     /// Whether another target went on where the stream of the first broke off.
@@ -82,7 +84,7 @@ pub struct Record {
 
 /// A guard's word on a part of a request or of its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct GuardNote {
+pub struct GuardRecord {
     /// Its name.
     pub guard: String,
     /// `request` or `response`.
@@ -117,9 +119,9 @@ pub enum Outcome {
 impl Record {
     /// Whether the model's name can be told apart from one that a caller has made up: a route has it, or
     /// somebody has answered to it.
-    pub fn knows_model(&self) -> bool {
+    pub fn has_known_model(&self) -> bool {
         let is_well = self.status.is_some_and(|status| (200..300).contains(&status));
-        self.is_named || (self.target.is_some() && is_well)
+        self.is_model_configured || (self.target.is_some() && is_well)
     }
 }
 
@@ -145,7 +147,8 @@ pub struct Attempt {
     /// The position of the provider's key that was used, from zero.
     pub key: Option<usize>,
     /// What it was for.
-    pub part: Part,
+    #[serde(rename = "part")]
+    pub kind: AttemptKind,
     /// What came of it.
     pub result: &'static str,
     /// The HTTP status, where one came.
@@ -162,14 +165,16 @@ pub struct Attempt {
 /// What a call to an upstream is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Part {
+pub enum AttemptKind {
     /// The whole answer.
     #[default]
-    Whole,
+    #[serde(rename = "whole")]
+    Primary,
     /// The whole answer, beside another call for it that is late.
     Hedge,
     /// The rest of an answer that broke off.
-    Rest,
+    #[serde(rename = "rest")]
+    Continuation,
 }
 
 /// The result of a call that was still under way when the caller went away.
@@ -183,9 +188,9 @@ pub const HEDGED_OUT: &str = "hedged_out";
 
 impl Attempt {
     /// A call that begins now, and stays `abandoned` unless it ends.
-    pub fn begun(target: String, key: Option<usize>, part: Part, now: Timestamp) -> Self {
+    pub fn start(target: String, key: Option<usize>, kind: AttemptKind, now: Timestamp) -> Self {
         let (result, status, detail) = (ABANDONED, None, None);
-        Self { target, key, part, result, status, detail, ms: 0, began: now }
+        Self { target, key, kind, result, status, detail, ms: 0, began: now }
     }
 
     /// Whether the upstream may bill it: it did not fail, as far as is known.
@@ -206,13 +211,13 @@ pub struct Tokens {
     /// Those of the answer that were spent on reasoning.
     pub reasoning: u64,
     /// Who counted.
-    pub counted: Counted,
+    pub counted: TokenSource,
 }
 
 /// Who counted the tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Counted {
+pub enum TokenSource {
     /// Nothing was spent.
     #[default]
     None,
@@ -231,27 +236,31 @@ impl Tokens {
             cached: self.cached.saturating_add(other.cached),
             reasoning: self.reasoning.saturating_add(other.reasoning),
             counted: match (self.counted, other.counted) {
-                (counted, Counted::None) | (Counted::None, counted) => counted,
-                (Counted::Reported, Counted::Reported) => Counted::Reported,
-                (Counted::Estimated, _) | (_, Counted::Estimated) => Counted::Estimated,
+                (counted, TokenSource::None) | (TokenSource::None, counted) => counted,
+                (TokenSource::Reported, TokenSource::Reported) => TokenSource::Reported,
+                (TokenSource::Estimated, _) | (_, TokenSource::Estimated) => TokenSource::Estimated,
             },
         }
     }
 
     /// The provider's count where there is one, else an estimate from the text that went by.
-    pub fn count(usage: Option<Usage>, prompt: Weight, answer: Weight) -> Self {
+    pub fn from_usage_or_estimate(
+        usage: Option<Usage>,
+        prompt: TextSize,
+        answer: TextSize,
+    ) -> Self {
         match usage {
             Some(usage) => Self {
                 input: usage.input,
                 output: usage.output,
                 cached: usage.cached,
                 reasoning: usage.reasoning,
-                counted: Counted::Reported,
+                counted: TokenSource::Reported,
             },
             None => Self {
-                input: estimate::tokens(prompt),
-                output: estimate::tokens(answer),
-                counted: Counted::Estimated,
+                input: estimate::estimate_tokens(prompt),
+                output: estimate::estimate_tokens(answer),
+                counted: TokenSource::Estimated,
                 ..Self::default()
             },
         }

@@ -15,9 +15,9 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use crate::body::Body;
-use crate::ledger::{Operation, Place, Reply};
+use crate::ledger::{BookId, LedgerReply, Operation};
 use crate::observe::Record;
-use crate::outage::Outage;
+use crate::outage::HostError;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -32,30 +32,36 @@ pub trait Clock {
 }
 
 /// The `user-agent` of every request that the gateway sends.
-pub(crate) const AGENT: HeaderValue =
+pub(crate) const GATEWAY_USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("serin/", env!("CARGO_PKG_VERSION")));
 
 /// Calls to upstreams.
-pub trait Outbound {
+pub trait HttpClient {
     /// Sends a request and completes when the response's head is there. Redirects are not followed.
     ///
     /// Dropping the future, or the body of the response, must abort the call.
-    async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Outage>;
+    async fn fetch(&self, request: http::Request<Bytes>)
+    -> Result<http::Response<Body>, HostError>;
 }
 
 /// What is kept for long and read often: consumers, keys, the audit log.
 ///
 /// It may show an older state for up to 60 seconds (Workers KV does): nothing that must be exact is
 /// in it. Names are at most 512 bytes of printable ASCII, values at most 1 MiB.
-pub trait Store {
+pub trait KvStore {
     /// The value of a name, unless its time is over.
-    async fn get(&self, name: &str) -> Result<Option<Bytes>, Outage>;
+    async fn get(&self, name: &str) -> Result<Option<Bytes>, HostError>;
     /// Keeps a value, for ever or for a time (60 s at least; a shorter one is made so long).
-    async fn put(&self, name: &str, value: Vec<u8>, keep: Option<Duration>) -> Result<(), Outage>;
+    async fn put(
+        &self,
+        name: &str,
+        value: Vec<u8>,
+        keep: Option<Duration>,
+    ) -> Result<(), HostError>;
     /// Forgets a name. One that is not there is no failure.
-    async fn delete(&self, name: &str) -> Result<(), Outage>;
+    async fn delete(&self, name: &str) -> Result<(), HostError>;
     /// Names that begin so, in their order, from the beginning or from where a listing ended.
-    async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, Outage>;
+    async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, HostError>;
 }
 
 /// Names in a store.
@@ -71,23 +77,23 @@ pub struct Listing {
 ///
 /// A host keeps one [`Book`](crate::ledger::Book) for each place and applies one operation after
 /// another to it. It answers when the change cannot be lost any more.
-pub trait Ledger {
+pub trait LedgerHost {
     /// For how long sums of past requests may be gathered before they are written, while there are
     /// many. Some hosts bill every write, others keep an instance alive for it.
-    const GATHERS: Duration;
+    const MAX_BATCH_DELAY: Duration;
     /// Whether a place forgets by itself what is too old, without being asked for anything.
-    const FORGETS: bool;
+    const EXPIRES_ROWS: bool;
 
-    /// Applies an operation to the book of a place. After an `Outage` it may have been applied or not.
-    async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage>;
+    /// Applies an operation to the book of a place. After an `HostError` it may have been applied or not.
+    async fn apply(&self, place: &BookId, operation: &Operation) -> Result<LedgerReply, HostError>;
 }
 
 /// The address of whoever opened the connection, as the host knows it, in a request's extensions.
 #[derive(Clone, Copy, Debug)]
-pub struct Peer(pub std::net::IpAddr);
+pub struct PeerIp(pub std::net::IpAddr);
 
 /// What happens beside the answer.
-pub trait Background {
+pub trait Tasks {
     /// Runs a task that outlives the response.
     fn defer(&self, task: impl Future<Output = ()> + 'static);
     /// Writes one record to the host's log, as one line of JSON.
@@ -102,18 +108,15 @@ pub trait Background {
 /// the first one did not, and hosts fetch them by name.
 pub trait Settings {
     /// The document that was deployed with the gateway, in JSON.
-    async fn document(&self) -> Result<Cow<'static, str>, Outage>;
+    async fn document(&self) -> Result<Cow<'static, str>, HostError>;
     /// The value of a secret; `None`: the host has none of this name.
-    async fn secret(&self, name: &str) -> Result<Option<Secret>, Outage>;
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, HostError>;
 }
 
 /// One request's view of its host. A clone is cheap and means the same host.
-pub trait Platform:
-    Clock + Outbound + Store + Ledger + Background + Settings + Clone + 'static
+pub trait Host:
+    Clock + HttpClient + KvStore + LedgerHost + Tasks + Settings + Clone + 'static
 {
 }
 
-impl<T: Clock + Outbound + Store + Ledger + Background + Settings + Clone + 'static> Platform
-    for T
-{
-}
+impl<T: Clock + HttpClient + KvStore + LedgerHost + Tasks + Settings + Clone + 'static> Host for T {}

@@ -5,24 +5,24 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use openai::Framer;
 
-use crate::draft::Draft;
-use crate::meter::{Meter, Sight};
+use crate::draft::StreamedText;
+use crate::meter::{EventKind, UsageMeter};
 
 /// The longest event that is passed on, in bytes: images come as base64 in one event.
-const LONGEST_EVENT: usize = 16 << 20;
+const MAX_EVENT_BYTES: usize = 16 << 20;
 
 /// Finds events in pieces of a stream.
 #[derive(Debug)]
-pub struct Reader {
+pub struct SseReader {
     framer: Framer,
-    meter: Meter,
+    meter: UsageMeter,
     /// What was said, where somebody may have to go on from it.
-    draft: Option<Draft>,
+    streamed_text: Option<StreamedText>,
 }
 
 /// How a stream stands after a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flow {
+pub enum StreamState {
     /// It goes on.
     Open,
     /// It has ended with `[DONE]`.
@@ -33,56 +33,60 @@ pub enum Flow {
     Malformed,
 }
 
-impl Reader {
+impl SseReader {
     /// A reader that lets the event with nothing but usage pass, or hides it.
     pub fn new(hides_usage: bool) -> Self {
-        Self { framer: Framer::new(LONGEST_EVENT), meter: Meter::new(hides_usage), draft: None }
+        Self {
+            framer: Framer::new(MAX_EVENT_BYTES),
+            meter: UsageMeter::new(hides_usage),
+            streamed_text: None,
+        }
     }
 
     /// Has it keep what is said, so that somebody else can go on from there.
-    pub fn keep_draft(&mut self) {
-        self.draft = Some(Draft::default());
+    pub fn keep_text(&mut self) {
+        self.streamed_text = Some(StreamedText::default());
     }
 
     /// What was said so far, if it is kept.
-    pub fn draft(&self) -> Option<&Draft> {
-        self.draft.as_ref()
+    pub fn streamed_text(&self) -> Option<&StreamedText> {
+        self.streamed_text.as_ref()
     }
 
     /// What has been seen so far.
-    pub fn meter(&self) -> &Meter {
+    pub fn meter(&self) -> &UsageMeter {
         &self.meter
     }
 
     /// Takes a piece and puts what may pass into `ready`: whole events only, so that an error event
     /// of ours never lands inside one of the upstream's. Neighbours stay one slice of the piece.
-    pub fn take(&mut self, piece: Bytes, ready: &mut VecDeque<Bytes>) -> Flow {
+    pub fn push(&mut self, piece: Bytes, ready: &mut VecDeque<Bytes>) -> StreamState {
         if self.framer.push(piece).is_err() {
-            return Flow::Malformed;
+            return StreamState::Malformed;
         }
-        let mut flow = Flow::Open;
+        let mut flow = StreamState::Open;
         let mut run = 0..0;
-        while flow == Flow::Open
+        while flow == StreamState::Open
             && let Some(event) = self.framer.next_event()
         {
-            let passes = match self.meter.see(self.framer.bytes(event.clone())) {
-                Sight::Prelude | Sight::Content => {
-                    if let Some(draft) = &mut self.draft {
-                        draft.see(self.framer.bytes(event.clone()));
+            let passes = match self.meter.observe(self.framer.bytes(event.clone())) {
+                EventKind::Prelude | EventKind::Content => {
+                    if let Some(draft) = &mut self.streamed_text {
+                        draft.add_event(self.framer.bytes(event.clone()));
                     }
                     true
                 }
-                Sight::Hidden => false,
-                Sight::Done => {
-                    flow = Flow::Done;
+                EventKind::Hidden => false,
+                EventKind::Done => {
+                    flow = StreamState::Done;
                     true
                 }
-                Sight::Error => {
-                    flow = Flow::Error;
+                EventKind::Error => {
+                    flow = StreamState::Error;
                     false
                 }
-                Sight::Malformed => {
-                    flow = Flow::Malformed;
+                EventKind::Malformed => {
+                    flow = StreamState::Malformed;
                     false
                 }
             };
@@ -99,11 +103,11 @@ impl Reader {
     }
 
     /// Takes the end of the stream. Some servers forget the blank line behind their last event.
-    pub fn end(&mut self, ready: &mut VecDeque<Bytes>) -> Flow {
+    pub fn finish(&mut self, ready: &mut VecDeque<Bytes>) -> StreamState {
         if self.framer.unfinished().is_empty() {
-            return Flow::Open;
+            return StreamState::Open;
         }
-        self.take(Bytes::from_static(b"\n\n"), ready)
+        self.push(Bytes::from_static(b"\n\n"), ready)
     }
 }
 
@@ -112,11 +116,11 @@ mod tests {
     use std::collections::VecDeque;
 
     use bytes::Bytes;
-    use openai::{Usage, Weight};
+    use openai::{TextSize, Usage};
     use proptest::prelude::{any, proptest};
     use proptest::sample::Index;
 
-    use super::{Flow, Reader};
+    use super::{SseReader, StreamState};
     use crate::observe::Tokens;
 
     const STREAM: &str = concat!(
@@ -133,20 +137,20 @@ mod tests {
     fn run<'a>(
         hides_usage: bool,
         pieces: impl IntoIterator<Item = &'a [u8]>,
-    ) -> (String, Flow, Tokens) {
-        let mut reader = Reader::new(hides_usage);
+    ) -> (String, StreamState, Tokens) {
+        let mut reader = SseReader::new(hides_usage);
         let mut ready = VecDeque::new();
-        let mut flow = Flow::Open;
+        let mut flow = StreamState::Open;
         for piece in pieces {
-            if flow == Flow::Open {
-                flow = reader.take(Bytes::copy_from_slice(piece), &mut ready);
+            if flow == StreamState::Open {
+                flow = reader.push(Bytes::copy_from_slice(piece), &mut ready);
             }
         }
         let passed = ready.iter().flat_map(|bytes| bytes.iter().copied()).collect();
         (
             String::from_utf8(passed).expect("events are whole"),
             flow,
-            reader.meter().tokens(Weight::default()),
+            reader.meter().tokens(TextSize::default()),
         )
     }
 
@@ -157,9 +161,12 @@ mod tests {
         let done = STREAM.find("data: [DONE]").expect("it is there");
         let end = STREAM.find("data: never").expect("it is there");
         assert_eq!(shown, [&STREAM[..usage], &STREAM[done..end]].concat());
-        assert_eq!(flow, Flow::Done);
+        assert_eq!(flow, StreamState::Done);
         let usage = Usage { input: 9, output: 3, ..Usage::default() };
-        assert_eq!(tokens, Tokens::count(Some(usage), Weight::default(), Weight::default()));
+        assert_eq!(
+            tokens,
+            Tokens::from_usage_or_estimate(Some(usage), TextSize::default(), TextSize::default())
+        );
         assert_eq!(run(false, [STREAM.as_bytes()]).0, STREAM[..end]);
     }
 
@@ -167,7 +174,7 @@ mod tests {
     fn a_broken_event_stops_the_stream_before_it() {
         let (shown, flow, _) =
             run(true, [b"data: {\"choices\":[]}\n\ndata: {oops\n\ndata: [DONE]\n\n".as_slice()]);
-        assert_eq!((shown.as_str(), flow), ("data: {\"choices\":[]}\n\n", Flow::Malformed));
+        assert_eq!((shown.as_str(), flow), ("data: {\"choices\":[]}\n\n", StreamState::Malformed));
     }
 
     proptest! {
@@ -186,11 +193,14 @@ mod tests {
     #[test]
     fn the_last_event_needs_no_blank_line() {
         let mut ready = VecDeque::new();
-        let mut reader = Reader::new(true);
-        assert_eq!(reader.take(Bytes::from_static(b"data: [DONE]\n"), &mut ready), Flow::Open);
-        assert_eq!(reader.end(&mut ready), Flow::Done);
-        let mut reader = Reader::new(true);
-        reader.take(Bytes::from_static(b"data: {\"choices\":[{\"del"), &mut ready);
-        assert_eq!(reader.end(&mut ready), Flow::Malformed);
+        let mut reader = SseReader::new(true);
+        assert_eq!(
+            reader.push(Bytes::from_static(b"data: [DONE]\n"), &mut ready),
+            StreamState::Open
+        );
+        assert_eq!(reader.finish(&mut ready), StreamState::Done);
+        let mut reader = SseReader::new(true);
+        reader.push(Bytes::from_static(b"data: {\"choices\":[{\"del"), &mut ready);
+        assert_eq!(reader.finish(&mut ready), StreamState::Malformed);
     }
 }

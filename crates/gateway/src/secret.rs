@@ -42,7 +42,7 @@ pub struct KeyDigest([u8; 32]);
 
 impl KeyDigest {
     /// Digests a key as a caller presents it.
-    pub fn of(key: &str) -> Self {
+    pub fn new(key: &str) -> Self {
         Self(Sha256::digest(key.as_bytes()).into())
     }
 
@@ -66,7 +66,7 @@ mod tests {
     fn a_secret_cannot_be_printed() {
         let secret = Secret::new("sk-very-secret\n");
         assert_eq!(
-            format!("{secret:?} {:?}", KeyDigest::of(secret.reveal())),
+            format!("{secret:?} {:?}", KeyDigest::new(secret.reveal())),
             "Secret(…) KeyDigest(…)"
         );
         assert_eq!(secret.reveal(), "sk-very-secret");
@@ -74,8 +74,8 @@ mod tests {
 
     #[test]
     fn only_the_same_key_matches() {
-        let digest = KeyDigest::of("alpha");
-        assert!(bool::from(digest.matches(&KeyDigest::of("alpha"))));
-        assert!(!bool::from(digest.matches(&KeyDigest::of("alpha "))));
+        let digest = KeyDigest::new("alpha");
+        assert!(bool::from(digest.matches(&KeyDigest::new("alpha"))));
+        assert!(!bool::from(digest.matches(&KeyDigest::new("alpha "))));
     }
 }

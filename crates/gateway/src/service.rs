@@ -8,46 +8,48 @@ use openai::{ErrorBody, ErrorObject};
 use crate::admin;
 use crate::body::Body;
 use crate::gateway::Gateway;
-use crate::platform::Platform;
-use crate::rooms::json::json;
-use crate::versions::{Stamp, Station};
+use crate::platform::Host;
+use crate::rooms::json::json_response;
+use crate::versions::{ReloadingGateway, VersionInfo};
 
 /// The gateway as a host serves it, by the version of the configuration that is in force. A host keeps
 /// one for as long as it lives; a clone is the same service.
 #[derive(Clone, Debug, Default)]
 pub struct Service {
-    station: Rc<Station>,
+    reloading_gateway: Rc<ReloadingGateway>,
 }
 
 impl Service {
     /// Answers one request. Dropping the future, or the response's body before its end, means that
     /// the caller hung up.
-    pub async fn handle<P: Platform>(
+    pub async fn handle<P: Host>(
         &self,
         platform: P,
         request: http::Request<Body>,
     ) -> http::Response<Body> {
-        match self.station.current(&platform).await {
-            Some(gateway) => dispatch(&gateway, Some(&self.station), platform, request).await,
-            None => refusal(),
+        match self.reloading_gateway.current(&platform).await {
+            Some(gateway) => {
+                dispatch(&gateway, Some(&self.reloading_gateway), platform, request).await
+            }
+            None => unavailable_response(),
         }
     }
 
     /// The version that is served. `None` before the first request, or if none can be served.
-    pub fn version(&self) -> Option<Stamp> {
-        self.station.stamp()
+    pub fn version(&self) -> Option<VersionInfo> {
+        self.reloading_gateway.version()
     }
 }
 
 /// Answers one request by one gateway. Without a `station` the admin API cannot change the
 /// configuration.
-pub async fn dispatch<P: Platform>(
+pub async fn dispatch<P: Host>(
     gateway: &Rc<Gateway>,
-    station: Option<&Station>,
+    station: Option<&ReloadingGateway>,
     platform: P,
     request: http::Request<Body>,
 ) -> http::Response<Body> {
-    if admin::owns(request.uri().path()) {
+    if admin::is_admin_path(request.uri().path()) {
         // Boxed to keep the future of API requests small.
         return Box::pin(admin::handle(gateway, station, platform, request)).await;
     }
@@ -55,23 +57,23 @@ pub async fn dispatch<P: Platform>(
 }
 
 /// The answer to every request while there is no gateway. The reasons are for the log only.
-fn refusal() -> http::Response<Body> {
+fn unavailable_response() -> http::Response<Body> {
     let error = ErrorObject {
         message: "The gateway's configuration is invalid. Its log says where.",
         kind: "server_error",
         param: None,
         code: Some("invalid_configuration"),
     };
-    json(StatusCode::INTERNAL_SERVER_ERROR, ErrorBody { error }.to_json())
+    json_response(StatusCode::INTERNAL_SERVER_ERROR, ErrorBody { error }.to_json())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::refusal;
+    use super::unavailable_response;
 
     #[test]
     fn a_caller_learns_no_reasons() {
-        let response = refusal();
+        let response = unavailable_response();
         assert_eq!(response.status(), 500);
         let crate::body::Body::Whole(body) = response.into_body() else {
             panic!("an error is one piece")

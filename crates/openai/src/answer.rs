@@ -5,20 +5,20 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::chunk::Choices;
-use crate::{Endpoint, Usage, Weight};
+use crate::{Endpoint, TextSize, Usage};
 
 /// What an answer says of itself.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct AnswerSummary {
     /// The usage it reports.
     pub usage: Option<Usage>,
     /// How much text it holds (nothing for embeddings).
-    pub weight: Weight,
+    pub text_size: TextSize,
 }
 
 /// A body that came with a good status and is not what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotAnAnswer {
+pub enum InvalidAnswer {
     /// It is not JSON, or not an object.
     NotJson,
     /// It is an error.
@@ -27,7 +27,7 @@ pub enum NotAnAnswer {
     Empty,
 }
 
-impl NotAnAnswer {
+impl InvalidAnswer {
     /// What it is instead, in a word or two.
     pub fn name(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ impl NotAnAnswer {
 }
 
 #[derive(Deserialize)]
-struct Members<'a> {
+struct AnswerMembers<'a> {
     #[serde(default)]
     choices: Choices,
     #[serde(borrow)]
@@ -50,20 +50,20 @@ struct Members<'a> {
     error: Option<&'a RawValue>,
 }
 
-impl Answer {
+impl AnswerSummary {
     /// Reads a body and makes sure that it is an answer to this endpoint's question.
-    pub fn read(endpoint: Endpoint, body: &[u8]) -> Result<Self, NotAnAnswer> {
-        let text = std::str::from_utf8(body).map_err(|_| NotAnAnswer::NotJson)?;
-        let Ok(members) = serde_json::from_str::<Members<'_>>(text) else {
+    pub fn parse(endpoint: Endpoint, body: &[u8]) -> Result<Self, InvalidAnswer> {
+        let text = std::str::from_utf8(body).map_err(|_| InvalidAnswer::NotJson)?;
+        let Ok(members) = serde_json::from_str::<AnswerMembers<'_>>(text) else {
             // A member twice, or of another type than ever before: as long as it is a JSON object it
             // may be an answer to somebody.
             let is_object = text.trim_start().starts_with('{');
             let is_json = is_object && serde_json::from_str::<IgnoredAny>(text).is_ok();
-            let weight = Weight::of_json(text);
+            let weight = TextSize::measure_json(text);
             return if is_json {
-                Ok(Self { usage: None, weight })
+                Ok(Self { usage: None, text_size: weight })
             } else {
-                Err(NotAnAnswer::NotJson)
+                Err(InvalidAnswer::NotJson)
             };
         };
         let there = match endpoint {
@@ -72,11 +72,11 @@ impl Answer {
         };
         if !there {
             let is_error = members.error.is_some_and(|error| error.get() != "null");
-            return Err(if is_error { NotAnAnswer::IsError } else { NotAnAnswer::Empty });
+            return Err(if is_error { InvalidAnswer::IsError } else { InvalidAnswer::Empty });
         }
         Ok(Self {
-            usage: members.usage.map(RawValue::get).and_then(Usage::read),
-            weight: members.choices.weight,
+            usage: members.usage.map(RawValue::get).and_then(Usage::parse),
+            text_size: members.choices.text_size,
         })
     }
 }
@@ -88,7 +88,7 @@ pub fn usage_at_end(end: &[u8]) -> Option<Usage> {
     let at = memchr::memmem::rfind(end, NAME)?;
     let value = end[at + NAME.len()..].trim_ascii_start().strip_prefix(b":")?;
     let mut values = serde_json::Deserializer::from_slice(value).into_iter::<&RawValue>();
-    Usage::read(values.next()?.ok()?.get())
+    Usage::parse(values.next()?.ok()?.get())
 }
 
 #[cfg(test)]
@@ -104,31 +104,35 @@ mod tests {
         assert_eq!(found(""), None);
     }
 
-    use super::{Answer, NotAnAnswer};
+    use super::{AnswerSummary, InvalidAnswer};
     use crate::Endpoint::{ChatCompletions, Embeddings};
-    use crate::{Usage, Weight};
+    use crate::{TextSize, Usage};
 
     #[test]
     fn an_answer_is_told_from_what_is_not() {
         let chat = br#"{"choices":[{"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
         let usage = Some(Usage { input: 1, output: 2, ..Usage::default() });
         assert_eq!(
-            Answer::read(ChatCompletions, chat),
-            Ok(Answer { usage, weight: Weight { narrow: 2, wide: 0 } })
+            AnswerSummary::parse(ChatCompletions, chat),
+            Ok(AnswerSummary { usage, text_size: TextSize { narrow: 2, wide: 0 } })
         );
         let vectors = br#"{"data":[{"embedding":[0.1]}]}"#;
         assert_eq!(
-            Answer::read(Embeddings, vectors),
-            Ok(Answer { usage: None, weight: Weight::default() })
+            AnswerSummary::parse(Embeddings, vectors),
+            Ok(AnswerSummary { usage: None, text_size: TextSize::default() })
         );
         for (body, expected) in [
-            ("<html>", NotAnAnswer::NotJson),
-            ("[]", NotAnAnswer::NotJson),
-            (r#"{"choices":[{"mess"#, NotAnAnswer::NotJson),
-            (r#"{"error":{"message":"no"}}"#, NotAnAnswer::IsError),
-            (r#"{"choices":null,"base_resp":{"status_code":1004}}"#, NotAnAnswer::Empty),
+            ("<html>", InvalidAnswer::NotJson),
+            ("[]", InvalidAnswer::NotJson),
+            (r#"{"choices":[{"mess"#, InvalidAnswer::NotJson),
+            (r#"{"error":{"message":"no"}}"#, InvalidAnswer::IsError),
+            (r#"{"choices":null,"base_resp":{"status_code":1004}}"#, InvalidAnswer::Empty),
         ] {
-            assert_eq!(Answer::read(ChatCompletions, body.as_bytes()), Err(expected), "{body}");
+            assert_eq!(
+                AnswerSummary::parse(ChatCompletions, body.as_bytes()),
+                Err(expected),
+                "{body}"
+            );
         }
     }
 
@@ -143,7 +147,7 @@ mod tests {
                 "]".repeat(300)
             ),
         ] {
-            assert!(Answer::read(ChatCompletions, body.as_bytes()).is_ok(), "{body}");
+            assert!(AnswerSummary::parse(ChatCompletions, body.as_bytes()).is_ok(), "{body}");
         }
     }
 }

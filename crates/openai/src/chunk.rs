@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::name::Name;
-use crate::text::Weight;
+use crate::name::MemberName;
+use crate::text::TextSize;
 use crate::usage::Usage;
 
 /// What the `data` of one event says. Unknown members are passed over, wrong ones are not an error:
@@ -17,11 +17,11 @@ pub struct Chunk {
     /// It holds something to show: text, reasoning, a tool call, a refusal. A role alone is not that.
     pub has_content: bool,
     /// How much text that is.
-    pub weight: Weight,
+    pub text_size: TextSize,
     /// The choices that it names.
-    pub seen: ChoiceSet,
+    pub choices: ChoiceSet,
     /// The choices that end with it.
-    pub finished: ChoiceSet,
+    pub finished_choices: ChoiceSet,
     /// The usage it reports.
     pub usage: Option<Usage>,
     /// It is an error instead of a chunk.
@@ -34,7 +34,7 @@ pub struct ChoiceSet(u128);
 
 impl ChoiceSet {
     /// The set with one choice.
-    pub fn of(index: u32) -> Self {
+    pub fn single(index: u32) -> Self {
         Self(1u128.checked_shl(index).unwrap_or(0))
     }
 
@@ -56,15 +56,15 @@ impl ChoiceSet {
 
 impl Chunk {
     /// Reads an event's data. `None`: it is not JSON.
-    pub fn read(data: &[u8]) -> Option<Self> {
+    pub fn parse(data: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(data).ok()?;
-        if let Ok(members) = serde_json::from_str::<Members<'_>>(text) {
+        if let Ok(members) = serde_json::from_str::<ChunkMembers<'_>>(text) {
             return Some(Self {
                 has_content: members.choices.has_content,
-                weight: members.choices.weight,
-                seen: members.choices.seen,
-                finished: members.choices.finished,
-                usage: members.usage.map(RawValue::get).and_then(Usage::read),
+                text_size: members.choices.text_size,
+                choices: members.choices.choices,
+                finished_choices: members.choices.finished_choices,
+                usage: members.usage.map(RawValue::get).and_then(Usage::parse),
                 is_error: members.error.is_some_and(|error| error.get() != "null"),
             });
         }
@@ -72,15 +72,15 @@ impl Chunk {
         // and all of its text, since what is shown is charged.
         serde_json::from_str::<IgnoredAny>(text).ok().map(|_| Self {
             has_content: true,
-            weight: Weight::of_json(text),
-            seen: ChoiceSet::of(0),
+            text_size: TextSize::measure_json(text),
+            choices: ChoiceSet::single(0),
             ..Self::default()
         })
     }
 }
 
 #[derive(Deserialize)]
-struct Members<'a> {
+struct ChunkMembers<'a> {
     #[serde(default)]
     choices: Choices,
     #[serde(borrow)]
@@ -94,13 +94,13 @@ struct Members<'a> {
 pub(crate) struct Choices {
     pub(crate) count: usize,
     pub(crate) has_content: bool,
-    pub(crate) weight: Weight,
-    pub(crate) seen: ChoiceSet,
-    pub(crate) finished: ChoiceSet,
+    pub(crate) text_size: TextSize,
+    pub(crate) choices: ChoiceSet,
+    pub(crate) finished_choices: ChoiceSet,
 }
 
 #[derive(Deserialize)]
-struct Choice<'a> {
+struct ChunkChoice<'a> {
     #[serde(default)]
     index: u32,
     #[serde(borrow)]
@@ -114,50 +114,50 @@ struct Choice<'a> {
 }
 
 impl Choices {
-    fn add(&mut self, choice: &Choice<'_>) {
+    fn add(&mut self, choice: &ChunkChoice<'_>) {
         self.count += 1;
-        let before = self.weight;
+        let before = self.text_size;
         for part in [choice.delta, choice.message, choice.text].into_iter().flatten() {
-            self.weight += weight_of_part(part.get());
+            self.text_size += part_text_size(part.get());
         }
-        self.has_content |= self.weight != before;
-        self.seen.insert(ChoiceSet::of(choice.index));
+        self.has_content |= self.text_size != before;
+        self.choices.insert(ChoiceSet::single(choice.index));
         if choice.finish_reason.is_some_and(|reason| !matches!(reason.get(), "null" | "\"\"")) {
-            self.finished.insert(ChoiceSet::of(choice.index));
+            self.finished_choices.insert(ChoiceSet::single(choice.index));
         }
     }
 }
 
 /// Weighs a text, or a message's members but for those that only say who speaks.
-fn weight_of_part(part: &str) -> Weight {
-    match part.starts_with('{').then(|| serde_json::from_str::<Message>(part)) {
-        Some(Ok(Message(weight))) => weight,
+fn part_text_size(part: &str) -> TextSize {
+    match part.starts_with('{').then(|| serde_json::from_str::<MessageSize>(part)) {
+        Some(Ok(MessageSize(weight))) => weight,
         // A text; or names that are not even text: whatever it is, it is something.
-        Some(Err(_)) | None => Weight::of_json(part),
+        Some(Err(_)) | None => TextSize::measure_json(part),
     }
 }
 
-struct Message(Weight);
+struct MessageSize(TextSize);
 
-impl<'de> Deserialize<'de> for Message {
+impl<'de> Deserialize<'de> for MessageSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;
         impl<'de> Visitor<'de> for Members {
-            type Value = Message;
+            type Value = MessageSize;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Message, A::Error> {
-                let mut weight = Weight::default();
-                while let Some(Name(name)) = members.next_key::<Name<'de>>()? {
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<MessageSize, A::Error> {
+                let mut weight = TextSize::default();
+                while let Some(MemberName(name)) = members.next_key::<MemberName<'de>>()? {
                     let value: &RawValue = members.next_value()?;
                     if name != "role" && name != "name" {
-                        weight += Weight::of_json(value.get());
+                        weight += TextSize::measure_json(value.get());
                     }
                 }
-                Ok(Message(weight))
+                Ok(MessageSize(weight))
             }
         }
         deserializer.deserialize_map(Members)
@@ -180,7 +180,7 @@ impl<'de> Deserialize<'de> for Choices {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Choices, A::Error> {
                 let mut choices = Choices::default();
-                while let Some(choice) = items.next_element::<Choice<'de>>()? {
+                while let Some(choice) = items.next_element::<ChunkChoice<'de>>()? {
                     choices.add(&choice);
                 }
                 Ok(choices)
@@ -193,74 +193,86 @@ impl<'de> Deserialize<'de> for Choices {
 #[cfg(test)]
 mod tests {
     use super::{ChoiceSet, Chunk};
-    use crate::{Usage, Weight};
+    use crate::{TextSize, Usage};
 
     /// A chunk of the choice 0.
     const PLAIN: Chunk = Chunk {
         has_content: false,
-        weight: Weight { narrow: 0, wide: 0 },
-        seen: ChoiceSet(1),
-        finished: ChoiceSet(0),
+        text_size: TextSize { narrow: 0, wide: 0 },
+        choices: ChoiceSet(1),
+        finished_choices: ChoiceSet(0),
         usage: None,
         is_error: false,
     };
 
     #[track_caller]
-    fn check(data: &str, expected: Chunk) {
-        assert_eq!(Chunk::read(data.as_bytes()), Some(expected), "{data}");
+    fn assert_chunk(data: &str, expected: Chunk) {
+        assert_eq!(Chunk::parse(data.as_bytes()), Some(expected), "{data}");
     }
 
     #[test]
     fn what_steers_is_read() {
         let role = r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
-        check(role, PLAIN);
-        check(
+        assert_chunk(role, PLAIN);
+        assert_chunk(
             r#"{"choices":[{"delta":{"role":"assistant","name":"MM","content":null,"tool_calls":[]}}]}"#,
             PLAIN,
         );
-        let text =
-            |narrow, wide| Chunk { has_content: true, weight: Weight { narrow, wide }, ..PLAIN };
-        check(r#"{"choices":[{"delta":{"content":"Hello"}}],"usage":null}"#, text(5, 0));
-        check(r#"{"choices":[{"delta":{"reasoning_content":"想"}}]}"#, text(0, 1));
+        let text = |narrow, wide| Chunk {
+            has_content: true,
+            text_size: TextSize { narrow, wide },
+            ..PLAIN
+        };
+        assert_chunk(r#"{"choices":[{"delta":{"content":"Hello"}}],"usage":null}"#, text(5, 0));
+        assert_chunk(r#"{"choices":[{"delta":{"reasoning_content":"想"}}]}"#, text(0, 1));
         let call = r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":"{}"}}]}}]}"#;
-        check(call, text(3, 0));
-        check(r#"{"choices":[{"text":"ab"},{"text":"c"}]}"#, text(3, 0));
-        check(
+        assert_chunk(call, text(3, 0));
+        assert_chunk(r#"{"choices":[{"text":"ab"},{"text":"c"}]}"#, text(3, 0));
+        assert_chunk(
             r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
-            Chunk { finished: ChoiceSet(1), ..PLAIN },
+            Chunk { finished_choices: ChoiceSet(1), ..PLAIN },
         );
         let usage = Some(Usage { input: 3, output: 2, ..Usage::default() });
         let usage = Chunk { usage, ..Chunk::default() };
-        check(r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#, usage);
-        check(
+        assert_chunk(r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#, usage);
+        assert_chunk(
             r#"{"error":{"message":"overloaded"}}"#,
             Chunk { is_error: true, ..Chunk::default() },
         );
-        assert_eq!(Chunk::read(b"{\"choices\":["), None);
-        assert_eq!(Chunk::read(b"\xff"), None);
+        assert_eq!(Chunk::parse(b"{\"choices\":["), None);
+        assert_eq!(Chunk::parse(b"\xff"), None);
     }
 
     #[test]
     fn choices_are_told_apart() {
         let two = r#"{"choices":[{"index":1,"delta":{"content":"a"}},{"index":127,"finish_reason":"stop"}]}"#;
-        let chunk = Chunk::read(two.as_bytes()).expect("a chunk");
-        assert_eq!((chunk.seen, chunk.finished), (ChoiceSet(2 | 1 << 127), ChoiceSet(1 << 127)));
-        assert!(chunk.seen.covers(chunk.finished) && !chunk.finished.covers(chunk.seen));
-        assert!(ChoiceSet::of(128).is_empty());
+        let chunk = Chunk::parse(two.as_bytes()).expect("a chunk");
+        assert_eq!(
+            (chunk.choices, chunk.finished_choices),
+            (ChoiceSet(2 | 1 << 127), ChoiceSet(1 << 127))
+        );
+        assert!(
+            chunk.choices.covers(chunk.finished_choices)
+                && !chunk.finished_choices.covers(chunk.choices)
+        );
+        assert!(ChoiceSet::single(128).is_empty());
     }
 
     #[test]
     fn odd_text_does_not_hide_the_rest() {
         let half = r#"{"choices":[{"delta":{"content":"\ud83d"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}"#;
-        let chunk = Chunk::read(half.as_bytes()).expect("a chunk");
-        assert!(chunk.has_content && !chunk.finished.is_empty() && chunk.usage.is_some());
+        let chunk = Chunk::parse(half.as_bytes()).expect("a chunk");
+        assert!(chunk.has_content && !chunk.finished_choices.is_empty() && chunk.usage.is_some());
         let deep = format!(
             r#"{{"choices":[{{"delta":{{"x":{}{}}}}}]}}"#,
             "[".repeat(500),
             "]".repeat(500)
         );
-        check(&deep, PLAIN);
-        let weight = Weight::of("soon");
-        check(r#"{"choices":"soon"}"#, Chunk { has_content: true, weight, ..PLAIN });
+        assert_chunk(&deep, PLAIN);
+        let weight = TextSize::measure("soon");
+        assert_chunk(
+            r#"{"choices":"soon"}"#,
+            Chunk { has_content: true, text_size: weight, ..PLAIN },
+        );
     }
 }

@@ -29,15 +29,15 @@ pub struct Delta<'a> {
 }
 
 #[derive(Deserialize)]
-struct Data<'a> {
+struct DeltaData<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    choices: Option<Vec<Choice<'a>>>,
+    choices: Option<Vec<DeltaChoice<'a>>>,
 }
 
 #[derive(Deserialize)]
-struct Choice<'a> {
+struct DeltaChoice<'a> {
     index: Option<u64>,
     #[serde(borrow)]
     delta: Option<&'a RawValue>,
@@ -53,11 +53,11 @@ struct Choice<'a> {
 
 impl<'a> Delta<'a> {
     /// Reads an event's data. `None`: it has not the shape of a chunk.
-    pub fn read(data: &'a [u8]) -> Option<Self> {
+    pub fn parse(data: &'a [u8]) -> Option<Self> {
         let data = std::str::from_utf8(data).ok()?;
         // An array would be read as a struct's fields in their order.
         let object = Some(data).filter(|data| data.trim_start().starts_with('{'))?;
-        let Data { id, choices } = serde_json::from_str(object).ok()?;
+        let DeltaData { id, choices } = serde_json::from_str(object).ok()?;
         let id = id.map(RawValue::get).filter(|id| id.starts_with('"'));
         let mut read = Self {
             data,
@@ -71,32 +71,32 @@ impl<'a> Delta<'a> {
             read.is_plain &= read.is_general && choice.index.unwrap_or_default() == 0;
             read.is_general = false;
             let beside = [choice.message, choice.text, choice.logprobs, choice.finish_reason];
-            read.is_plain &= beside.into_iter().flatten().all(is_nothing);
+            read.is_plain &= beside.into_iter().flatten().all(is_null);
             if let Some(delta) = choice.delta.filter(|_| read.delta.is_none()) {
-                read.add(delta);
+                read.add_delta(delta);
             }
         }
         Some(read)
     }
 
-    fn add(&mut self, delta: &'a RawValue) {
+    fn add_delta(&mut self, delta: &'a RawValue) {
         let Ok(Members(mut members)) = serde_json::from_str(delta.get()) else {
-            self.is_plain &= is_nothing(delta);
+            self.is_plain &= is_null(delta);
             return;
         };
         members.retain(|(name, value)| match &**name {
             "role" => false,
-            "content" => match text(value) {
+            "content" => match parse_text(value) {
                 Some(text) => {
                     self.text = text;
                     false
                 }
                 // Parts instead of a text.
-                None => !is_nothing(value),
+                None => !is_null(value),
             },
             _ => true,
         });
-        self.is_plain &= members.iter().all(|(_, value)| is_nothing(value));
+        self.is_plain &= members.iter().all(|(_, value)| is_null(value));
         let start = delta.get().as_ptr() as usize - self.data.as_ptr() as usize;
         self.delta = Some((Members(members), start..start + delta.get().len()));
     }
@@ -141,7 +141,7 @@ impl<'a> Delta<'a> {
 }
 
 /// A string; null is an empty one.
-fn text<'a>(value: &'a RawValue) -> Option<Cow<'a, str>> {
+fn parse_text<'a>(value: &'a RawValue) -> Option<Cow<'a, str>> {
     if value.get() == "null" {
         return Some(Cow::Borrowed(""));
     }
@@ -152,7 +152,7 @@ fn text<'a>(value: &'a RawValue) -> Option<Cow<'a, str>> {
         .ok()
 }
 
-fn is_nothing(value: &RawValue) -> bool {
+fn is_null(value: &RawValue) -> bool {
     matches!(value.get(), "null" | "\"\"" | "[]" | "{}")
 }
 
@@ -161,18 +161,26 @@ mod tests {
     use super::Delta;
 
     #[track_caller]
-    fn check(data: &str, text: &str, is_plain: bool) {
-        let delta = Delta::read(data.as_bytes()).expect("a chunk");
+    fn assert_text(data: &str, text: &str, is_plain: bool) {
+        let delta = Delta::parse(data.as_bytes()).expect("a chunk");
         assert_eq!((&*delta.text, delta.is_plain), (text, is_plain), "{data}");
     }
 
     #[test]
     fn plain_text_is_told_from_everything_else() {
         let choice = |inside: &str| format!(r#"{{"choices":[{{{inside}}}]}}"#);
-        check(&choice(r#""index":0,"delta":{"content":"a\nb"}"#), "a\nb", true);
-        check(&choice(r#""delta":{"role":"assistant","content":"","refusal":null}"#), "", true);
-        check(&choice(r#""delta":{"content":null,"tool_calls":[]},"logprobs":null"#), "", true);
-        check(r#"{"choices":[],"usage":{}}"#, "", true);
+        assert_text(&choice(r#""index":0,"delta":{"content":"a\nb"}"#), "a\nb", true);
+        assert_text(
+            &choice(r#""delta":{"role":"assistant","content":"","refusal":null}"#),
+            "",
+            true,
+        );
+        assert_text(
+            &choice(r#""delta":{"content":null,"tool_calls":[]},"logprobs":null"#),
+            "",
+            true,
+        );
+        assert_text(r#"{"choices":[],"usage":{}}"#, "", true);
         for other in [
             r#""index":1,"delta":{"content":"x"}"#,
             r#""delta":{"content":"x"},"finish_reason":"stop""#,
@@ -182,35 +190,35 @@ mod tests {
             r#""delta":{"content":"x","audio":{"id":"a"}}"#,
             r#""delta":{"content":"x"}},{"index":1,"delta":{}"#,
         ] {
-            check(&choice(other), "x", false);
+            assert_text(&choice(other), "x", false);
         }
-        check(&choice(r#""delta":{"content":[{"type":"text"}]}"#), "", false);
-        check(&choice(r#""text":"x""#), "", false);
-        check(&choice(r#""delta":"x""#), "", false);
-        assert!(Delta::read(b"[]").is_none());
-        assert!(Delta::read(br#"{"choices":7}"#).is_none());
+        assert_text(&choice(r#""delta":{"content":[{"type":"text"}]}"#), "", false);
+        assert_text(&choice(r#""text":"x""#), "", false);
+        assert_text(&choice(r#""delta":"x""#), "", false);
+        assert!(Delta::parse(b"[]").is_none());
+        assert!(Delta::parse(br#"{"choices":7}"#).is_none());
     }
 
     #[track_caller]
-    fn rewritten(data: &str, id: Option<&str>, text: &str, expected: &str) {
-        let delta = Delta::read(data.as_bytes()).expect("a chunk");
+    fn assert_rewritten(data: &str, id: Option<&str>, text: &str, expected: &str) {
+        let delta = Delta::parse(data.as_bytes()).expect("a chunk");
         assert_eq!(delta.rewrite(id, text), expected);
     }
 
     #[test]
     fn only_id_role_and_text_change() {
-        rewritten(
+        assert_rewritten(
             r#"{"id": "b", "n":1.0, "choices":[{"delta": {"role":"assistant","content":"you"},"x":1}]}"#,
             Some(r#""a""#),
             "o\"u",
             r#"{"id": "a", "n":1.0, "choices":[{"delta": {"content":"o\"u"},"x":1}]}"#,
         );
-        rewritten(
+        assert_rewritten(
             r#"{"choices":[{"delta":{"role":"x","tool_calls":[1]}}],"id":"b"}"#,
             Some(r#""a""#),
             "",
             r#"{"choices":[{"delta":{"tool_calls":[1]}}],"id":"a"}"#,
         );
-        rewritten(r#"{"id":"b","choices":[]}"#, None, "", r#"{"id":"b","choices":[]}"#);
+        assert_rewritten(r#"{"id":"b","choices":[]}"#, None, "", r#"{"id":"b","choices":[]}"#);
     }
 }

@@ -8,12 +8,12 @@ use serde_json::value::RawValue;
 
 use crate::Endpoint;
 use crate::invalid::Invalid;
-use crate::name::{Name, is_same_name};
+use crate::name::{MemberName, is_same_name};
 
 const INCLUDE_USAGE: &str = "include_usage";
 
 /// The fields that steer the gateway.
-const STEERING: [&str; 15] = [
+const STEERING_FIELDS: [&str; 15] = [
     "model",
     "messages",
     "prompt",
@@ -33,7 +33,7 @@ const STEERING: [&str; 15] = [
 
 /// The values of the members that steer the gateway, as they stand in the body.
 #[derive(Default)]
-pub(crate) struct Fields<'a> {
+pub(crate) struct SteeringFields<'a> {
     pub(crate) model: Option<&'a RawValue>,
     messages: Option<&'a RawValue>,
     prompt: Option<&'a RawValue>,
@@ -53,7 +53,7 @@ pub(crate) struct Fields<'a> {
     pub(crate) invalid: Option<Invalid>,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> SteeringFields<'a> {
     pub(crate) fn content(&self, endpoint: Endpoint) -> Option<&'a RawValue> {
         match endpoint {
             Endpoint::ChatCompletions => self.messages,
@@ -63,12 +63,12 @@ impl<'a> Fields<'a> {
     }
 
     /// What the model reads beside the content.
-    pub(crate) fn beside(&self) -> impl Iterator<Item = &'a RawValue> {
+    pub(crate) fn extra_prompt(&self) -> impl Iterator<Item = &'a RawValue> {
         let all = [self.tools, self.functions, self.response_format, self.suffix, self.prediction];
         all.into_iter().flatten()
     }
 
-    fn slot(&mut self, name: &str) -> Option<(&'static str, &mut Option<&'a RawValue>)> {
+    fn field_mut(&mut self, name: &str) -> Option<(&'static str, &mut Option<&'a RawValue>)> {
         Some(match name {
             "model" => ("model", &mut self.model),
             "messages" => ("messages", &mut self.messages),
@@ -91,23 +91,26 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for SteeringFields<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;
         impl<'de> Visitor<'de> for Members {
-            type Value = Fields<'de>;
+            type Value = SteeringFields<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Fields<'de>, A::Error> {
-                let mut fields = Fields::default();
-                while let Some(name) = members.next_key::<Name<'de>>()? {
-                    let Some((known, slot)) = fields.slot(&name.0) else {
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut members: A,
+            ) -> Result<SteeringFields<'de>, A::Error> {
+                let mut fields = SteeringFields::default();
+                while let Some(name) = members.next_key::<MemberName<'de>>()? {
+                    let Some((known, slot)) = fields.field_mut(&name.0) else {
                         members.next_value::<IgnoredAny>()?;
                         if let Some(meant) =
-                            STEERING.into_iter().find(|field| is_same_name(&name.0, field))
+                            STEERING_FIELDS.into_iter().find(|field| is_same_name(&name.0, field))
                         {
                             fields.invalid = Some(Invalid::Ambiguous(meant));
                         }
@@ -128,7 +131,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 pub(crate) struct StreamOptions<'a> {
     pub(crate) include_usage: Option<&'a RawValue>,
     pub(crate) empty: bool,
-    pub(crate) twice: bool,
+    pub(crate) is_duplicate: bool,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for StreamOptions<'a> {
@@ -142,14 +145,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for StreamOptions<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-                let mut options = StreamOptions { include_usage: None, empty: true, twice: false };
-                while let Some(name) = members.next_key::<Name<'de>>()? {
+                let mut options =
+                    StreamOptions { include_usage: None, empty: true, is_duplicate: false };
+                while let Some(name) = members.next_key::<MemberName<'de>>()? {
                     options.empty = false;
                     let value: &RawValue = members.next_value()?;
                     if name.0 == INCLUDE_USAGE {
-                        options.twice |= options.include_usage.replace(value).is_some();
+                        options.is_duplicate |= options.include_usage.replace(value).is_some();
                     } else {
-                        options.twice |= is_same_name(&name.0, INCLUDE_USAGE);
+                        options.is_duplicate |= is_same_name(&name.0, INCLUDE_USAGE);
                     }
                 }
                 Ok(options)

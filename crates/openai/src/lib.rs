@@ -18,7 +18,7 @@ mod sse;
 mod text;
 mod usage;
 
-pub use answer::{Answer, NotAnAnswer, usage_at_end};
+pub use answer::{AnswerSummary, InvalidAnswer, usage_at_end};
 pub use chunk::{ChoiceSet, Chunk};
 pub use delta::Delta;
 pub use endpoint::{Endpoint, percent_encode};
@@ -27,9 +27,9 @@ pub use invalid::Invalid;
 pub use name::is_same_name;
 pub use request::{Changes, OutputField, Request};
 pub use said::{
-    Picture, Prompt, Said, Sayings, Speaker, Unreadable, said_in_answer, said_in_error,
-    sayings_in_answer,
+    AnswerTexts, Image, MessageRole, Prompt, TextField, Unreadable, answer_texts, texts_in_answer,
+    texts_in_error,
 };
 pub use sse::{Event, Framer, Oversized};
-pub use text::Weight;
+pub use text::TextSize;
 pub use usage::Usage;

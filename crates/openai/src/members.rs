@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::name::Name;
+use crate::name::MemberName;
 
 /// The members of an object, in their order; one that is there twice is there twice.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
                 let mut members = Vec::new();
-                while let Some(Name(name)) = map.next_key::<Name<'de>>()? {
+                while let Some(MemberName(name)) = map.next_key::<MemberName<'de>>()? {
                     members.push((name, map.next_value()?));
                 }
                 Ok(Members(members))

@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::Endpoint;
-use crate::fields::{Fields, StreamOptions};
+use crate::fields::{SteeringFields, StreamOptions};
 use crate::invalid::Invalid;
 
 /// A checked request body: the few fields that steer the gateway, and the places of those that it
@@ -27,19 +27,19 @@ pub struct Request {
     /// Where the prompt stands.
     pub content: Range<usize>,
     /// Where else there is text that the model reads: tools, a schema, what comes after.
-    pub beside: Vec<Range<usize>>,
+    pub extra_prompt: Vec<Range<usize>>,
     /// How long the answer may be.
-    pub output: Output,
-    opening: usize,
-    model_at: Range<usize>,
+    pub output: OutputLimit,
+    body_start: usize,
+    model_range: Range<usize>,
     usage_option: UsageOption,
 }
 
 /// How long an answer may be, by the request's own word.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Output {
+pub struct OutputLimit {
     /// The most tokens of one choice, where the request names a number.
-    pub most: Option<u64>,
+    pub max_per_choice: Option<u64>,
     /// How many choices are asked for, one at least: `n`, or `best_of` where that is more, for each
     /// of a completion's prompts.
     pub choices: u64,
@@ -57,9 +57,9 @@ pub struct Changes<'a> {
     /// Whether a stream must end with its usage.
     pub ask_for_usage: bool,
     /// The most tokens of one choice, and the field to say it in where the request has none.
-    pub most_output: Option<(u64, OutputField)>,
+    pub max_output_tokens: Option<(u64, OutputField)>,
     /// Messages to stand behind the last one of a chat: JSON objects with commas between them.
-    pub more_messages: Option<&'a str>,
+    pub extra_messages: Option<&'a str>,
 }
 
 /// The field by which an upstream takes the most tokens of a choice.
@@ -95,7 +95,7 @@ enum UsageOption {
 
 impl Request {
     /// Reads a body. One pass over the bytes; nothing is copied but the model's name and the user.
-    pub fn read(endpoint: Endpoint, body: &[u8]) -> Result<Self, Invalid> {
+    pub fn parse(endpoint: Endpoint, body: &[u8]) -> Result<Self, Invalid> {
         let text =
             std::str::from_utf8(body).map_err(|error| Invalid::NotJson(error.to_string()))?;
         let opening = text.len() - text.trim_start().len();
@@ -105,7 +105,7 @@ impl Request {
                 Err(error) => Invalid::NotJson(error.to_string()),
             });
         }
-        let fields: Fields<'_> =
+        let fields: SteeringFields<'_> =
             serde_json::from_str(text).map_err(|error| Invalid::NotJson(error.to_string()))?;
         if let Some(invalid) = fields.invalid {
             return Err(invalid);
@@ -115,12 +115,12 @@ impl Request {
             start..start + raw.get().len()
         };
 
-        let model_raw = required(fields.model, "model")?;
+        let model_raw = require_field(fields.model, "model")?;
         let expected =
             "a string of 1 to 256 bytes that is not a path and has no control characters";
-        let model = string(model_raw).filter(|name| is_model_name(name));
+        let model = parse_string(model_raw).filter(|name| is_model_name(name));
         let model = model.ok_or(Invalid::Wrong { param: "model", expected })?.into_owned();
-        let content = required(fields.content(endpoint), endpoint.content_field())?;
+        let content = require_field(fields.content(endpoint), endpoint.content_field())?;
         let (first, expected): (&[u8], _) = match endpoint {
             Endpoint::ChatCompletions => (b"[", "an array of messages"),
             Endpoint::Completions | Endpoint::Embeddings => (b"[\"", "a string or an array"),
@@ -140,7 +140,7 @@ impl Request {
                 let wrong = Invalid::Wrong { param: "stream_options", expected: "an object" };
                 let members: StreamOptions<'_> =
                     serde_json::from_str(options.get()).map_err(|_| wrong)?;
-                if members.twice {
+                if members.is_duplicate {
                     return Err(Invalid::Twice("stream_options.include_usage"));
                 }
                 let at = place(options).start + 1;
@@ -151,24 +151,24 @@ impl Request {
             }
         };
         let most = [fields.max_tokens, fields.max_completion_tokens];
-        let choices = [fields.n, fields.best_of].into_iter().flatten().filter_map(number);
-        let prompts = if endpoint == Endpoint::Completions { prompts(content) } else { 1 };
-        let output = Output {
-            most: most.into_iter().flatten().filter_map(number).max(),
+        let choices = [fields.n, fields.best_of].into_iter().flatten().filter_map(parse_number);
+        let prompts = if endpoint == Endpoint::Completions { count_prompts(content) } else { 1 };
+        let output = OutputLimit {
+            max_per_choice: most.into_iter().flatten().filter_map(parse_number).max(),
             choices: choices.max().unwrap_or(1).max(1).saturating_mul(prompts),
             max_tokens: fields.max_tokens.map(place),
             max_completion_tokens: fields.max_completion_tokens.map(place),
         };
         Ok(Self {
             output,
-            opening: opening + 1,
+            body_start: opening + 1,
             model,
             stream: stream && endpoint != Endpoint::Embeddings,
             wants_usage,
-            user: fields.user.and_then(string).map(Cow::into_owned),
+            user: fields.user.and_then(parse_string).map(Cow::into_owned),
             content: place(content),
-            beside: fields.beside().map(place).collect(),
-            model_at: place(model_raw),
+            extra_prompt: fields.extra_prompt().map(place).collect(),
+            model_range: place(model_raw),
             usage_option,
         })
     }
@@ -178,7 +178,7 @@ impl Request {
         let mut edits: Vec<Edit<'_>> = Vec::new();
         if let Some(name) = changes.model.filter(|name| *name != self.model) {
             let name = serde_json::to_string(name).expect("a string always serialises");
-            add(&mut edits, self.model_at.clone(), Cow::Owned(name));
+            insert_edit(&mut edits, self.model_range.clone(), Cow::Owned(name));
         }
         if changes.ask_for_usage && self.stream && !self.wants_usage {
             let (place, text) = match &self.usage_option {
@@ -190,15 +190,15 @@ impl Request {
                 UsageOption::Silent { at, comma: false } => (*at..*at, r#""include_usage":true"#),
                 UsageOption::Stated(place) => (place.clone(), "true"),
             };
-            add(&mut edits, place, Cow::Borrowed(text));
+            insert_edit(&mut edits, place, Cow::Borrowed(text));
         }
-        if let Some((most, field)) = changes.most_output {
-            self.cap(body, most, field, &mut edits);
+        if let Some((most, field)) = changes.max_output_tokens {
+            self.cap_output(body, most, field, &mut edits);
         }
-        if let Some(more) = changes.more_messages {
+        if let Some(more) = changes.extra_messages {
             let inside = self.content.start + 1..self.content.end - 1;
             let comma = if body[inside.clone()].trim_ascii().is_empty() { "" } else { "," };
-            add(&mut edits, inside.end..inside.end, Cow::Owned([comma, more].concat()));
+            insert_edit(&mut edits, inside.end..inside.end, Cow::Owned([comma, more].concat()));
         }
         (!edits.is_empty()).then(|| {
             let extra: usize = edits.iter().map(|(_, text)| text.len()).sum();
@@ -217,19 +217,26 @@ impl Request {
     /// Lowers every field that names a length above `most` or none; where there is no field that the
     /// upstream minds, one goes in. Who takes `max_tokens` may well pass over the newer name; who takes
     /// the newer one takes the older one too, but not both.
-    fn cap<'a>(&self, body: &[u8], most: u64, field: OutputField, edits: &mut Vec<Edit<'a>>) {
-        let Output { max_tokens, max_completion_tokens, most: asked, .. } = &self.output;
+    fn cap_output<'a>(
+        &self,
+        body: &[u8],
+        most: u64,
+        field: OutputField,
+        edits: &mut Vec<Edit<'a>>,
+    ) {
+        let OutputLimit { max_tokens, max_completion_tokens, max_per_choice: asked, .. } =
+            &self.output;
         let is_minded = max_tokens.is_some()
             || (max_completion_tokens.is_some() && field == OutputField::MaxCompletionTokens);
         if !is_minded {
             let most = asked.map_or(most, |asked| asked.min(most));
             let member = format!("\"{}\":{most},", field.name());
-            add(edits, self.opening..self.opening, Cow::Owned(member));
+            insert_edit(edits, self.body_start..self.body_start, Cow::Owned(member));
         }
         for place in [max_tokens, max_completion_tokens].into_iter().flatten() {
             let number = str::from_utf8(&body[place.clone()]).map(str::parse::<u64>);
             if !matches!(number, Ok(Ok(number)) if number <= most) {
-                add(edits, place.clone(), Cow::Owned(most.to_string()));
+                insert_edit(edits, place.clone(), Cow::Owned(most.to_string()));
             }
         }
     }
@@ -239,7 +246,7 @@ impl Request {
 type Edit<'a> = (Range<usize>, Cow<'a, str>);
 
 /// Adds an edit before those of later places: they are few, and a sort is kilobytes of code.
-fn add<'a>(edits: &mut Vec<Edit<'a>>, place: Range<usize>, text: Cow<'a, str>) {
+fn insert_edit<'a>(edits: &mut Vec<Edit<'a>>, place: Range<usize>, text: Cow<'a, str>) {
     let at = edits.partition_point(|(other, _)| other.start <= place.start);
     edits.insert(at, (place, text));
 }
@@ -252,14 +259,17 @@ fn is_model_name(name: &str) -> bool {
         && !name.contains(char::is_control)
 }
 
-fn required<'a>(field: Option<&'a RawValue>, name: &'static str) -> Result<&'a RawValue, Invalid> {
+fn require_field<'a>(
+    field: Option<&'a RawValue>,
+    name: &'static str,
+) -> Result<&'a RawValue, Invalid> {
     field.ok_or(Invalid::Missing(name))
 }
 
 /// A number, rounded up, in quotes too: there are upstreams that take `"5"` and `5.0` for 5. What is
 /// none is the upstream's to refuse.
-fn number(raw: &RawValue) -> Option<u64> {
-    let quoted = raw.get().starts_with('"').then(|| string(raw)).flatten();
+fn parse_number(raw: &RawValue) -> Option<u64> {
+    let quoted = raw.get().starts_with('"').then(|| parse_string(raw)).flatten();
     let text = quoted.as_deref().unwrap_or(raw.get()).trim();
     text.parse().ok().or_else(|| {
         let number = text.parse::<f64>().ok().filter(|number| *number >= 0.0)?;
@@ -269,7 +279,7 @@ fn number(raw: &RawValue) -> Option<u64> {
 
 /// How many prompts a completion has: an array holds texts or arrays of tokens, each of them one, or
 /// the tokens of a single one.
-fn prompts(content: &RawValue) -> u64 {
+fn count_prompts(content: &RawValue) -> u64 {
     let first = content.get().strip_prefix('[').map(str::trim_start).unwrap_or_default();
     if !first.starts_with(['"', '[']) {
         return 1;
@@ -277,7 +287,7 @@ fn prompts(content: &RawValue) -> u64 {
     serde_json::from_str::<Vec<IgnoredAny>>(content.get()).map_or(1, |all| all.len() as u64)
 }
 
-fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+fn parse_string(raw: &RawValue) -> Option<Cow<'_, str>> {
     // `&str` cannot hold an escape; the owned form is for those that have one.
     serde_json::from_str::<&str>(raw.get())
         .map(Cow::Borrowed)
@@ -295,9 +305,9 @@ mod tests {
     use crate::Invalid;
 
     #[track_caller]
-    fn refused(body: &str, expected: &str) {
+    fn assert_refused(body: &str, expected: &str) {
         let refusal =
-            Request::read(ChatCompletions, body.as_bytes()).expect_err("the body is wrong");
+            Request::parse(ChatCompletions, body.as_bytes()).expect_err("the body is wrong");
         assert!(refusal.to_string().contains(expected), "{refusal}");
     }
 
@@ -309,8 +319,8 @@ mod tests {
             (r#"[{"content":"]"} ]"#, r#"[{"content":"]"} ,{"n":1}]"#),
         ] {
             let body = format!(r#"{{"messages":{messages},"model":"a"}}"#);
-            let request = Request::read(ChatCompletions, body.as_bytes()).expect("it is right");
-            let more = Changes { more_messages: Some(r#"{"n":1}"#), ..Changes::default() };
+            let request = Request::parse(ChatCompletions, body.as_bytes()).expect("it is right");
+            let more = Changes { extra_messages: Some(r#"{"n":1}"#), ..Changes::default() };
             let changed = request.rewrite(body.as_bytes(), more).expect("it changes");
             assert_eq!(changed, body.replace(messages, expected).into_bytes());
         }
@@ -318,44 +328,53 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        refused("", "not valid JSON");
-        refused("{", "not valid JSON");
-        refused(r#"{"model":"a","messages":[]}x"#, "not valid JSON");
-        refused("[1]", "must be a JSON object");
-        refused(r#"{"messages":[]}"#, "'model' is missing");
-        refused(r#"{"model":7,"messages":[]}"#, "'model' must be a string");
-        refused(r#"{"model":"","messages":[]}"#, "'model' must be a string");
-        refused(r#"{"model":"a"}"#, "'messages' is missing");
-        refused(r#"{"model":"a","messages":"hi"}"#, "'messages' must be an array");
-        refused(r#"{"model":"a","messages":[],"stream":1}"#, "'stream' must be a boolean");
-        refused(r#"{"model":"a","messages":[],"stream_options":1}"#, "'stream_options' must be");
-        refused(r#"{"model":"a","messages":[],"mod\u0065l":"b"}"#, "'model' appears twice");
-        refused(r#"{"model":"a","messages":[],"Model":"b"}"#, "'model' must be spelled exactly so");
-        refused(
+        assert_refused("", "not valid JSON");
+        assert_refused("{", "not valid JSON");
+        assert_refused(r#"{"model":"a","messages":[]}x"#, "not valid JSON");
+        assert_refused("[1]", "must be a JSON object");
+        assert_refused(r#"{"messages":[]}"#, "'model' is missing");
+        assert_refused(r#"{"model":7,"messages":[]}"#, "'model' must be a string");
+        assert_refused(r#"{"model":"","messages":[]}"#, "'model' must be a string");
+        assert_refused(r#"{"model":"a"}"#, "'messages' is missing");
+        assert_refused(r#"{"model":"a","messages":"hi"}"#, "'messages' must be an array");
+        assert_refused(r#"{"model":"a","messages":[],"stream":1}"#, "'stream' must be a boolean");
+        assert_refused(
+            r#"{"model":"a","messages":[],"stream_options":1}"#,
+            "'stream_options' must be",
+        );
+        assert_refused(r#"{"model":"a","messages":[],"mod\u0065l":"b"}"#, "'model' appears twice");
+        assert_refused(
+            r#"{"model":"a","messages":[],"Model":"b"}"#,
+            "'model' must be spelled exactly so",
+        );
+        assert_refused(
             "{\"model\":\"a\",\"messages\":[],\"\u{17f}tream\":true}",
             "'stream' must be spelled exactly so",
         );
-        refused(r#"{"model":"..","messages":[]}"#, "'model' must be a string of 1 to 256 bytes");
-        refused(
+        assert_refused(
+            r#"{"model":"..","messages":[]}"#,
+            "'model' must be a string of 1 to 256 bytes",
+        );
+        assert_refused(
             &format!(r#"{{"model":"{}","messages":[]}}"#, "a".repeat(257)),
             "'model' must be a string",
         );
         let twice = r#"{"model":"a","messages":[],"stream_options":{"include_usage":false,"include_usage":true}}"#;
-        refused(twice, "'stream_options.include_usage' appears twice");
+        assert_refused(twice, "'stream_options.include_usage' appears twice");
         assert_eq!(
-            Request::read(ChatCompletions, b"\"\xff\""),
+            Request::parse(ChatCompletions, b"\"\xff\""),
             Err(Invalid::NotJson("invalid utf-8 sequence of 1 bytes from index 1".into()))
         );
         assert_eq!(
-            Request::read(Completions, br#"{"model":"a"}"#),
+            Request::parse(Completions, br#"{"model":"a"}"#),
             Err(Invalid::Missing("prompt"))
         );
-        assert_eq!(Request::read(Embeddings, br#"{"model":"a"}"#), Err(Invalid::Missing("input")));
+        assert_eq!(Request::parse(Embeddings, br#"{"model":"a"}"#), Err(Invalid::Missing("input")));
     }
 
     #[track_caller]
-    fn rewritten(body: &str, model: Option<&str>, expected: Option<&str>) {
-        let request = Request::read(ChatCompletions, body.as_bytes()).expect("the body is right");
+    fn assert_rewritten(body: &str, model: Option<&str>, expected: Option<&str>) {
+        let request = Request::parse(ChatCompletions, body.as_bytes()).expect("the body is right");
         let bytes = request
             .rewrite(body.as_bytes(), Changes { model, ask_for_usage: true, ..Changes::default() });
         assert_eq!(bytes.map(|bytes| String::from_utf8(bytes).expect("text")).as_deref(), expected);
@@ -365,9 +384,9 @@ mod tests {
     fn only_what_must_change_is_spliced() {
         let plain =
             r#" { "x" : 1.00, "model" : "a" , "messages":[{"content":"\u00e9"}], "t":1e2 }"#;
-        rewritten(plain, None, None);
-        rewritten(plain, Some("a"), None);
-        rewritten(
+        assert_rewritten(plain, None, None);
+        assert_rewritten(plain, Some("a"), None);
+        assert_rewritten(
             plain,
             Some("b\""),
             Some(
@@ -376,65 +395,68 @@ mod tests {
         );
         let stream =
             |options: &str| format!(r#"{{"messages":[],"stream":true{options},"model":"a"}}"#);
-        rewritten(
+        assert_rewritten(
             &stream(""),
             Some("b"),
             Some(
                 r#"{"stream_options":{"include_usage":true},"messages":[],"stream":true,"model":"b"}"#,
             ),
         );
-        rewritten(
+        assert_rewritten(
             &stream(r#","stream_options":null"#),
             None,
             Some(&stream(r#","stream_options":{"include_usage":true}"#)),
         );
-        rewritten(
+        assert_rewritten(
             &stream(r#","stream_options":{ }"#),
             None,
             Some(&stream(r#","stream_options":{"include_usage":true }"#)),
         );
-        rewritten(
+        assert_rewritten(
             &stream(r#","stream_options":{"a":1}"#),
             None,
             Some(&stream(r#","stream_options":{"include_usage":true,"a":1}"#)),
         );
-        rewritten(
+        assert_rewritten(
             &stream(r#","stream_options":{"include_usage":false}"#),
             None,
             Some(&stream(r#","stream_options":{"include_usage":true}"#)),
         );
-        rewritten(&stream(r#","stream_options":{"include_usage":true}"#), None, None);
+        assert_rewritten(&stream(r#","stream_options":{"include_usage":true}"#), None, None);
     }
 
     #[track_caller]
-    fn capped(body: &str, expected: Option<&str>) {
-        let request = Request::read(ChatCompletions, body.as_bytes()).expect("the body is right");
+    fn assert_capped(body: &str, expected: Option<&str>) {
+        let request = Request::parse(ChatCompletions, body.as_bytes()).expect("the body is right");
         let most_output = Some((50, OutputField::MaxCompletionTokens));
-        let bytes = request.rewrite(body.as_bytes(), Changes { most_output, ..Changes::default() });
+        let bytes = request.rewrite(
+            body.as_bytes(),
+            Changes { max_output_tokens: most_output, ..Changes::default() },
+        );
         assert_eq!(bytes.map(|bytes| String::from_utf8(bytes).expect("text")).as_deref(), expected);
     }
 
     #[test]
     fn an_answer_is_capped_by_whatever_name() {
         let with = |fields: &str| format!(r#"{{"model":"a","messages":[]{fields}}}"#);
-        capped(&with(r#","max_tokens":50"#), None);
-        capped(&with(r#","max_tokens":51"#), Some(&with(r#","max_tokens":50"#)));
-        capped(&with(r#","max_tokens":null"#), Some(&with(r#","max_tokens":50"#)));
-        capped(&with(r#","max_tokens":5e9"#), Some(&with(r#","max_tokens":50"#)));
-        capped(
+        assert_capped(&with(r#","max_tokens":50"#), None);
+        assert_capped(&with(r#","max_tokens":51"#), Some(&with(r#","max_tokens":50"#)));
+        assert_capped(&with(r#","max_tokens":null"#), Some(&with(r#","max_tokens":50"#)));
+        assert_capped(&with(r#","max_tokens":5e9"#), Some(&with(r#","max_tokens":50"#)));
+        assert_capped(
             &with(r#","max_completion_tokens":7,"max_tokens":99"#),
             Some(&with(r#","max_completion_tokens":7,"max_tokens":50"#)),
         );
-        capped(&with(""), Some(r#"{"max_completion_tokens":50,"model":"a","messages":[]}"#));
+        assert_capped(&with(""), Some(r#"{"max_completion_tokens":50,"model":"a","messages":[]}"#));
     }
 
     #[test]
     fn a_server_of_the_older_name_is_told_by_it() {
         let capped = |rest: &str| {
             let body = format!(r#"{{"model":"a","messages":[]{rest}}}"#);
-            let request = Request::read(ChatCompletions, body.as_bytes()).expect("it is right");
+            let request = Request::parse(ChatCompletions, body.as_bytes()).expect("it is right");
             let most_output = Some((50, OutputField::MaxTokens));
-            let changes = Changes { most_output, ..Changes::default() };
+            let changes = Changes { max_output_tokens: most_output, ..Changes::default() };
             let bytes = request.rewrite(body.as_bytes(), changes).unwrap_or(body.into_bytes());
             let value: Value = serde_json::from_slice(&bytes).expect("JSON");
             (value["max_tokens"].as_u64(), value["max_completion_tokens"].as_u64())
@@ -449,7 +471,7 @@ mod tests {
     fn each_prompt_of_a_completion_has_its_choices() {
         let choices = |prompt: &str| {
             let body = format!(r#"{{"model":"a","n":2,"prompt":{prompt}}}"#);
-            Request::read(Completions, body.as_bytes()).expect("it is right").output.choices
+            Request::parse(Completions, body.as_bytes()).expect("it is right").output.choices
         };
         for (prompt, expected) in [
             (r#""a""#, 2),
@@ -466,8 +488,8 @@ mod tests {
     #[test]
     fn what_else_the_model_reads_is_found() {
         let body = r#"{"model":"a","messages":[],"tools":[{"t":1}],"response_format":{"r":2}}"#;
-        let request = Request::read(ChatCompletions, body.as_bytes()).expect("it is right");
-        let texts: Vec<&str> = request.beside.iter().map(|at| &body[at.clone()]).collect();
+        let request = Request::parse(ChatCompletions, body.as_bytes()).expect("it is right");
+        let texts: Vec<&str> = request.extra_prompt.iter().map(|at| &body[at.clone()]).collect();
         assert_eq!(texts, [r#"[{"t":1}]"#, r#"{"r":2}"#]);
     }
 
@@ -475,8 +497,8 @@ mod tests {
     fn how_long_an_answer_may_be() {
         let output = |fields: &str| {
             let body = format!(r#"{{"model":"a","messages":[]{fields}}}"#);
-            let request = Request::read(ChatCompletions, body.as_bytes()).expect("it is right");
-            (request.output.most, request.output.choices)
+            let request = Request::parse(ChatCompletions, body.as_bytes()).expect("it is right");
+            (request.output.max_per_choice, request.output.choices)
         };
         assert_eq!(output(""), (None, 1));
         assert_eq!(output(r#","max_tokens":7,"max_completion_tokens":9,"n":3"#), (Some(9), 3));
@@ -494,7 +516,7 @@ mod tests {
                 body["stream"] = json!(true);
             }
             let text = body.to_string();
-            let request = Request::read(ChatCompletions, text.as_bytes()).expect("the body is right");
+            let request = Request::parse(ChatCompletions, text.as_bytes()).expect("the body is right");
             assert_eq!(&request.model, &model);
             assert_eq!(serde_json::from_str::<Value>(&text[request.content.clone()]).expect("the place is right"), json!(rest));
             let changed = request.rewrite(text.as_bytes(), Changes { model: Some(&other), ask_for_usage: true, ..Changes::default() }).unwrap_or(text.into_bytes());
@@ -507,7 +529,7 @@ mod tests {
 
         #[test]
         fn nothing_panics(body in any::<Vec<u8>>()) {
-            drop(Request::read(ChatCompletions, &body));
+            drop(Request::parse(ChatCompletions, &body));
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct Framer {
     /// Where the current event begins.
     start: usize,
     /// Where its current line begins.
-    line: usize,
+    line_start: usize,
     /// Up to here no line ending is left to be found.
     scanned: usize,
     /// The last line ended with CR: a LF that follows belongs to it.
@@ -37,7 +37,7 @@ impl Framer {
         Self {
             buffer: Bytes::new(),
             start: 0,
-            line: 0,
+            line_start: 0,
             scanned: 0,
             after_cr: false,
             crlf: false,
@@ -62,7 +62,7 @@ impl Framer {
             joined.extend_from_slice(&piece);
             joined.freeze()
         };
-        self.line -= self.start;
+        self.line_start -= self.start;
         self.scanned -= self.start;
         self.start = 0;
         Ok(())
@@ -79,7 +79,7 @@ impl Framer {
                 if self.buffer[self.scanned] == b'\n' {
                     self.crlf = true;
                     self.scanned += 1;
-                    self.line = self.scanned;
+                    self.line_start = self.scanned;
                 }
             }
             let Some(found) = memchr2(b'\n', b'\r', &self.buffer[self.scanned..]) else {
@@ -87,7 +87,7 @@ impl Framer {
                 return None;
             };
             let end = self.scanned + found;
-            let blank = end == self.line;
+            let blank = end == self.line_start;
             let is_cr = self.buffer[end] == b'\r';
             let next = self.buffer.get(end + 1);
             if is_cr && next.is_none() && self.crlf {
@@ -97,7 +97,7 @@ impl Framer {
             self.crlf = is_cr && next == Some(&b'\n');
             self.after_cr = is_cr && next.is_none();
             self.scanned = end + 1 + usize::from(self.crlf);
-            self.line = self.scanned;
+            self.line_start = self.scanned;
             if blank {
                 let event = self.start..self.scanned;
                 self.start = self.scanned;
@@ -133,14 +133,14 @@ pub struct Event<'a> {
 
 impl<'a> Event<'a> {
     /// Reads one whole event.
-    pub fn read(event: &'a [u8]) -> Self {
+    pub fn parse(event: &'a [u8]) -> Self {
         let mut read = Self { name: None, data: None };
         let mut rest = event.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(event);
         while !rest.is_empty() {
             let end = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
             let line = &rest[..end];
             rest = rest.get(end + 1..).unwrap_or_default();
-            if let Some(value) = field(line, b"data") {
+            if let Some(value) = field_value(line, b"data") {
                 read.data = Some(match read.data {
                     None => Cow::Borrowed(value),
                     Some(data) => {
@@ -150,7 +150,7 @@ impl<'a> Event<'a> {
                         Cow::Owned(joined)
                     }
                 });
-            } else if let Some(value) = field(line, b"event") {
+            } else if let Some(value) = field_value(line, b"event") {
                 read.name = Some(value);
             }
         }
@@ -158,7 +158,7 @@ impl<'a> Event<'a> {
     }
 }
 
-fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+fn field_value<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let value = line.strip_prefix(name)?;
     if value.is_empty() {
         return Some(value);
@@ -186,7 +186,7 @@ mod tests {
             while let Some(range) = framer.next_event() {
                 bytes.extend_from_slice(framer.bytes(range.clone()));
                 let event = framer.slice(range);
-                let data = Event::read(&event).data;
+                let data = Event::parse(&event).data;
                 events.push(data.map(|data| String::from_utf8_lossy(&data).into_owned()));
             }
         }

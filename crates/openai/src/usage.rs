@@ -16,7 +16,7 @@ pub struct Usage {
 }
 
 #[derive(Deserialize)]
-struct Wire {
+struct WireUsage {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
     prompt_cache_hit_tokens: Option<u64>,
@@ -37,8 +37,8 @@ struct CompletionDetails {
 impl Usage {
     /// Reads a `usage` value. `None` where it names no count at all: `{}` is not zero tokens. Nor is a
     /// count one that no model can have reached: it would use up a balance for ever.
-    pub(crate) fn read(json: &str) -> Option<Self> {
-        let wire: Wire = serde_json::from_str(json).ok()?;
+    pub(crate) fn parse(json: &str) -> Option<Self> {
+        let wire: WireUsage = serde_json::from_str(json).ok()?;
         if wire.prompt_tokens.is_none() && wire.completion_tokens.is_none() {
             return None;
         }
@@ -63,29 +63,32 @@ mod tests {
     use super::Usage;
 
     #[track_caller]
-    fn check(json: &str, expected: Option<[u64; 4]>) {
-        let read = Usage::read(json)
+    fn assert_usage(json: &str, expected: Option<[u64; 4]>) {
+        let read = Usage::parse(json)
             .map(|usage| [usage.input, usage.output, usage.cached, usage.reasoning]);
         assert_eq!(read, expected, "{json}");
     }
 
     #[test]
     fn every_dialect() {
-        check(r#"{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}"#, Some([9, 1, 0, 0]));
-        check(r#"{"prompt_tokens":3,"total_tokens":3}"#, Some([3, 0, 0, 0]));
-        check(r#"{"prompt_tokens":0,"completion_tokens":0}"#, Some([0, 0, 0, 0]));
-        check(
+        assert_usage(
+            r#"{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}"#,
+            Some([9, 1, 0, 0]),
+        );
+        assert_usage(r#"{"prompt_tokens":3,"total_tokens":3}"#, Some([3, 0, 0, 0]));
+        assert_usage(r#"{"prompt_tokens":0,"completion_tokens":0}"#, Some([0, 0, 0, 0]));
+        assert_usage(
             r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":5},"completion_tokens_details":{"reasoning_tokens":2}}"#,
             Some([9, 4, 5, 2]),
         );
-        check(
+        assert_usage(
             r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_cache_hit_tokens":7,"prompt_tokens_details":null}"#,
             Some([9, 4, 7, 0]),
         );
-        check("{}", None);
-        check(r#"{"prompt_tokens":1,"completion_tokens":18446744073709551615}"#, None);
-        check(r#"{"prompt_tokens":4294967296}"#, None);
-        check(r#"{"prompt_tokens":-1}"#, None);
-        check(r#""many""#, None);
+        assert_usage("{}", None);
+        assert_usage(r#"{"prompt_tokens":1,"completion_tokens":18446744073709551615}"#, None);
+        assert_usage(r#"{"prompt_tokens":4294967296}"#, None);
+        assert_usage(r#"{"prompt_tokens":-1}"#, None);
+        assert_usage(r#""many""#, None);
     }
 }

@@ -12,9 +12,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 /// More polls than any honest run needs: beyond it something wakes itself for ever.
-const MOST_POLLS: u64 = 50_000_000;
+const MAX_POLLS: u64 = 50_000_000;
 /// The number of the future that a run is for.
-const MAIN: u64 = 0;
+const MAIN_TASK: u64 = 0;
 
 /// The executor and its clock. A clone is the same one.
 #[derive(Clone, Default)]
@@ -55,7 +55,7 @@ impl fmt::Display for Stuck {
                     "deadlock at {at:?}: nothing can run, no timer is set, {tasks} deferred tasks wait"
                 )
             }
-            Self::Livelock => write!(f, "livelock: more than {MOST_POLLS} polls"),
+            Self::Livelock => write!(f, "livelock: more than {MAX_POLLS} polls"),
         }
     }
 }
@@ -63,12 +63,12 @@ impl fmt::Display for Stuck {
 impl std::error::Error for Stuck {}
 
 /// Puts a task's number into the queue of those that can run.
-struct Knock {
+struct TaskWaker {
     number: u64,
     ready: Arc<Mutex<VecDeque<u64>>>,
 }
 
-impl Wake for Knock {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if !ready.contains(&self.number) {
@@ -86,12 +86,12 @@ impl Executor {
     /// Completes when the clock has moved on by `duration`; dropping it disarms the timer.
     pub fn sleep(&self, duration: Duration) -> Sleep {
         let due = self.now().saturating_add(duration);
-        Sleep { executor: self.clone(), key: (due, self.number()), is_set: false }
+        Sleep { executor: self.clone(), key: (due, self.next_number()), is_set: false }
     }
 
     /// Starts a task that runs beside the others, and in [`Executor::drain`].
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        let number = self.number();
+        let number = self.next_number();
         self.0.tasks.borrow_mut().insert(number, Box::pin(task));
         self.waker(number).wake();
     }
@@ -99,12 +99,12 @@ impl Executor {
     /// Runs a future, and every task beside it, until it is done.
     pub fn run<T>(&self, future: impl Future<Output = T>) -> Result<T, Stuck> {
         let mut future = pin!(future);
-        let waker = self.waker(MAIN);
+        let waker = self.waker(MAIN_TASK);
         waker.wake_by_ref();
-        for _ in 0..MOST_POLLS {
-            match self.next()? {
+        for _ in 0..MAX_POLLS {
+            match self.next_task()? {
                 // Only a wake leads here, so that a wake that was forgotten shows as a deadlock.
-                MAIN => {
+                MAIN_TASK => {
                     if let Poll::Ready(value) =
                         future.as_mut().poll(&mut Context::from_waker(&waker))
                     {
@@ -119,24 +119,24 @@ impl Executor {
 
     /// Runs every task that was spawned to its end.
     pub fn drain(&self) -> Result<(), Stuck> {
-        for _ in 0..MOST_POLLS {
+        for _ in 0..MAX_POLLS {
             if self.0.tasks.borrow().is_empty() {
                 return Ok(());
             }
-            let number = self.next()?;
+            let number = self.next_task()?;
             self.poll_task(number);
         }
         Err(Stuck::Livelock)
     }
 
     /// Who can run next; the clock leaps if nobody can.
-    fn next(&self) -> Result<u64, Stuck> {
+    fn next_task(&self) -> Result<u64, Stuck> {
         loop {
             let next = self.0.ready.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             if let Some(number) = next {
                 return Ok(number);
             }
-            if !self.leap() {
+            if !self.advance_clock() {
                 return Err(Stuck::Deadlock { at: self.now(), tasks: self.0.tasks.borrow().len() });
             }
         }
@@ -153,7 +153,7 @@ impl Executor {
     }
 
     /// Moves the clock to the next timer and wakes all that are due then.
-    fn leap(&self) -> bool {
+    fn advance_clock(&self) -> bool {
         let mut timers = self.0.timers.borrow_mut();
         let Some((&(due, _), _)) = timers.first_key_value() else { return false };
         self.0.now.set(due.max(self.now()));
@@ -164,14 +164,14 @@ impl Executor {
         true
     }
 
-    fn number(&self) -> u64 {
+    fn next_number(&self) -> u64 {
         let number = self.0.numbers.get() + 1;
         self.0.numbers.set(number);
         number
     }
 
     fn waker(&self, number: u64) -> Waker {
-        Arc::new(Knock { number, ready: self.0.ready.clone() }).into()
+        Arc::new(TaskWaker { number, ready: self.0.ready.clone() }).into()
     }
 }
 

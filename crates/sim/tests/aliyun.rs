@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use gateway::config::{Aliyun, AliyunAction};
-use gateway::guard::aliyun::{self, Stamp};
+use gateway::guard::aliyun::{self, RequestNonce};
 use gateway::guard::{Dimension, Edit, Level, Verdict, slices};
-use gateway::platform::{Clock, Outbound};
+use gateway::platform::{Clock, HttpClient};
 use gateway::secret::Secret;
 use gateway::time::Timestamp;
 use sim::server::Server;
-use sim::upstream::Part;
+use sim::upstream::UpstreamSpec;
 use sim::world::{HangUp, UPSTREAM, World};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-fn parts(part: &str) -> BTreeMap<String, Part> {
+fn parts(part: &str) -> BTreeMap<String, UpstreamSpec> {
     [("green".to_owned(), toml::from_str(part).expect("an upstream"))].into()
 }
 
@@ -30,19 +30,19 @@ fn account(endpoint: &str, action: AliyunAction) -> Aliyun {
         request_service: "llm_query_moderation".to_owned(),
         response_service: "llm_response_moderation".to_owned(),
         image_service: None,
-        bars: Vec::new(),
+        block_levels: Vec::new(),
         mask: true,
     }
 }
 
-fn stamp(nonce: u128) -> Stamp {
-    Stamp { now: Timestamp::from_millis(1_767_323_045_000), nonce }
+fn nonce(nonce: u128) -> RequestNonce {
+    RequestNonce { now: Timestamp::from_millis(1_767_323_045_000), nonce }
 }
 
-fn ask(action: AliyunAction, content: &str, nonce: u128) -> http::Request<Bytes> {
+fn text_request(action: AliyunAction, content: &str, nonce: u128) -> http::Request<Bytes> {
     let account = account(&format!("{UPSTREAM}/green"), action);
-    let session = aliyun::session(nonce);
-    aliyun::text(&account, "llm_query_moderation", content, &session, stamp(nonce))
+    let session = aliyun::new_session_id(nonce);
+    aliyun::text_request(&account, "llm_query_moderation", content, &session, nonce(nonce))
 }
 
 fn send(world: &World, request: http::Request<Bytes>) -> (u16, Bytes) {
@@ -57,24 +57,24 @@ const SERVICE: &str =
     "[service]\nkind = 'aliyun'\nrisky = { 'attack plan' = 'high', '进攻计划' = 'medium' }";
 
 #[track_caller]
-fn judged(content: &str, bar: Level) -> Verdict {
+fn guard_verdict(content: &str, bar: Level) -> Verdict {
     let world = World::new(1, parts(SERVICE));
-    let (status, body) = send(&world, ask(AliyunAction::Text, content, 1));
+    let (status, body) = send(&world, text_request(AliyunAction::Text, content, 1));
     assert_eq!(status, 200, "{body:?}");
-    aliyun::text_verdict(&body, Some(bar)).expect("a verdict")
+    aliyun::parse_text_verdict(&body, Some(bar)).expect("a verdict")
 }
 
 #[test]
 fn what_is_signed_is_what_is_sent() {
     // Every character that some encoder spells in its own way, and those of issue #1540.
     for content in ["hello", "a+b*c~d e%20&=/?\\\"\n\t\u{0}", "你好 😀 é", "%2B+%"] {
-        assert_eq!(judged(content, Level::Low), Verdict::Pass, "{content:?}");
+        assert_eq!(guard_verdict(content, Level::Low), Verdict::Pass, "{content:?}");
     }
 }
 
 #[test]
 fn verdicts_follow_what_the_service_finds() {
-    let blocks = |content: &str, bar| matches!(judged(content, bar), Verdict::Block(_));
+    let blocks = |content: &str, bar| matches!(guard_verdict(content, bar), Verdict::Block(_));
     assert!(blocks("my attack plan is", Level::High));
     assert!(blocks("我的进攻计划", Level::Medium) && !blocks("我的进攻计划", Level::High));
     assert!(blocks("[[attack]]", Level::High) && !blocks("[[low]]", Level::Medium));
@@ -83,7 +83,7 @@ fn verdicts_follow_what_the_service_finds() {
 #[test]
 fn a_flipped_bit_is_refused() {
     let flip = |change: &dyn Fn(&mut http::Request<Bytes>)| {
-        let mut request = ask(AliyunAction::Text, "hello", 1);
+        let mut request = text_request(AliyunAction::Text, "hello", 1);
         change(&mut request);
         let (status, body) = send(&World::new(1, parts(SERVICE)), request);
         let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
@@ -91,7 +91,7 @@ fn a_flipped_bit_is_refused() {
     };
     let mismatch = (400, "SignatureDoesNotMatch".to_owned());
     assert_eq!(flip(&|_| {}).0, 200);
-    let length = ask(AliyunAction::Text, "hello", 1).body().len();
+    let length = text_request(AliyunAction::Text, "hello", 1).body().len();
     for at in [0, length / 2, length - 1] {
         let found = flip(&|request| {
             let mut body = request.body().to_vec();
@@ -119,7 +119,7 @@ fn a_flipped_bit_is_refused() {
 #[test]
 fn a_nonce_serves_once() {
     let world = World::new(1, parts(SERVICE));
-    let status = |nonce| send(&world, ask(AliyunAction::Text, "hello", nonce)).0;
+    let status = |nonce| send(&world, text_request(AliyunAction::Text, "hello", nonce)).0;
     assert_eq!([status(1), status(2), status(1)], [200, 200, 400]);
 }
 
@@ -132,7 +132,11 @@ fn a_temporary_key_brings_its_token() {
             security_token: token.map(Secret::new),
             ..account(&endpoint, AliyunAction::Text)
         };
-        send(&world, aliyun::text(&account, "s", "a", &aliyun::session(1), stamp(nonce))).0
+        send(
+            &world,
+            aliyun::text_request(&account, "s", "a", &aliyun::new_session_id(1), nonce(nonce)),
+        )
+        .0
     };
     assert_eq!(
         [status(Some("sts"), 1), status(None, 2), status(Some("other"), 3)],
@@ -144,12 +148,12 @@ fn a_temporary_key_brings_its_token() {
 fn too_long_a_text_is_refused_and_slices_are_not() {
     let text = "长 😀".repeat(1_000);
     let world = World::new(1, parts(SERVICE));
-    let (_, body) = send(&world, ask(AliyunAction::Text, &text, 0));
-    let refused = aliyun::text_verdict(&body, None).expect_err("it is too long");
+    let (_, body) = send(&world, text_request(AliyunAction::Text, &text, 0));
+    let refused = aliyun::parse_text_verdict(&body, None).expect_err("it is too long");
     assert_eq!(refused.0, "code 400: Invalid parameter: content is too long");
-    for (nonce, at) in (1..).zip(slices::slices(&text, aliyun::MOST)) {
-        let (_, body) = send(&world, ask(AliyunAction::Text, &text[at], nonce));
-        assert_eq!(aliyun::text_verdict(&body, Some(Level::Low)), Ok(Verdict::Pass));
+    for (nonce, at) in (1..).zip(slices::chunk_text(&text, aliyun::MAX_TEXT_CHARS)) {
+        let (_, body) = send(&world, text_request(AliyunAction::Text, &text[at], nonce));
+        assert_eq!(aliyun::parse_text_verdict(&body, Some(Level::Low)), Ok(Verdict::Pass));
     }
 }
 
@@ -158,8 +162,8 @@ fn personal_data_is_masked_as_the_service_says() {
     let world = World::new(1, parts(SERVICE));
     let bars = [(Dimension::Content, Level::High)];
     let judge = |text: &str, nonce| {
-        let (_, body) = send(&world, ask(AliyunAction::MultiModal, text, nonce));
-        aliyun::guard_verdict(&body, text, &bars, true).expect("a verdict")
+        let (_, body) = send(&world, text_request(AliyunAction::MultiModal, text, nonce));
+        aliyun::parse_guard_verdict(&body, text, &bars, true).expect("a verdict")
     };
     let Verdict::Mask(edits, findings) = judge("call [[phone:13912345678]] 或 [[phone:12345]]", 1)
     else {
@@ -178,8 +182,9 @@ fn images_are_judged() {
     let account = account(&format!("{UPSTREAM}/green"), AliyunAction::MultiModal);
     let bars = [(Dimension::Content, Level::High)];
     let judge = |url: &str, nonce| {
-        let request = aliyun::image(&account, "img_query_security_check", url, stamp(nonce));
-        aliyun::guard_verdict(&send(&world, request).1, "", &bars, false)
+        let request =
+            aliyun::image_request(&account, "img_query_security_check", url, nonce(nonce));
+        aliyun::parse_guard_verdict(&send(&world, request).1, "", &bars, false)
     };
     assert!(matches!(judge("https://a.example/[[high]].png", 1), Ok(Verdict::Block(_))));
     assert_eq!(judge("https://a.example/b.png?c=d+e", 2), Ok(Verdict::Pass));
@@ -195,8 +200,8 @@ fn it_fails_as_its_scripts_say() {
         "script = [{{ status = 500 }}, {{ json = {{ Code = 588, Message = 'QPS exceeded' }} }}, {{ raw = '{{\"Code\":2' }}, {{ delay = '3s' }}, {{ cut_at = 9 }}, {{ hang = true }}]\n{SERVICE}"
     );
     let world = World::new(1, parts(&part));
-    let ask = |nonce| send(&world, ask(AliyunAction::Text, "[[high]]", nonce));
-    let verdict = |body: &[u8]| aliyun::text_verdict(body, Some(Level::High));
+    let ask = |nonce| send(&world, text_request(AliyunAction::Text, "[[high]]", nonce));
+    let verdict = |body: &[u8]| aliyun::parse_text_verdict(body, Some(Level::High));
     assert_eq!(ask(1).0, 500);
     assert_eq!(verdict(&ask(2).1).expect_err("588").0, "code 588: QPS exceeded");
     assert!(verdict(&ask(3).1).is_err());
@@ -211,12 +216,12 @@ async fn the_same_service_speaks_over_tcp() {
     let server = Server::start().await.expect("a free port");
     server.register("w", parts(SERVICE));
     let endpoint = format!("{}/green", server.base("w"));
-    let request = aliyun::text(
+    let request = aliyun::text_request(
         &account(&endpoint, AliyunAction::Text),
         "llm_query_moderation",
         "a+b attack plan",
-        &aliyun::session(7),
-        stamp(7),
+        &aliyun::new_session_id(7),
+        nonce(7),
     );
     let (head, body) = request.into_parts();
     let authority = head.uri.authority().expect("an address").as_str();
@@ -239,6 +244,7 @@ async fn the_same_service_speaks_over_tcp() {
     stream.read_to_end(&mut answer).await.expect("it ends");
     let answer = String::from_utf8(answer).expect("text");
     let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
-    let verdict = aliyun::text_verdict(body.as_bytes(), Some(Level::High)).expect("a verdict");
+    let verdict =
+        aliyun::parse_text_verdict(body.as_bytes(), Some(Level::High)).expect("a verdict");
     assert!(matches!(verdict, Verdict::Block(_)), "{body}");
 }

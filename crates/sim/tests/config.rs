@@ -11,11 +11,11 @@ use gateway::body::Body;
 use gateway::config::author;
 use gateway::service::Service;
 use serde_json::{Value, json};
-use sim::upstream::{Part, Script};
+use sim::upstream::{Script, UpstreamSpec};
 use sim::world::{HangUp, Received, UPSTREAM, World};
 
 /// As long as a shell lets Workers KV show what is no more.
-const LAG: Duration = Duration::from_secs(30);
+const STORE_LAG: Duration = Duration::from_secs(30);
 
 /// A document that leads to this upstream, with a limit that nobody reaches.
 fn document(upstream: &str) -> String {
@@ -32,12 +32,12 @@ fn document(upstream: &str) -> String {
 fn world() -> World {
     let part = |answer: &str| {
         let script: Script = toml::from_str(answer).expect("a script");
-        Part { script: vec![script], ..Part::default() }
+        UpstreamSpec { script: vec![script], ..UpstreamSpec::default() }
     };
     let slow = "answer = 'one two three four'\ngap = '300ms'";
     let world = World::new(7, [("old".into(), part(slow)), ("new".into(), part(slow))].into());
     world.deploy(&document("old"));
-    world.show_changes_after(LAG);
+    world.set_store_lag(STORE_LAG);
     world
 }
 
@@ -63,7 +63,11 @@ fn admin(method: &str, path: &str, if_match: Option<&str>, body: &str) -> http::
     request.body(Body::from(Bytes::from(body.to_owned()))).expect("a request")
 }
 
-fn ask(world: &World, station: &Service, request: http::Request<Body>) -> (u16, Value, String) {
+fn send_request(
+    world: &World,
+    station: &Service,
+    request: http::Request<Body>,
+) -> (u16, Value, String) {
     let received = world
         .executor()
         .run(world.receive(station.handle(world.clone(), request), HangUp::Never))
@@ -74,13 +78,13 @@ fn ask(world: &World, station: &Service, request: http::Request<Body>) -> (u16, 
 }
 
 /// A request of a burst: when it came, at which isolate, and what it got.
-type Seen = Rc<RefCell<Vec<(Duration, usize, Received)>>>;
+type ObservedRequests = Rc<RefCell<Vec<(Duration, usize, Received)>>>;
 
 #[test]
 fn everybody_follows_in_a_minute_and_no_request_fails() {
     let world = world();
     let stations: [Service; 2] = [Service::default(), Service::default()];
-    let seen: Seen = Rc::default();
+    let seen: ObservedRequests = Rc::default();
     for at in 0..1_000_u64 {
         // The second isolate has nothing to do for a while: what it knows grows old.
         if at % 2 == 1 && (250..700).contains(&at) {
@@ -131,7 +135,7 @@ fn everybody_follows_in_a_minute_and_no_request_fails() {
 /// How many requests the limit has counted.
 fn used(world: &World) -> u64 {
     let station = Service::default();
-    let (_, body, _) = ask(world, &station, admin("GET", "limits/l/app", None, ""));
+    let (_, body, _) = send_request(world, &station, admin("GET", "limits/l/app", None, ""));
     body["quotas"][0]["used"].as_u64().expect("a number")
 }
 
@@ -141,12 +145,12 @@ fn a_bad_document_changes_nothing() {
     let station = Service::default();
     let bad = document("old").replace("\"old\"}]", "\"nobody\"}]");
     assert_ne!(bad, document("old"));
-    let (status, body, _) = ask(&world, &station, admin("PUT", "config", Some("*"), &bad));
+    let (status, body, _) = send_request(&world, &station, admin("PUT", "config", Some("*"), &bad));
     assert_eq!((status, &body["error"]["code"]), (422, &json!("invalid_configuration")));
     assert_eq!(body["error"]["problems"][0]["path"], "routes[0].targets[0].provider");
-    let kept = world.kept();
+    let kept = world.stored_text();
     assert!(!kept.contains("config/") && !kept.contains("audit/"), "{kept}");
-    assert_eq!(ask(&world, &station, question(false)).0, 200);
+    assert_eq!(send_request(&world, &station, question(false)).0, 200);
 }
 
 #[test]
@@ -154,7 +158,7 @@ fn many_who_put_at_once_make_one_version_each_time() {
     let world = world();
     let stations: Vec<Service> = (0..8).map(|_| Service::default()).collect();
     for round in 0..5_u64 {
-        let (_, _, tag) = ask(&world, &stations[0], admin("GET", "config", None, ""));
+        let (_, _, tag) = send_request(&world, &stations[0], admin("GET", "config", None, ""));
         let answers = Rc::new(RefCell::new(Vec::new()));
         for (at, station) in stations.iter().enumerate() {
             let (host, station, answers) = (world.clone(), station.clone(), Rc::clone(&answers));
@@ -176,12 +180,13 @@ fn many_who_put_at_once_make_one_version_each_time() {
     // Everybody serves the same in the end.
     let mut served = BTreeSet::new();
     for station in &stations {
-        assert_eq!(ask(&world, station, question(false)).0, 200);
+        assert_eq!(send_request(&world, station, question(false)).0, 200);
         world.executor().drain().expect("it ends");
-        served.insert(station.version().expect("it is open").tag());
+        served.insert(station.version().expect("it is open").etag());
     }
     assert_eq!(served.len(), 1, "{served:?}");
-    let (_, list, _) = ask(&world, &stations[0], admin("GET", "config/versions", None, ""));
+    let (_, list, _) =
+        send_request(&world, &stations[0], admin("GET", "config/versions", None, ""));
     let numbers: Vec<u64> = list["data"]
         .as_array()
         .expect("a list")
@@ -195,39 +200,39 @@ fn many_who_put_at_once_make_one_version_each_time() {
 fn where_the_ledger_s_answer_is_lost_nobody_is_told_that_it_is_done() {
     let world = world();
     let station = Service::default();
-    let (_, _, tag) = ask(&world, &station, admin("GET", "config", None, ""));
+    let (_, _, tag) = send_request(&world, &station, admin("GET", "config", None, ""));
     // It does what it is told, and its answers do not arrive: from the middle of the change on.
     let host = world.clone();
     world.executor().spawn(async move {
         host.executor().sleep(Duration::from_millis(5)).await;
-        host.lose_ledger_answers(true);
+        host.set_ledger_drops_replies(true);
         host.executor().sleep(Duration::from_secs(60)).await;
-        host.lose_ledger_answers(false);
+        host.set_ledger_drops_replies(false);
     });
     let put = admin("PUT", "config", Some(&tag), &document("new"));
-    let (status, body, _) = ask(&world, &station, put);
+    let (status, body, _) = send_request(&world, &station, put);
     assert_eq!((status, &body["error"]["code"]), (503, &json!("ledger_unavailable")), "{body}");
     world.executor().drain().expect("it ends");
     // It was done all the same. Whoever looks sees that, and from then on so does everybody.
-    let (status, _, tag) = ask(&world, &station, admin("GET", "config", None, ""));
+    let (status, _, tag) = send_request(&world, &station, admin("GET", "config", None, ""));
     assert_eq!((status, &tag[..3]), (200, "\"1-"));
-    world.executor().run(world.executor().sleep(LAG)).expect("it ends");
+    world.executor().run(world.executor().sleep(STORE_LAG)).expect("it ends");
     let late = Service::default();
-    assert_eq!(ask(&world, &late, question(false)).0, 200);
+    assert_eq!(send_request(&world, &late, question(false)).0, 200);
     assert_eq!(late.version().expect("it is open").version, 1);
 }
 
 #[test]
 fn what_rests_goes_on_resting_under_the_next_version() {
     let fails: Script = toml::from_str("status = 401").expect("a script");
-    let part = Part { script: vec![fails], ..Part::default() };
+    let part = UpstreamSpec { script: vec![fails], ..UpstreamSpec::default() };
     let world = World::new(1, [("old".to_owned(), part)].into());
     let keyed =
         document("old").replacen("\"id\":\"old\"", "\"id\":\"old\",\"keys\":[\"secret:K\"]", 1);
     assert_ne!(keyed, document("old"));
     world.deploy(&keyed);
     let station = Service::default();
-    assert_ne!(ask(&world, &station, question(false)).0, 200);
+    assert_ne!(send_request(&world, &station, question(false)).0, 200);
     let calls = || world.calls()["old"].len();
     let before = calls();
     // Another provider comes, and the refused key is not tried again for that.
@@ -237,12 +242,12 @@ fn what_rests_goes_on_resting_under_the_next_version() {
         1,
     );
     assert_ne!(more, keyed);
-    assert_eq!(ask(&world, &station, admin("PUT", "config", Some("*"), &more)).0, 200);
-    assert_ne!(ask(&world, &station, question(false)).0, 200);
+    assert_eq!(send_request(&world, &station, admin("PUT", "config", Some("*"), &more)).0, 200);
+    assert_ne!(send_request(&world, &station, question(false)).0, 200);
     assert_eq!(calls(), before, "its only key rests");
     // With another key it is.
     let other = more.replace("secret:K\"", "secret:OTHER\"");
-    assert_eq!(ask(&world, &station, admin("PUT", "config", Some("*"), &other)).0, 200);
-    ask(&world, &station, question(false));
+    assert_eq!(send_request(&world, &station, admin("PUT", "config", Some("*"), &other)).0, 200);
+    send_request(&world, &station, question(false));
     assert_eq!(calls(), before + 1);
 }

@@ -6,14 +6,14 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use gateway::body::Body;
-use gateway::boot::OwnSecrets;
+use gateway::boot::GatewaySecrets;
 use gateway::config::{Pii, PiiAction, PiiKind, author};
 use gateway::gateway::Gateway;
-use gateway::guard::{Lexicon, pii};
+use gateway::guard::{WordList, pii};
 use gateway::secret::Secret;
 use gateway::service::Service;
 use serde_json::{Value, json};
-use sim::upstream::{Part, Script};
+use sim::upstream::{Script, UpstreamSpec};
 use sim::world::{HangUp, Received, UPSTREAM, World, splitmix64};
 
 const DOCUMENT: &str = r#"
@@ -93,7 +93,7 @@ fn document() -> String {
 fn gateway() -> Rc<Gateway> {
     let secret = |name: &str| Some(Secret::new(name));
     let config = author::from_toml(&document(), &secret).expect("the document is right");
-    Gateway::new(config, OwnSecrets::find(&secret))
+    Gateway::new(config, GatewaySecrets::lookup(&secret))
 }
 
 fn request(model: &str, stream: bool, content: &Value) -> http::Request<Body> {
@@ -110,11 +110,11 @@ fn post(body: &Value) -> http::Request<Body> {
 }
 
 fn world(script: Script) -> World {
-    let part = Part { script: vec![script], ..Part::default() };
+    let part = UpstreamSpec { script: vec![script], ..UpstreamSpec::default() };
     World::new(7, [("up".to_owned(), part)].into())
 }
 
-fn ask(script: &Script, request: http::Request<Body>) -> (Received, Value) {
+fn send_request(script: &Script, request: http::Request<Body>) -> (Received, Value) {
     let world = world(script.clone());
     let gateway = gateway();
     let received = world.play(gateway.handle(world.clone(), request), HangUp::Never);
@@ -123,9 +123,9 @@ fn ask(script: &Script, request: http::Request<Body>) -> (Received, Value) {
     (received.expect("it ends"), records[0].clone())
 }
 
-struct Dice(u64);
+struct Rng(u64);
 
-impl Dice {
+impl Rng {
     fn below(&mut self, end: u64) -> u64 {
         let (state, number) = splitmix64(self.0);
         self.0 = state;
@@ -163,7 +163,7 @@ const PIECES: [&str; 22] = [
 ];
 
 /// Data of the events of a stream. `orderly`: no text goes on after another of its choice has begun.
-fn events(dice: &mut Dice, orderly: bool) -> Vec<String> {
+fn events(dice: &mut Rng, orderly: bool) -> Vec<String> {
     let choices = 1 + dice.below(3);
     let mut channel = vec![0_u64; choices as usize];
     let mut events = vec![
@@ -223,7 +223,7 @@ fn data(body: &str) -> impl Iterator<Item = &str> {
         .filter_map(|event| event.trim_start_matches(": ping\n").strip_prefix("data: "))
 }
 
-fn script(dice: &mut Dice, events: Vec<String>) -> Script {
+fn script(dice: &mut Rng, events: Vec<String>) -> Script {
     let gap = dice.one_of(&[0_u64, 3, 400, 1_100]);
     Script {
         events: Some(events),
@@ -236,18 +236,18 @@ fn script(dice: &mut Dice, events: Vec<String>) -> Script {
 
 #[test]
 fn no_split_lets_a_listed_word_through() {
-    let lexicon = Lexicon::new(WORDS);
+    let lexicon = WordList::new(WORDS);
     let (mut blocked, mut passed) = (0, 0);
     for seed in 0..400 {
-        let mut dice = Dice(seed);
+        let mut dice = Rng(seed);
         let orderly = seed % 2 == 0;
         let events = events(&mut dice, orderly);
         let said = texts(events.iter().map(String::as_str));
         let is_clean = said.values().all(|text| lexicon.find(text).is_none());
         let script = script(&mut dice, events);
-        let (plain, _) = ask(&script, request("plain", true, &json!("Hello?")));
+        let (plain, _) = send_request(&script, request("plain", true, &json!("Hello?")));
         for model in ["terms", "narrow"] {
-            let (received, record) = ask(&script, request(model, true, &json!("Hello?")));
+            let (received, record) = send_request(&script, request(model, true, &json!("Hello?")));
             let body = String::from_utf8(received.body().to_vec()).expect("text");
             // A text that goes on after a long break may have been judged at what looked like its end.
             if is_clean && !orderly && record["outcome"] == "blocked" {
@@ -289,7 +289,7 @@ fn arguments_are_read_as_whoever_parses_them() {
         let mut events: Vec<String> = pieces.chunks(split).map(chunk).collect();
         events.push("[DONE]".to_owned());
         let script = Script { events: Some(events), ..Script::default() };
-        let (received, record) = ask(&script, request("narrow", true, &json!("Hello?")));
+        let (received, record) = send_request(&script, request("narrow", true, &json!("Hello?")));
         let body = String::from_utf8(received.body().to_vec()).expect("text");
         assert_eq!(record["outcome"], "blocked", "{split}: {body}");
         let shown = texts(data(&body)).remove("0 arguments").unwrap_or_default();
@@ -307,13 +307,13 @@ fn no_split_lets_a_number_through() {
     };
     let (mut masked, mut passed) = (0, 0);
     for seed in 1_000..1_300 {
-        let mut dice = Dice(seed);
+        let mut dice = Rng(seed);
         let events = events(&mut dice, true);
         let said = texts(events.iter().map(String::as_str));
-        let is_clean = said.values().all(|text| pii::find(&own, text).is_empty());
+        let is_clean = said.values().all(|text| pii::detect(&own, text).is_empty());
         let script = script(&mut dice, events);
-        let (plain, _) = ask(&script, request("plain", true, &json!("Hello?")));
-        let (received, record) = ask(&script, request("private", true, &json!("Hello?")));
+        let (plain, _) = send_request(&script, request("plain", true, &json!("Hello?")));
+        let (received, record) = send_request(&script, request("private", true, &json!("Hello?")));
         let body = String::from_utf8(received.body().to_vec()).expect("text");
         assert_eq!(record["outcome"], "answered");
         if is_clean {
@@ -322,7 +322,7 @@ fn no_split_lets_a_number_through() {
             continue;
         }
         for (strand, text) in texts(data(&body)) {
-            assert!(pii::find(&own, &text).is_empty(), "{seed} {strand}: {text:?}");
+            assert!(pii::detect(&own, &text).is_empty(), "{seed} {strand}: {text:?}");
         }
         masked += 1;
     }
@@ -340,10 +340,10 @@ fn an_answer_that_is_too_long_to_hold_is_not_passed_unread() {
         ..Script::default()
     };
     let status = |received: &Received| received.head.as_ref().expect("a head").0.as_u16();
-    let (received, record) = ask(&script, request("narrow", false, &json!("Hello?")));
+    let (received, record) = send_request(&script, request("narrow", false, &json!("Hello?")));
     assert_eq!((status(&received), &record["error"]), (503, &json!("guard_unavailable")));
     // A guard that fails open lets it pass, whole, and the record says so.
-    let (received, record) = ask(&script, request("terms", false, &json!("Hello?")));
+    let (received, record) = send_request(&script, request("terms", false, &json!("Hello?")));
     assert_eq!((status(&received), received.body().len()), (200, answer.to_string().len()));
     assert_eq!(record["guards"][0]["result"], "error", "{record}");
 }
@@ -352,10 +352,10 @@ fn an_answer_that_is_too_long_to_hold_is_not_passed_unread() {
 fn an_error_says_nothing_that_may_not_be_said() {
     let script: Script = toml::from_str("status = 404\njson = { error = { message = 'so bad' } }")
         .expect("a script");
-    let (received, record) = ask(&script, request("terms", false, &json!("Hello?")));
+    let (received, record) = send_request(&script, request("terms", false, &json!("Hello?")));
     assert!(!String::from_utf8_lossy(&received.body()).contains("bad"));
     assert_eq!(record["outcome"], "blocked", "{record}");
-    let (received, _) = ask(&script, request("plain", false, &json!("Hello?")));
+    let (received, _) = send_request(&script, request("plain", false, &json!("Hello?")));
     assert!(String::from_utf8_lossy(&received.body()).contains("so bad"));
 }
 
@@ -363,7 +363,7 @@ fn an_error_says_nothing_that_may_not_be_said() {
 fn no_question_hides_from_guards() {
     let script: Script = toml::from_str("answer = 'one two'").expect("a script");
     let blocked = |body: Value| {
-        let (received, record) = ask(&script, post(&body));
+        let (received, record) = send_request(&script, post(&body));
         assert!(record["target"].is_null(), "{body}: {record}");
         (received.head.expect("a head").0.as_u16(), record["outcome"].clone())
     };
@@ -405,7 +405,7 @@ fn no_question_hides_from_guards() {
         assert_eq!(blocked(body), (200, json!("blocked")), "{member}");
         let mut body = json!({ "model": "terms", "messages": [user("hello")] });
         body[member] = value.clone();
-        let (received, _) = ask(&script, post(&body));
+        let (received, _) = send_request(&script, post(&body));
         let said = String::from_utf8(received.body().to_vec()).expect("text");
         assert!(said.contains("one two"), "an application's own words are trusted: {said}");
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::body::Body;
-use gateway::boot::OwnSecrets;
+use gateway::boot::GatewaySecrets;
 use gateway::config::author;
 use gateway::gateway::Gateway;
 use gateway::secret::Secret;
@@ -13,7 +13,7 @@ use sim::scenario::Scenario;
 use sim::world::{CLOSED, HangUp, UPSTREAM, World};
 
 /// A minute of requests, one every 200 ms, and how long they took.
-struct Minutes {
+struct Measurement {
     world: World,
     took: Vec<Duration>,
     targets: Vec<String>,
@@ -21,7 +21,7 @@ struct Minutes {
 
 /// Plays `count` requests against a route whose first target behaves like the script, before a healthy
 /// fallback. Every one must be answered.
-fn play(script: &str, route: &str, count: usize, pause: Duration) -> Minutes {
+fn play(script: &str, route: &str, count: usize, pause: Duration) -> Measurement {
     let text = format!(
         r#"
 about = "A first target and a healthy fallback."
@@ -65,7 +65,7 @@ path = "/v1/chat/completions"
     let config = author::from_toml(&scenario.config_for(UPSTREAM, CLOSED), &secret)
         .expect("the configuration is right");
     let world = World::new(1, scenario.upstreams.clone());
-    let gateway = Gateway::new(config, OwnSecrets::default());
+    let gateway = Gateway::new(config, GatewaySecrets::default());
     let (mut took, mut targets) = (Vec::new(), Vec::new());
     for _ in 0..count {
         let request = http::Request::post("/v1/chat/completions")
@@ -82,13 +82,13 @@ path = "/v1/chat/completions"
         took.push(received.took);
         world.executor().run(world.executor().sleep(pause)).expect("time passes");
     }
-    Minutes { world, took, targets }
+    Measurement { world, took, targets }
 }
 
 #[test]
 fn a_dead_target_costs_a_few_waits() {
     let pause = Duration::from_millis(200);
-    let Minutes { world, took, .. } = play("{ hang = true }", "", 1_500, pause);
+    let Measurement { world, took, .. } = play("{ hang = true }", "", 1_500, pause);
     let slow = took.iter().filter(|took| **took >= Duration::from_secs(2)).count();
     assert_eq!(world.calls()["first"].len(), slow);
     // Five until it rests; the rests are 10, 20 and 30 seconds and the half of each at least.
@@ -102,7 +102,7 @@ fn a_target_that_is_back_has_its_part_within_half_a_minute() {
     let dead = "{ status = 503 }, ".repeat(9);
     let script = format!("{dead}{{ answer = \"Hello\" }}");
     let pause = Duration::from_millis(200);
-    let Minutes { world, targets, .. } = play(&script, "", 1_500, pause);
+    let Measurement { world, targets, .. } = play(&script, "", 1_500, pause);
     let back = targets.iter().position(|target| target == "first/m").expect("it comes back");
     assert!(targets[back..].iter().all(|target| target == "first/m"));
     // Nine calls fail: five until it rests and four probes, each a rest of 30 s at most after the other.
@@ -114,12 +114,12 @@ fn a_target_that_is_back_has_its_part_within_half_a_minute() {
 fn second_tries_stay_within_their_budget() {
     let route = "retries = { attempts = 1, backoff = \"2ms\" }\nhealth = { failures = 0 }";
     let script = "{ status = 503 }";
-    let Minutes { world, took, .. } = play(script, route, 1_000, Duration::ZERO);
+    let Measurement { world, took, .. } = play(script, route, 1_000, Duration::ZERO);
     let tries = world.calls()["first"].len() - took.len();
     // Thirty that are saved up, a fifth of the requests, and three a second.
     let seconds = usize::try_from(world.executor().now().as_secs()).expect("a few");
     assert!((225..=231 + 3 * (seconds + 1)).contains(&tries), "{tries} in {seconds} s");
     let generous = format!("{route}\n").replace("2ms\"", "2ms\", budget = 1.0");
-    let Minutes { world, .. } = play(script, &generous, 1_000, Duration::ZERO);
+    let Measurement { world, .. } = play(script, &generous, 1_000, Duration::ZERO);
     assert_eq!(world.calls()["first"].len(), 2_000);
 }

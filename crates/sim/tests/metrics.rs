@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::body::Body;
-use gateway::boot::OwnSecrets;
+use gateway::boot::GatewaySecrets;
 use gateway::config::author;
 use gateway::gateway::Gateway;
 use gateway::secret::Secret;
 use gateway::service;
 use serde_json::Value;
-use sim::upstream::{Part, Script};
+use sim::upstream::{Script, UpstreamSpec};
 use sim::world::{HangUp, UPSTREAM, World, splitmix64};
 
 const DOCUMENT: &str = r#"
@@ -47,13 +47,13 @@ fn gateway() -> Rc<Gateway> {
     let secret = |name: &str| Some(Secret::new(name));
     let document = DOCUMENT.replace("UPSTREAM", UPSTREAM);
     let config = author::from_toml(&document, &secret).expect("the document is right");
-    Gateway::new(config, OwnSecrets::find(&secret))
+    Gateway::new(config, GatewaySecrets::lookup(&secret))
 }
 
 fn world(seed: u64) -> World {
     let usage = "answer = 'one two'\nprompt_tokens = 20\ncompletion_tokens = 8";
     let scripts = [("big", vec![usage, "status = 500", usage]), ("small", vec![usage])];
-    let part = |scripts: Vec<&str>| Part {
+    let part = |scripts: Vec<&str>| UpstreamSpec {
         script: scripts.iter().map(|it| toml::from_str::<Script>(it).expect("a script")).collect(),
         then: sim::upstream::Then::Cycle,
         service: None,
@@ -61,7 +61,7 @@ fn world(seed: u64) -> World {
     World::new(seed, scripts.map(|(name, it)| (name.to_owned(), part(it))).into())
 }
 
-fn ask(key: &str, stream: bool) -> http::Request<Body> {
+fn new_request(key: &str, stream: bool) -> http::Request<Body> {
     let body = format!(r#"{{"model":"gpt","stream":{stream},"messages":[]}}"#);
     http::Request::post("/v1/chat/completions")
         .header("authorization", format!("Bearer {key}"))
@@ -70,7 +70,7 @@ fn ask(key: &str, stream: bool) -> http::Request<Body> {
         .expect("a request")
 }
 
-fn look(world: &World, gateway: &Rc<Gateway>, path: &str) -> String {
+fn fetch_text(world: &World, gateway: &Rc<Gateway>, path: &str) -> String {
     let request = http::Request::get(path).header("authorization", "Bearer ADMIN_TOKEN");
     let request = request.body(Body::Empty).expect("a request");
     let answer = service::dispatch(gateway, None, world.clone(), request);
@@ -88,7 +88,7 @@ fn sum(page: &str, metric: &str, labels: &[&str]) -> f64 {
 
 /// Lets a hundred callers ask three isolates within a second and checks every total. `deaf`: for some
 /// of the time the ledger's answers are lost.
-fn check(seed: u64, deaf: bool) {
+fn assert_totals(seed: u64, deaf: bool) {
     let world = world(seed);
     let gateways = [gateway(), gateway(), gateway()];
     let statuses: Rc<RefCell<BTreeMap<u16, u64>>> = Rc::default();
@@ -101,7 +101,7 @@ fn check(seed: u64, deaf: bool) {
         world.clone().executor().spawn(async move {
             world.executor().sleep(Duration::from_millis(number / 3 % 1_000)).await;
             let key = if number / 7 % 4 == 0 { "UMBRELLA" } else { "ACME" };
-            let answer = gateway.handle(world.clone(), ask(key, number / 64 % 2 == 0));
+            let answer = gateway.handle(world.clone(), new_request(key, number / 64 % 2 == 0));
             let got = world.receive(answer, HangUp::Never).await;
             let status = got.head.expect("a head").0.as_u16();
             *statuses.borrow_mut().entry(status).or_default() += 1;
@@ -111,16 +111,16 @@ fn check(seed: u64, deaf: bool) {
         let world = world.clone();
         world.clone().executor().spawn(async move {
             world.executor().sleep(Duration::from_millis(1_050)).await;
-            world.lose_ledger_answers(true);
+            world.set_ledger_drops_replies(true);
             world.executor().sleep(Duration::from_secs(7)).await;
-            world.lose_ledger_answers(false);
+            world.set_ledger_drops_replies(false);
         });
     }
     world.executor().drain().expect("it ends");
     let records = world.take_records();
     // One that has just started, as after a deployment.
     let fresh = gateway();
-    let page = look(&world, &fresh, "/metrics");
+    let page = fetch_text(&world, &fresh, "/metrics");
     for (status, count) in statuses.borrow().iter() {
         let label = format!("status=\"{status}\"");
         assert_eq!(
@@ -146,7 +146,7 @@ fn check(seed: u64, deaf: bool) {
     );
     assert_eq!(sum(&page, "serin_request_duration_seconds_count", &[]), 100.0, "{seed}");
     for step in ["minute", "hour", "day", "total"] {
-        let usage = look(&world, &fresh, &format!("/admin/v1/usage?step={step}&by=consumer"));
+        let usage = fetch_text(&world, &fresh, &format!("/admin/v1/usage?step={step}&by=consumer"));
         let usage: Value = serde_json::from_str(&usage).expect("JSON");
         let rows = usage["data"].as_array().expect("rows");
         let of = |name: &str| rows.iter().map(|row| row[name].as_u64().expect("one")).sum::<u64>();
@@ -158,12 +158,12 @@ fn check(seed: u64, deaf: bool) {
 
 #[test]
 fn every_total_is_what_callers_and_upstreams_saw() {
-    (0..20).for_each(|seed| check(seed, false));
+    (0..20).for_each(|seed| assert_totals(seed, false));
 }
 
 #[test]
 fn lost_answers_count_nothing_twice() {
-    (0..20).for_each(|seed| check(seed, true));
+    (0..20).for_each(|seed| assert_totals(seed, true));
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn many_requests_share_a_few_writes() {
         let (world, gateway) = (world.clone(), Rc::clone(&gateway));
         world.clone().executor().spawn(async move {
             world.executor().sleep(Duration::from_millis(number * 10)).await;
-            let answer = gateway.handle(world.clone(), ask("ACME", false));
+            let answer = gateway.handle(world.clone(), new_request("ACME", false));
             world.receive(answer, HangUp::Never).await;
         });
     }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::body::Body;
-use gateway::boot::OwnSecrets;
+use gateway::boot::GatewaySecrets;
 use gateway::config::author;
 use gateway::gateway::Gateway;
 use gateway::secret::Secret;
 use serde_json::Value;
-use sim::upstream::{Call, Ended, Part, Script, Then};
+use sim::upstream::{Call, Ended, Script, Then, UpstreamSpec};
 use sim::world::{HangUp, UPSTREAM, World};
 
 const DOCUMENT: &str = r#"
@@ -44,14 +44,14 @@ fn gateway(more: &str) -> Rc<Gateway> {
     let secret = |name: &str| Some(Secret::new(name));
     let document = format!("{DOCUMENT}{more}").replace("UPSTREAM", UPSTREAM);
     let config = author::from_toml(&document, &secret).expect("the document is right");
-    Gateway::new(config, OwnSecrets::find(&secret))
+    Gateway::new(config, GatewaySecrets::lookup(&secret))
 }
 
 /// A world whose first target always fails. The collector's script is played once, the last of it for
 /// ever.
 fn world(collector: &[&str]) -> World {
     let usage = "answer = 'one two'\nprompt_tokens = 20\ncompletion_tokens = 8";
-    let part = |scripts: &[&str]| Part {
+    let part = |scripts: &[&str]| UpstreamSpec {
         script: scripts.iter().map(|it| toml::from_str::<Script>(it).expect("a script")).collect(),
         then: Then::Repeat,
         service: None,
@@ -61,7 +61,7 @@ fn world(collector: &[&str]) -> World {
     World::new(1, parts.map(|(name, part)| (name.to_owned(), part)).collect())
 }
 
-fn ask(headers: &[(&str, &str)]) -> http::Request<Body> {
+fn new_request(headers: &[(&str, &str)]) -> http::Request<Body> {
     let body = r#"{"model":"gpt","stream":true,"messages":[{"role":"user","content":"a secret"}]}"#;
     let mut request = http::Request::post("/v1/chat/completions")
         .header("authorization", "Bearer ACME")
@@ -79,7 +79,8 @@ fn play(world: &World, gateway: &Rc<Gateway>, count: u32, gap: Duration) -> Dura
         let (world, gateway, longest) = (world.clone(), Rc::clone(gateway), Rc::clone(&longest));
         world.clone().executor().spawn(async move {
             world.executor().sleep(gap * number).await;
-            let received = world.receive(gateway.handle(world.clone(), ask(&[])), HangUp::Never);
+            let received =
+                world.receive(gateway.handle(world.clone(), new_request(&[])), HangUp::Never);
             let received = received.await;
             assert_eq!(received.head.as_ref().map(|(status, _)| status.as_u16()), Some(200));
             longest.set(longest.get().max(received.took));
@@ -217,12 +218,12 @@ fn whoever_the_collector_refuses_is_told_to_people_once() {
 
 /// Whether a request with this `traceparent` is recorded, and what the upstream is told of that.
 #[track_caller]
-fn check(sample: &str, parent: Option<&str>, key: &str, expected: (bool, Option<&str>)) {
+fn assert_sampling(sample: &str, parent: Option<&str>, key: &str, expected: (bool, Option<&str>)) {
     let (world, gateway) = (world(&["json = {}"]), gateway(&format!("sample = {sample}")));
     let flags = parent.map(|flags| format!("00-{ID}-b7ad6b7169203331-{flags}"));
     let mut headers = vec![("tracestate", "a=1")];
     headers.extend(flags.as_deref().map(|value| ("traceparent", value)));
-    let mut request = ask(&headers);
+    let mut request = new_request(&headers);
     let key = format!("Bearer {key}").parse().expect("a value");
     request.headers_mut().insert("authorization", key);
     world.play(gateway.handle(world.clone(), request), HangUp::Never).expect("it ends");
@@ -241,20 +242,20 @@ fn check(sample: &str, parent: Option<&str>, key: &str, expected: (bool, Option<
 
 #[test]
 fn the_callers_word_counts_before_the_sample() {
-    check("1.0", None, "ACME", (true, Some("01")));
-    check("0.0", None, "ACME", (false, Some("00")));
-    check("0.0", Some("01"), "ACME", (true, Some("01")));
-    check("1.0", Some("00"), "ACME", (false, Some("00")));
+    assert_sampling("1.0", None, "ACME", (true, Some("01")));
+    assert_sampling("0.0", None, "ACME", (false, Some("00")));
+    assert_sampling("0.0", Some("01"), "ACME", (true, Some("01")));
+    assert_sampling("1.0", Some("00"), "ACME", (false, Some("00")));
     // A stranger's does not.
-    check("0.0", Some("01"), "nobody", (false, None));
-    check("1.0", Some("00"), "nobody", (true, None));
+    assert_sampling("0.0", Some("01"), "nobody", (false, None));
+    assert_sampling("1.0", Some("00"), "nobody", (true, None));
 }
 
 #[test]
 fn nothing_is_passed_on_where_no_traces_are_sent() {
     let (world, gateway) = (world(&["json = {}"]), gateway("traces = false"));
     let parent = format!("00-{ID}-b7ad6b7169203331-01");
-    let request = ask(&[("traceparent", &parent), ("tracestate", "a=1")]);
+    let request = new_request(&[("traceparent", &parent), ("tracestate", "a=1")]);
     world.play(gateway.handle(world.clone(), request), HangUp::Never).expect("it ends");
     let told = &world.calls()["small"][0].headers;
     assert!(!told.contains_key("traceparent") && !told.contains_key("tracestate"));

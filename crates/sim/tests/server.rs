@@ -4,8 +4,8 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use sim::server::{Fixed, Server};
-use sim::upstream::{Ended, Part, Persona, Script};
+use sim::server::{CannedResponse, Server};
+use sim::upstream::{DemoProvider, Ended, Script, UpstreamSpec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -14,8 +14,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 async fn world(script: &str) -> Server {
     let server = Server::start().await.expect("a free port");
     let script: Script = toml::from_str(script).expect("a script");
-    server
-        .register("w", [("a".to_owned(), Part { script: vec![script], ..Part::default() })].into());
+    server.register(
+        "w",
+        [("a".to_owned(), UpstreamSpec { script: vec![script], ..UpstreamSpec::default() })].into(),
+    );
     server
 }
 
@@ -155,8 +157,8 @@ async fn writes_are_as_small_as_they_are_told() {
 #[tokio::test]
 async fn fixed_answers_and_unknown_worlds() {
     let server = Server::start().await.expect("a free port");
-    server.register_fixed("json", Fixed::json(2000));
-    server.register_fixed("stream", Fixed::stream(3, None));
+    server.register_canned("json", CannedResponse::json(2000));
+    server.register_canned("stream", CannedResponse::stream(3, None));
     let mut stream = send(server.address(), "/json/x/v1/chat/completions", "{}").await;
     assert!(read_until(&mut stream, "content-length: 2000").await.1.is_ok());
     let mut stream = send(server.address(), "/stream/x/v1/chat/completions", STREAM).await;
@@ -167,8 +169,9 @@ async fn fixed_answers_and_unknown_worlds() {
 
 #[tokio::test]
 async fn a_persona_answers_and_fails_on_request() {
-    let server =
-        Server::start_persona(0, Persona::Openai, Vec::new(), None).await.expect("a free port");
+    let server = Server::start_persona(0, DemoProvider::Openai, Vec::new(), None)
+        .await
+        .expect("a free port");
     let ask = |model: &str| {
         format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"Hi"}}]}}"#)
     };

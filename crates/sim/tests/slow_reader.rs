@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::body::Body;
-use gateway::boot::OwnSecrets;
+use gateway::boot::GatewaySecrets;
 use gateway::config::author;
 use gateway::gateway::Gateway;
 use gateway::platform::Clock;
@@ -46,7 +46,7 @@ fn a_slow_reader_gets_everything() {
     let config = author::from_toml(&scenario.config_for(UPSTREAM, CLOSED), &secret)
         .expect("the configuration is right");
     let world = World::new(1, scenario.upstreams.clone());
-    let gateway = Gateway::new(config, OwnSecrets::default());
+    let gateway = Gateway::new(config, GatewaySecrets::default());
     let body = r#"{"model":"gpt-4o","messages":[],"stream":true}"#;
     let request = http::Request::post("/v1/chat/completions")
         .header("authorization", "Bearer app-key")
@@ -56,7 +56,7 @@ fn a_slow_reader_gets_everything() {
     let reading = async {
         let mut body = gateway.handle(world.clone(), request).await.into_body();
         let mut whole = Vec::new();
-        while let Some(piece) = body.piece().await {
+        while let Some(piece) = body.next_piece().await {
             whole.extend_from_slice(&piece.expect("it does not break off"));
             // Longer than the idle time, in which the host is not asked for anything.
             world.sleep(Duration::from_secs(40)).await;

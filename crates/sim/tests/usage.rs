@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::body::Body;
-use gateway::boot::OwnSecrets;
+use gateway::boot::GatewaySecrets;
 use gateway::config::author;
 use gateway::gateway::Gateway;
 use gateway::platform::Clock;
 use gateway::secret::Secret;
 use gateway::service;
 use serde_json::Value;
-use sim::upstream::{Part, Script, Then};
+use sim::upstream::{Script, Then, UpstreamSpec};
 use sim::world::{HangUp, Received, UPSTREAM, World, splitmix64};
 
 const DOCUMENT: &str = r#"
@@ -85,7 +85,7 @@ struct Sent {
 }
 
 impl Sent {
-    fn read(at: u64, consumer: &str, asked: &str, received: &Received) -> Self {
+    fn parse(at: u64, consumer: &str, asked: &str, received: &Received) -> Self {
         let (status, headers) = received.head.as_ref().expect("a head");
         let target = headers.get("x-serin-target").map(|it| it.to_str().expect("text"));
         let (provider, model) = target.and_then(|it| it.split_once('/')).unwrap_or(("", asked));
@@ -116,7 +116,7 @@ impl Sent {
         }
     }
 
-    fn of(&self, dimension: &str) -> &str {
+    fn dimension(&self, dimension: &str) -> &str {
         match dimension {
             "consumer" => &self.consumer,
             "group" if self.consumer == "acme" => "gold",
@@ -133,7 +133,7 @@ fn gateway() -> Rc<Gateway> {
     let secret = |name: &str| Some(Secret::new(name));
     let document = DOCUMENT.replace("UPSTREAM", UPSTREAM);
     let config = author::from_toml(&document, &secret).expect("the document is right");
-    Gateway::new(config, OwnSecrets::find(&secret))
+    Gateway::new(config, GatewaySecrets::lookup(&secret))
 }
 
 /// Upstreams whose answers take from a few milliseconds to half a minute and cost all kinds of tokens;
@@ -163,14 +163,15 @@ fn world(seed: u64) -> World {
                 toml::from_str(&text).expect("a script")
             })
             .collect();
-        Part { script, then: Then::Cycle, service: None }
+        UpstreamSpec { script, then: Then::Cycle, service: None }
     };
-    let broken = Part { script: vec![Script::failing(500)], then: Then::Repeat, service: None };
+    let broken =
+        UpstreamSpec { script: vec![Script::failing(500)], then: Then::Repeat, service: None };
     let parts = [("big", scripts(true)), ("small", scripts(false)), ("broken", broken)];
     World::new(seed, parts.map(|(name, it)| (name.to_owned(), it)).into())
 }
 
-fn ask(key: &str, model: &str, stream: bool) -> http::Request<Body> {
+fn new_request(key: &str, model: &str, stream: bool) -> http::Request<Body> {
     let options = if stream { r#","stream_options":{"include_usage":true}"# } else { "" };
     let body = format!(r#"{{"model":"{model}","stream":{stream}{options},"messages":[]}}"#);
     http::Request::post("/v1/chat/completions")
@@ -181,15 +182,15 @@ fn ask(key: &str, model: &str, stream: bool) -> http::Request<Body> {
 }
 
 /// A host that several isolates share, everything that was asked of them, and chance.
-struct Life {
+struct Simulation {
     world: World,
     isolates: Vec<Rc<Gateway>>,
     sent: Rc<RefCell<Vec<Sent>>>,
     state: u64,
 }
 
-impl Life {
-    fn begin(seed: u64) -> Self {
+impl Simulation {
+    fn start(seed: u64) -> Self {
         let isolates = (0..3).map(|_| gateway()).collect();
         Self { world: world(seed), isolates, sent: Rc::default(), state: seed }
     }
@@ -221,15 +222,15 @@ impl Life {
             let gateway = Rc::clone(&self.isolates[isolate]);
             self.world.executor().spawn(async move {
                 let at = world.now().as_millis();
-                let answer = gateway.handle(world.clone(), ask(consumer, model, stream));
+                let answer = gateway.handle(world.clone(), new_request(consumer, model, stream));
                 let received = world.receive(answer, HangUp::Never).await;
-                sent.borrow_mut().push(Sent::read(at, consumer, model, &received));
+                sent.borrow_mut().push(Sent::parse(at, consumer, model, &received));
             });
         }
         self.world.executor().drain().expect("it ends");
     }
 
-    fn look(&self, path: &str) -> String {
+    fn fetch(&self, path: &str) -> String {
         let request = http::Request::get(path).header("authorization", "Bearer ADMIN_TOKEN");
         let request = request.body(Body::Empty).expect("a request");
         // One that has just started: what it tells is nothing that it remembers.
@@ -245,13 +246,13 @@ impl Life {
     fn usage(&self, step: &str, by: &str, from: u64, to: u64) -> Vec<Value> {
         let (from, to) = (from / 1_000, to / 1_000);
         let path = format!("/admin/v1/usage?step={step}&by={by}&from={from}&to={to}");
-        let told: Value = serde_json::from_str(&self.look(&path)).expect("JSON");
+        let told: Value = serde_json::from_str(&self.fetch(&path)).expect("JSON");
         told["data"].as_array().expect("rows").clone()
     }
 
     /// Compares what is told with what was sent; says how many rows that were.
     #[track_caller]
-    fn check(&self, step: &str, by: &str, from: u64, to: u64) -> usize {
+    fn assert_matches(&self, step: &str, by: &str, from: u64, to: u64) -> usize {
         let (from, to) = (from / 1_000 * 1_000, to / 1_000 * 1_000);
         let grain = if step == "minute" { MINUTE } else { HOUR };
         let begin = from / grain * grain;
@@ -267,7 +268,8 @@ impl Life {
                 "day" => one.at / DAY * DAY,
                 _ => begin,
             };
-            let who = by.split(',').filter(|it| !it.is_empty()).map(|it| one.of(it)).collect();
+            let who =
+                by.split(',').filter(|it| !it.is_empty()).map(|it| one.dimension(it)).collect();
             expected.entry((start / 1_000, who)).or_default().push(one);
         }
         let rows = self.usage(step, by, from, to);
@@ -290,8 +292,8 @@ impl Life {
             ] {
                 assert_eq!(row[name].as_u64(), Some(number), "{step} {by}: {name} of {row}");
             }
-            percentiles(row, "total", some.iter().map(|it| it.total).collect());
-            percentiles(row, "first_token", some.iter().filter_map(|it| it.first).collect());
+            assert_percentiles(row, "total", some.iter().map(|it| it.total).collect());
+            assert_percentiles(row, "first_token", some.iter().filter_map(|it| it.first).collect());
             assert!(seen.insert((key.0, who.clone())), "{step} {by}: {row} is there twice");
         }
         assert_eq!(rows.len(), expected.len(), "{step} {by}: rows are missing");
@@ -301,7 +303,7 @@ impl Life {
 
 /// Nearest rank, and what the manual says of how wrong it may be.
 #[track_caller]
-fn percentiles(row: &Value, of: &str, mut times: Vec<u64>) {
+fn assert_percentiles(row: &Value, of: &str, mut times: Vec<u64>) {
     times.sort_unstable();
     for (name, share) in [("p50", 500), ("p95", 950), ("p99", 990)] {
         let told = &row[format!("{name}_{of}_ms")];
@@ -320,7 +322,7 @@ const ALL: &str = "consumer,model,provider,route";
 
 #[test]
 fn a_hundred_days_of_usage() {
-    let mut life = Life::begin(1);
+    let mut life = Simulation::start(1);
     let begin = life.now();
     let mut largest = (0, 0);
     for day in 0..DAYS {
@@ -354,43 +356,43 @@ fn a_hundred_days_of_usage() {
         }
         if day % 20 == 19 {
             let now = life.now();
-            assert!(life.check("minute", ALL, now - DAY, now) > 5, "day {day}");
-            life.check("hour", ALL, now.saturating_sub(40 * DAY).max(begin), now);
-            life.check("total", "consumer", now.saturating_sub(90 * DAY).max(begin), now);
+            assert!(life.assert_matches("minute", ALL, now - DAY, now) > 5, "day {day}");
+            life.assert_matches("hour", ALL, now.saturating_sub(40 * DAY).max(begin), now);
+            life.assert_matches("total", "consumer", now.saturating_sub(90 * DAY).max(begin), now);
         }
     }
     let now = life.now();
     let sent = life.sent.borrow().len();
 
     // A day by the minute, ninety by the hour, and what they add up to, by everything.
-    assert!(life.check("minute", ALL, now - DAY, now) > 100);
-    assert!(life.check("hour", ALL, now - 90 * DAY, now) > 1_000);
-    assert_eq!(life.check("day", "", now - 90 * DAY, now), 90);
+    assert!(life.assert_matches("minute", ALL, now - DAY, now) > 100);
+    assert!(life.assert_matches("hour", ALL, now - 90 * DAY, now) > 1_000);
+    assert_eq!(life.assert_matches("day", "", now - 90 * DAY, now), 90);
     for by in ["", "consumer", "group", "model", "provider", "route", ALL] {
-        assert!(life.check("total", by, now - 90 * DAY, now) > 0);
+        assert!(life.assert_matches("total", by, now - 90 * DAY, now) > 0);
     }
 
     // Minutes of the day before are gone, and their hours are not.
     let (from, to) = (now - 3 * DAY, now - 2 * DAY);
     assert_eq!(life.usage("minute", "", from, to), Vec::<Value>::new());
-    assert!(life.check("hour", ALL, from, to) > 100);
+    assert!(life.assert_matches("hour", ALL, from, to) > 100);
     // So are hours of the first days, and what metrics have counted is not.
     assert_eq!(life.usage("total", "", begin, begin + 6 * DAY), Vec::<Value>::new());
-    assert!(life.check("total", "", now - 92 * DAY, now) == 1);
-    let page = life.look("/metrics");
+    assert!(life.assert_matches("total", "", now - 92 * DAY, now) == 1);
+    let page = life.fetch("/metrics");
     let requests = page.lines().filter(|line| line.starts_with("serin_requests_total{"));
     let counts = requests.map(|line| line.rsplit(' ').next().expect("a number").parse::<usize>());
     assert_eq!(counts.map(|it| it.expect("a number")).sum::<usize>(), sent);
     eprintln!("{sent} requests, {} rows by the hour, {largest:?} books and bytes", {
-        life.check("hour", ALL, now - 90 * DAY, now)
+        life.assert_matches("hour", ALL, now - 90 * DAY, now)
     });
     assert!(sent > 1_500 && life.sent.borrow().iter().any(|it| it.limited), "{sent}");
 }
 
 #[test]
 fn where_nothing_is_swept_by_itself_new_gateways_clear_away() {
-    let mut life = Life::begin(2);
-    life.world.sweep_what_is_touched();
+    let mut life = Simulation::start(2);
+    life.world.sweep_on_touch();
     life.crowd(20);
     let begin = life.now();
     let (hours, minutes) = ("usage/2026-01-01/", "usage/minute/2026-01-01T00/");
@@ -416,8 +418,8 @@ fn where_nothing_is_swept_by_itself_new_gateways_clear_away() {
 
 #[test]
 fn where_nothing_is_swept_by_itself_little_stays() {
-    let mut life = Life::begin(3);
-    life.world.sweep_what_is_touched();
+    let mut life = Simulation::start(3);
+    life.world.sweep_on_touch();
     let begin = life.now();
     let hours = 4 * 24;
     for turn in 0..hours * 20 {

@@ -8,12 +8,12 @@ use gateway::config::{
     Role,
 };
 
-use crate::plan::{duration, pattern, routes_in_words, widest};
+use crate::plan::{describe_routes, format_duration, format_pattern, widest};
 
 /// Writes groups, issuers, limits, prices and operators, so far as there are any.
 pub(crate) fn write(config: &Config, out: &mut String) -> fmt::Result {
     let groups = config.groups.iter().map(|group| {
-        let mut words = routes_in_words(config, group.permissions.routes.as_deref());
+        let mut words = describe_routes(config, group.permissions.routes.as_deref());
         if let Some(bounds) = bounds(&group.permissions) {
             write!(words, "; {bounds}").ok();
         }
@@ -24,14 +24,14 @@ pub(crate) fn write(config: &Config, out: &mut String) -> fmt::Result {
         let keys = match &issuer.keys {
             IssuerKeys::Inline(_) => "keys that are known".to_owned(),
             IssuerKeys::Url { url, keep } => {
-                format!("keys from {url}, kept for {}", duration(*keep))
+                format!("keys from {url}, kept for {}", format_duration(*keep))
             }
         };
         (issuer.issuer.clone(), vec![format!("{keys}; the consumer is {}", issuer.consumer_claim)])
     });
     section(out, "Issuers of tokens", issuers)?;
     let limits =
-        config.limits.iter().map(|limit| (limit.id.clone(), limit_in_words(config, limit)));
+        config.limits.iter().map(|limit| (limit.id.clone(), describe_limit(config, limit)));
     section(out, "Limits", limits)?;
     let prices = config.prices.rows().map(|(provider, models, price)| {
         let provider = provider.map(|index| format!(" at {}", config.provider(index).id));
@@ -39,7 +39,7 @@ pub(crate) fn write(config: &Config, out: &mut String) -> fmt::Result {
         let [input, cached, output] =
             [price.input, price.cached, price.output].map(|amount| decimal(amount, 6));
         let words = format!("input {input}, cached input {cached}, output {output}");
-        (format!("{}{}", pattern(models), provider.unwrap_or_default()), vec![words])
+        (format!("{}{}", format_pattern(models), provider.unwrap_or_default()), vec![words])
     });
     section(out, "Prices, in USD for a million tokens", prices)?;
     let operators = config.operators.iter().map(|operator| {
@@ -70,7 +70,7 @@ pub(crate) fn bounds(permissions: &Permissions) -> Option<String> {
     };
     let mut words: Vec<String> =
         permissions.parameters.iter().map(|one| rule(&one.path, &one.rule)).collect();
-    let (allowed, denied) = (permissions.addresses.allow.len(), permissions.addresses.deny.len());
+    let (allowed, denied) = (permissions.ip_access.allow.len(), permissions.ip_access.deny.len());
     if allowed > 0 {
         words.push(format!("from {allowed} {} of addresses", plural(allowed, "block")));
     }
@@ -101,8 +101,8 @@ pub(crate) fn section(
 }
 
 /// What a limit counts for whom; and how it is kept.
-fn limit_in_words(config: &Config, limit: &Limit) -> Vec<String> {
-    let quotas: Vec<String> = limit.quotas.iter().map(quota_in_words).collect();
+fn describe_limit(config: &Config, limit: &Limit) -> Vec<String> {
+    let quotas: Vec<String> = limit.quotas.iter().map(describe_quota).collect();
     let by = match &limit.by {
         By::All => "all together".to_owned(),
         By::Consumer => "each consumer".to_owned(),
@@ -116,11 +116,11 @@ fn limit_in_words(config: &Config, limit: &Limit) -> Vec<String> {
     if !limit.keys.is_empty() {
         write!(what, " ({} {})", limit.keys.len(), plural(limit.keys.len(), "pattern")).ok();
     }
-    write!(what, ", {}", routes_in_words(config, limit.routes.as_deref())).ok();
+    write!(what, ", {}", describe_routes(config, limit.routes.as_deref())).ok();
     if let Some(groups) = &limit.groups {
         write!(what, ", groups {}", groups.join(", ")).ok();
     }
-    let mut how = match &limit.home {
+    let mut how = match &limit.colocation_group {
         Some(home) => format!("kept in {home}"),
         None => "kept in a place for each value".to_owned(),
     };
@@ -140,7 +140,7 @@ fn limit_in_words(config: &Config, limit: &Limit) -> Vec<String> {
     vec![what, how]
 }
 
-fn quota_in_words(quota: &Quota) -> String {
+fn describe_quota(quota: &Quota) -> String {
     let much = match quota.measure {
         Measure::Tokens => format!("{} tokens", quota.max),
         Measure::Requests => format!("{} requests", quota.max),
@@ -181,8 +181,8 @@ mod tests {
     #[test]
     fn the_plan_says_who_may_do_how_much() {
         let text = include_str!("../../gateway/tests/fixtures/full-example.toml");
-        let config =
-            author::from_toml(text, &|name| Some(author::stand_in(name))).expect("it is right");
+        let config = author::from_toml(text, &|name| Some(author::placeholder_secret(name)))
+            .expect("it is right");
         let plan = render(&config);
         let (_, plan) = plan.split_once("Consumers\n").expect("there are consumers");
         let expected = "  \

@@ -11,7 +11,7 @@ use crate::root;
 use crate::tools::{announce, node};
 
 /// Longer than the slowest cold build on two cores.
-const LIMIT: Duration = Duration::from_secs(40 * 60);
+const BUILD_TIMEOUT: Duration = Duration::from_secs(40 * 60);
 
 /// The target of the Worker.
 pub(crate) const WORKER_TARGET: &str = "wasm32-unknown-unknown";
@@ -21,22 +21,30 @@ pub(crate) const COMPONENT_TARGET: &str = "wasm32-wasip2";
 /// Builds the Worker into `edge-cloudflare/build`, as `wrangler deploy` does.
 pub(crate) fn worker(processes: &mut Processes) -> anyhow::Result<()> {
     announce("building the Worker (about two minutes the first time, and some more for its tools)");
-    processes.must("the Worker's build", node("node")?.arg("edge-cloudflare/build.mjs"), LIMIT)
+    processes.run_checked(
+        "the Worker's build",
+        node("node")?.arg("edge-cloudflare/build.mjs"),
+        BUILD_TIMEOUT,
+    )
 }
 
 /// Builds the Spin component and says where it is.
 pub(crate) fn component(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     announce("building the Spin component (about two minutes the first time)");
     let arguments = ["build", "--release", "--target", COMPONENT_TARGET, "-p", "edge-spin"];
-    processes.must("the component's build", cargo().args(arguments), LIMIT)?;
+    processes.run_checked("the component's build", cargo().args(arguments), BUILD_TIMEOUT)?;
     Ok(target_directory()?.join(COMPONENT_TARGET).join("release/edge_spin.wasm"))
 }
 
 /// Builds the simulated provider and says where it is.
-pub(crate) fn stand_in(processes: &mut Processes) -> anyhow::Result<PathBuf> {
+pub(crate) fn demo_provider(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     announce("building the simulated providers (about half a minute the first time)");
     let arguments = ["build", "-p", "sim", "--bin", "serin-upstream"];
-    processes.must("the simulated providers' build", cargo().args(arguments), LIMIT)?;
+    processes.run_checked(
+        "the simulated providers' build",
+        cargo().args(arguments),
+        BUILD_TIMEOUT,
+    )?;
     Ok(target_directory()?.join("debug/serin-upstream"))
 }
 
@@ -44,7 +52,7 @@ pub(crate) fn stand_in(processes: &mut Processes) -> anyhow::Result<PathBuf> {
 pub(crate) fn spin_host(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     announce("building the wasmtime host (about six minutes the first time)");
     let arguments = ["build", "-p", "tests", "--bin", "serin-spin-host"];
-    processes.must("the host's build", cargo().args(arguments), LIMIT)?;
+    processes.run_checked("the host's build", cargo().args(arguments), BUILD_TIMEOUT)?;
     Ok(target_directory()?.join("debug/serin-spin-host"))
 }
 

@@ -8,7 +8,7 @@ use crate::artifact::{self, COMPONENT_TARGET, WORKER_TARGET, cargo};
 use crate::child::Processes;
 use crate::tools;
 
-const LIMIT: Duration = Duration::from_secs(60 * 60);
+const BENCH_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// What `bench` was asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,7 +97,11 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut processes = Processes::new()?;
     if options.includes_core() {
         let mut command = cargo();
-        processes.must("the core's benchmark", command.args(["bench", "-p", "gateway"]), LIMIT)?;
+        processes.run_checked(
+            "the core's benchmark",
+            command.args(["bench", "-p", "gateway"]),
+            BENCH_TIMEOUT,
+        )?;
     }
     if let Some(arguments) = options.on_edges() {
         tools::target(&mut processes, WORKER_TARGET)?;
@@ -112,7 +116,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
             command.args(["--config", &format!("profile.dev.package.{package}.opt-level=2")]);
         }
         command.args(["run", "-p", "tests", "--bin", "serin-bench", "--"]).args(arguments);
-        processes.must("the edges' benchmark", &mut command, LIMIT)?;
+        processes.run_checked("the edges' benchmark", &mut command, BENCH_TIMEOUT)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -35,7 +35,7 @@ impl Options {
 /// Prints the plan, or everything that is wrong.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let document = Document::read(&options.file.clone().unwrap_or_else(default_configuration))?;
-    let secrets = Secrets::of_machine(&root())?;
+    let secrets = Secrets::from_machine(&root())?;
     let parsed = if options.with_secrets {
         document.parse(&secrets)
     } else {

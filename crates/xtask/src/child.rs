@@ -18,13 +18,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::log;
 
 /// How long a process may take to end by itself before it is killed.
-const GRACE: Duration = Duration::from_secs(5);
+const TERMINATION_GRACE: Duration = Duration::from_secs(5);
 /// How often a process is looked at: too short to be felt, too long to cost anything.
-const GLANCE: Duration = Duration::from_millis(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(30);
 
 /// Everything that this run of xtask has started. Dropping it ends all of it.
 pub(crate) struct Processes {
-    guard: Child,
+    watchdog: Child,
     is_interrupted: Arc<AtomicBool>,
     running: Vec<Running>,
 }
@@ -61,7 +61,7 @@ impl Processes {
             .process_group(0)
             .spawn()
             .context("cannot start the guard")?;
-        Ok(Self { guard, is_interrupted, running: Vec::new() })
+        Ok(Self { watchdog: guard, is_interrupted, running: Vec::new() })
     }
 
     /// Whether somebody asked for the end.
@@ -108,7 +108,7 @@ impl Processes {
     }
 
     /// Runs a command to its end and fails where it does.
-    pub(crate) fn must(
+    pub(crate) fn run_checked(
         &mut self,
         name: &str,
         command: &mut Command,
@@ -117,7 +117,7 @@ impl Processes {
         if self.run(name, command, limit)? {
             return Ok(());
         }
-        bail!("{name} failed: {}", line(command))
+        bail!("{name} failed: {}", command_line(command))
     }
 
     /// The first service that has ended by itself since the last time, if any.
@@ -133,16 +133,16 @@ impl Processes {
     }
 
     /// Waits a moment.
-    pub(crate) fn glance(&self) {
-        sleep(GLANCE);
+    pub(crate) fn wait_briefly(&self) {
+        sleep(POLL_INTERVAL);
     }
 
     fn spawn(&mut self, command: &mut Command, name: &str) -> anyhow::Result<Child> {
         let child = command
             .process_group(0)
             .spawn()
-            .with_context(|| format!("cannot start {name}: {}", line(command)))?;
-        self.tell_guard('+', &child);
+            .with_context(|| format!("cannot start {name}: {}", command_line(command)))?;
+        self.notify_watchdog('+', &child);
         Ok(child)
     }
 
@@ -158,18 +158,18 @@ impl Processes {
             if Instant::now() > until {
                 bail!("{name} took longer than {} minutes", limit.as_secs() / 60);
             }
-            sleep(GLANCE);
+            sleep(POLL_INTERVAL);
         }
     }
 
     /// Ends what may be left of a child's group, and tells the guard that it is gone.
     fn forget(&mut self, child: &mut Child) {
-        end(child, GRACE);
-        self.tell_guard('-', child);
+        end(child, TERMINATION_GRACE);
+        self.notify_watchdog('-', child);
     }
 
-    fn tell_guard(&mut self, sign: char, child: &Child) {
-        if let Some(stdin) = &mut self.guard.stdin {
+    fn notify_watchdog(&mut self, sign: char, child: &Child) {
+        if let Some(stdin) = &mut self.watchdog.stdin {
             // Without its guard xtask still ends its children itself.
             writeln!(stdin, "{sign}{}", child.id()).ok();
         }
@@ -182,13 +182,13 @@ impl Drop for Processes {
         while let Some(mut running) = self.running.pop() {
             self.forget(&mut running.child);
         }
-        drop(self.guard.stdin.take());
-        self.guard.wait().ok();
+        drop(self.watchdog.stdin.take());
+        self.watchdog.wait().ok();
     }
 }
 
 /// A command as a person would type it. Arguments of ours never hold secrets.
-pub(crate) fn line(command: &Command) -> String {
+pub(crate) fn command_line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
@@ -201,7 +201,7 @@ fn end(child: &mut Child, grace: Duration) {
         kill_process(group, Signal::TERM).ok();
         let until = Instant::now() + grace;
         while matches!(child.try_wait(), Ok(None)) && Instant::now() < until {
-            sleep(GLANCE);
+            sleep(POLL_INTERVAL);
         }
     }
     end_groups(&[group], grace);
@@ -217,7 +217,7 @@ pub(crate) fn end_groups(groups: &[Pid], grace: Duration) {
     }
     let until = Instant::now() + grace;
     while groups.iter().any(|group| is_there(&group)) && Instant::now() < until {
-        sleep(GLANCE);
+        sleep(POLL_INTERVAL);
     }
     for group in groups.iter().filter(is_there) {
         kill_process_group(*group, Signal::KILL).ok();
@@ -232,7 +232,7 @@ mod tests {
 
     use rustix::process::{Pid, test_kill_process_group};
 
-    use super::{end, line};
+    use super::{command_line, end};
 
     #[test]
     fn a_group_ends_with_what_it_started() {
@@ -256,6 +256,9 @@ mod tests {
 
     #[test]
     fn a_command_reads_as_it_would_be_typed() {
-        assert_eq!(line(Command::new("cargo").args(["build", "-p", "sim"])), "cargo build -p sim");
+        assert_eq!(
+            command_line(Command::new("cargo").args(["build", "-p", "sim"])),
+            "cargo build -p sim"
+        );
     }
 }

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, bail};
 use gateway::config::author;
-use gateway::versions::difference;
+use gateway::versions::diff_documents;
 use serde_json::Value;
 
 use crate::document::Document;
@@ -122,32 +122,33 @@ fn diff(remote: &Remote, file: &Local) -> anyhow::Result<u8> {
 fn put(remote: &Remote, file: &Local, yes: bool) -> anyhow::Result<u8> {
     let (before, tag) = remote.document()?;
     // The gateway has the secrets and says what is wrong, whatever changes.
-    remote.ask("PUT", "config?dry_run=true", Some(&tag), Some(&file.json))?.done(Some(file))?;
+    remote.request("PUT", "config?dry_run=true", Some(&tag), Some(&file.json))?.done(Some(file))?;
     let lines = lines(&before, &file.value);
     if lines.is_empty() {
         println!("Nothing changes: {tag} is in force.");
         return Ok(0);
     }
     print!("{lines}");
-    agree(yes, &remote.url)?;
-    let answer = remote.ask("PUT", "config", Some(&tag), Some(&file.json))?.done(Some(file))?;
-    told(&answer);
+    confirm(yes, &remote.url)?;
+    let answer = remote.request("PUT", "config", Some(&tag), Some(&file.json))?.done(Some(file))?;
+    print_changes(&answer);
     Ok(0)
 }
 
 fn restore(remote: &Remote, version: u64, yes: bool) -> anyhow::Result<u8> {
     let (before, tag) = remote.document()?;
     let path = format!("config/versions/{version}");
-    let wanted = remote.ask("GET", &path, None, None)?.done(None)?;
+    let wanted = remote.request("GET", &path, None, None)?.done(None)?;
     let lines = lines(&before, &wanted["document"]);
     if lines.is_empty() {
         println!("Nothing changes: {tag} is in force.");
         return Ok(0);
     }
     print!("{lines}");
-    agree(yes, &remote.url)?;
-    let answer = remote.ask("POST", &format!("{path}/restore"), Some(&tag), None)?.done(None)?;
-    told(&answer);
+    confirm(yes, &remote.url)?;
+    let answer =
+        remote.request("POST", &format!("{path}/restore"), Some(&tag), None)?.done(None)?;
+    print_changes(&answer);
     Ok(0)
 }
 
@@ -155,7 +156,7 @@ fn versions(remote: &Remote) -> anyhow::Result<u8> {
     let mut cursor = String::new();
     loop {
         let path = format!("config/versions?limit=200{cursor}");
-        let page = remote.ask("GET", &path, None, None)?.done(None)?;
+        let page = remote.request("GET", &path, None, None)?.done(None)?;
         for one in page["data"].as_array().into_iter().flatten() {
             let text = |name: &str| one[name].as_str().unwrap_or("-").to_owned();
             let at = one["at"].as_u64().map_or_else(|| "-".to_owned(), |at| at.to_string());
@@ -174,7 +175,7 @@ fn versions(remote: &Remote) -> anyhow::Result<u8> {
     }
 }
 
-fn told(answer: &Value) {
+fn print_changes(answer: &Value) {
     println!(
         "Version {} is in force ({}), everywhere in less than a minute.",
         answer["version"],
@@ -185,13 +186,13 @@ fn told(answer: &Value) {
 /// One line for each change.
 fn lines(before: &Value, after: &Value) -> String {
     let mut lines = String::new();
-    for change in difference(before, after) {
+    for change in diff_documents(before, after) {
         writeln!(lines, "{change}").ok();
     }
     lines
 }
 
-fn agree(yes: bool, url: &str) -> anyhow::Result<()> {
+fn confirm(yes: bool, url: &str) -> anyhow::Result<()> {
     if yes {
         return Ok(());
     }
@@ -237,7 +238,7 @@ struct Remote {
 }
 
 /// What it answered.
-struct Answer {
+struct AdminAnswer {
     status: u16,
     tag: String,
     body: Value,
@@ -250,7 +251,7 @@ impl Remote {
         let token = match of_environment {
             Some(token) => token,
             None => {
-                let secret = Secrets::of_machine(&root())?.find(name);
+                let secret = Secrets::from_machine(&root())?.find(name);
                 let secret = secret.with_context(|| {
                     format!(
                         "the admin token is missing: set {name}, or name another with --token-env"
@@ -264,24 +265,24 @@ impl Remote {
 
     /// The document in force and its ETag.
     fn document(&self) -> anyhow::Result<(Value, String)> {
-        let answer = self.ask("GET", "config", None, None)?;
+        let answer = self.request("GET", "config", None, None)?;
         let tag = answer.tag.clone();
         Ok((answer.done(None)?, tag))
     }
 
-    fn ask(
+    fn request(
         &self,
         method: &str,
         path: &str,
         if_match: Option<&str>,
         body: Option<&str>,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<AdminAnswer> {
         let mut headers = vec![format!("authorization: Bearer {}", self.token)];
         headers.extend(if_match.map(|tag| format!("if-match: {tag}")));
         let file = match body {
             Some(body) => {
                 headers.push("content-type: application/json".to_owned());
-                Some(Scratch::write(body)?)
+                Some(TempFile::write(body)?)
             }
             None => None,
         };
@@ -289,7 +290,7 @@ impl Remote {
         for header in &headers {
             writeln!(orders, "header = {}", quoted(header))?;
         }
-        if let Some(Scratch(path)) = &file {
+        if let Some(TempFile(path)) = &file {
             writeln!(orders, "data-binary = {}", quoted(&format!("@{}", path.display())))?;
         }
         let mut curl = Command::new("curl")
@@ -312,16 +313,16 @@ impl Remote {
 }
 
 /// Takes apart what curl printed: the body, the status, the ETag.
-fn answer(text: &str) -> anyhow::Result<Answer> {
+fn answer(text: &str) -> anyhow::Result<AdminAnswer> {
     let mut parts = text.rsplitn(3, '\n');
     let tag = parts.next().unwrap_or_default().to_owned();
     let status = parts.next().and_then(|status| status.parse().ok());
     let status = status.context("curl is too old: 7.84 is needed")?;
     let body = serde_json::from_str(parts.next().unwrap_or_default()).unwrap_or_default();
-    Ok(Answer { status, tag, body })
+    Ok(AdminAnswer { status, tag, body })
 }
 
-impl Answer {
+impl AdminAnswer {
     /// The body of a good answer. Problems are shown where they stand in a file.
     fn done(self, file: Option<&Local>) -> anyhow::Result<Value> {
         let error = &self.body["error"];
@@ -350,9 +351,9 @@ impl Answer {
 }
 
 /// A file that lives as long as this.
-struct Scratch(PathBuf);
+struct TempFile(PathBuf);
 
-impl Scratch {
+impl TempFile {
     fn write(text: &str) -> anyhow::Result<Self> {
         let file = Self(std::env::temp_dir().join(format!("serin-config-{}", std::process::id())));
         std::fs::write(&file.0, text).context("cannot write a temporary file")?;
@@ -360,7 +361,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for TempFile {
     fn drop(&mut self) {
         std::fs::remove_file(&self.0).ok();
     }

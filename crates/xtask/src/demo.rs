@@ -21,7 +21,7 @@ const KEY: &str = "demo-key";
 const ADMIN: &str = "demo-admin";
 const DOCUMENT: &str = include_str!("demo.toml");
 /// The simulated providers and their ports in the document.
-const CAST: [(&str, u16); 3] = [("openai", 9101), ("deepseek", 9102), ("local", 9103)];
+const PROVIDERS: [(&str, u16); 3] = [("openai", 9101), ("deepseek", 9102), ("local", 9103)];
 /// How long a stand-in may take until it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time from a stand-in's end to its next start: longer than step 8 of the tour takes.
@@ -29,10 +29,10 @@ const OUTAGE: Duration = Duration::from_secs(30);
 
 /// The stand-ins at work.
 pub(crate) struct Demo {
-    stand_ins: Vec<StandIn>,
+    providers: Vec<ProviderProcess>,
 }
 
-struct StandIn {
+struct ProviderProcess {
     persona: &'static str,
     port: u16,
     program: PathBuf,
@@ -67,23 +67,23 @@ pub(crate) fn secrets() -> Secrets {
 impl Demo {
     /// Builds and starts the stand-ins, and returns the configuration to serve in front of them.
     pub(crate) fn start(processes: &mut Processes) -> anyhow::Result<(Self, Document)> {
-        let program = artifact::stand_in(processes)?;
+        let program = artifact::demo_provider(processes)?;
         let mut document = DOCUMENT.to_owned();
         let mut stand_ins = Vec::new();
-        for (persona, usual) in CAST {
+        for (persona, usual) in PROVIDERS {
             let port = free_port(usual)?;
             document =
                 document.replace(&format!("127.0.0.1:{usual}/"), &format!("127.0.0.1:{port}/"));
             let program = program.clone();
             let mut stand_in =
-                StandIn { persona, port, program, state: State::EndedAt(Instant::now()) };
+                ProviderProcess { persona, port, program, state: State::EndedAt(Instant::now()) };
             stand_in.start(processes)?;
             await_listener(processes, persona, port)?;
             stand_ins.push(stand_in);
         }
         let document =
             Document { path: PathBuf::from("crates/xtask/src/demo.toml"), text: document };
-        Ok((Self { stand_ins }, document))
+        Ok((Self { providers: stand_ins }, document))
     }
 
     /// The steps to try, as lines to paste.
@@ -102,7 +102,7 @@ impl Demo {
     /// The tour. README.md and README.zh-CN.md have the same steps; a test compares them.
     fn steps(&self, base: &str) -> Vec<Step> {
         let own = |flags: &str, model: &str, more: &str| {
-            ask(base, flags, &format!("authorization: Bearer {KEY}"), model, more)
+            curl_command(base, flags, &format!("authorization: Bearer {KEY}"), model, more)
         };
         let head = "-s -o /dev/null -D -";
         let by_target = "grep -i '^x-serin-target' | sort | uniq -c";
@@ -111,7 +111,7 @@ impl Demo {
             format!("hundred() {{ for i in $(seq 100); do {question}; done | {by_target}; }}");
         let repeat = || "hundred".to_owned();
         let admin = format!("-H \"authorization: Bearer {ADMIN}\"");
-        let issued = ask(base, head, "authorization: Bearer $KEY", "gpt-4o", "");
+        let issued = curl_command(base, head, "authorization: Bearer $KEY", "gpt-4o", "");
         let each_user = own(head, "gpt-4o-mini", r#","user":"'$user'""#);
         let seven = own(head, "deepseek-chat", "");
         let step = |title, note, commands| Step { title, note, commands };
@@ -184,14 +184,14 @@ impl Demo {
     }
 
     fn pid_file_of_openai(&self) -> String {
-        let openai = self.stand_ins.iter().find(|it| it.persona == "openai");
+        let openai = self.providers.iter().find(|it| it.persona == "openai");
         openai.map(|it| it.pid_file().display().to_string()).unwrap_or_default()
     }
 
     /// Notes that a stand-in has ended, which the tour proposes, and returns what to print. `None`
     /// if it was another process.
     pub(crate) fn note_end(&mut self, ended: &Ended) -> Option<String> {
-        let stand_in = self.stand_ins.iter_mut().find(|it| it.persona == ended.name)?;
+        let stand_in = self.providers.iter_mut().find(|it| it.persona == ended.name)?;
         stand_in.state = State::EndedAt(Instant::now());
         Some(format!(
             "The stand-in for {} has ended ({}). It comes back in {} seconds.",
@@ -203,11 +203,11 @@ impl Demo {
 
     /// Starts the first stand-in whose outage is over, if any, and returns what to print.
     pub(crate) fn restart_due(&mut self, processes: &mut Processes) -> Option<String> {
-        let is_due = |it: &&mut StandIn| match it.state {
+        let is_due = |it: &&mut ProviderProcess| match it.state {
             State::Runs => false,
             State::EndedAt(time) => time.elapsed() >= OUTAGE,
         };
-        let stand_in = self.stand_ins.iter_mut().find(is_due)?;
+        let stand_in = self.providers.iter_mut().find(is_due)?;
         let persona = stand_in.persona;
         Some(match stand_in.start(processes) {
             Ok(id) => format!(
@@ -223,7 +223,7 @@ impl Demo {
     }
 }
 
-impl StandIn {
+impl ProviderProcess {
     fn start(&mut self, processes: &mut Processes) -> anyhow::Result<u32> {
         let mut command = Command::new(&self.program);
         command
@@ -244,7 +244,7 @@ impl StandIn {
     }
 }
 
-impl Drop for StandIn {
+impl Drop for ProviderProcess {
     fn drop(&mut self) {
         if matches!(self.state, State::Runs) {
             std::fs::remove_file(self.pid_file()).ok();
@@ -253,7 +253,13 @@ impl Drop for StandIn {
 }
 
 /// A `curl` command that asks one question.
-pub(crate) fn ask(base: &str, flags: &str, authorization: &str, model: &str, more: &str) -> String {
+pub(crate) fn curl_command(
+    base: &str,
+    flags: &str,
+    authorization: &str,
+    model: &str,
+    more: &str,
+) -> String {
     let question = r#""messages":[{"role":"user","content":"Hello?"}]"#;
     // Double quotes around the credential, so that a shell puts a variable's value there.
     let authorization =
@@ -280,7 +286,7 @@ fn await_listener(processes: &mut Processes, name: &str, port: u16) -> anyhow::R
         if processes.is_interrupted() || Instant::now() > until {
             bail!("the stand-in for {name} does not listen on port {port}");
         }
-        processes.glance();
+        processes.wait_briefly();
     }
     Ok(())
 }
@@ -289,7 +295,7 @@ fn await_listener(processes: &mut Processes, name: &str, port: u16) -> anyhow::R
 mod tests {
     use std::time::Instant;
 
-    use super::{CAST, DOCUMENT, Demo, StandIn, State, Step, secrets};
+    use super::{DOCUMENT, Demo, PROVIDERS, ProviderProcess, State, Step, secrets};
     use crate::child::Ended;
     use crate::document::Document;
     use crate::root;
@@ -305,20 +311,20 @@ mod tests {
         let manifest = include_str!("../../../spin.toml");
         let is_declared = |name: &String| manifest.contains(&format!("\n{} ", name.to_lowercase()));
         assert!(document.secret_names().iter().all(is_declared), "{:?}", document.secret_names());
-        for (provider, (persona, port)) in config.providers.iter().zip(CAST) {
+        for (provider, (persona, port)) in config.providers.iter().zip(PROVIDERS) {
             assert_eq!(provider.id, persona);
             assert_eq!(provider.base_url, format!("http://127.0.0.1:{port}/v1"));
         }
     }
 
     fn demo() -> Demo {
-        let stand_in = |(persona, port)| StandIn {
+        let stand_in = |(persona, port)| ProviderProcess {
             persona,
             port,
             program: "upstream".into(),
             state: State::EndedAt(Instant::now()),
         };
-        Demo { stand_ins: CAST.map(stand_in).into() }
+        Demo { providers: PROVIDERS.map(stand_in).into() }
     }
 
     /// The steps as the documentation writes them: paths from the root of the repository.

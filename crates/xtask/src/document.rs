@@ -34,7 +34,7 @@ impl Document {
 
     /// Validates it as if every secret were set.
     pub(crate) fn parse_with_any_secret(&self) -> Result<Config, Problems> {
-        author::from_toml(&self.text, &|name| Some(author::stand_in(name)))
+        author::from_toml(&self.text, &|name| Some(author::placeholder_secret(name)))
     }
 
     /// The names of the secrets it refers to.

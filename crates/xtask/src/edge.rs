@@ -18,7 +18,7 @@ use crate::root;
 use crate::tools::{self, announce};
 
 /// How long a host may take to answer: wasmtime compiles the component first.
-const PATIENCE: Duration = Duration::from_secs(120);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Where the gateway runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -176,7 +176,7 @@ pub(crate) fn require_free(port: u16) -> anyhow::Result<()> {
 
 /// Waits until the gateway answers `/healthz`.
 pub(crate) fn await_health(processes: &mut Processes, port: u16) -> anyhow::Result<()> {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + HEALTH_TIMEOUT;
     loop {
         match health(port) {
             Some(200) => return Ok(()),
@@ -194,10 +194,10 @@ pub(crate) fn await_health(processes: &mut Processes, port: u16) -> anyhow::Resu
         if Instant::now() > until {
             bail!(
                 "nothing answers at http://127.0.0.1:{port}/healthz after {} seconds",
-                PATIENCE.as_secs()
+                HEALTH_TIMEOUT.as_secs()
             );
         }
-        processes.glance();
+        processes.wait_briefly();
     }
 }
 

@@ -13,11 +13,11 @@ use rustix::process::Pid;
 
 use crate::child::end_groups;
 
-const GRACE: Duration = Duration::from_secs(5);
+const TERMINATION_GRACE: Duration = Duration::from_secs(5);
 
 /// Watches until the standard input ends.
 pub(crate) fn run() -> anyhow::Result<ExitCode> {
-    end_groups(&remaining(std::io::stdin().lock()), GRACE);
+    end_groups(&remaining(std::io::stdin().lock()), TERMINATION_GRACE);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,45 +3,45 @@
 use std::fmt::{self, Write as _};
 
 use gateway::config::{
-    Aliyun, AliyunAction, BlockFormat, Cache, CacheScope, Config, Covered, Guard, GuardKind,
-    History, JudgeFormat, Observe, OnError, Otlp, Override, PiiAction, PiiKind, Scope, Session,
-    Words,
+    Aliyun, AliyunAction, BlockFormat, Cache, CacheScope, Config, Guard, GuardKind, GuardScope,
+    History, JudgeFormat, Observe, OnError, Otlp, Override, PiiAction, PiiKind, SessionSource,
+    ValuePattern, Words,
 };
 
 use crate::allowance::{plural, section};
-use crate::plan::{duration, routes_in_words};
+use crate::plan::{describe_routes, format_duration};
 
 /// Writes guards, the cache, the history and observers, so far as there are any.
 pub(crate) fn write(config: &Config, out: &mut String) -> fmt::Result {
     let guards =
-        config.guards.iter().map(|guard| (guard.id.clone(), guard_in_words(config, guard)));
+        config.guards.iter().map(|guard| (guard.id.clone(), describe_guard(config, guard)));
     section(out, "Guards", guards)?;
     let cache = config.cache.iter().map(|cache| {
-        ("keeps".to_owned(), vec![cache_in_words(config, cache), entries_in_words(cache)])
+        ("keeps".to_owned(), vec![describe_cache(config, cache), describe_entries(cache)])
     });
     section(out, "Cache", cache)?;
     let history = config
         .history
         .iter()
-        .map(|history| ("remembers".to_owned(), vec![history_in_words(config, history)]));
+        .map(|history| ("remembers".to_owned(), vec![describe_history(config, history)]));
     section(out, "History", history)?;
-    section(out, "Observers", observers(config, &config.observe).into_iter())
+    section(out, "Observers", describe_observers(config, &config.observe).into_iter())
 }
 
 /// Who checks what; what follows; who is treated otherwise.
-fn guard_in_words(config: &Config, guard: &Guard) -> Vec<String> {
+fn describe_guard(config: &Config, guard: &Guard) -> Vec<String> {
     let scope = match guard.scope {
-        Scope::Last => "the user's last message",
-        Scope::New => "new messages",
-        Scope::All => "all messages",
+        GuardScope::Last => "the user's last message",
+        GuardScope::New => "new messages",
+        GuardScope::All => "all messages",
     };
     let looked_at = match (guard.request, guard.response) {
         (true, true) => format!("{scope} and answers"),
         (true, false) => scope.to_owned(),
         (false, _) => "answers".to_owned(),
     };
-    let routes = routes_in_words(config, guard.routes.as_deref());
-    let what = format!("{}: {looked_at}, {routes}", kind_in_words(config, guard));
+    let routes = describe_routes(config, guard.routes.as_deref());
+    let what = format!("{}: {looked_at}, {routes}", describe_kind(config, guard));
     let block = &guard.on_block;
     let format = match block.format {
         BlockFormat::Message => "a message",
@@ -55,10 +55,10 @@ fn guard_in_words(config: &Config, guard: &Guard) -> Vec<String> {
     let mut then = format!(
         "blocks with {format} ({}); {on_error} what it cannot check within {}",
         block.status.as_u16(),
-        duration(guard.timeout),
+        format_duration(guard.timeout),
     );
     if guard.response {
-        match (guard.window, duration(guard.delay)) {
+        match (guard.window, format_duration(guard.delay)) {
             (1, _) => write!(then, "; looks at streams as they come").ok(),
             (window, delay) => {
                 write!(then, "; holds back {window} characters of a stream, for {delay}").ok()
@@ -68,14 +68,14 @@ fn guard_in_words(config: &Config, guard: &Guard) -> Vec<String> {
     if guard.keep > 0 {
         write!(then, "; keeps {} characters of what does not pass", guard.keep).ok();
     }
-    let overrides = guard.overrides.iter().map(override_in_words);
+    let overrides = guard.overrides.iter().map(describe_override);
     [what, then].into_iter().chain(overrides).collect()
 }
 
-fn kind_in_words(config: &Config, guard: &Guard) -> String {
+fn describe_kind(config: &Config, guard: &Guard) -> String {
     let level = guard.block_at.map_or("no level", |level| level.name());
     match &guard.kind {
-        GuardKind::Aliyun(aliyun) => aliyun_in_words(aliyun, level),
+        GuardKind::Aliyun(aliyun) => describe_aliyun(aliyun, level),
         GuardKind::Moderation(moderation) => {
             let mut words = format!("moderation by {}", config.provider(moderation.provider).id);
             if let Some(model) = &moderation.model {
@@ -95,7 +95,7 @@ fn kind_in_words(config: &Config, guard: &Guard) -> String {
             let provider = &config.provider(judge.provider).id;
             format!("{} at {provider} as {format}, from {level}", judge.model)
         }
-        GuardKind::Words(words) => words_in_words(words),
+        GuardKind::Words(words) => describe_words(words),
         GuardKind::Pii(pii) => {
             let action = match (pii.action, pii.restore) {
                 (PiiAction::Replace, true) => "replaces and restores",
@@ -117,7 +117,7 @@ fn kind_in_words(config: &Config, guard: &Guard) -> String {
     }
 }
 
-fn aliyun_in_words(aliyun: &Aliyun, level: &str) -> String {
+fn describe_aliyun(aliyun: &Aliyun, level: &str) -> String {
     let Aliyun { endpoint, request_service, response_service, .. } = aliyun;
     let mut words = format!("{endpoint}, {request_service} and {response_service}");
     if let Some(images) = &aliyun.image_service {
@@ -128,7 +128,7 @@ fn aliyun_in_words(aliyun: &Aliyun, level: &str) -> String {
             write!(words, ", from {level}").ok();
         }
         AliyunAction::MultiModal => {
-            for (dimension, level) in &aliyun.bars {
+            for (dimension, level) in &aliyun.block_levels {
                 write!(words, ", {} from {}", dimension.name(), level.name()).ok();
             }
         }
@@ -139,21 +139,21 @@ fn aliyun_in_words(aliyun: &Aliyun, level: &str) -> String {
     words
 }
 
-fn words_in_words(words: &Words) -> String {
-    let count = words.listed.len();
+fn describe_words(words: &Words) -> String {
+    let count = words.inline_words.len();
     let listed = (count > 0).then(|| format!("{count} {}", plural(count, "word")));
-    let list = words.list.as_ref().map(|list| format!("the list {list}"));
+    let list = words.stored_list.as_ref().map(|list| format!("the list {list}"));
     listed.into_iter().chain(list).collect::<Vec<_>>().join(" and ")
 }
 
-fn override_in_words(one: &Override) -> String {
-    let value = |covered: &Covered| match covered {
-        Covered::Any => "*".to_owned(),
-        Covered::Exact(exact) => exact.clone(),
-        Covered::Regex(regex) => format!("~{regex}"),
-        Covered::Block(_) => "an address block".to_owned(),
+fn describe_override(one: &Override) -> String {
+    let value = |covered: &ValuePattern| match covered {
+        ValuePattern::Any => "*".to_owned(),
+        ValuePattern::Exact(exact) => exact.clone(),
+        ValuePattern::Regex(regex) => format!("~{regex}"),
+        ValuePattern::Block(_) => "an address block".to_owned(),
     };
-    let values = |all: &[Covered]| all.iter().map(value).collect::<Vec<_>>().join(", ");
+    let values = |all: &[ValuePattern]| all.iter().map(value).collect::<Vec<_>>().join(", ");
     let mut whom = Vec::new();
     if !one.consumers.is_empty() {
         whom.push(format!("consumers {}", values(&one.consumers)));
@@ -171,43 +171,45 @@ fn override_in_words(one: &Override) -> String {
     format!("{}: {}", whom.join(" and "), how.join(", "))
 }
 
-fn cache_in_words(config: &Config, cache: &Cache) -> String {
+fn describe_cache(config: &Config, cache: &Cache) -> String {
     let scope = match cache.scope {
         CacheScope::Consumer => "for whoever asked first",
         CacheScope::Group => "for the group",
         CacheScope::All => "for everybody",
     };
-    let (ttl, routes) = (duration(cache.ttl), routes_in_words(config, cache.routes.as_deref()));
+    let (ttl, routes) =
+        (format_duration(cache.ttl), describe_routes(config, cache.routes.as_deref()));
     let jitter = f64::from(cache.jitter) / 10.0;
     format!("answers {scope}, {routes}, for {ttl} or up to {jitter} % less")
 }
 
-fn entries_in_words(cache: &Cache) -> String {
+fn describe_entries(cache: &Cache) -> String {
     let temperature = f64::from(cache.max_temperature) / 1000.0;
     let pace = cache.pace.map_or("streams at once".to_owned(), |pace| {
-        format!("streams with {} between events", duration(pace))
+        format!("streams with {} between events", format_duration(pace))
     });
     let charge = if cache.charge { "charged" } else { "not charged" };
-    let most = size(cache.max_entry);
+    let most = format_size(cache.max_entry);
     format!("up to {most} each, temperature up to {temperature}; {pace}; {charge} to limits")
 }
 
-fn history_in_words(config: &Config, history: &History) -> String {
+fn describe_history(config: &Config, history: &History) -> String {
     let session = match &history.session {
-        Session::Header(name) => format!("header {name}"),
-        Session::User => "the request's user".to_owned(),
+        SessionSource::Header(name) => format!("header {name}"),
+        SessionSource::User => "the request's user".to_owned(),
     };
-    let (turns, bytes, ttl) = (history.turns, size(history.max_bytes), duration(history.ttl));
-    let routes = routes_in_words(config, history.routes.as_deref());
+    let (turns, bytes, ttl) =
+        (history.turns, format_size(history.max_bytes), format_duration(history.ttl));
+    let routes = describe_routes(config, history.routes.as_deref());
     let noun = plural(turns, "turn");
     format!("up to {turns} {noun} and {bytes} by {session}, {routes}, for {ttl}")
 }
 
 /// Nothing where the document says nothing of observers: a bound on labels alone is no news.
-fn observers(config: &Config, observe: &Observe) -> Vec<(String, Vec<String>)> {
+fn describe_observers(config: &Config, observe: &Observe) -> Vec<(String, Vec<String>)> {
     let mut entries = Vec::new();
     if let Some(otlp) = &observe.otlp {
-        entries.push(("otlp".to_owned(), vec![otlp_in_words(otlp)]));
+        entries.push(("otlp".to_owned(), vec![describe_otlp(otlp)]));
     }
     let content: Vec<String> = observe
         .content
@@ -227,7 +229,7 @@ fn observers(config: &Config, observe: &Observe) -> Vec<(String, Vec<String>)> {
     entries
 }
 
-fn otlp_in_words(otlp: &Otlp) -> String {
+fn describe_otlp(otlp: &Otlp) -> String {
     let sample = f64::from(otlp.sample) / 10.0;
     let traces = otlp.traces.then(|| format!("traces of {sample} % of requests"));
     let metrics = otlp.metrics.then(|| "metrics".to_owned());
@@ -238,7 +240,7 @@ fn otlp_in_words(otlp: &Otlp) -> String {
 }
 
 /// A size as the configuration writes it.
-fn size(bytes: usize) -> String {
+fn format_size(bytes: usize) -> String {
     let units = [(1 << 20, "MiB"), (1 << 10, "KiB")];
     let unit = units.into_iter().find(|(size, _)| bytes > 0 && bytes.is_multiple_of(*size));
     let (size, unit) = unit.unwrap_or((1, ""));
@@ -249,13 +251,13 @@ fn size(bytes: usize) -> String {
 mod tests {
     use gateway::config::author;
 
-    use super::size;
+    use super::format_size;
     use crate::plan::render;
 
     #[track_caller]
-    fn check(text: &str, expected: &str) {
-        let config =
-            author::from_toml(text, &|name| Some(author::stand_in(name))).expect("it is right");
+    fn assert_plan(text: &str, expected: &str) {
+        let config = author::from_toml(text, &|name| Some(author::placeholder_secret(name)))
+            .expect("it is right");
         let plan = render(&config);
         let at = plan.find("\nGuards\n").expect("there are guards");
         assert_eq!(&plan[at..], expected);
@@ -303,7 +305,7 @@ Observers
            2000 characters of prompts and answers of qwq
   metrics  50 consumers told apart
 ";
-        check(include_str!("../../gateway/tests/fixtures/guards-example.toml"), expected);
+        assert_plan(include_str!("../../gateway/tests/fixtures/guards-example.toml"), expected);
     }
 
     #[test]
@@ -319,12 +321,12 @@ Cache
   keeps  answers for whoever asked first, routes qwq, for 1h or up to 10 % less
          up to 256KiB each, temperature up to 1; streams at once; not charged to limits
 ";
-        check(include_str!("../../gateway/tests/fixtures/worked-example.toml"), expected);
+        assert_plan(include_str!("../../gateway/tests/fixtures/worked-example.toml"), expected);
     }
 
     #[test]
     fn a_size_is_written_with_the_largest_unit_that_fits() {
-        let written = [0, 1, 1024, 1536, 1 << 20, 3 << 19].map(size);
+        let written = [0, 1, 1024, 1536, 1 << 20, 3 << 19].map(format_size);
         assert_eq!(written, ["0", "1", "1KiB", "1536", "1MiB", "1536KiB"]);
     }
 }

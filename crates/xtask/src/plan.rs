@@ -22,7 +22,7 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
     writeln!(out, "Providers")?;
     let width = widest(config.providers.iter().map(|provider| provider.id.as_str()));
     for Provider { id, base_url, keys, .. } in &config.providers {
-        writeln!(out, "  {id:width$}  {base_url}  {}", keys_in_words(keys.len()))?;
+        writeln!(out, "  {id:width$}  {base_url}  {}", describe_keys(keys.len()))?;
     }
     for route in &config.routes {
         write_route(config, route, out)?;
@@ -32,7 +32,7 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
     let ids = config.consumers.iter().map(|consumer| consumer.id.as_str());
     let width = widest(ids.chain(anonymous));
     for consumer in &config.consumers {
-        writeln!(out, "  {:width$}  {}", consumer.id, consumer_in_words(config, consumer))?;
+        writeln!(out, "  {:width$}  {}", consumer.id, describe_consumer(config, consumer))?;
         if let Some(bounds) = allowance::bounds(&consumer.permissions) {
             writeln!(out, "  {:width$}  {bounds}", "")?;
         }
@@ -48,11 +48,11 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
 
 fn write_route(config: &Config, route: &Route, out: &mut String) -> fmt::Result {
     writeln!(out, "\nRoute {}", route.id)?;
-    let models: Vec<String> = route.models.iter().map(pattern).collect();
-    line(out, "models", &models.join(", "))?;
+    let models: Vec<String> = route.models.iter().map(format_pattern).collect();
+    write_line(out, "models", &models.join(", "))?;
     for (index, share) in shares(&route.targets).iter().enumerate() {
-        let target = target_in_words(config, &route.targets.all()[index].target);
-        line(out, if index == 0 { "targets" } else { "" }, &format!("{share:>7}  {target}"))?;
+        let target = describe_target(config, &route.targets.all()[index].target);
+        write_line(out, if index == 0 { "targets" } else { "" }, &format!("{share:>7}  {target}"))?;
     }
     let sticky = match &route.sticky {
         Sticky::None => None,
@@ -67,33 +67,33 @@ fn write_route(config: &Config, route: &Route, out: &mut String) -> fmt::Result 
         Balance::Cost => Some("the cheapest"),
     };
     if let Some(balance) = balance {
-        line(out, "balance", balance)?;
+        write_line(out, "balance", balance)?;
     }
     if let Some(sticky) = sticky {
-        line(out, "sticky by", &sticky)?;
+        write_line(out, "sticky by", &sticky)?;
     }
     for (index, target) in route.fallback.iter().enumerate() {
         let name = if index == 0 { "fallback" } else { "" };
-        line(out, name, &format!("{}. {}", index + 1, target_in_words(config, target)))?;
+        write_line(out, name, &format!("{}. {}", index + 1, describe_target(config, target)))?;
     }
     if !route.fallback.is_empty() || route.targets.all().len() > 1 {
-        line(out, "falls back on", &conditions(route.fallback_on))?;
+        write_line(out, "falls back on", &describe_conditions(route.fallback_on))?;
     }
-    line(out, "retries", &retries(route.retries))?;
-    line(out, "health", &health(route.health))?;
+    write_line(out, "retries", &describe_retries(route.retries))?;
+    write_line(out, "health", &describe_health(route.health))?;
     if let Some(hedge) = &route.hedge {
-        line(out, "hedge", &hedge_in_words(hedge))?;
+        write_line(out, "hedge", &describe_hedge(hedge))?;
     }
-    if route.goes_on {
-        line(out, "continue", "a stream that breaks off is gone on with by a fallback")?;
+    if route.continues_streams {
+        write_line(out, "continue", "a stream that breaks off is gone on with by a fallback")?;
     }
     let timeouts = route.timeouts;
     let [first_byte, idle, total] =
-        [timeouts.first_byte, timeouts.idle, timeouts.total].map(duration);
-    line(out, "timeouts", &format!("first byte {first_byte}, idle {idle}, total {total}"))
+        [timeouts.first_byte, timeouts.idle, timeouts.total].map(format_duration);
+    write_line(out, "timeouts", &format!("first byte {first_byte}, idle {idle}, total {total}"))
 }
 
-fn line(out: &mut String, name: &str, value: &str) -> fmt::Result {
+fn write_line(out: &mut String, name: &str, value: &str) -> fmt::Result {
     writeln!(out, "  {name:13}  {value}")
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn widest<'n>(names: impl Iterator<Item = &'n str>) -> usize {
 }
 
 /// A pattern as the configuration writes it.
-pub(crate) fn pattern(pattern: &ModelPattern) -> String {
+pub(crate) fn format_pattern(pattern: &ModelPattern) -> String {
     match pattern {
         ModelPattern::Exact(name) => name.clone(),
         ModelPattern::Prefix(prefix) => format!("{prefix}*"),
@@ -122,7 +122,7 @@ fn shares(targets: &Targets) -> Vec<String> {
     targets.all().iter().map(|weighted| share(weighted.weight)).collect()
 }
 
-fn target_in_words(config: &Config, target: &Target) -> String {
+fn describe_target(config: &Config, target: &Target) -> String {
     let provider = &config.provider(target.provider).id;
     match &target.model {
         Some(model) => format!("{provider}, as {model}"),
@@ -130,7 +130,7 @@ fn target_in_words(config: &Config, target: &Target) -> String {
     }
 }
 
-fn conditions(on: FallbackOn) -> String {
+fn describe_conditions(on: FallbackOn) -> String {
     let FallbackOn { connect, timeout, too_many_requests, server_error, limited } = on;
     let all = [
         (connect, "connect"),
@@ -144,8 +144,9 @@ fn conditions(on: FallbackOn) -> String {
     if chosen.is_empty() { "nothing".to_owned() } else { chosen.join(", ") }
 }
 
-fn retries(retries: Retries) -> String {
-    let Retries { attempts, backoff, honour_retry_after, budget, replay } = retries;
+fn describe_retries(retries: Retries) -> String {
+    let Retries { attempts, backoff, honour_retry_after, budget, max_replay_bytes: replay } =
+        retries;
     let replayed = match replay {
         Some(most) => format!("; bodies above {most} bytes are sent once"),
         None => String::new(),
@@ -153,45 +154,45 @@ fn retries(retries: Retries) -> String {
     if attempts == 0 {
         return format!("none{replayed}");
     }
-    let (backoff, longest) = (duration(backoff), duration(honour_retry_after));
+    let (backoff, longest) = (format_duration(backoff), format_duration(honour_retry_after));
     let budget = f64::from(budget) / 10.0;
     format!(
         "{attempts} at each target, the first after {backoff}; waits for a Retry-After of up to {longest}; {budget} % of the requests at most{replayed}"
     )
 }
 
-fn hedge_in_words(hedge: &Hedge) -> String {
-    let after = hedge.after.map_or_else(|| "the target's own p95".to_owned(), duration);
+fn describe_hedge(hedge: &Hedge) -> String {
+    let after = hedge.after.map_or_else(|| "the target's own p95".to_owned(), format_duration);
     let share = f64::from(hedge.share) / 10.0;
     format!("a second call after {after}, for {share} % of the requests at most")
 }
 
-fn health(health: Health) -> String {
-    let Health { failures, window, rest } = health;
+fn describe_health(health: Health) -> String {
+    let Health { failures, window, cool_down: rest } = health;
     if failures == 0 {
         return "no target ever rests".to_owned();
     }
-    let (window, rest) = (duration(window), duration(rest));
+    let (window, rest) = (format_duration(window), format_duration(rest));
     format!("{failures} failures in a row within {window} put a target to rest, first for {rest}")
 }
 
-fn consumer_in_words(config: &Config, consumer: &Consumer) -> String {
-    let mut words = keys_in_words(consumer.keys.len());
+fn describe_consumer(config: &Config, consumer: &Consumer) -> String {
+    let mut words = describe_keys(consumer.keys.len());
     if let Some(group) = &consumer.group {
         write!(words, ", group {group}").ok();
     }
-    write!(words, ", {}", routes_in_words(config, consumer.permissions.routes.as_deref())).ok();
+    write!(words, ", {}", describe_routes(config, consumer.permissions.routes.as_deref())).ok();
     words
 }
 
 /// Routes by their ids; `None` is every route.
-pub(crate) fn routes_in_words(config: &Config, routes: Option<&[RouteIndex]>) -> String {
+pub(crate) fn describe_routes(config: &Config, routes: Option<&[RouteIndex]>) -> String {
     let Some(routes) = routes else { return "every route".to_owned() };
     let ids: Vec<&str> = routes.iter().map(|route| config.route(*route).id.as_str()).collect();
     format!("routes {}", ids.join(", "))
 }
 
-fn keys_in_words(count: usize) -> String {
+fn describe_keys(count: usize) -> String {
     match count {
         0 => "no key".to_owned(),
         1 => "1 key".to_owned(),
@@ -200,7 +201,7 @@ fn keys_in_words(count: usize) -> String {
 }
 
 /// A duration as the configuration writes it.
-pub(crate) fn duration(duration: Duration) -> String {
+pub(crate) fn format_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
     let unit =
@@ -216,7 +217,7 @@ mod tests {
     use gateway::config::author;
     use gateway::secret::Secret;
 
-    use super::{duration, render};
+    use super::{format_duration, render};
 
     #[test]
     fn the_plan_says_who_answers_what() {
@@ -285,8 +286,8 @@ Consumers
 
     #[test]
     fn a_duration_is_written_with_the_largest_unit_that_fits() {
-        let written =
-            [0, 1, 1000, 1500, 90_000, 3_600_000].map(|ms| duration(Duration::from_millis(ms)));
+        let written = [0, 1, 1000, 1500, 90_000, 3_600_000]
+            .map(|ms| format_duration(Duration::from_millis(ms)));
         assert_eq!(written, ["0ms", "1ms", "1s", "1500ms", "90s", "1h"]);
     }
 }

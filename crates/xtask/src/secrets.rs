@@ -18,7 +18,7 @@ pub(crate) struct Secrets {
 
 impl Secrets {
     /// Those of this machine: `.dev.vars` in the given directory, and the environment.
-    pub(crate) fn of_machine(directory: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn from_machine(directory: &Path) -> anyhow::Result<Self> {
         let path = directory.join(".dev.vars");
         let file = match std::fs::read_to_string(&path) {
             Ok(text) => variables(&text),
@@ -101,7 +101,7 @@ mod tests {
     use super::{Secrets, variables};
 
     #[track_caller]
-    fn check(text: &str, expected: &[(&str, &str)]) {
+    fn assert_variables(text: &str, expected: &[(&str, &str)]) {
         let found = variables(text);
         let found: Vec<_> =
             found.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
@@ -110,17 +110,20 @@ mod tests {
 
     #[test]
     fn dev_vars_reads_as_wrangler_reads_it() {
-        check("A=1\nB = two words \r\n\n# C=3\n", &[("A", "1"), ("B", "two words")]);
-        check("export A=sk-1 # the first\nnonsense\n=x", &[("A", "sk-1")]);
-        check(
+        assert_variables("A=1\nB = two words \r\n\n# C=3\n", &[("A", "1"), ("B", "two words")]);
+        assert_variables("export A=sk-1 # the first\nnonsense\n=x", &[("A", "sk-1")]);
+        assert_variables(
             "A=\"x # y\" # z\nB='it \"is\"'\nC=`c`",
             &[("A", "x # y"), ("B", "it \"is\""), ("C", "c")],
         );
-        check("A=\"one\\ntwo\"\nB='one\\ntwo'", &[("A", "one\ntwo"), ("B", "one\\ntwo")]);
-        check("A=\"one\ntwo\"\nB=3", &[("A", "one\ntwo"), ("B", "3")]);
-        check("A=\"open\nB=3", &[("A", "\"open"), ("B", "3")]);
-        check("A=k=v==\nA=later", &[("A", "later")]);
-        check("A=", &[("A", "")]);
+        assert_variables(
+            "A=\"one\\ntwo\"\nB='one\\ntwo'",
+            &[("A", "one\ntwo"), ("B", "one\\ntwo")],
+        );
+        assert_variables("A=\"one\ntwo\"\nB=3", &[("A", "one\ntwo"), ("B", "3")]);
+        assert_variables("A=\"open\nB=3", &[("A", "\"open"), ("B", "3")]);
+        assert_variables("A=k=v==\nA=later", &[("A", "later")]);
+        assert_variables("A=", &[("A", "")]);
     }
 
     #[test]

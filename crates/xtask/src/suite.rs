@@ -14,7 +14,7 @@ use crate::root;
 use crate::tools::{self, node};
 
 /// For one step: longer than the slowest cold build on two cores.
-const LIMIT: Duration = Duration::from_secs(45 * 60);
+const STEP_TIMEOUT: Duration = Duration::from_secs(45 * 60);
 /// The Worker's whole upload, compressed.
 const WORKER_LIMIT_KIB: f64 = 768.0;
 /// Everything that is compiled for this machine, `tests` included: one selection for clippy, so that
@@ -86,9 +86,11 @@ impl Step {
     fn run(self, processes: &mut Processes) -> anyhow::Result<()> {
         let mut cargo = cargo();
         match self {
-            Self::Format => {
-                processes.must("rustfmt", cargo.args(["fmt", "--all", "--check"]), LIMIT)
-            }
+            Self::Format => processes.run_checked(
+                "rustfmt",
+                cargo.args(["fmt", "--all", "--check"]),
+                STEP_TIMEOUT,
+            ),
             Self::Lint => {
                 let command = cargo.arg("clippy").args(NATIVE).args([
                     "--all-targets",
@@ -96,7 +98,7 @@ impl Step {
                     "-D",
                     "warnings",
                 ]);
-                processes.must("clippy", command, LIMIT)
+                processes.run_checked("clippy", command, STEP_TIMEOUT)
             }
             Self::LintWorker => lint(processes, "edge-cloudflare", WORKER_TARGET),
             Self::LintComponent => lint(processes, "edge-spin", COMPONENT_TARGET),
@@ -107,7 +109,7 @@ impl Step {
                 for package in ["tests", "baseline-component", "baseline-worker"] {
                     cargo.args(["--exclude", package]);
                 }
-                processes.must("the native tests", &mut cargo, LIMIT)
+                processes.run_checked("the native tests", &mut cargo, STEP_TIMEOUT)
             }
             Self::Worker => {
                 tools::target(processes, WORKER_TARGET)?;
@@ -123,7 +125,7 @@ impl Step {
                 tools::packages(processes)?;
                 cargo.env("SERIN_PYTHON", tools::python(processes)?);
                 let command = cargo.args(["test", "-p", "tests", "--no-fail-fast"]);
-                processes.must("the edges' tests", command, LIMIT)
+                processes.run_checked("the edges' tests", command, STEP_TIMEOUT)
             }
         }
     }
@@ -211,7 +213,7 @@ fn lint(processes: &mut Processes, package: &str, target: &str) -> anyhow::Resul
         "-D",
         "warnings",
     ]);
-    processes.must("clippy", &mut command, LIMIT)
+    processes.run_checked("clippy", &mut command, STEP_TIMEOUT)
 }
 
 /// Asks wrangler for everything but the upload. Its own figure is the size that Cloudflare counts.
@@ -224,7 +226,7 @@ fn deploy(processes: &mut Processes) -> anyhow::Result<()> {
         .args(["deploy", "--dry-run", "--outdir", "target/wrangler"])
         .env("WRANGLER_SEND_METRICS", "false");
     command.stdout(file.try_clone()?).stderr(Stdio::from(file));
-    let is_accepted = processes.run("wrangler", &mut command, LIMIT)?;
+    let is_accepted = processes.run("wrangler", &mut command, STEP_TIMEOUT)?;
     let text = std::fs::read_to_string(&report)?;
     std::io::stdout().write_all(text.as_bytes())?;
     if !is_accepted {

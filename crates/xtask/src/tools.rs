@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use crate::child::Processes;
 use crate::root;
 
-const LIMIT: Duration = Duration::from_secs(20 * 60);
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 /// What the edges are tested with in Python: the official client, and the readers of metrics and spans.
 const PYTHON_PACKAGES: [&str; 3] =
     ["openai==3.52.0", "prometheus-client==0.26.0", "opentelemetry-proto==1.45.2"];
@@ -38,7 +38,11 @@ pub(crate) fn target(processes: &mut Processes, name: &str) -> anyhow::Result<()
         "Rust's standard library for {name}, which the gateway is compiled for (seconds)"
     ));
     let mut command = Command::new("rustup");
-    processes.must("rustup", command.current_dir(root()).args(["target", "add", name]), LIMIT)
+    processes.run_checked(
+        "rustup",
+        command.current_dir(root()).args(["target", "add", name]),
+        INSTALL_TIMEOUT,
+    )
 }
 
 /// Makes sure that `node_modules` is what `package-lock.json` says.
@@ -56,7 +60,7 @@ pub(crate) fn packages(processes: &mut Processes) -> anyhow::Result<()> {
     let has_npm =
         Command::new("npm").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     has_npm.context("npm is missing: install Node.js, in any version that is still supported")?;
-    processes.must("npm", Command::new("npm").current_dir(&root).arg("ci"), LIMIT)
+    processes.run_checked("npm", Command::new("npm").current_dir(&root).arg("ci"), INSTALL_TIMEOUT)
 }
 
 /// Makes sure that there is a Python with these packages, and says where.
@@ -75,11 +79,11 @@ pub(crate) fn python(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     ));
     let mut create = Command::new("python3");
     create.args(["-m", "venv", "--clear"]).arg(&directory);
-    processes.must("python3", &mut create, LIMIT)?;
+    processes.run_checked("python3", &mut create, INSTALL_TIMEOUT)?;
     let mut install = Command::new(&python);
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     install.args(PYTHON_PACKAGES);
-    processes.must("pip", &mut install, LIMIT)?;
+    processes.run_checked("pip", &mut install, INSTALL_TIMEOUT)?;
     std::fs::write(&complete, PYTHON_PACKAGES.join(" "))?;
     Ok(python)
 }

@@ -65,7 +65,7 @@ impl Options {
     }
 
     fn secrets(&self) -> anyhow::Result<Secrets> {
-        let mut secrets = Secrets::of_machine(&root())?;
+        let mut secrets = Secrets::from_machine(&root())?;
         for pair in &self.secrets {
             secrets.add(pair)?;
         }
@@ -187,7 +187,7 @@ fn invitation(base: &str, document: &Document, config: &Config) -> String {
         }
         None => (String::new(), String::new()),
     };
-    let line = demo::ask(base, r"-s -w '\n'", &authorization, &model, "");
+    let line = demo::curl_command(base, r"-s -w '\n'", &authorization, &model, "");
     format!(
         "In another terminal{note}:\n\n{line}\n\nEvery request appears here as one line; --log json prints the whole records."
     )
@@ -205,7 +205,7 @@ fn watch(processes: &mut Processes, mut demo: Option<Demo>) -> anyhow::Result<Ex
         if let Some(message) = demo.as_mut().and_then(|demo| demo.restart_due(processes)) {
             println!("\n{message}\n");
         }
-        processes.glance();
+        processes.wait_briefly();
     }
     println!("\nStopping.");
     Ok(ExitCode::SUCCESS)
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(words: &[&str], part: &str) {
+    fn assert_refused(words: &[&str], part: &str) {
         let Err(error) = parse(words) else { panic!("{words:?} is accepted") };
         assert!(error.to_string().contains(part), "{words:?}: {error}");
     }
@@ -258,13 +258,13 @@ mod tests {
 
     #[test]
     fn wrong_arguments_are_refused_and_no_secret_is_repeated() {
-        refused(&["--on", "fly"], "cloudflare or spin");
-        refused(&["--port", "80000"], "80000");
-        refused(&["--port"], "--port");
-        refused(&["--demo", "--config", "a.toml"], "--config");
-        refused(&["--log", "xml"], "short or json");
-        refused(&["--verbose"], "--verbose");
-        refused(&["extra"], "extra");
+        assert_refused(&["--on", "fly"], "cloudflare or spin");
+        assert_refused(&["--port", "80000"], "80000");
+        assert_refused(&["--port"], "--port");
+        assert_refused(&["--demo", "--config", "a.toml"], "--config");
+        assert_refused(&["--log", "xml"], "short or json");
+        assert_refused(&["--verbose"], "--verbose");
+        assert_refused(&["extra"], "extra");
         let Err(error) = parse(&["--secret", "sk-hidden"]) else { panic!("it has no name") };
         assert!(!error.to_string().contains("sk-hidden"), "{error}");
     }

@@ -6,41 +6,43 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
-use sim::server::{Fixed, Server};
+use sim::server::{CannedResponse, Server};
 use tokio::time::{Instant, sleep};
 
-use super::contestant::{Asking, Contestant, Edge, Manner, Setup, Shown};
-use super::course::course;
+use super::contestant::{
+    BenchEdge, Candidate, CandidateSetup, ExpectedCache, QuestionReuse, RequestStyle,
+};
+use super::course::run_schedule;
 use super::load::Load;
 use super::report::{Cell, Entrant};
 use super::statistics::{median, percentile, spread};
-use super::subject::{CALLER_KEY, Subject};
+use super::subject::{CALLER_KEY, Workload};
 use crate::caller::{Answer, call};
 
-const SUBJECTS: [Subject; 2] = [Subject::Json, Subject::Stream];
+const SUBJECTS: [Workload; 2] = [Workload::Json, Workload::Stream];
 const CONNECTIONS: [usize; 2] = [1, 16];
 /// A question is asked so often before its answers count as kept: each side of the canary has its own,
 /// and one of them is asked one time in ten.
-const OFTEN: usize = 150;
+const FILL_REPEATS: usize = 150;
 /// So many other answers, and an isolate has forgotten what it wrote itself (it remembers 64).
-const OTHERS: usize = 80;
+const EVICTING_REQUESTS: usize = 80;
 /// How long what is kept may take to be there.
-const PATIENCE: Duration = Duration::from_secs(5);
+const FILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The sizes of answers whose entries are looked at.
 const SIZES: [usize; 2] = [1 << 10, 16 << 10];
 /// The length of a word in a simulated answer, with its space.
-const WORD: usize = 5;
+const WORD_BYTES: usize = 5;
 
 /// Everything about the cache. The first of each cell's entrants has neither cache nor gateway.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     pub(super) cells: Vec<Cell>,
-    pub(super) entries: Vec<Kept>,
+    pub(super) entries: Vec<StoredAnswer>,
 }
 
 /// An answer in the store. Sizes are in bytes.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct StoredAnswer {
     is_stream: bool,
     /// What it says, or its JSON.
     answer: usize,
@@ -53,49 +55,53 @@ impl Cache {
     /// Measures an edge.
     pub(super) async fn run(
         &mut self,
-        edge: Edge,
+        edge: BenchEdge,
         upstream: &str,
         turn: Duration,
     ) -> anyhow::Result<()> {
         let mut contestants = vec![edge.bare(upstream)?];
         contestants.extend(edge.gateways(upstream, setups())?);
         for contestant in &contestants {
-            if contestant.manner.shown == Shown::Hit {
+            if contestant.style.shown == ExpectedCache::Hit {
                 fill(contestant).await?;
             }
         }
         let events =
             SUBJECTS.map(|subject| CONNECTIONS.map(|connections| (subject, connections))).concat();
-        self.cells.extend(course(edge, &contestants, &events, turn).await?);
+        self.cells.extend(run_schedule(edge, &contestants, &events, turn).await?);
         drop(contestants);
         // What a Spin store holds differs by eight bytes; the host of this package shows none of it.
-        if edge == Edge::Cloudflare {
+        if edge == BenchEdge::Cloudflare {
             self.entries = entries(edge).await?;
         }
         Ok(())
     }
 }
 
-fn setups() -> [Setup; 3] {
+fn setups() -> [CandidateSetup; 3] {
     let cached = || json!({ "cache": { "ttl": "1h" } });
-    let manner = |asking, shown| Manner { asking, shown, ..Manner::default() };
-    let miss = manner(Asking::Fresh, Shown::Miss);
-    let hit = manner(Asking::Same, Shown::Hit);
+    let manner = |asking, shown| RequestStyle { asking, shown, ..RequestStyle::default() };
+    let miss = manner(QuestionReuse::Fresh, ExpectedCache::Miss);
+    let hit = manner(QuestionReuse::Same, ExpectedCache::Hit);
     [
-        Setup::with("serin without a cache", json!({})),
-        Setup { manner: miss, ..Setup::with("a miss", cached()) },
-        Setup { manner: hit, ..Setup::with("a hit", cached()) },
+        CandidateSetup::with("serin without a cache", json!({})),
+        CandidateSetup { manner: miss, ..CandidateSetup::with("a miss", cached()) },
+        CandidateSetup { manner: hit, ..CandidateSetup::with("a hit", cached()) },
     ]
 }
 
 /// Has the answers kept that are asked for later, and pushes them out of the isolate's own memory.
-async fn fill(contestant: &Contestant) -> anyhow::Result<()> {
+async fn fill(contestant: &Candidate) -> anyhow::Result<()> {
     let ask = async |subject, asking, times| {
         let load = Load {
             address: contestant.address,
             subject,
             is_gateway: true,
-            manner: Manner { asking, shown: Shown::Either, ..Manner::default() },
+            manner: RequestStyle {
+                asking,
+                shown: ExpectedCache::Either,
+                ..RequestStyle::default()
+            },
             connections: 1,
             warm_up: Duration::ZERO,
             duration: Duration::ZERO,
@@ -104,12 +110,12 @@ async fn fill(contestant: &Contestant) -> anyhow::Result<()> {
     };
     let mut asked = 0;
     for subject in SUBJECTS {
-        ask(subject, Asking::Same, OFTEN).await?;
-        asked += OFTEN;
+        ask(subject, QuestionReuse::Same, FILL_REPEATS).await?;
+        asked += FILL_REPEATS;
     }
-    ask(Subject::Json, Asking::Fresh, OTHERS).await?;
-    asked += OTHERS;
-    let until = Instant::now() + PATIENCE;
+    ask(Workload::Json, QuestionReuse::Fresh, EVICTING_REQUESTS).await?;
+    asked += EVICTING_REQUESTS;
+    let until = Instant::now() + FILL_TIMEOUT;
     while contestant.process.records() < asked && Instant::now() < until {
         sleep(Duration::from_millis(20)).await;
     }
@@ -119,21 +125,21 @@ async fn fill(contestant: &Contestant) -> anyhow::Result<()> {
 }
 
 /// Has answers kept, and reads from the store how large they are.
-async fn entries(edge: Edge) -> anyhow::Result<Vec<Kept>> {
+async fn entries(edge: BenchEdge) -> anyhow::Result<Vec<StoredAnswer>> {
     let server = Server::start().await?;
     let cached = json!({ "cache": { "ttl": "1h", "max_entry": "1MiB" } });
-    let setup = Setup::with("entries", cached);
+    let setup = CandidateSetup::with("entries", cached);
     let contestant = edge.gateway(&server.address().to_string(), &setup)?;
     let mut kept = Vec::new();
     for subject in SUBJECTS {
-        let is_stream = subject == Subject::Stream;
+        let is_stream = subject == Workload::Stream;
         for answer in SIZES {
             let fixed = match subject {
-                Subject::Stream => Fixed::stream(answer.div_ceil(WORD), None),
-                _ => Fixed::json(answer),
+                Workload::Stream => CannedResponse::stream(answer.div_ceil(WORD_BYTES), None),
+                _ => CannedResponse::json(answer),
             };
-            server.register_fixed(subject.world(), fixed);
-            let before = shelf(&contestant).await?;
+            server.register_canned(subject.world(), fixed);
+            let before = store_sizes(&contestant).await?;
             let body = json!({
                 "model": subject.world(),
                 "messages": [{ "role": "user", "content": format!("{answer} bytes?") }],
@@ -143,7 +149,7 @@ async fn entries(edge: Edge) -> anyhow::Result<Vec<Kept>> {
             let told = call(contestant.address, "POST", path, CALLER_KEY, &body).await?;
             ensure!(told.status == 200, "it answered {}", told.status);
             let stored = fresh(&contestant, &before, &told).await?;
-            kept.push(Kept { is_stream, answer, shown: told.body.len(), stored });
+            kept.push(StoredAnswer { is_stream, answer, shown: told.body.len(), stored });
         }
     }
     Ok(kept)
@@ -151,13 +157,13 @@ async fn entries(edge: Edge) -> anyhow::Result<Vec<Kept>> {
 
 /// The size of what has come into the store since.
 async fn fresh(
-    contestant: &Contestant,
+    contestant: &Candidate,
     before: &BTreeMap<String, usize>,
     told: &Answer,
 ) -> anyhow::Result<usize> {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + FILL_TIMEOUT;
     loop {
-        let now = shelf(contestant).await?;
+        let now = store_sizes(contestant).await?;
         let mut fresh = now.iter().filter(|(name, _)| !before.contains_key(*name));
         if let Some((_, size)) = fresh.next() {
             ensure!(*size > told.body.len(), "an entry is longer than its body");
@@ -170,12 +176,12 @@ async fn fresh(
 }
 
 /// The names in the store, and the bytes of each.
-async fn shelf(contestant: &Contestant) -> anyhow::Result<BTreeMap<String, usize>> {
-    let answer = call(contestant.shelf, "GET", "/?sizes", "", &Value::Null).await?;
+async fn store_sizes(contestant: &Candidate) -> anyhow::Result<BTreeMap<String, usize>> {
+    let answer = call(contestant.store_address, "GET", "/?sizes", "", &Value::Null).await?;
     Ok(serde_json::from_slice(&answer.body)?)
 }
 
-impl Kept {
+impl StoredAnswer {
     fn form(&self) -> &'static str {
         if self.is_stream { "stream" } else { "JSON" }
     }
@@ -226,7 +232,7 @@ impl Display for Cache {
         writeln!(f, "| answer | as | shown | stored | more | of the answer |")?;
         writeln!(f, "| --: | --- | --: | --: | --: | --: |")?;
         for kept in &self.entries {
-            let Kept { answer, shown, stored, .. } = kept;
+            let StoredAnswer { answer, shown, stored, .. } = kept;
             writeln!(
                 f,
                 "| {} KiB | {} | {shown} B | {stored} B | {} B | {:.1} |",
@@ -258,7 +264,7 @@ fn row(f: &mut Formatter<'_>, cell: &Cell, entrant: &Entrant) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cache, Cell, Edge, Entrant, Kept, Shown, Subject, setups};
+    use super::{BenchEdge, Cache, Cell, Entrant, ExpectedCache, StoredAnswer, Workload, setups};
     use crate::bench::subject::configuration;
 
     #[test]
@@ -268,7 +274,7 @@ mod tests {
             let text = configuration("127.0.0.1:1", &setup.members);
             let config = gateway::config::Config::from_json(&text, &secret);
             let has_cache = config.map(|config| config.cache.is_some()).ok();
-            assert_eq!(has_cache, Some(setup.manner.shown != Shown::Nothing), "{text}");
+            assert_eq!(has_cache, Some(setup.manner.shown != ExpectedCache::Nothing), "{text}");
         }
     }
 
@@ -282,8 +288,9 @@ mod tests {
             middles: vec![1.0],
             processor: None,
         };
-        let cells = vec![Cell::new(Edge::Spin, Subject::Json, 1, vec![entrant])];
-        let entries = vec![Kept { is_stream: true, answer: 1024, shown: 40_000, stored: 40_960 }];
+        let cells = vec![Cell::new(BenchEdge::Spin, Workload::Json, 1, vec![entrant])];
+        let entries =
+            vec![StoredAnswer { is_stream: true, answer: 1024, shown: 40_000, stored: 40_960 }];
         let text = Cache { cells, entries }.to_string();
         assert!(text.contains("| JSON, 1 KiB | 1 | bare | 100 ± 0 % | 1.00 | 1.00 ms |"), "{text}");
         let line = "| 1 KiB | stream | 40000 B | 40960 B | 960 B | 40.0 |";

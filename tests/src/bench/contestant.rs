@@ -12,20 +12,20 @@ use serde_json::{Value, json};
 
 use super::process::Process;
 use super::subject::{ADMIN_TOKEN, Budget, CALLER_KEY, configuration};
-use super::worker::{self, Doors, Given, Storage, Worker};
-use crate::spin::{App, SpinHost};
+use super::worker::{self, Bindings, HostFeatures, ObjectStorage, Worker};
+use crate::spin::{SpinApp, SpinHost};
 use crate::workerd::root;
 
 /// An edge that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Edge {
+pub enum BenchEdge {
     /// workerd on a configuration of its own, without Miniflare or wrangler around it.
     Cloudflare,
     /// The wasmtime host of this package.
     Spin,
 }
 
-impl Edge {
+impl BenchEdge {
     /// What a table calls it.
     pub fn title(self) -> &'static str {
         match self {
@@ -36,7 +36,7 @@ impl Edge {
 
     /// Builds what is only built to be measured against, and starts everyone; the baseline of all
     /// ratios comes first.
-    pub(super) fn contestants(self, upstream: &str) -> anyhow::Result<Vec<Contestant>> {
+    pub(super) fn candidates(self, upstream: &str) -> anyhow::Result<Vec<Candidate>> {
         match self {
             Self::Cloudflare => workers(upstream),
             Self::Spin => components(upstream),
@@ -44,7 +44,7 @@ impl Edge {
     }
 
     /// Builds and starts a pass-through in Rust: who does nothing else.
-    pub(super) fn bare(self, upstream: &str) -> anyhow::Result<Contestant> {
+    pub(super) fn bare(self, upstream: &str) -> anyhow::Result<Candidate> {
         match self {
             Self::Cloudflare => bare_worker(upstream),
             Self::Spin => bare_component(upstream),
@@ -53,14 +53,14 @@ impl Edge {
 
     /// Starts gateways that differ in what their callers are held to. The first two do not differ:
     /// what lies between them is noise.
-    pub(super) fn budgets(self, upstream: &str) -> anyhow::Result<Vec<Contestant>> {
+    pub(super) fn budgets(self, upstream: &str) -> anyhow::Result<Vec<Candidate>> {
         let entries = [
             ("no limit", Budget::Unlimited),
             ("no limit, again", Budget::Unlimited),
             ("a limit", Budget::Limited),
             ("a leased limit", Budget::Leased),
         ];
-        let setups = entries.map(|(name, budget)| Setup::with(name, budget.members()));
+        let setups = entries.map(|(name, budget)| CandidateSetup::with(name, budget.members()));
         self.gateways(upstream, setups)
     }
 
@@ -68,13 +68,17 @@ impl Edge {
     pub(super) fn gateways(
         self,
         upstream: &str,
-        setups: impl IntoIterator<Item = Setup>,
-    ) -> anyhow::Result<Vec<Contestant>> {
+        setups: impl IntoIterator<Item = CandidateSetup>,
+    ) -> anyhow::Result<Vec<Candidate>> {
         setups.into_iter().map(|setup| self.gateway(upstream, &setup)).collect()
     }
 
     /// Starts a gateway.
-    pub(super) fn gateway(self, upstream: &str, setup: &Setup) -> anyhow::Result<Contestant> {
+    pub(super) fn gateway(
+        self,
+        upstream: &str,
+        setup: &CandidateSetup,
+    ) -> anyhow::Result<Candidate> {
         match self {
             Self::Cloudflare => gateway_worker(upstream, setup),
             Self::Spin => gateway_component(upstream, setup),
@@ -82,7 +86,7 @@ impl Edge {
     }
 
     /// Where budgets are kept while they are measured.
-    pub(super) fn keeps_budgets(self) -> String {
+    pub(super) fn ledger_location(self) -> String {
         match self {
             Self::Cloudflare => format!(
                 "Budgets are kept by Durable Objects of the same workerd, hence on the same thread, \
@@ -98,43 +102,43 @@ impl Edge {
 
 /// One of those that are measured.
 #[derive(Debug)]
-pub(super) struct Contestant {
+pub(super) struct Candidate {
     pub(super) name: &'static str,
     /// It records its requests, and hides the usage that it asked for.
     pub(super) is_gateway: bool,
     pub(super) address: SocketAddr,
     pub(super) process: Process,
     /// How it is asked.
-    pub(super) manner: Manner,
+    pub(super) style: RequestStyle,
     /// Where a Worker's store tells what it holds.
-    pub(super) shelf: SocketAddr,
+    pub(super) store_address: SocketAddr,
     /// Dropped after the process that writes to it.
-    pub(super) _storage: Option<Storage>,
+    pub(super) _storage: Option<ObjectStorage>,
 }
 
 /// How a gateway differs from the plain one.
 #[derive(Clone, Debug)]
-pub(super) struct Setup {
+pub(super) struct CandidateSetup {
     pub(super) name: &'static str,
     /// What its configuration has beside the plain one.
     pub(super) members: Value,
     /// What its host gives it.
-    pub(super) given: Given,
-    pub(super) manner: Manner,
+    pub(super) given: HostFeatures,
+    pub(super) manner: RequestStyle,
 }
 
 /// How a contestant is asked.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Manner {
-    pub(super) asking: Asking,
-    pub(super) shown: Shown,
+pub(super) struct RequestStyle {
+    pub(super) asking: QuestionReuse,
+    pub(super) shown: ExpectedCache,
     /// How long it works on after a turn: that belongs to what the turn costs.
     pub(super) rest: Duration,
 }
 
 /// What a contestant is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Asking {
+pub(super) enum QuestionReuse {
     /// The same again and again.
     #[default]
     Same,
@@ -144,7 +148,7 @@ pub(super) enum Asking {
 
 /// What answers have to say of the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Shown {
+pub(super) enum ExpectedCache {
     /// Nothing: there is none.
     #[default]
     Nothing,
@@ -154,24 +158,24 @@ pub(super) enum Shown {
     Either,
 }
 
-impl Setup {
+impl CandidateSetup {
     /// A gateway whose configuration has these members, too.
     pub(super) fn with(name: &'static str, members: Value) -> Self {
-        Self { name, members, given: Given::ALL, manner: Manner::default() }
+        Self { name, members, given: HostFeatures::ALL, manner: RequestStyle::default() }
     }
 }
 
-fn workers(upstream: &str) -> anyhow::Result<Vec<Contestant>> {
+fn workers(upstream: &str) -> anyhow::Result<Vec<Candidate>> {
     Ok(vec![
         pass_through("JavaScript pass-through", "tests/baseline-worker/passthrough.mjs", upstream)?,
         pass_through("JavaScript that reads", "tests/baseline-worker/pieces.mjs", upstream)?,
         bare_worker(upstream)?,
-        gateway_worker(upstream, &Setup::with("serin", json!({})))?,
+        gateway_worker(upstream, &CandidateSetup::with("serin", json!({})))?,
     ])
 }
 
-fn gateway_worker(upstream: &str, setup: &Setup) -> anyhow::Result<Contestant> {
-    let Setup { name, members, given, manner } = setup;
+fn gateway_worker(upstream: &str, setup: &CandidateSetup) -> anyhow::Result<Candidate> {
+    let CandidateSetup { name, members, given, manner } = setup;
     let bindings = vec![
         ("GATEWAY_CONFIG", configuration(upstream, members)),
         ("ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
@@ -179,39 +183,39 @@ fn gateway_worker(upstream: &str, setup: &Setup) -> anyhow::Result<Contestant> {
         ("CALLER_KEY", CALLER_KEY.to_owned()),
     ];
     let script = "edge-cloudflare/build/index.js";
-    let worker = Worker { name, script, bindings, doors: Doors::Serin(*given) };
-    Ok(Contestant { is_gateway: true, manner: *manner, ..worker.start()? })
+    let worker = Worker { name, script, bindings, services: Bindings::Gateway(*given) };
+    Ok(Candidate { is_gateway: true, style: *manner, ..worker.start()? })
 }
 
-fn bare_worker(upstream: &str) -> anyhow::Result<Contestant> {
+fn bare_worker(upstream: &str) -> anyhow::Result<Candidate> {
     run(node()?.args(["edge-cloudflare/build.mjs", "tests/baseline-worker"]))?;
     let script = "tests/baseline-worker/build/index.js";
     pass_through("bare Rust pass-through", script, upstream)
 }
 
-fn pass_through(name: &'static str, script: &str, upstream: &str) -> anyhow::Result<Contestant> {
+fn pass_through(name: &'static str, script: &str, upstream: &str) -> anyhow::Result<Candidate> {
     let bindings = vec![("UPSTREAM", format!("http://{upstream}"))];
-    Worker { name, script, bindings, doors: Doors::None }.start()
+    Worker { name, script, bindings, services: Bindings::None }.start()
 }
 
-fn components(upstream: &str) -> anyhow::Result<Vec<Contestant>> {
+fn components(upstream: &str) -> anyhow::Result<Vec<Candidate>> {
     Ok(vec![
         bare_component(upstream)?,
-        gateway_component(upstream, &Setup::with("serin", json!({})))?,
+        gateway_component(upstream, &CandidateSetup::with("serin", json!({})))?,
     ])
 }
 
-fn bare_component(upstream: &str) -> anyhow::Result<Contestant> {
+fn bare_component(upstream: &str) -> anyhow::Result<Candidate> {
     let arguments = ["build", "--release", "--target", "wasm32-wasip2", "-p", "baseline-component"];
     run(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(root())
         .args(arguments))?;
     let variables = json!({ "upstream": upstream });
-    component("bare component", "baseline_component", &variables, Given::ALL)
+    component("bare component", "baseline_component", &variables, HostFeatures::ALL)
 }
 
-fn gateway_component(upstream: &str, setup: &Setup) -> anyhow::Result<Contestant> {
-    let Setup { name, members, given, manner } = setup;
+fn gateway_component(upstream: &str, setup: &CandidateSetup) -> anyhow::Result<Candidate> {
+    let CandidateSetup { name, members, given, manner } = setup;
     let variables = json!({
         "gateway_config": configuration(upstream, members),
         "admin_token": ADMIN_TOKEN,
@@ -219,7 +223,7 @@ fn gateway_component(upstream: &str, setup: &Setup) -> anyhow::Result<Contestant
         "caller_key": CALLER_KEY,
     });
     let component = component(name, "edge_spin", &variables, *given)?;
-    Ok(Contestant { is_gateway: true, manner: *manner, ..component })
+    Ok(Candidate { is_gateway: true, style: *manner, ..component })
 }
 
 /// Starts the wasmtime host with one component.
@@ -227,16 +231,24 @@ fn component(
     name: &'static str,
     artifact: &str,
     variables: &Value,
-    given: Given,
-) -> anyhow::Result<Contestant> {
+    given: HostFeatures,
+) -> anyhow::Result<Candidate> {
     let app = json!({ "variables": variables, "store": given.ledger });
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("component").arg(component_file(artifact)).arg(app.to_string());
     let process = Process::start(&mut command)?;
     let address = process.first_line().and_then(|line| Ok(line.parse()?));
     let address = address.with_context(|| format!("the wasmtime host with {name}"))?;
-    let (manner, shelf) = (Manner::default(), address);
-    Ok(Contestant { name, is_gateway: false, address, process, manner, shelf, _storage: None })
+    let (manner, shelf) = (RequestStyle::default(), address);
+    Ok(Candidate {
+        name,
+        is_gateway: false,
+        address,
+        process,
+        style: manner,
+        store_address: shelf,
+        _storage: None,
+    })
 }
 
 /// Serves a component (`app` is JSON: its `variables`, and whether it has a `store`), prints where, and
@@ -249,7 +261,7 @@ pub async fn serve_component(file: &Path, app: &str) -> anyhow::Result<()> {
     }
     let Given { variables, store } = serde_json::from_str(app)?;
     let host = SpinHost::start(file)?;
-    let app = App { variables, no_store: !store, ..App::new("bench") };
+    let app = SpinApp { variables, no_store: !store, ..SpinApp::new("bench") };
     let mut lines = host.lines(&app.name);
     println!("{}", host.serve(app).await?);
     while let Some(line) = lines.recv().await {

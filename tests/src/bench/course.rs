@@ -9,18 +9,18 @@ use anyhow::{Context, ensure};
 use tokio::time::{Instant, sleep};
 
 use super::cache::Cache;
-use super::contestant::{Contestant, Edge};
+use super::contestant::{BenchEdge, Candidate};
 use super::guards::Guards;
 use super::ledger;
 use super::limits::Limits;
-use super::load::{Load, Yield};
-use super::machine::Machine;
+use super::load::{Load, LoadResult};
+use super::machine::Environment;
 use super::process::Process;
 use super::recording::Recording;
 use super::report::{Cell, Entrant, Report};
 use super::statistics::median;
 use super::streams::{self, Streams};
-use super::subject::Subject;
+use super::subject::Workload;
 
 /// How often everyone has a turn at everything.
 const ROUNDS: u32 = 5;
@@ -30,15 +30,15 @@ const CONNECTIONS: [usize; 2] = [1, 16];
 const WARM_UP: Duration = Duration::from_millis(100);
 const FIRST_WARM_UP: Duration = Duration::from_millis(1000);
 /// The shortest turn of a part that has many: in less, some would have no answer on a busy machine.
-const SHORTEST: Duration = Duration::from_millis(200);
+const MIN_TURN: Duration = Duration::from_millis(200);
 /// How long records may take to come out.
-const RECORDS_PATIENCE: Duration = Duration::from_secs(5);
+const RECORDS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a run was asked for.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Which edges.
-    pub edges: Vec<Edge>,
+    pub edges: Vec<BenchEdge>,
     /// How long each contestant is asked in each cell, all rounds together; where limits are
     /// compared, two rounds; of guards and of the cache, about a half.
     pub time: Duration,
@@ -74,8 +74,8 @@ impl Options {
         match part {
             Part::Gateway | Part::Streams | Part::Recording => self.time / ROUNDS,
             // Many contestants.
-            Part::Guards => (self.time * 3 / 10 / ROUNDS).max(SHORTEST),
-            Part::Cache => (self.time * 3 / 5 / ROUNDS).max(SHORTEST),
+            Part::Guards => (self.time * 3 / 10 / ROUNDS).max(MIN_TURN),
+            Part::Cache => (self.time * 3 / 5 / ROUNDS).max(MIN_TURN),
             // Long enough for leases to end and begin: they live for five seconds.
             Part::Limits => self.time / 2,
         }
@@ -84,7 +84,7 @@ impl Options {
 
 /// What one contestant did in one cell.
 #[derive(Debug, Default)]
-struct Turns {
+struct Samples {
     rates: Vec<f64>,
     whole: Vec<f64>,
     first: Vec<f64>,
@@ -104,29 +104,28 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     for &edge in &options.edges {
         if options.includes(Part::Gateway) {
             eprintln!("→ {}", edge.title());
-            let contestants =
-                edge.contestants(&address).with_context(|| edge.title().to_owned())?;
+            let contestants = edge.candidates(&address).with_context(|| edge.title().to_owned())?;
             let turn = options.turn(Part::Gateway);
-            cells.extend(course(edge, &contestants, &events(options.paced), turn).await?);
+            cells.extend(run_schedule(edge, &contestants, &events(options.paced), turn).await?);
         }
         if options.includes(Part::Limits) {
             eprintln!("→ {}, limits", edge.title());
             let contestants = edge.budgets(&address).with_context(|| edge.title().to_owned())?;
-            let events = CONNECTIONS.map(|connections| (Subject::Json, connections));
+            let events = CONNECTIONS.map(|connections| (Workload::Json, connections));
             let turn = options.turn(Part::Limits);
-            limits.extend(course(edge, &contestants, &events, turn).await?);
+            limits.extend(run_schedule(edge, &contestants, &events, turn).await?);
         }
-        if options.includes(Part::Limits) && edge == Edge::Cloudflare {
+        if options.includes(Part::Limits) && edge == BenchEdge::Cloudflare {
             ledger = ledger::run(options.turn(Part::Gateway) / 2).await?;
         }
         if options.includes(Part::Streams) {
             eprintln!("→ {}, streams", edge.title());
-            let contestants = edge.contestants(&address)?;
+            let contestants = edge.candidates(&address)?;
             let turn = options.turn(Part::Streams);
             let preludes = streams::preludes();
-            streams.cells.extend(course(edge, &contestants, &preludes, turn).await?);
+            streams.cells.extend(run_schedule(edge, &contestants, &preludes, turn).await?);
             drop(contestants);
-            streams.feats.extend(streams::feats(edge).await?);
+            streams.capacities.extend(streams::feats(edge).await?);
         }
         if options.includes(Part::Guards) {
             eprintln!("→ {}, guards", edge.title());
@@ -142,15 +141,15 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
         }
     }
     let limits = Limits { cells: limits, ledger };
-    let machine = Machine::look()?;
+    let machine = Environment::detect()?;
     Ok(Report { machine, cells, limits, streams, guards, cache, recording })
 }
 
 /// Everything that contestants are asked for on one edge.
-pub(super) async fn course(
-    edge: Edge,
-    contestants: &[Contestant],
-    events: &[(Subject, usize)],
+pub(super) async fn run_schedule(
+    edge: BenchEdge,
+    contestants: &[Candidate],
+    events: &[(Workload, usize)],
     turn: Duration,
 ) -> anyhow::Result<Vec<Cell>> {
     let mut cells = Vec::new();
@@ -160,7 +159,7 @@ pub(super) async fn course(
     let mut asked: BTreeMap<&str, usize> = before.collect();
     for &(subject, connections) in events {
         eprintln!("  {}, {connections} at a time", subject.title());
-        let all = turns(contestants, subject, connections, turn).await?;
+        let all = run_turns(contestants, subject, connections, turn).await?;
         for (contestant, turns) in contestants.iter().zip(&all) {
             *asked.entry(contestant.name).or_insert(0) += turns.answers;
         }
@@ -173,24 +172,24 @@ pub(super) async fn course(
     Ok(cells)
 }
 
-fn events(paced: bool) -> Vec<(Subject, usize)> {
+fn events(paced: bool) -> Vec<(Workload, usize)> {
     let mut events = Vec::new();
-    for subject in [Subject::Json, Subject::Stream] {
+    for subject in [Workload::Json, Workload::Stream] {
         events.extend(CONNECTIONS.map(|connections| (subject, connections)));
     }
     if paced {
-        events.push((Subject::PacedStream, CONNECTIONS[1]));
+        events.push((Workload::PacedStream, CONNECTIONS[1]));
     }
     events
 }
 
-async fn turns(
-    contestants: &[Contestant],
-    subject: Subject,
+async fn run_turns(
+    contestants: &[Candidate],
+    subject: Workload,
     connections: usize,
     turn: Duration,
-) -> anyhow::Result<Vec<Turns>> {
-    let mut all: Vec<Turns> = contestants.iter().map(|_| Turns::default()).collect();
+) -> anyhow::Result<Vec<Samples>> {
+    let mut all: Vec<Samples> = contestants.iter().map(|_| Samples::default()).collect();
     for round in 0..ROUNDS as usize {
         // Who follows whom changes, too.
         for position in 0..contestants.len() {
@@ -200,7 +199,7 @@ async fn turns(
                 address: contestant.address,
                 subject,
                 is_gateway: contestant.is_gateway,
-                manner: contestant.manner,
+                manner: contestant.style,
                 connections,
                 warm_up: match round {
                     // One answer takes longer than a turn, and everyone has run before.
@@ -212,7 +211,7 @@ async fn turns(
             };
             let before = contestant.process.processor_time();
             let seen = load.run().await.with_context(|| contestant.name.to_owned())?;
-            sleep(contestant.manner.rest).await;
+            sleep(contestant.style.rest).await;
             let spent = contestant.process.processor_time().zip(before);
             // A turn without an answer counts as one: the host stood still.
             all[index].add(seen, &load, spent.map(|(after, before)| after - before));
@@ -224,8 +223,8 @@ async fn turns(
     Ok(all)
 }
 
-impl Turns {
-    fn add(&mut self, seen: Yield, load: &Load, spent: Option<Duration>) {
+impl Samples {
+    fn add(&mut self, seen: LoadResult, load: &Load, spent: Option<Duration>) {
         self.rates.push(seen.whole.len() as f64 / load.duration.as_secs_f64());
         let asked_for = if load.subject.is_stamped() { &seen.first } else { &seen.whole };
         self.middles.push(median(asked_for));
@@ -249,8 +248,8 @@ impl Turns {
 }
 
 /// The record is a part of the product: a run in which it went missing measured something else.
-async fn all_recorded(contestant: &Contestant, asked: usize) -> anyhow::Result<()> {
-    let until = Instant::now() + RECORDS_PATIENCE;
+async fn all_recorded(contestant: &Candidate, asked: usize) -> anyhow::Result<()> {
+    let until = Instant::now() + RECORDS_TIMEOUT;
     while contestant.process.records() < asked && Instant::now() < until {
         sleep(Duration::from_millis(20)).await;
     }

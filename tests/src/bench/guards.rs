@@ -6,35 +6,36 @@ use std::time::Duration;
 use anyhow::ensure;
 use serde_json::{Value, json};
 
-use super::contestant::{Contestant, Edge, Setup};
-use super::course::course;
+use super::contestant::{BenchEdge, Candidate, CandidateSetup};
+use super::course::run_schedule;
 use super::report::{Cell, Entrant};
-use super::starts::{self, STARTS, Starts};
+use super::starts::{self, ColdStarts, STARTS_PER_SIDE};
 use super::statistics::percentile;
-use super::subject::{ADMIN_TOKEN, ALIYUN, MODERATION, Prelude, Subject};
+use super::subject::{ADMIN_TOKEN, ALIYUN, MODERATION, Prelude, Workload};
 use crate::caller::call;
 
 /// The entries of the list of words.
-const ENTRIES: usize = 100_000;
-const LIST: &str = "bench";
+const WORD_LIST_ENTRIES: usize = 100_000;
+const WORD_LIST_NAME: &str = "bench";
 /// What is asked of those whose answers are looked at whole, and by how many callers: by one, since what
 /// is asked is how much later an answer is.
-const WHOLE: [(Subject, usize); 2] = [(Subject::Json, 1), (Subject::Long, 1)];
+const WHOLE: [(Workload, usize); 2] = [(Workload::Json, 1), (Workload::Long, 1)];
 /// What is asked of those whose streams wait: one that comes at once, and one at a model's pace.
-const STREAMS: [(Subject, usize); 2] = [(Subject::Late(Prelude::Role), 4), (Subject::Spoken, 8)];
+const STREAMS: [(Workload, usize); 2] =
+    [(Workload::Late(Prelude::Role), 4), (Workload::ModelPaced, 8)];
 
 /// Everything about guards. The first of each cell's entrants has none.
 #[derive(Debug, Default)]
 pub(super) struct Guards {
     pub(super) cells: Vec<Cell>,
-    pub(super) starts: Vec<Starts>,
+    pub(super) starts: Vec<ColdStarts>,
 }
 
 impl Guards {
     /// Measures an edge.
     pub(super) async fn run(
         &mut self,
-        edge: Edge,
+        edge: BenchEdge,
         upstream: &str,
         turn: Duration,
     ) -> anyhow::Result<()> {
@@ -43,7 +44,7 @@ impl Guards {
             for contestant in &contestants {
                 put_words(contestant).await?;
             }
-            self.cells.extend(course(edge, &contestants, &events, turn).await?);
+            self.cells.extend(run_schedule(edge, &contestants, &events, turn).await?);
         }
         let sides = &kinds(upstream)[..2];
         self.starts.extend(starts::run(edge, upstream, sides, put_words).await?);
@@ -52,7 +53,7 @@ impl Guards {
 }
 
 /// One gateway for each kind, and one without a guard before them.
-fn kinds(upstream: &str) -> Vec<Setup> {
+fn kinds(upstream: &str) -> Vec<CandidateSetup> {
     let aliyun = json!({
         "kind": "aliyun",
         "endpoint": format!("http://{upstream}/{ALIYUN}/service"),
@@ -60,8 +61,8 @@ fn kinds(upstream: &str) -> Vec<Setup> {
         "access_key": "secret:UPSTREAM_KEY",
     });
     vec![
-        Setup::with("no guard", json!({})),
-        guarded("words", &json!({ "kind": "words", "list": LIST })),
+        CandidateSetup::with("no guard", json!({})),
+        guarded("words", &json!({ "kind": "words", "list": WORD_LIST_NAME })),
         guarded("pii", &json!({ "kind": "pii" })),
         guarded("openai-moderation", &json!({ "kind": MODERATION_KIND, "provider": MODERATION })),
         guarded("aliyun", &aliyun),
@@ -72,29 +73,29 @@ const MODERATION_KIND: &str = "openai-moderation";
 
 /// Gateways whose guards hold back so many characters: those that they hold back by themselves, and a
 /// wide window for one that would not.
-fn windows() -> Vec<Setup> {
+fn windows() -> Vec<CandidateSetup> {
     let moderation = json!({ "kind": MODERATION_KIND, "provider": MODERATION });
-    let wide = json!({ "kind": "words", "list": LIST, "stream_window": 200 });
+    let wide = json!({ "kind": "words", "list": WORD_LIST_NAME, "stream_window": 200 });
     vec![
-        Setup::with("no guard", json!({})),
-        guarded("words, window 1", &json!({ "kind": "words", "list": LIST })),
+        CandidateSetup::with("no guard", json!({})),
+        guarded("words, window 1", &json!({ "kind": "words", "list": WORD_LIST_NAME })),
         guarded("words, window 200", &wide),
         guarded("pii, window 1", &json!({ "kind": "pii" })),
         guarded("openai-moderation, window 200", &moderation),
     ]
 }
 
-fn guarded(name: &'static str, guard: &Value) -> Setup {
+fn guarded(name: &'static str, guard: &Value) -> CandidateSetup {
     let mut guard = guard.clone();
     guard["id"] = "bench".into();
     // A guard that fails would be measured as none: the run fails instead.
     guard["on_error"] = "closed".into();
-    Setup::with(name, json!({ "guards": [guard] }))
+    CandidateSetup::with(name, json!({ "guards": [guard] }))
 }
 
 /// Puts the list that guards read from the store, before anybody asks.
-async fn put_words(contestant: &Contestant) -> anyhow::Result<()> {
-    let path = format!("/admin/v1/words/{LIST}");
+async fn put_words(contestant: &Candidate) -> anyhow::Result<()> {
+    let path = format!("/admin/v1/words/{WORD_LIST_NAME}");
     let body = json!({ "words": entries() });
     let answer = call(contestant.address, "PUT", &path, ADMIN_TOKEN, &body).await?;
     ensure!(answer.status == 200, "the list was refused: {}", answer.json());
@@ -113,7 +114,7 @@ fn entries() -> Vec<String> {
         0 => (0..2 + number / 2 % 2).map(|at| han(number * 8 + at)).collect(),
         _ => (0..4 + number / 2 % 3).map(|at| latin(number * 8 + at)).chain(['q', 'x']).collect(),
     };
-    (0..ENTRIES).map(entry).collect()
+    (0..WORD_LIST_ENTRIES).map(entry).collect()
 }
 
 impl Display for Guards {
@@ -125,7 +126,7 @@ impl Display for Guards {
         writeln!(
             f,
             "One guard each, for the request and the answer of 1 KiB; nothing is found. `words` has \
-             {ENTRIES} entries in the store. Services answer at once, from this machine: what is seen of \
+             {WORD_LIST_ENTRIES} entries in the store. Services answer at once, from this machine: what is seen of \
              them is the gateway's cost and the calls over loopback, one for the answer and one for the \
              question (five of `aliyun` for one of 8 KiB, four at once). `added` is the median over rounds. CPU is the host's."
         )?;
@@ -151,7 +152,7 @@ impl Display for Guards {
             f,
             "\nAn isolate builds the list when it needs it first, and again when it has changed. On Spin \
              an instance answers 128 requests at most, so that this is a part of the CPU above. The first \
-             two requests of one that has not seen it, medians of {STARTS} starts.\n"
+             two requests of one that has not seen it, medians of {STARTS_PER_SIDE} starts.\n"
         )?;
         starts::table(f, &self.starts)
     }
@@ -169,9 +170,9 @@ so that 200 characters take about 0.8 s.";
 fn row(f: &mut Formatter<'_>, cell: &Cell, entrant: &Entrant) -> fmt::Result {
     let is_stream = cell.subject.is_stamped();
     let title = match cell.subject {
-        Subject::Json => "1 KiB",
-        Subject::Long => "8 KiB",
-        Subject::Late(_) => "at once",
+        Workload::Json => "1 KiB",
+        Workload::Long => "8 KiB",
+        Workload::Late(_) => "at once",
         _ => "20 ms apart",
     };
     write!(f, "| {title} | {} | ", entrant.name)?;
@@ -190,8 +191,8 @@ fn row(f: &mut Formatter<'_>, cell: &Cell, entrant: &Entrant) -> fmt::Result {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{ENTRIES, Guards, Prelude, Subject, entries, kinds, windows};
-    use crate::bench::contestant::Edge;
+    use super::{Guards, Prelude, WORD_LIST_ENTRIES, Workload, entries, kinds, windows};
+    use crate::bench::contestant::BenchEdge;
     use crate::bench::report::{Cell, Entrant};
     use crate::bench::subject::configuration;
 
@@ -212,7 +213,7 @@ mod tests {
         let body = serde_json::json!({ "words": entries }).to_string();
         assert!(body.len() < 1 << 20, "{}", body.len());
         let different: BTreeSet<&String> = entries.iter().collect();
-        assert!(different.len() > ENTRIES * 95 / 100, "{}", different.len());
+        assert!(different.len() > WORD_LIST_ENTRIES * 95 / 100, "{}", different.len());
     }
 
     #[test]
@@ -227,9 +228,9 @@ mod tests {
         };
         let cell = |subject| {
             let entrants = vec![entrant("none", 1.0, 9.0, 0.5), entrant("one", 3.0, 99.0, 0.75)];
-            Cell::new(Edge::Spin, subject, 1, entrants)
+            Cell::new(BenchEdge::Spin, subject, 1, entrants)
         };
-        let cells = vec![cell(Subject::Long), cell(Subject::Late(Prelude::Role))];
+        let cells = vec![cell(Workload::Long), cell(Workload::Late(Prelude::Role))];
         let text = Guards { cells, starts: Vec::new() }.to_string();
         for line in [
             "| 8 KiB | one | 3.00 ms | +2.00 ms | 3.00 ms | 0.750 ms | +0.250 ms |",

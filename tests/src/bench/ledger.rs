@@ -14,67 +14,73 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::contestant::Contestant;
+use super::contestant::Candidate;
 use super::reader::Reader;
 use super::statistics::{median, spread};
-use super::worker::{Doors, Worker};
+use super::worker::{Bindings, Worker};
 
 /// How often everyone has a turn at everything.
 const ROUNDS: usize = 5;
 /// Before the first turns: code is compiled while it runs.
 const WARM_UP: Duration = Duration::from_millis(500);
 /// How long after its time a turn may end.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Objects and callers.
-const CROWDS: [(usize, usize); 3] = [(1, 1), (1, 16), (16, 16)];
+const OBJECTS_AND_CALLERS: [(usize, usize); 3] = [(1, 1), (1, 16), (16, 16)];
 
 /// Whose operations are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keeper {
+pub(super) enum Counter {
     /// Adds to one row.
-    Counter,
+    SingleRow,
     /// Reserves and settles in two accounts.
     Ledger,
 }
 
 /// All of them, the baseline first.
-const KEEPERS: [Keeper; 2] = [Keeper::Counter, Keeper::Ledger];
+const COUNTERS: [Counter; 2] = [Counter::SingleRow, Counter::Ledger];
 
 /// Operations a second, for each round.
 #[derive(Debug)]
-pub(super) struct Pace {
-    pub(super) keeper: Keeper,
-    pub(super) places: usize,
+pub(super) struct LedgerRate {
+    pub(super) counter: Counter,
+    pub(super) objects: usize,
     pub(super) callers: usize,
     pub(super) rates: Vec<f64>,
 }
 
-impl Keeper {
+impl Counter {
     /// What a table calls it.
     pub(super) fn title(self) -> &'static str {
         match self {
-            Self::Counter => "an object that adds to a row",
+            Self::SingleRow => "an object that adds to a row",
             Self::Ledger => "serin's ledger",
         }
     }
 
     fn path(self) -> &'static str {
         match self {
-            Self::Counter => "counter",
+            Self::SingleRow => "counter",
             Self::Ledger => "ledger",
         }
     }
 }
 
 /// Measures turns of a length, everyone in turn.
-pub(super) async fn run(turn: Duration) -> anyhow::Result<Vec<Pace>> {
+pub(super) async fn run(turn: Duration) -> anyhow::Result<Vec<LedgerRate>> {
     let script = "edge-cloudflare/build/index.js";
-    let worker = Worker { name: "ledger", script, bindings: Vec::new(), doors: Doors::Driven };
+    let worker =
+        Worker { name: "ledger", script, bindings: Vec::new(), services: Bindings::Driven };
     let driver = worker.start()?;
     let mut paces = Vec::new();
-    for (places, callers) in CROWDS {
+    for (places, callers) in OBJECTS_AND_CALLERS {
         eprintln!("  the ledger alone, {callers} callers of {places}");
-        let mut crowd = KEEPERS.map(|keeper| Pace { keeper, places, callers, rates: Vec::new() });
+        let mut crowd = COUNTERS.map(|keeper| LedgerRate {
+            counter: keeper,
+            objects: places,
+            callers,
+            rates: Vec::new(),
+        });
         for pace in &crowd {
             pace.ask(&driver, WARM_UP).await?;
         }
@@ -89,12 +95,12 @@ pub(super) async fn run(turn: Duration) -> anyhow::Result<Vec<Pace>> {
     Ok(paces)
 }
 
-impl Pace {
+impl LedgerRate {
     /// The same as data.
     pub(super) fn to_json(&self) -> Value {
         json!({
-            "keeper": self.keeper.title(),
-            "objects": self.places,
+            "keeper": self.counter.title(),
+            "objects": self.objects,
             "callers": self.callers,
             "operations_per_second": median(&self.rates),
             "spread": spread(&self.rates),
@@ -102,11 +108,11 @@ impl Pace {
     }
 
     /// Operations a second during one turn, of all callers together.
-    async fn ask(&self, driver: &Contestant, turn: Duration) -> anyhow::Result<f64> {
+    async fn ask(&self, driver: &Candidate, turn: Duration) -> anyhow::Result<f64> {
         let mut callers = JoinSet::new();
         for caller in 0..self.callers {
-            let place = caller % self.places;
-            callers.spawn(call(driver.address, self.keeper, place, turn));
+            let place = caller % self.objects;
+            callers.spawn(call(driver.address, self.counter, place, turn));
         }
         let mut rate = 0.0;
         while let Some(caller) = callers.join_next().await {
@@ -119,7 +125,7 @@ impl Pace {
 /// Operations a second of one caller.
 async fn call(
     address: SocketAddr,
-    keeper: Keeper,
+    keeper: Counter,
     place: usize,
     turn: Duration,
 ) -> anyhow::Result<f64> {
@@ -135,7 +141,7 @@ async fn call(
     let mut reader = Reader::new();
     let asked = Instant::now();
     stream.write_all(question.as_bytes()).await?;
-    let answer = timeout(turn + PATIENCE, reader.answer(&mut stream));
+    let answer = timeout(turn + TURN_TIMEOUT, reader.answer(&mut stream));
     let times = answer.await.context("the driver does not answer")??;
     let done: Done = serde_json::from_slice(&reader.body)?;
     ensure!(done.operations > 0, "{} did nothing in {turn:?}", keeper.title());

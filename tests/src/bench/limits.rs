@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::ledger::Pace;
+use super::ledger::LedgerRate;
 use super::report::{Cell, Entrant};
 use super::statistics::{median, percentile, spread};
 
@@ -10,7 +10,7 @@ use super::statistics::{median, percentile, spread};
 #[derive(Debug, Default)]
 pub(super) struct Limits {
     pub(super) cells: Vec<Cell>,
-    pub(super) ledger: Vec<Pace>,
+    pub(super) ledger: Vec<LedgerRate>,
 }
 
 impl Display for Limits {
@@ -31,7 +31,7 @@ impl Display for Limits {
         for cell in &self.cells {
             if edge != Some(cell.edge) {
                 edge = Some(cell.edge);
-                writeln!(f, "\n**{}**. {}.\n", cell.edge.title(), cell.edge.keeps_budgets())?;
+                writeln!(f, "\n**{}**. {}.\n", cell.edge.title(), cell.edge.ledger_location())?;
                 let baseline = cell.entrants.first().map_or("", |entrant| entrant.name);
                 writeln!(
                     f,
@@ -48,7 +48,7 @@ impl Display for Limits {
         }
         writeln!(f, "\n**The ledger alone**, called by a Worker of the same workerd.\n")?;
         writeln!(f, "| callers | objects | | operations/s |\n| --: | --: | --- | --: |")?;
-        for Pace { keeper, places, callers, rates } in &self.ledger {
+        for LedgerRate { counter: keeper, objects: places, callers, rates } in &self.ledger {
             let (rate, spread) = (median(rates), spread(rates) * 100.0);
             let title = keeper.title();
             writeln!(f, "| {callers} | {places} | {title} | {rate:.0} ± {spread:.0} % |")?;
@@ -83,9 +83,9 @@ fn row(f: &mut Formatter<'_>, cell: &Cell, entrant: &Entrant) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::Limits;
-    use crate::bench::contestant::Edge;
+    use crate::bench::contestant::BenchEdge;
     use crate::bench::report::{Cell, Entrant};
-    use crate::bench::subject::Subject;
+    use crate::bench::subject::Workload;
 
     #[test]
     fn a_small_difference_is_visible() {
@@ -100,7 +100,7 @@ mod tests {
         // The machine became slower in the last round.
         let entrants =
             vec![entrant("none", [1000.0, 1100.0, 500.0]), entrant("one", [960.0, 1045.0, 482.0])];
-        let cells = vec![Cell::new(Edge::Spin, Subject::Json, 16, entrants)];
+        let cells = vec![Cell::new(BenchEdge::Spin, Workload::Json, 16, entrants)];
         let text = Limits { cells, ledger: Vec::new() }.to_string();
         let line = "| JSON, 1 KiB | 16 | one | 960 ± 29 % | 0.960 (0.95 to 0.96) | 2.00 ms | 3.00 ms | 0.250 ms | 1.00 |";
         assert_eq!(text.lines().last(), Some(line));

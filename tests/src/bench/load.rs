@@ -10,21 +10,21 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::contestant::{Asking, Manner, Shown};
+use super::contestant::{ExpectedCache, QuestionReuse, RequestStyle};
 use super::reader::{Reader, Times};
-use super::subject::{Subject, Teller};
+use super::subject::{Responder, Workload};
 
 /// How long one answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What to ask, whom and for how long.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
     pub(super) address: SocketAddr,
-    pub(super) subject: Subject,
+    pub(super) subject: Workload,
     /// Whether it records its requests, and hides the usage that it asked for.
     pub(super) is_gateway: bool,
-    pub(super) manner: Manner,
+    pub(super) manner: RequestStyle,
     pub(super) connections: usize,
     /// Asked but not counted: connections and code get warm.
     pub(super) warm_up: Duration,
@@ -33,7 +33,7 @@ pub(super) struct Load {
 
 /// What came of it. Times are in milliseconds.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Yield {
+pub(super) struct LoadResult {
     /// From the question to the answer's end, for every answer.
     pub(super) whole: Vec<f64>,
     /// From the question to the first byte of the answer's body; of what is late, from the upstream's
@@ -45,7 +45,7 @@ pub(super) struct Yield {
 
 impl Load {
     /// Asks until the time is up. Any answer that is not right fails the whole.
-    pub(super) async fn run(&self) -> anyhow::Result<Yield> {
+    pub(super) async fn run(&self) -> anyhow::Result<LoadResult> {
         let question = self.subject.question();
         let begin = Instant::now() + self.warm_up;
         let end = begin + self.duration;
@@ -53,7 +53,7 @@ impl Load {
         for _ in 0..self.connections {
             callers.spawn(self.clone().call(question.clone(), begin, end));
         }
-        let mut all = Yield::default();
+        let mut all = LoadResult::default();
         while let Some(caller) = callers.join_next().await {
             let seen = caller.context("a caller does not panic")??;
             all.whole.extend(seen.whole);
@@ -74,9 +74,14 @@ impl Load {
         Ok(took)
     }
 
-    async fn call(self, question: Bytes, begin: Instant, end: Instant) -> anyhow::Result<Yield> {
+    async fn call(
+        self,
+        question: Bytes,
+        begin: Instant,
+        end: Instant,
+    ) -> anyhow::Result<LoadResult> {
         let mut caller = Caller::connect(&self, question).await?;
-        let mut seen = Yield::default();
+        let mut seen = LoadResult::default();
         loop {
             let asked = Instant::now();
             if asked >= end {
@@ -96,11 +101,11 @@ impl Load {
         }
     }
 
-    fn teller(&self) -> Teller {
+    fn responder(&self) -> Responder {
         match self.manner.shown {
-            Shown::Hit | Shown::Either => Teller::Cache,
-            Shown::Nothing | Shown::Miss if self.is_gateway => Teller::Gateway,
-            Shown::Nothing | Shown::Miss => Teller::Messenger,
+            ExpectedCache::Hit | ExpectedCache::Either => Responder::Cache,
+            ExpectedCache::Nothing | ExpectedCache::Miss if self.is_gateway => Responder::Gateway,
+            ExpectedCache::Nothing | ExpectedCache::Miss => Responder::PassThrough,
         }
     }
 }
@@ -125,8 +130,8 @@ impl<'a> Caller<'a> {
         let reader = if load.subject.is_stamped() { Reader::watching() } else { Reader::new() };
         let question = Vec::from(question);
         let number = match load.manner.asking {
-            Asking::Same => None,
-            Asking::Fresh => {
+            QuestionReuse::Same => None,
+            QuestionReuse::Fresh => {
                 Some(memchr::memmem::find(&question, b"word ").context("there is room for one")?)
             }
         };
@@ -140,21 +145,21 @@ impl<'a> Caller<'a> {
             self.question[at..at + number.len()].copy_from_slice(number.as_bytes());
         }
         self.stream.write_all(&self.question).await?;
-        let answer = timeout(PATIENCE, self.reader.answer(&mut self.stream));
+        let answer = timeout(ANSWER_TIMEOUT, self.reader.answer(&mut self.stream));
         let times = answer.await.context("it does not answer")??;
         let Self { load, reader, .. } = self;
         ensure!(
-            load.subject.is_answered_by(&reader.body, load.teller()),
+            load.subject.is_answered_by(&reader.body, load.responder()),
             "this is not the answer: {}",
             String::from_utf8_lossy(&reader.body)
         );
         let expected = load.manner.shown;
         let shown = reader.cache.as_deref();
         let is_expected = match expected {
-            Shown::Nothing => shown.is_none(),
-            Shown::Miss => shown == Some("miss"),
-            Shown::Hit => shown == Some("hit"),
-            Shown::Either => shown.is_some(),
+            ExpectedCache::Nothing => shown.is_none(),
+            ExpectedCache::Miss => shown == Some("miss"),
+            ExpectedCache::Hit => shown == Some("hit"),
+            ExpectedCache::Either => shown.is_some(),
         };
         ensure!(is_expected, "the cache says {shown:?}, and not {expected:?}");
         Ok(times)

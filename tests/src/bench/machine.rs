@@ -11,7 +11,7 @@ use crate::workerd::root;
 
 /// Facts that belong beside the numbers.
 #[derive(Clone, Debug)]
-pub(super) struct Machine {
+pub(super) struct Environment {
     pub(super) processor: String,
     pub(super) cores: usize,
     pub(super) rust: String,
@@ -29,9 +29,9 @@ pub(super) struct Artifact {
     pub(super) compressed: u64,
 }
 
-impl Machine {
+impl Environment {
     /// Looks around.
-    pub(super) fn look() -> anyhow::Result<Self> {
+    pub(super) fn detect() -> anyhow::Result<Self> {
         let worker = root().join("edge-cloudflare/build");
         let worker = [worker.join("index.js"), worker.join("index_bg.wasm")];
         Ok(Self {
@@ -41,15 +41,15 @@ impl Machine {
             workerd: says(Command::new(workerd()?).arg("--version"))?,
             wasmtime: format!("wasmtime {}", locked("wasmtime")?),
             artifacts: vec![
-                Artifact::weigh("the Worker", &worker)?,
-                Artifact::weigh("the Spin component", &[component_file("edge_spin")])?,
+                Artifact::measure("the Worker", &worker)?,
+                Artifact::measure("the Spin component", &[component_file("edge_spin")])?,
             ],
         })
     }
 }
 
 impl Artifact {
-    fn weigh(name: &'static str, files: &[PathBuf]) -> anyhow::Result<Self> {
+    fn measure(name: &'static str, files: &[PathBuf]) -> anyhow::Result<Self> {
         let (mut raw, mut compressed) = (0, 0);
         for file in files {
             raw += file.metadata().with_context(|| format!("{} is missing", file.display()))?.len();

@@ -22,8 +22,8 @@ mod streams;
 mod subject;
 mod worker;
 
-pub use contestant::{Edge, serve_component};
+pub use contestant::{BenchEdge, serve_component};
 pub use course::{Options, Part, run};
-pub use process::until_abandoned;
+pub use process::until_parent_exits;
 pub use report::Report;
-pub use subject::{Prelude, Subject, serve_upstream};
+pub use subject::{Prelude, Workload, serve_upstream};

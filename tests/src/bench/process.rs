@@ -14,9 +14,9 @@ use tokio::io::AsyncReadExt;
 use crate::memory;
 
 /// How long a process may take to listen: compiling a component for the first time takes seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(60);
 /// What begins every record of the gateway.
-const RECORD: &[u8] = br#"{"event":"request""#;
+const RECORD_PREFIX: &[u8] = br#"{"event":"request""#;
 
 /// A process that serves. Dropping it ends it.
 #[derive(Debug)]
@@ -50,18 +50,18 @@ impl Process {
 
     /// The first line that it writes.
     pub(super) fn first_line(&self) -> anyhow::Result<String> {
-        self.first.recv_timeout(PATIENCE).context("it ended, or said nothing")
+        self.first.recv_timeout(LISTEN_TIMEOUT).context("it ended, or said nothing")
     }
 
     /// Waits until it takes connections.
     pub(super) fn listening(mut self, address: SocketAddr) -> anyhow::Result<Self> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + LISTEN_TIMEOUT;
         while std::net::TcpStream::connect(address).is_err() {
             if let Some(status) = self.child.try_wait()? {
                 bail!("it ended before it listened: {status}");
             }
             if Instant::now() > until {
-                bail!("it did not listen in {PATIENCE:?}");
+                bail!("it did not listen in {LISTEN_TIMEOUT:?}");
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -94,7 +94,7 @@ impl Drop for Process {
 }
 
 /// Completes when whoever started this process is gone.
-pub async fn until_abandoned() {
+pub async fn until_parent_exits() {
     let mut input = tokio::io::stdin();
     let mut buffer = [0; 64];
     while matches!(input.read(&mut buffer).await, Ok(count) if count > 0) {}
@@ -105,7 +105,7 @@ fn drain(output: impl Read, records: &AtomicUsize, mut first: impl FnMut(String)
     let mut line = Vec::new();
     let mut is_first = true;
     while matches!(output.read_until(b'\n', &mut line), Ok(count) if count > 0) {
-        if line.starts_with(RECORD) {
+        if line.starts_with(RECORD_PREFIX) {
             records.fetch_add(1, Ordering::Relaxed);
         }
         if std::mem::take(&mut is_first) {

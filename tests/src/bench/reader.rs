@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail, ensure};
 use bytes::{Buf, BytesMut};
-use sim::server::STAMP;
+use sim::server::STAMP_PREFIX;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -32,7 +32,7 @@ pub(super) struct Reader {
 
 /// What the head of an answer says.
 #[derive(Debug, PartialEq, Eq)]
-struct Head {
+struct AnswerHead {
     status: u16,
     framing: Framing,
     length: usize,
@@ -59,9 +59,9 @@ impl Reader {
         }
     }
 
-    /// One that looks for the moment at which the first content was written ([`Fixed::prelude`]).
+    /// One that looks for the moment at which the first content was written ([`CannedResponse::prelude`]).
     ///
-    /// [`Fixed::prelude`]: sim::server::Fixed::prelude
+    /// [`CannedResponse::prelude`]: sim::server::Fixed::prelude
     pub(super) fn watching() -> Self {
         Self { is_watching: true, ..Self::new() }
     }
@@ -69,7 +69,7 @@ impl Reader {
     /// Reads one answer, which must be a success.
     pub(super) async fn answer(&mut self, stream: &mut TcpStream) -> anyhow::Result<Times> {
         let framing = loop {
-            if let Some(Head { status, framing, length, cache }) = head(&self.buffer)? {
+            if let Some(AnswerHead { status, framing, length, cache }) = head(&self.buffer)? {
                 if status != 200 {
                     bail!("it answered: {}", String::from_utf8_lossy(&self.buffer));
                 }
@@ -143,13 +143,13 @@ impl Reader {
 
 /// The moment that a text says it was written at.
 fn stamped(text: &[u8]) -> Option<SystemTime> {
-    let at = memchr::memmem::find(text, STAMP.as_bytes())? + STAMP.len();
+    let at = memchr::memmem::find(text, STAMP_PREFIX.as_bytes())? + STAMP_PREFIX.len();
     let digits = std::str::from_utf8(text.get(at..at + 16)?).ok()?;
     Some(SystemTime::UNIX_EPOCH + Duration::from_micros(digits.parse().ok()?))
 }
 
 /// A head, once it is whole.
-fn head(bytes: &[u8]) -> anyhow::Result<Option<Head>> {
+fn head(bytes: &[u8]) -> anyhow::Result<Option<AnswerHead>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(length) = response.parse(bytes)? else { return Ok(None) };
@@ -165,7 +165,7 @@ fn head(bytes: &[u8]) -> anyhow::Result<Option<Head>> {
     };
     let cache = header("x-serin-cache").map(str::to_owned);
     let status = response.code.context("a head has a status")?;
-    Ok(Some(Head { status, framing, length, cache }))
+    Ok(Some(AnswerHead { status, framing, length, cache }))
 }
 
 #[cfg(test)]
@@ -175,7 +175,7 @@ mod tests {
 
     use std::time::{Duration, SystemTime};
 
-    use super::{Framing, Head, Reader, head, stamped};
+    use super::{AnswerHead, Framing, Reader, head, stamped};
 
     #[test]
     fn a_head_says_where_the_body_ends() {
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(head(half).expect("so far so good"), None);
         let whole = b"HTTP/1.1 404 No\r\nContent-Length: 12\r\nX-Serin-Cache: hit\r\n\r\nabc";
         let cache = Some("hit".to_owned());
-        let expected = Head { status: 404, framing: Framing::Length(12), length: 59, cache };
+        let expected = AnswerHead { status: 404, framing: Framing::Length(12), length: 59, cache };
         assert_eq!(head(whole).expect("it is right"), Some(expected));
         assert!(head(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
     }

@@ -5,73 +5,77 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::contestant::{Edge, Manner, Setup};
-use super::course::course;
+use super::contestant::{BenchEdge, CandidateSetup, RequestStyle};
+use super::course::run_schedule;
 use super::report::{Cell, Entrant};
-use super::starts::{self, STARTS, Starts};
+use super::starts::{self, ColdStarts, STARTS_PER_SIDE};
 use super::statistics::{median, percentile};
-use super::subject::{COLLECTOR, Subject};
-use super::worker::Given;
+use super::subject::{COLLECTOR, Workload};
+use super::worker::HostFeatures;
 
-const EVENTS: [(Subject, usize); 1] = [(Subject::Json, 16)];
+const EVENTS: [(Workload, usize); 1] = [(Workload::Json, 16)];
 /// A collector is told two seconds after a request: until then a turn is not over.
-const GATHER: Duration = Duration::from_millis(2_300);
+const COLLECTOR_DELAY: Duration = Duration::from_millis(2_300);
 /// How far away a slow store is, in milliseconds.
-const AWAY: u32 = 50;
+const STORE_DELAY_MILLIS: u32 = 50;
 /// Everything about recording.
 #[derive(Debug, Default)]
 pub(super) struct Recording {
     pub(super) cells: Vec<Cell>,
-    pub(super) starts: Vec<Starts>,
+    pub(super) starts: Vec<ColdStarts>,
 }
 
 impl Recording {
     /// Measures an edge.
     pub(super) async fn run(
         &mut self,
-        edge: Edge,
+        edge: BenchEdge,
         upstream: &str,
         turn: Duration,
     ) -> anyhow::Result<()> {
         let contestants = edge.gateways(upstream, setups(upstream))?;
-        self.cells.extend(course(edge, &contestants, &EVENTS, turn).await?);
+        self.cells.extend(run_schedule(edge, &contestants, &EVENTS, turn).await?);
         drop(contestants);
         self.starts.extend(first_requests(edge, upstream).await?);
         Ok(())
     }
 }
 
-const NO_LEDGER: Given = Given { ledger: false, ..Given::ALL };
+const NO_LEDGER: HostFeatures = HostFeatures { ledger: false, ..HostFeatures::ALL };
 
-fn setups(upstream: &str) -> Vec<Setup> {
+fn setups(upstream: &str) -> Vec<CandidateSetup> {
     let collector = |sample: f64| {
         let endpoint = format!("http://{upstream}/{COLLECTOR}/otlp");
         json!({ "observe": { "otlp": { "endpoint": endpoint, "sample": sample } } })
     };
-    let manner = Manner { rest: GATHER, ..Manner::default() };
+    let manner = RequestStyle { rest: COLLECTOR_DELAY, ..RequestStyle::default() };
     let content = json!({ "observe": { "content": [{ "routes": ["json"], "max": 500 }] } });
-    let plain = |name| Setup::with(name, json!({}));
+    let plain = |name| CandidateSetup::with(name, json!({}));
     vec![
         plain("recorded"),
         plain("recorded, again"),
-        Setup { given: NO_LEDGER, ..plain("no ledger") },
-        Setup { manner, ..Setup::with("OTLP, all traces", collector(1.0)) },
-        Setup { manner, ..Setup::with("OTLP, a tenth of traces", collector(0.1)) },
-        Setup::with("content in the log", content),
+        CandidateSetup { given: NO_LEDGER, ..plain("no ledger") },
+        CandidateSetup { manner, ..CandidateSetup::with("OTLP, all traces", collector(1.0)) },
+        CandidateSetup {
+            manner,
+            ..CandidateSetup::with("OTLP, a tenth of traces", collector(0.1))
+        },
+        CandidateSetup::with("content in the log", content),
     ]
 }
 
 /// Looks with a store that answers at once and with one that is far away. That of the wasmtime host
 /// cannot be far away: there it is looked with a store and without one.
-async fn first_requests(edge: Edge, upstream: &str) -> anyhow::Result<Vec<Starts>> {
+async fn first_requests(edge: BenchEdge, upstream: &str) -> anyhow::Result<Vec<ColdStarts>> {
     let sides = match edge {
-        Edge::Cloudflare => [
-            ("a store at once", Given::ALL),
-            ("a store 50 ms away", Given { delay: AWAY, ..Given::ALL }),
+        BenchEdge::Cloudflare => [
+            ("a store at once", HostFeatures::ALL),
+            ("a store 50 ms away", HostFeatures { delay: STORE_DELAY_MILLIS, ..HostFeatures::ALL }),
         ],
-        Edge::Spin => [("no store", NO_LEDGER), ("a store at once", Given::ALL)],
+        BenchEdge::Spin => [("no store", NO_LEDGER), ("a store at once", HostFeatures::ALL)],
     };
-    let setups = sides.map(|(name, given)| Setup { given, ..Setup::with(name, json!({})) });
+    let setups = sides
+        .map(|(name, given)| CandidateSetup { given, ..CandidateSetup::with(name, json!({})) });
     starts::run(edge, upstream, &setups, async |_| Ok(())).await
 }
 
@@ -94,7 +98,7 @@ impl Display for Recording {
         for cell in &self.cells {
             if edge != Some(cell.edge) {
                 edge = Some(cell.edge);
-                writeln!(f, "\n**{}**. {}.\n", cell.edge.title(), cell.edge.keeps_budgets())?;
+                writeln!(f, "\n**{}**. {}.\n", cell.edge.title(), cell.edge.ledger_location())?;
                 writeln!(
                     f,
                     "| | connections | | requests/s | of the first (each round) | p50 | p99 | CPU | of it |"
@@ -112,7 +116,7 @@ impl Display for Recording {
             f,
             "\nThe first request of an isolate, which also looks in the store whether a version of the \
              configuration was put (`config/current`), and the second. Medians, with the least and the \
-             greatest, of {STARTS} starts; on Workers each in a new workerd, with its first connection to \
+             greatest, of {STARTS_PER_SIDE} starts; on Workers each in a new workerd, with its first connection to \
              the upstream.\n"
         )?;
         starts::table(f, &self.starts)
@@ -141,7 +145,7 @@ fn row(f: &mut Formatter<'_>, cell: &Cell, entrant: &Entrant) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cell, Edge, Entrant, Recording, Starts, Subject, setups};
+    use super::{BenchEdge, Cell, ColdStarts, Entrant, Recording, Workload, setups};
     use crate::bench::subject::configuration;
 
     #[test]
@@ -166,8 +170,8 @@ mod tests {
             middles: vec![1.0],
             processor: Some(0.5),
         };
-        let cells = vec![Cell::new(Edge::Spin, Subject::Json, 16, vec![entrant])];
-        let starts = vec![Starts::told("no store", vec![3.0, 9.0, 4.0], vec![1.0])];
+        let cells = vec![Cell::new(BenchEdge::Spin, Workload::Json, 16, vec![entrant])];
+        let starts = vec![ColdStarts::from_samples("no store", vec![3.0, 9.0, 4.0], vec![1.0])];
         let text = Recording { cells, starts }.to_string();
         let line = "no store | 4.00 ms (3.00 to 9.00) | 1.00 ms (1.00 to 1.00) |";
         assert!(text.trim_end().ends_with(line), "{text}");

@@ -4,22 +4,22 @@ use std::fmt::{self, Display, Formatter};
 
 use serde_json::{Value, json};
 
-use super::cache::{Cache, Kept};
-use super::contestant::Edge;
+use super::cache::{Cache, StoredAnswer};
+use super::contestant::BenchEdge;
 use super::guards::Guards;
-use super::ledger::Pace;
+use super::ledger::LedgerRate;
 use super::limits::Limits;
-use super::machine::Machine;
+use super::machine::Environment;
 use super::recording::Recording;
-use super::starts::Starts;
+use super::starts::ColdStarts;
 use super::statistics::{median, percentile, spread};
-use super::streams::{Feat, Streams};
-use super::subject::Subject;
+use super::streams::{StreamCapacity, Streams};
+use super::subject::Workload;
 
 /// Everything that a run found out.
 #[derive(Debug)]
 pub struct Report {
-    pub(super) machine: Machine,
+    pub(super) machine: Environment,
     /// The gateway beside its baselines.
     pub(super) cells: Vec<Cell>,
     pub(super) limits: Limits,
@@ -32,8 +32,8 @@ pub struct Report {
 /// Everyone's numbers at one task.
 #[derive(Debug)]
 pub(super) struct Cell {
-    pub(super) edge: Edge,
-    pub(super) subject: Subject,
+    pub(super) edge: BenchEdge,
+    pub(super) subject: Workload,
     pub(super) connections: usize,
     /// The first is the baseline of the others.
     pub(super) entrants: Vec<Entrant>,
@@ -56,8 +56,8 @@ pub(super) struct Entrant {
 
 impl Cell {
     pub(super) fn new(
-        edge: Edge,
-        subject: Subject,
+        edge: BenchEdge,
+        subject: Workload,
         connections: usize,
         entrants: Vec<Entrant>,
     ) -> Self {
@@ -128,20 +128,20 @@ impl Report {
             "measurements": cells(&self.cells),
             "limits": cells(&self.limits.cells),
             "streams": cells(&self.streams.cells),
-            "feats": self.streams.feats.iter().map(Feat::to_json).collect::<Vec<_>>(),
+            "feats": self.streams.capacities.iter().map(StreamCapacity::to_json).collect::<Vec<_>>(),
             "guards": cells(&self.guards.cells),
             "cache": cells(&self.cache.cells),
-            "entries": self.cache.entries.iter().map(Kept::to_json).collect::<Vec<_>>(),
+            "entries": self.cache.entries.iter().map(StoredAnswer::to_json).collect::<Vec<_>>(),
             "recording": cells(&self.recording.cells),
-            "starts": self.guards.starts.iter().chain(&self.recording.starts).map(Starts::to_json).collect::<Vec<_>>(),
-            "ledger": self.limits.ledger.iter().map(Pace::to_json).collect::<Vec<_>>(),
+            "starts": self.guards.starts.iter().chain(&self.recording.starts).map(ColdStarts::to_json).collect::<Vec<_>>(),
+            "ledger": self.limits.ledger.iter().map(LedgerRate::to_json).collect::<Vec<_>>(),
         })
     }
 }
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Machine { processor, cores, rust, workerd, wasmtime, artifacts } = &self.machine;
+        let Environment { processor, cores, rust, workerd, wasmtime, artifacts } = &self.machine;
         writeln!(f, "{cores} × {processor}; {rust}; {workerd}; {wasmtime}.")?;
         let mut edge = None;
         for cell in &self.cells {
@@ -205,8 +205,8 @@ impl Display for Cell {
 #[cfg(test)]
 mod tests {
     use super::{Cell, Entrant};
-    use crate::bench::contestant::Edge;
-    use crate::bench::subject::Subject;
+    use crate::bench::contestant::BenchEdge;
+    use crate::bench::subject::Workload;
 
     #[test]
     fn rounds_are_compared_with_their_own_baseline() {
@@ -221,7 +221,7 @@ mod tests {
         // The machine became slower in the last round.
         let entrants =
             vec![entrant("bare", [100.0, 110.0, 50.0]), entrant("ours", [80.0, 99.0, 40.0])];
-        let cell = Cell::new(Edge::Spin, Subject::Json, 16, entrants);
+        let cell = Cell::new(BenchEdge::Spin, Workload::Json, 16, entrants);
         let line = "| JSON, 1 KiB | 16 | ours | 80 ± 37 % | 0.80 | 2.00 ms | 3.00 ms | 0.50 ms | 0.25 ms |";
         assert_eq!(cell.to_string().lines().nth(1), Some(line));
     }

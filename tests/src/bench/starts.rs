@@ -6,20 +6,20 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::contestant::{Contestant, Edge, Manner, Setup};
+use super::contestant::{BenchEdge, Candidate, CandidateSetup, RequestStyle};
 use super::load::Load;
 use super::statistics::{median, percentile};
-use super::subject::Subject;
+use super::subject::Workload;
 
 /// How many are started on each side.
-pub(super) const STARTS: usize = 10;
+pub(super) const STARTS_PER_SIDE: usize = 10;
 /// After so long the wasmtime host drops an instance that nobody asks, as Spin does.
-const IDLE: Duration = Duration::from_millis(1_300);
+const INSTANCE_IDLE_TIME: Duration = Duration::from_millis(1_300);
 
 /// How long the first two requests took, in milliseconds.
 #[derive(Debug)]
-pub(super) struct Starts {
-    edge: Edge,
+pub(super) struct ColdStarts {
+    edge: BenchEdge,
     name: &'static str,
     first: Vec<f64>,
     second: Vec<f64>,
@@ -28,36 +28,40 @@ pub(super) struct Starts {
 /// Has every side start so often, in turn: on Workers in a new workerd each time, on Spin by waiting
 /// until the instance before was dropped. `prepare` is done to whatever was started.
 pub(super) async fn run(
-    edge: Edge,
+    edge: BenchEdge,
     upstream: &str,
-    sides: &[Setup],
-    prepare: impl AsyncFn(&Contestant) -> anyhow::Result<()>,
-) -> anyhow::Result<Vec<Starts>> {
-    eprintln!("  {STARTS} starts on each side");
-    let new =
-        |side: &Setup| Starts { edge, name: side.name, first: Vec::new(), second: Vec::new() };
-    let mut all: Vec<Starts> = sides.iter().map(new).collect();
+    sides: &[CandidateSetup],
+    prepare: impl AsyncFn(&Candidate) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<ColdStarts>> {
+    eprintln!("  {STARTS_PER_SIDE} starts on each side");
+    let new = |side: &CandidateSetup| ColdStarts {
+        edge,
+        name: side.name,
+        first: Vec::new(),
+        second: Vec::new(),
+    };
+    let mut all: Vec<ColdStarts> = sides.iter().map(new).collect();
     match edge {
-        Edge::Cloudflare => {
-            for _ in 0..STARTS {
+        BenchEdge::Cloudflare => {
+            for _ in 0..STARTS_PER_SIDE {
                 for (starts, side) in all.iter_mut().zip(sides) {
                     let contestant = edge.gateway(upstream, side)?;
                     prepare(&contestant).await?;
-                    starts.look(&contestant).await?;
+                    starts.measure(&contestant).await?;
                 }
             }
         }
-        Edge::Spin => {
+        BenchEdge::Spin => {
             let contestants = edge.gateways(upstream, sides.iter().cloned())?;
             for contestant in &contestants {
                 prepare(contestant).await?;
                 // The first one of all makes the connection to the upstream.
                 ask(contestant).await?;
             }
-            for _ in 0..STARTS {
-                sleep(IDLE).await;
+            for _ in 0..STARTS_PER_SIDE {
+                sleep(INSTANCE_IDLE_TIME).await;
                 for (starts, contestant) in all.iter_mut().zip(&contestants) {
-                    starts.look(contestant).await?;
+                    starts.measure(contestant).await?;
                 }
             }
         }
@@ -66,12 +70,12 @@ pub(super) async fn run(
 }
 
 /// How long two answers took, one after the other.
-async fn ask(contestant: &Contestant) -> anyhow::Result<Vec<f64>> {
+async fn ask(contestant: &Candidate) -> anyhow::Result<Vec<f64>> {
     let load = Load {
         address: contestant.address,
-        subject: Subject::Json,
+        subject: Workload::Json,
         is_gateway: contestant.is_gateway,
-        manner: Manner::default(),
+        manner: RequestStyle::default(),
         connections: 1,
         warm_up: Duration::ZERO,
         duration: Duration::ZERO,
@@ -80,9 +84,9 @@ async fn ask(contestant: &Contestant) -> anyhow::Result<Vec<f64>> {
 }
 
 /// A table of them: medians, with the least and the greatest.
-pub(super) fn table(f: &mut Formatter<'_>, all: &[Starts]) -> fmt::Result {
+pub(super) fn table(f: &mut Formatter<'_>, all: &[ColdStarts]) -> fmt::Result {
     writeln!(f, "| | | first | second |\n| --- | --- | --: | --: |")?;
-    for Starts { edge, name, first, second } in all {
+    for ColdStarts { edge, name, first, second } in all {
         let range = |times: &[f64]| {
             let (least, greatest) = (percentile(times, 0.0), percentile(times, 1.0));
             format!("{:.2} ms ({least:.2} to {greatest:.2})", median(times))
@@ -92,8 +96,8 @@ pub(super) fn table(f: &mut Formatter<'_>, all: &[Starts]) -> fmt::Result {
     Ok(())
 }
 
-impl Starts {
-    async fn look(&mut self, contestant: &Contestant) -> anyhow::Result<()> {
+impl ColdStarts {
+    async fn measure(&mut self, contestant: &Candidate) -> anyhow::Result<()> {
         let times = ask(contestant).await?;
         self.first.push(times[0]);
         self.second.push(times[1]);
@@ -111,7 +115,7 @@ impl Starts {
     }
 
     #[cfg(test)]
-    pub(super) fn told(name: &'static str, first: Vec<f64>, second: Vec<f64>) -> Self {
-        Self { edge: Edge::Spin, name, first, second }
+    pub(super) fn from_samples(name: &'static str, first: Vec<f64>, second: Vec<f64>) -> Self {
+        Self { edge: BenchEdge::Spin, name, first, second }
     }
 }

@@ -6,39 +6,39 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use serde_json::{Value, json};
-use sim::server::{Fixed, Server};
+use sim::server::{CannedResponse, Server};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::contestant::{Contestant, Edge};
+use super::contestant::{BenchEdge, Candidate};
 use super::report::{Cell, Entrant};
 use super::statistics::{median, percentile};
-use super::subject::{CALLER_KEY, Prelude, Subject};
+use super::subject::{CALLER_KEY, Prelude, Workload};
 use crate::memory;
-use crate::stream::{Asked, Stream, crowd, dismiss};
+use crate::stream::{Stream, StreamRequest, open_streams, read_all_to_end};
 
 /// Streams that are open at once.
-const CROWD: usize = 1000;
+const OPEN_STREAMS: usize = 1000;
 /// Events of one stream.
-const MILLION: usize = 1_000_000;
+const EVENTS_PER_STREAM: usize = 1_000_000;
 /// How often memory is looked at while they come.
-const LOOKS: usize = 100;
+const MEMORY_SAMPLES: usize = 100;
 /// Callers of streams whose first content is late: few, so that none waits for another.
-const FEW: usize = 4;
-const MANY: usize = 16;
+const FEW_CALLERS: usize = 4;
+const MANY_CALLERS: usize = 16;
 const PRELUDES: [Prelude; 3] = [Prelude::None, Prelude::Role, Prelude::Twenty];
 
 /// Everything about streams.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     pub(super) cells: Vec<Cell>,
-    pub(super) feats: Vec<Feat>,
+    pub(super) capacities: Vec<StreamCapacity>,
 }
 
 /// What a contestant took to serve many streams, and a long one. Sizes are in bytes.
 #[derive(Debug)]
-pub(super) struct Feat {
-    edge: Edge,
+pub(super) struct StreamCapacity {
+    edge: BenchEdge,
     name: &'static str,
     idle: usize,
     each: usize,
@@ -49,33 +49,41 @@ pub(super) struct Feat {
 }
 
 /// What contestants are asked for, and by how many callers.
-pub(super) fn preludes() -> Vec<(Subject, usize)> {
-    let late = PRELUDES.map(|prelude| (Subject::Late(prelude), FEW));
-    let fast = PRELUDES.map(|prelude| (Subject::Prelude(prelude), MANY));
+pub(super) fn preludes() -> Vec<(Workload, usize)> {
+    let late = PRELUDES.map(|prelude| (Workload::Late(prelude), FEW_CALLERS));
+    let fast = PRELUDES.map(|prelude| (Workload::Prelude(prelude), MANY_CALLERS));
     late.into_iter().chain(fast).collect()
 }
 
 /// Has everyone on an edge hold a crowd and pass on a flood. The upstream is in this process: it is
 /// told when to go on, and nobody measures it.
-pub(super) async fn feats(edge: Edge) -> anyhow::Result<Vec<Feat>> {
-    memory::allow_files(8 * CROWD)?;
+pub(super) async fn feats(edge: BenchEdge) -> anyhow::Result<Vec<StreamCapacity>> {
+    memory::allow_files(8 * OPEN_STREAMS)?;
     let server = Server::start().await?;
     let mut feats = Vec::new();
-    for contestant in edge.contestants(&server.address().to_string())? {
-        eprintln!("  {CROWD} streams and {MILLION} events: {}", contestant.name);
+    for contestant in edge.candidates(&server.address().to_string())? {
+        eprintln!("  {OPEN_STREAMS} streams and {EVENTS_PER_STREAM} events: {}", contestant.name);
         let asked = asked();
         let (idle, each) = hold(&server, &contestant, &asked).await?;
         let (events_took, first, later) = flood(&server, &contestant, &asked).await?;
-        feats.push(Feat { edge, name: contestant.name, idle, each, events_took, first, later });
+        feats.push(StreamCapacity {
+            edge,
+            name: contestant.name,
+            idle,
+            each,
+            events_took,
+            first,
+            later,
+        });
     }
     Ok(feats)
 }
 
-fn asked() -> Asked {
-    let world = Subject::Stream.world();
+fn asked() -> StreamRequest {
+    let world = Workload::Stream.world();
     let messages = json!([{ "role": "user", "content": "Hello?" }]);
-    Asked {
-        path: format!("/{}/v1/chat/completions", Subject::Stream.provider()),
+    StreamRequest {
+        path: format!("/{}/v1/chat/completions", Workload::Stream.provider()),
         token: CALLER_KEY.to_owned(),
         body: json!({ "model": world, "messages": messages, "stream": true }),
     }
@@ -84,51 +92,51 @@ fn asked() -> Asked {
 /// The memory before, and for each stream that is open.
 async fn hold(
     server: &Server,
-    contestant: &Contestant,
-    asked: &Asked,
+    contestant: &Candidate,
+    asked: &StreamRequest,
 ) -> anyhow::Result<(usize, usize)> {
     let (release, released) = watch::channel(true);
-    server.register_fixed(Subject::Stream.world(), Fixed::held(released));
-    dismiss(crowd(contestant.address, asked, 32).await?).await?;
+    server.register_canned(Workload::Stream.world(), CannedResponse::held(released));
+    read_all_to_end(open_streams(contestant.address, asked, 32).await?).await?;
     let idle = contestant.process.resident()?;
     release.send_replace(false);
-    let streams = crowd(contestant.address, asked, CROWD).await?;
+    let streams = open_streams(contestant.address, asked, OPEN_STREAMS).await?;
     sleep(Duration::from_secs(1)).await;
     let held = contestant.process.resident()?;
     release.send_replace(true);
-    dismiss(streams).await?;
-    Ok((idle, held.saturating_sub(idle) / CROWD))
+    read_all_to_end(streams).await?;
+    Ok((idle, held.saturating_sub(idle) / OPEN_STREAMS))
 }
 
 async fn flood(
     server: &Server,
-    contestant: &Contestant,
-    asked: &Asked,
+    contestant: &Candidate,
+    asked: &StreamRequest,
 ) -> anyhow::Result<(Duration, usize, usize)> {
-    server.register_fixed(Subject::Stream.world(), Fixed::flood(MILLION));
+    server.register_canned(Workload::Stream.world(), CannedResponse::flood(EVENTS_PER_STREAM));
     let begin = Instant::now();
     let mut stream = Stream::open(contestant.address, asked).await?;
     let (mut first, mut later) = (0, 0);
-    for look in 1..=LOOKS {
-        stream.events(MILLION / LOOKS * look).await?;
-        let most = if look <= LOOKS / 10 { &mut first } else { &mut later };
+    for look in 1..=MEMORY_SAMPLES {
+        stream.events(EVENTS_PER_STREAM / MEMORY_SAMPLES * look).await?;
+        let most = if look <= MEMORY_SAMPLES / 10 { &mut first } else { &mut later };
         *most = contestant.process.resident()?.max(*most);
     }
     let tally = stream.end().await?;
-    let expected = MILLION + 3 - usize::from(contestant.is_gateway);
+    let expected = EVENTS_PER_STREAM + 3 - usize::from(contestant.is_gateway);
     ensure!(tally.events == expected, "{} of {expected} events came", tally.events);
     Ok((begin.elapsed(), first, later))
 }
 
-impl Feat {
+impl StreamCapacity {
     pub(super) fn to_json(&self) -> Value {
         json!({
             "edge": self.edge.title(),
             "contestant": self.name,
-            "streams": CROWD,
+            "streams": OPEN_STREAMS,
             "idle_bytes": self.idle,
             "bytes_per_stream": self.each,
-            "events": MILLION,
+            "events": EVENTS_PER_STREAM,
             "events_seconds": self.events_took.as_secs_f64(),
             "first_bytes": self.first,
             "later_bytes": self.later,
@@ -146,11 +154,11 @@ impl Display for Streams {
             f,
             "Events without content (a role, empty texts) are held back until there is some. `First \
              content` is the time from the upstream's write of it to the caller's read, 20 ms after \
-             what came before it and with {FEW} callers; `added` is what that is more than the \
-             baseline's. `Streams/s` is of streams without that pause, with {MANY} callers."
+             what came before it and with {FEW_CALLERS} callers; `added` is what that is more than the \
+             baseline's. `Streams/s` is of streams without that pause, with {MANY_CALLERS} callers."
         )?;
         let mut edge = None;
-        for late in self.cells.iter().filter(|cell| matches!(cell.subject, Subject::Late(_))) {
+        for late in self.cells.iter().filter(|cell| matches!(cell.subject, Workload::Late(_))) {
             if edge != Some(late.edge) {
                 edge = Some(late.edge);
                 writeln!(f, "\n**{}**\n", late.edge.title())?;
@@ -164,12 +172,13 @@ impl Display for Streams {
         }
         writeln!(
             f,
-            "\n{CROWD} streams open at once, each with its first word; and one of {MILLION} tiny events. \
+            "\n{OPEN_STREAMS} streams open at once, each with its first word; and one of {EVENTS_PER_STREAM} tiny events. \
              Memory is the host's.\n"
         )?;
         writeln!(f, "| | | idle | each stream | events/s | memory, first tenth | later |")?;
         writeln!(f, "| --- | --- | --: | --: | --: | --: | --: |")?;
-        for Feat { edge, name, idle, each, events_took, first, later } in &self.feats {
+        for StreamCapacity { edge, name, idle, each, events_took, first, later } in &self.capacities
+        {
             let mebibytes = |bytes: &usize| *bytes as f64 / 1_048_576.0;
             writeln!(
                 f,
@@ -177,7 +186,7 @@ impl Display for Streams {
                 edge.title(),
                 mebibytes(idle),
                 *each as f64 / 1024.0,
-                MILLION as f64 / events_took.as_secs_f64(),
+                EVENTS_PER_STREAM as f64 / events_took.as_secs_f64(),
                 mebibytes(first),
                 mebibytes(later),
             )?;
@@ -189,9 +198,9 @@ impl Display for Streams {
 impl Streams {
     /// A line for each contestant, of two cells: with the pause and without.
     fn rows(&self, f: &mut Formatter<'_>, late: &Cell) -> fmt::Result {
-        let Subject::Late(prelude) = late.subject else { return Ok(()) };
+        let Workload::Late(prelude) = late.subject else { return Ok(()) };
         let is_fast =
-            |cell: &&Cell| cell.edge == late.edge && cell.subject == Subject::Prelude(prelude);
+            |cell: &&Cell| cell.edge == late.edge && cell.subject == Workload::Prelude(prelude);
         let Some(fast) = self.cells.iter().find(is_fast) else { return Ok(()) };
         for (entrant, quick) in late.entrants.iter().zip(&fast.entrants) {
             let first = |of: &Entrant, share| percentile(&of.first, share);
@@ -211,7 +220,7 @@ impl Streams {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cell, Edge, Entrant, Prelude, Streams, Subject};
+    use super::{BenchEdge, Cell, Entrant, Prelude, Streams, Workload};
 
     #[test]
     fn what_is_added_is_beside_the_baseline() {
@@ -225,11 +234,11 @@ mod tests {
         };
         let cell = |subject, first: [f64; 2]| {
             let entrants = vec![entrant("bare", 100.0, first[0]), entrant("ours", 90.0, first[1])];
-            Cell::new(Edge::Spin, subject, 4, entrants)
+            Cell::new(BenchEdge::Spin, subject, 4, entrants)
         };
-        let late = cell(Subject::Late(Prelude::Twenty), [1.0, 1.25]);
-        let fast = cell(Subject::Prelude(Prelude::Twenty), [9.0, 9.0]);
-        let text = Streams { cells: vec![late, fast], feats: Vec::new() }.to_string();
+        let late = cell(Workload::Late(Prelude::Twenty), [1.0, 1.25]);
+        let fast = cell(Workload::Prelude(Prelude::Twenty), [9.0, 9.0]);
+        let text = Streams { cells: vec![late, fast], capacities: Vec::new() }.to_string();
         let line = "| 20 | ours | 1.25 ms | +0.25 ms | 1.25 ms | +0.25 ms | 90 | 0.90 | 0.250 ms |";
         assert!(text.lines().any(|other| other == line), "{text}");
     }

@@ -4,29 +4,29 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use sim::server::{Fixed, Server};
+use sim::server::{CannedResponse, Server};
 
 /// The bytes of a JSON answer and, about, of every question.
 const KIBIBYTE: usize = 1024;
 /// The events with content of a stream.
-const EVENTS: usize = 200;
+const STREAM_EVENTS: usize = 200;
 /// Finish, usage and `[DONE]`: what a stream has besides, and a role before.
-const BEHIND: usize = 3;
+const TRAILING_EVENTS: usize = 3;
 /// The events behind the first content, where what comes before it is compared.
-const FEW: usize = 20;
+const EVENTS_AFTER_PRELUDE: usize = 20;
 /// The bytes of a long question.
-const LONG: usize = 8 * KIBIBYTE;
+const LONG_QUESTION_BYTES: usize = 8 * KIBIBYTE;
 /// The words of a stream at a model's pace, and what lies between two of them. They are more than the
 /// widest window that is measured.
-const SPOKEN: usize = 45;
-const GAP: Duration = Duration::from_millis(20);
+const PACED_WORDS: usize = 45;
+const WORD_GAP: Duration = Duration::from_millis(20);
 /// How much longer or shorter an answer is that is told again: its id is another one.
-const RETOLD: usize = 32;
+const REPLAY_SIZE_TOLERANCE: usize = 32;
 /// How long a late first content is waited for.
-const LATENESS: Duration = Duration::from_millis(20);
+const FIRST_CONTENT_DELAY: Duration = Duration::from_millis(20);
 /// More than anybody spends in a minute: leases are an eighth of what is left, and those that an
 /// instance takes to its grave must not use it up.
-const PLENTY: u64 = 1 << 52;
+const UNREACHED_LIMIT: u64 = 1 << 52;
 /// The worlds of services that are not providers of answers.
 pub(super) const MODERATION: &str = "moderation";
 pub(super) const ALIYUN: &str = "aliyun";
@@ -37,7 +37,7 @@ pub(super) const ADMIN_TOKEN: &str = "bench-admin-token-0123456789";
 
 /// A kind of answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
+pub enum Workload {
     /// One JSON document.
     Json,
     /// The same, for a question of 8 KiB.
@@ -52,14 +52,14 @@ pub enum Subject {
     /// The same, where the first content comes 20 ms later and says when it was written.
     Late(Prelude),
     /// A stream at a model's pace, 50 words a second, whose first content says when it was written.
-    Spoken,
+    ModelPaced,
 }
 
 /// Who tells an answer: not all of them tell the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Teller {
+pub(super) enum Responder {
     /// Somebody who passes it on.
-    Messenger,
+    PassThrough,
     /// The gateway, which asks for usage and hides it again.
     Gateway,
     /// The gateway's cache, which gives it another id.
@@ -88,7 +88,7 @@ impl Prelude {
     }
 }
 
-impl Subject {
+impl Workload {
     /// What a table calls it.
     pub fn title(self) -> &'static str {
         match self {
@@ -102,7 +102,7 @@ impl Subject {
             Self::Late(Prelude::None) => "no prelude, 20 ms",
             Self::Late(Prelude::Role) => "a prelude of 1 event, 20 ms",
             Self::Late(Prelude::Twenty) => "a prelude of 20 events, 20 ms",
-            Self::Spoken => "stream, 45 words, 20 ms apart",
+            Self::ModelPaced => "stream, 45 words, 20 ms apart",
         }
     }
 
@@ -119,18 +119,26 @@ impl Subject {
             Self::Late(Prelude::None) => "late-0",
             Self::Late(Prelude::Role) => "late-1",
             Self::Late(Prelude::Twenty) => "late-20",
-            Self::Spoken => "spoken",
+            Self::ModelPaced => "spoken",
         }
     }
 
-    fn answer(self) -> Fixed {
+    fn answer(self) -> CannedResponse {
         match self {
-            Self::Json | Self::Long => Fixed::json(KIBIBYTE),
-            Self::Stream => Fixed::stream(EVENTS, None),
-            Self::PacedStream => Fixed::stream(EVENTS, Some(Duration::from_millis(10))),
-            Self::Prelude(prelude) => Fixed::prelude(prelude.events(), None, FEW),
-            Self::Late(prelude) => Fixed::prelude(prelude.events(), Some(LATENESS), FEW),
-            Self::Spoken => Fixed::spoken(SPOKEN, GAP),
+            Self::Json | Self::Long => CannedResponse::json(KIBIBYTE),
+            Self::Stream => CannedResponse::stream(STREAM_EVENTS, None),
+            Self::PacedStream => {
+                CannedResponse::stream(STREAM_EVENTS, Some(Duration::from_millis(10)))
+            }
+            Self::Prelude(prelude) => {
+                CannedResponse::prelude(prelude.events(), None, EVENTS_AFTER_PRELUDE)
+            }
+            Self::Late(prelude) => CannedResponse::prelude(
+                prelude.events(),
+                Some(FIRST_CONTENT_DELAY),
+                EVENTS_AFTER_PRELUDE,
+            ),
+            Self::ModelPaced => CannedResponse::paced(PACED_WORDS, WORD_GAP),
         }
     }
 
@@ -147,7 +155,7 @@ impl Subject {
             "temperature": 0.7,
             "stream": stream,
         });
-        let size = if self == Self::Long { LONG } else { KIBIBYTE };
+        let size = if self == Self::Long { LONG_QUESTION_BYTES } else { KIBIBYTE };
         let missing = size.saturating_sub(body.to_string().len());
         body["messages"][1]["content"] =
             "word ".chars().cycle().take(missing).collect::<String>().into();
@@ -173,22 +181,24 @@ impl Subject {
     }
 
     /// Whether a body is the whole answer.
-    pub(super) fn is_answered_by(self, body: &[u8], teller: Teller) -> bool {
+    pub(super) fn is_answered_by(self, body: &[u8], teller: Responder) -> bool {
         let (hides_usage, slack) = match teller {
-            Teller::Messenger => (false, 0),
-            Teller::Gateway => (true, 0),
-            Teller::Cache => (true, RETOLD),
+            Responder::PassThrough => (false, 0),
+            Responder::Gateway => (true, 0),
+            Responder::Cache => (true, REPLAY_SIZE_TOLERANCE),
         };
         let before_the_end = match self {
             Self::Json | Self::Long => {
                 let is_as_long = body.len().abs_diff(KIBIBYTE) <= slack;
                 return is_as_long && body.starts_with(b"{") && body.ends_with(b"}");
             }
-            Self::Stream | Self::PacedStream => 1 + EVENTS,
-            Self::Prelude(prelude) | Self::Late(prelude) => prelude.events() + 1 + FEW,
-            Self::Spoken => 2 + SPOKEN,
+            Self::Stream | Self::PacedStream => 1 + STREAM_EVENTS,
+            Self::Prelude(prelude) | Self::Late(prelude) => {
+                prelude.events() + 1 + EVENTS_AFTER_PRELUDE
+            }
+            Self::ModelPaced => 2 + PACED_WORDS,
         };
-        let expected = before_the_end + BEHIND - usize::from(hides_usage);
+        let expected = before_the_end + TRAILING_EVENTS - usize::from(hides_usage);
         body.ends_with(b"data: [DONE]\n\n")
             && memchr::memmem::find_iter(body, b"data: ").count() == expected
     }
@@ -196,7 +206,7 @@ impl Subject {
     /// Whether the upstream's pauses decide how many answers there are in a second.
     pub(super) fn is_paced(self) -> bool {
         match self {
-            Self::PacedStream | Self::Late(_) | Self::Spoken => true,
+            Self::PacedStream | Self::Late(_) | Self::ModelPaced => true,
             Self::Json | Self::Long | Self::Stream | Self::Prelude(_) => false,
         }
     }
@@ -209,7 +219,7 @@ impl Subject {
     /// Whether the first content says when it was written.
     pub(super) fn is_stamped(self) -> bool {
         match self {
-            Self::Late(_) | Self::Spoken => true,
+            Self::Late(_) | Self::ModelPaced => true,
             Self::Json | Self::Long | Self::Stream | Self::PacedStream | Self::Prelude(_) => false,
         }
     }
@@ -222,18 +232,18 @@ impl Subject {
 }
 
 /// All of them.
-pub(super) const SUBJECTS: [Subject; 11] = [
-    Subject::Json,
-    Subject::Long,
-    Subject::Spoken,
-    Subject::Stream,
-    Subject::PacedStream,
-    Subject::Prelude(Prelude::None),
-    Subject::Prelude(Prelude::Role),
-    Subject::Prelude(Prelude::Twenty),
-    Subject::Late(Prelude::None),
-    Subject::Late(Prelude::Role),
-    Subject::Late(Prelude::Twenty),
+pub(super) const SUBJECTS: [Workload; 11] = [
+    Workload::Json,
+    Workload::Long,
+    Workload::ModelPaced,
+    Workload::Stream,
+    Workload::PacedStream,
+    Workload::Prelude(Prelude::None),
+    Workload::Prelude(Prelude::Role),
+    Workload::Prelude(Prelude::Twenty),
+    Workload::Late(Prelude::None),
+    Workload::Late(Prelude::Role),
+    Workload::Late(Prelude::Twenty),
 ];
 
 /// What the consumer is held to.
@@ -258,8 +268,8 @@ impl Budget {
         json!({ "limits": [{
             "id": "bench",
             "by": "consumer",
-            "tokens": { "per": "minute", "max": PLENTY },
-            "requests": { "per": "minute", "max": PLENTY },
+            "tokens": { "per": "minute", "max": UNREACHED_LIMIT },
+            "requests": { "per": "minute", "max": UNREACHED_LIMIT },
             "lease": lease,
             // A ledger that is away would be measured as no ledger at all: the run fails instead.
             "on_error": "closed",
@@ -313,10 +323,10 @@ pub(super) fn configuration(upstream: &str, members: &Value) -> String {
 pub async fn serve_upstream() -> anyhow::Result<(Server, String)> {
     let server = Server::start().await?;
     for subject in SUBJECTS {
-        server.register_fixed(subject.world(), subject.answer());
+        server.register_canned(subject.world(), subject.answer());
     }
     for (world, answer) in services() {
-        server.register_fixed(world, Fixed::document(&answer.to_string()));
+        server.register_canned(world, CannedResponse::document(&answer.to_string()));
     }
     let address = server.address().to_string();
     Ok((server, address))
@@ -345,7 +355,7 @@ fn services() -> [(&'static str, Value); 3] {
 
 #[cfg(test)]
 mod tests {
-    use super::{Budget, Prelude, SUBJECTS, Subject, Teller, configuration};
+    use super::{Budget, Prelude, Responder, SUBJECTS, Workload, configuration};
 
     #[test]
     fn the_gateway_accepts_its_configuration() {
@@ -364,27 +374,27 @@ mod tests {
             let question = String::from_utf8(subject.question().to_vec()).expect("UTF-8");
             let (head, body) = question.split_once("\r\n\r\n").expect("a head");
             assert!(head.ends_with(&format!("content-length: {}", body.len())), "{head}");
-            assert_eq!(body.len(), if subject == Subject::Long { 8192 } else { 1024 });
+            assert_eq!(body.len(), if subject == Workload::Long { 8192 } else { 1024 });
         }
     }
 
     #[test]
     fn half_an_answer_is_none() {
         let events = |count: usize| "data: {}\n\n".repeat(count) + "data: [DONE]\n\n";
-        let whole = |subject: Subject, body: String, teller| {
+        let whole = |subject: Workload, body: String, teller| {
             subject.is_answered_by(body.as_bytes(), teller)
         };
-        assert!(whole(Subject::Stream, events(203), Teller::Messenger));
-        assert!(whole(Subject::Stream, events(202), Teller::Gateway));
-        assert!(!whole(Subject::Stream, events(202), Teller::Messenger));
-        assert!(!whole(Subject::Stream, "data: {}\n\n".repeat(204), Teller::Messenger));
-        assert!(!whole(Subject::Json, "{}".to_owned(), Teller::Messenger));
+        assert!(whole(Workload::Stream, events(203), Responder::PassThrough));
+        assert!(whole(Workload::Stream, events(202), Responder::Gateway));
+        assert!(!whole(Workload::Stream, events(202), Responder::PassThrough));
+        assert!(!whole(Workload::Stream, "data: {}\n\n".repeat(204), Responder::PassThrough));
+        assert!(!whole(Workload::Json, "{}".to_owned(), Responder::PassThrough));
         let json = |length: usize| format!("{{{}}}", " ".repeat(length - 2));
-        assert!(whole(Subject::Json, json(1030), Teller::Cache));
-        assert!(!whole(Subject::Json, json(1030), Teller::Gateway));
-        assert!(!whole(Subject::Json, json(1057), Teller::Cache));
-        let late = Subject::Late(Prelude::Twenty);
-        assert!(whole(late, events(43), Teller::Messenger));
-        assert!(!whole(late, events(42), Teller::Messenger));
+        assert!(whole(Workload::Json, json(1030), Responder::Cache));
+        assert!(!whole(Workload::Json, json(1030), Responder::Gateway));
+        assert!(!whole(Workload::Json, json(1057), Responder::Cache));
+        let late = Workload::Late(Prelude::Twenty);
+        assert!(whole(late, events(43), Responder::PassThrough));
+        assert!(!whole(late, events(42), Responder::PassThrough));
     }
 }

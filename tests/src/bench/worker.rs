@@ -12,14 +12,14 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use super::contestant::{Contestant, Manner};
+use super::contestant::{Candidate, RequestStyle};
 use super::process::Process;
 use crate::workerd::root;
 
 /// Memory that looks like a directory, on Linux.
-const MEMORY: &str = "/dev/shm";
-const STORE: &str = "tests/baseline-worker/store.mjs";
-const DRIVER: &str = "tests/baseline-worker/driver.mjs";
+const MEMORY_DIRECTORY: &str = "/dev/shm";
+const STORE_SCRIPT: &str = "tests/baseline-worker/store.mjs";
+const DRIVER_SCRIPT: &str = "tests/baseline-worker/driver.mjs";
 
 /// A Worker that is to be started.
 pub(super) struct Worker<'a> {
@@ -30,45 +30,45 @@ pub(super) struct Worker<'a> {
     /// Its variables.
     pub(super) bindings: Vec<(&'a str, String)>,
     /// What else it is given.
-    pub(super) doors: Doors,
+    pub(super) services: Bindings,
 }
 
 /// What a Worker is given beside its variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doors {
+pub(super) enum Bindings {
     /// Nothing.
     None,
     /// The store and the ledger of `wrangler.toml`, or what is given of them.
-    Serin(Given),
+    Gateway(HostFeatures),
     /// The same; and it is not called itself: a driver before it calls its Durable Objects.
     Driven,
 }
 
 /// What serin's host gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Given {
+pub(super) struct HostFeatures {
     /// Whether there is a ledger. On Spin it is the store.
     pub(super) ledger: bool,
     /// How long the store takes to find something, in milliseconds; Workers only.
     pub(super) delay: u32,
 }
 
-impl Given {
+impl HostFeatures {
     /// Everything, at once.
     pub(super) const ALL: Self = Self { ledger: true, delay: 0 };
 }
 
 /// Where Durable Objects keep their rows; dropping it removes them.
 #[derive(Debug)]
-pub(super) struct Storage(PathBuf);
+pub(super) struct ObjectStorage(PathBuf);
 
 /// Says where the rows of Durable Objects are.
 pub(super) fn storage() -> PathBuf {
-    let memory = PathBuf::from(MEMORY);
+    let memory = PathBuf::from(MEMORY_DIRECTORY);
     if memory.is_dir() { memory } else { std::env::temp_dir() }
 }
 
-impl Storage {
+impl ObjectStorage {
     fn make(name: &str) -> anyhow::Result<Self> {
         let directory = storage().join(format!("serin-bench-{}-{name}", std::process::id()));
         fs::create_dir_all(&directory)?;
@@ -76,7 +76,7 @@ impl Storage {
     }
 }
 
-impl Drop for Storage {
+impl Drop for ObjectStorage {
     fn drop(&mut self) {
         // Best effort: what is left is in memory, and small.
         fs::remove_dir_all(&self.0).ok();
@@ -85,29 +85,29 @@ impl Drop for Storage {
 
 impl Worker<'_> {
     /// Starts workerd with it.
-    pub(super) fn start(self) -> anyhow::Result<Contestant> {
+    pub(super) fn start(self) -> anyhow::Result<Candidate> {
         let name = self.name;
         let (address, shelf) = (free_address()?, free_address()?);
         let file_name = name.replace([' ', ','], "-");
         let directory = root().join("target/bench").join(&file_name);
         fs::create_dir_all(&directory)?;
-        let storage = match self.doors {
-            Doors::None => None,
-            Doors::Serin(_) | Doors::Driven => Some(Storage::make(&file_name)?),
+        let storage = match self.services {
+            Bindings::None => None,
+            Bindings::Gateway(_) | Bindings::Driven => Some(ObjectStorage::make(&file_name)?),
         };
         let text = self.configuration(&directory, address, shelf, storage.as_ref())?;
         let configuration = directory.join("config.capnp");
         fs::write(&configuration, text)?;
         let process = Process::start(Command::new(workerd()?).arg("serve").arg(&configuration))?;
         let process = process.listening(address).with_context(|| format!("workerd with {name}"))?;
-        let manner = Manner::default();
-        Ok(Contestant {
+        let manner = RequestStyle::default();
+        Ok(Candidate {
             name,
             is_gateway: false,
             address,
             process,
-            manner,
-            shelf,
+            style: manner,
+            store_address: shelf,
             _storage: storage,
         })
     }
@@ -118,7 +118,7 @@ impl Worker<'_> {
         directory: &Path,
         address: SocketAddr,
         shelf: SocketAddr,
-        storage: Option<&Storage>,
+        storage: Option<&ObjectStorage>,
     ) -> anyhow::Result<String> {
         let script = root().join(self.script);
         copy(&script, directory, "index.js")?;
@@ -138,12 +138,12 @@ impl Worker<'_> {
         let mut services = String::new();
         let mut objects = String::new();
         let mut sockets = String::new();
-        let Given { ledger, delay } = match self.doors {
-            Doors::Serin(given) => given,
-            Doors::None | Doors::Driven => Given::ALL,
+        let HostFeatures { ledger, delay } = match self.services {
+            Bindings::Gateway(given) => given,
+            Bindings::None | Bindings::Driven => HostFeatures::ALL,
         };
-        if let Some(Storage(rows)) = storage {
-            copy(&root().join(STORE), directory, "store.mjs")?;
+        if let Some(ObjectStorage(rows)) = storage {
+            copy(&root().join(STORE_SCRIPT), directory, "store.mjs")?;
             let rows = rows.display();
             write!(
                 services,
@@ -165,10 +165,10 @@ impl Worker<'_> {
             }
             objects = objects_of("SerinLedger");
         }
-        let entry = match self.doors {
-            Doors::None | Doors::Serin(_) => "main",
-            Doors::Driven => {
-                copy(&root().join(DRIVER), directory, "driver.mjs")?;
+        let entry = match self.services {
+            Bindings::None | Bindings::Gateway(_) => "main",
+            Bindings::Driven => {
+                copy(&root().join(DRIVER_SCRIPT), directory, "driver.mjs")?;
                 let objects = objects_of("Counter");
                 write!(
                     services,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tests::bench::{self, Edge, Options, Part};
+use tests::bench::{self, BenchEdge, Options, Part};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -90,12 +90,12 @@ async fn play(role: Role) -> anyhow::Result<()> {
         Role::Upstream => {
             let (_server, address) = bench::serve_upstream().await?;
             println!("{address}");
-            bench::until_abandoned().await;
+            bench::until_parent_exits().await;
         }
         Role::Component { file, app } => {
             tokio::select! {
                 served = bench::serve_component(Path::new(&file), &app) => served?,
-                () = bench::until_abandoned() => {}
+                () = bench::until_parent_exits() => {}
             }
         }
     }
@@ -103,7 +103,7 @@ async fn play(role: Role) -> anyhow::Result<()> {
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Role> {
-    let edges = vec![Edge::Cloudflare, Edge::Spin];
+    let edges = vec![BenchEdge::Cloudflare, BenchEdge::Spin];
     let mut options = Options { edges, time: Duration::from_secs(5), paced: false, only: None };
     let mut format = Format::Markdown;
     while let Some(argument) = arguments.next() {
@@ -132,8 +132,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Role> {
             }
             "--on" => {
                 options.edges = match value()?.as_str() {
-                    "cloudflare" => vec![Edge::Cloudflare],
-                    "spin" => vec![Edge::Spin],
+                    "cloudflare" => vec![BenchEdge::Cloudflare],
+                    "spin" => vec![BenchEdge::Spin],
                     "all" => options.edges,
                     other => bail!("--on needs cloudflare, spin or all, not {other}"),
                 }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use serde_json::json;
-use tests::spin::{App, SpinHost};
+use tests::spin::{SpinApp, SpinHost};
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "\
@@ -27,7 +27,7 @@ serin-spin-host --component FILE [--name NAME] [--port N] [--variable NAME=VALUE
 
 struct Arguments {
     component: PathBuf,
-    app: App,
+    app: SpinApp,
 }
 
 #[tokio::main]
@@ -81,7 +81,7 @@ fn print(line: &str) {
 /// Reads the command line; `None` where help was asked for.
 fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Option<Arguments>> {
     let mut component = None;
-    let mut app = App { name: "serin".to_owned(), port: 3000, ..App::default() };
+    let mut app = SpinApp { name: "serin".to_owned(), port: 3000, ..SpinApp::default() };
     let mut variables = BTreeMap::new();
     while let Some(flag) = arguments.next() {
         if matches!(flag.as_str(), "--help" | "-h") {

@@ -6,7 +6,7 @@ use http::Uri;
 
 /// A list of patterns.
 #[derive(Clone, Debug, Default)]
-pub struct Allowed(Vec<Pattern>);
+pub struct AllowedHosts(Vec<Pattern>);
 
 #[derive(Clone, Debug)]
 struct Pattern {
@@ -19,11 +19,11 @@ struct Pattern {
 enum Port {
     Any,
     /// The one that belongs to the scheme.
-    Usual,
+    SchemeDefault,
     Only(u16),
 }
 
-impl Allowed {
+impl AllowedHosts {
     /// Reads a list of patterns.
     pub fn parse(patterns: &[String]) -> anyhow::Result<Self> {
         patterns
@@ -45,7 +45,7 @@ impl Pattern {
             bail!("an allowed host is written scheme://host:port, not {text:?}");
         };
         let (host, port) = match rest.rsplit_once(':') {
-            None => (rest, Port::Usual),
+            None => (rest, Port::SchemeDefault),
             Some((host, "*")) => (host, Port::Any),
             Some((host, port)) => {
                 let port = port
@@ -68,7 +68,7 @@ impl Pattern {
         };
         let port_matches = match self.port {
             Port::Any => true,
-            Port::Usual => port == usual,
+            Port::SchemeDefault => port == usual,
             Port::Only(only) => port == only,
         };
         (self.scheme == "*" || self.scheme == scheme) && host_matches && port_matches
@@ -77,34 +77,34 @@ impl Pattern {
 
 #[cfg(test)]
 mod tests {
-    use super::Allowed;
+    use super::AllowedHosts;
 
     #[track_caller]
-    fn check(pattern: &str, uri: &str, permitted: bool) {
-        let allowed = Allowed::parse(&[pattern.to_owned()]).expect("the pattern is right");
+    fn assert_permitted(pattern: &str, uri: &str, permitted: bool) {
+        let allowed = AllowedHosts::parse(&[pattern.to_owned()]).expect("the pattern is right");
         let uri = uri.parse().expect("the address is right");
         assert_eq!(allowed.permits(&uri), permitted, "{pattern} against {uri}");
     }
 
     #[test]
     fn patterns_match_by_scheme_host_and_port() {
-        check("https://api.openai.com", "https://api.openai.com/v1", true);
-        check("https://api.openai.com", "https://api.openai.com:443/v1", true);
-        check("https://api.openai.com", "https://api.openai.com:444/v1", false);
-        check("https://api.openai.com", "http://api.openai.com/v1", false);
-        check("https://api.openai.com", "https://evil.api.openai.com/", false);
-        check("https://*.openai.azure.com", "https://me.openai.azure.com/", true);
-        check("https://*.openai.azure.com", "https://openai.azure.com/", false);
-        check("https://*.openai.azure.com", "https://evilopenai.azure.com/", false);
-        check("http://127.0.0.1:*", "http://127.0.0.1:9100/v1", true);
-        check("http://127.0.0.1:9100", "http://127.0.0.1:9101/", false);
-        check("*://*:*", "http://example.com:1/", true);
+        assert_permitted("https://api.openai.com", "https://api.openai.com/v1", true);
+        assert_permitted("https://api.openai.com", "https://api.openai.com:443/v1", true);
+        assert_permitted("https://api.openai.com", "https://api.openai.com:444/v1", false);
+        assert_permitted("https://api.openai.com", "http://api.openai.com/v1", false);
+        assert_permitted("https://api.openai.com", "https://evil.api.openai.com/", false);
+        assert_permitted("https://*.openai.azure.com", "https://me.openai.azure.com/", true);
+        assert_permitted("https://*.openai.azure.com", "https://openai.azure.com/", false);
+        assert_permitted("https://*.openai.azure.com", "https://evilopenai.azure.com/", false);
+        assert_permitted("http://127.0.0.1:*", "http://127.0.0.1:9100/v1", true);
+        assert_permitted("http://127.0.0.1:9100", "http://127.0.0.1:9101/", false);
+        assert_permitted("*://*:*", "http://example.com:1/", true);
     }
 
     #[test]
     fn a_pattern_that_means_nothing_is_refused() {
         for pattern in ["api.openai.com", "https://api.openai.com:https"] {
-            assert!(Allowed::parse(&[pattern.to_owned()]).is_err(), "{pattern}");
+            assert!(AllowedHosts::parse(&[pattern.to_owned()]).is_err(), "{pattern}");
         }
     }
 }

@@ -16,18 +16,18 @@ use wasmtime_wasi_http::handler::{
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use self::bindings::spin::variables::variables;
-use super::App;
-use super::allowed::Allowed;
+use super::SpinApp;
+use super::allowed::AllowedHosts;
 use super::engine::Component;
 use super::keyvalue;
 use super::outbound::{Outbound, Upstreams};
-use super::output::{Log, Output};
+use super::output::{AppLog, Output};
 use super::storage::Storage;
 
 /// Spin's defaults for components of WASI 0.3: requests in all, requests at a time, idle time.
-const MOST_REQUESTS: usize = 128;
-const MOST_AT_A_TIME: usize = 16;
-const LONGEST_IDLE: Duration = Duration::from_secs(1);
+const MAX_REQUESTS: usize = 128;
+const MAX_CONCURRENT_REQUESTS: usize = 16;
+const MAX_IDLE: Duration = Duration::from_secs(1);
 
 pub(super) mod bindings {
     wasmtime::component::bindgen!({
@@ -88,23 +88,23 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 }
 
 /// Makes the instances of an app.
-pub(crate) struct Factory {
+pub(crate) struct InstanceFactory {
     component: Component,
     variables: Arc<BTreeMap<String, String>>,
     storage: Option<Arc<Storage>>,
     outbound: Outbound,
-    log: Arc<Log>,
+    log: Arc<AppLog>,
 }
 
-impl Factory {
+impl InstanceFactory {
     /// Prepares to make instances.
     pub(crate) fn new(
         component: &Component,
         upstreams: Upstreams,
-        app: App,
-        log: Arc<Log>,
+        app: SpinApp,
+        log: Arc<AppLog>,
     ) -> anyhow::Result<Self> {
-        let outbound = Outbound::new(upstreams, Arc::new(Allowed::parse(&app.allowed_hosts)?));
+        let outbound = Outbound::new(upstreams, Arc::new(AllowedHosts::parse(&app.allowed_hosts)?));
         let storage = match &app.state {
             Some(directory) => Storage::open(&directory.join(format!("{}.log", app.name)))?,
             None => Storage::default(),
@@ -119,12 +119,12 @@ impl Factory {
     }
 }
 
-impl HandlerState for Factory {
+impl HandlerState for InstanceFactory {
     type StoreData = State;
     type WorkerExpiration = Expiration;
-    type WorkerState = Limits;
+    type WorkerState = InstanceLimits;
 
-    async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Limits>> {
+    async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, InstanceLimits>> {
         let mut wasi = WasiCtxBuilder::new();
         wasi.stdout(Output::new(Arc::clone(&self.log))).stderr(Output::new(Arc::clone(&self.log)));
         let state = State {
@@ -141,8 +141,8 @@ impl HandlerState for Factory {
             store,
             proxy: Proxy::P3(service),
             view: |state| state.http(),
-            expiration: Expiration { idle: Box::pin(tokio::time::sleep(LONGEST_IDLE)) },
-            state: Limits,
+            expiration: Expiration { idle: Box::pin(tokio::time::sleep(MAX_IDLE)) },
+            state: InstanceLimits,
         })
     }
 }
@@ -161,7 +161,7 @@ impl WorkerExpiration for Expiration {
     ) -> Poll<()> {
         match status {
             WorkerStatus::Idle => {
-                let deadline = (start + LONGEST_IDLE).into();
+                let deadline = (start + MAX_IDLE).into();
                 if self.idle.deadline() != deadline {
                     self.idle.as_mut().reset(deadline);
                 }
@@ -177,16 +177,16 @@ impl WorkerExpiration for Expiration {
 const DROPPED: &str = "worker panicked";
 
 /// How much is asked of one instance.
-pub(crate) struct Limits;
+pub(crate) struct InstanceLimits;
 
-impl WorkerState for Limits {
+impl WorkerState for InstanceLimits {
     type StoreData = State;
     type RequestData = ();
 
     fn should_accept_request(&self, at_a_time: usize, total: usize) -> ShouldAccept {
-        if total >= MOST_REQUESTS {
+        if total >= MAX_REQUESTS {
             ShouldAccept::Never
-        } else if at_a_time >= MOST_AT_A_TIME {
+        } else if at_a_time >= MAX_CONCURRENT_REQUESTS {
             ShouldAccept::No
         } else {
             ShouldAccept::Yes

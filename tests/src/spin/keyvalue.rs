@@ -24,7 +24,7 @@ pub struct Bucket(Arc<Storage>);
 
 /// A value that somebody has looked at.
 #[expect(unreachable_pub, reason = "the bindings, which are public in their module, name it")]
-pub struct Seen {
+pub struct CasHandle {
     storage: Arc<Storage>,
     name: String,
     value: Option<Vec<u8>>,
@@ -49,7 +49,7 @@ impl key_value::HostStore for State {
 type SpinResult<T> = wasmtime::Result<Result<T, key_value::Error>>;
 
 /// What `get-keys` gives: the names, and whether they are all.
-type Names = (StreamReader<String>, FutureReader<Result<(), key_value::Error>>);
+type KeyListing = (StreamReader<String>, FutureReader<Result<(), key_value::Error>>);
 
 impl<T: Send + 'static> key_value::HostStoreWithStore<T> for HasSelf<State> {
     async fn open(accessor: &Accessor<T, Self>, label: String) -> SpinResult<Resource<Bucket>> {
@@ -98,7 +98,7 @@ impl<T: Send + 'static> key_value::HostStoreWithStore<T> for HasSelf<State> {
     async fn get_keys(
         accessor: &Accessor<T, Self>,
         store: Resource<Bucket>,
-    ) -> wasmtime::Result<Names> {
+    ) -> wasmtime::Result<KeyListing> {
         let names = opened(accessor, &store)?.names();
         accessor.with(|mut access| {
             let names = StreamReader::new(&mut access, names)?;
@@ -190,7 +190,7 @@ impl atomics::Host for State {
 
     async fn swap(
         &mut self,
-        cas: Resource<Seen>,
+        cas: Resource<CasHandle>,
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), atomics::CasError>> {
         // Other instances get their turn between the look and the swap: what can race does.
@@ -209,18 +209,22 @@ impl atomics::Host for State {
 }
 
 impl atomics::HostCas for State {
-    async fn new(&mut self, bucket: Resource<Bucket>, key: String) -> WasiResult<Resource<Seen>> {
+    async fn new(
+        &mut self,
+        bucket: Resource<Bucket>,
+        key: String,
+    ) -> WasiResult<Resource<CasHandle>> {
         let storage = storage(&self.table, &bucket)?;
-        Ok(Ok(self.table.push(Seen { storage, name: key, value: None })?))
+        Ok(Ok(self.table.push(CasHandle { storage, name: key, value: None })?))
     }
 
-    async fn current(&mut self, cas: Resource<Seen>) -> WasiResult<Option<Vec<u8>>> {
+    async fn current(&mut self, cas: Resource<CasHandle>) -> WasiResult<Option<Vec<u8>>> {
         let seen = self.table.get_mut(&cas)?;
         seen.value = seen.storage.get(&seen.name);
         Ok(Ok(seen.value.clone()))
     }
 
-    async fn drop(&mut self, cas: Resource<Seen>) -> wasmtime::Result<()> {
+    async fn drop(&mut self, cas: Resource<CasHandle>) -> wasmtime::Result<()> {
         self.table.delete(cas)?;
         Ok(())
     }

@@ -26,15 +26,15 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-pub use self::allowed::Allowed;
+pub use self::allowed::AllowedHosts;
 
 use self::engine::Component;
 use self::outbound::Upstreams;
-use self::output::Log;
+use self::output::AppLog;
 
 /// An application: one component under a name, with its own variables, on its own port.
 #[derive(Clone, Debug, Default)]
-pub struct App {
+pub struct SpinApp {
     /// What tests call it.
     pub name: String,
     /// The port on loopback; 0 lets the system choose.
@@ -49,7 +49,7 @@ pub struct App {
     pub no_store: bool,
 }
 
-impl App {
+impl SpinApp {
     /// An app on a port of the system's choice that may call everything.
     pub fn new(name: &str) -> Self {
         let allowed_hosts = vec!["*://*:*".to_owned()];
@@ -67,7 +67,7 @@ impl App {
 pub struct SpinHost {
     component: Component,
     upstreams: Upstreams,
-    logs: Mutex<HashMap<String, Arc<Log>>>,
+    logs: Mutex<HashMap<String, Arc<AppLog>>>,
     servers: Mutex<JoinSet<()>>,
 }
 
@@ -83,13 +83,14 @@ impl SpinHost {
     }
 
     /// Serves an app until the host is dropped, and tells its address.
-    pub async fn serve(&self, app: App) -> anyhow::Result<SocketAddr> {
+    pub async fn serve(&self, app: SpinApp) -> anyhow::Result<SocketAddr> {
         let listener = TcpListener::bind(("127.0.0.1", app.port))
             .await
             .with_context(|| format!("cannot listen on 127.0.0.1:{}", app.port))?;
         let address = listener.local_addr()?;
         let log = self.log(&app.name);
-        let factory = instance::Factory::new(&self.component, self.upstreams.clone(), app, log)?;
+        let factory =
+            instance::InstanceFactory::new(&self.component, self.upstreams.clone(), app, log)?;
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         servers.spawn(server::serve(listener, factory));
         Ok(address)
@@ -100,7 +101,7 @@ impl SpinHost {
         self.log(name).subscribe()
     }
 
-    fn log(&self, name: &str) -> Arc<Log> {
+    fn log(&self, name: &str) -> Arc<AppLog> {
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(logs.entry(name.to_owned()).or_default())
     }

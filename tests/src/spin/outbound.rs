@@ -12,7 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
 
-use super::allowed::Allowed;
+use super::allowed::AllowedHosts;
 
 /// The connections of a host, shared by its apps.
 #[derive(Clone)]
@@ -33,12 +33,12 @@ impl Upstreams {
 #[derive(Clone)]
 pub(crate) struct Outbound {
     upstreams: Upstreams,
-    allowed: Arc<Allowed>,
+    allowed: Arc<AllowedHosts>,
 }
 
 impl Outbound {
     /// A way to the hosts that are allowed.
-    pub(crate) fn new(upstreams: Upstreams, allowed: Arc<Allowed>) -> Self {
+    pub(crate) fn new(upstreams: Upstreams, allowed: Arc<AllowedHosts>) -> Self {
         Self { upstreams, allowed }
     }
 }

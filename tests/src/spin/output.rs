@@ -13,11 +13,11 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 /// The log of an app, which all of its instances write.
 #[derive(Default)]
-pub(crate) struct Log {
+pub(crate) struct AppLog {
     listeners: Mutex<Vec<mpsc::UnboundedSender<String>>>,
 }
 
-impl Log {
+impl AppLog {
     /// Everything that is written from now on.
     pub(crate) fn subscribe(&self) -> mpsc::UnboundedReceiver<String> {
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -38,13 +38,13 @@ impl Log {
 /// instances do not mix.
 #[derive(Clone)]
 pub(crate) struct Output {
-    log: Arc<Log>,
+    log: Arc<AppLog>,
     held: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Output {
     /// An output of a new instance.
-    pub(crate) fn new(log: Arc<Log>) -> Self {
+    pub(crate) fn new(log: Arc<AppLog>) -> Self {
         Self { log, held: Arc::default() }
     }
 
@@ -118,11 +118,11 @@ impl OutputStream for Output {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Log, Output};
+    use super::{AppLog, Output};
 
     #[test]
     fn lines_are_whole_and_do_not_mix() {
-        let log = Arc::new(Log::default());
+        let log = Arc::new(AppLog::default());
         let mut lines = log.subscribe();
         let (first, second) = (Output::new(Arc::clone(&log)), Output::new(log));
         first.take(b"{\"a\":");

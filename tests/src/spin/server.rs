@@ -16,13 +16,13 @@ use tokio::task::JoinSet;
 use wasmtime_wasi_http::handler::ProxyHandler;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::instance::Factory;
+use super::instance::InstanceFactory;
 
 /// The header by which Spin tells a component who calls.
 const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("spin-client-addr");
 
 /// Serves an app until the task is dropped, which also breaks the connections that are open.
-pub(crate) async fn serve(listener: TcpListener, factory: Factory) {
+pub(crate) async fn serve(listener: TcpListener, factory: InstanceFactory) {
     let handler = ProxyHandler::new(factory);
     let mut connections = JoinSet::new();
     loop {
@@ -36,7 +36,7 @@ pub(crate) async fn serve(listener: TcpListener, factory: Factory) {
     }
 }
 
-async fn connection(stream: TcpStream, caller: SocketAddr, handler: ProxyHandler<Factory>) {
+async fn connection(stream: TcpStream, caller: SocketAddr, handler: ProxyHandler<InstanceFactory>) {
     // Otherwise the second part of a response waits 40 ms for the caller's acknowledgement.
     if stream.set_nodelay(true).is_err() {
         return;
@@ -50,7 +50,7 @@ async fn connection(stream: TcpStream, caller: SocketAddr, handler: ProxyHandler
 async fn answer(
     request: http::Request<Incoming>,
     caller: SocketAddr,
-    handler: &ProxyHandler<Factory>,
+    handler: &ProxyHandler<InstanceFactory>,
 ) -> Result<http::Response<WasiBody>, Infallible> {
     let Some(request) = complete(request, caller) else {
         return Ok(empty(StatusCode::BAD_REQUEST));

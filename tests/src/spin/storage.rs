@@ -13,10 +13,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::Context;
 
 /// Stands for a value's length where the name is forgotten.
-const FORGOTTEN: u32 = u32::MAX;
+const DELETED_LENGTH: u32 = u32::MAX;
 
 /// A log that is longer than this and than four times what it holds is written anew.
-const SLACK: usize = 1 << 20;
+const COMPACTION_SLACK: usize = 1 << 20;
 
 /// The values of an app, shared by its instances. Each method is one step.
 #[derive(Default)]
@@ -25,10 +25,10 @@ pub(crate) struct Storage(Mutex<Inner>);
 #[derive(Default)]
 struct Inner {
     values: BTreeMap<String, Vec<u8>>,
-    log: Option<Log>,
+    log: Option<StorageLog>,
 }
 
-struct Log {
+struct StorageLog {
     path: PathBuf,
     file: File,
     length: usize,
@@ -55,7 +55,7 @@ impl Storage {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory).with_context(explain)?;
         }
-        let log = Log::write(path, &values).with_context(explain)?;
+        let log = StorageLog::write(path, &values).with_context(explain)?;
         Ok(Self(Mutex::new(Inner { values, log: Some(log) })))
     }
 
@@ -124,18 +124,18 @@ impl Inner {
 
     fn append(&mut self, name: &str, value: Option<&[u8]>) -> io::Result<()> {
         let Some(log) = &mut self.log else { return Ok(()) };
-        if log.length > SLACK {
+        if log.length > COMPACTION_SLACK {
             let held: usize =
                 self.values.iter().map(|(name, value)| name.len() + value.len()).sum();
             if log.length > 4 * held {
-                *log = Log::write(&log.path, &self.values)?;
+                *log = StorageLog::write(&log.path, &self.values)?;
             }
         }
         log.append(name, value)
     }
 }
 
-impl Log {
+impl StorageLog {
     /// Replaces a file by one that holds these values and nothing of their past.
     fn write(path: &Path, values: &BTreeMap<String, Vec<u8>>) -> io::Result<Self> {
         let fresh = path.with_extension("new");
@@ -152,7 +152,7 @@ impl Log {
         let length = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(io::Error::other);
         let mut record = Vec::new();
         record.extend_from_slice(&length(name.as_bytes())?.to_le_bytes());
-        record.extend_from_slice(&value.map_or(Ok(FORGOTTEN), length)?.to_le_bytes());
+        record.extend_from_slice(&value.map_or(Ok(DELETED_LENGTH), length)?.to_le_bytes());
         record.extend_from_slice(name.as_bytes());
         record.extend_from_slice(value.unwrap_or_default());
         // In one write, so that a kill leaves at most one record by halves.
@@ -168,7 +168,7 @@ fn record(rest: &mut &[u8]) -> Option<(String, Option<Vec<u8>>)> {
     let (value, after) = after.split_first_chunk::<4>()?;
     let name_length = usize::try_from(u32::from_le_bytes(*name)).ok()?;
     let value_length = match u32::from_le_bytes(*value) {
-        FORGOTTEN => None,
+        DELETED_LENGTH => None,
         length => Some(usize::try_from(length).ok()?),
     };
     let (name, after) = after.split_at_checked(name_length)?;
@@ -183,7 +183,7 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
 
-    use super::{SLACK, Storage};
+    use super::{COMPACTION_SLACK, Storage};
 
     /// A file that is not there yet, and not there any more in the end.
     struct Scratch(PathBuf);
@@ -259,9 +259,9 @@ mod tests {
         let scratch = Scratch::new("past");
         let storage = Storage::open(&scratch.0).expect("a fresh file");
         for _ in 0..100 {
-            storage.set("a", vec![7; SLACK / 10]).expect("a file");
+            storage.set("a", vec![7; COMPACTION_SLACK / 10]).expect("a file");
         }
         let length = fs::metadata(&scratch.0).expect("it is there").len();
-        assert!(length < 2 * SLACK as u64, "{length}");
+        assert!(length < 2 * COMPACTION_SLACK as u64, "{length}");
     }
 }

@@ -12,28 +12,28 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::json;
-use crate::keys::random;
-use crate::platform::{Clock, Platform, Store};
+use crate::keys::random_chars;
+use crate::platform::{Clock, Host, KvStore};
 use crate::time::Timestamp;
 
-use super::page::page;
-use super::reply::{Answer, Failure, Reply};
-use super::{Call, operator};
+use super::page::read_page;
+use super::reply::{AdminError, AdminResponse, AdminResult};
+use super::{AdminRequest, operator};
 
-const NAMES: &str = "audit/";
+const AUDIT_KEY_PREFIX: &str = "audit/";
 
 /// How long an entry is kept.
-pub(super) const KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+pub(super) const AUDIT_RETENTION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// At most so many entries are read for one answer.
-const MOST_READ: usize = 200;
+const MAX_ENTRIES_READ: usize = 200;
 
 /// Names count down from here, so that the newest is the first of a listing. 13 digits of milliseconds
 /// last until the year 2286.
-const END: u64 = 9_999_999_999_999;
+const MAX_TIMESTAMP_MILLIS: u64 = 9_999_999_999_999;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Entry {
+struct AuditEntry {
     at: Timestamp,
     by: String,
     role: String,
@@ -49,69 +49,72 @@ struct Entry {
     failed: Option<String>,
 }
 
-impl<P: Platform> Call<'_, P> {
+impl<P: Host> AdminRequest<'_, P> {
     /// Logs a change and makes it. `detail` holds nothing secret.
-    pub(super) async fn log<T>(
+    pub(super) async fn run_audited<T>(
         &self,
         action: &'static str,
         target: String,
         detail: Value,
-        change: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        let entry = self.announce(action, target, detail).await?;
+        change: impl Future<Output = Result<T, AdminError>>,
+    ) -> Result<T, AdminError> {
+        let entry = self.write_audit_entry(action, target, detail).await?;
         let done = change.await;
         if let Err(failure) = &done {
-            self.withdraw(entry, failure).await;
+            self.mark_audit_failed(entry, failure).await;
         }
         done
     }
 
     // Apart from the change, whatever that is: so they are in the bundle once.
 
-    async fn announce(
+    async fn write_audit_entry(
         &self,
         action: &'static str,
         target: String,
         detail: Value,
-    ) -> Result<Entry, Failure> {
-        let entry = Entry {
-            at: self.platform.now(),
+    ) -> Result<AuditEntry, AdminError> {
+        let entry = AuditEntry {
+            at: self.host.now(),
             by: self.operator.name.to_owned(),
-            role: operator::name(self.operator.role).to_owned(),
+            role: operator::role_name(self.operator.role).to_owned(),
             action: action.to_owned(),
             target,
-            from: self.desk.address.map(|address| address.to_string()),
+            from: self.context.client_ip.map(|address| address.to_string()),
             request_id: self.request_id.to_owned(),
             detail,
             failed: None,
         };
-        write(self.platform, &entry).await?;
+        store_entry(self.host, &entry).await?;
         Ok(entry)
     }
 
-    async fn withdraw(&self, mut entry: Entry, failure: &Failure) {
-        entry.at = self.platform.now();
+    async fn mark_audit_failed(&self, mut entry: AuditEntry, failure: &AdminError) {
+        entry.at = self.host.now();
         entry.failed = Some(failure.code.to_owned());
         // The operator is told of the failure itself in any case.
-        let _ = write(self.platform, &entry).await;
+        let _ = store_entry(self.host, &entry).await;
     }
 }
 
-async fn write(platform: &(impl Clock + Store), entry: &Entry) -> Result<(), Failure> {
-    let time = END.saturating_sub(entry.at.as_millis());
-    let name = format!("{NAMES}{time:013}-{}", random(platform, 12));
+async fn store_entry(
+    platform: &(impl Clock + KvStore),
+    entry: &AuditEntry,
+) -> Result<(), AdminError> {
+    let time = MAX_TIMESTAMP_MILLIS.saturating_sub(entry.at.as_millis());
+    let name = format!("{AUDIT_KEY_PREFIX}{time:013}-{}", random_chars(platform, 12));
     let value = serde_json::to_vec(entry).expect("entries have only plain members");
-    Ok(platform.put(&name, value, Some(KEPT)).await?)
+    Ok(platform.put(&name, value, Some(AUDIT_RETENTION)).await?)
 }
 
 /// `GET /audit`: the newest first.
-pub(super) async fn list<P: Platform>(call: &Call<'_, P>) -> Answer {
-    let query = call.query(&["limit", "cursor", "target"])?;
-    let (limit, target) = (query.limit()?, query.text("target"));
+pub(super) async fn list<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
+    let query = call.parse_query(&["limit", "cursor", "target"])?;
+    let (limit, target) = (query.page_limit()?, query.get("target"));
     // Where entries are chosen, more must be read than are shown.
-    let most = if target.is_some() { MOST_READ } else { limit };
-    let shelf = call.shelf();
-    let found = page(&shelf, NAMES, query.text("cursor"), most).await?;
+    let most = if target.is_some() { MAX_ENTRIES_READ } else { limit };
+    let shelf = call.key_store();
+    let found = read_page(&shelf, AUDIT_KEY_PREFIX, query.get("cursor"), most).await?;
     let mut entries = Vec::new();
     let mut read = 0;
     for name in &found.names {
@@ -119,21 +122,23 @@ pub(super) async fn list<P: Platform>(call: &Call<'_, P>) -> Answer {
             break;
         }
         read += 1;
-        let Some(bytes) = call.platform.get(&format!("{NAMES}{name}")).await? else { continue };
-        let Ok(entry) = json::from_bytes::<Entry>(&bytes) else { continue };
-        if target.is_none_or(|target| is_within(&entry.target, target)) {
-            entries.push(shown(name, &entry));
+        let Some(bytes) = call.host.get(&format!("{AUDIT_KEY_PREFIX}{name}")).await? else {
+            continue;
+        };
+        let Ok(entry) = json::from_bytes::<AuditEntry>(&bytes) else { continue };
+        if target.is_none_or(|target| matches_target(&entry.target, target)) {
+            entries.push(entry_json(name, &entry));
         }
     }
-    Ok(Reply::json(&json!({ "data": entries, "cursor": found.cursor_after(read) })))
+    Ok(AdminResponse::json(&json!({ "data": entries, "cursor": found.cursor_after(read) })))
 }
 
 /// Whether a target is the one that is asked for, or a part of it.
-fn is_within(target: &str, wanted: &str) -> bool {
+fn matches_target(target: &str, wanted: &str) -> bool {
     target.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn shown(id: &str, entry: &Entry) -> Value {
+fn entry_json(id: &str, entry: &AuditEntry) -> Value {
     let mut shown = json!(entry);
     shown["id"] = json!(id);
     shown["at"] = json!(entry.at.as_millis() / 1_000);

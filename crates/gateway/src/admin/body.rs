@@ -14,46 +14,50 @@ use crate::date;
 use crate::json;
 use crate::time::Timestamp;
 
-use super::reply::Failure;
+use super::reply::AdminError;
 
 /// More than any consumer or key needs.
-pub(super) const MOST: usize = 64 * 1024;
+pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// The longest configuration, which a store can keep.
-pub(super) const MOST_OF_DOCUMENT: usize = 1024 * 1024;
+pub(super) const MAX_CONFIG_BYTES: usize = 1024 * 1024;
 
 /// Reads a body whole. Where there is none, the header says nothing.
-pub(super) async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Failure> {
+pub(super) async fn read_body(
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+) -> Result<Bytes, AdminError> {
     let body = body.collect(most).await.map_err(|error| match error {
         ReadError::TooLarge => {
             let message = format!("The body is longer than {most} bytes.");
-            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
+            AdminError::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
         }
-        ReadError::Broken(_) => Failure::invalid_json("The body broke off before its end."),
+        ReadError::Broken(_) => AdminError::invalid_json("The body broke off before its end."),
     })?;
     if !body.is_empty() && !is_json(headers) {
         let message = "The content-type must be application/json.";
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return Err(Failure::new(status, "unsupported_media_type", message));
+        return Err(AdminError::new(status, "unsupported_media_type", message));
     }
     Ok(body)
 }
 
 /// Reads an object.
-pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+pub(super) fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, AdminError> {
     // A list would do for serde, field by field.
     if !body.trim_ascii_start().starts_with(b"{") {
-        return Err(Failure::invalid_json("The body must be a JSON object."));
+        return Err(AdminError::invalid_json("The body must be a JSON object."));
     }
     let text =
-        str::from_utf8(body).map_err(|_| Failure::invalid_json("The body must be UTF-8."))?;
+        str::from_utf8(body).map_err(|_| AdminError::invalid_json("The body must be UTF-8."))?;
     json::from_text(text).map_err(|error| {
         let is_shape = error.is_data();
         let problems = Problems::from_json(error);
         if is_shape {
-            Failure::problems(&problems)
+            AdminError::problems(&problems)
         } else {
-            Failure::invalid_json(&problems.to_string())
+            AdminError::invalid_json(&problems.to_string())
         }
     })
 }
@@ -68,25 +72,25 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// A moment as people write it: whole seconds since the epoch, or a date and time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment(pub(super) Timestamp);
+pub(super) struct FlexibleTimestamp(pub(super) Timestamp);
 
-impl<'de> Deserialize<'de> for Moment {
+impl<'de> Deserialize<'de> for FlexibleTimestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Written;
         impl Visitor<'_> for Written {
-            type Value = Moment;
+            type Value = FlexibleTimestamp;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("whole seconds since 1970 or a time such as \"2026-01-31T09:00:00Z\"")
             }
 
-            fn visit_u64<E: Error>(self, seconds: u64) -> Result<Moment, E> {
-                let moment = date::moment(&seconds.to_string()).map(Moment);
+            fn visit_u64<E: Error>(self, seconds: u64) -> Result<FlexibleTimestamp, E> {
+                let moment = date::parse_timestamp(&seconds.to_string()).map(FlexibleTimestamp);
                 moment.ok_or_else(|| E::invalid_value(Unexpected::Unsigned(seconds), &self))
             }
 
-            fn visit_str<E: Error>(self, text: &str) -> Result<Moment, E> {
-                let moment = date::moment(text).map(Moment);
+            fn visit_str<E: Error>(self, text: &str) -> Result<FlexibleTimestamp, E> {
+                let moment = date::parse_timestamp(text).map(FlexibleTimestamp);
                 moment.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
             }
         }
@@ -95,7 +99,7 @@ impl<'de> Deserialize<'de> for Moment {
 }
 
 /// For a field that may be absent, or there and null: the two mean different things in a patch.
-pub(super) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+pub(super) fn deserialize_nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)

@@ -1,41 +1,42 @@
 //! `/cache`: forgetting answers that are kept.
 
-use crate::cache::{Scope, names};
-use crate::platform::Platform;
+use crate::cache::{CacheKeyScope, key_prefix};
+use crate::platform::Host;
 
-use super::Call;
-use super::reply::{Answer, Failure};
-use super::sweep::sweep;
+use super::AdminRequest;
+use super::reply::{AdminError, AdminResult};
+use super::sweep::delete_prefixes;
 
 /// `DELETE /cache`: of a route, of a consumer or a group, of one of them in a route, or all.
-pub(super) async fn purge<P: Platform>(call: &Call<'_, P>) -> Answer {
-    let query = call.query(&["route", "consumer", "group", "all", "cursor"])?;
-    let (route, consumer, group) =
-        (query.text("route"), query.text("consumer"), query.text("group"));
+pub(super) async fn purge<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
+    let query = call.parse_query(&["route", "consumer", "group", "all", "cursor"])?;
+    let (route, consumer, group) = (query.get("route"), query.get("consumer"), query.get("group"));
     let scope = match (consumer, group) {
         (Some(_), Some(_)) => {
-            return Err(Failure::invalid("group", "`consumer` too", "one of the two"));
+            return Err(AdminError::invalid("group", "`consumer` too", "one of the two"));
         }
-        (Some(id), None) => Some((Scope::Consumer(id), format!("consumer/{id}"))),
-        (None, Some(id)) => Some((Scope::Group(id), format!("group/{id}"))),
+        (Some(id), None) => Some((CacheKeyScope::Consumer(id), format!("consumer/{id}"))),
+        (None, Some(id)) => Some((CacheKeyScope::Group(id), format!("group/{id}"))),
         (None, None) => None,
     };
-    let all = match query.text("all") {
+    let all = match query.get("all") {
         None | Some("false") => false,
         Some("true") => true,
-        Some(other) => return Err(Failure::invalid("all", format!("{other:?}"), "true")),
+        Some(other) => return Err(AdminError::invalid("all", format!("{other:?}"), "true")),
     };
     if all == (route.is_some() || scope.is_some()) {
         let found = if all { "`all` and something else" } else { "nothing" };
-        return Err(Failure::invalid("all", found, "`route`, `consumer`, `group`, or all=true"));
+        return Err(AdminError::invalid("all", found, "`route`, `consumer`, `group`, or all=true"));
     }
     let prefixes = match (route, &scope) {
-        (Some(route), scope) => vec![names(Some(route), scope.as_ref().map(|(scope, _)| *scope))],
-        (None, Some((scope, _))) => {
-            let routes = call.desk.config.routes.iter();
-            routes.map(|route| names(Some(&route.id), Some(*scope))).collect()
+        (Some(route), scope) => {
+            vec![key_prefix(Some(route), scope.as_ref().map(|(scope, _)| *scope))]
         }
-        (None, None) => vec![names(None, None)],
+        (None, Some((scope, _))) => {
+            let routes = call.context.config.routes.iter();
+            routes.map(|route| key_prefix(Some(&route.id), Some(*scope))).collect()
+        }
+        (None, None) => vec![key_prefix(None, None)],
     };
     let mut target = "cache".to_owned();
     for part in route.map(|id| format!("route/{id}")).into_iter().chain(scope.map(|(_, name)| name))
@@ -43,5 +44,5 @@ pub(super) async fn purge<P: Platform>(call: &Call<'_, P>) -> Answer {
         target.push('/');
         target.push_str(&part);
     }
-    sweep(call, ("cache.purge", target), &prefixes, query.text("cursor")).await
+    delete_prefixes(call, ("cache.purge", target), &prefixes, query.get("cursor")).await
 }

@@ -6,90 +6,98 @@
 
 use std::time::Duration;
 
-use crate::keys::{Claimed, KeyHash};
-use crate::ledger::{Charge, Hold, Operation, Place, Reply, Rule, Window};
-use crate::platform::{Clock, Ledger};
+use crate::keys::{KeyHash, LockReservation};
+use crate::ledger::{BookId, Charge, Hold, LedgerReply, Operation, Rule, Window};
+use crate::platform::{Clock, LedgerHost};
 
-use super::reply::Failure;
+use super::reply::AdminError;
 
 /// Longer than any store shows what is no more: after it, the entry itself tells that it is there.
-const LONG: Duration = Duration::from_secs(120);
+const LONG_LOCK_TTL: Duration = Duration::from_secs(120);
 
 /// Longer than one change takes.
-const SHORT: Duration = Duration::from_secs(30);
+const SHORT_LOCK_TTL: Duration = Duration::from_secs(30);
 
 /// What is claimed.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Subject<'a> {
+pub(super) enum LockSubject<'a> {
     /// To create a consumer of this name.
     NewConsumer(&'a str),
     /// To change this consumer.
     Consumer(&'a str),
     /// To take over the key with this hash.
-    Adoption(&'a KeyHash),
+    Import(&'a KeyHash),
     /// To change this key.
     Key(&'a str),
     /// To revoke this key: nobody may change it afterwards.
     Revocation(&'a str),
 }
 
-impl Subject<'_> {
-    fn place(self) -> Place {
-        Place::new(match self {
+impl LockSubject<'_> {
+    fn book_id(self) -> BookId {
+        BookId::new(match self {
             Self::NewConsumer(id) | Self::Consumer(id) => format!("claim/consumer/{id}"),
-            Self::Adoption(hash) => format!("claim/hash/{}", hash.to_hex()),
+            Self::Import(hash) => format!("claim/hash/{}", hash.to_hex()),
             Self::Key(id) | Self::Revocation(id) => format!("claim/key/{id}"),
         })
     }
 
-    fn account(self) -> &'static str {
+    fn account_name(self) -> &'static str {
         match self {
             Self::NewConsumer(_) => "create",
-            Self::Adoption(_) => "adopt",
+            Self::Import(_) => "adopt",
             Self::Consumer(_) | Self::Key(_) | Self::Revocation(_) => "change",
         }
     }
 
-    fn time(self) -> Duration {
+    fn ttl(self) -> Duration {
         match self {
-            Self::NewConsumer(_) | Self::Adoption(_) | Self::Revocation(_) => LONG,
-            Self::Consumer(_) | Self::Key(_) => SHORT,
+            Self::NewConsumer(_) | Self::Import(_) | Self::Revocation(_) => LONG_LOCK_TTL,
+            Self::Consumer(_) | Self::Key(_) => SHORT_LOCK_TTL,
         }
     }
 }
 
 /// Claims something; `None`: somebody else was first.
-pub(super) async fn take(
-    platform: &(impl Clock + Ledger),
-    subject: Subject<'_>,
-) -> Result<Option<Claimed>, Failure> {
-    let claimed = Claimed { id: platform.entropy(), until: platform.now() + subject.time() };
+pub(super) async fn acquire(
+    platform: &(impl Clock + LedgerHost),
+    subject: LockSubject<'_>,
+) -> Result<Option<LockReservation>, AdminError> {
+    let claimed = LockReservation { id: platform.entropy(), until: platform.now() + subject.ttl() };
     let hold = Hold {
-        account: subject.account().to_owned(),
+        account: subject.account_name().to_owned(),
         rule: Rule { max: 1, window: Window::Total },
-        least: 1,
+        min: 1,
         want: 1,
         slice: None,
     };
     let operation = Operation::Reserve { id: claimed.id, until: claimed.until, holds: vec![hold] };
-    match platform.apply(&subject.place(), &operation).await {
-        Ok(Reply::Granted(_)) => Ok(Some(claimed)),
-        Ok(Reply::Refused(_)) => Ok(None),
-        Ok(Reply::Done | Reply::Levels(_) | Reply::Tallies(_) | Reply::Register(_)) | Err(_) => {
-            Err(Failure::ledger_unavailable())
-        }
+    match platform.apply(&subject.book_id(), &operation).await {
+        Ok(LedgerReply::Granted(_)) => Ok(Some(claimed)),
+        Ok(LedgerReply::Denied(_)) => Ok(None),
+        Ok(
+            LedgerReply::Done
+            | LedgerReply::Balances(_)
+            | LedgerReply::Usage(_)
+            | LedgerReply::Register(_),
+        )
+        | Err(_) => Err(AdminError::ledger_unavailable()),
     }
 }
 
 /// Gives a claim back. Where that fails, it returns when its time is over.
-pub(super) async fn release(platform: &impl Ledger, subject: Subject<'_>, claimed: Claimed) {
-    let account = subject.account().to_owned();
+pub(super) async fn release(
+    platform: &impl LedgerHost,
+    subject: LockSubject<'_>,
+    claimed: LockReservation,
+) {
+    let account = subject.account_name().to_owned();
     let charges = vec![Charge { account, window: Window::Total, amount: 0 }];
     let operation = Operation::Settle { id: claimed.id, until: claimed.until, charges };
-    let _ = platform.apply(&subject.place(), &operation).await;
+    let _ = platform.apply(&subject.book_id(), &operation).await;
 }
 
 /// That somebody else was first.
-pub(super) fn under_way(what: &str) -> Failure {
-    Failure::conflict("conflict", format!("Another change of {what} is under way. Try again."))
+pub(super) fn locked_error(what: &str) -> AdminError {
+    AdminError::conflict("conflict", format!("Another change of {what} is under way. Try again."))
 }

@@ -8,170 +8,175 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::boot::{self, Opened};
+use crate::boot::{self, LoadedConfig};
 use crate::config::Problems;
 use crate::json;
-use crate::keys::random;
-use crate::outage::Outage;
-use crate::platform::Platform;
-use crate::versions::{Archive, Change, Committed, Stamp, Station, difference};
+use crate::keys::random_chars;
+use crate::outage::HostError;
+use crate::platform::Host;
+use crate::versions::{
+    CommitOutcome, DocumentChange, ReloadingGateway, VersionInfo, VersionStore, diff_documents,
+};
 
-use super::Call;
-use super::reply::{Answer, Failure, Reply};
+use super::AdminRequest;
+use super::reply::{AdminError, AdminResponse, AdminResult};
 
 /// A version that is in force for so long is shown to everybody, unless whoever put it died.
-const OVERDUE: Duration = Duration::from_secs(10);
+const PUBLISH_OVERDUE_AFTER: Duration = Duration::from_secs(10);
 
 /// How many changes the audit log names.
-const MOST_LOGGED: usize = 50;
+const MAX_LOGGED_CHANGES: usize = 50;
 
 /// `GET /config`
-pub(super) async fn read<P: Platform>(call: &Call<'_, P>) -> Answer {
-    call.query(&[])?;
-    let station = station(call)?;
-    let archive = Archive(call.platform);
+pub(super) async fn get<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
+    call.parse_query(&[])?;
+    let station = reloading_gateway(call)?;
+    let archive = VersionStore(call.host);
     let stamp = match archive.head().await {
         Ok(head) => head,
         // What is served here can be told without the ledger; whoever changes it needs that anyway.
-        Err(_) => station.stamp().ok_or_else(Failure::ledger_unavailable)?,
+        Err(_) => station.version().ok_or_else(AdminError::ledger_unavailable)?,
     };
-    let document = document(&archive, &stamp).await?;
-    station.adopt(call.platform, &stamp, &document).await;
-    complete(call, station, &stamp, &document).await;
-    Ok(tagged(Reply::text(document), &stamp))
+    let document = load_document(&archive, &stamp).await?;
+    station.apply_if_newer(call.host, &stamp, &document).await;
+    finish_publishing(call, station, &stamp, &document).await;
+    Ok(with_etag(AdminResponse::from_json_text(document), &stamp))
 }
 
 /// `PUT /config`
-pub(super) async fn put<P: Platform>(call: &Call<'_, P>) -> Answer {
-    let query = call.query(&["dry_run"])?;
-    let dry_run = match query.text("dry_run") {
+pub(super) async fn put<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
+    let query = call.parse_query(&["dry_run"])?;
+    let dry_run = match query.get("dry_run") {
         None | Some("false") => false,
         Some("true" | "") => true,
         Some(other) => {
-            return Err(Failure::invalid("dry_run", format!("{other:?}"), "true or false"));
+            return Err(AdminError::invalid("dry_run", format!("{other:?}"), "true or false"));
         }
     };
-    let station = station(call)?;
-    let head = Archive(call.platform).head().await.map_err(unknown_head)?;
+    let station = reloading_gateway(call)?;
+    let head = VersionStore(call.host).head().await.map_err(head_unavailable)?;
     // Who only tries need not have looked.
     if !dry_run || call.if_match.is_some() {
-        must_match(call.if_match, &head)?;
+        check_if_match(call.if_match, &head)?;
     }
     let text = str::from_utf8(&call.body);
-    let text = text.map_err(|_| Failure::invalid_json("The document must be UTF-8."))?;
-    serves_somebody(&value(text)?)?;
-    let draft = Draft { document: text, action: "config.put", note: None, dry_run };
-    make(call, station, head, draft).await
+    let text = text.map_err(|_| AdminError::invalid_json("The document must be UTF-8."))?;
+    check_has_routes(&parse_value(text)?)?;
+    let draft = NewVersion { document: text, action: "config.put", note: None, dry_run };
+    create_version(call, station, head, draft).await
 }
 
 /// `POST /config/versions/{version}/restore`: the same document as a new version.
-pub(super) async fn restore<P: Platform>(call: &Call<'_, P>) -> Answer {
-    call.query(&[])?;
-    let station = station(call)?;
-    let archive = Archive(call.platform);
-    let head = archive.head().await.map_err(unknown_head)?;
-    must_match(call.if_match, &head)?;
-    let stamp = find(call, &head).await?;
-    let document = document(&archive, &stamp).await?;
+pub(super) async fn restore<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
+    call.parse_query(&[])?;
+    let station = reloading_gateway(call)?;
+    let archive = VersionStore(call.host);
+    let head = archive.head().await.map_err(head_unavailable)?;
+    check_if_match(call.if_match, &head)?;
+    let stamp = find_version(call, &head).await?;
+    let document = load_document(&archive, &stamp).await?;
     let note = Some(format!("restored from {}", stamp.version));
-    let draft = Draft { document: &document, action: "config.restore", note, dry_run: false };
-    make(call, station, head, draft).await
+    let draft = NewVersion { document: &document, action: "config.restore", note, dry_run: false };
+    create_version(call, station, head, draft).await
 }
 
 /// `GET /config/versions`: the newest first.
-pub(super) async fn list<P: Platform>(call: &Call<'_, P>) -> Answer {
-    let query = call.query(&["limit", "cursor"])?;
-    let limit = query.limit()?;
-    let archive = Archive(call.platform);
-    let mut next = match query.text("cursor") {
-        None => Some(archive.head().await.map_err(unknown_head)?),
+pub(super) async fn list<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
+    let query = call.parse_query(&["limit", "cursor"])?;
+    let limit = query.page_limit()?;
+    let archive = VersionStore(call.host);
+    let mut next = match query.get("cursor") {
+        None => Some(archive.head().await.map_err(head_unavailable)?),
         Some(cursor) => {
             let wrong =
-                || Failure::invalid("cursor", format!("{cursor:?}"), "a cursor from an answer");
+                || AdminError::invalid("cursor", format!("{cursor:?}"), "a cursor from an answer");
             let (version, nonce) = cursor.split_once('-').ok_or_else(wrong)?;
             let is_name = nonce.bytes().all(|byte| byte.is_ascii_alphanumeric());
             let version = version.parse().ok().filter(|_| is_name).ok_or_else(wrong)?;
-            Some(archive.look(version, nonce).await?.ok_or_else(wrong)?)
+            Some(archive.get_if_exists(version, nonce).await?.ok_or_else(wrong)?)
         }
     };
     let mut data = Vec::new();
     while let Some(stamp) = next.take_if(|_| data.len() < limit) {
-        data.push(shown(&stamp));
-        next = archive.before(&stamp).await?;
+        data.push(version_json(&stamp));
+        next = archive.previous(&stamp).await?;
     }
     let cursor = next.map(|stamp| format!("{}-{}", stamp.version, stamp.nonce));
-    Ok(Reply::json(&json!({ "data": data, "cursor": cursor })))
+    Ok(AdminResponse::json(&json!({ "data": data, "cursor": cursor })))
 }
 
 /// `GET /config/versions/{version}`
-pub(super) async fn look<P: Platform>(call: &Call<'_, P>) -> Answer {
-    call.query(&[])?;
-    let archive = Archive(call.platform);
-    let head = archive.head().await.map_err(unknown_head)?;
-    let stamp = find(call, &head).await?;
-    let text = document(&archive, &stamp).await?;
-    let mut answer = shown(&stamp);
-    answer["document"] = value(&text)?;
-    Ok(tagged(Reply::json(&answer), &stamp))
+pub(super) async fn get_version<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
+    call.parse_query(&[])?;
+    let archive = VersionStore(call.host);
+    let head = archive.head().await.map_err(head_unavailable)?;
+    let stamp = find_version(call, &head).await?;
+    let text = load_document(&archive, &stamp).await?;
+    let mut answer = version_json(&stamp);
+    answer["document"] = parse_value(&text)?;
+    Ok(with_etag(AdminResponse::json(&answer), &stamp))
 }
 
 /// A document that is to be the next version.
-struct Draft<'a> {
+struct NewVersion<'a> {
     document: &'a str,
     action: &'static str,
     note: Option<String>,
     dry_run: bool,
 }
 
-async fn make<P: Platform>(
-    call: &Call<'_, P>,
-    station: &Station,
-    head: Stamp,
-    draft: Draft<'_>,
-) -> Answer {
-    let archive = Archive(call.platform);
-    let after = value(draft.document)?;
+async fn create_version<P: Host>(
+    call: &AdminRequest<'_, P>,
+    station: &ReloadingGateway,
+    head: VersionInfo,
+    draft: NewVersion<'_>,
+) -> AdminResult {
+    let archive = VersionStore(call.host);
+    let after = parse_value(draft.document)?;
     let opened = validate(call, draft.document).await?;
-    let before = document(&archive, &head).await?;
-    let changes = difference(&value(&before)?, &after);
-    let stamp = Stamp {
+    let before = load_document(&archive, &head).await?;
+    let changes = diff_documents(&parse_value(&before)?, &after);
+    let stamp = VersionInfo {
         version: head.version + 1,
-        at: call.platform.now(),
+        at: call.host.now(),
         by: call.operator.name.to_owned(),
         note: draft.note,
-        nonce: random(call.platform, 12),
+        nonce: random_chars(call.host, 12),
         previous: head.nonce.clone(),
-        ..Stamp::of_deployed(draft.document)
+        ..VersionInfo::deployed(draft.document)
     };
     if draft.dry_run || stamp.hash == head.hash {
-        return Ok(tagged(Reply::json(&told(&head, &changes, draft.dry_run)), &head));
+        return Ok(with_etag(
+            AdminResponse::json(&changes_json(&head, &changes, draft.dry_run)),
+            &head,
+        ));
     }
-    complete(call, station, &head, &before).await;
+    finish_publishing(call, station, &head, &before).await;
     let target = format!("config/version/{}", stamp.version);
     let paths: Vec<&str> =
-        changes.iter().take(MOST_LOGGED).map(|change| change.path.as_str()).collect();
-    let detail = json!({ "etag": stamp.tag(), "changed": paths, "note": stamp.note });
+        changes.iter().take(MAX_LOGGED_CHANGES).map(|change| change.path.as_str()).collect();
+    let detail = json!({ "etag": stamp.etag(), "changed": paths, "note": stamp.note });
     let commit = async {
         archive.prepare(&stamp, draft.document).await?;
         match archive.commit(&stamp).await {
-            Committed::Done => Ok(()),
-            Committed::Beaten(other) => Err(beaten(&other)),
-            Committed::Unknown => Err(Failure::unavailable(
+            CommitOutcome::Committed => Ok(()),
+            CommitOutcome::Conflict(other) => Err(conflict_error(&other)),
+            CommitOutcome::Unknown => Err(AdminError::unavailable(
                 "ledger_unavailable",
                 "The ledger did not answer. Nobody can say whether the document is in force: look at \
                  it before you try again.",
             )),
         }
     };
-    call.log(draft.action, target, detail, commit).await?;
-    station.replace(&stamp, opened);
+    call.run_audited(draft.action, target, detail, commit).await?;
+    station.apply(&stamp, opened);
     archive.publish(&stamp, draft.document).await;
-    station.note_shown(stamp.version);
-    Ok(tagged(Reply::json(&told(&stamp, &changes, false)), &stamp))
+    station.note_published(stamp.version);
+    Ok(with_etag(AdminResponse::json(&changes_json(&stamp, &changes, false)), &stamp))
 }
 
 /// Refuses a document without a route: nobody means it, but an empty file looks like it.
-fn serves_somebody(document: &Value) -> Result<(), Failure> {
+fn check_has_routes(document: &Value) -> Result<(), AdminError> {
     let is_empty = match &document["routes"] {
         Value::Null => true,
         Value::Array(routes) => routes.is_empty(),
@@ -183,122 +188,133 @@ fn serves_somebody(document: &Value) -> Result<(), Failure> {
     }
     let (path, found, expected) = ("routes", "none", "one route at least");
     let problems = json!([{ "path": path, "found": found, "expected": expected }]);
-    let failure = Failure::invalid(path, found, expected).with("problems", problems);
+    let failure = AdminError::invalid(path, found, expected).with_member("problems", problems);
     Err(failure.with_status(StatusCode::UNPROCESSABLE_ENTITY, "invalid_configuration"))
 }
 
 /// Everything that is wrong with a document, or what a gateway is made of.
-async fn validate<P: Platform>(call: &Call<'_, P>, document: &str) -> Result<Opened, Failure> {
-    let read = boot::read(call.platform, document).await.map_err(|_| {
-        Failure::unavailable("settings_unavailable", "The secrets of the host cannot be read.")
+async fn validate<P: Host>(
+    call: &AdminRequest<'_, P>,
+    document: &str,
+) -> Result<LoadedConfig, AdminError> {
+    let read = boot::load_config(call.host, document).await.map_err(|_| {
+        AdminError::unavailable("settings_unavailable", "The secrets of the host cannot be read.")
     })?;
-    read.map_err(|problems| wrong(&problems))
+    read.map_err(|problems| problems_error(&problems))
 }
 
-fn wrong(problems: &Problems) -> Failure {
+fn problems_error(problems: &Problems) -> AdminError {
     let listed: Vec<Value> = problems
         .iter()
         .map(|it| json!({ "path": it.path, "found": it.found, "expected": it.expected }))
         .collect();
-    let failure = Failure::problems(problems).with("problems", listed.into());
+    let failure = AdminError::problems(problems).with_member("problems", listed.into());
     failure.with_status(StatusCode::UNPROCESSABLE_ENTITY, "invalid_configuration")
 }
 
 /// Does what somebody who died left undone: everybody follows what the store shows.
-async fn complete<P: Platform>(
-    call: &Call<'_, P>,
-    station: &Station,
-    stamp: &Stamp,
+async fn finish_publishing<P: Host>(
+    call: &AdminRequest<'_, P>,
+    station: &ReloadingGateway,
+    stamp: &VersionInfo,
     document: &str,
 ) {
-    let is_young = call.platform.now().since(stamp.at) < OVERDUE;
-    if stamp.version == 0 || is_young || station.has_shown(stamp.version) {
+    let is_young = call.host.now().since(stamp.at) < PUBLISH_OVERDUE_AFTER;
+    if stamp.version == 0 || is_young || station.has_published(stamp.version) {
         return;
     }
-    Archive(call.platform).publish(stamp, document).await;
-    station.note_shown(stamp.version);
+    VersionStore(call.host).publish(stamp, document).await;
+    station.note_published(stamp.version);
 }
 
 /// Refuses whoever does not know what is in force. A `W/` is passed over: proxies that compress an
 /// answer put it there, and what is in force is the same document.
-fn must_match(if_match: Option<&str>, head: &Stamp) -> Result<(), Failure> {
+fn check_if_match(if_match: Option<&str>, head: &VersionInfo) -> Result<(), AdminError> {
     let Some(if_match) = if_match else {
         let message =
             "An If-Match header with the ETag of the document that is to be replaced is needed.";
         let status = StatusCode::PRECONDITION_REQUIRED;
-        return Err(Failure::new(status, "precondition_required", message));
+        return Err(AdminError::new(status, "precondition_required", message));
     };
-    let tag = head.tag();
+    let tag = head.etag();
     let fits = |one: &str| {
         let one = one.trim();
         one == "*" || one.strip_prefix("W/").unwrap_or(one).trim_matches('"') == tag
     };
-    if if_match.split(',').any(fits) { Ok(()) } else { Err(beaten(head)) }
+    if if_match.split(',').any(fits) { Ok(()) } else { Err(conflict_error(head)) }
 }
 
 /// Somebody else was first.
-fn beaten(head: &Stamp) -> Failure {
+fn conflict_error(head: &VersionInfo) -> AdminError {
     let message = match head.version {
         0 => {
             "The document that was deployed is in force, and it is not the one of If-Match.".into()
         }
         version => format!("Version {version} is in force, which {} has put.", head.by),
     };
-    let failure = Failure::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", message);
-    failure.with("current", shown(head))
+    let failure = AdminError::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", message);
+    failure.with_member("current", version_json(head))
 }
 
-async fn find<P: Platform>(call: &Call<'_, P>, head: &Stamp) -> Result<Stamp, Failure> {
-    let version = call.argument(0).parse().ok().filter(|version| *version <= head.version);
+async fn find_version<P: Host>(
+    call: &AdminRequest<'_, P>,
+    head: &VersionInfo,
+) -> Result<VersionInfo, AdminError> {
+    let version = call.path_argument(0).parse().ok().filter(|version| *version <= head.version);
     let version = version.ok_or_else(|| {
-        Failure::not_found("version_not_found", "There is no such version of the configuration.")
+        AdminError::not_found("version_not_found", "There is no such version of the configuration.")
     })?;
-    Ok(Archive(call.platform).find(version, head).await?)
+    Ok(VersionStore(call.host).get_by_number(version, head).await?)
 }
 
-async fn document<P: Platform>(archive: &Archive<'_, P>, stamp: &Stamp) -> Result<String, Failure> {
+async fn load_document<P: Host>(
+    archive: &VersionStore<'_, P>,
+    stamp: &VersionInfo,
+) -> Result<String, AdminError> {
     let document = archive.document(stamp).await?;
-    Ok(document.ok_or_else(|| Outage::new("the store does not show it yet"))?)
+    Ok(document.ok_or_else(|| HostError::new("the store does not show it yet"))?)
 }
 
-fn value(document: &str) -> Result<Value, Failure> {
+fn parse_value(document: &str) -> Result<Value, AdminError> {
     let value: Value = json::from_text(document)
-        .map_err(|error| Failure::invalid_json(&Problems::from_json(error).to_string()))?;
+        .map_err(|error| AdminError::invalid_json(&Problems::from_json(error).to_string()))?;
     if value.is_object() {
         return Ok(value);
     }
-    Err(Failure::invalid_json("The document must be a JSON object."))
+    Err(AdminError::invalid_json("The document must be a JSON object."))
 }
 
-fn unknown_head(_: Outage) -> Failure {
-    Failure::ledger_unavailable()
+fn head_unavailable(_: HostError) -> AdminError {
+    AdminError::ledger_unavailable()
 }
 
-fn station<'a, P: Platform>(call: &Call<'a, P>) -> Result<&'a Station, Failure> {
-    call.desk.station.ok_or_else(|| {
+fn reloading_gateway<'a, P: Host>(
+    call: &AdminRequest<'a, P>,
+) -> Result<&'a ReloadingGateway, AdminError> {
+    call.context.reloading_gateway.ok_or_else(|| {
         let message = "This gateway was opened with one document and serves no other.";
-        Failure::new(StatusCode::NOT_IMPLEMENTED, "configuration_fixed", message)
+        AdminError::new(StatusCode::NOT_IMPLEMENTED, "configuration_fixed", message)
     })
 }
 
-fn tagged(reply: Reply, stamp: &Stamp) -> Reply {
-    let reply = reply.header("etag", format!("\"{}\"", stamp.tag()));
-    reply.header("x-serin-config-version", stamp.version.to_string())
+fn with_etag(reply: AdminResponse, stamp: &VersionInfo) -> AdminResponse {
+    let reply = reply.with_header("etag", format!("\"{}\"", stamp.etag()));
+    reply.with_header("x-serin-config-version", stamp.version.to_string())
 }
 
-fn told(stamp: &Stamp, changes: &[Change], dry_run: bool) -> Value {
-    let mut told = shown(stamp);
+fn changes_json(stamp: &VersionInfo, changes: &[DocumentChange], dry_run: bool) -> Value {
+    let mut told = version_json(stamp);
     told["dry_run"] = dry_run.into();
     told["changes"] = json!(changes);
     told
 }
 
 /// A version as operators see it.
-fn shown(stamp: &Stamp) -> Value {
+fn version_json(stamp: &VersionInfo) -> Value {
     let deployed = stamp.version == 0;
     json!({
         "version": stamp.version,
-        "etag": stamp.tag(),
+        "etag": stamp.etag(),
         "at": (!deployed).then(|| stamp.at.as_millis() / 1_000),
         "by": (!deployed).then_some(&stamp.by),
         "note": if deployed { Some("deployed with the gateway") } else { stamp.note.as_deref() },

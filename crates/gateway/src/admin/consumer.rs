@@ -3,189 +3,198 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::{Config, Consumer};
-use crate::keys::{KeptConsumer, is_name};
-use crate::platform::Platform;
+use crate::keys::{StoredConsumer, is_storable_id};
+use crate::platform::Host;
 use crate::time::Timestamp;
 
-use super::body::object;
-use super::claim::{self, Subject, under_way};
-use super::page::page;
-use super::reply::{Answer, Failure, Reply};
-use super::{Call, PREFIX, key};
+use super::body::parse_object;
+use super::claim::{self, LockSubject, locked_error};
+use super::page::read_page;
+use super::reply::{AdminError, AdminResponse, AdminResult};
+use super::{AdminRequest, PREFIX, key};
 
 /// `GET /consumers`
-pub(super) async fn list<P: Platform>(call: &Call<'_, P>) -> Answer {
-    let query = call.query(&["limit", "cursor"])?;
-    let (limit, cursor) = (query.limit()?, query.text("cursor"));
-    let shelf = call.shelf();
-    let found = page(&shelf, KeptConsumer::NAMES, cursor, limit).await?;
-    let config = call.desk.config;
+pub(super) async fn list<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
+    let query = call.parse_query(&["limit", "cursor"])?;
+    let (limit, cursor) = (query.page_limit()?, query.get("cursor"));
+    let shelf = call.key_store();
+    let found = read_page(&shelf, StoredConsumer::STORAGE_KEY_PREFIX, cursor, limit).await?;
+    let config = call.context.config;
     let mut data = Vec::new();
     // The configuration's are few, and all on the first page.
     if cursor.is_none() {
-        data.extend(config.consumers.iter().map(|consumer| of_configuration(config, consumer)));
+        data.extend(config.consumers.iter().map(|consumer| configured_json(config, consumer)));
     }
-    for id in found.names.iter().filter(|id| configured(config, id).is_none()) {
-        if let Some(kept) = shelf.consumer(id).await? {
-            data.push(shown(&kept));
+    for id in found.names.iter().filter(|id| find_configured(config, id).is_none()) {
+        if let Some(kept) = shelf.get_consumer(id).await? {
+            data.push(stored_json(&kept));
         }
     }
-    Ok(Reply::json(&json!({ "data": data, "cursor": found.cursor })))
+    Ok(AdminResponse::json(&json!({ "data": data, "cursor": found.cursor })))
 }
 
 /// `GET /consumers/{consumer}`
-pub(super) async fn read<P: Platform>(call: &Call<'_, P>) -> Answer {
-    let id = call.argument(0);
-    call.query(&[])?;
-    if let Some(consumer) = configured(call.desk.config, id) {
-        return Ok(Reply::json(&of_configuration(call.desk.config, consumer)));
+pub(super) async fn get<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
+    let id = call.path_argument(0);
+    call.parse_query(&[])?;
+    if let Some(consumer) = find_configured(call.context.config, id) {
+        return Ok(AdminResponse::json(&configured_json(call.context.config, consumer)));
     }
-    Ok(Reply::json(&shown(&kept(call, id).await?)))
+    Ok(AdminResponse::json(&stored_json(&load_stored(call, id).await?)))
 }
 
 /// `POST /consumers`
-pub(super) async fn create<P: Platform>(call: &Call<'_, P>) -> Answer {
-    call.query(&[])?;
-    let document: Map<String, Value> = object(&call.body)?;
-    let consumer = check(call.desk.config, &call.body)?;
+pub(super) async fn create<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
+    call.parse_query(&[])?;
+    let document: Map<String, Value> = parse_object(&call.body)?;
+    let consumer = validate(call.context.config, &call.body)?;
     let id = consumer.id.as_str();
     let taken =
-        || Failure::conflict("already_exists", format!("There is a consumer {id} already."));
-    let shelf = call.shelf();
-    if configured(call.desk.config, id).is_some() || shelf.consumer(id).await?.is_some() {
+        || AdminError::conflict("already_exists", format!("There is a consumer {id} already."));
+    let shelf = call.key_store();
+    if find_configured(call.context.config, id).is_some() || shelf.get_consumer(id).await?.is_some()
+    {
         return Err(taken());
     }
-    let subject = Subject::NewConsumer(id);
-    let claimed = claim::take(call.platform, subject).await?.ok_or_else(taken)?;
-    let kept = KeptConsumer {
+    let subject = LockSubject::NewConsumer(id);
+    let claimed = claim::acquire(call.host, subject).await?.ok_or_else(taken)?;
+    let kept = StoredConsumer {
         document: document.into(),
-        created: call.platform.now(),
+        created: call.host.now(),
         by: call.operator.name.to_owned(),
         changed: None,
         claim: claimed,
     };
     let change = async { Ok(shelf.put_consumer(id, &kept).await?) };
-    let done = call.log("consumer.create", target(id), Value::Null, change).await;
+    let done = call.run_audited("consumer.create", audit_target(id), Value::Null, change).await;
     if done.is_err() {
-        claim::release(call.platform, subject, claimed).await;
+        claim::release(call.host, subject, claimed).await;
     }
     done?;
-    Ok(Reply::created(&shown(&kept), format!("{PREFIX}consumers/{id}")))
+    Ok(AdminResponse::created(&stored_json(&kept), format!("{PREFIX}consumers/{id}")))
 }
 
 /// `PATCH /consumers/{consumer}`: a merge patch (RFC 7396).
-pub(super) async fn change<P: Platform>(call: &Call<'_, P>) -> Answer {
-    call.query(&[])?;
-    let id = call.argument(0);
-    let patch: Map<String, Value> = object(&call.body)?;
-    must_not_be_configured(call.desk.config, id)?;
-    kept(call, id).await?;
-    let subject = Subject::Consumer(id);
-    let claimed = claim::take(call.platform, subject).await?;
-    let claimed = claimed.ok_or_else(|| under_way("this consumer"))?;
-    let done = patched(call, id, patch).await;
-    claim::release(call.platform, subject, claimed).await;
+pub(super) async fn patch<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
+    call.parse_query(&[])?;
+    let id = call.path_argument(0);
+    let patch: Map<String, Value> = parse_object(&call.body)?;
+    check_not_configured(call.context.config, id)?;
+    load_stored(call, id).await?;
+    let subject = LockSubject::Consumer(id);
+    let claimed = claim::acquire(call.host, subject).await?;
+    let claimed = claimed.ok_or_else(|| locked_error("this consumer"))?;
+    let done = apply_patch(call, id, patch).await;
+    claim::release(call.host, subject, claimed).await;
     done
 }
 
-async fn patched<P: Platform>(call: &Call<'_, P>, id: &str, patch: Map<String, Value>) -> Answer {
+async fn apply_patch<P: Host>(
+    call: &AdminRequest<'_, P>,
+    id: &str,
+    patch: Map<String, Value>,
+) -> AdminResult {
     // Again, now that nobody else changes it.
-    let mut kept = kept(call, id).await?;
+    let mut kept = load_stored(call, id).await?;
     let fields: Vec<String> = patch.keys().cloned().collect();
-    merge(&mut kept.document, patch.into());
-    let consumer = check(call.desk.config, kept.document.to_string().as_bytes())?;
+    merge_patch(&mut kept.document, patch.into());
+    let consumer = validate(call.context.config, kept.document.to_string().as_bytes())?;
     if consumer.id != id {
         let found = format!("{:?}", consumer.id);
-        return Err(Failure::invalid("id", found, format!("{id:?}, since an id never changes")));
+        return Err(AdminError::invalid("id", found, format!("{id:?}, since an id never changes")));
     }
-    kept.changed = Some((call.platform.now(), call.operator.name.to_owned()));
-    let change = async { Ok(call.shelf().put_consumer(id, &kept).await?) };
-    call.log("consumer.change", target(id), json!({ "fields": fields }), change).await?;
-    Ok(Reply::json(&shown(&kept)))
+    kept.changed = Some((call.host.now(), call.operator.name.to_owned()));
+    let change = async { Ok(call.key_store().put_consumer(id, &kept).await?) };
+    call.run_audited("consumer.change", audit_target(id), json!({ "fields": fields }), change)
+        .await?;
+    Ok(AdminResponse::json(&stored_json(&kept)))
 }
 
 /// `DELETE /consumers/{consumer}`: its keys first, so that none is left that works.
-pub(super) async fn delete<P: Platform>(call: &Call<'_, P>) -> Answer {
-    call.query(&[])?;
-    let id = call.argument(0);
-    must_not_be_configured(call.desk.config, id)?;
-    let kept = kept(call, id).await?;
-    let subject = Subject::Consumer(id);
-    let claimed = claim::take(call.platform, subject).await?;
-    let claimed = claimed.ok_or_else(|| under_way("this consumer"))?;
+pub(super) async fn delete<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
+    call.parse_query(&[])?;
+    let id = call.path_argument(0);
+    check_not_configured(call.context.config, id)?;
+    let kept = load_stored(call, id).await?;
+    let subject = LockSubject::Consumer(id);
+    let claimed = claim::acquire(call.host, subject).await?;
+    let claimed = claimed.ok_or_else(|| locked_error("this consumer"))?;
     let change = async {
         key::revoke_all(call, id).await?;
-        Ok(call.shelf().delete_consumer(id).await?)
+        Ok(call.key_store().delete_consumer(id).await?)
     };
-    let done = call.log("consumer.delete", target(id), Value::Null, change).await;
-    claim::release(call.platform, subject, claimed).await;
+    let done = call.run_audited("consumer.delete", audit_target(id), Value::Null, change).await;
+    claim::release(call.host, subject, claimed).await;
     done?;
     // The name is free at once.
-    claim::release(call.platform, Subject::NewConsumer(id), kept.claim).await;
-    Ok(Reply::gone())
+    claim::release(call.host, LockSubject::NewConsumer(id), kept.claim).await;
+    Ok(AdminResponse::no_content())
 }
 
 /// The audit log's name of a consumer.
-pub(super) fn target(id: &str) -> String {
+pub(super) fn audit_target(id: &str) -> String {
     format!("consumer/{id}")
 }
 
 /// Refuses a name that nobody has. Says since when the consumer is there, as far as that matters: a
 /// key from before is another one's.
-pub(super) async fn must_exist<P: Platform>(
-    call: &Call<'_, P>,
+pub(super) async fn check_exists<P: Host>(
+    call: &AdminRequest<'_, P>,
     id: &str,
-) -> Result<Timestamp, Failure> {
-    if configured(call.desk.config, id).is_some() && is_name(id) {
+) -> Result<Timestamp, AdminError> {
+    if find_configured(call.context.config, id).is_some() && is_storable_id(id) {
         return Ok(Timestamp::default());
     }
-    Ok(kept(call, id).await?.created)
+    Ok(load_stored(call, id).await?.created)
 }
 
-async fn kept<P: Platform>(call: &Call<'_, P>, id: &str) -> Result<KeptConsumer, Failure> {
+async fn load_stored<P: Host>(
+    call: &AdminRequest<'_, P>,
+    id: &str,
+) -> Result<StoredConsumer, AdminError> {
     // What is no name is in no entry's either.
-    let kept = if is_name(id) { call.shelf().consumer(id).await? } else { None };
-    kept.ok_or_else(|| Failure::not_found("consumer_not_found", "There is no such consumer."))
+    let kept = if is_storable_id(id) { call.key_store().get_consumer(id).await? } else { None };
+    kept.ok_or_else(|| AdminError::not_found("consumer_not_found", "There is no such consumer."))
 }
 
-fn configured<'a>(config: &'a Config, id: &str) -> Option<&'a Consumer> {
+fn find_configured<'a>(config: &'a Config, id: &str) -> Option<&'a Consumer> {
     config.consumers.iter().find(|consumer| consumer.id == id)
 }
 
-fn must_not_be_configured(config: &Config, id: &str) -> Result<(), Failure> {
-    match configured(config, id) {
+fn check_not_configured(config: &Config, id: &str) -> Result<(), AdminError> {
+    match find_configured(config, id) {
         None => Ok(()),
         Some(_) => {
             let message = format!("The configuration defines {id}: change it there.");
-            Err(Failure::conflict("defined_in_configuration", message))
+            Err(AdminError::conflict("defined_in_configuration", message))
         }
     }
 }
 
-fn check(config: &Config, document: &[u8]) -> Result<Consumer, Failure> {
-    let problems = |problems| Failure::problems(&problems);
-    let consumer = config.read_consumer(document).map_err(problems)?;
-    if is_name(&consumer.id) {
+fn validate(config: &Config, document: &[u8]) -> Result<Consumer, AdminError> {
+    let problems = |problems| AdminError::problems(&problems);
+    let consumer = config.parse_consumer(document).map_err(problems)?;
+    if is_storable_id(&consumer.id) {
         return Ok(consumer);
     }
     let expected = "1 to 100 letters, digits, \".\", \"_\" and \"-\"";
-    Err(Failure::invalid("id", "something else", expected))
+    Err(AdminError::invalid("id", "something else", expected))
 }
 
-fn shown(kept: &KeptConsumer) -> Value {
+fn stored_json(kept: &StoredConsumer) -> Value {
     let mut shown = kept.document.clone();
     shown["source"] = json!("admin");
-    shown["created_at"] = seconds(kept.created);
+    shown["created_at"] = epoch_seconds(kept.created);
     shown["created_by"] = json!(kept.by);
     if let Some((at, by)) = &kept.changed {
-        shown["changed_at"] = seconds(*at);
+        shown["changed_at"] = epoch_seconds(*at);
         shown["changed_by"] = json!(by);
     }
     shown
 }
 
 /// Who it is and where it may go; the rest stands in the configuration, as it was written there.
-fn of_configuration(config: &Config, consumer: &Consumer) -> Value {
+fn configured_json(config: &Config, consumer: &Consumer) -> Value {
     let mut shown = json!({ "id": consumer.id, "source": "configuration" });
     if let Some(group) = &consumer.group {
         shown["group"] = json!(group);
@@ -198,12 +207,12 @@ fn of_configuration(config: &Config, consumer: &Consumer) -> Value {
 }
 
 /// A moment as answers have it: whole seconds since the epoch.
-pub(super) fn seconds(at: Timestamp) -> Value {
+pub(super) fn epoch_seconds(at: Timestamp) -> Value {
     json!(at.as_millis() / 1_000)
 }
 
 /// RFC 7396, 2.
-fn merge(document: &mut Value, patch: Value) {
+fn merge_patch(document: &mut Value, patch: Value) {
     match patch {
         Value::Object(patch) => {
             if !document.is_object() {
@@ -214,7 +223,7 @@ fn merge(document: &mut Value, patch: Value) {
                 if value.is_null() {
                     members.remove(&name);
                 } else {
-                    merge(members.entry(name).or_insert(Value::Null), value);
+                    merge_patch(members.entry(name).or_insert(Value::Null), value);
                 }
             }
         }
@@ -228,28 +237,28 @@ fn merge(document: &mut Value, patch: Value) {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::merge;
+    use super::merge_patch;
 
     #[track_caller]
-    fn check(mut document: Value, patch: Value, expected: Value) {
-        merge(&mut document, patch);
+    fn assert_merged(mut document: Value, patch: Value, expected: Value) {
+        merge_patch(&mut document, patch);
         assert_eq!(document, expected);
     }
 
     #[test]
     fn the_cases_of_rfc_7396() {
-        check(json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"}));
-        check(json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"}));
-        check(json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"}));
-        check(json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"}));
-        check(json!({"a": "c"}), json!({"a": ["b"]}), json!({"a": ["b"]}));
-        check(
+        assert_merged(json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"}));
+        assert_merged(json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"}));
+        assert_merged(json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"}));
+        assert_merged(json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"}));
+        assert_merged(json!({"a": "c"}), json!({"a": ["b"]}), json!({"a": ["b"]}));
+        assert_merged(
             json!({"a": {"b": "c"}}),
             json!({"a": {"b": "d", "c": null}}),
             json!({"a": {"b": "d"}}),
         );
-        check(json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1}));
-        check(json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"}));
-        check(json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}}));
+        assert_merged(json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1}));
+        assert_merged(json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"}));
+        assert_merged(json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}}));
     }
 }

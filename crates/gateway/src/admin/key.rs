@@ -9,88 +9,90 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::keys::{
-    KeyCard, KeyEntry, KeyHash, LONGEST, Pepper, SHORTEST, is_adoptable, make, random,
+    KeyHash, KeyMetadata, MAX_ADOPTED_CHARS, MIN_ADOPTED_CHARS, Pepper, StoredKey, generate,
+    is_adoptable, random_chars,
 };
-use crate::platform::Platform;
+use crate::platform::Host;
 use crate::secret::KeyDigest;
 use crate::time::Timestamp;
 
-use super::body::{Moment, object, present};
-use super::claim::{self, Subject, under_way};
-use super::consumer::{self, must_exist, seconds};
-use super::page::page;
-use super::reply::{Answer, Failure, Reply};
-use super::{Call, PREFIX};
+use super::body::{FlexibleTimestamp, deserialize_nullable, parse_object};
+use super::claim::{self, LockSubject, locked_error};
+use super::consumer::{self, check_exists, epoch_seconds};
+use super::page::read_page;
+use super::reply::{AdminError, AdminResponse, AdminResult};
+use super::{AdminRequest, PREFIX};
 
 /// Characters of a note.
-const LONGEST_NOTE: usize = 256;
+const MAX_NOTE_CHARS: usize = 256;
 
 //
 // No `Debug`: there is a key in it.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct CreateKey {
     /// One that callers already have; absent: a new one.
     key: Option<String>,
-    expires_at: Option<Moment>,
+    expires_at: Option<FlexibleTimestamp>,
     note: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Patch {
-    #[serde(default, deserialize_with = "present")]
-    expires_at: Option<Option<Moment>>,
-    #[serde(default, deserialize_with = "present")]
+struct PatchKey {
+    #[serde(default, deserialize_with = "deserialize_nullable")]
+    expires_at: Option<Option<FlexibleTimestamp>>,
+    #[serde(default, deserialize_with = "deserialize_nullable")]
     note: Option<Option<String>>,
 }
 
 /// `GET /consumers/{consumer}/keys`
-pub(super) async fn list<P: Platform>(call: &Call<'_, P>) -> Answer {
-    let query = call.query(&["limit", "cursor"])?;
-    let consumer = call.argument(0);
-    must_exist(call, consumer).await?;
-    let shelf = call.shelf();
-    let names = KeyCard::names(consumer);
-    let found = page(&shelf, &names, query.text("cursor"), query.limit()?).await?;
+pub(super) async fn list<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
+    let query = call.parse_query(&["limit", "cursor"])?;
+    let consumer = call.path_argument(0);
+    check_exists(call, consumer).await?;
+    let shelf = call.key_store();
+    let names = KeyMetadata::storage_key_prefix(consumer);
+    let found = read_page(&shelf, &names, query.get("cursor"), query.page_limit()?).await?;
     let mut data = Vec::new();
     for id in &found.names {
-        if let Some(card) = shelf.card(consumer, id).await? {
-            data.push(shown(consumer, id, &card));
+        if let Some(card) = shelf.get_metadata(consumer, id).await? {
+            data.push(key_json(consumer, id, &card));
         }
     }
-    Ok(Reply::json(&json!({ "data": data, "cursor": found.cursor })))
+    Ok(AdminResponse::json(&json!({ "data": data, "cursor": found.cursor })))
 }
 
 /// `POST /consumers/{consumer}/keys`
-pub(super) async fn issue<P: Platform>(call: &Call<'_, P>) -> Answer {
-    call.query(&[])?;
-    let consumer = call.argument(0);
-    let wanted: Wanted = if call.body.is_empty() { Wanted::default() } else { object(&call.body)? };
-    let Some(pepper) = call.desk.pepper else {
+pub(super) async fn issue<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
+    call.parse_query(&[])?;
+    let consumer = call.path_argument(0);
+    let wanted: CreateKey =
+        if call.body.is_empty() { CreateKey::default() } else { parse_object(&call.body)? };
+    let Some(pepper) = call.context.pepper else {
         let message = "Keys need the secret KEY_PEPPER, which is not set.";
-        return Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "key_pepper_missing", message));
+        return Err(AdminError::new(StatusCode::NOT_IMPLEMENTED, "key_pepper_missing", message));
     };
-    let now = call.platform.now();
-    let expires = expiry(wanted.expires_at, now)?;
-    let note = note(wanted.note, wanted.key.as_deref())?;
+    let now = call.host.now();
+    let expires = parse_expiry(wanted.expires_at, now)?;
+    let note = validate_note(wanted.note, wanted.key.as_deref())?;
     // Clocks differ: a key that was issued after its consumer must say so.
-    let created = must_exist(call, consumer).await?.max(now);
+    let created = check_exists(call, consumer).await?.max(now);
     let (key, is_new) = match wanted.key {
-        None => (make(pepper, call.platform), true),
+        None => (generate(pepper, call.host), true),
         Some(key) => (key, false),
     };
     let hash = pepper.digest(&key);
     let adopted = if is_new {
         None
     } else {
-        must_be_free(call, pepper, &key, &hash).await?;
-        let claimed = claim::take(call.platform, Subject::Adoption(&hash)).await?;
-        Some(claimed.ok_or_else(taken)?)
+        check_unused(call, pepper, &key, &hash).await?;
+        let claimed = claim::acquire(call.host, LockSubject::Import(&hash)).await?;
+        Some(claimed.ok_or_else(key_exists_error)?)
     };
-    let id = format!("key_{}", random(call.platform, 16));
-    let entry = KeyEntry { id, consumer: consumer.to_owned(), created, expires };
-    let card = KeyCard {
+    let id = format!("key_{}", random_chars(call.host, 16));
+    let entry = StoredKey { id, consumer: consumer.to_owned(), created, expires };
+    let card = KeyMetadata {
         hash: hash.to_hex(),
         created,
         expires,
@@ -99,63 +101,63 @@ pub(super) async fn issue<P: Platform>(call: &Call<'_, P>) -> Answer {
         by: call.operator.name.to_owned(),
         adopted,
     };
-    let shelf = call.shelf();
+    let shelf = call.key_store();
     let change = async {
-        shelf.put_card(consumer, &entry.id, &card).await?;
+        shelf.put_metadata(consumer, &entry.id, &card).await?;
         Ok(shelf.put_key(&hash, &entry).await?)
     };
     let action = if is_new { "key.issue" } else { "key.adopt" };
-    let detail = json!({ "expires_at": expires.map(seconds) });
-    let done = call.log(action, target(consumer, &entry.id), detail, change).await;
+    let detail = json!({ "expires_at": expires.map(epoch_seconds) });
+    let done = call.run_audited(action, audit_target(consumer, &entry.id), detail, change).await;
     if let (Err(_), Some(claimed)) = (&done, adopted) {
-        claim::release(call.platform, Subject::Adoption(&hash), claimed).await;
+        claim::release(call.host, LockSubject::Import(&hash), claimed).await;
     }
     done?;
-    let mut answer = shown(consumer, &entry.id, &card);
+    let mut answer = key_json(consumer, &entry.id, &card);
     if is_new {
         answer["key"] = json!(key);
     }
-    Ok(Reply::created(&answer, format!("{PREFIX}consumers/{consumer}/keys/{}", entry.id)))
+    Ok(AdminResponse::created(&answer, format!("{PREFIX}consumers/{consumer}/keys/{}", entry.id)))
 }
 
 /// `PATCH /consumers/{consumer}/keys/{key}`
-pub(super) async fn change<P: Platform>(call: &Call<'_, P>) -> Answer {
-    call.query(&[])?;
-    let (consumer, id) = (call.argument(0), call.argument(1));
-    let patch: Patch = object(&call.body)?;
+pub(super) async fn patch<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
+    call.parse_query(&[])?;
+    let (consumer, id) = (call.path_argument(0), call.path_argument(1));
+    let patch: PatchKey = parse_object(&call.body)?;
     let expires = match patch.expires_at {
-        Some(Some(at)) => Some(expiry(Some(at), call.platform.now())?),
+        Some(Some(at)) => Some(parse_expiry(Some(at), call.host.now())?),
         Some(None) => Some(None),
         None => None,
     };
-    let note = patch.note.map(|text| note(text, None)).transpose()?;
-    must_exist(call, consumer).await?;
-    card(call, consumer, id).await?;
-    let claimed = claim::take(call.platform, Subject::Key(id)).await?;
-    let claimed = claimed.ok_or_else(|| under_way("this key"))?;
-    let done = changed(call, consumer, id, expires, note).await;
-    claim::release(call.platform, Subject::Key(id), claimed).await;
+    let note = patch.note.map(|text| validate_note(text, None)).transpose()?;
+    check_exists(call, consumer).await?;
+    load_metadata(call, consumer, id).await?;
+    let claimed = claim::acquire(call.host, LockSubject::Key(id)).await?;
+    let claimed = claimed.ok_or_else(|| locked_error("this key"))?;
+    let done = apply_patch(call, consumer, id, expires, note).await;
+    claim::release(call.host, LockSubject::Key(id), claimed).await;
     done
 }
 
-async fn changed<P: Platform>(
-    call: &Call<'_, P>,
+async fn apply_patch<P: Host>(
+    call: &AdminRequest<'_, P>,
     consumer: &str,
     id: &str,
     expires: Option<Option<Timestamp>>,
     note: Option<Option<String>>,
-) -> Answer {
+) -> AdminResult {
     // Again, now that nobody else changes it.
-    let mut card = card(call, consumer, id).await?;
-    let shelf = call.shelf();
-    let hash = card.hash();
+    let mut card = load_metadata(call, consumer, id).await?;
+    let shelf = call.key_store();
+    let hash = card.key_hash();
     let entry = match &hash {
-        Some(hash) => shelf.key(hash).await?.filter(|entry| entry.id == id),
+        Some(hash) => shelf.get_key(hash).await?.filter(|entry| entry.id == id),
         None => None,
     };
     let (Some(hash), Some(mut entry)) = (hash, entry) else {
         let message = "This key does not work, or not everywhere yet. Revoke it, or wait a minute.";
-        return Err(Failure::conflict("conflict", message));
+        return Err(AdminError::conflict("conflict", message));
     };
     let before = entry.expires;
     card.expires = expires.unwrap_or(card.expires);
@@ -166,43 +168,43 @@ async fn changed<P: Platform>(
         // What works for longer is seen first; what works for less ends first.
         if entry.expires.unwrap_or(never) < before.unwrap_or(never) {
             shelf.put_key(&hash, &entry).await?;
-            shelf.put_card(consumer, id, &card).await?;
+            shelf.put_metadata(consumer, id, &card).await?;
         } else {
-            shelf.put_card(consumer, id, &card).await?;
+            shelf.put_metadata(consumer, id, &card).await?;
             shelf.put_key(&hash, &entry).await?;
         }
         Ok(())
     };
-    let detail = json!({ "expires_at": card.expires.map(seconds) });
-    call.log("key.change", target(consumer, id), detail, change).await?;
-    Ok(Reply::json(&shown(consumer, id, &card)))
+    let detail = json!({ "expires_at": card.expires.map(epoch_seconds) });
+    call.run_audited("key.change", audit_target(consumer, id), detail, change).await?;
+    Ok(AdminResponse::json(&key_json(consumer, id, &card)))
 }
 
 /// `DELETE /consumers/{consumer}/keys/{key}`
-pub(super) async fn revoke<P: Platform>(call: &Call<'_, P>) -> Answer {
-    call.query(&[])?;
-    let (consumer, id) = (call.argument(0), call.argument(1));
-    must_exist(call, consumer).await?;
-    let card = card(call, consumer, id).await?;
-    let change = end(call, consumer, id, &card);
-    call.log("key.revoke", target(consumer, id), Value::Null, change).await?;
-    Ok(Reply::gone())
+pub(super) async fn revoke<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
+    call.parse_query(&[])?;
+    let (consumer, id) = (call.path_argument(0), call.path_argument(1));
+    check_exists(call, consumer).await?;
+    let card = load_metadata(call, consumer, id).await?;
+    let change = delete_key(call, consumer, id, &card);
+    call.run_audited("key.revoke", audit_target(consumer, id), Value::Null, change).await?;
+    Ok(AdminResponse::no_content())
 }
 
 /// Revokes every key of a consumer.
-pub(super) async fn revoke_all<P: Platform>(
-    call: &Call<'_, P>,
+pub(super) async fn revoke_all<P: Host>(
+    call: &AdminRequest<'_, P>,
     consumer: &str,
-) -> Result<(), Failure> {
-    const AT_ONCE: usize = 200;
-    let shelf = call.shelf();
-    let names = KeyCard::names(consumer);
+) -> Result<(), AdminError> {
+    const KEYS_PER_PAGE: usize = 200;
+    let shelf = call.key_store();
+    let names = KeyMetadata::storage_key_prefix(consumer);
     let mut cursor = None;
     loop {
-        let found = page(&shelf, &names, cursor.as_deref(), AT_ONCE).await?;
+        let found = read_page(&shelf, &names, cursor.as_deref(), KEYS_PER_PAGE).await?;
         for id in &found.names {
-            if let Some(card) = shelf.card(consumer, id).await? {
-                end(call, consumer, id, &card).await?;
+            if let Some(card) = shelf.get_metadata(consumer, id).await? {
+                delete_key(call, consumer, id, &card).await?;
             }
         }
         match found.cursor {
@@ -212,106 +214,109 @@ pub(super) async fn revoke_all<P: Platform>(
     }
 }
 
-async fn end<P: Platform>(
-    call: &Call<'_, P>,
+async fn delete_key<P: Host>(
+    call: &AdminRequest<'_, P>,
     consumer: &str,
     id: &str,
-    card: &KeyCard,
-) -> Result<(), Failure> {
+    card: &KeyMetadata,
+) -> Result<(), AdminError> {
     // Held until every store shows the end: a change elsewhere would write the key anew. Without the
     // ledger nobody can change a key, and one can still be revoked.
-    if let Ok(None) = claim::take(call.platform, Subject::Revocation(id)).await {
-        return Err(under_way("this key"));
+    if let Ok(None) = claim::acquire(call.host, LockSubject::Revocation(id)).await {
+        return Err(locked_error("this key"));
     }
-    let shelf = call.shelf();
-    if let Some(hash) = card.hash() {
+    let shelf = call.key_store();
+    if let Some(hash) = card.key_hash() {
         // A card that was left behind must not end a key that is another one's by now. One that the
         // store does not show may have been issued a moment ago.
-        if shelf.key(&hash).await?.is_none_or(|entry| entry.id == id) {
+        if shelf.get_key(&hash).await?.is_none_or(|entry| entry.id == id) {
             shelf.delete_key(&hash).await?;
         }
         if let Some(claimed) = card.adopted {
-            claim::release(call.platform, Subject::Adoption(&hash), claimed).await;
+            claim::release(call.host, LockSubject::Import(&hash), claimed).await;
         }
     }
-    Ok(shelf.delete_card(consumer, id).await?)
+    Ok(shelf.delete_metadata(consumer, id).await?)
 }
 
-async fn card<P: Platform>(
-    call: &Call<'_, P>,
+async fn load_metadata<P: Host>(
+    call: &AdminRequest<'_, P>,
     consumer: &str,
     id: &str,
-) -> Result<KeyCard, Failure> {
+) -> Result<KeyMetadata, AdminError> {
     let is_id = (1..=32).contains(&id.len())
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let card = if is_id { call.shelf().card(consumer, id).await? } else { None };
-    card.ok_or_else(|| Failure::not_found("key_not_found", "This consumer has no such key."))
+    let card = if is_id { call.key_store().get_metadata(consumer, id).await? } else { None };
+    card.ok_or_else(|| AdminError::not_found("key_not_found", "This consumer has no such key."))
 }
 
-async fn must_be_free<P: Platform>(
-    call: &Call<'_, P>,
+async fn check_unused<P: Host>(
+    call: &AdminRequest<'_, P>,
     pepper: &Pepper,
     key: &str,
     hash: &KeyHash,
-) -> Result<(), Failure> {
+) -> Result<(), AdminError> {
     if !is_adoptable(pepper, key) {
         let expected = format!(
-            "{SHORTEST} to {LONGEST} visible ASCII characters, and not \"sk-serin-\" in front unless \
+            "{MIN_ADOPTED_CHARS} to {MAX_ADOPTED_CHARS} visible ASCII characters, and not \"sk-serin-\" in front unless \
              the key was made here"
         );
-        return Err(Failure::invalid("key", "something else", expected));
+        return Err(AdminError::invalid("key", "something else", expected));
     }
-    let digest = KeyDigest::of(key);
-    let config = call.desk.config;
+    let digest = KeyDigest::new(key);
+    let config = call.context.config;
     let operators = config.operators.iter().map(|operator| &operator.token);
     let consumers = config.consumers.iter().flat_map(|consumer| &consumer.keys);
-    let known = consumers.chain(operators).chain(call.desk.token);
+    let known = consumers.chain(operators).chain(call.context.token);
     let is_taken = known.fold(false, |taken, other| taken | bool::from(other.matches(&digest)));
-    if is_taken || call.shelf().key(hash).await?.is_some() {
-        return Err(taken());
+    if is_taken || call.key_store().get_key(hash).await?.is_some() {
+        return Err(key_exists_error());
     }
     Ok(())
 }
 
-fn taken() -> Failure {
-    Failure::conflict("already_exists", "Somebody has this key already.")
+fn key_exists_error() -> AdminError {
+    AdminError::conflict("already_exists", "Somebody has this key already.")
 }
 
-fn expiry(at: Option<Moment>, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+fn parse_expiry(
+    at: Option<FlexibleTimestamp>,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, AdminError> {
     match at {
-        Some(Moment(at)) if at <= now => {
-            Err(Failure::invalid("expires_at", "a moment that is over", "one to come"))
+        Some(FlexibleTimestamp(at)) if at <= now => {
+            Err(AdminError::invalid("expires_at", "a moment that is over", "one to come"))
         }
-        at => Ok(at.map(|Moment(at)| at)),
+        at => Ok(at.map(|FlexibleTimestamp(at)| at)),
     }
 }
 
-fn note(text: Option<String>, key: Option<&str>) -> Result<Option<String>, Failure> {
+fn validate_note(text: Option<String>, key: Option<&str>) -> Result<Option<String>, AdminError> {
     let Some(text) = text else { return Ok(None) };
-    if text.chars().count() > LONGEST_NOTE {
+    if text.chars().count() > MAX_NOTE_CHARS {
         let found = format!("{} characters", text.chars().count());
-        return Err(Failure::invalid("note", found, format!("{LONGEST_NOTE} at most")));
+        return Err(AdminError::invalid("note", found, format!("{MAX_NOTE_CHARS} at most")));
     }
     // Notes are kept as they are.
     if key.is_some_and(|key| !key.is_empty() && text.contains(key)) {
-        return Err(Failure::invalid("note", "the key itself", "a note without it"));
+        return Err(AdminError::invalid("note", "the key itself", "a note without it"));
     }
     Ok(Some(text))
 }
 
-fn target(consumer: &str, id: &str) -> String {
-    format!("{}/key/{id}", consumer::target(consumer))
+fn audit_target(consumer: &str, id: &str) -> String {
+    format!("{}/key/{id}", consumer::audit_target(consumer))
 }
 
-fn shown(consumer: &str, id: &str, card: &KeyCard) -> Value {
+fn key_json(consumer: &str, id: &str, card: &KeyMetadata) -> Value {
     json!({
         "id": id,
         "consumer": consumer,
         "hint": card.hint,
         "adopted": card.adopted.is_some(),
-        "created_at": seconds(card.created),
+        "created_at": epoch_seconds(card.created),
         "created_by": card.by,
-        "expires_at": card.expires.map(seconds),
+        "expires_at": card.expires.map(epoch_seconds),
         "note": card.note,
     })
 }

@@ -3,31 +3,31 @@
 use http::Method;
 use http::request::Parts;
 
-use crate::ledger::{Operation, Reply as Told};
+use crate::ledger::{LedgerReply as Told, Operation};
 use crate::metrics;
-use crate::platform::Platform;
+use crate::platform::Host;
 use crate::rooms::futures;
 use crate::rooms::notary;
 use crate::usage::SHARDS;
 
 use super::query::Query;
-use super::reply::{Answer, Failure, Reply};
+use super::reply::{AdminError, AdminResponse, AdminResult};
 
 /// `GET /metrics`, for any role.
-pub(super) async fn read<P: Platform>(platform: &P, parts: &Parts) -> Answer {
+pub(super) async fn get<P: Host>(platform: &P, parts: &Parts) -> AdminResult {
     if parts.method != Method::GET {
-        return Err(Failure::method_not_allowed("GET".to_owned()));
+        return Err(AdminError::method_not_allowed("GET".to_owned()));
     }
-    Query::read(parts.uri.query(), &[])?;
+    Query::parse(parts.uri.query(), &[])?;
     let now = platform.now();
     let ask = |shard| async move {
-        notary::ask(platform, &metrics::place(shard), &Operation::Tallies).await
+        notary::call(platform, &metrics::book_id(shard), &Operation::ReadUsage).await
     };
     let mut rows = Vec::new();
-    for told in futures::join((0..SHARDS).map(ask).collect()).await {
+    for told in futures::join_all((0..SHARDS).map(ask).collect()).await {
         // Of three shards every counter would seem to have been reset.
-        let Ok(Told::Tallies(some)) = told else { return Err(Failure::ledger_unavailable()) };
+        let Ok(Told::Usage(some)) = told else { return Err(AdminError::ledger_unavailable()) };
         rows.extend(some.into_iter().filter(|row| row.until > now));
     }
-    Ok(Reply::plain(metrics::shown(rows), metrics::CONTENT_TYPE))
+    Ok(AdminResponse::from_text(metrics::render(rows), metrics::CONTENT_TYPE))
 }

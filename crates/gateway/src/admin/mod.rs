@@ -37,17 +37,17 @@ use crate::body::Body;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::ids;
-use crate::keys::{Directory, Pepper, Shelf};
-use crate::platform::Platform;
+use crate::keys::{KeyCache, KeyStore, Pepper};
+use crate::platform::Host;
 use crate::rooms::permit;
-use crate::rooms::recent::Recent;
+use crate::rooms::recent::RecentWrites;
 use crate::rooms::respond;
 use crate::secret::KeyDigest;
-use crate::versions::Station;
+use crate::versions::ReloadingGateway;
 
-use operator::Operator;
+use operator::AuthenticatedOperator;
 use query::Query;
-use reply::{Answer, Failure};
+use reply::{AdminError, AdminResult};
 use router::Action;
 
 /// How every path of the admin plane begins. Nothing may stand before it.
@@ -55,7 +55,7 @@ pub const PREFIX: &str = "/admin/v1/";
 
 /// What the admin plane works with.
 #[derive(Clone, Copy, Debug)]
-struct Desk<'a> {
+struct AdminContext<'a> {
     /// The configuration in force.
     pub config: &'a Config,
     /// The digest of `ADMIN_TOKEN`. Without it and without operators the admin plane is off.
@@ -63,144 +63,155 @@ struct Desk<'a> {
     /// `KEY_PEPPER`. Without it no key can be issued.
     pub pepper: Option<&'a Pepper>,
     /// What this isolate remembers of keys.
-    pub directory: &'a Directory,
+    pub key_cache: &'a KeyCache,
     /// Where the gateway is kept, which a new configuration replaces. Without it there is one for ever.
-    pub station: Option<&'a Station>,
+    pub reloading_gateway: Option<&'a ReloadingGateway>,
     /// What this isolate has written a moment ago.
-    pub recent: &'a Recent,
+    pub recent_writes: &'a RecentWrites,
     /// From where the operator calls.
-    pub address: Option<IpAddr>,
+    pub client_ip: Option<IpAddr>,
 }
 
 /// Whether a path is the admin plane's: what begins with [`PREFIX`], and `/metrics`, where Prometheus
 /// looks for it.
-pub fn owns(path: &str) -> bool {
+pub fn is_admin_path(path: &str) -> bool {
     path.starts_with(PREFIX) || path == crate::metrics::PATH
 }
 
 /// Answers one request to a path that the admin plane [`owns`]. `station` is replaced by a new
 /// configuration; without it the configuration cannot be changed.
-pub(crate) async fn handle<P: Platform>(
+pub(crate) async fn handle<P: Host>(
     gateway: &Gateway,
-    station: Option<&Station>,
+    station: Option<&ReloadingGateway>,
     platform: P,
     request: http::Request<Body>,
 ) -> http::Response<Body> {
     let (parts, body) = request.into_parts();
-    let address = permit::address(gateway.config(), &parts);
-    if let Err(refusal) = permit::from_anywhere(gateway.config(), address) {
-        return respond::turn_away(&refusal);
+    let address = permit::client_ip(gateway.config(), &parts);
+    if let Err(refusal) = permit::check_global_ip(gateway.config(), address) {
+        return respond::unrecorded_error_response(&refusal);
     }
-    let desk = Desk {
+    let desk = AdminContext {
         config: gateway.config(),
-        token: gateway.secrets().admin.as_ref(),
+        token: gateway.secrets().admin_token.as_ref(),
         pepper: gateway.secrets().pepper.as_ref(),
-        directory: gateway.directory(),
-        station,
-        recent: gateway.recent(),
-        address,
+        key_cache: gateway.key_cache(),
+        reloading_gateway: station,
+        recent_writes: gateway.recent_writes(),
+        client_ip: address,
     };
-    serve(desk, &platform, http::Request::from_parts(parts, body)).await
+    handle_request(desk, &platform, http::Request::from_parts(parts, body)).await
 }
 
-async fn serve<P: Platform>(
-    desk: Desk<'_>,
+async fn handle_request<P: Host>(
+    desk: AdminContext<'_>,
     platform: &P,
     request: http::Request<Body>,
 ) -> http::Response<Body> {
     let (parts, body) = request.into_parts();
     let id = ids::request_id(&parts.headers, platform);
-    reply::deliver(answer(desk, platform, &parts, body, &id).await, &id)
+    reply::into_response(dispatch(desk, platform, &parts, body, &id).await, &id)
 }
 
 /// An operator's request that may be done.
-struct Call<'a, P> {
-    desk: Desk<'a>,
-    platform: &'a P,
-    operator: Operator<'a>,
+struct AdminRequest<'a, P> {
+    context: AdminContext<'a>,
+    host: &'a P,
+    operator: AuthenticatedOperator<'a>,
     request_id: &'a str,
     /// What stands in the path's variable parts.
-    arguments: Vec<String>,
+    path_arguments: Vec<String>,
     query: Option<&'a str>,
     if_match: Option<&'a str>,
     body: Bytes,
 }
 
-async fn answer<P: Platform>(
-    desk: Desk<'_>,
+async fn dispatch<P: Host>(
+    desk: AdminContext<'_>,
     platform: &P,
     parts: &Parts,
     body: Body,
     request_id: &str,
-) -> Answer {
+) -> AdminResult {
     if desk.token.is_none() && desk.config.operators.is_empty() {
-        return Err(Failure::unknown_url());
+        return Err(AdminError::unknown_url());
     }
     // First of all: a stranger learns nothing of which paths there are.
-    let operator = Operator::authenticate(desk, &parts.headers)?;
+    let operator = AuthenticatedOperator::authenticate(desk, &parts.headers)?;
     if parts.uri.path() == crate::metrics::PATH {
-        return metrics::read(platform, parts).await;
+        return metrics::get(platform, parts).await;
     }
-    let (route, arguments) = router::find(&parts.method, parts.uri.path())?;
-    operator.must_be(route.role)?;
+    let (route, arguments) = router::match_route(&parts.method, parts.uri.path())?;
+    operator.require_role(route.role)?;
     let body = match parts.method {
-        Method::PUT => body::read(&parts.headers, body, body::MOST_OF_DOCUMENT).await?,
-        Method::POST | Method::PATCH => body::read(&parts.headers, body, body::MOST).await?,
+        Method::PUT => body::read_body(&parts.headers, body, body::MAX_CONFIG_BYTES).await?,
+        Method::POST | Method::PATCH => {
+            body::read_body(&parts.headers, body, body::MAX_BODY_BYTES).await?
+        }
         _ => Bytes::new(),
     };
     let query = parts.uri.query();
     // One that is no text is that of no version.
     let if_match = parts.headers.get(IF_MATCH).map(|value| value.to_str().unwrap_or_default());
-    let call = Call { desk, platform, operator, request_id, arguments, query, if_match, body };
+    let call = AdminRequest {
+        context: desk,
+        host: platform,
+        operator,
+        request_id,
+        path_arguments: arguments,
+        query,
+        if_match,
+        body,
+    };
     match route.action {
-        Action::Document => call.plain(reply::document()),
+        Action::Document => call.without_query(reply::openapi()),
         Action::ListConsumers => consumer::list(&call).await,
         Action::CreateConsumer => consumer::create(&call).await,
-        Action::ReadConsumer => consumer::read(&call).await,
-        Action::ChangeConsumer => consumer::change(&call).await,
+        Action::ReadConsumer => consumer::get(&call).await,
+        Action::ChangeConsumer => consumer::patch(&call).await,
         Action::DeleteConsumer => consumer::delete(&call).await,
         Action::ListKeys => key::list(&call).await,
         Action::IssueKey => key::issue(&call).await,
-        Action::ChangeKey => key::change(&call).await,
+        Action::ChangeKey => key::patch(&call).await,
         Action::RevokeKey => key::revoke(&call).await,
-        Action::ReadLimit => limit::read(&call).await,
+        Action::ReadLimit => limit::get(&call).await,
         Action::AdjustLimit => limit::adjust(&call).await,
-        Action::ReadConfig => config::read(&call).await,
+        Action::ReadConfig => config::get(&call).await,
         Action::PutConfig => config::put(&call).await,
         Action::ListVersions => config::list(&call).await,
-        Action::ReadVersion => config::look(&call).await,
+        Action::ReadVersion => config::get_version(&call).await,
         Action::RestoreVersion => config::restore(&call).await,
-        Action::Usage => usage::read(&call).await,
+        Action::Usage => usage::get(&call).await,
         Action::Audit => audit::list(&call).await,
         Action::Verdicts => verdict::list(&call).await,
         Action::PurgeCache => cache::purge(&call).await,
         Action::ListConversations => conversation::list(&call).await,
         Action::ForgetConversations => conversation::purge(&call).await,
-        Action::ReadConversation => conversation::read(&call).await,
+        Action::ReadConversation => conversation::get(&call).await,
         Action::ForgetConversation => conversation::delete(&call).await,
-        Action::ReadWords => words::read(&call).await,
+        Action::ReadWords => words::get(&call).await,
         Action::PutWords => words::put(&call).await,
         Action::DeleteWords => words::delete(&call).await,
     }
 }
 
-impl<'a, P: Platform> Call<'a, P> {
-    fn shelf(&self) -> Shelf<'a, P> {
-        Shelf::new(self.platform, self.desk.directory)
+impl<'a, P: Host> AdminRequest<'a, P> {
+    fn key_store(&self) -> KeyStore<'a, P> {
+        KeyStore::new(self.host, self.context.key_cache)
     }
 
     /// What stands in a variable part of the path.
-    fn argument(&self, position: usize) -> &str {
-        &self.arguments[position]
+    fn path_argument(&self, position: usize) -> &str {
+        &self.path_arguments[position]
     }
 
-    fn query(&self, allowed: &[&'static str]) -> Result<Query, Failure> {
-        Query::read(self.query, allowed)
+    fn parse_query(&self, allowed: &[&'static str]) -> Result<Query, AdminError> {
+        Query::parse(self.query, allowed)
     }
 
     /// An answer to a question that takes no parameters.
-    fn plain(&self, answer: Answer) -> Answer {
-        self.query(&[])?;
+    fn without_query(&self, answer: AdminResult) -> AdminResult {
+        self.parse_query(&[])?;
         answer
     }
 }

@@ -6,12 +6,12 @@ use http::{HeaderMap, StatusCode};
 use crate::config::Role;
 use crate::secret::KeyDigest;
 
-use super::Desk;
-use super::reply::Failure;
+use super::AdminContext;
+use super::reply::AdminError;
 
 /// Somebody whose token was right.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Operator<'a> {
+pub(super) struct AuthenticatedOperator<'a> {
     /// The name in the audit log.
     pub(super) name: &'a str,
     /// What may be done.
@@ -19,19 +19,23 @@ pub(super) struct Operator<'a> {
 }
 
 /// The one with `ADMIN_TOKEN`.
-const ADMIN: Operator<'_> = Operator { name: "admin", role: Role::Owner };
+const ADMIN_TOKEN_OPERATOR: AuthenticatedOperator<'_> =
+    AuthenticatedOperator { name: "admin", role: Role::Owner };
 
-impl<'a> Operator<'a> {
+impl<'a> AuthenticatedOperator<'a> {
     /// Compares the token with every one there is, so that the time taken tells nothing.
-    pub(super) fn authenticate(desk: Desk<'a>, headers: &HeaderMap) -> Result<Self, Failure> {
+    pub(super) fn authenticate(
+        desk: AdminContext<'a>,
+        headers: &HeaderMap,
+    ) -> Result<Self, AdminError> {
         let bearer = || {
             let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
         };
         let Some(token) = bearer().filter(|token| !token.is_empty()) else {
-            return Err(Failure::unauthorized(false));
+            return Err(AdminError::unauthorized(false));
         };
-        let digest = KeyDigest::of(token);
+        let digest = KeyDigest::new(token);
         let mut found = None;
         for operator in &desk.config.operators {
             if bool::from(operator.token.matches(&digest)) {
@@ -39,24 +43,28 @@ impl<'a> Operator<'a> {
             }
         }
         if desk.token.is_some_and(|token| token.matches(&digest).into()) {
-            found = Some(ADMIN);
+            found = Some(ADMIN_TOKEN_OPERATOR);
         }
-        found.ok_or(Failure::unauthorized(true))
+        found.ok_or(AdminError::unauthorized(true))
     }
 
     /// Refuses what only a higher role may do.
-    pub(super) fn must_be(&self, least: Role) -> Result<(), Failure> {
+    pub(super) fn require_role(&self, least: Role) -> Result<(), AdminError> {
         if self.role >= least {
             return Ok(());
         }
-        let message =
-            format!("This takes the role {}; {} is {}.", name(least), self.name, name(self.role));
-        Err(Failure::new(StatusCode::FORBIDDEN, "role_not_allowed", message))
+        let message = format!(
+            "This takes the role {}; {} is {}.",
+            role_name(least),
+            self.name,
+            role_name(self.role)
+        );
+        Err(AdminError::new(StatusCode::FORBIDDEN, "role_not_allowed", message))
     }
 }
 
 /// A role as the configuration writes it.
-pub(super) fn name(role: Role) -> &'static str {
+pub(super) fn role_name(role: Role) -> &'static str {
     match role {
         Role::Viewer => "viewer",
         Role::Editor => "editor",

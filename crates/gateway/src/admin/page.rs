@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use crate::keys::Shelf;
-use crate::platform::{Clock, Store};
+use crate::keys::KeyStore;
+use crate::platform::{Clock, KvStore};
 
-use super::reply::Failure;
+use super::reply::AdminError;
 
 /// Some names of a list, and where to go on.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub(super) struct Page {
     /// Where the rest begins; `None` at the end.
     pub(super) cursor: Option<String>,
     /// The store's cursor of the page that each name stood on.
-    origins: Vec<Option<Rc<str>>>,
+    store_cursors: Vec<Option<Rc<str>>>,
 }
 
 impl Page {
@@ -24,7 +24,7 @@ impl Page {
         if taken == self.names.len() {
             return self.cursor.clone();
         }
-        let origin = self.origins[taken - 1].as_deref().unwrap_or_default();
+        let origin = self.store_cursors[taken - 1].as_deref().unwrap_or_default();
         Some(format!("{}~{origin}", self.names[taken - 1]))
     }
 }
@@ -33,18 +33,18 @@ impl Page {
 ///
 /// A cursor is the last name that was given and, after a `~`, the store's own cursor of the page that
 /// it stood on: names that came in between shift nothing.
-pub(super) async fn page<P: Clock + Store>(
-    shelf: &Shelf<'_, P>,
+pub(super) async fn read_page<P: Clock + KvStore>(
+    shelf: &KeyStore<'_, P>,
     prefix: &str,
     cursor: Option<&str>,
     limit: usize,
-) -> Result<Page, Failure> {
+) -> Result<Page, AdminError> {
     let (last, at) = match cursor {
         None => (None, ""),
         Some(cursor) => {
             let parts = cursor.split_once('~');
             let (last, at) = parts.ok_or_else(|| {
-                Failure::invalid("cursor", format!("{cursor:?}"), "a cursor from an answer")
+                AdminError::invalid("cursor", format!("{cursor:?}"), "a cursor from an answer")
             })?;
             (Some(last), at)
         }
@@ -59,12 +59,13 @@ pub(super) async fn page<P: Clock + Store>(
                 continue;
             }
             if page.names.len() == limit {
-                let origin = page.origins.last().and_then(Option::as_deref).unwrap_or_default();
+                let origin =
+                    page.store_cursors.last().and_then(Option::as_deref).unwrap_or_default();
                 page.cursor = page.names.last().map(|last| format!("{last}~{origin}"));
                 return Ok(page);
             }
             page.names.push(name.to_owned());
-            page.origins.push(at.clone());
+            page.store_cursors.push(at.clone());
         }
         match listing.cursor {
             None => return Ok(page),

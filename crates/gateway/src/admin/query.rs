@@ -1,6 +1,6 @@
 //! Parameters of a question: each once, and none that would be overlooked.
 
-use super::reply::Failure;
+use super::reply::AdminError;
 
 /// The parameters after the `?`.
 #[derive(Debug)]
@@ -8,7 +8,7 @@ pub(super) struct Query(Vec<(&'static str, String)>);
 
 impl Query {
     /// Reads them; one that is not expected is refused, since it would change nothing.
-    pub(super) fn read(query: Option<&str>, allowed: &[&'static str]) -> Result<Self, Failure> {
+    pub(super) fn parse(query: Option<&str>, allowed: &[&'static str]) -> Result<Self, AdminError> {
         let mut read = Self(Vec::new());
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -17,14 +17,14 @@ impl Query {
                     [] => "none".to_owned(),
                     _ => format!("one of {}", allowed.join(", ")),
                 };
-                return Err(Failure::invalid("query", format!("{name:?}"), expected));
+                return Err(AdminError::invalid("query", format!("{name:?}"), expected));
             };
-            if read.text(name).is_some() {
-                return Err(Failure::invalid(name, "it twice", "it once"));
+            if read.get(name).is_some() {
+                return Err(AdminError::invalid(name, "it twice", "it once"));
             }
             let value = percent_decode(value);
             let value = value.ok_or_else(|| {
-                Failure::invalid(name, "a broken \"%\"", "UTF-8, percent-encoded")
+                AdminError::invalid(name, "a broken \"%\"", "UTF-8, percent-encoded")
             })?;
             read.0.push((name, value));
         }
@@ -32,15 +32,15 @@ impl Query {
     }
 
     /// The value of a parameter, if it is there.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
     /// How many of something are wanted: 50 unless said otherwise, 200 at most.
-    pub(super) fn limit(&self) -> Result<usize, Failure> {
-        let Some(text) = self.text("limit") else { return Ok(50) };
+    pub(super) fn page_limit(&self) -> Result<usize, AdminError> {
+        let Some(text) = self.get("limit") else { return Ok(50) };
         let limit = text.parse().ok().filter(|limit| (1..=200).contains(limit));
-        limit.ok_or_else(|| Failure::invalid("limit", format!("{text:?}"), "1 to 200"))
+        limit.ok_or_else(|| AdminError::invalid("limit", format!("{text:?}"), "1 to 200"))
     }
 }
 
@@ -75,13 +75,13 @@ mod tests {
 
     #[test]
     fn each_once_and_none_unknown() {
-        let read = |query| Query::read(Some(query), &["limit", "cursor"]);
+        let read = |query| Query::parse(Some(query), &["limit", "cursor"]);
         let query = read("cursor=a%3Db&").expect("it is right");
-        assert_eq!((query.text("cursor"), query.text("limit")), (Some("a=b"), None));
+        assert_eq!((query.get("cursor"), query.get("limit")), (Some("a=b"), None));
         for wrong in ["x=1", "limit=1&limit=1", "cursor=%"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
-        let limit = |query| read(query).and_then(|query| query.limit()).ok();
+        let limit = |query| read(query).and_then(|query| query.page_limit()).ok();
         assert_eq!((limit("limit=200"), limit("")), (Some(200), Some(50)));
         assert_eq!((limit("limit=0"), limit("limit=201"), limit("limit=x")), (None, None, None));
     }

@@ -7,61 +7,61 @@ use serde_json::Value;
 
 use crate::body::Body;
 use crate::config::Problems;
-use crate::outage::Outage;
-use crate::rooms::json::json;
+use crate::outage::HostError;
+use crate::rooms::json::json_response;
 
 /// What a request comes to.
-pub(super) type Answer = Result<Reply, Failure>;
+pub(super) type AdminResult = Result<AdminResponse, AdminError>;
 
 /// What was asked for, or that it is done.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(super) struct AdminResponse {
     status: StatusCode,
     body: Option<Vec<u8>>,
     headers: Vec<(&'static str, Box<str>)>,
 }
 
-impl Reply {
+impl AdminResponse {
     /// Something that is no JSON.
-    pub(super) fn plain(text: String, content_type: &'static str) -> Self {
-        Self::text(text).header("content-type", content_type.to_owned())
+    pub(super) fn from_text(text: String, content_type: &'static str) -> Self {
+        Self::from_json_text(text).with_header("content-type", content_type.to_owned())
     }
 
     pub(super) fn json(value: &Value) -> Self {
-        Self::text(value.to_string())
+        Self::from_json_text(value.to_string())
     }
 
     /// JSON, as it was written.
-    pub(super) fn text(text: String) -> Self {
+    pub(super) fn from_json_text(text: String) -> Self {
         Self { status: StatusCode::OK, body: Some(text.into_bytes()), headers: Vec::new() }
     }
 
-    pub(super) fn header(mut self, name: &'static str, value: String) -> Self {
+    pub(super) fn with_header(mut self, name: &'static str, value: String) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
     /// Something new, and where it is.
     pub(super) fn created(value: &Value, location: String) -> Self {
-        let reply = Self::json(value).header("location", location);
+        let reply = Self::json(value).with_header("location", location);
         Self { status: StatusCode::CREATED, ..reply }
     }
 
-    pub(super) fn gone() -> Self {
+    pub(super) fn no_content() -> Self {
         Self { status: StatusCode::NO_CONTENT, body: None, headers: Vec::new() }
     }
 }
 
 /// The description of the admin plane (OpenAPI 3.1).
-pub(super) fn document() -> Answer {
-    Ok(Reply::text(OPENAPI.to_owned()))
+pub(super) fn openapi() -> AdminResult {
+    Ok(AdminResponse::from_json_text(OPENAPI.to_owned()))
 }
 
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
 /// Why a request was not done.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct AdminError {
     status: StatusCode,
     /// The error's name for programs.
     pub(super) code: &'static str,
@@ -69,20 +69,27 @@ pub(super) struct Failure {
     param: Option<Box<str>>,
     header: Option<(&'static str, Box<str>)>,
     /// A member of the error that OpenAI's does not have.
-    more: Option<Box<(&'static str, Value)>>,
+    extra_member: Option<Box<(&'static str, Value)>>,
 }
 
-impl Failure {
+impl AdminError {
     pub(super) fn new(
         status: StatusCode,
         code: &'static str,
         message: impl Into<Box<str>>,
     ) -> Self {
-        Self { status, code, message: message.into(), param: None, header: None, more: None }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            param: None,
+            header: None,
+            extra_member: None,
+        }
     }
 
-    pub(super) fn with(self, name: &'static str, value: Value) -> Self {
-        Self { more: Some(Box::new((name, value))), ..self }
+    pub(super) fn with_member(self, name: &'static str, value: Value) -> Self {
+        Self { extra_member: Some(Box::new((name, value))), ..self }
     }
 
     pub(super) fn with_status(self, status: StatusCode, code: &'static str) -> Self {
@@ -150,17 +157,19 @@ impl Failure {
 }
 
 /// The host's own words stay with the host.
-impl From<Outage> for Failure {
-    fn from(_: Outage) -> Self {
+impl From<HostError> for AdminError {
+    fn from(_: HostError) -> Self {
         Self::unavailable("store_unavailable", "The store cannot be reached.")
     }
 }
 
 /// Makes the response.
-pub(super) fn deliver(answer: Answer, request_id: &str) -> http::Response<Body> {
+pub(super) fn into_response(answer: AdminResult, request_id: &str) -> http::Response<Body> {
     let (mut response, more) = match answer {
-        Ok(Reply { status, body: Some(body), headers }) => (json(status, body), headers),
-        Ok(Reply { status, body: None, headers }) => {
+        Ok(AdminResponse { status, body: Some(body), headers }) => {
+            (json_response(status, body), headers)
+        }
+        Ok(AdminResponse { status, body: None, headers }) => {
             let mut response = http::Response::new(Body::Empty);
             *response.status_mut() = status;
             (response, headers)
@@ -174,13 +183,13 @@ pub(super) fn deliver(answer: Answer, request_id: &str) -> http::Response<Body> 
                 code: Some(failure.code),
             };
             let mut body = ErrorBody { error }.to_json();
-            if let Some((name, value)) = failure.more.map(|more| *more) {
+            if let Some((name, value)) = failure.extra_member.map(|more| *more) {
                 // Into the inner of the two objects that end here.
                 body.truncate(body.len() - 2);
                 body.extend_from_slice(format!(",\"{name}\":{value}}}}}").as_bytes());
             }
             let headers = failure.header.into_iter().collect();
-            (json(failure.status, body), headers)
+            (json_response(failure.status, body), headers)
         }
     };
     let headers = response.headers_mut();

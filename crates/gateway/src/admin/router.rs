@@ -6,7 +6,7 @@ use crate::config::Role;
 
 use super::PREFIX;
 use super::query::percent_decode;
-use super::reply::Failure;
+use super::reply::AdminError;
 
 /// Something that can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(super) enum Action {
 
 /// One method of one path.
 #[derive(Clone, Debug)]
-pub(super) struct Route {
+pub(super) struct AdminRoute {
     pub(super) method: Method,
     /// After the prefix; what stands in braces is variable.
     pub(super) path: &'static str,
@@ -52,12 +52,12 @@ pub(super) struct Route {
     pub(super) action: Action,
 }
 
-const fn route(method: Method, path: &'static str, role: Role, action: Action) -> Route {
-    Route { method, path, role, action }
+const fn route(method: Method, path: &'static str, role: Role, action: Action) -> AdminRoute {
+    AdminRoute { method, path, role, action }
 }
 
 /// Everything there is.
-pub(super) const ROUTES: [Route; 28] = {
+pub(super) const ROUTES: [AdminRoute; 28] = {
     use Action as A;
     use Role::{Editor, Owner, Viewer};
     [
@@ -94,11 +94,14 @@ pub(super) const ROUTES: [Route; 28] = {
 };
 
 /// The route of a request, and what stands in the path's variable parts.
-pub(super) fn find(method: &Method, path: &str) -> Result<(Route, Vec<String>), Failure> {
-    let rest = path.strip_prefix(PREFIX).ok_or_else(Failure::unknown_url)?;
+pub(super) fn match_route(
+    method: &Method,
+    path: &str,
+) -> Result<(AdminRoute, Vec<String>), AdminError> {
+    let rest = path.strip_prefix(PREFIX).ok_or_else(AdminError::unknown_url)?;
     let mut allow: Vec<&str> = Vec::new();
     for route in ROUTES {
-        let Some(arguments) = fit(route.path, rest) else { continue };
+        let Some(arguments) = match_path(route.path, rest) else { continue };
         if route.method == *method {
             return Ok((route, arguments));
         }
@@ -111,13 +114,13 @@ pub(super) fn find(method: &Method, path: &str) -> Result<(Route, Vec<String>), 
         });
     }
     if allow.is_empty() {
-        return Err(Failure::unknown_url());
+        return Err(AdminError::unknown_url());
     }
-    Err(Failure::method_not_allowed(allow.join(", ")))
+    Err(AdminError::method_not_allowed(allow.join(", ")))
 }
 
 /// The variable parts, decoded after the path is taken apart: a value may hold a slash.
-fn fit(pattern: &str, path: &str) -> Option<Vec<String>> {
+fn match_path(pattern: &str, path: &str) -> Option<Vec<String>> {
     let mut parts = path.split('/');
     let mut arguments = Vec::new();
     for expected in pattern.split('/') {

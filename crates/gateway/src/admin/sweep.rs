@@ -1,25 +1,25 @@
 //! Deleting many entries of the store, as many at once as a host lets one request.
 
-use crate::platform::Platform;
+use crate::platform::Host;
 
-use super::Call;
-use super::page::page;
-use super::reply::{Answer, Failure, Reply};
+use super::AdminRequest;
+use super::page::read_page;
+use super::reply::{AdminError, AdminResponse, AdminResult};
 
 /// At most so many entries are deleted, and so many listings read, by one request: Workers allow 50
 /// calls on their free plan, and the log takes one.
-const MOST: usize = 32;
-const MOST_LISTINGS: usize = 12;
+const MAX_DELETES_PER_REQUEST: usize = 32;
+const MAX_LISTINGS_PER_REQUEST: usize = 12;
 
 /// Deletes what stands under these prefixes and says how much that was, and where to go on. A cursor is
 /// the position of a prefix and, after a `:`, that of its page.
-pub(super) async fn sweep<P: Platform>(
-    call: &Call<'_, P>,
+pub(super) async fn delete_prefixes<P: Host>(
+    call: &AdminRequest<'_, P>,
     (action, target): (&'static str, String),
     prefixes: &[String],
     cursor: Option<&str>,
-) -> Answer {
-    let wrong = || Failure::invalid("cursor", format!("{cursor:?}"), "a cursor from an answer");
+) -> AdminResult {
+    let wrong = || AdminError::invalid("cursor", format!("{cursor:?}"), "a cursor from an answer");
     let (mut at, mut inner) = match cursor {
         None => (0, None),
         Some(text) => {
@@ -29,18 +29,23 @@ pub(super) async fn sweep<P: Platform>(
             (position.ok_or_else(wrong)?, inner)
         }
     };
-    let shelf = call.shelf();
+    let shelf = call.key_store();
     let change = async {
         let (mut deleted, mut listings) = (0, 0);
-        while at < prefixes.len() && deleted < MOST && listings < MOST_LISTINGS {
+        while at < prefixes.len()
+            && deleted < MAX_DELETES_PER_REQUEST
+            && listings < MAX_LISTINGS_PER_REQUEST
+        {
             let prefix = &prefixes[at];
-            let found = page(&shelf, prefix, inner.as_deref(), MOST - deleted).await?;
+            let found =
+                read_page(&shelf, prefix, inner.as_deref(), MAX_DELETES_PER_REQUEST - deleted)
+                    .await?;
             listings += 1;
             for name in &found.names {
-                call.platform.delete(&format!("{prefix}{name}")).await?;
+                call.host.delete(&format!("{prefix}{name}")).await?;
                 deleted += 1;
             }
-            call.desk.recent.forget(prefix);
+            call.context.recent_writes.invalidate_prefix(prefix);
             inner = found.cursor;
             if inner.is_none() {
                 at += 1;
@@ -51,7 +56,9 @@ pub(super) async fn sweep<P: Platform>(
         Ok((deleted, cursor))
     };
     let detail = serde_json::json!({ "cursor": cursor });
-    let (deleted, cursor) = call.log(action, target, detail, change).await?;
+    let (deleted, cursor) = call.run_audited(action, target, detail, change).await?;
     let more = cursor.is_some();
-    Ok(Reply::json(&serde_json::json!({ "deleted": deleted, "more": more, "cursor": cursor })))
+    Ok(AdminResponse::json(
+        &serde_json::json!({ "deleted": deleted, "more": more, "cursor": cursor }),
+    ))
 }

@@ -7,57 +7,57 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::date::{self, Day};
-use crate::ledger::{Operation, Place, Reply as Told, Tally, TallyRow};
-use crate::platform::Platform;
+use crate::ledger::{BookId, LedgerReply as Told, Operation, UsageRow, UsageTotals};
+use crate::platform::Host;
 use crate::rooms::futures;
 use crate::time::Timestamp;
-use crate::usage::{self, Kind, RETENTION_DAYS, SHARDS};
+use crate::usage::{self, RETENTION_DAYS, SHARDS, UsageDimensions};
 
-use super::Call;
-use super::consumer::seconds;
-use super::limit::usd;
+use super::AdminRequest;
+use super::consumer::epoch_seconds;
+use super::limit::billionths_to_usd;
 use super::query::Query;
-use super::reply::{Answer, Failure, Reply};
+use super::reply::{AdminError, AdminResponse, AdminResult};
 
 /// More rows than this are a mistake, and more than an isolate should hold.
-const MOST_ROWS: usize = 10_000;
+const MAX_ROWS: usize = 10_000;
 
 /// How many places are asked at a time: each may answer with a megabyte.
-const AT_ONCE: usize = 8;
+const CONCURRENT_READS: usize = 8;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// `GET /usage`
-pub(super) async fn read<P: Platform>(call: &Call<'_, P>) -> Answer {
-    let query = call.query(&["by", "from", "to", "step"])?;
-    let now = call.platform.now();
-    let wanted = Wanted::read(&query, now)?;
-    let mut sums = Sums::new(&wanted);
-    for some in wanted.places().chunks(AT_ONCE) {
-        let ask = |(_, place): &(Timestamp, Place)| {
+pub(super) async fn get<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
+    let query = call.parse_query(&["by", "from", "to", "step"])?;
+    let now = call.host.now();
+    let wanted = UsageQuery::parse(&query, now)?;
+    let mut sums = UsageTable::new(&wanted);
+    for some in wanted.books().chunks(CONCURRENT_READS) {
+        let ask = |(_, place): &(Timestamp, BookId)| {
             let place = place.clone();
-            async move { call.platform.apply(&place, &Operation::Tallies).await }
+            async move { call.host.apply(&place, &Operation::ReadUsage).await }
         };
-        let told = futures::join(some.iter().map(ask).collect()).await;
+        let told = futures::join_all(some.iter().map(ask).collect()).await;
         for ((begin, _), told) in some.iter().zip(told) {
-            let Ok(Told::Tallies(rows)) = told else { return Err(Failure::ledger_unavailable()) };
+            let Ok(Told::Usage(rows)) = told else { return Err(AdminError::ledger_unavailable()) };
             for row in rows.iter().filter(|row| row.until > now) {
                 sums.add(*begin, row);
             }
-            if sums.rows.len() > MOST_ROWS {
-                let message = format!("More than {MOST_ROWS} rows: ask for less time, or by less.");
-                return Err(Failure::new(StatusCode::BAD_REQUEST, "too_many_rows", message));
+            if sums.rows.len() > MAX_ROWS {
+                let message = format!("More than {MAX_ROWS} rows: ask for less time, or by less.");
+                return Err(AdminError::new(StatusCode::BAD_REQUEST, "too_many_rows", message));
             }
         }
     }
-    Ok(Reply::json(&sums.shown()))
+    Ok(AdminResponse::json(&sums.to_json()))
 }
 
 /// What rows are kept apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dimension {
+enum UsageDimension {
     Consumer,
     Group,
     Model,
@@ -65,7 +65,7 @@ enum Dimension {
     Route,
 }
 
-impl Dimension {
+impl UsageDimension {
     const ALL: [Self; 5] = [Self::Consumer, Self::Group, Self::Model, Self::Provider, Self::Route];
 
     fn name(self) -> &'static str {
@@ -78,7 +78,7 @@ impl Dimension {
         }
     }
 
-    fn of(self, kind: &Kind) -> &str {
+    fn value_in(self, kind: &UsageDimensions) -> &str {
         match self {
             Self::Consumer => &kind.consumer,
             Self::Group => &kind.group,
@@ -90,14 +90,14 @@ impl Dimension {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum TimeStep {
     Minute,
     Hour,
     Day,
     Total,
 }
 
-impl Step {
+impl TimeStep {
     const ALL: [Self; 4] = [Self::Minute, Self::Hour, Self::Day, Self::Total];
 
     fn name(self) -> &'static str {
@@ -110,7 +110,7 @@ impl Step {
     }
 
     /// What sums are kept by that it is made of: a minute or an hour.
-    fn grain(self) -> Duration {
+    fn resolution(self) -> Duration {
         match self {
             Self::Minute => MINUTE,
             Self::Hour | Self::Day | Self::Total => HOUR,
@@ -118,7 +118,7 @@ impl Step {
     }
 
     /// The longest time that can be asked for.
-    fn longest(self) -> Duration {
+    fn max_range(self) -> Duration {
         match self {
             Self::Minute => DAY,
             Self::Hour | Self::Day | Self::Total => DAY * RETENTION_DAYS as u32,
@@ -128,58 +128,58 @@ impl Step {
 
 /// A question that makes sense.
 #[derive(Debug)]
-struct Wanted {
+struct UsageQuery {
     from: Timestamp,
     to: Timestamp,
-    step: Step,
-    by: Vec<Dimension>,
+    step: TimeStep,
+    by: Vec<UsageDimension>,
 }
 
-impl Wanted {
-    fn read(query: &Query, now: Timestamp) -> Result<Self, Failure> {
-        let moment = |name: &str| -> Result<Option<Timestamp>, Failure> {
-            let Some(text) = query.text(name) else { return Ok(None) };
+impl UsageQuery {
+    fn parse(query: &Query, now: Timestamp) -> Result<Self, AdminError> {
+        let moment = |name: &str| -> Result<Option<Timestamp>, AdminError> {
+            let Some(text) = query.get(name) else { return Ok(None) };
             let expected = "whole seconds since 1970 or a time such as \"2026-01-31T09:00:00Z\"";
-            let moment = date::moment(text)
-                .ok_or_else(|| Failure::invalid(name, format!("{text:?}"), expected))?;
+            let moment = date::parse_timestamp(text)
+                .ok_or_else(|| AdminError::invalid(name, format!("{text:?}"), expected))?;
             Ok(Some(moment))
         };
         let to = moment("to")?.unwrap_or(now);
         let day_before = to.as_millis().saturating_sub(DAY.as_millis() as u64);
         let from = moment("from")?.unwrap_or(Timestamp::from_millis(day_before));
         if from >= to {
-            return Err(Failure::invalid(
+            return Err(AdminError::invalid(
                 "from",
                 "a moment that is not before `to`",
                 "an earlier one",
             ));
         }
-        let text = query.text("step").unwrap_or("total");
-        let step = Step::ALL.into_iter().find(|step| step.name() == text);
+        let text = query.get("step").unwrap_or("total");
+        let step = TimeStep::ALL.into_iter().find(|step| step.name() == text);
         let step = step.ok_or_else(|| {
-            Failure::invalid("step", format!("{text:?}"), "minute, hour, day or total")
+            AdminError::invalid("step", format!("{text:?}"), "minute, hour, day or total")
         })?;
-        if to.since(from) > step.longest() {
-            let days = step.longest().as_secs() / DAY.as_secs();
+        if to.since(from) > step.max_range() {
+            let days = step.max_range().as_secs() / DAY.as_secs();
             let expected = match step {
-                Step::Minute => "24 hours at most, by the minute".to_owned(),
-                Step::Hour | Step::Day | Step::Total => format!("{days} days at most"),
+                TimeStep::Minute => "24 hours at most, by the minute".to_owned(),
+                TimeStep::Hour | TimeStep::Day | TimeStep::Total => format!("{days} days at most"),
             };
-            return Err(Failure::invalid("from", "a longer time", expected));
+            return Err(AdminError::invalid("from", "a longer time", expected));
         }
         // A minute or an hour that is begun counts whole.
-        let grain = step.grain().as_millis() as u64;
+        let grain = step.resolution().as_millis() as u64;
         let from = Timestamp::from_millis(from.as_millis() / grain * grain);
         let mut by = Vec::new();
-        for name in query.text("by").unwrap_or_default().split(',').filter(|name| !name.is_empty())
-        {
-            let dimension = Dimension::ALL.into_iter().find(|dimension| dimension.name() == name);
+        for name in query.get("by").unwrap_or_default().split(',').filter(|name| !name.is_empty()) {
+            let dimension =
+                UsageDimension::ALL.into_iter().find(|dimension| dimension.name() == name);
             match dimension {
                 Some(dimension) if !by.contains(&dimension) => by.push(dimension),
                 Some(_) => {}
                 None => {
                     let expected = "consumer, group, model, provider, route, with commas between";
-                    return Err(Failure::invalid("by", format!("{name:?}"), expected));
+                    return Err(AdminError::invalid("by", format!("{name:?}"), expected));
                 }
             }
         }
@@ -187,21 +187,25 @@ impl Wanted {
     }
 
     /// The places to ask, and from when each one's rows count.
-    fn places(&self) -> Vec<(Timestamp, Place)> {
+    fn books(&self) -> Vec<(Timestamp, BookId)> {
         let mut places = Vec::new();
         let mut begin = match self.step {
-            Step::Minute => usage::hour_of(self.from),
-            Step::Hour | Step::Day | Step::Total => Day::of(self.from).start(),
+            TimeStep::Minute => usage::start_of_hour(self.from),
+            TimeStep::Hour | TimeStep::Day | TimeStep::Total => Day::containing(self.from).start(),
         };
         while begin < self.to {
             let shards = (0..SHARDS).map(|shard| match self.step {
-                Step::Minute => usage::minutes_place(begin, shard),
-                Step::Hour | Step::Day | Step::Total => usage::place(Day::of(begin), shard),
+                TimeStep::Minute => usage::hour_book(begin, shard),
+                TimeStep::Hour | TimeStep::Day | TimeStep::Total => {
+                    usage::day_book(Day::containing(begin), shard)
+                }
             });
             places.extend(shards.map(|place| (begin, place)));
             begin = match self.step {
-                Step::Minute => begin + HOUR,
-                Step::Hour | Step::Day | Step::Total => Day::of(begin).next().start(),
+                TimeStep::Minute => begin + HOUR,
+                TimeStep::Hour | TimeStep::Day | TimeStep::Total => {
+                    Day::containing(begin).next().start()
+                }
             };
         }
         places
@@ -210,46 +214,47 @@ impl Wanted {
 
 /// Sums by the step that they began in, and by what they are kept apart by.
 #[derive(Debug)]
-struct Sums<'a> {
-    wanted: &'a Wanted,
-    rows: BTreeMap<(Timestamp, Vec<String>), Tally>,
+struct UsageTable<'a> {
+    query: &'a UsageQuery,
+    rows: BTreeMap<(Timestamp, Vec<String>), UsageTotals>,
 }
 
-impl<'a> Sums<'a> {
-    fn new(wanted: &'a Wanted) -> Self {
-        Self { wanted, rows: BTreeMap::new() }
+impl<'a> UsageTable<'a> {
+    fn new(query: &'a UsageQuery) -> Self {
+        Self { query, rows: BTreeMap::new() }
     }
 
     /// Adds a row of a place whose first row would begin then.
-    fn add(&mut self, begin: Timestamp, row: &TallyRow) {
-        let Some((number, kind)) = usage::read(&row.key) else { return };
-        let at = begin + self.wanted.step.grain() * u32::from(number);
-        if at < self.wanted.from || at >= self.wanted.to {
+    fn add(&mut self, begin: Timestamp, row: &UsageRow) {
+        let Some((number, kind)) = usage::parse_key(&row.key) else { return };
+        let at = begin + self.query.step.resolution() * u32::from(number);
+        if at < self.query.from || at >= self.query.to {
             return;
         }
-        let start = match self.wanted.step {
-            Step::Minute | Step::Hour => at,
-            Step::Day => Day::of(at).start(),
-            Step::Total => self.wanted.from,
+        let start = match self.query.step {
+            TimeStep::Minute | TimeStep::Hour => at,
+            TimeStep::Day => Day::containing(at).start(),
+            TimeStep::Total => self.query.from,
         };
-        let by = self.wanted.by.iter().map(|dimension| dimension.of(&kind).to_owned()).collect();
-        *self.rows.entry((start, by)).or_default() += &row.tally;
+        let by =
+            self.query.by.iter().map(|dimension| dimension.value_in(&kind).to_owned()).collect();
+        *self.rows.entry((start, by)).or_default() += &row.totals;
     }
 
-    fn shown(&self) -> Value {
-        let Wanted { from, to, step, by } = self.wanted;
+    fn to_json(&self) -> Value {
+        let UsageQuery { from, to, step, by } = self.query;
         let names: Vec<&str> = by.iter().map(|dimension| dimension.name()).collect();
         let data = self.rows.iter().map(|((start, values), tally)| {
-            let mut shown = numbers(tally);
-            shown["start"] = seconds(*start);
+            let mut shown = totals_json(tally);
+            shown["start"] = epoch_seconds(*start);
             for (name, value) in names.iter().zip(values) {
                 shown[*name] = json!(value);
             }
             shown
         });
         json!({
-            "from": seconds(*from),
-            "to": seconds(*to),
+            "from": epoch_seconds(*from),
+            "to": epoch_seconds(*to),
             "step": step.name(),
             "by": names,
             "data": data.collect::<Vec<Value>>(),
@@ -257,7 +262,7 @@ impl<'a> Sums<'a> {
     }
 }
 
-fn numbers(tally: &Tally) -> Value {
+fn totals_json(tally: &UsageTotals) -> Value {
     json!({
         "requests": tally.requests,
         "failed": tally.failed,
@@ -269,7 +274,7 @@ fn numbers(tally: &Tally) -> Value {
         "cached_tokens": tally.cached,
         "output_tokens": tally.output,
         "reasoning_tokens": tally.reasoning,
-        "cost_usd": usd(tally.cost),
+        "cost_usd": billionths_to_usd(tally.cost),
         "mean_first_token_ms": tally.first_ms.checked_div(tally.first),
         "p50_first_token_ms": tally.firsts.quantile(500),
         "p95_first_token_ms": tally.firsts.quantile(950),

@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 
 /// Members of a message that are said once, or again and again in whole; all other texts are said in
 /// parts.
-const SAID_WHOLE: [&str; 4] = ["role", "id", "type", "name"];
+const WHOLE_MEMBERS: [&str; 4] = ["role", "id", "type", "name"];
 
 /// The data of every event of a stream, without `[DONE]` and what follows it.
-pub(super) fn data(stream: &Bytes) -> Vec<Bytes> {
+pub(super) fn event_data(stream: &Bytes) -> Vec<Bytes> {
     let mut framer = Framer::new(usize::MAX);
     // Some servers forget the blank line behind their last event.
     let whole: Bytes = [stream, b"\n\n".as_slice()].concat().into();
@@ -18,7 +18,7 @@ pub(super) fn data(stream: &Bytes) -> Vec<Bytes> {
         return all;
     }
     while let Some(event) = framer.next_event() {
-        let Some(data) = Event::read(framer.bytes(event)).data else { continue };
+        let Some(data) = Event::parse(framer.bytes(event)).data else { continue };
         match data.trim_ascii() {
             b"[DONE]" => break,
             b"" => {}
@@ -29,15 +29,15 @@ pub(super) fn data(stream: &Bytes) -> Vec<Bytes> {
 }
 
 /// What a caller gets that did not ask for a stream. `None`: some of it cannot be read.
-pub fn assemble(endpoint: Endpoint, stream: &Bytes) -> Option<Map<String, Value>> {
+pub fn chunks_to_completion(endpoint: Endpoint, stream: &Bytes) -> Option<Map<String, Value>> {
     let mut answer = Map::new();
     let mut choices: Vec<Map<String, Value>> = Vec::new();
-    for data in data(stream) {
+    for data in event_data(stream) {
         let Value::Object(chunk) = serde_json::from_slice(&data).ok()? else { return None };
         for (name, value) in chunk {
             match (name.as_str(), value) {
                 ("choices", Value::Array(list)) => {
-                    list.into_iter().try_for_each(|choice| take(choice, &mut choices))?;
+                    list.into_iter().try_for_each(|choice| merge_chunk(choice, &mut choices))?;
                 }
                 // Providers that report as they go report running totals.
                 ("usage", value @ Value::Object(_)) => {
@@ -56,18 +56,18 @@ pub fn assemble(endpoint: Endpoint, stream: &Bytes) -> Option<Map<String, Value>
         return None;
     }
     if endpoint == Endpoint::ChatCompletions {
-        choices.iter_mut().for_each(finish);
+        choices.iter_mut().for_each(finish_choice);
         answer.insert("object".to_owned(), json!("chat.completion"));
     }
-    choices.sort_by_key(index);
+    choices.sort_by_key(choice_index);
     answer.insert("choices".to_owned(), choices.into_iter().map(Value::Object).collect());
     Some(answer)
 }
 
 /// The text that a chat's first choice says; `None` where it says nothing, or calls a tool.
-pub fn said(stream: bool, body: &Bytes) -> Option<String> {
+pub fn first_choice_text(stream: bool, body: &Bytes) -> Option<String> {
     let answer = if stream {
-        Value::Object(assemble(Endpoint::ChatCompletions, body)?)
+        Value::Object(chunks_to_completion(Endpoint::ChatCompletions, body)?)
     } else {
         serde_json::from_slice(body).ok()?
     };
@@ -77,28 +77,30 @@ pub fn said(stream: bool, body: &Bytes) -> Option<String> {
     (!calls).then(|| text.to_owned())
 }
 
-fn index(choice: &Map<String, Value>) -> u64 {
+fn choice_index(choice: &Map<String, Value>) -> u64 {
     choice.get("index").and_then(Value::as_u64).unwrap_or(0)
 }
 
 /// Takes one chunk of a choice into what is there of it.
-fn take(chunk: Value, choices: &mut Vec<Map<String, Value>>) -> Option<()> {
+fn merge_chunk(chunk: Value, choices: &mut Vec<Map<String, Value>>) -> Option<()> {
     let Value::Object(chunk) = chunk else { return None };
-    let at = choices.iter().position(|known| index(known) == index(&chunk));
+    let at = choices.iter().position(|known| choice_index(known) == choice_index(&chunk));
     let choice = match at {
         Some(at) => &mut choices[at],
         None => {
-            choices.push(Map::from_iter([("index".to_owned(), json!(index(&chunk)))]));
+            choices.push(Map::from_iter([("index".to_owned(), json!(choice_index(&chunk)))]));
             choices.last_mut()?
         }
     };
     for (name, value) in chunk {
         match name.as_str() {
             "index" => {}
-            "delta" => merge(choice.entry("message").or_insert(Value::Null), value, "message"),
+            "delta" => {
+                merge_value(choice.entry("message").or_insert(Value::Null), value, "message")
+            }
             "text" | "logprobs" => {
                 let known = choice.entry(name.as_str()).or_insert(Value::Null);
-                merge(known, value, &name);
+                merge_value(known, value, &name);
             }
             _ => {
                 let known = choice.entry(name).or_insert(Value::Null);
@@ -112,11 +114,11 @@ fn take(chunk: Value, choices: &mut Vec<Map<String, Value>>) -> Option<()> {
 }
 
 /// Adds what comes to what is there: texts and lists grow, members of lists meet by their `index`.
-fn merge(known: &mut Value, more: Value, name: &str) {
+fn merge_value(known: &mut Value, more: Value, name: &str) {
     match (known, more) {
         (_, Value::Null) => {}
         (Value::String(known), Value::String(more)) => {
-            if !SAID_WHOLE.contains(&name) {
+            if !WHOLE_MEMBERS.contains(&name) {
                 known.push_str(&more);
             } else if known.is_empty() {
                 *known = more;
@@ -125,7 +127,7 @@ fn merge(known: &mut Value, more: Value, name: &str) {
         (Value::Object(known), Value::Object(more)) => {
             for (name, more) in more {
                 let known = known.entry(name.as_str()).or_insert(Value::Null);
-                merge(known, more, &name);
+                merge_value(known, more, &name);
             }
         }
         (Value::Array(known), Value::Array(more)) => {
@@ -135,21 +137,21 @@ fn merge(known: &mut Value, more: Value, name: &str) {
                     known.iter().position(|known| known.get("index") == Some(place))
                 });
                 match met {
-                    Some(at) => merge(&mut known[at], more, name),
+                    Some(at) => merge_value(&mut known[at], more, name),
                     None => known.push(more),
                 }
             }
         }
         (known @ Value::Null, more @ Value::Array(_)) => {
             *known = Value::Array(Vec::new());
-            merge(known, more, name);
+            merge_value(known, more, name);
         }
         (known, more) => *known = more,
     }
 }
 
 /// Makes a message of what was said of it.
-fn finish(choice: &mut Map<String, Value>) {
+fn finish_choice(choice: &mut Map<String, Value>) {
     let message = choice.entry("message").or_insert(Value::Null);
     if !message.is_object() {
         *message = json!({});

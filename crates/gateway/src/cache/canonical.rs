@@ -9,7 +9,7 @@ use memchr::memchr2;
 
 /// Members of a request that do not change what is answered: how the answer travels, whom the provider
 /// is to bill or to blame, and the model, in whose place the target's stands in the key.
-pub(super) const LEFT_OUT: [&str; 10] = [
+pub(super) const IGNORED_MEMBERS: [&str; 10] = [
     "model",
     "stream",
     "stream_options",
@@ -23,11 +23,11 @@ pub(super) const LEFT_OUT: [&str; 10] = [
 ];
 
 /// Values that lie deeper are compared byte for byte, so that no request can use up the stack.
-const DEEPEST: usize = 32;
+const MAX_DEPTH: usize = 32;
 
 /// What a body comes to.
 #[derive(Debug, Default, PartialEq)]
-pub struct Canonical {
+pub struct CanonicalRequest {
     /// The same for bodies that mean the same. It can be told apart from every other, but is no JSON:
     /// each member and element is followed by a comma.
     pub text: Vec<u8>,
@@ -35,11 +35,12 @@ pub struct Canonical {
     pub temperature: Option<f64>,
 }
 
-impl Canonical {
+impl CanonicalRequest {
     /// Reads a body that is a JSON object. `None` where it is none, which admission has ruled out.
-    pub fn of(body: &[u8]) -> Option<Self> {
+    pub fn parse(body: &[u8]) -> Option<Self> {
         let text = Vec::with_capacity(body.len());
-        let mut scribe = Scribe { body, at: 0, text, members: Vec::new(), sorted: Vec::new() };
+        let mut scribe =
+            Canonicalizer { body, at: 0, text, members: Vec::new(), sorted: Vec::new() };
         let mut temperature = None;
         scribe.skip_space();
         if scribe.peek()? != b'{' {
@@ -51,7 +52,7 @@ impl Canonical {
     }
 }
 
-struct Scribe<'b> {
+struct Canonicalizer<'b> {
     body: &'b [u8],
     at: usize,
     text: Vec<u8>,
@@ -61,7 +62,7 @@ struct Scribe<'b> {
     sorted: Vec<u8>,
 }
 
-impl Scribe<'_> {
+impl Canonicalizer<'_> {
     fn peek(&self) -> Option<u8> {
         self.body.get(self.at).copied()
     }
@@ -78,7 +79,7 @@ impl Scribe<'_> {
 
     fn value(&mut self, depth: usize) -> Option<()> {
         match self.peek()? {
-            b'{' | b'[' if depth > DEEPEST => {
+            b'{' | b'[' if depth > MAX_DEPTH => {
                 let raw = self.skip()?;
                 self.copy(raw);
             }
@@ -130,7 +131,7 @@ impl Scribe<'_> {
                     self.skip_space();
                     let inner = &self.body[name.start + 1..name.end - 1];
                     has_escapes |= inner.contains(&b'\\');
-                    if depth == 0 && LEFT_OUT.iter().any(|left| left.as_bytes() == inner) {
+                    if depth == 0 && IGNORED_MEMBERS.iter().any(|left| left.as_bytes() == inner) {
                         self.skip()?;
                         continue;
                     }
@@ -230,53 +231,57 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
-    use super::{Canonical, LEFT_OUT};
+    use super::{CanonicalRequest, IGNORED_MEMBERS};
 
-    fn text(body: &str) -> String {
-        let canonical = Canonical::of(body.as_bytes()).expect("an object");
+    fn canonical_text(body: &str) -> String {
+        let canonical = CanonicalRequest::parse(body.as_bytes()).expect("an object");
         String::from_utf8(canonical.text).expect("what came was UTF-8")
     }
 
     #[track_caller]
-    fn same(one: &str, other: &str) {
-        assert_eq!(text(one), text(other), "{one} and {other}");
+    fn assert_same(one: &str, other: &str) {
+        assert_eq!(canonical_text(one), canonical_text(other), "{one} and {other}");
     }
 
     #[track_caller]
-    fn different(one: &str, other: &str) {
-        assert_ne!(text(one), text(other), "{one} and {other}");
+    fn assert_different(one: &str, other: &str) {
+        assert_ne!(canonical_text(one), canonical_text(other), "{one} and {other}");
     }
 
     #[test]
     fn what_could_be_mistaken_for_another() {
         // Numbers as written: a reader of floats would take these for the same.
-        different(r#"{"seed":1}"#, r#"{"seed":1.0}"#);
-        different(r#"{"seed":18446744073709551616}"#, r#"{"seed":18446744073709551617}"#);
+        assert_different(r#"{"seed":1}"#, r#"{"seed":1.0}"#);
+        assert_different(r#"{"seed":18446744073709551616}"#, r#"{"seed":18446744073709551617}"#);
         // Of members with one name the last counts, however the name is written.
-        different(r#"{"a":[{"b":1,"b":2}]}"#, r#"{"a":[{"b":2,"b":1}]}"#);
-        different(r#"{"a":[{"b":1,"\u0062":2}]}"#, r#"{"a":[{"\u0062":2,"b":1}]}"#);
+        assert_different(r#"{"a":[{"b":1,"b":2}]}"#, r#"{"a":[{"b":2,"b":1}]}"#);
+        assert_different(r#"{"a":[{"b":1,"\u0062":2}]}"#, r#"{"a":[{"\u0062":2,"b":1}]}"#);
         // A value that only looks as if members were left out.
-        different(r#"{"a":{"stream":true}}"#, r#"{"a":{}}"#);
-        different(r#"{"a":"b\",\"c\":\"d"}"#, r#"{"a":"b","c":"d"}"#);
-        different(r#"{"a":"x y"}"#, r#"{"a":"xy"}"#);
-        different(r#"{"a":[]}"#, r#"{"a":{}}"#);
-        different(r#"{"a":[1,2]}"#, r#"{"a":[2,1]}"#);
-        different(r#"{"a":[[1],2]}"#, r#"{"a":[[1,2]]}"#);
-        different(r#"{"n":null}"#, r#"{}"#);
+        assert_different(r#"{"a":{"stream":true}}"#, r#"{"a":{}}"#);
+        assert_different(r#"{"a":"b\",\"c\":\"d"}"#, r#"{"a":"b","c":"d"}"#);
+        assert_different(r#"{"a":"x y"}"#, r#"{"a":"xy"}"#);
+        assert_different(r#"{"a":[]}"#, r#"{"a":{}}"#);
+        assert_different(r#"{"a":[1,2]}"#, r#"{"a":[2,1]}"#);
+        assert_different(r#"{"a":[[1],2]}"#, r#"{"a":[[1,2]]}"#);
+        assert_different(r#"{"n":null}"#, r#"{}"#);
     }
 
     #[test]
     fn what_means_the_same() {
-        same(r#" {"b" : 1 , "a":[ 1,	{"d":2,"c":3} ] }"#, r#"{"a":[1,{"c":3,"d":2}],"b":1}"#);
-        for name in LEFT_OUT {
+        assert_same(
+            r#" {"b" : 1 , "a":[ 1,	{"d":2,"c":3} ] }"#,
+            r#"{"a":[1,{"c":3,"d":2}],"b":1}"#,
+        );
+        for name in IGNORED_MEMBERS {
             let body = format!(r#"{{"a":1,"{name}":{{"x":["]}}",1]}},"b":2}}"#);
-            same(&body, r#"{"b":2,"a":1}"#);
+            assert_same(&body, r#"{"b":2,"a":1}"#);
         }
     }
 
     #[test]
     fn the_temperature_is_the_outermost() {
-        let of = |body: &str| Canonical::of(body.as_bytes()).expect("an object").temperature;
+        let of =
+            |body: &str| CanonicalRequest::parse(body.as_bytes()).expect("an object").temperature;
         assert_eq!(of(r#"{"a":{"temperature":2},"temperature" : 0.5 }"#), Some(0.5));
         assert_eq!(of(r#"{"a":{"temperature":2},"temperature":null}"#), None);
     }
@@ -286,11 +291,11 @@ mod tests {
         let deep = |inner: &str| {
             format!("{{\"a\":{}{inner}{}}}", "[".repeat(200_000), "]".repeat(200_000))
         };
-        same(&deep("1"), &deep("1"));
-        different(&deep("1"), &deep("2"));
+        assert_same(&deep("1"), &deep("1"));
+        assert_different(&deep("1"), &deep("2"));
         for broken in ["", "1", "[]", "{", "{\"a", "{\"a\":", "{\"a\":[", "{\"a\":\"\\", "{\"a\":1"]
         {
-            assert_eq!(Canonical::of(broken.as_bytes()), None, "{broken}");
+            assert_eq!(CanonicalRequest::parse(broken.as_bytes()), None, "{broken}");
         }
     }
 
@@ -351,12 +356,12 @@ mod tests {
     proptest! {
         #[test]
         fn order_and_space_change_nothing(value in object(json()), dice in any::<u64>()) {
-            prop_assert_eq!(text(&shuffled(&value, &mut dice.clone())), text(&value.to_string()));
+            prop_assert_eq!(canonical_text(&shuffled(&value, &mut dice.clone())), canonical_text(&value.to_string()));
         }
 
         #[test]
         fn everything_else_does(one in object(json()), other in object(json())) {
-            prop_assert_eq!(text(&one.to_string()) == text(&other.to_string()), one == other);
+            prop_assert_eq!(canonical_text(&one.to_string()) == canonical_text(&other.to_string()), one == other);
         }
     }
 }

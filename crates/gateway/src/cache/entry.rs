@@ -4,17 +4,17 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::json;
-use crate::observe::{Counted, Tokens};
+use crate::observe::{TokenSource, Tokens};
 use crate::time::Timestamp;
 
-const VERSION: u8 = 1;
+const ENTRY_VERSION: u8 = 1;
 
 /// The longest body that an entry can hold, in bytes: a store takes values of 1 MiB.
-pub const LONGEST_BODY: usize = (1 << 20) - (4 << 10);
+pub const MAX_ENTRY_BODY_BYTES: usize = (1 << 20) - (4 << 10);
 
 /// What is known of an answer that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
+pub struct CacheEntryHead {
     v: u8,
     /// When it was answered.
     pub at: Timestamp,
@@ -31,12 +31,12 @@ pub struct Head {
     /// How many bytes follow: a store may cut.
     pub length: usize,
     /// What it cost.
-    pub spent: Spent,
+    pub spent: StoredTokens,
 }
 
 /// The tokens of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spent {
+pub struct StoredTokens {
     /// Tokens of the prompt.
     pub input: u64,
     /// Tokens of the answer.
@@ -49,34 +49,34 @@ pub struct Spent {
     pub reported: bool,
 }
 
-impl From<Tokens> for Spent {
+impl From<Tokens> for StoredTokens {
     fn from(tokens: Tokens) -> Self {
         let Tokens { input, output, cached, reasoning, counted } = tokens;
-        Self { input, output, cached, reasoning, reported: counted == Counted::Reported }
+        Self { input, output, cached, reasoning, reported: counted == TokenSource::Reported }
     }
 }
 
-impl From<Spent> for Tokens {
-    fn from(spent: Spent) -> Self {
-        let Spent { input, output, cached, reasoning, reported } = spent;
-        let counted = if reported { Counted::Reported } else { Counted::Estimated };
+impl From<StoredTokens> for Tokens {
+    fn from(spent: StoredTokens) -> Self {
+        let StoredTokens { input, output, cached, reasoning, reported } = spent;
+        let counted = if reported { TokenSource::Reported } else { TokenSource::Estimated };
         Self { input, output, cached, reasoning, counted }
     }
 }
 
 /// An answer that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct CacheEntry {
     /// What is known of it.
-    pub head: Head,
+    pub head: CacheEntryHead,
     /// The bytes that were shown.
     pub body: Bytes,
 }
 
-impl Entry {
+impl CacheEntry {
     /// An answer that is to be kept. The length in the head is the body's.
-    pub fn new(head: Head, body: Bytes) -> Self {
-        Self { head: Head { length: body.len(), ..head }, body }
+    pub fn new(head: CacheEntryHead, body: Bytes) -> Self {
+        Self { head: CacheEntryHead { length: body.len(), ..head }, body }
     }
 
     /// What a store keeps.
@@ -89,23 +89,23 @@ impl Entry {
     }
 
     /// Reads what a store has kept. `None`: it is not whole, or was written by another version.
-    pub fn read(bytes: &Bytes) -> Option<Self> {
+    pub fn parse(bytes: &Bytes) -> Option<Self> {
         let end = memchr::memchr(b'\n', bytes)?;
-        let head: Head = json::from_bytes(&bytes[..end]).ok()?;
+        let head: CacheEntryHead = json::from_bytes(&bytes[..end]).ok()?;
         let body = bytes.slice(end + 1..);
-        (head.v == VERSION && head.length == body.len()).then_some(Self { head, body })
+        (head.v == ENTRY_VERSION && head.length == body.len()).then_some(Self { head, body })
     }
 }
 
-impl Head {
+impl CacheEntryHead {
     /// Describes an answer.
     pub fn new(
         (at, until): (Timestamp, Timestamp),
         (route, consumer, target): (String, String, String),
         stream: bool,
-        spent: Spent,
+        spent: StoredTokens,
     ) -> Self {
-        Self { v: VERSION, at, until, route, consumer, target, stream, length: 0, spent }
+        Self { v: ENTRY_VERSION, at, until, route, consumer, target, stream, length: 0, spent }
     }
 }
 
@@ -113,29 +113,29 @@ impl Head {
 mod tests {
     use bytes::Bytes;
 
-    use super::{Entry, Head, Spent};
+    use super::{CacheEntry, CacheEntryHead, StoredTokens};
     use crate::time::Timestamp;
 
-    fn entry() -> Entry {
+    fn entry() -> CacheEntry {
         let names = ("chat".to_owned(), "app".to_owned(), "openai/gpt-4o".to_owned());
         let times = (Timestamp::from_millis(1), Timestamp::from_millis(2));
-        let spent = Spent { input: 9, output: 2, reported: true, ..Spent::default() };
-        Entry::new(
-            Head::new(times, names, true, spent),
+        let spent = StoredTokens { input: 9, output: 2, reported: true, ..StoredTokens::default() };
+        CacheEntry::new(
+            CacheEntryHead::new(times, names, true, spent),
             Bytes::from_static(b"data: a\n\ndata: b\n\n"),
         )
     }
 
     #[test]
     fn what_is_written_is_read() {
-        assert_eq!(Entry::read(&entry().to_bytes().into()), Some(entry()));
+        assert_eq!(CacheEntry::parse(&entry().to_bytes().into()), Some(entry()));
     }
 
     #[test]
     fn what_is_broken_is_not_served() {
         let whole = entry().to_bytes();
         for end in 0..whole.len() {
-            assert_eq!(Entry::read(&Bytes::copy_from_slice(&whole[..end])), None, "{end}");
+            assert_eq!(CacheEntry::parse(&Bytes::copy_from_slice(&whole[..end])), None, "{end}");
         }
         let text = String::from_utf8(whole).expect("text");
         for broken in [
@@ -144,7 +144,7 @@ mod tests {
             format!("\n{text}"),
             text.replacen("at", "ta", 1),
         ] {
-            assert_eq!(Entry::read(&broken.clone().into()), None, "{broken}");
+            assert_eq!(CacheEntry::parse(&broken.clone().into()), None, "{broken}");
         }
     }
 }

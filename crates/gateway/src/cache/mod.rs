@@ -11,9 +11,9 @@ mod replay;
 mod unfold;
 mod wish;
 
-pub use assemble::{assemble, said};
-pub use canonical::Canonical;
-pub use entry::{Entry, Head, LONGEST_BODY, Spent};
-pub use key::{Key, Scope, Subject, names, part};
-pub use replay::{Replay, Retelling, is_complete};
-pub use wish::Wish;
+pub use assemble::{chunks_to_completion, first_choice_text};
+pub use canonical::CanonicalRequest;
+pub use entry::{CacheEntry, CacheEntryHead, MAX_ENTRY_BODY_BYTES, StoredTokens};
+pub use key::{CacheKey, CacheKeyScope, CacheSubject, key_part, key_prefix};
+pub use replay::{Replay, ReplayOptions, is_complete};
+pub use wish::CacheDirectives;

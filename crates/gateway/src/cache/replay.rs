@@ -8,23 +8,23 @@ use serde_json::{Map, Value, json};
 
 use crate::json;
 
-use super::assemble::{assemble, data};
-use super::entry::{Entry, Spent};
-use super::unfold::unfold;
+use super::assemble::{chunks_to_completion, event_data};
+use super::entry::{CacheEntry, StoredTokens};
+use super::unfold::completion_to_chunks;
 
 /// In which way an answer is wanted.
 #[derive(Clone, Copy, Debug)]
-pub struct Retelling<'a> {
+pub struct ReplayOptions<'a> {
     /// What was asked for.
     pub endpoint: Endpoint,
     /// Whether a stream is wanted.
     pub stream: bool,
     /// Whether its usage is wanted.
-    pub usage: bool,
+    pub include_usage: bool,
     /// The end of the answer's id.
     pub id: &'a str,
     /// Whether a text that was kept in one piece is to come in several.
-    pub piecewise: bool,
+    pub split_text: bool,
 }
 
 /// An answer that is told again.
@@ -38,7 +38,7 @@ pub enum Replay {
 
 /// The members of an answer or of a chunk that are looked at.
 #[derive(Deserialize)]
-struct Outline<'a> {
+struct AnswerOutline<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -49,36 +49,36 @@ struct Outline<'a> {
 
 impl Replay {
     /// Tells a kept answer. `None`: it cannot be told in this way.
-    pub fn of(entry: &Entry, how: Retelling<'_>) -> Option<Self> {
+    pub fn from_entry(entry: &CacheEntry, how: ReplayOptions<'_>) -> Option<Self> {
         let id = match how.endpoint {
             Endpoint::ChatCompletions => format!("chatcmpl-{}", how.id),
             Endpoint::Completions => format!("cmpl-{}", how.id),
             Endpoint::Embeddings => String::new(),
         };
         match (entry.head.stream, how.stream) {
-            (false, false) => Some(Self::Whole(renamed(&entry.body, &id)?.1)),
-            (true, true) => again(entry, &id, how.usage),
+            (false, false) => Some(Self::Whole(with_new_id(&entry.body, &id)?.1)),
+            (true, true) => replay_stream(entry, &id, how.include_usage),
             (true, false) => {
-                let mut answer = assemble(how.endpoint, &entry.body)?;
-                rename(&mut answer, &id);
+                let mut answer = chunks_to_completion(how.endpoint, &entry.body)?;
+                set_id(&mut answer, &id);
                 if !answer.get("usage").is_some_and(Value::is_object) && entry.head.spent.reported {
-                    answer.insert("usage".to_owned(), usage(entry.head.spent));
+                    answer.insert("usage".to_owned(), usage_json(entry.head.spent));
                 }
                 Some(Self::Whole(Value::Object(answer).to_string().into()))
             }
             (false, true) => {
                 let mut answer: Map<String, Value> = json::from_bytes(&entry.body).ok()?;
-                rename(&mut answer, &id);
-                let chunks = unfold(how.endpoint, &answer, how.piecewise)?;
+                set_id(&mut answer, &id);
+                let chunks = completion_to_chunks(how.endpoint, &answer, how.split_text)?;
                 let mut events: Vec<Bytes> =
-                    chunks.iter().map(|chunk| event(&chunk.to_string())).collect();
-                if how.usage
+                    chunks.iter().map(|chunk| sse_event(&chunk.to_string())).collect();
+                if how.include_usage
                     && let Some(usage) = answer.get("usage").filter(|usage| usage.is_object())
                 {
                     let chunk = usage_chunk(chunks.into_iter().next()?, usage.clone());
-                    events.push(event(&chunk.to_string()));
+                    events.push(sse_event(&chunk.to_string()));
                 }
-                events.push(event("[DONE]"));
+                events.push(sse_event("[DONE]"));
                 Some(Self::Events(events))
             }
         }
@@ -86,12 +86,12 @@ impl Replay {
 }
 
 /// A kept stream with a fresh id. The event that carries nothing but usage is shown to who asks for it.
-fn again(entry: &Entry, id: &str, wants_usage: bool) -> Option<Replay> {
+fn replay_stream(entry: &CacheEntry, id: &str, wants_usage: bool) -> Option<Replay> {
     let mut events = Vec::new();
     let mut has_usage = false;
-    let chunks = data(&entry.body);
+    let chunks = event_data(&entry.body);
     for chunk in &chunks {
-        let (outline, renamed) = renamed(chunk, id)?;
+        let (outline, renamed) = with_new_id(chunk, id)?;
         let is_usage = outline.usage.is_some_and(|usage| usage.get() != "null");
         let is_bare = outline.choices.is_some_and(|choices| {
             choices.get().trim_matches(['[', ']', ' ', '\n', '\t', '\r']).is_empty()
@@ -100,20 +100,20 @@ fn again(entry: &Entry, id: &str, wants_usage: bool) -> Option<Replay> {
         if is_bare && is_usage && !wants_usage {
             continue;
         }
-        events.push(event(str::from_utf8(&renamed).ok()?));
+        events.push(sse_event(str::from_utf8(&renamed).ok()?));
     }
     if wants_usage && !has_usage && entry.head.spent.reported {
         let mut first: Value = serde_json::from_slice(chunks.first()?).ok()?;
-        rename(first.as_object_mut()?, id);
-        events.push(event(&usage_chunk(first, usage(entry.head.spent)).to_string()));
+        set_id(first.as_object_mut()?, id);
+        events.push(sse_event(&usage_chunk(first, usage_json(entry.head.spent)).to_string()));
     }
-    events.push(event("[DONE]"));
+    events.push(sse_event("[DONE]"));
     Some(Replay::Events(events))
 }
 
 /// The same JSON with another id, where it has one, and what else is known of it.
-fn renamed<'a>(text: &'a Bytes, id: &str) -> Option<(Outline<'a>, Bytes)> {
-    let outline: Outline<'_> = json::from_bytes(text).ok()?;
+fn with_new_id<'a>(text: &'a Bytes, id: &str) -> Option<(AnswerOutline<'a>, Bytes)> {
+    let outline: AnswerOutline<'_> = json::from_bytes(text).ok()?;
     let known = outline.id.filter(|known| known.get().starts_with('"') && !id.is_empty());
     let Some(known) = known else { return Some((outline, text.clone())) };
     let start = known.get().as_ptr() as usize - text.as_ptr() as usize;
@@ -126,7 +126,7 @@ fn renamed<'a>(text: &'a Bytes, id: &str) -> Option<(Outline<'a>, Bytes)> {
     Some((outline, renamed.into()))
 }
 
-fn rename(answer: &mut Map<String, Value>, id: &str) {
+fn set_id(answer: &mut Map<String, Value>, id: &str) {
     if let Some(known) = answer.get_mut("id").filter(|known| known.is_string()) {
         *known = json!(id);
     }
@@ -139,7 +139,7 @@ fn usage_chunk(mut like: Value, usage: Value) -> Value {
     like
 }
 
-fn usage(spent: Spent) -> Value {
+fn usage_json(spent: StoredTokens) -> Value {
     json!({
         "prompt_tokens": spent.input,
         "completion_tokens": spent.output,
@@ -149,7 +149,7 @@ fn usage(spent: Spent) -> Value {
     })
 }
 
-fn event(data: &str) -> Bytes {
+fn sse_event(data: &str) -> Bytes {
     // Data of several lines was joined by line feeds; each is a line of its own.
     ["data: ", &data.replace('\n', "\ndata: "), "\n\n"].concat().into()
 }
@@ -172,7 +172,7 @@ pub fn is_complete(endpoint: Endpoint, stream: bool, body: &Bytes, is_capped: bo
         index: Option<u32>,
         finish_reason: Option<String>,
     }
-    let bodies = if stream { data(body) } else { vec![body.clone()] };
+    let bodies = if stream { event_data(body) } else { vec![body.clone()] };
     let mut choices: Vec<(u32, bool)> = Vec::new();
     for body in &bodies {
         let Ok(answer) = json::from_bytes::<Answer<'_>>(body) else { return false };

@@ -4,13 +4,13 @@ use openai::Endpoint;
 use serde_json::{Map, Value, json};
 
 /// How long a piece of a text is that is told in pieces, in bytes, up to the end of its word.
-const PIECE: usize = 16;
+const TEXT_PIECE_BYTES: usize = 16;
 
 /// What is said first, whatever the order of members in the answer was.
-const FIRST: [&str; 3] = ["reasoning_content", "reasoning", "content"];
+const LEADING_MEMBERS: [&str; 3] = ["reasoning_content", "reasoning", "content"];
 
 /// The chunks, but for the one with the usage. `None`: this is not an answer that has chunks.
-pub(super) fn unfold(
+pub(super) fn completion_to_chunks(
     endpoint: Endpoint,
     answer: &Map<String, Value>,
     piecewise: bool,
@@ -27,36 +27,36 @@ pub(super) fn unfold(
         let index = choice.get("index").cloned().unwrap_or(json!(position));
         let mut tell = |name: &str, value: Value| {
             let part = json!({ "index": index, name: value, "finish_reason": null });
-            chunks.push(chunk(&frame, part));
+            chunks.push(new_chunk(&frame, part));
         };
         let last = match endpoint {
             Endpoint::ChatCompletions => {
                 let Some(Value::Object(message)) = choice.remove("message") else { return None };
-                tell_message(message, piecewise, |delta| tell("delta", delta));
+                emit_message(message, piecewise, |delta| tell("delta", delta));
                 ("delta", json!({}))
             }
             Endpoint::Completions => {
                 let Some(Value::String(text)) = choice.remove("text") else { return None };
-                pieces(&text, piecewise).for_each(|piece| tell("text", json!(piece)));
+                split_text(&text, piecewise).for_each(|piece| tell("text", json!(piece)));
                 ("text", json!(""))
             }
             Endpoint::Embeddings => return None,
         };
         choice.insert("index".to_owned(), index.clone());
         choice.insert(last.0.to_owned(), last.1);
-        chunks.push(chunk(&frame, Value::Object(choice)));
+        chunks.push(new_chunk(&frame, Value::Object(choice)));
     }
     Some(chunks)
 }
 
-fn chunk(frame: &Map<String, Value>, choice: Value) -> Value {
+fn new_chunk(frame: &Map<String, Value>, choice: Value) -> Value {
     let mut chunk = frame.clone();
     chunk.insert("choices".to_owned(), json!([choice]));
     Value::Object(chunk)
 }
 
 /// Says a message: who speaks, what was thought and said, then the rest.
-fn tell_message(mut message: Map<String, Value>, piecewise: bool, mut tell: impl FnMut(Value)) {
+fn emit_message(mut message: Map<String, Value>, piecewise: bool, mut tell: impl FnMut(Value)) {
     let role = message.remove("role").unwrap_or(json!("assistant"));
     // As OpenAI does: what is not said at all is null.
     let content = match message.get("content") {
@@ -64,10 +64,10 @@ fn tell_message(mut message: Map<String, Value>, piecewise: bool, mut tell: impl
         Some(_) | None => Value::Null,
     };
     tell(json!({ "role": role, "content": content }));
-    for name in FIRST {
+    for name in LEADING_MEMBERS {
         match message.remove(name) {
             Some(Value::String(text)) => {
-                pieces(&text, piecewise).for_each(|piece| tell(json!({ name: piece })));
+                split_text(&text, piecewise).for_each(|piece| tell(json!({ name: piece })));
             }
             None | Some(Value::Null) => {}
             Some(other) => tell(json!({ name: other })),
@@ -90,16 +90,16 @@ fn tell_message(mut message: Map<String, Value>, piecewise: bool, mut tell: impl
 }
 
 /// A text in whole, or in pieces that end with a word.
-fn pieces(text: &str, piecewise: bool) -> impl Iterator<Item = &str> {
+fn split_text(text: &str, piecewise: bool) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let far = if piecewise { rest.ceil_char_boundary(PIECE) } else { rest.len() };
+        let far = if piecewise { rest.ceil_char_boundary(TEXT_PIECE_BYTES) } else { rest.len() };
         let end = rest[far..].find(' ').map_or(rest.len(), |space| far + space);
         // A script without spaces has no words to wait for.
-        let end = if end > far + PIECE { far } else { end };
+        let end = if end > far + TEXT_PIECE_BYTES { far } else { end };
         let (piece, behind) = rest.split_at(end);
         rest = behind;
         Some(piece)
@@ -108,7 +108,7 @@ fn pieces(text: &str, piecewise: bool) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use super::pieces;
+    use super::split_text;
 
     #[test]
     fn a_text_in_pieces_is_the_text() {
@@ -120,7 +120,7 @@ mod tests {
             &"a".repeat(99),
         ] {
             for piecewise in [true, false] {
-                let all: Vec<&str> = pieces(text, piecewise).collect();
+                let all: Vec<&str> = split_text(text, piecewise).collect();
                 assert_eq!(all.concat(), text);
                 assert_eq!(all.len() > 1, piecewise && text.len() > 16, "{all:?}");
             }

@@ -5,44 +5,44 @@ use http::header::CACHE_CONTROL;
 
 /// A request's own word. The default is to be served what there is, and to have kept what is new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct CacheDirectives {
     /// It takes nothing from the cache and leaves nothing in it.
-    pub off: bool,
+    pub disabled: bool,
     /// It takes nothing from the cache.
-    pub fresh: bool,
+    pub no_cache: bool,
     /// The oldest answer that it takes, in seconds.
     pub max_age: Option<u64>,
     /// It is served and kept however high its temperature is.
-    pub forced: bool,
+    pub force: bool,
 }
 
 /// The caller's header of this name; the answer's says what became of it.
 const HEADER: &str = "x-serin-cache";
 
-impl Wish {
+impl CacheDirectives {
     /// Reads `cache-control` (RFC 9111, 5.2.1) and `x-serin-cache: off | force`.
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub fn from_headers(headers: &HeaderMap) -> Self {
         let mut wish = Self::default();
-        for word in words(headers, CACHE_CONTROL.as_str()) {
+        for word in header_words(headers, CACHE_CONTROL.as_str()) {
             let (name, value) = word.split_once('=').unwrap_or((word, ""));
             let is = |expected: &str| name.trim().eq_ignore_ascii_case(expected);
             if is("no-store") {
-                wish.off = true;
+                wish.disabled = true;
             } else if is("no-cache") {
-                wish.fresh = true;
+                wish.no_cache = true;
             } else if is("max-age") {
                 wish.max_age = value.trim().trim_matches('"').parse().ok().or(wish.max_age);
             }
         }
-        for word in words(headers, HEADER) {
-            wish.off |= word.eq_ignore_ascii_case("off");
-            wish.forced |= word.eq_ignore_ascii_case("force");
+        for word in header_words(headers, HEADER) {
+            wish.disabled |= word.eq_ignore_ascii_case("off");
+            wish.force |= word.eq_ignore_ascii_case("force");
         }
         wish
     }
 }
 
-fn words<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h str> {
+fn header_words<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim)
 }
@@ -51,34 +51,40 @@ fn words<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h str
 mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::Wish;
+    use super::CacheDirectives;
 
     #[track_caller]
-    fn check(headers: &[(&'static str, &'static str)], expected: Wish) {
+    fn assert_directives(headers: &[(&'static str, &'static str)], expected: CacheDirectives) {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        assert_eq!(Wish::of(&map), expected, "{headers:?}");
+        assert_eq!(CacheDirectives::from_headers(&map), expected, "{headers:?}");
     }
 
     #[test]
     fn every_word() {
-        let none = Wish::default();
-        check(&[], none);
-        check(&[("cache-control", "No-Cache")], Wish { fresh: true, ..none });
-        check(
-            &[("cache-control", "max-age=0, no-store")],
-            Wish { off: true, max_age: Some(0), ..none },
+        let none = CacheDirectives::default();
+        assert_directives(&[], none);
+        assert_directives(
+            &[("cache-control", "No-Cache")],
+            CacheDirectives { no_cache: true, ..none },
         );
-        check(&[("cache-control", "max-age = \"60\"")], Wish { max_age: Some(60), ..none });
-        check(&[("cache-control", "max-age=x, no-transform")], none);
-        check(&[("x-serin-cache", "OFF")], Wish { off: true, ..none });
-        check(&[("x-serin-cache", "force")], Wish { forced: true, ..none });
-        check(&[("x-serin-cache", "no-store")], none);
-        check(
+        assert_directives(
+            &[("cache-control", "max-age=0, no-store")],
+            CacheDirectives { disabled: true, max_age: Some(0), ..none },
+        );
+        assert_directives(
+            &[("cache-control", "max-age = \"60\"")],
+            CacheDirectives { max_age: Some(60), ..none },
+        );
+        assert_directives(&[("cache-control", "max-age=x, no-transform")], none);
+        assert_directives(&[("x-serin-cache", "OFF")], CacheDirectives { disabled: true, ..none });
+        assert_directives(&[("x-serin-cache", "force")], CacheDirectives { force: true, ..none });
+        assert_directives(&[("x-serin-cache", "no-store")], none);
+        assert_directives(
             &[("cache-control", "x"), ("cache-control", "no-cache"), ("x-serin-cache", "force")],
-            Wish { fresh: true, forced: true, ..none },
+            CacheDirectives { no_cache: true, force: true, ..none },
         );
     }
 }

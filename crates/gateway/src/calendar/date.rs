@@ -1,28 +1,28 @@
 //! Dates of the Gregorian calendar as numbers of days, with no clock and no time zone.
 
 /// Seconds of a day.
-pub(super) const DAY: i64 = 86_400;
+pub(super) const SECONDS_PER_DAY: i64 = 86_400;
 
 /// A date. Months and days count from one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Date {
+pub(super) struct CivilDate {
     pub(super) year: i64,
     pub(super) month: i64,
     pub(super) day: i64,
 }
 
 /// Days of 400 years, after which the calendar repeats.
-const ERA: i64 = 146_097;
+const DAYS_PER_ERA: i64 = 146_097;
 /// Days from 0000-03-01 to 1970-01-01.
-const EPOCH: i64 = 719_468;
+const EPOCH_OFFSET_DAYS: i64 = 719_468;
 
 // Years are counted from March here, which puts the leap day at their end: from there, months begin
 // on the days 0, 31, 61, 92 … = (153 × month + 2) / 5.
-impl Date {
+impl CivilDate {
     /// The date of a day that is counted from 1970-01-01.
-    pub(super) fn of(number: i64) -> Self {
-        let since = number + EPOCH;
-        let (era, day) = (since.div_euclid(ERA), since.rem_euclid(ERA));
+    pub(super) fn from_day_number(number: i64) -> Self {
+        let since = number + EPOCH_OFFSET_DAYS;
+        let (era, day) = (since.div_euclid(DAYS_PER_ERA), since.rem_euclid(DAYS_PER_ERA));
         let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
         let day = day - (365 * year + year / 4 - year / 100);
         let from_march = (5 * day + 2) / 153;
@@ -35,26 +35,26 @@ impl Date {
     }
 
     /// Its day, counted from 1970-01-01.
-    pub(super) fn number(self) -> i64 {
+    pub(super) fn day_number(self) -> i64 {
         let years = self.year - i64::from(self.month <= 2);
         let (era, year) = (years.div_euclid(400), years.rem_euclid(400));
         let from_march = (self.month + 9) % 12;
         let day = (153 * from_march + 2) / 5 + self.day - 1;
-        era * ERA + 365 * year + year / 4 - year / 100 + day - EPOCH
+        era * DAYS_PER_ERA + 365 * year + year / 4 - year / 100 + day - EPOCH_OFFSET_DAYS
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Date;
+    use super::CivilDate;
 
     #[test]
     fn days_and_dates_agree_for_a_thousand_years() {
-        let (mut expected, mut number) = (Date { year: 1_700, month: 1, day: 1 }, -98_615);
+        let (mut expected, mut number) = (CivilDate { year: 1_700, month: 1, day: 1 }, -98_615);
         while expected.year < 2_700 {
-            assert_eq!(Date::of(number), expected, "day {number}");
-            assert_eq!(expected.number(), number, "{expected:?}");
-            let Date { year, month, day } = expected;
+            assert_eq!(CivilDate::from_day_number(number), expected, "day {number}");
+            assert_eq!(expected.day_number(), number, "{expected:?}");
+            let CivilDate { year, month, day } = expected;
             let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
             let days = match month {
                 2 => 28 + i64::from(leap),
@@ -62,11 +62,11 @@ mod tests {
                 _ => 31,
             };
             expected = if day < days {
-                Date { day: day + 1, ..expected }
+                CivilDate { day: day + 1, ..expected }
             } else if month < 12 {
-                Date { year, month: month + 1, day: 1 }
+                CivilDate { year, month: month + 1, day: 1 }
             } else {
-                Date { year: year + 1, month: 1, day: 1 }
+                CivilDate { year: year + 1, month: 1, day: 1 }
             };
             number += 1;
         }
@@ -74,6 +74,6 @@ mod tests {
 
     #[test]
     fn the_epoch_is_day_zero() {
-        assert_eq!(Date::of(0), Date { year: 1_970, month: 1, day: 1 });
+        assert_eq!(CivilDate::from_day_number(0), CivilDate { year: 1_970, month: 1, day: 1 });
     }
 }

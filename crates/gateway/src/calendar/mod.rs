@@ -19,27 +19,27 @@ mod rule;
 
 use crate::time::Timestamp;
 
-use self::date::{DAY, Date};
-use self::rule::Rule;
+use self::date::{CivilDate, SECONDS_PER_DAY};
+use self::rule::TzRule;
 
 /// Rows of one rule, each followed by the names of the zones that keep it, one a line. Names are
 /// whole, since they are handed out as they are; the bundle's compression takes their likeness out.
-const ZONES: &str = include_str!("zones.txt");
+const ZONE_TABLE: &str = include_str!("zones.txt");
 
 /// A time zone, of which only its clock is kept: names whose clocks agree from now on are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Zone(Rule);
+pub struct Zone(TzRule);
 
 /// A stretch of time: from `start` up to and without `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stretch {
+pub struct TimeRange {
     /// The first moment within.
     pub start: Timestamp,
     /// The first moment behind.
     pub end: Timestamp,
 }
 
-impl Stretch {
+impl TimeRange {
     /// From one second since the epoch to another. What is before the epoch is taken for the epoch.
     fn new(start: i64, end: i64) -> Self {
         let moment = |seconds: i64| {
@@ -52,16 +52,16 @@ impl Stretch {
 
 impl Zone {
     /// Coordinated Universal Time: every day has 24 hours.
-    pub const UTC: Self = Self(Rule::UTC);
+    pub const UTC: Self = Self(TzRule::UTC);
 
     /// Finds a zone by its IANA name, aliases such as "Asia/Calcutta" included. Case counts.
-    pub fn find(name: &str) -> Option<Self> {
+    pub fn lookup(name: &str) -> Option<Self> {
         let mut rule = "";
-        for line in ZONES.lines() {
-            if !is_name(line) {
+        for line in ZONE_TABLE.lines() {
+            if !is_zone_name(line) {
                 rule = line;
             } else if line == name {
-                return Rule::parse(rule).map(Self);
+                return TzRule::parse(rule).map(Self);
             }
         }
         None
@@ -70,35 +70,35 @@ impl Zone {
     /// The calendar day that `now` is in: 24 hours, or fewer or more where the clock is changed.
     /// Where midnight is skipped, a day begins at the first moment of its date; where it is struck
     /// twice, at the first stroke, so that days never mix.
-    pub fn day(self, now: Timestamp) -> Stretch {
-        let day = self.number(now);
-        Stretch::new(self.0.midnight(day), self.0.midnight(day + 1))
+    pub fn day(self, now: Timestamp) -> TimeRange {
+        let day = self.day_number(now);
+        TimeRange::new(self.0.midnight(day), self.0.midnight(day + 1))
     }
 
     /// The calendar month that `now` is in: exactly its days.
-    pub fn month(self, now: Timestamp) -> Stretch {
-        let Date { year, month, .. } = Date::of(self.number(now));
+    pub fn month(self, now: Timestamp) -> TimeRange {
+        let CivilDate { year, month, .. } = CivilDate::from_day_number(self.day_number(now));
         let (next_year, next) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
-        let first = |year, month| self.0.midnight(Date { year, month, day: 1 }.number());
-        Stretch::new(first(year, month), first(next_year, next))
+        let first = |year, month| self.0.midnight(CivilDate { year, month, day: 1 }.day_number());
+        TimeRange::new(first(year, month), first(next_year, next))
     }
 
     /// The number of the day that `now` is in, counted from 1970-01-01.
-    fn number(self, now: Timestamp) -> i64 {
+    fn day_number(self, now: Timestamp) -> i64 {
         let at = (now.as_millis() / 1_000).cast_signed();
-        let day = (at + self.0.offset(at)).div_euclid(DAY);
+        let day = (at + self.0.offset_at(at)).div_euclid(SECONDS_PER_DAY);
         // The clock may show yesterday again when today has begun.
         if self.0.midnight(day + 1) <= at { day + 1 } else { day }
     }
 }
 
-/// Every name that [`Zone::find`] finds, aliases included.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    ZONES.lines().filter(|line| is_name(line))
+/// Every name that [`Zone::lookup`] finds, aliases included.
+pub fn zone_names() -> impl Iterator<Item = &'static str> {
+    ZONE_TABLE.lines().filter(|line| is_zone_name(line))
 }
 
 /// Whether a line of the table is a name: rules begin with a sign, the heading with a hash.
-fn is_name(line: &str) -> bool {
+fn is_zone_name(line: &str) -> bool {
     line.starts_with(|first: char| first.is_ascii_uppercase())
 }
 

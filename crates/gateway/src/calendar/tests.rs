@@ -1,26 +1,26 @@
 use proptest::prelude::{Just, Strategy, proptest};
 
-use super::date::{DAY, Date};
-use super::rule::Rule;
-use super::{Stretch, Zone, names};
+use super::date::{CivilDate, SECONDS_PER_DAY};
+use super::rule::TzRule;
+use super::{TimeRange, Zone, zone_names};
 use crate::time::Timestamp;
 
 /// Where days begin by Python's reading of the database: a zone, a date, a second since the epoch.
-const DAYS: &str = include_str!("days.txt");
+const DAY_TABLE: &str = include_str!("days.txt");
 
 /// Milliseconds from 2026-01-01 to 2041-01-01, both in UTC.
 const YEARS: std::ops::Range<u64> = 1_767_225_600_000..2_240_611_200_000;
 
 fn zone(name: &str) -> Zone {
-    Zone::find(name).unwrap_or_else(|| panic!("{name} is in the table"))
+    Zone::lookup(name).unwrap_or_else(|| panic!("{name} is in the table"))
 }
 
 /// Reads "2026-03-08 05:00", in UTC.
 #[track_caller]
 fn utc(text: &str) -> Timestamp {
     let part = |range: std::ops::Range<usize>| text[range].parse::<i64>().unwrap();
-    let date = Date { year: part(0..4), month: part(5..7), day: part(8..10) };
-    let minutes = date.number() * 1_440 + part(11..13) * 60 + part(14..16);
+    let date = CivilDate { year: part(0..4), month: part(5..7), day: part(8..10) };
+    let minutes = date.day_number() * 1_440 + part(11..13) * 60 + part(14..16);
     Timestamp::from_millis(u64::try_from(minutes).unwrap() * 60_000)
 }
 
@@ -29,8 +29,8 @@ fn just_before(moment: Timestamp) -> Timestamp {
 }
 
 #[track_caller]
-fn check(name: &str, start: &str, end: &str) {
-    let day = Stretch { start: utc(start), end: utc(end) };
+fn assert_day(name: &str, start: &str, end: &str) {
+    let day = TimeRange { start: utc(start), end: utc(end) };
     assert_eq!(zone(name).day(day.start), day, "{name}, its first moment");
     assert_eq!(zone(name).day(just_before(day.end)), day, "{name}, its last moment");
     assert_eq!(zone(name).day(day.end).start, day.end, "{name}, the day behind");
@@ -38,61 +38,61 @@ fn check(name: &str, start: &str, end: &str) {
 
 #[test]
 fn days_begin_where_the_zone_says() {
-    check("UTC", "2026-11-21 00:00", "2026-11-22 00:00");
-    check("Asia/Shanghai", "2026-11-20 16:00", "2026-11-21 16:00");
-    check("Asia/Kolkata", "2026-11-20 18:30", "2026-11-21 18:30");
-    check("Asia/Calcutta", "2026-11-20 18:30", "2026-11-21 18:30");
-    check("Asia/Kathmandu", "2026-11-20 18:15", "2026-11-21 18:15");
-    check("Pacific/Apia", "2026-11-20 11:00", "2026-11-21 11:00");
+    assert_day("UTC", "2026-11-21 00:00", "2026-11-22 00:00");
+    assert_day("Asia/Shanghai", "2026-11-20 16:00", "2026-11-21 16:00");
+    assert_day("Asia/Kolkata", "2026-11-20 18:30", "2026-11-21 18:30");
+    assert_day("Asia/Calcutta", "2026-11-20 18:30", "2026-11-21 18:30");
+    assert_day("Asia/Kathmandu", "2026-11-20 18:15", "2026-11-21 18:15");
+    assert_day("Pacific/Apia", "2026-11-20 11:00", "2026-11-21 11:00");
     // POSIX-like names count westward.
-    check("Etc/GMT+5", "2026-11-21 05:00", "2026-11-22 05:00");
+    assert_day("Etc/GMT+5", "2026-11-21 05:00", "2026-11-22 05:00");
 }
 
 #[test]
 fn days_are_shorter_or_longer_when_the_clock_is_changed() {
-    check("America/New_York", "2026-03-08 05:00", "2026-03-09 04:00");
-    check("America/New_York", "2026-11-01 04:00", "2026-11-02 05:00");
-    check("US/Eastern", "2026-11-01 04:00", "2026-11-02 05:00");
-    check("Europe/London", "2026-03-29 00:00", "2026-03-29 23:00");
-    check("Europe/London", "2026-10-24 23:00", "2026-10-26 00:00");
+    assert_day("America/New_York", "2026-03-08 05:00", "2026-03-09 04:00");
+    assert_day("America/New_York", "2026-11-01 04:00", "2026-11-02 05:00");
+    assert_day("US/Eastern", "2026-11-01 04:00", "2026-11-02 05:00");
+    assert_day("Europe/London", "2026-03-29 00:00", "2026-03-29 23:00");
+    assert_day("Europe/London", "2026-10-24 23:00", "2026-10-26 00:00");
     // Irish law has summer as its standard and puts the clock back in winter.
-    check("Europe/Dublin", "2026-03-29 00:00", "2026-03-29 23:00");
-    check("Europe/Dublin", "2026-10-24 23:00", "2026-10-26 00:00");
-    check("Pacific/Chatham", "2026-09-26 11:15", "2026-09-27 10:15");
+    assert_day("Europe/Dublin", "2026-03-29 00:00", "2026-03-29 23:00");
+    assert_day("Europe/Dublin", "2026-10-24 23:00", "2026-10-26 00:00");
+    assert_day("Pacific/Chatham", "2026-09-26 11:15", "2026-09-27 10:15");
     // By half an hour, and by two hours.
-    check("Australia/Lord_Howe", "2026-10-03 13:30", "2026-10-04 13:00");
-    check("Australia/Lord_Howe", "2026-04-04 13:00", "2026-04-05 13:30");
-    check("Antarctica/Troll", "2026-03-29 00:00", "2026-03-29 22:00");
-    check("Antarctica/Troll", "2026-10-24 22:00", "2026-10-26 00:00");
+    assert_day("Australia/Lord_Howe", "2026-10-03 13:30", "2026-10-04 13:00");
+    assert_day("Australia/Lord_Howe", "2026-04-04 13:00", "2026-04-05 13:30");
+    assert_day("Antarctica/Troll", "2026-03-29 00:00", "2026-03-29 22:00");
+    assert_day("Antarctica/Troll", "2026-10-24 22:00", "2026-10-26 00:00");
 }
 
 #[test]
 fn days_begin_where_midnight_is_changed() {
     // Midnight is skipped: the day begins at one o'clock.
-    check("America/Santiago", "2026-09-06 04:00", "2026-09-07 03:00");
-    check("Africa/Cairo", "2026-04-23 22:00", "2026-04-24 21:00");
-    check("Asia/Beirut", "2026-03-28 22:00", "2026-03-29 21:00");
+    assert_day("America/Santiago", "2026-09-06 04:00", "2026-09-07 03:00");
+    assert_day("Africa/Cairo", "2026-04-23 22:00", "2026-04-24 21:00");
+    assert_day("Asia/Beirut", "2026-03-28 22:00", "2026-03-29 21:00");
     // The last hour of the day comes twice.
-    check("America/Santiago", "2026-04-04 03:00", "2026-04-05 04:00");
-    check("America/Nuuk", "2026-10-24 01:00", "2026-10-25 02:00");
+    assert_day("America/Santiago", "2026-04-04 03:00", "2026-04-05 04:00");
+    assert_day("America/Nuuk", "2026-10-24 01:00", "2026-10-25 02:00");
     // The last hour is skipped: the rule says "an hour before Sunday".
-    check("America/Nuuk", "2026-03-28 02:00", "2026-03-29 01:00");
-    check("America/Godthab", "2026-03-28 02:00", "2026-03-29 01:00");
+    assert_day("America/Nuuk", "2026-03-28 02:00", "2026-03-29 01:00");
+    assert_day("America/Godthab", "2026-03-28 02:00", "2026-03-29 01:00");
     // The first hour comes twice.
-    check("Atlantic/Azores", "2026-10-25 00:00", "2026-10-26 01:00");
+    assert_day("Atlantic/Azores", "2026-10-25 00:00", "2026-10-26 01:00");
 }
 
 #[test]
 fn a_rule_can_begin_later() {
-    check("America/Havana", "2027-01-15 04:00", "2027-01-16 04:00");
-    check("America/Havana", "2027-03-14 04:00", "2027-03-15 04:00");
-    check("America/Havana", "2028-01-15 05:00", "2028-01-16 05:00");
+    assert_day("America/Havana", "2027-01-15 04:00", "2027-01-16 04:00");
+    assert_day("America/Havana", "2027-03-14 04:00", "2027-03-15 04:00");
+    assert_day("America/Havana", "2028-01-15 05:00", "2028-01-16 05:00");
 }
 
 #[test]
 fn days_agree_with_python() {
     let mut rows = 0;
-    for line in DAYS.lines().filter(|line| !line.starts_with('#')) {
+    for line in DAY_TABLE.lines().filter(|line| !line.starts_with('#')) {
         let words: Vec<&str> = line.split(' ').collect();
         let start = Timestamp::from_millis(words[2].parse::<u64>().unwrap() * 1_000);
         assert_eq!(zone(words[0]).day(start).start, start, "{line}");
@@ -103,25 +103,25 @@ fn days_agree_with_python() {
 }
 
 #[track_caller]
-fn check_month(name: &str, start: &str, end: &str) {
-    let month = Stretch { start: utc(start), end: utc(end) };
+fn assert_month(name: &str, start: &str, end: &str) {
+    let month = TimeRange { start: utc(start), end: utc(end) };
     assert_eq!(zone(name).month(month.start), month, "{name}, its first moment");
     assert_eq!(zone(name).month(just_before(month.end)), month, "{name}, its last moment");
 }
 
 #[test]
 fn months_begin_with_their_first_day() {
-    check_month("UTC", "2028-02-01 00:00", "2028-03-01 00:00");
-    check_month("Asia/Shanghai", "2026-11-30 16:00", "2026-12-31 16:00");
-    check_month("America/New_York", "2026-03-01 05:00", "2026-04-01 04:00");
-    check_month("Europe/London", "2026-09-30 23:00", "2026-11-01 00:00");
+    assert_month("UTC", "2028-02-01 00:00", "2028-03-01 00:00");
+    assert_month("Asia/Shanghai", "2026-11-30 16:00", "2026-12-31 16:00");
+    assert_month("America/New_York", "2026-03-01 05:00", "2026-04-01 04:00");
+    assert_month("Europe/London", "2026-09-30 23:00", "2026-11-01 00:00");
 }
 
 #[test]
 fn an_evening_that_comes_again_stays_behind_midnight() {
     // Newfoundland's rule until 2011: a minute after midnight, the clock shows yesterday again.
-    let zone = Zone(Rule::parse("-210 -150 3.2.0/1 11.1.0/1").unwrap());
-    let day = Stretch { start: utc("2026-11-01 02:30"), end: utc("2026-11-02 03:30") };
+    let zone = Zone(TzRule::parse("-210 -150 3.2.0/1 11.1.0/1").unwrap());
+    let day = TimeRange { start: utc("2026-11-01 02:30"), end: utc("2026-11-02 03:30") };
     for now in ["2026-11-01 02:30", "2026-11-01 02:31", "2026-11-01 03:29", "2026-11-01 03:30"] {
         assert_eq!(zone.day(utc(now)), day, "at {now}");
         assert_eq!(zone.month(utc(now)).start, day.start, "at {now}");
@@ -132,38 +132,38 @@ fn an_evening_that_comes_again_stays_behind_midnight() {
 #[test]
 fn the_ends_of_time_are_no_trap() {
     let first = zone("Asia/Shanghai").day(Timestamp::from_millis(0));
-    assert_eq!(first, Stretch { start: utc("1970-01-01 00:00"), end: utc("1970-01-01 16:00") });
+    assert_eq!(first, TimeRange { start: utc("1970-01-01 00:00"), end: utc("1970-01-01 16:00") });
     let last = zone("America/New_York").month(Timestamp::from_millis(u64::MAX));
     assert_eq!(last.end.as_millis(), u64::MAX);
 }
 
 #[test]
 fn every_name_is_found_and_nothing_else() {
-    let all: Vec<&str> = names().collect();
+    let all: Vec<&str> = zone_names().collect();
     assert!(all.len() > 590, "{} names", all.len());
     for name in &all {
-        assert!(Zone::find(name).is_some(), "{name} has no rule");
+        assert!(Zone::lookup(name).is_some(), "{name} has no rule");
         assert_eq!(all.iter().filter(|other| *other == name).count(), 1, "{name}");
     }
     for alias in ["Asia/Calcutta", "US/Eastern", "Europe/Kiev", "GB", "Etc/UTC"] {
         assert!(all.contains(&alias), "{alias}");
     }
-    assert_eq!(Zone::find("Etc/UTC"), Some(Zone::UTC));
-    assert_ne!(Zone::find("Europe/London"), Some(Zone::UTC));
-    let heading = super::ZONES.lines().next().unwrap();
+    assert_eq!(Zone::lookup("Etc/UTC"), Some(Zone::UTC));
+    assert_ne!(Zone::lookup("Europe/London"), Some(Zone::UTC));
+    let heading = super::ZONE_TABLE.lines().next().unwrap();
     for wrong in ["", " ", "asia/shanghai", "Asia/Shanghai ", "Asia", "+480", "Factory", heading] {
-        assert_eq!(Zone::find(wrong), None, "{wrong:?}");
+        assert_eq!(Zone::lookup(wrong), None, "{wrong:?}");
     }
 }
 
 #[test]
 fn the_fixture_is_of_the_table_s_version() {
     let version = |text: &'static str| text.split([',', ';']).next();
-    assert_eq!(version(super::ZONES), version(DAYS));
+    assert_eq!(version(super::ZONE_TABLE), version(DAY_TABLE));
 }
 
 /// What holds of every clock, at every time.
-fn check_laws(zone: Zone, now: Timestamp) {
+fn assert_properties(zone: Zone, now: Timestamp) {
     let day = zone.day(now);
     assert!(day.start <= now && now < day.end, "{day:?}");
     assert_eq!(zone.day(day.start), day);
@@ -202,25 +202,25 @@ fn rows() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn each_zone_keeps_the_laws(at in 0..names().count(), now in YEARS) {
-        let name = names().nth(at).unwrap();
-        check_laws(zone(name), Timestamp::from_millis(now));
+    fn each_zone_keeps_the_laws(at in 0..zone_names().count(), now in YEARS) {
+        let name = zone_names().nth(at).unwrap();
+        assert_properties(zone(name), Timestamp::from_millis(now));
     }
 
     #[test]
     fn any_rule_keeps_the_laws(row in rows(), now in YEARS) {
-        let rule = Rule::parse(&row).unwrap();
-        check_laws(Zone(rule), Timestamp::from_millis(now));
+        let rule = TzRule::parse(&row).unwrap();
+        assert_properties(Zone(rule), Timestamp::from_millis(now));
     }
 
     #[test]
     fn the_clock_is_at_midnight_when_a_day_begins(row in rows(), day in 20_454..25_900_i64) {
-        let rule = Rule::parse(&row).unwrap();
+        let rule = TzRule::parse(&row).unwrap();
         let start = rule.midnight(day);
-        let clock = start + rule.offset(start);
-        let before = start - 1 + rule.offset(start - 1);
-        assert!(clock >= day * DAY && before < day * DAY, "{clock} {before}");
-        assert!(clock == day * DAY || clock - before > 1, "behind midnight only after a leap");
+        let clock = start + rule.offset_at(start);
+        let before = start - 1 + rule.offset_at(start - 1);
+        assert!(clock >= day * SECONDS_PER_DAY && before < day * SECONDS_PER_DAY, "{clock} {before}");
+        assert!(clock == day * SECONDS_PER_DAY || clock - before > 1, "behind midnight only after a leap");
     }
 }
 
@@ -238,7 +238,7 @@ fn only_whole_rows_are_rules() {
         "+0 +60 3.5.0/60 10.5.0/60 more",
         "+0 until 1805000400 +0 more",
     ] {
-        assert_eq!(Rule::parse(row), None, "{row:?}");
+        assert_eq!(TzRule::parse(row), None, "{row:?}");
     }
-    assert_eq!(Rule::parse("+0"), Some(Rule::UTC));
+    assert_eq!(TzRule::parse("+0"), Some(TzRule::UTC));
 }

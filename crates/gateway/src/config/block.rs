@@ -5,47 +5,47 @@ use std::str::FromStr;
 
 /// A block of addresses: `10.0.0.0/8`, `2001:db8::/32`, or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Block {
+pub struct CidrBlock {
     network: u128,
     mask: u128,
 }
 
-impl Block {
+impl CidrBlock {
     /// Whether an address lies within. An IPv4 address written in IPv6 (`::ffff:10.0.0.1`) is the
     /// IPv4 address that it stands for, since a host's socket decides which of the two it shows.
     pub fn contains(&self, address: IpAddr) -> bool {
-        bits(address) & self.mask == self.network
+        to_bits(address) & self.mask == self.network
     }
 }
 
-impl FromStr for Block {
-    type Err = NoBlock;
+impl FromStr for CidrBlock {
+    type Err = InvalidCidr;
 
-    fn from_str(text: &str) -> Result<Self, NoBlock> {
+    fn from_str(text: &str) -> Result<Self, InvalidCidr> {
         let (address, length) = match text.split_once('/') {
             Some((address, length)) => (address, Some(length)),
             None => (text, None),
         };
-        let address = address.parse::<IpAddr>().map_err(|_| NoBlock)?;
+        let address = address.parse::<IpAddr>().map_err(|_| InvalidCidr)?;
         let most = if address.is_ipv4() { 32 } else { 128 };
         let length = match length {
             None => most,
             // `parse` takes a "+", which no block has.
             Some(length) if length.bytes().all(|byte| byte.is_ascii_digit()) => {
-                length.parse::<u32>().ok().filter(|length| *length <= most).ok_or(NoBlock)?
+                length.parse::<u32>().ok().filter(|length| *length <= most).ok_or(InvalidCidr)?
             }
-            Some(_) => return Err(NoBlock),
+            Some(_) => return Err(InvalidCidr),
         };
         let mask = u128::MAX.checked_shl(most - length).unwrap_or(0);
-        Ok(Self { network: bits(address) & mask, mask })
+        Ok(Self { network: to_bits(address) & mask, mask })
     }
 }
 
 /// A text that is neither an address nor a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoBlock;
+pub struct InvalidCidr;
 
-fn bits(address: IpAddr) -> u128 {
+fn to_bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped(),
         IpAddr::V6(address) => address,
@@ -55,17 +55,17 @@ fn bits(address: IpAddr) -> u128 {
 
 /// Which addresses may call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Addresses {
+pub struct IpAccessList {
     /// Those that may; empty means all.
-    pub allow: Vec<Block>,
+    pub allow: Vec<CidrBlock>,
     /// Those that may not, whatever `allow` says.
-    pub deny: Vec<Block>,
+    pub deny: Vec<CidrBlock>,
 }
 
-impl Addresses {
+impl IpAccessList {
     /// Whether a caller at this address may call. Where a list is kept, an address that the host
     /// does not know is none that is allowed.
-    pub fn admit(&self, address: Option<IpAddr>) -> bool {
+    pub fn allows(&self, address: Option<IpAddr>) -> bool {
         match address {
             Some(address) => {
                 !self.deny.iter().any(|block| block.contains(address))
@@ -78,7 +78,7 @@ impl Addresses {
 }
 
 /// The address in its shortest form, IPv4 where it is one.
-pub fn canonical(address: IpAddr) -> IpAddr {
+pub fn to_canonical(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(six) => Ipv6Addr::to_ipv4_mapped(&six).map_or(address, IpAddr::V4),
@@ -87,43 +87,43 @@ pub fn canonical(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use super::{Addresses, Block, NoBlock};
+    use super::{CidrBlock, InvalidCidr, IpAccessList};
 
     #[track_caller]
-    fn check(block: &str, address: &str, expected: bool) {
-        let block: Block = block.parse().expect("a block");
+    fn assert_contains(block: &str, address: &str, expected: bool) {
+        let block: CidrBlock = block.parse().expect("a block");
         assert_eq!(block.contains(address.parse().expect("an address")), expected, "{address}");
     }
 
     #[test]
     fn blocks() {
-        check("10.0.0.0/8", "10.255.0.1", true);
-        check("10.0.0.0/8", "11.0.0.1", false);
-        check("10.1.2.3/8", "10.9.9.9", true);
-        check("0.0.0.0/0", "203.0.113.9", true);
-        check("0.0.0.0/0", "2001:db8::1", false);
-        check("::/0", "203.0.113.9", true);
-        check("192.0.2.7", "192.0.2.7", true);
-        check("192.0.2.7", "::ffff:192.0.2.7", true);
-        check("2001:db8::/32", "2001:db8:ffff::1", true);
-        check("2001:db8::/33", "2001:db8:8000::1", false);
+        assert_contains("10.0.0.0/8", "10.255.0.1", true);
+        assert_contains("10.0.0.0/8", "11.0.0.1", false);
+        assert_contains("10.1.2.3/8", "10.9.9.9", true);
+        assert_contains("0.0.0.0/0", "203.0.113.9", true);
+        assert_contains("0.0.0.0/0", "2001:db8::1", false);
+        assert_contains("::/0", "203.0.113.9", true);
+        assert_contains("192.0.2.7", "192.0.2.7", true);
+        assert_contains("192.0.2.7", "::ffff:192.0.2.7", true);
+        assert_contains("2001:db8::/32", "2001:db8:ffff::1", true);
+        assert_contains("2001:db8::/33", "2001:db8:8000::1", false);
         for wrong in ["", "10.0.0", "10.0.0.0/33", "10.0.0.0/+8", "10.0.0.0/", "::/129", "a/8"] {
-            assert_eq!(wrong.parse::<Block>(), Err(NoBlock), "{wrong}");
+            assert_eq!(wrong.parse::<CidrBlock>(), Err(InvalidCidr), "{wrong}");
         }
     }
 
     #[test]
     fn what_is_denied_stays_denied() {
         let blocks = |texts: &[&str]| {
-            texts.iter().map(|text| text.parse().expect("a block")).collect::<Vec<Block>>()
+            texts.iter().map(|text| text.parse().expect("a block")).collect::<Vec<CidrBlock>>()
         };
-        let lists = Addresses { allow: blocks(&["10.0.0.0/8"]), deny: blocks(&["10.0.0.1"]) };
-        assert!(lists.admit("10.0.0.2".parse().ok()));
-        assert!(!lists.admit("10.0.0.1".parse().ok()));
-        assert!(!lists.admit("192.0.2.1".parse().ok()));
-        assert!(!lists.admit(None));
-        assert!(Addresses::default().admit(None));
-        let only_denied = Addresses { allow: Vec::new(), ..lists };
-        assert!(only_denied.admit("192.0.2.1".parse().ok()));
+        let lists = IpAccessList { allow: blocks(&["10.0.0.0/8"]), deny: blocks(&["10.0.0.1"]) };
+        assert!(lists.allows("10.0.0.2".parse().ok()));
+        assert!(!lists.allows("10.0.0.1".parse().ok()));
+        assert!(!lists.allows("192.0.2.1".parse().ok()));
+        assert!(!lists.allows(None));
+        assert!(IpAccessList::default().allows(None));
+        let only_denied = IpAccessList { allow: Vec::new(), ..lists };
+        assert!(only_denied.allows("192.0.2.1".parse().ok()));
     }
 }

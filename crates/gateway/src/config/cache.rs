@@ -47,7 +47,7 @@ pub struct History {
     /// The routes that remember; `None` means all.
     pub routes: Option<Vec<RouteIndex>>,
     /// What names a caller's conversation.
-    pub session: Session,
+    pub session: SessionSource,
     /// The most turns (a question and its answer) that are put before a request.
     pub turns: usize,
     /// The most bytes of them.
@@ -58,7 +58,7 @@ pub struct History {
 
 /// What names a caller's conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Session {
+pub enum SessionSource {
     /// A header's value.
     Header(HeaderName),
     /// The request's `user`.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use http::StatusCode;
 use regex_lite::Regex;
 
-use crate::guard::{Dimension, Level, Lexicon};
+use crate::guard::{Dimension, Level, WordList};
 use crate::secret::Secret;
 
-use super::limit::{Covered, OnError};
+use super::limit::{OnError, ValuePattern};
 use super::parsed::{Config, ProviderIndex, RouteIndex};
 
 /// `[[guards]]`
@@ -25,7 +25,7 @@ pub struct Guard {
     /// Whether it looks at answers.
     pub response: bool,
     /// How much of a request it looks at.
-    pub scope: Scope,
+    pub scope: GuardScope,
     /// The least risk that blocks, where the service speaks of levels; `None`: no level blocks.
     pub block_at: Option<Level>,
     /// What a blocked caller gets.
@@ -46,7 +46,7 @@ pub struct Guard {
 
 /// How much of a request is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum GuardScope {
     /// The last message of the user.
     Last,
     /// Every message after the model's last one.
@@ -59,9 +59,9 @@ pub enum Scope {
 #[derive(Debug)]
 pub struct Override {
     /// Consumers that it is for (exact, `*`, `prefix*` as an expression, `~regex`).
-    pub consumers: Vec<Covered>,
+    pub consumers: Vec<ValuePattern>,
     /// Groups that it is for.
-    pub groups: Vec<Covered>,
+    pub groups: Vec<ValuePattern>,
     /// They are not checked at all.
     pub off: bool,
     /// The least risk that blocks; `None`: as the guard says.
@@ -112,7 +112,7 @@ pub enum GuardKind {
 
 impl GuardKind {
     /// Whether what it says comes from elsewhere, in time and for money.
-    pub fn asks_a_service(&self) -> bool {
+    pub fn calls_service(&self) -> bool {
         match self {
             Self::Aliyun(_) | Self::Moderation(_) | Self::Judge(_) => true,
             Self::Words(_) | Self::Pii(_) => false,
@@ -149,7 +149,7 @@ pub struct Aliyun {
     /// The service for images, where they are checked.
     pub image_service: Option<String>,
     /// The least level that blocks, by dimension (`MultiModalGuard`); one that is not named never does.
-    pub bars: Vec<(Dimension, Level)>,
+    pub block_levels: Vec<(Dimension, Level)>,
     /// Sensitive data is masked as the service says instead of blocked.
     pub mask: bool,
 }
@@ -200,9 +200,9 @@ pub enum JudgeFormat {
 #[derive(Debug)]
 pub struct Words {
     /// Those of the configuration.
-    pub listed: Lexicon,
+    pub inline_words: WordList,
     /// The name of a list that is kept in the store.
-    pub list: Option<String>,
+    pub stored_list: Option<String>,
 }
 
 /// `kind = "pii"`

@@ -7,7 +7,7 @@ use regex_lite::Regex;
 
 use crate::calendar::Zone;
 
-use super::block::Block;
+use super::block::CidrBlock;
 use super::parsed::RouteIndex;
 
 /// `[[limits]]`
@@ -22,7 +22,7 @@ pub struct Limit {
     /// What each balance belongs to.
     pub by: By,
     /// The values it covers; empty means all.
-    pub keys: Vec<Covered>,
+    pub keys: Vec<ValuePattern>,
     /// What is counted, one quota for each measure; never empty.
     pub quotas: Vec<Quota>,
     /// Whether the answer's length is capped to what is left.
@@ -35,7 +35,7 @@ pub struct Limit {
     pub default_output: u64,
     /// The limits with the same home are kept in one place, whatever they are kept by; `None`: one
     /// place for each value of `by`.
-    pub home: Option<String>,
+    pub colocation_group: Option<String>,
 }
 
 /// What each balance of a limit belongs to.
@@ -59,7 +59,7 @@ pub enum By {
 
 /// A value, or values, that a limit covers.
 #[derive(Clone, Debug)]
-pub enum Covered {
+pub enum ValuePattern {
     /// Every value, written `*`.
     Any,
     /// This one.
@@ -67,12 +67,12 @@ pub enum Covered {
     /// Those that an expression matches anywhere, written `~regex`.
     Regex(Regex),
     /// Those addresses.
-    Block(Block),
+    Block(CidrBlock),
 }
 
-impl Covered {
+impl ValuePattern {
     /// Whether a value is meant.
-    pub fn covers(&self, value: &str) -> bool {
+    pub fn matches(&self, value: &str) -> bool {
         match self {
             Self::Any => true,
             Self::Exact(exact) => exact == value,

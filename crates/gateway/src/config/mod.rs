@@ -20,15 +20,15 @@ mod raw;
 #[cfg(all(test, feature = "author"))]
 mod tests;
 
-pub use block::{Addresses, Block, canonical};
-pub use cache::{Cache, CacheScope, History, Observe, Otlp, Session};
+pub use block::{CidrBlock, IpAccessList, to_canonical};
+pub use cache::{Cache, CacheScope, History, Observe, Otlp, SessionSource};
 pub use guard::{
-    Aliyun, AliyunAction, BlockFormat, CustomPii, Guard, GuardKind, Judge, JudgeFormat, Moderation,
-    OnBlock, Override, Pii, PiiAction, PiiKind, Scope, Words,
+    Aliyun, AliyunAction, BlockFormat, CustomPii, Guard, GuardKind, GuardScope, Judge, JudgeFormat,
+    Moderation, OnBlock, Override, Pii, PiiAction, PiiKind, Words,
 };
 pub use issuer::{Issuer, IssuerKeys, Operator, Role};
-pub use limit::{By, Covered, Limit, Measure, OnError, Period, Price, Quota};
-pub(crate) use parse::expected_of_id;
+pub use limit::{By, Limit, Measure, OnError, Period, Price, Quota, ValuePattern};
+pub(crate) use parse::expected_id_format;
 pub use parsed::{
     Auth, Balance, Config, Consumer, ConsumerIndex, FallbackOn, Group, Health, Hedge, KeySource,
     ModelIndex, ModelPattern, Origins, Prices, Provider, ProviderIndex, Retries, Route, RouteIndex,
@@ -65,21 +65,21 @@ pub fn secret_names(document: &str) -> Vec<String> {
 }
 
 /// Finds a secret by the name that a document gives it.
-pub type Secrets<'a> = dyn Fn(&str) -> Option<Secret> + 'a;
+pub type SecretLookup<'a> = dyn Fn(&str) -> Option<Secret> + 'a;
 
 impl Config {
     /// Reads a consumer as the admin API takes it, a JSON object without `keys`, by the routes of
     /// this configuration. Paths of problems begin at the consumer: `params.temperature`.
-    pub fn read_consumer(&self, document: &[u8]) -> Result<Consumer, Problems> {
+    pub fn parse_consumer(&self, document: &[u8]) -> Result<Consumer, Problems> {
         let raw: raw::Consumer = json::from_bytes(document).map_err(Problems::from_json)?;
-        parse::consumer(&raw, self)
+        parse::parse_consumer(&raw, self)
     }
 
     /// Reads a JSON document. What does not validate changes nothing: all problems or a whole
     /// configuration.
-    pub fn from_json(document: &str, secrets: &Secrets<'_>) -> Result<Self, Problems> {
+    pub fn from_json(document: &str, secrets: &SecretLookup<'_>) -> Result<Self, Problems> {
         let raw: raw::Document = json::from_text(document).map_err(Problems::from_json)?;
-        let config = parse::document(&raw, secrets)?;
+        let config = parse::parse_document(&raw, secrets)?;
         Ok(Self { digest: Sha256::digest(document).into(), ..config })
     }
 }

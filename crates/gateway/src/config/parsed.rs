@@ -11,7 +11,7 @@ use regex_lite::Regex;
 
 use crate::secret::{KeyDigest, Secret};
 
-use super::block::Addresses;
+use super::block::IpAccessList;
 use super::cache::{Cache, History, Observe};
 use super::guard::Guard;
 use super::issuer::{Issuer, Operator};
@@ -61,7 +61,7 @@ pub struct Server {
     pub max_body: usize,
     /// A header in which a trusted proxy before the gateway tells the caller's address; `None`: the
     /// host knows it.
-    pub address_header: Option<HeaderName>,
+    pub client_ip_header: Option<HeaderName>,
     /// Whose pages may call from a browser.
     pub origins: Origins,
 }
@@ -83,7 +83,7 @@ pub struct Auth {
     /// Where a key is looked for, in this order; the first place that holds one decides.
     pub sources: Vec<KeySource>,
     /// From where anybody may call.
-    pub addresses: Addresses,
+    pub ip_access: IpAccessList,
     /// Who else vouches for callers.
     pub issuers: Vec<Issuer>,
 }
@@ -154,7 +154,7 @@ pub struct Route {
     /// When a fallback is called beside a target that is late; `None`: never.
     pub hedge: Option<Hedge>,
     /// Whether a fallback goes on where a stream of plain text breaks off.
-    pub goes_on: bool,
+    pub continues_streams: bool,
 }
 
 /// When a fallback is called beside a target that is late.
@@ -268,7 +268,7 @@ pub struct Retries {
     /// What part of a provider's requests may be tried again there, in thousandths.
     pub budget: u32,
     /// The longest body that is sent more than once, in bytes; `None`: any.
-    pub replay: Option<usize>,
+    pub max_replay_bytes: Option<usize>,
 }
 
 /// When a target rests.
@@ -279,12 +279,12 @@ pub struct Health {
     /// The time within which they must lie.
     pub window: Duration,
     /// How long it rests first; twice as long each time that it is found still failing.
-    pub rest: Duration,
+    pub cool_down: Duration,
 }
 
 impl Health {
     /// The longest cool-down of a target, however often it is found failing.
-    pub const LONGEST_REST: Duration = Duration::from_secs(30);
+    pub const MAX_OPEN_TIME: Duration = Duration::from_secs(30);
 }
 
 /// Bounds on waiting.
@@ -323,12 +323,12 @@ pub struct Group {
 /// `[[prices]]`
 #[derive(Debug, Default)]
 pub struct Prices {
-    pub(super) all: Vec<Priced>,
+    pub(super) all: Vec<PriceEntry>,
 }
 
 /// What some models cost at a provider, or everywhere.
 #[derive(Debug)]
-pub(super) struct Priced {
+pub(super) struct PriceEntry {
     pub(super) provider: Option<ProviderIndex>,
     /// Exact or a prefix, never an expression.
     pub(super) model: ModelPattern,
@@ -344,8 +344,8 @@ impl Prices {
 
     /// What a model costs at a provider: by the price that names the provider before one for all,
     /// by the exact name before a prefix, by the longer prefix before a shorter one. `None`: unknown.
-    pub fn of(&self, provider: ProviderIndex, model: &str) -> Option<Price> {
-        let fit = |priced: &Priced| {
+    pub fn lookup(&self, provider: ProviderIndex, model: &str) -> Option<Price> {
+        let fit = |priced: &PriceEntry| {
             let named = match priced.provider {
                 Some(index) => index == provider,
                 None => true,
@@ -377,7 +377,7 @@ pub struct ModelIndex {
 
 impl ModelIndex {
     /// Whether a route names a model exactly.
-    pub fn names(&self, model: &str) -> bool {
+    pub fn has_exact(&self, model: &str) -> bool {
         self.exact(model).is_some()
     }
 
@@ -444,7 +444,7 @@ impl RouteIndex {
 impl Provider {
     /// The URL of an endpoint for a model, or `None` where the provider does not offer it.
     pub fn url(&self, endpoint: openai::Endpoint, model: &str) -> Option<Uri> {
-        let path = self.paths.of(endpoint)?;
+        let path = self.paths.path(endpoint)?;
         let mut url = String::with_capacity(self.base_url.len() + path.len() + model.len());
         url.push_str(&self.base_url);
         match path.split_once("{model}") {

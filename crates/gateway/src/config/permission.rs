@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::block::Addresses;
+use super::block::IpAccessList;
 use super::parsed::RouteIndex;
 
 /// What a consumer, or every consumer of a group, may do. The default is everything.
@@ -13,7 +13,7 @@ pub struct Permissions {
     /// Bounds on parameters, and those that may not be sent.
     pub parameters: Vec<Parameter>,
     /// From where it may call.
-    pub addresses: Addresses,
+    pub ip_access: IpAccessList,
 }
 
 /// What a request may say in one of its fields.

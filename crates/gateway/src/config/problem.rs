@@ -29,17 +29,17 @@ impl Problems {
     /// Tells what serde found wrong with the shape of a JSON document.
     pub(crate) fn from_json(error: serde_json::Error) -> Self {
         // serde_json stands before the first character until it has taken it.
-        let position = in_text(error.line(), error.column().max(1));
+        let position = line_path(error.line(), error.column().max(1));
         let message = error.to_string();
         // serde_json ends its messages with the position, which is the path here.
         let suffix = format!(" at line {} column {}", error.line(), error.column());
         let message = message.strip_suffix(&suffix).unwrap_or(&message);
-        Self(vec![Problem::of_shape(position, message, "valid JSON")])
+        Self(vec![Problem::from_serde(position, message, "valid JSON")])
     }
 }
 
 /// The path of a problem that only the text knows the place of. Both numbers begin at 1.
-pub(super) fn in_text(line: usize, column: usize) -> String {
+pub(super) fn line_path(line: usize, column: usize) -> String {
     format!("line {line}, column {column}")
 }
 
@@ -61,13 +61,13 @@ impl<'a> IntoIterator for &'a Problems {
 impl Problem {
     /// Takes serde's message apart. Strings and values of a wrong type are not repeated: a key that
     /// was written in the wrong place would end up in a log.
-    pub(super) fn of_shape(path: String, message: &str, syntax: &str) -> Self {
+    pub(super) fn from_serde(path: String, message: &str, syntax: &str) -> Self {
         let (found, expected) = if let Some(field) = message.strip_prefix("missing field ") {
             (format!("no field {field}"), format!("the field {field}"))
         } else if let Some(field) = message.strip_prefix("duplicate field ") {
             (format!("the field {field} twice"), "it once".to_owned())
         } else if let Some((before, expected)) = message.rsplit_once(", expected ") {
-            (found_instead(before), expected_instead(before, expected))
+            (found_in_message(before), expected_in_message(before, expected))
         } else if let Some(expected) = message.strip_prefix("expected ") {
             ("something else".to_owned(), expected.to_owned())
         } else {
@@ -77,7 +77,7 @@ impl Problem {
     }
 }
 
-fn found_instead(message: &str) -> String {
+fn found_in_message(message: &str) -> String {
     if let Some(field) = message.strip_prefix("unknown field ") {
         return format!("the unknown field {field}");
     }
@@ -101,7 +101,7 @@ fn found_instead(message: &str) -> String {
 
 /// serde names the alternatives in backticks, so that the nearest of them can be proposed. Its names
 /// for Rust's types mean little to somebody who writes a document.
-fn expected_instead(found: &str, expected: &str) -> String {
+fn expected_in_message(found: &str, expected: &str) -> String {
     if let Some(field) = found.strip_prefix("unknown field ") {
         let alternatives = expected.split('`').skip(1).step_by(2);
         return with_hint(expected, field.trim_matches('`'), alternatives);
@@ -127,7 +127,7 @@ pub(super) fn with_hint<'n>(
     let allowed = found.len().div_ceil(3).min(3).min(found.len().saturating_sub(1));
     let nearest = names
         .filter(|name| name.len().abs_diff(found.len()) <= allowed)
-        .map(|name| (edits(found, name), name))
+        .map(|name| (edit_distance(found, name), name))
         .filter(|(edits, _)| (1..=allowed).contains(edits))
         .min();
     match nearest {
@@ -137,7 +137,7 @@ pub(super) fn with_hint<'n>(
 }
 
 /// How many bytes must be inserted, removed or replaced to turn one name into the other.
-fn edits(from: &str, to: &str) -> usize {
+fn edit_distance(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (line, a) in from.bytes().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], line + 1);
@@ -177,37 +177,41 @@ impl std::error::Error for Problems {}
 
 #[cfg(test)]
 mod tests {
-    use super::{Problem, edits, with_hint};
+    use super::{Problem, edit_distance, with_hint};
 
     #[track_caller]
-    fn check(message: &str, found: &str, expected: &str) {
-        let problem = Problem::of_shape(String::new(), message, "valid JSON");
+    fn assert_problem(message: &str, found: &str, expected: &str) {
+        let problem = Problem::from_serde(String::new(), message, "valid JSON");
         assert_eq!((problem.found.as_str(), problem.expected.as_str()), (found, expected));
     }
 
     #[test]
     fn messages_come_apart_and_keep_no_value_that_may_be_secret() {
-        check("missing field `id`", "no field `id`", "the field `id`");
-        check(
+        assert_problem("missing field `id`", "no field `id`", "the field `id`");
+        assert_problem(
             "unknown field `keyz`, expected one of `id`, `keys`",
             "the unknown field `keyz`",
             "one of `id`, `keys` (did you mean keys?)",
         );
-        check(
+        assert_problem(
             "invalid type: string \"sk-1, expected x\", expected a sequence",
             "a string",
             "a list",
         );
-        check("invalid type: integer `123456`, expected a string", "a number", "a string");
-        check(
+        assert_problem("invalid type: integer `123456`, expected a string", "a number", "a string");
+        assert_problem(
             "invalid value: integer `-1`, expected u32",
             "the integer `-1`",
             "a whole number, zero or above",
         );
-        check("invalid type: map, expected a sequence", "a table", "a list");
-        check("invalid type: boolean `true`, expected struct Server", "true or false", "a table");
-        check("EOF while parsing an object", "EOF while parsing an object", "valid JSON");
-        check("expected `,` or `}`", "something else", "`,` or `}`");
+        assert_problem("invalid type: map, expected a sequence", "a table", "a list");
+        assert_problem(
+            "invalid type: boolean `true`, expected struct Server",
+            "true or false",
+            "a table",
+        );
+        assert_problem("EOF while parsing an object", "EOF while parsing an object", "valid JSON");
+        assert_problem("expected `,` or `}`", "something else", "`,` or `}`");
     }
 
     #[test]
@@ -216,6 +220,9 @@ mod tests {
         assert_eq!(with_hint("a name", "opnai", names()), "a name (did you mean openai?)");
         assert_eq!(with_hint("a name", "anthropic", names()), "a name");
         assert_eq!(with_hint("a name", "", names()), "a name");
-        assert_eq!((edits("", "abc"), edits("kitten", "sitting"), edits("a", "a")), (3, 3, 0));
+        assert_eq!(
+            (edit_distance("", "abc"), edit_distance("kitten", "sitting"), edit_distance("a", "a")),
+            (3, 3, 0)
+        );
     }
 }

@@ -30,7 +30,7 @@ pub struct Paths {
 
 impl Paths {
     /// The path of an endpoint, or `None` where the provider does not offer it.
-    pub fn of(&self, endpoint: Endpoint) -> Option<&str> {
+    pub fn path(&self, endpoint: Endpoint) -> Option<&str> {
         match endpoint {
             Endpoint::ChatCompletions => self.chat.as_deref(),
             Endpoint::Completions => self.completions.as_deref(),
@@ -41,7 +41,7 @@ impl Paths {
 
 /// A kind of provider: one row of the table.
 #[derive(Debug)]
-pub(super) struct Kind {
+pub(super) struct ProviderKind {
     /// What `kind` says, and what an `id` may say to bring the rest along.
     pub(super) name: &'static str,
     /// Where it is; `{account}` stands for the account. `None`: the configuration must say.
@@ -54,120 +54,138 @@ pub(super) struct Kind {
     pub(super) stream_usage: bool,
     /// The field by which it takes the most tokens of a chat's answer.
     pub(super) output_field: OutputField,
-    offers: Offer,
+    paths: EndpointPaths,
     /// Its other form, for which an `api_version` is given; it stands for `{api_version}`.
-    versioned: Option<Offer>,
+    versioned_paths: Option<EndpointPaths>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Offer {
+struct EndpointPaths {
     chat: &'static str,
     completions: Option<&'static str>,
     embeddings: Option<&'static str>,
 }
 
-const CHAT: Offer = Offer { chat: "/chat/completions", completions: None, embeddings: None };
-const CHAT_AND_COMPLETIONS: Offer = Offer { completions: Some("/completions"), ..CHAT };
-const CHAT_AND_EMBEDDINGS: Offer = Offer { embeddings: Some("/embeddings"), ..CHAT };
-const ALL: Offer = Offer { embeddings: Some("/embeddings"), ..CHAT_AND_COMPLETIONS };
+const CHAT: EndpointPaths =
+    EndpointPaths { chat: "/chat/completions", completions: None, embeddings: None };
+const CHAT_AND_COMPLETIONS: EndpointPaths =
+    EndpointPaths { completions: Some("/completions"), ..CHAT };
+const CHAT_AND_EMBEDDINGS: EndpointPaths =
+    EndpointPaths { embeddings: Some("/embeddings"), ..CHAT };
+const ALL_ENDPOINTS: EndpointPaths =
+    EndpointPaths { embeddings: Some("/embeddings"), ..CHAT_AND_COMPLETIONS };
 
 /// What most rows have in common: a bearer token, required, and usage in streams on request.
-const USUAL: Kind = Kind {
+const DEFAULTS: ProviderKind = ProviderKind {
     name: "",
     base_url: None,
     header: None,
     keyless: false,
     stream_usage: true,
     output_field: OutputField::MaxTokens,
-    offers: CHAT,
-    versioned: None,
+    paths: CHAT,
+    versioned_paths: None,
 };
 
-const fn kind(name: &'static str, base_url: &'static str, offers: Offer) -> Kind {
-    Kind { name, base_url: Some(base_url), offers, ..USUAL }
+const fn provider_kind(
+    name: &'static str,
+    base_url: &'static str,
+    offers: EndpointPaths,
+) -> ProviderKind {
+    ProviderKind { name, base_url: Some(base_url), paths: offers, ..DEFAULTS }
 }
 
 /// Every kind there is.
-static KINDS: [Kind; 27] = [
-    Kind {
+static PROVIDER_KINDS: [ProviderKind; 27] = [
+    ProviderKind {
         output_field: OutputField::MaxCompletionTokens,
-        ..kind("openai", "https://api.openai.com/v1", ALL)
+        ..provider_kind("openai", "https://api.openai.com/v1", ALL_ENDPOINTS)
     },
     // The base URL is the resource (https://NAME.openai.azure.com), since both forms hang off it.
-    Kind {
+    ProviderKind {
         name: "azure",
         output_field: OutputField::MaxCompletionTokens,
         header: Some("api-key"),
-        offers: Offer {
+        paths: EndpointPaths {
             chat: "/openai/v1/chat/completions",
             completions: Some("/openai/v1/completions"),
             embeddings: Some("/openai/v1/embeddings"),
         },
-        versioned: Some(Offer {
+        versioned_paths: Some(EndpointPaths {
             chat: "/openai/deployments/{model}/chat/completions?api-version={api_version}",
             completions: Some("/openai/deployments/{model}/completions?api-version={api_version}"),
             embeddings: Some("/openai/deployments/{model}/embeddings?api-version={api_version}"),
         }),
-        ..USUAL
+        ..DEFAULTS
     },
-    kind("deepseek", "https://api.deepseek.com/v1", CHAT),
-    kind("qwen", "https://dashscope.aliyuncs.com/compatible-mode/v1", ALL),
-    kind("zhipuai", "https://open.bigmodel.cn/api/paas/v4", CHAT_AND_EMBEDDINGS),
-    kind("moonshot", "https://api.moonshot.cn/v1", CHAT),
-    kind("doubao", "https://ark.cn-beijing.volces.com/api/v3", CHAT_AND_EMBEDDINGS),
-    kind("baidu", "https://qianfan.baidubce.com/v2", CHAT_AND_EMBEDDINGS),
-    kind("hunyuan", "https://api.hunyuan.cloud.tencent.com/v1", CHAT_AND_EMBEDDINGS),
-    kind(
+    provider_kind("deepseek", "https://api.deepseek.com/v1", CHAT),
+    provider_kind("qwen", "https://dashscope.aliyuncs.com/compatible-mode/v1", ALL_ENDPOINTS),
+    provider_kind("zhipuai", "https://open.bigmodel.cn/api/paas/v4", CHAT_AND_EMBEDDINGS),
+    provider_kind("moonshot", "https://api.moonshot.cn/v1", CHAT),
+    provider_kind("doubao", "https://ark.cn-beijing.volces.com/api/v3", CHAT_AND_EMBEDDINGS),
+    provider_kind("baidu", "https://qianfan.baidubce.com/v2", CHAT_AND_EMBEDDINGS),
+    provider_kind("hunyuan", "https://api.hunyuan.cloud.tencent.com/v1", CHAT_AND_EMBEDDINGS),
+    provider_kind(
         "minimax",
         "https://api.minimax.chat/v1",
-        Offer { chat: "/text/chatcompletion_v2", ..CHAT },
+        EndpointPaths { chat: "/text/chatcompletion_v2", ..CHAT },
     ),
-    kind("stepfun", "https://api.stepfun.com/v1", CHAT),
-    kind("baichuan", "https://api.baichuan-ai.com/v1", CHAT_AND_EMBEDDINGS),
-    kind("yi", "https://api.lingyiwanwu.com/v1", CHAT),
+    provider_kind("stepfun", "https://api.stepfun.com/v1", CHAT),
+    provider_kind("baichuan", "https://api.baichuan-ai.com/v1", CHAT_AND_EMBEDDINGS),
+    provider_kind("yi", "https://api.lingyiwanwu.com/v1", CHAT),
     // Its key is "APIKey:APISecret", presented as it is.
-    kind("spark", "https://spark-api-open.xf-yun.com/v1", CHAT),
-    kind("groq", "https://api.groq.com/openai/v1", CHAT),
+    provider_kind("spark", "https://spark-api-open.xf-yun.com/v1", CHAT),
+    provider_kind("groq", "https://api.groq.com/openai/v1", CHAT),
     // Answered 400 "Argument not supported: stream_options" (cline/cline#2764).
-    Kind { stream_usage: false, ..kind("grok", "https://api.x.ai/v1", CHAT_AND_COMPLETIONS) },
+    ProviderKind {
+        stream_usage: false,
+        ..provider_kind("grok", "https://api.x.ai/v1", CHAT_AND_COMPLETIONS)
+    },
     // Answers 422 to `stream_options.include_usage` and reports usage unasked
     // (yetone/avante.nvim#2347, dnakov/anon-kode#53).
-    Kind {
+    ProviderKind {
         stream_usage: false,
-        ..kind("mistral", "https://api.mistral.ai/v1", CHAT_AND_EMBEDDINGS)
+        ..provider_kind("mistral", "https://api.mistral.ai/v1", CHAT_AND_EMBEDDINGS)
     },
-    kind("together-ai", "https://api.together.xyz/v1", ALL),
-    kind("fireworks", "https://api.fireworks.ai/inference/v1", ALL),
-    kind("openrouter", "https://openrouter.ai/api/v1", ALL),
+    provider_kind("together-ai", "https://api.together.xyz/v1", ALL_ENDPOINTS),
+    provider_kind("fireworks", "https://api.fireworks.ai/inference/v1", ALL_ENDPOINTS),
+    provider_kind("openrouter", "https://openrouter.ai/api/v1", ALL_ENDPOINTS),
     // Its compatibility API rejects `stream_options`
     // (strandsagents.com/docs/user-guide/concepts/model-providers/cohere).
-    Kind {
+    ProviderKind {
         stream_usage: false,
-        ..kind("cohere", "https://api.cohere.ai/compatibility/v1", CHAT_AND_EMBEDDINGS)
+        ..provider_kind("cohere", "https://api.cohere.ai/compatibility/v1", CHAT_AND_EMBEDDINGS)
     },
-    kind("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", CHAT_AND_EMBEDDINGS),
-    kind(
+    provider_kind(
+        "gemini",
+        "https://generativelanguage.googleapis.com/v1beta/openai",
+        CHAT_AND_EMBEDDINGS,
+    ),
+    provider_kind(
         "cloudflare",
         "https://api.cloudflare.com/client/v4/accounts/{account}/ai/v1",
         CHAT_AND_EMBEDDINGS,
     ),
     // GitHub's own host took over from models.inference.ai.azure.com, which wanted the token bare;
     // here it is a bearer token (docs.github.com/rest/models/inference).
-    kind("github", "https://models.github.ai/inference", CHAT_AND_EMBEDDINGS),
-    Kind { keyless: true, ..kind("ollama", "http://127.0.0.1:11434/v1", ALL) },
-    Kind { name: "vllm", keyless: true, offers: ALL, ..USUAL },
-    Kind { name: "openai-compatible", keyless: true, offers: ALL, ..USUAL },
+    provider_kind("github", "https://models.github.ai/inference", CHAT_AND_EMBEDDINGS),
+    ProviderKind {
+        keyless: true,
+        ..provider_kind("ollama", "http://127.0.0.1:11434/v1", ALL_ENDPOINTS)
+    },
+    ProviderKind { name: "vllm", keyless: true, paths: ALL_ENDPOINTS, ..DEFAULTS },
+    ProviderKind { name: "openai-compatible", keyless: true, paths: ALL_ENDPOINTS, ..DEFAULTS },
 ];
 
-impl Kind {
+impl ProviderKind {
     /// Finds a kind by its name.
-    pub(super) fn named(name: &str) -> Option<&'static Self> {
-        KINDS.iter().find(|kind| kind.name == name)
+    pub(super) fn lookup(name: &str) -> Option<&'static Self> {
+        PROVIDER_KINDS.iter().find(|kind| kind.name == name)
     }
 
     /// The names of all kinds.
     pub(super) fn names() -> impl Iterator<Item = &'static str> + Clone {
-        KINDS.iter().map(|kind| kind.name)
+        PROVIDER_KINDS.iter().map(|kind| kind.name)
     }
 
     /// Whether its address names an account.
@@ -177,7 +195,7 @@ impl Kind {
 
     /// Whether it has another form, for an `api_version`.
     pub(super) fn has_versions(&self) -> bool {
-        self.versioned.is_some()
+        self.versioned_paths.is_some()
     }
 
     /// How it takes a key.
@@ -189,9 +207,9 @@ impl Kind {
 
     /// What it offers, in the form that belongs to an `api_version` or to none.
     pub(super) fn paths(&self, api_version: Option<&str>) -> Paths {
-        let (offer, version) = match (self.versioned, api_version) {
+        let (offer, version) = match (self.versioned_paths, api_version) {
             (Some(offer), Some(version)) => (offer, version),
-            _ => (self.offers, ""),
+            _ => (self.paths, ""),
         };
         let path = |template: &'static str| match template.split_once("{api_version}") {
             None => Cow::Borrowed(template),

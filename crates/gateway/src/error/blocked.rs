@@ -5,7 +5,7 @@ use http::{HeaderValue, StatusCode};
 
 /// The configured answer in place of a blocked request or answer.
 #[derive(Debug)]
-pub struct Blocked {
+pub struct BlockResponse {
     /// Its status.
     pub status: StatusCode,
     /// Its type.

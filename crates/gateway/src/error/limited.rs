@@ -2,13 +2,13 @@
 
 use http::StatusCode;
 
-use super::Answer;
+use super::ApiError;
 use crate::config::{Measure, Period};
-use crate::ledger::Level;
+use crate::ledger::AccountBalance;
 
 /// A budget that does not allow a request.
 #[derive(Debug)]
-pub struct Limited {
+pub struct LimitExceeded {
     /// The limit's name.
     pub limit: String,
     /// What it counts.
@@ -16,16 +16,16 @@ pub struct Limited {
     /// In which time.
     pub per: Period,
     /// What the request needs at least.
-    pub wanted: u64,
+    pub requested: u64,
     /// How it stands.
-    pub level: Level,
+    pub balance: AccountBalance,
     /// Milliseconds after which it may be granted; `None`: never by itself.
-    pub wait: Option<u64>,
+    pub wait_millis: Option<u64>,
     /// OpenAI's rate-limit headers, by all limits of the request.
     pub headers: Vec<(&'static str, String)>,
 }
 
-impl Limited {
+impl LimitExceeded {
     /// Whether it is a quota, which waiting a little does not help against, or else a rate.
     fn is_quota(&self) -> bool {
         match self.per {
@@ -43,11 +43,11 @@ impl Limited {
             // A balance is raised by somebody; asking again every hour finds out.
             Period::Day(_) | Period::Month(_) | Period::Total => 3_600,
         };
-        self.wait.map_or(never, |millis| millis.div_ceil(1_000).max(1))
+        self.wait_millis.map_or(never, |millis| millis.div_ceil(1_000).max(1))
     }
 
-    pub(super) fn answer(&self) -> Answer {
-        let level = self.level;
+    pub(super) fn to_api_error(&self) -> ApiError {
+        let level = self.balance;
         let (code, kind) = match (self.is_quota(), self.measure) {
             (true, _) => ("insufficient_quota", "insufficient_quota"),
             (false, Measure::Tokens) => ("rate_limit_exceeded", "tokens"),
@@ -71,20 +71,20 @@ impl Limited {
             Measure::Tokens | Measure::Requests => amount.to_string(),
             Measure::Cost => format!("{} USD", amount as f64 / 1e9),
         };
-        let (max, left, wanted) = (amount(level.max), number(level.left()), number(self.wanted));
-        let then = match self.wait {
+        let (max, left, wanted) = (amount(level.max), number(level.left()), number(self.requested));
+        let then = match self.wait_millis {
             Some(_) => format!("Try again in {}s", self.retry_after()),
-            None if self.wanted > level.max => "It can never be met".to_owned(),
+            None if self.requested > level.max => "It can never be met".to_owned(),
             None => "It does not renew by itself".to_owned(),
         };
         let limit = &self.limit;
         let mut headers = vec![("retry-after", self.retry_after().to_string())];
         headers.extend(self.headers.iter().cloned());
-        if self.is_quota() || self.wanted > level.max {
+        if self.is_quota() || self.requested > level.max {
             // OpenAI's client libraries would try every 429 again.
             headers.push(("x-should-retry", "false".to_owned()));
         }
-        Answer {
+        ApiError {
             status: StatusCode::TOO_MANY_REQUESTS,
             code,
             kind,

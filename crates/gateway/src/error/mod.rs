@@ -12,8 +12,8 @@ use crate::observe::Attempt;
 mod blocked;
 mod limited;
 
-pub use blocked::Blocked;
-pub use limited::Limited;
+pub use blocked::BlockResponse;
+pub use limited::LimitExceeded;
 
 /// The caller's fault.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub enum Refusal {
     /// Nobody may call from this address, or not with this key.
     AddressNotAllowed,
     /// A budget does not allow it.
-    Limited(Box<Limited>),
+    Limited(Box<LimitExceeded>),
     /// The body does not say what to do.
     Invalid(Invalid),
     /// Guards cannot check what the body holds.
@@ -109,7 +109,7 @@ pub enum Error {
     /// Ours or an upstream's.
     Fault(Fault),
     /// A guard blocks the request or its answer, and the configuration says what takes its place.
-    Blocked(Box<Blocked>),
+    Blocked(Box<BlockResponse>),
 }
 
 impl From<Refusal> for Error {
@@ -126,7 +126,7 @@ impl From<Fault> for Error {
 
 /// An error as the caller sees it.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ApiError {
     /// The HTTP status.
     pub status: StatusCode,
     /// The error's name for programs.
@@ -142,13 +142,13 @@ pub struct Answer {
 }
 
 const INVALID_REQUEST: &str = "invalid_request_error";
-const UPSTREAM: &str = "upstream_error";
-const SERVER: &str = "server_error";
+const UPSTREAM_ERROR: &str = "upstream_error";
+const SERVER_ERROR: &str = "server_error";
 
 impl Refusal {
     /// The error that the caller gets.
-    pub fn answer(&self) -> Answer {
-        let plain = |status, code, message| Answer {
+    pub fn to_api_error(&self) -> ApiError {
+        let plain = |status, code, message| ApiError {
             status,
             code,
             kind: INVALID_REQUEST,
@@ -157,11 +157,11 @@ impl Refusal {
             headers: Vec::new(),
         };
         match self {
-            Self::InvalidKey { presented: false } => Answer {
+            Self::InvalidKey { presented: false } => ApiError {
                 headers: vec![("www-authenticate", "Bearer".to_owned())],
                 ..plain(StatusCode::UNAUTHORIZED, "invalid_api_key", "No API key was found in the request.".to_owned())
             },
-            Self::InvalidKey { presented: true } => Answer {
+            Self::InvalidKey { presented: true } => ApiError {
                 headers: vec![("www-authenticate", "Bearer".to_owned())],
                 ..plain(StatusCode::UNAUTHORIZED, "invalid_api_key", "The API key is not valid.".to_owned())
             },
@@ -170,7 +170,7 @@ impl Refusal {
                 "model_not_allowed",
                 format!("This API key may not use the model '{model}'."),
             ),
-            Self::ParameterNotAllowed { param, expected } => Answer {
+            Self::ParameterNotAllowed { param, expected } => ApiError {
                 param: Some(Cow::Owned(param.clone())),
                 ..plain(
                     StatusCode::FORBIDDEN,
@@ -183,7 +183,7 @@ impl Refusal {
                 "address_not_allowed",
                 "Calls from this address are not allowed.".to_owned(),
             ),
-            Self::Limited(limited) => limited.answer(),
+            Self::Limited(limited) => limited.to_api_error(),
             Self::Invalid(invalid) => {
                 let (code, param) = match invalid {
                     Invalid::NotJson(_) | Invalid::NotAnObject => ("invalid_json", None),
@@ -194,9 +194,9 @@ impl Refusal {
                         ("invalid_request", Some(*param))
                     }
                 };
-                Answer { param: param.map(Cow::Borrowed), ..plain(StatusCode::BAD_REQUEST, code, invalid.to_string()) }
+                ApiError { param: param.map(Cow::Borrowed), ..plain(StatusCode::BAD_REQUEST, code, invalid.to_string()) }
             }
-            Self::Unchecked { param, what } => Answer {
+            Self::Unchecked { param, what } => ApiError {
                 param: Some(Cow::Borrowed(*param)),
                 ..plain(
                     StatusCode::BAD_REQUEST,
@@ -214,7 +214,7 @@ impl Refusal {
                 "unknown_url",
                 "There is nothing at this path. Try /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models or /healthz.".to_owned(),
             ),
-            Self::MethodNotAllowed { allow } => Answer {
+            Self::MethodNotAllowed { allow } => ApiError {
                 headers: vec![("allow", (*allow).to_owned())],
                 ..plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("This path takes {allow}."))
             },
@@ -233,11 +233,11 @@ impl Refusal {
                 "request_too_large",
                 format!("The body is longer than {limit} bytes."),
             ),
-            Self::ModelNotFound(model) => Answer {
+            Self::ModelNotFound(model) => ApiError {
                 param: Some(Cow::Borrowed("model")),
                 ..plain(StatusCode::NOT_FOUND, "model_not_found", format!("No route serves the model '{model}'."))
             },
-            Self::EndpointNotOffered { model, path } => Answer {
+            Self::EndpointNotOffered { model, path } => ApiError {
                 param: Some(Cow::Borrowed("model")),
                 ..plain(
                     StatusCode::NOT_FOUND,
@@ -251,11 +251,11 @@ impl Refusal {
 
 impl Fault {
     /// The error that the caller gets. `attempts` names what was tried; it holds no key and no body.
-    pub fn answer(&self, attempts: &[Attempt]) -> Answer {
-        let plain = |status, code, message| Answer {
+    pub fn to_api_error(&self, attempts: &[Attempt]) -> ApiError {
+        let plain = |status, code, message| ApiError {
             status,
             code,
-            kind: UPSTREAM,
+            kind: UPSTREAM_ERROR,
             param: None,
             message,
             headers: Vec::new(),
@@ -264,12 +264,12 @@ impl Fault {
             Self::Upstream => plain(
                 StatusCode::BAD_GATEWAY,
                 "upstream_error",
-                format!("No upstream could answer: {}.", Tried(attempts)),
+                format!("No upstream could answer: {}.", AttemptList(attempts)),
             ),
             Self::Timeout => plain(
                 StatusCode::GATEWAY_TIMEOUT,
                 "upstream_timeout",
-                format!("No upstream answered in time: {}.", Tried(attempts)),
+                format!("No upstream answered in time: {}.", AttemptList(attempts)),
             ),
             Self::NotReplayed { most, is_late } => {
                 let (status, code) = if *is_late {
@@ -277,13 +277,13 @@ impl Fault {
                 } else {
                     (StatusCode::BAD_GATEWAY, "upstream_error")
                 };
-                let tried = Tried(attempts);
+                let tried = AttemptList(attempts);
                 let message = format!(
                     "No upstream could answer: {tried}. The request is longer than {most} bytes, so it is sent once."
                 );
                 plain(status, code, message)
             }
-            Self::NoHealthyUpstream { retry_after } => Answer {
+            Self::NoHealthyUpstream { retry_after } => ApiError {
                 headers: vec![("retry-after", retry_after.to_string())],
                 ..plain(
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -291,27 +291,27 @@ impl Fault {
                     "Every upstream for this model is resting after failures.".to_owned(),
                 )
             },
-            Self::LedgerUnavailable => Answer {
+            Self::LedgerUnavailable => ApiError {
                 headers: vec![("retry-after", "5".to_owned())],
-                kind: SERVER,
+                kind: SERVER_ERROR,
                 ..plain(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "ledger_unavailable",
                     "A limit of this API key cannot be checked now.".to_owned(),
                 )
             },
-            Self::GuardUnavailable => Answer {
+            Self::GuardUnavailable => ApiError {
                 headers: vec![("retry-after", "5".to_owned())],
-                kind: SERVER,
+                kind: SERVER_ERROR,
                 ..plain(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "guard_unavailable",
                     "A guard that must check this request cannot be reached.".to_owned(),
                 )
             },
-            Self::AuthenticationUnavailable => Answer {
+            Self::AuthenticationUnavailable => ApiError {
                 headers: vec![("retry-after", "5".to_owned())],
-                kind: SERVER,
+                kind: SERVER_ERROR,
                 ..plain(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "authentication_unavailable",
@@ -323,9 +323,9 @@ impl Fault {
 }
 
 /// Names status and target of each attempt.
-struct Tried<'a>(&'a [Attempt]);
+struct AttemptList<'a>(&'a [Attempt]);
 
-impl std::fmt::Display for Tried<'_> {
+impl std::fmt::Display for AttemptList<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.0.is_empty() {
             return f.write_str("none was called");
@@ -344,7 +344,7 @@ impl std::fmt::Display for Tried<'_> {
     }
 }
 
-impl Answer {
+impl ApiError {
     /// The OpenAI error.
     pub fn body(&self) -> ErrorBody<'_> {
         ErrorBody {

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::config::JudgeFormat;
 
-use super::reply::{self, quoted};
-use super::{Dimension, Finding, Level, NoVerdict, Verdict};
+use super::reply::{self, to_json_string};
+use super::{Dimension, Finding, GuardError, Level, Verdict};
 
 /// The categories that Qwen3Guard is trained on. A judge repeats what it is told to, so nothing else
 /// of what it says becomes a label.
@@ -25,38 +25,43 @@ const QWEN_CATEGORIES: [(&str, Dimension); 9] = [
 
 /// The body that asks about a question, or about the answer to it. A question that is not known is
 /// empty: the templates want the user to speak first.
-pub fn body(model: &str, format: JudgeFormat, question: &str, answer: Option<&str>) -> Bytes {
+pub fn request_body(
+    model: &str,
+    format: JudgeFormat,
+    question: &str,
+    answer: Option<&str>,
+) -> Bytes {
     let tokens = match format {
         JudgeFormat::LlamaGuard => 48,
         JudgeFormat::Qwen3Guard => 128,
     };
     let answer = answer.map_or_else(String::new, |answer| {
-        format!(r#",{{"role":"assistant","content":{}}}"#, quoted(answer))
+        format!(r#",{{"role":"assistant","content":{}}}"#, to_json_string(answer))
     });
     let body = format!(
         r#"{{"model":{},"messages":[{{"role":"user","content":{}}}{answer}],"temperature":0,"max_tokens":{tokens},"stream":false}}"#,
-        quoted(model),
-        quoted(question),
+        to_json_string(model),
+        to_json_string(question),
     );
     body.into()
 }
 
 /// Reads a chat completion. `unsafe` is a high risk, Qwen3Guard's `Controversial` a medium one; what
 /// reaches `block_at` blocks, and `None` blocks nothing.
-pub fn verdict(
+pub fn parse_verdict(
     body: &[u8],
     format: JudgeFormat,
     block_at: Option<Level>,
-) -> Result<Verdict, NoVerdict> {
-    let answer = reply::read(body)?;
+) -> Result<Verdict, GuardError> {
+    let answer = reply::parse_json(body)?;
     let content = answer["choices"][0]["message"]["content"]
         .as_str()
-        .ok_or_else(|| NoVerdict("a completion without content".to_owned()))?;
+        .ok_or_else(|| GuardError("a completion without content".to_owned()))?;
     let (level, findings) = match format {
         JudgeFormat::LlamaGuard => llama_guard(content),
         JudgeFormat::Qwen3Guard => qwen3_guard(content),
     }
-    .ok_or_else(|| NoVerdict("the judge says neither safe nor unsafe".to_owned()))?;
+    .ok_or_else(|| GuardError("the judge says neither safe nor unsafe".to_owned()))?;
     let is_blocked = level > Level::None && block_at.is_some_and(|bar| level >= bar);
     Ok(if is_blocked { Verdict::Block(findings) } else { Verdict::Pass })
 }
@@ -127,16 +132,16 @@ fn findings<'a>(
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{body, verdict};
+    use super::{parse_verdict, request_body};
     use crate::config::JudgeFormat;
     use crate::guard::{Dimension, Level, Verdict};
 
     /// `None` is no verdict; labels are those of a block.
     #[track_caller]
-    fn check(format: JudgeFormat, bar: Level, content: &str, expected: Option<&[&str]>) {
+    fn assert_verdict(format: JudgeFormat, bar: Level, content: &str, expected: Option<&[&str]>) {
         let body =
             json!({ "choices": [{ "message": { "role": "assistant", "content": content } }] });
-        let found = verdict(body.to_string().as_bytes(), format, Some(bar));
+        let found = parse_verdict(body.to_string().as_bytes(), format, Some(bar));
         let found = found.ok().map(|verdict| match verdict {
             Verdict::Pass => Vec::new(),
             Verdict::Block(findings) => findings.into_iter().map(|one| one.label).collect(),
@@ -148,8 +153,9 @@ mod tests {
 
     #[test]
     fn llama_guard_is_understood() {
-        let check =
-            |content, expected| check(JudgeFormat::LlamaGuard, Level::High, content, expected);
+        let check = |content, expected| {
+            assert_verdict(JudgeFormat::LlamaGuard, Level::High, content, expected)
+        };
         check("safe", Some(&[]));
         check("\n\nsafe \n", Some(&[]));
         check("unsafe\nS1,S9", Some(&["S1", "S9"]));
@@ -165,7 +171,9 @@ mod tests {
 
     #[test]
     fn qwen3_guard_is_understood() {
-        let check = |bar, content, expected| check(JudgeFormat::Qwen3Guard, bar, content, expected);
+        let check = |bar, content, expected| {
+            assert_verdict(JudgeFormat::Qwen3Guard, bar, content, expected)
+        };
         check(Level::Low, "Safety: Safe\nCategories: None\nRefusal: Yes", Some(&[]));
         let controversial = "Safety: Controversial\nCategories: Politically Sensitive Topics";
         check(Level::High, controversial, Some(&[]));
@@ -193,7 +201,7 @@ mod tests {
         let body =
             br#"{"choices":[{"message":{"content":"Safety: Unsafe\nCategories: Jailbreak"}}]}"#;
         let Ok(Verdict::Block(findings)) =
-            verdict(body, JudgeFormat::Qwen3Guard, Some(Level::High))
+            parse_verdict(body, JudgeFormat::Qwen3Guard, Some(Level::High))
         else {
             panic!("it is unsafe");
         };
@@ -201,14 +209,14 @@ mod tests {
             (findings[0].dimension, findings[0].level),
             (Dimension::PromptAttack, Level::High)
         );
-        assert_eq!(verdict(body, JudgeFormat::Qwen3Guard, None), Ok(Verdict::Pass));
-        assert!(verdict(b"{\"choices\":[]}", JudgeFormat::LlamaGuard, None).is_err());
+        assert_eq!(parse_verdict(body, JudgeFormat::Qwen3Guard, None), Ok(Verdict::Pass));
+        assert!(parse_verdict(b"{\"choices\":[]}", JudgeFormat::LlamaGuard, None).is_err());
     }
 
     #[test]
     fn what_is_asked() {
         let ask = |format, question, answer| -> Value {
-            serde_json::from_slice(&body("g\"8b", format, question, answer)).unwrap()
+            serde_json::from_slice(&request_body("g\"8b", format, question, answer)).unwrap()
         };
         let user = json!({ "role": "user", "content": "a\n\"b\"" });
         let asked = ask(JudgeFormat::LlamaGuard, "a\n\"b\"", None);

@@ -14,10 +14,10 @@ mod sheet;
 pub mod slices;
 mod window;
 
-pub use lexicon::Lexicon;
+pub use lexicon::WordList;
 pub use pii::Masks;
-pub use sheet::{Material, Sheet, Text};
-pub use window::{Restore, Window, tail};
+pub use sheet::{GuardInput, GuardText, TextFields};
+pub use window::{MaskRestorer, StreamWindow, tail_start};
 
 /// How risky something is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,4 +129,4 @@ pub struct Edit {
 
 /// A service did not say what it thinks; what it said instead goes to the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoVerdict(pub String);
+pub struct GuardError(pub String);

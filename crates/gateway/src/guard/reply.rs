@@ -6,32 +6,32 @@ use serde_json::Value;
 
 use crate::json;
 
-use super::NoVerdict;
+use super::GuardError;
 
 /// How long a label may be, in bytes.
-const LABEL: usize = 64;
+const MAX_LABEL_BYTES: usize = 64;
 
 /// Reads a body. What is not JSON is not quoted: it could hold the text that was to be judged.
-pub(super) fn read(body: &[u8]) -> Result<Value, NoVerdict> {
-    json::from_bytes(body).map_err(|_| NoVerdict(format!("{} bytes, not JSON", body.len())))
+pub(super) fn parse_json(body: &[u8]) -> Result<Value, GuardError> {
+    json::from_bytes(body).map_err(|_| GuardError(format!("{} bytes, not JSON", body.len())))
 }
 
 /// A number, also one that was written as text.
-pub(super) fn number(value: &Value) -> Option<f64> {
+pub(super) fn to_number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())
 }
 
 /// A service's name for something, short enough for a metric.
-pub(super) fn label(name: &str) -> String {
-    cut(name.trim(), LABEL).to_owned()
+pub(super) fn to_label(name: &str) -> String {
+    truncate(name.trim(), MAX_LABEL_BYTES).to_owned()
 }
 
 /// As much of a text as fits into so many bytes.
-pub(super) fn cut(text: &str, most: usize) -> &str {
+pub(super) fn truncate(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 
 /// A text as JSON writes it.
-pub(super) fn quoted(text: &str) -> String {
+pub(super) fn to_json_string(text: &str) -> String {
     serde_json::to_string(text).expect("a string always serialises")
 }

@@ -4,65 +4,65 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use openai::{Said, Sayings};
+use openai::{AnswerTexts, TextField};
 
 use super::Edit;
 
 /// Something that holds texts to check.
-pub trait Material {
+pub trait GuardInput {
     /// The texts.
-    fn texts(&self) -> Vec<Text>;
+    fn texts(&self) -> Vec<GuardText>;
     /// Changes parts of a text; they are in order and apart from each other.
-    fn edit(&mut self, number: usize, edits: &[Edit]);
+    fn apply_edits(&mut self, number: usize, edits: &[Edit]);
     /// Keeps so many bytes at the end of a text back until it is known what follows them.
-    fn hold(&mut self, number: usize, bytes: usize);
+    fn hold_back(&mut self, number: usize, bytes: usize);
 }
 
 /// A text to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Text {
+pub struct GuardText {
     /// Its own among those of its material.
     pub number: usize,
     /// The text.
     pub text: String,
     /// What stands before this byte was shown already, and is here to be understood by.
-    pub from: usize,
+    pub unchecked_from: usize,
     /// Whether there is more to come.
     pub goes_on: bool,
 }
 
 /// The texts of one body. They are checked together, a line apart.
 #[derive(Debug)]
-pub struct Sheet {
-    parts: Vec<Part>,
+pub struct TextFields {
+    parts: Vec<EditableText>,
     /// Where the texts are repeated: what is changed must not be read there.
     echoes: Vec<Range<usize>>,
 }
 
 /// A text, and the place of the JSON string that it was read from.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct EditableText {
     pub(super) at: Range<usize>,
     pub(super) text: String,
     pub(super) changed: bool,
 }
 
-impl Part {
-    pub(super) fn new(said: Said<'_>) -> Self {
+impl EditableText {
+    pub(super) fn new(said: TextField<'_>) -> Self {
         Self { at: said.at, text: said.text.into_owned(), changed: false }
     }
 }
 
-impl Sheet {
+impl TextFields {
     /// Takes texts in the order in which they stand in their body.
-    pub fn new<'a>(texts: impl IntoIterator<Item = Said<'a>>) -> Self {
-        let mut parts: Vec<Part> = texts.into_iter().map(Part::new).collect();
+    pub fn new<'a>(texts: impl IntoIterator<Item = TextField<'a>>) -> Self {
+        let mut parts: Vec<EditableText> = texts.into_iter().map(EditableText::new).collect();
         parts.retain(|part| !part.text.trim().is_empty());
         Self { parts, echoes: Vec::new() }
     }
 
     /// Takes the texts of an answer.
-    pub fn of_answer(sayings: Sayings<'_>) -> Self {
+    pub fn from_answer(sayings: AnswerTexts<'_>) -> Self {
         Self { echoes: sayings.logprobs, ..Self::new(sayings.texts) }
     }
 
@@ -78,35 +78,38 @@ impl Sheet {
     }
 
     /// The body with the changed texts; `None`: nothing was changed.
-    pub fn write(&self, body: &[u8]) -> Option<Bytes> {
-        write(body, &self.parts, &self.echoes)
+    pub fn write_body(&self, body: &[u8]) -> Option<Bytes> {
+        write_changed(body, &self.parts, &self.echoes)
     }
 }
 
-impl Material for Sheet {
-    fn texts(&self) -> Vec<Text> {
-        vec![Text { number: 0, text: self.text(), from: 0, goes_on: false }]
+impl GuardInput for TextFields {
+    fn texts(&self) -> Vec<GuardText> {
+        vec![GuardText { number: 0, text: self.text(), unchecked_from: 0, goes_on: false }]
     }
 
-    fn edit(&mut self, _: usize, edits: &[Edit]) {
+    fn apply_edits(&mut self, _: usize, edits: &[Edit]) {
         let mut start = 0;
-        let mut parts: Vec<(usize, &mut Part)> = Vec::with_capacity(self.parts.len());
+        let mut parts: Vec<(usize, &mut EditableText)> = Vec::with_capacity(self.parts.len());
         for part in &mut self.parts {
             let length = part.text.len();
             parts.push((start, part));
             start += length + "\n".len();
         }
-        splice(parts, edits);
+        edit_parts(parts, edits);
     }
 
-    fn hold(&mut self, _: usize, bytes: usize) {
+    fn hold_back(&mut self, _: usize, bytes: usize) {
         debug_assert_eq!(bytes, 0, "all of it is there");
     }
 }
 
 /// Changes texts that follow each other: each stands from a byte on in the text that the edits are
 /// made for. Of an edit that spans several, the first takes the new text.
-pub(super) fn splice<'a>(parts: impl IntoIterator<Item = (usize, &'a mut Part)>, edits: &[Edit]) {
+pub(super) fn edit_parts<'a>(
+    parts: impl IntoIterator<Item = (usize, &'a mut EditableText)>,
+    edits: &[Edit],
+) {
     let mut placed = vec![false; edits.len()];
     for (start, part) in parts {
         let whole = start..start + part.text.len();
@@ -136,7 +139,11 @@ pub(super) fn splice<'a>(parts: impl IntoIterator<Item = (usize, &'a mut Part)>,
 
 /// A body with the changed ones among its texts, and without what repeats them; `None`: nothing was
 /// changed.
-pub(super) fn write(body: &[u8], parts: &[Part], echoes: &[Range<usize>]) -> Option<Bytes> {
+pub(super) fn write_changed(
+    body: &[u8],
+    parts: &[EditableText],
+    echoes: &[Range<usize>],
+) -> Option<Bytes> {
     if !parts.iter().any(|part| part.changed) {
         return None;
     }
@@ -158,9 +165,9 @@ pub(super) fn write(body: &[u8], parts: &[Part], echoes: &[Range<usize>]) -> Opt
 
 #[cfg(test)]
 mod tests {
-    use openai::{said_in_answer, sayings_in_answer};
+    use openai::{answer_texts, texts_in_answer};
 
-    use super::{Material, Sheet};
+    use super::{GuardInput, TextFields};
     use crate::guard::Edit;
 
     fn edit(text: &str, what: &str, by: &str) -> Edit {
@@ -171,12 +178,15 @@ mod tests {
     #[test]
     fn only_what_is_edited_changes() {
         let body = r#"{"x":1.50,"choices":[{"message":{"content":"call \u0031 now","refusal":null},"logprobs" :null},{"index":1,"message":{"content":"or 2, \"3\""}}]}"#;
-        let mut sheet = Sheet::new(said_in_answer(body).expect("an answer"));
+        let mut sheet = TextFields::new(texts_in_answer(body).expect("an answer"));
         let text = sheet.text();
         assert_eq!(text, "call 1 now\nor 2, \"3\"");
-        assert_eq!(sheet.write(body.as_bytes()), None);
-        sheet.edit(0, &[edit(&text, "1", "[A]"), edit(&text, "2", ""), edit(&text, "\"3\"", "\n")]);
-        let written = sheet.write(body.as_bytes()).expect("it was changed");
+        assert_eq!(sheet.write_body(body.as_bytes()), None);
+        sheet.apply_edits(
+            0,
+            &[edit(&text, "1", "[A]"), edit(&text, "2", ""), edit(&text, "\"3\"", "\n")],
+        );
+        let written = sheet.write_body(body.as_bytes()).expect("it was changed");
         let expected =
             body.replace(r"call \u0031 now", "call [A] now").replace(r#"or 2, \"3\""#, r"or , \n");
         assert_eq!(written, expected);
@@ -185,11 +195,12 @@ mod tests {
     #[test]
     fn what_is_masked_is_not_in_logprobs_or_elsewhere_in_the_order_of_the_body() {
         let body = r#"{"choices":[{"logprobs":{"content":[{"token":"13"}]},"text":"b 13","message":{"content":"a 13"}}]}"#;
-        let mut sheet = Sheet::of_answer(sayings_in_answer(body).expect("an answer"));
+        let mut sheet = TextFields::from_answer(answer_texts(body).expect("an answer"));
         let text = sheet.text();
         assert_eq!(text, "b 13\na 13");
-        sheet.edit(0, &[edit(&text, "13", "[N]"), Edit { at: 7..9, text: "[N]".to_owned() }]);
-        let written = sheet.write(body.as_bytes()).expect("it was changed");
+        sheet
+            .apply_edits(0, &[edit(&text, "13", "[N]"), Edit { at: 7..9, text: "[N]".to_owned() }]);
+        let written = sheet.write_body(body.as_bytes()).expect("it was changed");
         let expected =
             r#"{"choices":[{"logprobs":null,"text":"b [N]","message":{"content":"a [N]"}}]}"#;
         assert_eq!(written, expected);
@@ -198,10 +209,10 @@ mod tests {
     #[test]
     fn an_edit_over_a_border_is_made_once() {
         let body = r#"{"choices":[{"delta":{"a":"one","b":"two"}}]}"#;
-        let mut sheet = Sheet::new(said_in_answer(body).expect("an answer"));
+        let mut sheet = TextFields::new(texts_in_answer(body).expect("an answer"));
         let text = sheet.text();
-        sheet.edit(0, &[edit(&text, "ne\nt", "X")]);
-        let written = sheet.write(body.as_bytes()).expect("it was changed");
+        sheet.apply_edits(0, &[edit(&text, "ne\nt", "X")]);
+        let written = sheet.write_body(body.as_bytes()).expect("it was changed");
         assert_eq!(written, r#"{"choices":[{"delta":{"a":"oX","b":"wo"}}]}"#);
     }
 }

@@ -10,14 +10,14 @@ use super::Edit;
 /// How much of a slice the next one says again where the cut is not at a sentence's end, in
 /// characters: longer than nearly every term and every number, cheap beside a slice. Never more than
 /// a quarter of a slice.
-pub const OVERLAP: usize = 64;
+pub const OVERLAP_CHARS: usize = 64;
 
 /// Stands for what slices mask in different ways.
-const HIDDEN: &str = "****";
+const CONFLICT_MASK: &str = "****";
 
 /// A place to cut.
 #[derive(Clone, Copy)]
-struct Cut {
+struct CutPoint {
     /// Bytes before it.
     at: usize,
     /// Whether a sentence, or the text, ends there.
@@ -28,27 +28,27 @@ struct Cut {
 /// text. Every character is in a slice, and in one alone but for [`OVERLAP`].
 ///
 /// A character beyond Unicode's first plane counts twice, as services written in Java count it.
-pub fn slices(text: &str, most: usize) -> Vec<Range<usize>> {
-    let overlap = OVERLAP.min(most / 4);
+pub fn chunk_text(text: &str, most: usize) -> Vec<Range<usize>> {
+    let overlap = OVERLAP_CHARS.min(most / 4);
     let mut slices = Vec::new();
     let mut start = 0;
     while start < text.len() {
-        let cut = cut(&text[start..], most);
+        let cut = find_cut(&text[start..], most);
         let end = start + cut.at;
         slices.push(start..end);
-        start = if cut.is_clean { end } else { end - tail(&text[start..end], overlap) };
+        start = if cut.is_clean { end } else { end - suffix_bytes(&text[start..end], overlap) };
     }
     slices
 }
 
 /// Where the first slice of a text ends. Only its second half is searched for a good place: slices
 /// would get short and calls many.
-fn cut(text: &str, most: usize) -> Cut {
+fn find_cut(text: &str, most: usize) -> CutPoint {
     let (mut length, mut sentence, mut space) = (0, None, None);
     for (at, character) in text.char_indices() {
         length += character.len_utf16();
         if length > most && at > 0 {
-            let hard = Cut { at, is_clean: false };
+            let hard = CutPoint { at, is_clean: false };
             return sentence.or(space).unwrap_or(hard);
         }
         if length < most.div_ceil(2) {
@@ -56,12 +56,12 @@ fn cut(text: &str, most: usize) -> Cut {
         }
         let end = at + character.len_utf8();
         if ends_sentence(character, text[end..].chars().next()) {
-            sentence = Some(Cut { at: end, is_clean: true });
+            sentence = Some(CutPoint { at: end, is_clean: true });
         } else if character.is_whitespace() {
-            space = Some(Cut { at: end, is_clean: false });
+            space = Some(CutPoint { at: end, is_clean: false });
         }
     }
-    Cut { at: text.len(), is_clean: true }
+    CutPoint { at: text.len(), is_clean: true }
 }
 
 /// A full stop inside of a word (`example.com`, `3.14`) ends nothing.
@@ -74,7 +74,7 @@ fn ends_sentence(character: char, next: Option<char>) -> bool {
 }
 
 /// How many bytes the last characters of a text have.
-fn tail(text: &str, most: usize) -> usize {
+fn suffix_bytes(text: &str, most: usize) -> usize {
     let mut length = 0;
     let fits = text.chars().rev().take_while(|character| {
         length += character.len_utf16();
@@ -85,7 +85,7 @@ fn tail(text: &str, most: usize) -> usize {
 
 /// Brings the edits of slices together as edits of the text: in order, each once. Where slices
 /// overlap and mask in different ways, all that either of them masks is hidden.
-pub fn join(parts: impl IntoIterator<Item = (Range<usize>, Vec<Edit>)>) -> Vec<Edit> {
+pub fn join_edits(parts: impl IntoIterator<Item = (Range<usize>, Vec<Edit>)>) -> Vec<Edit> {
     let shifted = parts.into_iter().flat_map(|(slice, edits)| {
         edits.into_iter().map(move |edit| Edit {
             at: slice.start + edit.at.start..slice.start + edit.at.end,
@@ -102,7 +102,7 @@ pub fn join(parts: impl IntoIterator<Item = (Range<usize>, Vec<Edit>)>) -> Vec<E
         }) {
             Some(last) => {
                 last.at.end = last.at.end.max(edit.at.end);
-                last.text = HIDDEN.to_owned();
+                last.text = CONFLICT_MASK.to_owned();
             }
             None => joined.push(edit),
         }
@@ -114,35 +114,35 @@ pub fn join(parts: impl IntoIterator<Item = (Range<usize>, Vec<Edit>)>) -> Vec<E
 mod tests {
     use proptest::prelude::*;
 
-    use super::{OVERLAP, join, slices};
+    use super::{OVERLAP_CHARS, chunk_text, join_edits};
     use crate::guard::Edit;
 
     #[track_caller]
-    fn check(text: &str, most: usize, expected: &[&str]) {
-        let found: Vec<&str> = slices(text, most).into_iter().map(|at| &text[at]).collect();
+    fn assert_chunks(text: &str, most: usize, expected: &[&str]) {
+        let found: Vec<&str> = chunk_text(text, most).into_iter().map(|at| &text[at]).collect();
         assert_eq!(found, expected);
     }
 
     #[test]
     fn cuts_prefer_sentences_then_spaces() {
-        check("", 8, &[]);
-        check("short", 8, &["short"]);
-        check("exactly8", 8, &["exactly8"]);
-        check("你好吗？我很好。再见", 8, &["你好吗？我很好。", "再见"]);
-        check("one two. three", 12, &["one two.", " three"]);
-        check("one\ntwo three", 6, &["one\n", "two ", " three"]);
+        assert_chunks("", 8, &[]);
+        assert_chunks("short", 8, &["short"]);
+        assert_chunks("exactly8", 8, &["exactly8"]);
+        assert_chunks("你好吗？我很好。再见", 8, &["你好吗？我很好。", "再见"]);
+        assert_chunks("one two. three", 12, &["one two.", " three"]);
+        assert_chunks("one\ntwo three", 6, &["one\n", "two ", " three"]);
         // A stop within a word is none, and a slice after a space or a hard cut looks back.
-        check("aaaa bb.cc", 9, &["aaaa ", "a bb.cc"]);
-        check("abcdefghijkl", 8, &["abcdefgh", "ghijkl"]);
+        assert_chunks("aaaa bb.cc", 9, &["aaaa ", "a bb.cc"]);
+        assert_chunks("abcdefghijkl", 8, &["abcdefgh", "ghijkl"]);
         // An end in the first half would make for short slices.
-        check("a. bcdefghijk", 8, &["a. bcdef", "efghijk"]);
+        assert_chunks("a. bcdefghijk", 8, &["a. bcdef", "efghijk"]);
     }
 
     #[test]
     fn a_character_is_never_cut_and_always_fits() {
-        check("😀😀😀", 4, &["😀😀", "😀"]);
-        check("😀é", 1, &["😀", "é"]);
-        check("ab", 0, &["a", "b"]);
+        assert_chunks("😀😀😀", 4, &["😀😀", "😀"]);
+        assert_chunks("😀é", 1, &["😀", "é"]);
+        assert_chunks("ab", 0, &["a", "b"]);
     }
 
     fn edit(at: std::ops::Range<usize>, text: &str) -> Edit {
@@ -152,11 +152,11 @@ mod tests {
     #[test]
     fn edits_of_slices_are_edits_of_the_text() {
         let apart = [(0..10, vec![edit(1..3, "x")]), (10..20, vec![edit(0..2, "y")])];
-        assert_eq!(join(apart), [edit(1..3, "x"), edit(10..12, "y")]);
+        assert_eq!(join_edits(apart), [edit(1..3, "x"), edit(10..12, "y")]);
         let twice = [(0..10, vec![edit(7..9, "x")]), (6..20, vec![edit(1..3, "x")])];
-        assert_eq!(join(twice), [edit(7..9, "x")]);
+        assert_eq!(join_edits(twice), [edit(7..9, "x")]);
         let halves = [(0..10, vec![edit(7..10, "x")]), (6..20, vec![edit(2..8, "y")])];
-        assert_eq!(join(halves), [edit(7..14, "****")]);
+        assert_eq!(join_edits(halves), [edit(7..14, "****")]);
     }
 
     const TEXT: &str = "[a-d 。.\n!😀界]{0,120}";
@@ -164,7 +164,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_character_is_in_a_slice_that_fits(text in TEXT, most in 0_usize..40) {
-            let slices = slices(&text, most);
+            let slices = chunk_text(&text, most);
             let mut seen = 0;
             for (index, at) in slices.iter().enumerate() {
                 prop_assert!(text.is_char_boundary(at.start) && text.is_char_boundary(at.end));
@@ -174,7 +174,7 @@ mod tests {
                 prop_assert!(at.start <= seen && at.end > seen, "{:?}", slices);
                 if index > 0 {
                     let again = text[at.start..seen].encode_utf16().count();
-                    prop_assert!(again <= OVERLAP.min(most / 4));
+                    prop_assert!(again <= OVERLAP_CHARS.min(most / 4));
                 }
                 seen = at.end;
             }
@@ -189,7 +189,7 @@ mod tests {
             let text = format!("{before}{term}{after}");
             let at = before.len()..before.len() + term.len();
             let holds = |slice: &std::ops::Range<usize>| slice.start <= at.start && at.end <= slice.end;
-            prop_assert!(slices(&text, 220).iter().any(holds));
+            prop_assert!(chunk_text(&text, 220).iter().any(holds));
         }
     }
 }

@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::cache::part;
+use crate::cache::key_part;
 use crate::json;
 use crate::time::Timestamp;
 
-const VERSION: u8 = 1;
+const CONVERSATION_VERSION: u8 = 1;
 
 /// The last turns of a conversation, the oldest first.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Talk {
+pub struct Conversation {
     v: u8,
     turns: Vec<Turn>,
 }
@@ -35,7 +35,7 @@ pub struct Turn {
 
 /// How much of a conversation is kept.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct ConversationLimits {
     /// The most turns.
     pub turns: usize,
     /// The most bytes of them.
@@ -48,16 +48,19 @@ impl Turn {
     }
 }
 
-impl Default for Talk {
+impl Default for Conversation {
     fn default() -> Self {
-        Self { v: VERSION, turns: Vec::new() }
+        Self { v: CONVERSATION_VERSION, turns: Vec::new() }
     }
 }
 
-impl Talk {
+impl Conversation {
     /// Reads what was kept; what is broken is forgotten.
-    pub fn read(bytes: &[u8]) -> Self {
-        json::from_bytes::<Self>(bytes).ok().filter(|talk| talk.v == VERSION).unwrap_or_default()
+    pub fn parse(bytes: &[u8]) -> Self {
+        json::from_bytes::<Self>(bytes)
+            .ok()
+            .filter(|talk| talk.v == CONVERSATION_VERSION)
+            .unwrap_or_default()
     }
 
     /// What is kept.
@@ -71,18 +74,18 @@ impl Talk {
     }
 
     /// When it was added to last.
-    pub fn last(&self) -> Timestamp {
+    pub fn last_turn_at(&self) -> Timestamp {
         self.turns.last().map(|turn| turn.at).unwrap_or_default()
     }
 
     /// Adds a turn.
-    pub fn add(&mut self, turn: Turn, bounds: Bounds) {
+    pub fn add_turn(&mut self, turn: Turn, bounds: ConversationLimits) {
         self.turns.push(turn);
-        self.hold_to(bounds);
+        self.trim_to(bounds);
     }
 
     /// Forgets the oldest turns until what is left is within bounds.
-    pub fn hold_to(&mut self, bounds: Bounds) {
+    pub fn trim_to(&mut self, bounds: ConversationLimits) {
         let mut bytes: usize = self.turns.iter().map(Turn::bytes).sum();
         while self.turns.len() > bounds.turns || bytes > bounds.bytes {
             bytes -= self.turns.remove(0).bytes();
@@ -105,7 +108,7 @@ impl Talk {
 
 /// The only question among messages: one of the user's, with nothing before it but instructions and
 /// nothing behind it. `None`: the caller brings a conversation of its own.
-pub fn lone_question(messages: &str) -> Option<Range<usize>> {
+pub fn find_lone_question(messages: &str) -> Option<Range<usize>> {
     #[derive(Deserialize)]
     struct Message {
         role: String,
@@ -124,12 +127,12 @@ pub fn lone_question(messages: &str) -> Option<Range<usize>> {
 }
 
 /// How the names of a consumer's conversations begin.
-pub fn names(consumer: &str) -> String {
-    format!("history/{}/", part(consumer))
+pub fn key_prefix(consumer: &str) -> String {
+    format!("history/{}/", key_part(consumer))
 }
 
 /// What a conversation is called in the store: its name may be a secret of the caller's.
-pub fn digest(session: &str) -> String {
+pub fn session_digest(session: &str) -> String {
     base16ct::lower::encode_string(&Sha256::digest(session.as_bytes()))
 }
 
@@ -142,12 +145,14 @@ pub fn is_digest(text: &str) -> bool {
 mod tests {
     use serde_json::value::RawValue;
 
-    use super::{Bounds, Talk, Turn, digest, is_digest, lone_question};
+    use super::{
+        Conversation, ConversationLimits, Turn, find_lone_question, is_digest, session_digest,
+    };
     use crate::time::Timestamp;
 
     #[track_caller]
-    fn check(messages: &str, expected: Option<&str>) {
-        let found = lone_question(messages).map(|at| &messages[at]);
+    fn assert_lone_question(messages: &str, expected: Option<&str>) {
+        let found = find_lone_question(messages).map(|at| &messages[at]);
         assert_eq!(found, expected, "{messages}");
     }
 
@@ -155,13 +160,16 @@ mod tests {
     fn who_brings_only_a_question() {
         let user = r#"{"role":"user","content":"Hi"}"#;
         let system = r#"{"content":[],"role":"system"}"#;
-        check(&format!("[{user}]"), Some(user));
-        check(&format!(" [ {system} ,{{\"role\":\"developer\"}},\n{user} ]"), Some(user));
+        assert_lone_question(&format!("[{user}]"), Some(user));
+        assert_lone_question(
+            &format!(" [ {system} ,{{\"role\":\"developer\"}},\n{user} ]"),
+            Some(user),
+        );
         for other in ["assistant", "user", "tool", "function", "System", ""] {
-            check(&format!("[{{\"role\":\"{other}\"}},{user}]"), None);
+            assert_lone_question(&format!("[{{\"role\":\"{other}\"}},{user}]"), None);
         }
-        check(&format!("[{user},{system}]"), None);
-        check(&format!("[{system}]"), None);
+        assert_lone_question(&format!("[{user},{system}]"), None);
+        assert_lone_question(&format!("[{system}]"), None);
         for odd in [
             "[]",
             "{}",
@@ -172,7 +180,7 @@ mod tests {
             "[{\"role\":\"user\",\"role\":\"user\"}]",
             "[",
         ] {
-            check(odd, None);
+            assert_lone_question(odd, None);
         }
     }
 
@@ -183,9 +191,9 @@ mod tests {
 
     #[test]
     fn the_oldest_turns_are_forgotten() {
-        let mut talk = Talk::default();
-        let bounds = Bounds { turns: 2, bytes: 1_000 };
-        (1..=3).for_each(|number| talk.add(turn(number, "a \"quoted\"\n"), bounds));
+        let mut talk = Conversation::default();
+        let bounds = ConversationLimits { turns: 2, bytes: 1_000 };
+        (1..=3).for_each(|number| talk.add_turn(turn(number, "a \"quoted\"\n"), bounds));
         assert_eq!(
             talk.messages(),
             concat!(
@@ -193,28 +201,28 @@ mod tests {
                 r#"{"n":3},{"role":"assistant","content":"a \"quoted\"\n"},"#
             )
         );
-        talk.add(turn(4, &"x".repeat(990)), bounds);
-        assert_eq!((talk.turns().len(), talk.last().as_millis()), (1, 4));
-        talk.add(turn(5, &"x".repeat(1_000)), bounds);
+        talk.add_turn(turn(4, &"x".repeat(990)), bounds);
+        assert_eq!((talk.turns().len(), talk.last_turn_at().as_millis()), (1, 4));
+        talk.add_turn(turn(5, &"x".repeat(1_000)), bounds);
         assert!(talk.turns().is_empty(), "what is too long by itself is not kept");
     }
 
     #[test]
     fn what_is_written_is_read_and_what_is_broken_forgotten() {
-        let mut talk = Talk::default();
-        talk.add(turn(1, "a"), Bounds { turns: 9, bytes: 99 });
+        let mut talk = Conversation::default();
+        talk.add_turn(turn(1, "a"), ConversationLimits { turns: 9, bytes: 99 });
         let bytes = talk.to_bytes();
-        assert_eq!(Talk::read(&bytes).messages(), talk.messages());
+        assert_eq!(Conversation::parse(&bytes).messages(), talk.messages());
         for end in 0..bytes.len() {
-            assert!(Talk::read(&bytes[..end]).turns().is_empty());
+            assert!(Conversation::parse(&bytes[..end]).turns().is_empty());
         }
         let other = String::from_utf8(bytes).expect("text").replace("\"v\":1", "\"v\":2");
-        assert!(Talk::read(other.as_bytes()).turns().is_empty());
+        assert!(Conversation::parse(other.as_bytes()).turns().is_empty());
     }
 
     #[test]
     fn digests() {
-        assert!(is_digest(&digest("a")) && digest("a") != digest("b"));
+        assert!(is_digest(&session_digest("a")) && session_digest("a") != session_digest("b"));
         assert!(!is_digest("a") && !is_digest(&"g".repeat(64)));
     }
 }

@@ -21,18 +21,18 @@ impl Claims {
     /// The text at a path: a claim's name, or names of nested objects with dots between them
     /// (`realm.team`). A name may have dots of its own (`https://example.com/team`). Of an array it
     /// is the first string. An empty text counts as none.
-    pub fn text(&self, path: &str) -> Option<&str> {
-        find(&self.0, path, &text).filter(|text| !text.is_empty())
+    pub fn get_text(&self, path: &str) -> Option<&str> {
+        find_at_path(&self.0, path, &as_text).filter(|text| !text.is_empty())
     }
 
     /// Whether something stands at a path, text or not; null and what is empty count as nothing.
-    pub fn says(&self, path: &str) -> bool {
-        find(&self.0, path, &something).is_some()
+    pub fn has(&self, path: &str) -> bool {
+        find_at_path(&self.0, path, &as_non_empty).is_some()
     }
 
     /// When the token expires; never after what it was verified for.
-    pub fn expires(&self) -> Timestamp {
-        let millis = self.moment("exp").ok().flatten().unwrap_or(0.0);
+    pub fn expires_at(&self) -> Timestamp {
+        let millis = self.numeric_date("exp").ok().flatten().unwrap_or(0.0);
         Timestamp::from_millis(millis.max(0.0) as u64)
     }
 
@@ -48,10 +48,10 @@ impl Claims {
         // In floating point, as the claims are: exact for every millisecond until the year 287396.
         let now = now.as_millis() as f64;
         let skew = rules.skew.as_millis() as f64;
-        if self.moment("nbf")?.is_some_and(|begin| now + skew < begin) {
-            return Err(Rejection::NotYet);
+        if self.numeric_date("nbf")?.is_some_and(|begin| now + skew < begin) {
+            return Err(Rejection::NotYetValid);
         }
-        let end = self.moment("exp")?.ok_or(Rejection::Malformed)?;
+        let end = self.numeric_date("exp")?.ok_or(Rejection::Malformed)?;
         if now < end + skew { Ok(()) } else { Err(Rejection::Expired) }
     }
 
@@ -74,7 +74,7 @@ impl Claims {
     }
 
     /// A NumericDate (RFC 7519, section 2): seconds, perhaps with a fraction; here in milliseconds.
-    fn moment(&self, name: &str) -> Result<Option<f64>, Rejection> {
+    fn numeric_date(&self, name: &str) -> Result<Option<f64>, Rejection> {
         match self.0.get(name) {
             None => Ok(None),
             Some(value) => {
@@ -93,7 +93,7 @@ impl fmt::Debug for Claims {
 
 /// A name with dots goes before the nested one of the same spelling, and a shorter first name before
 /// a longer one.
-fn find<'a, T>(
+fn find_at_path<'a, T>(
     object: &'a Map<String, Value>,
     path: &str,
     read: &impl Fn(&'a Value) -> Option<T>,
@@ -101,12 +101,12 @@ fn find<'a, T>(
     object.get(path).and_then(read).or_else(|| {
         path.match_indices('.').find_map(|(dot, _)| {
             let nested = object.get(&path[..dot])?.as_object()?;
-            find(nested, &path[dot + 1..], read)
+            find_at_path(nested, &path[dot + 1..], read)
         })
     })
 }
 
-fn text(value: &Value) -> Option<&str> {
+fn as_text(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text),
         Value::Array(items) => items.iter().find_map(Value::as_str),
@@ -114,7 +114,7 @@ fn text(value: &Value) -> Option<&str> {
     }
 }
 
-fn something(value: &Value) -> Option<()> {
+fn as_non_empty(value: &Value) -> Option<()> {
     let is_empty = match value {
         Value::Null => true,
         Value::String(text) => text.is_empty(),
@@ -132,41 +132,45 @@ mod tests {
     use super::Claims;
 
     #[track_caller]
-    fn check(claims: Value, path: &str, expected: Option<&str>) {
+    fn assert_text(claims: Value, path: &str, expected: Option<&str>) {
         let Value::Object(claims) = claims else { panic!("claims are an object") };
-        assert_eq!(Claims::new(claims).text(path), expected);
+        assert_eq!(Claims::new(claims).get_text(path), expected);
     }
 
     #[test]
     fn a_path_leads_to_a_text() {
-        check(json!({"sub": "anna"}), "sub", Some("anna"));
-        check(json!({"sub": "anna"}), "su", None);
-        check(json!({"realm": {"team": "red"}}), "realm.team", Some("red"));
-        check(json!({"realm": {"team": "red"}}), "realm", None);
-        check(json!({"realm": {"team": "red"}}), "realm.team.", None);
-        check(json!({"realm": "team"}), "realm.team", None);
-        check(json!({"a": {"b": {"c": "deep"}}}), "a.b.c", Some("deep"));
-        check(json!({}), "", None);
-        check(json!({}), "...", None);
+        assert_text(json!({"sub": "anna"}), "sub", Some("anna"));
+        assert_text(json!({"sub": "anna"}), "su", None);
+        assert_text(json!({"realm": {"team": "red"}}), "realm.team", Some("red"));
+        assert_text(json!({"realm": {"team": "red"}}), "realm", None);
+        assert_text(json!({"realm": {"team": "red"}}), "realm.team.", None);
+        assert_text(json!({"realm": "team"}), "realm.team", None);
+        assert_text(json!({"a": {"b": {"c": "deep"}}}), "a.b.c", Some("deep"));
+        assert_text(json!({}), "", None);
+        assert_text(json!({}), "...", None);
     }
 
     #[test]
     fn a_name_may_have_dots() {
-        check(json!({"https://example.com/team": "red"}), "https://example.com/team", Some("red"));
-        check(
+        assert_text(
+            json!({"https://example.com/team": "red"}),
+            "https://example.com/team",
+            Some("red"),
+        );
+        assert_text(
             json!({"https://example.com": {"team": "red"}}),
             "https://example.com.team",
             Some("red"),
         );
-        check(json!({"a.b": "name", "a": {"b": "nested"}}), "a.b", Some("name"));
-        check(json!({"a.b": 1, "a": {"b": "nested"}}), "a.b", Some("nested"));
+        assert_text(json!({"a.b": "name", "a": {"b": "nested"}}), "a.b", Some("name"));
+        assert_text(json!({"a.b": 1, "a": {"b": "nested"}}), "a.b", Some("nested"));
     }
 
     #[test]
     fn of_an_array_it_is_the_first_text() {
-        check(json!({"groups": ["red", "blue"]}), "groups", Some("red"));
-        check(json!({"groups": [7, "blue"]}), "groups", Some("blue"));
-        check(json!({"groups": []}), "groups", None);
+        assert_text(json!({"groups": ["red", "blue"]}), "groups", Some("red"));
+        assert_text(json!({"groups": [7, "blue"]}), "groups", Some("blue"));
+        assert_text(json!({"groups": []}), "groups", None);
         for (claims, says) in [
             (json!({"team": 7}), true),
             (json!({"team": [7]}), true),
@@ -177,17 +181,17 @@ mod tests {
             (json!({"other": 7}), false),
         ] {
             let Value::Object(claims) = claims else { panic!("claims are an object") };
-            assert_eq!(Claims::new(claims.clone()).says("team"), says, "{claims:?}");
+            assert_eq!(Claims::new(claims.clone()).has("team"), says, "{claims:?}");
         }
-        check(json!({"realm": {"roles": ["user"]}}), "realm.roles", Some("user"));
+        assert_text(json!({"realm": {"roles": ["user"]}}), "realm.roles", Some("user"));
     }
 
     #[test]
     fn what_is_no_text_is_none() {
-        check(json!({"sub": ""}), "sub", None);
-        check(json!({"sub": 7}), "sub", None);
-        check(json!({"sub": null}), "sub", None);
-        check(json!({"sub": true}), "sub", None);
+        assert_text(json!({"sub": ""}), "sub", None);
+        assert_text(json!({"sub": 7}), "sub", None);
+        assert_text(json!({"sub": null}), "sub", None);
+        assert_text(json!({"sub": true}), "sub", None);
     }
 
     #[test]

@@ -10,35 +10,35 @@ use sha2::Sha256;
 
 use super::Rejection;
 use super::rsa::RsaKey;
-use super::token::{Algorithm, Token, decode};
+use super::token::{Algorithm, Token, decode_base64url};
 use crate::json;
 use crate::secret::Secret;
 
 /// The longest document that is read, in bytes. A key with its chain of certificates takes about 6 KiB.
-const MAX_DOCUMENT: usize = 256 * 1024;
+const MAX_JWKS_BYTES: usize = 256 * 1024;
 
 /// The most keys that a document may list, of any kind.
 const MAX_KEYS: usize = 64;
 
 /// The most keys that one token is tried with: a caller who leaves out the `kid` chooses how much
 /// work that is. Issuers with more keys than a few name them.
-const MAX_TRIES: usize = 16;
+const MAX_KEYS_TRIED: usize = 16;
 
 /// The shortest shared secret, in bytes. RFC 7518, section 3.2.
-const MIN_SECRET: usize = 32;
+const MIN_SECRET_BYTES: usize = 32;
 
 /// The keys that an issuer signs with: at least one.
 ///
 /// `Debug` shows how many, and nothing else.
-pub struct KeySet(Vec<Key>);
+pub struct KeySet(Vec<VerificationKey>);
 
-struct Key {
+struct VerificationKey {
     kid: Option<Box<str>>,
-    material: Material,
+    material: KeyMaterial,
 }
 
 /// What a key is decides its algorithm, whatever a token's header says.
-enum Material {
+enum KeyMaterial {
     Secret(Box<Hmac<Sha256>>),
     Rsa(RsaKey),
     P256(Box<VerifyingKey>),
@@ -51,12 +51,12 @@ impl KeySet {
     /// are shared secrets (`oct`), since what is published is not one. An error: more than 256 KiB,
     /// more than 64 keys, not such a document, or no usable key.
     pub fn from_jwks(document: &[u8]) -> Result<Self, InvalidKeys> {
-        if document.len() > MAX_DOCUMENT {
+        if document.len() > MAX_JWKS_BYTES {
             return Err(InvalidKeys::TooLong);
         }
         let document = json::from_bytes(document).map_err(|_| InvalidKeys::NotKeys)?;
-        let keys = keys_of(&document).ok_or(InvalidKeys::NotKeys)?;
-        Self::of(keys.len(), keys.iter().filter_map(Key::from_jwk))
+        let keys = jwk_list(&document).ok_or(InvalidKeys::NotKeys)?;
+        Self::from_keys(keys.len(), keys.iter().filter_map(VerificationKey::from_jwk))
     }
 
     /// Takes a secret that is shared with the issuer, for HS256: the bytes of its text, not decoded.
@@ -67,15 +67,18 @@ impl KeySet {
     }
 
     pub(super) fn from_bytes(secret: &[u8]) -> Result<Self, InvalidKeys> {
-        if secret.len() < MIN_SECRET {
+        if secret.len() < MIN_SECRET_BYTES {
             return Err(InvalidKeys::ShortSecret);
         }
         let hmac = Hmac::new_from_slice(secret).expect("HMAC takes a key of any length");
-        let key = Key { kid: None, material: Material::Secret(Box::new(hmac)) };
+        let key = VerificationKey { kid: None, material: KeyMaterial::Secret(Box::new(hmac)) };
         Ok(Self(vec![key]))
     }
 
-    fn of(listed: usize, usable: impl Iterator<Item = Key>) -> Result<Self, InvalidKeys> {
+    fn from_keys(
+        listed: usize,
+        usable: impl Iterator<Item = VerificationKey>,
+    ) -> Result<Self, InvalidKeys> {
         if listed > MAX_KEYS {
             return Err(InvalidKeys::TooMany);
         }
@@ -85,7 +88,7 @@ impl KeySet {
 
     /// Whether one of the keys that the token may mean has signed it.
     pub(super) fn verify(&self, token: &Token<'_>) -> Result<(), Rejection> {
-        let meant = || self.0.iter().filter(|key| key.may_be(token.kid.as_deref()));
+        let meant = || self.0.iter().filter(|key| key.matches_kid(token.kid.as_deref()));
         if meant().next().is_none() {
             return Err(Rejection::UnknownKey);
         }
@@ -94,8 +97,8 @@ impl KeySet {
             return Err(Rejection::Algorithm);
         }
         let message = token.signed.as_bytes();
-        let signed = |key: &Key| key.material.verifies(message, &token.signature);
-        if candidates.take(MAX_TRIES).any(signed) { Ok(()) } else { Err(Rejection::Signature) }
+        let signed = |key: &VerificationKey| key.material.verifies(message, &token.signature);
+        if candidates.take(MAX_KEYS_TRIED).any(signed) { Ok(()) } else { Err(Rejection::Signature) }
     }
 }
 
@@ -106,7 +109,7 @@ impl fmt::Debug for KeySet {
 }
 
 /// `None`: neither a set nor a key.
-fn keys_of(document: &Value) -> Option<&[Value]> {
+fn jwk_list(document: &Value) -> Option<&[Value]> {
     let object = document.as_object()?;
     match object.get("keys") {
         Some(keys) => Some(keys.as_array()?),
@@ -114,11 +117,11 @@ fn keys_of(document: &Value) -> Option<&[Value]> {
     }
 }
 
-impl Key {
+impl VerificationKey {
     /// `None`: a key that is not for us.
     fn from_jwk(jwk: &Value) -> Option<Self> {
         let text = |name| jwk.get(name).and_then(Value::as_str);
-        let number = |name| text(name).and_then(decode);
+        let number = |name| text(name).and_then(decode_base64url);
         let signs = jwk.get("use").is_none_or(|purpose| purpose == "sig");
         let verifies = jwk.get("key_ops").is_none_or(|operations| {
             operations
@@ -129,8 +132,10 @@ impl Key {
             return None;
         }
         let material = match text("kty")? {
-            "RSA" => Material::Rsa(RsaKey::new(&number("n")?, &number("e")?)?),
-            "EC" if text("crv") == Some("P-256") => Material::point(&number("x")?, &number("y")?)?,
+            "RSA" => KeyMaterial::Rsa(RsaKey::new(&number("n")?, &number("e")?)?),
+            "EC" if text("crv") == Some("P-256") => {
+                KeyMaterial::from_coordinates(&number("x")?, &number("y")?)?
+            }
             _ => return None,
         };
         let kid = match jwk.get("kid") {
@@ -139,14 +144,16 @@ impl Key {
         };
         let key = Self { kid, material };
         let agrees = |alg: &Value| {
-            alg.as_str().and_then(Algorithm::named).is_some_and(|named| named == key.algorithm())
+            alg.as_str()
+                .and_then(Algorithm::from_name)
+                .is_some_and(|named| named == key.algorithm())
         };
         jwk.get("alg").is_none_or(agrees).then_some(key)
     }
 
     /// Whether a token that names `kid` may mean this key. A name that only one of the two has
     /// excludes nothing: secrets and PEM have no place for one.
-    fn may_be(&self, kid: Option<&str>) -> bool {
+    fn matches_kid(&self, kid: Option<&str>) -> bool {
         match (self.kid.as_deref(), kid) {
             (Some(own), Some(named)) => own == named,
             (None, _) | (_, None) => true,
@@ -155,24 +162,24 @@ impl Key {
 
     fn algorithm(&self) -> Algorithm {
         match self.material {
-            Material::Secret(_) => Algorithm::Hs256,
-            Material::Rsa(_) => Algorithm::Rs256,
-            Material::P256(_) => Algorithm::Es256,
+            KeyMaterial::Secret(_) => Algorithm::Hs256,
+            KeyMaterial::Rsa(_) => Algorithm::Rs256,
+            KeyMaterial::P256(_) => Algorithm::Es256,
         }
     }
 }
 
-impl Material {
+impl KeyMaterial {
     /// A point of P-256; `None` where it is not on the curve. RFC 7518, section 6.2.1: both
     /// coordinates have their full length.
-    fn point(x: &[u8], y: &[u8]) -> Option<Self> {
+    fn from_coordinates(x: &[u8], y: &[u8]) -> Option<Self> {
         if x.len() != 32 || y.len() != 32 {
             return None;
         }
-        Self::sec1(&[&[4], x, y].concat())
+        Self::from_sec1(&[&[4], x, y].concat())
     }
 
-    fn sec1(point: &[u8]) -> Option<Self> {
+    fn from_sec1(point: &[u8]) -> Option<Self> {
         VerifyingKey::from_sec1_bytes(point).ok().map(|key| Self::P256(Box::new(key)))
     }
 

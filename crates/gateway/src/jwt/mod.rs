@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 
 pub use self::claims::Claims;
 pub use self::key::{InvalidKeys, KeySet};
-pub use self::token::{Peek, looks_like, peek};
+pub use self::token::{UnverifiedToken, looks_like_jwt, read_unverified};
 
 use self::token::Token;
 
@@ -64,7 +64,7 @@ pub enum Rejection {
     /// Its `exp` has passed.
     Expired,
     /// Its `nbf` has not come.
-    NotYet,
+    NotYetValid,
     /// Its `iss` is another, or missing.
     Issuer,
     /// Its `aud` names others only, or is missing.
@@ -79,7 +79,7 @@ impl fmt::Display for Rejection {
             Self::UnknownKey => "The token is signed with a key that is not known here.",
             Self::Signature => "The token's signature is wrong.",
             Self::Expired => "The token has expired.",
-            Self::NotYet => "The token is not valid yet.",
+            Self::NotYetValid => "The token is not valid yet.",
             Self::Issuer => "The token is from an issuer that is not accepted here.",
             Self::Audience => "The token is meant for another audience.",
         })

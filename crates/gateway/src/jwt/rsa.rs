@@ -12,10 +12,10 @@ use sha2::{Digest, Sha256};
 
 /// The sizes of a modulus, in bits. RFC 7518, 3.3 wants 2048 at least; more than 4096 would cost
 /// every request more than it gives.
-const BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
+const MODULUS_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
 /// What stands before the hash: a DigestInfo that names SHA-256 (RFC 8017, 9.2, note 1).
-const PREFIX: [u8; 19] = [
+const DIGEST_INFO_PREFIX: [u8; 19] = [
     0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05,
     0x00, 0x04, 0x20,
 ];
@@ -32,13 +32,13 @@ impl RsaKey {
     /// Takes both numbers big-endian. A modulus is odd and of 2048 to 4096 bits, an exponent is odd
     /// and from 3 to 2³² - 1.
     pub(super) fn new(modulus: &[u8], exponent: &[u8]) -> Option<Self> {
-        let modulus = stripped(modulus);
+        let modulus = strip_leading_zeros(modulus);
         let first = *modulus.first()?;
         let bits = modulus.len() * 8 - first.leading_zeros() as usize;
-        if !BITS.contains(&bits) || !is_odd(modulus) {
+        if !MODULUS_BITS.contains(&bits) || !is_odd(modulus) {
             return None;
         }
-        let exponent = stripped(exponent);
+        let exponent = strip_leading_zeros(exponent);
         if exponent.len() > 4 || !is_odd(exponent) || exponent == [1] {
             return None;
         }
@@ -51,38 +51,38 @@ impl RsaKey {
         if signature.len() != self.modulus.len() {
             return false;
         }
-        let expected = padded(message, self.modulus.len());
+        let expected = emsa_pkcs1_v15(message, self.modulus.len());
         if self.modulus.len() <= U2048::BYTES {
-            self.recovers::<{ U2048::LIMBS }>(signature, &expected)
+            self.matches_padded::<{ U2048::LIMBS }>(signature, &expected)
         } else {
-            self.recovers::<{ U4096::LIMBS }>(signature, &expected)
+            self.matches_padded::<{ U4096::LIMBS }>(signature, &expected)
         }
     }
 
     /// Compares numbers of as many bytes: the whole padding is compared, none of it is parsed, which
     /// is where forgeries for small exponents come from.
-    fn recovers<const LIMBS: usize>(&self, signature: &[u8], expected: &[u8]) -> bool {
-        let modulus = number::<LIMBS>(&self.modulus);
-        let signature = number::<LIMBS>(signature);
+    fn matches_padded<const LIMBS: usize>(&self, signature: &[u8], expected: &[u8]) -> bool {
+        let modulus = to_uint::<LIMBS>(&self.modulus);
+        let signature = to_uint::<LIMBS>(signature);
         // A signature above the modulus would be a second spelling of the same one.
         signature.cmp_vartime(&modulus) == Ordering::Less
-            && power(&signature, self.exponent, &modulus) == number(expected)
+            && pow_mod(&signature, self.exponent, &modulus) == to_uint(expected)
     }
 }
 
 /// EMSA-PKCS1-v1_5 (RFC 8017, 9.2): `00 01 ff … ff 00`, the prefix, the hash.
-fn padded(message: &[u8], length: usize) -> Vec<u8> {
+fn emsa_pkcs1_v15(message: &[u8], length: usize) -> Vec<u8> {
     let hash = Sha256::digest(message);
-    let mut padded = vec![0xff; length - PREFIX.len() - hash.len() - 1];
+    let mut padded = vec![0xff; length - DIGEST_INFO_PREFIX.len() - hash.len() - 1];
     padded[..2].copy_from_slice(&[0, 1]);
     padded.push(0);
-    padded.extend_from_slice(&PREFIX);
+    padded.extend_from_slice(&DIGEST_INFO_PREFIX);
     padded.extend_from_slice(&hash);
     padded
 }
 
 /// `base` to the power of `exponent`, modulo an odd modulus above `base`; the exponent is not zero.
-fn power<const LIMBS: usize>(
+fn pow_mod<const LIMBS: usize>(
     base: &Uint<LIMBS>,
     exponent: u32,
     modulus: &Uint<LIMBS>,
@@ -123,7 +123,7 @@ fn power<const LIMBS: usize>(
 }
 
 /// Reads a big-endian number, which is not longer than the limbs.
-fn number<const LIMBS: usize>(bytes: &[u8]) -> Uint<LIMBS> {
+fn to_uint<const LIMBS: usize>(bytes: &[u8]) -> Uint<LIMBS> {
     let mut limbs = [Limb::ZERO; LIMBS];
     for (limb, bytes) in limbs.iter_mut().zip(bytes.rchunks(Limb::BYTES)) {
         *limb = Limb(bytes.iter().fold(0, |word, byte| word << 8 | Word::from(*byte)));
@@ -131,7 +131,7 @@ fn number<const LIMBS: usize>(bytes: &[u8]) -> Uint<LIMBS> {
     Uint::new(limbs)
 }
 
-fn stripped(number: &[u8]) -> &[u8] {
+fn strip_leading_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     &number[zeros..]
 }
@@ -147,49 +147,49 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::{ProptestConfig, any, prop_assume, proptest};
 
-    use super::{RsaKey, number, power};
+    use super::{RsaKey, pow_mod, to_uint};
 
     #[track_caller]
-    fn check(modulus: &[u8], exponent: &[u8], accepted: bool) {
+    fn assert_accepted(modulus: &[u8], exponent: &[u8], accepted: bool) {
         assert_eq!(RsaKey::new(modulus, exponent).is_some(), accepted);
     }
 
     #[test]
     fn sizes_and_exponents() {
         let mut modulus = [0xff; 512];
-        check(&modulus, &[1, 0, 1], true);
-        check(&modulus, &[0, 0, 0, 0, 0, 3], true);
-        check(&modulus, &[0xff, 0xff, 0xff, 0xff], true);
-        check(&modulus, &[1, 0, 0, 0, 1], false);
-        check(&modulus, &[1, 0, 0], false);
-        check(&modulus, &[1], false);
-        check(&modulus, &[0, 1], false);
-        check(&modulus, &[0], false);
-        check(&modulus, &[], false);
-        check(&[0xff; 513], &[3], false);
-        check(&modulus[..256], &[3], true);
-        check(&modulus[..255], &[3], false);
-        check(&[], &[3], false);
-        check(&[0; 512], &[3], false);
+        assert_accepted(&modulus, &[1, 0, 1], true);
+        assert_accepted(&modulus, &[0, 0, 0, 0, 0, 3], true);
+        assert_accepted(&modulus, &[0xff, 0xff, 0xff, 0xff], true);
+        assert_accepted(&modulus, &[1, 0, 0, 0, 1], false);
+        assert_accepted(&modulus, &[1, 0, 0], false);
+        assert_accepted(&modulus, &[1], false);
+        assert_accepted(&modulus, &[0, 1], false);
+        assert_accepted(&modulus, &[0], false);
+        assert_accepted(&modulus, &[], false);
+        assert_accepted(&[0xff; 513], &[3], false);
+        assert_accepted(&modulus[..256], &[3], true);
+        assert_accepted(&modulus[..255], &[3], false);
+        assert_accepted(&[], &[3], false);
+        assert_accepted(&[0; 512], &[3], false);
         modulus[511] = 0xfe;
-        check(&modulus, &[3], false);
+        assert_accepted(&modulus, &[3], false);
 
         // 2047 bits, and a leading zero that counts for nothing.
         let mut modulus = [0xff; 257];
         modulus[0] = 0;
-        check(&modulus, &[3], true);
+        assert_accepted(&modulus, &[3], true);
         modulus[1] = 0x7f;
-        check(&modulus, &[3], false);
+        assert_accepted(&modulus, &[3], false);
     }
 
     #[test]
     fn the_exponents_that_are_used() {
         // 7^e modulo 2^61 - 1, from Python.
-        let modulus = number(&((1u64 << 61) - 1).to_be_bytes());
+        let modulus = to_uint(&((1u64 << 61) - 1).to_be_bytes());
         for (exponent, expected) in
             [(1u32, 7u64), (3, 343), (65537, SEVEN_TO_65537), (u32::MAX, SEVEN_TO_ALL_ONES)]
         {
-            let result: U256 = power(&number(&[7]), exponent, &modulus);
+            let result: U256 = pow_mod(&to_uint(&[7]), exponent, &modulus);
             assert_eq!(result, U256::from(expected), "{exponent}");
         }
     }
@@ -205,13 +205,13 @@ mod tests {
             base in vec(any::<u8>(), 1..=32),
             exponent in 1u32..,
         ) {
-            let modulus: U256 = number::<{ U256::LIMBS }>(&modulus) | U256::ONE;
+            let modulus: U256 = to_uint::<{ U256::LIMBS }>(&modulus) | U256::ONE;
             // Modulo 1 everything is 0; keys are never so short.
             prop_assume!(modulus != U256::ONE);
-            let base = number::<{ U256::LIMBS }>(&base).const_rem(&modulus).0;
+            let base = to_uint::<{ U256::LIMBS }>(&base).const_rem(&modulus).0;
             let residue = DynResidue::new(&base, DynResidueParams::new(&modulus));
             let expected = residue.pow(&U64::from(exponent)).retrieve();
-            assert_eq!(power(&base, exponent, &modulus), expected);
+            assert_eq!(pow_mod(&base, exponent, &modulus), expected);
         }
     }
 
@@ -227,8 +227,8 @@ mod tests {
             modulus[0] |= 0x80;
             modulus[255] |= 1;
             base[0] &= 0x7f;
-            let narrow = power::<{ U2048::LIMBS }>(&number(&base), exponent, &number(&modulus));
-            let wide = power::<{ U4096::LIMBS }>(&number(&base), exponent, &number(&modulus));
+            let narrow = pow_mod::<{ U2048::LIMBS }>(&to_uint(&base), exponent, &to_uint(&modulus));
+            let wide = pow_mod::<{ U4096::LIMBS }>(&to_uint(&base), exponent, &to_uint(&modulus));
             assert_eq!(U4096::from(&narrow), wide);
         }
     }

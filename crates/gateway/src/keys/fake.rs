@@ -13,16 +13,16 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::body::Body;
-use crate::ledger::{Book, Operation, Place, Reply};
+use crate::ledger::{Book, BookId, LedgerReply, Operation};
 use crate::observe::Record;
-use crate::outage::Outage;
-use crate::platform::{Background, Clock, Ledger, Listing, Outbound, Settings, Store};
+use crate::outage::HostError;
+use crate::platform::{Clock, HttpClient, KvStore, LedgerHost, Listing, Settings, Tasks};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
 /// One host; a clone is the same one.
 #[derive(Clone)]
-pub(crate) struct Fake(Rc<Inner>);
+pub(crate) struct FakeHost(Rc<Inner>);
 
 struct Inner {
     now: Cell<u64>,
@@ -30,18 +30,18 @@ struct Inner {
     store: RefCell<BTreeMap<String, Vec<u8>>>,
     /// What readers of the store see instead of it.
     frozen: RefCell<Option<BTreeMap<String, Vec<u8>>>>,
-    books: RefCell<BTreeMap<Place, Book>>,
-    store_away: Cell<bool>,
-    ledger_away: Cell<bool>,
+    books: RefCell<BTreeMap<BookId, Book>>,
+    store_unavailable: Cell<bool>,
+    ledger_unavailable: Cell<bool>,
     /// Whether the ledger's answers are lost.
-    ledger_deaf: Cell<bool>,
+    ledger_drops_replies: Cell<bool>,
     reads: Cell<usize>,
     document: RefCell<String>,
     warnings: RefCell<Vec<String>>,
     deferred: RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>>,
 }
 
-impl Fake {
+impl FakeHost {
     /// 2026-01-01T00:00:00Z, and nothing in the store.
     pub(crate) fn new() -> Self {
         Self(Rc::new(Inner {
@@ -50,9 +50,9 @@ impl Fake {
             store: RefCell::default(),
             frozen: RefCell::default(),
             books: RefCell::default(),
-            store_away: Cell::new(false),
-            ledger_away: Cell::new(false),
-            ledger_deaf: Cell::new(false),
+            store_unavailable: Cell::new(false),
+            ledger_unavailable: Cell::new(false),
+            ledger_drops_replies: Cell::new(false),
             reads: Cell::new(0),
             document: RefCell::default(),
             warnings: RefCell::default(),
@@ -72,10 +72,10 @@ impl Fake {
     }
 
     /// Runs what was deferred; before, it waits.
-    pub(crate) fn catch_up(&self) {
+    pub(crate) fn run_deferred(&self) {
         loop {
             let Some(task) = self.0.deferred.borrow_mut().pop() else { return };
-            run(task);
+            block_on(task);
         }
     }
 
@@ -84,7 +84,7 @@ impl Fake {
         self.0.store.borrow_mut().insert(name.to_owned(), value.into());
     }
 
-    pub(crate) fn pass(&self, duration: Duration) {
+    pub(crate) fn advance(&self, duration: Duration) {
         self.0.now.set((self.now() + duration).as_millis());
     }
 
@@ -92,20 +92,20 @@ impl Fake {
         self.0.now.set(now.as_millis());
     }
 
-    pub(crate) fn store_away(&self, is_away: bool) {
-        self.0.store_away.set(is_away);
+    pub(crate) fn set_store_unavailable(&self, is_away: bool) {
+        self.0.store_unavailable.set(is_away);
     }
 
-    pub(crate) fn ledger_away(&self, is_away: bool) {
-        self.0.ledger_away.set(is_away);
+    pub(crate) fn set_ledger_unavailable(&self, is_away: bool) {
+        self.0.ledger_unavailable.set(is_away);
     }
 
-    pub(crate) fn ledger_deaf(&self, is_deaf: bool) {
-        self.0.ledger_deaf.set(is_deaf);
+    pub(crate) fn set_ledger_drops_replies(&self, is_deaf: bool) {
+        self.0.ledger_drops_replies.set(is_deaf);
     }
 
     /// From now on readers see the store as it is now, or as it really is.
-    pub(crate) fn freeze(&self, is_frozen: bool) {
+    pub(crate) fn freeze_reads(&self, is_frozen: bool) {
         *self.0.frozen.borrow_mut() = is_frozen.then(|| self.0.store.borrow().clone());
     }
 
@@ -128,7 +128,7 @@ impl Fake {
     }
 }
 
-impl Clock for Fake {
+impl Clock for FakeHost {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.now.get())
     }
@@ -150,16 +150,16 @@ impl Clock for Fake {
             if polls < 100 {
                 return Poll::Pending;
             }
-            host.pass(duration);
+            host.advance(duration);
             Poll::Ready(())
         })
     }
 }
 
-impl Store for Fake {
-    async fn get(&self, name: &str) -> Result<Option<Bytes>, Outage> {
-        later().await;
-        self.ask()?;
+impl KvStore for FakeHost {
+    async fn get(&self, name: &str) -> Result<Option<Bytes>, HostError> {
+        yield_once().await;
+        self.check_store()?;
         self.0.reads.set(self.0.reads.get() + 1);
         let frozen = self.0.frozen.borrow();
         let store = self.0.store.borrow();
@@ -167,25 +167,30 @@ impl Store for Fake {
         Ok(seen.get(name).map(|value| Bytes::copy_from_slice(value)))
     }
 
-    async fn put(&self, name: &str, value: Vec<u8>, _keep: Option<Duration>) -> Result<(), Outage> {
-        later().await;
-        self.ask()?;
+    async fn put(
+        &self,
+        name: &str,
+        value: Vec<u8>,
+        _keep: Option<Duration>,
+    ) -> Result<(), HostError> {
+        yield_once().await;
+        self.check_store()?;
         assert!(name.len() <= 512 && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
         self.0.store.borrow_mut().insert(name.to_owned(), value);
         Ok(())
     }
 
-    async fn delete(&self, name: &str) -> Result<(), Outage> {
-        later().await;
-        self.ask()?;
+    async fn delete(&self, name: &str) -> Result<(), HostError> {
+        yield_once().await;
+        self.check_store()?;
         self.0.store.borrow_mut().remove(name);
         Ok(())
     }
 
-    async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, Outage> {
+    async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, HostError> {
         const PAGE: usize = 3;
-        later().await;
-        self.ask()?;
+        yield_once().await;
+        self.check_store()?;
         let store = self.0.store.borrow();
         let mut names = store.keys().filter(|name| {
             name.starts_with(prefix) && cursor.is_none_or(|cursor| name.as_str() > cursor)
@@ -196,37 +201,48 @@ impl Store for Fake {
     }
 }
 
-impl Fake {
-    fn ask(&self) -> Result<(), Outage> {
-        if self.0.store_away.get() { Err(Outage::new("the store is away")) } else { Ok(()) }
+impl FakeHost {
+    fn check_store(&self) -> Result<(), HostError> {
+        if self.0.store_unavailable.get() {
+            Err(HostError::new("the store is away"))
+        } else {
+            Ok(())
+        }
     }
 }
 
-impl Ledger for Fake {
-    const GATHERS: Duration = Duration::from_secs(2);
-    const FORGETS: bool = false;
+impl LedgerHost for FakeHost {
+    const MAX_BATCH_DELAY: Duration = Duration::from_secs(2);
+    const EXPIRES_ROWS: bool = false;
 
-    async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
-        later().await;
-        if self.0.ledger_away.get() {
-            return Err(Outage::new("the ledger is away"));
+    async fn apply(&self, place: &BookId, operation: &Operation) -> Result<LedgerReply, HostError> {
+        yield_once().await;
+        if self.0.ledger_unavailable.get() {
+            return Err(HostError::new("the ledger is away"));
         }
         let name = place.as_str();
         assert!(name.len() <= 128 && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
         let now = self.now();
         let reply =
             self.0.books.borrow_mut().entry(place.clone()).or_default().apply(now, operation);
-        if self.0.ledger_deaf.get() { Err(Outage::new("the answer was lost")) } else { Ok(reply) }
+        if self.0.ledger_drops_replies.get() {
+            Err(HostError::new("the answer was lost"))
+        } else {
+            Ok(reply)
+        }
     }
 }
 
-impl Outbound for Fake {
-    async fn fetch(&self, _request: http::Request<Bytes>) -> Result<http::Response<Body>, Outage> {
-        Err(Outage::new("nothing listens"))
+impl HttpClient for FakeHost {
+    async fn fetch(
+        &self,
+        _request: http::Request<Bytes>,
+    ) -> Result<http::Response<Body>, HostError> {
+        Err(HostError::new("nothing listens"))
     }
 }
 
-impl Background for Fake {
+impl Tasks for FakeHost {
     fn defer(&self, task: impl Future<Output = ()> + 'static) {
         self.0.deferred.borrow_mut().push(Box::pin(task));
     }
@@ -238,31 +254,31 @@ impl Background for Fake {
     }
 }
 
-impl Settings for Fake {
-    async fn document(&self) -> Result<Cow<'static, str>, Outage> {
+impl Settings for FakeHost {
+    async fn document(&self) -> Result<Cow<'static, str>, HostError> {
         let document = Cow::Owned(self.0.document.borrow().clone());
         Ok(document)
     }
 
-    async fn secret(&self, name: &str) -> Result<Option<Secret>, Outage> {
-        later().await;
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, HostError> {
+        yield_once().await;
         Ok((name != "MISSING").then(|| Secret::new(name)))
     }
 }
 
-async fn later() {
+async fn yield_once() {
     let mut asked = false;
     poll_fn(|_| if std::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending })
         .await;
 }
 
 /// Polls a future to its end.
-pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
-    run_for(usize::MAX, future).expect("it ends")
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    poll_times(usize::MAX, future).expect("it ends")
 }
 
 /// Polls a future so many times at most and then drops it, as a host does that is killed.
-pub(crate) fn run_for<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
+pub(crate) fn poll_times<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     for _ in 0..polls.min(100_000) {
@@ -274,13 +290,13 @@ pub(crate) fn run_for<T>(polls: usize, future: impl Future<Output = T>) -> Optio
 }
 
 /// Polls two futures in turn to their ends.
-pub(crate) fn run_both<T>(
+pub(crate) fn block_on_both<T>(
     first: impl Future<Output = T>,
     second: impl Future<Output = T>,
 ) -> (T, T) {
     let (mut first, mut second) = (pin!(first), pin!(second));
     let (mut left, mut right) = (None, None);
-    run(poll_fn(|context| {
+    block_on(poll_fn(|context| {
         if left.is_none()
             && let Poll::Ready(value) = first.as_mut().poll(context)
         {

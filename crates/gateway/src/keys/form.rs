@@ -5,48 +5,48 @@ use crate::platform::Clock;
 use super::pepper::Pepper;
 
 /// How every key begins that was made here.
-pub const PREFIX: &str = "sk-serin-";
+pub const KEY_PREFIX: &str = "sk-serin-";
 
 /// A key that was made elsewhere has at least so many characters.
-pub const SHORTEST: usize = 16;
+pub const MIN_ADOPTED_CHARS: usize = 16;
 
 /// A key that was made elsewhere has at most so many characters.
-pub const LONGEST: usize = 512;
+pub const MAX_ADOPTED_CHARS: usize = 512;
 
 /// 62⁴³ is more than 2²⁵⁶.
-const RANDOM: usize = 43;
+const RANDOM_CHARS: usize = 43;
 
 /// 62⁸ is more than 2⁴⁷: so many guesses reach the store once.
-const CHECK: usize = 8;
+const CHECKSUM_CHARS: usize = 8;
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// Makes a key: `sk-serin-`, 43 random letters and digits, and eight that only the pepper's owner can
 /// add to them.
-pub(crate) fn make(pepper: &Pepper, clock: &impl Clock) -> String {
-    let body = random(clock, RANDOM);
-    format!("{PREFIX}{body}{}", check(pepper, &body))
+pub(crate) fn generate(pepper: &Pepper, clock: &impl Clock) -> String {
+    let body = random_chars(clock, RANDOM_CHARS);
+    format!("{KEY_PREFIX}{body}{}", checksum(pepper, &body))
 }
 
 /// Whether a text is a key that was made here, under this pepper. It says nothing of whether the key
 /// was issued and still works.
-pub(crate) fn is_ours(pepper: &Pepper, key: &str) -> bool {
-    let Some(rest) = key.strip_prefix(PREFIX) else { return false };
-    let is_shaped =
-        rest.len() == RANDOM + CHECK && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    is_shaped && check(pepper, &rest[..RANDOM]) == rest[RANDOM..]
+pub(crate) fn has_valid_checksum(pepper: &Pepper, key: &str) -> bool {
+    let Some(rest) = key.strip_prefix(KEY_PREFIX) else { return false };
+    let is_shaped = rest.len() == RANDOM_CHARS + CHECKSUM_CHARS
+        && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_shaped && checksum(pepper, &rest[..RANDOM_CHARS]) == rest[RANDOM_CHARS..]
 }
 
 /// Whether a key that was made elsewhere can be taken over: visible characters that a header can hold,
 /// and nothing that only looks as if it were made here.
 pub(crate) fn is_adoptable(pepper: &Pepper, key: &str) -> bool {
-    (SHORTEST..=LONGEST).contains(&key.len())
+    (MIN_ADOPTED_CHARS..=MAX_ADOPTED_CHARS).contains(&key.len())
         && key.bytes().all(|byte| byte.is_ascii_graphic())
-        && (!key.starts_with(PREFIX) || is_ours(pepper, key))
+        && (!key.starts_with(KEY_PREFIX) || has_valid_checksum(pepper, key))
 }
 
 /// So many letters and digits, each as likely as every other one.
-pub(crate) fn random(clock: &impl Clock, length: usize) -> String {
+pub(crate) fn random_chars(clock: &impl Clock, length: usize) -> String {
     let mut text = String::with_capacity(length);
     while text.len() < length {
         let mut bits = clock.entropy();
@@ -63,10 +63,10 @@ pub(crate) fn random(clock: &impl Clock, length: usize) -> String {
     text
 }
 
-fn check(pepper: &Pepper, body: &str) -> String {
-    let mut number = pepper.check(body);
-    let mut text = String::with_capacity(CHECK);
-    for _ in 0..CHECK {
+fn checksum(pepper: &Pepper, body: &str) -> String {
+    let mut number = pepper.checksum(body);
+    let mut text = String::with_capacity(CHECKSUM_CHARS);
+    for _ in 0..CHECKSUM_CHARS {
         text.push(char::from(ALPHABET[(number % 62) as usize]));
         number /= 62;
     }
@@ -77,9 +77,9 @@ fn check(pepper: &Pepper, body: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{PREFIX, is_adoptable, is_ours, make, random};
+    use super::{KEY_PREFIX, generate, has_valid_checksum, is_adoptable, random_chars};
     use crate::keys::Pepper;
-    use crate::keys::fake::Fake;
+    use crate::keys::fake::FakeHost;
     use crate::secret::Secret;
 
     fn pepper(text: &str) -> Pepper {
@@ -88,19 +88,22 @@ mod tests {
 
     #[test]
     fn a_key_is_known_as_ours_under_its_pepper_alone() {
-        let fake = Fake::new();
-        let key = make(&pepper("a"), &fake);
-        assert!(key.starts_with(PREFIX) && key.len() == 60, "{}", key.len());
-        assert_ne!(key, make(&pepper("a"), &fake));
-        assert!(is_ours(&pepper("a"), &key) && is_adoptable(&pepper("a"), &key));
-        assert!(!is_ours(&pepper("b"), &key) && !is_adoptable(&pepper("b"), &key));
-        for at in PREFIX.len()..key.len() {
+        let fake = FakeHost::new();
+        let key = generate(&pepper("a"), &fake);
+        assert!(key.starts_with(KEY_PREFIX) && key.len() == 60, "{}", key.len());
+        assert_ne!(key, generate(&pepper("a"), &fake));
+        assert!(has_valid_checksum(&pepper("a"), &key) && is_adoptable(&pepper("a"), &key));
+        assert!(!has_valid_checksum(&pepper("b"), &key) && !is_adoptable(&pepper("b"), &key));
+        for at in KEY_PREFIX.len()..key.len() {
             let mut wrong = key.clone().into_bytes();
             wrong[at] = if wrong[at] == b'a' { b'b' } else { b'a' };
             let wrong = String::from_utf8(wrong).expect("ASCII");
-            assert!(!is_ours(&pepper("a"), &wrong), "{at}");
+            assert!(!has_valid_checksum(&pepper("a"), &wrong), "{at}");
         }
-        assert!(!is_ours(&pepper("a"), &key[..59]) && !is_ours(&pepper("a"), &format!("{key}a")));
+        assert!(
+            !has_valid_checksum(&pepper("a"), &key[..59])
+                && !has_valid_checksum(&pepper("a"), &format!("{key}a"))
+        );
     }
 
     #[test]
@@ -125,7 +128,7 @@ mod tests {
 
     #[test]
     fn every_character_is_as_likely() {
-        let text = random(&Fake::new(), 62_000);
+        let text = random_chars(&FakeHost::new(), 62_000);
         for character in super::ALPHABET {
             let count = text.bytes().filter(|byte| byte == character).count();
             assert!((850..1_150).contains(&count), "{character}: {count}");
@@ -135,7 +138,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "(sk-serin-)?\\PC{0,60}") {
-            prop_assert!(!is_ours(&pepper("a"), &text));
+            prop_assert!(!has_valid_checksum(&pepper("a"), &text));
         }
     }
 }

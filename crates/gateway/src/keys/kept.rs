@@ -6,14 +6,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::config::expected_of_id;
+use crate::config::expected_id_format;
 use crate::time::Timestamp;
 
 use super::pepper::KeyHash;
 
 /// What leads from a key to its consumer, at `key/<hex of the hash>`. Without it the key is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyEntry {
+pub struct StoredKey {
     /// The key's name in the admin API.
     pub id: String,
     /// Whose it is.
@@ -28,7 +28,7 @@ pub struct KeyEntry {
 /// What an operator sees of a key, at `keys/<consumer>/<id>`. It leads to the other entry, so that a
 /// key can be revoked by somebody who does not have it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyCard {
+pub struct KeyMetadata {
     /// The hash of the key, in hexadecimal digits.
     pub hash: String,
     /// When it was issued.
@@ -45,13 +45,13 @@ pub struct KeyCard {
     pub by: String,
     /// For a key that was made elsewhere: the claim that kept others from taking it over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub adopted: Option<Claimed>,
+    pub adopted: Option<LockReservation>,
 }
 
 /// A consumer of the admin API, at `consumer/<id>`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct KeptConsumer {
-    /// The document as it was given, which [`Config::read_consumer`](crate::config::Config) reads.
+pub struct StoredConsumer {
+    /// The document as it was given, which [`Config::parse_consumer`](crate::config::Config) reads.
     pub document: Value,
     /// When it was created. Keys that were issued before, to another one of this name, do not work.
     pub created: Timestamp,
@@ -61,54 +61,54 @@ pub struct KeptConsumer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<(Timestamp, String)>,
     /// The claim that kept others from creating it at once.
-    pub claim: Claimed,
+    pub claim: LockReservation,
 }
 
 /// A reservation in the ledger by which something was claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claimed {
+pub struct LockReservation {
     /// The reservation's.
     pub id: u64,
     /// The reservation's.
     pub until: Timestamp,
 }
 
-impl KeyEntry {
+impl StoredKey {
     /// Its name in the store.
-    pub fn name(hash: &KeyHash) -> String {
+    pub fn storage_key(hash: &KeyHash) -> String {
         format!("key/{}", hash.to_hex())
     }
 }
 
-impl KeyCard {
+impl KeyMetadata {
     /// Its name in the store.
-    pub fn name(consumer: &str, id: &str) -> String {
+    pub fn storage_key(consumer: &str, id: &str) -> String {
         format!("keys/{consumer}/{id}")
     }
 
     /// How the names of all cards of a consumer begin.
-    pub fn names(consumer: &str) -> String {
+    pub fn storage_key_prefix(consumer: &str) -> String {
         format!("keys/{consumer}/")
     }
 
     /// The hash, unless the entry is broken.
-    pub fn hash(&self) -> Option<KeyHash> {
+    pub fn key_hash(&self) -> Option<KeyHash> {
         KeyHash::from_hex(&self.hash)
     }
 }
 
-impl KeptConsumer {
+impl StoredConsumer {
     /// How the names of all consumers begin.
-    pub const NAMES: &str = "consumer/";
+    pub const STORAGE_KEY_PREFIX: &str = "consumer/";
 
     /// Its name in the store.
-    pub fn name(id: &str) -> String {
-        format!("{}{id}", Self::NAMES)
+    pub fn storage_key(id: &str) -> String {
+        format!("{}{id}", Self::STORAGE_KEY_PREFIX)
     }
 }
 
 /// Whether a consumer's id can stand in the names of entries and places. The configuration's rule for
 /// ids, and a length that leaves room.
-pub(crate) fn is_name(id: &str) -> bool {
-    id.len() <= 100 && expected_of_id(id).is_none()
+pub(crate) fn is_storable_id(id: &str) -> bool {
+    id.len() <= 100 && expected_id_format(id).is_none()
 }

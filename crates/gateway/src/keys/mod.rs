@@ -13,11 +13,11 @@ mod shelf;
 #[cfg(test)]
 mod tests;
 
-pub use directory::{Directory, Found};
-pub use form::{LONGEST, PREFIX, SHORTEST};
-pub use kept::{Claimed, KeptConsumer, KeyCard, KeyEntry};
+pub use directory::{KeyCache, KeyOwner};
+pub use form::{KEY_PREFIX, MAX_ADOPTED_CHARS, MIN_ADOPTED_CHARS};
+pub use kept::{KeyMetadata, LockReservation, StoredConsumer, StoredKey};
 pub use pepper::{KeyHash, Pepper};
-pub use shelf::Shelf;
+pub use shelf::KeyStore;
 
-pub(crate) use form::{is_adoptable, make, random};
-pub(crate) use kept::is_name;
+pub(crate) use form::{generate, is_adoptable, random_chars};
+pub(crate) use kept::is_storable_id;

@@ -29,7 +29,7 @@ impl Pepper {
 
     /// A number that only somebody who has the pepper can add to a text. It is none of the bits of
     /// the text's digest: no key holds the byte between the two parts.
-    pub(super) fn check(&self, text: &str) -> u64 {
+    pub(super) fn checksum(&self, text: &str) -> u64 {
         let mac = self.mac(&[b"check\0", text.as_bytes()]);
         u64::from_be_bytes(*mac.first_chunk().expect("a digest is longer than eight bytes"))
     }

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 /// number, count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<u64>", into = "Vec<u64>")]
-pub struct Counts(Vec<(u16, u64)>);
+pub struct SparseCounts(Vec<(u16, u64)>);
 
-impl Counts {
+impl SparseCounts {
     /// Counts a number so many times more.
     pub fn add(&mut self, number: u16, count: u64) {
         match self.0.binary_search_by_key(&number, |(other, _)| *other) {
@@ -34,7 +34,7 @@ impl Counts {
 }
 
 /// What is no pair, or no small number, is left out: a broken row is no reason to fail.
-impl From<Vec<u64>> for Counts {
+impl From<Vec<u64>> for SparseCounts {
     fn from(flat: Vec<u64>) -> Self {
         let mut counts = Self::default();
         for pair in flat.chunks_exact(2) {
@@ -46,8 +46,8 @@ impl From<Vec<u64>> for Counts {
     }
 }
 
-impl From<Counts> for Vec<u64> {
-    fn from(counts: Counts) -> Self {
+impl From<SparseCounts> for Vec<u64> {
+    fn from(counts: SparseCounts) -> Self {
         counts.iter().flat_map(|(number, count)| [u64::from(number), count]).collect()
     }
 }

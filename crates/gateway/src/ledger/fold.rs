@@ -16,7 +16,7 @@ const CONSUMER: &str = "consumer";
 
 /// How many values of labels one book tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bounds {
+pub struct CardinalityLimits {
     /// Consumers.
     pub consumers: usize,
     /// Values of any other label.
@@ -26,15 +26,19 @@ pub struct Bounds {
     pub rows: usize,
 }
 
-impl Default for Bounds {
+impl Default for CardinalityLimits {
     fn default() -> Self {
         Self { consumers: 100, values: 200, rows: 2_000 }
     }
 }
 
-impl Bounds {
+impl CardinalityLimits {
     /// The name under which a row is kept that is not among the known ones.
-    pub(super) fn fold<'a>(self, known: impl Iterator<Item = &'a str>, name: &str) -> String {
+    pub(super) fn limit_cardinality<'a>(
+        self,
+        known: impl Iterator<Item = &'a str>,
+        name: &str,
+    ) -> String {
         let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         let mut rows = 0;
         for name in known {
@@ -73,27 +77,29 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Bounds, labels};
-    use crate::ledger::{Book, Operation, Reply, Tally, TallyRow};
+    use super::{CardinalityLimits, labels};
+    use crate::ledger::{Book, LedgerReply, Operation, UsageRow, UsageTotals};
     use crate::time::Timestamp;
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-    fn add(book: &mut Book, id: u64, bounds: Bounds, key: &str) {
+    fn add(book: &mut Book, id: u64, bounds: CardinalityLimits, key: &str) {
         let until = Timestamp::from_millis(NOW.as_millis() + 1);
-        let tally = Tally { requests: 1, ..Tally::default() };
-        let rows = vec![TallyRow { key: key.to_owned(), until, tally }];
-        book.apply(NOW, &Operation::Tally { id, bounds: Some(bounds), rows });
+        let tally = UsageTotals { requests: 1, ..UsageTotals::default() };
+        let rows = vec![UsageRow { key: key.to_owned(), until, totals: tally }];
+        book.apply(NOW, &Operation::AddUsage { id, bounds: Some(bounds), rows });
     }
 
     fn rows(book: &mut Book) -> BTreeMap<String, u64> {
-        let Reply::Tallies(rows) = book.apply(NOW, &Operation::Tallies) else { panic!("rows") };
-        rows.into_iter().map(|row| (row.key, row.tally.requests)).collect()
+        let LedgerReply::Usage(rows) = book.apply(NOW, &Operation::ReadUsage) else {
+            panic!("rows")
+        };
+        rows.into_iter().map(|row| (row.key, row.totals.requests)).collect()
     }
 
     #[test]
     fn who_comes_late_is_other() {
-        let bounds = Bounds { consumers: 2, values: 3, rows: 100 };
+        let bounds = CardinalityLimits { consumers: 2, values: 3, rows: 100 };
         let mut book = Book::default();
         let keys = [
             "r|consumer=a|model=m",
@@ -128,13 +134,13 @@ mod tests {
     fn what_is_said_again_counts_once() {
         let mut book = Book::default();
         for id in [1, 1, 2, 1] {
-            add(&mut book, id, Bounds::default(), "r|consumer=a");
+            add(&mut book, id, CardinalityLimits::default(), "r|consumer=a");
         }
         assert_eq!(rows(&mut book), [("r|consumer=a".to_owned(), 2)].into());
         let later = Timestamp::from_millis(NOW.as_millis() + 60_000);
         let rows = vec![];
-        book.apply(later, &Operation::Tally { id: 3, bounds: None, rows });
-        assert_eq!(book.added.len(), 1, "it does not remember for ever");
+        book.apply(later, &Operation::AddUsage { id: 3, bounds: None, rows });
+        assert_eq!(book.recent_usage_ids.len(), 1, "it does not remember for ever");
     }
 
     proptest! {
@@ -145,7 +151,7 @@ mod tests {
             values in 1_usize..5,
             most in 1_usize..20,
         ) {
-            let bounds = Bounds { consumers, values, rows: most };
+            let bounds = CardinalityLimits { consumers, values, rows: most };
             let mut book = Book::default();
             let mut before = BTreeMap::new();
             for (id, (consumer, model, family)) in (0..).zip(&asked) {

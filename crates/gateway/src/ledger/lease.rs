@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 
-use super::operation::{Level, Operation, Place, Window};
+use super::operation::{AccountBalance, BookId, Operation, Window};
 
 /// So long after its end whoever watches over a lease is taken for dead: a host stops what outlives
 /// its request too long.
-const OVERDUE: Duration = Duration::from_secs(5);
+const WATCHER_LOST_AFTER: Duration = Duration::from_secs(5);
 
 /// A lease that was not drawn from for so many reports goes back: an instance that is asked no more
 /// would else fill the book with what nobody spends.
-const QUIET: u32 = 4;
+const MAX_IDLE_REPORTS: u32 = 4;
 
 /// Every lease of this gateway. An account has more than one for a moment only, after requests that
 /// met while there was none.
@@ -32,7 +32,7 @@ pub struct Lease {
     /// Its name, and that of the reservation that brought it.
     pub id: u64,
     /// Where its account is kept.
-    pub place: Place,
+    pub book_id: BookId,
     /// The window of its rule.
     pub window: Window,
     /// When it returns by itself.
@@ -40,38 +40,38 @@ pub struct Lease {
     /// How much it is.
     pub amount: u64,
     /// Its account when it was granted.
-    pub level: Level,
+    pub balance: AccountBalance,
     settled: u64,
     in_flight: u64,
     acknowledged: u64,
     /// Whether it was drawn from since it was looked at last.
-    drawn_from: bool,
+    was_used: bool,
     /// How often in a row it was not.
-    quiet: u32,
+    idle_reports: u32,
 }
 
 impl Lease {
     /// A slice of which nothing is spent yet.
     pub fn new(
         id: u64,
-        place: Place,
+        book_id: BookId,
         window: Window,
         until: Timestamp,
         amount: u64,
-        level: Level,
+        balance: AccountBalance,
     ) -> Self {
         Self {
             id,
-            place,
+            book_id,
             window,
             until,
             amount,
-            level,
+            balance,
             settled: 0,
             in_flight: 0,
             acknowledged: 0,
-            drawn_from: true,
-            quiet: 0,
+            was_used: true,
+            idle_reports: 0,
         }
     }
 
@@ -86,7 +86,7 @@ pub struct Drawn {
     /// The lease's name.
     pub id: u64,
     /// How its account stands, as far as this gateway knows.
-    pub level: Level,
+    pub balance: AccountBalance,
 }
 
 impl Leases {
@@ -104,23 +104,26 @@ impl Leases {
         };
         let lease = leases.iter_mut().find(fits)?;
         lease.in_flight += amount;
-        lease.drawn_from = true;
-        let level = Level { used: lease.level.used.saturating_sub(lease.left()), ..lease.level };
-        Some(Drawn { id: lease.id, level })
+        lease.was_used = true;
+        let level = AccountBalance {
+            used: lease.balance.used.saturating_sub(lease.left()),
+            ..lease.balance
+        };
+        Some(Drawn { id: lease.id, balance: level })
     }
 
     /// Keeps a lease from which something is drawn at once. Those of its account that are over, and
     /// that nobody has closed, are closed here: what is told is the last word on them.
-    pub fn keep(
+    pub fn add(
         &mut self,
         account: String,
         lease: Lease,
         drawn: u64,
         now: Timestamp,
-    ) -> Vec<(Place, Operation)> {
+    ) -> Vec<(BookId, Operation)> {
         let leases = self.held.entry(account.clone()).or_default();
-        let overdue = leases.extract_if(.., |lease| lease.until + OVERDUE < now);
-        let closed = |lease: Lease| (lease.place.clone(), lease.report(account.clone(), true));
+        let overdue = leases.extract_if(.., |lease| lease.until + WATCHER_LOST_AFTER < now);
+        let closed = |lease: Lease| (lease.book_id.clone(), lease.report(account.clone(), true));
         let closed = overdue.map(closed).collect();
         leases.push(Lease { in_flight: drawn, ..lease });
         closed
@@ -129,7 +132,7 @@ impl Leases {
     /// Settles what was drawn. `false`: the lease is closed, and the difference must be corrected.
     #[must_use]
     pub fn settle(&mut self, account: &str, id: u64, drawn: u64, spent: u64) -> bool {
-        let Some(lease) = self.find(account, id) else { return false };
+        let Some(lease) = self.find_lease(account, id) else { return false };
         lease.in_flight = lease.in_flight.saturating_sub(drawn);
         lease.settled = lease.settled.saturating_add(spent);
         true
@@ -142,11 +145,14 @@ impl Leases {
         let leases = self.held.get_mut(account)?;
         let at = leases.iter().position(|lease| lease.id == id)?;
         let lease = &mut leases[at];
-        let is_used = std::mem::take(&mut lease.drawn_from) || lease.in_flight > 0;
-        lease.quiet = if is_used { 0 } else { lease.quiet + 1 };
+        let is_used = std::mem::take(&mut lease.was_used) || lease.in_flight > 0;
+        lease.idle_reports = if is_used { 0 } else { lease.idle_reports + 1 };
         let lease = &leases[at];
         let holds_more = |other: &Lease| (other.left(), other.id) > (lease.left(), lease.id);
-        if now >= lease.until || lease.quiet >= QUIET || leases.iter().any(holds_more) {
+        if now >= lease.until
+            || lease.idle_reports >= MAX_IDLE_REPORTS
+            || leases.iter().any(holds_more)
+        {
             let closed = leases.swap_remove(at);
             if leases.is_empty() {
                 self.held.remove(account);
@@ -158,18 +164,18 @@ impl Leases {
 
     /// The ledger has confirmed so much.
     pub fn acknowledge(&mut self, account: &str, id: u64, used: u64) {
-        if let Some(lease) = self.find(account, id) {
+        if let Some(lease) = self.find_lease(account, id) {
             lease.acknowledged = used;
         }
     }
 
     /// Where a lease's account is kept, and when the lease ends; `None`: it is closed.
-    pub fn of(&self, account: &str, id: u64) -> Option<(Place, Timestamp)> {
+    pub fn location(&self, account: &str, id: u64) -> Option<(BookId, Timestamp)> {
         let lease = self.held.get(account)?.iter().find(|lease| lease.id == id)?;
-        Some((lease.place.clone(), lease.until))
+        Some((lease.book_id.clone(), lease.until))
     }
 
-    fn find(&mut self, account: &str, id: u64) -> Option<&mut Lease> {
+    fn find_lease(&mut self, account: &str, id: u64) -> Option<&mut Lease> {
         self.held.get_mut(account)?.iter_mut().find(|lease| lease.id == id)
     }
 }
@@ -188,7 +194,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{Lease, Leases};
-    use crate::ledger::{Book, Hold, Level, Operation, Place, Reply, Rule, Window};
+    use crate::ledger::{AccountBalance, Book, BookId, Hold, LedgerReply, Operation, Rule, Window};
     use crate::time::Timestamp;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000);
@@ -198,20 +204,20 @@ mod tests {
     fn book_with_lease() -> (Book, Leases) {
         let (mut book, mut leases) = (Book::default(), Leases::default());
         let hold =
-            Hold { account: "a".to_owned(), rule: RULE, least: 10, want: 10, slice: Some(LATER) };
+            Hold { account: "a".to_owned(), rule: RULE, min: 10, want: 10, slice: Some(LATER) };
         let reserve = Operation::Reserve { id: 1, until: LATER, holds: vec![hold] };
-        let Reply::Granted(grants) = book.apply(NOW, &reserve) else { panic!("it is empty") };
+        let LedgerReply::Granted(grants) = book.apply(NOW, &reserve) else { panic!("it is empty") };
         assert!(grants[0].leased);
-        let place = Place::new("p".to_owned());
-        let lease = Lease::new(1, place, Window::Total, LATER, grants[0].amount, grants[0].level);
-        assert!(leases.keep("a".to_owned(), lease, 10, NOW).is_empty());
+        let place = BookId::new("p".to_owned());
+        let lease = Lease::new(1, place, Window::Total, LATER, grants[0].amount, grants[0].balance);
+        assert!(leases.add("a".to_owned(), lease, 10, NOW).is_empty());
         (book, leases)
     }
 
-    fn used(book: &mut Book) -> Level {
+    fn used(book: &mut Book) -> AccountBalance {
         let read = Operation::Read { accounts: vec![("a".to_owned(), RULE)] };
         match book.apply(NOW, &read) {
-            Reply::Levels(levels) => levels[0],
+            LedgerReply::Balances(levels) => levels[0],
             other => panic!("{other:?}"),
         }
     }
@@ -220,7 +226,7 @@ mod tests {
     fn a_lease_is_spent_without_a_call_and_told_of() {
         let (mut book, mut leases) = book_with_lease();
         let drawn = leases.draw("a", Window::Total, 60, NOW).expect("100 were leased");
-        assert_eq!(drawn.level.used, 70);
+        assert_eq!(drawn.balance.used, 70);
         assert_eq!(leases.draw("a", Window::Total, 31, NOW), None);
         assert_eq!(leases.draw("a", Window::Total, 1, LATER), None, "its time is over");
         assert_eq!(leases.draw("a", Window::Sliding(5), 1, NOW), None, "another window");
@@ -272,34 +278,37 @@ mod tests {
         assert_eq!((told(&mut leases), told(&mut leases)), (None, None));
         let close = leases.report("a", 1, NOW).expect("nobody has drawn from it");
         book.apply(NOW, &close);
-        assert_eq!((leases.of("a", 1), used(&mut book).used, used(&mut book).held), (None, 12, 0));
+        assert_eq!(
+            (leases.location("a", 1), used(&mut book).used, used(&mut book).held),
+            (None, 12, 0)
+        );
     }
 
     #[test]
     fn what_nobody_watches_over_is_closed_by_the_next() {
         let (mut book, mut leases) = book_with_lease();
-        let (place, late) = (Place::new("p".to_owned()), LATER + Duration::from_secs(6));
+        let (place, late) = (BookId::new("p".to_owned()), LATER + Duration::from_secs(6));
         let next = Lease::new(2, place, Window::Total, late, 50, used(&mut book));
-        let closed = leases.keep("a".to_owned(), next, 5, late);
+        let closed = leases.add("a".to_owned(), next, 5, late);
         assert!(matches!(
             closed[..],
             [(_, Operation::Report { id: 1, used: 10, close: true, .. })]
         ));
-        assert_eq!(leases.of("a", 1), None);
+        assert_eq!(leases.location("a", 1), None);
     }
 
     #[test]
     fn of_several_leases_one_stays() {
         let (mut book, mut leases) = book_with_lease();
-        let place = Place::new("p".to_owned());
+        let place = BookId::new("p".to_owned());
         let next = Lease::new(2, place, Window::Total, LATER, 50, used(&mut book));
-        assert!(leases.keep("a".to_owned(), next, 5, NOW).is_empty());
+        assert!(leases.add("a".to_owned(), next, 5, NOW).is_empty());
         assert_eq!(leases.draw("a", Window::Total, 90, NOW).map(|drawn| drawn.id), Some(1));
         assert_eq!(leases.draw("a", Window::Total, 45, NOW).map(|drawn| drawn.id), Some(2));
         assert!(leases.settle("a", 2, 45, 0));
         let close = leases.report("a", 1, NOW).expect("the other one holds more");
         assert!(matches!(close, Operation::Report { id: 1, used: 100, close: true, .. }));
         assert_eq!(leases.report("a", 2, NOW), None);
-        assert_eq!((leases.of("a", 1), leases.of("a", 2).is_some()), (None, true));
+        assert_eq!((leases.location("a", 1), leases.location("a", 2).is_some()), (None, true));
     }
 }

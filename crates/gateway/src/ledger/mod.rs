@@ -28,13 +28,13 @@ mod tally;
 mod tests;
 
 pub use book::Book;
-pub use counts::Counts;
-pub use fold::Bounds;
+pub use counts::SparseCounts;
+pub use fold::CardinalityLimits;
 pub(crate) use fold::labels;
 pub use lease::{Drawn, Lease, Leases};
 pub use operation::{
-    Change, Charge, Grant, Hold, Level, Operation, Place, Refused, Register, Reply, Rule, TallyRow,
-    Window,
+    AccountBalance, BalanceChange, BookId, Charge, Denied, Grant, Hold, LedgerReply, Operation,
+    Register, Rule, UsageRow, Window,
 };
-pub use sketch::Sketch;
-pub use tally::Tally;
+pub use sketch::QuantileSketch;
+pub use tally::UsageTotals;

@@ -4,15 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
-use super::fold::Bounds;
-use super::tally::Tally;
+use super::fold::CardinalityLimits;
+use super::tally::UsageTotals;
 
 /// Where a book is kept: the name of a Durable Object, the key of a compare-and-swap. At most 128
 /// bytes of printable ASCII.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place(String);
+pub struct BookId(String);
 
-impl Place {
+impl BookId {
     /// Names a place.
     pub fn new(name: String) -> Self {
         Self(name)
@@ -88,21 +88,23 @@ pub enum Operation {
         /// Its rule.
         rule: Rule,
         /// How.
-        change: Change,
+        change: BalanceChange,
     },
     /// Adds to what is known of past requests. Said again within a minute to a host that still has
     /// the book in memory, it does nothing.
-    Tally {
+    #[serde(rename = "tally")]
+    AddUsage {
         /// Chosen by the one who adds; nothing else has the same.
         id: u64,
         /// Where the rows' names have labels: how many values each may have.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        bounds: Option<Bounds>,
+        bounds: Option<CardinalityLimits>,
         /// What to add.
-        rows: Vec<TallyRow>,
+        rows: Vec<UsageRow>,
     },
     /// Asks for everything that is known of past requests.
-    Tallies,
+    #[serde(rename = "tallies")]
+    ReadUsage,
     /// Writes a register if nobody was first. The reply is the register afterwards: it was written
     /// where the text is this one's.
     Exchange {
@@ -114,7 +116,8 @@ pub enum Operation {
         text: String,
     },
     /// Looks at a register.
-    Look {
+    #[serde(rename = "look")]
+    ReadRegister {
         /// Its name.
         register: String,
     },
@@ -128,7 +131,8 @@ pub struct Hold {
     /// By which rule.
     pub rule: Rule,
     /// With less than this nothing is granted.
-    pub least: u64,
+    #[serde(rename = "least")]
+    pub min: u64,
     /// What is granted where there is so much.
     pub want: u64,
     /// Where a slice for later requests is welcome: when it returns.
@@ -151,7 +155,8 @@ pub enum Window {
     /// Any stretch of this length, in milliseconds.
     Sliding(u64),
     /// From a moment up to and without another: a day of somebody's calendar.
-    Stretch(Timestamp, Timestamp),
+    #[serde(rename = "stretch")]
+    Fixed(Timestamp, Timestamp),
     /// For ever.
     Total,
 }
@@ -170,7 +175,7 @@ pub struct Charge {
 /// How an account is adjusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Change {
+pub enum BalanceChange {
     /// So much is left from now on.
     Left(u64),
     /// So much more, or less, may be spent.
@@ -180,17 +185,20 @@ pub enum Change {
 /// A ledger's answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reply {
+pub enum LedgerReply {
     /// Everything was granted: one for each hold, in their order.
     Granted(Vec<Grant>),
     /// Nothing was granted.
-    Refused(Refused),
+    #[serde(rename = "refused")]
+    Denied(Denied),
     /// It is done.
     Done,
     /// The accounts that were asked for, in their order.
-    Levels(Vec<Level>),
+    #[serde(rename = "levels")]
+    Balances(Vec<AccountBalance>),
     /// Everything that is known of past requests.
-    Tallies(Vec<TallyRow>),
+    #[serde(rename = "tallies")]
+    Usage(Vec<UsageRow>),
     /// A register as it is now.
     Register(Register),
 }
@@ -212,23 +220,25 @@ pub struct Grant {
     /// Whether it is a lease: a slice to admit other requests from too.
     pub leased: bool,
     /// The account afterwards.
-    pub level: Level,
+    #[serde(rename = "level")]
+    pub balance: AccountBalance,
 }
 
 /// Why nothing was granted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
+pub struct Denied {
     /// The position of the hold that has to wait longest.
     pub hold: usize,
     /// Milliseconds after which it may be granted if nobody else is; `None`: never by itself.
     pub wait: Option<u64>,
     /// The accounts of all holds, in their order.
-    pub levels: Vec<Level>,
+    #[serde(rename = "levels")]
+    pub balances: Vec<AccountBalance>,
 }
 
 /// How an account stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Level {
+pub struct AccountBalance {
     /// The most that may be spent, adjustments included.
     pub max: u64,
     /// What is spent or reserved.
@@ -239,7 +249,7 @@ pub struct Level {
     pub resets: Option<u64>,
 }
 
-impl Level {
+impl AccountBalance {
     /// What may still be had.
     pub fn left(&self) -> u64 {
         self.max.saturating_sub(self.used)
@@ -248,11 +258,12 @@ impl Level {
 
 /// What is known of past requests of one kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TallyRow {
+pub struct UsageRow {
     /// Which kind.
     pub key: String,
     /// When it may be forgotten.
     pub until: Timestamp,
     /// What they add up to.
-    pub tally: Tally,
+    #[serde(rename = "tally")]
+    pub totals: UsageTotals,
 }

@@ -4,20 +4,20 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::counts::Counts;
+use super::counts::SparseCounts;
 
 /// Bins of a decade. Neighbouring bounds differ by 10^(1/24), so the middle of a bin is at most
 /// 4.8 % away from anything in it.
-const PER_DECADE: u16 = 24;
+const BINS_PER_DECADE: u16 = 24;
 /// The last bin ends at 3,831 s; whatever took longer is in it too.
-const LAST: u16 = 158;
+const LAST_BIN: u16 = 158;
 /// What takes longest of all that is told apart, in milliseconds.
-const LONGEST: u64 = 3_600_000;
+const MAX_MILLIS: u64 = 3_600_000;
 
 const MILLION: u64 = 1_000_000;
 /// 10^(k/24), in millionths. A table, since it gives the same bins on every machine and needs no
 /// logarithm in the artifact.
-const STEPS: [u64; PER_DECADE as usize] = [
+const BIN_STEPS: [u64; BINS_PER_DECADE as usize] = [
     1_000_000, 1_100_694, 1_211_528, 1_333_521, 1_467_799, 1_615_598, 1_778_279, 1_957_342,
     2_154_435, 2_371_374, 2_610_157, 2_872_985, 3_162_278, 3_480_701, 3_831_187, 4_216_965,
     4_641_589, 5_108_970, 5_623_413, 6_189_658, 6_812_921, 7_498_942, 8_254_042, 9_085_176,
@@ -27,12 +27,12 @@ const STEPS: [u64; PER_DECADE as usize] = [
 /// the one before it ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Sketch(Counts);
+pub struct QuantileSketch(SparseCounts);
 
-impl Sketch {
+impl QuantileSketch {
     /// Counts a duration, in milliseconds.
-    pub fn count(&mut self, millis: u64) {
-        self.0.add(bin(millis), 1);
+    pub fn record(&mut self, millis: u64) {
+        self.0.add(bin_of(millis), 1);
     }
 
     /// Adds what another one has counted.
@@ -47,11 +47,11 @@ impl Sketch {
 
     /// How many durations were counted.
     pub fn total(&self) -> u64 {
-        self.up_to(u16::MAX)
+        self.count_up_to(u16::MAX)
     }
 
     /// How many of them end no later than a bin does.
-    pub fn up_to(&self, last: u16) -> u64 {
+    pub fn count_up_to(&self, last: u16) -> u64 {
         let counted = self.0.iter().take_while(|(bin, _)| *bin <= last);
         counted.fold(0, |sum, (_, count)| sum.saturating_add(count))
     }
@@ -65,27 +65,28 @@ impl Sketch {
             reached += u128::from(*count);
             reached * 1_000 >= total * u128::from(permille)
         });
-        found.next().map(|(bin, _)| middle(bin))
+        found.next().map(|(bin, _)| bin_middle(bin))
     }
 }
 
-fn bin(millis: u64) -> u16 {
-    let millis = millis.clamp(1, LONGEST);
+fn bin_of(millis: u64) -> u16 {
+    let millis = millis.clamp(1, MAX_MILLIS);
     let (mut decade, mut scale) = (0, 1);
     while millis > scale * 10 {
         decade += 1;
         scale *= 10;
     }
     let ends = |step: &u64| millis * MILLION <= step * scale;
-    let step = STEPS.iter().position(ends).unwrap_or(STEPS.len());
-    decade * PER_DECADE + u16::try_from(step).expect("there are few steps")
+    let step = BIN_STEPS.iter().position(ends).unwrap_or(BIN_STEPS.len());
+    decade * BINS_PER_DECADE + u16::try_from(step).expect("there are few steps")
 }
 
 /// What is equally far, as a share, from both ends of a bin.
-fn middle(bin: u16) -> u64 {
-    let bin = bin.min(LAST);
-    let end = STEPS[usize::from(bin % PER_DECADE)] * 10_u64.pow(u32::from(bin / PER_DECADE));
-    let middle = u128::from(end) * 2 * u128::from(MILLION) / u128::from(MILLION + STEPS[1]);
+fn bin_middle(bin: u16) -> u64 {
+    let bin = bin.min(LAST_BIN);
+    let end = BIN_STEPS[usize::from(bin % BINS_PER_DECADE)]
+        * 10_u64.pow(u32::from(bin / BINS_PER_DECADE));
+    let middle = u128::from(end) * 2 * u128::from(MILLION) / u128::from(MILLION + BIN_STEPS[1]);
     u64::try_from(middle).map_or(u64::MAX, |middle| (middle + MILLION / 2) / MILLION)
 }
 
@@ -93,15 +94,15 @@ fn middle(bin: u16) -> u64 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{LAST, Sketch, bin};
+    use super::{LAST_BIN, QuantileSketch, bin_of};
 
-    fn sketch(durations: &[u64]) -> Sketch {
-        let mut sketch = Sketch::default();
-        durations.iter().for_each(|millis| sketch.count(*millis));
+    fn sketch(durations: &[u64]) -> QuantileSketch {
+        let mut sketch = QuantileSketch::default();
+        durations.iter().for_each(|millis| sketch.record(*millis));
         sketch
     }
 
-    fn merged(one: &Sketch, other: &Sketch) -> Sketch {
+    fn merged(one: &QuantileSketch, other: &QuantileSketch) -> QuantileSketch {
         let mut sum = one.clone();
         sum.merge(other);
         sum
@@ -112,9 +113,9 @@ mod tests {
         for (millis, expected) in
             [(0, 0), (1, 0), (2, 8), (10, 24), (11, 25), (1_000, 72), (1_001, 73), (100_000, 120)]
         {
-            assert_eq!(bin(millis), expected, "{millis}");
+            assert_eq!(bin_of(millis), expected, "{millis}");
         }
-        assert_eq!((bin(3_600_000), bin(u64::MAX)), (LAST, LAST));
+        assert_eq!((bin_of(3_600_000), bin_of(u64::MAX)), (LAST_BIN, LAST_BIN));
     }
 
     #[test]
@@ -122,14 +123,15 @@ mod tests {
         let text = serde_json::to_string(&sketch(&[740])).expect("numbers");
         assert_eq!(text, "[69,1]");
         // What a broken row might say is not a reason to fail.
-        let odd: Sketch = serde_json::from_str("[69,1,3,2,999,1,7]").expect("numbers");
-        assert_eq!((odd.total(), odd.up_to(3), odd.up_to(LAST)), (4, 2, 3));
-        assert_eq!(Sketch::default().quantile(500), None);
+        let odd: QuantileSketch = serde_json::from_str("[69,1,3,2,999,1,7]").expect("numbers");
+        assert_eq!((odd.total(), odd.count_up_to(3), odd.count_up_to(LAST_BIN)), (4, 2, 3));
+        assert_eq!(QuantileSketch::default().quantile(500), None);
     }
 
     #[test]
     fn sums_do_not_overflow() {
-        let full: Sketch = serde_json::from_str("[1,18446744073709551615]").expect("numbers");
+        let full: QuantileSketch =
+            serde_json::from_str("[1,18446744073709551615]").expect("numbers");
         let twice = merged(&full, &merged(&full, &sketch(&[9_000])));
         assert_eq!(twice.total(), u64::MAX);
         assert!(twice.quantile(990).is_some());
@@ -148,7 +150,7 @@ mod tests {
             prop_assert_eq!(&merged(&merged(&a, &b), &c), &whole);
             prop_assert_eq!(&merged(&a, &merged(&b, &c)), &whole);
             let text = serde_json::to_string(&whole).expect("numbers");
-            prop_assert_eq!(serde_json::from_str::<Sketch>(&text).expect("numbers"), whole);
+            prop_assert_eq!(serde_json::from_str::<QuantileSketch>(&text).expect("numbers"), whole);
         }
 
         #[test]

@@ -6,31 +6,31 @@ use crate::time::Timestamp;
 
 /// A window is counted in so many slots. What was spent leaves it up to one slot late and never
 /// early: no stretch of the window's length ever holds more than was granted.
-const SLOTS: u64 = 50;
+const SLOTS_PER_WINDOW: u64 = 50;
 
 /// What was spent within a sliding window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Slots {
+pub(super) struct SlidingWindow {
     /// Milliseconds of one slot.
     width: u64,
     /// Numbers of slots since the epoch, and what was spent in each, in their order.
     spent: Vec<(u64, u64)>,
 }
 
-impl Slots {
+impl SlidingWindow {
     /// An empty window of so many milliseconds.
     pub(super) fn new(millis: u64) -> Self {
-        Self { width: (millis / SLOTS).max(1), spent: Vec::new() }
+        Self { width: (millis / SLOTS_PER_WINDOW).max(1), spent: Vec::new() }
     }
 
     /// Whether it is a window of this length.
-    pub(super) fn fits(&self, millis: u64) -> bool {
-        self.width == (millis / SLOTS).max(1)
+    pub(super) fn has_length(&self, millis: u64) -> bool {
+        self.width == (millis / SLOTS_PER_WINDOW).max(1)
     }
 
     /// Forgets what has left the window. Where the clock went back, what was spent in its future was
     /// spent now: it is neither forgotten nor counted for longer than a window.
-    pub(super) fn turn(&mut self, now: Timestamp) {
+    pub(super) fn expire(&mut self, now: Timestamp) {
         let current = self.slot(now);
         let ahead = self.spent.partition_point(|(slot, _)| *slot <= current);
         if ahead < self.spent.len() {
@@ -38,7 +38,7 @@ impl Slots {
                 self.spent.drain(ahead..).fold(0, |sum: u64, (_, it)| sum.saturating_add(it));
             self.add(current, early);
         }
-        let gone = self.spent.partition_point(|(slot, _)| slot + SLOTS < current);
+        let gone = self.spent.partition_point(|(slot, _)| slot + SLOTS_PER_WINDOW < current);
         self.spent.drain(..gone);
     }
 
@@ -56,7 +56,7 @@ impl Slots {
     /// window, what was spent then is too.
     pub(super) fn give_back(&mut self, at: Timestamp, mut amount: u64, now: Timestamp) {
         let slot = self.slot(at.min(now));
-        if slot + SLOTS < self.slot(now) {
+        if slot + SLOTS_PER_WINDOW < self.slot(now) {
             return;
         }
         for (_, spent) in self.spent.iter_mut().filter(|(index, _)| *index >= slot) {
@@ -68,8 +68,8 @@ impl Slots {
     }
 
     /// When each part leaves the window.
-    pub(super) fn leaving(&self) -> impl DoubleEndedIterator<Item = (Timestamp, u64)> + '_ {
-        let leaves = |slot: u64| Timestamp::from_millis((slot + SLOTS + 1) * self.width);
+    pub(super) fn expirations(&self) -> impl DoubleEndedIterator<Item = (Timestamp, u64)> + '_ {
+        let leaves = |slot: u64| Timestamp::from_millis((slot + SLOTS_PER_WINDOW + 1) * self.width);
         self.spent.iter().map(move |(slot, amount)| (leaves(*slot), *amount))
     }
 

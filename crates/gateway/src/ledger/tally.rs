@@ -4,13 +4,13 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-use super::counts::Counts;
-use super::sketch::Sketch;
+use super::counts::SparseCounts;
+use super::sketch::QuantileSketch;
 
 /// What requests of one kind add up to. What is nothing is not written: a row of one request is small.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Tally {
+pub struct UsageTotals {
     /// How many there were.
     #[serde(skip_serializing_if = "is_zero")]
     pub requests: u64,
@@ -60,21 +60,21 @@ pub struct Tally {
     #[serde(skip_serializing_if = "is_zero")]
     pub total_ms: u64,
     /// How the times until the first content are distributed.
-    #[serde(skip_serializing_if = "Sketch::is_empty")]
-    pub firsts: Sketch,
+    #[serde(skip_serializing_if = "QuantileSketch::is_empty")]
+    pub firsts: QuantileSketch,
     /// How the times until the end are distributed.
-    #[serde(skip_serializing_if = "Sketch::is_empty")]
-    pub totals: Sketch,
+    #[serde(skip_serializing_if = "QuantileSketch::is_empty")]
+    pub totals: QuantileSketch,
     /// How many had which HTTP status; zero: the caller went away. Only metrics keep it.
-    #[serde(skip_serializing_if = "Counts::is_empty")]
-    pub statuses: Counts,
+    #[serde(skip_serializing_if = "SparseCounts::is_empty")]
+    pub statuses: SparseCounts,
 }
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-impl AddAssign<&Self> for Tally {
+impl AddAssign<&Self> for UsageTotals {
     fn add_assign(&mut self, other: &Self) {
         // Taken apart, so that a new member cannot be forgotten.
         let Self {

@@ -4,7 +4,10 @@ use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof, 
 
 use crate::time::Timestamp;
 
-use super::{Book, Change, Charge, Hold, Level, Operation, Register, Reply, Rule, Window};
+use super::{
+    AccountBalance, BalanceChange, Book, Charge, Hold, LedgerReply, Operation, Register, Rule,
+    Window,
+};
 
 const BEGINNING: u64 = 1_767_225_600_000;
 const HOUR: u64 = 3_600_000;
@@ -18,29 +21,29 @@ fn rule(max: u64, window: Window) -> Rule {
 }
 
 fn hold(account: &str, rule: Rule, amount: u64) -> Hold {
-    Hold { account: account.to_owned(), rule, least: amount, want: amount, slice: None }
+    Hold { account: account.to_owned(), rule, min: amount, want: amount, slice: None }
 }
 
-fn reserve(book: &mut Book, now: u64, id: u64, until: u64, holds: Vec<Hold>) -> Reply {
+fn reserve(book: &mut Book, now: u64, id: u64, until: u64, holds: Vec<Hold>) -> LedgerReply {
     book.apply(at(now), &Operation::Reserve { id, until: at(until), holds })
 }
 
 fn settle(book: &mut Book, now: u64, id: u64, until: u64, window: Window, amount: u64) {
     let charges = vec![Charge { account: "a".to_owned(), window, amount }];
     let reply = book.apply(at(now), &Operation::Settle { id, until: at(until), charges });
-    assert_eq!(reply, Reply::Done);
+    assert_eq!(reply, LedgerReply::Done);
 }
 
-fn level(book: &mut Book, now: u64, rule: Rule) -> Level {
+fn level(book: &mut Book, now: u64, rule: Rule) -> AccountBalance {
     let accounts = vec![("a".to_owned(), rule)];
     match book.apply(at(now), &Operation::Read { accounts }) {
-        Reply::Levels(levels) => levels[0],
+        LedgerReply::Balances(levels) => levels[0],
         other => panic!("{other:?}"),
     }
 }
 
-fn is_granted(reply: &Reply) -> bool {
-    matches!(reply, Reply::Granted(_))
+fn is_granted(reply: &LedgerReply) -> bool {
+    matches!(reply, LedgerReply::Granted(_))
 }
 
 #[test]
@@ -53,7 +56,8 @@ fn a_burst_is_admitted_up_to_the_maximum_and_not_beyond() {
     assert_eq!(admitted, 20);
     // What is spent leaves the window one slot late at most, and never early.
     assert_eq!(level(&mut book, 60_000, rule).used, 20);
-    let Reply::Refused(refused) = reserve(&mut book, 60_000, 900, HOUR, vec![hold("a", rule, 1)])
+    let LedgerReply::Denied(refused) =
+        reserve(&mut book, 60_000, 900, HOUR, vec![hold("a", rule, 1)])
     else {
         panic!("it is full")
     };
@@ -71,7 +75,7 @@ fn all_holds_or_none() {
     let (wide, narrow) = (rule(10, Window::Total), rule(1, Window::Total));
     let both = |amount| vec![hold("a", wide, amount), hold("b", narrow, amount)];
     assert!(is_granted(&reserve(&mut book, 0, 1, HOUR, both(1))));
-    let Reply::Refused(refused) = reserve(&mut book, 0, 2, HOUR, both(1)) else {
+    let LedgerReply::Denied(refused) = reserve(&mut book, 0, 2, HOUR, both(1)) else {
         panic!("the second account is empty")
     };
     assert_eq!((refused.hold, refused.wait), (1, None));
@@ -80,7 +84,7 @@ fn all_holds_or_none() {
 
 #[test]
 fn what_was_not_spent_returns_and_what_was_spent_beyond_is_charged() {
-    for window in [Window::Sliding(60_000), Window::Stretch(at(0), at(HOUR)), Window::Total] {
+    for window in [Window::Sliding(60_000), Window::Fixed(at(0), at(HOUR)), Window::Total] {
         let rule = rule(100, window);
         let mut book = Book::default();
         reserve(&mut book, 0, 1, HOUR, vec![hold("a", rule, 60)]);
@@ -101,7 +105,8 @@ fn a_reservation_of_the_dead_returns() {
     let mut book = Book::default();
     let rule = rule(10, Window::Total);
     reserve(&mut book, 0, 1, 500, vec![hold("a", rule, 10)]);
-    let Reply::Refused(refused) = reserve(&mut book, 100, 2, HOUR, vec![hold("a", rule, 1)]) else {
+    let LedgerReply::Denied(refused) = reserve(&mut book, 100, 2, HOUR, vec![hold("a", rule, 1)])
+    else {
         panic!("all is reserved")
     };
     assert_eq!(refused.wait, None, "nobody knows whether it will be spent");
@@ -116,9 +121,9 @@ fn a_reservation_of_the_dead_returns() {
 fn a_hard_hold_takes_what_is_left() {
     let mut book = Book::default();
     let rule = rule(100, Window::Total);
-    let hard = |least, want| vec![Hold { least, ..hold("a", rule, want) }];
-    let amount = |reply: Reply| match reply {
-        Reply::Granted(grants) => Some(grants[0].amount),
+    let hard = |least, want| vec![Hold { min: least, ..hold("a", rule, want) }];
+    let amount = |reply: LedgerReply| match reply {
+        LedgerReply::Granted(grants) => Some(grants[0].amount),
         _ => None,
     };
     assert_eq!(amount(reserve(&mut book, 0, 1, HOUR, hard(10, 70))), Some(70));
@@ -129,8 +134,8 @@ fn a_hard_hold_takes_what_is_left() {
 #[test]
 fn a_calendar_day_ends_and_nobody_brings_it_back() {
     let mut book = Book::default();
-    let today = rule(5, Window::Stretch(at(0), at(1_000)));
-    let tomorrow = rule(5, Window::Stretch(at(1_000), at(2_000)));
+    let today = rule(5, Window::Fixed(at(0), at(1_000)));
+    let tomorrow = rule(5, Window::Fixed(at(1_000), at(2_000)));
     reserve(&mut book, 0, 1, HOUR, vec![hold("a", today, 5)]);
     assert!(!is_granted(&reserve(&mut book, 999, 2, HOUR, vec![hold("a", today, 1)])));
     assert!(is_granted(&reserve(&mut book, 1_000, 3, HOUR, vec![hold("a", tomorrow, 2)])));
@@ -159,15 +164,15 @@ fn a_balance_is_changed_by_hand() {
     let adjust = |book: &mut Book, change| {
         let account = "a".to_owned();
         match book.apply(at(0), &Operation::Adjust { account, rule, change }) {
-            Reply::Levels(levels) => levels[0].left(),
+            LedgerReply::Balances(levels) => levels[0].left(),
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(adjust(&mut book, Change::Left(50)), 50);
-    assert_eq!(adjust(&mut book, Change::By(-20)), 30);
-    assert_eq!(adjust(&mut book, Change::By(-100)), 0);
-    assert_eq!(adjust(&mut book, Change::Left(0)), 0);
-    assert_eq!(adjust(&mut book, Change::By(5)), 5);
+    assert_eq!(adjust(&mut book, BalanceChange::Left(50)), 50);
+    assert_eq!(adjust(&mut book, BalanceChange::By(-20)), 30);
+    assert_eq!(adjust(&mut book, BalanceChange::By(-100)), 0);
+    assert_eq!(adjust(&mut book, BalanceChange::Left(0)), 0);
+    assert_eq!(adjust(&mut book, BalanceChange::By(5)), 5);
 }
 
 #[test]
@@ -178,8 +183,8 @@ fn slices_shrink_to_single_reservations() {
     for id in 0.. {
         let hold = Hold { slice: Some(at(10_000)), ..hold("a", rule, 10) };
         match reserve(&mut book, 0, id, HOUR, vec![hold]) {
-            Reply::Granted(grants) => slices.push((grants[0].amount, grants[0].leased)),
-            Reply::Refused(refused) => {
+            LedgerReply::Granted(grants) => slices.push((grants[0].amount, grants[0].leased)),
+            LedgerReply::Denied(refused) => {
                 // Leases come back when their time is over.
                 assert_eq!(refused.wait, Some(10_000));
                 break;
@@ -213,7 +218,12 @@ fn a_lease_is_debited_reported_and_returned() {
         report(&mut book, 101, 30, 0, false);
         assert_eq!(
             level(&mut book, 101, rule),
-            Level { max: 800, used: 100, held: 70, resets: level(&mut book, 101, rule).resets }
+            AccountBalance {
+                max: 800,
+                used: 100,
+                held: 70,
+                resets: level(&mut book, 101, rule).resets
+            }
         );
         report(&mut book, 200, 20, 30, false);
         let mut died = Book::from_bytes(&book.to_bytes()).expect("what was written can be read");
@@ -298,7 +308,7 @@ fn another_window_keeps_what_is_reserved() {
     let windows = [
         Window::Sliding(60_000),
         Window::Sliding(3_600_000),
-        Window::Stretch(at(0), at(86_400_000)),
+        Window::Fixed(at(0), at(86_400_000)),
         Window::Total,
     ];
     for old in windows {
@@ -329,7 +339,7 @@ fn a_settlement_of_before_does_not_bring_the_old_window_back() {
 
 #[test]
 fn absurd_amounts_stay_at_the_most() {
-    for window in [Window::Sliding(60_000), Window::Stretch(at(0), at(HOUR)), Window::Total] {
+    for window in [Window::Sliding(60_000), Window::Fixed(at(0), at(HOUR)), Window::Total] {
         let rule = rule(100, window);
         let mut book = Book::default();
         for id in 0..3 {
@@ -345,7 +355,7 @@ fn absurd_amounts_stay_at_the_most() {
 #[test]
 fn a_day_of_a_clock_that_jumped_does_not_last() {
     const DAY: u64 = 24 * HOUR;
-    let day = |number: u64| rule(10, Window::Stretch(at(number * DAY), at((number + 1) * DAY)));
+    let day = |number: u64| rule(10, Window::Fixed(at(number * DAY), at((number + 1) * DAY)));
     let mut book = Book::default();
     reserve(&mut book, 300 * DAY, 1, 301 * DAY, vec![hold("a", day(300), 10)]);
     settle(&mut book, 300 * DAY, 1, 301 * DAY, day(300).window, 10);
@@ -362,14 +372,14 @@ fn a_book_is_kept_row_by_row() {
     assert_eq!(rows.len(), 2);
     assert!(book.take_changes().is_empty());
     let kept = rows.iter().map(|(name, row)| (name.clone(), row.as_deref().expect("it is there")));
-    let mut again = Book::open(kept).expect("what was written can be read");
+    let mut again = Book::from_rows(kept).expect("what was written can be read");
     assert_eq!(level(&mut again, 0, rule).used, 4);
-    assert_eq!(again.due(), Some(at(1_020)));
+    assert_eq!(again.next_sweep(), Some(at(1_020)));
     again.sweep(at(5_000));
     assert!(again.is_empty());
     let gone = again.take_changes();
     assert!(gone.iter().all(|(_, row)| row.is_none()) && gone.len() == 2, "{gone:?}");
-    assert!(Book::open([("a".to_owned(), &b"{"[..])]).is_err());
+    assert!(Book::from_rows([("a".to_owned(), &b"{"[..])]).is_err());
 }
 
 /// What really happened, told by somebody who sees everything.
@@ -423,7 +433,7 @@ fn deed() -> impl Strategy<Value = Deed> {
 }
 
 /// Plays deeds against a balance and holds the book to the truth after each.
-fn play(deeds: &[Deed], max: u64) {
+fn assert_model(deeds: &[Deed], max: u64) {
     let rule = rule(max, Window::Total);
     let (mut book, mut truth, mut now, mut next) = (Book::default(), Truth::default(), 0, 0);
     let mut last: Option<(u64, u64, u64)> = None;
@@ -480,7 +490,7 @@ fn every_small_world() {
     let mut world = vec![0; depth];
     loop {
         let deeds: Vec<Deed> = world.iter().map(|deed| DEEDS[*deed]).collect();
-        play(&deeds, 5);
+        assert_model(&deeds, 5);
         let Some(place) = world.iter().rposition(|deed| deed + 1 < DEEDS.len()) else { break };
         world[place] += 1;
         world[place + 1..].fill(0);
@@ -490,7 +500,7 @@ fn every_small_world() {
 proptest! {
     #[test]
     fn the_book_tells_the_truth(deeds in proptest::collection::vec(deed(), 1..80), max in 0u64..200) {
-        play(&deeds, max);
+        assert_model(&deeds, max);
     }
 
     /// However requests fall in time, no stretch of the window's length holds more than the maximum.
@@ -522,10 +532,10 @@ proptest! {
         for (id, (want, slice)) in wants.into_iter().enumerate() {
             let slice = (slice == 1).then(|| at(10_000));
             let holds = vec![Hold { slice, ..hold("a", rule, want) }];
-            if let Reply::Granted(grants) = reserve(&mut book, 0, id as u64, HOUR, holds) {
+            if let LedgerReply::Granted(grants) = reserve(&mut book, 0, id as u64, HOUR, holds) {
                 leased += grants[0].amount;
                 prop_assert!(grants[0].amount >= want);
-                prop_assert_eq!(grants[0].level.used, leased);
+                prop_assert_eq!(grants[0].balance.used, leased);
             }
             prop_assert!(leased <= max);
         }
@@ -539,7 +549,7 @@ fn a_register_is_replaced_by_whoever_knows_it() {
         let operation =
             Operation::Exchange { register: "r".to_owned(), after, text: text.to_owned() };
         match book.apply(at(0), &operation) {
-            Reply::Register(register) => (register.number, register.text),
+            LedgerReply::Register(register) => (register.number, register.text),
             other => panic!("{other:?}"),
         }
     };
@@ -552,10 +562,10 @@ fn a_register_is_replaced_by_whoever_knows_it() {
     reserve(&mut book, 0, 1, HOUR, vec![hold("r", rule(5, Window::Total), 1)]);
     book.sweep(at(1_000 * HOUR));
     let mut book = Book::from_bytes(&book.to_bytes()).expect("it was kept");
-    let look = Operation::Look { register: "r".to_owned() };
+    let look = Operation::ReadRegister { register: "r".to_owned() };
     let two = Register { number: 2, text: "two".to_owned() };
-    assert_eq!(book.apply(at(1_000 * HOUR), &look), Reply::Register(two));
+    assert_eq!(book.apply(at(1_000 * HOUR), &look), LedgerReply::Register(two));
     assert!(book.take_changes().is_empty(), "looking changes nothing");
-    let nothing = book.apply(at(0), &Operation::Look { register: "other".to_owned() });
-    assert_eq!(nothing, Reply::Register(Register::default()));
+    let nothing = book.apply(at(0), &Operation::ReadRegister { register: "other".to_owned() });
+    assert_eq!(nothing, LedgerReply::Register(Register::default()));
 }

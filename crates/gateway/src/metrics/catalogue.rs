@@ -2,7 +2,7 @@
 
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sort {
+pub enum MetricKind {
     /// A number that only grows.
     Counter,
     /// How something is distributed: `_bucket`, `_sum` and `_count`.
@@ -15,7 +15,7 @@ pub struct Metric {
     /// Its name.
     pub name: &'static str,
     /// What it is.
-    pub sort: Sort,
+    pub kind: MetricKind,
     /// What it says.
     pub help: &'static str,
     /// Its labels, in their order.
@@ -31,14 +31,14 @@ pub(super) const REQUESTS: Metric = counter(
 /// `serin_request_duration_seconds`
 pub(super) const DURATION: Metric = Metric {
     name: "serin_request_duration_seconds",
-    sort: Sort::Histogram,
+    kind: MetricKind::Histogram,
     help: "Time from a request's arrival to the end of its answer.",
     labels: &["route", "provider", "model"],
 };
 /// `serin_time_to_first_token_seconds`
 pub(super) const FIRST_TOKEN: Metric = Metric {
     name: "serin_time_to_first_token_seconds",
-    sort: Sort::Histogram,
+    kind: MetricKind::Histogram,
     help: "Time from a request's arrival to the first content of its answer.",
     labels: &["route", "provider", "model"],
 };
@@ -91,5 +91,5 @@ const fn counter(
     help: &'static str,
     labels: &'static [&'static str],
 ) -> Metric {
-    Metric { name, sort: Sort::Counter, help, labels }
+    Metric { name, kind: MetricKind::Counter, help, labels }
 }

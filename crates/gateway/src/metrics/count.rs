@@ -1,112 +1,117 @@
 //! What one request adds to the metrics.
 
-use crate::ledger::Tally;
-use crate::observe::{ANSWERED, Attempt, Outcome, Part, Record};
-use crate::usage::{Kind, push_encoded};
+use crate::ledger::UsageTotals;
+use crate::observe::{ANSWERED, Attempt, AttemptKind, Outcome, Record};
+use crate::usage::{UsageDimensions, push_encoded};
 
 /// Rows of requests: from them come the counters of requests, tokens and cost, and both histograms.
 /// One row for all of it is one write for all of it.
-pub(super) const REQUESTS: &str = "request";
+pub(super) const REQUEST_ROWS: &str = "request";
 /// Rows of limits that refused.
-pub(super) const LIMITED: &str = "limited";
+pub(super) const LIMITED_ROWS: &str = "limited";
 /// Rows of calls to upstreams.
-pub(super) const CALLS: &str = "call";
+pub(super) const CALL_ROWS: &str = "call";
 /// Rows of calls that went to another target.
-pub(super) const FALLBACK: &str = "fallback";
+pub(super) const FALLBACK_ROWS: &str = "fallback";
 /// Rows of the cache.
-pub(super) const CACHE: &str = "cache";
+pub(super) const CACHE_ROWS: &str = "cache";
 /// Rows of guards.
-pub(super) const GUARD: &str = "guard";
+pub(super) const GUARD_ROWS: &str = "guard";
 
 /// In the place of the status of a request whose caller left.
-pub(super) const HUNG_UP: u16 = 0;
+pub(super) const STATUS_HUNG_UP: u16 = 0;
 /// In the place of the status that an answer began with which broke off.
-pub(super) const TRUNCATED: u16 = 1;
+pub(super) const STATUS_TRUNCATED: u16 = 1;
 
 /// Why a call went to another target where a limit was the reason, and instead of which target: the
 /// first of the route, which was not called and has no name in the record.
-const BY_LIMIT: &str = "limited";
+const REASON_LIMITED: &str = "limited";
 /// Why a call went to another target where the first one rested.
-const RESTING: &str = "resting";
+const REASON_COOLING_DOWN: &str = "resting";
 /// What a guard has said that has found nothing.
-const PASS: &str = "pass";
+const RESULT_PASS: &str = "pass";
 
 /// The names of rows, and what to add to each. `tally` is the request's.
-pub(crate) fn counted(record: &Record, kind: &Kind, tally: Tally) -> Vec<(String, Tally)> {
+pub(crate) fn metric_rows(
+    record: &Record,
+    kind: &UsageDimensions,
+    tally: UsageTotals,
+) -> Vec<(String, UsageTotals)> {
     let consumer = ("consumer", kind.consumer.as_str());
     let route = ("route", kind.route.as_str());
-    let once = |key: String| (key, Tally { requests: 1, ..Tally::default() });
-    let known = record.knows_model();
+    let once = |key: String| (key, UsageTotals { requests: 1, ..UsageTotals::default() });
+    let known = record.has_known_model();
     let target = |label: &str| {
-        let (provider, model) = parts(label, known);
+        let (provider, model) = split_target(label, known);
         format!("{provider}/{model}")
     };
     let mut request = tally;
     let status = match record.outcome {
         Outcome::HungUp => None,
-        Outcome::Truncated => Some(TRUNCATED),
+        Outcome::Truncated => Some(STATUS_TRUNCATED),
         Outcome::Answered | Outcome::Refused | Outcome::Failed | Outcome::Blocked => record.status,
     };
-    request.statuses.add(status.unwrap_or(HUNG_UP), 1);
+    request.statuses.add(status.unwrap_or(STATUS_HUNG_UP), 1);
     let (provider, model) = (("provider", &*kind.provider), ("model", &*kind.model));
-    let mut rows = vec![(key(REQUESTS, &[route, provider, model, consumer]), request)];
+    let mut rows = vec![(row_key(REQUEST_ROWS, &[route, provider, model, consumer]), request)];
     if let Some(limit) = &record.limited_by {
-        rows.push(once(key(LIMITED, &[("limit", limit), consumer])));
+        rows.push(once(row_key(LIMITED_ROWS, &[("limit", limit), consumer])));
         if let Some(first) = record.attempts.first() {
             let to = target(&first.target);
-            let labels = [route, ("from", ""), ("to", &*to), ("reason", BY_LIMIT)];
-            rows.push(once(key(FALLBACK, &labels)));
+            let labels = [route, ("from", ""), ("to", &*to), ("reason", REASON_LIMITED)];
+            rows.push(once(row_key(FALLBACK_ROWS, &labels)));
         }
     }
-    let results = results(record);
+    let results = attempt_results(record);
     for (attempt, result) in record.attempts.iter().zip(&results) {
-        let (provider, model) = parts(&attempt.target, known);
+        let (provider, model) = split_target(&attempt.target, known);
         let (provider, model) = (("provider", provider), ("model", model));
-        rows.push(once(key(CALLS, &[route, provider, model, ("result", *result)])));
+        rows.push(once(row_key(CALL_ROWS, &[route, provider, model, ("result", *result)])));
     }
-    if let (Some(from), Some(first)) = (&record.rested, record.attempts.first()) {
+    if let (Some(from), Some(first)) = (&record.cooling_down_target, record.attempts.first()) {
         let (from, to) = (target(from), target(&first.target));
-        let labels = [route, ("from", &*from), ("to", &*to), ("reason", RESTING)];
-        rows.push(once(key(FALLBACK, &labels)));
+        let labels = [route, ("from", &*from), ("to", &*to), ("reason", REASON_COOLING_DOWN)];
+        rows.push(once(row_key(FALLBACK_ROWS, &labels)));
     }
     for (pair, reason) in record.attempts.windows(2).zip(&results) {
         let [from, to] = pair else { continue };
         if from.target != to.target {
             let (reason, from, to) = (*reason, target(&from.target), target(&to.target));
             let labels = [route, ("from", &*from), ("to", &*to), ("reason", reason)];
-            rows.push(once(key(FALLBACK, &labels)));
+            rows.push(once(row_key(FALLBACK_ROWS, &labels)));
         }
     }
     if let Some(result) = record.cache {
-        rows.push(once(key(CACHE, &[route, ("result", result)])));
+        rows.push(once(row_key(CACHE_ROWS, &[route, ("result", result)])));
     }
-    for (guard, phase) in &record.watched {
+    for (guard, phase) in &record.guards_run {
         if !record.guards.iter().any(|note| note.guard == *guard && note.phase == *phase) {
             let guard = ("guard", &**guard);
-            let labels = [guard, ("phase", *phase), ("result", PASS), ("label", ""), consumer];
-            rows.push(once(key(GUARD, &labels)));
+            let labels =
+                [guard, ("phase", *phase), ("result", RESULT_PASS), ("label", ""), consumer];
+            rows.push(once(row_key(GUARD_ROWS, &labels)));
         }
     }
     for note in &record.guards {
         let (guard, label) = (("guard", &*note.guard), ("label", &*note.label));
         let labels = [guard, ("phase", note.phase), ("result", note.result), label, consumer];
-        rows.push(once(key(GUARD, &labels)));
+        rows.push(once(row_key(GUARD_ROWS, &labels)));
     }
     rows
 }
 
 /// Provider and model of a target. A name that a caller has made up is in its targets' too, and is left
 /// out.
-fn parts(target: &str, known: bool) -> (&str, &str) {
+fn split_target(target: &str, known: bool) -> (&str, &str) {
     let (provider, model) = target.split_once('/').unwrap_or((target, ""));
     (provider, if known { model } else { "" })
 }
 
 /// What came of each call. An answer that broke off began well, which its attempt says: somebody else
 /// was asked to go on from it, or the whole request ended so.
-fn results(record: &Record) -> Vec<&'static str> {
+fn attempt_results(record: &Record) -> Vec<&'static str> {
     let broken = |later: &[Attempt]| {
-        later.iter().any(|attempt| attempt.part == Part::Rest)
+        later.iter().any(|attempt| attempt.kind == AttemptKind::Continuation)
             || (record.outcome == Outcome::Truncated
                 && later.iter().all(|attempt| attempt.result != ANSWERED))
     };
@@ -118,7 +123,7 @@ fn results(record: &Record) -> Vec<&'static str> {
 }
 
 /// `family|label=value|…`, the values encoded as usage encodes its parts.
-fn key(family: &str, labels: &[(&str, &str)]) -> String {
+fn row_key(family: &str, labels: &[(&str, &str)]) -> String {
     let mut key = family.to_owned();
     for (label, value) in labels {
         key.extend(["|", label, "="]);
@@ -129,17 +134,19 @@ fn key(family: &str, labels: &[(&str, &str)]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::counted;
-    use crate::ledger::Tally;
-    use crate::observe::{Attempt, GuardNote, Outcome, Part, Record};
+    use super::metric_rows;
+    use crate::ledger::UsageTotals;
+    use crate::observe::{Attempt, AttemptKind, GuardRecord, Outcome, Record};
     use crate::time::Timestamp;
-    use crate::usage::Kind;
+    use crate::usage::UsageDimensions;
 
     /// The rows of a record, but for the request's own and those of its calls.
     fn rows(record: &Record) -> Vec<String> {
-        let kind = Kind::default();
-        let rows = counted(record, &kind, Tally::default()).into_iter().map(|(name, _)| name);
-        let other = |name: &String| ![super::REQUESTS, super::CALLS].contains(&family(name));
+        let kind = UsageDimensions::default();
+        let rows =
+            metric_rows(record, &kind, UsageTotals::default()).into_iter().map(|(name, _)| name);
+        let other =
+            |name: &String| ![super::REQUEST_ROWS, super::CALL_ROWS].contains(&family(name));
         rows.filter(other).collect()
     }
 
@@ -151,29 +158,29 @@ mod tests {
     fn a_stream_that_breaks_off_is_no_success_of_its_target() {
         let attempt = |target: &str, result| Attempt {
             result,
-            ..Attempt::begun(target.to_owned(), None, Part::Whole, Timestamp::default())
+            ..Attempt::start(target.to_owned(), None, AttemptKind::Primary, Timestamp::default())
         };
         let attempts = vec![attempt("a/m", "timeout"), attempt("b/m", "answered")];
         let status = Some(200);
-        let known = || Record { status, is_named: true, ..Record::default() };
+        let known = || Record { status, is_model_configured: true, ..Record::default() };
         let record = Record { outcome: Outcome::Truncated, attempts, ..known() };
-        let rows = counted(&record, &Kind::default(), Tally::default());
+        let rows = metric_rows(&record, &UsageDimensions::default(), UsageTotals::default());
         let statuses: Vec<_> = rows[0].1.statuses.iter().collect();
-        assert_eq!(statuses, [(super::TRUNCATED, 1)]);
+        assert_eq!(statuses, [(super::STATUS_TRUNCATED, 1)]);
         let calls: Vec<_> = rows.iter().filter(|(name, _)| family(name) == "call").collect();
         assert_eq!(calls[0].0, "call|route=|provider=a|model=m|result=timeout");
         assert_eq!(calls[1].0, "call|route=|provider=b|model=m|result=truncated");
         assert_eq!(calls.len(), 2);
         // Where somebody else went on, the first one's answer broke off all the same.
-        let rest = Attempt { part: Part::Rest, ..attempt("b/m", "answered") };
+        let rest = Attempt { kind: AttemptKind::Continuation, ..attempt("b/m", "answered") };
         let attempts = vec![attempt("a/m", "answered"), rest];
         let record = Record { outcome: Outcome::Answered, attempts, ..known() };
-        assert_eq!(super::results(&record), ["truncated", "answered"]);
+        assert_eq!(super::attempt_results(&record), ["truncated", "answered"]);
     }
 
     #[test]
     fn a_guard_that_finds_nothing_passes() {
-        let note = GuardNote {
+        let note = GuardRecord {
             guard: "terms".to_owned(),
             phase: "response",
             result: "block",
@@ -181,7 +188,8 @@ mod tests {
             level: "high",
         };
         let watched = ["request", "response"].map(|phase| ("terms".to_owned(), phase));
-        let record = Record { guards: vec![note], watched: watched.to_vec(), ..Record::default() };
+        let record =
+            Record { guards: vec![note], guards_run: watched.to_vec(), ..Record::default() };
         assert_eq!(
             rows(&record),
             [
@@ -195,11 +203,15 @@ mod tests {
     fn who_stands_in_for_a_target_that_rests_is_a_fallback() {
         let attempt = |target: &str, result| Attempt {
             result,
-            ..Attempt::begun(target.to_owned(), None, Part::Whole, Timestamp::default())
+            ..Attempt::start(target.to_owned(), None, AttemptKind::Primary, Timestamp::default())
         };
         let attempts = || vec![attempt("b/m", "5xx"), attempt("c/m", "answered")];
         let rested = Some("a/m".to_owned());
-        let made_up = Record { rested: rested.clone(), attempts: attempts(), ..Record::default() };
+        let made_up = Record {
+            cooling_down_target: rested.clone(),
+            attempts: attempts(),
+            ..Record::default()
+        };
         assert_eq!(
             rows(&made_up),
             [
@@ -207,7 +219,12 @@ mod tests {
                 "fallback|route=|from=b/|to=c/|reason=5xx",
             ]
         );
-        let record = Record { rested, attempts: attempts(), is_named: true, ..Record::default() };
+        let record = Record {
+            cooling_down_target: rested,
+            attempts: attempts(),
+            is_model_configured: true,
+            ..Record::default()
+        };
         assert_eq!(
             rows(&record),
             [

@@ -13,13 +13,13 @@ mod text;
 use std::time::Duration;
 
 use crate::date::Day;
-use crate::ledger::Place;
+use crate::ledger::BookId;
 use crate::time::Timestamp;
 use crate::usage::SHARDS;
 
-pub use catalogue::{ALL, Metric, Sort};
-pub(crate) use count::counted;
-pub(crate) use text::shown;
+pub use catalogue::{ALL, Metric, MetricKind};
+pub(crate) use count::metric_rows;
+pub(crate) use text::render;
 
 /// Where metrics are asked for.
 pub const PATH: &str = "/metrics";
@@ -28,21 +28,21 @@ pub const PATH: &str = "/metrics";
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// How long a series is kept that nobody adds to.
-const KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+const SERIES_RETENTION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-const PREFIX: &str = "metrics/";
+const BOOK_PREFIX: &str = "metrics/";
 
 /// The place of one of the shards.
-pub fn place(shard: u8) -> Place {
-    Place::new(format!("{PREFIX}{}", shard % SHARDS))
+pub fn book_id(shard: u8) -> BookId {
+    BookId::new(format!("{BOOK_PREFIX}{}", shard % SHARDS))
 }
 
 /// Whether a place is one of metrics.
-pub(crate) fn is_place(place: &Place) -> bool {
-    place.as_str().starts_with(PREFIX)
+pub(crate) fn is_metrics_book(place: &BookId) -> bool {
+    place.as_str().starts_with(BOOK_PREFIX)
 }
 
 /// When a series may be forgotten that was added to at a moment: at the end of a day.
-pub fn until(at: Timestamp) -> Timestamp {
-    Day::of(at).next().start() + KEPT
+pub fn retained_until(at: Timestamp) -> Timestamp {
+    Day::containing(at).next().start() + SERIES_RETENTION
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{ALL, Metric, Sort};
+use super::{ALL, Metric, MetricKind};
 
 const DASHBOARD: &str = include_str!("../../../../observability/grafana/dashboard.json");
 const ALERTS: &str = include_str!("../../../../observability/alerts.yml");
@@ -30,9 +30,9 @@ fn queries(value: &Value, found: &mut Vec<String>) {
 fn metric(text: &str) -> (Option<Metric>, &str) {
     let end = text.find(|it: char| !it.is_ascii_alphanumeric() && it != '_').unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
-    let found = ALL.into_iter().find(|metric| match metric.sort {
-        Sort::Counter => metric.name == name,
-        Sort::Histogram => ["_bucket", "_sum", "_count"]
+    let found = ALL.into_iter().find(|metric| match metric.kind {
+        MetricKind::Counter => metric.name == name,
+        MetricKind::Histogram => ["_bucket", "_sum", "_count"]
             .iter()
             .any(|suffix| name.strip_suffix(suffix) == Some(metric.name)),
     });
@@ -40,7 +40,7 @@ fn metric(text: &str) -> (Option<Metric>, &str) {
 }
 
 /// What is wrong with a query: names and labels that do not exist.
-fn wrong(query: &str) -> Vec<String> {
+fn query_problems(query: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut known = BTreeSet::from(["le", "job"]);
     for (at, _) in query.match_indices("serin_") {
@@ -79,7 +79,7 @@ fn the_check_finds_mistakes() {
         ("rate(serin_cache_total{route=\"x\",model=~\"y\"}[5m])", 1),
         ("sum by (modle) (serin_requests_total)", 1),
     ] {
-        assert_eq!(wrong(query).len(), mistakes, "{query}: {:?}", wrong(query));
+        assert_eq!(query_problems(query).len(), mistakes, "{query}: {:?}", query_problems(query));
     }
 }
 
@@ -89,7 +89,7 @@ fn the_dashboard_shows_what_there_is() {
     queries(&serde_json::from_str(DASHBOARD).expect("the dashboard is JSON"), &mut found);
     assert!(found.len() > 20, "{found:?}");
     for query in &found {
-        assert_eq!(wrong(query), Vec::<String>::new(), "{query}");
+        assert_eq!(query_problems(query), Vec::<String>::new(), "{query}");
     }
     for metric in ALL {
         let is_shown = found.iter().any(|query| query.contains(metric.name));
@@ -104,6 +104,6 @@ fn the_dashboard_shows_what_there_is() {
 #[test]
 fn the_alerts_watch_what_there_is() {
     // Comments hold no metric, and no annotation does.
-    assert_eq!(wrong(ALERTS), Vec::<String>::new());
+    assert_eq!(query_problems(ALERTS), Vec::<String>::new());
     assert!(ALERTS.matches("serin_").count() > 5);
 }

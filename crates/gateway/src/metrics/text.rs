@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 
-use crate::ledger::{Sketch, Tally, TallyRow, labels};
-use crate::usage::decoded;
+use crate::ledger::{QuantileSketch, UsageRow, UsageTotals, labels};
+use crate::usage::decode_part;
 
 use super::catalogue::{
-    CACHE, CALLS, COST, DURATION, FALLBACK, FIRST_TOKEN, GUARD, LIMITED, Metric, REQUESTS, Sort,
-    TOKENS,
+    CACHE, CALLS, COST, DURATION, FALLBACK, FIRST_TOKEN, GUARD, LIMITED, Metric, MetricKind,
+    REQUESTS, TOKENS,
 };
 use super::count;
 
@@ -41,44 +41,44 @@ const BUCKETS: [(u16, &str); 21] = [
 type Series = (String, Vec<String>);
 
 /// Writes the sum of the rows of all shards.
-pub(crate) fn shown(rows: impl IntoIterator<Item = TallyRow>) -> String {
-    let mut sums: BTreeMap<Series, Tally> = BTreeMap::new();
+pub(crate) fn render(rows: impl IntoIterator<Item = UsageRow>) -> String {
+    let mut sums: BTreeMap<Series, UsageTotals> = BTreeMap::new();
     for row in rows {
         let family = row.key.split('|').next().unwrap_or_default().to_owned();
-        let values = labels(&row.key).map(|(_, value)| decoded(value).into_owned()).collect();
-        *sums.entry((family, values)).or_default() += &row.tally;
+        let values = labels(&row.key).map(|(_, value)| decode_part(value).into_owned()).collect();
+        *sums.entry((family, values)).or_default() += &row.totals;
     }
     let of = |family: &'static str| {
         sums.iter().filter(move |((of, _), _)| of == family).map(|((_, values), sum)| (values, sum))
     };
-    let mut page = Page::default();
-    page.begin(REQUESTS);
-    for (values, sum) in of(count::REQUESTS) {
+    let mut page = Exposition::default();
+    page.write_header(REQUESTS);
+    for (values, sum) in of(count::REQUEST_ROWS) {
         for (status, count) in sum.statuses.iter() {
             let number = status.to_string();
             let status = match status {
-                count::HUNG_UP => "hung_up",
-                count::TRUNCATED => "truncated",
+                count::STATUS_HUNG_UP => "hung_up",
+                count::STATUS_TRUNCATED => "truncated",
                 _ => &number,
             };
-            page.line("", REQUESTS, values, &[status], count);
+            page.write_sample("", REQUESTS, values, &[status], count);
         }
     }
     // Not by consumer: every one would be as many series as there are buckets.
-    let mut times: BTreeMap<&[String], Tally> = BTreeMap::new();
-    for (values, sum) in of(count::REQUESTS) {
+    let mut times: BTreeMap<&[String], UsageTotals> = BTreeMap::new();
+    for (values, sum) in of(count::REQUEST_ROWS) {
         *times.entry(&values[..values.len().min(DURATION.labels.len())]).or_default() += sum;
     }
-    page.begin(DURATION);
+    page.write_header(DURATION);
     for (values, sum) in &times {
-        page.histogram(DURATION, values, &sum.totals, sum.total_ms);
+        page.write_histogram(DURATION, values, &sum.totals, sum.total_ms);
     }
-    page.begin(FIRST_TOKEN);
+    page.write_header(FIRST_TOKEN);
     for (values, sum) in times.iter().filter(|(_, sum)| sum.first > 0) {
-        page.histogram(FIRST_TOKEN, values, &sum.firsts, sum.first_ms);
+        page.write_histogram(FIRST_TOKEN, values, &sum.firsts, sum.first_ms);
     }
-    page.begin(TOKENS);
-    for (values, sum) in of(count::REQUESTS) {
+    page.write_header(TOKENS);
+    for (values, sum) in of(count::REQUEST_ROWS) {
         let reported_input = sum.input.saturating_sub(sum.estimated_input);
         let reported_output = sum.output.saturating_sub(sum.estimated_output);
         for (kind, counted, tokens) in [
@@ -90,42 +90,43 @@ pub(crate) fn shown(rows: impl IntoIterator<Item = TallyRow>) -> String {
             ("output", "estimated", sum.estimated_output),
         ] {
             if tokens > 0 {
-                page.line("", TOKENS, values, &[kind, counted], tokens);
+                page.write_sample("", TOKENS, values, &[kind, counted], tokens);
             }
         }
     }
-    page.begin(COST);
-    for (values, sum) in of(count::REQUESTS).filter(|(_, sum)| sum.cost > 0) {
-        page.line("", COST, values, &[], Decimal(sum.cost, 9));
+    page.write_header(COST);
+    for (values, sum) in of(count::REQUEST_ROWS).filter(|(_, sum)| sum.cost > 0) {
+        page.write_sample("", COST, values, &[], Decimal(sum.cost, 9));
     }
     for (metric, family) in [
-        (LIMITED, count::LIMITED),
-        (CALLS, count::CALLS),
-        (FALLBACK, count::FALLBACK),
-        (CACHE, count::CACHE),
-        (GUARD, count::GUARD),
+        (LIMITED, count::LIMITED_ROWS),
+        (CALLS, count::CALL_ROWS),
+        (FALLBACK, count::FALLBACK_ROWS),
+        (CACHE, count::CACHE_ROWS),
+        (GUARD, count::GUARD_ROWS),
     ] {
-        page.begin(metric);
-        of(family).for_each(|(values, sum)| page.line("", metric, values, &[], sum.requests));
+        page.write_header(metric);
+        of(family)
+            .for_each(|(values, sum)| page.write_sample("", metric, values, &[], sum.requests));
     }
     page.0
 }
 
 #[derive(Default)]
-struct Page(String);
+struct Exposition(String);
 
-impl Page {
-    fn begin(&mut self, metric: Metric) {
-        let Metric { name, help, sort, labels: _ } = metric;
+impl Exposition {
+    fn write_header(&mut self, metric: Metric) {
+        let Metric { name, help, kind: sort, labels: _ } = metric;
         let sort = match sort {
-            Sort::Counter => "counter",
-            Sort::Histogram => "histogram",
+            MetricKind::Counter => "counter",
+            MetricKind::Histogram => "histogram",
         };
         writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {sort}").expect("a string grows");
     }
 
     /// One sample: `values` are of the metric's first labels, `more` of those after them.
-    fn line(
+    fn write_sample(
         &mut self,
         suffix: &str,
         metric: Metric,
@@ -148,13 +149,19 @@ impl Page {
         writeln!(self.0, "}} {number}").expect("a string grows");
     }
 
-    fn histogram(&mut self, metric: Metric, values: &[String], sketch: &Sketch, millis: u64) {
+    fn write_histogram(
+        &mut self,
+        metric: Metric,
+        values: &[String],
+        sketch: &QuantileSketch,
+        millis: u64,
+    ) {
         for (last, end) in BUCKETS {
-            self.line("_bucket", metric, values, &[end], sketch.up_to(last));
+            self.write_sample("_bucket", metric, values, &[end], sketch.count_up_to(last));
         }
-        self.line("_bucket", metric, values, &["+Inf"], sketch.total());
-        self.line("_sum", metric, values, &[], Decimal(millis, 3));
-        self.line("_count", metric, values, &[], sketch.total());
+        self.write_sample("_bucket", metric, values, &["+Inf"], sketch.total());
+        self.write_sample("_sum", metric, values, &[], Decimal(millis, 3));
+        self.write_sample("_count", metric, values, &[], sketch.total());
     }
 }
 

@@ -11,6 +11,6 @@ mod tests;
 mod trace;
 mod value;
 
-pub use metric::Sums;
-pub use span::traces;
-pub use trace::Trace;
+pub use metric::DeltaMetrics;
+pub use span::traces_body;
+pub use trace::TraceContext;

@@ -4,24 +4,26 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::observe::{ABANDONED, ANSWERED, Attempt, Counted, HEDGED_OUT, Outcome, Part, Record};
+use crate::observe::{
+    ABANDONED, ANSWERED, Attempt, AttemptKind, HEDGED_OUT, Outcome, Record, TokenSource,
+};
 use crate::time::Timestamp;
 
-use super::Trace;
-use super::value::{Attributes, Resource, SCOPE, Scope, cut, nanoseconds};
+use super::TraceContext;
+use super::value::{Attributes, InstrumentationScope, Resource, SCOPE, nanoseconds, truncate};
 
 /// `SPAN_KIND_SERVER`
-const SERVER: u8 = 2;
+const SPAN_KIND_SERVER: u8 = 2;
 /// `SPAN_KIND_CLIENT`
-const CLIENT: u8 = 3;
+const SPAN_KIND_CLIENT: u8 = 3;
 /// `STATUS_CODE_ERROR`
-const ERROR: u8 = 2;
+const STATUS_CODE_ERROR: u8 = 2;
 /// Recorded, and whether the parent is somewhere else is known.
-const FLAGS: u32 = 0x101;
+const SPAN_FLAGS: u32 = 0x101;
 /// It is.
-const IS_REMOTE: u32 = 0x200;
+const FLAG_PARENT_REMOTE: u32 = 0x200;
 /// Operations that the conventions for generative models know.
-const OPERATIONS: [&str; 3] = ["chat", "text_completion", "embeddings"];
+const KNOWN_OPERATIONS: [&str; 3] = ["chat", "text_completion", "embeddings"];
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -51,9 +53,9 @@ struct Status {
 
 /// The body of a call to `/v1/traces`: of each request one span, and one below it for each attempt.
 /// `host` names the host of a provider.
-pub fn traces<'r>(
+pub fn traces_body<'r>(
     service: &str,
-    requests: impl IntoIterator<Item = (&'r Trace, &'r Record)>,
+    requests: impl IntoIterator<Item = (&'r TraceContext, &'r Record)>,
     host: impl Fn(&str) -> Option<String>,
 ) -> Vec<u8> {
     #[derive(Serialize)]
@@ -69,129 +71,136 @@ pub fn traces<'r>(
     }
     #[derive(Serialize)]
     struct ScopeSpans<'a> {
-        scope: Scope,
+        scope: InstrumentationScope,
         spans: Vec<Span<'a>>,
     }
     let mut spans = Vec::new();
     for (trace, record) in requests {
-        spans.push(request(trace, record));
+        spans.push(request_span(trace, record));
         for (number, one) in record.attempts.iter().enumerate() {
-            spans.push(attempt(trace, record, number, one, &host));
+            spans.push(attempt_span(trace, record, number, one, &host));
         }
     }
     let scope_spans = [ScopeSpans { scope: SCOPE, spans }];
-    let resource = Resource::of(service);
+    let resource = Resource::new(service);
     let body = Body { resource_spans: [ResourceSpans { resource, scope_spans }] };
     serde_json::to_vec(&body).expect("strings and numbers always serialise")
 }
 
-fn request<'a>(trace: &'a Trace, record: &Record) -> Span<'a> {
+fn request_span<'a>(trace: &'a TraceContext, record: &Record) -> Span<'a> {
     let mut attributes = Attributes::default();
-    let (provider, model) = parts(record.target.as_deref());
-    attributes.text("gen_ai.operation.name", operation(record));
-    attributes.text("gen_ai.request.model", record.model.as_deref());
-    attributes.text("gen_ai.response.model", model);
-    attributes.text("gen_ai.provider.name", provider);
+    let (provider, model) = split_target(record.target.as_deref());
+    attributes.push_text("gen_ai.operation.name", known_operation(record));
+    attributes.push_text("gen_ai.request.model", record.model.as_deref());
+    attributes.push_text("gen_ai.response.model", model);
+    attributes.push_text("gen_ai.provider.name", provider);
     let tokens = record.tokens;
     let (is_counted, counted) = match tokens.counted {
-        Counted::None => (false, None),
-        Counted::Reported => (true, Some("reported")),
-        Counted::Estimated => (true, Some("estimated")),
+        TokenSource::None => (false, None),
+        TokenSource::Reported => (true, Some("reported")),
+        TokenSource::Estimated => (true, Some("estimated")),
     };
     let some = |tokens: u64| Some(tokens).filter(|_| is_counted);
     let above_zero = |tokens: u64| Some(tokens).filter(|tokens| *tokens > 0);
-    attributes.count("gen_ai.usage.input_tokens", some(tokens.input));
-    attributes.count("gen_ai.usage.output_tokens", some(tokens.output));
-    attributes.number("gen_ai.server.time_to_first_token", record.first_token_ms.map(billionths));
-    attributes.count("http.response.status_code", record.status.map(u64::from));
-    attributes.text("error.type", error(record));
-    attributes.text("serin.request_id", &*record.id);
-    attributes.text("serin.route", record.route.as_deref());
-    attributes.text("serin.consumer", record.consumer.as_deref());
-    attributes.text("serin.group", record.group.as_deref());
-    attributes.flag("serin.stream", record.stream);
-    attributes.text("serin.outcome", record.outcome.name());
-    attributes.count("serin.attempts", record.attempts.len() as u64);
-    attributes.flag("serin.continued", record.continued);
-    attributes.text("serin.cache", record.cache);
-    attributes.text("serin.limited_by", record.limited_by.as_deref());
-    attributes.text("serin.blocked_by", record.blocked_by.as_deref());
-    attributes.text("serin.tokens.counted", counted);
-    attributes.count("serin.tokens.cached", above_zero(tokens.cached));
-    attributes.count("serin.tokens.reasoning", above_zero(tokens.reasoning));
+    attributes.push_count("gen_ai.usage.input_tokens", some(tokens.input));
+    attributes.push_count("gen_ai.usage.output_tokens", some(tokens.output));
+    attributes.push_number(
+        "gen_ai.server.time_to_first_token",
+        record.first_token_ms.map(seconds_in_billionths),
+    );
+    attributes.push_count("http.response.status_code", record.status.map(u64::from));
+    attributes.push_text("error.type", error_type(record));
+    attributes.push_text("serin.request_id", &*record.id);
+    attributes.push_text("serin.route", record.route.as_deref());
+    attributes.push_text("serin.consumer", record.consumer.as_deref());
+    attributes.push_text("serin.group", record.group.as_deref());
+    attributes.push_flag("serin.stream", record.stream);
+    attributes.push_text("serin.outcome", record.outcome.name());
+    attributes.push_count("serin.attempts", record.attempts.len() as u64);
+    attributes.push_flag("serin.continued", record.continued);
+    attributes.push_text("serin.cache", record.cache);
+    attributes.push_text("serin.limited_by", record.limited_by.as_deref());
+    attributes.push_text("serin.blocked_by", record.blocked_by.as_deref());
+    attributes.push_text("serin.tokens.counted", counted);
+    attributes.push_count("serin.tokens.cached", above_zero(tokens.cached));
+    attributes.push_count("serin.tokens.reasoning", above_zero(tokens.reasoning));
     let cost = record.cost_usd.map(|cost| (cost * 1e9).round() as u64);
-    attributes.number("serin.cost_usd", cost);
+    attributes.push_number("serin.cost_usd", cost);
     let model = record.model.as_deref().filter(|_| record.route.is_some());
     let begins = Timestamp::from_millis(record.at_ms);
     Span {
-        trace_id: format!("{:032x}", trace.id),
-        span_id: format!("{:016x}", trace.span),
-        parent_span_id: trace.parent.map(|parent| format!("{parent:016x}")),
+        trace_id: format!("{:032x}", trace.trace_id),
+        span_id: format!("{:016x}", trace.span_id),
+        parent_span_id: trace.parent_span_id.map(|parent| format!("{parent:016x}")),
         trace_state: trace.state(),
-        flags: if trace.parent.is_some() { FLAGS | IS_REMOTE } else { FLAGS },
-        name: name(record, model),
-        kind: SERVER,
+        flags: if trace.parent_span_id.is_some() {
+            SPAN_FLAGS | FLAG_PARENT_REMOTE
+        } else {
+            SPAN_FLAGS
+        },
+        name: span_name(record, model),
+        kind: SPAN_KIND_SERVER,
         start_time_unix_nano: begins,
         end_time_unix_nano: begins + Duration::from_millis(record.total_ms),
         attributes,
-        status: is_failure(record.outcome).then_some(Status { code: ERROR }),
+        status: is_failure(record.outcome).then_some(Status { code: STATUS_CODE_ERROR }),
     }
 }
 
-fn attempt<'a>(
-    trace: &'a Trace,
+fn attempt_span<'a>(
+    trace: &'a TraceContext,
     record: &Record,
     number: usize,
     attempt: &Attempt,
     host: impl Fn(&str) -> Option<String>,
 ) -> Span<'a> {
     let mut attributes = Attributes::default();
-    let (provider, model) = parts(Some(&attempt.target));
+    let (provider, model) = split_target(Some(&attempt.target));
     let is_error = !matches!(attempt.result, ANSWERED | ABANDONED | HEDGED_OUT);
-    attributes.text("gen_ai.operation.name", operation(record));
-    attributes.text("gen_ai.request.model", model);
-    attributes.text("gen_ai.provider.name", provider);
-    attributes.text("server.address", provider.and_then(host).as_deref());
-    attributes.count("http.response.status_code", attempt.status.map(u64::from));
-    attributes.text("error.type", Some(attempt.result).filter(|_| is_error));
-    attributes.text("serin.target", &*attempt.target);
-    attributes.text("serin.result", attempt.result);
-    attributes.text(
+    attributes.push_text("gen_ai.operation.name", known_operation(record));
+    attributes.push_text("gen_ai.request.model", model);
+    attributes.push_text("gen_ai.provider.name", provider);
+    attributes.push_text("server.address", provider.and_then(host).as_deref());
+    attributes.push_count("http.response.status_code", attempt.status.map(u64::from));
+    attributes.push_text("error.type", Some(attempt.result).filter(|_| is_error));
+    attributes.push_text("serin.target", &*attempt.target);
+    attributes.push_text("serin.result", attempt.result);
+    attributes.push_text(
         "serin.part",
-        match attempt.part {
-            Part::Whole => "whole",
-            Part::Hedge => "hedge",
-            Part::Rest => "rest",
+        match attempt.kind {
+            AttemptKind::Primary => "whole",
+            AttemptKind::Hedge => "hedge",
+            AttemptKind::Continuation => "rest",
         },
     );
-    attributes.count("serin.key", attempt.key.map(|key| key as u64));
+    attributes.push_count("serin.key", attempt.key.map(|key| key as u64));
     Span {
-        trace_id: format!("{:032x}", trace.id),
-        span_id: format!("{:016x}", trace.attempt(number)),
-        parent_span_id: Some(format!("{:016x}", trace.span)),
+        trace_id: format!("{:032x}", trace.trace_id),
+        span_id: format!("{:016x}", trace.attempt_span_id(number)),
+        parent_span_id: Some(format!("{:016x}", trace.span_id)),
         trace_state: trace.state(),
-        flags: FLAGS,
-        name: name(record, model),
-        kind: CLIENT,
+        flags: SPAN_FLAGS,
+        name: span_name(record, model),
+        kind: SPAN_KIND_CLIENT,
         start_time_unix_nano: attempt.began,
         end_time_unix_nano: attempt.began + Duration::from_millis(attempt.ms),
         attributes,
-        status: is_error.then_some(Status { code: ERROR }),
+        status: is_error.then_some(Status { code: STATUS_CODE_ERROR }),
     }
 }
 
 /// Provider and model of a target.
-pub(super) fn parts(target: Option<&str>) -> (Option<&str>, Option<&str>) {
+pub(super) fn split_target(target: Option<&str>) -> (Option<&str>, Option<&str>) {
     target.and_then(|target| target.split_once('/')).unzip()
 }
 
 /// The operation's name where the conventions have one.
-pub(super) fn operation(record: &Record) -> Option<&'static str> {
-    record.operation.filter(|operation| OPERATIONS.contains(operation))
+pub(super) fn known_operation(record: &Record) -> Option<&'static str> {
+    record.operation.filter(|operation| KNOWN_OPERATIONS.contains(operation))
 }
 
 /// Why there was no whole answer, in a word of ours.
-pub(super) fn error(record: &Record) -> Option<&'static str> {
+pub(super) fn error_type(record: &Record) -> Option<&'static str> {
     record.error.or_else(|| is_failure(record.outcome).then(|| record.outcome.name()))
 }
 
@@ -203,12 +212,12 @@ fn is_failure(outcome: Outcome) -> bool {
 }
 
 /// `chat gpt-4o`. A model that no route serves is not named: it may be anything.
-fn name(record: &Record, model: Option<&str>) -> String {
+fn span_name(record: &Record, model: Option<&str>) -> String {
     let operation = record.operation.unwrap_or("request");
-    model.map_or_else(|| operation.to_owned(), |model| format!("{operation} {}", cut(model)))
+    model.map_or_else(|| operation.to_owned(), |model| format!("{operation} {}", truncate(model)))
 }
 
 /// Milliseconds in billionths of a second.
-pub(super) fn billionths(millis: u64) -> u64 {
+pub(super) fn seconds_in_billionths(millis: u64) -> u64 {
     millis.saturating_mul(1_000_000)
 }

@@ -1,9 +1,9 @@
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::{Sums, Trace, traces};
-use crate::keys::fake::Fake;
-use crate::observe::{ANSWERED, Attempt, Counted, Outcome, Part, Record, Tokens};
+use super::{DeltaMetrics, TraceContext, traces_body};
+use crate::keys::fake::FakeHost;
+use crate::observe::{ANSWERED, Attempt, AttemptKind, Outcome, Record, TokenSource, Tokens};
 use crate::time::Timestamp;
 
 const NOW: u64 = 1_767_225_600_000;
@@ -15,10 +15,10 @@ fn record() -> Record {
         result,
         status,
         detail: Some("a host's words".to_owned()),
-        ..Attempt::begun(
+        ..Attempt::start(
             target.to_owned(),
             Some(1),
-            Part::Whole,
+            AttemptKind::Primary,
             Timestamp::from_millis(NOW + after),
         )
     };
@@ -38,7 +38,12 @@ fn record() -> Record {
         ],
         status: Some(200),
         outcome: Outcome::Answered,
-        tokens: Tokens { input: 20, output: 8, counted: Counted::Reported, ..Tokens::default() },
+        tokens: Tokens {
+            input: 20,
+            output: 8,
+            counted: TokenSource::Reported,
+            ..Tokens::default()
+        },
         cost_usd: Some(0.0005),
         first_token_ms: Some(270),
         total_ms: 1_500,
@@ -48,12 +53,12 @@ fn record() -> Record {
     }
 }
 
-fn trace(sample: u16) -> Trace {
+fn trace(sample: u16) -> TraceContext {
     let mut headers = HeaderMap::new();
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     headers.insert("traceparent", parent.parse().expect("a value"));
     headers.insert("tracestate", "a=1".parse().expect("a value"));
-    Trace::begin(&headers, sample, &Fake::new())
+    TraceContext::from_headers(&headers, sample, &FakeHost::new())
 }
 
 fn text(key: &str, value: &str) -> Value {
@@ -91,8 +96,8 @@ fn read(body: &[u8]) -> Value {
 fn a_request_and_its_attempts_are_spans() {
     let (trace, record) = (trace(0), record());
     let host = |provider: &str| (provider == "openai").then(|| "api.openai.com".to_owned());
-    let body = traces("edge", [(&trace, &record)], host);
-    let own = format!("{:016x}", trace.span);
+    let body = traces_body("edge", [(&trace, &record)], host);
+    let own = format!("{:016x}", trace.span_id);
     let expected = json!({ "resourceSpans": [{
         "resource": resource(),
         "scopeSpans": [{ "scope": scope(), "spans": [
@@ -127,7 +132,7 @@ fn a_request_and_its_attempts_are_spans() {
             },
             {
                 "traceId": "0af7651916cd43dd8448eb211c80319c",
-                "spanId": format!("{:016x}", trace.attempt(0)),
+                "spanId": format!("{:016x}", trace.attempt_span_id(0)),
                 "parentSpanId": own,
                 "traceState": "a=1",
                 "flags": 0x101,
@@ -151,7 +156,7 @@ fn a_request_and_its_attempts_are_spans() {
             },
             {
                 "traceId": "0af7651916cd43dd8448eb211c80319c",
-                "spanId": format!("{:016x}", trace.attempt(1)),
+                "spanId": format!("{:016x}", trace.attempt_span_id(1)),
                 "parentSpanId": own,
                 "traceState": "a=1",
                 "flags": 0x101,
@@ -179,7 +184,7 @@ fn a_request_and_its_attempts_are_spans() {
 fn only_failures_are_errors() {
     let status = |outcome, error: Option<&'static str>| {
         let record = Record { outcome, error, attempts: Vec::new(), ..record() };
-        let span = read(&traces("s", [(&trace(0), &record)], |_| None));
+        let span = read(&traces_body("s", [(&trace(0), &record)], |_| None));
         let span = &span["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
         let attributes = span["attributes"].as_array().expect("a list");
         let error = attributes.iter().find(|attribute| attribute["key"] == "error.type");
@@ -206,25 +211,28 @@ fn a_model_that_nobody_serves_names_no_span() {
         model: Some("é".repeat(9_000)),
         ..record()
     };
-    let body = traces("s", [(&trace(0), &record)], |_| None);
+    let body = traces_body("s", [(&trace(0), &record)], |_| None);
     assert_eq!(read(&body)["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["name"], "chat");
     assert!(body.len() < 3_000, "{}", body.len());
-    let mut sums = Sums::default();
+    let mut sums = DeltaMetrics::default();
     sums.add(&record, 0, 10);
     assert!(
-        !sums.take("s", Timestamp::from_millis(NOW)).windows(2).any(|two| two == "é".as_bytes())
+        !sums
+            .take_body("s", Timestamp::from_millis(NOW))
+            .windows(2)
+            .any(|two| two == "é".as_bytes())
     );
 }
 
 #[test]
 fn metrics_are_what_has_come_since() {
-    let mut sums = Sums::default();
+    let mut sums = DeltaMetrics::default();
     sums.add(&record(), 500_000, 10);
     sums.add(&Record { first_token_ms: None, ..record() }, 500_000, 10);
     // Strangers do not count.
     sums.add(&Record { consumer: None, ..record() }, 500_000, 10);
-    sums.dropped(3, Timestamp::from_millis(NOW));
-    let body = read(&sums.take("edge", Timestamp::from_millis(NOW + 2_000)));
+    sums.add_dropped(3, Timestamp::from_millis(NOW));
+    let body = read(&sums.take_body("edge", Timestamp::from_millis(NOW + 2_000)));
     let general = [
         text("gen_ai.operation.name", "chat"),
         text("gen_ai.provider.name", "deepseek"),
@@ -271,22 +279,22 @@ fn metrics_are_what_has_come_since() {
             "name": "gen_ai.client.token.usage",
             "unit": "{token}",
             "histogram": { "aggregationTemporality": 1, "dataPoints": [
-                histogram(with(text("gen_ai.token.type", "input")), 40.0, &bins(3, "2", 15), &super::metric::TOKENS),
-                histogram(with(text("gen_ai.token.type", "output")), 16.0, &bins(2, "2", 15), &super::metric::TOKENS),
+                histogram(with(text("gen_ai.token.type", "input")), 40.0, &bins(3, "2", 15), &super::metric::TOKEN_BOUNDS),
+                histogram(with(text("gen_ai.token.type", "output")), 16.0, &bins(2, "2", 15), &super::metric::TOKEN_BOUNDS),
             ] },
         },
         {
             "name": "gen_ai.client.operation.duration",
             "unit": "s",
             "histogram": { "aggregationTemporality": 1, "dataPoints": [
-                histogram(general.to_vec(), 3.0, &bins(8, "2", 15), &super::metric::DURATIONS),
+                histogram(general.to_vec(), 3.0, &bins(8, "2", 15), &super::metric::DURATION_BOUNDS),
             ] },
         },
         {
             "name": "gen_ai.server.time_to_first_token",
             "unit": "s",
             "histogram": { "aggregationTemporality": 1, "dataPoints": [
-                histogram(general.to_vec(), 0.27, &bins(9, "1", 17), &super::metric::FIRSTS),
+                histogram(general.to_vec(), 0.27, &bins(9, "1", 17), &super::metric::FIRST_TOKEN_BOUNDS),
             ] },
         },
         {
@@ -314,20 +322,20 @@ fn metrics_are_what_has_come_since() {
     assert!(sums.is_empty());
     // The next ones begin where these end.
     sums.add(&record(), 0, 10);
-    let next = read(&sums.take("edge", Timestamp::from_millis(NOW + 9_000)));
+    let next = read(&sums.take_body("edge", Timestamp::from_millis(NOW + 9_000)));
     let next = &next["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0];
     assert_eq!(next["histogram"]["dataPoints"][0]["startTimeUnixNano"], "1767225602000000000");
 }
 
 #[test]
 fn what_is_told_apart_has_a_bound() {
-    let mut sums = Sums::default();
+    let mut sums = DeltaMetrics::default();
     for number in 0..3_000 {
         let consumer = Some(format!("c{number}"));
         let model = Some(format!("m{number}"));
         sums.add(&Record { consumer, model, ..record() }, 0, 20);
     }
-    let body = read(&sums.take("s", Timestamp::from_millis(NOW)));
+    let body = read(&sums.take_body("s", Timestamp::from_millis(NOW)));
     let metrics = body["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].as_array();
     let (mut series, mut requests, mut others, mut overflowed) = (0, 0, 0, 0);
     for metric in metrics.expect("a list") {

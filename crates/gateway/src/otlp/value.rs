@@ -5,20 +5,20 @@ use serde::{Serialize, Serializer};
 use crate::time::Timestamp;
 
 /// A text is cut to so many bytes: models are named by callers, who may say anything.
-const LONGEST: usize = 128;
+const MAX_TEXT_BYTES: usize = 128;
 
 /// One attribute.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(super) struct Attribute {
     key: &'static str,
-    value: Value,
+    value: AttributeValue,
 }
 
 /// Its value; 64-bit integers are strings in proto3's JSON.
 #[expect(clippy::enum_variant_names, reason = "the names that OTLP's JSON has")]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
-enum Value {
+enum AttributeValue {
     StringValue(String),
     IntValue(#[serde(serialize_with = "decimal")] u64),
     BoolValue(bool),
@@ -32,28 +32,28 @@ enum Value {
 pub(super) struct Attributes(Vec<Attribute>);
 
 impl Attributes {
-    pub(super) fn text<'a>(&mut self, key: &'static str, text: impl Into<Option<&'a str>>) {
+    pub(super) fn push_text<'a>(&mut self, key: &'static str, text: impl Into<Option<&'a str>>) {
         if let Some(text) = text.into().filter(|text| !text.is_empty()) {
-            self.put(key, Value::StringValue(cut(text).to_owned()));
+            self.push(key, AttributeValue::StringValue(truncate(text).to_owned()));
         }
     }
 
-    pub(super) fn count(&mut self, key: &'static str, count: impl Into<Option<u64>>) {
+    pub(super) fn push_count(&mut self, key: &'static str, count: impl Into<Option<u64>>) {
         if let Some(count) = count.into() {
-            self.put(key, Value::IntValue(count));
+            self.push(key, AttributeValue::IntValue(count));
         }
     }
 
-    pub(super) fn flag(&mut self, key: &'static str, is_so: bool) {
+    pub(super) fn push_flag(&mut self, key: &'static str, is_so: bool) {
         if is_so {
-            self.put(key, Value::BoolValue(true));
+            self.push(key, AttributeValue::BoolValue(true));
         }
     }
 
     /// A number in billionths.
-    pub(super) fn number(&mut self, key: &'static str, billionths: Option<u64>) {
+    pub(super) fn push_number(&mut self, key: &'static str, billionths: Option<u64>) {
         if let Some(number) = billionths {
-            self.put(key, Value::DoubleValue(number));
+            self.push(key, AttributeValue::DoubleValue(number));
         }
     }
 
@@ -61,7 +61,7 @@ impl Attributes {
         self.0
     }
 
-    fn put(&mut self, key: &'static str, value: Value) {
+    fn push(&mut self, key: &'static str, value: AttributeValue) {
         self.0.push(Attribute { key, value });
     }
 }
@@ -73,27 +73,28 @@ pub(super) struct Resource {
 }
 
 impl Resource {
-    pub(super) fn of(service: &str) -> Self {
+    pub(super) fn new(service: &str) -> Self {
         let mut attributes = Attributes::default();
-        attributes.text("service.name", service);
-        attributes.text("service.version", VERSION);
+        attributes.push_text("service.name", service);
+        attributes.push_text("service.version", VERSION);
         Self { attributes }
     }
 }
 
 /// What measures.
 #[derive(Debug, Serialize)]
-pub(super) struct Scope {
+pub(super) struct InstrumentationScope {
     name: &'static str,
     version: &'static str,
 }
 
-pub(super) const SCOPE: Scope = Scope { name: "serin", version: VERSION };
+pub(super) const SCOPE: InstrumentationScope =
+    InstrumentationScope { name: "serin", version: VERSION };
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The beginning of a text that may be long.
-pub(super) fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(LONGEST)]
+pub(super) fn truncate(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
 }
 
 /// A 64-bit integer.

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 /// The longest wait between two tries.
-const CEILING: Duration = Duration::from_secs(30);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Doubles `base` with every try, and jitters it.
-pub fn wait(base: Duration, earlier_tries: u32, entropy: u64) -> Duration {
-    jittered(base.saturating_mul(1u32 << earlier_tries.min(16)).min(CEILING), entropy)
+pub fn delay(base: Duration, earlier_tries: u32, entropy: u64) -> Duration {
+    jitter(base.saturating_mul(1u32 << earlier_tries.min(16)).min(MAX_BACKOFF), entropy)
 }
 
 /// A random part of a wait's upper half ("equal jitter"), so that those who failed together do not
 /// come back together.
-pub fn jittered(full: Duration, entropy: u64) -> Duration {
+pub fn jitter(full: Duration, entropy: u64) -> Duration {
     let half = full / 2;
     let part = (half.as_nanos() * u128::from(entropy)) >> 64;
     half + Duration::from_nanos(u64::try_from(part).unwrap_or(u64::MAX))
@@ -24,14 +24,14 @@ mod tests {
 
     use proptest::prelude::{any, proptest};
 
-    use super::{CEILING, wait};
+    use super::{MAX_BACKOFF, delay};
 
     proptest! {
         #[test]
         fn between_half_and_all_of_the_doubled_base(base in 0u64..120_000, tries in any::<u32>(), entropy in any::<u64>()) {
             let base = Duration::from_millis(base);
-            let full = base.saturating_mul(1u32 << tries.min(16)).min(CEILING);
-            let wait = wait(base, tries, entropy);
+            let full = base.saturating_mul(1u32 << tries.min(16)).min(MAX_BACKOFF);
+            let wait = delay(base, tries, entropy);
             assert!(full / 2 <= wait && wait <= full);
         }
     }

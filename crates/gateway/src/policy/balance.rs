@@ -6,72 +6,73 @@ use std::time::Duration;
 use crate::config::{Target, Targets};
 use crate::time::Timestamp;
 
-use super::canary::draw;
+use super::canary::draw_weighted;
 
 /// The time in which a measurement loses half of its worth: a target that was slow is tried again.
-const HALF_LIFE: Duration = Duration::from_secs(10);
+const LATENCY_HALF_LIFE: Duration = Duration::from_secs(10);
 /// The part of an average that a new measurement replaces: a fourth.
-const SHARE: u64 = 4;
+const SMOOTHING_DIVISOR: u64 = 4;
 
 /// How busy a target is, and how long it takes to answer.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Gauge {
-    busy: u32,
-    first_token: Average,
-    total: Average,
+pub struct TargetLoad {
+    in_flight: u32,
+    first_token: DecayingAverage,
+    total: DecayingAverage,
 }
 
 /// A moving average in milliseconds; zero where nothing was measured.
 #[derive(Clone, Copy, Debug, Default)]
-struct Average {
+struct DecayingAverage {
     millis: u64,
     at: Timestamp,
 }
 
-impl Average {
-    fn take(&mut self, took: Duration, now: Timestamp) {
-        let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX / SHARE).min(1 << 40);
+impl DecayingAverage {
+    fn record(&mut self, took: Duration, now: Timestamp) {
+        let took =
+            u64::try_from(took.as_millis()).unwrap_or(u64::MAX / SMOOTHING_DIVISOR).min(1 << 40);
         let is_first = self.millis == 0;
         // Never zero again: what was measured is not unknown.
-        let mixed = (self.millis * (SHARE - 1) + took) / SHARE;
+        let mixed = (self.millis * (SMOOTHING_DIVISOR - 1) + took) / SMOOTHING_DIVISOR;
         *self = Self { millis: if is_first { took } else { mixed }.max(1), at: now };
     }
 
-    fn now(self, now: Timestamp) -> u64 {
-        let halves = now.since(self.at).as_millis() / HALF_LIFE.as_millis();
+    fn value_at(self, now: Timestamp) -> u64 {
+        let halves = now.since(self.at).as_millis() / LATENCY_HALF_LIFE.as_millis();
         self.millis.checked_shr(u32::try_from(halves).unwrap_or(u32::MAX)).unwrap_or_default()
     }
 }
 
-impl Gauge {
+impl TargetLoad {
     /// A call begins.
-    pub fn begin(&mut self) {
-        self.busy = self.busy.saturating_add(1);
+    pub fn call_started(&mut self) {
+        self.in_flight = self.in_flight.saturating_add(1);
     }
 
     /// A call is over, whatever came of it.
-    pub fn end(&mut self) {
-        self.busy = self.busy.saturating_sub(1);
+    pub fn call_finished(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
     }
 
     /// How many calls are under way.
-    pub fn busy(&self) -> u32 {
-        self.busy
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight
     }
 
     /// An answer took so long: a stream to its first content, any other to its end.
-    pub fn answered(&mut self, stream: bool, took: Duration, now: Timestamp) {
-        if stream { &mut self.first_token } else { &mut self.total }.take(took, now);
+    pub fn record_latency(&mut self, stream: bool, took: Duration, now: Timestamp) {
+        if stream { &mut self.first_token } else { &mut self.total }.record(took, now);
     }
 
     /// How long it takes, in milliseconds that fade: zero where nobody has measured for long, so that
     /// whoever is not known is tried.
     pub fn latency(&self, stream: bool, now: Timestamp) -> u64 {
-        if stream { self.first_token } else { self.total }.now(now)
+        if stream { self.first_token } else { self.total }.value_at(now)
     }
 
     /// When an answer last came.
-    pub fn last(&self) -> Timestamp {
+    pub fn last_used(&self) -> Timestamp {
         self.first_token.at.max(self.total.at)
     }
 }
@@ -84,15 +85,17 @@ pub fn better_of_two<M: Ord>(
     may: impl Fn(&Target) -> bool,
     measure: impl Fn(&Target, u32) -> M,
 ) -> Option<&Target> {
-    let (first, place) = draw(targets, entropy, &may)?;
+    let (first, place) = draw_weighted(targets, entropy, &may)?;
     let is_other = |target: &Target| !std::ptr::eq(target, &first.target) && may(target);
-    let Some((second, _)) = draw(targets, place, is_other) else { return Some(&first.target) };
+    let Some((second, _)) = draw_weighted(targets, place, is_other) else {
+        return Some(&first.target);
+    };
     let [one, other] = [first, second].map(|drawn| measure(&drawn.target, drawn.weight));
     Some(if other < one { &second.target } else { &first.target })
 }
 
 /// Takes the one of those that `may` with the smallest measure; among equals, draws by weight.
-pub fn least<M: Ord>(
+pub fn choose_min<M: Ord>(
     targets: &Targets,
     entropy: u64,
     may: impl Fn(&Target) -> bool,
@@ -101,7 +104,7 @@ pub fn least<M: Ord>(
     let all = targets.all().iter().filter(|one| one.weight > 0 && may(&one.target));
     let least = all.map(|one| measure(&one.target)).min()?;
     let is_least = |target: &Target| may(target) && measure(target) == least;
-    draw(targets, entropy, is_least).map(|(drawn, _)| &drawn.target)
+    draw_weighted(targets, entropy, is_least).map(|(drawn, _)| &drawn.target)
 }
 
 #[cfg(test)]
@@ -110,7 +113,7 @@ mod tests {
 
     use proptest::prelude::{any, proptest};
 
-    use super::{Gauge, better_of_two, least};
+    use super::{TargetLoad, better_of_two, choose_min};
     use crate::config::{Config, Target};
     use crate::time::Timestamp;
 
@@ -135,20 +138,20 @@ mod tests {
 
     #[test]
     fn an_average_follows_and_fades() {
-        let mut gauge = Gauge::default();
+        let mut gauge = TargetLoad::default();
         assert_eq!(gauge.latency(true, NOW), 0);
-        gauge.answered(true, Duration::from_millis(400), NOW);
+        gauge.record_latency(true, Duration::from_millis(400), NOW);
         assert_eq!((gauge.latency(true, NOW), gauge.latency(false, NOW)), (400, 0));
-        gauge.answered(true, Duration::from_millis(800), NOW);
+        gauge.record_latency(true, Duration::from_millis(800), NOW);
         assert_eq!(gauge.latency(true, NOW), 500);
         assert_eq!(gauge.latency(true, NOW + Duration::from_secs(10)), 250);
         assert_eq!(gauge.latency(true, NOW + Duration::from_secs(1 << 40)), 0);
-        gauge.answered(true, Duration::MAX, NOW);
-        gauge.answered(true, Duration::MAX, NOW);
+        gauge.record_latency(true, Duration::MAX, NOW);
+        gauge.record_latency(true, Duration::MAX, NOW);
         assert!(gauge.latency(true, NOW) > 500, "what is endless is much, and no overflow");
-        gauge.end();
-        gauge.begin();
-        assert_eq!(gauge.busy(), 1);
+        gauge.call_finished();
+        gauge.call_started();
+        assert_eq!(gauge.in_flight(), 1);
     }
 
     proptest! {
@@ -162,7 +165,7 @@ mod tests {
             let worst = measures.iter().max().expect("there are some");
             let is_alone = measures.iter().filter(|one| *one == worst).count() == 1;
             assert!(taken < *worst || !is_alone);
-            let best = least(targets, entropy, |_| true, |target| measures[place(target)]);
+            let best = choose_min(targets, entropy, |_| true, |target| measures[place(target)]);
             assert_eq!(measures[place(best.expect("there is one"))], *measures.iter().min().expect("there are some"));
         }
 
@@ -176,7 +179,7 @@ mod tests {
             let anybody = weights.iter().enumerate().any(|(at, weight)| *weight > 0 && may >> at & 1 == 1);
             for chosen in [
                 better_of_two(targets, entropy, allows, |target, _| place(target)),
-                least(targets, entropy, allows, place),
+                choose_min(targets, entropy, allows, place),
             ] {
                 assert_eq!(chosen.is_some(), anybody);
                 assert!(chosen.is_none_or(|target| allows(target) && weights[place(target)] > 0));

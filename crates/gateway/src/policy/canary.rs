@@ -10,18 +10,18 @@ use crate::config::{Target, Targets, WeightedTarget};
 /// The part of one that is not `awake` is divided among those that are, by their weights; nobody
 /// else's callers move, and its own are back as soon as it is. Where none is awake, it is chosen as
 /// if all were.
-pub fn choose(
+pub fn choose_weighted(
     targets: &Targets,
     entropy: u64,
     offers: impl Fn(&Target) -> bool,
     awake: impl Fn(&Target) -> bool,
 ) -> Option<&Target> {
-    let (drawn, place) = draw(targets, entropy, &offers)?;
+    let (drawn, place) = draw_weighted(targets, entropy, &offers)?;
     let drawn = &drawn.target;
     if awake(drawn) {
         return Some(drawn);
     }
-    let instead = draw(targets, place, |target| offers(target) && awake(target));
+    let instead = draw_weighted(targets, place, |target| offers(target) && awake(target));
     Some(instead.map_or(drawn, |(instead, _)| &instead.target))
 }
 
@@ -29,7 +29,7 @@ pub fn choose(
 ///
 /// The shares lie side by side in the document's order, so that a growing canary takes callers from
 /// its neighbour and sends none of its own back.
-pub(super) fn draw(
+pub(super) fn draw_weighted(
     targets: &Targets,
     entropy: u64,
     may: impl Fn(&Target) -> bool,
@@ -48,7 +48,7 @@ pub(super) fn draw(
 }
 
 /// The entropy of somebody who is to stay where they are: the same for the same route and name.
-pub fn sticky(route: &str, name: &str) -> u64 {
+pub fn sticky_entropy(route: &str, name: &str) -> u64 {
     let mut hash = Sha256::new();
     hash.update(route.as_bytes());
     hash.update([0]);
@@ -64,7 +64,7 @@ mod tests {
     use proptest::prelude::{any, proptest};
     use proptest::sample::Index;
 
-    use super::{choose, sticky};
+    use super::{choose_weighted, sticky_entropy};
     use crate::config::{Config, Target};
 
     /// A configuration whose only route has one target for each weight; its model is the position.
@@ -90,7 +90,7 @@ mod tests {
 
     fn position_awake(config: &Config, entropy: u64, awake: impl Fn(usize) -> bool) -> usize {
         let awake = |target: &Target| awake(place(target));
-        let chosen = choose(&config.routes[0].targets, entropy, |_| true, awake);
+        let chosen = choose_weighted(&config.routes[0].targets, entropy, |_| true, awake);
         place(chosen.expect("there is a share"))
     }
 
@@ -151,8 +151,8 @@ mod tests {
         #[test]
         fn a_growing_canary_sends_nobody_back(name in any::<String>(), old in 0u32..100, more in 0u32..100) {
             let new = (old + more).min(100);
-            let was_canary = position(&config(&[100 - old, old]), sticky("r", &name)) == 1;
-            let is_canary = position(&config(&[100 - new, new]), sticky("r", &name)) == 1;
+            let was_canary = position(&config(&[100 - old, old]), sticky_entropy("r", &name)) == 1;
+            let is_canary = position(&config(&[100 - new, new]), sticky_entropy("r", &name)) == 1;
             assert!(is_canary || !was_canary);
         }
     }
@@ -160,11 +160,15 @@ mod tests {
     #[test]
     fn sticky_callers_spread_and_stay() {
         let config = config(&[90, 10]);
-        let canary = |name: &usize| position(&config, sticky("r", &name.to_string())) == 1;
+        let canary = |name: &usize| position(&config, sticky_entropy("r", &name.to_string())) == 1;
         let share = (0..10_000).filter(canary).count();
         assert!((900..1_100).contains(&share), "{share} of 10,000");
-        assert_ne!(sticky("r", "alice"), sticky("s", "alice"), "routes are independent");
-        assert_eq!(sticky("r", "alice"), sticky("r", "alice"));
+        assert_ne!(
+            sticky_entropy("r", "alice"),
+            sticky_entropy("s", "alice"),
+            "routes are independent"
+        );
+        assert_eq!(sticky_entropy("r", "alice"), sticky_entropy("r", "alice"));
     }
 
     #[test]
@@ -174,15 +178,19 @@ mod tests {
         let is =
             |model: &'static str| move |target: &Target| target.model.as_deref() == Some(model);
         for entropy in [0, u64::MAX] {
-            let chosen = choose(targets, entropy, is("1"), |_| true).expect("it has a share");
+            let chosen =
+                choose_weighted(targets, entropy, is("1"), |_| true).expect("it has a share");
             assert_eq!(chosen.model.as_deref(), Some("1"));
-            let none = choose(targets, entropy, is("2"), |_| true);
+            let none = choose_weighted(targets, entropy, is("2"), |_| true);
             assert!(none.is_none(), "a weight of zero is no share");
-            let asleep = choose(targets, entropy, is("1"), |_| false).expect("it has a share");
+            let asleep =
+                choose_weighted(targets, entropy, is("1"), |_| false).expect("it has a share");
             assert_eq!(asleep.model.as_deref(), Some("1"), "where none is awake, as if all were");
-            let only = choose(targets, entropy, |_| true, is("1")).expect("it has a share");
+            let only =
+                choose_weighted(targets, entropy, |_| true, is("1")).expect("it has a share");
             assert_eq!(only.model.as_deref(), Some("1"));
-            let spare = choose(targets, entropy, |_| true, is("2")).expect("others have a share");
+            let spare =
+                choose_weighted(targets, entropy, |_| true, is("2")).expect("others have a share");
             assert_ne!(spare.model.as_deref(), Some("2"), "a weight of zero is no share of a rest");
         }
     }

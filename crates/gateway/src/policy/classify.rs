@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
 
-use super::breaker::Sign;
+use super::breaker::Signal;
 
 /// What came of one call to an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,18 +40,18 @@ pub enum Failure {
 impl Failure {
     /// What it says about the health of the target. `has_key`: the provider has keys, and one that it
     /// refuses or finds too busy rests by itself. `worth_waiting`: the longest wait that is waited for.
-    pub fn sign(self, has_key: bool, worth_waiting: Duration) -> Sign {
+    pub fn signal(self, has_key: bool, worth_waiting: Duration) -> Signal {
         match self {
             Self::TooManyRequests { retry_after: Some(wait) } if wait > worth_waiting => {
-                if has_key { Sign::Nothing } else { Sign::Busy(wait) }
+                if has_key { Signal::Neutral } else { Signal::Throttled(wait) }
             }
             Self::Connect
             | Self::Timeout
             | Self::TooManyRequests { .. }
             | Self::ServerError { .. }
             | Self::NotAnAnswer
-            | Self::Compressed => Sign::Failed,
-            Self::KeyRefused | Self::Unpaid | Self::ModelRefused => Sign::Nothing,
+            | Self::Compressed => Signal::Failure,
+            Self::KeyRefused | Self::Unpaid | Self::ModelRefused => Signal::Neutral,
         }
     }
 
@@ -72,7 +72,7 @@ impl Failure {
 
 /// What the head of an upstream's response means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Head {
+pub enum HeadClass {
     /// An answer follows.
     Answer,
     /// The caller's own fault, to be passed on as it is.
@@ -82,28 +82,28 @@ pub enum Head {
 }
 
 /// Reads a response's head.
-pub fn head(status: StatusCode, headers: &HeaderMap) -> Head {
+pub fn classify_head(status: StatusCode, headers: &HeaderMap) -> HeadClass {
     let head = match status.as_u16() {
-        200..=299 => Head::Answer,
-        401 | 407 => Head::Failure(Failure::KeyRefused),
-        402 => Head::Failure(Failure::Unpaid),
-        403 => Head::Failure(Failure::ModelRefused),
-        408 => Head::Failure(Failure::Timeout),
-        429 => Head::Failure(Failure::TooManyRequests { retry_after: retry_after(headers) }),
-        400..=499 => Head::CallersFault,
-        500..=599 => Head::Failure(Failure::ServerError { retry_after: retry_after(headers) }),
-        _ => Head::Failure(Failure::NotAnAnswer),
+        200..=299 => HeadClass::Answer,
+        401 | 407 => HeadClass::Failure(Failure::KeyRefused),
+        402 => HeadClass::Failure(Failure::Unpaid),
+        403 => HeadClass::Failure(Failure::ModelRefused),
+        408 => HeadClass::Failure(Failure::Timeout),
+        429 => HeadClass::Failure(Failure::TooManyRequests { retry_after: retry_after(headers) }),
+        400..=499 => HeadClass::CallersFault,
+        500..=599 => HeadClass::Failure(Failure::ServerError { retry_after: retry_after(headers) }),
+        _ => HeadClass::Failure(Failure::NotAnAnswer),
     };
     match head {
         // What is not shown need not be read.
-        Head::Answer | Head::CallersFault if !is_plain(headers) => {
-            Head::Failure(Failure::Compressed)
+        HeadClass::Answer | HeadClass::CallersFault if !is_uncompressed(headers) => {
+            HeadClass::Failure(Failure::Compressed)
         }
-        Head::Answer | Head::CallersFault | Head::Failure(_) => head,
+        HeadClass::Answer | HeadClass::CallersFault | HeadClass::Failure(_) => head,
     }
 }
 
-fn is_plain(headers: &HeaderMap) -> bool {
+fn is_uncompressed(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_ENCODING)
         .is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
@@ -112,12 +112,12 @@ fn is_plain(headers: &HeaderMap) -> bool {
 /// `Retry-After` in seconds (RFC 9110, 10.2.3), or OpenAI's `retry-after-ms`. The form with a date
 /// is not read: no provider of the table sends it.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name| seconds(headers.get(name)?.to_str().ok()?.trim());
+    let number = |name| parse_decimal_seconds(headers.get(name)?.to_str().ok()?.trim());
     number("retry-after-ms").map(|millis| millis / 1000).or_else(|| number("retry-after"))
 }
 
 /// Seconds with decimals. Not by way of `f64`, whose reading from text is 12 KiB of the bundle.
-fn seconds(text: &str) -> Option<Duration> {
+fn parse_decimal_seconds(text: &str) -> Option<Duration> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     let billionths = format!("{decimals:0<9.9}").parse().ok()?;
     Some(Duration::from_secs(whole.parse().ok()?) + Duration::from_nanos(billionths))
@@ -129,16 +129,16 @@ mod tests {
 
     use http::{HeaderMap, HeaderValue, StatusCode};
 
-    use super::{Failure, Head, Sign, head};
+    use super::{Failure, HeadClass, Signal, classify_head};
 
     #[track_caller]
-    fn check(status: u16, header: Option<(&'static str, &'static str)>, expected: Head) {
+    fn assert_head(status: u16, header: Option<(&'static str, &'static str)>, expected: HeadClass) {
         let headers: HeaderMap = header
             .into_iter()
             .map(|(name, value)| (name.parse().expect("a name"), HeaderValue::from_static(value)))
             .collect();
         assert_eq!(
-            head(StatusCode::from_u16(status).expect("a status"), &headers),
+            classify_head(StatusCode::from_u16(status).expect("a status"), &headers),
             expected,
             "{status} {header:?}"
         );
@@ -147,56 +147,60 @@ mod tests {
     #[test]
     fn every_class_of_status() {
         let later = |seconds| Some(Duration::from_secs_f64(seconds));
-        check(200, None, Head::Answer);
-        check(301, None, Head::Failure(Failure::NotAnAnswer));
+        assert_head(200, None, HeadClass::Answer);
+        assert_head(301, None, HeadClass::Failure(Failure::NotAnAnswer));
         for status in [400, 404, 409, 413, 415, 422] {
-            check(status, None, Head::CallersFault);
+            assert_head(status, None, HeadClass::CallersFault);
         }
-        check(401, None, Head::Failure(Failure::KeyRefused));
-        check(407, None, Head::Failure(Failure::KeyRefused));
-        check(402, None, Head::Failure(Failure::Unpaid));
-        check(403, None, Head::Failure(Failure::ModelRefused));
-        check(408, None, Head::Failure(Failure::Timeout));
-        check(429, None, Head::Failure(Failure::TooManyRequests { retry_after: None }));
-        check(
+        assert_head(401, None, HeadClass::Failure(Failure::KeyRefused));
+        assert_head(407, None, HeadClass::Failure(Failure::KeyRefused));
+        assert_head(402, None, HeadClass::Failure(Failure::Unpaid));
+        assert_head(403, None, HeadClass::Failure(Failure::ModelRefused));
+        assert_head(408, None, HeadClass::Failure(Failure::Timeout));
+        assert_head(429, None, HeadClass::Failure(Failure::TooManyRequests { retry_after: None }));
+        assert_head(
             429,
             Some(("retry-after", "2")),
-            Head::Failure(Failure::TooManyRequests { retry_after: later(2.0) }),
+            HeadClass::Failure(Failure::TooManyRequests { retry_after: later(2.0) }),
         );
-        check(
+        assert_head(
             429,
             Some(("retry-after-ms", "1500")),
-            Head::Failure(Failure::TooManyRequests { retry_after: later(1.5) }),
+            HeadClass::Failure(Failure::TooManyRequests { retry_after: later(1.5) }),
         );
-        check(
+        assert_head(
             429,
             Some(("retry-after", "0.0625")),
-            Head::Failure(Failure::TooManyRequests { retry_after: later(0.0625) }),
+            HeadClass::Failure(Failure::TooManyRequests { retry_after: later(0.0625) }),
         );
-        check(
+        assert_head(
             429,
             Some(("retry-after-ms", "12.5")),
-            Head::Failure(Failure::TooManyRequests { retry_after: later(0.0125) }),
+            HeadClass::Failure(Failure::TooManyRequests { retry_after: later(0.0125) }),
         );
-        check(
+        assert_head(
             429,
             Some(("retry-after", "-1")),
-            Head::Failure(Failure::TooManyRequests { retry_after: None }),
+            HeadClass::Failure(Failure::TooManyRequests { retry_after: None }),
         );
-        check(
+        assert_head(
             503,
             Some(("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")),
-            Head::Failure(Failure::ServerError { retry_after: None }),
+            HeadClass::Failure(Failure::ServerError { retry_after: None }),
         );
         for status in [200, 206, 400, 404, 413, 422, 499] {
             for encoding in ["gzip", "br", "zstd", "deflate, gzip"] {
-                let compressed = Head::Failure(Failure::Compressed);
-                check(status, Some(("content-encoding", encoding)), compressed);
+                let compressed = HeadClass::Failure(Failure::Compressed);
+                assert_head(status, Some(("content-encoding", encoding)), compressed);
             }
         }
-        check(200, Some(("content-encoding", "Identity")), Head::Answer);
-        check(401, Some(("content-encoding", "gzip")), Head::Failure(Failure::KeyRefused));
-        check(599, None, Head::Failure(Failure::ServerError { retry_after: None }));
+        assert_head(200, Some(("content-encoding", "Identity")), HeadClass::Answer);
+        assert_head(
+            401,
+            Some(("content-encoding", "gzip")),
+            HeadClass::Failure(Failure::KeyRefused),
+        );
+        assert_head(599, None, HeadClass::Failure(Failure::ServerError { retry_after: None }));
     }
 
     #[test]
@@ -205,20 +209,20 @@ mod tests {
         let busy =
             |seconds| Failure::TooManyRequests { retry_after: Some(Duration::from_secs(seconds)) };
         let table = [
-            (Failure::Connect, Sign::Failed, Sign::Failed),
-            (Failure::Timeout, Sign::Failed, Sign::Failed),
-            (Failure::NotAnAnswer, Sign::Failed, Sign::Failed),
-            (Failure::Compressed, Sign::Failed, Sign::Failed),
-            (Failure::ServerError { retry_after: None }, Sign::Failed, Sign::Failed),
-            (Failure::TooManyRequests { retry_after: None }, Sign::Failed, Sign::Failed),
-            (busy(2), Sign::Failed, Sign::Failed),
-            (busy(3), Sign::Nothing, Sign::Busy(Duration::from_secs(3))),
-            (Failure::KeyRefused, Sign::Nothing, Sign::Nothing),
-            (Failure::ModelRefused, Sign::Nothing, Sign::Nothing),
+            (Failure::Connect, Signal::Failure, Signal::Failure),
+            (Failure::Timeout, Signal::Failure, Signal::Failure),
+            (Failure::NotAnAnswer, Signal::Failure, Signal::Failure),
+            (Failure::Compressed, Signal::Failure, Signal::Failure),
+            (Failure::ServerError { retry_after: None }, Signal::Failure, Signal::Failure),
+            (Failure::TooManyRequests { retry_after: None }, Signal::Failure, Signal::Failure),
+            (busy(2), Signal::Failure, Signal::Failure),
+            (busy(3), Signal::Neutral, Signal::Throttled(Duration::from_secs(3))),
+            (Failure::KeyRefused, Signal::Neutral, Signal::Neutral),
+            (Failure::ModelRefused, Signal::Neutral, Signal::Neutral),
         ];
         for (failure, with_key, without) in table {
-            assert_eq!(failure.sign(true, worth), with_key, "{failure:?}");
-            assert_eq!(failure.sign(false, worth), without, "{failure:?}");
+            assert_eq!(failure.signal(true, worth), with_key, "{failure:?}");
+            assert_eq!(failure.signal(false, worth), without, "{failure:?}");
         }
     }
 }

@@ -9,51 +9,51 @@ use super::backoff;
 use super::classify::Failure;
 
 /// What a second try needs at least to come to anything.
-const LEAST_TIME: Duration = Duration::from_millis(100);
+const MIN_RETRY_TIME: Duration = Duration::from_millis(100);
 
 /// The way through a plan's targets. Makes at most
 /// `targets × (max(keys, 1) + retries)` calls, and none that begins after the deadline.
 #[derive(Clone, Debug)]
-pub struct Course {
+pub struct RetryPolicy {
     fallback_on: FallbackOn,
     retries: Retries,
     deadline: Timestamp,
-    left: usize,
-    retried: u32,
+    targets_left: usize,
+    retries_used: u32,
     keys_tried: usize,
 }
 
 /// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Decision {
     /// The same target, after a wait.
-    Again {
+    Retry {
         /// How long to wait first.
         after: Duration,
     },
     /// The next target, at once.
-    Next,
+    NextTarget,
     /// Nothing is left to try.
-    Stop,
+    GiveUp,
 }
 
 /// What the provider's keys make of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keys {
+pub enum KeyOutcome {
     /// It was not the key's.
     NotAtFault,
     /// The key rests now, and another is awake.
-    AnotherAwake {
+    AnotherAvailable {
         /// How many keys the provider has.
         of: usize,
     },
     /// The key rests now, and so does every other.
-    AllRest,
+    AllCoolingDown,
     /// It was not the key's, but the target itself rests now.
-    TargetRests,
+    TargetCoolingDown,
 }
 
-impl Course {
+impl RetryPolicy {
     /// A course through `targets` targets (at least one), bounded by a deadline.
     pub fn new(
         targets: usize,
@@ -65,62 +65,68 @@ impl Course {
             fallback_on,
             retries,
             deadline,
-            left: targets.saturating_sub(1),
-            retried: 0,
+            targets_left: targets.saturating_sub(1),
+            retries_used: 0,
             keys_tried: 0,
         }
     }
 
     /// The step after a call that failed. `may_retry` takes a second try out of the provider's budget;
     /// it is asked last.
-    pub fn after(
+    pub fn decide(
         &mut self,
         failure: Failure,
-        keys: Keys,
+        keys: KeyOutcome,
         now: Timestamp,
         entropy: u64,
         may_retry: impl FnOnce() -> bool,
-    ) -> Step {
+    ) -> Decision {
         match keys {
             // Each key once: with many keys and short rests the first would be awake again.
-            Keys::AnotherAwake { of } if self.keys_tried + 1 < of && now < self.deadline => {
+            KeyOutcome::AnotherAvailable { of }
+                if self.keys_tried + 1 < of && now < self.deadline =>
+            {
                 self.keys_tried += 1;
-                return Step::Again { after: Duration::ZERO };
+                return Decision::Retry { after: Duration::ZERO };
             }
             // The target cannot be tried again, whatever the retries say.
-            Keys::AnotherAwake { .. } | Keys::AllRest | Keys::TargetRests
+            KeyOutcome::AnotherAvailable { .. }
+            | KeyOutcome::AllCoolingDown
+            | KeyOutcome::TargetCoolingDown
                 if self.falls_back(failure) =>
             {
-                return self.pass_over(now);
+                return self.skip_target(now);
             }
-            Keys::AnotherAwake { .. } | Keys::AllRest | Keys::TargetRests => return Step::Stop,
-            Keys::NotAtFault => {}
+            KeyOutcome::AnotherAvailable { .. }
+            | KeyOutcome::AllCoolingDown
+            | KeyOutcome::TargetCoolingDown => return Decision::GiveUp,
+            KeyOutcome::NotAtFault => {}
         }
-        if self.retried < self.retries.attempts
-            && let Some(after) = self.wait(failure, entropy)
-            && now + after + LEAST_TIME <= self.deadline
+        if self.retries_used < self.retries.attempts
+            && let Some(after) = self.retry_delay(failure, entropy)
+            && now + after + MIN_RETRY_TIME <= self.deadline
             && may_retry()
         {
-            self.retried += 1;
-            return Step::Again { after };
+            self.retries_used += 1;
+            return Decision::Retry { after };
         }
-        if self.falls_back(failure) { self.pass_over(now) } else { Step::Stop }
+        if self.falls_back(failure) { self.skip_target(now) } else { Decision::GiveUp }
     }
 
     /// The step where a target cannot be called at all because all its keys rest.
-    pub fn pass_over(&mut self, now: Timestamp) -> Step {
-        if self.left == 0 || now >= self.deadline {
-            return Step::Stop;
+    pub fn skip_target(&mut self, now: Timestamp) -> Decision {
+        if self.targets_left == 0 || now >= self.deadline {
+            return Decision::GiveUp;
         }
-        self.left -= 1;
-        self.retried = 0;
+        self.targets_left -= 1;
+        self.retries_used = 0;
         self.keys_tried = 0;
-        Step::Next
+        Decision::NextTarget
     }
 
     /// The wait before another try at the same target; `None` where that makes no sense.
-    fn wait(&self, failure: Failure, entropy: u64) -> Option<Duration> {
-        let backoff = backoff::wait(self.retries.backoff, self.retried, entropy);
+    fn retry_delay(&self, failure: Failure, entropy: u64) -> Option<Duration> {
+        let backoff = backoff::delay(self.retries.backoff, self.retries_used, entropy);
         match failure {
             Failure::TooManyRequests { retry_after } | Failure::ServerError { retry_after } => {
                 match retry_after {
@@ -130,7 +136,9 @@ impl Course {
             }
             Failure::Connect | Failure::NotAnAnswer => Some(backoff),
             // A target that was too slow once is a bad bet while another one waits.
-            Failure::Timeout => (self.left == 0 || !self.fallback_on.timeout).then_some(backoff),
+            Failure::Timeout => {
+                (self.targets_left == 0 || !self.fallback_on.timeout).then_some(backoff)
+            }
             // It will do so again.
             Failure::Compressed | Failure::KeyRefused | Failure::Unpaid | Failure::ModelRefused => {
                 None
@@ -158,7 +166,7 @@ mod tests {
     use proptest::prelude::{Strategy, any, prop_oneof, proptest};
     use proptest::strategy::Just;
 
-    use super::{Course, Keys, Step};
+    use super::{Decision, KeyOutcome, RetryPolicy};
     use crate::config::{FallbackOn, Retries};
     use crate::policy::classify::Failure;
     use crate::time::Timestamp;
@@ -179,44 +187,53 @@ mod tests {
             backoff: Duration::from_millis(100),
             honour_retry_after: Duration::from_secs(2),
             budget: 200,
-            replay: None,
+            max_replay_bytes: None,
         }
     }
 
-    fn course(targets: usize, fallback_on: FallbackOn, attempts: u32) -> Course {
-        Course::new(targets, fallback_on, retries(attempts), NOW + Duration::from_secs(60))
+    fn course(targets: usize, fallback_on: FallbackOn, attempts: u32) -> RetryPolicy {
+        RetryPolicy::new(targets, fallback_on, retries(attempts), NOW + Duration::from_secs(60))
     }
 
     #[track_caller]
-    fn check(mut course: Course, failures: &[Failure], expected: &[Step]) {
+    fn assert_decisions(mut course: RetryPolicy, failures: &[Failure], expected: &[Decision]) {
         // The highest entropy takes the whole of a wait but for the last nanosecond.
-        let steps: Vec<Step> = failures
+        let steps: Vec<Decision> = failures
             .iter()
-            .map(|failure| match course.after(*failure, Keys::NotAtFault, NOW, u64::MAX, || true) {
-                Step::Again { after } => Step::Again {
-                    after: Duration::from_millis(after.as_micros().div_ceil(1000) as u64),
-                },
-                other => other,
+            .map(|failure| {
+                match course.decide(*failure, KeyOutcome::NotAtFault, NOW, u64::MAX, || true) {
+                    Decision::Retry { after } => Decision::Retry {
+                        after: Duration::from_millis(after.as_micros().div_ceil(1000) as u64),
+                    },
+                    other => other,
+                }
             })
             .collect();
         assert_eq!(steps, expected, "{failures:?}");
     }
 
-    fn again(millis: u64) -> Step {
-        Step::Again { after: Duration::from_millis(millis) }
+    fn retry_after(millis: u64) -> Decision {
+        Decision::Retry { after: Duration::from_millis(millis) }
     }
 
     #[test]
     fn retries_come_before_the_next_target() {
-        check(
+        assert_decisions(
             course(2, ALL, 2),
             &[ERROR; 6],
-            &[again(100), again(200), Step::Next, again(100), again(200), Step::Stop],
+            &[
+                retry_after(100),
+                retry_after(200),
+                Decision::NextTarget,
+                retry_after(100),
+                retry_after(200),
+                Decision::GiveUp,
+            ],
         );
-        check(
+        assert_decisions(
             course(3, ALL, 0),
             &[ERROR, Failure::Compressed, Failure::NotAnAnswer],
-            &[Step::Next, Step::Next, Step::Stop],
+            &[Decision::NextTarget, Decision::NextTarget, Decision::GiveUp],
         );
     }
 
@@ -224,70 +241,102 @@ mod tests {
     fn retry_after_is_honoured_within_bounds() {
         let busy =
             |seconds| Failure::TooManyRequests { retry_after: Some(Duration::from_secs(seconds)) };
-        check(course(2, ALL, 1), &[busy(2), busy(2)], &[again(2000), Step::Next]);
-        check(course(2, ALL, 1), &[busy(3)], &[Step::Next]);
-        check(course(1, ALL, 1), &[busy(3)], &[Step::Stop]);
+        assert_decisions(
+            course(2, ALL, 1),
+            &[busy(2), busy(2)],
+            &[retry_after(2000), Decision::NextTarget],
+        );
+        assert_decisions(course(2, ALL, 1), &[busy(3)], &[Decision::NextTarget]);
+        assert_decisions(course(1, ALL, 1), &[busy(3)], &[Decision::GiveUp]);
     }
 
     #[test]
     fn only_named_conditions_fall_back() {
         let connect = FallbackOn { connect: true, ..FallbackOn::default() };
-        check(course(2, connect, 0), &[ERROR], &[Step::Stop]);
-        check(course(2, connect, 0), &[Failure::Connect], &[Step::Next]);
-        check(course(2, connect, 0), &[Failure::KeyRefused], &[Step::Next]);
-        check(course(2, ALL, 1), &[Failure::Timeout, Failure::Timeout], &[Step::Next, again(100)]);
+        assert_decisions(course(2, connect, 0), &[ERROR], &[Decision::GiveUp]);
+        assert_decisions(course(2, connect, 0), &[Failure::Connect], &[Decision::NextTarget]);
+        assert_decisions(course(2, connect, 0), &[Failure::KeyRefused], &[Decision::NextTarget]);
+        assert_decisions(
+            course(2, ALL, 1),
+            &[Failure::Timeout, Failure::Timeout],
+            &[Decision::NextTarget, retry_after(100)],
+        );
     }
 
     #[test]
     fn a_refused_key_makes_way_for_another() {
         let mut course = course(1, ALL, 0);
-        let another = Keys::AnotherAwake { of: 2 };
+        let another = KeyOutcome::AnotherAvailable { of: 2 };
         assert_eq!(
-            course.after(Failure::KeyRefused, another, NOW, 0, || true),
-            Step::Again { after: Duration::ZERO }
+            course.decide(Failure::KeyRefused, another, NOW, 0, || true),
+            Decision::Retry { after: Duration::ZERO }
         );
-        assert_eq!(course.after(Failure::KeyRefused, another, NOW, 0, || true), Step::Stop);
-        assert_eq!(course.after(Failure::KeyRefused, Keys::AllRest, NOW, 0, || true), Step::Stop);
+        assert_eq!(course.decide(Failure::KeyRefused, another, NOW, 0, || true), Decision::GiveUp);
+        assert_eq!(
+            course.decide(Failure::KeyRefused, KeyOutcome::AllCoolingDown, NOW, 0, || true),
+            Decision::GiveUp
+        );
     }
 
     #[test]
     fn a_second_try_is_taken_out_of_the_budget() {
         let mut course = course(2, ALL, 3);
-        assert_eq!(course.after(ERROR, Keys::NotAtFault, NOW, 0, || true), again(50));
-        assert_eq!(course.after(ERROR, Keys::NotAtFault, NOW, 0, || false), Step::Next);
-        let asked = |_| -> bool { panic!("nothing is taken where no second try comes") };
-        assert_eq!(course.after(ERROR, Keys::TargetRests, NOW, 0, || asked(())), Step::Stop);
+        assert_eq!(course.decide(ERROR, KeyOutcome::NotAtFault, NOW, 0, || true), retry_after(50));
         assert_eq!(
-            course.after(Failure::KeyRefused, Keys::NotAtFault, NOW, 0, || asked(())),
-            Step::Stop
+            course.decide(ERROR, KeyOutcome::NotAtFault, NOW, 0, || false),
+            Decision::NextTarget
+        );
+        let asked = |_| -> bool { panic!("nothing is taken where no second try comes") };
+        assert_eq!(
+            course.decide(ERROR, KeyOutcome::TargetCoolingDown, NOW, 0, || asked(())),
+            Decision::GiveUp
+        );
+        assert_eq!(
+            course.decide(Failure::KeyRefused, KeyOutcome::NotAtFault, NOW, 0, || asked(())),
+            Decision::GiveUp
         );
     }
 
     #[test]
     fn a_target_that_rests_is_not_tried_again() {
         let mut course = course(2, ALL, 3);
-        assert_eq!(course.after(ERROR, Keys::TargetRests, NOW, 0, || true), Step::Next);
-        assert_eq!(course.after(ERROR, Keys::TargetRests, NOW, 0, || true), Step::Stop);
+        assert_eq!(
+            course.decide(ERROR, KeyOutcome::TargetCoolingDown, NOW, 0, || true),
+            Decision::NextTarget
+        );
+        assert_eq!(
+            course.decide(ERROR, KeyOutcome::TargetCoolingDown, NOW, 0, || true),
+            Decision::GiveUp
+        );
     }
 
     #[test]
     fn a_second_try_that_cannot_end_in_time_is_not_begun() {
         let after = Duration::from_millis(100);
-        for (left, step) in [(199, Step::Next), (200, again(100))] {
+        for (left, step) in [(199, Decision::NextTarget), (200, retry_after(100))] {
             let busy = Failure::TooManyRequests { retry_after: Some(after) };
             let deadline = NOW + Duration::from_millis(left);
-            let mut course = Course::new(2, ALL, retries(1), deadline);
-            assert_eq!(course.after(busy, Keys::NotAtFault, NOW, 0, || true), step);
+            let mut course = RetryPolicy::new(2, ALL, retries(1), deadline);
+            assert_eq!(course.decide(busy, KeyOutcome::NotAtFault, NOW, 0, || true), step);
         }
     }
 
     #[test]
     fn nothing_begins_after_the_deadline() {
-        let mut course = Course::new(2, ALL, retries(3), NOW + Duration::from_millis(60));
-        assert_eq!(course.after(ERROR, Keys::NotAtFault, NOW, u64::MAX, || true), Step::Next);
+        let mut course = RetryPolicy::new(2, ALL, retries(3), NOW + Duration::from_millis(60));
         assert_eq!(
-            course.after(ERROR, Keys::NotAtFault, NOW + Duration::from_millis(60), 0, || true),
-            Step::Stop
+            course.decide(ERROR, KeyOutcome::NotAtFault, NOW, u64::MAX, || true),
+            Decision::NextTarget
+        );
+        assert_eq!(
+            course.decide(
+                ERROR,
+                KeyOutcome::NotAtFault,
+                NOW + Duration::from_millis(60),
+                0,
+                || true
+            ),
+            Decision::GiveUp
         );
     }
 
@@ -311,8 +360,8 @@ mod tests {
             let mut course = course(targets, ALL, attempts);
             let mut calls = 1;
             for failure in failures {
-                let keys = if failure == Failure::KeyRefused { Keys::AllRest } else { Keys::NotAtFault };
-                if course.after(failure, keys, NOW, entropy, || true) == Step::Stop {
+                let keys = if failure == Failure::KeyRefused { KeyOutcome::AllCoolingDown } else { KeyOutcome::NotAtFault };
+                if course.decide(failure, keys, NOW, entropy, || true) == Decision::GiveUp {
                     break;
                 }
                 calls += 1;

@@ -9,51 +9,52 @@ use crate::time::Timestamp;
 
 /// Each octave of milliseconds has so many buckets, so that a bucket is at most an eighth of its lower
 /// edge wide. Below that many milliseconds, each has its own.
-const PARTS: u64 = 8;
+const BUCKETS_PER_OCTAVE: u64 = 8;
 /// Longer answers count as this long: about 17 minutes.
-const LONGEST: u64 = (1 << 20) - 1;
-const BUCKETS: usize = (PARTS + (20 - PARTS.ilog2() as u64) * PARTS) as usize;
+const MAX_MILLIS: u64 = (1 << 20) - 1;
+const BUCKETS: usize =
+    (BUCKETS_PER_OCTAVE + (20 - BUCKETS_PER_OCTAVE.ilog2() as u64) * BUCKETS_PER_OCTAVE) as usize;
 /// What one answer counts for, so that halves of it still count.
-const ANSWER: u32 = 64;
+const SAMPLE_UNITS: u32 = 64;
 /// Beyond so many answers all of them are halved.
-const MOST: u32 = 256;
+const MAX_SAMPLES: u32 = 256;
 /// Fewer answers than that say nothing about one in twenty.
-const LEAST: u32 = 20;
+const MIN_SAMPLES: u32 = 20;
 /// The time in which what was measured loses half of its worth.
 const HALF_LIFE: Duration = Duration::from_secs(300);
 
 /// How long the answers of a target took lately.
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub struct LatencyHistogram {
     counts: Box<[u32; BUCKETS]>,
     sum: u32,
     halved_at: Timestamp,
 }
 
-impl Default for Pace {
+impl Default for LatencyHistogram {
     fn default() -> Self {
         Self { counts: Box::new([0; BUCKETS]), sum: 0, halved_at: Timestamp::default() }
     }
 }
 
-impl Pace {
+impl LatencyHistogram {
     /// An answer took so long, or was not there after so long and is not waited for any more: which of
     /// the two is all the same for whoever is later than nearly all others.
-    pub fn took(&mut self, took: Duration, now: Timestamp) {
-        self.fade(now);
-        if self.sum >= MOST * ANSWER {
+    pub fn record(&mut self, took: Duration, now: Timestamp) {
+        self.decay(now);
+        if self.sum >= MAX_SAMPLES * SAMPLE_UNITS {
             self.halve(1);
         }
-        let millis = u64::try_from(took.as_millis()).unwrap_or(LONGEST).min(LONGEST);
-        self.counts[bucket(millis)] += ANSWER;
-        self.sum += ANSWER;
+        let millis = u64::try_from(took.as_millis()).unwrap_or(MAX_MILLIS).min(MAX_MILLIS);
+        self.counts[bucket(millis)] += SAMPLE_UNITS;
+        self.sum += SAMPLE_UNITS;
     }
 
     /// The time within which 95 of 100 answers came, at most an eighth too long and never too short.
     /// `None`: too few are known.
-    pub fn late_after(&mut self, now: Timestamp) -> Option<Duration> {
-        self.fade(now);
-        if self.sum < LEAST * ANSWER {
+    pub fn p95(&mut self, now: Timestamp) -> Option<Duration> {
+        self.decay(now);
+        if self.sum < MIN_SAMPLES * SAMPLE_UNITS {
             return None;
         }
         // More than a twentieth is later than this bucket's predecessor.
@@ -66,11 +67,11 @@ impl Pace {
     }
 
     /// When it last lost half of its worth, or began.
-    pub fn last(&self) -> Timestamp {
+    pub fn last_decay(&self) -> Timestamp {
         self.halved_at
     }
 
-    fn fade(&mut self, now: Timestamp) {
+    fn decay(&mut self, now: Timestamp) {
         let halves = now.since(self.halved_at).as_millis() / HALF_LIFE.as_millis();
         if halves > 0 {
             self.halve(u32::try_from(halves).unwrap_or(u32::MAX));
@@ -88,21 +89,22 @@ impl Pace {
 
 /// The bucket of a time in milliseconds.
 fn bucket(millis: u64) -> usize {
-    if millis < PARTS {
+    if millis < BUCKETS_PER_OCTAVE {
         return millis as usize;
     }
-    let octave = u64::from(millis.ilog2() - PARTS.ilog2());
-    (PARTS + octave * PARTS + (millis >> octave) - PARTS) as usize
+    let octave = u64::from(millis.ilog2() - BUCKETS_PER_OCTAVE.ilog2());
+    (BUCKETS_PER_OCTAVE + octave * BUCKETS_PER_OCTAVE + (millis >> octave) - BUCKETS_PER_OCTAVE)
+        as usize
 }
 
 /// The longest time in a bucket, in milliseconds.
 fn upper_edge(bucket: usize) -> u64 {
     let bucket = bucket as u64;
-    if bucket < PARTS {
+    if bucket < BUCKETS_PER_OCTAVE {
         return bucket;
     }
-    let (octave, part) = (bucket / PARTS - 1, bucket % PARTS);
-    ((PARTS + part + 1) << octave) - 1
+    let (octave, part) = (bucket / BUCKETS_PER_OCTAVE - 1, bucket % BUCKETS_PER_OCTAVE);
+    ((BUCKETS_PER_OCTAVE + part + 1) << octave) - 1
 }
 
 #[cfg(test)]
@@ -111,19 +113,19 @@ mod tests {
 
     use proptest::prelude::proptest;
 
-    use super::{BUCKETS, LEAST, LONGEST, Pace, bucket, upper_edge};
+    use super::{BUCKETS, LatencyHistogram, MAX_MILLIS, MIN_SAMPLES, bucket, upper_edge};
     use crate::time::Timestamp;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
-    fn pace(millis: impl IntoIterator<Item = u64>) -> Pace {
-        let mut pace = Pace::default();
-        millis.into_iter().for_each(|millis| pace.took(Duration::from_millis(millis), NOW));
+    fn pace(millis: impl IntoIterator<Item = u64>) -> LatencyHistogram {
+        let mut pace = LatencyHistogram::default();
+        millis.into_iter().for_each(|millis| pace.record(Duration::from_millis(millis), NOW));
         pace
     }
 
-    fn late(pace: &mut Pace, now: Timestamp) -> u64 {
-        pace.late_after(now).expect("enough is known").as_millis() as u64
+    fn late(pace: &mut LatencyHistogram, now: Timestamp) -> u64 {
+        pace.p95(now).expect("enough is known").as_millis() as u64
     }
 
     /// Evenly spread numbers from 0 to 1, in an order that jumps about.
@@ -133,7 +135,7 @@ mod tests {
 
     /// Takes two thousand times by the inverse of a distribution, and compares with it.
     #[track_caller]
-    fn check(name: &str, quantile: impl Fn(f64) -> f64) {
+    fn assert_p95_close(name: &str, quantile: impl Fn(f64) -> f64) {
         let mut pace = pace(spread(2_000).map(|part| quantile(part) as u64));
         let found = late(&mut pace, NOW) as f64;
         // What has faded is sampled anew, so that the rank is right to within two in a hundred.
@@ -143,47 +145,50 @@ mod tests {
 
     #[test]
     fn it_is_right_for_many_distributions() {
-        check("constant", |_| 700.0);
-        check("uniform", |part| 100.0 + 900.0 * part);
-        check("exponential", |part| -400.0 * (1.0 - part).ln());
-        check("heavy tail", |part| 200.0 / (1.0 - part).powf(0.5));
-        check("quick or slow", |part| if part < 0.9 { 80.0 + part } else { 4_000.0 + part });
-        check("few slow ones", |part| if part < 0.98 { 80.0 + part } else { 30_000.0 });
-        check("very quick", |part| 6.0 * part);
+        assert_p95_close("constant", |_| 700.0);
+        assert_p95_close("uniform", |part| 100.0 + 900.0 * part);
+        assert_p95_close("exponential", |part| -400.0 * (1.0 - part).ln());
+        assert_p95_close("heavy tail", |part| 200.0 / (1.0 - part).powf(0.5));
+        assert_p95_close(
+            "quick or slow",
+            |part| if part < 0.9 { 80.0 + part } else { 4_000.0 + part },
+        );
+        assert_p95_close("few slow ones", |part| if part < 0.98 { 80.0 + part } else { 30_000.0 });
+        assert_p95_close("very quick", |part| 6.0 * part);
     }
 
     #[test]
     fn few_answers_say_nothing() {
-        let mut few = pace((1..LEAST).map(u64::from));
-        assert_eq!(few.late_after(NOW), None);
-        few.took(Duration::from_millis(1), NOW);
-        assert!(few.late_after(NOW).is_some());
+        let mut few = pace((1..MIN_SAMPLES).map(u64::from));
+        assert_eq!(few.p95(NOW), None);
+        few.record(Duration::from_millis(1), NOW);
+        assert!(few.p95(NOW).is_some());
     }
 
     #[test]
     fn it_forgets_by_number_and_by_time() {
         let mut slow = pace((0..5_000).map(|_| 9_000));
         assert!(late(&mut slow, NOW) >= 9_000);
-        (0..1_500).for_each(|_| slow.took(Duration::from_millis(100), NOW));
+        (0..1_500).for_each(|_| slow.record(Duration::from_millis(100), NOW));
         assert!(late(&mut slow, NOW) < 115, "what comes now is what counts");
         let mut old = pace((0..100).map(|_| 100));
-        assert!(old.late_after(NOW + Duration::from_secs(600)).is_some());
-        assert_eq!(old.late_after(NOW + Duration::from_secs(1_300)), None);
+        assert!(old.p95(NOW + Duration::from_secs(600)).is_some());
+        assert_eq!(old.p95(NOW + Duration::from_secs(1_300)), None);
     }
 
     #[test]
     fn an_hour_is_no_trouble() {
         let mut endless = pace((0..40).map(|_| u64::MAX));
-        assert_eq!(late(&mut endless, NOW), LONGEST);
-        assert_eq!(bucket(LONGEST), BUCKETS - 1);
+        assert_eq!(late(&mut endless, NOW), MAX_MILLIS);
+        assert_eq!(bucket(MAX_MILLIS), BUCKETS - 1);
     }
 
     proptest! {
         #[test]
-        fn a_bucket_is_an_eighth_wide_at_most(millis in 0..=LONGEST) {
+        fn a_bucket_is_an_eighth_wide_at_most(millis in 0..=MAX_MILLIS) {
             let edge = upper_edge(bucket(millis));
             assert!(millis <= edge && edge <= millis + millis / 8);
-            assert!(edge == LONGEST || bucket(edge + 1) == bucket(edge) + 1);
+            assert!(edge == MAX_MILLIS || bucket(edge + 1) == bucket(edge) + 1);
         }
 
         /// Where nothing has faded, the rank is exact.

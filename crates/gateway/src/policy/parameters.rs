@@ -8,7 +8,7 @@ use crate::config::{Parameter, ParameterRule};
 
 /// A parameter outside of what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotAllowed {
+pub struct ParameterViolation {
     /// The path to the field.
     pub path: String,
     /// What is allowed there, for people: `must be at most 4096`.
@@ -16,10 +16,10 @@ pub struct NotAllowed {
 }
 
 /// Checks a body against every bound. The body is known to be a JSON object.
-pub fn check<'p>(
+pub fn check_parameters<'p>(
     body: &[u8],
     bounds: impl Iterator<Item = &'p Parameter>,
-) -> Result<(), NotAllowed> {
+) -> Result<(), ParameterViolation> {
     let mut bounds = bounds.peekable();
     // Most callers have no bounds, and the body is not looked at for them.
     if bounds.peek().is_none() {
@@ -27,23 +27,23 @@ pub fn check<'p>(
     }
     // A member that is there twice cannot be judged: one reader takes the first, another the last.
     // So names must be unique, in every object on the way to a bounded one; see `members`.
-    let members = members(body);
+    let members = parse_members(body);
     for bound in bounds {
-        let not_allowed = |expected| Err(NotAllowed { path: bound.path.clone(), expected });
+        let not_allowed = |expected| Err(ParameterViolation { path: bound.path.clone(), expected });
         let Some(members) = &members else {
-            return not_allowed(TWICE.to_owned());
+            return not_allowed(DUPLICATE_MEMBER.to_owned());
         };
         let path: Vec<&str> = bound.path.split('.').collect();
         let mut found = Vec::new();
         // A whole prompt is parsed only where a bound asks for something inside of it.
-        if enter(members, &path, DEEPEST, &mut found).is_none() {
-            return not_allowed(TWICE.to_owned());
+        if find_in_members(members, &path, MAX_ARRAY_DEPTH, &mut found).is_none() {
+            return not_allowed(DUPLICATE_MEMBER.to_owned());
         }
         for raw in found {
             let Ok(value) = serde_json::from_str::<Value>(raw.get()) else {
                 return not_allowed("must be plain JSON".to_owned());
             };
-            if let Some(expected) = judge(&bound.rule, &value) {
+            if let Some(expected) = check_value(&bound.rule, &value) {
                 return not_allowed(expected);
             }
         }
@@ -52,7 +52,7 @@ pub fn check<'p>(
 }
 
 /// The texts that bounds name for a field.
-pub fn allowed<'p>(
+pub fn allowed_texts<'p>(
     bounds: impl Iterator<Item = &'p Parameter>,
     path: &str,
 ) -> impl Iterator<Item = &'p str> {
@@ -65,29 +65,33 @@ pub fn allowed<'p>(
 }
 
 /// Whether a field may hold a text.
-pub fn may_be<'p>(mut bounds: impl Iterator<Item = &'p Parameter>, path: &str, text: &str) -> bool {
+pub fn allows_text<'p>(
+    mut bounds: impl Iterator<Item = &'p Parameter>,
+    path: &str,
+    text: &str,
+) -> bool {
     let value = Value::from(text);
-    bounds.all(|bound| bound.path != path || judge(&bound.rule, &value).is_none())
+    bounds.all(|bound| bound.path != path || check_value(&bound.rule, &value).is_none())
 }
 
-const TWICE: &str = "must not be sent in an object with one name twice";
+const DUPLICATE_MEMBER: &str = "must not be sent in an object with one name twice";
 /// So many arrays within arrays are looked into; no API has them, and a stack has an end.
-const DEEPEST: usize = 32;
+const MAX_ARRAY_DEPTH: usize = 32;
 
 /// The members of an object; `None` where a name is there twice.
-fn members(body: &[u8]) -> Option<BTreeMap<String, &RawValue>> {
-    let Unique(members) = serde_json::from_str(str::from_utf8(body).ok()?).ok()?;
+fn parse_members(body: &[u8]) -> Option<BTreeMap<String, &RawValue>> {
+    let UniqueMembers(members) = serde_json::from_str(str::from_utf8(body).ok()?).ok()?;
     Some(members)
 }
 
 /// Members by name, each of them once.
-struct Unique<'a>(BTreeMap<String, &'a RawValue>);
+struct UniqueMembers<'a>(BTreeMap<String, &'a RawValue>);
 
-impl<'de: 'a, 'a> serde::Deserialize<'de> for Unique<'a> {
+impl<'de: 'a, 'a> serde::Deserialize<'de> for UniqueMembers<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;
         impl<'de> serde::de::Visitor<'de> for Members {
-            type Value = Unique<'de>;
+            type Value = UniqueMembers<'de>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object")
@@ -96,14 +100,14 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Unique<'a> {
             fn visit_map<A: serde::de::MapAccess<'de>>(
                 self,
                 mut map: A,
-            ) -> Result<Unique<'de>, A::Error> {
+            ) -> Result<UniqueMembers<'de>, A::Error> {
                 let mut members = BTreeMap::new();
                 while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
                     if members.insert(name, value).is_some() {
                         return Err(serde::de::Error::custom("a name twice"));
                     }
                 }
-                Ok(Unique(members))
+                Ok(UniqueMembers(members))
             }
         }
         deserializer.deserialize_map(Members)
@@ -112,7 +116,7 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Unique<'a> {
 
 /// Finds every value at a path among members. Readers differ on whether case matters, so that it does
 /// not here. `None`: somewhere on the way a name is there twice.
-fn enter<'a>(
+fn find_in_members<'a>(
     members: &BTreeMap<String, &'a RawValue>,
     path: &[&str],
     deepest: usize,
@@ -120,11 +124,11 @@ fn enter<'a>(
 ) -> Option<()> {
     let [name, rest @ ..] = path else { return Some(()) };
     let mut meant = members.iter().filter(|(other, _)| openai::is_same_name(other, name));
-    meant.try_for_each(|(_, value)| reach(value, rest, deepest, found))
+    meant.try_for_each(|(_, value)| find_values(value, rest, deepest, found))
 }
 
 /// Finds every value at a path; through an array the path goes to each of its items.
-fn reach<'a>(
+fn find_values<'a>(
     value: &'a RawValue,
     path: &[&str],
     deepest: usize,
@@ -135,18 +139,20 @@ fn reach<'a>(
         return Some(());
     }
     match value.get().as_bytes().first() {
-        Some(b'{') => enter(&members(value.get().as_bytes())?, path, deepest, found),
+        Some(b'{') => {
+            find_in_members(&parse_members(value.get().as_bytes())?, path, deepest, found)
+        }
         Some(b'[') => {
             let deepest = deepest.checked_sub(1)?;
             let items: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
-            items.into_iter().try_for_each(|item| reach(item, path, deepest, found))
+            items.into_iter().try_for_each(|item| find_values(item, path, deepest, found))
         }
         Some(_) | None => Some(()),
     }
 }
 
 /// What is expected in place of a value, if it is not allowed.
-fn judge(rule: &ParameterRule, value: &Value) -> Option<String> {
+fn check_value(rule: &ParameterRule, value: &Value) -> Option<String> {
     match rule {
         // To say nothing in so many words is allowed: it means the default.
         ParameterRule::Forbid if value.is_null() => None,
@@ -187,7 +193,7 @@ fn is_among(allowed: &[Value], value: &Value) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::check;
+    use super::check_parameters;
     use crate::config::{Parameter, ParameterRule};
 
     fn bounds() -> Vec<Parameter> {
@@ -207,8 +213,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn judged(body: &str, expected: Option<&str>) {
-        let found = check(body.as_bytes(), bounds().iter())
+    fn assert_checked(body: &str, expected: Option<&str>) {
+        let found = check_parameters(body.as_bytes(), bounds().iter())
             .err()
             .map(|found| format!("{} {}", found.path, found.expected));
         assert_eq!(found.as_deref(), expected, "{body}");
@@ -216,44 +222,62 @@ mod tests {
 
     #[test]
     fn what_is_outside_of_the_bounds_is_named() {
-        judged(r#"{"model":"a","messages":[]}"#, None);
-        judged(r#"{"max_tokens":4096,"temperature":1.2}"#, None);
-        judged(r#"{"max_tokens":4097}"#, Some("max_tokens must be a number of at most 4096"));
-        judged(r#"{"max_tokens":"1"}"#, Some("max_tokens must be a number of at most 4096"));
-        judged(r#"{"max_tokens":null}"#, None);
-        judged(r#"{"temperature":-0.1}"#, Some("temperature must be a number from 0 to 1.2"));
-        judged(r#"{"response_format":{"type":"text"}}"#, None);
-        judged(
+        assert_checked(r#"{"model":"a","messages":[]}"#, None);
+        assert_checked(r#"{"max_tokens":4096,"temperature":1.2}"#, None);
+        assert_checked(
+            r#"{"max_tokens":4097}"#,
+            Some("max_tokens must be a number of at most 4096"),
+        );
+        assert_checked(
+            r#"{"max_tokens":"1"}"#,
+            Some("max_tokens must be a number of at most 4096"),
+        );
+        assert_checked(r#"{"max_tokens":null}"#, None);
+        assert_checked(
+            r#"{"temperature":-0.1}"#,
+            Some("temperature must be a number from 0 to 1.2"),
+        );
+        assert_checked(r#"{"response_format":{"type":"text"}}"#, None);
+        assert_checked(
             r#"{"response_format":{"type":"json_schema"}}"#,
             Some(r#"response_format.type must be one of "text", "json_object""#),
         );
-        judged(
+        assert_checked(
             r#"{"tools":[{"type":"function"},{"type":"web"}]}"#,
             Some(r#"tools.type must be one of "function""#),
         );
-        judged(r#"{"stop":["END",1.0]}"#, None);
-        judged(r#"{"stop":["END","X"]}"#, Some(r#"stop must be one of "END", 1"#));
-        judged(r#"{"logit_bias":{}}"#, Some("logit_bias may not be sent with this API key"));
-        judged(r#"{"logit_bias":null}"#, None);
-        judged(r#"{"lo\u0067it_bias":{}}"#, Some("logit_bias may not be sent with this API key"));
-        judged(r#"{"stream_options":{"include_usage":true}}"#, None);
-        judged(
+        assert_checked(r#"{"stop":["END",1.0]}"#, None);
+        assert_checked(r#"{"stop":["END","X"]}"#, Some(r#"stop must be one of "END", 1"#));
+        assert_checked(
+            r#"{"logit_bias":{}}"#,
+            Some("logit_bias may not be sent with this API key"),
+        );
+        assert_checked(r#"{"logit_bias":null}"#, None);
+        assert_checked(
+            r#"{"lo\u0067it_bias":{}}"#,
+            Some("logit_bias may not be sent with this API key"),
+        );
+        assert_checked(r#"{"stream_options":{"include_usage":true}}"#, None);
+        assert_checked(
             r#"{"stream_options":{"include_obfuscation":false}}"#,
             Some("stream_options.include_obfuscation may not be sent with this API key"),
         );
-        judged(r#"{"Temperature":9}"#, Some("temperature must be a number from 0 to 1.2"));
-        judged(r#"{"Logit_Bia\u017f":{}}"#, Some("logit_bias may not be sent with this API key"));
-        judged(
+        assert_checked(r#"{"Temperature":9}"#, Some("temperature must be a number from 0 to 1.2"));
+        assert_checked(
+            r#"{"Logit_Bia\u017f":{}}"#,
+            Some("logit_bias may not be sent with this API key"),
+        );
+        assert_checked(
             r#"{"response_format":{"type":"text","TYPE":"json_schema"}}"#,
             Some(r#"response_format.type must be one of "text", "json_object""#),
         );
-        judged(
+        assert_checked(
             r#"{"response_format":{"type":"json_schema","type":"text"}}"#,
             Some("response_format.type must not be sent in an object with one name twice"),
         );
         let deep = format!(r#"{{"tools":{}{}}}"#, "[".repeat(50_000), "]".repeat(50_000));
-        judged(&deep, Some("tools.type must not be sent in an object with one name twice"));
-        judged(
+        assert_checked(&deep, Some("tools.type must not be sent in an object with one name twice"));
+        assert_checked(
             r#"{"temperature":9,"temperature":1}"#,
             Some("max_tokens must not be sent in an object with one name twice"),
         );
@@ -261,6 +285,6 @@ mod tests {
 
     #[test]
     fn without_bounds_nothing_is_looked_at() {
-        assert_eq!(check(b"not even JSON", [].iter()), Ok(()));
+        assert_eq!(check_parameters(b"not even JSON", [].iter()), Ok(()));
     }
 }

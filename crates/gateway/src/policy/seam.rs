@@ -3,53 +3,54 @@
 //! It knows nothing of events; it is told text and says what of it is new.
 
 /// A repetition shorter than that, in bytes, may well be meant.
-const LEAST: usize = 16;
+const MIN_OVERLAP_BYTES: usize = 16;
 /// How much of the first text's end is looked at, in bytes.
-const MOST: usize = 2 << 10;
+const MAX_OVERLAP_BYTES: usize = 2 << 10;
 
 /// The end of a text, and the beginning of the one that goes on, while it may still be a repetition.
 #[derive(Debug)]
-pub struct Seam {
+pub struct OverlapTrimmer {
     end: String,
     /// `None`: it is decided, and everything is new.
     held: Option<String>,
 }
 
-impl Seam {
+impl OverlapTrimmer {
     /// A seam behind a text.
-    pub fn behind(text: &str) -> Self {
-        let from = text.len().saturating_sub(MOST);
+    pub fn after(text: &str) -> Self {
+        let from = text.len().saturating_sub(MAX_OVERLAP_BYTES);
         let from = (from..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
         Self { end: text[from..].to_owned(), held: Some(String::new()) }
     }
 
     /// Takes the next text and gives back what is certain to be new.
-    pub fn take(&mut self, text: &str) -> String {
+    pub fn push(&mut self, text: &str) -> String {
         let Some(held) = &mut self.held else { return text.to_owned() };
         held.push_str(text);
-        if self.ends(|end, held| end.starts_with(held)).next().is_some() {
+        if self.suffix_lengths(|end, held| end.starts_with(held)).next().is_some() {
             return String::new();
         }
         self.finish()
     }
 
     /// Whether something is held back.
-    pub fn holds(&self) -> bool {
+    pub fn is_holding(&self) -> bool {
         self.held.as_ref().is_some_and(|held| !held.is_empty())
     }
 
     /// Nothing follows: gives back what is new of what is held.
     pub fn finish(&mut self) -> String {
         // The longest repetition: those of a part of it are inside.
-        let repeated = self.ends(|end, held| held.starts_with(end)).next().unwrap_or_default();
+        let repeated =
+            self.suffix_lengths(|end, held| held.starts_with(end)).next().unwrap_or_default();
         self.held.take().unwrap_or_default().split_off(repeated)
     }
 
     /// The lengths of those ends of the first text, from the longest on, that stand so to what is held.
-    fn ends(&self, stand: impl Fn(&str, &str) -> bool) -> impl Iterator<Item = usize> {
+    fn suffix_lengths(&self, stand: impl Fn(&str, &str) -> bool) -> impl Iterator<Item = usize> {
         let held = self.held.as_deref().unwrap_or_default();
         let ends = self.end.char_indices().map(|(at, _)| &self.end[at..]);
-        let long = ends.take_while(|end| end.len() >= LEAST);
+        let long = ends.take_while(|end| end.len() >= MIN_OVERLAP_BYTES);
         long.filter(move |end| stand(end, held)).map(str::len)
     }
 }
@@ -58,20 +59,20 @@ impl Seam {
 mod tests {
     use proptest::prelude::proptest;
 
-    use super::Seam;
+    use super::OverlapTrimmer;
 
     /// What is shown of a text that comes in pieces of `size` characters.
     fn shown(before: &str, after: &str, size: usize) -> String {
-        let mut seam = Seam::behind(before);
+        let mut seam = OverlapTrimmer::after(before);
         let all: Vec<char> = after.chars().collect();
-        let pieces = all.chunks(size).map(|piece| seam.take(&piece.iter().collect::<String>()));
+        let pieces = all.chunks(size).map(|piece| seam.push(&piece.iter().collect::<String>()));
         let mut text: String = pieces.collect();
         text += &seam.finish();
         text
     }
 
     #[track_caller]
-    fn check(before: &str, after: &str, expected: &str) {
+    fn assert_shown(before: &str, after: &str, expected: &str) {
         for size in [1, 2, 3, 7, 1_000] {
             assert_eq!(shown(before, after, size), expected, "{size} at a time");
         }
@@ -80,28 +81,28 @@ mod tests {
     #[test]
     fn a_repetition_is_cut_and_nothing_else() {
         let said = "It was a dark and stormy night; the rain";
-        check(said, " fell in torrents", " fell in torrents");
-        check(said, "stormy night; the rain fell", " fell");
-        check(said, "It was a dark and stormy night; the rain fell", " fell");
-        check(said, said, "");
-        check(said, "the rain", "the rain");
-        check(said, "night; the rain", "night; the rain");
-        check(said, "stormy night; the rainbow", "bow");
-        check(said, "stormy night; the sun", "stormy night; the sun");
-        check("夜は暗く嵐であった", "暗く嵐であった。雨が", "。雨が");
-        check("", "Hello", "Hello");
+        assert_shown(said, " fell in torrents", " fell in torrents");
+        assert_shown(said, "stormy night; the rain fell", " fell");
+        assert_shown(said, "It was a dark and stormy night; the rain fell", " fell");
+        assert_shown(said, said, "");
+        assert_shown(said, "the rain", "the rain");
+        assert_shown(said, "night; the rain", "night; the rain");
+        assert_shown(said, "stormy night; the rainbow", "bow");
+        assert_shown(said, "stormy night; the sun", "stormy night; the sun");
+        assert_shown("夜は暗く嵐であった", "暗く嵐であった。雨が", "。雨が");
+        assert_shown("", "Hello", "Hello");
     }
 
     #[test]
     fn of_two_repetitions_the_longer_is_cut() {
         let wave = "over and over and over and over";
-        check(wave, "over and over and over and over again", " again");
+        assert_shown(wave, "over and over and over and over again", " again");
     }
 
     #[test]
     fn only_the_end_is_looked_at() {
         let long = "é".repeat(5_000) + "and this is the end";
-        check(&long, "and this is the end of it", " of it");
+        assert_shown(&long, "and this is the end of it", " of it");
     }
 
     proptest! {

@@ -5,35 +5,35 @@ use std::rc::Rc;
 
 use crate::config::Config;
 use crate::error::{Error, Refusal};
-use crate::platform::Platform;
-use crate::policy::limits::Subject;
+use crate::platform::Host;
+use crate::policy::limits::LimitSubject;
 
-use super::admit::Ask;
-use super::budgets::Budgets;
-use super::need::Need;
-use super::plan::Plan;
+use super::admit::ParsedRequest;
+use super::budgets::LimiterState;
+use super::need::ReservationRequest;
+use super::plan::TargetPlan;
 use super::reserve::Reservation;
 
 /// A request that the limits admit: its targets, and what is reserved for it.
-pub(crate) struct Admitted<'a, P: Platform> {
+pub(crate) struct Admitted<'a, P: Host> {
     /// The targets that the limits leave.
-    pub(crate) plan: Plan<'a>,
+    pub(crate) plan: TargetPlan<'a>,
     /// `None` if no limit applies.
     pub(crate) reservation: Option<Reservation<P>>,
 }
 
 /// Reserves what a request needs. The first value is the limit that refused the first target, if one
 /// did.
-pub(crate) async fn admit<'a, P: Platform>(
-    (config, budgets): (&Config, &Rc<Budgets>),
-    subject: Subject<'_>,
-    ask: &Ask,
-    mut plan: Plan<'a>,
+pub(crate) async fn admit<'a, P: Host>(
+    (config, budgets): (&Config, &Rc<LimiterState>),
+    subject: LimitSubject<'_>,
+    ask: &ParsedRequest,
+    mut plan: TargetPlan<'a>,
     platform: &P,
 ) -> (Option<String>, Result<Admitted<'a, P>, Error>) {
     let total = plan.route().timeouts.total;
-    let need = Need { subject, ask, price: plan.price_from(0), total };
-    let refused = match Reservation::make(config, budgets, platform, need).await {
+    let need = ReservationRequest { subject, request: ask, price: plan.max_price_from(0), total };
+    let refused = match Reservation::acquire(config, budgets, platform, need).await {
         Ok(reservation) => return (None, Ok(Admitted { plan, reservation })),
         Err(Error::Refusal(Refusal::Limited(limited))) => limited,
         Err(error) => return (None, Err(error)),
@@ -43,11 +43,16 @@ pub(crate) async fn admit<'a, P: Platform>(
     for position in fallbacks {
         // A fallback has the limits of the route that its model has by itself.
         let route = config.models.route(plan.targets()[position].model);
-        let price = plan.price_from(position);
-        let need = Need { subject: Subject { route, ..subject }, ask, price, total };
-        match Reservation::make(config, budgets, platform, need).await {
+        let price = plan.max_price_from(position);
+        let need = ReservationRequest {
+            subject: LimitSubject { route, ..subject },
+            request: ask,
+            price,
+            total,
+        };
+        match Reservation::acquire(config, budgets, platform, need).await {
             Ok(reservation) => {
-                plan.skip_to(position);
+                plan.drop_before(position);
                 return (limit, Ok(Admitted { plan, reservation }));
             }
             Err(Error::Refusal(Refusal::Limited(_))) => {}

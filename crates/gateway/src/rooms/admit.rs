@@ -6,23 +6,23 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use openai::{Changes, Endpoint, Request, Weight};
+use openai::{Changes, Endpoint, Request, TextSize};
 
 use crate::body::{Body, ReadError};
 use crate::error::Refusal;
 
 /// A request that was read whole and checked.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct ParsedRequest {
     endpoint: Endpoint,
     body: Bytes,
-    request: Request,
-    prompt: OnceCell<Weight>,
+    fields: Request,
+    prompt_size: OnceCell<TextSize>,
 }
 
-impl Ask {
+impl ParsedRequest {
     /// Reads a body of at most `limit` bytes and finds in it what steers the gateway.
-    pub async fn admit(
+    pub async fn read(
         endpoint: Endpoint,
         headers: &HeaderMap,
         body: Body,
@@ -44,8 +44,8 @@ impl Ask {
             ReadError::TooLarge => Refusal::TooLarge { limit },
             ReadError::Broken(_) => Refusal::BodyBroken,
         })?;
-        let request = Request::read(endpoint, &body).map_err(Refusal::Invalid)?;
-        Ok(Self { endpoint, body, request, prompt: OnceCell::new() })
+        let request = Request::parse(endpoint, &body).map_err(Refusal::Invalid)?;
+        Ok(Self { endpoint, body, fields: request, prompt_size: OnceCell::new() })
     }
 
     /// What is asked for.
@@ -54,8 +54,8 @@ impl Ask {
     }
 
     /// The fields that steer the gateway.
-    pub fn request(&self) -> &Request {
-        &self.request
+    pub fn fields(&self) -> &Request {
+        &self.fields
     }
 
     /// The body as it came.
@@ -64,41 +64,42 @@ impl Ask {
     }
 
     /// The same as text, which it was found to be.
-    pub fn text(&self) -> &str {
+    pub fn body_text(&self) -> &str {
         str::from_utf8(&self.body).expect("a body that is not UTF-8 is refused")
     }
 
     /// The same request with other texts in it.
     pub fn with_body(&self, body: Bytes) -> Self {
-        let request = Request::read(self.endpoint, &body);
+        let request = Request::parse(self.endpoint, &body);
         let request = request.expect("a text was put in the place of a text");
-        Self { endpoint: self.endpoint, body, request, prompt: OnceCell::new() }
+        Self { endpoint: self.endpoint, body, fields: request, prompt_size: OnceCell::new() }
     }
 
     /// The body for a target: as it came, but for what must change.
-    pub fn body_for(&self, changes: Changes<'_>) -> Bytes {
-        self.request.rewrite(&self.body, changes).map_or_else(|| self.body.clone(), Bytes::from)
+    pub fn body_for_target(&self, changes: Changes<'_>) -> Bytes {
+        self.fields.rewrite(&self.body, changes).map_or_else(|| self.body.clone(), Bytes::from)
     }
 
     /// The most tokens that an answer can have, of all its choices together.
-    pub fn most_output(&self) -> u64 {
-        let output = &self.request.output;
+    pub fn max_output_tokens(&self) -> u64 {
+        let output = &self.fields.output;
         match self.endpoint {
             Endpoint::Embeddings => 0,
             Endpoint::ChatCompletions | Endpoint::Completions => {
-                output.most.map_or(u64::MAX, |most| most.saturating_mul(output.choices))
+                output.max_per_choice.map_or(u64::MAX, |most| most.saturating_mul(output.choices))
             }
         }
     }
 
     /// How much text the prompt holds, and what goes along with it: tools, a schema.
-    pub fn prompt(&self) -> Weight {
+    pub fn prompt_size(&self) -> TextSize {
         // A limit asks before the call, and a stream without usage after it.
-        *self.prompt.get_or_init(|| {
+        *self.prompt_size.get_or_init(|| {
             let text =
                 |at: &Range<usize>| std::str::from_utf8(&self.body[at.clone()]).unwrap_or_default();
-            let mut weight = Weight::of_prompt(text(&self.request.content), EMBEDDED);
-            self.request.beside.iter().for_each(|at| weight += Weight::of(text(at)));
+            let mut weight =
+                TextSize::measure_prompt(text(&self.fields.content), EMBEDDED_MEDIA_CHARS);
+            self.fields.extra_prompt.iter().for_each(|at| weight += TextSize::measure(text(at)));
             weight
         })
     }
@@ -106,7 +107,7 @@ impl Ask {
 
 /// What a picture, a sound or a file counts for in an estimate, in characters of text: a thousand
 /// tokens, about a picture of 1024 by 1024 in OpenAI's "high" detail.
-const EMBEDDED: u64 = 4_000;
+const EMBEDDED_MEDIA_CHARS: u64 = 4_000;
 
 /// `application/json`, with or without parameters; some callers leave the header out.
 fn is_json(headers: &HeaderMap) -> bool {

@@ -13,12 +13,12 @@ pub struct Answer {
     /// The upstream's `content-type`.
     pub content_type: Option<HeaderValue>,
     /// The body.
-    pub content: Content,
+    pub content: AnswerContent,
 }
 
 /// An answer's body.
 #[derive(Debug)]
-pub enum Content {
+pub enum AnswerContent {
     /// All of it.
     Whole(Bytes),
     /// What is held of a stream, and the rest as it comes.

@@ -6,69 +6,74 @@ use openai::{Endpoint, ErrorBody, ErrorObject};
 use serde_json::{Value, json};
 
 use crate::config::{BlockFormat, Guard};
-use crate::error::Blocked;
+use crate::error::BlockResponse;
 use crate::ids;
 use crate::platform::Clock;
 
-use super::inspect::Block;
+use super::inspect::GuardBlock;
 
 /// The model that says so.
-const MODEL: &str = "from-security-guard";
+const BLOCK_MODEL_NAME: &str = "from-security-guard";
 
 /// The reply in the shape that the guard asks for. Embeddings have no message to say it in.
 pub(super) fn whole(
     clock: &impl Clock,
     guard: &Guard,
-    block: &Block,
+    block: &GuardBlock,
     endpoint: Endpoint,
     stream: bool,
-) -> Blocked {
+) -> BlockResponse {
     let on_block = &guard.on_block;
     if on_block.format == BlockFormat::Error || endpoint == Endpoint::Embeddings {
         let is_error = on_block.status.is_client_error() || on_block.status.is_server_error();
-        return Blocked {
+        return BlockResponse {
             status: if is_error { on_block.status } else { StatusCode::BAD_REQUEST },
             content_type: HeaderValue::from_static("application/json"),
-            body: error(guard, endpoint).to_json().into(),
-            error: Some(CODE),
+            body: error_body(guard, endpoint).to_json().into(),
+            error: Some(BLOCK_ERROR_CODE),
         };
     }
     let (content_type, body) = if stream {
-        ("text/event-stream", events(clock, guard, block, endpoint))
+        ("text/event-stream", block_events(clock, guard, block, endpoint))
     } else {
-        let whole = answer(clock, guard, block, endpoint, false);
+        let whole = block_completion(clock, guard, block, endpoint, false);
         ("application/json", whole.to_string().into())
     };
     let content_type = HeaderValue::from_static(content_type);
-    Blocked { status: on_block.status, content_type, body, error: None }
+    BlockResponse { status: on_block.status, content_type, body, error: None }
 }
 
-const CODE: &str = "content_filter";
+const BLOCK_ERROR_CODE: &str = "content_filter";
 
-fn error(guard: &Guard, endpoint: Endpoint) -> ErrorBody<'_> {
+fn error_body(guard: &Guard, endpoint: Endpoint) -> ErrorBody<'_> {
     ErrorBody {
         error: ErrorObject {
             message: &guard.on_block.message,
             kind: "invalid_request_error",
             param: Some(endpoint.content_field()),
-            code: Some(CODE),
+            code: Some(BLOCK_ERROR_CODE),
         },
     }
 }
 
 /// The end of a stream that a guard has stopped, or all of one. As an error it has no `[DONE]`: the
 /// answer is not whole.
-pub fn events(clock: &impl Clock, guard: &Guard, block: &Block, endpoint: Endpoint) -> Bytes {
+pub fn block_events(
+    clock: &impl Clock,
+    guard: &Guard,
+    block: &GuardBlock,
+    endpoint: Endpoint,
+) -> Bytes {
     if guard.on_block.format == BlockFormat::Error {
-        return error(guard, endpoint).to_event().into();
+        return error_body(guard, endpoint).to_event().into();
     }
-    let first = answer(clock, guard, block, endpoint, true);
+    let first = block_completion(clock, guard, block, endpoint, true);
     let mut last = first.clone();
     let mut said = first;
     {
         let choice = &mut said["choices"][0];
         choice["finish_reason"] = Value::Null;
-        choice.as_object_mut().map(|choice| choice.remove(DETAILS));
+        choice.as_object_mut().map(|choice| choice.remove(DETAILS_MEMBER));
         said.as_object_mut().map(|said| said.remove("usage"));
         let choice = &mut last["choices"][0];
         match endpoint {
@@ -79,12 +84,12 @@ pub fn events(clock: &impl Clock, guard: &Guard, block: &Block, endpoint: Endpoi
     format!("data: {said}\n\ndata: {last}\n\ndata: [DONE]\n\n").into()
 }
 
-const DETAILS: &str = "x_serin_guard";
+const DETAILS_MEMBER: &str = "x_serin_guard";
 
-fn answer(
+fn block_completion(
     clock: &impl Clock,
     guard: &Guard,
-    block: &Block,
+    block: &GuardBlock,
     endpoint: Endpoint,
     stream: bool,
 ) -> Value {
@@ -117,15 +122,16 @@ fn answer(
                 })
                 .collect();
             let phase = block.phase.name();
-            choice[DETAILS] = json!({ "guard": guard.id, "phase": phase, "details": details });
+            choice[DETAILS_MEMBER] =
+                json!({ "guard": guard.id, "phase": phase, "details": details });
         }
         BlockFormat::Message | BlockFormat::Error => {}
     }
     json!({
-        "id": format!("{prefix}-{}", ids::hexadecimal(clock, 32)),
+        "id": format!("{prefix}-{}", ids::random_hex(clock, 32)),
         "object": object,
         "created": clock.now().as_millis() / 1_000,
-        "model": MODEL,
+        "model": BLOCK_MODEL_NAME,
         "choices": [choice],
         "usage": { "prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0 },
     })

@@ -3,40 +3,40 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use openai::Weight;
+use openai::TextSize;
 
 use crate::config::Config;
 use crate::error::Fault;
-use crate::observe::Part;
-use crate::platform::Platform;
+use crate::observe::AttemptKind;
+use crate::platform::Host;
 use crate::policy::classify::Failure;
-use crate::policy::course::{Course, Keys, Step};
+use crate::policy::course::{Decision, KeyOutcome, RetryPolicy};
 use crate::time::Timestamp;
 
-use super::admit::Ask;
-use super::answer::{Answer, Content};
-use super::entry::Entry;
-use super::exchange::{Call, Certain, Exchange};
-use super::fleet::Fleet;
+use super::admit::ParsedRequest;
+use super::answer::{Answer, AnswerContent};
+use super::entry::RequestScope;
+use super::exchange::{AcceptedAnswer, ActiveAttempt, AttemptContext};
+use super::fleet::Upstreams;
 use super::outgoing;
-use super::patience::Failed;
-use super::plan::{Candidate, Plan};
-use super::resume::{self, Successors};
+use super::patience::AttemptError;
+use super::plan::{Candidate, TargetPlan};
+use super::resume::{self, ContinuationTargets};
 
 /// Calls upstreams for one request.
-pub struct Line<'a, P: Platform> {
+pub struct Dispatcher<'a, P: Host> {
     /// The host.
-    pub platform: &'a P,
+    pub host: &'a P,
     /// The configuration in force.
     pub config: &'a Rc<Config>,
     /// What is known of the upstreams.
-    pub fleet: &'a Rc<Fleet>,
+    pub upstreams: &'a Rc<Upstreams>,
     /// The request.
-    pub ask: &'a Ask,
+    pub request: &'a ParsedRequest,
     /// Whom to call.
-    pub plan: &'a Plan<'a>,
+    pub plan: &'a TargetPlan<'a>,
     /// The most tokens that a choice may have; `None`: as the request says.
-    pub most_output: Option<u64>,
+    pub max_output_tokens: Option<u64>,
 }
 
 /// An answer, with the targets that can continue it where it breaks off.
@@ -45,118 +45,132 @@ pub struct Dispatched {
     /// The answer.
     pub answer: Answer,
     /// `None` if nobody may continue it.
-    pub successors: Option<Box<Successors>>,
+    pub continuation_targets: Option<Box<ContinuationTargets>>,
 }
 
 /// What a target said, or that it did not.
-pub(super) enum Told {
+pub(super) enum AttemptOutcome {
     /// What the caller gets.
     Answered(Dispatched),
     /// A stand-in does not take what the first target might have taken.
     Refused(Answer),
     /// Nothing of use.
-    Failed(Failure, Keys),
+    Failed(Failure, KeyOutcome),
 }
 
 /// How far a request has come on its way through the targets.
-pub(super) struct Walk {
+pub(super) struct DispatchState {
     pub(super) deadline: Timestamp,
     /// Whether somebody may still be called beside a target that is late: once a request.
     pub(super) may_hedge: bool,
     /// A target that was called so and to no avail; its turn is still to come.
-    pub(super) beside: Option<(usize, Told)>,
+    pub(super) hedged_outcome: Option<(usize, AttemptOutcome)>,
     /// What a stand-in last refused, in case that nobody does better.
     refusal: Option<Answer>,
     /// Until when a target rests that was passed over.
-    rested_until: Option<Timestamp>,
+    cool_down_until: Option<Timestamp>,
 }
 
-impl<P: Platform> Line<'_, P> {
+impl<P: Host> Dispatcher<'_, P> {
     /// Tries the targets in their order and notes every attempt in the record.
-    pub async fn call(&self, entry: &mut Entry<P>) -> Result<Dispatched, Fault> {
+    pub async fn dispatch(&self, entry: &mut RequestScope<P>) -> Result<Dispatched, Fault> {
         let route = self.plan.route();
         let deadline = entry.began() + route.timeouts.total;
         if let Some(hedge) = route.hedge {
-            self.fleet.note_hedged(self.plan.route_index(), hedge);
+            self.upstreams.credit_hedge(self.plan.route_index(), hedge);
         }
-        let mut walk = Walk {
+        let mut walk = DispatchState {
             deadline,
             may_hedge: self.may_replay(),
-            beside: None,
+            hedged_outcome: None,
             refusal: None,
-            rested_until: None,
+            cool_down_until: None,
         };
-        let refused = |answer| Dispatched { answer, successors: None };
-        let answer = self.walk(&mut walk, entry).await;
+        let refused = |answer| Dispatched { answer, continuation_targets: None };
+        let answer = self.try_targets(&mut walk, entry).await;
         let answer = answer.or_else(|| walk.refusal.take().map(refused));
         if entry.record().attempts.is_empty() {
             entry.skipped_none();
         }
-        answer.ok_or_else(|| self.fault(entry, &walk))
+        answer.ok_or_else(|| self.to_fault(entry, &walk))
     }
 
     /// Tries the targets in their order, until one answers or nothing is left to try.
-    async fn walk(&self, walk: &mut Walk, entry: &mut Entry<P>) -> Option<Dispatched> {
+    async fn try_targets(
+        &self,
+        walk: &mut DispatchState,
+        entry: &mut RequestScope<P>,
+    ) -> Option<Dispatched> {
         let route = self.plan.route();
         let targets = self.plan.targets();
         let mut course =
-            Course::new(targets.len(), route.fallback_on, route.retries, walk.deadline);
-        let exchange = self.exchange(walk.deadline, entry);
+            RetryPolicy::new(targets.len(), route.fallback_on, route.retries, walk.deadline);
+        let exchange = self.attempt_context(walk.deadline, entry);
         for (position, planned) in targets.iter().enumerate() {
             // Since the choice, another request may have taken the only permit of a half-open target.
             let again = if position == 0 { self.choose_again(planned) } else { None };
             let candidate = again.as_ref().unwrap_or(planned);
             let (mut body, mut is_first_try) = (None, true);
             loop {
-                let now = self.platform.now();
+                let now = self.host.now();
                 // A timer may be late, and a caller's body slow: what cannot end in time is not begun.
                 if now >= walk.deadline {
                     return None;
                 }
-                let told = match walk.beside.take_if(|(beside, _)| *beside == position) {
+                let told = match walk.hedged_outcome.take_if(|(beside, _)| *beside == position) {
                     // It was called already, beside another.
                     Some((_, told)) => {
                         is_first_try = false;
                         Ok(told)
                     }
-                    None => match exchange.begin(candidate, Part::Whole, entry) {
+                    None => match exchange.start(candidate, AttemptKind::Primary, entry) {
                         Err(until) => Err(until),
                         Ok(call) => {
                             if std::mem::take(&mut is_first_try) {
-                                self.fleet.note_request(candidate.index, route.retries, now);
+                                self.upstreams.record_request(
+                                    candidate.provider_index,
+                                    route.retries,
+                                    now,
+                                );
                             }
-                            let body = body.get_or_insert_with(|| self.body(candidate));
-                            Ok(self.hear(&exchange, (position, call), body, walk, entry).await)
+                            let body = body.get_or_insert_with(|| self.request_body(candidate));
+                            Ok(self
+                                .run_attempt(&exchange, (position, call), body, walk, entry)
+                                .await)
                         }
                     },
                 };
-                let now = self.platform.now();
+                let now = self.host.now();
                 let step = match told {
-                    Ok(Told::Answered(answer)) => return Some(answer),
-                    Ok(Told::Refused(answer)) => {
+                    Ok(AttemptOutcome::Answered(answer)) => return Some(answer),
+                    Ok(AttemptOutcome::Refused(answer)) => {
                         entry.answered_by(candidate.label());
                         walk.refusal = Some(answer);
-                        course.pass_over(now)
+                        course.skip_target(now)
                     }
-                    Ok(Told::Failed(failure, keys)) => {
-                        let may_retry = || self.fleet.may_retry(candidate.index, now);
-                        course.after(failure, keys, now, self.platform.entropy(), may_retry)
+                    Ok(AttemptOutcome::Failed(failure, keys)) => {
+                        let may_retry =
+                            || self.upstreams.spend_retry(candidate.provider_index, now);
+                        course.decide(failure, keys, now, self.host.entropy(), may_retry)
                     }
                     Err(until) => {
-                        walk.rest(until);
+                        walk.note_cool_down(until);
                         entry.skipped(|| candidate.label());
-                        course.pass_over(now)
+                        course.skip_target(now)
                     }
                 };
-                if step != Step::Stop && !entry.record().attempts.is_empty() && !self.may_replay() {
+                if step != Decision::GiveUp
+                    && !entry.record().attempts.is_empty()
+                    && !self.may_replay()
+                {
                     entry.not_replayed();
                     return None;
                 }
                 match step {
-                    Step::Again { after } if after.is_zero() => {}
-                    Step::Again { after } => self.platform.sleep(after).await,
-                    Step::Next => break,
-                    Step::Stop => return None,
+                    Decision::Retry { after } if after.is_zero() => {}
+                    Decision::Retry { after } => self.host.sleep(after).await,
+                    Decision::NextTarget => break,
+                    Decision::GiveUp => return None,
                 }
             }
         }
@@ -165,109 +179,120 @@ impl<P: Platform> Line<'_, P> {
 
     /// Another weighted target in place of the first one, if that may not be called any more.
     fn choose_again(&self, planned: &Candidate<'_>) -> Option<Candidate<'_>> {
-        let now = self.platform.now();
-        if self.fleet.is_awake(planned.index, planned.model, now) {
+        let now = self.host.now();
+        if self.upstreams.is_available(planned.provider_index, planned.model, now) {
             return None;
         }
-        self.plan.choose_again(self.config, self.ask, self.fleet, now)
+        self.plan.choose_again(self.config, self.request, self.upstreams, now)
     }
 
     /// Makes a call, perhaps with another beside it.
-    async fn hear(
+    async fn run_attempt(
         &self,
-        exchange: &Exchange<'_, P>,
-        (position, call): (usize, Call<'_>),
+        exchange: &AttemptContext<'_, P>,
+        (position, call): (usize, ActiveAttempt<'_>),
         body: &Bytes,
-        walk: &mut Walk,
-        entry: &mut Entry<P>,
-    ) -> Told {
-        match self.late_after(&call, walk) {
+        walk: &mut DispatchState,
+        entry: &mut RequestScope<P>,
+    ) -> AttemptOutcome {
+        match self.hedge_delay(&call, walk) {
             // Apart, so that other routes' requests do not carry the room that it takes.
             Some(after) => {
                 let hedged =
-                    self.hedged(exchange, (position, call), body.clone(), after, walk, entry);
+                    self.run_hedged(exchange, (position, call), body.clone(), after, walk, entry);
                 Box::pin(hedged).await
             }
             None => {
-                let result =
-                    exchange.send(call.candidate, (call.key, call.number), body.clone()).await;
-                self.conclude(exchange, (position, call), result, entry)
+                let result = exchange
+                    .send(call.candidate, (call.key, call.record_index), body.clone())
+                    .await;
+                self.classify_outcome(exchange, (position, call), result, entry)
             }
         }
     }
 
     /// Notes what came of a call, and says what it means for the request.
-    pub(super) fn conclude(
+    pub(super) fn classify_outcome(
         &self,
-        exchange: &Exchange<'_, P>,
-        (position, call): (usize, Call<'_>),
-        result: Result<Certain, Failed>,
-        entry: &mut Entry<P>,
-    ) -> Told {
+        exchange: &AttemptContext<'_, P>,
+        (position, call): (usize, ActiveAttempt<'_>),
+        result: Result<AcceptedAnswer, AttemptError>,
+        entry: &mut RequestScope<P>,
+    ) -> AttemptOutcome {
         let candidate = call.candidate;
-        match exchange.conclude(call, result, entry) {
+        match exchange.record_outcome(call, result, entry) {
             // Whoever stands in for another may refuse what that one would have taken, and a third may
             // take it.
-            Ok(answer) if !answer.status.is_success() && position > 0 => Told::Refused(answer),
+            Ok(answer) if !answer.status.is_success() && position > 0 => {
+                AttemptOutcome::Refused(answer)
+            }
             Ok(answer) => {
                 entry.answered_by(candidate.label());
-                let is_stream = matches!(answer.content, Content::Stream(_));
+                let is_stream = matches!(answer.content, AnswerContent::Stream(_));
                 let others = &self.plan.targets()[position + 1..];
-                let may_follow = is_stream && exchange.keeps_draft && !others.is_empty();
+                let may_follow = is_stream && exchange.keeps_text && !others.is_empty();
                 let successors = may_follow.then(|| {
-                    let (config, fleet) = (Rc::clone(self.config), Rc::clone(self.fleet));
+                    let (config, fleet) = (Rc::clone(self.config), Rc::clone(self.upstreams));
                     let route = self.plan.route_index();
-                    Box::new(Successors::new(config, fleet, self.ask, route, others))
+                    Box::new(ContinuationTargets::new(config, fleet, self.request, route, others))
                 });
-                Told::Answered(Dispatched { answer, successors })
+                AttemptOutcome::Answered(Dispatched { answer, continuation_targets: successors })
             }
-            Err((failure, keys)) => Told::Failed(failure, keys),
+            Err((failure, keys)) => AttemptOutcome::Failed(failure, keys),
         }
     }
 
-    fn exchange(&self, deadline: Timestamp, entry: &Entry<P>) -> Exchange<'_, P> {
+    fn attempt_context(
+        &self,
+        deadline: Timestamp,
+        entry: &RequestScope<P>,
+    ) -> AttemptContext<'_, P> {
         // What a hard limit caps was reserved for one answer.
-        let keeps_draft = self.plan.route().goes_on
-            && self.most_output.is_none()
+        let keeps_draft = self.plan.route().continues_streams
+            && self.max_output_tokens.is_none()
             && self.may_replay()
-            && resume::may_go_on(self.ask);
-        Exchange {
-            platform: self.platform,
-            fleet: self.fleet,
-            ask: self.ask,
+            && resume::can_continue(self.request);
+        AttemptContext {
+            host: self.host,
+            upstreams: self.upstreams,
+            request: self.request,
             route: self.plan.route(),
             deadline,
-            beside: Weight::default(),
+            extra_prompt: TextSize::default(),
             trace: entry.trace().cloned(),
-            keeps_draft,
+            keeps_text: keeps_draft,
         }
     }
 
     /// The request as a target is sent it.
-    pub(super) fn body(&self, candidate: &Candidate<'_>) -> Bytes {
-        self.ask.body_for(outgoing::changes(candidate, self.ask, self.most_output))
+    pub(super) fn request_body(&self, candidate: &Candidate<'_>) -> Bytes {
+        self.request.body_for_target(outgoing::body_changes(
+            candidate,
+            self.request,
+            self.max_output_tokens,
+        ))
     }
 
     /// Whether the request may be sent more than once.
     fn may_replay(&self) -> bool {
-        let most = self.plan.route().retries.replay;
-        most.is_none_or(|most| self.ask.body().len() <= most)
+        let most = self.plan.route().retries.max_replay_bytes;
+        most.is_none_or(|most| self.request.body().len() <= most)
     }
 
     /// What all the failures add up to.
-    fn fault(&self, entry: &Entry<P>, walk: &Walk) -> Fault {
+    fn to_fault(&self, entry: &RequestScope<P>, walk: &DispatchState) -> Fault {
         let attempts = &entry.record().attempts;
-        let now = self.platform.now();
+        let now = self.host.now();
         let is_late = || {
             attempts.iter().all(|attempt| attempt.result == Failure::Timeout.name())
                 || now >= walk.deadline
         };
-        match walk.rested_until {
+        match walk.cool_down_until {
             Some(until) if attempts.is_empty() => Fault::NoHealthyUpstream {
                 retry_after: until.since(now).as_millis().div_ceil(1000).max(1) as u64,
             },
             _ if entry.record().not_replayed => Fault::NotReplayed {
-                most: self.plan.route().retries.replay.unwrap_or_default(),
+                most: self.plan.route().retries.max_replay_bytes.unwrap_or_default(),
                 is_late: is_late(),
             },
             _ if is_late() => Fault::Timeout,
@@ -276,9 +301,10 @@ impl<P: Platform> Line<'_, P> {
     }
 }
 
-impl Walk {
+impl DispatchState {
     /// Notes that a target was passed over that rests until then.
-    fn rest(&mut self, until: Timestamp) {
-        self.rested_until = Some(self.rested_until.map_or(until, |earlier| earlier.min(until)));
+    fn note_cool_down(&mut self, until: Timestamp) {
+        self.cool_down_until =
+            Some(self.cool_down_until.map_or(until, |earlier| earlier.min(until)));
     }
 }

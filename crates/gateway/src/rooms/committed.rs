@@ -3,23 +3,23 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use openai::Weight;
+use openai::TextSize;
 
 use crate::body::Body;
 use crate::policy::classify::Failure;
-use crate::reader::{Flow, Reader};
-use crate::tail::Tail;
+use crate::reader::{SseReader, StreamState};
+use crate::tail::UsageTail;
 
-use super::fleet::Ticket;
+use super::fleet::CallPermit;
 
 /// What is held back before the first content, in bytes; beyond it the stream is committed as it is.
-const LONGEST_PRELUDE: usize = 64 << 10;
+const MAX_PRELUDE_BYTES: usize = 64 << 10;
 
 /// A stream whose place another target's could still take.
 #[derive(Debug)]
 pub struct Uncommitted {
     body: Body,
-    reader: Reader,
+    reader: SseReader,
     held: VecDeque<Bytes>,
 }
 
@@ -28,19 +28,19 @@ pub struct Uncommitted {
 pub struct Committed {
     pub(super) body: Body,
     /// `None`: not events but a body that is too long to hold.
-    pub(super) reader: Option<Reader>,
+    pub(super) reader: Option<SseReader>,
     /// What is seen of such a body.
-    pub(super) tail: Tail,
+    pub(super) usage_tail: UsageTail,
     pub(super) ready: VecDeque<Bytes>,
-    pub(super) flow: Flow,
-    pub(super) prompt: Weight,
+    pub(super) state: StreamState,
+    pub(super) prompt_size: TextSize,
     /// Where to note how it ends.
-    pub(super) ticket: Option<Ticket>,
+    pub(super) permit: Option<CallPermit>,
 }
 
 /// What became of a stream that was held back.
 #[derive(Debug)]
-pub enum Taken {
+pub enum CommitState {
     /// There is nothing to show yet.
     Held(Uncommitted),
     /// Its first content is there.
@@ -50,12 +50,12 @@ pub enum Taken {
 impl Uncommitted {
     /// Holds a stream back. `hides_usage`: the caller did not ask for the event that carries it.
     pub fn new(body: Body, hides_usage: bool) -> Self {
-        Self { body, reader: Reader::new(hides_usage), held: VecDeque::new() }
+        Self { body, reader: SseReader::new(hides_usage), held: VecDeque::new() }
     }
 
     /// Has it keep what it says, so that somebody else can go on from there.
-    pub fn keep_draft(&mut self) {
-        self.reader.keep_draft();
+    pub fn keep_text(&mut self) {
+        self.reader.keep_text();
     }
 
     /// The upstream's body, to wait on.
@@ -69,35 +69,37 @@ impl Uncommitted {
     }
 
     /// Takes what came, or the end. A failure means that there was no content to lose.
-    pub fn take(
+    pub fn push(
         mut self,
         piece: Option<Bytes>,
-        prompt: impl FnOnce() -> Weight,
-    ) -> Result<Taken, Failure> {
+        prompt: impl FnOnce() -> TextSize,
+    ) -> Result<CommitState, Failure> {
         let ended = piece.is_none();
         let flow = match piece {
-            Some(piece) => self.reader.take(piece, &mut self.held),
+            Some(piece) => self.reader.push(piece, &mut self.held),
             None => {
                 self.body = Body::Empty;
-                self.reader.end(&mut self.held)
+                self.reader.finish(&mut self.held)
             }
         };
-        let too_much = self.held.iter().map(Bytes::len).sum::<usize>() > LONGEST_PRELUDE;
-        if self.reader.meter().has_content() || (flow == Flow::Open && too_much) {
+        let too_much = self.held.iter().map(Bytes::len).sum::<usize>() > MAX_PRELUDE_BYTES;
+        if self.reader.meter().has_content() || (flow == StreamState::Open && too_much) {
             let Self { body, reader, held: ready } = self;
-            return Ok(Taken::Ready(Committed {
+            return Ok(CommitState::Ready(Committed {
                 body,
                 reader: Some(reader),
-                tail: Tail::new(0),
+                usage_tail: UsageTail::new(0),
                 ready,
-                flow,
-                prompt: prompt(),
-                ticket: None,
+                state: flow,
+                prompt_size: prompt(),
+                permit: None,
             }));
         }
         match flow {
-            Flow::Open if !ended => Ok(Taken::Held(self)),
-            Flow::Open | Flow::Done | Flow::Error | Flow::Malformed => Err(Failure::NotAnAnswer),
+            StreamState::Open if !ended => Ok(CommitState::Held(self)),
+            StreamState::Open | StreamState::Done | StreamState::Error | StreamState::Malformed => {
+                Err(Failure::NotAnAnswer)
+            }
         }
     }
 }
@@ -105,17 +107,17 @@ impl Uncommitted {
 impl Committed {
     /// A body that is too long to hold: it is passed on unread. It counts for what it reports in its
     /// end, or for `most` tokens at most by estimate.
-    pub fn opaque(beginning: Bytes, rest: Body, prompt: Weight, most: u64) -> Self {
-        let mut tail = Tail::new(most);
-        tail.see(&beginning);
+    pub fn unparsed(beginning: Bytes, rest: Body, prompt_size: TextSize, most: u64) -> Self {
+        let mut usage_tail = UsageTail::new(most);
+        usage_tail.push(&beginning);
         Self {
-            tail,
+            usage_tail,
             body: rest,
             reader: None,
             ready: VecDeque::from([beginning]),
-            flow: Flow::Open,
-            prompt,
-            ticket: None,
+            state: StreamState::Open,
+            prompt_size,
+            permit: None,
         }
     }
 
@@ -125,7 +127,7 @@ impl Committed {
     }
 
     /// Has it noted how the stream ends.
-    pub fn watch(&mut self, ticket: Ticket) {
-        self.ticket = Some(ticket);
+    pub fn set_permit(&mut self, ticket: CallPermit) {
+        self.permit = Some(ticket);
     }
 }

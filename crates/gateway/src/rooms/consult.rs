@@ -10,50 +10,56 @@ use openai::Endpoint;
 use crate::config::{
     Aliyun, AliyunAction, GuardKind, Moderation, OnError, Provider, ProviderIndex, Words,
 };
-use crate::guard::aliyun::{self, Stamp};
-use crate::guard::escape::{REACH, unescaped};
-use crate::guard::moderation::{self, Input, Part};
-use crate::guard::slices::{self, slices};
+use crate::guard::aliyun::{self, RequestNonce};
+use crate::guard::escape::{LOOKBEHIND_CHARS, unescape};
+use crate::guard::moderation::{self, ModerationInput, ModerationPart};
+use crate::guard::slices::{self, chunk_text};
 use crate::guard::{
-    Dimension, Finding, Level, Lexicon, NoVerdict, Phase, Text, Verdict, judge, pii, tail,
+    Dimension, Finding, GuardError, GuardText, Level, Phase, Verdict, WordList, judge, pii,
+    tail_start,
 };
-use crate::platform::Platform;
+use crate::platform::Host;
 
-use super::futures::{join, race};
-use super::inspect::{Inspector, Opinion, Post};
+use super::futures::{join_all, until_timer};
+use super::inspect::{ActiveGuard, GuardPipeline, GuardResult};
 use super::outgoing;
 
 /// The longest answer of a service that is read.
-const LONGEST: usize = 256 << 10;
+const MAX_RESPONSE_BYTES: usize = 256 << 10;
 /// So many parts of one text are checked at once.
-const AT_ONCE: usize = 4;
+const CONCURRENT_PARTS: usize = 4;
 /// The longest part of a text that services other than Alibaba's are shown at once, in characters.
-const LONGEST_PART: usize = 8_000;
+const MAX_PART_CHARS: usize = 8_000;
 /// So much of the end of a text is shown to a service again with what follows it: a phrase, in
 /// characters.
-const PHRASE: usize = 50;
+const OVERLAP_CHARS: usize = 50;
 /// Of one text, so many rounds of questions may fail before no more are asked.
-const MOST_TROUBLES: usize = 2;
+const MAX_FAILED_ROUNDS: usize = 2;
 /// What is longer is no datum of ours, in bytes.
-const LONGEST_WORD: usize = 4 << 10;
+const MAX_DATUM_BYTES: usize = 4 << 10;
 /// The same for patterns of the operator's own.
-const LONGEST_DATUM: usize = 100;
+const MAX_CUSTOM_DATUM_CHARS: usize = 100;
 
-impl<P: Platform> Inspector<P> {
+impl<P: Host> GuardPipeline<P> {
     /// Asks a guard about a text.
-    pub(super) async fn consult(&self, post: &Post, phase: Phase, text: &Text) -> Opinion {
-        let timeout = self.guard(post).timeout;
+    pub(super) async fn invoke_guard(
+        &self,
+        post: &ActiveGuard,
+        phase: Phase,
+        text: &GuardText,
+    ) -> GuardResult {
+        let timeout = self.guard_config(post).timeout;
         let (whole, goes_on) = (text, text.goes_on);
         let text = text.text.as_str();
         // Who masks says where: in the text as it is.
-        let read = if self.masks_what_it_is_shown(post) { None } else { unescaped(text) };
+        let read = if self.masks_input(post) { None } else { unescape(text) };
         let text = read.as_deref().unwrap_or(text);
-        match &self.guard(post).kind {
-            GuardKind::Words(words) => words_in(words, post, whole).into(),
+        match &self.guard_config(post).kind {
+            GuardKind::Words(words) => check_words(words, post, whole).into(),
             GuardKind::Pii(pii) => {
                 let mut masks = match phase {
                     Phase::Request => self.masks.borrow_mut(),
-                    Phase::Response => self.unsaid.borrow_mut(),
+                    Phase::Response => self.answer_masks.borrow_mut(),
                 };
                 let verdict =
                     if goes_on { masks.mask_so_far(pii, text) } else { masks.mask(pii, text) };
@@ -65,24 +71,25 @@ impl<P: Platform> Inspector<P> {
                     Phase::Response => &aliyun.response_service,
                 });
                 let part = |part: String| async move {
-                    let stamp = self.stamp();
-                    let request = aliyun::text(aliyun, service, &part, &self.session, stamp);
-                    let answer = self.ask(request, timeout).await?;
+                    let stamp = self.new_nonce();
+                    let request =
+                        aliyun::text_request(aliyun, service, &part, &self.session, stamp);
+                    let answer = self.send(request, timeout).await?;
                     match aliyun.action {
-                        AliyunAction::Text => aliyun::text_verdict(&answer, post.block_at),
+                        AliyunAction::Text => aliyun::parse_text_verdict(&answer, post.block_at),
                         AliyunAction::MultiModal => {
-                            let bars = self.bars(aliyun, post);
-                            aliyun::guard_verdict(&answer, &part, &bars, aliyun.mask)
+                            let bars = self.block_levels(aliyun, post);
+                            aliyun::parse_guard_verdict(&answer, &part, &bars, aliyun.mask)
                         }
                     }
                 };
-                self.in_parts(post, text, aliyun::MOST, part).await
+                self.check_in_parts(post, text, aliyun::MAX_TEXT_CHARS, part).await
             }
             GuardKind::Moderation(settings) => {
                 let part = |part: String| async move {
-                    self.moderate(settings, Input::Texts(&[&part]), timeout).await
+                    self.call_moderation(settings, ModerationInput::Texts(&[&part]), timeout).await
                 };
-                self.in_parts(post, text, LONGEST_PART, part).await
+                self.check_in_parts(post, text, MAX_PART_CHARS, part).await
             }
             GuardKind::Judge(settings) => {
                 let asked = match phase {
@@ -92,65 +99,67 @@ impl<P: Platform> Inspector<P> {
                 let (asked, model, format) = (&asked, &settings.model, settings.format);
                 let part = |part: String| async move {
                     let body = match phase {
-                        Phase::Request => judge::body(model, format, &part, None),
-                        Phase::Response => judge::body(model, format, asked, Some(&part)),
+                        Phase::Request => judge::request_body(model, format, &part, None),
+                        Phase::Response => judge::request_body(model, format, asked, Some(&part)),
                     };
                     let uri = |provider: &Provider| provider.url(Endpoint::ChatCompletions, model);
-                    let answer = self.call(settings.provider, uri, body, timeout).await?;
-                    judge::verdict(&answer, format, post.block_at)
+                    let answer = self.call_provider(settings.provider, uri, body, timeout).await?;
+                    judge::parse_verdict(&answer, format, post.block_at)
                 };
-                self.in_parts(post, text, LONGEST_PART, part).await
+                self.check_in_parts(post, text, MAX_PART_CHARS, part).await
             }
         }
     }
 
     /// How many bytes at the end of a text a guard cannot judge before it knows what follows them.
-    pub(super) fn undecided(&self, post: &Post, text: &Text) -> usize {
+    pub(super) fn undecided_bytes(&self, post: &ActiveGuard, text: &GuardText) -> usize {
         if !text.goes_on {
             return 0;
         }
-        let last = |count| text.text.len() - tail(&text.text, count);
-        match &self.guard(post).kind {
+        let last = |count| text.text.len() - tail_start(&text.text, count);
+        match &self.guard_config(post).kind {
             GuardKind::Words(words) => {
-                let undecided = |list: &Lexicon| list.undecided(&text.text, text.from);
-                let kept = post.list.as_deref().map_or(0, undecided);
-                let escaped = if text.text.contains('\\') { last(REACH) } else { 0 };
-                undecided(&words.listed).max(kept).max(escaped)
+                let undecided = |list: &WordList| list.undecided(&text.text, text.unchecked_from);
+                let kept = post.stored_words.as_deref().map_or(0, undecided);
+                let escaped = if text.text.contains('\\') { last(LOOKBEHIND_CHARS) } else { 0 };
+                undecided(&words.inline_words).max(kept).max(escaped)
             }
             // How far an operator's pattern reaches nobody knows.
             GuardKind::Pii(pii) if !pii.custom.is_empty() => {
-                datum(&text.text).max(last(LONGEST_DATUM))
+                partial_datum_bytes(&text.text).max(last(MAX_CUSTOM_DATUM_CHARS))
             }
-            GuardKind::Pii(_) => datum(&text.text),
-            GuardKind::Aliyun(_) | GuardKind::Moderation(_) | GuardKind::Judge(_) => last(PHRASE),
+            GuardKind::Pii(_) => partial_datum_bytes(&text.text),
+            GuardKind::Aliyun(_) | GuardKind::Moderation(_) | GuardKind::Judge(_) => {
+                last(OVERLAP_CHARS)
+            }
         }
     }
 
-    fn masks_what_it_is_shown(&self, post: &Post) -> bool {
-        match &self.guard(post).kind {
+    fn masks_input(&self, post: &ActiveGuard) -> bool {
+        match &self.guard_config(post).kind {
             GuardKind::Aliyun(aliyun) => aliyun.mask,
             GuardKind::Pii(_) => true,
             GuardKind::Words(_) | GuardKind::Moderation(_) | GuardKind::Judge(_) => false,
         }
     }
 
-    async fn moderate(
+    async fn call_moderation(
         &self,
         settings: &Moderation,
-        input: Input<'_>,
+        input: ModerationInput<'_>,
         timeout: Duration,
-    ) -> Result<Verdict, NoVerdict> {
+    ) -> Result<Verdict, GuardError> {
         let results = input.results();
-        let body = moderation::body(settings.model.as_deref(), input);
+        let body = moderation::request_body(settings.model.as_deref(), input);
         let uri =
             |provider: &Provider| format!("{}/moderations", provider.base_url).try_into().ok();
-        let answer = self.call(settings.provider, uri, body, timeout).await?;
-        moderation::verdict(&answer, &settings.thresholds, results)
+        let answer = self.call_provider(settings.provider, uri, body, timeout).await?;
+        moderation::parse_verdict(&answer, &settings.thresholds, results)
     }
 
     /// Whether a guard looks at pictures.
-    pub(super) fn looks(&self, post: &Post) -> bool {
-        match &self.guard(post).kind {
+    pub(super) fn checks_images(&self, post: &ActiveGuard) -> bool {
+        match &self.guard_config(post).kind {
             GuardKind::Aliyun(aliyun) => aliyun.image_service.is_some(),
             GuardKind::Moderation(_) => true,
             GuardKind::Judge(_) | GuardKind::Words(_) | GuardKind::Pii(_) => false,
@@ -158,26 +167,35 @@ impl<P: Platform> Inspector<P> {
     }
 
     /// Asks a guard about a picture. Who cannot look at pictures lets them pass.
-    pub(super) async fn look(&self, post: &Post, url: &str) -> Result<Verdict, NoVerdict> {
-        let timeout = self.guard(post).timeout;
-        match &self.guard(post).kind {
+    pub(super) async fn check_image(
+        &self,
+        post: &ActiveGuard,
+        url: &str,
+    ) -> Result<Verdict, GuardError> {
+        let timeout = self.guard_config(post).timeout;
+        match &self.guard_config(post).kind {
             GuardKind::Aliyun(aliyun) => {
                 let Some(service) = &aliyun.image_service else { return Ok(Verdict::Pass) };
-                let request = aliyun::image(aliyun, service, url, self.stamp());
-                let answer = self.ask(request, timeout).await?;
-                aliyun::guard_verdict(&answer, "", &self.bars(aliyun, post), false)
+                let request = aliyun::image_request(aliyun, service, url, self.new_nonce());
+                let answer = self.send(request, timeout).await?;
+                aliyun::parse_guard_verdict(&answer, "", &self.block_levels(aliyun, post), false)
             }
             GuardKind::Moderation(settings) => {
-                self.moderate(settings, Input::Parts(&[Part::Image(url)]), timeout).await
+                self.call_moderation(
+                    settings,
+                    ModerationInput::Parts(&[ModerationPart::Image(url)]),
+                    timeout,
+                )
+                .await
             }
             GuardKind::Judge(_) | GuardKind::Words(_) | GuardKind::Pii(_) => Ok(Verdict::Pass),
         }
     }
 
     /// The bars of a guard that tells dimensions apart; what is said has the post's own.
-    fn bars(&self, aliyun: &Aliyun, post: &Post) -> Vec<(Dimension, Level)> {
-        let mut bars = aliyun.bars.clone();
-        if self.is_exception(post)
+    fn block_levels(&self, aliyun: &Aliyun, post: &ActiveGuard) -> Vec<(Dimension, Level)> {
+        let mut bars = aliyun.block_levels.clone();
+        if self.has_override(post)
             && let Some(level) = post.block_at
         {
             bars.retain(|(dimension, _)| *dimension != Dimension::Content);
@@ -186,32 +204,32 @@ impl<P: Platform> Inspector<P> {
         bars
     }
 
-    fn stamp(&self) -> Stamp {
-        let nonce = u128::from(self.platform.entropy()) << 64 | u128::from(self.platform.entropy());
-        Stamp { now: self.platform.now(), nonce }
+    fn new_nonce(&self) -> RequestNonce {
+        let nonce = u128::from(self.host.entropy()) << 64 | u128::from(self.host.entropy());
+        RequestNonce { now: self.host.now(), nonce }
     }
 
     /// Asks about a text in parts that the service can take, some at once, until one is blocked.
-    async fn in_parts<F: Future<Output = Result<Verdict, NoVerdict>>>(
+    async fn check_in_parts<F: Future<Output = Result<Verdict, GuardError>>>(
         &self,
-        post: &Post,
+        post: &ActiveGuard,
         text: &str,
         longest: usize,
         ask: impl Fn(String) -> F,
-    ) -> Opinion {
-        let parts = slices(text, longest);
+    ) -> GuardResult {
+        let parts = chunk_text(text, longest);
         let (mut masked, mut findings, mut trouble) = (Vec::new(), Vec::new(), None);
         let mut troubles = 0;
-        for some in parts.chunks(AT_ONCE) {
+        for some in parts.chunks(CONCURRENT_PARTS) {
             // Whoever must know does already that he will not, and nobody waits for a service that is
             // away as often as there are parts.
-            let is_closed = self.guard(post).on_error == OnError::Closed;
-            if troubles == MOST_TROUBLES || (is_closed && troubles > 0) {
+            let is_closed = self.guard_config(post).on_error == OnError::Closed;
+            if troubles == MAX_FAILED_ROUNDS || (is_closed && troubles > 0) {
                 break;
             }
 
             let asked = some.iter().map(|part| ask(text[part.clone()].to_owned())).collect();
-            let verdicts = join(asked).await;
+            let verdicts = join_all(asked).await;
             troubles += usize::from(verdicts.iter().any(Result::is_err));
             for (part, verdict) in some.iter().zip(verdicts) {
                 match verdict {
@@ -227,88 +245,92 @@ impl<P: Platform> Inspector<P> {
         }
         let verdict = match masked.is_empty() {
             true => Verdict::Pass,
-            false => Verdict::Mask(slices::join(masked), findings),
+            false => Verdict::Mask(slices::join_edits(masked), findings),
         };
-        Opinion { verdict, trouble }
+        GuardResult { verdict, error: trouble }
     }
 
     /// Calls a provider of this configuration, with its next key.
-    async fn call(
+    async fn call_provider(
         &self,
         index: ProviderIndex,
         uri: impl Fn(&Provider) -> Option<Uri>,
         body: Bytes,
         timeout: Duration,
-    ) -> Result<Bytes, NoVerdict> {
+    ) -> Result<Bytes, GuardError> {
         let provider = self.config.provider(index);
         let uri =
-            uri(provider).ok_or_else(|| NoVerdict("the provider does not offer it".into()))?;
+            uri(provider).ok_or_else(|| GuardError("the provider does not offer it".into()))?;
         let mut request = http::Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let now = self.platform.now();
-        let key = self.fleet.key(index, "", now);
-        let key = key.map_err(|_| NoVerdict("every key of the provider rests".into()))?;
-        outgoing::authenticate(headers, provider, key.map(|key| &provider.keys[key]));
-        self.ask(request, timeout).await
+        let now = self.host.now();
+        let key = self.upstreams.next_key(index, "", now);
+        let key = key.map_err(|_| GuardError("every key of the provider rests".into()))?;
+        outgoing::add_key(headers, provider, key.map(|key| &provider.keys[key]));
+        self.send(request, timeout).await
     }
 
     /// Sends a request and reads the answer whole, in time.
-    async fn ask(
+    async fn send(
         &self,
         request: http::Request<Bytes>,
         timeout: Duration,
-    ) -> Result<Bytes, NoVerdict> {
+    ) -> Result<Bytes, GuardError> {
         let exchange = async {
-            let response = self.platform.fetch(request).await;
-            let response = response.map_err(|outage| NoVerdict(outage.reason().to_owned()))?;
+            let response = self.host.fetch(request).await;
+            let response = response.map_err(|outage| GuardError(outage.reason().to_owned()))?;
             let (head, body) = response.into_parts();
-            let body = body.collect(LONGEST).await;
-            let body = body.map_err(|_| NoVerdict("its answer broke off".to_owned()))?;
+            let body = body.collect(MAX_RESPONSE_BYTES).await;
+            let body = body.map_err(|_| GuardError("its answer broke off".to_owned()))?;
             // Alibaba's service explains what is wrong in the body, whatever the status is.
             match head.status.is_success() {
                 true => Ok(body),
-                false => Err(NoVerdict(format!("it answered {}", head.status.as_u16()))),
+                false => Err(GuardError(format!("it answered {}", head.status.as_u16()))),
             }
         };
-        let late = || NoVerdict("it did not answer in time".to_owned());
-        race(exchange, self.platform.sleep(timeout)).await.ok_or_else(late)?
+        let late = || GuardError("it did not answer in time".to_owned());
+        until_timer(exchange, self.host.sleep(timeout)).await.ok_or_else(late)?
     }
 }
 
 /// How many bytes at the end of a text may be the beginning of a datum.
-fn datum(text: &str) -> usize {
-    pii::undecided(text).min(LONGEST_WORD)
+fn partial_datum_bytes(text: &str) -> usize {
+    pii::undecided_bytes(text).min(MAX_DATUM_BYTES)
 }
 
-fn words_in(words: &Words, post: &Post, text: &Text) -> Result<Verdict, NoVerdict> {
+fn check_words(words: &Words, post: &ActiveGuard, text: &GuardText) -> Result<Verdict, GuardError> {
     let block = |label: &str| {
         let (dimension, level) = (Dimension::Content, Level::High);
         Ok(Verdict::Block(vec![Finding { dimension, level, label: label.to_owned() }]))
     };
     // Where a word in what was shown begins is not known: the first may be cut.
-    let read = unescaped(&text.text).map(|read| {
-        let cut =
-            if text.from == 0 { 0 } else { read.find(|c: char| !c.is_alphanumeric()).unwrap_or(0) };
+    let read = unescape(&text.text).map(|read| {
+        let cut = if text.unchecked_from == 0 {
+            0
+        } else {
+            read.find(|c: char| !c.is_alphanumeric()).unwrap_or(0)
+        };
         read[cut..].to_owned()
     });
-    let is_in = |list: &Lexicon, said: &str, from: usize| match text.goes_on {
+    let is_in = |list: &WordList, said: &str, from: usize| match text.goes_on {
         true => list.find_so_far(said, from).is_some(),
         false => list.find_at_end(said, from).is_some(),
     };
-    let has = |list: &Lexicon| {
-        is_in(list, &text.text, text.from) || read.as_ref().is_some_and(|read| is_in(list, read, 0))
+    let has = |list: &WordList| {
+        is_in(list, &text.text, text.unchecked_from)
+            || read.as_ref().is_some_and(|read| is_in(list, read, 0))
     };
-    if has(&words.listed) {
+    if has(&words.inline_words) {
         return block("words");
     }
-    match (&words.list, &post.list) {
+    match (&words.stored_list, &post.stored_words) {
         (None, _) => Ok(Verdict::Pass),
         (Some(name), Some(list)) if has(list) => block(name),
         (Some(_), Some(_)) => Ok(Verdict::Pass),
-        (Some(_), None) => Err(NoVerdict("its list of words cannot be read".to_owned())),
+        (Some(_), None) => Err(GuardError("its list of words cannot be read".to_owned())),
     }
 }

@@ -5,53 +5,53 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::StatusCode;
-use openai::{Request, Weight};
+use openai::{Request, TextSize};
 
 use crate::config::{Price, Route};
 use crate::observe::{ABANDONED, Attempt, Outcome, Record, Tokens};
-use crate::otlp::Trace;
-use crate::platform::Platform;
+use crate::otlp::TraceContext;
+use crate::platform::Host;
 use crate::policy::limits;
 use crate::time::Timestamp;
 
 use super::caller::Caller;
-use super::notebook::Notes;
-use super::reserve::{Reservation, Spent};
+use super::notebook::RecordedFindings;
+use super::reserve::{Reservation, SettledUsage};
 use super::sinks::RecordSinks;
 use super::transcript::Transcript;
 
 /// Whoever is told of a record when it is written.
-pub type OnClose = Box<dyn FnOnce(&Record)>;
+pub type CloseCallback = Box<dyn FnOnce(&Record)>;
 
 /// What is to be noted in a record before it is written, by those who do not hold it.
-pub type LastNotes = Rc<RefCell<Vec<Box<dyn FnOnce(&mut Record)>>>>;
+pub type LateUpdates = Rc<RefCell<Vec<Box<dyn FnOnce(&mut Record)>>>>;
 
 /// One request from its arrival to its last byte: its record and what is reserved for it.
 ///
 /// The record is written and the reservation settled exactly once: when the scope is closed, or when
 /// it is dropped, which means that the caller hung up.
-pub struct Entry<P: Platform> {
+pub struct RequestScope<P: Host> {
     record: Box<Record>,
     reservation: Option<Reservation<P>>,
     /// The price of the target that was called last.
     price: Option<Price>,
     /// Headers of the answer that steps before it have set.
     headers: Vec<(&'static str, String)>,
-    trace: Option<Rc<Trace>>,
+    trace: Option<Rc<TraceContext>>,
     transcript: Option<Rc<Transcript>>,
     /// Tokens and cost of the part of the answer that came before a continuation.
-    earlier: Option<(Tokens, Option<u64>)>,
-    on_close: Option<OnClose>,
-    last_notes: Option<LastNotes>,
+    earlier_part: Option<(Tokens, Option<u64>)>,
+    on_close: Option<CloseCallback>,
+    late_updates: Option<LateUpdates>,
     sinks: RecordSinks,
-    platform: P,
+    host: P,
     began: Timestamp,
 }
 
-impl<P: Platform> Entry<P> {
+impl<P: Host> RequestScope<P> {
     /// Opens the scope of a request that arrives now. `trace` is `None` if no traces are exported.
-    pub fn open(sinks: RecordSinks, platform: P, id: String, trace: Option<Rc<Trace>>) -> Self {
-        let began = platform.now();
+    pub fn open(sinks: RecordSinks, host: P, id: String, trace: Option<Rc<TraceContext>>) -> Self {
+        let began = host.now();
         let record = Record { event: "request", id, at_ms: began.as_millis(), ..Record::default() };
         Self {
             record: Box::new(record),
@@ -60,18 +60,18 @@ impl<P: Platform> Entry<P> {
             headers: Vec::new(),
             trace,
             transcript: None,
-            earlier: None,
+            earlier_part: None,
             on_close: None,
-            last_notes: None,
+            late_updates: None,
             sinks,
-            platform,
+            host,
             began,
         }
     }
 
     /// The host.
-    pub fn platform(&self) -> &P {
-        &self.platform
+    pub fn host(&self) -> &P {
+        &self.host
     }
 
     /// When the request arrived.
@@ -85,7 +85,7 @@ impl<P: Platform> Entry<P> {
     }
 
     /// The request's place in a trace. `None` if no traces are exported.
-    pub fn trace(&self) -> Option<&Rc<Trace>> {
+    pub fn trace(&self) -> Option<&Rc<TraceContext>> {
         self.trace.as_ref()
     }
 
@@ -100,8 +100,8 @@ impl<P: Platform> Entry<P> {
     }
 
     /// The cap that a hard limit puts on each choice of the answer, in tokens. `None` without one.
-    pub fn most_output(&self) -> Option<u64> {
-        self.reservation.as_ref().and_then(Reservation::most_output)
+    pub fn max_output_tokens(&self) -> Option<u64> {
+        self.reservation.as_ref().and_then(Reservation::max_output_tokens)
     }
 
     /// Records who calls, and which operation.
@@ -120,7 +120,7 @@ impl<P: Platform> Entry<P> {
     /// Records the route. `is_named`: a route names this very model.
     pub fn routed(&mut self, route: &Route, is_named: bool) {
         self.record.route = Some(route.id.clone());
-        self.record.is_named = is_named;
+        self.record.is_model_configured = is_named;
     }
 
     /// Has prompt and answer captured for the record.
@@ -153,7 +153,7 @@ impl<P: Platform> Entry<P> {
     pub fn reserved(&mut self, reservation: Option<Reservation<P>>) {
         let Some(mut reservation) = reservation else { return };
         self.headers.extend(reservation.take_headers());
-        self.record.ledger_away = reservation.ledger_away();
+        self.record.ledger_unavailable = reservation.ledger_unavailable();
         self.reservation = Some(reservation);
     }
 
@@ -163,8 +163,8 @@ impl<P: Platform> Entry<P> {
     }
 
     /// Records what guards have found.
-    pub fn found(&mut self, notes: Notes) {
-        notes.write(&mut self.record);
+    pub fn found(&mut self, notes: RecordedFindings) {
+        notes.write_to(&mut self.record);
     }
 
     /// Records the guard that blocks the request or its answer.
@@ -187,7 +187,7 @@ impl<P: Platform> Entry<P> {
         status: Option<StatusCode>,
         detail: Option<String>,
     ) {
-        let now = self.platform.now();
+        let now = self.host.now();
         if let Some(attempt) = self.record.attempts.get_mut(number) {
             attempt.result = result;
             attempt.status = status.map(|status| status.as_u16());
@@ -199,13 +199,13 @@ impl<P: Platform> Entry<P> {
     /// Records a target that was skipped during its cool-down, if it is the first one.
     pub fn skipped(&mut self, target: impl FnOnce() -> String) {
         if self.record.attempts.is_empty() {
-            self.record.rested.get_or_insert_with(target);
+            self.record.cooling_down_target.get_or_insert_with(target);
         }
     }
 
     /// Forgets the skipped target: no other one was called instead.
     pub fn skipped_none(&mut self) {
-        self.record.rested = None;
+        self.record.cooling_down_target = None;
     }
 
     /// Records that the request is too long to be sent again.
@@ -225,7 +225,7 @@ impl<P: Platform> Entry<P> {
 
     /// Records the first content, unless there was some before.
     pub fn first_token(&mut self) {
-        self.record.first_token_ms.get_or_insert(millis(self.platform.now().since(self.began)));
+        self.record.first_token_ms.get_or_insert(millis(self.host.now().since(self.began)));
     }
 
     /// Records the tokens of the answer, or of its part since the last [`Self::split_usage`].
@@ -236,7 +236,8 @@ impl<P: Platform> Entry<P> {
     /// Charges the answer so far at its target's price; what follows has a price of its own.
     pub fn split_usage(&mut self, tokens: Tokens) {
         self.record.tokens = Tokens::default();
-        self.earlier = Some((tokens, self.price.map(|price| limits::cost(tokens, price))));
+        self.earlier_part =
+            Some((tokens, self.price.map(|price| limits::cost_billionths(tokens, price))));
     }
 
     /// Records the status that the caller gets, and the code of the error if it is one.
@@ -256,13 +257,13 @@ impl<P: Platform> Entry<P> {
     }
 
     /// Calls back once the record is complete, before it is written.
-    pub fn on_close(&mut self, call: OnClose) {
+    pub fn on_close(&mut self, call: CloseCallback) {
         self.on_close = Some(call);
     }
 
     /// Lets another owner change the record although the scope is in use elsewhere.
-    pub fn late_updates(&mut self) -> LastNotes {
-        Rc::clone(self.last_notes.get_or_insert_default())
+    pub fn late_updates(&mut self) -> LateUpdates {
+        Rc::clone(self.late_updates.get_or_insert_default())
     }
 
     /// Closes the scope.
@@ -273,29 +274,33 @@ impl<P: Platform> Entry<P> {
 
     /// Notes calls that the caller did not wait for. An upstream has the prompt and may bill it, so
     /// what is known of it is charged, once.
-    fn abandon(&mut self, now: Timestamp) {
+    fn record_abandoned_attempts(&mut self, now: Timestamp) {
         let open = |attempt: &&mut Attempt| attempt.result == ABANDONED;
         let open = self.record.attempts.iter_mut().filter(open);
         if open.map(|attempt| attempt.ms = millis(now.since(attempt.began))).count() == 0 {
             return;
         }
         if let Some(reservation) = &self.reservation {
-            self.record.tokens = Tokens::count(None, reservation.prompt(), Weight::default());
+            self.record.tokens = Tokens::from_usage_or_estimate(
+                None,
+                reservation.prompt_size(),
+                TextSize::default(),
+            );
         }
     }
 }
 
-impl<P: Platform> Drop for Entry<P> {
+impl<P: Host> Drop for RequestScope<P> {
     fn drop(&mut self) {
-        let now = self.platform.now();
+        let now = self.host.now();
         self.record.total_ms = millis(now.since(self.began));
-        for note in self.last_notes.take().map(|notes| notes.take()).unwrap_or_default() {
+        for note in self.late_updates.take().map(|notes| notes.take()).unwrap_or_default() {
             note(&mut self.record);
         }
-        self.abandon(now);
+        self.record_abandoned_attempts(now);
         let record = &mut self.record;
-        let mut cost = self.price.map(|price| limits::cost(record.tokens, price));
-        if let Some((tokens, earlier)) = self.earlier.take() {
+        let mut cost = self.price.map(|price| limits::cost_billionths(record.tokens, price));
+        if let Some((tokens, earlier)) = self.earlier_part.take() {
             record.tokens = record.tokens.plus(tokens);
             cost = earlier.map_or(cost, |earlier| Some(cost.unwrap_or(0).saturating_add(earlier)));
         }
@@ -309,10 +314,10 @@ impl<P: Platform> Drop for Entry<P> {
                 Outcome::Refused | Outcome::Failed => false,
             };
             let tokens = record.tokens.input.saturating_add(record.tokens.output);
-            reservation.settle(Spent { served, tokens, cost: cost.unwrap_or(0) });
+            reservation.settle(SettledUsage { served, tokens, cost: cost.unwrap_or(0) });
         }
         let cost = cost.unwrap_or(0);
-        self.sinks.count(&self.platform, record, cost);
+        self.sinks.count_usage(&self.host, record, cost);
         if let Some(tell) = self.on_close.take() {
             tell(record);
         }
@@ -320,24 +325,24 @@ impl<P: Platform> Drop for Entry<P> {
         let trace = self.trace.take();
         match self.transcript.take() {
             None => {
-                self.sinks.write(&self.platform, record, trace, cost);
+                self.sinks.write_record(&self.host, record, trace, cost);
             }
             // To look for what must be masked takes a while, and the last bytes wait for this.
             Some(transcript) => {
-                let (sinks, host) = (self.sinks.clone(), self.platform.clone());
-                self.platform.defer(async move {
+                let (sinks, host) = (self.sinks.clone(), self.host.clone());
+                self.host.defer(async move {
                     let (prompt, answer) = (transcript.question(), transcript.answer());
                     let record = Box::new(Record { prompt, answer, ..*record });
-                    sinks.write(&host, record, trace, cost);
+                    sinks.write_record(&host, record, trace, cost);
                 });
             }
         }
     }
 }
 
-impl<P: Platform> std::fmt::Debug for Entry<P> {
+impl<P: Host> std::fmt::Debug for RequestScope<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entry").field("record", &self.record).finish_non_exhaustive()
+        f.debug_struct("RequestScope").field("record", &self.record).finish_non_exhaustive()
     }
 }
 

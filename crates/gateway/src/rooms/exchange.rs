@@ -8,77 +8,78 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
-use openai::Weight;
+use openai::TextSize;
 
 use crate::body::{Body, append};
 use crate::config::Route;
-use crate::observe::{ANSWERED, Attempt, CALLERS_FAULT, HEDGED_OUT, Part, Tokens};
-use crate::otlp::Trace;
-use crate::platform::Platform;
-use crate::policy::breaker::Sign;
-use crate::policy::classify::{self, Failure, Head};
-use crate::policy::course::Keys;
+use crate::observe::{ANSWERED, Attempt, AttemptKind, CALLERS_FAULT, HEDGED_OUT, Tokens};
+use crate::otlp::TraceContext;
+use crate::platform::Host;
+use crate::policy::breaker::Signal;
+use crate::policy::classify::{self, Failure, HeadClass};
+use crate::policy::course::KeyOutcome;
 use crate::time::Timestamp;
 
-use super::admit::Ask;
-use super::answer::{Answer, Content};
-use super::committed::{Committed, Taken, Uncommitted};
-use super::entry::Entry;
-use super::fleet::{Fleet, Ticket};
+use super::admit::ParsedRequest;
+use super::answer::{Answer, AnswerContent};
+use super::committed::{CommitState, Committed, Uncommitted};
+use super::entry::RequestScope;
+use super::fleet::{CallPermit, Upstreams};
 use super::outgoing;
-use super::patience::{Failed, Patience};
+use super::patience::{AttemptError, AttemptTimeouts};
 use super::plan::Candidate;
 
 /// A body up to this length is read whole before it is passed on, so that a broken one can still be
 /// made good by another target. Longer ones are committed and streamed.
-const LONGEST_WHOLE: usize = 8 << 20;
+const MAX_BUFFERED_BYTES: usize = 8 << 20;
 
 /// What all calls of a request have in common.
-pub(super) struct Exchange<'a, P: Platform> {
-    pub(super) platform: &'a P,
-    pub(super) fleet: &'a Fleet,
-    pub(super) ask: &'a Ask,
+pub(super) struct AttemptContext<'a, P: Host> {
+    pub(super) host: &'a P,
+    pub(super) upstreams: &'a Upstreams,
+    pub(super) request: &'a ParsedRequest,
     pub(super) route: &'a Route,
     pub(super) deadline: Timestamp,
     /// What the upstream reads beside the request's own prompt.
-    pub(super) beside: Weight,
+    pub(super) extra_prompt: TextSize,
     /// The request's place in a trace, which upstreams are told.
-    pub(super) trace: Option<Rc<Trace>>,
+    pub(super) trace: Option<Rc<TraceContext>>,
     /// Whether streams keep what they say.
-    pub(super) keeps_draft: bool,
+    pub(super) keeps_text: bool,
 }
 
 /// A call under way, or about to be.
-pub(super) struct Call<'c> {
+pub(super) struct ActiveAttempt<'c> {
     pub(super) candidate: &'c Candidate<'c>,
     pub(super) key: Option<usize>,
-    ticket: Ticket,
+    permit: CallPermit,
     /// Its place in the record.
-    pub(super) number: usize,
+    pub(super) record_index: usize,
     began: Timestamp,
 }
 
 /// An answer that is certain, and what it cost where that is known already.
-pub(super) struct Certain {
+pub(super) struct AcceptedAnswer {
     answer: Answer,
     tokens: Option<Tokens>,
 }
 
-impl<P: Platform> Exchange<'_, P> {
+impl<P: Host> AttemptContext<'_, P> {
     /// Takes leave to call a target, and a key to do it with, and notes the call in the record. The
     /// error says when to ask again.
-    pub(super) fn begin<'c>(
+    pub(super) fn start<'c>(
         &self,
         candidate: &'c Candidate<'c>,
-        part: Part,
-        entry: &mut Entry<P>,
-    ) -> Result<Call<'c>, Timestamp> {
-        let began = self.platform.now();
-        let ticket = self.fleet.admit(candidate.index, candidate.model, self.route, began)?;
-        let key = self.fleet.key(candidate.index, candidate.model, began)?;
-        let attempt = Attempt::begun(candidate.label(), key, part, began);
+        part: AttemptKind,
+        entry: &mut RequestScope<P>,
+    ) -> Result<ActiveAttempt<'c>, Timestamp> {
+        let began = self.host.now();
+        let ticket =
+            self.upstreams.acquire(candidate.provider_index, candidate.model, self.route, began)?;
+        let key = self.upstreams.next_key(candidate.provider_index, candidate.model, began)?;
+        let attempt = Attempt::start(candidate.label(), key, part, began);
         let number = entry.attempt_started(attempt, candidate.price);
-        Ok(Call { candidate, key, ticket, number, began })
+        Ok(ActiveAttempt { candidate, key, permit: ticket, record_index: number, began })
     }
 
     /// Makes the call of this number, with this key, and waits for an answer that can be committed to.
@@ -87,139 +88,144 @@ impl<P: Platform> Exchange<'_, P> {
         candidate: &Candidate<'_>,
         (key, number): (Option<usize>, usize),
         body: Bytes,
-    ) -> Result<Certain, Failed> {
+    ) -> Result<AcceptedAnswer, AttemptError> {
         let secret = key.map(|position| &candidate.provider.keys[position]);
-        let is_stream = self.ask.request().stream;
-        let mut request = outgoing::request(candidate, secret, body, is_stream);
+        let is_stream = self.request.fields().stream;
+        let mut request = outgoing::upstream_request(candidate, secret, body, is_stream);
         if let Some(trace) = &self.trace {
-            trace.pass_on(number, request.headers_mut());
+            trace.inject(number, request.headers_mut());
         }
-        let mut patience = Patience::begin(self.platform, self.route.timeouts, self.deadline);
+        let mut patience = AttemptTimeouts::start(self.host, self.route.timeouts, self.deadline);
         let response =
-            patience.within(self.platform.fetch(request)).await?.map_err(Failed::connect)?;
+            patience.run(self.host.fetch(request)).await?.map_err(AttemptError::connect)?;
         let (head, body) = response.into_parts();
         let content_type = head.headers.get(CONTENT_TYPE).cloned();
-        let content = match classify::head(head.status, &head.headers) {
-            Head::Failure(failure) => Err(failure.into()),
-            Head::CallersFault => match self.read(body, &mut patience).await {
-                Ok((whole, None)) => Ok((Content::Whole(whole), None)),
+        let content = match classify::classify_head(head.status, &head.headers) {
+            HeadClass::Failure(failure) => Err(failure.into()),
+            HeadClass::CallersFault => match self.read_body(body, &mut patience).await {
+                Ok((whole, None)) => Ok((AnswerContent::Whole(whole), None)),
                 Ok((_, Some(_))) => Err(Failure::NotAnAnswer.into()),
                 Err(failed) => Err(failed),
             },
-            Head::Answer if !is_stream => self.whole(body, &mut patience).await,
-            Head::Answer if content_type.as_ref().is_some_and(is_event_stream) => {
-                let stream = self.open(body, &mut patience).await;
-                stream.map(|stream| (Content::Stream(Box::new(stream)), None))
+            HeadClass::Answer if !is_stream => self.read_whole(body, &mut patience).await,
+            HeadClass::Answer if content_type.as_ref().is_some_and(is_event_stream) => {
+                let stream = self.open_stream(body, &mut patience).await;
+                stream.map(|stream| (AnswerContent::Stream(Box::new(stream)), None))
             }
-            Head::Answer => Err(Failure::NotAnAnswer.into()),
+            HeadClass::Answer => Err(Failure::NotAnAnswer.into()),
         };
-        let (content, tokens) =
-            content.map_err(|failed: Failed| Failed { status: Some(head.status), ..failed })?;
-        Ok(Certain { answer: Answer { status: head.status, content_type, content }, tokens })
+        let (content, tokens) = content
+            .map_err(|failed: AttemptError| AttemptError { status: Some(head.status), ..failed })?;
+        Ok(AcceptedAnswer { answer: Answer { status: head.status, content_type, content }, tokens })
     }
 
     /// Holds a stream back until its first event with content.
-    async fn open(&self, body: Body, patience: &mut Patience<'_, P>) -> Result<Committed, Failed> {
-        let mut stream = Uncommitted::new(body, !self.ask.request().wants_usage);
-        if self.keeps_draft {
-            stream.keep_draft();
+    async fn open_stream(
+        &self,
+        body: Body,
+        patience: &mut AttemptTimeouts<'_, P>,
+    ) -> Result<Committed, AttemptError> {
+        let mut stream = Uncommitted::new(body, !self.request.fields().wants_usage);
+        if self.keeps_text {
+            stream.keep_text();
         }
         loop {
-            let piece = patience.piece(stream.body()).await?;
+            let piece = patience.next_piece(stream.body()).await?;
             let events = stream.events();
-            match stream.take(piece, || self.prompt())? {
-                Taken::Held(held) => {
+            match stream.push(piece, || self.prompt_size())? {
+                CommitState::Held(held) => {
                     // Comments alone do not buy an upstream time, and events without content not
                     // for ever.
-                    patience.hold(held.events() > events)?;
+                    patience.check_progress(held.events() > events)?;
                     stream = held;
                 }
-                Taken::Ready(committed) => return Ok(committed),
+                CommitState::Ready(committed) => return Ok(committed),
             }
         }
     }
 
     /// Reads an answer that is not a stream, and makes sure that it is one.
-    async fn whole(
+    async fn read_whole(
         &self,
         body: Body,
-        patience: &mut Patience<'_, P>,
-    ) -> Result<(Content, Option<Tokens>), Failed> {
-        let (whole, rest) = self.read(body, patience).await?;
+        patience: &mut AttemptTimeouts<'_, P>,
+    ) -> Result<(AnswerContent, Option<Tokens>), AttemptError> {
+        let (whole, rest) = self.read_body(body, patience).await?;
         if let Some(rest) = rest {
-            let most = self.ask.most_output();
-            let long = Committed::opaque(whole, rest, self.prompt(), most);
-            return Ok((Content::Stream(Box::new(long)), None));
+            let most = self.request.max_output_tokens();
+            let long = Committed::unparsed(whole, rest, self.prompt_size(), most);
+            return Ok((AnswerContent::Stream(Box::new(long)), None));
         }
-        let answer = openai::Answer::read(self.ask.endpoint(), &whole)?;
-        let prompt = if answer.usage.is_some() { Weight::default() } else { self.prompt() };
-        let tokens = Tokens::count(answer.usage, prompt, answer.weight);
-        Ok((Content::Whole(whole), Some(tokens)))
+        let answer = openai::AnswerSummary::parse(self.request.endpoint(), &whole)?;
+        let prompt = if answer.usage.is_some() { TextSize::default() } else { self.prompt_size() };
+        let tokens = Tokens::from_usage_or_estimate(answer.usage, prompt, answer.text_size);
+        Ok((AnswerContent::Whole(whole), Some(tokens)))
     }
 
     /// Reads a body to its end, or until it is too long to hold: then the rest comes along.
-    async fn read(
+    async fn read_body(
         &self,
         mut body: Body,
-        patience: &mut Patience<'_, P>,
-    ) -> Result<(Bytes, Option<Body>), Failed> {
+        patience: &mut AttemptTimeouts<'_, P>,
+    ) -> Result<(Bytes, Option<Body>), AttemptError> {
         let mut whole = Bytes::new();
-        while let Some(piece) = patience.piece(&mut body).await? {
-            patience.renew();
+        while let Some(piece) = patience.next_piece(&mut body).await? {
+            patience.reset_idle();
             let is_first = whole.is_empty();
             whole = append(whole, piece);
             // One piece that is there already is held, however long it is.
-            if !is_first && whole.len() > LONGEST_WHOLE {
+            if !is_first && whole.len() > MAX_BUFFERED_BYTES {
                 return Ok((whole, Some(body)));
             }
         }
         Ok((whole, None))
     }
 
-    fn prompt(&self) -> Weight {
-        let mut prompt = self.ask.prompt();
-        prompt += self.beside;
+    fn prompt_size(&self) -> TextSize {
+        let mut prompt = self.request.prompt_size();
+        prompt += self.extra_prompt;
         prompt
     }
 
     /// Notes what came of a call: in the record, with the target's health, with the provider's keys.
-    pub(super) fn conclude(
+    pub(super) fn record_outcome(
         &self,
-        call: Call<'_>,
-        result: Result<Certain, Failed>,
-        entry: &mut Entry<P>,
-    ) -> Result<Answer, (Failure, Keys)> {
-        let now = self.platform.now();
+        call: ActiveAttempt<'_>,
+        result: Result<AcceptedAnswer, AttemptError>,
+        entry: &mut RequestScope<P>,
+    ) -> Result<Answer, (Failure, KeyOutcome)> {
+        let now = self.host.now();
         match result {
-            Ok(Certain { mut answer, tokens }) => {
+            Ok(AcceptedAnswer { mut answer, tokens }) => {
                 let is_success = answer.status.is_success();
                 let name = if is_success { ANSWERED } else { CALLERS_FAULT };
-                entry.attempt_finished(call.number, name, Some(answer.status), None);
+                entry.attempt_finished(call.record_index, name, Some(answer.status), None);
                 entry.priced(call.candidate.price);
-                self.fleet.took((call.candidate.index, call.candidate.model), call.key);
+                self.upstreams
+                    .key_accepted((call.candidate.provider_index, call.candidate.model), call.key);
                 if is_success {
-                    call.ticket.time(self.ask.request().stream, now);
+                    call.permit.record_latency(self.request.fields().stream, now);
                     entry.first_token();
                 }
                 if let Some(tokens) = tokens {
                     entry.spent(tokens);
                 }
-                let note = |sign| call.ticket.note(sign, now, self.platform.entropy());
+                let note = |sign| call.permit.record(sign, now, self.host.entropy());
                 match &mut answer.content {
                     // A target that refuses what the caller sent may well be able to do nothing else.
-                    Content::Whole(_) if !is_success => {}
-                    Content::Whole(_) => note(Sign::Well),
+                    AnswerContent::Whole(_) if !is_success => {}
+                    AnswerContent::Whole(_) => note(Signal::Success),
                     // The stream keeps the ticket: it may still break off.
-                    Content::Stream(stream) => {
-                        note(Sign::Alive);
-                        stream.watch(call.ticket);
+                    AnswerContent::Stream(stream) => {
+                        note(Signal::FirstContent);
+                        stream.set_permit(call.permit);
                     }
                 }
                 Ok(answer)
             }
-            Err(Failed { failure, status, detail }) => {
-                entry.attempt_finished(call.number, failure.name(), status, detail);
-                let keys = self.judge(&call, failure, now);
+            Err(AttemptError { failure, status, detail }) => {
+                entry.attempt_finished(call.record_index, failure.name(), status, detail);
+                let keys = self.apply_failure(&call, failure, now);
                 Err((failure, keys))
             }
         }
@@ -227,27 +233,34 @@ impl<P: Platform> Exchange<'_, P> {
 
     /// Notes that a call is not waited for any more, since another was quicker. That says nothing about
     /// its target but how long it takes at least.
-    pub(super) fn cancel(&self, call: Call<'_>, entry: &mut Entry<P>) {
-        call.ticket.time(self.ask.request().stream, self.platform.now());
-        entry.attempt_finished(call.number, HEDGED_OUT, None, None);
+    pub(super) fn cancel(&self, call: ActiveAttempt<'_>, entry: &mut RequestScope<P>) {
+        call.permit.record_latency(self.request.fields().stream, self.host.now());
+        entry.attempt_finished(call.record_index, HEDGED_OUT, None, None);
     }
 
     /// Lets the provider's keyring and the target's breaker draw their conclusions.
-    fn judge(&self, call: &Call<'_>, failure: Failure, now: Timestamp) -> Keys {
+    fn apply_failure(
+        &self,
+        call: &ActiveAttempt<'_>,
+        failure: Failure,
+        now: Timestamp,
+    ) -> KeyOutcome {
         let worth_waiting = self.route.retries.honour_retry_after;
         // Whoever had but the rest of somebody else's time has not shown that it is slow.
         let was_hurried = failure == Failure::Timeout
             && now >= self.deadline
             && now.since(call.began) < self.route.timeouts.first_byte / 2;
         if failure == Failure::Timeout && !was_hurried {
-            call.ticket.time(self.ask.request().stream, now);
+            call.permit.record_latency(self.request.fields().stream, now);
         }
-        let sign = failure.sign(call.key.is_some(), worth_waiting);
-        let sign = if was_hurried { Sign::Nothing } else { sign };
-        call.ticket.note(sign, now, self.platform.entropy());
-        let target = (call.candidate.index, call.candidate.model);
-        match self.fleet.judge(target, call.key, failure, now, worth_waiting) {
-            Keys::NotAtFault if call.ticket.is_ill() => Keys::TargetRests,
+        let sign = failure.signal(call.key.is_some(), worth_waiting);
+        let sign = if was_hurried { Signal::Neutral } else { sign };
+        call.permit.record(sign, now, self.host.entropy());
+        let target = (call.candidate.provider_index, call.candidate.model);
+        match self.upstreams.apply_failure(target, call.key, failure, now, worth_waiting) {
+            KeyOutcome::NotAtFault if call.permit.is_open_or_half_open() => {
+                KeyOutcome::TargetCoolingDown
+            }
             keys => keys,
         }
     }

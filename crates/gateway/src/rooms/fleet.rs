@@ -9,70 +9,70 @@ use std::time::Duration;
 use crate::config::{
     Balance, Config, Health, Hedge, Provider, ProviderIndex, Retries, Route, RouteIndex,
 };
-use crate::policy::balance::Gauge;
-use crate::policy::breaker::{Pass, Resting, Sign};
-use crate::policy::budget::Budget;
+use crate::policy::balance::TargetLoad;
+use crate::policy::breaker::{BreakerOpen, Permit, Signal};
+use crate::policy::budget::RetryBudget;
 use crate::policy::classify::Failure;
-use crate::policy::course::Keys;
-use crate::policy::hedge::{self, Allowance};
-use crate::policy::keyring::{AllRest, Keyring};
-use crate::policy::ward::Ward;
+use crate::policy::course::KeyOutcome;
+use crate::policy::hedge::{self, HedgeBudget};
+use crate::policy::keyring::{AllKeysCoolingDown, KeyPool};
+use crate::policy::ward::HealthTable;
 use crate::time::Timestamp;
 
 /// The providers of a configuration, as they have shown themselves.
 #[derive(Debug)]
-pub struct Fleet {
+pub struct Upstreams {
     /// One ring a provider, in the configuration's order.
-    keyrings: RefCell<Vec<Keyring>>,
+    key_pools: RefCell<Vec<KeyPool>>,
     /// One account a provider, in the configuration's order.
-    budgets: RefCell<Vec<Budget>>,
+    retry_budgets: RefCell<Vec<RetryBudget>>,
     /// One account a route, in the configuration's order.
-    hedges: RefCell<Vec<Allowance>>,
-    ward: Rc<RefCell<Ward>>,
+    hedge_budgets: RefCell<Vec<HedgeBudget>>,
+    health: Rc<RefCell<HealthTable>>,
 }
 
 /// Leave to call a target. What comes of the call is noted on it; where nothing was, because the
 /// caller left or a key was refused, its end makes way for another's probe.
-pub struct Ticket {
-    ward: Rc<RefCell<Ward>>,
+pub struct CallPermit {
+    health_table: Rc<RefCell<HealthTable>>,
     provider: ProviderIndex,
     model: Box<str>,
     health: Health,
-    pass: Pass,
+    permit: Permit,
     began: Timestamp,
     /// What is still to be measured.
-    clock: Cell<Clock>,
+    latency_timer: Cell<LatencyTimer>,
     /// Whether somebody wants to know from when on the target is late.
-    is_timed: bool,
+    records_latency: bool,
 }
 
 /// What a call shows of the time that its target takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Clock {
+enum LatencyTimer {
     /// Nobody wants to know.
     Off,
     /// It runs.
     Running,
     /// It was read.
-    Read,
+    Stopped,
 }
 
-impl Fleet {
+impl Upstreams {
     /// All of them well.
     pub fn new(config: &Config) -> Self {
-        let keyrings = config.providers.iter().map(|provider| Keyring::new(provider.keys.len()));
+        let keyrings = config.providers.iter().map(|provider| KeyPool::new(provider.keys.len()));
         let count = config.providers.len();
         Self {
-            keyrings: RefCell::new(keyrings.collect()),
-            budgets: RefCell::new(vec![Budget::default(); count]),
-            hedges: RefCell::new(vec![Allowance::default(); config.routes.len()]),
-            ward: Rc::new(RefCell::new(Ward::new(count))),
+            key_pools: RefCell::new(keyrings.collect()),
+            retry_budgets: RefCell::new(vec![RetryBudget::default(); count]),
+            hedge_budgets: RefCell::new(vec![HedgeBudget::default(); config.routes.len()]),
+            health: Rc::new(RefCell::new(HealthTable::new(count))),
         }
     }
 
     /// The fleet of another configuration, with what is known of the providers that are in both. Where
     /// all are, it is the same fleet, calls under way included.
-    pub fn succeed(before: &Rc<Self>, old: &Config, new: &Config) -> Rc<Self> {
+    pub fn carry_over(before: &Rc<Self>, old: &Config, new: &Config) -> Rc<Self> {
         let same = |one: &Provider, other: &Provider| {
             let keys = |provider: &Provider| provider.keys.len();
             one.id == other.id
@@ -89,168 +89,199 @@ impl Fleet {
         let fleet = Self::new(new);
         for (at, found) in from.iter().enumerate() {
             let Some(found) = *found else { continue };
-            fleet.keyrings.borrow_mut()[at] = before.keyrings.borrow()[found].clone();
-            fleet.budgets.borrow_mut()[at] = before.budgets.borrow()[found].clone();
-            fleet.ward.borrow_mut().inherit(at, &before.ward.borrow(), found);
+            fleet.key_pools.borrow_mut()[at] = before.key_pools.borrow()[found].clone();
+            fleet.retry_budgets.borrow_mut()[at] = before.retry_budgets.borrow()[found].clone();
+            fleet.health.borrow_mut().copy_breakers(at, &before.health.borrow(), found);
         }
         Rc::new(fleet)
     }
 
     /// Whether a target may be called now: neither it nor all keys of its provider rest.
-    pub fn is_awake(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool {
-        self.ward.borrow().is_awake(provider, model, now)
-            && self.keyrings.borrow()[provider.position()].has_awake(model, now)
+    pub fn is_available(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool {
+        self.health.borrow().is_available(provider, model, now)
+            && self.key_pools.borrow()[provider.position()].has_available(model, now)
     }
 
     /// Whether a target is known to be ill: it rests, or is on probation.
-    pub fn is_ill(&self, provider: ProviderIndex, model: &str) -> bool {
-        self.ward.borrow().is_ill(provider, model)
+    pub fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool {
+        self.health.borrow().is_open_or_half_open(provider, model)
     }
 
     /// Asks to call a target for a route. The error says when to ask again.
-    pub fn admit(
+    pub fn acquire(
         &self,
         provider: ProviderIndex,
         model: &str,
         route: &Route,
         now: Timestamp,
-    ) -> Result<Ticket, Timestamp> {
+    ) -> Result<CallPermit, Timestamp> {
         // A call that is heard of later than this is one that has begun to answer.
         let patience = route.timeouts.first_byte + route.timeouts.idle;
-        let pass = self.ward.borrow_mut().admit(provider, model, now, patience);
-        let pass = pass.map_err(|Resting(until)| until)?;
-        let (ward, health) = (Rc::clone(&self.ward), route.health);
+        let pass = self.health.borrow_mut().acquire(provider, model, now, patience);
+        let pass = pass.map_err(|BreakerOpen(until)| until)?;
+        let (ward, health) = (Rc::clone(&self.health), route.health);
         let clock = match route.balance {
-            Balance::Weight | Balance::Cost => Clock::Off,
-            Balance::Latency | Balance::LeastBusy => Clock::Running,
+            Balance::Weight | Balance::Cost => LatencyTimer::Off,
+            Balance::Latency | Balance::LeastBusy => LatencyTimer::Running,
         };
-        if clock == Clock::Running {
-            ward.borrow_mut().measure(provider, model, Gauge::begin);
+        if clock == LatencyTimer::Running {
+            ward.borrow_mut().update_load(provider, model, TargetLoad::call_started);
         }
         let (model, clock) = (model.into(), Cell::new(clock));
         let is_timed = route.hedge.is_some_and(|hedge| hedge.after.is_none());
-        Ok(Ticket { ward, provider, model, health, pass, began: now, clock, is_timed })
+        Ok(CallPermit {
+            health_table: ward,
+            provider,
+            model,
+            health,
+            permit: pass,
+            began: now,
+            latency_timer: clock,
+            records_latency: is_timed,
+        })
     }
 
     /// What was measured of a target.
-    pub fn gauge(&self, provider: ProviderIndex, model: &str) -> Gauge {
-        self.ward.borrow().gauge(provider, model)
+    pub fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad {
+        self.health.borrow().load(provider, model)
     }
 
     /// The next key in turn; `None` where none is needed. The error says when to ask again.
-    pub fn key(
+    pub fn next_key(
         &self,
         provider: ProviderIndex,
         model: &str,
         now: Timestamp,
     ) -> Result<Option<usize>, Timestamp> {
-        let mut keyrings = self.keyrings.borrow_mut();
-        keyrings[provider.position()].take(model, now).map_err(|AllRest(until)| until)
+        let mut keyrings = self.key_pools.borrow_mut();
+        keyrings[provider.position()]
+            .next_key(model, now)
+            .map_err(|AllKeysCoolingDown(until)| until)
     }
 
     /// Notes that a provider has taken a key.
-    pub fn took(&self, (provider, model): (ProviderIndex, &str), key: Option<usize>) {
+    pub fn key_accepted(&self, (provider, model): (ProviderIndex, &str), key: Option<usize>) {
         if let Some(key) = key {
-            self.keyrings.borrow_mut()[provider.position()].well(key, model);
+            self.key_pools.borrow_mut()[provider.position()].record_success(key, model);
         }
     }
 
     /// Lets the provider's keyring draw its conclusions from a failure.
-    pub fn judge(
+    pub fn apply_failure(
         &self,
         (provider, model): (ProviderIndex, &str),
         key: Option<usize>,
         failure: Failure,
         now: Timestamp,
         worth_waiting: Duration,
-    ) -> Keys {
+    ) -> KeyOutcome {
         let Some(key) = key else {
-            return Keys::NotAtFault;
+            return KeyOutcome::NotAtFault;
         };
-        let ring = &mut self.keyrings.borrow_mut()[provider.position()];
-        match ring.note(key, model, failure, now, worth_waiting) {
-            false => Keys::NotAtFault,
-            true if ring.has_awake(model, now) => Keys::AnotherAwake { of: ring.len() },
-            true => Keys::AllRest,
+        let ring = &mut self.key_pools.borrow_mut()[provider.position()];
+        match ring.record_failure(key, model, failure, now, worth_waiting) {
+            false => KeyOutcome::NotAtFault,
+            true if ring.has_available(model, now) => {
+                KeyOutcome::AnotherAvailable { of: ring.len() }
+            }
+            true => KeyOutcome::AllCoolingDown,
         }
     }
 
     /// Notes a request to a provider, which allows for a part of a second try.
-    pub fn note_request(&self, provider: ProviderIndex, retries: Retries, now: Timestamp) {
-        self.budgets.borrow_mut()[provider.position()].note_request(retries.budget, now);
+    pub fn record_request(&self, provider: ProviderIndex, retries: Retries, now: Timestamp) {
+        self.retry_budgets.borrow_mut()[provider.position()].record_request(retries.budget, now);
     }
 
     /// Notes a request of a route that hedges, which allows for a part of a hedge.
-    pub fn note_hedged(&self, route: RouteIndex, hedge: Hedge) {
-        self.hedges.borrow_mut()[route.position()].note_request(hedge.share);
+    pub fn credit_hedge(&self, route: RouteIndex, hedge: Hedge) {
+        self.hedge_budgets.borrow_mut()[route.position()].record_request(hedge.share);
     }
 
     /// Takes a hedge of a route, if one is left.
-    pub fn may_hedge(&self, route: RouteIndex) -> bool {
-        self.hedges.borrow_mut()[route.position()].take()
+    pub fn spend_hedge(&self, route: RouteIndex) -> bool {
+        self.hedge_budgets.borrow_mut()[route.position()].spend_hedge()
     }
 
     /// How long a target has before another is called beside it; `None`: nobody knows.
-    pub fn late_after(
+    pub fn hedge_delay(
         &self,
         hedge: Hedge,
         target: (ProviderIndex, &str),
         stream: bool,
         now: Timestamp,
     ) -> Option<Duration> {
-        hedge::wait(hedge, || self.ward.borrow_mut().late_after(target, stream, now))
+        hedge::hedge_delay(hedge, || self.health.borrow_mut().p95_latency(target, stream, now))
     }
 
     /// Takes a second try at a provider, if one is left.
-    pub fn may_retry(&self, provider: ProviderIndex, now: Timestamp) -> bool {
-        self.budgets.borrow_mut()[provider.position()].take(now)
+    pub fn spend_retry(&self, provider: ProviderIndex, now: Timestamp) -> bool {
+        self.retry_budgets.borrow_mut()[provider.position()].spend_retry(now)
     }
 }
 
-impl Ticket {
+impl CallPermit {
     /// Notes what came of the call.
-    pub fn note(&self, sign: Sign, now: Timestamp, entropy: u64) {
+    pub fn record(&self, sign: Signal, now: Timestamp, entropy: u64) {
         let target = (self.provider, &*self.model);
         let stream = match sign {
-            Sign::Alive => Some(true),
-            Sign::Well => Some(false),
-            Sign::Failed | Sign::Busy(_) | Sign::Nothing => None,
+            Signal::FirstContent => Some(true),
+            Signal::Success => Some(false),
+            Signal::Failure | Signal::Throttled(_) | Signal::Neutral => None,
         };
-        if let Some(stream) = stream.filter(|_| self.clock.get() == Clock::Running) {
-            self.clock.set(Clock::Read);
+        if let Some(stream) = stream.filter(|_| self.latency_timer.get() == LatencyTimer::Running) {
+            self.latency_timer.set(LatencyTimer::Stopped);
             let took = now.since(self.began);
-            let read = |gauge: &mut Gauge| gauge.answered(stream, took, now);
-            self.ward.borrow_mut().measure(self.provider, &self.model, read);
+            let read = |gauge: &mut TargetLoad| gauge.record_latency(stream, took, now);
+            self.health_table.borrow_mut().update_load(self.provider, &self.model, read);
         }
-        self.ward.borrow_mut().note(target, (self.pass, sign), now, entropy, &self.health);
+        self.health_table.borrow_mut().record(
+            target,
+            (self.permit, sign),
+            now,
+            entropy,
+            &self.health,
+        );
     }
 
     /// Notes how long the target took, or was waited for, where somebody wants to know.
-    pub fn time(&self, stream: bool, now: Timestamp) {
-        if self.is_timed {
+    pub fn record_latency(&self, stream: bool, now: Timestamp) {
+        if self.records_latency {
             let target = (self.provider, &*self.model);
-            self.ward.borrow_mut().time(target, stream, now.since(self.began), now);
+            self.health_table.borrow_mut().record_latency(
+                target,
+                stream,
+                now.since(self.began),
+                now,
+            );
         }
     }
 
     /// Whether the target is known to be ill.
-    pub fn is_ill(&self) -> bool {
-        self.ward.borrow().is_ill(self.provider, &self.model)
+    pub fn is_open_or_half_open(&self) -> bool {
+        self.health_table.borrow().is_open_or_half_open(self.provider, &self.model)
     }
 }
 
-impl Drop for Ticket {
+impl Drop for CallPermit {
     fn drop(&mut self) {
         // Neither time nor chance has a part in this.
-        self.note(Sign::Nothing, Timestamp::default(), 0);
-        if self.clock.get() != Clock::Off {
-            self.ward.borrow_mut().measure(self.provider, &self.model, Gauge::end);
+        self.record(Signal::Neutral, Timestamp::default(), 0);
+        if self.latency_timer.get() != LatencyTimer::Off {
+            self.health_table.borrow_mut().update_load(
+                self.provider,
+                &self.model,
+                TargetLoad::call_finished,
+            );
         }
     }
 }
 
-impl fmt::Debug for Ticket {
+impl fmt::Debug for CallPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket").field("model", &self.model).field("pass", &self.pass).finish()
+        f.debug_struct("CallPermit")
+            .field("model", &self.model)
+            .field("pass", &self.permit)
+            .finish()
     }
 }

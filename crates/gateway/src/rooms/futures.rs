@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::platform::Clock;
 
 /// Runs `work` until `timer` completes, which makes it `None` and drops it.
-pub(crate) async fn race<T>(
+pub(crate) async fn until_timer<T>(
     work: impl Future<Output = T>,
     timer: impl Future<Output = ()>,
 ) -> Option<T> {
@@ -21,16 +21,16 @@ pub(crate) async fn race<T>(
 }
 
 /// Does something in bounded time; `None`: it took too long, and was dropped.
-pub(crate) async fn within<T>(
+pub(crate) async fn timeout<T>(
     clock: &impl Clock,
     time: Duration,
     work: impl Future<Output = T>,
 ) -> Option<T> {
-    race(work, clock.sleep(time)).await
+    until_timer(work, clock.sleep(time)).await
 }
 
 /// Runs futures side by side and gives their results in order.
-pub(crate) async fn join<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+pub(crate) async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut running: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
     let mut done: Vec<Option<F::Output>> = running.iter().map(|_| None).collect();
     poll_fn(|cx| {
@@ -51,20 +51,20 @@ pub(crate) async fn join<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
 
 /// Which of two came first.
 pub(crate) enum Either<T> {
-    One(T),
-    Other(T),
+    Left(T),
+    Right(T),
 }
 
 /// Polls both and returns the output of the one that is ready first.
-pub(crate) async fn either<T>(
+pub(crate) async fn select<T>(
     mut one: Pin<&mut impl Future<Output = T>>,
     mut other: Pin<&mut impl Future<Output = T>>,
 ) -> Either<T> {
     poll_fn(|cx| {
         if let Poll::Ready(value) = one.as_mut().poll(cx) {
-            return Poll::Ready(Either::One(value));
+            return Poll::Ready(Either::Left(value));
         }
-        other.as_mut().poll(cx).map(Either::Other)
+        other.as_mut().poll(cx).map(Either::Right)
     })
     .await
 }

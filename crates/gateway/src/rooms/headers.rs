@@ -7,12 +7,12 @@ use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::body::Body;
-use crate::platform::Platform;
+use crate::platform::Host;
 
-use super::entry::Entry;
+use super::entry::RequestScope;
 
 /// Proxies must neither hold a stream back nor keep it.
-pub(super) fn must_pass_at_once(headers: &mut HeaderMap) {
+pub(super) fn disable_buffering(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
 }
@@ -20,7 +20,7 @@ pub(super) fn must_pass_at_once(headers: &mut HeaderMap) {
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// A text with everything that a header cannot hold as `%XX`: models have Chinese names too.
-fn escaped(text: &str) -> String {
+fn escape_header_value(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() * 3);
     for byte in text.bytes() {
         match byte {
@@ -32,12 +32,16 @@ fn escaped(text: &str) -> String {
 }
 
 /// The headers that tell what the gateway did.
-pub(super) fn name<P: Platform>(response: &mut http::Response<Body>, entry: &Entry<P>) {
+pub(super) fn add_gateway_headers<P: Host>(
+    response: &mut http::Response<Body>,
+    entry: &RequestScope<P>,
+) {
     let record = entry.record();
     let headers = response.headers_mut();
     let mut set = |name, value: &str| {
         let is_visible = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        let value = if is_visible { Cow::Borrowed(value) } else { Cow::Owned(escaped(value)) };
+        let value =
+            if is_visible { Cow::Borrowed(value) } else { Cow::Owned(escape_header_value(value)) };
         let value = HeaderValue::from_str(&value).expect("ASCII that can be seen");
         headers.insert(HeaderName::from_static(name), value);
     };

@@ -8,99 +8,106 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::observe::Part;
-use crate::platform::Platform;
+use crate::observe::AttemptKind;
+use crate::platform::Host;
 
-use super::call::{Line, Told, Walk};
-use super::entry::Entry;
-use super::exchange::{Call, Exchange};
-use super::futures::{Either, either, race};
+use super::call::{AttemptOutcome, DispatchState, Dispatcher};
+use super::entry::RequestScope;
+use super::exchange::{ActiveAttempt, AttemptContext};
+use super::futures::{Either, select, until_timer};
 
 /// What a second call needs at least to come to anything.
-const LEAST_TIME: Duration = Duration::from_millis(100);
+const MIN_HEDGE_TIME: Duration = Duration::from_millis(100);
 
-impl<P: Platform> Line<'_, P> {
+impl<P: Host> Dispatcher<'_, P> {
     /// After how long somebody else is called beside this target; `None`: nobody is.
-    pub(super) fn late_after(&self, call: &Call<'_>, walk: &Walk) -> Option<Duration> {
+    pub(super) fn hedge_delay(
+        &self,
+        call: &ActiveAttempt<'_>,
+        walk: &DispatchState,
+    ) -> Option<Duration> {
         let hedge = self.plan.route().hedge.filter(|_| walk.may_hedge)?;
-        let target = (call.candidate.index, call.candidate.model);
-        let now = self.platform.now();
-        let after = self.fleet.late_after(hedge, target, self.ask.request().stream, now)?;
-        (now + after + LEAST_TIME <= walk.deadline).then_some(after)
+        let target = (call.candidate.provider_index, call.candidate.model);
+        let now = self.host.now();
+        let after = self.upstreams.hedge_delay(hedge, target, self.request.fields().stream, now)?;
+        (now + after + MIN_HEDGE_TIME <= walk.deadline).then_some(after)
     }
 
     /// Makes a call, and another beside it when it is late.
-    pub(super) async fn hedged(
+    pub(super) async fn run_hedged(
         &self,
-        exchange: &Exchange<'_, P>,
-        (position, first): (usize, Call<'_>),
+        exchange: &AttemptContext<'_, P>,
+        (position, first): (usize, ActiveAttempt<'_>),
         body: Bytes,
         after: Duration,
-        walk: &mut Walk,
-        entry: &mut Entry<P>,
-    ) -> Told {
-        let mut one = pin!(exchange.send(first.candidate, (first.key, first.number), body));
-        let alone = race(one.as_mut(), self.platform.sleep(after)).await;
+        walk: &mut DispatchState,
+        entry: &mut RequestScope<P>,
+    ) -> AttemptOutcome {
+        let mut one = pin!(exchange.send(first.candidate, (first.key, first.record_index), body));
+        let alone = until_timer(one.as_mut(), self.host.sleep(after)).await;
         let second = match alone {
-            Some(result) => return self.conclude(exchange, (position, first), result, entry),
-            None => self.second(exchange, position, walk, entry),
+            Some(result) => {
+                return self.classify_outcome(exchange, (position, first), result, entry);
+            }
+            None => self.start_hedge(exchange, position, walk, entry),
         };
         let Some((beside, second)) = second else {
             let result = one.await;
-            return self.conclude(exchange, (position, first), result, entry);
+            return self.classify_outcome(exchange, (position, first), result, entry);
         };
-        let body = self.body(second.candidate);
-        let mut other = pin!(exchange.send(second.candidate, (second.key, second.number), body));
-        match either(one.as_mut(), other.as_mut()).await {
-            Either::One(result) => {
-                let told = self.conclude(exchange, (position, first), result, entry);
-                if let Told::Answered(answer) = told {
+        let body = self.request_body(second.candidate);
+        let mut other =
+            pin!(exchange.send(second.candidate, (second.key, second.record_index), body));
+        match select(one.as_mut(), other.as_mut()).await {
+            Either::Left(result) => {
+                let told = self.classify_outcome(exchange, (position, first), result, entry);
+                if let AttemptOutcome::Answered(answer) = told {
                     exchange.cancel(second, entry);
-                    return Told::Answered(answer);
+                    return AttemptOutcome::Answered(answer);
                 }
                 let result = other.await;
-                match self.conclude(exchange, (beside, second), result, entry) {
-                    Told::Answered(answer) => Told::Answered(answer),
+                match self.classify_outcome(exchange, (beside, second), result, entry) {
+                    AttemptOutcome::Answered(answer) => AttemptOutcome::Answered(answer),
                     later => {
-                        walk.beside = Some((beside, later));
+                        walk.hedged_outcome = Some((beside, later));
                         told
                     }
                 }
             }
-            Either::Other(result) => {
-                let told = self.conclude(exchange, (beside, second), result, entry);
-                if let Told::Answered(answer) = told {
+            Either::Right(result) => {
+                let told = self.classify_outcome(exchange, (beside, second), result, entry);
+                if let AttemptOutcome::Answered(answer) = told {
                     exchange.cancel(first, entry);
-                    return Told::Answered(answer);
+                    return AttemptOutcome::Answered(answer);
                 }
-                walk.beside = Some((beside, told));
+                walk.hedged_outcome = Some((beside, told));
                 let result = one.await;
-                self.conclude(exchange, (position, first), result, entry)
+                self.classify_outcome(exchange, (position, first), result, entry)
             }
         }
     }
 
     /// The next target that is well, if the route may still hedge.
-    fn second(
+    fn start_hedge(
         &self,
-        exchange: &Exchange<'_, P>,
+        exchange: &AttemptContext<'_, P>,
         position: usize,
-        walk: &mut Walk,
-        entry: &mut Entry<P>,
-    ) -> Option<(usize, Call<'_>)> {
-        let now = self.platform.now();
+        walk: &mut DispatchState,
+        entry: &mut RequestScope<P>,
+    ) -> Option<(usize, ActiveAttempt<'_>)> {
+        let now = self.host.now();
         let others = || self.plan.targets().iter().enumerate().skip(position + 1);
         // Nobody is a probe for it: what is cancelled would have told nothing.
         let (at, candidate) = others().find(|(_, other)| {
-            self.fleet.is_awake(other.index, other.model, now)
-                && !self.fleet.is_ill(other.index, other.model)
+            self.upstreams.is_available(other.provider_index, other.model, now)
+                && !self.upstreams.is_open_or_half_open(other.provider_index, other.model)
         })?;
         walk.may_hedge = false;
-        if !self.fleet.may_hedge(self.plan.route_index()) {
+        if !self.upstreams.spend_hedge(self.plan.route_index()) {
             return None;
         }
-        let call = exchange.begin(candidate, Part::Hedge, entry).ok()?;
-        self.fleet.note_request(candidate.index, self.plan.route().retries, now);
+        let call = exchange.start(candidate, AttemptKind::Hedge, entry).ok()?;
+        self.upstreams.record_request(candidate.provider_index, self.plan.route().retries, now);
         Some((at, call))
     }
 }

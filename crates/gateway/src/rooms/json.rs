@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use crate::body::Body;
 
 /// A JSON response.
-pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> http::Response<Body> {
+pub(crate) fn json_response(status: StatusCode, body: Vec<u8>) -> http::Response<Body> {
     let mut response = http::Response::new(Body::from(Bytes::from(body)));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use openai::{Endpoint, Weight};
+use openai::{Endpoint, TextSize};
 
 use crate::config::{Limit, Price, Quota};
-use crate::error::Limited;
-use crate::ledger::{Level, Rule};
+use crate::error::LimitExceeded;
+use crate::ledger::{AccountBalance, Rule};
 use crate::policy::estimate;
-use crate::policy::limits::{self, Demand, Subject};
+use crate::policy::limits::{self, LimitSubject, QuotaCost};
 use crate::time::Timestamp;
 
-use super::admit::Ask;
+use super::admit::ParsedRequest;
 
 /// What must be known of a request for its reservation.
 #[derive(Clone, Copy, Debug)]
-pub struct Need<'a> {
+pub struct ReservationRequest<'a> {
     /// Whom it concerns.
-    pub subject: Subject<'a>,
+    pub subject: LimitSubject<'a>,
     /// The request.
-    pub ask: &'a Ask,
+    pub request: &'a ParsedRequest,
     /// The highest price of any target that may answer.
     pub price: Price,
     /// The longest time until its end.
@@ -27,67 +27,79 @@ pub struct Need<'a> {
 }
 
 /// What it would take of one quota.
-pub(super) struct Wanted<'a> {
+pub(super) struct QuotaDemand<'a> {
     pub(super) limit: &'a Limit,
     pub(super) quota: &'a Quota,
     pub(super) rule: Rule,
     /// With less it is refused.
-    pub(super) least: u64,
+    pub(super) min: u64,
     /// What is reserved where there is so much.
     pub(super) want: u64,
-    demand: Demand,
+    cost: QuotaCost,
 }
 
-impl Need<'_> {
+impl ReservationRequest<'_> {
     /// What a prompt takes of a quota, with the longest answer that the request allows.
-    pub(super) fn of<'l>(
+    pub(super) fn demand_for<'l>(
         &self,
         limit: &'l Limit,
         quota: &'l Quota,
-        prompt: Weight,
+        prompt: TextSize,
         now: Timestamp,
-    ) -> Wanted<'l> {
-        let asked = self.ask.request();
-        let demand = Demand::of(quota.measure, estimate::tokens(prompt), self.price);
-        let (output, fewest) = match self.ask.endpoint() {
+    ) -> QuotaDemand<'l> {
+        let asked = self.request.fields();
+        let demand =
+            QuotaCost::for_prompt(quota.measure, estimate::estimate_tokens(prompt), self.price);
+        let (output, fewest) = match self.request.endpoint() {
             Endpoint::Embeddings => (0, 0),
             Endpoint::ChatCompletions | Endpoint::Completions => {
                 let choices = asked.output.choices;
-                let most = asked.output.most.unwrap_or(limit.default_output);
+                let most = asked.output.max_per_choice.unwrap_or(limit.default_output);
                 (most.saturating_mul(choices), choices)
             }
         };
-        let want = demand.with(output);
-        let least = if limit.hard { demand.with(fewest.min(output)) } else { want };
-        Wanted { limit, quota, rule: limits::rule(quota, now), demand, least, want }
+        let want = demand.with_output(output);
+        let least = if limit.hard { demand.with_output(fewest.min(output)) } else { want };
+        QuotaDemand {
+            limit,
+            quota,
+            rule: limits::ledger_rule(quota, now),
+            cost: demand,
+            min: least,
+            want,
+        }
     }
 
     /// The longest choice that fits into everything that hard limits granted: each with its amount.
-    pub(super) fn longest_choice<'w>(
+    pub(super) fn max_choice_tokens<'w>(
         &self,
-        granted: impl Iterator<Item = (&'w Wanted<'w>, u64)>,
+        granted: impl Iterator<Item = (&'w QuotaDemand<'w>, u64)>,
     ) -> Option<u64> {
         let hard = granted.filter(|(wanted, _)| wanted.limit.hard);
-        let longest = hard.filter_map(|(wanted, amount)| wanted.demand.longest(amount)).min()?;
-        match self.ask.endpoint() {
+        let longest = hard.filter_map(|(wanted, amount)| wanted.cost.max_output(amount)).min()?;
+        match self.request.endpoint() {
             Endpoint::Embeddings => None,
             Endpoint::ChatCompletions | Endpoint::Completions => {
-                Some((longest / self.ask.request().output.choices).max(1))
+                Some((longest / self.request.fields().output.choices).max(1))
             }
         }
     }
 }
 
-impl Wanted<'_> {
+impl QuotaDemand<'_> {
     /// What the caller is told, since this was refused.
-    pub(super) fn limited(&self, level: Level, wait: Option<u64>) -> Box<Limited> {
-        Box::new(Limited {
+    pub(super) fn limit_exceeded(
+        &self,
+        level: AccountBalance,
+        wait: Option<u64>,
+    ) -> Box<LimitExceeded> {
+        Box::new(LimitExceeded {
             limit: self.limit.id.clone(),
             measure: self.quota.measure,
             per: self.quota.per,
-            wanted: self.least,
-            level,
-            wait,
+            requested: self.min,
+            balance: level,
+            wait_millis: wait,
             headers: Vec::new(),
         })
     }

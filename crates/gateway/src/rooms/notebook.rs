@@ -4,47 +4,47 @@ use std::cell::RefCell;
 
 use crate::config::Guard;
 use crate::guard::{Finding, Phase};
-use crate::observe::{GuardNote, Record};
-use crate::platform::Platform;
-use crate::verdicts::{self, Noted};
+use crate::observe::{GuardRecord, Record};
+use crate::platform::Host;
+use crate::verdicts::{self, VerdictEntry};
 
 /// At most so many notes are taken of one request.
-const MOST_NOTES: usize = 20;
+const MAX_FINDINGS: usize = 20;
 /// So much of a service's complaint is kept, in characters.
-const MOST_REASON: usize = 200;
+const MAX_REASON_CHARS: usize = 200;
 
 /// A request's notes.
-pub(super) struct Notebook {
+pub(super) struct GuardFindings {
     request: String,
     consumer: String,
     route: String,
-    notes: RefCell<Notes>,
+    recorded: RefCell<RecordedFindings>,
 }
 
 /// What was noted, for the record.
 #[derive(Debug, Default)]
-pub struct Notes {
-    found: Vec<GuardNote>,
-    watched: Vec<(String, &'static str)>,
+pub struct RecordedFindings {
+    found: Vec<GuardRecord>,
+    guards_run: Vec<(String, &'static str)>,
 }
 
-impl Notebook {
+impl GuardFindings {
     /// Opens the notes of a request by its id, its consumer and its route.
     pub(super) fn new(request: &str, consumer: &str, route: String) -> Self {
         let (request, consumer) = (request.to_owned(), consumer.to_owned());
-        Self { request, consumer, route, notes: RefCell::default() }
+        Self { request, consumer, route, recorded: RefCell::default() }
     }
 
     /// Notes that a guard looks at something.
-    pub(super) fn look(&self, guard: &Guard, phase: Phase) {
-        let watched = &mut self.notes.borrow_mut().watched;
+    pub(super) fn record_run(&self, guard: &Guard, phase: Phase) {
+        let watched = &mut self.recorded.borrow_mut().guards_run;
         if !watched.iter().any(|(id, other)| *id == guard.id && *other == phase.name()) {
             watched.push((guard.id.clone(), phase.name()));
         }
     }
 
     /// Notes what a guard has found in a text, or why it has found nothing.
-    pub(super) fn note<P: Platform>(
+    pub(super) fn record_finding<P: Host>(
         &self,
         platform: &P,
         guard: &Guard,
@@ -52,28 +52,28 @@ impl Notebook {
         finding: &Finding,
         text: &str,
     ) {
-        let note = GuardNote {
+        let note = GuardRecord {
             guard: guard.id.clone(),
             phase: phase.name(),
             result,
             label: finding.label.clone(),
             level: finding.level.name(),
         };
-        let Notes { found, watched } = &mut *self.notes.borrow_mut();
+        let RecordedFindings { found, guards_run: watched } = &mut *self.recorded.borrow_mut();
         // A stream may mask the same thing in every window.
         if found.contains(&note) {
             return;
         }
-        if found.len() >= MOST_NOTES {
+        if found.len() >= MAX_FINDINGS {
             // Too much to tell is not nothing.
             watched.retain(|(id, phase)| *id != note.guard || *phase != note.phase);
             return;
         }
-        let keep = if result == "error" { MOST_REASON } else { guard.keep };
+        let keep = if result == "error" { MAX_REASON_CHARS } else { guard.keep };
         let content: String = text.chars().take(keep).collect();
-        verdicts::keep(
+        verdicts::store_verdict(
             platform,
-            &Noted {
+            &VerdictEntry {
                 request: &self.request,
                 consumer: &self.consumer,
                 route: &self.route,
@@ -85,15 +85,15 @@ impl Notebook {
     }
 
     /// Hands out what was noted since the last time.
-    pub(super) fn take(&self) -> Notes {
-        self.notes.take()
+    pub(super) fn take(&self) -> RecordedFindings {
+        self.recorded.take()
     }
 }
 
-impl Notes {
+impl RecordedFindings {
     /// Writes them into a record.
-    pub fn write(self, record: &mut Record) {
+    pub fn write_to(self, record: &mut Record) {
         record.guards.extend(self.found);
-        record.watched.extend(self.watched);
+        record.guards_run.extend(self.guards_run);
     }
 }

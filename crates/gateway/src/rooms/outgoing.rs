@@ -6,16 +6,16 @@ use http::{HeaderMap, HeaderValue, Method};
 use openai::{Changes, Endpoint, OutputField};
 
 use crate::config::{Authentication, Provider};
-use crate::platform::AGENT;
+use crate::platform::GATEWAY_USER_AGENT;
 use crate::secret::Secret;
 
-use super::admit::Ask;
+use super::admit::ParsedRequest;
 use super::plan::Candidate;
 
 /// What a target is told otherwise than the caller said it.
-pub(super) fn changes<'c>(
+pub(super) fn body_changes<'c>(
     candidate: &'c Candidate<'_>,
-    ask: &Ask,
+    ask: &ParsedRequest,
     most_output: Option<u64>,
 ) -> Changes<'c> {
     let field = match ask.endpoint() {
@@ -25,13 +25,13 @@ pub(super) fn changes<'c>(
     Changes {
         model: Some(candidate.model),
         ask_for_usage: candidate.provider.stream_usage,
-        most_output: most_output.map(|most| (most, field)),
-        more_messages: None,
+        max_output_tokens: most_output.map(|most| (most, field)),
+        extra_messages: None,
     }
 }
 
 /// An upstream's request is made anew: nothing of the caller's headers is in it.
-pub(super) fn request(
+pub(super) fn upstream_request(
     candidate: &Candidate<'_>,
     key: Option<&Secret>,
     body: Bytes,
@@ -48,13 +48,13 @@ pub(super) fn request(
     );
     // The meter reads what passes, so it must not be compressed.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers.insert(USER_AGENT, AGENT);
-    authenticate(headers, candidate.provider, key);
+    headers.insert(USER_AGENT, GATEWAY_USER_AGENT);
+    add_key(headers, candidate.provider, key);
     request
 }
 
 /// Presents a key as the provider wants it.
-pub(super) fn authenticate(headers: &mut HeaderMap, provider: &Provider, key: Option<&Secret>) {
+pub(super) fn add_key(headers: &mut HeaderMap, provider: &Provider, key: Option<&Secret>) {
     let Some(key) = key else { return };
     let (name, value) = match &provider.authentication {
         Authentication::Bearer => (AUTHORIZATION, format!("Bearer {}", key.reveal())),

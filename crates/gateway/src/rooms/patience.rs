@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use openai::NotAnAnswer;
+use openai::InvalidAnswer;
 
 use crate::body::Body;
 use crate::config::Timeouts;
-use crate::outage::Outage;
-use crate::platform::Platform;
+use crate::outage::HostError;
+use crate::platform::Host;
 use crate::policy::classify::Failure;
 use crate::time::Timestamp;
 
-use super::futures::race;
+use super::futures::until_timer;
 
 /// A call that came to nothing.
-pub(super) struct Failed {
+pub(super) struct AttemptError {
     /// What it means.
     pub(super) failure: Failure,
     /// The status, where one came.
@@ -27,57 +27,66 @@ pub(super) struct Failed {
     pub(super) detail: Option<String>,
 }
 
-impl Failed {
-    pub(super) fn connect(outage: Outage) -> Self {
+impl AttemptError {
+    pub(super) fn connect(outage: HostError) -> Self {
         Self { failure: Failure::Connect, status: None, detail: Some(outage.reason().to_owned()) }
     }
 }
 
-impl From<NotAnAnswer> for Failed {
-    fn from(found: NotAnAnswer) -> Self {
+impl From<InvalidAnswer> for AttemptError {
+    fn from(found: InvalidAnswer) -> Self {
         Self { failure: Failure::NotAnAnswer, status: None, detail: Some(found.name().to_owned()) }
     }
 }
 
-impl From<Failure> for Failed {
+impl From<Failure> for AttemptError {
     fn from(failure: Failure) -> Self {
         Self { failure, status: None, detail: None }
     }
 }
 
 /// How long one attempt may keep its caller waiting.
-pub(super) struct Patience<'a, P: Platform> {
-    platform: &'a P,
+pub(super) struct AttemptTimeouts<'a, P: Host> {
+    host: &'a P,
     idle: Duration,
     deadline: Timestamp,
     /// The next piece must be there by then.
-    next_by: Timestamp,
+    idle_deadline: Timestamp,
     /// The first content must be there by then.
-    first_by: Timestamp,
+    first_content_deadline: Timestamp,
 }
 
-impl<'a, P: Platform> Patience<'a, P> {
+impl<'a, P: Host> AttemptTimeouts<'a, P> {
     /// Begins to wait for the first byte of an attempt.
-    pub(super) fn begin(platform: &'a P, timeouts: Timeouts, deadline: Timestamp) -> Self {
-        let next_by = platform.now() + timeouts.first_byte;
-        Self { platform, idle: timeouts.idle, deadline, next_by, first_by: next_by }
+    pub(super) fn start(host: &'a P, timeouts: Timeouts, deadline: Timestamp) -> Self {
+        let idle_deadline = host.now() + timeouts.first_byte;
+        Self {
+            host,
+            idle: timeouts.idle,
+            deadline,
+            idle_deadline,
+            first_content_deadline: idle_deadline,
+        }
     }
 
     /// Waits for some work, in time.
-    pub(super) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, Failed> {
-        let until = self.next_by.min(self.deadline);
-        let timer = self.platform.sleep(until.since(self.platform.now()));
-        race(work, timer).await.ok_or(Failure::Timeout.into())
+    pub(super) async fn run<T>(&self, work: impl Future<Output = T>) -> Result<T, AttemptError> {
+        let until = self.idle_deadline.min(self.deadline);
+        let timer = self.host.sleep(until.since(self.host.now()));
+        until_timer(work, timer).await.ok_or(Failure::Timeout.into())
     }
 
     /// The next piece of a body, in time.
-    pub(super) async fn piece(&mut self, body: &mut Body) -> Result<Option<Bytes>, Failed> {
+    pub(super) async fn next_piece(
+        &mut self,
+        body: &mut Body,
+    ) -> Result<Option<Bytes>, AttemptError> {
         let piece = match now_or_never(body).await {
             Some(piece) => piece,
-            None => self.within(body.piece()).await?,
+            None => self.run(body.next_piece()).await?,
         };
-        let piece = piece.transpose().map_err(Failed::connect)?;
-        if self.platform.now() >= self.deadline {
+        let piece = piece.transpose().map_err(AttemptError::connect)?;
+        if self.host.now() >= self.deadline {
             return Err(Failure::Timeout.into());
         }
         Ok(piece)
@@ -85,25 +94,25 @@ impl<'a, P: Platform> Patience<'a, P> {
 
     /// What came is held back. Progress buys the idle time, but no more than there is for the first
     /// content; a host's timer has no chance where pieces are always there.
-    pub(super) fn hold(&mut self, is_progress: bool) -> Result<(), Failed> {
-        let now = self.platform.now();
-        if now >= self.next_by {
+    pub(super) fn check_progress(&mut self, is_progress: bool) -> Result<(), AttemptError> {
+        let now = self.host.now();
+        if now >= self.idle_deadline {
             return Err(Failure::Timeout.into());
         }
         if is_progress {
-            self.next_by = (now + self.idle).min(self.first_by);
+            self.idle_deadline = (now + self.idle).min(self.first_content_deadline);
         }
         Ok(())
     }
 
     /// There was progress: the next piece has the idle time.
-    pub(super) fn renew(&mut self) {
-        self.next_by = self.platform.now() + self.idle;
+    pub(super) fn reset_idle(&mut self) {
+        self.idle_deadline = self.host.now() + self.idle;
     }
 }
 
 /// A piece that is there already: no timer need be set for it.
-async fn now_or_never(body: &mut Body) -> Option<Option<Result<Bytes, Outage>>> {
+async fn now_or_never(body: &mut Body) -> Option<Option<Result<Bytes, HostError>>> {
     poll_fn(|cx| match body.poll_piece(cx) {
         Poll::Ready(piece) => Poll::Ready(Some(piece)),
         Poll::Pending => Poll::Ready(None),

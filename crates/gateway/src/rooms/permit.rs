@@ -6,16 +6,16 @@ use http::request::Parts;
 
 use crate::config::Config;
 use crate::error::Refusal;
-use crate::platform::Peer;
+use crate::platform::PeerIp;
 use crate::policy::parameters;
 
-use super::admit::Ask;
+use super::admit::ParsedRequest;
 use super::caller::Caller;
 
 /// Where a request comes from: by the word of the proxy before the gateway, where the configuration
 /// trusts one, else by the host's.
-pub fn address(config: &Config, parts: &Parts) -> Option<IpAddr> {
-    match &config.server.address_header {
+pub fn client_ip(config: &Config, parts: &Parts) -> Option<IpAddr> {
+    match &config.server.client_ip_header {
         // A proxy adds whom it saw at the end; what is before that, anybody may have written.
         Some(name) => {
             let last = parts.headers.get_all(name).iter().next_back()?.to_str().ok()?;
@@ -24,26 +24,26 @@ pub fn address(config: &Config, parts: &Parts) -> Option<IpAddr> {
             let with_port = || last.parse().map(|socket: SocketAddr| socket.ip());
             last.parse().or_else(|_| with_port()).ok()
         }
-        None => parts.extensions.get::<Peer>().map(|peer| peer.0),
+        None => parts.extensions.get::<PeerIp>().map(|peer| peer.0),
     }
 }
 
 /// Makes sure that anybody may call from an address. Asked before anything else is done.
-pub fn from_anywhere(config: &Config, address: Option<IpAddr>) -> Result<(), Refusal> {
-    let admitted = config.auth.addresses.admit(address);
+pub fn check_global_ip(config: &Config, address: Option<IpAddr>) -> Result<(), Refusal> {
+    let admitted = config.auth.ip_access.allows(address);
     if admitted { Ok(()) } else { Err(Refusal::AddressNotAllowed) }
 }
 
 /// Makes sure that this caller may call from an address.
-pub fn from_here(caller: &Caller<'_>, address: Option<IpAddr>) -> Result<(), Refusal> {
-    let admitted = caller.permissions().all(|permissions| permissions.addresses.admit(address));
+pub fn check_caller_ip(caller: &Caller<'_>, address: Option<IpAddr>) -> Result<(), Refusal> {
+    let admitted = caller.permissions().all(|permissions| permissions.ip_access.allows(address));
     if admitted { Ok(()) } else { Err(Refusal::AddressNotAllowed) }
 }
 
 /// Makes sure that a request's parameters are within what its caller may use.
-pub fn parameters(caller: &Caller<'_>, ask: &Ask) -> Result<(), Refusal> {
+pub fn check_parameters(caller: &Caller<'_>, ask: &ParsedRequest) -> Result<(), Refusal> {
     let bounds = caller.permissions().flat_map(|permissions| &permissions.parameters);
-    parameters::check(ask.body(), bounds).map_err(|found| Refusal::ParameterNotAllowed {
+    parameters::check_parameters(ask.body(), bounds).map_err(|found| Refusal::ParameterNotAllowed {
         param: found.path,
         expected: found.expected,
     })

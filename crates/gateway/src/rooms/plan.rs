@@ -9,22 +9,22 @@ use crate::error::Refusal;
 use crate::policy::{balance, canary};
 use crate::time::Timestamp;
 
-use super::admit::Ask;
+use super::admit::ParsedRequest;
 use super::caller::Caller;
-use super::fleet::Fleet;
+use super::fleet::Upstreams;
 
 /// The route of a request: found once, since permissions, history, and targets all depend on it.
 #[derive(Clone, Copy, Debug)]
-pub struct Matched<'a> {
+pub struct MatchedRoute<'a> {
     /// The route's position in the configuration.
     pub index: RouteIndex,
     /// The route.
     pub route: &'a Route,
 }
 
-impl<'a> Matched<'a> {
+impl<'a> MatchedRoute<'a> {
     /// Finds the route of a model and makes sure that the caller may use it.
-    pub fn find(config: &'a Config, caller: &Caller<'_>, model: &str) -> Result<Self, Refusal> {
+    pub fn lookup(config: &'a Config, caller: &Caller<'_>, model: &str) -> Result<Self, Refusal> {
         let index =
             config.models.route(model).ok_or_else(|| Refusal::ModelNotFound(model.to_owned()))?;
         if !caller.may_use(index) {
@@ -36,20 +36,20 @@ impl<'a> Matched<'a> {
 
 /// The targets of one request, in the order in which they are tried. Never empty.
 #[derive(Debug)]
-pub struct Plan<'a> {
-    matched: Matched<'a>,
+pub struct TargetPlan<'a> {
+    matched: MatchedRoute<'a>,
     targets: Vec<Candidate<'a>>,
     /// Decides between weighted targets: random, or the hash of a sticky name.
     entropy: u64,
     /// The prices of all weighted targets, if the first choice may have to be made again.
-    others: Vec<Price>,
+    weighted_prices: Vec<Price>,
 }
 
 /// A target that offers what is asked for.
 #[derive(Debug)]
 pub struct Candidate<'a> {
     /// The provider's position, for its keys.
-    pub index: ProviderIndex,
+    pub provider_index: ProviderIndex,
     /// The provider.
     pub provider: &'a Provider,
     /// The model's name there.
@@ -62,16 +62,16 @@ pub struct Candidate<'a> {
 
 impl<'a> Candidate<'a> {
     /// `None` if the provider does not offer the endpoint.
-    fn new(config: &'a Config, target: &'a Target, ask: &'a Ask) -> Option<Self> {
-        let (index, model) = (target.provider, of(target, &ask.request().model));
+    fn new(config: &'a Config, target: &'a Target, ask: &'a ParsedRequest) -> Option<Self> {
+        let (index, model) = (target.provider, target_model(target, &ask.fields().model));
         let provider = config.provider(index);
         let url = provider.url(ask.endpoint(), model)?;
-        let price = config.prices.of(index, model);
-        Some(Self { index, provider, model, url, price })
+        let price = config.prices.lookup(index, model);
+        Some(Self { provider_index: index, provider, model, url, price })
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        (self.index, self.model) == (other.index, other.model)
+        (self.provider_index, self.model) == (other.provider_index, other.model)
     }
 
     /// `provider/model`, as records and headers name it.
@@ -80,27 +80,27 @@ impl<'a> Candidate<'a> {
     }
 }
 
-impl<'a> Plan<'a> {
+impl<'a> TargetPlan<'a> {
     /// Chooses a target by weight and adds the route's fallbacks. Takes no permit: which target may
     /// be called is decided just before each call.
     pub fn select(
         config: &'a Config,
-        matched: Matched<'a>,
+        matched: MatchedRoute<'a>,
         caller: &Caller<'_>,
-        ask: &'a Ask,
+        ask: &'a ParsedRequest,
         headers: &HeaderMap,
-        fleet: &Fleet,
+        fleet: &Upstreams,
         (now, entropy): (Timestamp, u64),
     ) -> Result<Self, Refusal> {
         let route = matched.route;
         let name = match &route.sticky {
             Sticky::None => None,
-            Sticky::Consumer => caller.proven(),
-            Sticky::User => ask.request().user.as_deref(),
+            Sticky::Consumer => caller.authenticated_id(),
+            Sticky::User => ask.fields().user.as_deref(),
             Sticky::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()),
         };
-        let entropy = name.map_or(entropy, |name| canary::sticky(&route.id, name));
-        let chosen = choose(config, route, ask, fleet, (now, entropy));
+        let entropy = name.map_or(entropy, |name| canary::sticky_entropy(&route.id, name));
+        let chosen = choose_target(config, route, ask, fleet, (now, entropy));
         let mut targets: Vec<Candidate<'a>> = Vec::with_capacity(1 + route.fallback.len());
         for target in chosen.into_iter().chain(&route.fallback) {
             let Some(candidate) = Candidate::new(config, target, ask) else { continue };
@@ -110,24 +110,24 @@ impl<'a> Plan<'a> {
             }
         }
         if targets.is_empty() {
-            let (model, path) = (ask.request().model.clone(), ask.endpoint().path());
+            let (model, path) = (ask.fields().model.clone(), ask.endpoint().path());
             return Err(Refusal::EndpointNotOffered { model, path });
         }
         // A target on probation gets one call at a time, so the choice may fall on another one.
         let first = &targets[0];
-        let others = match fleet.is_ill(first.index, first.model) {
+        let others = match fleet.is_open_or_half_open(first.provider_index, first.model) {
             true => route
                 .targets
                 .all()
                 .iter()
                 .filter_map(|other| {
                     let target = &other.target;
-                    config.prices.of(target.provider, of(target, &ask.request().model))
+                    config.prices.lookup(target.provider, target_model(target, &ask.fields().model))
                 })
                 .collect(),
             false => Vec::new(),
         };
-        Ok(Self { matched, targets, entropy, others })
+        Ok(Self { matched, targets, entropy, weighted_prices: others })
     }
 
     /// Chooses again between the weighted targets, for a request whose first choice may not be called
@@ -135,16 +135,16 @@ impl<'a> Plan<'a> {
     pub fn choose_again<'c>(
         &self,
         config: &'c Config,
-        ask: &'c Ask,
-        fleet: &Fleet,
+        ask: &'c ParsedRequest,
+        fleet: &Upstreams,
         now: Timestamp,
     ) -> Option<Candidate<'c>>
     where
         'a: 'c,
     {
-        let chosen = choose(config, self.matched.route, ask, fleet, (now, self.entropy))?;
+        let chosen = choose_target(config, self.matched.route, ask, fleet, (now, self.entropy))?;
         let candidate = Candidate::new(config, chosen, ask)?;
-        let is_available = fleet.is_awake(candidate.index, candidate.model, now);
+        let is_available = fleet.is_available(candidate.provider_index, candidate.model, now);
         let is_new = self.targets.iter().all(|other| !other.is_same(&candidate));
         (is_available && is_new).then_some(candidate)
     }
@@ -161,9 +161,9 @@ impl<'a> Plan<'a> {
 
     /// The highest price of any target from a position on: which of them will answer is not known
     /// beforehand.
-    pub fn price_from(&self, position: usize) -> Price {
+    pub fn max_price_from(&self, position: usize) -> Price {
         let prices = self.targets[position..].iter().filter_map(|candidate| candidate.price);
-        let others = self.others.iter().copied().filter(|_| position == 0);
+        let others = self.weighted_prices.iter().copied().filter(|_| position == 0);
         prices.chain(others).fold(Price::default(), |highest, price| Price {
             input: highest.input.max(price.input),
             cached: highest.cached.max(price.cached),
@@ -172,9 +172,9 @@ impl<'a> Plan<'a> {
     }
 
     /// Leaves out the targets before this one.
-    pub fn skip_to(&mut self, position: usize) {
+    pub fn drop_before(&mut self, position: usize) {
         self.targets.drain(..position);
-        self.others.clear();
+        self.weighted_prices.clear();
     }
 
     /// The targets in their order.
@@ -184,40 +184,41 @@ impl<'a> Plan<'a> {
 }
 
 /// The model's name at a target.
-fn of<'t>(target: &'t Target, asked: &'t str) -> &'t str {
+fn target_model<'t>(target: &'t Target, asked: &'t str) -> &'t str {
     target.model.as_deref().unwrap_or(asked)
 }
 
 /// Chooses between the weighted targets of a route by its balance, first among the available ones.
-fn choose<'a>(
+fn choose_target<'a>(
     config: &'a Config,
     route: &'a Route,
-    ask: &Ask,
-    fleet: &Fleet,
+    ask: &ParsedRequest,
+    fleet: &Upstreams,
     (now, entropy): (Timestamp, u64),
 ) -> Option<&'a Target> {
-    let (model, endpoint) = (&ask.request().model, ask.endpoint());
-    let offers = |target: &Target| config.provider(target.provider).paths.of(endpoint).is_some();
-    let awake = |target: &Target| fleet.is_awake(target.provider, of(target, model), now);
+    let (model, endpoint) = (&ask.fields().model, ask.endpoint());
+    let offers = |target: &Target| config.provider(target.provider).paths.path(endpoint).is_some();
+    let awake =
+        |target: &Target| fleet.is_available(target.provider, target_model(target, model), now);
     let may = |target: &Target| offers(target) && awake(target);
     let all = &route.targets;
     let better = match route.balance {
         Balance::Weight => None,
         Balance::Latency => balance::better_of_two(all, entropy, may, |target, _| {
-            let gauge = fleet.gauge(target.provider, of(target, model));
-            gauge.latency(ask.request().stream, now)
+            let gauge = fleet.load(target.provider, target_model(target, model));
+            gauge.latency(ask.fields().stream, now)
         }),
         // The load of an equal part of a share, in thousandths of a call.
         Balance::LeastBusy => balance::better_of_two(all, entropy, may, |target, weight| {
-            let busy = fleet.gauge(target.provider, of(target, model)).busy();
+            let busy = fleet.load(target.provider, target_model(target, model)).in_flight();
             u64::from(busy) * 1_000 / u64::from(weight.max(1))
         }),
         // A target without a known price counts as the most expensive one.
-        Balance::Cost => balance::least(all, entropy, may, |target| {
-            let price = config.prices.of(target.provider, of(target, model));
+        Balance::Cost => balance::choose_min(all, entropy, may, |target| {
+            let price = config.prices.lookup(target.provider, target_model(target, model));
             price.map_or(u64::MAX, |price| price.input.saturating_add(price.output))
         }),
     };
     // Where no target is available, the weights decide.
-    better.or_else(|| canary::choose(all, entropy, offers, awake))
+    better.or_else(|| canary::choose_weighted(all, entropy, offers, awake))
 }

@@ -5,70 +5,70 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::memory::Memory;
-use crate::platform::{Clock, Store};
+use crate::memory::FifoCache;
+use crate::platform::{Clock, KvStore};
 use crate::time::Timestamp;
 
-use super::futures::race;
+use super::futures::until_timer;
 
 /// How long a store may show an older state.
-const STALE: Duration = Duration::from_secs(60);
+const STORE_STALENESS: Duration = Duration::from_secs(60);
 /// Longer values are left to the store: an isolate has little memory.
-const LONGEST: usize = 64 << 10;
-const MOST: usize = 64;
+const MAX_VALUE_BYTES: usize = 64 << 10;
+const MAX_ENTRIES: usize = 64;
 /// A store that takes longer than this is not worth waiting for.
-const PATIENCE: Duration = Duration::from_millis(500);
+const STORE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The values that were written last, by name. `None` stands for one that was deleted.
 #[derive(Debug)]
-pub struct Recent(RefCell<Memory<String, (Timestamp, Option<Bytes>)>>);
+pub struct RecentWrites(RefCell<FifoCache<String, (Timestamp, Option<Bytes>)>>);
 
-impl Default for Recent {
+impl Default for RecentWrites {
     fn default() -> Self {
-        Self(RefCell::new(Memory::new(MOST)))
+        Self(RefCell::new(FifoCache::new(MAX_ENTRIES)))
     }
 }
 
 /// The store has not answered, or not in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Away;
+pub(crate) struct StoreUnavailable;
 
-impl Recent {
+impl RecentWrites {
     /// Notes what is being written, or deleted.
-    pub(crate) fn note(&self, name: String, value: Option<Bytes>, now: Timestamp) {
+    pub(crate) fn record_write(&self, name: String, value: Option<Bytes>, now: Timestamp) {
         let mut all = self.0.borrow_mut();
-        if value.as_ref().is_some_and(|value| value.len() > LONGEST) {
-            all.forget(&name);
+        if value.as_ref().is_some_and(|value| value.len() > MAX_VALUE_BYTES) {
+            all.remove(&name);
         } else {
-            all.put(name, (now, value));
+            all.insert(name, (now, value));
         }
     }
 
     /// Forgets everything whose name begins so.
-    pub(crate) fn forget(&self, prefix: &str) {
-        self.0.borrow_mut().forget_if(|name| name.starts_with(prefix));
+    pub(crate) fn invalidate_prefix(&self, prefix: &str) {
+        self.0.borrow_mut().remove_if(|name| name.starts_with(prefix));
     }
 
     /// Reads a value, in bounded time.
-    pub(crate) async fn read(
+    pub(crate) async fn get(
         &self,
-        platform: &(impl Clock + Store),
+        platform: &(impl Clock + KvStore),
         name: &str,
-    ) -> Result<Option<Bytes>, Away> {
+    ) -> Result<Option<Bytes>, StoreUnavailable> {
         let now = platform.now();
-        if let Some(value) = self.find(name, now) {
+        if let Some(value) = self.lookup(name, now) {
             return Ok(value);
         }
-        match race(platform.get(name), platform.sleep(PATIENCE)).await {
+        match until_timer(platform.get(name), platform.sleep(STORE_TIMEOUT)).await {
             Some(Ok(value)) => Ok(value),
-            Some(Err(_)) | None => Err(Away),
+            Some(Err(_)) | None => Err(StoreUnavailable),
         }
     }
 
     /// What was written here.
-    pub(crate) fn find(&self, name: &str, now: Timestamp) -> Option<Option<Bytes>> {
+    pub(crate) fn lookup(&self, name: &str, now: Timestamp) -> Option<Option<Bytes>> {
         let mut all = self.0.borrow_mut();
-        let (at, value) = all.find(name)?;
-        (now < *at + STALE).then(|| value.clone())
+        let (at, value) = all.get_mut(name)?;
+        (now < *at + STORE_STALENESS).then(|| value.clone())
     }
 }

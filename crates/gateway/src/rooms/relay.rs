@@ -13,107 +13,110 @@ use openai::{ErrorBody, ErrorObject};
 
 use crate::body::Body;
 use crate::config::Timeouts;
-use crate::draft::Sequel;
+use crate::draft::ContinuationSplicer;
 use crate::observe::{Outcome, Record};
-use crate::outage::Outage;
-use crate::platform::Platform;
-use crate::policy::breaker::Sign;
-use crate::reader::Flow;
+use crate::outage::HostError;
+use crate::platform::Host;
+use crate::policy::breaker::Signal;
+use crate::reader::StreamState;
 use crate::time::Timestamp;
 
 use super::committed::Committed;
-use super::entry::{Entry, LastNotes};
-use super::resume::Successors;
+use super::entry::{LateUpdates, RequestScope};
+use super::resume::ContinuationTargets;
 use super::transcript::Transcript;
 
 /// How long the upstream may take to end its body after `[DONE]`, so that the host can use the
 /// connection again.
-const LINGER: Duration = Duration::from_secs(1);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// What it may still say until then, in bytes.
-const MOST_DRAINED: usize = 64 << 10;
+const MAX_DRAINED_BYTES: usize = 64 << 10;
 
 /// A committed stream as the caller's response body.
 ///
 /// Dropping it before its end means that the caller hung up: the upstream's body is dropped with it
 /// and the record says so.
-pub struct Relay<P: Platform> {
+pub struct Relay<P: Host> {
     stream: Committed,
     /// Targets that can continue the stream where it breaks off.
-    successors: Option<Box<Successors>>,
-    platform: P,
-    entry: Option<Entry<P>>,
+    continuation_targets: Option<Box<ContinuationTargets>>,
+    host: P,
+    scope: Option<RequestScope<P>>,
     /// Where to write down what the caller is shown.
     transcript: Option<Rc<Transcript>>,
     ending: Option<Outcome>,
     /// Somebody else closes the record, who may end the stream in another way.
-    left_open: bool,
+    is_close_deferred: bool,
     /// Somebody is asked to go on where the stream broke off. Holds the entry meanwhile.
-    continuing: Option<Continuing<P>>,
+    continuation: Option<PendingContinuation<P>>,
     /// The stream is another one's rest.
-    sequel: Option<Sequel>,
+    splicer: Option<ContinuationSplicer>,
     /// The stream's tokens are in the books already.
-    is_counted: bool,
+    is_usage_recorded: bool,
     idle: Duration,
     deadline: Timestamp,
     /// When the upstream began to be silent; `None` while nobody has had to wait for it, so that a
     /// caller who reads slowly is not mistaken for it.
-    silent_since: Option<Timestamp>,
-    alarm: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    idle_since: Option<Timestamp>,
+    idle_timer: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
 /// Gives the entry back, and the stream that goes on.
-type Work<P> = Pin<Box<dyn Future<Output = (Entry<P>, Option<Box<Committed>>)>>>;
+type ContinuationFuture<P> =
+    Pin<Box<dyn Future<Output = (RequestScope<P>, Option<Box<Committed>>)>>>;
 
 /// A stream that broke off, while somebody is asked to go on.
-struct Continuing<P: Platform> {
-    work: Work<P>,
+struct PendingContinuation<P: Host> {
+    work: ContinuationFuture<P>,
     /// What the entry is to hear if nobody waits for the work any more.
-    notes: LastNotes,
+    late_updates: LateUpdates,
     /// What the caller is told if nobody does.
     code: &'static str,
     message: &'static str,
 }
 
-impl<P: Platform> Relay<P> {
+impl<P: Host> Relay<P> {
     /// Begins to pass a stream on. From here on the relay holds the request's record.
-    pub fn begin(
-        (stream, successors): (Committed, Option<Box<Successors>>),
+    pub fn new(
+        (stream, successors): (Committed, Option<Box<ContinuationTargets>>),
         platform: P,
-        entry: Entry<P>,
+        entry: RequestScope<P>,
         timeouts: Timeouts,
     ) -> Self {
         let mut relay = Self {
             idle: timeouts.idle,
             deadline: entry.began() + timeouts.total,
-            silent_since: None,
-            alarm: None,
+            idle_since: None,
+            idle_timer: None,
             stream,
-            successors,
+            continuation_targets: successors,
             ending: None,
-            left_open: false,
-            continuing: None,
-            sequel: None,
-            is_counted: false,
+            is_close_deferred: false,
+            continuation: None,
+            splicer: None,
+            is_usage_recorded: false,
             transcript: entry.transcript().cloned(),
-            entry: Some(entry),
-            platform,
+            scope: Some(entry),
+            host: platform,
         };
-        relay.follow();
+        relay.apply_state();
         relay
     }
 
     /// Draws the consequences of what the reader saw last.
-    fn follow(&mut self) {
-        match self.stream.flow {
-            Flow::Open => {}
-            Flow::Done => {
+    fn apply_state(&mut self) {
+        match self.stream.state {
+            StreamState::Open => {}
+            StreamState::Done => {
                 let body = std::mem::take(&mut self.stream.body);
-                self.platform.defer(drain(body, self.platform.sleep(LINGER)));
-                self.complete();
+                self.host.defer(drain(body, self.host.sleep(DRAIN_TIMEOUT)));
+                self.finish_answer();
             }
-            Flow::Error => self.break_off("upstream_error", "The upstream reported an error."),
-            Flow::Malformed => {
-                self.break_off(
+            StreamState::Error => {
+                self.continue_or_truncate("upstream_error", "The upstream reported an error.")
+            }
+            StreamState::Malformed => {
+                self.continue_or_truncate(
                     "upstream_error",
                     "The upstream sent something that is not a chunk.",
                 );
@@ -122,40 +125,40 @@ impl<P: Platform> Relay<P> {
     }
 
     /// The upstream's body ended.
-    fn finish(&mut self) {
+    fn upstream_ended(&mut self) {
         self.stream.body = Body::Empty;
         if let Some(reader) = &mut self.stream.reader {
-            self.stream.flow = reader.end(&mut self.stream.ready);
-            self.follow();
+            self.stream.state = reader.finish(&mut self.stream.ready);
+            self.apply_state();
         }
         match &self.stream.reader {
-            _ if self.ending.is_some() || self.continuing.is_some() => {}
+            _ if self.ending.is_some() || self.continuation.is_some() => {}
             Some(reader) if !reader.meter().is_complete() => {
-                self.break_off(
+                self.continue_or_truncate(
                     "upstream_error",
                     "The upstream ended the stream before the answer was complete.",
                 );
             }
-            Some(_) | None => self.complete(),
+            Some(_) | None => self.finish_answer(),
         }
     }
 
     /// The answer is whole.
-    fn complete(&mut self) {
-        self.note(Sign::Well);
+    fn finish_answer(&mut self) {
+        self.record_signal(Signal::Success);
         self.ending = Some(Outcome::Answered);
     }
 
     /// Notes what the end of the stream says about the upstream's health, once.
-    fn note(&mut self, sign: Sign) {
-        if let Some(ticket) = self.stream.ticket.take() {
-            ticket.note(sign, self.platform.now(), self.platform.entropy());
+    fn record_signal(&mut self, sign: Signal) {
+        if let Some(ticket) = self.stream.permit.take() {
+            ticket.record(sign, self.host.now(), self.host.entropy());
         }
     }
 
     /// Has somebody asked to go on, or ends the stream with an error event in place of what is missing.
-    fn break_off(&mut self, code: &'static str, message: &'static str) {
-        if self.is_continued(code, message) {
+    fn continue_or_truncate(&mut self, code: &'static str, message: &'static str) {
+        if self.start_continuation(code, message) {
             return;
         }
         let error = ErrorObject { message, kind: "upstream_error", param: None, code: Some(code) };
@@ -164,43 +167,45 @@ impl<P: Platform> Relay<P> {
     }
 
     /// Asks somebody to go on where the stream broke off, if that is possible.
-    fn is_continued(&mut self, code: &'static str, message: &'static str) -> bool {
-        let is_late = self.platform.now() >= self.deadline;
-        let Some(successors) = self.successors.take().filter(|_| !is_late) else {
+    fn start_continuation(&mut self, code: &'static str, message: &'static str) -> bool {
+        let is_late = self.host.now() >= self.deadline;
+        let Some(successors) = self.continuation_targets.take().filter(|_| !is_late) else {
             return false;
         };
         let Some(reader) = &self.stream.reader else { return false };
-        let Some((draft, said)) = reader.draft().and_then(|draft| Some((draft, draft.text()?)))
+        let Some((draft, said)) =
+            reader.streamed_text().and_then(|draft| Some((draft, draft.text()?)))
         else {
             return false;
         };
-        let Some(mut entry) = self.entry.take() else { return false };
-        entry.split_usage(reader.meter().tokens(self.stream.prompt));
-        self.sequel = Some(Sequel::to(draft));
+        let Some(mut entry) = self.scope.take() else { return false };
+        entry.split_usage(reader.meter().tokens(self.stream.prompt_size));
+        self.splicer = Some(ContinuationSplicer::new(draft));
         let notes = entry.late_updates();
-        let work = successors.go_on(self.platform.clone(), entry, said.to_owned());
-        self.continuing = Some(Continuing { work: Box::pin(work), notes, code, message });
-        self.is_counted = true;
-        self.note(Sign::Failed);
+        let work = successors.continue_stream(self.host.clone(), entry, said.to_owned());
+        self.continuation =
+            Some(PendingContinuation { work: Box::pin(work), late_updates: notes, code, message });
+        self.is_usage_recorded = true;
+        self.record_signal(Signal::Failure);
         self.stream.body = Body::Empty;
         true
     }
 
     /// Takes what became of asking somebody to go on.
-    fn poll_continuing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(continuing) = &mut self.continuing else { return Poll::Ready(()) };
+    fn poll_continuation(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(continuing) = &mut self.continuation else { return Poll::Ready(()) };
         let (entry, stream) = ready!(continuing.work.as_mut().poll(cx));
         let (code, message) = (continuing.code, continuing.message);
-        (self.entry, self.continuing) = (Some(entry), None);
+        (self.scope, self.continuation) = (Some(entry), None);
         match stream {
             Some(stream) => {
-                (self.stream, self.is_counted) = (*stream, false);
-                self.silent_since = None;
-                self.follow();
+                (self.stream, self.is_usage_recorded) = (*stream, false);
+                self.idle_since = None;
+                self.apply_state();
             }
             None => {
-                self.sequel = None;
-                self.break_off(code, message);
+                self.splicer = None;
+                self.continue_or_truncate(code, message);
             }
         }
         Poll::Ready(())
@@ -208,35 +213,35 @@ impl<P: Platform> Relay<P> {
 
     fn truncate(&mut self, code: &'static str) {
         // That the time of this request is up says nothing about the upstream.
-        let is_late = self.platform.now() >= self.deadline;
-        self.note(if is_late { Sign::Nothing } else { Sign::Failed });
+        let is_late = self.host.now() >= self.deadline;
+        self.record_signal(if is_late { Signal::Neutral } else { Signal::Failure });
         self.stream.body = Body::Empty;
         self.ending = Some(Outcome::Truncated);
-        if let Some(entry) = &mut self.entry {
+        if let Some(entry) = &mut self.scope {
             entry.broke_off(code);
         }
     }
 
     /// The stream cannot go on. Events end with one that says so; a JSON body can only break off.
-    fn broke(&mut self, code: &'static str, message: &'static str) -> Result<(), Outage> {
+    fn fail(&mut self, code: &'static str, message: &'static str) -> Result<(), HostError> {
         if self.stream.reader.is_some() {
-            self.break_off(code, message);
+            self.continue_or_truncate(code, message);
             Ok(())
         } else {
             self.truncate(code);
-            Err(Outage::new(message))
+            Err(HostError::new(message))
         }
     }
 
     /// Leaves it to the caller of [`Relay::close`] when the record is written.
-    pub(super) fn leave_open(&mut self) {
-        self.left_open = true;
+    pub(super) fn defer_close(&mut self) {
+        self.is_close_deferred = true;
     }
 
     /// Writes down events that the caller is shown, where that is wanted.
-    pub(super) fn show(&self, events: &Bytes) {
+    pub(super) fn transcribe(&self, events: &Bytes) {
         if let Some(transcript) = &self.transcript {
-            transcript.see(events);
+            transcript.add_events(events);
         }
     }
 
@@ -246,116 +251,117 @@ impl<P: Platform> Relay<P> {
     }
 
     /// Notes something in the record, while it is open.
-    pub(super) fn record(&mut self, note: impl FnOnce(&mut Record) + 'static) {
-        if let Some(entry) = &mut self.entry {
+    pub(super) fn update_record(&mut self, note: impl FnOnce(&mut Record) + 'static) {
+        if let Some(entry) = &mut self.scope {
             entry.update(note);
-        } else if let Some(continuing) = &self.continuing {
-            continuing.notes.borrow_mut().push(Box::new(note));
+        } else if let Some(continuing) = &self.continuation {
+            continuing.late_updates.borrow_mut().push(Box::new(note));
         }
     }
 
     /// Closes the record, if that was not done: in this way, or as the stream has ended.
     pub(super) fn close(&mut self, outcome: Option<Outcome>) {
         let outcome = outcome.or(self.ending).unwrap_or(Outcome::HungUp);
-        if let Some(entry) = self.settle() {
+        if let Some(entry) = self.record_usage() {
             entry.close(outcome);
         } else {
-            self.record(move |record| record.outcome = outcome);
+            self.update_record(move |record| record.outcome = outcome);
             // The entry goes with it.
-            self.continuing = None;
+            self.continuation = None;
         }
     }
 
     /// Hands the tokens to the record, which is written when the entry goes.
-    fn settle(&mut self) -> Option<Entry<P>> {
-        let mut entry = self.entry.take()?;
-        if self.is_counted {
+    fn record_usage(&mut self) -> Option<RequestScope<P>> {
+        let mut entry = self.scope.take()?;
+        if self.is_usage_recorded {
             return Some(entry);
         }
         entry.spent(match &self.stream.reader {
-            Some(reader) => reader.meter().tokens(self.stream.prompt),
-            None => self.stream.tail.tokens(self.stream.prompt),
+            Some(reader) => reader.meter().tokens(self.stream.prompt_size),
+            None => self.stream.usage_tail.tokens(self.stream.prompt_size),
         });
         Some(entry)
     }
 
     /// Whether the upstream has been silent for too long. One timer serves many pieces: it is set
     /// anew only when it goes off.
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_idle_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let now = self.platform.now();
-            let since = *self.silent_since.get_or_insert(now);
+            let now = self.host.now();
+            let since = *self.idle_since.get_or_insert(now);
             let due = (since + self.idle).min(self.deadline);
             if now >= due {
                 return Poll::Ready(());
             }
-            let platform = &self.platform;
-            let alarm = self.alarm.get_or_insert_with(|| Box::pin(platform.sleep(due.since(now))));
+            let platform = &self.host;
+            let alarm =
+                self.idle_timer.get_or_insert_with(|| Box::pin(platform.sleep(due.since(now))));
             ready!(alarm.as_mut().poll(cx));
-            self.alarm = None;
+            self.idle_timer = None;
         }
     }
 
     /// Waits for the upstream's next piece and puts what may pass into `ready`.
-    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Outage>> {
+    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HostError>> {
         let Poll::Ready(piece) = self.stream.body.poll_piece(cx) else {
-            ready!(self.poll_silence(cx));
+            ready!(self.poll_idle_timeout(cx));
             return Poll::Ready(
-                self.broke("upstream_timeout", "The upstream was silent for too long."),
+                self.fail("upstream_timeout", "The upstream was silent for too long."),
             );
         };
-        self.silent_since = None;
+        self.idle_since = None;
         Poll::Ready(match piece {
             None => {
-                self.finish();
+                self.upstream_ended();
                 Ok(())
             }
-            Some(Err(_)) => self.broke("upstream_error", "The connection to the upstream broke."),
-            Some(Ok(_)) if self.platform.now() >= self.deadline => {
-                self.broke("upstream_timeout", "The time for this request is up.")
+            Some(Err(_)) => self.fail("upstream_error", "The connection to the upstream broke."),
+            Some(Ok(_)) if self.host.now() >= self.deadline => {
+                self.fail("upstream_timeout", "The time for this request is up.")
             }
             Some(Ok(piece)) => {
                 match &mut self.stream.reader {
-                    Some(reader) => self.stream.flow = reader.take(piece, &mut self.stream.ready),
+                    Some(reader) => self.stream.state = reader.push(piece, &mut self.stream.ready),
                     None => {
-                        self.stream.tail.see(&piece);
+                        self.stream.usage_tail.push(&piece);
                         self.stream.ready.push_back(piece);
                     }
                 }
-                self.follow();
+                self.apply_state();
                 Ok(())
             }
         })
     }
 }
 
-impl<P: Platform> Stream for Relay<P> {
-    type Item = Result<Bytes, Outage>;
+impl<P: Host> Stream for Relay<P> {
+    type Item = Result<Bytes, HostError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let relay = &mut *self;
         loop {
             if let Some(piece) = relay.stream.ready.pop_front() {
-                let piece = match &mut relay.sequel {
+                let piece = match &mut relay.splicer {
                     // What is left of the stream that broke off goes first, as it is.
-                    Some(sequel) if relay.continuing.is_none() => sequel.pass(piece),
+                    Some(sequel) if relay.continuation.is_none() => sequel.splice(piece),
                     Some(_) | None => piece,
                 };
                 if piece.is_empty() {
                     continue;
                 }
                 // Who closes the record also knows what is shown of this.
-                if !relay.left_open {
-                    relay.show(&piece);
+                if !relay.is_close_deferred {
+                    relay.transcribe(&piece);
                 }
                 return Poll::Ready(Some(Ok(piece)));
             }
-            if relay.continuing.is_some() {
-                ready!(relay.poll_continuing(cx));
+            if relay.continuation.is_some() {
+                ready!(relay.poll_continuation(cx));
                 continue;
             }
             if relay.ending.is_some() {
-                if !relay.left_open {
+                if !relay.is_close_deferred {
                     relay.close(None);
                 }
                 return Poll::Ready(None);
@@ -368,9 +374,9 @@ impl<P: Platform> Stream for Relay<P> {
 }
 
 // Nothing inside is pinned in place: the alarm is boxed, the rest is plain data.
-impl<P: Platform> Unpin for Relay<P> {}
+impl<P: Host> Unpin for Relay<P> {}
 
-impl<P: Platform> Drop for Relay<P> {
+impl<P: Host> Drop for Relay<P> {
     fn drop(&mut self) {
         // What was shown until the caller left is what is charged. A host also drops a body that
         // broke off, or whose last piece it has, without asking for the end.
@@ -379,7 +385,7 @@ impl<P: Platform> Drop for Relay<P> {
     }
 }
 
-impl<P: Platform> fmt::Debug for Relay<P> {
+impl<P: Host> fmt::Debug for Relay<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Relay").field("stream", &self.stream).finish_non_exhaustive()
     }
@@ -392,7 +398,7 @@ async fn drain(mut body: Body, timer: impl Future<Output = ()>) {
     poll_fn(|cx| {
         while let Poll::Ready(piece) = body.poll_piece(cx) {
             match piece {
-                Some(Ok(piece)) if drained < MOST_DRAINED => drained += piece.len(),
+                Some(Ok(piece)) if drained < MAX_DRAINED_BYTES => drained += piece.len(),
                 Some(_) | None => return Poll::Ready(()),
             }
         }

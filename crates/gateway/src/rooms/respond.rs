@@ -9,49 +9,49 @@ use serde::Serialize;
 
 use crate::body::Body;
 use crate::config::{Config, ModelPattern, Timeouts};
-use crate::error::{self, Blocked, Error, Refusal};
+use crate::error::{self, BlockResponse, Error, Refusal};
 use crate::observe::Outcome;
-use crate::platform::Platform;
+use crate::platform::Host;
 use crate::policy::parameters;
 
-use super::answer::Content;
+use super::answer::AnswerContent;
 use super::call::Dispatched;
 use super::caller::Caller;
-use super::entry::Entry;
-use super::headers::{must_pass_at_once, name};
-use super::inspect::Inspector;
-use super::json::json;
+use super::entry::RequestScope;
+use super::headers::{add_gateway_headers, disable_buffering};
+use super::inspect::GuardPipeline;
+use super::json::json_response;
 use super::relay::Relay;
 use super::retell;
-use super::screen::Screen;
-use super::shelf::Hit;
-use super::tee::{Keep, Tee};
+use super::screen::GuardedStream;
+use super::shelf::CacheHit;
+use super::tee::{RecordingBody, Retention};
 
 /// What a request comes to when nothing goes wrong.
 #[derive(Debug)]
-pub enum Reply<P: Platform> {
+pub enum Reply<P: Host> {
     /// The models that a caller may name, as JSON.
     Models(Vec<u8>),
     /// An upstream's answer.
-    Answer(Served<P>),
+    Answer(ServedAnswer<P>),
     /// An answer from the cache, and what is to be kept of it.
-    Kept(Box<Hit>, Keep),
+    Cached(Box<CacheHit>, Retention),
 }
 
 /// An upstream's answer, and what becomes of the rest of it.
 #[derive(Debug)]
-pub struct Served<P: Platform> {
+pub struct ServedAnswer<P: Host> {
     /// The answer.
     pub answer: Dispatched,
     /// The bounds on waiting for the rest.
     pub timeouts: Timeouts,
     /// Who watches the rest.
-    pub guards: Option<(Rc<Inspector<P>>, Endpoint)>,
+    pub guards: Option<(Rc<GuardPipeline<P>>, Endpoint)>,
     /// What is to be kept of the answer.
-    pub keep: Keep,
+    pub retention: Retention,
 }
 
-impl<P: Platform> Reply<P> {
+impl<P: Host> Reply<P> {
     /// Lists the models that a caller may name: those that routes name exactly, and those that its
     /// permissions do.
     pub fn models(config: &Config, caller: &Caller<'_>) -> Self {
@@ -74,9 +74,12 @@ impl<P: Platform> Reply<P> {
         });
         let bounds = || caller.permissions().flat_map(|permissions| &permissions.parameters);
         let mut names: Vec<&str> = Vec::new();
-        for name in exact.chain(parameters::allowed(bounds(), "model")) {
+        for name in exact.chain(parameters::allowed_texts(bounds(), "model")) {
             let is_served = config.models.route(name).is_some_and(|route| caller.may_use(route));
-            if is_served && !names.contains(&name) && parameters::may_be(bounds(), "model", name) {
+            if is_served
+                && !names.contains(&name)
+                && parameters::allows_text(bounds(), "model", name)
+            {
                 names.push(name);
             }
         }
@@ -88,37 +91,41 @@ impl<P: Platform> Reply<P> {
 }
 
 /// Answers the caller with what the pipeline comes to. A stream keeps the scope open until its end.
-pub fn deliver<P: Platform>(
+pub fn into_response<P: Host>(
     result: Result<Reply<P>, Error>,
     platform: P,
-    entry: Entry<P>,
+    entry: RequestScope<P>,
 ) -> http::Response<Body> {
     match result {
-        Ok(Reply::Answer(Served { answer, timeouts, guards, keep })) => {
-            record_into(keep, platform, entry, |platform, entry| {
-                pass_on((answer, timeouts, guards), platform, entry)
+        Ok(Reply::Answer(ServedAnswer { answer, timeouts, guards, retention: keep })) => {
+            with_recording(keep, platform, entry, |platform, entry| {
+                answer_response((answer, timeouts, guards), platform, entry)
             })
         }
-        Ok(Reply::Kept(hit, keep)) => record_into(keep, platform, entry, |platform, entry| {
-            retell::deliver(*hit, platform, entry)
+        Ok(Reply::Cached(hit, keep)) => with_recording(keep, platform, entry, |platform, entry| {
+            retell::into_response(*hit, platform, entry)
         }),
-        Ok(Reply::Models(list)) => finish(json(StatusCode::OK, list), Outcome::Answered, entry),
-        Err(Error::Blocked(blocked)) => block(*blocked, entry),
-        Err(Error::Refusal(refusal)) => refuse(refusal.answer(), Outcome::Refused, entry),
+        Ok(Reply::Models(list)) => {
+            finish_response(json_response(StatusCode::OK, list), Outcome::Answered, entry)
+        }
+        Err(Error::Blocked(blocked)) => blocked_response(*blocked, entry),
+        Err(Error::Refusal(refusal)) => {
+            error_response(refusal.to_api_error(), Outcome::Refused, entry)
+        }
         Err(Error::Fault(fault)) => {
-            refuse(fault.answer(&entry.record().attempts), Outcome::Failed, entry)
+            error_response(fault.to_api_error(&entry.record().attempts), Outcome::Failed, entry)
         }
     }
 }
 
 /// Wraps a response's body so that its bytes reach the cache and the conversation that `keep` names.
-fn record_into<P: Platform>(
-    keep: Keep,
+fn with_recording<P: Host>(
+    keep: Retention,
     platform: P,
-    mut entry: Entry<P>,
-    respond: impl FnOnce(P, Entry<P>) -> http::Response<Body>,
+    mut entry: RequestScope<P>,
+    respond: impl FnOnce(P, RequestScope<P>) -> http::Response<Body>,
 ) -> http::Response<Body> {
-    let tee = Tee::over(keep, &mut entry, &platform);
+    let tee = RecordingBody::from_scope(keep, &mut entry, &platform);
     let response = respond(platform, entry);
     match tee {
         Some(tee) => tee.wrap(response),
@@ -127,33 +134,33 @@ fn record_into<P: Platform>(
 }
 
 /// Passes an upstream's answer on.
-fn pass_on<P: Platform>(
-    (answer, timeouts, guards): (Dispatched, Timeouts, Option<(Rc<Inspector<P>>, Endpoint)>),
+fn answer_response<P: Host>(
+    (answer, timeouts, guards): (Dispatched, Timeouts, Option<(Rc<GuardPipeline<P>>, Endpoint)>),
     platform: P,
-    mut entry: Entry<P>,
+    mut entry: RequestScope<P>,
 ) -> http::Response<Body> {
-    let Dispatched { answer, successors } = answer;
+    let Dispatched { answer, continuation_targets: successors } = answer;
     entry.responded(answer.status, None);
     let mut response = http::Response::new(Body::Empty);
     *response.status_mut() = answer.status;
     if let Some(content_type) = answer.content_type {
         response.headers_mut().insert(CONTENT_TYPE, content_type);
     }
-    name(&mut response, &entry);
+    add_gateway_headers(&mut response, &entry);
     *response.body_mut() = match answer.content {
-        Content::Whole(whole) => {
+        AnswerContent::Whole(whole) => {
             if let Some(transcript) = entry.transcript() {
-                transcript.take(&whole);
+                transcript.add_answer(&whole);
             }
             entry.close(Outcome::Answered);
             Body::from(whole)
         }
-        Content::Stream(committed) => {
-            must_pass_at_once(response.headers_mut());
-            let relay = Relay::begin((*committed, successors), platform, entry, timeouts);
+        AnswerContent::Stream(committed) => {
+            disable_buffering(response.headers_mut());
+            let relay = Relay::new((*committed, successors), platform, entry, timeouts);
             match guards {
                 Some((inspector, endpoint)) => {
-                    Body::stream(Screen::new(relay, inspector, endpoint))
+                    Body::stream(GuardedStream::new(relay, inspector, endpoint))
                 }
                 None => Body::stream(relay),
             }
@@ -163,59 +170,65 @@ fn pass_on<P: Platform>(
 }
 
 /// Answers with what the configuration puts in the place of blocked content.
-fn block<P: Platform>(blocked: Blocked, mut entry: Entry<P>) -> http::Response<Body> {
+fn blocked_response<P: Host>(
+    blocked: BlockResponse,
+    mut entry: RequestScope<P>,
+) -> http::Response<Body> {
     entry.responded(blocked.status, blocked.error);
     let mut response = http::Response::new(Body::from(blocked.body));
     *response.status_mut() = blocked.status;
     if blocked.content_type == "text/event-stream" {
-        must_pass_at_once(response.headers_mut());
+        disable_buffering(response.headers_mut());
     }
     response.headers_mut().insert(CONTENT_TYPE, blocked.content_type);
-    name(&mut response, &entry);
+    add_gateway_headers(&mut response, &entry);
     entry.close(Outcome::Blocked);
     response
 }
 
 /// Answers with an error.
-fn refuse<P: Platform>(
-    answer: error::Answer,
+fn error_response<P: Host>(
+    answer: error::ApiError,
     outcome: Outcome,
-    mut entry: Entry<P>,
+    mut entry: RequestScope<P>,
 ) -> http::Response<Body> {
-    let mut response = json(answer.status, answer.body().to_json());
+    let mut response = json_response(answer.status, answer.body().to_json());
     // The reservation returns, so the rate-limit headers of its success do not hold.
     entry.replace_headers(answer.headers);
-    name(&mut response, &entry);
+    add_gateway_headers(&mut response, &entry);
     entry.responded(answer.status, Some(answer.code));
     entry.close(outcome);
     response
 }
 
 /// Closes the scope with a whole response.
-fn finish<P: Platform>(
+fn finish_response<P: Host>(
     mut response: http::Response<Body>,
     outcome: Outcome,
-    mut entry: Entry<P>,
+    mut entry: RequestScope<P>,
 ) -> http::Response<Body> {
-    name(&mut response, &entry);
+    add_gateway_headers(&mut response, &entry);
     entry.responded(response.status(), None);
     entry.close(outcome);
     response
 }
 
 /// Answers with an error, without a record.
-pub fn turn_away(refusal: &Refusal) -> http::Response<Body> {
-    let answer = refusal.answer();
-    json(answer.status, answer.body().to_json())
+pub fn unrecorded_error_response(refusal: &Refusal) -> http::Response<Body> {
+    let answer = refusal.to_api_error();
+    json_response(answer.status, answer.body().to_json())
 }
 
 /// Says that the gateway runs. It asks no upstream, so that a provider's outage restarts nothing.
-pub fn health() -> http::Response<Body> {
-    json(StatusCode::OK, br#"{"status":"ok"}"#.to_vec())
+pub fn health_response() -> http::Response<Body> {
+    json_response(StatusCode::OK, br#"{"status":"ok"}"#.to_vec())
 }
 
 /// Takes the body off where only the head was asked for.
-pub fn without_body(method: &Method, mut response: http::Response<Body>) -> http::Response<Body> {
+pub fn strip_body_for_head(
+    method: &Method,
+    mut response: http::Response<Body>,
+) -> http::Response<Body> {
     if method == Method::HEAD {
         *response.body_mut() = Body::Empty;
     }

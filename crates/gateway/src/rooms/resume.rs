@@ -6,40 +6,40 @@ use std::fmt;
 use std::rc::Rc;
 
 use http::Uri;
-use openai::{Endpoint, Weight};
+use openai::{Endpoint, TextSize};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Price, ProviderIndex, RouteIndex};
-use crate::observe::Part;
-use crate::platform::Platform;
+use crate::observe::AttemptKind;
+use crate::platform::Host;
 use crate::policy::estimate;
 
-use super::admit::Ask;
-use super::answer::Content;
+use super::admit::ParsedRequest;
+use super::answer::AnswerContent;
 use super::committed::Committed;
-use super::entry::Entry;
-use super::exchange::Exchange;
-use super::fleet::Fleet;
+use super::entry::RequestScope;
+use super::exchange::AttemptContext;
+use super::fleet::Upstreams;
 use super::outgoing;
 use super::plan::Candidate;
 
 /// How many targets are asked to go on, for one request.
-const MOST_CALLS: usize = 2;
+const MAX_CONTINUATION_CALLS: usize = 2;
 
 /// What the one who goes on is asked, behind what was said: every chat model understands it, while a
 /// message to be completed is something that some providers refuse.
-const GO_ON: &str = "Your last message was cut off. Continue it exactly where it stops. Do not repeat any of it, and do not comment on this.";
+const CONTINUE_PROMPT: &str = "Your last message was cut off. Continue it exactly where it stops. Do not repeat any of it, and do not comment on this.";
 
 /// The targets behind the one that answers, with what it takes to ask them.
-pub struct Successors {
+pub struct ContinuationTargets {
     config: Rc<Config>,
-    fleet: Rc<Fleet>,
-    ask: Ask,
+    upstreams: Rc<Upstreams>,
+    request: ParsedRequest,
     route: RouteIndex,
-    targets: Vec<Successor>,
+    targets: Vec<ContinuationTarget>,
 }
 
-struct Successor {
+struct ContinuationTarget {
     provider: ProviderIndex,
     model: String,
     url: Uri,
@@ -47,7 +47,7 @@ struct Successor {
 }
 
 /// Whether the answer to a request may come from two models: a chat's single stream of free text.
-pub(super) fn may_go_on(ask: &Ask) -> bool {
+pub(super) fn can_continue(ask: &ParsedRequest) -> bool {
     #[derive(Deserialize)]
     struct Fields<'a> {
         #[serde(borrow)]
@@ -57,7 +57,7 @@ pub(super) fn may_go_on(ask: &Ask) -> bool {
     struct Format<'a> {
         r#type: std::borrow::Cow<'a, str>,
     }
-    let request = ask.request();
+    let request = ask.fields();
     request.stream
         && ask.endpoint() == Endpoint::ChatCompletions
         && request.output.choices == 1
@@ -65,68 +65,74 @@ pub(super) fn may_go_on(ask: &Ask) -> bool {
             .is_ok_and(|fields| fields.response_format.is_none_or(|format| format.r#type == "text"))
 }
 
-impl Successors {
+impl ContinuationTargets {
     pub(super) fn new(
         config: Rc<Config>,
-        fleet: Rc<Fleet>,
-        ask: &Ask,
+        upstreams: Rc<Upstreams>,
+        ask: &ParsedRequest,
         route: RouteIndex,
         candidates: &[Candidate<'_>],
     ) -> Self {
-        let successor = |candidate: &Candidate<'_>| Successor {
-            provider: candidate.index,
+        let successor = |candidate: &Candidate<'_>| ContinuationTarget {
+            provider: candidate.provider_index,
             model: candidate.model.to_owned(),
             url: candidate.url.clone(),
             price: candidate.price,
         };
         let targets = candidates.iter().map(successor).collect();
-        Self { config, fleet, ask: ask.clone(), route, targets }
+        Self { config, upstreams, request: ask.clone(), route, targets }
     }
 
     /// Asks one after another to go on from a text, until one speaks. The entry comes back; if the
     /// caller leaves meanwhile, it is closed here.
-    pub(super) async fn go_on<P: Platform>(
+    pub(super) async fn continue_stream<P: Host>(
         self,
         platform: P,
-        mut entry: Entry<P>,
+        mut entry: RequestScope<P>,
         said: String,
-    ) -> (Entry<P>, Option<Box<Committed>>) {
+    ) -> (RequestScope<P>, Option<Box<Committed>>) {
         let route = self.config.route(self.route);
-        let beside = Weight::of(&said);
-        let exchange = Exchange {
-            platform: &platform,
-            fleet: &self.fleet,
-            ask: &self.ask,
+        let beside = TextSize::measure(&said);
+        let exchange = AttemptContext {
+            host: &platform,
+            upstreams: &self.upstreams,
+            request: &self.request,
             route,
             deadline: entry.began() + route.timeouts.total,
-            beside,
+            extra_prompt: beside,
             trace: entry.trace().cloned(),
-            keeps_draft: false,
+            keeps_text: false,
         };
-        let most = self.ask.request().output.most;
-        let left = most.map(|most| most.saturating_sub(estimate::tokens(beside)));
-        let messages = messages(&said);
+        let most = self.request.fields().output.max_per_choice;
+        let left = most.map(|most| most.saturating_sub(estimate::estimate_tokens(beside)));
+        let messages = continuation_messages(&said);
         let mut calls = 0;
         for target in &self.targets {
-            if calls == MOST_CALLS || left == Some(0) || platform.now() >= exchange.deadline {
+            if calls == MAX_CONTINUATION_CALLS
+                || left == Some(0)
+                || platform.now() >= exchange.deadline
+            {
                 break;
             }
             let candidate = Candidate {
-                index: target.provider,
+                provider_index: target.provider,
                 provider: self.config.provider(target.provider),
                 model: &target.model,
                 url: target.url.clone(),
                 price: target.price,
             };
-            let Ok(call) = exchange.begin(&candidate, Part::Rest, &mut entry) else { continue };
+            let Ok(call) = exchange.start(&candidate, AttemptKind::Continuation, &mut entry) else {
+                continue;
+            };
             calls += 1;
-            let changes = outgoing::changes(&candidate, &self.ask, left);
-            let body =
-                self.ask.body_for(openai::Changes { more_messages: Some(&messages), ..changes });
-            let result = exchange.send(&candidate, (call.key, call.number), body).await;
-            if let Ok(answer) = exchange.conclude(call, result, &mut entry)
+            let changes = outgoing::body_changes(&candidate, &self.request, left);
+            let body = self
+                .request
+                .body_for_target(openai::Changes { extra_messages: Some(&messages), ..changes });
+            let result = exchange.send(&candidate, (call.key, call.record_index), body).await;
+            if let Ok(answer) = exchange.record_outcome(call, result, &mut entry)
                 && answer.status.is_success()
-                && let Content::Stream(stream) = answer.content
+                && let AnswerContent::Stream(stream) = answer.content
             {
                 entry.continued();
                 return (entry, Some(stream));
@@ -137,20 +143,22 @@ impl Successors {
 }
 
 /// The messages behind the caller's own: what was said, and the request to go on.
-fn messages(said: &str) -> String {
+fn continuation_messages(said: &str) -> String {
     #[derive(Serialize)]
     struct Message<'a> {
         role: &'a str,
         content: &'a str,
     }
-    let messages = [("assistant", said), ("user", GO_ON)].map(|(role, content)| {
+    let messages = [("assistant", said), ("user", CONTINUE_PROMPT)].map(|(role, content)| {
         serde_json::to_string(&Message { role, content }).expect("strings always serialise")
     });
     messages.join(",")
 }
 
-impl fmt::Debug for Successors {
+impl fmt::Debug for ContinuationTargets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Successors").field("count", &self.targets.len()).finish_non_exhaustive()
+        f.debug_struct("ContinuationTargets")
+            .field("count", &self.targets.len())
+            .finish_non_exhaustive()
     }
 }

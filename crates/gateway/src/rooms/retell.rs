@@ -14,27 +14,31 @@ use http::{HeaderValue, Response, StatusCode};
 use crate::body::Body;
 use crate::cache::Replay;
 use crate::observe::Outcome;
-use crate::outage::Outage;
-use crate::platform::Platform;
+use crate::outage::HostError;
+use crate::platform::Host;
 
-use super::entry::Entry;
-use super::headers::{must_pass_at_once, name};
-use super::shelf::Hit;
+use super::entry::RequestScope;
+use super::headers::{add_gateway_headers, disable_buffering};
+use super::shelf::CacheHit;
 
 /// Gives the caller what was kept.
-pub(super) fn deliver<P: Platform>(hit: Hit, platform: P, mut entry: Entry<P>) -> Response<Body> {
+pub(super) fn into_response<P: Host>(
+    hit: CacheHit,
+    platform: P,
+    mut entry: RequestScope<P>,
+) -> Response<Body> {
     entry.responded(StatusCode::OK, None);
     entry.answered_by(hit.target);
     entry.spent(hit.charge.unwrap_or_default());
     entry.first_token();
     let mut response = Response::new(Body::Empty);
-    name(&mut response, &entry);
+    add_gateway_headers(&mut response, &entry);
     let headers = response.headers_mut();
     headers.insert(AGE, hit.age.into());
     let content_type = match &hit.replay {
         Replay::Whole(_) => "application/json",
         Replay::Events(_) => {
-            must_pass_at_once(headers);
+            disable_buffering(headers);
             "text/event-stream"
         }
     };
@@ -42,7 +46,13 @@ pub(super) fn deliver<P: Platform>(hit: Hit, platform: P, mut entry: Entry<P>) -
     *response.body_mut() = match (hit.replay, hit.pace) {
         (Replay::Events(events), Some(pace)) => {
             let alarm = None;
-            Body::stream(Paced { events: events.into(), pace, alarm, entry: Some(entry), platform })
+            Body::stream(PacedReplay {
+                events: events.into(),
+                pace,
+                timer: alarm,
+                scope: Some(entry),
+                host: platform,
+            })
         }
         (Replay::Events(events), None) => {
             entry.close(Outcome::Answered);
@@ -57,28 +67,28 @@ pub(super) fn deliver<P: Platform>(hit: Hit, platform: P, mut entry: Entry<P>) -
 }
 
 /// Events with a pause between them. Dropping it before its end means that the caller hung up.
-struct Paced<P: Platform> {
+struct PacedReplay<P: Host> {
     events: VecDeque<Bytes>,
     pace: Duration,
-    alarm: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    entry: Option<Entry<P>>,
-    platform: P,
+    timer: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    scope: Option<RequestScope<P>>,
+    host: P,
 }
 
-impl<P: Platform> Stream for Paced<P> {
-    type Item = Result<Bytes, Outage>;
+impl<P: Host> Stream for PacedReplay<P> {
+    type Item = Result<Bytes, HostError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(alarm) = &mut self.alarm {
+        if let Some(alarm) = &mut self.timer {
             ready!(alarm.as_mut().poll(cx));
-            self.alarm = None;
+            self.timer = None;
         }
         let event = self.events.pop_front();
         if event.is_some() && !self.events.is_empty() {
-            self.alarm = Some(Box::pin(self.platform.sleep(self.pace)));
+            self.timer = Some(Box::pin(self.host.sleep(self.pace)));
         }
         if event.is_none()
-            && let Some(entry) = self.entry.take()
+            && let Some(entry) = self.scope.take()
         {
             entry.close(Outcome::Answered);
         }
@@ -87,12 +97,12 @@ impl<P: Platform> Stream for Paced<P> {
 }
 
 // Nothing inside is pinned in place: the alarm is boxed.
-impl<P: Platform> Unpin for Paced<P> {}
+impl<P: Host> Unpin for PacedReplay<P> {}
 
-impl<P: Platform> Drop for Paced<P> {
+impl<P: Host> Drop for PacedReplay<P> {
     fn drop(&mut self) {
         if self.events.is_empty()
-            && let Some(entry) = self.entry.take()
+            && let Some(entry) = self.scope.take()
         {
             entry.close(Outcome::Answered);
         }

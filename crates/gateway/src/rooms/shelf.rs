@@ -8,41 +8,41 @@ use http::HeaderMap;
 use openai::Endpoint;
 
 use crate::cache::{
-    Canonical, Entry as Kept, Head, Key, LONGEST_BODY, Replay, Retelling, Scope, Spent, Subject,
-    Wish, is_complete,
+    CacheDirectives, CacheEntry as Kept, CacheEntryHead, CacheKey, CacheKeyScope, CacheSubject,
+    CanonicalRequest, MAX_ENTRY_BODY_BYTES, Replay, ReplayOptions, StoredTokens, is_complete,
 };
 use crate::config::{Cache, Config, RouteIndex};
 use crate::observe::Tokens;
-use crate::platform::{Clock, Platform};
+use crate::platform::{Clock, Host};
 use crate::time::Timestamp;
 
-use super::admit::Ask;
+use super::admit::ParsedRequest;
 use super::caller::Caller;
-use super::flight::{Flights, Pilot, Seat};
-use super::plan::Plan;
-use super::recent::Recent;
+use super::flight::{FlightRole, Leader, SingleFlight};
+use super::plan::TargetPlan;
+use super::recent::RecentWrites;
 
 /// No store keeps anything for a shorter time; the entry itself says how long it counts.
-pub(super) const SHORTEST: Duration = Duration::from_secs(60);
+pub(super) const MIN_STORE_TTL: Duration = Duration::from_secs(60);
 
 /// What the cache has for a request.
 #[derive(Debug)]
-pub(crate) enum Look {
+pub(crate) enum CacheLookup {
     /// The route has no cache.
-    Off,
+    Disabled,
     /// The request has nothing to do with it.
     Bypass,
     /// Nothing, but the answer will be kept here.
-    Miss(Box<Slot>),
+    Miss(Box<FillSlot>),
     /// An answer.
-    Hit(Box<Hit>),
+    Hit(Box<CacheHit>),
 }
 
-impl Look {
+impl CacheLookup {
     /// Its name in records and in `x-serin-cache`.
     pub(crate) fn name(&self) -> Option<&'static str> {
         match self {
-            Self::Off => None,
+            Self::Disabled => None,
             Self::Bypass => Some("bypass"),
             Self::Miss(_) => Some("miss"),
             Self::Hit(_) => Some("hit"),
@@ -52,7 +52,7 @@ impl Look {
 
 /// An answer that is served again.
 #[derive(Debug)]
-pub struct Hit {
+pub struct CacheHit {
     /// The answer.
     pub(super) replay: Replay,
     /// The `provider/model` that gave it.
@@ -65,7 +65,7 @@ pub struct Hit {
     pub(super) charge: Option<Tokens>,
 }
 
-impl Hit {
+impl CacheHit {
     /// Whether limits have a say in it.
     pub(crate) fn is_charged(&self) -> bool {
         self.charge.is_some()
@@ -74,150 +74,150 @@ impl Hit {
 
 /// The place of an answer that is to be kept.
 #[derive(Debug)]
-pub struct Slot {
+pub struct FillSlot {
     name: String,
     route: String,
     consumer: String,
     target: String,
     endpoint: Endpoint,
-    keep: Duration,
+    ttl: Duration,
     /// The longest body that is kept, in bytes.
-    pub(super) most: usize,
+    pub(super) max_bytes: usize,
     /// The answer may be shorter than the request asked for.
     pub(crate) is_capped: bool,
-    pilot: Option<Pilot>,
-    recent: Rc<Recent>,
+    leader: Option<Leader>,
+    recent_writes: Rc<RecentWrites>,
 }
 
 /// The response cache of one gateway, as its configuration says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ResponseCache<'a> {
     pub(crate) config: &'a Config,
-    pub(crate) recent: &'a Rc<Recent>,
-    pub(crate) flights: &'a Flights,
+    pub(crate) recent_writes: &'a Rc<RecentWrites>,
+    pub(crate) single_flight: &'a SingleFlight,
 }
 
 /// Looks for an answer that was given before. `guards` stands for whatever watches this request and its
 /// answer: what was watched otherwise is not found.
-pub(crate) async fn look<P: Platform>(
+pub(crate) async fn lookup<P: Host>(
     shared: ResponseCache<'_>,
     platform: &P,
     caller: &Caller<'_>,
     headers: &HeaderMap,
-    (ask, plan): (&Ask, &Plan<'_>),
+    (ask, plan): (&ParsedRequest, &TargetPlan<'_>),
     guards: &[u8],
-) -> Look {
+) -> CacheLookup {
     let cache = shared.config.cache.as_ref();
-    let cache = cache.filter(|cache| covers(cache.routes.as_deref(), plan.route_index()));
-    let Some(cache) = cache else { return Look::Off };
-    let wish = Wish::of(headers);
-    let canonical = if wish.off { None } else { Canonical::of(ask.body()) };
+    let cache = cache.filter(|cache| includes_route(cache.routes.as_deref(), plan.route_index()));
+    let Some(cache) = cache else { return CacheLookup::Disabled };
+    let wish = CacheDirectives::from_headers(headers);
+    let canonical = if wish.disabled { None } else { CanonicalRequest::parse(ask.body()) };
     let is_hot = |temperature: f64| temperature * 1_000.0 > f64::from(cache.max_temperature);
     let canonical =
-        canonical.filter(|request| wish.forced || !request.temperature.is_some_and(is_hot));
-    let Some(canonical) = canonical else { return Look::Bypass };
+        canonical.filter(|request| wish.force || !request.temperature.is_some_and(is_hot));
+    let Some(canonical) = canonical else { return CacheLookup::Bypass };
     let target = plan.targets()[0].label();
-    let subject = Subject {
-        scope: Scope::of(cache.scope, caller.id(), caller.group()),
+    let subject = CacheSubject {
+        scope: CacheKeyScope::from_config(cache.scope, caller.id(), caller.group()),
         route: &plan.route().id,
         endpoint: ask.endpoint(),
         target: &target,
         guards,
     };
-    let name = Key::of(&subject, &canonical).name(&subject);
+    let name = CacheKey::new(&subject, &canonical).storage_key(&subject);
     let mut pilot = None;
-    if !wish.fresh {
-        let reader = Reader { platform, cache, wish, ask };
+    if !wish.no_cache {
+        let reader = EntryReader { host: platform, cache, directives: wish, request: ask };
         let now = platform.now();
         // Whoever wants a stream wants its first token now.
-        if !ask.request().stream {
-            match shared.flights.board(&name, now) {
-                Seat::First(first) => pilot = Some(first),
-                Seat::Next(flight) => {
+        if !ask.fields().stream {
+            match shared.single_flight.join(&name, now) {
+                FlightRole::Leader(first) => pilot = Some(first),
+                FlightRole::Follower(flight) => {
                     let until = now + plan.route().timeouts.total / 2;
                     let shared = flight.wait(platform, until).await;
-                    if let Some(hit) = shared.and_then(|bytes| reader.read(&bytes)) {
-                        return Look::Hit(Box::new(hit));
+                    if let Some(hit) = shared.and_then(|bytes| reader.to_hit(&bytes)) {
+                        return CacheLookup::Hit(Box::new(hit));
                     }
                 }
             }
         }
-        if let Ok(Some(bytes)) = shared.recent.read(platform, &name).await
-            && let Some(hit) = reader.read(&bytes)
+        if let Ok(Some(bytes)) = shared.recent_writes.get(platform, &name).await
+            && let Some(hit) = reader.to_hit(&bytes)
         {
             if let Some(pilot) = pilot {
-                pilot.land(bytes);
+                pilot.publish(bytes);
             }
-            return Look::Hit(Box::new(hit));
+            return CacheLookup::Hit(Box::new(hit));
         }
     }
-    Look::Miss(Box::new(Slot {
+    CacheLookup::Miss(Box::new(FillSlot {
         name,
         route: plan.route().id.clone(),
         consumer: caller.id().to_owned(),
         endpoint: ask.endpoint(),
-        keep: keep(cache, platform.entropy()),
-        most: cache.max_entry.min(LONGEST_BODY),
+        ttl: jittered_ttl(cache, platform.entropy()),
+        max_bytes: cache.max_entry.min(MAX_ENTRY_BODY_BYTES),
         is_capped: false,
         target,
-        pilot,
-        recent: Rc::clone(shared.recent),
+        leader: pilot,
+        recent_writes: Rc::clone(shared.recent_writes),
     }))
 }
 
 /// Whether a route is among those of a section.
-pub(super) fn covers(routes: Option<&[RouteIndex]>, route: RouteIndex) -> bool {
+pub(super) fn includes_route(routes: Option<&[RouteIndex]>, route: RouteIndex) -> bool {
     routes.is_none_or(|routes| routes.contains(&route))
 }
 
 /// How long an answer is kept: shorter by chance, so that not all end at once.
-fn keep(cache: &Cache, entropy: u64) -> Duration {
+fn jittered_ttl(cache: &Cache, entropy: u64) -> Duration {
     let share = u64::from(cache.jitter) * (entropy % 1_001) / 1_000;
     let ttl = u64::try_from(cache.ttl.as_millis()).unwrap_or(u64::MAX);
     Duration::from_millis(ttl - ttl / 1_000 * share.min(1_000))
 }
 
 /// Makes an answer of what was kept.
-struct Reader<'a, P> {
-    platform: &'a P,
+struct EntryReader<'a, P> {
+    host: &'a P,
     cache: &'a Cache,
-    wish: Wish,
-    ask: &'a Ask,
+    directives: CacheDirectives,
+    request: &'a ParsedRequest,
 }
 
-impl<P: Clock> Reader<'_, P> {
+impl<P: Clock> EntryReader<'_, P> {
     /// `None`: it is broken, too old, or cannot be told in the way that is asked for.
-    fn read(&self, bytes: &Bytes) -> Option<Hit> {
-        let entry = Kept::read(bytes)?;
-        let now = self.platform.now();
+    fn to_hit(&self, bytes: &Bytes) -> Option<CacheHit> {
+        let entry = Kept::parse(bytes)?;
+        let now = self.host.now();
         let age = now.since(entry.head.at);
         // The time to live may have been made shorter since.
         if now >= entry.head.until || age >= self.cache.ttl {
             return None;
         }
-        if self.wish.max_age.is_some_and(|most| age > Duration::from_secs(most)) {
+        if self.directives.max_age.is_some_and(|most| age > Duration::from_secs(most)) {
             return None;
         }
-        let request = self.ask.request();
-        let replay = Replay::of(
+        let request = self.request.fields();
+        let replay = Replay::from_entry(
             &entry,
-            Retelling {
-                endpoint: self.ask.endpoint(),
+            ReplayOptions {
+                endpoint: self.request.endpoint(),
                 stream: request.stream,
-                usage: request.wants_usage,
-                id: &format!("{:016x}{:016x}", self.platform.entropy(), self.platform.entropy()),
-                piecewise: self.cache.pace.is_some(),
+                include_usage: request.wants_usage,
+                id: &format!("{:016x}{:016x}", self.host.entropy(), self.host.entropy()),
+                split_text: self.cache.pace.is_some(),
             },
         )?;
-        let Head { target, spent, .. } = entry.head;
+        let CacheEntryHead { target, spent, .. } = entry.head;
         let charge = self.cache.charge.then(|| Tokens::from(spent));
-        Some(Hit { replay, target, age: age.as_secs(), pace: self.cache.pace, charge })
+        Some(CacheHit { replay, target, age: age.as_secs(), pace: self.cache.pace, charge })
     }
 }
 
-impl Slot {
+impl FillSlot {
     /// Keeps an answer that was shown whole, if it is worth it.
-    pub(super) async fn store<P: Platform>(
+    pub(super) async fn store<P: Host>(
         self,
         platform: &P,
         (stream, body): (bool, Bytes),
@@ -231,13 +231,14 @@ impl Slot {
         }
         let now: Timestamp = platform.now();
         let names = (self.route, self.consumer, self.target);
-        let head = Head::new((now, now + self.keep), names, stream, Spent::from(tokens));
+        let head =
+            CacheEntryHead::new((now, now + self.ttl), names, stream, StoredTokens::from(tokens));
         let bytes = Bytes::from(Kept::new(head, body).to_bytes());
-        self.recent.note(self.name.clone(), Some(bytes.clone()), now);
-        if let Some(pilot) = self.pilot {
-            pilot.land(bytes.clone());
+        self.recent_writes.record_write(self.name.clone(), Some(bytes.clone()), now);
+        if let Some(pilot) = self.leader {
+            pilot.publish(bytes.clone());
         }
         // A cache that is away is no cache; nobody has to be told.
-        let _ = platform.put(&self.name, bytes.to_vec(), Some(self.keep.max(SHORTEST))).await;
+        let _ = platform.put(&self.name, bytes.to_vec(), Some(self.ttl.max(MIN_STORE_TTL))).await;
     }
 }

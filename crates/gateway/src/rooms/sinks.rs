@@ -4,40 +4,44 @@ use std::rc::Rc;
 
 use crate::config::Config;
 use crate::observe::Record;
-use crate::otlp::Trace;
-use crate::platform::Platform;
-use crate::usage::Recorder;
+use crate::otlp::TraceContext;
+use crate::platform::Host;
+use crate::usage::UsageAggregator;
 
-use super::exporter::Exporter;
+use super::exporter::OtlpExporter;
 
 /// Everything that receives a record once its request is over. A clone shares the receivers.
 #[derive(Clone, Debug)]
 pub struct RecordSinks {
     config: Rc<Config>,
-    usage: Rc<Recorder>,
-    exporter: Rc<Exporter>,
+    usage_aggregator: Rc<UsageAggregator>,
+    otlp_exporter: Rc<OtlpExporter>,
 }
 
 impl RecordSinks {
     /// Creates sinks that count and export as `config` says.
-    pub(crate) fn new(config: Rc<Config>, usage: Rc<Recorder>, exporter: Rc<Exporter>) -> Self {
-        Self { config, usage, exporter }
+    pub(crate) fn new(
+        config: Rc<Config>,
+        usage_aggregator: Rc<UsageAggregator>,
+        otlp_exporter: Rc<OtlpExporter>,
+    ) -> Self {
+        Self { config, usage_aggregator, otlp_exporter }
     }
 
     /// Adds a record to the usage totals; `cost` is in billionths of a USD.
-    pub(crate) fn count<P: Platform>(&self, platform: &P, record: &Record, cost: u64) {
-        self.usage.note(platform, record, cost);
+    pub(crate) fn count_usage<P: Host>(&self, platform: &P, record: &Record, cost: u64) {
+        self.usage_aggregator.record(platform, record, cost);
     }
 
     /// Writes a record to the host's log and queues it for the OTLP collector.
-    pub(crate) fn write<P: Platform>(
+    pub(crate) fn write_record<P: Host>(
         &self,
         platform: &P,
         record: Box<Record>,
-        trace: Option<Rc<Trace>>,
+        trace: Option<Rc<TraceContext>>,
         cost: u64,
     ) {
         platform.record(&record);
-        self.exporter.note(&self.config, platform, record, trace, cost);
+        self.otlp_exporter.enqueue(&self.config, platform, record, trace, cost);
     }
 }

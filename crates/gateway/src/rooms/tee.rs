@@ -11,50 +11,54 @@ use http::header::CONTENT_TYPE;
 
 use crate::body::Body;
 use crate::observe::{Outcome, Record, Tokens};
-use crate::outage::Outage;
-use crate::platform::Platform;
+use crate::outage::HostError;
+use crate::platform::Host;
 
-use super::entry::Entry;
-use super::recall::Recollection;
-use super::shelf::Slot;
+use super::entry::RequestScope;
+use super::recall::LoadedConversation;
+use super::shelf::FillSlot;
 
 /// The longest answer that is gathered for a conversation alone, in bytes: a stream is many times longer
 /// than its text.
-const LONGEST: usize = 1 << 20;
+const MAX_CONVERSATION_BYTES: usize = 1 << 20;
 
 /// What is to be kept of an answer.
 #[derive(Debug, Default)]
-pub struct Keep {
+pub struct Retention {
     /// Its place in the cache.
-    pub slot: Option<Box<Slot>>,
+    pub slot: Option<Box<FillSlot>>,
     /// The conversation that it goes on with.
-    pub conversation: Option<Box<Recollection>>,
+    pub conversation: Option<Box<LoadedConversation>>,
 }
 
 /// What the books say of an answer that may be kept.
 #[derive(Debug)]
-struct Shown {
+struct ClosedAnswer {
     target: Option<String>,
     tokens: Tokens,
 }
 
 /// The outermost layer of an answer's body. What it wraps closes the books before it ends.
-pub struct Tee<P: Platform> {
+pub struct RecordingBody<P: Host> {
     inner: Body,
-    platform: P,
-    keep: Option<Keep>,
+    host: P,
+    retention: Option<Retention>,
     stream: bool,
-    gathered: Vec<Bytes>,
+    recorded: Vec<Bytes>,
     /// How many bytes may still come.
-    room: usize,
-    shown: Rc<RefCell<Option<Shown>>>,
+    remaining_bytes: usize,
+    closed_answer: Rc<RefCell<Option<ClosedAnswer>>>,
 }
 
-impl<P: Platform> Tee<P> {
+impl<P: Host> RecordingBody<P> {
     /// Takes over what is to be kept, and has itself told how the answer ends. `None`: nothing is.
-    pub(crate) fn over(keep: Keep, entry: &mut Entry<P>, platform: &P) -> Option<Self> {
-        let most = keep.slot.as_ref().map(|slot| slot.most);
-        let most = most.max(keep.conversation.as_ref().map(|_| LONGEST))?;
+    pub(crate) fn from_scope(
+        keep: Retention,
+        entry: &mut RequestScope<P>,
+        platform: &P,
+    ) -> Option<Self> {
+        let most = keep.slot.as_ref().map(|slot| slot.max_bytes);
+        let most = most.max(keep.conversation.as_ref().map(|_| MAX_CONVERSATION_BYTES))?;
         let shown = Rc::new(RefCell::new(None));
         let told = Rc::clone(&shown);
         entry.on_close(Box::new(move |record: &Record| {
@@ -62,17 +66,20 @@ impl<P: Platform> Tee<P> {
                 && record.status == Some(200)
                 && record.blocked_by.is_none();
             if is_good {
-                told.replace(Some(Shown { target: record.target.clone(), tokens: record.tokens }));
+                told.replace(Some(ClosedAnswer {
+                    target: record.target.clone(),
+                    tokens: record.tokens,
+                }));
             }
         }));
         Some(Self {
             inner: Body::Empty,
-            platform: platform.clone(),
-            keep: Some(keep),
+            host: platform.clone(),
+            retention: Some(keep),
             stream: false,
-            gathered: Vec::new(),
-            room: most,
-            shown,
+            recorded: Vec::new(),
+            remaining_bytes: most,
+            closed_answer: shown,
         })
     }
 
@@ -85,7 +92,7 @@ impl<P: Platform> Tee<P> {
         let body = match body {
             Body::Empty => Body::Empty,
             Body::Whole(whole) => {
-                self.gather(&whole);
+                self.record_piece(&whole);
                 self.finish();
                 Body::Whole(whole)
             }
@@ -97,27 +104,27 @@ impl<P: Platform> Tee<P> {
         http::Response::from_parts(parts, body)
     }
 
-    fn gather(&mut self, piece: &Bytes) {
-        match self.room.checked_sub(piece.len()) {
+    fn record_piece(&mut self, piece: &Bytes) {
+        match self.remaining_bytes.checked_sub(piece.len()) {
             Some(room) => {
-                self.room = room;
-                self.gathered.push(piece.clone());
+                self.remaining_bytes = room;
+                self.recorded.push(piece.clone());
             }
             // Whoever waits for it is told at once.
             None => {
-                self.keep = None;
-                self.gathered = Vec::new();
+                self.retention = None;
+                self.recorded = Vec::new();
             }
         }
     }
 
     /// The caller has all that it will get.
     fn finish(&mut self) {
-        let Some(keep) = self.keep.take() else { return };
-        let Some(Shown { target, tokens }) = self.shown.take() else { return };
-        let (stream, gathered) = (self.stream, std::mem::take(&mut self.gathered));
-        let platform = self.platform.clone();
-        self.platform.defer(async move {
+        let Some(keep) = self.retention.take() else { return };
+        let Some(ClosedAnswer { target, tokens }) = self.closed_answer.take() else { return };
+        let (stream, gathered) = (self.stream, std::mem::take(&mut self.recorded));
+        let platform = self.host.clone();
+        self.host.defer(async move {
             let body = Bytes::from(gathered.concat());
             if let Some(conversation) = keep.conversation {
                 // Neither waits for the other's store.
@@ -126,22 +133,22 @@ impl<P: Platform> Tee<P> {
                     conversation.store(&platform, stream, &body).await;
                 });
             }
-            if let Some(slot) = keep.slot.filter(|slot| body.len() <= slot.most) {
+            if let Some(slot) = keep.slot.filter(|slot| body.len() <= slot.max_bytes) {
                 slot.store(&platform, (stream, body), target.as_deref(), tokens).await;
             }
         });
     }
 }
 
-impl<P: Platform> Stream for Tee<P> {
-    type Item = Result<Bytes, Outage>;
+impl<P: Host> Stream for RecordingBody<P> {
+    type Item = Result<Bytes, HostError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let piece = ready!(self.inner.poll_piece(cx));
         match &piece {
-            Some(Ok(piece)) if self.keep.is_some() => self.gather(piece),
+            Some(Ok(piece)) if self.retention.is_some() => self.record_piece(piece),
             Some(Ok(_)) => {}
-            Some(Err(_)) => self.keep = None,
+            Some(Err(_)) => self.retention = None,
             None => self.finish(),
         }
         Poll::Ready(piece)
@@ -149,9 +156,9 @@ impl<P: Platform> Stream for Tee<P> {
 }
 
 // Nothing inside is pinned in place.
-impl<P: Platform> Unpin for Tee<P> {}
+impl<P: Host> Unpin for RecordingBody<P> {}
 
-impl<P: Platform> Drop for Tee<P> {
+impl<P: Host> Drop for RecordingBody<P> {
     fn drop(&mut self) {
         // A host may drop a body whose last piece it has without asking for the end. What is wrapped
         // knows whether it was the last, and closes the books accordingly when it goes.

@@ -7,15 +7,15 @@
 use std::cell::RefCell;
 
 use bytes::Bytes;
-use openai::{Endpoint, Event, Framer, Prompt, Speaker, said_in_answer};
+use openai::{Endpoint, Event, Framer, MessageRole, Prompt, texts_in_answer};
 
 use crate::config::{Pii, PiiAction, PiiKind};
 use crate::guard::{Masks, Verdict, pii};
 
-use super::admit::Ask;
+use super::admit::ParsedRequest;
 
 /// Everything that guards know without a service.
-const ALL: [PiiKind; 6] = [
+const MASKED_KINDS: [PiiKind; 6] = [
     PiiKind::Email,
     PiiKind::Phone,
     PiiKind::ChineseId,
@@ -24,69 +24,75 @@ const ALL: [PiiKind; 6] = [
     PiiKind::ApiKey,
 ];
 /// What stands where something is left out.
-const CUT: char = '…';
+const ELLIPSIS: char = '…';
 /// The relay lets only whole events pass, and none that is longer than this.
-const LONGEST_EVENT: usize = 32 << 20;
+const MAX_EVENT_BYTES: usize = 32 << 20;
 
 /// One request's question and answer in the making.
 pub struct Transcript {
-    ask: Ask,
+    request: ParsedRequest,
     /// The most characters of each.
-    most: usize,
-    answer: RefCell<Heard>,
+    max_chars: usize,
+    answer: RefCell<AnswerTranscript>,
 }
 
 /// What was answered so far: each strand (a choice's text, its reasoning, a call of a tool) is a text.
-struct Heard {
+struct AnswerTranscript {
     framer: Framer,
-    strands: Vec<(String, String)>,
-    left: usize,
-    is_cut: bool,
+    channels: Vec<(String, String)>,
+    chars_left: usize,
+    is_truncated: bool,
 }
 
 impl Transcript {
     /// Begins with a question.
-    pub fn new(ask: &Ask, most: usize) -> Self {
-        let framer = Framer::new(LONGEST_EVENT);
-        let heard = Heard { framer, strands: Vec::new(), left: most, is_cut: false };
-        Self { ask: ask.clone(), most, answer: RefCell::new(heard) }
+    pub fn new(ask: &ParsedRequest, max_chars: usize) -> Self {
+        let framer = Framer::new(MAX_EVENT_BYTES);
+        let heard = AnswerTranscript {
+            framer,
+            channels: Vec::new(),
+            chars_left: max_chars,
+            is_truncated: false,
+        };
+        Self { request: ask.clone(), max_chars, answer: RefCell::new(heard) }
     }
 
     /// Takes events that the caller is shown.
-    pub fn see(&self, events: &Bytes) {
+    pub fn add_events(&self, events: &Bytes) {
         let mut heard = self.answer.borrow_mut();
-        if heard.is_cut || heard.framer.push(events.clone()).is_err() {
+        if heard.is_truncated || heard.framer.push(events.clone()).is_err() {
             return;
         }
         while let Some(event) = heard.framer.next_event() {
             let event = heard.framer.slice(event);
-            heard.event(&event);
+            heard.add_event(&event);
         }
     }
 
     /// Takes a whole answer that the caller is shown.
-    pub fn take(&self, answer: &Bytes) {
-        self.answer.borrow_mut().read(answer);
+    pub fn add_answer(&self, answer: &Bytes) {
+        self.answer.borrow_mut().add_texts(answer);
     }
 
     /// The question, as far as it is kept: of many messages the last ones, each from its beginning.
     pub fn question(&self) -> Option<String> {
-        let content = self.ask.request().content.clone();
-        let prompt = Prompt::read(self.ask.endpoint(), self.ask.text(), content).ok()?;
-        let has_speakers = self.ask.endpoint() == Endpoint::ChatCompletions;
+        let content = self.request.fields().content.clone();
+        let prompt =
+            Prompt::parse(self.request.endpoint(), self.request.body_text(), content).ok()?;
+        let has_speakers = self.request.endpoint() == Endpoint::ChatCompletions;
         let mut masks = Masks::default();
-        masks.avoid(self.ask.text());
-        let (mut left, mut lines) = (self.most, Vec::new());
+        masks.reserve_placeholders(self.request.body_text());
+        let (mut left, mut lines) = (self.max_chars, Vec::new());
         for (_, said) in prompt.texts.iter().rev() {
             if left == 0 {
-                lines.push(CUT.to_string());
+                lines.push(ELLIPSIS.to_string());
                 break;
             }
-            let (text, is_cut) = beginning(&said.text, left);
+            let (text, is_cut) = truncate_chars(&said.text, left);
             left = if is_cut { 0 } else { left - text.chars().count() };
-            let text = masked(&mut masks, text, is_cut, self.most);
+            let text = mask_text(&mut masks, text, is_cut, self.max_chars);
             lines.push(match has_speakers {
-                true => format!("{}: {text}", name(said.speaker)),
+                true => format!("{}: {text}", role_name(said.role)),
                 false => text,
             });
         }
@@ -99,51 +105,53 @@ impl Transcript {
         let mut heard = self.answer.borrow_mut();
         // A border that the next piece would have confirmed.
         let last = Bytes::copy_from_slice(heard.framer.unfinished());
-        heard.event(&last);
+        heard.add_event(&last);
         let mut masks = Masks::default();
-        heard.strands.iter().for_each(|(_, text)| masks.avoid(text));
-        let is_cut = heard.is_cut;
-        let lines =
-            heard.strands.iter().map(|(_, text)| masked(&mut masks, text, is_cut, self.most));
+        heard.channels.iter().for_each(|(_, text)| masks.reserve_placeholders(text));
+        let is_cut = heard.is_truncated;
+        let lines = heard
+            .channels
+            .iter()
+            .map(|(_, text)| mask_text(&mut masks, text, is_cut, self.max_chars));
         Some(lines.collect::<Vec<_>>().join("\n")).filter(|text| !text.is_empty())
     }
 }
 
-impl Heard {
-    fn event(&mut self, event: &[u8]) {
-        if let Some(data) = Event::read(event).data {
-            self.read(&data);
+impl AnswerTranscript {
+    fn add_event(&mut self, event: &[u8]) {
+        if let Some(data) = Event::parse(event).data {
+            self.add_texts(&data);
         }
     }
 
-    fn read(&mut self, answer: &[u8]) {
-        let Some(Ok(all)) = str::from_utf8(answer).ok().map(said_in_answer) else { return };
+    fn add_texts(&mut self, answer: &[u8]) {
+        let Some(Ok(all)) = str::from_utf8(answer).ok().map(texts_in_answer) else { return };
         for said in all {
-            if self.is_cut {
+            if self.is_truncated {
                 return;
             }
-            let (text, is_cut) = beginning(&said.text, self.left);
-            self.left -= text.chars().count();
-            self.is_cut = is_cut;
-            match self.strands.iter_mut().find(|(strand, _)| *strand == said.strand) {
+            let (text, is_cut) = truncate_chars(&said.text, self.chars_left);
+            self.chars_left -= text.chars().count();
+            self.is_truncated = is_cut;
+            match self.channels.iter_mut().find(|(strand, _)| *strand == said.channel) {
                 Some((_, before)) => before.push_str(text),
-                None => self.strands.push((said.strand, text.to_owned())),
+                None => self.channels.push((said.channel, text.to_owned())),
             }
         }
     }
 }
 
 /// So many characters, and whether something follows them.
-fn beginning(text: &str, most: usize) -> (&str, bool) {
+fn truncate_chars(text: &str, most: usize) -> (&str, bool) {
     text.char_indices().nth(most).map_or((text, false), |(at, _)| (&text[..at], true))
 }
 
 /// A text without what is personal in it. Where it is cut its end is left out as well if that may be a
 /// part of such a thing: half of a card's number is no card's number any more.
-fn masked(masks: &mut Masks, text: &str, is_cut: bool, most: usize) -> String {
-    let detect = ALL.to_vec();
+fn mask_text(masks: &mut Masks, text: &str, is_cut: bool, most: usize) -> String {
+    let detect = MASKED_KINDS.to_vec();
     let pii = Pii { detect, custom: Vec::new(), action: PiiAction::Replace, restore: false };
-    let shown = if is_cut { &text[..text.len() - pii::undecided(text)] } else { text };
+    let shown = if is_cut { &text[..text.len() - pii::undecided_bytes(text)] } else { text };
     let mut masked = match masks.mask(&pii, shown) {
         Verdict::Mask(edits, _) => {
             let (mut masked, mut at) = (String::with_capacity(shown.len()), 0);
@@ -158,26 +166,26 @@ fn masked(masks: &mut Masks, text: &str, is_cut: bool, most: usize) -> String {
         Verdict::Pass | Verdict::Block(_) => shown.to_owned(),
     };
     // A mask may be longer than what it stands for.
-    let (short, is_longer) = beginning(&masked, most);
+    let (short, is_longer) = truncate_chars(&masked, most);
     masked.truncate(short.len());
     if is_cut || is_longer {
-        masked.push(CUT);
+        masked.push(ELLIPSIS);
     }
     masked
 }
 
-fn name(speaker: Speaker) -> &'static str {
+fn role_name(speaker: MessageRole) -> &'static str {
     match speaker {
-        Speaker::System => "system",
-        Speaker::User => "user",
-        Speaker::Assistant => "assistant",
-        Speaker::Tool => "tool",
+        MessageRole::System => "system",
+        MessageRole::User => "user",
+        MessageRole::Assistant => "assistant",
+        MessageRole::Tool => "tool",
     }
 }
 
 impl std::fmt::Debug for Transcript {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Transcript").field("most", &self.most).finish_non_exhaustive()
+        f.debug_struct("Transcript").field("most", &self.max_chars).finish_non_exhaustive()
     }
 }
 
@@ -189,18 +197,19 @@ mod tests {
 
     use super::Transcript;
     use crate::body::Body;
-    use crate::keys::fake::run;
-    use crate::rooms::admit::Ask;
+    use crate::keys::fake::block_on;
+    use crate::rooms::admit::ParsedRequest;
 
     fn transcript(messages: &str, most: usize) -> Transcript {
         let body = Bytes::from(format!(r#"{{"model":"m","messages":{messages}}}"#));
         let headers = HeaderMap::new();
-        let ask = Ask::admit(Endpoint::ChatCompletions, &headers, Body::from(body), 1 << 20);
-        Transcript::new(&run(ask).expect("a request"), most)
+        let ask =
+            ParsedRequest::read(Endpoint::ChatCompletions, &headers, Body::from(body), 1 << 20);
+        Transcript::new(&block_on(ask).expect("a request"), most)
     }
 
     #[track_caller]
-    fn asked(messages: &str, most: usize, expected: &str) {
+    fn assert_question(messages: &str, most: usize, expected: &str) {
         assert_eq!(transcript(messages, most).question().as_deref(), Some(expected));
     }
 
@@ -209,9 +218,9 @@ mod tests {
         let messages = r#"[{"role":"system","content":"be short"},
             {"role":"user","content":[{"type":"text","text":"你好 world"},
              {"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]"#;
-        asked(messages, 100, "system: be short\nuser: 你好 world");
-        asked(messages, 10, "system: …\nuser: 你好 world");
-        asked(messages, 8, "…\nuser: 你好 world");
+        assert_question(messages, 100, "system: be short\nuser: 你好 world");
+        assert_question(messages, 10, "system: …\nuser: 你好 world");
+        assert_question(messages, 8, "…\nuser: 你好 world");
         assert_eq!(transcript("[]", 5).question(), None);
     }
 
@@ -219,7 +228,11 @@ mod tests {
     fn what_is_personal_is_masked_and_never_cut_in_half() {
         let messages = r#"[{"role":"user","content":"I am ann@example.com, card 4111 1111 1111 1111"},
             {"role":"user","content":"write to ann@example.com"}]"#;
-        asked(messages, 100, "user: I am [EMAIL_1], card [CARD_1]\nuser: write to [EMAIL_1]");
+        assert_question(
+            messages,
+            100,
+            "user: I am [EMAIL_1], card [CARD_1]\nuser: write to [EMAIL_1]",
+        );
         let card = r#"[{"role":"user","content":"card 4111 1111 1111 1111"}]"#;
         for most in 6..23 {
             let question = transcript(card, most).question().expect("a question");
@@ -243,14 +256,14 @@ mod tests {
         for size in [1, 7, events.len()] {
             let transcript = transcript("[]", 100);
             for piece in events.as_bytes().chunks(size) {
-                transcript.see(&Bytes::copy_from_slice(piece));
+                transcript.add_events(&Bytes::copy_from_slice(piece));
             }
             assert_eq!(transcript.answer().as_deref(), Some("hm\nask [EMAIL_1] now"));
         }
         let whole = r#"{"choices":[{"message":{"role":"assistant","content":"one two three"}}]}"#;
         for (most, expected) in [(13, "one two three"), (8, "one two …"), (6, "one …")] {
             let transcript = transcript("[]", most);
-            transcript.take(&Bytes::from(whole));
+            transcript.add_answer(&Bytes::from(whole));
             assert_eq!(transcript.answer().as_deref(), Some(expected));
         }
         assert_eq!(transcript("[]", 9).answer(), None);

@@ -14,185 +14,206 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::json;
-use crate::ledger::{Operation, Place, Register, Reply};
-use crate::outage::Outage;
-use crate::platform::Platform;
+use crate::ledger::{BookId, LedgerReply, Operation, Register};
+use crate::outage::HostError;
+use crate::platform::Host;
 use crate::rooms::notary;
 
-use super::stamp::{Stamp, entries, entry, hash};
+use super::stamp::{VersionInfo, attempt_key, attempts_prefix, document_hash};
 
 /// The place and the name of the register.
-const REGISTER: &str = "config";
+const REGISTER_NAME: &str = "config";
 /// What every isolate follows.
-const CURRENT: &str = "config/current";
+const CURRENT_KEY: &str = "config/current";
 /// How often the ledger is asked again whether something was written.
-const TRIES: u32 = 3;
+const COMMIT_TRIES: u32 = 3;
 /// How often the copy that isolates follow is written where it does not succeed, off anybody's path,
 /// and the wait before; it doubles. Workers KV takes one write of a name in a second.
-const LATER_TRIES: u32 = 5;
-const BACKOFF: Duration = Duration::from_millis(1_500);
+const PUBLISH_TRIES: u32 = 5;
+const PUBLISH_BACKOFF: Duration = Duration::from_millis(1_500);
 
 /// The versions of one gateway, wherever its isolates are.
 #[derive(Debug)]
-pub(crate) struct Archive<'a, P>(pub(crate) &'a P);
+pub(crate) struct VersionStore<'a, P>(pub(crate) &'a P);
 
 /// What became of an attempt.
 #[derive(Debug)]
-pub(crate) enum Committed {
+pub(crate) enum CommitOutcome {
     /// It is in force.
-    Done,
+    Committed,
     /// Somebody else was first, with this version.
-    Beaten(Stamp),
+    Conflict(VersionInfo),
     /// Nobody can say: the ledger did not answer.
     Unknown,
 }
 
-impl<P: Platform> Archive<'_, P> {
+impl<P: Host> VersionStore<'_, P> {
     /// The version in force, by the ledger, which is never behind.
-    pub(crate) async fn head(&self) -> Result<Stamp, Outage> {
-        let register = self.ask(&Operation::Look { register: REGISTER.to_owned() }).await?;
+    pub(crate) async fn head(&self) -> Result<VersionInfo, HostError> {
+        let register = self
+            .call_register(&Operation::ReadRegister { register: REGISTER_NAME.to_owned() })
+            .await?;
         if register.number == 0 {
-            return Ok(Stamp::of_deployed(&self.0.document().await?));
+            return Ok(VersionInfo::deployed(&self.0.document().await?));
         }
-        json::from_text(&register.text).map_err(broken)
+        json::from_text(&register.text).map_err(corrupt)
     }
 
     /// What isolates follow: `None` where no document was ever put. It may be behind.
-    pub(crate) async fn current(&self) -> Result<Option<(Stamp, String)>, Outage> {
-        let Some(bytes) = self.0.get(CURRENT).await? else { return Ok(None) };
-        let text = str::from_utf8(&bytes).map_err(broken)?;
-        let (stamp, document) = text.split_once('\n').ok_or_else(|| broken("no end of line"))?;
-        let stamp: Stamp = json::from_text(stamp).map_err(broken)?;
-        if hash(document) != stamp.hash {
-            return Err(broken("another document than its stamp says"));
+    pub(crate) async fn current(&self) -> Result<Option<(VersionInfo, String)>, HostError> {
+        let Some(bytes) = self.0.get(CURRENT_KEY).await? else { return Ok(None) };
+        let text = str::from_utf8(&bytes).map_err(corrupt)?;
+        let (stamp, document) = text.split_once('\n').ok_or_else(|| corrupt("no end of line"))?;
+        let stamp: VersionInfo = json::from_text(stamp).map_err(corrupt)?;
+        if document_hash(document) != stamp.hash {
+            return Err(corrupt("another document than its stamp says"));
         }
         Ok(Some((stamp, document.to_owned())))
     }
 
     /// The document of a version; `None` where the store does not show it yet.
-    pub(crate) async fn document(&self, stamp: &Stamp) -> Result<Option<String>, Outage> {
+    pub(crate) async fn document(&self, stamp: &VersionInfo) -> Result<Option<String>, HostError> {
         if stamp.version == 0 {
             return Ok(Some(self.0.document().await?.into_owned()));
         }
-        let document = self.0.get(&stamp.document()).await?;
-        document.map(text).transpose()
+        let document = self.0.get(&stamp.document_key()).await?;
+        document.map(to_text).transpose()
     }
 
     /// The version before another one; `None` before the first of all.
-    pub(crate) async fn before(&self, stamp: &Stamp) -> Result<Option<Stamp>, Outage> {
+    pub(crate) async fn previous(
+        &self,
+        stamp: &VersionInfo,
+    ) -> Result<Option<VersionInfo>, HostError> {
         match stamp.version.checked_sub(1) {
             None => Ok(None),
-            Some(version) => self.read(version, &stamp.previous).await.map(Some),
+            Some(version) => self.get(version, &stamp.previous).await.map(Some),
         }
     }
 
     /// A version by its number and nonce.
-    pub(crate) async fn read(&self, version: u64, nonce: &str) -> Result<Stamp, Outage> {
-        let found = self.look(version, nonce).await?;
-        found.ok_or_else(|| broken(entry(version, nonce)))
+    pub(crate) async fn get(&self, version: u64, nonce: &str) -> Result<VersionInfo, HostError> {
+        let found = self.get_if_exists(version, nonce).await?;
+        found.ok_or_else(|| corrupt(attempt_key(version, nonce)))
     }
 
     /// A version by its number and nonce, if there is one.
-    pub(crate) async fn look(&self, version: u64, nonce: &str) -> Result<Option<Stamp>, Outage> {
+    pub(crate) async fn get_if_exists(
+        &self,
+        version: u64,
+        nonce: &str,
+    ) -> Result<Option<VersionInfo>, HostError> {
         if version == 0 {
-            return Ok(Some(Stamp::of_deployed(&self.0.document().await?)));
+            return Ok(Some(VersionInfo::deployed(&self.0.document().await?)));
         }
-        let bytes = self.0.get(&entry(version, nonce)).await?;
-        bytes.map(|bytes| json::from_bytes(&bytes).map_err(broken)).transpose()
+        let bytes = self.0.get(&attempt_key(version, nonce)).await?;
+        bytes.map(|bytes| json::from_bytes(&bytes).map_err(corrupt)).transpose()
     }
 
     /// A version by its number, at most that of `head`.
     ///
     /// Where a number was attempted more than once, the way leads back from a later version.
-    pub(crate) async fn find(&self, version: u64, head: &Stamp) -> Result<Stamp, Outage> {
+    pub(crate) async fn get_by_number(
+        &self,
+        version: u64,
+        head: &VersionInfo,
+    ) -> Result<VersionInfo, HostError> {
         let mut from = version;
         let mut found = loop {
             if from >= head.version {
                 break head.clone();
             }
-            let nonce = if from == 0 { Some(String::new()) } else { self.only(from).await? };
+            let nonce = if from == 0 { Some(String::new()) } else { self.only_nonce(from).await? };
             if let Some(nonce) = nonce {
-                break self.read(from, &nonce).await?;
+                break self.get(from, &nonce).await?;
             }
             from += 1;
         };
         while found.version > version {
-            found = self.read(found.version - 1, &found.previous).await?;
+            found = self.get(found.version - 1, &found.previous).await?;
         }
         Ok(found)
     }
 
     /// The nonce of a number that was attempted once, as far as the store shows.
-    async fn only(&self, version: u64) -> Result<Option<String>, Outage> {
-        let prefix = entries(version);
+    async fn only_nonce(&self, version: u64) -> Result<Option<String>, HostError> {
+        let prefix = attempts_prefix(version);
         let mut names = self.0.list(&prefix, None).await?.names.into_iter();
         let first = names.next().and_then(|name| Some(name.strip_prefix(&prefix)?.to_owned()));
         Ok(first.filter(|_| names.next().is_none()))
     }
 
     /// Writes down what a version will be. It is none yet.
-    pub(crate) async fn prepare(&self, stamp: &Stamp, document: &str) -> Result<(), Outage> {
-        self.0.put(&stamp.document(), document.as_bytes().to_vec(), None).await?;
-        self.0.put(&stamp.entry(), line(stamp), None).await
+    pub(crate) async fn prepare(
+        &self,
+        stamp: &VersionInfo,
+        document: &str,
+    ) -> Result<(), HostError> {
+        self.0.put(&stamp.document_key(), document.as_bytes().to_vec(), None).await?;
+        self.0.put(&stamp.entry_key(), to_line(stamp), None).await
     }
 
     /// Puts a prepared version in force, unless the one before it is not in force any more.
-    pub(crate) async fn commit(&self, stamp: &Stamp) -> Committed {
-        let text = String::from_utf8(line(stamp)).expect("JSON is text");
-        let (register, after) = (REGISTER.to_owned(), stamp.version - 1);
+    pub(crate) async fn commit(&self, stamp: &VersionInfo) -> CommitOutcome {
+        let text = String::from_utf8(to_line(stamp)).expect("JSON is text");
+        let (register, after) = (REGISTER_NAME.to_owned(), stamp.version - 1);
         let operation = Operation::Exchange { register, after, text };
-        for _ in 0..TRIES {
+        for _ in 0..COMMIT_TRIES {
             // Said again it does nothing, and tells all the same what stands there.
-            let Ok(Register { text, .. }) = self.ask(&operation).await else { continue };
-            let Ok(now) = json::from_text::<Stamp>(&text) else { continue };
-            return self.judge(stamp, now).await.unwrap_or(Committed::Unknown);
+            let Ok(Register { text, .. }) = self.call_register(&operation).await else { continue };
+            let Ok(now) = json::from_text::<VersionInfo>(&text) else { continue };
+            return self.resolve_outcome(stamp, now).await.unwrap_or(CommitOutcome::Unknown);
         }
-        Committed::Unknown
+        CommitOutcome::Unknown
     }
 
     /// Whether an attempt was the one that counted. It may have been, and not be in force any more,
     /// where the answer to it was lost.
-    async fn judge(&self, stamp: &Stamp, now: Stamp) -> Result<Committed, Outage> {
+    async fn resolve_outcome(
+        &self,
+        stamp: &VersionInfo,
+        now: VersionInfo,
+    ) -> Result<CommitOutcome, HostError> {
         let mut same = now.clone();
         while same.version > stamp.version {
-            same = self.read(same.version - 1, &same.previous).await?;
+            same = self.get(same.version - 1, &same.previous).await?;
         }
         if same == *stamp {
-            return Ok(Committed::Done);
+            return Ok(CommitOutcome::Committed);
         }
         // It was one attempt too many. Whoever finds it all the same is not misled.
-        let _ = self.0.delete(&stamp.entry()).await;
-        Ok(Committed::Beaten(now))
+        let _ = self.0.delete(&stamp.entry_key()).await;
+        Ok(CommitOutcome::Conflict(now))
     }
 
     /// Shows a version in force to those who follow. Whoever was slow, and so has hidden a newer one,
     /// puts that right.
-    async fn show(&self, stamp: &Stamp, document: &str) -> Result<(), Outage> {
+    async fn write_current(&self, stamp: &VersionInfo, document: &str) -> Result<(), HostError> {
         let (mut stamp, mut document) = (stamp.clone(), document.to_owned());
         loop {
-            let mut value = line(&stamp);
+            let mut value = to_line(&stamp);
             value.push(b'\n');
             value.extend_from_slice(document.as_bytes());
-            self.0.put(CURRENT, value, None).await?;
+            self.0.put(CURRENT_KEY, value, None).await?;
             let head = self.head().await?;
             if head.version <= stamp.version {
                 return Ok(());
             }
-            let Some(newer) = self.document(&head).await? else { return Err(broken("hidden")) };
+            let Some(newer) = self.document(&head).await? else { return Err(corrupt("hidden")) };
             (stamp, document) = (head, newer);
         }
     }
 
     /// Shows a version in force to those who follow, later where the store does not take it now.
-    pub(crate) async fn publish(&self, stamp: &Stamp, document: &str) {
-        if self.show(stamp, document).await.is_ok() {
+    pub(crate) async fn publish(&self, stamp: &VersionInfo, document: &str) {
+        if self.write_current(stamp, document).await.is_ok() {
             return;
         }
         let (host, stamp, document) = (self.0.clone(), stamp.clone(), document.to_owned());
         self.0.defer(async move {
-            for attempt in 0..LATER_TRIES {
-                host.sleep(BACKOFF * (1 << attempt)).await;
-                if Archive(&host).show(&stamp, &document).await.is_ok() {
+            for attempt in 0..PUBLISH_TRIES {
+                host.sleep(PUBLISH_BACKOFF * (1 << attempt)).await;
+                if VersionStore(&host).write_current(&stamp, &document).await.is_ok() {
                     return;
                 }
             }
@@ -202,98 +223,100 @@ impl<P: Platform> Archive<'_, P> {
         });
     }
 
-    async fn ask(&self, operation: &Operation) -> Result<Register, Outage> {
-        match notary::ask(self.0, &Place::new(REGISTER.to_owned()), operation).await? {
-            Reply::Register(register) => Ok(register),
-            Reply::Granted(_)
-            | Reply::Refused(_)
-            | Reply::Done
-            | Reply::Levels(_)
-            | Reply::Tallies(_) => Err(Outage::new("the ledger spoke of something else")),
+    async fn call_register(&self, operation: &Operation) -> Result<Register, HostError> {
+        match notary::call(self.0, &BookId::new(REGISTER_NAME.to_owned()), operation).await? {
+            LedgerReply::Register(register) => Ok(register),
+            LedgerReply::Granted(_)
+            | LedgerReply::Denied(_)
+            | LedgerReply::Done
+            | LedgerReply::Balances(_)
+            | LedgerReply::Usage(_) => Err(HostError::new("the ledger spoke of something else")),
         }
     }
 }
 
 /// A stamp in one line.
-fn line(stamp: &Stamp) -> Vec<u8> {
+fn to_line(stamp: &VersionInfo) -> Vec<u8> {
     serde_json::to_vec(stamp).expect("a stamp has only plain members")
 }
 
-fn text(bytes: Bytes) -> Result<String, Outage> {
-    String::from_utf8(bytes.to_vec()).map_err(broken)
+fn to_text(bytes: Bytes) -> Result<String, HostError> {
+    String::from_utf8(bytes.to_vec()).map_err(corrupt)
 }
 
-fn broken(reason: impl std::fmt::Display) -> Outage {
-    Outage::new(format!("a version of the configuration is not what it was: {reason}"))
+fn corrupt(reason: impl std::fmt::Display) -> HostError {
+    HostError::new(format!("a version of the configuration is not what it was: {reason}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Archive, Committed};
-    use crate::keys::fake::{Fake, run};
-    use crate::versions::Stamp;
+    use super::{CommitOutcome, VersionStore};
+    use crate::keys::fake::{FakeHost, block_on};
+    use crate::versions::VersionInfo;
 
-    fn stamp(version: u64, nonce: &str, previous: &str) -> Stamp {
+    fn stamp(version: u64, nonce: &str, previous: &str) -> VersionInfo {
         let (nonce, previous) = (nonce.to_owned(), previous.to_owned());
-        Stamp { version, nonce, previous, ..Stamp::of_deployed(&format!("{version}")) }
+        VersionInfo { version, nonce, previous, ..VersionInfo::deployed(&format!("{version}")) }
     }
 
-    fn attempt(fake: &Fake, stamp: &Stamp) -> Committed {
-        run(Archive(fake).prepare(stamp, &stamp.version.to_string())).expect("the store is there");
-        run(Archive(fake).commit(stamp))
+    fn attempt(fake: &FakeHost, stamp: &VersionInfo) -> CommitOutcome {
+        block_on(VersionStore(fake).prepare(stamp, &stamp.version.to_string()))
+            .expect("the store is there");
+        block_on(VersionStore(fake).commit(stamp))
     }
 
     #[test]
     fn an_attempt_that_lost_is_no_version() {
-        let fake = Fake::new();
-        assert!(matches!(attempt(&fake, &stamp(1, "a", "")), Committed::Done));
-        let Committed::Beaten(winner) = attempt(&fake, &stamp(1, "b", "")) else {
+        let fake = FakeHost::new();
+        assert!(matches!(attempt(&fake, &stamp(1, "a", "")), CommitOutcome::Committed));
+        let CommitOutcome::Conflict(winner) = attempt(&fake, &stamp(1, "b", "")) else {
             panic!("somebody was first")
         };
         assert_eq!(winner, stamp(1, "a", ""));
-        assert!(!fake.entries().contains_key(&stamp(1, "b", "").entry()));
+        assert!(!fake.entries().contains_key(&stamp(1, "b", "").entry_key()));
         // One whose isolate died stays, and is passed over.
-        run(Archive(&fake).prepare(&stamp(1, "0", ""), "1")).expect("the store is there");
-        assert!(matches!(attempt(&fake, &stamp(2, "c", "a")), Committed::Done));
-        assert!(matches!(attempt(&fake, &stamp(3, "d", "c")), Committed::Done));
-        let head = run(Archive(&fake).head()).expect("the ledger is there");
+        block_on(VersionStore(&fake).prepare(&stamp(1, "0", ""), "1")).expect("the store is there");
+        assert!(matches!(attempt(&fake, &stamp(2, "c", "a")), CommitOutcome::Committed));
+        assert!(matches!(attempt(&fake, &stamp(3, "d", "c")), CommitOutcome::Committed));
+        let head = block_on(VersionStore(&fake).head()).expect("the ledger is there");
         for (version, expected) in [(3, "d"), (2, "c"), (1, "a"), (0, "")] {
-            let found = run(Archive(&fake).find(version, &head)).expect("it is there");
+            let found =
+                block_on(VersionStore(&fake).get_by_number(version, &head)).expect("it is there");
             assert_eq!((found.version, found.nonce.as_str()), (version, expected));
         }
     }
 
     #[test]
     fn who_was_first_is_told_so_later_too() {
-        let fake = Fake::new();
+        let fake = FakeHost::new();
         let first = stamp(1, "a", "");
-        assert!(matches!(attempt(&fake, &first), Committed::Done));
-        assert!(matches!(attempt(&fake, &stamp(2, "b", "a")), Committed::Done));
+        assert!(matches!(attempt(&fake, &first), CommitOutcome::Committed));
+        assert!(matches!(attempt(&fake, &stamp(2, "b", "a")), CommitOutcome::Committed));
         // The answer was lost, and meanwhile there was another version.
-        assert!(matches!(run(Archive(&fake).commit(&first)), Committed::Done));
-        assert!(fake.entries().contains_key(&first.entry()), "it is a part of the history");
-        let late = run(Archive(&fake).commit(&stamp(1, "z", "")));
-        assert!(matches!(late, Committed::Beaten(now) if now.version == 2));
+        assert!(matches!(block_on(VersionStore(&fake).commit(&first)), CommitOutcome::Committed));
+        assert!(fake.entries().contains_key(&first.entry_key()), "it is a part of the history");
+        let late = block_on(VersionStore(&fake).commit(&stamp(1, "z", "")));
+        assert!(matches!(late, CommitOutcome::Conflict(now) if now.version == 2));
     }
 
     #[test]
     fn who_was_slow_does_not_hide_a_newer_version() {
-        let fake = Fake::new();
+        let fake = FakeHost::new();
         let (first, second) = (stamp(1, "a", ""), stamp(2, "b", "a"));
         attempt(&fake, &first);
         attempt(&fake, &second);
-        run(Archive(&fake).publish(&second, "2"));
-        run(Archive(&fake).publish(&first, "1"));
-        let shown = run(Archive(&fake).current()).expect("the store is there");
+        block_on(VersionStore(&fake).publish(&second, "2"));
+        block_on(VersionStore(&fake).publish(&first, "1"));
+        let shown = block_on(VersionStore(&fake).current()).expect("the store is there");
         assert_eq!(shown, Some((second, "2".to_owned())));
     }
 
     #[test]
     fn a_copy_that_is_not_whole_is_not_followed() {
-        let fake = Fake::new();
+        let fake = FakeHost::new();
         let first = stamp(1, "a", "");
         attempt(&fake, &first);
-        run(Archive(&fake).publish(&first, "something else"));
-        assert!(run(Archive(&fake).current()).is_err());
+        block_on(VersionStore(&fake).publish(&first, "something else"));
+        assert!(block_on(VersionStore(&fake).current()).is_err());
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 /// One thing that is not what it was.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Change {
+pub struct DocumentChange {
     /// Where: `routes.chat.targets[0].weight`.
     pub path: String,
     /// What stood there; `None`: nothing.
@@ -21,7 +21,7 @@ pub struct Change {
     pub after: Option<Value>,
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for DocumentChange {
     /// `routes.chat.targets[0].weight: 90 → 80`; `+` and `-` for what came and what went.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = &self.path;
@@ -35,43 +35,43 @@ impl fmt::Display for Change {
 }
 
 /// Everything that has changed, in the order of the names.
-pub fn difference(before: &Value, after: &Value) -> Vec<Change> {
+pub fn diff_documents(before: &Value, after: &Value) -> Vec<DocumentChange> {
     let mut changes = Vec::new();
-    compare("", before, after, &mut changes);
+    diff_values("", before, after, &mut changes);
     changes
 }
 
-fn compare(path: &str, before: &Value, after: &Value, changes: &mut Vec<Change>) {
+fn diff_values(path: &str, before: &Value, after: &Value, changes: &mut Vec<DocumentChange>) {
     match (before, after) {
-        (Value::Object(old), Value::Object(new)) => tables(path, old, new, changes),
-        (Value::Array(old), Value::Array(new)) => lists(path, old, new, changes),
+        (Value::Object(old), Value::Object(new)) => diff_tables(path, old, new, changes),
+        (Value::Array(old), Value::Array(new)) => diff_lists(path, old, new, changes),
         _ if before == after => {}
-        _ => changes.push(change(path, Some(before), Some(after))),
+        _ => changes.push(new_change(path, Some(before), Some(after))),
     }
 }
 
-fn tables(
+fn diff_tables(
     path: &str,
     old: &Map<String, Value>,
     new: &Map<String, Value>,
-    changes: &mut Vec<Change>,
+    changes: &mut Vec<DocumentChange>,
 ) {
     let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
     names.sort_unstable();
     names.dedup();
     for name in names {
-        meet(&member(path, name), old.get(name), new.get(name), changes);
+        diff_optional(&member_path(path, name), old.get(name), new.get(name), changes);
     }
 }
 
-fn lists(path: &str, old: &[Value], new: &[Value], changes: &mut Vec<Change>) {
-    if let (Some(was), Some(is)) = (ids(old), ids(new)) {
+fn diff_lists(path: &str, old: &[Value], new: &[Value], changes: &mut Vec<DocumentChange>) {
+    if let (Some(was), Some(is)) = (list_ids(old), list_ids(new)) {
         for (id, before) in was.iter().zip(old) {
             let after = is.iter().position(|other| other == id).map(|at| &new[at]);
-            meet(&member(path, id), Some(before), after, changes);
+            diff_optional(&member_path(path, id), Some(before), after, changes);
         }
         for (id, after) in is.iter().zip(new).filter(|(id, _)| !was.contains(id)) {
-            meet(&member(path, id), None, Some(after), changes);
+            diff_optional(&member_path(path, id), None, Some(after), changes);
         }
         // The first of two that fit is taken, so that their order says something.
         let both = |these: &[&str], those: &[&str]| -> Vec<Value> {
@@ -80,38 +80,43 @@ fn lists(path: &str, old: &[Value], new: &[Value], changes: &mut Vec<Change>) {
         let (before, after) = (both(&was, &is), both(&is, &was));
         if before != after {
             let path = format!("{path} (order)");
-            changes.push(change(&path, Some(&before.into()), Some(&after.into())));
+            changes.push(new_change(&path, Some(&before.into()), Some(&after.into())));
         }
     } else if old.iter().chain(new).all(|item| !item.is_object() && !item.is_array()) {
         // A few words are read at a glance.
         if old != new {
             let (before, after) = (Value::from(old.to_vec()), Value::from(new.to_vec()));
-            changes.push(change(path, Some(&before), Some(&after)));
+            changes.push(new_change(path, Some(&before), Some(&after)));
         }
     } else {
         for at in 0..old.len().max(new.len()) {
-            meet(&format!("{path}[{at}]"), old.get(at), new.get(at), changes);
+            diff_optional(&format!("{path}[{at}]"), old.get(at), new.get(at), changes);
         }
     }
 }
 
-fn meet(path: &str, before: Option<&Value>, after: Option<&Value>, changes: &mut Vec<Change>) {
+fn diff_optional(
+    path: &str,
+    before: Option<&Value>,
+    after: Option<&Value>,
+    changes: &mut Vec<DocumentChange>,
+) {
     match (before, after) {
-        (Some(before), Some(after)) => compare(path, before, after, changes),
-        _ => changes.push(change(path, before, after)),
+        (Some(before), Some(after)) => diff_values(path, before, after, changes),
+        _ => changes.push(new_change(path, before, after)),
     }
 }
 
-fn change(path: &str, before: Option<&Value>, after: Option<&Value>) -> Change {
-    Change { path: path.to_owned(), before: before.cloned(), after: after.cloned() }
+fn new_change(path: &str, before: Option<&Value>, after: Option<&Value>) -> DocumentChange {
+    DocumentChange { path: path.to_owned(), before: before.cloned(), after: after.cloned() }
 }
 
-fn member(path: &str, name: &str) -> String {
+fn member_path(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 /// The ids of a list, where everything in it has one of its own.
-fn ids(list: &[Value]) -> Option<Vec<&str>> {
+fn list_ids(list: &[Value]) -> Option<Vec<&str>> {
     let ids: Option<Vec<&str>> = list.iter().map(|item| item.get("id")?.as_str()).collect();
     let ids = ids?;
     let mut sorted = ids.clone();
@@ -124,14 +129,17 @@ fn ids(list: &[Value]) -> Option<Vec<&str>> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::difference;
+    use super::diff_documents;
 
     #[track_caller]
-    fn check(before: Value, after: Value, expected: &[&str]) {
+    fn assert_diff(before: Value, after: Value, expected: &[&str]) {
         let lines: Vec<String> =
-            difference(&before, &after).iter().map(ToString::to_string).collect();
+            diff_documents(&before, &after).iter().map(ToString::to_string).collect();
         assert_eq!(lines, expected);
-        assert!(difference(&before, &before).is_empty() && difference(&after, &after).is_empty());
+        assert!(
+            diff_documents(&before, &before).is_empty()
+                && diff_documents(&after, &after).is_empty()
+        );
     }
 
     fn route(id: &str, weight: u32) -> Value {
@@ -140,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_weight_is_named_by_its_route() {
-        check(
+        assert_diff(
             json!({ "routes": [route("other", 1), route("chat", 90)] }),
             json!({ "routes": [route("other", 1), route("chat", 80)] }),
             &["  routes.chat.targets[0].weight: 90 → 80"],
@@ -149,7 +157,7 @@ mod tests {
 
     #[test]
     fn what_came_what_went_and_what_moved() {
-        check(
+        assert_diff(
             json!({ "routes": [route("a", 1), route("b", 1)], "cache": { "ttl": "1h" } }),
             json!({ "routes": [{ "id": "c" }, route("b", 1), route("a", 2)], "server": {} }),
             &[
@@ -164,20 +172,20 @@ mod tests {
 
     #[test]
     fn lists_without_ids() {
-        check(json!({ "l": [1, 2] }), json!({ "l": [2] }), &["  l: [1,2] → [2]"]);
-        check(json!({ "l": [] }), json!({ "l": ["x"] }), &[r#"  l: [] → ["x"]"#]);
-        check(
+        assert_diff(json!({ "l": [1, 2] }), json!({ "l": [2] }), &["  l: [1,2] → [2]"]);
+        assert_diff(json!({ "l": [] }), json!({ "l": ["x"] }), &[r#"  l: [] → ["x"]"#]);
+        assert_diff(
             json!({ "l": [{ "a": 1 }, { "b": 1 }] }),
             json!({ "l": [{ "a": 2 }] }),
             &["  l[0].a: 1 → 2", r#"- l[1]: {"b":1}"#],
         );
         // The same id twice is no name.
-        check(
+        assert_diff(
             json!({ "l": [{ "id": "x" }, { "id": "x", "n": 1 }] }),
             json!({ "l": [{ "id": "x" }, { "id": "x", "n": 2 }] }),
             &["  l[1].n: 1 → 2"],
         );
-        check(json!({ "l": [] }), json!({ "l": {} }), &["  l: [] → {}"]);
-        check(json!({ "l": [{ "id": "x" }] }), json!({ "l": [] }), &[r#"- l.x: {"id":"x"}"#]);
+        assert_diff(json!({ "l": [] }), json!({ "l": {} }), &["  l: [] → {}"]);
+        assert_diff(json!({ "l": [{ "id": "x" }] }), json!({ "l": [] }), &[r#"- l.x: {"id":"x"}"#]);
     }
 }

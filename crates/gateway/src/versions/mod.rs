@@ -13,8 +13,8 @@ mod difference;
 mod stamp;
 mod station;
 
-pub use difference::{Change, difference};
-pub use stamp::Stamp;
-pub use station::Station;
+pub use difference::{DocumentChange, diff_documents};
+pub use stamp::VersionInfo;
+pub use station::ReloadingGateway;
 
-pub(crate) use archive::{Archive, Committed};
+pub(crate) use archive::{CommitOutcome, VersionStore};

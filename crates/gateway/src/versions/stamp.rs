@@ -6,14 +6,14 @@ use sha2::{Digest, Sha256};
 use crate::time::Timestamp;
 
 /// Names count down from here, so that the newest version is the first of a listing.
-const LAST: u64 = 9_999_999_999;
+const MAX_VERSION: u64 = 9_999_999_999;
 
 /// How many hexadecimal digits of the hash stand in an ETag.
-const SHOWN: usize = 16;
+const ETAG_HASH_DIGITS: usize = 16;
 
 /// Which version it is, of which document, since when and by whom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
+pub struct VersionInfo {
     /// Its number, from 1. 0 is the document that was deployed with the gateway.
     pub version: u64,
     /// The SHA-256 of its document, in hexadecimal digits.
@@ -32,12 +32,12 @@ pub struct Stamp {
     pub previous: String,
 }
 
-impl Stamp {
+impl VersionInfo {
     /// That of the document which was deployed.
-    pub fn of_deployed(document: &str) -> Self {
+    pub fn deployed(document: &str) -> Self {
         Self {
             version: 0,
-            hash: hash(document),
+            hash: document_hash(document),
             at: Timestamp::default(),
             by: String::new(),
             note: None,
@@ -47,50 +47,53 @@ impl Stamp {
     }
 
     /// Its name in `ETag` and `If-Match`, without quotes: the number and the document's beginning.
-    pub fn tag(&self) -> String {
-        format!("{}-{}", self.version, &self.hash[..SHOWN.min(self.hash.len())])
+    pub fn etag(&self) -> String {
+        format!("{}-{}", self.version, &self.hash[..ETAG_HASH_DIGITS.min(self.hash.len())])
     }
 
     /// Where the store has its document.
-    pub(super) fn document(&self) -> String {
+    pub(super) fn document_key(&self) -> String {
         format!("config/document/{}", self.hash)
     }
 
     /// Where the store has it.
-    pub(super) fn entry(&self) -> String {
-        entry(self.version, &self.nonce)
+    pub(super) fn entry_key(&self) -> String {
+        attempt_key(self.version, &self.nonce)
     }
 }
 
 /// The name of the entry for an attempt at a version.
-pub(super) fn entry(version: u64, nonce: &str) -> String {
-    format!("{}{nonce}", entries(version))
+pub(super) fn attempt_key(version: u64, nonce: &str) -> String {
+    format!("{}{nonce}", attempts_prefix(version))
 }
 
 /// How the names of all attempts at a version begin.
-pub(super) fn entries(version: u64) -> String {
-    format!("config/version/{:010}-", LAST.saturating_sub(version))
+pub(super) fn attempts_prefix(version: u64) -> String {
+    format!("config/version/{:010}-", MAX_VERSION.saturating_sub(version))
 }
 
 /// The SHA-256 of a document, in hexadecimal digits.
-pub(crate) fn hash(document: &str) -> String {
+pub(crate) fn document_hash(document: &str) -> String {
     base16ct::lower::encode_string(&Sha256::digest(document.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Stamp, entry};
+    use super::{VersionInfo, attempt_key};
 
     #[test]
     fn a_tag_names_the_number_and_the_document() {
-        let stamp = Stamp::of_deployed("abc");
-        assert_eq!(stamp.tag(), "0-ba7816bf8f01cfea");
-        assert_eq!(Stamp { version: 12, ..stamp }.tag(), "12-ba7816bf8f01cfea");
+        let stamp = VersionInfo::deployed("abc");
+        assert_eq!(stamp.etag(), "0-ba7816bf8f01cfea");
+        assert_eq!(VersionInfo { version: 12, ..stamp }.etag(), "12-ba7816bf8f01cfea");
     }
 
     #[test]
     fn the_newest_is_the_first_of_a_listing() {
-        assert_eq!(entry(1, "x"), "config/version/9999999998-x");
-        assert!(entry(10, "x") < entry(9, "x") && entry(100, "a") < entry(99, "z"));
+        assert_eq!(attempt_key(1, "x"), "config/version/9999999998-x");
+        assert!(
+            attempt_key(10, "x") < attempt_key(9, "x")
+                && attempt_key(100, "a") < attempt_key(99, "z")
+        );
     }
 }

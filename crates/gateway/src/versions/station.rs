@@ -9,99 +9,102 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::boot::{self, Opened};
+use crate::boot::{self, LoadedConfig};
 use crate::config::Problems;
 use crate::gateway::Gateway;
-use crate::outage::Outage;
-use crate::platform::Platform;
+use crate::outage::HostError;
+use crate::platform::Host;
 use crate::rooms::futures;
 use crate::time::Timestamp;
 
-use super::archive::Archive;
-use super::stamp::Stamp;
+use super::archive::VersionStore;
+use super::stamp::VersionInfo;
 
 /// After so long somebody looks whether there is another version, beside the requests.
-const SOON: Duration = Duration::from_secs(15);
+const REFRESH_AFTER: Duration = Duration::from_secs(15);
 /// After so long requests wait for that look.
-const LATE: Duration = Duration::from_secs(25);
+const REFRESH_DEADLINE: Duration = Duration::from_secs(25);
 /// The wait between two looks where the first has not come to an end, or failed.
-const AGAIN: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a look may take: beyond it the store counts as away.
-const PATIENCE: Duration = Duration::from_secs(2);
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A host keeps one for as long as it lives.
 #[derive(Debug, Default)]
-pub struct Station {
-    open: RefCell<Option<Open>>,
+pub struct ReloadingGateway {
+    current: RefCell<Option<ActiveGateway>>,
     /// When the store last said what is in force.
-    seen: Cell<Timestamp>,
+    confirmed_at: Cell<Timestamp>,
     /// When it was last asked.
-    asked: Cell<Timestamp>,
+    requested_at: Cell<Timestamp>,
     /// Whether it did not answer.
-    away: Cell<bool>,
+    store_unavailable: Cell<bool>,
     /// The newest version that the store has shown, or was shown from here.
-    shown: Cell<u64>,
+    published_version: Cell<u64>,
     /// A document that cannot be served here, which is said once.
-    refused: RefCell<Option<String>>,
+    rejected_document: RefCell<Option<String>>,
 }
 
 #[derive(Clone, Debug)]
-struct Open {
+struct ActiveGateway {
     gateway: Rc<Gateway>,
-    stamp: Stamp,
+    version: VersionInfo,
 }
 
 /// When a look is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Due {
-    Not,
+enum Refresh {
+    None,
     /// Beside the request.
-    Soon,
+    InBackground,
     /// Before the request.
-    Now,
+    Blocking,
 }
 
-impl Station {
+impl ReloadingGateway {
     /// The gateway of the version in force. `None` if no configuration can be served.
-    pub(crate) async fn current<P: Platform>(self: &Rc<Self>, platform: &P) -> Option<Rc<Gateway>> {
-        let closed = self.open.borrow().is_none();
-        match self.due(platform.now()) {
+    pub(crate) async fn current<P: Host>(self: &Rc<Self>, platform: &P) -> Option<Rc<Gateway>> {
+        let closed = self.current.borrow().is_none();
+        match self.refresh_due(platform.now()) {
             // Apart, so that requests do not carry the room that these take.
-            Due::Now | Due::Soon if closed => Box::pin(self.open(platform)).await,
-            Due::Now => Box::pin(self.follow(platform)).await,
-            Due::Soon => {
-                self.asked.set(platform.now());
-                let (station, host) = (Rc::clone(self), platform.clone());
-                platform.defer(async move { station.follow(&host).await });
+            Refresh::Blocking | Refresh::InBackground if closed => {
+                Box::pin(self.open_first(platform)).await
             }
-            Due::Not => {}
+            Refresh::Blocking => Box::pin(self.refresh(platform)).await,
+            Refresh::InBackground => {
+                self.requested_at.set(platform.now());
+                let (station, host) = (Rc::clone(self), platform.clone());
+                platform.defer(async move { station.refresh(&host).await });
+            }
+            Refresh::None => {}
         }
-        self.open.borrow().as_ref().map(|open| Rc::clone(&open.gateway))
+        self.current.borrow().as_ref().map(|open| Rc::clone(&open.gateway))
     }
 
     /// The version that is served here.
-    pub fn stamp(&self) -> Option<Stamp> {
-        self.open.borrow().as_ref().map(|open| open.stamp.clone())
+    pub fn version(&self) -> Option<VersionInfo> {
+        self.current.borrow().as_ref().map(|open| open.version.clone())
     }
 
-    fn due(&self, now: Timestamp) -> Due {
+    fn refresh_due(&self, now: Timestamp) -> Refresh {
         // A clock that went back must not make an answer last.
         let since = |then: Timestamp| if then > now { Duration::MAX } else { now.since(then) };
-        if self.open.borrow().is_none() {
+        if self.current.borrow().is_none() {
             // What cannot be served is not read again for every request; what could not be asked is.
-            let is_known = self.refused.borrow().is_some() && since(self.asked.get()) < AGAIN;
-            return if is_known { Due::Not } else { Due::Now };
+            let is_known = self.rejected_document.borrow().is_some()
+                && since(self.requested_at.get()) < RETRY_INTERVAL;
+            return if is_known { Refresh::None } else { Refresh::Blocking };
         }
-        let age = since(self.seen.get());
-        if age < SOON {
-            Due::Not
-        } else if age >= LATE && !self.away.get() {
+        let age = since(self.confirmed_at.get());
+        if age < REFRESH_AFTER {
+            Refresh::None
+        } else if age >= REFRESH_DEADLINE && !self.store_unavailable.get() {
             // Each of them asks: on Workers a request may not wait for what another one has begun.
-            Due::Now
-        } else if since(self.asked.get()) < AGAIN {
-            Due::Not
+            Refresh::Blocking
+        } else if since(self.requested_at.get()) < RETRY_INTERVAL {
+            Refresh::None
         } else {
-            Due::Soon
+            Refresh::InBackground
         }
     }
 
@@ -109,64 +112,70 @@ impl Station {
     ///
     /// While the store is away nobody knows whether there is a version. Refusing everything would be
     /// worse than the deployed document, which somebody meant to be served.
-    async fn open<P: Platform>(&self, platform: &P) {
-        if let Some((stamp, document)) = self.look(platform).await
-            && let Ok(Ok(opened)) = self.read(platform, &stamp, &document).await
+    async fn open_first<P: Host>(&self, platform: &P) {
+        if let Some((stamp, document)) = self.fetch_current(platform).await
+            && let Ok(Ok(opened)) = self.load(platform, &stamp, &document).await
         {
-            return self.install(stamp, |_| Gateway::new(opened.config, opened.secrets));
+            return self.swap(stamp, |_| Gateway::new(opened.config, opened.secrets));
         }
         let deployed = match platform.document().await {
             Ok(deployed) => deployed,
             // Whoever has the settings may come back: the next request asks again.
             Err(outage) => return platform.warn(&format!("The settings cannot be read: {outage}")),
         };
-        let stamp = Stamp::of_deployed(&deployed);
-        if let Ok(Ok(opened)) = self.read(platform, &stamp, &deployed).await {
-            self.install(stamp, |_| Gateway::new(opened.config, opened.secrets));
+        let stamp = VersionInfo::deployed(&deployed);
+        if let Ok(Ok(opened)) = self.load(platform, &stamp, &deployed).await {
+            self.swap(stamp, |_| Gateway::new(opened.config, opened.secrets));
         }
     }
 
     /// Looks whether there is a newer version, and serves it.
-    async fn follow<P: Platform>(&self, platform: &P) {
-        let Some((stamp, document)) = self.look(platform).await else { return };
-        self.adopt(platform, &stamp, &document).await;
+    async fn refresh<P: Host>(&self, platform: &P) {
+        let Some((stamp, document)) = self.fetch_current(platform).await else { return };
+        self.apply_if_newer(platform, &stamp, &document).await;
     }
 
     /// Serves a version, if it is newer than what is served and can be.
-    pub(crate) async fn adopt<P: Platform>(&self, platform: &P, stamp: &Stamp, document: &str) {
-        if self.stamp().is_some_and(|served| served.version >= stamp.version) {
+    pub(crate) async fn apply_if_newer<P: Host>(
+        &self,
+        platform: &P,
+        stamp: &VersionInfo,
+        document: &str,
+    ) {
+        if self.version().is_some_and(|served| served.version >= stamp.version) {
             return;
         }
-        if let Ok(Ok(opened)) = self.read(platform, stamp, document).await {
-            self.replace(stamp, opened);
+        if let Ok(Ok(opened)) = self.load(platform, stamp, document).await {
+            self.apply(stamp, opened);
         }
     }
 
     /// Serves a version that was read here, unless a newer one is served.
-    pub(crate) fn replace(&self, stamp: &Stamp, opened: Opened) {
-        self.install(stamp.clone(), |before| match before {
-            Some(before) => before.succeed(opened.config, opened.secrets),
+    pub(crate) fn apply(&self, stamp: &VersionInfo, opened: LoadedConfig) {
+        self.swap(stamp.clone(), |before| match before {
+            Some(before) => before.with_config(opened.config, opened.secrets),
             None => Gateway::new(opened.config, opened.secrets),
         });
     }
 
     /// What the store says is in force; `None`: nothing was ever put, or it is away.
-    async fn look<P: Platform>(&self, platform: &P) -> Option<(Stamp, String)> {
+    async fn fetch_current<P: Host>(&self, platform: &P) -> Option<(VersionInfo, String)> {
         let now = platform.now();
-        self.asked.set(now);
-        let looked = futures::within(platform, PATIENCE, Archive(platform).current()).await;
-        match looked.unwrap_or_else(|| Err(Outage::new("no answer in time"))) {
+        self.requested_at.set(now);
+        let looked =
+            futures::timeout(platform, STORE_TIMEOUT, VersionStore(platform).current()).await;
+        match looked.unwrap_or_else(|| Err(HostError::new("no answer in time"))) {
             Ok(found) => {
-                self.away.set(false);
+                self.store_unavailable.set(false);
                 // What was true when it was asked, not when it was answered.
-                self.seen.set(now);
+                self.confirmed_at.set(now);
                 if let Some((stamp, _)) = &found {
-                    self.note_shown(stamp.version);
+                    self.note_published(stamp.version);
                 }
                 found
             }
             Err(outage) => {
-                if !self.away.replace(true) {
+                if !self.store_unavailable.replace(true) {
                     platform.warn(&format!(
                         "The store cannot be asked for the configuration, the last one is served: {outage}"
                     ));
@@ -177,23 +186,23 @@ impl Station {
     }
 
     /// Reads a document as it would be served here. What is wrong with it is logged once.
-    async fn read<P: Platform>(
+    async fn load<P: Host>(
         &self,
         platform: &P,
-        stamp: &Stamp,
+        stamp: &VersionInfo,
         document: &str,
-    ) -> Result<Result<Opened, Problems>, Outage> {
-        let tag = stamp.tag();
-        let read = boot::read(platform, document).await;
+    ) -> Result<Result<LoadedConfig, Problems>, HostError> {
+        let tag = stamp.etag();
+        let read = boot::load_config(platform, document).await;
         match &read {
             Ok(Ok(_)) => {}
             Ok(Err(problems)) => {
-                if self.refused.borrow().as_ref() != Some(&tag) {
+                if self.rejected_document.borrow().as_ref() != Some(&tag) {
                     platform.warn(&format!(
                         "Version {} of the configuration cannot be served here:\n{problems}",
                         stamp.version
                     ));
-                    *self.refused.borrow_mut() = Some(tag);
+                    *self.rejected_document.borrow_mut() = Some(tag);
                 }
             }
             Err(outage) => platform.warn(&format!("The settings cannot be read: {outage}")),
@@ -202,23 +211,23 @@ impl Station {
     }
 
     /// Puts a gateway in the place of the one that is open, unless that is as new.
-    fn install(&self, stamp: Stamp, make: impl FnOnce(Option<&Rc<Gateway>>) -> Rc<Gateway>) {
-        let mut open = self.open.borrow_mut();
-        if open.as_ref().is_some_and(|open| open.stamp.version >= stamp.version) {
+    fn swap(&self, stamp: VersionInfo, make: impl FnOnce(Option<&Rc<Gateway>>) -> Rc<Gateway>) {
+        let mut open = self.current.borrow_mut();
+        if open.as_ref().is_some_and(|open| open.version.version >= stamp.version) {
             return;
         }
         let gateway = make(open.as_ref().map(|open| &open.gateway));
-        *open = Some(Open { gateway, stamp });
+        *open = Some(ActiveGateway { gateway, version: stamp });
     }
 
     /// Notes that those who follow can see a version.
-    pub(crate) fn note_shown(&self, version: u64) {
-        self.shown.set(self.shown.get().max(version));
+    pub(crate) fn note_published(&self, version: u64) {
+        self.published_version.set(self.published_version.get().max(version));
     }
 
     /// Whether those who follow are known to see a version.
-    pub(crate) fn has_shown(&self, version: u64) -> bool {
-        self.shown.get() >= version
+    pub(crate) fn has_published(&self, version: u64) -> bool {
+        self.published_version.get() >= version
     }
 }
 
@@ -226,53 +235,54 @@ impl Station {
 mod tests {
     use std::time::Duration;
 
-    use super::{Due, Station};
-    use crate::boot::OwnSecrets;
+    use super::{Refresh, ReloadingGateway};
+    use crate::boot::GatewaySecrets;
     use crate::config::Config;
     use crate::gateway::Gateway;
     use crate::time::Timestamp;
-    use crate::versions::Stamp;
+    use crate::versions::VersionInfo;
 
-    fn open() -> Station {
-        let station = Station::default();
+    fn open() -> ReloadingGateway {
+        let station = ReloadingGateway::default();
         let config = Config::from_json("{}", &|_| None).expect("the document is right");
-        station.install(Stamp::of_deployed("{}"), |_| Gateway::new(config, OwnSecrets::default()));
+        station
+            .swap(VersionInfo::deployed("{}"), |_| Gateway::new(config, GatewaySecrets::default()));
         station
     }
 
     #[track_caller]
-    fn check(seen: u64, asked: u64, away: bool, expected: Due) {
+    fn assert_due(seen: u64, asked: u64, away: bool, expected: Refresh) {
         const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
         let before = |seconds| Timestamp::from_millis(NOW.as_millis() - seconds * 1_000);
         let station = open();
-        station.seen.set(before(seen));
-        station.asked.set(before(asked));
-        station.away.set(away);
-        assert_eq!(station.due(NOW), expected, "seen {seen} s ago, asked {asked} s ago");
+        station.confirmed_at.set(before(seen));
+        station.requested_at.set(before(asked));
+        station.store_unavailable.set(away);
+        assert_eq!(station.refresh_due(NOW), expected, "seen {seen} s ago, asked {asked} s ago");
     }
 
     #[test]
     fn what_is_known_is_never_too_old() {
-        check(0, 0, false, Due::Not);
-        check(14, 14, false, Due::Not);
-        check(15, 15, false, Due::Soon);
-        check(16, 1, false, Due::Not);
-        check(24, 5, false, Due::Soon);
+        assert_due(0, 0, false, Refresh::None);
+        assert_due(14, 14, false, Refresh::None);
+        assert_due(15, 15, false, Refresh::InBackground);
+        assert_due(16, 1, false, Refresh::None);
+        assert_due(24, 5, false, Refresh::InBackground);
         // However many ask: an isolate that slept for an hour must not serve what was then.
-        check(25, 0, false, Due::Now);
-        check(3_600, 1, false, Due::Now);
+        assert_due(25, 0, false, Refresh::Blocking);
+        assert_due(3_600, 1, false, Refresh::Blocking);
         // A store that is away is asked again beside the requests.
-        check(25, 1, true, Due::Not);
-        check(3_600, 5, true, Due::Soon);
+        assert_due(25, 1, true, Refresh::None);
+        assert_due(3_600, 5, true, Refresh::InBackground);
     }
 
     #[test]
     fn a_clock_that_goes_back_makes_nothing_last() {
         let station = open();
         let later = Timestamp::from_millis(10_000_000);
-        station.seen.set(later);
-        station.asked.set(later);
-        assert_eq!(station.due(later + Duration::from_secs(1)), Due::Not);
-        assert_eq!(station.due(Timestamp::from_millis(1_000)), Due::Now);
+        station.confirmed_at.set(later);
+        station.requested_at.set(later);
+        assert_eq!(station.refresh_due(later + Duration::from_secs(1)), Refresh::None);
+        assert_eq!(station.refresh_due(Timestamp::from_millis(1_000)), Refresh::Blocking);
     }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use sim::server::Server;
-use sim::upstream::Persona;
+use sim::upstream::DemoProvider;
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str =
@@ -16,7 +16,7 @@ secret testsecret), [[violence]] at /v1/moderations.";
 
 struct Options {
     port: u16,
-    persona: Persona,
+    persona: DemoProvider,
     models: Vec<String>,
     quiet: bool,
 }
@@ -32,8 +32,10 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
             }
             "--as" => {
                 let name = value()?;
-                persona =
-                    Some(Persona::named(&name).ok_or(format!("there is no stand-in for {name}"))?);
+                persona = Some(
+                    DemoProvider::by_name(&name)
+                        .ok_or(format!("there is no stand-in for {name}"))?,
+                );
             }
             "--models" => models = value()?.split(',').map(|name| name.trim().to_owned()).collect(),
             "--quiet" => quiet = true,

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::expect::{check_body, check_headers, expect, verdict};
+use super::expect::{check_body, check_equal, check_headers, to_result};
 use crate::upstream::{Call, Ended};
 
 /// What is expected when all requests are done.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Aftermath {
+pub struct UpstreamExpectations {
     /// By the name of the upstream.
     pub upstreams: BTreeMap<String, UpstreamExpect>,
 }
@@ -46,7 +46,7 @@ pub struct CallExpect {
     pub ended: Option<Ended>,
 }
 
-impl Aftermath {
+impl UpstreamExpectations {
     /// Compares with what the upstreams saw. Every call must have ended.
     pub fn check(&self, seen: &BTreeMap<String, Vec<Call>>) -> Result<(), String> {
         let mut found = Vec::new();
@@ -58,7 +58,7 @@ impl Aftermath {
         }
         for (name, expected) in &self.upstreams {
             let calls = seen.get(name).map_or(&[][..], Vec::as_slice);
-            expect(
+            check_equal(
                 &format!("upstreams.{name}.calls"),
                 expected.calls.as_ref(),
                 &calls.len(),
@@ -71,7 +71,7 @@ impl Aftermath {
                 }
             }
             let Some(each) = &expected.each else { continue };
-            expect(
+            check_equal(
                 &format!("upstreams.{name}.each: length"),
                 Some(&each.len()),
                 &calls.len(),
@@ -81,22 +81,22 @@ impl Aftermath {
                 expected.check(&format!("upstreams.{name}.each[{index}]"), call, &mut found);
             }
         }
-        verdict(found)
+        to_result(found)
     }
 }
 
 impl CallExpect {
     fn check(&self, place: &str, call: &Call, found: &mut Vec<String>) {
         let mut own = Vec::new();
-        expect("method", self.method.as_ref(), &call.method, &mut own);
+        check_equal("method", self.method.as_ref(), &call.method, &mut own);
         match self.path.as_deref().map(|path| path.strip_prefix('…').ok_or(path)) {
             Some(Ok(end)) if !call.path.ends_with(end) => {
                 own.push(format!("path: expected an end of {end:?}, found {:?}", call.path));
             }
-            Some(Err(path)) => expect("path", Some(&path.to_owned()), &call.path, &mut own),
+            Some(Err(path)) => check_equal("path", Some(&path.to_owned()), &call.path, &mut own),
             Some(Ok(_)) | None => {}
         }
-        expect("ended", self.ended.as_ref(), &call.ended, &mut own);
+        check_equal("ended", self.ended.as_ref(), &call.ended, &mut own);
         check_headers(&self.headers, &call.headers, &mut own);
         check_body(self.body.as_ref(), self.body_exact.as_deref(), &call.body, &mut own);
         found.extend(own.into_iter().map(|difference| format!("{place}.{difference}")));
@@ -108,7 +108,7 @@ mod tests {
     use bytes::Bytes;
     use http::HeaderMap;
 
-    use super::Aftermath;
+    use super::UpstreamExpectations;
     use crate::upstream::{Call, Ended};
 
     #[test]
@@ -121,7 +121,7 @@ mod tests {
             ended,
         };
         let check = |text: &str, ended, differences| {
-            let expect: Aftermath = toml::from_str(text).expect("an expectation");
+            let expect: UpstreamExpectations = toml::from_str(text).expect("an expectation");
             let found = expect
                 .check(&[("a".to_owned(), vec![call(ended)])].into())
                 .err()

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::subset::{at, differences};
+use super::subset::{differences, value_at};
 use super::transcript::Transcript;
 
 /// What is expected of one answer. What is not set is not checked, but for two things: a body
@@ -82,15 +82,15 @@ impl Expect {
         check_headers(&self.headers, &seen.headers, &mut found);
         check_body(self.body.as_ref(), self.body_exact.as_deref(), &seen.body, &mut found);
         let content_type = seen.headers.get("content-type").and_then(|value| value.to_str().ok());
-        let transcript = Transcript::read(content_type.unwrap_or_default(), &seen.body);
-        expect("text", self.text.as_ref(), &transcript.text, &mut found);
+        let transcript = Transcript::parse(content_type.unwrap_or_default(), &seen.body);
+        check_equal("text", self.text.as_ref(), &transcript.text, &mut found);
         if let Some(events) = &self.events {
             events.check(&transcript, &mut found);
         }
         if let Some(records) = &seen.records {
             self.check_records(records, &mut found);
         }
-        verdict(found)
+        to_result(found)
     }
 
     fn check_records(&self, records: &[Value], found: &mut Vec<String>) {
@@ -101,7 +101,7 @@ impl Expect {
             return;
         };
         for (path, expected) in &self.record {
-            let actual = at(record, path);
+            let actual = value_at(record, path);
             let is_nothing =
                 actual.is_null() || actual == "" || actual.as_array().is_some_and(Vec::is_empty);
             if expected == "" {
@@ -118,12 +118,22 @@ impl Expect {
 impl EventsExpect {
     fn check(&self, seen: &Transcript, found: &mut Vec<String>) {
         let last = seen.events.last().cloned().unwrap_or_default();
-        expect("events.count", self.count.as_ref(), &seen.events.len(), found);
-        expect("events.last", self.last.as_ref(), &last, found);
-        expect("events.contains_done", self.contains_done.as_ref(), &seen.contains_done(), found);
-        expect("events.usage_visible", self.usage_visible.as_ref(), &seen.usage.is_some(), found);
+        check_equal("events.count", self.count.as_ref(), &seen.events.len(), found);
+        check_equal("events.last", self.last.as_ref(), &last, found);
+        check_equal(
+            "events.contains_done",
+            self.contains_done.as_ref(),
+            &seen.contains_done(),
+            found,
+        );
+        check_equal(
+            "events.usage_visible",
+            self.usage_visible.as_ref(),
+            &seen.usage.is_some(),
+            found,
+        );
         let reason = seen.finish_reasons.last().cloned().unwrap_or_default();
-        expect("events.finish_reason", self.finish_reason.as_ref(), &reason, found);
+        check_equal("events.finish_reason", self.finish_reason.as_ref(), &reason, found);
         if let Some(code) = &self.error_code {
             let expected = (!code.is_empty()).then_some(code);
             if expected != seen.error_code.as_ref() {
@@ -174,7 +184,7 @@ pub(super) fn check_body(
     }
 }
 
-pub(super) fn expect<T: PartialEq + std::fmt::Debug>(
+pub(super) fn check_equal<T: PartialEq + std::fmt::Debug>(
     place: &str,
     expected: Option<&T>,
     seen: &T,
@@ -190,7 +200,7 @@ fn excerpt(body: &[u8]) -> String {
     if body.is_empty() { "no body".to_owned() } else { format!("the body {text:?}") }
 }
 
-pub(super) fn verdict(found: Vec<String>) -> Result<(), String> {
+pub(super) fn to_result(found: Vec<String>) -> Result<(), String> {
     if found.is_empty() { Ok(()) } else { Err(found.join("\n")) }
 }
 
@@ -217,7 +227,7 @@ mod tests {
 
     /// Checks how many differences an expectation finds.
     #[track_caller]
-    fn check(expect: &str, differences: usize) {
+    fn assert_differences(expect: &str, differences: usize) {
         let expect: Expect = toml::from_str(expect).expect("an expectation");
         let found = expect.check(&seen()).err().unwrap_or_default();
         assert_eq!(found.lines().count(), differences, "{found}");
@@ -225,26 +235,32 @@ mod tests {
 
     #[test]
     fn what_is_right_passes_and_what_is_wrong_is_told() {
-        check(
+        assert_differences(
             "status = 200\ntext = 'Hi'\nheaders = { x-serin-attempts = '2', retry-after = '', content-type = '*' }",
             0,
         );
-        check(
+        assert_differences(
             "status = 502\ntext = 'Ho'\nheaders = { x-serin-attempts = '1', retry-after = '*', content-type = '' }",
             5,
         );
-        check(
+        assert_differences(
             "events = { count = 2, last = '[DONE]', error_code = '', contains_done = true, usage_visible = false, finish_reason = 'stop' }",
             0,
         );
-        check(
+        assert_differences(
             "events = { count = 1, last = 'x', error_code = 'y', contains_done = false, usage_visible = true, finish_reason = '' }",
             6,
         );
-        check("record = { route = 'chat', 'tokens.counted' = 'reported', error = '' }", 0);
-        check("record = { route = '', 'tokens.counted' = 'estimated', error = '*' }", 3);
-        check("body = { a = 1 }", 1);
-        check("body_exact = 'x'", 1);
+        assert_differences(
+            "record = { route = 'chat', 'tokens.counted' = 'reported', error = '' }",
+            0,
+        );
+        assert_differences(
+            "record = { route = '', 'tokens.counted' = 'estimated', error = '*' }",
+            3,
+        );
+        assert_differences("body = { a = 1 }", 1);
+        assert_differences("body_exact = 'x'", 1);
     }
 
     #[test]

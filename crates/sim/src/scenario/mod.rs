@@ -14,14 +14,14 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-pub use aftermath::{Aftermath, CallExpect, UpstreamExpect};
+pub use aftermath::{CallExpect, UpstreamExpect, UpstreamExpectations};
 pub use expect::{EventsExpect, Expect, Observed};
 pub use transcript::{Transcript, count_events};
 
-use crate::upstream::{Part, optional_duration};
+use crate::upstream::{UpstreamSpec, optional_duration};
 
 /// How the file of a world ends.
-const WORLD: &str = ".world.toml";
+const WORLD_SUFFIX: &str = ".world.toml";
 
 /// One scenario.
 #[derive(Clone, Debug, Deserialize)]
@@ -46,18 +46,18 @@ pub struct Scenario {
     pub skip: Vec<Skip>,
     /// Who answers.
     #[serde(default)]
-    pub upstreams: BTreeMap<String, Part>,
+    pub upstreams: BTreeMap<String, UpstreamSpec>,
     /// Played one after another.
     pub requests: Vec<Request>,
     /// What is expected of the upstreams when all is done.
     #[serde(default)]
-    pub expect: Aftermath,
+    pub expect: UpstreamExpectations,
 }
 
 /// Configuration and secrets that several scenarios share.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Shared {
+struct SharedWorld {
     config: String,
     secrets: BTreeMap<String, String>,
 }
@@ -130,11 +130,11 @@ impl Scenario {
     }
 
     /// Takes over its world's configuration, and the secrets that it does not have itself.
-    fn inhabit(mut self, directory: &Path) -> anyhow::Result<Self> {
+    fn with_world(mut self, directory: &Path) -> anyhow::Result<Self> {
         if let Some(name) = &self.world {
-            let text = text_of(&directory.join(format!("{name}{WORLD}")))?;
-            let world: Shared =
-                toml::from_str(&text).with_context(|| format!("in {name}{WORLD}"))?;
+            let text = text_of(&directory.join(format!("{name}{WORLD_SUFFIX}")))?;
+            let world: SharedWorld =
+                toml::from_str(&text).with_context(|| format!("in {name}{WORLD_SUFFIX}"))?;
             self.config = world.config;
             for (secret, value) in world.secrets {
                 self.secrets.entry(secret).or_insert(value);
@@ -176,7 +176,7 @@ impl Scenario {
 
 impl Request {
     /// The headers as they are sent.
-    pub fn head(&self) -> anyhow::Result<http::HeaderMap> {
+    pub fn request_headers(&self) -> anyhow::Result<http::HeaderMap> {
         let mut headers = http::HeaderMap::new();
         if !self.body.is_empty() {
             headers.insert("content-type", http::HeaderValue::from_static("application/json"));
@@ -212,13 +212,13 @@ pub fn load(directory: &Path) -> anyhow::Result<Vec<Scenario>> {
 
 fn is_scenario(path: &Path) -> bool {
     let name = path.to_string_lossy();
-    name.ends_with(".toml") && !name.ends_with(WORLD)
+    name.ends_with(".toml") && !name.ends_with(WORLD_SUFFIX)
 }
 
 fn read(directory: &Path, path: &Path) -> anyhow::Result<Scenario> {
     let name = path.strip_prefix(directory).unwrap_or(path).with_extension("");
     let name = name.to_string_lossy().replace('\\', "/");
-    Scenario::parse(&name, &text_of(path)?)?.inhabit(directory)
+    Scenario::parse(&name, &text_of(path)?)?.with_world(directory)
 }
 
 fn text_of(path: &Path) -> anyhow::Result<String> {

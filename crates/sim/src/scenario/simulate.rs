@@ -1,7 +1,7 @@
 //! Plays a scenario against the gateway in virtual time.
 
 use gateway::body::Body;
-use gateway::boot::OwnSecrets;
+use gateway::boot::GatewaySecrets;
 use gateway::config::author;
 use gateway::gateway::Gateway;
 use gateway::secret::Secret;
@@ -21,7 +21,7 @@ impl Scenario {
         let config = author::from_toml(&self.config_for(UPSTREAM, CLOSED), &secret)
             .map_err(|problems| format!("the configuration is not valid: {problems:?}"))?;
         let world = World::new(SEED, self.upstreams.clone());
-        let gateway = Gateway::new(config, OwnSecrets::find(&secret));
+        let gateway = Gateway::new(config, GatewaySecrets::lookup(&secret));
         for (index, request) in self.requests.iter().enumerate() {
             for turn in 0..request.repeat {
                 let place = |what: String| format!("request {index}, turn {turn}: {what}");
@@ -64,7 +64,7 @@ impl Request {
             .method(self.method.as_str())
             .uri(&self.path)
             .body(Body::from(bytes::Bytes::from(self.body.clone())))?;
-        *message.headers_mut() = self.head()?;
+        *message.headers_mut() = self.request_headers()?;
         Ok(message)
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn differences(path: &str, expected: &Value, actual: &Value, found: &
 }
 
 /// The value at a dotted path: `attempts.0.result`.
-pub(super) fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
+pub(super) fn value_at<'a>(value: &'a Value, path: &str) -> &'a Value {
     path.split('.').fold(value, |value, step| match value {
         Value::Array(items) => {
             step.parse::<usize>().ok().and_then(|at| items.get(at)).unwrap_or(&Value::Null)
@@ -50,10 +50,10 @@ pub(super) fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{at, differences};
+    use super::{differences, value_at};
 
     #[track_caller]
-    fn check(expected: Value, actual: Value, count: usize) {
+    fn assert_differences(expected: Value, actual: Value, count: usize) {
         let mut found = Vec::new();
         differences("body", &expected, &actual, &mut found);
         assert_eq!(found.len(), count, "{found:?}");
@@ -61,18 +61,18 @@ mod tests {
 
     #[test]
     fn more_is_fine_and_less_is_not() {
-        check(json!({"a": {"b": 1}}), json!({"a": {"b": 1.0, "c": 2}, "d": 3}), 0);
-        check(json!({"a": 1, "b": 2}), json!({"a": 2}), 2);
-        check(json!([1, 2]), json!([1, 2, 3]), 0);
-        check(json!([1, 2]), json!([2]), 2);
-        check(json!({"a": "*", "b": "*"}), json!({"a": [], "b": null}), 1);
-        check(json!("1"), json!(1), 1);
+        assert_differences(json!({"a": {"b": 1}}), json!({"a": {"b": 1.0, "c": 2}, "d": 3}), 0);
+        assert_differences(json!({"a": 1, "b": 2}), json!({"a": 2}), 2);
+        assert_differences(json!([1, 2]), json!([1, 2, 3]), 0);
+        assert_differences(json!([1, 2]), json!([2]), 2);
+        assert_differences(json!({"a": "*", "b": "*"}), json!({"a": [], "b": null}), 1);
+        assert_differences(json!("1"), json!(1), 1);
     }
 
     #[test]
     fn a_dotted_path_goes_through_lists() {
         let value = json!({"attempts": [{"result": "429"}]});
-        assert_eq!(at(&value, "attempts.0.result"), "429");
-        assert_eq!(at(&value, "attempts.1.result"), &Value::Null);
+        assert_eq!(value_at(&value, "attempts.0.result"), "429");
+        assert_eq!(value_at(&value, "attempts.1.result"), &Value::Null);
     }
 }

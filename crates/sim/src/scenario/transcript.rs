@@ -23,18 +23,18 @@ pub struct Transcript {
 
 impl Transcript {
     /// Reads a body as its content type says.
-    pub fn read(content_type: &str, body: &[u8]) -> Self {
+    pub fn parse(content_type: &str, body: &[u8]) -> Self {
         let mut transcript = Self::default();
         if !content_type.starts_with("text/event-stream") {
             if let Ok(value) = serde_json::from_slice::<Value>(body) {
-                transcript.take(&value);
+                transcript.add_value(&value);
             }
             return transcript;
         }
         let (events, remainder) = events(&String::from_utf8_lossy(body));
         for data in &events {
             if let Ok(value) = serde_json::from_str::<Value>(data) {
-                transcript.take(&value);
+                transcript.add_value(&value);
             }
         }
         Self { events, remainder, ..transcript }
@@ -45,7 +45,7 @@ impl Transcript {
         self.events.iter().any(|data| data == "[DONE]")
     }
 
-    fn take(&mut self, value: &Value) {
+    fn add_value(&mut self, value: &Value) {
         if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
             self.error_code = Some(error["code"].as_str().unwrap_or_default().to_owned());
         }
@@ -65,12 +65,12 @@ impl Transcript {
 
 /// How many whole events, comments included, a body holds.
 pub fn count_events(body: &[u8]) -> usize {
-    blocks(&unify(&String::from_utf8_lossy(body))).0.len()
+    blocks(&normalize_newlines(&String::from_utf8_lossy(body))).0.len()
 }
 
 /// The data of every whole event that has data, and what is left behind the last.
 fn events(body: &str) -> (Vec<String>, String) {
-    let body = unify(body);
+    let body = normalize_newlines(body);
     let (blocks, remainder) = blocks(&body);
     let data = |block: &&str| {
         let lines: Vec<&str> = block
@@ -83,7 +83,7 @@ fn events(body: &str) -> (Vec<String>, String) {
     (blocks.iter().filter_map(data).collect(), remainder.to_owned())
 }
 
-fn unify(body: &str) -> String {
+fn normalize_newlines(body: &str) -> String {
     body.replace("\r\n", "\n").replace('\r', "\n")
 }
 
@@ -103,7 +103,7 @@ mod tests {
             data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]\n\ndata: rest";
         for ending in ["\n", "\r\n", "\r"] {
             let body = body.replace('\n', ending);
-            let transcript = Transcript::read("text/event-stream; charset=utf-8", body.as_bytes());
+            let transcript = Transcript::parse("text/event-stream; charset=utf-8", body.as_bytes());
             assert_eq!((transcript.events.len(), transcript.text.as_str()), (5, "Hello"));
             assert_eq!(
                 (transcript.remainder.as_str(), transcript.contains_done()),
@@ -118,10 +118,11 @@ mod tests {
     #[test]
     fn an_answer_in_one_piece_is_read_too() {
         let transcript =
-            Transcript::read("application/json", br#"{"choices":[{"message":{"content":"Hi"}}]}"#);
+            Transcript::parse("application/json", br#"{"choices":[{"message":{"content":"Hi"}}]}"#);
         assert_eq!(transcript.text, "Hi");
-        let error = Transcript::read("application/json", br#"{"error":{"code":"upstream_error"}}"#);
+        let error =
+            Transcript::parse("application/json", br#"{"error":{"code":"upstream_error"}}"#);
         assert_eq!(error.error_code.as_deref(), Some("upstream_error"));
-        assert_eq!(Transcript::read("text/html", b"<html>"), Transcript::default());
+        assert_eq!(Transcript::parse("text/html", b"<html>"), Transcript::default());
     }
 }

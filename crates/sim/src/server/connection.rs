@@ -9,15 +9,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use super::fixed::{self, Fixed, Move};
-use super::wire::{self, Head};
-use super::{Repertoire, World};
-use crate::upstream::{Asked, Call, CallId, Ended, Play, Response, Script, Step};
+use super::fixed::{self, CannedResponse, CannedStep};
+use super::wire::{self, RequestHead};
+use super::{ServedContent, ServedWorld};
+use crate::upstream::{
+    BodyStep, Call, CallId, Ended, PlannedResponse, ProviderRequest, ResponsePlan, Script,
+};
 
 /// How long a reset waits for the caller to read what was sent: it would overtake it.
-const BEFORE_RESET: Duration = Duration::from_millis(20);
+const RESET_DELAY: Duration = Duration::from_millis(20);
 /// How much of the next request is read while this one is answered.
-const READ_AHEAD: usize = 256 * 1024;
+const MAX_READ_AHEAD_BYTES: usize = 256 * 1024;
 
 pub(super) struct Connection {
     stream: TcpStream,
@@ -25,27 +27,27 @@ pub(super) struct Connection {
 }
 
 /// What a request gets.
-enum Turn {
-    Fixed(Arc<Fixed>),
-    Play(Box<Play>, Visit),
+enum RequestPlan {
+    Canned(Arc<CannedResponse>),
+    Play(Box<ResponsePlan>, TrackedCall),
 }
 
 /// A call on the books of a world. However it is dropped, its end is noted.
-struct Visit {
-    repertoire: Arc<Repertoire>,
+struct TrackedCall {
+    repertoire: Arc<ServedContent>,
     /// The world and the call in it; nobody keeps a persona's books.
     place: Option<(String, CallId)>,
     ended: Ended,
 }
 
-impl Drop for Visit {
+impl Drop for TrackedCall {
     fn drop(&mut self) {
         let Some((world, id)) = &self.place else { return };
         let mut worlds = self.repertoire.worlds();
-        if let Some(World::Scripted(stage)) =
+        if let Some(ServedWorld::Scripted(stage)) =
             worlds.as_mut().and_then(|worlds| worlds.get_mut(world))
         {
-            stage.leave(id, self.ended);
+            stage.end_call(id, self.ended);
         }
     }
 }
@@ -55,13 +57,13 @@ impl Connection {
         Self { stream, buffer: BytesMut::with_capacity(8 * 1024) }
     }
 
-    pub(super) async fn serve(mut self, repertoire: Arc<Repertoire>) {
+    pub(super) async fn serve(mut self, repertoire: Arc<ServedContent>) {
         while let Ok(Some((head, body))) = self.read().await {
             let closes = head.closes;
-            let is_open = match turn(&repertoire, head, body) {
-                Turn::Fixed(fixed) => self.write_fixed(&fixed).await.is_ok(),
-                Turn::Play(play, mut visit) => {
-                    visit.ended = self.perform(*play).await;
+            let is_open = match plan_request(&repertoire, head, body) {
+                RequestPlan::Canned(fixed) => self.write_fixed(&fixed).await.is_ok(),
+                RequestPlan::Play(play, mut visit) => {
+                    visit.ended = self.play(*play).await;
                     visit.ended == Ended::Completed
                 }
             };
@@ -71,7 +73,7 @@ impl Connection {
         }
     }
 
-    async fn read(&mut self) -> io::Result<Option<(Head, Bytes)>> {
+    async fn read(&mut self) -> io::Result<Option<(RequestHead, Bytes)>> {
         let nonsense = |_| io::Error::from(io::ErrorKind::InvalidData);
         let head = loop {
             if let Some(head) = wire::take_head(&mut self.buffer).map_err(nonsense)? {
@@ -98,49 +100,53 @@ impl Connection {
         }
     }
 
-    async fn write_fixed(&mut self, fixed: &Fixed) -> io::Result<()> {
-        for next in &fixed.moves {
+    async fn write_fixed(&mut self, fixed: &CannedResponse) -> io::Result<()> {
+        for next in &fixed.steps {
             match next {
-                Move::Write(bytes) => self.stream.write_all(bytes).await?,
-                Move::Repeat(bytes, times) => {
+                CannedStep::Write(bytes) => self.stream.write_all(bytes).await?,
+                CannedStep::Repeat(bytes, times) => {
                     for _ in 0..*times {
                         self.stream.write_all(bytes).await?;
                     }
                 }
-                Move::Pause(pause) => sleep(*pause).await,
-                Move::Hold(released) => {
+                CannedStep::Pause(pause) => sleep(*pause).await,
+                CannedStep::Hold(released) => {
                     // Whoever held it is gone: that releases it, too.
                     released.clone().wait_for(|released| *released).await.ok();
                 }
-                Move::Stamp => self.stream.write_all(&fixed::stamp(SystemTime::now())).await?,
+                CannedStep::Stamp => {
+                    self.stream.write_all(&fixed::stamp(SystemTime::now())).await?
+                }
             }
         }
         Ok(())
     }
 
-    async fn perform(&mut self, play: Play) -> Ended {
+    async fn play(&mut self, play: ResponsePlan) -> Ended {
         match play {
-            Play::Refuse => {
+            ResponsePlan::Refuse => {
                 self.reset();
                 Ended::Refused
             }
-            Play::Silence => {
-                self.gone().await;
+            ResponsePlan::Silence => {
+                self.wait_gone().await;
                 Ended::Abandoned
             }
-            Play::Respond(response) => self.respond(response).await.unwrap_or(Ended::Abandoned),
+            ResponsePlan::Respond(response) => {
+                self.respond(response).await.unwrap_or(Ended::Abandoned)
+            }
         }
     }
 
     /// An error means that the caller went away.
-    async fn respond(&mut self, response: Response) -> io::Result<Ended> {
+    async fn respond(&mut self, response: PlannedResponse) -> io::Result<Ended> {
         self.wait(response.delay).await?;
         let is_chunked = response.length.is_none();
         // The head travels with the first piece of the body, if that comes at once.
         let mut out = wire::head(response.status, &response.headers, response.length);
         for step in response.steps {
             match step {
-                Step::Send(bytes) => {
+                BodyStep::Send(bytes) => {
                     if is_chunked {
                         wire::chunk(&bytes, &mut out);
                     } else {
@@ -148,24 +154,24 @@ impl Connection {
                     }
                     self.write(&mut out).await?;
                 }
-                Step::Wait(duration) => {
+                BodyStep::Wait(duration) => {
                     self.write(&mut out).await?;
                     self.wait(duration).await?;
                 }
-                Step::Cut { reset } => {
+                BodyStep::Cut { reset } => {
                     self.write(&mut out).await?;
                     if reset {
-                        sleep(BEFORE_RESET).await;
+                        sleep(RESET_DELAY).await;
                         self.reset();
                     }
                     return Ok(Ended::Cut);
                 }
-                Step::Hang => {
+                BodyStep::Hang => {
                     self.write(&mut out).await?;
-                    self.gone().await;
+                    self.wait_gone().await;
                     return Ok(Ended::Abandoned);
                 }
-                Step::End => break,
+                BodyStep::End => break,
             }
         }
         if is_chunked {
@@ -194,11 +200,11 @@ impl Connection {
         }
         tokio::select! {
             () = sleep(duration) => Ok(()),
-            () = self.gone() => Err(io::ErrorKind::BrokenPipe.into()),
+            () = self.wait_gone() => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 
-    async fn gone(&mut self) {
+    async fn wait_gone(&mut self) {
         watch(&mut self.stream, &mut self.buffer).await;
     }
 
@@ -213,7 +219,7 @@ impl Connection {
 ///
 /// A caller that closes only its sending half counts as gone: no HTTP client of ours does that.
 async fn watch(reader: &mut (impl AsyncReadExt + Unpin), buffer: &mut BytesMut) {
-    while buffer.len() < READ_AHEAD {
+    while buffer.len() < MAX_READ_AHEAD_BYTES {
         if !matches!(reader.read_buf(buffer).await, Ok(count) if count > 0) {
             return;
         }
@@ -221,11 +227,12 @@ async fn watch(reader: &mut (impl AsyncReadExt + Unpin), buffer: &mut BytesMut) 
     std::future::pending::<()>().await;
 }
 
-fn turn(repertoire: &Arc<Repertoire>, head: Head, body: Bytes) -> Turn {
-    let visit = |place| Visit { repertoire: repertoire.clone(), place, ended: Ended::Abandoned };
-    if let Repertoire::Persona { persona, models, log } = &**repertoire {
+fn plan_request(repertoire: &Arc<ServedContent>, head: RequestHead, body: Bytes) -> RequestPlan {
+    let visit =
+        |place| TrackedCall { repertoire: repertoire.clone(), place, ended: Ended::Abandoned };
+    if let ServedContent::Persona { persona, models, log } = &**repertoire {
         let script = persona.script(&head.method, &head.target, &head.headers, &body, models);
-        let asked = Asked::read(&head.target, &body);
+        let asked = ProviderRequest::parse(&head.target, &body);
         if let Some(log) = log {
             log(&format!(
                 "{} {} {} -> {}",
@@ -235,22 +242,22 @@ fn turn(repertoire: &Arc<Repertoire>, head: Head, body: Bytes) -> Turn {
                 outcome(&script)
             ));
         }
-        let play = script.play(&asked).unwrap_or(Play::Refuse);
-        return Turn::Play(Box::new(play), visit(None));
+        let play = script.plan(&asked).unwrap_or(ResponsePlan::Refuse);
+        return RequestPlan::Play(Box::new(play), visit(None));
     }
     let mut parts = head.target.trim_start_matches('/').splitn(3, '/');
     let (world, upstream) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let path = format!("/{}", parts.next().unwrap_or_default());
     let call = Call { method: head.method, path, headers: head.headers, body, ended: Ended::Open };
     match repertoire.worlds().as_mut().and_then(|worlds| worlds.get_mut(world)) {
-        Some(World::Fixed(fixed)) => Turn::Fixed(fixed.clone()),
-        Some(World::Scripted(stage)) => {
-            let (id, play) = stage.enter(upstream, call);
-            Turn::Play(Box::new(play), visit(Some((world.to_owned(), id))))
+        Some(ServedWorld::Canned(fixed)) => RequestPlan::Canned(fixed.clone()),
+        Some(ServedWorld::Scripted(stage)) => {
+            let (id, play) = stage.begin_call(upstream, call);
+            RequestPlan::Play(Box::new(play), visit(Some((world.to_owned(), id))))
         }
         None => {
-            let play = Script::failing(404).play(&Asked::read("/", b""));
-            Turn::Play(Box::new(play.unwrap_or(Play::Refuse)), visit(None))
+            let play = Script::failing(404).plan(&ProviderRequest::parse("/", b""));
+            RequestPlan::Play(Box::new(play.unwrap_or(ResponsePlan::Refuse)), visit(None))
         }
     }
 }

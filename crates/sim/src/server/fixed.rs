@@ -9,26 +9,26 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::watch;
 
 use super::wire;
-use crate::upstream::{Asked, Play, Response, Script, Step};
+use crate::upstream::{BodyStep, PlannedResponse, ProviderRequest, ResponsePlan, Script};
 
 /// What the content begins with that is the moment at which it was written.
-pub const STAMP: &str = r#""content":"@"#;
+pub const STAMP_PREFIX: &str = r#""content":"@"#;
 /// A chunk as short as chunks come.
-const TINY: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
+const TINY_EVENT: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
 /// A chunk that shows nothing.
-const EMPTY: &str =
+const EMPTY_EVENT: &str =
     "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_reason\":null}]}\n\n";
 /// How many tiny events share a write: a provider that is faster than its network joins them, too.
-const TOGETHER: usize = 64;
+const EVENTS_PER_WRITE: usize = 64;
 
 /// An answer that never changes, move by move.
 #[derive(Clone, Debug)]
-pub struct Fixed {
-    pub(super) moves: Vec<Move>,
+pub struct CannedResponse {
+    pub(super) steps: Vec<CannedStep>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Move {
+pub(super) enum CannedStep {
     Write(Bytes),
     /// So many writes of the same.
     Repeat(Bytes, usize),
@@ -39,7 +39,7 @@ pub(super) enum Move {
     Stamp,
 }
 
-impl Fixed {
+impl CannedResponse {
     /// A `chat.completion` whose JSON has `size` bytes, or the fewest that it can have.
     pub fn json(size: usize) -> Self {
         let empty = respond(&Script::answering(""), b"{}").bytes().len();
@@ -52,7 +52,7 @@ impl Fixed {
         let response = respond(&script, b"{}");
         let mut write = wire::head(response.status, &response.headers, response.length);
         write.extend_from_slice(&response.bytes());
-        Self { moves: vec![Move::Write(write.freeze())] }
+        Self { steps: vec![CannedStep::Write(write.freeze())] }
     }
 
     /// A JSON document, such as what a service answers.
@@ -61,29 +61,29 @@ impl Fixed {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let mut write = wire::head(StatusCode::OK, &headers, Some(body.len() as u64));
         write.extend_from_slice(body.as_bytes());
-        Self { moves: vec![Move::Write(write.freeze())] }
+        Self { steps: vec![CannedStep::Write(write.freeze())] }
     }
 
     /// A stream of `words` events with content, one write each, with a pause before each if there
     /// is a `gap`. The role comes before them; finish, usage and `[DONE]` behind.
     pub fn stream(words: usize, gap: Option<Duration>) -> Self {
         let (head, events) = events(words);
-        let mut moves = Vec::with_capacity(2 * events.len());
+        let mut steps = Vec::with_capacity(2 * events.len());
         for (index, event) in events.into_iter().enumerate() {
-            moves.extend(gap.filter(|_| index > 0).map(Move::Pause));
-            moves.push(Move::Write(if index > 0 { event } else { join([&head, &event]) }));
+            steps.extend(gap.filter(|_| index > 0).map(CannedStep::Pause));
+            steps.push(CannedStep::Write(if index > 0 { event } else { join([&head, &event]) }));
         }
-        Self { moves }
+        Self { steps }
     }
 
     /// A stream that says one word and is silent until `released` is true; then it says the second
     /// word and ends.
     pub fn held(released: watch::Receiver<bool>) -> Self {
         let (head, events) = events(2);
-        let mut moves = vec![Move::Write(join([&head, &events[0], &events[1]]))];
-        moves.push(Move::Hold(released));
-        moves.push(Move::Write(join(&events[2..])));
-        Self { moves }
+        let mut steps = vec![CannedStep::Write(join([&head, &events[0], &events[1]]))];
+        steps.push(CannedStep::Hold(released));
+        steps.push(CannedStep::Write(join(&events[2..])));
+        Self { steps }
     }
 
     /// A stream of so many events with one letter each, as fast as they are read; finish, usage and
@@ -92,16 +92,16 @@ impl Fixed {
         let (head, events) = events(0);
         let several = |count: usize| {
             let mut write = BytesMut::new();
-            wire::chunk(TINY.repeat(count).as_bytes(), &mut write);
+            wire::chunk(TINY_EVENT.repeat(count).as_bytes(), &mut write);
             write.freeze()
         };
-        let mut moves = vec![Move::Write(head)];
-        moves.push(Move::Repeat(several(TOGETHER), tiny / TOGETHER));
-        if !tiny.is_multiple_of(TOGETHER) {
-            moves.push(Move::Write(several(tiny % TOGETHER)));
+        let mut steps = vec![CannedStep::Write(head)];
+        steps.push(CannedStep::Repeat(several(EVENTS_PER_WRITE), tiny / EVENTS_PER_WRITE));
+        if !tiny.is_multiple_of(EVENTS_PER_WRITE) {
+            steps.push(CannedStep::Write(several(tiny % EVENTS_PER_WRITE)));
         }
-        moves.push(Move::Write(join(&events[1..])));
-        Self { moves }
+        steps.push(CannedStep::Write(join(&events[1..])));
+        Self { steps }
     }
 
     /// A stream that begins with so many events that show nothing (a role, then empty texts); after a
@@ -113,26 +113,30 @@ impl Fixed {
             let mut next = BytesMut::from(&*begin);
             match index {
                 0 => next.extend_from_slice(&events[0]),
-                _ => wire::chunk(EMPTY.as_bytes(), &mut next),
+                _ => wire::chunk(EMPTY_EVENT.as_bytes(), &mut next),
             }
             begin = next.freeze();
         }
-        let mut moves = vec![Move::Write(begin)];
-        moves.extend(pause.map(Move::Pause));
-        moves.push(Move::Stamp);
-        moves.extend(events.into_iter().skip(1).map(Move::Write));
-        Self { moves }
+        let mut steps = vec![CannedStep::Write(begin)];
+        steps.extend(pause.map(CannedStep::Pause));
+        steps.push(CannedStep::Stamp);
+        steps.extend(events.into_iter().skip(1).map(CannedStep::Write));
+        Self { steps }
     }
 
     /// A stream at a model's pace: the role; after a `gap` an event whose content is the moment of its
     /// write ([`STAMP`]); then `words` more, each after a `gap`; finish, usage and `[DONE]`.
-    pub fn spoken(words: usize, gap: Duration) -> Self {
+    pub fn paced(words: usize, gap: Duration) -> Self {
         let (head, events) = events(words);
-        let mut moves = vec![Move::Write(join([&head, &events[0]])), Move::Pause(gap), Move::Stamp];
+        let mut steps = vec![
+            CannedStep::Write(join([&head, &events[0]])),
+            CannedStep::Pause(gap),
+            CannedStep::Stamp,
+        ];
         for event in events.into_iter().skip(1) {
-            moves.extend([Move::Pause(gap), Move::Write(event)]);
+            steps.extend([CannedStep::Pause(gap), CannedStep::Write(event)]);
         }
-        Self { moves }
+        Self { steps }
     }
 }
 
@@ -143,7 +147,7 @@ fn events(words: usize) -> (Bytes, Vec<Bytes>) {
     let response = respond(&Script::answering(text), asked);
     let mut events = Vec::with_capacity(response.steps.len());
     for step in &response.steps {
-        if let Step::Send(bytes) = step {
+        if let BodyStep::Send(bytes) = step {
             let mut event = BytesMut::new();
             wire::chunk(bytes, &mut event);
             events.push(event.freeze());
@@ -166,16 +170,17 @@ fn join<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> Bytes {
 /// An event that says when it was written, as a chunk.
 pub(super) fn stamp(now: SystemTime) -> Bytes {
     let micros = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
-    let event =
-        format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{{STAMP}{micros:016}\"}}}}]}}\n\n");
+    let event = format!(
+        "data: {{\"choices\":[{{\"index\":0,\"delta\":{{{STAMP_PREFIX}{micros:016}\"}}}}]}}\n\n"
+    );
     let mut chunk = BytesMut::new();
     wire::chunk(event.as_bytes(), &mut chunk);
     chunk.freeze()
 }
 
-fn respond(script: &Script, asked: &[u8]) -> Response {
-    match script.play(&Asked::read("/v1/chat/completions", asked)) {
-        Ok(Play::Respond(response)) => response,
+fn respond(script: &Script, asked: &[u8]) -> PlannedResponse {
+    match script.plan(&ProviderRequest::parse("/v1/chat/completions", asked)) {
+        Ok(ResponsePlan::Respond(response)) => response,
         other => unreachable!("a plain script answers: {other:?}"),
     }
 }
@@ -186,39 +191,39 @@ mod tests {
 
     use tokio::sync::watch;
 
-    use super::{Fixed, Move, stamp};
+    use super::{CannedResponse, CannedStep, stamp};
 
     /// Everything that is written, a moment as `@`, a hold as `…`.
-    fn said(fixed: &Fixed) -> String {
+    fn said(fixed: &CannedResponse) -> String {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
-        let say = |next: &Move| match next {
-            Move::Write(bytes) => text(bytes),
-            Move::Repeat(bytes, times) => text(bytes).repeat(*times),
-            Move::Pause(_) => String::new(),
-            Move::Hold(_) => "…".to_owned(),
-            Move::Stamp => "@".to_owned(),
+        let say = |next: &CannedStep| match next {
+            CannedStep::Write(bytes) => text(bytes),
+            CannedStep::Repeat(bytes, times) => text(bytes).repeat(*times),
+            CannedStep::Pause(_) => String::new(),
+            CannedStep::Hold(_) => "…".to_owned(),
+            CannedStep::Stamp => "@".to_owned(),
         };
-        fixed.moves.iter().map(say).collect()
+        fixed.steps.iter().map(say).collect()
     }
 
     #[test]
     fn a_body_has_the_size_that_was_asked_for() {
-        let text = said(&Fixed::json(4096));
+        let text = said(&CannedResponse::json(4096));
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         assert!(head.contains("content-length: 4096") && body.len() == 4096, "{}", body.len());
     }
 
     #[test]
     fn a_stream_has_a_write_per_event() {
-        let fixed = Fixed::stream(200, None);
-        assert_eq!(fixed.moves.len(), 204, "role, words, finish, usage, done");
+        let fixed = CannedResponse::stream(200, None);
+        assert_eq!(fixed.steps.len(), 204, "role, words, finish, usage, done");
         assert!(said(&fixed).ends_with("0\r\n\r\n"));
     }
 
     #[test]
     fn a_held_stream_has_said_one_word() {
         let (_release, released) = watch::channel(false);
-        let text = said(&Fixed::held(released));
+        let text = said(&CannedResponse::held(released));
         let (before, after) = text.split_once('…').expect("it holds");
         let words = |text: &str| text.matches("word").count();
         assert_eq!((words(before), words(after)), (1, 1), "{text}");
@@ -227,21 +232,21 @@ mod tests {
 
     #[test]
     fn a_flood_has_every_event() {
-        let text = said(&Fixed::flood(1000));
+        let text = said(&CannedResponse::flood(1000));
         assert_eq!(text.matches("data: ").count(), 1003, "finish, usage, done");
     }
 
     #[test]
     fn a_document_has_its_length() {
-        let text = said(&Fixed::document("{\"a\":1}"));
+        let text = said(&CannedResponse::document("{\"a\":1}"));
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         assert!(head.contains("content-length: 7") && body == "{\"a\":1}", "{text}");
     }
 
     #[test]
     fn what_is_spoken_has_a_pause_before_each_word() {
-        let fixed = Fixed::spoken(60, std::time::Duration::from_millis(20));
-        let pauses = fixed.moves.iter().filter(|next| matches!(next, Move::Pause(_))).count();
+        let fixed = CannedResponse::paced(60, std::time::Duration::from_millis(20));
+        let pauses = fixed.steps.iter().filter(|next| matches!(next, CannedStep::Pause(_))).count();
         let text = said(&fixed);
         let (before, after) = text.split_once('@').expect("a moment");
         assert!(!before.contains("word") && after.ends_with("0\r\n\r\n"), "{text}");
@@ -251,7 +256,7 @@ mod tests {
     #[test]
     fn a_prelude_shows_nothing() {
         for count in [0, 1, 20] {
-            let text = said(&Fixed::prelude(count, None, 3));
+            let text = said(&CannedResponse::prelude(count, None, 3));
             let (before, after) = text.split_once('@').expect("a moment");
             assert_eq!(before.matches("data: ").count(), count);
             assert!(!before.contains("word") && after.matches("word").count() == 3, "{text}");

@@ -18,54 +18,54 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-pub use fixed::{Fixed, STAMP};
+pub use fixed::{CannedResponse, STAMP_PREFIX};
 
-use crate::upstream::{Call, Part, Persona, Script, Stage};
+use crate::upstream::{Call, DemoProvider, Script, UpstreamRegistry, UpstreamSpec};
 use connection::Connection;
 
 /// How often [`Server::settled`] looks.
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A server that listens until it is dropped.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    repertoire: Arc<Repertoire>,
+    repertoire: Arc<ServedContent>,
     listening: JoinHandle<()>,
 }
 
 /// What a server plays.
 #[derive(Debug)]
-enum Repertoire {
+enum ServedContent {
     /// `/{world}/{upstream}/v1/…` leads to a registered world.
-    Worlds(Mutex<BTreeMap<String, World>>),
+    Worlds(Mutex<BTreeMap<String, ServedWorld>>),
     /// `/v1/…` leads to one persona.
-    Persona { persona: Persona, models: Vec<String>, log: Option<fn(&str)> },
+    Persona { persona: DemoProvider, models: Vec<String>, log: Option<fn(&str)> },
 }
 
 #[derive(Debug)]
-enum World {
-    Scripted(Stage),
-    Fixed(Arc<Fixed>),
+enum ServedWorld {
+    Scripted(UpstreamRegistry),
+    Canned(Arc<CannedResponse>),
 }
 
 impl Server {
     /// Listens on a free port of the loopback device; worlds are registered later.
     pub async fn start() -> io::Result<Self> {
-        Self::listen(0, Repertoire::Worlds(Mutex::default())).await
+        Self::listen(0, ServedContent::Worlds(Mutex::default())).await
     }
 
     /// Listens as one persona; `log` gets a line for every request. Port 0 takes a free one.
     pub async fn start_persona(
         port: u16,
-        persona: Persona,
+        persona: DemoProvider,
         models: Vec<String>,
         log: Option<fn(&str)>,
     ) -> io::Result<Self> {
-        Self::listen(port, Repertoire::Persona { persona, models, log }).await
+        Self::listen(port, ServedContent::Persona { persona, models, log }).await
     }
 
-    async fn listen(port: u16, repertoire: Repertoire) -> io::Result<Self> {
+    async fn listen(port: u16, repertoire: ServedContent) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         let repertoire = Arc::new(repertoire);
@@ -84,29 +84,29 @@ impl Server {
     }
 
     /// Sets up a world with scripted upstreams, in place of one that had its name.
-    pub fn register(&self, world: &str, parts: BTreeMap<String, Part>) {
-        self.put(world, World::Scripted(Stage::new(parts)));
+    pub fn register(&self, world: &str, parts: BTreeMap<String, UpstreamSpec>) {
+        self.put(world, ServedWorld::Scripted(UpstreamRegistry::new(parts)));
     }
 
     /// Has an upstream play this and nothing else from its next call on, and says how many calls it had
     /// before. The world's books go on.
     pub fn rewrite(&self, world: &str, upstream: &str, script: Script) -> usize {
         match self.worlds().as_deref_mut().and_then(|worlds| worlds.get_mut(world)) {
-            Some(World::Scripted(stage)) => stage.rewrite(upstream, script),
-            Some(World::Fixed(_)) | None => 0,
+            Some(ServedWorld::Scripted(stage)) => stage.rewrite(upstream, script),
+            Some(ServedWorld::Canned(_)) | None => 0,
         }
     }
 
     /// Sets up a world that answers every request alike and notes nothing: for benchmarks.
-    pub fn register_fixed(&self, world: &str, fixed: Fixed) {
-        self.put(world, World::Fixed(Arc::new(fixed)));
+    pub fn register_canned(&self, world: &str, fixed: CannedResponse) {
+        self.put(world, ServedWorld::Canned(Arc::new(fixed)));
     }
 
     /// Every call that a world's upstreams saw, by upstream.
     pub fn seen(&self, world: &str) -> BTreeMap<String, Vec<Call>> {
         match self.worlds().as_deref().and_then(|worlds| worlds.get(world)) {
-            Some(World::Scripted(stage)) => stage.calls().clone(),
-            Some(World::Fixed(_)) | None => BTreeMap::new(),
+            Some(ServedWorld::Scripted(stage)) => stage.calls().clone(),
+            Some(ServedWorld::Canned(_)) | None => BTreeMap::new(),
         }
     }
 
@@ -115,29 +115,29 @@ impl Server {
         let until = Instant::now() + patience;
         loop {
             let is_open = match self.worlds().as_deref().and_then(|worlds| worlds.get(world)) {
-                Some(World::Scripted(stage)) => stage.open() > 0,
-                Some(World::Fixed(_)) | None => false,
+                Some(ServedWorld::Scripted(stage)) => stage.open_calls() > 0,
+                Some(ServedWorld::Canned(_)) | None => false,
             };
             if !is_open || Instant::now() >= until {
                 return self.seen(world);
             }
-            sleep(LOOK).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
-    fn put(&self, name: &str, world: World) {
+    fn put(&self, name: &str, world: ServedWorld) {
         if let Some(mut worlds) = self.worlds() {
             worlds.insert(name.to_owned(), world);
         }
     }
 
-    fn worlds(&self) -> Option<MutexGuard<'_, BTreeMap<String, World>>> {
+    fn worlds(&self) -> Option<MutexGuard<'_, BTreeMap<String, ServedWorld>>> {
         self.repertoire.worlds()
     }
 }
 
-impl Repertoire {
-    fn worlds(&self) -> Option<MutexGuard<'_, BTreeMap<String, World>>> {
+impl ServedContent {
+    fn worlds(&self) -> Option<MutexGuard<'_, BTreeMap<String, ServedWorld>>> {
         match self {
             Self::Worlds(worlds) => Some(worlds.lock().unwrap_or_else(PoisonError::into_inner)),
             Self::Persona { .. } => None,
@@ -151,7 +151,7 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: TcpListener, repertoire: Arc<Repertoire>) {
+async fn accept(listener: TcpListener, repertoire: Arc<ServedContent>) {
     // Dropped with this task, and every connection with it.
     let mut connections = JoinSet::new();
     loop {
@@ -164,7 +164,7 @@ async fn accept(listener: TcpListener, repertoire: Arc<Repertoire>) {
                     }
                 }
                 // Out of file descriptors: wait for some to be closed.
-                Err(_) => sleep(LOOK).await,
+                Err(_) => sleep(POLL_INTERVAL).await,
             },
             Some(_) = connections.join_next() => {}
         }

@@ -6,15 +6,15 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 /// The longest head that is read.
-const LONGEST_HEAD: usize = 64 * 1024;
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// The longest body that is read.
-const LONGEST_BODY: usize = 64 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 /// The most headers that are read.
-const MOST_HEADERS: usize = 128;
+const MAX_HEADERS: usize = 128;
 
 /// A request's head.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(super) struct RequestHead {
     pub(super) method: String,
     /// Path and query.
     pub(super) target: String,
@@ -33,21 +33,21 @@ pub(super) enum Framing {
 
 /// The bytes are not HTTP/1.1, or too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Nonsense;
+pub(super) struct InvalidHttp;
 
 /// Takes a head from the front of a buffer, if it is whole.
-pub(super) fn take_head(buffer: &mut BytesMut) -> Result<Option<Head>, Nonsense> {
-    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+pub(super) fn take_head(buffer: &mut BytesMut) -> Result<Option<RequestHead>, InvalidHttp> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
-    let length = match request.parse(buffer).map_err(|_| Nonsense)? {
+    let length = match request.parse(buffer).map_err(|_| InvalidHttp)? {
         httparse::Status::Complete(length) => length,
-        httparse::Status::Partial if buffer.len() > LONGEST_HEAD => return Err(Nonsense),
+        httparse::Status::Partial if buffer.len() > MAX_HEAD_BYTES => return Err(InvalidHttp),
         httparse::Status::Partial => return Ok(None),
     };
     let mut map = HeaderMap::with_capacity(request.headers.len());
     for header in request.headers.iter() {
-        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| Nonsense)?;
-        map.append(name, HeaderValue::from_bytes(header.value).map_err(|_| Nonsense)?);
+        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| InvalidHttp)?;
+        map.append(name, HeaderValue::from_bytes(header.value).map_err(|_| InvalidHttp)?);
     }
     let text = |name| map.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let framing = if text("transfer-encoding").eq_ignore_ascii_case("chunked") {
@@ -55,11 +55,11 @@ pub(super) fn take_head(buffer: &mut BytesMut) -> Result<Option<Head>, Nonsense>
     } else {
         match text("content-length") {
             "" => Framing::Length(0),
-            length => Framing::Length(length.parse().map_err(|_| Nonsense)?),
+            length => Framing::Length(length.parse().map_err(|_| InvalidHttp)?),
         }
     };
-    if matches!(framing, Framing::Length(length) if length > LONGEST_BODY) {
-        return Err(Nonsense);
+    if matches!(framing, Framing::Length(length) if length > MAX_BODY_BYTES) {
+        return Err(InvalidHttp);
     }
     let target = request.path.unwrap_or("/");
     let target = match target.strip_prefix("http://") {
@@ -69,7 +69,7 @@ pub(super) fn take_head(buffer: &mut BytesMut) -> Result<Option<Head>, Nonsense>
     let connection = text("connection");
     let closes = connection.eq_ignore_ascii_case("close")
         || (request.version == Some(0) && !connection.eq_ignore_ascii_case("keep-alive"));
-    let head = Head {
+    let head = RequestHead {
         method: request.method.unwrap_or_default().to_owned(),
         target: target.to_owned(),
         framing,
@@ -84,7 +84,7 @@ pub(super) fn take_head(buffer: &mut BytesMut) -> Result<Option<Head>, Nonsense>
 pub(super) fn take_body(
     buffer: &mut BytesMut,
     framing: Framing,
-) -> Result<Option<Bytes>, Nonsense> {
+) -> Result<Option<Bytes>, InvalidHttp> {
     match framing {
         Framing::Length(length) if buffer.len() < length => Ok(None),
         Framing::Length(length) => Ok(Some(buffer.split_to(length).freeze())),
@@ -92,19 +92,19 @@ pub(super) fn take_body(
     }
 }
 
-fn take_chunks(buffer: &mut BytesMut) -> Result<Option<Bytes>, Nonsense> {
+fn take_chunks(buffer: &mut BytesMut) -> Result<Option<Bytes>, InvalidHttp> {
     let mut body = BytesMut::new();
     let mut at = 0;
     loop {
         let (digits, size) =
-            match httparse::parse_chunk_size(&buffer[at..]).map_err(|_| Nonsense)? {
+            match httparse::parse_chunk_size(&buffer[at..]).map_err(|_| InvalidHttp)? {
                 httparse::Status::Complete((digits, size)) => {
-                    (digits, usize::try_from(size).map_err(|_| Nonsense)?)
+                    (digits, usize::try_from(size).map_err(|_| InvalidHttp)?)
                 }
                 httparse::Status::Partial => return Ok(None),
             };
-        if body.len().saturating_add(size) > LONGEST_BODY {
-            return Err(Nonsense);
+        if body.len().saturating_add(size) > MAX_BODY_BYTES {
+            return Err(InvalidHttp);
         }
         let (start, end) = (at + digits, at + digits + size);
         if buffer.len() < end + 2 {
@@ -112,7 +112,7 @@ fn take_chunks(buffer: &mut BytesMut) -> Result<Option<Bytes>, Nonsense> {
         }
         // Trailers are not understood: a body with them is nonsense here.
         if &buffer[end..end + 2] != b"\r\n" {
-            return Err(Nonsense);
+            return Err(InvalidHttp);
         }
         body.extend_from_slice(&buffer[start..end]);
         at = end + 2;

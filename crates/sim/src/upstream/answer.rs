@@ -12,7 +12,7 @@ const CREATED: u64 = 1_760_000_000;
 
 /// Which call an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EndpointKind {
     /// `/chat/completions`, and every path that is none of the others.
     Chat,
     /// `/completions`
@@ -23,9 +23,9 @@ pub enum Kind {
 
 /// What a provider reads in a request.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct ProviderRequest {
     /// Which call.
-    pub kind: Kind,
+    pub kind: EndpointKind,
     /// The model's name, as it was sent.
     pub model: String,
     /// Whether a stream is wanted.
@@ -33,31 +33,31 @@ pub struct Asked {
     /// Whether the stream shall report its usage.
     pub include_usage: bool,
     /// The text that the answer may refer to: the last message, the prompt or the input.
-    pub said: String,
+    pub prompt_text: String,
     /// How many vectors are wanted.
     pub inputs: usize,
     /// Whether vectors shall come as base64.
     pub base64: bool,
 }
 
-impl Asked {
+impl ProviderRequest {
     /// Reads a request; what it does not say has the provider's defaults.
-    pub fn read(path: &str, body: &[u8]) -> Self {
+    pub fn parse(path: &str, body: &[u8]) -> Self {
         let path = path.split('?').next().unwrap_or_default();
         let kind = match path {
-            _ if path.ends_with("/chat/completions") => Kind::Chat,
-            _ if path.ends_with("/completions") => Kind::Text,
-            _ if path.ends_with("/embeddings") => Kind::Embeddings,
-            _ => Kind::Chat,
+            _ if path.ends_with("/chat/completions") => EndpointKind::Chat,
+            _ if path.ends_with("/completions") => EndpointKind::Text,
+            _ if path.ends_with("/embeddings") => EndpointKind::Embeddings,
+            _ => EndpointKind::Chat,
         };
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let said = match kind {
-            Kind::Chat => words(
+        let prompt_text = match kind {
+            EndpointKind::Chat => words(
                 &body["messages"]
                     [body["messages"].as_array().map_or(0, |all| all.len().saturating_sub(1))]["content"],
             ),
-            Kind::Text => words(&body["prompt"]),
-            Kind::Embeddings => words(&body["input"]),
+            EndpointKind::Text => words(&body["prompt"]),
+            EndpointKind::Embeddings => words(&body["input"]),
         };
         let inputs = body["input"].as_array().filter(|all| all.iter().all(|one| !one.is_number()));
         Self {
@@ -65,7 +65,7 @@ impl Asked {
             model: body["model"].as_str().unwrap_or("unnamed").to_owned(),
             stream: body["stream"] == true,
             include_usage: body["stream_options"]["include_usage"] == true,
-            said,
+            prompt_text,
             inputs: inputs.map_or(1, Vec::len),
             base64: body["encoding_format"] == "base64",
         }
@@ -87,12 +87,12 @@ fn words(content: &Value) -> String {
 
 /// What an answer says.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
-    pub(super) kind: Kind,
+pub(super) struct ProviderAnswer {
+    pub(super) kind: EndpointKind,
     pub(super) model: String,
     pub(super) text: String,
     pub(super) reasoning: Option<String>,
-    pub(super) usage: Option<Usage>,
+    pub(super) usage: Option<ProviderUsage>,
     pub(super) vector: Vec<f32>,
     pub(super) inputs: usize,
     pub(super) base64: bool,
@@ -100,14 +100,14 @@ pub(super) struct Answer {
 
 /// What an answer costs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Usage {
+pub(super) struct ProviderUsage {
     pub(super) prompt: u64,
     pub(super) completion: u64,
     pub(super) cached: u64,
     pub(super) reasoning: u64,
 }
 
-impl Usage {
+impl ProviderUsage {
     fn json(self) -> String {
         let Self { prompt, completion, cached, reasoning } = self;
         let total = prompt + completion;
@@ -119,7 +119,7 @@ impl Usage {
 
 /// Which chunks of a stream are left out, and whether usage was asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Chunks {
+pub(super) struct ChunkOptions {
     pub(super) include_usage: bool,
     pub(super) finish: bool,
     pub(super) done: bool,
@@ -127,20 +127,22 @@ pub(super) struct Chunks {
 
 /// The data of one event, and whether it is the first that shows something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Datum {
+pub(super) struct EventData {
     pub(super) data: String,
     pub(super) first_content: bool,
 }
 
-impl Answer {
+impl ProviderAnswer {
     fn head(&self, chunk: bool) -> String {
         let model = quoted(&self.model);
         let (id, object) = match (self.kind, chunk) {
-            (Kind::Chat, false) => ("chatcmpl-Ck7Standin0000000000000000001", "chat.completion"),
-            (Kind::Chat, true) => {
+            (EndpointKind::Chat, false) => {
+                ("chatcmpl-Ck7Standin0000000000000000001", "chat.completion")
+            }
+            (EndpointKind::Chat, true) => {
                 ("chatcmpl-Ck7Standin0000000000000000001", "chat.completion.chunk")
             }
-            (Kind::Text | Kind::Embeddings, _) => {
+            (EndpointKind::Text | EndpointKind::Embeddings, _) => {
                 ("cmpl-Ck7Standin0000000000000000001", "text_completion")
             }
         };
@@ -156,7 +158,7 @@ impl Answer {
         let usage =
             self.usage.map_or_else(String::new, |usage| format!(r#","usage":{}"#, usage.json()));
         match self.kind {
-            Kind::Chat => {
+            EndpointKind::Chat => {
                 let reasoning = self.reasoning.as_ref().map_or_else(String::new, |reasoning| {
                     format!(r#","reasoning_content":{}"#, quoted(reasoning))
                 });
@@ -164,10 +166,10 @@ impl Answer {
                     r#"{head},"choices":[{{"index":0,"message":{{"role":"assistant","content":{text}{reasoning},"refusal":null,"annotations":[]}},"logprobs":null,"finish_reason":"stop"}}]{usage}}}"#
                 )
             }
-            Kind::Text => format!(
+            EndpointKind::Text => format!(
                 r#"{head},"choices":[{{"text":{text},"index":0,"logprobs":null,"finish_reason":"stop"}}]{usage}}}"#
             ),
-            Kind::Embeddings => {
+            EndpointKind::Embeddings => {
                 let vector = if self.base64 {
                     let bytes: Vec<u8> =
                         self.vector.iter().flat_map(|number| number.to_le_bytes()).collect();
@@ -196,20 +198,21 @@ impl Answer {
 
     /// The answer event by event: a role (in chats), one event per word, a finish, the usage if it
     /// was asked for, `[DONE]`.
-    pub(super) fn stream(&self, chunks: Chunks) -> Vec<Datum> {
+    pub(super) fn stream(&self, chunks: ChunkOptions) -> Vec<EventData> {
         let head = self.head(true);
         let pending = if chunks.include_usage { r#","usage":null"# } else { "" };
         let choice = |content: &str, finish: &str| match self.kind {
-            Kind::Chat => format!(
+            EndpointKind::Chat => format!(
                 r#"{head},"choices":[{{"index":0,"delta":{content},"logprobs":null,"finish_reason":{finish}}}]{pending}}}"#
             ),
-            Kind::Text | Kind::Embeddings => format!(
+            EndpointKind::Text | EndpointKind::Embeddings => format!(
                 r#"{head},"choices":[{{"text":{content},"index":0,"logprobs":null,"finish_reason":{finish}}}]{pending}}}"#
             ),
         };
-        let is_chat = self.kind == Kind::Chat;
+        let is_chat = self.kind == EndpointKind::Chat;
         let mut data = Vec::new();
-        let mut add = |text: String, first_content| data.push(Datum { data: text, first_content });
+        let mut add =
+            |text: String, first_content| data.push(EventData { data: text, first_content });
         if is_chat {
             add(choice(r#"{"role":"assistant","content":"","refusal":null}"#, "null"), false);
         }
@@ -273,15 +276,17 @@ fn quoted(text: &str) -> String {
 mod tests {
     use serde_json::Value;
 
-    use super::{Answer, Asked, Chunks, Kind, Usage, split_words};
+    use super::{
+        ChunkOptions, EndpointKind, ProviderAnswer, ProviderRequest, ProviderUsage, split_words,
+    };
 
-    fn answer(kind: Kind) -> Answer {
-        Answer {
+    fn answer(kind: EndpointKind) -> ProviderAnswer {
+        ProviderAnswer {
             kind,
             model: "m\"1".to_owned(),
             text: "Hello  there, 世界".to_owned(),
             reasoning: None,
-            usage: Some(Usage { prompt: 9, completion: 2, cached: 1, reasoning: 0 }),
+            usage: Some(ProviderUsage { prompt: 9, completion: 2, cached: 1, reasoning: 0 }),
             vector: vec![0.5, -1.0],
             inputs: 2,
             base64: false,
@@ -297,19 +302,20 @@ mod tests {
 
     #[test]
     fn every_shape_is_json_with_its_content() {
-        let chat: Value = serde_json::from_str(&answer(Kind::Chat).whole()).expect("JSON");
+        let chat: Value = serde_json::from_str(&answer(EndpointKind::Chat).whole()).expect("JSON");
         assert_eq!(chat["choices"][0]["message"]["content"], "Hello  there, 世界");
         assert_eq!((&chat["model"], &chat["usage"]["total_tokens"]), (&"m\"1".into(), &11.into()));
-        let text: Value = serde_json::from_str(&answer(Kind::Text).whole()).expect("JSON");
+        let text: Value = serde_json::from_str(&answer(EndpointKind::Text).whole()).expect("JSON");
         assert_eq!(text["choices"][0]["text"], "Hello  there, 世界");
-        let vectors: Value = serde_json::from_str(&answer(Kind::Embeddings).whole()).expect("JSON");
+        let vectors: Value =
+            serde_json::from_str(&answer(EndpointKind::Embeddings).whole()).expect("JSON");
         assert_eq!(vectors["data"][1]["embedding"], serde_json::json!([0.5, -1.0]));
     }
 
     #[test]
     fn a_stream_has_role_words_finish_usage_and_done() {
-        let chunks = Chunks { include_usage: true, finish: true, done: true };
-        let data = answer(Kind::Chat).stream(chunks);
+        let chunks = ChunkOptions { include_usage: true, finish: true, done: true };
+        let data = answer(EndpointKind::Chat).stream(chunks);
         let (done, events) = data.split_last().expect("events");
         assert_eq!(done.data, "[DONE]");
         let events: Vec<Value> =
@@ -322,21 +328,26 @@ mod tests {
         assert_eq!(events[events.len() - 2]["choices"][0]["finish_reason"], "stop");
         assert_eq!(events[events.len() - 1]["usage"]["prompt_tokens"], 9);
         assert!(events[0]["usage"].is_null() && data[1].first_content && !data[2].first_content);
-        let bare =
-            answer(Kind::Text).stream(Chunks { include_usage: false, finish: false, done: false });
+        let bare = answer(EndpointKind::Text).stream(ChunkOptions {
+            include_usage: false,
+            finish: false,
+            done: false,
+        });
         assert!(bare.iter().all(|event| !event.data.contains("usage") && event.data != "[DONE]"));
     }
 
     #[test]
     fn a_request_is_read_leniently() {
         let body = br#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{"content":"a"},{"content":[{"type":"text","text":"b c"}]}]}"#;
-        let asked = Asked::read("/v1/chat/completions?x=1", body);
-        assert!(asked.stream && asked.include_usage && asked.kind == Kind::Chat);
-        assert_eq!((asked.model.as_str(), asked.said.as_str()), ("m", "b c"));
-        let asked =
-            Asked::read("/v1/embeddings", br#"{"input":["a","b"],"encoding_format":"base64"}"#);
+        let asked = ProviderRequest::parse("/v1/chat/completions?x=1", body);
+        assert!(asked.stream && asked.include_usage && asked.kind == EndpointKind::Chat);
+        assert_eq!((asked.model.as_str(), asked.prompt_text.as_str()), ("m", "b c"));
+        let asked = ProviderRequest::parse(
+            "/v1/embeddings",
+            br#"{"input":["a","b"],"encoding_format":"base64"}"#,
+        );
         assert_eq!((asked.inputs, asked.base64), (2, true));
-        assert_eq!(Asked::read("/v1/embeddings", br#"{"input":[1,2,3]}"#).inputs, 1);
-        assert_eq!(Asked::read("/", b"not json").model, "unnamed");
+        assert_eq!(ProviderRequest::parse("/v1/embeddings", br#"{"input":[1,2,3]}"#).inputs, 1);
+        assert_eq!(ProviderRequest::parse("/", b"not json").model, "unnamed");
     }
 }

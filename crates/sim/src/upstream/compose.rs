@@ -3,37 +3,39 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::answer::{self, Answer, Asked, Chunks, Datum, Usage};
-use super::play::{Play, Response, Step};
+use super::answer::{
+    self, ChunkOptions, EventData, ProviderAnswer, ProviderRequest, ProviderUsage,
+};
+use super::play::{BodyStep, PlannedResponse, ResponsePlan};
 use super::script::Script;
 
 /// One event, or a whole body.
-struct Item {
+struct BodyItem {
     bytes: Bytes,
     first_content: bool,
 }
 
 /// A body before faults and pauses are worked into it.
-struct Content {
+struct BodyContent {
     content_type: Option<String>,
     chunked: bool,
-    items: Vec<Item>,
+    items: Vec<BodyItem>,
 }
 
 impl Script {
     /// What becomes of a request. `Err` says which part of the script is wrong.
-    pub fn play(&self, asked: &Asked) -> Result<Play, String> {
+    pub fn plan(&self, asked: &ProviderRequest) -> Result<ResponsePlan, String> {
         if self.refuse || (self.reset && !self.is_cut()) {
-            return Ok(Play::Refuse);
+            return Ok(ResponsePlan::Refuse);
         }
         if self.hang {
-            return Ok(Play::Silence);
+            return Ok(ResponsePlan::Silence);
         }
         let status = self.status.unwrap_or(if self.redirect.is_some() { 302 } else { 200 });
         let content = self.content(status, asked);
         let full: usize = content.items.iter().map(|item| item.bytes.len()).sum();
         let length = self.content_length.or((!content.chunked).then_some(full as u64));
-        let mut response = Response {
+        let mut response = PlannedResponse {
             delay: self.delay.unwrap_or_default(),
             status: StatusCode::from_u16(status)
                 .map_err(|_| format!("{status} is not a status"))?,
@@ -41,18 +43,18 @@ impl Script {
             length,
             steps: self.steps(content.items),
         };
-        let cut = Step::Cut { reset: self.reset };
+        let cut = BodyStep::Cut { reset: self.reset };
         if let Some(at) = self.cut_at {
             response.break_at(at, cut.clone());
         }
         if let Some(at) = self.stall_at {
-            response.break_at(at, Step::Hang);
+            response.break_at(at, BodyStep::Hang);
         }
         if let Some(length) = length.filter(|_| response.ends()) {
             // Bytes behind the announced length belong to nobody; too few of them are a broken body.
             let length = usize::try_from(length).unwrap_or(usize::MAX);
             match response.bytes().len() {
-                sent if sent > length => response.break_at(length, Step::End),
+                sent if sent > length => response.break_at(length, BodyStep::End),
                 sent if sent < length => response.break_at(sent, cut),
                 _ => {}
             }
@@ -60,7 +62,7 @@ impl Script {
         if let Some(size) = self.split {
             response.split(size.max(1));
         }
-        Ok(Play::Respond(response))
+        Ok(ResponsePlan::Respond(response))
     }
 
     fn is_cut(&self) -> bool {
@@ -86,22 +88,22 @@ impl Script {
         Ok(headers)
     }
 
-    fn content(&self, status: u16, asked: &Asked) -> Content {
-        let whole = |content_type: &str, text: String| Content {
+    fn content(&self, status: u16, asked: &ProviderRequest) -> BodyContent {
+        let whole = |content_type: &str, text: String| BodyContent {
             content_type: Some(content_type.to_owned()),
             chunked: false,
-            items: vec![Item { bytes: text.into(), first_content: true }],
+            items: vec![BodyItem { bytes: text.into(), first_content: true }],
         };
         if let Some(raw) = &self.raw {
             let content_type = self.content_type.as_deref().unwrap_or("text/plain");
             let chunked = content_type.starts_with("text/event-stream");
-            return Content { chunked, ..whole(content_type, raw.clone()) };
+            return BodyContent { chunked, ..whole(content_type, raw.clone()) };
         }
         if let Some(json) = &self.json {
             return whole("application/json", json.to_string());
         }
         if let Some(events) = &self.events {
-            let datum = |(index, data): (usize, &String)| Datum {
+            let datum = |(index, data): (usize, &String)| EventData {
                 data: data.clone(),
                 first_content: index == 0,
             };
@@ -112,11 +114,11 @@ impl Script {
                 "application/json",
                 answer::error(status, &format!("The stand-in was told to fail with {status}.")),
             ),
-            300..400 => Content { content_type: None, chunked: false, items: Vec::new() },
+            300..400 => BodyContent { content_type: None, chunked: false, items: Vec::new() },
             _ => {
-                let answer = self.said(asked);
+                let answer = self.build_answer(asked);
                 if self.stream.unwrap_or(asked.stream) {
-                    let chunks = Chunks {
+                    let chunks = ChunkOptions {
                         include_usage: self.usage.unwrap_or(asked.include_usage),
                         finish: self.finish.unwrap_or(true),
                         done: self.done.unwrap_or(true),
@@ -129,17 +131,17 @@ impl Script {
         }
     }
 
-    fn said(&self, asked: &Asked) -> Answer {
+    fn build_answer(&self, asked: &ProviderRequest) -> ProviderAnswer {
         let text = self.answer.as_deref().unwrap_or("Hello there");
         let text = text.repeat(self.answer_times.unwrap_or(1));
         let count = |text: &str| text.split_whitespace().count() as u64;
-        let usage = Usage {
-            prompt: self.prompt_tokens.unwrap_or_else(|| count(&asked.said)),
+        let usage = ProviderUsage {
+            prompt: self.prompt_tokens.unwrap_or_else(|| count(&asked.prompt_text)),
             completion: self.completion_tokens.unwrap_or_else(|| count(&text)),
             cached: self.cached_tokens,
             reasoning: self.reasoning_tokens,
         };
-        Answer {
+        ProviderAnswer {
             kind: asked.kind,
             model: self.model.clone().unwrap_or_else(|| asked.model.clone()),
             text,
@@ -151,12 +153,12 @@ impl Script {
         }
     }
 
-    fn stream(&self, data: impl Iterator<Item = Datum>) -> Content {
-        let items = data.map(|datum| Item {
+    fn stream(&self, data: impl Iterator<Item = EventData>) -> BodyContent {
+        let items = data.map(|datum| BodyItem {
             bytes: self.event(&datum.data),
             first_content: datum.first_content,
         });
-        Content {
+        BodyContent {
             content_type: Some("text/event-stream".to_owned()),
             chunked: true,
             items: items.collect(),
@@ -171,7 +173,7 @@ impl Script {
         format!("{comment}{}{end}", lines.concat()).into()
     }
 
-    fn steps(&self, items: Vec<Item>) -> Vec<Step> {
+    fn steps(&self, items: Vec<BodyItem>) -> Vec<BodyStep> {
         let cut_after = self.cut_after.or(self.role_then_cut.then_some(1));
         let error_after = self.error_after.or(self.error_first.then_some(0));
         let mut steps = Vec::with_capacity(items.len() * 2 + 1);
@@ -179,34 +181,34 @@ impl Script {
         let mut items = items.into_iter();
         for index in 0..=count {
             if cut_after == Some(index) {
-                steps.push(Step::Cut { reset: self.reset });
+                steps.push(BodyStep::Cut { reset: self.reset });
                 return steps;
             }
             if self.stall_after == Some(index) {
-                steps.push(Step::Hang);
+                steps.push(BodyStep::Hang);
                 return steps;
             }
             if self.end_after == Some(index) {
                 break;
             }
             if error_after == Some(index) {
-                steps.push(Step::Send(
+                steps.push(BodyStep::Send(
                     self.event(&answer::error(500, "The stand-in was told to fail in the middle.")),
                 ));
                 break;
             }
             if self.malformed_after == Some(index) {
-                steps.push(Step::Send(self.event(r#"{"choices":[{"del"#)));
+                steps.push(BodyStep::Send(self.event(r#"{"choices":[{"del"#)));
             }
             let Some(item) = items.next() else { break };
             let pause = self.gap.filter(|_| index > 0).unwrap_or_default()
                 + self.first_token_delay.filter(|_| item.first_content).unwrap_or_default();
             if !pause.is_zero() {
-                steps.push(Step::Wait(pause));
+                steps.push(BodyStep::Wait(pause));
             }
-            steps.push(Step::Send(item.bytes));
+            steps.push(BodyStep::Send(item.bytes));
         }
-        steps.push(Step::End);
+        steps.push(BodyStep::End);
         steps
     }
 }
@@ -215,19 +217,22 @@ impl Script {
 mod tests {
     use std::time::Duration;
 
-    use crate::upstream::{Asked, LineEnding, Play, Response, Script, Step};
+    use crate::upstream::{
+        BodyStep, LineEnding, PlannedResponse, ProviderRequest, ResponsePlan, Script,
+    };
 
     const STREAM: &[u8] = br#"{"model":"m","stream":true}"#;
 
     #[track_caller]
-    fn respond(script: &str, body: &[u8]) -> Response {
+    fn respond(script: &str, body: &[u8]) -> PlannedResponse {
         let script: Script = toml::from_str(script).expect("a script");
-        let play = script.play(&Asked::read("/v1/chat/completions", body)).expect("a play");
-        let Play::Respond(response) = play else { panic!("{play:?}") };
+        let play =
+            script.plan(&ProviderRequest::parse("/v1/chat/completions", body)).expect("a play");
+        let ResponsePlan::Respond(response) = play else { panic!("{play:?}") };
         response
     }
 
-    fn text(response: &Response) -> String {
+    fn text(response: &PlannedResponse) -> String {
         String::from_utf8(response.bytes().to_vec()).expect("UTF-8")
     }
 
@@ -251,8 +256,11 @@ mod tests {
         assert_eq!(events("answer = 'a b c'\ndone = false\nfinish = false"), 4);
         assert_eq!(events("answer = 'a b c'\nend_after = 6"), 6);
         let cut = respond("cut_at = 10\nreset = true", STREAM);
-        assert_eq!((cut.bytes().len(), cut.steps.last()), (10, Some(&Step::Cut { reset: true })));
-        assert_eq!(respond("stall_after = 0", STREAM).steps, [Step::Hang]);
+        assert_eq!(
+            (cut.bytes().len(), cut.steps.last()),
+            (10, Some(&BodyStep::Cut { reset: true }))
+        );
+        assert_eq!(respond("stall_after = 0", STREAM).steps, [BodyStep::Hang]);
         assert!(!respond("role_then_cut = true", STREAM).ends());
     }
 
@@ -269,10 +277,10 @@ mod tests {
         let response =
             respond("events = ['a', 'b']\ngap = '20ms'\nfirst_token_delay = '1s'", STREAM);
         let waits: Vec<_> =
-            response.steps.iter().filter(|step| matches!(step, Step::Wait(_))).collect();
+            response.steps.iter().filter(|step| matches!(step, BodyStep::Wait(_))).collect();
         assert_eq!(
             waits,
-            [&Step::Wait(Duration::from_secs(1)), &Step::Wait(Duration::from_millis(20))]
+            [&BodyStep::Wait(Duration::from_secs(1)), &BodyStep::Wait(Duration::from_millis(20))]
         );
     }
 
@@ -291,11 +299,11 @@ mod tests {
             (302, &"http://127.0.0.1:1/".parse().expect("a value"))
         );
         assert!(text(&respond("status = 503", b"{}")).contains("server_error"));
-        let asked = Asked::read("/", b"{}");
-        let play = |script: &str| toml::from_str::<Script>(script).expect("a script").play(&asked);
-        assert_eq!(play("refuse = true"), Ok(Play::Refuse));
-        assert_eq!(play("reset = true"), Ok(Play::Refuse));
-        assert_eq!(play("hang = true"), Ok(Play::Silence));
+        let asked = ProviderRequest::parse("/", b"{}");
+        let play = |script: &str| toml::from_str::<Script>(script).expect("a script").plan(&asked);
+        assert_eq!(play("refuse = true"), Ok(ResponsePlan::Refuse));
+        assert_eq!(play("reset = true"), Ok(ResponsePlan::Refuse));
+        assert_eq!(play("hang = true"), Ok(ResponsePlan::Silence));
         assert!(play("status = 7").is_err() && play("headers = { \"a b\" = \"c\" }").is_err());
         assert!(toml::from_str::<Script>("anwser = 'x'").is_err(), "a misspelt field");
     }

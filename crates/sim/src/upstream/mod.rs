@@ -12,10 +12,10 @@ mod script;
 mod service;
 mod stage;
 
-pub use answer::{Asked, Kind};
+pub use answer::{EndpointKind, ProviderRequest};
 pub use duration::{optional as optional_duration, parse as parse_duration};
-pub use persona::Persona;
-pub use play::{Play, Response, Step};
+pub use persona::DemoProvider;
+pub use play::{BodyStep, PlannedResponse, ResponsePlan};
 pub use script::{LineEnding, Script};
-pub use service::{Aliyun, Finds, Service};
-pub use stage::{Call, CallId, Ended, Part, Stage, Then};
+pub use service::{AliyunService, RiskyWords, Service};
+pub use stage::{Call, CallId, Ended, Then, UpstreamRegistry, UpstreamSpec};

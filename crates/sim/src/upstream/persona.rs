@@ -8,15 +8,15 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{Asked, Kind};
+use super::answer::{EndpointKind, ProviderRequest};
 use super::script::Script;
-use super::service::{Aliyun, Finds, Service};
+use super::service::{AliyunService, RiskyWords, Service};
 use super::stage::{Call, Ended};
 
 /// Whom the stand-in stands in for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Persona {
+pub enum DemoProvider {
     /// OpenAI.
     Openai,
     /// DeepSeek.
@@ -28,17 +28,17 @@ pub enum Persona {
 }
 
 /// The pause between two words.
-const WORD: Duration = Duration::from_millis(20);
+const WORD_DELAY: Duration = Duration::from_millis(20);
 /// The pause between two words of a model that is called slow.
-const SLOW_WORD: Duration = Duration::from_millis(250);
+const SLOW_WORD_DELAY: Duration = Duration::from_millis(250);
 /// The wait for the first word of a model that is called slow.
-const SLOW_START: Duration = Duration::from_secs(2);
+const SLOW_FIRST_WORD_DELAY: Duration = Duration::from_secs(2);
 /// How many events come before the cut that a model's name asks for.
 const EVENTS_BEFORE_CUT: usize = 6;
 
-impl Persona {
+impl DemoProvider {
     /// Finds a persona by what is typed.
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn by_name(name: &str) -> Option<Self> {
         match name {
             "openai" => Some(Self::Openai),
             "deepseek" => Some(Self::Deepseek),
@@ -77,15 +77,15 @@ impl Persona {
         body: &[u8],
         models: &[String],
     ) -> Script {
-        let asked = Asked::read(path, body);
+        let asked = ProviderRequest::parse(path, body);
         let judged = |service: Service| {
             let (method, path) = (method.to_owned(), path.to_owned());
             let (headers, body) = (headers.clone(), Bytes::copy_from_slice(body));
             let call = Call { method, path, headers, body, ended: Ended::Open };
-            service.fill(&Script::default(), &call, &[])
+            service.apply(&Script::default(), &call, &[])
         };
         match self {
-            Self::Aliyun => return judged(Service::Aliyun(Aliyun::default())),
+            Self::Aliyun => return judged(Service::Aliyun(AliyunService::default())),
             Self::Openai | Self::Deepseek | Self::Local => {}
         }
         let path = path.split('?').next().unwrap_or_default();
@@ -93,23 +93,23 @@ impl Persona {
             return Script { json: Some(self.list(models)), ..Script::default() };
         }
         if method == "POST" && path.ends_with("/moderations") {
-            return judged(Service::Moderation(Finds::default()));
+            return judged(Service::Moderation(RiskyWords::default()));
         }
         let known = ["/chat/completions", "/completions", "/embeddings"];
         if method != "POST" || !known.iter().any(|known| path.ends_with(known)) {
             return Script::failing(404);
         }
         let model = &asked.model;
-        let (who, said) = (self.title(), &asked.said);
+        let (who, said) = (self.title(), &asked.prompt_text);
         let text = format!("I am the stand-in for {who} (model {model}). You said: {said}");
         let is_paced = asked.stream && asked.kind.streams();
         let fine =
-            Script { answer: Some(text), gap: is_paced.then_some(WORD), ..Script::default() };
+            Script { answer: Some(text), gap: is_paced.then_some(WORD_DELAY), ..Script::default() };
         let Some((_, wish)) = model.rsplit_once("-fail-") else {
             if model.ends_with("-slow") {
                 return Script {
-                    gap: Some(SLOW_WORD),
-                    first_token_delay: Some(SLOW_START),
+                    gap: Some(SLOW_WORD_DELAY),
+                    first_token_delay: Some(SLOW_FIRST_WORD_DELAY),
                     ..fine
                 };
             }
@@ -142,7 +142,7 @@ impl Persona {
     }
 }
 
-impl Kind {
+impl EndpointKind {
     /// Whether the call can be streamed.
     pub fn streams(self) -> bool {
         match self {
@@ -156,14 +156,14 @@ impl Kind {
 mod tests {
     use http::HeaderMap;
 
-    use super::Persona;
+    use super::DemoProvider;
     use crate::upstream::Script;
 
     fn script(model: &str) -> Script {
         let body = format!(
             r#"{{"model":"{model}","stream":true,"messages":[{{"role":"user","content":"Hi"}}]}}"#
         );
-        Persona::Openai.script(
+        DemoProvider::Openai.script(
             "POST",
             "/v1/chat/completions",
             &HeaderMap::new(),
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn it_lists_models_and_knows_its_paths() {
-        let list = Persona::Local.script(
+        let list = DemoProvider::Local.script(
             "GET",
             "/v1/models",
             &HeaderMap::new(),
@@ -202,7 +202,7 @@ mod tests {
         );
         assert_eq!(list.json.expect("a list")["data"][0]["id"], "mine");
         assert_eq!(
-            Persona::Local
+            DemoProvider::Local
                 .script("GET", "/v1/chat/completions", &HeaderMap::new(), b"", &[])
                 .status,
             Some(404)
@@ -211,11 +211,11 @@ mod tests {
 
     #[test]
     fn it_judges_texts() {
-        let ask = |persona: Persona, path: &str, body: &[u8]| {
+        let ask = |persona: DemoProvider, path: &str, body: &[u8]| {
             persona.script("POST", path, &HeaderMap::new(), body, &[]).json.expect("JSON")
         };
-        let flagged = ask(Persona::Openai, "/v1/moderations", br#"{"input":"[[violence]]"}"#);
+        let flagged = ask(DemoProvider::Openai, "/v1/moderations", br#"{"input":"[[violence]]"}"#);
         assert_eq!(flagged["results"][0]["flagged"], true);
-        assert_eq!(ask(Persona::Aliyun, "/?Service=s", b"")["Code"], "MissingParameter");
+        assert_eq!(ask(DemoProvider::Aliyun, "/?Service=s", b"")["Code"], "MissingParameter");
     }
 }

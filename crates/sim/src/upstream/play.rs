@@ -7,18 +7,18 @@ use http::{HeaderMap, StatusCode};
 
 /// What an upstream does with one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Play {
+pub enum ResponsePlan {
     /// There is no connection.
     Refuse,
     /// The request is taken and nothing ever comes back.
     Silence,
     /// A head comes back, and perhaps a body.
-    Respond(Response),
+    Respond(PlannedResponse),
 }
 
 /// A head and what follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Response {
+pub struct PlannedResponse {
     /// The wait before the head.
     pub delay: Duration,
     /// The status.
@@ -27,14 +27,14 @@ pub struct Response {
     pub headers: HeaderMap,
     /// What the head says of the body's length; `None` is a chunked body.
     pub length: Option<u64>,
-    /// The body. Playing ends at the first [`Step::End`], [`Step::Cut`] or [`Step::Hang`]; the end of
+    /// The body. Playing ends at the first [`BodyStep::End`], [`BodyStep::Cut`] or [`BodyStep::Hang`]; the end of
     /// the list is a clean end.
-    pub steps: Vec<Step>,
+    pub steps: Vec<BodyStep>,
 }
 
 /// One step of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum BodyStep {
     /// These bytes, in one write.
     Send(Bytes),
     /// A pause.
@@ -50,7 +50,7 @@ pub enum Step {
     End,
 }
 
-impl Step {
+impl BodyStep {
     /// Whether nothing is played after this step.
     pub fn is_last(&self) -> bool {
         match self {
@@ -60,15 +60,15 @@ impl Step {
     }
 }
 
-impl Response {
+impl PlannedResponse {
     /// All bytes that the body has if it is read as far as it goes.
     pub fn bytes(&self) -> Bytes {
         let mut all = BytesMut::new();
         for step in &self.steps {
             match step {
-                Step::Send(bytes) => all.extend_from_slice(bytes),
-                Step::Wait(_) => {}
-                Step::Cut { .. } | Step::Hang | Step::End => break,
+                BodyStep::Send(bytes) => all.extend_from_slice(bytes),
+                BodyStep::Wait(_) => {}
+                BodyStep::Cut { .. } | BodyStep::Hang | BodyStep::End => break,
             }
         }
         all.freeze()
@@ -76,14 +76,14 @@ impl Response {
 
     /// Whether the body comes to a clean end.
     pub fn ends(&self) -> bool {
-        self.steps.iter().find(|step| step.is_last()).is_none_or(|step| *step == Step::End)
+        self.steps.iter().find(|step| step.is_last()).is_none_or(|step| *step == BodyStep::End)
     }
 
     /// Puts `last` in the place of whatever comes after the first `at` bytes.
-    pub(super) fn break_at(&mut self, at: usize, last: Step) {
+    pub(super) fn break_at(&mut self, at: usize, last: BodyStep) {
         let mut left = at;
         for (index, step) in self.steps.iter_mut().enumerate() {
-            let Step::Send(bytes) = step else { continue };
+            let BodyStep::Send(bytes) = step else { continue };
             if bytes.len() < left {
                 left -= bytes.len();
                 continue;
@@ -104,14 +104,14 @@ impl Response {
     pub(super) fn split(&mut self, size: usize) {
         let mut steps = Vec::with_capacity(self.steps.len());
         let mut joined = BytesMut::new();
-        let flush = |joined: &mut BytesMut, steps: &mut Vec<Step>| {
+        let flush = |joined: &mut BytesMut, steps: &mut Vec<BodyStep>| {
             while !joined.is_empty() {
-                steps.push(Step::Send(joined.split_to(size.min(joined.len())).freeze()));
+                steps.push(BodyStep::Send(joined.split_to(size.min(joined.len())).freeze()));
             }
         };
         for step in std::mem::take(&mut self.steps) {
             match step {
-                Step::Send(bytes) => joined.extend_from_slice(&bytes),
+                BodyStep::Send(bytes) => joined.extend_from_slice(&bytes),
                 other => {
                     flush(&mut joined, &mut steps);
                     steps.push(other);
@@ -130,10 +130,10 @@ mod tests {
     use bytes::Bytes;
     use http::{HeaderMap, StatusCode};
 
-    use super::{Response, Step};
+    use super::{BodyStep, PlannedResponse};
 
-    fn response(steps: Vec<Step>) -> Response {
-        Response {
+    fn response(steps: Vec<BodyStep>) -> PlannedResponse {
+        PlannedResponse {
             delay: Duration::ZERO,
             status: StatusCode::OK,
             headers: HeaderMap::new(),
@@ -142,27 +142,27 @@ mod tests {
         }
     }
 
-    fn send(text: &'static str) -> Step {
-        Step::Send(Bytes::from_static(text.as_bytes()))
+    fn send(text: &'static str) -> BodyStep {
+        BodyStep::Send(Bytes::from_static(text.as_bytes()))
     }
 
     #[test]
     fn bytes_are_cut_anew_between_pauses() {
-        let pause = Step::Wait(Duration::from_millis(1));
+        let pause = BodyStep::Wait(Duration::from_millis(1));
         let mut body =
-            response(vec![send("ab"), send("cd"), pause.clone(), send("efg"), Step::End]);
+            response(vec![send("ab"), send("cd"), pause.clone(), send("efg"), BodyStep::End]);
         body.split(3);
-        assert_eq!(body.steps, [send("abc"), send("d"), pause, send("efg"), Step::End]);
+        assert_eq!(body.steps, [send("abc"), send("d"), pause, send("efg"), BodyStep::End]);
     }
 
     #[test]
     fn a_break_falls_on_any_byte() {
-        let hang = Step::Hang;
-        let mut body = response(vec![send("ab"), send("cd"), Step::End]);
+        let hang = BodyStep::Hang;
+        let mut body = response(vec![send("ab"), send("cd"), BodyStep::End]);
         body.break_at(3, hang.clone());
         assert_eq!(body.steps, [send("ab"), send("c"), hang.clone()]);
         assert_eq!((body.bytes(), body.ends()), (Bytes::from_static(b"abc"), false));
-        let mut short = response(vec![send("ab"), Step::End]);
+        let mut short = response(vec![send("ab"), BodyStep::End]);
         short.break_at(9, hang);
         assert!(short.ends(), "a break behind the end changes nothing");
     }

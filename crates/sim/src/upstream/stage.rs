@@ -7,15 +7,15 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde::Deserialize;
 
-use super::answer::Asked;
-use super::play::Play;
+use super::answer::ProviderRequest;
+use super::play::ResponsePlan;
 use super::script::Script;
 use super::service::Service;
 
 /// One upstream: its scripts, played in turn, call by call.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Part {
+pub struct UpstreamSpec {
     /// What each call gets, in order.
     pub script: Vec<Script>,
     /// What calls get when every script has been played.
@@ -79,35 +79,37 @@ pub struct CallId {
 
 /// The upstreams of one world.
 #[derive(Debug, Default)]
-pub struct Stage {
-    parts: BTreeMap<String, Part>,
+pub struct UpstreamRegistry {
+    upstreams: BTreeMap<String, UpstreamSpec>,
     calls: BTreeMap<String, Vec<Call>>,
 }
 
-impl Stage {
+impl UpstreamRegistry {
     /// Sets up the upstreams.
-    pub fn new(parts: BTreeMap<String, Part>) -> Self {
-        Self { parts, calls: BTreeMap::new() }
+    pub fn new(upstreams: BTreeMap<String, UpstreamSpec>) -> Self {
+        Self { upstreams, calls: BTreeMap::new() }
     }
 
     /// Has an upstream play this and nothing else from its next call on, and says how many calls it had
     /// before.
     pub fn rewrite(&mut self, upstream: &str, script: Script) -> usize {
-        let part = Part { script: vec![script], ..Part::default() };
-        self.parts.insert(upstream.to_owned(), part);
+        let part = UpstreamSpec { script: vec![script], ..UpstreamSpec::default() };
+        self.upstreams.insert(upstream.to_owned(), part);
         self.calls.get(upstream).map_or(0, Vec::len)
     }
 
     /// Notes a call and says what it gets. An upstream that does not exist answers 404.
-    pub fn enter(&mut self, upstream: &str, call: Call) -> (CallId, Play) {
+    pub fn begin_call(&mut self, upstream: &str, call: Call) -> (CallId, ResponsePlan) {
         let calls = self.calls.entry(upstream.to_owned()).or_default();
         let index = calls.len();
-        let asked = Asked::read(&call.path, &call.body);
-        let play = match self.parts.get(upstream) {
-            None => apology(404, format!("There is no upstream {upstream} in this world.")),
-            Some(part) => match part.turn(index, &call, calls) {
-                None => apology(500, format!("The script of {upstream} is at its end.")),
-                Some(script) => script.play(&asked).unwrap_or_else(|wrong| apology(500, wrong)),
+        let asked = ProviderRequest::parse(&call.path, &call.body);
+        let play = match self.upstreams.get(upstream) {
+            None => scenario_error(404, format!("There is no upstream {upstream} in this world.")),
+            Some(part) => match part.script_for(index, &call, calls) {
+                None => scenario_error(500, format!("The script of {upstream} is at its end.")),
+                Some(script) => {
+                    script.plan(&asked).unwrap_or_else(|wrong| scenario_error(500, wrong))
+                }
             },
         };
         calls.push(call);
@@ -115,7 +117,7 @@ impl Stage {
     }
 
     /// Notes how a call ended. The first word counts.
-    pub fn leave(&mut self, id: &CallId, ended: Ended) {
+    pub fn end_call(&mut self, id: &CallId, ended: Ended) {
         let call = self.calls.get_mut(&id.upstream).and_then(|calls| calls.get_mut(id.index));
         if let Some(call) = call.filter(|call| call.ended == Ended::Open) {
             call.ended = ended;
@@ -128,14 +130,14 @@ impl Stage {
     }
 
     /// How many calls have not ended.
-    pub fn open(&self) -> usize {
+    pub fn open_calls(&self) -> usize {
         self.calls.values().flatten().filter(|call| call.ended == Ended::Open).count()
     }
 }
 
-impl Part {
+impl UpstreamSpec {
     /// The script of a call that comes after `earlier` ones.
-    fn turn(&self, index: usize, call: &Call, earlier: &[Call]) -> Option<Cow<'_, Script>> {
+    fn script_for(&self, index: usize, call: &Call, earlier: &[Call]) -> Option<Cow<'_, Script>> {
         let script = match self.then {
             Then::Repeat => self.script.get(index).or(self.script.last()),
             Then::Error => self.script.get(index),
@@ -144,15 +146,15 @@ impl Part {
         let Some(service) = &self.service else { return script.map(Cow::Borrowed) };
         let silent = Script::default();
         let script = script.or(self.script.is_empty().then_some(&silent))?;
-        Some(Cow::Owned(service.fill(script, call, earlier)))
+        Some(Cow::Owned(service.apply(script, call, earlier)))
     }
 }
 
 /// The simulator's own word about a mistake in a scenario, as loud as an upstream can be.
-fn apology(status: u16, message: String) -> Play {
+fn scenario_error(status: u16, message: String) -> ResponsePlan {
     let json = serde_json::json!({ "error": { "message": message } });
     let script = Script { json: Some(json), ..Script::failing(status) };
-    script.play(&Asked::read("/", b"")).expect("it has a good status and no headers")
+    script.plan(&ProviderRequest::parse("/", b"")).expect("it has a good status and no headers")
 }
 
 #[cfg(test)]
@@ -162,8 +164,8 @@ mod tests {
     use bytes::Bytes;
     use http::HeaderMap;
 
-    use super::{Call, Ended, Part, Stage, Then};
-    use crate::upstream::{Play, Script};
+    use super::{Call, Ended, Then, UpstreamRegistry, UpstreamSpec};
+    use crate::upstream::{ResponsePlan, Script};
 
     fn call() -> Call {
         Call {
@@ -178,12 +180,13 @@ mod tests {
     #[track_caller]
     fn check(then: Then, scripts: &[u16], expected: &[u16]) {
         let script = scripts.iter().map(|status| Script::failing(*status)).collect();
-        let mut stage =
-            Stage::new([("a".to_owned(), Part { script, then, ..Part::default() })].into());
+        let mut stage = UpstreamRegistry::new(
+            [("a".to_owned(), UpstreamSpec { script, then, ..UpstreamSpec::default() })].into(),
+        );
         let seen: Vec<u16> = expected
             .iter()
-            .map(|_| match stage.enter("a", call()).1 {
-                Play::Respond(response) => response.status.as_u16(),
+            .map(|_| match stage.begin_call("a", call()).1 {
+                ResponsePlan::Respond(response) => response.status.as_u16(),
                 other => panic!("{other:?}"),
             })
             .collect();
@@ -200,24 +203,26 @@ mod tests {
 
     #[test]
     fn a_script_can_change_while_calls_are_open() {
-        let mut stage = Stage::new(BTreeMap::new());
+        let mut stage = UpstreamRegistry::new(BTreeMap::new());
         assert_eq!(stage.rewrite("a", Script::failing(401)), 0);
-        let (open, _) = stage.enter("a", call());
+        let (open, _) = stage.begin_call("a", call());
         assert_eq!(stage.rewrite("a", Script::failing(402)), 1);
-        let Play::Respond(response) = stage.enter("a", call()).1 else { panic!("it answers") };
+        let ResponsePlan::Respond(response) = stage.begin_call("a", call()).1 else {
+            panic!("it answers")
+        };
         assert_eq!(response.status.as_u16(), 402);
-        stage.leave(&open, Ended::Cut);
+        stage.end_call(&open, Ended::Cut);
         let ends: Vec<Ended> = stage.calls()["a"].iter().map(|call| call.ended).collect();
         assert_eq!(ends, [Ended::Cut, Ended::Open]);
     }
 
     #[test]
     fn the_first_word_about_an_end_counts() {
-        let mut stage = Stage::default();
-        let (id, _) = stage.enter("nobody", call());
-        assert_eq!(stage.open(), 1);
-        stage.leave(&id, Ended::Completed);
-        stage.leave(&id, Ended::Abandoned);
-        assert_eq!((stage.open(), stage.calls()["nobody"][0].ended), (0, Ended::Completed));
+        let mut stage = UpstreamRegistry::default();
+        let (id, _) = stage.begin_call("nobody", call());
+        assert_eq!(stage.open_calls(), 1);
+        stage.end_call(&id, Ended::Completed);
+        stage.end_call(&id, Ended::Abandoned);
+        assert_eq!((stage.open_calls(), stage.calls()["nobody"][0].ended), (0, Ended::Completed));
     }
 }

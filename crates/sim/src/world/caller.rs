@@ -63,7 +63,7 @@ pub(super) async fn read(
         if had_enough {
             return;
         }
-        match body.piece().await {
+        match body.next_piece().await {
             Some(Ok(piece)) => received.pieces.push((age(), piece)),
             Some(Err(outage)) => {
                 received.broken = Some(outage.reason().to_owned());

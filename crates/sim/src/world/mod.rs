@@ -18,18 +18,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use gateway::body::Body;
 use gateway::observe::Record;
-use gateway::outage::Outage;
-use gateway::platform::{Background, Clock, Outbound, Settings};
+use gateway::outage::HostError;
+use gateway::platform::{Clock, HttpClient, Settings, Tasks};
 use gateway::secret::Secret;
 use gateway::time::Timestamp;
 use serde_json::Value;
 
 use crate::executor::{Executor, Stuck};
-use crate::upstream::{Call, Ended, Part, Play, Stage};
+use crate::upstream::{Call, Ended, ResponsePlan, UpstreamRegistry, UpstreamSpec};
 
 pub use caller::{HangUp, Received};
-use performance::Visit;
-use vault::Vault;
+use performance::ActiveCall;
+use vault::Storage;
 
 /// What `UPSTREAM` stands for in the simulator; the name of an upstream follows.
 pub const UPSTREAM: &str = "http://127.0.0.1:9100/world";
@@ -37,7 +37,7 @@ pub const UPSTREAM: &str = "http://127.0.0.1:9100/world";
 pub const CLOSED: &str = "http://127.0.0.1:9";
 
 /// The moment at which every world begins: 2026-01-01T00:00:00Z.
-const BEGINNING: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 /// One host with its upstreams. A clone is the same one.
 #[derive(Clone)]
@@ -46,22 +46,22 @@ pub struct World(Rc<Inner>);
 struct Inner {
     executor: Executor,
     entropy: Cell<u64>,
-    stage: RefCell<Stage>,
+    registry: RefCell<UpstreamRegistry>,
     records: RefCell<Vec<Value>>,
-    vault: RefCell<Vault>,
+    storage: RefCell<Storage>,
     deployed: RefCell<String>,
     warnings: RefCell<Vec<String>>,
 }
 
 impl World {
     /// Makes a world with these upstreams. The same seed gives the same run.
-    pub fn new(seed: u64, parts: BTreeMap<String, Part>) -> Self {
+    pub fn new(seed: u64, parts: BTreeMap<String, UpstreamSpec>) -> Self {
         Self(Rc::new(Inner {
             executor: Executor::default(),
             entropy: Cell::new(seed),
-            stage: RefCell::new(Stage::new(parts)),
+            registry: RefCell::new(UpstreamRegistry::new(parts)),
             records: RefCell::default(),
-            vault: RefCell::default(),
+            storage: RefCell::default(),
             deployed: RefCell::default(),
             warnings: RefCell::default(),
         }))
@@ -84,12 +84,12 @@ impl World {
 
     /// Every call that upstreams saw, by upstream.
     pub fn calls(&self) -> BTreeMap<String, Vec<Call>> {
-        self.0.stage.borrow().calls().clone()
+        self.0.registry.borrow().calls().clone()
     }
 
     /// How many calls to upstreams have not ended.
     pub fn open_calls(&self) -> usize {
-        self.0.stage.borrow().open()
+        self.0.registry.borrow().open_calls()
     }
 
     /// Takes the records that were written since the last time.
@@ -145,7 +145,7 @@ impl World {
 
 impl Clock for World {
     fn now(&self) -> Timestamp {
-        BEGINNING + self.executor().now()
+        START + self.executor().now()
     }
 
     fn entropy(&self) -> u64 {
@@ -159,7 +159,7 @@ impl Clock for World {
     }
 }
 
-impl Background for World {
+impl Tasks for World {
     fn defer(&self, task: impl Future<Output = ()> + 'static) {
         self.executor().spawn(task);
     }
@@ -175,26 +175,29 @@ impl Background for World {
 }
 
 impl Settings for World {
-    async fn document(&self) -> Result<Cow<'static, str>, Outage> {
+    async fn document(&self) -> Result<Cow<'static, str>, HostError> {
         let document = Cow::Owned(self.0.deployed.borrow().clone());
         Ok(document)
     }
 
-    async fn secret(&self, name: &str) -> Result<Option<Secret>, Outage> {
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, HostError> {
         Ok(Some(Secret::new(name)))
     }
 }
 
-impl Outbound for World {
-    async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Outage> {
+impl HttpClient for World {
+    async fn fetch(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Body>, HostError> {
         let (mut head, body) = request.into_parts();
         let url = head.uri.to_string();
         // As every host does, so that who verifies a signature finds what was signed.
         if let Some(host) = head.uri.authority().and_then(|host| host.as_str().parse().ok()) {
             head.headers.insert(http::header::HOST, host);
         }
-        let Some((upstream, path)) = upstream(&url) else {
-            return Err(Outage::new(format!("connection refused: {url}")));
+        let Some((upstream, path)) = split_upstream_url(&url) else {
+            return Err(HostError::new(format!("connection refused: {url}")));
         };
         let call = Call {
             method: head.method.to_string(),
@@ -203,15 +206,15 @@ impl Outbound for World {
             body,
             ended: Ended::Open,
         };
-        let (id, play) = self.0.stage.borrow_mut().enter(upstream, call);
-        let mut visit = Visit::new(self.clone(), id);
+        let (id, play) = self.0.registry.borrow_mut().begin_call(upstream, call);
+        let mut visit = ActiveCall::new(self.clone(), id);
         match play {
-            Play::Refuse => {
-                visit.leave(Ended::Refused);
-                Err(Outage::new("connection refused"))
+            ResponsePlan::Refuse => {
+                visit.end(Ended::Refused);
+                Err(HostError::new("connection refused"))
             }
-            Play::Silence => pending().await,
-            Play::Respond(response) => {
+            ResponsePlan::Silence => pending().await,
+            ResponsePlan::Respond(response) => {
                 if !response.delay.is_zero() {
                     self.executor().sleep(response.delay).await;
                 }
@@ -222,7 +225,7 @@ impl Outbound for World {
 }
 
 /// The upstream that a URL leads to and the path that it sees.
-fn upstream(url: &str) -> Option<(&str, &str)> {
+fn split_upstream_url(url: &str) -> Option<(&str, &str)> {
     let rest = url.strip_prefix(UPSTREAM)?.strip_prefix('/')?;
     Some(rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash)))
 }
@@ -241,14 +244,18 @@ mod tests {
 
     use bytes::Bytes;
     use gateway::body::Body;
-    use gateway::platform::{Clock, Outbound};
+    use gateway::platform::{Clock, HttpClient};
 
     use super::{CLOSED, HangUp, UPSTREAM, World, splitmix64};
-    use crate::upstream::{Ended, Part, Script};
+    use crate::upstream::{Ended, Script, UpstreamSpec};
 
     fn world(script: &str) -> World {
         let script: Script = toml::from_str(script).expect("a script");
-        World::new(1, [("a".to_owned(), Part { script: vec![script], ..Part::default() })].into())
+        World::new(
+            1,
+            [("a".to_owned(), UpstreamSpec { script: vec![script], ..UpstreamSpec::default() })]
+                .into(),
+        )
     }
 
     async fn forward(world: World, base: &str) -> http::Response<Body> {
@@ -262,7 +269,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(script: &str, hang_up: HangUp, ended: Ended) -> (World, super::Received) {
+    fn assert_ended(script: &str, hang_up: HangUp, ended: Ended) -> (World, super::Received) {
         let world = world(script);
         let received = world.play(forward(world.clone(), UPSTREAM), hang_up).expect("it ends");
         let calls = world.calls();
@@ -274,26 +281,30 @@ mod tests {
     #[test]
     fn a_stream_arrives_piece_by_piece_in_its_own_time() {
         let (world, received) =
-            check("answer = 'a b'\ngap = '1s'", HangUp::Never, Ended::Completed);
+            assert_ended("answer = 'a b'\ngap = '1s'", HangUp::Never, Ended::Completed);
         assert_eq!(received.pieces.len(), 5, "role, two words, finish, done");
         assert_eq!(received.pieces[4].0, Duration::from_secs(4));
-        assert_eq!(world.now().as_millis() - 4_000, super::BEGINNING.as_millis());
+        assert_eq!(world.now().as_millis() - 4_000, super::START.as_millis());
         assert!(received.is_whole);
     }
 
     #[test]
     fn every_kind_of_end_is_noted() {
-        let (_, cut) = check("cut_after = 1", HangUp::Never, Ended::Cut);
+        let (_, cut) = assert_ended("cut_after = 1", HangUp::Never, Ended::Cut);
         assert_eq!(cut.broken.as_deref(), Some("connection reset by peer"));
-        let (_, refused) = check("refuse = true", HangUp::Never, Ended::Refused);
+        let (_, refused) = assert_ended("refuse = true", HangUp::Never, Ended::Refused);
         assert_eq!(refused.head.expect("a head").0, 502);
-        check("hang = true", HangUp::After(Duration::from_secs(5)), Ended::Abandoned);
-        let (world, _) =
-            check("stall_after = 1", HangUp::After(Duration::from_secs(5)), Ended::Abandoned);
+        assert_ended("hang = true", HangUp::After(Duration::from_secs(5)), Ended::Abandoned);
+        let (world, _) = assert_ended(
+            "stall_after = 1",
+            HangUp::After(Duration::from_secs(5)),
+            Ended::Abandoned,
+        );
         assert_eq!(world.executor().now(), Duration::from_secs(5));
-        let (_, some) = check("answer = 'a b c d'", HangUp::AfterEvents(2), Ended::Abandoned);
+        let (_, some) =
+            assert_ended("answer = 'a b c d'", HangUp::AfterEvents(2), Ended::Abandoned);
         assert_eq!(some.pieces.len(), 2);
-        check("answer = 'a b c d'", HangUp::AfterPieces(7), Ended::Completed);
+        assert_ended("answer = 'a b c d'", HangUp::AfterPieces(7), Ended::Completed);
     }
 
     #[test]

@@ -8,40 +8,40 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_core::Stream;
 use gateway::body::Body;
-use gateway::outage::Outage;
+use gateway::outage::HostError;
 
 use super::World;
 use crate::executor::Sleep;
-use crate::upstream::{CallId, Ended, Response, Step};
+use crate::upstream::{BodyStep, CallId, Ended, PlannedResponse};
 
 /// One call in progress. However it is dropped, its end is noted.
-pub(super) struct Visit {
+pub(super) struct ActiveCall {
     world: World,
     id: CallId,
     left: Ended,
 }
 
-impl Visit {
+impl ActiveCall {
     /// A call that has begun: abandoned, unless something better is noted.
     pub(super) fn new(world: World, id: CallId) -> Self {
         Self { world, id, left: Ended::Abandoned }
     }
 
     /// Notes how the call ends.
-    pub(super) fn leave(&mut self, ended: Ended) {
+    pub(super) fn end(&mut self, ended: Ended) {
         self.left = ended;
     }
 
     /// Gives back the head, and the body as it is to be played.
-    pub(super) fn respond(self, response: Response) -> http::Response<Body> {
+    pub(super) fn respond(self, response: PlannedResponse) -> http::Response<Body> {
         let mut answer = http::Response::new(Body::Empty);
         *answer.status_mut() = response.status;
         *answer.headers_mut() = response.headers;
         if let Some(length) = response.length {
             answer.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
         }
-        *answer.body_mut() = Body::stream(Performance {
-            visit: self,
+        *answer.body_mut() = Body::stream(ScriptedBody {
+            call: self,
             steps: response.steps.into(),
             pause: None,
             is_over: false,
@@ -50,22 +50,22 @@ impl Visit {
     }
 }
 
-impl Drop for Visit {
+impl Drop for ActiveCall {
     fn drop(&mut self) {
-        self.world.0.stage.borrow_mut().leave(&self.id, self.left);
+        self.world.0.registry.borrow_mut().end_call(&self.id, self.left);
     }
 }
 
 /// A body that is being played.
-struct Performance {
-    visit: Visit,
-    steps: VecDeque<Step>,
+struct ScriptedBody {
+    call: ActiveCall,
+    steps: VecDeque<BodyStep>,
     pause: Option<Pin<Box<Sleep>>>,
     is_over: bool,
 }
 
-impl Stream for Performance {
-    type Item = Result<Bytes, Outage>;
+impl Stream for ScriptedBody {
+    type Item = Result<Bytes, HostError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         assert!(!self.is_over, "the body was polled after its end");
@@ -75,28 +75,28 @@ impl Stream for Performance {
                 self.pause = None;
             }
             match self.steps.pop_front() {
-                Some(Step::Send(bytes)) => {
+                Some(BodyStep::Send(bytes)) => {
                     // Who has every byte has the whole answer, whether or not it reads on to the end.
-                    if matches!(self.steps.front(), None | Some(Step::End)) {
-                        self.visit.left = Ended::Completed;
+                    if matches!(self.steps.front(), None | Some(BodyStep::End)) {
+                        self.call.left = Ended::Completed;
                     }
                     return Poll::Ready(Some(Ok(bytes)));
                 }
-                Some(Step::Wait(duration)) => {
-                    self.pause = Some(Box::pin(self.visit.world.executor().sleep(duration)));
+                Some(BodyStep::Wait(duration)) => {
+                    self.pause = Some(Box::pin(self.call.world.executor().sleep(duration)));
                 }
-                Some(Step::Cut { .. }) => {
+                Some(BodyStep::Cut { .. }) => {
                     self.is_over = true;
-                    self.visit.left = Ended::Cut;
-                    return Poll::Ready(Some(Err(Outage::new("connection reset by peer"))));
+                    self.call.left = Ended::Cut;
+                    return Poll::Ready(Some(Err(HostError::new("connection reset by peer"))));
                 }
-                Some(Step::Hang) => {
-                    self.steps.push_front(Step::Hang);
+                Some(BodyStep::Hang) => {
+                    self.steps.push_front(BodyStep::Hang);
                     return Poll::Pending;
                 }
-                Some(Step::End) | None => {
+                Some(BodyStep::End) | None => {
                     self.is_over = true;
-                    self.visit.left = Ended::Completed;
+                    self.call.left = Ended::Completed;
                     return Poll::Ready(None);
                 }
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gateway::config::Cache;
 use sim::world::HangUp;
 
-use super::{HELLO, STREAM, Stage, cache, question};
+use super::{HELLO, Harness, STREAM, cache, question};
 
 #[test]
 fn what_is_not_whole_is_not_kept() {
@@ -20,7 +20,7 @@ fn what_is_not_whole_is_not_kept() {
         "{ answer = 'too long', answer_times = 100000 }",
     ] {
         let is_json = script.contains("json");
-        let stage = Stage::new(&format!("script = [{script}]"), cache);
+        let stage = Harness::new(&format!("script = [{script}]"), cache);
         let rest = if is_json { "" } else { STREAM };
         for _ in 0..2 {
             let seen = stage.ask("app-key", &question(rest));
@@ -32,7 +32,7 @@ fn what_is_not_whole_is_not_kept() {
 
 #[test]
 fn whoever_leaves_keeps_nothing() {
-    let stage = Stage::new("script = [{ answer = 'one two three four', gap = '1s' }]", cache);
+    let stage = Harness::new("script = [{ answer = 'one two three four', gap = '1s' }]", cache);
     let left = stage.send("app-key", &question(STREAM), &[], HangUp::AfterEvents(3));
     assert_eq!((left.record["outcome"].as_str(), stage.kept("cache/")), (Some("hung_up"), 0));
     assert_eq!(stage.ask("app-key", &question(STREAM)).cache, "miss");
@@ -41,7 +41,7 @@ fn whoever_leaves_keeps_nothing() {
 
 #[test]
 fn a_fallback_speaks_for_itself_alone() {
-    let stage = Stage::new(
+    let stage = Harness::new(
         "script = [{ status = 500 }, { status = 500 }, { answer = 'from the first' }]",
         cache,
     );
@@ -52,35 +52,35 @@ fn a_fallback_speaks_for_itself_alone() {
 
 #[test]
 fn a_broken_store_breaks_nothing() {
-    let mut stage = Stage::new(HELLO, cache);
-    stage.world.take_store_away(true);
+    let mut stage = Harness::new(HELLO, cache);
+    stage.world.set_store_unavailable(true);
     for _ in 0..2 {
-        stage.move_on();
+        stage.next_isolate();
         let seen = stage.ask("app-key", &question(""));
         assert_eq!((seen.status, seen.cache.as_str()), (200, "miss"));
     }
-    stage.world.take_store_away(false);
+    stage.world.set_store_unavailable(false);
     stage.ask("app-key", &question("")); // served from memory
-    stage.move_on();
+    stage.next_isolate();
     stage.ask("app-key", &question(""));
     for spoilt in [b"".as_slice(), b"{}", b"\n", b"{\"v\":1}\n{}", b"\xff\n", b"{\"v\":9}\n"] {
-        stage.world.spoil("cache/", spoilt);
-        stage.move_on();
+        stage.world.corrupt_entries("cache/", spoilt);
+        stage.next_isolate();
         let seen = stage.ask("app-key", &question(""));
         assert_eq!((seen.status, seen.cache.as_str()), (200, "miss"), "{spoilt:?}");
     }
-    stage.move_on();
+    stage.next_isolate();
     assert_eq!(stage.ask("app-key", &question("")).cache, "hit", "it was written anew");
 }
 
 #[test]
 fn a_slow_store_is_not_waited_for() {
-    let mut stage = Stage::new(HELLO, cache);
+    let mut stage = Harness::new(HELLO, cache);
     stage.ask("app-key", &question(""));
-    stage.move_on();
-    stage.world.slow_the_store(Duration::from_secs(3_000));
+    stage.next_isolate();
+    stage.world.set_store_latency(Duration::from_secs(3_000));
     for rest in ["", STREAM] {
-        stage.move_on();
+        stage.next_isolate();
         let seen = stage.ask("app-key", &question(rest));
         assert_eq!((seen.status, seen.cache.as_str()), (200, "miss"));
         assert!(seen.took <= Duration::from_millis(500), "{:?}", seen.took);
@@ -89,7 +89,7 @@ fn a_slow_store_is_not_waited_for() {
 
 #[test]
 fn what_is_too_long_is_passed_on() {
-    let stage = Stage::new(HELLO, || Cache { max_entry: 100, ..cache() });
+    let stage = Harness::new(HELLO, || Cache { max_entry: 100, ..cache() });
     for rest in ["", STREAM] {
         assert_eq!(stage.ask("app-key", &question(rest)).transcript.text, "Hello to you");
     }

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::body::Body;
-use gateway::boot::OwnSecrets;
+use gateway::boot::GatewaySecrets;
 use gateway::config::{Cache, CacheScope, Config, History, author};
 use gateway::gateway::Gateway;
 use gateway::secret::Secret;
 use serde_json::{Value, json};
 use sim::scenario::Transcript;
-use sim::upstream::{Part, Script};
+use sim::upstream::{Script, UpstreamSpec};
 use sim::world::{HangUp, Received, UPSTREAM, World};
 
 const BASE: &str = r#"
@@ -53,7 +53,7 @@ keys = ["secret:GUEST_KEY"]
 "#;
 
 /// Hosts that share a store, and the gateway of one of their isolates.
-struct Stage {
+struct Harness {
     world: World,
     gateway: Rc<Gateway>,
     cache: fn() -> Cache,
@@ -75,7 +75,7 @@ fn cache() -> Cache {
     }
 }
 
-struct Seen {
+struct Observation {
     status: u16,
     cache: String,
     headers: http::HeaderMap,
@@ -85,38 +85,44 @@ struct Seen {
     took: Duration,
 }
 
-impl Stage {
+impl Harness {
     fn new(script: &str, cache: fn() -> Cache) -> Self {
-        let part = |text: &str| Part {
+        let part = |text: &str| UpstreamSpec {
             script: toml::from_str::<BTreeMap<String, Vec<Script>>>(text)
                 .expect("scripts")
                 .remove("script")
                 .expect("a script"),
-            ..Part::default()
+            ..UpstreamSpec::default()
         };
         let parts = [
             ("first".to_owned(), part(script)),
             ("other".to_owned(), part("script = [{ answer = 'from the fallback' }]")),
         ];
         let world = World::new(1, parts.into());
-        Self { gateway: open(cache(), None, ""), world, cache, history: None, limits: "" }
+        Self { gateway: new_gateway(cache(), None, ""), world, cache, history: None, limits: "" }
     }
 
     /// Another isolate, which shares nothing with the one before but the store.
-    fn move_on(&mut self) {
-        self.gateway = open((self.cache)(), self.history.map(|make| make()), self.limits);
+    fn next_isolate(&mut self) {
+        self.gateway = new_gateway((self.cache)(), self.history.map(|make| make()), self.limits);
     }
 
     #[track_caller]
-    fn ask(&self, key: &str, body: &str) -> Seen {
+    fn ask(&self, key: &str, body: &str) -> Observation {
         self.send(key, body, &[], HangUp::Never)
     }
 
     #[track_caller]
-    fn send(&self, key: &str, body: &str, headers: &[(&str, &str)], hang_up: HangUp) -> Seen {
+    fn send(
+        &self,
+        key: &str,
+        body: &str,
+        headers: &[(&str, &str)],
+        hang_up: HangUp,
+    ) -> Observation {
         let answer = self.gateway.handle(self.world.clone(), message(key, body, headers));
         let received = self.world.play(answer, hang_up).expect("it ends");
-        seen(received, self.world.take_records().pop().expect("a record"))
+        observation(received, self.world.take_records().pop().expect("a record"))
     }
 
     fn calls(&self) -> usize {
@@ -124,15 +130,15 @@ impl Stage {
     }
 
     fn kept(&self, prefix: &str) -> usize {
-        self.world.kept().lines().filter(|line| line.starts_with(prefix)).count()
+        self.world.stored_text().lines().filter(|line| line.starts_with(prefix)).count()
     }
 }
 
-fn open(cache: Cache, history: Option<History>, limits: &str) -> Rc<Gateway> {
+fn new_gateway(cache: Cache, history: Option<History>, limits: &str) -> Rc<Gateway> {
     let document = BASE.replace("UPSTREAM", UPSTREAM) + limits;
     let secret = |name: &str| Some(Secret::new(&name.to_lowercase().replace('_', "-")));
     let config: Config = author::from_toml(&document, &secret).expect("the configuration is right");
-    Gateway::new(Config { cache: Some(cache), history, ..config }, OwnSecrets::default())
+    Gateway::new(Config { cache: Some(cache), history, ..config }, GatewaySecrets::default())
 }
 
 fn message(key: &str, body: &str, headers: &[(&str, &str)]) -> http::Request<Body> {
@@ -145,17 +151,17 @@ fn message(key: &str, body: &str, headers: &[(&str, &str)]) -> http::Request<Bod
     message.body(Body::from(Bytes::from(body.to_owned()))).expect("a request")
 }
 
-fn seen(received: Received, record: Value) -> Seen {
+fn observation(received: Received, record: Value) -> Observation {
     let body = received.body();
     let (status, headers) = received.head.expect("a head");
     let content_type = headers.get("content-type").map(|value| value.to_str().expect("text"));
-    Seen {
+    Observation {
         status: status.as_u16(),
         cache: headers
             .get("x-serin-cache")
             .map_or("", |value| value.to_str().expect("text"))
             .to_owned(),
-        transcript: Transcript::read(content_type.unwrap_or_default(), &body),
+        transcript: Transcript::parse(content_type.unwrap_or_default(), &body),
         body: String::from_utf8(body.to_vec()).expect("text"),
         headers,
         record,
@@ -172,7 +178,7 @@ const HELLO: &str =
 const STREAM: &str = r#","stream":true"#;
 const STREAM_WITH_USAGE: &str = r#","stream":true,"stream_options":{"include_usage":true}"#;
 
-fn id(seen: &Seen) -> String {
+fn id(seen: &Observation) -> String {
     let data = seen.transcript.events.first().unwrap_or(&seen.body);
     let value: Value = serde_json::from_str(data).expect("JSON");
     value["id"].as_str().expect("an id").to_owned()
@@ -183,11 +189,11 @@ fn the_second_is_a_hit_in_either_form() {
     for first in ["", STREAM, STREAM_WITH_USAGE] {
         for second in ["", STREAM, STREAM_WITH_USAGE] {
             for moved in [false, true] {
-                let mut stage = Stage::new(HELLO, cache);
+                let mut stage = Harness::new(HELLO, cache);
                 let one = stage.ask("app-key", &question(first));
                 assert_eq!((one.status, one.cache.as_str()), (200, "miss"));
                 if moved {
-                    stage.move_on();
+                    stage.next_isolate();
                 }
                 let two = stage.ask("app-key", &question(second));
                 assert_eq!((two.status, two.cache.as_str()), (200, "hit"), "{first} then {second}");
@@ -215,15 +221,15 @@ fn the_second_is_a_hit_in_either_form() {
 
 #[test]
 fn whose_answer_it_is() {
-    let stage = Stage::new(HELLO, cache);
+    let stage = Harness::new(HELLO, cache);
     for key in ["app-key", "app2-key", "guest-key"] {
         assert_eq!(stage.ask(key, &question("")).cache, "miss", "{key}");
     }
-    let stage = Stage::new(HELLO, || Cache { scope: CacheScope::Group, ..cache() });
+    let stage = Harness::new(HELLO, || Cache { scope: CacheScope::Group, ..cache() });
     let outcome: Vec<String> =
         ["app-key", "app2-key", "guest-key"].map(|key| stage.ask(key, &question("")).cache).into();
     assert_eq!(outcome, ["miss", "hit", "miss"]);
-    let stage = Stage::new(HELLO, || Cache { scope: CacheScope::All, ..cache() });
+    let stage = Harness::new(HELLO, || Cache { scope: CacheScope::All, ..cache() });
     let outcome: Vec<String> =
         ["app-key", "app2-key", "guest-key"].map(|key| stage.ask(key, &question("")).cache).into();
     assert_eq!(outcome, ["miss", "hit", "hit"]);
@@ -231,7 +237,7 @@ fn whose_answer_it_is() {
 
 #[test]
 fn what_is_the_same() {
-    let stage = Stage::new(HELLO, cache);
+    let stage = Harness::new(HELLO, cache);
     stage.ask("app-key", &question(""));
     let other =
         r#"{ "messages" : [ {"content":"Hi","role":"user"} ], "user":"x", "model":"alias" }"#;
@@ -244,7 +250,7 @@ fn what_is_the_same() {
 
 #[test]
 fn what_a_caller_says() {
-    let stage = Stage::new(HELLO, cache);
+    let stage = Harness::new(HELLO, cache);
     let ask = |rest: &str, headers: &[(&str, &str)]| {
         stage.send("app-key", &question(rest), headers, HangUp::Never).cache
     };
@@ -269,10 +275,10 @@ fn what_a_caller_says() {
 fn an_answer_has_its_time() {
     for moved in [false, true] {
         let mut stage =
-            Stage::new(HELLO, || Cache { ttl: Duration::from_secs(30), jitter: 500, ..cache() });
+            Harness::new(HELLO, || Cache { ttl: Duration::from_secs(30), jitter: 500, ..cache() });
         stage.ask("app-key", &question(""));
         if moved {
-            stage.move_on();
+            stage.next_isolate();
         }
         sleep(&stage, 14);
         let hit = stage.ask("app-key", &question(""));
@@ -288,14 +294,14 @@ fn an_answer_has_its_time() {
     }
 }
 
-fn sleep(stage: &Stage, seconds: u64) {
+fn sleep(stage: &Harness, seconds: u64) {
     let pause = stage.world.executor().sleep(Duration::from_secs(seconds));
     stage.world.executor().run(pause).expect("it ends");
 }
 
 #[test]
 fn a_stream_can_take_its_time() {
-    let stage = Stage::new(HELLO, || Cache { pace: Some(Duration::from_millis(100)), ..cache() });
+    let stage = Harness::new(HELLO, || Cache { pace: Some(Duration::from_millis(100)), ..cache() });
     stage.ask("app-key", &question(STREAM));
     let paced = stage.ask("app-key", &question(STREAM));
     let events = u32::try_from(paced.transcript.events.len()).expect("few");
@@ -318,9 +324,9 @@ requests = { per = "hour", max = 2 }
 "#;
     for charge in [false, true] {
         let mut stage =
-            Stage::new(HELLO, if charge { || Cache { charge: true, ..cache() } } else { cache });
+            Harness::new(HELLO, if charge { || Cache { charge: true, ..cache() } } else { cache });
         stage.limits = LIMIT;
-        stage.move_on();
+        stage.next_isolate();
         let all: Vec<u16> = (0..3).map(|_| stage.ask("app-key", &question("")).status).collect();
         assert_eq!(all, if charge { [200, 200, 429] } else { [200, 200, 200] });
         let hit = stage.ask("app2-key", &question(""));

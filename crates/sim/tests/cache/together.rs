@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use sim::world::{HangUp, Received};
 
-use super::{STREAM, Stage, cache, message, question};
+use super::{Harness, STREAM, cache, message, question};
 
 /// Plays callers who ask the same in one isolate, a millisecond after each other.
-fn together(stage: &Stage, rest: &str, callers: &[HangUp]) -> Vec<Received> {
+fn send_concurrently(stage: &Harness, rest: &str, callers: &[HangUp]) -> Vec<Received> {
     let all: RefCell<Vec<Option<Received>>> = RefCell::new(vec![None; callers.len()]);
     let play = async |position: usize, hang_up: HangUp| {
         stage.world.executor().sleep(Duration::from_millis(position as u64)).await;
@@ -39,8 +39,8 @@ fn cache_of(received: &Received) -> &str {
 
 #[test]
 fn one_call_serves_all_who_ask_at_once() {
-    let stage = Stage::new("script = [{ answer = 'Hello', delay = '3s' }]", cache);
-    let all = together(&stage, "", &[HangUp::Never; 5]);
+    let stage = Harness::new("script = [{ answer = 'Hello', delay = '3s' }]", cache);
+    let all = send_concurrently(&stage, "", &[HangUp::Never; 5]);
     let outcome: Vec<&str> = all.iter().map(cache_of).collect();
     assert_eq!(
         (outcome.as_slice(), stage.calls()),
@@ -52,8 +52,8 @@ fn one_call_serves_all_who_ask_at_once() {
 
 #[test]
 fn streams_do_not_wait_for_each_other() {
-    let stage = Stage::new("script = [{ answer = 'Hello to you', gap = '1s' }]", cache);
-    let all = together(&stage, STREAM, &[HangUp::Never; 2]);
+    let stage = Harness::new("script = [{ answer = 'Hello to you', gap = '1s' }]", cache);
+    let all = send_concurrently(&stage, STREAM, &[HangUp::Never; 2]);
     assert_eq!(
         (all.iter().map(cache_of).collect::<Vec<_>>(), stage.calls()),
         (vec!["miss", "miss"], 2)
@@ -71,8 +71,8 @@ fn whoever_waits_for_nothing_calls_by_itself() {
         ("{ answer = 'Hello', delay = '2s' }", HangUp::After(Duration::from_secs(1))),
         ("{ answer = 'Hello', delay = '20s' }", HangUp::Never),
     ] {
-        let stage = Stage::new(&format!("script = [{script}, {{ answer = 'Hello' }}]"), cache);
-        let all = together(&stage, "", &[first, HangUp::Never]);
+        let stage = Harness::new(&format!("script = [{script}, {{ answer = 'Hello' }}]"), cache);
+        let all = send_concurrently(&stage, "", &[first, HangUp::Never]);
         assert_eq!((cache_of(&all[1]), stage.calls()), ("miss", 2), "{script}");
         assert!(all[1].took < Duration::from_secs(16), "{:?}", all[1].took);
     }

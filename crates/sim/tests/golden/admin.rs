@@ -5,19 +5,20 @@ use std::time::Duration;
 use serde_json::Value;
 use sim::world::Received;
 
-use crate::fixture::{self, DOCUMENT, STREAM, Session, chat, part, question, request};
+use crate::fixture::{self, DOCUMENT, STREAM, Session, chat, question, request, upstream};
 use crate::golden::assert_golden;
 
 /// Key of another system, for adoption.
 const ADOPTED: &str = "sk-proj-0123456789abcdef";
 
 fn session() -> Session {
-    let local = part(&["answer = 'mind the words'\nprompt_tokens = 9\ncompletion_tokens = 3"]);
-    let openai = part(&[
+    let local = upstream(&["answer = 'mind the words'\nprompt_tokens = 9\ncompletion_tokens = 3"]);
+    let openai = upstream(&[
         "answer = 'one two'\nprompt_tokens = 20\ncompletion_tokens = 8\ncached_tokens = 4\nreasoning_tokens = 2",
         "status = 500",
     ]);
-    let azure = part(&["answer = 'one two three'\nusage = false\ngap = '300ms'", "status = 500"]);
+    let azure =
+        upstream(&["answer = 'one two three'\nusage = false\ngap = '300ms'", "status = 500"]);
     Session::new(fixture::host(DOCUMENT, &[("local", local), ("openai", openai), ("azure", azure)]))
 }
 

@@ -4,26 +4,26 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::body::Body;
-use gateway::outage::Outage;
-use gateway::platform::Peer;
-use sim::upstream::{Finds, Part, Service};
+use gateway::outage::HostError;
+use gateway::platform::PeerIp;
+use sim::upstream::{RiskyWords, Service, UpstreamSpec};
 use sim::world::HangUp;
 
-use crate::fixture::{self, DOCUMENT, STREAM, Session, chat, part, question, request};
+use crate::fixture::{self, DOCUMENT, STREAM, Session, chat, question, request, upstream};
 use crate::golden::assert_golden;
 use crate::show;
 
 const KEY: (&str, &str) = ("authorization", "Bearer app-key");
 
-fn judge(service: Service) -> Part {
-    Part { service: Some(service), ..Part::default() }
+fn judge(service: Service) -> UpstreamSpec {
+    UpstreamSpec { service: Some(service), ..UpstreamSpec::default() }
 }
 
 #[test]
 fn responses_of_each_kind_match_golden() {
     let answer =
         "answer = 'one two three four'\nprompt_tokens = 20\ncompletion_tokens = 4\ngap = '100ms'";
-    let openai = part(&[
+    let openai = upstream(&[
         answer,
         answer,
         "status = 500",
@@ -34,10 +34,10 @@ fn responses_of_each_kind_match_golden() {
         "answer = 'one two three four'\ncut_after = 3",
         "status = 429\nheaders = { retry-after = '7' }",
     ]);
-    let local = part(&[
+    let local = upstream(&[
         "answer = 'from the fallback'\nprompt_tokens = 9\ncompletion_tokens = 3\ncached_tokens = 2",
     ]);
-    let azure = part(&["answer = 'from Azure'"]);
+    let azure = upstream(&["answer = 'from Azure'"]);
     let host = fixture::host(DOCUMENT, &[("openai", openai), ("local", local), ("azure", azure)]);
     let mut session = Session::new(host);
     session.send(
@@ -103,7 +103,7 @@ fn responses_of_each_kind_match_golden() {
 
 #[test]
 fn identical_concurrent_requests_match_golden() {
-    let local = part(&["answer = 'one two'\ngap = '100ms'\ndelay = '300ms'"]);
+    let local = upstream(&["answer = 'one two'\ngap = '100ms'\ndelay = '300ms'"]);
     let host = fixture::host(DOCUMENT, &[("local", local)]);
     let more = ["", "", STREAM, r#","seed":1"#];
     let requests = more.map(|more| question("kept", "Hello", more)).into();
@@ -118,9 +118,9 @@ fn identical_concurrent_requests_match_golden() {
 
 #[test]
 fn guarded_requests_match_golden() {
-    let local = part(&["answer = 'mind the forbidden phrase, ann@example.com'"]);
-    let answers = part(&["answer = 'one two three'"]);
-    let finds = Finds { risky: [("attack plan".to_owned(), "S9".to_owned())].into() };
+    let local = upstream(&["answer = 'mind the forbidden phrase, ann@example.com'"]);
+    let answers = upstream(&["answer = 'one two three'"]);
+    let finds = RiskyWords { risky: [("attack plan".to_owned(), "S9".to_owned())].into() };
     let parts = [("local", local), ("judge", judge(Service::LlamaGuard(finds)))];
     let mut session = Session::new(fixture::host(DOCUMENT, &parts));
     session.send("blocked question", question("guarded", "a forbidden phrase", ""));
@@ -158,7 +158,7 @@ fn guarded_requests_match_golden() {
     session.send("unreadable content", request("POST", "/v1/chat/completions", &[KEY], &deep()));
     assert_golden("data_plane/guards.txt", &session.text);
 
-    let finds = Finds { risky: [("attack plan".to_owned(), "violence".to_owned())].into() };
+    let finds = RiskyWords { risky: [("attack plan".to_owned(), "violence".to_owned())].into() };
     let parts = [("local", answers.clone()), ("judge", judge(Service::Moderation(finds)))];
     let mut session = Session::new(fixture::host(DOCUMENT, &parts));
     session.send("masked question", question("guarded", "I am ann@example.com, 13800138000", ""));
@@ -170,7 +170,7 @@ fn guarded_requests_match_golden() {
     );
     assert_golden("data_plane/moderation.txt", &session.text);
 
-    let parts = [("local", answers), ("judge", part(&["answer = 'safe'", "status = 500"]))];
+    let parts = [("local", answers), ("judge", upstream(&["answer = 'safe'", "status = 500"]))];
     let mut session = Session::new(fixture::host(DOCUMENT, &parts));
     session.send("a stream whose judge fails", question("strict", "Hello", STREAM));
     session.send("a question whose judge fails", question("strict", "Hello", ""));
@@ -186,7 +186,7 @@ fn deep() -> String {
 
 #[test]
 fn stored_entries_read_by_a_new_gateway_match_golden() {
-    let local = part(&["answer = 'one two'"]);
+    let local = upstream(&["answer = 'one two'"]);
     let mut session =
         Session::new(fixture::host(DOCUMENT, &[("local", local.clone()), ("openai", local)]));
     let turn = |content: &str| {
@@ -217,7 +217,7 @@ fn stored_entries_read_by_a_new_gateway_match_golden() {
 
 #[test]
 fn refusals_match_golden() {
-    let parts = [("openai", part(&["status = 401"])), ("local", part(&["status = 503"]))];
+    let parts = [("openai", upstream(&["status = 401"])), ("local", upstream(&["status = 503"]))];
     let mut session = Session::new(fixture::host(DOCUMENT, &parts));
     let path = "/v1/chat/completions";
     let hello = chat("gpt-4o", "Hello", "");
@@ -237,7 +237,7 @@ fn refusals_match_golden() {
         [("an address for nobody", "203.0.113.9"), ("an address not for this key", "192.0.2.1")]
     {
         let mut request = request("POST", path, &[guest], &hello);
-        request.extensions_mut().insert(Peer(address.parse().expect("an address")));
+        request.extensions_mut().insert(PeerIp(address.parse().expect("an address")));
         session.send(title, request);
     }
     for (title, body) in [
@@ -260,7 +260,7 @@ fn refusals_match_golden() {
     ] {
         session.send(title, request("POST", path, &[KEY], body));
     }
-    let broken = Body::stream(Pieces(vec![Ok(Bytes::from("{\"mo")), Err(Outage::new("reset"))]));
+    let broken = Body::stream(Pieces(vec![Ok(Bytes::from("{\"mo")), Err(HostError::new("reset"))]));
     let mut breaks_off = request("POST", path, &[KEY, ("content-type", "application/json")], "");
     *breaks_off.body_mut() = broken;
     session.send("a body that breaks off", breaks_off);
@@ -281,10 +281,10 @@ fn refusals_match_golden() {
 }
 
 /// Chunks of a request body.
-struct Pieces(Vec<Result<Bytes, Outage>>);
+struct Pieces(Vec<Result<Bytes, HostError>>);
 
 impl futures_core::Stream for Pieces {
-    type Item = Result<Bytes, Outage>;
+    type Item = Result<Bytes, HostError>;
 
     fn poll_next(
         mut self: std::pin::Pin<&mut Self>,
@@ -297,7 +297,7 @@ impl futures_core::Stream for Pieces {
 
 #[test]
 fn limited_requests_match_golden() {
-    let local = part(&["answer = 'one'\nprompt_tokens = 30\ncompletion_tokens = 20"]);
+    let local = upstream(&["answer = 'one'\nprompt_tokens = 30\ncompletion_tokens = 20"]);
     let mut session = Session::new(fixture::host(DOCUMENT, &[("local", local)]));
     let ask = |session: &mut Session, title: &str, team: &str, most: u32| {
         let body = chat("metered", "Hello", &format!(r#","max_tokens":{most}"#));
@@ -327,10 +327,10 @@ fn is_sum(operation: &str) -> bool {
 
 #[test]
 fn failing_hosts_match_golden() {
-    let local = part(&["answer = 'one'"]);
+    let local = upstream(&["answer = 'one'"]);
     let mut session = Session::new(fixture::host(
         DOCUMENT,
-        &[("local", local.clone()), ("judge", part(&["answer = 'safe'"]))],
+        &[("local", local.clone()), ("judge", upstream(&["answer = 'safe'"]))],
     ));
     session.send("all is well", question("metered", "Hello", ""));
     session.host.set_ledger_available(false);

@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use gateway::body::Body;
 use gateway::config::author;
-use gateway::platform::Peer;
-use sim::upstream::{Part, Script, Then};
+use gateway::platform::PeerIp;
+use sim::upstream::{Script, Then, UpstreamSpec};
 use sim::world::{HangUp, UPSTREAM};
 
-use crate::host::Host;
+use crate::host::RecordingHost;
 use crate::show;
 
 /// Configuration with at least one of each feature that stores, sends or logs something.
@@ -214,15 +214,15 @@ pub(crate) fn secrets() -> BTreeMap<String, String> {
 }
 
 /// Upstream that plays these scripts in turn and repeats the last one.
-pub(crate) fn part(scripts: &[&str]) -> Part {
+pub(crate) fn upstream(scripts: &[&str]) -> UpstreamSpec {
     let script = scripts.iter().map(|text| toml::from_str::<Script>(text).expect("a script"));
-    Part { script: script.collect(), then: Then::Repeat, service: None }
+    UpstreamSpec { script: script.collect(), then: Then::Repeat, service: None }
 }
 
 /// Host with a configuration and these upstreams.
-pub(crate) fn host(toml: &str, parts: &[(&str, Part)]) -> Host {
+pub(crate) fn host(toml: &str, parts: &[(&str, UpstreamSpec)]) -> RecordingHost {
     let parts = parts.iter().map(|(name, part)| ((*name).to_owned(), part.clone()));
-    Host::new(&document(toml), &secrets(), parts.collect())
+    RecordingHost::new(&document(toml), &secrets(), parts.collect())
 }
 
 /// Request from an address that the configuration allows.
@@ -239,7 +239,7 @@ pub(crate) fn request(
     if !body.is_empty() && !headers.iter().any(|(name, _)| *name == "content-type") {
         request = request.header("content-type", "application/json");
     }
-    let request = request.extension(Peer("198.51.100.7".parse().expect("an address")));
+    let request = request.extension(PeerIp("198.51.100.7".parse().expect("an address")));
     request.body(Body::from(Bytes::from(body.to_owned()))).expect("a request")
 }
 
@@ -258,16 +258,16 @@ pub(crate) fn chat(model: &str, content: &str, more: &str) -> String {
 pub(crate) const STREAM: &str = r#","stream":true,"stream_options":{"include_usage":true}"#;
 
 /// Longest request body that a golden file shows, in bytes.
-const LONGEST: usize = 1_000;
+const MAX_SHOWN_BODY_BYTES: usize = 1_000;
 
 /// Host and the golden text of its requests so far.
 pub(crate) struct Session {
-    pub(crate) host: Host,
+    pub(crate) host: RecordingHost,
     pub(crate) text: String,
 }
 
 impl Session {
-    pub(crate) fn new(host: Host) -> Self {
+    pub(crate) fn new(host: RecordingHost) -> Self {
         Self { host, text: String::new() }
     }
 
@@ -305,7 +305,7 @@ impl Session {
         all.retain(|(name, _)| !headers.iter().any(|(other, _)| other == name));
         all.extend(headers);
         let received = self.host.play(request(method, path, &all, body), HangUp::Never);
-        let shown = if body.len() > LONGEST { "(a long body)" } else { body };
+        let shown = if body.len() > MAX_SHOWN_BODY_BYTES { "(a long body)" } else { body };
         let _ = writeln!(self.text, "━━ {line} {shown}");
         let _ = writeln!(self.text, "{}", show::answer(&received));
         received

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// Lines of context before the first difference.
-const CONTEXT: usize = 3;
+const CONTEXT_LINES: usize = 3;
 /// Most differing lines that a failure shows.
-const SHOWN: usize = 8;
+const MAX_SHOWN_LINES: usize = 8;
 /// Most characters of a line that a failure shows.
-const WIDTH: usize = 240;
+const MAX_LINE_CHARS: usize = 240;
 /// Characters that a failure shows before the first difference within a line.
-const BEFORE: usize = 80;
+const CHARS_BEFORE_DIFFERENCE: usize = 80;
 
 /// Asserts that a text equals `expected/<name>`. `SERIN_BLESS=1` writes the file instead.
 #[track_caller]
@@ -43,11 +43,11 @@ fn difference(name: &str, expected: &str, actual: &str) -> String {
     let (one, other) = (line(&expected), line(&actual));
     let column = one.chars().zip(other.chars()).take_while(|(one, other)| one == other).count();
     let mut text = format!("expected/{name} differs from line {}, column {column} on:\n", same + 1);
-    for line in &expected[same.saturating_sub(CONTEXT)..same] {
+    for line in &expected[same.saturating_sub(CONTEXT_LINES)..same] {
         let _ = writeln!(text, "  {}", clipped(line, 0));
     }
     for (sign, lines) in [('-', &expected), ('+', &actual)] {
-        for (position, line) in lines.iter().skip(same).take(SHOWN).enumerate() {
+        for (position, line) in lines.iter().skip(same).take(MAX_SHOWN_LINES).enumerate() {
             let column = if position == 0 { column } else { 0 };
             let _ = writeln!(text, "{sign} {}", clipped(line, column));
         }
@@ -59,14 +59,14 @@ fn difference(name: &str, expected: &str, actual: &str) -> String {
 
 /// Part of a line around a column, short enough for a terminal.
 fn clipped(line: &str, column: usize) -> String {
-    let start = column.saturating_sub(BEFORE);
-    let part: String = line.chars().skip(start).take(WIDTH).collect();
-    let is_cut = line.chars().nth(start + WIDTH).is_some();
+    let start = column.saturating_sub(CHARS_BEFORE_DIFFERENCE);
+    let part: String = line.chars().skip(start).take(MAX_LINE_CHARS).collect();
+    let is_cut = line.chars().nth(start + MAX_LINE_CHARS).is_some();
     format!("{}{part}{}", if start > 0 { "…" } else { "" }, if is_cut { "…" } else { "" })
 }
 
 /// Beginnings of messages that come from a configuration or an upstream of these tests.
-const SAID: [&str; 4] = ["The stand-in was told to", "No.", "Blocked.", "so bad"];
+const KEPT_MESSAGES: [&str; 4] = ["The stand-in was told to", "No.", "Blocked.", "so bad"];
 
 /// Masks the error texts of the gateway in a response body. Texts of [`SAID`] stay.
 pub(crate) fn mask_answer(text: &str) -> String {
@@ -74,7 +74,7 @@ pub(crate) fn mask_answer(text: &str) -> String {
 }
 
 fn mask_line(line: &str) -> String {
-    let is_data = |text: &str| SAID.iter().any(|said| text.starts_with(said));
+    let is_data = |text: &str| KEPT_MESSAGES.iter().any(|said| text.starts_with(said));
     let mut text = mask_member(line, "message", is_data);
     for name in ["expected", "found", "detail"] {
         text = mask_member(&text, name, |_| false);

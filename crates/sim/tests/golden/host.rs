@@ -14,29 +14,29 @@ use std::time::Duration;
 use bytes::Bytes;
 use gateway::body::Body;
 use gateway::json;
-use gateway::ledger::{Book, Operation, Place, Reply};
+use gateway::ledger::{Book, BookId, LedgerReply, Operation};
 use gateway::observe::Record;
-use gateway::outage::Outage;
-use gateway::platform::{Background, Clock, Ledger, Listing, Outbound, Settings, Store};
+use gateway::outage::HostError;
+use gateway::platform::{Clock, HttpClient, KvStore, LedgerHost, Listing, Settings, Tasks};
 use gateway::secret::Secret;
 use gateway::service::Service;
 use gateway::time::Timestamp;
-use sim::upstream::Part;
+use sim::upstream::UpstreamSpec;
 use sim::world::{HangUp, Received, World, splitmix64};
 
 use crate::golden::{mask_member, mask_record, mask_version};
 use crate::show;
 
 /// Latency of the ledger in each direction.
-const LATENCY: Duration = Duration::from_millis(2);
+const LEDGER_LATENCY: Duration = Duration::from_millis(2);
 /// Latency of an upstream request. Requests before and after a response get different entropy.
-const WAY: Duration = Duration::from_millis(1);
+const UPSTREAM_LATENCY: Duration = Duration::from_millis(1);
 /// Pause before each request. No two requests begin in the same millisecond.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE_BETWEEN_REQUESTS: Duration = Duration::from_millis(10);
 
 /// Recording host. A clone shares its state.
 #[derive(Clone)]
-pub(crate) struct Host(Rc<Inner>);
+pub(crate) struct RecordingHost(Rc<Inner>);
 
 struct Inner {
     world: World,
@@ -66,12 +66,12 @@ struct Log {
     warnings: usize,
 }
 
-impl Host {
+impl RecordingHost {
     /// Creates a host with a deployed configuration in JSON.
     pub(crate) fn new(
         document: &str,
         secrets: &BTreeMap<String, String>,
-        upstreams: BTreeMap<String, Part>,
+        upstreams: BTreeMap<String, UpstreamSpec>,
     ) -> Self {
         Self(Rc::new(Inner {
             world: World::new(1, upstreams),
@@ -89,7 +89,7 @@ impl Host {
 
     /// Plays one request to its end, deferred tasks included.
     pub(crate) fn play(&self, request: http::Request<Body>, hang_up: HangUp) -> Received {
-        self.wait(PAUSE);
+        self.wait(PAUSE_BETWEEN_REQUESTS);
         let service = self.0.service.borrow().clone();
         let answer = service.handle(self.clone(), request);
         self.0.world.play(answer, hang_up).expect("it ends")
@@ -201,7 +201,7 @@ fn in_order(mut events: Vec<(u64, String)>) -> impl Iterator<Item = String> {
     events.into_iter().map(|(_, text)| text)
 }
 
-impl Clock for Host {
+impl Clock for RecordingHost {
     fn now(&self) -> Timestamp {
         self.0.world.now()
     }
@@ -215,7 +215,7 @@ impl Clock for Host {
     }
 }
 
-impl Background for Host {
+impl Tasks for RecordingHost {
     fn defer(&self, task: impl Future<Output = ()> + 'static) {
         self.0.world.defer(task);
     }
@@ -231,60 +231,72 @@ impl Background for Host {
     }
 }
 
-impl Settings for Host {
-    async fn document(&self) -> Result<Cow<'static, str>, Outage> {
+impl Settings for RecordingHost {
+    async fn document(&self) -> Result<Cow<'static, str>, HostError> {
         Ok(Cow::Owned(self.0.document.clone()))
     }
 
-    async fn secret(&self, name: &str) -> Result<Option<Secret>, Outage> {
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, HostError> {
         if self.0.settings_down.get() {
-            return Err(Outage::new("the settings are unavailable"));
+            return Err(HostError::new("the settings are unavailable"));
         }
         Ok(self.0.secrets.get(name).map(|value| Secret::new(value)))
     }
 }
 
-impl Outbound for Host {
-    async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Outage> {
+impl HttpClient for RecordingHost {
+    async fn fetch(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Body>, HostError> {
         let headers = show::headers(request.headers());
         let (method, uri) = (request.method(), request.uri());
         let text = format!("{method} {uri}\n{headers}{}", show::body(request.body()));
         let now = self.now().as_millis();
         self.0.log.borrow_mut().calls.push((now, mask_version(&text)));
-        self.0.world.executor().sleep(WAY).await;
+        self.0.world.executor().sleep(UPSTREAM_LATENCY).await;
         self.0.world.fetch(request).await
     }
 }
 
-impl Host {
-    fn reach_store(&self) -> Result<(), Outage> {
-        if self.0.store_down.get() { Err(Outage::new("the store is unavailable")) } else { Ok(()) }
+impl RecordingHost {
+    fn access_store(&self) -> Result<(), HostError> {
+        if self.0.store_down.get() {
+            Err(HostError::new("the store is unavailable"))
+        } else {
+            Ok(())
+        }
     }
 }
 
-impl Store for Host {
-    async fn get(&self, name: &str) -> Result<Option<Bytes>, Outage> {
-        self.reach_store()?;
+impl KvStore for RecordingHost {
+    async fn get(&self, name: &str) -> Result<Option<Bytes>, HostError> {
+        self.access_store()?;
         let (entries, now) = (self.0.entries.borrow(), self.now());
         let found = entries.get(name).filter(|entry| entry.until.is_none_or(|until| until > now));
         Ok(found.map(|entry| entry.value.clone().into()))
     }
 
-    async fn put(&self, name: &str, value: Vec<u8>, keep: Option<Duration>) -> Result<(), Outage> {
-        self.reach_store()?;
+    async fn put(
+        &self,
+        name: &str,
+        value: Vec<u8>,
+        keep: Option<Duration>,
+    ) -> Result<(), HostError> {
+        self.access_store()?;
         let until = keep.map(|keep| self.now() + keep);
         self.0.entries.borrow_mut().insert(name.to_owned(), Entry { value, keep, until });
         Ok(())
     }
 
-    async fn delete(&self, name: &str) -> Result<(), Outage> {
-        self.reach_store()?;
+    async fn delete(&self, name: &str) -> Result<(), HostError> {
+        self.access_store()?;
         self.0.entries.borrow_mut().remove(name);
         Ok(())
     }
 
-    async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, Outage> {
-        self.reach_store()?;
+    async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, HostError> {
+        self.access_store()?;
         let entries = self.0.entries.borrow();
         let names = entries.keys().filter(|name| name.starts_with(prefix));
         let names = names.filter(|name| cursor.is_none_or(|cursor| name.as_str() > cursor));
@@ -292,25 +304,25 @@ impl Store for Host {
     }
 }
 
-impl Ledger for Host {
-    const GATHERS: Duration = Duration::from_secs(2);
-    const FORGETS: bool = false;
+impl LedgerHost for RecordingHost {
+    const MAX_BATCH_DELAY: Duration = Duration::from_secs(2);
+    const EXPIRES_ROWS: bool = false;
 
     /// Applies an operation with the serialization steps of the edges. Each operation reads the book
     /// from its stored rows.
-    async fn apply(&self, place: &Place, operation: &Operation) -> Result<Reply, Outage> {
-        self.0.world.executor().sleep(LATENCY).await;
+    async fn apply(&self, place: &BookId, operation: &Operation) -> Result<LedgerReply, HostError> {
+        self.0.world.executor().sleep(LEDGER_LATENCY).await;
         if self.0.ledger_down.get() {
-            return Err(Outage::new("the ledger is unavailable"));
+            return Err(HostError::new("the ledger is unavailable"));
         }
         let now = self.now();
-        let sent = serde_json::to_string(operation).map_err(Outage::new)?;
-        let read: Operation = json::from_text(&sent).map_err(Outage::new)?;
+        let sent = serde_json::to_string(operation).map_err(HostError::new)?;
+        let read: Operation = json::from_text(&sent).map_err(HostError::new)?;
         let reply = {
             let mut books = self.0.books.borrow_mut();
             let rows = books.entry(place.as_str().to_owned()).or_default();
             let kept = rows.iter().map(|(name, row)| (name.clone(), row.as_slice()));
-            let mut book = Book::open(kept).map_err(Outage::new)?;
+            let mut book = Book::from_rows(kept).map_err(HostError::new)?;
             let reply = book.apply(now, &read);
             for (name, row) in book.take_changes() {
                 match row {
@@ -320,10 +332,10 @@ impl Ledger for Host {
             }
             reply
         };
-        let told = serde_json::to_string(&reply).map_err(Outage::new)?;
+        let told = serde_json::to_string(&reply).map_err(HostError::new)?;
         let text = format!("{}\n  ask {sent}\n  got {told}\n", place.as_str());
         self.0.log.borrow_mut().operations.push((now.as_millis(), text));
-        self.0.world.executor().sleep(LATENCY).await;
-        json::from_text(&told).map_err(Outage::new)
+        self.0.world.executor().sleep(LEDGER_LATENCY).await;
+        json::from_text(&told).map_err(HostError::new)
     }
 }

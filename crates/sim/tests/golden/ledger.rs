@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use gateway::json;
-use gateway::ledger::{Book, Operation, Reply};
+use gateway::ledger::{Book, LedgerReply, Operation};
 use gateway::time::Timestamp;
 
 use crate::golden::assert_golden;
@@ -204,12 +204,12 @@ fn dump(steps: &[Step]) -> String {
         assert_eq!(&written, sent, "serialization of an operation is the inverse of its parsing");
         let reply = book.apply(at(*millis), &operation);
         let told = serde_json::to_string(&reply).expect("it serialises");
-        let read: Reply = json::from_text(&told).expect("a reply");
+        let read: LedgerReply = json::from_text(&told).expect("a reply");
         assert_eq!(read, reply, "parsing of a reply is the inverse of its serialization");
         let _ = writeln!(text, "+{millis} ms\n  ask {sent}\n  got {told}");
         note_changes(&mut book, &mut rows, &mut text);
         let whole = book.to_bytes();
-        let opened = Book::open(rows.iter().map(|(name, row)| (name.clone(), row.as_slice())));
+        let opened = Book::from_rows(rows.iter().map(|(name, row)| (name.clone(), row.as_slice())));
         assert_eq!(
             opened.expect("rows can be read").to_bytes(),
             whole,
@@ -219,7 +219,7 @@ fn dump(steps: &[Step]) -> String {
     }
     let _ = writeln!(text, "whole: {}", show::escaped(&book.to_bytes()));
     for minute in [1, 2, 24 * 60, 100 * 24 * 60] {
-        let due = book.due().map(|due| due.as_millis() - BEGINNING);
+        let due = book.next_sweep().map(|due| due.as_millis() - BEGINNING);
         let _ = writeln!(text, "due: {due:?}; swept after {minute} min");
         book.sweep(at(minute * 60_000));
         note_changes(&mut book, &mut rows, &mut text);

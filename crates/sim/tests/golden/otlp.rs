@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use sim::world::HangUp;
 
-use crate::fixture::{self, COLLECTOR, DOCUMENT, STREAM, Session, chat, part, question, request};
+use crate::fixture::{
+    self, COLLECTOR, DOCUMENT, STREAM, Session, chat, question, request, upstream,
+};
 use crate::golden::{assert_golden, mask_member, mask_version};
 
 #[test]
 fn spans_and_metrics_match_golden() {
     let answer = "answer = 'one two'\nprompt_tokens = 20\ncompletion_tokens = 8\ncached_tokens = 4\nreasoning_tokens = 1\ngap = '50ms'";
-    let openai = part(&[
+    let openai = upstream(&[
         answer,
         "status = 500",
         "cut_after = 2",
@@ -19,8 +21,8 @@ fn spans_and_metrics_match_golden() {
         "answer = 'one two'\ncut_after = 2",
         answer,
     ]);
-    let local = part(&["answer = 'from the other'\nprompt_tokens = 9\ncompletion_tokens = 3"]);
-    let parts = [("openai", openai), ("local", local), ("collector", part(&["json = {}"]))];
+    let local = upstream(&["answer = 'from the other'\nprompt_tokens = 9\ncompletion_tokens = 3"]);
+    let parts = [("openai", openai), ("local", local), ("collector", upstream(&["json = {}"]))];
     let document = format!("{DOCUMENT}{COLLECTOR}");
     let mut session = Session::new(fixture::host(&document, &parts));
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use gateway::config::author;
 use serde_json::Value;
 
-use crate::fixture::{self, STREAM, Session, chat, part, question, request};
+use crate::fixture::{self, STREAM, Session, chat, question, request, upstream};
 use crate::golden::assert_golden;
 use crate::show;
 
@@ -179,8 +179,8 @@ on_block = { message = "No.", format = "structured", status = 403 }
 
 #[test]
 fn judges_and_masks_match_golden() {
-    let own = part(&["answer = 'mail [EMAIL_1] or [PHONE_1]'"]);
-    let judge = part(&[
+    let own = upstream(&["answer = 'mail [EMAIL_1] or [PHONE_1]'"]);
+    let judge = upstream(&[
         "answer = \"Safety: Safe\\nCategories: None\"",
         "answer = \"Safety: Safe\\nCategories: None\"",
         "answer = \"Safety: Unsafe\\nCategories: Violent, PII\"",

@@ -10,13 +10,13 @@ use sim::scenario::{Request, Scenario, load};
 use sim::world::{CLOSED, UPSTREAM};
 
 use crate::golden::compare;
-use crate::host::Host;
+use crate::host::RecordingHost;
 use crate::show;
 
 /// Number of first repetitions of a request that a golden file shows, beside the last one.
-const FIRST: usize = 3;
+const SHOWN_REPETITIONS: usize = 3;
 /// Beyond this number of requests, a golden file shows the first repetition of each only.
-const MANY: usize = 60;
+const MAX_REQUESTS_SHOWN: usize = 60;
 
 #[test]
 fn scenario_files_match_golden() {
@@ -33,15 +33,16 @@ fn scenario_files_match_golden() {
 fn dump(scenario: &Scenario) -> String {
     let document = author::to_json(&scenario.config_for(UPSTREAM, CLOSED));
     let document = document.expect("the document is right");
-    let host = Host::new(&document, &scenario.secrets, scenario.upstreams.clone());
+    let host = RecordingHost::new(&document, &scenario.secrets, scenario.upstreams.clone());
     let count: usize = scenario.requests.iter().map(|request| request.repeat).sum();
     let mut text = String::new();
     for (index, request) in scenario.requests.iter().enumerate() {
         for turn in 0..request.repeat {
             let title = format!("request {index}.{turn}: {} {}", request.method, request.path);
             let received = host.play(message(request), request.hang_up());
-            let is_last = turn + 1 == request.repeat && count <= MANY;
-            if turn >= (if count > MANY { 1 } else { FIRST }) && !is_last {
+            let is_last = turn + 1 == request.repeat && count <= MAX_REQUESTS_SHOWN;
+            if turn >= (if count > MAX_REQUESTS_SHOWN { 1 } else { SHOWN_REPETITIONS }) && !is_last
+            {
                 host.take_calls();
                 host.take_operations(|_| false);
                 host.take_lines();
@@ -67,6 +68,6 @@ fn message(request: &Request) -> http::Request<Body> {
     let body = Body::from(Bytes::from(request.body.clone()));
     let message = http::Request::builder().method(request.method.as_str()).uri(&request.path);
     let mut message = message.body(body).expect("a request");
-    *message.headers_mut() = request.head().expect("headers");
+    *message.headers_mut() = request.request_headers().expect("headers");
     message
 }

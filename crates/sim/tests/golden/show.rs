@@ -9,9 +9,9 @@ use sim::world::Received;
 use crate::golden::mask_answer;
 
 /// Longest body that is shown whole, in bytes. Longer ones are shown by their ends and SHA-256.
-const LONGEST: usize = 60_000;
+const MAX_WHOLE_BODY_BYTES: usize = 60_000;
 /// Length of each shown end of a longer body, in bytes.
-const END: usize = 600;
+const SHOWN_END_BYTES: usize = 600;
 
 /// Shows headers sorted by name.
 pub(crate) fn headers(headers: &HeaderMap) -> String {
@@ -28,9 +28,9 @@ pub(crate) fn body(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "(no body)\n".to_owned();
     }
-    if bytes.len() > LONGEST {
+    if bytes.len() > MAX_WHOLE_BODY_BYTES {
         let digest = hex(&Sha256::digest(bytes));
-        let (start, end) = (&bytes[..END], &bytes[bytes.len() - END..]);
+        let (start, end) = (&bytes[..SHOWN_END_BYTES], &bytes[bytes.len() - SHOWN_END_BYTES..]);
         return format!(
             "{}(in all {} bytes, SHA-256 {digest})\n{}",
             lines(start),

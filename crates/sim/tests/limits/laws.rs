@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use gateway::ledger::{Level, Rule, Window};
+use gateway::ledger::{AccountBalance, Rule, Window};
 use serde_json::Value;
-use sim::upstream::{Part, Script, Then};
+use sim::upstream::{Script, Then, UpstreamSpec};
 use sim::world::{HangUp, World, splitmix64};
 
-use super::{Caller, Stage};
+use super::{Caller, Harness};
 
 /// How many seeds are played unless told otherwise.
 const SEEDS: u64 = 1_000;
@@ -23,13 +23,13 @@ const SCRIPTS: [&str; 8] = [
 ];
 
 /// How an account of a balance stands.
-pub(super) fn used(world: &World, place: &str, account: &str) -> Level {
-    world.level(place, account, Rule { max: 0, window: Window::Total })
+pub(super) fn used(world: &World, place: &str, account: &str) -> AccountBalance {
+    world.balance(place, account, Rule { max: 0, window: Window::Total })
 }
 
-struct Dice(u64);
+struct Rng(u64);
 
-impl Dice {
+impl Rng {
     fn below(&mut self, most: u64) -> u64 {
         let (state, number) = splitmix64(self.0);
         self.0 = state;
@@ -37,7 +37,7 @@ impl Dice {
     }
 }
 
-fn stage(seed: u64, dice: &mut Dice) -> Stage {
+fn harness(seed: u64, dice: &mut Rng) -> Harness {
     let max = [50, 300, 2_000, 100_000][dice.below(4) as usize];
     let lease = dice.below(2) == 1;
     let hard = dice.below(3) == 0;
@@ -45,19 +45,19 @@ fn stage(seed: u64, dice: &mut Dice) -> Stage {
     let limits = format!(
         "[[limits]]\nid = 'l'\nby = 'all'\nlease = {lease}\nhard = {hard}\ndefault_output = 30\ntokens = {{ per = 'total', max = {max} }}\nrequests = {{ per = 'total', max = {requests} }}\n[[limits]]\nid = 'c'\nby = 'consumer'\nlease = {lease}\nrequests = {{ per = 'total', max = {requests} }}\n[[limits]]\nid = 'h'\nby = 'header:authorization'\nrequests = {{ per = 'total', max = 100 }}\n",
     );
-    let part = |dice: &mut Dice| {
+    let part = |dice: &mut Rng| {
         let script = (0..1 + dice.below(4)).map(|_| {
             let script: Script = toml::from_str(SCRIPTS[dice.below(8) as usize]).expect("a script");
             script
         });
-        Part { script: script.collect(), then: Then::Cycle, ..Part::default() }
+        UpstreamSpec { script: script.collect(), then: Then::Cycle, ..UpstreamSpec::default() }
     };
     let upstreams = ["big", "small"].map(|name| (name.to_owned(), part(dice)));
-    Stage::of(seed, &limits, upstreams.into())
+    Harness::seeded(seed, &limits, upstreams.into())
 }
 
-fn callers(dice: &mut Dice) -> Vec<Caller> {
-    let one = |dice: &mut Dice| {
+fn callers(dice: &mut Rng) -> Vec<Caller> {
+    let one = |dice: &mut Rng| {
         let stream = dice.below(2) == 1;
         let most = ["", r#","max_tokens":40"#, r#","n":2"#][dice.below(3) as usize];
         let model = ["big", "alone", "small"][dice.below(3) as usize];
@@ -68,7 +68,7 @@ fn callers(dice: &mut Dice) -> Vec<Caller> {
         };
         let key = ["app-key", "other-key"][dice.below(2) as usize];
         let arrives = Duration::from_millis(dice.below(4_000));
-        let asked = Caller::asks(model, &format!(r#","stream":{stream}{most}"#));
+        let asked = Caller::requesting(model, &format!(r#","stream":{stream}{most}"#));
         Caller { arrives, key, hang_up, ..asked }
     };
     (0..1 + dice.below(30)).map(|_| one(dice)).collect()
@@ -91,8 +91,8 @@ fn spent(record: &Value) -> (u64, u64) {
 }
 
 fn play(seed: u64) -> Result<(), String> {
-    let mut dice = Dice(seed);
-    let stage = stage(seed, &mut dice);
+    let mut dice = Rng(seed);
+    let stage = harness(seed, &mut dice);
     let callers = callers(&mut dice);
     let seen = stage.play(&callers);
     let sum = |of: fn(&Value) -> u64| seen.records.iter().map(of).sum::<u64>();
@@ -116,7 +116,7 @@ fn play(seed: u64) -> Result<(), String> {
             return Err(format!("{consumer} has {level:?}, the records say {told}"));
         }
     }
-    if stage.world.kept().contains("app-key") {
+    if stage.world.stored_text().contains("app-key") {
         return Err("a key is kept in clear".to_owned());
     }
     Ok(())

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::body::Body;
-use gateway::boot::OwnSecrets;
+use gateway::boot::GatewaySecrets;
 use gateway::config::author;
 use gateway::gateway::Gateway;
 use gateway::secret::Secret;
 use serde_json::Value;
-use sim::upstream::{Part, Script};
+use sim::upstream::{Script, UpstreamSpec};
 use sim::world::{HangUp, Received, UPSTREAM, World};
 
 /// What every configuration here has in common.
@@ -67,7 +67,7 @@ struct Caller {
 }
 
 impl Caller {
-    fn asks(model: &str, rest: &str) -> Self {
+    fn requesting(model: &str, rest: &str) -> Self {
         let body = format!(
             r#"{{"model":"{model}","messages":[{{"role":"user","content":"a b"}}]{rest}}}"#
         );
@@ -84,18 +84,18 @@ impl Caller {
 }
 
 /// A gateway with limits, and its host.
-struct Stage {
+struct Harness {
     world: World,
     gateway: Rc<Gateway>,
 }
 
 /// What came of a play.
-struct Seen {
+struct Observation {
     received: Vec<Received>,
     records: Vec<Value>,
 }
 
-impl Seen {
+impl Observation {
     fn count(&self, status: u16) -> usize {
         self.received
             .iter()
@@ -104,22 +104,25 @@ impl Seen {
     }
 }
 
-impl Stage {
+impl Harness {
     fn with(limits: &str, scripts: &[(&str, &str)]) -> Self {
-        Self::of(
+        Self::seeded(
             1,
             limits,
             scripts
                 .iter()
                 .map(|(name, script)| {
                     let script: Script = toml::from_str(script).expect("a script");
-                    ((*name).to_owned(), Part { script: vec![script], ..Part::default() })
+                    (
+                        (*name).to_owned(),
+                        UpstreamSpec { script: vec![script], ..UpstreamSpec::default() },
+                    )
                 })
                 .collect(),
         )
     }
 
-    fn of(seed: u64, limits: &str, upstreams: BTreeMap<String, Part>) -> Self {
+    fn seeded(seed: u64, limits: &str, upstreams: BTreeMap<String, UpstreamSpec>) -> Self {
         let document = format!("{}{limits}", BASE.replace("UPSTREAM", UPSTREAM));
         let secret =
             |name: &str| Some(Secret::new(if name == "APP_KEY" { "app-key" } else { "other-key" }));
@@ -127,12 +130,12 @@ impl Stage {
             .unwrap_or_else(|problems| panic!("{problems:?}\n{document}"));
         Self {
             world: World::new(seed, upstreams),
-            gateway: Gateway::new(config, OwnSecrets::default()),
+            gateway: Gateway::new(config, GatewaySecrets::default()),
         }
     }
 
     /// Plays callers at once, each at its time, and lets everything deferred finish.
-    fn play(&self, callers: &[Caller]) -> Seen {
+    fn play(&self, callers: &[Caller]) -> Observation {
         let received = Rc::new(RefCell::new(vec![None; callers.len()]));
         for (index, caller) in callers.iter().cloned().enumerate() {
             let (world, gateway) = (self.world.clone(), Rc::clone(&self.gateway));
@@ -146,7 +149,7 @@ impl Stage {
         }
         self.world.executor().drain().expect("it ends");
         let received = received.take().into_iter().map(|it| it.expect("everybody has an answer"));
-        Seen { received: received.collect(), records: self.world.take_records() }
+        Observation { received: received.collect(), records: self.world.take_records() }
     }
 }
 
@@ -169,8 +172,8 @@ fn a_burst_admits_exactly_what_the_limit_allows() {
             let limit = format!(
                 "[[limits]]\nid = 'l'\nby = 'all'\nlease = {lease}\nrequests = {{ per = 'hour', max = 20 }}\n"
             );
-            let stage = Stage::with(&limit, &[("big", USAGE)]);
-            let seen = stage.play(&vec![Caller::asks("alone", ""); callers]);
+            let stage = Harness::with(&limit, &[("big", USAGE)]);
+            let seen = stage.play(&vec![Caller::requesting("alone", ""); callers]);
             assert_eq!(seen.count(200), callers.min(20), "lease {lease}, {callers} callers");
             assert_eq!(seen.count(429), callers.saturating_sub(20));
         }
@@ -180,20 +183,20 @@ fn a_burst_admits_exactly_what_the_limit_allows() {
 #[test]
 fn tokens_are_reserved_before_they_are_spent() {
     let limit = "[[limits]]\nid = 'l'\nby = 'consumer'\ntokens = { per = 'hour', max = 2000 }\n";
-    let stage = Stage::with(limit, &[("big", USAGE)]);
-    let seen = stage.play(&vec![Caller::asks("alone", r#","max_tokens":90"#); 80]);
+    let stage = Harness::with(limit, &[("big", USAGE)]);
+    let seen = stage.play(&vec![Caller::requesting("alone", r#","max_tokens":90"#); 80]);
     let admitted = seen.count(200);
     assert!((17..=20).contains(&admitted), "{admitted}");
     // What was reserved too much has come back.
-    let more = stage.play(&vec![Caller::asks("alone", r#","max_tokens":90"#); 80]);
+    let more = stage.play(&vec![Caller::requesting("alone", r#","max_tokens":90"#); 80]);
     assert!(admitted + more.count(200) <= 20 && more.count(200) <= 20 - admitted);
 }
 
 #[test]
 fn a_limited_caller_is_told_the_truth() {
     let limit = "[[limits]]\nid = 'l'\nby = 'consumer'\ntokens = { per = 'minute', max = 300 }\nrequests = { per = 'day', max = 3 }\n";
-    let stage = Stage::with(limit, &[("big", USAGE)]);
-    let ask = [Caller::asks("alone", r#","max_tokens":80"#)];
+    let stage = Harness::with(limit, &[("big", USAGE)]);
+    let ask = [Caller::requesting("alone", r#","max_tokens":80"#)];
     let first = &stage.play(&ask).received[0];
     assert_eq!(header(first, "x-ratelimit-limit-tokens"), "300");
     assert_eq!(header(first, "x-ratelimit-limit-requests"), "3");
@@ -203,7 +206,7 @@ fn a_limited_caller_is_told_the_truth() {
     // The first took 100 in the end, the second has reserved 89 or so.
     let left: u64 = header(second, "x-ratelimit-remaining-tokens").parse().expect("a number");
     assert!((100..=115).contains(&left), "{left}");
-    let too_long = &stage.play(&[Caller::asks("alone", r#","max_tokens":200"#)]).received[0];
+    let too_long = &stage.play(&[Caller::requesting("alone", r#","max_tokens":200"#)]).received[0];
     assert_eq!(code(too_long), "rate_limit_exceeded");
     assert!(header(too_long, "retry-after").parse::<u64>().is_ok_and(|it| (1..=62).contains(&it)));
     assert_eq!(header(too_long, "x-should-retry"), "");
@@ -226,8 +229,8 @@ fn a_limited_caller_is_told_the_truth() {
 #[test]
 fn over_the_limit_the_fallback_serves_under_its_own_limits() {
     let limits = "[[limits]]\nid = 'big'\nby = 'consumer'\non = { routes = ['big'] }\nrequests = { per = 'hour', max = 2 }\n[[limits]]\nid = 'small'\nby = 'consumer'\non = { routes = ['small'] }\nrequests = { per = 'hour', max = 3 }\n";
-    let stage = Stage::with(limits, &[("big", USAGE), ("small", USAGE)]);
-    let seen = stage.play(&vec![Caller::asks("big", ""); 10]);
+    let stage = Harness::with(limits, &[("big", USAGE), ("small", USAGE)]);
+    let seen = stage.play(&vec![Caller::requesting("big", ""); 10]);
     assert_eq!((seen.count(200), seen.count(429)), (5, 5));
     let targets =
         |name: &str| seen.records.iter().filter(|record| record["target"] == name).count();
@@ -243,10 +246,13 @@ fn over_the_limit_the_fallback_serves_under_its_own_limits() {
 #[test]
 fn a_hard_limit_caps_the_answer_to_what_is_left() {
     let limit = "[[limits]]\nid = 'l'\nby = 'all'\nhard = true\ndefault_output = 500\ntokens = { per = 'total', max = 150 }\n";
-    let stage = Stage::with(limit, &[("big", USAGE)]);
+    let stage = Harness::with(limit, &[("big", USAGE)]);
     stage.play(&[
-        Caller::asks("alone", ""),
-        Caller { arrives: Duration::from_secs(1), ..Caller::asks("alone", r#","max_tokens":5"#) },
+        Caller::requesting("alone", ""),
+        Caller {
+            arrives: Duration::from_secs(1),
+            ..Caller::requesting("alone", r#","max_tokens":5"#)
+        },
     ]);
     let calls = &stage.world.calls()["big"];
     let capped: Value = serde_json::from_slice(&calls[0].body).expect("JSON");
@@ -259,19 +265,21 @@ fn a_hard_limit_caps_the_answer_to_what_is_left() {
 #[test]
 fn failed_attempts_cost_nothing_and_who_leaves_pays_for_what_was_shown() {
     let limit = "[[limits]]\nid = 'l'\nby = 'all'\ntokens = { per = 'total', max = 100000 }\nrequests = { per = 'total', max = 100 }\n";
-    let failing = Stage::with(limit, &[("big", "status = 500")]);
-    assert_eq!(failing.play(&[Caller::asks("alone", "")]).count(502), 1);
-    let used = |stage: &Stage, measure: &str| {
+    let failing = Harness::with(limit, &[("big", "status = 500")]);
+    assert_eq!(failing.play(&[Caller::requesting("alone", "")]).count(502), 1);
+    let used = |stage: &Harness, measure: &str| {
         laws::used(&stage.world, "all:l", &format!("l:{measure}:_")).used
     };
     assert_eq!((used(&failing, "tokens"), used(&failing, "requests")), (0, 0));
 
-    let streaming = Stage::with(
+    let streaming = Harness::with(
         limit,
         &[("big", "answer = 'one two three four five six seven eight'\ngap = '1s'")],
     );
-    let leaves =
-        Caller { hang_up: HangUp::AfterEvents(3), ..Caller::asks("alone", r#","stream":true"#) };
+    let leaves = Caller {
+        hang_up: HangUp::AfterEvents(3),
+        ..Caller::requesting("alone", r#","stream":true"#)
+    };
     let seen = streaming.play(&[leaves]);
     assert_eq!(
         (seen.records[0]["outcome"].as_str(), seen.records[0]["tokens"]["counted"].as_str()),
@@ -283,9 +291,11 @@ fn failed_attempts_cost_nothing_and_who_leaves_pays_for_what_was_shown() {
     assert_eq!(tokens.map(|(input, output)| input + output), Some(used(&streaming, "tokens")));
     assert!(used(&streaming, "tokens") > 8 && used(&streaming, "requests") == 1);
 
-    let silent = Stage::with(limit, &[("big", "hang = true")]);
-    let impatient =
-        Caller { hang_up: HangUp::After(Duration::from_millis(500)), ..Caller::asks("alone", "") };
+    let silent = Harness::with(limit, &[("big", "hang = true")]);
+    let impatient = Caller {
+        hang_up: HangUp::After(Duration::from_millis(500)),
+        ..Caller::requesting("alone", "")
+    };
     silent.play(&[impatient]);
     assert_eq!(
         (used(&silent, "tokens"), used(&silent, "requests")),
@@ -301,17 +311,17 @@ fn without_a_ledger_the_limit_decides() {
             "[[limits]]\nid = 'l'\nby = 'all'\non_error = '{on_error}'\nrequests = {{ per = 'hour', max = 3 }}\n"
         )
     };
-    let closed = Stage::with(&limit("closed"), &[("big", USAGE)]);
-    closed.world.take_ledger_away(true);
-    let refused = &closed.play(&[Caller::asks("alone", "")]).received[0];
+    let closed = Harness::with(&limit("closed"), &[("big", USAGE)]);
+    closed.world.set_ledger_unavailable(true);
+    let refused = &closed.play(&[Caller::requesting("alone", "")]).received[0];
     assert_eq!(
         (code(refused).as_str(), header(refused, "retry-after").as_str()),
         ("ledger_unavailable", "5")
     );
 
-    let open = Stage::with(&limit("open"), &[("big", USAGE)]);
-    open.world.take_ledger_away(true);
-    let seen = open.play(&vec![Caller::asks("alone", ""); 5]);
+    let open = Harness::with(&limit("open"), &[("big", USAGE)]);
+    open.world.set_ledger_unavailable(true);
+    let seen = open.play(&vec![Caller::requesting("alone", ""); 5]);
     assert_eq!((seen.count(200), seen.count(429)), (3, 2), "it counts by itself");
     assert!(
         seen.records
@@ -329,11 +339,11 @@ fn a_lease_spares_calls_and_returns_what_is_left() {
         )
     };
     let calls = |lease: bool| {
-        let stage = Stage::with(&limit(lease), &[("big", USAGE)]);
+        let stage = Harness::with(&limit(lease), &[("big", USAGE)]);
         let callers: Vec<Caller> = (0..200)
             .map(|at| Caller {
                 arrives: Duration::from_millis(at * 10),
-                ..Caller::asks("alone", "")
+                ..Caller::requesting("alone", "")
             })
             .collect();
         let seen = stage.play(&callers);
@@ -349,10 +359,13 @@ fn a_lease_spares_calls_and_returns_what_is_left() {
 #[test]
 fn what_is_unpriced_counts_as_nothing_and_says_so() {
     let limits = "[[prices]]\nmodel = 'alone'\ninput = 2.5\noutput = 10.0\n[[limits]]\nid = 'l'\nby = 'all'\ncost = { per = 'month', max = 0.002 }\n";
-    let stage = Stage::with(limits, &[("big", USAGE), ("small", USAGE)]);
-    let seen = stage.play(&[Caller::asks("alone", r#","max_tokens":80"#)]);
+    let stage = Harness::with(limits, &[("big", USAGE), ("small", USAGE)]);
+    let seen = stage.play(&[Caller::requesting("alone", r#","max_tokens":80"#)]);
     assert_eq!(seen.records[0]["cost_usd"], 0.00085);
-    assert_eq!(stage.play(&vec![Caller::asks("alone", r#","max_tokens":80"#); 3]).count(200), 1);
-    let free = stage.play(&[Caller::asks("small", "")]);
+    assert_eq!(
+        stage.play(&vec![Caller::requesting("alone", r#","max_tokens":80"#); 3]).count(200),
+        1
+    );
+    let free = stage.play(&[Caller::requesting("small", "")]);
     assert_eq!((free.count(200), &free.records[0]["cost_usd"]), (1, &Value::Null));
 }

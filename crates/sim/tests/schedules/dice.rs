@@ -5,9 +5,9 @@ use std::time::Duration;
 use sim::world::splitmix64;
 
 /// A source of choices: the same seed, the same choices.
-pub(crate) struct Dice(u64);
+pub(crate) struct Rng(u64);
 
-impl Dice {
+impl Rng {
     /// Dice that are thrown from this seed.
     pub(crate) fn new(seed: u64) -> Self {
         // Neighbouring seeds must not share choices.
@@ -32,7 +32,7 @@ impl Dice {
     }
 
     /// One of these.
-    pub(crate) fn one<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.index(of.len())]
     }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sim::scenario::Transcript;
-use sim::upstream::{Asked, Call, LineEnding, Play, Response, Script};
+use sim::upstream::{Call, LineEnding, PlannedResponse, ProviderRequest, ResponsePlan, Script};
 use sim::world::{HangUp, Received};
 
 use super::Outcome;
-use super::plot::{APP_KEY, Caller, Plot, UPSTREAM_KEY, name};
+use super::plot::{APP_KEY, Caller, Schedule, UPSTREAM_KEY, name};
 
 /// How much later than its time a request may end: clocks count whole milliseconds.
 const TOLERANCE: Duration = Duration::from_millis(10);
@@ -18,28 +18,28 @@ const TOLERANCE: Duration = Duration::from_millis(10);
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Checks every law. The error names the one that is broken.
-pub(crate) fn check(plot: &Plot, outcome: &Outcome) -> Result<(), String> {
-    law(outcome.open_calls == 0, || {
+pub(crate) fn check_invariants(plot: &Schedule, outcome: &Outcome) -> Result<(), String> {
+    ensure(outcome.open_calls == 0, || {
         format!("{} upstream calls were left open", outcome.open_calls)
     })?;
     let latest = plot.callers.iter().map(|caller| caller.arrives).max().unwrap_or_default();
-    law(outcome.took <= latest + plot.total + LINGER, || {
+    ensure(outcome.took <= latest + plot.total + LINGER, || {
         format!("the world took {:?}", outcome.took)
     })?;
-    law(outcome.records.len() == plot.callers.len(), || {
+    ensure(outcome.records.len() == plot.callers.len(), || {
         format!("{} requests wrote {} records", plot.callers.len(), outcome.records.len())
     })?;
     for (upstream, calls) in &outcome.calls {
         for call in calls {
-            law(!format!("{:?}{:?}", call.headers, call.body).contains(APP_KEY), || {
+            ensure(!format!("{:?}{:?}", call.headers, call.body).contains(APP_KEY), || {
                 format!("{upstream} saw the caller's key")
             })?;
         }
     }
-    law(!format!("{:?}", outcome.records).contains(UPSTREAM_KEY), || {
+    ensure(!format!("{:?}", outcome.records).contains(UPSTREAM_KEY), || {
         "a record shows an upstream's key".to_owned()
     })?;
-    law(!format!("{:?}", outcome.records).contains(APP_KEY), || {
+    ensure(!format!("{:?}", outcome.records).contains(APP_KEY), || {
         "a record shows a caller's key".to_owned()
     })?;
     for (index, caller) in plot.callers.iter().enumerate() {
@@ -51,7 +51,7 @@ pub(crate) fn check(plot: &Plot, outcome: &Outcome) -> Result<(), String> {
 }
 
 fn request(
-    plot: &Plot,
+    plot: &Schedule,
     outcome: &Outcome,
     index: usize,
     caller: &Caller,
@@ -65,38 +65,39 @@ fn request(
     // An attempt during which the caller left has no result to record.
     let has_left = !received.is_whole && received.broken.is_none();
     let closed = calls_to_closed(record);
-    law(
+    ensure(
         calls.len() + closed == attempts || (has_left && calls.len() + closed == attempts + 1),
         || format!("{} calls but {attempts} attempts in the record", calls.len()),
     )?;
-    law(attempts <= plot.most_attempts, || {
-        format!("{attempts} attempts where {} are the most", plot.most_attempts)
+    ensure(attempts <= plot.max_attempts, || {
+        format!("{attempts} attempts where {} are the most", plot.max_attempts)
     })?;
-    law(received.broken.is_none(), || format!("the body broke off: {:?}", received.broken))?;
-    law(received.took <= plot.total + TOLERANCE, || {
+    ensure(received.broken.is_none(), || format!("the body broke off: {:?}", received.broken))?;
+    ensure(received.took <= plot.total + TOLERANCE, || {
         format!("it took {:?} of {:?}", received.took, plot.total)
     })?;
-    law(has_left == (record["outcome"] == "hung_up") || caller.hang_up != HangUp::Never, || {
-        format!("the record says {} and the caller left: {has_left}", record["outcome"])
-    })?;
+    ensure(
+        has_left == (record["outcome"] == "hung_up") || caller.hang_up != HangUp::Never,
+        || format!("the record says {} and the caller left: {has_left}", record["outcome"]),
+    )?;
     let Some((status, headers)) = &received.head else {
-        return law(has_left, || "there is no head".to_owned());
+        return ensure(has_left, || "there is no head".to_owned());
     };
     let shown = format!("{headers:?}{:?}", received.body());
-    law(!shown.contains(UPSTREAM_KEY), || "the caller saw an upstream's key".to_owned())?;
-    law(headers["x-request-id"] == name(index).as_str(), || {
+    ensure(!shown.contains(UPSTREAM_KEY), || "the caller saw an upstream's key".to_owned())?;
+    ensure(headers["x-request-id"] == name(index).as_str(), || {
         "the request has another id".to_owned()
     })?;
-    law(record["status"] == status.as_u16(), || {
+    ensure(record["status"] == status.as_u16(), || {
         format!("status {status} is recorded as {}", record["status"])
     })?;
     if !caller.has_key {
-        return law(*status == 401 && calls.is_empty(), || format!("a stranger got {status}"));
+        return ensure(*status == 401 && calls.is_empty(), || format!("a stranger got {status}"));
     }
     // Who goes on is asked when the head is long gone.
     let all = record["attempts"].as_array().into_iter().flatten();
     let before = all.filter(|attempt| attempt["part"] != "rest").count();
-    law(headers["x-serin-attempts"] == before.to_string().as_str(), || {
+    ensure(headers["x-serin-attempts"] == before.to_string().as_str(), || {
         format!("{:?} attempts in the header, {before} in the record", headers["x-serin-attempts"])
     })?;
     match (record["target"].as_str(), status.as_u16()) {
@@ -139,44 +140,46 @@ fn gateways_error(
     headers: &http::HeaderMap,
     received: &Received,
 ) -> Result<(), String> {
-    let error = Transcript::read("application/json", &received.body()).error_code;
+    let error = Transcript::parse("application/json", &received.body()).error_code;
     let expected = match status {
         502 => "upstream_error",
         503 => "no_healthy_upstream",
         _ => "upstream_timeout",
     };
     let is_cut = !received.is_whole;
-    law(is_cut || error.as_deref() == Some(expected), || {
+    ensure(is_cut || error.as_deref() == Some(expected), || {
         format!("status {status} with code {error:?}")
     })?;
-    law(status != 503 || headers.contains_key("retry-after"), || {
+    ensure(status != 503 || headers.contains_key("retry-after"), || {
         "503 without retry-after".to_owned()
     })
 }
 
 fn answer(
-    plot: &Plot,
+    plot: &Schedule,
     caller: &Caller,
     received: &Received,
     record: &Value,
     (upstream, at, call): (&str, usize, &Call),
 ) -> Result<(), String> {
     let script = plot.script(upstream, at);
-    let Ok(Play::Respond(sent)) = script.play(&Asked::read(&call.path, &call.body)) else {
+    let Ok(ResponsePlan::Respond(sent)) =
+        script.plan(&ProviderRequest::parse(&call.path, &call.body))
+    else {
         return Err(format!("an answer from a call that had none: {script:?}"));
     };
     let is_success = sent.status.is_success();
-    law(record["status"] == sent.status.as_u16(), || {
+    ensure(record["status"] == sent.status.as_u16(), || {
         format!("{} became {}", sent.status, record["status"])
     })?;
     if is_success && caller.stream {
         return stream(caller, received, record, script, &sent);
     }
-    law(sent.ends(), || "an answer that broke off was passed on".to_owned())?;
-    law(!received.is_whole || received.body() == sent.bytes(), || {
+    ensure(sent.ends(), || "an answer that broke off was passed on".to_owned())?;
+    ensure(!received.is_whole || received.body() == sent.bytes(), || {
         "the body is not what the upstream sent".to_owned()
     })?;
-    law(sent.bytes().starts_with(&received.body()), || {
+    ensure(sent.bytes().starts_with(&received.body()), || {
         "the body is not what the upstream sent".to_owned()
     })
 }
@@ -187,7 +190,7 @@ fn stream(
     received: &Received,
     record: &Value,
     script: &Script,
-    sent: &Response,
+    sent: &PlannedResponse,
 ) -> Result<(), String> {
     let events = events(script, sent);
     let sent_done = events.iter().any(|event| event.contains("data: [DONE]"));
@@ -205,27 +208,27 @@ fn stream(
             None => break,
         }
     }
-    let transcript = Transcript::read("text/event-stream", body.as_bytes());
-    law(!transcript.contains_done() || sent_done, || "a [DONE] that nobody sent".to_owned())?;
+    let transcript = Transcript::parse("text/event-stream", body.as_bytes());
+    ensure(!transcript.contains_done() || sent_done, || "a [DONE] that nobody sent".to_owned())?;
     let sent_finish = events.iter().any(|event| event.contains(r#""finish_reason":"stop""#));
-    law(transcript.finish_reasons.is_empty() || sent_finish, || {
+    ensure(transcript.finish_reasons.is_empty() || sent_finish, || {
         "a finish_reason that nobody sent".to_owned()
     })?;
     let is_json = |data: &String| serde_json::from_str::<Value>(data).is_ok();
-    law(transcript.events.iter().all(|data| data == "[DONE]" || is_json(data)), || {
+    ensure(transcript.events.iter().all(|data| data == "[DONE]" || is_json(data)), || {
         "an event that is not JSON reached the caller".to_owned()
     })?;
-    let own = Transcript::read("text/event-stream", rest.as_bytes());
+    let own = Transcript::parse("text/event-stream", rest.as_bytes());
     let is_own_error =
         own.events.len() == 1 && own.remainder.is_empty() && own.error_code.is_some();
-    law(rest.is_empty() || is_own_error, || {
+    ensure(rest.is_empty() || is_own_error, || {
         format!("{rest:?} is neither the upstream's nor an error; sent {events:?}")
     })?;
-    law(!is_own_error || !transcript.contains_done(), || "an error behind [DONE]".to_owned())?;
+    ensure(!is_own_error || !transcript.contains_done(), || "an error behind [DONE]".to_owned())?;
     let has_content = !transcript.text.is_empty()
         || !transcript.finish_reasons.is_empty()
         || body.contains("reasoning_content");
-    law(!is_own_error || has_content, || {
+    ensure(!is_own_error || has_content, || {
         "a failure before the first content reached the caller".to_owned()
     })?;
     if !received.is_whole {
@@ -233,19 +236,19 @@ fn stream(
     }
     let failed = transcript.error_code.is_some();
     let is_complete = transcript.contains_done() || !transcript.finish_reasons.is_empty();
-    law(failed || is_complete, || format!("the stream ends as if it were whole: {body:?}"))?;
-    law(failed == (record["outcome"] == "truncated"), || {
+    ensure(failed || is_complete, || format!("the stream ends as if it were whole: {body:?}"))?;
+    ensure(failed == (record["outcome"] == "truncated"), || {
         format!("{} with {body:?}", record["outcome"])
     })?;
     let said = script.answer.as_deref().unwrap_or_default();
-    law(said.starts_with(&transcript.text), || format!("{:?} was never said", transcript.text))?;
-    law(failed || transcript.text == said, || format!("{said:?} became {:?}", transcript.text))
+    ensure(said.starts_with(&transcript.text), || format!("{:?} was never said", transcript.text))?;
+    ensure(failed || transcript.text == said, || format!("{said:?} became {:?}", transcript.text))
 }
 
 /// A stream that another went on with looks like one: the beginning of what the first said, then what
 /// the other one said, with one role, and the end that the other one sent.
 fn continued(
-    plot: &Plot,
+    plot: &Schedule,
     calls: &[(&str, usize, &Call)],
     received: &Received,
     record: &Value,
@@ -261,12 +264,14 @@ fn continued(
     let (_, other_at, call) =
         calls.iter().rfind(|(name, ..)| *name == other).ok_or("nobody was asked to go on")?;
     let (first, second) = (plot.script(upstream, at), plot.script(other, *other_at));
-    let Ok(Play::Respond(sent)) = second.play(&Asked::read(&call.path, &call.body)) else {
+    let Ok(ResponsePlan::Respond(sent)) =
+        second.plan(&ProviderRequest::parse(&call.path, &call.body))
+    else {
         return Err(format!("an answer from a call that had none: {second:?}"));
     };
     let events = events(second, &sent);
     let body = String::from_utf8(received.body().to_vec()).map_err(|_| "the body is not UTF-8")?;
-    let transcript = Transcript::read("text/event-stream", body.as_bytes());
+    let transcript = Transcript::parse("text/event-stream", body.as_bytes());
     let texts = [first, second].map(|script| script.answer.clone().unwrap_or_default());
     let splits = transcript.text.char_indices().map(|(at, _)| at).chain([transcript.text.len()]);
     let failed = transcript.error_code.is_some();
@@ -276,26 +281,26 @@ fn continued(
         let is_said = if is_whole { texts[1] == after } else { texts[1].starts_with(after) };
         texts[0].starts_with(before) && is_said
     };
-    law(splits.into_iter().any(fits), || {
+    ensure(splits.into_iter().any(fits), || {
         format!("{:?} is not a part of {:?} and then {:?}", transcript.text, texts[0], texts[1])
     })?;
-    law(body.matches(r#""role":"#).count() <= 1, || format!("two beginnings: {body}"))?;
+    ensure(body.matches(r#""role":"#).count() <= 1, || format!("two beginnings: {body}"))?;
     let sent_done = events.iter().any(|event| event.contains("data: [DONE]"));
     let dones = transcript.events.iter().filter(|data| *data == "[DONE]").count();
-    law(dones <= usize::from(sent_done), || "a [DONE] that nobody sent".to_owned())?;
+    ensure(dones <= usize::from(sent_done), || "a [DONE] that nobody sent".to_owned())?;
     let sent_finish = events.iter().any(|event| event.contains(r#""finish_reason":"stop""#));
-    law(transcript.finish_reasons.len() <= usize::from(sent_finish), || {
+    ensure(transcript.finish_reasons.len() <= usize::from(sent_finish), || {
         "a finish_reason that nobody sent".to_owned()
     })?;
     let is_json = |data: &String| serde_json::from_str::<Value>(data).is_ok();
-    law(transcript.events.iter().all(|data| data == "[DONE]" || is_json(data)), || {
+    ensure(transcript.events.iter().all(|data| data == "[DONE]" || is_json(data)), || {
         "an event that is not JSON reached the caller".to_owned()
     })?;
-    law(!failed || dones == 0, || "an error and [DONE]".to_owned())?;
-    law(!received.is_whole || failed == (record["outcome"] == "truncated"), || {
+    ensure(!failed || dones == 0, || "an error and [DONE]".to_owned())?;
+    ensure(!received.is_whole || failed == (record["outcome"] == "truncated"), || {
         format!("{} with {body:?}", record["outcome"])
     })?;
-    law(!is_whole || dones + transcript.finish_reasons.len() > 0, || {
+    ensure(!is_whole || dones + transcript.finish_reasons.len() > 0, || {
         format!("the stream ends as if it were whole: {body:?}")
     })
 }
@@ -305,7 +310,7 @@ fn continued(
 /// An event is whole at the CR of its blank line. Where a CRLF is torn apart, its LF comes with the
 /// next event, or goes with one that is hidden: to a reader of events that is the same stream. So
 /// CRLF is compared as LF, and every other stream byte for byte.
-fn events(script: &Script, sent: &Response) -> Vec<String> {
+fn events(script: &Script, sent: &PlannedResponse) -> Vec<String> {
     let bytes = sent.bytes();
     let text = String::from_utf8_lossy(&bytes);
     let (text, end) = match script.line_ending {
@@ -320,6 +325,6 @@ fn unified(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\r', "\n")
 }
 
-fn law(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
+fn ensure(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(broken()) }
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use gateway::boot::OwnSecrets;
+use gateway::boot::GatewaySecrets;
 use gateway::config::author;
 use gateway::gateway::Gateway;
 use gateway::secret::Secret;
@@ -20,7 +20,7 @@ use serde_json::Value;
 use sim::upstream::Call;
 use sim::world::{CLOSED, Received, UPSTREAM, World};
 
-use plot::Plot;
+use plot::Schedule;
 
 /// How many seeds are played unless told otherwise.
 const SEEDS: u64 = 10_000;
@@ -34,13 +34,13 @@ struct Outcome {
     took: Duration,
 }
 
-fn play(plot: &Plot) -> Result<Outcome, String> {
+fn play(plot: &Schedule) -> Result<Outcome, String> {
     let config = plot.config.replace("UPSTREAM", UPSTREAM).replace("CLOSED", CLOSED);
     let secret = |name: &str| plot.secrets.get(name).map(|value| Secret::new(value));
     let config = author::from_toml(&config, &secret).map_err(|problems| format!("{problems:?}"))?;
     let (world, gateway) = (
         World::new(plot.seed, plot.upstreams.clone()),
-        Gateway::new(config, OwnSecrets::default()),
+        Gateway::new(config, GatewaySecrets::default()),
     );
     let received = Rc::new(RefCell::new(vec![None; plot.callers.len()]));
     for (index, caller) in plot.callers.iter().enumerate() {
@@ -79,7 +79,7 @@ fn whatever_fails_the_laws_hold() {
     let mut broken = Vec::new();
     let mut census: BTreeMap<String, usize> = BTreeMap::new();
     for seed in seeds {
-        let plot = Plot::of(seed);
+        let plot = Schedule::from_seed(seed);
         let result = play(&plot).and_then(|outcome| {
             if is_single {
                 println!("{plot:#?}\n{:#?}\n{:#?}", outcome.received, outcome.records);
@@ -91,7 +91,7 @@ fn whatever_fails_the_laws_hold() {
                     *census.entry(word).or_default() += 1;
                 }
             }
-            laws::check(&plot, &outcome)
+            laws::check_invariants(&plot, &outcome)
         });
         if let Err(law) = result {
             broken.push(format!("SERIN_SEED={seed}: {law}"));
@@ -130,7 +130,7 @@ fn first(broken: &[String]) -> &[String] {
 #[test]
 fn a_seed_is_a_whole_world() {
     let told = |seed| {
-        let outcome = play(&Plot::of(seed)).expect("it ends");
+        let outcome = play(&Schedule::from_seed(seed)).expect("it ends");
         format!("{:?} {:?} {:?}", outcome.received, outcome.records, outcome.took)
     };
     for seed in [3, 77, 1234] {

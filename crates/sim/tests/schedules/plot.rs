@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::body::Body;
-use sim::upstream::{LineEnding, Part, Script, Then};
+use sim::upstream::{LineEnding, Script, Then, UpstreamSpec};
 use sim::world::HangUp;
 
-use super::dice::Dice;
+use super::dice::Rng;
 
 /// The caller's key in every plot.
 pub(crate) const APP_KEY: &str = "app-key-of-the-caller";
@@ -17,14 +17,14 @@ pub(crate) const UPSTREAM_KEY: &str = "sk-upstream-";
 
 /// A world to be played.
 #[derive(Debug)]
-pub(crate) struct Plot {
+pub(crate) struct Schedule {
     pub(crate) seed: u64,
     pub config: String,
     pub secrets: BTreeMap<String, String>,
-    pub upstreams: BTreeMap<String, Part>,
+    pub upstreams: BTreeMap<String, UpstreamSpec>,
     pub callers: Vec<Caller>,
     /// The most calls that one request may cause.
-    pub most_attempts: usize,
+    pub max_attempts: usize,
     pub total: Duration,
 }
 
@@ -65,10 +65,10 @@ pub(crate) fn name(index: usize) -> String {
     format!("caller-{index}")
 }
 
-impl Plot {
+impl Schedule {
     /// The world of a seed.
-    pub(crate) fn of(seed: u64) -> Self {
-        let mut dice = Dice::new(seed);
+    pub(crate) fn from_seed(seed: u64) -> Self {
+        let mut dice = Rng::new(seed);
         let dice = &mut dice;
         let (targets, fallbacks) = (dice.index(3) + 1, dice.index(3));
         let mut secrets: BTreeMap<_, _> = [("APP_KEY".to_owned(), APP_KEY.to_owned())].into();
@@ -89,8 +89,10 @@ impl Plot {
                 dice.chance(80)
             );
             let script = (0..dice.number(1, 5)).map(|at| script(dice, index, at)).collect();
-            upstreams
-                .insert(format!("p{index}"), Part { script, then: Then::Cycle, ..Part::default() });
+            upstreams.insert(
+                format!("p{index}"),
+                UpstreamSpec { script, then: Then::Cycle, ..UpstreamSpec::default() },
+            );
         }
         let retries = dice.index(4);
         let total = dice.millis(2_000, 30_000);
@@ -108,9 +110,9 @@ impl Plot {
             .into_iter()
             .filter(|_| dice.chance(85))
             .collect();
-        let sticky = dice.one(&["none", "consumer", "user"]);
+        let sticky = dice.pick(&["none", "consumer", "user"]);
         let balance = match sticky {
-            "none" => dice.one(&["weight", "latency", "least_busy", "cost"]),
+            "none" => dice.pick(&["weight", "latency", "least_busy", "cost"]),
             _ => "weight",
         };
         // Somebody who steps in is needed for these.
@@ -136,11 +138,11 @@ impl Plot {
             total.as_millis(),
         );
         let callers = (0..dice.number(1, 4)).map(|_| caller(dice, total)).collect();
-        let most_attempts = match is_sent_once {
+        let max_attempts = match is_sent_once {
             true => 1,
             false => (1 + fallbacks) * (1 + retries) + all_keys + if continues { 2 } else { 0 },
         };
-        Self { seed, config, secrets, upstreams, callers, most_attempts, total }
+        Self { seed, config, secrets, upstreams, callers, max_attempts, total }
     }
 
     /// What the call with this place in its upstream's list got.
@@ -150,8 +152,8 @@ impl Plot {
     }
 }
 
-fn caller(dice: &mut Dice, total: Duration) -> Caller {
-    let path = dice.one(&[
+fn caller(dice: &mut Rng, total: Duration) -> Caller {
+    let path = dice.pick(&[
         "/chat/completions",
         "/chat/completions",
         "/chat/completions",
@@ -176,18 +178,18 @@ fn caller(dice: &mut Dice, total: Duration) -> Caller {
 }
 
 /// What one call gets: in half of all cases a good answer, else one fault or two.
-fn script(dice: &mut Dice, upstream: usize, at: u64) -> Script {
+fn script(dice: &mut Rng, upstream: usize, at: u64) -> Script {
     let words = (0..dice.index(8))
-        .map(|_| dice.one(&["word", "Wörter", "字", "\"quoted\"", "{", "\\n", "data:"]));
+        .map(|_| dice.pick(&["word", "Wörter", "字", "\"quoted\"", "{", "\\n", "data:"]));
     let text = std::iter::once(format!("p{upstream}s{at}")).chain(words.map(str::to_owned));
-    let pause = |dice: &mut Dice, percent, most| dice.chance(percent).then(|| dice.millis(1, most));
+    let pause = |dice: &mut Rng, percent, most| dice.chance(percent).then(|| dice.millis(1, most));
     let mut script = Script {
         answer: Some(text.collect::<Vec<_>>().join(" ")),
         delay: pause(dice, 40, 1_000),
         gap: pause(dice, 40, 300),
         first_token_delay: pause(dice, 30, 1_000),
         split: dice.chance(50).then(|| dice.index(60) + 1),
-        line_ending: dice.one(&[LineEnding::Lf, LineEnding::Lf, LineEnding::Crlf, LineEnding::Cr]),
+        line_ending: dice.pick(&[LineEnding::Lf, LineEnding::Lf, LineEnding::Crlf, LineEnding::Cr]),
         comments: dice.chance(20),
         usage: dice.chance(15).then_some(false),
         reasoning: dice.chance(10).then(|| "so so".to_owned()),
@@ -201,7 +203,7 @@ fn script(dice: &mut Dice, upstream: usize, at: u64) -> Script {
     script
 }
 
-fn fault(dice: &mut Dice, script: &mut Script) {
+fn fault(dice: &mut Rng, script: &mut Script) {
     let events = dice.index(9);
     let bytes = dice.index(2_500);
     match dice.number(1, 22) {
@@ -211,14 +213,14 @@ fn fault(dice: &mut Dice, script: &mut Script) {
         4 => script.gap = Some(dice.millis(500, 6_000)),
         5 => script.first_token_delay = Some(dice.millis(500, 8_000)),
         6..=8 => {
-            script.status = Some(dice.one(&[429, 429, 500, 502, 503, 529]));
+            script.status = Some(dice.pick(&[429, 429, 500, 502, 503, 529]));
             if dice.chance(50) {
-                let wait = dice.one(&["0", "1", "2", "3", "10", "soon"]);
+                let wait = dice.pick(&["0", "1", "2", "3", "10", "soon"]);
                 script.headers.insert("retry-after".to_owned(), wait.to_owned());
             }
         }
-        9 => script.status = Some(dice.one(&[401, 403])),
-        10 => script.status = Some(dice.one(&[400, 404, 408, 422])),
+        9 => script.status = Some(dice.pick(&[401, 403])),
+        10 => script.status = Some(dice.pick(&[400, 404, 408, 422])),
         11 => script.redirect = Some("http://127.0.0.1:9/elsewhere".to_owned()),
         12 => script.cut_after = Some(events),
         13 => script.cut_at = Some(bytes),

@@ -3,13 +3,13 @@
 use http::Request;
 use serde_json::json;
 
-use super::{ADMIN, Bench};
+use super::{ADMIN, Fixture};
 use crate::body::Body;
-use crate::keys::fake::run;
+use crate::keys::fake::block_on;
 
 #[test]
 fn paths_and_methods() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     for line in [
         "GET nothing",
         "GET consumers/",
@@ -20,7 +20,7 @@ fn paths_and_methods() {
         "GET limits/all",
         "GET consumers/%zz",
     ] {
-        bench.refused(line, "", 404, "unknown_url");
+        bench.assert_refused(line, "", 404, "unknown_url");
     }
     for (line, allow) in [
         ("PUT consumers", "GET, POST"),
@@ -30,7 +30,7 @@ fn paths_and_methods() {
         ("GET limits/all/_/adjust", "POST"),
         ("HEAD usage", "GET"),
     ] {
-        let answer = bench.ask(line, "");
+        let answer = bench.request_as_admin(line, "");
         assert_eq!(
             (answer.status.as_u16(), &answer.headers["allow"]),
             (405, &allow.parse().unwrap())
@@ -38,24 +38,28 @@ fn paths_and_methods() {
     }
     let request =
         Request::get("/team/admin/v1/consumers").header("authorization", format!("Bearer {ADMIN}"));
-    let prefixed = run(bench.send(request.body(Body::Empty).expect("a request")));
+    let prefixed = block_on(bench.send(request.body(Body::Empty).expect("a request")));
     assert_eq!(prefixed.status, 404, "no prefix is accepted");
 }
 
 #[test]
 fn bodies() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     for body in ["", "[]", "{", "null", r#"["umbrella"]"#] {
-        bench.refused("POST consumers", body, 400, "invalid_json");
+        bench.assert_refused("POST consumers", body, 400, "invalid_json");
     }
-    let unknown =
-        bench.refused("POST consumers/acme/keys", r#"{"notes":"x"}"#, 400, "invalid_request");
+    let unknown = bench.assert_refused(
+        "POST consumers/acme/keys",
+        r#"{"notes":"x"}"#,
+        400,
+        "invalid_request",
+    );
     let message = unknown["message"].as_str().expect("a sentence");
     assert!(
         message.contains("the unknown field `notes`") && message.contains("did you mean note?"),
         "{message}"
     );
-    let twice = bench.refused(
+    let twice = bench.assert_refused(
         "POST consumers/acme/keys",
         r#"{"note":"a","note":"b"}"#,
         400,
@@ -63,8 +67,8 @@ fn bodies() {
     );
     assert!(twice["message"].as_str().is_some_and(|message| message.contains("twice")), "{twice}");
     let keys = r#"{"id":"u","keys":["secret:KEY"]}"#;
-    bench.refused("POST consumers", keys, 400, "invalid_request");
-    let route = bench.refused(
+    bench.assert_refused("POST consumers", keys, 400, "invalid_request");
+    let route = bench.assert_refused(
         "POST consumers",
         r#"{"id":"u","routes":["nothing"]}"#,
         400,
@@ -72,21 +76,26 @@ fn bodies() {
     );
     assert_eq!(route["param"], "routes[0]");
     let long = format!(r#"{{"note":"{}"}}"#, "x".repeat(70_000));
-    bench.refused("POST consumers/acme/keys", &long, 413, "request_too_large");
+    bench.assert_refused("POST consumers/acme/keys", &long, 413, "request_too_large");
     let request = Request::post("/admin/v1/consumers")
         .header("authorization", format!("bearer  {ADMIN}"))
         .header("content-type", "text/plain")
         .body(Body::from(bytes::Bytes::from_static(b"{}")));
-    assert_eq!(run(bench.send(request.expect("a request"))).status, 415);
-    assert_eq!(bench.count(""), 0, "nothing was changed");
+    assert_eq!(block_on(bench.send(request.expect("a request"))).status, 415);
+    assert_eq!(bench.count_entries(""), 0, "nothing was changed");
 }
 
 #[test]
 fn consumers() {
-    let bench = Bench::new();
-    bench.refused("POST consumers", r#"{"id":"acme"}"#, 409, "already_exists");
-    bench.refused("PATCH consumers/acme", r#"{"group":"x"}"#, 409, "defined_in_configuration");
-    bench.refused("DELETE consumers/acme", "", 409, "defined_in_configuration");
+    let bench = Fixture::new();
+    bench.assert_refused("POST consumers", r#"{"id":"acme"}"#, 409, "already_exists");
+    bench.assert_refused(
+        "PATCH consumers/acme",
+        r#"{"group":"x"}"#,
+        409,
+        "defined_in_configuration",
+    );
+    bench.assert_refused("DELETE consumers/acme", "", 409, "defined_in_configuration");
     for line in [
         "GET consumers/x",
         "PATCH consumers/x",
@@ -94,28 +103,31 @@ fn consumers() {
         "POST consumers/x/keys",
         "GET consumers/..%2Fx",
     ] {
-        bench.refused(line, "{}", 404, "consumer_not_found");
+        bench.assert_refused(line, "{}", 404, "consumer_not_found");
     }
     let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(101));
-    assert_eq!(bench.refused("POST consumers", &long, 400, "invalid_request")["param"], "id");
-    bench.refused("POST consumers", r#"{"id":"a/b"}"#, 400, "invalid_request");
-    bench.check("POST consumers", r#"{"id":"u"}"#, 201);
-    bench.refused("POST consumers", r#"{"id":"u"}"#, 409, "already_exists");
     assert_eq!(
-        bench.refused("PATCH consumers/u", r#"{"id":"v"}"#, 400, "invalid_request")["param"],
+        bench.assert_refused("POST consumers", &long, 400, "invalid_request")["param"],
         "id"
     );
-    bench.refused("PATCH consumers/u", r#"{"routes":["x"]}"#, 400, "invalid_request");
-    let same = bench.check("PATCH consumers/u", r#"{"id":"u"}"#, 200);
+    bench.assert_refused("POST consumers", r#"{"id":"a/b"}"#, 400, "invalid_request");
+    bench.assert_status("POST consumers", r#"{"id":"u"}"#, 201);
+    bench.assert_refused("POST consumers", r#"{"id":"u"}"#, 409, "already_exists");
+    assert_eq!(
+        bench.assert_refused("PATCH consumers/u", r#"{"id":"v"}"#, 400, "invalid_request")["param"],
+        "id"
+    );
+    bench.assert_refused("PATCH consumers/u", r#"{"routes":["x"]}"#, 400, "invalid_request");
+    let same = bench.assert_status("PATCH consumers/u", r#"{"id":"u"}"#, 200);
     assert_eq!(same["id"], "u");
-    bench.refused("GET consumers?x=1", "", 400, "invalid_request");
+    bench.assert_refused("GET consumers?x=1", "", 400, "invalid_request");
 }
 
 #[test]
 fn keys() {
-    let mut bench = Bench::new();
-    let issue = |bench: &Bench, body: serde_json::Value, status, code: &str| {
-        bench.refused("POST consumers/acme/keys", &body.to_string(), status, code)
+    let mut bench = Fixture::new();
+    let issue = |bench: &Fixture, body: serde_json::Value, status, code: &str| {
+        bench.assert_refused("POST consumers/acme/keys", &body.to_string(), status, code)
     };
     for (field, body) in [
         ("key", json!({ "key": "short" })),
@@ -131,24 +143,24 @@ fn keys() {
     issue(&bench, json!({ "expires_at": -1 }), 400, "invalid_request");
     // Keys and tokens that are in use, though not by the store.
     issue(&bench, json!({ "key": "sk-acme-0123456789" }), 409, "already_exists");
-    bench.token = Some(crate::secret::KeyDigest::of("sk-proj-0123456789"));
-    let answer = run(bench.request(
+    bench.token = Some(crate::secret::KeyDigest::new("sk-proj-0123456789"));
+    let answer = block_on(bench.request(
         "owner",
         http::Method::POST,
         "consumers/acme/keys",
         r#"{"key":"sk-proj-0123456789"}"#,
     ));
     assert_eq!(answer.status, 409);
-    bench.token = Bench::new().token;
-    bench.refused("DELETE consumers/acme/keys/key_x", "", 404, "key_not_found");
-    bench.refused("DELETE consumers/acme/keys/a%2Fb", "", 404, "key_not_found");
-    bench.fake.ledger_away(true);
+    bench.token = Fixture::new().token;
+    bench.assert_refused("DELETE consumers/acme/keys/key_x", "", 404, "key_not_found");
+    bench.assert_refused("DELETE consumers/acme/keys/a%2Fb", "", 404, "key_not_found");
+    bench.fake.set_ledger_unavailable(true);
     issue(&bench, json!({ "key": "sk-proj-0123456789" }), 503, "ledger_unavailable");
-    let key = bench.check("POST consumers/acme/keys", "", 201);
+    let key = bench.assert_status("POST consumers/acme/keys", "", 201);
     let path = format!("consumers/acme/keys/{}", key["id"].as_str().expect("an id"));
-    bench.refused(&format!("PATCH {path}"), "{}", 503, "ledger_unavailable");
+    bench.assert_refused(&format!("PATCH {path}"), "{}", 503, "ledger_unavailable");
     // A key can be revoked in any case.
-    bench.check(&format!("DELETE {path}"), "", 204);
+    bench.assert_status(&format!("DELETE {path}"), "", 204);
     bench.pepper = None;
     issue(&bench, json!({}), 501, "key_pepper_missing");
 }

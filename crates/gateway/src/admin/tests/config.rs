@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Response;
 use crate::body::Body;
-use crate::keys::fake::{Fake, run, run_both, run_for};
+use crate::keys::fake::{FakeHost, block_on, block_on_both, poll_times};
 use crate::service::Service;
 
 /// A document whose one model has this name.
@@ -30,19 +30,19 @@ fn document(model: &str) -> String {
 
 /// One isolate.
 struct Isolate {
-    fake: Fake,
-    station: Service,
+    fake: FakeHost,
+    reloading_gateway: Service,
 }
 
 impl Isolate {
     fn first() -> Self {
-        let fake = Fake::new();
+        let fake = FakeHost::new();
         fake.deploy(&document("deployed"));
-        Self::of(&fake)
+        Self::sharing(&fake)
     }
 
-    fn of(fake: &Fake) -> Self {
-        Self { fake: fake.clone(), station: Service::default() }
+    fn sharing(fake: &FakeHost) -> Self {
+        Self { fake: fake.clone(), reloading_gateway: Service::default() }
     }
 
     async fn send(&self, line: &str, if_match: Option<&str>, body: &str) -> Response {
@@ -66,21 +66,21 @@ impl Isolate {
             request = request.header("if-match", if_match);
         }
         let request = request.body(Body::from(Bytes::from(body.to_owned()))).expect("a request");
-        let response = self.station.handle(self.fake.clone(), request).await;
+        let response = self.reloading_gateway.handle(self.fake.clone(), request).await;
         let (parts, body) = response.into_parts();
         let body = body.collect(usize::MAX).await.expect("the body is whole");
         let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
         Response { status: parts.status, headers: parts.headers, body }
     }
 
-    fn ask(&self, line: &str, if_match: Option<&str>, body: &str) -> Response {
+    fn request(&self, line: &str, if_match: Option<&str>, body: &str) -> Response {
         let (method, path) = line.split_once(' ').expect("a method and a path");
-        run(self.send(&format!("{method} /admin/v1/{path}"), if_match, body))
+        block_on(self.send(&format!("{method} /admin/v1/{path}"), if_match, body))
     }
 
     #[track_caller]
-    fn check(&self, line: &str, if_match: Option<&str>, body: &str, status: u16) -> Value {
-        let response = self.ask(line, if_match, body);
+    fn assert_status(&self, line: &str, if_match: Option<&str>, body: &str, status: u16) -> Value {
+        let response = self.request(line, if_match, body);
         assert_eq!(response.status, status, "{line}: {}", response.body);
         response.body
     }
@@ -88,26 +88,26 @@ impl Isolate {
     /// Puts a document after whatever is in force.
     #[track_caller]
     fn put(&self, document: &str) -> Value {
-        let tag = self.tag();
-        self.check("PUT config", Some(&tag), document, 200)
+        let tag = self.etag();
+        self.assert_status("PUT config", Some(&tag), document, 200)
     }
 
     /// The ETag of what is in force.
-    fn tag(&self) -> String {
-        let answer = self.ask("GET config", None, "");
+    fn etag(&self) -> String {
+        let answer = self.request("GET config", None, "");
         answer.headers["etag"].to_str().expect("text").to_owned()
     }
 
     /// The model that callers see.
     #[track_caller]
     fn model(&self) -> String {
-        let answer = run(self.send("GET /v1/models", None, ""));
+        let answer = block_on(self.send("GET /v1/models", None, ""));
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.body["data"][0]["id"].as_str().expect("a model").to_owned()
     }
 
     fn versions(&self) -> Vec<Value> {
-        let list = self.check("GET config/versions?limit=200", None, "", 200);
+        let list = self.assert_status("GET config/versions?limit=200", None, "", 200);
         list["data"].as_array().expect("a list").clone()
     }
 }
@@ -115,10 +115,10 @@ impl Isolate {
 #[test]
 fn a_document_without_routes_is_not_put_by_mistake() {
     let one = Isolate::first();
-    let tag = one.tag();
+    let tag = one.etag();
     for document in ["{}", r#"{"routes":[]}"#] {
         for line in ["PUT config", "PUT config?dry_run=true"] {
-            let answer = one.check(line, Some(&tag), document, 422);
+            let answer = one.assert_status(line, Some(&tag), document, 422);
             assert_eq!(answer["error"]["code"], "invalid_configuration");
             assert_eq!(answer["error"]["problems"][0]["path"], "routes");
         }
@@ -129,14 +129,14 @@ fn a_document_without_routes_is_not_put_by_mistake() {
 #[test]
 fn from_what_was_deployed_to_the_third_version_and_back() {
     let one = Isolate::first();
-    let answer = one.ask("GET config", None, "");
+    let answer = one.request("GET config", None, "");
     assert_eq!(answer.body.to_string().len(), document("deployed").len());
     assert_eq!(answer.headers["x-serin-config-version"], "0");
     let tag = answer.headers["etag"].to_str().expect("text").to_owned();
     assert!(tag.starts_with("\"0-"), "{tag}");
 
     let second = document("second").replace("90", "80");
-    let tried = one.check("PUT config?dry_run=true", None, &second, 200);
+    let tried = one.assert_status("PUT config?dry_run=true", None, &second, 200);
     let changes = json!([
         { "path": "routes.chat.models", "before": ["deployed"], "after": ["second"] },
         { "path": "routes.chat.targets[0].weight", "before": 90, "after": 80 },
@@ -147,32 +147,33 @@ fn from_what_was_deployed_to_the_third_version_and_back() {
     );
     assert_eq!((one.model().as_str(), one.fake.entries().len()), ("deployed", 0));
 
-    let put = one.ask("PUT config", Some(&tag), &second);
+    let put = one.request("PUT config", Some(&tag), &second);
     assert_eq!((put.status.as_u16(), &put.body["changes"]), (200, &changes));
     assert_eq!((&put.body["version"], &put.body["by"]), (&json!(1), &json!("admin")));
-    assert_eq!(put.headers["etag"].to_str().expect("text"), one.tag());
+    assert_eq!(put.headers["etag"].to_str().expect("text"), one.etag());
     assert_eq!(one.model(), "second", "at once");
     // The same again is no new version.
     assert_eq!(one.put(&second)["version"], 1);
     assert_eq!(one.put(&document("third"))["version"], 2);
-    let restored = one.check("POST config/versions/1/restore", Some(&one.tag()), "", 200);
+    let restored = one.assert_status("POST config/versions/1/restore", Some(&one.etag()), "", 200);
     assert_eq!((&restored["version"], &restored["note"]), (&json!(3), &json!("restored from 1")));
     assert_eq!(one.model(), "second");
-    let zero = one.check("POST config/versions/0/restore", Some(&one.tag()), "", 200);
+    let zero = one.assert_status("POST config/versions/0/restore", Some(&one.etag()), "", 200);
     assert_eq!((&zero["version"], one.model().as_str()), (&json!(4), "deployed"));
 
     let versions = one.versions();
     let numbers: Vec<u64> = versions.iter().filter_map(|it| it["version"].as_u64()).collect();
     assert_eq!(numbers, [4, 3, 2, 1, 0]);
     assert_eq!((&versions[4]["by"], &versions[4]["at"]), (&Value::Null, &Value::Null));
-    let page = one.check("GET config/versions?limit=2", None, "", 200);
+    let page = one.assert_status("GET config/versions?limit=2", None, "", 200);
     let cursor = page["cursor"].as_str().expect("there is more").to_owned();
-    let rest = one.check(&format!("GET config/versions?limit=3&cursor={cursor}"), None, "", 200);
+    let rest =
+        one.assert_status(&format!("GET config/versions?limit=3&cursor={cursor}"), None, "", 200);
     assert_eq!((&rest["data"][0]["version"], &rest["cursor"]), (&json!(2), &Value::Null));
     assert_eq!(rest["data"].as_array().map(Vec::len), Some(3));
-    let looked = one.check("GET config/versions/2", None, "", 200);
+    let looked = one.assert_status("GET config/versions/2", None, "", 200);
     assert_eq!(looked["document"]["routes"][0]["models"], json!(["third"]));
-    let audit = one.check("GET audit?target=config", None, "", 200).to_string();
+    let audit = one.assert_status("GET audit?target=config", None, "", 200).to_string();
     assert_eq!(audit.matches("config.put").count(), 2, "{audit}");
     assert_eq!(audit.matches("config.restore").count(), 2, "{audit}");
     assert!(audit.contains("routes.chat.targets[0].weight"), "{audit}");
@@ -181,24 +182,30 @@ fn from_what_was_deployed_to_the_third_version_and_back() {
 #[test]
 fn what_is_refused_changes_nothing() {
     let one = Isolate::first();
-    let tag = one.tag();
+    let tag = one.etag();
     let tag = Some(tag.as_str());
     let good = document("new");
     #[track_caller]
-    fn refused(one: &Isolate, tag: Option<&str>, body: &str, status: u16, code: &str) -> Value {
-        let answer = one.check("PUT config", tag, body, status);
+    fn assert_refused(
+        one: &Isolate,
+        tag: Option<&str>,
+        body: &str,
+        status: u16,
+        code: &str,
+    ) -> Value {
+        let answer = one.assert_status("PUT config", tag, body, status);
         assert_eq!(answer["error"]["code"], code, "{answer}");
         answer["error"].clone()
     }
-    refused(&one, None, &good, 428, "precondition_required");
-    let stale = refused(&one, Some("\"7-abc\""), &good, 412, "precondition_failed");
+    assert_refused(&one, None, &good, 428, "precondition_required");
+    let stale = assert_refused(&one, Some("\"7-abc\""), &good, 412, "precondition_failed");
     assert_eq!(stale["current"]["version"], 0);
     for body in ["", "{", "[]", "null"] {
-        refused(&one, tag, body, 400, "invalid_json");
+        assert_refused(&one, tag, body, 400, "invalid_json");
     }
     let wrong =
         good.replace("secret:KEY", "secret:MISSING").replace("\"openai\",\"w", "\"opnai\",\"w");
-    let wrong = refused(&one, tag, &wrong, 422, "invalid_configuration");
+    let wrong = assert_refused(&one, tag, &wrong, 422, "invalid_configuration");
     let paths: Vec<&str> = wrong["problems"]
         .as_array()
         .expect("a list")
@@ -209,43 +216,49 @@ fn what_is_refused_changes_nothing() {
     assert!(wrong["problems"][1]["expected"].as_str().is_some_and(|it| it.contains("openai")));
     // A key in clear is refused, and not said again.
     let clear = good.replace("secret:KEY", "sk-very-secret");
-    let clear = refused(&one, tag, &clear, 422, "invalid_configuration");
+    let clear = assert_refused(&one, tag, &clear, 422, "invalid_configuration");
     assert!(!clear.to_string().contains("sk-very"), "{clear}");
     let unknown = good.replacen('{', r#"{"rutes":[],"#, 1);
-    let unknown = refused(&one, tag, &unknown, 422, "invalid_configuration");
+    let unknown = assert_refused(&one, tag, &unknown, 422, "invalid_configuration");
     assert!(unknown["problems"][0]["found"].as_str().is_some_and(|it| it.contains("rutes")));
     let long = format!("{{\"x\":\"{}\"}}", "x".repeat(1 << 20));
-    refused(&one, tag, &long, 413, "request_too_large");
-    refused(
+    assert_refused(&one, tag, &long, 413, "request_too_large");
+    assert_refused(
         &one,
         tag,
         &good.replacen('{', r#"{"cache":{"routes":["nobody"],"ttl":"1h"},"#, 1),
         422,
         "invalid_configuration",
     );
-    assert_eq!(one.check("PUT config?dry_run=maybe", tag, &good, 400)["error"]["param"], "dry_run");
     assert_eq!(
-        one.check("PUT config?dry_run=true", Some("\"x\""), &good, 412)["error"]["type"],
+        one.assert_status("PUT config?dry_run=maybe", tag, &good, 400)["error"]["param"],
+        "dry_run"
+    );
+    assert_eq!(
+        one.assert_status("PUT config?dry_run=true", Some("\"x\""), &good, 412)["error"]["type"],
         "invalid_request_error"
     );
-    one.check("GET config/versions/1", None, "", 404);
-    one.check("POST config/versions/x/restore", tag, "", 404);
-    one.check("POST config/versions/0/restore", None, "", 428);
-    let editor = run(one.send_as("EVE", "PUT /admin/v1/config", tag, &good));
+    one.assert_status("GET config/versions/1", None, "", 404);
+    one.assert_status("POST config/versions/x/restore", tag, "", 404);
+    one.assert_status("POST config/versions/0/restore", None, "", 428);
+    let editor = block_on(one.send_as("EVE", "PUT /admin/v1/config", tag, &good));
     assert_eq!(
         (editor.status.as_u16(), &editor.body["error"]["code"]),
         (403, &json!("role_not_allowed"))
     );
-    one.fake.ledger_away(true);
-    refused(&one, tag, &good, 503, "ledger_unavailable");
-    assert_eq!(one.check("GET config", None, "", 200)["routes"][0]["models"], json!(["deployed"]));
-    one.fake.ledger_away(false);
+    one.fake.set_ledger_unavailable(true);
+    assert_refused(&one, tag, &good, 503, "ledger_unavailable");
+    assert_eq!(
+        one.assert_status("GET config", None, "", 200)["routes"][0]["models"],
+        json!(["deployed"])
+    );
+    one.fake.set_ledger_unavailable(false);
     assert_eq!((one.model().as_str(), one.fake.entries().len()), ("deployed", 0));
     // A proxy that compresses makes the tag weak; the document is the same.
-    let weak = format!("W/{}", one.tag());
-    one.check("PUT config", Some(&weak), &good, 200);
+    let weak = format!("W/{}", one.etag());
+    one.assert_status("PUT config", Some(&weak), &good, 200);
     assert_eq!(
-        run(one.send_as("ANN", "PUT /admin/v1/config", Some("*"), &document("x"))).status,
+        block_on(one.send_as("ANN", "PUT /admin/v1/config", Some("*"), &document("x"))).status,
         200
     );
     assert_eq!(one.versions()[0]["by"], "ann");
@@ -254,11 +267,11 @@ fn what_is_refused_changes_nothing() {
 #[test]
 fn a_change_that_cannot_be_logged_is_not_made() {
     let one = Isolate::first();
-    let tag = one.tag();
-    one.fake.store_away(true);
-    one.check("PUT config", Some(&tag), &document("new"), 503);
-    one.fake.store_away(false);
-    assert_eq!((one.tag(), one.model().as_str(), one.fake.entries().len()), (tag, "deployed", 0));
+    let tag = one.etag();
+    one.fake.set_store_unavailable(true);
+    one.assert_status("PUT config", Some(&tag), &document("new"), 503);
+    one.fake.set_store_unavailable(false);
+    assert_eq!((one.etag(), one.model().as_str(), one.fake.entries().len()), (tag, "deployed", 0));
 }
 
 /// Waits for so many polls, then does it.
@@ -276,10 +289,10 @@ async fn after<T>(mut polls: usize, work: impl Future<Output = T>) -> T {
 fn of_two_who_put_at_once_one_wins() {
     for delay in 0..60 {
         let one = Isolate::first();
-        let other = Isolate::of(&one.fake);
-        let tag = one.tag();
+        let other = Isolate::sharing(&one.fake);
+        let tag = one.etag();
         let (first, second) = (document("first"), document("second"));
-        let (left, right) = run_both(
+        let (left, right) = block_on_both(
             one.send("PUT /admin/v1/config", Some(&tag), &first),
             after(delay, other.send("PUT /admin/v1/config", Some(&tag), &second)),
         );
@@ -287,7 +300,7 @@ fn of_two_who_put_at_once_one_wins() {
         assert_eq!(statuses, BTreeSet::from([200, 412]), "{delay}");
         let (winner, loser) = if left.status == 200 { ("first", right) } else { ("second", left) };
         assert_eq!(loser.body["error"]["current"]["version"], 1, "{delay}");
-        one.fake.pass(Duration::from_secs(60));
+        one.fake.advance(Duration::from_secs(60));
         assert_eq!((one.model().as_str(), other.model().as_str()), (winner, winner), "{delay}");
         assert_eq!(one.versions().len(), 2, "{delay}");
         let entries = one.fake.entries();
@@ -301,22 +314,22 @@ fn whenever_an_isolate_dies_there_is_one_version_and_everybody_serves_it() {
     let mut committed = 0;
     for polls in 1..60 {
         let one = Isolate::first();
-        let tag = one.tag();
+        let tag = one.etag();
         let new = document("new");
-        run_for(polls, one.send("PUT /admin/v1/config", Some(&tag), &new));
+        poll_times(polls, one.send("PUT /admin/v1/config", Some(&tag), &new));
         // What was deferred dies with it.
-        let other = Isolate::of(&one.fake);
-        one.fake.pass(Duration::from_secs(60));
-        let answer = other.ask("GET config", None, "");
+        let other = Isolate::sharing(&one.fake);
+        one.fake.advance(Duration::from_secs(60));
+        let answer = other.request("GET config", None, "");
         let version = answer.headers["x-serin-config-version"].to_str().expect("text").to_owned();
         let expected = if version == "1" { "new" } else { "deployed" };
         committed += usize::from(version == "1");
         assert_eq!(answer.body["routes"][0]["models"], json!([expected]), "after {polls}");
         assert_eq!(other.model(), expected, "after {polls}");
         // Whoever comes later sees the same, and so does whoever was there.
-        let late = Isolate::of(&one.fake);
+        let late = Isolate::sharing(&one.fake);
         assert_eq!(late.model(), expected, "after {polls}");
-        one.fake.pass(Duration::from_secs(60));
+        one.fake.advance(Duration::from_secs(60));
         assert_eq!(one.model(), expected, "after {polls}");
         // Nothing happens without an entry in the log.
         let logged = one.fake.entries().keys().any(|name| name.starts_with("audit/"));
@@ -329,7 +342,7 @@ fn whenever_an_isolate_dies_there_is_one_version_and_everybody_serves_it() {
         let all: Vec<u64> = (0..numbers.len() as u64).rev().collect();
         assert_eq!(numbers, all, "after {polls}");
         for number in numbers {
-            late.check(&format!("GET config/versions/{number}"), None, "", 200);
+            late.assert_status(&format!("GET config/versions/{number}"), None, "", 200);
         }
     }
     assert!((2..58).contains(&committed), "it died before and after the change: {committed}");
@@ -338,21 +351,21 @@ fn whenever_an_isolate_dies_there_is_one_version_and_everybody_serves_it() {
 #[test]
 fn the_others_follow_in_less_than_a_minute() {
     let one = Isolate::first();
-    let other = Isolate::of(&one.fake);
+    let other = Isolate::sharing(&one.fake);
     assert_eq!(other.model(), "deployed");
     one.put(&document("new"));
     // As long as what it knows is young, nobody asks.
     one.fake.take_reads();
-    one.fake.pass(Duration::from_secs(14));
+    one.fake.advance(Duration::from_secs(14));
     assert_eq!((other.model().as_str(), one.fake.take_reads()), ("deployed", 0));
     // Then somebody does, beside the request.
-    one.fake.pass(Duration::from_secs(1));
+    one.fake.advance(Duration::from_secs(1));
     assert_eq!((other.model().as_str(), one.fake.take_reads()), ("deployed", 0));
-    one.fake.catch_up();
+    one.fake.run_deferred();
     assert_eq!((other.model().as_str(), one.fake.take_reads()), ("new", 1));
     // After a long pause the first request waits for it.
     one.put(&document("newer"));
-    one.fake.pass(Duration::from_secs(3_600));
+    one.fake.advance(Duration::from_secs(3_600));
     assert_eq!(other.model(), "newer");
 }
 
@@ -360,10 +373,10 @@ fn the_others_follow_in_less_than_a_minute() {
 fn an_isolate_begins_with_the_newest_version() {
     let one = Isolate::first();
     one.put(&document("new"));
-    assert_eq!(Isolate::of(&one.fake).model(), "new");
+    assert_eq!(Isolate::sharing(&one.fake).model(), "new");
     // Also where the deployed document is of no use.
     one.fake.deploy(r#"{"routes":1}"#);
-    assert_eq!(Isolate::of(&one.fake).model(), "new");
+    assert_eq!(Isolate::sharing(&one.fake).model(), "new");
     assert!(one.fake.take_warnings().is_empty());
 }
 
@@ -371,30 +384,30 @@ fn an_isolate_begins_with_the_newest_version() {
 fn without_a_store_the_last_good_version_is_served() {
     let one = Isolate::first();
     one.put(&document("new"));
-    let other = Isolate::of(&one.fake);
+    let other = Isolate::sharing(&one.fake);
     assert_eq!(other.model(), "new");
-    one.fake.store_away(true);
+    one.fake.set_store_unavailable(true);
     for _ in 0..10 {
-        one.fake.pass(Duration::from_secs(60));
+        one.fake.advance(Duration::from_secs(60));
         assert_eq!(other.model(), "new");
-        one.fake.catch_up();
+        one.fake.run_deferred();
     }
     let warnings = one.fake.take_warnings();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     // Whoever begins now has the deployed one, says so, and catches up.
-    let late = Isolate::of(&one.fake);
+    let late = Isolate::sharing(&one.fake);
     assert_eq!((late.model().as_str(), one.fake.take_warnings().len()), ("deployed", 1));
-    one.fake.store_away(false);
-    one.fake.pass(Duration::from_secs(5));
+    one.fake.set_store_unavailable(false);
+    one.fake.advance(Duration::from_secs(5));
     late.model();
-    one.fake.catch_up();
+    one.fake.run_deferred();
     assert_eq!(late.model(), "new");
 }
 
 #[test]
 fn a_version_that_cannot_be_served_here_leaves_the_last_one() {
     let one = Isolate::first();
-    let other = Isolate::of(&one.fake);
+    let other = Isolate::sharing(&one.fake);
     assert_eq!(other.model(), "deployed");
     one.put(&document("new"));
     // As a build would see it that does not know a field.
@@ -404,31 +417,35 @@ fn a_version_that_cannot_be_served_here_leaves_the_last_one() {
     let stamp: Value = serde_json::from_str(stamp).expect("JSON");
     let stamp = stamp.to_string().replace(
         stamp["hash"].as_str().expect("text"),
-        &crate::versions::Stamp::of_deployed(&strange).hash,
+        &crate::versions::VersionInfo::deployed(&strange).hash,
     );
     one.fake.write("config/current", &format!("{stamp}\n{strange}"));
     for _ in 0..3 {
-        one.fake.pass(Duration::from_secs(60));
+        one.fake.advance(Duration::from_secs(60));
         assert_eq!(other.model(), "deployed");
     }
     let warnings = one.fake.take_warnings();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("Version 1") && warnings[0].contains("tomorrow"), "{warnings:?}");
-    assert_eq!(Isolate::of(&one.fake).model(), "deployed", "one that begins has what was deployed");
+    assert_eq!(
+        Isolate::sharing(&one.fake).model(),
+        "deployed",
+        "one that begins has what was deployed"
+    );
 }
 
 #[test]
 fn without_any_right_document_nothing_is_served_and_the_reasons_are_logged_once() {
-    let fake = Fake::new();
+    let fake = FakeHost::new();
     fake.deploy(r#"{"routes":1}"#);
-    let one = Isolate::of(&fake);
+    let one = Isolate::sharing(&fake);
     for _ in 0..3 {
-        assert_eq!(run(one.send("GET /v1/models", None, "")).status, 500);
+        assert_eq!(block_on(one.send("GET /v1/models", None, "")).status, 500);
     }
     let warnings = fake.take_warnings();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     // A document that is put right is found without a restart.
     fake.deploy(&document("deployed"));
-    fake.pass(Duration::from_secs(5));
+    fake.advance(Duration::from_secs(5));
     assert_eq!(one.model(), "deployed");
 }

@@ -4,26 +4,26 @@ use std::rc::Rc;
 
 use http::Request;
 
-use super::super::serve;
-use super::{ADMIN, Bench};
+use super::super::handle_request;
+use super::{ADMIN, Fixture};
 use crate::body::Body;
-use crate::keys::fake::run;
-use crate::ledger::Bounds;
-use crate::observe::{Attempt, Counted, GuardNote, Outcome, Part, Record, Tokens};
+use crate::keys::fake::block_on;
+use crate::ledger::CardinalityLimits;
+use crate::observe::{Attempt, AttemptKind, GuardRecord, Outcome, Record, TokenSource, Tokens};
 use crate::platform::Clock;
-use crate::usage::Recorder;
+use crate::usage::UsageAggregator;
 
 /// A request of an isolate whose answer came from `openai`.
-fn record(bench: &Bench, consumer: &str) -> Record {
+fn record(bench: &Fixture, consumer: &str) -> Record {
     let at = bench.fake.now();
-    let mut attempt = Attempt::begun("openai/gpt-4o".to_owned(), Some(0), Part::Whole, at);
+    let mut attempt = Attempt::start("openai/gpt-4o".to_owned(), Some(0), AttemptKind::Primary, at);
     attempt.result = "answered";
     Record {
         at_ms: at.as_millis(),
         consumer: Some(consumer.to_owned()),
         route: Some("chat".to_owned()),
         model: Some("gpt-4o".to_owned()),
-        is_named: true,
+        is_model_configured: true,
         target: Some("openai/gpt-4o".to_owned()),
         attempts: vec![attempt],
         status: Some(200),
@@ -33,7 +33,7 @@ fn record(bench: &Bench, consumer: &str) -> Record {
             output: 20,
             cached: 40,
             reasoning: 0,
-            counted: Counted::Reported,
+            counted: TokenSource::Reported,
         },
         first_token_ms: Some(300),
         total_ms: 1_250,
@@ -43,16 +43,16 @@ fn record(bench: &Bench, consumer: &str) -> Record {
 
 /// The answer as text, which must come to this status.
 #[track_caller]
-fn scrape(bench: &Bench, token: &str, status: u16) -> String {
+fn scrape(bench: &Fixture, token: &str, status: u16) -> String {
     let request = Request::get("/metrics").header("authorization", format!("Bearer {token}"));
     let request = request.body(Body::Empty).expect("a request");
-    let response = run(serve(bench.desk(), &bench.fake, request));
+    let response = block_on(handle_request(bench.context(), &bench.fake, request));
     assert_eq!(response.status(), status);
     if status == 200 {
         let kind = &response.headers()["content-type"];
         assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
     }
-    let body = run(response.into_body().collect(usize::MAX)).expect("the body is whole");
+    let body = block_on(response.into_body().collect(usize::MAX)).expect("the body is whole");
     String::from_utf8(body.to_vec()).expect("it is text")
 }
 
@@ -61,25 +61,29 @@ fn samples<'a>(page: &'a str, metric: &str) -> Vec<&'a str> {
     page.lines().filter(|line| line.starts_with(&format!("{metric}{{"))).collect()
 }
 
-fn isolate(bench: &Bench, bounds: Bounds, records: &[Record]) {
-    let recorder = Rc::new(Recorder::new(bounds));
-    records.iter().for_each(|record| recorder.note(&bench.fake, record, 1_500_000));
-    bench.fake.catch_up();
+fn isolate(bench: &Fixture, bounds: CardinalityLimits, records: &[Record]) {
+    let recorder = Rc::new(UsageAggregator::new(bounds));
+    records.iter().for_each(|record| recorder.record(&bench.fake, record, 1_500_000));
+    bench.fake.run_deferred();
 }
 
 #[test]
 fn two_isolates_and_one_that_comes_later_add_up() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     for _ in 0..2 {
-        isolate(&bench, Bounds::default(), &[record(&bench, "acme"), record(&bench, "umbrella")]);
+        isolate(
+            &bench,
+            CardinalityLimits::default(),
+            &[record(&bench, "acme"), record(&bench, "umbrella")],
+        );
     }
     let hung_up = Record {
         outcome: Outcome::HungUp,
         first_token_ms: None,
-        tokens: Tokens { counted: Counted::Estimated, cached: 0, ..record(&bench, "").tokens },
+        tokens: Tokens { counted: TokenSource::Estimated, cached: 0, ..record(&bench, "").tokens },
         ..record(&bench, "acme")
     };
-    isolate(&bench, Bounds::default(), &[hung_up]);
+    isolate(&bench, CardinalityLimits::default(), &[hung_up]);
     let page = scrape(&bench, "viewer", 200);
     let labels = r#"route="chat",provider="openai",model="gpt-4o""#;
     let acme = format!(r#"{labels},consumer="acme""#);
@@ -113,16 +117,16 @@ fn two_isolates_and_one_that_comes_later_add_up() {
 
 #[test]
 fn limits_fallbacks_the_cache_and_guards() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let at = bench.fake.now();
     let mut fallen = record(&bench, "acme");
-    let mut failed = Attempt::begun("big/m".to_owned(), None, Part::Whole, at);
+    let mut failed = Attempt::start("big/m".to_owned(), None, AttemptKind::Primary, at);
     failed.result = "status_5xx";
-    let again = Attempt::begun("big/m".to_owned(), None, Part::Whole, at);
+    let again = Attempt::start("big/m".to_owned(), None, AttemptKind::Primary, at);
     fallen.attempts.insert(0, failed);
     fallen.attempts.insert(1, again);
     fallen.cache = Some("miss");
-    fallen.guards = vec![GuardNote {
+    fallen.guards = vec![GuardRecord {
         guard: "words".to_owned(),
         phase: "request",
         result: "mask",
@@ -138,7 +142,7 @@ fn limits_fallbacks_the_cache_and_guards() {
         ..record(&bench, "acme")
     };
     let moved = Record { limited_by: Some("team".to_owned()), ..record(&bench, "acme") };
-    isolate(&bench, Bounds::default(), &[fallen, refused, moved]);
+    isolate(&bench, CardinalityLimits::default(), &[fallen, refused, moved]);
     let page = scrape(&bench, ADMIN, 200);
     for (metric, expected) in [
         (
@@ -166,11 +170,11 @@ fn limits_fallbacks_the_cache_and_guards() {
 
 #[test]
 fn what_a_caller_names_stays_one_label() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let odd = "a\"b\\c|d%7C\ne=f,g}";
     isolate(
         &bench,
-        Bounds::default(),
+        CardinalityLimits::default(),
         &[Record { target: Some(format!("openai/{odd}")), ..record(&bench, "acme") }],
     );
     let page = scrape(&bench, ADMIN, 200);
@@ -185,14 +189,14 @@ fn what_a_caller_names_stays_one_label() {
 
 #[test]
 fn consumers_beyond_the_bound_are_other() {
-    let bench = Bench::new();
-    let bounds = Bounds { consumers: 2, ..Bounds::default() };
+    let bench = Fixture::new();
+    let bounds = CardinalityLimits { consumers: 2, ..CardinalityLimits::default() };
     let names = ["a", "b", "c", "d"];
     let records = names.map(|name| record(&bench, name));
-    let recorder = Rc::new(Recorder::new(bounds));
+    let recorder = Rc::new(UsageAggregator::new(bounds));
     for record in records.iter().chain(&records) {
-        recorder.note(&bench.fake, record, 0);
-        bench.fake.catch_up();
+        recorder.record(&bench.fake, record, 0);
+        bench.fake.run_deferred();
     }
     let page = scrape(&bench, ADMIN, 200);
     let named = samples(&page, "serin_requests_total");
@@ -204,39 +208,39 @@ fn consumers_beyond_the_bound_are_other() {
     assert_eq!(named.len(), 3, "{named:?}");
     assert_eq!((count("a"), count("b"), count("other")), (Some("2"), Some("2"), Some("4")));
     // Who they are is still in the usage.
-    let usage = bench.check("GET usage?by=consumer&to=2026-01-02", "", 400);
+    let usage = bench.assert_status("GET usage?by=consumer&to=2026-01-02", "", 400);
     assert_eq!(usage["error"]["param"], "to");
-    let usage = bench.check("GET usage?by=consumer&to=2026-01-01T01:00:00Z", "", 200);
+    let usage = bench.assert_status("GET usage?by=consumer&to=2026-01-01T01:00:00Z", "", 200);
     assert_eq!(usage["data"].as_array().map(Vec::len), Some(4));
 }
 
 #[test]
 fn a_ledger_that_is_away_for_a_while_loses_nothing() {
-    let bench = Bench::new();
-    let recorder = Rc::new(Recorder::default());
-    bench.fake.ledger_away(true);
-    recorder.note(&bench.fake, &record(&bench, "acme"), 0);
-    bench.fake.catch_up();
+    let bench = Fixture::new();
+    let recorder = Rc::new(UsageAggregator::default());
+    bench.fake.set_ledger_unavailable(true);
+    recorder.record(&bench.fake, &record(&bench, "acme"), 0);
+    bench.fake.run_deferred();
     let error = scrape(&bench, ADMIN, 503);
     assert!(error.contains("ledger_unavailable"), "{error}");
-    bench.fake.ledger_away(false);
+    bench.fake.set_ledger_unavailable(false);
     // Its answers are lost: what it has done is said again, and counts once.
-    bench.fake.ledger_deaf(true);
-    recorder.note(&bench.fake, &record(&bench, "acme"), 0);
-    bench.fake.catch_up();
-    bench.fake.ledger_deaf(false);
-    recorder.note(&bench.fake, &record(&bench, "acme"), 0);
-    bench.fake.catch_up();
+    bench.fake.set_ledger_drops_replies(true);
+    recorder.record(&bench.fake, &record(&bench, "acme"), 0);
+    bench.fake.run_deferred();
+    bench.fake.set_ledger_drops_replies(false);
+    recorder.record(&bench.fake, &record(&bench, "acme"), 0);
+    bench.fake.run_deferred();
     let page = scrape(&bench, ADMIN, 200);
     assert!(samples(&page, "serin_requests_total")[0].ends_with(" 3"), "{page}");
-    let usage = bench.check("GET usage?to=2026-01-01T01:00:00Z", "", 200);
+    let usage = bench.assert_status("GET usage?to=2026-01-01T01:00:00Z", "", 200);
     assert_eq!(usage["data"][0]["requests"], 3);
 }
 
 #[test]
 fn one_request_is_a_few_bytes_in_each_of_three_places() {
-    let bench = Bench::new();
-    isolate(&bench, Bounds::default(), &[record(&bench, "acme")]);
+    let bench = Fixture::new();
+    isolate(&bench, CardinalityLimits::default(), &[record(&bench, "acme")]);
     let mut kept = bench.fake.books();
     // Clearing away, which one gateway in many does, leaves empty ones.
     kept.retain(|(_, book)| book != "{}");
@@ -249,13 +253,16 @@ fn one_request_is_a_few_bytes_in_each_of_three_places() {
 
 #[test]
 fn whoever_may_not_look_sees_nothing() {
-    let mut bench = Bench::new();
+    let mut bench = Fixture::new();
     scrape(&bench, "wrong", 401);
     for (method, query, status) in [("POST", "", 405), ("GET", "?x=1", 400)] {
         let request = Request::builder().method(method).uri(format!("/metrics{query}"));
         let request = request.header("authorization", format!("Bearer {ADMIN}"));
         let request = request.body(Body::Empty).expect("a request");
-        assert_eq!(run(serve(bench.desk(), &bench.fake, request)).status(), status);
+        assert_eq!(
+            block_on(handle_request(bench.context(), &bench.fake, request)).status(),
+            status
+        );
     }
     bench.config.operators.clear();
     bench.token = None;

@@ -14,27 +14,27 @@ mod words;
 use http::{Method, Request, StatusCode};
 use serde_json::Value;
 
-use super::{Desk, serve};
+use super::{AdminContext, handle_request};
 use crate::body::Body;
 use crate::config::{By, Config, Limit, Measure, OnError, Operator, Period, Quota, Role};
-use crate::keys::fake::{Fake, run};
-use crate::keys::{Directory, Pepper};
-use crate::rooms::recent::Recent;
+use crate::keys::fake::{FakeHost, block_on};
+use crate::keys::{KeyCache, Pepper};
+use crate::rooms::recent::RecentWrites;
 use crate::secret::{KeyDigest, Secret};
 
 const ADMIN: &str = "the-admin-token";
 
 /// A gateway with one consumer, three limits, and an operator of each role, whose token is its name.
-struct Bench {
-    fake: Fake,
+struct Fixture {
+    fake: FakeHost,
     config: Config,
     token: Option<KeyDigest>,
     pepper: Option<Pepper>,
-    directory: Directory,
-    recent: Recent,
+    key_cache: KeyCache,
+    recent_writes: RecentWrites,
 }
 
-impl Bench {
+impl Fixture {
     fn new() -> Self {
         let document = r#"{
             "providers": [{ "id": "openai", "keys": ["secret:KEY"] }],
@@ -51,7 +51,7 @@ impl Bench {
         for (name, role) in
             [("viewer", Role::Viewer), ("editor", Role::Editor), ("owner", Role::Owner)]
         {
-            let token = KeyDigest::of(name);
+            let token = KeyDigest::new(name);
             config.operators.push(Operator { name: name.to_owned(), token, role });
         }
         let quota = |measure, max, per| Quota { measure, max, per };
@@ -72,24 +72,24 @@ impl Bench {
             ),
         ];
         Self {
-            fake: Fake::new(),
+            fake: FakeHost::new(),
             config,
-            token: Some(KeyDigest::of(ADMIN)),
+            token: Some(KeyDigest::new(ADMIN)),
             pepper: Pepper::new(&Secret::new("pepper")),
-            directory: Directory::default(),
-            recent: Recent::default(),
+            key_cache: KeyCache::default(),
+            recent_writes: RecentWrites::default(),
         }
     }
 
-    fn desk(&self) -> Desk<'_> {
-        Desk {
+    fn context(&self) -> AdminContext<'_> {
+        AdminContext {
             config: &self.config,
             token: self.token.as_ref(),
             pepper: self.pepper.as_ref(),
-            directory: &self.directory,
-            station: None,
-            recent: &self.recent,
-            address: "203.0.113.7".parse().ok(),
+            key_cache: &self.key_cache,
+            reloading_gateway: None,
+            recent_writes: &self.recent_writes,
+            client_ip: "203.0.113.7".parse().ok(),
         }
     }
 
@@ -106,7 +106,7 @@ impl Bench {
     }
 
     async fn send(&self, request: Request<Body>) -> Response {
-        let response = serve(self.desk(), &self.fake, request).await;
+        let response = handle_request(self.context(), &self.fake, request).await;
         assert_eq!(response.headers()["cache-control"], "no-store");
         let (parts, body) = response.into_parts();
         let body = body.collect(usize::MAX).await.expect("the body is whole");
@@ -121,37 +121,37 @@ impl Bench {
     }
 
     /// As the one with `ADMIN_TOKEN`: `GET consumers/acme`, and a body.
-    fn ask(&self, line: &str, body: &str) -> Response {
+    fn request_as_admin(&self, line: &str, body: &str) -> Response {
         let (method, path) = line.split_once(' ').expect("a method and a path");
         let method = method.parse().expect("a method");
-        run(self.request(ADMIN, method, path, body))
+        block_on(self.request(ADMIN, method, path, body))
     }
 
     /// The answer to a request that must come to this status.
     #[track_caller]
-    fn check(&self, line: &str, body: &str, status: u16) -> Value {
-        let response = self.ask(line, body);
+    fn assert_status(&self, line: &str, body: &str, status: u16) -> Value {
+        let response = self.request_as_admin(line, body);
         assert_eq!(response.status, status, "{line} {body}: {}", response.body);
         response.body
     }
 
     /// A request that must be refused with this code.
     #[track_caller]
-    fn refused(&self, line: &str, body: &str, status: u16, code: &str) -> Value {
-        let body = self.check(line, body, status);
+    fn assert_refused(&self, line: &str, body: &str, status: u16, code: &str) -> Value {
+        let body = self.assert_status(line, body, status);
         assert_eq!(body["error"]["code"], code, "{line}: {body}");
         body["error"].clone()
     }
 
     /// Whose a key is.
-    fn whose(&self, key: &str) -> Option<String> {
+    fn owner_of(&self, key: &str) -> Option<String> {
         let pepper = self.pepper.as_ref().expect("it is set");
-        let found = run(self.directory.find(&self.fake, &self.config, pepper, key));
+        let found = block_on(self.key_cache.lookup(&self.fake, &self.config, pepper, key));
         found.expect("the store is there").map(|found| found.consumer.id.clone())
     }
 
     /// How many entries of the store begin so.
-    fn count(&self, prefix: &str) -> usize {
+    fn count_entries(&self, prefix: &str) -> usize {
         self.fake.entries().keys().filter(|name| name.starts_with(prefix)).count()
     }
 }
@@ -174,6 +174,6 @@ fn limit(id: &str, by: By, quotas: Vec<Quota>) -> Limit {
         lease: false,
         on_error: OnError::Open,
         default_output: 1_024,
-        home: None,
+        colocation_group: None,
     }
 }

@@ -4,86 +4,87 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::{ADMIN, Bench};
-use crate::keys::fake::{run_both, run_for};
+use super::{ADMIN, Fixture};
+use crate::keys::fake::{block_on_both, poll_times};
 use crate::platform::Clock;
 
 const ADOPTED: &str = "sk-proj-0123456789";
 
 #[test]
 fn of_two_who_take_over_one_key_one_gets_it() {
-    let bench = Bench::new();
-    bench.check("POST consumers", r#"{"id":"umbrella"}"#, 201);
+    let bench = Fixture::new();
+    bench.assert_status("POST consumers", r#"{"id":"umbrella"}"#, 201);
     let body = format!(r#"{{"key":"{ADOPTED}"}}"#);
     let adopt = |path| bench.request(ADMIN, Method::POST, path, &body);
-    let (one, other) = run_both(adopt("consumers/acme/keys"), adopt("consumers/umbrella/keys"));
+    let (one, other) =
+        block_on_both(adopt("consumers/acme/keys"), adopt("consumers/umbrella/keys"));
     let mut statuses = [one.status.as_u16(), other.status.as_u16()];
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 409]);
-    assert_eq!((bench.count("key/"), bench.count("keys/")), (1, 1));
+    assert_eq!((bench.count_entries("key/"), bench.count_entries("keys/")), (1, 1));
     let winner = if one.status == 201 { "acme" } else { "umbrella" };
-    assert_eq!(bench.whose(ADOPTED).as_deref(), Some(winner));
+    assert_eq!(bench.owner_of(ADOPTED).as_deref(), Some(winner));
     // Later too, where the store still shows what was before.
-    bench.refused("POST consumers/acme/keys", &body, 409, "already_exists");
+    bench.assert_refused("POST consumers/acme/keys", &body, 409, "already_exists");
 }
 
 #[test]
 fn a_store_that_is_behind_gives_no_key_away_twice() {
-    let bench = Bench::new();
-    bench.fake.freeze(true);
+    let bench = Fixture::new();
+    bench.fake.freeze_reads(true);
     let body = format!(r#"{{"key":"{ADOPTED}"}}"#);
-    bench.check("POST consumers/acme/keys", &body, 201);
+    bench.assert_status("POST consumers/acme/keys", &body, 201);
     // Another isolate, which has written nothing.
-    let other = Bench { fake: bench.fake, ..Bench::new() };
-    other.refused("POST consumers/acme/keys", &body, 409, "already_exists");
+    let other = Fixture { fake: bench.fake, ..Fixture::new() };
+    other.assert_refused("POST consumers/acme/keys", &body, 409, "already_exists");
 }
 
 #[test]
 fn of_two_who_create_one_consumer_one_does() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let create = || bench.request(ADMIN, Method::POST, "consumers", r#"{"id":"umbrella"}"#);
-    let (one, other) = run_both(create(), create());
+    let (one, other) = block_on_both(create(), create());
     assert_eq!(one.status.as_u16() + other.status.as_u16(), 201 + 409);
 }
 
 #[test]
 fn of_two_changes_none_is_lost() {
-    let bench = Bench::new();
-    bench.check("POST consumers", r#"{"id":"umbrella"}"#, 201);
+    let bench = Fixture::new();
+    bench.assert_status("POST consumers", r#"{"id":"umbrella"}"#, 201);
     let change = |body| bench.request(ADMIN, Method::PATCH, "consumers/umbrella", body);
-    let (one, other) = run_both(change(r#"{"group":"a"}"#), change(r#"{"routes":["chat"]}"#));
+    let (one, other) = block_on_both(change(r#"{"group":"a"}"#), change(r#"{"routes":["chat"]}"#));
     assert_eq!(one.status.as_u16() + other.status.as_u16(), 200 + 409);
     assert_eq!(
         [one, other].iter().filter(|answer| answer.body["error"]["code"] == "conflict").count(),
         1
     );
-    bench.check("PATCH consumers/umbrella", r#"{"group":"b"}"#, 200);
+    bench.assert_status("PATCH consumers/umbrella", r#"{"group":"b"}"#, 200);
 }
 
 #[test]
 fn a_change_elsewhere_does_not_bring_a_revoked_key_back() {
-    let bench = Bench::new();
-    let key = bench.check("POST consumers/acme/keys", "", 201);
+    let bench = Fixture::new();
+    let key = bench.assert_status("POST consumers/acme/keys", "", 201);
     let path = format!("consumers/acme/keys/{}", key["id"].as_str().expect("an id"));
     let secret = key["key"].as_str().expect("a key").to_owned();
-    bench.fake.freeze(true);
-    bench.check(&format!("DELETE {path}"), "", 204);
-    let other = Bench { fake: bench.fake.clone(), ..Bench::new() };
-    other.refused(&format!("PATCH {path}"), r#"{"note":"x"}"#, 409, "conflict");
-    bench.fake.freeze(false);
-    assert_eq!((bench.count("key/"), bench.count("keys/")), (0, 0));
-    assert_eq!(other.whose(&secret), None);
+    bench.fake.freeze_reads(true);
+    bench.assert_status(&format!("DELETE {path}"), "", 204);
+    let other = Fixture { fake: bench.fake.clone(), ..Fixture::new() };
+    other.assert_refused(&format!("PATCH {path}"), r#"{"note":"x"}"#, 409, "conflict");
+    bench.fake.freeze_reads(false);
+    assert_eq!((bench.count_entries("key/"), bench.count_entries("keys/")), (0, 0));
+    assert_eq!(other.owner_of(&secret), None);
 }
 
 #[test]
 fn a_key_that_is_issued_by_a_clock_that_is_behind_works() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let began = bench.fake.now();
-    bench.fake.pass(Duration::from_secs(2));
-    bench.check("POST consumers", r#"{"id":"umbrella"}"#, 201);
+    bench.fake.advance(Duration::from_secs(2));
+    bench.assert_status("POST consumers", r#"{"id":"umbrella"}"#, 201);
     bench.fake.set_now(began);
-    let key = bench.check("POST consumers/umbrella/keys", "", 201);
-    assert_eq!(bench.whose(key["key"].as_str().expect("a key")).as_deref(), Some("umbrella"));
+    let key = bench.assert_status("POST consumers/umbrella/keys", "", 201);
+    assert_eq!(bench.owner_of(key["key"].as_str().expect("a key")).as_deref(), Some("umbrella"));
 }
 
 #[test]
@@ -94,12 +95,12 @@ fn whenever_an_isolate_dies_nothing_works_that_cannot_be_revoked() {
     ];
     for polls in 1..60 {
         for (line, body) in &requests {
-            let bench = Bench::new();
-            bench.check("POST consumers", r#"{"id":"umbrella"}"#, 201);
-            bench.check("POST consumers/umbrella/keys", "", 201);
+            let bench = Fixture::new();
+            bench.assert_status("POST consumers", r#"{"id":"umbrella"}"#, 201);
+            bench.assert_status("POST consumers/umbrella/keys", "", 201);
             let (method, path) = line.split_once(' ').expect("a method and a path");
             let method = method.parse().expect("a method");
-            run_for(polls, bench.request(ADMIN, method, path, body));
+            poll_times(polls, bench.request(ADMIN, method, path, body));
             // Every key that works is on a card of its consumer.
             let entries = bench.fake.entries();
             for hash in entries.keys().filter_map(|name| name.strip_prefix("key/")) {
@@ -110,11 +111,15 @@ fn whenever_an_isolate_dies_nothing_works_that_cannot_be_revoked() {
                 assert!(entries.contains_key("consumer/umbrella"), "{line} after {polls}");
             }
             // And whatever was begun can be done again, once claims have lapsed.
-            bench.fake.pass(Duration::from_secs(121));
-            if bench.ask("GET consumers/umbrella", "").status == 200 {
-                bench.check("DELETE consumers/umbrella", "", 204);
+            bench.fake.advance(Duration::from_secs(121));
+            if bench.request_as_admin("GET consumers/umbrella", "").status == 200 {
+                bench.assert_status("DELETE consumers/umbrella", "", 204);
             }
-            assert_eq!((bench.count("key/"), bench.count("keys/")), (0, 0), "{line} after {polls}");
+            assert_eq!(
+                (bench.count_entries("key/"), bench.count_entries("keys/")),
+                (0, 0),
+                "{line} after {polls}"
+            );
         }
     }
 }

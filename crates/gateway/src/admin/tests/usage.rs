@@ -2,24 +2,24 @@
 
 use serde_json::{Value, json};
 
-use super::Bench;
-use crate::date::{Day, moment};
-use crate::keys::fake::run;
-use crate::ledger::{Operation, Tally, TallyRow};
-use crate::platform::{Clock, Ledger};
-use crate::usage::{self, Kind};
+use super::Fixture;
+use crate::date::{Day, parse_timestamp};
+use crate::keys::fake::block_on;
+use crate::ledger::{Operation, UsageRow, UsageTotals};
+use crate::platform::{Clock, LedgerHost};
+use crate::usage::{self, UsageDimensions};
 
 /// Requests of one kind at a moment, told to one of the day's places.
-fn record(bench: &Bench, at: &str, consumer: &str, model: &str, shard: u8) {
-    let at = moment(at).expect("a moment");
-    let kind = Kind {
+fn record(bench: &Fixture, at: &str, consumer: &str, model: &str, shard: u8) {
+    let at = parse_timestamp(at).expect("a moment");
+    let kind = UsageDimensions {
         consumer: consumer.to_owned(),
         model: model.to_owned(),
         provider: "openai".to_owned(),
         route: "chat".to_owned(),
-        ..Kind::default()
+        ..UsageDimensions::default()
     };
-    let mut tally = Tally {
+    let mut tally = UsageTotals {
         requests: 2,
         failed: 1,
         input: 100,
@@ -30,31 +30,34 @@ fn record(bench: &Bench, at: &str, consumer: &str, model: &str, shard: u8) {
         first: 1,
         total_ms: 1_000,
         hits: 1,
-        ..Tally::default()
+        ..UsageTotals::default()
     };
-    tally.firsts.count(300);
-    tally.totals.count(100);
-    tally.totals.count(900);
-    let hour =
-        TallyRow { key: usage::key(at, &kind), until: usage::until(at), tally: tally.clone() };
-    let (until, key) = (usage::minutes_until(at), usage::minute_key(at, &kind));
-    let minute = TallyRow { key, until, tally };
+    tally.firsts.record(300);
+    tally.totals.record(100);
+    tally.totals.record(900);
+    let hour = UsageRow {
+        key: usage::hourly_key(at, &kind),
+        until: usage::hourly_retained_until(at),
+        totals: tally.clone(),
+    };
+    let (until, key) = (usage::minutely_retained_until(at), usage::minutely_key(at, &kind));
+    let minute = UsageRow { key, until, totals: tally };
     for (place, row) in
-        [(usage::place(Day::of(at), shard), hour), (usage::minutes_place(at, shard), minute)]
+        [(usage::day_book(Day::containing(at), shard), hour), (usage::hour_book(at, shard), minute)]
     {
         let id = bench.fake.entropy();
-        let operation = Operation::Tally { id, bounds: None, rows: vec![row] };
-        run(bench.fake.apply(&place, &operation)).expect("it is there");
+        let operation = Operation::AddUsage { id, bounds: None, rows: vec![row] };
+        block_on(bench.fake.apply(&place, &operation)).expect("it is there");
     }
 }
 
-fn bench() -> Bench {
-    let bench = Bench::new();
+fn fixture() -> Fixture {
+    let bench = Fixture::new();
     record(&bench, "2026-01-01T09:10:00Z", "acme", "gpt-4o", 0);
     record(&bench, "2026-01-01T09:50:00Z", "acme", "gpt-4o", 3);
     record(&bench, "2026-01-01T10:00:00Z", "acme", "a|b%7C", 1);
     record(&bench, "2026-01-02T00:00:00Z", "umbrella", "gpt-4o", 2);
-    bench.fake.set_now(moment("2026-01-02T08:30:00Z").expect("a moment"));
+    bench.fake.set_now(parse_timestamp("2026-01-02T08:30:00Z").expect("a moment"));
     bench
 }
 
@@ -72,8 +75,8 @@ fn rows(answer: &Value, names: &[&str]) -> Vec<Value> {
 
 #[test]
 fn in_total() {
-    let bench = bench();
-    let answer = bench.check("GET usage", "", 200);
+    let bench = fixture();
+    let answer = bench.assert_status("GET usage", "", 200);
     let start = 1_767_225_600 + 8 * 3_600;
     let expected = json!({
         "from": start, "to": start + 24 * 3_600 + 1_800, "step": "total", "by": [],
@@ -87,33 +90,33 @@ fn in_total() {
         }],
     });
     assert_eq!(answer, expected);
-    assert_eq!(bench.check("GET usage?from=0&to=1", "", 200)["data"], json!([]));
+    assert_eq!(bench.assert_status("GET usage?from=0&to=1", "", 200)["data"], json!([]));
 }
 
 #[test]
 fn by_hour_and_day_and_kind() {
-    let bench = bench();
+    let bench = fixture();
     let (nine, ten, midnight) = (1_767_258_000, 1_767_261_600, 1_767_312_000);
-    let hours = bench.check("GET usage?step=hour&by=consumer,model", "", 200);
+    let hours = bench.assert_status("GET usage?step=hour&by=consumer,model", "", 200);
     let expected = [
         json!([nine, "acme", "gpt-4o", 4]),
         json!([ten, "acme", "a|b%7C", 2]),
         json!([midnight, "umbrella", "gpt-4o", 2]),
     ];
     assert_eq!(rows(&hours, &["consumer", "model"]), expected);
-    let days = bench.check("GET usage?step=day&by=route,group", "", 200);
+    let days = bench.assert_status("GET usage?step=day&by=route,group", "", 200);
     let first_day = 1_767_225_600;
     let expected = [json!([first_day, "chat", "", 6]), json!([midnight, "chat", "", 2])];
     assert_eq!(rows(&days, &["route", "group"]), expected);
     let path = "GET usage?by=provider&from=2026-01-01T11:30:00%2B01:00&to=2026-01-02T00:00:00Z";
-    let some = bench.check(path, "", 200);
+    let some = bench.assert_status(path, "", 200);
     assert_eq!(rows(&some, &["provider"]), [json!([ten, "openai", 2])]);
 }
 
 #[test]
 fn by_the_minute_for_a_day() {
-    let bench = bench();
-    let minutes = bench.check("GET usage?step=minute&by=consumer", "", 200);
+    let bench = fixture();
+    let minutes = bench.assert_status("GET usage?step=minute&by=consumer", "", 200);
     let (nine, ten, midnight) = (1_767_258_000, 1_767_261_600, 1_767_312_000);
     let expected = [
         json!([nine + 600, "acme", 2]),
@@ -124,19 +127,19 @@ fn by_the_minute_for_a_day() {
     assert_eq!(rows(&minutes, &["consumer"]), expected);
     // The minute that `from` lies in counts whole, the one that `to` begins does not.
     let some = "from=2026-01-01T09:10:59Z&to=2026-01-01T09:50:00Z";
-    let some = bench.check(&format!("GET usage?step=minute&{some}"), "", 200);
+    let some = bench.assert_status(&format!("GET usage?step=minute&{some}"), "", 200);
     assert_eq!(rows(&some, &[]), [json!([nine + 600, 2])]);
     // A day and an hour later minutes are gone, and hours are not.
-    bench.fake.set_now(moment("2026-01-02T11:00:00Z").expect("a moment"));
+    bench.fake.set_now(parse_timestamp("2026-01-02T11:00:00Z").expect("a moment"));
     let span = "from=2026-01-01T09:00:00Z&to=2026-01-01T11:00:00Z";
-    let later = |step| bench.check(&format!("GET usage?step={step}&{span}"), "", 200);
+    let later = |step| bench.assert_status(&format!("GET usage?step={step}&{span}"), "", 200);
     assert_eq!(rows(&later("minute"), &[]), [json!([ten, 2])]);
     assert_eq!(rows(&later("hour"), &[]), [json!([nine, 4]), json!([ten, 2])]);
 }
 
 #[test]
 fn questions_that_make_no_sense() {
-    let bench = bench();
+    let bench = fixture();
     for (param, query) in [
         ("by", "by=consumer,x"),
         ("step", "step=second"),
@@ -147,10 +150,10 @@ fn questions_that_make_no_sense() {
         ("from", "from=2025-01-01T00:00:00Z"),
         ("query", "group_by=model"),
     ] {
-        let error = bench.refused(&format!("GET usage?{query}"), "", 400, "invalid_request");
+        let error = bench.assert_refused(&format!("GET usage?{query}"), "", 400, "invalid_request");
         assert_eq!(error["param"], param, "{query}");
     }
-    bench.check("GET usage?from=2025-10-02T09:00:00Z", "", 200);
-    bench.fake.ledger_away(true);
-    bench.refused("GET usage", "", 503, "ledger_unavailable");
+    bench.assert_status("GET usage?from=2025-10-02T09:00:00Z", "", 200);
+    bench.fake.set_ledger_unavailable(true);
+    bench.assert_refused("GET usage", "", 503, "ledger_unavailable");
 }

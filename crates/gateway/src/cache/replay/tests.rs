@@ -3,31 +3,43 @@ use openai::Endpoint;
 use openai::Endpoint::{ChatCompletions, Completions, Embeddings};
 use serde_json::{Value, json};
 
-use super::{Replay, Retelling, is_complete};
-use crate::cache::{Entry, Head, Spent, said};
+use super::{Replay, ReplayOptions, is_complete};
+use crate::cache::{CacheEntry, CacheEntryHead, StoredTokens, first_choice_text};
 use crate::time::Timestamp;
 
-fn kept(stream: bool, body: &str) -> Entry {
+fn kept(stream: bool, body: &str) -> CacheEntry {
     let times = (Timestamp::from_millis(1), Timestamp::from_millis(2));
     let names = ("chat".to_owned(), "app".to_owned(), "openai/gpt-4o".to_owned());
-    let spent = Spent { input: 9, output: 4, cached: 3, reasoning: 1, reported: true };
-    Entry::new(Head::new(times, names, stream, spent), Bytes::copy_from_slice(body.as_bytes()))
+    let spent = StoredTokens { input: 9, output: 4, cached: 3, reasoning: 1, reported: true };
+    CacheEntry::new(
+        CacheEntryHead::new(times, names, stream, spent),
+        Bytes::copy_from_slice(body.as_bytes()),
+    )
 }
 
-fn tell(
-    entry: &Entry,
+fn replay(
+    entry: &CacheEntry,
     endpoint: Endpoint,
     stream: bool,
     usage: bool,
     piecewise: bool,
 ) -> Option<Replay> {
-    Replay::of(entry, Retelling { endpoint, stream, usage, id: "fresh", piecewise })
+    Replay::from_entry(
+        entry,
+        ReplayOptions {
+            endpoint,
+            stream,
+            include_usage: usage,
+            id: "fresh",
+            split_text: piecewise,
+        },
+    )
 }
 
 /// As one answer.
 #[track_caller]
-fn whole(entry: &Entry, endpoint: Endpoint) -> Value {
-    match tell(entry, endpoint, false, false, false) {
+fn whole(entry: &CacheEntry, endpoint: Endpoint) -> Value {
+    match replay(entry, endpoint, false, false, false) {
         Some(Replay::Whole(bytes)) => serde_json::from_slice(&bytes).expect("JSON"),
         other => panic!("{other:?}"),
     }
@@ -35,8 +47,8 @@ fn whole(entry: &Entry, endpoint: Endpoint) -> Value {
 
 /// The chunks of a stream, whose `[DONE]` is there.
 #[track_caller]
-fn chunks(entry: &Entry, endpoint: Endpoint, usage: bool, piecewise: bool) -> Vec<Value> {
-    let Some(Replay::Events(events)) = tell(entry, endpoint, true, usage, piecewise) else {
+fn chunks(entry: &CacheEntry, endpoint: Endpoint, usage: bool, piecewise: bool) -> Vec<Value> {
+    let Some(Replay::Events(events)) = replay(entry, endpoint, true, usage, piecewise) else {
         panic!("no events")
     };
     let (last, chunks) = events.split_last().expect("events");
@@ -168,7 +180,7 @@ fn there_and_back() {
 #[test]
 fn a_stream_is_a_stream_again_byte_for_byte() {
     let stream = ": hello\n\ndata: {\"id\" : \"chatcmpl-old\",\"choices\":[{\"index\":0, \"delta\":{\"id\":\"y\",\"content\":\"a\\u00e9\"}}],\"new\":1.50}\r\n\r\ndata: {\"id\":\"chatcmpl-old\",\"choices\":[ ],\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]\n\ndata: never\n\n";
-    let tell = |usage| match tell(&kept(true, stream), ChatCompletions, true, usage, false) {
+    let tell = |usage| match replay(&kept(true, stream), ChatCompletions, true, usage, false) {
         Some(Replay::Events(events)) => String::from_utf8(events.concat()).expect("text"),
         other => panic!("{other:?}"),
     };
@@ -187,11 +199,11 @@ fn a_stream_is_a_stream_again_byte_for_byte() {
 #[test]
 fn an_answer_is_an_answer_again() {
     let body = r#"{ "choices":[{"message":{"content":"\u00e9"}}], "id": "chatcmpl-old","x":1.0}"#;
-    let told = |body: &str, endpoint| match tell(&kept(false, body), endpoint, false, false, false)
-    {
-        Some(Replay::Whole(bytes)) => String::from_utf8(bytes.to_vec()).expect("text"),
-        other => panic!("{other:?}"),
-    };
+    let told =
+        |body: &str, endpoint| match replay(&kept(false, body), endpoint, false, false, false) {
+            Some(Replay::Whole(bytes)) => String::from_utf8(bytes.to_vec()).expect("text"),
+            other => panic!("{other:?}"),
+        };
     assert_eq!(told(body, ChatCompletions), body.replace("chatcmpl-old", "chatcmpl-fresh"));
     assert_eq!(
         told(&body.replace("chatcmpl-old", "cmpl-old"), Completions),
@@ -228,7 +240,7 @@ fn completions_both_ways() {
 fn what_cannot_be_told_is_not() {
     let refused = |stream, body: &str, as_stream| {
         assert_eq!(
-            tell(&kept(stream, body), ChatCompletions, as_stream, true, false),
+            replay(&kept(stream, body), ChatCompletions, as_stream, true, false),
             None,
             "{body}"
         );
@@ -244,41 +256,41 @@ fn what_cannot_be_told_is_not() {
         refused(true, body, false);
     }
     refused(true, "data: [DONE]\n\n", false);
-    assert_eq!(tell(&kept(false, r#"{"data":[]}"#), Embeddings, true, false, false), None);
+    assert_eq!(replay(&kept(false, r#"{"data":[]}"#), Embeddings, true, false, false), None);
 }
 
 #[track_caller]
-fn complete(endpoint: Endpoint, stream: bool, body: &str, expected: bool) {
+fn assert_complete(endpoint: Endpoint, stream: bool, body: &str, expected: bool) {
     let body = Bytes::copy_from_slice(body.as_bytes());
     assert_eq!(is_complete(endpoint, stream, &body, false), expected, "{body:?}");
 }
 
 #[test]
 fn only_what_is_complete_is_kept() {
-    complete(ChatCompletions, true, &events(&rich()), true);
-    complete(ChatCompletions, false, &expected().to_string(), true);
-    complete(Embeddings, false, r#"{"data":[{"embedding":[0.1]}]}"#, true);
-    complete(Embeddings, false, r#"{"data":null}"#, false);
+    assert_complete(ChatCompletions, true, &events(&rich()), true);
+    assert_complete(ChatCompletions, false, &expected().to_string(), true);
+    assert_complete(Embeddings, false, r#"{"data":[{"embedding":[0.1]}]}"#, true);
+    assert_complete(Embeddings, false, r#"{"data":null}"#, false);
     // A choice that never ended, one that was objected to, an error in the place of an answer.
     let rich = rich();
-    complete(ChatCompletions, true, &events(&rich[..rich.len() - 1]), false);
-    complete(ChatCompletions, true, "data: [DONE]\n\n", false);
+    assert_complete(ChatCompletions, true, &events(&rich[..rich.len() - 1]), false);
+    assert_complete(ChatCompletions, true, "data: [DONE]\n\n", false);
     for reason in ["\"content_filter\"", "\"error\"", "null", "\"\""] {
-        complete(
+        assert_complete(
             ChatCompletions,
             false,
             &format!(r#"{{"choices":[{{"finish_reason":{reason}}}]}}"#),
             false,
         );
     }
-    complete(
+    assert_complete(
         ChatCompletions,
         false,
         r#"{"choices":[{"finish_reason":"stop"}],"error":{"message":"x"}}"#,
         false,
     );
     for body in ["", "{}", "[]", "{\"choices\":[]}", "{\"choices\":[{}]}", "<html>"] {
-        complete(ChatCompletions, false, body, false);
+        assert_complete(ChatCompletions, false, body, false);
     }
     let short = Bytes::from_static(br#"{"choices":[{"finish_reason":"length"}]}"#);
     assert!(is_complete(ChatCompletions, false, &short, false));
@@ -287,7 +299,8 @@ fn only_what_is_complete_is_kept() {
 
 #[test]
 fn what_is_remembered_of_an_answer_is_its_text() {
-    let of = |stream, body: &str| said(stream, &Bytes::copy_from_slice(body.as_bytes()));
+    let of =
+        |stream, body: &str| first_choice_text(stream, &Bytes::copy_from_slice(body.as_bytes()));
     assert_eq!(of(true, &events(&rich())).as_deref(), Some("Hello \"you\"\n"));
     assert_eq!(of(false, &expected().to_string()).as_deref(), Some("Hello \"you\"\n"));
     let calls = json!({ "choices": [{ "message": { "content": "x", "tool_calls": [{}] } }] });

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{from_toml, stand_in, to_json};
+use super::{from_toml, placeholder_secret, to_json};
 
 /// Checks a TOML document as far as that goes without its secrets, and writes the JSON that an edge
 /// reads. The error has one line for everything that is wrong.
@@ -14,7 +14,8 @@ pub fn bundle(source: &Path, target: &Path) -> Result<(), String> {
         lines.collect::<Vec<_>>().join("\n")
     };
     let text = fs::read_to_string(source).map_err(|error| named(&error))?;
-    from_toml(&text, &|name| Some(stand_in(name))).map_err(|problems| named(&problems))?;
+    from_toml(&text, &|name| Some(placeholder_secret(name)))
+        .map_err(|problems| named(&problems))?;
     let document = to_json(&text).map_err(|problems| named(&problems))?;
     fs::write(target, document).map_err(|error| format!("{}: {error}", target.display()))
 }

@@ -13,12 +13,12 @@ pub fn locate(text: &str, path: &str) -> Option<(usize, usize)> {
     }
     let document = DeTable::parse(text).ok()?;
     let mut found = None;
-    let mut here = Here::Table(document.get_ref());
+    let mut here = TomlNode::Table(document.get_ref());
     let mut rest = path;
     while !rest.is_empty() {
         let (start, next, after) = match here {
-            Here::Table(table) => {
-                let after = |key: &str| below(rest, key);
+            TomlNode::Table(table) => {
+                let after = |key: &str| strip_name(rest, key);
                 // The name of a field may have dots in it, as those of nested parameters do.
                 let fitting = table.iter().filter_map(|one| Some((one, after(one.0.get_ref())?)));
                 let Some(((key, value), after)) = fitting.min_by_key(|(_, after)| after.len())
@@ -27,37 +27,37 @@ pub fn locate(text: &str, path: &str) -> Option<(usize, usize)> {
                 };
                 (key.span().start, value, after)
             }
-            Here::Value(DeValue::Array(items)) => {
-                let Some((index, after)) = item(rest) else { break };
+            TomlNode::Value(DeValue::Array(items)) => {
+                let Some((index, after)) = strip_index(rest) else { break };
                 let Some(value) = items.get(index) else { break };
                 (value.span().start, value, after)
             }
-            Here::Value(_) => break,
+            TomlNode::Value(_) => break,
         };
         found = Some(start);
         rest = after.trim_start_matches('.');
         here = match next.get_ref() {
-            DeValue::Table(table) => Here::Table(table),
-            value => Here::Value(value),
+            DeValue::Table(table) => TomlNode::Table(table),
+            value => TomlNode::Value(value),
         };
     }
-    found.map(|start| position(text, start))
+    found.map(|start| line_and_column(text, start))
 }
 
 /// What follows a field's name at the beginning of a path.
-fn below<'p>(path: &'p str, name: &str) -> Option<&'p str> {
+fn strip_name<'p>(path: &'p str, name: &str) -> Option<&'p str> {
     let after = path.strip_prefix(name)?;
     (after.is_empty() || after.starts_with(['.', '['])).then_some(after)
 }
 
 /// The index at the beginning of a path, and what follows it.
-fn item(path: &str) -> Option<(usize, &str)> {
+fn strip_index(path: &str) -> Option<(usize, &str)> {
     let (index, after) = path.strip_prefix('[')?.split_once(']')?;
     Some((index.parse().ok()?, after))
 }
 
 /// The line and column of a byte.
-pub(super) fn position(text: &str, byte: usize) -> (usize, usize) {
+pub(super) fn line_and_column(text: &str, byte: usize) -> (usize, usize) {
     let mut end = byte.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -68,7 +68,7 @@ pub(super) fn position(text: &str, byte: usize) -> (usize, usize) {
 }
 
 #[derive(Clone, Copy)]
-enum Here<'a> {
+enum TomlNode<'a> {
     Table(&'a DeTable<'a>),
     Value(&'a DeValue<'a>),
 }
@@ -99,34 +99,34 @@ params = { a = { max = 1 }, \"a.b\" = { allow = [1, {}] } }
 ";
 
     #[track_caller]
-    fn check(path: &str, line: usize, column: usize) {
+    fn assert_located(path: &str, line: usize, column: usize) {
         assert_eq!(locate(TEXT, path), Some((line, column)), "{path}");
     }
 
     #[test]
     fn tables_lists_and_inline_tables_are_found() {
-        check("server", 1, 2);
-        check("server.max_body", 2, 1);
-        check("routes[0]", 4, 1);
-        check("routes[0].id", 5, 1);
-        check("routes[1].id", 8, 1);
-        check("routes[1].targets[1]", 10, 23);
-        check("routes[1].targets[1].provider", 10, 38);
-        check("routes[1].retries.attempts", 12, 13);
-        check("routes[1].timeouts.total", 14, 1);
-        check("consumers[0].params.a.max", 18, 18);
-        check("consumers[0].params.a.b", 18, 29);
-        check("consumers[0].params.a.b.allow[1]", 18, 51);
+        assert_located("server", 1, 2);
+        assert_located("server.max_body", 2, 1);
+        assert_located("routes[0]", 4, 1);
+        assert_located("routes[0].id", 5, 1);
+        assert_located("routes[1].id", 8, 1);
+        assert_located("routes[1].targets[1]", 10, 23);
+        assert_located("routes[1].targets[1].provider", 10, 38);
+        assert_located("routes[1].retries.attempts", 12, 13);
+        assert_located("routes[1].timeouts.total", 14, 1);
+        assert_located("consumers[0].params.a.max", 18, 18);
+        assert_located("consumers[0].params.a.b", 18, 29);
+        assert_located("consumers[0].params.a.b.allow[1]", 18, 51);
     }
 
     #[test]
     fn what_is_not_written_is_at_its_nearest_parent() {
-        check("routes[1].targets[7].provider", 9, 1);
-        check("routes[1].timeouts.idle", 13, 9);
-        check("server.max_body.x", 2, 1);
+        assert_located("routes[1].targets[7].provider", 9, 1);
+        assert_located("routes[1].timeouts.idle", 13, 9);
+        assert_located("server.max_body.x", 2, 1);
         assert_eq!(locate(TEXT, "cache"), None);
         assert_eq!(locate(TEXT, ""), None);
         assert_eq!(locate("[", "server"), None);
-        check("line 3, column 5", 3, 5);
+        assert_located("line 3, column 5", 3, 5);
     }
 }

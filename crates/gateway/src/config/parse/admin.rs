@@ -5,16 +5,16 @@ use crate::secret::KeyDigest;
 use super::super::issuer::{Operator, Role};
 use super::super::parsed::Consumer;
 use super::super::raw;
-use super::name::name;
-use super::{Place, Review, quoted};
+use super::name::check_name;
+use super::{Diagnostics, DocPath, quoted};
 
 /// What the audit log calls whoever has `ADMIN_TOKEN`.
-const ADMIN: &str = "admin";
+const RESERVED_OPERATOR_NAME: &str = "admin";
 
 /// Reads every operator.
 pub(super) fn operators(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     raw: &[raw::Operator],
     consumers: &[Consumer],
 ) -> Vec<Operator> {
@@ -26,27 +26,27 @@ pub(super) fn operators(
 }
 
 fn operator(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     raw: &raw::Operator,
     before: &[Operator],
     consumers: &[Consumer],
 ) -> Option<Operator> {
     let name_place = place.field("name");
-    name(review, &name_place, &raw.name);
-    if raw.name == ADMIN {
+    check_name(review, &name_place, &raw.name);
+    if raw.name == RESERVED_OPERATOR_NAME {
         let expected = "another name, since whoever has ADMIN_TOKEN has this one";
-        review.problem(&name_place, quoted(ADMIN), expected);
+        review.report(&name_place, quoted(RESERVED_OPERATOR_NAME), expected);
     } else if before.iter().any(|other| other.name == raw.name) {
-        review.problem(&name_place, quoted(&raw.name), "a name of its own for each operator");
+        review.report(&name_place, quoted(&raw.name), "a name of its own for each operator");
     }
     let token_place = place.field("token");
     let token = review.secret(&token_place, &raw.token);
-    let token = token.map(|token| KeyDigest::of(token.reveal()));
+    let token = token.map(|token| KeyDigest::new(token.reveal()));
     let has_it = |other: &&Operator| token.is_some_and(|token| other.token.matches(&token).into());
     if let Some(other) = before.iter().find(has_it) {
         let expected = format!("a token of its own for each of {} and {}", other.name, raw.name);
-        review.problem(&token_place, format!("the token of {}", other.name), expected);
+        review.report(&token_place, format!("the token of {}", other.name), expected);
     }
     // Whoever has the application's key would have the admin plane.
     let is_key = |consumer: &&Consumer| {
@@ -54,7 +54,7 @@ fn operator(
     };
     if let Some(consumer) = consumers.iter().find(is_key) {
         let found = format!("a key of the consumer {}", consumer.id);
-        review.problem(&token_place, found, "a token that is no key");
+        review.report(&token_place, found, "a token that is no key");
     }
     let role = match review.one_of(&place.field("role"), &raw.role, &raw::ROLES)? {
         0 => Role::Owner,

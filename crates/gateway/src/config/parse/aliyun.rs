@@ -6,25 +6,26 @@ use crate::secret::Secret;
 use super::super::guard::{Aliyun, AliyunAction};
 use super::super::raw::{self, SecretText};
 use super::guard::LEVELS;
-use super::name::name;
-use super::provider::web_address;
-use super::{Place, Review};
+use super::name::check_name;
+use super::provider::check_url;
+use super::{Diagnostics, DocPath};
 
 /// What a bar for sensitive data may say; the service has levels of its own for it.
-const SENSITIVE: [&str; 7] = ["low", "medium", "high", "never", "S1", "S2", "S3"];
-const OTHERS: [&str; 4] = ["low", "medium", "high", "never"];
+const SENSITIVE_DATA_LEVELS: [&str; 7] = ["low", "medium", "high", "never", "S1", "S2", "S3"];
+const OTHER_DIMENSION_LEVELS: [&str; 4] = ["low", "medium", "high", "never"];
 
 /// Reads the fields of `aliyun`.
 pub(super) fn aliyun(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     raw: &raw::Guard,
     block_at: Level,
 ) -> Option<Aliyun> {
     let endpoint = endpoint(review, place, raw);
-    let secret = |review: &mut Review<'_>, field, text: Option<&SecretText>| -> Option<Secret> {
-        review.secret(&place.field(field), text?)
-    };
+    let secret = |review: &mut Diagnostics<'_>,
+                  field,
+                  text: Option<&SecretText>|
+     -> Option<Secret> { review.secret(&place.field(field), text?) };
     let access_key_id = secret(review, "access_key_id", raw.access_key_id.as_ref());
     let access_key = secret(review, "access_key", raw.access_key.as_ref());
     let security_token = secret(review, "security_token", raw.security_token.as_ref());
@@ -41,12 +42,12 @@ pub(super) fn aliyun(
         AliyunAction::MultiModal => ("query_security_check", "response_security_check"),
     };
     if action == AliyunAction::Text && !is_wrong {
-        text_only(review, place, raw);
+        refuse_multimodal_fields(review, place, raw);
     }
     let services = place.field("services");
-    let service = |review: &mut Review<'_>, field, service: Option<&String>| {
+    let service = |review: &mut Diagnostics<'_>, field, service: Option<&String>| {
         let service = service?;
-        name(review, &services.field(field), service);
+        check_name(review, &services.field(field), service);
         Some(service.clone())
     };
     let given = raw.services.as_ref();
@@ -55,7 +56,9 @@ pub(super) fn aliyun(
     let image_service = service(review, "image", given.and_then(|all| all.image.as_ref()));
     let bars = match action {
         AliyunAction::Text => Vec::new(),
-        AliyunAction::MultiModal => bars(review, &place.field("bars"), raw.bars.as_ref(), block_at),
+        AliyunAction::MultiModal => {
+            block_levels(review, &place.field("bars"), raw.bars.as_ref(), block_at)
+        }
     };
     Some(Aliyun {
         endpoint: endpoint?,
@@ -66,53 +69,53 @@ pub(super) fn aliyun(
         request_service: request_service.unwrap_or_else(|| request.to_owned()),
         response_service: response_service.unwrap_or_else(|| response.to_owned()),
         image_service,
-        bars,
+        block_levels: bars,
         mask: raw.mask.unwrap_or(false),
     })
 }
 
 /// The address that is given, else the region's own.
-fn endpoint(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Guard) -> Option<String> {
+fn endpoint(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Guard) -> Option<String> {
     if let Some(region) = &raw.region {
-        name(review, &place.field("region"), region);
+        check_name(review, &place.field("region"), region);
     }
     let Some(endpoint) = &raw.endpoint else {
         if raw.region.is_none() {
             let expected = "the region of the service, such as \"cn-shanghai\", or its `endpoint`";
-            review.problem(place, "no `region`", expected);
+            review.report(place, "no `region`", expected);
         }
         return raw
             .region
             .as_ref()
             .map(|region| format!("https://green-cip.{region}.aliyuncs.com"));
     };
-    let address = web_address(endpoint).map(str::to_owned);
+    let address = check_url(endpoint).map(str::to_owned);
     address
         .map_err(|found| {
             let expected = "an address such as \"https://green-cip.cn-shanghai.aliyuncs.com\"";
-            review.problem(&place.field("endpoint"), found, expected);
+            review.report(&place.field("endpoint"), found, expected);
         })
         .ok()
 }
 
 /// Refuses what `TextModerationPlus` knows nothing of.
-fn text_only(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Guard) {
+fn refuse_multimodal_fields(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Guard) {
     let expected = "`action = \"MultiModalGuard\"` beside it";
     if raw.bars.is_some() {
-        review.problem(&place.field("bars"), "`bars`", expected);
+        review.report(&place.field("bars"), "`bars`", expected);
     }
     if raw.mask == Some(true) {
-        review.problem(&place.field("mask"), "true", expected);
+        review.report(&place.field("mask"), "true", expected);
     }
     if raw.services.as_ref().is_some_and(|services| services.image.is_some()) {
         let services = place.field("services");
-        review.problem(&services.field("image"), "a service for images", expected);
+        review.report(&services.field("image"), "a service for images", expected);
     }
 }
 
-fn bars(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+fn block_levels(
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     raw: Option<&raw::Bars>,
     block_at: Level,
 ) -> Vec<(Dimension, Level)> {
@@ -134,12 +137,12 @@ fn bars(
             continue;
         };
         let allowed = match dimension {
-            Dimension::SensitiveData => &SENSITIVE[..],
+            Dimension::SensitiveData => &SENSITIVE_DATA_LEVELS[..],
             Dimension::Content
             | Dimension::PromptAttack
             | Dimension::MaliciousUrl
             | Dimension::Hallucination
-            | Dimension::CustomLabel => &OTHERS[..],
+            | Dimension::CustomLabel => &OTHER_DIMENSION_LEVELS[..],
         };
         let [low, medium, high] = LEVELS.map(Some);
         let levels = [low, medium, high, None, low, medium, high];

@@ -2,26 +2,26 @@
 
 use std::time::Duration;
 
-use super::super::cache::{Cache, CacheScope, History, Session};
+use super::super::cache::{Cache, CacheScope, History, SessionSource};
 use super::super::raw::{self, Span};
-use super::{Names, Place, Review, quoted};
+use super::{Diagnostics, DocPath, IdIndex, quoted};
 
 /// Thirty days: what is older is no longer the same answer.
-const LONGEST: (&str, Duration) = ("720h", Duration::from_secs(720 * 60 * 60));
+const MAX_TTL: (&str, Duration) = ("720h", Duration::from_secs(720 * 60 * 60));
 /// Longer pauses would look like a provider that has stopped.
-const LONGEST_PACE: (&str, Duration) = ("1s", Duration::from_secs(1));
-const LARGEST_ENTRY: (&str, usize) = ("1MiB", 1 << 20);
-const LARGEST_HISTORY: (&str, usize) = ("512KiB", 512 << 10);
+const MAX_PACE: (&str, Duration) = ("1s", Duration::from_secs(1));
+const MAX_ENTRY_BYTES: (&str, usize) = ("1MiB", 1 << 20);
+const MAX_HISTORY_BYTES: (&str, usize) = ("512KiB", 512 << 10);
 
 /// Reads `[cache]`.
 pub(super) fn cache(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     raw: &raw::Cache,
-    routes: &Names<'_>,
+    routes: &IdIndex<'_>,
 ) -> Option<Cache> {
     let routes = review.routes(&place.field("routes"), raw.routes.as_deref(), routes);
-    let ttl = within(review, &place.field("ttl"), &raw.ttl, LONGEST);
+    let ttl = bounded_duration(review, &place.field("ttl"), &raw.ttl, MAX_TTL);
     let jitter = review.thousandths(&place.field("jitter"), raw.jitter, 0.0..=0.5, 100);
     let scope = review.choice(
         &place.field("scope"),
@@ -32,9 +32,9 @@ pub(super) fn cache(
     let temperature = place.field("max_temperature");
     let max_temperature = review.thousandths(&temperature, raw.max_temperature, 0.0..=2.0, 1_000);
     let entry = raw.max_entry.as_ref();
-    let max_entry = review.size(&place.field("max_entry"), entry, LARGEST_ENTRY, 256 << 10);
+    let max_entry = review.size(&place.field("max_entry"), entry, MAX_ENTRY_BYTES, 256 << 10);
     let pace = raw.pace.as_ref();
-    let pace = pace.and_then(|pace| within(review, &place.field("pace"), pace, LONGEST_PACE));
+    let pace = pace.and_then(|pace| bounded_duration(review, &place.field("pace"), pace, MAX_PACE));
     Some(Cache {
         routes,
         ttl: ttl?,
@@ -49,38 +49,42 @@ pub(super) fn cache(
 
 /// Reads `[history]`.
 pub(super) fn history(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     raw: &raw::History,
-    routes: &Names<'_>,
+    routes: &IdIndex<'_>,
 ) -> Option<History> {
     let routes = review.routes(&place.field("routes"), raw.routes.as_deref(), routes);
     let session = session(review, &place.field("session"), &raw.session);
     let turns = review.count(&place.field("turns"), raw.turns, 1..=100, 5);
     let bytes = raw.max_bytes.as_ref();
-    let max_bytes = review.size(&place.field("max_bytes"), bytes, LARGEST_HISTORY, 16 << 10);
+    let max_bytes = review.size(&place.field("max_bytes"), bytes, MAX_HISTORY_BYTES, 16 << 10);
     let ttl = match &raw.ttl {
-        Some(ttl) => within(review, &place.field("ttl"), ttl, LONGEST),
+        Some(ttl) => bounded_duration(review, &place.field("ttl"), ttl, MAX_TTL),
         None => Some(Duration::from_secs(60 * 60)),
     };
     Some(History { routes, session: session?, turns, max_bytes, ttl: ttl? })
 }
 
-fn session(review: &mut Review<'_>, place: &Place<'_>, session: &str) -> Option<Session> {
+fn session(
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
+    session: &str,
+) -> Option<SessionSource> {
     match (session, session.strip_prefix("header:")) {
-        ("user", _) => Some(Session::User),
-        (_, Some(name)) => review.header_name(place, name).map(Session::Header),
+        ("user", _) => Some(SessionSource::User),
+        (_, Some(name)) => review.header_name(place, name).map(SessionSource::Header),
         (_, None) => {
-            review.problem(place, quoted(session), "\"header:NAME\" or \"user\"");
+            review.report(place, quoted(session), "\"header:NAME\" or \"user\"");
             None
         }
     }
 }
 
 /// A duration above zero, and not above the longest.
-fn within(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+fn bounded_duration(
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     span: &Span,
     (name, longest): (&str, Duration),
 ) -> Option<Duration> {
@@ -90,6 +94,6 @@ fn within(
         Some(_) => (quoted(&span.0), format!("{name} at most")),
         None => (quoted(&span.0), Span::EXPECTED.to_owned()),
     };
-    review.problem(place, found, expected);
+    review.report(place, found, expected);
     None
 }

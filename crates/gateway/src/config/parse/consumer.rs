@@ -4,19 +4,19 @@ use crate::secret::KeyDigest;
 
 use super::super::parsed::{Consumer, Group};
 use super::super::raw;
-use super::name::name;
+use super::name::check_name;
 use super::permission::permissions;
-use super::{Names, Place, Review, quoted};
+use super::{Diagnostics, DocPath, IdIndex, quoted};
 
 /// The name of callers without a key, which therefore nobody else may have.
 const ANONYMOUS: &str = "anonymous";
 
 /// Reads every consumer.
 pub(super) fn consumers(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     raw: &[raw::Consumer],
-    routes: &Names<'_>,
+    routes: &IdIndex<'_>,
 ) -> Vec<Consumer> {
     let mut read: Vec<Consumer> = Vec::with_capacity(raw.len());
     for (index, raw) in raw.iter().enumerate() {
@@ -30,10 +30,10 @@ pub(super) fn consumers(
 
 /// Reads every group.
 pub(super) fn groups(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     raw: &[raw::Group],
-    routes: &Names<'_>,
+    routes: &IdIndex<'_>,
 ) -> Vec<Group> {
     let read = |(index, raw): (usize, &raw::Group)| {
         let raw::Group { id, routes: ids, params, addresses } = raw;
@@ -46,31 +46,31 @@ pub(super) fn groups(
 }
 
 /// Reads a consumer that stands alone, as the admin API takes it: without keys of its own.
-pub(super) fn keyless(
-    review: &mut Review<'_>,
+pub(super) fn consumer_without_keys(
+    review: &mut Diagnostics<'_>,
     raw: &raw::Consumer,
-    routes: &Names<'_>,
+    routes: &IdIndex<'_>,
 ) -> Consumer {
-    let place = &Place::ROOT;
-    name(review, &place.field("id"), &raw.id);
+    let place = &DocPath::ROOT;
+    check_name(review, &place.field("id"), &raw.id);
     if !raw.keys.is_empty() {
-        review.problem(&place.field("keys"), "keys", "none here: they are issued on their own");
+        review.report(&place.field("keys"), "keys", "none here: they are issued on their own");
     }
     consumer(review, place, raw, routes)
 }
 
 fn consumer(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     raw: &raw::Consumer,
-    routes: &Names<'_>,
+    routes: &IdIndex<'_>,
 ) -> Consumer {
     if raw.id == ANONYMOUS {
         let expected = "another id, since callers without a key have this one";
-        review.problem(&place.field("id"), quoted(ANONYMOUS), expected);
+        review.report(&place.field("id"), quoted(ANONYMOUS), expected);
     }
     if let Some(group) = &raw.group {
-        name(review, &place.field("group"), group);
+        check_name(review, &place.field("group"), group);
     }
     let (ids, params, addresses) =
         (raw.routes.as_deref(), raw.params.as_ref(), raw.addresses.as_ref());
@@ -80,8 +80,8 @@ fn consumer(
 
 /// Digests a consumer's keys, none of which anybody before it has.
 fn keys(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     raw: &raw::Consumer,
     before: &[Consumer],
 ) -> Vec<KeyDigest> {
@@ -89,11 +89,11 @@ fn keys(
     for (index, text) in raw.keys.iter().enumerate() {
         let place = place.item(index);
         let Some(secret) = review.secret(&place, text) else { continue };
-        let digest = KeyDigest::of(secret.reveal());
+        let digest = KeyDigest::new(secret.reveal());
         let has_it = |other: &&Consumer| other.keys.iter().any(|key| key.matches(&digest).into());
         if let Some(other) = before.iter().find(has_it) {
             let expected = format!("a key of its own for each of {} and {}", other.id, raw.id);
-            review.problem(&place, format!("the key of {}", other.id), expected);
+            review.report(&place, format!("the key of {}", other.id), expected);
         }
         keys.push(digest);
     }

@@ -2,17 +2,17 @@
 
 use regex_lite::Regex;
 
-use crate::guard::Lexicon;
+use crate::guard::WordList;
 
 use super::super::guard::{
     CustomPii, Judge, JudgeFormat, Moderation, Pii, PiiAction, PiiKind, Words,
 };
 use super::super::parsed::ProviderIndex;
-use super::super::provider::Kind;
+use super::super::provider::ProviderKind;
 use super::super::raw;
-use super::guard::Reading;
-use super::name::name;
-use super::{Place, Review, quoted};
+use super::guard::GuardSource;
+use super::name::check_name;
+use super::{Diagnostics, DocPath, quoted};
 
 /// The kinds of [`raw::PII_KINDS`].
 const PII_KINDS: [PiiKind; 6] = [
@@ -26,26 +26,26 @@ const PII_KINDS: [PiiKind; 6] = [
 
 /// Reads the fields of `openai-moderation`.
 pub(super) fn moderation(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
-    reading: &Reading<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
+    reading: &GuardSource<'_>,
 ) -> Option<Moderation> {
     let raw = reading.raw;
     let provider = provider(review, place, reading);
     if let Some(ProviderIndex(index)) = provider {
         let asked = &reading.document.providers[index];
-        let kind = Kind::named(asked.kind.as_ref().unwrap_or(&asked.id));
+        let kind = ProviderKind::lookup(asked.kind.as_ref().unwrap_or(&asked.id));
         // Azure's resources have no such endpoint: their content filter works within each call.
-        if kind.is_some_and(Kind::has_versions) {
+        if kind.is_some_and(ProviderKind::has_versions) {
             let expected = "a provider that offers /v1/moderations, which azure does not";
-            review.problem(&place.field("provider"), quoted(&asked.id), expected);
+            review.report(&place.field("provider"), quoted(&asked.id), expected);
         }
     }
     let model = model(review, place, raw);
     let mut thresholds = Vec::new();
     let scores = place.field("thresholds");
     for (category, score) in raw.thresholds.iter().flatten() {
-        review.text(&scores, category, "the name of a category");
+        review.check_text(&scores, category, "the name of a category");
         let place = scores.field(category);
         // A score of 0 would block whatever is said.
         let score = review.thousandths(&place, Some(score.0), 0.001..=1.0, 0);
@@ -56,9 +56,9 @@ pub(super) fn moderation(
 
 /// Reads the fields of `llm`.
 pub(super) fn judge(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
-    reading: &Reading<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
+    reading: &GuardSource<'_>,
 ) -> Option<Judge> {
     let provider = provider(review, place, reading);
     let model = model(review, place, reading.raw);
@@ -72,44 +72,52 @@ pub(super) fn judge(
 }
 
 fn provider(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
-    reading: &Reading<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
+    reading: &GuardSource<'_>,
 ) -> Option<ProviderIndex> {
     let id = reading.raw.provider.as_ref()?;
-    reading.providers.find(review, &place.field("provider"), id).map(ProviderIndex)
+    reading.providers.resolve(review, &place.field("provider"), id).map(ProviderIndex)
 }
 
-fn model(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Guard) -> Option<String> {
+fn model(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Guard) -> Option<String> {
     let model = raw.model.as_ref()?;
-    review.text(&place.field("model"), model, "the name of a model");
+    review.check_text(&place.field("model"), model, "the name of a model");
     Some(model.clone())
 }
 
 /// Reads the fields of `words`.
-pub(super) fn words(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Guard) -> Option<Words> {
+pub(super) fn words(
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
+    raw: &raw::Guard,
+) -> Option<Words> {
     let words = place.field("words");
     if raw.words.is_none() && raw.list.is_none() {
-        review.problem(place, "no words", "`words`, the name of a `list`, or both");
+        review.report(place, "no words", "`words`, the name of a `list`, or both");
     }
     if raw.words.as_ref().is_some_and(Vec::is_empty) {
-        review.problem(&words, "an empty list", "at least one word");
+        review.report(&words, "an empty list", "at least one word");
     }
     for (index, word) in raw.words.iter().flatten().enumerate() {
-        review.text(&words.item(index), word, "a word");
+        review.check_text(&words.item(index), word, "a word");
     }
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if let Some(list) = raw.list.as_ref().filter(|list| list.is_empty() || !list.bytes().all(fits))
     {
         let expected = "lower-case letters, digits and \"-\", at least one";
-        review.problem(&place.field("list"), quoted(list), expected);
+        review.report(&place.field("list"), quoted(list), expected);
     }
-    let listed = Lexicon::new(raw.words.iter().flatten().map(String::as_str));
-    Some(Words { listed, list: raw.list.clone() })
+    let listed = WordList::new(raw.words.iter().flatten().map(String::as_str));
+    Some(Words { inline_words: listed, stored_list: raw.list.clone() })
 }
 
 /// Reads the fields of `pii`.
-pub(super) fn pii(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Guard) -> Option<Pii> {
+pub(super) fn pii(
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
+    raw: &raw::Guard,
+) -> Option<Pii> {
     let action = review.choice(
         &place.field("action"),
         raw.action.as_deref(),
@@ -119,7 +127,7 @@ pub(super) fn pii(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Guard) 
     let action = action.unwrap_or_default();
     if raw.restore == Some(true) && action != PiiAction::Replace {
         let expected = "`action = \"replace\"`: nothing else can be taken back";
-        review.problem(&place.field("restore"), "true", expected);
+        review.report(&place.field("restore"), "true", expected);
     }
     let detect = detect(review, &place.field("detect"), raw);
     let all = place.field("custom");
@@ -128,7 +136,7 @@ pub(super) fn pii(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Guard) 
         let place = all.item(index);
         if custom.iter().any(|other| other.name == pattern.name) {
             let expected = "a name of its own for each pattern";
-            review.problem(&place.field("name"), quoted(&pattern.name), expected);
+            review.report(&place.field("name"), quoted(&pattern.name), expected);
         }
         custom.extend(self::custom(review, &place, pattern, action));
     }
@@ -136,10 +144,10 @@ pub(super) fn pii(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Guard) 
     Some(Pii { detect, custom, action, restore })
 }
 
-fn detect(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Guard) -> Vec<PiiKind> {
+fn detect(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Guard) -> Vec<PiiKind> {
     let Some(words) = &raw.detect else { return PII_KINDS.to_vec() };
     if words.is_empty() && raw.custom.as_ref().is_none_or(Vec::is_empty) {
-        review.problem(place, "an empty list", "something to look for, here or in `custom`");
+        review.report(place, "an empty list", "something to look for, here or in `custom`");
     }
     let mut kinds = Vec::with_capacity(words.len());
     for (index, word) in words.iter().enumerate() {
@@ -151,25 +159,25 @@ fn detect(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Guard) -> Vec<P
 }
 
 fn custom(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     raw: &raw::CustomPii,
     action: PiiAction,
 ) -> Option<CustomPii> {
     let own = place.field("name");
-    name(review, &own, &raw.name);
+    check_name(review, &own, &raw.name);
     if raw::PII_KINDS.iter().any(|kind| kind.eq_ignore_ascii_case(&raw.name)) {
-        review.problem(&own, quoted(&raw.name), "another name, since that one is built in");
+        review.report(&own, quoted(&raw.name), "another name, since that one is built in");
     }
     if raw.replace.is_some() && action != PiiAction::Replace {
         let expected = "none beside `hash` and `refuse`";
-        review.problem(&place.field("replace"), "a replacement", expected);
+        review.report(&place.field("replace"), "a replacement", expected);
     }
     let pattern = place.field("pattern");
     match Regex::new(&raw.pattern) {
         Ok(regex) if regex.is_match("") => {
             let expected = "a regular expression that matches something";
-            review.problem(
+            review.report(
                 &pattern,
                 format!("{}, which matches nothing", quoted(&raw.pattern)),
                 expected,
@@ -181,7 +189,7 @@ fn custom(
         }
         Err(error) => {
             let found = format!("{} ({error})", quoted(&raw.pattern));
-            review.problem(&pattern, found, "a regular expression");
+            review.report(&pattern, found, "a regular expression");
             None
         }
     }

@@ -6,52 +6,52 @@ use http::StatusCode;
 
 use crate::guard::Level;
 
-use super::super::guard::{BlockFormat, Guard, GuardKind, OnBlock, Scope};
+use super::super::guard::{BlockFormat, Guard, GuardKind, GuardScope, OnBlock};
 use super::super::limit::OnError;
 use super::super::raw;
 use super::aliyun::aliyun;
 use super::detector::{judge, moderation, pii, words};
 use super::exception::overrides;
-use super::{Names, Place, Review};
+use super::{Diagnostics, DocPath, IdIndex};
 
 /// What a blocked caller is told unless the document says otherwise.
-const MESSAGE: &str = "I cannot help with that.";
+const DEFAULT_BLOCK_MESSAGE: &str = "I cannot help with that.";
 
 /// The levels of [`raw::LEVELS`].
 pub(super) const LEVELS: [Level; 3] = [Level::Low, Level::Medium, Level::High];
 
 /// Reads every guard.
 pub(super) fn guards(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     document: &raw::Document,
-    providers: &Names<'_>,
-    routes: &Names<'_>,
+    providers: &IdIndex<'_>,
+    routes: &IdIndex<'_>,
 ) -> Vec<Guard> {
     let mut guards = Vec::with_capacity(document.guards.len());
     for (index, raw) in document.guards.iter().enumerate() {
         let place = place.item(index);
-        let reading = Reading { document, raw, providers };
+        let reading = GuardSource { document, raw, providers };
         guards.extend(guard(review, &place, &reading, routes));
     }
     guards
 }
 
 /// What the reading of a guard's own fields needs.
-pub(super) struct Reading<'a> {
+pub(super) struct GuardSource<'a> {
     /// The whole document.
     pub(super) document: &'a raw::Document,
     /// The guard.
     pub(super) raw: &'a raw::Guard,
     /// The ids of the providers.
-    pub(super) providers: &'a Names<'a>,
+    pub(super) providers: &'a IdIndex<'a>,
 }
 
 fn guard(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
-    reading: &Reading<'_>,
-    routes: &Names<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
+    reading: &GuardSource<'_>,
+    routes: &IdIndex<'_>,
 ) -> Option<Guard> {
     let raw = reading.raw;
     let block_at = raw.block_at.as_deref();
@@ -59,16 +59,16 @@ fn guard(
     let block_at = block_at.unwrap_or(Level::High);
     let kind = kind(review, place, reading, block_at);
     let routes = review.routes(&place.field("routes"), raw.routes.as_deref(), routes);
-    let [request, response] = check(review, &place.field("check"), raw.check.as_deref());
+    let [request, response] = phases(review, &place.field("check"), raw.check.as_deref());
     let scope = review.choice(
         &place.field("look_at"),
         raw.look_at.as_deref(),
         &raw::LOOKS,
-        [Scope::Last, Scope::New, Scope::All],
+        [GuardScope::Last, GuardScope::New, GuardScope::All],
     );
     // What was masked in the last turn is old in the next one, and is sent again.
     let masks = kind.as_ref().is_some_and(GuardKind::masks);
-    let scope = scope.unwrap_or(if masks { Scope::All } else { Scope::New });
+    let scope = scope.unwrap_or(if masks { GuardScope::All } else { GuardScope::New });
     let on_block = on_block(review, &place.field("on_block"), &raw.on_block);
     let on_error = review.choice(
         &place.field("on_error"),
@@ -76,14 +76,17 @@ fn guard(
         &raw::ON_ERROR,
         [OnError::Open, OnError::Closed],
     );
-    let timeout =
-        review.bound(&place.field("timeout"), raw.timeout.as_ref(), Duration::from_secs(2));
+    let timeout = review.positive_duration(
+        &place.field("timeout"),
+        raw.timeout.as_ref(),
+        Duration::from_secs(2),
+    );
     // Whoever asks nobody has no questions to save.
-    let asks = kind.as_ref().is_none_or(GuardKind::asks_a_service);
+    let asks = kind.as_ref().is_none_or(GuardKind::calls_service);
     let window = if asks { 200 } else { 1 };
     let window =
         review.count(&place.field("stream_window"), raw.stream_window, 1..=100_000, window);
-    let delay = review.bound(
+    let delay = review.positive_duration(
         &place.field("stream_delay"),
         raw.stream_delay.as_ref(),
         Duration::from_secs(1),
@@ -109,14 +112,14 @@ fn guard(
 }
 
 fn kind(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
-    reading: &Reading<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
+    reading: &GuardSource<'_>,
     block_at: Level,
 ) -> Option<GuardKind> {
     let raw = reading.raw;
     review.one_of(&place.field("kind"), &raw.kind, &raw::GUARD_KINDS)?;
-    fields(review, place, raw);
+    check_fields(review, place, raw);
     match raw.kind.as_str() {
         "aliyun" => {
             let aliyun = aliyun(review, place, raw, block_at)?;
@@ -130,51 +133,55 @@ fn kind(
 }
 
 /// Checks that a guard has what its kind needs, and nothing that belongs to another kind.
-fn fields(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Guard) {
-    const MAY: bool = false;
-    const MUST: bool = true;
+fn check_fields(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Guard) {
+    const OPTIONAL: bool = false;
+    const REQUIRED: bool = true;
     const ALIYUN: &[&str] = &["aliyun"];
     const MODELS: &[&str] = &["openai-moderation", "llm"];
     const WORDS: &[&str] = &["words"];
     const PII: &[&str] = &["pii"];
     let table = [
-        ("region", raw.region.is_some(), ALIYUN, MAY),
-        ("endpoint", raw.endpoint.is_some(), ALIYUN, MAY),
-        ("access_key_id", raw.access_key_id.is_some(), ALIYUN, MUST),
-        ("access_key", raw.access_key.is_some(), ALIYUN, MUST),
-        ("security_token", raw.security_token.is_some(), ALIYUN, MAY),
-        ("action", raw.action.is_some(), &["aliyun", "pii"], MAY),
-        ("services", raw.services.is_some(), ALIYUN, MAY),
-        ("bars", raw.bars.is_some(), ALIYUN, MAY),
-        ("mask", raw.mask.is_some(), ALIYUN, MAY),
-        ("provider", raw.provider.is_some(), MODELS, MUST),
+        ("region", raw.region.is_some(), ALIYUN, OPTIONAL),
+        ("endpoint", raw.endpoint.is_some(), ALIYUN, OPTIONAL),
+        ("access_key_id", raw.access_key_id.is_some(), ALIYUN, REQUIRED),
+        ("access_key", raw.access_key.is_some(), ALIYUN, REQUIRED),
+        ("security_token", raw.security_token.is_some(), ALIYUN, OPTIONAL),
+        ("action", raw.action.is_some(), &["aliyun", "pii"], OPTIONAL),
+        ("services", raw.services.is_some(), ALIYUN, OPTIONAL),
+        ("bars", raw.bars.is_some(), ALIYUN, OPTIONAL),
+        ("mask", raw.mask.is_some(), ALIYUN, OPTIONAL),
+        ("provider", raw.provider.is_some(), MODELS, REQUIRED),
         // A moderation has a model of its own.
         ("model", raw.model.is_some(), MODELS, raw.kind == "llm"),
-        ("thresholds", raw.thresholds.is_some(), &["openai-moderation"], MAY),
-        ("format", raw.format.is_some(), &["llm"], MUST),
-        ("words", raw.words.is_some(), WORDS, MAY),
-        ("list", raw.list.is_some(), WORDS, MAY),
-        ("detect", raw.detect.is_some(), PII, MAY),
-        ("custom", raw.custom.is_some(), PII, MAY),
-        ("restore", raw.restore.is_some(), PII, MAY),
+        ("thresholds", raw.thresholds.is_some(), &["openai-moderation"], OPTIONAL),
+        ("format", raw.format.is_some(), &["llm"], REQUIRED),
+        ("words", raw.words.is_some(), WORDS, OPTIONAL),
+        ("list", raw.list.is_some(), WORDS, OPTIONAL),
+        ("detect", raw.detect.is_some(), PII, OPTIONAL),
+        ("custom", raw.custom.is_some(), PII, OPTIONAL),
+        ("restore", raw.restore.is_some(), PII, OPTIONAL),
     ];
     for (field, is_there, kinds, must) in table {
         let belongs = kinds.contains(&raw.kind.as_str());
         if belongs && must && !is_there {
             let expected = format!("one, since {} needs it", raw.kind);
-            review.problem(place, format!("no `{field}`"), expected);
+            review.report(place, format!("no `{field}`"), expected);
         } else if !belongs && is_there {
             let kinds = kinds.join(" or ");
             let expected = format!("none, since {field} belongs to guards of the kind {kinds}");
-            review.problem(&place.field(field), format!("`{field}`"), expected);
+            review.report(&place.field(field), format!("`{field}`"), expected);
         }
     }
 }
 
-fn check(review: &mut Review<'_>, place: &Place<'_>, phases: Option<&[String]>) -> [bool; 2] {
+fn phases(
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
+    phases: Option<&[String]>,
+) -> [bool; 2] {
     let Some(phases) = phases else { return [true, true] };
     if phases.is_empty() {
-        review.problem(place, "an empty list", "request, response or both");
+        review.report(place, "an empty list", "request, response or both");
     }
     for (index, phase) in phases.iter().enumerate() {
         review.one_of(&place.item(index), phase, &raw::PHASES);
@@ -182,7 +189,7 @@ fn check(review: &mut Review<'_>, place: &Place<'_>, phases: Option<&[String]>) 
     raw::PHASES.map(|known| phases.iter().any(|phase| phase == known))
 }
 
-fn on_block(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::OnBlock) -> OnBlock {
+fn on_block(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::OnBlock) -> OnBlock {
     let format = review.choice(
         &place.field("format"),
         raw.format.as_deref(),
@@ -205,15 +212,15 @@ fn on_block(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::OnBlock) -> O
         status => (400..=599).contains(&status),
     };
     if let Some(status) = raw.status.filter(|status| !fits(*status)) {
-        review.problem(&place.field("status"), status.to_string(), expected);
+        review.report(&place.field("status"), status.to_string(), expected);
     }
     if let Some(message) = &raw.message {
-        review.text(&place.field("message"), message, "a message");
+        review.check_text(&place.field("message"), message, "a message");
     }
     let status = raw.status.and_then(|status| StatusCode::from_u16(status).ok());
     OnBlock {
         status: status.unwrap_or(otherwise),
-        message: raw.message.clone().unwrap_or_else(|| MESSAGE.to_owned()),
+        message: raw.message.clone().unwrap_or_else(|| DEFAULT_BLOCK_MESSAGE.to_owned()),
         format,
     }
 }

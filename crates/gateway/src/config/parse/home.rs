@@ -9,13 +9,17 @@ use super::super::limit::{By, Limit};
 /// of others, and where one of those is by "all", its first names the home of all of them. Addresses,
 /// headers, parameters and cookies take any number of values, which would swell one book without end:
 /// limits by them stay where they are and join nothing.
-pub(super) fn homes(limits: &[Limit]) -> Vec<Option<String>> {
+pub(super) fn colocation_groups(limits: &[Limit]) -> Vec<Option<String>> {
     // The number of a component is the position of one of its limits.
     let mut components: Vec<usize> = (0..limits.len()).collect();
     for (later, limit) in limits.iter().enumerate() {
         for (earlier, other) in limits[..later].iter().enumerate() {
             let (from, to) = (components[later], components[earlier]);
-            if from != to && is_few(limit) && is_few(other) && may_meet(limit, other) {
+            if from != to
+                && has_few_balances(limit)
+                && has_few_balances(other)
+                && may_apply_together(limit, other)
+            {
                 let joined = components.iter_mut().filter(|component| **component == from);
                 joined.for_each(|component| *component = to);
             }
@@ -24,26 +28,26 @@ pub(super) fn homes(limits: &[Limit]) -> Vec<Option<String>> {
     let home = |(limit, component): (&Limit, &usize)| {
         let mut others = limits.iter().zip(&components);
         let first = others.find(|(other, its)| *its == component && other.by == By::All)?.0;
-        is_few(limit).then(|| format!("all:{}", first.id))
+        has_few_balances(limit).then(|| format!("all:{}", first.id))
     };
     limits.iter().zip(&components).map(home).collect()
 }
 
 /// Whether a limit has as many balances as there are consumers, at most.
-fn is_few(limit: &Limit) -> bool {
+fn has_few_balances(limit: &Limit) -> bool {
     match limit.by {
         By::All | By::Consumer | By::Group => true,
         By::Address | By::Header(_) | By::Parameter(_) | By::Cookie(_) => false,
     }
 }
 
-fn may_meet(one: &Limit, other: &Limit) -> bool {
-    overlap(one.routes.as_deref(), other.routes.as_deref())
-        && overlap(one.groups.as_deref(), other.groups.as_deref())
+fn may_apply_together(one: &Limit, other: &Limit) -> bool {
+    intersects(one.routes.as_deref(), other.routes.as_deref())
+        && intersects(one.groups.as_deref(), other.groups.as_deref())
 }
 
 /// Whether two lists have something in common; `None` has everything.
-fn overlap<T: PartialEq>(one: Option<&[T]>, other: Option<&[T]>) -> bool {
+fn intersects<T: PartialEq>(one: Option<&[T]>, other: Option<&[T]>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => one.iter().any(|item| other.contains(item)),
         (None, Some(_) | None) | (Some(_), None) => true,
@@ -54,7 +58,7 @@ fn overlap<T: PartialEq>(one: Option<&[T]>, other: Option<&[T]>) -> bool {
 mod tests {
     use super::super::super::limit::{By, Limit, OnError};
     use super::super::super::parsed::RouteIndex;
-    use super::homes;
+    use super::colocation_groups;
 
     type Row<'a> = (&'a str, By, Option<&'a [usize]>, Option<&'a [&'a str]>, Option<&'a str>);
 
@@ -70,14 +74,14 @@ mod tests {
             lease: false,
             on_error: OnError::Open,
             default_output: 1024,
-            home: None,
+            colocation_group: None,
         }
     }
 
     /// Checks the homes of limits, whatever their order: but for which of several limits by "all"
     /// comes first, it decides nothing.
     #[track_caller]
-    fn check(rows: &[Row<'_>]) {
+    fn assert_groups(rows: &[Row<'_>]) {
         let mut order: Vec<&Row<'_>> = rows.iter().collect();
         for _ in 0..rows.len() {
             let limits: Vec<Limit> = order.iter().map(|row| limit(row)).collect();
@@ -85,7 +89,7 @@ mod tests {
                 order.iter().filter(|row| row.1 == By::All).map(|row| row.0).collect();
             if shared.is_sorted() {
                 let expected: Vec<_> = order.iter().map(|row| row.4.map(str::to_owned)).collect();
-                assert_eq!(homes(&limits), expected);
+                assert_eq!(colocation_groups(&limits), expected);
             }
             order.rotate_left(1);
         }
@@ -93,15 +97,18 @@ mod tests {
 
     #[test]
     fn nothing_is_shared_without_a_balance_for_all() {
-        check(&[]);
-        check(&[("a", By::Consumer, None, None, None), ("b", By::Group, None, None, None)]);
-        check(&[("a", By::Consumer, Some(&[0]), None, None), ("b", By::Address, None, None, None)]);
+        assert_groups(&[]);
+        assert_groups(&[("a", By::Consumer, None, None, None), ("b", By::Group, None, None, None)]);
+        assert_groups(&[
+            ("a", By::Consumer, Some(&[0]), None, None),
+            ("b", By::Address, None, None, None),
+        ]);
     }
 
     #[test]
     fn what_may_meet_a_balance_for_all_is_beside_it() {
-        check(&[("a", By::All, None, None, Some("all:a"))]);
-        check(&[
+        assert_groups(&[("a", By::All, None, None, Some("all:a"))]);
+        assert_groups(&[
             ("a", By::All, None, None, Some("all:a")),
             ("b", By::Consumer, Some(&[1]), None, Some("all:a")),
             ("c", By::Group, None, Some(&["x"]), Some("all:a")),
@@ -115,13 +122,13 @@ mod tests {
 
     #[test]
     fn what_cannot_meet_stays_apart() {
-        check(&[
+        assert_groups(&[
             ("a", By::All, Some(&[0]), None, Some("all:a")),
             ("b", By::All, Some(&[1]), None, Some("all:b")),
             ("c", By::Consumer, Some(&[1, 2]), None, Some("all:b")),
             ("d", By::Consumer, Some(&[3]), None, None),
         ]);
-        check(&[
+        assert_groups(&[
             ("a", By::All, Some(&[0]), Some(&["x"]), Some("all:a")),
             ("b", By::Consumer, Some(&[0]), Some(&["y"]), None),
             ("c", By::Consumer, Some(&[1]), Some(&["x"]), None),
@@ -130,14 +137,14 @@ mod tests {
 
     #[test]
     fn limits_are_joined_by_way_of_others() {
-        check(&[
+        assert_groups(&[
             ("a", By::All, Some(&[0]), None, Some("all:a")),
             ("b", By::All, Some(&[2]), None, Some("all:a")),
             ("c", By::Consumer, Some(&[0, 1]), None, Some("all:a")),
             ("d", By::Group, Some(&[1, 2]), None, Some("all:a")),
         ]);
         // A limit by address meets both and joins neither.
-        check(&[
+        assert_groups(&[
             ("a", By::All, Some(&[0]), None, Some("all:a")),
             ("b", By::All, Some(&[1]), None, Some("all:b")),
             ("c", By::Address, None, None, None),

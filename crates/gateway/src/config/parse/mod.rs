@@ -21,7 +21,7 @@ mod provider;
 mod route;
 mod server;
 
-pub(crate) use name::expected_of_id;
+pub(crate) use name::expected_id_format;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -34,28 +34,36 @@ use crate::secret::Secret;
 use super::parsed::{Config, Consumer, RouteIndex};
 use super::problem::{Problem, Problems, with_hint};
 use super::raw::{self, SecretText, Size, Span};
-use super::{RESERVED_SECRETS, Secrets};
-use name::Names;
-use place::Place;
+use super::{RESERVED_SECRETS, SecretLookup};
+use name::IdIndex;
+use place::DocPath;
 
 /// Longer waits than this are a mistake, and a Worker's timer of 25 days would fire at once.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The most that a quota counts: as far as every reader of JSON is exact (2⁵³).
-const LARGEST_COUNT: u64 = 1 << 53;
+const MAX_COUNT: u64 = 1 << 53;
 
 /// Parses a whole document.
-pub(super) fn document(raw: &raw::Document, secrets: &Secrets<'_>) -> Result<Config, Problems> {
-    let review = &mut Review::new(secrets);
-    let root = Place::ROOT;
+pub(super) fn parse_document(
+    raw: &raw::Document,
+    secrets: &SecretLookup<'_>,
+) -> Result<Config, Problems> {
+    let review = &mut Diagnostics::new(secrets);
+    let root = DocPath::ROOT;
 
-    let providers =
-        Names::of(review, &root, "providers", raw.providers.iter().map(|one| one.id.as_str()));
-    let routes = Names::of(review, &root, "routes", raw.routes.iter().map(|one| one.id.as_str()));
-    Names::of(review, &root, "consumers", raw.consumers.iter().map(|one| one.id.as_str()));
-    Names::of(review, &root, "groups", raw.groups.iter().map(|one| one.id.as_str()));
-    Names::of(review, &root, "limits", raw.limits.iter().map(|one| one.id.as_str()));
-    Names::of(review, &root, "guards", raw.guards.iter().map(|one| one.id.as_str()));
+    let providers = IdIndex::collect(
+        review,
+        &root,
+        "providers",
+        raw.providers.iter().map(|one| one.id.as_str()),
+    );
+    let routes =
+        IdIndex::collect(review, &root, "routes", raw.routes.iter().map(|one| one.id.as_str()));
+    IdIndex::collect(review, &root, "consumers", raw.consumers.iter().map(|one| one.id.as_str()));
+    IdIndex::collect(review, &root, "groups", raw.groups.iter().map(|one| one.id.as_str()));
+    IdIndex::collect(review, &root, "limits", raw.limits.iter().map(|one| one.id.as_str()));
+    IdIndex::collect(review, &root, "guards", raw.guards.iter().map(|one| one.id.as_str()));
 
     let server = server::server(review, &root.field("server"), &raw.server);
     let auth = server::auth(review, &root.field("auth"), &raw.auth);
@@ -102,10 +110,10 @@ pub(super) fn document(raw: &raw::Document, secrets: &Secrets<'_>) -> Result<Con
 }
 
 /// Parses a consumer that stands alone, with the routes of a configuration.
-pub(super) fn consumer(raw: &raw::Consumer, config: &Config) -> Result<Consumer, Problems> {
-    let review = &mut Review::new(&|_| None);
-    let routes = Names::known("routes", config.routes.iter().map(|one| one.id.as_str()));
-    let consumer = consumer::keyless(review, raw, &routes);
+pub(super) fn parse_consumer(raw: &raw::Consumer, config: &Config) -> Result<Consumer, Problems> {
+    let review = &mut Diagnostics::new(&|_| None);
+    let routes = IdIndex::from_known("routes", config.routes.iter().map(|one| one.id.as_str()));
+    let consumer = consumer::consumer_without_keys(review, raw, &routes);
     if review.problems.is_empty() {
         Ok(consumer)
     } else {
@@ -114,19 +122,19 @@ pub(super) fn consumer(raw: &raw::Consumer, config: &Config) -> Result<Consumer,
 }
 
 /// What a reading of the document has come across so far.
-struct Review<'a> {
-    secrets: &'a Secrets<'a>,
+struct Diagnostics<'a> {
+    secrets: &'a SecretLookup<'a>,
     problems: Vec<Problem>,
 }
 
-impl<'a> Review<'a> {
-    fn new(secrets: &'a Secrets<'a>) -> Self {
+impl<'a> Diagnostics<'a> {
+    fn new(secrets: &'a SecretLookup<'a>) -> Self {
         Self { secrets, problems: Vec::new() }
     }
 
-    fn problem(
+    fn report(
         &mut self,
-        place: &Place<'_>,
+        place: &DocPath<'_>,
         found: impl Into<String>,
         expected: impl Into<String>,
     ) {
@@ -135,12 +143,12 @@ impl<'a> Review<'a> {
     }
 
     /// The position of a word in the list of those that are allowed.
-    fn one_of(&mut self, place: &Place<'_>, word: &str, allowed: &[&str]) -> Option<usize> {
+    fn one_of(&mut self, place: &DocPath<'_>, word: &str, allowed: &[&str]) -> Option<usize> {
         let position = allowed.iter().position(|one| *one == word);
         if position.is_none() {
             let expected = format!("one of {}", allowed.join(", "));
             let expected = with_hint(&expected, word, allowed.iter().copied());
-            self.problem(place, quoted(word), expected);
+            self.report(place, quoted(word), expected);
         }
         position
     }
@@ -148,7 +156,7 @@ impl<'a> Review<'a> {
     /// What a word stands for; `None` where there is no word, or one that is not allowed.
     fn choice<T: Copy, const N: usize>(
         &mut self,
-        place: &Place<'_>,
+        place: &DocPath<'_>,
         word: Option<&str>,
         allowed: &[&str; N],
         values: [T; N],
@@ -159,7 +167,7 @@ impl<'a> Review<'a> {
     /// A number with decimals, in thousandths.
     fn thousandths(
         &mut self,
-        place: &Place<'_>,
+        place: &DocPath<'_>,
         number: Option<f64>,
         bounds: RangeInclusive<f64>,
         otherwise: u16,
@@ -170,7 +178,7 @@ impl<'a> Review<'a> {
         if !bounds.contains(&number) || (number * 1_000.0 - thousandths).abs() > 1e-6 {
             let (least, most) = (bounds.start(), bounds.end());
             let expected = format!("a number from {least} to {most}, with three decimals at most");
-            self.problem(place, number.to_string(), expected);
+            self.report(place, number.to_string(), expected);
         }
         thousandths as u16
     }
@@ -178,7 +186,7 @@ impl<'a> Review<'a> {
     /// A whole number of something.
     fn count(
         &mut self,
-        place: &Place<'_>,
+        place: &DocPath<'_>,
         number: Option<u32>,
         bounds: RangeInclusive<u32>,
         otherwise: u32,
@@ -186,7 +194,7 @@ impl<'a> Review<'a> {
         let number = number.unwrap_or(otherwise);
         if !bounds.contains(&number) {
             let expected = format!("a whole number from {} to {}", bounds.start(), bounds.end());
-            self.problem(place, number.to_string(), expected);
+            self.report(place, number.to_string(), expected);
         }
         number as usize
     }
@@ -194,7 +202,7 @@ impl<'a> Review<'a> {
     /// A size above zero.
     fn size(
         &mut self,
-        place: &Place<'_>,
+        place: &DocPath<'_>,
         size: Option<&Size>,
         most: (&str, usize),
         otherwise: usize,
@@ -210,90 +218,104 @@ impl<'a> Review<'a> {
                 Some(_) => format!("between 1 byte and {name}"),
                 None => Size::EXPECTED.to_owned(),
             };
-            self.problem(place, quoted(&size.0), expected);
+            self.report(place, quoted(&size.0), expected);
         }
         fitting.unwrap_or(otherwise)
     }
 
     /// A text that says something.
-    fn text(&mut self, place: &Place<'_>, text: &str, expected: &str) {
+    fn check_text(&mut self, place: &DocPath<'_>, text: &str, expected: &str) {
         if text.trim().is_empty() {
-            self.problem(place, quoted(text), expected);
+            self.report(place, quoted(text), expected);
         }
     }
 
     /// A duration, zero and longest included.
-    fn wait(&mut self, place: &Place<'_>, span: Option<&Span>, otherwise: Duration) -> Duration {
+    fn duration_or(
+        &mut self,
+        place: &DocPath<'_>,
+        span: Option<&Span>,
+        otherwise: Duration,
+    ) -> Duration {
         let Some(span) = span else { return otherwise };
         match span.duration() {
-            Some(duration) if duration <= LONGEST_WAIT => return duration,
-            Some(_) => self.problem(place, quoted(&span.0), "24h at most"),
-            None => self.problem(place, quoted(&span.0), Span::EXPECTED),
+            Some(duration) if duration <= MAX_WAIT => return duration,
+            Some(_) => self.report(place, quoted(&span.0), "24h at most"),
+            None => self.report(place, quoted(&span.0), Span::EXPECTED),
         }
         otherwise
     }
 
     /// A duration above zero.
-    fn bound(&mut self, place: &Place<'_>, span: Option<&Span>, otherwise: Duration) -> Duration {
-        let wait = self.wait(place, span, otherwise);
+    fn positive_duration(
+        &mut self,
+        place: &DocPath<'_>,
+        span: Option<&Span>,
+        otherwise: Duration,
+    ) -> Duration {
+        let wait = self.duration_or(place, span, otherwise);
         if wait.is_zero() {
-            self.problem(place, "zero", "a duration above zero");
+            self.report(place, "zero", "a duration above zero");
             return otherwise;
         }
         wait
     }
 
     /// The header that a text such as `header:NAME` names.
-    fn header_name(&mut self, place: &Place<'_>, name: &str) -> Option<HeaderName> {
+    fn header_name(&mut self, place: &DocPath<'_>, name: &str) -> Option<HeaderName> {
         self.header(place, name, "the name of a header after \"header:\"")
     }
 
-    fn header(&mut self, place: &Place<'_>, name: &str, expected: &str) -> Option<HeaderName> {
+    fn header(&mut self, place: &DocPath<'_>, name: &str, expected: &str) -> Option<HeaderName> {
         let header = HeaderName::try_from(name).ok();
         if header.is_none() {
-            self.problem(place, quoted(name), expected);
+            self.report(place, quoted(name), expected);
         }
         header
     }
 
-    fn regex(&mut self, place: &Place<'_>, expression: &str) -> Option<Regex> {
+    fn regex(&mut self, place: &DocPath<'_>, expression: &str) -> Option<Regex> {
         let regex = Regex::new(expression);
         if let Err(error) = &regex {
             let found = format!("{} ({error})", quoted(&format!("~{expression}")));
-            self.problem(place, found, "a regular expression after \"~\"");
+            self.report(place, found, "a regular expression after \"~\"");
         }
         regex.ok()
     }
 
     /// The value of a secret that is presented in a header.
-    fn secret(&mut self, place: &Place<'_>, text: &SecretText) -> Option<Secret> {
-        let (name, secret) = self.value(place, text)?;
+    fn secret(&mut self, place: &DocPath<'_>, text: &SecretText) -> Option<Secret> {
+        let (name, secret) = self.secret_value(place, text)?;
         if HeaderValue::from_str(secret.reveal()).is_ok() {
             return Some(secret);
         }
         let found = format!("the secret {name}, whose value no header can hold");
-        self.problem(place, found, format!("a value for the secret {name}"));
+        self.report(place, found, format!("a value for the secret {name}"));
         None
     }
 
     /// A secret's name and value. What is written in its place is never repeated.
-    fn value<'t>(&mut self, place: &Place<'_>, text: &'t SecretText) -> Option<(&'t str, Secret)> {
+    fn secret_value<'t>(
+        &mut self,
+        place: &DocPath<'_>,
+        text: &'t SecretText,
+    ) -> Option<(&'t str, Secret)> {
         let name = match text.name() {
             Ok(name) => name,
             Err(raw::NoName::InClear) => {
-                self.problem(place, "a value written in clear", SecretText::EXPECTED);
+                self.report(place, "a value written in clear", SecretText::EXPECTED);
                 return None;
             }
             Err(raw::NoName::Impossible) => {
                 let expected = "letters, digits and underscores after \"secret:\", a letter first";
-                self.problem(place, "something that cannot be the name of a secret", expected);
+                self.report(place, "something that cannot be the name of a secret", expected);
                 return None;
             }
         };
         // A document can be changed by whoever may do that, and sends secrets to where it says.
         if RESERVED_SECRETS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
             let found = format!("the secret {name}, which is the gateway's own");
-            self.problem(place, found, "another secret");
+            self.report(place, found, "another secret");
             return None;
         }
         let secret = (self.secrets)(name);
@@ -302,27 +324,27 @@ impl<'a> Review<'a> {
             Some(_) => return secret.map(|secret| (name, secret)),
             None => format!("the secret {name}, which is not set"),
         };
-        self.problem(place, found, format!("a value for the secret {name}"));
+        self.report(place, found, format!("a value for the secret {name}"));
         None
     }
 
     /// References to routes; `None` stays "every route".
     fn routes(
         &mut self,
-        place: &Place<'_>,
+        place: &DocPath<'_>,
         ids: Option<&[String]>,
-        routes: &Names<'_>,
+        routes: &IdIndex<'_>,
     ) -> Option<Vec<RouteIndex>> {
         let ids = ids?;
         if ids.is_empty() {
-            self.problem(
+            self.report(
                 place,
                 "an empty list",
                 "the id of a route, or no `routes` for every route",
             );
         }
         let find = |(index, id): (usize, &String)| {
-            routes.find(self, &place.item(index), id).map(RouteIndex)
+            routes.resolve(self, &place.item(index), id).map(RouteIndex)
         };
         Some(ids.iter().enumerate().filter_map(find).collect())
     }

@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 
 use super::super::problem::with_hint;
-use super::{Place, Review, quoted};
+use super::{Diagnostics, DocPath, quoted};
 
 /// The ids of one section.
-pub(super) struct Names<'a> {
+pub(super) struct IdIndex<'a> {
     section: &'static str,
     in_order: Vec<&'a str>,
     positions: BTreeMap<&'a str, usize>,
 }
 
-impl<'a> Names<'a> {
+impl<'a> IdIndex<'a> {
     /// Gathers the ids of a section, each of them once.
-    pub(super) fn of(
-        review: &mut Review<'_>,
-        root: &Place<'_>,
+    pub(super) fn collect(
+        review: &mut Diagnostics<'_>,
+        root: &DocPath<'_>,
         section: &'static str,
         ids: impl Iterator<Item = &'a str>,
     ) -> Self {
@@ -24,10 +24,10 @@ impl<'a> Names<'a> {
         let mut names = Self { section, in_order: ids.collect(), positions: BTreeMap::new() };
         for (index, id) in names.in_order.iter().enumerate() {
             let item = place.item(index);
-            name(review, &item.field("id"), id);
+            check_name(review, &item.field("id"), id);
             if let Some(first) = names.positions.get(id) {
                 let expected = format!("another id than that of {section}[{first}]");
-                review.problem(&item.field("id"), quoted(id), expected);
+                review.report(&item.field("id"), quoted(id), expected);
             } else {
                 names.positions.insert(id, index);
             }
@@ -36,7 +36,7 @@ impl<'a> Names<'a> {
     }
 
     /// Takes the ids of a section that has been read.
-    pub(super) fn known(section: &'static str, ids: impl Iterator<Item = &'a str>) -> Self {
+    pub(super) fn from_known(section: &'static str, ids: impl Iterator<Item = &'a str>) -> Self {
         let mut names = Self { section, in_order: ids.collect(), positions: BTreeMap::new() };
         for (index, id) in names.in_order.iter().enumerate() {
             names.positions.insert(id, index);
@@ -45,10 +45,10 @@ impl<'a> Names<'a> {
     }
 
     /// The position of the one that is meant.
-    pub(super) fn find(
+    pub(super) fn resolve(
         &self,
-        review: &mut Review<'_>,
-        place: &Place<'_>,
+        review: &mut Diagnostics<'_>,
+        place: &DocPath<'_>,
         id: &str,
     ) -> Option<usize> {
         let position = self.positions.get(id).copied();
@@ -58,21 +58,21 @@ impl<'a> Names<'a> {
                 ids => format!("the id of one of the {}: {}", self.section, ids.join(", ")),
             };
             let expected = with_hint(&expected, id, self.in_order.iter().copied());
-            review.problem(place, quoted(id), expected);
+            review.report(place, quoted(id), expected);
         }
         position
     }
 }
 
 /// Checks that a name can stand in headers, paths and metrics without being escaped.
-pub(super) fn name(review: &mut Review<'_>, place: &Place<'_>, name: &str) {
-    if let Some(expected) = expected_of_id(name) {
-        review.problem(place, quoted(name), expected);
+pub(super) fn check_name(review: &mut Diagnostics<'_>, place: &DocPath<'_>, name: &str) {
+    if let Some(expected) = expected_id_format(name) {
+        review.report(place, quoted(name), expected);
     }
 }
 
 /// What is expected in the place of an id; `None`: it is one.
-pub(crate) fn expected_of_id(id: &str) -> Option<&'static str> {
+pub(crate) fn expected_id_format(id: &str) -> Option<&'static str> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if id.is_empty() || !id.bytes().all(fits) {
         return Some("letters, digits, \".\", \"_\" and \"-\", at least one");

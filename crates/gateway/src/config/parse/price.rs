@@ -1,22 +1,22 @@
 //! `[[prices]]`, and amounts of money.
 
 use super::super::limit::Price;
-use super::super::parsed::{ModelPattern, Priced, Prices, ProviderIndex};
+use super::super::parsed::{ModelPattern, PriceEntry, Prices, ProviderIndex};
 use super::super::raw;
 use super::route::pattern;
-use super::{LARGEST_COUNT, Names, Place, Review, quoted};
+use super::{Diagnostics, DocPath, IdIndex, MAX_COUNT, quoted};
 
 /// USD for a million tokens. A thousand times what is asked anywhere, and small enough that a price
 /// times a hundred million tokens is still a number of 64 bits.
-const HIGHEST: u64 = 100_000;
+const MAX_USD_PER_MILLION: u64 = 100_000;
 const BILLION: u64 = 1_000_000_000;
 
 /// Reads every price.
 pub(super) fn prices(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     raw: &[raw::Price],
-    providers: &Names<'_>,
+    providers: &IdIndex<'_>,
 ) -> Prices {
     let mut all = Vec::with_capacity(raw.len());
     for (index, one) in raw.iter().enumerate() {
@@ -25,37 +25,38 @@ pub(super) fn prices(
             |other: &raw::Price| other.model == one.model && other.provider == one.provider;
         if let Some(first) = raw[..index].iter().position(is_same) {
             let expected = format!("another model or provider than that of prices[{first}]");
-            review.problem(&place.field("model"), quoted(&one.model), expected);
+            review.report(&place.field("model"), quoted(&one.model), expected);
         }
-        all.extend(priced(review, &place, one, providers));
+        all.extend(price_entry(review, &place, one, providers));
     }
     Prices { all }
 }
 
-fn priced(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+fn price_entry(
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     raw: &raw::Price,
-    providers: &Names<'_>,
-) -> Option<Priced> {
+    providers: &IdIndex<'_>,
+) -> Option<PriceEntry> {
     let model = match pattern(&raw.model) {
         Ok(model @ (ModelPattern::Exact(_) | ModelPattern::Prefix(_))) => Some(model),
         Ok(ModelPattern::Regex(_)) | Err(_) => {
-            review.problem(&place.field("model"), quoted(&raw.model), "an exact name or prefix*");
+            review.report(&place.field("model"), quoted(&raw.model), "an exact name or prefix*");
             None
         }
     };
     let provider = match &raw.provider {
-        Some(id) => Some(ProviderIndex(providers.find(review, &place.field("provider"), id)?)),
+        Some(id) => Some(ProviderIndex(providers.resolve(review, &place.field("provider"), id)?)),
         None => None,
     };
     let mut rate = |name, usd: f64| {
-        let billionths = billionths(usd).filter(|billionths| *billionths <= HIGHEST * BILLION);
+        let billionths =
+            billionths(usd).filter(|billionths| *billionths <= MAX_USD_PER_MILLION * BILLION);
         if billionths.is_none() {
             let expected = format!(
-                "USD for a million tokens: from 0 to {HIGHEST}, with nine decimals at most"
+                "USD for a million tokens: from 0 to {MAX_USD_PER_MILLION}, with nine decimals at most"
             );
-            review.problem(&place.field(name), usd.to_string(), expected);
+            review.report(&place.field(name), usd.to_string(), expected);
         }
         // Billionths for a million tokens, and so a thousandth of it for a thousand.
         billionths.map(|billionths| billionths.div_ceil(1_000))
@@ -67,7 +68,7 @@ fn priced(
         None => input,
     };
     let price = Price { input: input?, cached: cached?, output: output? };
-    Some(Priced { provider, model: model?, price })
+    Some(PriceEntry { provider, model: model?, price })
 }
 
 /// An amount of USD in billionths, exactly as it was written; `None` where it is negative, has more
@@ -83,7 +84,7 @@ pub(super) fn billionths(usd: f64) -> Option<u64> {
     let decimals: u64 = format!("{decimals:0<9}").parse().ok()?;
     let whole: u64 = whole.parse().ok()?;
     let sum = whole.checked_mul(BILLION)?.checked_add(decimals)?;
-    (sum <= LARGEST_COUNT).then_some(sum)
+    (sum <= MAX_COUNT).then_some(sum)
 }
 
 #[cfg(test)]
@@ -93,25 +94,25 @@ mod tests {
     use super::billionths;
 
     #[track_caller]
-    fn check(usd: f64, expected: Option<u64>) {
+    fn assert_billionths(usd: f64, expected: Option<u64>) {
         assert_eq!(billionths(usd), expected, "{usd}");
     }
 
     #[test]
     fn money_is_what_was_written() {
-        check(0.0, Some(0));
-        check(-0.0, Some(0));
-        check(0.1, Some(100_000_000));
-        check(12.5, Some(12_500_000_000));
-        check(1e-9, Some(1));
-        check(1e-10, None);
-        check(0.000_000_000_1, None);
-        check(-1.0, None);
-        check(9_007_199.0, Some(9_007_199_000_000_000));
-        check(9_007_200.0, None);
-        check(1e300, None);
-        check(f64::NAN, None);
-        check(f64::INFINITY, None);
+        assert_billionths(0.0, Some(0));
+        assert_billionths(-0.0, Some(0));
+        assert_billionths(0.1, Some(100_000_000));
+        assert_billionths(12.5, Some(12_500_000_000));
+        assert_billionths(1e-9, Some(1));
+        assert_billionths(1e-10, None);
+        assert_billionths(0.000_000_000_1, None);
+        assert_billionths(-1.0, None);
+        assert_billionths(9_007_199.0, Some(9_007_199_000_000_000));
+        assert_billionths(9_007_200.0, None);
+        assert_billionths(1e300, None);
+        assert_billionths(f64::NAN, None);
+        assert_billionths(f64::INFINITY, None);
     }
 
     proptest! {

@@ -9,27 +9,27 @@ use super::super::parsed::{
     RouteIndex, Sticky, Target, Targets, Timeouts, WeightedTarget,
 };
 use super::super::raw;
-use super::{Names, Place, Review, quoted};
+use super::{Diagnostics, DocPath, IdIndex, quoted};
 
-const MOST_RETRIES: u32 = 10;
-const MOST_FAILURES: u32 = 100;
+const MAX_RETRIES: u32 = 10;
+const MAX_FAILURES: u32 = 100;
 
 /// Reads every route.
 pub(super) fn routes(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     raw: &[raw::Route],
-    providers: &Names<'_>,
+    providers: &IdIndex<'_>,
 ) -> Vec<Route> {
     let read = |(index, raw)| route(review, &place.item(index), raw, providers);
     raw.iter().enumerate().filter_map(read).collect()
 }
 
 fn route(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     raw: &raw::Route,
-    providers: &Names<'_>,
+    providers: &IdIndex<'_>,
 ) -> Option<Route> {
     // What is wrong with a pattern is said once, where the index is built.
     let models = raw.models.iter().filter_map(|model| pattern(model).ok()).collect();
@@ -44,7 +44,7 @@ fn route(
     let sticky = self::sticky(review, &place.field("sticky"), sticky);
     if balance != Balance::Weight && sticky.as_ref().is_some_and(|sticky| *sticky != Sticky::None) {
         let found = "a choice that changes, with callers that stay";
-        review.problem(&place.field("balance"), found, "\"weight\", or no `sticky`");
+        review.report(&place.field("balance"), found, "\"weight\", or no `sticky`");
     }
     let on = raw.fallback_on.as_deref();
     let fallback_on = fallback_on(review, &place.field("fallback_on"), on);
@@ -56,7 +56,7 @@ fn route(
     for (field, needs_another) in [("hedge", hedge.is_some()), ("continue", goes_on)] {
         if needs_another && raw.fallback.is_empty() {
             let expected = "a route with a `fallback`";
-            review.problem(&place.field(field), "nobody who could step in", expected);
+            review.report(&place.field(field), "nobody who could step in", expected);
         }
     }
     Some(Route {
@@ -71,30 +71,34 @@ fn route(
         health,
         timeouts,
         hedge,
-        goes_on,
+        continues_streams: goes_on,
     })
 }
 
 /// Builds the index over the models of all routes, in which every pattern stands once. Each is put
 /// where it belongs: a sort afterwards would be three kilobytes of the bundle for every type.
-pub(super) fn models(review: &mut Review<'_>, place: &Place<'_>, raw: &[raw::Route]) -> ModelIndex {
+pub(super) fn models(
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
+    raw: &[raw::Route],
+) -> ModelIndex {
     let mut index = ModelIndex::default();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for (position, route) in raw.iter().enumerate() {
         let route_place = place.item(position);
         let place = route_place.field("models");
         if route.models.is_empty() {
-            review.problem(&place, "an empty list", "at least one model");
+            review.report(&place, "an empty list", "at least one model");
         }
         for (item, model) in route.models.iter().enumerate() {
             let place = place.item(item);
             match seen.insert(model, position) {
                 Some(first) if first == position => {
-                    review.problem(&place, quoted(model), "each model once");
+                    review.report(&place, quoted(model), "each model once");
                 }
                 Some(first) => {
                     let other = &raw[first].id;
-                    review.problem(
+                    review.report(
                         &place,
                         quoted(model),
                         format!("a model that the route {other} does not have"),
@@ -114,11 +118,11 @@ pub(super) fn models(review: &mut Review<'_>, place: &Place<'_>, raw: &[raw::Rou
                     index.prefixes.insert(at, (prefix, route));
                 }
                 Ok(ModelPattern::Regex(regex)) => index.patterns.push((regex, route)),
-                Err(BadPattern::Regex(expression)) => {
+                Err(InvalidPattern::Regex(expression)) => {
                     review.regex(&place, expression);
                 }
-                Err(BadPattern::Name) => {
-                    review.problem(&place, quoted(model), "an exact name, prefix* or ~regex");
+                Err(InvalidPattern::Name) => {
+                    review.report(&place, quoted(model), "an exact name, prefix* or ~regex");
                 }
             }
         }
@@ -127,16 +131,16 @@ pub(super) fn models(review: &mut Review<'_>, place: &Place<'_>, raw: &[raw::Rou
 }
 
 /// Why a text is no pattern of models.
-pub(super) enum BadPattern<'a> {
+pub(super) enum InvalidPattern<'a> {
     Name,
     Regex(&'a str),
 }
 
 /// Reads a pattern of models.
-pub(super) fn pattern(model: &str) -> Result<ModelPattern, BadPattern<'_>> {
+pub(super) fn pattern(model: &str) -> Result<ModelPattern, InvalidPattern<'_>> {
     if let Some(expression) = model.strip_prefix('~') {
         let regex = regex_lite::Regex::new(expression);
-        return regex.map(ModelPattern::Regex).map_err(|_| BadPattern::Regex(expression));
+        return regex.map(ModelPattern::Regex).map_err(|_| InvalidPattern::Regex(expression));
     }
     let (name, is_prefix) = match model.strip_suffix('*') {
         Some(prefix) => (prefix, true),
@@ -144,17 +148,17 @@ pub(super) fn pattern(model: &str) -> Result<ModelPattern, BadPattern<'_>> {
     };
     let is_name = |c: char| c != '*' && !c.is_whitespace() && !c.is_control();
     if (name.is_empty() && !is_prefix) || !name.chars().all(is_name) {
-        return Err(BadPattern::Name);
+        return Err(InvalidPattern::Name);
     }
     let name = name.to_owned();
     Ok(if is_prefix { ModelPattern::Prefix(name) } else { ModelPattern::Exact(name) })
 }
 
 fn targets(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     raw: &[raw::WeightedTarget],
-    providers: &Names<'_>,
+    providers: &IdIndex<'_>,
 ) -> Option<Targets> {
     let read = |(index, raw): (usize, &raw::WeightedTarget)| {
         let target =
@@ -164,32 +168,32 @@ fn targets(
     let all: Vec<_> = raw.iter().enumerate().filter_map(read).collect();
     let total = NonZeroU64::new(raw.iter().map(|one| u64::from(one.weight.unwrap_or(1))).sum());
     if raw.is_empty() {
-        review.problem(place, "an empty list", "at least one target");
+        review.report(place, "an empty list", "at least one target");
     } else if total.is_none() {
-        review.problem(place, "weights that are all zero", "at least one weight above zero");
+        review.report(place, "weights that are all zero", "at least one weight above zero");
     }
     Some(Targets { all, total: total? })
 }
 
 fn target(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     provider: &str,
     model: Option<&String>,
-    providers: &Names<'_>,
+    providers: &IdIndex<'_>,
 ) -> Option<Target> {
     if model.is_some_and(|model| model.trim().is_empty()) {
-        review.problem(
+        review.report(
             &place.field("model"),
             "nothing",
             "a model's name, or no `model` for the caller's",
         );
     }
-    let provider = providers.find(review, &place.field("provider"), provider)?;
+    let provider = providers.resolve(review, &place.field("provider"), provider)?;
     Some(Target { provider: ProviderIndex(provider), model: model.cloned() })
 }
 
-fn balance(review: &mut Review<'_>, place: &Place<'_>, text: Option<&str>) -> Balance {
+fn balance(review: &mut Diagnostics<'_>, place: &DocPath<'_>, text: Option<&str>) -> Balance {
     match text {
         None | Some("weight") => Balance::Weight,
         Some("latency") => Balance::Latency,
@@ -202,22 +206,22 @@ fn balance(review: &mut Review<'_>, place: &Place<'_>, text: Option<&str>) -> Ba
     }
 }
 
-fn sticky(review: &mut Review<'_>, place: &Place<'_>, text: &str) -> Option<Sticky> {
+fn sticky(review: &mut Diagnostics<'_>, place: &DocPath<'_>, text: &str) -> Option<Sticky> {
     match (text, text.strip_prefix("header:")) {
         ("none", _) => Some(Sticky::None),
         ("consumer", _) => Some(Sticky::Consumer),
         ("user", _) => Some(Sticky::User),
         (_, Some(name)) => review.header_name(place, name).map(Sticky::Header),
         (_, None) => {
-            review.problem(place, quoted(text), "one of none, consumer, user, header:NAME");
+            review.report(place, quoted(text), "one of none, consumer, user, header:NAME");
             None
         }
     }
 }
 
 fn fallback_on(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     conditions: Option<&[String]>,
 ) -> FallbackOn {
     let Some(conditions) = conditions else {
@@ -241,20 +245,20 @@ fn fallback_on(
     on
 }
 
-fn retries(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Retries) -> Retries {
+fn retries(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Retries) -> Retries {
     let attempts = raw.attempts.unwrap_or(0);
-    if attempts > MOST_RETRIES {
-        review.problem(
+    if attempts > MAX_RETRIES {
+        review.report(
             &place.field("attempts"),
             attempts.to_string(),
-            format!("{MOST_RETRIES} at most"),
+            format!("{MAX_RETRIES} at most"),
         );
     }
-    let budget = share(review, &place.field("budget"), raw.budget, 0.2);
+    let budget = share_thousandths(review, &place.field("budget"), raw.budget, 0.2);
     let replay = raw.replay.as_ref().and_then(|size| {
         let bytes = size.bytes().and_then(|bytes| usize::try_from(bytes).ok());
         if bytes.is_none() {
-            review.problem(&place.field("replay"), quoted(&size.0), raw::Size::EXPECTED);
+            review.report(&place.field("replay"), quoted(&size.0), raw::Size::EXPECTED);
         }
         bytes
     });
@@ -262,62 +266,73 @@ fn retries(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Retries) -> Re
     let honour = Duration::from_secs(2);
     Retries {
         attempts,
-        backoff: review.wait(&place.field("backoff"), raw.backoff.as_ref(), backoff),
-        honour_retry_after: review.wait(
+        backoff: review.duration_or(&place.field("backoff"), raw.backoff.as_ref(), backoff),
+        honour_retry_after: review.duration_or(
             &place.field("honour_retry_after"),
             raw.honour_retry_after.as_ref(),
             honour,
         ),
         budget,
-        replay,
+        max_replay_bytes: replay,
     }
 }
 
 /// A part of something, in thousandths.
-fn share(review: &mut Review<'_>, place: &Place<'_>, raw: Option<f64>, otherwise: f64) -> u32 {
+fn share_thousandths(
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
+    raw: Option<f64>,
+    otherwise: f64,
+) -> u32 {
     let share = raw.unwrap_or(otherwise);
     if !(0.0..=1.0).contains(&share) {
-        review.problem(place, share.to_string(), "a part from 0 to 1");
+        review.report(place, share.to_string(), "a part from 0 to 1");
     }
     (share * 1_000.0).round() as u32
 }
 
-fn hedge(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Hedge) -> Hedge {
+fn hedge(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Hedge) -> Hedge {
     let after = raw.after.as_ref();
     Hedge {
-        share: share(review, &place.field("share"), raw.share, 0.05),
-        after: after.map(|_| review.bound(&place.field("after"), after, Duration::from_secs(1))),
+        share: share_thousandths(review, &place.field("share"), raw.share, 0.05),
+        after: after.map(|_| {
+            review.positive_duration(&place.field("after"), after, Duration::from_secs(1))
+        }),
     }
 }
 
-fn health(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Health) -> Health {
+fn health(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Health) -> Health {
     let failures = raw.failures.unwrap_or(5);
-    if failures > MOST_FAILURES {
-        review.problem(
+    if failures > MAX_FAILURES {
+        review.report(
             &place.field("failures"),
             failures.to_string(),
-            format!("{MOST_FAILURES} at most"),
+            format!("{MAX_FAILURES} at most"),
         );
     }
-    let window = review.bound(&place.field("window"), raw.window.as_ref(), Duration::from_secs(30));
+    let window = review.positive_duration(
+        &place.field("window"),
+        raw.window.as_ref(),
+        Duration::from_secs(30),
+    );
     let place = place.field("rest");
-    let rest = review.bound(&place, raw.rest.as_ref(), Duration::from_secs(10));
-    if rest > Health::LONGEST_REST {
+    let rest = review.positive_duration(&place, raw.rest.as_ref(), Duration::from_secs(10));
+    if rest > Health::MAX_OPEN_TIME {
         let found = raw.rest.as_ref().map_or_else(String::new, |span| quoted(&span.0));
-        review.problem(&place, found, "30s at most");
+        review.report(&place, found, "30s at most");
     }
-    Health { failures, window, rest }
+    Health { failures, window, cool_down: rest }
 }
 
-fn timeouts(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Timeouts) -> Timeouts {
+fn timeouts(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Timeouts) -> Timeouts {
     const MINUTE: Duration = Duration::from_secs(60);
-    let total = review.bound(&place.field("total"), raw.total.as_ref(), 10 * MINUTE);
-    let idle = review.bound(&place.field("idle"), raw.idle.as_ref(), MINUTE);
+    let total = review.positive_duration(&place.field("total"), raw.total.as_ref(), 10 * MINUTE);
+    let idle = review.positive_duration(&place.field("idle"), raw.idle.as_ref(), MINUTE);
     let place = place.field("first_byte");
-    let first_byte = review.bound(&place, raw.first_byte.as_ref(), MINUTE.min(total));
+    let first_byte = review.positive_duration(&place, raw.first_byte.as_ref(), MINUTE.min(total));
     if first_byte > total {
         let found = raw.first_byte.as_ref().map_or_else(String::new, |span| quoted(&span.0));
-        review.problem(&place, found, "no more than `total`");
+        review.report(&place, found, "no more than `total`");
     }
     Timeouts { first_byte, idle, total }
 }

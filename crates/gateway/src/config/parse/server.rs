@@ -6,26 +6,30 @@ use super::super::parsed::{Auth, KeySource, Origins, Server};
 use super::super::raw;
 use super::issuer::issuers;
 use super::permission::addresses;
-use super::{Place, Review, quoted};
+use super::{Diagnostics, DocPath, quoted};
 
-const DEFAULT_BODY: usize = 4 << 20;
+const DEFAULT_MAX_BODY: usize = 4 << 20;
 /// A body is held in memory, of which an isolate has 128 MB.
-const LARGEST_BODY: (&str, usize) = ("64MiB", 64 << 20);
+const MAX_BODY_LIMIT: (&str, usize) = ("64MiB", 64 << 20);
 
 /// Reads `[server]`.
-pub(super) fn server(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Server) -> Server {
+pub(super) fn server(
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
+    raw: &raw::Server,
+) -> Server {
     let header = place.field("address_header");
     let address_header = raw
         .address_header
         .as_ref()
         .and_then(|name| review.header(&header, name, "a header's name"));
     let size = raw.max_body.as_ref();
-    let max_body = review.size(&place.field("max_body"), size, LARGEST_BODY, DEFAULT_BODY);
+    let max_body = review.size(&place.field("max_body"), size, MAX_BODY_LIMIT, DEFAULT_MAX_BODY);
     let origins = origins(review, &place.field("cors"), &raw.cors);
-    Server { max_body, address_header, origins }
+    Server { max_body, client_ip_header: address_header, origins }
 }
 
-fn origins(review: &mut Review<'_>, place: &Place<'_>, raw: &[String]) -> Origins {
+fn origins(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &[String]) -> Origins {
     for (index, origin) in raw.iter().enumerate().filter(|(_, origin)| *origin != "*") {
         // Not only http: extensions and applications have schemes of their own.
         let fits = origin.split_once("://").is_some_and(|(scheme, host)| {
@@ -39,25 +43,25 @@ fn origins(review: &mut Review<'_>, place: &Place<'_>, raw: &[String]) -> Origin
         if !fits {
             let expected =
                 "an origin as browsers write it, such as \"https://app.example.com\", or \"*\"";
-            review.problem(&place.item(index), quoted(origin), expected);
+            review.report(&place.item(index), quoted(origin), expected);
         }
     }
     if raw.iter().any(|origin| origin == "*") { Origins::All } else { Origins::Some(raw.to_vec()) }
 }
 
 /// Reads `[auth]`.
-pub(super) fn auth(review: &mut Review<'_>, place: &Place<'_>, raw: &raw::Auth) -> Auth {
+pub(super) fn auth(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Auth) -> Auth {
     Auth {
         required: raw.required.unwrap_or(true),
         sources: sources(review, &place.field("sources"), raw.sources.as_deref()),
-        addresses: addresses(review, &place.field("addresses"), raw.addresses.as_ref()),
+        ip_access: addresses(review, &place.field("addresses"), raw.addresses.as_ref()),
         issuers: issuers(review, &place.field("jwt"), &raw.jwt),
     }
 }
 
 fn sources(
-    review: &mut Review<'_>,
-    place: &Place<'_>,
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
     sources: Option<&[String]>,
 ) -> Vec<KeySource> {
     let Some(sources) = sources else {
@@ -65,7 +69,7 @@ fn sources(
         return vec![KeySource::Bearer, header];
     };
     if sources.is_empty() {
-        review.problem(place, "an empty list", "\"bearer\" or \"header:NAME\", at least one");
+        review.report(place, "an empty list", "\"bearer\" or \"header:NAME\", at least one");
     }
     let read = |(index, source): (usize, &String)| {
         let place = place.item(index);
@@ -73,7 +77,7 @@ fn sources(
             ("bearer", _) => Some(KeySource::Bearer),
             (_, Some(name)) => review.header_name(&place, name).map(KeySource::Header),
             (_, None) => {
-                review.problem(&place, quoted(source), "\"bearer\" or \"header:NAME\"");
+                review.report(&place, quoted(source), "\"bearer\" or \"header:NAME\"");
                 None
             }
         }

@@ -31,5 +31,5 @@ pub(in crate::config) struct Provider {
 /// What `kind` may say; `null` is how JSON spells that it says nothing.
 #[cfg(feature = "author")]
 fn kinds() -> Vec<Option<&'static str>> {
-    crate::config::provider::Kind::names().map(Some).chain([None]).collect()
+    crate::config::provider::ProviderKind::names().map(Some).chain([None]).collect()
 }

@@ -159,38 +159,38 @@ mod tests {
     use super::{NoName, SecretText, Size, Span};
 
     #[track_caller]
-    fn duration(text: &str, milliseconds: Option<u64>) {
+    fn assert_duration(text: &str, milliseconds: Option<u64>) {
         assert_eq!(Span(text.to_owned()).duration(), milliseconds.map(Duration::from_millis));
     }
 
     #[track_caller]
-    fn bytes(text: &str, bytes: Option<u64>) {
+    fn assert_bytes(text: &str, bytes: Option<u64>) {
         assert_eq!(Size(text.to_owned()).bytes(), bytes);
     }
 
     #[test]
     fn durations() {
-        duration("250ms", Some(250));
-        duration("2s", Some(2_000));
-        duration("5m", Some(300_000));
-        duration("1h", Some(3_600_000));
-        duration("0s", Some(0));
+        assert_duration("250ms", Some(250));
+        assert_duration("2s", Some(2_000));
+        assert_duration("5m", Some(300_000));
+        assert_duration("1h", Some(3_600_000));
+        assert_duration("0s", Some(0));
         for text in ["", "5", "s", "-1s", "+1s", "1.5s", "1 s", " 1s", "1S", "1d", "1s1ms", "１s"]
         {
-            duration(text, None);
+            assert_duration(text, None);
         }
-        duration("5124095576030431h", None);
-        duration("99999999999999999999ms", None);
+        assert_duration("5124095576030431h", None);
+        assert_duration("99999999999999999999ms", None);
     }
 
     #[test]
     fn sizes() {
-        bytes("1024", Some(1024));
-        bytes("512KiB", Some(524_288));
-        bytes("4MiB", Some(4_194_304));
-        bytes("1GiB", Some(1_073_741_824));
+        assert_bytes("1024", Some(1024));
+        assert_bytes("512KiB", Some(524_288));
+        assert_bytes("4MiB", Some(4_194_304));
+        assert_bytes("1GiB", Some(1_073_741_824));
         for text in ["", "MiB", "4MB", "4M", "-4MiB", "4 MiB", "17179869184GiB"] {
-            bytes(text, None);
+            assert_bytes(text, None);
         }
     }
 

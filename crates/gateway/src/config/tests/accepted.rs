@@ -7,7 +7,7 @@ use crate::config::{
 };
 use crate::secret::KeyDigest;
 
-use super::{FULL_EXAMPLE, GUARDS_EXAMPLE, WORKED_EXAMPLE, asked_for, load};
+use super::{FULL_EXAMPLE, GUARDS_EXAMPLE, WORKED_EXAMPLE, load, secrets_requested};
 
 const ROOT_EXAMPLE: &str = include_str!("../../../../../gateway.toml");
 
@@ -39,7 +39,7 @@ fn the_worked_example_means_what_its_comments_say() {
             backoff: Duration::from_millis(250),
             honour_retry_after: Duration::from_secs(2),
             budget: 200,
-            replay: None,
+            max_replay_bytes: None,
         }
     );
     assert_eq!(
@@ -55,7 +55,7 @@ fn the_worked_example_means_what_its_comments_say() {
     let design = &config.consumers[1];
     assert_eq!(design.group.as_deref(), Some("design"));
     assert_eq!(design.permissions.routes.as_deref().map(<[_]>::len), Some(1));
-    assert!(bool::from(design.keys[0].matches(&KeyDigest::of("value of DESIGN_TEAM_KEY"))));
+    assert!(bool::from(design.keys[0].matches(&KeyDigest::new("value of DESIGN_TEAM_KEY"))));
     assert_eq!(config.consumers[0].permissions.routes, None);
 }
 
@@ -98,9 +98,9 @@ fn a_route_may_hedge_and_go_on() {
     .expect("it is right");
     let [first, second] = &config.routes[..] else { panic!("there are two routes") };
     assert_eq!(first.hedge, Some(Hedge { share: 50, after: None }));
-    assert_eq!((first.retries.replay, first.goes_on), (Some(256 << 10), true));
+    assert_eq!((first.retries.max_replay_bytes, first.continues_streams), (Some(256 << 10), true));
     assert_eq!(second.hedge, Some(Hedge { share: 500, after: Some(Duration::from_secs(2)) }));
-    assert_eq!((second.retries.replay, second.goes_on), (None, false));
+    assert_eq!((second.retries.max_replay_bytes, second.continues_streams), (None, false));
 }
 
 #[test]
@@ -128,11 +128,11 @@ fn what_is_not_said_has_a_default() {
             backoff: Duration::from_millis(250),
             honour_retry_after: Duration::from_secs(2),
             budget: 200,
-            replay: None,
+            max_replay_bytes: None,
         }
     );
     let (window, rest) = (Duration::from_secs(30), Duration::from_secs(10));
-    assert_eq!(route.health, Health { failures: 5, window, rest });
+    assert_eq!(route.health, Health { failures: 5, window, cool_down: rest });
     assert_eq!(
         route.timeouts,
         Timeouts {
@@ -207,7 +207,7 @@ fn a_star_alone_takes_every_model() {
 
 #[test]
 fn json_and_toml_say_the_same() {
-    let secrets = |name: &str| Some(author::stand_in(name));
+    let secrets = |name: &str| Some(author::placeholder_secret(name));
     for text in [WORKED_EXAMPLE, FULL_EXAMPLE, GUARDS_EXAMPLE, ROOT_EXAMPLE] {
         let json = author::to_json(text).expect("its shape is right");
         let from_json = Config::from_json(&json, &secrets).expect("it is right");
@@ -221,10 +221,10 @@ fn json_and_toml_say_the_same() {
 #[test]
 fn the_secrets_that_are_named_are_those_that_are_asked_for() {
     for text in [WORKED_EXAMPLE, FULL_EXAMPLE, GUARDS_EXAMPLE] {
-        assert_eq!(author::secret_names(text), asked_for(text));
+        assert_eq!(author::secret_names(text), secrets_requested(text));
         let json = author::to_json(text).expect("its shape is right");
         let found = crate::config::secret_names(&json);
-        assert!(asked_for(text).iter().all(|name| found.contains(name)), "{found:?}");
+        assert!(secrets_requested(text).iter().all(|name| found.contains(name)), "{found:?}");
     }
     assert_eq!(author::secret_names("not TOML"), Vec::<String>::new());
 }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::calendar::Zone;
 use crate::config::{
-    By, Config, Covered, IssuerKeys, Limit, Measure, OnError, Parameter, ParameterRule, Period,
-    Price, Quota, Role, author,
+    By, Config, IssuerKeys, Limit, Measure, OnError, Parameter, ParameterRule, Period, Price,
+    Quota, Role, ValuePattern, author,
 };
 use crate::secret::{KeyDigest, Secret};
 
@@ -37,14 +37,14 @@ fn the_worked_example_has_two_limits_that_act() {
     let [tokens, requests] = &config.limits[..] else { panic!("it has two limits") };
     assert_eq!((tokens.id.as_str(), &tokens.by), ("deepseek-tokens", &By::Consumer));
     assert_eq!(ids(&config, tokens.routes.as_deref()), ["deepseek"]);
-    assert!(tokens.groups.is_none() && tokens.home.is_none());
-    assert!(matches!(tokens.keys[..], [Covered::Any]));
+    assert!(tokens.groups.is_none() && tokens.colocation_group.is_none());
+    assert!(matches!(tokens.keys[..], [ValuePattern::Any]));
     let quota = Quota { measure: Measure::Tokens, max: 100_000, per: Period::Minute };
     assert_eq!(tokens.quotas, [quota]);
     assert_eq!((tokens.hard, tokens.lease, tokens.default_output), (false, false, 1024));
     assert_eq!(tokens.on_error, OnError::Open);
     assert_eq!(requests.groups.as_deref(), Some(&["design".to_owned()][..]));
-    let zone = Zone::find("Asia/Shanghai").expect("there is such a zone");
+    let zone = Zone::lookup("Asia/Shanghai").expect("there is such a zone");
     let quota = Quota { measure: Measure::Requests, max: 20, per: Period::Day(zone) };
     assert_eq!(requests.quotas, [quota]);
     assert_eq!(
@@ -62,7 +62,7 @@ fn the_worked_example_has_two_limits_that_act() {
 fn limits_are_read_in_full() {
     let config = full();
     let [everybody, each, addresses] = &config.limits[..] else { panic!("it has three limits") };
-    let zone = Zone::find("Asia/Shanghai").expect("there is such a zone");
+    let zone = Zone::lookup("Asia/Shanghai").expect("there is such a zone");
     assert_eq!(
         everybody.quotas,
         [
@@ -81,9 +81,10 @@ fn limits_are_read_in_full() {
     assert_eq!((each.hard, each.lease, each.default_output), (true, true, 256));
     let quota = Quota { measure: Measure::Tokens, max: 1 << 53, per: Period::Total };
     assert_eq!(addresses.quotas, [quota]);
-    let homes: Vec<_> = config.limits.iter().map(|limit| limit.home.as_deref()).collect();
+    let homes: Vec<_> =
+        config.limits.iter().map(|limit| limit.colocation_group.as_deref()).collect();
     assert_eq!(homes, [Some("all:everybody"), Some("all:everybody"), None]);
-    let covers = |limit: &Limit, value| limit.keys.iter().any(|key| key.covers(value));
+    let covers = |limit: &Limit, value| limit.keys.iter().any(|key| key.matches(value));
     assert!(covers(each, "anybody"));
     assert!(covers(addresses, "10.2.3.4") && covers(addresses, "192.0.2.1"));
     assert!(covers(addresses, "2001:db8::1") && !covers(addresses, "2001:db8::2"));
@@ -123,11 +124,13 @@ fn permissions_of_groups_and_consumers() {
         ]
     );
     let address = |text: &str| text.parse().ok();
-    assert!(!group.permissions.addresses.admit(address("10.9.1.1")));
+    assert!(!group.permissions.ip_access.allows(address("10.9.1.1")));
     let app = &config.consumers[0].permissions;
-    assert!(app.addresses.admit(address("10.1.0.1")) && !app.addresses.admit(address("10.2.0.1")));
-    let anybody = &config.auth.addresses;
-    assert!(anybody.admit(address("2001:db8::1")) && !anybody.admit(address("10.0.0.1")));
+    assert!(
+        app.ip_access.allows(address("10.1.0.1")) && !app.ip_access.allows(address("10.2.0.1"))
+    );
+    let anybody = &config.auth.ip_access;
+    assert!(anybody.allows(address("2001:db8::1")) && !anybody.allows(address("10.0.0.1")));
     assert_eq!(
         rules(&app.parameters),
         [
@@ -171,7 +174,7 @@ fn both_names_of_the_longest_answer_are_bounded() {
 fn issuers_and_operators() {
     let config = full();
     assert_eq!(
-        config.server.address_header.as_ref().map(http::HeaderName::as_str),
+        config.server.client_ip_header.as_ref().map(http::HeaderName::as_str),
         Some("x-forwarded-for")
     );
     let [fetched, shared, inline] = &config.auth.issuers[..] else { panic!("there are three") };
@@ -189,7 +192,7 @@ fn issuers_and_operators() {
 
     let who: Vec<_> = config.operators.iter().map(|one| (one.name.as_str(), one.role)).collect();
     assert_eq!(who, [("ana", Role::Owner), ("ben", Role::Editor), ("cleo", Role::Viewer)]);
-    assert!(bool::from(config.operators[1].token.matches(&KeyDigest::of("value of BEN_TOKEN"))));
+    assert!(bool::from(config.operators[1].token.matches(&KeyDigest::new("value of BEN_TOKEN"))));
 }
 
 #[test]
@@ -210,7 +213,7 @@ fn the_price_that_says_most_counts() {
     let config = full();
     let [openai, deepseek] = [0, 1].map(|at| config.routes[at].targets.all()[0].target.provider);
     let check = |provider, model, input, cached, output| {
-        let price = config.prices.of(provider, model);
+        let price = config.prices.lookup(provider, model);
         assert_eq!(price, Some(Price { input, cached, output }), "{model}");
     };
     check(openai, "gpt-4o", 2_500_000, 1_250_000, 10_000_000);
@@ -227,13 +230,13 @@ fn a_consumer_of_the_admin_api_is_read_like_one_of_the_document() {
         "id": "web", "group": "design", "routes": ["deepseek"],
         "params": { "max_tokens": { "max": 5 } }, "addresses": { "deny": ["10.0.0.0/8"] }
     }"#;
-    let consumer = config.read_consumer(document).expect("it is right");
+    let consumer = config.parse_consumer(document).expect("it is right");
     assert_eq!((consumer.id.as_str(), consumer.group.as_deref()), ("web", Some("design")));
     assert_eq!(ids(&config, consumer.permissions.routes.as_deref()), ["deepseek"]);
     assert_eq!(consumer.permissions.parameters.len(), 2);
-    assert!(!consumer.permissions.addresses.admit("10.0.0.1".parse().ok()));
+    assert!(!consumer.permissions.ip_access.allows("10.0.0.1".parse().ok()));
     assert!(consumer.keys.is_empty());
-    let least = config.read_consumer(br#"{ "id": "web" }"#).expect("it is right");
+    let least = config.parse_consumer(br#"{ "id": "web" }"#).expect("it is right");
     assert!(least.permissions.routes.is_none() && least.permissions.parameters.is_empty());
 }
 
@@ -241,7 +244,7 @@ fn a_consumer_of_the_admin_api_is_read_like_one_of_the_document() {
 fn a_consumer_of_the_admin_api_is_refused_with_paths_of_its_own() {
     let config = full();
     let check = |document: &str, expected: &[(&str, &str)]| {
-        let problems = config.read_consumer(document.as_bytes()).expect_err("it is wrong");
+        let problems = config.parse_consumer(document.as_bytes()).expect_err("it is wrong");
         let found: Vec<_> =
             problems.iter().map(|one| (one.path.as_str(), one.found.as_str())).collect();
         assert_eq!(found, expected);
@@ -269,7 +272,7 @@ fn a_consumer_of_the_admin_api_is_refused_with_paths_of_its_own() {
 
 #[test]
 fn an_artifact_can_be_made_without_any_secret() {
-    let stand_in = |name: &str| Some(author::stand_in(name));
+    let stand_in = |name: &str| Some(author::placeholder_secret(name));
     author::from_toml(FULL_EXAMPLE, &stand_in).expect("stand-ins do for every secret");
     // A secret that signs tokens need not fit into a header.
     let text = "[[auth.jwt]]\nissuer = \"i\"\nsecret = \"secret:A\"";

@@ -12,7 +12,7 @@ use super::{FULL_EXAMPLE, GUARDS_EXAMPLE, WORKED_EXAMPLE};
 
 /// An example with some of it cut out, doubled, or replaced: nearly right documents reach
 /// deeper than noise does.
-fn damaged() -> impl Strategy<Value = String> {
+fn damaged_document() -> impl Strategy<Value = String> {
     let words = prop_oneof![
         proptest::string::string_regex("[\\[\\]{}=,\"'\\\\\n#.*~:é\u{0}-]{0,6}")
             .expect("it is a regex"),
@@ -45,8 +45,9 @@ fn damaged() -> impl Strategy<Value = String> {
 }
 
 /// Reads a text in every way there is; what it says must have a place, or none that is wrong.
-fn read(text: &str) {
-    let secrets = |name: &str| (!name.len().is_multiple_of(3)).then(|| author::stand_in(name));
+fn assert_readable(text: &str) {
+    let secrets =
+        |name: &str| (!name.len().is_multiple_of(3)).then(|| author::placeholder_secret(name));
     if let Err(problems) = author::from_toml(text, &secrets) {
         assert!(problems.iter().count() > 0);
         for problem in &problems {
@@ -69,12 +70,12 @@ fn read(text: &str) {
 proptest! {
     #[test]
     fn noise_never_panics(text in any::<String>()) {
-        read(&text);
+        assert_readable(&text);
     }
 
     #[test]
-    fn nearly_right_documents_never_panic(text in damaged()) {
-        read(&text);
+    fn nearly_right_documents_never_panic(text in damaged_document()) {
+        assert_readable(&text);
     }
 
     #[test]
@@ -91,7 +92,7 @@ proptest! {
             }
             countdown = countdown.wrapping_sub(1);
         });
-        let _ = Config::from_json(&document.to_string(), &|name| Some(author::stand_in(name)));
+        let _ = Config::from_json(&document.to_string(), &|name| Some(author::placeholder_secret(name)));
     }
 
     #[test]

@@ -29,11 +29,11 @@ fn load(text: &str) -> Result<Config, Problems> {
 }
 
 /// The names of the secrets that reading asks for, in order.
-fn asked_for(text: &str) -> Vec<String> {
+fn secrets_requested(text: &str) -> Vec<String> {
     let names = RefCell::new(Vec::new());
     let secrets = |name: &str| {
         names.borrow_mut().push(name.to_owned());
-        Some(author::stand_in(name))
+        Some(author::placeholder_secret(name))
     };
     author::from_toml(text, &secrets).expect("the document is right");
     names.into_inner()

@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::config::{
-    AliyunAction, BlockFormat, CacheScope, Config, Covered, Guard, GuardKind, JudgeFormat, OnError,
-    PiiAction, PiiKind, Scope, Session,
+    AliyunAction, BlockFormat, CacheScope, Config, Guard, GuardKind, GuardScope, JudgeFormat,
+    OnError, PiiAction, PiiKind, SessionSource, ValuePattern,
 };
 use crate::guard::{Dimension, Level};
 
@@ -31,7 +31,7 @@ fn the_worked_example_has_a_guard_and_a_cache() {
     let deepseek = config.models.route("deepseek-chat").expect("it has a route");
     assert_eq!((green.id.as_str(), green.routes.as_deref()), ("green", Some(&[deepseek][..])));
     assert!(green.request && green.response);
-    assert_eq!((green.scope, green.block_at), (Scope::New, Some(Level::High)));
+    assert_eq!((green.scope, green.block_at), (GuardScope::New, Some(Level::High)));
     assert_eq!(
         (green.on_block.status, green.on_block.message.as_str(), green.on_block.format),
         (StatusCode::OK, "I cannot help with that.", BlockFormat::Message)
@@ -43,7 +43,7 @@ fn the_worked_example_has_a_guard_and_a_cache() {
     assert_eq!(aliyun.endpoint, "https://green-cip.cn-shanghai.aliyuncs.com");
     assert_eq!(aliyun.access_key_id.reveal(), "value of ALIYUN_ACCESS_KEY_ID");
     assert_eq!(aliyun.access_key.reveal(), "value of ALIYUN_ACCESS_KEY_SECRET");
-    assert!(aliyun.security_token.is_none() && aliyun.bars.is_empty() && !aliyun.mask);
+    assert!(aliyun.security_token.is_none() && aliyun.block_levels.is_empty() && !aliyun.mask);
     assert_eq!(aliyun.action, AliyunAction::Text);
     assert_eq!(
         (aliyun.request_service.as_str(), aliyun.response_service.as_str()),
@@ -71,7 +71,7 @@ fn alibabas_guard_is_read_in_full() {
     let config = full();
     let green = &config.guards[0];
     assert_eq!(green.routes.as_ref().map(Vec::len), Some(2));
-    assert_eq!((green.request, green.response, green.scope), (false, true, Scope::All));
+    assert_eq!((green.request, green.response, green.scope), (false, true, GuardScope::All));
     assert_eq!(green.block_at, Some(Level::Medium));
     assert_eq!(green.on_block.status.as_u16(), 451);
     assert_eq!(
@@ -90,7 +90,7 @@ fn alibabas_guard_is_read_in_full() {
     assert_eq!(aliyun.response_service, "response_check");
     assert_eq!(aliyun.image_service.as_deref(), Some("img_query_security_check"));
     assert_eq!(
-        aliyun.bars,
+        aliyun.block_levels,
         [
             (Dimension::Content, Level::Medium),
             (Dimension::PromptAttack, Level::High),
@@ -100,7 +100,7 @@ fn alibabas_guard_is_read_in_full() {
         ]
     );
     let [strict, off] = &green.overrides[..] else { panic!("it has two overrides") };
-    let covers = |all: &[Covered], value| all.iter().any(|one| one.covers(value));
+    let covers = |all: &[ValuePattern], value| all.iter().any(|one| one.matches(value));
     for (consumer, expected) in [
         ("app", true),
         ("app2", false),
@@ -125,8 +125,8 @@ fn a_prefix_is_taken_to_the_letter() {
     let guard =
         guard("kind = \"pii\"\noverrides = [{ consumers = [\"eu.shop-*\", \"*\"], off = true }]");
     let [prefix, all] = &guard.overrides[0].consumers[..] else { panic!("it has two") };
-    assert!(prefix.covers("eu.shop-1") && !prefix.covers("eu_shop-1"));
-    assert!(matches!(all, Covered::Any));
+    assert!(prefix.matches("eu.shop-1") && !prefix.matches("eu_shop-1"));
+    assert!(matches!(all, ValuePattern::Any));
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_multimodal_guard_has_services_of_its_own_and_bars_the_content() {
         assert_eq!(aliyun.request_service, "query_security_check");
         assert_eq!(aliyun.response_service, "response_security_check");
         assert_eq!(aliyun.image_service, None);
-        assert_eq!(aliyun.bars, bars);
+        assert_eq!(aliyun.block_levels, bars);
     };
     check("", &[(Dimension::Content, Level::High)]);
     check("block_at = \"low\"", &[(Dimension::Content, Level::Low)]);
@@ -167,7 +167,7 @@ fn models_that_judge() {
         (judge.model.as_str(), judge.format),
         ("Qwen/Qwen3Guard-Gen-4B", JudgeFormat::Qwen3Guard)
     );
-    assert_eq!((judging.scope, judging.on_block.status), (Scope::Last, StatusCode::OK));
+    assert_eq!((judging.scope, judging.on_block.status), (GuardScope::Last, StatusCode::OK));
     assert_eq!(judging.on_block.format, BlockFormat::Structured);
 
     let least = guard("kind = \"openai-moderation\"\nprovider = \"ollama\"");
@@ -183,11 +183,11 @@ fn models_that_judge() {
 fn words_and_personal_data() {
     let config = full();
     let GuardKind::Words(words) = &config.guards[3].kind else { panic!("it has words") };
-    assert_eq!((words.listed.len(), words.list.as_deref()), (2, Some("more-words-2")));
+    assert_eq!((words.inline_words.len(), words.stored_list.as_deref()), (2, Some("more-words-2")));
     let GuardKind::Words(kept) = guard("kind = \"words\"\nlist = \"a\"").kind else {
         panic!("it has words")
     };
-    assert!(kept.listed.is_empty());
+    assert!(kept.inline_words.is_empty());
 
     let GuardKind::Pii(pii) = &config.guards[4].kind else { panic!("it masks") };
     assert_eq!(pii.detect, [PiiKind::ApiKey, PiiKind::Email]);
@@ -254,7 +254,7 @@ fn what_is_kept_and_what_is_told() {
 
     let history = config.history.as_ref().expect("there is a history");
     assert_eq!(history.routes, Some(vec![chat]));
-    assert_eq!(history.session, Session::Header("x-session".parse().expect("it is a name")));
+    assert_eq!(history.session, SessionSource::Header("x-session".parse().expect("it is a name")));
     assert_eq!((history.turns, history.max_bytes), (10, 32 << 10));
     assert_eq!(history.ttl, Duration::from_secs(7200));
 
@@ -278,7 +278,7 @@ fn what_is_not_said_of_history_and_collector_has_a_default() {
         load("[history]\nsession = \"user\"\n[observe.otlp]\nendpoint = \"http://h:4318/otel\"")
             .expect("it is right");
     let history = config.history.expect("there is a history");
-    assert_eq!((history.routes, history.session), (None, Session::User));
+    assert_eq!((history.routes, history.session), (None, SessionSource::User));
     assert_eq!((history.turns, history.max_bytes), (5, 16 << 10));
     assert_eq!(history.ttl, Duration::from_secs(3600));
     let otlp = config.observe.otlp.expect("there is a collector");

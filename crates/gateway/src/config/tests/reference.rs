@@ -7,7 +7,7 @@ use std::path::Path;
 use openai::Endpoint;
 use serde_json::{Map, Value};
 
-use crate::config::provider::Kind;
+use crate::config::provider::ProviderKind;
 use crate::config::{Authentication, Config, author};
 
 use super::load;
@@ -41,7 +41,7 @@ fn table() -> String {
     let mut rows = String::from(
         "| kind | address | endpoints | key | usage in streams |\n| --- | --- | --- | --- | --- |\n",
     );
-    for kind in Kind::names().filter_map(Kind::named) {
+    for kind in ProviderKind::names().filter_map(ProviderKind::lookup) {
         let address = kind.base_url.map_or("from `base_url`".to_owned(), |url| format!("`{url}`"));
         let paths = kind.paths(None);
         let words = |endpoint| match endpoint {
@@ -49,7 +49,7 @@ fn table() -> String {
             Endpoint::Completions => "completions",
             Endpoint::Embeddings => "embeddings",
         };
-        let offered = Endpoint::ALL.into_iter().filter(|endpoint| paths.of(*endpoint).is_some());
+        let offered = Endpoint::ALL.into_iter().filter(|endpoint| paths.path(*endpoint).is_some());
         let offered = offered.map(words).collect::<Vec<_>>().join(", ");
         let key = match kind.authentication() {
             Authentication::Bearer if kind.keyless => "bearer, optional".to_owned(),
@@ -73,12 +73,17 @@ fn every_field_is_described() {
             panic!("{name} is not described");
         };
         let required: BTreeSet<&str> = strings(&definition["required"]).collect();
-        check(name, fields, &required, table);
+        assert_fields_documented(name, fields, &required, table);
     }
 }
 
 /// Compares a definition's fields with the rows of its table.
-fn check(name: &str, fields: &Map<String, Value>, required: &BTreeSet<&str>, table: &str) {
+fn assert_fields_documented(
+    name: &str,
+    fields: &Map<String, Value>,
+    required: &BTreeSet<&str>,
+    table: &str,
+) {
     let rows = table.lines().take_while(|line| line.starts_with('|')).skip(2);
     let mut described = BTreeSet::new();
     for row in rows {

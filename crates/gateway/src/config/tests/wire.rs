@@ -2,7 +2,7 @@
 
 use openai::Endpoint;
 
-use crate::config::provider::Kind;
+use crate::config::provider::ProviderKind;
 use crate::config::{Authentication, Provider};
 
 use super::load;
@@ -13,7 +13,7 @@ fn provider(fields: &str) -> Provider {
 }
 
 #[track_caller]
-fn urls(fields: &str, expected: [&str; 3]) {
+fn assert_urls(fields: &str, expected: [&str; 3]) {
     let provider = provider(fields);
     let found = Endpoint::ALL.map(|endpoint| {
         provider.url(endpoint, "a/b").map(|url| url.to_string()).unwrap_or_default()
@@ -203,16 +203,19 @@ const EVERY_KIND: [(&str, &str, [&str; 3]); 27] = [
 
 #[test]
 fn every_kind_is_called_where_it_answers() {
-    assert!(EVERY_KIND.iter().map(|(name, _, _)| *name).eq(Kind::names()));
+    assert!(EVERY_KIND.iter().map(|(name, _, _)| *name).eq(ProviderKind::names()));
     for (name, more, expected) in EVERY_KIND {
-        urls(&format!("id = \"mine\"\nkind = \"{name}\"\nkeys = [\"secret:A\"]\n{more}"), expected);
-        urls(&format!("id = \"{name}\"\nkeys = [\"secret:A\"]\n{more}"), expected);
+        assert_urls(
+            &format!("id = \"mine\"\nkind = \"{name}\"\nkeys = [\"secret:A\"]\n{more}"),
+            expected,
+        );
+        assert_urls(&format!("id = \"{name}\"\nkeys = [\"secret:A\"]\n{more}"), expected);
     }
 }
 
 #[test]
 fn azure_calls_deployments_where_a_version_is_given() {
-    urls(
+    assert_urls(
         "id = \"azure\"\nkeys = [\"secret:A\"]\nbase_url = \"https://n.openai.azure.com\"\n\
          api_version = \"2024-10-21\"",
         [
@@ -225,11 +228,11 @@ fn azure_calls_deployments_where_a_version_is_given() {
 
 #[test]
 fn base_url_takes_the_place_of_the_built_in_one() {
-    urls(
+    assert_urls(
         "id = \"minimax\"\nbase_url = \"http://127.0.0.1:9100/x/\"",
         ["http://127.0.0.1:9100/x/text/chatcompletion_v2", "", ""],
     );
-    urls(
+    assert_urls(
         "id = \"cloudflare\"\nbase_url = \"http://127.0.0.1:9100\"",
         ["http://127.0.0.1:9100/chat/completions", "", "http://127.0.0.1:9100/embeddings"],
     );

@@ -4,7 +4,7 @@ use crate::guard::Edit;
 
 /// How a text is to be masked.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Masked {
+pub(super) enum MaskDiff {
     /// By these edits, at least one.
     Edits(Vec<Edit>),
     /// Not at all: the service does not say how.
@@ -13,20 +13,20 @@ pub(super) enum Masked {
 
 /// The difference between a text and what masks it. Texts of the same number of characters differ
 /// character by character, in several places perhaps; others in their middle.
-pub(super) fn masked(text: &str, mask: &str) -> Masked {
+pub(super) fn diff(text: &str, mask: &str) -> MaskDiff {
     if mask.trim().is_empty() || mask == text {
-        return Masked::Nothing;
+        return MaskDiff::Nothing;
     }
     if text.chars().count() == mask.chars().count() {
-        return Masked::Edits(pairwise(text, mask));
+        return MaskDiff::Edits(positional_diff(text, mask));
     }
-    let (start, end) = common(text, mask);
+    let (start, end) = common_affixes(text, mask);
     let edit = Edit { at: start..text.len() - end, text: mask[start..mask.len() - end].to_owned() };
-    Masked::Edits(vec![edit])
+    MaskDiff::Edits(vec![edit])
 }
 
 /// The runs of characters that differ.
-fn pairwise(text: &str, mask: &str) -> Vec<Edit> {
+fn positional_diff(text: &str, mask: &str) -> Vec<Edit> {
     let mut edits: Vec<Edit> = Vec::new();
     for ((at, one), other) in text.char_indices().zip(mask.chars()) {
         if one == other {
@@ -45,7 +45,7 @@ fn pairwise(text: &str, mask: &str) -> Vec<Edit> {
 }
 
 /// How many bytes two texts share at their beginnings and, apart from those, at their ends.
-fn common(one: &str, other: &str) -> (usize, usize) {
+fn common_affixes(one: &str, other: &str) -> (usize, usize) {
     let same = |(a, b): &(char, char)| a == b;
     let bytes = |pairs: &mut dyn Iterator<Item = (char, char)>| {
         pairs.take_while(same).map(|(character, _)| character.len_utf8()).sum::<usize>()
@@ -59,10 +59,10 @@ fn common(one: &str, other: &str) -> (usize, usize) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Masked, masked};
+    use super::{MaskDiff, diff};
 
     fn apply(text: &str, mask: &str) -> String {
-        let Masked::Edits(edits) = masked(text, mask) else { return text.to_owned() };
+        let MaskDiff::Edits(edits) = diff(text, mask) else { return text.to_owned() };
         let (mut out, mut seen) = (String::new(), 0);
         for edit in edits {
             out.push_str(&text[seen..edit.at.start]);
@@ -73,10 +73,10 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(text: &str, mask: &str, expected: &[(std::ops::Range<usize>, &str)]) {
-        let found = match masked(text, mask) {
-            Masked::Edits(edits) => edits,
-            Masked::Nothing => Vec::new(),
+    fn assert_diff(text: &str, mask: &str, expected: &[(std::ops::Range<usize>, &str)]) {
+        let found = match diff(text, mask) {
+            MaskDiff::Edits(edits) => edits,
+            MaskDiff::Nothing => Vec::new(),
         };
         let found: Vec<_> =
             found.iter().map(|edit| (edit.at.clone(), edit.text.as_str())).collect();
@@ -85,13 +85,13 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_edited() {
-        check("我的号码 13912345678。", "我的号码 139****5678。", &[(16..20, "****")]);
-        check("a 12 b 34 c", "a ** b ** c", &[(2..4, "**"), (7..9, "**")]);
-        check("call 13912345678 now", "call <phone> now", &[(5..16, "<phone>")]);
-        check("aaa", "aa", &[(2..3, "")]);
-        check("é1", "**", &[(0..3, "**")]);
-        check("same", "same", &[]);
-        check("some", " ", &[]);
+        assert_diff("我的号码 13912345678。", "我的号码 139****5678。", &[(16..20, "****")]);
+        assert_diff("a 12 b 34 c", "a ** b ** c", &[(2..4, "**"), (7..9, "**")]);
+        assert_diff("call 13912345678 now", "call <phone> now", &[(5..16, "<phone>")]);
+        assert_diff("aaa", "aa", &[(2..3, "")]);
+        assert_diff("é1", "**", &[(0..3, "**")]);
+        assert_diff("same", "same", &[]);
+        assert_diff("some", " ", &[]);
     }
 
     proptest! {

@@ -5,23 +5,23 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
 use http::{HeaderValue, Method, Uri};
 
 use crate::config::{Aliyun, AliyunAction};
-use crate::guard::reply::quoted;
+use crate::guard::reply::to_json_string;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
-use super::sign::{Credentials, Unsigned, encode};
+use super::sign::{Credentials, UnsignedRequest, percent_encode};
 
 /// The most characters of a text that the service takes at once.
-pub const MOST: usize = 2_000;
+pub const MAX_TEXT_CHARS: usize = 2_000;
 
-const VERSION: &str = "2022-03-02";
-const FORM: &str = "application/x-www-form-urlencoded";
+const API_VERSION: &str = "2022-03-02";
+const FORM_CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
 /// As whom gateways present themselves.
-const AGENT: &str = "CIPFrom/AIGateway";
+const REQUEST_FROM: &str = "CIPFrom/AIGateway";
 
 /// What makes a request one that is asked only once.
 #[derive(Clone, Copy, Debug)]
-pub struct Stamp {
+pub struct RequestNonce {
     /// The moment.
     pub now: Timestamp,
     /// Chance; never the same for two requests.
@@ -29,82 +29,93 @@ pub struct Stamp {
 }
 
 /// The name under which slices of one text belong together: 20 hexadecimal digits of chance.
-pub fn session(entropy: u128) -> String {
+pub fn new_session_id(entropy: u128) -> String {
     format!("{:020x}", entropy >> 48)
 }
 
 /// Asks about a text of at most [`MOST`] characters.
-pub fn text(
+pub fn text_request(
     aliyun: &Aliyun,
     service: &str,
     content: &str,
     session: &str,
-    stamp: Stamp,
+    stamp: RequestNonce,
 ) -> http::Request<Bytes> {
     let action = match aliyun.action {
         AliyunAction::Text => "TextModerationPlus",
         AliyunAction::MultiModal => "MultiModalGuard",
     };
     let parameters = format!(
-        r#"{{"content":{},"sessionId":{},"requestFrom":"{AGENT}"}}"#,
-        quoted(content),
-        quoted(session)
+        r#"{{"content":{},"sessionId":{},"requestFrom":"{REQUEST_FROM}"}}"#,
+        to_json_string(content),
+        to_json_string(session)
     );
-    request(aliyun, action, service, &parameters, None, stamp)
+    signed_request(aliyun, action, service, &parameters, None, stamp)
 }
 
 /// Asks about an image: one that stands in a `data:` address is sent along, another is fetched by the
 /// service.
-pub fn image(aliyun: &Aliyun, service: &str, url: &str, stamp: Stamp) -> http::Request<Bytes> {
+pub fn image_request(
+    aliyun: &Aliyun,
+    service: &str,
+    url: &str,
+    stamp: RequestNonce,
+) -> http::Request<Bytes> {
     let inline = url.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:"));
     match inline.and_then(|_| url.split_once(',')) {
-        Some((_, data)) => image_base64(aliyun, service, data, stamp),
-        None => image_url(aliyun, service, url, stamp),
+        Some((_, data)) => image_base64_request(aliyun, service, data, stamp),
+        None => image_url_request(aliyun, service, url, stamp),
     }
 }
 
 /// Asks about an image that the service fetches itself.
-pub fn image_url(aliyun: &Aliyun, service: &str, url: &str, stamp: Stamp) -> http::Request<Bytes> {
-    let parameters = format!(r#"{{"imageUrls":[{}],"requestFrom":"{AGENT}"}}"#, quoted(url));
-    request(aliyun, "MultiModalGuard", service, &parameters, None, stamp)
+pub fn image_url_request(
+    aliyun: &Aliyun,
+    service: &str,
+    url: &str,
+    stamp: RequestNonce,
+) -> http::Request<Bytes> {
+    let parameters =
+        format!(r#"{{"imageUrls":[{}],"requestFrom":"{REQUEST_FROM}"}}"#, to_json_string(url));
+    signed_request(aliyun, "MultiModalGuard", service, &parameters, None, stamp)
 }
 
 /// Asks about an image that is sent along, in base64.
-pub fn image_base64(
+pub fn image_base64_request(
     aliyun: &Aliyun,
     service: &str,
     data: &str,
-    stamp: Stamp,
+    stamp: RequestNonce,
 ) -> http::Request<Bytes> {
-    let parameters = format!(r#"{{"requestFrom":"{AGENT}"}}"#);
-    request(aliyun, "MultiModalGuardForBase64", service, &parameters, Some(data), stamp)
+    let parameters = format!(r#"{{"requestFrom":"{REQUEST_FROM}"}}"#);
+    signed_request(aliyun, "MultiModalGuardForBase64", service, &parameters, Some(data), stamp)
 }
 
-fn request(
+fn signed_request(
     aliyun: &Aliyun,
     action: &str,
     service: &str,
     parameters: &str,
     image: Option<&str>,
-    stamp: Stamp,
+    stamp: RequestNonce,
 ) -> http::Request<Bytes> {
     let mut body = String::with_capacity(parameters.len() * 3 / 2 + 32);
     body.push_str("ServiceParameters=");
-    encode(parameters, &mut body);
+    percent_encode(parameters, &mut body);
     if let Some(image) = image {
         body.reserve(image.len() * 11 / 10);
         body.push_str("&ImageBase64Str=");
-        encode(image, &mut body);
+        percent_encode(image, &mut body);
     }
     let mut query = "Service=".to_owned();
-    encode(service, &mut query);
-    let (base, host) = place(&aliyun.endpoint);
-    let unsigned = Unsigned {
+    percent_encode(service, &mut query);
+    let (base, host) = host_and_url(&aliyun.endpoint);
+    let unsigned = UnsignedRequest {
         host: &host,
         query: &query,
-        content_type: Some(FORM),
+        content_type: Some(FORM_CONTENT_TYPE),
         action,
-        version: VERSION,
+        version: API_VERSION,
         body: body.as_bytes(),
         now: stamp.now,
         nonce: &uuid(stamp.nonce),
@@ -121,7 +132,7 @@ fn request(
     let headers = request.headers_mut();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    headers.insert(USER_AGENT, HeaderValue::from_static(REQUEST_FROM));
     for (name, value) in signed {
         // A key that no header can hold is left out, and the service refuses the signature.
         if let Ok(mut value) = HeaderValue::try_from(value) {
@@ -134,7 +145,7 @@ fn request(
 
 /// An endpoint as every host writes it, and the `host` header that it leads to. Some hosts leave a
 /// scheme's own port out and some do not: without it they agree.
-fn place(endpoint: &str) -> (String, String) {
+fn host_and_url(endpoint: &str) -> (String, String) {
     let (scheme, rest) = endpoint.split_once("://").unwrap_or(("https", endpoint));
     let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
     let scheme = scheme.to_ascii_lowercase();
@@ -154,9 +165,9 @@ fn uuid(entropy: u128) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Stamp, image, place, session, text, uuid};
+    use super::{RequestNonce, host_and_url, image_request, new_session_id, text_request, uuid};
     use crate::config::{Aliyun, AliyunAction};
-    use crate::date::moment;
+    use crate::date::parse_timestamp;
     use crate::secret::Secret;
 
     fn aliyun(endpoint: &str) -> Aliyun {
@@ -169,20 +180,21 @@ mod tests {
             request_service: String::new(),
             response_service: String::new(),
             image_service: None,
-            bars: Vec::new(),
+            block_levels: Vec::new(),
             mask: false,
         }
     }
 
-    fn stamp() -> Stamp {
-        Stamp { now: moment("2026-01-02T03:04:05Z").unwrap(), nonce: 1 }
+    fn stamp() -> RequestNonce {
+        RequestNonce { now: parse_timestamp("2026-01-02T03:04:05Z").unwrap(), nonce: 1 }
     }
 
     #[test]
     fn a_text_is_sent_as_in_the_golden_vector() {
         let aliyun = aliyun("https://green-cip.cn-shanghai.aliyuncs.com");
-        let session = session(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
-        let request = text(&aliyun, "llm_query_moderation", "hello 你好 a+b*c~", &session, stamp());
+        let session = new_session_id(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        let request =
+            text_request(&aliyun, "llm_query_moderation", "hello 你好 a+b*c~", &session, stamp());
         assert_eq!(
             request.uri(),
             "https://green-cip.cn-shanghai.aliyuncs.com/?Service=llm_query_moderation"
@@ -201,7 +213,7 @@ mod tests {
     fn images_go_by_address_or_along() {
         let aliyun = aliyun("https://green.example");
         let ask = |url: &str| {
-            let request = image(&aliyun, "img_query_security_check", url, stamp());
+            let request = image_request(&aliyun, "img_query_security_check", url, stamp());
             let action = request.headers()["x-acs-action"].to_str().unwrap().to_owned();
             (action, String::from_utf8(request.into_body().to_vec()).unwrap())
         };
@@ -216,7 +228,7 @@ mod tests {
     #[test]
     fn the_host_is_what_every_edge_sends() {
         let check = |endpoint: &str, base: &str, host: &str| {
-            assert_eq!(place(endpoint), (base.to_owned(), host.to_owned()));
+            assert_eq!(host_and_url(endpoint), (base.to_owned(), host.to_owned()));
         };
         check("https://A.example:443", "https://a.example", "a.example");
         check("http://a.example:80/", "http://a.example", "a.example");
@@ -227,7 +239,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_is_no_address_does_not_panic() {
-        let request = text(&aliyun("not an address"), "s", "a", "b", stamp());
+        let request = text_request(&aliyun("not an address"), "s", "a", "b", stamp());
         assert_eq!(request.uri(), "/");
     }
 
@@ -236,7 +248,7 @@ mod tests {
         assert_eq!(uuid(u128::MAX), "ffffffff-ffff-4fff-bfff-ffffffffffff");
         assert_eq!(uuid(0), "00000000-0000-4000-8000-000000000000");
         assert_ne!(uuid(1 << 61), uuid(0));
-        assert_eq!(session(u128::MAX), "ffffffffffffffffffff");
-        assert_eq!(session(1 << 48).len(), 20);
+        assert_eq!(new_session_id(u128::MAX), "ffffffffffffffffffff");
+        assert_eq!(new_session_id(1 << 48).len(), 20);
     }
 }

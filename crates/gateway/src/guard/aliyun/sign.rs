@@ -21,7 +21,7 @@ pub(super) struct Credentials<'a> {
 }
 
 /// A `POST` that is to be signed.
-pub(super) struct Unsigned<'a> {
+pub(super) struct UnsignedRequest<'a> {
     /// The `host` header as it will be sent.
     pub(super) host: &'a str,
     /// The query as it will be sent: ordered by name, and encoded by [`encode`].
@@ -40,13 +40,13 @@ pub(super) struct Unsigned<'a> {
     pub(super) nonce: &'a str,
 }
 
-impl Unsigned<'_> {
+impl UnsignedRequest<'_> {
     /// The headers to send, `authorization` among them; `host` is not, since the host sets it from
     /// the address.
     pub(super) fn sign(&self, who: &Credentials<'_>) -> Vec<(&'static str, String)> {
         let mut headers = self.headers(who.token);
         let (names, canonical) = self.canonical(&headers);
-        let to_sign = format!("{SCHEME}\n{}", digest(canonical.as_bytes()));
+        let to_sign = format!("{SCHEME}\n{}", sha256_hex(canonical.as_bytes()));
         let mut hmac = Hmac::<Sha256>::new_from_slice(who.secret.as_bytes())
             .expect("HMAC takes a key of any length");
         hmac.update(to_sign.as_bytes());
@@ -65,8 +65,8 @@ impl Unsigned<'_> {
             ("content-type", self.content_type.map(str::to_owned)),
             ("host", Some(self.host.to_owned())),
             ("x-acs-action", Some(self.action.to_owned())),
-            ("x-acs-content-sha256", Some(digest(self.body))),
-            ("x-acs-date", Some(date(self.now))),
+            ("x-acs-content-sha256", Some(sha256_hex(self.body))),
+            ("x-acs-date", Some(format_date(self.now))),
             ("x-acs-security-token", token.map(str::to_owned)),
             ("x-acs-signature-nonce", Some(self.nonce.to_owned())),
             ("x-acs-version", Some(self.version.to_owned())),
@@ -81,14 +81,15 @@ impl Unsigned<'_> {
         let names = names.join(";");
         let lines: String =
             headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
-        let request = format!("POST\n/\n{}\n{lines}\n{names}\n{}", self.query, digest(self.body));
+        let request =
+            format!("POST\n/\n{}\n{lines}\n{names}\n{}", self.query, sha256_hex(self.body));
         (names, request)
     }
 }
 
 /// Percent-encodes all but RFC 3986's unreserved characters. What is signed is sent as it stands, so
 /// that `+`, `*`, `~` and spaces have one spelling.
-pub(super) fn encode(text: &str, out: &mut String) {
+pub(super) fn percent_encode(text: &str, out: &mut String) {
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
@@ -100,41 +101,46 @@ pub(super) fn encode(text: &str, out: &mut String) {
 }
 
 /// `2026-01-02T03:04:05Z`
-fn date(at: Timestamp) -> String {
-    let day = Day::of(at);
+fn format_date(at: Timestamp) -> String {
+    let day = Day::containing(at);
     let second = at.since(day.start()).as_secs();
     format!("{day}T{:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60)
 }
 
 /// SHA-256 in hexadecimal digits.
-fn digest(bytes: &[u8]) -> String {
+fn sha256_hex(bytes: &[u8]) -> String {
     base16ct::lower::encode_string(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Credentials, Unsigned, digest, encode};
-    use crate::date::moment;
+    use super::{Credentials, UnsignedRequest, percent_encode, sha256_hex};
+    use crate::date::parse_timestamp;
 
     const BODY: &[u8] = b"ServiceParameters=%7B%22content%22%3A%22hello%20%E4%BD%A0%E5%A5%BD%20a%2Bb%2Ac~%22%2C%22sessionId%22%3A%220123456789abcdef0123%22%2C%22requestFrom%22%3A%22CIPFrom%2FAIGateway%22%7D";
 
-    fn moderation() -> Unsigned<'static> {
-        Unsigned {
+    fn moderation() -> UnsignedRequest<'static> {
+        UnsignedRequest {
             host: "green-cip.cn-shanghai.aliyuncs.com",
             query: "Service=llm_query_moderation",
             content_type: Some("application/x-www-form-urlencoded"),
             action: "TextModerationPlus",
             version: "2022-03-02",
             body: BODY,
-            now: moment("2026-01-02T03:04:05Z").unwrap(),
+            now: parse_timestamp("2026-01-02T03:04:05Z").unwrap(),
             nonce: "00000000-0000-4000-8000-000000000001",
         }
     }
 
     #[track_caller]
-    fn check(request: &Unsigned<'_>, who: &Credentials<'_>, hash: &str, authorization: &str) {
+    fn assert_signed(
+        request: &UnsignedRequest<'_>,
+        who: &Credentials<'_>,
+        hash: &str,
+        authorization: &str,
+    ) {
         let (_, canonical) = request.canonical(&request.headers(who.token));
-        assert_eq!(digest(canonical.as_bytes()), hash);
+        assert_eq!(sha256_hex(canonical.as_bytes()), hash);
         let signed = request.sign(who);
         assert_eq!(signed.last().unwrap(), &("authorization", authorization.to_owned()));
         assert!(signed.iter().all(|(name, _)| *name != "host"));
@@ -142,18 +148,18 @@ mod tests {
 
     #[test]
     fn the_vector_that_alibaba_publishes() {
-        let request = Unsigned {
+        let request = UnsignedRequest {
             host: "ecs.cn-shanghai.aliyuncs.com",
             query: "ImageId=win2019_1809_x64_dtc_zh-cn_40G_alibase_20230811.vhd&RegionId=cn-shanghai",
             content_type: None,
             action: "RunInstances",
             version: "2014-05-26",
             body: b"",
-            now: moment("2023-10-26T10:22:32Z").unwrap(),
+            now: parse_timestamp("2023-10-26T10:22:32Z").unwrap(),
             nonce: "3156853299f313e23d1673dc12e1703d",
         };
         let who = Credentials { id: "YourAccessKeyId", secret: "YourAccessKeySecret", token: None };
-        check(
+        assert_signed(
             &request,
             &who,
             "7ea06492da5221eba5297e897ce16e55f964061054b7695beedaac1145b1e259",
@@ -164,10 +170,10 @@ mod tests {
     #[test]
     fn the_vector_of_a_moderation_call() {
         assert_eq!(
-            digest(BODY),
+            sha256_hex(BODY),
             "729514670ecaa28f56775131f84ffb7ee7123389c11e504d86fca0cec84ea9ff"
         );
-        check(
+        assert_signed(
             &moderation(),
             &Credentials { id: "testid", secret: "testsecret", token: None },
             "cbe7b4744f14539a4f559b5e13897db5088a731b6dc7929649cc393583185502",
@@ -188,7 +194,7 @@ mod tests {
     #[test]
     fn every_character_has_one_spelling() {
         let mut text = String::new();
-        encode("a+b*c~ d/é\n", &mut text);
+        percent_encode("a+b*c~ d/é\n", &mut text);
         assert_eq!(text, "a%2Bb%2Ac~%20d%2F%C3%A9%0A");
     }
 }

@@ -4,42 +4,42 @@
 
 use std::ops::Range;
 
-use super::fold::{fold_into, is_joined, joined};
+use super::fold::{is_word_char, normalize_into, word_prefix_length};
 
 /// Entries that lie in one text, sorted by how they begin, beside a table of their beginnings: a few
 /// times the size of the list.
 #[derive(Default)]
-pub(super) struct Entries {
+pub(super) struct WordIndex {
     /// All entries, folded, one after the other: by head, then by what follows it.
     text: String,
     /// Where each entry ends.
     ends: Vec<u32>,
     /// The entries that are harmless, in order.
-    harmless: Vec<u32>,
+    exceptions: Vec<u32>,
     /// The first entry with each head, and the number of entries.
     buckets: Vec<u32>,
     /// Open addressing: 0, or a part of the hash of the head whose bucket `slots` says.
     tags: Vec<u8>,
     slots: Vec<u32>,
     /// The characters and the bytes of the longest entry, and the bytes of the longest head.
-    pub(super) longest: usize,
-    pub(super) longest_bytes: usize,
-    pub(super) longest_head: usize,
+    pub(super) max_chars: usize,
+    pub(super) max_bytes: usize,
+    pub(super) max_head_bytes: usize,
     /// Whether a head is a single character of a script without spaces.
     pub(super) has_single: bool,
 }
 
 /// An entry while the list is sorted.
-struct Draft {
+struct SortEntry {
     /// The beginning of the head, so that most comparisons need not look at the text.
     key: u64,
     start: u32,
     head: u32,
     end: u32,
-    is_harmless: bool,
+    is_exception: bool,
 }
 
-impl Entries {
+impl WordIndex {
     /// Folds and sorts words.
     pub(super) fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
         let mut text = String::new();
@@ -48,13 +48,13 @@ impl Entries {
             let word = word.trim();
             let harmless = word.strip_prefix('!');
             let start = text.len();
-            fold_into(&mut text, harmless.unwrap_or(word).trim());
+            normalize_into(&mut text, harmless.unwrap_or(word).trim());
             // Something unseen may have stood before or after a space.
             text.truncate(start + text[start..].trim_end().len());
             let lead = text[start..].len() - text[start..].trim_start().len();
             let start = start + lead;
             if start < text.len() {
-                drafts.push(Draft::new(&text, start, harmless.is_some()));
+                drafts.push(SortEntry::new(&text, start, harmless.is_some()));
             }
         }
         drafts.sort_unstable_by(|one, other| {
@@ -65,7 +65,7 @@ impl Entries {
         Self::sorted(&text, &drafts)
     }
 
-    fn sorted(text: &str, drafts: &[Draft]) -> Self {
+    fn sorted(text: &str, drafts: &[SortEntry]) -> Self {
         let mut this = Self {
             text: String::with_capacity(text.len()),
             ends: Vec::with_capacity(drafts.len()),
@@ -75,20 +75,20 @@ impl Entries {
         for draft in drafts {
             let entry = &text[draft.start as usize..draft.end as usize];
             let head = &entry[..draft.head as usize];
-            let number = small(this.ends.len());
-            if draft.is_harmless {
-                this.harmless.push(number);
+            let number = to_u32(this.ends.len());
+            if draft.is_exception {
+                this.exceptions.push(number);
             }
             if head != last {
                 this.buckets.push(number);
                 last = head;
             }
             this.text.push_str(entry);
-            this.ends.push(small(this.text.len()));
+            this.ends.push(to_u32(this.text.len()));
             let characters = entry.chars().count();
-            this.longest = this.longest.max(characters);
-            this.longest_bytes = this.longest_bytes.max(entry.len());
-            this.longest_head = this.longest_head.max(head.len());
+            this.max_chars = this.max_chars.max(characters);
+            this.max_bytes = this.max_bytes.max(entry.len());
+            this.max_head_bytes = this.max_head_bytes.max(head.len());
             this.has_single |= characters == 1;
         }
         this.index();
@@ -98,16 +98,16 @@ impl Entries {
     /// Makes the table of heads, half of it empty.
     fn index(&mut self) {
         let size = (self.buckets.len() * 2).next_power_of_two();
-        self.buckets.push(small(self.ends.len()));
+        self.buckets.push(to_u32(self.ends.len()));
         self.tags = vec![0; size];
         self.slots = vec![0; size];
         for bucket in 0..self.buckets.len() - 1 {
-            let (tag, mut slot) = self.address(self.head(bucket));
+            let (tag, mut slot) = self.hash_head(self.head(bucket));
             while self.tags[slot] != 0 {
                 slot = (slot + 1) % size;
             }
             self.tags[slot] = tag;
-            self.slots[slot] = small(bucket);
+            self.slots[slot] = to_u32(bucket);
         }
     }
 
@@ -122,14 +122,14 @@ impl Entries {
     }
 
     /// Whether an entry excuses what it contains.
-    pub(super) fn is_harmless(&self, entry: usize) -> bool {
-        self.harmless.binary_search(&small(entry)).is_ok()
+    pub(super) fn is_exception(&self, entry: usize) -> bool {
+        self.exceptions.binary_search(&to_u32(entry)).is_ok()
     }
 
     /// Calls for every entry of a bucket with which a text begins, as whole words; longest first.
     pub(super) fn prefixes(&self, bucket: Range<usize>, text: &str, mut each: impl FnMut(usize)) {
         let (begin, mut end) = (bucket.start, bucket.end);
-        let mut limit = &text.as_bytes()[..text.len().min(self.longest_bytes)];
+        let mut limit = &text.as_bytes()[..text.len().min(self.max_bytes)];
         loop {
             // The last entry that is not after the limit; if it is no prefix of it, then what both
             // have in common is the longest that a prefix can be.
@@ -140,7 +140,7 @@ impl Entries {
             let entry = self.entry(at - 1).as_bytes();
             let common = entry.iter().zip(limit).take_while(|(one, other)| one == other).count();
             let length = entry.len();
-            if common == length && !is_within(text, length) {
+            if common == length && !is_inside_word(text, length) {
                 each(at - 1);
             }
             limit = &limit[..common];
@@ -162,7 +162,7 @@ impl Entries {
         let entries = entries.map(|entry| self.entry(entry));
         let mut entries = entries.take_while(|entry| entry.starts_with(text));
         entries.any(|entry| {
-            entry.len() > text.len() || entry.chars().next_back().is_some_and(is_joined)
+            entry.len() > text.len() || entry.chars().next_back().is_some_and(is_word_char)
         })
     }
 
@@ -173,7 +173,7 @@ impl Entries {
 
     fn head(&self, bucket: usize) -> &str {
         let entry = self.entry(self.buckets[bucket] as usize);
-        &entry[..head(entry)]
+        &entry[..head_length(entry)]
     }
 
     /// The entries with a head.
@@ -181,7 +181,7 @@ impl Entries {
         if self.ends.is_empty() {
             return None;
         }
-        let (tag, mut slot) = self.address(head);
+        let (tag, mut slot) = self.hash_head(head);
         while self.tags[slot] != 0 {
             let bucket = self.slots[slot] as usize;
             if self.tags[slot] == tag && self.head(bucket) == head {
@@ -194,7 +194,7 @@ impl Entries {
 
     /// The tag of a head and where its slot would be (FNV-1a: the list is the operator's, nobody
     /// else's, so that nobody can choose heads that collide).
-    fn address(&self, head: &str) -> (u8, usize) {
+    fn hash_head(&self, head: &str) -> (u8, usize) {
         let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
         let hash = head.bytes().fold(0x811C_9DC5, step);
         let hash = hash ^ (hash >> 15);
@@ -203,48 +203,48 @@ impl Entries {
 
     /// The first of some entries for which something is not so any more.
     fn partition(&self, entries: Range<usize>, is_before: impl Fn(&str) -> bool) -> usize {
-        split(entries, |entry| is_before(self.entry(entry)))
+        partition_point(entries, |entry| is_before(self.entry(entry)))
     }
 
     fn partition_buckets(&self, is_before: impl Fn(&str) -> bool) -> usize {
-        split(0..self.buckets.len() - 1, |bucket| is_before(self.head(bucket)))
+        partition_point(0..self.buckets.len() - 1, |bucket| is_before(self.head(bucket)))
     }
 }
 
-impl Draft {
-    fn new(text: &str, start: usize, is_harmless: bool) -> Self {
-        let head = head(&text[start..]);
+impl SortEntry {
+    fn new(text: &str, start: usize, is_exception: bool) -> Self {
+        let head = head_length(&text[start..]);
         let mut key = [0; 8];
         let kept = head.min(8);
         key[..kept].copy_from_slice(&text.as_bytes()[start..start + kept]);
-        let (key, end) = (u64::from_be_bytes(key), small(text.len()));
-        Self { key, start: small(start), head: small(head), end, is_harmless }
+        let (key, end) = (u64::from_be_bytes(key), to_u32(text.len()));
+        Self { key, start: to_u32(start), head: to_u32(head), end, is_exception }
     }
 
     fn order<'t>(&self, text: &'t str) -> (&'t str, &'t str, bool) {
         let entry = &text[self.start as usize..self.end as usize];
-        (&entry[..self.head as usize], entry, self.is_harmless)
+        (&entry[..self.head as usize], entry, self.is_exception)
     }
 }
 
 /// The bytes of what is looked up for an entry: its first word, or its first two characters where its
 /// script has no spaces.
-fn head(entry: &str) -> usize {
+fn head_length(entry: &str) -> usize {
     let mut characters = entry.chars();
     match characters.next() {
-        Some(first) if is_joined(first) => joined(entry),
+        Some(first) if is_word_char(first) => word_prefix_length(entry),
         Some(first) => first.len_utf8() + characters.next().map_or(0, char::len_utf8),
         None => 0,
     }
 }
 
 /// Whether a place in a text is inside a word.
-fn is_within(text: &str, at: usize) -> bool {
-    text[..at].chars().next_back().is_some_and(is_joined)
-        && text[at..].chars().next().is_some_and(is_joined)
+fn is_inside_word(text: &str, at: usize) -> bool {
+    text[..at].chars().next_back().is_some_and(is_word_char)
+        && text[at..].chars().next().is_some_and(is_word_char)
 }
 
-fn split(numbers: Range<usize>, is_before: impl Fn(usize) -> bool) -> usize {
+fn partition_point(numbers: Range<usize>, is_before: impl Fn(usize) -> bool) -> usize {
     let (mut from, mut to) = (numbers.start, numbers.end);
     while from < to {
         let middle = from + (to - from) / 2;
@@ -253,6 +253,6 @@ fn split(numbers: Range<usize>, is_before: impl Fn(usize) -> bool) -> usize {
     from
 }
 
-fn small(number: usize) -> u32 {
+fn to_u32(number: usize) -> u32 {
     u32::try_from(number).expect("a list of words has less than 4 GiB")
 }

@@ -7,14 +7,14 @@ use std::ops::Range;
 
 /// A text as it is compared: lower case, half width, one space for any white space, and without what
 /// nobody sees.
-pub(super) fn fold(text: &str) -> String {
+pub(super) fn normalize(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
-    fold_into(&mut folded, text);
+    normalize_into(&mut folded, text);
     folded
 }
 
 /// Appends a text as it is compared.
-pub(super) fn fold_into(folded: &mut String, text: &str) {
+pub(super) fn normalize_into(folded: &mut String, text: &str) {
     let mut was_space = false;
     for character in text.chars() {
         // Most characters, at no more than the cost of a copy.
@@ -23,7 +23,7 @@ pub(super) fn fold_into(folded: &mut String, text: &str) {
             was_space = false;
             continue;
         }
-        let Some(character) = folded_character(character) else { continue };
+        let Some(character) = normalize_char(character) else { continue };
         if !(was_space && character == ' ') {
             folded.push(character);
         }
@@ -32,12 +32,12 @@ pub(super) fn fold_into(folded: &mut String, text: &str) {
 }
 
 /// The bytes of a text that ranges of its folded form stand for: in order, apart.
-pub(super) fn originals(text: &str, folded: &[Range<usize>]) -> Vec<Range<usize>> {
+pub(super) fn original_ranges(text: &str, folded: &[Range<usize>]) -> Vec<Range<usize>> {
     let mut originals: Vec<Range<usize>> = Vec::with_capacity(folded.len());
     let (mut length, mut was_space, mut start) = (0, false, 0);
     for (at, character) in text.char_indices() {
         let Some(wanted) = folded.get(originals.len()) else { break };
-        let Some(folded_to) = folded_character(character) else { continue };
+        let Some(folded_to) = normalize_char(character) else { continue };
         let is_more_space = was_space && folded_to == ' ';
         was_space = folded_to == ' ';
         if is_more_space {
@@ -55,7 +55,7 @@ pub(super) fn originals(text: &str, folded: &[Range<usize>]) -> Vec<Range<usize>
 }
 
 /// A character as it is compared; `None`: it is not seen.
-fn folded_character(character: char) -> Option<char> {
+fn normalize_char(character: char) -> Option<char> {
     match character {
         ' '..='~' => Some(character.to_ascii_lowercase()),
         '\u{3041}'..='\u{A4CF}' | '\u{AC00}'..='\u{D7FF}' => Some(character),
@@ -80,7 +80,7 @@ fn folded_character(character: char) -> Option<char> {
 
 /// Whether a character makes one word with those beside it: letters, digits and `_`, but for scripts
 /// whose words have no spaces between them, and Korean, whose particles cling to words.
-pub(super) fn is_joined(character: char) -> bool {
+pub(super) fn is_word_char(character: char) -> bool {
     match character {
         '\0'..='\x7F' => character == '_' || character.is_ascii_alphanumeric(),
         // Marks on letters, and the scripts of India, where vowels are marks.
@@ -107,16 +107,16 @@ pub(super) fn is_joined(character: char) -> bool {
 
 /// Whether a letter that follows a text would continue a word.
 pub(super) fn is_within_word(text: &str) -> bool {
-    text.chars().rev().find_map(folded_character).is_some_and(is_joined)
+    text.chars().rev().find_map(normalize_char).is_some_and(is_word_char)
 }
 
 /// The bytes of the characters at the beginning of a text that make one word.
-pub(super) fn joined(text: &str) -> usize {
+pub(super) fn word_prefix_length(text: &str) -> usize {
     let plain =
         text.bytes().take_while(|byte| *byte == b'_' || byte.is_ascii_alphanumeric()).count();
     if text.as_bytes().get(plain).is_none_or(u8::is_ascii) {
         return plain;
     }
     let rest = &text[plain..];
-    plain + rest.find(|character| !is_joined(character)).unwrap_or(rest.len())
+    plain + rest.find(|character| !is_word_char(character)).unwrap_or(rest.len())
 }

@@ -15,33 +15,33 @@ use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 
-use entries::Entries;
-use fold::{fold, is_joined, is_within_word, joined, originals};
+use entries::WordIndex;
+use fold::{is_within_word, is_word_char, normalize, original_ranges, word_prefix_length};
 
 /// Words that may not be said.
 ///
 /// A text is gone through once, with one look into a table for each word, or for each character of a
 /// script without spaces.
 #[derive(Default)]
-pub struct Lexicon {
-    entries: Entries,
+pub struct WordList {
+    entries: WordIndex,
     digest: u64,
 }
 
 /// What a look at a text has come to.
-enum Look {
+enum ScanResult {
     /// There is a word, at these bytes of the folded text.
     Found(Range<usize>),
     /// From this byte of the folded text on, it depends on what follows.
-    Open(usize),
+    Undecided(usize),
 }
 
-impl Lexicon {
+impl WordList {
     /// Takes in words; those of which nothing can be seen are left out. One with `!` before it is
     /// harmless, and so is what it contains.
     pub fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
         let mut hash = Sha256::new();
-        let entries = Entries::new(words.into_iter().inspect(|word| {
+        let entries = WordIndex::new(words.into_iter().inspect(|word| {
             hash.update(word);
             hash.update("\n");
         }));
@@ -66,91 +66,91 @@ impl Lexicon {
     }
 
     /// The characters of the longest word. A text may have more of them for it, where it runs white
-    /// space together or hides something unseen in it: [`Lexicon::undecided`] knows.
-    pub fn longest(&self) -> usize {
-        self.entries.longest
+    /// space together or hides something unseen in it: [`WordList::undecided`] knows.
+    pub fn max_chars(&self) -> usize {
+        self.entries.max_chars
     }
 
     /// The first word in a text that is complete, in bytes of the text as it is.
     pub fn find(&self, text: &str) -> Option<Range<usize>> {
-        self.first(text, 0, false)
+        self.find_first(text, 0, false)
     }
 
     /// The same in a text that goes on: a word that may become a part of another one, or of a
     /// harmless one, is not there yet. Words that begin before `from` do not count; what stands there
     /// only says whether a word begins at `from`: its last character is enough.
     pub fn find_so_far(&self, text: &str, from: usize) -> Option<Range<usize>> {
-        self.first(text, from, true)
+        self.find_first(text, from, true)
     }
 
     /// The same at the end of a text.
     pub fn find_at_end(&self, text: &str, from: usize) -> Option<Range<usize>> {
-        self.first(text, from, false)
+        self.find_first(text, from, false)
     }
 
     /// How many bytes at the end of a text that goes on, after `from`, may be the beginning of a
     /// word: a stream that holds them back shows no part of a word, however it is cut.
     pub fn undecided(&self, text: &str, from: usize) -> usize {
-        let folded = fold(&text[from..]);
+        let folded = normalize(&text[from..]);
         let mut open = None;
-        self.look(&folded, is_within_word(&text[..from]), true, |look| {
-            if let Look::Open(at) = look {
+        self.scan(&folded, is_within_word(&text[..from]), true, |look| {
+            if let ScanResult::Undecided(at) = look {
                 open = Some(at);
             }
             false
         });
         let Some(open) = open else { return 0 };
         let rest = open..folded.len();
-        let rest = originals(&text[from..], std::slice::from_ref(&rest));
+        let rest = original_ranges(&text[from..], std::slice::from_ref(&rest));
         rest.first().map_or(0, |rest| text.len() - from - rest.start)
     }
 
     /// All words in a complete text that do not overlap: of those that begin together the longest.
     pub fn find_all(&self, text: &str) -> Vec<Range<usize>> {
-        let folded = fold(text);
+        let folded = normalize(text);
         let mut found: Vec<Range<usize>> = Vec::new();
-        self.look(&folded, false, false, |look| {
-            if let Look::Found(at) = look
+        self.scan(&folded, false, false, |look| {
+            if let ScanResult::Found(at) = look
                 && found.last().is_none_or(|last| last.end <= at.start)
             {
                 found.push(at);
             }
             false
         });
-        originals(text, &found)
+        original_ranges(text, &found)
     }
 
-    fn first(&self, text: &str, from: usize, goes_on: bool) -> Option<Range<usize>> {
-        let folded = fold(&text[from..]);
+    fn find_first(&self, text: &str, from: usize, goes_on: bool) -> Option<Range<usize>> {
+        let folded = normalize(&text[from..]);
         let mut found = None;
-        self.look(&folded, is_within_word(&text[..from]), goes_on, |look| match look {
-            Look::Found(at) => {
+        self.scan(&folded, is_within_word(&text[..from]), goes_on, |look| match look {
+            ScanResult::Found(at) => {
                 found = Some(at);
                 true
             }
-            Look::Open(_) => false,
+            ScanResult::Undecided(_) => false,
         });
-        let at = originals(&text[from..], &[found?]);
+        let at = original_ranges(&text[from..], &[found?]);
         at.first().map(|at| from + at.start..from + at.end)
     }
 
     /// Goes through a folded text and says what there is, until told to stop or nothing is certain.
-    fn look(
+    fn scan(
         &self,
         text: &str,
         is_within_word: bool,
         goes_on: bool,
-        mut seen: impl FnMut(Look) -> bool,
+        mut seen: impl FnMut(ScanResult) -> bool,
     ) {
         let entries = &self.entries;
         // Where a harmless word begins, and up to where it reaches.
         let (mut safe_from, mut safe) = (0, 0);
-        let mut at = if is_within_word { joined(text) } else { 0 };
+        let mut at = if is_within_word { word_prefix_length(text) } else { 0 };
         while let Some(first) = text[at..].chars().next() {
             let begin = at;
             let mut heads = [0, 0];
-            if is_joined(first) {
-                heads[0] = joined(&text[at..]);
+            if is_word_char(first) {
+                heads[0] = word_prefix_length(&text[at..]);
                 at += heads[0];
             } else {
                 let one = first.len_utf8();
@@ -162,17 +162,18 @@ impl Lexicon {
                 }
             }
             let rest = &text[begin..];
-            if goes_on && rest.len() <= entries.longest_bytes && entries.is_open(rest, heads[0]) {
+            if goes_on && rest.len() <= entries.max_bytes && entries.is_open(rest, heads[0]) {
                 // What excuses it must be seen with it.
-                seen(Look::Open(if begin < safe { safe_from } else { begin }));
+                seen(ScanResult::Undecided(if begin < safe { safe_from } else { begin }));
                 return;
             }
             let mut word = 0;
-            for head in heads.into_iter().filter(|head| (1..=entries.longest_head).contains(head)) {
+            for head in heads.into_iter().filter(|head| (1..=entries.max_head_bytes).contains(head))
+            {
                 let Some(bucket) = entries.bucket(&rest[..head]) else { continue };
                 entries.prefixes(bucket, rest, |entry| {
                     let length = entries.length(entry);
-                    if entries.is_harmless(entry) {
+                    if entries.is_exception(entry) {
                         if begin + length > safe {
                             (safe_from, safe) = (begin, begin + length);
                         }
@@ -181,14 +182,14 @@ impl Lexicon {
                     }
                 });
             }
-            if begin + word > safe && word > 0 && seen(Look::Found(begin..begin + word)) {
+            if begin + word > safe && word > 0 && seen(ScanResult::Found(begin..begin + word)) {
                 return;
             }
         }
     }
 }
 
-impl fmt::Debug for Lexicon {
+impl fmt::Debug for WordList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Lexicon({} words)", self.len())
     }

@@ -4,16 +4,16 @@
 use std::net::Ipv6Addr;
 use std::ops::Range;
 
-use super::{before, digits, is_word, stands_alone};
+use super::{byte_before, digits_end, is_standalone, is_word};
 
 /// The longest IPv6 address, with an IPv4 address at its end.
-const LONGEST: usize = 45;
+const MAX_IPV6_LENGTH: usize = 45;
 
 /// The IPv4 address that begins at a digit.
-pub(super) fn v4(text: &[u8], at: usize) -> Option<Range<usize>> {
+pub(super) fn find_ipv4(text: &[u8], at: usize) -> Option<Range<usize>> {
     let mut start = at;
     for part in 0..4 {
-        let end = digits(text, start);
+        let end = digits_end(text, start);
         let digits = &text[start..end];
         let is_byte = match digits {
             [_] => true,
@@ -25,7 +25,7 @@ pub(super) fn v4(text: &[u8], at: usize) -> Option<Range<usize>> {
             return None;
         }
         if part == 3 {
-            return stands_alone(text, &(at..end), None).then_some(at..end);
+            return is_standalone(text, &(at..end), None).then_some(at..end);
         }
         if text.get(end) != Some(&b'.') {
             return None;
@@ -36,7 +36,7 @@ pub(super) fn v4(text: &[u8], at: usize) -> Option<Range<usize>> {
 }
 
 /// The IPv6 address around a colon, and up to where colons need no second look.
-pub(super) fn v6(text: &[u8], colon: usize) -> (usize, Option<Range<usize>>) {
+pub(super) fn find_ipv6(text: &[u8], colon: usize) -> (usize, Option<Range<usize>>) {
     let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
     let lead =
         text[..colon].iter().rev().take(5).take_while(|byte| byte.is_ascii_hexdigit()).count();
@@ -50,9 +50,9 @@ pub(super) fn v6(text: &[u8], colon: usize) -> (usize, Option<Range<usize>>) {
         }
         end -= 1;
     }
-    let is_alone = !before(text, start).is_some_and(|byte| is_word(byte) || byte == b'.')
+    let is_alone = !byte_before(text, start).is_some_and(|byte| is_word(byte) || byte == b'.')
         && !text.get(over).is_some_and(|byte| is_word(*byte));
-    if lead > 4 || !is_alone || end - start > LONGEST {
+    if lead > 4 || !is_alone || end - start > MAX_IPV6_LENGTH {
         return (over, None);
     }
     let token = &text[start..end];

@@ -3,25 +3,36 @@
 use std::ops::Range;
 
 /// A prefix and what follows it.
-struct Form {
+struct KeyFormat {
     prefix: &'static str,
     /// What follows besides letters and digits.
-    others: &'static [u8],
-    least: usize,
-    most: usize,
+    extra_bytes: &'static [u8],
+    min_length: usize,
+    max_length: usize,
     /// Whether only one with a letter and a digit is meant: words follow this prefix too.
     is_mixed: bool,
 }
 
-const fn form(prefix: &'static str, others: &'static [u8], least: usize, most: usize) -> Form {
-    Form { prefix, others, least, most, is_mixed: false }
+const fn format(
+    prefix: &'static str,
+    others: &'static [u8],
+    least: usize,
+    most: usize,
+) -> KeyFormat {
+    KeyFormat { prefix, extra_bytes: others, min_length: least, max_length: most, is_mixed: false }
 }
 
-const fn mixed(prefix: &'static str, others: &'static [u8], least: usize) -> Form {
-    Form { prefix, others, least, most: usize::MAX, is_mixed: true }
+const fn mixed(prefix: &'static str, others: &'static [u8], least: usize) -> KeyFormat {
+    KeyFormat {
+        prefix,
+        extra_bytes: others,
+        min_length: least,
+        max_length: usize::MAX,
+        is_mixed: true,
+    }
 }
 
-const FORMS: [Form; 27] = [
+const KEY_FORMATS: [KeyFormat; 27] = [
     // OpenAI, Anthropic, DeepSeek, Alibaba Cloud, OpenRouter
     mixed("sk-", b"-_", 20),
     // Stripe
@@ -29,20 +40,20 @@ const FORMS: [Form; 27] = [
     mixed("sk_test_", b"", 16),
     mixed("rk_live_", b"", 16),
     // Amazon, Alibaba Cloud
-    form("AKIA", b"", 16, 16),
-    form("ASIA", b"", 16, 16),
-    form("LTAI", b"", 12, 26),
+    format("AKIA", b"", 16, 16),
+    format("ASIA", b"", 16, 16),
+    format("LTAI", b"", 12, 26),
     // GitHub, GitLab
-    form("ghp_", b"", 36, 255),
-    form("gho_", b"", 36, 255),
-    form("ghu_", b"", 36, 255),
-    form("ghs_", b"", 36, 255),
-    form("ghr_", b"", 36, 255),
-    form("github_pat_", b"_", 50, 255),
-    form("glpat-", b"-_", 20, 255),
+    format("ghp_", b"", 36, 255),
+    format("gho_", b"", 36, 255),
+    format("ghu_", b"", 36, 255),
+    format("ghs_", b"", 36, 255),
+    format("ghr_", b"", 36, 255),
+    format("github_pat_", b"_", 50, 255),
+    format("glpat-", b"-_", 20, 255),
     // Google
-    form("AIza", b"-_", 35, 35),
-    form("GOCSPX-", b"-_", 24, 40),
+    format("AIza", b"-_", 35, 35),
+    format("GOCSPX-", b"-_", 24, 40),
     // Slack
     mixed("xoxa-", b"-", 10),
     mixed("xoxb-", b"-", 10),
@@ -50,52 +61,52 @@ const FORMS: [Form; 27] = [
     mixed("xoxr-", b"-", 10),
     mixed("xoxs-", b"-", 10),
     // Hugging Face, Groq, xAI, NVIDIA, Replicate, npm
-    form("hf_", b"", 30, 64),
-    form("gsk_", b"", 40, 64),
-    form("xai-", b"", 60, 100),
-    form("nvapi-", b"-_", 40, 100),
-    form("r8_", b"", 36, 48),
-    form("npm_", b"", 36, 36),
+    format("hf_", b"", 30, 64),
+    format("gsk_", b"", 40, 64),
+    format("xai-", b"", 60, 100),
+    format("nvapi-", b"-_", 40, 100),
+    format("r8_", b"", 36, 48),
+    format("npm_", b"", 36, 36),
 ];
 
 /// The letters with which keys begin.
-const STARTS: [bool; 128] = {
+const START_BYTES: [bool; 128] = {
     let mut starts = [false; 128];
     starts[b'e' as usize] = true;
     let mut form = 0;
-    while form < FORMS.len() {
-        starts[FORMS[form].prefix.as_bytes()[0] as usize] = true;
+    while form < KEY_FORMATS.len() {
+        starts[KEY_FORMATS[form].prefix.as_bytes()[0] as usize] = true;
         form += 1;
     }
     starts
 };
 
 /// So much of what follows a prefix says whether it has letters and digits.
-const PROBE: usize = 64;
+const MIXED_CHECK_BYTES: usize = 64;
 
 /// Looks for keys in a text from its beginning to its end, at each place a bounded time.
 #[derive(Default)]
-pub(super) struct Keys {
+pub(super) struct ApiKeyScanner {
     /// Up to here there is a key.
     found: usize,
     /// Up to here there is no other token than the one that was tried.
     tried: usize,
 }
 
-impl Keys {
+impl ApiKeyScanner {
     /// The key that begins at a letter.
-    pub(super) fn at(&mut self, text: &[u8], at: usize) -> Option<Range<usize>> {
+    pub(super) fn find_at(&mut self, text: &[u8], at: usize) -> Option<Range<usize>> {
         let rest = &text[at..];
-        if at < self.found || !STARTS[usize::from(rest[0] & 0x7F)] {
+        if at < self.found || !START_BYTES[usize::from(rest[0] & 0x7F)] {
             return None;
         }
         let length = if rest.starts_with(b"eyJ") && at >= self.tried {
-            let header = run(rest, b"-_");
+            let header = run_length(rest, b"-_");
             self.tried = at + header;
-            token(rest, header)
+            jwt_length(rest, header)
         } else {
-            let is_start = |form: &&Form| form.prefix.as_bytes()[0] == rest[0];
-            FORMS.iter().filter(is_start).find_map(|form| form.length(rest))
+            let is_start = |form: &&KeyFormat| form.prefix.as_bytes()[0] == rest[0];
+            KEY_FORMATS.iter().filter(is_start).find_map(|form| form.match_length(rest))
         };
         let key = at..at + length?;
         self.found = key.end;
@@ -103,38 +114,41 @@ impl Keys {
     }
 }
 
-impl Form {
+impl KeyFormat {
     /// The bytes of such a key at the beginning of a text.
-    fn length(&self, text: &[u8]) -> Option<usize> {
+    fn match_length(&self, text: &[u8]) -> Option<usize> {
         let body = text.strip_prefix(self.prefix.as_bytes())?;
-        let probe = &body[..body.len().min(PROBE)];
-        let probe = &probe[..run(probe, self.others)];
+        let probe = &body[..body.len().min(MIXED_CHECK_BYTES)];
+        let probe = &probe[..run_length(probe, self.extra_bytes)];
         let is_mixed =
             probe.iter().any(u8::is_ascii_digit) && probe.iter().any(u8::is_ascii_alphabetic);
-        if (self.is_mixed && !is_mixed) || probe.len() < self.least.min(PROBE) {
+        if (self.is_mixed && !is_mixed) || probe.len() < self.min_length.min(MIXED_CHECK_BYTES) {
             return None;
         }
-        let length = run(&body[..body.len().min(self.most.saturating_add(1))], self.others);
-        (self.least..=self.most).contains(&length).then_some(self.prefix.len() + length)
+        let length = run_length(
+            &body[..body.len().min(self.max_length.saturating_add(1))],
+            self.extra_bytes,
+        );
+        (self.min_length..=self.max_length).contains(&length).then_some(self.prefix.len() + length)
     }
 }
 
 /// The bytes of a signed token of JSON (RFC 7519): two objects, the first of which is so long, and a
 /// signature.
-fn token(text: &[u8], header: usize) -> Option<usize> {
+fn jwt_length(text: &[u8], header: usize) -> Option<usize> {
     let body = text.get(header + 1..).filter(|_| text[header] == b'.')?;
     if !body.starts_with(b"eyJ") {
         return None;
     }
-    let claims = run(body, b"-_");
+    let claims = run_length(body, b"-_");
     let last = body.get(claims + 1..).filter(|_| body[claims] == b'.')?;
-    let signature = run(last, b"-_");
+    let signature = run_length(last, b"-_");
     let is_one = header >= 10 && claims >= 10 && signature >= 10;
     is_one.then_some(header + 1 + claims + 1 + signature)
 }
 
 /// How many letters, digits and others a text begins with.
-fn run(text: &[u8], others: &[u8]) -> usize {
+fn run_length(text: &[u8], others: &[u8]) -> usize {
     let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || others.contains(byte);
     text.iter().take_while(is_part).count()
 }

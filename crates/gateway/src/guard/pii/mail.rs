@@ -3,31 +3,36 @@
 use std::ops::Range;
 
 /// The longest part before the `@`, and the longest domain (RFC 5321).
-const LOCAL: usize = 64;
-const DOMAIN: usize = 255;
+const MAX_LOCAL_LENGTH: usize = 64;
+const MAX_DOMAIN_LENGTH: usize = 255;
 
 /// The address around an `@`.
-pub(super) fn around(text: &[u8], at: usize) -> Option<Range<usize>> {
-    let local = text[..at].iter().rev().take(LOCAL + 1).take_while(|byte| is_local(**byte)).count();
-    if local > LOCAL {
+pub(super) fn find_around(text: &[u8], at: usize) -> Option<Range<usize>> {
+    let local = text[..at]
+        .iter()
+        .rev()
+        .take(MAX_LOCAL_LENGTH + 1)
+        .take_while(|byte| is_local_byte(**byte))
+        .count();
+    if local > MAX_LOCAL_LENGTH {
         return None;
     }
     // What stands before the first letter or digit belongs to the sentence.
     let lead = text[at - local..at].iter().take_while(|byte| !byte.is_ascii_alphanumeric()).count();
     let is_doubtful = lead == local || text[at - 1] == b'.';
-    let end = at + 1 + domain(&text[at + 1..])?;
+    let end = at + 1 + domain_length(&text[at + 1..])?;
     (!is_doubtful).then_some(at - local + lead..end)
 }
 
 /// The bytes of the domain at the beginning of a text: labels, the last of them letters.
-fn domain(text: &[u8]) -> Option<usize> {
+fn domain_length(text: &[u8]) -> Option<usize> {
     let is_label = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
     let (mut start, mut end) = (0, None);
     loop {
         let label = text[start..].iter().take(64).take_while(|byte| is_label(byte)).count();
         let label = &text[start..start + label];
         let trimmed = label.iter().rposition(|byte| *byte != b'-').map_or(0, |last| last + 1);
-        if trimmed == 0 || trimmed > 63 || label[0] == b'-' || start + trimmed > DOMAIN {
+        if trimmed == 0 || trimmed > 63 || label[0] == b'-' || start + trimmed > MAX_DOMAIN_LENGTH {
             return end;
         }
         let is_top =
@@ -44,6 +49,6 @@ fn domain(text: &[u8]) -> Option<usize> {
 }
 
 /// What may stand before the `@`.
-pub(super) fn is_local(byte: u8) -> bool {
+pub(super) fn is_local_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"._%+-'".contains(&byte)
 }

@@ -12,7 +12,7 @@ use regex_lite::Regex;
 use sha2::{Digest, Sha256};
 
 use super::super::{Dimension, Edit, Finding, Level, Verdict};
-use super::{Found, What, find, undecided};
+use super::{PiiDetector, PiiMatch, detect, undecided_bytes};
 use crate::config::{Pii, PiiAction, PiiKind};
 
 /// The masks of one request.
@@ -28,10 +28,10 @@ pub struct Masks {
     /// The last number given, by name.
     numbers: BTreeMap<String, u32>,
     /// What the caller has written that looks like a placeholder.
-    taken: BTreeSet<String>,
+    reserved: BTreeSet<String>,
     /// The bytes of the longest mask that may be restored, and the bytes with which masks begin: one
     /// bit for each.
-    longest: usize,
+    max_mask_bytes: usize,
     starts: [u64; 4],
 }
 
@@ -43,26 +43,26 @@ impl Masks {
 
     /// Keeps clear of what a text already has that looks like a placeholder. To be shown every text of
     /// a request before the first of them is masked.
-    pub fn avoid(&mut self, text: &str) {
+    pub fn reserve_placeholders(&mut self, text: &str) {
         for (at, _) in text.match_indices('[') {
             let rest = &text[at..];
             let is_part = |byte: &u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
             let end = 1 + rest.as_bytes()[1..].iter().take_while(|byte| is_part(byte)).count();
             if rest[end..].starts_with(']') && rest[..end].contains('_') {
-                self.taken.insert(rest[..=end].to_owned());
+                self.reserved.insert(rest[..=end].to_owned());
             }
         }
     }
 
     /// What a guard says of a complete text.
     pub fn mask(&mut self, pii: &Pii, text: &str) -> Verdict {
-        self.verdict(pii, text, &find(pii, text))
+        self.verdict(pii, text, &detect(pii, text))
     }
 
     /// The same of a text that goes on: what may yet grow is not looked at.
     pub fn mask_so_far(&mut self, pii: &Pii, text: &str) -> Verdict {
-        let decided = text.len() - undecided(text);
-        let mut found = find(pii, text);
+        let decided = text.len() - undecided_bytes(text);
+        let mut found = detect(pii, text);
         found.retain(|found| found.at.end <= decided);
         self.verdict(pii, text, &found)
     }
@@ -70,7 +70,7 @@ impl Masks {
     /// What takes the place of masks in a complete text, or in a text without its pending end.
     pub fn restore(&self, text: &str) -> Vec<Edit> {
         let mut edits = Vec::new();
-        self.read(text, false, |at, original| {
+        self.scan(text, false, |at, original| {
             let original = original.map(|text| Edit { at, text: text.to_owned() });
             edits.extend(original);
         });
@@ -78,12 +78,12 @@ impl Masks {
     }
 
     /// How many bytes at the end of a text that goes on may be the beginning of a mask.
-    pub fn pending(&self, text: &str) -> usize {
-        text.len() - self.read(text, true, |_, _| {})
+    pub fn undecided_bytes(&self, text: &str) -> usize {
+        text.len() - self.scan(text, true, |_, _| {})
     }
 
-    fn verdict(&mut self, pii: &Pii, text: &str, found: &[Found]) -> Verdict {
-        self.avoid(text);
+    fn verdict(&mut self, pii: &Pii, text: &str, found: &[PiiMatch]) -> Verdict {
+        self.reserve_placeholders(text);
         if found.is_empty() {
             return Verdict::Pass;
         }
@@ -92,32 +92,32 @@ impl Masks {
             return Verdict::Block(findings);
         }
         let mask =
-            |found: &Found| Edit { at: found.at.clone(), text: self.mask_of(pii, text, found) };
+            |found: &PiiMatch| Edit { at: found.at.clone(), text: self.mask_of(pii, text, found) };
         Verdict::Mask(found.iter().map(mask).collect(), findings)
     }
 
-    fn mask_of(&mut self, pii: &Pii, text: &str, found: &Found) -> String {
+    fn mask_of(&mut self, pii: &Pii, text: &str, found: &PiiMatch) -> String {
         let original = &text[found.at.clone()];
-        let name = capitals(found.what.label(pii));
+        let name = placeholder_name(found.detector.label(pii));
         let key = (name, original.to_owned());
         if let Some(mask) = self.masks.get(&key) {
             return mask.clone();
         }
-        let own = match found.what {
-            What::Custom(number) => {
+        let own = match found.detector {
+            PiiDetector::Custom(number) => {
                 let custom = &pii.custom[number];
                 let template = custom.replacement.as_ref();
-                template.map(|template| expand(&custom.pattern, template, text, found))
+                template.map(|template| expand_replacement(&custom.pattern, template, text, found))
             }
-            What::Kind(_) => None,
+            PiiDetector::Kind(_) => None,
         };
         let mask = match (own, pii.action) {
             (Some(own), _) => own,
-            (None, PiiAction::Hash) => digest(original),
+            (None, PiiAction::Hash) => sha256_hex(original),
             (None, PiiAction::Replace | PiiAction::Refuse) => self.placeholder(&key.0),
         };
         if pii.restore && !mask.is_empty() {
-            self.longest = self.longest.max(mask.len());
+            self.max_mask_bytes = self.max_mask_bytes.max(mask.len());
             let start = mask.as_bytes()[0];
             self.starts[usize::from(start >> 6)] |= 1 << (start & 63);
             let stands_for = self.originals.entry(mask.clone());
@@ -136,7 +136,7 @@ impl Masks {
         loop {
             *number += 1;
             let placeholder = format!("[{name}_{number}]");
-            if !self.taken.contains(&placeholder) {
+            if !self.reserved.contains(&placeholder) {
                 return placeholder;
             }
         }
@@ -144,7 +144,7 @@ impl Masks {
 
     /// Calls for each mask in a text, from the left, of two that begin together the longer. Where the
     /// text goes on, it stops before what may be the beginning of one. Returns where it stopped.
-    fn read(
+    fn scan(
         &self,
         text: &str,
         goes_on: bool,
@@ -156,10 +156,10 @@ impl Masks {
         while let Some(skip) = text.as_bytes()[at..].iter().position(|byte| is_start(*byte)) {
             at += skip;
             let rest = &text[at..];
-            if goes_on && self.is_open(rest) {
+            if goes_on && self.is_mask_prefix(rest) {
                 return at;
             }
-            if let Some((mask, original)) = self.prefix(rest) {
+            if let Some((mask, original)) = self.longest_mask(rest) {
                 each(at..at + mask.len(), original.as_deref());
                 at += mask.len();
             } else {
@@ -170,15 +170,15 @@ impl Masks {
     }
 
     /// Whether a text is the beginning of a mask, and not all of it.
-    fn is_open(&self, text: &str) -> bool {
+    fn is_mask_prefix(&self, text: &str) -> bool {
         let masks = self.originals.range::<str, _>((Included(text), Unbounded)).take(2);
-        text.len() < self.longest && { masks }
+        text.len() < self.max_mask_bytes && { masks }
             .any(|(mask, _)| mask.len() > text.len() && mask.starts_with(text))
     }
 
     /// The longest mask with which a text begins.
-    fn prefix(&self, text: &str) -> Option<(&String, &Option<String>)> {
-        let mut limit = &text[..text.floor_char_boundary(self.longest)];
+    fn longest_mask(&self, text: &str) -> Option<(&String, &Option<String>)> {
+        let mut limit = &text[..text.floor_char_boundary(self.max_mask_bytes)];
         loop {
             // The last mask that is not after the limit; if it is no prefix of it, then what both
             // have in common is the longest that a prefix can be.
@@ -203,15 +203,17 @@ impl fmt::Debug for Masks {
 }
 
 /// One finding for each kind, in the order in which they are found.
-fn findings(pii: &Pii, found: &[Found]) -> Vec<Finding> {
+fn findings(pii: &Pii, found: &[PiiMatch]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for found in found {
-        let label = found.what.label(pii);
+        let label = found.detector.label(pii);
         if findings.iter().all(|finding| finding.label != label) {
-            let level = match found.what {
-                What::Kind(PiiKind::ChineseId | PiiKind::Card | PiiKind::ApiKey) => Level::High,
-                What::Kind(PiiKind::Email | PiiKind::Phone | PiiKind::Address)
-                | What::Custom(_) => Level::Medium,
+            let level = match found.detector {
+                PiiDetector::Kind(PiiKind::ChineseId | PiiKind::Card | PiiKind::ApiKey) => {
+                    Level::High
+                }
+                PiiDetector::Kind(PiiKind::Email | PiiKind::Phone | PiiKind::Address)
+                | PiiDetector::Custom(_) => Level::Medium,
             };
             let dimension = Dimension::SensitiveData;
             findings.push(Finding { dimension, level, label: label.to_owned() });
@@ -221,13 +223,13 @@ fn findings(pii: &Pii, found: &[Found]) -> Vec<Finding> {
 }
 
 /// A name as it stands in a placeholder.
-fn capitals(name: &str) -> String {
+fn placeholder_name(name: &str) -> String {
     let capital = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
     name.chars().map(capital).collect()
 }
 
 /// The operator's replacement with what the groups of the pattern have found.
-fn expand(pattern: &Regex, template: &str, text: &str, found: &Found) -> String {
+fn expand_replacement(pattern: &Regex, template: &str, text: &str, found: &PiiMatch) -> String {
     let mut mask = String::new();
     if let Some(captures) = pattern.captures_at(text, found.at.start) {
         captures.expand(template, &mut mask);
@@ -236,6 +238,6 @@ fn expand(pattern: &Regex, template: &str, text: &str, found: &Found) -> String 
 }
 
 /// SHA-256 in 64 hexadecimal digits.
-fn digest(text: &str) -> String {
+fn sha256_hex(text: &str) -> String {
     base16ct::lower::encode_string(&Sha256::digest(text))
 }

@@ -15,21 +15,21 @@ mod tests;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use key::Keys;
+use key::ApiKeyScanner;
 pub use masks::Masks;
 
 use crate::config::{Pii, PiiKind};
 
 /// How often what is left of a text is looked at again.
-const PASSES: usize = 3;
+const MAX_PASSES: usize = 3;
 
 /// A part of a text that is personal or secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct PiiMatch {
     /// Bytes of the text.
     pub at: Range<usize>,
     /// What it is.
-    pub what: What,
+    pub detector: PiiDetector,
 }
 
 /// What a part of a text is.
@@ -37,14 +37,14 @@ pub struct Found {
 /// Of two with the same length in the same place the lesser is meant: what the operator has named,
 /// then what has a check digit or a prefix of its own, then what only has a form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum What {
+pub enum PiiDetector {
     /// The operator's pattern of this number.
     Custom(usize),
     /// A kind of our own.
     Kind(PiiKind),
 }
 
-impl What {
+impl PiiDetector {
     /// Its name, low-cardinality: `email`, or what the operator calls it.
     pub fn label(self, pii: &Pii) -> &str {
         match self {
@@ -58,7 +58,7 @@ impl What {
         }
     }
 
-    fn rank(self) -> usize {
+    fn priority(self) -> usize {
         match self {
             Self::Custom(number) => number,
             Self::Kind(PiiKind::ApiKey) => usize::MAX - 5,
@@ -71,18 +71,18 @@ impl What {
     }
 }
 
-/// What there is in a text, in order and apart: of what overlaps the longest, then as [`What`] says.
-pub fn find(pii: &Pii, text: &str) -> Vec<Found> {
+/// What there is in a text, in order and apart: of what overlaps the longest, then as [`PiiDetector`] says.
+pub fn detect(pii: &Pii, text: &str) -> Vec<PiiMatch> {
     let mut found = Vec::new();
-    built_in(&pii.detect, text, 0..text.len(), &mut found);
+    detect_built_in(&pii.detect, text, 0..text.len(), &mut found);
     for (number, custom) in pii.custom.iter().enumerate() {
         let ranges = custom.pattern.find_iter(text).map(|found| found.range());
-        let what = What::Custom(number);
-        found.extend(ranges.filter(|at| !at.is_empty()).map(|at| Found { at, what }));
+        let what = PiiDetector::Custom(number);
+        found.extend(ranges.filter(|at| !at.is_empty()).map(|at| PiiMatch { at, detector: what }));
     }
-    let mut found = apart(found);
+    let mut found = remove_overlaps(found);
     // What was part of something longer may be whole once that is masked.
-    for _ in 0..PASSES {
+    for _ in 0..MAX_PASSES {
         if found.is_empty() {
             break;
         }
@@ -92,13 +92,13 @@ pub fn find(pii: &Pii, text: &str) -> Vec<Found> {
             .map(|found| found.at.clone())
             .chain(std::iter::once(text.len()..text.len()))
         {
-            built_in(&pii.detect, text, start..end.start, &mut more);
+            detect_built_in(&pii.detect, text, start..end.start, &mut more);
             start = end.end;
         }
         if more.is_empty() {
             break;
         }
-        found.extend(apart(more));
+        found.extend(remove_overlaps(more));
         found.sort_unstable_by_key(|found| found.at.start);
     }
     found
@@ -106,7 +106,7 @@ pub fn find(pii: &Pii, text: &str) -> Vec<Found> {
 
 /// How many bytes at the end of a text that goes on may be the beginning of one of our own kinds, or
 /// a part of one that grows. Nothing of ours reaches from before them into them.
-pub fn undecided(text: &str) -> usize {
+pub fn undecided_bytes(text: &str) -> usize {
     let bytes = text.as_bytes();
     let mut start = bytes.len();
     while let Some(&byte) = start.checked_sub(1).map(|at| &bytes[at]) {
@@ -114,7 +114,7 @@ pub fn undecided(text: &str) -> usize {
             // Numbers have spaces in them, words have not.
             b' ' => start >= 2 && matches!(bytes[start - 2], b'0'..=b'9' | b')'),
             b'+' | b'(' | b')' | b':' | b'@' => true,
-            _ => mail::is_local(byte),
+            _ => mail::is_local_byte(byte),
         };
         if !is_part {
             break;
@@ -125,7 +125,7 @@ pub fn undecided(text: &str) -> usize {
 }
 
 /// Goes through a part of a text once and tries at each place what may begin there.
-fn built_in(kinds: &[PiiKind], text: &str, part: Range<usize>, found: &mut Vec<Found>) {
+fn detect_built_in(kinds: &[PiiKind], text: &str, part: Range<usize>, found: &mut Vec<PiiMatch>) {
     let (text, start) = (&text.as_bytes()[part.clone()], part.start);
     let wants = |kind| kinds.contains(&kind);
     let [emails, phones, ids, cards, addresses, keys] = [
@@ -138,19 +138,19 @@ fn built_in(kinds: &[PiiKind], text: &str, part: Range<usize>, found: &mut Vec<F
     ];
     let mut push = |kind, at: Option<Range<usize>>| {
         let at = at.map(|at| start + at.start..start + at.end);
-        found.extend(at.map(|at| Found { at, what: What::Kind(kind) }));
+        found.extend(at.map(|at| PiiMatch { at, detector: PiiDetector::Kind(kind) }));
     };
     // Up to here colons were looked at.
     let mut colons = 0;
-    let mut secrets = Keys::default();
+    let mut secrets = ApiKeyScanner::default();
     let mut before = b' ';
     for (at, &byte) in text.iter().enumerate() {
         match byte {
-            b'@' if emails => push(PiiKind::Email, mail::around(text, at)),
-            b'+' | b'(' if phones => push(PiiKind::Phone, phone::at(text, at)),
+            b'@' if emails => push(PiiKind::Email, mail::find_around(text, at)),
+            b'+' | b'(' if phones => push(PiiKind::Phone, phone::find_at(text, at)),
             b'0'..=b'9' if !is_word(before) => {
                 if phones {
-                    push(PiiKind::Phone, phone::at(text, at));
+                    push(PiiKind::Phone, phone::find_at(text, at));
                 }
                 if ids {
                     push(PiiKind::ChineseId, number::chinese_id(text, at));
@@ -159,16 +159,16 @@ fn built_in(kinds: &[PiiKind], text: &str, part: Range<usize>, found: &mut Vec<F
                     push(PiiKind::Card, number::card(text, at));
                 }
                 if addresses {
-                    push(PiiKind::Address, address::v4(text, at));
+                    push(PiiKind::Address, address::find_ipv4(text, at));
                 }
             }
             b':' if addresses && at >= colons => {
-                let (end, address) = address::v6(text, at);
+                let (end, address) = address::find_ipv6(text, at);
                 colons = end;
                 push(PiiKind::Address, address);
             }
             b'a'..=b'z' | b'A'..=b'Z' if keys && !is_word(before) => {
-                push(PiiKind::ApiKey, secrets.at(text, at));
+                push(PiiKind::ApiKey, secrets.find_at(text, at));
             }
             _ => {}
         }
@@ -177,15 +177,16 @@ fn built_in(kinds: &[PiiKind], text: &str, part: Range<usize>, found: &mut Vec<F
 }
 
 /// Leaves out what overlaps something longer or more certain.
-fn apart(mut found: Vec<Found>) -> Vec<Found> {
-    let is_apart = |found: &[Found]| found.windows(2).all(|two| two[0].at.end <= two[1].at.start);
+fn remove_overlaps(mut found: Vec<PiiMatch>) -> Vec<PiiMatch> {
+    let is_apart =
+        |found: &[PiiMatch]| found.windows(2).all(|two| two[0].at.end <= two[1].at.start);
     if is_apart(&found) {
         return found;
     }
     found.sort_unstable_by_key(|found| {
-        (usize::MAX - found.at.len(), found.what.rank(), found.at.start)
+        (usize::MAX - found.at.len(), found.detector.priority(), found.at.start)
     });
-    let mut kept: BTreeMap<usize, Found> = BTreeMap::new();
+    let mut kept: BTreeMap<usize, PiiMatch> = BTreeMap::new();
     for found in found {
         let last = kept.range(..found.at.end).next_back();
         if last.is_none_or(|(_, last)| last.at.end <= found.at.start) {
@@ -202,7 +203,7 @@ fn is_word(byte: u8) -> bool {
 }
 
 /// The byte before a place.
-fn before(text: &[u8], at: usize) -> Option<u8> {
+fn byte_before(text: &[u8], at: usize) -> Option<u8> {
     at.checked_sub(1).map(|at| text[at])
 }
 
@@ -211,15 +212,15 @@ fn is_digit_at(text: &[u8], at: usize) -> bool {
 }
 
 /// Where the digits that begin at a place end.
-fn digits(text: &[u8], at: usize) -> usize {
+fn digits_end(text: &[u8], at: usize) -> usize {
     at + text[at..].iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
 /// Whether a number of such a place is no part of a longer number or word. `by`: what stands between
 /// the groups of its digits.
-fn stands_alone(text: &[u8], at: &Range<usize>, by: Option<u8>) -> bool {
+fn is_standalone(text: &[u8], at: &Range<usize>, by: Option<u8>) -> bool {
     let joins = |byte: u8| byte == b'.' || (byte == b'-' && by == Some(b'-'));
-    let open = match before(text, at.start).filter(|_| text[at.start] != b'(') {
+    let open = match byte_before(text, at.start).filter(|_| text[at.start] != b'(') {
         Some(byte) if is_word(byte) => false,
         Some(byte) if joins(byte) => at.start < 2 || !is_digit_at(text, at.start - 2),
         Some(_) | None => true,

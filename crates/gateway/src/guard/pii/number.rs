@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::{digits, stands_alone};
+use super::{digits_end, is_standalone};
 
 /// The identity number of a Chinese resident (GB 11643): place, day of birth, check digit.
 pub(super) fn chinese_id(text: &[u8], at: usize) -> Option<Range<usize>> {
     const WEIGHTS: [u32; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
-    let end = match digits(text, at) - at {
+    let end = match digits_end(text, at) - at {
         18 => at + 18,
         17 if matches!(text.get(at + 17), Some(b'X' | b'x')) => at + 18,
         _ => return None,
@@ -30,7 +30,7 @@ pub(super) fn chinese_id(text: &[u8], at: usize) -> Option<Range<usize>> {
         && (1800..2100).contains(&year)
         && (1..=last).contains(&day)
         && id[17].to_ascii_uppercase() == check;
-    (is_one && stands_alone(text, &(at..end), None)).then_some(at..end)
+    (is_one && is_standalone(text, &(at..end), None)).then_some(at..end)
 }
 
 /// A bank card's number: 13 to 19 digits of a known issuer that pass Luhn's check, in one group or in
@@ -39,7 +39,7 @@ pub(super) fn card(text: &[u8], at: usize) -> Option<Range<usize>> {
     let mut number = [0; 19];
     let (mut count, mut start, mut by, mut longest) = (0, at, None, None);
     loop {
-        let end = digits(text, start);
+        let end = digits_end(text, start);
         let group = &text[start..end];
         // Cards are printed 4-4-4-4, 4-6-5 or, in China, 6-13.
         let is_group = start > at || group.len() == 4 || group.len() == 6 || group.len() >= 13;
@@ -48,7 +48,7 @@ pub(super) fn card(text: &[u8], at: usize) -> Option<Range<usize>> {
         }
         number[count..count + group.len()].copy_from_slice(group);
         count += group.len();
-        if is_card(&number[..count]) && stands_alone(text, &(at..end), by) {
+        if is_card(&number[..count]) && is_standalone(text, &(at..end), by) {
             longest = Some(at..end);
         }
         match text.get(end) {
@@ -67,12 +67,12 @@ fn is_card(number: &[u8]) -> bool {
         sum + digit / 10 + digit % 10
     };
     number.len() >= 13
-        && is_issued(number)
+        && has_known_issuer(number)
         && number.iter().rev().enumerate().fold(0, luhn) % 10 == 0
 }
 
 /// Whether somebody gives out numbers that begin so and are of this length.
-fn is_issued(number: &[u8]) -> bool {
+fn has_known_issuer(number: &[u8]) -> bool {
     let lead = number[..4].iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
     match lead {
         // Visa

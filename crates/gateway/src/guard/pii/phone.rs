@@ -3,22 +3,22 @@
 
 use std::ops::Range;
 
-use super::{before, digits, is_digit_at, stands_alone};
+use super::{byte_before, digits_end, is_digit_at, is_standalone};
 
 /// The number that begins at a digit, a `+` or a `(`.
-pub(super) fn at(text: &[u8], at: usize) -> Option<Range<usize>> {
+pub(super) fn find_at(text: &[u8], at: usize) -> Option<Range<usize>> {
     match text[at] {
         b'+' => international(text, at),
         _ => chinese(text, at)
             .or_else(|| american(text, at))
-            .filter(|(end, by)| stands_alone(text, &(at..*end), *by))
+            .filter(|(end, by)| is_standalone(text, &(at..*end), *by))
             .map(|(end, _)| at..end),
     }
 }
 
 /// Where a Chinese number ends, and what stands between its groups.
 fn chinese(text: &[u8], at: usize) -> Option<(usize, Option<u8>)> {
-    let first = digits(text, at);
+    let first = digits_end(text, at);
     let rest = &text[at..first];
     let country = if rest.starts_with(b"0086") { 4 } else { 2 };
     if rest.starts_with(b"0086") || rest.starts_with(b"86") {
@@ -34,7 +34,7 @@ fn chinese(text: &[u8], at: usize) -> Option<(usize, Option<u8>)> {
 
 /// `13800138000`, `138 0013 8000`, `138-0013-8000`
 fn mobile(text: &[u8], at: usize) -> Option<(usize, Option<u8>)> {
-    let end = digits(text, at);
+    let end = digits_end(text, at);
     if !matches!(text.get(at..at + 2), Some([b'1', b'3'..=b'9'])) {
         return None;
     }
@@ -42,22 +42,23 @@ fn mobile(text: &[u8], at: usize) -> Option<(usize, Option<u8>)> {
         return Some((end, None));
     }
     let by = *text.get(end).filter(|by| matches!(by, b' ' | b'-'))?;
-    let end = (end - at == 3).then(|| group(text, end, by, 4)).flatten()?;
-    Some((group(text, end, by, 4)?, Some(by)))
+    let end = (end - at == 3).then(|| group_end(text, end, by, 4)).flatten()?;
+    Some((group_end(text, end, by, 4)?, Some(by)))
 }
 
 /// `010-12345678`, `0755-1234567`
 fn landline(text: &[u8], at: usize) -> Option<(usize, Option<u8>)> {
-    let area = digits(text, at);
+    let area = digits_end(text, at);
     let is_area = matches!(&text[at..area], [b'0', b'1' | b'2', _] | [b'0', b'3'..=b'9', _, _]);
-    let end = is_area.then(|| group(text, area, b'-', 8).or_else(|| group(text, area, b'-', 7)));
+    let end =
+        is_area.then(|| group_end(text, area, b'-', 8).or_else(|| group_end(text, area, b'-', 7)));
     end.flatten().map(|end| (end, Some(b'-')))
 }
 
 /// `212-555-1234`, `(212) 555-1234`, `1 212 555 1234`
 fn american(text: &[u8], at: usize) -> Option<(usize, Option<u8>)> {
     let is_area = |at: usize| {
-        digits(text, at) == at + 3 && matches!(text[at..at + 3], [b'2'..=b'9', b'0'..=b'8', _])
+        digits_end(text, at) == at + 3 && matches!(text[at..at + 3], [b'2'..=b'9', b'0'..=b'8', _])
     };
     match text[at] {
         b'1' if matches!(text.get(at + 1), Some(b' ' | b'-' | b'.')) => {
@@ -70,16 +71,16 @@ fn american(text: &[u8], at: usize) -> Option<(usize, Option<u8>)> {
             let middle = at + 5 + usize::from(text.get(at + 5) == Some(&b' '));
             let by = *text.get(middle + 3).filter(|by| matches!(by, b' ' | b'-' | b'.'))?;
             let is_exchange = matches!(text[middle], b'2'..=b'9');
-            let end = (shut && is_exchange && digits(text, middle) == middle + 3)
-                .then(|| group(text, middle + 3, by, 4))
+            let end = (shut && is_exchange && digits_end(text, middle) == middle + 3)
+                .then(|| group_end(text, middle + 3, by, 4))
                 .flatten()?;
             Some((end, Some(by)))
         }
         b'2'..=b'9' if is_area(at) => {
             let by = *text.get(at + 3).filter(|by| matches!(by, b' ' | b'-' | b'.'))?;
             let is_exchange = matches!(text.get(at + 4), Some(b'2'..=b'9'));
-            let end = is_exchange.then(|| group(text, at + 3, by, 3)).flatten()?;
-            Some((group(text, end, by, 4)?, Some(by)))
+            let end = is_exchange.then(|| group_end(text, at + 3, by, 3)).flatten()?;
+            Some((group_end(text, end, by, 4)?, Some(by)))
         }
         _ => None,
     }
@@ -87,13 +88,13 @@ fn american(text: &[u8], at: usize) -> Option<(usize, Option<u8>)> {
 
 /// A number after a `+`: at most 15 digits (E.164), in groups.
 fn international(text: &[u8], at: usize) -> Option<Range<usize>> {
-    let is_sum = before(text, at).is_some_and(|byte| byte == b'+' || super::is_word(byte));
+    let is_sum = byte_before(text, at).is_some_and(|byte| byte == b'+' || super::is_word(byte));
     if is_sum || !matches!(text.get(at + 1), Some(b'1'..=b'9')) {
         return None;
     }
     let (mut number, mut count, mut start, mut longest) = ([0; 15], 0, at + 1, None);
     loop {
-        let end = digits(text, start);
+        let end = digits_end(text, start);
         let group = &text[start..end];
         if group.is_empty() || count + group.len() > number.len() {
             return longest;
@@ -105,7 +106,7 @@ fn international(text: &[u8], at: usize) -> Option<Range<usize>> {
             [b'8', b'6', b'1', b'3'..=b'9', ..] => count == 13,
             _ => count >= 8,
         };
-        if is_number && stands_alone(text, &(at..end), Some(b'-')) {
+        if is_number && is_standalone(text, &(at..end), Some(b'-')) {
             longest = Some(at..end);
         }
         // One thing between groups, or two where brackets are.
@@ -118,9 +119,9 @@ fn international(text: &[u8], at: usize) -> Option<Range<usize>> {
 }
 
 /// Where a group of so many digits ends that follows what stands between.
-fn group(text: &[u8], at: usize, by: u8, count: usize) -> Option<usize> {
+fn group_end(text: &[u8], at: usize, by: u8, count: usize) -> Option<usize> {
     let is_group = text.get(at) == Some(&by)
         && is_digit_at(text, at + 1)
-        && digits(text, at + 1) == at + 1 + count;
+        && digits_end(text, at + 1) == at + 1 + count;
     is_group.then_some(at + 1 + count)
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use regex_lite::Regex;
 
-use super::{Found, Masks, find, undecided};
+use super::{Masks, PiiMatch, detect, undecided_bytes};
 use crate::config::{CustomPii, Pii, PiiAction, PiiKind};
 use crate::guard::{Edit, Verdict};
 
@@ -42,52 +42,70 @@ fn masked(masks: &mut Masks, pii: &Pii, text: &str) -> String {
 
 /// What is found in a text, as `kind text`.
 #[track_caller]
-fn check(text: &str, expected: &[&str]) {
+fn assert_detected(text: &str, expected: &[&str]) {
     let pii = pii(PiiAction::Replace);
-    let show = |found: Found| format!("{} {}", found.what.label(&pii), &text[found.at]);
-    let found: Vec<String> = find(&pii, text).into_iter().map(show).collect();
+    let show = |found: PiiMatch| format!("{} {}", found.detector.label(&pii), &text[found.at]);
+    let found: Vec<String> = detect(&pii, text).into_iter().map(show).collect();
     assert_eq!(found, expected, "in {text:?}");
 }
 
 #[test]
 fn near_misses_are_not_found() {
     // Addresses
-    check("version 1.2.3.4.5, v1.2.3.4, 256.1.1.1, 1.2.3, 01.2.3.4, 1.2.3.4a", &[]);
-    check("12:34:56, 00:1a:2b:3c:4d:5e, std::string, a::b, ::, crate::fmt, 1:2:3:4:5:6:7", &[]);
+    assert_detected("version 1.2.3.4.5, v1.2.3.4, 256.1.1.1, 1.2.3, 01.2.3.4, 1.2.3.4a", &[]);
+    assert_detected(
+        "12:34:56, 00:1a:2b:3c:4d:5e, std::string, a::b, ::, crate::fmt, 1:2:3:4:5:6:7",
+        &[],
+    );
     // Timestamps, order numbers, decimals, identifiers
-    check("1718000000000 1718000000000000 20240131123456 2024-01-31T12:34:56", &[]);
-    check("3.13800138000 13800138000.5 138001380001 x13800138000 13800138000_1", &[]);
-    check("550e8400-e29b-41d4-a716-446655440000 12345678-1234-1234-1234-123456789012", &[]);
-    check("2025551234, 123-212-555-1234, 212-555-1234-9, 212-555 1234, 112-555-1234", &[]);
-    check("12800138000 1380013800 +1234567 1+12345678 ++12345678 +12345678.5", &[]);
+    assert_detected("1718000000000 1718000000000000 20240131123456 2024-01-31T12:34:56", &[]);
+    assert_detected("3.13800138000 13800138000.5 138001380001 x13800138000 13800138000_1", &[]);
+    assert_detected(
+        "550e8400-e29b-41d4-a716-446655440000 12345678-1234-1234-1234-123456789012",
+        &[],
+    );
+    assert_detected(
+        "2025551234, 123-212-555-1234, 212-555-1234-9, 212-555 1234, 112-555-1234",
+        &[],
+    );
+    assert_detected("12800138000 1380013800 +1234567 1+12345678 ++12345678 +12345678.5", &[]);
     // A wrong check digit, a day that is none
-    check("110105194912310021 110105194902300021 11010519491231002", &[]);
-    check(
+    assert_detected("110105194912310021 110105194902300021 11010519491231002", &[]);
+    assert_detected(
         "4111 1111 1111 1112, 4111-1111 1111-1111, 4111 1111 1111 1111 1",
         &["card 4111 1111 1111 1111"],
     );
-    check("1234567812345670 0000000000000000 4111-1111-1111-1111-1", &[]);
+    assert_detected("1234567812345670 0000000000000000 4111-1111-1111-1111-1", &[]);
     // Mail
-    check("@user, user@localhost, a@b.c, a@-x.com, @x.com, .@x.com, user@, user@1.2.3", &[]);
+    assert_detected(
+        "@user, user@localhost, a@b.c, a@-x.com, @x.com, .@x.com, user@, user@1.2.3",
+        &[],
+    );
     // Keys
-    check("sk-learn-is-a-library-for-python, sk-12345, task-1234567890abcdefghij", &[]);
-    check("AKIAIOSFODNN7EXAMPL AKIAIOSFODNN7EXAMPLEX eyJhbGciOiJIUzI1NiJ9.eyJz.abc", &[]);
+    assert_detected("sk-learn-is-a-library-for-python, sk-12345, task-1234567890abcdefghij", &[]);
+    assert_detected("AKIAIOSFODNN7EXAMPL AKIAIOSFODNN7EXAMPLEX eyJhbGciOiJIUzI1NiJ9.eyJz.abc", &[]);
 }
 
 #[test]
 fn what_it_is_for_is_found() {
-    check(
+    assert_detected(
         "mail admin@gmail.com, or bob+x@mail.example.co.uk.",
         &["email admin@gmail.com", "email bob+x@mail.example.co.uk"],
     );
-    check("邮箱admin@gmail.com电话13800138000。", &["email admin@gmail.com", "phone 13800138000"]);
-    check("<a@b.com-> 'c@d.io' e@f.com.1", &["email a@b.com", "email c@d.io", "email e@f.com"]);
-    check("13800138000@qq.com", &["email 13800138000@qq.com"]);
-    check(
+    assert_detected(
+        "邮箱admin@gmail.com电话13800138000。",
+        &["email admin@gmail.com", "phone 13800138000"],
+    );
+    assert_detected(
+        "<a@b.com-> 'c@d.io' e@f.com.1",
+        &["email a@b.com", "email c@d.io", "email e@f.com"],
+    );
+    assert_detected("13800138000@qq.com", &["email 13800138000@qq.com"]);
+    assert_detected(
         "138 0013 8000, 138-0013-8000, 13800138000-13900139000",
         &["phone 138 0013 8000", "phone 138-0013-8000", "phone 13800138000", "phone 13900139000"],
     );
-    check(
+    assert_detected(
         "+86 13800138000 (+86)13800138000 8613800138000 86-13800138000 0086 138 0013 8000",
         &[
             "phone +86 13800138000",
@@ -97,11 +115,11 @@ fn what_it_is_for_is_found() {
             "phone 0086 138 0013 8000",
         ],
     );
-    check(
+    assert_detected(
         "010-12345678 0755-1234567 +86 10 1234 5678",
         &["phone 010-12345678", "phone 0755-1234567", "phone +86 10 1234 5678"],
     );
-    check(
+    assert_detected(
         "212-555-1234, (212) 555-1234, (212)555.1234, 1-212-555-1234, 1-(212) 555-1234.",
         &[
             "phone 212-555-1234",
@@ -111,7 +129,7 @@ fn what_it_is_for_is_found() {
             "phone 1-(212) 555-1234",
         ],
     );
-    check(
+    assert_detected(
         "862-555-1234 +1 (212) 555-1234, +12125551234 tel:+44 (0)20 7946 0958.",
         &[
             "phone 862-555-1234",
@@ -120,11 +138,11 @@ fn what_it_is_for_is_found() {
             "phone +44 (0)20 7946 0958",
         ],
     );
-    check(
+    assert_detected(
         "身份证11010519491231002X，11010519491231002x 310101200002291239",
         &["cn_id 11010519491231002X", "cn_id 11010519491231002x"],
     );
-    check(
+    assert_detected(
         "4111111111111111 5500-0000-0000-0004 3782 822463 10005 30569309025904",
         &[
             "card 4111111111111111",
@@ -133,15 +151,15 @@ fn what_it_is_for_is_found() {
             "card 30569309025904",
         ],
     );
-    check(
+    assert_detected(
         "127.0.0.1:8080, 10.0.0.0/8 在192.168.0.1上 255.255.255.255.",
         &["ip 127.0.0.1", "ip 10.0.0.0", "ip 192.168.0.1", "ip 255.255.255.255"],
     );
-    check(
+    assert_detected(
         "http://[2001:db8::1]:80 ::1 fe80::1: ::ffff:10.0.0.1. 1:2:3:4:5:6:7:8",
         &["ip 2001:db8::1", "ip ::1", "ip fe80::1", "ip ::ffff:10.0.0.1", "ip 1:2:3:4:5:6:7:8"],
     );
-    check(
+    assert_detected(
         "sk-proj-abcdefghij1234567890, sk-ant-api03-AbCdEfGh1234-_5678 AKIAIOSFODNN7EXAMPLE",
         &[
             "api_key sk-proj-abcdefghij1234567890",
@@ -149,11 +167,11 @@ fn what_it_is_for_is_found() {
             "api_key AKIAIOSFODNN7EXAMPLE",
         ],
     );
-    check(
+    assert_detected(
         "token=ghp_abcdefghijklmnopqrstuvwxyz0123456789&x",
         &["api_key ghp_abcdefghijklmnopqrstuvwxyz0123456789"],
     );
-    check(
+    assert_detected(
         "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmN-Hl0w5",
         &["api_key eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmN-Hl0w5"],
     );
@@ -184,7 +202,7 @@ fn a_datum_has_one_placeholder_in_a_request() {
 #[test]
 fn placeholders_of_the_caller_are_avoided() {
     let (pii, mut masks) = (pii(PiiAction::Replace), Masks::default());
-    masks.avoid("what is [EMAIL_2]?");
+    masks.reserve_placeholders("what is [EMAIL_2]?");
     assert_eq!(
         masked(&mut masks, &pii, "[EMAIL_1]: a@b.io c@d.io"),
         "[EMAIL_1]: [EMAIL_3] [EMAIL_4]"
@@ -266,7 +284,7 @@ proptest! {
     fn what_is_masked_is_clean_and_comes_back(text in text()) {
         let (pii, mut masks) = (pii(PiiAction::Replace), Masks::default());
         let asked = masked(&mut masks, &pii, &text);
-        prop_assert_eq!(find(&pii, &asked), vec![], "left in {:?}", asked);
+        prop_assert_eq!(detect(&pii, &asked), vec![], "left in {:?}", asked);
         prop_assert_eq!(edited(&asked, &masks.restore(&asked)), text);
     }
 
@@ -282,7 +300,7 @@ proptest! {
         for character in answer.chars() {
             buffer.push(character);
             if cuts.next() == Some('|') {
-                let ready = buffer.len() - masks.pending(&buffer);
+                let ready = buffer.len() - masks.undecided_bytes(&buffer);
                 shown += &edited(&buffer[..ready], &masks.restore(&buffer[..ready]));
                 buffer.drain(..ready);
             }
@@ -296,9 +314,9 @@ proptest! {
     fn nothing_grows_once_it_is_decided(text in text(), cut in 0_usize..64) {
         let pii = pii(PiiAction::Replace);
         let part = &text[..text.floor_char_boundary(cut)];
-        let decided = part.len() - undecided(part);
-        let before = |text: &str| -> Vec<Found> {
-            find(&pii, text).into_iter().filter(|found| found.at.start < decided).collect()
+        let decided = part.len() - undecided_bytes(part);
+        let before = |text: &str| -> Vec<PiiMatch> {
+            detect(&pii, text).into_iter().filter(|found| found.at.start < decided).collect()
         };
         prop_assert_eq!(before(part), before(&text));
         prop_assert!(before(&text).iter().all(|found| found.at.end <= decided));

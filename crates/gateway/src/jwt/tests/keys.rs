@@ -8,14 +8,14 @@ use crate::jwt::{InvalidKeys, KeySet, Rejection, verify};
 use crate::secret::Secret;
 
 #[track_caller]
-fn check(document: &str, expected: Result<&str, InvalidKeys>) {
+fn assert_jwks(document: &str, expected: Result<&str, InvalidKeys>) {
     let found = KeySet::from_jwks(document.as_bytes()).map(|keys| format!("{keys:?}"));
     assert_eq!(found.as_deref(), expected.as_ref().copied(), "{document}");
 }
 
 /// One key of the fixture with a member set; null takes it away.
 #[track_caller]
-fn check_with(kid: &str, name: &str, value: Value, usable: bool) {
+fn assert_jwk_with(kid: &str, name: &str, value: Value, usable: bool) {
     let mut key = jwk(kid);
     if value.is_null() {
         key.as_object_mut().unwrap().remove(name);
@@ -23,8 +23,8 @@ fn check_with(kid: &str, name: &str, value: Value, usable: bool) {
         key[name] = value;
     }
     let expected = if usable { Ok("KeySet(1)") } else { Err(InvalidKeys::NoneUsable) };
-    check(&key.to_string(), expected);
-    check(
+    assert_jwks(&key.to_string(), expected);
+    assert_jwks(
         &json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "AA"}, 7, key]}).to_string(),
         expected,
     );
@@ -33,81 +33,81 @@ fn check_with(kid: &str, name: &str, value: Value, usable: bool) {
 #[test]
 fn a_document_is_a_set_or_a_key() {
     // Nine, of which two have the wrong size and one the wrong curve.
-    check(&fixture()["jwks"].to_string(), Ok("KeySet(6)"));
-    check(&jwk("p-256").to_string(), Ok("KeySet(1)"));
-    check(r#"{"keys":[]}"#, Err(InvalidKeys::NoneUsable));
-    check(r#"{"keys":{}}"#, Err(InvalidKeys::NotKeys));
-    check(r#"{"keys":null,"kty":"EC"}"#, Err(InvalidKeys::NotKeys));
-    check("{}", Err(InvalidKeys::NotKeys));
-    check("[]", Err(InvalidKeys::NotKeys));
-    check("", Err(InvalidKeys::NotKeys));
-    check("<html>", Err(InvalidKeys::NotKeys));
+    assert_jwks(&fixture()["jwks"].to_string(), Ok("KeySet(6)"));
+    assert_jwks(&jwk("p-256").to_string(), Ok("KeySet(1)"));
+    assert_jwks(r#"{"keys":[]}"#, Err(InvalidKeys::NoneUsable));
+    assert_jwks(r#"{"keys":{}}"#, Err(InvalidKeys::NotKeys));
+    assert_jwks(r#"{"keys":null,"kty":"EC"}"#, Err(InvalidKeys::NotKeys));
+    assert_jwks("{}", Err(InvalidKeys::NotKeys));
+    assert_jwks("[]", Err(InvalidKeys::NotKeys));
+    assert_jwks("", Err(InvalidKeys::NotKeys));
+    assert_jwks("<html>", Err(InvalidKeys::NotKeys));
 }
 
 #[test]
 fn documents_are_bounded() {
     let keys = |count| json!({"keys": vec![jwk("p-256"); count]}).to_string();
-    check(&keys(64), Ok("KeySet(64)"));
-    check(&keys(65), Err(InvalidKeys::TooMany));
+    assert_jwks(&keys(64), Ok("KeySet(64)"));
+    assert_jwks(&keys(65), Err(InvalidKeys::TooMany));
     let key = jwk("p-256").to_string();
-    check(&format!("{key}{}", " ".repeat(256 * 1024 - key.len())), Ok("KeySet(1)"));
-    check(&format!("{key}{}", " ".repeat(256 * 1024)), Err(InvalidKeys::TooLong));
+    assert_jwks(&format!("{key}{}", " ".repeat(256 * 1024 - key.len())), Ok("KeySet(1)"));
+    assert_jwks(&format!("{key}{}", " ".repeat(256 * 1024)), Err(InvalidKeys::TooLong));
 }
 
 #[test]
 fn only_keys_for_signatures_of_ours_count() {
     for kid in ["rsa-2048", "p-256"] {
-        check_with(kid, "kid", Value::Null, true);
-        check_with(kid, "kid", json!(7), false);
-        check_with(kid, "use", json!("sig"), true);
-        check_with(kid, "use", json!("enc"), false);
-        check_with(kid, "use", json!(7), false);
-        check_with(kid, "key_ops", json!(["verify"]), true);
-        check_with(kid, "key_ops", json!(["encrypt"]), false);
-        check_with(kid, "key_ops", json!("verify"), false);
-        check_with(kid, "alg", json!("HS256"), false);
-        check_with(kid, "alg", json!("none"), false);
-        check_with(kid, "alg", json!(7), false);
-        check_with(kid, "kty", json!("oct"), false);
-        check_with(kid, "kty", json!("rsa"), false);
-        check_with(kid, "x5c", json!(["anything"]), true);
+        assert_jwk_with(kid, "kid", Value::Null, true);
+        assert_jwk_with(kid, "kid", json!(7), false);
+        assert_jwk_with(kid, "use", json!("sig"), true);
+        assert_jwk_with(kid, "use", json!("enc"), false);
+        assert_jwk_with(kid, "use", json!(7), false);
+        assert_jwk_with(kid, "key_ops", json!(["verify"]), true);
+        assert_jwk_with(kid, "key_ops", json!(["encrypt"]), false);
+        assert_jwk_with(kid, "key_ops", json!("verify"), false);
+        assert_jwk_with(kid, "alg", json!("HS256"), false);
+        assert_jwk_with(kid, "alg", json!("none"), false);
+        assert_jwk_with(kid, "alg", json!(7), false);
+        assert_jwk_with(kid, "kty", json!("oct"), false);
+        assert_jwk_with(kid, "kty", json!("rsa"), false);
+        assert_jwk_with(kid, "x5c", json!(["anything"]), true);
     }
-    check_with("rsa-2048", "alg", json!("RS256"), true);
-    check_with("rsa-2048", "alg", json!("ES256"), false);
-    check_with("rsa-2048", "alg", json!("PS256"), false);
-    check_with("rsa-2048", "alg", json!("RS512"), false);
-    check_with("rsa-2048", "kty", json!("EC"), false);
-    check_with("p-256", "alg", json!("ES256"), true);
-    check_with("p-256", "alg", json!("RS256"), false);
-    check_with("p-256", "kty", json!("RSA"), false);
+    assert_jwk_with("rsa-2048", "alg", json!("RS256"), true);
+    assert_jwk_with("rsa-2048", "alg", json!("ES256"), false);
+    assert_jwk_with("rsa-2048", "alg", json!("PS256"), false);
+    assert_jwk_with("rsa-2048", "alg", json!("RS512"), false);
+    assert_jwk_with("rsa-2048", "kty", json!("EC"), false);
+    assert_jwk_with("p-256", "alg", json!("ES256"), true);
+    assert_jwk_with("p-256", "alg", json!("RS256"), false);
+    assert_jwk_with("p-256", "kty", json!("RSA"), false);
 }
 
 #[test]
 fn numbers_are_checked() {
-    check_with("rsa-2048", "n", Value::Null, false);
-    check_with("rsa-2048", "n", json!("AQAB"), false);
-    check_with("rsa-2048", "n", jwk("rsa-1024")["n"].clone(), false);
-    check_with("rsa-2048", "n", json!("not base64url!"), false);
-    check_with("rsa-2048", "e", Value::Null, false);
-    check_with("rsa-2048", "e", json!("AQ"), false);
-    check_with("rsa-2048", "e", json!("AQAA"), false);
-    check_with("rsa-2048", "e", json!("Aw"), true);
-    check_with("rsa-2048", "e", json!("AQAB="), false);
-    check_with("p-256", "crv", json!("P-384"), false);
-    check_with("p-256", "crv", json!("secp256k1"), false);
-    check_with("p-256", "crv", Value::Null, false);
-    check_with("p-256", "y", Value::Null, false);
+    assert_jwk_with("rsa-2048", "n", Value::Null, false);
+    assert_jwk_with("rsa-2048", "n", json!("AQAB"), false);
+    assert_jwk_with("rsa-2048", "n", jwk("rsa-1024")["n"].clone(), false);
+    assert_jwk_with("rsa-2048", "n", json!("not base64url!"), false);
+    assert_jwk_with("rsa-2048", "e", Value::Null, false);
+    assert_jwk_with("rsa-2048", "e", json!("AQ"), false);
+    assert_jwk_with("rsa-2048", "e", json!("AQAA"), false);
+    assert_jwk_with("rsa-2048", "e", json!("Aw"), true);
+    assert_jwk_with("rsa-2048", "e", json!("AQAB="), false);
+    assert_jwk_with("p-256", "crv", json!("P-384"), false);
+    assert_jwk_with("p-256", "crv", json!("secp256k1"), false);
+    assert_jwk_with("p-256", "crv", Value::Null, false);
+    assert_jwk_with("p-256", "y", Value::Null, false);
     // Neither on the curve.
-    check_with("p-256", "y", jwk("p-256-other")["y"].clone(), false);
-    check_with("p-256", "x", json!("A".repeat(43)), false);
-    check_with("p-256", "x", jwk("p-384")["x"].clone(), false);
+    assert_jwk_with("p-256", "y", jwk("p-256-other")["y"].clone(), false);
+    assert_jwk_with("p-256", "x", json!("A".repeat(43)), false);
+    assert_jwk_with("p-256", "x", jwk("p-384")["x"].clone(), false);
 }
 
 /// A secret in a document that everybody can read would let everybody sign.
 #[test]
 fn a_published_secret_is_none() {
     let oct = json!({"kty": "oct", "alg": "HS256", "k": super::encode(super::SECRET)});
-    check(&oct.to_string(), Err(InvalidKeys::NoneUsable));
+    assert_jwks(&oct.to_string(), Err(InvalidKeys::NoneUsable));
     let keys = KeySet::from_jwks(json!({"keys": [oct, jwk("p-256")]}).to_string().as_bytes());
     let token = signed(r#"{"alg":"HS256"}"#, r#"{"exp":4102444800}"#, super::SECRET.as_bytes());
     assert_eq!(verify(&token, &keys.unwrap(), &ANY, NOW).map(drop), Err(Rejection::Algorithm));

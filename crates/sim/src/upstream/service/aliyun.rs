@@ -8,12 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::signature::{self, Key, Wrong};
+use super::signature::{self, AccountKey, ServiceRefusal};
 use super::{Mark, marks};
 use crate::upstream::Call;
 
 /// The most characters of a text, as Java counts them.
-const MOST: usize = 2_000;
+const MAX_TEXT_CHARS: usize = 2_000;
 const LEVELS: [&str; 4] = ["none", "low", "medium", "high"];
 /// What a dimension's mark is called, and its type.
 const DIMENSIONS: [(&str, &str); 4] = [
@@ -26,7 +26,7 @@ const DIMENSIONS: [(&str, &str); 4] = [
 /// Alibaba's service, with one account.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Aliyun {
+pub struct AliyunService {
     /// The id of the only access key; `testid` by default.
     pub access_key_id: String,
     /// Its secret; `testsecret` by default.
@@ -39,7 +39,7 @@ pub struct Aliyun {
     pub risky: BTreeMap<String, String>,
 }
 
-impl Default for Aliyun {
+impl Default for AliyunService {
     fn default() -> Self {
         Self {
             access_key_id: "testid".to_owned(),
@@ -51,32 +51,33 @@ impl Default for Aliyun {
     }
 }
 
-impl Aliyun {
+impl AliyunService {
     /// The status and the body of an answer.
     pub(super) fn answer(&self, call: &Call, earlier: &[Call]) -> (u16, Value) {
-        let key = Key {
+        let key = AccountKey {
             id: &self.access_key_id,
             secret: &self.access_key_secret,
             token: self.security_token.as_deref(),
         };
         let verified = signature::verify(call, &key, earlier);
         match verified.and_then(|()| self.judge(call)) {
-            Ok(data) => {
-                (200, json!({ "RequestId": REQUEST, "Code": 200, "Message": "OK", "Data": data }))
-            }
+            Ok(data) => (
+                200,
+                json!({ "RequestId": REQUEST_ID, "Code": 200, "Message": "OK", "Data": data }),
+            ),
             // What is wrong with a text has its code in a body that arrives well.
             Err((200, code, message)) => {
                 let code: u64 = code.parse().unwrap_or(500);
-                (200, json!({ "RequestId": REQUEST, "Code": code, "Message": message }))
+                (200, json!({ "RequestId": REQUEST_ID, "Code": code, "Message": message }))
             }
             Err((status, code, message)) => (
                 status,
-                json!({ "RequestId": REQUEST, "Code": code, "Message": message, "HostId": "green-cip.cn-shanghai.aliyuncs.com", "Recommend": "https://api.aliyun.com/troubleshoot" }),
+                json!({ "RequestId": REQUEST_ID, "Code": code, "Message": message, "HostId": "green-cip.cn-shanghai.aliyuncs.com", "Recommend": "https://api.aliyun.com/troubleshoot" }),
             ),
         }
     }
 
-    fn judge(&self, call: &Call) -> Result<Value, Wrong> {
+    fn judge(&self, call: &Call) -> Result<Value, ServiceRefusal> {
         let header = |name: &str| {
             call.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
         };
@@ -87,8 +88,8 @@ impl Aliyun {
             return Err((404, "InvalidAction.NotFound", message));
         }
         let query = call.path.split_once('?').map_or("", |(_, query)| query);
-        let body = std::str::from_utf8(&call.body).ok().and_then(signature::form);
-        let mut fields = signature::form(query).unwrap_or_default();
+        let body = std::str::from_utf8(&call.body).ok().and_then(signature::parse_form);
+        let mut fields = signature::parse_form(query).unwrap_or_default();
         fields.extend(body.ok_or_else(|| parameter("the form is broken"))?);
         let field = |name: &str| {
             let found = fields.iter().find(|(own, _)| own == name);
@@ -105,7 +106,7 @@ impl Aliyun {
             return Err(parameter("requestFrom"));
         }
         match header("x-acs-action") {
-            "TextModerationPlus" => Ok(moderated(&self.marks(content(&parameters)?))),
+            "TextModerationPlus" => Ok(text_moderation_verdict(&self.marks(content(&parameters)?))),
             "MultiModalGuard" if parameters["imageUrls"].is_array() => {
                 let urls: Vec<&str> = parameters["imageUrls"]
                     .as_array()
@@ -113,14 +114,14 @@ impl Aliyun {
                     .flatten()
                     .filter_map(Value::as_str)
                     .collect();
-                Ok(self.guarded(&urls.join(" ")))
+                Ok(self.multi_modal_verdict(&urls.join(" ")))
             }
-            "MultiModalGuard" => Ok(self.guarded(content(&parameters)?)),
+            "MultiModalGuard" => Ok(self.multi_modal_verdict(content(&parameters)?)),
             "MultiModalGuardForBase64" => {
                 let image = STANDARD
                     .decode(field("ImageBase64Str")?)
                     .map_err(|_| parameter("the image is not base64"))?;
-                Ok(self.guarded(&String::from_utf8_lossy(&image)))
+                Ok(self.multi_modal_verdict(&String::from_utf8_lossy(&image)))
             }
             _ => Err((404, "InvalidAction.NotFound", "Specified api is not found.".to_owned())),
         }
@@ -131,9 +132,9 @@ impl Aliyun {
     }
 
     /// What `MultiModalGuard` says.
-    fn guarded(&self, text: &str) -> Value {
+    fn multi_modal_verdict(&self, text: &str) -> Value {
         let marks = self.marks(text);
-        let mut details = vec![detail("contentModeration", said(&marks))];
+        let mut details = vec![detail("contentModeration", content_level(&marks))];
         for (mark, kind) in DIMENSIONS {
             let level = level_of(&marks, mark);
             if level > 0 || kind == "promptAttack" {
@@ -155,10 +156,10 @@ impl Aliyun {
     }
 }
 
-const REQUEST: &str = "5D2E9A1B-0000-0000-0000-57A4D1000000";
+const REQUEST_ID: &str = "5D2E9A1B-0000-0000-0000-57A4D1000000";
 
 /// The text of a question, if it may be asked.
-fn content(parameters: &Value) -> Result<&str, Wrong> {
+fn content(parameters: &Value) -> Result<&str, ServiceRefusal> {
     let session = parameters["sessionId"].as_str().unwrap_or_default();
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     if session.len() != 20 || !session.bytes().all(is_digit) {
@@ -166,18 +167,20 @@ fn content(parameters: &Value) -> Result<&str, Wrong> {
     }
     match parameters["content"].as_str() {
         None | Some("") => Err(parameter("content is missing")),
-        Some(text) if text.encode_utf16().count() > MOST => Err(parameter("content is too long")),
+        Some(text) if text.encode_utf16().count() > MAX_TEXT_CHARS => {
+            Err(parameter("content is too long"))
+        }
         Some(text) => Ok(text),
     }
 }
 
-fn parameter(what: &str) -> Wrong {
+fn parameter(what: &str) -> ServiceRefusal {
     (200, "400", format!("Invalid parameter: {what}"))
 }
 
 /// What `TextModerationPlus` says.
-fn moderated(marks: &[Mark]) -> Value {
-    let level = said(marks);
+fn text_moderation_verdict(marks: &[Mark]) -> Value {
+    let level = content_level(marks);
     let results = if level > 0 {
         json!([{ "Label": "violent_incidents", "Confidence": 99.1, "Description": "a stand-in's finding" }])
     } else {
@@ -208,7 +211,7 @@ fn detail(kind: &str, level: usize) -> Value {
 }
 
 /// How risky what is said is.
-fn said(marks: &[Mark]) -> usize {
+fn content_level(marks: &[Mark]) -> usize {
     let level = |mark: &Mark| LEVELS.iter().position(|level| *level == mark.what);
     marks.iter().filter_map(level).max().unwrap_or(0)
 }

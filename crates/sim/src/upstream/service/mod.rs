@@ -14,11 +14,11 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
-use super::answer::Asked;
+use super::answer::ProviderRequest;
 use super::script::Script;
 use super::stage::Call;
 
-pub use aliyun::Aliyun;
+pub use aliyun::AliyunService;
 
 /// Makes an upstream a service that judges texts.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -27,21 +27,21 @@ pub enum Service {
     /// Alibaba Cloud's content safety; every signature is verified. Marks: `low`, `medium` and `high`
     /// (what is said), `attack`, `url`, `hallucination`, `custom` (each `…:LEVEL`, high by default)
     /// and `phone:NUMBER` (sensitive data, of which all but three characters are masked).
-    Aliyun(Aliyun),
+    Aliyun(AliyunService),
     /// `/v1/moderations`; other paths answer as every provider does. Marks: a category and its score,
     /// `violence:0.4`, 0.98 by default; from 0.5 on it is flagged.
-    Moderation(Finds),
+    Moderation(RiskyWords),
     /// A model that answers as Llama Guard does. Marks: hazards, `S1`.
-    LlamaGuard(Finds),
+    LlamaGuard(RiskyWords),
     /// A model that answers as Qwen3Guard does. Marks: categories, `Violent`; `Controversial:…` where
     /// they are less than unsafe.
-    Qwen3Guard(Finds),
+    Qwen3Guard(RiskyWords),
 }
 
 /// What is found beside marks.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Finds {
+pub struct RiskyWords {
     /// Marks by the words for which they stand: `"attack plan" = "high"`.
     pub risky: BTreeMap<String, String>,
 }
@@ -63,7 +63,7 @@ impl Mark {
 impl Service {
     /// A script as the service fills it in: one that says neither how to fail nor what to answer gets
     /// the service's judgement. `earlier` are the calls before this one.
-    pub fn fill(&self, script: &Script, call: &Call, earlier: &[Call]) -> Script {
+    pub fn apply(&self, script: &Script, call: &Call, earlier: &[Call]) -> Script {
         let fails = script.status.is_some_and(|status| status >= 300) || script.redirect.is_some();
         let says = script.raw.is_some()
             || script.json.is_some()
@@ -84,12 +84,12 @@ impl Service {
             }
             Self::Moderation(_) => script.clone(),
             Self::LlamaGuard(finds) => {
-                let said = Asked::read(&call.path, &call.body).said;
+                let said = ProviderRequest::parse(&call.path, &call.body).prompt_text;
                 let answer = Some(judge::llama_guard(&marks(&said, &finds.risky)));
                 Script { answer, ..script.clone() }
             }
             Self::Qwen3Guard(finds) => {
-                let said = Asked::read(&call.path, &call.body).said;
+                let said = ProviderRequest::parse(&call.path, &call.body).prompt_text;
                 let answer = Some(judge::qwen3_guard(&marks(&said, &finds.risky)));
                 Script { answer, ..script.clone() }
             }
@@ -124,7 +124,7 @@ mod tests {
     use serde_json::Value;
 
     use super::Service;
-    use crate::upstream::{Asked, Call, Ended, Play, Script};
+    use crate::upstream::{Call, Ended, ProviderRequest, ResponsePlan, Script};
 
     fn call(path: &str, body: &str) -> Call {
         Call {
@@ -139,9 +139,9 @@ mod tests {
     fn ask(service: &str, script: &Script, path: &str, body: &str) -> (u16, Value) {
         let service: Service = toml::from_str(service).expect("a service");
         let call = call(path, body);
-        let script = service.fill(script, &call, &[]);
-        let play = script.play(&Asked::read(path, call.body.as_ref())).expect("a play");
-        let Play::Respond(response) = play else { panic!("{play:?}") };
+        let script = service.apply(script, &call, &[]);
+        let play = script.plan(&ProviderRequest::parse(path, call.body.as_ref())).expect("a play");
+        let ResponsePlan::Respond(response) = play else { panic!("{play:?}") };
         let body = serde_json::from_slice(&response.bytes()).unwrap_or_default();
         (response.status.as_u16(), body)
     }

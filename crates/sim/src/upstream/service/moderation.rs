@@ -2,17 +2,17 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Finds, marks};
+use super::{RiskyWords, marks};
 
 /// The score of a mark that has none of its own.
-const SURE: f64 = 0.98;
+const DEFAULT_SCORE: f64 = 0.98;
 /// The score from which on a category is flagged.
-const FLAGGED: f64 = 0.5;
+const FLAG_THRESHOLD: f64 = 0.5;
 /// Those that are always listed.
 const CATEGORIES: [&str; 5] = ["harassment", "hate", "self-harm", "sexual", "violence"];
 
 /// The status and the body of an answer.
-pub(super) fn answer(body: &[u8], finds: &Finds) -> (u16, Value) {
+pub(super) fn answer(body: &[u8], finds: &RiskyWords) -> (u16, Value) {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let Some(texts) = texts(&body["input"]) else {
         let error = json!({ "message": "Invalid input.", "type": "invalid_request_error", "param": "input", "code": null });
@@ -42,15 +42,15 @@ fn texts(input: &Value) -> Option<Vec<String>> {
     }
 }
 
-fn result(text: &str, finds: &Finds) -> Value {
+fn result(text: &str, finds: &RiskyWords) -> Value {
     let mut scores: Map<String, Value> =
         CATEGORIES.iter().map(|name| ((*name).to_owned(), json!(0.0001))).collect();
     for mark in marks(text, &finds.risky) {
         let (name, score) = mark.split();
-        let score = score.and_then(|score| score.parse().ok()).unwrap_or(SURE);
+        let score = score.and_then(|score| score.parse().ok()).unwrap_or(DEFAULT_SCORE);
         scores.insert(name.to_owned(), json!(score));
     }
-    let flag = |score: &Value| score.as_f64().is_some_and(|score| score >= FLAGGED);
+    let flag = |score: &Value| score.as_f64().is_some_and(|score| score >= FLAG_THRESHOLD);
     let flags: Map<String, Value> =
         scores.iter().map(|(name, score)| (name.clone(), flag(score).into())).collect();
     json!({ "flagged": scores.values().any(flag), "categories": flags, "category_scores": scores })

@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 use crate::upstream::Call;
 
 /// Why a call is refused: the status, the code and a message.
-pub(super) type Wrong = (u16, &'static str, String);
+pub(super) type ServiceRefusal = (u16, &'static str, String);
 
 /// The only key that is known.
-pub(super) struct Key<'a> {
+pub(super) struct AccountKey<'a> {
     pub(super) id: &'a str,
     pub(super) secret: &'a str,
     pub(super) token: Option<&'a str>,
@@ -23,7 +23,11 @@ pub(super) struct Key<'a> {
 const SCHEME: &str = "ACS3-HMAC-SHA256";
 
 /// Makes sure that a call is signed by the key, whole, and for the first time.
-pub(super) fn verify(call: &Call, key: &Key<'_>, earlier: &[Call]) -> Result<(), Wrong> {
+pub(super) fn verify(
+    call: &Call,
+    key: &AccountKey<'_>,
+    earlier: &[Call],
+) -> Result<(), ServiceRefusal> {
     let header = |name: &str| text(&call.headers, name);
     let authorization = header("authorization").ok_or_else(|| missing("authorization"))?;
     let members = authorization
@@ -54,12 +58,12 @@ pub(super) fn verify(call: &Call, key: &Key<'_>, earlier: &[Call]) -> Result<(),
             return Err(incomplete(format!("{name} is not signed")));
         }
     }
-    check_stamp(call, earlier)?;
+    check_date_and_nonce(call, earlier)?;
     let hash = hex(&Sha256::digest(&call.body));
     if header("x-acs-content-sha256") != Some(&hash) {
         return Err(mismatch("the body has another digest"));
     }
-    let mut canonical = format!("{}\n{}\n", call.method, canonical_place(&call.path)?);
+    let mut canonical = format!("{}\n{}\n", call.method, canonical_target(&call.path)?);
     for name in &signed {
         let value = header(name).ok_or_else(|| missing(name))?;
         canonical.push_str(&format!("{name}:{}\n", value.trim()));
@@ -73,7 +77,7 @@ pub(super) fn verify(call: &Call, key: &Key<'_>, earlier: &[Call]) -> Result<(),
 }
 
 /// The date has its form, and nobody has used the nonce before.
-fn check_stamp(call: &Call, earlier: &[Call]) -> Result<(), Wrong> {
+fn check_date_and_nonce(call: &Call, earlier: &[Call]) -> Result<(), ServiceRefusal> {
     let date = text(&call.headers, "x-acs-date").ok_or_else(|| missing("x-acs-date"))?;
     let form = "0000-00-00T00:00:00Z";
     let fits = |(letter, wanted): (u8, u8)| {
@@ -91,25 +95,27 @@ fn check_stamp(call: &Call, earlier: &[Call]) -> Result<(), Wrong> {
 }
 
 /// Path and query, decoded and written anew.
-fn canonical_place(place: &str) -> Result<String, Wrong> {
+fn canonical_target(place: &str) -> Result<String, ServiceRefusal> {
     let (path, query) = place.split_once('?').unwrap_or((place, ""));
-    let pairs = form(query).ok_or_else(|| incomplete("the query is broken".to_owned()))?;
-    let mut pairs: Vec<String> =
-        pairs.iter().map(|(name, value)| format!("{}={}", spelled(name), spelled(value))).collect();
+    let pairs = parse_form(query).ok_or_else(|| incomplete("the query is broken".to_owned()))?;
+    let mut pairs: Vec<String> = pairs
+        .iter()
+        .map(|(name, value)| format!("{}={}", percent_encode(name), percent_encode(value)))
+        .collect();
     pairs.sort();
     Ok(format!("{path}\n{}", pairs.join("&")))
 }
 
 /// Reads a form or a query; `None` where it is broken.
-pub(super) fn form(text: &str) -> Option<Vec<(String, String)>> {
+pub(super) fn parse_form(text: &str) -> Option<Vec<(String, String)>> {
     let pair = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Some((decoded(name)?, decoded(value)?))
+        Some((percent_decode(name)?, percent_decode(value)?))
     };
     text.split('&').filter(|part| !part.is_empty()).map(pair).collect()
 }
 
-fn decoded(text: &str) -> Option<String> {
+fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, more)) = rest.split_first() {
@@ -127,7 +133,7 @@ fn decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-fn spelled(text: &str) -> String {
+fn percent_encode(text: &str) -> String {
     let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     let spell = |byte: u8| {
         if unreserved(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
@@ -156,15 +162,15 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn missing(name: &str) -> Wrong {
+fn missing(name: &str) -> ServiceRefusal {
     (400, "MissingParameter", format!("{name} is missing"))
 }
 
-fn incomplete(message: String) -> Wrong {
+fn incomplete(message: String) -> ServiceRefusal {
     (400, "IncompleteSignature", message)
 }
 
-fn mismatch(why: &str) -> Wrong {
+fn mismatch(why: &str) -> ServiceRefusal {
     let message = format!("Specified signature does not match our calculation: {why}.");
     (400, "SignatureDoesNotMatch", message)
 }
@@ -174,11 +180,11 @@ mod tests {
     use bytes::Bytes;
     use http::{HeaderMap, HeaderValue};
 
-    use super::{Key, decoded, hex, hmac, verify};
+    use super::{AccountKey, hex, hmac, percent_decode, verify};
     use crate::upstream::{Call, Ended};
 
-    const KEY: Key<'static> =
-        Key { id: "YourAccessKeyId", secret: "YourAccessKeySecret", token: None };
+    const KEY: AccountKey<'static> =
+        AccountKey { id: "YourAccessKeyId", secret: "YourAccessKeySecret", token: None };
 
     /// The request that Alibaba publishes with its signature.
     fn published() -> Call {
@@ -213,7 +219,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(change: impl Fn(&mut Call), key: &Key<'_>, expected: Option<&str>) {
+    fn assert_verified(change: impl Fn(&mut Call), key: &AccountKey<'_>, expected: Option<&str>) {
         let mut call = published();
         change(&mut call);
         let code = verify(&call, key, &[]).err().map(|(_, code, _)| code);
@@ -222,30 +228,46 @@ mod tests {
 
     #[test]
     fn the_published_signature_is_right_and_nothing_near_it() {
-        check(|_| {}, &KEY, None);
-        check(|call| call.path.push_str("&a"), &KEY, Some("SignatureDoesNotMatch"));
-        check(|call| call.body = "a".into(), &KEY, Some("SignatureDoesNotMatch"));
-        check(|call| call.method = "GET".to_owned(), &KEY, Some("SignatureDoesNotMatch"));
-        let other = Key { secret: "another", ..KEY };
-        check(|_| {}, &other, Some("SignatureDoesNotMatch"));
-        check(|_| {}, &Key { id: "another", ..KEY }, Some("InvalidAccessKeyId.NotFound"));
-        check(|_| {}, &Key { token: Some("t"), ..KEY }, Some("MissingSecurityToken"));
+        assert_verified(|_| {}, &KEY, None);
+        assert_verified(|call| call.path.push_str("&a"), &KEY, Some("SignatureDoesNotMatch"));
+        assert_verified(|call| call.body = "a".into(), &KEY, Some("SignatureDoesNotMatch"));
+        assert_verified(|call| call.method = "GET".to_owned(), &KEY, Some("SignatureDoesNotMatch"));
+        let other = AccountKey { secret: "another", ..KEY };
+        assert_verified(|_| {}, &other, Some("SignatureDoesNotMatch"));
+        assert_verified(
+            |_| {},
+            &AccountKey { id: "another", ..KEY },
+            Some("InvalidAccessKeyId.NotFound"),
+        );
+        assert_verified(
+            |_| {},
+            &AccountKey { token: Some("t"), ..KEY },
+            Some("MissingSecurityToken"),
+        );
         let set = |name: &'static str, value: &'static str| {
             move |call: &mut Call| {
                 call.headers.insert(name, HeaderValue::from_static(value));
             }
         };
-        check(set("host", "ecs.cn-beijing.aliyuncs.com"), &KEY, Some("SignatureDoesNotMatch"));
-        check(set("x-acs-version", "2014-05-27"), &KEY, Some("SignatureDoesNotMatch"));
-        check(set("x-acs-other", "1"), &KEY, Some("IncompleteSignature"));
-        check(set("content-type", "text/plain"), &KEY, Some("IncompleteSignature"));
-        check(set("x-acs-date", "today"), &KEY, Some("InvalidTimeStamp.Format"));
-        check(set("x-acs-security-token", "t"), &KEY, Some("InvalidSecurityToken.Malformed"));
-        check(set("authorization", "Bearer k"), &KEY, Some("IncompleteSignature"));
+        assert_verified(
+            set("host", "ecs.cn-beijing.aliyuncs.com"),
+            &KEY,
+            Some("SignatureDoesNotMatch"),
+        );
+        assert_verified(set("x-acs-version", "2014-05-27"), &KEY, Some("SignatureDoesNotMatch"));
+        assert_verified(set("x-acs-other", "1"), &KEY, Some("IncompleteSignature"));
+        assert_verified(set("content-type", "text/plain"), &KEY, Some("IncompleteSignature"));
+        assert_verified(set("x-acs-date", "today"), &KEY, Some("InvalidTimeStamp.Format"));
+        assert_verified(
+            set("x-acs-security-token", "t"),
+            &KEY,
+            Some("InvalidSecurityToken.Malformed"),
+        );
+        assert_verified(set("authorization", "Bearer k"), &KEY, Some("IncompleteSignature"));
         let remove = |call: &mut Call| {
             call.headers.remove("authorization");
         };
-        check(remove, &KEY, Some("MissingParameter"));
+        assert_verified(remove, &KEY, Some("MissingParameter"));
     }
 
     #[test]
@@ -256,9 +278,9 @@ mod tests {
 
     #[test]
     fn forms_are_decoded_strictly() {
-        assert_eq!(decoded("a%2Bb+c%E4%BD%A0").as_deref(), Some("a+b c你"));
+        assert_eq!(percent_decode("a%2Bb+c%E4%BD%A0").as_deref(), Some("a+b c你"));
         for broken in ["%", "%2", "%zz", "%ff"] {
-            assert_eq!(decoded(broken), None, "{broken}");
+            assert_eq!(percent_decode(broken), None, "{broken}");
         }
     }
 

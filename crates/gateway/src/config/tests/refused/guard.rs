@@ -1,27 +1,27 @@
 //! Mistakes in guards.
 
-use super::{refused, refused_after_base};
+use super::{assert_refused, assert_refused_after_base};
 
 /// Checks a guard with these fields, and the two providers of the base beside it.
 #[track_caller]
-fn wrong(fields: &str, expected: &[(&str, &str, &str)]) {
-    refused_after_base(&format!("[[guards]]\nid = \"g\"\n{fields}"), expected);
+fn assert_refused_guard(fields: &str, expected: &[(&str, &str, &str)]) {
+    assert_refused_after_base(&format!("[[guards]]\nid = \"g\"\n{fields}"), expected);
 }
 
 /// The same for `aliyun`, with its keys and these fields.
 #[track_caller]
-fn wrong_aliyun(fields: &str, expected: &[(&str, &str, &str)]) {
+fn assert_refused_aliyun(fields: &str, expected: &[(&str, &str, &str)]) {
     let keys = "access_key_id = \"secret:A\"\naccess_key = \"secret:B\"";
-    wrong(&format!("kind = \"aliyun\"\n{keys}\n{fields}"), expected);
+    assert_refused_guard(&format!("kind = \"aliyun\"\n{keys}\n{fields}"), expected);
 }
 
 #[test]
 fn kinds_and_their_fields() {
-    wrong(
+    assert_refused_guard(
         "kind = \"aws\"",
         &[("guards[0].kind", "\"aws\"", "aliyun, openai-moderation, llm, words, pii")],
     );
-    wrong(
+    assert_refused_guard(
         "kind = \"aliyun\"\nregion = \"a b\"\nwords = [\"x\"]",
         &[
             ("guards[0]", "no `access_key_id`", "aliyun needs it"),
@@ -30,7 +30,7 @@ fn kinds_and_their_fields() {
             ("guards[0].region", "\"a b\"", "letters"),
         ],
     );
-    wrong(
+    assert_refused_guard(
         "kind = \"openai-moderation\"\nformat = \"qwen3guard\"\nsecurity_token = \"secret:A\"",
         &[
             ("guards[0].security_token", "`security_token`", "of the kind aliyun"),
@@ -38,7 +38,7 @@ fn kinds_and_their_fields() {
             ("guards[0].format", "`format`", "of the kind llm"),
         ],
     );
-    wrong(
+    assert_refused_guard(
         "kind = \"llm\"\nthresholds = { a = 1 }",
         &[
             ("guards[0]", "no `provider`", "llm needs it"),
@@ -47,7 +47,7 @@ fn kinds_and_their_fields() {
             ("guards[0]", "no `format`", "llm needs it"),
         ],
     );
-    wrong(
+    assert_refused_guard(
         r#"
         kind = "words"
         words = ["a"]
@@ -81,12 +81,15 @@ fn kinds_and_their_fields() {
             ("guards[0].restore", "`restore`", "of the kind pii"),
         ],
     );
-    wrong("kind = \"pii\"\nlist = \"a\"", &[("guards[0].list", "`list`", "of the kind words")]);
+    assert_refused_guard(
+        "kind = \"pii\"\nlist = \"a\"",
+        &[("guards[0].list", "`list`", "of the kind words")],
+    );
 }
 
 #[test]
 fn what_every_guard_has() {
-    wrong(
+    assert_refused_guard(
         r#"
         kind = "words"
         words = ["ok", " "]
@@ -115,7 +118,7 @@ fn what_every_guard_has() {
             ("guards[0].keep_content", "10001", "from 0 to 10000"),
         ],
     );
-    wrong(
+    assert_refused_guard(
         "kind = \"pii\"\ncheck = []\nstream_window = 100001",
         &[
             ("guards[0].check", "empty", "request, response"),
@@ -123,13 +126,16 @@ fn what_every_guard_has() {
         ],
     );
     for status in ["200", "600"] {
-        wrong(
+        assert_refused_guard(
             &format!("kind = \"pii\"\non_block = {{ format = \"error\", status = {status} }}"),
             &[("guards[0].on_block.status", status, "400 to 599")],
         );
     }
-    wrong("kind = \"pii\"\ntimeout = 2", &[("guards[0].timeout", "a number", "\"2s\"")]);
-    wrong(
+    assert_refused_guard(
+        "kind = \"pii\"\ntimeout = 2",
+        &[("guards[0].timeout", "a number", "\"2s\"")],
+    );
+    assert_refused_guard(
         "kind = \"pii\"\non_block = { code = 200 }",
         &[("guards[0].on_block.code", "unknown field `code`", "`status`")],
     );
@@ -138,25 +144,25 @@ fn what_every_guard_has() {
 #[test]
 fn overrides() {
     let of = |overrides: &str| format!("kind = \"pii\"\noverrides = [{overrides}]");
-    wrong(
+    assert_refused_guard(
         &of("{ off = true }, { consumers = [], groups = [], off = true }"),
         &[
             ("guards[0].overrides[0]", "for nobody", "`consumers`, `groups`"),
             ("guards[0].overrides[1]", "for nobody", "`consumers`, `groups`"),
         ],
     );
-    wrong(
+    assert_refused_guard(
         &of("{ groups = [\"a\"] }, { groups = [\"a\"], off = false }"),
         &[
             ("guards[0].overrides[0]", "changes nothing", "`off = true`"),
             ("guards[0].overrides[1]", "changes nothing", "`off = true`"),
         ],
     );
-    wrong(
+    assert_refused_guard(
         &of("{ groups = [\"a\"], off = true, block_at = \"low\" }"),
         &[("guards[0].overrides[0]", "`off` and something else", "`off` alone")],
     );
-    wrong(
+    assert_refused_guard(
         &of(
             "{ consumers = [\"a b\", \"\", \"~(\", \"a*b\", \"a b*\"], groups = [\"ü\"], block_at = \"hgh\" }",
         ),
@@ -170,11 +176,11 @@ fn overrides() {
             ("guards[0].overrides[0].block_at", "\"hgh\"", "did you mean high?"),
         ],
     );
-    wrong(
+    assert_refused_guard(
         &of("{ groups = [\"a\"], off = true, services = {} }"),
         &[("guards[0].overrides[0].services", "`services`", "of the kind aliyun")],
     );
-    wrong(
+    assert_refused_guard(
         &of(
             "{ consumers = [\"*\"], off = true }, { groups = [\"a\"], off = true }, { consumers = [\"*\"], off = true }",
         ),
@@ -183,7 +189,7 @@ fn overrides() {
             ("guards[0].overrides[2]", "after overrides[0]", "the first that fits"),
         ],
     );
-    wrong_aliyun(
+    assert_refused_aliyun(
         "region = \"a\"\noverrides = [{ consumers = [\"a\"], services = { request = \"a b\", response = \"\" } }, { consumers = [\"b\"], services = {} }]",
         &[
             ("guards[0].overrides[0].services.request", "\"a b\"", "letters"),
@@ -191,7 +197,7 @@ fn overrides() {
             ("guards[0].overrides[1]", "changes nothing", "`services`"),
         ],
     );
-    wrong_aliyun(
+    assert_refused_aliyun(
         "region = \"a\"\noverrides = [{ consumers = [\"a\"], services = { image = \"a\" } }]",
         &[("guards[0].overrides[0].services.image", "unknown field `image`", "`request`")],
     );
@@ -199,27 +205,27 @@ fn overrides() {
 
 #[test]
 fn alibaba() {
-    wrong_aliyun("", &[("guards[0]", "no `region`", "or its `endpoint`")]);
+    assert_refused_aliyun("", &[("guards[0]", "no `region`", "or its `endpoint`")]);
     for (endpoint, found) in [
         ("green-cip.cn-shanghai.aliyuncs.com", "\"green-cip"),
         ("ftp://h", "\"ftp://h\""),
         ("https://h?key=sk-1", "a query"),
         ("https://sk-1@h", "a user's name"),
     ] {
-        wrong_aliyun(
+        assert_refused_aliyun(
             &format!("endpoint = \"{endpoint}\""),
             &[("guards[0].endpoint", found, "an address such as")],
         );
     }
-    wrong_aliyun(
+    assert_refused_aliyun(
         "region = \"a\"\naction = \"TextModeration\"\nbars = {}\nmask = true",
         &[("guards[0].action", "\"TextModeration\"", "TextModerationPlus, MultiModalGuard")],
     );
-    wrong_aliyun(
+    assert_refused_aliyun(
         "region = \"a\"\naction = \"hash\"",
         &[("guards[0].action", "\"hash\"", "TextModerationPlus, MultiModalGuard")],
     );
-    wrong_aliyun(
+    assert_refused_aliyun(
         "region = \"a\"\nbars = { content = \"low\" }\nmask = true\nservices = { image = \"i\" }",
         &[
             ("guards[0].bars", "`bars`", "MultiModalGuard"),
@@ -227,7 +233,7 @@ fn alibaba() {
             ("guards[0].services.image", "a service for images", "MultiModalGuard"),
         ],
     );
-    wrong_aliyun(
+    assert_refused_aliyun(
         r#"
         region = "a"
         action = "MultiModalGuard"
@@ -243,7 +249,7 @@ fn alibaba() {
             ("guards[0].bars.sensitive_data", "\"S4\"", "S1, S2, S3"),
         ],
     );
-    wrong_aliyun(
+    assert_refused_aliyun(
         "region = \"a\"\naction = \"MultiModalGuard\"\nbars = { contents = \"low\" }",
         &[("guards[0].bars.contents", "unknown field", "did you mean content?")],
     );
@@ -251,7 +257,7 @@ fn alibaba() {
 
 #[test]
 fn models_that_judge() {
-    wrong(
+    assert_refused_guard(
         "kind = \"openai-moderation\"\nprovider = \"opnai\"\nmodel = \"\"\nthresholds = { \"\" = 0.5, high = 1.5, small = 0.0004, zero = 0 }",
         &[
             ("guards[0].provider", "\"opnai\"", "did you mean openai?"),
@@ -262,18 +268,18 @@ fn models_that_judge() {
             ("guards[0].thresholds.zero", "0", "from 0.001 to 1"),
         ],
     );
-    wrong(
+    assert_refused_guard(
         "kind = \"openai-moderation\"\nprovider = \"openai\"\nthresholds = { a = inf }",
         &[("guards[0].thresholds.a", "inf", "a finite number")],
     );
-    refused(
+    assert_refused(
         r#"
         providers = [{ id = "east", kind = "azure", base_url = "https://n.openai.azure.com", keys = ["secret:A"] }]
         guards = [{ id = "g", kind = "openai-moderation", provider = "east" }]
         "#,
         &[("guards[0].provider", "\"east\"", "which azure does not")],
     );
-    wrong(
+    assert_refused_guard(
         "kind = \"llm\"\nprovider = \"locl\"\nmodel = \" \"\nformat = \"llamaguard\"",
         &[
             ("guards[0].provider", "\"locl\"", "did you mean local?"),
@@ -285,24 +291,30 @@ fn models_that_judge() {
 
 #[test]
 fn words_and_personal_data() {
-    wrong("kind = \"words\"", &[("guards[0]", "no words", "`list`")]);
-    wrong("kind = \"words\"\nwords = []", &[("guards[0].words", "empty", "at least one word")]);
+    assert_refused_guard("kind = \"words\"", &[("guards[0]", "no words", "`list`")]);
+    assert_refused_guard(
+        "kind = \"words\"\nwords = []",
+        &[("guards[0].words", "empty", "at least one word")],
+    );
     for list in ["", "My-List", "a/b", "ü"] {
-        wrong(
+        assert_refused_guard(
             &format!("kind = \"words\"\nlist = \"{list}\""),
             &[("guards[0].list", list, "lower-case")],
         );
     }
-    wrong(
+    assert_refused_guard(
         "kind = \"pii\"\ndetect = [\"mail\"]\naction = \"mask\"",
         &[
             ("guards[0].action", "\"mask\"", "replace, hash, refuse"),
             ("guards[0].detect[0]", "\"mail\"", "did you mean email?"),
         ],
     );
-    wrong("kind = \"pii\"\ndetect = []", &[("guards[0].detect", "empty", "something to look for")]);
+    assert_refused_guard(
+        "kind = \"pii\"\ndetect = []",
+        &[("guards[0].detect", "empty", "something to look for")],
+    );
     for action in ["hash", "refuse"] {
-        wrong(
+        assert_refused_guard(
             &format!(
                 "kind = \"pii\"\naction = \"{action}\"\nrestore = true\ncustom = [{{ name = \"a\", pattern = \"b\", replace = \"c\" }}]"
             ),
@@ -312,7 +324,7 @@ fn words_and_personal_data() {
             ],
         );
     }
-    wrong(
+    assert_refused_guard(
         r#"
         kind = "pii"
         custom = [
@@ -330,7 +342,7 @@ fn words_and_personal_data() {
             ("guards[0].custom[3].name", "\"a\"", "a name of its own"),
         ],
     );
-    wrong(
+    assert_refused_guard(
         "kind = \"pii\"\ncustom = [{ name = \"a\" }]",
         &[("guards[0].custom[0]", "no field `pattern`", "the field `pattern`")],
     );

@@ -4,11 +4,11 @@ use crate::config::author;
 use crate::secret::Secret;
 
 use super::super::load;
-use super::refused;
+use super::assert_refused;
 
 /// Checks an issuer with these fields besides its name.
 #[track_caller]
-fn refused_issuer(fields: &str, expected: &[(&str, &str, &str)]) {
+fn assert_refused_issuer(fields: &str, expected: &[(&str, &str, &str)]) {
     let paths: Vec<String> = expected
         .iter()
         .map(|(path, _, _)| format!("auth.jwt[0].{path}").trim_end_matches('.').to_owned())
@@ -18,19 +18,22 @@ fn refused_issuer(fields: &str, expected: &[(&str, &str, &str)]) {
         .zip(&paths)
         .map(|((_, found, expected), path)| (path.as_str(), *found, *expected))
         .collect();
-    refused(&format!("[[auth.jwt]]\nissuer = \"i\"\n{fields}"), &expected);
+    assert_refused(&format!("[[auth.jwt]]\nissuer = \"i\"\n{fields}"), &expected);
 }
 
 #[test]
 fn what_issuers_sign_with() {
     let one_of = "one of `secret`, `jwks`, `jwks_url`";
-    refused_issuer("", &[("", "no keys", one_of)]);
-    refused_issuer(
+    assert_refused_issuer("", &[("", "no keys", one_of)]);
+    assert_refused_issuer(
         "jwks = \"{}\"\njwks_url = \"https://h/k\"",
         &[("", "more than one place", one_of)],
     );
-    refused_issuer("jwks = \"none\"", &[("jwks", "neither a JSON Web Key Set", "'{\"keys\"")]);
-    refused_issuer(
+    assert_refused_issuer(
+        "jwks = \"none\"",
+        &[("jwks", "neither a JSON Web Key Set", "'{\"keys\"")],
+    );
+    assert_refused_issuer(
         "secret = \"secret:LONG_ENOUGH_TO_SIGN_A_TOKEN_BY_ITSELF\"\nkeep = \"10m\"",
         &[("keep", "a time", "none without `jwks_url`")],
     );
@@ -50,15 +53,15 @@ fn a_private_key_is_not_repeated() {
         "hidden",
     ] {
         let text = format!("[[auth.jwt]]\nissuer = \"i\"\njwks = '{jwks}'");
-        refused(&text, &[("auth.jwt[0].jwks", "", "")]);
+        assert_refused(&text, &[("auth.jwt[0].jwks", "", "")]);
         let problems = load(&text).expect_err("it was refused above");
         assert!(!format!("{problems:?}").contains("hidden"), "{problems}");
     }
-    refused_issuer(
+    assert_refused_issuer(
         "jwks = '{\"keys\":[{\"kty\":\"oct\",\"k\":\"hidden\"}]}'",
         &[("jwks", "not public", "public keys alone")],
     );
-    refused_issuer(
+    assert_refused_issuer(
         "secret = \"hidden\"",
         &[("secret", "a value written in clear", "\"secret:NAME\"")],
     );
@@ -77,7 +80,7 @@ fn where_issuers_publish() {
         ("https://user:hidden@h/k", "a user's name"),
         ("https://h/k#hidden", "a fragment"),
     ] {
-        refused_issuer(
+        assert_refused_issuer(
             &format!("jwks_url = \"{url}\""),
             &[("jwks_url", found, "an https address")],
         );
@@ -89,7 +92,7 @@ fn where_issuers_publish() {
 
 #[test]
 fn claims_and_times() {
-    refused_issuer(
+    assert_refused_issuer(
         r#"
         jwks_url = "https://h/k"
         keep = "59s"
@@ -107,7 +110,7 @@ fn claims_and_times() {
             ("skew", "\"301s\"", "5m at most"),
         ],
     );
-    refused_issuer(
+    assert_refused_issuer(
         "jwks_url = \"https://h/k\"\nkeep = \"25h\"\naudiences = []\nskew = \"soon\"",
         &[
             ("audiences", "empty", "no `audiences`"),
@@ -116,7 +119,7 @@ fn claims_and_times() {
         ],
     );
     let url = "jwks_url = \"https://h/k\"";
-    refused(
+    assert_refused(
         &format!("[[auth.jwt]]\nissuer = \"\"\n{url}\n[[auth.jwt]]\nissuer = \"\"\n{url}"),
         &[
             ("auth.jwt[0].issuer", "\"\"", "what `iss` says"),
@@ -124,12 +127,12 @@ fn claims_and_times() {
             ("auth.jwt[1].issuer", "\"\"", "what `iss` says"),
         ],
     );
-    refused("[auth.jwt]\nissuer = \"i\"", &[("auth.jwt", "a table", "a list")]);
+    assert_refused("[auth.jwt]\nissuer = \"i\"", &[("auth.jwt", "a table", "a list")]);
 }
 
 #[test]
 fn operators() {
-    refused(
+    assert_refused(
         r#"
         [[admin.operators]]
         name = "a b"
@@ -157,7 +160,7 @@ fn operators() {
             ("admin.operators[3].token", "the token of admin", "each of admin and ana"),
         ],
     );
-    refused(
+    assert_refused(
         r#"
         [[consumers]]
         id = "app"
@@ -176,5 +179,5 @@ fn operators() {
             ("admin.operators[1].token", "a key of the consumer app", "a token that is no key"),
         ],
     );
-    refused("[admin]\noperator = []", &[("admin.operator", "unknown field", "operators")]);
+    assert_refused("[admin]\noperator = []", &[("admin.operator", "unknown field", "operators")]);
 }

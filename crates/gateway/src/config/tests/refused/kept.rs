@@ -1,19 +1,22 @@
 //! Mistakes in what is kept (cache, history) and in what observers are told.
 
-use super::{refused, refused_after_base};
+use super::{assert_refused, assert_refused_after_base};
 
 #[test]
 fn cache() {
-    refused("[cache]\nscope = \"all\"", &[("cache", "no field `ttl`", "the field `ttl`")]);
-    refused(
+    assert_refused("[cache]\nscope = \"all\"", &[("cache", "no field `ttl`", "the field `ttl`")]);
+    assert_refused(
         "[cache]\nttl = \"0s\"\nscope = \"everyone\"",
         &[
             ("cache.ttl", "zero", "above zero"),
             ("cache.scope", "\"everyone\"", "consumer, group, all"),
         ],
     );
-    refused("[cache]\nttl = \"long\"\nscope = \"all\"", &[("cache.ttl", "\"long\"", "a duration")]);
-    refused(
+    assert_refused(
+        "[cache]\nttl = \"long\"\nscope = \"all\"",
+        &[("cache.ttl", "\"long\"", "a duration")],
+    );
+    assert_refused(
         r#"
         [cache]
         routes = []
@@ -32,7 +35,7 @@ fn cache() {
             ("cache.pace", "1001ms", "1s at most"),
         ],
     );
-    refused(
+    assert_refused(
         "[cache]\nttl = \"1h\"\njitter = -0.1\nmax_temperature = 0.7001\nmax_entry = \"big\"\npace = \"0ms\"",
         &[
             ("cache.jitter", "-0.1", "from 0 to 0.5"),
@@ -41,14 +44,23 @@ fn cache() {
             ("cache.pace", "zero", "above zero"),
         ],
     );
-    refused("[cache]\nttl = \"1h\"\njitter = nan", &[("cache.jitter", "NaN", "a finite number")]);
-    refused("[cache]\nttl = \"1h\"\ncharge = 1", &[("cache.charge", "a number", "true or false")]);
+    assert_refused(
+        "[cache]\nttl = \"1h\"\njitter = nan",
+        &[("cache.jitter", "NaN", "a finite number")],
+    );
+    assert_refused(
+        "[cache]\nttl = \"1h\"\ncharge = 1",
+        &[("cache.charge", "a number", "true or false")],
+    );
 }
 
 #[test]
 fn history() {
-    refused("[history]\nturns = 1", &[("history", "no field `session`", "the field `session`")]);
-    refused_after_base(
+    assert_refused(
+        "[history]\nturns = 1",
+        &[("history", "no field `session`", "the field `session`")],
+    );
+    assert_refused_after_base(
         r#"
         [history]
         routes = ["chta"]
@@ -65,7 +77,7 @@ fn history() {
             ("history.ttl", "zero", "above zero"),
         ],
     );
-    refused(
+    assert_refused(
         "[history]\nsession = \"header:a b\"\nturns = 101\nttl = \"1d\"",
         &[
             ("history.session", "\"a b\"", "the name of a header"),
@@ -77,13 +89,16 @@ fn history() {
 
 #[test]
 fn observe() {
-    refused("[observe]\nmax_consumers = 0", &[("observe.max_consumers", "0", "from 1 to 10000")]);
-    refused(
+    assert_refused(
+        "[observe]\nmax_consumers = 0",
+        &[("observe.max_consumers", "0", "from 1 to 10000")],
+    );
+    assert_refused(
         "[observe]\nmax_consumers = 10001",
         &[("observe.max_consumers", "10001", "from 1 to 10000")],
     );
-    refused("[observe.otlp]\ntraces = true", &[("observe.otlp", "no field `endpoint`", "")]);
-    refused(
+    assert_refused("[observe.otlp]\ntraces = true", &[("observe.otlp", "no field `endpoint`", "")]);
+    assert_refused(
         r#"
         [observe.otlp]
         endpoint = "collector:4317"
@@ -103,11 +118,11 @@ fn observe() {
             ("observe.otlp.service", "\"\"", "a name"),
         ],
     );
-    refused(
+    assert_refused(
         "[observe.otlp]\nendpoint = \"https://h?token=sk-1\"",
         &[("observe.otlp.endpoint", "an address with a query", "nothing after the path")],
     );
-    refused_after_base(
+    assert_refused_after_base(
         r#"
         [[observe.content]]
         routes = ["chat", "x"]
@@ -126,7 +141,7 @@ fn observe() {
             ("observe.content[2].routes", "empty", "at least one"),
         ],
     );
-    refused(
+    assert_refused(
         "[[observe.content]]\nmax = 5",
         &[("observe.content[0]", "no field `routes`", "the field `routes`")],
     );

@@ -1,11 +1,11 @@
 //! Mistakes in limits and prices.
 
-use super::refused;
+use super::assert_refused;
 
 #[test]
 fn limits() {
     let refused = |fields: &str, expected: &[(&str, &str, &str)]| {
-        refused(&format!("[[limits]]\nid = \"l\"\n{fields}"), expected);
+        assert_refused(&format!("[[limits]]\nid = \"l\"\n{fields}"), expected);
     };
     let quota = "tokens = { per = \"day\", max = 1 }";
     refused("by = \"all\"", &[("limits[0]", "no quota", "`tokens`, `requests`")]);
@@ -67,7 +67,7 @@ fn limits() {
 #[test]
 fn reserved_lengths() {
     let refused = |fields: &str, expected: &[(&str, &str, &str)]| {
-        refused(&format!("[[limits]]\nid = \"l\"\nby = \"all\"\n{fields}"), expected);
+        assert_refused(&format!("[[limits]]\nid = \"l\"\nby = \"all\"\n{fields}"), expected);
     };
     let (requests, tokens) =
         ("requests = { per = \"hour\", max = 1 }", "tokens = { per = \"hour\", max = 1 }");
@@ -99,30 +99,30 @@ fn money() {
     let price = "[[prices]]\nmodel = \"*\"\ninput = 1\noutput = 1\n";
     let limit = "[[limits]]\nid = \"l\"\nby = \"all\"\n";
     for wrong in ["0", "-1", "0.0000000001", "9007200"] {
-        refused(
+        assert_refused(
             &format!("{price}{limit}cost = {{ per = \"day\", max = {wrong} }}"),
             &[("limits[0].cost.max", wrong, "USD: above zero")],
         );
     }
-    refused(
+    assert_refused(
         &format!("{price}{limit}cost = {{ per = \"day\", max = inf }}"),
         &[("limits[0].cost.max", "inf", "a finite number")],
     );
-    refused(
+    assert_refused(
         &format!("{limit}cost = {{ per = \"week\", max = 1.5 }}"),
         &[
             ("limits[0].cost.per", "\"week\"", "second, minute"),
             ("limits[0].cost", "no prices", "`[[prices]]`"),
         ],
     );
-    refused(
+    assert_refused(
         "[[prices]]\nmodel = \"~gpt\"\nprovider = \"opnai\"\ninput = -1\noutput = 100001\ncached_input = 0.00000000001",
         &[
             ("prices[0].model", "\"~gpt\"", "an exact name or prefix*"),
             ("prices[0].provider", "\"opnai\"", "providers"),
         ],
     );
-    refused(
+    assert_refused(
         "[[prices]]\nmodel = \"a b\"\ninput = -1\noutput = 100001\ncached_input = 0.00000000001",
         &[
             ("prices[0].model", "\"a b\"", "an exact name or prefix*"),
@@ -131,6 +131,9 @@ fn money() {
             ("prices[0].cached_input", "0.00000000001", "nine decimals"),
         ],
     );
-    refused(&price.repeat(2), &[("prices[1].model", "\"*\"", "prices[0]")]);
-    refused("[[prices]]\nmodel = \"*\"\ninput = 1", &[("prices[0]", "no field `output`", "")]);
+    assert_refused(&price.repeat(2), &[("prices[1].model", "\"*\"", "prices[0]")]);
+    assert_refused(
+        "[[prices]]\nmodel = \"*\"\ninput = 1",
+        &[("prices[0]", "no field `output`", "")],
+    );
 }

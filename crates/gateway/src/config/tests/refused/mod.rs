@@ -21,7 +21,7 @@ routes = [{ id = "chat", models = ["m"], targets = [{ provider = "openai" }] }]
 
 /// Checks that a document is refused for exactly these reasons, in this order.
 #[track_caller]
-fn refused(text: &str, expected: &[(&str, &str, &str)]) {
+fn assert_refused(text: &str, expected: &[(&str, &str, &str)]) {
     let problems = load(text).expect_err("a mistake must be refused");
     let found: Vec<_> = problems.iter().collect();
     assert_eq!(found.len(), expected.len(), "{problems}");
@@ -35,38 +35,44 @@ fn refused(text: &str, expected: &[(&str, &str, &str)]) {
 
 /// The same, for lines that follow [`BASE`].
 #[track_caller]
-fn refused_after_base(text: &str, expected: &[(&str, &str, &str)]) {
-    refused(&format!("{BASE}{text}"), expected);
+fn assert_refused_after_base(text: &str, expected: &[(&str, &str, &str)]) {
+    assert_refused(&format!("{BASE}{text}"), expected);
 }
 
 /// The same, for a route with these fields besides its id.
 #[track_caller]
-fn refused_in_route(fields: &str, expected: &[(&str, &str, &str)]) {
+fn assert_refused_in_route(fields: &str, expected: &[(&str, &str, &str)]) {
     let providers = BASE.lines().nth(1).expect("BASE has two lines");
-    refused(&format!("{providers}\n[[routes]]\nid = \"chat\"\n{fields}"), expected);
+    assert_refused(&format!("{providers}\n[[routes]]\nid = \"chat\"\n{fields}"), expected);
 }
 
 /// The same, for a provider with these fields and nothing else.
 #[track_caller]
-fn refused_in_provider(fields: &str, expected: &[(&str, &str, &str)]) {
-    refused(&format!("[[providers]]\n{fields}"), expected);
+fn assert_refused_in_provider(fields: &str, expected: &[(&str, &str, &str)]) {
+    assert_refused(&format!("[[providers]]\n{fields}"), expected);
 }
 
 #[test]
 fn shape() {
-    refused("[server", &[("line 1, column 8", "", "")]);
-    refused("a = 1\na = 2", &[("line 2, column 1", "duplicate key", "")]);
-    refused("[servr]", &[("servr", "the unknown field `servr`", "did you mean server?")]);
-    refused("[server]\nmax_bdy = \"1\"", &[("server.max_bdy", "unknown field", "`max_body`")]);
-    refused("[server]\nmax_body = 5", &[("server.max_body", "a number", "\"4MiB\"")]);
-    refused("[auth]\nrequired = \"yes\"", &[("auth.required", "a string", "true or false")]);
-    refused("[[routes]]\nmodels = [\"m\"]", &[("routes[0]", "no field `id`", "the field `id`")]);
-    refused("[routes]\nid = \"a\"", &[("routes", "a table", "a list")]);
-    refused_in_route(
+    assert_refused("[server", &[("line 1, column 8", "", "")]);
+    assert_refused("a = 1\na = 2", &[("line 2, column 1", "duplicate key", "")]);
+    assert_refused("[servr]", &[("servr", "the unknown field `servr`", "did you mean server?")]);
+    assert_refused(
+        "[server]\nmax_bdy = \"1\"",
+        &[("server.max_bdy", "unknown field", "`max_body`")],
+    );
+    assert_refused("[server]\nmax_body = 5", &[("server.max_body", "a number", "\"4MiB\"")]);
+    assert_refused("[auth]\nrequired = \"yes\"", &[("auth.required", "a string", "true or false")]);
+    assert_refused(
+        "[[routes]]\nmodels = [\"m\"]",
+        &[("routes[0]", "no field `id`", "the field `id`")],
+    );
+    assert_refused("[routes]\nid = \"a\"", &[("routes", "a table", "a list")]);
+    assert_refused_in_route(
         "models = [\"m\"]\ntargets = [{ provider = \"openai\", weight = -1 }]",
         &[("routes[0].targets[0].weight", "the integer `-1`", "a whole number")],
     );
-    refused_in_route(
+    assert_refused_in_route(
         "models = [\"m\"]\ntargets = [{ provider = \"openai\", share = 1 }]",
         &[("routes[0].targets[0].share", "unknown field `share`", "`weight`")],
     );
@@ -74,11 +80,11 @@ fn shape() {
 
 #[test]
 fn server_and_auth() {
-    refused("[server]\nmax_body = \"0\"", &[("server.max_body", "\"0\"", "64MiB")]);
-    refused("[server]\nmax_body = \"65MiB\"", &[("server.max_body", "65MiB", "64MiB")]);
-    refused("[server]\nmax_body = \"4MB\"", &[("server.max_body", "4MB", "\"4MiB\"")]);
-    refused("[auth]\nsources = []", &[("auth.sources", "empty", "\"bearer\"")]);
-    refused(
+    assert_refused("[server]\nmax_body = \"0\"", &[("server.max_body", "\"0\"", "64MiB")]);
+    assert_refused("[server]\nmax_body = \"65MiB\"", &[("server.max_body", "65MiB", "64MiB")]);
+    assert_refused("[server]\nmax_body = \"4MB\"", &[("server.max_body", "4MB", "\"4MiB\"")]);
+    assert_refused("[auth]\nsources = []", &[("auth.sources", "empty", "\"bearer\"")]);
+    assert_refused(
         "[auth]\nsources = [\"bearer\", \"cookie\", \"header:a b\", \"header:\"]",
         &[
             ("auth.sources[1]", "\"cookie\"", "\"header:NAME\""),
@@ -90,16 +96,16 @@ fn server_and_auth() {
 
 #[test]
 fn ids() {
-    refused_after_base(
+    assert_refused_after_base(
         "[[consumers]]\nid = \"a\"\n[[consumers]]\nid = \"a\"",
         &[("consumers[1].id", "\"a\"", "another id than that of consumers[0]")],
     );
-    refused_in_provider(
+    assert_refused_in_provider(
         "id = \"ollama\"\n[[providers]]\nid = \"ollama\"",
         &[("providers[1].id", "\"ollama\"", "providers[0]")],
     );
     let route = "models = [\"%\"]\ntargets = [{ provider = \"openai\" }]\n";
-    refused_in_route(
+    assert_refused_in_route(
         &format!(
             "{}[[routes]]\nid = \"chat\"\n{}",
             route.replace('%', "a"),
@@ -108,13 +114,19 @@ fn ids() {
         &[("routes[1].id", "\"chat\"", "routes[0]")],
     );
     let limit = "[[limits]]\nid = \"a\"\nby = \"all\"\ntokens = { per = \"day\", max = 1 }\n";
-    refused(&limit.repeat(2), &[("limits[1].id", "\"a\"", "limits[0]")]);
+    assert_refused(&limit.repeat(2), &[("limits[1].id", "\"a\"", "limits[0]")]);
     let guard = "[[guards]]\nid = \"a\"\nkind = \"pii\"\n";
-    refused(&guard.repeat(2), &[("guards[1].id", "\"a\"", "guards[0]")]);
-    refused("[[consumers]]\nid = \"\"", &[("consumers[0].id", "\"\"", "at least one")]);
-    refused("[[consumers]]\nid = \"a b\"", &[("consumers[0].id", "\"a b\"", "letters, digits")]);
-    refused("[[consumers]]\nid = \"anonymous\"", &[("consumers[0].id", "anonymous", "another id")]);
-    refused(
+    assert_refused(&guard.repeat(2), &[("guards[1].id", "\"a\"", "guards[0]")]);
+    assert_refused("[[consumers]]\nid = \"\"", &[("consumers[0].id", "\"\"", "at least one")]);
+    assert_refused(
+        "[[consumers]]\nid = \"a b\"",
+        &[("consumers[0].id", "\"a b\"", "letters, digits")],
+    );
+    assert_refused(
+        "[[consumers]]\nid = \"anonymous\"",
+        &[("consumers[0].id", "anonymous", "another id")],
+    );
+    assert_refused(
         "[[consumers]]\nid = \"a\"\ngroup = \"ü\"",
         &[("consumers[0].group", "\"ü\"", "letters, digits")],
     );

@@ -1,10 +1,10 @@
 //! Mistakes in what consumers and groups may do, and from where.
 
-use super::refused;
+use super::assert_refused;
 
 /// Checks bounds on a consumer's parameters.
 #[track_caller]
-fn refused_bounds(params: &str, expected: &[(&str, &str, &str)]) {
+fn assert_refused_bounds(params: &str, expected: &[(&str, &str, &str)]) {
     let paths: Vec<String> =
         expected.iter().map(|(path, _, _)| format!("consumers[0].params.{path}")).collect();
     let expected: Vec<_> = expected
@@ -12,12 +12,12 @@ fn refused_bounds(params: &str, expected: &[(&str, &str, &str)]) {
         .zip(&paths)
         .map(|((_, found, expected), path)| (path.as_str(), *found, *expected))
         .collect();
-    refused(&format!("[[consumers]]\nid = \"a\"\nparams = {{ {params} }}"), &expected);
+    assert_refused(&format!("[[consumers]]\nid = \"a\"\nparams = {{ {params} }}"), &expected);
 }
 
 #[test]
 fn bounds() {
-    refused_bounds(
+    assert_refused_bounds(
         "max_tokens = {}, temperature = { min = 2, max = 1.5 }, top_p = { max = 1 }, \
          forbid = [\"top_p\", \"\"]",
         &[
@@ -27,11 +27,11 @@ fn bounds() {
             ("forbid[1]", "\"\"", "the name of a parameter"),
         ],
     );
-    refused_bounds("n = { max = nan }", &[("n.max", "NaN", "a finite number")]);
-    refused_bounds("n = { maximum = 1 }", &[("n.maximum", "unknown field", "`max`")]);
-    refused_bounds("n = 1", &[("n", "a number", "a table")]);
-    refused_bounds("forbid = \"n\"", &[("forbid", "a string", "a list")]);
-    refused_bounds(
+    assert_refused_bounds("n = { max = nan }", &[("n.max", "NaN", "a finite number")]);
+    assert_refused_bounds("n = { maximum = 1 }", &[("n.maximum", "unknown field", "`max`")]);
+    assert_refused_bounds("n = 1", &[("n", "a number", "a table")]);
+    assert_refused_bounds("forbid = \"n\"", &[("forbid", "a string", "a list")]);
+    assert_refused_bounds(
         "n = { min = 1, allow = [1] }, seed = { allow = [] }, stop = { allow = [\"a\", [], {}, inf, 1979-05-27] }",
         &[
             ("n", "`allow` beside `min`", "one or the other"),
@@ -47,11 +47,11 @@ fn bounds() {
 #[test]
 fn paths() {
     // Without quotes, TOML makes a table in a table of it.
-    refused_bounds(
+    assert_refused_bounds(
         "response_format.type = { allow = [\"text\"] }",
         &[("response_format.type", "unknown field `type`", "`allow`")],
     );
-    refused_bounds(
+    assert_refused_bounds(
         "\"a..b\" = { max = 1 }, \".a\" = { max = 1 }, \"a b\" = { max = 1 }, forbid = [\"a.\"]",
         &[
             (".a", "\".a\"", "a path such as"),
@@ -60,7 +60,7 @@ fn paths() {
             ("forbid[0]", "\"a.\"", "a path such as"),
         ],
     );
-    refused_bounds(
+    assert_refused_bounds(
         "\"a.b\" = { max = 1 }, \"ab\" = { max = 1 }, forbid = [\"a\"]",
         &[("a.b", "\"a\" in `forbid`", "one or the other")],
     );
@@ -68,7 +68,7 @@ fn paths() {
 
 #[test]
 fn what_steers_the_gateway_has_no_bounds() {
-    refused_bounds(
+    assert_refused_bounds(
         "messages = { max = 1 }, prompt = { allow = [\"a\"] }, input = { max = 1 }, \
          \"stream_options.include_usage\" = { allow = [true] }",
         &[
@@ -78,14 +78,23 @@ fn what_steers_the_gateway_has_no_bounds() {
             ("stream_options.include_usage", "bounds on it", "in `forbid`"),
         ],
     );
-    refused_bounds("model = { max = 1 }", &[("model", "other than `allow`", "`allow` alone")]);
-    refused_bounds("\"model.a\" = { allow = [1] }", &[("model.a", "other than", "`allow` alone")]);
-    refused_bounds("forbid = [\"model\"]", &[("forbid[0]", "\"model\"", "another parameter")]);
+    assert_refused_bounds(
+        "model = { max = 1 }",
+        &[("model", "other than `allow`", "`allow` alone")],
+    );
+    assert_refused_bounds(
+        "\"model.a\" = { allow = [1] }",
+        &[("model.a", "other than", "`allow` alone")],
+    );
+    assert_refused_bounds(
+        "forbid = [\"model\"]",
+        &[("forbid[0]", "\"model\"", "another parameter")],
+    );
 }
 
 #[test]
 fn addresses() {
-    refused(
+    assert_refused(
         r#"
         [auth]
         addresses = { allow = [], deny = ["10.0.0.0/33"] }
@@ -111,11 +120,11 @@ fn addresses() {
             ("groups[0].addresses.deny[0]", "\"here\"", "a block"),
         ],
     );
-    refused(
+    assert_refused(
         "[auth]\naddresses = { alow = [] }",
         &[("auth.addresses.alow", "unknown field", "did you mean allow?")],
     );
-    refused(
+    assert_refused(
         "[server]\naddress_header = \"a b\"\ncors = [\"*\", \"app.example.com\", \"https://a/b\", \"https://A\"]",
         &[
             ("server.address_header", "\"a b\"", "a header's name"),

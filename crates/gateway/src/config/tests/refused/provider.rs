@@ -1,48 +1,51 @@
 //! Mistakes in providers.
 
 use super::super::load;
-use super::{refused, refused_in_provider};
+use super::{assert_refused, assert_refused_in_provider};
 
 #[test]
 fn providers() {
-    refused_in_provider(
+    assert_refused_in_provider(
         "id = \"opnai\"",
         &[("providers[0].id", "\"opnai\" and no `kind`", "did you mean openai?")],
     );
-    refused_in_provider(
+    assert_refused_in_provider(
         "id = \"a\"\nkind = \"claude\"",
         &[("providers[0].kind", "\"claude\"", "openai, azure, deepseek")],
     );
-    refused_in_provider("id = \"groq\"", &[("providers[0].keys", "no key", "groq asks for a key")]);
-    refused_in_provider("id = \"vllm\"", &[("providers[0]", "no `base_url`", "https://")]);
-    refused_in_provider(
+    assert_refused_in_provider(
+        "id = \"groq\"",
+        &[("providers[0].keys", "no key", "groq asks for a key")],
+    );
+    assert_refused_in_provider("id = \"vllm\"", &[("providers[0]", "no `base_url`", "https://")]);
+    assert_refused_in_provider(
         "id = \"azure\"\nkeys = [\"secret:A\"]",
         &[("providers[0]", "no `base_url`", "https://NAME.openai.azure.com")],
     );
-    refused_in_provider(
+    assert_refused_in_provider(
         "id = \"azure\"\nbase_url = \"https://n.openai.azure.com/openai/v1\"\nkeys = [\"secret:A\"]",
         &[("providers[0].base_url", "openai/v1", "the resource alone")],
     );
-    refused_in_provider(
+    assert_refused_in_provider(
         "id = \"azure\"\nbase_url = \"https://n.openai.azure.com\"",
         &[("providers[0].keys", "no key", "azure")],
     );
-    refused_in_provider(
+    assert_refused_in_provider(
         "id = \"azure\"\nbase_url = \"https://n\"\nkeys = [\"secret:A\"]\napi_version = \"1&x=2\"",
         &[("providers[0].api_version", "1&x=2", "letters, digits")],
     );
-    refused_in_provider(
+    assert_refused_in_provider(
         "id = \"ollama\"\napi_version = \"1\"\naccount = \"a\"",
         &[
             ("providers[0].account", "an account", "ollama has no accounts"),
             ("providers[0].api_version", "a version", "ollama has no versions"),
         ],
     );
-    refused_in_provider(
+    assert_refused_in_provider(
         "id = \"cloudflare\"\nkeys = [\"secret:A\"]",
         &[("providers[0]", "no `account`", "`account`")],
     );
-    refused_in_provider(
+    assert_refused_in_provider(
         "id = \"cloudflare\"\nkeys = [\"secret:A\"]\naccount = \"a/b\"",
         &[("providers[0].account", "a/b", "letters, digits")],
     );
@@ -63,7 +66,7 @@ fn addresses() {
         ("https://user:hidden@h/v1", "a user's name"),
     ] {
         let text = format!("[[providers]]\nid = \"vllm\"\nbase_url = \"{url}\"");
-        refused(&text, &[("providers[0].base_url", found, "https://")]);
+        assert_refused(&text, &[("providers[0].base_url", found, "https://")]);
         let shown = load(&text).expect_err("it was refused above").to_string();
         assert!(!shown.contains("hidden"), "{shown}");
     }

@@ -1,10 +1,10 @@
 //! Mistakes in routes and in what refers to them.
 
-use super::{refused, refused_after_base, refused_in_route};
+use super::{assert_refused, assert_refused_after_base, assert_refused_in_route};
 
 #[test]
 fn references() {
-    refused_in_route(
+    assert_refused_in_route(
         "models = [\"m\"]\ntargets = [{ provider = \"opnai\" }]\nfallback = [{ provider = \"x\" }]",
         &[
             (
@@ -15,11 +15,11 @@ fn references() {
             ("routes[0].fallback[0].provider", "\"x\"", "openai, local"),
         ],
     );
-    refused(
+    assert_refused(
         "routes = [{ id = \"a\", models = [\"m\"], targets = [{ provider = \"x\" }] }]",
         &[("routes[0].targets[0].provider", "\"x\"", "of which there are none")],
     );
-    refused_after_base(
+    assert_refused_after_base(
         r#"
         [[consumers]]
         id = "a"
@@ -50,7 +50,7 @@ fn references() {
             ("cache.routes[0]", "\"z\"", "routes: chat"),
         ],
     );
-    refused_after_base(
+    assert_refused_after_base(
         "[[consumers]]\nid = \"a\"\nroutes = []",
         &[("consumers[0].routes", "an empty list", "no `routes` for every route")],
     );
@@ -59,11 +59,11 @@ fn references() {
 #[test]
 fn models() {
     let targets = "targets = [{ provider = \"openai\" }]";
-    refused_in_route(
+    assert_refused_in_route(
         &format!("models = []\n{targets}"),
         &[("routes[0].models", "an empty list", "at least one model")],
     );
-    refused_in_route(
+    assert_refused_in_route(
         &format!("models = [\"\", \"a*b\", \"a b\", \"a**\", \"ok\"]\n{targets}"),
         &[
             ("routes[0].models[0]", "\"\"", "prefix*"),
@@ -72,15 +72,15 @@ fn models() {
             ("routes[0].models[3]", "\"a**\"", "prefix*"),
         ],
     );
-    refused_in_route(
+    assert_refused_in_route(
         &format!("models = [\"~[a\"]\n{targets}"),
         &[("routes[0].models[0]", "character class", "a regular expression")],
     );
-    refused_in_route(
+    assert_refused_in_route(
         &format!("models = [\"a\", \"a\"]\n{targets}"),
         &[("routes[0].models[1]", "\"a\"", "each model once")],
     );
-    refused_in_route(
+    assert_refused_in_route(
         &format!(
             "models = [\"a\", \"b*\"]\n{targets}\n\
              [[routes]]\nid = \"other\"\nmodels = [\"a\", \"b*\", \"b\"]\n{targets}"
@@ -94,15 +94,15 @@ fn models() {
 
 #[test]
 fn targets() {
-    refused_in_route(
+    assert_refused_in_route(
         "models = [\"m\"]\ntargets = []",
         &[("routes[0].targets", "an empty list", "at least one target")],
     );
-    refused_in_route(
+    assert_refused_in_route(
         "models = [\"m\"]\ntargets = [{ provider = \"openai\", weight = 0 }, { provider = \"local\", weight = 0 }]",
         &[("routes[0].targets", "all zero", "at least one weight above zero")],
     );
-    refused_in_route(
+    assert_refused_in_route(
         "models = [\"m\"]\ntargets = [{ provider = \"openai\", model = \" \" }]",
         &[("routes[0].targets[0].model", "nothing", "a model's name")],
     );
@@ -112,7 +112,7 @@ fn targets() {
 fn stickiness_fallback_and_waiting() {
     let base = "models = [\"m\"]\ntargets = [{ provider = \"openai\" }]\n";
     let refused = |fields: &str, expected: &[(&str, &str, &str)]| {
-        refused_in_route(&format!("{base}{fields}"), expected);
+        assert_refused_in_route(&format!("{base}{fields}"), expected);
     };
     refused("sticky = \"ip\"", &[("routes[0].sticky", "\"ip\"", "header:NAME")]);
     refused("sticky = \"header:\u{e9}\"", &[("routes[0].sticky", "\"é\"", "name of a header")]);

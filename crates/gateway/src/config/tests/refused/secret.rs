@@ -4,7 +4,7 @@ use crate::config::author;
 use crate::secret::Secret;
 
 use super::super::{WORKED_EXAMPLE, load};
-use super::refused;
+use super::assert_refused;
 
 #[test]
 fn secrets_written_in_clear_are_refused_and_not_repeated() {
@@ -27,7 +27,7 @@ fn secrets_written_in_clear_are_refused_and_not_repeated() {
             "observe.otlp.headers.authorization",
         ),
     ] {
-        refused(text, &[(path, "", "")]);
+        assert_refused(text, &[(path, "", "")]);
         let problems = load(text).expect_err("it was refused above");
         assert!(!format!("{problems} {problems:?}").contains("hidden"), "{problems}");
         let json = serde_json::to_string(&text.parse::<toml::Table>().expect("it is TOML"))
@@ -36,7 +36,7 @@ fn secrets_written_in_clear_are_refused_and_not_repeated() {
             .expect_err("JSON is refused likewise");
         assert!(!format!("{problems} {problems:?}").contains("hidden"), "{problems}");
     }
-    refused(
+    assert_refused(
         "[[consumers]]\nid = \"a\"\nkeys = [\"sk-hidden\"]",
         &[("consumers[0].keys[0]", "a value written in clear", "\"secret:NAME\"")],
     );
@@ -98,7 +98,7 @@ fn one_key_for_two_consumers() {
 #[test]
 fn the_gateways_own_secrets_stay_here() {
     for name in ["ADMIN_TOKEN", "KEY_PEPPER", "admin_token"] {
-        refused(
+        assert_refused(
             &format!("[[providers]]\nid = \"openai\"\nkeys = [\"secret:{name}\"]"),
             &[("providers[0].keys[0]", "the gateway's own", "another secret")],
         );
