@@ -5,27 +5,27 @@ use std::rc::Rc;
 
 use http::request::Parts;
 
-use crate::body::Body;
+use crate::auth::access;
+use crate::cache::lookup::{self, CacheLookup};
 use crate::error::Error;
 use crate::gateway::Gateway;
-use crate::ids;
-use crate::otlp::TraceContext;
-use crate::platform::Host;
-use crate::policy::limits::LimitSubject;
-use crate::rooms::address::{ApiEndpoint, GatewayEndpoint};
-use crate::rooms::admission::{self, Admitted};
-use crate::rooms::admit::ParsedRequest;
-use crate::rooms::call::Dispatcher;
-use crate::rooms::entry::RequestScope;
-use crate::rooms::inspect::GuardPipeline;
-use crate::rooms::permit;
-use crate::rooms::plan::{MatchedRoute, TargetPlan};
-use crate::rooms::recall;
-use crate::rooms::respond::{self, Reply, ServedAnswer};
-use crate::rooms::shelf::{self, CacheLookup};
-use crate::rooms::tee::Retention;
-use crate::rooms::transcript::Transcript;
-use crate::rooms::visitor::Cors;
+use crate::guards::pipeline::GuardPipeline;
+use crate::history::load;
+use crate::host::Host;
+use crate::host::body::Body;
+use crate::limits::admission::{self, Admitted};
+use crate::limits::matching::LimitSubject;
+use crate::request::cors::Cors;
+use crate::request::endpoint::{ApiEndpoint, GatewayEndpoint};
+use crate::request::parse::ParsedRequest;
+use crate::request::request_id;
+use crate::response::recorder::Retention;
+use crate::response::{self, Reply, ServedAnswer};
+use crate::routing::plan::{MatchedRoute, TargetPlan};
+use crate::telemetry::otlp::TraceContext;
+use crate::telemetry::request_scope::RequestScope;
+use crate::telemetry::transcript::Transcript;
+use crate::upstream::dispatch::Dispatcher;
 
 impl Gateway {
     /// The request's place in a trace, where traces are sent.
@@ -64,19 +64,22 @@ impl Gateway {
         let api = match GatewayEndpoint::parse(&parts.method, parts.uri.path()) {
             // No record: a load balancer asks every second, and is no caller.
             Ok(GatewayEndpoint::Health) => {
-                return respond::strip_body_for_head(&parts.method, respond::health_response());
+                return response::strip_body_for_head(&parts.method, response::health_response());
             }
             Ok(GatewayEndpoint::Api(api)) => Ok(api),
             Err(refusal) => Err(refusal),
         };
-        let id = ids::request_id(&parts.headers, &platform);
+        let id = request_id::request_id(&parts.headers, &platform);
         let trace = self.start_trace(&platform, &parts);
         let mut entry = RequestScope::open(self.record_sinks(), platform.clone(), id, trace);
         let result = match api {
             Ok(api) => run(self, api, &parts, body, &mut entry).await,
             Err(refusal) => Err(refusal.into()),
         };
-        respond::strip_body_for_head(&parts.method, respond::into_response(result, platform, entry))
+        response::strip_body_for_head(
+            &parts.method,
+            response::into_response(result, platform, entry),
+        )
     }
 }
 
@@ -92,12 +95,12 @@ pub(crate) async fn run<P: Host>(
     let platform = &scope.host().clone();
     let config = gateway.shared_config();
     // The list of addresses costs nothing, so it comes first.
-    let address = permit::client_ip(config, parts);
-    permit::check_global_ip(config, address)?;
+    let address = access::client_ip(config, parts);
+    access::check_global_ip(config, address)?;
     // Before the body is read: strangers must not make the gateway work.
     let caller = gateway.authenticator().authenticate(platform, &parts.headers).await?;
     scope.authenticated(&caller, api.operation());
-    permit::check_caller_ip(&caller, address)?;
+    access::check_caller_ip(&caller, address)?;
     let endpoint = match api {
         ApiEndpoint::Models => return Ok(Reply::models(config, &caller)),
         ApiEndpoint::Inference(endpoint) => endpoint,
@@ -110,7 +113,7 @@ pub(crate) async fn run<P: Host>(
     let matched = MatchedRoute::lookup(config, &caller, &request.fields().model)?;
     // The steps after this one see the whole conversation.
     let stored = (&**config, gateway.recent_writes());
-    let conversation = recall::load_conversation(
+    let conversation = load::load_conversation(
         stored,
         platform,
         &caller,
@@ -120,18 +123,18 @@ pub(crate) async fn run<P: Host>(
     )
     .await;
     if let Some(conversation) = &conversation {
-        scope.set_header(recall::HISTORY_HEADER, conversation.turns().to_string());
+        scope.set_header(load::HISTORY_HEADER, conversation.turns().to_string());
     }
     let (request, conversation) = (request, conversation.map(Box::new));
     let moment = (platform.now(), platform.entropy());
     let fleet = gateway.upstreams();
     let plan =
-        TargetPlan::select(config, matched, &caller, &request, &parts.headers, fleet, moment)?;
+        TargetPlan::select(config, matched, &caller, &request, &parts.headers, &**fleet, moment)?;
     scope.routed(matched.route, config.models.has_exact(&request.fields().model));
     if let Some(most) = config.observe.logged_content(matched.index) {
         scope.capture(Transcript::new(&request, most));
     }
-    permit::check_parameters(&caller, &request)?;
+    access::check_parameters(&caller, &request)?;
     let services = (config, fleet, gateway.word_lists());
     let id = scope.record().id.clone();
     let guards = GuardPipeline::for_request(services, platform, matched.index, &caller, &id).await;
@@ -139,7 +142,7 @@ pub(crate) async fn run<P: Host>(
     let watch = guards.as_ref().map_or_else(Vec::new, |guards| guards.fingerprint().to_vec());
     let same = (&request, &plan);
     let look =
-        shelf::lookup(gateway.response_cache(), platform, &caller, &parts.headers, same, &watch)
+        lookup::lookup(gateway.response_cache(), platform, &caller, &parts.headers, same, &watch)
             .await;
     scope.looked_up(look.name());
     let (mut slot, charged_hit) = match look {

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use gateway::config::{Aliyun, AliyunAction};
-use gateway::guard::aliyun::{self, RequestNonce};
-use gateway::guard::{Dimension, Edit, Level, Verdict, slices};
-use gateway::platform::{Clock, HttpClient};
-use gateway::secret::Secret;
-use gateway::time::Timestamp;
+use civil_time::Timestamp;
+use gateway::host::{Clock, HttpClient};
+use guards::aliyun::{self, RequestNonce};
+use guards::settings::{Aliyun, AliyunAction};
+use guards::{Dimension, Edit, Level, Verdict, chunking};
+use secret::Secret;
 use sim::server::Server;
 use sim::upstream::UpstreamSpec;
 use sim::world::{HangUp, UPSTREAM, World};
@@ -35,14 +35,14 @@ fn account(endpoint: &str, action: AliyunAction) -> Aliyun {
     }
 }
 
-fn nonce(nonce: u128) -> RequestNonce {
+fn request_nonce(nonce: u128) -> RequestNonce {
     RequestNonce { now: Timestamp::from_millis(1_767_323_045_000), nonce }
 }
 
 fn text_request(action: AliyunAction, content: &str, nonce: u128) -> http::Request<Bytes> {
     let account = account(&format!("{UPSTREAM}/green"), action);
     let session = aliyun::new_session_id(nonce);
-    aliyun::text_request(&account, "llm_query_moderation", content, &session, nonce(nonce))
+    aliyun::text_request(&account, "llm_query_moderation", content, &session, request_nonce(nonce))
 }
 
 fn send(world: &World, request: http::Request<Bytes>) -> (u16, Bytes) {
@@ -134,7 +134,7 @@ fn a_temporary_key_brings_its_token() {
         };
         send(
             &world,
-            aliyun::text_request(&account, "s", "a", &aliyun::new_session_id(1), nonce(nonce)),
+            aliyun::text_request(&account, "s", "a", &aliyun::new_session_id(1), request_nonce(nonce)),
         )
         .0
     };
@@ -151,7 +151,7 @@ fn too_long_a_text_is_refused_and_slices_are_not() {
     let (_, body) = send(&world, text_request(AliyunAction::Text, &text, 0));
     let refused = aliyun::parse_text_verdict(&body, None).expect_err("it is too long");
     assert_eq!(refused.0, "code 400: Invalid parameter: content is too long");
-    for (nonce, at) in (1..).zip(slices::chunk_text(&text, aliyun::MAX_TEXT_CHARS)) {
+    for (nonce, at) in (1..).zip(chunking::chunk_text(&text, aliyun::MAX_TEXT_CHARS)) {
         let (_, body) = send(&world, text_request(AliyunAction::Text, &text[at], nonce));
         assert_eq!(aliyun::parse_text_verdict(&body, Some(Level::Low)), Ok(Verdict::Pass));
     }
@@ -183,7 +183,7 @@ fn images_are_judged() {
     let bars = [(Dimension::Content, Level::High)];
     let judge = |url: &str, nonce| {
         let request =
-            aliyun::image_request(&account, "img_query_security_check", url, nonce(nonce));
+            aliyun::image_request(&account, "img_query_security_check", url, request_nonce(nonce));
         aliyun::parse_guard_verdict(&send(&world, request).1, "", &bars, false)
     };
     assert!(matches!(judge("https://a.example/[[high]].png", 1), Ok(Verdict::Block(_))));
@@ -221,7 +221,7 @@ async fn the_same_service_speaks_over_tcp() {
         "llm_query_moderation",
         "a+b attack plan",
         &aliyun::new_session_id(7),
-        nonce(7),
+        request_nonce(7),
     );
     let (head, body) = request.into_parts();
     let authority = head.uri.authority().expect("an address").as_str();

@@ -1,16 +1,16 @@
 //! `/consumers`: those of the configuration, to be looked at, and those that operators create.
 
+use civil_time::Timestamp;
+use config::{Config, Consumer};
 use serde_json::{Map, Value, json};
 
-use crate::config::{Config, Consumer};
-use crate::keys::{StoredConsumer, is_storable_id};
-use crate::platform::Host;
-use crate::time::Timestamp;
+use crate::auth::keys::{StoredConsumer, is_storable_id};
+use crate::host::Host;
 
-use super::body::parse_object;
-use super::claim::{self, LockSubject, locked_error};
-use super::page::read_page;
-use super::reply::{AdminError, AdminResponse, AdminResult};
+use super::lock::{self, LockSubject, locked_error};
+use super::pagination::read_page;
+use super::request_body::parse_object;
+use super::response::{AdminError, AdminResponse, AdminResult};
 use super::{AdminRequest, PREFIX, key};
 
 /// `GET /consumers`
@@ -57,7 +57,7 @@ pub(super) async fn create<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
         return Err(taken());
     }
     let subject = LockSubject::NewConsumer(id);
-    let claimed = claim::acquire(call.host, subject).await?.ok_or_else(taken)?;
+    let claimed = lock::acquire(call.host, subject).await?.ok_or_else(taken)?;
     let kept = StoredConsumer {
         document: document.into(),
         created: call.host.now(),
@@ -68,7 +68,7 @@ pub(super) async fn create<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
     let change = async { Ok(shelf.put_consumer(id, &kept).await?) };
     let done = call.run_audited("consumer.create", audit_target(id), Value::Null, change).await;
     if done.is_err() {
-        claim::release(call.host, subject, claimed).await;
+        lock::release(call.host, subject, claimed).await;
     }
     done?;
     Ok(AdminResponse::created(&stored_json(&kept), format!("{PREFIX}consumers/{id}")))
@@ -82,10 +82,10 @@ pub(super) async fn patch<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
     check_not_configured(call.context.config, id)?;
     load_stored(call, id).await?;
     let subject = LockSubject::Consumer(id);
-    let claimed = claim::acquire(call.host, subject).await?;
+    let claimed = lock::acquire(call.host, subject).await?;
     let claimed = claimed.ok_or_else(|| locked_error("this consumer"))?;
     let done = apply_patch(call, id, patch).await;
-    claim::release(call.host, subject, claimed).await;
+    lock::release(call.host, subject, claimed).await;
     done
 }
 
@@ -117,17 +117,17 @@ pub(super) async fn delete<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
     check_not_configured(call.context.config, id)?;
     let kept = load_stored(call, id).await?;
     let subject = LockSubject::Consumer(id);
-    let claimed = claim::acquire(call.host, subject).await?;
+    let claimed = lock::acquire(call.host, subject).await?;
     let claimed = claimed.ok_or_else(|| locked_error("this consumer"))?;
     let change = async {
         key::revoke_all(call, id).await?;
         Ok(call.key_store().delete_consumer(id).await?)
     };
     let done = call.run_audited("consumer.delete", audit_target(id), Value::Null, change).await;
-    claim::release(call.host, subject, claimed).await;
+    lock::release(call.host, subject, claimed).await;
     done?;
     // The name is free at once.
-    claim::release(call.host, LockSubject::NewConsumer(id), kept.claim).await;
+    lock::release(call.host, LockSubject::NewConsumer(id), kept.claim).await;
     Ok(AdminResponse::no_content())
 }
 

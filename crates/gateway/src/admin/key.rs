@@ -4,23 +4,23 @@
 //! written first and deleted last. So whatever comes in between, nothing works that cannot be seen and
 //! revoked.
 
+use civil_time::Timestamp;
 use http::StatusCode;
+use secret::KeyDigest;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::keys::{
+use crate::auth::keys::{
     KeyHash, KeyMetadata, MAX_ADOPTED_CHARS, MIN_ADOPTED_CHARS, Pepper, StoredKey, generate,
     is_adoptable, random_chars,
 };
-use crate::platform::Host;
-use crate::secret::KeyDigest;
-use crate::time::Timestamp;
+use crate::host::Host;
 
-use super::body::{FlexibleTimestamp, deserialize_nullable, parse_object};
-use super::claim::{self, LockSubject, locked_error};
 use super::consumer::{self, check_exists, epoch_seconds};
-use super::page::read_page;
-use super::reply::{AdminError, AdminResponse, AdminResult};
+use super::lock::{self, LockSubject, locked_error};
+use super::pagination::read_page;
+use super::request_body::{FlexibleTimestamp, deserialize_nullable, parse_object};
+use super::response::{AdminError, AdminResponse, AdminResult};
 use super::{AdminRequest, PREFIX};
 
 /// Characters of a note.
@@ -87,7 +87,7 @@ pub(super) async fn issue<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
         None
     } else {
         check_unused(call, pepper, &key, &hash).await?;
-        let claimed = claim::acquire(call.host, LockSubject::Import(&hash)).await?;
+        let claimed = lock::acquire(call.host, LockSubject::Import(&hash)).await?;
         Some(claimed.ok_or_else(key_exists_error)?)
     };
     let id = format!("key_{}", random_chars(call.host, 16));
@@ -110,7 +110,7 @@ pub(super) async fn issue<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
     let detail = json!({ "expires_at": expires.map(epoch_seconds) });
     let done = call.run_audited(action, audit_target(consumer, &entry.id), detail, change).await;
     if let (Err(_), Some(claimed)) = (&done, adopted) {
-        claim::release(call.host, LockSubject::Import(&hash), claimed).await;
+        lock::release(call.host, LockSubject::Import(&hash), claimed).await;
     }
     done?;
     let mut answer = key_json(consumer, &entry.id, &card);
@@ -133,10 +133,10 @@ pub(super) async fn patch<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
     let note = patch.note.map(|text| validate_note(text, None)).transpose()?;
     check_exists(call, consumer).await?;
     load_metadata(call, consumer, id).await?;
-    let claimed = claim::acquire(call.host, LockSubject::Key(id)).await?;
+    let claimed = lock::acquire(call.host, LockSubject::Key(id)).await?;
     let claimed = claimed.ok_or_else(|| locked_error("this key"))?;
     let done = apply_patch(call, consumer, id, expires, note).await;
-    claim::release(call.host, LockSubject::Key(id), claimed).await;
+    lock::release(call.host, LockSubject::Key(id), claimed).await;
     done
 }
 
@@ -222,7 +222,7 @@ async fn delete_key<P: Host>(
 ) -> Result<(), AdminError> {
     // Held until every store shows the end: a change elsewhere would write the key anew. Without the
     // ledger nobody can change a key, and one can still be revoked.
-    if let Ok(None) = claim::acquire(call.host, LockSubject::Revocation(id)).await {
+    if let Ok(None) = lock::acquire(call.host, LockSubject::Revocation(id)).await {
         return Err(locked_error("this key"));
     }
     let shelf = call.key_store();
@@ -233,7 +233,7 @@ async fn delete_key<P: Host>(
             shelf.delete_key(&hash).await?;
         }
         if let Some(claimed) = card.adopted {
-            claim::release(call.host, LockSubject::Import(&hash), claimed).await;
+            lock::release(call.host, LockSubject::Import(&hash), claimed).await;
         }
     }
     Ok(shelf.delete_metadata(consumer, id).await?)

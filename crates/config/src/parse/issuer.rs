@@ -1,0 +1,194 @@
+//! `[[auth.jwt]]`: issuers, what they sign with, and which claims name a caller.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::Uri;
+use jwt::KeySet;
+use serde_json::Value;
+
+use super::super::auth::{Issuer, IssuerKeys};
+use super::super::raw::{self, SecretText};
+use super::{Diagnostics, DocPath, quoted};
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// A clock that is further away is wrong, and every minute is one more in which a stolen token works.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+const EXPECTED_URL: &str = "an https address such as \"https://id.example.com/jwks.json\"";
+
+/// Reads every issuer.
+pub(super) fn issuers(
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
+    raw: &[raw::Issuer],
+) -> Vec<Issuer> {
+    let mut read = Vec::with_capacity(raw.len());
+    for (index, one) in raw.iter().enumerate() {
+        let place = place.item(index);
+        // A token names its issuer, and that must lead to one set of keys.
+        if let Some(first) = raw[..index].iter().position(|other| other.issuer == one.issuer) {
+            let expected = format!("another issuer than that of auth.jwt[{first}]");
+            review.report(&place.field("issuer"), quoted(&one.issuer), expected);
+        }
+        read.extend(issuer(review, &place, one));
+    }
+    read
+}
+
+fn issuer(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Issuer) -> Option<Issuer> {
+    check_text(review, &place.field("issuer"), &raw.issuer, "what `iss` says");
+    let audiences = place.field("audiences");
+    if raw.audiences.as_ref().is_some_and(Vec::is_empty) {
+        let expected = "at least one audience, or no `audiences` for any";
+        review.report(&audiences, "an empty list", expected);
+    }
+    for (index, audience) in raw.audiences.iter().flatten().enumerate() {
+        check_text(review, &audiences.item(index), audience, "what `aud` names");
+    }
+    let keys = keys(review, place, raw);
+    if raw.keep.is_some() && raw.jwks_url.is_none() {
+        let expected = "none without `jwks_url`: other keys are not fetched";
+        review.report(&place.field("keep"), "a time to keep keys", expected);
+    }
+    let consumer_claim = raw.consumer_claim.as_deref().unwrap_or("sub");
+    check_claim_path(review, &place.field("consumer_claim"), consumer_claim);
+    if let Some(path) = &raw.group_claim {
+        check_claim_path(review, &place.field("group_claim"), path);
+    }
+    let skew_place = place.field("skew");
+    let skew = review.duration_or(&skew_place, raw.skew.as_ref(), MINUTE);
+    if skew > MAX_CLOCK_SKEW {
+        let found = raw.skew.as_ref().map_or_else(String::new, |span| quoted(&span.0));
+        review.report(&skew_place, found, "5m at most");
+    }
+    Some(Issuer {
+        issuer: raw.issuer.clone(),
+        audiences: raw.audiences.clone().unwrap_or_default(),
+        keys: keys?,
+        consumer_claim: consumer_claim.to_owned(),
+        group_claim: raw.group_claim.clone(),
+        skew,
+    })
+}
+
+fn keys(
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
+    raw: &raw::Issuer,
+) -> Option<IssuerKeys> {
+    match (&raw.secret, &raw.jwks, &raw.jwks_url) {
+        (Some(secret), None, None) => {
+            shared_secret_keys(review, &place.field("secret"), secret).map(IssuerKeys::Inline)
+        }
+        (None, Some(jwks), None) => {
+            public_keys(review, &place.field("jwks"), jwks).map(IssuerKeys::Inline)
+        }
+        (None, None, Some(url)) => {
+            let keep = key_cache_duration(review, &place.field("keep"), raw);
+            let url = jwks_url(review, &place.field("jwks_url"), url)?;
+            Some(IssuerKeys::Url { url, keep })
+        }
+        (None, None, None) => {
+            review.report(place, "no keys", "one of `secret`, `jwks`, `jwks_url`");
+            None
+        }
+        (_, _, _) => {
+            // Either of two would do for a forger.
+            review.report(
+                place,
+                "keys from more than one place",
+                "one of `secret`, `jwks`, `jwks_url`",
+            );
+            None
+        }
+    }
+}
+
+fn shared_secret_keys(
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
+    text: &SecretText,
+) -> Option<KeySet> {
+    let (name, secret) = review.secret_value(place, text)?;
+    let keys = KeySet::from_secret(&secret);
+    if let Err(error) = &keys {
+        let expected = format!("a value of 32 bytes or more for the secret {name}");
+        review.report(place, format!("{error}"), expected);
+    }
+    keys.ok()
+}
+
+fn public_keys(review: &mut Diagnostics<'_>, place: &DocPath<'_>, text: &str) -> Option<KeySet> {
+    if has_private_part(text) {
+        let expected = "public keys alone; what is shared belongs into a `secret`";
+        review.report(place, "a key that is not public, written in clear", expected);
+        return None;
+    }
+    let keys = KeySet::from_jwks(text.as_bytes());
+    if let Err(error) = &keys {
+        let expected = "a JSON Web Key Set: '{\"keys\": […]}' with keys for RS256 or ES256";
+        review.report(place, format!("{error}"), expected);
+    }
+    keys.ok()
+}
+
+/// Whether a set has a key's private part (`d`, RFC 7518 6.2.2 and 6.3.2) or a shared one (`k`, 6.4).
+fn has_private_part(text: &str) -> bool {
+    let Ok(document) = serde_json::from_str::<Value>(text) else { return false };
+    let set = document["keys"].as_array().map_or(std::slice::from_ref(&document), Vec::as_slice);
+    set.iter().any(|key| key.get("d").is_some() || key.get("k").is_some())
+}
+
+fn key_cache_duration(
+    review: &mut Diagnostics<'_>,
+    place: &DocPath<'_>,
+    raw: &raw::Issuer,
+) -> Duration {
+    let keep = review.duration_or(place, raw.keep.as_ref(), 10 * MINUTE);
+    if keep < MINUTE {
+        let found = raw.keep.as_ref().map_or_else(String::new, |span| quoted(&span.0));
+        review.report(place, found, "1m at least");
+    }
+    keep
+}
+
+/// Checks an address without repeating what may be a credential in it. Whoever can change what it
+/// answers can make tokens, so that it is fetched in clear from this machine alone.
+fn jwks_url(review: &mut Diagnostics<'_>, place: &DocPath<'_>, url: &str) -> Option<Uri> {
+    let uri = url.parse::<Uri>().ok();
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+    let scheme = uri.as_ref().and_then(Uri::scheme_str).unwrap_or_default();
+    let found = if url.contains('@') {
+        "an address with a user's name or an \"@\"".to_owned()
+    } else if url.contains('#') {
+        "an address with a fragment".to_owned()
+    } else if host.is_empty() || !matches!(scheme, "http" | "https") {
+        quoted(url.split('?').next().unwrap_or_default())
+    } else if scheme == "http" && !is_loopback(host) {
+        "an http address of another machine".to_owned()
+    } else {
+        return uri;
+    };
+    review.report(place, found, EXPECTED_URL);
+    None
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+fn check_text(review: &mut Diagnostics<'_>, place: &DocPath<'_>, text: &str, expected: &str) {
+    if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        review.report(place, quoted(text), format!("{expected}, without white space"));
+    }
+}
+
+fn check_claim_path(review: &mut Diagnostics<'_>, place: &DocPath<'_>, path: &str) {
+    let fits = |step: &str| {
+        !step.is_empty() && !step.contains(|c: char| c.is_whitespace() || c.is_control())
+    };
+    if !path.split('.').all(fits) {
+        review.report(place, quoted(path), "a claim's name, or a path such as \"realm.team\"");
+    }
+}
