@@ -35,14 +35,14 @@ fn account(endpoint: &str, action: AliyunAction) -> Aliyun {
     }
 }
 
-fn nonce(nonce: u128) -> RequestNonce {
+fn request_nonce(nonce: u128) -> RequestNonce {
     RequestNonce { now: Timestamp::from_millis(1_767_323_045_000), nonce }
 }
 
 fn text_request(action: AliyunAction, content: &str, nonce: u128) -> http::Request<Bytes> {
     let account = account(&format!("{UPSTREAM}/green"), action);
     let session = aliyun::new_session_id(nonce);
-    aliyun::text_request(&account, "llm_query_moderation", content, &session, nonce(nonce))
+    aliyun::text_request(&account, "llm_query_moderation", content, &session, request_nonce(nonce))
 }
 
 fn send(world: &World, request: http::Request<Bytes>) -> (u16, Bytes) {
@@ -134,7 +134,13 @@ fn a_temporary_key_brings_its_token() {
         };
         send(
             &world,
-            aliyun::text_request(&account, "s", "a", &aliyun::new_session_id(1), nonce(nonce)),
+            aliyun::text_request(
+                &account,
+                "s",
+                "a",
+                &aliyun::new_session_id(1),
+                request_nonce(nonce),
+            ),
         )
         .0
     };
@@ -183,7 +189,7 @@ fn images_are_judged() {
     let bars = [(Dimension::Content, Level::High)];
     let judge = |url: &str, nonce| {
         let request =
-            aliyun::image_request(&account, "img_query_security_check", url, nonce(nonce));
+            aliyun::image_request(&account, "img_query_security_check", url, request_nonce(nonce));
         aliyun::parse_guard_verdict(&send(&world, request).1, "", &bars, false)
     };
     assert!(matches!(judge("https://a.example/[[high]].png", 1), Ok(Verdict::Block(_))));
@@ -221,7 +227,7 @@ async fn the_same_service_speaks_over_tcp() {
         "llm_query_moderation",
         "a+b attack plan",
         &aliyun::new_session_id(7),
-        nonce(7),
+        request_nonce(7),
     );
     let (head, body) = request.into_parts();
     let authority = head.uri.authority().expect("an address").as_str();

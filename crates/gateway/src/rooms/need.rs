@@ -54,20 +54,13 @@ impl ReservationRequest<'_> {
             Endpoint::Embeddings => (0, 0),
             Endpoint::ChatCompletions | Endpoint::Completions => {
                 let choices = asked.output.choices;
-                let most = asked.output.max_per_choice.unwrap_or(limit.default_output);
-                (most.saturating_mul(choices), choices)
+                let max = asked.output.max_per_choice.unwrap_or(limit.default_output);
+                (max.saturating_mul(choices), choices)
             }
         };
         let want = demand.with_output(output);
-        let least = if limit.hard { demand.with_output(fewest.min(output)) } else { want };
-        QuotaDemand {
-            limit,
-            quota,
-            rule: limits::ledger_rule(quota, now),
-            cost: demand,
-            min: least,
-            want,
-        }
+        let min = if limit.hard { demand.with_output(fewest.min(output)) } else { want };
+        QuotaDemand { limit, quota, rule: limits::ledger_rule(quota, now), cost: demand, min, want }
     }
 
     /// The longest choice that fits into everything that hard limits granted: each with its amount.
@@ -75,8 +68,8 @@ impl ReservationRequest<'_> {
         &self,
         granted: impl Iterator<Item = (&'w QuotaDemand<'w>, u64)>,
     ) -> Option<u64> {
-        let hard = granted.filter(|(wanted, _)| wanted.limit.hard);
-        let longest = hard.filter_map(|(wanted, amount)| wanted.cost.max_output(amount)).min()?;
+        let hard = granted.filter(|(demands, _)| demands.limit.hard);
+        let longest = hard.filter_map(|(demands, amount)| demands.cost.max_output(amount)).min()?;
         match self.request.endpoint() {
             Endpoint::Embeddings => None,
             Endpoint::ChatCompletions | Endpoint::Completions => {
@@ -90,7 +83,7 @@ impl QuotaDemand<'_> {
     /// What the caller is told, since this was refused.
     pub(super) fn limit_exceeded(
         &self,
-        level: AccountBalance,
+        balance: AccountBalance,
         wait: Option<u64>,
     ) -> Box<LimitExceeded> {
         Box::new(LimitExceeded {
@@ -98,7 +91,7 @@ impl QuotaDemand<'_> {
             measure: self.quota.measure,
             per: self.quota.per,
             requested: self.min,
-            balance: level,
+            balance,
             wait_millis: wait,
             headers: Vec::new(),
         })

@@ -46,7 +46,7 @@ impl GuardFindings {
     /// Notes what a guard has found in a text, or why it has found nothing.
     pub(super) fn record_finding<P: Host>(
         &self,
-        platform: &P,
+        host: &P,
         guard: &Guard,
         (phase, result): (Phase, &'static str),
         finding: &Finding,
@@ -72,7 +72,7 @@ impl GuardFindings {
         let keep = if result == "error" { MAX_REASON_CHARS } else { guard.keep };
         let content: String = text.chars().take(keep).collect();
         verdicts::store_verdict(
-            platform,
+            host,
             &VerdictEntry {
                 request: &self.request,
                 consumer: &self.consumer,

@@ -28,8 +28,8 @@ pub(super) struct AttemptError {
 }
 
 impl AttemptError {
-    pub(super) fn connect(outage: HostError) -> Self {
-        Self { failure: Failure::Connect, status: None, detail: Some(outage.reason().to_owned()) }
+    pub(super) fn connect(error: HostError) -> Self {
+        Self { failure: Failure::Connect, status: None, detail: Some(error.reason().to_owned()) }
     }
 }
 
@@ -58,10 +58,10 @@ pub(super) struct AttemptTimeouts<'a, P: Host> {
 
 impl<'a, P: Host> AttemptTimeouts<'a, P> {
     /// Begins to wait for the first byte of an attempt.
-    pub(super) fn start(host: &'a P, timeouts: Timeouts, deadline: Timestamp) -> Self {
-        let idle_deadline = host.now() + timeouts.first_byte;
+    pub(super) fn start(task_host: &'a P, timeouts: Timeouts, deadline: Timestamp) -> Self {
+        let idle_deadline = task_host.now() + timeouts.first_byte;
         Self {
-            host,
+            host: task_host,
             idle: timeouts.idle,
             deadline,
             idle_deadline,

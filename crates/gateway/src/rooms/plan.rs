@@ -62,10 +62,10 @@ pub struct Candidate<'a> {
 
 impl<'a> Candidate<'a> {
     /// `None` if the provider does not offer the endpoint.
-    fn new(config: &'a Config, target: &'a Target, ask: &'a ParsedRequest) -> Option<Self> {
-        let (index, model) = (target.provider, target_model(target, &ask.fields().model));
+    fn new(config: &'a Config, target: &'a Target, request: &'a ParsedRequest) -> Option<Self> {
+        let (index, model) = (target.provider, target_model(target, &request.fields().model));
         let provider = config.provider(index);
-        let url = provider.url(ask.endpoint(), model)?;
+        let url = provider.url(request.endpoint(), model)?;
         let price = config.prices.lookup(index, model);
         Some(Self { provider_index: index, provider, model, url, price })
     }
@@ -87,42 +87,44 @@ impl<'a> TargetPlan<'a> {
         config: &'a Config,
         matched: MatchedRoute<'a>,
         caller: &Caller<'_>,
-        ask: &'a ParsedRequest,
+        request: &'a ParsedRequest,
         headers: &HeaderMap,
-        fleet: &Upstreams,
+        upstreams: &Upstreams,
         (now, entropy): (Timestamp, u64),
     ) -> Result<Self, Refusal> {
         let route = matched.route;
         let name = match &route.sticky {
             Sticky::None => None,
             Sticky::Consumer => caller.authenticated_id(),
-            Sticky::User => ask.fields().user.as_deref(),
+            Sticky::User => request.fields().user.as_deref(),
             Sticky::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()),
         };
         let entropy = name.map_or(entropy, |name| canary::sticky_entropy(&route.id, name));
-        let chosen = choose_target(config, route, ask, fleet, (now, entropy));
+        let chosen = choose_target(config, route, request, upstreams, (now, entropy));
         let mut targets: Vec<Candidate<'a>> = Vec::with_capacity(1 + route.fallback.len());
         for target in chosen.into_iter().chain(&route.fallback) {
-            let Some(candidate) = Candidate::new(config, target, ask) else { continue };
+            let Some(candidate) = Candidate::new(config, target, request) else { continue };
             // A target that has failed is not a fallback for itself.
             if targets.iter().all(|other| !other.is_same(&candidate)) {
                 targets.push(candidate);
             }
         }
         if targets.is_empty() {
-            let (model, path) = (ask.fields().model.clone(), ask.endpoint().path());
+            let (model, path) = (request.fields().model.clone(), request.endpoint().path());
             return Err(Refusal::EndpointNotOffered { model, path });
         }
         // A target on probation gets one call at a time, so the choice may fall on another one.
         let first = &targets[0];
-        let others = match fleet.is_open_or_half_open(first.provider_index, first.model) {
+        let others = match upstreams.is_open_or_half_open(first.provider_index, first.model) {
             true => route
                 .targets
                 .all()
                 .iter()
                 .filter_map(|other| {
                     let target = &other.target;
-                    config.prices.lookup(target.provider, target_model(target, &ask.fields().model))
+                    config
+                        .prices
+                        .lookup(target.provider, target_model(target, &request.fields().model))
                 })
                 .collect(),
             false => Vec::new(),
@@ -135,16 +137,17 @@ impl<'a> TargetPlan<'a> {
     pub fn choose_again<'c>(
         &self,
         config: &'c Config,
-        ask: &'c ParsedRequest,
-        fleet: &Upstreams,
+        request: &'c ParsedRequest,
+        upstreams: &Upstreams,
         now: Timestamp,
     ) -> Option<Candidate<'c>>
     where
         'a: 'c,
     {
-        let chosen = choose_target(config, self.matched.route, ask, fleet, (now, self.entropy))?;
-        let candidate = Candidate::new(config, chosen, ask)?;
-        let is_available = fleet.is_available(candidate.provider_index, candidate.model, now);
+        let chosen =
+            choose_target(config, self.matched.route, request, upstreams, (now, self.entropy))?;
+        let candidate = Candidate::new(config, chosen, request)?;
+        let is_available = upstreams.is_available(candidate.provider_index, candidate.model, now);
         let is_new = self.targets.iter().all(|other| !other.is_same(&candidate));
         (is_available && is_new).then_some(candidate)
     }
@@ -192,25 +195,25 @@ fn target_model<'t>(target: &'t Target, asked: &'t str) -> &'t str {
 fn choose_target<'a>(
     config: &'a Config,
     route: &'a Route,
-    ask: &ParsedRequest,
-    fleet: &Upstreams,
+    request: &ParsedRequest,
+    upstreams: &Upstreams,
     (now, entropy): (Timestamp, u64),
 ) -> Option<&'a Target> {
-    let (model, endpoint) = (&ask.fields().model, ask.endpoint());
+    let (model, endpoint) = (&request.fields().model, request.endpoint());
     let offers = |target: &Target| config.provider(target.provider).paths.path(endpoint).is_some();
     let awake =
-        |target: &Target| fleet.is_available(target.provider, target_model(target, model), now);
+        |target: &Target| upstreams.is_available(target.provider, target_model(target, model), now);
     let may = |target: &Target| offers(target) && awake(target);
     let all = &route.targets;
     let better = match route.balance {
         Balance::Weight => None,
         Balance::Latency => balance::better_of_two(all, entropy, may, |target, _| {
-            let gauge = fleet.load(target.provider, target_model(target, model));
-            gauge.latency(ask.fields().stream, now)
+            let load = upstreams.load(target.provider, target_model(target, model));
+            load.latency(request.fields().stream, now)
         }),
         // The load of an equal part of a share, in thousandths of a call.
         Balance::LeastBusy => balance::better_of_two(all, entropy, may, |target, weight| {
-            let busy = fleet.load(target.provider, target_model(target, model)).in_flight();
+            let busy = upstreams.load(target.provider, target_model(target, model)).in_flight();
             u64::from(busy) * 1_000 / u64::from(weight.max(1))
         }),
         // A target without a known price counts as the most expensive one.
