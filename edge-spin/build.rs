@@ -15,7 +15,7 @@ fn main() {
     let source = root.join(env::var_os("GATEWAY_TOML").unwrap_or_else(|| "gateway.toml".into()));
     println!("cargo::rerun-if-changed={}", source.display());
     let target = directory("OUT_DIR").join("gateway.json");
-    if let Err(reasons) = gateway::config::author::bundle(&source, &target) {
+    if let Err(reasons) = config::author::bundle(&source, &target) {
         for reason in reasons.lines() {
             println!("cargo::error={reason}");
         }

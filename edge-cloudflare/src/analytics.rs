@@ -1,7 +1,7 @@
 //! Requests as data points of Workers Analytics Engine, where it is bound. The order of the fields is in
 //! docs/observability.md; new ones go to the end.
 
-use gateway::observe::Record;
+use gateway::record::Record;
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;

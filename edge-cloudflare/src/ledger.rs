@@ -3,15 +3,14 @@
 //! Where the object lives is left to the platform. Nothing is tried twice: an operation may have been
 //! applied although the answer was lost.
 
-use gateway::json;
-use gateway::ledger::{BookId, LedgerReply, Operation};
-use gateway::outage::HostError;
+use gateway::host::error::HostError;
 use js_sys::Promise;
+use ledger::{BookId, LedgerReply, Operation};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::host;
-use crate::promises::PromiseFuture;
+use crate::js;
+use crate::promise::PromiseFuture;
 
 #[wasm_bindgen(module = "/src/host.js")]
 extern "C" {
@@ -27,8 +26,8 @@ pub(crate) async fn apply(
 ) -> Result<LedgerReply, HostError> {
     let operation = serde_json::to_string(operation).map_err(HostError::new)?;
     let promise = ask(environment, book_id.as_str(), &operation);
-    let promise = promise.map_err(|error| host::to_host_error(&error))?;
-    let reply = PromiseFuture::new(&promise).await.map_err(|error| host::to_host_error(&error))?;
+    let promise = promise.map_err(|error| js::to_host_error(&error))?;
+    let reply = PromiseFuture::new(&promise).await.map_err(|error| js::to_host_error(&error))?;
     let reply =
         reply.as_string().ok_or_else(|| HostError::new("the ledger did not answer in text"))?;
     json::from_text(&reply).map_err(HostError::new)

@@ -5,33 +5,33 @@
 //! core knows.
 
 mod analytics;
-mod edge;
+mod body_in;
+mod body_out;
+mod cloudflare_host;
+mod durable_object;
+mod executor;
+mod handler;
 mod headers;
-mod host;
+mod js;
 mod ledger;
-mod object;
 mod outbound;
-mod promises;
-mod reading;
-mod serving;
+mod promise;
 mod store;
-mod tasks;
 mod timer;
-mod writing;
 
 use std::borrow::Cow;
 
-use gateway::outage::HostError;
-use gateway::platform::Settings;
-use gateway::secret::Secret;
+use gateway::host::Settings;
+use gateway::host::error::HostError;
 use gateway::service::Service;
 use js_sys::{Promise, Reflect};
+use secret::Secret;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use worker::web_sys;
 use worker::worker_sys::Context;
 
-use crate::edge::CloudflareHost;
+use crate::cloudflare_host::CloudflareHost;
 
 /// The document that the build put in.
 const BUNDLED: &str = include_str!(concat!(env!("OUT_DIR"), "/gateway.json"));
@@ -44,7 +44,7 @@ thread_local! {
 #[wasm_bindgen]
 pub fn fetch(request: web_sys::Request, environment: JsValue, context: Context) -> Promise {
     let service = SERVICE.with(Service::clone);
-    serving::serve(request, move |request| async move {
+    handler::serve(request, move |request| async move {
         service.handle(CloudflareHost::new(context, environment), request).await
     })
 }

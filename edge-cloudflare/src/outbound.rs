@@ -1,16 +1,16 @@
 //! Calls to upstreams, each with its own switch to stop it.
 
 use bytes::Bytes;
-use gateway::body::Body;
-use gateway::outage::HostError;
+use gateway::host::body::Body;
+use gateway::host::error::HostError;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderValue, Request, Response, StatusCode};
 use js_sys::Uint8Array;
 use wasm_bindgen::JsCast;
 use worker::web_sys;
 
-use crate::promises::PromiseFuture;
-use crate::{headers, host, reading};
+use crate::promise::PromiseFuture;
+use crate::{body_in, headers, js};
 
 /// Stops a call when it is dropped: the host would go on with a call that nobody waits for.
 pub(crate) struct AbortOnDrop {
@@ -35,29 +35,27 @@ impl Drop for AbortOnDrop {
 /// Calls an upstream, up to the head of its response.
 pub(crate) async fn fetch(request: Request<Bytes>) -> Result<Response<Body>, HostError> {
     let (parts, body) = request.into_parts();
-    let controller =
-        web_sys::AbortController::new().map_err(|error| host::to_host_error(&error))?;
+    let controller = web_sys::AbortController::new().map_err(|error| js::to_host_error(&error))?;
     let signal = controller.signal();
     let abort = AbortOnDrop { controller: Some(controller) };
-    let promise = host::call(
+    let promise = js::call(
         &parts.uri.to_string(),
         parts.method.as_str(),
         &headers::write(&parts.headers),
         (!body.is_empty()).then(|| Uint8Array::from(&body[..])),
         &signal,
     );
-    let promise = promise.map_err(|error| host::to_host_error(&error))?;
-    let response =
-        PromiseFuture::new(&promise).await.map_err(|error| host::to_host_error(&error))?;
+    let promise = promise.map_err(|error| js::to_host_error(&error))?;
+    let response = PromiseFuture::new(&promise).await.map_err(|error| js::to_host_error(&error))?;
     let response: web_sys::Response = response.unchecked_into();
     let mut answer = Response::new(Body::Empty);
     *answer.status_mut() = StatusCode::from_u16(response.status()).map_err(HostError::new)?;
-    *answer.headers_mut() = headers::read(&host::response_headers(&response));
+    *answer.headers_mut() = headers::read(&js::response_headers(&response));
     // The host has already decoded what it knows, and says so to nobody.
     let is_decoded = |encoding: &&HeaderValue| matches!(encoding.as_bytes(), b"gzip" | b"br");
     if answer.headers().get(CONTENT_ENCODING).filter(is_decoded).is_some() {
         answer.headers_mut().remove(CONTENT_ENCODING);
     }
-    *answer.body_mut() = reading::response_body(response, answer.headers(), abort);
+    *answer.body_mut() = body_in::response_body(response, answer.headers(), abort);
     Ok(answer)
 }

@@ -6,14 +6,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::outage::HostError;
-use gateway::platform::Listing;
+use gateway::host::Listing;
+use gateway::host::error::HostError;
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::host;
-use crate::promises::PromiseFuture;
+use crate::js;
+use crate::promise::PromiseFuture;
 
 /// The shortest time that KV accepts, in seconds, since January 2026. Without it a value is shown for
 /// 60 seconds.
@@ -72,8 +72,8 @@ pub(crate) async fn list(
 }
 
 async fn settled(promise: Result<Promise, JsValue>) -> Result<JsValue, HostError> {
-    let promise = promise.map_err(|error| host::to_host_error(&error))?;
-    PromiseFuture::new(&promise).await.map_err(|error| host::to_host_error(&error))
+    let promise = promise.map_err(|error| js::to_host_error(&error))?;
+    PromiseFuture::new(&promise).await.map_err(|error| js::to_host_error(&error))
 }
 
 /// Whole seconds, as KV counts: never shorter than what was asked for.
@@ -93,7 +93,7 @@ fn listing(text: &str) -> Listing {
 mod tests {
     use std::time::Duration;
 
-    use gateway::platform::Listing;
+    use gateway::host::Listing;
 
     use super::{listing, seconds};
 

@@ -16,7 +16,7 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
 use worker::web_sys::WorkerGlobalScope;
 
-use crate::tasks;
+use crate::executor;
 
 /// The timers of one request.
 #[derive(Default)]
@@ -88,7 +88,7 @@ impl Timers {
         if earliest.is_finite() {
             self.arm(earliest);
         }
-        tasks::run();
+        executor::run();
     }
 
     fn disarm(&self) {

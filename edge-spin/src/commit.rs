@@ -3,9 +3,9 @@
 //! It asks [`CasStore`] for what is kept and knows no host. It does not wait: a commit that others were
 //! faster than is tried again by the [queue](crate::queue).
 
-use gateway::ledger::{Book, BookId, LedgerReply, Operation};
-use gateway::outage::HostError;
-use gateway::time::Timestamp;
+use civil_time::Timestamp;
+use gateway::host::error::HostError;
+use ledger::{Book, BookId, LedgerReply, Operation};
 
 /// How often a commit goes on with the handle that a swap gives back. Then it makes room.
 const MAX_CHAINED_SWAPS: usize = 4;
@@ -119,9 +119,9 @@ pub(crate) mod tests {
     use std::cell::{Cell, RefCell};
     use std::collections::{BTreeMap, BTreeSet};
 
-    use gateway::ledger::{Book, BookId, Hold, LedgerReply, Operation, Rule, Window};
-    use gateway::outage::HostError;
-    use gateway::time::Timestamp;
+    use civil_time::Timestamp;
+    use gateway::host::error::HostError;
+    use ledger::{Book, BookId, Hold, LedgerReply, Operation, Rule, Window};
 
     use super::{CasStore, Commit, MAX_CHAINED_SWAPS, Swap, commit};
 

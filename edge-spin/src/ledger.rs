@@ -12,15 +12,15 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use gateway::ledger::{BookId, LedgerReply, Operation};
-use gateway::outage::HostError;
-use gateway::platform::LedgerHost;
+use gateway::host::LedgerHost;
+use gateway::host::error::HostError;
+use ledger::{BookId, LedgerReply, Operation};
 use spin_sdk::experimental::wasi::keyvalue::atomics::{self, Cas, CasError};
 use spin_sdk::experimental::wasi::keyvalue::store::{self, Bucket};
 
 use crate::commit::{CasStore, Swap};
-use crate::doors::SpinHost;
-use crate::queue::CommitQueue;
+use crate::commit_queue::CommitQueue;
+use crate::spin_host::SpinHost;
 
 thread_local! {
     /// Who waits in this instance.

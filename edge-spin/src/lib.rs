@@ -5,19 +5,19 @@
 //! `envelope`, `commit` and `queue` know nothing of Spin: what they say can be tested without it.
 
 mod commit;
-mod doors;
-mod envelope;
+mod commit_queue;
+mod http_conversion;
 mod ledger;
-mod queue;
-mod start;
+mod settings;
+mod spin_host;
 mod store;
-mod wire;
+mod ttl_envelope;
 
 use gateway::service::Service;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
-use crate::doors::SpinHost;
+use crate::spin_host::SpinHost;
 
 thread_local! {
     static SERVICE: Service = Service::default();
@@ -28,7 +28,9 @@ struct Component;
 impl Guest for Component {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let service = SERVICE.with(Service::clone);
-        wire::to_wasi_response(service.handle(SpinHost, wire::to_core_request(request)?).await)
+        http_conversion::to_wasi_response(
+            service.handle(SpinHost, http_conversion::to_core_request(request)?).await,
+        )
     }
 }
 

@@ -7,12 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::outage::HostError;
-use gateway::platform::{Clock, KvStore, Listing};
+use gateway::host::error::HostError;
+use gateway::host::{Clock, KvStore, Listing};
 use spin_sdk::key_value;
 
-use crate::doors::SpinHost;
-use crate::envelope::{self, EnvelopeContent};
+use crate::spin_host::SpinHost;
+use crate::ttl_envelope::{self, EnvelopeContent};
 
 /// What sets these names apart from the ledger's, which are in the same store.
 const KEY_PREFIX: &str = "store/";
@@ -33,7 +33,7 @@ impl KvStore for SpinHost {
         let store = store().await?;
         let name = key(name);
         let Some(sealed) = store.get(&name).await.map_err(HostError::new)? else { return Ok(None) };
-        match envelope::open(sealed, self.now()) {
+        match ttl_envelope::open(sealed, self.now()) {
             EnvelopeContent::Value(value) => Ok(Some(value.into())),
             EnvelopeContent::Expired => {
                 // Whoever puts a new value at this very moment may lose it: Spin cannot delete on a
@@ -54,7 +54,7 @@ impl KvStore for SpinHost {
         keep: Option<Duration>,
     ) -> Result<(), HostError> {
         let until = keep.map(|keep| self.now() + keep.max(MIN_TTL));
-        let sealed = envelope::seal(&value, until);
+        let sealed = ttl_envelope::seal(&value, until);
         store().await?.set(key(name), sealed).await.map_err(HostError::new)
     }
 
@@ -102,7 +102,7 @@ async fn store() -> Result<Rc<key_value::Store>, HostError> {
 
 #[cfg(test)]
 mod tests {
-    use gateway::platform::Listing;
+    use gateway::host::Listing;
 
     use super::paginate;
 

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use gateway::config::author;
+use config::author;
 use serde_json::{Value, json};
 use sim::server::Server;
 use sim::upstream::Script;
 use tests::caller::call;
 use tests::edge::App;
+use tests::edge_kind::EdgeKind;
+use tests::isolated_edge::IsolatedEdge;
 use tests::kept_by_both;
-use tests::kind::EdgeKind;
-use tests::scrape::MetricsPage;
-use tests::solo::IsolatedEdge;
+use tests::metrics_page::MetricsPage;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use gateway::config::author;
+use config::author;
 use serde_json::{Value, json};
 use sim::server::Server;
 use sim::upstream::{Script, UpstreamSpec};
 use tests::caller::{Answer, call};
 use tests::edge::{App, Edge};
+use tests::edge_kind::EdgeKind;
 use tests::kept_by_both;
-use tests::kind::EdgeKind;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 

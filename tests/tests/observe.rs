@@ -13,10 +13,10 @@ use sim::scenario::Scenario;
 use sim::server::Server;
 use tests::caller::call;
 use tests::edge::Edge;
+use tests::edge_kind::EdgeKind;
 use tests::kept_by_both;
-use tests::kind::EdgeKind;
-use tests::player::{closed_address, prepare};
-use tests::scrape::MetricsPage;
+use tests::metrics_page::MetricsPage;
+use tests::scenario_runner::{closed_address, prepare};
 use tests::workerd::root;
 use tokio::time::{Instant, sleep, timeout};
 

@@ -7,7 +7,7 @@ use sim::scenario::{Scenario, load};
 use sim::server::Server;
 use tests::component::Wasmtime;
 use tests::edge::{App, Edge};
-use tests::player::{closed_address, play, prepare};
+use tests::scenario_runner::{closed_address, play, prepare};
 use tests::workerd::{Workerd, root};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;

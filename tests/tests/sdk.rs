@@ -8,7 +8,7 @@ use std::process::Command;
 use sim::server::Server;
 use tests::component::Wasmtime;
 use tests::edge::{App, Edge};
-use tests::player::{closed_address, prepare};
+use tests::scenario_runner::{closed_address, prepare};
 use tests::workerd::{Workerd, root};
 use tokio::runtime::Runtime;
 

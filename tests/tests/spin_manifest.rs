@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use gateway::config::author;
-use gateway::secret::Secret;
+use config::author;
+use secret::Secret;
 use tests::spin::AllowedHosts;
 use tests::workerd::root;
 use toml::{Table, Value};
@@ -79,7 +79,7 @@ fn every_secret_is_a_variable_that_the_component_sees() {
     let manifest = manifest();
     let declared = manifest["variables"].as_table().expect("variables are a table");
     let handed = component(&manifest)["variables"].as_table().expect("variables are a table");
-    for file in ["gateway.toml", "crates/gateway/tests/fixtures/worked-example.toml"] {
+    for file in ["gateway.toml", "crates/config/tests/fixtures/worked-example.toml"] {
         let text = fs::read_to_string(root().join(file)).expect("the configuration is there");
         let names = author::secret_names(&text);
         assert!(!names.is_empty(), "{file} names no secret");

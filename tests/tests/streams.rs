@@ -5,16 +5,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use gateway::config::author;
+use config::author;
 use serde_json::json;
 use sim::server::{CannedResponse, Server};
 use sim::upstream::{Script, UpstreamSpec};
 use tests::edge::App;
-use tests::kept_by_both;
-use tests::kind::EdgeKind;
-use tests::memory;
-use tests::solo::IsolatedEdge;
+use tests::edge_kind::EdgeKind;
+use tests::isolated_edge::IsolatedEdge;
 use tests::stream::{Stream, StreamCounts, StreamRequest, open_streams, read_all_to_end};
+use tests::{kept_by_both, memory};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep};
 

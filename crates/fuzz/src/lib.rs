@@ -12,15 +12,15 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use gateway::config::{Config, author};
-use gateway::jwt::{self, KeySet, Rules};
-use gateway::reader::{SseReader, StreamState};
-use gateway::secret::Secret;
-use gateway::time::Timestamp;
+use civil_time::Timestamp;
+use config::{Config, author};
+use gateway::upstream::sse_reader::{SseReader, StreamState};
 use hmac::{Hmac, Mac};
+use jwt::{KeySet, Rules};
 use openai::{
     Changes, Endpoint, Event, Framer, OutputField, Prompt, Request, TextField, texts_in_answer,
 };
+use secret::Secret;
 use serde_json::Value;
 use sha2::Sha256;
 
@@ -32,7 +32,7 @@ const SKEW: Duration = Duration::from_secs(60);
 
 /// Tokens that OpenSSL has signed, and the keys that they are signed with.
 static FIXTURE: LazyLock<Value> = LazyLock::new(|| {
-    let text = include_str!("../../gateway/tests/fixtures/jwt/tokens.json");
+    let text = include_str!("../../jwt/tests/fixtures/tokens.json");
     serde_json::from_str(text).expect("the fixture is JSON")
 });
 /// A published set of several kinds, and a shared secret.

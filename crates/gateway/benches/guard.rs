@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use gateway::config::{Pii, PiiAction, PiiKind};
-use gateway::guard::{GuardInput, Masks, StreamWindow, WordList, pii};
-use gateway::reader::SseReader;
+use gateway::upstream::sse_reader::SseReader;
+use guards::settings::{Pii, PiiAction, PiiKind};
+use guards::{GuardInput, Masks, StreamWindow, WordList, pii};
 use regex_lite::Regex;
 
 const ENTRIES: usize = 100_000;

@@ -2,21 +2,22 @@
 
 use std::rc::Rc;
 
-use crate::boot::GatewaySecrets;
-use crate::config::Config;
-use crate::keys::KeyCache;
-use crate::ledger::CardinalityLimits;
-use crate::rooms::authenticate::Authenticator;
-use crate::rooms::budgets::LimiterState;
-use crate::rooms::exporter::OtlpExporter;
-use crate::rooms::fleet::Upstreams;
-use crate::rooms::flight::SingleFlight;
-use crate::rooms::lists::WordLists;
-use crate::rooms::recent::RecentWrites;
-use crate::rooms::shelf::ResponseCache;
-use crate::rooms::sinks::RecordSinks;
-use crate::rooms::vouch::JwtAuthenticator;
-use crate::usage::UsageAggregator;
+use config::Config;
+use ledger::CardinalityLimits;
+
+use crate::auth::authenticate::Authenticator;
+use crate::auth::jwt::JwtAuthenticator;
+use crate::auth::keys::KeyCache;
+use crate::cache::lookup::ResponseCache;
+use crate::cache::single_flight::SingleFlight;
+use crate::config_loader::GatewaySecrets;
+use crate::guards::word_lists::WordLists;
+use crate::host::recent_writes::RecentWrites;
+use crate::limits::local_state::LimiterState;
+use crate::telemetry::otlp::exporter::OtlpExporter;
+use crate::telemetry::record_sinks::RecordSinks;
+use crate::telemetry::usage::aggregator::UsageAggregator;
+use crate::upstream::state::Upstreams;
 
 /// A gateway with its configuration and what it remembers between requests. A host keeps one for as
 /// long as it lives.

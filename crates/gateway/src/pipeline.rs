@@ -5,27 +5,27 @@ use std::rc::Rc;
 
 use http::request::Parts;
 
-use crate::body::Body;
+use crate::auth::access;
+use crate::cache::lookup::{self, CacheLookup};
 use crate::error::Error;
 use crate::gateway::Gateway;
-use crate::ids;
-use crate::otlp::TraceContext;
-use crate::platform::Host;
-use crate::policy::limits::LimitSubject;
-use crate::rooms::address::{ApiEndpoint, GatewayEndpoint};
-use crate::rooms::admission::{self, Admitted};
-use crate::rooms::admit::ParsedRequest;
-use crate::rooms::call::Dispatcher;
-use crate::rooms::entry::RequestScope;
-use crate::rooms::inspect::GuardPipeline;
-use crate::rooms::permit;
-use crate::rooms::plan::{MatchedRoute, TargetPlan};
-use crate::rooms::recall;
-use crate::rooms::respond::{self, Reply, ServedAnswer};
-use crate::rooms::shelf::{self, CacheLookup};
-use crate::rooms::tee::Retention;
-use crate::rooms::transcript::Transcript;
-use crate::rooms::visitor::Cors;
+use crate::guards::pipeline::GuardPipeline;
+use crate::history::load;
+use crate::host::Host;
+use crate::host::body::Body;
+use crate::limits::admission::{self, Admitted};
+use crate::limits::matching::LimitSubject;
+use crate::request::cors::Cors;
+use crate::request::endpoint::{ApiEndpoint, GatewayEndpoint};
+use crate::request::parse::ParsedRequest;
+use crate::request::request_id;
+use crate::response::recorder::Retention;
+use crate::response::{self, Reply, ServedAnswer};
+use crate::routing::plan::{MatchedRoute, TargetPlan};
+use crate::telemetry::otlp::TraceContext;
+use crate::telemetry::request_scope::RequestScope;
+use crate::telemetry::transcript::Transcript;
+use crate::upstream::dispatch::Dispatcher;
 
 impl Gateway {
     /// The request's place in a trace, where traces are sent.
@@ -62,19 +62,19 @@ impl Gateway {
         let api = match GatewayEndpoint::parse(&parts.method, parts.uri.path()) {
             // No record: a load balancer asks every second, and is no caller.
             Ok(GatewayEndpoint::Health) => {
-                return respond::strip_body_for_head(&parts.method, respond::health_response());
+                return response::strip_body_for_head(&parts.method, response::health_response());
             }
             Ok(GatewayEndpoint::Api(api)) => Ok(api),
             Err(refusal) => Err(refusal),
         };
-        let id = ids::request_id(&parts.headers, &host);
+        let id = request_id::request_id(&parts.headers, &host);
         let trace = self.start_trace(&host, &parts);
         let mut scope = RequestScope::open(self.record_sinks(), host.clone(), id, trace);
         let result = match api {
             Ok(api) => run(self, api, &parts, body, &mut scope).await,
             Err(refusal) => Err(refusal.into()),
         };
-        respond::strip_body_for_head(&parts.method, respond::into_response(result, host, scope))
+        response::strip_body_for_head(&parts.method, response::into_response(result, host, scope))
     }
 }
 
@@ -90,12 +90,12 @@ pub(crate) async fn run<P: Host>(
     let host = &scope.host().clone();
     let config = gateway.shared_config();
     // The list of addresses costs nothing, so it comes first.
-    let address = permit::client_ip(config, parts);
-    permit::check_global_ip(config, address)?;
+    let address = access::client_ip(config, parts);
+    access::check_global_ip(config, address)?;
     // Before the body is read: strangers must not make the gateway work.
     let caller = gateway.authenticator().authenticate(host, &parts.headers).await?;
     scope.authenticated(&caller, api.operation());
-    permit::check_caller_ip(&caller, address)?;
+    access::check_caller_ip(&caller, address)?;
     let endpoint = match api {
         ApiEndpoint::Models => return Ok(Reply::models(config, &caller)),
         ApiEndpoint::Inference(endpoint) => endpoint,
@@ -108,28 +108,22 @@ pub(crate) async fn run<P: Host>(
     let matched = MatchedRoute::lookup(config, &caller, &request.fields().model)?;
     // The steps after this one see the whole conversation.
     let stored = (&**config, gateway.recent_writes());
-    let conversation = recall::load_conversation(
-        stored,
-        host,
-        &caller,
-        &parts.headers,
-        matched.index,
-        &mut request,
-    )
-    .await;
+    let conversation =
+        load::load_conversation(stored, host, &caller, &parts.headers, matched.index, &mut request)
+            .await;
     if let Some(conversation) = &conversation {
-        scope.set_header(recall::HISTORY_HEADER, conversation.turns().to_string());
+        scope.set_header(load::HISTORY_HEADER, conversation.turns().to_string());
     }
     let (request, conversation) = (request, conversation.map(Box::new));
     let moment = (host.now(), host.entropy());
     let upstreams = gateway.upstreams();
     let plan =
-        TargetPlan::select(config, matched, &caller, &request, &parts.headers, upstreams, moment)?;
+        TargetPlan::select(config, matched, &caller, &request, &parts.headers, &**upstreams, moment)?;
     scope.routed(matched.route, config.models.has_exact(&request.fields().model));
     if let Some(max) = config.observe.logged_content(matched.index) {
         scope.capture(Transcript::new(&request, max));
     }
-    permit::check_parameters(&caller, &request)?;
+    access::check_parameters(&caller, &request)?;
     let services = (config, upstreams, gateway.word_lists());
     let id = scope.record().id.clone();
     let guards = GuardPipeline::for_request(services, host, matched.index, &caller, &id).await;
@@ -137,7 +131,7 @@ pub(crate) async fn run<P: Host>(
     let watch = guards.as_ref().map_or_else(Vec::new, |guards| guards.fingerprint().to_vec());
     let same = (&request, &plan);
     let lookup =
-        shelf::lookup(gateway.response_cache(), host, &caller, &parts.headers, same, &watch).await;
+        lookup::lookup(gateway.response_cache(), host, &caller, &parts.headers, same, &watch).await;
     scope.looked_up(lookup.name());
     let (mut slot, charged_hit) = match lookup {
         CacheLookup::Disabled | CacheLookup::Bypass => (None, None),

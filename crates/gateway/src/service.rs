@@ -6,11 +6,11 @@ use http::StatusCode;
 use openai::{ErrorBody, ErrorObject};
 
 use crate::admin;
-use crate::body::Body;
 use crate::gateway::Gateway;
-use crate::platform::Host;
-use crate::rooms::json::json_response;
-use crate::versions::{ReloadingGateway, VersionInfo};
+use crate::host::Host;
+use crate::host::body::Body;
+use crate::live_config::{ReloadingGateway, VersionInfo};
+use crate::response::json::json_response;
 
 /// The gateway as a host serves it, by the version of the configuration that is in force. A host keeps
 /// one for as long as it lives; a clone is the same service.
@@ -73,7 +73,7 @@ mod tests {
     fn a_caller_learns_no_reasons() {
         let response = unavailable_response();
         assert_eq!(response.status(), 500);
-        let crate::body::Body::Whole(body) = response.into_body() else {
+        let crate::host::body::Body::Whole(body) = response.into_body() else {
             panic!("an error is one piece")
         };
         let body = std::str::from_utf8(&body).expect("JSON is text");

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use json::MemberName;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::name::MemberName;
-use crate::text::TextSize;
+use crate::text_size::TextSize;
 use crate::usage::Usage;
 
 /// What the `data` of one event says. Unknown members are passed over, wrong ones are not an error:

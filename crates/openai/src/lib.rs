@@ -5,31 +5,31 @@
 
 mod answer;
 mod chunk;
-mod delta;
+mod chunk_rewrite;
 mod endpoint;
 mod error;
-mod fields;
 mod invalid;
-mod members;
-mod name;
 mod request;
-mod said;
 mod sse;
-mod text;
+mod steering_fields;
+mod text_size;
+mod texts;
+pub mod token_estimate;
+mod tokens;
 mod usage;
 
 pub use answer::{AnswerSummary, InvalidAnswer, usage_at_end};
 pub use chunk::{ChoiceSet, Chunk};
-pub use delta::Delta;
+pub use chunk_rewrite::Delta;
 pub use endpoint::{Endpoint, percent_encode};
 pub use error::{ErrorBody, ErrorObject};
 pub use invalid::Invalid;
-pub use name::is_same_name;
 pub use request::{Changes, OutputField, Request};
-pub use said::{
+pub use sse::{Event, Framer, Oversized};
+pub use text_size::TextSize;
+pub use texts::{
     AnswerTexts, Image, MessageRole, Prompt, TextField, Unreadable, answer_texts, texts_in_answer,
     texts_in_error,
 };
-pub use sse::{Event, Framer, Oversized};
-pub use text::TextSize;
+pub use tokens::{TokenSource, Tokens};
 pub use usage::Usage;

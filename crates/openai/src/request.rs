@@ -9,8 +9,8 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::Endpoint;
-use crate::fields::{SteeringFields, StreamOptions};
 use crate::invalid::Invalid;
+use crate::steering_fields::{SteeringFields, StreamOptions};
 
 /// A checked request body: the few fields that steer the gateway, and the places of those that it
 /// may have to change.

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use gateway::config::{Aliyun, AliyunAction};
-use gateway::guard::aliyun::{self, RequestNonce};
-use gateway::guard::{Dimension, Edit, Level, Verdict, slices};
-use gateway::platform::{Clock, HttpClient};
-use gateway::secret::Secret;
-use gateway::time::Timestamp;
+use civil_time::Timestamp;
+use gateway::host::{Clock, HttpClient};
+use guards::aliyun::{self, RequestNonce};
+use guards::settings::{Aliyun, AliyunAction};
+use guards::{Dimension, Edit, Level, Verdict, chunking};
+use secret::Secret;
 use sim::server::Server;
 use sim::upstream::UpstreamSpec;
 use sim::world::{HangUp, UPSTREAM, World};
@@ -157,7 +157,7 @@ fn too_long_a_text_is_refused_and_slices_are_not() {
     let (_, body) = send(&world, text_request(AliyunAction::Text, &text, 0));
     let refused = aliyun::parse_text_verdict(&body, None).expect_err("it is too long");
     assert_eq!(refused.0, "code 400: Invalid parameter: content is too long");
-    for (nonce, at) in (1..).zip(slices::chunk_text(&text, aliyun::MAX_TEXT_CHARS)) {
+    for (nonce, at) in (1..).zip(chunking::chunk_text(&text, aliyun::MAX_TEXT_CHARS)) {
         let (_, body) = send(&world, text_request(AliyunAction::Text, &text[at], nonce));
         assert_eq!(aliyun::parse_text_verdict(&body, Some(Level::Low)), Ok(Verdict::Pass));
     }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::body::Body;
-use gateway::config::author;
+use config::author;
+use gateway::host::body::Body;
 use gateway::service::Service;
 use serde_json::{Value, json};
 use sim::upstream::{Script, UpstreamSpec};

@@ -6,12 +6,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::body::Body;
-use gateway::boot::GatewaySecrets;
-use gateway::config::author;
+use config::author;
+use gateway::config_loader::GatewaySecrets;
 use gateway::gateway::Gateway;
-use gateway::secret::Secret;
+use gateway::host::body::Body;
 use gateway::service;
+use secret::Secret;
 use serde_json::Value;
 use sim::upstream::{Script, UpstreamSpec};
 use sim::world::{HangUp, UPSTREAM, World, splitmix64};

@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::body::Body;
-use gateway::boot::GatewaySecrets;
-use gateway::config::author;
+use config::author;
+use gateway::config_loader::GatewaySecrets;
 use gateway::gateway::Gateway;
-use gateway::secret::Secret;
+use gateway::host::body::Body;
+use secret::Secret;
 use serde_json::Value;
 use sim::upstream::{Call, Ended, Script, Then, UpstreamSpec};
 use sim::world::{HangUp, UPSTREAM, World};

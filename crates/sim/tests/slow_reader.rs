@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::body::Body;
-use gateway::boot::GatewaySecrets;
-use gateway::config::author;
+use config::author;
+use gateway::config_loader::GatewaySecrets;
 use gateway::gateway::Gateway;
-use gateway::platform::Clock;
-use gateway::secret::Secret;
+use gateway::host::Clock;
+use gateway::host::body::Body;
+use secret::Secret;
 use sim::scenario::Scenario;
 use sim::world::{CLOSED, UPSTREAM, World};
 

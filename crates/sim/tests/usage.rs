@@ -7,13 +7,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::body::Body;
-use gateway::boot::GatewaySecrets;
-use gateway::config::author;
+use config::author;
+use gateway::config_loader::GatewaySecrets;
 use gateway::gateway::Gateway;
-use gateway::platform::Clock;
-use gateway::secret::Secret;
+use gateway::host::Clock;
+use gateway::host::body::Body;
 use gateway::service;
+use secret::Secret;
 use serde_json::Value;
 use sim::upstream::{Script, Then, UpstreamSpec};
 use sim::world::{HangUp, Received, UPSTREAM, World, splitmix64};

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use gateway::config::Config;
+use config::Config;
 
-use crate::document::Document;
+use crate::config_file::Document;
 use crate::secrets::Secrets;
 use crate::{plan, root};
 
@@ -78,9 +78,10 @@ fn report(document: &Document, config: &Config, secrets: &Secrets) -> String {
 mod tests {
     use std::path::PathBuf;
 
-    use super::{Options, report};
-    use crate::document::Document;
+    use crate::config_file::Document;
     use crate::secrets::Secrets;
+
+    use super::{Options, report};
 
     fn parse(words: &[&str]) -> Result<Options, lexopt::Error> {
         Options::parse(&mut lexopt::Parser::from_args(words))
@@ -97,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_worked_example_is_reported_with_what_it_lacks() {
-        let text = include_str!("../../gateway/tests/fixtures/worked-example.toml");
+        let text = include_str!("../../config/tests/fixtures/worked-example.toml");
         let document = Document { path: PathBuf::from("example.toml"), text: text.to_owned() };
         let config = document.parse_with_any_secret().expect("it loads as it stands");
         let secrets = Secrets::only(&[("OPENAI_API_KEY", "sk-not-to-be-shown")]);

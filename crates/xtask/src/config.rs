@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, bail};
-use gateway::config::author;
-use gateway::versions::diff_documents;
+use config::author;
+use gateway::live_config::diff_documents;
 use serde_json::Value;
 
-use crate::document::Document;
+use crate::config_file::Document;
 use crate::root;
 use crate::secrets::Secrets;
 
@@ -448,7 +448,7 @@ mod tests {
         let read = read(&path).expect("it is right");
         std::fs::remove_file(path).expect("it is there");
         Local {
-            document: crate::document::Document { path: PathBuf::from(name), ..read.document },
+            document: crate::config_file::Document { path: PathBuf::from(name), ..read.document },
             ..read
         }
     }

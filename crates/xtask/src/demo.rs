@@ -8,12 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::artifact;
 use crate::child::{Ended, Processes};
-use crate::document::Document;
-use crate::edge;
-use crate::root;
+use crate::config_file::Document;
 use crate::secrets::Secrets;
+use crate::{artifact, edge, root};
 
 /// The caller's key in the tour's commands. It opens nothing but the demo.
 const KEY: &str = "demo-key";
@@ -295,10 +293,11 @@ fn await_listener(processes: &mut Processes, name: &str, port: u16) -> anyhow::R
 mod tests {
     use std::time::Instant;
 
-    use super::{DOCUMENT, Demo, PROVIDERS, ProviderProcess, State, Step, secrets};
     use crate::child::Ended;
-    use crate::document::Document;
+    use crate::config_file::Document;
     use crate::root;
+
+    use super::{DOCUMENT, Demo, PROVIDERS, ProviderProcess, State, Step, secrets};
 
     const README: &str = include_str!("../../../README.md");
     const README_IN_CHINESE: &str = include_str!("../../../README.zh-CN.md");

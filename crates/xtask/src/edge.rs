@@ -8,14 +8,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use gateway::secret::Secret;
+use secret::Secret;
 use serde_json::json;
 
 use crate::artifact::{self, COMPONENT_TARGET, WORKER_TARGET};
 use crate::child::Processes;
-use crate::log;
-use crate::root;
 use crate::tools::{self, announce};
+use crate::{log, root};
 
 /// How long a host may take to answer: wasmtime compiles the component first.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(120);
@@ -269,7 +268,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::net::{Ipv4Addr, TcpListener};
 
-    use gateway::secret::Secret;
+    use secret::Secret;
 
     use super::{Edge, Service, bindings, is_listening, require_free, undeclared, variables};
 

@@ -3,23 +3,21 @@
 //! It builds, serves and tests with the ordinary tools of each host. It holds nothing that the
 //! products need: both of them deploy without it.
 
-mod allowance;
 mod artifact;
 mod bench;
 mod check;
 mod child;
 mod config;
+mod config_file;
 mod demo;
-mod document;
 mod edge;
-mod guard;
 mod log;
-mod oversight;
 mod plan;
 mod secrets;
-mod suite;
+mod test;
 mod tools;
 mod up;
+mod watchdog;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -93,14 +91,14 @@ fn dispatch(arguments: &mut lexopt::Parser) -> anyhow::Result<ExitCode> {
         Some("up") => up::run(up::Options::parse(arguments)?),
         Some("check") => check::run(&check::Options::parse(arguments)?),
         Some("config") => Ok(config::run(&config::Options::parse(arguments)?)),
-        Some("test") => suite::run(&suite::Options::parse(arguments)?),
+        Some("test") => test::run(&test::Options::parse(arguments)?),
         Some("bench") => bench::run(bench::Options::parse(arguments)?),
         Some("help") => {
             println!("{HELP}");
             Ok(ExitCode::SUCCESS)
         }
         // Not for people: the process that `child` starts to outlive a hard kill.
-        Some("guard") => guard::run(),
+        Some("guard") => watchdog::run(),
         _ => Err(lexopt::Error::from(format!("there is no command {command:?}")).into()),
     }
 }

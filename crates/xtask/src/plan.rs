@@ -1,15 +1,16 @@
 //! A configuration as a person wants to read it back: who answers what, in which shares, and what
 //! happens when they fail.
 
+pub(crate) mod access;
+pub(crate) mod guards_cache_observe;
+
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use gateway::config::{
+use config::{
     Balance, Config, Consumer, FallbackOn, Health, Hedge, ModelPattern, Provider, Retries, Route,
     RouteIndex, Sticky, Target, Targets,
 };
-
-use crate::{allowance, oversight};
 
 /// Writes the whole plan.
 pub(crate) fn render(config: &Config) -> String {
@@ -33,7 +34,7 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
     let width = widest(ids.chain(anonymous));
     for consumer in &config.consumers {
         writeln!(out, "  {:width$}  {}", consumer.id, describe_consumer(config, consumer))?;
-        if let Some(bounds) = allowance::bounds(&consumer.permissions) {
+        if let Some(bounds) = access::bounds(&consumer.permissions) {
             writeln!(out, "  {:width$}  {bounds}", "")?;
         }
     }
@@ -42,8 +43,8 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
     } else if config.consumers.is_empty() && config.auth.issuers.is_empty() {
         writeln!(out, "  nobody: every request is refused")?;
     }
-    allowance::write(config, out)?;
-    oversight::write(config, out)
+    access::write(config, out)?;
+    guards_cache_observe::write(config, out)
 }
 
 fn write_route(config: &Config, route: &Route, out: &mut String) -> fmt::Result {
@@ -214,8 +215,8 @@ pub(crate) fn format_duration(duration: Duration) -> String {
 mod tests {
     use std::time::Duration;
 
-    use gateway::config::author;
-    use gateway::secret::Secret;
+    use config::author;
+    use secret::Secret;
 
     use super::{format_duration, render};
 

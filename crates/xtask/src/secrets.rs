@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
-use gateway::secret::Secret;
+use secret::Secret;
 
 /// The secrets at hand.
 #[derive(Default)]

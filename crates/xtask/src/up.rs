@@ -4,16 +4,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
-use gateway::config::{Config, KeySource, ModelPattern, author};
+use config::{Config, KeySource, ModelPattern, author};
 
 use crate::check::default_configuration;
 use crate::child::Processes;
+use crate::config_file::Document;
 use crate::demo::{self, Demo};
-use crate::document::Document;
 use crate::edge::{self, Edge, Service};
-use crate::log;
-use crate::root;
 use crate::secrets::Secrets;
+use crate::{log, root};
 
 /// What `up` was asked for.
 #[derive(Default)]
@@ -165,7 +164,7 @@ fn invitation(base: &str, document: &Document, config: &Config) -> String {
         routes.find_map(|(index, route)| Some((index, route.models.iter().find_map(exact)?)));
     let (route, model) =
         found.map_or((None, "MODEL".to_owned()), |(index, model)| (Some(index), model));
-    let may_ask = |consumer: &&gateway::config::Consumer| {
+    let may_ask = |consumer: &&config::Consumer| {
         let is_allowed = consumer
             .permissions
             .routes
@@ -213,11 +212,12 @@ fn watch(processes: &mut Processes, mut demo: Option<Demo>) -> anyhow::Result<Ex
 
 #[cfg(test)]
 mod tests {
-    use super::{Options, invitation, validate};
-    use crate::document::Document;
+    use crate::config_file::Document;
     use crate::edge::Edge;
     use crate::log;
     use crate::secrets::Secrets;
+
+    use super::{Options, invitation, validate};
 
     fn parse(words: &[&str]) -> Result<Options, lexopt::Error> {
         Options::parse(&mut lexopt::Parser::from_args(words))
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn missing_secrets_are_named() {
-        let text = include_str!("../../gateway/tests/fixtures/worked-example.toml");
+        let text = include_str!("../../config/tests/fixtures/worked-example.toml");
         let document = Document { path: "example.toml".into(), text: text.to_owned() };
         let reason = validate(&document, &Secrets::default()).expect_err("there are no secrets");
         assert!(reason.contains("OPENAI_API_KEY"), "{reason}");

@@ -9,15 +9,16 @@ use serde_json::{Value, json};
 use sim::server::{CannedResponse, Server};
 use tokio::time::{Instant, sleep};
 
-use super::contestant::{
+use crate::caller::{Answer, call};
+
+use super::candidate::{
     BenchEdge, Candidate, CandidateSetup, ExpectedCache, QuestionReuse, RequestStyle,
 };
-use super::course::run_schedule;
 use super::load::Load;
 use super::report::{Cell, Entrant};
+use super::schedule::run_schedule;
 use super::statistics::{median, percentile, spread};
-use super::subject::{CALLER_KEY, Workload};
-use crate::caller::{Answer, call};
+use super::workload::{CALLER_KEY, Workload};
 
 const SUBJECTS: [Workload; 2] = [Workload::Json, Workload::Stream];
 const CONNECTIONS: [usize; 2] = [1, 16];
@@ -265,15 +266,16 @@ fn row(f: &mut Formatter<'_>, cell: &Cell, entrant: &Entrant) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
+    use crate::bench::workload::configuration;
+
     use super::{BenchEdge, Cache, Cell, Entrant, ExpectedCache, StoredAnswer, Workload, setups};
-    use crate::bench::subject::configuration;
 
     #[test]
     fn the_gateway_accepts_its_cache() {
-        let secret = |_: &str| Some(gateway::secret::Secret::new("key"));
+        let secret = |_: &str| Some(secret::Secret::new("key"));
         for setup in setups() {
             let text = configuration("127.0.0.1:1", &setup.members);
-            let config = gateway::config::Config::from_json(&text, &secret);
+            let config = config::Config::from_json(&text, &secret);
             let has_cache = config.map(|config| config.cache.is_some()).ok();
             assert_eq!(has_cache, Some(setup.manner.shown != ExpectedCache::Nothing), "{text}");
         }

@@ -6,13 +6,14 @@ use std::time::Duration;
 use anyhow::ensure;
 use serde_json::{Value, json};
 
-use super::contestant::{BenchEdge, Candidate, CandidateSetup};
-use super::course::run_schedule;
-use super::report::{Cell, Entrant};
-use super::starts::{self, ColdStarts, STARTS_PER_SIDE};
-use super::statistics::percentile;
-use super::subject::{ADMIN_TOKEN, ALIYUN, MODERATION, Prelude, Workload};
 use crate::caller::call;
+
+use super::candidate::{BenchEdge, Candidate, CandidateSetup};
+use super::cold_start::{self, ColdStarts, STARTS_PER_SIDE};
+use super::report::{Cell, Entrant};
+use super::schedule::run_schedule;
+use super::statistics::percentile;
+use super::workload::{ADMIN_TOKEN, ALIYUN, MODERATION, Prelude, Workload};
 
 /// The entries of the list of words.
 const WORD_LIST_ENTRIES: usize = 100_000;
@@ -47,7 +48,7 @@ impl Guards {
             self.cells.extend(run_schedule(edge, &contestants, &events, turn).await?);
         }
         let sides = &kinds(upstream)[..2];
-        self.starts.extend(starts::run(edge, upstream, sides, put_words).await?);
+        self.starts.extend(cold_start::run(edge, upstream, sides, put_words).await?);
         Ok(())
     }
 }
@@ -154,7 +155,7 @@ impl Display for Guards {
              an instance answers 128 requests at most, so that this is a part of the CPU above. The first \
              two requests of one that has not seen it, medians of {STARTS_PER_SIDE} starts.\n"
         )?;
-        starts::table(f, &self.starts)
+        cold_start::table(f, &self.starts)
     }
 }
 
@@ -191,17 +192,18 @@ fn row(f: &mut Formatter<'_>, cell: &Cell, entrant: &Entrant) -> fmt::Result {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{Guards, Prelude, WORD_LIST_ENTRIES, Workload, entries, kinds, windows};
-    use crate::bench::contestant::BenchEdge;
+    use crate::bench::candidate::BenchEdge;
     use crate::bench::report::{Cell, Entrant};
-    use crate::bench::subject::configuration;
+    use crate::bench::workload::configuration;
+
+    use super::{Guards, Prelude, WORD_LIST_ENTRIES, Workload, entries, kinds, windows};
 
     #[test]
     fn the_gateway_accepts_every_guard() {
-        let secret = |_: &str| Some(gateway::secret::Secret::new("key"));
+        let secret = |_: &str| Some(secret::Secret::new("key"));
         for setup in kinds("127.0.0.1:1").into_iter().chain(windows()) {
             let text = configuration("127.0.0.1:1", &setup.members);
-            let config = gateway::config::Config::from_json(&text, &secret);
+            let config = config::Config::from_json(&text, &secret);
             let guards = config.map(|config| config.guards.len());
             assert_eq!(guards.ok(), Some(usize::from(setup.name != "no guard")), "{text}");
         }

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::contestant::Candidate;
+use super::candidate::Candidate;
 use super::reader::Reader;
 use super::statistics::{median, spread};
 use super::worker::{Bindings, Worker};

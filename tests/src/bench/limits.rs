@@ -82,10 +82,11 @@ fn row(f: &mut Formatter<'_>, cell: &Cell, entrant: &Entrant) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
-    use super::Limits;
-    use crate::bench::contestant::BenchEdge;
+    use crate::bench::candidate::BenchEdge;
     use crate::bench::report::{Cell, Entrant};
-    use crate::bench::subject::Workload;
+    use crate::bench::workload::Workload;
+
+    use super::Limits;
 
     #[test]
     fn a_small_difference_is_visible() {

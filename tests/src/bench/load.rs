@@ -10,9 +10,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::contestant::{ExpectedCache, QuestionReuse, RequestStyle};
+use super::candidate::{ExpectedCache, QuestionReuse, RequestStyle};
 use super::reader::{Reader, Times};
-use super::subject::{Responder, Workload};
+use super::workload::{Responder, Workload};
 
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -5,25 +5,25 @@
 //! measured by `cargo bench -p gateway`.
 
 mod cache;
-mod contestant;
-mod course;
+mod candidate;
+mod cold_start;
+mod environment;
 mod guards;
 mod ledger;
 mod limits;
 mod load;
-mod machine;
 mod process;
 mod reader;
 mod recording;
 mod report;
-mod starts;
+mod schedule;
 mod statistics;
 mod streams;
-mod subject;
 mod worker;
+mod workload;
 
-pub use contestant::{BenchEdge, serve_component};
-pub use course::{Options, Part, run};
+pub use candidate::{BenchEdge, serve_component};
 pub use process::until_parent_exits;
 pub use report::Report;
-pub use subject::{Prelude, Workload, serve_upstream};
+pub use schedule::{Options, Part, run};
+pub use workload::{Prelude, Workload, serve_upstream};

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::contestant::{BenchEdge, CandidateSetup, RequestStyle};
-use super::course::run_schedule;
+use super::candidate::{BenchEdge, CandidateSetup, RequestStyle};
+use super::cold_start::{self, ColdStarts, STARTS_PER_SIDE};
 use super::report::{Cell, Entrant};
-use super::starts::{self, ColdStarts, STARTS_PER_SIDE};
+use super::schedule::run_schedule;
 use super::statistics::{median, percentile};
-use super::subject::{COLLECTOR, Workload};
 use super::worker::HostFeatures;
+use super::workload::{COLLECTOR, Workload};
 
 const EVENTS: [(Workload, usize); 1] = [(Workload::Json, 16)];
 /// A collector is told two seconds after a request: until then a turn is not over.
@@ -76,7 +76,7 @@ async fn first_requests(edge: BenchEdge, upstream: &str) -> anyhow::Result<Vec<C
     };
     let setups = sides
         .map(|(name, given)| CandidateSetup { given, ..CandidateSetup::with(name, json!({})) });
-    starts::run(edge, upstream, &setups, async |_| Ok(())).await
+    cold_start::run(edge, upstream, &setups, async |_| Ok(())).await
 }
 
 impl Display for Recording {
@@ -119,7 +119,7 @@ impl Display for Recording {
              greatest, of {STARTS_PER_SIDE} starts; on Workers each in a new workerd, with its first connection to \
              the upstream.\n"
         )?;
-        starts::table(f, &self.starts)
+        cold_start::table(f, &self.starts)
     }
 }
 
@@ -145,15 +145,16 @@ fn row(f: &mut Formatter<'_>, cell: &Cell, entrant: &Entrant) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
+    use crate::bench::workload::configuration;
+
     use super::{BenchEdge, Cell, ColdStarts, Entrant, Recording, Workload, setups};
-    use crate::bench::subject::configuration;
 
     #[test]
     fn the_gateway_accepts_what_is_recorded() {
-        let secret = |_: &str| Some(gateway::secret::Secret::new("key"));
+        let secret = |_: &str| Some(secret::Secret::new("key"));
         for setup in setups("127.0.0.1:1") {
             let text = configuration("127.0.0.1:1", &setup.members);
-            let config = gateway::config::Config::from_json(&text, &secret).map_err(|_| &text);
+            let config = config::Config::from_json(&text, &secret).map_err(|_| &text);
             let observe = config.expect("the configuration is right").observe;
             assert_eq!(observe.otlp.is_some(), setup.name.starts_with("OTLP"));
             assert_eq!(observe.content.is_empty(), !setup.name.starts_with("content"));

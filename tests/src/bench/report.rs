@@ -5,16 +5,16 @@ use std::fmt::{self, Display, Formatter};
 use serde_json::{Value, json};
 
 use super::cache::{Cache, StoredAnswer};
-use super::contestant::BenchEdge;
+use super::candidate::BenchEdge;
+use super::cold_start::ColdStarts;
+use super::environment::Environment;
 use super::guards::Guards;
 use super::ledger::LedgerRate;
 use super::limits::Limits;
-use super::machine::Environment;
 use super::recording::Recording;
-use super::starts::ColdStarts;
 use super::statistics::{median, percentile, spread};
 use super::streams::{StreamCapacity, Streams};
-use super::subject::Workload;
+use super::workload::Workload;
 
 /// Everything that a run found out.
 #[derive(Debug)]
@@ -204,9 +204,10 @@ impl Display for Cell {
 
 #[cfg(test)]
 mod tests {
+    use crate::bench::candidate::BenchEdge;
+    use crate::bench::workload::Workload;
+
     use super::{Cell, Entrant};
-    use crate::bench::contestant::BenchEdge;
-    use crate::bench::subject::Workload;
 
     #[test]
     fn rounds_are_compared_with_their_own_baseline() {

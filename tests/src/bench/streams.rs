@@ -10,12 +10,13 @@ use sim::server::{CannedResponse, Server};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::contestant::{BenchEdge, Candidate};
-use super::report::{Cell, Entrant};
-use super::statistics::{median, percentile};
-use super::subject::{CALLER_KEY, Prelude, Workload};
 use crate::memory;
 use crate::stream::{Stream, StreamRequest, open_streams, read_all_to_end};
+
+use super::candidate::{BenchEdge, Candidate};
+use super::report::{Cell, Entrant};
+use super::statistics::{median, percentile};
+use super::workload::{CALLER_KEY, Prelude, Workload};
 
 /// Streams that are open at once.
 const OPEN_STREAMS: usize = 1000;

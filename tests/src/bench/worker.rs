@@ -12,9 +12,10 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use super::contestant::{Candidate, RequestStyle};
-use super::process::Process;
 use crate::workerd::root;
+
+use super::candidate::{Candidate, RequestStyle};
+use super::process::Process;
 
 /// Memory that looks like a directory, on Linux.
 const MEMORY_DIRECTORY: &str = "/dev/shm";

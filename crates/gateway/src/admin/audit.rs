@@ -8,17 +8,16 @@
 use std::future::Future;
 use std::time::Duration;
 
+use civil_time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::json;
-use crate::keys::random_chars;
-use crate::platform::{Clock, Host, KvStore};
-use crate::time::Timestamp;
+use crate::auth::keys::random_chars;
+use crate::host::{Clock, Host, KvStore};
 
-use super::page::read_page;
-use super::reply::{AdminError, AdminResponse, AdminResult};
-use super::{AdminRequest, operator};
+use super::pagination::read_page;
+use super::response::{AdminError, AdminResponse, AdminResult};
+use super::{AdminRequest, auth};
 
 const AUDIT_KEY_PREFIX: &str = "audit/";
 
@@ -77,7 +76,7 @@ impl<P: Host> AdminRequest<'_, P> {
         let entry = AuditEntry {
             at: self.host.now(),
             by: self.operator.name.to_owned(),
-            role: operator::role_name(self.operator.role).to_owned(),
+            role: auth::role_name(self.operator.role).to_owned(),
             action: action.to_owned(),
             target,
             from: self.context.client_ip.map(|address| address.to_string()),

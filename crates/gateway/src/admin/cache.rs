@@ -1,11 +1,11 @@
 //! `/cache`: forgetting answers that are kept.
 
 use crate::cache::{CacheKeyScope, key_prefix};
-use crate::platform::Host;
+use crate::host::Host;
 
 use super::AdminRequest;
-use super::reply::{AdminError, AdminResult};
-use super::sweep::delete_prefixes;
+use super::bulk_delete::delete_prefixes;
+use super::response::{AdminError, AdminResult};
 
 /// `DELETE /cache`: of a route, of a consumer or a group, of one of them in a route, or all.
 pub(super) async fn purge<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {

@@ -1,25 +1,24 @@
 //! `/config`: the document in force, and every version of it.
 //!
-//! Who wins of two that change it is the ledger's word (`versions/archive.rs`): `If-Match` is judged by
+//! Who wins of two that change it is the ledger's word (`live_config/version_store.rs`): `If-Match` is judged by
 //! it and not by what the store shows. A change is served here before it is answered.
 
 use std::time::Duration;
 
+use config::Problems;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::boot::{self, LoadedConfig};
-use crate::config::Problems;
-use crate::json;
-use crate::keys::random_chars;
-use crate::outage::HostError;
-use crate::platform::Host;
-use crate::versions::{
+use crate::auth::keys::random_chars;
+use crate::config_loader::{self, LoadedConfig};
+use crate::host::Host;
+use crate::host::error::HostError;
+use crate::live_config::{
     CommitOutcome, DocumentChange, ReloadingGateway, VersionInfo, VersionStore, diff_documents,
 };
 
 use super::AdminRequest;
-use super::reply::{AdminError, AdminResponse, AdminResult};
+use super::response::{AdminError, AdminResponse, AdminResult};
 
 /// A version that is in force for so long is shown to everybody, unless whoever put it died.
 const PUBLISH_OVERDUE_AFTER: Duration = Duration::from_secs(10);
@@ -198,7 +197,7 @@ async fn validate<P: Host>(
     request: &AdminRequest<'_, P>,
     document: &str,
 ) -> Result<LoadedConfig, AdminError> {
-    let read = boot::load_config(request.host, document).await.map_err(|_| {
+    let read = config_loader::load_config(request.host, document).await.map_err(|_| {
         AdminError::unavailable("settings_unavailable", "The secrets of the host cannot be read.")
     })?;
     read.map_err(|problems| problems_error(&problems))

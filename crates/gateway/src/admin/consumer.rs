@@ -1,16 +1,16 @@
 //! `/consumers`: those of the configuration, to be looked at, and those that operators create.
 
+use civil_time::Timestamp;
+use config::{Config, Consumer};
 use serde_json::{Map, Value, json};
 
-use crate::config::{Config, Consumer};
-use crate::keys::{StoredConsumer, is_storable_id};
-use crate::platform::Host;
-use crate::time::Timestamp;
+use crate::auth::keys::{StoredConsumer, is_storable_id};
+use crate::host::Host;
 
-use super::body::parse_object;
-use super::claim::{self, LockSubject, locked_error};
-use super::page::read_page;
-use super::reply::{AdminError, AdminResponse, AdminResult};
+use super::lock::{self, LockSubject, locked_error};
+use super::pagination::read_page;
+use super::request_body::parse_object;
+use super::response::{AdminError, AdminResponse, AdminResult};
 use super::{AdminRequest, PREFIX, key};
 
 /// `GET /consumers`
@@ -58,7 +58,7 @@ pub(super) async fn create<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
         return Err(taken());
     }
     let subject = LockSubject::NewConsumer(id);
-    let lock = claim::acquire(request.host, subject).await?.ok_or_else(taken)?;
+    let lock = lock::acquire(request.host, subject).await?.ok_or_else(taken)?;
     let stored = StoredConsumer {
         document: document.into(),
         created: request.host.now(),
@@ -69,7 +69,7 @@ pub(super) async fn create<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
     let change = async { Ok(key_store.put_consumer(id, &stored).await?) };
     let done = request.run_audited("consumer.create", audit_target(id), Value::Null, change).await;
     if done.is_err() {
-        claim::release(request.host, subject, lock).await;
+        lock::release(request.host, subject, lock).await;
     }
     done?;
     Ok(AdminResponse::created(&stored_json(&stored), format!("{PREFIX}consumers/{id}")))
@@ -83,10 +83,10 @@ pub(super) async fn patch<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult
     check_not_configured(request.context.config, id)?;
     load_stored(request, id).await?;
     let subject = LockSubject::Consumer(id);
-    let lock = claim::acquire(request.host, subject).await?;
+    let lock = lock::acquire(request.host, subject).await?;
     let lock = lock.ok_or_else(|| locked_error("this consumer"))?;
     let done = apply_patch(request, id, patch).await;
-    claim::release(request.host, subject, lock).await;
+    lock::release(request.host, subject, lock).await;
     done
 }
 
@@ -119,17 +119,17 @@ pub(super) async fn delete<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
     check_not_configured(request.context.config, id)?;
     let stored = load_stored(request, id).await?;
     let subject = LockSubject::Consumer(id);
-    let lock = claim::acquire(request.host, subject).await?;
+    let lock = lock::acquire(request.host, subject).await?;
     let lock = lock.ok_or_else(|| locked_error("this consumer"))?;
     let change = async {
         key::revoke_all(request, id).await?;
         Ok(request.key_store().delete_consumer(id).await?)
     };
     let done = request.run_audited("consumer.delete", audit_target(id), Value::Null, change).await;
-    claim::release(request.host, subject, lock).await;
+    lock::release(request.host, subject, lock).await;
     done?;
     // The name is free at once.
-    claim::release(request.host, LockSubject::NewConsumer(id), stored.claim).await;
+    lock::release(request.host, LockSubject::NewConsumer(id), stored.claim).await;
     Ok(AdminResponse::no_content())
 }
 

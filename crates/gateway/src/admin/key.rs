@@ -4,23 +4,23 @@
 //! written first and deleted last. So whatever comes in between, nothing works that cannot be seen and
 //! revoked.
 
+use civil_time::Timestamp;
 use http::StatusCode;
+use secret::KeyDigest;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::keys::{
+use crate::auth::keys::{
     KeyHash, KeyMetadata, MAX_ADOPTED_CHARS, MIN_ADOPTED_CHARS, Pepper, StoredKey, generate,
     is_adoptable, random_chars,
 };
-use crate::platform::Host;
-use crate::secret::KeyDigest;
-use crate::time::Timestamp;
+use crate::host::Host;
 
-use super::body::{FlexibleTimestamp, deserialize_nullable, parse_object};
-use super::claim::{self, LockSubject, locked_error};
 use super::consumer::{self, check_exists, epoch_seconds};
-use super::page::read_page;
-use super::reply::{AdminError, AdminResponse, AdminResult};
+use super::lock::{self, LockSubject, locked_error};
+use super::pagination::read_page;
+use super::request_body::{FlexibleTimestamp, deserialize_nullable, parse_object};
+use super::response::{AdminError, AdminResponse, AdminResult};
 use super::{AdminRequest, PREFIX};
 
 /// Characters of a note.
@@ -87,7 +87,7 @@ pub(super) async fn issue<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult
         None
     } else {
         check_unused(request, pepper, &key, &hash).await?;
-        let lock = claim::acquire(request.host, LockSubject::Import(&hash)).await?;
+        let lock = lock::acquire(request.host, LockSubject::Import(&hash)).await?;
         Some(lock.ok_or_else(key_exists_error)?)
     };
     let id = format!("key_{}", random_chars(request.host, 16));
@@ -110,7 +110,7 @@ pub(super) async fn issue<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult
     let detail = json!({ "expires_at": expires.map(epoch_seconds) });
     let done = request.run_audited(action, audit_target(consumer, &entry.id), detail, change).await;
     if let (Err(_), Some(lock)) = (&done, adopted) {
-        claim::release(request.host, LockSubject::Import(&hash), lock).await;
+        lock::release(request.host, LockSubject::Import(&hash), lock).await;
     }
     done?;
     let mut answer = key_json(consumer, &entry.id, &metadata);
@@ -133,10 +133,10 @@ pub(super) async fn patch<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult
     let note = patch.note.map(|text| validate_note(text, None)).transpose()?;
     check_exists(request, consumer).await?;
     load_metadata(request, consumer, id).await?;
-    let lock = claim::acquire(request.host, LockSubject::Key(id)).await?;
+    let lock = lock::acquire(request.host, LockSubject::Key(id)).await?;
     let lock = lock.ok_or_else(|| locked_error("this key"))?;
     let done = apply_patch(request, consumer, id, expires, note).await;
-    claim::release(request.host, LockSubject::Key(id), lock).await;
+    lock::release(request.host, LockSubject::Key(id), lock).await;
     done
 }
 
@@ -222,7 +222,7 @@ async fn delete_key<P: Host>(
 ) -> Result<(), AdminError> {
     // Held until every store shows the end: a change elsewhere would write the key anew. Without the
     // ledger nobody can change a key, and one can still be revoked.
-    if let Ok(None) = claim::acquire(request.host, LockSubject::Revocation(id)).await {
+    if let Ok(None) = lock::acquire(request.host, LockSubject::Revocation(id)).await {
         return Err(locked_error("this key"));
     }
     let key_store = request.key_store();
@@ -233,7 +233,7 @@ async fn delete_key<P: Host>(
             key_store.delete_key(&hash).await?;
         }
         if let Some(lock) = metadata.adopted {
-            claim::release(request.host, LockSubject::Import(&hash), lock).await;
+            lock::release(request.host, LockSubject::Import(&hash), lock).await;
         }
     }
     Ok(key_store.delete_metadata(consumer, id).await?)

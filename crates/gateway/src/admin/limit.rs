@@ -2,18 +2,18 @@
 
 use std::net::IpAddr;
 
+use config::{By, Limit, Measure, Period, Quota, to_canonical};
+use ledger::{AccountBalance, BalanceChange, LedgerReply as Told, Operation};
 use serde::Deserialize;
 use serde_json::{Number, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::config::{By, Limit, Measure, Period, Quota, to_canonical};
-use crate::ledger::{AccountBalance, BalanceChange, LedgerReply as Told, Operation};
-use crate::platform::Host;
-use crate::policy::limits::{account_name, book_id, ledger_rule};
+use crate::host::Host;
+use crate::limits::matching::{account_name, book_id, ledger_rule};
 
 use super::AdminRequest;
-use super::body::parse_object;
-use super::reply::{AdminError, AdminResponse, AdminResult};
+use super::request_body::parse_object;
+use super::response::{AdminError, AdminResponse, AdminResult};
 
 /// What stands in the path for the one balance of a limit for everybody.
 const ALL_CALLERS: &str = "_";

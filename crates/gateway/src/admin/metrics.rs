@@ -2,16 +2,15 @@
 
 use http::Method;
 use http::request::Parts;
+use ledger::{LedgerReply as Told, Operation};
 
-use crate::ledger::{LedgerReply as Told, Operation};
-use crate::metrics;
-use crate::platform::Host;
-use crate::rooms::futures;
-use crate::rooms::notary;
-use crate::usage::SHARDS;
+use crate::host::{Host, futures};
+use crate::limits::ledger_client;
+use crate::telemetry::metrics;
+use crate::telemetry::usage::keys::SHARDS;
 
 use super::query::Query;
-use super::reply::{AdminError, AdminResponse, AdminResult};
+use super::response::{AdminError, AdminResponse, AdminResult};
 
 /// `GET /metrics`, for any role.
 pub(super) async fn get<P: Host>(host: &P, parts: &Parts) -> AdminResult {
@@ -21,7 +20,7 @@ pub(super) async fn get<P: Host>(host: &P, parts: &Parts) -> AdminResult {
     Query::parse(parts.uri.query(), &[])?;
     let now = host.now();
     let ask = |shard| async move {
-        notary::call(host, &metrics::book_id(shard), &Operation::ReadUsage).await
+        ledger_client::call(host, &metrics::book_id(shard), &Operation::ReadUsage).await
     };
     let mut rows = Vec::new();
     for told in futures::join_all((0..SHARDS).map(ask).collect()).await {

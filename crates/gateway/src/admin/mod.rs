@@ -5,50 +5,48 @@
 //! but for the one answer that hands a new key out.
 
 mod audit;
-mod body;
+mod auth;
+mod bulk_delete;
 mod cache;
-mod claim;
 mod config;
 mod consumer;
-mod conversation;
+mod history;
 mod key;
 mod limit;
+mod lock;
 mod metrics;
-mod operator;
-mod page;
+mod pagination;
 mod query;
-mod reply;
+mod request_body;
+mod response;
 mod router;
-mod sweep;
 #[cfg(test)]
 mod tests;
 mod usage;
-mod verdict;
-mod words;
+mod verdicts;
+mod word_lists;
 
 use std::net::IpAddr;
 
+use ::config::Config;
+use auth::AuthenticatedOperator;
 use bytes::Bytes;
 use http::Method;
 use http::header::IF_MATCH;
 use http::request::Parts;
-
-use crate::body::Body;
-use crate::config::Config;
-use crate::gateway::Gateway;
-use crate::ids;
-use crate::keys::{KeyCache, KeyStore, Pepper};
-use crate::platform::Host;
-use crate::rooms::permit;
-use crate::rooms::recent::RecentWrites;
-use crate::rooms::respond;
-use crate::secret::KeyDigest;
-use crate::versions::ReloadingGateway;
-
-use operator::AuthenticatedOperator;
 use query::Query;
-use reply::{AdminError, AdminResult};
+use response::{AdminError, AdminResult};
 use router::Action;
+use secret::KeyDigest;
+
+use crate::auth::access;
+use crate::auth::keys::{KeyCache, KeyStore, Pepper};
+use crate::gateway::Gateway;
+use crate::host::Host;
+use crate::host::body::Body;
+use crate::host::recent_writes::RecentWrites;
+use crate::live_config::ReloadingGateway;
+use crate::request::request_id;
 
 /// How every path of the admin plane begins. Nothing may stand before it.
 pub const PREFIX: &str = "/admin/v1/";
@@ -75,7 +73,7 @@ struct AdminContext<'a> {
 /// Whether a path is the admin plane's: what begins with [`PREFIX`], and `/metrics`, where Prometheus
 /// looks for it.
 pub fn is_admin_path(path: &str) -> bool {
-    path.starts_with(PREFIX) || path == crate::metrics::PATH
+    path.starts_with(PREFIX) || path == crate::telemetry::metrics::PATH
 }
 
 /// Answers one request to a path that the admin plane [`owns`]. `station` is replaced by a new
@@ -87,9 +85,9 @@ pub(crate) async fn handle<P: Host>(
     request: http::Request<Body>,
 ) -> http::Response<Body> {
     let (parts, body) = request.into_parts();
-    let address = permit::client_ip(gateway.config(), &parts);
-    if let Err(refusal) = permit::check_global_ip(gateway.config(), address) {
-        return respond::unrecorded_error_response(&refusal);
+    let address = access::client_ip(gateway.config(), &parts);
+    if let Err(refusal) = access::check_global_ip(gateway.config(), address) {
+        return crate::response::unrecorded_error_response(&refusal);
     }
     let context = AdminContext {
         config: gateway.config(),
@@ -109,8 +107,8 @@ async fn handle_request<P: Host>(
     request: http::Request<Body>,
 ) -> http::Response<Body> {
     let (parts, body) = request.into_parts();
-    let id = ids::request_id(&parts.headers, host);
-    reply::into_response(dispatch(context, host, &parts, body, &id).await, &id)
+    let id = request_id::request_id(&parts.headers, host);
+    response::into_response(dispatch(context, host, &parts, body, &id).await, &id)
 }
 
 /// An operator's request that may be done.
@@ -138,15 +136,17 @@ async fn dispatch<P: Host>(
     }
     // First of all: a stranger learns nothing of which paths there are.
     let operator = AuthenticatedOperator::authenticate(context, &parts.headers)?;
-    if parts.uri.path() == crate::metrics::PATH {
+    if parts.uri.path() == crate::telemetry::metrics::PATH {
         return metrics::get(host, parts).await;
     }
     let (route, arguments) = router::match_route(&parts.method, parts.uri.path())?;
     operator.require_role(route.role)?;
     let body = match parts.method {
-        Method::PUT => body::read_body(&parts.headers, body, body::MAX_CONFIG_BYTES).await?,
+        Method::PUT => {
+            request_body::read_body(&parts.headers, body, request_body::MAX_CONFIG_BYTES).await?
+        }
         Method::POST | Method::PATCH => {
-            body::read_body(&parts.headers, body, body::MAX_BODY_BYTES).await?
+            request_body::read_body(&parts.headers, body, request_body::MAX_BODY_BYTES).await?
         }
         _ => Bytes::new(),
     };
@@ -164,7 +164,7 @@ async fn dispatch<P: Host>(
         body,
     };
     match route.action {
-        Action::Document => request.without_query(reply::openapi()),
+        Action::Document => request.without_query(response::openapi()),
         Action::ListConsumers => consumer::list(&request).await,
         Action::CreateConsumer => consumer::create(&request).await,
         Action::ReadConsumer => consumer::get(&request).await,
@@ -183,15 +183,15 @@ async fn dispatch<P: Host>(
         Action::RestoreVersion => config::restore(&request).await,
         Action::Usage => usage::get(&request).await,
         Action::Audit => audit::list(&request).await,
-        Action::Verdicts => verdict::list(&request).await,
+        Action::Verdicts => verdicts::list(&request).await,
         Action::PurgeCache => cache::purge(&request).await,
-        Action::ListConversations => conversation::list(&request).await,
-        Action::ForgetConversations => conversation::purge(&request).await,
-        Action::ReadConversation => conversation::get(&request).await,
-        Action::ForgetConversation => conversation::delete(&request).await,
-        Action::ReadWords => words::get(&request).await,
-        Action::PutWords => words::put(&request).await,
-        Action::DeleteWords => words::delete(&request).await,
+        Action::ListConversations => history::list(&request).await,
+        Action::ForgetConversations => history::purge(&request).await,
+        Action::ReadConversation => history::get(&request).await,
+        Action::ForgetConversation => history::delete(&request).await,
+        Action::ReadWords => word_lists::get(&request).await,
+        Action::PutWords => word_lists::put(&request).await,
+        Action::DeleteWords => word_lists::delete(&request).await,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Parameters of a question: each once, and none that would be overlooked.
 
-use super::reply::AdminError;
+use super::response::AdminError;
 
 /// The parameters after the `?`.
 #[derive(Debug)]

@@ -1,12 +1,11 @@
 //! Which paths there are, what each does, and who may do it.
 
+use config::Role;
 use http::Method;
-
-use crate::config::Role;
 
 use super::PREFIX;
 use super::query::percent_decode;
-use super::reply::AdminError;
+use super::response::AdminError;
 
 /// Something that can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +58,7 @@ const fn route(method: Method, path: &'static str, role: Role, action: Action) -
 /// Everything there is.
 pub(super) const ROUTES: [AdminRoute; 28] = {
     use Action as A;
-    use Role::{Editor, Owner, Viewer};
+    use config::Role::{Editor, Owner, Viewer};
     [
         route(Method::GET, "openapi.json", Viewer, A::Document),
         route(Method::GET, "consumers", Viewer, A::ListConsumers),

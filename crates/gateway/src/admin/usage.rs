@@ -3,21 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use civil_time::Timestamp;
+use civil_time::rfc3339::{self, Day};
 use http::StatusCode;
+use ledger::{BookId, LedgerReply as Told, Operation, UsageRow, UsageTotals};
 use serde_json::{Value, json};
 
-use crate::date::{self, Day};
-use crate::ledger::{BookId, LedgerReply as Told, Operation, UsageRow, UsageTotals};
-use crate::platform::Host;
-use crate::rooms::futures;
-use crate::time::Timestamp;
-use crate::usage::{self, RETENTION_DAYS, SHARDS, UsageDimensions};
+use crate::host::{Host, futures};
+use crate::telemetry::usage::keys::{self, RETENTION_DAYS, SHARDS, UsageDimensions};
 
 use super::AdminRequest;
 use super::consumer::epoch_seconds;
 use super::limit::billionths_to_usd;
 use super::query::Query;
-use super::reply::{AdminError, AdminResponse, AdminResult};
+use super::response::{AdminError, AdminResponse, AdminResult};
 
 /// More rows than this are a mistake, and more than an isolate should hold.
 const MAX_ROWS: usize = 10_000;
@@ -140,7 +139,7 @@ impl UsageQuery {
         let moment = |name: &str| -> Result<Option<Timestamp>, AdminError> {
             let Some(text) = query.get(name) else { return Ok(None) };
             let expected = "whole seconds since 1970 or a time such as \"2026-01-31T09:00:00Z\"";
-            let moment = date::parse_timestamp(text)
+            let moment = rfc3339::parse_timestamp(text)
                 .ok_or_else(|| AdminError::invalid(name, format!("{text:?}"), expected))?;
             Ok(Some(moment))
         };
@@ -190,14 +189,14 @@ impl UsageQuery {
     fn books(&self) -> Vec<(Timestamp, BookId)> {
         let mut book_ids = Vec::new();
         let mut begin = match self.step {
-            TimeStep::Minute => usage::start_of_hour(self.from),
+            TimeStep::Minute => keys::start_of_hour(self.from),
             TimeStep::Hour | TimeStep::Day | TimeStep::Total => Day::containing(self.from).start(),
         };
         while begin < self.to {
             let shards = (0..SHARDS).map(|shard| match self.step {
-                TimeStep::Minute => usage::hour_book(begin, shard),
+                TimeStep::Minute => keys::hour_book(begin, shard),
                 TimeStep::Hour | TimeStep::Day | TimeStep::Total => {
-                    usage::day_book(Day::containing(begin), shard)
+                    keys::day_book(Day::containing(begin), shard)
                 }
             });
             book_ids.extend(shards.map(|book_id| (begin, book_id)));
@@ -226,7 +225,7 @@ impl<'a> UsageTable<'a> {
 
     /// Adds a row of a place whose first row would begin then.
     fn add(&mut self, begin: Timestamp, row: &UsageRow) {
-        let Some((number, dimensions)) = usage::parse_key(&row.key) else { return };
+        let Some((number, dimensions)) = keys::parse_key(&row.key) else { return };
         let at = begin + self.query.step.resolution() * u32::from(number);
         if at < self.query.from || at >= self.query.to {
             return;

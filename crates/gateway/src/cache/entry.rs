@@ -1,11 +1,9 @@
 //! An answer as it is kept: a line of JSON that describes it, and the bytes that its caller was shown.
 
 use bytes::Bytes;
+use civil_time::Timestamp;
+use openai::{TokenSource, Tokens};
 use serde::{Deserialize, Serialize};
-
-use crate::json;
-use crate::observe::{TokenSource, Tokens};
-use crate::time::Timestamp;
 
 const ENTRY_VERSION: u8 = 1;
 
@@ -112,9 +110,9 @@ impl CacheEntryHead {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use civil_time::Timestamp;
 
     use super::{CacheEntry, CacheEntryHead, StoredTokens};
-    use crate::time::Timestamp;
 
     fn entry() -> CacheEntry {
         let names = ("chat".to_owned(), "app".to_owned(), "openai/gpt-4o".to_owned());

@@ -1,9 +1,8 @@
 //! Under which name an answer is kept.
 
+use config::CacheScope;
 use openai::{Endpoint, percent_encode};
 use sha2::{Digest, Sha256};
-
-use crate::config::CacheScope;
 
 use super::canonical::CanonicalRequest;
 
@@ -131,10 +130,10 @@ pub fn key_part(text: &str) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
+    use config::CacheScope;
     use openai::Endpoint;
 
     use super::{CacheKey, CacheKeyScope, CacheSubject, CanonicalRequest, key_prefix};
-    use crate::config::CacheScope;
 
     const BODY: &[u8] = br#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#;
 

@@ -3,17 +3,19 @@
 //!
 //! Pure: it reads no store and no clock, and does not know whether an answer may be kept. The rooms do.
 
-mod assemble;
 mod canonical;
+mod chunks_to_completion;
+mod completion_to_chunks;
+mod directives;
 mod entry;
 mod key;
+pub mod lookup;
 mod replay;
-mod unfold;
-mod wish;
+pub mod single_flight;
 
-pub use assemble::{chunks_to_completion, first_choice_text};
 pub use canonical::CanonicalRequest;
+pub use chunks_to_completion::{chunks_to_completion, first_choice_text};
+pub use directives::CacheDirectives;
 pub use entry::{CacheEntry, CacheEntryHead, MAX_ENTRY_BODY_BYTES, StoredTokens};
 pub use key::{CacheKey, CacheKeyScope, CacheSubject, key_part, key_prefix};
 pub use replay::{Replay, ReplayOptions, is_complete};
-pub use wish::CacheDirectives;

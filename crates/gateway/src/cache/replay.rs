@@ -6,11 +6,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::json;
-
-use super::assemble::{chunks_to_completion, event_data};
+use super::chunks_to_completion::{chunks_to_completion, event_data};
+use super::completion_to_chunks::completion_to_chunks;
 use super::entry::{CacheEntry, StoredTokens};
-use super::unfold::completion_to_chunks;
 
 /// In which way an answer is wanted.
 #[derive(Clone, Copy, Debug)]

@@ -7,13 +7,13 @@ use std::fmt::Write as _;
 use http::StatusCode;
 use openai::{ErrorBody, ErrorObject, Invalid};
 
-use crate::observe::Attempt;
+use crate::record::Attempt;
 
 mod blocked;
-mod limited;
+mod limit_exceeded;
 
 pub use blocked::BlockResponse;
-pub use limited::LimitExceeded;
+pub use limit_exceeded::LimitExceeded;
 
 /// The caller's fault.
 #[derive(Debug)]

@@ -1,11 +1,11 @@
 //! Scenario files: requests, a scripted world and what is expected of both. The same files run in
 //! the simulator, in the Spin component inside wasmtime and in the Worker inside workerd.
 
-mod aftermath;
 mod expect;
 mod simulate;
 mod subset;
 mod transcript;
+mod upstream_expectations;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-pub use aftermath::{CallExpect, UpstreamExpect, UpstreamExpectations};
 pub use expect::{EventsExpect, Expect, Observed};
 pub use transcript::{Transcript, count_events};
+pub use upstream_expectations::{CallExpect, UpstreamExpect, UpstreamExpectations};
 
 use crate::upstream::{UpstreamSpec, optional_duration};
 

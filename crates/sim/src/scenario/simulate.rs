@@ -1,15 +1,16 @@
 //! Plays a scenario against the gateway in virtual time.
 
-use gateway::body::Body;
-use gateway::boot::GatewaySecrets;
-use gateway::config::author;
+use config::author;
+use gateway::config_loader::GatewaySecrets;
 use gateway::gateway::Gateway;
-use gateway::secret::Secret;
+use gateway::host::body::Body;
 use gateway::service;
+use secret::Secret;
+
+use crate::world::{CLOSED, HangUp, UPSTREAM, World};
 
 use super::expect::Observed;
 use super::{Request, Scenario};
-use crate::world::{CLOSED, HangUp, UPSTREAM, World};
 
 /// The seed of every scenario: chance is the same each time.
 const SEED: u64 = 1;

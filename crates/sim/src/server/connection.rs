@@ -9,12 +9,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use super::fixed::{self, CannedResponse, CannedStep};
-use super::wire::{self, RequestHead};
-use super::{ServedContent, ServedWorld};
 use crate::upstream::{
     BodyStep, Call, CallId, Ended, PlannedResponse, ProviderRequest, ResponsePlan, Script,
 };
+
+use super::canned::{self, CannedResponse, CannedStep};
+use super::wire::{self, RequestHead};
+use super::{ServedContent, ServedWorld};
 
 /// How long a reset waits for the caller to read what was sent: it would overtake it.
 const RESET_DELAY: Duration = Duration::from_millis(20);
@@ -115,7 +116,7 @@ impl Connection {
                     released.clone().wait_for(|released| *released).await.ok();
                 }
                 CannedStep::Stamp => {
-                    self.stream.write_all(&fixed::stamp(SystemTime::now())).await?
+                    self.stream.write_all(&canned::stamp(SystemTime::now())).await?
                 }
             }
         }

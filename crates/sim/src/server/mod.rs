@@ -4,8 +4,8 @@
 //! HTTP/1.1 is written by hand, since a proper server library would not let us reset a connection in
 //! the middle of a chunk, lie about a length or drip single bytes.
 
+mod canned;
 mod connection;
-mod fixed;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-pub use fixed::{CannedResponse, STAMP_PREFIX};
+pub use canned::{CannedResponse, STAMP_PREFIX};
 
 use crate::upstream::{Call, DemoProvider, Script, UpstreamRegistry, UpstreamSpec};
 use connection::Connection;

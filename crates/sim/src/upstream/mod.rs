@@ -4,18 +4,18 @@
 //! [`crate::server`] plays the same scripts over TCP.
 
 mod answer;
-mod compose;
+mod demo_provider;
 mod duration;
-mod persona;
-mod play;
+mod expand;
+mod registry;
+mod response_plan;
 mod script;
 mod service;
-mod stage;
 
 pub use answer::{EndpointKind, ProviderRequest};
+pub use demo_provider::DemoProvider;
 pub use duration::{optional as optional_duration, parse as parse_duration};
-pub use persona::DemoProvider;
-pub use play::{BodyStep, PlannedResponse, ResponsePlan};
+pub use registry::{Call, CallId, Ended, Then, UpstreamRegistry, UpstreamSpec};
+pub use response_plan::{BodyStep, PlannedResponse, ResponsePlan};
 pub use script::{LineEnding, Script};
 pub use service::{AliyunService, RiskyWords, Service};
-pub use stage::{Call, CallId, Ended, Then, UpstreamRegistry, UpstreamSpec};

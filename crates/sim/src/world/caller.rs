@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::body::Body;
+use gateway::host::body::Body;
 
 use crate::scenario::count_events;
 

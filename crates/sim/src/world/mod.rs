@@ -4,8 +4,8 @@
 //! It knows nothing of HTTP's bytes: a scripted head becomes a head, a scripted write a piece.
 
 mod caller;
-mod performance;
-mod vault;
+mod scripted_body;
+mod storage;
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -16,20 +16,20 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::body::Body;
-use gateway::observe::Record;
-use gateway::outage::HostError;
-use gateway::platform::{Clock, HttpClient, Settings, Tasks};
-use gateway::secret::Secret;
-use gateway::time::Timestamp;
+use civil_time::Timestamp;
+use gateway::host::body::Body;
+use gateway::host::error::HostError;
+use gateway::host::{Clock, HttpClient, Settings, Tasks};
+use gateway::record::Record;
+use secret::Secret;
 use serde_json::Value;
 
 use crate::executor::{Executor, Stuck};
 use crate::upstream::{Call, Ended, ResponsePlan, UpstreamRegistry, UpstreamSpec};
 
 pub use caller::{HangUp, Received};
-use performance::ActiveCall;
-use vault::Storage;
+use scripted_body::ActiveCall;
+use storage::Storage;
 
 /// What `UPSTREAM` stands for in the simulator; the name of an upstream follows.
 pub const UPSTREAM: &str = "http://127.0.0.1:9100/world";
@@ -243,11 +243,12 @@ mod tests {
     use std::time::Duration;
 
     use bytes::Bytes;
-    use gateway::body::Body;
-    use gateway::platform::{Clock, HttpClient};
+    use gateway::host::body::Body;
+    use gateway::host::{Clock, HttpClient};
+
+    use crate::upstream::{Ended, Script, UpstreamSpec};
 
     use super::{CLOSED, HangUp, UPSTREAM, World, splitmix64};
-    use crate::upstream::{Ended, Script, UpstreamSpec};
 
     fn world(script: &str) -> World {
         let script: Script = toml::from_str(script).expect("a script");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gateway::config::{Cache, History, RouteIndex, SessionSource};
+use config::{Cache, History, RouteIndex, SessionSource};
 use serde_json::{Value, json};
 use sim::world::HangUp;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gateway::config::Cache;
+use config::Cache;
 use sim::world::HangUp;
 
 use super::{HELLO, Harness, STREAM, cache, question};

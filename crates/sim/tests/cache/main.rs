@@ -1,20 +1,20 @@
 //! The cache and conversations in virtual time: what is served again and to whom, what never is, and
 //! stores that fail.
 
+mod coalescing;
 mod conversation;
 mod fault;
-mod together;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::body::Body;
-use gateway::boot::GatewaySecrets;
-use gateway::config::{Cache, CacheScope, Config, History, author};
+use config::{Cache, CacheScope, Config, History, author};
+use gateway::config_loader::GatewaySecrets;
 use gateway::gateway::Gateway;
-use gateway::secret::Secret;
+use gateway::host::body::Body;
+use secret::Secret;
 use serde_json::{Value, json};
 use sim::scenario::Transcript;
 use sim::upstream::{Script, UpstreamSpec};

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::body::Body;
-use gateway::outage::HostError;
-use gateway::platform::PeerIp;
+use gateway::host::PeerIp;
+use gateway::host::body::Body;
+use gateway::host::error::HostError;
 use sim::upstream::{RiskyWords, Service, UpstreamSpec};
 use sim::world::HangUp;
 

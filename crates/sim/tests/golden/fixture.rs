@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use gateway::body::Body;
-use gateway::config::author;
-use gateway::platform::PeerIp;
+use config::author;
+use gateway::host::PeerIp;
+use gateway::host::body::Body;
 use sim::upstream::{Script, Then, UpstreamSpec};
 use sim::world::{HangUp, UPSTREAM};
 

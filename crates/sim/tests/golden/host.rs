@@ -12,15 +12,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::body::Body;
-use gateway::json;
-use gateway::ledger::{Book, BookId, LedgerReply, Operation};
-use gateway::observe::Record;
-use gateway::outage::HostError;
-use gateway::platform::{Clock, HttpClient, KvStore, LedgerHost, Listing, Settings, Tasks};
-use gateway::secret::Secret;
+use civil_time::Timestamp;
+use gateway::host::body::Body;
+use gateway::host::error::HostError;
+use gateway::host::{Clock, HttpClient, KvStore, LedgerHost, Listing, Settings, Tasks};
+use gateway::record::Record;
 use gateway::service::Service;
-use gateway::time::Timestamp;
+use ledger::{Book, BookId, LedgerReply, Operation};
+use secret::Secret;
 use sim::upstream::UpstreamSpec;
 use sim::world::{HangUp, Received, World, splitmix64};
 

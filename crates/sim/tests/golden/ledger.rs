@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use gateway::json;
-use gateway::ledger::{Book, LedgerReply, Operation};
-use gateway::time::Timestamp;
+use civil_time::Timestamp;
+use ledger::{Book, LedgerReply, Operation};
 
 use crate::golden::assert_golden;
 use crate::show;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use gateway::config::author;
+use config::author;
 use serde_json::Value;
 
 use crate::fixture::{self, STREAM, Session, chat, question, request, upstream};

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use bytes::Bytes;
-use gateway::body::Body;
-use gateway::config::author;
+use config::author;
+use gateway::host::body::Body;
 use sim::scenario::{Request, Scenario, load};
 use sim::world::{CLOSED, UPSTREAM};
 

@@ -2,8 +2,8 @@
 //!
 //! `SERIN_SEED=n` plays one seed of the laws, `SERIN_SEEDS=n` so many.
 
-mod laws;
-mod tricks;
+mod abuse;
+mod invariants;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,11 +11,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::body::Body;
-use gateway::boot::GatewaySecrets;
-use gateway::config::author;
+use config::author;
+use gateway::config_loader::GatewaySecrets;
 use gateway::gateway::Gateway;
-use gateway::secret::Secret;
+use gateway::host::body::Body;
+use secret::Secret;
 use serde_json::Value;
 use sim::upstream::{Script, UpstreamSpec};
 use sim::world::{HangUp, Received, UPSTREAM, World};
@@ -269,7 +269,7 @@ fn failed_attempts_cost_nothing_and_who_leaves_pays_for_what_was_shown() {
     let failing = Harness::with(limit, &[("big", "status = 500")]);
     assert_eq!(failing.play(&[Caller::requesting("alone", "")]).count(502), 1);
     let used = |harness: &Harness, measure: &str| {
-        laws::used(&harness.world, "all:l", &format!("l:{measure}:_")).used
+        invariants::used(&harness.world, "all:l", &format!("l:{measure}:_")).used
     };
     assert_eq!((used(&failing, "tokens"), used(&failing, "requests")), (0, 0));
 
@@ -349,7 +349,7 @@ fn a_lease_spares_calls_and_returns_what_is_left() {
             .collect();
         let seen = harness.play(&callers);
         assert_eq!(seen.count(200), 200);
-        let level = laws::used(&harness.world, "all:l", "l:requests:_");
+        let level = invariants::used(&harness.world, "all:l", "l:requests:_");
         assert_eq!((level.used, level.held), (200, 0), "lease {lease}");
         harness.world.ledger_operations()
     };

@@ -3,24 +3,23 @@
 //!
 //! `SERIN_SEED=n` plays one seed and tells what it was; `SERIN_SEEDS=n` plays so many.
 
-mod dice;
-mod laws;
-mod plot;
+mod generate;
+mod invariants;
+mod rng;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use gateway::boot::GatewaySecrets;
-use gateway::config::author;
+use config::author;
+use gateway::config_loader::GatewaySecrets;
 use gateway::gateway::Gateway;
-use gateway::secret::Secret;
+use generate::Schedule;
+use secret::Secret;
 use serde_json::Value;
 use sim::upstream::Call;
 use sim::world::{CLOSED, Received, UPSTREAM, World};
-
-use plot::Schedule;
 
 /// How many seeds are played unless told otherwise.
 const SEEDS: u64 = 10_000;
@@ -91,7 +90,7 @@ fn whatever_fails_the_laws_hold() {
                     *census.entry(word).or_default() += 1;
                 }
             }
-            laws::check_invariants(&schedule, &outcome)
+            invariants::check_invariants(&schedule, &outcome)
         });
         if let Err(law) = result {
             broken.push(format!("SERIN_SEED={seed}: {law}"));

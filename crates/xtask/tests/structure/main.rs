@@ -27,7 +27,7 @@ const CRATES: [&[&str]; 11] = [
 ];
 
 /// The parts of `gateway`, each above everything that it may import.
-const GATEWAY: [&[&str]; 17] = [
+const GATEWAY: [&[&str]; 18] = [
     &["fifo_cache"],
     &["record"],
     &["host"],
@@ -42,7 +42,8 @@ const GATEWAY: [&[&str]; 17] = [
     &["history"],
     &["guards"],
     &["response"],
-    &["config_loader", "gateway"],
+    &["config_loader"],
+    &["gateway"],
     &["pipeline", "live_config"],
     &["admin"],
 ];
@@ -145,7 +146,10 @@ fn no_import_circle_has_more_than_three_files() {
 fn no_file_of_the_product_is_long() {
     let mut wrong = Vec::new();
     for folder in packages().into_values() {
-        for file in imports::rust_files(&folder.join("src")) {
+        let files = imports::rust_files(&folder.join("src"));
+        let is_test =
+            |file: &PathBuf| file.iter().any(|name| name == "tests" || name == "tests.rs");
+        for file in files.into_iter().filter(|file| !is_test(file)) {
             let text = fs::read_to_string(&file).expect("a source file is text");
             let lines = imports::without_tests(&text).lines().count();
             if lines > MAX_LINES {

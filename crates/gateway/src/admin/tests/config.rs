@@ -9,10 +9,11 @@ use bytes::Bytes;
 use http::{Method, Request};
 use serde_json::{Value, json};
 
-use super::Response;
-use crate::body::Body;
-use crate::keys::fake::{FakeHost, block_on, block_on_both, poll_times};
+use crate::host::body::Body;
 use crate::service::Service;
+use crate::testing::fake_host::{FakeHost, block_on, block_on_both, poll_times};
+
+use super::Response;
 
 /// A document whose one model has this name.
 fn document(model: &str) -> String {
@@ -417,7 +418,7 @@ fn a_version_that_cannot_be_served_here_leaves_the_last_one() {
     let stamp: Value = serde_json::from_str(stamp).expect("JSON");
     let stamp = stamp.to_string().replace(
         stamp["hash"].as_str().expect("text"),
-        &crate::versions::VersionInfo::deployed(&strange).hash,
+        &crate::live_config::VersionInfo::deployed(&strange).hash,
     );
     one.fake.write("config/current", &format!("{stamp}\n{strange}"));
     for _ in 0..3 {

@@ -1,12 +1,13 @@
 //! Balances: how they stand, and how they are adjusted.
 
+use ledger::{Hold, Operation};
 use serde_json::json;
 
+use crate::host::{Clock, LedgerHost};
+use crate::limits::matching::{account_name, book_id, ledger_rule};
+use crate::testing::fake_host::block_on;
+
 use super::Fixture;
-use crate::keys::fake::block_on;
-use crate::ledger::{Hold, Operation};
-use crate::platform::{Clock, LedgerHost};
-use crate::policy::limits::{account_name, book_id, ledger_rule};
 
 #[test]
 fn what_is_spent_reserved_and_left() {

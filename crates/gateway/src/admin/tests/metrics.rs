@@ -3,15 +3,17 @@
 use std::rc::Rc;
 
 use http::Request;
+use ledger::CardinalityLimits;
+use openai::{TokenSource, Tokens};
+
+use crate::host::Clock;
+use crate::host::body::Body;
+use crate::record::{Attempt, AttemptKind, GuardRecord, Outcome, Record};
+use crate::telemetry::usage::aggregator::UsageAggregator;
+use crate::testing::fake_host::block_on;
 
 use super::super::handle_request;
 use super::{ADMIN, Fixture};
-use crate::body::Body;
-use crate::keys::fake::block_on;
-use crate::ledger::CardinalityLimits;
-use crate::observe::{Attempt, AttemptKind, GuardRecord, Outcome, Record, TokenSource, Tokens};
-use crate::platform::Clock;
-use crate::usage::UsageAggregator;
 
 /// A request of an isolate whose answer came from `openai`.
 fn record(fixture: &Fixture, consumer: &str) -> Record {

@@ -1,26 +1,27 @@
 //! The admin plane over a host in memory: requests and their answers.
 
-mod answers;
 mod config;
-mod kept;
-mod life;
+mod key_lifecycle;
 mod limits;
 mod metrics;
 mod race;
+mod responses;
 mod roles;
+mod storage;
 mod usage;
-mod words;
+mod word_lists;
 
+use ::config::{By, Config, Limit, Measure, OnError, Operator, Period, Quota, Role};
 use http::{Method, Request, StatusCode};
+use secret::{KeyDigest, Secret};
 use serde_json::Value;
 
+use crate::auth::keys::{KeyCache, Pepper};
+use crate::host::body::Body;
+use crate::host::recent_writes::RecentWrites;
+use crate::testing::fake_host::{FakeHost, block_on};
+
 use super::{AdminContext, handle_request};
-use crate::body::Body;
-use crate::config::{By, Config, Limit, Measure, OnError, Operator, Period, Quota, Role};
-use crate::keys::fake::{FakeHost, block_on};
-use crate::keys::{KeyCache, Pepper};
-use crate::rooms::recent::RecentWrites;
-use crate::secret::{KeyDigest, Secret};
 
 const ADMIN: &str = "the-admin-token";
 

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use http::Method;
 
+use crate::host::Clock;
+use crate::testing::fake_host::{block_on_both, poll_times};
+
 use super::{ADMIN, Fixture};
-use crate::keys::fake::{block_on_both, poll_times};
-use crate::platform::Clock;
 
 const ADOPTED: &str = "sk-proj-0123456789";
 

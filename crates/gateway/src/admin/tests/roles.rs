@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use config::Role;
 use http::Request;
 use serde_json::Value;
 
-use super::super::reply::OPENAPI;
+use crate::host::body::Body;
+use crate::testing::fake_host::block_on;
+
+use super::super::response::OPENAPI;
 use super::super::router::{Action, ROUTES};
-use super::super::{PREFIX, operator};
+use super::super::{PREFIX, auth};
 use super::{ADMIN, Fixture};
-use crate::body::Body;
-use crate::config::Role;
-use crate::keys::fake::block_on;
 
 #[test]
 fn every_role_on_every_route() {
@@ -93,7 +94,7 @@ fn the_document_describes_every_route_and_no_other() {
             assert_eq!(named, variable.collect(), "{method} {path}");
         }
     }
-    let role = |role| operator::role_name(role).to_owned();
+    let role = |role| auth::role_name(role).to_owned();
     let routes = ROUTES
         .map(|route| (format!("/{}", route.path), route.method.to_string(), role(route.role)));
     assert_eq!(described, BTreeSet::from(routes));

@@ -1,13 +1,14 @@
 //! Sums over past requests.
 
+use civil_time::rfc3339::{Day, parse_timestamp};
+use ledger::{Operation, UsageRow, UsageTotals};
 use serde_json::{Value, json};
 
+use crate::host::{Clock, LedgerHost};
+use crate::telemetry::usage::keys::{self, UsageDimensions};
+use crate::testing::fake_host::block_on;
+
 use super::Fixture;
-use crate::date::{Day, parse_timestamp};
-use crate::keys::fake::block_on;
-use crate::ledger::{Operation, UsageRow, UsageTotals};
-use crate::platform::{Clock, LedgerHost};
-use crate::usage::{self, UsageDimensions};
 
 /// Requests of one kind at a moment, told to one of the day's places.
 fn record(fixture: &Fixture, at: &str, consumer: &str, model: &str, shard: u8) {
@@ -36,14 +37,14 @@ fn record(fixture: &Fixture, at: &str, consumer: &str, model: &str, shard: u8) {
     totals.totals.record(100);
     totals.totals.record(900);
     let hour = UsageRow {
-        key: usage::hourly_key(at, &dimensions),
-        until: usage::hourly_retained_until(at),
+        key: keys::hourly_key(at, &dimensions),
+        until: keys::hourly_retained_until(at),
         totals: totals.clone(),
     };
-    let (until, key) = (usage::minutely_retained_until(at), usage::minutely_key(at, &dimensions));
+    let (until, key) = (keys::minutely_retained_until(at), keys::minutely_key(at, &dimensions));
     let minute = UsageRow { key, until, totals };
     for (book_id, row) in
-        [(usage::day_book(Day::containing(at), shard), hour), (usage::hour_book(at, shard), minute)]
+        [(keys::day_book(Day::containing(at), shard), hour), (keys::hour_book(at, shard), minute)]
     {
         let id = fixture.fake.entropy();
         let operation = Operation::AddUsage { id, bounds: None, rows: vec![row] };

@@ -1,11 +1,11 @@
 use bytes::Bytes;
-use openai::Endpoint;
-use openai::Endpoint::{ChatCompletions, Completions, Embeddings};
+use civil_time::Timestamp;
+use openai::Endpoint::{self, ChatCompletions, Completions, Embeddings};
 use serde_json::{Value, json};
 
-use super::{Replay, ReplayOptions, is_complete};
 use crate::cache::{CacheEntry, CacheEntryHead, StoredTokens, first_choice_text};
-use crate::time::Timestamp;
+
+use super::{Replay, ReplayOptions, is_complete};
 
 fn kept(stream: bool, body: &str) -> CacheEntry {
     let times = (Timestamp::from_millis(1), Timestamp::from_millis(2));

@@ -15,8 +15,8 @@ use std::ops::Range;
 use serde::Deserialize;
 
 use super::answer::ProviderRequest;
+use super::registry::Call;
 use super::script::Script;
-use super::stage::Call;
 
 pub use aliyun::AliyunService;
 

@@ -1,0 +1,108 @@
+//! For people's machines: TOML, positions in a text, the schema. No edge carries any of it.
+
+mod bundle;
+mod locate;
+
+pub use bundle::bundle;
+pub use locate::locate;
+
+use locate::line_and_column;
+use secret::Secret;
+use serde_json::Value;
+
+use super::problem::{Problem, Problems, line_path};
+use super::raw::{Document, SecretText};
+use super::{Config, SecretLookup, parse};
+
+/// Reads a TOML document. [`locate`] finds the place of each of its problems in the text.
+pub fn from_toml(text: &str, secrets: &SecretLookup<'_>) -> Result<Config, Problems> {
+    parse::parse_document(&parse_document(text)?, secrets)
+}
+
+/// Turns a TOML document into the JSON that edges read. Its shape is checked, its meaning is not:
+/// that needs the secrets.
+pub fn to_json(text: &str) -> Result<String, Problems> {
+    parse_document(text)?;
+    let table: toml::Table = toml::from_str(text).map_err(|error| syntax_problem(&error, text))?;
+    Ok(serde_json::to_string(&table)
+        .expect("a table has string keys, and finite numbers were asked for"))
+}
+
+/// The JSON schema of the document, the same text every time.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(Document).to_value();
+    let mut text =
+        serde_json::to_string_pretty(&sort_members(schema)).expect("a JSON value is always JSON");
+    text.push('\n');
+    text
+}
+
+/// A value for a secret that is not at hand: another one for each name, since no two keys may be
+/// equal, and long enough for a secret that signs tokens.
+pub fn placeholder_secret(name: &str) -> Secret {
+    Secret::new(&format!("stand-in for the value of the secret {name}"))
+}
+
+/// The names of the secrets that a TOML document refers to: issuers', providers', consumers', guards',
+/// a collector's, operators', each once. None where its shape is wrong, which `from_toml` tells.
+pub fn secret_names(text: &str) -> Vec<String> {
+    let Ok(document) = parse_document(text) else { return Vec::new() };
+    let issuers = document.auth.jwt.iter().filter_map(|issuer| issuer.secret.as_ref());
+    let providers = document.providers.iter().flat_map(|provider| &provider.keys);
+    let consumers = document.consumers.iter().flat_map(|consumer| &consumer.keys);
+    let guards = document
+        .guards
+        .iter()
+        .flat_map(|guard| [&guard.access_key_id, &guard.access_key, &guard.security_token])
+        .flatten();
+    let collector = document.observe.otlp.iter().flat_map(|otlp| otlp.headers.values());
+    let operators = document.admin.operators.iter().map(|operator| &operator.token);
+    let texts = issuers.chain(providers).chain(consumers).chain(guards);
+    let texts = texts.chain(collector).chain(operators);
+    let mut names: Vec<String> = Vec::new();
+    for name in texts.filter_map(|text| SecretText::name(text).ok()) {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+fn parse_document(text: &str) -> Result<Document, Problems> {
+    let deserializer =
+        toml::Deserializer::parse(text).map_err(|error| syntax_problem(&error, text))?;
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let path = match error.path().to_string() {
+            path if path == "." => String::new(),
+            path => path,
+        };
+        let message = error.inner().message();
+        Problems(vec![Problem::from_serde(path, message, "valid TOML")])
+    })
+}
+
+fn syntax_problem(error: &toml::de::Error, text: &str) -> Problems {
+    let path = error.span().map_or_else(String::new, |span| {
+        let (line, column) = line_and_column(text, span.start);
+        line_path(line, column)
+    });
+    Problems(vec![Problem::from_serde(path, error.message(), "valid TOML")])
+}
+
+/// Sorts members by name, since other crates may make serde_json keep the order of insertion, and
+/// drops defaults that say nothing.
+fn sort_members(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let says_something =
+                |(name, value): &(String, Value)| name != "default" || !value.is_null();
+            let mut members: Vec<_> = members.into_iter().filter(says_something).collect();
+            members.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Value::Object(
+                members.into_iter().map(|(name, value)| (name, sort_members(value))).collect(),
+            )
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sort_members).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+    }
+}

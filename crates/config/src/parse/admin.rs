@@ -1,0 +1,65 @@
+//! `[admin]`: who may use the admin plane.
+
+use secret::KeyDigest;
+
+use super::super::auth::{Operator, Role};
+use super::super::model::Consumer;
+use super::super::raw;
+use super::ids::check_name;
+use super::{Diagnostics, DocPath, quoted};
+
+/// What the audit log calls whoever has `ADMIN_TOKEN`.
+const RESERVED_OPERATOR_NAME: &str = "admin";
+
+/// Reads every operator.
+pub(super) fn operators(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &[raw::Operator],
+    consumers: &[Consumer],
+) -> Vec<Operator> {
+    let mut read: Vec<Operator> = Vec::with_capacity(raw.len());
+    for (index, raw) in raw.iter().enumerate() {
+        read.extend(operator(diagnostics, &path.item(index), raw, &read, consumers));
+    }
+    read
+}
+
+fn operator(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &raw::Operator,
+    before: &[Operator],
+    consumers: &[Consumer],
+) -> Option<Operator> {
+    let name_place = path.field("name");
+    check_name(diagnostics, &name_place, &raw.name);
+    if raw.name == RESERVED_OPERATOR_NAME {
+        let expected = "another name, since whoever has ADMIN_TOKEN has this one";
+        diagnostics.report(&name_place, quoted(RESERVED_OPERATOR_NAME), expected);
+    } else if before.iter().any(|other| other.name == raw.name) {
+        diagnostics.report(&name_place, quoted(&raw.name), "a name of its own for each operator");
+    }
+    let token_place = path.field("token");
+    let token = diagnostics.secret(&token_place, &raw.token);
+    let token = token.map(|token| KeyDigest::new(token.reveal()));
+    let has_it = |other: &&Operator| token.is_some_and(|token| other.token.matches(&token).into());
+    if let Some(other) = before.iter().find(has_it) {
+        let expected = format!("a token of its own for each of {} and {}", other.name, raw.name);
+        diagnostics.report(&token_place, format!("the token of {}", other.name), expected);
+    }
+    // Whoever has the application's key would have the admin plane.
+    let is_key = |consumer: &&Consumer| {
+        token.is_some_and(|token| consumer.keys.iter().any(|key| key.matches(&token).into()))
+    };
+    if let Some(consumer) = consumers.iter().find(is_key) {
+        let found = format!("a key of the consumer {}", consumer.id);
+        diagnostics.report(&token_place, found, "a token that is no key");
+    }
+    let role = match diagnostics.one_of(&path.field("role"), &raw.role, &raw::ROLES)? {
+        0 => Role::Owner,
+        1 => Role::Editor,
+        _ => Role::Viewer,
+    };
+    Some(Operator { name: raw.name.clone(), token: token?, role })
+}

@@ -1,0 +1,206 @@
+//! `[[auth.jwt]]`: issuers, what they sign with, and which claims name a caller.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::Uri;
+use jwt::KeySet;
+use serde_json::Value;
+
+use super::super::auth::{Issuer, IssuerKeys};
+use super::super::raw::{self, SecretText};
+use super::{Diagnostics, DocPath, quoted};
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// A clock that is further away is wrong, and every minute is one more in which a stolen token works.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+const EXPECTED_URL: &str = "an https address such as \"https://id.example.com/jwks.json\"";
+
+/// Reads every issuer.
+pub(super) fn issuers(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &[raw::Issuer],
+) -> Vec<Issuer> {
+    let mut read = Vec::with_capacity(raw.len());
+    for (index, one) in raw.iter().enumerate() {
+        let path = path.item(index);
+        // A token names its issuer, and that must lead to one set of keys.
+        if let Some(first) = raw[..index].iter().position(|other| other.issuer == one.issuer) {
+            let expected = format!("another issuer than that of auth.jwt[{first}]");
+            diagnostics.report(&path.field("issuer"), quoted(&one.issuer), expected);
+        }
+        read.extend(issuer(diagnostics, &path, one));
+    }
+    read
+}
+
+fn issuer(
+    diagnostics: &mut Diagnostics<'_>,
+    doc_path: &DocPath<'_>,
+    raw: &raw::Issuer,
+) -> Option<Issuer> {
+    check_text(diagnostics, &doc_path.field("issuer"), &raw.issuer, "what `iss` says");
+    let audiences = doc_path.field("audiences");
+    if raw.audiences.as_ref().is_some_and(Vec::is_empty) {
+        let expected = "at least one audience, or no `audiences` for any";
+        diagnostics.report(&audiences, "an empty list", expected);
+    }
+    for (index, audience) in raw.audiences.iter().flatten().enumerate() {
+        check_text(diagnostics, &audiences.item(index), audience, "what `aud` names");
+    }
+    let keys = keys(diagnostics, doc_path, raw);
+    if raw.keep.is_some() && raw.jwks_url.is_none() {
+        let expected = "none without `jwks_url`: other keys are not fetched";
+        diagnostics.report(&doc_path.field("keep"), "a time to keep keys", expected);
+    }
+    let consumer_claim = raw.consumer_claim.as_deref().unwrap_or("sub");
+    check_claim_path(diagnostics, &doc_path.field("consumer_claim"), consumer_claim);
+    if let Some(path) = &raw.group_claim {
+        check_claim_path(diagnostics, &doc_path.field("group_claim"), path);
+    }
+    let skew_place = doc_path.field("skew");
+    let skew = diagnostics.duration_or(&skew_place, raw.skew.as_ref(), MINUTE);
+    if skew > MAX_CLOCK_SKEW {
+        let found = raw.skew.as_ref().map_or_else(String::new, |span| quoted(&span.0));
+        diagnostics.report(&skew_place, found, "5m at most");
+    }
+    Some(Issuer {
+        issuer: raw.issuer.clone(),
+        audiences: raw.audiences.clone().unwrap_or_default(),
+        keys: keys?,
+        consumer_claim: consumer_claim.to_owned(),
+        group_claim: raw.group_claim.clone(),
+        skew,
+    })
+}
+
+fn keys(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &raw::Issuer,
+) -> Option<IssuerKeys> {
+    match (&raw.secret, &raw.jwks, &raw.jwks_url) {
+        (Some(secret), None, None) => {
+            shared_secret_keys(diagnostics, &path.field("secret"), secret).map(IssuerKeys::Inline)
+        }
+        (None, Some(jwks), None) => {
+            public_keys(diagnostics, &path.field("jwks"), jwks).map(IssuerKeys::Inline)
+        }
+        (None, None, Some(url)) => {
+            let keep = key_cache_duration(diagnostics, &path.field("keep"), raw);
+            let url = jwks_url(diagnostics, &path.field("jwks_url"), url)?;
+            Some(IssuerKeys::Url { url, keep })
+        }
+        (None, None, None) => {
+            diagnostics.report(path, "no keys", "one of `secret`, `jwks`, `jwks_url`");
+            None
+        }
+        (_, _, _) => {
+            // Either of two would do for a forger.
+            diagnostics.report(
+                path,
+                "keys from more than one place",
+                "one of `secret`, `jwks`, `jwks_url`",
+            );
+            None
+        }
+    }
+}
+
+fn shared_secret_keys(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    text: &SecretText,
+) -> Option<KeySet> {
+    let (name, secret) = diagnostics.secret_value(path, text)?;
+    let keys = KeySet::from_secret(&secret);
+    if let Err(error) = &keys {
+        let expected = format!("a value of 32 bytes or more for the secret {name}");
+        diagnostics.report(path, format!("{error}"), expected);
+    }
+    keys.ok()
+}
+
+fn public_keys(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    text: &str,
+) -> Option<KeySet> {
+    if has_private_part(text) {
+        let expected = "public keys alone; what is shared belongs into a `secret`";
+        diagnostics.report(path, "a key that is not public, written in clear", expected);
+        return None;
+    }
+    let keys = KeySet::from_jwks(text.as_bytes());
+    if let Err(error) = &keys {
+        let expected = "a JSON Web Key Set: '{\"keys\": […]}' with keys for RS256 or ES256";
+        diagnostics.report(path, format!("{error}"), expected);
+    }
+    keys.ok()
+}
+
+/// Whether a set has a key's private part (`d`, RFC 7518 6.2.2 and 6.3.2) or a shared one (`k`, 6.4).
+fn has_private_part(text: &str) -> bool {
+    let Ok(document) = serde_json::from_str::<Value>(text) else { return false };
+    let set = document["keys"].as_array().map_or(std::slice::from_ref(&document), Vec::as_slice);
+    set.iter().any(|key| key.get("d").is_some() || key.get("k").is_some())
+}
+
+fn key_cache_duration(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &raw::Issuer,
+) -> Duration {
+    let keep = diagnostics.duration_or(path, raw.keep.as_ref(), 10 * MINUTE);
+    if keep < MINUTE {
+        let found = raw.keep.as_ref().map_or_else(String::new, |span| quoted(&span.0));
+        diagnostics.report(path, found, "1m at least");
+    }
+    keep
+}
+
+/// Checks an address without repeating what may be a credential in it. Whoever can change what it
+/// answers can make tokens, so that it is fetched in clear from this machine alone.
+fn jwks_url(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, url: &str) -> Option<Uri> {
+    let uri = url.parse::<Uri>().ok();
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+    let scheme = uri.as_ref().and_then(Uri::scheme_str).unwrap_or_default();
+    let found = if url.contains('@') {
+        "an address with a user's name or an \"@\"".to_owned()
+    } else if url.contains('#') {
+        "an address with a fragment".to_owned()
+    } else if host.is_empty() || !matches!(scheme, "http" | "https") {
+        quoted(url.split('?').next().unwrap_or_default())
+    } else if scheme == "http" && !is_loopback(host) {
+        "an http address of another machine".to_owned()
+    } else {
+        return uri;
+    };
+    diagnostics.report(path, found, EXPECTED_URL);
+    None
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+fn check_text(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, text: &str, expected: &str) {
+    if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        diagnostics.report(path, quoted(text), format!("{expected}, without white space"));
+    }
+}
+
+fn check_claim_path(diagnostics: &mut Diagnostics<'_>, doc_path: &DocPath<'_>, path: &str) {
+    let fits = |step: &str| {
+        !step.is_empty() && !step.contains(|c: char| c.is_whitespace() || c.is_control())
+    };
+    if !path.split('.').all(fits) {
+        diagnostics.report(
+            doc_path,
+            quoted(path),
+            "a claim's name, or a path such as \"realm.team\"",
+        );
+    }
+}

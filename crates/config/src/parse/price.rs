@@ -1,0 +1,131 @@
+//! `[[prices]]`, and amounts of money.
+
+use super::super::limit::Price;
+use super::super::model::{ModelPattern, PriceEntry, Prices, ProviderIndex};
+use super::super::raw;
+use super::route::pattern;
+use super::{Diagnostics, DocPath, IdIndex, MAX_COUNT, quoted};
+
+/// USD for a million tokens. A thousand times what is asked anywhere, and small enough that a price
+/// times a hundred million tokens is still a number of 64 bits.
+const MAX_USD_PER_MILLION: u64 = 100_000;
+const BILLION: u64 = 1_000_000_000;
+
+/// Reads every price.
+pub(super) fn prices(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &[raw::Price],
+    providers: &IdIndex<'_>,
+) -> Prices {
+    let mut all = Vec::with_capacity(raw.len());
+    for (index, one) in raw.iter().enumerate() {
+        let path = path.item(index);
+        let is_same =
+            |other: &raw::Price| other.model == one.model && other.provider == one.provider;
+        if let Some(first) = raw[..index].iter().position(is_same) {
+            let expected = format!("another model or provider than that of prices[{first}]");
+            diagnostics.report(&path.field("model"), quoted(&one.model), expected);
+        }
+        all.extend(price_entry(diagnostics, &path, one, providers));
+    }
+    Prices { all }
+}
+
+fn price_entry(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &raw::Price,
+    providers: &IdIndex<'_>,
+) -> Option<PriceEntry> {
+    let model = match pattern(&raw.model) {
+        Ok(model @ (ModelPattern::Exact(_) | ModelPattern::Prefix(_))) => Some(model),
+        Ok(ModelPattern::Regex(_)) | Err(_) => {
+            diagnostics.report(
+                &path.field("model"),
+                quoted(&raw.model),
+                "an exact name or prefix*",
+            );
+            None
+        }
+    };
+    let provider = match &raw.provider {
+        Some(id) => {
+            Some(ProviderIndex(providers.resolve(diagnostics, &path.field("provider"), id)?))
+        }
+        None => None,
+    };
+    let mut rate = |name, usd: f64| {
+        let billionths =
+            billionths(usd).filter(|billionths| *billionths <= MAX_USD_PER_MILLION * BILLION);
+        if billionths.is_none() {
+            let expected = format!(
+                "USD for a million tokens: from 0 to {MAX_USD_PER_MILLION}, with nine decimals at most"
+            );
+            diagnostics.report(&path.field(name), usd.to_string(), expected);
+        }
+        // Billionths for a million tokens, and so a thousandth of it for a thousand.
+        billionths.map(|billionths| billionths.div_ceil(1_000))
+    };
+    let input = rate("input", raw.input);
+    let output = rate("output", raw.output);
+    let cached = match raw.cached_input {
+        Some(usd) => rate("cached_input", usd),
+        None => input,
+    };
+    let price = Price { input: input?, cached: cached?, output: output? };
+    Some(PriceEntry { provider, model: model?, price })
+}
+
+/// An amount of USD in billionths, exactly as it was written; `None` where it is negative, has more
+/// than nine decimals, or is above [`LARGEST_COUNT`] billionths.
+pub(super) fn billionths(usd: f64) -> Option<u64> {
+    // Display gives the shortest decimal that means this number, without an exponent: what a person
+    // wrote. Multiplying would not: 0.1 has no exact form. The sum makes a negative zero a zero.
+    let text = (usd + 0.0).to_string();
+    let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));
+    if decimals.len() > 9 {
+        return None;
+    }
+    let decimals: u64 = format!("{decimals:0<9}").parse().ok()?;
+    let whole: u64 = whole.parse().ok()?;
+    let sum = whole.checked_mul(BILLION)?.checked_add(decimals)?;
+    (sum <= MAX_COUNT).then_some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::proptest;
+
+    use super::billionths;
+
+    #[track_caller]
+    fn assert_billionths(usd: f64, expected: Option<u64>) {
+        assert_eq!(billionths(usd), expected, "{usd}");
+    }
+
+    #[test]
+    fn money_is_what_was_written() {
+        assert_billionths(0.0, Some(0));
+        assert_billionths(-0.0, Some(0));
+        assert_billionths(0.1, Some(100_000_000));
+        assert_billionths(12.5, Some(12_500_000_000));
+        assert_billionths(1e-9, Some(1));
+        assert_billionths(1e-10, None);
+        assert_billionths(0.000_000_000_1, None);
+        assert_billionths(-1.0, None);
+        assert_billionths(9_007_199.0, Some(9_007_199_000_000_000));
+        assert_billionths(9_007_200.0, None);
+        assert_billionths(1e300, None);
+        assert_billionths(f64::NAN, None);
+        assert_billionths(f64::INFINITY, None);
+    }
+
+    proptest! {
+        #[test]
+        fn nine_decimals_are_exact(whole in 0u64..1_000_000, decimals in 0u64..1_000_000_000) {
+            let usd: f64 = format!("{whole}.{decimals:09}").parse().expect("it is a number");
+            assert_eq!(billionths(usd), Some(whole * 1_000_000_000 + decimals));
+        }
+    }
+}

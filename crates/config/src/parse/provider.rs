@@ -1,0 +1,176 @@
+//! `[[providers]]`: a row of the table, and what the document says otherwise.
+
+use http::Uri;
+use openai::Endpoint;
+
+use super::super::model::Provider;
+use super::super::problem::with_hint;
+use super::super::provider::ProviderKind;
+use super::super::raw;
+use super::{Diagnostics, DocPath, quoted};
+
+const EXPECTED_URL: &str = "an address such as \"https://api.example.com/v1\"";
+
+/// Reads every provider.
+pub(super) fn providers(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &[raw::Provider],
+) -> Vec<Provider> {
+    let read = |(index, raw)| provider(diagnostics, &path.item(index), raw);
+    raw.iter().enumerate().filter_map(read).collect()
+}
+
+fn provider(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &raw::Provider,
+) -> Option<Provider> {
+    let keys = path.field("keys");
+    let read = |(index, key)| diagnostics.secret(&keys.item(index), key);
+    let secrets: Vec<_> = raw.keys.iter().enumerate().filter_map(read).collect();
+
+    let kind = kind(diagnostics, path, raw)?;
+    let base_url = provider_url(diagnostics, path, raw, kind);
+    if let Some(version) = &raw.api_version {
+        api_version(diagnostics, &path.field("api_version"), version, kind);
+    }
+    // A stand-in for a kind that has its own address may answer to anybody.
+    let stands_in = kind.base_url.is_some() && raw.base_url.is_some();
+    if raw.keys.is_empty() && !kind.keyless && !stands_in {
+        let expected = format!("at least one \"secret:NAME\", since {} asks for a key", kind.name);
+        diagnostics.report(&keys, "no key", expected);
+    }
+    Some(Provider {
+        id: raw.id.clone(),
+        base_url: base_url?,
+        authentication: kind.authentication(),
+        keys: secrets,
+        paths: kind.paths(raw.api_version.as_deref()),
+        stream_usage: raw.stream_usage.unwrap_or(kind.stream_usage),
+        output_field: kind.output_field,
+    })
+}
+
+fn kind(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &raw::Provider,
+) -> Option<&'static ProviderKind> {
+    let name = raw.kind.as_ref().unwrap_or(&raw.id);
+    let kind = ProviderKind::lookup(name);
+    if kind.is_none() {
+        let kinds = ProviderKind::names().collect::<Vec<_>>().join(", ");
+        if raw.kind.is_some() {
+            let expected =
+                with_hint(&format!("one of the kinds: {kinds}"), name, ProviderKind::names());
+            diagnostics.report(&path.field("kind"), quoted(name), expected);
+        } else {
+            let expected = format!("a `kind`, or an id that is the name of one: {kinds}");
+            let expected = with_hint(&expected, name, ProviderKind::names());
+            diagnostics.report(
+                &path.field("id"),
+                format!("{} and no `kind`", quoted(name)),
+                expected,
+            );
+        }
+    }
+    kind
+}
+
+/// Where the provider is: what the document says, else what the table knows.
+fn provider_url(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &raw::Provider,
+    kind: &ProviderKind,
+) -> Option<String> {
+    if let Some(account) = &raw.account {
+        let path = path.field("account");
+        if !kind.has_account() {
+            diagnostics.report(
+                &path,
+                "an account",
+                format!("none, since {} has no accounts", kind.name),
+            );
+        } else {
+            super::ids::check_name(diagnostics, &path, account);
+        }
+    }
+    match (&raw.base_url, kind.base_url, &raw.account) {
+        (Some(url), _, _) => base_url(diagnostics, &path.field("base_url"), url, kind),
+        (None, Some(url), Some(account)) => Some(url.replace("{account}", account)),
+        (None, Some(_), None) if kind.has_account() => {
+            let expected = format!("the `account`, which is part of {}'s address", kind.name);
+            diagnostics.report(path, "no `account`", expected);
+            None
+        }
+        (None, Some(url), None) => Some(url.to_owned()),
+        (None, None, _) => {
+            let expected = if kind.has_versions() {
+                "the resource, such as \"https://NAME.openai.azure.com\""
+            } else {
+                EXPECTED_URL
+            };
+            diagnostics.report(path, "no `base_url`", expected);
+            None
+        }
+    }
+}
+
+/// Checks a provider's address.
+fn base_url(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    url: &str,
+    kind: &ProviderKind,
+) -> Option<String> {
+    match check_url(url) {
+        Ok(trimmed) if kind.has_versions() && trimmed.contains("/openai") => {
+            let expected = "the resource alone, such as \"https://NAME.openai.azure.com\"";
+            diagnostics.report(path, quoted(url), expected);
+            None
+        }
+        // What documentation shows is often the whole address of an endpoint.
+        Ok(trimmed) if Endpoint::ALL.iter().any(|endpoint| trimmed.ends_with(endpoint.path())) => {
+            let expected =
+                "the address before the endpoint, such as \"https://api.example.com/v1\"";
+            diagnostics.report(path, quoted(url), expected);
+            None
+        }
+        Ok(trimmed) => Some(trimmed.to_owned()),
+        Err(found) => {
+            diagnostics.report(path, found, format!("{EXPECTED_URL}, and nothing after the path"));
+            None
+        }
+    }
+}
+
+/// An address without slashes at its end; else what was found, without what may be a credential.
+pub(super) fn check_url(url: &str) -> Result<&str, String> {
+    let uri = url.parse::<Uri>().ok();
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+    let scheme = uri.as_ref().and_then(Uri::scheme_str).unwrap_or_default();
+    if url.contains('@') {
+        Err("an address with a user's name or an \"@\"".to_owned())
+    } else if url.contains(['?', '#']) {
+        Err("an address with a query or a fragment".to_owned())
+    } else if host.is_empty() || !matches!(scheme, "http" | "https") {
+        Err(quoted(url))
+    } else {
+        Ok(url.trim_end_matches('/'))
+    }
+}
+
+fn api_version(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    version: &str,
+    kind: &ProviderKind,
+) {
+    if kind.has_versions() {
+        super::ids::check_name(diagnostics, path, version);
+    } else {
+        diagnostics.report(path, "a version", format!("none, since {} has no versions", kind.name));
+    }
+}

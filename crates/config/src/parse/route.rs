@@ -1,0 +1,344 @@
+//! `[[routes]]`: models, targets, and what happens when one of them fails.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use super::super::model::{
+    Balance, FallbackOn, Health, Hedge, ModelIndex, ModelPattern, ProviderIndex, Retries, Route,
+    RouteIndex, Sticky, Target, Targets, Timeouts, WeightedTarget,
+};
+use super::super::raw;
+use super::{Diagnostics, DocPath, IdIndex, quoted};
+
+const MAX_RETRIES: u32 = 10;
+const MAX_FAILURES: u32 = 100;
+
+/// Reads every route.
+pub(super) fn routes(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &[raw::Route],
+    providers: &IdIndex<'_>,
+) -> Vec<Route> {
+    let read = |(index, raw)| route(diagnostics, &path.item(index), raw, providers);
+    raw.iter().enumerate().filter_map(read).collect()
+}
+
+fn route(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &raw::Route,
+    providers: &IdIndex<'_>,
+) -> Option<Route> {
+    // What is wrong with a pattern is said once, where the index is built.
+    let models = raw.models.iter().filter_map(|model| pattern(model).ok()).collect();
+    let targets = targets(diagnostics, &path.field("targets"), &raw.targets, providers);
+    let fallbacks = path.field("fallback");
+    let read = |(index, raw): (usize, &raw::Target)| {
+        target(diagnostics, &fallbacks.item(index), &raw.provider, raw.model.as_ref(), providers)
+    };
+    let fallback = raw.fallback.iter().enumerate().filter_map(read).collect();
+    let balance = balance(diagnostics, &path.field("balance"), raw.balance.as_deref());
+    let sticky = raw.sticky.as_deref().unwrap_or("none");
+    let sticky = self::sticky(diagnostics, &path.field("sticky"), sticky);
+    if balance != Balance::Weight && sticky.as_ref().is_some_and(|sticky| *sticky != Sticky::None) {
+        let found = "a choice that changes, with callers that stay";
+        diagnostics.report(&path.field("balance"), found, "\"weight\", or no `sticky`");
+    }
+    let on = raw.fallback_on.as_deref();
+    let fallback_on = fallback_on(diagnostics, &path.field("fallback_on"), on);
+    let retries = retries(diagnostics, &path.field("retries"), &raw.retries);
+    let health = health(diagnostics, &path.field("health"), &raw.health);
+    let timeouts = timeouts(diagnostics, &path.field("timeouts"), &raw.timeouts);
+    let hedge = raw.hedge.as_ref().map(|raw| hedge(diagnostics, &path.field("hedge"), raw));
+    let goes_on = raw.goes_on.unwrap_or(false);
+    for (field, needs_another) in [("hedge", hedge.is_some()), ("continue", goes_on)] {
+        if needs_another && raw.fallback.is_empty() {
+            let expected = "a route with a `fallback`";
+            diagnostics.report(&path.field(field), "nobody who could step in", expected);
+        }
+    }
+    Some(Route {
+        id: raw.id.clone(),
+        models,
+        targets: targets?,
+        balance,
+        sticky: sticky?,
+        fallback,
+        fallback_on,
+        retries,
+        health,
+        timeouts,
+        hedge,
+        continues_streams: goes_on,
+    })
+}
+
+/// Builds the index over the models of all routes, in which every pattern stands once. Each is put
+/// where it belongs: a sort afterwards would be three kilobytes of the bundle for every type.
+pub(super) fn models(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &[raw::Route],
+) -> ModelIndex {
+    let mut index = ModelIndex::default();
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for (position, route) in raw.iter().enumerate() {
+        let route_place = path.item(position);
+        let path = route_place.field("models");
+        if route.models.is_empty() {
+            diagnostics.report(&path, "an empty list", "at least one model");
+        }
+        for (item, model) in route.models.iter().enumerate() {
+            let path = path.item(item);
+            match seen.insert(model, position) {
+                Some(first) if first == position => {
+                    diagnostics.report(&path, quoted(model), "each model once");
+                }
+                Some(first) => {
+                    let other = &raw[first].id;
+                    diagnostics.report(
+                        &path,
+                        quoted(model),
+                        format!("a model that the route {other} does not have"),
+                    );
+                }
+                None => {}
+            }
+            let route = RouteIndex(position);
+            match pattern(model) {
+                Ok(ModelPattern::Exact(name)) => {
+                    let at = index.exact.partition_point(|(other, _)| *other <= name);
+                    index.exact.insert(at, (name, route));
+                }
+                Ok(ModelPattern::Prefix(prefix)) => {
+                    let longer = |(other, _): &(String, _)| other.len() >= prefix.len();
+                    let at = index.prefixes.partition_point(longer);
+                    index.prefixes.insert(at, (prefix, route));
+                }
+                Ok(ModelPattern::Regex(regex)) => index.patterns.push((regex, route)),
+                Err(InvalidPattern::Regex(expression)) => {
+                    diagnostics.regex(&path, expression);
+                }
+                Err(InvalidPattern::Name) => {
+                    diagnostics.report(&path, quoted(model), "an exact name, prefix* or ~regex");
+                }
+            }
+        }
+    }
+    index
+}
+
+/// Why a text is no pattern of models.
+pub(super) enum InvalidPattern<'a> {
+    Name,
+    Regex(&'a str),
+}
+
+/// Reads a pattern of models.
+pub(super) fn pattern(model: &str) -> Result<ModelPattern, InvalidPattern<'_>> {
+    if let Some(expression) = model.strip_prefix('~') {
+        let regex = regex_lite::Regex::new(expression);
+        return regex.map(ModelPattern::Regex).map_err(|_| InvalidPattern::Regex(expression));
+    }
+    let (name, is_prefix) = match model.strip_suffix('*') {
+        Some(prefix) => (prefix, true),
+        None => (model, false),
+    };
+    let is_name = |c: char| c != '*' && !c.is_whitespace() && !c.is_control();
+    if (name.is_empty() && !is_prefix) || !name.chars().all(is_name) {
+        return Err(InvalidPattern::Name);
+    }
+    let name = name.to_owned();
+    Ok(if is_prefix { ModelPattern::Prefix(name) } else { ModelPattern::Exact(name) })
+}
+
+fn targets(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &[raw::WeightedTarget],
+    providers: &IdIndex<'_>,
+) -> Option<Targets> {
+    let read = |(index, raw): (usize, &raw::WeightedTarget)| {
+        let target =
+            target(diagnostics, &path.item(index), &raw.provider, raw.model.as_ref(), providers)?;
+        Some(WeightedTarget { weight: raw.weight.unwrap_or(1), target })
+    };
+    let all: Vec<_> = raw.iter().enumerate().filter_map(read).collect();
+    let total = NonZeroU64::new(raw.iter().map(|one| u64::from(one.weight.unwrap_or(1))).sum());
+    if raw.is_empty() {
+        diagnostics.report(path, "an empty list", "at least one target");
+    } else if total.is_none() {
+        diagnostics.report(path, "weights that are all zero", "at least one weight above zero");
+    }
+    Some(Targets { all, total: total? })
+}
+
+fn target(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    provider: &str,
+    model: Option<&String>,
+    providers: &IdIndex<'_>,
+) -> Option<Target> {
+    if model.is_some_and(|model| model.trim().is_empty()) {
+        diagnostics.report(
+            &path.field("model"),
+            "nothing",
+            "a model's name, or no `model` for the caller's",
+        );
+    }
+    let provider = providers.resolve(diagnostics, &path.field("provider"), provider)?;
+    Some(Target { provider: ProviderIndex(provider), model: model.cloned() })
+}
+
+fn balance(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, text: Option<&str>) -> Balance {
+    match text {
+        None | Some("weight") => Balance::Weight,
+        Some("latency") => Balance::Latency,
+        Some("least_busy") => Balance::LeastBusy,
+        Some("cost") => Balance::Cost,
+        Some(text) => {
+            diagnostics.one_of(path, text, &raw::BALANCES);
+            Balance::Weight
+        }
+    }
+}
+
+fn sticky(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, text: &str) -> Option<Sticky> {
+    match (text, text.strip_prefix("header:")) {
+        ("none", _) => Some(Sticky::None),
+        ("consumer", _) => Some(Sticky::Consumer),
+        ("user", _) => Some(Sticky::User),
+        (_, Some(name)) => diagnostics.header_name(path, name).map(Sticky::Header),
+        (_, None) => {
+            diagnostics.report(path, quoted(text), "one of none, consumer, user, header:NAME");
+            None
+        }
+    }
+}
+
+fn fallback_on(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    conditions: Option<&[String]>,
+) -> FallbackOn {
+    let Some(conditions) = conditions else {
+        let (connect, timeout, too_many_requests, server_error) = (true, true, true, true);
+        return FallbackOn { connect, timeout, too_many_requests, server_error, limited: false };
+    };
+    let mut on = FallbackOn::default();
+    for (index, condition) in conditions.iter().enumerate() {
+        let path = path.item(index);
+        match condition.as_str() {
+            "connect" => on.connect = true,
+            "timeout" => on.timeout = true,
+            "429" => on.too_many_requests = true,
+            "5xx" => on.server_error = true,
+            "limited" => on.limited = true,
+            _ => {
+                diagnostics.one_of(&path, condition, &raw::CONDITIONS);
+            }
+        }
+    }
+    on
+}
+
+fn retries(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Retries) -> Retries {
+    let attempts = raw.attempts.unwrap_or(0);
+    if attempts > MAX_RETRIES {
+        diagnostics.report(
+            &path.field("attempts"),
+            attempts.to_string(),
+            format!("{MAX_RETRIES} at most"),
+        );
+    }
+    let budget = share_thousandths(diagnostics, &path.field("budget"), raw.budget, 0.2);
+    let replay = raw.replay.as_ref().and_then(|size| {
+        let bytes = size.bytes().and_then(|bytes| usize::try_from(bytes).ok());
+        if bytes.is_none() {
+            diagnostics.report(&path.field("replay"), quoted(&size.0), raw::Size::EXPECTED);
+        }
+        bytes
+    });
+    let backoff = Duration::from_millis(250);
+    let honour = Duration::from_secs(2);
+    Retries {
+        attempts,
+        backoff: diagnostics.duration_or(&path.field("backoff"), raw.backoff.as_ref(), backoff),
+        honour_retry_after: diagnostics.duration_or(
+            &path.field("honour_retry_after"),
+            raw.honour_retry_after.as_ref(),
+            honour,
+        ),
+        budget,
+        max_replay_bytes: replay,
+    }
+}
+
+/// A part of something, in thousandths.
+fn share_thousandths(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: Option<f64>,
+    otherwise: f64,
+) -> u32 {
+    let share = raw.unwrap_or(otherwise);
+    if !(0.0..=1.0).contains(&share) {
+        diagnostics.report(path, share.to_string(), "a part from 0 to 1");
+    }
+    (share * 1_000.0).round() as u32
+}
+
+fn hedge(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Hedge) -> Hedge {
+    let after = raw.after.as_ref();
+    Hedge {
+        share: share_thousandths(diagnostics, &path.field("share"), raw.share, 0.05),
+        after: after.map(|_| {
+            diagnostics.positive_duration(&path.field("after"), after, Duration::from_secs(1))
+        }),
+    }
+}
+
+fn health(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Health) -> Health {
+    let failures = raw.failures.unwrap_or(5);
+    if failures > MAX_FAILURES {
+        diagnostics.report(
+            &path.field("failures"),
+            failures.to_string(),
+            format!("{MAX_FAILURES} at most"),
+        );
+    }
+    let window = diagnostics.positive_duration(
+        &path.field("window"),
+        raw.window.as_ref(),
+        Duration::from_secs(30),
+    );
+    let path = path.field("rest");
+    let rest = diagnostics.positive_duration(&path, raw.rest.as_ref(), Duration::from_secs(10));
+    if rest > Health::MAX_OPEN_TIME {
+        let found = raw.rest.as_ref().map_or_else(String::new, |span| quoted(&span.0));
+        diagnostics.report(&path, found, "30s at most");
+    }
+    Health { failures, window, cool_down: rest }
+}
+
+fn timeouts(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &raw::Timeouts,
+) -> Timeouts {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let total =
+        diagnostics.positive_duration(&path.field("total"), raw.total.as_ref(), 10 * MINUTE);
+    let idle = diagnostics.positive_duration(&path.field("idle"), raw.idle.as_ref(), MINUTE);
+    let path = path.field("first_byte");
+    let first_byte =
+        diagnostics.positive_duration(&path, raw.first_byte.as_ref(), MINUTE.min(total));
+    if first_byte > total {
+        let found = raw.first_byte.as_ref().map_or_else(String::new, |span| quoted(&span.0));
+        diagnostics.report(&path, found, "no more than `total`");
+    }
+    Timeouts { first_byte, idle, total }
+}

@@ -1,0 +1,228 @@
+//! What is wrong with a document: where, what was found, what was expected.
+//!
+//! A problem never repeats a value that may be a secret written in the wrong place.
+
+use std::fmt;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where in the document: `routes[0].targets[1].provider`, or `line 3, column 5` where the text
+    /// itself is broken. Empty: the document as a whole.
+    pub path: String,
+    /// What stands there.
+    pub found: String,
+    /// What may stand there.
+    pub expected: String,
+}
+
+/// Everything that is wrong with a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(pub(super) Vec<Problem>);
+
+impl Problems {
+    /// The problems, in the order in which they were found.
+    pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
+        self.0.iter()
+    }
+
+    /// Tells what serde found wrong with the shape of a JSON document.
+    pub fn from_json(error: serde_json::Error) -> Self {
+        // serde_json stands before the first character until it has taken it.
+        let position = line_path(error.line(), error.column().max(1));
+        let message = error.to_string();
+        // serde_json ends its messages with the position, which is the path here.
+        let suffix = format!(" at line {} column {}", error.line(), error.column());
+        let message = message.strip_suffix(&suffix).unwrap_or(&message);
+        Self(vec![Problem::from_serde(position, message, "valid JSON")])
+    }
+}
+
+/// The path of a problem that only the text knows the place of. Both numbers begin at 1.
+pub(super) fn line_path(line: usize, column: usize) -> String {
+    format!("line {line}, column {column}")
+}
+
+impl FromIterator<Problem> for Problems {
+    fn from_iter<I: IntoIterator<Item = Problem>>(problems: I) -> Self {
+        Self(problems.into_iter().collect())
+    }
+}
+
+impl<'a> IntoIterator for &'a Problems {
+    type Item = &'a Problem;
+    type IntoIter = std::slice::Iter<'a, Problem>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl Problem {
+    /// Takes serde's message apart. Strings and values of a wrong type are not repeated: a key that
+    /// was written in the wrong place would end up in a log.
+    pub(super) fn from_serde(path: String, message: &str, syntax: &str) -> Self {
+        let (found, expected) = if let Some(field) = message.strip_prefix("missing field ") {
+            (format!("no field {field}"), format!("the field {field}"))
+        } else if let Some(field) = message.strip_prefix("duplicate field ") {
+            (format!("the field {field} twice"), "it once".to_owned())
+        } else if let Some((before, expected)) = message.rsplit_once(", expected ") {
+            (found_in_message(before), expected_in_message(before, expected))
+        } else if let Some(expected) = message.strip_prefix("expected ") {
+            ("something else".to_owned(), expected.to_owned())
+        } else {
+            (message.to_owned(), syntax.to_owned())
+        };
+        Self { path, found, expected }
+    }
+}
+
+fn found_in_message(message: &str) -> String {
+    if let Some(field) = message.strip_prefix("unknown field ") {
+        return format!("the unknown field {field}");
+    }
+    let (value, of_type) = match message.strip_prefix("invalid type: ") {
+        Some(value) => (value, true),
+        None => match message.strip_prefix("invalid value: ") {
+            Some(value) => (value, false),
+            None => return message.to_owned(),
+        },
+    };
+    match value.split([' ', ',']).next().unwrap_or_default() {
+        "string" | "character" => "a string".to_owned(),
+        "sequence" => "a list".to_owned(),
+        "map" => "a table".to_owned(),
+        "null" | "unit" => "nothing".to_owned(),
+        "integer" | "floating" if of_type => "a number".to_owned(),
+        "boolean" if of_type => "true or false".to_owned(),
+        _ => format!("the {value}"),
+    }
+}
+
+/// serde names the alternatives in backticks, so that the nearest of them can be proposed. Its names
+/// for Rust's types mean little to somebody who writes a document.
+fn expected_in_message(found: &str, expected: &str) -> String {
+    if let Some(field) = found.strip_prefix("unknown field ") {
+        let alternatives = expected.split('`').skip(1).step_by(2);
+        return with_hint(expected, field.trim_matches('`'), alternatives);
+    }
+    match expected {
+        "a sequence" => "a list",
+        "a boolean" => "true or false",
+        "u16" | "u32" | "u64" => "a whole number, zero or above",
+        "f64" => "a number",
+        _ if expected.starts_with("struct ") => "a table",
+        _ => expected,
+    }
+    .to_owned()
+}
+
+/// Adds "did you mean …?" to what is expected, where a name is close to what was found.
+pub(super) fn with_hint<'n>(
+    expected: &str,
+    found: &str,
+    names: impl Iterator<Item = &'n str>,
+) -> String {
+    // One slip in three letters, and never all of a name.
+    let allowed = found.len().div_ceil(3).min(3).min(found.len().saturating_sub(1));
+    let nearest = names
+        .filter(|name| name.len().abs_diff(found.len()) <= allowed)
+        .map(|name| (edit_distance(found, name), name))
+        .filter(|(edits, _)| (1..=allowed).contains(edits))
+        .min();
+    match nearest {
+        Some((_, name)) => format!("{expected} (did you mean {name}?)"),
+        None => expected.to_owned(),
+    }
+}
+
+/// How many bytes must be inserted, removed or replaced to turn one name into the other.
+fn edit_distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (line, a) in from.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
+        for (column, b) in to.bytes().enumerate() {
+            let replaced = diagonal + usize::from(a != b);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        write!(f, "found {}, expected {}", self.found, self.expected)
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl std::error::Error for Problems {}
+
+#[cfg(test)]
+mod tests {
+    use super::{Problem, edit_distance, with_hint};
+
+    #[track_caller]
+    fn assert_problem(message: &str, found: &str, expected: &str) {
+        let problem = Problem::from_serde(String::new(), message, "valid JSON");
+        assert_eq!((problem.found.as_str(), problem.expected.as_str()), (found, expected));
+    }
+
+    #[test]
+    fn messages_come_apart_and_keep_no_value_that_may_be_secret() {
+        assert_problem("missing field `id`", "no field `id`", "the field `id`");
+        assert_problem(
+            "unknown field `keyz`, expected one of `id`, `keys`",
+            "the unknown field `keyz`",
+            "one of `id`, `keys` (did you mean keys?)",
+        );
+        assert_problem(
+            "invalid type: string \"sk-1, expected x\", expected a sequence",
+            "a string",
+            "a list",
+        );
+        assert_problem("invalid type: integer `123456`, expected a string", "a number", "a string");
+        assert_problem(
+            "invalid value: integer `-1`, expected u32",
+            "the integer `-1`",
+            "a whole number, zero or above",
+        );
+        assert_problem("invalid type: map, expected a sequence", "a table", "a list");
+        assert_problem(
+            "invalid type: boolean `true`, expected struct Server",
+            "true or false",
+            "a table",
+        );
+        assert_problem("EOF while parsing an object", "EOF while parsing an object", "valid JSON");
+        assert_problem("expected `,` or `}`", "something else", "`,` or `}`");
+    }
+
+    #[test]
+    fn only_a_near_name_is_proposed() {
+        let names = || ["openai", "deepseek", "local"].into_iter();
+        assert_eq!(with_hint("a name", "opnai", names()), "a name (did you mean openai?)");
+        assert_eq!(with_hint("a name", "anthropic", names()), "a name");
+        assert_eq!(with_hint("a name", "", names()), "a name");
+        assert_eq!(
+            (edit_distance("", "abc"), edit_distance("kitten", "sitting"), edit_distance("a", "a")),
+            (3, 3, 0)
+        );
+    }
+}

@@ -1,0 +1,29 @@
+//! `[[prices]]`
+
+use serde::Deserialize;
+
+use super::units::{finite, finite_number};
+
+/// What a model costs, in USD for a million tokens, with nine decimals at most.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Price {
+    /// The model's name at the provider: an exact one, or `prefix*`.
+    pub(crate) model: String,
+    /// The id of the provider that asks this price; every provider unless said otherwise.
+    pub(crate) provider: Option<String>,
+    /// A million tokens of the prompt.
+    #[serde(deserialize_with = "finite_number")]
+    #[cfg_attr(feature = "author", schemars(range(min = 0, max = 100_000)))]
+    pub(crate) input: f64,
+    /// A million tokens of the answer.
+    #[serde(deserialize_with = "finite_number")]
+    #[cfg_attr(feature = "author", schemars(range(min = 0, max = 100_000)))]
+    pub(crate) output: f64,
+    /// A million tokens of the prompt that the provider had in its cache; as `input` unless said
+    /// otherwise.
+    #[serde(default, deserialize_with = "finite")]
+    #[cfg_attr(feature = "author", schemars(range(min = 0, max = 100_000)))]
+    pub(crate) cached_input: Option<f64>,
+}

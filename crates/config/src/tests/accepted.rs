@@ -1,0 +1,231 @@
+//! What a right document becomes.
+
+use std::time::Duration;
+
+use secret::KeyDigest;
+
+use crate::{
+    Config, FallbackOn, Health, Hedge, KeySource, ModelPattern, Retries, Sticky, Timeouts, author,
+};
+
+use super::{FULL_EXAMPLE, GUARDS_EXAMPLE, WORKED_EXAMPLE, load, secrets_requested};
+
+const ROOT_EXAMPLE: &str = include_str!("../../../../gateway.toml");
+
+#[test]
+fn the_worked_example_means_what_its_comments_say() {
+    let config = load(WORKED_EXAMPLE).expect("the worked example is right");
+    assert_eq!(config.server.max_body, 4 << 20);
+    assert!(config.auth.required);
+    let header = KeySource::Header("x-api-key".parse().expect("it is a header's name"));
+    assert_eq!(config.auth.sources, [KeySource::Bearer, header]);
+
+    let keys: Vec<_> = config.providers.iter().map(|provider| provider.keys.len()).collect();
+    assert_eq!(keys, [2, 1, 0]);
+    assert_eq!(config.providers[0].keys[1].reveal(), "value of OPENAI_API_KEY_2");
+    assert_eq!(config.providers[2].base_url, "http://127.0.0.1:9100/v1");
+
+    let chat = &config.routes[0];
+    let weights: Vec<_> = chat.targets.all().iter().map(|target| target.weight).collect();
+    assert_eq!((weights.as_slice(), chat.targets.total().get()), ([90, 10].as_slice(), 100));
+    let second = &chat.targets.all()[1].target;
+    assert_eq!(config.provider(second.provider).id, "deepseek");
+    assert_eq!(second.model.as_deref(), Some("deepseek-chat"));
+    assert_eq!(chat.sticky, Sticky::Consumer);
+    assert_eq!(config.provider(chat.fallback[0].provider).id, "local");
+    assert_eq!(
+        chat.retries,
+        Retries {
+            attempts: 1,
+            backoff: Duration::from_millis(250),
+            honour_retry_after: Duration::from_secs(2),
+            budget: 200,
+            max_replay_bytes: None,
+        }
+    );
+    assert_eq!(
+        chat.timeouts,
+        Timeouts {
+            first_byte: Duration::from_secs(15),
+            idle: Duration::from_secs(30),
+            total: Duration::from_secs(300),
+        }
+    );
+    assert!(!chat.fallback_on.limited && config.routes[1].fallback_on.limited);
+
+    let design = &config.consumers[1];
+    assert_eq!(design.group.as_deref(), Some("design"));
+    assert_eq!(design.permissions.routes.as_deref().map(<[_]>::len), Some(1));
+    assert!(bool::from(design.keys[0].matches(&KeyDigest::new("value of DESIGN_TEAM_KEY"))));
+    assert_eq!(config.consumers[0].permissions.routes, None);
+}
+
+#[test]
+fn the_bundled_configuration_needs_three_secrets() {
+    load(ROOT_EXAMPLE).expect("the bundled configuration is right");
+    assert_eq!(
+        author::secret_names(ROOT_EXAMPLE),
+        ["OPENAI_API_KEY", "DEEPSEEK_API_KEY", "APP_KEY"]
+    );
+}
+
+#[test]
+fn the_bundled_configuration_shows_sections_that_are_right() {
+    let at = ROOT_EXAMPLE.find("# [[limits]]").expect("they are shown, commented out");
+    // Headings stay comments.
+    let uncommented = ROOT_EXAMPLE[at..].lines().map(|line| match line.strip_prefix("# ") {
+        Some(shown) if !shown.starts_with('─') => shown,
+        Some(_) | None => line,
+    });
+    let text = [&ROOT_EXAMPLE[..at], &uncommented.collect::<Vec<_>>().join("\n")].concat();
+    let config = load(&text).expect("they are right");
+    assert_eq!((config.limits.len(), config.prices.rows().count()), (1, 1));
+    let guards: Vec<_> = config.guards.iter().map(|guard| guard.id.as_str()).collect();
+    assert_eq!(guards, ["green", "personal-data"]);
+    assert!(config.cache.is_some() && config.history.is_some() && config.observe.otlp.is_some());
+}
+
+#[test]
+fn a_route_may_hedge_and_go_on() {
+    let config = load(
+        "providers = [{ id = \"ollama\" }]\n\
+         [[routes]]\nid = \"r\"\nmodels = [\"m\"]\ntargets = [{ provider = \"ollama\" }]\n\
+         fallback = [{ provider = \"ollama\", model = \"other\" }]\n\
+         retries = { replay = \"256KiB\" }\nhedge = {}\ncontinue = true\n\
+         [[routes]]\nid = \"s\"\nmodels = [\"n\"]\ntargets = [{ provider = \"ollama\" }]\n\
+         fallback = [{ provider = \"ollama\", model = \"other\" }]\n\
+         hedge = { share = 0.5, after = \"2s\" }\n",
+    )
+    .expect("it is right");
+    let [first, second] = &config.routes[..] else { panic!("there are two routes") };
+    assert_eq!(first.hedge, Some(Hedge { share: 50, after: None }));
+    assert_eq!((first.retries.max_replay_bytes, first.continues_streams), (Some(256 << 10), true));
+    assert_eq!(second.hedge, Some(Hedge { share: 500, after: Some(Duration::from_secs(2)) }));
+    assert_eq!((second.retries.max_replay_bytes, second.continues_streams), (None, false));
+}
+
+#[test]
+fn what_is_not_said_has_a_default() {
+    let config = load(
+        "providers = [{ id = \"ollama\" }]\n\
+         routes = [{ id = \"r\", models = [\"m\"], targets = [{ provider = \"ollama\" }] }]",
+    )
+    .expect("it is right");
+    assert_eq!(config.server.max_body, 4 << 20);
+    assert!(config.auth.required);
+    assert_eq!(config.auth.sources.len(), 2);
+    let route = &config.routes[0];
+    assert_eq!(route.targets.total().get(), 1);
+    assert_eq!(route.sticky, Sticky::None);
+    let (connect, timeout, too_many_requests, server_error) = (true, true, true, true);
+    assert_eq!(
+        route.fallback_on,
+        FallbackOn { connect, timeout, too_many_requests, server_error, limited: false }
+    );
+    assert_eq!(
+        route.retries,
+        Retries {
+            attempts: 0,
+            backoff: Duration::from_millis(250),
+            honour_retry_after: Duration::from_secs(2),
+            budget: 200,
+            max_replay_bytes: None,
+        }
+    );
+    let (window, rest) = (Duration::from_secs(30), Duration::from_secs(10));
+    assert_eq!(route.health, Health { failures: 5, window, cool_down: rest });
+    assert_eq!(
+        route.timeouts,
+        Timeouts {
+            first_byte: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            total: Duration::from_secs(600),
+        }
+    );
+    assert!(load("").expect("an empty document is right").providers.is_empty());
+}
+
+#[test]
+fn a_short_total_shortens_the_first_byte_that_was_not_asked_for() {
+    let config = load(
+        "providers = [{ id = \"ollama\" }]\n\
+         routes = [{ id = \"r\", models = [\"m\"], targets = [{ provider = \"ollama\" }], \
+         timeouts = { total = \"5s\" } }]",
+    )
+    .expect("it is right");
+    assert_eq!(config.routes[0].timeouts.first_byte, Duration::from_secs(5));
+}
+
+#[test]
+fn limited_acts_with_limits_or_without() {
+    let config = load(
+        "providers = [{ id = \"ollama\" }]\n\
+         routes = [{ id = \"r\", models = [\"m\"], targets = [{ provider = \"ollama\" }], \
+         fallback_on = [\"limited\"] }]",
+    )
+    .expect("it is right");
+    assert!(config.routes[0].fallback_on.limited);
+}
+
+#[test]
+fn exact_beats_prefix_beats_expression() {
+    let config = load(
+        r#"
+        providers = [{ id = "ollama" }]
+        routes = [
+          { id = "expressions", models = ["~^gpt-", "~o$"], targets = [{ provider = "ollama" }] },
+          { id = "short",       models = ["gpt-*"],         targets = [{ provider = "ollama" }] },
+          { id = "long",        models = ["gpt-4o-*"],      targets = [{ provider = "ollama" }] },
+          { id = "exact",       models = ["gpt-4o-mini"],   targets = [{ provider = "ollama" }] },
+          { id = "second",      models = ["~^o1", "~.o$"],  targets = [{ provider = "ollama" }] },
+        ]
+        "#,
+    )
+    .expect("it is right");
+    let route = |model| config.models.route(model).map(|index| config.route(index).id.as_str());
+    assert_eq!(route("gpt-4o-mini"), Some("exact"));
+    assert_eq!(route("gpt-4o-mini-2024"), Some("long"));
+    assert_eq!(route("gpt-4o-"), Some("long"));
+    assert_eq!(route("gpt-4o"), Some("short"));
+    assert_eq!(route("o1"), Some("second"));
+    assert_eq!(route("foo"), Some("expressions"));
+    assert_eq!(route("GPT-4o-mini"), None);
+    assert_eq!(route(""), None);
+    assert!(
+        matches!(&config.routes[1].models[..], [ModelPattern::Prefix(prefix)] if prefix == "gpt-")
+    );
+}
+
+#[test]
+fn a_star_alone_takes_every_model() {
+    let config = load(
+        "providers = [{ id = \"ollama\" }]\n\
+         routes = [{ id = \"r\", models = [\"*\"], targets = [{ provider = \"ollama\" }] }]",
+    )
+    .expect("it is right");
+    assert!(config.models.route("anything").is_some());
+}
+
+#[test]
+fn json_and_toml_say_the_same() {
+    let secrets = |name: &str| Some(author::placeholder_secret(name));
+    for text in [WORKED_EXAMPLE, FULL_EXAMPLE, GUARDS_EXAMPLE, ROOT_EXAMPLE] {
+        let json = author::to_json(text).expect("its shape is right");
+        let from_json = Config::from_json(&json, &secrets).expect("it is right");
+        let from_toml = author::from_toml(text, &secrets).expect("it is right");
+        // Each has the digest of the text that it was read from, and TOML is read without one.
+        let digest = from_toml.digest;
+        assert_eq!(format!("{:?}", Config { digest, ..from_json }), format!("{from_toml:?}"));
+    }
+}
+
+#[test]
+fn the_secrets_that_are_named_are_those_that_are_asked_for() {
+    for text in [WORKED_EXAMPLE, FULL_EXAMPLE, GUARDS_EXAMPLE] {
+        assert_eq!(author::secret_names(text), secrets_requested(text));
+        let json = author::to_json(text).expect("its shape is right");
+        let found = crate::secret_names(&json);
+        assert!(secrets_requested(text).iter().all(|name| found.contains(name)), "{found:?}");
+    }
+    assert_eq!(author::secret_names("not TOML"), Vec::<String>::new());
+}

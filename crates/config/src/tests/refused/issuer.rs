@@ -1,0 +1,184 @@
+//! Mistakes in who else vouches for callers, and in who may use the admin plane.
+
+use secret::Secret;
+
+use crate::author;
+
+use super::super::load;
+use super::assert_refused;
+
+/// Checks an issuer with these fields besides its name.
+#[track_caller]
+fn assert_refused_issuer(fields: &str, expected: &[(&str, &str, &str)]) {
+    let paths: Vec<String> = expected
+        .iter()
+        .map(|(path, _, _)| format!("auth.jwt[0].{path}").trim_end_matches('.').to_owned())
+        .collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .zip(&paths)
+        .map(|((_, found, expected), path)| (path.as_str(), *found, *expected))
+        .collect();
+    assert_refused(&format!("[[auth.jwt]]\nissuer = \"i\"\n{fields}"), &expected);
+}
+
+#[test]
+fn what_issuers_sign_with() {
+    let one_of = "one of `secret`, `jwks`, `jwks_url`";
+    assert_refused_issuer("", &[("", "no keys", one_of)]);
+    assert_refused_issuer(
+        "jwks = \"{}\"\njwks_url = \"https://h/k\"",
+        &[("", "more than one place", one_of)],
+    );
+    assert_refused_issuer(
+        "jwks = \"none\"",
+        &[("jwks", "neither a JSON Web Key Set", "'{\"keys\"")],
+    );
+    assert_refused_issuer(
+        "secret = \"secret:LONG_ENOUGH_TO_SIGN_A_TOKEN_BY_ITSELF\"\nkeep = \"10m\"",
+        &[("keep", "a time", "none without `jwks_url`")],
+    );
+    let text = "[[auth.jwt]]\nissuer = \"i\"\nsecret = \"secret:A\"";
+    let short = |_: &str| Some(Secret::new(&"x".repeat(31)));
+    let problems = author::from_toml(text, &short).expect_err("31 bytes are too few").to_string();
+    assert!(problems.starts_with("auth.jwt[0].secret: found"), "{problems}");
+    assert!(problems.ends_with("a value of 32 bytes or more for the secret A"), "{problems}");
+}
+
+#[test]
+fn a_private_key_is_not_repeated() {
+    for jwks in [
+        r#"{"keys":[{"kty":"oct","k":"hidden"}]}"#,
+        r#"{"keys":[{"kty":"EC","x":"a"},{"kty":"EC","d":"hidden"}]}"#,
+        r#"{"kty":"RSA","d":"hidden"}"#,
+        "hidden",
+    ] {
+        let text = format!("[[auth.jwt]]\nissuer = \"i\"\njwks = '{jwks}'");
+        assert_refused(&text, &[("auth.jwt[0].jwks", "", "")]);
+        let problems = load(&text).expect_err("it was refused above");
+        assert!(!format!("{problems:?}").contains("hidden"), "{problems}");
+    }
+    assert_refused_issuer(
+        "jwks = '{\"keys\":[{\"kty\":\"oct\",\"k\":\"hidden\"}]}'",
+        &[("jwks", "not public", "public keys alone")],
+    );
+    assert_refused_issuer(
+        "secret = \"hidden\"",
+        &[("secret", "a value written in clear", "\"secret:NAME\"")],
+    );
+}
+
+#[test]
+fn where_issuers_publish() {
+    for (url, found) in [
+        ("", "\"\""),
+        ("id.example.com", "\"id.example.com\""),
+        ("/jwks.json", "\"/jwks.json\""),
+        ("ftp://h/k", "\"ftp://h/k\""),
+        ("http://id.example.com/k", "an http address of another machine"),
+        ("http://localhost.example.com/k", "an http address of another machine"),
+        ("http://127.0.0.1.example.com/k", "an http address of another machine"),
+        ("https://user:hidden@h/k", "a user's name"),
+        ("https://h/k#hidden", "a fragment"),
+    ] {
+        assert_refused_issuer(
+            &format!("jwks_url = \"{url}\""),
+            &[("jwks_url", found, "an https address")],
+        );
+        let text = format!("[[auth.jwt]]\nissuer = \"i\"\njwks_url = \"{url}\"");
+        let problems = load(&text).expect_err("it was refused above").to_string();
+        assert!(!problems.contains("hidden"), "{problems}");
+    }
+}
+
+#[test]
+fn claims_and_times() {
+    assert_refused_issuer(
+        r#"
+        jwks_url = "https://h/k"
+        keep = "59s"
+        audiences = ["a b", ""]
+        consumer_claim = "a..b"
+        group_claim = ""
+        skew = "301s"
+        "#,
+        &[
+            ("audiences[0]", "\"a b\"", "what `aud` names"),
+            ("audiences[1]", "\"\"", "what `aud` names"),
+            ("keep", "\"59s\"", "1m at least"),
+            ("consumer_claim", "\"a..b\"", "a path such as"),
+            ("group_claim", "\"\"", "a path such as"),
+            ("skew", "\"301s\"", "5m at most"),
+        ],
+    );
+    assert_refused_issuer(
+        "jwks_url = \"https://h/k\"\nkeep = \"25h\"\naudiences = []\nskew = \"soon\"",
+        &[
+            ("audiences", "empty", "no `audiences`"),
+            ("keep", "\"25h\"", "24h at most"),
+            ("skew", "\"soon\"", "a duration"),
+        ],
+    );
+    let url = "jwks_url = \"https://h/k\"";
+    assert_refused(
+        &format!("[[auth.jwt]]\nissuer = \"\"\n{url}\n[[auth.jwt]]\nissuer = \"\"\n{url}"),
+        &[
+            ("auth.jwt[0].issuer", "\"\"", "what `iss` says"),
+            ("auth.jwt[1].issuer", "\"\"", "another issuer than that of auth.jwt[0]"),
+            ("auth.jwt[1].issuer", "\"\"", "what `iss` says"),
+        ],
+    );
+    assert_refused("[auth.jwt]\nissuer = \"i\"", &[("auth.jwt", "a table", "a list")]);
+}
+
+#[test]
+fn operators() {
+    assert_refused(
+        r#"
+        [[admin.operators]]
+        name = "a b"
+        token = "hidden"
+        role = "viewr"
+        [[admin.operators]]
+        name = "admin"
+        token = "secret:A"
+        role = "owner"
+        [[admin.operators]]
+        name = "ana"
+        token = "secret:B"
+        role = "editor"
+        [[admin.operators]]
+        name = "ana"
+        token = "secret:A"
+        role = "editor"
+        "#,
+        &[
+            ("admin.operators[0].name", "\"a b\"", "letters"),
+            ("admin.operators[0].token", "in clear", "\"secret:NAME\""),
+            ("admin.operators[0].role", "\"viewr\"", "did you mean viewer?"),
+            ("admin.operators[1].name", "\"admin\"", "ADMIN_TOKEN"),
+            ("admin.operators[3].name", "\"ana\"", "a name of its own"),
+            ("admin.operators[3].token", "the token of admin", "each of admin and ana"),
+        ],
+    );
+    assert_refused(
+        r#"
+        [[consumers]]
+        id = "app"
+        keys = ["secret:B"]
+        [[admin.operators]]
+        name = "eve"
+        token = "secret:A"
+        role = "nobody"
+        [[admin.operators]]
+        name = "ana"
+        token = "secret:B"
+        role = "viewer"
+        "#,
+        &[
+            ("admin.operators[0].role", "\"nobody\"", "owner"),
+            ("admin.operators[1].token", "a key of the consumer app", "a token that is no key"),
+        ],
+    );
+    assert_refused("[admin]\noperator = []", &[("admin.operator", "unknown field", "operators")]);
+}

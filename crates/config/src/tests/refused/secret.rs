@@ -1,0 +1,107 @@
+//! Secrets that are written in clear, are not there, or are not one's own.
+
+use secret::Secret;
+
+use crate::author;
+
+use super::super::{WORKED_EXAMPLE, load};
+use super::assert_refused;
+
+#[test]
+fn secrets_written_in_clear_are_refused_and_not_repeated() {
+    for (text, path) in [
+        ("[[providers]]\nid = \"openai\"\nkeys = [\"sk-hidden\"]", "providers[0].keys[0]"),
+        ("[[providers]]\nid = \"openai\"\nkeys = [\"secret:sk-hidden\"]", "providers[0].keys[0]"),
+        ("[[providers]]\nid = \"openai\"\nkeys = \"sk-hidden\"", "providers[0].keys"),
+        ("[[providers]]\nid = \"openai\"\nkeys = [[\"sk-hidden\"]]", "providers[0].keys[0]"),
+        ("[[consumers]]\nid = \"a\"\nkeys = [\"sk-hidden\"]", "consumers[0].keys[0]"),
+        (
+            "[[guards]]\nid = \"g\"\nkind = \"aliyun\"\nregion = \"a\"\naccess_key_id = \"secret:A\"\naccess_key = \"sk-hidden\"",
+            "guards[0].access_key",
+        ),
+        (
+            "[[guards]]\nid = \"g\"\nkind = \"openai-moderation\"\nkey = \"sk-hidden\"",
+            "guards[0].key",
+        ),
+        (
+            "[observe.otlp]\nendpoint = \"http://h\"\nheaders = { authorization = \"sk-hidden\" }",
+            "observe.otlp.headers.authorization",
+        ),
+    ] {
+        assert_refused(text, &[(path, "", "")]);
+        let problems = load(text).expect_err("it was refused above");
+        assert!(!format!("{problems} {problems:?}").contains("hidden"), "{problems}");
+        let json = serde_json::to_string(&text.parse::<toml::Table>().expect("it is TOML"))
+            .expect("it is JSON, too");
+        let problems =
+            crate::Config::from_json(&json, &|_| None).expect_err("JSON is refused likewise");
+        assert!(!format!("{problems} {problems:?}").contains("hidden"), "{problems}");
+    }
+    assert_refused(
+        "[[consumers]]\nid = \"a\"\nkeys = [\"sk-hidden\"]",
+        &[("consumers[0].keys[0]", "a value written in clear", "\"secret:NAME\"")],
+    );
+}
+
+#[test]
+fn secrets_without_a_usable_value() {
+    for (value, found) in [
+        (None, "the secret KEY_A, which is not set"),
+        (Some(" "), "the secret KEY_A, which is empty"),
+        (Some("hid\nden"), "the secret KEY_A, whose value no header can hold"),
+    ] {
+        let text = "[[consumers]]\nid = \"a\"\nkeys = [\"secret:KEY_A\"]";
+        let problems = author::from_toml(text, &|_| value.map(Secret::new))
+            .expect_err("it has no usable value");
+        let problem = problems.iter().next().expect("there is a problem");
+        assert_eq!(problem.path, "consumers[0].keys[0]");
+        assert_eq!(problem.found, found);
+        assert_eq!(problem.expected, "a value for the secret KEY_A");
+    }
+}
+
+#[test]
+fn each_missing_secret_of_the_worked_example_is_named() {
+    let names = author::secret_names(WORKED_EXAMPLE);
+    assert_eq!(
+        names,
+        [
+            "OPENAI_API_KEY",
+            "OPENAI_API_KEY_2",
+            "DEEPSEEK_API_KEY",
+            "MOBILE_APP_KEY",
+            "DESIGN_TEAM_KEY",
+            "ALIYUN_ACCESS_KEY_ID",
+            "ALIYUN_ACCESS_KEY_SECRET",
+        ]
+    );
+    for missing in &names {
+        let secrets = |name: &str| (name != missing).then(|| Secret::new(name));
+        let problems = author::from_toml(WORKED_EXAMPLE, &secrets).expect_err("one is missing");
+        let found: Vec<_> = problems.iter().map(|problem| problem.found.as_str()).collect();
+        assert_eq!(found, [format!("the secret {missing}, which is not set")]);
+    }
+}
+
+#[test]
+fn one_key_for_two_consumers() {
+    let text = "[[consumers]]\nid = \"app\"\nkeys = [\"secret:A\"]\n\
+                [[consumers]]\nid = \"web\"\nkeys = [\"secret:B\"]";
+    let problems = author::from_toml(text, &|_| Some(Secret::new("hidden")))
+        .expect_err("they have the same key")
+        .to_string();
+    assert_eq!(
+        problems,
+        "consumers[1].keys[0]: found the key of app, expected a key of its own for each of app and web"
+    );
+}
+
+#[test]
+fn the_gateways_own_secrets_stay_here() {
+    for name in ["ADMIN_TOKEN", "KEY_PEPPER", "admin_token"] {
+        assert_refused(
+            &format!("[[providers]]\nid = \"openai\"\nkeys = [\"secret:{name}\"]"),
+            &[("providers[0].keys[0]", "the gateway's own", "another secret")],
+        );
+    }
+}

@@ -1,0 +1,72 @@
+//! Who may use the admin plane.
+
+use config::Role;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, StatusCode};
+use secret::KeyDigest;
+
+use super::AdminContext;
+use super::response::AdminError;
+
+/// Somebody whose token was right.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AuthenticatedOperator<'a> {
+    /// The name in the audit log.
+    pub(super) name: &'a str,
+    /// What may be done.
+    pub(super) role: Role,
+}
+
+/// The one with `ADMIN_TOKEN`.
+const ADMIN_TOKEN_OPERATOR: AuthenticatedOperator<'_> =
+    AuthenticatedOperator { name: "admin", role: Role::Owner };
+
+impl<'a> AuthenticatedOperator<'a> {
+    /// Compares the token with every one there is, so that the time taken tells nothing.
+    pub(super) fn authenticate(
+        context: AdminContext<'a>,
+        headers: &HeaderMap,
+    ) -> Result<Self, AdminError> {
+        let bearer = || {
+            let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+        };
+        let Some(token) = bearer().filter(|token| !token.is_empty()) else {
+            return Err(AdminError::unauthorized(false));
+        };
+        let digest = KeyDigest::new(token);
+        let mut found = None;
+        for operator in &context.config.operators {
+            if bool::from(operator.token.matches(&digest)) {
+                found = Some(Self { name: &operator.name, role: operator.role });
+            }
+        }
+        if context.token.is_some_and(|token| token.matches(&digest).into()) {
+            found = Some(ADMIN_TOKEN_OPERATOR);
+        }
+        found.ok_or(AdminError::unauthorized(true))
+    }
+
+    /// Refuses what only a higher role may do.
+    pub(super) fn require_role(&self, least: Role) -> Result<(), AdminError> {
+        if self.role >= least {
+            return Ok(());
+        }
+        let message = format!(
+            "This takes the role {}; {} is {}.",
+            role_name(least),
+            self.name,
+            role_name(self.role)
+        );
+        Err(AdminError::new(StatusCode::FORBIDDEN, "role_not_allowed", message))
+    }
+}
+
+/// A role as the configuration writes it.
+pub(super) fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Viewer => "viewer",
+        Role::Editor => "editor",
+        Role::Owner => "owner",
+    }
+}

@@ -1,0 +1,104 @@
+//! What an operator sends: JSON, bounded, with no field that would be overlooked.
+
+use std::fmt;
+
+use bytes::Bytes;
+use civil_time::{Timestamp, rfc3339};
+use config::Problems;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Error, Unexpected, Visitor};
+
+use crate::host::body::{Body, ReadError};
+
+use super::response::AdminError;
+
+/// More than any consumer or key needs.
+pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// The longest configuration, which a store can keep.
+pub(super) const MAX_CONFIG_BYTES: usize = 1024 * 1024;
+
+/// Reads a body whole. Where there is none, the header says nothing.
+pub(super) async fn read_body(
+    headers: &HeaderMap,
+    body: Body,
+    max: usize,
+) -> Result<Bytes, AdminError> {
+    let body = body.collect(max).await.map_err(|error| match error {
+        ReadError::TooLarge => {
+            let message = format!("The body is longer than {max} bytes.");
+            AdminError::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
+        }
+        ReadError::Broken(_) => AdminError::invalid_json("The body broke off before its end."),
+    })?;
+    if !body.is_empty() && !is_json(headers) {
+        let message = "The content-type must be application/json.";
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(AdminError::new(status, "unsupported_media_type", message));
+    }
+    Ok(body)
+}
+
+/// Reads an object.
+pub(super) fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, AdminError> {
+    // A list would do for serde, field by field.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(AdminError::invalid_json("The body must be a JSON object."));
+    }
+    let text =
+        str::from_utf8(body).map_err(|_| AdminError::invalid_json("The body must be UTF-8."))?;
+    json::from_text(text).map_err(|error| {
+        let is_shape = error.is_data();
+        let problems = Problems::from_json(error);
+        if is_shape {
+            AdminError::problems(&problems)
+        } else {
+            AdminError::invalid_json(&problems.to_string())
+        }
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return true };
+    let media_type =
+        value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/json")
+        || media_type.eq_ignore_ascii_case("application/merge-patch+json")
+}
+
+/// A moment as people write it: whole seconds since the epoch, or a date and time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FlexibleTimestamp(pub(super) Timestamp);
+
+impl<'de> Deserialize<'de> for FlexibleTimestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+        impl Visitor<'_> for Written {
+            type Value = FlexibleTimestamp;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("whole seconds since 1970 or a time such as \"2026-01-31T09:00:00Z\"")
+            }
+
+            fn visit_u64<E: Error>(self, seconds: u64) -> Result<FlexibleTimestamp, E> {
+                let moment = rfc3339::parse_timestamp(&seconds.to_string()).map(FlexibleTimestamp);
+                moment.ok_or_else(|| E::invalid_value(Unexpected::Unsigned(seconds), &self))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<FlexibleTimestamp, E> {
+                let moment = rfc3339::parse_timestamp(text).map(FlexibleTimestamp);
+                moment.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_any(Written)
+    }
+}
+
+/// For a field that may be absent, or there and null: the two mean different things in a patch.
+pub(super) fn deserialize_nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,205 @@
+//! What an operator is answered: a document, nothing, or what is wrong, in OpenAI's shape.
+
+use config::Problems;
+use http::header::CACHE_CONTROL;
+use http::{HeaderName, HeaderValue, StatusCode};
+use openai::{ErrorBody, ErrorObject};
+use serde_json::Value;
+
+use crate::host::body::Body;
+use crate::host::error::HostError;
+use crate::response::json::json_response;
+
+/// What a request comes to.
+pub(super) type AdminResult = Result<AdminResponse, AdminError>;
+
+/// What was asked for, or that it is done.
+#[derive(Debug)]
+pub(super) struct AdminResponse {
+    status: StatusCode,
+    body: Option<Vec<u8>>,
+    headers: Vec<(&'static str, Box<str>)>,
+}
+
+impl AdminResponse {
+    /// Something that is no JSON.
+    pub(super) fn from_text(text: String, content_type: &'static str) -> Self {
+        Self::from_json_text(text).with_header("content-type", content_type.to_owned())
+    }
+
+    pub(super) fn json(value: &Value) -> Self {
+        Self::from_json_text(value.to_string())
+    }
+
+    /// JSON, as it was written.
+    pub(super) fn from_json_text(text: String) -> Self {
+        Self { status: StatusCode::OK, body: Some(text.into_bytes()), headers: Vec::new() }
+    }
+
+    pub(super) fn with_header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Something new, and where it is.
+    pub(super) fn created(value: &Value, location: String) -> Self {
+        let reply = Self::json(value).with_header("location", location);
+        Self { status: StatusCode::CREATED, ..reply }
+    }
+
+    pub(super) fn no_content() -> Self {
+        Self { status: StatusCode::NO_CONTENT, body: None, headers: Vec::new() }
+    }
+}
+
+/// The description of the admin plane (OpenAPI 3.1).
+pub(super) fn openapi() -> AdminResult {
+    Ok(AdminResponse::from_json_text(OPENAPI.to_owned()))
+}
+
+pub(super) const OPENAPI: &str = include_str!("openapi.json");
+
+/// Why a request was not done.
+#[derive(Debug)]
+pub(super) struct AdminError {
+    status: StatusCode,
+    /// The error's name for programs.
+    pub(super) code: &'static str,
+    message: Box<str>,
+    param: Option<Box<str>>,
+    header: Option<(&'static str, Box<str>)>,
+    /// A member of the error that OpenAI's does not have.
+    extra_member: Option<Box<(&'static str, Value)>>,
+}
+
+impl AdminError {
+    pub(super) fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<Box<str>>,
+    ) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            param: None,
+            header: None,
+            extra_member: None,
+        }
+    }
+
+    pub(super) fn with_member(self, name: &'static str, value: Value) -> Self {
+        Self { extra_member: Some(Box::new((name, value))), ..self }
+    }
+
+    pub(super) fn with_status(self, status: StatusCode, code: &'static str) -> Self {
+        Self { status, code, ..self }
+    }
+
+    /// A body is not what it was said to be.
+    pub(super) fn invalid_json(message: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_json", message)
+    }
+
+    pub(super) fn unknown_url() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown_url", "There is nothing at this path.")
+    }
+
+    pub(super) fn not_found(code: &'static str, message: impl Into<Box<str>>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, message)
+    }
+
+    pub(super) fn conflict(code: &'static str, message: impl Into<Box<str>>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, message)
+    }
+
+    pub(super) fn method_not_allowed(allow: String) -> Self {
+        let message = format!("This path takes {allow}.");
+        let failure = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
+        Self { header: Some(("allow", allow.into())), ..failure }
+    }
+
+    pub(super) fn unauthorized(presented: bool) -> Self {
+        let message = if presented {
+            "The admin token is not valid."
+        } else {
+            "No admin token was found in the Authorization header."
+        };
+        let failure = Self::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message);
+        Self { header: Some(("www-authenticate", "Bearer".into())), ..failure }
+    }
+
+    /// A field or a parameter is not what it should be.
+    pub(super) fn invalid(param: &str, found: impl AsRef<str>, expected: impl AsRef<str>) -> Self {
+        let message = format!("{param}: found {}, expected {}", found.as_ref(), expected.as_ref());
+        let failure = Self::new(StatusCode::BAD_REQUEST, "invalid_request", message);
+        Self { param: Some(param.into()), ..failure }
+    }
+
+    /// A document is not what it should be.
+    pub(super) fn problems(problems: &Problems) -> Self {
+        // Where only the text's position is known, there is no field to name.
+        let named = |path: &&str| !path.is_empty() && !path.contains(' ');
+        let param = problems.iter().map(|problem| problem.path.as_str()).find(named);
+        let param = param.map(Box::from);
+        let message = problems.to_string().replace('\n', "; ");
+        Self { param, ..Self::new(StatusCode::BAD_REQUEST, "invalid_request", message) }
+    }
+
+    pub(super) fn ledger_unavailable() -> Self {
+        Self::unavailable("ledger_unavailable", "The ledger cannot be reached.")
+    }
+
+    pub(super) fn unavailable(code: &'static str, message: &str) -> Self {
+        let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
+        Self { header: Some(("retry-after", "1".into())), ..failure }
+    }
+}
+
+/// The host's own words stay with the host.
+impl From<HostError> for AdminError {
+    fn from(_: HostError) -> Self {
+        Self::unavailable("store_unavailable", "The store cannot be reached.")
+    }
+}
+
+/// Makes the response.
+pub(super) fn into_response(answer: AdminResult, request_id: &str) -> http::Response<Body> {
+    let (mut response, more) = match answer {
+        Ok(AdminResponse { status, body: Some(body), headers }) => {
+            (json_response(status, body), headers)
+        }
+        Ok(AdminResponse { status, body: None, headers }) => {
+            let mut response = http::Response::new(Body::Empty);
+            *response.status_mut() = status;
+            (response, headers)
+        }
+        Err(failure) => {
+            let is_ours = failure.status.is_server_error();
+            let error = ErrorObject {
+                message: &failure.message,
+                kind: if is_ours { "server_error" } else { "invalid_request_error" },
+                param: failure.param.as_deref(),
+                code: Some(failure.code),
+            };
+            let mut body = ErrorBody { error }.to_json();
+            if let Some((name, value)) = failure.extra_member.map(|more| *more) {
+                // Into the inner of the two objects that end here.
+                body.truncate(body.len() - 2);
+                body.extend_from_slice(format!(",\"{name}\":{value}}}}}").as_bytes());
+            }
+            let headers = failure.header.into_iter().collect();
+            (json_response(failure.status, body), headers)
+        }
+    };
+    let headers = response.headers_mut();
+    // What is answered here is secret or true for a moment only.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let id = ("x-request-id", request_id.into());
+    for (name, value) in more.into_iter().chain([id]) {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}

@@ -1,0 +1,81 @@
+//! `/words/{list}`: lists of words that guards read from the store.
+//!
+//! A list that is put counts everywhere a minute later. It is not said here which guards read it.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::guards::word_lists::WORD_LIST_PREFIX;
+use crate::host::Host;
+
+use super::AdminRequest;
+use super::request_body::parse_object;
+use super::response::{AdminError, AdminResponse, AdminResult};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WordListDocument {
+    words: Vec<String>,
+}
+
+/// `GET /words/{list}`
+pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    request.parse_query(&[])?;
+    let (name, key) = word_list_key(request)?;
+    let Some(text) = request.host.get(&key).await? else { return Err(not_found_error()) };
+    let text = String::from_utf8_lossy(&text);
+    let words: Vec<&str> = text.lines().collect();
+    Ok(AdminResponse::json(&json!({ "list": name, "count": words.len(), "words": words })))
+}
+
+/// `PUT /words/{list}`: one that is there is replaced.
+pub(super) async fn put<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    request.parse_query(&[])?;
+    let (name, key) = word_list_key(request)?;
+    let WordListDocument { words } = parse_object(&request.body)?;
+    for (position, word) in words.iter().enumerate() {
+        // What is stored has one word in each line.
+        if word.trim().is_empty() || word.contains(['\n', '\r']) {
+            let param = format!("words[{position}]");
+            return Err(AdminError::invalid(&param, format!("{word:?}"), "a word, in one line"));
+        }
+    }
+    let count = words.len();
+    let write = async { Ok(request.host.put(&key, words.join("\n").into_bytes(), None).await?) };
+    let detail = json!({ "count": count });
+    request.run_audited("words.put", format!("words/{name}"), detail, write).await?;
+    Ok(AdminResponse::json(&json!({ "list": name, "count": count })))
+}
+
+/// `DELETE /words/{list}`
+pub(super) async fn delete<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    request.parse_query(&[])?;
+    let (name, key) = word_list_key(request)?;
+    if request.host.get(&key).await?.is_none() {
+        return Err(not_found_error());
+    }
+    let delete = async { Ok(request.host.delete(&key).await?) };
+    request.run_audited("words.delete", format!("words/{name}"), json!(null), delete).await?;
+    Ok(AdminResponse::no_content())
+}
+
+/// The list's name, and where it is in the store.
+fn word_list_key<'a, P>(request: &'a AdminRequest<'_, P>) -> Result<(&'a str, String), AdminError>
+where
+    P: Host,
+{
+    let name = request.path_argument(0);
+    let fits = |byte: u8| byte == b'-' || byte.is_ascii_digit() || byte.is_ascii_lowercase();
+    if name.len() > MAX_NAME_BYTES || !name.bytes().all(fits) {
+        let expected = "lower-case letters, digits and hyphens, at most 64";
+        return Err(AdminError::invalid("list", format!("{name:?}"), expected));
+    }
+    Ok((name, format!("{WORD_LIST_PREFIX}{name}")))
+}
+
+/// The longest name of a list, in bytes.
+const MAX_NAME_BYTES: usize = 64;
+
+fn not_found_error() -> AdminError {
+    AdminError::not_found("list_not_found", "There is no such list of words.")
+}

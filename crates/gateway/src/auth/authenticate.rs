@@ -1,0 +1,104 @@
+//! Who calls.
+
+use std::rc::Rc;
+
+use config::{Config, Consumer, ConsumerIndex, KeySource};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use secret::KeyDigest;
+
+use crate::auth::keys::{KeyCache, Pepper};
+use crate::error::{Error, Fault, Refusal};
+use crate::host::Host;
+
+use super::caller::{Caller, ConsumerSource};
+use super::jwt::JwtAuthenticator;
+
+/// Where callers are known from.
+#[derive(Clone, Copy, Debug)]
+pub struct Authenticator<'a> {
+    /// The configuration and its keys.
+    pub config: &'a Config,
+    /// The secret under which issued keys are kept; without it there are none.
+    pub pepper: Option<&'a Pepper>,
+    /// Issued keys.
+    pub key_cache: &'a KeyCache,
+    /// Issuers of tokens.
+    pub jwt_authenticator: &'a JwtAuthenticator,
+}
+
+impl<'a> Authenticator<'a> {
+    /// Looks for a key in the configured places; the first place that holds one decides. It may be
+    /// a key of the configuration, one that was issued, or a token that an issuer signed.
+    pub async fn authenticate<P: Host>(
+        &self,
+        host: &P,
+        headers: &HeaderMap,
+    ) -> Result<Caller<'a>, Error> {
+        let config = self.config;
+        let key = config.auth.sources.iter().find_map(|source| presented_key(source, headers));
+        let known = match key {
+            Some(key) => self.authenticate_key(host, key).await,
+            None => Ok(None),
+        };
+        match known {
+            Ok(Some(known)) => Ok(Caller::from_consumer(config, known)),
+            Ok(None) if config.auth.required => {
+                Err(Refusal::InvalidKey { presented: key.is_some() }.into())
+            }
+            // Client libraries always send some key, so an unknown one means no more than none.
+            Ok(None) => Ok(Caller::ANONYMOUS),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn authenticate_key<P: Host>(
+        &self,
+        host: &P,
+        key: &str,
+    ) -> Result<Option<ConsumerSource<'a>>, Error> {
+        let config = self.config;
+        if let Some(index) = find_owner(&config.consumers, &KeyDigest::new(key)) {
+            return Ok(Some(ConsumerSource::Configured(config.consumer(index))));
+        }
+        if !config.auth.issuers.is_empty() && jwt::looks_like_jwt(key) {
+            // Without a pepper the admin plane has made nobody, and there may be no store at all.
+            let key_cache = self.pepper.map(|_| self.key_cache);
+            let consumer =
+                self.jwt_authenticator.authenticate((config, key_cache), host, key).await?;
+            return Ok(Some(ConsumerSource::Dynamic(consumer)));
+        }
+        let Some(pepper) = self.pepper else { return Ok(None) };
+        let found = self.key_cache.lookup(host, config, pepper, key).await;
+        let found = found.map_err(|error| {
+            host.warn(&format!("nobody can say whose key it is: {error}"));
+            Fault::AuthenticationUnavailable
+        })?;
+        Ok(found.map(|found| ConsumerSource::Dynamic(Rc::clone(&found.consumer))))
+    }
+}
+
+fn presented_key<'h>(source: &KeySource, headers: &'h HeaderMap) -> Option<&'h str> {
+    let key = match source {
+        KeySource::Bearer => {
+            let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+            let (scheme, key) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(key)?
+        }
+        KeySource::Header(name) => headers.get(name)?.to_str().ok()?,
+    };
+    Some(key.trim()).filter(|key| !key.is_empty())
+}
+
+/// Compares with every key of every consumer, so that the time taken tells nothing of a near miss.
+fn find_owner(consumers: &[Consumer], presented: &KeyDigest) -> Option<ConsumerIndex> {
+    let mut found = None;
+    for (index, consumer) in consumers.iter().enumerate() {
+        for key in &consumer.keys {
+            if bool::from(key.matches(presented)) {
+                found = Some(ConsumerIndex(index));
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,103 @@
+//! The secret under which keys are kept, and what is kept in a key's place.
+
+use std::fmt;
+
+use hmac::{Hmac, Mac};
+use secret::Secret;
+use sha2::Sha256;
+
+/// The secret `KEY_PEPPER`, ready for use. Whoever changes it makes every issued key another one's
+/// guess: none of them works any more.
+#[derive(Clone)]
+pub struct Pepper(Hmac<Sha256>);
+
+impl Pepper {
+    /// Takes the secret; `None` where there is nothing in it.
+    pub fn new(secret: &Secret) -> Option<Self> {
+        let keyed = || {
+            let bytes = secret.reveal().as_bytes();
+            Hmac::new_from_slice(bytes).expect("HMAC takes keys of any length (RFC 2104)")
+        };
+        (!secret.is_empty()).then(|| Self(keyed()))
+    }
+
+    /// What is kept in a key's place.
+    pub fn digest(&self, key: &str) -> KeyHash {
+        KeyHash(self.mac(&[key.as_bytes()]))
+    }
+
+    /// A number that only somebody who has the pepper can add to a text. It is none of the bits of
+    /// the text's digest: no key holds the byte between the two parts.
+    pub(super) fn checksum(&self, text: &str) -> u64 {
+        let mac = self.mac(&[b"check\0", text.as_bytes()]);
+        u64::from_be_bytes(*mac.first_chunk().expect("a digest is longer than eight bytes"))
+    }
+
+    fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = self.0.clone();
+        parts.iter().for_each(|part| mac.update(part));
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl fmt::Debug for Pepper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pepper(…)")
+    }
+}
+
+/// The HMAC-SHA-256 of a key under the pepper.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyHash([u8; 32]);
+
+impl KeyHash {
+    /// 64 hexadecimal digits, for the names of entries.
+    pub fn to_hex(&self) -> String {
+        base16ct::lower::encode_string(&self.0)
+    }
+
+    /// Reads what [`KeyHash::to_hex`] wrote.
+    pub fn from_hex(hex: &str) -> Option<Self> {
+        let mut hash = [0; 32];
+        if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        for (at, byte) in hash.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok()?;
+        }
+        Some(Self(hash))
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyHash(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secret::Secret;
+
+    use super::{KeyHash, Pepper};
+
+    #[test]
+    fn it_is_hmac_sha_256() {
+        // RFC 4231, test case 2.
+        let pepper = Pepper::new(&Secret::new("Jefe")).expect("it is not empty");
+        let hash = pepper.digest("what do ya want for nothing?");
+        let expected = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        assert_eq!(hash.to_hex(), expected);
+        assert_eq!(KeyHash::from_hex(expected), Some(hash));
+        for wrong in ["", &expected[1..], &expected.replace('5', "x"), &"é".repeat(32)] {
+            assert_eq!(KeyHash::from_hex(wrong), None);
+        }
+    }
+
+    #[test]
+    fn neither_can_be_printed() {
+        let pepper = Pepper::new(&Secret::new("Jefe")).expect("it is not empty");
+        assert_eq!(format!("{pepper:?} {:?}", pepper.digest("a")), "Pepper(…) KeyHash(…)");
+        assert!(Pepper::new(&Secret::new(" \n")).is_none());
+    }
+}

@@ -1,0 +1,128 @@
+//! The store as whoever changes it sees it: what was written here counts at once, however long the
+//! host goes on to show what was there before.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::host::error::HostError;
+use crate::host::{Clock, KvStore, Listing};
+
+use super::hashing::KeyHash;
+use super::lookup::KeyCache;
+use super::records::{KeyMetadata, StoredConsumer, StoredKey};
+
+/// The entries that keys are made of. Whatever is written through it, its directory knows at once.
+#[derive(Debug)]
+pub struct KeyStore<'a, P> {
+    host: &'a P,
+    key_cache: &'a KeyCache,
+}
+
+impl<'a, P: Clock + KvStore> KeyStore<'a, P> {
+    /// Opens the store of a host.
+    pub fn new(task_host: &'a P, key_cache: &'a KeyCache) -> Self {
+        Self { host: task_host, key_cache }
+    }
+
+    /// What is known of a key.
+    pub async fn get_key(&self, hash: &KeyHash) -> Result<Option<StoredKey>, HostError> {
+        self.get_json(&StoredKey::storage_key(hash)).await
+    }
+
+    /// Makes a key work, or changes it.
+    pub async fn put_key(&self, hash: &KeyHash, entry: &StoredKey) -> Result<(), HostError> {
+        self.put_json(StoredKey::storage_key(hash), entry).await?;
+        self.key_cache.invalidate(hash);
+        Ok(())
+    }
+
+    /// Ends a key.
+    pub async fn delete_key(&self, hash: &KeyHash) -> Result<(), HostError> {
+        self.delete(StoredKey::storage_key(hash)).await?;
+        self.key_cache.invalidate(hash);
+        Ok(())
+    }
+
+    /// What an operator sees of a key.
+    pub async fn get_metadata(
+        &self,
+        consumer: &str,
+        id: &str,
+    ) -> Result<Option<KeyMetadata>, HostError> {
+        self.get_json(&KeyMetadata::storage_key(consumer, id)).await
+    }
+
+    /// Shows a key to operators, or what has changed of it.
+    pub async fn put_metadata(
+        &self,
+        consumer: &str,
+        id: &str,
+        metadata: &KeyMetadata,
+    ) -> Result<(), HostError> {
+        self.put_json(KeyMetadata::storage_key(consumer, id), metadata).await
+    }
+
+    /// Takes a key out of the operators' sight.
+    pub async fn delete_metadata(&self, consumer: &str, id: &str) -> Result<(), HostError> {
+        self.delete(KeyMetadata::storage_key(consumer, id)).await
+    }
+
+    /// A consumer that the configuration does not define.
+    pub async fn get_consumer(&self, id: &str) -> Result<Option<StoredConsumer>, HostError> {
+        self.get_json(&StoredConsumer::storage_key(id)).await
+    }
+
+    /// Keeps a consumer.
+    pub async fn put_consumer(&self, id: &str, consumer: &StoredConsumer) -> Result<(), HostError> {
+        self.put_json(StoredConsumer::storage_key(id), consumer).await?;
+        self.key_cache.invalidate_consumer(id);
+        Ok(())
+    }
+
+    /// Forgets a consumer, and with it whatever key it may still have.
+    pub async fn delete_consumer(&self, id: &str) -> Result<(), HostError> {
+        self.delete(StoredConsumer::storage_key(id)).await?;
+        self.key_cache.invalidate_consumer(id);
+        Ok(())
+    }
+
+    /// Names that begin so. One that was deleted here is not among them; one that was written here
+    /// may be missing for as long as the host takes.
+    pub async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, HostError> {
+        let mut listing = self.host.list(prefix, cursor).await?;
+        let now = self.host.now();
+        listing.names.retain(|name| self.key_cache.recent_write(name, now) != Some(None));
+        Ok(listing)
+    }
+
+    async fn get_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, HostError> {
+        let bytes = match self.key_cache.recent_write(name, self.host.now()) {
+            Some(written) => written,
+            None => {
+                let read = self.host.get(name).await;
+                // What was written meanwhile counts, even where the host could not be asked.
+                match self.key_cache.recent_write(name, self.host.now()) {
+                    Some(written) => written,
+                    None => read?,
+                }
+            }
+        };
+        let broken =
+            |error| HostError::new(format!("the entry {name} is not what it was: {error}"));
+        bytes.map(|bytes| json::from_bytes(&bytes).map_err(broken)).transpose()
+    }
+
+    async fn put_json(&self, name: String, value: &impl Serialize) -> Result<(), HostError> {
+        let value = serde_json::to_vec(value).expect("entries have only plain members");
+        self.host.put(&name, value.clone(), None).await?;
+        self.key_cache.record_write(name, Some(Bytes::from(value)), self.host.now());
+        Ok(())
+    }
+
+    async fn delete(&self, name: String) -> Result<(), HostError> {
+        self.host.delete(&name).await?;
+        self.key_cache.record_write(name, None, self.host.now());
+        Ok(())
+    }
+}

@@ -1,0 +1,244 @@
+//! The cache, as a request meets it: whether an answer is kept for it, and where its own will be.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use civil_time::Timestamp;
+use config::{Cache, Config, RouteIndex};
+use http::HeaderMap;
+use openai::{Endpoint, Tokens};
+
+use crate::auth::caller::Caller;
+use crate::cache::{
+    CacheDirectives, CacheEntry as Kept, CacheEntryHead, CacheKey, CacheKeyScope, CacheSubject,
+    CanonicalRequest, MAX_ENTRY_BODY_BYTES, Replay, ReplayOptions, StoredTokens, is_complete,
+};
+use crate::host::recent_writes::RecentWrites;
+use crate::host::{Clock, Host};
+use crate::request::parse::ParsedRequest;
+use crate::routing::plan::TargetPlan;
+
+use super::single_flight::{FlightRole, Leader, SingleFlight};
+
+/// No store keeps anything for a shorter time; the entry itself says how long it counts.
+pub(crate) const MIN_STORE_TTL: Duration = Duration::from_secs(60);
+
+/// What the cache has for a request.
+#[derive(Debug)]
+pub(crate) enum CacheLookup {
+    /// The route has no cache.
+    Disabled,
+    /// The request has nothing to do with it.
+    Bypass,
+    /// Nothing, but the answer will be kept here.
+    Miss(Box<FillSlot>),
+    /// An answer.
+    Hit(Box<CacheHit>),
+}
+
+impl CacheLookup {
+    /// Its name in records and in `x-serin-cache`.
+    pub(crate) fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Disabled => None,
+            Self::Bypass => Some("bypass"),
+            Self::Miss(_) => Some("miss"),
+            Self::Hit(_) => Some("hit"),
+        }
+    }
+}
+
+/// An answer that is served again.
+#[derive(Debug)]
+pub struct CacheHit {
+    /// The answer.
+    pub(crate) replay: Replay,
+    /// The `provider/model` that gave it.
+    pub(crate) target: String,
+    /// How old it is, in whole seconds.
+    pub(crate) age: u64,
+    /// The pause between its events.
+    pub(crate) pace: Option<Duration>,
+    /// What it is charged with.
+    pub(crate) charge: Option<Tokens>,
+}
+
+impl CacheHit {
+    /// Whether limits have a say in it.
+    pub(crate) fn is_charged(&self) -> bool {
+        self.charge.is_some()
+    }
+}
+
+/// The place of an answer that is to be kept.
+#[derive(Debug)]
+pub struct FillSlot {
+    name: String,
+    route: String,
+    consumer: String,
+    target: String,
+    endpoint: Endpoint,
+    ttl: Duration,
+    /// The longest body that is kept, in bytes.
+    pub(crate) max_bytes: usize,
+    /// The answer may be shorter than the request asked for.
+    pub(crate) is_capped: bool,
+    leader: Option<Leader>,
+    recent_writes: Rc<RecentWrites>,
+}
+
+/// The response cache of one gateway, as its configuration says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ResponseCache<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) recent_writes: &'a Rc<RecentWrites>,
+    pub(crate) single_flight: &'a SingleFlight,
+}
+
+/// Looks for an answer that was given before. `guards` stands for whatever watches this request and its
+/// answer: what was watched otherwise is not found.
+pub(crate) async fn lookup<P: Host>(
+    shared: ResponseCache<'_>,
+    host: &P,
+    caller: &Caller<'_>,
+    headers: &HeaderMap,
+    (parsed_request, plan): (&ParsedRequest, &TargetPlan<'_>),
+    guards: &[u8],
+) -> CacheLookup {
+    let cache = shared.config.cache.as_ref();
+    let cache = cache.filter(|cache| includes_route(cache.routes.as_deref(), plan.route_index()));
+    let Some(cache) = cache else { return CacheLookup::Disabled };
+    let directives = CacheDirectives::from_headers(headers);
+    let canonical =
+        if directives.disabled { None } else { CanonicalRequest::parse(parsed_request.body()) };
+    let is_hot = |temperature: f64| temperature * 1_000.0 > f64::from(cache.max_temperature);
+    let canonical =
+        canonical.filter(|request| directives.force || !request.temperature.is_some_and(is_hot));
+    let Some(canonical) = canonical else { return CacheLookup::Bypass };
+    let target = plan.targets()[0].label();
+    let subject = CacheSubject {
+        scope: CacheKeyScope::from_config(cache.scope, caller.id(), caller.group()),
+        route: &plan.route().id,
+        endpoint: parsed_request.endpoint(),
+        target: &target,
+        guards,
+    };
+    let name = CacheKey::new(&subject, &canonical).storage_key(&subject);
+    let mut leader = None;
+    if !directives.no_cache {
+        let reader = EntryReader { host, cache, directives, request: parsed_request };
+        let now = host.now();
+        // Whoever wants a stream wants its first token now.
+        if !parsed_request.fields().stream {
+            match shared.single_flight.join(&name, now) {
+                FlightRole::Leader(first) => leader = Some(first),
+                FlightRole::Follower(flight) => {
+                    let until = now + plan.route().timeouts.total / 2;
+                    let shared = flight.wait(host, until).await;
+                    if let Some(hit) = shared.and_then(|bytes| reader.to_hit(&bytes)) {
+                        return CacheLookup::Hit(Box::new(hit));
+                    }
+                }
+            }
+        }
+        if let Ok(Some(bytes)) = shared.recent_writes.get(host, &name).await
+            && let Some(hit) = reader.to_hit(&bytes)
+        {
+            if let Some(leader) = leader {
+                leader.publish(bytes);
+            }
+            return CacheLookup::Hit(Box::new(hit));
+        }
+    }
+    CacheLookup::Miss(Box::new(FillSlot {
+        name,
+        route: plan.route().id.clone(),
+        consumer: caller.id().to_owned(),
+        endpoint: parsed_request.endpoint(),
+        ttl: jittered_ttl(cache, host.entropy()),
+        max_bytes: cache.max_entry.min(MAX_ENTRY_BODY_BYTES),
+        is_capped: false,
+        target,
+        leader,
+        recent_writes: Rc::clone(shared.recent_writes),
+    }))
+}
+
+/// Whether a route is among those of a section.
+pub(crate) fn includes_route(routes: Option<&[RouteIndex]>, route: RouteIndex) -> bool {
+    routes.is_none_or(|routes| routes.contains(&route))
+}
+
+/// How long an answer is kept: shorter by chance, so that not all end at once.
+fn jittered_ttl(cache: &Cache, entropy: u64) -> Duration {
+    let share = u64::from(cache.jitter) * (entropy % 1_001) / 1_000;
+    let ttl = u64::try_from(cache.ttl.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(ttl - ttl / 1_000 * share.min(1_000))
+}
+
+/// Makes an answer of what was kept.
+struct EntryReader<'a, P> {
+    host: &'a P,
+    cache: &'a Cache,
+    directives: CacheDirectives,
+    request: &'a ParsedRequest,
+}
+
+impl<P: Clock> EntryReader<'_, P> {
+    /// `None`: it is broken, too old, or cannot be told in the way that is asked for.
+    fn to_hit(&self, bytes: &Bytes) -> Option<CacheHit> {
+        let entry = Kept::parse(bytes)?;
+        let now = self.host.now();
+        let age = now.since(entry.head.at);
+        // The time to live may have been made shorter since.
+        if now >= entry.head.until || age >= self.cache.ttl {
+            return None;
+        }
+        if self.directives.max_age.is_some_and(|max| age > Duration::from_secs(max)) {
+            return None;
+        }
+        let request = self.request.fields();
+        let replay = Replay::from_entry(
+            &entry,
+            ReplayOptions {
+                endpoint: self.request.endpoint(),
+                stream: request.stream,
+                include_usage: request.wants_usage,
+                id: &format!("{:016x}{:016x}", self.host.entropy(), self.host.entropy()),
+                split_text: self.cache.pace.is_some(),
+            },
+        )?;
+        let CacheEntryHead { target, spent, .. } = entry.head;
+        let charge = self.cache.charge.then(|| Tokens::from(spent));
+        Some(CacheHit { replay, target, age: age.as_secs(), pace: self.cache.pace, charge })
+    }
+}
+
+impl FillSlot {
+    /// Keeps an answer that was shown whole, if it is worth it.
+    pub(crate) async fn store<P: Host>(
+        self,
+        host: &P,
+        (stream, body): (bool, Bytes),
+        target: Option<&str>,
+        tokens: Tokens,
+    ) {
+        // A fallback's answer is not what is asked for: the next caller may have the chosen one's.
+        let is_whole = || is_complete(self.endpoint, stream, &body, self.is_capped);
+        if target != Some(self.target.as_str()) || !is_whole() {
+            return;
+        }
+        let now: Timestamp = host.now();
+        let names = (self.route, self.consumer, self.target);
+        let head =
+            CacheEntryHead::new((now, now + self.ttl), names, stream, StoredTokens::from(tokens));
+        let bytes = Bytes::from(Kept::new(head, body).to_bytes());
+        self.recent_writes.record_write(self.name.clone(), Some(bytes.clone()), now);
+        if let Some(leader) = self.leader {
+            leader.publish(bytes.clone());
+        }
+        // A cache that is away is no cache; nobody has to be told.
+        let _ = host.put(&self.name, bytes.to_vec(), Some(self.ttl.max(MIN_STORE_TTL))).await;
+    }
+}

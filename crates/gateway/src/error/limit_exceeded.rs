@@ -1,0 +1,99 @@
+//! A budget that does not allow a request, and what its caller is told.
+
+use config::{Measure, Period};
+use http::StatusCode;
+use ledger::AccountBalance;
+
+use super::ApiError;
+
+/// A budget that does not allow a request.
+#[derive(Debug)]
+pub struct LimitExceeded {
+    /// The limit's name.
+    pub limit: String,
+    /// What it counts.
+    pub measure: Measure,
+    /// In which time.
+    pub per: Period,
+    /// What the request needs at least.
+    pub requested: u64,
+    /// How it stands.
+    pub balance: AccountBalance,
+    /// Milliseconds after which it may be granted; `None`: never by itself.
+    pub wait_millis: Option<u64>,
+    /// OpenAI's rate-limit headers, by all limits of the request.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+impl LimitExceeded {
+    /// Whether it is a quota, which waiting a little does not help against, or else a rate.
+    fn is_quota(&self) -> bool {
+        match self.per {
+            Period::Second | Period::Minute | Period::Hour => false,
+            Period::Day(_) | Period::Month(_) | Period::Total => true,
+        }
+    }
+
+    /// Whole seconds after which it may be worth trying again.
+    fn retry_after(&self) -> u64 {
+        let never = match self.per {
+            Period::Second => 1,
+            Period::Minute => 60,
+            Period::Hour => 3_600,
+            // A balance is raised by somebody; asking again every hour finds out.
+            Period::Day(_) | Period::Month(_) | Period::Total => 3_600,
+        };
+        self.wait_millis.map_or(never, |millis| millis.div_ceil(1_000).max(1))
+    }
+
+    pub(super) fn to_api_error(&self) -> ApiError {
+        let balance = self.balance;
+        let (code, kind) = match (self.is_quota(), self.measure) {
+            (true, _) => ("insufficient_quota", "insufficient_quota"),
+            (false, Measure::Tokens) => ("rate_limit_exceeded", "tokens"),
+            (false, Measure::Requests) => ("rate_limit_exceeded", "requests"),
+            (false, Measure::Cost) => ("rate_limit_exceeded", "cost"),
+        };
+        let per = match self.per {
+            Period::Second => " per second",
+            Period::Minute => " per minute",
+            Period::Hour => " per hour",
+            Period::Day(_) => " per day",
+            Period::Month(_) => " per month",
+            Period::Total => " in total",
+        };
+        let amount = |amount: u64| match self.measure {
+            Measure::Tokens => format!("{amount} tokens"),
+            Measure::Requests => format!("{amount} requests"),
+            Measure::Cost => format!("{} USD", amount as f64 / 1e9),
+        };
+        let number = |amount: u64| match self.measure {
+            Measure::Tokens | Measure::Requests => amount.to_string(),
+            Measure::Cost => format!("{} USD", amount as f64 / 1e9),
+        };
+        let (max, left, wanted) =
+            (amount(balance.max), number(balance.left()), number(self.requested));
+        let then = match self.wait_millis {
+            Some(_) => format!("Try again in {}s", self.retry_after()),
+            None if self.requested > balance.max => "It can never be met".to_owned(),
+            None => "It does not renew by itself".to_owned(),
+        };
+        let limit = &self.limit;
+        let mut headers = vec![("retry-after", self.retry_after().to_string())];
+        headers.extend(self.headers.iter().cloned());
+        if self.is_quota() || self.requested > balance.max {
+            // OpenAI's client libraries would try every 429 again.
+            headers.push(("x-should-retry", "false".to_owned()));
+        }
+        ApiError {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            code,
+            kind,
+            param: None,
+            message: format!(
+                "The limit '{limit}' of {max}{per} is reached: {left} left, {wanted} needed. {then}."
+            ),
+            headers,
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What guards have noted of one request: for its record, and for those who look at verdicts later.
+
+use std::cell::RefCell;
+
+use config::Guard;
+use guards::{Finding, Phase};
+
+use crate::guards::verdict_log::{self, VerdictEntry};
+use crate::host::Host;
+use crate::record::{GuardRecord, RecordedFindings};
+
+/// At most so many notes are taken of one request.
+const MAX_FINDINGS: usize = 20;
+/// So much of a service's complaint is kept, in characters.
+const MAX_REASON_CHARS: usize = 200;
+
+/// A request's notes.
+pub(crate) struct GuardFindings {
+    request: String,
+    consumer: String,
+    route: String,
+    recorded: RefCell<RecordedFindings>,
+}
+
+impl GuardFindings {
+    /// Opens the notes of a request by its id, its consumer and its route.
+    pub(crate) fn new(request: &str, consumer: &str, route: String) -> Self {
+        let (request, consumer) = (request.to_owned(), consumer.to_owned());
+        Self { request, consumer, route, recorded: RefCell::default() }
+    }
+
+    /// Notes that a guard looks at something.
+    pub(crate) fn record_run(&self, guard: &Guard, phase: Phase) {
+        let watched = &mut self.recorded.borrow_mut().guards_run;
+        if !watched.iter().any(|(id, other)| *id == guard.id && *other == phase.name()) {
+            watched.push((guard.id.clone(), phase.name()));
+        }
+    }
+
+    /// Notes what a guard has found in a text, or why it has found nothing.
+    pub(crate) fn record_finding<P: Host>(
+        &self,
+        host: &P,
+        guard: &Guard,
+        (phase, result): (Phase, &'static str),
+        finding: &Finding,
+        text: &str,
+    ) {
+        let note = GuardRecord {
+            guard: guard.id.clone(),
+            phase: phase.name(),
+            result,
+            label: finding.label.clone(),
+            level: finding.level.name(),
+        };
+        let RecordedFindings { found, guards_run: watched } = &mut *self.recorded.borrow_mut();
+        // A stream may mask the same thing in every window.
+        if found.contains(&note) {
+            return;
+        }
+        if found.len() >= MAX_FINDINGS {
+            // Too much to tell is not nothing.
+            watched.retain(|(id, phase)| *id != note.guard || *phase != note.phase);
+            return;
+        }
+        let keep = if result == "error" { MAX_REASON_CHARS } else { guard.keep };
+        let content: String = text.chars().take(keep).collect();
+        verdict_log::store_verdict(
+            host,
+            &VerdictEntry {
+                request: &self.request,
+                consumer: &self.consumer,
+                route: &self.route,
+                note: &note,
+                content: Some(content).filter(|content| !content.is_empty()),
+            },
+        );
+        found.push(note);
+    }
+
+    /// Hands out what was noted since the last time.
+    pub(crate) fn take(&self) -> RecordedFindings {
+        self.recorded.take()
+    }
+}

@@ -1,0 +1,8 @@
+//! The guard pipeline: runs the guards of a route on requests, responses and streams.
+
+pub mod block_response;
+pub(crate) mod findings;
+pub(crate) mod invoke;
+pub mod pipeline;
+pub mod verdict_log;
+pub mod word_lists;

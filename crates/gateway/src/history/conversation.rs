@@ -1,0 +1,227 @@
+//! Conversations that are remembered for callers who bring only their next question: when one does, what
+//! is put before it, and what is kept.
+//!
+//! Pure: the room reads and writes the store.
+
+use std::ops::Range;
+
+use civil_time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::cache::key_part;
+
+const CONVERSATION_VERSION: u8 = 1;
+
+/// The last turns of a conversation, the oldest first.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Conversation {
+    v: u8,
+    turns: Vec<Turn>,
+}
+
+/// A question and its answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Turn {
+    /// When it was answered.
+    pub at: Timestamp,
+    /// The message as it came.
+    pub question: Box<RawValue>,
+    /// What was answered.
+    pub answer: String,
+}
+
+/// How much of a conversation is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct ConversationLimits {
+    /// The most turns.
+    pub turns: usize,
+    /// The most bytes of them.
+    pub bytes: usize,
+}
+
+impl Turn {
+    fn bytes(&self) -> usize {
+        self.question.get().len() + self.answer.len()
+    }
+}
+
+impl Default for Conversation {
+    fn default() -> Self {
+        Self { v: CONVERSATION_VERSION, turns: Vec::new() }
+    }
+}
+
+impl Conversation {
+    /// Reads what was kept; what is broken is forgotten.
+    pub fn parse(bytes: &[u8]) -> Self {
+        json::from_bytes::<Self>(bytes)
+            .ok()
+            .filter(|conversation| conversation.v == CONVERSATION_VERSION)
+            .unwrap_or_default()
+    }
+
+    /// What is kept.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("turns have only plain members")
+    }
+
+    /// The turns, the oldest first.
+    pub fn turns(&self) -> &[Turn] {
+        &self.turns
+    }
+
+    /// When it was added to last.
+    pub fn last_turn_at(&self) -> Timestamp {
+        self.turns.last().map(|turn| turn.at).unwrap_or_default()
+    }
+
+    /// Adds a turn.
+    pub fn add_turn(&mut self, turn: Turn, limits: ConversationLimits) {
+        self.turns.push(turn);
+        self.trim_to(limits);
+    }
+
+    /// Forgets the oldest turns until what is left is within bounds.
+    pub fn trim_to(&mut self, limits: ConversationLimits) {
+        let mut bytes: usize = self.turns.iter().map(Turn::bytes).sum();
+        while self.turns.len() > limits.turns || bytes > limits.bytes {
+            bytes -= self.turns.remove(0).bytes();
+        }
+    }
+
+    /// The turns as messages, each followed by a comma.
+    pub fn messages(&self) -> String {
+        let mut messages = String::new();
+        for turn in &self.turns {
+            let answer = serde_json::to_string(&turn.answer).expect("a string always serialises");
+            messages.push_str(turn.question.get());
+            messages.push_str(r#",{"role":"assistant","content":"#);
+            messages.push_str(&answer);
+            messages.push_str("},");
+        }
+        messages
+    }
+}
+
+/// The only question among messages: one of the user's, with nothing before it but instructions and
+/// nothing behind it. `None`: the caller brings a conversation of its own.
+pub fn find_lone_question(messages: &str) -> Option<Range<usize>> {
+    #[derive(Deserialize)]
+    struct Message {
+        role: String,
+    }
+    let all: Vec<&RawValue> = serde_json::from_str(messages).ok()?;
+    let (last, before) = all.split_last()?;
+    let role =
+        |message: &RawValue| json::from_text::<Message>(message.get()).ok().map(|one| one.role);
+    let is_instruction =
+        |message: &&RawValue| matches!(role(message).as_deref(), Some("system" | "developer"));
+    if role(last)? != "user" || !before.iter().all(is_instruction) {
+        return None;
+    }
+    let start = last.get().as_ptr() as usize - messages.as_ptr() as usize;
+    Some(start..start + last.get().len())
+}
+
+/// How the names of a consumer's conversations begin.
+pub fn key_prefix(consumer: &str) -> String {
+    format!("history/{}/", key_part(consumer))
+}
+
+/// What a conversation is called in the store: its name may be a secret of the caller's.
+pub fn session_digest(session: &str) -> String {
+    base16ct::lower::encode_string(&Sha256::digest(session.as_bytes()))
+}
+
+/// Whether a text is such a digest.
+pub fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use civil_time::Timestamp;
+    use serde_json::value::RawValue;
+
+    use super::{
+        Conversation, ConversationLimits, Turn, find_lone_question, is_digest, session_digest,
+    };
+
+    #[track_caller]
+    fn assert_lone_question(messages: &str, expected: Option<&str>) {
+        let found = find_lone_question(messages).map(|at| &messages[at]);
+        assert_eq!(found, expected, "{messages}");
+    }
+
+    #[test]
+    fn who_brings_only_a_question() {
+        let user = r#"{"role":"user","content":"Hi"}"#;
+        let system = r#"{"content":[],"role":"system"}"#;
+        assert_lone_question(&format!("[{user}]"), Some(user));
+        assert_lone_question(
+            &format!(" [ {system} ,{{\"role\":\"developer\"}},\n{user} ]"),
+            Some(user),
+        );
+        for other in ["assistant", "user", "tool", "function", "System", ""] {
+            assert_lone_question(&format!("[{{\"role\":\"{other}\"}},{user}]"), None);
+        }
+        assert_lone_question(&format!("[{user},{system}]"), None);
+        assert_lone_question(&format!("[{system}]"), None);
+        for odd in [
+            "[]",
+            "{}",
+            "[1]",
+            "[[]]",
+            "[{}]",
+            "[{\"role\":null}]",
+            "[{\"role\":\"user\",\"role\":\"user\"}]",
+            "[",
+        ] {
+            assert_lone_question(odd, None);
+        }
+    }
+
+    fn turn(number: u64, answer: &str) -> Turn {
+        let question = RawValue::from_string(format!("{{\"n\":{number}}}")).expect("JSON");
+        Turn { at: Timestamp::from_millis(number), question, answer: answer.to_owned() }
+    }
+
+    #[test]
+    fn the_oldest_turns_are_forgotten() {
+        let mut conversation = Conversation::default();
+        let limits = ConversationLimits { turns: 2, bytes: 1_000 };
+        (1..=3).for_each(|number| conversation.add_turn(turn(number, "a \"quoted\"\n"), limits));
+        assert_eq!(
+            conversation.messages(),
+            concat!(
+                r#"{"n":2},{"role":"assistant","content":"a \"quoted\"\n"},"#,
+                r#"{"n":3},{"role":"assistant","content":"a \"quoted\"\n"},"#
+            )
+        );
+        conversation.add_turn(turn(4, &"x".repeat(990)), limits);
+        assert_eq!((conversation.turns().len(), conversation.last_turn_at().as_millis()), (1, 4));
+        conversation.add_turn(turn(5, &"x".repeat(1_000)), limits);
+        assert!(conversation.turns().is_empty(), "what is too long by itself is not kept");
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_what_is_broken_forgotten() {
+        let mut conversation = Conversation::default();
+        conversation.add_turn(turn(1, "a"), ConversationLimits { turns: 9, bytes: 99 });
+        let bytes = conversation.to_bytes();
+        assert_eq!(Conversation::parse(&bytes).messages(), conversation.messages());
+        for end in 0..bytes.len() {
+            assert!(Conversation::parse(&bytes[..end]).turns().is_empty());
+        }
+        let other = String::from_utf8(bytes).expect("text").replace("\"v\":1", "\"v\":2");
+        assert!(Conversation::parse(other.as_bytes()).turns().is_empty());
+    }
+
+    #[test]
+    fn digests() {
+        assert!(is_digest(&session_digest("a")) && session_digest("a") != session_digest("b"));
+        assert!(!is_digest("a") && !is_digest(&"g".repeat(64)));
+    }
+}

@@ -1,0 +1,110 @@
+//! What was said before, for a caller who brings only its next question.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use config::{Config, RouteIndex, SessionSource};
+use http::HeaderMap;
+use openai::Endpoint;
+use serde_json::value::RawValue;
+
+use crate::auth::caller::Caller;
+use crate::cache::first_choice_text;
+use crate::cache::lookup::{MIN_STORE_TTL, includes_route};
+use crate::history::conversation::{
+    Conversation, ConversationLimits, Turn, find_lone_question, key_prefix, session_digest,
+};
+use crate::host::Host;
+use crate::host::recent_writes::RecentWrites;
+use crate::request::parse::ParsedRequest;
+
+/// The caller's header of this name may say `off`; the answer's says how many turns were put before it.
+pub(crate) const HISTORY_HEADER: &str = "x-serin-history";
+
+/// A conversation that goes on.
+#[derive(Debug)]
+pub struct LoadedConversation {
+    name: String,
+    conversation: Conversation,
+    question: Box<RawValue>,
+    limits: ConversationLimits,
+    ttl: Duration,
+    recent_writes: Rc<RecentWrites>,
+}
+
+/// Puts before a lone question what was said before it. `None`: the request is nobody's conversation, or
+/// the store is away: then nothing is added to it either, lest what is there be lost.
+pub(crate) async fn load_conversation<P: Host>(
+    (config, recent_writes): (&Config, &Rc<RecentWrites>),
+    host: &P,
+    caller: &Caller<'_>,
+    headers: &HeaderMap,
+    route: RouteIndex,
+    request: &mut ParsedRequest,
+) -> Option<LoadedConversation> {
+    let history = config.history.as_ref()?;
+    let is_off = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"off");
+    if request.endpoint() != Endpoint::ChatCompletions
+        || !includes_route(history.routes.as_deref(), route)
+        || headers.get(HISTORY_HEADER).is_some_and(is_off)
+    {
+        return None;
+    }
+    // Strangers have no name that would keep their conversations apart.
+    let consumer = caller.authenticated_id()?;
+    let session = match &history.session {
+        SessionSource::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()),
+        SessionSource::User => request.fields().user.as_deref(),
+    };
+    let session = session.map(str::trim).filter(|session| !session.is_empty())?;
+    let name = key_prefix(consumer) + &session_digest(session);
+    let content = request.fields().content.clone();
+    let at = find_lone_question(&request.body_text()[content.clone()])?;
+    let at = content.start + at.start..content.start + at.end;
+    let question = RawValue::from_string(request.body_text()[at.clone()].to_owned()).ok()?;
+    let limits = ConversationLimits { turns: history.turns, bytes: history.max_bytes };
+    let kept = recent_writes.get(host, &name).await.ok()?;
+    let mut conversation = kept.map(|bytes| Conversation::parse(&bytes)).unwrap_or_default();
+    if host.now() >= conversation.last_turn_at() + history.ttl {
+        conversation = Conversation::default();
+    }
+    conversation.trim_to(limits);
+    if !conversation.turns().is_empty() {
+        let text = request.body_text();
+        let body = [&text[..at.start], &conversation.messages(), &text[at.start..]].concat();
+        *request = request.with_body(body.into());
+    }
+    let recent_writes = Rc::clone(recent_writes);
+    Some(LoadedConversation {
+        name,
+        conversation,
+        question,
+        limits,
+        ttl: history.ttl,
+        recent_writes,
+    })
+}
+
+impl LoadedConversation {
+    /// How many turns were put before the question.
+    pub(crate) fn turns(&self) -> usize {
+        self.conversation.turns().len()
+    }
+
+    /// Adds the question and its answer, if that is a text.
+    pub(crate) async fn store<P: Host>(mut self, host: &P, stream: bool, body: &Bytes) {
+        let Some(answer) = first_choice_text(stream, body) else { return };
+        let now = host.now();
+        // Another question of the same conversation may have been answered meanwhile.
+        if let Some(written) = self.recent_writes.lookup(&self.name, now) {
+            let written = written.map(|bytes| Conversation::parse(&bytes)).unwrap_or_default();
+            self.conversation = written;
+        }
+        self.conversation.add_turn(Turn { at: now, question: self.question, answer }, self.limits);
+        let bytes = Bytes::from(self.conversation.to_bytes());
+        self.recent_writes.record_write(self.name.clone(), Some(bytes.clone()), now);
+        // The conversation goes on without this turn, if it must.
+        let _ = host.put(&self.name, bytes.to_vec(), Some(self.ttl.max(MIN_STORE_TTL))).await;
+    }
+}

@@ -1,0 +1,130 @@
+//! Bodies on their way through: nothing, one piece, or a stream of pieces. Not `Send`, never copied.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use http_body::{Frame, SizeHint};
+
+use crate::host::error::HostError;
+
+/// A stream of pieces as hosts deliver them. Dropping it must stop whoever produces it.
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, HostError>>>>;
+
+/// A request's or an answer's body.
+#[derive(Default)]
+pub enum Body {
+    /// No bytes at all.
+    #[default]
+    Empty,
+    /// All bytes at once.
+    Whole(Bytes),
+    /// Bytes as they come.
+    Stream(ByteStream),
+}
+
+/// Why a body could not be read whole.
+#[derive(Debug)]
+pub enum ReadError {
+    /// It is longer than the limit.
+    TooLarge,
+    /// It broke off.
+    Broken(HostError),
+}
+
+impl Body {
+    /// Wraps a stream of pieces.
+    pub fn stream(pieces: impl Stream<Item = Result<Bytes, HostError>> + 'static) -> Self {
+        Self::Stream(Box::pin(pieces))
+    }
+
+    /// The next piece, or `None` at the end. Empty pieces are skipped.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, HostError>>> {
+        match self {
+            Self::Empty => Poll::Ready(None),
+            Self::Whole(_) => {
+                let Self::Whole(bytes) = std::mem::take(self) else {
+                    unreachable!("matched above")
+                };
+                Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes)))
+            }
+            Self::Stream(pieces) => loop {
+                match ready!(pieces.as_mut().poll_next(cx)) {
+                    Some(Ok(piece)) if piece.is_empty() => {}
+                    other => return Poll::Ready(other),
+                }
+            },
+        }
+    }
+
+    /// Waits for the next piece.
+    pub async fn next_piece(&mut self) -> Option<Result<Bytes, HostError>> {
+        poll_fn(|cx| self.poll_piece(cx)).await
+    }
+
+    /// Reads everything, if it is at most `limit` bytes. One piece is handed on without a copy.
+    pub async fn collect(mut self, limit: usize) -> Result<Bytes, ReadError> {
+        let mut whole = Bytes::new();
+        while let Some(piece) = self.next_piece().await.transpose().map_err(ReadError::Broken)? {
+            if whole.len() + piece.len() > limit {
+                return Err(ReadError::TooLarge);
+            }
+            whole = append(whole, piece);
+        }
+        Ok(whole)
+    }
+}
+
+/// Adds a piece to what has come: the first is handed on as it is, later ones are gathered with
+/// amortised growth.
+pub(crate) fn append(whole: Bytes, piece: Bytes) -> Bytes {
+    if whole.is_empty() {
+        return piece;
+    }
+    let mut joined = whole.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+    joined.extend_from_slice(&piece);
+    joined.freeze()
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() { Self::Empty } else { Self::Whole(bytes) }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("Empty"),
+            Self::Whole(bytes) => write!(f, "Whole({} bytes)", bytes.len()),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = HostError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HostError>>> {
+        self.poll_piece(cx).map(|piece| piece.map(|result| result.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}

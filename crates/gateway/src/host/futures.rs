@@ -1,0 +1,70 @@
+//! Futures that run concurrently: a timeout, a join, the first of two.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::host::Clock;
+
+/// Runs `work` until `timer` completes, which makes it `None` and drops it.
+pub(crate) async fn until_timer<T>(
+    work: impl Future<Output = T>,
+    timer: impl Future<Output = ()>,
+) -> Option<T> {
+    let (mut work, mut timer) = (pin!(work), pin!(timer));
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// Does something in bounded time; `None`: it took too long, and was dropped.
+pub(crate) async fn timeout<T>(
+    clock: &impl Clock,
+    time: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    until_timer(work, clock.sleep(time)).await
+}
+
+/// Runs futures side by side and gives their results in order.
+pub(crate) async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    let mut running: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
+    let mut done: Vec<Option<F::Output>> = running.iter().map(|_| None).collect();
+    poll_fn(|cx| {
+        let mut pending = false;
+        for (future, slot) in running.iter_mut().zip(&mut done) {
+            if slot.is_none() {
+                match future.as_mut().poll(cx) {
+                    Poll::Ready(output) => *slot = Some(output),
+                    Poll::Pending => pending = true,
+                }
+            }
+        }
+        if pending { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}
+
+/// Which of two came first.
+pub(crate) enum Either<T> {
+    Left(T),
+    Right(T),
+}
+
+/// Polls both and returns the output of the one that is ready first.
+pub(crate) async fn select<T>(
+    mut one: Pin<&mut impl Future<Output = T>>,
+    mut other: Pin<&mut impl Future<Output = T>>,
+) -> Either<T> {
+    poll_fn(|cx| {
+        if let Poll::Ready(value) = one.as_mut().poll(cx) {
+            return Poll::Ready(Either::Left(value));
+        }
+        other.as_mut().poll(cx).map(Either::Right)
+    })
+    .await
+}

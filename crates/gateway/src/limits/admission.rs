@@ -1,0 +1,65 @@
+//! Admission under limits: reserves for the plan's targets, or for the first fallback that the limits
+//! allow.
+
+use std::rc::Rc;
+
+use config::Config;
+
+use crate::error::{Error, Refusal};
+use crate::host::Host;
+use crate::limits::matching::LimitSubject;
+use crate::request::parse::ParsedRequest;
+use crate::routing::plan::TargetPlan;
+
+use super::demand::ReservationRequest;
+use super::local_state::LimiterState;
+use super::reservation::Reservation;
+
+/// A request that the limits admit: its targets, and what is reserved for it.
+pub(crate) struct Admitted<'a, P: Host> {
+    /// The targets that the limits leave.
+    pub(crate) plan: TargetPlan<'a>,
+    /// `None` if no limit applies.
+    pub(crate) reservation: Option<Reservation<P>>,
+}
+
+/// Reserves what a request needs. The first value is the limit that refused the first target, if one
+/// did.
+pub(crate) async fn admit<'a, P: Host>(
+    (config, budgets): (&Config, &Rc<LimiterState>),
+    subject: LimitSubject<'_>,
+    request: &ParsedRequest,
+    mut plan: TargetPlan<'a>,
+    host: &P,
+) -> (Option<String>, Result<Admitted<'a, P>, Error>) {
+    let total = plan.route().timeouts.total;
+    let reservation_request =
+        ReservationRequest { subject, request, price: plan.max_price_from(0), total };
+    let refused = match Reservation::acquire(config, budgets, host, reservation_request).await {
+        Ok(reservation) => return (None, Ok(Admitted { plan, reservation })),
+        Err(Error::Refusal(Refusal::Limited(limited))) => limited,
+        Err(error) => return (None, Err(error)),
+    };
+    let limit = Some(refused.limit.clone());
+    let fallbacks = if plan.route().fallback_on.limited { 1..plan.targets().len() } else { 0..0 };
+    for position in fallbacks {
+        // A fallback has the limits of the route that its model has by itself.
+        let route = config.models.route(plan.targets()[position].model);
+        let price = plan.max_price_from(position);
+        let reservation_request = ReservationRequest {
+            subject: LimitSubject { route, ..subject },
+            request,
+            price,
+            total,
+        };
+        match Reservation::acquire(config, budgets, host, reservation_request).await {
+            Ok(reservation) => {
+                plan.drop_before(position);
+                return (limit, Ok(Admitted { plan, reservation }));
+            }
+            Err(Error::Refusal(Refusal::Limited(_))) => {}
+            Err(error) => return (limit, Err(error)),
+        }
+    }
+    (limit, Err(Refusal::Limited(refused).into()))
+}

@@ -1,0 +1,92 @@
+//! What a limited caller is told of how it stands: OpenAI's six headers and a truthful 429.
+
+use config::Measure;
+use ledger::AccountBalance;
+
+/// The headers of one measure: limit, remaining, reset.
+const REQUEST_HEADERS: [&str; 3] =
+    ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
+const TOKEN_HEADERS: [&str; 3] =
+    ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
+
+/// OpenAI's headers for the limit of each measure with the least left. Money has no headers there.
+pub(crate) fn rate_limit_headers(
+    balances: impl Iterator<Item = (Measure, AccountBalance)> + Clone,
+) -> Vec<(&'static str, String)> {
+    let mut headers = Vec::new();
+    for (measure, names) in [(Measure::Requests, REQUEST_HEADERS), (Measure::Tokens, TOKEN_HEADERS)]
+    {
+        let of_measure = balances.clone().filter(|(other, _)| *other == measure);
+        let tightest = of_measure.map(|(_, balance)| balance).min_by_key(AccountBalance::left);
+        let Some(balance) = tightest else { continue };
+        let [limit, remaining, reset] = names;
+        headers.push((limit, balance.max.to_string()));
+        headers.push((remaining, balance.left().to_string()));
+        // A balance resets never, so nothing is said of when.
+        if let Some(resets) = balance.resets {
+            headers.push((reset, format_duration(resets)));
+        }
+    }
+    headers
+}
+
+/// A duration as OpenAI writes it (and Go does): `20ms`, `1s`, `6m0s`, `23h59m1s`.
+pub(crate) fn format_duration(millis: u64) -> String {
+    if millis < 1_000 {
+        return format!("{millis}ms");
+    }
+    let seconds = millis.div_ceil(1_000);
+    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        (_, _) => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use config::Measure;
+    use ledger::AccountBalance;
+
+    use super::{format_duration, rate_limit_headers};
+
+    #[test]
+    fn durations_are_written_as_by_openai() {
+        for (millis, expected) in [
+            (0, "0ms"),
+            (20, "20ms"),
+            (1_000, "1s"),
+            (59_001, "1m0s"),
+            (360_000, "6m0s"),
+            (86_340_500, "23h59m1s"),
+        ] {
+            assert_eq!(format_duration(millis), expected);
+        }
+    }
+
+    #[test]
+    fn the_tightest_limit_is_told() {
+        let balance = |max, used, resets| AccountBalance { max, used, held: 0, resets };
+        let balances = [
+            (Measure::Tokens, balance(1_000, 100, Some(1_000))),
+            (Measure::Tokens, balance(500, 450, None)),
+            (Measure::Cost, balance(5, 5, None)),
+            (Measure::Requests, balance(20, 21, Some(5))),
+        ];
+        let told: Vec<String> = rate_limit_headers(balances.into_iter())
+            .into_iter()
+            .map(|(name, value)| format!("{} {value}", name.trim_start_matches("x-ratelimit-")))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "limit-requests 20",
+                "remaining-requests 0",
+                "reset-requests 5ms",
+                "limit-tokens 500",
+                "remaining-tokens 50",
+            ]
+        );
+    }
+}

@@ -1,0 +1,65 @@
+//! A page of another origin that calls from a browser (the Fetch standard's CORS protocol).
+//!
+//! Keys are the only credentials here, and a page sends them itself: no cookie is ever asked for.
+
+use config::Origins;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+
+use crate::host::body::Body;
+
+/// How long a browser need not ask again, in seconds; none keeps it longer than a day.
+const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
+
+/// A page that may call.
+#[derive(Debug)]
+pub struct Cors {
+    /// What the browser is told to let in.
+    allow_origin: HeaderValue,
+}
+
+impl Cors {
+    /// The page that a browser says it calls for, if that may call.
+    pub fn from_headers(origins: &Origins, headers: &HeaderMap) -> Option<Self> {
+        let origin = headers.get(ORIGIN)?;
+        let admitted = match origins {
+            Origins::All => HeaderValue::from_static("*"),
+            Origins::Some(origins) => {
+                let is_it = |other: &String| origin.as_bytes() == other.as_bytes();
+                origins.iter().any(is_it).then(|| origin.clone())?
+            }
+        };
+        Some(Self { allow_origin: admitted })
+    }
+
+    /// The answer to a browser that asks before it calls.
+    pub fn preflight_response(&self, parts: &Parts) -> Option<Response<Body>> {
+        let asks = parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        if parts.method != Method::OPTIONS || !asks {
+            return None;
+        }
+        let mut response = Response::new(Body::Empty);
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        self.add_headers(response.headers_mut());
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST"));
+        // Clients add headers of their own, which no provider sees.
+        if let Some(names) = parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+        }
+        headers.insert(ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE);
+        Some(response)
+    }
+
+    /// Lets the page read an answer.
+    pub fn add_headers(&self, headers: &mut HeaderMap) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.allow_origin.clone());
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+        headers.insert(VARY, HeaderValue::from_static("origin"));
+    }
+}

@@ -1,0 +1,113 @@
+//! What a request's method and path ask for.
+
+use http::Method;
+use openai::Endpoint;
+
+use crate::error::Refusal;
+use crate::record::MODELS_OPERATION;
+
+/// Something that the gateway offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GatewayEndpoint {
+    /// `GET /healthz`, for everybody.
+    Health,
+    /// A part of OpenAI's API, for those with a key.
+    Api(ApiEndpoint),
+}
+
+/// A part of OpenAI's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiEndpoint {
+    /// `GET …/v1/models`
+    Models,
+    /// A call to a model.
+    Inference(Endpoint),
+}
+
+impl ApiEndpoint {
+    /// Its name in records, after OpenTelemetry's `gen_ai.operation.name`.
+    pub fn operation(self) -> &'static str {
+        match self {
+            Self::Models => MODELS_OPERATION,
+            Self::Inference(endpoint) => endpoint.operation(),
+        }
+    }
+}
+
+impl GatewayEndpoint {
+    /// Reads method and path. Any prefix before `/v1` is accepted, as callers' base URLs vary.
+    pub fn parse(method: &Method, path: &str) -> Result<Self, Refusal> {
+        let after_v1 = path.rfind("/v1/").map(|at| &path[at + 3..]);
+        let address = match after_v1 {
+            Some("/models") => Self::Api(ApiEndpoint::Models),
+            Some(rest) => {
+                let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == rest);
+                Self::Api(ApiEndpoint::Inference(endpoint.ok_or(Refusal::UnknownUrl)?))
+            }
+            None if path == "/healthz" => Self::Health,
+            None => return Err(Refusal::UnknownUrl),
+        };
+        let allow = match address {
+            Self::Api(ApiEndpoint::Inference(_)) => Method::POST,
+            Self::Api(ApiEndpoint::Models) | Self::Health => Method::GET,
+        };
+        // Whoever may get something may ask for its head alone (RFC 9110, section 9.3.2).
+        if *method == allow || (allow == Method::GET && *method == Method::HEAD) {
+            Ok(address)
+        } else {
+            Err(Refusal::MethodNotAllowed {
+                allow: if allow == Method::POST { "POST" } else { "GET, HEAD" },
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use openai::Endpoint;
+
+    use super::{ApiEndpoint, GatewayEndpoint};
+    use crate::error::Refusal;
+
+    #[test]
+    fn every_path() {
+        let answer = |endpoint| Some(GatewayEndpoint::Api(ApiEndpoint::Inference(endpoint)));
+        let read = |method, path| GatewayEndpoint::parse(&method, path);
+        assert_eq!(
+            read(Method::POST, "/v1/chat/completions").ok(),
+            answer(Endpoint::ChatCompletions)
+        );
+        assert_eq!(
+            read(Method::POST, "/team/a/v1/completions").ok(),
+            answer(Endpoint::Completions)
+        );
+        assert_eq!(read(Method::POST, "/v1/v1/embeddings").ok(), answer(Endpoint::Embeddings));
+        assert_eq!(
+            read(Method::GET, "/x/v1/models").ok(),
+            Some(GatewayEndpoint::Api(ApiEndpoint::Models))
+        );
+        assert_eq!(read(Method::GET, "/healthz").ok(), Some(GatewayEndpoint::Health));
+        assert_eq!(read(Method::HEAD, "/healthz").ok(), Some(GatewayEndpoint::Health));
+        for path in [
+            "/",
+            "/v1",
+            "/v1/",
+            "/v1/chat",
+            "/chat/completions",
+            "/v1/chat/completions/",
+            "/x/healthz",
+            "/v12/models",
+        ] {
+            assert!(matches!(read(Method::POST, path), Err(Refusal::UnknownUrl)), "{path}");
+        }
+        assert!(matches!(
+            read(Method::GET, "/v1/chat/completions"),
+            Err(Refusal::MethodNotAllowed { allow: "POST" })
+        ));
+        assert!(matches!(
+            read(Method::POST, "/healthz"),
+            Err(Refusal::MethodNotAllowed { allow: "GET, HEAD" })
+        ));
+    }
+}

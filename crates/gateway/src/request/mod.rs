@@ -1,0 +1,6 @@
+//! Request intake: endpoint, client address, CORS, body validation and request ids.
+
+pub mod cors;
+pub mod endpoint;
+pub mod parse;
+pub mod request_id;

@@ -1,0 +1,118 @@
+//! Whether a request says what to do.
+
+use std::cell::OnceCell;
+use std::ops::Range;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use openai::{Changes, Endpoint, Request, TextSize};
+
+use crate::error::Refusal;
+use crate::host::body::{Body, ReadError};
+
+/// A request that was read whole and checked.
+#[derive(Clone, Debug)]
+pub struct ParsedRequest {
+    endpoint: Endpoint,
+    body: Bytes,
+    fields: Request,
+    prompt_size: OnceCell<TextSize>,
+}
+
+impl ParsedRequest {
+    /// Reads a body of at most `limit` bytes and finds in it what steers the gateway.
+    pub async fn read(
+        endpoint: Endpoint,
+        headers: &HeaderMap,
+        body: Body,
+        limit: usize,
+    ) -> Result<Self, Refusal> {
+        if !is_json(headers) {
+            return Err(Refusal::UnsupportedMediaType);
+        }
+        if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+            return Err(Refusal::Encoded);
+        }
+        let announced = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > limit) {
+            return Err(Refusal::TooLarge { limit });
+        }
+        let body = body.collect(limit).await.map_err(|error| match error {
+            ReadError::TooLarge => Refusal::TooLarge { limit },
+            ReadError::Broken(_) => Refusal::BodyBroken,
+        })?;
+        let request = Request::parse(endpoint, &body).map_err(Refusal::Invalid)?;
+        Ok(Self { endpoint, body, fields: request, prompt_size: OnceCell::new() })
+    }
+
+    /// What is asked for.
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    /// The fields that steer the gateway.
+    pub fn fields(&self) -> &Request {
+        &self.fields
+    }
+
+    /// The body as it came.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The same as text, which it was found to be.
+    pub fn body_text(&self) -> &str {
+        str::from_utf8(&self.body).expect("a body that is not UTF-8 is refused")
+    }
+
+    /// The same request with other texts in it.
+    pub fn with_body(&self, body: Bytes) -> Self {
+        let request = Request::parse(self.endpoint, &body);
+        let request = request.expect("a text was put in the place of a text");
+        Self { endpoint: self.endpoint, body, fields: request, prompt_size: OnceCell::new() }
+    }
+
+    /// The body for a target: as it came, but for what must change.
+    pub fn body_for_target(&self, changes: Changes<'_>) -> Bytes {
+        self.fields.rewrite(&self.body, changes).map_or_else(|| self.body.clone(), Bytes::from)
+    }
+
+    /// The most tokens that an answer can have, of all its choices together.
+    pub fn max_output_tokens(&self) -> u64 {
+        let output = &self.fields.output;
+        match self.endpoint {
+            Endpoint::Embeddings => 0,
+            Endpoint::ChatCompletions | Endpoint::Completions => {
+                output.max_per_choice.map_or(u64::MAX, |max| max.saturating_mul(output.choices))
+            }
+        }
+    }
+
+    /// How much text the prompt holds, and what goes along with it: tools, a schema.
+    pub fn prompt_size(&self) -> TextSize {
+        // A limit asks before the call, and a stream without usage after it.
+        *self.prompt_size.get_or_init(|| {
+            let text =
+                |at: &Range<usize>| std::str::from_utf8(&self.body[at.clone()]).unwrap_or_default();
+            let mut size =
+                TextSize::measure_prompt(text(&self.fields.content), EMBEDDED_MEDIA_CHARS);
+            self.fields.extra_prompt.iter().for_each(|at| size += TextSize::measure(text(at)));
+            size
+        })
+    }
+}
+
+/// What a picture, a sound or a file counts for in an estimate, in characters of text: a thousand
+/// tokens, about a picture of 1024 by 1024 in OpenAI's "high" detail.
+const EMBEDDED_MEDIA_CHARS: u64 = 4_000;
+
+/// `application/json`, with or without parameters; some callers leave the header out.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return true };
+    let media_type =
+        value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/json")
+}

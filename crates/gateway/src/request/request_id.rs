@@ -1,0 +1,30 @@
+//! Names of requests.
+
+use http::HeaderMap;
+
+use crate::host::Clock;
+
+/// The caller's `x-request-id` if it is a sane one, else a fresh one of 128 random bits.
+///
+/// Sane: 1 to 128 letters, digits, `-`, `_`, `.` or `:`. Everything else could break a log.
+pub fn request_id(headers: &HeaderMap, clock: &impl Clock) -> String {
+    let sane = |id: &&str| {
+        (1..=128).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+    };
+    headers
+        .get("x-request-id")
+        .and_then(|value| value.to_str().ok())
+        .filter(sane)
+        .map_or_else(|| format!("req_{}", random_hex(clock, 32)), str::to_owned)
+}
+
+/// So many hexadecimal digits that nobody can predict.
+pub fn random_hex(clock: &impl Clock, digits: usize) -> String {
+    let mut name = String::with_capacity(digits + 16);
+    while name.len() < digits {
+        name.push_str(&format!("{:016x}", clock.entropy()));
+    }
+    name.truncate(digits);
+    name
+}

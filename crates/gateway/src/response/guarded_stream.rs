@@ -1,0 +1,220 @@
+//! A stream that guards watch: it goes on as their word comes, and ends where they say so.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use guards::StreamWindow;
+use openai::{Endpoint, ErrorBody, ErrorObject, Framer};
+
+use crate::guards::block_response;
+use crate::guards::pipeline::{GuardPipeline, GuardRejection};
+use crate::host::Host;
+use crate::host::error::HostError;
+use crate::record::Outcome;
+
+use super::relay::Relay;
+
+/// The relay lets only whole events pass, and none that is longer than this.
+const MAX_EVENT_BYTES: usize = 32 << 20;
+
+/// A relayed stream as the caller's response body, behind its guards. It asks for no more of the
+/// stream while they think: the host holds what comes meanwhile.
+pub struct GuardedStream<P: Host> {
+    relay: Relay<P>,
+    guards: Rc<GuardPipeline<P>>,
+    endpoint: Endpoint,
+    framer: Framer,
+    state: GuardedState,
+    ready: VecDeque<Bytes>,
+    /// Goes off when text has waited long enough for others.
+    delay_timer: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// How it ends, where that is not as the relay says.
+    outcome: Option<Outcome>,
+    ended: bool,
+}
+
+type CheckResult = (StreamWindow, Result<(), GuardRejection>);
+
+enum GuardedState {
+    Reading(StreamWindow),
+    Checking(Pin<Box<dyn Future<Output = CheckResult>>>),
+    Ended,
+}
+
+impl<P: Host> GuardedStream<P> {
+    /// Puts guards before a relay.
+    pub fn new(mut relay: Relay<P>, guards: Rc<GuardPipeline<P>>, endpoint: Endpoint) -> Self {
+        relay.defer_close();
+        Self {
+            relay,
+            endpoint,
+            framer: Framer::new(MAX_EVENT_BYTES),
+            state: GuardedState::Reading(StreamWindow::default()),
+            ready: VecDeque::new(),
+            delay_timer: None,
+            outcome: None,
+            ended: false,
+            guards,
+        }
+    }
+
+    /// Has the guards look at what waits.
+    fn start_check(&mut self, mut window: StreamWindow) {
+        self.delay_timer = None;
+        let guards = Rc::clone(&self.guards);
+        self.state = GuardedState::Checking(Box::pin(async move {
+            window.begin_check();
+            let result = guards.check_texts(&mut window).await;
+            (window, result)
+        }));
+    }
+
+    /// Goes by what the guards have said.
+    fn apply_result(&mut self, mut window: StreamWindow, result: Result<(), GuardRejection>) {
+        if let Err(rejection) = result {
+            return self.block(&rejection);
+        }
+        let masks = self.guards.masks.borrow();
+        self.ready.extend(window.release(&*masks));
+        drop(masks);
+        self.state = if self.ended { GuardedState::Ended } else { GuardedState::Reading(window) };
+    }
+
+    /// Ends the stream in the guards' name. What waits is never shown.
+    fn block(&mut self, rejection: &GuardRejection) {
+        let (last, outcome) = match rejection {
+            GuardRejection::Blocked(block) => {
+                let guard = &self.guards.config.guards[block.guard];
+                let last =
+                    block_response::block_events(&self.guards.host, guard, block, self.endpoint);
+                let name = guard.id.clone();
+                self.relay.update_record(|record| record.blocked_by = Some(name));
+                (last, Outcome::Blocked)
+            }
+            GuardRejection::Unavailable | GuardRejection::Unreadable(_) => {
+                let error = ErrorObject {
+                    message: "A guard that must check this answer cannot be reached.",
+                    kind: "server_error",
+                    param: None,
+                    code: Some(GUARD_UNAVAILABLE),
+                };
+                self.relay.update_record(|record| record.error = Some(GUARD_UNAVAILABLE));
+                (ErrorBody { error }.to_event().into(), Outcome::Truncated)
+            }
+        };
+        self.ready.push_back(last);
+        self.outcome = Some(outcome);
+        self.relay.stop();
+        self.state = GuardedState::Ended;
+    }
+
+    /// Takes what the relay lets pass.
+    fn push(&mut self, mut window: StreamWindow, piece: Bytes) {
+        let mut readable = self.framer.push(piece).is_ok();
+        while let Some(event) = self.framer.next_event() {
+            readable &= window.push_event(self.framer.slice(event)).is_ok();
+        }
+        if !readable && let Err(rejection) = self.guards.reject_unreadable() {
+            return self.block(&rejection);
+        }
+        match window.unchecked_chars() {
+            0 => self.apply_result(window, Ok(())),
+            // The more waits for what follows, the more seldom it is looked at again.
+            fresh if fresh >= self.guards.window_chars().max(window.waiting_bytes() / 4) => {
+                self.start_check(window);
+            }
+            _ => self.state = GuardedState::Reading(window),
+        }
+    }
+
+    /// Whether text has waited long enough for others.
+    fn poll_delay(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let guards = &self.guards;
+        let alarm =
+            self.delay_timer.get_or_insert_with(|| Box::pin(guards.host.sleep(guards.max_delay())));
+        alarm.as_mut().poll(cx)
+    }
+
+    /// Closes the books, with what the guards have noted.
+    fn close_record(&mut self, outcome: Option<Outcome>) {
+        let notes = self.guards.take_findings();
+        self.relay.update_record(|record| notes.write_to(record));
+        self.relay.close(outcome);
+    }
+}
+
+const GUARD_UNAVAILABLE: &str = "guard_unavailable";
+
+impl<P: Host> Stream for GuardedStream<P> {
+    type Item = Result<Bytes, HostError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let screen = &mut *self;
+        loop {
+            if let Some(piece) = screen.ready.pop_front() {
+                screen.relay.transcribe(&piece);
+                return Poll::Ready(Some(Ok(piece)));
+            }
+            match std::mem::replace(&mut screen.state, GuardedState::Ended) {
+                GuardedState::Ended => {
+                    screen.close_record(screen.outcome);
+                    return Poll::Ready(None);
+                }
+                GuardedState::Checking(mut check) => match check.as_mut().poll(cx) {
+                    Poll::Ready((window, result)) => screen.apply_result(window, result),
+                    Poll::Pending => {
+                        screen.state = GuardedState::Checking(check);
+                        return Poll::Pending;
+                    }
+                },
+                GuardedState::Reading(mut window) => {
+                    match Pin::new(&mut screen.relay).poll_next(cx) {
+                        Poll::Ready(Some(Ok(piece))) => screen.push(window, piece),
+                        Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                        Poll::Ready(None) => {
+                            screen.ended = true;
+                            window.finish();
+                            screen.start_check(window);
+                        }
+                        Poll::Pending if window.unchecked_chars() == 0 => {
+                            screen.state = GuardedState::Reading(window);
+                            return Poll::Pending;
+                        }
+                        Poll::Pending => {
+                            screen.state = GuardedState::Reading(window);
+                            ready!(screen.poll_delay(cx));
+                            if let GuardedState::Reading(window) =
+                                std::mem::replace(&mut screen.state, GuardedState::Ended)
+                            {
+                                screen.start_check(window);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+// Nothing inside is pinned in place.
+impl<P: Host> Unpin for GuardedStream<P> {}
+
+impl<P: Host> Drop for GuardedStream<P> {
+    fn drop(&mut self) {
+        // A host may drop a body whose last piece it has without asking for its end.
+        let all_shown = self.ready.is_empty() && matches!(self.state, GuardedState::Ended);
+        self.close_record(if all_shown { self.outcome } else { Some(Outcome::HungUp) });
+    }
+}
+
+impl<P: Host> fmt::Debug for GuardedStream<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardedStream").field("relay", &self.relay).finish_non_exhaustive()
+    }
+}

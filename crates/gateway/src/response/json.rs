@@ -1,0 +1,15 @@
+//! Responses in JSON.
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+
+use crate::host::body::Body;
+
+/// A JSON response.
+pub(crate) fn json_response(status: StatusCode, body: Vec<u8>) -> http::Response<Body> {
+    let mut response = http::Response::new(Body::from(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

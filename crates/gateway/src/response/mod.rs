@@ -1,0 +1,245 @@
+//! The response that the caller gets.
+
+pub(crate) mod cached_answer;
+pub mod guarded_stream;
+pub(crate) mod headers;
+pub(crate) mod json;
+pub mod recorder;
+pub mod relay;
+
+use std::rc::Rc;
+
+use config::{Config, ModelPattern, Timeouts};
+use http::header::CONTENT_TYPE;
+use http::{Method, StatusCode};
+use openai::Endpoint;
+use serde::Serialize;
+
+use crate::auth::caller::Caller;
+use crate::auth::parameter_rules;
+use crate::cache::lookup::CacheHit;
+use crate::error::{self, BlockResponse, Error, Refusal};
+use crate::guards::pipeline::GuardPipeline;
+use crate::host::Host;
+use crate::host::body::Body;
+use crate::record::Outcome;
+use crate::response::guarded_stream::GuardedStream;
+use crate::response::headers::{add_gateway_headers, disable_buffering};
+use crate::response::json::json_response;
+use crate::response::recorder::{RecordingBody, Retention};
+use crate::response::relay::Relay;
+use crate::telemetry::request_scope::RequestScope;
+use crate::upstream::answer::AnswerContent;
+use crate::upstream::dispatch::Dispatched;
+
+/// What a request comes to when nothing goes wrong.
+#[derive(Debug)]
+pub enum Reply<P: Host> {
+    /// The models that a caller may name, as JSON.
+    Models(Vec<u8>),
+    /// An upstream's answer.
+    Answer(ServedAnswer<P>),
+    /// An answer from the cache, and what is to be kept of it.
+    Cached(Box<CacheHit>, Retention),
+}
+
+/// An upstream's answer, and what becomes of the rest of it.
+#[derive(Debug)]
+pub struct ServedAnswer<P: Host> {
+    /// The answer.
+    pub answer: Dispatched,
+    /// The bounds on waiting for the rest.
+    pub timeouts: Timeouts,
+    /// Who watches the rest.
+    pub guards: Option<(Rc<GuardPipeline<P>>, Endpoint)>,
+    /// What is to be kept of the answer.
+    pub retention: Retention,
+}
+
+impl<P: Host> Reply<P> {
+    /// Lists the models that a caller may name: those that routes name exactly, and those that its
+    /// permissions do.
+    pub fn models(config: &Config, caller: &Caller<'_>) -> Self {
+        #[derive(Serialize)]
+        struct List<'a> {
+            object: &'static str,
+            data: Vec<Model<'a>>,
+        }
+        #[derive(Serialize)]
+        struct Model<'a> {
+            id: &'a str,
+            object: &'static str,
+            created: u64,
+            owned_by: &'static str,
+        }
+        let patterns = config.routes.iter().flat_map(|route| &route.models);
+        let exact = patterns.filter_map(|pattern| match pattern {
+            ModelPattern::Exact(id) => Some(id.as_str()),
+            ModelPattern::Prefix(_) | ModelPattern::Regex(_) => None,
+        });
+        let bounds = || caller.permissions().flat_map(|permissions| &permissions.parameters);
+        let mut names: Vec<&str> = Vec::new();
+        for name in exact.chain(parameter_rules::allowed_texts(bounds(), "model")) {
+            let is_served = config.models.route(name).is_some_and(|route| caller.may_use(route));
+            if is_served
+                && !names.contains(&name)
+                && parameter_rules::allows_text(bounds(), "model", name)
+            {
+                names.push(name);
+            }
+        }
+        let model = |id| Model { id, object: "model", created: 0, owned_by: "serin" };
+        let data = names.into_iter().map(model).collect();
+        let list = List { object: "list", data };
+        Self::Models(serde_json::to_vec(&list).expect("strings and numbers always serialise"))
+    }
+}
+
+/// Answers the caller with what the pipeline comes to. A stream keeps the scope open until its end.
+pub fn into_response<P: Host>(
+    result: Result<Reply<P>, Error>,
+    host: P,
+    scope: RequestScope<P>,
+) -> http::Response<Body> {
+    match result {
+        Ok(Reply::Answer(mut served)) => {
+            let retention = std::mem::take(&mut served.retention);
+            with_recording(retention, host, scope, |host, scope| {
+                answer_response(served, host, scope)
+            })
+        }
+        Ok(Reply::Cached(hit, retention)) => {
+            with_recording(retention, host, scope, |host, scope| {
+                cached_answer::into_response(*hit, host, scope)
+            })
+        }
+        Ok(Reply::Models(list)) => {
+            finish_response(json_response(StatusCode::OK, list), Outcome::Answered, scope)
+        }
+        Err(Error::Blocked(blocked)) => blocked_response(*blocked, scope),
+        Err(Error::Refusal(refusal)) => {
+            error_response(refusal.to_api_error(), Outcome::Refused, scope)
+        }
+        Err(Error::Fault(fault)) => {
+            error_response(fault.to_api_error(&scope.record().attempts), Outcome::Failed, scope)
+        }
+    }
+}
+
+/// Wraps a response's body so that its bytes reach the cache and the conversation that `keep` names.
+fn with_recording<P: Host>(
+    retention: Retention,
+    host: P,
+    mut scope: RequestScope<P>,
+    respond: impl FnOnce(P, RequestScope<P>) -> http::Response<Body>,
+) -> http::Response<Body> {
+    let recorder = RecordingBody::from_scope(retention, &mut scope, &host);
+    let response = respond(host, scope);
+    match recorder {
+        Some(recorder) => recorder.wrap(response),
+        None => response,
+    }
+}
+
+/// Passes an upstream's answer on.
+fn answer_response<P: Host>(
+    served: ServedAnswer<P>,
+    host: P,
+    mut scope: RequestScope<P>,
+) -> http::Response<Body> {
+    let ServedAnswer { answer, timeouts, guards, retention: _ } = served;
+    let Dispatched { answer, continuation_targets } = answer;
+    scope.responded(answer.status, None);
+    let mut response = http::Response::new(Body::Empty);
+    *response.status_mut() = answer.status;
+    if let Some(content_type) = answer.content_type {
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    add_gateway_headers(&mut response, &scope);
+    *response.body_mut() = match answer.content {
+        AnswerContent::Whole(whole) => {
+            if let Some(transcript) = scope.transcript() {
+                transcript.add_answer(&whole);
+            }
+            scope.close(Outcome::Answered);
+            Body::from(whole)
+        }
+        AnswerContent::Stream(committed) => {
+            disable_buffering(response.headers_mut());
+            let relay = Relay::new((*committed, continuation_targets), host, scope, timeouts);
+            match guards {
+                Some((pipeline, endpoint)) => {
+                    Body::stream(GuardedStream::new(relay, pipeline, endpoint))
+                }
+                None => Body::stream(relay),
+            }
+        }
+    };
+    response
+}
+
+/// Answers with what the configuration puts in the place of blocked content.
+fn blocked_response<P: Host>(
+    blocked: BlockResponse,
+    mut scope: RequestScope<P>,
+) -> http::Response<Body> {
+    scope.responded(blocked.status, blocked.error);
+    let mut response = http::Response::new(Body::from(blocked.body));
+    *response.status_mut() = blocked.status;
+    if blocked.content_type == "text/event-stream" {
+        disable_buffering(response.headers_mut());
+    }
+    response.headers_mut().insert(CONTENT_TYPE, blocked.content_type);
+    add_gateway_headers(&mut response, &scope);
+    scope.close(Outcome::Blocked);
+    response
+}
+
+/// Answers with an error.
+fn error_response<P: Host>(
+    answer: error::ApiError,
+    outcome: Outcome,
+    mut scope: RequestScope<P>,
+) -> http::Response<Body> {
+    let mut response = json_response(answer.status, answer.body().to_json());
+    // The reservation returns, so the rate-limit headers of its success do not hold.
+    scope.replace_headers(answer.headers);
+    add_gateway_headers(&mut response, &scope);
+    scope.responded(answer.status, Some(answer.code));
+    scope.close(outcome);
+    response
+}
+
+/// Closes the scope with a whole response.
+fn finish_response<P: Host>(
+    mut response: http::Response<Body>,
+    outcome: Outcome,
+    mut scope: RequestScope<P>,
+) -> http::Response<Body> {
+    add_gateway_headers(&mut response, &scope);
+    scope.responded(response.status(), None);
+    scope.close(outcome);
+    response
+}
+
+/// Answers with an error, without a record.
+pub fn unrecorded_error_response(refusal: &Refusal) -> http::Response<Body> {
+    let answer = refusal.to_api_error();
+    json_response(answer.status, answer.body().to_json())
+}
+
+/// Says that the gateway runs. It asks no upstream, so that a provider's outage restarts nothing.
+pub fn health_response() -> http::Response<Body> {
+    json_response(StatusCode::OK, br#"{"status":"ok"}"#.to_vec())
+}
+
+/// Takes the body off where only the head was asked for.
+pub fn strip_body_for_head(
+    method: &Method,
+    mut response: http::Response<Body>,
+) -> http::Response<Body> {
+    if method == Method::HEAD {
+        *response.body_mut() = Body::Empty;
+    }
+    response
+}

@@ -1,0 +1,202 @@
+//! Which of a route's targets is the better one just now: two are drawn by weight and the better is
+//! taken, so that many callers who measure the same do not all run to the same target.
+
+use std::time::Duration;
+
+use civil_time::Timestamp;
+use config::{Target, Targets};
+
+use super::weighted::draw_weighted;
+
+/// The time in which a measurement loses half of its worth: a target that was slow is tried again.
+const LATENCY_HALF_LIFE: Duration = Duration::from_secs(10);
+/// The part of an average that a new measurement replaces: a fourth.
+const SMOOTHING_DIVISOR: u64 = 4;
+
+/// How busy a target is, and how long it takes to answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TargetLoad {
+    in_flight: u32,
+    first_token: DecayingAverage,
+    total: DecayingAverage,
+}
+
+/// A moving average in milliseconds; zero where nothing was measured.
+#[derive(Clone, Copy, Debug, Default)]
+struct DecayingAverage {
+    millis: u64,
+    at: Timestamp,
+}
+
+impl DecayingAverage {
+    fn record(&mut self, took: Duration, now: Timestamp) {
+        let took =
+            u64::try_from(took.as_millis()).unwrap_or(u64::MAX / SMOOTHING_DIVISOR).min(1 << 40);
+        let is_first = self.millis == 0;
+        // Never zero again: what was measured is not unknown.
+        let mixed = (self.millis * (SMOOTHING_DIVISOR - 1) + took) / SMOOTHING_DIVISOR;
+        *self = Self { millis: if is_first { took } else { mixed }.max(1), at: now };
+    }
+
+    fn value_at(self, now: Timestamp) -> u64 {
+        let halves = now.since(self.at).as_millis() / LATENCY_HALF_LIFE.as_millis();
+        self.millis.checked_shr(u32::try_from(halves).unwrap_or(u32::MAX)).unwrap_or_default()
+    }
+}
+
+impl TargetLoad {
+    /// A call begins.
+    pub fn call_started(&mut self) {
+        self.in_flight = self.in_flight.saturating_add(1);
+    }
+
+    /// A call is over, whatever came of it.
+    pub fn call_finished(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// How many calls are under way.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// An answer took so long: a stream to its first content, any other to its end.
+    pub fn record_latency(&mut self, stream: bool, took: Duration, now: Timestamp) {
+        if stream { &mut self.first_token } else { &mut self.total }.record(took, now);
+    }
+
+    /// How long it takes, in milliseconds that fade: zero where nobody has measured for long, so that
+    /// whoever is not known is tried.
+    pub fn latency(&self, stream: bool, now: Timestamp) -> u64 {
+        if stream { self.first_token } else { self.total }.value_at(now)
+    }
+
+    /// When an answer last came.
+    pub fn last_used(&self) -> Timestamp {
+        self.first_token.at.max(self.total.at)
+    }
+}
+
+/// Draws two of those that `may`, by weight, and takes the one whose measure is smaller; the first
+/// drawn where they are equal. `None`: nobody may.
+pub fn better_of_two<M: Ord>(
+    targets: &Targets,
+    entropy: u64,
+    may: impl Fn(&Target) -> bool,
+    measure: impl Fn(&Target, u32) -> M,
+) -> Option<&Target> {
+    let (first, place) = draw_weighted(targets, entropy, &may)?;
+    let is_other = |target: &Target| !std::ptr::eq(target, &first.target) && may(target);
+    let Some((second, _)) = draw_weighted(targets, place, is_other) else {
+        return Some(&first.target);
+    };
+    let [one, other] = [first, second].map(|drawn| measure(&drawn.target, drawn.weight));
+    Some(if other < one { &second.target } else { &first.target })
+}
+
+/// Takes the one of those that `may` with the smallest measure; among equals, draws by weight.
+pub fn choose_min<M: Ord>(
+    targets: &Targets,
+    entropy: u64,
+    may: impl Fn(&Target) -> bool,
+    measure: impl Fn(&Target) -> M,
+) -> Option<&Target> {
+    let all = targets.all().iter().filter(|one| one.weight > 0 && may(&one.target));
+    let least = all.map(|one| measure(&one.target)).min()?;
+    let is_least = |target: &Target| may(target) && measure(target) == least;
+    draw_weighted(targets, entropy, is_least).map(|(drawn, _)| &drawn.target)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use civil_time::Timestamp;
+    use config::{Config, Target};
+    use proptest::prelude::{any, proptest};
+
+    use super::{TargetLoad, better_of_two, choose_min};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn config(weights: &[u32]) -> Config {
+        let target = |(at, weight): (usize, &u32)| {
+            format!(r#"{{"provider":"ollama","model":"{at}","weight":{weight}}}"#)
+        };
+        let targets: Vec<String> = weights.iter().enumerate().map(target).collect();
+        let document = format!(
+            r#"{{"auth":{{"required":false}},"providers":[{{"id":"ollama"}}],
+               "routes":[{{"id":"r","models":["m"],"targets":[{}]}}]}}"#,
+            targets.join(",")
+        );
+        Config::from_json(&document, &|_| None).expect("the document is right")
+    }
+
+    fn place(target: &Target) -> usize {
+        target.model.as_deref().and_then(|model| model.parse().ok()).expect("models are positions")
+    }
+
+    #[test]
+    fn an_average_follows_and_fades() {
+        let mut load = TargetLoad::default();
+        assert_eq!(load.latency(true, NOW), 0);
+        load.record_latency(true, Duration::from_millis(400), NOW);
+        assert_eq!((load.latency(true, NOW), load.latency(false, NOW)), (400, 0));
+        load.record_latency(true, Duration::from_millis(800), NOW);
+        assert_eq!(load.latency(true, NOW), 500);
+        assert_eq!(load.latency(true, NOW + Duration::from_secs(10)), 250);
+        assert_eq!(load.latency(true, NOW + Duration::from_secs(1 << 40)), 0);
+        load.record_latency(true, Duration::MAX, NOW);
+        load.record_latency(true, Duration::MAX, NOW);
+        assert!(load.latency(true, NOW) > 500, "what is endless is much, and no overflow");
+        load.call_finished();
+        load.call_started();
+        assert_eq!(load.in_flight(), 1);
+    }
+
+    proptest! {
+        /// The worst of all is taken only where nobody else may be.
+        #[test]
+        fn the_worst_is_never_taken(measures in proptest::collection::vec(0u64..1_000, 2..6), entropy in any::<u64>()) {
+            let config = config(&vec![1; measures.len()]);
+            let targets = &config.routes[0].targets;
+            let chosen = better_of_two(targets, entropy, |_| true, |target, _| measures[place(target)]);
+            let taken = measures[place(chosen.expect("there is one"))];
+            let worst = measures.iter().max().expect("there are some");
+            let is_alone = measures.iter().filter(|one| *one == worst).count() == 1;
+            assert!(taken < *worst || !is_alone);
+            let best = choose_min(targets, entropy, |_| true, |target| measures[place(target)]);
+            assert_eq!(measures[place(best.expect("there is one"))], *measures.iter().min().expect("there are some"));
+        }
+
+        /// Nobody is taken who may not be, or who has no share; and somebody is if anybody may be.
+        #[test]
+        fn only_who_may_is_taken(weights in proptest::collection::vec(0u32..3, 1..6), may in any::<u8>(), entropy in any::<u64>()) {
+            let weights = [vec![1], weights].concat();
+            let config = config(&weights);
+            let targets = &config.routes[0].targets;
+            let allows = |target: &Target| may >> place(target) & 1 == 1;
+            let anybody = weights.iter().enumerate().any(|(at, weight)| *weight > 0 && may >> at & 1 == 1);
+            for chosen in [
+                better_of_two(targets, entropy, allows, |target, _| place(target)),
+                choose_min(targets, entropy, allows, place),
+            ] {
+                assert_eq!(chosen.is_some(), anybody);
+                assert!(chosen.is_none_or(|target| allows(target) && weights[place(target)] > 0));
+            }
+        }
+    }
+
+    #[test]
+    fn equals_share_by_weight() {
+        let config = config(&[3, 1]);
+        let targets = &config.routes[0].targets;
+        let mut first = 0u64;
+        for step in 0..10_000u64 {
+            let entropy = step * (u64::MAX / 10_000);
+            let chosen = better_of_two(targets, entropy, |_| true, |_, _| 0).expect("there is one");
+            first += u64::from(place(chosen) == 0);
+        }
+        assert!((7_490..=7_510).contains(&first), "{first}");
+    }
+}

@@ -1,0 +1,234 @@
+//! Who is to answer, and who else if that fails.
+
+use civil_time::Timestamp;
+use config::{Balance, Config, Price, Provider, ProviderIndex, Route, RouteIndex, Sticky, Target};
+use http::{HeaderMap, Uri};
+
+use crate::auth::caller::Caller;
+use crate::error::Refusal;
+use crate::request::parse::ParsedRequest;
+use crate::routing::balance::{self, TargetLoad};
+use crate::routing::weighted;
+
+/// Health and load of targets, as the choice between them sees them.
+pub trait TargetHealth {
+    /// Whether a target may be called: its circuit breaker lets a call through, and a key is available.
+    fn is_available(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool;
+    /// Whether a target's circuit breaker is open or half-open.
+    fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool;
+    /// The measured load and latency of a target.
+    fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad;
+}
+
+/// The route of a request: found once, since permissions, history, and targets all depend on it.
+#[derive(Clone, Copy, Debug)]
+pub struct MatchedRoute<'a> {
+    /// The route's position in the configuration.
+    pub index: RouteIndex,
+    /// The route.
+    pub route: &'a Route,
+}
+
+impl<'a> MatchedRoute<'a> {
+    /// Finds the route of a model and makes sure that the caller may use it.
+    pub fn lookup(config: &'a Config, caller: &Caller<'_>, model: &str) -> Result<Self, Refusal> {
+        let index =
+            config.models.route(model).ok_or_else(|| Refusal::ModelNotFound(model.to_owned()))?;
+        if !caller.may_use(index) {
+            return Err(Refusal::ModelNotAllowed(model.to_owned()));
+        }
+        Ok(Self { index, route: config.route(index) })
+    }
+}
+
+/// The targets of one request, in the order in which they are tried. Never empty.
+#[derive(Debug)]
+pub struct TargetPlan<'a> {
+    matched: MatchedRoute<'a>,
+    targets: Vec<Candidate<'a>>,
+    /// Decides between weighted targets: random, or the hash of a sticky name.
+    entropy: u64,
+    /// The prices of all weighted targets, if the first choice may have to be made again.
+    weighted_prices: Vec<Price>,
+}
+
+/// A target that offers what is asked for.
+#[derive(Debug)]
+pub struct Candidate<'a> {
+    /// The provider's position, for its keys.
+    pub provider_index: ProviderIndex,
+    /// The provider.
+    pub provider: &'a Provider,
+    /// The model's name there.
+    pub model: &'a str,
+    /// Where to call.
+    pub url: Uri,
+    /// What it costs; `None`: nobody knows.
+    pub price: Option<Price>,
+}
+
+impl<'a> Candidate<'a> {
+    /// `None` if the provider does not offer the endpoint.
+    fn new(config: &'a Config, target: &'a Target, request: &'a ParsedRequest) -> Option<Self> {
+        let (index, model) = (target.provider, target_model(target, &request.fields().model));
+        let provider = config.provider(index);
+        let url = provider.url(request.endpoint(), model)?;
+        let price = config.prices.lookup(index, model);
+        Some(Self { provider_index: index, provider, model, url, price })
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        (self.provider_index, self.model) == (other.provider_index, other.model)
+    }
+
+    /// `provider/model`, as records and headers name it.
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.provider.id, self.model)
+    }
+}
+
+impl<'a> TargetPlan<'a> {
+    /// Chooses a target by weight and adds the route's fallbacks. Takes no permit: which target may
+    /// be called is decided just before each call.
+    pub fn select(
+        config: &'a Config,
+        matched: MatchedRoute<'a>,
+        caller: &Caller<'_>,
+        request: &'a ParsedRequest,
+        headers: &HeaderMap,
+        health: &impl TargetHealth,
+        (now, entropy): (Timestamp, u64),
+    ) -> Result<Self, Refusal> {
+        let route = matched.route;
+        let name = match &route.sticky {
+            Sticky::None => None,
+            Sticky::Consumer => caller.authenticated_id(),
+            Sticky::User => request.fields().user.as_deref(),
+            Sticky::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()),
+        };
+        let entropy = name.map_or(entropy, |name| weighted::sticky_entropy(&route.id, name));
+        let chosen = choose_target(config, route, request, health, (now, entropy));
+        let mut targets: Vec<Candidate<'a>> = Vec::with_capacity(1 + route.fallback.len());
+        for target in chosen.into_iter().chain(&route.fallback) {
+            let Some(candidate) = Candidate::new(config, target, request) else { continue };
+            // A target that has failed is not a fallback for itself.
+            if targets.iter().all(|other| !other.is_same(&candidate)) {
+                targets.push(candidate);
+            }
+        }
+        if targets.is_empty() {
+            let (model, path) = (request.fields().model.clone(), request.endpoint().path());
+            return Err(Refusal::EndpointNotOffered { model, path });
+        }
+        // A target on probation gets one call at a time, so the choice may fall on another one.
+        let first = &targets[0];
+        let others = match health.is_open_or_half_open(first.provider_index, first.model) {
+            true => route
+                .targets
+                .all()
+                .iter()
+                .filter_map(|other| {
+                    let target = &other.target;
+                    config
+                        .prices
+                        .lookup(target.provider, target_model(target, &request.fields().model))
+                })
+                .collect(),
+            false => Vec::new(),
+        };
+        Ok(Self { matched, targets, entropy, weighted_prices: others })
+    }
+
+    /// Chooses again between the weighted targets, for a request whose first choice may not be called
+    /// after all. `None` if no other one is available.
+    pub fn choose_again<'c>(
+        &self,
+        config: &'c Config,
+        request: &'c ParsedRequest,
+        health: &impl TargetHealth,
+        now: Timestamp,
+    ) -> Option<Candidate<'c>>
+    where
+        'a: 'c,
+    {
+        let chosen =
+            choose_target(config, self.matched.route, request, health, (now, self.entropy))?;
+        let candidate = Candidate::new(config, chosen, request)?;
+        let is_available = health.is_available(candidate.provider_index, candidate.model, now);
+        let is_new = self.targets.iter().all(|other| !other.is_same(&candidate));
+        (is_available && is_new).then_some(candidate)
+    }
+
+    /// The route that was found.
+    pub fn route(&self) -> &'a Route {
+        self.matched.route
+    }
+
+    /// Its position in the configuration.
+    pub fn route_index(&self) -> RouteIndex {
+        self.matched.index
+    }
+
+    /// The highest price of any target from a position on: which of them will answer is not known
+    /// beforehand.
+    pub fn max_price_from(&self, position: usize) -> Price {
+        let prices = self.targets[position..].iter().filter_map(|candidate| candidate.price);
+        let others = self.weighted_prices.iter().copied().filter(|_| position == 0);
+        prices.chain(others).fold(Price::default(), |highest, price| Price {
+            input: highest.input.max(price.input),
+            cached: highest.cached.max(price.cached),
+            output: highest.output.max(price.output),
+        })
+    }
+
+    /// Leaves out the targets before this one.
+    pub fn drop_before(&mut self, position: usize) {
+        self.targets.drain(..position);
+        self.weighted_prices.clear();
+    }
+
+    /// The targets in their order.
+    pub fn targets(&self) -> &[Candidate<'a>] {
+        &self.targets
+    }
+}
+
+/// The model's name at a target.
+fn target_model<'t>(target: &'t Target, asked: &'t str) -> &'t str {
+    target.model.as_deref().unwrap_or(asked)
+}
+
+/// Chooses between the weighted targets of a route by its balance, first among the available ones.
+fn choose_target<'a>(
+    config: &'a Config,
+    route: &'a Route,
+    request: &ParsedRequest,
+    health: &impl TargetHealth,
+    (now, entropy): (Timestamp, u64),
+) -> Option<&'a Target> {
+    let (model, endpoint) = (&request.fields().model, request.endpoint());
+    let offers = |target: &Target| config.provider(target.provider).paths.path(endpoint).is_some();
+    let awake =
+        |target: &Target| health.is_available(target.provider, target_model(target, model), now);
+    let may = |target: &Target| offers(target) && awake(target);
+    let all = &route.targets;
+    let better = match route.balance {
+        Balance::Weight => None,
+        Balance::Latency => balance::better_of_two(all, entropy, may, |target, _| {
+            let load = health.load(target.provider, target_model(target, model));
+            load.latency(request.fields().stream, now)
+        }),
+        // The load of an equal part of a share, in thousandths of a call.
+        Balance::LeastBusy => balance::better_of_two(all, entropy, may, |target, weight| {
+            let busy = health.load(target.provider, target_model(target, model)).in_flight();
+            u64::from(busy) * 1_000 / u64::from(weight.max(1))
+        }),
+        // A target without a known price counts as the most expensive one.
+        Balance::Cost => balance::choose_min(all, entropy, may, |target| {
+            let price = config.prices.lookup(target.provider, target_model(target, model));
+            price.map_or(u64::MAX, |price| price.input.saturating_add(price.output))
+        }),
+    };
+    // Where no target is available, the weights decide.
+    better.or_else(|| weighted::choose_weighted(all, entropy, offers, awake))
+}

@@ -1,0 +1,196 @@
+//! Which target a request goes to, by weight: exact over the entropy, stable for who is sticky.
+
+use config::{Target, Targets, WeightedTarget};
+use sha2::{Digest, Sha256};
+
+/// Chooses one of the targets that `offers`. Of all 2⁶⁴ values of `entropy`, each gets its share to
+/// within one. `None`: none of them has a share.
+///
+/// The part of one that is not `awake` is divided among those that are, by their weights; nobody
+/// else's callers move, and its own are back as soon as it is. Where none is awake, it is chosen as
+/// if all were.
+pub fn choose_weighted(
+    targets: &Targets,
+    entropy: u64,
+    offers: impl Fn(&Target) -> bool,
+    awake: impl Fn(&Target) -> bool,
+) -> Option<&Target> {
+    let (drawn, place) = draw_weighted(targets, entropy, &offers)?;
+    let drawn = &drawn.target;
+    if awake(drawn) {
+        return Some(drawn);
+    }
+    let instead = draw_weighted(targets, place, |target| offers(target) && awake(target));
+    Some(instead.map_or(drawn, |(instead, _)| &instead.target))
+}
+
+/// Draws one of those that `may`, and tells the place in its share, as entropy for another draw.
+///
+/// The shares lie side by side in the document's order, so that a growing canary takes callers from
+/// its neighbour and sends none of its own back.
+pub(crate) fn draw_weighted(
+    targets: &Targets,
+    entropy: u64,
+    may: impl Fn(&Target) -> bool,
+) -> Option<(&WeightedTarget, u64)> {
+    let candidates = || targets.all().iter().filter(|candidate| may(&candidate.target));
+    let total: u128 = candidates().map(|candidate| u128::from(candidate.weight)).sum();
+    let mut at = u128::from(entropy) * total;
+    for candidate in candidates() {
+        let weight = u128::from(candidate.weight);
+        if at < weight << 64 {
+            return Some((candidate, u64::try_from(at / weight).unwrap_or(u64::MAX)));
+        }
+        at -= weight << 64;
+    }
+    None
+}
+
+/// The entropy of somebody who is to stay where they are: the same for the same route and name.
+pub fn sticky_entropy(route: &str, name: &str) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(route.as_bytes());
+    hash.update([0]);
+    hash.update(name.as_bytes());
+    let digest: [u8; 32] = hash.finalize().into();
+    u64::from_be_bytes([
+        digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use config::{Config, Target};
+    use proptest::prelude::{any, proptest};
+    use proptest::sample::Index;
+
+    use super::{choose_weighted, sticky_entropy};
+
+    /// A configuration whose only route has one target for each weight; its model is the position.
+    fn config(weights: &[u32]) -> Config {
+        let targets: Vec<String> = weights
+            .iter()
+            .enumerate()
+            .map(|(at, weight)| {
+                format!(r#"{{"provider":"ollama","model":"{at}","weight":{weight}}}"#)
+            })
+            .collect();
+        let document = format!(
+            r#"{{"auth":{{"required":false}},"providers":[{{"id":"ollama"}}],
+               "routes":[{{"id":"r","models":["m"],"targets":[{}]}}]}}"#,
+            targets.join(",")
+        );
+        Config::from_json(&document, &|_| None).expect("the document is right")
+    }
+
+    fn position(config: &Config, entropy: u64) -> usize {
+        position_awake(config, entropy, |_| true)
+    }
+
+    fn position_awake(config: &Config, entropy: u64, awake: impl Fn(usize) -> bool) -> usize {
+        let awake = |target: &Target| awake(place(target));
+        let chosen = choose_weighted(&config.routes[0].targets, entropy, |_| true, awake);
+        place(chosen.expect("there is a share"))
+    }
+
+    fn place(target: &Target) -> usize {
+        target.model.as_deref().and_then(|model| model.parse().ok()).expect("models are positions")
+    }
+
+    /// The smallest of these numbers for which it holds, which it does from there on.
+    fn first(range: std::ops::Range<u128>, holds: impl Fn(u64) -> bool) -> u128 {
+        let (mut low, mut high) = (range.start, range.end);
+        while low < high {
+            let middle = (low + high) / 2;
+            let entropy = u64::try_from(middle).expect("it is below 2⁶⁴");
+            if holds(entropy) { high = middle } else { low = middle + 1 }
+        }
+        low
+    }
+
+    /// The smallest entropy that leads to a position at or behind this one; 2⁶⁴ if none does.
+    fn border(config: &Config, at: usize) -> u128 {
+        first(0..1 << 64, |entropy| position(config, entropy) >= at)
+    }
+
+    proptest! {
+        #[test]
+        fn shares_are_exact_over_all_entropy(first in 1u32..1_000, rest in proptest::collection::vec(0u32..1_000, 0..5)) {
+            let weights = [vec![first], rest].concat();
+            let total: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
+            let config = config(&weights);
+            for (at, weight) in weights.iter().enumerate() {
+                let share = border(&config, at + 1) - border(&config, at);
+                let exact = (u128::from(*weight) << 64) / total;
+                assert!(share.abs_diff(exact) <= 1, "{weights:?}[{at}]: {share} instead of {exact}");
+                assert!(*weight > 0 || share == 0);
+            }
+        }
+
+        /// Every target rests in turn: what it had is divided among the others to within one of each
+        /// and its own callers are the only ones that move.
+        #[test]
+        fn who_rests_leaves_its_part_to_the_others(weights in proptest::collection::vec(1u32..1_000, 2..6), which in any::<Index>(), entropy in any::<u64>()) {
+            let resting = which.index(weights.len());
+            let config = config(&weights);
+            let now = |entropy| position_awake(&config, entropy, |at| at != resting);
+            let before = position(&config, entropy);
+            assert_ne!(now(entropy), resting);
+            assert!(before == resting || now(entropy) == before);
+            let own = border(&config, resting)..border(&config, resting + 1);
+            let others: u128 = weights.iter().enumerate().filter(|(at, _)| *at != resting).map(|(_, weight)| u128::from(*weight)).sum();
+            for (at, weight) in weights.iter().enumerate().filter(|(at, _)| *at != resting) {
+                let taken = first(own.clone(), |entropy| now(entropy) > at) - first(own.clone(), |entropy| now(entropy) >= at);
+                let share = border(&config, at + 1) - border(&config, at) + taken;
+                let exact = (u128::from(*weight) << 64) / others;
+                assert!(share.abs_diff(exact) <= 4, "{weights:?}[{at}] without {resting}: {share} instead of {exact}");
+            }
+        }
+
+        #[test]
+        fn a_growing_canary_sends_nobody_back(name in any::<String>(), old in 0u32..100, more in 0u32..100) {
+            let new = (old + more).min(100);
+            let was_canary = position(&config(&[100 - old, old]), sticky_entropy("r", &name)) == 1;
+            let is_canary = position(&config(&[100 - new, new]), sticky_entropy("r", &name)) == 1;
+            assert!(is_canary || !was_canary);
+        }
+    }
+
+    #[test]
+    fn sticky_callers_spread_and_stay() {
+        let config = config(&[90, 10]);
+        let canary = |name: &usize| position(&config, sticky_entropy("r", &name.to_string())) == 1;
+        let share = (0..10_000).filter(canary).count();
+        assert!((900..1_100).contains(&share), "{share} of 10,000");
+        assert_ne!(
+            sticky_entropy("r", "alice"),
+            sticky_entropy("s", "alice"),
+            "routes are independent"
+        );
+        assert_eq!(sticky_entropy("r", "alice"), sticky_entropy("r", "alice"));
+    }
+
+    #[test]
+    fn only_who_offers_it_is_chosen() {
+        let config = config(&[50, 50, 0]);
+        let targets = &config.routes[0].targets;
+        let is =
+            |model: &'static str| move |target: &Target| target.model.as_deref() == Some(model);
+        for entropy in [0, u64::MAX] {
+            let chosen =
+                choose_weighted(targets, entropy, is("1"), |_| true).expect("it has a share");
+            assert_eq!(chosen.model.as_deref(), Some("1"));
+            let none = choose_weighted(targets, entropy, is("2"), |_| true);
+            assert!(none.is_none(), "a weight of zero is no share");
+            let asleep =
+                choose_weighted(targets, entropy, is("1"), |_| false).expect("it has a share");
+            assert_eq!(asleep.model.as_deref(), Some("1"), "where none is awake, as if all were");
+            let only =
+                choose_weighted(targets, entropy, |_| true, is("1")).expect("it has a share");
+            assert_eq!(only.model.as_deref(), Some("1"));
+            let spare =
+                choose_weighted(targets, entropy, |_| true, is("2")).expect("others have a share");
+            assert_ne!(spare.model.as_deref(), Some("2"), "a weight of zero is no share of a rest");
+        }
+    }
+}

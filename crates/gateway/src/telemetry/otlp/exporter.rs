@@ -1,0 +1,285 @@
+//! Sends what is known of past requests to a collector, off anybody's path: in batches, one at a time,
+//! and again while the collector cannot take them.
+//!
+//! What is sent is encoded in [`crate::telemetry::otlp`]. Nothing is written down: an isolate that is killed loses
+//! what it had not sent.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use civil_time::Timestamp;
+use config::{Config, Otlp};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::{HeaderValue, Method, Uri};
+
+use crate::host::futures::{join_all, timeout};
+use crate::host::{GATEWAY_USER_AGENT, Host};
+use crate::record::Record;
+use crate::telemetry::otlp::{self, DeltaMetrics, TraceContext};
+
+/// How long requests are gathered before they are sent.
+const BATCH_DELAY: Duration = Duration::from_secs(2);
+/// After so long, whoever sends is taken for dead: a host stops what outlives its request too long.
+const MAX_WORK_TIME: Duration = Duration::from_secs(25);
+/// How many requests may wait to become spans; of what comes on top only the number is told.
+const MAX_QUEUED_SPANS: usize = 2_048;
+/// How many of them one call takes along.
+const MAX_SPANS_PER_BATCH: usize = 256;
+/// How long a collector may take to answer.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a batch is sent that the collector cannot take.
+const MAX_EXPORT_TRIES: u32 = 8;
+/// The wait before the second time; it doubles, up to the longest.
+const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
+/// The longest wait that a collector may ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+/// So much of a collector's answer is read, so that the host can use the connection again.
+const MAX_RESPONSE_BYTES: usize = 64 << 10;
+/// How often people are told that something was lost.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What waits to be sent. It goes from one configuration to the next.
+#[derive(Debug, Default)]
+pub struct OtlpExporter {
+    span_queue: RefCell<VecDeque<(Rc<TraceContext>, Box<Record>)>>,
+    pending_metrics: RefCell<DeltaMetrics>,
+    /// Requests whose spans were lost, since that was told last.
+    dropped: Cell<u64>,
+    traces: SignalQueue,
+    metrics: SignalQueue,
+    working_since: Cell<Option<Timestamp>>,
+}
+
+/// One of the two addresses of a collector.
+#[derive(Debug, Default)]
+struct SignalQueue {
+    /// What is under way, or is to be sent again.
+    batch: RefCell<Option<Rc<Batch>>>,
+    retry_at: Cell<Timestamp>,
+    next_warning_at: Cell<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    body: Bytes,
+    /// How many requests' spans are in it.
+    requests: u64,
+    tries: Cell<u32>,
+}
+
+/// What a collector makes of a parcel.
+enum ExportResult {
+    Accepted,
+    /// It may take it later.
+    RetryAfter(Option<Duration>, String),
+    Rejected(String),
+}
+
+impl OtlpExporter {
+    /// Notes a request that is over; `cost` is in billionths of a USD.
+    pub(crate) fn enqueue<P: Host>(
+        self: &Rc<Self>,
+        config: &Rc<Config>,
+        host: &P,
+        mut record: Box<Record>,
+        trace: Option<Rc<TraceContext>>,
+        cost: u64,
+    ) {
+        let Some(otlp) = &config.observe.otlp else { return };
+        if otlp.metrics {
+            let max = config.observe.max_consumers;
+            self.pending_metrics.borrow_mut().add(&record, cost, max);
+        }
+        let is_known = record.consumer.is_some();
+        if let Some(trace) = trace.filter(|trace| trace.is_sampled(is_known)) {
+            let mut waiting = self.span_queue.borrow_mut();
+            if waiting.len() < MAX_QUEUED_SPANS {
+                // A collector is told no content.
+                (record.prompt, record.answer) = (None, None);
+                waiting.push_back((trace, record));
+            } else {
+                self.count_dropped(1);
+            }
+        }
+        self.start_export(config, host);
+    }
+
+    fn start_export<P: Host>(self: &Rc<Self>, config: &Rc<Config>, host: &P) {
+        let now = host.now();
+        let busy = self.working_since.get();
+        let is_idle = || self.is_empty() || self.next_send(now) > now + MAX_WORK_TIME;
+        if busy.is_some_and(|since| now.since(since) < MAX_WORK_TIME) || is_idle() {
+            return;
+        }
+        self.working_since.set(Some(now));
+        let (exporter, config, task_host) = (Rc::clone(self), Rc::clone(config), host.clone());
+        host.defer(async move {
+            let ends = now + MAX_WORK_TIME;
+            if let Some(otlp) = &config.observe.otlp {
+                let mut wait = BATCH_DELAY;
+                while task_host.now() + wait + EXPORT_TIMEOUT <= ends {
+                    task_host.sleep(wait).await;
+                    exporter.prepare_batches(otlp, &config, task_host.now());
+                    let lanes =
+                        [(&exporter.traces, TRACES_PATH), (&exporter.metrics, METRICS_PATH)];
+                    let send = lanes
+                        .map(|(queue, path)| exporter.send_batch(queue, otlp, path, &task_host));
+                    join_all(send.into()).await;
+                    if exporter.is_empty() {
+                        break;
+                    }
+                    let turn = exporter.next_send(task_host.now());
+                    let is_free = task_host.now() >= exporter.traces.retry_at.get();
+                    let is_full =
+                        is_free && exporter.span_queue.borrow().len() >= MAX_SPANS_PER_BATCH;
+                    let least = if is_full { Duration::ZERO } else { BATCH_DELAY };
+                    wait = turn.since(task_host.now()).max(least);
+                }
+            }
+            exporter.working_since.set(None);
+        });
+    }
+
+    /// Makes parcels of what waits, where the one before is out of the way.
+    fn prepare_batches(&self, otlp: &Otlp, config: &Config, now: Timestamp) {
+        let mut waiting = self.span_queue.borrow_mut();
+        let mut traces = self.traces.batch.borrow_mut();
+        if traces.is_none() && !waiting.is_empty() {
+            let count = waiting.len().min(MAX_SPANS_PER_BATCH);
+            let some: Vec<_> = waiting.drain(..count).collect();
+            let requests = some.iter().map(|(trace, record)| (&**trace, &**record));
+            let body = otlp::traces_body(&otlp.service, requests, |id| provider_host(config, id));
+            *traces = Some(Batch::new(body, count as u64));
+        }
+        let (mut sums, mut metrics) =
+            (self.pending_metrics.borrow_mut(), self.metrics.batch.borrow_mut());
+        if otlp.metrics && metrics.is_none() {
+            sums.add_dropped(self.dropped.take(), now);
+            if !sums.is_empty() {
+                *metrics = Some(Batch::new(sums.take_body(&otlp.service, now), 0));
+            }
+        }
+    }
+
+    /// Sends a lane's parcel, if it has one and does not rest.
+    async fn send_batch<P: Host>(
+        &self,
+        queue: &SignalQueue,
+        otlp: &Otlp,
+        path: &str,
+        task_host: &P,
+    ) {
+        let batch = queue.batch.borrow().clone();
+        let Some(batch) = batch.filter(|_| task_host.now() >= queue.retry_at.get()) else { return };
+        batch.tries.set(batch.tries.get() + 1);
+        let tries = batch.tries.get();
+        let taken = post_batch(otlp, path, &batch.body, task_host);
+        let late = || ExportResult::RetryAfter(None, "it did not answer in time".to_owned());
+        let taken = timeout(task_host, EXPORT_TIMEOUT, taken).await.unwrap_or_else(late);
+        let now = task_host.now();
+        let lost = match taken {
+            ExportResult::Accepted => None,
+            ExportResult::RetryAfter(rest, reason) => {
+                let backoff = (INITIAL_BACKOFF * (1 << tries.min(6)) / 2).min(MAX_BACKOFF);
+                queue.retry_at.set(now + rest.unwrap_or(backoff).min(MAX_RETRY_AFTER));
+                if tries < MAX_EXPORT_TRIES {
+                    return;
+                }
+                Some(reason)
+            }
+            ExportResult::Rejected(reason) => Some(reason),
+        };
+        let mut held = queue.batch.borrow_mut();
+        // Another sender, who took this one for dead, may have been faster.
+        if !held.as_ref().is_some_and(|held| Rc::ptr_eq(held, &batch)) {
+            return;
+        }
+        *held = None;
+        if let Some(reason) = lost {
+            self.count_dropped(batch.requests);
+            if now >= queue.next_warning_at.get() {
+                queue.next_warning_at.set(now + WARNING_INTERVAL);
+                task_host.warn(&format!("the collector has not taken {path}: {reason}"));
+            }
+        }
+    }
+
+    fn count_dropped(&self, requests: u64) {
+        self.dropped.set(self.dropped.get().saturating_add(requests));
+    }
+
+    /// Whether there is nothing to send.
+    fn is_empty(&self) -> bool {
+        self.span_queue.borrow().is_empty()
+            && self.pending_metrics.borrow().is_empty()
+            && self.traces.batch.borrow().is_none()
+            && self.metrics.batch.borrow().is_none()
+    }
+
+    /// When something may be sent again.
+    fn next_send(&self, now: Timestamp) -> Timestamp {
+        let has_spans =
+            !self.span_queue.borrow().is_empty() || self.traces.batch.borrow().is_some();
+        let has_sums =
+            !self.pending_metrics.borrow().is_empty() || self.metrics.batch.borrow().is_some();
+        let lanes = [(&self.traces, has_spans), (&self.metrics, has_sums)];
+        let turns = lanes.into_iter().filter(|(_, has_some)| *has_some);
+        turns.map(|(queue, _)| queue.retry_at.get()).min().unwrap_or(now)
+    }
+}
+
+const TRACES_PATH: &str = "/v1/traces";
+const METRICS_PATH: &str = "/v1/metrics";
+
+impl Batch {
+    fn new(body: Vec<u8>, requests: u64) -> Rc<Self> {
+        Rc::new(Self { body: body.into(), requests, tries: Cell::new(0) })
+    }
+}
+
+/// Sends a body to a collector, and hears what becomes of it.
+async fn post_batch<P: Host>(otlp: &Otlp, path: &str, body: &Bytes, task_host: &P) -> ExportResult {
+    let mut request = http::Request::new(body.clone());
+    *request.method_mut() = Method::POST;
+    match format!("{}{path}", otlp.endpoint).parse() {
+        Ok(uri) => *request.uri_mut() = uri,
+        Err(_) => return ExportResult::Rejected("its address is none".to_owned()),
+    }
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, GATEWAY_USER_AGENT);
+    for (name, secret) in &otlp.headers {
+        if let Ok(mut value) = HeaderValue::try_from(secret.reveal()) {
+            value.set_sensitive(true);
+            headers.insert(name.clone(), value);
+        }
+    }
+    let (head, body) = match task_host.fetch(request).await {
+        Ok(response) => response.into_parts(),
+        Err(error) => return ExportResult::RetryAfter(None, error.reason().to_owned()),
+    };
+    // Whatever it says, its status has said it.
+    let _ = body.collect(MAX_RESPONSE_BYTES).await;
+    let said = || format!("it answered {}", head.status.as_u16());
+    match head.status.as_u16() {
+        200..=299 => ExportResult::Accepted,
+        // The ones that OTLP calls retryable.
+        429 | 502..=504 => {
+            let rest = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+            let rest = rest.and_then(|rest| rest.trim().parse().ok()).map(Duration::from_secs);
+            ExportResult::RetryAfter(rest, said())
+        }
+        _ => ExportResult::Rejected(said()),
+    }
+}
+
+/// The host of a provider's address.
+fn provider_host(config: &Config, provider: &str) -> Option<String> {
+    let provider = config.providers.iter().find(|other| other.id == provider)?;
+    let uri: Uri = provider.base_url.parse().ok()?;
+    uri.host().map(str::to_owned)
+}

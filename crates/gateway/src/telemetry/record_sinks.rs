@@ -1,0 +1,48 @@
+//! Receivers of finished records: usage totals, the host's log, and the OTLP exporter.
+
+use std::rc::Rc;
+
+use config::Config;
+
+use crate::host::Host;
+use crate::record::Record;
+use crate::telemetry::otlp::TraceContext;
+use crate::telemetry::usage::aggregator::UsageAggregator;
+
+use super::otlp::exporter::OtlpExporter;
+
+/// Everything that receives a record once its request is over. A clone shares the receivers.
+#[derive(Clone, Debug)]
+pub struct RecordSinks {
+    config: Rc<Config>,
+    usage_aggregator: Rc<UsageAggregator>,
+    otlp_exporter: Rc<OtlpExporter>,
+}
+
+impl RecordSinks {
+    /// Creates sinks that count and export as `config` says.
+    pub(crate) fn new(
+        config: Rc<Config>,
+        usage_aggregator: Rc<UsageAggregator>,
+        otlp_exporter: Rc<OtlpExporter>,
+    ) -> Self {
+        Self { config, usage_aggregator, otlp_exporter }
+    }
+
+    /// Adds a record to the usage totals; `cost` is in billionths of a USD.
+    pub(crate) fn count_usage<P: Host>(&self, host: &P, record: &Record, cost: u64) {
+        self.usage_aggregator.record(host, record, cost);
+    }
+
+    /// Writes a record to the host's log and queues it for the OTLP collector.
+    pub(crate) fn write_record<P: Host>(
+        &self,
+        host: &P,
+        record: Box<Record>,
+        trace: Option<Rc<TraceContext>>,
+        cost: u64,
+    ) {
+        host.record(&record);
+        self.otlp_exporter.enqueue(&self.config, host, record, trace, cost);
+    }
+}

@@ -1,0 +1,271 @@
+//! What is asked and what is answered, for the log of those routes that keep it: a part of it, without
+//! personal data.
+//!
+//! It masks what guards can find without a service, whether or not a guard watches the route. What a
+//! mask stands for is not kept anywhere.
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+use guards::settings::{Pii, PiiAction, PiiKind};
+use guards::{Masks, Verdict, pii};
+use openai::{Endpoint, Event, Framer, MessageRole, Prompt, texts_in_answer};
+
+use crate::request::parse::ParsedRequest;
+
+/// Everything that guards know without a service.
+const MASKED_KINDS: [PiiKind; 6] = [
+    PiiKind::Email,
+    PiiKind::Phone,
+    PiiKind::ChineseId,
+    PiiKind::Card,
+    PiiKind::Address,
+    PiiKind::ApiKey,
+];
+/// What stands where something is left out.
+const ELLIPSIS: char = '…';
+/// The relay lets only whole events pass, and none that is longer than this.
+const MAX_EVENT_BYTES: usize = 32 << 20;
+
+/// One request's question and answer in the making.
+pub struct Transcript {
+    request: ParsedRequest,
+    /// The most characters of each.
+    max_chars: usize,
+    answer: RefCell<AnswerTranscript>,
+}
+
+/// What was answered so far: each strand (a choice's text, its reasoning, a call of a tool) is a text.
+struct AnswerTranscript {
+    framer: Framer,
+    channels: Vec<(String, String)>,
+    chars_left: usize,
+    is_truncated: bool,
+}
+
+impl Transcript {
+    /// Begins with a question.
+    pub fn new(request: &ParsedRequest, max_chars: usize) -> Self {
+        let framer = Framer::new(MAX_EVENT_BYTES);
+        let heard = AnswerTranscript {
+            framer,
+            channels: Vec::new(),
+            chars_left: max_chars,
+            is_truncated: false,
+        };
+        Self { request: request.clone(), max_chars, answer: RefCell::new(heard) }
+    }
+
+    /// Takes events that the caller is shown.
+    pub fn add_events(&self, events: &Bytes) {
+        let mut heard = self.answer.borrow_mut();
+        if heard.is_truncated || heard.framer.push(events.clone()).is_err() {
+            return;
+        }
+        while let Some(event) = heard.framer.next_event() {
+            let event = heard.framer.slice(event);
+            heard.add_event(&event);
+        }
+    }
+
+    /// Takes a whole answer that the caller is shown.
+    pub fn add_answer(&self, answer: &Bytes) {
+        self.answer.borrow_mut().add_texts(answer);
+    }
+
+    /// The question, as far as it is kept: of many messages the last ones, each from its beginning.
+    pub fn question(&self) -> Option<String> {
+        let content = self.request.fields().content.clone();
+        let prompt =
+            Prompt::parse(self.request.endpoint(), self.request.body_text(), content).ok()?;
+        let has_speakers = self.request.endpoint() == Endpoint::ChatCompletions;
+        let mut masks = Masks::default();
+        masks.reserve_placeholders(self.request.body_text());
+        let (mut left, mut lines) = (self.max_chars, Vec::new());
+        for (_, field) in prompt.texts.iter().rev() {
+            if left == 0 {
+                lines.push(ELLIPSIS.to_string());
+                break;
+            }
+            let (text, is_cut) = truncate_chars(&field.text, left);
+            left = if is_cut { 0 } else { left - text.chars().count() };
+            let text = mask_text(&mut masks, text, is_cut, self.max_chars);
+            lines.push(match has_speakers {
+                true => format!("{}: {text}", role_name(field.role)),
+                false => text,
+            });
+        }
+        lines.reverse();
+        Some(lines.join("\n")).filter(|text| !text.is_empty())
+    }
+
+    /// The answer, as far as it is kept.
+    pub fn answer(&self) -> Option<String> {
+        let mut heard = self.answer.borrow_mut();
+        // A border that the next piece would have confirmed.
+        let last = Bytes::copy_from_slice(heard.framer.unfinished());
+        heard.add_event(&last);
+        let mut masks = Masks::default();
+        heard.channels.iter().for_each(|(_, text)| masks.reserve_placeholders(text));
+        let is_cut = heard.is_truncated;
+        let lines = heard
+            .channels
+            .iter()
+            .map(|(_, text)| mask_text(&mut masks, text, is_cut, self.max_chars));
+        Some(lines.collect::<Vec<_>>().join("\n")).filter(|text| !text.is_empty())
+    }
+}
+
+impl AnswerTranscript {
+    fn add_event(&mut self, event: &[u8]) {
+        if let Some(data) = Event::parse(event).data {
+            self.add_texts(&data);
+        }
+    }
+
+    fn add_texts(&mut self, answer: &[u8]) {
+        let Some(Ok(all)) = str::from_utf8(answer).ok().map(texts_in_answer) else { return };
+        for field in all {
+            if self.is_truncated {
+                return;
+            }
+            let (text, is_cut) = truncate_chars(&field.text, self.chars_left);
+            self.chars_left -= text.chars().count();
+            self.is_truncated = is_cut;
+            match self.channels.iter_mut().find(|(strand, _)| *strand == field.channel) {
+                Some((_, before)) => before.push_str(text),
+                None => self.channels.push((field.channel, text.to_owned())),
+            }
+        }
+    }
+}
+
+/// So many characters, and whether something follows them.
+fn truncate_chars(text: &str, max: usize) -> (&str, bool) {
+    text.char_indices().nth(max).map_or((text, false), |(at, _)| (&text[..at], true))
+}
+
+/// A text without what is personal in it. Where it is cut its end is left out as well if that may be a
+/// part of such a thing: half of a card's number is no card's number any more.
+fn mask_text(masks: &mut Masks, text: &str, is_cut: bool, max: usize) -> String {
+    let detect = MASKED_KINDS.to_vec();
+    let pii = Pii { detect, custom: Vec::new(), action: PiiAction::Replace, restore: false };
+    let shown = if is_cut { &text[..text.len() - pii::undecided_bytes(text)] } else { text };
+    let mut masked = match masks.mask(&pii, shown) {
+        Verdict::Mask(edits, _) => {
+            let (mut masked, mut at) = (String::with_capacity(shown.len()), 0);
+            for edit in edits {
+                masked.push_str(&shown[at..edit.at.start]);
+                masked.push_str(&edit.text);
+                at = edit.at.end;
+            }
+            masked.push_str(&shown[at..]);
+            masked
+        }
+        Verdict::Pass | Verdict::Block(_) => shown.to_owned(),
+    };
+    // A mask may be longer than what it stands for.
+    let (short, is_longer) = truncate_chars(&masked, max);
+    masked.truncate(short.len());
+    if is_cut || is_longer {
+        masked.push(ELLIPSIS);
+    }
+    masked
+}
+
+fn role_name(speaker: MessageRole) -> &'static str {
+    match speaker {
+        MessageRole::System => "system",
+        MessageRole::User => "user",
+        MessageRole::Assistant => "assistant",
+        MessageRole::Tool => "tool",
+    }
+}
+
+impl std::fmt::Debug for Transcript {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transcript").field("most", &self.max_chars).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+    use openai::Endpoint;
+
+    use crate::host::body::Body;
+    use crate::request::parse::ParsedRequest;
+    use crate::testing::fake_host::block_on;
+
+    use super::Transcript;
+
+    fn transcript(messages: &str, max: usize) -> Transcript {
+        let body = Bytes::from(format!(r#"{{"model":"m","messages":{messages}}}"#));
+        let headers = HeaderMap::new();
+        let request =
+            ParsedRequest::read(Endpoint::ChatCompletions, &headers, Body::from(body), 1 << 20);
+        Transcript::new(&block_on(request).expect("a request"), max)
+    }
+
+    #[track_caller]
+    fn assert_question(messages: &str, max: usize, expected: &str) {
+        assert_eq!(transcript(messages, max).question().as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn of_many_messages_the_last() {
+        let messages = r#"[{"role":"system","content":"be short"},
+            {"role":"user","content":[{"type":"text","text":"你好 world"},
+             {"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]"#;
+        assert_question(messages, 100, "system: be short\nuser: 你好 world");
+        assert_question(messages, 10, "system: …\nuser: 你好 world");
+        assert_question(messages, 8, "…\nuser: 你好 world");
+        assert_eq!(transcript("[]", 5).question(), None);
+    }
+
+    #[test]
+    fn what_is_personal_is_masked_and_never_cut_in_half() {
+        let messages = r#"[{"role":"user","content":"I am ann@example.com, card 4111 1111 1111 1111"},
+            {"role":"user","content":"write to ann@example.com"}]"#;
+        assert_question(
+            messages,
+            100,
+            "user: I am [EMAIL_1], card [CARD_1]\nuser: write to [EMAIL_1]",
+        );
+        let card = r#"[{"role":"user","content":"card 4111 1111 1111 1111"}]"#;
+        for max in 6..23 {
+            let question = transcript(card, max).question().expect("a question");
+            assert!(!question.contains("41"), "{max}: {question}");
+        }
+        let mail = r#"[{"role":"user","content":"mail ann@example.com"}]"#;
+        for max in 6..19 {
+            let question = transcript(mail, max).question().expect("a question");
+            assert!(!question.contains("ann"), "{max}: {question}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_heard_however_it_comes() {
+        let events = concat!(
+            "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"reasoning_content\":\"hm\"}}]}\n\n",
+            "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"ask ann@exa\"}}]}\n\n",
+            "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"mple.com now\"}}]}\n\n",
+            "data: [DONE]",
+        );
+        for size in [1, 7, events.len()] {
+            let transcript = transcript("[]", 100);
+            for piece in events.as_bytes().chunks(size) {
+                transcript.add_events(&Bytes::copy_from_slice(piece));
+            }
+            assert_eq!(transcript.answer().as_deref(), Some("hm\nask [EMAIL_1] now"));
+        }
+        let whole = r#"{"choices":[{"message":{"role":"assistant","content":"one two three"}}]}"#;
+        for (max, expected) in [(13, "one two three"), (8, "one two …"), (6, "one …")] {
+            let transcript = transcript("[]", max);
+            transcript.add_answer(&Bytes::from(whole));
+            assert_eq!(transcript.answer().as_deref(), Some(expected));
+        }
+        assert_eq!(transcript("[]", 9).answer(), None);
+    }
+}

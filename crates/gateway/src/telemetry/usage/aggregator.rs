@@ -1,0 +1,213 @@
+//! Adds up requests that are over and hands the sums to the ledger, off anybody's path.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::rc::Rc;
+use std::time::Duration;
+
+use civil_time::Timestamp;
+use civil_time::rfc3339::Day;
+use ledger::{BookId, CardinalityLimits, Operation, UsageRow, UsageTotals};
+use openai::TokenSource;
+
+use crate::host::{Host, futures};
+use crate::limits::ledger_client;
+use crate::record::{Outcome, Record};
+use crate::telemetry::metrics;
+
+use super::keys::{
+    HOUR, RETENTION_DAYS, RETENTION_HOURS, UsageDimensions, day_book, hour_book, hourly_key,
+    hourly_retained_until, minutely_key, minutely_retained_until, random_shard,
+};
+
+/// After so long, whoever writes is taken for dead: a host stops what outlives its request too long.
+const MAX_WRITE_TIME: Duration = Duration::from_secs(30);
+/// The wait after a first write. Each next one is twice as long, up to what the host has: the most that
+/// is forgotten where a gateway is killed, beside what is under way.
+const MIN_WRITE_PAUSE: Duration = Duration::from_millis(100);
+/// The same where the ledger is away.
+const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(2);
+/// How many rows may wait while the ledger is away; what comes on top of them is not counted.
+const MAX_WAITING_ROWS: usize = 10_000;
+
+/// Sums that wait to be written. One writer is at work at a time, writes at once, and then takes along
+/// whatever has come in meanwhile: under load there are far fewer writes than requests.
+#[derive(Debug, Default)]
+pub(crate) struct UsageAggregator {
+    cardinality: Cell<CardinalityLimits>,
+    waiting: RefCell<BTreeMap<(BookId, String), UsageRow>>,
+    /// What may have been written or not: it is said again in the same words and under the same name,
+    /// and until then nothing else is told to that place.
+    unconfirmed: RefCell<BTreeMap<BookId, Rc<Operation>>>,
+    /// Where the names of operations begin: a number that no other gateway has.
+    id_seed: Cell<Option<u64>>,
+    write_count: Cell<u64>,
+    writing_since: Cell<Option<Timestamp>>,
+}
+
+impl UsageAggregator {
+    /// Opens a recorder whose metrics tell so much apart.
+    pub(crate) fn new(limits: CardinalityLimits) -> Self {
+        Self { cardinality: Cell::new(limits), ..Self::default() }
+    }
+
+    /// From now on metrics tell so much apart.
+    pub(crate) fn set_cardinality(&self, limits: CardinalityLimits) {
+        self.cardinality.set(limits);
+    }
+
+    /// Adds a request that is over; `cost` is in billionths of a USD.
+    pub(crate) fn record<P: Host>(self: &Rc<Self>, host: &P, record: &Record, cost: u64) {
+        let Some(dimensions) = UsageDimensions::from_record(record) else { return };
+        let at = Timestamp::from_millis(record.at_ms);
+        let seed = self.id_seed.get().unwrap_or_else(|| {
+            let seed = host.entropy();
+            if !P::EXPIRES_ROWS {
+                self.touch_expired(host.now(), random_shard(seed));
+            }
+            seed
+        });
+        self.id_seed.set(Some(seed));
+        let shard = random_shard(seed);
+        let totals = totals_of(record, cost);
+        let (hour, minute) = (hourly_key(at, &dimensions), minutely_key(at, &dimensions));
+        self.add_row(
+            day_book(Day::containing(at), shard),
+            hour,
+            hourly_retained_until(at),
+            &totals,
+        );
+        self.add_row(hour_book(at, shard), minute, minutely_retained_until(at), &totals);
+        let book_id = metrics::book_id(shard);
+        for (key, totals) in metrics::metric_rows(record, &dimensions, totals) {
+            self.add_row(book_id.clone(), key, metrics::retained_until(at), &totals);
+        }
+        self.start_write(host);
+    }
+
+    fn add_row(&self, book_id: BookId, key: String, until: Timestamp, totals: &UsageTotals) {
+        let mut waiting = self.waiting.borrow_mut();
+        let full = waiting.len() >= MAX_WAITING_ROWS;
+        match waiting.entry((book_id, key)) {
+            Entry::Occupied(mut before) => before.get_mut().totals += totals,
+            Entry::Vacant(_) if full => {}
+            Entry::Vacant(free) => {
+                let key = free.key().1.clone();
+                free.insert(UsageRow { key, until, totals: totals.clone() });
+            }
+        }
+    }
+
+    /// Touches the places whose time has just ended, which makes a host sweep them that forgets nothing by
+    /// itself. Every gateway does, since a place is this old for one hour or one day only; one
+    /// that is clear already is a look and no write.
+    fn touch_expired(&self, now: Timestamp, shard: u8) {
+        let before =
+            |hours: u64| Timestamp::from_millis(now.as_millis().saturating_sub(hours * HOUR));
+        let nothing = || Rc::new(Operation::AddUsage { id: 0, bounds: None, rows: Vec::new() });
+        let hour = hour_book(before(RETENTION_HOURS + 2), shard);
+        let day = day_book(Day::containing(before((RETENTION_DAYS + 2) * 24)), shard);
+        self.unconfirmed.borrow_mut().extend([(hour, nothing()), (day, nothing())]);
+    }
+
+    fn start_write<P: Host>(self: &Rc<Self>, host: &P) {
+        let now = host.now();
+        let busy = self.writing_since.get();
+        if busy.is_some_and(|since| now.since(since) < MAX_WRITE_TIME) {
+            return;
+        }
+        self.writing_since.set(Some(now));
+        let (recorder, task_host) = (Rc::clone(self), host.clone());
+        host.defer(async move {
+            let began = task_host.now();
+            let mut pause = MIN_WRITE_PAUSE;
+            loop {
+                recorder.prepare_writes();
+                let told: Vec<(BookId, Rc<Operation>)> = {
+                    let unsure = recorder.unconfirmed.borrow();
+                    unsure.iter().map(|(book_id, it)| (book_id.clone(), Rc::clone(it))).collect()
+                };
+                if told.is_empty() {
+                    break;
+                }
+                // All at once: a place does not wait for another one's host.
+                let ask = |(book_id, operation): &(BookId, Rc<Operation>)| {
+                    let (task_host, book_id, operation) =
+                        (task_host.clone(), book_id.clone(), Rc::clone(operation));
+                    async move { ledger_client::call(&task_host, &book_id, &operation).await.is_ok() }
+                };
+                let done = futures::join_all(told.iter().map(ask).collect()).await;
+                let away = done.contains(&false);
+                for ((book_id, operation), is_done) in told.into_iter().zip(done) {
+                    let mut unsure = recorder.unconfirmed.borrow_mut();
+                    // Another writer, who took this one for dead, may have been faster.
+                    let is_it = unsure.get(&book_id).is_some_and(|it| Rc::ptr_eq(it, &operation));
+                    if is_done && is_it {
+                        unsure.remove(&book_id);
+                    }
+                }
+                // The next request's writer takes along what is left.
+                if task_host.now().since(began) + UNAVAILABLE_PAUSE >= MAX_WRITE_TIME {
+                    break;
+                }
+                task_host.sleep(if away { UNAVAILABLE_PAUSE } else { pause }).await;
+                pause = (pause * 2).min(P::MAX_BATCH_DELAY);
+            }
+            recorder.writing_since.set(None);
+        });
+    }
+
+    /// Makes one operation of what waits for each place that is sure of the one before.
+    fn prepare_writes(&self) {
+        let mut unsure = self.unconfirmed.borrow_mut();
+        let mut rows: BTreeMap<BookId, Vec<UsageRow>> = BTreeMap::new();
+        let mut waiting = self.waiting.borrow_mut();
+        for ((book_id, key), row) in std::mem::take(&mut *waiting) {
+            if unsure.contains_key(&book_id) {
+                waiting.insert((book_id, key), row);
+            } else {
+                rows.entry(book_id).or_default().push(row);
+            }
+        }
+        for (book_id, rows) in rows {
+            let written = self.write_count.get() + 1;
+            self.write_count.set(written);
+            let id = self.id_seed.get().unwrap_or_default().wrapping_add(written);
+            let limits = metrics::is_metrics_book(&book_id).then_some(self.cardinality.get());
+            unsure.insert(book_id, Rc::new(Operation::AddUsage { id, bounds: limits, rows }));
+        }
+    }
+}
+
+fn totals_of(record: &Record, cost: u64) -> UsageTotals {
+    let count = |condition: bool| u64::from(condition);
+    let failed = matches!(record.outcome, Outcome::Failed | Outcome::Truncated);
+    let tokens = record.tokens;
+    let is_estimated = tokens.counted == TokenSource::Estimated;
+    let estimated = |tokens: u64| if is_estimated { tokens } else { 0 };
+    let mut totals = UsageTotals {
+        requests: 1,
+        failed: count(failed),
+        limited: count(record.outcome == Outcome::Refused && record.limited_by.is_some()),
+        hits: count(record.cache == Some("hit")),
+        blocked: count(record.blocked_by.is_some()),
+        estimated: count(is_estimated),
+        input: tokens.input,
+        cached: tokens.cached,
+        output: tokens.output,
+        reasoning: tokens.reasoning,
+        estimated_input: estimated(tokens.input),
+        estimated_output: estimated(tokens.output),
+        cost,
+        first_ms: record.first_token_ms.unwrap_or(0),
+        first: count(record.first_token_ms.is_some()),
+        total_ms: record.total_ms,
+        ..UsageTotals::default()
+    };
+    if let Some(first) = record.first_token_ms {
+        totals.firsts.record(first);
+    }
+    totals.totals.record(record.total_ms);
+    totals
+}

@@ -1,0 +1,211 @@
+//! Where past requests are added up: the names of places and rows, the same for those who record
+//! and those who ask.
+//!
+//! Sums by the hour are in the places of their day, sums by the minute in those of their hour: a
+//! minute's are many, and whoever asks for a month should not have to read them. Each has [`SHARDS`]
+//! places, so that no single one sees every request. It counts nothing itself: the sums are
+//! [`ledger::UsageTotals`].
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use civil_time::Timestamp;
+use civil_time::rfc3339::Day;
+use ledger::BookId;
+
+use crate::record::{MODELS_OPERATION, Record};
+
+/// How many places a day has, and an hour.
+pub const SHARDS: u8 = 4;
+
+/// For how many days sums by the hour are kept.
+pub const RETENTION_DAYS: u64 = 92;
+
+/// For how many hours sums by the minute are kept.
+pub const RETENTION_HOURS: u64 = 25;
+
+const MINUTE: u64 = 60 * 1_000;
+pub(crate) const HOUR: u64 = 60 * MINUTE;
+
+/// A part of a key is cut to so many bytes: models are named by callers, who may say anything.
+const MAX_KEY_PART_BYTES: usize = 128;
+
+/// A request that was tallied belongs here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UsageDimensions {
+    /// Who asked.
+    pub consumer: String,
+    /// The consumer's group; empty without one.
+    pub group: String,
+    /// The model that answered, or that was asked for; empty where nobody is known to serve it.
+    pub model: String,
+    /// Who answered; empty where nobody did.
+    pub provider: String,
+    /// The route; empty where none was found.
+    pub route: String,
+}
+
+impl UsageDimensions {
+    /// What a request belongs to; `None`: nobody's, or no question to a model.
+    pub fn from_record(record: &Record) -> Option<Self> {
+        let consumer =
+            record.consumer.as_ref().filter(|_| record.operation != Some(MODELS_OPERATION))?;
+        let asked = record.model.as_deref().unwrap_or_default();
+        let answered = record.target.as_deref().and_then(|it| it.split_once('/'));
+        let (provider, model) = answered.unwrap_or(("", asked));
+        // A name that nobody serves may be anything, and every one would be a row.
+        let model = if record.has_known_model() { model } else { "" };
+        Some(Self {
+            consumer: consumer.clone(),
+            group: record.group.clone().unwrap_or_default(),
+            model: model.to_owned(),
+            provider: provider.to_owned(),
+            route: record.route.clone().unwrap_or_default(),
+        })
+    }
+}
+
+/// The place of one of a day's shards.
+pub fn day_book(day: Day, shard: u8) -> BookId {
+    BookId::new(format!("usage/{day}/{}", shard % SHARDS))
+}
+
+/// The place of one of the shards of the hour that a moment is in, for sums by the minute.
+pub fn hour_book(at: Timestamp, shard: u8) -> BookId {
+    let hour = at.as_millis() / HOUR % 24;
+    BookId::new(format!("usage/minute/{}T{hour:02}/{}", Day::containing(at), shard % SHARDS))
+}
+
+/// Any shard, by chance.
+pub fn random_shard(entropy: u64) -> u8 {
+    u8::try_from(entropy % u64::from(SHARDS)).expect("there are few shards")
+}
+
+/// When the hour's sums of a moment may be forgotten: at the end of a day.
+pub fn hourly_retained_until(at: Timestamp) -> Timestamp {
+    Day::containing(at).next().start() + Duration::from_secs(RETENTION_DAYS * 24 * 60 * 60)
+}
+
+/// When the minute's sums of a moment may be forgotten: all of an hour at once.
+pub fn minutely_retained_until(at: Timestamp) -> Timestamp {
+    start_of_hour(at) + Duration::from_millis((RETENTION_HOURS + 1) * HOUR)
+}
+
+/// The first moment of an hour of universal time.
+pub fn start_of_hour(at: Timestamp) -> Timestamp {
+    Timestamp::from_millis(at.as_millis() / HOUR * HOUR)
+}
+
+/// The key of a row: `hour|consumer|group|model|provider|route`, the hour of universal time in two
+/// digits, `|` and `%` in the parts percent-encoded.
+pub fn hourly_key(at: Timestamp, dimensions: &UsageDimensions) -> String {
+    row_key(at.as_millis() / HOUR % 24, dimensions)
+}
+
+/// The same of a minute: `minute|consumer|…`.
+pub fn minutely_key(at: Timestamp, dimensions: &UsageDimensions) -> String {
+    row_key(at.as_millis() / MINUTE % 60, dimensions)
+}
+
+fn row_key(number: u64, dimensions: &UsageDimensions) -> String {
+    let mut key = format!("{number:02}");
+    for part in [
+        &dimensions.consumer,
+        &dimensions.group,
+        &dimensions.model,
+        &dimensions.provider,
+        &dimensions.route,
+    ] {
+        key.push('|');
+        push_encoded(&mut key, part);
+    }
+    key
+}
+
+/// Adds a part to a key, cut and encoded.
+pub(crate) fn push_encoded(key: &mut String, part: &str) {
+    for character in part[..part.floor_char_boundary(MAX_KEY_PART_BYTES)].chars() {
+        match character {
+            '|' | '%' => write!(key, "%{:02X}", u32::from(character)).expect("a string grows"),
+            _ => key.push(character),
+        }
+    }
+}
+
+/// What an encoded part says.
+pub(crate) fn decode_part(part: &str) -> Cow<'_, str> {
+    if part.contains('%') {
+        // In this order, so that an encoded "%7C" stays one.
+        Cow::Owned(part.replace("%7C", "|").replace("%25", "%"))
+    } else {
+        Cow::Borrowed(part)
+    }
+}
+
+/// Reads a key: the hour of the day or the minute of the hour, and what it is a key of.
+pub fn parse_key(key: &str) -> Option<(u8, UsageDimensions)> {
+    let mut parts = key.split('|');
+    let number = parts.next()?.parse().ok().filter(|number| *number < 60)?;
+    let mut part = || Some(decode_part(parts.next()?).into_owned());
+    let dimensions = UsageDimensions {
+        consumer: part()?,
+        group: part()?,
+        model: part()?,
+        provider: part()?,
+        route: part()?,
+    };
+    parts.next().is_none().then_some((number, dimensions))
+}
+
+#[cfg(test)]
+mod tests {
+    use civil_time::Timestamp;
+    use civil_time::rfc3339::Day;
+    use proptest::prelude::*;
+
+    use super::{
+        UsageDimensions, day_book, hour_book, hourly_key, hourly_retained_until, minutely_key,
+        minutely_retained_until, parse_key, random_shard,
+    };
+
+    const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000 + 13 * 3_600_000);
+
+    #[test]
+    fn names() {
+        let dimensions = UsageDimensions {
+            consumer: "acme".to_owned(),
+            model: "a|b%7C".to_owned(),
+            route: "chat".to_owned(),
+            ..UsageDimensions::default()
+        };
+        assert_eq!(hourly_key(NOW, &dimensions), "13|acme||a%7Cb%257C||chat");
+        assert_eq!(parse_key("13|acme||a%7Cb%257C||chat"), Some((13, dimensions)));
+        for wrong in ["", "60|a|b|c|d|e", "13|a|b|c|d", "13|a|b|c|d|e|f", "x|a|b|c|d|e"] {
+            assert_eq!(parse_key(wrong), None, "{wrong}");
+        }
+        assert_eq!(day_book(Day::containing(NOW), 3).as_str(), "usage/2026-01-01/3");
+        let later = Timestamp::from_millis(NOW.as_millis() + 59 * 60_000 + 59_999);
+        assert_eq!(minutely_key(later, &UsageDimensions::default()), "59|||||");
+        assert_eq!(hour_book(later, 6).as_str(), "usage/minute/2026-01-01T13/2");
+        assert_eq!(minutely_retained_until(later).as_millis(), NOW.as_millis() + 26 * 3_600_000);
+        assert_eq!(random_shard(u64::MAX), 3);
+        assert_eq!(hourly_retained_until(NOW).as_millis(), 1_767_225_600_000 + 93 * 86_400_000);
+    }
+
+    #[test]
+    fn a_model_that_somebody_made_up_is_cut() {
+        let dimensions = UsageDimensions { model: "é".repeat(200), ..UsageDimensions::default() };
+        let (_, read) = parse_key(&hourly_key(NOW, &dimensions)).expect("a key");
+        assert_eq!(read.model, "é".repeat(64));
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_says_what_it_is_of(parts in prop::array::uniform5("[a-c|%27C5é]{0,12}")) {
+            let [consumer, group, model, provider, route] = parts;
+            let kind = UsageDimensions { consumer, group, model, provider, route };
+            prop_assert_eq!(parse_key(&hourly_key(NOW, &kind)), Some((13, kind)));
+        }
+    }
+}

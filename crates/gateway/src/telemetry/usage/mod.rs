@@ -1,0 +1,4 @@
+//! Usage totals by hour and minute.
+
+pub(crate) mod aggregator;
+pub mod keys;

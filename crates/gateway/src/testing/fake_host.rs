@@ -1,0 +1,322 @@
+//! A host in memory for the tests of keys and of the admin plane: every question to its store or
+//! ledger is answered at the second poll, so that two callers come between each other's steps.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use civil_time::Timestamp;
+use ledger::{Book, BookId, LedgerReply, Operation};
+use secret::Secret;
+
+use crate::host::body::Body;
+use crate::host::error::HostError;
+use crate::host::{Clock, HttpClient, KvStore, LedgerHost, Listing, Settings, Tasks};
+use crate::record::Record;
+
+/// One host; a clone is the same one.
+#[derive(Clone)]
+pub(crate) struct FakeHost(Rc<Inner>);
+
+struct Inner {
+    now: Cell<u64>,
+    entropy: Cell<u64>,
+    store: RefCell<BTreeMap<String, Vec<u8>>>,
+    /// What readers of the store see instead of it.
+    frozen: RefCell<Option<BTreeMap<String, Vec<u8>>>>,
+    books: RefCell<BTreeMap<BookId, Book>>,
+    store_unavailable: Cell<bool>,
+    ledger_unavailable: Cell<bool>,
+    /// Whether the ledger's answers are lost.
+    ledger_drops_replies: Cell<bool>,
+    reads: Cell<usize>,
+    document: RefCell<String>,
+    warnings: RefCell<Vec<String>>,
+    deferred: RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>>,
+}
+
+impl FakeHost {
+    /// 2026-01-01T00:00:00Z, and nothing in the store.
+    pub(crate) fn new() -> Self {
+        Self(Rc::new(Inner {
+            now: Cell::new(1_767_225_600_000),
+            entropy: Cell::new(1),
+            store: RefCell::default(),
+            frozen: RefCell::default(),
+            books: RefCell::default(),
+            store_unavailable: Cell::new(false),
+            ledger_unavailable: Cell::new(false),
+            ledger_drops_replies: Cell::new(false),
+            reads: Cell::new(0),
+            document: RefCell::default(),
+            warnings: RefCell::default(),
+            deferred: RefCell::default(),
+        }))
+    }
+
+    /// The document that is deployed with it. Every secret is there but `MISSING`; its value is its
+    /// name.
+    pub(crate) fn deploy(&self, document: &str) {
+        document.clone_into(&mut self.0.document.borrow_mut());
+    }
+
+    /// Takes the lines for people since the last time.
+    pub(crate) fn take_warnings(&self) -> Vec<String> {
+        self.0.warnings.take()
+    }
+
+    /// Runs what was deferred; before, it waits.
+    pub(crate) fn run_deferred(&self) {
+        loop {
+            let Some(task) = self.0.deferred.borrow_mut().pop() else { return };
+            block_on(task);
+        }
+    }
+
+    /// Writes into the store behind everybody's back.
+    pub(crate) fn write(&self, name: &str, value: &str) {
+        self.0.store.borrow_mut().insert(name.to_owned(), value.into());
+    }
+
+    pub(crate) fn advance(&self, duration: Duration) {
+        self.0.now.set((self.now() + duration).as_millis());
+    }
+
+    pub(crate) fn set_now(&self, now: Timestamp) {
+        self.0.now.set(now.as_millis());
+    }
+
+    pub(crate) fn set_store_unavailable(&self, is_away: bool) {
+        self.0.store_unavailable.set(is_away);
+    }
+
+    pub(crate) fn set_ledger_unavailable(&self, is_away: bool) {
+        self.0.ledger_unavailable.set(is_away);
+    }
+
+    pub(crate) fn set_ledger_drops_replies(&self, is_deaf: bool) {
+        self.0.ledger_drops_replies.set(is_deaf);
+    }
+
+    /// From now on readers see the store as it is now, or as it really is.
+    pub(crate) fn freeze_reads(&self, is_frozen: bool) {
+        *self.0.frozen.borrow_mut() = is_frozen.then(|| self.0.store.borrow().clone());
+    }
+
+    /// How many values were asked for since the last time.
+    pub(crate) fn take_reads(&self) -> usize {
+        self.0.reads.take()
+    }
+
+    /// Everything in the store, names and values.
+    pub(crate) fn entries(&self) -> BTreeMap<String, String> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("entries are JSON");
+        self.0.store.borrow().iter().map(|(name, value)| (name.clone(), text(value))).collect()
+    }
+
+    /// Everything in the ledger, places and books.
+    pub(crate) fn books(&self) -> Vec<(String, String)> {
+        let text = |book: &Book| String::from_utf8(book.to_bytes()).expect("books are JSON");
+        let books = self.0.books.borrow();
+        books.iter().map(|(book_id, book)| (book_id.as_str().to_owned(), text(book))).collect()
+    }
+}
+
+impl Clock for FakeHost {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.now.get())
+    }
+
+    fn entropy(&self) -> u64 {
+        // splitmix64, as in the simulator, which depends on this crate.
+        let state = self.0.entropy.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0.entropy.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
+        // Whatever can come before it does.
+        let (host, mut polls) = (self.clone(), 0);
+        poll_fn(move |_| {
+            polls += 1;
+            if polls < 100 {
+                return Poll::Pending;
+            }
+            host.advance(duration);
+            Poll::Ready(())
+        })
+    }
+}
+
+impl KvStore for FakeHost {
+    async fn get(&self, name: &str) -> Result<Option<Bytes>, HostError> {
+        yield_once().await;
+        self.check_store()?;
+        self.0.reads.set(self.0.reads.get() + 1);
+        let frozen = self.0.frozen.borrow();
+        let store = self.0.store.borrow();
+        let seen = frozen.as_ref().unwrap_or(&store);
+        Ok(seen.get(name).map(|value| Bytes::copy_from_slice(value)))
+    }
+
+    async fn put(
+        &self,
+        name: &str,
+        value: Vec<u8>,
+        _keep: Option<Duration>,
+    ) -> Result<(), HostError> {
+        yield_once().await;
+        self.check_store()?;
+        assert!(name.len() <= 512 && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
+        self.0.store.borrow_mut().insert(name.to_owned(), value);
+        Ok(())
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), HostError> {
+        yield_once().await;
+        self.check_store()?;
+        self.0.store.borrow_mut().remove(name);
+        Ok(())
+    }
+
+    async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, HostError> {
+        const PAGE: usize = 3;
+        yield_once().await;
+        self.check_store()?;
+        let store = self.0.store.borrow();
+        let mut names = store.keys().filter(|name| {
+            name.starts_with(prefix) && cursor.is_none_or(|cursor| name.as_str() > cursor)
+        });
+        let page: Vec<String> = names.by_ref().take(PAGE).cloned().collect();
+        let cursor = names.next().and(page.last().cloned());
+        Ok(Listing { names: page, cursor })
+    }
+}
+
+impl FakeHost {
+    fn check_store(&self) -> Result<(), HostError> {
+        if self.0.store_unavailable.get() {
+            Err(HostError::new("the store is away"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl LedgerHost for FakeHost {
+    const MAX_BATCH_DELAY: Duration = Duration::from_secs(2);
+    const EXPIRES_ROWS: bool = false;
+
+    async fn apply(
+        &self,
+        book_id: &BookId,
+        operation: &Operation,
+    ) -> Result<LedgerReply, HostError> {
+        yield_once().await;
+        if self.0.ledger_unavailable.get() {
+            return Err(HostError::new("the ledger is away"));
+        }
+        let name = book_id.as_str();
+        assert!(name.len() <= 128 && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
+        let now = self.now();
+        let reply =
+            self.0.books.borrow_mut().entry(book_id.clone()).or_default().apply(now, operation);
+        if self.0.ledger_drops_replies.get() {
+            Err(HostError::new("the answer was lost"))
+        } else {
+            Ok(reply)
+        }
+    }
+}
+
+impl HttpClient for FakeHost {
+    async fn fetch(
+        &self,
+        _request: http::Request<Bytes>,
+    ) -> Result<http::Response<Body>, HostError> {
+        Err(HostError::new("nothing listens"))
+    }
+}
+
+impl Tasks for FakeHost {
+    fn defer(&self, task: impl Future<Output = ()> + 'static) {
+        self.0.deferred.borrow_mut().push(Box::pin(task));
+    }
+
+    fn record(&self, _record: &Record) {}
+
+    fn warn(&self, line: &str) {
+        self.0.warnings.borrow_mut().push(line.to_owned());
+    }
+}
+
+impl Settings for FakeHost {
+    async fn document(&self) -> Result<Cow<'static, str>, HostError> {
+        let document = Cow::Owned(self.0.document.borrow().clone());
+        Ok(document)
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, HostError> {
+        yield_once().await;
+        Ok((name != "MISSING").then(|| Secret::new(name)))
+    }
+}
+
+async fn yield_once() {
+    let mut asked = false;
+    poll_fn(|_| if std::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending })
+        .await;
+}
+
+/// Polls a future to its end.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    poll_times(usize::MAX, future).expect("it ends")
+}
+
+/// Polls a future so many times at most and then drops it, as a host does that is killed.
+pub(crate) fn poll_times<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..polls.min(100_000) {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// Polls two futures in turn to their ends.
+pub(crate) fn block_on_both<T>(
+    first: impl Future<Output = T>,
+    second: impl Future<Output = T>,
+) -> (T, T) {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    let (mut left, mut right) = (None, None);
+    block_on(poll_fn(|context| {
+        if left.is_none()
+            && let Poll::Ready(value) = first.as_mut().poll(context)
+        {
+            left = Some(value);
+        }
+        if right.is_none()
+            && let Poll::Ready(value) = second.as_mut().poll(context)
+        {
+            right = Some(value);
+        }
+        match (left.take(), right.take()) {
+            (Some(left), Some(right)) => Poll::Ready((left, right)),
+            (some, other) => {
+                (left, right) = (some, other);
+                Poll::Pending
+            }
+        }
+    }))
+}

@@ -1,0 +1,4 @@
+//! Support for unit tests.
+
+#[cfg(test)]
+pub(crate) mod fake_host;

@@ -1,0 +1,402 @@
+//! Whether a target is worth calling: it rests after failures in a row, and one call at a time finds
+//! out whether it is well again.
+//!
+//! Knows nothing of keys: one that is refused is the keyring's business.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use civil_time::Timestamp;
+use config::Health;
+
+use super::backoff;
+
+/// The longest rest after failures, in whole: a provider that has recovered is called again within
+/// this time, whatever was before.
+/// The longest rest that a `Retry-After` can ask for.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// The health of one target.
+#[derive(Clone, Debug, Default)]
+pub struct CircuitBreaker {
+    /// Failures in a row while it is closed, the oldest first.
+    failures: VecDeque<Timestamp>,
+    /// `None`: closed.
+    open_state: Option<OpenState>,
+}
+
+/// A target that rests, or is on probation.
+#[derive(Clone, Copy, Debug)]
+struct OpenState {
+    until: Timestamp,
+    /// How many rests came before this one with no success between them.
+    earlier_openings: u32,
+    /// The probe under way.
+    probe: Option<Probe>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    number: u64,
+    /// Nothing is heard of it after this: its host has dropped the request without a word.
+    lost_at: Timestamp,
+}
+
+/// Leave to call a target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Permit(Option<u64>);
+
+/// The target is not to be called before this moment, and then perhaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerOpen(pub Timestamp);
+
+/// What a call says about the health of its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// It answers: content has come.
+    FirstContent,
+    /// A whole answer was delivered.
+    Success,
+    /// It failed.
+    Failure,
+    /// It asks to be left alone for so long.
+    Throttled(Duration),
+    /// Nothing: the caller's own fault, a refused key, a caller who left.
+    Neutral,
+}
+
+impl CircuitBreaker {
+    /// Whether a call would be let through now.
+    pub fn is_available(&self, now: Timestamp) -> bool {
+        self.check_available(now).is_ok()
+    }
+
+    /// Whether it is known to be ill.
+    pub fn is_open(&self) -> bool {
+        self.open_state.is_some()
+    }
+
+    /// Whether there is anything to remember.
+    pub fn is_default(&self) -> bool {
+        self.open_state.is_none() && self.failures.is_empty()
+    }
+
+    /// When there was last a reason to remember it.
+    pub fn last_signal_at(&self) -> Timestamp {
+        let failed = self.failures.back().copied().unwrap_or_default();
+        self.open_state.map_or(failed, |open_state| open_state.until)
+    }
+
+    /// Asks to call. When a rest is over one call is let through, as a probe with this `number`, which
+    /// no other has; nobody else is until it is known what came of it, or for `patience`, after which
+    /// it is taken for lost.
+    pub fn acquire(
+        &mut self,
+        now: Timestamp,
+        timeout: Duration,
+        number: u64,
+    ) -> Result<Permit, BreakerOpen> {
+        self.check_available(now)?;
+        let Some(open_state) = &mut self.open_state else { return Ok(Permit::default()) };
+        open_state.probe = Some(Probe { number, lost_at: now + timeout });
+        Ok(Permit(Some(number)))
+    }
+
+    fn check_available(&self, now: Timestamp) -> Result<(), BreakerOpen> {
+        match self.open_state {
+            Some(OpenState { until, .. }) if now < until => Err(BreakerOpen(until)),
+            Some(OpenState { probe: Some(probe), .. }) if now < probe.lost_at => {
+                Err(BreakerOpen(probe.lost_at))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Learns what came of a call. A sign may come more than once: alive first, then well or failed.
+    ///
+    /// While the target rests, only the probe counts: calls that began before it tell old news.
+    pub fn record(
+        &mut self,
+        permit: Permit,
+        signal: Signal,
+        now: Timestamp,
+        entropy: u64,
+        health: &Health,
+    ) {
+        if health.failures == 0 {
+            return;
+        }
+        let Some(open_state) = &mut self.open_state else {
+            return self.record_while_closed(signal, now, entropy, health);
+        };
+        let is_probe = permit.0.is_some() && open_state.probe.map(|probe| probe.number) == permit.0;
+        match signal {
+            // Even a probe that was taken for lost has proved it.
+            Signal::FirstContent | Signal::Success if permit.0.is_some() => *self = Self::default(),
+            Signal::Failure if is_probe => {
+                let earlier = open_state.earlier_openings.saturating_add(1);
+                self.trip(now + open_duration(health, earlier, entropy), earlier);
+            }
+            Signal::Throttled(wait) if is_probe => {
+                let earlier = open_state.earlier_openings;
+                self.trip(now + wait.min(MAX_RETRY_AFTER), earlier);
+            }
+            // The next one may try.
+            Signal::Neutral if is_probe => open_state.probe = None,
+            Signal::FirstContent
+            | Signal::Success
+            | Signal::Failure
+            | Signal::Throttled(_)
+            | Signal::Neutral => {}
+        }
+    }
+
+    fn record_while_closed(
+        &mut self,
+        signal: Signal,
+        now: Timestamp,
+        entropy: u64,
+        health: &Health,
+    ) {
+        match signal {
+            // A stream that speaks and then breaks off, time and again, must not pass for well.
+            Signal::FirstContent | Signal::Neutral => {}
+            Signal::Success => self.failures.clear(),
+            Signal::Throttled(wait) => self.trip(now + wait.min(MAX_RETRY_AFTER), 0),
+            Signal::Failure => {
+                while self.failures.front().is_some_and(|at| now.since(*at) > health.window) {
+                    self.failures.pop_front();
+                }
+                self.failures.push_back(now);
+                if self.failures.len() >= health.failures as usize {
+                    self.trip(now + open_duration(health, 0, entropy), 0);
+                }
+            }
+        }
+    }
+
+    fn trip(&mut self, until: Timestamp, earlier: u32) {
+        self.failures.clear();
+        self.open_state = Some(OpenState { until, earlier_openings: earlier, probe: None });
+    }
+}
+
+/// How long to rest: twice as long each time, and jittered, so that many instances do not come back
+/// to a provider in the same moment.
+fn open_duration(health: &Health, earlier: u32, entropy: u64) -> Duration {
+    let doubled = health.cool_down.saturating_mul(1 << earlier.min(16)).min(Health::MAX_OPEN_TIME);
+    backoff::jitter(doubled, entropy)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use civil_time::Timestamp;
+    use config::Health;
+    use proptest::prelude::{Strategy, any, prop_oneof, proptest};
+    use proptest::sample::Index;
+    use proptest::strategy::Just;
+
+    use super::{BreakerOpen, CircuitBreaker, Permit, Signal};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+    const PATIENCE: Duration = Duration::from_secs(3);
+    const HEALTH: Health =
+        Health { failures: 3, window: Duration::from_secs(30), cool_down: Duration::from_secs(10) };
+    const NO_PROBE: Permit = Permit(None);
+
+    /// Asks to call, with a number of its own.
+    fn acquire(breaker: &mut CircuitBreaker, now: Timestamp) -> Result<Permit, BreakerOpen> {
+        breaker.acquire(now, PATIENCE, now.as_millis())
+    }
+
+    fn at(millis: u64) -> Timestamp {
+        NOW + Duration::from_millis(millis)
+    }
+
+    /// Plays signs of calls from the time before any rest, each at its millisecond.
+    #[track_caller]
+    fn assert_open(signs: &[(u64, Signal)], is_open: bool) {
+        let mut breaker = CircuitBreaker::default();
+        for (millis, signal) in signs {
+            breaker.record(NO_PROBE, *signal, at(*millis), u64::MAX, &HEALTH);
+        }
+        assert_eq!(breaker.is_open(), is_open, "{signs:?}");
+    }
+
+    #[test]
+    fn failures_in_a_row_within_the_window_open_it() {
+        use super::Signal::{Failure, FirstContent, Neutral, Success, Throttled};
+        assert_open(&[(0, Failure), (1, Failure)], false);
+        assert_open(&[(0, Failure), (1, Failure), (30_000, Failure)], true);
+        assert_open(&[(0, Failure), (1, Failure), (30_001, Failure)], false);
+        assert_open(&[(0, Failure), (1, Failure), (2, Success), (3, Failure)], false);
+        assert_open(&[(0, Failure), (1, Failure), (2, FirstContent), (3, Failure)], true);
+        assert_open(&[(0, Failure), (1, Failure), (2, Neutral), (3, Neutral)], false);
+        assert_open(&[(0, Neutral), (1, Neutral), (2, Neutral), (3, Neutral)], false);
+        assert_open(&[(0, Throttled(Duration::from_secs(1)))], true);
+    }
+
+    #[test]
+    fn zero_failures_are_never_too_many() {
+        let mut breaker = CircuitBreaker::default();
+        let never = Health { failures: 0, ..HEALTH };
+        for signal in [Signal::Failure, Signal::Throttled(PATIENCE)] {
+            breaker.record(NO_PROBE, signal, NOW, 0, &never);
+        }
+        assert!(breaker.is_default());
+    }
+
+    /// A breaker that opened at `NOW` and rests for ten seconds.
+    fn open() -> CircuitBreaker {
+        let mut breaker = CircuitBreaker::default();
+        for _ in 0..3 {
+            breaker.record(NO_PROBE, Signal::Failure, NOW, u64::MAX, &HEALTH);
+        }
+        breaker
+    }
+
+    #[test]
+    fn a_rest_ends_with_one_probe() {
+        let mut breaker = open();
+        assert_eq!(acquire(&mut breaker, at(9_998)), Err(BreakerOpen(at(9_999))));
+        let probe = acquire(&mut breaker, at(10_000)).expect("the rest is over");
+        assert_eq!(acquire(&mut breaker, at(10_001)), Err(BreakerOpen(at(13_000))));
+        assert!(!breaker.is_available(at(10_001)));
+        // Old news changes nothing.
+        breaker.record(NO_PROBE, Signal::Success, at(10_002), 0, &HEALTH);
+        breaker.record(NO_PROBE, Signal::Failure, at(10_002), 0, &HEALTH);
+        assert!(breaker.is_open());
+        breaker.record(probe, Signal::FirstContent, at(10_003), 0, &HEALTH);
+        assert!(breaker.is_default());
+    }
+
+    #[test]
+    fn a_probe_that_fails_doubles_the_rest_up_to_the_longest() {
+        let mut breaker = open();
+        let mut now = at(10_000);
+        for rest in [20, 30, 30] {
+            let probe = acquire(&mut breaker, now).expect("the rest is over");
+            breaker.record(probe, Signal::Failure, now, u64::MAX, &HEALTH);
+            let Err(BreakerOpen(until)) = acquire(&mut breaker, now) else { panic!("it rests") };
+            assert_eq!(until.since(now).as_millis().div_ceil(1_000), rest);
+            now = until;
+        }
+    }
+
+    #[test]
+    fn a_probe_that_says_nothing_or_is_lost_makes_way_for_another() {
+        let mut breaker = open();
+        let probe = acquire(&mut breaker, at(10_000)).expect("the rest is over");
+        breaker.record(probe, Signal::Neutral, at(10_001), 0, &HEALTH);
+        let lost = acquire(&mut breaker, at(10_001)).expect("the first said nothing");
+        let second = acquire(&mut breaker, at(13_001)).expect("it is taken for lost");
+        breaker.record(lost, Signal::Failure, at(13_002), 0, &HEALTH);
+        assert_eq!(
+            acquire(&mut breaker, at(13_002)),
+            Err(BreakerOpen(at(16_001))),
+            "the second is"
+        );
+        breaker.record(lost, Signal::FirstContent, at(13_003), 0, &HEALTH);
+        assert!(breaker.is_default(), "what was late is a proof nevertheless");
+        breaker.record(second, Signal::Failure, at(13_004), 0, &HEALTH);
+        assert!(!breaker.is_open(), "one failure, as any other");
+    }
+
+    #[test]
+    fn who_asks_to_be_left_alone_is() {
+        let mut breaker = CircuitBreaker::default();
+        breaker.record(NO_PROBE, Signal::Throttled(Duration::from_secs(7)), NOW, 0, &HEALTH);
+        assert_eq!(acquire(&mut breaker, NOW), Err(BreakerOpen(at(7_000))));
+        let probe = acquire(&mut breaker, at(7_000)).expect("the rest is over");
+        breaker.record(
+            probe,
+            Signal::Throttled(Duration::from_secs(1 << 40)),
+            at(7_000),
+            0,
+            &HEALTH,
+        );
+        assert_eq!(acquire(&mut breaker, at(7_000)), Err(BreakerOpen(at(3_607_000))));
+    }
+
+    fn sign() -> impl Strategy<Value = Signal> {
+        prop_oneof![
+            Just(Signal::FirstContent),
+            Just(Signal::Success),
+            Just(Signal::Failure),
+            Just(Signal::Neutral),
+            (0u64..20_000).prop_map(|millis| Signal::Throttled(Duration::from_millis(millis))),
+        ]
+    }
+
+    proptest! {
+        /// Calls come, and each is over before it would be taken for lost.
+        #[test]
+        fn never_more_than_one_probe(steps in proptest::collection::vec((0u64..4_000, any::<bool>(), any::<Index>(), sign(), any::<u64>()), 1..200)) {
+            let mut breaker = CircuitBreaker::default();
+            let mut under_way: Vec<(Permit, Timestamp)> = Vec::new();
+            let mut now = NOW;
+            for (pause, asks, which, sign, entropy) in steps {
+                now = now + Duration::from_millis(pause);
+                let (over, going): (Vec<_>, Vec<_>) =
+                    under_way.into_iter().partition(|(_, began)| now.since(*began) >= PATIENCE);
+                under_way = going;
+                for (pass, _) in over {
+                    breaker.record(pass, Signal::Neutral, now, entropy, &HEALTH);
+                }
+                if asks {
+                    let was_open = breaker.is_open();
+                    if let Ok(pass) = acquire(&mut breaker, now) {
+                        assert_eq!(was_open, pass.0.is_some());
+                        under_way.push((pass, now));
+                    }
+                } else if !under_way.is_empty() {
+                    let (pass, _) = under_way.swap_remove(which.index(under_way.len()));
+                    breaker.record(pass, sign, now, entropy, &HEALTH);
+                }
+                if let Some(rest) = breaker.open_state {
+                    let is_probe = |pass: &Permit| pass.0.is_some() && pass.0 == rest.probe.map(|probe| probe.number);
+                    let probes = under_way.iter().filter(|(pass, _)| is_probe(pass)).count();
+                    assert!(probes <= 1);
+                    assert_eq!(under_way.iter().filter(|(pass, _)| pass.0.is_some()).count(), probes);
+                }
+            }
+        }
+
+        /// S15: whatever the upstream did in a minute, half a minute later it is called again, and
+        /// from then on by everybody.
+        #[test]
+        fn what_flapped_for_a_minute_is_back_within_half_of_one(flaps in proptest::collection::vec(100u64..20_000, 1..60), step in 20u64..1_000, entropy in any::<u64>()) {
+            let mut breaker = CircuitBreaker::default();
+            let borders: Vec<u64> = flaps.iter().scan(0, |sum, flap| { *sum += flap; Some(*sum) }).collect();
+            let is_up = |millis: u64| millis >= 60_000 || borders.iter().filter(|border| **border <= millis).count() % 2 == 1;
+            let mut millis = 0;
+            while millis <= 120_000 {
+                let pass = acquire(&mut breaker, at(millis));
+                assert!(pass.is_ok() || millis < 60_000 + 30_000 + step, "it rests at {millis}");
+                if let Ok(pass) = pass {
+                    let sign = if is_up(millis) { Signal::Success } else { Signal::Failure };
+                    breaker.record(pass, sign, at(millis), entropy, &HEALTH);
+                }
+                millis += step;
+            }
+            assert!(breaker.is_default());
+        }
+
+        /// A dead target costs its threshold, and then one call a rest.
+        #[test]
+        fn a_dead_target_costs_few_calls(step in 1u64..500, entropy in any::<u64>()) {
+            let mut breaker = CircuitBreaker::default();
+            let mut calls = 0;
+            for millis in (0..600_000).step_by(usize::try_from(step).expect("it is small")) {
+                if let Ok(pass) = acquire(&mut breaker, at(millis)) {
+                    calls += 1;
+                    breaker.record(pass, Signal::Failure, at(millis), entropy, &HEALTH);
+                }
+            }
+            // The shortest rests are half of 10, 20, 30, 30 … seconds.
+            assert!(calls <= 3 + 1 + 1 + 600 / (Health::MAX_OPEN_TIME.as_secs() / 2), "{calls}");
+        }
+    }
+}

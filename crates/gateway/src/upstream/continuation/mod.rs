@@ -1,0 +1,165 @@
+//! Whoever may go on where a stream of plain text breaks off, and how they are asked to.
+//!
+//! When a stream has broken off, and what becomes of what is said then, is the relay's business.
+
+pub mod overlap;
+pub mod splice;
+
+use std::fmt;
+use std::rc::Rc;
+
+use config::{Config, Price, ProviderIndex, RouteIndex};
+use http::Uri;
+use openai::{Endpoint, TextSize, token_estimate};
+use serde::{Deserialize, Serialize};
+
+use crate::host::Host;
+use crate::record::AttemptKind;
+use crate::request::parse::ParsedRequest;
+use crate::routing::plan::Candidate;
+use crate::telemetry::request_scope::RequestScope;
+
+use super::answer::AnswerContent;
+use super::attempt::AttemptContext;
+use super::commit::Committed;
+use super::request;
+use super::state::Upstreams;
+
+/// How many targets are asked to go on, for one request.
+const MAX_CONTINUATION_CALLS: usize = 2;
+
+/// What the one who goes on is asked, behind what was said: every chat model understands it, while a
+/// message to be completed is something that some providers refuse.
+const CONTINUE_PROMPT: &str = "Your last message was cut off. Continue it exactly where it stops. Do not repeat any of it, and do not comment on this.";
+
+/// The targets behind the one that answers, with what it takes to ask them.
+pub struct ContinuationTargets {
+    config: Rc<Config>,
+    upstreams: Rc<Upstreams>,
+    request: ParsedRequest,
+    route: RouteIndex,
+    targets: Vec<ContinuationTarget>,
+}
+
+struct ContinuationTarget {
+    provider: ProviderIndex,
+    model: String,
+    url: Uri,
+    price: Option<Price>,
+}
+
+/// Whether the answer to a request may come from two models: a chat's single stream of free text.
+pub(crate) fn can_continue(parsed_request: &ParsedRequest) -> bool {
+    #[derive(Deserialize)]
+    struct Fields<'a> {
+        #[serde(borrow)]
+        response_format: Option<Format<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Format<'a> {
+        r#type: std::borrow::Cow<'a, str>,
+    }
+    let request = parsed_request.fields();
+    request.stream
+        && parsed_request.endpoint() == Endpoint::ChatCompletions
+        && request.output.choices == 1
+        && serde_json::from_slice::<Fields<'_>>(parsed_request.body())
+            .is_ok_and(|fields| fields.response_format.is_none_or(|format| format.r#type == "text"))
+}
+
+impl ContinuationTargets {
+    pub(crate) fn new(
+        config: Rc<Config>,
+        upstreams: Rc<Upstreams>,
+        request: &ParsedRequest,
+        route: RouteIndex,
+        candidates: &[Candidate<'_>],
+    ) -> Self {
+        let successor = |candidate: &Candidate<'_>| ContinuationTarget {
+            provider: candidate.provider_index,
+            model: candidate.model.to_owned(),
+            url: candidate.url.clone(),
+            price: candidate.price,
+        };
+        let targets = candidates.iter().map(successor).collect();
+        Self { config, upstreams, request: request.clone(), route, targets }
+    }
+
+    /// Asks one after another to go on from a text, until one speaks. The entry comes back; if the
+    /// caller leaves meanwhile, it is closed here.
+    pub(crate) async fn continue_stream<P: Host>(
+        self,
+        host: P,
+        mut scope: RequestScope<P>,
+        said: String,
+    ) -> (RequestScope<P>, Option<Box<Committed>>) {
+        let route = self.config.route(self.route);
+        let beside = TextSize::measure(&said);
+        let context = AttemptContext {
+            host: &host,
+            upstreams: &self.upstreams,
+            request: &self.request,
+            route,
+            deadline: scope.began() + route.timeouts.total,
+            extra_prompt: beside,
+            trace: scope.trace().cloned(),
+            keeps_text: false,
+        };
+        let max = self.request.fields().output.max_per_choice;
+        let left = max.map(|max| max.saturating_sub(token_estimate::estimate_tokens(beside)));
+        let messages = continuation_messages(&said);
+        let mut calls = 0;
+        for target in &self.targets {
+            if calls == MAX_CONTINUATION_CALLS || left == Some(0) || host.now() >= context.deadline
+            {
+                break;
+            }
+            let candidate = Candidate {
+                provider_index: target.provider,
+                provider: self.config.provider(target.provider),
+                model: &target.model,
+                url: target.url.clone(),
+                price: target.price,
+            };
+            let Ok(attempt) = context.start(&candidate, AttemptKind::Continuation, &mut scope)
+            else {
+                continue;
+            };
+            calls += 1;
+            let changes = request::body_changes(&candidate, &self.request, left);
+            let body = self
+                .request
+                .body_for_target(openai::Changes { extra_messages: Some(&messages), ..changes });
+            let result = context.send(&candidate, (attempt.key, attempt.record_index), body).await;
+            if let Ok(answer) = context.record_outcome(attempt, result, &mut scope)
+                && answer.status.is_success()
+                && let AnswerContent::Stream(stream) = answer.content
+            {
+                scope.continued();
+                return (scope, Some(stream));
+            }
+        }
+        (scope, None)
+    }
+}
+
+/// The messages behind the caller's own: what was said, and the request to go on.
+fn continuation_messages(said: &str) -> String {
+    #[derive(Serialize)]
+    struct Message<'a> {
+        role: &'a str,
+        content: &'a str,
+    }
+    let messages = [("assistant", said), ("user", CONTINUE_PROMPT)].map(|(role, content)| {
+        serde_json::to_string(&Message { role, content }).expect("strings always serialise")
+    });
+    messages.join(",")
+}
+
+impl fmt::Debug for ContinuationTargets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContinuationTargets")
+            .field("count", &self.targets.len())
+            .finish_non_exhaustive()
+    }
+}

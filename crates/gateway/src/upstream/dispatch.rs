@@ -1,0 +1,323 @@
+//! Calls the plan's targets, one after another, until one answers.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use civil_time::Timestamp;
+use config::Config;
+use openai::TextSize;
+
+use crate::error::Fault;
+use crate::host::Host;
+use crate::record::AttemptKind;
+use crate::request::parse::ParsedRequest;
+use crate::routing::plan::{Candidate, TargetPlan};
+use crate::telemetry::request_scope::RequestScope;
+use crate::upstream::classify::Failure;
+use crate::upstream::retry_policy::{Decision, KeyOutcome, RetryPolicy};
+
+use super::answer::{Answer, AnswerContent};
+use super::attempt::{AcceptedAnswer, ActiveAttempt, AttemptContext};
+use super::continuation::{self, ContinuationTargets};
+use super::request;
+use super::state::Upstreams;
+use super::timeouts::AttemptError;
+
+/// Calls upstreams for one request.
+pub struct Dispatcher<'a, P: Host> {
+    /// The host.
+    pub host: &'a P,
+    /// The configuration in force.
+    pub config: &'a Rc<Config>,
+    /// What is known of the upstreams.
+    pub upstreams: &'a Rc<Upstreams>,
+    /// The request.
+    pub request: &'a ParsedRequest,
+    /// Whom to call.
+    pub plan: &'a TargetPlan<'a>,
+    /// The most tokens that a choice may have; `None`: as the request says.
+    pub max_output_tokens: Option<u64>,
+}
+
+/// An answer, with the targets that can continue it where it breaks off.
+#[derive(Debug)]
+pub struct Dispatched {
+    /// The answer.
+    pub answer: Answer,
+    /// `None` if nobody may continue it.
+    pub continuation_targets: Option<Box<ContinuationTargets>>,
+}
+
+/// What a target said, or that it did not.
+pub(crate) enum AttemptOutcome {
+    /// What the caller gets.
+    Answered(Dispatched),
+    /// A stand-in does not take what the first target might have taken.
+    Refused(Answer),
+    /// Nothing of use.
+    Failed(Failure, KeyOutcome),
+}
+
+/// How far a request has come on its way through the targets.
+pub(crate) struct DispatchState {
+    pub(crate) deadline: Timestamp,
+    /// Whether somebody may still be called beside a target that is late: once a request.
+    pub(crate) may_hedge: bool,
+    /// A target that was called so and to no avail; its turn is still to come.
+    pub(crate) hedged_outcome: Option<(usize, AttemptOutcome)>,
+    /// What a stand-in last refused, in case that nobody does better.
+    refusal: Option<Answer>,
+    /// Until when a target rests that was passed over.
+    cool_down_until: Option<Timestamp>,
+}
+
+impl<P: Host> Dispatcher<'_, P> {
+    /// Tries the targets in their order and notes every attempt in the record.
+    pub async fn dispatch(&self, scope: &mut RequestScope<P>) -> Result<Dispatched, Fault> {
+        let route = self.plan.route();
+        let deadline = scope.began() + route.timeouts.total;
+        if let Some(hedge) = route.hedge {
+            self.upstreams.credit_hedge(self.plan.route_index(), hedge);
+        }
+        let mut state = DispatchState {
+            deadline,
+            may_hedge: self.may_replay(),
+            hedged_outcome: None,
+            refusal: None,
+            cool_down_until: None,
+        };
+        let refused = |answer| Dispatched { answer, continuation_targets: None };
+        let answer = self.try_targets(&mut state, scope).await;
+        let answer = answer.or_else(|| state.refusal.take().map(refused));
+        if scope.record().attempts.is_empty() {
+            scope.skipped_none();
+        }
+        answer.ok_or_else(|| self.to_fault(scope, &state))
+    }
+
+    /// Tries the targets in their order, until one answers or nothing is left to try.
+    async fn try_targets(
+        &self,
+        state: &mut DispatchState,
+        scope: &mut RequestScope<P>,
+    ) -> Option<Dispatched> {
+        let route = self.plan.route();
+        let targets = self.plan.targets();
+        let mut policy =
+            RetryPolicy::new(targets.len(), route.fallback_on, route.retries, state.deadline);
+        let context = self.attempt_context(state.deadline, scope);
+        for (position, planned) in targets.iter().enumerate() {
+            // Since the choice, another request may have taken the only permit of a half-open target.
+            let again = if position == 0 { self.choose_again(planned) } else { None };
+            let candidate = again.as_ref().unwrap_or(planned);
+            let (mut body, mut is_first_try) = (None, true);
+            loop {
+                let now = self.host.now();
+                // A timer may be late, and a caller's body slow: what cannot end in time is not begun.
+                if now >= state.deadline {
+                    return None;
+                }
+                let outcome = match state.hedged_outcome.take_if(|(beside, _)| *beside == position)
+                {
+                    // It was called already, beside another.
+                    Some((_, outcome)) => {
+                        is_first_try = false;
+                        Ok(outcome)
+                    }
+                    None => match context.start(candidate, AttemptKind::Primary, scope) {
+                        Err(until) => Err(until),
+                        Ok(attempt) => {
+                            if std::mem::take(&mut is_first_try) {
+                                self.upstreams.record_request(
+                                    candidate.provider_index,
+                                    route.retries,
+                                    now,
+                                );
+                            }
+                            let body = body.get_or_insert_with(|| self.request_body(candidate));
+                            Ok(self
+                                .run_attempt(&context, (position, attempt), body, state, scope)
+                                .await)
+                        }
+                    },
+                };
+                let now = self.host.now();
+                let decision = match outcome {
+                    Ok(AttemptOutcome::Answered(answer)) => return Some(answer),
+                    Ok(AttemptOutcome::Refused(answer)) => {
+                        scope.answered_by(candidate.label());
+                        state.refusal = Some(answer);
+                        policy.skip_target(now)
+                    }
+                    Ok(AttemptOutcome::Failed(failure, key_outcome)) => {
+                        let may_retry =
+                            || self.upstreams.spend_retry(candidate.provider_index, now);
+                        policy.decide(failure, key_outcome, now, self.host.entropy(), may_retry)
+                    }
+                    Err(until) => {
+                        state.note_cool_down(until);
+                        scope.skipped(|| candidate.label());
+                        policy.skip_target(now)
+                    }
+                };
+                if decision != Decision::GiveUp
+                    && !scope.record().attempts.is_empty()
+                    && !self.may_replay()
+                {
+                    scope.not_replayed();
+                    return None;
+                }
+                match decision {
+                    Decision::Retry { after } if after.is_zero() => {}
+                    Decision::Retry { after } => self.host.sleep(after).await,
+                    Decision::NextTarget => break,
+                    Decision::GiveUp => return None,
+                }
+            }
+        }
+        None
+    }
+
+    /// Another weighted target in place of the first one, if that may not be called any more.
+    fn choose_again(&self, planned: &Candidate<'_>) -> Option<Candidate<'_>> {
+        let now = self.host.now();
+        if self.upstreams.is_available(planned.provider_index, planned.model, now) {
+            return None;
+        }
+        self.plan.choose_again(self.config, self.request, &**self.upstreams, now)
+    }
+
+    /// Makes a call, perhaps with another beside it.
+    async fn run_attempt(
+        &self,
+        context: &AttemptContext<'_, P>,
+        (position, attempt): (usize, ActiveAttempt<'_>),
+        body: &Bytes,
+        state: &mut DispatchState,
+        scope: &mut RequestScope<P>,
+    ) -> AttemptOutcome {
+        match self.hedge_delay(&attempt, state) {
+            // Apart, so that other routes' requests do not carry the room that it takes.
+            Some(after) => {
+                let hedged = self.run_hedged(
+                    context,
+                    (position, attempt),
+                    body.clone(),
+                    after,
+                    state,
+                    scope,
+                );
+                Box::pin(hedged).await
+            }
+            None => {
+                let result = context
+                    .send(attempt.candidate, (attempt.key, attempt.record_index), body.clone())
+                    .await;
+                self.classify_outcome(context, (position, attempt), result, scope)
+            }
+        }
+    }
+
+    /// Notes what came of a call, and says what it means for the request.
+    pub(crate) fn classify_outcome(
+        &self,
+        context: &AttemptContext<'_, P>,
+        (position, attempt): (usize, ActiveAttempt<'_>),
+        result: Result<AcceptedAnswer, AttemptError>,
+        scope: &mut RequestScope<P>,
+    ) -> AttemptOutcome {
+        let candidate = attempt.candidate;
+        match context.record_outcome(attempt, result, scope) {
+            // Whoever stands in for another may refuse what that one would have taken, and a third may
+            // take it.
+            Ok(answer) if !answer.status.is_success() && position > 0 => {
+                AttemptOutcome::Refused(answer)
+            }
+            Ok(answer) => {
+                scope.answered_by(candidate.label());
+                let is_stream = matches!(answer.content, AnswerContent::Stream(_));
+                let others = &self.plan.targets()[position + 1..];
+                let may_follow = is_stream && context.keeps_text && !others.is_empty();
+                let continuation_targets = may_follow.then(|| {
+                    let (config, upstreams) = (Rc::clone(self.config), Rc::clone(self.upstreams));
+                    let route = self.plan.route_index();
+                    Box::new(ContinuationTargets::new(
+                        config,
+                        upstreams,
+                        self.request,
+                        route,
+                        others,
+                    ))
+                });
+                AttemptOutcome::Answered(Dispatched { answer, continuation_targets })
+            }
+            Err((failure, key_outcome)) => AttemptOutcome::Failed(failure, key_outcome),
+        }
+    }
+
+    fn attempt_context(
+        &self,
+        deadline: Timestamp,
+        scope: &RequestScope<P>,
+    ) -> AttemptContext<'_, P> {
+        // What a hard limit caps was reserved for one answer.
+        let keeps_draft = self.plan.route().continues_streams
+            && self.max_output_tokens.is_none()
+            && self.may_replay()
+            && continuation::can_continue(self.request);
+        AttemptContext {
+            host: self.host,
+            upstreams: self.upstreams,
+            request: self.request,
+            route: self.plan.route(),
+            deadline,
+            extra_prompt: TextSize::default(),
+            trace: scope.trace().cloned(),
+            keeps_text: keeps_draft,
+        }
+    }
+
+    /// The request as a target is sent it.
+    pub(crate) fn request_body(&self, candidate: &Candidate<'_>) -> Bytes {
+        self.request.body_for_target(request::body_changes(
+            candidate,
+            self.request,
+            self.max_output_tokens,
+        ))
+    }
+
+    /// Whether the request may be sent more than once.
+    fn may_replay(&self) -> bool {
+        let max = self.plan.route().retries.max_replay_bytes;
+        max.is_none_or(|max| self.request.body().len() <= max)
+    }
+
+    /// What all the failures add up to.
+    fn to_fault(&self, scope: &RequestScope<P>, state: &DispatchState) -> Fault {
+        let attempts = &scope.record().attempts;
+        let now = self.host.now();
+        let is_late = || {
+            attempts.iter().all(|attempt| attempt.result == Failure::Timeout.name())
+                || now >= state.deadline
+        };
+        match state.cool_down_until {
+            Some(until) if attempts.is_empty() => Fault::NoHealthyUpstream {
+                retry_after: until.since(now).as_millis().div_ceil(1000).max(1) as u64,
+            },
+            _ if scope.record().not_replayed => Fault::NotReplayed {
+                most: self.plan.route().retries.max_replay_bytes.unwrap_or_default(),
+                is_late: is_late(),
+            },
+            _ if is_late() => Fault::Timeout,
+            _ => Fault::Upstream,
+        }
+    }
+}
+
+impl DispatchState {
+    /// Notes that a target was passed over that rests until then.
+    fn note_cool_down(&mut self, until: Timestamp) {
+        self.cool_down_until =
+            Some(self.cool_down_until.map_or(until, |earlier| earlier.min(until)));
+    }
+}

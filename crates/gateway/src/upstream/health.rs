@@ -1,0 +1,262 @@
+//! The health of every target: breakers for those that have failed lately, nothing for the others.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use civil_time::Timestamp;
+use config::{Health, ProviderIndex};
+
+use crate::routing::balance::TargetLoad;
+
+use super::circuit_breaker::{BreakerOpen, CircuitBreaker, Permit, Signal};
+use super::latency_histogram::LatencyHistogram;
+
+/// How many models of one provider are watched; beyond it the one that is the longest without a sign
+/// is forgotten. Callers choose names of models where a route takes many.
+const MAX_MODELS_PER_PROVIDER: usize = 64;
+
+/// The targets that are not well, by provider and model.
+#[derive(Clone, Debug)]
+pub struct HealthTable {
+    breakers: Vec<BTreeMap<Box<str>, CircuitBreaker>>,
+    /// Only of targets whose route asks for it.
+    loads: Vec<BTreeMap<Box<str>, TargetLoad>>,
+    /// Only of targets whose route hedges by them: for whole answers, and for streams.
+    latencies: Vec<BTreeMap<Box<str>, [LatencyHistogram; 2]>>,
+    probe_count: u64,
+}
+
+impl HealthTable {
+    /// A ward for so many providers, all of them well.
+    pub fn new(providers: usize) -> Self {
+        Self {
+            breakers: vec![BTreeMap::new(); providers],
+            loads: vec![BTreeMap::new(); providers],
+            latencies: vec![BTreeMap::new(); providers],
+            probe_count: 0,
+        }
+    }
+
+    /// Takes over which models of a provider are ill, from where it has another position. What was
+    /// measured is measured anew: calls under way end where they began.
+    pub fn copy_breakers(&mut self, at: usize, before: &Self, found: usize) {
+        self.breakers[at] = before.breakers[found].clone();
+        self.probe_count = self.probe_count.max(before.probe_count);
+    }
+
+    /// Whether a call would be let through now.
+    pub fn is_available(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool {
+        self.breakers[provider.position()]
+            .get(model)
+            .is_none_or(|breaker| breaker.is_available(now))
+    }
+
+    /// Whether a target is known to be ill: it rests, or is on probation.
+    pub fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool {
+        self.breakers[provider.position()].get(model).is_some_and(CircuitBreaker::is_open)
+    }
+
+    /// What was measured of a target.
+    pub fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad {
+        self.loads[provider.position()].get(model).copied().unwrap_or_default()
+    }
+
+    /// Changes what was measured of a target.
+    pub fn update_load(
+        &mut self,
+        provider: ProviderIndex,
+        model: &str,
+        change: impl FnOnce(&mut TargetLoad),
+    ) {
+        let gauges = &mut self.loads[provider.position()];
+        if let Some(load) = gauges.get_mut(model) {
+            return change(load);
+        }
+        if gauges.len() >= MAX_MODELS_PER_PROVIDER {
+            let idle = gauges.iter().min_by_key(|(_, one)| (one.in_flight(), one.last_used()));
+            if let Some(idle) = idle.map(|(model, _)| model.clone()) {
+                gauges.remove(&idle);
+            }
+        }
+        let mut load = TargetLoad::default();
+        change(&mut load);
+        gauges.insert(model.into(), load);
+    }
+
+    /// After which time a target is late: with the first content of a stream, or with a whole answer.
+    /// `None`: nobody knows.
+    pub fn p95_latency(
+        &mut self,
+        (provider, model): (ProviderIndex, &str),
+        stream: bool,
+        now: Timestamp,
+    ) -> Option<Duration> {
+        let latencies = self.latencies[provider.position()].get_mut(model)?;
+        latencies[usize::from(stream)].p95(now)
+    }
+
+    /// Learns how long an answer took, or was waited for.
+    pub fn record_latency(
+        &mut self,
+        (provider, model): (ProviderIndex, &str),
+        stream: bool,
+        took: Duration,
+        now: Timestamp,
+    ) {
+        let latencies = &mut self.latencies[provider.position()];
+        if !latencies.contains_key(model) && latencies.len() >= MAX_MODELS_PER_PROVIDER {
+            let last =
+                |pair: &[LatencyHistogram; 2]| pair[0].last_decay().max(pair[1].last_decay());
+            let oldest = latencies.iter().min_by_key(|(_, pair)| last(pair));
+            if let Some(oldest) = oldest.map(|(model, _)| model.clone()) {
+                latencies.remove(&oldest);
+            }
+        }
+        latencies.entry(model.into()).or_default()[usize::from(stream)].record(took, now);
+    }
+
+    /// Asks to call. A probe of which nothing is heard for `patience` is taken for lost.
+    pub fn acquire(
+        &mut self,
+        provider: ProviderIndex,
+        model: &str,
+        now: Timestamp,
+        timeout: Duration,
+    ) -> Result<Permit, BreakerOpen> {
+        let Some(breaker) = self.breakers[provider.position()].get_mut(model) else {
+            return Ok(Permit::default());
+        };
+        self.probe_count += 1;
+        breaker.acquire(now, timeout, self.probe_count)
+    }
+
+    /// Learns what came of a call.
+    pub fn record(
+        &mut self,
+        (provider, model): (ProviderIndex, &str),
+        (permit, signal): (Permit, Signal),
+        now: Timestamp,
+        entropy: u64,
+        health: &Health,
+    ) {
+        let breakers = &mut self.breakers[provider.position()];
+        if let Some(breaker) = breakers.get_mut(model) {
+            breaker.record(permit, signal, now, entropy, health);
+            if breaker.is_default() {
+                breakers.remove(model);
+            }
+            return;
+        }
+        let mut breaker = CircuitBreaker::default();
+        breaker.record(permit, signal, now, entropy, health);
+        if breaker.is_default() {
+            return;
+        }
+        if breakers.len() >= MAX_MODELS_PER_PROVIDER {
+            // Those that merely failed once or twice go before those that rest.
+            let least =
+                breakers.iter().min_by_key(|(_, one)| (one.is_open(), one.last_signal_at()));
+            if let Some(least) = least.map(|(model, _)| model.clone()) {
+                breakers.remove(&least);
+            }
+        }
+        breakers.insert(model.into(), breaker);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use civil_time::Timestamp;
+    use config::{Config, Health, ProviderIndex};
+
+    use crate::upstream::circuit_breaker::{Permit, Signal};
+
+    use super::{HealthTable, MAX_MODELS_PER_PROVIDER, TargetLoad};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+    const HEALTH: Health =
+        Health { failures: 2, window: Duration::from_secs(30), cool_down: Duration::from_secs(10) };
+
+    fn provider() -> ProviderIndex {
+        let document = r#"{"auth":{"required":false},"providers":[{"id":"ollama"}],
+            "routes":[{"id":"r","models":["m"],"targets":[{"provider":"ollama"}]}]}"#;
+        let config = Config::from_json(document, &|_| None).expect("the document is right");
+        config.routes[0].targets.all()[0].target.provider
+    }
+
+    fn fail(health: &mut HealthTable, model: &str, now: Timestamp) {
+        let target = (provider(), model);
+        health.record(target, (Permit::default(), Signal::Failure), now, 0, &HEALTH);
+    }
+
+    #[test]
+    fn one_model_rests_and_the_others_do_not() {
+        let mut health = HealthTable::new(1);
+        fail(&mut health, "a", NOW);
+        fail(&mut health, "b", NOW);
+        assert!(health.is_available(provider(), "a", NOW));
+        fail(&mut health, "a", NOW);
+        assert!(
+            !health.is_available(provider(), "a", NOW)
+                && health.is_open_or_half_open(provider(), "a")
+        );
+        assert!(
+            health.is_available(provider(), "b", NOW)
+                && !health.is_open_or_half_open(provider(), "b")
+        );
+        assert!(health.acquire(provider(), "a", NOW, HEALTH.cool_down).is_err());
+        let later = NOW + HEALTH.cool_down;
+        let probe =
+            health.acquire(provider(), "a", later, HEALTH.cool_down).expect("the rest is over");
+        assert!(!health.is_available(provider(), "a", later));
+        health.record((provider(), "a"), (probe, Signal::Success), later, 0, &HEALTH);
+        assert!(
+            health.is_available(provider(), "a", later)
+                && !health.is_open_or_half_open(provider(), "a")
+        );
+    }
+
+    #[test]
+    fn who_is_well_takes_no_room() {
+        let mut health = HealthTable::new(1);
+        for signal in [Signal::FirstContent, Signal::Success, Signal::Neutral] {
+            health.record((provider(), "a"), (Permit::default(), signal), NOW, 0, &HEALTH);
+        }
+        fail(&mut health, "b", NOW);
+        health.record((provider(), "b"), (Permit::default(), Signal::Success), NOW, 0, &HEALTH);
+        assert!(health.breakers[0].is_empty());
+    }
+
+    #[test]
+    fn what_is_measured_is_bounded() {
+        let mut health = HealthTable::new(1);
+        health.update_load(provider(), "busy", TargetLoad::call_started);
+        for number in 0..1_000 {
+            health.update_load(provider(), &number.to_string(), |load| {
+                load.record_latency(
+                    true,
+                    Duration::from_millis(9),
+                    NOW + Duration::from_millis(number),
+                );
+            });
+        }
+        assert_eq!(health.loads[0].len(), MAX_MODELS_PER_PROVIDER);
+        assert_eq!(health.load(provider(), "busy").in_flight(), 1);
+        assert_eq!(health.load(provider(), "999").latency(true, NOW), 9);
+        assert_eq!(health.load(provider(), "nobody").latency(true, NOW), 0);
+    }
+
+    #[test]
+    fn a_flood_of_names_is_bounded_and_wakes_nobody() {
+        let mut health = HealthTable::new(1);
+        fail(&mut health, "ill", NOW);
+        fail(&mut health, "ill", NOW);
+        for number in 0..1_000 {
+            fail(&mut health, &number.to_string(), NOW + Duration::from_millis(number));
+        }
+        assert_eq!(health.breakers[0].len(), MAX_MODELS_PER_PROVIDER);
+        assert!(!health.is_available(provider(), "ill", NOW));
+    }
+}

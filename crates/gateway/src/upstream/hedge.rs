@@ -1,0 +1,113 @@
+//! Two calls at once: when a target is late, the next one that is well is called beside it, and whoever
+//! speaks first is taken.
+//!
+//! When a target is late, and how often that may be answered with a second call, is policy.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::host::Host;
+use crate::host::futures::{Either, select, until_timer};
+use crate::record::AttemptKind;
+use crate::telemetry::request_scope::RequestScope;
+
+use super::attempt::{ActiveAttempt, AttemptContext};
+use super::dispatch::{AttemptOutcome, DispatchState, Dispatcher};
+
+/// What a second call needs at least to come to anything.
+const MIN_HEDGE_TIME: Duration = Duration::from_millis(100);
+
+impl<P: Host> Dispatcher<'_, P> {
+    /// After how long somebody else is called beside this target; `None`: nobody is.
+    pub(crate) fn hedge_delay(
+        &self,
+        attempt: &ActiveAttempt<'_>,
+        state: &DispatchState,
+    ) -> Option<Duration> {
+        let hedge = self.plan.route().hedge.filter(|_| state.may_hedge)?;
+        let target = (attempt.candidate.provider_index, attempt.candidate.model);
+        let now = self.host.now();
+        let after = self.upstreams.hedge_delay(hedge, target, self.request.fields().stream, now)?;
+        (now + after + MIN_HEDGE_TIME <= state.deadline).then_some(after)
+    }
+
+    /// Makes a call, and another beside it when it is late.
+    pub(crate) async fn run_hedged(
+        &self,
+        context: &AttemptContext<'_, P>,
+        (position, first): (usize, ActiveAttempt<'_>),
+        body: Bytes,
+        after: Duration,
+        state: &mut DispatchState,
+        scope: &mut RequestScope<P>,
+    ) -> AttemptOutcome {
+        let mut one = pin!(context.send(first.candidate, (first.key, first.record_index), body));
+        let alone = until_timer(one.as_mut(), self.host.sleep(after)).await;
+        let second = match alone {
+            Some(result) => {
+                return self.classify_outcome(context, (position, first), result, scope);
+            }
+            None => self.start_hedge(context, position, state, scope),
+        };
+        let Some((beside, second)) = second else {
+            let result = one.await;
+            return self.classify_outcome(context, (position, first), result, scope);
+        };
+        let body = self.request_body(second.candidate);
+        let mut other =
+            pin!(context.send(second.candidate, (second.key, second.record_index), body));
+        match select(one.as_mut(), other.as_mut()).await {
+            Either::Left(result) => {
+                let outcome = self.classify_outcome(context, (position, first), result, scope);
+                if let AttemptOutcome::Answered(answer) = outcome {
+                    context.cancel(second, scope);
+                    return AttemptOutcome::Answered(answer);
+                }
+                let result = other.await;
+                match self.classify_outcome(context, (beside, second), result, scope) {
+                    AttemptOutcome::Answered(answer) => AttemptOutcome::Answered(answer),
+                    later => {
+                        state.hedged_outcome = Some((beside, later));
+                        outcome
+                    }
+                }
+            }
+            Either::Right(result) => {
+                let outcome = self.classify_outcome(context, (beside, second), result, scope);
+                if let AttemptOutcome::Answered(answer) = outcome {
+                    context.cancel(first, scope);
+                    return AttemptOutcome::Answered(answer);
+                }
+                state.hedged_outcome = Some((beside, outcome));
+                let result = one.await;
+                self.classify_outcome(context, (position, first), result, scope)
+            }
+        }
+    }
+
+    /// The next target that is well, if the route may still hedge.
+    fn start_hedge(
+        &self,
+        context: &AttemptContext<'_, P>,
+        position: usize,
+        state: &mut DispatchState,
+        scope: &mut RequestScope<P>,
+    ) -> Option<(usize, ActiveAttempt<'_>)> {
+        let now = self.host.now();
+        let others = || self.plan.targets().iter().enumerate().skip(position + 1);
+        // Nobody is a probe for it: what is cancelled would have told nothing.
+        let (at, candidate) = others().find(|(_, other)| {
+            self.upstreams.is_available(other.provider_index, other.model, now)
+                && !self.upstreams.is_open_or_half_open(other.provider_index, other.model)
+        })?;
+        state.may_hedge = false;
+        if !self.upstreams.spend_hedge(self.plan.route_index()) {
+            return None;
+        }
+        let attempt = context.start(candidate, AttemptKind::Hedge, scope).ok()?;
+        self.upstreams.record_request(candidate.provider_index, self.plan.route().retries, now);
+        Some((at, attempt))
+    }
+}

@@ -1,0 +1,108 @@
+//! Whether a second target is called while the first is late: when, and for how many requests.
+//!
+//! Whom to call is the plan's business.
+
+use std::time::Duration;
+
+use config::Hedge;
+
+/// However quick a target is, it has this long.
+pub const MIN_HEDGE_DELAY: Duration = Duration::from_millis(50);
+/// The most hedges that are saved up.
+const MAX_SAVED_HEDGES: u64 = 10;
+/// A hedge in the unit of the account.
+const HEDGE_UNITS: u64 = 1_000;
+
+/// How long a target has before another is called beside it, which may be after what it has been seen
+/// to take. `None`: nobody knows yet when it is late.
+pub fn hedge_delay(hedge: Hedge, seen: impl FnOnce() -> Option<Duration>) -> Option<Duration> {
+    hedge.after.or_else(seen).map(|after| after.max(MIN_HEDGE_DELAY))
+}
+
+/// One route's account of hedges, in thousandths of one.
+#[derive(Clone, Debug, Default)]
+pub struct HedgeBudget {
+    balance: u64,
+}
+
+impl HedgeBudget {
+    /// Notes a request, which allows for a share of another hedge, in thousandths.
+    pub fn record_request(&mut self, share: u32) {
+        self.balance = (self.balance + u64::from(share)).min(MAX_SAVED_HEDGES * HEDGE_UNITS);
+    }
+
+    /// Takes a hedge, if one is left.
+    pub fn spend_hedge(&mut self) -> bool {
+        let left = self.balance.checked_sub(HEDGE_UNITS);
+        self.balance = left.unwrap_or(self.balance);
+        left.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use civil_time::Timestamp;
+    use config::Hedge;
+    use proptest::prelude::{any, proptest};
+
+    use crate::upstream::latency_histogram::LatencyHistogram;
+
+    use super::{HedgeBudget, MAX_SAVED_HEDGES, MIN_HEDGE_DELAY, hedge_delay};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+    #[track_caller]
+    fn assert_delay(after: Option<u64>, measured: &[u64], expected: Option<u64>) {
+        let hedge = Hedge { share: 50, after: after.map(Duration::from_millis) };
+        let mut histogram = LatencyHistogram::default();
+        measured.iter().for_each(|millis| histogram.record(Duration::from_millis(*millis), NOW));
+        assert_eq!(hedge_delay(hedge, || histogram.p95(NOW)), expected.map(Duration::from_millis));
+    }
+
+    #[test]
+    fn a_target_has_its_own_time_or_the_one_that_is_written() {
+        assert_delay(Some(300), &[], Some(300));
+        assert_delay(Some(300), &[900; 30], Some(300));
+        assert_delay(Some(1), &[], Some(50));
+        assert_delay(None, &[900; 19], None);
+        assert_delay(None, &[900; 20], Some(959));
+        assert_delay(None, &[3; 20], Some(MIN_HEDGE_DELAY.as_millis() as u64));
+    }
+
+    #[test]
+    fn a_quiet_night_saves_up_ten() {
+        let mut allowance = HedgeBudget::default();
+        assert!(!allowance.spend_hedge());
+        (0..1_000).for_each(|_| allowance.record_request(50));
+        assert_eq!((0..100).filter(|_| allowance.spend_hedge()).count() as u64, MAX_SAVED_HEDGES);
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_than_the_share(steps in proptest::collection::vec(any::<bool>(), 1..400), share in 0u32..=1_000) {
+            let mut allowance = HedgeBudget::default();
+            let (mut requests, mut hedges) = (0, 0);
+            for is_request in steps {
+                if is_request {
+                    allowance.record_request(share);
+                    requests += 1;
+                } else if allowance.spend_hedge() {
+                    hedges += 1;
+                }
+                assert!(hedges * 1_000 <= requests * u64::from(share));
+            }
+        }
+
+        #[test]
+        fn who_hedges_at_once_gets_the_whole_share(share in 1u32..=1_000, requests in 1u64..2_000) {
+            let mut allowance = HedgeBudget::default();
+            let hedges = (0..requests).filter(|_| {
+                allowance.record_request(share);
+                allowance.spend_hedge()
+            });
+            assert_eq!(hedges.count() as u64, requests * u64::from(share) / 1_000);
+        }
+    }
+}

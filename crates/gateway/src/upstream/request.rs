@@ -1,0 +1,67 @@
+//! What an upstream is sent.
+
+use bytes::Bytes;
+use config::{Authentication, Provider};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method};
+use openai::{Changes, Endpoint, OutputField};
+use secret::Secret;
+
+use crate::host::GATEWAY_USER_AGENT;
+use crate::request::parse::ParsedRequest;
+use crate::routing::plan::Candidate;
+
+/// What a target is told otherwise than the caller said it.
+pub(crate) fn body_changes<'c>(
+    candidate: &'c Candidate<'_>,
+    request: &ParsedRequest,
+    max_output_tokens: Option<u64>,
+) -> Changes<'c> {
+    let field = match request.endpoint() {
+        Endpoint::ChatCompletions => candidate.provider.output_field,
+        Endpoint::Completions | Endpoint::Embeddings => OutputField::MaxTokens,
+    };
+    Changes {
+        model: Some(candidate.model),
+        ask_for_usage: candidate.provider.stream_usage,
+        max_output_tokens: max_output_tokens.map(|max| (max, field)),
+        extra_messages: None,
+    }
+}
+
+/// An upstream's request is made anew: nothing of the caller's headers is in it.
+pub(crate) fn upstream_request(
+    candidate: &Candidate<'_>,
+    key: Option<&Secret>,
+    body: Bytes,
+    stream: bool,
+) -> http::Request<Bytes> {
+    let mut request = http::Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = candidate.url.clone();
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        ACCEPT,
+        HeaderValue::from_static(if stream { "text/event-stream" } else { "application/json" }),
+    );
+    // The meter reads what passes, so it must not be compressed.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(USER_AGENT, GATEWAY_USER_AGENT);
+    add_key(headers, candidate.provider, key);
+    request
+}
+
+/// Presents a key as the provider wants it.
+pub(crate) fn add_key(headers: &mut HeaderMap, provider: &Provider, key: Option<&Secret>) {
+    let Some(key) = key else { return };
+    let (name, value) = match &provider.authentication {
+        Authentication::Bearer => (AUTHORIZATION, format!("Bearer {}", key.reveal())),
+        Authentication::Header(name) => (name.clone(), key.reveal().to_owned()),
+    };
+    // A key that no header can hold was refused with the configuration.
+    if let Ok(mut value) = HeaderValue::try_from(value) {
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+}

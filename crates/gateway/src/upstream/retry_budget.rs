@@ -1,0 +1,122 @@
+//! How many second tries a provider is given: a share of the requests it gets, so that an outage is
+//! not multiplied by those who do not give up.
+//!
+//! Fallbacks are not counted: they go to somebody else, and are what the caller came for.
+
+use civil_time::Timestamp;
+
+/// Second tries a second that are always allowed, however few requests there are.
+const RETRIES_PER_SECOND: u64 = 3;
+/// The most that is saved up.
+const MAX_SAVED_RETRIES: u64 = 30;
+/// A try in the unit of the account.
+const RETRY_UNITS: u64 = 1_000;
+
+/// One provider's account of second tries, in thousandths of a try.
+#[derive(Clone, Debug)]
+pub struct RetryBudget {
+    balance: u64,
+    at: Timestamp,
+}
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self { balance: MAX_SAVED_RETRIES * RETRY_UNITS, at: Timestamp::default() }
+    }
+}
+
+impl RetryBudget {
+    /// Notes a request, which allows for a share of another try, in thousandths.
+    pub fn record_request(&mut self, share: u32, now: Timestamp) {
+        self.credit(u64::from(share), now);
+    }
+
+    /// Takes a second try, if one is left.
+    pub fn spend_retry(&mut self, now: Timestamp) -> bool {
+        self.credit(0, now);
+        let left = self.balance.checked_sub(RETRY_UNITS);
+        self.balance = left.unwrap_or(self.balance);
+        left.is_some()
+    }
+
+    fn credit(&mut self, more: u64, now: Timestamp) {
+        let millis = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
+        let earned = millis.saturating_mul(RETRIES_PER_SECOND * RETRY_UNITS / 1_000);
+        self.balance = self
+            .balance
+            .saturating_add(earned)
+            .saturating_add(more)
+            .min(MAX_SAVED_RETRIES * RETRY_UNITS);
+        self.at = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use civil_time::Timestamp;
+    use proptest::prelude::{any, proptest};
+
+    use super::{MAX_SAVED_RETRIES, RETRIES_PER_SECOND, RetryBudget};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+    /// How many of `asked` second tries are allowed after so many requests in this moment.
+    #[track_caller]
+    fn assert_allowed(requests: usize, share: u32, asked: usize, allowed: usize) {
+        let mut budget = RetryBudget::default();
+        while budget.spend_retry(NOW) {}
+        for _ in 0..requests {
+            budget.record_request(share, NOW);
+        }
+        assert_eq!((0..asked).filter(|_| budget.spend_retry(NOW)).count(), allowed);
+    }
+
+    #[test]
+    fn a_share_of_the_requests_may_be_tried_again() {
+        assert_allowed(50, 200, 50, 10);
+        assert_allowed(50, 0, 50, 0);
+        assert_allowed(7, 1_000, 50, 7);
+        assert_allowed(1_000, 200, 1_000, 30);
+        assert_allowed(4, 200, 50, 0);
+    }
+
+    #[test]
+    fn some_are_always_allowed() {
+        let mut budget = RetryBudget::default();
+        assert_eq!((0..100).filter(|_| budget.spend_retry(NOW)).count(), 30);
+        let later = NOW + Duration::from_secs(1);
+        assert_eq!((0..100).filter(|_| budget.spend_retry(later)).count(), 3);
+        assert!(!budget.spend_retry(NOW), "a clock that goes backwards earns nothing");
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_than_the_share_and_the_least(steps in proptest::collection::vec((0u64..500, any::<bool>()), 1..400), share in 0u32..=1_000) {
+            let mut budget = RetryBudget::default();
+            let (mut now, mut requests, mut tries) = (NOW, 0, 0);
+            for (pause, is_request) in steps {
+                now = now + Duration::from_millis(pause);
+                if is_request {
+                    budget.record_request(share, now);
+                    requests += 1;
+                } else if budget.spend_retry(now) {
+                    tries += 1;
+                }
+            }
+            let earned = now.since(NOW).as_millis() as u64 * RETRIES_PER_SECOND + requests * u64::from(share);
+            assert!(tries * 1_000 <= MAX_SAVED_RETRIES * 1_000 + earned);
+        }
+
+        #[test]
+        fn who_asks_seldom_is_never_refused(pauses in proptest::collection::vec(334u64..5_000, 1..100)) {
+            let mut budget = RetryBudget::default();
+            let mut now = NOW;
+            for pause in pauses {
+                now = now + Duration::from_millis(pause);
+                assert!(budget.spend_retry(now));
+            }
+        }
+    }
+}

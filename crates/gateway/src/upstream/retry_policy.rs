@@ -1,0 +1,373 @@
+//! What to do after a failure: try again, go to the next target, or give up.
+
+use std::time::Duration;
+
+use civil_time::Timestamp;
+use config::{FallbackOn, Retries};
+
+use super::backoff;
+use super::classify::Failure;
+
+/// What a second try needs at least to come to anything.
+const MIN_RETRY_TIME: Duration = Duration::from_millis(100);
+
+/// The way through a plan's targets. Makes at most
+/// `targets × (max(keys, 1) + retries)` calls, and none that begins after the deadline.
+#[derive(Clone, Debug)]
+pub struct RetryPolicy {
+    fallback_on: FallbackOn,
+    retries: Retries,
+    deadline: Timestamp,
+    targets_left: usize,
+    retries_used: u32,
+    keys_tried: usize,
+}
+
+/// The next step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The same target, after a wait.
+    Retry {
+        /// How long to wait first.
+        after: Duration,
+    },
+    /// The next target, at once.
+    NextTarget,
+    /// Nothing is left to try.
+    GiveUp,
+}
+
+/// What the provider's keys make of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyOutcome {
+    /// It was not the key's.
+    NotAtFault,
+    /// The key rests now, and another is awake.
+    AnotherAvailable {
+        /// How many keys the provider has.
+        of: usize,
+    },
+    /// The key rests now, and so does every other.
+    AllCoolingDown,
+    /// It was not the key's, but the target itself rests now.
+    TargetCoolingDown,
+}
+
+impl RetryPolicy {
+    /// A course through `targets` targets (at least one), bounded by a deadline.
+    pub fn new(
+        targets: usize,
+        fallback_on: FallbackOn,
+        retries: Retries,
+        deadline: Timestamp,
+    ) -> Self {
+        Self {
+            fallback_on,
+            retries,
+            deadline,
+            targets_left: targets.saturating_sub(1),
+            retries_used: 0,
+            keys_tried: 0,
+        }
+    }
+
+    /// The step after a call that failed. `may_retry` takes a second try out of the provider's budget;
+    /// it is asked last.
+    pub fn decide(
+        &mut self,
+        failure: Failure,
+        key_outcome: KeyOutcome,
+        now: Timestamp,
+        entropy: u64,
+        may_retry: impl FnOnce() -> bool,
+    ) -> Decision {
+        match key_outcome {
+            // Each key once: with many keys and short rests the first would be awake again.
+            KeyOutcome::AnotherAvailable { of }
+                if self.keys_tried + 1 < of && now < self.deadline =>
+            {
+                self.keys_tried += 1;
+                return Decision::Retry { after: Duration::ZERO };
+            }
+            // The target cannot be tried again, whatever the retries say.
+            KeyOutcome::AnotherAvailable { .. }
+            | KeyOutcome::AllCoolingDown
+            | KeyOutcome::TargetCoolingDown
+                if self.falls_back(failure) =>
+            {
+                return self.skip_target(now);
+            }
+            KeyOutcome::AnotherAvailable { .. }
+            | KeyOutcome::AllCoolingDown
+            | KeyOutcome::TargetCoolingDown => return Decision::GiveUp,
+            KeyOutcome::NotAtFault => {}
+        }
+        if self.retries_used < self.retries.attempts
+            && let Some(after) = self.retry_delay(failure, entropy)
+            && now + after + MIN_RETRY_TIME <= self.deadline
+            && may_retry()
+        {
+            self.retries_used += 1;
+            return Decision::Retry { after };
+        }
+        if self.falls_back(failure) { self.skip_target(now) } else { Decision::GiveUp }
+    }
+
+    /// The step where a target cannot be called at all because all its keys rest.
+    pub fn skip_target(&mut self, now: Timestamp) -> Decision {
+        if self.targets_left == 0 || now >= self.deadline {
+            return Decision::GiveUp;
+        }
+        self.targets_left -= 1;
+        self.retries_used = 0;
+        self.keys_tried = 0;
+        Decision::NextTarget
+    }
+
+    /// The wait before another try at the same target; `None` where that makes no sense.
+    fn retry_delay(&self, failure: Failure, entropy: u64) -> Option<Duration> {
+        let backoff = backoff::delay(self.retries.backoff, self.retries_used, entropy);
+        match failure {
+            Failure::TooManyRequests { retry_after } | Failure::ServerError { retry_after } => {
+                match retry_after {
+                    Some(wait) => (wait <= self.retries.honour_retry_after).then_some(wait),
+                    None => Some(backoff),
+                }
+            }
+            Failure::Connect | Failure::NotAnAnswer => Some(backoff),
+            // A target that was too slow once is a bad bet while another one waits.
+            Failure::Timeout => {
+                (self.targets_left == 0 || !self.fallback_on.timeout).then_some(backoff)
+            }
+            // It will do so again.
+            Failure::Compressed | Failure::KeyRefused | Failure::Unpaid | Failure::ModelRefused => {
+                None
+            }
+        }
+    }
+
+    fn falls_back(&self, failure: Failure) -> bool {
+        match failure {
+            Failure::Connect => self.fallback_on.connect,
+            Failure::Timeout => self.fallback_on.timeout,
+            Failure::TooManyRequests { .. } => self.fallback_on.too_many_requests,
+            Failure::ServerError { .. } | Failure::NotAnAnswer | Failure::Compressed => {
+                self.fallback_on.server_error
+            }
+            Failure::KeyRefused | Failure::Unpaid | Failure::ModelRefused => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use civil_time::Timestamp;
+    use config::{FallbackOn, Retries};
+    use proptest::prelude::{Strategy, any, prop_oneof, proptest};
+    use proptest::strategy::Just;
+
+    use crate::upstream::classify::Failure;
+
+    use super::{Decision, KeyOutcome, RetryPolicy};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000);
+    const ALL: FallbackOn = FallbackOn {
+        connect: true,
+        timeout: true,
+        too_many_requests: true,
+        server_error: true,
+        limited: false,
+    };
+    const ERROR: Failure = Failure::ServerError { retry_after: None };
+
+    fn retries(attempts: u32) -> Retries {
+        Retries {
+            attempts,
+            backoff: Duration::from_millis(100),
+            honour_retry_after: Duration::from_secs(2),
+            budget: 200,
+            max_replay_bytes: None,
+        }
+    }
+
+    fn course(targets: usize, fallback_on: FallbackOn, attempts: u32) -> RetryPolicy {
+        RetryPolicy::new(targets, fallback_on, retries(attempts), NOW + Duration::from_secs(60))
+    }
+
+    #[track_caller]
+    fn assert_decisions(mut policy: RetryPolicy, failures: &[Failure], expected: &[Decision]) {
+        // The highest entropy takes the whole of a wait but for the last nanosecond.
+        let steps: Vec<Decision> = failures
+            .iter()
+            .map(|failure| {
+                match policy.decide(*failure, KeyOutcome::NotAtFault, NOW, u64::MAX, || true) {
+                    Decision::Retry { after } => Decision::Retry {
+                        after: Duration::from_millis(after.as_micros().div_ceil(1000) as u64),
+                    },
+                    other => other,
+                }
+            })
+            .collect();
+        assert_eq!(steps, expected, "{failures:?}");
+    }
+
+    fn retry_after(millis: u64) -> Decision {
+        Decision::Retry { after: Duration::from_millis(millis) }
+    }
+
+    #[test]
+    fn retries_come_before_the_next_target() {
+        assert_decisions(
+            course(2, ALL, 2),
+            &[ERROR; 6],
+            &[
+                retry_after(100),
+                retry_after(200),
+                Decision::NextTarget,
+                retry_after(100),
+                retry_after(200),
+                Decision::GiveUp,
+            ],
+        );
+        assert_decisions(
+            course(3, ALL, 0),
+            &[ERROR, Failure::Compressed, Failure::NotAnAnswer],
+            &[Decision::NextTarget, Decision::NextTarget, Decision::GiveUp],
+        );
+    }
+
+    #[test]
+    fn retry_after_is_honoured_within_bounds() {
+        let busy =
+            |seconds| Failure::TooManyRequests { retry_after: Some(Duration::from_secs(seconds)) };
+        assert_decisions(
+            course(2, ALL, 1),
+            &[busy(2), busy(2)],
+            &[retry_after(2000), Decision::NextTarget],
+        );
+        assert_decisions(course(2, ALL, 1), &[busy(3)], &[Decision::NextTarget]);
+        assert_decisions(course(1, ALL, 1), &[busy(3)], &[Decision::GiveUp]);
+    }
+
+    #[test]
+    fn only_named_conditions_fall_back() {
+        let connect = FallbackOn { connect: true, ..FallbackOn::default() };
+        assert_decisions(course(2, connect, 0), &[ERROR], &[Decision::GiveUp]);
+        assert_decisions(course(2, connect, 0), &[Failure::Connect], &[Decision::NextTarget]);
+        assert_decisions(course(2, connect, 0), &[Failure::KeyRefused], &[Decision::NextTarget]);
+        assert_decisions(
+            course(2, ALL, 1),
+            &[Failure::Timeout, Failure::Timeout],
+            &[Decision::NextTarget, retry_after(100)],
+        );
+    }
+
+    #[test]
+    fn a_refused_key_makes_way_for_another() {
+        let mut policy = course(1, ALL, 0);
+        let another = KeyOutcome::AnotherAvailable { of: 2 };
+        assert_eq!(
+            policy.decide(Failure::KeyRefused, another, NOW, 0, || true),
+            Decision::Retry { after: Duration::ZERO }
+        );
+        assert_eq!(policy.decide(Failure::KeyRefused, another, NOW, 0, || true), Decision::GiveUp);
+        assert_eq!(
+            policy.decide(Failure::KeyRefused, KeyOutcome::AllCoolingDown, NOW, 0, || true),
+            Decision::GiveUp
+        );
+    }
+
+    #[test]
+    fn a_second_try_is_taken_out_of_the_budget() {
+        let mut policy = course(2, ALL, 3);
+        assert_eq!(policy.decide(ERROR, KeyOutcome::NotAtFault, NOW, 0, || true), retry_after(50));
+        assert_eq!(
+            policy.decide(ERROR, KeyOutcome::NotAtFault, NOW, 0, || false),
+            Decision::NextTarget
+        );
+        let asked = |_| -> bool { panic!("nothing is taken where no second try comes") };
+        assert_eq!(
+            policy.decide(ERROR, KeyOutcome::TargetCoolingDown, NOW, 0, || asked(())),
+            Decision::GiveUp
+        );
+        assert_eq!(
+            policy.decide(Failure::KeyRefused, KeyOutcome::NotAtFault, NOW, 0, || asked(())),
+            Decision::GiveUp
+        );
+    }
+
+    #[test]
+    fn a_target_that_rests_is_not_tried_again() {
+        let mut policy = course(2, ALL, 3);
+        assert_eq!(
+            policy.decide(ERROR, KeyOutcome::TargetCoolingDown, NOW, 0, || true),
+            Decision::NextTarget
+        );
+        assert_eq!(
+            policy.decide(ERROR, KeyOutcome::TargetCoolingDown, NOW, 0, || true),
+            Decision::GiveUp
+        );
+    }
+
+    #[test]
+    fn a_second_try_that_cannot_end_in_time_is_not_begun() {
+        let after = Duration::from_millis(100);
+        for (left, decision) in [(199, Decision::NextTarget), (200, retry_after(100))] {
+            let busy = Failure::TooManyRequests { retry_after: Some(after) };
+            let deadline = NOW + Duration::from_millis(left);
+            let mut policy = RetryPolicy::new(2, ALL, retries(1), deadline);
+            assert_eq!(policy.decide(busy, KeyOutcome::NotAtFault, NOW, 0, || true), decision);
+        }
+    }
+
+    #[test]
+    fn nothing_begins_after_the_deadline() {
+        let mut policy = RetryPolicy::new(2, ALL, retries(3), NOW + Duration::from_millis(60));
+        assert_eq!(
+            policy.decide(ERROR, KeyOutcome::NotAtFault, NOW, u64::MAX, || true),
+            Decision::NextTarget
+        );
+        assert_eq!(
+            policy.decide(
+                ERROR,
+                KeyOutcome::NotAtFault,
+                NOW + Duration::from_millis(60),
+                0,
+                || true
+            ),
+            Decision::GiveUp
+        );
+    }
+
+    fn failure() -> impl Strategy<Value = Failure> {
+        let wait = proptest::option::of((0u64..5_000).prop_map(Duration::from_millis));
+        prop_oneof![
+            Just(Failure::Connect),
+            Just(Failure::Timeout),
+            Just(Failure::KeyRefused),
+            Just(Failure::Unpaid),
+            Just(Failure::NotAnAnswer),
+            Just(Failure::Compressed),
+            wait.clone().prop_map(|retry_after| Failure::TooManyRequests { retry_after }),
+            wait.prop_map(|retry_after| Failure::ServerError { retry_after }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn calls_are_bounded(targets in 1usize..5, attempts in 0u32..4, failures in proptest::collection::vec(failure(), 64), entropy in any::<u64>()) {
+            let mut course = course(targets, ALL, attempts);
+            let mut calls = 1;
+            for failure in failures {
+                let keys = if failure == Failure::KeyRefused { KeyOutcome::AllCoolingDown } else { KeyOutcome::NotAtFault };
+                if course.decide(failure, keys, NOW, entropy, || true) == Decision::GiveUp {
+                    break;
+                }
+                calls += 1;
+            }
+            assert!(calls <= targets * (1 + attempts as usize));
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Cuts an upstream's stream into events, shows them to the meter, and lets pass what may pass.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use openai::Framer;
+
+use crate::upstream::continuation::splice::StreamedText;
+use crate::upstream::usage_meter::{EventKind, UsageMeter};
+
+/// The longest event that is passed on, in bytes: images come as base64 in one event.
+const MAX_EVENT_BYTES: usize = 16 << 20;
+
+/// Finds events in pieces of a stream.
+#[derive(Debug)]
+pub struct SseReader {
+    framer: Framer,
+    meter: UsageMeter,
+    /// What was said, where somebody may have to go on from it.
+    streamed_text: Option<StreamedText>,
+}
+
+/// How a stream stands after a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamState {
+    /// It goes on.
+    Open,
+    /// It has ended with `[DONE]`.
+    Done,
+    /// The upstream said that it failed. Its words are withheld: they may name its customer.
+    Error,
+    /// What follows must not be passed on.
+    Malformed,
+}
+
+impl SseReader {
+    /// A reader that lets the event with nothing but usage pass, or hides it.
+    pub fn new(hides_usage: bool) -> Self {
+        Self {
+            framer: Framer::new(MAX_EVENT_BYTES),
+            meter: UsageMeter::new(hides_usage),
+            streamed_text: None,
+        }
+    }
+
+    /// Has it keep what is said, so that somebody else can go on from there.
+    pub fn keep_text(&mut self) {
+        self.streamed_text = Some(StreamedText::default());
+    }
+
+    /// What was said so far, if it is kept.
+    pub fn streamed_text(&self) -> Option<&StreamedText> {
+        self.streamed_text.as_ref()
+    }
+
+    /// What has been seen so far.
+    pub fn meter(&self) -> &UsageMeter {
+        &self.meter
+    }
+
+    /// Takes a piece and puts what may pass into `ready`: whole events only, so that an error event
+    /// of ours never lands inside one of the upstream's. Neighbours stay one slice of the piece.
+    pub fn push(&mut self, piece: Bytes, ready: &mut VecDeque<Bytes>) -> StreamState {
+        if self.framer.push(piece).is_err() {
+            return StreamState::Malformed;
+        }
+        let mut flow = StreamState::Open;
+        let mut run = 0..0;
+        while flow == StreamState::Open
+            && let Some(event) = self.framer.next_event()
+        {
+            let passes = match self.meter.observe(self.framer.bytes(event.clone())) {
+                EventKind::Prelude | EventKind::Content => {
+                    if let Some(streamed_text) = &mut self.streamed_text {
+                        streamed_text.add_event(self.framer.bytes(event.clone()));
+                    }
+                    true
+                }
+                EventKind::Hidden => false,
+                EventKind::Done => {
+                    flow = StreamState::Done;
+                    true
+                }
+                EventKind::Error => {
+                    flow = StreamState::Error;
+                    false
+                }
+                EventKind::Malformed => {
+                    flow = StreamState::Malformed;
+                    false
+                }
+            };
+            if passes {
+                run = if run.is_empty() { event } else { run.start..event.end };
+            } else if !run.is_empty() {
+                ready.push_back(self.framer.slice(std::mem::take(&mut run)));
+            }
+        }
+        if !run.is_empty() {
+            ready.push_back(self.framer.slice(run));
+        }
+        flow
+    }
+
+    /// Takes the end of the stream. Some servers forget the blank line behind their last event.
+    pub fn finish(&mut self, ready: &mut VecDeque<Bytes>) -> StreamState {
+        if self.framer.unfinished().is_empty() {
+            return StreamState::Open;
+        }
+        self.push(Bytes::from_static(b"\n\n"), ready)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use bytes::Bytes;
+    use openai::{TextSize, Tokens, Usage};
+    use proptest::prelude::{any, proptest};
+    use proptest::sample::Index;
+
+    use super::{SseReader, StreamState};
+
+    const STREAM: &str = concat!(
+        ": keep-alive\n\n",
+        "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\r\n\r\n",
+        "data: {\"choices\":[{\"delta\":{\"content\":\"你好 \\u00e9\"}}]}\n\n",
+        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\r\r",
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":3}}\n\n",
+        "data: [DONE]\n\n",
+        "data: never shown\n\n",
+    );
+
+    /// Feeds pieces; gives back what passes, how it stands, and the count.
+    fn run<'a>(
+        hides_usage: bool,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> (String, StreamState, Tokens) {
+        let mut reader = SseReader::new(hides_usage);
+        let mut ready = VecDeque::new();
+        let mut flow = StreamState::Open;
+        for piece in pieces {
+            if flow == StreamState::Open {
+                flow = reader.push(Bytes::copy_from_slice(piece), &mut ready);
+            }
+        }
+        let passed = ready.iter().flat_map(|bytes| bytes.iter().copied()).collect();
+        (
+            String::from_utf8(passed).expect("events are whole"),
+            flow,
+            reader.meter().tokens(TextSize::default()),
+        )
+    }
+
+    #[test]
+    fn usage_is_hidden_and_nothing_else() {
+        let (shown, flow, tokens) = run(true, [STREAM.as_bytes()]);
+        let usage = STREAM.find("data: {\"choices\":[],").expect("it is there");
+        let done = STREAM.find("data: [DONE]").expect("it is there");
+        let end = STREAM.find("data: never").expect("it is there");
+        assert_eq!(shown, [&STREAM[..usage], &STREAM[done..end]].concat());
+        assert_eq!(flow, StreamState::Done);
+        let usage = Usage { input: 9, output: 3, ..Usage::default() };
+        assert_eq!(
+            tokens,
+            Tokens::from_usage_or_estimate(Some(usage), TextSize::default(), TextSize::default())
+        );
+        assert_eq!(run(false, [STREAM.as_bytes()]).0, STREAM[..end]);
+    }
+
+    #[test]
+    fn a_broken_event_stops_the_stream_before_it() {
+        let (shown, flow, _) =
+            run(true, [b"data: {\"choices\":[]}\n\ndata: {oops\n\ndata: [DONE]\n\n".as_slice()]);
+        assert_eq!((shown.as_str(), flow), ("data: {\"choices\":[]}\n\n", StreamState::Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn no_split_changes_anything(cuts in proptest::collection::vec(any::<Index>(), 0..16), hides in any::<bool>()) {
+            let bytes = STREAM.as_bytes();
+            let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            at.extend([0, bytes.len()]);
+            at.sort_unstable();
+            let whole = run(hides, [bytes]);
+            assert_eq!(run(hides, at.windows(2).map(|pair| &bytes[pair[0]..pair[1]])), whole);
+            assert_eq!(run(hides, bytes.chunks(1)), whole);
+        }
+    }
+
+    #[test]
+    fn the_last_event_needs_no_blank_line() {
+        let mut ready = VecDeque::new();
+        let mut reader = SseReader::new(true);
+        assert_eq!(
+            reader.push(Bytes::from_static(b"data: [DONE]\n"), &mut ready),
+            StreamState::Open
+        );
+        assert_eq!(reader.finish(&mut ready), StreamState::Done);
+        let mut reader = SseReader::new(true);
+        reader.push(Bytes::from_static(b"data: {\"choices\":[{\"del"), &mut ready);
+        assert_eq!(reader.finish(&mut ready), StreamState::Malformed);
+    }
+}

@@ -1,0 +1,303 @@
+//! What a gateway remembers of its upstreams between requests: keys and targets that rest, and how many
+//! second tries a provider is still given. All of it is in memory; nothing is shared with others.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use civil_time::Timestamp;
+use config::{Balance, Config, Health, Hedge, Provider, ProviderIndex, Retries, Route, RouteIndex};
+
+use crate::routing::balance::TargetLoad;
+use crate::routing::plan::TargetHealth;
+use crate::upstream::circuit_breaker::{BreakerOpen, Permit, Signal};
+use crate::upstream::classify::Failure;
+use crate::upstream::health::HealthTable;
+use crate::upstream::hedge_budget::{self, HedgeBudget};
+use crate::upstream::key_pool::{AllKeysCoolingDown, KeyPool};
+use crate::upstream::retry_budget::RetryBudget;
+use crate::upstream::retry_policy::KeyOutcome;
+
+/// The providers of a configuration, as they have shown themselves.
+#[derive(Debug)]
+pub struct Upstreams {
+    /// One ring a provider, in the configuration's order.
+    key_pools: RefCell<Vec<KeyPool>>,
+    /// One account a provider, in the configuration's order.
+    retry_budgets: RefCell<Vec<RetryBudget>>,
+    /// One account a route, in the configuration's order.
+    hedge_budgets: RefCell<Vec<HedgeBudget>>,
+    health: Rc<RefCell<HealthTable>>,
+}
+
+/// Leave to call a target. What comes of the call is noted on it; where nothing was, because the
+/// caller left or a key was refused, its end makes way for another's probe.
+pub struct CallPermit {
+    health_table: Rc<RefCell<HealthTable>>,
+    provider: ProviderIndex,
+    model: Box<str>,
+    health: Health,
+    permit: Permit,
+    began: Timestamp,
+    /// What is still to be measured.
+    latency_timer: Cell<LatencyTimer>,
+    /// Whether somebody wants to know from when on the target is late.
+    records_latency: bool,
+}
+
+/// What a call shows of the time that its target takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LatencyTimer {
+    /// Nobody wants to know.
+    Off,
+    /// It runs.
+    Running,
+    /// It was read.
+    Stopped,
+}
+
+impl Upstreams {
+    /// All of them well.
+    pub fn new(config: &Config) -> Self {
+        let key_pools = config.providers.iter().map(|provider| KeyPool::new(provider.keys.len()));
+        let count = config.providers.len();
+        Self {
+            key_pools: RefCell::new(key_pools.collect()),
+            retry_budgets: RefCell::new(vec![RetryBudget::default(); count]),
+            hedge_budgets: RefCell::new(vec![HedgeBudget::default(); config.routes.len()]),
+            health: Rc::new(RefCell::new(HealthTable::new(count))),
+        }
+    }
+
+    /// The fleet of another configuration, with what is known of the providers that are in both. Where
+    /// all are, it is the same fleet, calls under way included.
+    pub fn carry_over(before: &Rc<Self>, old: &Config, new: &Config) -> Rc<Self> {
+        let same = |one: &Provider, other: &Provider| {
+            let keys = |provider: &Provider| provider.keys.len();
+            one.id == other.id
+                && one.base_url == other.base_url
+                && keys(one) == keys(other)
+                && one.keys.iter().zip(&other.keys).all(|(a, b)| a.reveal() == b.reveal())
+        };
+        let find = |one: &Provider| old.providers.iter().position(|other| same(one, other));
+        let from: Vec<Option<usize>> = new.providers.iter().map(find).collect();
+        let is_same = |(at, found): (usize, &Option<usize>)| *found == Some(at);
+        if old.providers.len() == from.len() && from.iter().enumerate().all(is_same) {
+            return Rc::clone(before);
+        }
+        let upstreams = Self::new(new);
+        for (at, found) in from.iter().enumerate() {
+            let Some(found) = *found else { continue };
+            upstreams.key_pools.borrow_mut()[at] = before.key_pools.borrow()[found].clone();
+            upstreams.retry_budgets.borrow_mut()[at] = before.retry_budgets.borrow()[found].clone();
+            upstreams.health.borrow_mut().copy_breakers(at, &before.health.borrow(), found);
+        }
+        Rc::new(upstreams)
+    }
+
+    /// Whether a target may be called now: neither it nor all keys of its provider rest.
+    pub fn is_available(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool {
+        self.health.borrow().is_available(provider, model, now)
+            && self.key_pools.borrow()[provider.position()].has_available(model, now)
+    }
+
+    /// Whether a target is known to be ill: it rests, or is on probation.
+    pub fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool {
+        self.health.borrow().is_open_or_half_open(provider, model)
+    }
+
+    /// Asks to call a target for a route. The error says when to ask again.
+    pub fn acquire(
+        &self,
+        provider: ProviderIndex,
+        model: &str,
+        route: &Route,
+        now: Timestamp,
+    ) -> Result<CallPermit, Timestamp> {
+        // A call that is heard of later than this is one that has begun to answer.
+        let timeout = route.timeouts.first_byte + route.timeouts.idle;
+        let permit = self.health.borrow_mut().acquire(provider, model, now, timeout);
+        let permit = permit.map_err(|BreakerOpen(until)| until)?;
+        let (health_table, health) = (Rc::clone(&self.health), route.health);
+        let clock = match route.balance {
+            Balance::Weight | Balance::Cost => LatencyTimer::Off,
+            Balance::Latency | Balance::LeastBusy => LatencyTimer::Running,
+        };
+        if clock == LatencyTimer::Running {
+            health_table.borrow_mut().update_load(provider, model, TargetLoad::call_started);
+        }
+        let (model, clock) = (model.into(), Cell::new(clock));
+        let is_timed = route.hedge.is_some_and(|hedge| hedge.after.is_none());
+        Ok(CallPermit {
+            health_table,
+            provider,
+            model,
+            health,
+            permit,
+            began: now,
+            latency_timer: clock,
+            records_latency: is_timed,
+        })
+    }
+
+    /// What was measured of a target.
+    pub fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad {
+        self.health.borrow().load(provider, model)
+    }
+
+    /// The next key in turn; `None` where none is needed. The error says when to ask again.
+    pub fn next_key(
+        &self,
+        provider: ProviderIndex,
+        model: &str,
+        now: Timestamp,
+    ) -> Result<Option<usize>, Timestamp> {
+        let mut key_pools = self.key_pools.borrow_mut();
+        key_pools[provider.position()]
+            .next_key(model, now)
+            .map_err(|AllKeysCoolingDown(until)| until)
+    }
+
+    /// Notes that a provider has taken a key.
+    pub fn key_accepted(&self, (provider, model): (ProviderIndex, &str), key: Option<usize>) {
+        if let Some(key) = key {
+            self.key_pools.borrow_mut()[provider.position()].record_success(key, model);
+        }
+    }
+
+    /// Lets the provider's keyring draw its conclusions from a failure.
+    pub fn apply_failure(
+        &self,
+        (provider, model): (ProviderIndex, &str),
+        key: Option<usize>,
+        failure: Failure,
+        now: Timestamp,
+        worth_waiting: Duration,
+    ) -> KeyOutcome {
+        let Some(key) = key else {
+            return KeyOutcome::NotAtFault;
+        };
+        let pool = &mut self.key_pools.borrow_mut()[provider.position()];
+        match pool.record_failure(key, model, failure, now, worth_waiting) {
+            false => KeyOutcome::NotAtFault,
+            true if pool.has_available(model, now) => {
+                KeyOutcome::AnotherAvailable { of: pool.len() }
+            }
+            true => KeyOutcome::AllCoolingDown,
+        }
+    }
+
+    /// Notes a request to a provider, which allows for a part of a second try.
+    pub fn record_request(&self, provider: ProviderIndex, retries: Retries, now: Timestamp) {
+        self.retry_budgets.borrow_mut()[provider.position()].record_request(retries.budget, now);
+    }
+
+    /// Notes a request of a route that hedges, which allows for a part of a hedge.
+    pub fn credit_hedge(&self, route: RouteIndex, hedge: Hedge) {
+        self.hedge_budgets.borrow_mut()[route.position()].record_request(hedge.share);
+    }
+
+    /// Takes a hedge of a route, if one is left.
+    pub fn spend_hedge(&self, route: RouteIndex) -> bool {
+        self.hedge_budgets.borrow_mut()[route.position()].spend_hedge()
+    }
+
+    /// How long a target has before another is called beside it; `None`: nobody knows.
+    pub fn hedge_delay(
+        &self,
+        hedge: Hedge,
+        target: (ProviderIndex, &str),
+        stream: bool,
+        now: Timestamp,
+    ) -> Option<Duration> {
+        hedge_budget::hedge_delay(hedge, || {
+            self.health.borrow_mut().p95_latency(target, stream, now)
+        })
+    }
+
+    /// Takes a second try at a provider, if one is left.
+    pub fn spend_retry(&self, provider: ProviderIndex, now: Timestamp) -> bool {
+        self.retry_budgets.borrow_mut()[provider.position()].spend_retry(now)
+    }
+}
+
+impl TargetHealth for Upstreams {
+    fn is_available(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool {
+        Self::is_available(self, provider, model, now)
+    }
+
+    fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool {
+        Self::is_open_or_half_open(self, provider, model)
+    }
+
+    fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad {
+        Self::load(self, provider, model)
+    }
+}
+
+impl CallPermit {
+    /// Notes what came of the call.
+    pub fn record(&self, signal: Signal, now: Timestamp, entropy: u64) {
+        let target = (self.provider, &*self.model);
+        let stream = match signal {
+            Signal::FirstContent => Some(true),
+            Signal::Success => Some(false),
+            Signal::Failure | Signal::Throttled(_) | Signal::Neutral => None,
+        };
+        if let Some(stream) = stream.filter(|_| self.latency_timer.get() == LatencyTimer::Running) {
+            self.latency_timer.set(LatencyTimer::Stopped);
+            let took = now.since(self.began);
+            let read = |load: &mut TargetLoad| load.record_latency(stream, took, now);
+            self.health_table.borrow_mut().update_load(self.provider, &self.model, read);
+        }
+        self.health_table.borrow_mut().record(
+            target,
+            (self.permit, signal),
+            now,
+            entropy,
+            &self.health,
+        );
+    }
+
+    /// Notes how long the target took, or was waited for, where somebody wants to know.
+    pub fn record_latency(&self, stream: bool, now: Timestamp) {
+        if self.records_latency {
+            let target = (self.provider, &*self.model);
+            self.health_table.borrow_mut().record_latency(
+                target,
+                stream,
+                now.since(self.began),
+                now,
+            );
+        }
+    }
+
+    /// Whether the target is known to be ill.
+    pub fn is_open_or_half_open(&self) -> bool {
+        self.health_table.borrow().is_open_or_half_open(self.provider, &self.model)
+    }
+}
+
+impl Drop for CallPermit {
+    fn drop(&mut self) {
+        // Neither time nor chance has a part in this.
+        self.record(Signal::Neutral, Timestamp::default(), 0);
+        if self.latency_timer.get() != LatencyTimer::Off {
+            self.health_table.borrow_mut().update_load(
+                self.provider,
+                &self.model,
+                TargetLoad::call_finished,
+            );
+        }
+    }
+}
+
+impl fmt::Debug for CallPermit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallPermit")
+            .field("model", &self.model)
+            .field("pass", &self.permit)
+            .finish()
+    }
+}

@@ -1,0 +1,192 @@
+//! Looks at the events of a stream on their way through: usage, text, and how it ends.
+
+use openai::{ChoiceSet, Chunk, Event, TextSize, TokenSource, Tokens, Usage, token_estimate};
+
+/// What has been seen of a stream so far.
+#[derive(Debug, Default)]
+pub struct UsageMeter {
+    hides_usage: bool,
+    usage: Option<Usage>,
+    /// What has come since the usage that was reported last.
+    text: TextSize,
+    events: u64,
+    has_content: bool,
+    choices_seen: ChoiceSet,
+    choices_finished: ChoiceSet,
+    is_done: bool,
+}
+
+/// What one event means for whoever passes it on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// A comment, a role, an empty delta: it may pass, and commits to nothing.
+    Prelude,
+    /// Something for the caller.
+    Content,
+    /// Not for the caller: usage that it did not ask for, or an event without data, which readers
+    /// are to ignore (WHATWG HTML, 9.2.6) and client libraries stumble over.
+    Hidden,
+    /// `[DONE]`: nothing follows.
+    Done,
+    /// The upstream says that it failed.
+    Error,
+    /// Not JSON: it must not reach the caller.
+    Malformed,
+}
+
+impl UsageMeter {
+    /// A meter that hides the event that carries nothing but usage, or shows it.
+    pub fn new(hides_usage: bool) -> Self {
+        Self { hides_usage, ..Self::default() }
+    }
+
+    /// Looks at one whole event.
+    pub fn observe(&mut self, event: &[u8]) -> EventKind {
+        let event = Event::parse(event);
+        let Some(data) = event.data else { return EventKind::Prelude };
+        let data = data.trim_ascii();
+        if data.is_empty() {
+            return EventKind::Hidden;
+        }
+        self.events += 1;
+        if data == b"[DONE]" {
+            self.is_done = true;
+            return EventKind::Done;
+        }
+        let Some(chunk) = Chunk::parse(data) else { return EventKind::Malformed };
+        if chunk.is_error || event.name == Some(b"error") {
+            return EventKind::Error;
+        }
+        // Providers that report as they go report running totals: the last one counts.
+        match chunk.usage {
+            Some(usage) => (self.usage, self.text) = (Some(usage), TextSize::default()),
+            None => self.text += chunk.text_size,
+        }
+        self.choices_seen.insert(chunk.choices);
+        self.choices_finished.insert(chunk.finished_choices);
+        if self.hides_usage && chunk.choices.is_empty() && chunk.usage.is_some() {
+            EventKind::Hidden
+        } else if chunk.has_content || !chunk.finished_choices.is_empty() {
+            self.has_content = true;
+            EventKind::Content
+        } else {
+            EventKind::Prelude
+        }
+    }
+
+    /// How many events with data there were. Comments keep a connection alive, but are no progress.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Whether there was anything to show: from then on the stream cannot be taken back.
+    pub fn has_content(&self) -> bool {
+        self.has_content
+    }
+
+    /// Whether the stream said everything it had to: it may end here. Every choice that began must
+    /// have ended.
+    pub fn is_complete(&self) -> bool {
+        self.is_done
+            || (!self.choices_finished.is_empty()
+                && self.choices_finished.covers(self.choices_seen))
+    }
+
+    /// What the stream has cost so far: what was reported, and what has come since, by estimate.
+    pub fn tokens(&self, prompt: TextSize) -> Tokens {
+        let tokens = Tokens::from_usage_or_estimate(self.usage, prompt, self.text);
+        if self.usage.is_none() || self.text.is_empty() {
+            return tokens;
+        }
+        let output = tokens.output.saturating_add(token_estimate::estimate_tokens(self.text));
+        Tokens { output, counted: TokenSource::Estimated, ..tokens }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openai::{TextSize, TokenSource, Tokens};
+
+    use super::{EventKind, UsageMeter};
+
+    const ROLE: &str = r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#;
+    const TEXT: &str = r#"{"choices":[{"delta":{"content":"Hello you"}}],"usage":null}"#;
+    const STOP: &str = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
+    const USAGE: &str = r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":7}}"#;
+
+    fn sights(meter: &mut UsageMeter, data: &[&str]) -> Vec<EventKind> {
+        data.iter().map(|data| meter.observe(format!("data: {data}\n\n").as_bytes())).collect()
+    }
+
+    #[test]
+    fn a_whole_stream() {
+        let mut meter = UsageMeter::new(true);
+        let seen = sights(&mut meter, &[ROLE, TEXT, STOP, USAGE, "[DONE]"]);
+        assert_eq!(
+            seen,
+            [
+                EventKind::Prelude,
+                EventKind::Content,
+                EventKind::Content,
+                EventKind::Hidden,
+                EventKind::Done
+            ]
+        );
+        let expected =
+            Tokens { input: 5, output: 7, counted: TokenSource::Reported, ..Tokens::default() };
+        assert_eq!(meter.tokens(TextSize::default()), expected);
+        assert_eq!(sights(&mut UsageMeter::new(false), &[USAGE]), [EventKind::Prelude]);
+    }
+
+    #[test]
+    fn without_usage_the_text_counts() {
+        let mut meter = UsageMeter::new(true);
+        sights(&mut meter, &[ROLE, TEXT]);
+        assert!(!meter.is_complete());
+        let expected =
+            Tokens { input: 2, output: 3, counted: TokenSource::Estimated, ..Tokens::default() };
+        assert_eq!(meter.tokens(TextSize { narrow: 8, wide: 0 }), expected);
+    }
+
+    #[test]
+    fn what_came_after_the_last_usage_counts() {
+        let mut meter = UsageMeter::new(true);
+        let early =
+            r#"{"choices":[{"delta":{}}],"usage":{"prompt_tokens":5,"completion_tokens":0}}"#;
+        sights(&mut meter, &[early, TEXT]);
+        let expected =
+            Tokens { input: 5, output: 3, counted: TokenSource::Estimated, ..Tokens::default() };
+        assert_eq!(meter.tokens(TextSize::default()), expected);
+        sights(&mut meter, &[STOP, USAGE]);
+        assert_eq!(meter.tokens(TextSize::default()).output, 7);
+    }
+
+    #[test]
+    fn text_of_another_shape_counts() {
+        let mut meter = UsageMeter::new(true);
+        sights(&mut meter, &[r#"{"choices":[{"index":null,"delta":{"content":"Hello you"}}]}"#]);
+        assert!(meter.tokens(TextSize::default()).output >= 3);
+    }
+
+    #[test]
+    fn what_must_not_pass() {
+        let mut meter = UsageMeter::new(true);
+        assert_eq!(meter.observe(b": ping\n\n"), EventKind::Prelude);
+        assert_eq!(meter.observe(b"event: ping\ndata:\n\n"), EventKind::Hidden);
+        assert_eq!(meter.observe(b"data: {\"choices\":[{\n\n"), EventKind::Malformed);
+        assert_eq!(meter.observe(b"data: {\"error\":{\"message\":\"x\"}}\n\n"), EventKind::Error);
+        assert_eq!(meter.observe(b"event: error\ndata: {\"message\":\"x\"}\n\n"), EventKind::Error);
+    }
+
+    #[test]
+    fn every_choice_must_end() {
+        let mut meter = UsageMeter::new(true);
+        let end = |index| {
+            format!(r#"{{"choices":[{{"index":{index},"delta":{{}},"finish_reason":"stop"}}]}}"#)
+        };
+        sights(&mut meter, &[r#"{"choices":[{"index":1,"delta":{"content":"a"}}]}"#, &end(0)]);
+        assert!(!meter.is_complete());
+        sights(&mut meter, &[&end(1)]);
+        assert!(meter.is_complete());
+    }
+}

@@ -1,0 +1,200 @@
+use serde_json::{Value, json};
+
+use crate::{Dimension, Edit, Finding, GuardError, Level, Verdict};
+
+use super::{parse_guard_verdict, parse_text_verdict};
+
+fn found(dimension: Dimension, level: Level, label: &str) -> Finding {
+    Finding { dimension, level, label: label.to_owned() }
+}
+
+fn ok_body(data: &Value) -> Vec<u8> {
+    json!({ "RequestId": "r", "Code": 200, "Message": "OK", "Data": data }).to_string().into()
+}
+
+#[track_caller]
+fn assert_blocks(data: &Value, bar: Level, expected: &[Finding]) {
+    let verdict = parse_text_verdict(&ok_body(data), Some(bar)).unwrap();
+    let expected =
+        if expected.is_empty() { Verdict::Pass } else { Verdict::Block(expected.to_vec()) };
+    assert_eq!(verdict, expected, "{data}");
+}
+
+#[test]
+fn a_text_is_blocked_from_its_bar_on() {
+    let data = |level: &str| json!({ "RiskLevel": level, "Result": [{ "Label": "political_x", "Confidence": 81.2 }] });
+    let found = |level| [found(Dimension::Content, level, "political_x")];
+    assert_blocks(&data("high"), Level::High, &found(Level::High));
+    assert_blocks(&data("medium"), Level::High, &[]);
+    assert_blocks(&data("medium"), Level::Low, &found(Level::Medium));
+    assert_blocks(&data("none"), Level::Low, &[]);
+    // `none` as a bar would block everything that was ever checked.
+    assert_blocks(&data("none"), Level::None, &[]);
+    assert_eq!(parse_text_verdict(&ok_body(&data("high")), None), Ok(Verdict::Pass));
+}
+
+#[test]
+fn without_a_level_the_labels_say_it() {
+    let label = |label: &str| json!({ "Result": [{ "Label": label }] });
+    assert_blocks(&label("nonLabel"), Level::Low, &[]);
+    assert_blocks(&json!({ "Result": [] }), Level::Low, &[]);
+    let high = [found(Dimension::Content, Level::High, "ad")];
+    assert_blocks(&label("ad"), Level::High, &high);
+    let unknown =
+        json!({ "RiskLevel": "extreme", "Result": [{ "Label": "ad" }, { "Label": "ad" }] });
+    assert_blocks(&unknown, Level::High, &high);
+    let bare = json!({ "RiskLevel": "high", "Result": [{ "Label": "nonLabel" }] });
+    assert_blocks(
+        &bare,
+        Level::High,
+        &[found(Dimension::Content, Level::High, "contentModeration")],
+    );
+}
+
+#[test]
+fn an_attack_is_a_risk_and_sensitive_data_is_not() {
+    let attack = json!({ "RiskLevel": "none", "AttackLevel": "high", "SensitiveLevel": "S3",
+        "AttackResult": [{ "Label": "Indirect Prompt Injection" }], "Result": [] });
+    let finding = found(Dimension::PromptAttack, Level::High, "Indirect Prompt Injection");
+    assert_blocks(&attack, Level::Medium, &[finding]);
+}
+
+#[test]
+fn labels_are_short() {
+    let long = "标".repeat(40);
+    let data = json!({ "RiskLevel": "high", "Result": [{ "Label": long }] });
+    assert_blocks(&data, Level::Low, &[found(Dimension::Content, Level::High, &"标".repeat(21))]);
+}
+
+#[test]
+fn numbers_may_be_text() {
+    let body = br#"{"Code":"200","Data":{"RiskLevel":"none"}}"#;
+    assert_eq!(parse_text_verdict(body, Some(Level::Low)), Ok(Verdict::Pass));
+}
+
+#[track_caller]
+fn assert_no_verdict(body: &str, why: &str) {
+    assert_eq!(
+        parse_text_verdict(body.as_bytes(), Some(Level::High)),
+        Err(GuardError(why.to_owned()))
+    );
+    let bars = [(Dimension::Content, Level::High)];
+    assert!(parse_guard_verdict(body.as_bytes(), "a", &bars, true).is_err(), "{body}");
+}
+
+#[test]
+fn what_is_no_verdict_is_never_a_pass() {
+    assert_no_verdict(r#"{"Code":588,"Message":"QPS exceeded"}"#, "code 588: QPS exceeded");
+    assert_no_verdict(
+        r#"{"Code":588,"Message":"m","Data":{"RiskLevel":"none","Suggestion":"pass"}}"#,
+        "code 588: m",
+    );
+    assert_no_verdict(
+        r#"{"Code":"SignatureDoesNotMatch","Message":"m"}"#,
+        "code SignatureDoesNotMatch: m",
+    );
+    assert_no_verdict(r#"{"Data":{"RiskLevel":"none","Suggestion":"pass"}}"#, "code null: ");
+    assert_no_verdict(r#"{"Code":200}"#, "no Data");
+    assert_no_verdict(r#"{"Code":200,"Data":{}}"#, "neither RiskLevel nor Result");
+    assert_no_verdict(
+        r#"{"Code":200,"Data":{"Suggestion":"block"}}"#,
+        "neither RiskLevel nor Result",
+    );
+    assert_no_verdict(r#"{"Code":200,"Data":[]}"#, "no Data");
+    assert_no_verdict("[]", "code null: ");
+    assert_no_verdict(r#"{"Code":200,"Data":{"Risk"#, "25 bytes, not JSON");
+    assert_no_verdict("", "0 bytes, not JSON");
+}
+
+const BARS: [(Dimension, Level); 3] = [
+    (Dimension::Content, Level::High),
+    (Dimension::PromptAttack, Level::Medium),
+    (Dimension::SensitiveData, Level::High),
+];
+const TEXT: &str = "my number is 13912345678";
+
+fn detail(kind: &str, suggestion: &str, level: &str) -> Value {
+    json!({ "Type": kind, "Suggestion": suggestion, "Level": level, "Result": [{ "Label": "l" }] })
+}
+
+fn phone(desensitization: &Value) -> Value {
+    json!({ "Type": "sensitiveData", "Suggestion": "mask", "Level": "S3", "Result": [
+        { "Label": "phone", "Level": "S3", "Ext": { "Desensitization": desensitization } }] })
+}
+
+#[track_caller]
+fn assert_verdict(details: &[Value], mask: bool, expected: &Verdict) {
+    let body = ok_body(&json!({ "Suggestion": "watch", "Detail": details }));
+    assert_eq!(parse_guard_verdict(&body, TEXT, &BARS, mask).as_ref(), Ok(expected));
+}
+
+#[test]
+fn each_dimension_has_its_bar() {
+    let block = |dimension, level| Verdict::Block(vec![found(dimension, level, "l")]);
+    let content = block(Dimension::Content, Level::High);
+    assert_verdict(&[detail("contentModeration", "block", "high")], false, &content);
+    assert_verdict(&[detail("contentModeration", "block", "medium")], false, &Verdict::Pass);
+    let attack = block(Dimension::PromptAttack, Level::Medium);
+    assert_verdict(&[detail("promptAttack", "watch", "medium")], false, &attack);
+    assert_verdict(&[detail("maliciousUrl", "block", "high")], false, &Verdict::Pass);
+    assert_verdict(&[detail("waterMark", "block", "high")], false, &Verdict::Pass);
+    // An unknown level is what the service suggests.
+    assert_verdict(&[detail("contentModeration", "block", "S9")], false, &content);
+    assert_verdict(&[detail("contentModeration", "watch", "S9")], false, &Verdict::Pass);
+    let inner = json!({ "Type": "promptAttack", "Result": [{ "Label": "l", "Level": "medium" }] });
+    assert_verdict(&[inner], false, &attack);
+}
+
+fn masked(at: std::ops::Range<usize>, text: &str) -> Verdict {
+    Verdict::Mask(
+        vec![Edit { at, text: text.to_owned() }],
+        vec![found(Dimension::SensitiveData, Level::High, "phone")],
+    )
+}
+
+#[test]
+fn sensitive_data_is_masked_where_that_is_wanted_and_possible() {
+    let phone_found = found(Dimension::SensitiveData, Level::High, "phone");
+    let blocked = Verdict::Block(vec![phone_found]);
+    assert_verdict(&[phone(&"my number is 139****5678".into())], true, &masked(16..20, "****"));
+    assert_verdict(&[phone(&"my number is ***".into())], true, &masked(13..24, "***"));
+    assert_verdict(&[phone(&"my number is 139****5678".into())], false, &blocked);
+    assert_verdict(&[phone(&"".into())], true, &blocked);
+    assert_verdict(&[phone(&Value::Null)], true, &blocked);
+    assert_verdict(&[phone(&TEXT.into())], true, &blocked);
+}
+
+#[test]
+fn masks_of_several_results_come_together() {
+    let result =
+        |label: &str, text: &str| json!({ "Label": label, "Ext": { "Desensitization": text } });
+    let mut several = phone(&Value::Null);
+    several["Result"] = json!([
+        result("phone", "my number is 139****5678"),
+        result("phone", "** number is 13912345678"),
+        result("phone", ""),
+    ]);
+    let edit = |at, text: &str| Edit { at, text: text.to_owned() };
+    let findings = vec![found(Dimension::SensitiveData, Level::High, "phone")];
+    let expected = Verdict::Mask(vec![edit(0..2, "**"), edit(16..20, "****")], findings);
+    assert_verdict(&[several], true, &expected);
+}
+
+#[test]
+fn blocking_comes_before_masking() {
+    let mask = phone(&"my number is ***".into());
+    let expected = Verdict::Block(vec![found(Dimension::Content, Level::High, "l")]);
+    assert_verdict(&[mask, detail("contentModeration", "block", "high")], true, &expected);
+}
+
+#[test]
+fn without_details_the_summary_counts() {
+    let judge = |data: &Value| parse_guard_verdict(&ok_body(data), TEXT, &BARS, true);
+    let attack = found(Dimension::PromptAttack, Level::High, "promptAttack");
+    assert_eq!(
+        judge(&json!({ "Detail": [], "RiskLevel": "low", "AttackLevel": "high" })),
+        Ok(Verdict::Block(vec![attack]))
+    );
+    assert_eq!(judge(&json!({ "RiskLevel": "none" })), Ok(Verdict::Pass));
+    assert_eq!(judge(&json!({ "Suggestion": "pass" })), Ok(Verdict::Pass));
+}

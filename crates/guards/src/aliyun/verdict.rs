@@ -1,0 +1,214 @@
+//! What Alibaba's service says of a text, and what follows from it.
+//!
+//! It decides by levels; the service's suggestion decides only whether sensitive data can be masked.
+
+use serde_json::Value;
+
+use crate::lenient_json::{self, to_label, to_number, truncate};
+use crate::{Dimension, Edit, Finding, GuardError, Level, Verdict};
+
+use super::mask_diff::{MaskDiff, diff};
+
+/// The label of a text in which nothing was found.
+const CLEAN_LABEL: &str = "nonLabel";
+/// How many findings one dimension has at most.
+const MAX_FINDINGS: usize = 16;
+/// How much of the service's message goes to the log, in bytes.
+const MAX_MESSAGE_BYTES: usize = 120;
+
+/// Reads an answer of `TextModerationPlus`. Blocks where `RiskLevel`, or `AttackLevel`, reaches
+/// `block_at`; `None` blocks nothing.
+///
+/// Services that do not speak of levels label what is risky and nothing else, so there a label other
+/// than `nonLabel` is a high risk. `Advice` and `SensitiveLevel` decide nothing.
+pub fn parse_text_verdict(body: &[u8], block_at: Option<Level>) -> Result<Verdict, GuardError> {
+    let answer = lenient_json::parse_json(body)?;
+    let data = parse_data(&answer)?;
+    let labels = parse_labels(&data["Result"]);
+    let stated = parse_level(&data["RiskLevel"]);
+    if stated.is_none() && !data["Result"].is_array() {
+        return Err(GuardError("neither RiskLevel nor Result".to_owned()));
+    }
+    let by_label = if labels.is_empty() { Level::None } else { Level::High };
+    let risks = [
+        (Dimension::Content, stated.unwrap_or(by_label), labels),
+        (
+            Dimension::PromptAttack,
+            parse_level(&data["AttackLevel"]).unwrap_or_default(),
+            self::parse_labels(&data["AttackResult"]),
+        ),
+    ];
+    let reached = |level: Level| level > Level::None && block_at.is_some_and(|bar| level >= bar);
+    let risks = risks.into_iter().filter(|(_, level, _)| reached(*level));
+    Ok(block_verdict(
+        risks.flat_map(|(dimension, level, labels)| to_findings(dimension, level, labels)),
+    ))
+}
+
+/// Reads an answer of `MultiModalGuard` about `text`. A dimension blocks where its level reaches its
+/// bar. With `mask`, sensitive data that the service suggests to mask is masked instead, whatever its
+/// level; it blocks where the service does not say how. Blocking comes before masking.
+///
+/// Dimensions that we do not know are passed over. Where a level is missing or unknown, that of the
+/// results counts, else a suggestion to block is a high risk.
+pub fn parse_guard_verdict(
+    body: &[u8],
+    text: &str,
+    bars: &[(Dimension, Level)],
+    mask: bool,
+) -> Result<Verdict, GuardError> {
+    let answer = lenient_json::parse_json(body)?;
+    let data = parse_data(&answer)?;
+    let details = data["Detail"].as_array().map_or(&[][..], Vec::as_slice);
+    if details.is_empty() {
+        return parse_guard_summary(data, bars);
+    }
+    let (mut blocking, mut masking, mut edits) = (Vec::new(), Vec::new(), Vec::new());
+    for detail in details {
+        let Some(dimension) = parse_dimension(&detail["Type"]) else { continue };
+        let level = parse_detail_level(detail);
+        let found = to_findings(dimension, level, parse_labels(&detail["Result"]));
+        if mask && dimension == Dimension::SensitiveData && detail["Suggestion"] == "mask" {
+            match mask_from_results(detail, text) {
+                MaskDiff::Edits(more) => {
+                    edits.push((0..text.len(), more));
+                    masking.extend(found);
+                }
+                MaskDiff::Nothing => blocking.extend(found),
+            }
+        } else if reaches_block_level(bars, dimension, level) {
+            blocking.extend(found);
+        }
+    }
+    if blocking.is_empty() && !masking.is_empty() {
+        return Ok(Verdict::Mask(crate::chunking::join_edits(edits), masking));
+    }
+    Ok(block_verdict(blocking))
+}
+
+/// An answer without details says the levels of three dimensions at its top.
+fn parse_guard_summary(data: &Value, bars: &[(Dimension, Level)]) -> Result<Verdict, GuardError> {
+    let levels = [
+        (Dimension::Content, parse_level(&data["RiskLevel"])),
+        (Dimension::PromptAttack, parse_level(&data["AttackLevel"])),
+        (Dimension::SensitiveData, parse_level(&data["SensitiveLevel"])),
+    ];
+    let says_nothing = levels.iter().all(|(_, level)| level.is_none());
+    if says_nothing && data["Suggestion"] != "pass" {
+        return Err(GuardError("neither details nor levels".to_owned()));
+    }
+    let levels = levels.into_iter().filter_map(|(dimension, level)| Some((dimension, level?)));
+    let reached = levels.filter(|(dimension, level)| reaches_block_level(bars, *dimension, *level));
+    Ok(block_verdict(
+        reached.flat_map(|(dimension, level)| to_findings(dimension, level, Vec::new())),
+    ))
+}
+
+fn block_verdict(findings: impl IntoIterator<Item = Finding>) -> Verdict {
+    let findings: Vec<Finding> = findings.into_iter().collect();
+    if findings.is_empty() { Verdict::Pass } else { Verdict::Block(findings) }
+}
+
+/// The part of an answer that judges. A code other than 200 is a check that failed.
+fn parse_data(answer: &Value) -> Result<&Value, GuardError> {
+    if to_number(&answer["Code"]) != Some(200.0) {
+        let code = match &answer["Code"] {
+            Value::String(code) => code.clone(),
+            other => other.to_string(),
+        };
+        let message = answer["Message"].as_str().unwrap_or_default();
+        let said = format!(
+            "code {}: {}",
+            truncate(&code, MAX_MESSAGE_BYTES),
+            truncate(message, MAX_MESSAGE_BYTES)
+        );
+        return Err(GuardError(said));
+    }
+    match &answer["Data"] {
+        data @ Value::Object(_) => Ok(data),
+        _ => Err(GuardError("no Data".to_owned())),
+    }
+}
+
+fn parse_level(value: &Value) -> Option<Level> {
+    let name = value.as_str()?.trim();
+    let levels = [
+        (Level::None, ["none", "S0"]),
+        (Level::Low, ["low", "S1"]),
+        (Level::Medium, ["medium", "S2"]),
+        (Level::High, ["high", "S3"]),
+    ];
+    let is_named = |names: &[&str]| names.iter().any(|one| one.eq_ignore_ascii_case(name));
+    levels.into_iter().find(|(_, names)| is_named(names)).map(|(level, _)| level)
+}
+
+fn parse_detail_level(detail: &Value) -> Level {
+    let results = || detail["Result"].as_array().into_iter().flatten();
+    let suggested = || match detail["Suggestion"].as_str() {
+        Some("block") => Level::High,
+        _ => Level::None,
+    };
+    parse_level(&detail["Level"])
+        .or_else(|| results().filter_map(|result| parse_level(&result["Level"])).max())
+        .unwrap_or_else(suggested)
+}
+
+fn parse_dimension(name: &Value) -> Option<Dimension> {
+    let all = [
+        Dimension::Content,
+        Dimension::PromptAttack,
+        Dimension::SensitiveData,
+        Dimension::MaliciousUrl,
+        Dimension::Hallucination,
+        Dimension::CustomLabel,
+    ];
+    all.into_iter().find(|one| name == one.name())
+}
+
+fn reaches_block_level(bars: &[(Dimension, Level)], dimension: Dimension, level: Level) -> bool {
+    level > Level::None && bars.iter().any(|(barred, bar)| *barred == dimension && level >= *bar)
+}
+
+/// Each label of a list of results once; that of a clean text is none.
+fn parse_labels(results: &Value) -> Vec<String> {
+    let mut labels = Vec::new();
+    for result in results.as_array().into_iter().flatten() {
+        let name = to_label(result["Label"].as_str().unwrap_or_default());
+        if !name.is_empty()
+            && name != CLEAN_LABEL
+            && labels.len() < MAX_FINDINGS
+            && !labels.contains(&name)
+        {
+            labels.push(name);
+        }
+    }
+    labels
+}
+
+/// One finding for each label; one that is called like its dimension where there is none.
+fn to_findings(dimension: Dimension, level: Level, mut labels: Vec<String>) -> Vec<Finding> {
+    if labels.is_empty() {
+        labels.push(dimension.name().to_owned());
+    }
+    labels.into_iter().map(|label| Finding { dimension, level, label }).collect()
+}
+
+/// How a text is to be masked, from the masked texts that results bring.
+fn mask_from_results(detail: &Value, text: &str) -> MaskDiff {
+    let mut edits: Vec<(std::ops::Range<usize>, Vec<Edit>)> = Vec::new();
+    for result in detail["Result"].as_array().into_iter().flatten() {
+        let said = result["Ext"]["Desensitization"].as_str().unwrap_or_default();
+        if let MaskDiff::Edits(more) = diff(text, said) {
+            edits.push((0..text.len(), more));
+        }
+    }
+    if edits.is_empty() {
+        MaskDiff::Nothing
+    } else {
+        MaskDiff::Edits(crate::chunking::join_edits(edits))
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

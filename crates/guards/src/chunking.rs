@@ -1,0 +1,196 @@
+//! A long text in slices that a service takes, and edits of slices as edits of the text.
+//!
+//! It cuts where a sentence ends, else at a space, else in the middle of a word. What is looked for
+//! could lie across the last two, so the slice after such a cut begins a little earlier.
+
+use std::ops::Range;
+
+use super::Edit;
+
+/// How much of a slice the next one says again where the cut is not at a sentence's end, in
+/// characters: longer than nearly every term and every number, cheap beside a slice. Never more than
+/// a quarter of a slice.
+pub const OVERLAP_CHARS: usize = 64;
+
+/// Stands for what slices mask in different ways.
+const CONFLICT_MASK: &str = "****";
+
+/// A place to cut.
+#[derive(Clone, Copy)]
+struct CutPoint {
+    /// Bytes before it.
+    at: usize,
+    /// Whether a sentence, or the text, ends there.
+    is_clean: bool,
+}
+
+/// Cuts a text into slices of at most `most` characters, in bytes and in order; none for an empty
+/// text. Every character is in a slice, and in one alone but for [`OVERLAP`].
+///
+/// A character beyond Unicode's first plane counts twice, as services written in Java count it.
+pub fn chunk_text(text: &str, max: usize) -> Vec<Range<usize>> {
+    let overlap = OVERLAP_CHARS.min(max / 4);
+    let mut slices = Vec::new();
+    let mut start = 0;
+    while start < text.len() {
+        let cut = find_cut(&text[start..], max);
+        let end = start + cut.at;
+        slices.push(start..end);
+        start = if cut.is_clean { end } else { end - suffix_bytes(&text[start..end], overlap) };
+    }
+    slices
+}
+
+/// Where the first slice of a text ends. Only its second half is searched for a good place: slices
+/// would get short and calls many.
+fn find_cut(text: &str, max: usize) -> CutPoint {
+    let (mut length, mut sentence, mut space) = (0, None, None);
+    for (at, character) in text.char_indices() {
+        length += character.len_utf16();
+        if length > max && at > 0 {
+            let hard = CutPoint { at, is_clean: false };
+            return sentence.or(space).unwrap_or(hard);
+        }
+        if length < max.div_ceil(2) {
+            continue;
+        }
+        let end = at + character.len_utf8();
+        if ends_sentence(character, text[end..].chars().next()) {
+            sentence = Some(CutPoint { at: end, is_clean: true });
+        } else if character.is_whitespace() {
+            space = Some(CutPoint { at: end, is_clean: false });
+        }
+    }
+    CutPoint { at: text.len(), is_clean: true }
+}
+
+/// A full stop inside of a word (`example.com`, `3.14`) ends nothing.
+fn ends_sentence(character: char, next: Option<char>) -> bool {
+    match character {
+        '。' | '！' | '？' | '\n' => true,
+        '.' | '!' | '?' => next.is_some_and(char::is_whitespace),
+        _ => false,
+    }
+}
+
+/// How many bytes the last characters of a text have.
+fn suffix_bytes(text: &str, max: usize) -> usize {
+    let mut length = 0;
+    let fits = text.chars().rev().take_while(|character| {
+        length += character.len_utf16();
+        length <= max
+    });
+    fits.map(char::len_utf8).sum()
+}
+
+/// Brings the edits of slices together as edits of the text: in order, each once. Where slices
+/// overlap and mask in different ways, all that either of them masks is hidden.
+pub fn join_edits(parts: impl IntoIterator<Item = (Range<usize>, Vec<Edit>)>) -> Vec<Edit> {
+    let shifted = parts.into_iter().flat_map(|(slice, edits)| {
+        edits.into_iter().map(move |edit| Edit {
+            at: slice.start + edit.at.start..slice.start + edit.at.end,
+            text: edit.text,
+        })
+    });
+    let mut edits: Vec<Edit> = shifted.collect();
+    edits.sort_by_key(|edit| (edit.at.start, edit.at.end));
+    edits.dedup();
+    let mut joined: Vec<Edit> = Vec::with_capacity(edits.len());
+    for edit in edits {
+        match joined.last_mut().filter(|last| {
+            edit.at.start < last.at.end || (edit.at == last.at && edit.at.is_empty())
+        }) {
+            Some(last) => {
+                last.at.end = last.at.end.max(edit.at.end);
+                last.text = CONFLICT_MASK.to_owned();
+            }
+            None => joined.push(edit),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::Edit;
+
+    use super::{OVERLAP_CHARS, chunk_text, join_edits};
+
+    #[track_caller]
+    fn assert_chunks(text: &str, max: usize, expected: &[&str]) {
+        let found: Vec<&str> = chunk_text(text, max).into_iter().map(|at| &text[at]).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn cuts_prefer_sentences_then_spaces() {
+        assert_chunks("", 8, &[]);
+        assert_chunks("short", 8, &["short"]);
+        assert_chunks("exactly8", 8, &["exactly8"]);
+        assert_chunks("你好吗？我很好。再见", 8, &["你好吗？我很好。", "再见"]);
+        assert_chunks("one two. three", 12, &["one two.", " three"]);
+        assert_chunks("one\ntwo three", 6, &["one\n", "two ", " three"]);
+        // A stop within a word is none, and a slice after a space or a hard cut looks back.
+        assert_chunks("aaaa bb.cc", 9, &["aaaa ", "a bb.cc"]);
+        assert_chunks("abcdefghijkl", 8, &["abcdefgh", "ghijkl"]);
+        // An end in the first half would make for short slices.
+        assert_chunks("a. bcdefghijk", 8, &["a. bcdef", "efghijk"]);
+    }
+
+    #[test]
+    fn a_character_is_never_cut_and_always_fits() {
+        assert_chunks("😀😀😀", 4, &["😀😀", "😀"]);
+        assert_chunks("😀é", 1, &["😀", "é"]);
+        assert_chunks("ab", 0, &["a", "b"]);
+    }
+
+    fn edit(at: std::ops::Range<usize>, text: &str) -> Edit {
+        Edit { at, text: text.to_owned() }
+    }
+
+    #[test]
+    fn edits_of_slices_are_edits_of_the_text() {
+        let apart = [(0..10, vec![edit(1..3, "x")]), (10..20, vec![edit(0..2, "y")])];
+        assert_eq!(join_edits(apart), [edit(1..3, "x"), edit(10..12, "y")]);
+        let twice = [(0..10, vec![edit(7..9, "x")]), (6..20, vec![edit(1..3, "x")])];
+        assert_eq!(join_edits(twice), [edit(7..9, "x")]);
+        let halves = [(0..10, vec![edit(7..10, "x")]), (6..20, vec![edit(2..8, "y")])];
+        assert_eq!(join_edits(halves), [edit(7..14, "****")]);
+    }
+
+    const TEXT: &str = "[a-d 。.\n!😀界]{0,120}";
+
+    proptest! {
+        #[test]
+        fn every_character_is_in_a_slice_that_fits(text in TEXT, most in 0_usize..40) {
+            let slices = chunk_text(&text, most);
+            let mut seen = 0;
+            for (index, at) in slices.iter().enumerate() {
+                prop_assert!(text.is_char_boundary(at.start) && text.is_char_boundary(at.end));
+                let length = text[at.clone()].encode_utf16().count();
+                let is_one = text[at.clone()].chars().count() == 1;
+                prop_assert!(length <= most || is_one);
+                prop_assert!(at.start <= seen && at.end > seen, "{:?}", slices);
+                if index > 0 {
+                    let again = text[at.start..seen].encode_utf16().count();
+                    prop_assert!(again <= OVERLAP_CHARS.min(most / 4));
+                }
+                seen = at.end;
+            }
+            prop_assert_eq!(seen, text.len());
+        }
+
+        #[test]
+        fn a_term_is_whole_in_some_slice(
+            before in "[a-c 界]{0,300}", term in "[a-e 界]{1,50}", after in "[a-c 界]{0,300}",
+        ) {
+            // Without sentence ends every cut but the last is at a space or a hard one.
+            let text = format!("{before}{term}{after}");
+            let at = before.len()..before.len() + term.len();
+            let holds = |slice: &std::ops::Range<usize>| slice.start <= at.start && at.end <= slice.end;
+            prop_assert!(chunk_text(&text, 220).iter().any(holds));
+        }
+    }
+}

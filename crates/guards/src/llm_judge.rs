@@ -1,0 +1,230 @@
+//! A model as judge: what Llama Guard and Qwen3Guard are asked, and what their answers mean.
+//!
+//! Both have their instructions in their chat template, so that they are sent the conversation alone.
+
+use bytes::Bytes;
+
+use crate::settings::JudgeFormat;
+
+use super::lenient_json::{self, to_json_string};
+use super::{Dimension, Finding, GuardError, Level, Verdict};
+
+/// The categories that Qwen3Guard is trained on. A judge repeats what it is told to, so nothing else
+/// of what it says becomes a label.
+const QWEN_CATEGORIES: [(&str, Dimension); 9] = [
+    ("Violent", Dimension::Content),
+    ("Non-violent Illegal Acts", Dimension::Content),
+    ("Sexual Content or Sexual Acts", Dimension::Content),
+    ("PII", Dimension::SensitiveData),
+    ("Suicide & Self-Harm", Dimension::Content),
+    ("Unethical Acts", Dimension::Content),
+    ("Politically Sensitive Topics", Dimension::Content),
+    ("Copyright Violation", Dimension::Content),
+    ("Jailbreak", Dimension::PromptAttack),
+];
+
+/// The body that asks about a question, or about the answer to it. A question that is not known is
+/// empty: the templates want the user to speak first.
+pub fn request_body(
+    model: &str,
+    format: JudgeFormat,
+    question: &str,
+    answer: Option<&str>,
+) -> Bytes {
+    let tokens = match format {
+        JudgeFormat::LlamaGuard => 48,
+        JudgeFormat::Qwen3Guard => 128,
+    };
+    let answer = answer.map_or_else(String::new, |answer| {
+        format!(r#",{{"role":"assistant","content":{}}}"#, to_json_string(answer))
+    });
+    let body = format!(
+        r#"{{"model":{},"messages":[{{"role":"user","content":{}}}{answer}],"temperature":0,"max_tokens":{tokens},"stream":false}}"#,
+        to_json_string(model),
+        to_json_string(question),
+    );
+    body.into()
+}
+
+/// Reads a chat completion. `unsafe` is a high risk, Qwen3Guard's `Controversial` a medium one; what
+/// reaches `block_at` blocks, and `None` blocks nothing.
+pub fn parse_verdict(
+    body: &[u8],
+    format: JudgeFormat,
+    block_at: Option<Level>,
+) -> Result<Verdict, GuardError> {
+    let answer = lenient_json::parse_json(body)?;
+    let content = answer["choices"][0]["message"]["content"]
+        .as_str()
+        .ok_or_else(|| GuardError("a completion without content".to_owned()))?;
+    let (level, findings) = match format {
+        JudgeFormat::LlamaGuard => llama_guard(content),
+        JudgeFormat::Qwen3Guard => qwen3_guard(content),
+    }
+    .ok_or_else(|| GuardError("the judge says neither safe nor unsafe".to_owned()))?;
+    let is_blocked = level > Level::None && block_at.is_some_and(|bar| level >= bar);
+    Ok(if is_blocked { Verdict::Block(findings) } else { Verdict::Pass })
+}
+
+/// `safe`, or `unsafe` and then `S1,S9`.
+fn llama_guard(content: &str) -> Option<(Level, Vec<Finding>)> {
+    let mut words = content.split([' ', '\n', '\r', '\t', ',']).filter(|word| !word.is_empty());
+    let word = words.next()?;
+    if word.eq_ignore_ascii_case("safe") {
+        // `safe but …` is no word of a model that was made for this.
+        return words.next().is_none().then(|| (Level::None, Vec::new()));
+    }
+    if !word.eq_ignore_ascii_case("unsafe") {
+        return None;
+    }
+    let is_hazard = |word: &&str| {
+        word.strip_prefix('S').is_some_and(|number| {
+            (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    };
+    let hazards = words.take_while(is_hazard).map(|hazard| (hazard, Dimension::Content));
+    Some((Level::High, findings(Level::High, hazards, "unsafe")))
+}
+
+/// `Safety: Unsafe`, `Categories: Violent, PII` and sometimes `Refusal: No`, each on a line.
+fn qwen3_guard(content: &str) -> Option<(Level, Vec<Finding>)> {
+    let member = |name: &'static str| {
+        content.lines().filter_map(move |line| {
+            let (key, value) = line.split_once(':')?;
+            key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    };
+    let levels = member("Safety").map(|value| {
+        [("Safe", Level::None), ("Controversial", Level::Medium), ("Unsafe", Level::High)]
+            .into_iter()
+            .find(|(name, _)| value.eq_ignore_ascii_case(name))
+            .map(|(_, level)| level)
+    });
+    // Of two that disagree, one was perhaps put into its mouth: the worse one counts.
+    let level = levels.collect::<Option<Vec<Level>>>()?.into_iter().max()?;
+    let named = member("Categories").flat_map(|list| list.split(',')).filter_map(|name| {
+        QWEN_CATEGORIES.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name.trim()))
+    });
+    let otherwise = if level == Level::Medium { "controversial" } else { "unsafe" };
+    Some((level, findings(level, named, otherwise)))
+}
+
+/// One finding for each category, each once; one called `otherwise` where there is none.
+fn findings<'a>(
+    level: Level,
+    categories: impl Iterator<Item = (&'a str, Dimension)>,
+    otherwise: &str,
+) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    for (name, dimension) in categories {
+        if !findings.iter().any(|finding| finding.label == name) {
+            findings.push(Finding { dimension, level, label: name.to_owned() });
+        }
+    }
+    if findings.is_empty() {
+        let label = otherwise.to_owned();
+        findings.push(Finding { dimension: Dimension::Content, level, label });
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::settings::JudgeFormat;
+    use crate::{Dimension, Level, Verdict};
+
+    use super::{parse_verdict, request_body};
+
+    /// `None` is no verdict; labels are those of a block.
+    #[track_caller]
+    fn assert_verdict(format: JudgeFormat, bar: Level, content: &str, expected: Option<&[&str]>) {
+        let body =
+            json!({ "choices": [{ "message": { "role": "assistant", "content": content } }] });
+        let found = parse_verdict(body.to_string().as_bytes(), format, Some(bar));
+        let found = found.ok().map(|verdict| match verdict {
+            Verdict::Pass => Vec::new(),
+            Verdict::Block(findings) => findings.into_iter().map(|one| one.label).collect(),
+            Verdict::Mask(..) => panic!("nothing is masked"),
+        });
+        let expected = expected.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(found, expected, "{content}");
+    }
+
+    #[test]
+    fn llama_guard_is_understood() {
+        let check = |content, expected| {
+            assert_verdict(JudgeFormat::LlamaGuard, Level::High, content, expected)
+        };
+        check("safe", Some(&[]));
+        check("\n\nsafe \n", Some(&[]));
+        check("unsafe\nS1,S9", Some(&["S1", "S9"]));
+        check("\nUnsafe\r\n S14 , S14", Some(&["S14"]));
+        check("unsafe", Some(&["unsafe"]));
+        check("unsafe\nS1 since it says sk-1234, S2", Some(&["S1"]));
+        check("unsafe\nSnake", Some(&["unsafe"]));
+        for neither in ["", "\n", "safely", "safe to say that it is unsafe", "I cannot judge this."]
+        {
+            check(neither, None);
+        }
+    }
+
+    #[test]
+    fn qwen3_guard_is_understood() {
+        let check = |bar, content, expected| {
+            assert_verdict(JudgeFormat::Qwen3Guard, bar, content, expected)
+        };
+        check(Level::Low, "Safety: Safe\nCategories: None\nRefusal: Yes", Some(&[]));
+        let controversial = "Safety: Controversial\nCategories: Politically Sensitive Topics";
+        check(Level::High, controversial, Some(&[]));
+        check(Level::Medium, controversial, Some(&["Politically Sensitive Topics"]));
+        check(
+            Level::High,
+            "safety:unsafe\nCategories: PII, Jailbreak, PII",
+            Some(&["PII", "Jailbreak"]),
+        );
+        check(Level::High, "Safety: Unsafe\nCategories: None", Some(&["unsafe"]));
+        check(
+            Level::High,
+            "Safety: Unsafe\nCategories: my number 139, Violent",
+            Some(&["Violent"]),
+        );
+        check(Level::High, "Safety: Safe\nSafety: Unsafe", Some(&["unsafe"]));
+        check(Level::High, "<think>\n\n</think>\nSafety: Safe", Some(&[]));
+        for neither in ["", "safe", "Safety: Unsaf", "Safety:", "Categories: Violent"] {
+            check(Level::Low, neither, None);
+        }
+    }
+
+    #[test]
+    fn what_a_category_is_about_is_known() {
+        let body =
+            br#"{"choices":[{"message":{"content":"Safety: Unsafe\nCategories: Jailbreak"}}]}"#;
+        let Ok(Verdict::Block(findings)) =
+            parse_verdict(body, JudgeFormat::Qwen3Guard, Some(Level::High))
+        else {
+            panic!("it is unsafe");
+        };
+        assert_eq!(
+            (findings[0].dimension, findings[0].level),
+            (Dimension::PromptAttack, Level::High)
+        );
+        assert_eq!(parse_verdict(body, JudgeFormat::Qwen3Guard, None), Ok(Verdict::Pass));
+        assert!(parse_verdict(b"{\"choices\":[]}", JudgeFormat::LlamaGuard, None).is_err());
+    }
+
+    #[test]
+    fn what_is_asked() {
+        let ask = |format, question, answer| -> Value {
+            serde_json::from_slice(&request_body("g\"8b", format, question, answer)).unwrap()
+        };
+        let user = json!({ "role": "user", "content": "a\n\"b\"" });
+        let asked = ask(JudgeFormat::LlamaGuard, "a\n\"b\"", None);
+        assert_eq!((&asked["model"], &asked["messages"]), (&"g\"8b".into(), &json!([user])));
+        assert_eq!((&asked["temperature"], &asked["max_tokens"]), (&0.into(), &48.into()));
+        let asked = ask(JudgeFormat::Qwen3Guard, "a\n\"b\"", Some("c"));
+        let assistant = json!({ "role": "assistant", "content": "c" });
+        assert_eq!(asked["messages"], json!([user, assistant]));
+    }
+}

@@ -1,0 +1,231 @@
+//! `/v1/moderations`: what is asked, and what the answer means.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::lenient_json::{self, to_json_string, to_label, to_number};
+use super::{Dimension, Finding, GuardError, Level, Verdict};
+
+/// What is to be judged.
+#[derive(Clone, Copy, Debug)]
+pub enum ModerationInput<'a> {
+    /// Texts, each for itself; at least one.
+    Texts(&'a [&'a str]),
+    /// Texts and images, together.
+    Parts(&'a [ModerationPart<'a>]),
+}
+
+/// A part of what is to be judged.
+#[derive(Clone, Copy, Debug)]
+pub enum ModerationPart<'a> {
+    /// A text.
+    Text(&'a str),
+    /// The address of an image, `data:` included.
+    Image(&'a str),
+}
+
+impl ModerationInput<'_> {
+    /// How many results an answer has.
+    pub fn results(&self) -> usize {
+        match self {
+            Self::Texts(texts) => texts.len(),
+            Self::Parts(_) => 1,
+        }
+    }
+}
+
+/// The body that asks.
+pub fn request_body(model: Option<&str>, input: ModerationInput<'_>) -> Bytes {
+    let mut body = "{".to_owned();
+    if let Some(model) = model {
+        write!(body, r#""model":{},"#, to_json_string(model)).expect("a string takes everything");
+    }
+    body.push_str(r#""input":"#);
+    match input {
+        // Not every server knows lists.
+        ModerationInput::Texts([text]) => body.push_str(&to_json_string(text)),
+        ModerationInput::Texts(texts) => {
+            write_list(&mut body, texts.iter().map(|text| to_json_string(text)))
+        }
+        ModerationInput::Parts(parts) => {
+            write_list(&mut body, parts.iter().map(ModerationPart::json))
+        }
+    }
+    body.push('}');
+    body.into()
+}
+
+fn write_list(out: &mut String, items: impl Iterator<Item = String>) {
+    let items: Vec<String> = items.collect();
+    write!(out, "[{}]", items.join(",")).expect("a string takes everything");
+}
+
+impl ModerationPart<'_> {
+    fn json(&self) -> String {
+        match self {
+            Self::Text(text) => format!(r#"{{"type":"text","text":{}}}"#, to_json_string(text)),
+            Self::Image(url) => {
+                format!(r#"{{"type":"image_url","image_url":{{"url":{}}}}}"#, to_json_string(url))
+            }
+        }
+    }
+}
+
+/// Reads the answer to a question with so many `results`; one flagged text blocks them all.
+///
+/// A category with a threshold (in thousandths) blocks from that score on, another where it is
+/// flagged. What is flagged without a category blocks under the label `flagged`. Fewer results than
+/// questions are no verdict: one of the texts was not judged.
+pub fn parse_verdict(
+    body: &[u8],
+    thresholds: &[(String, u16)],
+    results: usize,
+) -> Result<Verdict, GuardError> {
+    let answer = lenient_json::parse_json(body)?;
+    let found = answer["results"].as_array().map_or(&[][..], Vec::as_slice);
+    if found.is_empty() || found.len() < results {
+        return Err(GuardError(format!("{} results for {results} questions", found.len())));
+    }
+    let mut labels = Vec::new();
+    for result in found {
+        for name in flagged_categories(result, thresholds)? {
+            let name = to_label(name);
+            if !labels.contains(&name) {
+                labels.push(name);
+            }
+        }
+    }
+    if labels.is_empty() {
+        return Ok(Verdict::Pass);
+    }
+    let finding = |label| Finding { dimension: Dimension::Content, level: Level::High, label };
+    Ok(Verdict::Block(labels.into_iter().map(finding).collect()))
+}
+
+/// The categories for which one result blocks.
+fn flagged_categories<'a>(
+    result: &'a Value,
+    thresholds: &'a [(String, u16)],
+) -> Result<Vec<&'a str>, GuardError> {
+    let categories = result["categories"].as_object();
+    if categories.is_none() && !result["flagged"].is_boolean() {
+        return Err(GuardError("a result without flags".to_owned()));
+    }
+    let score = |name: &str| to_number(&result["category_scores"][name]);
+    let is_judged_by_score =
+        |name: &str| thresholds.iter().any(|(own, _)| own == name) && score(name).is_some();
+    let over = thresholds.iter().filter_map(|(name, least)| {
+        let reached = score(name)? * 1_000.0 >= f64::from(*least);
+        reached.then_some(name.as_str())
+    });
+    let mut names: Vec<&str> = over.collect();
+    let mut has_flag = false;
+    for (name, flag) in categories.into_iter().flatten() {
+        if *flag != Value::Bool(true) {
+            continue;
+        }
+        has_flag = true;
+        if !is_judged_by_score(name) {
+            names.push(name);
+        }
+    }
+    if names.is_empty() && !has_flag && result["flagged"] == true {
+        names.push("flagged");
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::Verdict;
+
+    use super::{ModerationInput, ModerationPart, parse_verdict, request_body};
+
+    #[test]
+    fn what_is_asked() {
+        let check = |model, input, expected: Value| {
+            let body: Value = serde_json::from_slice(&request_body(model, input)).unwrap();
+            assert_eq!(body, expected);
+        };
+        check(None, ModerationInput::Texts(&["a \"b\"\n"]), json!({ "input": "a \"b\"\n" }));
+        let two = ModerationInput::Texts(&["a", "b"]);
+        check(Some("omni"), two, json!({ "model": "omni", "input": ["a", "b"] }));
+        let parts =
+            ModerationInput::Parts(&[ModerationPart::Text("a"), ModerationPart::Image("data:x")]);
+        check(
+            None,
+            parts,
+            json!({ "input": [{ "type": "text", "text": "a" },
+                { "type": "image_url", "image_url": { "url": "data:x" } }] }),
+        );
+    }
+
+    /// `None` is no verdict.
+    #[track_caller]
+    fn assert_verdict(results: &Value, asked: usize, expected: Option<&[&str]>) {
+        let thresholds = [("violence".to_owned(), 700), ("sexual".to_owned(), 0)];
+        let body = json!({ "id": "modr-1", "results": results }).to_string();
+        let found =
+            parse_verdict(body.as_bytes(), &thresholds, asked).ok().map(|verdict| match verdict {
+                Verdict::Pass => Vec::new(),
+                Verdict::Block(findings) => findings.into_iter().map(|one| one.label).collect(),
+                Verdict::Mask(..) => panic!("nothing is masked"),
+            });
+        let expected = expected.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(found, expected, "{results}");
+    }
+
+    fn result(flagged: bool, flags: &Value, scores: &Value) -> Value {
+        json!({ "flagged": flagged, "categories": flags, "category_scores": scores })
+    }
+
+    #[test]
+    fn thresholds_come_before_flags() {
+        let scored = |flag: bool, score: f64| {
+            json!([result(flag, &json!({ "violence": flag }), &json!({ "violence": score }))])
+        };
+        assert_verdict(&scored(true, 0.69), 1, Some(&[]));
+        assert_verdict(&scored(false, 0.7), 1, Some(&["violence"]));
+        let text =
+            json!([result(false, &json!({ "violence": false }), &json!({ "violence": "0.9" }))]);
+        assert_verdict(&text, 1, Some(&["violence"]));
+        // Without a score there is only the flag.
+        assert_verdict(
+            &json!([result(true, &json!({ "violence": true }), &Value::Null)]),
+            1,
+            Some(&["violence"]),
+        );
+        assert_verdict(
+            &json!([result(true, &json!({ "hate": true, "self-harm": false }), &json!({}))]),
+            1,
+            Some(&["hate"]),
+        );
+        assert_verdict(
+            &json!([result(false, &json!({ "hate": false }), &json!({ "sexual": 0.0 }))]),
+            1,
+            Some(&["sexual"]),
+        );
+    }
+
+    #[test]
+    fn one_of_several_blocks() {
+        let clean = result(false, &json!({ "hate": false }), &json!({}));
+        let hate = result(true, &json!({ "hate": true }), &json!({}));
+        assert_verdict(&json!([clean, hate, hate]), 3, Some(&["hate"]));
+        assert_verdict(&json!([clean, clean]), 2, Some(&[]));
+    }
+
+    #[test]
+    fn what_is_no_verdict() {
+        assert_verdict(&json!([]), 1, None);
+        assert_verdict(&Value::Null, 1, None);
+        assert_verdict(&json!([result(false, &json!({}), &json!({}))]), 2, None);
+        assert_verdict(&json!([{}]), 1, None);
+        assert_verdict(&json!([{ "flagged": true }]), 1, Some(&["flagged"]));
+        assert!(parse_verdict(b"{\"results\":[{\"fla", &[], 1).is_err());
+    }
+}

@@ -1,0 +1,234 @@
+//! Personal data and secrets in a text: where they are, and what takes their place.
+//!
+//! What is found has a form that says what it is, and a check digit where there is one. It knows
+//! neither names nor streets nor birthdays, and no context: nothing here reads what a text means.
+
+mod api_key;
+mod checksummed;
+mod email;
+mod ip;
+mod masking;
+mod phone;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use api_key::ApiKeyScanner;
+pub use masking::Masks;
+
+use crate::settings::{Pii, PiiKind};
+
+/// How often what is left of a text is looked at again.
+const MAX_PASSES: usize = 3;
+
+/// A part of a text that is personal or secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PiiMatch {
+    /// Bytes of the text.
+    pub at: Range<usize>,
+    /// What it is.
+    pub detector: PiiDetector,
+}
+
+/// What a part of a text is.
+///
+/// Of two with the same length in the same place the lesser is meant: what the operator has named,
+/// then what has a check digit or a prefix of its own, then what only has a form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PiiDetector {
+    /// The operator's pattern of this number.
+    Custom(usize),
+    /// A kind of our own.
+    Kind(PiiKind),
+}
+
+impl PiiDetector {
+    /// Its name, low-cardinality: `email`, or what the operator calls it.
+    pub fn label(self, pii: &Pii) -> &str {
+        match self {
+            Self::Custom(number) => &pii.custom[number].name,
+            Self::Kind(PiiKind::Email) => "email",
+            Self::Kind(PiiKind::Phone) => "phone",
+            Self::Kind(PiiKind::ChineseId) => "cn_id",
+            Self::Kind(PiiKind::Card) => "card",
+            Self::Kind(PiiKind::Address) => "ip",
+            Self::Kind(PiiKind::ApiKey) => "api_key",
+        }
+    }
+
+    fn priority(self) -> usize {
+        match self {
+            Self::Custom(number) => number,
+            Self::Kind(PiiKind::ApiKey) => usize::MAX - 5,
+            Self::Kind(PiiKind::ChineseId) => usize::MAX - 4,
+            Self::Kind(PiiKind::Card) => usize::MAX - 3,
+            Self::Kind(PiiKind::Phone) => usize::MAX - 2,
+            Self::Kind(PiiKind::Email) => usize::MAX - 1,
+            Self::Kind(PiiKind::Address) => usize::MAX,
+        }
+    }
+}
+
+/// What there is in a text, in order and apart: of what overlaps the longest, then as [`PiiDetector`] says.
+pub fn detect(pii: &Pii, text: &str) -> Vec<PiiMatch> {
+    let mut found = Vec::new();
+    detect_built_in(&pii.detect, text, 0..text.len(), &mut found);
+    for (number, custom) in pii.custom.iter().enumerate() {
+        let ranges = custom.pattern.find_iter(text).map(|found| found.range());
+        let what = PiiDetector::Custom(number);
+        found.extend(ranges.filter(|at| !at.is_empty()).map(|at| PiiMatch { at, detector: what }));
+    }
+    let mut found = remove_overlaps(found);
+    // What was part of something longer may be whole once that is masked.
+    for _ in 0..MAX_PASSES {
+        if found.is_empty() {
+            break;
+        }
+        let (mut more, mut start) = (Vec::new(), 0);
+        for end in found
+            .iter()
+            .map(|found| found.at.clone())
+            .chain(std::iter::once(text.len()..text.len()))
+        {
+            detect_built_in(&pii.detect, text, start..end.start, &mut more);
+            start = end.end;
+        }
+        if more.is_empty() {
+            break;
+        }
+        found.extend(remove_overlaps(more));
+        found.sort_unstable_by_key(|found| found.at.start);
+    }
+    found
+}
+
+/// How many bytes at the end of a text that goes on may be the beginning of one of our own kinds, or
+/// a part of one that grows. Nothing of ours reaches from before them into them.
+pub fn undecided_bytes(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut start = bytes.len();
+    while let Some(&byte) = start.checked_sub(1).map(|at| &bytes[at]) {
+        let is_part = match byte {
+            // Numbers have spaces in them, words have not.
+            b' ' => start >= 2 && matches!(bytes[start - 2], b'0'..=b'9' | b')'),
+            b'+' | b'(' | b')' | b':' | b'@' => true,
+            _ => email::is_local_byte(byte),
+        };
+        if !is_part {
+            break;
+        }
+        start -= 1;
+    }
+    bytes.len() - start
+}
+
+/// Goes through a part of a text once and tries at each place what may begin there.
+fn detect_built_in(kinds: &[PiiKind], text: &str, part: Range<usize>, found: &mut Vec<PiiMatch>) {
+    let (text, start) = (&text.as_bytes()[part.clone()], part.start);
+    let wants = |kind| kinds.contains(&kind);
+    let [emails, phones, ids, cards, addresses, keys] = [
+        wants(PiiKind::Email),
+        wants(PiiKind::Phone),
+        wants(PiiKind::ChineseId),
+        wants(PiiKind::Card),
+        wants(PiiKind::Address),
+        wants(PiiKind::ApiKey),
+    ];
+    let mut push = |kind, at: Option<Range<usize>>| {
+        let at = at.map(|at| start + at.start..start + at.end);
+        found.extend(at.map(|at| PiiMatch { at, detector: PiiDetector::Kind(kind) }));
+    };
+    // Up to here colons were looked at.
+    let mut colons = 0;
+    let mut secrets = ApiKeyScanner::default();
+    let mut before = b' ';
+    for (at, &byte) in text.iter().enumerate() {
+        match byte {
+            b'@' if emails => push(PiiKind::Email, email::find_around(text, at)),
+            b'+' | b'(' if phones => push(PiiKind::Phone, phone::find_at(text, at)),
+            b'0'..=b'9' if !is_word(before) => {
+                if phones {
+                    push(PiiKind::Phone, phone::find_at(text, at));
+                }
+                if ids {
+                    push(PiiKind::ChineseId, checksummed::chinese_id(text, at));
+                }
+                if cards {
+                    push(PiiKind::Card, checksummed::card(text, at));
+                }
+                if addresses {
+                    push(PiiKind::Address, ip::find_ipv4(text, at));
+                }
+            }
+            b':' if addresses && at >= colons => {
+                let (end, address) = ip::find_ipv6(text, at);
+                colons = end;
+                push(PiiKind::Address, address);
+            }
+            b'a'..=b'z' | b'A'..=b'Z' if keys && !is_word(before) => {
+                push(PiiKind::ApiKey, secrets.find_at(text, at));
+            }
+            _ => {}
+        }
+        before = byte;
+    }
+}
+
+/// Leaves out what overlaps something longer or more certain.
+fn remove_overlaps(mut found: Vec<PiiMatch>) -> Vec<PiiMatch> {
+    let is_apart =
+        |found: &[PiiMatch]| found.windows(2).all(|two| two[0].at.end <= two[1].at.start);
+    if is_apart(&found) {
+        return found;
+    }
+    found.sort_unstable_by_key(|found| {
+        (usize::MAX - found.at.len(), found.detector.priority(), found.at.start)
+    });
+    let mut kept: BTreeMap<usize, PiiMatch> = BTreeMap::new();
+    for found in found {
+        let last = kept.range(..found.at.end).next_back();
+        if last.is_none_or(|(_, last)| last.at.end <= found.at.start) {
+            kept.insert(found.at.start, found);
+        }
+    }
+    kept.into_values().collect()
+}
+
+/// Whether a byte makes one word with those beside it. Characters that are not ASCII do not: a
+/// number stands beside Chinese ones without a space.
+fn is_word(byte: u8) -> bool {
+    byte == b'_' || byte.is_ascii_alphanumeric()
+}
+
+/// The byte before a place.
+fn byte_before(text: &[u8], at: usize) -> Option<u8> {
+    at.checked_sub(1).map(|at| text[at])
+}
+
+fn is_digit_at(text: &[u8], at: usize) -> bool {
+    text.get(at).is_some_and(u8::is_ascii_digit)
+}
+
+/// Where the digits that begin at a place end.
+fn digits_end(text: &[u8], at: usize) -> usize {
+    at + text[at..].iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
+/// Whether a number of such a place is no part of a longer number or word. `by`: what stands between
+/// the groups of its digits.
+fn is_standalone(text: &[u8], at: &Range<usize>, by: Option<u8>) -> bool {
+    let joins = |byte: u8| byte == b'.' || (byte == b'-' && by == Some(b'-'));
+    let open = match byte_before(text, at.start).filter(|_| text[at.start] != b'(') {
+        Some(byte) if is_word(byte) => false,
+        Some(byte) if joins(byte) => at.start < 2 || !is_digit_at(text, at.start - 2),
+        Some(_) | None => true,
+    };
+    let shut = match text.get(at.end) {
+        Some(&byte) if is_word(byte) => false,
+        Some(&byte) if joins(byte) => !is_digit_at(text, at.end + 1),
+        Some(_) | None => true,
+    };
+    open && shut
+}

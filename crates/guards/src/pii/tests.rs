@@ -1,0 +1,325 @@
+use proptest::prelude::*;
+use regex_lite::Regex;
+
+use crate::settings::{CustomPii, Pii, PiiAction, PiiKind};
+use crate::{Edit, Verdict};
+
+use super::{Masks, PiiMatch, detect, undecided_bytes};
+
+const ALL: [PiiKind; 6] = [
+    PiiKind::Email,
+    PiiKind::Phone,
+    PiiKind::ChineseId,
+    PiiKind::Card,
+    PiiKind::Address,
+    PiiKind::ApiKey,
+];
+
+fn pii(action: PiiAction) -> Pii {
+    Pii { detect: ALL.to_vec(), custom: Vec::new(), action, restore: true }
+}
+
+fn custom(name: &str, pattern: &str, replacement: Option<&str>) -> CustomPii {
+    let replacement = replacement.map(str::to_owned);
+    CustomPii { name: name.to_owned(), pattern: Regex::new(pattern).unwrap(), replacement }
+}
+
+fn edited(text: &str, edits: &[Edit]) -> String {
+    let mut edited = text.to_owned();
+    for edit in edits.iter().rev() {
+        edited.replace_range(edit.at.clone(), &edit.text);
+    }
+    edited
+}
+
+/// A text as it is masked.
+fn masked(masks: &mut Masks, pii: &Pii, text: &str) -> String {
+    match masks.mask(pii, text) {
+        Verdict::Mask(edits, _) => edited(text, &edits),
+        Verdict::Pass => text.to_owned(),
+        Verdict::Block(findings) => panic!("{findings:?}"),
+    }
+}
+
+/// What is found in a text, as `kind text`.
+#[track_caller]
+fn assert_detected(text: &str, expected: &[&str]) {
+    let pii = pii(PiiAction::Replace);
+    let show = |found: PiiMatch| format!("{} {}", found.detector.label(&pii), &text[found.at]);
+    let found: Vec<String> = detect(&pii, text).into_iter().map(show).collect();
+    assert_eq!(found, expected, "in {text:?}");
+}
+
+#[test]
+fn near_misses_are_not_found() {
+    // Addresses
+    assert_detected("version 1.2.3.4.5, v1.2.3.4, 256.1.1.1, 1.2.3, 01.2.3.4, 1.2.3.4a", &[]);
+    assert_detected(
+        "12:34:56, 00:1a:2b:3c:4d:5e, std::string, a::b, ::, crate::fmt, 1:2:3:4:5:6:7",
+        &[],
+    );
+    // Timestamps, order numbers, decimals, identifiers
+    assert_detected("1718000000000 1718000000000000 20240131123456 2024-01-31T12:34:56", &[]);
+    assert_detected("3.13800138000 13800138000.5 138001380001 x13800138000 13800138000_1", &[]);
+    assert_detected(
+        "550e8400-e29b-41d4-a716-446655440000 12345678-1234-1234-1234-123456789012",
+        &[],
+    );
+    assert_detected(
+        "2025551234, 123-212-555-1234, 212-555-1234-9, 212-555 1234, 112-555-1234",
+        &[],
+    );
+    assert_detected("12800138000 1380013800 +1234567 1+12345678 ++12345678 +12345678.5", &[]);
+    // A wrong check digit, a day that is none
+    assert_detected("110105194912310021 110105194902300021 11010519491231002", &[]);
+    assert_detected(
+        "4111 1111 1111 1112, 4111-1111 1111-1111, 4111 1111 1111 1111 1",
+        &["card 4111 1111 1111 1111"],
+    );
+    assert_detected("1234567812345670 0000000000000000 4111-1111-1111-1111-1", &[]);
+    // Mail
+    assert_detected(
+        "@user, user@localhost, a@b.c, a@-x.com, @x.com, .@x.com, user@, user@1.2.3",
+        &[],
+    );
+    // Keys
+    assert_detected("sk-learn-is-a-library-for-python, sk-12345, task-1234567890abcdefghij", &[]);
+    assert_detected("AKIAIOSFODNN7EXAMPL AKIAIOSFODNN7EXAMPLEX eyJhbGciOiJIUzI1NiJ9.eyJz.abc", &[]);
+}
+
+#[test]
+fn what_it_is_for_is_found() {
+    assert_detected(
+        "mail admin@gmail.com, or bob+x@mail.example.co.uk.",
+        &["email admin@gmail.com", "email bob+x@mail.example.co.uk"],
+    );
+    assert_detected(
+        "邮箱admin@gmail.com电话13800138000。",
+        &["email admin@gmail.com", "phone 13800138000"],
+    );
+    assert_detected(
+        "<a@b.com-> 'c@d.io' e@f.com.1",
+        &["email a@b.com", "email c@d.io", "email e@f.com"],
+    );
+    assert_detected("13800138000@qq.com", &["email 13800138000@qq.com"]);
+    assert_detected(
+        "138 0013 8000, 138-0013-8000, 13800138000-13900139000",
+        &["phone 138 0013 8000", "phone 138-0013-8000", "phone 13800138000", "phone 13900139000"],
+    );
+    assert_detected(
+        "+86 13800138000 (+86)13800138000 8613800138000 86-13800138000 0086 138 0013 8000",
+        &[
+            "phone +86 13800138000",
+            "phone +86)13800138000",
+            "phone 8613800138000",
+            "phone 86-13800138000",
+            "phone 0086 138 0013 8000",
+        ],
+    );
+    assert_detected(
+        "010-12345678 0755-1234567 +86 10 1234 5678",
+        &["phone 010-12345678", "phone 0755-1234567", "phone +86 10 1234 5678"],
+    );
+    assert_detected(
+        "212-555-1234, (212) 555-1234, (212)555.1234, 1-212-555-1234, 1-(212) 555-1234.",
+        &[
+            "phone 212-555-1234",
+            "phone (212) 555-1234",
+            "phone (212)555.1234",
+            "phone 1-212-555-1234",
+            "phone 1-(212) 555-1234",
+        ],
+    );
+    assert_detected(
+        "862-555-1234 +1 (212) 555-1234, +12125551234 tel:+44 (0)20 7946 0958.",
+        &[
+            "phone 862-555-1234",
+            "phone +1 (212) 555-1234",
+            "phone +12125551234",
+            "phone +44 (0)20 7946 0958",
+        ],
+    );
+    assert_detected(
+        "身份证11010519491231002X，11010519491231002x 310101200002291239",
+        &["cn_id 11010519491231002X", "cn_id 11010519491231002x"],
+    );
+    assert_detected(
+        "4111111111111111 5500-0000-0000-0004 3782 822463 10005 30569309025904",
+        &[
+            "card 4111111111111111",
+            "card 5500-0000-0000-0004",
+            "card 3782 822463 10005",
+            "card 30569309025904",
+        ],
+    );
+    assert_detected(
+        "127.0.0.1:8080, 10.0.0.0/8 在192.168.0.1上 255.255.255.255.",
+        &["ip 127.0.0.1", "ip 10.0.0.0", "ip 192.168.0.1", "ip 255.255.255.255"],
+    );
+    assert_detected(
+        "http://[2001:db8::1]:80 ::1 fe80::1: ::ffff:10.0.0.1. 1:2:3:4:5:6:7:8",
+        &["ip 2001:db8::1", "ip ::1", "ip fe80::1", "ip ::ffff:10.0.0.1", "ip 1:2:3:4:5:6:7:8"],
+    );
+    assert_detected(
+        "sk-proj-abcdefghij1234567890, sk-ant-api03-AbCdEfGh1234-_5678 AKIAIOSFODNN7EXAMPLE",
+        &[
+            "api_key sk-proj-abcdefghij1234567890",
+            "api_key sk-ant-api03-AbCdEfGh1234-_5678",
+            "api_key AKIAIOSFODNN7EXAMPLE",
+        ],
+    );
+    assert_detected(
+        "token=ghp_abcdefghijklmnopqrstuvwxyz0123456789&x",
+        &["api_key ghp_abcdefghijklmnopqrstuvwxyz0123456789"],
+    );
+    assert_detected(
+        "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmN-Hl0w5",
+        &["api_key eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmN-Hl0w5"],
+    );
+}
+
+#[test]
+fn of_what_overlaps_the_longest_is_masked() {
+    let mut pii = pii(PiiAction::Replace);
+    pii.custom.push(custom("order", r"NO-\d+", None));
+    pii.custom.push(custom("staff-mail", r"\w+@corp\.com", Some("<staff>")));
+    let mut masks = Masks::default();
+    assert_eq!(masked(&mut masks, &pii, "NO-13800138000 bob@corp.com"), "[ORDER_1] <staff>");
+    assert_eq!(masked(&mut masks, &pii, "x.bob@corp.com"), "[EMAIL_1]");
+}
+
+#[test]
+fn a_datum_has_one_placeholder_in_a_request() {
+    let (pii, mut masks) = (pii(PiiAction::Replace), Masks::default());
+    let text = "a@b.io 1.1.1.1 c@d.io a@b.io";
+    assert_eq!(masked(&mut masks, &pii, text), "[EMAIL_1] [IP_1] [EMAIL_2] [EMAIL_1]");
+    assert_eq!(masked(&mut masks, &pii, "c@d.io"), "[EMAIL_2]");
+    // What is no mask, or not exactly one, stays.
+    let answer = "[EMAIL_2] [EMAIL_1 [email_1] [EMAIL_3] [EMAIL_11] [[IP_1]]";
+    let restored = "c@d.io [EMAIL_1 [email_1] [EMAIL_3] [EMAIL_11] [1.1.1.1]";
+    assert_eq!(edited(answer, &masks.restore(answer)), restored);
+}
+
+#[test]
+fn placeholders_of_the_caller_are_avoided() {
+    let (pii, mut masks) = (pii(PiiAction::Replace), Masks::default());
+    masks.reserve_placeholders("what is [EMAIL_2]?");
+    assert_eq!(
+        masked(&mut masks, &pii, "[EMAIL_1]: a@b.io c@d.io"),
+        "[EMAIL_1]: [EMAIL_3] [EMAIL_4]"
+    );
+    assert_eq!(masks.restore("[EMAIL_1] [EMAIL_2]"), []);
+    // Masks that another guard made are no reason not to restore them.
+    assert_eq!(masked(&mut masks, &pii, "[EMAIL_3]"), "[EMAIL_3]");
+    assert_eq!(edited("[EMAIL_3]", &masks.restore("[EMAIL_3]")), "a@b.io");
+}
+
+#[test]
+fn refused_and_unrestored() {
+    let mut pii = pii(PiiAction::Refuse);
+    let Verdict::Block(findings) = Masks::default().mask(&pii, "a@b.io c@d.io 1.1.1.1") else {
+        panic!("it may pass");
+    };
+    let labels: Vec<&str> = findings.iter().map(|finding| finding.label.as_str()).collect();
+    assert_eq!(labels, ["email", "ip"]);
+    (pii.action, pii.restore) = (PiiAction::Replace, false);
+    let mut masks = Masks::default();
+    assert_eq!(masked(&mut masks, &pii, "a@b.io"), "[EMAIL_1]");
+    assert_eq!(masks.restore("[EMAIL_1]"), []);
+    assert_eq!(masks.mask(&pii, "nothing"), Verdict::Pass);
+}
+
+/// The masking cases of reference (c.3).
+#[test]
+fn what_the_seed_masks() {
+    let mut pii = pii(PiiAction::Hash);
+    pii.detect.clear();
+    let mail = r"[a-zA-Z0-9_.+=:-]+@(?<domain>\w+(?:\.\w+)+)";
+    pii.custom.push(custom("email-address", mail, Some("****@$domain")));
+    pii.custom.push(custom("address", r"\d+\.\d+\.\d+\.\d+", Some("***.***.***.***")));
+    pii.custom.push(custom("key", "sk-[0-9a-zA-Z]*", None));
+    let hash = "c11e7177eb60c80cf983ddf8ca98f2dc1272d4c612204ce9bedd2460b18939cc";
+    for (address, mail) in [("127.0.0.1", "admin@gmail.com"), ("192.168.0.1", "root@gmail.com")] {
+        let mut masks = Masks::default();
+        let asked = masked(&mut masks, &pii, &format!("{address} {mail} sk-12345"));
+        assert_eq!(asked, format!("***.***.***.*** ****@gmail.com {hash}"));
+        let answer = format!("***.***.***.*** {hash} ****@gmail.com");
+        let restored = edited(&answer, &masks.restore(&answer));
+        assert_eq!(restored, format!("{address} sk-12345 {mail}"));
+    }
+    // Two data with one mask: nobody can say which was meant.
+    let mut masks = Masks::default();
+    let asked = masked(&mut masks, &pii, "1.1.1.1 2.2.2.2 a@b.io");
+    assert_eq!(asked, "***.***.***.*** ***.***.***.*** ****@b.io");
+    assert_eq!(edited(&asked, &masks.restore(&asked)), "***.***.***.*** ***.***.***.*** a@b.io");
+}
+
+/// Texts of data, parts of data and what stands between them.
+fn text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("admin@gmail.com"),
+        Just("c@d.io"),
+        Just("13800138000"),
+        Just("+86 138 0013 8000"),
+        Just("(212) 555-1234"),
+        Just("+44 20 7946 0958"),
+        Just("11010519491231002X"),
+        Just("4111 1111 1111 1111"),
+        Just("6011111111111117"),
+        Just("127.0.0.1"),
+        Just("2001:db8::1"),
+        Just("sk-proj-abcdefghij1234567890"),
+        Just("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmN"),
+        Just("AKIAIOSFODNN7EXAMPLE"),
+        Just("[EMAIL_"),
+        Just("[CARD_1"),
+    ];
+    let piece = prop_oneof![piece.prop_map(str::to_owned), "[ .:@+()\\[\\]_0-9a-f*微-]{0,4}"];
+    proptest::collection::vec(piece, 0..10).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn what_is_masked_is_clean_and_comes_back(text in text()) {
+        let (pii, mut masks) = (pii(PiiAction::Replace), Masks::default());
+        let asked = masked(&mut masks, &pii, &text);
+        prop_assert_eq!(detect(&pii, &asked), vec![], "left in {:?}", asked);
+        prop_assert_eq!(edited(&asked, &masks.restore(&asked)), text);
+    }
+
+    /// However an answer is cut, it is restored as if it were whole.
+    #[test]
+    fn no_split_leaves_a_mask(text in text(), cuts in "[.|]{0,64}", hash in any::<bool>()) {
+        let action = if hash { PiiAction::Hash } else { PiiAction::Replace };
+        let (mut pii, mut masks) = (pii(action), Masks::default());
+        pii.custom.push(custom("star", r"微", Some("**")));
+        pii.custom.push(custom("stars", r"\+", Some("***")));
+        let answer = masked(&mut masks, &pii, &text);
+        let (mut shown, mut buffer, mut cuts) = (String::new(), String::new(), cuts.chars());
+        for character in answer.chars() {
+            buffer.push(character);
+            if cuts.next() == Some('|') {
+                let ready = buffer.len() - masks.undecided_bytes(&buffer);
+                shown += &edited(&buffer[..ready], &masks.restore(&buffer[..ready]));
+                buffer.drain(..ready);
+            }
+        }
+        shown += &edited(&buffer, &masks.restore(&buffer));
+        prop_assert_eq!(shown, edited(&answer, &masks.restore(&answer)));
+    }
+
+    /// What is decided in a text that goes on is decided as in the whole text.
+    #[test]
+    fn nothing_grows_once_it_is_decided(text in text(), cut in 0_usize..64) {
+        let pii = pii(PiiAction::Replace);
+        let part = &text[..text.floor_char_boundary(cut)];
+        let decided = part.len() - undecided_bytes(part);
+        let before = |text: &str| -> Vec<PiiMatch> {
+            detect(&pii, text).into_iter().filter(|found| found.at.start < decided).collect()
+        };
+        prop_assert_eq!(before(part), before(&text));
+        prop_assert!(before(&text).iter().all(|found| found.at.end <= decided));
+    }
+}

@@ -1,0 +1,219 @@
+//! Texts that stand somewhere in JSON, so that they can be checked as text and changed where they
+//! stand.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use openai::{AnswerTexts, TextField};
+
+use super::Edit;
+
+/// Something that holds texts to check.
+pub trait GuardInput {
+    /// The texts.
+    fn texts(&self) -> Vec<GuardText>;
+    /// Changes parts of a text; they are in order and apart from each other.
+    fn apply_edits(&mut self, number: usize, edits: &[Edit]);
+    /// Keeps so many bytes at the end of a text back until it is known what follows them.
+    fn hold_back(&mut self, number: usize, bytes: usize);
+}
+
+/// A text to check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardText {
+    /// Its own among those of its material.
+    pub number: usize,
+    /// The text.
+    pub text: String,
+    /// What stands before this byte was shown already, and is here to be understood by.
+    pub unchecked_from: usize,
+    /// Whether there is more to come.
+    pub goes_on: bool,
+}
+
+/// The texts of one body. They are checked together, a line apart.
+#[derive(Debug)]
+pub struct TextFields {
+    parts: Vec<EditableText>,
+    /// Where the texts are repeated: what is changed must not be read there.
+    echoes: Vec<Range<usize>>,
+}
+
+/// A text, and the place of the JSON string that it was read from.
+#[derive(Debug)]
+pub(super) struct EditableText {
+    pub(super) at: Range<usize>,
+    pub(super) text: String,
+    pub(super) changed: bool,
+}
+
+impl EditableText {
+    pub(super) fn new(field: TextField<'_>) -> Self {
+        Self { at: field.at, text: field.text.into_owned(), changed: false }
+    }
+}
+
+impl TextFields {
+    /// Takes texts in the order in which they stand in their body.
+    pub fn new<'a>(texts: impl IntoIterator<Item = TextField<'a>>) -> Self {
+        let mut parts: Vec<EditableText> = texts.into_iter().map(EditableText::new).collect();
+        parts.retain(|part| !part.text.trim().is_empty());
+        Self { parts, echoes: Vec::new() }
+    }
+
+    /// Takes the texts of an answer.
+    pub fn from_answer(answer_texts: AnswerTexts<'_>) -> Self {
+        Self { echoes: answer_texts.logprobs, ..Self::new(answer_texts.texts) }
+    }
+
+    /// Whether there is nothing to check.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// All texts as one, a line apart.
+    pub fn text(&self) -> String {
+        let texts: Vec<&str> = self.parts.iter().map(|part| part.text.as_str()).collect();
+        texts.join("\n")
+    }
+
+    /// The body with the changed texts; `None`: nothing was changed.
+    pub fn write_body(&self, body: &[u8]) -> Option<Bytes> {
+        write_changed(body, &self.parts, &self.echoes)
+    }
+}
+
+impl GuardInput for TextFields {
+    fn texts(&self) -> Vec<GuardText> {
+        vec![GuardText { number: 0, text: self.text(), unchecked_from: 0, goes_on: false }]
+    }
+
+    fn apply_edits(&mut self, _: usize, edits: &[Edit]) {
+        let mut start = 0;
+        let mut parts: Vec<(usize, &mut EditableText)> = Vec::with_capacity(self.parts.len());
+        for part in &mut self.parts {
+            let length = part.text.len();
+            parts.push((start, part));
+            start += length + "\n".len();
+        }
+        edit_parts(parts, edits);
+    }
+
+    fn hold_back(&mut self, _: usize, bytes: usize) {
+        debug_assert_eq!(bytes, 0, "all of it is there");
+    }
+}
+
+/// Changes texts that follow each other: each stands from a byte on in the text that the edits are
+/// made for. Of an edit that spans several, the first takes the new text.
+pub(super) fn edit_parts<'a>(
+    parts: impl IntoIterator<Item = (usize, &'a mut EditableText)>,
+    edits: &[Edit],
+) {
+    let mut placed = vec![false; edits.len()];
+    for (start, part) in parts {
+        let whole = start..start + part.text.len();
+        let mut text = String::new();
+        let mut kept = 0;
+        for (edit, placed) in edits.iter().zip(&mut placed) {
+            let from = edit.at.start.clamp(whole.start, whole.end) - start;
+            let to = edit.at.end.clamp(whole.start, whole.end) - start;
+            // An edit without a length belongs to the text in which it stands, or which it ends.
+            let is_here = from < to || (edit.at.is_empty() && whole.contains(&edit.at.start));
+            if !is_here {
+                continue;
+            }
+            text.push_str(&part.text[kept..from]);
+            if !std::mem::replace(placed, true) {
+                text.push_str(&edit.text);
+            }
+            kept = to;
+            part.changed = true;
+        }
+        if part.changed && kept > 0 || !text.is_empty() {
+            text.push_str(&part.text[kept..]);
+            part.text = text;
+        }
+    }
+}
+
+/// A body with the changed ones among its texts, and without what repeats them; `None`: nothing was
+/// changed.
+pub(super) fn write_changed(
+    body: &[u8],
+    parts: &[EditableText],
+    echoes: &[Range<usize>],
+) -> Option<Bytes> {
+    if !parts.iter().any(|part| part.changed) {
+        return None;
+    }
+    let changed = parts.iter().filter(|part| part.changed);
+    let changed = changed.map(|part| (&part.at, Some(part.text.as_str())));
+    let mut places: Vec<_> = changed.chain(echoes.iter().map(|at| (at, None))).collect();
+    places.sort_unstable_by_key(|(place, _)| place.start);
+    let mut out = Vec::with_capacity(body.len() + 64);
+    let mut at = 0;
+    for (place, text) in places {
+        out.extend_from_slice(&body[at..place.start]);
+        // The repetition is gone: `null`.
+        serde_json::to_writer(&mut out, &text).expect("a string always serialises");
+        at = place.end;
+    }
+    out.extend_from_slice(&body[at..]);
+    Some(out.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use openai::{answer_texts, texts_in_answer};
+
+    use crate::Edit;
+
+    use super::{GuardInput, TextFields};
+
+    fn edit(text: &str, what: &str, by: &str) -> Edit {
+        let start = text.find(what).expect("it is there");
+        Edit { at: start..start + what.len(), text: by.to_owned() }
+    }
+
+    #[test]
+    fn only_what_is_edited_changes() {
+        let body = r#"{"x":1.50,"choices":[{"message":{"content":"call \u0031 now","refusal":null},"logprobs" :null},{"index":1,"message":{"content":"or 2, \"3\""}}]}"#;
+        let mut text_fields = TextFields::new(texts_in_answer(body).expect("an answer"));
+        let text = text_fields.text();
+        assert_eq!(text, "call 1 now\nor 2, \"3\"");
+        assert_eq!(text_fields.write_body(body.as_bytes()), None);
+        text_fields.apply_edits(
+            0,
+            &[edit(&text, "1", "[A]"), edit(&text, "2", ""), edit(&text, "\"3\"", "\n")],
+        );
+        let written = text_fields.write_body(body.as_bytes()).expect("it was changed");
+        let expected =
+            body.replace(r"call \u0031 now", "call [A] now").replace(r#"or 2, \"3\""#, r"or , \n");
+        assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn what_is_masked_is_not_in_logprobs_or_elsewhere_in_the_order_of_the_body() {
+        let body = r#"{"choices":[{"logprobs":{"content":[{"token":"13"}]},"text":"b 13","message":{"content":"a 13"}}]}"#;
+        let mut text_fields = TextFields::from_answer(answer_texts(body).expect("an answer"));
+        let text = text_fields.text();
+        assert_eq!(text, "b 13\na 13");
+        text_fields
+            .apply_edits(0, &[edit(&text, "13", "[N]"), Edit { at: 7..9, text: "[N]".to_owned() }]);
+        let written = text_fields.write_body(body.as_bytes()).expect("it was changed");
+        let expected =
+            r#"{"choices":[{"logprobs":null,"text":"b [N]","message":{"content":"a [N]"}}]}"#;
+        assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn an_edit_over_a_border_is_made_once() {
+        let body = r#"{"choices":[{"delta":{"a":"one","b":"two"}}]}"#;
+        let mut text_fields = TextFields::new(texts_in_answer(body).expect("an answer"));
+        let text = text_fields.text();
+        text_fields.apply_edits(0, &[edit(&text, "ne\nt", "X")]);
+        let written = text_fields.write_body(body.as_bytes()).expect("it was changed");
+        assert_eq!(written, r#"{"choices":[{"delta":{"a":"oX","b":"wo"}}]}"#);
+    }
+}

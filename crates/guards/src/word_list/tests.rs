@@ -1,0 +1,215 @@
+use std::ops::Range;
+
+use proptest::prelude::*;
+
+use super::WordList;
+use super::normalize::{is_word_char, normalize};
+
+/// What a list finds in a text.
+#[track_caller]
+fn assert_found(words: &[&str], text: &str, expected: &[&str]) {
+    let lexicon = WordList::new(words.iter().copied());
+    let found: Vec<&str> = lexicon.find_all(text).into_iter().map(|at| &text[at]).collect();
+    assert_eq!(found, expected, "{words:?} in {text:?}");
+    assert_eq!(lexicon.find(text).map(|at| &text[at]), expected.first().copied());
+}
+
+#[test]
+fn words_with_spaces_are_found_whole() {
+    assert_found(&["costom_word1"], "a costom_word1 here", &["costom_word1"]);
+    assert_found(&["costom_word1"], "costom_word", &[]);
+    assert_found(&["costom_word"], "costom_word1", &[]);
+    assert_found(&["ass"], "class, assembly, ass", &["ass"]);
+    assert_found(&["ass"], "pass-ass", &["ass"]);
+    assert_found(&["don"], "don't", &["don"]);
+    assert_found(&["cafe"], "cafe\u{301}", &[]);
+    assert_found(&["naïve", "ŽIŽEK"], "NAÏVE žižek", &["NAÏVE", "žižek"]);
+    assert_found(&["плохо"], "Плохо, неплохо", &["Плохо"]);
+    assert_found(&["कम"], "कमल कम", &["कम"]);
+    assert_found(&["σοφος"], "ΣΟΦΟΣ σοφός σοφος", &["ΣΟΦΟΣ", "σοφος"]);
+}
+
+#[test]
+fn words_without_spaces_are_found_anywhere() {
+    assert_found(&["微信"], "我的微信号", &["微信"]);
+    assert_found(&["赌"], "网上赌博", &["赌"]);
+    assert_found(&["bad"], "这很bad啊", &["bad"]);
+    assert_found(&["微信ab"], "加微信ab", &["微信ab"]);
+    assert_found(&["微信ab"], "加微信abc", &[]);
+    assert_found(&["カジノ"], "オンラインカジノへ", &["カジノ"]);
+    assert_found(&["바보"], "너는 바보야", &["바보"]);
+    assert_found(&["พนัน"], "เว็บพนันออนไลน์", &["พนัน"]);
+}
+
+#[test]
+fn a_harmless_word_excuses_what_is_in_it() {
+    // "色情" stands across a border of words in "特色情怀": a dictionary would know, the list says so.
+    assert_found(&["色情"], "这家店很有特色情怀", &["色情"]);
+    assert_found(&["色情", "!特色情怀"], "这家店很有特色情怀", &[]);
+    assert_found(&["色情", "!特色情怀"], "特色情怀和色情", &["色情"]);
+    assert_found(&["kill", "!kill switch"], "a kill  switch, a kill", &["kill"]);
+    assert_found(&["kill", "!kill switch"], "kill switches", &["kill"]);
+    assert_found(&["ab c", "!b c"], "ab c", &["ab c"]);
+    assert_found(&["x", "!x"], "x", &[]);
+    assert_found(&["！x"], "x !x", &["!x"]);
+}
+
+#[test]
+fn characters_are_folded() {
+    assert_found(&["bad word"], "a BAD\n \tWord", &["BAD\n \tWord"]);
+    assert_found(&["ＢＡＤ"], "bad ｂａｄ", &["bad", "ｂａｄ"]);
+    assert_found(&["bad"], "b\u{200B}a\u{AD}d", &["b\u{200B}a\u{AD}d"]);
+    assert_found(&["bad"], "b\u{200B}adly", &[]);
+    assert_found(&["bad"], "x\u{200B}bad", &[]);
+    assert_found(&["法轮"], "法\u{FEFF}轮", &["法\u{FEFF}轮"]);
+    assert_found(&["bad", "bad", " BAD "], "bad", &["bad"]);
+    assert_found(&["", " ", "\u{200B}", "!", "\u{200B} x \u{200B}"], "a x", &["x"]);
+    assert_found(&["\u{200B}"], "a", &[]);
+}
+
+#[test]
+fn of_words_that_begin_together_the_longest_is_found() {
+    assert_found(
+        &["how", "how to", "how to make a bomb"],
+        "how to make a bomb",
+        &["how to make a bomb"],
+    );
+    assert_found(&["how", "how to make a bomb"], "how to make a bombard", &["how"]);
+    assert_found(&["ab", "abc", "ab微"], "ab abc ab微 abcd", &["ab", "abc", "ab微"]);
+    assert_found(&["大", "大小", "大小姐"], "大 大小 大小姐 小大", &["大", "大小", "大小姐", "大"]);
+    assert_found(&["$$$", "$a"], "x$$$$a", &["$$$", "$a"]);
+}
+
+/// How much of a text that goes on is undecided.
+#[track_caller]
+fn assert_undecided(words: &[&str], text: &str, undecided: &str, found: Option<&str>) {
+    let lexicon = WordList::new(words.iter().copied());
+    let held = text.len() - lexicon.undecided(text, 0);
+    assert_eq!(&text[held..], undecided);
+    assert_eq!(lexicon.find_so_far(text, 0).map(|at| &text[at]), found);
+}
+
+#[test]
+fn a_text_that_goes_on_is_undecided_at_its_end() {
+    assert_undecided(&["ass"], "big ass", "ass", None);
+    assert_undecided(&["ass"], "big ass ", "", Some("ass"));
+    assert_undecided(&["ass"], "class", "", None);
+    assert_undecided(&["ass"], "nothing els", "", None);
+    assert_undecided(&["assembly"], "an as", "as", None);
+    assert_undecided(&["how to"], "say how", "how", None);
+    assert_undecided(&["how to"], "say how  \u{200B}\u{200B}", "how  \u{200B}\u{200B}", None);
+    assert_undecided(&["微信"], "我的微", "微", None);
+    assert_undecided(&["微信"], "我的微信", "", Some("微信"));
+    assert_undecided(&["微信", "!微信公众号"], "我的微信", "微信", None);
+    assert_undecided(&["微信", "!微信公众号"], "我的微信啊", "", Some("微信"));
+    assert_undecided(&["色情", "!特色情怀"], "特色情", "特色情", None);
+    assert_undecided(&["微", "微微", "!a微"], "a微", "a微", None);
+    assert_undecided(&[], "anything", "", None);
+}
+
+/// A list and a text of few characters, so that much is found.
+fn case() -> impl Strategy<Value = (Vec<String>, String)> {
+    let word = "!?[aB_1 微信赌]{1,2}[ab1 微信\u{200B}]{0,3}";
+    (proptest::collection::vec(word, 0..8), "[aAbB_1 微信赌ａ\u{200B}\n-]{0,24}")
+}
+
+/// The same by trying everything everywhere.
+fn naive(words: &[String], text: &str) -> Vec<Range<usize>> {
+    let folded: Vec<char> = normalize(text).chars().collect();
+    let whole = |from: usize, to: usize| {
+        let is_border = |at: usize| {
+            at == 0
+                || at == folded.len()
+                || !(is_word_char(folded[at - 1]) && is_word_char(folded[at]))
+        };
+        is_border(from) && is_border(to)
+    };
+    let entries: Vec<(bool, Vec<char>)> = words
+        .iter()
+        .map(|word| {
+            let word = word.trim();
+            let plain = word.strip_prefix('!');
+            let folded = normalize(plain.unwrap_or(word));
+            (plain.is_some(), folded.trim().chars().collect())
+        })
+        .filter(|(_, word): &(bool, Vec<char>)| !word.is_empty())
+        .collect();
+    let places = |harmless: bool| {
+        let mut places = Vec::new();
+        for from in 0..folded.len() {
+            for to in from + 1..=folded.len() {
+                let is_entry =
+                    entries.iter().any(|(is, word)| *is == harmless && *word == folded[from..to]);
+                if is_entry && whole(from, to) {
+                    places.push(from..to);
+                }
+            }
+        }
+        places
+    };
+    let excuses = places(true);
+    let is_excused =
+        |at: &Range<usize>| excuses.iter().any(|by| by.start <= at.start && at.end <= by.end);
+    let mut found: Vec<Range<usize>> = places(false);
+    found.retain(|at| !is_excused(at));
+    // The longest of those that begin together, none that overlaps one before it.
+    found.sort_by_key(|at| (at.start, usize::MAX - at.end));
+    let mut apart: Vec<Range<usize>> = Vec::new();
+    for at in found {
+        if apart.last().is_none_or(|last| last.end <= at.start) {
+            apart.push(at);
+        }
+    }
+    let bytes = |at: usize| folded[..at].iter().map(|character| character.len_utf8()).sum();
+    apart.into_iter().map(|at| bytes(at.start)..bytes(at.end)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn finds_what_trying_everything_finds((words, text) in case()) {
+        let lexicon = WordList::new(words.iter().map(String::as_str));
+        let expected: Vec<String> =
+            naive(&words, &text).into_iter().map(|at| normalize(&text)[at].to_owned()).collect();
+        let found: Vec<String> =
+            lexicon.find_all(&text).into_iter().map(|at| normalize(&text[at])).collect();
+        prop_assert_eq!(found, expected);
+    }
+
+    /// A stream that shows what is decided, and keeps the last character of it, stops exactly where
+    /// the whole text has a word, before any of it is shown.
+    #[test]
+    fn no_split_lets_a_word_through((words, text) in case(), cuts in "[.|]{0,32}") {
+        let lexicon = WordList::new(words.iter().map(String::as_str));
+        let expected = lexicon.find(&text).map(|at| at.start);
+        let (mut shown, mut kept, mut buffer, mut stopped) = (0, 0, String::new(), None);
+        let mut cuts = cuts.chars();
+        let count = text.chars().count();
+        for (number, character) in text.chars().enumerate() {
+            buffer.push(character);
+            let is_end = number + 1 == count;
+            if !is_end && cuts.next() != Some('|') {
+                continue;
+            }
+            let seen = &text[kept..shown + buffer.len()];
+            let from = shown - kept;
+            let found = if is_end {
+                lexicon.find_at_end(seen, from)
+            } else {
+                lexicon.find_so_far(seen, from)
+            };
+            if let Some(found) = found {
+                stopped = Some(kept + found.start);
+                break;
+            }
+            let go = buffer.len() - if is_end { 0 } else { lexicon.undecided(seen, from) };
+            buffer.drain(..go);
+            shown += go;
+            // Of what was shown, the last character that can be seen is enough.
+            let visible = text[..shown].char_indices().rev();
+            kept = { visible }.find(|(_, c)| !normalize(&c.to_string()).is_empty()).map_or(0, |(at, _)| at);
+        }
+        prop_assert_eq!(stopped, expected);
+    }
+}

@@ -1,0 +1,140 @@
+//! A token's parts. Reading them proves nothing: that is [`super::verify`]'s to do.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use super::{Claims, Rejection};
+
+/// The longest token that is looked at, in bytes. Hosts limit headers to 16 KiB or more; what an
+/// issuer puts into a token that goes with every request is far less.
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// The only algorithms there are here. RFC 7518, section 3.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// ECDSA with P-256 and SHA-256.
+    Es256,
+}
+
+impl Algorithm {
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "HS256" => Some(Self::Hs256),
+            "RS256" => Some(Self::Rs256),
+            "ES256" => Some(Self::Es256),
+            _ => None,
+        }
+    }
+}
+
+/// A token in compact form, its header read, its signature decoded and not verified.
+#[derive(Debug)]
+pub(super) struct Token<'a> {
+    /// What is signed: the first two parts as they came, with the dot between them.
+    pub(super) signed: &'a str,
+    pub(super) signature: Vec<u8>,
+    pub(super) algorithm: Algorithm,
+    pub(super) kid: Option<String>,
+    payload: &'a str,
+}
+
+impl<'a> Token<'a> {
+    pub(super) fn parse(token: &'a str) -> Result<Self, Rejection> {
+        let parts = TokenParts::split(token).ok_or(Rejection::Malformed)?;
+        let header = parts.header().ok_or(Rejection::Malformed)?;
+        // Extensions that must be understood (RFC 7515, 4.1.11): none is.
+        if header.contains_key("crit") {
+            return Err(Rejection::Malformed);
+        }
+        let name = header.get("alg").and_then(Value::as_str).ok_or(Rejection::Malformed)?;
+        let algorithm = Algorithm::from_name(name).ok_or(Rejection::Algorithm)?;
+        let kid = parse_kid(&header).map_err(|InvalidKid| Rejection::Malformed)?.map(str::to_owned);
+        let signature = decode_base64url(parts.signature).ok_or(Rejection::Malformed)?;
+        Ok(Self { signed: parts.signed, signature, algorithm, kid, payload: parts.payload })
+    }
+
+    /// The claims, which are somebody's say-so until the signature is verified.
+    pub(super) fn claims(&self) -> Option<Claims> {
+        decode_object(self.payload).map(Claims::new)
+    }
+}
+
+/// What an unverified token says of itself, for choosing the keys to verify it with. Anybody can write
+/// this; nothing else may be decided by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnverifiedToken {
+    /// The `iss` claim.
+    pub issuer: Option<String>,
+}
+
+/// Reads which issuer a token names, without verifying anything.
+pub fn read_unverified(token: &str) -> Option<UnverifiedToken> {
+    let parts = TokenParts::split(token)?;
+    parse_kid(&parts.header()?).ok()?;
+    let issuer = match decode_object(parts.payload)?.remove("iss") {
+        None => None,
+        Some(Value::String(issuer)) => Some(issuer),
+        Some(_) => return None,
+    };
+    Some(UnverifiedToken { issuer })
+}
+
+/// Whether a credential is a token rather than a key: three parts of base64url, the first of which is
+/// a JSON object with `alg`. It may still be one that is never accepted.
+pub fn looks_like_jwt(token: &str) -> bool {
+    let base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    TokenParts::split(token).is_some_and(|parts| {
+        parts.payload.bytes().chain(parts.signature.bytes()).all(base64url)
+            && parts.header().is_some_and(|header| header.contains_key("alg"))
+    })
+}
+
+struct TokenParts<'a> {
+    signed: &'a str,
+    header: &'a str,
+    payload: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> TokenParts<'a> {
+    fn split(token: &'a str) -> Option<Self> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return None;
+        }
+        let (signed, signature) = token.rsplit_once('.')?;
+        let (header, payload) = signed.split_once('.')?;
+        // Five parts are an encrypted token (RFC 7516).
+        (!payload.contains('.')).then_some(Self { signed, header, payload, signature })
+    }
+
+    fn header(&self) -> Option<Map<String, Value>> {
+        decode_object(self.header)
+    }
+}
+
+struct InvalidKid;
+
+fn parse_kid(header: &Map<String, Value>) -> Result<Option<&str>, InvalidKid> {
+    match header.get("kid") {
+        None => Ok(None),
+        Some(kid) => kid.as_str().map(Some).ok_or(InvalidKid),
+    }
+}
+
+/// A part that is a JSON object. Of a member that occurs twice the last one counts, which RFC 7515
+/// (section 4) and RFC 7519 (section 4) allow; header and claims are read by this function alone, so
+/// that no two readers here can differ.
+fn decode_object(part: &str) -> Option<Map<String, Value>> {
+    json::from_bytes(&decode_base64url(part)?).ok()
+}
+
+/// Decodes base64url as RFC 7515 (section 2) has it: without padding, and with nothing in the bits
+/// that the last character has to spare, so that each value has one spelling.
+pub(super) fn decode_base64url(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}

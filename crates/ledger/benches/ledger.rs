@@ -1,0 +1,145 @@
+//! What the ledger's own code costs per operation, without a host: beside the least that counts.
+
+use std::collections::HashMap;
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
+
+use civil_time::Timestamp;
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use ledger::{Book, Charge, Hold, LedgerReply, Operation, Rule, Window};
+
+/// A minute of fifty slots, or for ever.
+#[derive(Clone, Copy)]
+enum Kind {
+    Sliding,
+    Total,
+}
+
+/// A kind of account, and how many others the book has.
+#[derive(Clone, Copy)]
+struct Crowd(Kind, usize);
+
+const CROWDS: [Crowd; 4] = [
+    Crowd(Kind::Sliding, 1),
+    Crowd(Kind::Sliding, 100),
+    Crowd(Kind::Total, 1),
+    Crowd(Kind::Total, 100),
+];
+const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+const MINUTE: u64 = 60_000;
+const PLENTY: u64 = 1 << 52;
+
+fn main() {
+    divan::main();
+}
+
+impl Display for Crowd {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let kind = match self.0 {
+            Kind::Sliding => "sliding",
+            Kind::Total => "total",
+        };
+        write!(f, "{kind}, {} others", self.1)
+    }
+}
+
+impl Kind {
+    fn rule(self) -> Rule {
+        let window = match self {
+            Self::Sliding => Window::Sliding(MINUTE),
+            Self::Total => Window::Total,
+        };
+        Rule { max: PLENTY, window }
+    }
+}
+
+fn account(number: usize) -> String {
+    format!("per-minute:tokens:consumer-{number}")
+}
+
+fn reserve(kind: Kind, account: String, id: u64, now: Timestamp) -> Operation {
+    let hold = Hold { account, rule: kind.rule(), min: 1300, want: 1300, slice: None };
+    Operation::Reserve { id, until: now + Duration::from_secs(660), holds: vec![hold] }
+}
+
+fn settle(kind: Kind, account: String, id: u64, now: Timestamp) -> Operation {
+    let charge = Charge { account, window: kind.rule().window, amount: 300 };
+    Operation::Settle { id, until: now + Duration::from_secs(660), charges: vec![charge] }
+}
+
+/// A book whose accounts were used all through the last minute, and the time at its end.
+fn used(kind: Kind, accounts: usize) -> (Book, Timestamp) {
+    let mut book = Book::default();
+    let mut now = BEGIN;
+    while now.since(BEGIN) < Duration::from_millis(MINUTE) {
+        for number in 0..accounts {
+            let reply = book.apply(now, &reserve(kind, account(number), 1, now));
+            assert!(matches!(reply, LedgerReply::Granted(_)), "{reply:?}");
+            book.apply(now, &settle(kind, account(number), 1, now));
+        }
+        now = now + Duration::from_millis(MINUTE / 50);
+    }
+    (book, now)
+}
+
+/// A request's two operations on one account, and which rows they leave to be written.
+#[divan::bench(args = CROWDS)]
+fn reserve_and_settle(bencher: Bencher<'_, '_>, crowd: Crowd) {
+    let Crowd(kind, others) = crowd;
+    let (mut book, mut now) = used(kind, others + 1);
+    let mut id = 1;
+    bencher.counter(ItemsCount::new(2usize)).bench_local(|| {
+        now = now + Duration::from_millis(1);
+        id += 1;
+        for operation in [reserve(kind, account(0), id, now), settle(kind, account(0), id, now)] {
+            black_box(book.apply(now, &operation));
+            black_box(book.take_changes());
+        }
+    });
+}
+
+/// Baseline: two additions in a map, whose key is made anew like an operation's.
+#[divan::bench(args = [1, 100])]
+fn baseline_counter_in_a_map(bencher: Bencher<'_, '_>, others: usize) {
+    let mut counts: HashMap<String, u64> =
+        (0..=others).map(|number| (account(number), 0)).collect();
+    bencher.counter(ItemsCount::new(2usize)).bench_local(|| {
+        for amount in [1300, 300] {
+            *black_box(&mut counts).entry(account(0)).or_default() += amount;
+        }
+    });
+}
+
+/// An operation and its reply as they travel: what a Durable Object pays besides.
+#[divan::bench]
+fn operation_and_reply_as_json(bencher: Bencher<'_, '_>) {
+    let (mut book, now) = used(Kind::Sliding, 1);
+    let operation = reserve(Kind::Sliding, account(0), 2, now);
+    let reply = book.apply(now, &operation);
+    bencher.bench_local(|| {
+        let text = serde_json::to_vec(&operation).expect("an operation serialises");
+        let read: Operation = serde_json::from_slice(&text).expect("it was written so");
+        let answer = serde_json::to_vec(&reply).expect("a reply serialises");
+        let answer: LedgerReply = serde_json::from_slice(&answer).expect("it was written so");
+        black_box((read, answer))
+    });
+}
+
+/// Reading a whole book: the first half of what compare-and-swap pays for each turn.
+#[divan::bench(args = [1, 100])]
+fn whole_book_read(bencher: Bencher<'_, '_>, accounts: usize) {
+    let bytes = used(Kind::Sliding, accounts).0.to_bytes();
+    bencher
+        .counter(divan::counter::BytesCount::new(bytes.len()))
+        .bench_local(|| Book::from_bytes(black_box(&bytes)).expect("it was written so"));
+}
+
+/// Writing it: the second half.
+#[divan::bench(args = [1, 100])]
+fn whole_book_written(bencher: Bencher<'_, '_>, accounts: usize) {
+    let (book, _) = used(Kind::Sliding, accounts);
+    bencher
+        .counter(divan::counter::BytesCount::new(book.to_bytes().len()))
+        .bench_local(|| black_box(&book).to_bytes());
+}

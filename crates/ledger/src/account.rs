@@ -1,0 +1,370 @@
+//! One account: what was spent of it, and what is reserved.
+
+use std::time::Duration;
+
+use civil_time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::operation::{AccountBalance, BalanceChange, Rule, Window};
+use super::sliding_window::SlidingWindow;
+
+/// For so long it is remembered what was said of something that is no more: whoever did not hear the
+/// answer says it again until then.
+const DEDUP_RETENTION: Duration = Duration::from_secs(60);
+/// At most so much is remembered; what was said before is the first to be forgotten.
+const MAX_PROCESSED: usize = 64;
+/// A stretch that begins later than this from now was begun by a clock that is wrong.
+const MAX_CLOCK_AHEAD: Duration = Duration::from_secs(60 * 60);
+
+/// What one rule limits, for one value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Account {
+    spent: WindowUsage,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    held: Vec<HeldAmount>,
+    /// What may be said again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "said")]
+    processed: Vec<ProcessedOperation>,
+    /// What may be spent beside the rule, or below zero may not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    extra: i64,
+}
+
+/// What was spent, as far as it counts. What is reserved for one request counts as spent from the
+/// moment of its reservation on, since a rate is one of requests that begin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WindowUsage {
+    Sliding(SlidingWindow),
+    #[serde(rename = "stretch")]
+    Fixed {
+        start: Timestamp,
+        end: Timestamp,
+        used: u64,
+    },
+    Total(u64),
+}
+
+/// Something that was said of a lease that is closed, or in correction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct ProcessedOperation {
+    id: u64,
+    until: Timestamp,
+    /// What of the lease is in `spent`.
+    used: u64,
+}
+
+/// A part that somebody may still give back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct HeldAmount {
+    id: u64,
+    until: Timestamp,
+    amount: u64,
+    kind: HeldKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum HeldKind {
+    /// For one request; it is in `spent` since then.
+    Reservation { at: Timestamp },
+    /// For many; only what was reported is in `spent`.
+    Lease { reported: u64 },
+}
+
+impl HeldAmount {
+    /// The part that is not in `spent`.
+    fn unreported(&self) -> u64 {
+        match self.kind {
+            HeldKind::Reservation { .. } => 0,
+            HeldKind::Lease { reported } => self.amount.saturating_sub(reported),
+        }
+    }
+}
+
+impl Account {
+    /// An account of which nothing was spent.
+    pub(super) fn new(window: Window) -> Self {
+        Self { spent: WindowUsage::new(window), held: Vec::new(), processed: Vec::new(), extra: 0 }
+    }
+
+    /// Makes it what it is at a moment, for a window. A window of another kind than before begins
+    /// anew; what is reserved stays reserved, and counts as spent now.
+    pub(super) fn advance_to_window(&mut self, window: Window, now: Timestamp) {
+        self.advance(now);
+        match (&mut self.spent, window) {
+            (WindowUsage::Sliding(slots), Window::Sliding(millis)) if slots.has_length(millis) => {}
+            (WindowUsage::Total(_), Window::Total) => {}
+            // Somebody's clock was ahead: what was spent by it must not wait for its day to come.
+            (WindowUsage::Fixed { start, end, .. }, Window::Fixed(other, until))
+                if other < *start && *start > now + MAX_CLOCK_AHEAD =>
+            {
+                (*start, *end) = (other, until);
+            }
+            // Whose clock is behind still says yesterday: the later one counts.
+            (WindowUsage::Fixed { start, .. }, Window::Fixed(other, _)) if other <= *start => {}
+            (spent @ WindowUsage::Fixed { .. }, window @ Window::Fixed(..)) => {
+                *spent = WindowUsage::new(window);
+            }
+            (spent, window) => {
+                *spent = WindowUsage::new(window);
+                for held in &mut self.held {
+                    if let HeldKind::Reservation { at } = &mut held.kind {
+                        *at = now;
+                        spent.spend(now, held.amount);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes it what it is at a moment, for something that began under a window. If the window is
+    /// another one by now, that one stays: what ends must not bring back the rule that it began under.
+    pub(super) fn advance_within(&mut self, window: Window, now: Timestamp) {
+        match (&self.spent, window) {
+            (WindowUsage::Fixed { .. }, Window::Fixed(..)) => self.advance_to_window(window, now),
+            (WindowUsage::Fixed { .. } | WindowUsage::Sliding(_) | WindowUsage::Total(_), _) => {
+                self.advance(now)
+            }
+        }
+    }
+
+    /// Forgets what no longer counts, and takes back what nobody settled in time.
+    pub(super) fn advance(&mut self, now: Timestamp) {
+        match &mut self.spent {
+            WindowUsage::Sliding(slots) => slots.expire(now),
+            WindowUsage::Fixed { .. } | WindowUsage::Total(_) => {}
+        }
+        self.processed.retain(|processed| processed.until > now);
+        let (over, held) =
+            std::mem::take(&mut self.held).into_iter().partition(|held| held.until <= now);
+        self.held = held;
+        for held in over {
+            match held.kind {
+                HeldKind::Reservation { at } => self.spent.give_back(at, held.amount, now),
+                // What was reported is in `spent`, the rest is nowhere else.
+                HeldKind::Lease { .. } => {}
+            }
+        }
+    }
+
+    /// Whether it says nothing that a new account would not.
+    pub(super) fn is_default(&self, now: Timestamp) -> bool {
+        self.held.is_empty()
+            && self.processed.is_empty()
+            && self.extra == 0
+            && match &self.spent {
+                WindowUsage::Sliding(slots) => slots.sum() == 0,
+                WindowUsage::Fixed { end, used, .. } => *used == 0 || *end <= now,
+                WindowUsage::Total(used) => *used == 0,
+            }
+    }
+
+    /// The next moment at which time alone changes it.
+    pub(super) fn next_change(&self) -> Option<Timestamp> {
+        let spent = match &self.spent {
+            WindowUsage::Sliding(slots) => slots.expirations().next_back().map(|(at, _)| at),
+            WindowUsage::Fixed { end, .. } => Some(*end),
+            WindowUsage::Total(_) => None,
+        };
+        let processed = self.processed.iter().map(|processed| processed.until);
+        self.held.iter().map(|held| held.until).chain(processed).chain(spent).min()
+    }
+
+    /// How it stands under a rule.
+    pub(super) fn balance(&self, rule: Rule, now: Timestamp) -> AccountBalance {
+        let sum = |of: fn(&HeldAmount) -> u64| {
+            self.held.iter().fold(0, |sum: u64, held| sum.saturating_add(of(held)))
+        };
+        let beside = sum(HeldAmount::unreported);
+        let reserved = sum(|held| match held.kind {
+            HeldKind::Reservation { .. } => held.amount,
+            HeldKind::Lease { .. } => 0,
+        });
+        let spent = self.spent.sum();
+        let held_until =
+            self.held.iter().filter(|held| held.unreported() > 0).map(|held| held.until);
+        let resets = match &self.spent {
+            WindowUsage::Sliding(slots) => {
+                let last =
+                    slots.expirations().next_back().map(|(at, _)| at).into_iter().chain(held_until);
+                Some(last.max().map_or(0, |at| millis(at, now)))
+            }
+            WindowUsage::Fixed { end, .. } => Some(millis(*end, now)),
+            WindowUsage::Total(_) => None,
+        };
+        AccountBalance {
+            max: rule.max.saturating_add_signed(self.extra),
+            used: spent.saturating_add(beside),
+            held: beside.saturating_add(reserved.min(spent)),
+            resets,
+        }
+    }
+
+    /// Milliseconds until so much may be had if nobody else takes any; `None`: never by itself.
+    pub(super) fn wait_millis(&self, rule: Rule, amount: u64, now: Timestamp) -> Option<u64> {
+        let balance = self.balance(rule, now);
+        if amount > balance.max {
+            return None;
+        }
+        let mut missing = amount.saturating_sub(balance.left());
+        if missing == 0 {
+            return Some(0);
+        }
+        let leases = self.held.iter().map(|held| (held.until, held.unreported()));
+        let mut returns: Vec<(Timestamp, u64)> = match &self.spent {
+            WindowUsage::Sliding(slots) => slots.expirations().chain(leases).collect(),
+            WindowUsage::Fixed { end, used, .. } => leases.chain([(*end, *used)]).collect(),
+            WindowUsage::Total(_) => leases.collect(),
+        };
+        returns.sort_unstable();
+        for (at, amount) in returns {
+            missing = missing.saturating_sub(amount);
+            if missing == 0 {
+                return Some(millis(at, now));
+            }
+        }
+        None
+    }
+
+    /// Reserves something for one request.
+    pub(super) fn reserve(&mut self, id: u64, until: Timestamp, amount: u64, now: Timestamp) {
+        self.spent.spend(now, amount);
+        self.held.push(HeldAmount { id, until, amount, kind: HeldKind::Reservation { at: now } });
+    }
+
+    /// Leases something.
+    pub(super) fn lease(&mut self, id: u64, until: Timestamp, amount: u64) {
+        self.held.push(HeldAmount { id, until, amount, kind: HeldKind::Lease { reported: 0 } });
+    }
+
+    /// Ends a reservation. One that is not there any more was settled before, or its time was over:
+    /// then what was spent is charged now.
+    pub(super) fn settle(&mut self, id: u64, until: Timestamp, amount: u64, now: Timestamp) {
+        let Some(held) = self.remove_held(id) else {
+            if until <= now {
+                self.spent.spend(now, amount);
+            }
+            return;
+        };
+        match held.kind {
+            HeldKind::Reservation { at } => match amount.checked_sub(held.amount) {
+                Some(more) => self.spent.spend(now, more),
+                None => self.spent.give_back(at, held.amount - amount, now),
+            },
+            HeldKind::Lease { reported } => self.spent.spend(now, amount.saturating_sub(reported)),
+        }
+    }
+
+    /// Takes note of how much of a lease is spent. Of one that is closed or over, what was said before
+    /// is remembered for a while: the answer may have been lost, and it is said again.
+    pub(super) fn report(
+        &mut self,
+        id: u64,
+        used: u64,
+        acknowledged: u64,
+        close: bool,
+        now: Timestamp,
+    ) {
+        let found = self.held.iter_mut().find(|held| held.id == id);
+        let before = match found {
+            Some(HeldAmount { kind: HeldKind::Lease { reported }, .. }) => {
+                std::mem::replace(reported, used)
+            }
+            Some(HeldAmount { kind: HeldKind::Reservation { .. }, .. }) | None => {
+                let processed = self.processed.iter().find(|processed| processed.id == id);
+                processed.map_or(acknowledged, |processed| processed.used.max(acknowledged))
+            }
+        };
+        match used.checked_sub(before) {
+            Some(more) => self.spent.spend(now, more),
+            // Reported when it was reserved, given back when it was settled.
+            None => self.spent.give_back(now, before - used, now),
+        }
+        if close {
+            self.remove_held(id);
+        }
+        if !self.held.iter().any(|held| held.id == id) {
+            self.mark_processed(id, used, now);
+        }
+    }
+
+    /// Charges or gives back something that no reservation stands for, once.
+    pub(super) fn correct(&mut self, id: u64, began: Timestamp, change: i64, now: Timestamp) {
+        if self.processed.iter().any(|processed| processed.id == id) {
+            return;
+        }
+        self.mark_processed(id, 0, now);
+        match u64::try_from(change) {
+            Ok(more) => self.spent.spend(now, more),
+            Err(_) => self.spent.give_back(began, change.unsigned_abs(), now),
+        }
+    }
+
+    /// Raises or lowers what may be spent.
+    pub(super) fn adjust(&mut self, rule: Rule, change: BalanceChange, now: Timestamp) {
+        let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.extra = match change {
+            BalanceChange::By(more) => self.extra.saturating_add(more),
+            BalanceChange::Left(left) => {
+                let used = self.balance(rule, now).used;
+                signed(left.saturating_add(used)).saturating_sub(signed(rule.max))
+            }
+        };
+    }
+
+    fn mark_processed(&mut self, id: u64, used: u64, now: Timestamp) {
+        self.processed.retain(|processed| processed.id != id);
+        if self.processed.len() >= MAX_PROCESSED {
+            self.processed.remove(0);
+        }
+        self.processed.push(ProcessedOperation { id, until: now + DEDUP_RETENTION, used });
+    }
+
+    fn remove_held(&mut self, id: u64) -> Option<HeldAmount> {
+        let at = self.held.iter().position(|held| held.id == id)?;
+        Some(self.held.swap_remove(at))
+    }
+}
+
+impl WindowUsage {
+    fn new(window: Window) -> Self {
+        match window {
+            Window::Sliding(millis) => Self::Sliding(SlidingWindow::new(millis)),
+            Window::Fixed(start, end) => Self::Fixed { start, end, used: 0 },
+            Window::Total => Self::Total(0),
+        }
+    }
+
+    fn sum(&self) -> u64 {
+        match self {
+            Self::Sliding(slots) => slots.sum(),
+            Self::Fixed { used, .. } | Self::Total(used) => *used,
+        }
+    }
+
+    fn spend(&mut self, now: Timestamp, amount: u64) {
+        match self {
+            Self::Sliding(slots) => slots.spend(now, amount),
+            Self::Fixed { used, .. } | Self::Total(used) => *used = used.saturating_add(amount),
+        }
+    }
+
+    fn give_back(&mut self, at: Timestamp, amount: u64, now: Timestamp) {
+        match self {
+            Self::Sliding(slots) => slots.give_back(at, amount, now),
+            // What was spent yesterday does not make today cheaper.
+            Self::Fixed { start, .. } if at < *start => {}
+            Self::Fixed { used, .. } | Self::Total(used) => *used = used.saturating_sub(amount),
+        }
+    }
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
+}
+
+fn millis(at: Timestamp, now: Timestamp) -> u64 {
+    at.as_millis().saturating_sub(now.as_millis())
+}

@@ -1,0 +1,177 @@
+//! Names with labels, and how many values of a label a book tells apart.
+//!
+//! A name is `family|label=value|label=value`. The book that keeps the rows decides what is still
+//! told apart, and from then on for good: whoever has a name of his own never loses it, so that sums
+//! only ever grow, and nobody has to agree with anybody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+/// The value that takes in all that are not told apart.
+pub(crate) const OTHER: &str = "other";
+
+/// The label of consumers, who have a bound of their own.
+const CONSUMER: &str = "consumer";
+
+/// How many values of labels one book tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CardinalityLimits {
+    /// Consumers.
+    pub consumers: usize,
+    /// Values of any other label.
+    pub values: usize,
+    /// Rows in all. Beyond them every value of a new row is `other`, so that there is one more for each
+    /// family at most.
+    pub rows: usize,
+}
+
+impl Default for CardinalityLimits {
+    fn default() -> Self {
+        Self { consumers: 100, values: 200, rows: 2_000 }
+    }
+}
+
+impl CardinalityLimits {
+    /// The name under which a row is kept that is not among the known ones.
+    pub(super) fn limit_cardinality<'a>(
+        self,
+        known: impl Iterator<Item = &'a str>,
+        name: &str,
+    ) -> String {
+        let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        let mut rows = 0;
+        for name in known {
+            rows += 1;
+            for (label, value) in labels(name) {
+                values.entry(label).or_default().insert(value);
+            }
+        }
+        let (family, _) = name.split_once('|').unwrap_or((name, ""));
+        let mut folded = family.to_owned();
+        for (label, value) in labels(name) {
+            let max = if label == CONSUMER { self.consumers } else { self.values };
+            let known = values.get(label);
+            let is_known = known.is_some_and(|known| known.contains(value));
+            let named = |known: &BTreeSet<&str>| {
+                known.len() - usize::from(known.contains(OTHER)) - usize::from(known.contains(""))
+            };
+            let is_full = known.map_or(0, named) >= max;
+            // Nothing to tell apart is a value in itself: there is one of it.
+            let keeps = value.is_empty() || is_known || !is_full;
+            let value = if keeps && rows < self.rows { value } else { OTHER };
+            folded.extend(["|", label, "=", value]);
+        }
+        folded
+    }
+}
+
+/// The labels of a name and their values, as they are written.
+pub fn labels(name: &str) -> impl Iterator<Item = (&str, &str)> {
+    name.split('|').skip(1).filter_map(|part| part.split_once('='))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use civil_time::Timestamp;
+    use proptest::prelude::*;
+
+    use crate::{Book, LedgerReply, Operation, UsageRow, UsageTotals};
+
+    use super::{CardinalityLimits, labels};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn add(book: &mut Book, id: u64, limits: CardinalityLimits, key: &str) {
+        let until = Timestamp::from_millis(NOW.as_millis() + 1);
+        let totals = UsageTotals { requests: 1, ..UsageTotals::default() };
+        let rows = vec![UsageRow { key: key.to_owned(), until, totals }];
+        book.apply(NOW, &Operation::AddUsage { id, bounds: Some(limits), rows });
+    }
+
+    fn rows(book: &mut Book) -> BTreeMap<String, u64> {
+        let LedgerReply::Usage(rows) = book.apply(NOW, &Operation::ReadUsage) else {
+            panic!("rows")
+        };
+        rows.into_iter().map(|row| (row.key, row.totals.requests)).collect()
+    }
+
+    #[test]
+    fn who_comes_late_is_other() {
+        let limits = CardinalityLimits { consumers: 2, values: 3, rows: 100 };
+        let mut book = Book::default();
+        let keys = [
+            "r|consumer=a|model=m",
+            "r|consumer=|model=m",
+            "r|consumer=b|model=m",
+            "r|consumer=c|model=m",
+            "r|consumer=a|model=n",
+            "r|consumer=d|model=o",
+            "r|consumer=b|model=p",
+            "r|consumer=a|model=m",
+            "l|limit=x|consumer=c",
+        ];
+        for (id, key) in (0..).zip(keys) {
+            add(&mut book, id, limits, key);
+            // It is the same from its bytes: a host may have forgotten everything else.
+            book = Book::from_bytes(&book.to_bytes()).expect("a book");
+        }
+        let expected = [
+            ("l|limit=x|consumer=other", 1),
+            ("r|consumer=a|model=m", 2),
+            ("r|consumer=a|model=n", 1),
+            ("r|consumer=b|model=m", 1),
+            ("r|consumer=b|model=other", 1),
+            ("r|consumer=other|model=m", 1),
+            ("r|consumer=other|model=o", 1),
+            ("r|consumer=|model=m", 1),
+        ];
+        assert_eq!(rows(&mut book), expected.map(|(key, n)| (key.to_owned(), n)).into());
+    }
+
+    #[test]
+    fn what_is_said_again_counts_once() {
+        let mut book = Book::default();
+        for id in [1, 1, 2, 1] {
+            add(&mut book, id, CardinalityLimits::default(), "r|consumer=a");
+        }
+        assert_eq!(rows(&mut book), [("r|consumer=a".to_owned(), 2)].into());
+        let later = Timestamp::from_millis(NOW.as_millis() + 60_000);
+        let rows = vec![];
+        book.apply(later, &Operation::AddUsage { id: 3, bounds: None, rows });
+        assert_eq!(book.recent_usage_ids.len(), 1, "it does not remember for ever");
+    }
+
+    proptest! {
+        #[test]
+        fn no_label_outgrows_its_bound_and_nothing_shrinks_or_is_lost(
+            asked in prop::collection::vec((0_u8..9, 0_u8..9, 0_u8..2), 1..120),
+            consumers in 0_usize..5,
+            values in 1_usize..5,
+            most in 1_usize..20,
+        ) {
+            let bounds = CardinalityLimits { consumers, values, rows: most };
+            let mut book = Book::default();
+            let mut before = BTreeMap::new();
+            for (id, (consumer, model, family)) in (0..).zip(&asked) {
+                add(&mut book, id, bounds, &format!("f{family}|consumer=c{consumer}|model=m{model}"));
+                let after = rows(&mut book);
+                prop_assert!(before.iter().all(|(key, n)| after.get(key) >= Some(n)));
+                before = after;
+            }
+            prop_assert_eq!(before.values().sum::<u64>(), asked.len() as u64);
+            prop_assert!(before.len() <= most + 2);
+            for (label, bound) in [("consumer", consumers), ("model", values)] {
+                let seen: BTreeSet<&str> = before
+                    .keys()
+                    .flat_map(|key| labels(key))
+                    .filter(|(name, value)| *name == label && *value != "other")
+                    .map(|(_, value)| value)
+                    .collect();
+                prop_assert!(seen.len() <= bound, "{label}: {seen:?}");
+            }
+        }
+    }
+}

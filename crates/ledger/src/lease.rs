@@ -1,0 +1,317 @@
+//! Slices of budgets that this gateway holds: already debited, with an end, and spent without a call.
+//!
+//! Of a lease, what is settled is told to the ledger from time to time; what requests in flight have
+//! drawn is neither told nor free. When a lease closes, what is still in flight counts as spent, and
+//! is corrected when it is settled. So the ledger never takes for free what may have been spent.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use civil_time::Timestamp;
+
+use super::operation::{AccountBalance, BookId, Operation, Window};
+
+/// So long after its end whoever watches over a lease is taken for dead: a host stops what outlives
+/// its request too long.
+const WATCHER_LOST_AFTER: Duration = Duration::from_secs(5);
+
+/// A lease that was not drawn from for so many reports goes back: an instance that is asked no more
+/// would else fill the book with what nobody spends.
+const MAX_IDLE_REPORTS: u32 = 4;
+
+/// Every lease of this gateway. An account has more than one for a moment only, after requests that
+/// met while there was none.
+#[derive(Debug, Default)]
+pub struct Leases {
+    held: BTreeMap<String, Vec<Lease>>,
+}
+
+/// A slice of one account's budget.
+#[derive(Debug)]
+pub struct Lease {
+    /// Its name, and that of the reservation that brought it.
+    pub id: u64,
+    /// Where its account is kept.
+    pub book_id: BookId,
+    /// The window of its rule.
+    pub window: Window,
+    /// When it returns by itself.
+    pub until: Timestamp,
+    /// How much it is.
+    pub amount: u64,
+    /// Its account when it was granted.
+    pub balance: AccountBalance,
+    settled: u64,
+    in_flight: u64,
+    acknowledged: u64,
+    /// Whether it was drawn from since it was looked at last.
+    was_used: bool,
+    /// How often in a row it was not.
+    idle_reports: u32,
+}
+
+impl Lease {
+    /// A slice of which nothing is spent yet.
+    pub fn new(
+        id: u64,
+        book_id: BookId,
+        window: Window,
+        until: Timestamp,
+        amount: u64,
+        balance: AccountBalance,
+    ) -> Self {
+        Self {
+            id,
+            book_id,
+            window,
+            until,
+            amount,
+            balance,
+            settled: 0,
+            in_flight: 0,
+            acknowledged: 0,
+            was_used: true,
+            idle_reports: 0,
+        }
+    }
+
+    fn left(&self) -> u64 {
+        self.amount.saturating_sub(self.settled.saturating_add(self.in_flight))
+    }
+}
+
+/// Something that was drawn from a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// The lease's name.
+    pub id: u64,
+    /// How its account stands, as far as this gateway knows.
+    pub balance: AccountBalance,
+}
+
+impl Leases {
+    /// Draws from a lease of an account, if there is one for this window that holds so much.
+    pub fn draw(
+        &mut self,
+        account: &str,
+        window: Window,
+        amount: u64,
+        now: Timestamp,
+    ) -> Option<Drawn> {
+        let leases = self.held.get_mut(account)?;
+        let fits = |lease: &&mut Lease| {
+            lease.window == window && now < lease.until && lease.left() >= amount
+        };
+        let lease = leases.iter_mut().find(fits)?;
+        lease.in_flight += amount;
+        lease.was_used = true;
+        let balance = AccountBalance {
+            used: lease.balance.used.saturating_sub(lease.left()),
+            ..lease.balance
+        };
+        Some(Drawn { id: lease.id, balance })
+    }
+
+    /// Keeps a lease from which something is drawn at once. Those of its account that are over, and
+    /// that nobody has closed, are closed here: what is told is the last word on them.
+    pub fn add(
+        &mut self,
+        account: String,
+        lease: Lease,
+        drawn: u64,
+        now: Timestamp,
+    ) -> Vec<(BookId, Operation)> {
+        let leases = self.held.entry(account.clone()).or_default();
+        let overdue = leases.extract_if(.., |lease| lease.until + WATCHER_LOST_AFTER < now);
+        let closed = |lease: Lease| (lease.book_id.clone(), lease.report(account.clone(), true));
+        let closed = overdue.map(closed).collect();
+        leases.push(Lease { in_flight: drawn, ..lease });
+        closed
+    }
+
+    /// Settles what was drawn. `false`: the lease is closed, and the difference must be corrected.
+    #[must_use]
+    pub fn settle(&mut self, account: &str, id: u64, drawn: u64, spent: u64) -> bool {
+        let Some(lease) = self.find_lease(account, id) else { return false };
+        lease.in_flight = lease.in_flight.saturating_sub(drawn);
+        lease.settled = lease.settled.saturating_add(spent);
+        true
+    }
+
+    /// What the ledger should be told of a lease now; `None`: nothing new, or it is closed. It closes
+    /// when its time is over, when nobody draws from it any more, and when another one of its account
+    /// holds more: one is enough.
+    pub fn report(&mut self, account: &str, id: u64, now: Timestamp) -> Option<Operation> {
+        let leases = self.held.get_mut(account)?;
+        let at = leases.iter().position(|lease| lease.id == id)?;
+        let lease = &mut leases[at];
+        let is_used = std::mem::take(&mut lease.was_used) || lease.in_flight > 0;
+        lease.idle_reports = if is_used { 0 } else { lease.idle_reports + 1 };
+        let lease = &leases[at];
+        let holds_more = |other: &Lease| (other.left(), other.id) > (lease.left(), lease.id);
+        if now >= lease.until
+            || lease.idle_reports >= MAX_IDLE_REPORTS
+            || leases.iter().any(holds_more)
+        {
+            let closed = leases.swap_remove(at);
+            if leases.is_empty() {
+                self.held.remove(account);
+            }
+            return Some(closed.report(account.to_owned(), true));
+        }
+        (lease.settled != lease.acknowledged).then(|| lease.report(account.to_owned(), false))
+    }
+
+    /// The ledger has confirmed so much.
+    pub fn acknowledge(&mut self, account: &str, id: u64, used: u64) {
+        if let Some(lease) = self.find_lease(account, id) {
+            lease.acknowledged = used;
+        }
+    }
+
+    /// Where a lease's account is kept, and when the lease ends; `None`: it is closed.
+    pub fn location(&self, account: &str, id: u64) -> Option<(BookId, Timestamp)> {
+        let lease = self.held.get(account)?.iter().find(|lease| lease.id == id)?;
+        Some((lease.book_id.clone(), lease.until))
+    }
+
+    fn find_lease(&mut self, account: &str, id: u64) -> Option<&mut Lease> {
+        self.held.get_mut(account)?.iter_mut().find(|lease| lease.id == id)
+    }
+}
+
+impl Lease {
+    fn report(&self, account: String, close: bool) -> Operation {
+        let in_flight = if close { self.in_flight } else { 0 };
+        let used = self.settled.saturating_add(in_flight);
+        let (id, window, acknowledged) = (self.id, self.window, self.acknowledged);
+        Operation::Report { id, account, window, used, acknowledged, close }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use civil_time::Timestamp;
+
+    use crate::{AccountBalance, Book, BookId, Hold, LedgerReply, Operation, Rule, Window};
+
+    use super::{Lease, Leases};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000);
+    const LATER: Timestamp = Timestamp::from_millis(9_000);
+    const RULE: Rule = Rule { max: 800, window: Window::Total };
+
+    fn book_with_lease() -> (Book, Leases) {
+        let (mut book, mut leases) = (Book::default(), Leases::default());
+        let hold =
+            Hold { account: "a".to_owned(), rule: RULE, min: 10, want: 10, slice: Some(LATER) };
+        let reserve = Operation::Reserve { id: 1, until: LATER, holds: vec![hold] };
+        let LedgerReply::Granted(grants) = book.apply(NOW, &reserve) else { panic!("it is empty") };
+        assert!(grants[0].leased);
+        let book_id = BookId::new("p".to_owned());
+        let lease =
+            Lease::new(1, book_id, Window::Total, LATER, grants[0].amount, grants[0].balance);
+        assert!(leases.add("a".to_owned(), lease, 10, NOW).is_empty());
+        (book, leases)
+    }
+
+    fn used(book: &mut Book) -> AccountBalance {
+        let read = Operation::Read { accounts: vec![("a".to_owned(), RULE)] };
+        match book.apply(NOW, &read) {
+            LedgerReply::Balances(balances) => balances[0],
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_lease_is_spent_without_a_call_and_told_of() {
+        let (mut book, mut leases) = book_with_lease();
+        let drawn = leases.draw("a", Window::Total, 60, NOW).expect("100 were leased");
+        assert_eq!(drawn.balance.used, 70);
+        assert_eq!(leases.draw("a", Window::Total, 31, NOW), None);
+        assert_eq!(leases.draw("a", Window::Total, 1, LATER), None, "its time is over");
+        assert_eq!(leases.draw("a", Window::Sliding(5), 1, NOW), None, "another window");
+        assert_eq!(leases.report("a", 1, NOW), None, "nothing is settled");
+        assert!(leases.settle("a", 1, 60, 20));
+        let report = leases.report("a", 1, NOW).expect("there is something new");
+        book.apply(NOW, &report);
+        leases.acknowledge("a", 1, 20);
+        assert_eq!(leases.report("a", 1, NOW), None);
+        assert_eq!((used(&mut book).used, used(&mut book).held), (100, 80));
+        // What is in flight counts as spent when it closes, and is corrected afterwards.
+        let close = leases.report("a", 1, LATER).expect("it stands");
+        book.apply(NOW, &close);
+        assert_eq!(used(&mut book).used, 30);
+        assert!(!leases.settle("a", 1, 10, 4));
+        let correct = Operation::Correct {
+            id: 9,
+            account: "a".to_owned(),
+            window: Window::Total,
+            began: NOW,
+            change: -6,
+        };
+        book.apply(NOW, &correct);
+        assert_eq!(used(&mut book).used, 24);
+    }
+
+    #[test]
+    fn what_nobody_draws_from_goes_back() {
+        let (mut book, mut leases) = book_with_lease();
+        assert!(leases.settle("a", 1, 10, 7));
+        let told = |leases: &mut Leases| match leases.report("a", 1, NOW) {
+            Some(Operation::Report { used, close, .. }) => {
+                leases.acknowledge("a", 1, used);
+                Some((used, close))
+            }
+            Some(other) => panic!("{other:?}"),
+            None => None,
+        };
+        assert_eq!(told(&mut leases), Some((7, false)));
+        for _ in 0..3 {
+            assert_eq!(told(&mut leases), None);
+        }
+        leases.draw("a", Window::Total, 5, NOW).expect("93 are left");
+        for _ in 0..9 {
+            assert_eq!(told(&mut leases), None, "it is in use");
+        }
+        assert!(leases.settle("a", 1, 5, 5));
+        assert_eq!(told(&mut leases), Some((12, false)));
+        assert_eq!((told(&mut leases), told(&mut leases)), (None, None));
+        let close = leases.report("a", 1, NOW).expect("nobody has drawn from it");
+        book.apply(NOW, &close);
+        assert_eq!(
+            (leases.location("a", 1), used(&mut book).used, used(&mut book).held),
+            (None, 12, 0)
+        );
+    }
+
+    #[test]
+    fn what_nobody_watches_over_is_closed_by_the_next() {
+        let (mut book, mut leases) = book_with_lease();
+        let (book_id, late) = (BookId::new("p".to_owned()), LATER + Duration::from_secs(6));
+        let next = Lease::new(2, book_id, Window::Total, late, 50, used(&mut book));
+        let closed = leases.add("a".to_owned(), next, 5, late);
+        assert!(matches!(
+            closed[..],
+            [(_, Operation::Report { id: 1, used: 10, close: true, .. })]
+        ));
+        assert_eq!(leases.location("a", 1), None);
+    }
+
+    #[test]
+    fn of_several_leases_one_stays() {
+        let (mut book, mut leases) = book_with_lease();
+        let book_id = BookId::new("p".to_owned());
+        let next = Lease::new(2, book_id, Window::Total, LATER, 50, used(&mut book));
+        assert!(leases.add("a".to_owned(), next, 5, NOW).is_empty());
+        assert_eq!(leases.draw("a", Window::Total, 90, NOW).map(|drawn| drawn.id), Some(1));
+        assert_eq!(leases.draw("a", Window::Total, 45, NOW).map(|drawn| drawn.id), Some(2));
+        assert!(leases.settle("a", 2, 45, 0));
+        let close = leases.report("a", 1, NOW).expect("the other one holds more");
+        assert!(matches!(close, Operation::Report { id: 1, used: 100, close: true, .. }));
+        assert_eq!(leases.report("a", 2, NOW), None);
+        assert_eq!((leases.location("a", 1), leases.location("a", 2).is_some()), (None, true));
+    }
+}

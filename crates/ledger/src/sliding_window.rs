@@ -1,0 +1,88 @@
+//! A sliding window, in slots: what was spent, by when.
+
+use civil_time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A window is counted in so many slots. What was spent leaves it up to one slot late and never
+/// early: no stretch of the window's length ever holds more than was granted.
+const SLOTS_PER_WINDOW: u64 = 50;
+
+/// What was spent within a sliding window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SlidingWindow {
+    /// Milliseconds of one slot.
+    width: u64,
+    /// Numbers of slots since the epoch, and what was spent in each, in their order.
+    spent: Vec<(u64, u64)>,
+}
+
+impl SlidingWindow {
+    /// An empty window of so many milliseconds.
+    pub(super) fn new(millis: u64) -> Self {
+        Self { width: (millis / SLOTS_PER_WINDOW).max(1), spent: Vec::new() }
+    }
+
+    /// Whether it is a window of this length.
+    pub(super) fn has_length(&self, millis: u64) -> bool {
+        self.width == (millis / SLOTS_PER_WINDOW).max(1)
+    }
+
+    /// Forgets what has left the window. Where the clock went back, what was spent in its future was
+    /// spent now: it is neither forgotten nor counted for longer than a window.
+    pub(super) fn expire(&mut self, now: Timestamp) {
+        let current = self.slot(now);
+        let ahead = self.spent.partition_point(|(slot, _)| *slot <= current);
+        if ahead < self.spent.len() {
+            let early =
+                self.spent.drain(ahead..).fold(0, |sum: u64, (_, it)| sum.saturating_add(it));
+            self.add(current, early);
+        }
+        let gone = self.spent.partition_point(|(slot, _)| slot + SLOTS_PER_WINDOW < current);
+        self.spent.drain(..gone);
+    }
+
+    /// Everything in the window.
+    pub(super) fn sum(&self) -> u64 {
+        self.spent.iter().fold(0, |sum, (_, amount)| sum.saturating_add(*amount))
+    }
+
+    /// Something is spent now.
+    pub(super) fn spend(&mut self, now: Timestamp, amount: u64) {
+        self.add(self.slot(now), amount);
+    }
+
+    /// Gives back something that was spent at a moment or later: as long as that moment is in the
+    /// window, what was spent then is too.
+    pub(super) fn give_back(&mut self, at: Timestamp, mut amount: u64, now: Timestamp) {
+        let slot = self.slot(at.min(now));
+        if slot + SLOTS_PER_WINDOW < self.slot(now) {
+            return;
+        }
+        for (_, spent) in self.spent.iter_mut().filter(|(index, _)| *index >= slot) {
+            let back = amount.min(*spent);
+            *spent -= back;
+            amount -= back;
+        }
+        self.spent.retain(|(_, spent)| *spent > 0);
+    }
+
+    /// When each part leaves the window.
+    pub(super) fn expirations(&self) -> impl DoubleEndedIterator<Item = (Timestamp, u64)> + '_ {
+        let leaves = |slot: u64| Timestamp::from_millis((slot + SLOTS_PER_WINDOW + 1) * self.width);
+        self.spent.iter().map(move |(slot, amount)| (leaves(*slot), *amount))
+    }
+
+    fn slot(&self, at: Timestamp) -> u64 {
+        at.as_millis() / self.width
+    }
+
+    fn add(&mut self, slot: u64, amount: u64) {
+        if amount == 0 {
+            return;
+        }
+        match self.spent.binary_search_by_key(&slot, |(index, _)| *index) {
+            Ok(at) => self.spent[at].1 = self.spent[at].1.saturating_add(amount),
+            Err(at) => self.spent.insert(at, (slot, amount)),
+        }
+    }
+}

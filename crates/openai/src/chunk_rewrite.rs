@@ -1,0 +1,223 @@
+//! A chunk of a chat's stream, read for the text that it adds, and written anew with another.
+//!
+//! Only a stream that goes on for another is rewritten; every other one passes as it is.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use json::Members;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// What one chunk adds to an answer.
+#[derive(Debug)]
+pub struct Delta<'a> {
+    data: &'a str,
+    /// The answer's id, as JSON.
+    pub id: Option<&'a str>,
+    /// The text that it adds to the first choice; empty for none.
+    pub text: Cow<'a, str>,
+    /// It adds text to the first choice, or nothing at all: no tool call, no reasoning, no
+    /// probabilities, no end.
+    pub is_plain: bool,
+    /// It names no choice: it is about the answer as a whole, such as its usage.
+    pub is_general: bool,
+    /// What it adds, by name, but for the role and the text, and where that stands.
+    delta: Option<(Members<'a>, Range<usize>)>,
+}
+
+#[derive(Deserialize)]
+struct DeltaData<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    choices: Option<Vec<DeltaChoice<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct DeltaChoice<'a> {
+    index: Option<u64>,
+    #[serde(borrow)]
+    delta: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    logprobs: Option<&'a RawValue>,
+    #[serde(borrow)]
+    finish_reason: Option<&'a RawValue>,
+}
+
+impl<'a> Delta<'a> {
+    /// Reads an event's data. `None`: it has not the shape of a chunk.
+    pub fn parse(data: &'a [u8]) -> Option<Self> {
+        let data = std::str::from_utf8(data).ok()?;
+        // An array would be read as a struct's fields in their order.
+        let object = Some(data).filter(|data| data.trim_start().starts_with('{'))?;
+        let DeltaData { id, choices } = serde_json::from_str(object).ok()?;
+        let id = id.map(RawValue::get).filter(|id| id.starts_with('"'));
+        let mut read = Self {
+            data,
+            id,
+            text: Cow::Borrowed(""),
+            is_plain: true,
+            is_general: true,
+            delta: None,
+        };
+        for choice in choices.into_iter().flatten() {
+            read.is_plain &= read.is_general && choice.index.unwrap_or_default() == 0;
+            read.is_general = false;
+            let beside = [choice.message, choice.text, choice.logprobs, choice.finish_reason];
+            read.is_plain &= beside.into_iter().flatten().all(is_null);
+            if let Some(delta) = choice.delta.filter(|_| read.delta.is_none()) {
+                read.add_delta(delta);
+            }
+        }
+        Some(read)
+    }
+
+    fn add_delta(&mut self, delta: &'a RawValue) {
+        let Ok(Members(mut members)) = serde_json::from_str(delta.get()) else {
+            self.is_plain &= is_null(delta);
+            return;
+        };
+        members.retain(|(name, value)| match &**name {
+            "role" => false,
+            "content" => match parse_text(value) {
+                Some(text) => {
+                    self.text = text;
+                    false
+                }
+                // Parts instead of a text.
+                None => !is_null(value),
+            },
+            _ => true,
+        });
+        self.is_plain &= members.iter().all(|(_, value)| is_null(value));
+        let start = delta.get().as_ptr() as usize - self.data.as_ptr() as usize;
+        self.delta = Some((Members(members), start..start + delta.get().len()));
+    }
+
+    /// The data with another id, another text and no role: accumulators would add the one that they
+    /// have twice.
+    pub fn rewrite(&self, id: Option<&str>, text: &str) -> String {
+        let mut out = String::with_capacity(self.data.len() + text.len());
+        let place = |part: &str| {
+            let start = part.as_ptr() as usize - self.data.as_ptr() as usize;
+            start..start + part.len()
+        };
+        let id = self.id.map(place).zip(id.map(str::to_owned));
+        let delta = self.delta.as_ref().map(|(members, place)| {
+            let mut object = String::from("{");
+            if !text.is_empty() {
+                let text = serde_json::to_string(text).expect("a string always serialises");
+                object.push_str("\"content\":");
+                object.push_str(&text);
+            }
+            for (name, value) in &members.0 {
+                let comma = if object.len() > 1 { "," } else { "" };
+                let name = serde_json::to_string(name).expect("a string always serialises");
+                write!(object, "{comma}{name}:{}", value.get()).expect("a string takes everything");
+            }
+            object.push('}');
+            (place.clone(), object)
+        });
+        let mut at = 0;
+        let (first, second) = match (&id, &delta) {
+            (Some(id), Some(delta)) if id.0.start > delta.0.start => (Some(delta), Some(id)),
+            (id, delta) => (id.as_ref(), delta.as_ref()),
+        };
+        for (place, new) in [first, second].into_iter().flatten() {
+            out.push_str(&self.data[at..place.start]);
+            out.push_str(new);
+            at = place.end;
+        }
+        out.push_str(&self.data[at..]);
+        out
+    }
+}
+
+/// A string; null is an empty one.
+fn parse_text<'a>(value: &'a RawValue) -> Option<Cow<'a, str>> {
+    if value.get() == "null" {
+        return Some(Cow::Borrowed(""));
+    }
+    // `&str` cannot hold an escape; the owned form is for those that have one.
+    serde_json::from_str::<&str>(value.get())
+        .map(Cow::Borrowed)
+        .or_else(|_| serde_json::from_str::<String>(value.get()).map(Cow::Owned))
+        .ok()
+}
+
+fn is_null(value: &RawValue) -> bool {
+    matches!(value.get(), "null" | "\"\"" | "[]" | "{}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Delta;
+
+    #[track_caller]
+    fn assert_text(data: &str, text: &str, is_plain: bool) {
+        let delta = Delta::parse(data.as_bytes()).expect("a chunk");
+        assert_eq!((&*delta.text, delta.is_plain), (text, is_plain), "{data}");
+    }
+
+    #[test]
+    fn plain_text_is_told_from_everything_else() {
+        let choice = |inside: &str| format!(r#"{{"choices":[{{{inside}}}]}}"#);
+        assert_text(&choice(r#""index":0,"delta":{"content":"a\nb"}"#), "a\nb", true);
+        assert_text(
+            &choice(r#""delta":{"role":"assistant","content":"","refusal":null}"#),
+            "",
+            true,
+        );
+        assert_text(
+            &choice(r#""delta":{"content":null,"tool_calls":[]},"logprobs":null"#),
+            "",
+            true,
+        );
+        assert_text(r#"{"choices":[],"usage":{}}"#, "", true);
+        for other in [
+            r#""index":1,"delta":{"content":"x"}"#,
+            r#""delta":{"content":"x"},"finish_reason":"stop""#,
+            r#""delta":{"content":"x"},"logprobs":{"content":[]}"#,
+            r#""delta":{"content":"x","tool_calls":[{"index":0}]}"#,
+            r#""delta":{"content":"x","reasoning_content":"so"}"#,
+            r#""delta":{"content":"x","audio":{"id":"a"}}"#,
+            r#""delta":{"content":"x"}},{"index":1,"delta":{}"#,
+        ] {
+            assert_text(&choice(other), "x", false);
+        }
+        assert_text(&choice(r#""delta":{"content":[{"type":"text"}]}"#), "", false);
+        assert_text(&choice(r#""text":"x""#), "", false);
+        assert_text(&choice(r#""delta":"x""#), "", false);
+        assert!(Delta::parse(b"[]").is_none());
+        assert!(Delta::parse(br#"{"choices":7}"#).is_none());
+    }
+
+    #[track_caller]
+    fn assert_rewritten(data: &str, id: Option<&str>, text: &str, expected: &str) {
+        let delta = Delta::parse(data.as_bytes()).expect("a chunk");
+        assert_eq!(delta.rewrite(id, text), expected);
+    }
+
+    #[test]
+    fn only_id_role_and_text_change() {
+        assert_rewritten(
+            r#"{"id": "b", "n":1.0, "choices":[{"delta": {"role":"assistant","content":"you"},"x":1}]}"#,
+            Some(r#""a""#),
+            "o\"u",
+            r#"{"id": "a", "n":1.0, "choices":[{"delta": {"content":"o\"u"},"x":1}]}"#,
+        );
+        assert_rewritten(
+            r#"{"choices":[{"delta":{"role":"x","tool_calls":[1]}}],"id":"b"}"#,
+            Some(r#""a""#),
+            "",
+            r#"{"choices":[{"delta":{"tool_calls":[1]}}],"id":"a"}"#,
+        );
+        assert_rewritten(r#"{"id":"b","choices":[]}"#, None, "", r#"{"id":"b","choices":[]}"#);
+    }
+}

@@ -1,0 +1,227 @@
+//! What the simulated host keeps: a store, and a ledger whose books change one operation at a time.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::time::Duration;
+
+use bytes::Bytes;
+use civil_time::Timestamp;
+use gateway::host::error::HostError;
+use gateway::host::{Clock, KvStore, LedgerHost, Listing};
+use ledger::{AccountBalance, Book, BookId, LedgerReply, Operation, Rule};
+
+use super::World;
+
+/// How long a ledger takes to answer, in virtual time: enough for callers to meet.
+const LEDGER_LATENCY: Duration = Duration::from_millis(2);
+/// How many names a listing has at most.
+const PAGE_SIZE: usize = 100;
+
+/// Everything that is kept.
+#[derive(Debug, Default)]
+pub(super) struct Storage {
+    entries: BTreeMap<String, (Bytes, Option<Timestamp>)>,
+    /// What readers see instead, and until when.
+    stale_values: BTreeMap<String, (Timestamp, Option<Bytes>)>,
+    lag: Duration,
+    books: BTreeMap<BookId, Book>,
+    ledger_unavailable: bool,
+    store_unavailable: bool,
+    store_latency: Duration,
+    drops_ledger_replies: bool,
+    operations: usize,
+    sweeps_on_touch: bool,
+}
+
+impl World {
+    /// Takes the ledger away, or brings it back.
+    pub fn set_ledger_unavailable(&self, away: bool) {
+        self.0.storage.borrow_mut().ledger_unavailable = away;
+    }
+
+    /// From now on readers of the store see a change so much later, as in Workers KV. Listings do not.
+    pub fn set_store_lag(&self, lag: Duration) {
+        self.0.storage.borrow_mut().lag = lag;
+    }
+
+    /// Loses the ledger's answers to what it has done, or lets them through again.
+    pub fn set_ledger_drops_replies(&self, lose: bool) {
+        self.0.storage.borrow_mut().drops_ledger_replies = lose;
+    }
+
+    /// Takes the store away, or brings it back.
+    pub fn set_store_unavailable(&self, away: bool) {
+        self.0.storage.borrow_mut().store_unavailable = away;
+    }
+
+    /// From now on the store takes so long for everything.
+    pub fn set_store_latency(&self, latency: Duration) {
+        self.0.storage.borrow_mut().store_latency = latency;
+    }
+
+    /// Writes the same over every entry whose name begins so.
+    pub fn corrupt_entries(&self, prefix: &str, value: &'static [u8]) {
+        let mut storage = self.0.storage.borrow_mut();
+        let spoilt = storage.entries.iter_mut().filter(|(name, _)| name.starts_with(prefix));
+        spoilt.for_each(|(_, (kept, _))| *kept = Bytes::from_static(value));
+    }
+
+    async fn access_store(&self) -> Result<(), HostError> {
+        let (away, latency) = {
+            let storage = self.0.storage.borrow();
+            (storage.store_unavailable, storage.store_latency)
+        };
+        if !latency.is_zero() {
+            self.executor().sleep(latency).await;
+        }
+        if away { Err(HostError::new("the store is away")) } else { Ok(()) }
+    }
+
+    /// Does what the alarms of Durable Objects do: books forget what no longer counts, and empty ones are
+    /// no more.
+    pub fn sweep_ledger(&self) {
+        let now = self.now();
+        self.0.storage.borrow_mut().books.retain(|_, book| {
+            book.sweep(now);
+            !book.is_empty()
+        });
+    }
+
+    /// From now on a book forgets what no longer counts as it is asked for, as on Spin.
+    pub fn sweep_on_touch(&self) {
+        self.0.storage.borrow_mut().sweeps_on_touch = true;
+    }
+
+    /// How many books have places that begin so and hold something, and their bytes.
+    pub fn books(&self, prefix: &str) -> (usize, usize) {
+        let storage = self.0.storage.borrow();
+        let books =
+            storage.books.iter().filter(|(book_id, _)| book_id.as_str().starts_with(prefix));
+        let sizes = books.filter(|(_, book)| !book.is_empty()).map(|(_, it)| it.to_bytes().len());
+        sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size))
+    }
+
+    /// How many operations the ledger has been asked for.
+    pub fn ledger_operations(&self) -> usize {
+        self.0.storage.borrow().operations
+    }
+
+    /// How an account stands.
+    pub fn balance(&self, place: &str, account: &str, rule: Rule) -> AccountBalance {
+        let operation = Operation::Read { accounts: vec![(account.to_owned(), rule)] };
+        let now = self.now();
+        let mut storage = self.0.storage.borrow_mut();
+        let book = storage.books.entry(BookId::new(place.to_owned())).or_default();
+        match book.apply(now, &operation) {
+            LedgerReply::Balances(levels) => levels[0],
+            other => panic!("a reading was answered by {other:?}"),
+        }
+    }
+
+    /// Everything that is kept, as text: to be searched for what must not be there.
+    pub fn stored_text(&self) -> String {
+        let storage = self.0.storage.borrow();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let entries =
+            storage.entries.iter().map(|(name, (value, _))| format!("{name} {}", text(value)));
+        let books = storage
+            .books
+            .iter()
+            .map(|(book_id, book)| format!("{book_id:?} {}", text(&book.to_bytes())));
+        entries.chain(books).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl KvStore for World {
+    async fn get(&self, name: &str) -> Result<Option<Bytes>, HostError> {
+        self.access_store().await?;
+        let now = self.now();
+        let storage = self.0.storage.borrow();
+        if let Some((_, before)) = storage.stale_values.get(name).filter(|(until, _)| now < *until)
+        {
+            return Ok(before.clone());
+        }
+        let found = storage.entries.get(name).filter(|(_, until)| until.is_none_or(|it| it > now));
+        Ok(found.map(|(value, _)| value.clone()))
+    }
+
+    async fn put(
+        &self,
+        name: &str,
+        value: Vec<u8>,
+        keep: Option<Duration>,
+    ) -> Result<(), HostError> {
+        self.access_store().await?;
+        let now = self.now();
+        let until = keep.map(|keep| now + keep);
+        let mut storage = self.0.storage.borrow_mut();
+        let before = storage.entries.insert(name.to_owned(), (value.into(), until));
+        if !storage.lag.is_zero() {
+            let shown = (now + storage.lag, before.map(|(value, _)| value));
+            // Whoever is behind stays so until its time is over, and then sees the newest.
+            let stale =
+                storage.stale_values.entry(name.to_owned()).or_insert_with(|| shown.clone());
+            if stale.0 <= now {
+                *stale = shown;
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), HostError> {
+        self.access_store().await?;
+        self.0.storage.borrow_mut().entries.remove(name);
+        Ok(())
+    }
+
+    async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, HostError> {
+        self.access_store().await?;
+        let from = match cursor {
+            Some(cursor) => Bound::Excluded(cursor),
+            None => Bound::Included(prefix),
+        };
+        let storage = self.0.storage.borrow();
+        let following = storage.entries.range::<str, _>((from, Bound::Unbounded));
+        let mut names: Vec<String> = following
+            .map(|(name, _)| name.clone())
+            .take_while(|name| name.starts_with(prefix))
+            .take(PAGE_SIZE + 1)
+            .collect();
+        let more = names.len() > PAGE_SIZE;
+        names.truncate(PAGE_SIZE);
+        let cursor = names.last().filter(|_| more).cloned();
+        Ok(Listing { names, cursor })
+    }
+}
+
+impl LedgerHost for World {
+    const MAX_BATCH_DELAY: Duration = Duration::from_secs(2);
+    const EXPIRES_ROWS: bool = false;
+
+    async fn apply(
+        &self,
+        book_id: &BookId,
+        operation: &Operation,
+    ) -> Result<LedgerReply, HostError> {
+        self.executor().sleep(LEDGER_LATENCY).await;
+        let now = self.now();
+        let reply = {
+            let mut storage = self.0.storage.borrow_mut();
+            storage.operations += 1;
+            if storage.ledger_unavailable {
+                return Err(HostError::new("the ledger is away"));
+            }
+            let sweeps = storage.sweeps_on_touch;
+            let book = storage.books.entry(book_id.clone()).or_default();
+            if sweeps {
+                book.sweep(now);
+            }
+            book.apply(now, operation)
+        };
+        self.executor().sleep(LEDGER_LATENCY).await;
+        if self.0.storage.borrow().drops_ledger_replies {
+            return Err(HostError::new("the answer was lost"));
+        }
+        Ok(reply)
+    }
+}

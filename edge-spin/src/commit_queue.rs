@@ -1,0 +1,304 @@
+//! The operations of one instance that wait for the same book are committed together: sixteen
+//! requests at once are one compare-and-swap and not sixteen that overtake each other.
+//!
+//! Everybody who waits can commit for all, and looks again by a timer of its own. Nobody is woken by
+//! somebody else, since the SDK cannot wake one request of an instance from another; so nobody is
+//! left behind either when the one who was about to commit is dropped.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use gateway::host::Clock;
+use gateway::host::error::HostError;
+use ledger::{BookId, LedgerReply, Operation};
+
+use crate::commit::{CasStore, Commit, commit};
+
+/// How often an operation is tried before it is given up, in about a second and a half.
+const MAX_TRIES: u32 = 64;
+
+/// The pause before the second try lasts up to a millisecond, and twice as long before each later
+/// one, up to 2 to the power of this.
+const MAX_BACKOFF_DOUBLINGS: u32 = 5;
+
+/// Who waits, by the book that they wait for.
+#[derive(Default)]
+pub(crate) struct CommitQueue {
+    waiting: RefCell<BTreeMap<BookId, Vec<Rc<PendingOperation>>>>,
+}
+
+struct PendingOperation {
+    operation: Operation,
+    reply: RefCell<Option<Result<LedgerReply, HostError>>>,
+}
+
+impl CommitQueue {
+    /// Applies an operation, together with those that wait for the same book. Dropped before it is
+    /// applied, it never will be.
+    pub(crate) async fn apply<H: CasStore + Clock>(
+        &self,
+        host: &H,
+        book_id: &BookId,
+        operation: &Operation,
+    ) -> Result<LedgerReply, HostError> {
+        let ticket = self.join(book_id, operation);
+        // The others who are ready join before the first of them commits for all.
+        yield_once().await;
+        for attempt in 0..MAX_TRIES {
+            if attempt > 0 {
+                host.sleep(backoff(attempt, host.entropy())).await;
+            }
+            if let Some(reply) = ticket.reply() {
+                return reply;
+            }
+            let claimed = self.commit(host, book_id);
+            if let Some(reply) = ticket.reply() {
+                return reply;
+            }
+            if claimed && attempt + 1 == MAX_TRIES {
+                // Whoever claimed to make this book has not done it in all the time: it is gone.
+                host.release(book_id)?;
+            }
+        }
+        Err(HostError::new(format_args!("the book of {} was never free", book_id.as_str())))
+    }
+
+    /// Commits for everybody who waits, and tells whether somebody else has claimed the book.
+    fn commit<H: CasStore + Clock>(&self, host: &H, book_id: &BookId) -> bool {
+        let Some(waiting) = self.waiting.borrow_mut().remove(book_id) else { return false };
+        let operations: Vec<&Operation> = waiting.iter().map(|one| &one.operation).collect();
+        let outcome = commit(host, book_id, host.now(), &operations);
+        let answers: Vec<Result<LedgerReply, HostError>> = match outcome {
+            Ok(Commit::Done(replies)) => replies.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error); waiting.len()],
+            Ok(outcome @ (Commit::Conflict | Commit::Claimed)) => {
+                self.waiting.borrow_mut().entry(book_id.clone()).or_default().splice(..0, waiting);
+                return outcome == Commit::Claimed;
+            }
+        };
+        for (one, answer) in waiting.iter().zip(answers) {
+            one.reply.replace(Some(answer));
+        }
+        false
+    }
+
+    fn join<'a>(&'a self, book_id: &'a BookId, operation: &Operation) -> QueueEntry<'a> {
+        let waiting =
+            Rc::new(PendingOperation { operation: operation.clone(), reply: RefCell::default() });
+        let mut all = self.waiting.borrow_mut();
+        all.entry(book_id.clone()).or_default().push(Rc::clone(&waiting));
+        QueueEntry { queue: self, book_id, waiting }
+    }
+}
+
+/// A place in the queue, given up when it is dropped.
+struct QueueEntry<'a> {
+    queue: &'a CommitQueue,
+    book_id: &'a BookId,
+    waiting: Rc<PendingOperation>,
+}
+
+impl QueueEntry<'_> {
+    fn reply(&self) -> Option<Result<LedgerReply, HostError>> {
+        self.waiting.reply.take()
+    }
+}
+
+impl Drop for QueueEntry<'_> {
+    fn drop(&mut self) {
+        let mut all = self.queue.waiting.borrow_mut();
+        if let Some(line) = all.get_mut(self.book_id) {
+            line.retain(|one| !Rc::ptr_eq(one, &self.waiting));
+            if line.is_empty() {
+                all.remove(self.book_id);
+            }
+        }
+    }
+}
+
+/// Lets everything else that is ready run once.
+async fn yield_once() {
+    let mut turned = false;
+    poll_fn(|cx| {
+        if turned {
+            return Poll::Ready(());
+        }
+        turned = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Between half of a growing time and the whole of it, so that those who met do not meet again.
+fn backoff(attempt: u32, entropy: u64) -> Duration {
+    let whole = 1_000 << attempt.saturating_sub(1).min(MAX_BACKOFF_DOUBLINGS);
+    Duration::from_micros(whole / 2 + entropy % (whole / 2 + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::{Future, ready};
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
+
+    use civil_time::Timestamp;
+    use futures_util::future::join_all;
+    use gateway::host::Clock;
+    use gateway::host::error::HostError;
+    use ledger::{BookId, LedgerReply};
+
+    use crate::commit::tests::{Memory, NOW, Seen, place, reserve, used};
+    use crate::commit::{CasStore, Swap};
+
+    use super::{CommitQueue, MAX_TRIES, backoff};
+
+    /// A store whose time does not pass.
+    #[derive(Default)]
+    struct Host {
+        memory: Memory,
+        slept: Cell<Duration>,
+    }
+
+    impl Clock for Host {
+        fn now(&self) -> Timestamp {
+            NOW
+        }
+
+        fn entropy(&self) -> u64 {
+            7
+        }
+
+        fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
+            self.slept.set(self.slept.get() + duration);
+            ready(())
+        }
+    }
+
+    impl CasStore for Host {
+        type Cell = Seen;
+
+        fn peek(&self, book_id: &BookId) -> Result<Option<Vec<u8>>, HostError> {
+            self.memory.peek(book_id)
+        }
+
+        fn begin(&self, book_id: &BookId) -> Result<Seen, HostError> {
+            self.memory.begin(book_id)
+        }
+
+        fn current(&self, cell: &Seen) -> Result<Option<Vec<u8>>, HostError> {
+            self.memory.current(cell)
+        }
+
+        fn swap(&self, cell: Seen, value: &[u8]) -> Result<Swap<Seen>, HostError> {
+            self.memory.swap(cell, value)
+        }
+
+        fn claim(&self, book_id: &BookId) -> Result<bool, HostError> {
+            self.memory.claim(book_id)
+        }
+
+        fn release(&self, book_id: &BookId) -> Result<(), HostError> {
+            self.memory.release(book_id)
+        }
+    }
+
+    /// Polls until it is done: here nothing waits for anything but its turn.
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                return output;
+            }
+        }
+    }
+
+    #[test]
+    fn those_who_wait_together_are_one_swap() {
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), place());
+        let operations: Vec<_> = (0..16).map(|id| reserve(id, 1, 10)).collect();
+        let all = operations.iter().map(|operation| queue.apply(&host, &book_id, operation));
+        let replies = run(join_all(all));
+        let granted = replies.iter().filter(|reply| matches!(reply, Ok(LedgerReply::Granted(_))));
+        assert_eq!(granted.count(), 10);
+        assert_eq!((host.memory.swaps.get(), used(&host.memory)), (1, 10));
+        assert!(queue.waiting.borrow().is_empty());
+    }
+
+    #[test]
+    fn who_is_overtaken_tries_again_later() {
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), place());
+        host.memory.set(&book_id, b"{}");
+        host.memory.overtaken.set(20);
+        let reply = run(queue.apply(&host, &book_id, &reserve(1, 1, 1_000)));
+        assert!(matches!(reply, Ok(LedgerReply::Granted(_))));
+        assert_eq!(used(&host.memory), 21);
+        assert!(host.slept.get() > Duration::ZERO);
+    }
+
+    #[test]
+    fn it_is_given_up_in_the_end() {
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), place());
+        host.memory.set(&book_id, b"{}");
+        host.memory.overtaken.set(usize::MAX);
+        let reply = run(queue.apply(&host, &book_id, &reserve(1, 500, 1_000)));
+        assert_eq!(reply, Err(HostError::new("the book of place was never free")));
+        assert!(host.slept.get() < Duration::from_secs(2), "{:?}", host.slept.get());
+        assert!(queue.waiting.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_claim_of_one_who_is_gone_does_not_last() {
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), place());
+        assert_eq!(host.claim(&book_id), Ok(true));
+        let operation = reserve(1, 1, 10);
+        assert!(run(queue.apply(&host, &book_id, &operation)).is_err());
+        assert!(matches!(
+            run(queue.apply(&host, &book_id, &operation)),
+            Ok(LedgerReply::Granted(_))
+        ));
+    }
+
+    #[test]
+    fn what_is_dropped_while_it_waits_is_not_applied() {
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), place());
+        let (gone, stays) = (reserve(1, 1, 10), reserve(2, 1, 10));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut stays = pin!(queue.apply(&host, &book_id, &stays));
+        assert!(stays.as_mut().poll(&mut cx).is_pending());
+        {
+            let mut gone = pin!(queue.apply(&host, &book_id, &gone));
+            assert!(gone.as_mut().poll(&mut cx).is_pending());
+        }
+        assert!(matches!(run(stays), Ok(LedgerReply::Granted(_))));
+        assert_eq!(used(&host.memory), 1);
+    }
+
+    #[test]
+    fn an_unreadable_book_is_told_to_everybody_who_waits() {
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), place());
+        host.memory.set(&book_id, b"no book");
+        let (one, other) = (reserve(1, 1, 10), reserve(2, 1, 10));
+        let all = [&one, &other].map(|operation| queue.apply(&host, &book_id, operation));
+        assert!(run(join_all(all)).iter().all(Result::is_err));
+        assert_eq!(host.memory.value(&book_id).as_deref(), Some(b"no book".as_slice()));
+    }
+
+    #[test]
+    fn pauses_grow_and_end() {
+        for attempt in 1..MAX_TRIES {
+            let whole = Duration::from_millis(1 << (attempt - 1).min(5));
+            for entropy in [0, 499, 500, 12_345, u64::MAX] {
+                let pause = backoff(attempt, entropy);
+                assert!(whole / 2 <= pause && pause <= whole, "{attempt}: {pause:?}");
+            }
+        }
+    }
+}

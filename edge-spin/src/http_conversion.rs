@@ -1,0 +1,223 @@
+//! Messages between WASI 0.3 and the core, both ways, with bodies that stream.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use gateway::host::PeerIp;
+use gateway::host::body::Body;
+use gateway::host::error::HostError;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http_body::Body as _;
+use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Request, Response, Scheme, Trailers};
+use spin_sdk::wasip3::http_compat::IncomingMessage;
+use spin_sdk::wasip3::wit_bindgen::{
+    FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter,
+};
+use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
+
+/// The most that is read of a body at once.
+const READ_BUFFER_BYTES: usize = 16 << 10;
+
+/// How often a silent answer is checked for a caller who has gone. WASI tells of it only when
+/// something is written.
+const HANGUP_CHECK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A caller's request. Its body is read when the core asks for it.
+pub(crate) fn to_core_request(request: Request) -> Result<http::Request<Body>, ErrorCode> {
+    let method =
+        Method::try_from(request.get_method()).map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
+    let path = request.get_path_with_query().unwrap_or_else(|| "/".to_owned());
+    let uri = Uri::try_from(path).map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
+    let mut headers = HeaderMap::try_from(request.get_headers())?;
+    let peer = peer(&mut headers);
+    let mut received = http::Request::new(incoming_body(request, &headers));
+    *received.method_mut() = method;
+    *received.uri_mut() = uri;
+    *received.headers_mut() = headers;
+    if let Some(peer) = peer {
+        received.extensions_mut().insert(peer);
+    }
+    Ok(received)
+}
+
+/// The header by which Spin tells who calls. It replaces one that the caller sends.
+const CLIENT_ADDRESS_HEADER: &str = "spin-client-addr";
+
+/// Takes the caller's address out of the headers.
+fn peer(headers: &mut HeaderMap) -> Option<PeerIp> {
+    let address: SocketAddr = headers.remove(CLIENT_ADDRESS_HEADER)?.to_str().ok()?.parse().ok()?;
+    Some(PeerIp(address.ip()))
+}
+
+/// The core's response for the caller. Its body is written beside the handler's return.
+pub(crate) fn to_wasi_response(response: http::Response<Body>) -> Result<Response, ErrorCode> {
+    let (mut parts, body) = response.into_parts();
+    // Without a length even the shortest body would be sent in chunks. Nothing may be all that there is,
+    // or all that was asked for: a head's length is that of the body that is not there.
+    let length = body.size_hint().exact().filter(|length| *length > 0);
+    if let Some(length) = length.filter(|_| may_have_length(parts.status)) {
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let headers = Fields::try_from(parts.headers).map_err(|error| internal(&error))?;
+    let (writer, reader) = wit_stream::new();
+    // Whatever stops the writing, the caller must not take a part for the whole.
+    let (ending, ended) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
+    let (response, _transmitted) = Response::new(headers, Some(reader), ended);
+    response.set_status_code(parts.status.as_u16()).map_err(|()| ErrorCode::InternalError(None))?;
+    spawn(write_body(body, writer, ending));
+    Ok(response)
+}
+
+/// The core's request to an upstream.
+pub(crate) fn to_wasi_request(request: http::Request<Bytes>) -> Result<Request, ErrorCode> {
+    let (mut parts, body) = request.into_parts();
+    if !body.is_empty() {
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    let headers = Fields::try_from(parts.headers).map_err(|error| internal(&error))?;
+    let (ending, ended) = wit_future::new(|| Ok(None));
+    let contents = (!body.is_empty()).then(|| {
+        let (mut writer, reader) = wit_stream::new();
+        spawn(async move {
+            // What is left over was not wanted: the upstream answered early, or the call is off.
+            writer.write_all(body.into()).await;
+            drop(writer);
+            drop(ending);
+        });
+        reader
+    });
+    let (request, _transmitted) = Request::new(headers, contents, ended, None);
+    let refused = |()| ErrorCode::HttpRequestUriInvalid;
+    request.set_method(&parts.method.into()).map_err(|()| ErrorCode::HttpRequestMethodInvalid)?;
+    request.set_scheme(parts.uri.scheme().map(Scheme::from).as_ref()).map_err(refused)?;
+    request
+        .set_authority(parts.uri.authority().map(|authority| authority.as_str()))
+        .map_err(refused)?;
+    request
+        .set_path_with_query(parts.uri.path_and_query().map(|path| path.as_str()))
+        .map_err(refused)?;
+    Ok(request)
+}
+
+/// An upstream's answer for the core. Dropping its body ends the call.
+pub(crate) fn to_core_response(response: Response) -> Result<http::Response<Body>, ErrorCode> {
+    let status =
+        StatusCode::from_u16(response.get_status_code()).map_err(|error| internal(&error))?;
+    let headers = HeaderMap::try_from(response.get_headers())?;
+    let mut answer = http::Response::new(incoming_body(response, &headers));
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers;
+    Ok(answer)
+}
+
+/// A message's body, read piece by piece as it is asked for.
+enum Incoming<M> {
+    Unread(M, Option<usize>),
+    Reading {
+        stream: StreamReader<u8>,
+        /// How many bytes are still to come, where the message says so. Whoever has them all need not
+        /// ask for the end: that takes the host two more turns.
+        left: Option<usize>,
+        ending: FutureReader<Result<Option<Trailers>, ErrorCode>>,
+        // Dropping it tells the host that all went well so far.
+        _received: FutureWriter<Result<(), ErrorCode>>,
+    },
+    Over,
+}
+
+fn incoming_body<M: IncomingMessage + 'static>(message: M, headers: &HeaderMap) -> Body {
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    Body::stream(unfold(Incoming::Unread(message, length), |mut incoming| async move {
+        let piece = incoming.piece().await?;
+        Some((piece, incoming))
+    }))
+}
+
+impl<M: IncomingMessage> Incoming<M> {
+    async fn piece(&mut self) -> Option<Result<Bytes, HostError>> {
+        if let Self::Unread(..) = self {
+            let unread = std::mem::replace(self, Self::Over);
+            let Self::Unread(message, left) = unread else { return None };
+            let (received, result) = wit_future::new(|| Ok(()));
+            let (stream, ending) = message.consume_body(result);
+            *self = Self::Reading { stream, left, ending, _received: received };
+        }
+        let Self::Reading { stream, left, .. } = self else { return None };
+        match stream.read(Vec::with_capacity(READ_BUFFER_BYTES)).await {
+            (StreamResult::Complete(_), piece) => {
+                // A length that is not kept is a proxy's mistake, and not believed any more.
+                *left = left.and_then(|left| left.checked_sub(piece.len()));
+                if *left == Some(0) {
+                    *self = Self::Over;
+                }
+                Some(Ok(piece.into()))
+            }
+            (StreamResult::Dropped | StreamResult::Cancelled, _) => {
+                let Self::Reading { ending, .. } = std::mem::replace(self, Self::Over) else {
+                    return None;
+                };
+                // The stream's end alone does not say whether it is complete.
+                ending.await.err().map(|error| Err(HostError::new(error)))
+            }
+        }
+    }
+}
+
+/// What a response waits for between two pieces.
+enum BodyEvent {
+    Piece(Option<Result<Bytes, HostError>>),
+    Pulse,
+}
+
+/// Writes a response's body until its end, its failure or the caller's departure, and then drops it.
+async fn write_body(
+    mut body: Body,
+    mut writer: StreamWriter<u8>,
+    ending: FutureWriter<Result<Option<Trailers>, ErrorCode>>,
+) {
+    // One timer serves many pieces, and a body that is there at once never starts it.
+    let mut pulse = pin!(spin_sdk::time::sleep(HANGUP_CHECK_INTERVAL));
+    let result = loop {
+        let next = poll_fn(|cx| match body.poll_piece(cx) {
+            Poll::Ready(piece) => Poll::Ready(BodyEvent::Piece(piece)),
+            Poll::Pending => pulse.as_mut().poll(cx).map(|()| BodyEvent::Pulse),
+        });
+        match next.await {
+            BodyEvent::Piece(Some(Ok(piece))) => {
+                if !writer.write_all(piece.into()).await.is_empty() {
+                    return;
+                }
+            }
+            BodyEvent::Piece(Some(Err(_))) => break Err(ErrorCode::HttpResponseIncomplete),
+            BodyEvent::Piece(None) => break Ok(None),
+            BodyEvent::Pulse => {
+                // Nothing is written, and yet the host says whether anybody is there to read.
+                if let (StreamResult::Dropped, _) = writer.write(Vec::new()).await {
+                    return;
+                }
+                pulse.set(spin_sdk::time::sleep(HANGUP_CHECK_INTERVAL));
+            }
+        }
+    };
+    drop(body);
+    drop(writer);
+    // Nobody may be there to hear it any more.
+    let _ = ending.write(result).await;
+}
+
+/// HTTP forbids a length where there can be no body.
+fn may_have_length(status: StatusCode) -> bool {
+    !status.is_informational()
+        && status != StatusCode::NO_CONTENT
+        && status != StatusCode::NOT_MODIFIED
+}
+
+fn internal(error: &dyn std::fmt::Display) -> ErrorCode {
+    ErrorCode::InternalError(Some(error.to_string()))
+}

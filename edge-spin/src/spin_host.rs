@@ -1,0 +1,65 @@
+//! The doors of the core, each over the host function that is nearest to it.
+
+use std::future::Future;
+use std::io::Write;
+use std::time::Duration;
+
+use bytes::Bytes;
+use civil_time::Timestamp;
+use gateway::host::body::Body;
+use gateway::host::error::HostError;
+use gateway::host::{Clock, HttpClient, Tasks};
+use gateway::record::Record;
+use spin_sdk::wasip3;
+
+use crate::http_conversion;
+
+/// The host: there is one, and nothing to know about it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SpinHost;
+
+impl Clock for SpinHost {
+    fn now(&self) -> Timestamp {
+        let now = wasip3::clocks::system_clock::now();
+        let seconds = u64::try_from(now.seconds).unwrap_or(0);
+        Timestamp::from_millis(seconds * 1000 + u64::from(now.nanoseconds / 1_000_000))
+    }
+
+    fn entropy(&self) -> u64 {
+        wasip3::random::random::get_random_u64()
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
+        spin_sdk::time::sleep(duration)
+    }
+}
+
+impl HttpClient for SpinHost {
+    async fn fetch(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Body>, HostError> {
+        // WASI follows no redirect and drops the call with the future.
+        let request = http_conversion::to_wasi_request(request).map_err(HostError::new)?;
+        let response = wasip3::http::client::send(request).await.map_err(HostError::new)?;
+        http_conversion::to_core_response(response).map_err(HostError::new)
+    }
+}
+
+impl Tasks for SpinHost {
+    fn defer(&self, task: impl Future<Output = ()> + 'static) {
+        wasip3::spawn(task);
+    }
+
+    fn record(&self, record: &Record) {
+        let Ok(mut line) = serde_json::to_vec(record) else { return };
+        line.push(b'\n');
+        // In one write, since an instance's lines share a log with those of others. A log that
+        // cannot be written is no reason to fail a request.
+        let _ = std::io::stdout().lock().write_all(&line);
+    }
+
+    fn warn(&self, line: &str) {
+        eprintln!("{line}");
+    }
+}

@@ -1,0 +1,294 @@
+//! Who is measured: the gateway and its baselines on each edge, each in a process of its own.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::spin::{SpinApp, SpinHost};
+use crate::workerd::root;
+
+use super::process::Process;
+use super::worker::{self, Bindings, HostFeatures, ObjectStorage, Worker};
+use super::workload::{ADMIN_TOKEN, Budget, CALLER_KEY, configuration};
+
+/// An edge that is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BenchEdge {
+    /// workerd on a configuration of its own, without Miniflare or wrangler around it.
+    Cloudflare,
+    /// The wasmtime host of this package.
+    Spin,
+}
+
+impl BenchEdge {
+    /// What a table calls it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Cloudflare => "Cloudflare (raw workerd)",
+            Self::Spin => "Spin (the wasmtime host)",
+        }
+    }
+
+    /// Builds what is only built to be measured against, and starts everyone; the baseline of all
+    /// ratios comes first.
+    pub(super) fn candidates(self, upstream: &str) -> anyhow::Result<Vec<Candidate>> {
+        match self {
+            Self::Cloudflare => workers(upstream),
+            Self::Spin => components(upstream),
+        }
+    }
+
+    /// Builds and starts a pass-through in Rust: who does nothing else.
+    pub(super) fn bare(self, upstream: &str) -> anyhow::Result<Candidate> {
+        match self {
+            Self::Cloudflare => bare_worker(upstream),
+            Self::Spin => bare_component(upstream),
+        }
+    }
+
+    /// Starts gateways that differ in what their callers are held to. The first two do not differ:
+    /// what lies between them is noise.
+    pub(super) fn budgets(self, upstream: &str) -> anyhow::Result<Vec<Candidate>> {
+        let entries = [
+            ("no limit", Budget::Unlimited),
+            ("no limit, again", Budget::Unlimited),
+            ("a limit", Budget::Limited),
+            ("a leased limit", Budget::Leased),
+        ];
+        let setups = entries.map(|(name, budget)| CandidateSetup::with(name, budget.members()));
+        self.gateways(upstream, setups)
+    }
+
+    /// Starts gateways, each set up in its own way.
+    pub(super) fn gateways(
+        self,
+        upstream: &str,
+        setups: impl IntoIterator<Item = CandidateSetup>,
+    ) -> anyhow::Result<Vec<Candidate>> {
+        setups.into_iter().map(|setup| self.gateway(upstream, &setup)).collect()
+    }
+
+    /// Starts a gateway.
+    pub(super) fn gateway(
+        self,
+        upstream: &str,
+        setup: &CandidateSetup,
+    ) -> anyhow::Result<Candidate> {
+        match self {
+            Self::Cloudflare => gateway_worker(upstream, setup),
+            Self::Spin => gateway_component(upstream, setup),
+        }
+    }
+
+    /// Where budgets are kept while they are measured.
+    pub(super) fn ledger_location(self) -> String {
+        match self {
+            Self::Cloudflare => format!(
+                "Budgets are kept by Durable Objects of the same workerd, hence on the same thread, \
+                 in SQLite files in `{}`",
+                worker::storage().display()
+            ),
+            Self::Spin => {
+                "Budgets are kept in the memory of the host, by compare-and-swap".to_owned()
+            }
+        }
+    }
+}
+
+/// One of those that are measured.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) name: &'static str,
+    /// It records its requests, and hides the usage that it asked for.
+    pub(super) is_gateway: bool,
+    pub(super) address: SocketAddr,
+    pub(super) process: Process,
+    /// How it is asked.
+    pub(super) style: RequestStyle,
+    /// Where a Worker's store tells what it holds.
+    pub(super) store_address: SocketAddr,
+    /// Dropped after the process that writes to it.
+    pub(super) _storage: Option<ObjectStorage>,
+}
+
+/// How a gateway differs from the plain one.
+#[derive(Clone, Debug)]
+pub(super) struct CandidateSetup {
+    pub(super) name: &'static str,
+    /// What its configuration has beside the plain one.
+    pub(super) members: Value,
+    /// What its host gives it.
+    pub(super) given: HostFeatures,
+    pub(super) manner: RequestStyle,
+}
+
+/// How a contestant is asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RequestStyle {
+    pub(super) asking: QuestionReuse,
+    pub(super) shown: ExpectedCache,
+    /// How long it works on after a turn: that belongs to what the turn costs.
+    pub(super) rest: Duration,
+}
+
+/// What a contestant is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum QuestionReuse {
+    /// The same again and again.
+    #[default]
+    Same,
+    /// What nobody has asked.
+    Fresh,
+}
+
+/// What answers have to say of the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum ExpectedCache {
+    /// Nothing: there is none.
+    #[default]
+    Nothing,
+    Miss,
+    Hit,
+    /// One of both.
+    Either,
+}
+
+impl CandidateSetup {
+    /// A gateway whose configuration has these members, too.
+    pub(super) fn with(name: &'static str, members: Value) -> Self {
+        Self { name, members, given: HostFeatures::ALL, manner: RequestStyle::default() }
+    }
+}
+
+fn workers(upstream: &str) -> anyhow::Result<Vec<Candidate>> {
+    Ok(vec![
+        pass_through("JavaScript pass-through", "tests/baseline-worker/passthrough.mjs", upstream)?,
+        pass_through("JavaScript that reads", "tests/baseline-worker/pieces.mjs", upstream)?,
+        bare_worker(upstream)?,
+        gateway_worker(upstream, &CandidateSetup::with("serin", json!({})))?,
+    ])
+}
+
+fn gateway_worker(upstream: &str, setup: &CandidateSetup) -> anyhow::Result<Candidate> {
+    let CandidateSetup { name, members, given, manner } = setup;
+    let bindings = vec![
+        ("GATEWAY_CONFIG", configuration(upstream, members)),
+        ("ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
+        ("UPSTREAM_KEY", "sk-bench-upstream".to_owned()),
+        ("CALLER_KEY", CALLER_KEY.to_owned()),
+    ];
+    let script = "edge-cloudflare/build/index.js";
+    let worker = Worker { name, script, bindings, services: Bindings::Gateway(*given) };
+    Ok(Candidate { is_gateway: true, style: *manner, ..worker.start()? })
+}
+
+fn bare_worker(upstream: &str) -> anyhow::Result<Candidate> {
+    run(node()?.args(["edge-cloudflare/build.mjs", "tests/baseline-worker"]))?;
+    let script = "tests/baseline-worker/build/index.js";
+    pass_through("bare Rust pass-through", script, upstream)
+}
+
+fn pass_through(name: &'static str, script: &str, upstream: &str) -> anyhow::Result<Candidate> {
+    let bindings = vec![("UPSTREAM", format!("http://{upstream}"))];
+    Worker { name, script, bindings, services: Bindings::None }.start()
+}
+
+fn components(upstream: &str) -> anyhow::Result<Vec<Candidate>> {
+    Ok(vec![
+        bare_component(upstream)?,
+        gateway_component(upstream, &CandidateSetup::with("serin", json!({})))?,
+    ])
+}
+
+fn bare_component(upstream: &str) -> anyhow::Result<Candidate> {
+    let arguments = ["build", "--release", "--target", "wasm32-wasip2", "-p", "baseline-component"];
+    run(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(root())
+        .args(arguments))?;
+    let variables = json!({ "upstream": upstream });
+    component("bare component", "baseline_component", &variables, HostFeatures::ALL)
+}
+
+fn gateway_component(upstream: &str, setup: &CandidateSetup) -> anyhow::Result<Candidate> {
+    let CandidateSetup { name, members, given, manner } = setup;
+    let variables = json!({
+        "gateway_config": configuration(upstream, members),
+        "admin_token": ADMIN_TOKEN,
+        "upstream_key": "sk-bench-upstream",
+        "caller_key": CALLER_KEY,
+    });
+    let component = component(name, "edge_spin", &variables, *given)?;
+    Ok(Candidate { is_gateway: true, style: *manner, ..component })
+}
+
+/// Starts the wasmtime host with one component.
+fn component(
+    name: &'static str,
+    artifact: &str,
+    variables: &Value,
+    given: HostFeatures,
+) -> anyhow::Result<Candidate> {
+    let app = json!({ "variables": variables, "store": given.ledger });
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("component").arg(component_file(artifact)).arg(app.to_string());
+    let process = Process::start(&mut command)?;
+    let address = process.first_line().and_then(|line| Ok(line.parse()?));
+    let address = address.with_context(|| format!("the wasmtime host with {name}"))?;
+    let (manner, shelf) = (RequestStyle::default(), address);
+    Ok(Candidate {
+        name,
+        is_gateway: false,
+        address,
+        process,
+        style: manner,
+        store_address: shelf,
+        _storage: None,
+    })
+}
+
+/// Serves a component (`app` is JSON: its `variables`, and whether it has a `store`), prints where, and
+/// then what it logs, until the future is dropped. For the process of a contestant.
+pub async fn serve_component(file: &Path, app: &str) -> anyhow::Result<()> {
+    #[derive(Deserialize)]
+    struct Given {
+        variables: BTreeMap<String, String>,
+        store: bool,
+    }
+    let Given { variables, store } = serde_json::from_str(app)?;
+    let host = SpinHost::start(file)?;
+    let app = SpinApp { variables, no_store: !store, ..SpinApp::new("bench") };
+    let mut lines = host.lines(&app.name);
+    println!("{}", host.serve(app).await?);
+    while let Some(line) = lines.recv().await {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+/// Where cargo leaves a component.
+pub(super) fn component_file(artifact: &str) -> PathBuf {
+    root().join(format!("target/wasm32-wasip2/release/{artifact}.wasm"))
+}
+
+fn node() -> anyhow::Result<Command> {
+    let node = root().join("node_modules/.bin/node");
+    ensure!(node.exists(), "node_modules is missing: run `npm ci`");
+    let mut command = Command::new(node);
+    command.current_dir(root());
+    Ok(command)
+}
+
+/// Runs a command to its end. Its output goes to standard error, since standard output is the report's.
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let status = command.stdout(std::io::stderr()).status();
+    let status =
+        status.with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    ensure!(status.success(), "{} failed: {status}", command.get_program().display());
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! What was measured, and on what.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+use crate::workerd::root;
+
+use super::candidate::component_file;
+use super::worker::workerd;
+
+/// Facts that belong beside the numbers.
+#[derive(Clone, Debug)]
+pub(super) struct Environment {
+    pub(super) processor: String,
+    pub(super) cores: usize,
+    pub(super) rust: String,
+    pub(super) workerd: String,
+    pub(super) wasmtime: String,
+    pub(super) artifacts: Vec<Artifact>,
+}
+
+/// What is deployed.
+#[derive(Clone, Debug)]
+pub(super) struct Artifact {
+    pub(super) name: &'static str,
+    pub(super) raw: u64,
+    /// By `gzip -9`, file by file.
+    pub(super) compressed: u64,
+}
+
+impl Environment {
+    /// Looks around.
+    pub(super) fn detect() -> anyhow::Result<Self> {
+        let worker = root().join("edge-cloudflare/build");
+        let worker = [worker.join("index.js"), worker.join("index_bg.wasm")];
+        Ok(Self {
+            processor: processor(),
+            cores: std::thread::available_parallelism()?.get(),
+            rust: says(Command::new("rustc").arg("--version"))?,
+            workerd: says(Command::new(workerd()?).arg("--version"))?,
+            wasmtime: format!("wasmtime {}", locked("wasmtime")?),
+            artifacts: vec![
+                Artifact::measure("the Worker", &worker)?,
+                Artifact::measure("the Spin component", &[component_file("edge_spin")])?,
+            ],
+        })
+    }
+}
+
+impl Artifact {
+    fn measure(name: &'static str, files: &[PathBuf]) -> anyhow::Result<Self> {
+        let (mut raw, mut compressed) = (0, 0);
+        for file in files {
+            raw += file.metadata().with_context(|| format!("{} is missing", file.display()))?.len();
+            compressed += gzipped(file)?;
+        }
+        Ok(Self { name, raw, compressed })
+    }
+}
+
+fn gzipped(file: &Path) -> anyhow::Result<u64> {
+    let output = Command::new("gzip").arg("-9c").arg(file).output().context("there is no gzip")?;
+    ensure!(output.status.success(), "gzip failed on {}", file.display());
+    Ok(output.stdout.len() as u64)
+}
+
+fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("model name"));
+    let name = line.and_then(|line| line.split_once(':')).map(|(_, name)| name.trim());
+    name.unwrap_or(std::env::consts::ARCH).to_owned()
+}
+
+fn says(command: &mut Command) -> anyhow::Result<String> {
+    let name = command.get_program().to_owned();
+    let output = command.output().with_context(|| format!("cannot start {}", name.display()))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn locked(package: &str) -> anyhow::Result<String> {
+    let lock = std::fs::read_to_string(root().join("Cargo.lock"))?;
+    let begin = format!("name = \"{package}\"\nversion = \"");
+    let version = lock.split_once(&begin).and_then(|(_, rest)| rest.split_once('"'));
+    Ok(version.context("Cargo.lock does not name it")?.0.to_owned())
+}

@@ -1,0 +1,400 @@
+//! What is asked for, and the upstream that answers it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use sim::server::{CannedResponse, Server};
+
+/// The bytes of a JSON answer and, about, of every question.
+const KIBIBYTE: usize = 1024;
+/// The events with content of a stream.
+const STREAM_EVENTS: usize = 200;
+/// Finish, usage and `[DONE]`: what a stream has besides, and a role before.
+const TRAILING_EVENTS: usize = 3;
+/// The events behind the first content, where what comes before it is compared.
+const EVENTS_AFTER_PRELUDE: usize = 20;
+/// The bytes of a long question.
+const LONG_QUESTION_BYTES: usize = 8 * KIBIBYTE;
+/// The words of a stream at a model's pace, and what lies between two of them. They are more than the
+/// widest window that is measured.
+const PACED_WORDS: usize = 45;
+const WORD_GAP: Duration = Duration::from_millis(20);
+/// How much longer or shorter an answer is that is told again: its id is another one.
+const REPLAY_SIZE_TOLERANCE: usize = 32;
+/// How long a late first content is waited for.
+const FIRST_CONTENT_DELAY: Duration = Duration::from_millis(20);
+/// More than anybody spends in a minute: leases are an eighth of what is left, and those that an
+/// instance takes to its grave must not use it up.
+const UNREACHED_LIMIT: u64 = 1 << 52;
+/// The worlds of services that are not providers of answers.
+pub(super) const MODERATION: &str = "moderation";
+pub(super) const ALIYUN: &str = "aliyun";
+pub(super) const COLLECTOR: &str = "collector";
+/// The consumer's key. Baselines hand it on; the gateway checks it.
+pub(super) const CALLER_KEY: &str = "sk-bench-caller";
+pub(super) const ADMIN_TOKEN: &str = "bench-admin-token-0123456789";
+
+/// A kind of answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// One JSON document.
+    Json,
+    /// The same, for a question of 8 KiB.
+    Long,
+    /// A stream of events, as fast as they can be written.
+    Stream,
+    /// The same with a pause before each event: what comes alone must leave alone. The pauses decide
+    /// how long it takes; what it costs is in the processor's time.
+    PacedStream,
+    /// A stream that begins without content, as fast as it can be written.
+    Prelude(Prelude),
+    /// The same, where the first content comes 20 ms later and says when it was written.
+    Late(Prelude),
+    /// A stream at a model's pace, 50 words a second, whose first content says when it was written.
+    ModelPaced,
+}
+
+/// Who tells an answer: not all of them tell the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Responder {
+    /// Somebody who passes it on.
+    PassThrough,
+    /// The gateway, which asks for usage and hides it again.
+    Gateway,
+    /// The gateway's cache, which gives it another id.
+    Cache,
+}
+
+/// How many events without content come first: they are held back until there is some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prelude {
+    /// None.
+    None,
+    /// The role.
+    Role,
+    /// The role and nineteen empty ones.
+    Twenty,
+}
+
+impl Prelude {
+    /// Their number.
+    pub fn events(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Role => 1,
+            Self::Twenty => 20,
+        }
+    }
+}
+
+impl Workload {
+    /// What a table calls it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Json => "JSON, 1 KiB",
+            Self::Long => "JSON, 8 KiB question",
+            Self::Stream => "stream, 200 events",
+            Self::PacedStream => "stream, 200 events, 10 ms apart",
+            Self::Prelude(Prelude::None) => "no prelude",
+            Self::Prelude(Prelude::Role) => "a prelude of 1 event",
+            Self::Prelude(Prelude::Twenty) => "a prelude of 20 events",
+            Self::Late(Prelude::None) => "no prelude, 20 ms",
+            Self::Late(Prelude::Role) => "a prelude of 1 event, 20 ms",
+            Self::Late(Prelude::Twenty) => "a prelude of 20 events, 20 ms",
+            Self::ModelPaced => "stream, 45 words, 20 ms apart",
+        }
+    }
+
+    /// The world of the upstream that answers so.
+    pub(super) fn world(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Long => "long",
+            Self::Stream => "stream",
+            Self::PacedStream => "paced",
+            Self::Prelude(Prelude::None) => "prelude-0",
+            Self::Prelude(Prelude::Role) => "prelude-1",
+            Self::Prelude(Prelude::Twenty) => "prelude-20",
+            Self::Late(Prelude::None) => "late-0",
+            Self::Late(Prelude::Role) => "late-1",
+            Self::Late(Prelude::Twenty) => "late-20",
+            Self::ModelPaced => "spoken",
+        }
+    }
+
+    fn answer(self) -> CannedResponse {
+        match self {
+            Self::Json | Self::Long => CannedResponse::json(KIBIBYTE),
+            Self::Stream => CannedResponse::stream(STREAM_EVENTS, None),
+            Self::PacedStream => {
+                CannedResponse::stream(STREAM_EVENTS, Some(Duration::from_millis(10)))
+            }
+            Self::Prelude(prelude) => {
+                CannedResponse::prelude(prelude.events(), None, EVENTS_AFTER_PRELUDE)
+            }
+            Self::Late(prelude) => CannedResponse::prelude(
+                prelude.events(),
+                Some(FIRST_CONTENT_DELAY),
+                EVENTS_AFTER_PRELUDE,
+            ),
+            Self::ModelPaced => CannedResponse::paced(PACED_WORDS, WORD_GAP),
+        }
+    }
+
+    /// The request as it goes over the wire: what the official Python client sends, and no more than
+    /// most callers say.
+    pub(super) fn question(self) -> Bytes {
+        let stream = !matches!(self, Self::Json | Self::Long);
+        let mut body = json!({
+            "model": self.world(),
+            "messages": [
+                { "role": "system", "content": "You are a helpful assistant." },
+                { "role": "user", "content": "" },
+            ],
+            "temperature": 0.7,
+            "stream": stream,
+        });
+        let size = if self == Self::Long { LONG_QUESTION_BYTES } else { KIBIBYTE };
+        let missing = size.saturating_sub(body.to_string().len());
+        body["messages"][1]["content"] =
+            "word ".chars().cycle().take(missing).collect::<String>().into();
+        let body = body.to_string();
+        let head = format!(
+            "POST /{}/v1/chat/completions HTTP/1.1\r\n\
+             host: 127.0.0.1\r\n\
+             accept: application/json\r\n\
+             accept-encoding: gzip, deflate\r\n\
+             authorization: Bearer {CALLER_KEY}\r\n\
+             content-type: application/json\r\n\
+             user-agent: OpenAI/Python 2.8.0\r\n\
+             x-stainless-arch: x64\r\n\
+             x-stainless-async: async:asyncio\r\n\
+             x-stainless-lang: python\r\n\
+             x-stainless-os: Linux\r\n\
+             x-stainless-runtime: CPython\r\n\
+             content-length: {}\r\n\r\n",
+            self.provider(),
+            body.len(),
+        );
+        Bytes::from(head + &body)
+    }
+
+    /// Whether a body is the whole answer.
+    pub(super) fn is_answered_by(self, body: &[u8], teller: Responder) -> bool {
+        let (hides_usage, slack) = match teller {
+            Responder::PassThrough => (false, 0),
+            Responder::Gateway => (true, 0),
+            Responder::Cache => (true, REPLAY_SIZE_TOLERANCE),
+        };
+        let before_the_end = match self {
+            Self::Json | Self::Long => {
+                let is_as_long = body.len().abs_diff(KIBIBYTE) <= slack;
+                return is_as_long && body.starts_with(b"{") && body.ends_with(b"}");
+            }
+            Self::Stream | Self::PacedStream => 1 + STREAM_EVENTS,
+            Self::Prelude(prelude) | Self::Late(prelude) => {
+                prelude.events() + 1 + EVENTS_AFTER_PRELUDE
+            }
+            Self::ModelPaced => 2 + PACED_WORDS,
+        };
+        let expected = before_the_end + TRAILING_EVENTS - usize::from(hides_usage);
+        body.ends_with(b"data: [DONE]\n\n")
+            && memchr::memmem::find_iter(body, b"data: ").count() == expected
+    }
+
+    /// Whether the upstream's pauses decide how many answers there are in a second.
+    pub(super) fn is_paced(self) -> bool {
+        match self {
+            Self::PacedStream | Self::Late(_) | Self::ModelPaced => true,
+            Self::Json | Self::Long | Self::Stream | Self::Prelude(_) => false,
+        }
+    }
+
+    /// Whether the pauses make an answer longer than a turn.
+    pub(super) fn is_long(self) -> bool {
+        self.is_paced() && !matches!(self, Self::Late(_))
+    }
+
+    /// Whether the first content says when it was written.
+    pub(super) fn is_stamped(self) -> bool {
+        match self {
+            Self::Late(_) | Self::ModelPaced => true,
+            Self::Json | Self::Long | Self::Stream | Self::PacedStream | Self::Prelude(_) => false,
+        }
+    }
+
+    /// The path under which the upstream answers so, without `/v1`: the gateway ignores what comes
+    /// before that, and a pass-through has nothing else to go by.
+    pub(super) fn provider(self) -> String {
+        format!("{}/provider", self.world())
+    }
+}
+
+/// All of them.
+pub(super) const SUBJECTS: [Workload; 11] = [
+    Workload::Json,
+    Workload::Long,
+    Workload::ModelPaced,
+    Workload::Stream,
+    Workload::PacedStream,
+    Workload::Prelude(Prelude::None),
+    Workload::Prelude(Prelude::Role),
+    Workload::Prelude(Prelude::Twenty),
+    Workload::Late(Prelude::None),
+    Workload::Late(Prelude::Role),
+    Workload::Late(Prelude::Twenty),
+];
+
+/// What the consumer is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Budget {
+    /// Nothing.
+    Unlimited,
+    /// A limit that is never reached: each request is reserved and settled.
+    Limited,
+    /// The same one, admitted from leases.
+    Leased,
+}
+
+impl Budget {
+    /// What the configuration has for it beside the plain one.
+    pub(super) fn members(self) -> Value {
+        let lease = match self {
+            Self::Unlimited => return json!({}),
+            Self::Limited => false,
+            Self::Leased => true,
+        };
+        json!({ "limits": [{
+            "id": "bench",
+            "by": "consumer",
+            "tokens": { "per": "minute", "max": UNREACHED_LIMIT },
+            "requests": { "per": "minute", "max": UNREACHED_LIMIT },
+            "lease": lease,
+            // A ledger that is away would be measured as no ledger at all: the run fails instead.
+            "on_error": "closed",
+        }]})
+    }
+}
+
+/// The gateway's configuration: a canary of two, a fallback and retries, a consumer with a key, a
+/// provider that moderates, and what else is given.
+pub(super) fn configuration(upstream: &str, members: &Value) -> String {
+    let providers = SUBJECTS.map(|workload| {
+        json!({
+            "id": workload.world(),
+            "kind": "openai-compatible",
+            "base_url": format!("http://{upstream}/{}/v1", workload.provider()),
+            "keys": ["secret:UPSTREAM_KEY"],
+        })
+    });
+    let routes = SUBJECTS.map(|workload| {
+        json!({
+            "id": workload.world(),
+            "models": [workload.world()],
+            "targets": [
+                { "provider": workload.world(), "weight": 90 },
+                { "provider": workload.world(), "weight": 10, "model": "canary" },
+            ],
+            "fallback": [{ "provider": workload.world(), "model": "fallback" }],
+            "fallback_on": ["connect", "timeout", "429", "5xx"],
+            "retries": { "attempts": 1, "backoff": "250ms" },
+        })
+    });
+    let moderation = json!({
+        "id": MODERATION,
+        "kind": "openai-compatible",
+        "base_url": format!("http://{upstream}/{MODERATION}/provider/v1"),
+        "keys": ["secret:UPSTREAM_KEY"],
+    });
+    let providers: Vec<Value> = providers.into_iter().chain([moderation]).collect();
+    let mut all = json!({
+        "providers": providers,
+        "routes": routes,
+        "consumers": [{ "id": "bench", "keys": ["secret:CALLER_KEY"] }],
+    });
+    for (name, member) in members.as_object().into_iter().flatten() {
+        all[name] = member.clone();
+    }
+    all.to_string()
+}
+
+/// Serves every subject until the future is dropped; says where.
+pub async fn serve_upstream() -> anyhow::Result<(Server, String)> {
+    let server = Server::start().await?;
+    for workload in SUBJECTS {
+        server.register_canned(workload.world(), workload.answer());
+    }
+    for (world, answer) in services() {
+        server.register_canned(world, CannedResponse::document(&answer.to_string()));
+    }
+    let address = server.address().to_string();
+    Ok((server, address))
+}
+
+/// The services, and what each of them answers at once, whatever it is asked.
+fn services() -> [(&'static str, Value); 3] {
+    let scores = ["harassment", "hate", "self-harm", "sexual", "violence"];
+    let of_all = |value: Value| scores.map(|name| (name.to_owned(), value.clone()));
+    let result = json!({
+        "flagged": false,
+        "categories": Value::Object(of_all(json!(false)).into_iter().collect()),
+        "category_scores": Value::Object(of_all(json!(0.0001)).into_iter().collect()),
+    });
+    let moderated =
+        json!({ "id": "modr-1", "model": "omni-moderation-latest", "results": [result] });
+    let data = json!({
+        "RiskLevel": "none",
+        "Result": [{ "Label": "nonLabel", "Description": "nothing was found" }],
+        "AttackLevel": "none",
+        "AttackResult": [],
+    });
+    let reviewed = json!({ "Code": 200, "Message": "OK", "RequestId": "1", "Data": data });
+    [(MODERATION, moderated), (ALIYUN, reviewed), (COLLECTOR, json!({}))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Budget, Prelude, Responder, SUBJECTS, Workload, configuration};
+
+    #[test]
+    fn the_gateway_accepts_its_configuration() {
+        let secret = |_: &str| Some(secret::Secret::new("key"));
+        for budget in [Budget::Unlimited, Budget::Limited, Budget::Leased] {
+            let text = configuration("127.0.0.1:1", &budget.members());
+            let config = config::Config::from_json(&text, &secret);
+            let limits = config.map(|config| config.limits.len());
+            assert_eq!(limits.ok(), Some(usize::from(budget != Budget::Unlimited)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_question_says_how_long_it_is() {
+        for workload in SUBJECTS {
+            let question = String::from_utf8(workload.question().to_vec()).expect("UTF-8");
+            let (head, body) = question.split_once("\r\n\r\n").expect("a head");
+            assert!(head.ends_with(&format!("content-length: {}", body.len())), "{head}");
+            assert_eq!(body.len(), if workload == Workload::Long { 8192 } else { 1024 });
+        }
+    }
+
+    #[test]
+    fn half_an_answer_is_none() {
+        let events = |count: usize| "data: {}\n\n".repeat(count) + "data: [DONE]\n\n";
+        let whole = |workload: Workload, body: String, teller| {
+            workload.is_answered_by(body.as_bytes(), teller)
+        };
+        assert!(whole(Workload::Stream, events(203), Responder::PassThrough));
+        assert!(whole(Workload::Stream, events(202), Responder::Gateway));
+        assert!(!whole(Workload::Stream, events(202), Responder::PassThrough));
+        assert!(!whole(Workload::Stream, "data: {}\n\n".repeat(204), Responder::PassThrough));
+        assert!(!whole(Workload::Json, "{}".to_owned(), Responder::PassThrough));
+        let json = |length: usize| format!("{{{}}}", " ".repeat(length - 2));
+        assert!(whole(Workload::Json, json(1030), Responder::Cache));
+        assert!(!whole(Workload::Json, json(1030), Responder::Gateway));
+        assert!(!whole(Workload::Json, json(1057), Responder::Cache));
+        let late = Workload::Late(Prelude::Twenty);
+        assert!(whole(late, events(43), Responder::PassThrough));
+        assert!(!whole(late, events(42), Responder::PassThrough));
+    }
+}
