@@ -91,8 +91,12 @@ impl LedgerHost for CloudflareHost {
     // By its alarm.
     const EXPIRES_ROWS: bool = true;
 
-    async fn apply(&self, place: &BookId, operation: &Operation) -> Result<LedgerReply, HostError> {
-        ledger::apply(&self.environment, place, operation).await
+    async fn apply(
+        &self,
+        book_id: &BookId,
+        operation: &Operation,
+    ) -> Result<LedgerReply, HostError> {
+        ledger::apply(&self.environment, book_id, operation).await
     }
 }
 

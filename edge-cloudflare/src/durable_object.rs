@@ -63,9 +63,9 @@ impl Keeper {
     pub fn apply(&mut self, operation: &str) -> Result<String, JsValue> {
         let operation = json::from_text(operation).map_err(|error| thrown(&error))?;
         let now = now();
-        let mut shelf = self.take_book()?;
-        let reply = shelf.apply(now, &operation);
-        self.put_back(shelf, now)?;
+        let mut book = self.take_book()?;
+        let reply = book.apply(now, &operation);
+        self.put_back(book, now)?;
         serde_json::to_string(&reply).map_err(|error| thrown(&error))
     }
 
@@ -73,18 +73,18 @@ impl Keeper {
     pub fn alarm(&mut self) -> Result<Option<Promise>, JsValue> {
         self.alarm = None;
         let now = now();
-        let mut shelf = self.take_book()?;
-        shelf.book.sweep(now);
-        if shelf.book.is_empty() {
+        let mut book = self.take_book()?;
+        book.book.sweep(now);
+        if book.book.is_empty() {
             return self.storage.delete_all().map(Some);
         }
-        self.put_back(shelf, now)?;
+        self.put_back(book, now)?;
         Ok(None)
     }
 
     fn take_book(&mut self) -> Result<StoredBook, JsValue> {
-        if let Some(shelf) = self.book.take() {
-            return Ok(shelf);
+        if let Some(book) = self.book.take() {
+            return Ok(book);
         }
         let rows = rows(&self.storage)?.to_vec();
         let texts: Option<Vec<String>> = rows.iter().map(JsValue::as_string).collect();
@@ -95,8 +95,8 @@ impl Keeper {
     }
 
     /// Writes what has changed and keeps the book for the next operation.
-    fn put_back(&mut self, mut shelf: StoredBook, now: Timestamp) -> Result<(), JsValue> {
-        let changes = shelf.take_changes();
+    fn put_back(&mut self, mut book: StoredBook, now: Timestamp) -> Result<(), JsValue> {
+        let changes = book.take_changes();
         if !changes.is_empty() {
             let flat = Array::new();
             for (name, body) in &changes {
@@ -105,12 +105,12 @@ impl Keeper {
             }
             write(&self.storage, &flat)?;
         }
-        if let Some(at) = alarm(self.alarm, now, || shelf.due(now, !changes.is_empty())) {
+        if let Some(at) = alarm(self.alarm, now, || book.due(now, !changes.is_empty())) {
             // If setting it fails later, the host ends the object and holds the answer back.
             let _ = self.storage.set_alarm(at.as_millis() as f64)?;
             self.alarm = Some(at);
         }
-        self.book = Some(shelf);
+        self.book = Some(book);
         Ok(())
     }
 }
@@ -227,12 +227,12 @@ mod tests {
 
     /// Applies an operation and writes into `storage` as the object does; tells how many rows.
     fn apply_and_write(
-        shelf: &mut StoredBook,
+        book: &mut StoredBook,
         storage: &mut BTreeMap<String, String>,
         operation: &Operation,
     ) -> usize {
-        shelf.apply(NOW, operation);
-        let changes = shelf.take_changes();
+        book.apply(NOW, operation);
+        let changes = book.take_changes();
         let count = changes.len();
         for (name, body) in changes {
             match body {
@@ -240,7 +240,7 @@ mod tests {
                 None => storage.remove(&name),
             };
         }
-        let kept: BTreeMap<_, _> = shelf.stored.0.iter().cloned().collect();
+        let kept: BTreeMap<_, _> = book.stored.0.iter().cloned().collect();
         assert_eq!(kept, *storage);
         count
     }
@@ -248,16 +248,16 @@ mod tests {
     #[test]
     fn only_rows_that_differ_from_storage_are_written() {
         let mut storage = BTreeMap::new();
-        let mut shelf = StoredBook::open(std::iter::empty()).expect("nothing can be read");
+        let mut book = StoredBook::open(std::iter::empty()).expect("nothing can be read");
         let read = Operation::Read { accounts: vec![("a".to_owned(), rule(10))] };
         let mut check = |operation: &Operation, rows: usize| {
-            assert_eq!(apply_and_write(&mut shelf, &mut storage, operation), rows, "{operation:?}");
+            assert_eq!(apply_and_write(&mut book, &mut storage, operation), rows, "{operation:?}");
             // An object that has slept knows the same as one that has not.
             let mut reopened =
                 StoredBook::open(storage.clone().into_iter()).expect("it was written so");
             let level = reopened.apply(NOW, &read);
-            assert_eq!(level, shelf.apply(NOW, &read));
-            shelf.take_changes();
+            assert_eq!(level, book.apply(NOW, &read));
+            book.take_changes();
         };
         check(&read, 0);
         check(&reserve(1, "a", 6), 1);
@@ -280,17 +280,17 @@ mod tests {
 
     #[test]
     fn an_empty_book_is_swept_once_it_was_written() {
-        let mut shelf = StoredBook::open(std::iter::empty()).expect("nothing can be read");
-        assert_eq!(shelf.due(NOW, false), None, "nobody ever used it");
-        let reply = shelf.apply(NOW, &reserve(1, "a", 6));
+        let mut book = StoredBook::open(std::iter::empty()).expect("nothing can be read");
+        assert_eq!(book.due(NOW, false), None, "nobody ever used it");
+        let reply = book.apply(NOW, &reserve(1, "a", 6));
         assert!(matches!(reply, LedgerReply::Granted(_)), "{reply:?}");
-        assert_eq!(shelf.due(NOW, true), Some(after(60_000)));
-        shelf.apply(NOW, &settle(1, "a", 0));
-        assert_eq!(shelf.due(NOW, true), Some(NOW));
-        assert_eq!(shelf.due(NOW, false), None, "its alarm is set");
-        shelf.apply(NOW, &reserve(2, "a", 6));
-        shelf.apply(NOW, &settle(2, "a", 6));
-        assert_eq!(shelf.due(NOW, true), None, "a total is for ever");
+        assert_eq!(book.due(NOW, true), Some(after(60_000)));
+        book.apply(NOW, &settle(1, "a", 0));
+        assert_eq!(book.due(NOW, true), Some(NOW));
+        assert_eq!(book.due(NOW, false), None, "its alarm is set");
+        book.apply(NOW, &reserve(2, "a", 6));
+        book.apply(NOW, &settle(2, "a", 6));
+        assert_eq!(book.due(NOW, true), None, "a total is for ever");
     }
 
     #[track_caller]

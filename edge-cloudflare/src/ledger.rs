@@ -21,11 +21,11 @@ extern "C" {
 /// Has an operation applied to the book of a place.
 pub(crate) async fn apply(
     environment: &JsValue,
-    place: &BookId,
+    book_id: &BookId,
     operation: &Operation,
 ) -> Result<LedgerReply, HostError> {
     let operation = serde_json::to_string(operation).map_err(HostError::new)?;
-    let promise = ask(environment, place.as_str(), &operation);
+    let promise = ask(environment, book_id.as_str(), &operation);
     let promise = promise.map_err(|error| js::to_host_error(&error))?;
     let reply = PromiseFuture::new(&promise).await.map_err(|error| js::to_host_error(&error))?;
     let reply =

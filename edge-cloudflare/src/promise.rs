@@ -105,9 +105,9 @@ thread_local! {
 
 fn open() -> usize {
     SLOTS.with_borrow_mut(|places| match places.free.pop() {
-        Some(place) => {
-            places.all[place] = Slot::Awaited(None);
-            place
+        Some(slot) => {
+            places.all[slot] = Slot::Awaited(None);
+            slot
         }
         None => {
             places.all.push(Slot::Awaited(None));

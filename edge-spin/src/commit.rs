@@ -16,9 +16,9 @@ pub(crate) trait CasStore {
     /// A value as somebody has seen it.
     type Cell;
     /// A value, without the intention to change it.
-    fn peek(&self, place: &BookId) -> Result<Option<Vec<u8>>, HostError>;
+    fn peek(&self, book_id: &BookId) -> Result<Option<Vec<u8>>, HostError>;
     /// Begins to change a value.
-    fn begin(&self, place: &BookId) -> Result<Self::Cell, HostError>;
+    fn begin(&self, book_id: &BookId) -> Result<Self::Cell, HostError>;
     /// The value that a swap would replace.
     fn current(&self, cell: &Self::Cell) -> Result<Option<Vec<u8>>, HostError>;
     /// Replaces the value if it is still [`CasStore::current`]. Where there was none, it may replace
@@ -28,9 +28,9 @@ pub(crate) trait CasStore {
     ///
     /// It is asked since Spin's SQLite store, which is its default, makes no condition of there being
     /// no value (4.1): of two who swap into nothing, the second would undo what the first did.
-    fn claim(&self, place: &BookId) -> Result<bool, HostError>;
+    fn claim(&self, book_id: &BookId) -> Result<bool, HostError>;
     /// Lets somebody else claim.
-    fn release(&self, place: &BookId) -> Result<(), HostError>;
+    fn release(&self, book_id: &BookId) -> Result<(), HostError>;
 }
 
 /// What became of a swap.
@@ -54,20 +54,20 @@ pub(crate) enum Commit {
 
 /// Applies operations to the book of a place, all or none.
 pub(crate) fn commit<C: CasStore>(
-    cells: &C,
-    place: &BookId,
+    store: &C,
+    book_id: &BookId,
     now: Timestamp,
     operations: &[&Operation],
 ) -> Result<Commit, HostError> {
     if operations.iter().all(|operation| is_read_only(operation)) {
-        let mut book = parse_book(place, cells.peek(place)?.as_deref(), now)?;
+        let mut book = parse_book(book_id, store.peek(book_id)?.as_deref(), now)?;
         let replies = operations.iter().map(|operation| book.apply(now, operation)).collect();
         return Ok(Commit::Done(replies));
     }
-    let mut cell = cells.begin(place)?;
+    let mut cell = store.begin(book_id)?;
     for _ in 0..MAX_CHAINED_SWAPS {
-        let kept = cells.current(&cell)?;
-        let mut book = parse_book(place, kept.as_deref(), now)?;
+        let kept = store.current(&cell)?;
+        let mut book = parse_book(book_id, kept.as_deref(), now)?;
         let replies: Vec<LedgerReply> =
             operations.iter().map(|operation| book.apply(now, operation)).collect();
         let value = book.to_bytes();
@@ -80,10 +80,10 @@ pub(crate) fn commit<C: CasStore>(
         if !changes || is_same {
             return Ok(Commit::Done(replies));
         }
-        if kept.is_none() && !cells.claim(place)? {
+        if kept.is_none() && !store.claim(book_id)? {
             return Ok(Commit::Claimed);
         }
-        match cells.swap(cell, &value)? {
+        match store.swap(cell, &value)? {
             Swap::Done => return Ok(Commit::Done(replies)),
             Swap::Conflict(again) => cell = again,
         }
@@ -92,10 +92,10 @@ pub(crate) fn commit<C: CasStore>(
 }
 
 /// The book that is kept, as of now. One that cannot be read is told, never taken for an empty one.
-fn parse_book(place: &BookId, kept: Option<&[u8]>, now: Timestamp) -> Result<Book, HostError> {
+fn parse_book(book_id: &BookId, kept: Option<&[u8]>, now: Timestamp) -> Result<Book, HostError> {
     let book = kept.map_or_else(|| Ok(Book::default()), Book::from_bytes);
     let mut book = book.map_err(|error| {
-        HostError::new(format_args!("the book of {} cannot be read: {error}", place.as_str()))
+        HostError::new(format_args!("the book of {} cannot be read: {error}", book_id.as_str()))
     })?;
     book.sweep(now);
     Ok(book)
@@ -139,12 +139,12 @@ pub(crate) mod tests {
     }
 
     impl Memory {
-        pub(crate) fn value(&self, place: &BookId) -> Option<Vec<u8>> {
-            self.values.borrow().get(place.as_str()).cloned()
+        pub(crate) fn value(&self, book_id: &BookId) -> Option<Vec<u8>> {
+            self.values.borrow().get(book_id.as_str()).cloned()
         }
 
-        pub(crate) fn set(&self, place: &BookId, value: &[u8]) {
-            self.values.borrow_mut().insert(place.as_str().to_owned(), value.to_vec());
+        pub(crate) fn set(&self, book_id: &BookId, value: &[u8]) {
+            self.values.borrow_mut().insert(book_id.as_str().to_owned(), value.to_vec());
         }
     }
 
@@ -156,13 +156,13 @@ pub(crate) mod tests {
     impl CasStore for Memory {
         type Cell = Seen;
 
-        fn peek(&self, place: &BookId) -> Result<Option<Vec<u8>>, HostError> {
+        fn peek(&self, book_id: &BookId) -> Result<Option<Vec<u8>>, HostError> {
             self.looks.set(self.looks.get() + 1);
-            Ok(self.value(place))
+            Ok(self.value(book_id))
         }
 
-        fn begin(&self, place: &BookId) -> Result<Seen, HostError> {
-            Ok(Seen { place: place.clone(), value: RefCell::default() })
+        fn begin(&self, book_id: &BookId) -> Result<Seen, HostError> {
+            Ok(Seen { place: book_id.clone(), value: RefCell::default() })
         }
 
         fn current(&self, cell: &Seen) -> Result<Option<Vec<u8>>, HostError> {
@@ -185,23 +185,23 @@ pub(crate) mod tests {
             Ok(Swap::Done)
         }
 
-        fn claim(&self, place: &BookId) -> Result<bool, HostError> {
-            Ok(self.claims.borrow_mut().insert(place.as_str().to_owned()))
+        fn claim(&self, book_id: &BookId) -> Result<bool, HostError> {
+            Ok(self.claims.borrow_mut().insert(book_id.as_str().to_owned()))
         }
 
-        fn release(&self, place: &BookId) -> Result<(), HostError> {
-            self.claims.borrow_mut().remove(place.as_str());
+        fn release(&self, book_id: &BookId) -> Result<(), HostError> {
+            self.claims.borrow_mut().remove(book_id.as_str());
             Ok(())
         }
     }
 
     /// Somebody else's operation, between our read and our swap.
-    fn commit_by_another(memory: &Memory, place: &BookId) {
-        let kept = memory.value(place).expect("there is a book to change");
+    fn commit_by_another(memory: &Memory, book_id: &BookId) {
+        let kept = memory.value(book_id).expect("there is a book to change");
         let mut book = Book::from_bytes(&kept).expect("it is a book");
         let id = u64::try_from(memory.swaps.get()).expect("few swaps") + 1_000_000;
         assert!(matches!(book.apply(NOW, &reserve(id, 1, 1_000)), LedgerReply::Granted(_)));
-        memory.set(place, &book.to_bytes());
+        memory.set(book_id, &book.to_bytes());
     }
 
     pub(crate) fn place() -> BookId {
@@ -298,8 +298,8 @@ pub(crate) mod tests {
     fn a_book_that_cannot_be_read_is_not_an_empty_one() {
         let memory = Memory::default();
         memory.set(&place(), b"{\"account\":");
-        let outage = commit(&memory, &place(), NOW, &[&reserve(1, 1, 10)]).expect_err("no book");
-        assert!(outage.reason().starts_with("the book of place cannot be read"), "{outage}");
+        let error = commit(&memory, &place(), NOW, &[&reserve(1, 1, 10)]).expect_err("no book");
+        assert!(error.reason().starts_with("the book of place cannot be read"), "{error}");
         assert_eq!(memory.value(&place()).as_deref(), Some(b"{\"account\":".as_slice()));
     }
 }

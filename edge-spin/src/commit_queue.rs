@@ -42,10 +42,10 @@ impl CommitQueue {
     pub(crate) async fn apply<H: CasStore + Clock>(
         &self,
         host: &H,
-        place: &BookId,
+        book_id: &BookId,
         operation: &Operation,
     ) -> Result<LedgerReply, HostError> {
-        let ticket = self.join(place, operation);
+        let ticket = self.join(book_id, operation);
         // The others who are ready join before the first of them commits for all.
         yield_once().await;
         for attempt in 0..MAX_TRIES {
@@ -55,28 +55,28 @@ impl CommitQueue {
             if let Some(reply) = ticket.reply() {
                 return reply;
             }
-            let claimed = self.commit(host, place);
+            let claimed = self.commit(host, book_id);
             if let Some(reply) = ticket.reply() {
                 return reply;
             }
             if claimed && attempt + 1 == MAX_TRIES {
                 // Whoever claimed to make this book has not done it in all the time: it is gone.
-                host.release(place)?;
+                host.release(book_id)?;
             }
         }
-        Err(HostError::new(format_args!("the book of {} was never free", place.as_str())))
+        Err(HostError::new(format_args!("the book of {} was never free", book_id.as_str())))
     }
 
     /// Commits for everybody who waits, and tells whether somebody else has claimed the book.
-    fn commit<H: CasStore + Clock>(&self, host: &H, place: &BookId) -> bool {
-        let Some(waiting) = self.waiting.borrow_mut().remove(place) else { return false };
+    fn commit<H: CasStore + Clock>(&self, host: &H, book_id: &BookId) -> bool {
+        let Some(waiting) = self.waiting.borrow_mut().remove(book_id) else { return false };
         let operations: Vec<&Operation> = waiting.iter().map(|one| &one.operation).collect();
-        let outcome = commit(host, place, host.now(), &operations);
+        let outcome = commit(host, book_id, host.now(), &operations);
         let answers: Vec<Result<LedgerReply, HostError>> = match outcome {
             Ok(Commit::Done(replies)) => replies.into_iter().map(Ok).collect(),
-            Err(outage) => vec![Err(outage); waiting.len()],
+            Err(error) => vec![Err(error); waiting.len()],
             Ok(outcome @ (Commit::Conflict | Commit::Claimed)) => {
-                self.waiting.borrow_mut().entry(place.clone()).or_default().splice(..0, waiting);
+                self.waiting.borrow_mut().entry(book_id.clone()).or_default().splice(..0, waiting);
                 return outcome == Commit::Claimed;
             }
         };
@@ -86,12 +86,12 @@ impl CommitQueue {
         false
     }
 
-    fn join<'a>(&'a self, place: &'a BookId, operation: &Operation) -> QueueEntry<'a> {
+    fn join<'a>(&'a self, book_id: &'a BookId, operation: &Operation) -> QueueEntry<'a> {
         let waiting =
             Rc::new(PendingOperation { operation: operation.clone(), reply: RefCell::default() });
         let mut all = self.waiting.borrow_mut();
-        all.entry(place.clone()).or_default().push(Rc::clone(&waiting));
-        QueueEntry { queue: self, book_id: place, waiting }
+        all.entry(book_id.clone()).or_default().push(Rc::clone(&waiting));
+        QueueEntry { queue: self, book_id, waiting }
     }
 }
 
@@ -184,12 +184,12 @@ mod tests {
     impl CasStore for Host {
         type Cell = Seen;
 
-        fn peek(&self, place: &BookId) -> Result<Option<Vec<u8>>, HostError> {
-            self.memory.peek(place)
+        fn peek(&self, book_id: &BookId) -> Result<Option<Vec<u8>>, HostError> {
+            self.memory.peek(book_id)
         }
 
-        fn begin(&self, place: &BookId) -> Result<Seen, HostError> {
-            self.memory.begin(place)
+        fn begin(&self, book_id: &BookId) -> Result<Seen, HostError> {
+            self.memory.begin(book_id)
         }
 
         fn current(&self, cell: &Seen) -> Result<Option<Vec<u8>>, HostError> {
@@ -200,12 +200,12 @@ mod tests {
             self.memory.swap(cell, value)
         }
 
-        fn claim(&self, place: &BookId) -> Result<bool, HostError> {
-            self.memory.claim(place)
+        fn claim(&self, book_id: &BookId) -> Result<bool, HostError> {
+            self.memory.claim(book_id)
         }
 
-        fn release(&self, place: &BookId) -> Result<(), HostError> {
-            self.memory.release(place)
+        fn release(&self, book_id: &BookId) -> Result<(), HostError> {
+            self.memory.release(book_id)
         }
     }
 
@@ -222,9 +222,9 @@ mod tests {
 
     #[test]
     fn those_who_wait_together_are_one_swap() {
-        let (queue, host, place) = (CommitQueue::default(), Host::default(), place());
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), place());
         let operations: Vec<_> = (0..16).map(|id| reserve(id, 1, 10)).collect();
-        let all = operations.iter().map(|operation| queue.apply(&host, &place, operation));
+        let all = operations.iter().map(|operation| queue.apply(&host, &book_id, operation));
         let replies = run(join_all(all));
         let granted = replies.iter().filter(|reply| matches!(reply, Ok(LedgerReply::Granted(_))));
         assert_eq!(granted.count(), 10);
@@ -234,10 +234,10 @@ mod tests {
 
     #[test]
     fn who_is_overtaken_tries_again_later() {
-        let (queue, host, place) = (CommitQueue::default(), Host::default(), place());
-        host.memory.set(&place, b"{}");
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), place());
+        host.memory.set(&book_id, b"{}");
         host.memory.overtaken.set(20);
-        let reply = run(queue.apply(&host, &place, &reserve(1, 1, 1_000)));
+        let reply = run(queue.apply(&host, &book_id, &reserve(1, 1, 1_000)));
         assert!(matches!(reply, Ok(LedgerReply::Granted(_))));
         assert_eq!(used(&host.memory), 21);
         assert!(host.slept.get() > Duration::ZERO);
@@ -245,10 +245,10 @@ mod tests {
 
     #[test]
     fn it_is_given_up_in_the_end() {
-        let (queue, host, place) = (CommitQueue::default(), Host::default(), place());
-        host.memory.set(&place, b"{}");
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), place());
+        host.memory.set(&book_id, b"{}");
         host.memory.overtaken.set(usize::MAX);
-        let reply = run(queue.apply(&host, &place, &reserve(1, 500, 1_000)));
+        let reply = run(queue.apply(&host, &book_id, &reserve(1, 500, 1_000)));
         assert_eq!(reply, Err(HostError::new("the book of place was never free")));
         assert!(host.slept.get() < Duration::from_secs(2), "{:?}", host.slept.get());
         assert!(queue.waiting.borrow().is_empty());
@@ -256,22 +256,25 @@ mod tests {
 
     #[test]
     fn a_claim_of_one_who_is_gone_does_not_last() {
-        let (queue, host, place) = (CommitQueue::default(), Host::default(), place());
-        assert_eq!(host.claim(&place), Ok(true));
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), place());
+        assert_eq!(host.claim(&book_id), Ok(true));
         let operation = reserve(1, 1, 10);
-        assert!(run(queue.apply(&host, &place, &operation)).is_err());
-        assert!(matches!(run(queue.apply(&host, &place, &operation)), Ok(LedgerReply::Granted(_))));
+        assert!(run(queue.apply(&host, &book_id, &operation)).is_err());
+        assert!(matches!(
+            run(queue.apply(&host, &book_id, &operation)),
+            Ok(LedgerReply::Granted(_))
+        ));
     }
 
     #[test]
     fn what_is_dropped_while_it_waits_is_not_applied() {
-        let (queue, host, place) = (CommitQueue::default(), Host::default(), place());
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), place());
         let (gone, stays) = (reserve(1, 1, 10), reserve(2, 1, 10));
         let mut cx = Context::from_waker(Waker::noop());
-        let mut stays = pin!(queue.apply(&host, &place, &stays));
+        let mut stays = pin!(queue.apply(&host, &book_id, &stays));
         assert!(stays.as_mut().poll(&mut cx).is_pending());
         {
-            let mut gone = pin!(queue.apply(&host, &place, &gone));
+            let mut gone = pin!(queue.apply(&host, &book_id, &gone));
             assert!(gone.as_mut().poll(&mut cx).is_pending());
         }
         assert!(matches!(run(stays), Ok(LedgerReply::Granted(_))));
@@ -280,12 +283,12 @@ mod tests {
 
     #[test]
     fn an_unreadable_book_is_told_to_everybody_who_waits() {
-        let (queue, host, place) = (CommitQueue::default(), Host::default(), place());
-        host.memory.set(&place, b"no book");
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), place());
+        host.memory.set(&book_id, b"no book");
         let (one, other) = (reserve(1, 1, 10), reserve(2, 1, 10));
-        let all = [&one, &other].map(|operation| queue.apply(&host, &place, operation));
+        let all = [&one, &other].map(|operation| queue.apply(&host, &book_id, operation));
         assert!(run(join_all(all)).iter().all(Result::is_err));
-        assert_eq!(host.memory.value(&place).as_deref(), Some(b"no book".as_slice()));
+        assert_eq!(host.memory.value(&book_id).as_deref(), Some(b"no book".as_slice()));
     }
 
     #[test]

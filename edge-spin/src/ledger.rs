@@ -35,21 +35,25 @@ impl LedgerHost for SpinHost {
     const MAX_BATCH_DELAY: Duration = Duration::from_millis(100);
     const EXPIRES_ROWS: bool = false;
 
-    async fn apply(&self, place: &BookId, operation: &Operation) -> Result<LedgerReply, HostError> {
+    async fn apply(
+        &self,
+        book_id: &BookId,
+        operation: &Operation,
+    ) -> Result<LedgerReply, HostError> {
         let queue = QUEUE.with(Rc::clone);
-        queue.apply(self, place, operation).await
+        queue.apply(self, book_id, operation).await
     }
 }
 
 impl CasStore for SpinHost {
     type Cell = Cas;
 
-    fn peek(&self, place: &BookId) -> Result<Option<Vec<u8>>, HostError> {
-        bucket()?.get(&book_key(place)).map_err(to_host_error)
+    fn peek(&self, book_id: &BookId) -> Result<Option<Vec<u8>>, HostError> {
+        bucket()?.get(&book_key(book_id)).map_err(to_host_error)
     }
 
-    fn begin(&self, place: &BookId) -> Result<Cas, HostError> {
-        Cas::new(&*bucket()?, &book_key(place)).map_err(to_host_error)
+    fn begin(&self, book_id: &BookId) -> Result<Cas, HostError> {
+        Cas::new(&*bucket()?, &book_key(book_id)).map_err(to_host_error)
     }
 
     fn current(&self, cell: &Cas) -> Result<Option<Vec<u8>>, HostError> {
@@ -64,24 +68,25 @@ impl CasStore for SpinHost {
         }
     }
 
-    fn claim(&self, place: &BookId) -> Result<bool, HostError> {
+    fn claim(&self, book_id: &BookId) -> Result<bool, HostError> {
         // Whoever counts to one is the first. The count has a name of its own: Spin's SQLite store
         // panics where it is to add to a value that is no number.
-        let count = atomics::increment(&*bucket()?, &claim_key(place), 1).map_err(to_host_error)?;
+        let count =
+            atomics::increment(&*bucket()?, &claim_key(book_id), 1).map_err(to_host_error)?;
         Ok(count == 1)
     }
 
-    fn release(&self, place: &BookId) -> Result<(), HostError> {
-        bucket()?.delete(&claim_key(place)).map_err(to_host_error)
+    fn release(&self, book_id: &BookId) -> Result<(), HostError> {
+        bucket()?.delete(&claim_key(book_id)).map_err(to_host_error)
     }
 }
 
-fn book_key(place: &BookId) -> String {
-    format!("ledger/{}", place.as_str())
+fn book_key(book_id: &BookId) -> String {
+    format!("ledger/{}", book_id.as_str())
 }
 
-fn claim_key(place: &BookId) -> String {
-    format!("claim/{}", place.as_str())
+fn claim_key(book_id: &BookId) -> String {
+    format!("claim/{}", book_id.as_str())
 }
 
 fn bucket() -> Result<Rc<Bucket>, HostError> {

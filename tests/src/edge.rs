@@ -35,8 +35,8 @@ pub trait Edge: Sync {
 }
 
 /// Waits for the record of a request, which an edge may write after the answer.
-pub async fn record_of(edge: &dyn Edge, request_id: &str, patience: Duration) -> Vec<Value> {
-    let until = Instant::now() + patience;
+pub async fn record_of(edge: &dyn Edge, request_id: &str, timeout: Duration) -> Vec<Value> {
+    let until = Instant::now() + timeout;
     loop {
         let records = edge.log().records(request_id);
         if !records.is_empty() || Instant::now() >= until {

@@ -37,18 +37,18 @@ struct HostProcess {
 
 impl IsolatedEdge {
     /// Serves an app. `host` is the program `serin-spin-host`, which tests are told by cargo.
-    pub fn start(kind: EdgeKind, host: &Path, app: &App) -> anyhow::Result<Self> {
-        Self::start_with_state(kind, host, app, None)
+    pub fn start(edge_kind: EdgeKind, host: &Path, app: &App) -> anyhow::Result<Self> {
+        Self::start_with_state(edge_kind, host, app, None)
     }
 
     /// The same, with a state that is kept in a directory.
     pub fn start_with_state(
-        kind: EdgeKind,
+        edge_kind: EdgeKind,
         host: &Path,
         app: &App,
         state: Option<&Path>,
     ) -> anyhow::Result<Self> {
-        let served = match kind {
+        let served = match edge_kind {
             EdgeKind::Cloudflare => {
                 Served::Cloudflare(Workerd::start(std::slice::from_ref(app), state)?)
             }

@@ -51,12 +51,12 @@ pub async fn play(scenario: &Scenario, edge: &dyn Edge, server: &Server) -> Resu
             let seen = send_request(edge.address(&app), request, &id)
                 .await
                 .map_err(|error| place(format!("{error:#}")))?;
-            let patience = if request.expect.record.is_empty() {
+            let timeout = if request.expect.record.is_empty() {
                 Duration::ZERO
             } else {
                 Duration::from_secs(5)
             };
-            let records = record_of(edge, &id, patience).await;
+            let records = record_of(edge, &id, timeout).await;
             let seen = Observed { records: Some(records), ..seen };
             request.expect.check(&seen).map_err(place)?;
             scenario.check_secrecy(&seen).map_err(place)?;

@@ -31,9 +31,9 @@ const APP_KEY: &str = "app-key-of-this-test";
 const NAME: &str = "live";
 
 async fn a_document_takes_effect_under_load_without_a_failed_request(
-    kind: EdgeKind,
+    edge_kind: EdgeKind,
 ) -> anyhow::Result<()> {
-    let world = Arc::new(World::start(kind, None).await?);
+    let world = Arc::new(World::start(edge_kind, None).await?);
     let over = Arc::new(AtomicBool::new(false));
     let mut running = JoinSet::new();
     for caller in 0..8 {
@@ -113,8 +113,8 @@ fn is_whole(answer: &Answer) -> bool {
     answer.status == 200 && is_first && said == "one two three"
 }
 
-async fn what_is_wrong_changes_nothing(kind: EdgeKind) -> anyhow::Result<()> {
-    let world = World::start(kind, None).await?;
+async fn what_is_wrong_changes_nothing(edge_kind: EdgeKind) -> anyhow::Result<()> {
+    let world = World::start(edge_kind, None).await?;
     let tag = world.tag().await?;
     let wrong = world.put(&tag, "nobody").await?;
     let problems = &wrong.json()["error"]["problems"];
@@ -136,8 +136,8 @@ async fn what_is_wrong_changes_nothing(kind: EdgeKind) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn of_many_writers_one_wins(kind: EdgeKind) -> anyhow::Result<()> {
-    let world = Arc::new(World::start(kind, None).await?);
+async fn of_many_writers_one_wins(edge_kind: EdgeKind) -> anyhow::Result<()> {
+    let world = Arc::new(World::start(edge_kind, None).await?);
     for round in 1..=3 {
         let tag = world.tag().await?;
         let mut running = JoinSet::new();
@@ -171,9 +171,9 @@ async fn of_many_writers_one_wins(kind: EdgeKind) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn a_version_outlives_the_process(kind: EdgeKind) -> anyhow::Result<()> {
-    let state = State::new(kind)?;
-    let world = World::start(kind, Some(&state.0)).await?;
+async fn a_version_outlives_the_process(edge_kind: EdgeKind) -> anyhow::Result<()> {
+    let state = State::new(edge_kind)?;
+    let world = World::start(edge_kind, Some(&state.0)).await?;
     ensure!(world.put(&world.tag().await?, "new").await?.status == 200);
     ensure!(world.put(&world.tag().await?, "old").await?.status == 200);
     let tag = world.tag().await?;
@@ -182,7 +182,7 @@ async fn a_version_outlives_the_process(kind: EdgeKind) -> anyhow::Result<()> {
     ensure!(restored.status == 200 && restored.json()["version"] == 3, "{restored:?}");
     let World { edge, server } = world;
     edge.kill();
-    let world = World::over(kind, server, Some(&state.0)).await?;
+    let world = World::over(edge_kind, server, Some(&state.0)).await?;
     // The very first request already.
     ensure!(world.ask(false).await?.header("x-serin-target") == "new/m");
     let list = world.admin("GET", "/versions", &[], &Value::Null).await?.json();
@@ -196,8 +196,8 @@ async fn a_version_outlives_the_process(kind: EdgeKind) -> anyhow::Result<()> {
 struct State(PathBuf);
 
 impl State {
-    fn new(kind: EdgeKind) -> anyhow::Result<Self> {
-        let name = format!("serin-{}-config-{}", kind.name(), std::process::id());
+    fn new(edge_kind: EdgeKind) -> anyhow::Result<Self> {
+        let name = format!("serin-{}-config-{}", edge_kind.name(), std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
@@ -217,16 +217,16 @@ struct World {
 }
 
 impl World {
-    async fn start(kind: EdgeKind, state: Option<&Path>) -> anyhow::Result<Self> {
+    async fn start(edge_kind: EdgeKind, state: Option<&Path>) -> anyhow::Result<Self> {
         let server = Arc::new(Server::start().await?);
         let script: Script = toml::from_str("answer = 'one two three'\ngap = '20ms'")?;
         let part = || UpstreamSpec { script: vec![script.clone()], ..UpstreamSpec::default() };
         server.register(NAME, [("old".to_owned(), part()), ("new".to_owned(), part())].into());
-        Self::over(kind, server, state).await
+        Self::over(edge_kind, server, state).await
     }
 
     async fn over(
-        kind: EdgeKind,
+        edge_kind: EdgeKind,
         server: Arc<Server>,
         state: Option<&Path>,
     ) -> anyhow::Result<Self> {
@@ -236,7 +236,7 @@ impl World {
         let apps = vec![App { name: NAME.to_owned(), config, secrets, ledger: true }];
         let state = state.map(Path::to_owned);
         // Starting blocks, and one of the edges brings a runtime of its own.
-        let edge = tokio::task::spawn_blocking(move || kind.start(&apps, state.as_deref()));
+        let edge = tokio::task::spawn_blocking(move || edge_kind.start(&apps, state.as_deref()));
         let edge = edge.await?.context("build both artifacts first: `cargo xtask test`")?;
         Ok(Self { edge, server })
     }

@@ -38,15 +38,15 @@ const CONCURRENT_CALLERS: u64 = 10;
 /// How long sums may take to be where they can be asked for.
 const AGGREGATION_TIMEOUT: Duration = Duration::from_secs(10);
 
-async fn what_was_shown_outlives_the_process(kind: EdgeKind) -> anyhow::Result<()> {
-    let state = State::new(kind)?;
+async fn what_was_shown_outlives_the_process(edge_kind: EdgeKind) -> anyhow::Result<()> {
+    let state = State::new(edge_kind)?;
     let server = Server::start().await?;
     server.register(NAME, [].into());
     server.rewrite(NAME, "big", toml::from_str::<Script>(SCRIPT)?);
     let mut before = ShownTotals::default();
     let mut asked = 0;
     for life in 0..RESTARTS {
-        let solo = start(kind, &server, &state.0).await?;
+        let solo = start(edge_kind, &server, &state.0).await?;
         let address = solo.address();
         let kept = ShownTotals::fetch(address).await?;
         kept.check_not_less_than(&before).with_context(|| format!("life {life}"))?;
@@ -84,7 +84,7 @@ async fn what_was_shown_outlives_the_process(kind: EdgeKind) -> anyhow::Result<(
         before = shown;
         running.abort_all();
     }
-    let solo = start(kind, &server, &state.0).await?;
+    let solo = start(edge_kind, &server, &state.0).await?;
     let last = ShownTotals::fetch(solo.address()).await?;
     last.check_not_less_than(&before)?;
     ensure!(
@@ -140,7 +140,7 @@ fn crowd(address: SocketAddr) -> JoinSet<anyhow::Result<u16>> {
     running
 }
 
-async fn start(kind: EdgeKind, server: &Server, state: &Path) -> anyhow::Result<IsolatedEdge> {
+async fn start(edge_kind: EdgeKind, server: &Server, state: &Path) -> anyhow::Result<IsolatedEdge> {
     let base = server.base(NAME);
     let document = format!(
         "[[providers]]\nid = 'big'\nkind = 'openai-compatible'\nbase_url = '{base}/big/v1'\n\
@@ -154,7 +154,7 @@ async fn start(kind: EdgeKind, server: &Server, state: &Path) -> anyhow::Result<
     let state = state.to_owned();
     // Starting blocks.
     let started = tokio::task::spawn_blocking(move || {
-        IsolatedEdge::start_with_state(kind, Path::new(HOST), &app, Some(&state))
+        IsolatedEdge::start_with_state(edge_kind, Path::new(HOST), &app, Some(&state))
     });
     started.await?.context("build both artifacts first: `cargo xtask test`")
 }
@@ -163,8 +163,8 @@ async fn start(kind: EdgeKind, server: &Server, state: &Path) -> anyhow::Result<
 struct State(PathBuf);
 
 impl State {
-    fn new(kind: EdgeKind) -> anyhow::Result<Self> {
-        let name = format!("serin-{}-{NAME}-{}", kind.name(), std::process::id());
+    fn new(edge_kind: EdgeKind) -> anyhow::Result<Self> {
+        let name = format!("serin-{}-{NAME}-{}", edge_kind.name(), std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))

@@ -35,11 +35,11 @@ const PEPPER: &str = "pepper-of-this-test-0123456789abcdef";
 const APP_KEY: &str = "app-key-of-this-test";
 const USAGE: &str = "answer = 'one two'\nprompt_tokens = 20\ncompletion_tokens = 80";
 
-async fn a_burst_admits_exactly_what_requests_allow(kind: EdgeKind) -> anyhow::Result<()> {
+async fn a_burst_admits_exactly_what_requests_allow(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let limit = "requests = { per = 'hour', max = 20 }";
     let apps = [5, 50, 500].map(|callers| (format!("burst-{callers}"), callers));
     let documents = apps.iter().map(|(name, _)| (name.as_str(), limited(limit))).collect();
-    let world = World::open(kind, documents, USAGE).await?;
+    let world = World::open(edge_kind, documents, USAGE).await?;
     for (app, callers) in &apps {
         let answers = world.burst(app, *callers, json!({})).await?;
         ensure!(count(&answers, 200) == 20.min(*callers), "{callers}: {:?}", statuses(&answers));
@@ -62,9 +62,9 @@ async fn a_burst_admits_exactly_what_requests_allow(kind: EdgeKind) -> anyhow::R
     Ok(())
 }
 
-async fn a_burst_admits_no_more_tokens_than_there_are(kind: EdgeKind) -> anyhow::Result<()> {
+async fn a_burst_admits_no_more_tokens_than_there_are(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let documents = vec![("tokens", limited("tokens = { per = 'hour', max = 2000 }"))];
-    let world = World::open(kind, documents, USAGE).await?;
+    let world = World::open(edge_kind, documents, USAGE).await?;
     let answers = world.burst("tokens", 80, json!({ "max_tokens": 90 })).await?;
     let admitted = count(&answers, 200);
     ensure!((17..=20).contains(&admitted), "{admitted} of 80: {:?}", statuses(&answers));
@@ -73,10 +73,10 @@ async fn a_burst_admits_no_more_tokens_than_there_are(kind: EdgeKind) -> anyhow:
     Ok(())
 }
 
-async fn a_leased_limit_is_exact_too(kind: EdgeKind) -> anyhow::Result<()> {
+async fn a_leased_limit_is_exact_too(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let few = limited("lease = true\nrequests = { per = 'hour', max = 20 }");
     let many = limited("lease = true\nrequests = { per = 'hour', max = 100 }");
-    let world = World::open(kind, vec![("few", few), ("many", many)], USAGE).await?;
+    let world = World::open(edge_kind, vec![("few", few), ("many", many)], USAGE).await?;
     let answers = world.burst("few", 500, json!({})).await?;
     ensure!(count(&answers, 200) == 20, "{:?}", statuses(&answers));
     let mut admitted = count(&world.burst("many", 200, json!({})).await?, 200);
@@ -90,12 +90,12 @@ async fn a_leased_limit_is_exact_too(kind: EdgeKind) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn all_limits_hold_or_none_is_charged(kind: EdgeKind) -> anyhow::Result<()> {
+async fn all_limits_hold_or_none_is_charged(edge_kind: EdgeKind) -> anyhow::Result<()> {
     // Two limits in one place, and one in another.
     let limits = "[[limits]]\nid = 'all'\nby = 'all'\nrequests = { per = 'hour', max = 50 }\n\
                   [[limits]]\nid = 'l'\nby = 'consumer'\nrequests = { per = 'hour', max = 30 }\n\
                   [[limits]]\nid = 'h'\nby = 'header:authorization'\nrequests = { per = 'hour', max = 12 }\n";
-    let world = World::open(kind, vec![("several", limits.to_owned())], USAGE).await?;
+    let world = World::open(edge_kind, vec![("several", limits.to_owned())], USAGE).await?;
     let answers = world.burst("several", 60, json!({})).await?;
     ensure!(count(&answers, 200) == 12, "{:?}", statuses(&answers));
     for (limit, value) in [("all", "_"), ("l", "app")] {
@@ -105,11 +105,11 @@ async fn all_limits_hold_or_none_is_charged(kind: EdgeKind) -> anyhow::Result<()
     Ok(())
 }
 
-async fn every_path_settles_what_it_spent(kind: EdgeKind) -> anyhow::Result<()> {
+async fn every_path_settles_what_it_spent(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let limit = limited("tokens = { per = 'total', max = 1000000 }");
     let apps = ["usage", "silent", "leaves", "fails"];
     let documents = apps.iter().map(|app| (*app, limit.clone())).collect();
-    let world = World::open(kind, documents, USAGE).await?;
+    let world = World::open(edge_kind, documents, USAGE).await?;
     let used = |level: Value| level["used"].as_u64().unwrap_or_default();
 
     world.ask("usage", json!({})).await?;
@@ -134,12 +134,12 @@ async fn every_path_settles_what_it_spent(kind: EdgeKind) -> anyhow::Result<()> 
     Ok(())
 }
 
-async fn without_a_ledger_the_limit_decides(kind: EdgeKind) -> anyhow::Result<()> {
+async fn without_a_ledger_the_limit_decides(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let limit = |on_error: &str| {
         limited(&format!("on_error = '{on_error}'\nrequests = {{ per = 'hour', max = 3 }}"))
     };
     let documents = vec![("open", limit("open")), ("closed", limit("closed"))];
-    let world = World::without_ledger(kind, documents, USAGE).await?;
+    let world = World::without_ledger(edge_kind, documents, USAGE).await?;
     let refused = world.ask("closed", json!({})).await?;
     ensure!(refused.status == 503, "{refused:?}");
     ensure!(refused.json()["error"]["code"] == "ledger_unavailable", "{refused:?}");
@@ -153,13 +153,15 @@ async fn without_a_ledger_the_limit_decides(kind: EdgeKind) -> anyhow::Result<()
     Ok(())
 }
 
-async fn a_key_lives_and_dies_and_is_never_kept_in_clear(kind: EdgeKind) -> anyhow::Result<()> {
-    let state = State::new(kind, "key")?;
+async fn a_key_lives_and_dies_and_is_never_kept_in_clear(
+    edge_kind: EdgeKind,
+) -> anyhow::Result<()> {
+    let state = State::new(edge_kind, "key")?;
     let limit = limited("requests = { per = 'hour', max = 100 }");
     let limit = format!(
         "{limit}[[limits]]\nid = 'h'\nby = 'header:authorization'\nrequests = {{ per = 'hour', max = 100 }}\n"
     );
-    let world = World::start_with_state(kind, vec![("keys", limit)], USAGE, &state.0).await?;
+    let world = World::start_with_state(edge_kind, vec![("keys", limit)], USAGE, &state.0).await?;
     let admin = |method: &'static str, path: String, body: Value| {
         let address = world.address("keys");
         async move { call(address, method, &format!("/admin/v1{path}"), ADMIN, &body).await }
@@ -211,17 +213,17 @@ async fn a_key_lives_and_dies_and_is_never_kept_in_clear(kind: EdgeKind) -> anyh
     Ok(())
 }
 
-async fn what_was_settled_outlives_the_process(kind: EdgeKind) -> anyhow::Result<()> {
-    let state = State::new(kind, "killed")?;
+async fn what_was_settled_outlives_the_process(edge_kind: EdgeKind) -> anyhow::Result<()> {
+    let state = State::new(edge_kind, "killed")?;
     let documents = || vec![("killed", limited("tokens = { per = 'total', max = 1000 }"))];
-    let world = World::start_with_state(kind, documents(), USAGE, &state.0).await?;
+    let world = World::start_with_state(edge_kind, documents(), USAGE, &state.0).await?;
     for _ in 0..3 {
         ensure!(world.ask("killed", json!({ "max_tokens": 80 })).await?.status == 200);
     }
     let before = world.settled("killed", "tokens").await?;
     ensure!(before["used"] == 300, "{before}");
     world.kill();
-    let world = World::start_with_state(kind, documents(), USAGE, &state.0).await?;
+    let world = World::start_with_state(edge_kind, documents(), USAGE, &state.0).await?;
     let after = world.settled("killed", "tokens").await?;
     ensure!(after["used"] == 300, "{after}");
     Ok(())
@@ -248,8 +250,8 @@ fn statuses(answers: &[Answer]) -> BTreeMap<u16, usize> {
 struct State(PathBuf);
 
 impl State {
-    fn new(kind: EdgeKind, name: &str) -> anyhow::Result<Self> {
-        let name = format!("serin-{}-{name}-{}", kind.name(), std::process::id());
+    fn new(edge_kind: EdgeKind, name: &str) -> anyhow::Result<Self> {
+        let name = format!("serin-{}-{name}-{}", edge_kind.name(), std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
@@ -286,32 +288,32 @@ struct World {
 
 impl World {
     async fn open(
-        kind: EdgeKind,
+        edge_kind: EdgeKind,
         limits: Vec<(&str, String)>,
         script: &str,
     ) -> anyhow::Result<Self> {
-        Self::start(kind, limits, script, true, None).await
+        Self::start(edge_kind, limits, script, true, None).await
     }
 
     async fn without_ledger(
-        kind: EdgeKind,
+        edge_kind: EdgeKind,
         limits: Vec<(&str, String)>,
         script: &str,
     ) -> anyhow::Result<Self> {
-        Self::start(kind, limits, script, false, None).await
+        Self::start(edge_kind, limits, script, false, None).await
     }
 
     async fn start_with_state(
-        kind: EdgeKind,
+        edge_kind: EdgeKind,
         limits: Vec<(&str, String)>,
         script: &str,
         state: &Path,
     ) -> anyhow::Result<Self> {
-        Self::start(kind, limits, script, true, Some(state.to_owned())).await
+        Self::start(edge_kind, limits, script, true, Some(state.to_owned())).await
     }
 
     async fn start(
-        kind: EdgeKind,
+        edge_kind: EdgeKind,
         limits: Vec<(&str, String)>,
         script: &str,
         ledger: bool,
@@ -335,7 +337,7 @@ impl World {
             apps.push(App { name: name.to_owned(), config, secrets: secrets.into(), ledger });
         }
         // Starting blocks, and one of the edges brings a runtime of its own.
-        let edge = tokio::task::spawn_blocking(move || kind.start(&apps, state.as_deref()));
+        let edge = tokio::task::spawn_blocking(move || edge_kind.start(&apps, state.as_deref()));
         let edge = edge.await?.context("build both artifacts first: `cargo xtask test`")?;
         Ok(Self { edge, server })
     }

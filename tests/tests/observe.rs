@@ -174,9 +174,9 @@ const TRAFFIC: [(&str, &str, bool, u16); 14] = [
 /// The rest of a round: what is blocked, an embedding, and somebody who leaves.
 const EXTRA_REQUESTS: u64 = 3;
 
-async fn official_readers_understand_what_is_told(kind: EdgeKind) -> anyhow::Result<()> {
-    let world = World::open(kind).await?;
-    let directory = Directory::new(kind)?;
+async fn official_readers_understand_what_is_told(edge_kind: EdgeKind) -> anyhow::Result<()> {
+    let world = World::open(edge_kind).await?;
+    let directory = Directory::new(edge_kind)?;
     world.round(true).await?;
     let first = world.counted(1).await?;
     world.round(false).await?;
@@ -200,7 +200,7 @@ async fn official_readers_understand_what_is_told(kind: EdgeKind) -> anyhow::Res
     let output = tokio::task::spawn_blocking(move || reader.output()).await??;
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{}:\n{text}\n{errors}", kind.name());
+    ensure!(output.status.success(), "{}:\n{text}\n{errors}", edge_kind.name());
     ensure!(text.lines().filter(|line| line.starts_with("ok: ")).count() >= 20, "{text}");
     Ok(())
 }
@@ -211,12 +211,12 @@ struct World {
 }
 
 impl World {
-    async fn open(kind: EdgeKind) -> anyhow::Result<Self> {
+    async fn open(edge_kind: EdgeKind) -> anyhow::Result<Self> {
         let scenario = Scenario::parse(NAME, WORLD).map_err(anyhow::Error::msg)?;
         let server = Server::start().await?;
         let app = prepare(&scenario, &server, closed_address()?)?;
         // Starting blocks, and one of the edges brings a runtime of its own.
-        let edge = tokio::task::spawn_blocking(move || kind.start(&[app], None));
+        let edge = tokio::task::spawn_blocking(move || edge_kind.start(&[app], None));
         let edge = edge.await?.context("build both artifacts first: `cargo xtask test`")?;
         Ok(Self { edge, server })
     }
@@ -312,8 +312,8 @@ impl World {
 struct Directory(PathBuf);
 
 impl Directory {
-    fn new(kind: EdgeKind) -> anyhow::Result<Self> {
-        let name = format!("serin-{}-{NAME}-{}", kind.name(), std::process::id());
+    fn new(edge_kind: EdgeKind) -> anyhow::Result<Self> {
+        let name = format!("serin-{}-{NAME}-{}", edge_kind.name(), std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))

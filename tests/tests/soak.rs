@@ -71,13 +71,13 @@ const PHASE_SECONDS: [u32; 5] = [5, 8, 6, 10, 7];
 
 static EDGE_LOCK: Mutex<()> = Mutex::const_new(());
 
-async fn nobody_sees_an_upstream_that_flaps(kind: EdgeKind) -> anyhow::Result<()> {
+async fn nobody_sees_an_upstream_that_flaps(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let _turn = EDGE_LOCK.lock().await;
     let seconds = match std::env::var("SERIN_SOAK_SECONDS") {
         Ok(seconds) => seconds.parse::<u32>().context("SERIN_SOAK_SECONDS is a number")?.min(300),
         Err(_) => 20,
     };
-    let mut world = World::open(kind).await?;
+    let mut world = World::open(edge_kind).await?;
     let begin = Instant::now();
     let end = begin + Duration::from_secs(seconds.into());
     let mut callers = JoinSet::new();
@@ -124,7 +124,7 @@ async fn nobody_sees_an_upstream_that_flaps(kind: EdgeKind) -> anyhow::Result<()
     seen.times.sort_unstable();
     let time =
         |share: usize| seen.times[(seen.times.len() * share / 1000).min(seen.times.len() - 1)];
-    let (edge, asked) = (kind.name(), seen.times.len());
+    let (edge, asked) = (edge_kind.name(), seen.times.len());
     eprintln!(
         "{edge}: {seconds} s, {flaps} outages, {asked} requests, {} by the fallback, {} failed; p50 {:?}, \
          p99 {:?}, longest {:?}; back after {recovered:?}; {} MiB, then {}",
@@ -282,7 +282,7 @@ struct World {
 }
 
 impl World {
-    async fn open(kind: EdgeKind) -> anyhow::Result<Self> {
+    async fn open(edge_kind: EdgeKind) -> anyhow::Result<Self> {
         let server = Server::start().await?;
         server.register(APP, BTreeMap::new());
         let base = server.base(APP);
@@ -299,7 +299,7 @@ impl World {
         let secrets = [("APP_KEY", KEY), ("ADMIN_TOKEN", ADMIN)];
         let secrets = secrets.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let app = App { name: APP.to_owned(), config, secrets, ledger: true };
-        let start = move || IsolatedEdge::start(kind, Path::new(HOST), &app);
+        let start = move || IsolatedEdge::start(edge_kind, Path::new(HOST), &app);
         let solo = tokio::task::spawn_blocking(start).await?;
         let solo = solo.context("build both artifacts first: `cargo xtask test`")?;
         server.rewrite(APP, "well", toml::from_str(FALLBACK)?);

@@ -39,11 +39,11 @@ const MEBIBYTE: usize = 1 << 20;
 /// Two edges that are measured at a time would measure each other.
 static EDGE_LOCK: Mutex<()> = Mutex::const_new(());
 
-async fn a_thousand_streams_are_open_at_once(kind: EdgeKind) -> anyhow::Result<()> {
+async fn a_thousand_streams_are_open_at_once(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let _turn = EDGE_LOCK.lock().await;
     memory::allow_files(8 * OPEN_STREAMS)?;
     let (release, released) = watch::channel(true);
-    let world = World::open(kind, |server| {
+    let world = World::open(edge_kind, |server| {
         server.register_canned(APP, CannedResponse::held(released));
     })
     .await?;
@@ -63,7 +63,7 @@ async fn a_thousand_streams_are_open_at_once(kind: EdgeKind) -> anyhow::Result<(
     release.send_replace(true);
     let tallies = read_all_to_end(streams).await?;
     let ended = begin.elapsed();
-    let (edge, kibibytes) = (kind.name(), each >> 10);
+    let (edge, kibibytes) = (edge_kind.name(), each >> 10);
     eprintln!(
         "{edge}: {OPEN_STREAMS} streams, {kibibytes} KiB each, opened {opened:?}, ended {ended:?}"
     );
@@ -78,31 +78,31 @@ async fn a_thousand_streams_are_open_at_once(kind: EdgeKind) -> anyhow::Result<(
     Ok(())
 }
 
-async fn memory_is_flat_however_many_events_come(kind: EdgeKind) -> anyhow::Result<()> {
+async fn memory_is_flat_however_many_events_come(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let _turn = EDGE_LOCK.lock().await;
     let events = match std::env::var("SERIN_EVENTS") {
         Ok(count) => count.parse::<usize>().context("SERIN_EVENTS is a number")?,
         Err(_) => EVENTS,
     };
-    let world = World::open(kind, |server| {
+    let world = World::open(edge_kind, |server| {
         server.register_canned(APP, CannedResponse::flood(events));
     })
     .await?;
-    let tally = world.stays_flat(kind, events).await?;
+    let tally = world.stays_flat(edge_kind, events).await?;
     ensure!(tally.events == events + 2, "{tally:?}");
     Ok(())
 }
 
-async fn memory_is_flat_however_long_events_are(kind: EdgeKind) -> anyhow::Result<()> {
+async fn memory_is_flat_however_long_events_are(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let _turn = EDGE_LOCK.lock().await;
     let (count, word) = (50, "x".repeat(MEBIBYTE));
     let script = Script::answering(vec![word; count].join(" "));
-    let world = World::open(kind, |server| {
+    let world = World::open(edge_kind, |server| {
         let part = UpstreamSpec { script: vec![script], ..UpstreamSpec::default() };
         server.register(APP, [("big".to_owned(), part)].into());
     })
     .await?;
-    let tally = world.stays_flat(kind, count).await?;
+    let tally = world.stays_flat(edge_kind, count).await?;
     ensure!(tally.events == count + 3 && tally.bytes > count * MEBIBYTE, "{tally:?}");
     Ok(())
 }
@@ -113,7 +113,7 @@ struct World {
 }
 
 impl World {
-    async fn open(kind: EdgeKind, register: impl FnOnce(&Server)) -> anyhow::Result<Self> {
+    async fn open(edge_kind: EdgeKind, register: impl FnOnce(&Server)) -> anyhow::Result<Self> {
         let server = Server::start().await?;
         register(&server);
         let document = format!(
@@ -127,7 +127,7 @@ impl World {
         let config = author::to_json(&document).map_err(|wrong| anyhow::anyhow!("{wrong}"))?;
         let secrets = [("APP_KEY".to_owned(), KEY.to_owned())].into();
         let app = App { name: APP.to_owned(), config, secrets, ledger: true };
-        let start = move || IsolatedEdge::start(kind, Path::new(HOST), &app);
+        let start = move || IsolatedEdge::start(edge_kind, Path::new(HOST), &app);
         let solo = tokio::task::spawn_blocking(start).await?;
         let solo = solo.context("build both artifacts first: `cargo xtask test`")?;
         Ok(Self { solo, _server: server })
@@ -138,7 +138,7 @@ impl World {
     }
 
     /// Reads one stream, and fails where it takes more and more memory.
-    async fn stays_flat(&self, kind: EdgeKind, events: usize) -> anyhow::Result<StreamCounts> {
+    async fn stays_flat(&self, edge_kind: EdgeKind, events: usize) -> anyhow::Result<StreamCounts> {
         // One that is not measured: code and heaps get warm.
         self.crowd(1).await?.remove(0).end().await?;
         let begin = Instant::now();
@@ -153,7 +153,7 @@ impl World {
         let tally = stream.end().await?;
         let (took, grown) = (begin.elapsed(), later.saturating_sub(first));
         let [first, later] = [first, later].map(|bytes| bytes >> 20);
-        let (edge, bytes) = (kind.name(), tally.bytes >> 20);
+        let (edge, bytes) = (edge_kind.name(), tally.bytes >> 20);
         eprintln!(
             "{edge}: {} events, {bytes} MiB in {took:?}; {first} MiB, then {later}",
             tally.events

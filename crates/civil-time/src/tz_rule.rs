@@ -92,13 +92,13 @@ impl TzRule {
             self.earlier.map_or(self.standard, |until| until.offset),
         ]
         .map(i64::from);
-        let [least, most] = offsets
+        let [min, max] = offsets
             .iter()
-            .fold([offsets[0]; 2], |[least, most], offset| [least.min(*offset), most.max(*offset)]);
+            .fold([offsets[0]; 2], |[min, max], offset| [min.min(*offset), max.max(*offset)]);
         let is_there = |at| at + self.offset_at(at) >= wanted;
         // Before `early` no clock of this zone is there, and at `late` each is. Between the two,
         // the clock arrives at most once, unless it was there from the beginning.
-        let (mut early, mut late) = (wanted - most, wanted - least);
+        let (mut early, mut late) = (wanted - max, wanted - min);
         if is_there(early) {
             return early;
         }

@@ -208,7 +208,7 @@ pub fn texts(data: &[u8]) {
     for endpoint in Endpoint::ALL {
         let Ok(request) = Request::parse(endpoint, data) else { continue };
         if let Ok(prompt) = Prompt::parse(endpoint, text, request.content) {
-            assert_ranges(text, prompt.texts.iter().map(|(_, said)| said));
+            assert_ranges(text, prompt.texts.iter().map(|(_, field)| field));
             let numbers = prompt.texts.iter().map(|(number, _)| *number);
             let numbers = numbers.chain(prompt.images.iter().map(|picture| picture.message));
             assert!(numbers.max().is_none_or(|most| most < prompt.roles.len()));
@@ -218,16 +218,16 @@ pub fn texts(data: &[u8]) {
 
 fn assert_ranges<'a>(body: &str, all: impl Iterator<Item = &'a TextField<'a>>) {
     let mut end: Option<usize> = None;
-    for said in all {
-        let raw = &body[said.at.clone()];
+    for field in all {
+        let raw = &body[field.at.clone()];
         assert!(raw.len() >= 2 && raw.starts_with('"') && raw.ends_with('"'), "{raw}");
         // serde_json refuses half a surrogate pair, which is read as U+FFFD here.
         if let Ok(text) = serde_json::from_str::<String>(raw) {
-            assert_eq!(text, said.text);
+            assert_eq!(text, field.text);
         }
-        assert!(!said.channel.is_empty());
-        assert!(end.is_none_or(|end| end <= said.at.start), "{:?} after {end:?}", said.at);
-        end = Some(said.at.end);
+        assert!(!field.channel.is_empty());
+        assert!(end.is_none_or(|end| end <= field.at.start), "{:?} after {end:?}", field.at);
+        end = Some(field.at.end);
     }
 }
 

@@ -109,20 +109,20 @@ mod tests {
 
     #[test]
     fn the_oldest_leaves_first() {
-        let mut memory = FifoCache::new(2);
-        memory.insert("a", 1);
-        memory.insert("b", 2);
-        memory.insert("a", 3);
-        memory.insert("c", 4);
-        assert_eq!(memory.get_mut(&"a"), Some(&mut 3));
-        assert_eq!(memory.len(), 2);
-        assert_eq!(memory.get_mut(&"b"), None);
-        memory.remove(&"a");
-        memory.remove(&"a");
-        memory.insert("d", 5);
-        memory.retain(|value| *value > 4);
-        assert_eq!(memory.get_mut(&"c"), None);
-        assert_eq!(memory.get_mut(&"d"), Some(&mut 5));
-        assert_eq!(memory.len(), 1);
+        let mut cache = FifoCache::new(2);
+        cache.insert("a", 1);
+        cache.insert("b", 2);
+        cache.insert("a", 3);
+        cache.insert("c", 4);
+        assert_eq!(cache.get_mut(&"a"), Some(&mut 3));
+        assert_eq!(cache.len(), 2);
+        assert_eq!(cache.get_mut(&"b"), None);
+        cache.remove(&"a");
+        cache.remove(&"a");
+        cache.insert("d", 5);
+        cache.retain(|value| *value > 4);
+        assert_eq!(cache.get_mut(&"c"), None);
+        assert_eq!(cache.get_mut(&"d"), Some(&mut 5));
+        assert_eq!(cache.len(), 1);
     }
 }

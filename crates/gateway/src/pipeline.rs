@@ -29,35 +29,33 @@ use crate::upstream::dispatch::Dispatcher;
 
 impl Gateway {
     /// The request's place in a trace, where traces are sent.
-    fn start_trace<P: Host>(&self, platform: &P, parts: &Parts) -> Option<Rc<TraceContext>> {
+    fn start_trace<P: Host>(&self, host: &P, parts: &Parts) -> Option<Rc<TraceContext>> {
         let otlp = self.shared_config().observe.otlp.as_ref().filter(|otlp| otlp.traces)?;
-        Some(Rc::new(TraceContext::from_headers(&parts.headers, otlp.sample, platform)))
+        Some(Rc::new(TraceContext::from_headers(&parts.headers, otlp.sample, host)))
     }
 
     /// Answers one request. Dropping the future, or the response's body before its end, means that
     /// the caller hung up.
     pub async fn handle<P: Host>(
         self: &Rc<Self>,
-        platform: P,
+        host: P,
         request: http::Request<Body>,
     ) -> http::Response<Body> {
         let (parts, body) = request.into_parts();
-        let visitor = Cors::from_headers(&self.shared_config().server.origins, &parts.headers);
-        if let Some(answer) =
-            visitor.as_ref().and_then(|visitor| visitor.preflight_response(&parts))
-        {
+        let cors = Cors::from_headers(&self.shared_config().server.origins, &parts.headers);
+        if let Some(answer) = cors.as_ref().and_then(|cors| cors.preflight_response(&parts)) {
             return answer;
         }
-        let mut response = self.handle_api(platform, parts, body).await;
-        if let Some(visitor) = visitor {
-            visitor.add_headers(response.headers_mut());
+        let mut response = self.handle_api(host, parts, body).await;
+        if let Some(cors) = cors {
+            cors.add_headers(response.headers_mut());
         }
         response
     }
 
     async fn handle_api<P: Host>(
         self: &Rc<Self>,
-        platform: P,
+        host: P,
         parts: Parts,
         body: Body,
     ) -> http::Response<Body> {
@@ -69,17 +67,14 @@ impl Gateway {
             Ok(GatewayEndpoint::Api(api)) => Ok(api),
             Err(refusal) => Err(refusal),
         };
-        let id = request_id::request_id(&parts.headers, &platform);
-        let trace = self.start_trace(&platform, &parts);
-        let mut entry = RequestScope::open(self.record_sinks(), platform.clone(), id, trace);
+        let id = request_id::request_id(&parts.headers, &host);
+        let trace = self.start_trace(&host, &parts);
+        let mut scope = RequestScope::open(self.record_sinks(), host.clone(), id, trace);
         let result = match api {
-            Ok(api) => run(self, api, &parts, body, &mut entry).await,
+            Ok(api) => run(self, api, &parts, body, &mut scope).await,
             Err(refusal) => Err(refusal.into()),
         };
-        response::strip_body_for_head(
-            &parts.method,
-            response::into_response(result, platform, entry),
-        )
+        response::strip_body_for_head(&parts.method, response::into_response(result, host, scope))
     }
 }
 
@@ -92,13 +87,13 @@ pub(crate) async fn run<P: Host>(
     body: Body,
     scope: &mut RequestScope<P>,
 ) -> Result<Reply<P>, Error> {
-    let platform = &scope.host().clone();
+    let host = &scope.host().clone();
     let config = gateway.shared_config();
     // The list of addresses costs nothing, so it comes first.
     let address = access::client_ip(config, parts);
     access::check_global_ip(config, address)?;
     // Before the body is read: strangers must not make the gateway work.
-    let caller = gateway.authenticator().authenticate(platform, &parts.headers).await?;
+    let caller = gateway.authenticator().authenticate(host, &parts.headers).await?;
     scope.authenticated(&caller, api.operation());
     access::check_caller_ip(&caller, address)?;
     let endpoint = match api {
@@ -113,39 +108,32 @@ pub(crate) async fn run<P: Host>(
     let matched = MatchedRoute::lookup(config, &caller, &request.fields().model)?;
     // The steps after this one see the whole conversation.
     let stored = (&**config, gateway.recent_writes());
-    let conversation = load::load_conversation(
-        stored,
-        platform,
-        &caller,
-        &parts.headers,
-        matched.index,
-        &mut request,
-    )
-    .await;
+    let conversation =
+        load::load_conversation(stored, host, &caller, &parts.headers, matched.index, &mut request)
+            .await;
     if let Some(conversation) = &conversation {
         scope.set_header(load::HISTORY_HEADER, conversation.turns().to_string());
     }
     let (request, conversation) = (request, conversation.map(Box::new));
-    let moment = (platform.now(), platform.entropy());
-    let fleet = gateway.upstreams();
+    let moment = (host.now(), host.entropy());
+    let upstreams = gateway.upstreams();
     let plan =
-        TargetPlan::select(config, matched, &caller, &request, &parts.headers, &**fleet, moment)?;
+        TargetPlan::select(config, matched, &caller, &request, &parts.headers, &**upstreams, moment)?;
     scope.routed(matched.route, config.models.has_exact(&request.fields().model));
-    if let Some(most) = config.observe.logged_content(matched.index) {
-        scope.capture(Transcript::new(&request, most));
+    if let Some(max) = config.observe.logged_content(matched.index) {
+        scope.capture(Transcript::new(&request, max));
     }
     access::check_parameters(&caller, &request)?;
-    let services = (config, fleet, gateway.word_lists());
+    let services = (config, upstreams, gateway.word_lists());
     let id = scope.record().id.clone();
-    let guards = GuardPipeline::for_request(services, platform, matched.index, &caller, &id).await;
+    let guards = GuardPipeline::for_request(services, host, matched.index, &caller, &id).await;
     // A cached answer that the same guards have checked costs nothing.
     let watch = guards.as_ref().map_or_else(Vec::new, |guards| guards.fingerprint().to_vec());
     let same = (&request, &plan);
-    let look =
-        lookup::lookup(gateway.response_cache(), platform, &caller, &parts.headers, same, &watch)
-            .await;
-    scope.looked_up(look.name());
-    let (mut slot, charged_hit) = match look {
+    let lookup =
+        lookup::lookup(gateway.response_cache(), host, &caller, &parts.headers, same, &watch).await;
+    scope.looked_up(lookup.name());
+    let (mut slot, charged_hit) = match lookup {
         CacheLookup::Disabled | CacheLookup::Bypass => (None, None),
         CacheLookup::Miss(slot) => (Some(slot), None),
         CacheLookup::Hit(hit) if hit.is_charged() => (None, Some(hit)),
@@ -163,7 +151,7 @@ pub(crate) async fn run<P: Host>(
         uri: &parts.uri,
     };
     let limits = (&**config, gateway.limiter_state());
-    let (limit, admitted) = admission::admit(limits, subject, &request, plan, platform).await;
+    let (limit, admitted) = admission::admit(limits, subject, &request, plan, host).await;
     scope.limited_by(limit);
     let Admitted { plan, reservation } = admitted?;
     scope.reserved(reservation);
@@ -181,30 +169,25 @@ pub(crate) async fn run<P: Host>(
         Some(guards) => guards.check_request(&request, scope).await?,
         None => None,
     };
-    let most_output = scope.max_output_tokens();
+    let max_output_tokens = scope.max_output_tokens();
     if let Some(slot) = &mut slot {
-        slot.is_capped = most_output.is_some();
+        slot.is_capped = max_output_tokens.is_some();
     }
-    let ask = masked.as_ref().unwrap_or(&request);
-    let line = Dispatcher {
-        host: platform,
+    let parsed_request = masked.as_ref().unwrap_or(&request);
+    let dispatcher = Dispatcher {
+        host,
         config,
-        upstreams: fleet,
-        request: ask,
+        upstreams,
+        request: parsed_request,
         plan: &plan,
-        max_output_tokens: most_output,
+        max_output_tokens,
     };
-    let mut answer = line.dispatch(scope).await?;
+    let mut answer = dispatcher.dispatch(scope).await?;
     let is_watched = match &guards {
         Some(guards) => guards.check_answer(&mut answer.answer, &request, scope).await?,
         None => false,
     };
     let guards = guards.filter(|_| is_watched).map(|guards| (guards, endpoint));
-    let keep = Retention { slot, conversation };
-    Ok(Reply::Answer(ServedAnswer {
-        answer,
-        timeouts: matched.route.timeouts,
-        guards,
-        retention: keep,
-    }))
+    let retention = Retention { slot, conversation };
+    Ok(Reply::Answer(ServedAnswer { answer, timeouts: matched.route.timeouts, guards, retention }))
 }

@@ -24,13 +24,11 @@ impl Service {
     /// the caller hung up.
     pub async fn handle<P: Host>(
         &self,
-        platform: P,
+        host: P,
         request: http::Request<Body>,
     ) -> http::Response<Body> {
-        match self.reloading_gateway.current(&platform).await {
-            Some(gateway) => {
-                dispatch(&gateway, Some(&self.reloading_gateway), platform, request).await
-            }
+        match self.reloading_gateway.current(&host).await {
+            Some(gateway) => dispatch(&gateway, Some(&self.reloading_gateway), host, request).await,
             None => unavailable_response(),
         }
     }
@@ -45,15 +43,15 @@ impl Service {
 /// configuration.
 pub async fn dispatch<P: Host>(
     gateway: &Rc<Gateway>,
-    station: Option<&ReloadingGateway>,
-    platform: P,
+    reloading_gateway: Option<&ReloadingGateway>,
+    host: P,
     request: http::Request<Body>,
 ) -> http::Response<Body> {
     if admin::is_admin_path(request.uri().path()) {
         // Boxed to keep the future of API requests small.
-        return Box::pin(admin::handle(gateway, station, platform, request)).await;
+        return Box::pin(admin::handle(gateway, reloading_gateway, host, request)).await;
     }
-    gateway.handle(platform, request).await
+    gateway.handle(host, request).await
 }
 
 /// The answer to every request while there is no gateway. The reasons are for the log only.

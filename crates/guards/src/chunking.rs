@@ -28,12 +28,12 @@ struct CutPoint {
 /// text. Every character is in a slice, and in one alone but for [`OVERLAP`].
 ///
 /// A character beyond Unicode's first plane counts twice, as services written in Java count it.
-pub fn chunk_text(text: &str, most: usize) -> Vec<Range<usize>> {
-    let overlap = OVERLAP_CHARS.min(most / 4);
+pub fn chunk_text(text: &str, max: usize) -> Vec<Range<usize>> {
+    let overlap = OVERLAP_CHARS.min(max / 4);
     let mut slices = Vec::new();
     let mut start = 0;
     while start < text.len() {
-        let cut = find_cut(&text[start..], most);
+        let cut = find_cut(&text[start..], max);
         let end = start + cut.at;
         slices.push(start..end);
         start = if cut.is_clean { end } else { end - suffix_bytes(&text[start..end], overlap) };
@@ -43,15 +43,15 @@ pub fn chunk_text(text: &str, most: usize) -> Vec<Range<usize>> {
 
 /// Where the first slice of a text ends. Only its second half is searched for a good place: slices
 /// would get short and calls many.
-fn find_cut(text: &str, most: usize) -> CutPoint {
+fn find_cut(text: &str, max: usize) -> CutPoint {
     let (mut length, mut sentence, mut space) = (0, None, None);
     for (at, character) in text.char_indices() {
         length += character.len_utf16();
-        if length > most && at > 0 {
+        if length > max && at > 0 {
             let hard = CutPoint { at, is_clean: false };
             return sentence.or(space).unwrap_or(hard);
         }
-        if length < most.div_ceil(2) {
+        if length < max.div_ceil(2) {
             continue;
         }
         let end = at + character.len_utf8();
@@ -74,11 +74,11 @@ fn ends_sentence(character: char, next: Option<char>) -> bool {
 }
 
 /// How many bytes the last characters of a text have.
-fn suffix_bytes(text: &str, most: usize) -> usize {
+fn suffix_bytes(text: &str, max: usize) -> usize {
     let mut length = 0;
     let fits = text.chars().rev().take_while(|character| {
         length += character.len_utf16();
-        length <= most
+        length <= max
     });
     fits.map(char::len_utf8).sum()
 }
@@ -119,8 +119,8 @@ mod tests {
     use super::{OVERLAP_CHARS, chunk_text, join_edits};
 
     #[track_caller]
-    fn assert_chunks(text: &str, most: usize, expected: &[&str]) {
-        let found: Vec<&str> = chunk_text(text, most).into_iter().map(|at| &text[at]).collect();
+    fn assert_chunks(text: &str, max: usize, expected: &[&str]) {
+        let found: Vec<&str> = chunk_text(text, max).into_iter().map(|at| &text[at]).collect();
         assert_eq!(found, expected);
     }
 

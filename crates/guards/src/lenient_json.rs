@@ -25,8 +25,8 @@ pub(super) fn to_label(name: &str) -> String {
 }
 
 /// As much of a text as fits into so many bytes.
-pub(super) fn truncate(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
+pub(super) fn truncate(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
 }
 
 /// A text as JSON writes it.

@@ -114,7 +114,7 @@ impl StreamWindow {
         let mut outcome = said.as_ref().map(|_| ()).map_err(|unreadable| *unreadable);
         let AnswerTexts { texts, finished_choices: over, logprobs } = said.unwrap_or_default();
         let parts: Vec<_> =
-            texts.into_iter().map(|said| self.assign_channel(said, offset)).collect();
+            texts.into_iter().map(|field| self.assign_channel(field, offset)).collect();
         let waits_too_long = |(strand, _): &(usize, EditableText)| {
             self.channels[*strand].held_back_bytes > MAX_HELD_BYTES
         };
@@ -124,21 +124,21 @@ impl StreamWindow {
         for choice in over {
             let choice = choice.to_string();
             let strands = self.channels.iter_mut();
-            strands.filter(|strand| strand.choice() == choice).for_each(TextChannel::mark_ended);
+            strands.filter(|channel| channel.choice() == choice).for_each(TextChannel::mark_ended);
         }
         let echoes = logprobs.into_iter().map(|at| at.start + offset..at.end + offset).collect();
         self.held.push_back(HeldEvent { bytes, parts, echoes });
         outcome
     }
 
-    fn assign_channel(&mut self, said: TextField<'_>, offset: usize) -> (usize, EditableText) {
-        let known = self.channels.iter().position(|strand| strand.name == said.channel);
+    fn assign_channel(&mut self, field: TextField<'_>, offset: usize) -> (usize, EditableText) {
+        let known = self.channels.iter().position(|channel| channel.name == field.channel);
         let strand = known.unwrap_or_else(|| {
-            let name = said.channel.clone();
+            let name = field.channel.clone();
             self.channels.push(TextChannel { name, ..TextChannel::default() });
             self.channels.len() - 1
         });
-        let length = said.text.len();
+        let length = field.text.len();
         if self.channels.len() > 1 {
             let choice = self.channels[strand].choice().to_owned();
             for (number, other) in self.channels.iter_mut().enumerate() {
@@ -152,20 +152,20 @@ impl StreamWindow {
             }
         }
         let own = &mut self.channels[strand];
-        own.unchecked_chars += said.text.chars().count();
+        own.unchecked_chars += field.text.chars().count();
         own.idle_bytes = 0;
         if std::mem::take(&mut own.is_ended) {
             own.is_resumed = true;
         }
         self.waiting_bytes += length;
-        let mut part = EditableText::new(said);
+        let mut part = EditableText::new(field);
         part.at = part.at.start + offset..part.at.end + offset;
         (strand, part)
     }
 
     /// The most characters of one text that nobody has checked.
     pub fn unchecked_chars(&self) -> usize {
-        self.channels.iter().map(|strand| strand.unchecked_chars).max().unwrap_or(0)
+        self.channels.iter().map(|channel| channel.unchecked_chars).max().unwrap_or(0)
     }
 
     /// About how much text waits, in bytes: the more it is, the more a check costs.
@@ -185,22 +185,22 @@ impl StreamWindow {
 
     /// Guards look at what waits, and say anew how much of it waits for what follows.
     pub fn begin_check(&mut self) {
-        let fresh = self.channels.iter_mut().filter(|strand| strand.unchecked_chars > 0);
-        fresh.for_each(|strand| strand.held_back_bytes = 0);
+        let fresh = self.channels.iter_mut().filter(|channel| channel.unchecked_chars > 0);
+        fresh.for_each(|channel| channel.held_back_bytes = 0);
     }
 
     /// All that waits is checked: shows what need not wait for what follows it.
     pub fn release(&mut self, masks: &impl MaskRestorer) -> Vec<Bytes> {
-        self.channels.iter_mut().for_each(|strand| strand.unchecked_chars = 0);
+        self.channels.iter_mut().for_each(|channel| channel.unchecked_chars = 0);
         let texts: Vec<String> =
             (0..self.channels.len()).map(|strand| self.held_text(strand)).collect();
         let edits: Vec<Vec<Edit>> = texts.iter().map(|text| masks.restore(text)).collect();
         let safe: Vec<usize> = texts
             .iter()
             .zip(&self.channels)
-            .map(|(text, strand)| {
-                let back = strand.held_back_bytes.min(MAX_HELD_BYTES);
-                let back = if strand.is_ended { 0 } else { back.max(masks.undecided_bytes(text)) };
+            .map(|(text, channel)| {
+                let back = channel.held_back_bytes.min(MAX_HELD_BYTES);
+                let back = if channel.is_ended { 0 } else { back.max(masks.undecided_bytes(text)) };
                 text.floor_char_boundary(text.len().saturating_sub(back))
             })
             .collect();
@@ -237,11 +237,11 @@ impl StreamWindow {
     /// How many events may go: those whose texts all may, and no part of what is to be restored
     /// without the rest of it.
     fn releasable_count(&self, safe: &[usize], edits: &[Vec<Edit>]) -> usize {
-        let mut most = self.held.len();
+        let mut max = self.held.len();
         loop {
             let mut ends = vec![0; safe.len()];
             let mut count = 0;
-            for piece in self.held.iter().take(most) {
+            for piece in self.held.iter().take(max) {
                 let mut after = ends.clone();
                 piece.parts.iter().for_each(|(strand, part)| after[*strand] += part.text.len());
                 if after.iter().zip(safe).any(|(end, safe)| end > safe) {
@@ -256,7 +256,7 @@ impl StreamWindow {
             if count == 0 || !ends.iter().zip(edits).any(is_cut) {
                 return count;
             }
-            most = count - 1;
+            max = count - 1;
         }
     }
 }
@@ -264,14 +264,14 @@ impl StreamWindow {
 impl GuardInput for StreamWindow {
     fn texts(&self) -> Vec<GuardText> {
         let fresh =
-            self.channels.iter().enumerate().filter(|(_, strand)| strand.unchecked_chars > 0);
-        let text = |(number, strand): (usize, &TextChannel)| {
-            let text = strand.shown_tail.clone() + &self.held_text(number);
+            self.channels.iter().enumerate().filter(|(_, channel)| channel.unchecked_chars > 0);
+        let text = |(number, channel): (usize, &TextChannel)| {
+            let text = channel.shown_tail.clone() + &self.held_text(number);
             GuardText {
                 number,
                 text,
-                unchecked_from: strand.search_from(),
-                goes_on: !strand.is_ended,
+                unchecked_from: channel.search_from(),
+                goes_on: !channel.is_ended,
             }
         };
         fresh.map(text).collect()
@@ -285,8 +285,8 @@ impl GuardInput for StreamWindow {
     }
 
     fn hold_back(&mut self, strand: usize, bytes: usize) {
-        let strand = &mut self.channels[strand];
-        strand.held_back_bytes = strand.held_back_bytes.max(bytes);
+        let channel = &mut self.channels[strand];
+        channel.held_back_bytes = channel.held_back_bytes.max(bytes);
     }
 }
 
@@ -362,8 +362,8 @@ mod tests {
         }
 
         fn undecided_bytes(&self, text: &str) -> usize {
-            let most = self.0.len() - 1;
-            (1..=most).rev().find(|length| text.ends_with(&self.0[..*length])).unwrap_or(0)
+            let max = self.0.len() - 1;
+            (1..=max).rev().find(|length| text.ends_with(&self.0[..*length])).unwrap_or(0)
         }
     }
 

@@ -48,8 +48,8 @@ pub(super) struct EditableText {
 }
 
 impl EditableText {
-    pub(super) fn new(said: TextField<'_>) -> Self {
-        Self { at: said.at, text: said.text.into_owned(), changed: false }
+    pub(super) fn new(field: TextField<'_>) -> Self {
+        Self { at: field.at, text: field.text.into_owned(), changed: false }
     }
 }
 
@@ -62,8 +62,8 @@ impl TextFields {
     }
 
     /// Takes the texts of an answer.
-    pub fn from_answer(sayings: AnswerTexts<'_>) -> Self {
-        Self { echoes: sayings.logprobs, ..Self::new(sayings.texts) }
+    pub fn from_answer(answer_texts: AnswerTexts<'_>) -> Self {
+        Self { echoes: answer_texts.logprobs, ..Self::new(answer_texts.texts) }
     }
 
     /// Whether there is nothing to check.
@@ -179,15 +179,15 @@ mod tests {
     #[test]
     fn only_what_is_edited_changes() {
         let body = r#"{"x":1.50,"choices":[{"message":{"content":"call \u0031 now","refusal":null},"logprobs" :null},{"index":1,"message":{"content":"or 2, \"3\""}}]}"#;
-        let mut sheet = TextFields::new(texts_in_answer(body).expect("an answer"));
-        let text = sheet.text();
+        let mut text_fields = TextFields::new(texts_in_answer(body).expect("an answer"));
+        let text = text_fields.text();
         assert_eq!(text, "call 1 now\nor 2, \"3\"");
-        assert_eq!(sheet.write_body(body.as_bytes()), None);
-        sheet.apply_edits(
+        assert_eq!(text_fields.write_body(body.as_bytes()), None);
+        text_fields.apply_edits(
             0,
             &[edit(&text, "1", "[A]"), edit(&text, "2", ""), edit(&text, "\"3\"", "\n")],
         );
-        let written = sheet.write_body(body.as_bytes()).expect("it was changed");
+        let written = text_fields.write_body(body.as_bytes()).expect("it was changed");
         let expected =
             body.replace(r"call \u0031 now", "call [A] now").replace(r#"or 2, \"3\""#, r"or , \n");
         assert_eq!(written, expected);
@@ -196,12 +196,12 @@ mod tests {
     #[test]
     fn what_is_masked_is_not_in_logprobs_or_elsewhere_in_the_order_of_the_body() {
         let body = r#"{"choices":[{"logprobs":{"content":[{"token":"13"}]},"text":"b 13","message":{"content":"a 13"}}]}"#;
-        let mut sheet = TextFields::from_answer(answer_texts(body).expect("an answer"));
-        let text = sheet.text();
+        let mut text_fields = TextFields::from_answer(answer_texts(body).expect("an answer"));
+        let text = text_fields.text();
         assert_eq!(text, "b 13\na 13");
-        sheet
+        text_fields
             .apply_edits(0, &[edit(&text, "13", "[N]"), Edit { at: 7..9, text: "[N]".to_owned() }]);
-        let written = sheet.write_body(body.as_bytes()).expect("it was changed");
+        let written = text_fields.write_body(body.as_bytes()).expect("it was changed");
         let expected =
             r#"{"choices":[{"logprobs":null,"text":"b [N]","message":{"content":"a [N]"}}]}"#;
         assert_eq!(written, expected);
@@ -210,10 +210,10 @@ mod tests {
     #[test]
     fn an_edit_over_a_border_is_made_once() {
         let body = r#"{"choices":[{"delta":{"a":"one","b":"two"}}]}"#;
-        let mut sheet = TextFields::new(texts_in_answer(body).expect("an answer"));
-        let text = sheet.text();
-        sheet.apply_edits(0, &[edit(&text, "ne\nt", "X")]);
-        let written = sheet.write_body(body.as_bytes()).expect("it was changed");
+        let mut text_fields = TextFields::new(texts_in_answer(body).expect("an answer"));
+        let text = text_fields.text();
+        text_fields.apply_edits(0, &[edit(&text, "ne\nt", "X")]);
+        let written = text_fields.write_body(body.as_bytes()).expect("it was changed");
         assert_eq!(written, r#"{"choices":[{"delta":{"a":"oX","b":"wo"}}]}"#);
     }
 }

@@ -130,7 +130,7 @@ impl VerificationKey {
         if !signs || !verifies {
             return None;
         }
-        let material = match text("kty")? {
+        let input = match text("kty")? {
             "RSA" => KeyMaterial::Rsa(RsaKey::new(&number("n")?, &number("e")?)?),
             "EC" if text("crv") == Some("P-256") => {
                 KeyMaterial::from_coordinates(&number("x")?, &number("y")?)?
@@ -141,7 +141,7 @@ impl VerificationKey {
             None => None,
             Some(kid) => Some(kid.as_str()?.into()),
         };
-        let key = Self { kid, material };
+        let key = Self { kid, material: input };
         let agrees = |alg: &Value| {
             alg.as_str()
                 .and_then(Algorithm::from_name)

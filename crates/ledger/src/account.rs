@@ -136,7 +136,7 @@ impl Account {
             WindowUsage::Sliding(slots) => slots.expire(now),
             WindowUsage::Fixed { .. } | WindowUsage::Total(_) => {}
         }
-        self.processed.retain(|said| said.until > now);
+        self.processed.retain(|processed| processed.until > now);
         let (over, held) =
             std::mem::take(&mut self.held).into_iter().partition(|held| held.until <= now);
         self.held = held;
@@ -168,8 +168,8 @@ impl Account {
             WindowUsage::Fixed { end, .. } => Some(*end),
             WindowUsage::Total(_) => None,
         };
-        let said = self.processed.iter().map(|said| said.until);
-        self.held.iter().map(|held| held.until).chain(said).chain(spent).min()
+        let processed = self.processed.iter().map(|processed| processed.until);
+        self.held.iter().map(|held| held.until).chain(processed).chain(spent).min()
     }
 
     /// How it stands under a rule.
@@ -204,11 +204,11 @@ impl Account {
 
     /// Milliseconds until so much may be had if nobody else takes any; `None`: never by itself.
     pub(super) fn wait_millis(&self, rule: Rule, amount: u64, now: Timestamp) -> Option<u64> {
-        let level = self.balance(rule, now);
-        if amount > level.max {
+        let balance = self.balance(rule, now);
+        if amount > balance.max {
             return None;
         }
-        let mut missing = amount.saturating_sub(level.left());
+        let mut missing = amount.saturating_sub(balance.left());
         if missing == 0 {
             return Some(0);
         }
@@ -273,8 +273,8 @@ impl Account {
                 std::mem::replace(reported, used)
             }
             Some(HeldAmount { kind: HeldKind::Reservation { .. }, .. }) | None => {
-                let said = self.processed.iter().find(|said| said.id == id);
-                said.map_or(acknowledged, |said| said.used.max(acknowledged))
+                let processed = self.processed.iter().find(|processed| processed.id == id);
+                processed.map_or(acknowledged, |processed| processed.used.max(acknowledged))
             }
         };
         match used.checked_sub(before) {
@@ -292,7 +292,7 @@ impl Account {
 
     /// Charges or gives back something that no reservation stands for, once.
     pub(super) fn correct(&mut self, id: u64, began: Timestamp, change: i64, now: Timestamp) {
-        if self.processed.iter().any(|said| said.id == id) {
+        if self.processed.iter().any(|processed| processed.id == id) {
             return;
         }
         self.mark_processed(id, 0, now);
@@ -315,7 +315,7 @@ impl Account {
     }
 
     fn mark_processed(&mut self, id: u64, used: u64, now: Timestamp) {
-        self.processed.retain(|said| said.id != id);
+        self.processed.retain(|processed| processed.id != id);
         if self.processed.len() >= MAX_PROCESSED {
             self.processed.remove(0);
         }

@@ -116,27 +116,27 @@ impl Book {
                 LedgerReply::Done
             }
             Operation::Read { accounts } => {
-                let level = |(name, rule): &(String, super::Rule)| {
-                    let level = self.account(name, rule.window, now).balance(*rule, now);
+                let balance = |(name, rule): &(String, super::Rule)| {
+                    let balance = self.account(name, rule.window, now).balance(*rule, now);
                     self.remove_if_default(name, now);
-                    level
+                    balance
                 };
-                LedgerReply::Balances(accounts.iter().map(level).collect())
+                LedgerReply::Balances(accounts.iter().map(balance).collect())
             }
             Operation::Adjust { account: name, rule, change } => {
                 let account = self.account(name, rule.window, now);
                 account.adjust(*rule, *change, now);
-                let level = account.balance(*rule, now);
+                let balance = account.balance(*rule, now);
                 self.remove_if_default(name, now);
-                LedgerReply::Balances(vec![level])
+                LedgerReply::Balances(vec![balance])
             }
-            Operation::AddUsage { id, bounds, rows } => {
+            Operation::AddUsage { id, bounds: limits, rows } => {
                 self.recent_usage_ids.retain(|(at, _)| now.since(*at) < USAGE_DEDUP_TTL);
                 if !self.recent_usage_ids.iter().any(|(_, other)| other == id) {
                     self.recent_usage_ids.push((now, *id));
                     let surplus = self.recent_usage_ids.len().saturating_sub(MAX_USAGE_DEDUP_IDS);
                     self.recent_usage_ids.drain(..surplus);
-                    rows.iter().for_each(|row| self.add_usage(row, *bounds));
+                    rows.iter().for_each(|row| self.add_usage(row, *limits));
                 }
                 LedgerReply::Done
             }
@@ -189,12 +189,12 @@ impl Book {
         holds: &[Hold],
     ) -> LedgerReply {
         let mut refused: Option<(usize, Option<u64>)> = None;
-        let mut levels = Vec::with_capacity(holds.len());
+        let mut balances = Vec::with_capacity(holds.len());
         for (position, hold) in holds.iter().enumerate() {
             let account = self.account(&hold.account, hold.rule.window, now);
-            let level = account.balance(hold.rule, now);
-            levels.push(level);
-            if level.left() < hold.min {
+            let balance = account.balance(hold.rule, now);
+            balances.push(balance);
+            if balance.left() < hold.min {
                 let wait = account.wait_millis(hold.rule, hold.min, now);
                 let longest = |wait: Option<u64>| wait.unwrap_or(u64::MAX);
                 if refused.is_none_or(|(_, other)| longest(wait) > longest(other)) {
@@ -206,19 +206,19 @@ impl Book {
             for hold in holds {
                 self.remove_if_default(&hold.account, now);
             }
-            return LedgerReply::Denied(Denied { hold, wait, balances: levels });
+            return LedgerReply::Denied(Denied { hold, wait, balances });
         }
         let grant = |hold: &Hold| {
             let account = self.account(&hold.account, hold.rule.window, now);
-            let level = account.balance(hold.rule, now);
-            let slice = (level.left() / SLICE_DIVISOR).min(level.max / SLICE_DIVISOR);
+            let balance = account.balance(hold.rule, now);
+            let slice = (balance.left() / SLICE_DIVISOR).min(balance.max / SLICE_DIVISOR);
             let (amount, leased) = match hold.slice {
                 Some(until) if slice >= hold.want.saturating_mul(MIN_REQUESTS_PER_SLICE) => {
                     account.lease(id, until, slice);
                     (slice, true)
                 }
                 Some(_) | None => {
-                    let amount = hold.want.min(level.left());
+                    let amount = hold.want.min(balance.left());
                     account.reserve(id, until, amount, now);
                     (amount, false)
                 }
@@ -270,17 +270,17 @@ impl Book {
         }
     }
 
-    fn add_usage(&mut self, row: &UsageRow, bounds: Option<CardinalityLimits>) {
+    fn add_usage(&mut self, row: &UsageRow, limits: Option<CardinalityLimits>) {
         let mut name = format!("{USAGE_PREFIX}{}", row.key);
-        if let Some(bounds) = bounds
+        if let Some(limits) = limits
             && !self.rows.contains_key(&name)
         {
             let known = self.rows.keys().filter_map(|name| name.strip_prefix(USAGE_PREFIX));
-            name = format!("{USAGE_PREFIX}{}", bounds.limit_cardinality(known, &row.key));
+            name = format!("{USAGE_PREFIX}{}", limits.limit_cardinality(known, &row.key));
         }
         match self.rows.get_mut(&name) {
-            Some(BookRow::Usage { until, totals: tally }) => {
-                *tally += &row.totals;
+            Some(BookRow::Usage { until, totals }) => {
+                *totals += &row.totals;
                 *until = row.until.max(*until);
             }
             Some(BookRow::Account(_) | BookRow::Register(_)) | None => {
@@ -312,9 +312,9 @@ impl Book {
 
     fn usage_rows(&self) -> Vec<UsageRow> {
         let read = |(name, row): (&String, &BookRow)| match row {
-            BookRow::Usage { until, totals: tally } => {
+            BookRow::Usage { until, totals } => {
                 let key = name.strip_prefix(USAGE_PREFIX)?.to_owned();
-                Some(UsageRow { key, until: *until, totals: tally.clone() })
+                Some(UsageRow { key, until: *until, totals: totals.clone() })
             }
             BookRow::Account(_) | BookRow::Register(_) => None,
         };

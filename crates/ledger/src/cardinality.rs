@@ -50,13 +50,13 @@ impl CardinalityLimits {
         let (family, _) = name.split_once('|').unwrap_or((name, ""));
         let mut folded = family.to_owned();
         for (label, value) in labels(name) {
-            let most = if label == CONSUMER { self.consumers } else { self.values };
+            let max = if label == CONSUMER { self.consumers } else { self.values };
             let known = values.get(label);
             let is_known = known.is_some_and(|known| known.contains(value));
             let named = |known: &BTreeSet<&str>| {
                 known.len() - usize::from(known.contains(OTHER)) - usize::from(known.contains(""))
             };
-            let is_full = known.map_or(0, named) >= most;
+            let is_full = known.map_or(0, named) >= max;
             // Nothing to tell apart is a value in itself: there is one of it.
             let keeps = value.is_empty() || is_known || !is_full;
             let value = if keeps && rows < self.rows { value } else { OTHER };
@@ -84,11 +84,11 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-    fn add(book: &mut Book, id: u64, bounds: CardinalityLimits, key: &str) {
+    fn add(book: &mut Book, id: u64, limits: CardinalityLimits, key: &str) {
         let until = Timestamp::from_millis(NOW.as_millis() + 1);
-        let tally = UsageTotals { requests: 1, ..UsageTotals::default() };
-        let rows = vec![UsageRow { key: key.to_owned(), until, totals: tally }];
-        book.apply(NOW, &Operation::AddUsage { id, bounds: Some(bounds), rows });
+        let totals = UsageTotals { requests: 1, ..UsageTotals::default() };
+        let rows = vec![UsageRow { key: key.to_owned(), until, totals }];
+        book.apply(NOW, &Operation::AddUsage { id, bounds: Some(limits), rows });
     }
 
     fn rows(book: &mut Book) -> BTreeMap<String, u64> {
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn who_comes_late_is_other() {
-        let bounds = CardinalityLimits { consumers: 2, values: 3, rows: 100 };
+        let limits = CardinalityLimits { consumers: 2, values: 3, rows: 100 };
         let mut book = Book::default();
         let keys = [
             "r|consumer=a|model=m",
@@ -114,7 +114,7 @@ mod tests {
             "l|limit=x|consumer=c",
         ];
         for (id, key) in (0..).zip(keys) {
-            add(&mut book, id, bounds, key);
+            add(&mut book, id, limits, key);
             // It is the same from its bytes: a host may have forgotten everything else.
             book = Book::from_bytes(&book.to_bytes()).expect("a book");
         }

@@ -105,11 +105,11 @@ impl Leases {
         let lease = leases.iter_mut().find(fits)?;
         lease.in_flight += amount;
         lease.was_used = true;
-        let level = AccountBalance {
+        let balance = AccountBalance {
             used: lease.balance.used.saturating_sub(lease.left()),
             ..lease.balance
         };
-        Some(Drawn { id: lease.id, balance: level })
+        Some(Drawn { id: lease.id, balance })
     }
 
     /// Keeps a lease from which something is drawn at once. Those of its account that are over, and
@@ -210,8 +210,9 @@ mod tests {
         let reserve = Operation::Reserve { id: 1, until: LATER, holds: vec![hold] };
         let LedgerReply::Granted(grants) = book.apply(NOW, &reserve) else { panic!("it is empty") };
         assert!(grants[0].leased);
-        let place = BookId::new("p".to_owned());
-        let lease = Lease::new(1, place, Window::Total, LATER, grants[0].amount, grants[0].balance);
+        let book_id = BookId::new("p".to_owned());
+        let lease =
+            Lease::new(1, book_id, Window::Total, LATER, grants[0].amount, grants[0].balance);
         assert!(leases.add("a".to_owned(), lease, 10, NOW).is_empty());
         (book, leases)
     }
@@ -219,7 +220,7 @@ mod tests {
     fn used(book: &mut Book) -> AccountBalance {
         let read = Operation::Read { accounts: vec![("a".to_owned(), RULE)] };
         match book.apply(NOW, &read) {
-            LedgerReply::Balances(levels) => levels[0],
+            LedgerReply::Balances(balances) => balances[0],
             other => panic!("{other:?}"),
         }
     }
@@ -289,8 +290,8 @@ mod tests {
     #[test]
     fn what_nobody_watches_over_is_closed_by_the_next() {
         let (mut book, mut leases) = book_with_lease();
-        let (place, late) = (BookId::new("p".to_owned()), LATER + Duration::from_secs(6));
-        let next = Lease::new(2, place, Window::Total, late, 50, used(&mut book));
+        let (book_id, late) = (BookId::new("p".to_owned()), LATER + Duration::from_secs(6));
+        let next = Lease::new(2, book_id, Window::Total, late, 50, used(&mut book));
         let closed = leases.add("a".to_owned(), next, 5, late);
         assert!(matches!(
             closed[..],
@@ -302,8 +303,8 @@ mod tests {
     #[test]
     fn of_several_leases_one_stays() {
         let (mut book, mut leases) = book_with_lease();
-        let place = BookId::new("p".to_owned());
-        let next = Lease::new(2, place, Window::Total, LATER, 50, used(&mut book));
+        let book_id = BookId::new("p".to_owned());
+        let next = Lease::new(2, book_id, Window::Total, LATER, 50, used(&mut book));
         assert!(leases.add("a".to_owned(), next, 5, NOW).is_empty());
         assert_eq!(leases.draw("a", Window::Total, 90, NOW).map(|drawn| drawn.id), Some(1));
         assert_eq!(leases.draw("a", Window::Total, 45, NOW).map(|drawn| drawn.id), Some(2));

@@ -36,7 +36,7 @@ fn settle(book: &mut Book, now: u64, id: u64, until: u64, window: Window, amount
 fn level(book: &mut Book, now: u64, rule: Rule) -> AccountBalance {
     let accounts = vec![("a".to_owned(), rule)];
     match book.apply(at(now), &Operation::Read { accounts }) {
-        LedgerReply::Balances(levels) => levels[0],
+        LedgerReply::Balances(balances) => balances[0],
         other => panic!("{other:?}"),
     }
 }
@@ -120,7 +120,7 @@ fn a_reservation_of_the_dead_returns() {
 fn a_hard_hold_takes_what_is_left() {
     let mut book = Book::default();
     let rule = rule(100, Window::Total);
-    let hard = |least, want| vec![Hold { min: least, ..hold("a", rule, want) }];
+    let hard = |min, want| vec![Hold { min, ..hold("a", rule, want) }];
     let amount = |reply: LedgerReply| match reply {
         LedgerReply::Granted(grants) => Some(grants[0].amount),
         _ => None,
@@ -163,7 +163,7 @@ fn a_balance_is_changed_by_hand() {
     let adjust = |book: &mut Book, change| {
         let account = "a".to_owned();
         match book.apply(at(0), &Operation::Adjust { account, rule, change }) {
-            LedgerReply::Balances(levels) => levels[0].left(),
+            LedgerReply::Balances(balances) => balances[0].left(),
             other => panic!("{other:?}"),
         }
     };

@@ -59,9 +59,9 @@ impl AnswerSummary {
             // may be an answer to somebody.
             let is_object = text.trim_start().starts_with('{');
             let is_json = is_object && serde_json::from_str::<IgnoredAny>(text).is_ok();
-            let weight = TextSize::measure_json(text);
+            let size = TextSize::measure_json(text);
             return if is_json {
-                Ok(Self { usage: None, text_size: weight })
+                Ok(Self { usage: None, text_size: size })
             } else {
                 Err(InvalidAnswer::NotJson)
             };

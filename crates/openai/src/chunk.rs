@@ -131,7 +131,7 @@ impl Choices {
 /// Weighs a text, or a message's members but for those that only say who speaks.
 fn part_text_size(part: &str) -> TextSize {
     match part.starts_with('{').then(|| serde_json::from_str::<MessageSize>(part)) {
-        Some(Ok(MessageSize(weight))) => weight,
+        Some(Ok(MessageSize(size))) => size,
         // A text; or names that are not even text: whatever it is, it is something.
         Some(Err(_)) | None => TextSize::measure_json(part),
     }
@@ -150,14 +150,14 @@ impl<'de> Deserialize<'de> for MessageSize {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<MessageSize, A::Error> {
-                let mut weight = TextSize::default();
+                let mut size = TextSize::default();
                 while let Some(MemberName(name)) = members.next_key::<MemberName<'de>>()? {
                     let value: &RawValue = members.next_value()?;
                     if name != "role" && name != "name" {
-                        weight += TextSize::measure_json(value.get());
+                        size += TextSize::measure_json(value.get());
                     }
                 }
-                Ok(MessageSize(weight))
+                Ok(MessageSize(size))
             }
         }
         deserializer.deserialize_map(Members)
@@ -269,10 +269,10 @@ mod tests {
             "]".repeat(500)
         );
         assert_chunk(&deep, PLAIN);
-        let weight = TextSize::measure("soon");
+        let size = TextSize::measure("soon");
         assert_chunk(
             r#"{"choices":"soon"}"#,
-            Chunk { has_content: true, text_size: weight, ..PLAIN },
+            Chunk { has_content: true, text_size: size, ..PLAIN },
         );
     }
 }

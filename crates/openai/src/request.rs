@@ -192,8 +192,8 @@ impl Request {
             };
             insert_edit(&mut edits, place, Cow::Borrowed(text));
         }
-        if let Some((most, field)) = changes.max_output_tokens {
-            self.cap_output(body, most, field, &mut edits);
+        if let Some((max, field)) = changes.max_output_tokens {
+            self.cap_output(body, max, field, &mut edits);
         }
         if let Some(more) = changes.extra_messages {
             let inside = self.content.start + 1..self.content.end - 1;
@@ -217,26 +217,20 @@ impl Request {
     /// Lowers every field that names a length above `most` or none; where there is no field that the
     /// upstream minds, one goes in. Who takes `max_tokens` may well pass over the newer name; who takes
     /// the newer one takes the older one too, but not both.
-    fn cap_output<'a>(
-        &self,
-        body: &[u8],
-        most: u64,
-        field: OutputField,
-        edits: &mut Vec<Edit<'a>>,
-    ) {
+    fn cap_output<'a>(&self, body: &[u8], max: u64, field: OutputField, edits: &mut Vec<Edit<'a>>) {
         let OutputLimit { max_tokens, max_completion_tokens, max_per_choice: asked, .. } =
             &self.output;
         let is_minded = max_tokens.is_some()
             || (max_completion_tokens.is_some() && field == OutputField::MaxCompletionTokens);
         if !is_minded {
-            let most = asked.map_or(most, |asked| asked.min(most));
-            let member = format!("\"{}\":{most},", field.name());
+            let max = asked.map_or(max, |asked| asked.min(max));
+            let member = format!("\"{}\":{max},", field.name());
             insert_edit(edits, self.body_start..self.body_start, Cow::Owned(member));
         }
         for place in [max_tokens, max_completion_tokens].into_iter().flatten() {
             let number = str::from_utf8(&body[place.clone()]).map(str::parse::<u64>);
-            if !matches!(number, Ok(Ok(number)) if number <= most) {
-                insert_edit(edits, place.clone(), Cow::Owned(most.to_string()));
+            if !matches!(number, Ok(Ok(number)) if number <= max) {
+                insert_edit(edits, place.clone(), Cow::Owned(max.to_string()));
             }
         }
     }

@@ -18,18 +18,18 @@ impl TextSize {
     pub fn measure(text: &str) -> Self {
         // Continuation bytes aside, every byte begins a character; a lead byte of 0xE2 and above
         // with three or four bytes is a wide script but for general punctuation (U+2000..U+2DFF).
-        let mut weight = Self::default();
+        let mut size = Self::default();
         let (words, rest) = text.as_bytes().as_chunks::<8>();
         for word in words {
             // Most text is ASCII, and this is on every limited request's way: eight at once.
             if u64::from_ne_bytes(*word) & HIGH_BITS == 0 {
-                weight.narrow += 8;
+                size.narrow += 8;
             } else {
-                word.iter().for_each(|byte| weight.add_byte(*byte));
+                word.iter().for_each(|byte| size.add_byte(*byte));
             }
         }
-        rest.iter().for_each(|byte| weight.add_byte(*byte));
-        weight
+        rest.iter().for_each(|byte| size.add_byte(*byte));
+        size
     }
 
     fn add_byte(&mut self, byte: u8) {
@@ -44,16 +44,16 @@ impl TextSize {
     /// tool calls, parts, audio. It looks at the bytes alone, so neither deep nesting nor half a
     /// surrogate pair can make it fail.
     pub fn measure_json(value: &str) -> Self {
-        let mut weight = Self::default();
+        let mut size = Self::default();
         let mut rest = value.as_bytes();
         while let Some(quote) = memchr(b'"', rest) {
             let (string, behind) = measure_string(&rest[quote + 1..]);
             rest = behind;
             if !rest.trim_ascii_start().starts_with(b":") {
-                weight += string;
+                size += string;
             }
         }
-        weight
+        size
     }
 
     /// Weighs a prompt: as [`TextSize::measure`], but for what is embedded in base64 (`data:` URLs of images
@@ -61,29 +61,29 @@ impl TextSize {
     /// bills pictures by their size in pixels. What only looks so within a text is text, and so is a
     /// list of tokens, each of which counts for one.
     pub fn measure_prompt(text: &str, embedded: u64) -> Self {
-        let mut weight = Self::default();
+        let mut size = Self::default();
         if text
             .trim_start_matches(['[', ' ', '\n'])
             .starts_with(|first: char| first.is_ascii_digit())
         {
             let commas = memchr::memchr_iter(b',', text.as_bytes()).count() as u64;
-            weight = Self::measure(text);
-            weight.narrow = weight.narrow.max((commas + 1) * CHARS_PER_TOKEN);
-            return weight;
+            size = Self::measure(text);
+            size.narrow = size.narrow.max((commas + 1) * CHARS_PER_TOKEN);
+            return size;
         }
         let mut rest = text;
         while let Some(at) = memchr::memmem::find(rest.as_bytes(), BASE64) {
             let (before, from) = rest.split_at(at + BASE64.len());
-            weight += Self::measure(before);
+            size += Self::measure(before);
             rest = from;
             if is_embedded(before) {
                 let end = memchr(b'"', from.as_bytes()).unwrap_or(from.len());
-                weight.narrow += embedded;
+                size.narrow += embedded;
                 rest = &from[end..];
             }
         }
-        weight += Self::measure(rest);
-        weight
+        size += Self::measure(rest);
+        size
     }
 
     /// Whether there is no text.
@@ -113,33 +113,33 @@ fn is_embedded(before: &str) -> bool {
 
 /// Weighs the string whose opening quote has just been passed, and gives what is behind its end.
 fn measure_string(bytes: &[u8]) -> (TextSize, &[u8]) {
-    let mut weight = TextSize::default();
+    let mut size = TextSize::default();
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
         match byte {
-            b'"' => return (weight, &bytes[at + 1..]),
+            b'"' => return (size, &bytes[at + 1..]),
             b'\\' if bytes.get(at + 1) == Some(&b'u') => {
                 // The first two digits tell the script; the second half of a pair counts for nothing.
                 let digits =
                     bytes.get(at + 2..at + 4).and_then(|digits| std::str::from_utf8(digits).ok());
                 match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
                     Some(0xDC..=0xDF) => {}
-                    Some(0x30..=0xFF) => weight.wide += 1,
-                    Some(_) | None => weight.narrow += 1,
+                    Some(0x30..=0xFF) => size.wide += 1,
+                    Some(_) | None => size.narrow += 1,
                 }
                 at += 6;
             }
             b'\\' => {
-                weight.narrow += 1;
+                size.narrow += 1;
                 at += 2;
             }
             _ => {
-                weight.add_byte(*byte);
+                size.add_byte(*byte);
                 at += 1;
             }
         }
     }
-    (weight, &[])
+    (size, &[])
 }
 
 impl AddAssign for TextSize {
@@ -203,16 +203,16 @@ mod tests {
 
     #[test]
     fn json_is_weighed_by_its_strings() {
-        let weight = |narrow, wide| TextSize { narrow, wide };
-        assert_eq!(TextSize::measure_json(r#""Hello""#), weight(5, 0));
-        assert_eq!(TextSize::measure_json("null"), weight(0, 0));
+        let size = |narrow, wide| TextSize { narrow, wide };
+        assert_eq!(TextSize::measure_json(r#""Hello""#), size(5, 0));
+        assert_eq!(TextSize::measure_json("null"), size(0, 0));
         assert_eq!(
             TextSize::measure_json(r#"[{"name" : "f","arguments":"{\"a\":1}"},{"n":7}]"#),
-            weight(8, 0)
+            size(8, 0)
         );
-        assert_eq!(TextSize::measure_json(r#""\u4f60\u00e9\n""#), weight(2, 1));
-        assert_eq!(TextSize::measure_json(r#""\ud83d\ude00 \ud83d""#), weight(1, 2));
-        assert_eq!(TextSize::measure_json(r#""unfinished \u4"#), weight(12, 0));
-        assert_eq!(TextSize::measure_json(&"[".repeat(100_000)), weight(0, 0));
+        assert_eq!(TextSize::measure_json(r#""\u4f60\u00e9\n""#), size(2, 1));
+        assert_eq!(TextSize::measure_json(r#""\ud83d\ude00 \ud83d""#), size(1, 2));
+        assert_eq!(TextSize::measure_json(r#""unfinished \u4"#), size(12, 0));
+        assert_eq!(TextSize::measure_json(&"[".repeat(100_000)), size(0, 0));
     }
 }

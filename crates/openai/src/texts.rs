@@ -113,26 +113,22 @@ impl<'a> Prompt<'a> {
         let mut prompt = Self::default();
         for (number, message) in messages.into_iter().enumerate() {
             let message = message.get();
-            let speaker = match endpoint {
+            let role = match endpoint {
                 Endpoint::ChatCompletions => parse_role(message)?,
                 Endpoint::Completions | Endpoint::Embeddings => MessageRole::User,
             };
-            prompt.roles.push(speaker);
+            prompt.roles.push(role);
             prompt.has_tokens |=
                 message.starts_with(|first: char| first == '[' || first.is_ascii_digit());
             let mut path = number.to_string();
             visit_texts(message, &mut path, MAX_DEPTH, &mut |path, raw| {
                 let text = decode_text(raw)?;
                 if path.ends_with("url") {
-                    prompt.images.push(Image { message: number, role: speaker, url: text });
+                    prompt.images.push(Image { message: number, role, url: text });
                 } else {
-                    let said = TextField {
-                        role: speaker,
-                        channel: path.to_owned(),
-                        text,
-                        at: range_in(body, raw),
-                    };
-                    prompt.texts.push((number, said));
+                    let field =
+                        TextField { role, channel: path.to_owned(), text, at: range_in(body, raw) };
+                    prompt.texts.push((number, field));
                 }
                 Ok(())
             })?;
@@ -158,7 +154,7 @@ impl<'a> Prompt<'a> {
                 Ok(())
             })?;
         }
-        self.texts.sort_by_key(|(_, said)| said.at.start);
+        self.texts.sort_by_key(|(_, field)| field.at.start);
         Ok(())
     }
 }
@@ -224,7 +220,7 @@ pub fn answer_texts(body: &str) -> Result<AnswerTexts<'_>, Unreadable> {
         }
     }
     // A choice may have its text before or behind its message.
-    all.sort_by_key(|said| said.at.start);
+    all.sort_by_key(|field| field.at.start);
     Ok(sayings)
 }
 
@@ -335,11 +331,11 @@ mod tests {
     /// `strand=text`, and each text stands where it is said to stand.
     fn channel_texts(body: &str) -> Vec<String> {
         let all = texts_in_answer(body).expect("an answer");
-        for said in &all {
-            let there: String = serde_json::from_str(&body[said.at.clone()]).expect("a string");
-            assert_eq!(there, said.text);
+        for field in &all {
+            let there: String = serde_json::from_str(&body[field.at.clone()]).expect("a string");
+            assert_eq!(there, field.text);
         }
-        all.iter().map(|said| format!("{}={}", said.channel, said.text)).collect()
+        all.iter().map(|field| format!("{}={}", field.channel, field.text)).collect()
     }
 
     #[test]
@@ -379,13 +375,13 @@ mod tests {
     fn a_choice_ends_and_repeats_itself() {
         let chunk = r#"{"choices":[{"text":"b","message":{"content":"a"},"index":3,"finish_reason":"stop","logprobs":{"content":[]}},{"index":1,"finish_reason":null,"logprobs":null}]}"#;
         let sayings = answer_texts(chunk).expect("an answer");
-        let texts: Vec<&str> = sayings.texts.iter().map(|said| &*said.text).collect();
+        let texts: Vec<&str> = sayings.texts.iter().map(|field| &*field.text).collect();
         assert_eq!((texts, sayings.finished_choices), (vec!["b", "a"], vec![3]));
         let logprobs: Vec<&str> = sayings.logprobs.iter().map(|at| &chunk[at.clone()]).collect();
         assert_eq!(logprobs, [r#"{"content":[]}"#]);
         let error = r#"{"error":{"message":"no","type":"x","more":["so"]}}"#;
         let texts = texts_in_error(error).expect("JSON");
-        let texts: Vec<&str> = texts.iter().map(|said| &*said.text).collect();
+        let texts: Vec<&str> = texts.iter().map(|field| &*field.text).collect();
         assert_eq!(texts, ["no", "so"]);
         assert_eq!(texts_in_error("<html>"), Err(Unreadable));
     }
@@ -417,10 +413,11 @@ mod tests {
         let texts: Vec<String> = prompt
             .texts
             .iter()
-            .map(|(number, said)| {
-                let there: String = serde_json::from_str(&body[said.at.clone()]).expect("a string");
-                assert_eq!(there, said.text);
-                format!("{number} {:?} {}", said.role, said.text)
+            .map(|(number, field)| {
+                let there: String =
+                    serde_json::from_str(&body[field.at.clone()]).expect("a string");
+                assert_eq!(there, field.text);
+                format!("{number} {:?} {}", field.role, field.text)
             })
             .collect();
         assert_eq!(texts, ["0 System rules", "1 User see", "2 Assistant {}", "3 Tool 42"]);

@@ -134,7 +134,13 @@ fn a_temporary_key_brings_its_token() {
         };
         send(
             &world,
-            aliyun::text_request(&account, "s", "a", &aliyun::new_session_id(1), request_nonce(nonce)),
+            aliyun::text_request(
+                &account,
+                "s",
+                "a",
+                &aliyun::new_session_id(1),
+                request_nonce(nonce),
+            ),
         )
         .0
     };

@@ -30,12 +30,12 @@ fn document(upstream: &str) -> String {
 }
 
 fn world() -> World {
-    let part = |answer: &str| {
+    let spec = |answer: &str| {
         let script: Script = toml::from_str(answer).expect("a script");
         UpstreamSpec { script: vec![script], ..UpstreamSpec::default() }
     };
     let slow = "answer = 'one two three four'\ngap = '300ms'";
-    let world = World::new(7, [("old".into(), part(slow)), ("new".into(), part(slow))].into());
+    let world = World::new(7, [("old".into(), spec(slow)), ("new".into(), spec(slow))].into());
     world.deploy(&document("old"));
     world.set_store_lag(STORE_LAG);
     world
@@ -225,8 +225,8 @@ fn where_the_ledger_s_answer_is_lost_nobody_is_told_that_it_is_done() {
 #[test]
 fn what_rests_goes_on_resting_under_the_next_version() {
     let fails: Script = toml::from_str("status = 401").expect("a script");
-    let part = UpstreamSpec { script: vec![fails], ..UpstreamSpec::default() };
-    let world = World::new(1, [("old".to_owned(), part)].into());
+    let spec = UpstreamSpec { script: vec![fails], ..UpstreamSpec::default() };
+    let world = World::new(1, [("old".to_owned(), spec)].into());
     let keyed =
         document("old").replacen("\"id\":\"old\"", "\"id\":\"old\",\"keys\":[\"secret:K\"]", 1);
     assert_ne!(keyed, document("old"));

@@ -111,8 +111,8 @@ fn post(body: &Value) -> http::Request<Body> {
 }
 
 fn world(script: Script) -> World {
-    let part = UpstreamSpec { script: vec![script], ..UpstreamSpec::default() };
-    World::new(7, [("up".to_owned(), part)].into())
+    let spec = UpstreamSpec { script: vec![script], ..UpstreamSpec::default() };
+    World::new(7, [("up".to_owned(), spec)].into())
 }
 
 fn send_request(script: &Script, request: http::Request<Body>) -> (Received, Value) {
@@ -164,26 +164,26 @@ const PIECES: [&str; 22] = [
 ];
 
 /// Data of the events of a stream. `orderly`: no text goes on after another of its choice has begun.
-fn events(dice: &mut Rng, orderly: bool) -> Vec<String> {
-    let choices = 1 + dice.below(3);
+fn events(rng: &mut Rng, orderly: bool) -> Vec<String> {
+    let choices = 1 + rng.below(3);
     let mut channel = vec![0_u64; choices as usize];
     let mut events = vec![
         json!({ "id": "x", "choices": [{ "index": 0, "delta": { "role": "assistant", "content": "" } }] }).to_string(),
     ];
-    for _ in 0..2 + dice.below(40) {
-        let choice = dice.below(choices) as usize;
+    for _ in 0..2 + rng.below(40) {
+        let choice = rng.below(choices) as usize;
         channel[choice] = match orderly {
-            true => (channel[choice] + u64::from(dice.below(8) == 0)).min(3),
-            false => dice.below(4),
+            true => (channel[choice] + u64::from(rng.below(8) == 0)).min(3),
+            false => rng.below(4),
         };
-        let text = (0..dice.below(4)).map(|_| dice.one_of(&PIECES)).collect::<String>();
+        let text = (0..rng.below(4)).map(|_| rng.one_of(&PIECES)).collect::<String>();
         let delta = match channel[choice] {
             0 => json!({ "reasoning_content": text }),
             1 => json!({ "content": text }),
             2 => json!({ "refusal": text }),
             _ => json!({ "tool_calls": [{ "index": 0, "function": { "arguments": text } }] }),
         };
-        let logprobs = (dice.below(5) == 0).then(|| json!({ "content": [] }));
+        let logprobs = (rng.below(5) == 0).then(|| json!({ "content": [] }));
         let choice =
             json!({ "index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": null });
         events.push(json!({ "id": "x", "choices": [choice] }).to_string());
@@ -224,13 +224,13 @@ fn data(body: &str) -> impl Iterator<Item = &str> {
         .filter_map(|event| event.trim_start_matches(": ping\n").strip_prefix("data: "))
 }
 
-fn script(dice: &mut Rng, events: Vec<String>) -> Script {
-    let gap = dice.one_of(&[0_u64, 3, 400, 1_100]);
+fn script(rng: &mut Rng, events: Vec<String>) -> Script {
+    let gap = rng.one_of(&[0_u64, 3, 400, 1_100]);
     Script {
         events: Some(events),
         gap: (gap > 0).then(|| std::time::Duration::from_millis(gap)),
-        split: (dice.below(2) == 0).then(|| 1 + dice.below(90) as usize),
-        comments: dice.below(3) == 0,
+        split: (rng.below(2) == 0).then(|| 1 + rng.below(90) as usize),
+        comments: rng.below(3) == 0,
         ..Script::default()
     }
 }
@@ -240,12 +240,12 @@ fn no_split_lets_a_listed_word_through() {
     let lexicon = WordList::new(WORDS);
     let (mut blocked, mut passed) = (0, 0);
     for seed in 0..400 {
-        let mut dice = Rng(seed);
+        let mut rng = Rng(seed);
         let orderly = seed % 2 == 0;
-        let events = events(&mut dice, orderly);
+        let events = events(&mut rng, orderly);
         let said = texts(events.iter().map(String::as_str));
         let is_clean = said.values().all(|text| lexicon.find(text).is_none());
-        let script = script(&mut dice, events);
+        let script = script(&mut rng, events);
         let (plain, _) = send_request(&script, request("plain", true, &json!("Hello?")));
         for model in ["terms", "narrow"] {
             let (received, record) = send_request(&script, request(model, true, &json!("Hello?")));
@@ -308,11 +308,11 @@ fn no_split_lets_a_number_through() {
     };
     let (mut masked, mut passed) = (0, 0);
     for seed in 1_000..1_300 {
-        let mut dice = Rng(seed);
-        let events = events(&mut dice, true);
+        let mut rng = Rng(seed);
+        let events = events(&mut rng, true);
         let said = texts(events.iter().map(String::as_str));
         let is_clean = said.values().all(|text| pii::detect(&own, text).is_empty());
-        let script = script(&mut dice, events);
+        let script = script(&mut rng, events);
         let (plain, _) = send_request(&script, request("plain", true, &json!("Hello?")));
         let (received, record) = send_request(&script, request("private", true, &json!("Hello?")));
         let body = String::from_utf8(received.body().to_vec()).expect("text");

@@ -53,12 +53,12 @@ fn gateway() -> Rc<Gateway> {
 fn world(seed: u64) -> World {
     let usage = "answer = 'one two'\nprompt_tokens = 20\ncompletion_tokens = 8";
     let scripts = [("big", vec![usage, "status = 500", usage]), ("small", vec![usage])];
-    let part = |scripts: Vec<&str>| UpstreamSpec {
+    let spec = |scripts: Vec<&str>| UpstreamSpec {
         script: scripts.iter().map(|it| toml::from_str::<Script>(it).expect("a script")).collect(),
         then: sim::upstream::Then::Cycle,
         service: None,
     };
-    World::new(seed, scripts.map(|(name, it)| (name.to_owned(), part(it))).into())
+    World::new(seed, scripts.map(|(name, it)| (name.to_owned(), spec(it))).into())
 }
 
 fn new_request(key: &str, stream: bool) -> http::Request<Body> {

@@ -51,14 +51,14 @@ fn gateway(more: &str) -> Rc<Gateway> {
 /// ever.
 fn world(collector: &[&str]) -> World {
     let usage = "answer = 'one two'\nprompt_tokens = 20\ncompletion_tokens = 8";
-    let part = |scripts: &[&str]| UpstreamSpec {
+    let spec = |scripts: &[&str]| UpstreamSpec {
         script: scripts.iter().map(|it| toml::from_str::<Script>(it).expect("a script")).collect(),
         then: Then::Repeat,
         service: None,
     };
-    let parts = [("big", part(&["status = 500"])), ("small", part(&[usage]))];
-    let parts = parts.into_iter().chain([("collector", part(collector))]);
-    World::new(1, parts.map(|(name, part)| (name.to_owned(), part)).collect())
+    let upstreams = [("big", spec(&["status = 500"])), ("small", spec(&[usage]))];
+    let upstreams = upstreams.into_iter().chain([("collector", spec(collector))]);
+    World::new(1, upstreams.map(|(name, spec)| (name.to_owned(), spec)).collect())
 }
 
 fn new_request(headers: &[(&str, &str)]) -> http::Request<Body> {

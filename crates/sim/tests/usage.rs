@@ -167,8 +167,8 @@ fn world(seed: u64) -> World {
     };
     let broken =
         UpstreamSpec { script: vec![Script::failing(500)], then: Then::Repeat, service: None };
-    let parts = [("big", scripts(true)), ("small", scripts(false)), ("broken", broken)];
-    World::new(seed, parts.map(|(name, it)| (name.to_owned(), it)).into())
+    let upstreams = [("big", scripts(true)), ("small", scripts(false)), ("broken", broken)];
+    World::new(seed, upstreams.map(|(name, it)| (name.to_owned(), it)).into())
 }
 
 fn new_request(key: &str, model: &str, stream: bool) -> http::Request<Body> {

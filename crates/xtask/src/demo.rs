@@ -73,11 +73,11 @@ impl Demo {
             document =
                 document.replace(&format!("127.0.0.1:{usual}/"), &format!("127.0.0.1:{port}/"));
             let program = program.clone();
-            let mut stand_in =
+            let mut provider =
                 ProviderProcess { persona, port, program, state: State::EndedAt(Instant::now()) };
-            stand_in.start(processes)?;
+            provider.start(processes)?;
             await_listener(processes, persona, port)?;
-            stand_ins.push(stand_in);
+            stand_ins.push(provider);
         }
         let document =
             Document { path: PathBuf::from("crates/xtask/src/demo.toml"), text: document };
@@ -189,11 +189,11 @@ impl Demo {
     /// Notes that a stand-in has ended, which the tour proposes, and returns what to print. `None`
     /// if it was another process.
     pub(crate) fn note_end(&mut self, ended: &Ended) -> Option<String> {
-        let stand_in = self.providers.iter_mut().find(|it| it.persona == ended.name)?;
-        stand_in.state = State::EndedAt(Instant::now());
+        let provider = self.providers.iter_mut().find(|it| it.persona == ended.name)?;
+        provider.state = State::EndedAt(Instant::now());
         Some(format!(
             "The stand-in for {} has ended ({}). It comes back in {} seconds.",
-            stand_in.persona,
+            provider.persona,
             ended.how,
             OUTAGE.as_secs()
         ))
@@ -205,15 +205,15 @@ impl Demo {
             State::Runs => false,
             State::EndedAt(time) => time.elapsed() >= OUTAGE,
         };
-        let stand_in = self.providers.iter_mut().find(is_due)?;
-        let persona = stand_in.persona;
-        Some(match stand_in.start(processes) {
+        let provider = self.providers.iter_mut().find(is_due)?;
+        let persona = provider.persona;
+        Some(match provider.start(processes) {
             Ok(id) => format!(
                 "The stand-in for {persona} is back as process {id}. Its cool-down is over in at most 10 seconds."
             ),
             Err(error) => {
-                if matches!(stand_in.state, State::EndedAt(_)) {
-                    stand_in.state = State::EndedAt(Instant::now());
+                if matches!(provider.state, State::EndedAt(_)) {
+                    provider.state = State::EndedAt(Instant::now());
                 }
                 format!("The stand-in for {persona} cannot be started: {error:#}")
             }
@@ -317,13 +317,13 @@ mod tests {
     }
 
     fn demo() -> Demo {
-        let stand_in = |(persona, port)| ProviderProcess {
+        let provider = |(persona, port)| ProviderProcess {
             persona,
             port,
             program: "upstream".into(),
             state: State::EndedAt(Instant::now()),
         };
-        Demo { providers: PROVIDERS.map(stand_in).into() }
+        Demo { providers: PROVIDERS.map(provider).into() }
     }
 
     /// The steps as the documentation writes them: paths from the root of the repository.

@@ -62,13 +62,14 @@ impl Cache {
     ) -> anyhow::Result<()> {
         let mut contestants = vec![edge.bare(upstream)?];
         contestants.extend(edge.gateways(upstream, setups())?);
-        for contestant in &contestants {
-            if contestant.style.shown == ExpectedCache::Hit {
-                fill(contestant).await?;
+        for candidate in &contestants {
+            if candidate.style.shown == ExpectedCache::Hit {
+                fill(candidate).await?;
             }
         }
-        let events =
-            SUBJECTS.map(|subject| CONNECTIONS.map(|connections| (subject, connections))).concat();
+        let events = SUBJECTS
+            .map(|workload| CONNECTIONS.map(|connections| (workload, connections)))
+            .concat();
         self.cells.extend(run_schedule(edge, &contestants, &events, turn).await?);
         drop(contestants);
         // What a Spin store holds differs by eight bytes; the host of this package shows none of it.
@@ -92,11 +93,11 @@ fn setups() -> [CandidateSetup; 3] {
 }
 
 /// Has the answers kept that are asked for later, and pushes them out of the isolate's own memory.
-async fn fill(contestant: &Candidate) -> anyhow::Result<()> {
-    let ask = async |subject, asking, times| {
+async fn fill(candidate: &Candidate) -> anyhow::Result<()> {
+    let ask = async |workload, asking, times| {
         let load = Load {
-            address: contestant.address,
-            subject,
+            address: candidate.address,
+            subject: workload,
             is_gateway: true,
             manner: RequestStyle {
                 asking,
@@ -110,14 +111,14 @@ async fn fill(contestant: &Candidate) -> anyhow::Result<()> {
         load.ask(times).await.context("an answer to keep")
     };
     let mut asked = 0;
-    for subject in SUBJECTS {
-        ask(subject, QuestionReuse::Same, FILL_REPEATS).await?;
+    for workload in SUBJECTS {
+        ask(workload, QuestionReuse::Same, FILL_REPEATS).await?;
         asked += FILL_REPEATS;
     }
     ask(Workload::Json, QuestionReuse::Fresh, EVICTING_REQUESTS).await?;
     asked += EVICTING_REQUESTS;
     let until = Instant::now() + FILL_TIMEOUT;
-    while contestant.process.records() < asked && Instant::now() < until {
+    while candidate.process.records() < asked && Instant::now() < until {
         sleep(Duration::from_millis(20)).await;
     }
     // What is kept is written after the answer.
@@ -130,26 +131,26 @@ async fn entries(edge: BenchEdge) -> anyhow::Result<Vec<StoredAnswer>> {
     let server = Server::start().await?;
     let cached = json!({ "cache": { "ttl": "1h", "max_entry": "1MiB" } });
     let setup = CandidateSetup::with("entries", cached);
-    let contestant = edge.gateway(&server.address().to_string(), &setup)?;
+    let candidate = edge.gateway(&server.address().to_string(), &setup)?;
     let mut kept = Vec::new();
-    for subject in SUBJECTS {
-        let is_stream = subject == Workload::Stream;
+    for workload in SUBJECTS {
+        let is_stream = workload == Workload::Stream;
         for answer in SIZES {
-            let fixed = match subject {
+            let fixed = match workload {
                 Workload::Stream => CannedResponse::stream(answer.div_ceil(WORD_BYTES), None),
                 _ => CannedResponse::json(answer),
             };
-            server.register_canned(subject.world(), fixed);
-            let before = store_sizes(&contestant).await?;
+            server.register_canned(workload.world(), fixed);
+            let before = store_sizes(&candidate).await?;
             let body = json!({
-                "model": subject.world(),
+                "model": workload.world(),
                 "messages": [{ "role": "user", "content": format!("{answer} bytes?") }],
                 "stream": is_stream,
             });
             let path = "/v1/chat/completions";
-            let told = call(contestant.address, "POST", path, CALLER_KEY, &body).await?;
+            let told = call(candidate.address, "POST", path, CALLER_KEY, &body).await?;
             ensure!(told.status == 200, "it answered {}", told.status);
-            let stored = fresh(&contestant, &before, &told).await?;
+            let stored = fresh(&candidate, &before, &told).await?;
             kept.push(StoredAnswer { is_stream, answer, shown: told.body.len(), stored });
         }
     }
@@ -158,13 +159,13 @@ async fn entries(edge: BenchEdge) -> anyhow::Result<Vec<StoredAnswer>> {
 
 /// The size of what has come into the store since.
 async fn fresh(
-    contestant: &Candidate,
+    candidate: &Candidate,
     before: &BTreeMap<String, usize>,
     told: &Answer,
 ) -> anyhow::Result<usize> {
     let until = Instant::now() + FILL_TIMEOUT;
     loop {
-        let now = store_sizes(contestant).await?;
+        let now = store_sizes(candidate).await?;
         let mut fresh = now.iter().filter(|(name, _)| !before.contains_key(*name));
         if let Some((_, size)) = fresh.next() {
             ensure!(*size > told.body.len(), "an entry is longer than its body");
@@ -177,8 +178,8 @@ async fn fresh(
 }
 
 /// The names in the store, and the bytes of each.
-async fn store_sizes(contestant: &Candidate) -> anyhow::Result<BTreeMap<String, usize>> {
-    let answer = call(contestant.store_address, "GET", "/?sizes", "", &Value::Null).await?;
+async fn store_sizes(candidate: &Candidate) -> anyhow::Result<BTreeMap<String, usize>> {
+    let answer = call(candidate.store_address, "GET", "/?sizes", "", &Value::Null).await?;
     Ok(serde_json::from_slice(&answer.body)?)
 }
 

@@ -45,23 +45,23 @@ pub(super) async fn run(
         BenchEdge::Cloudflare => {
             for _ in 0..STARTS_PER_SIDE {
                 for (starts, side) in all.iter_mut().zip(sides) {
-                    let contestant = edge.gateway(upstream, side)?;
-                    prepare(&contestant).await?;
-                    starts.measure(&contestant).await?;
+                    let candidate = edge.gateway(upstream, side)?;
+                    prepare(&candidate).await?;
+                    starts.measure(&candidate).await?;
                 }
             }
         }
         BenchEdge::Spin => {
             let contestants = edge.gateways(upstream, sides.iter().cloned())?;
-            for contestant in &contestants {
-                prepare(contestant).await?;
+            for candidate in &contestants {
+                prepare(candidate).await?;
                 // The first one of all makes the connection to the upstream.
-                ask(contestant).await?;
+                ask(candidate).await?;
             }
             for _ in 0..STARTS_PER_SIDE {
                 sleep(INSTANCE_IDLE_TIME).await;
-                for (starts, contestant) in all.iter_mut().zip(&contestants) {
-                    starts.measure(contestant).await?;
+                for (starts, candidate) in all.iter_mut().zip(&contestants) {
+                    starts.measure(candidate).await?;
                 }
             }
         }
@@ -70,11 +70,11 @@ pub(super) async fn run(
 }
 
 /// How long two answers took, one after the other.
-async fn ask(contestant: &Candidate) -> anyhow::Result<Vec<f64>> {
+async fn ask(candidate: &Candidate) -> anyhow::Result<Vec<f64>> {
     let load = Load {
-        address: contestant.address,
+        address: candidate.address,
         subject: Workload::Json,
-        is_gateway: contestant.is_gateway,
+        is_gateway: candidate.is_gateway,
         manner: RequestStyle::default(),
         connections: 1,
         warm_up: Duration::ZERO,
@@ -97,8 +97,8 @@ pub(super) fn table(f: &mut Formatter<'_>, all: &[ColdStarts]) -> fmt::Result {
 }
 
 impl ColdStarts {
-    async fn measure(&mut self, contestant: &Candidate) -> anyhow::Result<()> {
-        let times = ask(contestant).await?;
+    async fn measure(&mut self, candidate: &Candidate) -> anyhow::Result<()> {
+        let times = ask(candidate).await?;
         self.first.push(times[0]);
         self.second.push(times[1]);
         Ok(())

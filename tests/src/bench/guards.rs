@@ -42,8 +42,8 @@ impl Guards {
     ) -> anyhow::Result<()> {
         for (setups, events) in [(kinds(upstream), WHOLE), (windows(), STREAMS)] {
             let contestants = edge.gateways(upstream, setups)?;
-            for contestant in &contestants {
-                put_words(contestant).await?;
+            for candidate in &contestants {
+                put_words(candidate).await?;
             }
             self.cells.extend(run_schedule(edge, &contestants, &events, turn).await?);
         }
@@ -95,10 +95,10 @@ fn guarded(name: &'static str, guard: &Value) -> CandidateSetup {
 }
 
 /// Puts the list that guards read from the store, before anybody asks.
-async fn put_words(contestant: &Candidate) -> anyhow::Result<()> {
+async fn put_words(candidate: &Candidate) -> anyhow::Result<()> {
     let path = format!("/admin/v1/words/{WORD_LIST_NAME}");
     let body = json!({ "words": entries() });
-    let answer = call(contestant.address, "PUT", &path, ADMIN_TOKEN, &body).await?;
+    let answer = call(candidate.address, "PUT", &path, ADMIN_TOKEN, &body).await?;
     ensure!(answer.status == 200, "the list was refused: {}", answer.json());
     Ok(())
 }
@@ -228,9 +228,9 @@ mod tests {
             middles: vec![whole, 5.0, whole - 1.0],
             processor: Some(processor),
         };
-        let cell = |subject| {
+        let cell = |workload| {
             let entrants = vec![entrant("none", 1.0, 9.0, 0.5), entrant("one", 3.0, 99.0, 0.75)];
-            Cell::new(BenchEdge::Spin, subject, 1, entrants)
+            Cell::new(BenchEdge::Spin, workload, 1, entrants)
         };
         let cells = vec![cell(Workload::Long), cell(Workload::Late(Prelude::Role))];
         let text = Guards { cells, starts: Vec::new() }.to_string();

@@ -57,11 +57,11 @@ pub(super) struct Entrant {
 impl Cell {
     pub(super) fn new(
         edge: BenchEdge,
-        subject: Workload,
+        workload: Workload,
         connections: usize,
         entrants: Vec<Entrant>,
     ) -> Self {
-        Self { edge, subject, connections, entrants }
+        Self { edge, subject: workload, connections, entrants }
     }
 
     /// Throughput in parts of the baseline's: the median over rounds. `None` where the pauses of the

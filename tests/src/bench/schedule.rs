@@ -154,28 +154,27 @@ pub(super) async fn run_schedule(
 ) -> anyhow::Result<Vec<Cell>> {
     let mut cells = Vec::new();
     // Some have been asked before.
-    let before =
-        contestants.iter().map(|contestant| (contestant.name, contestant.process.records()));
+    let before = contestants.iter().map(|candidate| (candidate.name, candidate.process.records()));
     let mut asked: BTreeMap<&str, usize> = before.collect();
-    for &(subject, connections) in events {
-        eprintln!("  {}, {connections} at a time", subject.title());
-        let all = run_turns(contestants, subject, connections, turn).await?;
-        for (contestant, turns) in contestants.iter().zip(&all) {
-            *asked.entry(contestant.name).or_insert(0) += turns.answers;
+    for &(workload, connections) in events {
+        eprintln!("  {}, {connections} at a time", workload.title());
+        let all = run_turns(contestants, workload, connections, turn).await?;
+        for (candidate, turns) in contestants.iter().zip(&all) {
+            *asked.entry(candidate.name).or_insert(0) += turns.answers;
         }
         let entrants = contestants.iter().zip(all).map(|(who, turns)| turns.entrant(who.name));
-        cells.push(Cell::new(edge, subject, connections, entrants.collect()));
+        cells.push(Cell::new(edge, workload, connections, entrants.collect()));
     }
-    for contestant in contestants.iter().filter(|contestant| contestant.is_gateway) {
-        all_recorded(contestant, asked[contestant.name]).await?;
+    for candidate in contestants.iter().filter(|candidate| candidate.is_gateway) {
+        all_recorded(candidate, asked[candidate.name]).await?;
     }
     Ok(cells)
 }
 
 fn events(paced: bool) -> Vec<(Workload, usize)> {
     let mut events = Vec::new();
-    for subject in [Workload::Json, Workload::Stream] {
-        events.extend(CONNECTIONS.map(|connections| (subject, connections)));
+    for workload in [Workload::Json, Workload::Stream] {
+        events.extend(CONNECTIONS.map(|connections| (workload, connections)));
     }
     if paced {
         events.push((Workload::PacedStream, CONNECTIONS[1]));
@@ -185,7 +184,7 @@ fn events(paced: bool) -> Vec<(Workload, usize)> {
 
 async fn run_turns(
     contestants: &[Candidate],
-    subject: Workload,
+    workload: Workload,
     connections: usize,
     turn: Duration,
 ) -> anyhow::Result<Vec<Samples>> {
@@ -194,31 +193,31 @@ async fn run_turns(
         // Who follows whom changes, too.
         for position in 0..contestants.len() {
             let index = (position + round) % contestants.len();
-            let contestant = &contestants[index];
+            let candidate = &contestants[index];
             let load = Load {
-                address: contestant.address,
-                subject,
-                is_gateway: contestant.is_gateway,
-                manner: contestant.style,
+                address: candidate.address,
+                subject: workload,
+                is_gateway: candidate.is_gateway,
+                manner: candidate.style,
                 connections,
                 warm_up: match round {
                     // One answer takes longer than a turn, and everyone has run before.
-                    _ if subject.is_long() => Duration::ZERO,
+                    _ if workload.is_long() => Duration::ZERO,
                     0 => FIRST_WARM_UP,
                     _ => WARM_UP,
                 },
                 duration: turn,
             };
-            let before = contestant.process.processor_time();
-            let seen = load.run().await.with_context(|| contestant.name.to_owned())?;
-            sleep(contestant.style.rest).await;
-            let spent = contestant.process.processor_time().zip(before);
+            let before = candidate.process.processor_time();
+            let seen = load.run().await.with_context(|| candidate.name.to_owned())?;
+            sleep(candidate.style.rest).await;
+            let spent = candidate.process.processor_time().zip(before);
             // A turn without an answer counts as one: the host stood still.
             all[index].add(seen, &load, spent.map(|(after, before)| after - before));
         }
     }
-    for (contestant, turns) in contestants.iter().zip(&all) {
-        ensure!(!turns.whole.is_empty(), "{} never answered in {turn:?}", contestant.name);
+    for (candidate, turns) in contestants.iter().zip(&all) {
+        ensure!(!turns.whole.is_empty(), "{} never answered in {turn:?}", candidate.name);
     }
     Ok(all)
 }
@@ -248,12 +247,12 @@ impl Samples {
 }
 
 /// The record is a part of the product: a run in which it went missing measured something else.
-async fn all_recorded(contestant: &Candidate, asked: usize) -> anyhow::Result<()> {
+async fn all_recorded(candidate: &Candidate, asked: usize) -> anyhow::Result<()> {
     let until = Instant::now() + RECORDS_TIMEOUT;
-    while contestant.process.records() < asked && Instant::now() < until {
+    while candidate.process.records() < asked && Instant::now() < until {
         sleep(Duration::from_millis(20)).await;
     }
-    let records = contestant.process.records();
-    ensure!(records == asked, "{} wrote {records} records of {asked} requests", contestant.name);
+    let records = candidate.process.records();
+    ensure!(records == asked, "{} wrote {records} records of {asked} requests", candidate.name);
     Ok(())
 }

@@ -62,14 +62,14 @@ pub(super) async fn feats(edge: BenchEdge) -> anyhow::Result<Vec<StreamCapacity>
     memory::allow_files(8 * OPEN_STREAMS)?;
     let server = Server::start().await?;
     let mut feats = Vec::new();
-    for contestant in edge.candidates(&server.address().to_string())? {
-        eprintln!("  {OPEN_STREAMS} streams and {EVENTS_PER_STREAM} events: {}", contestant.name);
+    for candidate in edge.candidates(&server.address().to_string())? {
+        eprintln!("  {OPEN_STREAMS} streams and {EVENTS_PER_STREAM} events: {}", candidate.name);
         let asked = asked();
-        let (idle, each) = hold(&server, &contestant, &asked).await?;
-        let (events_took, first, later) = flood(&server, &contestant, &asked).await?;
+        let (idle, each) = hold(&server, &candidate, &asked).await?;
+        let (events_took, first, later) = flood(&server, &candidate, &asked).await?;
         feats.push(StreamCapacity {
             edge,
-            name: contestant.name,
+            name: candidate.name,
             idle,
             each,
             events_took,
@@ -93,17 +93,17 @@ fn asked() -> StreamRequest {
 /// The memory before, and for each stream that is open.
 async fn hold(
     server: &Server,
-    contestant: &Candidate,
+    candidate: &Candidate,
     asked: &StreamRequest,
 ) -> anyhow::Result<(usize, usize)> {
     let (release, released) = watch::channel(true);
     server.register_canned(Workload::Stream.world(), CannedResponse::held(released));
-    read_all_to_end(open_streams(contestant.address, asked, 32).await?).await?;
-    let idle = contestant.process.resident()?;
+    read_all_to_end(open_streams(candidate.address, asked, 32).await?).await?;
+    let idle = candidate.process.resident()?;
     release.send_replace(false);
-    let streams = open_streams(contestant.address, asked, OPEN_STREAMS).await?;
+    let streams = open_streams(candidate.address, asked, OPEN_STREAMS).await?;
     sleep(Duration::from_secs(1)).await;
-    let held = contestant.process.resident()?;
+    let held = candidate.process.resident()?;
     release.send_replace(true);
     read_all_to_end(streams).await?;
     Ok((idle, held.saturating_sub(idle) / OPEN_STREAMS))
@@ -111,20 +111,20 @@ async fn hold(
 
 async fn flood(
     server: &Server,
-    contestant: &Candidate,
+    candidate: &Candidate,
     asked: &StreamRequest,
 ) -> anyhow::Result<(Duration, usize, usize)> {
     server.register_canned(Workload::Stream.world(), CannedResponse::flood(EVENTS_PER_STREAM));
     let begin = Instant::now();
-    let mut stream = Stream::open(contestant.address, asked).await?;
+    let mut stream = Stream::open(candidate.address, asked).await?;
     let (mut first, mut later) = (0, 0);
     for look in 1..=MEMORY_SAMPLES {
         stream.events(EVENTS_PER_STREAM / MEMORY_SAMPLES * look).await?;
         let most = if look <= MEMORY_SAMPLES / 10 { &mut first } else { &mut later };
-        *most = contestant.process.resident()?.max(*most);
+        *most = candidate.process.resident()?.max(*most);
     }
     let tally = stream.end().await?;
-    let expected = EVENTS_PER_STREAM + 3 - usize::from(contestant.is_gateway);
+    let expected = EVENTS_PER_STREAM + 3 - usize::from(candidate.is_gateway);
     ensure!(tally.events == expected, "{} of {expected} events came", tally.events);
     Ok((begin.elapsed(), first, later))
 }
@@ -233,9 +233,9 @@ mod tests {
             middles: vec![1.0],
             processor: Some(0.25),
         };
-        let cell = |subject, first: [f64; 2]| {
+        let cell = |workload, first: [f64; 2]| {
             let entrants = vec![entrant("bare", 100.0, first[0]), entrant("ours", 90.0, first[1])];
-            Cell::new(BenchEdge::Spin, subject, 4, entrants)
+            Cell::new(BenchEdge::Spin, workload, 4, entrants)
         };
         let late = cell(Workload::Late(Prelude::Twenty), [1.0, 1.25]);
         let fast = cell(Workload::Prelude(Prelude::Twenty), [9.0, 9.0]);

@@ -280,23 +280,23 @@ impl Budget {
 /// The gateway's configuration: a canary of two, a fallback and retries, a consumer with a key, a
 /// provider that moderates, and what else is given.
 pub(super) fn configuration(upstream: &str, members: &Value) -> String {
-    let providers = SUBJECTS.map(|subject| {
+    let providers = SUBJECTS.map(|workload| {
         json!({
-            "id": subject.world(),
+            "id": workload.world(),
             "kind": "openai-compatible",
-            "base_url": format!("http://{upstream}/{}/v1", subject.provider()),
+            "base_url": format!("http://{upstream}/{}/v1", workload.provider()),
             "keys": ["secret:UPSTREAM_KEY"],
         })
     });
-    let routes = SUBJECTS.map(|subject| {
+    let routes = SUBJECTS.map(|workload| {
         json!({
-            "id": subject.world(),
-            "models": [subject.world()],
+            "id": workload.world(),
+            "models": [workload.world()],
             "targets": [
-                { "provider": subject.world(), "weight": 90 },
-                { "provider": subject.world(), "weight": 10, "model": "canary" },
+                { "provider": workload.world(), "weight": 90 },
+                { "provider": workload.world(), "weight": 10, "model": "canary" },
             ],
-            "fallback": [{ "provider": subject.world(), "model": "fallback" }],
+            "fallback": [{ "provider": workload.world(), "model": "fallback" }],
             "fallback_on": ["connect", "timeout", "429", "5xx"],
             "retries": { "attempts": 1, "backoff": "250ms" },
         })
@@ -322,8 +322,8 @@ pub(super) fn configuration(upstream: &str, members: &Value) -> String {
 /// Serves every subject until the future is dropped; says where.
 pub async fn serve_upstream() -> anyhow::Result<(Server, String)> {
     let server = Server::start().await?;
-    for subject in SUBJECTS {
-        server.register_canned(subject.world(), subject.answer());
+    for workload in SUBJECTS {
+        server.register_canned(workload.world(), workload.answer());
     }
     for (world, answer) in services() {
         server.register_canned(world, CannedResponse::document(&answer.to_string()));
@@ -370,19 +370,19 @@ mod tests {
 
     #[test]
     fn a_question_says_how_long_it_is() {
-        for subject in SUBJECTS {
-            let question = String::from_utf8(subject.question().to_vec()).expect("UTF-8");
+        for workload in SUBJECTS {
+            let question = String::from_utf8(workload.question().to_vec()).expect("UTF-8");
             let (head, body) = question.split_once("\r\n\r\n").expect("a head");
             assert!(head.ends_with(&format!("content-length: {}", body.len())), "{head}");
-            assert_eq!(body.len(), if subject == Workload::Long { 8192 } else { 1024 });
+            assert_eq!(body.len(), if workload == Workload::Long { 8192 } else { 1024 });
         }
     }
 
     #[test]
     fn half_an_answer_is_none() {
         let events = |count: usize| "data: {}\n\n".repeat(count) + "data: [DONE]\n\n";
-        let whole = |subject: Workload, body: String, teller| {
-            subject.is_answered_by(body.as_bytes(), teller)
+        let whole = |workload: Workload, body: String, teller| {
+            workload.is_answered_by(body.as_bytes(), teller)
         };
         assert!(whole(Workload::Stream, events(203), Responder::PassThrough));
         assert!(whole(Workload::Stream, events(202), Responder::Gateway));

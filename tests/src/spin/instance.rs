@@ -41,7 +41,7 @@ pub(super) mod bindings {
         },
         with: {
             "spin:key-value/key-value.store": super::super::keyvalue::Bucket,
-            "wasi:keyvalue/atomics.cas": super::super::keyvalue::Seen,
+            "wasi:keyvalue/atomics.cas": super::super::keyvalue::CasHandle,
             "wasi:keyvalue/store.bucket": super::super::keyvalue::Bucket,
         },
     });

@@ -13,40 +13,40 @@ const RESERVED_OPERATOR_NAME: &str = "admin";
 
 /// Reads every operator.
 pub(super) fn operators(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &[raw::Operator],
     consumers: &[Consumer],
 ) -> Vec<Operator> {
     let mut read: Vec<Operator> = Vec::with_capacity(raw.len());
     for (index, raw) in raw.iter().enumerate() {
-        read.extend(operator(review, &place.item(index), raw, &read, consumers));
+        read.extend(operator(diagnostics, &path.item(index), raw, &read, consumers));
     }
     read
 }
 
 fn operator(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &raw::Operator,
     before: &[Operator],
     consumers: &[Consumer],
 ) -> Option<Operator> {
-    let name_place = place.field("name");
-    check_name(review, &name_place, &raw.name);
+    let name_place = path.field("name");
+    check_name(diagnostics, &name_place, &raw.name);
     if raw.name == RESERVED_OPERATOR_NAME {
         let expected = "another name, since whoever has ADMIN_TOKEN has this one";
-        review.report(&name_place, quoted(RESERVED_OPERATOR_NAME), expected);
+        diagnostics.report(&name_place, quoted(RESERVED_OPERATOR_NAME), expected);
     } else if before.iter().any(|other| other.name == raw.name) {
-        review.report(&name_place, quoted(&raw.name), "a name of its own for each operator");
+        diagnostics.report(&name_place, quoted(&raw.name), "a name of its own for each operator");
     }
-    let token_place = place.field("token");
-    let token = review.secret(&token_place, &raw.token);
+    let token_place = path.field("token");
+    let token = diagnostics.secret(&token_place, &raw.token);
     let token = token.map(|token| KeyDigest::new(token.reveal()));
     let has_it = |other: &&Operator| token.is_some_and(|token| other.token.matches(&token).into());
     if let Some(other) = before.iter().find(has_it) {
         let expected = format!("a token of its own for each of {} and {}", other.name, raw.name);
-        review.report(&token_place, format!("the token of {}", other.name), expected);
+        diagnostics.report(&token_place, format!("the token of {}", other.name), expected);
     }
     // Whoever has the application's key would have the admin plane.
     let is_key = |consumer: &&Consumer| {
@@ -54,9 +54,9 @@ fn operator(
     };
     if let Some(consumer) = consumers.iter().find(is_key) {
         let found = format!("a key of the consumer {}", consumer.id);
-        review.report(&token_place, found, "a token that is no key");
+        diagnostics.report(&token_place, found, "a token that is no key");
     }
-    let role = match review.one_of(&place.field("role"), &raw.role, &raw::ROLES)? {
+    let role = match diagnostics.one_of(&path.field("role"), &raw.role, &raw::ROLES)? {
         0 => Role::Owner,
         1 => Role::Editor,
         _ => Role::Viewer,

@@ -16,21 +16,21 @@ const OTHER_DIMENSION_LEVELS: [&str; 4] = ["low", "medium", "high", "never"];
 
 /// Reads the fields of `aliyun`.
 pub(super) fn aliyun(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &raw::Guard,
     block_at: Level,
 ) -> Option<Aliyun> {
-    let endpoint = endpoint(review, place, raw);
-    let secret = |review: &mut Diagnostics<'_>,
+    let endpoint = endpoint(diagnostics, path, raw);
+    let secret = |diagnostics: &mut Diagnostics<'_>,
                   field,
                   text: Option<&SecretText>|
-     -> Option<Secret> { review.secret(&place.field(field), text?) };
-    let access_key_id = secret(review, "access_key_id", raw.access_key_id.as_ref());
-    let access_key = secret(review, "access_key", raw.access_key.as_ref());
-    let security_token = secret(review, "security_token", raw.security_token.as_ref());
-    let action = review.choice(
-        &place.field("action"),
+     -> Option<Secret> { diagnostics.secret(&path.field(field), text?) };
+    let access_key_id = secret(diagnostics, "access_key_id", raw.access_key_id.as_ref());
+    let access_key = secret(diagnostics, "access_key", raw.access_key.as_ref());
+    let security_token = secret(diagnostics, "security_token", raw.security_token.as_ref());
+    let action = diagnostics.choice(
+        &path.field("action"),
         raw.action.as_deref(),
         &raw::ALIYUN_ACTIONS,
         [AliyunAction::Text, AliyunAction::MultiModal],
@@ -42,22 +42,24 @@ pub(super) fn aliyun(
         AliyunAction::MultiModal => ("query_security_check", "response_security_check"),
     };
     if action == AliyunAction::Text && !is_wrong {
-        refuse_multimodal_fields(review, place, raw);
+        refuse_multimodal_fields(diagnostics, path, raw);
     }
-    let services = place.field("services");
-    let service = |review: &mut Diagnostics<'_>, field, service: Option<&String>| {
+    let services = path.field("services");
+    let service = |diagnostics: &mut Diagnostics<'_>, field, service: Option<&String>| {
         let service = service?;
-        check_name(review, &services.field(field), service);
+        check_name(diagnostics, &services.field(field), service);
         Some(service.clone())
     };
     let given = raw.services.as_ref();
-    let request_service = service(review, "request", given.and_then(|all| all.request.as_ref()));
-    let response_service = service(review, "response", given.and_then(|all| all.response.as_ref()));
-    let image_service = service(review, "image", given.and_then(|all| all.image.as_ref()));
+    let request_service =
+        service(diagnostics, "request", given.and_then(|all| all.request.as_ref()));
+    let response_service =
+        service(diagnostics, "response", given.and_then(|all| all.response.as_ref()));
+    let image_service = service(diagnostics, "image", given.and_then(|all| all.image.as_ref()));
     let bars = match action {
         AliyunAction::Text => Vec::new(),
         AliyunAction::MultiModal => {
-            block_levels(review, &place.field("bars"), raw.bars.as_ref(), block_at)
+            block_levels(diagnostics, &path.field("bars"), raw.bars.as_ref(), block_at)
         }
     };
     Some(Aliyun {
@@ -75,14 +77,18 @@ pub(super) fn aliyun(
 }
 
 /// The address that is given, else the region's own.
-fn endpoint(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Guard) -> Option<String> {
+fn endpoint(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &raw::Guard,
+) -> Option<String> {
     if let Some(region) = &raw.region {
-        check_name(review, &place.field("region"), region);
+        check_name(diagnostics, &path.field("region"), region);
     }
     let Some(endpoint) = &raw.endpoint else {
         if raw.region.is_none() {
             let expected = "the region of the service, such as \"cn-shanghai\", or its `endpoint`";
-            review.report(place, "no `region`", expected);
+            diagnostics.report(path, "no `region`", expected);
         }
         return raw
             .region
@@ -93,29 +99,33 @@ fn endpoint(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Guard)
     address
         .map_err(|found| {
             let expected = "an address such as \"https://green-cip.cn-shanghai.aliyuncs.com\"";
-            review.report(&place.field("endpoint"), found, expected);
+            diagnostics.report(&path.field("endpoint"), found, expected);
         })
         .ok()
 }
 
 /// Refuses what `TextModerationPlus` knows nothing of.
-fn refuse_multimodal_fields(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Guard) {
+fn refuse_multimodal_fields(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &raw::Guard,
+) {
     let expected = "`action = \"MultiModalGuard\"` beside it";
     if raw.bars.is_some() {
-        review.report(&place.field("bars"), "`bars`", expected);
+        diagnostics.report(&path.field("bars"), "`bars`", expected);
     }
     if raw.mask == Some(true) {
-        review.report(&place.field("mask"), "true", expected);
+        diagnostics.report(&path.field("mask"), "true", expected);
     }
     if raw.services.as_ref().is_some_and(|services| services.image.is_some()) {
-        let services = place.field("services");
-        review.report(&services.field("image"), "a service for images", expected);
+        let services = path.field("services");
+        diagnostics.report(&services.field("image"), "a service for images", expected);
     }
 }
 
 fn block_levels(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: Option<&raw::Bars>,
     block_at: Level,
 ) -> Vec<(Dimension, Level)> {
@@ -146,7 +156,7 @@ fn block_levels(
         };
         let [low, medium, high] = LEVELS.map(Some);
         let levels = [low, medium, high, None, low, medium, high];
-        let position = review.one_of(&place.field(field), word, allowed);
+        let position = diagnostics.one_of(&path.field(field), word, allowed);
         bars.extend(position.and_then(|position| levels[position]).map(|level| (dimension, level)));
     }
     bars

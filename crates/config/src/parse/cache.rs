@@ -15,26 +15,28 @@ const MAX_HISTORY_BYTES: (&str, usize) = ("512KiB", 512 << 10);
 
 /// Reads `[cache]`.
 pub(super) fn cache(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &raw::Cache,
     routes: &IdIndex<'_>,
 ) -> Option<Cache> {
-    let routes = review.routes(&place.field("routes"), raw.routes.as_deref(), routes);
-    let ttl = bounded_duration(review, &place.field("ttl"), &raw.ttl, MAX_TTL);
-    let jitter = review.thousandths(&place.field("jitter"), raw.jitter, 0.0..=0.5, 100);
-    let scope = review.choice(
-        &place.field("scope"),
+    let routes = diagnostics.routes(&path.field("routes"), raw.routes.as_deref(), routes);
+    let ttl = bounded_duration(diagnostics, &path.field("ttl"), &raw.ttl, MAX_TTL);
+    let jitter = diagnostics.thousandths(&path.field("jitter"), raw.jitter, 0.0..=0.5, 100);
+    let scope = diagnostics.choice(
+        &path.field("scope"),
         raw.scope.as_deref(),
         &raw::SCOPES,
         [CacheScope::Consumer, CacheScope::Group, CacheScope::All],
     );
-    let temperature = place.field("max_temperature");
-    let max_temperature = review.thousandths(&temperature, raw.max_temperature, 0.0..=2.0, 1_000);
+    let temperature = path.field("max_temperature");
+    let max_temperature =
+        diagnostics.thousandths(&temperature, raw.max_temperature, 0.0..=2.0, 1_000);
     let entry = raw.max_entry.as_ref();
-    let max_entry = review.size(&place.field("max_entry"), entry, MAX_ENTRY_BYTES, 256 << 10);
+    let max_entry = diagnostics.size(&path.field("max_entry"), entry, MAX_ENTRY_BYTES, 256 << 10);
     let pace = raw.pace.as_ref();
-    let pace = pace.and_then(|pace| bounded_duration(review, &place.field("pace"), pace, MAX_PACE));
+    let pace =
+        pace.and_then(|pace| bounded_duration(diagnostics, &path.field("pace"), pace, MAX_PACE));
     Some(Cache {
         routes,
         ttl: ttl?,
@@ -49,33 +51,33 @@ pub(super) fn cache(
 
 /// Reads `[history]`.
 pub(super) fn history(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &raw::History,
     routes: &IdIndex<'_>,
 ) -> Option<History> {
-    let routes = review.routes(&place.field("routes"), raw.routes.as_deref(), routes);
-    let session = session(review, &place.field("session"), &raw.session);
-    let turns = review.count(&place.field("turns"), raw.turns, 1..=100, 5);
+    let routes = diagnostics.routes(&path.field("routes"), raw.routes.as_deref(), routes);
+    let session = session(diagnostics, &path.field("session"), &raw.session);
+    let turns = diagnostics.count(&path.field("turns"), raw.turns, 1..=100, 5);
     let bytes = raw.max_bytes.as_ref();
-    let max_bytes = review.size(&place.field("max_bytes"), bytes, MAX_HISTORY_BYTES, 16 << 10);
+    let max_bytes = diagnostics.size(&path.field("max_bytes"), bytes, MAX_HISTORY_BYTES, 16 << 10);
     let ttl = match &raw.ttl {
-        Some(ttl) => bounded_duration(review, &place.field("ttl"), ttl, MAX_TTL),
+        Some(ttl) => bounded_duration(diagnostics, &path.field("ttl"), ttl, MAX_TTL),
         None => Some(Duration::from_secs(60 * 60)),
     };
     Some(History { routes, session: session?, turns, max_bytes, ttl: ttl? })
 }
 
 fn session(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     session: &str,
 ) -> Option<SessionSource> {
     match (session, session.strip_prefix("header:")) {
         ("user", _) => Some(SessionSource::User),
-        (_, Some(name)) => review.header_name(place, name).map(SessionSource::Header),
+        (_, Some(name)) => diagnostics.header_name(path, name).map(SessionSource::Header),
         (_, None) => {
-            review.report(place, quoted(session), "\"header:NAME\" or \"user\"");
+            diagnostics.report(path, quoted(session), "\"header:NAME\" or \"user\"");
             None
         }
     }
@@ -83,8 +85,8 @@ fn session(
 
 /// A duration above zero, and not above the longest.
 fn bounded_duration(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     span: &Span,
     (name, longest): (&str, Duration),
 ) -> Option<Duration> {
@@ -94,6 +96,6 @@ fn bounded_duration(
         Some(_) => (quoted(&span.0), format!("{name} at most")),
         None => (quoted(&span.0), Span::EXPECTED.to_owned()),
     };
-    review.report(place, found, expected);
+    diagnostics.report(path, found, expected);
     None
 }

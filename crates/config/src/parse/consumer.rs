@@ -13,16 +13,16 @@ const ANONYMOUS: &str = "anonymous";
 
 /// Reads every consumer.
 pub(super) fn consumers(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &[raw::Consumer],
     routes: &IdIndex<'_>,
 ) -> Vec<Consumer> {
     let mut read: Vec<Consumer> = Vec::with_capacity(raw.len());
     for (index, raw) in raw.iter().enumerate() {
-        let place = place.item(index);
-        let keys = keys(review, &place.field("keys"), raw, &read);
-        let consumer = consumer(review, &place, raw, routes);
+        let path = path.item(index);
+        let keys = keys(diagnostics, &path.field("keys"), raw, &read);
+        let consumer = consumer(diagnostics, &path, raw, routes);
         read.push(Consumer { keys, ..consumer });
     }
     read
@@ -30,16 +30,16 @@ pub(super) fn consumers(
 
 /// Reads every group.
 pub(super) fn groups(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &[raw::Group],
     routes: &IdIndex<'_>,
 ) -> Vec<Group> {
     let read = |(index, raw): (usize, &raw::Group)| {
         let raw::Group { id, routes: ids, params, addresses } = raw;
         let (ids, params, addresses) = (ids.as_deref(), params.as_ref(), addresses.as_ref());
-        let place = place.item(index);
-        let permissions = permissions(review, &place, ids, params, addresses, routes);
+        let path = path.item(index);
+        let permissions = permissions(diagnostics, &path, ids, params, addresses, routes);
         Group { id: id.clone(), permissions }
     };
     raw.iter().enumerate().map(read).collect()
@@ -47,53 +47,53 @@ pub(super) fn groups(
 
 /// Reads a consumer that stands alone, as the admin API takes it: without keys of its own.
 pub(super) fn consumer_without_keys(
-    review: &mut Diagnostics<'_>,
+    diagnostics: &mut Diagnostics<'_>,
     raw: &raw::Consumer,
     routes: &IdIndex<'_>,
 ) -> Consumer {
-    let place = &DocPath::ROOT;
-    check_name(review, &place.field("id"), &raw.id);
+    let path = &DocPath::ROOT;
+    check_name(diagnostics, &path.field("id"), &raw.id);
     if !raw.keys.is_empty() {
-        review.report(&place.field("keys"), "keys", "none here: they are issued on their own");
+        diagnostics.report(&path.field("keys"), "keys", "none here: they are issued on their own");
     }
-    consumer(review, place, raw, routes)
+    consumer(diagnostics, path, raw, routes)
 }
 
 fn consumer(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &raw::Consumer,
     routes: &IdIndex<'_>,
 ) -> Consumer {
     if raw.id == ANONYMOUS {
         let expected = "another id, since callers without a key have this one";
-        review.report(&place.field("id"), quoted(ANONYMOUS), expected);
+        diagnostics.report(&path.field("id"), quoted(ANONYMOUS), expected);
     }
     if let Some(group) = &raw.group {
-        check_name(review, &place.field("group"), group);
+        check_name(diagnostics, &path.field("group"), group);
     }
     let (ids, params, addresses) =
         (raw.routes.as_deref(), raw.params.as_ref(), raw.addresses.as_ref());
-    let permissions = permissions(review, place, ids, params, addresses, routes);
+    let permissions = permissions(diagnostics, path, ids, params, addresses, routes);
     Consumer { id: raw.id.clone(), group: raw.group.clone(), keys: Vec::new(), permissions }
 }
 
 /// Digests a consumer's keys, none of which anybody before it has.
 fn keys(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &raw::Consumer,
     before: &[Consumer],
 ) -> Vec<KeyDigest> {
     let mut keys = Vec::with_capacity(raw.keys.len());
     for (index, text) in raw.keys.iter().enumerate() {
-        let place = place.item(index);
-        let Some(secret) = review.secret(&place, text) else { continue };
+        let path = path.item(index);
+        let Some(secret) = diagnostics.secret(&path, text) else { continue };
         let digest = KeyDigest::new(secret.reveal());
         let has_it = |other: &&Consumer| other.keys.iter().any(|key| key.matches(&digest).into());
         if let Some(other) = before.iter().find(has_it) {
             let expected = format!("a key of its own for each of {} and {}", other.id, raw.id);
-            review.report(&place, format!("the key of {}", other.id), expected);
+            diagnostics.report(&path, format!("the key of {}", other.id), expected);
         }
         keys.push(digest);
     }

@@ -21,17 +21,17 @@ pub(super) const LEVELS: [Level; 3] = [Level::Low, Level::Medium, Level::High];
 
 /// Reads every guard.
 pub(super) fn guards(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     document: &raw::Document,
     providers: &IdIndex<'_>,
     routes: &IdIndex<'_>,
 ) -> Vec<Guard> {
     let mut guards = Vec::with_capacity(document.guards.len());
     for (index, raw) in document.guards.iter().enumerate() {
-        let place = place.item(index);
+        let path = path.item(index);
         let reading = GuardSource { document, raw, providers };
-        guards.extend(guard(review, &place, &reading, routes));
+        guards.extend(guard(diagnostics, &path, &reading, routes));
     }
     guards
 }
@@ -47,20 +47,20 @@ pub(super) struct GuardSource<'a> {
 }
 
 fn guard(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     reading: &GuardSource<'_>,
     routes: &IdIndex<'_>,
 ) -> Option<Guard> {
     let raw = reading.raw;
     let block_at = raw.block_at.as_deref();
-    let block_at = review.choice(&place.field("block_at"), block_at, &raw::LEVELS, LEVELS);
+    let block_at = diagnostics.choice(&path.field("block_at"), block_at, &raw::LEVELS, LEVELS);
     let block_at = block_at.unwrap_or(Level::High);
-    let kind = kind(review, place, reading, block_at);
-    let routes = review.routes(&place.field("routes"), raw.routes.as_deref(), routes);
-    let [request, response] = phases(review, &place.field("check"), raw.check.as_deref());
-    let scope = review.choice(
-        &place.field("look_at"),
+    let kind = kind(diagnostics, path, reading, block_at);
+    let routes = diagnostics.routes(&path.field("routes"), raw.routes.as_deref(), routes);
+    let [request, response] = phases(diagnostics, &path.field("check"), raw.check.as_deref());
+    let scope = diagnostics.choice(
+        &path.field("look_at"),
         raw.look_at.as_deref(),
         &raw::LOOKS,
         [GuardScope::Last, GuardScope::New, GuardScope::All],
@@ -68,15 +68,15 @@ fn guard(
     // What was masked in the last turn is old in the next one, and is sent again.
     let masks = kind.as_ref().is_some_and(GuardKind::masks);
     let scope = scope.unwrap_or(if masks { GuardScope::All } else { GuardScope::New });
-    let on_block = on_block(review, &place.field("on_block"), &raw.on_block);
-    let on_error = review.choice(
-        &place.field("on_error"),
+    let on_block = on_block(diagnostics, &path.field("on_block"), &raw.on_block);
+    let on_error = diagnostics.choice(
+        &path.field("on_error"),
         raw.on_error.as_deref(),
         &raw::ON_ERROR,
         [OnError::Open, OnError::Closed],
     );
-    let timeout = review.positive_duration(
-        &place.field("timeout"),
+    let timeout = diagnostics.positive_duration(
+        &path.field("timeout"),
         raw.timeout.as_ref(),
         Duration::from_secs(2),
     );
@@ -84,14 +84,14 @@ fn guard(
     let asks = kind.as_ref().is_none_or(GuardKind::calls_service);
     let window = if asks { 200 } else { 1 };
     let window =
-        review.count(&place.field("stream_window"), raw.stream_window, 1..=100_000, window);
-    let delay = review.positive_duration(
-        &place.field("stream_delay"),
+        diagnostics.count(&path.field("stream_window"), raw.stream_window, 1..=100_000, window);
+    let delay = diagnostics.positive_duration(
+        &path.field("stream_delay"),
         raw.stream_delay.as_ref(),
         Duration::from_secs(1),
     );
-    let keep = review.count(&place.field("keep_content"), raw.keep_content, 0..=10_000, 0);
-    let overrides = overrides(review, &place.field("overrides"), raw);
+    let keep = diagnostics.count(&path.field("keep_content"), raw.keep_content, 0..=10_000, 0);
+    let overrides = overrides(diagnostics, &path.field("overrides"), raw);
     Some(Guard {
         id: raw.id.clone(),
         kind: kind?,
@@ -111,28 +111,28 @@ fn guard(
 }
 
 fn kind(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     reading: &GuardSource<'_>,
     block_at: Level,
 ) -> Option<GuardKind> {
     let raw = reading.raw;
-    review.one_of(&place.field("kind"), &raw.kind, &raw::GUARD_KINDS)?;
-    check_fields(review, place, raw);
+    diagnostics.one_of(&path.field("kind"), &raw.kind, &raw::GUARD_KINDS)?;
+    check_fields(diagnostics, path, raw);
     match raw.kind.as_str() {
         "aliyun" => {
-            let aliyun = aliyun(review, place, raw, block_at)?;
+            let aliyun = aliyun(diagnostics, path, raw, block_at)?;
             Some(GuardKind::Aliyun(Box::new(aliyun)))
         }
-        "openai-moderation" => moderation(review, place, reading).map(GuardKind::Moderation),
-        "llm" => judge(review, place, reading).map(GuardKind::Judge),
-        "words" => words(review, place, raw).map(GuardKind::Words),
-        _ => pii(review, place, raw).map(GuardKind::Pii),
+        "openai-moderation" => moderation(diagnostics, path, reading).map(GuardKind::Moderation),
+        "llm" => judge(diagnostics, path, reading).map(GuardKind::Judge),
+        "words" => words(diagnostics, path, raw).map(GuardKind::Words),
+        _ => pii(diagnostics, path, raw).map(GuardKind::Pii),
     }
 }
 
 /// Checks that a guard has what its kind needs, and nothing that belongs to another kind.
-fn check_fields(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Guard) {
+fn check_fields(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Guard) {
     const OPTIONAL: bool = false;
     const REQUIRED: bool = true;
     const ALIYUN: &[&str] = &["aliyun"];
@@ -164,33 +164,33 @@ fn check_fields(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Gu
         let belongs = kinds.contains(&raw.kind.as_str());
         if belongs && must && !is_there {
             let expected = format!("one, since {} needs it", raw.kind);
-            review.report(place, format!("no `{field}`"), expected);
+            diagnostics.report(path, format!("no `{field}`"), expected);
         } else if !belongs && is_there {
             let kinds = kinds.join(" or ");
             let expected = format!("none, since {field} belongs to guards of the kind {kinds}");
-            review.report(&place.field(field), format!("`{field}`"), expected);
+            diagnostics.report(&path.field(field), format!("`{field}`"), expected);
         }
     }
 }
 
 fn phases(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     phases: Option<&[String]>,
 ) -> [bool; 2] {
     let Some(phases) = phases else { return [true, true] };
     if phases.is_empty() {
-        review.report(place, "an empty list", "request, response or both");
+        diagnostics.report(path, "an empty list", "request, response or both");
     }
     for (index, phase) in phases.iter().enumerate() {
-        review.one_of(&place.item(index), phase, &raw::PHASES);
+        diagnostics.one_of(&path.item(index), phase, &raw::PHASES);
     }
     raw::PHASES.map(|known| phases.iter().any(|phase| phase == known))
 }
 
-fn on_block(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::OnBlock) -> OnBlock {
-    let format = review.choice(
-        &place.field("format"),
+fn on_block(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::OnBlock) -> OnBlock {
+    let format = diagnostics.choice(
+        &path.field("format"),
         raw.format.as_deref(),
         &raw::BLOCK_FORMATS,
         [BlockFormat::Message, BlockFormat::Structured, BlockFormat::Error],
@@ -211,10 +211,10 @@ fn on_block(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::OnBloc
         status => (400..=599).contains(&status),
     };
     if let Some(status) = raw.status.filter(|status| !fits(*status)) {
-        review.report(&place.field("status"), status.to_string(), expected);
+        diagnostics.report(&path.field("status"), status.to_string(), expected);
     }
     if let Some(message) = &raw.message {
-        review.check_text(&place.field("message"), message, "a message");
+        diagnostics.check_text(&path.field("message"), message, "a message");
     }
     let status = raw.status.and_then(|status| StatusCode::from_u16(status).ok());
     OnBlock {

@@ -15,40 +15,40 @@ pub(super) struct IdIndex<'a> {
 impl<'a> IdIndex<'a> {
     /// Gathers the ids of a section, each of them once.
     pub(super) fn collect(
-        review: &mut Diagnostics<'_>,
+        diagnostics: &mut Diagnostics<'_>,
         root: &DocPath<'_>,
         section: &'static str,
         ids: impl Iterator<Item = &'a str>,
     ) -> Self {
-        let place = root.field(section);
-        let mut names = Self { section, in_order: ids.collect(), positions: BTreeMap::new() };
-        for (index, id) in names.in_order.iter().enumerate() {
-            let item = place.item(index);
-            check_name(review, &item.field("id"), id);
-            if let Some(first) = names.positions.get(id) {
+        let path = root.field(section);
+        let mut id_index = Self { section, in_order: ids.collect(), positions: BTreeMap::new() };
+        for (index, id) in id_index.in_order.iter().enumerate() {
+            let item = path.item(index);
+            check_name(diagnostics, &item.field("id"), id);
+            if let Some(first) = id_index.positions.get(id) {
                 let expected = format!("another id than that of {section}[{first}]");
-                review.report(&item.field("id"), quoted(id), expected);
+                diagnostics.report(&item.field("id"), quoted(id), expected);
             } else {
-                names.positions.insert(id, index);
+                id_index.positions.insert(id, index);
             }
         }
-        names
+        id_index
     }
 
     /// Takes the ids of a section that has been read.
     pub(super) fn from_known(section: &'static str, ids: impl Iterator<Item = &'a str>) -> Self {
-        let mut names = Self { section, in_order: ids.collect(), positions: BTreeMap::new() };
-        for (index, id) in names.in_order.iter().enumerate() {
-            names.positions.insert(id, index);
+        let mut id_index = Self { section, in_order: ids.collect(), positions: BTreeMap::new() };
+        for (index, id) in id_index.in_order.iter().enumerate() {
+            id_index.positions.insert(id, index);
         }
-        names
+        id_index
     }
 
     /// The position of the one that is meant.
     pub(super) fn resolve(
         &self,
-        review: &mut Diagnostics<'_>,
-        place: &DocPath<'_>,
+        diagnostics: &mut Diagnostics<'_>,
+        path: &DocPath<'_>,
         id: &str,
     ) -> Option<usize> {
         let position = self.positions.get(id).copied();
@@ -58,16 +58,16 @@ impl<'a> IdIndex<'a> {
                 ids => format!("the id of one of the {}: {}", self.section, ids.join(", ")),
             };
             let expected = with_hint(&expected, id, self.in_order.iter().copied());
-            review.report(place, quoted(id), expected);
+            diagnostics.report(path, quoted(id), expected);
         }
         position
     }
 }
 
 /// Checks that a name can stand in headers, paths and metrics without being escaped.
-pub(super) fn check_name(review: &mut Diagnostics<'_>, place: &DocPath<'_>, name: &str) {
+pub(super) fn check_name(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, name: &str) {
     if let Some(expected) = expected_id_format(name) {
-        review.report(place, quoted(name), expected);
+        diagnostics.report(path, quoted(name), expected);
     }
 }
 

@@ -18,48 +18,52 @@ const EXPECTED_URL: &str = "an https address such as \"https://id.example.com/jw
 
 /// Reads every issuer.
 pub(super) fn issuers(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &[raw::Issuer],
 ) -> Vec<Issuer> {
     let mut read = Vec::with_capacity(raw.len());
     for (index, one) in raw.iter().enumerate() {
-        let place = place.item(index);
+        let path = path.item(index);
         // A token names its issuer, and that must lead to one set of keys.
         if let Some(first) = raw[..index].iter().position(|other| other.issuer == one.issuer) {
             let expected = format!("another issuer than that of auth.jwt[{first}]");
-            review.report(&place.field("issuer"), quoted(&one.issuer), expected);
+            diagnostics.report(&path.field("issuer"), quoted(&one.issuer), expected);
         }
-        read.extend(issuer(review, &place, one));
+        read.extend(issuer(diagnostics, &path, one));
     }
     read
 }
 
-fn issuer(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Issuer) -> Option<Issuer> {
-    check_text(review, &place.field("issuer"), &raw.issuer, "what `iss` says");
-    let audiences = place.field("audiences");
+fn issuer(
+    diagnostics: &mut Diagnostics<'_>,
+    doc_path: &DocPath<'_>,
+    raw: &raw::Issuer,
+) -> Option<Issuer> {
+    check_text(diagnostics, &doc_path.field("issuer"), &raw.issuer, "what `iss` says");
+    let audiences = doc_path.field("audiences");
     if raw.audiences.as_ref().is_some_and(Vec::is_empty) {
         let expected = "at least one audience, or no `audiences` for any";
-        review.report(&audiences, "an empty list", expected);
+        diagnostics.report(&audiences, "an empty list", expected);
     }
     for (index, audience) in raw.audiences.iter().flatten().enumerate() {
-        check_text(review, &audiences.item(index), audience, "what `aud` names");
+        check_text(diagnostics, &audiences.item(index), audience, "what `aud` names");
     }
-    let keys = keys(review, place, raw);
+    let keys = keys(diagnostics, doc_path, raw);
     if raw.keep.is_some() && raw.jwks_url.is_none() {
         let expected = "none without `jwks_url`: other keys are not fetched";
-        review.report(&place.field("keep"), "a time to keep keys", expected);
+        diagnostics.report(&doc_path.field("keep"), "a time to keep keys", expected);
     }
     let consumer_claim = raw.consumer_claim.as_deref().unwrap_or("sub");
-    check_claim_path(review, &place.field("consumer_claim"), consumer_claim);
+    check_claim_path(diagnostics, &doc_path.field("consumer_claim"), consumer_claim);
     if let Some(path) = &raw.group_claim {
-        check_claim_path(review, &place.field("group_claim"), path);
+        check_claim_path(diagnostics, &doc_path.field("group_claim"), path);
     }
-    let skew_place = place.field("skew");
-    let skew = review.duration_or(&skew_place, raw.skew.as_ref(), MINUTE);
+    let skew_place = doc_path.field("skew");
+    let skew = diagnostics.duration_or(&skew_place, raw.skew.as_ref(), MINUTE);
     if skew > MAX_CLOCK_SKEW {
         let found = raw.skew.as_ref().map_or_else(String::new, |span| quoted(&span.0));
-        review.report(&skew_place, found, "5m at most");
+        diagnostics.report(&skew_place, found, "5m at most");
     }
     Some(Issuer {
         issuer: raw.issuer.clone(),
@@ -72,30 +76,30 @@ fn issuer(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Issuer) 
 }
 
 fn keys(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &raw::Issuer,
 ) -> Option<IssuerKeys> {
     match (&raw.secret, &raw.jwks, &raw.jwks_url) {
         (Some(secret), None, None) => {
-            shared_secret_keys(review, &place.field("secret"), secret).map(IssuerKeys::Inline)
+            shared_secret_keys(diagnostics, &path.field("secret"), secret).map(IssuerKeys::Inline)
         }
         (None, Some(jwks), None) => {
-            public_keys(review, &place.field("jwks"), jwks).map(IssuerKeys::Inline)
+            public_keys(diagnostics, &path.field("jwks"), jwks).map(IssuerKeys::Inline)
         }
         (None, None, Some(url)) => {
-            let keep = key_cache_duration(review, &place.field("keep"), raw);
-            let url = jwks_url(review, &place.field("jwks_url"), url)?;
+            let keep = key_cache_duration(diagnostics, &path.field("keep"), raw);
+            let url = jwks_url(diagnostics, &path.field("jwks_url"), url)?;
             Some(IssuerKeys::Url { url, keep })
         }
         (None, None, None) => {
-            review.report(place, "no keys", "one of `secret`, `jwks`, `jwks_url`");
+            diagnostics.report(path, "no keys", "one of `secret`, `jwks`, `jwks_url`");
             None
         }
         (_, _, _) => {
             // Either of two would do for a forger.
-            review.report(
-                place,
+            diagnostics.report(
+                path,
                 "keys from more than one place",
                 "one of `secret`, `jwks`, `jwks_url`",
             );
@@ -105,29 +109,33 @@ fn keys(
 }
 
 fn shared_secret_keys(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     text: &SecretText,
 ) -> Option<KeySet> {
-    let (name, secret) = review.secret_value(place, text)?;
+    let (name, secret) = diagnostics.secret_value(path, text)?;
     let keys = KeySet::from_secret(&secret);
     if let Err(error) = &keys {
         let expected = format!("a value of 32 bytes or more for the secret {name}");
-        review.report(place, format!("{error}"), expected);
+        diagnostics.report(path, format!("{error}"), expected);
     }
     keys.ok()
 }
 
-fn public_keys(review: &mut Diagnostics<'_>, place: &DocPath<'_>, text: &str) -> Option<KeySet> {
+fn public_keys(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    text: &str,
+) -> Option<KeySet> {
     if has_private_part(text) {
         let expected = "public keys alone; what is shared belongs into a `secret`";
-        review.report(place, "a key that is not public, written in clear", expected);
+        diagnostics.report(path, "a key that is not public, written in clear", expected);
         return None;
     }
     let keys = KeySet::from_jwks(text.as_bytes());
     if let Err(error) = &keys {
         let expected = "a JSON Web Key Set: '{\"keys\": […]}' with keys for RS256 or ES256";
-        review.report(place, format!("{error}"), expected);
+        diagnostics.report(path, format!("{error}"), expected);
     }
     keys.ok()
 }
@@ -140,21 +148,21 @@ fn has_private_part(text: &str) -> bool {
 }
 
 fn key_cache_duration(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &raw::Issuer,
 ) -> Duration {
-    let keep = review.duration_or(place, raw.keep.as_ref(), 10 * MINUTE);
+    let keep = diagnostics.duration_or(path, raw.keep.as_ref(), 10 * MINUTE);
     if keep < MINUTE {
         let found = raw.keep.as_ref().map_or_else(String::new, |span| quoted(&span.0));
-        review.report(place, found, "1m at least");
+        diagnostics.report(path, found, "1m at least");
     }
     keep
 }
 
 /// Checks an address without repeating what may be a credential in it. Whoever can change what it
 /// answers can make tokens, so that it is fetched in clear from this machine alone.
-fn jwks_url(review: &mut Diagnostics<'_>, place: &DocPath<'_>, url: &str) -> Option<Uri> {
+fn jwks_url(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, url: &str) -> Option<Uri> {
     let uri = url.parse::<Uri>().ok();
     let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
     let scheme = uri.as_ref().and_then(Uri::scheme_str).unwrap_or_default();
@@ -169,7 +177,7 @@ fn jwks_url(review: &mut Diagnostics<'_>, place: &DocPath<'_>, url: &str) -> Opt
     } else {
         return uri;
     };
-    review.report(place, found, EXPECTED_URL);
+    diagnostics.report(path, found, EXPECTED_URL);
     None
 }
 
@@ -178,17 +186,21 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-fn check_text(review: &mut Diagnostics<'_>, place: &DocPath<'_>, text: &str, expected: &str) {
+fn check_text(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, text: &str, expected: &str) {
     if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        review.report(place, quoted(text), format!("{expected}, without white space"));
+        diagnostics.report(path, quoted(text), format!("{expected}, without white space"));
     }
 }
 
-fn check_claim_path(review: &mut Diagnostics<'_>, place: &DocPath<'_>, path: &str) {
+fn check_claim_path(diagnostics: &mut Diagnostics<'_>, doc_path: &DocPath<'_>, path: &str) {
     let fits = |step: &str| {
         !step.is_empty() && !step.contains(|c: char| c.is_whitespace() || c.is_control())
     };
     if !path.split('.').all(fits) {
-        review.report(place, quoted(path), "a claim's name, or a path such as \"realm.team\"");
+        diagnostics.report(
+            doc_path,
+            quoted(path),
+            "a claim's name, or a path such as \"realm.team\"",
+        );
     }
 }

@@ -12,13 +12,13 @@ use super::{Diagnostics, DocPath, IdIndex, MAX_COUNT, quoted};
 
 /// Reads every limit. Those on cost need prices.
 pub(super) fn limits(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &[raw::Limit],
     routes: &IdIndex<'_>,
     has_prices: bool,
 ) -> Vec<Limit> {
-    let read = |(index, raw)| limit(review, &place.item(index), raw, routes, has_prices);
+    let read = |(index, raw)| limit(diagnostics, &path.item(index), raw, routes, has_prices);
     let mut limits: Vec<Limit> = raw.iter().enumerate().filter_map(read).collect();
     for (home, limit) in colocation_groups(&limits).into_iter().zip(&mut limits) {
         limit.colocation_group = home;
@@ -27,37 +27,37 @@ pub(super) fn limits(
 }
 
 fn limit(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &raw::Limit,
     routes: &IdIndex<'_>,
     has_prices: bool,
 ) -> Option<Limit> {
-    let on = place.field("on");
-    let routes = review.routes(&on.field("routes"), raw.on.routes.as_deref(), routes);
+    let on = path.field("on");
+    let routes = diagnostics.routes(&on.field("routes"), raw.on.routes.as_deref(), routes);
     let groups = on.field("groups");
     if raw.on.groups.as_ref().is_some_and(Vec::is_empty) {
         let expected = "the name of a group, or no `groups` for every caller";
-        review.report(&groups, "an empty list", expected);
+        diagnostics.report(&groups, "an empty list", expected);
     }
     for (index, group) in raw.on.groups.iter().flatten().enumerate() {
-        check_name(review, &groups.item(index), group);
+        check_name(diagnostics, &groups.item(index), group);
     }
-    let by = by(review, &place.field("by"), &raw.by);
-    let keys = keys(review, &place.field("keys"), raw.keys.as_deref(), by.as_ref());
-    let quotas = quotas(review, place, raw, has_prices);
+    let by = by(diagnostics, &path.field("by"), &raw.by);
+    let keys = keys(diagnostics, &path.field("keys"), raw.keys.as_deref(), by.as_ref());
+    let quotas = quotas(diagnostics, path, raw, has_prices);
     if raw.tokens.is_none() && raw.cost.is_none() {
         let expected = "none, since a limit on requests alone knows no length";
         if raw.hard == Some(true) {
-            review.report(&place.field("hard"), "true", "`tokens` or `cost` beside it");
+            diagnostics.report(&path.field("hard"), "true", "`tokens` or `cost` beside it");
         }
         if raw.default_output.is_some() {
-            review.report(&place.field("default_output"), "a reserved length", expected);
+            diagnostics.report(&path.field("default_output"), "a reserved length", expected);
         }
     }
     let on_error = match raw.on_error.as_deref() {
         None => OnError::default(),
-        Some(choice) => match review.one_of(&place.field("on_error"), choice, &raw::ON_ERROR) {
+        Some(choice) => match diagnostics.one_of(&path.field("on_error"), choice, &raw::ON_ERROR) {
             Some(0) => OnError::Open,
             Some(_) | None => OnError::Closed,
         },
@@ -65,7 +65,7 @@ fn limit(
     let default_output = raw.default_output.unwrap_or(1024);
     if !(1..=1_000_000).contains(&default_output) {
         let found = default_output.to_string();
-        review.report(&place.field("default_output"), found, "from 1 to 1000000 tokens");
+        diagnostics.report(&path.field("default_output"), found, "from 1 to 1000000 tokens");
     }
     Some(Limit {
         id: raw.id.clone(),
@@ -82,64 +82,64 @@ fn limit(
     })
 }
 
-fn by(review: &mut Diagnostics<'_>, place: &DocPath<'_>, by: &str) -> Option<By> {
+fn by(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, by: &str) -> Option<By> {
     match (by, by.split_once(':')) {
         ("all", _) => Some(By::All),
         ("consumer", _) => Some(By::Consumer),
         ("group", _) => Some(By::Group),
         ("ip", _) => Some(By::Address),
-        (_, Some(("header", name))) => review.header_name(place, name).map(By::Header),
+        (_, Some(("header", name))) => diagnostics.header_name(path, name).map(By::Header),
         // Letters, digits and the like: what both a query's and a cookie's names are made of.
         (_, Some(("param", name))) => {
-            self::check_name(review, place, name);
+            self::check_name(diagnostics, path, name);
             Some(By::Parameter(name.to_owned()))
         }
         (_, Some(("cookie", name))) => {
-            self::check_name(review, place, name);
+            self::check_name(diagnostics, path, name);
             Some(By::Cookie(name.to_owned()))
         }
         (_, Some(_) | None) => {
             let expected = "one of all, consumer, group, ip, header:NAME, param:NAME, cookie:NAME";
-            review.report(place, quoted(by), expected);
+            diagnostics.report(path, quoted(by), expected);
             None
         }
     }
 }
 
 fn keys(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     keys: Option<&[String]>,
     by: Option<&By>,
 ) -> Vec<ValuePattern> {
     let Some(keys) = keys else { return Vec::new() };
     if by == Some(&By::All) {
         let expected = "none by \"all\", where everybody has one balance";
-        review.report(place, "values to cover", expected);
+        diagnostics.report(path, "values to cover", expected);
     } else if keys.is_empty() {
-        review.report(place, "an empty list", "at least one value, or no `keys` for all");
+        diagnostics.report(path, "an empty list", "at least one value, or no `keys` for all");
     }
     let is_address = by == Some(&By::Address);
     let read =
-        |(index, key): (usize, &String)| covered(review, &place.item(index), key, is_address);
+        |(index, key): (usize, &String)| covered(diagnostics, &path.item(index), key, is_address);
     keys.iter().enumerate().filter_map(read).collect()
 }
 
 /// Reads a value that is covered: an exact one, `*`, `~regex`, or an address block.
 pub(super) fn covered(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     key: &str,
     is_address: bool,
 ) -> Option<ValuePattern> {
     if let Some(expression) = key.strip_prefix('~') {
-        return review.regex(place, expression).map(ValuePattern::Regex);
+        return diagnostics.regex(path, expression).map(ValuePattern::Regex);
     }
     if key == "*" {
         return Some(ValuePattern::Any);
     }
     if key.is_empty() {
-        review.report(place, "nothing", "an exact value, * or ~regex");
+        diagnostics.report(path, "nothing", "an exact value, * or ~regex");
         return None;
     }
     if !is_address {
@@ -148,59 +148,59 @@ pub(super) fn covered(
     let block = key.parse().ok();
     if block.is_none() {
         let expected = "an address, a block such as \"10.0.0.0/8\", * or ~regex";
-        review.report(place, quoted(key), expected);
+        diagnostics.report(path, quoted(key), expected);
     }
     block.map(ValuePattern::Block)
 }
 
 fn quotas(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &raw::Limit,
     has_prices: bool,
 ) -> Vec<Quota> {
     let mut quotas = Vec::new();
     for (measure, quota) in [(Measure::Tokens, &raw.tokens), (Measure::Requests, &raw.requests)] {
         let Some(quota) = quota else { continue };
-        let place = place.field(measure.name());
-        let per = period(review, &place, &quota.per, quota.timezone.as_deref());
+        let path = path.field(measure.name());
+        let per = period(diagnostics, &path, &quota.per, quota.timezone.as_deref());
         let max = Some(quota.max).filter(|max| (1..=MAX_COUNT).contains(max));
         if max.is_none() {
             let expected = format!("a number above zero, {MAX_COUNT} at most");
-            review.report(&place.field("max"), quota.max.to_string(), expected);
+            diagnostics.report(&path.field("max"), quota.max.to_string(), expected);
         }
         quotas.extend(max.zip(per).map(|(max, per)| Quota { measure, max, per }));
     }
     if let Some(cost) = &raw.cost {
         let measure = Measure::Cost;
-        let place = place.field(measure.name());
-        let per = period(review, &place, &cost.per, cost.timezone.as_deref());
+        let path = path.field(measure.name());
+        let per = period(diagnostics, &path, &cost.per, cost.timezone.as_deref());
         let max = billionths(cost.max).filter(|max| *max > 0);
         if max.is_none() {
             let expected = "USD: above zero, 9007199 at most, with nine decimals at most";
-            review.report(&place.field("max"), cost.max.to_string(), expected);
+            diagnostics.report(&path.field("max"), cost.max.to_string(), expected);
         }
         if !has_prices {
             let expected = "at least one of `[[prices]]`: without them everything costs nothing";
-            review.report(&place, "a limit on cost, and no prices", expected);
+            diagnostics.report(&path, "a limit on cost, and no prices", expected);
         }
         quotas.extend(max.zip(per).map(|(max, per)| Quota { measure, max, per }));
     }
     if raw.tokens.is_none() && raw.requests.is_none() && raw.cost.is_none() {
-        review.report(place, "no quota", "at least one of `tokens`, `requests`, `cost`");
+        diagnostics.report(path, "no quota", "at least one of `tokens`, `requests`, `cost`");
     }
     quotas
 }
 
 fn period(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     per: &str,
     timezone: Option<&str>,
 ) -> Option<Period> {
     let zone = match timezone {
         None => Some(Zone::UTC),
-        Some(name) => zone(review, &place.field("timezone"), per, name),
+        Some(name) => zone(diagnostics, &path.field("timezone"), per, name),
     };
     match per {
         "second" => Some(Period::Second),
@@ -210,22 +210,31 @@ fn period(
         "month" => zone.map(Period::Month),
         "total" => Some(Period::Total),
         _ => {
-            review.one_of(&place.field("per"), per, &raw::PERIODS);
+            diagnostics.one_of(&path.field("per"), per, &raw::PERIODS);
             None
         }
     }
 }
 
-fn zone(review: &mut Diagnostics<'_>, place: &DocPath<'_>, per: &str, name: &str) -> Option<Zone> {
+fn zone(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    per: &str,
+    name: &str,
+) -> Option<Zone> {
     if !matches!(per, "day" | "month") {
         let found = format!("a timezone with per {}", quoted(per));
-        review.report(place, found, "one with day or month only: other periods have no calendar");
+        diagnostics.report(
+            path,
+            found,
+            "one with day or month only: other periods have no calendar",
+        );
     }
     let zone = Zone::lookup(name);
     if zone.is_none() {
         let expected = "UTC or a name such as \"Asia/Shanghai\"";
         let expected = with_hint(expected, name, zone::zone_names());
-        review.report(place, quoted(name), expected);
+        diagnostics.report(path, quoted(name), expected);
     }
     zone
 }

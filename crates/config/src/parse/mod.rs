@@ -48,44 +48,56 @@ pub(super) fn parse_document(
     raw: &raw::Document,
     secrets: &SecretLookup<'_>,
 ) -> Result<Config, Problems> {
-    let review = &mut Diagnostics::new(secrets);
+    let diagnostics = &mut Diagnostics::new(secrets);
     let root = DocPath::ROOT;
 
     let providers = IdIndex::collect(
-        review,
+        diagnostics,
         &root,
         "providers",
         raw.providers.iter().map(|one| one.id.as_str()),
     );
-    let routes =
-        IdIndex::collect(review, &root, "routes", raw.routes.iter().map(|one| one.id.as_str()));
-    IdIndex::collect(review, &root, "consumers", raw.consumers.iter().map(|one| one.id.as_str()));
-    IdIndex::collect(review, &root, "groups", raw.groups.iter().map(|one| one.id.as_str()));
-    IdIndex::collect(review, &root, "limits", raw.limits.iter().map(|one| one.id.as_str()));
-    IdIndex::collect(review, &root, "guards", raw.guards.iter().map(|one| one.id.as_str()));
+    let routes = IdIndex::collect(
+        diagnostics,
+        &root,
+        "routes",
+        raw.routes.iter().map(|one| one.id.as_str()),
+    );
+    IdIndex::collect(
+        diagnostics,
+        &root,
+        "consumers",
+        raw.consumers.iter().map(|one| one.id.as_str()),
+    );
+    IdIndex::collect(diagnostics, &root, "groups", raw.groups.iter().map(|one| one.id.as_str()));
+    IdIndex::collect(diagnostics, &root, "limits", raw.limits.iter().map(|one| one.id.as_str()));
+    IdIndex::collect(diagnostics, &root, "guards", raw.guards.iter().map(|one| one.id.as_str()));
 
-    let server = server::server(review, &root.field("server"), &raw.server);
-    let auth = server::auth(review, &root.field("auth"), &raw.auth);
-    let read_providers = provider::providers(review, &root.field("providers"), &raw.providers);
-    let models = route::models(review, &root.field("routes"), &raw.routes);
-    let read_routes = route::routes(review, &root.field("routes"), &raw.routes, &providers);
-    let consumers = consumer::consumers(review, &root.field("consumers"), &raw.consumers, &routes);
-    let groups = consumer::groups(review, &root.field("groups"), &raw.groups, &routes);
+    let server = server::server(diagnostics, &root.field("server"), &raw.server);
+    let auth = server::auth(diagnostics, &root.field("auth"), &raw.auth);
+    let read_providers = provider::providers(diagnostics, &root.field("providers"), &raw.providers);
+    let models = route::models(diagnostics, &root.field("routes"), &raw.routes);
+    let read_routes = route::routes(diagnostics, &root.field("routes"), &raw.routes, &providers);
+    let consumers =
+        consumer::consumers(diagnostics, &root.field("consumers"), &raw.consumers, &routes);
+    let groups = consumer::groups(diagnostics, &root.field("groups"), &raw.groups, &routes);
     let has_prices = !raw.prices.is_empty();
-    let limits = limit::limits(review, &root.field("limits"), &raw.limits, &routes, has_prices);
-    let prices = price::prices(review, &root.field("prices"), &raw.prices, &providers);
-    let guards = guard::guards(review, &root.field("guards"), raw, &providers, &routes);
+    let limits =
+        limit::limits(diagnostics, &root.field("limits"), &raw.limits, &routes, has_prices);
+    let prices = price::prices(diagnostics, &root.field("prices"), &raw.prices, &providers);
+    let guards = guard::guards(diagnostics, &root.field("guards"), raw, &providers, &routes);
     let cache = raw.cache.as_ref();
-    let cache = cache.and_then(|cache| cache::cache(review, &root.field("cache"), cache, &routes));
+    let cache =
+        cache.and_then(|cache| cache::cache(diagnostics, &root.field("cache"), cache, &routes));
     let history = raw.history.as_ref();
     let history = history
-        .and_then(|history| cache::history(review, &root.field("history"), history, &routes));
-    let observe = observe::observe(review, &root.field("observe"), &raw.observe, &routes);
+        .and_then(|history| cache::history(diagnostics, &root.field("history"), history, &routes));
+    let observe = observe::observe(diagnostics, &root.field("observe"), &raw.observe, &routes);
     let admin = root.field("admin");
     let operators =
-        admin::operators(review, &admin.field("operators"), &raw.admin.operators, &consumers);
+        admin::operators(diagnostics, &admin.field("operators"), &raw.admin.operators, &consumers);
 
-    if review.problems.is_empty() {
+    if diagnostics.problems.is_empty() {
         Ok(Config {
             server,
             auth,
@@ -104,19 +116,19 @@ pub(super) fn parse_document(
             digest: [0; 32],
         })
     } else {
-        Err(Problems(std::mem::take(&mut review.problems)))
+        Err(Problems(std::mem::take(&mut diagnostics.problems)))
     }
 }
 
 /// Parses a consumer that stands alone, with the routes of a configuration.
 pub(super) fn parse_consumer(raw: &raw::Consumer, config: &Config) -> Result<Consumer, Problems> {
-    let review = &mut Diagnostics::new(&|_| None);
+    let diagnostics = &mut Diagnostics::new(&|_| None);
     let routes = IdIndex::from_known("routes", config.routes.iter().map(|one| one.id.as_str()));
-    let consumer = consumer::consumer_without_keys(review, raw, &routes);
-    if review.problems.is_empty() {
+    let consumer = consumer::consumer_without_keys(diagnostics, raw, &routes);
+    if diagnostics.problems.is_empty() {
         Ok(consumer)
     } else {
-        Err(Problems(std::mem::take(&mut review.problems)))
+        Err(Problems(std::mem::take(&mut diagnostics.problems)))
     }
 }
 
@@ -133,21 +145,21 @@ impl<'a> Diagnostics<'a> {
 
     fn report(
         &mut self,
-        place: &DocPath<'_>,
+        doc_path: &DocPath<'_>,
         found: impl Into<String>,
         expected: impl Into<String>,
     ) {
-        let (path, found, expected) = (place.to_string(), found.into(), expected.into());
+        let (path, found, expected) = (doc_path.to_string(), found.into(), expected.into());
         self.problems.push(Problem { path, found, expected });
     }
 
     /// The position of a word in the list of those that are allowed.
-    fn one_of(&mut self, place: &DocPath<'_>, word: &str, allowed: &[&str]) -> Option<usize> {
+    fn one_of(&mut self, path: &DocPath<'_>, word: &str, allowed: &[&str]) -> Option<usize> {
         let position = allowed.iter().position(|one| *one == word);
         if position.is_none() {
             let expected = format!("one of {}", allowed.join(", "));
             let expected = with_hint(&expected, word, allowed.iter().copied());
-            self.report(place, quoted(word), expected);
+            self.report(path, quoted(word), expected);
         }
         position
     }
@@ -155,18 +167,18 @@ impl<'a> Diagnostics<'a> {
     /// What a word stands for; `None` where there is no word, or one that is not allowed.
     fn choice<T: Copy, const N: usize>(
         &mut self,
-        place: &DocPath<'_>,
+        path: &DocPath<'_>,
         word: Option<&str>,
         allowed: &[&str; N],
         values: [T; N],
     ) -> Option<T> {
-        self.one_of(place, word?, allowed).map(|position| values[position])
+        self.one_of(path, word?, allowed).map(|position| values[position])
     }
 
     /// A number with decimals, in thousandths.
     fn thousandths(
         &mut self,
-        place: &DocPath<'_>,
+        path: &DocPath<'_>,
         number: Option<f64>,
         bounds: RangeInclusive<f64>,
         otherwise: u16,
@@ -177,7 +189,7 @@ impl<'a> Diagnostics<'a> {
         if !bounds.contains(&number) || (number * 1_000.0 - thousandths).abs() > 1e-6 {
             let (least, most) = (bounds.start(), bounds.end());
             let expected = format!("a number from {least} to {most}, with three decimals at most");
-            self.report(place, number.to_string(), expected);
+            self.report(path, number.to_string(), expected);
         }
         thousandths as u16
     }
@@ -185,7 +197,7 @@ impl<'a> Diagnostics<'a> {
     /// A whole number of something.
     fn count(
         &mut self,
-        place: &DocPath<'_>,
+        path: &DocPath<'_>,
         number: Option<u32>,
         bounds: RangeInclusive<u32>,
         otherwise: u32,
@@ -193,7 +205,7 @@ impl<'a> Diagnostics<'a> {
         let number = number.unwrap_or(otherwise);
         if !bounds.contains(&number) {
             let expected = format!("a whole number from {} to {}", bounds.start(), bounds.end());
-            self.report(place, number.to_string(), expected);
+            self.report(path, number.to_string(), expected);
         }
         number as usize
     }
@@ -201,46 +213,46 @@ impl<'a> Diagnostics<'a> {
     /// A size above zero.
     fn size(
         &mut self,
-        place: &DocPath<'_>,
+        path: &DocPath<'_>,
         size: Option<&Size>,
-        most: (&str, usize),
+        max: (&str, usize),
         otherwise: usize,
     ) -> usize {
         let Some(size) = size else { return otherwise };
-        let (name, most) = most;
+        let (name, max) = max;
         let bytes = size.bytes();
         let fitting = bytes
             .and_then(|bytes| usize::try_from(bytes).ok())
-            .filter(|bytes| (1..=most).contains(bytes));
+            .filter(|bytes| (1..=max).contains(bytes));
         if fitting.is_none() {
             let expected = match bytes {
                 Some(_) => format!("between 1 byte and {name}"),
                 None => Size::EXPECTED.to_owned(),
             };
-            self.report(place, quoted(&size.0), expected);
+            self.report(path, quoted(&size.0), expected);
         }
         fitting.unwrap_or(otherwise)
     }
 
     /// A text that says something.
-    fn check_text(&mut self, place: &DocPath<'_>, text: &str, expected: &str) {
+    fn check_text(&mut self, path: &DocPath<'_>, text: &str, expected: &str) {
         if text.trim().is_empty() {
-            self.report(place, quoted(text), expected);
+            self.report(path, quoted(text), expected);
         }
     }
 
     /// A duration, zero and longest included.
     fn duration_or(
         &mut self,
-        place: &DocPath<'_>,
+        path: &DocPath<'_>,
         span: Option<&Span>,
         otherwise: Duration,
     ) -> Duration {
         let Some(span) = span else { return otherwise };
         match span.duration() {
             Some(duration) if duration <= MAX_WAIT => return duration,
-            Some(_) => self.report(place, quoted(&span.0), "24h at most"),
-            None => self.report(place, quoted(&span.0), Span::EXPECTED),
+            Some(_) => self.report(path, quoted(&span.0), "24h at most"),
+            None => self.report(path, quoted(&span.0), Span::EXPECTED),
         }
         otherwise
     }
@@ -248,73 +260,73 @@ impl<'a> Diagnostics<'a> {
     /// A duration above zero.
     fn positive_duration(
         &mut self,
-        place: &DocPath<'_>,
+        path: &DocPath<'_>,
         span: Option<&Span>,
         otherwise: Duration,
     ) -> Duration {
-        let wait = self.duration_or(place, span, otherwise);
+        let wait = self.duration_or(path, span, otherwise);
         if wait.is_zero() {
-            self.report(place, "zero", "a duration above zero");
+            self.report(path, "zero", "a duration above zero");
             return otherwise;
         }
         wait
     }
 
     /// The header that a text such as `header:NAME` names.
-    fn header_name(&mut self, place: &DocPath<'_>, name: &str) -> Option<HeaderName> {
-        self.header(place, name, "the name of a header after \"header:\"")
+    fn header_name(&mut self, path: &DocPath<'_>, name: &str) -> Option<HeaderName> {
+        self.header(path, name, "the name of a header after \"header:\"")
     }
 
-    fn header(&mut self, place: &DocPath<'_>, name: &str, expected: &str) -> Option<HeaderName> {
+    fn header(&mut self, path: &DocPath<'_>, name: &str, expected: &str) -> Option<HeaderName> {
         let header = HeaderName::try_from(name).ok();
         if header.is_none() {
-            self.report(place, quoted(name), expected);
+            self.report(path, quoted(name), expected);
         }
         header
     }
 
-    fn regex(&mut self, place: &DocPath<'_>, expression: &str) -> Option<Regex> {
+    fn regex(&mut self, path: &DocPath<'_>, expression: &str) -> Option<Regex> {
         let regex = Regex::new(expression);
         if let Err(error) = &regex {
             let found = format!("{} ({error})", quoted(&format!("~{expression}")));
-            self.report(place, found, "a regular expression after \"~\"");
+            self.report(path, found, "a regular expression after \"~\"");
         }
         regex.ok()
     }
 
     /// The value of a secret that is presented in a header.
-    fn secret(&mut self, place: &DocPath<'_>, text: &SecretText) -> Option<Secret> {
-        let (name, secret) = self.secret_value(place, text)?;
+    fn secret(&mut self, path: &DocPath<'_>, text: &SecretText) -> Option<Secret> {
+        let (name, secret) = self.secret_value(path, text)?;
         if HeaderValue::from_str(secret.reveal()).is_ok() {
             return Some(secret);
         }
         let found = format!("the secret {name}, whose value no header can hold");
-        self.report(place, found, format!("a value for the secret {name}"));
+        self.report(path, found, format!("a value for the secret {name}"));
         None
     }
 
     /// A secret's name and value. What is written in its place is never repeated.
     fn secret_value<'t>(
         &mut self,
-        place: &DocPath<'_>,
+        path: &DocPath<'_>,
         text: &'t SecretText,
     ) -> Option<(&'t str, Secret)> {
         let name = match text.name() {
             Ok(name) => name,
             Err(raw::NoName::InClear) => {
-                self.report(place, "a value written in clear", SecretText::EXPECTED);
+                self.report(path, "a value written in clear", SecretText::EXPECTED);
                 return None;
             }
             Err(raw::NoName::Impossible) => {
                 let expected = "letters, digits and underscores after \"secret:\", a letter first";
-                self.report(place, "something that cannot be the name of a secret", expected);
+                self.report(path, "something that cannot be the name of a secret", expected);
                 return None;
             }
         };
         // A document can be changed by whoever may do that, and sends secrets to where it says.
         if RESERVED_SECRETS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
             let found = format!("the secret {name}, which is the gateway's own");
-            self.report(place, found, "another secret");
+            self.report(path, found, "another secret");
             return None;
         }
         let secret = (self.secrets)(name);
@@ -323,27 +335,23 @@ impl<'a> Diagnostics<'a> {
             Some(_) => return secret.map(|secret| (name, secret)),
             None => format!("the secret {name}, which is not set"),
         };
-        self.report(place, found, format!("a value for the secret {name}"));
+        self.report(path, found, format!("a value for the secret {name}"));
         None
     }
 
     /// References to routes; `None` stays "every route".
     fn routes(
         &mut self,
-        place: &DocPath<'_>,
+        path: &DocPath<'_>,
         ids: Option<&[String]>,
         routes: &IdIndex<'_>,
     ) -> Option<Vec<RouteIndex>> {
         let ids = ids?;
         if ids.is_empty() {
-            self.report(
-                place,
-                "an empty list",
-                "the id of a route, or no `routes` for every route",
-            );
+            self.report(path, "an empty list", "the id of a route, or no `routes` for every route");
         }
         let find = |(index, id): (usize, &String)| {
-            routes.resolve(self, &place.item(index), id).map(RouteIndex)
+            routes.resolve(self, &path.item(index), id).map(RouteIndex)
         };
         Some(ids.iter().enumerate().filter_map(find).collect())
     }

@@ -14,84 +14,86 @@ const RESERVED_HEADERS: [&str; 5] =
 
 /// Reads `[observe]`.
 pub(super) fn observe(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &raw::Observe,
     routes: &IdIndex<'_>,
 ) -> Observe {
-    let most = place.field("max_consumers");
-    let max_consumers = review.count(&most, raw.max_consumers, 1..=10_000, 100);
+    let most = path.field("max_consumers");
+    let max_consumers = diagnostics.count(&most, raw.max_consumers, 1..=10_000, 100);
     let collector = raw.otlp.as_ref();
-    let otlp = collector.and_then(|raw| otlp(review, &place.field("otlp"), raw));
-    let content = content(review, &place.field("content"), &raw.content, routes);
+    let otlp = collector.and_then(|raw| otlp(diagnostics, &path.field("otlp"), raw));
+    let content = content(diagnostics, &path.field("content"), &raw.content, routes);
     Observe { max_consumers, otlp, content }
 }
 
-fn otlp(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Otlp) -> Option<Otlp> {
+fn otlp(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Otlp) -> Option<Otlp> {
     let endpoint = match check_url(&raw.endpoint) {
         Ok(address) if address.ends_with("/v1/traces") || address.ends_with("/v1/metrics") => {
             let expected = "the address before \"/v1/traces\", which is added";
-            review.report(&place.field("endpoint"), quoted(&raw.endpoint), expected);
+            diagnostics.report(&path.field("endpoint"), quoted(&raw.endpoint), expected);
             None
         }
         Ok(address) => Some(address.to_owned()),
         Err(found) => {
             let expected = "an address such as \"https://collector.example.com:4318\", and nothing after the path";
-            review.report(&place.field("endpoint"), found, expected);
+            diagnostics.report(&path.field("endpoint"), found, expected);
             None
         }
     };
-    let all = place.field("headers");
+    let all = path.field("headers");
     let mut headers: Vec<_> = Vec::with_capacity(raw.headers.len());
     for (name, text) in &raw.headers {
-        let place = all.field(name);
-        let secret = review.secret(&place, text);
-        let Some(name) = header(review, &place, name) else { continue };
+        let path = all.field(name);
+        let secret = diagnostics.secret(&path, text);
+        let Some(name) = header(diagnostics, &path, name) else { continue };
         if headers.iter().any(|(other, _)| *other == name) {
-            review.report(&place, format!("the header {name} twice"), "it once");
+            diagnostics.report(&path, format!("the header {name} twice"), "it once");
         }
         headers.extend(secret.map(|secret| (name, secret)));
     }
     let (traces, metrics) = (raw.traces.unwrap_or(true), raw.metrics.unwrap_or(true));
     if !traces && !metrics {
         let expected = "`traces`, `metrics` or both, or no `otlp`";
-        review.report(place, "a collector that is sent nothing", expected);
+        diagnostics.report(path, "a collector that is sent nothing", expected);
     }
-    let sample = review.thousandths(&place.field("sample"), raw.sample, 0.0..=1.0, 1_000);
+    let sample = diagnostics.thousandths(&path.field("sample"), raw.sample, 0.0..=1.0, 1_000);
     let service = raw.service.as_deref().unwrap_or("serin");
-    review.check_text(&place.field("service"), service, "a name");
+    diagnostics.check_text(&path.field("service"), service, "a name");
     let service = service.to_owned();
     Some(Otlp { endpoint: endpoint?, headers, traces, metrics, sample, service })
 }
 
-fn header(review: &mut Diagnostics<'_>, place: &DocPath<'_>, name: &str) -> Option<HeaderName> {
-    let header = review.header(place, name, "the name of a header")?;
+fn header(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, name: &str) -> Option<HeaderName> {
+    let header = diagnostics.header(path, name, "the name of a header")?;
     if RESERVED_HEADERS.contains(&header.as_str()) {
-        review.report(place, quoted(name), "another header, since the gateway sets this one");
+        diagnostics.report(path, quoted(name), "another header, since the gateway sets this one");
         return None;
     }
     Some(header)
 }
 
 fn content(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &[raw::Content],
     routes: &IdIndex<'_>,
 ) -> Vec<(RouteIndex, usize)> {
     let mut content: Vec<(RouteIndex, usize)> = Vec::new();
     for (index, raw) in raw.iter().enumerate() {
-        let place = place.item(index);
-        let max = review.count(&place.field("max"), raw.max, 1..=100_000, 2_000);
-        let list = place.field("routes");
+        let path = path.item(index);
+        let max = diagnostics.count(&path.field("max"), raw.max, 1..=100_000, 2_000);
+        let list = path.field("routes");
         if raw.routes.is_empty() {
-            review.report(&list, "an empty list", "the id of a route, at least one");
+            diagnostics.report(&list, "an empty list", "the id of a route, at least one");
         }
         for (index, id) in raw.routes.iter().enumerate() {
-            let place = list.item(index);
-            let Some(route) = routes.resolve(review, &place, id).map(RouteIndex) else { continue };
+            let path = list.item(index);
+            let Some(route) = routes.resolve(diagnostics, &path, id).map(RouteIndex) else {
+                continue;
+            };
             if content.iter().any(|(other, _)| *other == route) {
-                review.report(&place, quoted(id), "each route once");
+                diagnostics.report(&path, quoted(id), "each route once");
             }
             content.push((route, max));
         }

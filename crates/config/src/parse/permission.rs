@@ -17,44 +17,48 @@ const MAX_TOKENS_ALIASES: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 
 /// Reads what a consumer or a group at `place` may do.
 pub(super) fn permissions(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     ids: Option<&[String]>,
     parameters: Option<&raw::Parameters>,
     addresses: Option<&raw::Addresses>,
     routes: &IdIndex<'_>,
 ) -> Permissions {
-    let routes = review.routes(&place.field("routes"), ids, routes);
+    let routes = diagnostics.routes(&path.field("routes"), ids, routes);
     let parameters = parameters
-        .map(|raw| self::parameters(review, &place.field("params"), raw))
+        .map(|raw| self::parameters(diagnostics, &path.field("params"), raw))
         .unwrap_or_default();
-    let addresses = self::addresses(review, &place.field("addresses"), addresses);
+    let addresses = self::addresses(diagnostics, &path.field("addresses"), addresses);
     Permissions { routes, parameters, ip_access: addresses }
 }
 
 /// Reads lists of addresses; without them, everybody may call.
 pub(super) fn addresses(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: Option<&raw::Addresses>,
 ) -> IpAccessList {
     let Some(raw) = raw else { return IpAccessList::default() };
-    let allow = place.field("allow");
+    let allow = path.field("allow");
     if raw.allow.as_ref().is_some_and(Vec::is_empty) {
-        review.report(&allow, "an empty list", "at least one address, or no `allow` for all");
+        diagnostics.report(&allow, "an empty list", "at least one address, or no `allow` for all");
     }
     IpAccessList {
-        allow: blocks(review, &allow, raw.allow.as_deref().unwrap_or_default()),
-        deny: blocks(review, &place.field("deny"), &raw.deny),
+        allow: blocks(diagnostics, &allow, raw.allow.as_deref().unwrap_or_default()),
+        deny: blocks(diagnostics, &path.field("deny"), &raw.deny),
     }
 }
 
-fn blocks(review: &mut Diagnostics<'_>, place: &DocPath<'_>, texts: &[String]) -> Vec<CidrBlock> {
+fn blocks(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    texts: &[String],
+) -> Vec<CidrBlock> {
     let read = |(index, text): (usize, &String)| {
         let block = text.parse().ok();
         if block.is_none() {
             let expected = "an address, or a block such as \"10.0.0.0/8\"";
-            review.report(&place.item(index), quoted(text), expected);
+            diagnostics.report(&path.item(index), quoted(text), expected);
         }
         block
     };
@@ -62,33 +66,37 @@ fn blocks(review: &mut Diagnostics<'_>, place: &DocPath<'_>, texts: &[String]) -
 }
 
 fn parameters(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    doc_path: &DocPath<'_>,
     raw: &raw::Parameters,
 ) -> Vec<Parameter> {
     let mut rules: BTreeMap<&str, ParameterRule> = BTreeMap::new();
     for (path, bounds) in &raw.bounds {
-        let place = place.field(path);
-        if !check_parameter_path(review, &place, path) {
+        let doc_path = doc_path.field(path);
+        if !check_parameter_path(diagnostics, &doc_path, path) {
             continue;
         }
         if let Some(forbidden) =
             raw.forbid.iter().find(|forbidden| is_same_or_nested(path, forbidden))
         {
             let found = format!("bounds on a parameter, and {} in `forbid`", quoted(forbidden));
-            review.report(&place, found, "one or the other");
-        } else if let Some(rule) = rule(review, &place, path, bounds) {
+            diagnostics.report(&doc_path, found, "one or the other");
+        } else if let Some(rule) = rule(diagnostics, &doc_path, path, bounds) {
             rules.insert(path, rule);
         }
     }
-    let list = place.field("forbid");
+    let list = doc_path.field("forbid");
     for (index, path) in raw.forbid.iter().enumerate() {
-        let place = list.item(index);
-        if !check_parameter_path(review, &place, path) {
+        let doc_path = list.item(index);
+        if !check_parameter_path(diagnostics, &doc_path, path) {
             continue;
         }
         if is_same_or_nested(path, "model") {
-            review.report(&place, quoted(path), "another parameter: every request has a model");
+            diagnostics.report(
+                &doc_path,
+                quoted(path),
+                "another parameter: every request has a model",
+            );
         }
         rules.insert(path, ParameterRule::Forbid);
     }
@@ -107,40 +115,46 @@ fn parameters(
 }
 
 fn rule(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    doc_path: &DocPath<'_>,
     path: &str,
     bounds: &Bounds,
 ) -> Option<ParameterRule> {
     if FORBID_ONLY_FIELDS.iter().any(|whole| is_same_or_nested(path, whole)) {
-        review.report(place, "bounds on it", "it in `forbid`, or nothing: it has no bounds");
+        diagnostics.report(
+            doc_path,
+            "bounds on it",
+            "it in `forbid`, or nothing: it has no bounds",
+        );
         return None;
     }
     if is_same_or_nested(path, "model") && (path != "model" || bounds.allow.is_none()) {
-        review.report(place, "bounds other than `allow`", "`model` with `allow` alone");
+        diagnostics.report(doc_path, "bounds other than `allow`", "`model` with `allow` alone");
         return None;
     }
     let Bounds { min, max, allow } = bounds;
     match (min, max, allow) {
-        (None, None, None) => review.report(place, "no bound", "`min`, `max`, both, or `allow`"),
+        (None, None, None) => {
+            diagnostics.report(doc_path, "no bound", "`min`, `max`, both, or `allow`")
+        }
         (Some(min), Some(max), None) if min > max => {
-            review.report(place, format!("min {min} above max {max}"), "min up to max");
+            diagnostics.report(doc_path, format!("min {min} above max {max}"), "min up to max");
         }
         (min, max, None) => return Some(ParameterRule::Range { min: *min, max: *max }),
         (None, None, Some(values)) => {
-            check_values(review, &place.field("allow"), values);
+            check_values(diagnostics, &doc_path.field("allow"), values);
             return Some(ParameterRule::Allow(values.clone()));
         }
         (_, _, Some(_)) => {
-            review.report(place, "`allow` beside `min` or `max`", "one or the other");
+            diagnostics.report(doc_path, "`allow` beside `min` or `max`", "one or the other");
         }
     }
     None
 }
 
-fn check_values(review: &mut Diagnostics<'_>, place: &DocPath<'_>, values: &[Value]) {
+fn check_values(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, values: &[Value]) {
     if values.is_empty() {
-        review.report(place, "an empty list", "at least one value, or the name in `forbid`");
+        diagnostics.report(path, "an empty list", "at least one value, or the name in `forbid`");
     }
     for (index, value) in values.iter().enumerate() {
         let found = match value {
@@ -149,7 +163,7 @@ fn check_values(review: &mut Diagnostics<'_>, place: &DocPath<'_>, values: &[Val
             Value::Array(_) => "a list",
             Value::Object(_) => "a table",
         };
-        review.report(&place.item(index), found, "a text, a finite number, true or false");
+        diagnostics.report(&path.item(index), found, "a text, a finite number, true or false");
     }
 }
 
@@ -158,12 +172,16 @@ fn is_same_or_nested(path: &str, whole: &str) -> bool {
     path.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-fn check_parameter_path(review: &mut Diagnostics<'_>, place: &DocPath<'_>, path: &str) -> bool {
+fn check_parameter_path(
+    diagnostics: &mut Diagnostics<'_>,
+    doc_path: &DocPath<'_>,
+    path: &str,
+) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let is_path = path.split('.').all(|step| !step.is_empty() && step.bytes().all(fits));
     if !is_path {
         let expected = "the name of a parameter, or a path such as \"response_format.type\"";
-        review.report(place, quoted(path), expected);
+        diagnostics.report(doc_path, quoted(path), expected);
     }
     is_path
 }

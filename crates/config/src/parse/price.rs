@@ -13,40 +13,46 @@ const BILLION: u64 = 1_000_000_000;
 
 /// Reads every price.
 pub(super) fn prices(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &[raw::Price],
     providers: &IdIndex<'_>,
 ) -> Prices {
     let mut all = Vec::with_capacity(raw.len());
     for (index, one) in raw.iter().enumerate() {
-        let place = place.item(index);
+        let path = path.item(index);
         let is_same =
             |other: &raw::Price| other.model == one.model && other.provider == one.provider;
         if let Some(first) = raw[..index].iter().position(is_same) {
             let expected = format!("another model or provider than that of prices[{first}]");
-            review.report(&place.field("model"), quoted(&one.model), expected);
+            diagnostics.report(&path.field("model"), quoted(&one.model), expected);
         }
-        all.extend(price_entry(review, &place, one, providers));
+        all.extend(price_entry(diagnostics, &path, one, providers));
     }
     Prices { all }
 }
 
 fn price_entry(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &raw::Price,
     providers: &IdIndex<'_>,
 ) -> Option<PriceEntry> {
     let model = match pattern(&raw.model) {
         Ok(model @ (ModelPattern::Exact(_) | ModelPattern::Prefix(_))) => Some(model),
         Ok(ModelPattern::Regex(_)) | Err(_) => {
-            review.report(&place.field("model"), quoted(&raw.model), "an exact name or prefix*");
+            diagnostics.report(
+                &path.field("model"),
+                quoted(&raw.model),
+                "an exact name or prefix*",
+            );
             None
         }
     };
     let provider = match &raw.provider {
-        Some(id) => Some(ProviderIndex(providers.resolve(review, &place.field("provider"), id)?)),
+        Some(id) => {
+            Some(ProviderIndex(providers.resolve(diagnostics, &path.field("provider"), id)?))
+        }
         None => None,
     };
     let mut rate = |name, usd: f64| {
@@ -56,7 +62,7 @@ fn price_entry(
             let expected = format!(
                 "USD for a million tokens: from 0 to {MAX_USD_PER_MILLION}, with nine decimals at most"
             );
-            review.report(&place.field(name), usd.to_string(), expected);
+            diagnostics.report(&path.field(name), usd.to_string(), expected);
         }
         // Billionths for a million tokens, and so a thousandth of it for a thousand.
         billionths.map(|billionths| billionths.div_ceil(1_000))

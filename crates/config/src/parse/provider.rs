@@ -13,33 +13,33 @@ const EXPECTED_URL: &str = "an address such as \"https://api.example.com/v1\"";
 
 /// Reads every provider.
 pub(super) fn providers(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &[raw::Provider],
 ) -> Vec<Provider> {
-    let read = |(index, raw)| provider(review, &place.item(index), raw);
+    let read = |(index, raw)| provider(diagnostics, &path.item(index), raw);
     raw.iter().enumerate().filter_map(read).collect()
 }
 
 fn provider(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &raw::Provider,
 ) -> Option<Provider> {
-    let keys = place.field("keys");
-    let read = |(index, key)| review.secret(&keys.item(index), key);
+    let keys = path.field("keys");
+    let read = |(index, key)| diagnostics.secret(&keys.item(index), key);
     let secrets: Vec<_> = raw.keys.iter().enumerate().filter_map(read).collect();
 
-    let kind = kind(review, place, raw)?;
-    let base_url = provider_url(review, place, raw, kind);
+    let kind = kind(diagnostics, path, raw)?;
+    let base_url = provider_url(diagnostics, path, raw, kind);
     if let Some(version) = &raw.api_version {
-        api_version(review, &place.field("api_version"), version, kind);
+        api_version(diagnostics, &path.field("api_version"), version, kind);
     }
     // A stand-in for a kind that has its own address may answer to anybody.
     let stands_in = kind.base_url.is_some() && raw.base_url.is_some();
     if raw.keys.is_empty() && !kind.keyless && !stands_in {
         let expected = format!("at least one \"secret:NAME\", since {} asks for a key", kind.name);
-        review.report(&keys, "no key", expected);
+        diagnostics.report(&keys, "no key", expected);
     }
     Some(Provider {
         id: raw.id.clone(),
@@ -53,8 +53,8 @@ fn provider(
 }
 
 fn kind(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &raw::Provider,
 ) -> Option<&'static ProviderKind> {
     let name = raw.kind.as_ref().unwrap_or(&raw.id);
@@ -64,11 +64,15 @@ fn kind(
         if raw.kind.is_some() {
             let expected =
                 with_hint(&format!("one of the kinds: {kinds}"), name, ProviderKind::names());
-            review.report(&place.field("kind"), quoted(name), expected);
+            diagnostics.report(&path.field("kind"), quoted(name), expected);
         } else {
             let expected = format!("a `kind`, or an id that is the name of one: {kinds}");
             let expected = with_hint(&expected, name, ProviderKind::names());
-            review.report(&place.field("id"), format!("{} and no `kind`", quoted(name)), expected);
+            diagnostics.report(
+                &path.field("id"),
+                format!("{} and no `kind`", quoted(name)),
+                expected,
+            );
         }
     }
     kind
@@ -76,29 +80,29 @@ fn kind(
 
 /// Where the provider is: what the document says, else what the table knows.
 fn provider_url(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &raw::Provider,
     kind: &ProviderKind,
 ) -> Option<String> {
     if let Some(account) = &raw.account {
-        let place = place.field("account");
+        let path = path.field("account");
         if !kind.has_account() {
-            review.report(
-                &place,
+            diagnostics.report(
+                &path,
                 "an account",
                 format!("none, since {} has no accounts", kind.name),
             );
         } else {
-            super::ids::check_name(review, &place, account);
+            super::ids::check_name(diagnostics, &path, account);
         }
     }
     match (&raw.base_url, kind.base_url, &raw.account) {
-        (Some(url), _, _) => base_url(review, &place.field("base_url"), url, kind),
+        (Some(url), _, _) => base_url(diagnostics, &path.field("base_url"), url, kind),
         (None, Some(url), Some(account)) => Some(url.replace("{account}", account)),
         (None, Some(_), None) if kind.has_account() => {
             let expected = format!("the `account`, which is part of {}'s address", kind.name);
-            review.report(place, "no `account`", expected);
+            diagnostics.report(path, "no `account`", expected);
             None
         }
         (None, Some(url), None) => Some(url.to_owned()),
@@ -108,7 +112,7 @@ fn provider_url(
             } else {
                 EXPECTED_URL
             };
-            review.report(place, "no `base_url`", expected);
+            diagnostics.report(path, "no `base_url`", expected);
             None
         }
     }
@@ -116,27 +120,27 @@ fn provider_url(
 
 /// Checks a provider's address.
 fn base_url(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     url: &str,
     kind: &ProviderKind,
 ) -> Option<String> {
     match check_url(url) {
         Ok(trimmed) if kind.has_versions() && trimmed.contains("/openai") => {
             let expected = "the resource alone, such as \"https://NAME.openai.azure.com\"";
-            review.report(place, quoted(url), expected);
+            diagnostics.report(path, quoted(url), expected);
             None
         }
         // What documentation shows is often the whole address of an endpoint.
         Ok(trimmed) if Endpoint::ALL.iter().any(|endpoint| trimmed.ends_with(endpoint.path())) => {
             let expected =
                 "the address before the endpoint, such as \"https://api.example.com/v1\"";
-            review.report(place, quoted(url), expected);
+            diagnostics.report(path, quoted(url), expected);
             None
         }
         Ok(trimmed) => Some(trimmed.to_owned()),
         Err(found) => {
-            review.report(place, found, format!("{EXPECTED_URL}, and nothing after the path"));
+            diagnostics.report(path, found, format!("{EXPECTED_URL}, and nothing after the path"));
             None
         }
     }
@@ -159,14 +163,14 @@ pub(super) fn check_url(url: &str) -> Result<&str, String> {
 }
 
 fn api_version(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     version: &str,
     kind: &ProviderKind,
 ) {
     if kind.has_versions() {
-        super::ids::check_name(review, place, version);
+        super::ids::check_name(diagnostics, path, version);
     } else {
-        review.report(place, "a version", format!("none, since {} has no versions", kind.name));
+        diagnostics.report(path, "a version", format!("none, since {} has no versions", kind.name));
     }
 }

@@ -16,47 +16,47 @@ const MAX_FAILURES: u32 = 100;
 
 /// Reads every route.
 pub(super) fn routes(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &[raw::Route],
     providers: &IdIndex<'_>,
 ) -> Vec<Route> {
-    let read = |(index, raw)| route(review, &place.item(index), raw, providers);
+    let read = |(index, raw)| route(diagnostics, &path.item(index), raw, providers);
     raw.iter().enumerate().filter_map(read).collect()
 }
 
 fn route(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &raw::Route,
     providers: &IdIndex<'_>,
 ) -> Option<Route> {
     // What is wrong with a pattern is said once, where the index is built.
     let models = raw.models.iter().filter_map(|model| pattern(model).ok()).collect();
-    let targets = targets(review, &place.field("targets"), &raw.targets, providers);
-    let fallbacks = place.field("fallback");
+    let targets = targets(diagnostics, &path.field("targets"), &raw.targets, providers);
+    let fallbacks = path.field("fallback");
     let read = |(index, raw): (usize, &raw::Target)| {
-        target(review, &fallbacks.item(index), &raw.provider, raw.model.as_ref(), providers)
+        target(diagnostics, &fallbacks.item(index), &raw.provider, raw.model.as_ref(), providers)
     };
     let fallback = raw.fallback.iter().enumerate().filter_map(read).collect();
-    let balance = balance(review, &place.field("balance"), raw.balance.as_deref());
+    let balance = balance(diagnostics, &path.field("balance"), raw.balance.as_deref());
     let sticky = raw.sticky.as_deref().unwrap_or("none");
-    let sticky = self::sticky(review, &place.field("sticky"), sticky);
+    let sticky = self::sticky(diagnostics, &path.field("sticky"), sticky);
     if balance != Balance::Weight && sticky.as_ref().is_some_and(|sticky| *sticky != Sticky::None) {
         let found = "a choice that changes, with callers that stay";
-        review.report(&place.field("balance"), found, "\"weight\", or no `sticky`");
+        diagnostics.report(&path.field("balance"), found, "\"weight\", or no `sticky`");
     }
     let on = raw.fallback_on.as_deref();
-    let fallback_on = fallback_on(review, &place.field("fallback_on"), on);
-    let retries = retries(review, &place.field("retries"), &raw.retries);
-    let health = health(review, &place.field("health"), &raw.health);
-    let timeouts = timeouts(review, &place.field("timeouts"), &raw.timeouts);
-    let hedge = raw.hedge.as_ref().map(|raw| hedge(review, &place.field("hedge"), raw));
+    let fallback_on = fallback_on(diagnostics, &path.field("fallback_on"), on);
+    let retries = retries(diagnostics, &path.field("retries"), &raw.retries);
+    let health = health(diagnostics, &path.field("health"), &raw.health);
+    let timeouts = timeouts(diagnostics, &path.field("timeouts"), &raw.timeouts);
+    let hedge = raw.hedge.as_ref().map(|raw| hedge(diagnostics, &path.field("hedge"), raw));
     let goes_on = raw.goes_on.unwrap_or(false);
     for (field, needs_another) in [("hedge", hedge.is_some()), ("continue", goes_on)] {
         if needs_another && raw.fallback.is_empty() {
             let expected = "a route with a `fallback`";
-            review.report(&place.field(field), "nobody who could step in", expected);
+            diagnostics.report(&path.field(field), "nobody who could step in", expected);
         }
     }
     Some(Route {
@@ -78,28 +78,28 @@ fn route(
 /// Builds the index over the models of all routes, in which every pattern stands once. Each is put
 /// where it belongs: a sort afterwards would be three kilobytes of the bundle for every type.
 pub(super) fn models(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &[raw::Route],
 ) -> ModelIndex {
     let mut index = ModelIndex::default();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for (position, route) in raw.iter().enumerate() {
-        let route_place = place.item(position);
-        let place = route_place.field("models");
+        let route_place = path.item(position);
+        let path = route_place.field("models");
         if route.models.is_empty() {
-            review.report(&place, "an empty list", "at least one model");
+            diagnostics.report(&path, "an empty list", "at least one model");
         }
         for (item, model) in route.models.iter().enumerate() {
-            let place = place.item(item);
+            let path = path.item(item);
             match seen.insert(model, position) {
                 Some(first) if first == position => {
-                    review.report(&place, quoted(model), "each model once");
+                    diagnostics.report(&path, quoted(model), "each model once");
                 }
                 Some(first) => {
                     let other = &raw[first].id;
-                    review.report(
-                        &place,
+                    diagnostics.report(
+                        &path,
                         quoted(model),
                         format!("a model that the route {other} does not have"),
                     );
@@ -119,10 +119,10 @@ pub(super) fn models(
                 }
                 Ok(ModelPattern::Regex(regex)) => index.patterns.push((regex, route)),
                 Err(InvalidPattern::Regex(expression)) => {
-                    review.regex(&place, expression);
+                    diagnostics.regex(&path, expression);
                 }
                 Err(InvalidPattern::Name) => {
-                    review.report(&place, quoted(model), "an exact name, prefix* or ~regex");
+                    diagnostics.report(&path, quoted(model), "an exact name, prefix* or ~regex");
                 }
             }
         }
@@ -155,73 +155,73 @@ pub(super) fn pattern(model: &str) -> Result<ModelPattern, InvalidPattern<'_>> {
 }
 
 fn targets(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &[raw::WeightedTarget],
     providers: &IdIndex<'_>,
 ) -> Option<Targets> {
     let read = |(index, raw): (usize, &raw::WeightedTarget)| {
         let target =
-            target(review, &place.item(index), &raw.provider, raw.model.as_ref(), providers)?;
+            target(diagnostics, &path.item(index), &raw.provider, raw.model.as_ref(), providers)?;
         Some(WeightedTarget { weight: raw.weight.unwrap_or(1), target })
     };
     let all: Vec<_> = raw.iter().enumerate().filter_map(read).collect();
     let total = NonZeroU64::new(raw.iter().map(|one| u64::from(one.weight.unwrap_or(1))).sum());
     if raw.is_empty() {
-        review.report(place, "an empty list", "at least one target");
+        diagnostics.report(path, "an empty list", "at least one target");
     } else if total.is_none() {
-        review.report(place, "weights that are all zero", "at least one weight above zero");
+        diagnostics.report(path, "weights that are all zero", "at least one weight above zero");
     }
     Some(Targets { all, total: total? })
 }
 
 fn target(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     provider: &str,
     model: Option<&String>,
     providers: &IdIndex<'_>,
 ) -> Option<Target> {
     if model.is_some_and(|model| model.trim().is_empty()) {
-        review.report(
-            &place.field("model"),
+        diagnostics.report(
+            &path.field("model"),
             "nothing",
             "a model's name, or no `model` for the caller's",
         );
     }
-    let provider = providers.resolve(review, &place.field("provider"), provider)?;
+    let provider = providers.resolve(diagnostics, &path.field("provider"), provider)?;
     Some(Target { provider: ProviderIndex(provider), model: model.cloned() })
 }
 
-fn balance(review: &mut Diagnostics<'_>, place: &DocPath<'_>, text: Option<&str>) -> Balance {
+fn balance(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, text: Option<&str>) -> Balance {
     match text {
         None | Some("weight") => Balance::Weight,
         Some("latency") => Balance::Latency,
         Some("least_busy") => Balance::LeastBusy,
         Some("cost") => Balance::Cost,
         Some(text) => {
-            review.one_of(place, text, &raw::BALANCES);
+            diagnostics.one_of(path, text, &raw::BALANCES);
             Balance::Weight
         }
     }
 }
 
-fn sticky(review: &mut Diagnostics<'_>, place: &DocPath<'_>, text: &str) -> Option<Sticky> {
+fn sticky(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, text: &str) -> Option<Sticky> {
     match (text, text.strip_prefix("header:")) {
         ("none", _) => Some(Sticky::None),
         ("consumer", _) => Some(Sticky::Consumer),
         ("user", _) => Some(Sticky::User),
-        (_, Some(name)) => review.header_name(place, name).map(Sticky::Header),
+        (_, Some(name)) => diagnostics.header_name(path, name).map(Sticky::Header),
         (_, None) => {
-            review.report(place, quoted(text), "one of none, consumer, user, header:NAME");
+            diagnostics.report(path, quoted(text), "one of none, consumer, user, header:NAME");
             None
         }
     }
 }
 
 fn fallback_on(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     conditions: Option<&[String]>,
 ) -> FallbackOn {
     let Some(conditions) = conditions else {
@@ -230,7 +230,7 @@ fn fallback_on(
     };
     let mut on = FallbackOn::default();
     for (index, condition) in conditions.iter().enumerate() {
-        let place = place.item(index);
+        let path = path.item(index);
         match condition.as_str() {
             "connect" => on.connect = true,
             "timeout" => on.timeout = true,
@@ -238,27 +238,27 @@ fn fallback_on(
             "5xx" => on.server_error = true,
             "limited" => on.limited = true,
             _ => {
-                review.one_of(&place, condition, &raw::CONDITIONS);
+                diagnostics.one_of(&path, condition, &raw::CONDITIONS);
             }
         }
     }
     on
 }
 
-fn retries(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Retries) -> Retries {
+fn retries(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Retries) -> Retries {
     let attempts = raw.attempts.unwrap_or(0);
     if attempts > MAX_RETRIES {
-        review.report(
-            &place.field("attempts"),
+        diagnostics.report(
+            &path.field("attempts"),
             attempts.to_string(),
             format!("{MAX_RETRIES} at most"),
         );
     }
-    let budget = share_thousandths(review, &place.field("budget"), raw.budget, 0.2);
+    let budget = share_thousandths(diagnostics, &path.field("budget"), raw.budget, 0.2);
     let replay = raw.replay.as_ref().and_then(|size| {
         let bytes = size.bytes().and_then(|bytes| usize::try_from(bytes).ok());
         if bytes.is_none() {
-            review.report(&place.field("replay"), quoted(&size.0), raw::Size::EXPECTED);
+            diagnostics.report(&path.field("replay"), quoted(&size.0), raw::Size::EXPECTED);
         }
         bytes
     });
@@ -266,9 +266,9 @@ fn retries(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Retries
     let honour = Duration::from_secs(2);
     Retries {
         attempts,
-        backoff: review.duration_or(&place.field("backoff"), raw.backoff.as_ref(), backoff),
-        honour_retry_after: review.duration_or(
-            &place.field("honour_retry_after"),
+        backoff: diagnostics.duration_or(&path.field("backoff"), raw.backoff.as_ref(), backoff),
+        honour_retry_after: diagnostics.duration_or(
+            &path.field("honour_retry_after"),
             raw.honour_retry_after.as_ref(),
             honour,
         ),
@@ -279,60 +279,66 @@ fn retries(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Retries
 
 /// A part of something, in thousandths.
 fn share_thousandths(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: Option<f64>,
     otherwise: f64,
 ) -> u32 {
     let share = raw.unwrap_or(otherwise);
     if !(0.0..=1.0).contains(&share) {
-        review.report(place, share.to_string(), "a part from 0 to 1");
+        diagnostics.report(path, share.to_string(), "a part from 0 to 1");
     }
     (share * 1_000.0).round() as u32
 }
 
-fn hedge(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Hedge) -> Hedge {
+fn hedge(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Hedge) -> Hedge {
     let after = raw.after.as_ref();
     Hedge {
-        share: share_thousandths(review, &place.field("share"), raw.share, 0.05),
+        share: share_thousandths(diagnostics, &path.field("share"), raw.share, 0.05),
         after: after.map(|_| {
-            review.positive_duration(&place.field("after"), after, Duration::from_secs(1))
+            diagnostics.positive_duration(&path.field("after"), after, Duration::from_secs(1))
         }),
     }
 }
 
-fn health(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Health) -> Health {
+fn health(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Health) -> Health {
     let failures = raw.failures.unwrap_or(5);
     if failures > MAX_FAILURES {
-        review.report(
-            &place.field("failures"),
+        diagnostics.report(
+            &path.field("failures"),
             failures.to_string(),
             format!("{MAX_FAILURES} at most"),
         );
     }
-    let window = review.positive_duration(
-        &place.field("window"),
+    let window = diagnostics.positive_duration(
+        &path.field("window"),
         raw.window.as_ref(),
         Duration::from_secs(30),
     );
-    let place = place.field("rest");
-    let rest = review.positive_duration(&place, raw.rest.as_ref(), Duration::from_secs(10));
+    let path = path.field("rest");
+    let rest = diagnostics.positive_duration(&path, raw.rest.as_ref(), Duration::from_secs(10));
     if rest > Health::MAX_OPEN_TIME {
         let found = raw.rest.as_ref().map_or_else(String::new, |span| quoted(&span.0));
-        review.report(&place, found, "30s at most");
+        diagnostics.report(&path, found, "30s at most");
     }
     Health { failures, window, cool_down: rest }
 }
 
-fn timeouts(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Timeouts) -> Timeouts {
+fn timeouts(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &raw::Timeouts,
+) -> Timeouts {
     const MINUTE: Duration = Duration::from_secs(60);
-    let total = review.positive_duration(&place.field("total"), raw.total.as_ref(), 10 * MINUTE);
-    let idle = review.positive_duration(&place.field("idle"), raw.idle.as_ref(), MINUTE);
-    let place = place.field("first_byte");
-    let first_byte = review.positive_duration(&place, raw.first_byte.as_ref(), MINUTE.min(total));
+    let total =
+        diagnostics.positive_duration(&path.field("total"), raw.total.as_ref(), 10 * MINUTE);
+    let idle = diagnostics.positive_duration(&path.field("idle"), raw.idle.as_ref(), MINUTE);
+    let path = path.field("first_byte");
+    let first_byte =
+        diagnostics.positive_duration(&path, raw.first_byte.as_ref(), MINUTE.min(total));
     if first_byte > total {
         let found = raw.first_byte.as_ref().map_or_else(String::new, |span| quoted(&span.0));
-        review.report(&place, found, "no more than `total`");
+        diagnostics.report(&path, found, "no more than `total`");
     }
     Timeouts { first_byte, idle, total }
 }

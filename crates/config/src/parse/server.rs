@@ -14,22 +14,23 @@ const MAX_BODY_LIMIT: (&str, usize) = ("64MiB", 64 << 20);
 
 /// Reads `[server]`.
 pub(super) fn server(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     raw: &raw::Server,
 ) -> Server {
-    let header = place.field("address_header");
+    let header = path.field("address_header");
     let address_header = raw
         .address_header
         .as_ref()
-        .and_then(|name| review.header(&header, name, "a header's name"));
+        .and_then(|name| diagnostics.header(&header, name, "a header's name"));
     let size = raw.max_body.as_ref();
-    let max_body = review.size(&place.field("max_body"), size, MAX_BODY_LIMIT, DEFAULT_MAX_BODY);
-    let origins = origins(review, &place.field("cors"), &raw.cors);
+    let max_body =
+        diagnostics.size(&path.field("max_body"), size, MAX_BODY_LIMIT, DEFAULT_MAX_BODY);
+    let origins = origins(diagnostics, &path.field("cors"), &raw.cors);
     Server { max_body, client_ip_header: address_header, origins }
 }
 
-fn origins(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &[String]) -> Origins {
+fn origins(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &[String]) -> Origins {
     for (index, origin) in raw.iter().enumerate().filter(|(_, origin)| *origin != "*") {
         // Not only http: extensions and applications have schemes of their own.
         let fits = origin.split_once("://").is_some_and(|(scheme, host)| {
@@ -43,25 +44,25 @@ fn origins(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &[String]) ->
         if !fits {
             let expected =
                 "an origin as browsers write it, such as \"https://app.example.com\", or \"*\"";
-            review.report(&place.item(index), quoted(origin), expected);
+            diagnostics.report(&path.item(index), quoted(origin), expected);
         }
     }
     if raw.iter().any(|origin| origin == "*") { Origins::All } else { Origins::Some(raw.to_vec()) }
 }
 
 /// Reads `[auth]`.
-pub(super) fn auth(review: &mut Diagnostics<'_>, place: &DocPath<'_>, raw: &raw::Auth) -> Auth {
+pub(super) fn auth(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Auth) -> Auth {
     Auth {
         required: raw.required.unwrap_or(true),
-        sources: sources(review, &place.field("sources"), raw.sources.as_deref()),
-        ip_access: addresses(review, &place.field("addresses"), raw.addresses.as_ref()),
-        issuers: issuers(review, &place.field("jwt"), &raw.jwt),
+        sources: sources(diagnostics, &path.field("sources"), raw.sources.as_deref()),
+        ip_access: addresses(diagnostics, &path.field("addresses"), raw.addresses.as_ref()),
+        issuers: issuers(diagnostics, &path.field("jwt"), &raw.jwt),
     }
 }
 
 fn sources(
-    review: &mut Diagnostics<'_>,
-    place: &DocPath<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
     sources: Option<&[String]>,
 ) -> Vec<KeySource> {
     let Some(sources) = sources else {
@@ -69,15 +70,15 @@ fn sources(
         return vec![KeySource::Bearer, header];
     };
     if sources.is_empty() {
-        review.report(place, "an empty list", "\"bearer\" or \"header:NAME\", at least one");
+        diagnostics.report(path, "an empty list", "\"bearer\" or \"header:NAME\", at least one");
     }
     let read = |(index, source): (usize, &String)| {
-        let place = place.item(index);
+        let path = path.item(index);
         match (source.as_str(), source.strip_prefix("header:")) {
             ("bearer", _) => Some(KeySource::Bearer),
-            (_, Some(name)) => review.header_name(&place, name).map(KeySource::Header),
+            (_, Some(name)) => diagnostics.header_name(&path, name).map(KeySource::Header),
             (_, None) => {
-                review.report(&place, quoted(source), "\"bearer\" or \"header:NAME\"");
+                diagnostics.report(&path, quoted(source), "\"bearer\" or \"header:NAME\"");
                 None
             }
         }

@@ -96,24 +96,21 @@ impl<P: Host> AdminRequest<'_, P> {
     }
 }
 
-async fn store_entry(
-    platform: &(impl Clock + KvStore),
-    entry: &AuditEntry,
-) -> Result<(), AdminError> {
+async fn store_entry(host: &(impl Clock + KvStore), entry: &AuditEntry) -> Result<(), AdminError> {
     let time = MAX_TIMESTAMP_MILLIS.saturating_sub(entry.at.as_millis());
-    let name = format!("{AUDIT_KEY_PREFIX}{time:013}-{}", random_chars(platform, 12));
+    let name = format!("{AUDIT_KEY_PREFIX}{time:013}-{}", random_chars(host, 12));
     let value = serde_json::to_vec(entry).expect("entries have only plain members");
-    Ok(platform.put(&name, value, Some(AUDIT_RETENTION)).await?)
+    Ok(host.put(&name, value, Some(AUDIT_RETENTION)).await?)
 }
 
 /// `GET /audit`: the newest first.
-pub(super) async fn list<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    let query = call.parse_query(&["limit", "cursor", "target"])?;
+pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    let query = request.parse_query(&["limit", "cursor", "target"])?;
     let (limit, target) = (query.page_limit()?, query.get("target"));
     // Where entries are chosen, more must be read than are shown.
-    let most = if target.is_some() { MAX_ENTRIES_READ } else { limit };
-    let shelf = call.key_store();
-    let found = read_page(&shelf, AUDIT_KEY_PREFIX, query.get("cursor"), most).await?;
+    let max = if target.is_some() { MAX_ENTRIES_READ } else { limit };
+    let key_store = request.key_store();
+    let found = read_page(&key_store, AUDIT_KEY_PREFIX, query.get("cursor"), max).await?;
     let mut entries = Vec::new();
     let mut read = 0;
     for name in &found.names {
@@ -121,7 +118,7 @@ pub(super) async fn list<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
             break;
         }
         read += 1;
-        let Some(bytes) = call.host.get(&format!("{AUDIT_KEY_PREFIX}{name}")).await? else {
+        let Some(bytes) = request.host.get(&format!("{AUDIT_KEY_PREFIX}{name}")).await? else {
             continue;
         };
         let Ok(entry) = json::from_bytes::<AuditEntry>(&bytes) else { continue };

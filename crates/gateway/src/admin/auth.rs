@@ -24,7 +24,7 @@ const ADMIN_TOKEN_OPERATOR: AuthenticatedOperator<'_> =
 impl<'a> AuthenticatedOperator<'a> {
     /// Compares the token with every one there is, so that the time taken tells nothing.
     pub(super) fn authenticate(
-        desk: AdminContext<'a>,
+        context: AdminContext<'a>,
         headers: &HeaderMap,
     ) -> Result<Self, AdminError> {
         let bearer = || {
@@ -36,12 +36,12 @@ impl<'a> AuthenticatedOperator<'a> {
         };
         let digest = KeyDigest::new(token);
         let mut found = None;
-        for operator in &desk.config.operators {
+        for operator in &context.config.operators {
             if bool::from(operator.token.matches(&digest)) {
                 found = Some(Self { name: &operator.name, role: operator.role });
             }
         }
-        if desk.token.is_some_and(|token| token.matches(&digest).into()) {
+        if context.token.is_some_and(|token| token.matches(&digest).into()) {
             found = Some(ADMIN_TOKEN_OPERATOR);
         }
         found.ok_or(AdminError::unauthorized(true))

@@ -14,7 +14,7 @@ const MAX_LISTINGS_PER_REQUEST: usize = 12;
 /// Deletes what stands under these prefixes and says how much that was, and where to go on. A cursor is
 /// the position of a prefix and, after a `:`, that of its page.
 pub(super) async fn delete_prefixes<P: Host>(
-    call: &AdminRequest<'_, P>,
+    request: &AdminRequest<'_, P>,
     (action, target): (&'static str, String),
     prefixes: &[String],
     cursor: Option<&str>,
@@ -29,7 +29,7 @@ pub(super) async fn delete_prefixes<P: Host>(
             (position.ok_or_else(wrong)?, inner)
         }
     };
-    let shelf = call.key_store();
+    let key_store = request.key_store();
     let change = async {
         let (mut deleted, mut listings) = (0, 0);
         while at < prefixes.len()
@@ -38,14 +38,14 @@ pub(super) async fn delete_prefixes<P: Host>(
         {
             let prefix = &prefixes[at];
             let found =
-                read_page(&shelf, prefix, inner.as_deref(), MAX_DELETES_PER_REQUEST - deleted)
+                read_page(&key_store, prefix, inner.as_deref(), MAX_DELETES_PER_REQUEST - deleted)
                     .await?;
             listings += 1;
             for name in &found.names {
-                call.host.delete(&format!("{prefix}{name}")).await?;
+                request.host.delete(&format!("{prefix}{name}")).await?;
                 deleted += 1;
             }
-            call.context.recent_writes.invalidate_prefix(prefix);
+            request.context.recent_writes.invalidate_prefix(prefix);
             inner = found.cursor;
             if inner.is_none() {
                 at += 1;
@@ -56,7 +56,7 @@ pub(super) async fn delete_prefixes<P: Host>(
         Ok((deleted, cursor))
     };
     let detail = serde_json::json!({ "cursor": cursor });
-    let (deleted, cursor) = call.run_audited(action, target, detail, change).await?;
+    let (deleted, cursor) = request.run_audited(action, target, detail, change).await?;
     let more = cursor.is_some();
     Ok(AdminResponse::json(
         &serde_json::json!({ "deleted": deleted, "more": more, "cursor": cursor }),

@@ -8,8 +8,8 @@ use super::bulk_delete::delete_prefixes;
 use super::response::{AdminError, AdminResult};
 
 /// `DELETE /cache`: of a route, of a consumer or a group, of one of them in a route, or all.
-pub(super) async fn purge<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    let query = call.parse_query(&["route", "consumer", "group", "all", "cursor"])?;
+pub(super) async fn purge<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    let query = request.parse_query(&["route", "consumer", "group", "all", "cursor"])?;
     let (route, consumer, group) = (query.get("route"), query.get("consumer"), query.get("group"));
     let scope = match (consumer, group) {
         (Some(_), Some(_)) => {
@@ -33,7 +33,7 @@ pub(super) async fn purge<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
             vec![key_prefix(Some(route), scope.as_ref().map(|(scope, _)| *scope))]
         }
         (None, Some((scope, _))) => {
-            let routes = call.context.config.routes.iter();
+            let routes = request.context.config.routes.iter();
             routes.map(|route| key_prefix(Some(&route.id), Some(*scope))).collect()
         }
         (None, None) => vec![key_prefix(None, None)],
@@ -44,5 +44,5 @@ pub(super) async fn purge<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
         target.push('/');
         target.push_str(&part);
     }
-    delete_prefixes(call, ("cache.purge", target), &prefixes, query.get("cursor")).await
+    delete_prefixes(request, ("cache.purge", target), &prefixes, query.get("cursor")).await
 }

@@ -27,24 +27,24 @@ const PUBLISH_OVERDUE_AFTER: Duration = Duration::from_secs(10);
 const MAX_LOGGED_CHANGES: usize = 50;
 
 /// `GET /config`
-pub(super) async fn get<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    call.parse_query(&[])?;
-    let station = reloading_gateway(call)?;
-    let archive = VersionStore(call.host);
-    let stamp = match archive.head().await {
+pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    request.parse_query(&[])?;
+    let station = reloading_gateway(request)?;
+    let store = VersionStore(request.host);
+    let version = match store.head().await {
         Ok(head) => head,
         // What is served here can be told without the ledger; whoever changes it needs that anyway.
         Err(_) => station.version().ok_or_else(AdminError::ledger_unavailable)?,
     };
-    let document = load_document(&archive, &stamp).await?;
-    station.apply_if_newer(call.host, &stamp, &document).await;
-    finish_publishing(call, station, &stamp, &document).await;
-    Ok(with_etag(AdminResponse::from_json_text(document), &stamp))
+    let document = load_document(&store, &version).await?;
+    station.apply_if_newer(request.host, &version, &document).await;
+    finish_publishing(request, station, &version, &document).await;
+    Ok(with_etag(AdminResponse::from_json_text(document), &version))
 }
 
 /// `PUT /config`
-pub(super) async fn put<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    let query = call.parse_query(&["dry_run"])?;
+pub(super) async fn put<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    let query = request.parse_query(&["dry_run"])?;
     let dry_run = match query.get("dry_run") {
         None | Some("false") => false,
         Some("true" | "") => true,
@@ -52,68 +52,69 @@ pub(super) async fn put<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
             return Err(AdminError::invalid("dry_run", format!("{other:?}"), "true or false"));
         }
     };
-    let station = reloading_gateway(call)?;
-    let head = VersionStore(call.host).head().await.map_err(head_unavailable)?;
+    let station = reloading_gateway(request)?;
+    let head = VersionStore(request.host).head().await.map_err(head_unavailable)?;
     // Who only tries need not have looked.
-    if !dry_run || call.if_match.is_some() {
-        check_if_match(call.if_match, &head)?;
+    if !dry_run || request.if_match.is_some() {
+        check_if_match(request.if_match, &head)?;
     }
-    let text = str::from_utf8(&call.body);
+    let text = str::from_utf8(&request.body);
     let text = text.map_err(|_| AdminError::invalid_json("The document must be UTF-8."))?;
     check_has_routes(&parse_value(text)?)?;
     let draft = NewVersion { document: text, action: "config.put", note: None, dry_run };
-    create_version(call, station, head, draft).await
+    create_version(request, station, head, draft).await
 }
 
 /// `POST /config/versions/{version}/restore`: the same document as a new version.
-pub(super) async fn restore<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    call.parse_query(&[])?;
-    let station = reloading_gateway(call)?;
-    let archive = VersionStore(call.host);
-    let head = archive.head().await.map_err(head_unavailable)?;
-    check_if_match(call.if_match, &head)?;
-    let stamp = find_version(call, &head).await?;
-    let document = load_document(&archive, &stamp).await?;
-    let note = Some(format!("restored from {}", stamp.version));
+pub(super) async fn restore<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    request.parse_query(&[])?;
+    let station = reloading_gateway(request)?;
+    let store = VersionStore(request.host);
+    let head = store.head().await.map_err(head_unavailable)?;
+    check_if_match(request.if_match, &head)?;
+    let version_info = find_version(request, &head).await?;
+    let document = load_document(&store, &version_info).await?;
+    let note = Some(format!("restored from {}", version_info.version));
     let draft = NewVersion { document: &document, action: "config.restore", note, dry_run: false };
-    create_version(call, station, head, draft).await
+    create_version(request, station, head, draft).await
 }
 
 /// `GET /config/versions`: the newest first.
-pub(super) async fn list<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    let query = call.parse_query(&["limit", "cursor"])?;
+pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    let query = request.parse_query(&["limit", "cursor"])?;
     let limit = query.page_limit()?;
-    let archive = VersionStore(call.host);
+    let store = VersionStore(request.host);
     let mut next = match query.get("cursor") {
-        None => Some(archive.head().await.map_err(head_unavailable)?),
+        None => Some(store.head().await.map_err(head_unavailable)?),
         Some(cursor) => {
             let wrong =
                 || AdminError::invalid("cursor", format!("{cursor:?}"), "a cursor from an answer");
             let (version, nonce) = cursor.split_once('-').ok_or_else(wrong)?;
             let is_name = nonce.bytes().all(|byte| byte.is_ascii_alphanumeric());
             let version = version.parse().ok().filter(|_| is_name).ok_or_else(wrong)?;
-            Some(archive.get_if_exists(version, nonce).await?.ok_or_else(wrong)?)
+            Some(store.get_if_exists(version, nonce).await?.ok_or_else(wrong)?)
         }
     };
     let mut data = Vec::new();
-    while let Some(stamp) = next.take_if(|_| data.len() < limit) {
-        data.push(version_json(&stamp));
-        next = archive.previous(&stamp).await?;
+    while let Some(version_info) = next.take_if(|_| data.len() < limit) {
+        data.push(version_json(&version_info));
+        next = store.previous(&version_info).await?;
     }
-    let cursor = next.map(|stamp| format!("{}-{}", stamp.version, stamp.nonce));
+    let cursor =
+        next.map(|version_info| format!("{}-{}", version_info.version, version_info.nonce));
     Ok(AdminResponse::json(&json!({ "data": data, "cursor": cursor })))
 }
 
 /// `GET /config/versions/{version}`
-pub(super) async fn get_version<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    call.parse_query(&[])?;
-    let archive = VersionStore(call.host);
-    let head = archive.head().await.map_err(head_unavailable)?;
-    let stamp = find_version(call, &head).await?;
-    let text = load_document(&archive, &stamp).await?;
-    let mut answer = version_json(&stamp);
+pub(super) async fn get_version<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    request.parse_query(&[])?;
+    let store = VersionStore(request.host);
+    let head = store.head().await.map_err(head_unavailable)?;
+    let version_info = find_version(request, &head).await?;
+    let text = load_document(&store, &version_info).await?;
+    let mut answer = version_json(&version_info);
     answer["document"] = parse_value(&text)?;
-    Ok(with_etag(AdminResponse::json(&answer), &stamp))
+    Ok(with_etag(AdminResponse::json(&answer), &version_info))
 }
 
 /// A document that is to be the next version.
@@ -125,39 +126,39 @@ struct NewVersion<'a> {
 }
 
 async fn create_version<P: Host>(
-    call: &AdminRequest<'_, P>,
-    station: &ReloadingGateway,
+    request: &AdminRequest<'_, P>,
+    reloading_gateway: &ReloadingGateway,
     head: VersionInfo,
     draft: NewVersion<'_>,
 ) -> AdminResult {
-    let archive = VersionStore(call.host);
+    let store = VersionStore(request.host);
     let after = parse_value(draft.document)?;
-    let opened = validate(call, draft.document).await?;
-    let before = load_document(&archive, &head).await?;
+    let opened = validate(request, draft.document).await?;
+    let before = load_document(&store, &head).await?;
     let changes = diff_documents(&parse_value(&before)?, &after);
-    let stamp = VersionInfo {
+    let version = VersionInfo {
         version: head.version + 1,
-        at: call.host.now(),
-        by: call.operator.name.to_owned(),
+        at: request.host.now(),
+        by: request.operator.name.to_owned(),
         note: draft.note,
-        nonce: random_chars(call.host, 12),
+        nonce: random_chars(request.host, 12),
         previous: head.nonce.clone(),
         ..VersionInfo::deployed(draft.document)
     };
-    if draft.dry_run || stamp.hash == head.hash {
+    if draft.dry_run || version.hash == head.hash {
         return Ok(with_etag(
             AdminResponse::json(&changes_json(&head, &changes, draft.dry_run)),
             &head,
         ));
     }
-    finish_publishing(call, station, &head, &before).await;
-    let target = format!("config/version/{}", stamp.version);
+    finish_publishing(request, reloading_gateway, &head, &before).await;
+    let target = format!("config/version/{}", version.version);
     let paths: Vec<&str> =
         changes.iter().take(MAX_LOGGED_CHANGES).map(|change| change.path.as_str()).collect();
-    let detail = json!({ "etag": stamp.etag(), "changed": paths, "note": stamp.note });
+    let detail = json!({ "etag": version.etag(), "changed": paths, "note": version.note });
     let commit = async {
-        archive.prepare(&stamp, draft.document).await?;
-        match archive.commit(&stamp).await {
+        store.prepare(&version, draft.document).await?;
+        match store.commit(&version).await {
             CommitOutcome::Committed => Ok(()),
             CommitOutcome::Conflict(other) => Err(conflict_error(&other)),
             CommitOutcome::Unknown => Err(AdminError::unavailable(
@@ -167,11 +168,11 @@ async fn create_version<P: Host>(
             )),
         }
     };
-    call.run_audited(draft.action, target, detail, commit).await?;
-    station.apply(&stamp, opened);
-    archive.publish(&stamp, draft.document).await;
-    station.note_published(stamp.version);
-    Ok(with_etag(AdminResponse::json(&changes_json(&stamp, &changes, false)), &stamp))
+    request.run_audited(draft.action, target, detail, commit).await?;
+    reloading_gateway.apply(&version, opened);
+    store.publish(&version, draft.document).await;
+    reloading_gateway.note_published(version.version);
+    Ok(with_etag(AdminResponse::json(&changes_json(&version, &changes, false)), &version))
 }
 
 /// Refuses a document without a route: nobody means it, but an empty file looks like it.
@@ -193,10 +194,10 @@ fn check_has_routes(document: &Value) -> Result<(), AdminError> {
 
 /// Everything that is wrong with a document, or what a gateway is made of.
 async fn validate<P: Host>(
-    call: &AdminRequest<'_, P>,
+    request: &AdminRequest<'_, P>,
     document: &str,
 ) -> Result<LoadedConfig, AdminError> {
-    let read = config_loader::load_config(call.host, document).await.map_err(|_| {
+    let read = config_loader::load_config(request.host, document).await.map_err(|_| {
         AdminError::unavailable("settings_unavailable", "The secrets of the host cannot be read.")
     })?;
     read.map_err(|problems| problems_error(&problems))
@@ -213,17 +214,17 @@ fn problems_error(problems: &Problems) -> AdminError {
 
 /// Does what somebody who died left undone: everybody follows what the store shows.
 async fn finish_publishing<P: Host>(
-    call: &AdminRequest<'_, P>,
-    station: &ReloadingGateway,
-    stamp: &VersionInfo,
+    request: &AdminRequest<'_, P>,
+    reloading_gateway: &ReloadingGateway,
+    version: &VersionInfo,
     document: &str,
 ) {
-    let is_young = call.host.now().since(stamp.at) < PUBLISH_OVERDUE_AFTER;
-    if stamp.version == 0 || is_young || station.has_published(stamp.version) {
+    let is_young = request.host.now().since(version.at) < PUBLISH_OVERDUE_AFTER;
+    if version.version == 0 || is_young || reloading_gateway.has_published(version.version) {
         return;
     }
-    VersionStore(call.host).publish(stamp, document).await;
-    station.note_published(stamp.version);
+    VersionStore(request.host).publish(version, document).await;
+    reloading_gateway.note_published(version.version);
 }
 
 /// Refuses whoever does not know what is in force. A `W/` is passed over: proxies that compress an
@@ -256,21 +257,21 @@ fn conflict_error(head: &VersionInfo) -> AdminError {
 }
 
 async fn find_version<P: Host>(
-    call: &AdminRequest<'_, P>,
+    request: &AdminRequest<'_, P>,
     head: &VersionInfo,
 ) -> Result<VersionInfo, AdminError> {
-    let version = call.path_argument(0).parse().ok().filter(|version| *version <= head.version);
+    let version = request.path_argument(0).parse().ok().filter(|version| *version <= head.version);
     let version = version.ok_or_else(|| {
         AdminError::not_found("version_not_found", "There is no such version of the configuration.")
     })?;
-    Ok(VersionStore(call.host).get_by_number(version, head).await?)
+    Ok(VersionStore(request.host).get_by_number(version, head).await?)
 }
 
 async fn load_document<P: Host>(
-    archive: &VersionStore<'_, P>,
-    stamp: &VersionInfo,
+    store: &VersionStore<'_, P>,
+    version: &VersionInfo,
 ) -> Result<String, AdminError> {
-    let document = archive.document(stamp).await?;
+    let document = store.document(version).await?;
     Ok(document.ok_or_else(|| HostError::new("the store does not show it yet"))?)
 }
 
@@ -288,34 +289,34 @@ fn head_unavailable(_: HostError) -> AdminError {
 }
 
 fn reloading_gateway<'a, P: Host>(
-    call: &AdminRequest<'a, P>,
+    request: &AdminRequest<'a, P>,
 ) -> Result<&'a ReloadingGateway, AdminError> {
-    call.context.reloading_gateway.ok_or_else(|| {
+    request.context.reloading_gateway.ok_or_else(|| {
         let message = "This gateway was opened with one document and serves no other.";
         AdminError::new(StatusCode::NOT_IMPLEMENTED, "configuration_fixed", message)
     })
 }
 
-fn with_etag(reply: AdminResponse, stamp: &VersionInfo) -> AdminResponse {
-    let reply = reply.with_header("etag", format!("\"{}\"", stamp.etag()));
-    reply.with_header("x-serin-config-version", stamp.version.to_string())
+fn with_etag(reply: AdminResponse, version: &VersionInfo) -> AdminResponse {
+    let reply = reply.with_header("etag", format!("\"{}\"", version.etag()));
+    reply.with_header("x-serin-config-version", version.version.to_string())
 }
 
-fn changes_json(stamp: &VersionInfo, changes: &[DocumentChange], dry_run: bool) -> Value {
-    let mut told = version_json(stamp);
+fn changes_json(version: &VersionInfo, changes: &[DocumentChange], dry_run: bool) -> Value {
+    let mut told = version_json(version);
     told["dry_run"] = dry_run.into();
     told["changes"] = json!(changes);
     told
 }
 
 /// A version as operators see it.
-fn version_json(stamp: &VersionInfo) -> Value {
-    let deployed = stamp.version == 0;
+fn version_json(version: &VersionInfo) -> Value {
+    let deployed = version.version == 0;
     json!({
-        "version": stamp.version,
-        "etag": stamp.etag(),
-        "at": (!deployed).then(|| stamp.at.as_millis() / 1_000),
-        "by": (!deployed).then_some(&stamp.by),
-        "note": if deployed { Some("deployed with the gateway") } else { stamp.note.as_deref() },
+        "version": version.version,
+        "etag": version.etag(),
+        "at": (!deployed).then(|| version.at.as_millis() / 1_000),
+        "by": (!deployed).then_some(&version.by),
+        "note": if deployed { Some("deployed with the gateway") } else { version.note.as_deref() },
     })
 }

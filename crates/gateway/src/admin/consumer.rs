@@ -14,120 +14,122 @@ use super::response::{AdminError, AdminResponse, AdminResult};
 use super::{AdminRequest, PREFIX, key};
 
 /// `GET /consumers`
-pub(super) async fn list<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    let query = call.parse_query(&["limit", "cursor"])?;
+pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    let query = request.parse_query(&["limit", "cursor"])?;
     let (limit, cursor) = (query.page_limit()?, query.get("cursor"));
-    let shelf = call.key_store();
-    let found = read_page(&shelf, StoredConsumer::STORAGE_KEY_PREFIX, cursor, limit).await?;
-    let config = call.context.config;
+    let key_store = request.key_store();
+    let found = read_page(&key_store, StoredConsumer::STORAGE_KEY_PREFIX, cursor, limit).await?;
+    let config = request.context.config;
     let mut data = Vec::new();
     // The configuration's are few, and all on the first page.
     if cursor.is_none() {
         data.extend(config.consumers.iter().map(|consumer| configured_json(config, consumer)));
     }
     for id in found.names.iter().filter(|id| find_configured(config, id).is_none()) {
-        if let Some(kept) = shelf.get_consumer(id).await? {
-            data.push(stored_json(&kept));
+        if let Some(stored) = key_store.get_consumer(id).await? {
+            data.push(stored_json(&stored));
         }
     }
     Ok(AdminResponse::json(&json!({ "data": data, "cursor": found.cursor })))
 }
 
 /// `GET /consumers/{consumer}`
-pub(super) async fn get<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    let id = call.path_argument(0);
-    call.parse_query(&[])?;
-    if let Some(consumer) = find_configured(call.context.config, id) {
-        return Ok(AdminResponse::json(&configured_json(call.context.config, consumer)));
+pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    let id = request.path_argument(0);
+    request.parse_query(&[])?;
+    if let Some(consumer) = find_configured(request.context.config, id) {
+        return Ok(AdminResponse::json(&configured_json(request.context.config, consumer)));
     }
-    Ok(AdminResponse::json(&stored_json(&load_stored(call, id).await?)))
+    Ok(AdminResponse::json(&stored_json(&load_stored(request, id).await?)))
 }
 
 /// `POST /consumers`
-pub(super) async fn create<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    call.parse_query(&[])?;
-    let document: Map<String, Value> = parse_object(&call.body)?;
-    let consumer = validate(call.context.config, &call.body)?;
+pub(super) async fn create<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    request.parse_query(&[])?;
+    let document: Map<String, Value> = parse_object(&request.body)?;
+    let consumer = validate(request.context.config, &request.body)?;
     let id = consumer.id.as_str();
     let taken =
         || AdminError::conflict("already_exists", format!("There is a consumer {id} already."));
-    let shelf = call.key_store();
-    if find_configured(call.context.config, id).is_some() || shelf.get_consumer(id).await?.is_some()
+    let key_store = request.key_store();
+    if find_configured(request.context.config, id).is_some()
+        || key_store.get_consumer(id).await?.is_some()
     {
         return Err(taken());
     }
     let subject = LockSubject::NewConsumer(id);
-    let claimed = lock::acquire(call.host, subject).await?.ok_or_else(taken)?;
-    let kept = StoredConsumer {
+    let lock = lock::acquire(request.host, subject).await?.ok_or_else(taken)?;
+    let stored = StoredConsumer {
         document: document.into(),
-        created: call.host.now(),
-        by: call.operator.name.to_owned(),
+        created: request.host.now(),
+        by: request.operator.name.to_owned(),
         changed: None,
-        claim: claimed,
+        claim: lock,
     };
-    let change = async { Ok(shelf.put_consumer(id, &kept).await?) };
-    let done = call.run_audited("consumer.create", audit_target(id), Value::Null, change).await;
+    let change = async { Ok(key_store.put_consumer(id, &stored).await?) };
+    let done = request.run_audited("consumer.create", audit_target(id), Value::Null, change).await;
     if done.is_err() {
-        lock::release(call.host, subject, claimed).await;
+        lock::release(request.host, subject, lock).await;
     }
     done?;
-    Ok(AdminResponse::created(&stored_json(&kept), format!("{PREFIX}consumers/{id}")))
+    Ok(AdminResponse::created(&stored_json(&stored), format!("{PREFIX}consumers/{id}")))
 }
 
 /// `PATCH /consumers/{consumer}`: a merge patch (RFC 7396).
-pub(super) async fn patch<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    call.parse_query(&[])?;
-    let id = call.path_argument(0);
-    let patch: Map<String, Value> = parse_object(&call.body)?;
-    check_not_configured(call.context.config, id)?;
-    load_stored(call, id).await?;
+pub(super) async fn patch<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    request.parse_query(&[])?;
+    let id = request.path_argument(0);
+    let patch: Map<String, Value> = parse_object(&request.body)?;
+    check_not_configured(request.context.config, id)?;
+    load_stored(request, id).await?;
     let subject = LockSubject::Consumer(id);
-    let claimed = lock::acquire(call.host, subject).await?;
-    let claimed = claimed.ok_or_else(|| locked_error("this consumer"))?;
-    let done = apply_patch(call, id, patch).await;
-    lock::release(call.host, subject, claimed).await;
+    let lock = lock::acquire(request.host, subject).await?;
+    let lock = lock.ok_or_else(|| locked_error("this consumer"))?;
+    let done = apply_patch(request, id, patch).await;
+    lock::release(request.host, subject, lock).await;
     done
 }
 
 async fn apply_patch<P: Host>(
-    call: &AdminRequest<'_, P>,
+    request: &AdminRequest<'_, P>,
     id: &str,
     patch: Map<String, Value>,
 ) -> AdminResult {
     // Again, now that nobody else changes it.
-    let mut kept = load_stored(call, id).await?;
+    let mut stored = load_stored(request, id).await?;
     let fields: Vec<String> = patch.keys().cloned().collect();
-    merge_patch(&mut kept.document, patch.into());
-    let consumer = validate(call.context.config, kept.document.to_string().as_bytes())?;
+    merge_patch(&mut stored.document, patch.into());
+    let consumer = validate(request.context.config, stored.document.to_string().as_bytes())?;
     if consumer.id != id {
         let found = format!("{:?}", consumer.id);
         return Err(AdminError::invalid("id", found, format!("{id:?}, since an id never changes")));
     }
-    kept.changed = Some((call.host.now(), call.operator.name.to_owned()));
-    let change = async { Ok(call.key_store().put_consumer(id, &kept).await?) };
-    call.run_audited("consumer.change", audit_target(id), json!({ "fields": fields }), change)
+    stored.changed = Some((request.host.now(), request.operator.name.to_owned()));
+    let change = async { Ok(request.key_store().put_consumer(id, &stored).await?) };
+    request
+        .run_audited("consumer.change", audit_target(id), json!({ "fields": fields }), change)
         .await?;
-    Ok(AdminResponse::json(&stored_json(&kept)))
+    Ok(AdminResponse::json(&stored_json(&stored)))
 }
 
 /// `DELETE /consumers/{consumer}`: its keys first, so that none is left that works.
-pub(super) async fn delete<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    call.parse_query(&[])?;
-    let id = call.path_argument(0);
-    check_not_configured(call.context.config, id)?;
-    let kept = load_stored(call, id).await?;
+pub(super) async fn delete<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    request.parse_query(&[])?;
+    let id = request.path_argument(0);
+    check_not_configured(request.context.config, id)?;
+    let stored = load_stored(request, id).await?;
     let subject = LockSubject::Consumer(id);
-    let claimed = lock::acquire(call.host, subject).await?;
-    let claimed = claimed.ok_or_else(|| locked_error("this consumer"))?;
+    let lock = lock::acquire(request.host, subject).await?;
+    let lock = lock.ok_or_else(|| locked_error("this consumer"))?;
     let change = async {
-        key::revoke_all(call, id).await?;
-        Ok(call.key_store().delete_consumer(id).await?)
+        key::revoke_all(request, id).await?;
+        Ok(request.key_store().delete_consumer(id).await?)
     };
-    let done = call.run_audited("consumer.delete", audit_target(id), Value::Null, change).await;
-    lock::release(call.host, subject, claimed).await;
+    let done = request.run_audited("consumer.delete", audit_target(id), Value::Null, change).await;
+    lock::release(request.host, subject, lock).await;
     done?;
     // The name is free at once.
-    lock::release(call.host, LockSubject::NewConsumer(id), kept.claim).await;
+    lock::release(request.host, LockSubject::NewConsumer(id), stored.claim).await;
     Ok(AdminResponse::no_content())
 }
 
@@ -139,22 +141,23 @@ pub(super) fn audit_target(id: &str) -> String {
 /// Refuses a name that nobody has. Says since when the consumer is there, as far as that matters: a
 /// key from before is another one's.
 pub(super) async fn check_exists<P: Host>(
-    call: &AdminRequest<'_, P>,
+    request: &AdminRequest<'_, P>,
     id: &str,
 ) -> Result<Timestamp, AdminError> {
-    if find_configured(call.context.config, id).is_some() && is_storable_id(id) {
+    if find_configured(request.context.config, id).is_some() && is_storable_id(id) {
         return Ok(Timestamp::default());
     }
-    Ok(load_stored(call, id).await?.created)
+    Ok(load_stored(request, id).await?.created)
 }
 
 async fn load_stored<P: Host>(
-    call: &AdminRequest<'_, P>,
+    request: &AdminRequest<'_, P>,
     id: &str,
 ) -> Result<StoredConsumer, AdminError> {
     // What is no name is in no entry's either.
-    let kept = if is_storable_id(id) { call.key_store().get_consumer(id).await? } else { None };
-    kept.ok_or_else(|| AdminError::not_found("consumer_not_found", "There is no such consumer."))
+    let stored =
+        if is_storable_id(id) { request.key_store().get_consumer(id).await? } else { None };
+    stored.ok_or_else(|| AdminError::not_found("consumer_not_found", "There is no such consumer."))
 }
 
 fn find_configured<'a>(config: &'a Config, id: &str) -> Option<&'a Consumer> {
@@ -181,12 +184,12 @@ fn validate(config: &Config, document: &[u8]) -> Result<Consumer, AdminError> {
     Err(AdminError::invalid("id", "something else", expected))
 }
 
-fn stored_json(kept: &StoredConsumer) -> Value {
-    let mut shown = kept.document.clone();
+fn stored_json(stored: &StoredConsumer) -> Value {
+    let mut shown = stored.document.clone();
     shown["source"] = json!("admin");
-    shown["created_at"] = epoch_seconds(kept.created);
-    shown["created_by"] = json!(kept.by);
-    if let Some((at, by)) = &kept.changed {
+    shown["created_at"] = epoch_seconds(stored.created);
+    shown["created_by"] = json!(stored.by);
+    if let Some((at, by)) = &stored.changed {
         shown["changed_at"] = epoch_seconds(*at);
         shown["changed_by"] = json!(by);
     }

@@ -11,11 +11,11 @@ use super::pagination::read_page;
 use super::response::{AdminError, AdminResponse, AdminResult};
 
 /// `GET /history/{consumer}`: the digests of its sessions.
-pub(super) async fn list<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    let query = call.parse_query(&["limit", "cursor"])?;
-    let prefix = key_prefix(call.path_argument(0));
+pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    let query = request.parse_query(&["limit", "cursor"])?;
+    let prefix = key_prefix(request.path_argument(0));
     let found =
-        read_page(&call.key_store(), &prefix, query.get("cursor"), query.page_limit()?).await?;
+        read_page(&request.key_store(), &prefix, query.get("cursor"), query.page_limit()?).await?;
     let sessions = found.names.iter().map(|name| json!({ "session": name }));
     Ok(AdminResponse::json(
         &json!({ "data": sessions.collect::<Vec<Value>>(), "cursor": found.cursor }),
@@ -23,53 +23,58 @@ pub(super) async fn list<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
 }
 
 /// `GET /history/{consumer}/{session}`
-pub(super) async fn get<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    call.parse_query(&[])?;
-    let (name, session) = conversation_key(call);
-    let kept = match call.context.recent_writes.lookup(&name, call.host.now()) {
+pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    request.parse_query(&[])?;
+    let (name, session) = conversation_key(request);
+    let kept = match request.context.recent_writes.lookup(&name, request.host.now()) {
         Some(written) => written,
-        None => call.host.get(&name).await?,
+        None => request.host.get(&name).await?,
     };
     let kept = kept.ok_or_else(|| {
         AdminError::not_found("conversation_not_found", "There is no such conversation.")
     })?;
-    let talk = Conversation::parse(&kept);
-    let turns = talk.turns().iter().map(|turn| {
+    let conversation = Conversation::parse(&kept);
+    let turns = conversation.turns().iter().map(|turn| {
         let question: Value = serde_json::from_str(turn.question.get()).unwrap_or_default();
         json!({ "at": turn.at.as_millis() / 1_000, "question": question, "answer": turn.answer })
     });
     let turns: Vec<Value> = turns.collect();
     Ok(AdminResponse::json(
-        &json!({ "consumer": call.path_argument(0), "session": session, "turns": turns }),
+        &json!({ "consumer": request.path_argument(0), "session": session, "turns": turns }),
     ))
 }
 
 /// `DELETE /history/{consumer}/{session}`
-pub(super) async fn delete<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    call.parse_query(&[])?;
-    let (name, session) = conversation_key(call);
-    let target = format!("history/{}/{session}", call.path_argument(0));
+pub(super) async fn delete<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    request.parse_query(&[])?;
+    let (name, session) = conversation_key(request);
+    let target = format!("history/{}/{session}", request.path_argument(0));
     let change = async {
-        call.host.delete(&name).await?;
-        call.context.recent_writes.record_write(name, None, call.host.now());
+        request.host.delete(&name).await?;
+        request.context.recent_writes.record_write(name, None, request.host.now());
         Ok(())
     };
-    call.run_audited("history.delete", target, Value::Null, change).await?;
+    request.run_audited("history.delete", target, Value::Null, change).await?;
     Ok(AdminResponse::no_content())
 }
 
 /// `DELETE /history/{consumer}`
-pub(super) async fn purge<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    let query = call.parse_query(&["cursor"])?;
-    let consumer = call.path_argument(0);
+pub(super) async fn purge<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    let query = request.parse_query(&["cursor"])?;
+    let consumer = request.path_argument(0);
     let target = format!("history/{consumer}");
-    delete_prefixes(call, ("history.purge", target), &[key_prefix(consumer)], query.get("cursor"))
-        .await
+    delete_prefixes(
+        request,
+        ("history.purge", target),
+        &[key_prefix(consumer)],
+        query.get("cursor"),
+    )
+    .await
 }
 
 /// The entry of a conversation, and its digest: the path may have either the session's name or that.
-fn conversation_key<P: Host>(call: &AdminRequest<'_, P>) -> (String, String) {
-    let session = call.path_argument(1);
+fn conversation_key<P: Host>(request: &AdminRequest<'_, P>) -> (String, String) {
+    let session = request.path_argument(1);
     let session = if is_digest(session) { session.to_owned() } else { session_digest(session) };
-    (key_prefix(call.path_argument(0)) + &session, session)
+    (key_prefix(request.path_argument(0)) + &session, session)
 }

@@ -31,24 +31,25 @@ struct Adjustment {
 }
 
 /// `GET /limits/{limit}/{value}`
-pub(super) async fn get<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    call.parse_query(&[])?;
-    let (limit, value) = find_limit(call)?;
-    let now = call.host.now();
+pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    request.parse_query(&[])?;
+    let (limit, value) = find_limit(request)?;
+    let now = request.host.now();
     let named =
         |quota: &Quota| (account_name(limit, quota.measure, &value), ledger_rule(quota, now));
     let accounts = limit.quotas.iter().map(named).collect();
-    let told = call.host.apply(&book_id(limit, &value), &Operation::Read { accounts }).await;
-    let Ok(Told::Balances(levels)) = told else { return Err(AdminError::ledger_unavailable()) };
-    let quotas = limit.quotas.iter().zip(&levels).map(|(quota, level)| balance_json(quota, level));
-    Ok(balances_response(call, quotas.collect()))
+    let told = request.host.apply(&book_id(limit, &value), &Operation::Read { accounts }).await;
+    let Ok(Told::Balances(balances)) = told else { return Err(AdminError::ledger_unavailable()) };
+    let quotas =
+        limit.quotas.iter().zip(&balances).map(|(quota, balance)| balance_json(quota, balance));
+    Ok(balances_response(request, quotas.collect()))
 }
 
 /// `POST /limits/{limit}/{value}/adjust`
-pub(super) async fn adjust<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    call.parse_query(&[])?;
-    let (limit, value) = find_limit(call)?;
-    let wanted: Adjustment = parse_object(&call.body)?;
+pub(super) async fn adjust<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    request.parse_query(&[])?;
+    let (limit, value) = find_limit(request)?;
+    let wanted: Adjustment = parse_object(&request.body)?;
     let quota = find_quota(limit, wanted.measure.as_deref())?;
     let (change, detail) = match (&wanted.left, &wanted.by) {
         (Some(left), None) => {
@@ -73,13 +74,13 @@ pub(super) async fn adjust<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
     };
     let operation = Operation::Adjust {
         account: account_name(limit, quota.measure, &value),
-        rule: ledger_rule(quota, call.host.now()),
+        rule: ledger_rule(quota, request.host.now()),
         change,
     };
     let place = book_id(limit, &value);
     let change = async {
-        match call.host.apply(&place, &operation).await {
-            Ok(Told::Balances(levels)) => Ok(levels),
+        match request.host.apply(&place, &operation).await {
+            Ok(Told::Balances(balances)) => Ok(balances),
             Ok(
                 Told::Granted(_)
                 | Told::Denied(_)
@@ -90,18 +91,24 @@ pub(super) async fn adjust<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
             | Err(_) => Err(AdminError::ledger_unavailable()),
         }
     };
-    let levels =
-        call.run_audited("limit.adjust", audit_target(limit, &value), detail, change).await?;
-    Ok(balances_response(call, levels.iter().map(|level| balance_json(quota, level)).collect()))
+    let balances =
+        request.run_audited("limit.adjust", audit_target(limit, &value), detail, change).await?;
+    Ok(balances_response(
+        request,
+        balances.iter().map(|balance| balance_json(quota, balance)).collect(),
+    ))
 }
 
 /// The limit, and the value that its balances are kept by.
-fn find_limit<'a, P: Host>(call: &AdminRequest<'a, P>) -> Result<(&'a Limit, String), AdminError> {
-    let limits = &call.context.config.limits;
-    let limit = limits.iter().find(|limit| limit.id == call.path_argument(0)).ok_or_else(|| {
-        AdminError::not_found("limit_not_found", "The configuration has no such limit.")
-    })?;
-    let value = call.path_argument(1);
+fn find_limit<'a, P: Host>(
+    request: &AdminRequest<'a, P>,
+) -> Result<(&'a Limit, String), AdminError> {
+    let limits = &request.context.config.limits;
+    let limit =
+        limits.iter().find(|limit| limit.id == request.path_argument(0)).ok_or_else(|| {
+            AdminError::not_found("limit_not_found", "The configuration has no such limit.")
+        })?;
+    let value = request.path_argument(1);
     let value = match &limit.by {
         By::All if value == ALL_CALLERS => String::new(),
         By::All => {
@@ -159,12 +166,12 @@ fn parse_amount(measure: Measure, number: &Number, param: &str) -> Result<i64, A
     )
 }
 
-fn balances_response<P: Host>(call: &AdminRequest<'_, P>, quotas: Vec<Value>) -> AdminResponse {
-    let (limit, key) = (call.path_argument(0), call.path_argument(1));
+fn balances_response<P: Host>(request: &AdminRequest<'_, P>, quotas: Vec<Value>) -> AdminResponse {
+    let (limit, key) = (request.path_argument(0), request.path_argument(1));
     AdminResponse::json(&json!({ "limit": limit, "key": key, "quotas": quotas }))
 }
 
-fn balance_json(quota: &Quota, level: &AccountBalance) -> Value {
+fn balance_json(quota: &Quota, balance: &AccountBalance) -> Value {
     let number = |amount: u64| match quota.measure {
         Measure::Tokens | Measure::Requests => json!(amount),
         Measure::Cost => json!(billionths_to_usd(amount)),
@@ -179,11 +186,11 @@ fn balance_json(quota: &Quota, level: &AccountBalance) -> Value {
             Period::Month(_) => "month",
             Period::Total => "total",
         },
-        "max": number(level.max),
-        "used": number(level.used),
-        "held": number(level.held),
-        "left": number(level.left()),
-        "resets_in": level.resets.map(|millis| millis.div_ceil(1_000)),
+        "max": number(balance.max),
+        "used": number(balance.used),
+        "held": number(balance.held),
+        "left": number(balance.left()),
+        "resets_in": balance.resets.map(|millis| millis.div_ceil(1_000)),
     })
 }
 

@@ -61,10 +61,10 @@ impl LockSubject<'_> {
 
 /// Claims something; `None`: somebody else was first.
 pub(super) async fn acquire(
-    platform: &(impl Clock + LedgerHost),
+    host: &(impl Clock + LedgerHost),
     subject: LockSubject<'_>,
 ) -> Result<Option<LockReservation>, AdminError> {
-    let claimed = LockReservation { id: platform.entropy(), until: platform.now() + subject.ttl() };
+    let lock = LockReservation { id: host.entropy(), until: host.now() + subject.ttl() };
     let hold = Hold {
         account: subject.account_name().to_owned(),
         rule: Rule { max: 1, window: Window::Total },
@@ -72,9 +72,9 @@ pub(super) async fn acquire(
         want: 1,
         slice: None,
     };
-    let operation = Operation::Reserve { id: claimed.id, until: claimed.until, holds: vec![hold] };
-    match platform.apply(&subject.book_id(), &operation).await {
-        Ok(LedgerReply::Granted(_)) => Ok(Some(claimed)),
+    let operation = Operation::Reserve { id: lock.id, until: lock.until, holds: vec![hold] };
+    match host.apply(&subject.book_id(), &operation).await {
+        Ok(LedgerReply::Granted(_)) => Ok(Some(lock)),
         Ok(LedgerReply::Denied(_)) => Ok(None),
         Ok(
             LedgerReply::Done
@@ -88,14 +88,14 @@ pub(super) async fn acquire(
 
 /// Gives a claim back. Where that fails, it returns when its time is over.
 pub(super) async fn release(
-    platform: &impl LedgerHost,
+    host: &impl LedgerHost,
     subject: LockSubject<'_>,
-    claimed: LockReservation,
+    lock: LockReservation,
 ) {
     let account = subject.account_name().to_owned();
     let charges = vec![Charge { account, window: Window::Total, amount: 0 }];
-    let operation = Operation::Settle { id: claimed.id, until: claimed.until, charges };
-    let _ = platform.apply(&subject.book_id(), &operation).await;
+    let operation = Operation::Settle { id: lock.id, until: lock.until, charges };
+    let _ = host.apply(&subject.book_id(), &operation).await;
 }
 
 /// That somebody else was first.

@@ -13,14 +13,14 @@ use super::query::Query;
 use super::response::{AdminError, AdminResponse, AdminResult};
 
 /// `GET /metrics`, for any role.
-pub(super) async fn get<P: Host>(platform: &P, parts: &Parts) -> AdminResult {
+pub(super) async fn get<P: Host>(host: &P, parts: &Parts) -> AdminResult {
     if parts.method != Method::GET {
         return Err(AdminError::method_not_allowed("GET".to_owned()));
     }
     Query::parse(parts.uri.query(), &[])?;
-    let now = platform.now();
+    let now = host.now();
     let ask = |shard| async move {
-        ledger_client::call(platform, &metrics::book_id(shard), &Operation::ReadUsage).await
+        ledger_client::call(host, &metrics::book_id(shard), &Operation::ReadUsage).await
     };
     let mut rows = Vec::new();
     for told in futures::join_all((0..SHARDS).map(ask).collect()).await {

@@ -80,8 +80,8 @@ pub fn is_admin_path(path: &str) -> bool {
 /// configuration; without it the configuration cannot be changed.
 pub(crate) async fn handle<P: Host>(
     gateway: &Gateway,
-    station: Option<&ReloadingGateway>,
-    platform: P,
+    reloading_gateway: Option<&ReloadingGateway>,
+    host: P,
     request: http::Request<Body>,
 ) -> http::Response<Body> {
     let (parts, body) = request.into_parts();
@@ -89,26 +89,26 @@ pub(crate) async fn handle<P: Host>(
     if let Err(refusal) = access::check_global_ip(gateway.config(), address) {
         return crate::response::unrecorded_error_response(&refusal);
     }
-    let desk = AdminContext {
+    let context = AdminContext {
         config: gateway.config(),
         token: gateway.secrets().admin_token.as_ref(),
         pepper: gateway.secrets().pepper.as_ref(),
         key_cache: gateway.key_cache(),
-        reloading_gateway: station,
+        reloading_gateway,
         recent_writes: gateway.recent_writes(),
         client_ip: address,
     };
-    handle_request(desk, &platform, http::Request::from_parts(parts, body)).await
+    handle_request(context, &host, http::Request::from_parts(parts, body)).await
 }
 
 async fn handle_request<P: Host>(
-    desk: AdminContext<'_>,
-    platform: &P,
+    context: AdminContext<'_>,
+    host: &P,
     request: http::Request<Body>,
 ) -> http::Response<Body> {
     let (parts, body) = request.into_parts();
-    let id = request_id::request_id(&parts.headers, platform);
-    response::into_response(dispatch(desk, platform, &parts, body, &id).await, &id)
+    let id = request_id::request_id(&parts.headers, host);
+    response::into_response(dispatch(context, host, &parts, body, &id).await, &id)
 }
 
 /// An operator's request that may be done.
@@ -125,19 +125,19 @@ struct AdminRequest<'a, P> {
 }
 
 async fn dispatch<P: Host>(
-    desk: AdminContext<'_>,
-    platform: &P,
+    context: AdminContext<'_>,
+    host: &P,
     parts: &Parts,
     body: Body,
     request_id: &str,
 ) -> AdminResult {
-    if desk.token.is_none() && desk.config.operators.is_empty() {
+    if context.token.is_none() && context.config.operators.is_empty() {
         return Err(AdminError::unknown_url());
     }
     // First of all: a stranger learns nothing of which paths there are.
-    let operator = AuthenticatedOperator::authenticate(desk, &parts.headers)?;
+    let operator = AuthenticatedOperator::authenticate(context, &parts.headers)?;
     if parts.uri.path() == crate::telemetry::metrics::PATH {
-        return metrics::get(platform, parts).await;
+        return metrics::get(host, parts).await;
     }
     let (route, arguments) = router::match_route(&parts.method, parts.uri.path())?;
     operator.require_role(route.role)?;
@@ -153,9 +153,9 @@ async fn dispatch<P: Host>(
     let query = parts.uri.query();
     // One that is no text is that of no version.
     let if_match = parts.headers.get(IF_MATCH).map(|value| value.to_str().unwrap_or_default());
-    let call = AdminRequest {
-        context: desk,
-        host: platform,
+    let request = AdminRequest {
+        context,
+        host,
         operator,
         request_id,
         path_arguments: arguments,
@@ -164,34 +164,34 @@ async fn dispatch<P: Host>(
         body,
     };
     match route.action {
-        Action::Document => call.without_query(response::openapi()),
-        Action::ListConsumers => consumer::list(&call).await,
-        Action::CreateConsumer => consumer::create(&call).await,
-        Action::ReadConsumer => consumer::get(&call).await,
-        Action::ChangeConsumer => consumer::patch(&call).await,
-        Action::DeleteConsumer => consumer::delete(&call).await,
-        Action::ListKeys => key::list(&call).await,
-        Action::IssueKey => key::issue(&call).await,
-        Action::ChangeKey => key::patch(&call).await,
-        Action::RevokeKey => key::revoke(&call).await,
-        Action::ReadLimit => limit::get(&call).await,
-        Action::AdjustLimit => limit::adjust(&call).await,
-        Action::ReadConfig => config::get(&call).await,
-        Action::PutConfig => config::put(&call).await,
-        Action::ListVersions => config::list(&call).await,
-        Action::ReadVersion => config::get_version(&call).await,
-        Action::RestoreVersion => config::restore(&call).await,
-        Action::Usage => usage::get(&call).await,
-        Action::Audit => audit::list(&call).await,
-        Action::Verdicts => verdicts::list(&call).await,
-        Action::PurgeCache => cache::purge(&call).await,
-        Action::ListConversations => history::list(&call).await,
-        Action::ForgetConversations => history::purge(&call).await,
-        Action::ReadConversation => history::get(&call).await,
-        Action::ForgetConversation => history::delete(&call).await,
-        Action::ReadWords => word_lists::get(&call).await,
-        Action::PutWords => word_lists::put(&call).await,
-        Action::DeleteWords => word_lists::delete(&call).await,
+        Action::Document => request.without_query(response::openapi()),
+        Action::ListConsumers => consumer::list(&request).await,
+        Action::CreateConsumer => consumer::create(&request).await,
+        Action::ReadConsumer => consumer::get(&request).await,
+        Action::ChangeConsumer => consumer::patch(&request).await,
+        Action::DeleteConsumer => consumer::delete(&request).await,
+        Action::ListKeys => key::list(&request).await,
+        Action::IssueKey => key::issue(&request).await,
+        Action::ChangeKey => key::patch(&request).await,
+        Action::RevokeKey => key::revoke(&request).await,
+        Action::ReadLimit => limit::get(&request).await,
+        Action::AdjustLimit => limit::adjust(&request).await,
+        Action::ReadConfig => config::get(&request).await,
+        Action::PutConfig => config::put(&request).await,
+        Action::ListVersions => config::list(&request).await,
+        Action::ReadVersion => config::get_version(&request).await,
+        Action::RestoreVersion => config::restore(&request).await,
+        Action::Usage => usage::get(&request).await,
+        Action::Audit => audit::list(&request).await,
+        Action::Verdicts => verdicts::list(&request).await,
+        Action::PurgeCache => cache::purge(&request).await,
+        Action::ListConversations => history::list(&request).await,
+        Action::ForgetConversations => history::purge(&request).await,
+        Action::ReadConversation => history::get(&request).await,
+        Action::ForgetConversation => history::delete(&request).await,
+        Action::ReadWords => word_lists::get(&request).await,
+        Action::PutWords => word_lists::put(&request).await,
+        Action::DeleteWords => word_lists::delete(&request).await,
     }
 }
 

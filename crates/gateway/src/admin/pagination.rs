@@ -34,7 +34,7 @@ impl Page {
 /// A cursor is the last name that was given and, after a `~`, the store's own cursor of the page that
 /// it stood on: names that came in between shift nothing.
 pub(super) async fn read_page<P: Clock + KvStore>(
-    shelf: &KeyStore<'_, P>,
+    key_store: &KeyStore<'_, P>,
     prefix: &str,
     cursor: Option<&str>,
     limit: usize,
@@ -52,7 +52,7 @@ pub(super) async fn read_page<P: Clock + KvStore>(
     let mut at: Option<Rc<str>> = Some(at).filter(|at| !at.is_empty()).map(Rc::from);
     let mut page = Page::default();
     loop {
-        let listing = shelf.list(prefix, at.as_deref()).await?;
+        let listing = key_store.list(prefix, at.as_deref()).await?;
         for name in &listing.names {
             let name = name.strip_prefix(prefix).unwrap_or(name);
             if last.is_some_and(|last| name <= last) {

@@ -24,11 +24,11 @@ pub(super) const MAX_CONFIG_BYTES: usize = 1024 * 1024;
 pub(super) async fn read_body(
     headers: &HeaderMap,
     body: Body,
-    most: usize,
+    max: usize,
 ) -> Result<Bytes, AdminError> {
-    let body = body.collect(most).await.map_err(|error| match error {
+    let body = body.collect(max).await.map_err(|error| match error {
         ReadError::TooLarge => {
-            let message = format!("The body is longer than {most} bytes.");
+            let message = format!("The body is longer than {max} bytes.");
             AdminError::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
         }
         ReadError::Broken(_) => AdminError::invalid_json("The body broke off before its end."),

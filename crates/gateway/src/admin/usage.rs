@@ -29,15 +29,15 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// `GET /usage`
-pub(super) async fn get<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    let query = call.parse_query(&["by", "from", "to", "step"])?;
-    let now = call.host.now();
+pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    let query = request.parse_query(&["by", "from", "to", "step"])?;
+    let now = request.host.now();
     let wanted = UsageQuery::parse(&query, now)?;
     let mut sums = UsageTable::new(&wanted);
     for some in wanted.books().chunks(CONCURRENT_READS) {
-        let ask = |(_, place): &(Timestamp, BookId)| {
-            let place = place.clone();
-            async move { call.host.apply(&place, &Operation::ReadUsage).await }
+        let ask = |(_, book_id): &(Timestamp, BookId)| {
+            let book_id = book_id.clone();
+            async move { request.host.apply(&book_id, &Operation::ReadUsage).await }
         };
         let told = futures::join_all(some.iter().map(ask).collect()).await;
         for ((begin, _), told) in some.iter().zip(told) {
@@ -77,13 +77,13 @@ impl UsageDimension {
         }
     }
 
-    fn value_in(self, kind: &UsageDimensions) -> &str {
+    fn value_in(self, dimensions: &UsageDimensions) -> &str {
         match self {
-            Self::Consumer => &kind.consumer,
-            Self::Group => &kind.group,
-            Self::Model => &kind.model,
-            Self::Provider => &kind.provider,
-            Self::Route => &kind.route,
+            Self::Consumer => &dimensions.consumer,
+            Self::Group => &dimensions.group,
+            Self::Model => &dimensions.model,
+            Self::Provider => &dimensions.provider,
+            Self::Route => &dimensions.route,
         }
     }
 }
@@ -187,7 +187,7 @@ impl UsageQuery {
 
     /// The places to ask, and from when each one's rows count.
     fn books(&self) -> Vec<(Timestamp, BookId)> {
-        let mut places = Vec::new();
+        let mut book_ids = Vec::new();
         let mut begin = match self.step {
             TimeStep::Minute => keys::start_of_hour(self.from),
             TimeStep::Hour | TimeStep::Day | TimeStep::Total => Day::containing(self.from).start(),
@@ -199,7 +199,7 @@ impl UsageQuery {
                     keys::day_book(Day::containing(begin), shard)
                 }
             });
-            places.extend(shards.map(|place| (begin, place)));
+            book_ids.extend(shards.map(|book_id| (begin, book_id)));
             begin = match self.step {
                 TimeStep::Minute => begin + HOUR,
                 TimeStep::Hour | TimeStep::Day | TimeStep::Total => {
@@ -207,7 +207,7 @@ impl UsageQuery {
                 }
             };
         }
-        places
+        book_ids
     }
 }
 
@@ -225,7 +225,7 @@ impl<'a> UsageTable<'a> {
 
     /// Adds a row of a place whose first row would begin then.
     fn add(&mut self, begin: Timestamp, row: &UsageRow) {
-        let Some((number, kind)) = keys::parse_key(&row.key) else { return };
+        let Some((number, dimensions)) = keys::parse_key(&row.key) else { return };
         let at = begin + self.query.step.resolution() * u32::from(number);
         if at < self.query.from || at >= self.query.to {
             return;
@@ -235,16 +235,20 @@ impl<'a> UsageTable<'a> {
             TimeStep::Day => Day::containing(at).start(),
             TimeStep::Total => self.query.from,
         };
-        let by =
-            self.query.by.iter().map(|dimension| dimension.value_in(&kind).to_owned()).collect();
+        let by = self
+            .query
+            .by
+            .iter()
+            .map(|dimension| dimension.value_in(&dimensions).to_owned())
+            .collect();
         *self.rows.entry((start, by)).or_default() += &row.totals;
     }
 
     fn to_json(&self) -> Value {
         let UsageQuery { from, to, step, by } = self.query;
         let names: Vec<&str> = by.iter().map(|dimension| dimension.name()).collect();
-        let data = self.rows.iter().map(|((start, values), tally)| {
-            let mut shown = totals_json(tally);
+        let data = self.rows.iter().map(|((start, values), totals)| {
+            let mut shown = totals_json(totals);
             shown["start"] = epoch_seconds(*start);
             for (name, value) in names.iter().zip(values) {
                 shown[*name] = json!(value);
@@ -261,26 +265,26 @@ impl<'a> UsageTable<'a> {
     }
 }
 
-fn totals_json(tally: &UsageTotals) -> Value {
+fn totals_json(totals: &UsageTotals) -> Value {
     json!({
-        "requests": tally.requests,
-        "failed": tally.failed,
-        "limited": tally.limited,
-        "cache_hits": tally.hits,
-        "guard_blocks": tally.blocked,
-        "estimated": tally.estimated,
-        "input_tokens": tally.input,
-        "cached_tokens": tally.cached,
-        "output_tokens": tally.output,
-        "reasoning_tokens": tally.reasoning,
-        "cost_usd": billionths_to_usd(tally.cost),
-        "mean_first_token_ms": tally.first_ms.checked_div(tally.first),
-        "p50_first_token_ms": tally.firsts.quantile(500),
-        "p95_first_token_ms": tally.firsts.quantile(950),
-        "p99_first_token_ms": tally.firsts.quantile(990),
-        "mean_total_ms": tally.total_ms.checked_div(tally.requests),
-        "p50_total_ms": tally.totals.quantile(500),
-        "p95_total_ms": tally.totals.quantile(950),
-        "p99_total_ms": tally.totals.quantile(990),
+        "requests": totals.requests,
+        "failed": totals.failed,
+        "limited": totals.limited,
+        "cache_hits": totals.hits,
+        "guard_blocks": totals.blocked,
+        "estimated": totals.estimated,
+        "input_tokens": totals.input,
+        "cached_tokens": totals.cached,
+        "output_tokens": totals.output,
+        "reasoning_tokens": totals.reasoning,
+        "cost_usd": billionths_to_usd(totals.cost),
+        "mean_first_token_ms": totals.first_ms.checked_div(totals.first),
+        "p50_first_token_ms": totals.firsts.quantile(500),
+        "p95_first_token_ms": totals.firsts.quantile(950),
+        "p99_first_token_ms": totals.firsts.quantile(990),
+        "mean_total_ms": totals.total_ms.checked_div(totals.requests),
+        "p50_total_ms": totals.totals.quantile(500),
+        "p95_total_ms": totals.totals.quantile(950),
+        "p99_total_ms": totals.totals.quantile(990),
     })
 }

@@ -18,16 +18,17 @@ const MAX_NAMES_READ: usize = 2_000;
 /// What a name behind [`NAMES`] may be chosen by, in the order in which it stands there.
 const FILTERS: [&str; 4] = ["consumer", "guard", "label", "result"];
 
-pub(super) async fn list<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    let query = call
+pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    let query = request
         .parse_query(&["consumer", "guard", "label", "result", "from", "to", "limit", "cursor"])?;
     let wanted = FILTERS.map(|name| query.get(name).map(key_part));
     let (from, to) = (parse_moment(&query, "from")?, parse_moment(&query, "to")?);
     let limit = query.page_limit()?;
     // What people have said is not for everybody who may look.
-    let shows_content = call.operator.role >= Role::Editor;
+    let shows_content = request.operator.role >= Role::Editor;
     let found =
-        read_page(&call.key_store(), VERDICT_PREFIX, query.get("cursor"), MAX_NAMES_READ).await?;
+        read_page(&request.key_store(), VERDICT_PREFIX, query.get("cursor"), MAX_NAMES_READ)
+            .await?;
     let (mut verdicts, mut seen, mut is_over) = (Vec::new(), 0, false);
     for name in &found.names {
         if verdicts.len() == limit {
@@ -48,7 +49,7 @@ pub(super) async fn list<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
         if !fits || to.is_some_and(|to| at >= to) {
             continue;
         }
-        let Some(bytes) = call.host.get(&format!("{VERDICT_PREFIX}{name}")).await? else {
+        let Some(bytes) = request.host.get(&format!("{VERDICT_PREFIX}{name}")).await? else {
             continue;
         };
         let Ok(mut verdict) = json::from_bytes::<Value>(&bytes) else { continue };

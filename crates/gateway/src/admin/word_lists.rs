@@ -19,20 +19,20 @@ struct WordListDocument {
 }
 
 /// `GET /words/{list}`
-pub(super) async fn get<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    call.parse_query(&[])?;
-    let (name, key) = word_list_key(call)?;
-    let Some(text) = call.host.get(&key).await? else { return Err(not_found_error()) };
+pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    request.parse_query(&[])?;
+    let (name, key) = word_list_key(request)?;
+    let Some(text) = request.host.get(&key).await? else { return Err(not_found_error()) };
     let text = String::from_utf8_lossy(&text);
     let words: Vec<&str> = text.lines().collect();
     Ok(AdminResponse::json(&json!({ "list": name, "count": words.len(), "words": words })))
 }
 
 /// `PUT /words/{list}`: one that is there is replaced.
-pub(super) async fn put<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    call.parse_query(&[])?;
-    let (name, key) = word_list_key(call)?;
-    let WordListDocument { words } = parse_object(&call.body)?;
+pub(super) async fn put<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    request.parse_query(&[])?;
+    let (name, key) = word_list_key(request)?;
+    let WordListDocument { words } = parse_object(&request.body)?;
     for (position, word) in words.iter().enumerate() {
         // What is stored has one word in each line.
         if word.trim().is_empty() || word.contains(['\n', '\r']) {
@@ -41,30 +41,30 @@ pub(super) async fn put<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
         }
     }
     let count = words.len();
-    let write = async { Ok(call.host.put(&key, words.join("\n").into_bytes(), None).await?) };
+    let write = async { Ok(request.host.put(&key, words.join("\n").into_bytes(), None).await?) };
     let detail = json!({ "count": count });
-    call.run_audited("words.put", format!("words/{name}"), detail, write).await?;
+    request.run_audited("words.put", format!("words/{name}"), detail, write).await?;
     Ok(AdminResponse::json(&json!({ "list": name, "count": count })))
 }
 
 /// `DELETE /words/{list}`
-pub(super) async fn delete<P: Host>(call: &AdminRequest<'_, P>) -> AdminResult {
-    call.parse_query(&[])?;
-    let (name, key) = word_list_key(call)?;
-    if call.host.get(&key).await?.is_none() {
+pub(super) async fn delete<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    request.parse_query(&[])?;
+    let (name, key) = word_list_key(request)?;
+    if request.host.get(&key).await?.is_none() {
         return Err(not_found_error());
     }
-    let delete = async { Ok(call.host.delete(&key).await?) };
-    call.run_audited("words.delete", format!("words/{name}"), json!(null), delete).await?;
+    let delete = async { Ok(request.host.delete(&key).await?) };
+    request.run_audited("words.delete", format!("words/{name}"), json!(null), delete).await?;
     Ok(AdminResponse::no_content())
 }
 
 /// The list's name, and where it is in the store.
-fn word_list_key<'a, P>(call: &'a AdminRequest<'_, P>) -> Result<(&'a str, String), AdminError>
+fn word_list_key<'a, P>(request: &'a AdminRequest<'_, P>) -> Result<(&'a str, String), AdminError>
 where
     P: Host,
 {
-    let name = call.path_argument(0);
+    let name = request.path_argument(0);
     let fits = |byte: u8| byte == b'-' || byte.is_ascii_digit() || byte.is_ascii_lowercase();
     if name.len() > MAX_NAME_BYTES || !name.bytes().all(fits) {
         let expected = "lower-case letters, digits and hyphens, at most 64";

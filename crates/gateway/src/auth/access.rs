@@ -41,9 +41,9 @@ pub fn check_caller_ip(caller: &Caller<'_>, address: Option<IpAddr>) -> Result<(
 }
 
 /// Makes sure that a request's parameters are within what its caller may use.
-pub fn check_parameters(caller: &Caller<'_>, ask: &ParsedRequest) -> Result<(), Refusal> {
+pub fn check_parameters(caller: &Caller<'_>, request: &ParsedRequest) -> Result<(), Refusal> {
     let bounds = caller.permissions().flat_map(|permissions| &permissions.parameters);
-    parameter_rules::check_parameters(ask.body(), bounds).map_err(|found| {
+    parameter_rules::check_parameters(request.body(), bounds).map_err(|found| {
         Refusal::ParameterNotAllowed { param: found.path, expected: found.expected }
     })
 }

@@ -32,13 +32,13 @@ impl<'a> Authenticator<'a> {
     /// a key of the configuration, one that was issued, or a token that an issuer signed.
     pub async fn authenticate<P: Host>(
         &self,
-        platform: &P,
+        host: &P,
         headers: &HeaderMap,
     ) -> Result<Caller<'a>, Error> {
         let config = self.config;
         let key = config.auth.sources.iter().find_map(|source| presented_key(source, headers));
         let known = match key {
-            Some(key) => self.authenticate_key(platform, key).await,
+            Some(key) => self.authenticate_key(host, key).await,
             None => Ok(None),
         };
         match known {
@@ -54,7 +54,7 @@ impl<'a> Authenticator<'a> {
 
     async fn authenticate_key<P: Host>(
         &self,
-        platform: &P,
+        host: &P,
         key: &str,
     ) -> Result<Option<ConsumerSource<'a>>, Error> {
         let config = self.config;
@@ -63,15 +63,15 @@ impl<'a> Authenticator<'a> {
         }
         if !config.auth.issuers.is_empty() && jwt::looks_like_jwt(key) {
             // Without a pepper the admin plane has made nobody, and there may be no store at all.
-            let directory = self.pepper.map(|_| self.key_cache);
+            let key_cache = self.pepper.map(|_| self.key_cache);
             let consumer =
-                self.jwt_authenticator.authenticate((config, directory), platform, key).await?;
+                self.jwt_authenticator.authenticate((config, key_cache), host, key).await?;
             return Ok(Some(ConsumerSource::Dynamic(consumer)));
         }
         let Some(pepper) = self.pepper else { return Ok(None) };
-        let found = self.key_cache.lookup(platform, config, pepper, key).await;
-        let found = found.map_err(|outage| {
-            platform.warn(&format!("nobody can say whose key it is: {outage}"));
+        let found = self.key_cache.lookup(host, config, pepper, key).await;
+        let found = found.map_err(|error| {
+            host.warn(&format!("nobody can say whose key it is: {error}"));
             Fault::AuthenticationUnavailable
         })?;
         Ok(found.map(|found| ConsumerSource::Dynamic(Rc::clone(&found.consumer))))

@@ -73,25 +73,25 @@ impl JwtAuthenticator {
             IssuerKeys::Inline(_) => None,
             IssuerKeys::Url { url, .. } => Some(url.clone()),
         };
-        let vouchers = Self::new(new);
+        let jwt = Self::new(new);
         for (at, issuer) in new.auth.issuers.iter().enumerate() {
             let same = |other: &Issuer| other.issuer == issuer.issuer && url(other) == url(issuer);
             if let Some(found) = old.auth.issuers.iter().position(same) {
-                vouchers.jwks.borrow_mut()[at] = self.jwks.borrow()[found].clone();
+                jwt.jwks.borrow_mut()[at] = self.jwks.borrow()[found].clone();
             }
         }
-        vouchers
+        jwt
     }
 
     /// Whom a token speaks for.
     pub async fn authenticate<P: Host>(
         &self,
-        (config, directory): (&Config, Option<&KeyCache>),
-        platform: &P,
+        (config, key_cache): (&Config, Option<&KeyCache>),
+        host: &P,
         token: &str,
     ) -> Result<Rc<Consumer>, Error> {
         let name = KeyDigest::new(token);
-        let now = platform.now();
+        let now = host.now();
         if let Some(verified) =
             self.verified.borrow_mut().get_mut(&name).filter(|it| now < it.until)
         {
@@ -108,12 +108,12 @@ impl JwtAuthenticator {
             IssuerKeys::Inline(keys) => jwt::verify(token, keys, &rules, now),
             IssuerKeys::Url { url, keep } => {
                 let source = JwksSource { position, url, max_age: *keep };
-                let keys = self.jwks(platform, &source, false).await?;
-                match jwt::verify(token, &keys, &rules, platform.now()) {
+                let keys = self.jwks(host, &source, false).await?;
+                match jwt::verify(token, &keys, &rules, host.now()) {
                     // The issuer may have a new key.
                     Err(Rejection::UnknownKey) => {
-                        let keys = self.jwks(platform, &source, true).await?;
-                        jwt::verify(token, &keys, &rules, platform.now())
+                        let keys = self.jwks(host, &source, true).await?;
+                        jwt::verify(token, &keys, &rules, host.now())
                     }
                     known => known,
                 }
@@ -121,7 +121,7 @@ impl JwtAuthenticator {
         };
         let claims = claims.map_err(|_| refused())?;
         let named = consumer_from_claims(config, issuer, &claims).ok_or_else(refused)?;
-        let consumer = Rc::new(with_stored_settings((config, directory), platform, named).await?);
+        let consumer = Rc::new(with_stored_settings((config, key_cache), host, named).await?);
         let until = (claims.expires_at() + issuer.skew).min(now + VERIFIED_TOKEN_TTL);
         let verified = VerifiedToken { consumer: Rc::clone(&consumer), until };
         self.verified.borrow_mut().insert(name, verified);
@@ -131,11 +131,11 @@ impl JwtAuthenticator {
     /// The keys behind a URL, from memory while they are fresh.
     async fn jwks<P: Host>(
         &self,
-        platform: &P,
+        host: &P,
         source: &JwksSource<'_>,
         anew: bool,
     ) -> Result<Rc<KeySet>, Error> {
-        let now = platform.now();
+        let now = host.now();
         let kept = self.jwks.borrow()[source.position].clone();
         let fresh = now.since(kept.fetched_at) < source.max_age && !anew;
         let tired =
@@ -151,9 +151,8 @@ impl JwtAuthenticator {
         if kept.keys.is_some() {
             self.jwks.borrow_mut()[source.position].attempted_at = Some(now);
         }
-        let fetched =
-            until_timer(fetch_jwks(platform, source), platform.sleep(JWKS_FETCH_TIMEOUT)).await;
-        let now = platform.now();
+        let fetched = until_timer(fetch_jwks(host, source), host.sleep(JWKS_FETCH_TIMEOUT)).await;
+        let now = host.now();
         self.jwks.borrow_mut()[source.position].attempted_at = Some(now);
         match fetched.and_then(Result::ok) {
             Some(keys) => {
@@ -176,12 +175,12 @@ struct JwksSource<'a> {
     max_age: Duration,
 }
 
-async fn fetch_jwks<P: Host>(platform: &P, source: &JwksSource<'_>) -> Result<KeySet, HostError> {
+async fn fetch_jwks<P: Host>(host: &P, source: &JwksSource<'_>) -> Result<KeySet, HostError> {
     let mut request = http::Request::new(Bytes::new());
     *request.method_mut() = Method::GET;
     *request.uri_mut() = source.url.clone();
     request.headers_mut().insert(ACCEPT, http::HeaderValue::from_static("application/json"));
-    let response = platform.fetch(request).await?;
+    let response = host.fetch(request).await?;
     if !response.status().is_success() {
         return Err(HostError::new(format!("status {}", response.status())));
     }
@@ -193,16 +192,16 @@ async fn fetch_jwks<P: Host>(platform: &P, source: &JwksSource<'_>) -> Result<Ke
 /// The same consumer with everything that the admin plane says of it, if it says anything: whoever
 /// has a token must not have more than whoever has a key.
 async fn with_stored_settings<P: Host>(
-    (config, directory): (&Config, Option<&KeyCache>),
-    platform: &P,
+    (config, key_cache): (&Config, Option<&KeyCache>),
+    host: &P,
     named: Consumer,
 ) -> Result<Consumer, Error> {
     let is_configured = config.consumers.iter().any(|it| it.id == named.id);
-    let Some(directory) = directory.filter(|_| !is_configured && keys::is_storable_id(&named.id))
+    let Some(key_cache) = key_cache.filter(|_| !is_configured && keys::is_storable_id(&named.id))
     else {
         return Ok(named);
     };
-    let kept = directory.load_consumer(platform, config, &named.id).await;
+    let kept = key_cache.load_consumer(host, config, &named.id).await;
     Ok(kept.map_err(|_| Fault::AuthenticationUnavailable)?.unwrap_or(named))
 }
 

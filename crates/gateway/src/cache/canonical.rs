@@ -321,11 +321,11 @@ mod tests {
 
     /// Writes a value with members in another order and with white space.
     fn shuffled(value: &Value, dice: &mut u64) -> String {
-        let mut roll = |most: usize| {
+        let mut roll = |max: usize| {
             *dice = dice
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
-            (*dice >> 33) as usize % most
+            (*dice >> 33) as usize % max
         };
         let space = [" ", "", "\n\t", "\r\n"][roll(4)];
         match value {

@@ -22,23 +22,24 @@ const HEADER: &str = "x-serin-cache";
 impl CacheDirectives {
     /// Reads `cache-control` (RFC 9111, 5.2.1) and `x-serin-cache: off | force`.
     pub fn from_headers(headers: &HeaderMap) -> Self {
-        let mut wish = Self::default();
+        let mut directives = Self::default();
         for word in header_words(headers, CACHE_CONTROL.as_str()) {
             let (name, value) = word.split_once('=').unwrap_or((word, ""));
             let is = |expected: &str| name.trim().eq_ignore_ascii_case(expected);
             if is("no-store") {
-                wish.disabled = true;
+                directives.disabled = true;
             } else if is("no-cache") {
-                wish.no_cache = true;
+                directives.no_cache = true;
             } else if is("max-age") {
-                wish.max_age = value.trim().trim_matches('"').parse().ok().or(wish.max_age);
+                directives.max_age =
+                    value.trim().trim_matches('"').parse().ok().or(directives.max_age);
             }
         }
         for word in header_words(headers, HEADER) {
-            wish.disabled |= word.eq_ignore_ascii_case("off");
-            wish.force |= word.eq_ignore_ascii_case("force");
+            directives.disabled |= word.eq_ignore_ascii_case("off");
+            directives.force |= word.eq_ignore_ascii_case("force");
         }
-        wish
+        directives
     }
 }
 

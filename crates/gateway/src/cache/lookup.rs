@@ -100,52 +100,53 @@ pub(crate) struct ResponseCache<'a> {
 /// answer: what was watched otherwise is not found.
 pub(crate) async fn lookup<P: Host>(
     shared: ResponseCache<'_>,
-    platform: &P,
+    host: &P,
     caller: &Caller<'_>,
     headers: &HeaderMap,
-    (ask, plan): (&ParsedRequest, &TargetPlan<'_>),
+    (parsed_request, plan): (&ParsedRequest, &TargetPlan<'_>),
     guards: &[u8],
 ) -> CacheLookup {
     let cache = shared.config.cache.as_ref();
     let cache = cache.filter(|cache| includes_route(cache.routes.as_deref(), plan.route_index()));
     let Some(cache) = cache else { return CacheLookup::Disabled };
-    let wish = CacheDirectives::from_headers(headers);
-    let canonical = if wish.disabled { None } else { CanonicalRequest::parse(ask.body()) };
+    let directives = CacheDirectives::from_headers(headers);
+    let canonical =
+        if directives.disabled { None } else { CanonicalRequest::parse(parsed_request.body()) };
     let is_hot = |temperature: f64| temperature * 1_000.0 > f64::from(cache.max_temperature);
     let canonical =
-        canonical.filter(|request| wish.force || !request.temperature.is_some_and(is_hot));
+        canonical.filter(|request| directives.force || !request.temperature.is_some_and(is_hot));
     let Some(canonical) = canonical else { return CacheLookup::Bypass };
     let target = plan.targets()[0].label();
     let subject = CacheSubject {
         scope: CacheKeyScope::from_config(cache.scope, caller.id(), caller.group()),
         route: &plan.route().id,
-        endpoint: ask.endpoint(),
+        endpoint: parsed_request.endpoint(),
         target: &target,
         guards,
     };
     let name = CacheKey::new(&subject, &canonical).storage_key(&subject);
-    let mut pilot = None;
-    if !wish.no_cache {
-        let reader = EntryReader { host: platform, cache, directives: wish, request: ask };
-        let now = platform.now();
+    let mut leader = None;
+    if !directives.no_cache {
+        let reader = EntryReader { host, cache, directives, request: parsed_request };
+        let now = host.now();
         // Whoever wants a stream wants its first token now.
-        if !ask.fields().stream {
+        if !parsed_request.fields().stream {
             match shared.single_flight.join(&name, now) {
-                FlightRole::Leader(first) => pilot = Some(first),
+                FlightRole::Leader(first) => leader = Some(first),
                 FlightRole::Follower(flight) => {
                     let until = now + plan.route().timeouts.total / 2;
-                    let shared = flight.wait(platform, until).await;
+                    let shared = flight.wait(host, until).await;
                     if let Some(hit) = shared.and_then(|bytes| reader.to_hit(&bytes)) {
                         return CacheLookup::Hit(Box::new(hit));
                     }
                 }
             }
         }
-        if let Ok(Some(bytes)) = shared.recent_writes.get(platform, &name).await
+        if let Ok(Some(bytes)) = shared.recent_writes.get(host, &name).await
             && let Some(hit) = reader.to_hit(&bytes)
         {
-            if let Some(pilot) = pilot {
-                pilot.publish(bytes);
+            if let Some(leader) = leader {
+                leader.publish(bytes);
             }
             return CacheLookup::Hit(Box::new(hit));
         }
@@ -154,12 +155,12 @@ pub(crate) async fn lookup<P: Host>(
         name,
         route: plan.route().id.clone(),
         consumer: caller.id().to_owned(),
-        endpoint: ask.endpoint(),
-        ttl: jittered_ttl(cache, platform.entropy()),
+        endpoint: parsed_request.endpoint(),
+        ttl: jittered_ttl(cache, host.entropy()),
         max_bytes: cache.max_entry.min(MAX_ENTRY_BODY_BYTES),
         is_capped: false,
         target,
-        leader: pilot,
+        leader,
         recent_writes: Rc::clone(shared.recent_writes),
     }))
 }
@@ -194,7 +195,7 @@ impl<P: Clock> EntryReader<'_, P> {
         if now >= entry.head.until || age >= self.cache.ttl {
             return None;
         }
-        if self.directives.max_age.is_some_and(|most| age > Duration::from_secs(most)) {
+        if self.directives.max_age.is_some_and(|max| age > Duration::from_secs(max)) {
             return None;
         }
         let request = self.request.fields();
@@ -218,7 +219,7 @@ impl FillSlot {
     /// Keeps an answer that was shown whole, if it is worth it.
     pub(crate) async fn store<P: Host>(
         self,
-        platform: &P,
+        host: &P,
         (stream, body): (bool, Bytes),
         target: Option<&str>,
         tokens: Tokens,
@@ -228,16 +229,16 @@ impl FillSlot {
         if target != Some(self.target.as_str()) || !is_whole() {
             return;
         }
-        let now: Timestamp = platform.now();
+        let now: Timestamp = host.now();
         let names = (self.route, self.consumer, self.target);
         let head =
             CacheEntryHead::new((now, now + self.ttl), names, stream, StoredTokens::from(tokens));
         let bytes = Bytes::from(Kept::new(head, body).to_bytes());
         self.recent_writes.record_write(self.name.clone(), Some(bytes.clone()), now);
-        if let Some(pilot) = self.leader {
-            pilot.publish(bytes.clone());
+        if let Some(leader) = self.leader {
+            leader.publish(bytes.clone());
         }
         // A cache that is away is no cache; nobody has to be told.
-        let _ = platform.put(&self.name, bytes.to_vec(), Some(self.ttl.max(MIN_STORE_TTL))).await;
+        let _ = host.put(&self.name, bytes.to_vec(), Some(self.ttl.max(MIN_STORE_TTL))).await;
     }
 }

@@ -129,45 +129,45 @@ mod tests {
 
     #[test]
     fn one_is_first_and_the_others_wait() {
-        let (fake, flights) = (FakeHost::new(), SingleFlight::default());
-        let FlightRole::Leader(pilot) = flights.join("a", fake.now()) else {
+        let (fake_host, flights) = (FakeHost::new(), SingleFlight::default());
+        let FlightRole::Leader(leader) = flights.join("a", fake_host.now()) else {
             panic!("nobody was there")
         };
-        let FlightRole::Follower(flight) = flights.join("a", fake.now()) else {
+        let FlightRole::Follower(flight) = flights.join("a", fake_host.now()) else {
             panic!("somebody is")
         };
-        assert!(matches!(flights.join("b", fake.now()), FlightRole::Leader(_)));
-        pilot.publish(Bytes::from_static(b"x"));
-        let far = fake.now() + LEADER_TIMEOUT;
-        assert_eq!(block_on(flight.wait(&fake, far)), Some(Bytes::from_static(b"x")));
-        assert!(matches!(flights.join("a", fake.now()), FlightRole::Leader(_)), "it is over");
+        assert!(matches!(flights.join("b", fake_host.now()), FlightRole::Leader(_)));
+        leader.publish(Bytes::from_static(b"x"));
+        let far = fake_host.now() + LEADER_TIMEOUT;
+        assert_eq!(block_on(flight.wait(&fake_host, far)), Some(Bytes::from_static(b"x")));
+        assert!(matches!(flights.join("a", fake_host.now()), FlightRole::Leader(_)), "it is over");
     }
 
     #[test]
     fn nobody_waits_for_one_that_is_lost_or_silent() {
-        let (fake, flights) = (FakeHost::new(), SingleFlight::default());
-        let FlightRole::Leader(pilot) = flights.join("a", fake.now()) else {
+        let (fake_host, flights) = (FakeHost::new(), SingleFlight::default());
+        let FlightRole::Leader(leader) = flights.join("a", fake_host.now()) else {
             panic!("nobody was there")
         };
-        let FlightRole::Follower(flight) = flights.join("a", fake.now()) else {
+        let FlightRole::Follower(flight) = flights.join("a", fake_host.now()) else {
             panic!("somebody is")
         };
-        let began = fake.now();
-        assert_eq!(block_on(flight.wait(&fake, began + Duration::from_secs(2))), None);
-        assert_eq!(fake.now().since(began), Duration::from_secs(2));
-        assert_eq!(block_on(flight.wait(&fake, began + Duration::from_secs(60))), None);
-        assert_eq!(fake.now().since(began), LEADER_TIMEOUT);
+        let began = fake_host.now();
+        assert_eq!(block_on(flight.wait(&fake_host, began + Duration::from_secs(2))), None);
+        assert_eq!(fake_host.now().since(began), Duration::from_secs(2));
+        assert_eq!(block_on(flight.wait(&fake_host, began + Duration::from_secs(60))), None);
+        assert_eq!(fake_host.now().since(began), LEADER_TIMEOUT);
         // A host that ended the first one's request told nobody.
-        let FlightRole::Leader(second) = flights.join("a", fake.now()) else {
+        let FlightRole::Leader(second) = flights.join("a", fake_host.now()) else {
             panic!("it was given up")
         };
-        drop(pilot);
+        drop(leader);
         assert!(
-            matches!(flights.join("a", fake.now()), FlightRole::Follower(_)),
+            matches!(flights.join("a", fake_host.now()), FlightRole::Follower(_)),
             "the second one stays"
         );
         drop(second);
-        assert_eq!(block_on(flight.wait(&fake, fake.now() + LEADER_TIMEOUT)), None);
+        assert_eq!(block_on(flight.wait(&fake_host, fake_host.now() + LEADER_TIMEOUT)), None);
         assert!(flights.0.borrow().is_empty());
     }
 }

@@ -47,7 +47,7 @@ impl LimitExceeded {
     }
 
     pub(super) fn to_api_error(&self) -> ApiError {
-        let level = self.balance;
+        let balance = self.balance;
         let (code, kind) = match (self.is_quota(), self.measure) {
             (true, _) => ("insufficient_quota", "insufficient_quota"),
             (false, Measure::Tokens) => ("rate_limit_exceeded", "tokens"),
@@ -71,16 +71,17 @@ impl LimitExceeded {
             Measure::Tokens | Measure::Requests => amount.to_string(),
             Measure::Cost => format!("{} USD", amount as f64 / 1e9),
         };
-        let (max, left, wanted) = (amount(level.max), number(level.left()), number(self.requested));
+        let (max, left, wanted) =
+            (amount(balance.max), number(balance.left()), number(self.requested));
         let then = match self.wait_millis {
             Some(_) => format!("Try again in {}s", self.retry_after()),
-            None if self.requested > level.max => "It can never be met".to_owned(),
+            None if self.requested > balance.max => "It can never be met".to_owned(),
             None => "It does not renew by itself".to_owned(),
         };
         let limit = &self.limit;
         let mut headers = vec![("retry-after", self.retry_after().to_string())];
         headers.extend(self.headers.iter().cloned());
-        if self.is_quota() || self.requested > level.max {
+        if self.is_quota() || self.requested > balance.max {
             // OpenAI's client libraries would try every 429 again.
             headers.push(("x-should-retry", "false".to_owned()));
         }

@@ -271,7 +271,7 @@ impl Fault {
                 "upstream_timeout",
                 format!("No upstream answered in time: {}.", AttemptList(attempts)),
             ),
-            Self::NotReplayed { most, is_late } => {
+            Self::NotReplayed { most: max, is_late } => {
                 let (status, code) = if *is_late {
                     (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout")
                 } else {
@@ -279,7 +279,7 @@ impl Fault {
                 };
                 let tried = AttemptList(attempts);
                 let message = format!(
-                    "No upstream could answer: {tried}. The request is longer than {most} bytes, so it is sent once."
+                    "No upstream could answer: {tried}. The request is longer than {max} bytes, so it is sent once."
                 );
                 plain(status, code, message)
             }

@@ -40,7 +40,7 @@ impl GuardFindings {
     /// Notes what a guard has found in a text, or why it has found nothing.
     pub(crate) fn record_finding<P: Host>(
         &self,
-        platform: &P,
+        host: &P,
         guard: &Guard,
         (phase, result): (Phase, &'static str),
         finding: &Finding,
@@ -66,7 +66,7 @@ impl GuardFindings {
         let keep = if result == "error" { MAX_REASON_CHARS } else { guard.keep };
         let content: String = text.chars().take(keep).collect();
         verdict_log::store_verdict(
-            platform,
+            host,
             &VerdictEntry {
                 request: &self.request,
                 consumer: &self.consumer,

@@ -43,18 +43,18 @@ impl<P: Host> GuardPipeline<P> {
     /// Asks a guard about a text.
     pub(crate) async fn invoke_guard(
         &self,
-        post: &ActiveGuard,
+        guard: &ActiveGuard,
         phase: Phase,
         text: &GuardText,
     ) -> GuardResult {
-        let timeout = self.guard_config(post).timeout;
+        let timeout = self.guard_config(guard).timeout;
         let (whole, goes_on) = (text, text.goes_on);
         let text = text.text.as_str();
         // Who masks says where: in the text as it is.
-        let read = if self.masks_input(post) { None } else { unescape(text) };
+        let read = if self.masks_input(guard) { None } else { unescape(text) };
         let text = read.as_deref().unwrap_or(text);
-        match &self.guard_config(post).kind {
-            GuardKind::Words(words) => check_words(words, post, whole).into(),
+        match &self.guard_config(guard).kind {
+            GuardKind::Words(words) => check_words(words, guard, whole).into(),
             GuardKind::Pii(pii) => {
                 let mut masks = match phase {
                     Phase::Request => self.masks.borrow_mut(),
@@ -65,7 +65,7 @@ impl<P: Host> GuardPipeline<P> {
                 Ok(verdict).into()
             }
             GuardKind::Aliyun(aliyun) => {
-                let service = self.service(post, phase).unwrap_or(match phase {
+                let service = self.service(guard, phase).unwrap_or(match phase {
                     Phase::Request => &aliyun.request_service,
                     Phase::Response => &aliyun.response_service,
                 });
@@ -75,20 +75,20 @@ impl<P: Host> GuardPipeline<P> {
                         aliyun::text_request(aliyun, service, &part, &self.session, stamp);
                     let answer = self.send(request, timeout).await?;
                     match aliyun.action {
-                        AliyunAction::Text => aliyun::parse_text_verdict(&answer, post.block_at),
+                        AliyunAction::Text => aliyun::parse_text_verdict(&answer, guard.block_at),
                         AliyunAction::MultiModal => {
-                            let bars = self.block_levels(aliyun, post);
+                            let bars = self.block_levels(aliyun, guard);
                             aliyun::parse_guard_verdict(&answer, &part, &bars, aliyun.mask)
                         }
                     }
                 };
-                self.check_in_parts(post, text, aliyun::MAX_TEXT_CHARS, part).await
+                self.check_in_parts(guard, text, aliyun::MAX_TEXT_CHARS, part).await
             }
             GuardKind::Moderation(settings) => {
                 let part = |part: String| async move {
                     self.call_moderation(settings, ModerationInput::Texts(&[&part]), timeout).await
                 };
-                self.check_in_parts(post, text, MAX_PART_CHARS, part).await
+                self.check_in_parts(guard, text, MAX_PART_CHARS, part).await
             }
             GuardKind::Judge(settings) => {
                 let asked = match phase {
@@ -105,23 +105,23 @@ impl<P: Host> GuardPipeline<P> {
                     };
                     let uri = |provider: &Provider| provider.url(Endpoint::ChatCompletions, model);
                     let answer = self.call_provider(settings.provider, uri, body, timeout).await?;
-                    llm_judge::parse_verdict(&answer, format, post.block_at)
+                    llm_judge::parse_verdict(&answer, format, guard.block_at)
                 };
-                self.check_in_parts(post, text, MAX_PART_CHARS, part).await
+                self.check_in_parts(guard, text, MAX_PART_CHARS, part).await
             }
         }
     }
 
     /// How many bytes at the end of a text a guard cannot judge before it knows what follows them.
-    pub(crate) fn undecided_bytes(&self, post: &ActiveGuard, text: &GuardText) -> usize {
+    pub(crate) fn undecided_bytes(&self, guard: &ActiveGuard, text: &GuardText) -> usize {
         if !text.goes_on {
             return 0;
         }
         let last = |count| text.text.len() - tail_start(&text.text, count);
-        match &self.guard_config(post).kind {
+        match &self.guard_config(guard).kind {
             GuardKind::Words(words) => {
                 let undecided = |list: &WordList| list.undecided(&text.text, text.unchecked_from);
-                let kept = post.stored_words.as_deref().map_or(0, undecided);
+                let kept = guard.stored_words.as_deref().map_or(0, undecided);
                 let escaped = if text.text.contains('\\') { last(LOOKBEHIND_CHARS) } else { 0 };
                 undecided(&words.inline_words).max(kept).max(escaped)
             }
@@ -136,8 +136,8 @@ impl<P: Host> GuardPipeline<P> {
         }
     }
 
-    fn masks_input(&self, post: &ActiveGuard) -> bool {
-        match &self.guard_config(post).kind {
+    fn masks_input(&self, guard: &ActiveGuard) -> bool {
+        match &self.guard_config(guard).kind {
             GuardKind::Aliyun(aliyun) => aliyun.mask,
             GuardKind::Pii(_) => true,
             GuardKind::Words(_) | GuardKind::Moderation(_) | GuardKind::Judge(_) => false,
@@ -159,8 +159,8 @@ impl<P: Host> GuardPipeline<P> {
     }
 
     /// Whether a guard looks at pictures.
-    pub(crate) fn checks_images(&self, post: &ActiveGuard) -> bool {
-        match &self.guard_config(post).kind {
+    pub(crate) fn checks_images(&self, guard: &ActiveGuard) -> bool {
+        match &self.guard_config(guard).kind {
             GuardKind::Aliyun(aliyun) => aliyun.image_service.is_some(),
             GuardKind::Moderation(_) => true,
             GuardKind::Judge(_) | GuardKind::Words(_) | GuardKind::Pii(_) => false,
@@ -170,16 +170,16 @@ impl<P: Host> GuardPipeline<P> {
     /// Asks a guard about a picture. Who cannot look at pictures lets them pass.
     pub(crate) async fn check_image(
         &self,
-        post: &ActiveGuard,
+        guard: &ActiveGuard,
         url: &str,
     ) -> Result<Verdict, GuardError> {
-        let timeout = self.guard_config(post).timeout;
-        match &self.guard_config(post).kind {
+        let timeout = self.guard_config(guard).timeout;
+        match &self.guard_config(guard).kind {
             GuardKind::Aliyun(aliyun) => {
                 let Some(service) = &aliyun.image_service else { return Ok(Verdict::Pass) };
                 let request = aliyun::image_request(aliyun, service, url, self.new_nonce());
                 let answer = self.send(request, timeout).await?;
-                aliyun::parse_guard_verdict(&answer, "", &self.block_levels(aliyun, post), false)
+                aliyun::parse_guard_verdict(&answer, "", &self.block_levels(aliyun, guard), false)
             }
             GuardKind::Moderation(settings) => {
                 self.call_moderation(
@@ -194,10 +194,10 @@ impl<P: Host> GuardPipeline<P> {
     }
 
     /// The bars of a guard that tells dimensions apart; what is said has the post's own.
-    fn block_levels(&self, aliyun: &Aliyun, post: &ActiveGuard) -> Vec<(Dimension, Level)> {
+    fn block_levels(&self, aliyun: &Aliyun, guard: &ActiveGuard) -> Vec<(Dimension, Level)> {
         let mut bars = aliyun.block_levels.clone();
-        if self.has_override(post)
-            && let Some(level) = post.block_at
+        if self.has_override(guard)
+            && let Some(level) = guard.block_at
         {
             bars.retain(|(dimension, _)| *dimension != Dimension::Content);
             bars.push((Dimension::Content, level));
@@ -213,18 +213,18 @@ impl<P: Host> GuardPipeline<P> {
     /// Asks about a text in parts that the service can take, some at once, until one is blocked.
     async fn check_in_parts<F: Future<Output = Result<Verdict, GuardError>>>(
         &self,
-        post: &ActiveGuard,
+        guard: &ActiveGuard,
         text: &str,
         longest: usize,
         ask: impl Fn(String) -> F,
     ) -> GuardResult {
         let parts = chunk_text(text, longest);
-        let (mut masked, mut findings, mut trouble) = (Vec::new(), Vec::new(), None);
+        let (mut masked, mut findings, mut error) = (Vec::new(), Vec::new(), None);
         let mut troubles = 0;
         for some in parts.chunks(CONCURRENT_PARTS) {
             // Whoever must know does already that he will not, and nobody waits for a service that is
             // away as often as there are parts.
-            let is_closed = self.guard_config(post).on_error == OnError::Closed;
+            let is_closed = self.guard_config(guard).on_error == OnError::Closed;
             if troubles == MAX_FAILED_ROUNDS || (is_closed && troubles > 0) {
                 break;
             }
@@ -240,7 +240,7 @@ impl<P: Host> GuardPipeline<P> {
                         masked.push((part.clone(), edits));
                         findings.extend(found);
                     }
-                    Err(reason) => trouble = Some(reason),
+                    Err(reason) => error = Some(reason),
                 }
             }
         }
@@ -248,7 +248,7 @@ impl<P: Host> GuardPipeline<P> {
             true => Verdict::Pass,
             false => Verdict::Mask(chunking::join_edits(masked), findings),
         };
-        GuardResult { verdict, error: trouble }
+        GuardResult { verdict, error }
     }
 
     /// Calls a provider of this configuration, with its next key.
@@ -283,7 +283,7 @@ impl<P: Host> GuardPipeline<P> {
     ) -> Result<Bytes, GuardError> {
         let exchange = async {
             let response = self.host.fetch(request).await;
-            let response = response.map_err(|outage| GuardError(outage.reason().to_owned()))?;
+            let response = response.map_err(|error| GuardError(error.reason().to_owned()))?;
             let (head, body) = response.into_parts();
             let body = body.collect(MAX_RESPONSE_BYTES).await;
             let body = body.map_err(|_| GuardError("its answer broke off".to_owned()))?;
@@ -303,7 +303,11 @@ fn partial_datum_bytes(text: &str) -> usize {
     pii::undecided_bytes(text).min(MAX_DATUM_BYTES)
 }
 
-fn check_words(words: &Words, post: &ActiveGuard, text: &GuardText) -> Result<Verdict, GuardError> {
+fn check_words(
+    words: &Words,
+    guard: &ActiveGuard,
+    text: &GuardText,
+) -> Result<Verdict, GuardError> {
     let block = |label: &str| {
         let (dimension, level) = (Dimension::Content, Level::High);
         Ok(Verdict::Block(vec![Finding { dimension, level, label: label.to_owned() }]))
@@ -328,7 +332,7 @@ fn check_words(words: &Words, post: &ActiveGuard, text: &GuardText) -> Result<Ve
     if has(&words.inline_words) {
         return block("words");
     }
-    match (&words.stored_list, &post.stored_words) {
+    match (&words.stored_list, &guard.stored_words) {
         (None, _) => Ok(Verdict::Pass),
         (Some(name), Some(list)) if has(list) => block(name),
         (Some(_), Some(_)) => Ok(Verdict::Pass),

@@ -25,8 +25,8 @@ use crate::upstream::state::Upstreams;
 
 use super::block_response;
 use super::findings::GuardFindings;
-use super::word_lists::WordLists;
 use crate::record::RecordedFindings;
+use super::word_lists::WordLists;
 
 /// The guards that watch one request, and what they have said of it.
 pub struct GuardPipeline<P: Host> {
@@ -100,13 +100,13 @@ pub struct GuardBlock {
 impl<P: Host> GuardPipeline<P> {
     /// The guards that watch a route for a caller; `None`: there are none.
     pub async fn for_request(
-        (config, fleet, lists): (&Rc<Config>, &Rc<Upstreams>, &WordLists),
-        platform: &P,
+        (config, upstreams, lists): (&Rc<Config>, &Rc<Upstreams>, &WordLists),
+        host: &P,
         route: RouteIndex,
         caller: &Caller<'_>,
         request: &str,
     ) -> Option<Rc<Self>> {
-        let mut posts = Vec::new();
+        let mut guards = Vec::new();
         for (position, guard) in config.guards_for(route) {
             let fits = guard.overrides.iter().position(|other| {
                 other.consumers.iter().any(|one| one.matches(caller.id()))
@@ -121,7 +121,7 @@ impl<P: Host> GuardPipeline<P> {
             let block_at = other.and_then(|other| other.block_at).or(guard.block_at);
             let list = match &guard.kind {
                 GuardKind::Words(words) => match &words.stored_list {
-                    Some(name) => lists.get(platform, name).await,
+                    Some(name) => lists.get(host, name).await,
                     None => None,
                 },
                 GuardKind::Aliyun(_)
@@ -129,33 +129,33 @@ impl<P: Host> GuardPipeline<P> {
                 | GuardKind::Judge(_)
                 | GuardKind::Pii(_) => None,
             };
-            posts.push(ActiveGuard {
+            guards.push(ActiveGuard {
                 guard_index: position,
                 block_at,
                 override_index: fits,
                 stored_words: list,
             });
         }
-        if posts.is_empty() {
+        if guards.is_empty() {
             return None;
         }
         let route = config.route(route).id.clone();
         Some(Rc::new(Self {
             config: Rc::clone(config),
-            upstreams: Rc::clone(fleet),
-            host: platform.clone(),
-            session: aliyun::new_session_id(u128::from(platform.entropy()) << 64),
+            upstreams: Rc::clone(upstreams),
+            host: host.clone(),
+            session: aliyun::new_session_id(u128::from(host.entropy()) << 64),
             masks: RefCell::default(),
             answer_masks: RefCell::default(),
             question: RefCell::default(),
-            guards: posts,
+            guards,
             findings: GuardFindings::new(request, caller.id(), route),
         }))
     }
 
     /// Whether something is otherwise for this caller.
-    pub(crate) fn has_override(&self, post: &ActiveGuard) -> bool {
-        post.override_index.is_some()
+    pub(crate) fn has_override(&self, guard: &ActiveGuard) -> bool {
+        guard.override_index.is_some()
     }
 
     /// Stands for these guards, the lists that they go by and their configuration: what was checked by
@@ -163,10 +163,10 @@ impl<P: Host> GuardPipeline<P> {
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update(self.config.digest);
-        for post in &self.guards {
-            let exception = post.override_index.map_or(u64::MAX, |at| at as u64);
-            let list = post.stored_words.as_ref().map_or(0, |list| list.digest());
-            for number in [post.guard_index as u64, exception, list] {
+        for guard in &self.guards {
+            let exception = guard.override_index.map_or(u64::MAX, |at| at as u64);
+            let list = guard.stored_words.as_ref().map_or(0, |list| list.digest());
+            for number in [guard.guard_index as u64, exception, list] {
                 hash.update(number.to_be_bytes());
             }
         }
@@ -174,13 +174,13 @@ impl<P: Host> GuardPipeline<P> {
     }
 
     /// The guard of a post.
-    pub(crate) fn guard_config(&self, post: &ActiveGuard) -> &Guard {
-        &self.config.guards[post.guard_index]
+    pub(crate) fn guard_config(&self, guard: &ActiveGuard) -> &Guard {
+        &self.config.guards[guard.guard_index]
     }
 
     /// The service that a post asks, where its guard or what is otherwise for the caller names one.
-    pub(crate) fn service(&self, post: &ActiveGuard, phase: Phase) -> Option<&str> {
-        let other = &self.guard_config(post).overrides[post.override_index?];
+    pub(crate) fn service(&self, guard: &ActiveGuard, phase: Phase) -> Option<&str> {
+        let other = &self.guard_config(guard).overrides[guard.override_index?];
         match phase {
             Phase::Request => other.request_service.as_deref(),
             Phase::Response => other.response_service.as_deref(),
@@ -193,8 +193,8 @@ impl<P: Host> GuardPipeline<P> {
     }
 
     fn guards_for_phase(&self, phase: Phase) -> impl Iterator<Item = &ActiveGuard> {
-        self.guards.iter().filter(move |post| {
-            let guard = self.guard_config(post);
+        self.guards.iter().filter(move |active_guard| {
+            let guard = self.guard_config(active_guard);
             match phase {
                 Phase::Request => guard.request,
                 Phase::Response => guard.response,
@@ -205,7 +205,7 @@ impl<P: Host> GuardPipeline<P> {
     /// Of a stream, so many characters are checked together.
     pub(crate) fn window_chars(&self) -> usize {
         self.guards_for_phase(Phase::Response)
-            .map(|post| self.guard_config(post).window)
+            .map(|guard| self.guard_config(guard).window)
             .max()
             .unwrap_or(0)
     }
@@ -213,19 +213,19 @@ impl<P: Host> GuardPipeline<P> {
     /// So long text waits for others before it is checked alone.
     pub(crate) fn max_delay(&self) -> Duration {
         let delays =
-            self.guards_for_phase(Phase::Response).map(|post| self.guard_config(post).delay);
+            self.guards_for_phase(Phase::Response).map(|guard| self.guard_config(guard).delay);
         delays.min().unwrap_or_default()
     }
 
     /// Checks a request. `None` if the request stays as it is, else the masked request.
     pub async fn check_request(
         &self,
-        ask: &ParsedRequest,
-        entry: &mut RequestScope<P>,
+        request: &ParsedRequest,
+        scope: &mut RequestScope<P>,
     ) -> Result<Option<ParsedRequest>, Error> {
-        let result = self.check_texts_of_request(ask).await;
-        entry.found(self.take_findings());
-        result.map_err(|stop| self.reject(&stop, ask, entry))
+        let result = self.check_texts_of_request(request).await;
+        scope.found(self.take_findings());
+        result.map_err(|rejection| self.reject(&rejection, request, scope))
     }
 
     /// Checks the answer to a request, as far as it is there. `true` if it is a stream that has to be
@@ -233,57 +233,60 @@ impl<P: Host> GuardPipeline<P> {
     pub async fn check_answer(
         &self,
         answer: &mut Answer,
-        ask: &ParsedRequest,
-        entry: &mut RequestScope<P>,
+        request: &ParsedRequest,
+        scope: &mut RequestScope<P>,
     ) -> Result<bool, Error> {
-        let result = self.check_content(answer, ask.endpoint()).await;
-        entry.found(self.take_findings());
-        result.map_err(|stop| self.reject(&stop, ask, entry))
+        let result = self.check_content(answer, request.endpoint()).await;
+        scope.found(self.take_findings());
+        result.map_err(|rejection| self.reject(&rejection, request, scope))
     }
 
     /// The error that a guard's refusal becomes.
     fn reject(
         &self,
-        stop: &GuardRejection,
-        ask: &ParsedRequest,
-        entry: &mut RequestScope<P>,
+        rejection: &GuardRejection,
+        request: &ParsedRequest,
+        scope: &mut RequestScope<P>,
     ) -> Error {
-        let block = match stop {
+        let block = match rejection {
             GuardRejection::Blocked(block) => block,
             GuardRejection::Unavailable => return Fault::GuardUnavailable.into(),
             GuardRejection::Unreadable(what) => {
-                let param = ask.endpoint().content_field();
+                let param = request.endpoint().content_field();
                 return Refusal::Unchecked { param, what }.into();
             }
         };
         let guard = &self.config.guards[block.guard];
-        entry.blocked_by(&guard.id);
-        let (endpoint, stream) = (ask.endpoint(), ask.fields().stream);
+        scope.blocked_by(&guard.id);
+        let (endpoint, stream) = (request.endpoint(), request.fields().stream);
         Error::Blocked(Box::new(block_response::whole(&self.host, guard, block, endpoint, stream)))
     }
 
     async fn check_texts_of_request(
         &self,
-        ask: &ParsedRequest,
+        request: &ParsedRequest,
     ) -> Result<Option<ParsedRequest>, GuardRejection> {
-        self.masks.borrow_mut().reserve_placeholders(ask.body_text());
+        self.masks.borrow_mut().reserve_placeholders(request.body_text());
         let mut changed: Option<ParsedRequest> = None;
-        for post in self.guards_for_phase(Phase::Request) {
-            let asked = changed.as_ref().unwrap_or(ask);
-            let mut prompt = read_prompt(asked)?;
-            let scope = effective_scope(asked.endpoint(), self.guard_config(post).scope);
+        for guard in self.guards_for_phase(Phase::Request) {
+            let effective_request = changed.as_ref().unwrap_or(request);
+            let mut prompt = read_prompt(effective_request)?;
+            let scope =
+                effective_scope(effective_request.endpoint(), self.guard_config(guard).scope);
             if scope == GuardScope::All {
-                let beside =
-                    prompt.read_tools_and_schema(asked.body_text(), &asked.fields().extra_prompt);
+                let beside = prompt.read_tools_and_schema(
+                    effective_request.body_text(),
+                    &effective_request.fields().extra_prompt,
+                );
                 beside
                     .map_err(|_| GuardRejection::Unreadable("a schema that is nested too deep"))?;
             }
             if prompt.has_tokens {
                 let unread = GuardError("it is given as numbers of tokens".to_owned());
-                self.handle_failure(post, Phase::Request, &unread)?;
+                self.handle_failure(guard, Phase::Request, &unread)?;
             }
             let is_meant = in_scope(&prompt, scope);
-            if self.checks_images(post) {
+            if self.checks_images(guard) {
                 let pictures = prompt.images.iter();
                 let pictures = pictures.filter(|it| is_meant(it.message, it.role));
                 let pictures: Vec<&str> = pictures.map(|picture| &*picture.url).collect();
@@ -291,29 +294,30 @@ impl<P: Host> GuardPipeline<P> {
                     return Err(GuardRejection::Unreadable("more pictures than are checked"));
                 }
                 for some in pictures.chunks(CONCURRENT_IMAGES) {
-                    self.findings.record_run(self.guard_config(post), Phase::Request);
-                    let looks = some.iter().map(|url| self.check_image(post, url)).collect();
+                    self.findings.record_run(self.guard_config(guard), Phase::Request);
+                    let looks = some.iter().map(|url| self.check_image(guard, url)).collect();
                     for verdict in join_all(looks).await {
                         // There is nothing in a picture that could be masked.
-                        self.apply_verdict(post, Phase::Request, verdict.into(), "")?;
+                        self.apply_verdict(guard, Phase::Request, verdict.into(), "")?;
                     }
                 }
             }
             let texts = prompt.texts.into_iter();
-            let texts = texts.filter(|(number, said)| is_meant(*number, said.role));
-            let mut sheet = TextFields::new(texts.map(|(_, said)| said));
-            self.run_guard(post, Phase::Request, &mut sheet).await?;
-            if let Some(masked) = sheet.write_body(asked.body_text().as_bytes()) {
-                changed = Some(asked.with_body(masked));
+            let texts = texts.filter(|(number, field)| is_meant(*number, field.role));
+            let mut text_fields = TextFields::new(texts.map(|(_, field)| field));
+            self.run_guard(guard, Phase::Request, &mut text_fields).await?;
+            if let Some(masked) = text_fields.write_body(effective_request.body_text().as_bytes()) {
+                changed = Some(effective_request.with_body(masked));
             }
         }
-        if self.guards_for_phase(Phase::Response).any(|post| self.is_judge(post)) {
-            let asked = changed.as_ref().unwrap_or(ask);
-            let prompt = read_prompt(asked)?;
-            let is_meant = in_scope(&prompt, effective_scope(asked.endpoint(), GuardScope::New));
+        if self.guards_for_phase(Phase::Response).any(|guard| self.is_judge(guard)) {
+            let effective_request = changed.as_ref().unwrap_or(request);
+            let prompt = read_prompt(effective_request)?;
+            let is_meant =
+                in_scope(&prompt, effective_scope(effective_request.endpoint(), GuardScope::New));
             let texts = prompt.texts.into_iter();
-            let texts = texts.filter(|(number, said)| is_meant(*number, said.role));
-            let text = TextFields::new(texts.map(|(_, said)| said)).text();
+            let texts = texts.filter(|(number, field)| is_meant(*number, field.role));
+            let text = TextFields::new(texts.map(|(_, field)| field)).text();
             self.question.replace(text[tail_start(&text, MAX_QUESTION_CHARS)..].to_owned());
         }
         Ok(changed)
@@ -350,36 +354,36 @@ impl<P: Host> GuardPipeline<P> {
         is_error: bool,
     ) -> Result<Option<Bytes>, GuardRejection> {
         let text = str::from_utf8(answer).map_err(|_| Unreadable);
-        let sheet = match is_error {
+        let text_fields = match is_error {
             true => text.and_then(texts_in_error).map(TextFields::new),
             false => text.and_then(answer_texts).map(TextFields::from_answer),
         };
-        let Ok(mut sheet) = sheet else {
+        let Ok(mut text_fields) = text_fields else {
             if !answer.is_empty() {
                 self.reject_unreadable()?;
             }
             return Ok(None);
         };
-        self.check_texts(&mut sheet).await?;
-        let restored = self.masks.borrow().restore(&sheet.text());
-        sheet.apply_edits(0, &restored);
-        Ok(sheet.write_body(answer))
+        self.check_texts(&mut text_fields).await?;
+        let restored = self.masks.borrow().restore(&text_fields.text());
+        text_fields.apply_edits(0, &restored);
+        Ok(text_fields.write_body(answer))
     }
 
     /// An answer, or a part of one, cannot be read: those who watch answers have failed.
     pub fn reject_unreadable(&self) -> Result<(), GuardRejection> {
         let unread = GuardError("the answer cannot be read".to_owned());
         self.guards_for_phase(Phase::Response)
-            .try_for_each(|post| self.handle_failure(post, Phase::Response, &unread))
+            .try_for_each(|guard| self.handle_failure(guard, Phase::Response, &unread))
     }
 
     /// Shows texts of an answer to everybody who watches answers.
     pub(crate) async fn check_texts(
         &self,
-        material: &mut impl GuardInput,
+        input: &mut impl GuardInput,
     ) -> Result<(), GuardRejection> {
-        for post in self.guards_for_phase(Phase::Response) {
-            self.run_guard(post, Phase::Response, material).await?;
+        for guard in self.guards_for_phase(Phase::Response) {
+            self.run_guard(guard, Phase::Response, input).await?;
         }
         Ok(())
     }
@@ -387,32 +391,36 @@ impl<P: Host> GuardPipeline<P> {
     /// Shows texts to one guard.
     async fn run_guard(
         &self,
-        post: &ActiveGuard,
+        guard: &ActiveGuard,
         phase: Phase,
-        material: &mut impl GuardInput,
+        input: &mut impl GuardInput,
     ) -> Result<(), GuardRejection> {
-        for text in material.texts() {
+        for text in input.texts() {
             // What was shown was looked at.
             if text.unchecked_from == text.text.len() || text.text.trim().is_empty() {
                 continue;
             }
-            if text.text.len() > MAX_TEXT_BYTES && self.guard_config(post).kind.calls_service() {
+            if text.text.len() > MAX_TEXT_BYTES && self.guard_config(guard).kind.calls_service() {
                 match phase {
                     Phase::Request => {
                         return Err(GuardRejection::Unreadable("more text than is checked"));
                     }
                     Phase::Response => {
-                        self.handle_failure(post, phase, &GuardError("it is too long".to_owned()))?;
+                        self.handle_failure(
+                            guard,
+                            phase,
+                            &GuardError("it is too long".to_owned()),
+                        )?;
                         continue;
                     }
                 }
             }
-            self.findings.record_run(self.guard_config(post), phase);
-            let opinion = self.invoke_guard(post, phase, &text).await;
-            if let Verdict::Mask(edits, _) = self.apply_verdict(post, phase, opinion, &text.text)? {
-                material.apply_edits(text.number, &edits);
+            self.findings.record_run(self.guard_config(guard), phase);
+            let result = self.invoke_guard(guard, phase, &text).await;
+            if let Verdict::Mask(edits, _) = self.apply_verdict(guard, phase, result, &text.text)? {
+                input.apply_edits(text.number, &edits);
             }
-            material.hold_back(text.number, self.undecided_bytes(post, &text));
+            input.hold_back(text.number, self.undecided_bytes(guard, &text));
         }
         Ok(())
     }
@@ -420,45 +428,45 @@ impl<P: Host> GuardPipeline<P> {
     /// Notes what a guard has said, and what follows from it.
     fn apply_verdict(
         &self,
-        post: &ActiveGuard,
+        guard: &ActiveGuard,
         phase: Phase,
-        GuardResult { verdict, error: trouble }: GuardResult,
+        GuardResult { verdict, error }: GuardResult,
         text: &str,
     ) -> Result<Verdict, GuardRejection> {
         match &verdict {
             Verdict::Block(findings) => {
-                self.record_result(post, phase, "block", findings, text);
+                self.record_result(guard, phase, "block", findings, text);
                 let findings = findings.clone();
                 return Err(GuardRejection::Blocked(GuardBlock {
-                    guard: post.guard_index,
+                    guard: guard.guard_index,
                     phase,
                     findings,
                 }));
             }
-            Verdict::Mask(_, findings) => self.record_result(post, phase, "mask", findings, text),
+            Verdict::Mask(_, findings) => self.record_result(guard, phase, "mask", findings, text),
             Verdict::Pass => {}
         }
-        if let Some(reason) = trouble {
-            self.handle_failure(post, phase, &reason)?;
+        if let Some(reason) = error {
+            self.handle_failure(guard, phase, &reason)?;
         }
         Ok(verdict)
     }
 
-    fn is_judge(&self, post: &ActiveGuard) -> bool {
-        matches!(self.guard_config(post).kind, GuardKind::Judge(_))
+    fn is_judge(&self, guard: &ActiveGuard) -> bool {
+        matches!(self.guard_config(guard).kind, GuardKind::Judge(_))
     }
 
     /// A guard has not said anything.
     fn handle_failure(
         &self,
-        post: &ActiveGuard,
+        guard: &ActiveGuard,
         phase: Phase,
         reason: &GuardError,
     ) -> Result<(), GuardRejection> {
         let found =
             Finding { dimension: Dimension::Content, level: Level::None, label: String::new() };
-        self.record_result(post, phase, "error", &[found], &reason.0);
-        match self.guard_config(post).on_error {
+        self.record_result(guard, phase, "error", &[found], &reason.0);
+        match self.guard_config(guard).on_error {
             OnError::Open => Ok(()),
             OnError::Closed => Err(GuardRejection::Unavailable),
         }
@@ -467,13 +475,13 @@ impl<P: Host> GuardPipeline<P> {
     /// Notes what a guard has said.
     fn record_result(
         &self,
-        post: &ActiveGuard,
+        active_guard: &ActiveGuard,
         phase: Phase,
         result: &'static str,
         findings: &[Finding],
         text: &str,
     ) {
-        let guard = self.guard_config(post);
+        let guard = self.guard_config(active_guard);
         for finding in findings {
             self.findings.record_finding(&self.host, guard, (phase, result), finding, text);
         }
@@ -496,8 +504,9 @@ const MAX_QUESTION_CHARS: usize = 4_000;
 
 /// Providers pass over members that they do not know, however they are nested; a guard that gave up on
 /// them would have seen nothing.
-fn read_prompt(ask: &ParsedRequest) -> Result<Prompt<'_>, GuardRejection> {
-    let prompt = Prompt::parse(ask.endpoint(), ask.body_text(), ask.fields().content.clone());
+fn read_prompt(request: &ParsedRequest) -> Result<Prompt<'_>, GuardRejection> {
+    let prompt =
+        Prompt::parse(request.endpoint(), request.body_text(), request.fields().content.clone());
     prompt.map_err(|_| GuardRejection::Unreadable(NO_MESSAGE))
 }
 

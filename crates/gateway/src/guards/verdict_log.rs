@@ -53,22 +53,22 @@ pub fn key_part(text: &str) -> String {
 }
 
 /// Keeps a verdict, off the request's path.
-pub fn store_verdict<P: Host>(platform: &P, noted: &VerdictEntry<'_>) {
+pub fn store_verdict<P: Host>(host: &P, noted: &VerdictEntry<'_>) {
     #[derive(Serialize)]
     struct StoredVerdict<'a> {
         at_ms: u64,
         #[serde(flatten)]
         noted: &'a VerdictEntry<'a>,
     }
-    let at_ms = platform.now().as_millis();
+    let at_ms = host.now().as_millis();
     let time = MAX_TIMESTAMP_MILLIS.saturating_sub(at_ms);
     let parts = key_parts(noted).join("/");
-    let name = format!("{VERDICT_PREFIX}{time:013}-{}/{parts}", random_chars(platform, 12));
+    let name = format!("{VERDICT_PREFIX}{time:013}-{}/{parts}", random_chars(host, 12));
     let value = serde_json::to_vec(&StoredVerdict { at_ms, noted });
     let value = value.expect("texts and numbers always serialise");
-    let host = platform.clone();
-    platform.defer(async move {
+    let task_host = host.clone();
+    host.defer(async move {
         // The record has it too: a store that is away loses the words and not the fact.
-        let _ = host.put(&name, value, Some(VERDICT_RETENTION)).await;
+        let _ = task_host.put(&name, value, Some(VERDICT_RETENTION)).await;
     });
 }

@@ -32,13 +32,13 @@ struct CachedWordList {
 
 impl WordLists {
     /// A list; `None` where there is none that can be read. While the store is away the last one that was read counts.
-    pub async fn get(&self, platform: &(impl Clock + KvStore), name: &str) -> Option<Rc<WordList>> {
-        let now = platform.now();
+    pub async fn get(&self, host: &(impl Clock + KvStore), name: &str) -> Option<Rc<WordList>> {
+        let now = host.now();
         let fresh = |kept: &&CachedWordList| now.since(kept.read_at) < FRESH_FOR;
         if let Some(kept) = self.cached.borrow().get(name).filter(fresh) {
             return kept.words.clone();
         }
-        let found = platform.get(&format!("{WORD_LIST_PREFIX}{name}")).await;
+        let found = host.get(&format!("{WORD_LIST_PREFIX}{name}")).await;
         let mut read = self.cached.borrow_mut();
         let before = read.remove(name);
         let text = match (found, before) {

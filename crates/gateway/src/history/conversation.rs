@@ -58,7 +58,7 @@ impl Conversation {
     pub fn parse(bytes: &[u8]) -> Self {
         json::from_bytes::<Self>(bytes)
             .ok()
-            .filter(|talk| talk.v == CONVERSATION_VERSION)
+            .filter(|conversation| conversation.v == CONVERSATION_VERSION)
             .unwrap_or_default()
     }
 
@@ -78,15 +78,15 @@ impl Conversation {
     }
 
     /// Adds a turn.
-    pub fn add_turn(&mut self, turn: Turn, bounds: ConversationLimits) {
+    pub fn add_turn(&mut self, turn: Turn, limits: ConversationLimits) {
         self.turns.push(turn);
-        self.trim_to(bounds);
+        self.trim_to(limits);
     }
 
     /// Forgets the oldest turns until what is left is within bounds.
-    pub fn trim_to(&mut self, bounds: ConversationLimits) {
+    pub fn trim_to(&mut self, limits: ConversationLimits) {
         let mut bytes: usize = self.turns.iter().map(Turn::bytes).sum();
-        while self.turns.len() > bounds.turns || bytes > bounds.bytes {
+        while self.turns.len() > limits.turns || bytes > limits.bytes {
             bytes -= self.turns.remove(0).bytes();
         }
     }
@@ -190,28 +190,28 @@ mod tests {
 
     #[test]
     fn the_oldest_turns_are_forgotten() {
-        let mut talk = Conversation::default();
-        let bounds = ConversationLimits { turns: 2, bytes: 1_000 };
-        (1..=3).for_each(|number| talk.add_turn(turn(number, "a \"quoted\"\n"), bounds));
+        let mut conversation = Conversation::default();
+        let limits = ConversationLimits { turns: 2, bytes: 1_000 };
+        (1..=3).for_each(|number| conversation.add_turn(turn(number, "a \"quoted\"\n"), limits));
         assert_eq!(
-            talk.messages(),
+            conversation.messages(),
             concat!(
                 r#"{"n":2},{"role":"assistant","content":"a \"quoted\"\n"},"#,
                 r#"{"n":3},{"role":"assistant","content":"a \"quoted\"\n"},"#
             )
         );
-        talk.add_turn(turn(4, &"x".repeat(990)), bounds);
-        assert_eq!((talk.turns().len(), talk.last_turn_at().as_millis()), (1, 4));
-        talk.add_turn(turn(5, &"x".repeat(1_000)), bounds);
-        assert!(talk.turns().is_empty(), "what is too long by itself is not kept");
+        conversation.add_turn(turn(4, &"x".repeat(990)), limits);
+        assert_eq!((conversation.turns().len(), conversation.last_turn_at().as_millis()), (1, 4));
+        conversation.add_turn(turn(5, &"x".repeat(1_000)), limits);
+        assert!(conversation.turns().is_empty(), "what is too long by itself is not kept");
     }
 
     #[test]
     fn what_is_written_is_read_and_what_is_broken_forgotten() {
-        let mut talk = Conversation::default();
-        talk.add_turn(turn(1, "a"), ConversationLimits { turns: 9, bytes: 99 });
-        let bytes = talk.to_bytes();
-        assert_eq!(Conversation::parse(&bytes).messages(), talk.messages());
+        let mut conversation = Conversation::default();
+        conversation.add_turn(turn(1, "a"), ConversationLimits { turns: 9, bytes: 99 });
+        let bytes = conversation.to_bytes();
+        assert_eq!(Conversation::parse(&bytes).messages(), conversation.messages());
         for end in 0..bytes.len() {
             assert!(Conversation::parse(&bytes[..end]).turns().is_empty());
         }

@@ -36,16 +36,16 @@ pub struct LoadedConversation {
 /// Puts before a lone question what was said before it. `None`: the request is nobody's conversation, or
 /// the store is away: then nothing is added to it either, lest what is there be lost.
 pub(crate) async fn load_conversation<P: Host>(
-    (config, recent): (&Config, &Rc<RecentWrites>),
-    platform: &P,
+    (config, recent_writes): (&Config, &Rc<RecentWrites>),
+    host: &P,
     caller: &Caller<'_>,
     headers: &HeaderMap,
     route: RouteIndex,
-    ask: &mut ParsedRequest,
+    request: &mut ParsedRequest,
 ) -> Option<LoadedConversation> {
     let history = config.history.as_ref()?;
     let is_off = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"off");
-    if ask.endpoint() != Endpoint::ChatCompletions
+    if request.endpoint() != Endpoint::ChatCompletions
         || !includes_route(history.routes.as_deref(), route)
         || headers.get(HISTORY_HEADER).is_some_and(is_off)
     {
@@ -55,34 +55,34 @@ pub(crate) async fn load_conversation<P: Host>(
     let consumer = caller.authenticated_id()?;
     let session = match &history.session {
         SessionSource::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()),
-        SessionSource::User => ask.fields().user.as_deref(),
+        SessionSource::User => request.fields().user.as_deref(),
     };
     let session = session.map(str::trim).filter(|session| !session.is_empty())?;
     let name = key_prefix(consumer) + &session_digest(session);
-    let content = ask.fields().content.clone();
-    let at = find_lone_question(&ask.body_text()[content.clone()])?;
+    let content = request.fields().content.clone();
+    let at = find_lone_question(&request.body_text()[content.clone()])?;
     let at = content.start + at.start..content.start + at.end;
-    let question = RawValue::from_string(ask.body_text()[at.clone()].to_owned()).ok()?;
-    let bounds = ConversationLimits { turns: history.turns, bytes: history.max_bytes };
-    let kept = recent.get(platform, &name).await.ok()?;
-    let mut talk = kept.map(|bytes| Conversation::parse(&bytes)).unwrap_or_default();
-    if platform.now() >= talk.last_turn_at() + history.ttl {
-        talk = Conversation::default();
+    let question = RawValue::from_string(request.body_text()[at.clone()].to_owned()).ok()?;
+    let limits = ConversationLimits { turns: history.turns, bytes: history.max_bytes };
+    let kept = recent_writes.get(host, &name).await.ok()?;
+    let mut conversation = kept.map(|bytes| Conversation::parse(&bytes)).unwrap_or_default();
+    if host.now() >= conversation.last_turn_at() + history.ttl {
+        conversation = Conversation::default();
     }
-    talk.trim_to(bounds);
-    if !talk.turns().is_empty() {
-        let text = ask.body_text();
-        let body = [&text[..at.start], &talk.messages(), &text[at.start..]].concat();
-        *ask = ask.with_body(body.into());
+    conversation.trim_to(limits);
+    if !conversation.turns().is_empty() {
+        let text = request.body_text();
+        let body = [&text[..at.start], &conversation.messages(), &text[at.start..]].concat();
+        *request = request.with_body(body.into());
     }
-    let recent = Rc::clone(recent);
+    let recent_writes = Rc::clone(recent_writes);
     Some(LoadedConversation {
         name,
-        conversation: talk,
+        conversation,
         question,
-        limits: bounds,
+        limits,
         ttl: history.ttl,
-        recent_writes: recent,
+        recent_writes,
     })
 }
 
@@ -93,9 +93,9 @@ impl LoadedConversation {
     }
 
     /// Adds the question and its answer, if that is a text.
-    pub(crate) async fn store<P: Host>(mut self, platform: &P, stream: bool, body: &Bytes) {
+    pub(crate) async fn store<P: Host>(mut self, host: &P, stream: bool, body: &Bytes) {
         let Some(answer) = first_choice_text(stream, body) else { return };
-        let now = platform.now();
+        let now = host.now();
         // Another question of the same conversation may have been answered meanwhile.
         if let Some(written) = self.recent_writes.lookup(&self.name, now) {
             let written = written.map(|bytes| Conversation::parse(&bytes)).unwrap_or_default();
@@ -105,6 +105,6 @@ impl LoadedConversation {
         let bytes = Bytes::from(self.conversation.to_bytes());
         self.recent_writes.record_write(self.name.clone(), Some(bytes.clone()), now);
         // The conversation goes on without this turn, if it must.
-        let _ = platform.put(&self.name, bytes.to_vec(), Some(self.ttl.max(MIN_STORE_TTL))).await;
+        let _ = host.put(&self.name, bytes.to_vec(), Some(self.ttl.max(MIN_STORE_TTL))).await;
     }
 }

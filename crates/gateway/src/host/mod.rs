@@ -90,7 +90,11 @@ pub trait LedgerHost {
     const EXPIRES_ROWS: bool;
 
     /// Applies an operation to the book of a place. After an `HostError` it may have been applied or not.
-    async fn apply(&self, place: &BookId, operation: &Operation) -> Result<LedgerReply, HostError>;
+    async fn apply(
+        &self,
+        book_id: &BookId,
+        operation: &Operation,
+    ) -> Result<LedgerReply, HostError>;
 }
 
 /// The address of whoever opened the connection, as the host knows it, in a request's extensions.

@@ -52,14 +52,14 @@ impl RecentWrites {
     /// Reads a value, in bounded time.
     pub(crate) async fn get(
         &self,
-        platform: &(impl Clock + KvStore),
+        host: &(impl Clock + KvStore),
         name: &str,
     ) -> Result<Option<Bytes>, StoreUnavailable> {
-        let now = platform.now();
+        let now = host.now();
         if let Some(value) = self.lookup(name, now) {
             return Ok(value);
         }
-        match until_timer(platform.get(name), platform.sleep(STORE_TIMEOUT)).await {
+        match until_timer(host.get(name), host.sleep(STORE_TIMEOUT)).await {
             Some(Ok(value)) => Ok(value),
             Some(Err(_)) | None => Err(StoreUnavailable),
         }

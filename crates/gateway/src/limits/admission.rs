@@ -28,13 +28,14 @@ pub(crate) struct Admitted<'a, P: Host> {
 pub(crate) async fn admit<'a, P: Host>(
     (config, budgets): (&Config, &Rc<LimiterState>),
     subject: LimitSubject<'_>,
-    ask: &ParsedRequest,
+    request: &ParsedRequest,
     mut plan: TargetPlan<'a>,
-    platform: &P,
+    host: &P,
 ) -> (Option<String>, Result<Admitted<'a, P>, Error>) {
     let total = plan.route().timeouts.total;
-    let need = ReservationRequest { subject, request: ask, price: plan.max_price_from(0), total };
-    let refused = match Reservation::acquire(config, budgets, platform, need).await {
+    let reservation_request =
+        ReservationRequest { subject, request, price: plan.max_price_from(0), total };
+    let refused = match Reservation::acquire(config, budgets, host, reservation_request).await {
         Ok(reservation) => return (None, Ok(Admitted { plan, reservation })),
         Err(Error::Refusal(Refusal::Limited(limited))) => limited,
         Err(error) => return (None, Err(error)),
@@ -45,13 +46,13 @@ pub(crate) async fn admit<'a, P: Host>(
         // A fallback has the limits of the route that its model has by itself.
         let route = config.models.route(plan.targets()[position].model);
         let price = plan.max_price_from(position);
-        let need = ReservationRequest {
+        let reservation_request = ReservationRequest {
             subject: LimitSubject { route, ..subject },
-            request: ask,
+            request,
             price,
             total,
         };
-        match Reservation::acquire(config, budgets, platform, need).await {
+        match Reservation::acquire(config, budgets, host, reservation_request).await {
             Ok(reservation) => {
                 plan.drop_before(position);
                 return (limit, Ok(Admitted { plan, reservation }));

@@ -55,18 +55,18 @@ impl ReservationRequest<'_> {
             Endpoint::Embeddings => (0, 0),
             Endpoint::ChatCompletions | Endpoint::Completions => {
                 let choices = asked.output.choices;
-                let most = asked.output.max_per_choice.unwrap_or(limit.default_output);
-                (most.saturating_mul(choices), choices)
+                let max = asked.output.max_per_choice.unwrap_or(limit.default_output);
+                (max.saturating_mul(choices), choices)
             }
         };
         let want = demand.with_output(output);
-        let least = if limit.hard { demand.with_output(fewest.min(output)) } else { want };
+        let min = if limit.hard { demand.with_output(fewest.min(output)) } else { want };
         QuotaDemand {
             limit,
             quota,
             rule: matching::ledger_rule(quota, now),
             cost: demand,
-            min: least,
+            min,
             want,
         }
     }
@@ -76,8 +76,8 @@ impl ReservationRequest<'_> {
         &self,
         granted: impl Iterator<Item = (&'w QuotaDemand<'w>, u64)>,
     ) -> Option<u64> {
-        let hard = granted.filter(|(wanted, _)| wanted.limit.hard);
-        let longest = hard.filter_map(|(wanted, amount)| wanted.cost.max_output(amount)).min()?;
+        let hard = granted.filter(|(demands, _)| demands.limit.hard);
+        let longest = hard.filter_map(|(demands, amount)| demands.cost.max_output(amount)).min()?;
         match self.request.endpoint() {
             Endpoint::Embeddings => None,
             Endpoint::ChatCompletions | Endpoint::Completions => {
@@ -91,7 +91,7 @@ impl QuotaDemand<'_> {
     /// What the caller is told, since this was refused.
     pub(crate) fn limit_exceeded(
         &self,
-        level: AccountBalance,
+        balance: AccountBalance,
         wait: Option<u64>,
     ) -> Box<LimitExceeded> {
         Box::new(LimitExceeded {
@@ -99,7 +99,7 @@ impl QuotaDemand<'_> {
             measure: self.quota.measure,
             per: self.quota.per,
             requested: self.min,
-            balance: level,
+            balance,
             wait_millis: wait,
             headers: Vec::new(),
         })

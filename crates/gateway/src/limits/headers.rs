@@ -11,19 +11,19 @@ const TOKEN_HEADERS: [&str; 3] =
 
 /// OpenAI's headers for the limit of each measure with the least left. Money has no headers there.
 pub(crate) fn rate_limit_headers(
-    levels: impl Iterator<Item = (Measure, AccountBalance)> + Clone,
+    balances: impl Iterator<Item = (Measure, AccountBalance)> + Clone,
 ) -> Vec<(&'static str, String)> {
     let mut headers = Vec::new();
     for (measure, names) in [(Measure::Requests, REQUEST_HEADERS), (Measure::Tokens, TOKEN_HEADERS)]
     {
-        let of_measure = levels.clone().filter(|(other, _)| *other == measure);
-        let tightest = of_measure.map(|(_, level)| level).min_by_key(AccountBalance::left);
-        let Some(level) = tightest else { continue };
+        let of_measure = balances.clone().filter(|(other, _)| *other == measure);
+        let tightest = of_measure.map(|(_, balance)| balance).min_by_key(AccountBalance::left);
+        let Some(balance) = tightest else { continue };
         let [limit, remaining, reset] = names;
-        headers.push((limit, level.max.to_string()));
-        headers.push((remaining, level.left().to_string()));
+        headers.push((limit, balance.max.to_string()));
+        headers.push((remaining, balance.left().to_string()));
         // A balance resets never, so nothing is said of when.
-        if let Some(resets) = level.resets {
+        if let Some(resets) = balance.resets {
             headers.push((reset, format_duration(resets)));
         }
     }
@@ -67,14 +67,14 @@ mod tests {
 
     #[test]
     fn the_tightest_limit_is_told() {
-        let level = |max, used, resets| AccountBalance { max, used, held: 0, resets };
-        let levels = [
-            (Measure::Tokens, level(1_000, 100, Some(1_000))),
-            (Measure::Tokens, level(500, 450, None)),
-            (Measure::Cost, level(5, 5, None)),
-            (Measure::Requests, level(20, 21, Some(5))),
+        let balance = |max, used, resets| AccountBalance { max, used, held: 0, resets };
+        let balances = [
+            (Measure::Tokens, balance(1_000, 100, Some(1_000))),
+            (Measure::Tokens, balance(500, 450, None)),
+            (Measure::Cost, balance(5, 5, None)),
+            (Measure::Requests, balance(20, 21, Some(5))),
         ];
-        let told: Vec<String> = rate_limit_headers(levels.into_iter())
+        let told: Vec<String> = rate_limit_headers(balances.into_iter())
             .into_iter()
             .map(|(name, value)| format!("{} {value}", name.trim_start_matches("x-ratelimit-")))
             .collect();

@@ -18,22 +18,22 @@ const INITIAL_BACKOFF: Duration = Duration::from_millis(200);
 pub(crate) const LEASE_SAFETY_MARGIN: Duration = Duration::from_secs(1);
 /// Asks a ledger, and waits for its answer.
 pub(crate) async fn call<P: Host>(
-    platform: &P,
-    place: &BookId,
+    host: &P,
+    book_id: &BookId,
     operation: &Operation,
 ) -> Result<LedgerReply, HostError> {
-    until_timer(platform.apply(place, operation), platform.sleep(LEDGER_TIMEOUT))
+    until_timer(host.apply(book_id, operation), host.sleep(LEDGER_TIMEOUT))
         .await
         .unwrap_or_else(|| Err(HostError::new("the ledger did not answer in time")))
 }
 
 /// Tells ledgers something, beside the answer and until they have confirmed it.
-pub(crate) fn call_in_background<P: Host>(platform: &P, told: Vec<(BookId, Operation)>) {
-    let host = platform.clone();
-    platform.defer(async move {
-        let told = told.into_iter().map(|(place, operation)| {
-            let host = host.clone();
-            async move { call_with_retries(&host, &place, &operation).await }
+pub(crate) fn call_in_background<P: Host>(host: &P, told: Vec<(BookId, Operation)>) {
+    let task_host = host.clone();
+    host.defer(async move {
+        let told = told.into_iter().map(|(book_id, operation)| {
+            let task_host = task_host.clone();
+            async move { call_with_retries(&task_host, &book_id, &operation).await }
         });
         join_all(told.collect()).await;
     });
@@ -41,15 +41,15 @@ pub(crate) fn call_in_background<P: Host>(platform: &P, told: Vec<(BookId, Opera
 
 /// Says something until it is confirmed, within bounds. What is lost then returns by its expiry.
 pub(crate) async fn call_with_retries<P: Host>(
-    platform: &P,
-    place: &BookId,
+    host: &P,
+    book_id: &BookId,
     operation: &Operation,
 ) -> bool {
     for attempt in 0..MAX_TRIES {
         if attempt > 0 {
-            platform.sleep(INITIAL_BACKOFF * (1 << (attempt - 1))).await;
+            host.sleep(INITIAL_BACKOFF * (1 << (attempt - 1))).await;
         }
-        if call(platform, place, operation).await.is_ok() {
+        if call(host, book_id, operation).await.is_ok() {
             return true;
         }
     }

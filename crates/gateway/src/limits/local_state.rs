@@ -42,18 +42,18 @@ impl LimiterState {
     /// Asks the ledger, unless it has just been seen to be away.
     pub(crate) async fn call_ledger<P: Host>(
         &self,
-        platform: &P,
-        place: &BookId,
+        host: &P,
+        book_id: &BookId,
         operation: &Operation,
     ) -> Result<LedgerReply, HostError> {
-        let now = platform.now();
-        if self.local.borrow().unavailable_until.get(place).is_some_and(|until| now < *until) {
+        let now = host.now();
+        if self.local.borrow().unavailable_until.get(book_id).is_some_and(|until| now < *until) {
             return Err(HostError::new("the ledger has been away a moment ago"));
         }
-        let reply = ledger_client::call(platform, place, operation).await;
+        let reply = ledger_client::call(host, book_id, operation).await;
         if reply.is_err() {
-            let until = platform.now() + UNAVAILABLE_FOR;
-            self.local.borrow_mut().unavailable_until.insert(place.clone(), until);
+            let until = host.now() + UNAVAILABLE_FOR;
+            self.local.borrow_mut().unavailable_until.insert(book_id.clone(), until);
         }
         reply
     }
@@ -73,18 +73,18 @@ impl LimiterState {
     }
 
     /// Tells the ledger what is spent of a lease until its end, and gives back the rest.
-    pub(crate) fn report_lease<P: Host>(self: &Rc<Self>, platform: &P, account: String, id: u64) {
-        let (budgets, host) = (Rc::clone(self), platform.clone());
-        platform.defer(async move {
+    pub(crate) fn report_lease<P: Host>(self: &Rc<Self>, host: &P, account: String, id: u64) {
+        let (budgets, task_host) = (Rc::clone(self), host.clone());
+        host.defer(async move {
             loop {
-                let Some((place, until)) = budgets.leases.borrow().location(&account, id) else {
+                let Some((book_id, until)) = budgets.leases.borrow().location(&account, id) else {
                     return;
                 };
-                let left = until.since(host.now());
-                host.sleep(LEASE_REPORT_INTERVAL.min(left)).await;
-                let report = budgets.leases.borrow_mut().report(&account, id, host.now());
+                let left = until.since(task_host.now());
+                task_host.sleep(LEASE_REPORT_INTERVAL.min(left)).await;
+                let report = budgets.leases.borrow_mut().report(&account, id, task_host.now());
                 let Some(operation) = report else { continue };
-                if ledger_client::call_with_retries(&host, &place, &operation).await
+                if ledger_client::call_with_retries(&task_host, &book_id, &operation).await
                     && let Operation::Report { used, .. } = operation
                 {
                     budgets.leases.borrow_mut().acknowledge(&account, id, used);

@@ -94,47 +94,47 @@ impl<P: Host> Reservation<P> {
     pub async fn acquire(
         config: &Config,
         budgets: &Rc<LimiterState>,
-        platform: &P,
-        need: ReservationRequest<'_>,
+        host: &P,
+        request: ReservationRequest<'_>,
     ) -> Result<Option<Self>, Error> {
-        let met = matching::matching_limits(config, &need.subject);
-        if met.is_empty() {
+        let matched = matching::matching_limits(config, &request.subject);
+        if matched.is_empty() {
             return Ok(None);
         }
-        let now = platform.now();
+        let now = host.now();
         let mut reservation = Self {
             limiter_state: Rc::clone(budgets),
-            host: platform.clone(),
-            id: platform.entropy(),
+            host: host.clone(),
+            id: host.entropy(),
             began: now,
-            until: now + need.total + SETTLEMENT_GRACE,
+            until: now + request.total + SETTLEMENT_GRACE,
             parts: Vec::new(),
-            prompt_size: need.request.prompt_size(),
+            prompt_size: request.request.prompt_size(),
             max_output_tokens: None,
             headers: Vec::new(),
             ledger_unavailable: false,
         };
-        let mut wanted = Vec::new();
-        for met in &met {
-            let place = matching::book_id(met.limit, &met.value);
-            for quota in &met.limit.quotas {
-                let one = need.demand_for(met.limit, quota, reservation.prompt_size, now);
+        let mut demands = Vec::new();
+        for matched in &matched {
+            let book_id = matching::book_id(matched.limit, &matched.value);
+            for quota in &matched.limit.quotas {
+                let demand = request.demand_for(matched.limit, quota, reservation.prompt_size, now);
                 reservation.parts.push(ReservationPart {
-                    account: matching::account_name(met.limit, quota.measure, &met.value),
-                    book_id: place.clone(),
-                    window: one.rule.window,
+                    account: matching::account_name(matched.limit, quota.measure, &matched.value),
+                    book_id: book_id.clone(),
+                    window: demand.rule.window,
                     measure: quota.measure,
-                    amount: one.want,
+                    amount: demand.want,
                     backing: Backing::Ledger,
                 });
-                wanted.push(one);
+                demands.push(demand);
             }
         }
         // From here on, dropping the reservation gives back what there is of it.
-        let levels = reservation.acquire_parts(&wanted, now).await?;
+        let balances = reservation.acquire_parts(&demands, now).await?;
         let granted = reservation.parts.iter().map(|part| part.amount);
-        reservation.max_output_tokens = need.max_choice_tokens(wanted.iter().zip(granted));
-        let quotas = wanted.iter().map(|one| one.quota.measure).zip(levels);
+        reservation.max_output_tokens = request.max_choice_tokens(demands.iter().zip(granted));
+        let quotas = demands.iter().map(|demand| demand.quota.measure).zip(balances);
         reservation.headers = headers::rate_limit_headers(quotas);
         Ok(Some(reservation))
     }
@@ -167,32 +167,32 @@ impl<P: Host> Reservation<P> {
     /// Takes every part: from a lease where there is one, else from the ledger, places side by side.
     async fn acquire_parts(
         &mut self,
-        wanted: &[QuotaDemand<'_>],
+        demands: &[QuotaDemand<'_>],
         now: Timestamp,
     ) -> Result<Vec<AccountBalance>, Error> {
-        let mut levels: Vec<Option<AccountBalance>> = vec![None; wanted.len()];
+        let mut balances: Vec<Option<AccountBalance>> = vec![None; demands.len()];
         let mut calls: BTreeMap<BookId, Vec<usize>> = BTreeMap::new();
-        for (position, (part, one)) in self.parts.iter_mut().zip(wanted).enumerate() {
+        for (position, (part, demand)) in self.parts.iter_mut().zip(demands).enumerate() {
             let leases = &self.limiter_state.leases;
-            let drawn = one
+            let drawn = demand
                 .limit
                 .lease
                 .then(|| leases.borrow_mut().draw(&part.account, part.window, part.amount, now));
             match drawn.flatten() {
                 Some(drawn) => {
                     part.backing = Backing::Lease(drawn.id);
-                    levels[position] = Some(drawn.balance);
+                    balances[position] = Some(drawn.balance);
                 }
                 None => calls.entry(part.book_id.clone()).or_default().push(position),
             }
         }
-        let asked = calls.iter().map(|(place, positions)| {
-            let holds = positions.iter().map(|at| self.hold_for(*at, &wanted[*at], now)).collect();
+        let asked = calls.iter().map(|(book_id, positions)| {
+            let holds = positions.iter().map(|at| self.hold_for(*at, &demands[*at], now)).collect();
             let operation = Operation::Reserve { id: self.id, until: self.until, holds };
-            let (budgets, platform) = (Rc::clone(&self.limiter_state), self.host.clone());
-            let place = place.clone();
+            let (budgets, host) = (Rc::clone(&self.limiter_state), self.host.clone());
+            let book_id = book_id.clone();
             async move {
-                let reply = budgets.call_ledger(&platform, &place, &operation).await;
+                let reply = budgets.call_ledger(&host, &book_id, &operation).await;
                 reply.map_err(|_away| operation)
             }
         });
@@ -203,27 +203,27 @@ impl<P: Host> Reservation<P> {
         for (positions, reply) in calls.values().zip(replies) {
             let reply = match reply {
                 Ok(reply) => Ok(reply),
-                Err(operation) => self.reserve_locally(positions, wanted, operation, now),
+                Err(operation) => self.reserve_locally(positions, demands, operation, now),
             };
             match reply {
                 Ok(LedgerReply::Granted(grants)) => {
                     for (position, grant) in positions.iter().zip(grants) {
-                        self.apply_grant(*position, grant, &wanted[*position], now);
-                        levels[*position] = Some(grant.balance);
+                        self.apply_grant(*position, grant, &demands[*position], now);
+                        balances[*position] = Some(grant.balance);
                     }
                 }
                 Ok(LedgerReply::Denied(_))
-                    if self.retry_from_leases(positions, wanted, &mut levels, now) => {}
+                    if self.retry_from_leases(positions, demands, &mut balances, now) => {}
                 Ok(LedgerReply::Denied(refused)) => {
                     // Nothing was taken there, so that nothing is given back.
                     for position in positions {
                         self.parts[*position].backing = Backing::None;
                     }
-                    for (position, level) in positions.iter().zip(&refused.balances) {
-                        others.push((wanted[*position].quota.measure, *level));
+                    for (position, balance) in positions.iter().zip(&refused.balances) {
+                        others.push((demands[*position].quota.measure, *balance));
                     }
                     let found = positions.get(refused.hold).zip(refused.balances.get(refused.hold));
-                    let Some((position, level)) = found else {
+                    let Some((position, balance)) = found else {
                         fault.get_or_insert(Fault::LedgerUnavailable);
                         continue;
                     };
@@ -233,7 +233,7 @@ impl<P: Host> Reservation<P> {
                         .as_ref()
                         .is_none_or(|other| longest(refused.wait) > longest(other.wait_millis))
                     {
-                        limited = Some(wanted[*position].limit_exceeded(*level, refused.wait));
+                        limited = Some(demands[*position].limit_exceeded(*balance, refused.wait));
                     }
                 }
                 Ok(
@@ -253,12 +253,12 @@ impl<P: Host> Reservation<P> {
             (Some(limited), _) => {
                 // The limit that refuses stands for its measure, whatever another one has left.
                 let others = others.into_iter().filter(|(measure, _)| *measure != limited.measure);
-                let levels: Vec<_> = others.chain([(limited.measure, limited.balance)]).collect();
-                let headers = headers::rate_limit_headers(levels.into_iter());
+                let balances: Vec<_> = others.chain([(limited.measure, limited.balance)]).collect();
+                let headers = headers::rate_limit_headers(balances.into_iter());
                 Err(Refusal::Limited(Box::new(LimitExceeded { headers, ..*limited })).into())
             }
             (None, Some(fault)) => Err(fault.into()),
-            (None, None) => Ok(levels.into_iter().flatten().collect()),
+            (None, None) => Ok(balances.into_iter().flatten().collect()),
         }
     }
 
@@ -266,11 +266,11 @@ impl<P: Host> Reservation<P> {
     fn retry_from_leases(
         &mut self,
         positions: &[usize],
-        wanted: &[QuotaDemand<'_>],
-        levels: &mut [Option<AccountBalance>],
+        demands: &[QuotaDemand<'_>],
+        balances: &mut [Option<AccountBalance>],
         now: Timestamp,
     ) -> bool {
-        if !positions.iter().all(|at| wanted[*at].limit.lease) {
+        if !positions.iter().all(|at| demands[*at].limit.lease) {
             return false;
         }
         let mut leases = self.limiter_state.leases.borrow_mut();
@@ -291,18 +291,18 @@ impl<P: Host> Reservation<P> {
         }
         for (position, lease) in drawn {
             self.parts[position].backing = Backing::Lease(lease.id);
-            levels[position] = Some(lease.balance);
+            balances[position] = Some(lease.balance);
         }
         true
     }
 
-    fn hold_for(&self, position: usize, wanted: &QuotaDemand<'_>, now: Timestamp) -> Hold {
-        let life = lease_duration(wanted.quota.per).filter(|_| wanted.limit.lease);
+    fn hold_for(&self, position: usize, demands: &QuotaDemand<'_>, now: Timestamp) -> Hold {
+        let life = lease_duration(demands.quota.per).filter(|_| demands.limit.lease);
         Hold {
             account: self.parts[position].account.clone(),
-            rule: wanted.rule,
-            min: wanted.min,
-            want: wanted.want,
+            rule: demands.rule,
+            min: demands.min,
+            want: demands.want,
             slice: life.map(|life| now + life),
         }
     }
@@ -311,11 +311,11 @@ impl<P: Host> Reservation<P> {
     fn reserve_locally(
         &mut self,
         positions: &[usize],
-        wanted: &[QuotaDemand<'_>],
+        demands: &[QuotaDemand<'_>],
         mut operation: Operation,
         now: Timestamp,
     ) -> Result<LedgerReply, Fault> {
-        if positions.iter().any(|at| wanted[*at].limit.on_error == OnError::Closed) {
+        if positions.iter().any(|at| demands[*at].limit.on_error == OnError::Closed) {
             return Err(Fault::LedgerUnavailable);
         }
         self.ledger_unavailable = true;
@@ -334,13 +334,13 @@ impl<P: Host> Reservation<P> {
         &mut self,
         position: usize,
         grant: Grant,
-        wanted: &QuotaDemand<'_>,
+        demands: &QuotaDemand<'_>,
         now: Timestamp,
     ) {
         let part = &mut self.parts[position];
         part.amount = grant.amount;
-        let Some(life) = lease_duration(wanted.quota.per).filter(|_| grant.leased) else { return };
-        part.amount = wanted.want;
+        let Some(life) = lease_duration(demands.quota.per).filter(|_| grant.leased) else { return };
+        part.amount = demands.want;
         part.backing = Backing::Lease(self.id);
         let lease = Lease::new(
             self.id,
@@ -351,7 +351,7 @@ impl<P: Host> Reservation<P> {
             grant.balance,
         );
         let leases = &self.limiter_state.leases;
-        let overdue = leases.borrow_mut().add(part.account.clone(), lease, wanted.want, now);
+        let overdue = leases.borrow_mut().add(part.account.clone(), lease, demands.want, now);
         if !overdue.is_empty() {
             ledger_client::call_in_background(&self.host, overdue);
         }
@@ -376,16 +376,16 @@ impl<P: Host> Reservation<P> {
         };
         for part in parts {
             let amount = spent.amount(part.measure);
-            let ReservationPart { account, book_id: place, window, .. } = part;
+            let ReservationPart { account, book_id, window, .. } = part;
             match part.backing {
                 Backing::Ledger => {
-                    settled.entry(place).or_default().push(Charge { account, window, amount });
+                    settled.entry(book_id).or_default().push(Charge { account, window, amount });
                 }
                 Backing::Lease(lease) => {
                     let mut leases = self.limiter_state.leases.borrow_mut();
                     if !leases.settle(&account, lease, part.amount, amount) {
                         let change = signed(amount).saturating_sub(signed(part.amount));
-                        told.push((place, correct(account, window, change)));
+                        told.push((book_id, correct(account, window, change)));
                     }
                 }
                 Backing::None => {}
@@ -395,12 +395,12 @@ impl<P: Host> Reservation<P> {
                     self.limiter_state.apply_locally(now, &operation);
                     if amount > 0 {
                         // The ledger may be back by now.
-                        told.push((place, correct(account, window, signed(amount))));
+                        told.push((book_id, correct(account, window, signed(amount))));
                     }
                 }
             }
         }
-        let settle = |(place, charges)| (place, Operation::Settle { id, until, charges });
+        let settle = |(book_id, charges)| (book_id, Operation::Settle { id, until, charges });
         told.extend(settled.into_iter().map(settle));
         if !told.is_empty() {
             ledger_client::call_in_background(&self.host, told);

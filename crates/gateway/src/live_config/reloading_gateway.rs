@@ -63,18 +63,18 @@ enum Refresh {
 
 impl ReloadingGateway {
     /// The gateway of the version in force. `None` if no configuration can be served.
-    pub(crate) async fn current<P: Host>(self: &Rc<Self>, platform: &P) -> Option<Rc<Gateway>> {
+    pub(crate) async fn current<P: Host>(self: &Rc<Self>, host: &P) -> Option<Rc<Gateway>> {
         let closed = self.current.borrow().is_none();
-        match self.refresh_due(platform.now()) {
+        match self.refresh_due(host.now()) {
             // Apart, so that requests do not carry the room that these take.
             Refresh::Blocking | Refresh::InBackground if closed => {
-                Box::pin(self.open_first(platform)).await
+                Box::pin(self.open_first(host)).await
             }
-            Refresh::Blocking => Box::pin(self.refresh(platform)).await,
+            Refresh::Blocking => Box::pin(self.refresh(host)).await,
             Refresh::InBackground => {
-                self.requested_at.set(platform.now());
-                let (station, host) = (Rc::clone(self), platform.clone());
-                platform.defer(async move { station.refresh(&host).await });
+                self.requested_at.set(host.now());
+                let (reloading_gateway, task_host) = (Rc::clone(self), host.clone());
+                host.defer(async move { reloading_gateway.refresh(&task_host).await });
             }
             Refresh::None => {}
         }
@@ -112,72 +112,73 @@ impl ReloadingGateway {
     ///
     /// While the store is away nobody knows whether there is a version. Refusing everything would be
     /// worse than the deployed document, which somebody meant to be served.
-    async fn open_first<P: Host>(&self, platform: &P) {
-        if let Some((stamp, document)) = self.fetch_current(platform).await
-            && let Ok(Ok(opened)) = self.load(platform, &stamp, &document).await
+    async fn open_first<P: Host>(&self, host: &P) {
+        if let Some((version, document)) = self.fetch_current(host).await
+            && let Ok(Ok(opened)) = self.load(host, &version, &document).await
         {
-            return self.swap(stamp, |_| Gateway::new(opened.config, opened.secrets));
+            return self.swap(version, |_| Gateway::new(opened.config, opened.secrets));
         }
-        let deployed = match platform.document().await {
+        let deployed = match host.document().await {
             Ok(deployed) => deployed,
             // Whoever has the settings may come back: the next request asks again.
-            Err(outage) => return platform.warn(&format!("The settings cannot be read: {outage}")),
+            Err(error) => {
+                return host.warn(&format!("The settings cannot be read: {error}"));
+            }
         };
-        let stamp = VersionInfo::deployed(&deployed);
-        if let Ok(Ok(opened)) = self.load(platform, &stamp, &deployed).await {
-            self.swap(stamp, |_| Gateway::new(opened.config, opened.secrets));
+        let version = VersionInfo::deployed(&deployed);
+        if let Ok(Ok(opened)) = self.load(host, &version, &deployed).await {
+            self.swap(version, |_| Gateway::new(opened.config, opened.secrets));
         }
     }
 
     /// Looks whether there is a newer version, and serves it.
-    async fn refresh<P: Host>(&self, platform: &P) {
-        let Some((stamp, document)) = self.fetch_current(platform).await else { return };
-        self.apply_if_newer(platform, &stamp, &document).await;
+    async fn refresh<P: Host>(&self, host: &P) {
+        let Some((version, document)) = self.fetch_current(host).await else { return };
+        self.apply_if_newer(host, &version, &document).await;
     }
 
     /// Serves a version, if it is newer than what is served and can be.
     pub(crate) async fn apply_if_newer<P: Host>(
         &self,
-        platform: &P,
-        stamp: &VersionInfo,
+        host: &P,
+        version: &VersionInfo,
         document: &str,
     ) {
-        if self.version().is_some_and(|served| served.version >= stamp.version) {
+        if self.version().is_some_and(|served| served.version >= version.version) {
             return;
         }
-        if let Ok(Ok(opened)) = self.load(platform, stamp, document).await {
-            self.apply(stamp, opened);
+        if let Ok(Ok(opened)) = self.load(host, version, document).await {
+            self.apply(version, opened);
         }
     }
 
     /// Serves a version that was read here, unless a newer one is served.
-    pub(crate) fn apply(&self, stamp: &VersionInfo, opened: LoadedConfig) {
-        self.swap(stamp.clone(), |before| match before {
+    pub(crate) fn apply(&self, version: &VersionInfo, opened: LoadedConfig) {
+        self.swap(version.clone(), |before| match before {
             Some(before) => before.with_config(opened.config, opened.secrets),
             None => Gateway::new(opened.config, opened.secrets),
         });
     }
 
     /// What the store says is in force; `None`: nothing was ever put, or it is away.
-    async fn fetch_current<P: Host>(&self, platform: &P) -> Option<(VersionInfo, String)> {
-        let now = platform.now();
+    async fn fetch_current<P: Host>(&self, host: &P) -> Option<(VersionInfo, String)> {
+        let now = host.now();
         self.requested_at.set(now);
-        let looked =
-            futures::timeout(platform, STORE_TIMEOUT, VersionStore(platform).current()).await;
+        let looked = futures::timeout(host, STORE_TIMEOUT, VersionStore(host).current()).await;
         match looked.unwrap_or_else(|| Err(HostError::new("no answer in time"))) {
             Ok(found) => {
                 self.store_unavailable.set(false);
                 // What was true when it was asked, not when it was answered.
                 self.confirmed_at.set(now);
-                if let Some((stamp, _)) = &found {
-                    self.note_published(stamp.version);
+                if let Some((version, _)) = &found {
+                    self.note_published(version.version);
                 }
                 found
             }
-            Err(outage) => {
+            Err(error) => {
                 if !self.store_unavailable.replace(true) {
-                    platform.warn(&format!(
-                        "The store cannot be asked for the configuration, the last one is served: {outage}"
+                    host.warn(&format!(
+                        "The store cannot be asked for the configuration, the last one is served: {error}"
                     ));
                 }
                 None
@@ -188,36 +189,36 @@ impl ReloadingGateway {
     /// Reads a document as it would be served here. What is wrong with it is logged once.
     async fn load<P: Host>(
         &self,
-        platform: &P,
-        stamp: &VersionInfo,
+        host: &P,
+        version: &VersionInfo,
         document: &str,
     ) -> Result<Result<LoadedConfig, Problems>, HostError> {
-        let tag = stamp.etag();
-        let read = config_loader::load_config(platform, document).await;
+        let tag = version.etag();
+        let read = config_loader::load_config(host, document).await;
         match &read {
             Ok(Ok(_)) => {}
             Ok(Err(problems)) => {
                 if self.rejected_document.borrow().as_ref() != Some(&tag) {
-                    platform.warn(&format!(
+                    host.warn(&format!(
                         "Version {} of the configuration cannot be served here:\n{problems}",
-                        stamp.version
+                        version.version
                     ));
                     *self.rejected_document.borrow_mut() = Some(tag);
                 }
             }
-            Err(outage) => platform.warn(&format!("The settings cannot be read: {outage}")),
+            Err(error) => host.warn(&format!("The settings cannot be read: {error}")),
         }
         read
     }
 
     /// Puts a gateway in the place of the one that is open, unless that is as new.
-    fn swap(&self, stamp: VersionInfo, make: impl FnOnce(Option<&Rc<Gateway>>) -> Rc<Gateway>) {
+    fn swap(&self, version: VersionInfo, make: impl FnOnce(Option<&Rc<Gateway>>) -> Rc<Gateway>) {
         let mut open = self.current.borrow_mut();
-        if open.as_ref().is_some_and(|open| open.version.version >= stamp.version) {
+        if open.as_ref().is_some_and(|open| open.version.version >= version.version) {
             return;
         }
         let gateway = make(open.as_ref().map(|open| &open.gateway));
-        *open = Some(ActiveGateway { gateway, version: stamp });
+        *open = Some(ActiveGateway { gateway, version });
     }
 
     /// Notes that those who follow can see a version.
@@ -245,22 +246,26 @@ mod tests {
     use super::{Refresh, ReloadingGateway};
 
     fn open() -> ReloadingGateway {
-        let station = ReloadingGateway::default();
+        let reloading_gateway = ReloadingGateway::default();
         let config = Config::from_json("{}", &|_| None).expect("the document is right");
-        station
+        reloading_gateway
             .swap(VersionInfo::deployed("{}"), |_| Gateway::new(config, GatewaySecrets::default()));
-        station
+        reloading_gateway
     }
 
     #[track_caller]
     fn assert_due(seen: u64, asked: u64, away: bool, expected: Refresh) {
         const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
         let before = |seconds| Timestamp::from_millis(NOW.as_millis() - seconds * 1_000);
-        let station = open();
-        station.confirmed_at.set(before(seen));
-        station.requested_at.set(before(asked));
-        station.store_unavailable.set(away);
-        assert_eq!(station.refresh_due(NOW), expected, "seen {seen} s ago, asked {asked} s ago");
+        let reloading_gateway = open();
+        reloading_gateway.confirmed_at.set(before(seen));
+        reloading_gateway.requested_at.set(before(asked));
+        reloading_gateway.store_unavailable.set(away);
+        assert_eq!(
+            reloading_gateway.refresh_due(NOW),
+            expected,
+            "seen {seen} s ago, asked {asked} s ago"
+        );
     }
 
     #[test]
@@ -280,11 +285,11 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_makes_nothing_last() {
-        let station = open();
+        let reloading_gateway = open();
         let later = Timestamp::from_millis(10_000_000);
-        station.confirmed_at.set(later);
-        station.requested_at.set(later);
-        assert_eq!(station.refresh_due(later + Duration::from_secs(1)), Refresh::None);
-        assert_eq!(station.refresh_due(Timestamp::from_millis(1_000)), Refresh::Blocking);
+        reloading_gateway.confirmed_at.set(later);
+        reloading_gateway.requested_at.set(later);
+        assert_eq!(reloading_gateway.refresh_due(later + Duration::from_secs(1)), Refresh::None);
+        assert_eq!(reloading_gateway.refresh_due(Timestamp::from_millis(1_000)), Refresh::Blocking);
     }
 }

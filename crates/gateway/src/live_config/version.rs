@@ -82,9 +82,9 @@ mod tests {
 
     #[test]
     fn a_tag_names_the_number_and_the_document() {
-        let stamp = VersionInfo::deployed("abc");
-        assert_eq!(stamp.etag(), "0-ba7816bf8f01cfea");
-        assert_eq!(VersionInfo { version: 12, ..stamp }.etag(), "12-ba7816bf8f01cfea");
+        let version = VersionInfo::deployed("abc");
+        assert_eq!(version.etag(), "0-ba7816bf8f01cfea");
+        assert_eq!(VersionInfo { version: 12, ..version }.etag(), "12-ba7816bf8f01cfea");
     }
 
     #[test]

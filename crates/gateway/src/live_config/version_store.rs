@@ -63,30 +63,33 @@ impl<P: Host> VersionStore<'_, P> {
         let Some(bytes) = self.0.get(CURRENT_KEY).await? else { return Ok(None) };
         let text = str::from_utf8(&bytes).map_err(corrupt)?;
         let (stamp, document) = text.split_once('\n').ok_or_else(|| corrupt("no end of line"))?;
-        let stamp: VersionInfo = json::from_text(stamp).map_err(corrupt)?;
-        if document_hash(document) != stamp.hash {
+        let version: VersionInfo = json::from_text(stamp).map_err(corrupt)?;
+        if document_hash(document) != version.hash {
             return Err(corrupt("another document than its stamp says"));
         }
-        Ok(Some((stamp, document.to_owned())))
+        Ok(Some((version, document.to_owned())))
     }
 
     /// The document of a version; `None` where the store does not show it yet.
-    pub(crate) async fn document(&self, stamp: &VersionInfo) -> Result<Option<String>, HostError> {
-        if stamp.version == 0 {
+    pub(crate) async fn document(
+        &self,
+        version: &VersionInfo,
+    ) -> Result<Option<String>, HostError> {
+        if version.version == 0 {
             return Ok(Some(self.0.document().await?.into_owned()));
         }
-        let document = self.0.get(&stamp.document_key()).await?;
+        let document = self.0.get(&version.document_key()).await?;
         document.map(to_text).transpose()
     }
 
     /// The version before another one; `None` before the first of all.
     pub(crate) async fn previous(
         &self,
-        stamp: &VersionInfo,
+        version_info: &VersionInfo,
     ) -> Result<Option<VersionInfo>, HostError> {
-        match stamp.version.checked_sub(1) {
+        match version_info.version.checked_sub(1) {
             None => Ok(None),
-            Some(version) => self.get(version, &stamp.previous).await.map(Some),
+            Some(version) => self.get(version, &version_info.previous).await.map(Some),
         }
     }
 
@@ -145,23 +148,23 @@ impl<P: Host> VersionStore<'_, P> {
     /// Writes down what a version will be. It is none yet.
     pub(crate) async fn prepare(
         &self,
-        stamp: &VersionInfo,
+        version: &VersionInfo,
         document: &str,
     ) -> Result<(), HostError> {
-        self.0.put(&stamp.document_key(), document.as_bytes().to_vec(), None).await?;
-        self.0.put(&stamp.entry_key(), to_line(stamp), None).await
+        self.0.put(&version.document_key(), document.as_bytes().to_vec(), None).await?;
+        self.0.put(&version.entry_key(), to_line(version), None).await
     }
 
     /// Puts a prepared version in force, unless the one before it is not in force any more.
-    pub(crate) async fn commit(&self, stamp: &VersionInfo) -> CommitOutcome {
-        let text = String::from_utf8(to_line(stamp)).expect("JSON is text");
-        let (register, after) = (REGISTER_NAME.to_owned(), stamp.version - 1);
+    pub(crate) async fn commit(&self, version: &VersionInfo) -> CommitOutcome {
+        let text = String::from_utf8(to_line(version)).expect("JSON is text");
+        let (register, after) = (REGISTER_NAME.to_owned(), version.version - 1);
         let operation = Operation::Exchange { register, after, text };
         for _ in 0..COMMIT_TRIES {
             // Said again it does nothing, and tells all the same what stands there.
             let Ok(Register { text, .. }) = self.call_register(&operation).await else { continue };
             let Ok(now) = json::from_text::<VersionInfo>(&text) else { continue };
-            return self.resolve_outcome(stamp, now).await.unwrap_or(CommitOutcome::Unknown);
+            return self.resolve_outcome(version, now).await.unwrap_or(CommitOutcome::Unknown);
         }
         CommitOutcome::Unknown
     }
@@ -170,53 +173,53 @@ impl<P: Host> VersionStore<'_, P> {
     /// where the answer to it was lost.
     async fn resolve_outcome(
         &self,
-        stamp: &VersionInfo,
+        version: &VersionInfo,
         now: VersionInfo,
     ) -> Result<CommitOutcome, HostError> {
         let mut same = now.clone();
-        while same.version > stamp.version {
+        while same.version > version.version {
             same = self.get(same.version - 1, &same.previous).await?;
         }
-        if same == *stamp {
+        if same == *version {
             return Ok(CommitOutcome::Committed);
         }
         // It was one attempt too many. Whoever finds it all the same is not misled.
-        let _ = self.0.delete(&stamp.entry_key()).await;
+        let _ = self.0.delete(&version.entry_key()).await;
         Ok(CommitOutcome::Conflict(now))
     }
 
     /// Shows a version in force to those who follow. Whoever was slow, and so has hidden a newer one,
     /// puts that right.
-    async fn write_current(&self, stamp: &VersionInfo, document: &str) -> Result<(), HostError> {
-        let (mut stamp, mut document) = (stamp.clone(), document.to_owned());
+    async fn write_current(&self, version: &VersionInfo, document: &str) -> Result<(), HostError> {
+        let (mut version, mut document) = (version.clone(), document.to_owned());
         loop {
-            let mut value = to_line(&stamp);
+            let mut value = to_line(&version);
             value.push(b'\n');
             value.extend_from_slice(document.as_bytes());
             self.0.put(CURRENT_KEY, value, None).await?;
             let head = self.head().await?;
-            if head.version <= stamp.version {
+            if head.version <= version.version {
                 return Ok(());
             }
             let Some(newer) = self.document(&head).await? else { return Err(corrupt("hidden")) };
-            (stamp, document) = (head, newer);
+            (version, document) = (head, newer);
         }
     }
 
     /// Shows a version in force to those who follow, later where the store does not take it now.
-    pub(crate) async fn publish(&self, stamp: &VersionInfo, document: &str) {
-        if self.write_current(stamp, document).await.is_ok() {
+    pub(crate) async fn publish(&self, version: &VersionInfo, document: &str) {
+        if self.write_current(version, document).await.is_ok() {
             return;
         }
-        let (host, stamp, document) = (self.0.clone(), stamp.clone(), document.to_owned());
+        let (task_host, version, document) = (self.0.clone(), version.clone(), document.to_owned());
         self.0.defer(async move {
             for attempt in 0..PUBLISH_TRIES {
-                host.sleep(PUBLISH_BACKOFF * (1 << attempt)).await;
-                if VersionStore(&host).write_current(&stamp, &document).await.is_ok() {
+                task_host.sleep(PUBLISH_BACKOFF * (1 << attempt)).await;
+                if VersionStore(&task_host).write_current(&version, &document).await.is_ok() {
                     return;
                 }
             }
-            host.warn(
+            task_host.warn(
                 "The configuration was changed, but the store did not take it for the others.",
             );
         });
@@ -236,8 +239,8 @@ impl<P: Host> VersionStore<'_, P> {
 }
 
 /// A stamp in one line.
-fn to_line(stamp: &VersionInfo) -> Vec<u8> {
-    serde_json::to_vec(stamp).expect("a stamp has only plain members")
+fn to_line(version: &VersionInfo) -> Vec<u8> {
+    serde_json::to_vec(version).expect("a stamp has only plain members")
 }
 
 fn to_text(bytes: Bytes) -> Result<String, HostError> {
@@ -260,64 +263,71 @@ mod tests {
         VersionInfo { version, nonce, previous, ..VersionInfo::deployed(&format!("{version}")) }
     }
 
-    fn attempt(fake: &FakeHost, stamp: &VersionInfo) -> CommitOutcome {
-        block_on(VersionStore(fake).prepare(stamp, &stamp.version.to_string()))
+    fn attempt(fake_host: &FakeHost, version: &VersionInfo) -> CommitOutcome {
+        block_on(VersionStore(fake_host).prepare(version, &version.version.to_string()))
             .expect("the store is there");
-        block_on(VersionStore(fake).commit(stamp))
+        block_on(VersionStore(fake_host).commit(version))
     }
 
     #[test]
     fn an_attempt_that_lost_is_no_version() {
-        let fake = FakeHost::new();
-        assert!(matches!(attempt(&fake, &stamp(1, "a", "")), CommitOutcome::Committed));
-        let CommitOutcome::Conflict(winner) = attempt(&fake, &stamp(1, "b", "")) else {
+        let fake_host = FakeHost::new();
+        assert!(matches!(attempt(&fake_host, &stamp(1, "a", "")), CommitOutcome::Committed));
+        let CommitOutcome::Conflict(winner) = attempt(&fake_host, &stamp(1, "b", "")) else {
             panic!("somebody was first")
         };
         assert_eq!(winner, stamp(1, "a", ""));
-        assert!(!fake.entries().contains_key(&stamp(1, "b", "").entry_key()));
+        assert!(!fake_host.entries().contains_key(&stamp(1, "b", "").entry_key()));
         // One whose isolate died stays, and is passed over.
-        block_on(VersionStore(&fake).prepare(&stamp(1, "0", ""), "1")).expect("the store is there");
-        assert!(matches!(attempt(&fake, &stamp(2, "c", "a")), CommitOutcome::Committed));
-        assert!(matches!(attempt(&fake, &stamp(3, "d", "c")), CommitOutcome::Committed));
-        let head = block_on(VersionStore(&fake).head()).expect("the ledger is there");
+        block_on(VersionStore(&fake_host).prepare(&stamp(1, "0", ""), "1"))
+            .expect("the store is there");
+        assert!(matches!(attempt(&fake_host, &stamp(2, "c", "a")), CommitOutcome::Committed));
+        assert!(matches!(attempt(&fake_host, &stamp(3, "d", "c")), CommitOutcome::Committed));
+        let head = block_on(VersionStore(&fake_host).head()).expect("the ledger is there");
         for (version, expected) in [(3, "d"), (2, "c"), (1, "a"), (0, "")] {
-            let found =
-                block_on(VersionStore(&fake).get_by_number(version, &head)).expect("it is there");
+            let found = block_on(VersionStore(&fake_host).get_by_number(version, &head))
+                .expect("it is there");
             assert_eq!((found.version, found.nonce.as_str()), (version, expected));
         }
     }
 
     #[test]
     fn who_was_first_is_told_so_later_too() {
-        let fake = FakeHost::new();
+        let fake_host = FakeHost::new();
         let first = stamp(1, "a", "");
-        assert!(matches!(attempt(&fake, &first), CommitOutcome::Committed));
-        assert!(matches!(attempt(&fake, &stamp(2, "b", "a")), CommitOutcome::Committed));
+        assert!(matches!(attempt(&fake_host, &first), CommitOutcome::Committed));
+        assert!(matches!(attempt(&fake_host, &stamp(2, "b", "a")), CommitOutcome::Committed));
         // The answer was lost, and meanwhile there was another version.
-        assert!(matches!(block_on(VersionStore(&fake).commit(&first)), CommitOutcome::Committed));
-        assert!(fake.entries().contains_key(&first.entry_key()), "it is a part of the history");
-        let late = block_on(VersionStore(&fake).commit(&stamp(1, "z", "")));
+        assert!(matches!(
+            block_on(VersionStore(&fake_host).commit(&first)),
+            CommitOutcome::Committed
+        ));
+        assert!(
+            fake_host.entries().contains_key(&first.entry_key()),
+            "it is a part of the history"
+        );
+        let late = block_on(VersionStore(&fake_host).commit(&stamp(1, "z", "")));
         assert!(matches!(late, CommitOutcome::Conflict(now) if now.version == 2));
     }
 
     #[test]
     fn who_was_slow_does_not_hide_a_newer_version() {
-        let fake = FakeHost::new();
+        let fake_host = FakeHost::new();
         let (first, second) = (stamp(1, "a", ""), stamp(2, "b", "a"));
-        attempt(&fake, &first);
-        attempt(&fake, &second);
-        block_on(VersionStore(&fake).publish(&second, "2"));
-        block_on(VersionStore(&fake).publish(&first, "1"));
-        let shown = block_on(VersionStore(&fake).current()).expect("the store is there");
+        attempt(&fake_host, &first);
+        attempt(&fake_host, &second);
+        block_on(VersionStore(&fake_host).publish(&second, "2"));
+        block_on(VersionStore(&fake_host).publish(&first, "1"));
+        let shown = block_on(VersionStore(&fake_host).current()).expect("the store is there");
         assert_eq!(shown, Some((second, "2".to_owned())));
     }
 
     #[test]
     fn a_copy_that_is_not_whole_is_not_followed() {
-        let fake = FakeHost::new();
+        let fake_host = FakeHost::new();
         let first = stamp(1, "a", "");
-        attempt(&fake, &first);
-        block_on(VersionStore(&fake).publish(&first, "something else"));
-        assert!(block_on(VersionStore(&fake).current()).is_err());
+        attempt(&fake_host, &first);
+        block_on(VersionStore(&fake_host).publish(&first, "something else"));
+        assert!(block_on(VersionStore(&fake_host).current()).is_err());
     }
 }

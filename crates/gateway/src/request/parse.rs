@@ -86,7 +86,7 @@ impl ParsedRequest {
         match self.endpoint {
             Endpoint::Embeddings => 0,
             Endpoint::ChatCompletions | Endpoint::Completions => {
-                output.max_per_choice.map_or(u64::MAX, |most| most.saturating_mul(output.choices))
+                output.max_per_choice.map_or(u64::MAX, |max| max.saturating_mul(output.choices))
             }
         }
     }
@@ -97,10 +97,10 @@ impl ParsedRequest {
         *self.prompt_size.get_or_init(|| {
             let text =
                 |at: &Range<usize>| std::str::from_utf8(&self.body[at.clone()]).unwrap_or_default();
-            let mut weight =
+            let mut size =
                 TextSize::measure_prompt(text(&self.fields.content), EMBEDDED_MEDIA_CHARS);
-            self.fields.extra_prompt.iter().for_each(|at| weight += TextSize::measure(text(at)));
-            weight
+            self.fields.extra_prompt.iter().for_each(|at| size += TextSize::measure(text(at)));
+            size
         })
     }
 }

@@ -24,15 +24,15 @@ use super::headers::{add_gateway_headers, disable_buffering};
 /// Gives the caller what was kept.
 pub(crate) fn into_response<P: Host>(
     hit: CacheHit,
-    platform: P,
-    mut entry: RequestScope<P>,
+    host: P,
+    mut scope: RequestScope<P>,
 ) -> Response<Body> {
-    entry.responded(StatusCode::OK, None);
-    entry.answered_by(hit.target);
-    entry.spent(hit.charge.unwrap_or_default());
-    entry.first_token();
+    scope.responded(StatusCode::OK, None);
+    scope.answered_by(hit.target);
+    scope.spent(hit.charge.unwrap_or_default());
+    scope.first_token();
     let mut response = Response::new(Body::Empty);
-    add_gateway_headers(&mut response, &entry);
+    add_gateway_headers(&mut response, &scope);
     let headers = response.headers_mut();
     headers.insert(AGE, hit.age.into());
     let content_type = match &hit.replay {
@@ -50,16 +50,16 @@ pub(crate) fn into_response<P: Host>(
                 events: events.into(),
                 pace,
                 timer: alarm,
-                scope: Some(entry),
-                host: platform,
+                scope: Some(scope),
+                host,
             })
         }
         (Replay::Events(events), None) => {
-            entry.close(Outcome::Answered);
+            scope.close(Outcome::Answered);
             Body::from(Bytes::from(events.concat()))
         }
         (Replay::Whole(whole), _) => {
-            entry.close(Outcome::Answered);
+            scope.close(Outcome::Answered);
             Body::from(whole)
         }
     };
@@ -88,9 +88,9 @@ impl<P: Host> Stream for PacedReplay<P> {
             self.timer = Some(Box::pin(self.host.sleep(self.pace)));
         }
         if event.is_none()
-            && let Some(entry) = self.scope.take()
+            && let Some(scope) = self.scope.take()
         {
-            entry.close(Outcome::Answered);
+            scope.close(Outcome::Answered);
         }
         Poll::Ready(event.map(Ok))
     }
@@ -102,9 +102,9 @@ impl<P: Host> Unpin for PacedReplay<P> {}
 impl<P: Host> Drop for PacedReplay<P> {
     fn drop(&mut self) {
         if self.events.is_empty()
-            && let Some(entry) = self.scope.take()
+            && let Some(scope) = self.scope.take()
         {
-            entry.close(Outcome::Answered);
+            scope.close(Outcome::Answered);
         }
     }
 }

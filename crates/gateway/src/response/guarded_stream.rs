@@ -67,18 +67,18 @@ impl<P: Host> GuardedStream<P> {
     /// Has the guards look at what waits.
     fn start_check(&mut self, mut window: StreamWindow) {
         self.delay_timer = None;
-        let inspector = Rc::clone(&self.guards);
+        let guards = Rc::clone(&self.guards);
         self.state = GuardedState::Checking(Box::pin(async move {
             window.begin_check();
-            let result = inspector.check_texts(&mut window).await;
+            let result = guards.check_texts(&mut window).await;
             (window, result)
         }));
     }
 
     /// Goes by what the guards have said.
     fn apply_result(&mut self, mut window: StreamWindow, result: Result<(), GuardRejection>) {
-        if let Err(stop) = result {
-            return self.block(&stop);
+        if let Err(rejection) = result {
+            return self.block(&rejection);
         }
         let masks = self.guards.masks.borrow();
         self.ready.extend(window.release(&*masks));
@@ -87,8 +87,8 @@ impl<P: Host> GuardedStream<P> {
     }
 
     /// Ends the stream in the guards' name. What waits is never shown.
-    fn block(&mut self, stop: &GuardRejection) {
-        let (last, outcome) = match stop {
+    fn block(&mut self, rejection: &GuardRejection) {
+        let (last, outcome) = match rejection {
             GuardRejection::Blocked(block) => {
                 let guard = &self.guards.config.guards[block.guard];
                 let last =
@@ -120,8 +120,8 @@ impl<P: Host> GuardedStream<P> {
         while let Some(event) = self.framer.next_event() {
             readable &= window.push_event(self.framer.slice(event)).is_ok();
         }
-        if !readable && let Err(stop) = self.guards.reject_unreadable() {
-            return self.block(&stop);
+        if !readable && let Err(rejection) = self.guards.reject_unreadable() {
+            return self.block(&rejection);
         }
         match window.unchecked_chars() {
             0 => self.apply_result(window, Ok(())),
@@ -135,10 +135,9 @@ impl<P: Host> GuardedStream<P> {
 
     /// Whether text has waited long enough for others.
     fn poll_delay(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let inspector = &self.guards;
-        let alarm = self
-            .delay_timer
-            .get_or_insert_with(|| Box::pin(inspector.host.sleep(inspector.max_delay())));
+        let guards = &self.guards;
+        let alarm =
+            self.delay_timer.get_or_insert_with(|| Box::pin(guards.host.sleep(guards.max_delay())));
         alarm.as_mut().poll(cx)
     }
 
@@ -177,7 +176,7 @@ impl<P: Host> Stream for GuardedStream<P> {
                 GuardedState::Reading(mut window) => {
                     match Pin::new(&mut screen.relay).poll_next(cx) {
                         Poll::Ready(Some(Ok(piece))) => screen.push(window, piece),
-                        Poll::Ready(Some(Err(outage))) => return Poll::Ready(Some(Err(outage))),
+                        Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
                         Poll::Ready(None) => {
                             screen.ended = true;
                             window.finish();

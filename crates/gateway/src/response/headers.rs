@@ -33,9 +33,9 @@ fn escape_header_value(text: &str) -> String {
 /// The headers that tell what the gateway did.
 pub(crate) fn add_gateway_headers<P: Host>(
     response: &mut http::Response<Body>,
-    entry: &RequestScope<P>,
+    scope: &RequestScope<P>,
 ) {
-    let record = entry.record();
+    let record = scope.record();
     let headers = response.headers_mut();
     let mut set = |name, value: &str| {
         let is_visible = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
@@ -55,7 +55,7 @@ pub(crate) fn add_gateway_headers<P: Host>(
     if let Some(cache) = record.cache {
         set("x-serin-cache", cache);
     }
-    for (name, value) in entry.headers() {
+    for (name, value) in scope.headers() {
         set(name, value);
     }
 }

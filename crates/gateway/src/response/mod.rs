@@ -98,43 +98,45 @@ impl<P: Host> Reply<P> {
 /// Answers the caller with what the pipeline comes to. A stream keeps the scope open until its end.
 pub fn into_response<P: Host>(
     result: Result<Reply<P>, Error>,
-    platform: P,
-    entry: RequestScope<P>,
+    host: P,
+    scope: RequestScope<P>,
 ) -> http::Response<Body> {
     match result {
         Ok(Reply::Answer(mut served)) => {
             let retention = std::mem::take(&mut served.retention);
-            with_recording(retention, platform, entry, |platform, entry| {
-                answer_response(served, platform, entry)
+            with_recording(retention, host, scope, |host, scope| {
+                answer_response(served, host, scope)
             })
         }
-        Ok(Reply::Cached(hit, keep)) => with_recording(keep, platform, entry, |platform, entry| {
-            cached_answer::into_response(*hit, platform, entry)
-        }),
-        Ok(Reply::Models(list)) => {
-            finish_response(json_response(StatusCode::OK, list), Outcome::Answered, entry)
+        Ok(Reply::Cached(hit, retention)) => {
+            with_recording(retention, host, scope, |host, scope| {
+                cached_answer::into_response(*hit, host, scope)
+            })
         }
-        Err(Error::Blocked(blocked)) => blocked_response(*blocked, entry),
+        Ok(Reply::Models(list)) => {
+            finish_response(json_response(StatusCode::OK, list), Outcome::Answered, scope)
+        }
+        Err(Error::Blocked(blocked)) => blocked_response(*blocked, scope),
         Err(Error::Refusal(refusal)) => {
-            error_response(refusal.to_api_error(), Outcome::Refused, entry)
+            error_response(refusal.to_api_error(), Outcome::Refused, scope)
         }
         Err(Error::Fault(fault)) => {
-            error_response(fault.to_api_error(&entry.record().attempts), Outcome::Failed, entry)
+            error_response(fault.to_api_error(&scope.record().attempts), Outcome::Failed, scope)
         }
     }
 }
 
 /// Wraps a response's body so that its bytes reach the cache and the conversation that `keep` names.
 fn with_recording<P: Host>(
-    keep: Retention,
-    platform: P,
-    mut entry: RequestScope<P>,
+    retention: Retention,
+    host: P,
+    mut scope: RequestScope<P>,
     respond: impl FnOnce(P, RequestScope<P>) -> http::Response<Body>,
 ) -> http::Response<Body> {
-    let tee = RecordingBody::from_scope(keep, &mut entry, &platform);
-    let response = respond(platform, entry);
-    match tee {
-        Some(tee) => tee.wrap(response),
+    let recorder = RecordingBody::from_scope(retention, &mut scope, &host);
+    let response = respond(host, scope);
+    match recorder {
+        Some(recorder) => recorder.wrap(response),
         None => response,
     }
 }
@@ -142,32 +144,32 @@ fn with_recording<P: Host>(
 /// Passes an upstream's answer on.
 fn answer_response<P: Host>(
     served: ServedAnswer<P>,
-    platform: P,
-    mut entry: RequestScope<P>,
+    host: P,
+    mut scope: RequestScope<P>,
 ) -> http::Response<Body> {
     let ServedAnswer { answer, timeouts, guards, retention: _ } = served;
-    let Dispatched { answer, continuation_targets: successors } = answer;
-    entry.responded(answer.status, None);
+    let Dispatched { answer, continuation_targets } = answer;
+    scope.responded(answer.status, None);
     let mut response = http::Response::new(Body::Empty);
     *response.status_mut() = answer.status;
     if let Some(content_type) = answer.content_type {
         response.headers_mut().insert(CONTENT_TYPE, content_type);
     }
-    add_gateway_headers(&mut response, &entry);
+    add_gateway_headers(&mut response, &scope);
     *response.body_mut() = match answer.content {
         AnswerContent::Whole(whole) => {
-            if let Some(transcript) = entry.transcript() {
+            if let Some(transcript) = scope.transcript() {
                 transcript.add_answer(&whole);
             }
-            entry.close(Outcome::Answered);
+            scope.close(Outcome::Answered);
             Body::from(whole)
         }
         AnswerContent::Stream(committed) => {
             disable_buffering(response.headers_mut());
-            let relay = Relay::new((*committed, successors), platform, entry, timeouts);
+            let relay = Relay::new((*committed, continuation_targets), host, scope, timeouts);
             match guards {
-                Some((inspector, endpoint)) => {
-                    Body::stream(GuardedStream::new(relay, inspector, endpoint))
+                Some((pipeline, endpoint)) => {
+                    Body::stream(GuardedStream::new(relay, pipeline, endpoint))
                 }
                 None => Body::stream(relay),
             }
@@ -179,17 +181,17 @@ fn answer_response<P: Host>(
 /// Answers with what the configuration puts in the place of blocked content.
 fn blocked_response<P: Host>(
     blocked: BlockResponse,
-    mut entry: RequestScope<P>,
+    mut scope: RequestScope<P>,
 ) -> http::Response<Body> {
-    entry.responded(blocked.status, blocked.error);
+    scope.responded(blocked.status, blocked.error);
     let mut response = http::Response::new(Body::from(blocked.body));
     *response.status_mut() = blocked.status;
     if blocked.content_type == "text/event-stream" {
         disable_buffering(response.headers_mut());
     }
     response.headers_mut().insert(CONTENT_TYPE, blocked.content_type);
-    add_gateway_headers(&mut response, &entry);
-    entry.close(Outcome::Blocked);
+    add_gateway_headers(&mut response, &scope);
+    scope.close(Outcome::Blocked);
     response
 }
 
@@ -197,14 +199,14 @@ fn blocked_response<P: Host>(
 fn error_response<P: Host>(
     answer: error::ApiError,
     outcome: Outcome,
-    mut entry: RequestScope<P>,
+    mut scope: RequestScope<P>,
 ) -> http::Response<Body> {
     let mut response = json_response(answer.status, answer.body().to_json());
     // The reservation returns, so the rate-limit headers of its success do not hold.
-    entry.replace_headers(answer.headers);
-    add_gateway_headers(&mut response, &entry);
-    entry.responded(answer.status, Some(answer.code));
-    entry.close(outcome);
+    scope.replace_headers(answer.headers);
+    add_gateway_headers(&mut response, &scope);
+    scope.responded(answer.status, Some(answer.code));
+    scope.close(outcome);
     response
 }
 
@@ -212,11 +214,11 @@ fn error_response<P: Host>(
 fn finish_response<P: Host>(
     mut response: http::Response<Body>,
     outcome: Outcome,
-    mut entry: RequestScope<P>,
+    mut scope: RequestScope<P>,
 ) -> http::Response<Body> {
-    add_gateway_headers(&mut response, &entry);
-    entry.responded(response.status(), None);
-    entry.close(outcome);
+    add_gateway_headers(&mut response, &scope);
+    scope.responded(response.status(), None);
+    scope.close(outcome);
     response
 }
 

@@ -53,15 +53,15 @@ pub struct RecordingBody<P: Host> {
 impl<P: Host> RecordingBody<P> {
     /// Takes over what is to be kept, and has itself told how the answer ends. `None`: nothing is.
     pub(crate) fn from_scope(
-        keep: Retention,
-        entry: &mut RequestScope<P>,
-        platform: &P,
+        retention: Retention,
+        scope: &mut RequestScope<P>,
+        host: &P,
     ) -> Option<Self> {
-        let most = keep.slot.as_ref().map(|slot| slot.max_bytes);
-        let most = most.max(keep.conversation.as_ref().map(|_| MAX_CONVERSATION_BYTES))?;
+        let max = retention.slot.as_ref().map(|slot| slot.max_bytes);
+        let max = max.max(retention.conversation.as_ref().map(|_| MAX_CONVERSATION_BYTES))?;
         let shown = Rc::new(RefCell::new(None));
         let told = Rc::clone(&shown);
-        entry.on_close(Box::new(move |record: &Record| {
+        scope.on_close(Box::new(move |record: &Record| {
             let is_good = record.outcome == Outcome::Answered
                 && record.status == Some(200)
                 && record.blocked_by.is_none();
@@ -74,11 +74,11 @@ impl<P: Host> RecordingBody<P> {
         }));
         Some(Self {
             inner: Body::Empty,
-            host: platform.clone(),
-            retention: Some(keep),
+            host: host.clone(),
+            retention: Some(retention),
             stream: false,
             recorded: Vec::new(),
-            remaining_bytes: most,
+            remaining_bytes: max,
             closed_answer: shown,
         })
     }
@@ -120,21 +120,21 @@ impl<P: Host> RecordingBody<P> {
 
     /// The caller has all that it will get.
     fn finish(&mut self) {
-        let Some(keep) = self.retention.take() else { return };
+        let Some(retention) = self.retention.take() else { return };
         let Some(ClosedAnswer { target, tokens }) = self.closed_answer.take() else { return };
         let (stream, gathered) = (self.stream, std::mem::take(&mut self.recorded));
-        let platform = self.host.clone();
+        let host = self.host.clone();
         self.host.defer(async move {
             let body = Bytes::from(gathered.concat());
-            if let Some(conversation) = keep.conversation {
+            if let Some(conversation) = retention.conversation {
                 // Neither waits for the other's store.
-                let (platform, body) = (platform.clone(), body.clone());
-                platform.clone().defer(async move {
-                    conversation.store(&platform, stream, &body).await;
+                let (host, body) = (host.clone(), body.clone());
+                host.clone().defer(async move {
+                    conversation.store(&host, stream, &body).await;
                 });
             }
-            if let Some(slot) = keep.slot.filter(|slot| body.len() <= slot.max_bytes) {
-                slot.store(&platform, (stream, body), target.as_deref(), tokens).await;
+            if let Some(slot) = retention.slot.filter(|slot| body.len() <= slot.max_bytes) {
+                slot.store(&host, (stream, body), target.as_deref(), tokens).await;
             }
         });
     }

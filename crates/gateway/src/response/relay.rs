@@ -77,26 +77,26 @@ struct PendingContinuation<P: Host> {
 impl<P: Host> Relay<P> {
     /// Begins to pass a stream on. From here on the relay holds the request's record.
     pub fn new(
-        (stream, successors): (Committed, Option<Box<ContinuationTargets>>),
-        platform: P,
-        entry: RequestScope<P>,
+        (stream, continuation_targets): (Committed, Option<Box<ContinuationTargets>>),
+        host: P,
+        scope: RequestScope<P>,
         timeouts: Timeouts,
     ) -> Self {
         let mut relay = Self {
             idle: timeouts.idle,
-            deadline: entry.began() + timeouts.total,
+            deadline: scope.began() + timeouts.total,
             idle_since: None,
             idle_timer: None,
             stream,
-            continuation_targets: successors,
+            continuation_targets,
             ending: None,
             is_close_deferred: false,
             continuation: None,
             splicer: None,
             is_usage_recorded: false,
-            transcript: entry.transcript().cloned(),
-            scope: Some(entry),
-            host: platform,
+            transcript: scope.transcript().cloned(),
+            scope: Some(scope),
+            host,
         };
         relay.apply_state();
         relay
@@ -149,9 +149,9 @@ impl<P: Host> Relay<P> {
     }
 
     /// Notes what the end of the stream says about the upstream's health, once.
-    fn record_signal(&mut self, sign: Signal) {
-        if let Some(ticket) = self.stream.permit.take() {
-            ticket.record(sign, self.host.now(), self.host.entropy());
+    fn record_signal(&mut self, signal: Signal) {
+        if let Some(permit) = self.stream.permit.take() {
+            permit.record(signal, self.host.now(), self.host.entropy());
         }
     }
 
@@ -168,20 +168,22 @@ impl<P: Host> Relay<P> {
     /// Asks somebody to go on where the stream broke off, if that is possible.
     fn start_continuation(&mut self, code: &'static str, message: &'static str) -> bool {
         let is_late = self.host.now() >= self.deadline;
-        let Some(successors) = self.continuation_targets.take().filter(|_| !is_late) else {
-            return false;
-        };
-        let Some(reader) = &self.stream.reader else { return false };
-        let Some((draft, said)) =
-            reader.streamed_text().and_then(|draft| Some((draft, draft.text()?)))
+        let Some(continuation_targets) = self.continuation_targets.take().filter(|_| !is_late)
         else {
             return false;
         };
-        let Some(mut entry) = self.scope.take() else { return false };
-        entry.split_usage(reader.meter().tokens(self.stream.prompt_size));
-        self.splicer = Some(ContinuationSplicer::new(draft));
-        let notes = entry.late_updates();
-        let work = successors.continue_stream(self.host.clone(), entry, said.to_owned());
+        let Some(reader) = &self.stream.reader else { return false };
+        let Some((streamed_text, said)) = reader
+            .streamed_text()
+            .and_then(|streamed_text| Some((streamed_text, streamed_text.text()?)))
+        else {
+            return false;
+        };
+        let Some(mut scope) = self.scope.take() else { return false };
+        scope.split_usage(reader.meter().tokens(self.stream.prompt_size));
+        self.splicer = Some(ContinuationSplicer::new(streamed_text));
+        let notes = scope.late_updates();
+        let work = continuation_targets.continue_stream(self.host.clone(), scope, said.to_owned());
         self.continuation =
             Some(PendingContinuation { work: Box::pin(work), late_updates: notes, code, message });
         self.is_usage_recorded = true;
@@ -193,9 +195,9 @@ impl<P: Host> Relay<P> {
     /// Takes what became of asking somebody to go on.
     fn poll_continuation(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(continuing) = &mut self.continuation else { return Poll::Ready(()) };
-        let (entry, stream) = ready!(continuing.work.as_mut().poll(cx));
+        let (scope, stream) = ready!(continuing.work.as_mut().poll(cx));
         let (code, message) = (continuing.code, continuing.message);
-        (self.scope, self.continuation) = (Some(entry), None);
+        (self.scope, self.continuation) = (Some(scope), None);
         match stream {
             Some(stream) => {
                 (self.stream, self.is_usage_recorded) = (*stream, false);
@@ -216,8 +218,8 @@ impl<P: Host> Relay<P> {
         self.record_signal(if is_late { Signal::Neutral } else { Signal::Failure });
         self.stream.body = Body::Empty;
         self.ending = Some(Outcome::Truncated);
-        if let Some(entry) = &mut self.scope {
-            entry.broke_off(code);
+        if let Some(scope) = &mut self.scope {
+            scope.broke_off(code);
         }
     }
 
@@ -251,8 +253,8 @@ impl<P: Host> Relay<P> {
 
     /// Notes something in the record, while it is open.
     pub(crate) fn update_record(&mut self, note: impl FnOnce(&mut Record) + 'static) {
-        if let Some(entry) = &mut self.scope {
-            entry.update(note);
+        if let Some(scope) = &mut self.scope {
+            scope.update(note);
         } else if let Some(continuing) = &self.continuation {
             continuing.late_updates.borrow_mut().push(Box::new(note));
         }
@@ -261,8 +263,8 @@ impl<P: Host> Relay<P> {
     /// Closes the record, if that was not done: in this way, or as the stream has ended.
     pub(crate) fn close(&mut self, outcome: Option<Outcome>) {
         let outcome = outcome.or(self.ending).unwrap_or(Outcome::HungUp);
-        if let Some(entry) = self.record_usage() {
-            entry.close(outcome);
+        if let Some(scope) = self.record_usage() {
+            scope.close(outcome);
         } else {
             self.update_record(move |record| record.outcome = outcome);
             // The entry goes with it.
@@ -272,15 +274,15 @@ impl<P: Host> Relay<P> {
 
     /// Hands the tokens to the record, which is written when the entry goes.
     fn record_usage(&mut self) -> Option<RequestScope<P>> {
-        let mut entry = self.scope.take()?;
+        let mut scope = self.scope.take()?;
         if self.is_usage_recorded {
-            return Some(entry);
+            return Some(scope);
         }
-        entry.spent(match &self.stream.reader {
+        scope.spent(match &self.stream.reader {
             Some(reader) => reader.meter().tokens(self.stream.prompt_size),
             None => self.stream.usage_tail.tokens(self.stream.prompt_size),
         });
-        Some(entry)
+        Some(scope)
     }
 
     /// Whether the upstream has been silent for too long. One timer serves many pieces: it is set
@@ -293,9 +295,8 @@ impl<P: Host> Relay<P> {
             if now >= due {
                 return Poll::Ready(());
             }
-            let platform = &self.host;
-            let alarm =
-                self.idle_timer.get_or_insert_with(|| Box::pin(platform.sleep(due.since(now))));
+            let host = &self.host;
+            let alarm = self.idle_timer.get_or_insert_with(|| Box::pin(host.sleep(due.since(now))));
             ready!(alarm.as_mut().poll(cx));
             self.idle_timer = None;
         }
@@ -343,7 +344,7 @@ impl<P: Host> Stream for Relay<P> {
             if let Some(piece) = relay.stream.ready.pop_front() {
                 let piece = match &mut relay.splicer {
                     // What is left of the stream that broke off goes first, as it is.
-                    Some(sequel) if relay.continuation.is_none() => sequel.splice(piece),
+                    Some(splicer) if relay.continuation.is_none() => splicer.splice(piece),
                     Some(_) | None => piece,
                 };
                 if piece.is_empty() {
@@ -365,8 +366,8 @@ impl<P: Host> Stream for Relay<P> {
                 }
                 return Poll::Ready(None);
             }
-            if let Err(outage) = ready!(relay.poll_upstream(cx)) {
-                return Poll::Ready(Some(Err(outage)));
+            if let Err(error) = ready!(relay.poll_upstream(cx)) {
+                return Poll::Ready(Some(Err(error)));
             }
         }
     }

@@ -138,20 +138,20 @@ mod tests {
 
     #[test]
     fn an_average_follows_and_fades() {
-        let mut gauge = TargetLoad::default();
-        assert_eq!(gauge.latency(true, NOW), 0);
-        gauge.record_latency(true, Duration::from_millis(400), NOW);
-        assert_eq!((gauge.latency(true, NOW), gauge.latency(false, NOW)), (400, 0));
-        gauge.record_latency(true, Duration::from_millis(800), NOW);
-        assert_eq!(gauge.latency(true, NOW), 500);
-        assert_eq!(gauge.latency(true, NOW + Duration::from_secs(10)), 250);
-        assert_eq!(gauge.latency(true, NOW + Duration::from_secs(1 << 40)), 0);
-        gauge.record_latency(true, Duration::MAX, NOW);
-        gauge.record_latency(true, Duration::MAX, NOW);
-        assert!(gauge.latency(true, NOW) > 500, "what is endless is much, and no overflow");
-        gauge.call_finished();
-        gauge.call_started();
-        assert_eq!(gauge.in_flight(), 1);
+        let mut load = TargetLoad::default();
+        assert_eq!(load.latency(true, NOW), 0);
+        load.record_latency(true, Duration::from_millis(400), NOW);
+        assert_eq!((load.latency(true, NOW), load.latency(false, NOW)), (400, 0));
+        load.record_latency(true, Duration::from_millis(800), NOW);
+        assert_eq!(load.latency(true, NOW), 500);
+        assert_eq!(load.latency(true, NOW + Duration::from_secs(10)), 250);
+        assert_eq!(load.latency(true, NOW + Duration::from_secs(1 << 40)), 0);
+        load.record_latency(true, Duration::MAX, NOW);
+        load.record_latency(true, Duration::MAX, NOW);
+        assert!(load.latency(true, NOW) > 500, "what is endless is much, and no overflow");
+        load.call_finished();
+        load.call_started();
+        assert_eq!(load.in_flight(), 1);
     }
 
     proptest! {

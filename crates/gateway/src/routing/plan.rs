@@ -69,10 +69,10 @@ pub struct Candidate<'a> {
 
 impl<'a> Candidate<'a> {
     /// `None` if the provider does not offer the endpoint.
-    fn new(config: &'a Config, target: &'a Target, ask: &'a ParsedRequest) -> Option<Self> {
-        let (index, model) = (target.provider, target_model(target, &ask.fields().model));
+    fn new(config: &'a Config, target: &'a Target, request: &'a ParsedRequest) -> Option<Self> {
+        let (index, model) = (target.provider, target_model(target, &request.fields().model));
         let provider = config.provider(index);
-        let url = provider.url(ask.endpoint(), model)?;
+        let url = provider.url(request.endpoint(), model)?;
         let price = config.prices.lookup(index, model);
         Some(Self { provider_index: index, provider, model, url, price })
     }
@@ -94,7 +94,7 @@ impl<'a> TargetPlan<'a> {
         config: &'a Config,
         matched: MatchedRoute<'a>,
         caller: &Caller<'_>,
-        ask: &'a ParsedRequest,
+        request: &'a ParsedRequest,
         headers: &HeaderMap,
         health: &impl TargetHealth,
         (now, entropy): (Timestamp, u64),
@@ -103,21 +103,21 @@ impl<'a> TargetPlan<'a> {
         let name = match &route.sticky {
             Sticky::None => None,
             Sticky::Consumer => caller.authenticated_id(),
-            Sticky::User => ask.fields().user.as_deref(),
+            Sticky::User => request.fields().user.as_deref(),
             Sticky::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()),
         };
         let entropy = name.map_or(entropy, |name| weighted::sticky_entropy(&route.id, name));
-        let chosen = choose_target(config, route, ask, health, (now, entropy));
+        let chosen = choose_target(config, route, request, health, (now, entropy));
         let mut targets: Vec<Candidate<'a>> = Vec::with_capacity(1 + route.fallback.len());
         for target in chosen.into_iter().chain(&route.fallback) {
-            let Some(candidate) = Candidate::new(config, target, ask) else { continue };
+            let Some(candidate) = Candidate::new(config, target, request) else { continue };
             // A target that has failed is not a fallback for itself.
             if targets.iter().all(|other| !other.is_same(&candidate)) {
                 targets.push(candidate);
             }
         }
         if targets.is_empty() {
-            let (model, path) = (ask.fields().model.clone(), ask.endpoint().path());
+            let (model, path) = (request.fields().model.clone(), request.endpoint().path());
             return Err(Refusal::EndpointNotOffered { model, path });
         }
         // A target on probation gets one call at a time, so the choice may fall on another one.
@@ -129,7 +129,9 @@ impl<'a> TargetPlan<'a> {
                 .iter()
                 .filter_map(|other| {
                     let target = &other.target;
-                    config.prices.lookup(target.provider, target_model(target, &ask.fields().model))
+                    config
+                        .prices
+                        .lookup(target.provider, target_model(target, &request.fields().model))
                 })
                 .collect(),
             false => Vec::new(),
@@ -142,15 +144,16 @@ impl<'a> TargetPlan<'a> {
     pub fn choose_again<'c>(
         &self,
         config: &'c Config,
-        ask: &'c ParsedRequest,
+        request: &'c ParsedRequest,
         health: &impl TargetHealth,
         now: Timestamp,
     ) -> Option<Candidate<'c>>
     where
         'a: 'c,
     {
-        let chosen = choose_target(config, self.matched.route, ask, health, (now, self.entropy))?;
-        let candidate = Candidate::new(config, chosen, ask)?;
+        let chosen =
+            choose_target(config, self.matched.route, request, health, (now, self.entropy))?;
+        let candidate = Candidate::new(config, chosen, request)?;
         let is_available = health.is_available(candidate.provider_index, candidate.model, now);
         let is_new = self.targets.iter().all(|other| !other.is_same(&candidate));
         (is_available && is_new).then_some(candidate)
@@ -199,11 +202,11 @@ fn target_model<'t>(target: &'t Target, asked: &'t str) -> &'t str {
 fn choose_target<'a>(
     config: &'a Config,
     route: &'a Route,
-    ask: &ParsedRequest,
+    request: &ParsedRequest,
     health: &impl TargetHealth,
     (now, entropy): (Timestamp, u64),
 ) -> Option<&'a Target> {
-    let (model, endpoint) = (&ask.fields().model, ask.endpoint());
+    let (model, endpoint) = (&request.fields().model, request.endpoint());
     let offers = |target: &Target| config.provider(target.provider).paths.path(endpoint).is_some();
     let awake =
         |target: &Target| health.is_available(target.provider, target_model(target, model), now);
@@ -212,8 +215,8 @@ fn choose_target<'a>(
     let better = match route.balance {
         Balance::Weight => None,
         Balance::Latency => balance::better_of_two(all, entropy, may, |target, _| {
-            let gauge = health.load(target.provider, target_model(target, model));
-            gauge.latency(ask.fields().stream, now)
+            let load = health.load(target.provider, target_model(target, model));
+            load.latency(request.fields().stream, now)
         }),
         // The load of an equal part of a share, in thousandths of a call.
         Balance::LeastBusy => balance::better_of_two(all, entropy, may, |target, weight| {

@@ -30,19 +30,19 @@ impl RecordSinks {
     }
 
     /// Adds a record to the usage totals; `cost` is in billionths of a USD.
-    pub(crate) fn count_usage<P: Host>(&self, platform: &P, record: &Record, cost: u64) {
-        self.usage_aggregator.record(platform, record, cost);
+    pub(crate) fn count_usage<P: Host>(&self, host: &P, record: &Record, cost: u64) {
+        self.usage_aggregator.record(host, record, cost);
     }
 
     /// Writes a record to the host's log and queues it for the OTLP collector.
     pub(crate) fn write_record<P: Host>(
         &self,
-        platform: &P,
+        host: &P,
         record: Box<Record>,
         trace: Option<Rc<TraceContext>>,
         cost: u64,
     ) {
-        platform.record(&record);
-        self.otlp_exporter.enqueue(&self.config, platform, record, trace, cost);
+        host.record(&record);
+        self.otlp_exporter.enqueue(&self.config, host, record, trace, cost);
     }
 }

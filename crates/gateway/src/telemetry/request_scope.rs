@@ -49,8 +49,13 @@ pub struct RequestScope<P: Host> {
 
 impl<P: Host> RequestScope<P> {
     /// Opens the scope of a request that arrives now. `trace` is `None` if no traces are exported.
-    pub fn open(sinks: RecordSinks, host: P, id: String, trace: Option<Rc<TraceContext>>) -> Self {
-        let began = host.now();
+    pub fn open(
+        sinks: RecordSinks,
+        task_host: P,
+        id: String,
+        trace: Option<Rc<TraceContext>>,
+    ) -> Self {
+        let began = task_host.now();
         let record = Record { event: "request", id, at_ms: began.as_millis(), ..Record::default() };
         Self {
             record: Box::new(record),
@@ -63,7 +68,7 @@ impl<P: Host> RequestScope<P> {
             on_close: None,
             late_updates: None,
             sinks,
-            host,
+            host: task_host,
             began,
         }
     }
@@ -328,11 +333,11 @@ impl<P: Host> Drop for RequestScope<P> {
             }
             // To look for what must be masked takes a while, and the last bytes wait for this.
             Some(transcript) => {
-                let (sinks, host) = (self.sinks.clone(), self.host.clone());
+                let (sinks, task_host) = (self.sinks.clone(), self.host.clone());
                 self.host.defer(async move {
                     let (prompt, answer) = (transcript.question(), transcript.answer());
                     let record = Box::new(Record { prompt, answer, ..*record });
-                    sinks.write_record(&host, record, trace, cost);
+                    sinks.write_record(&task_host, record, trace, cost);
                 });
             }
         }

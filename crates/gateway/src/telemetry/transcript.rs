@@ -45,7 +45,7 @@ struct AnswerTranscript {
 
 impl Transcript {
     /// Begins with a question.
-    pub fn new(ask: &ParsedRequest, max_chars: usize) -> Self {
+    pub fn new(request: &ParsedRequest, max_chars: usize) -> Self {
         let framer = Framer::new(MAX_EVENT_BYTES);
         let heard = AnswerTranscript {
             framer,
@@ -53,7 +53,7 @@ impl Transcript {
             chars_left: max_chars,
             is_truncated: false,
         };
-        Self { request: ask.clone(), max_chars, answer: RefCell::new(heard) }
+        Self { request: request.clone(), max_chars, answer: RefCell::new(heard) }
     }
 
     /// Takes events that the caller is shown.
@@ -82,16 +82,16 @@ impl Transcript {
         let mut masks = Masks::default();
         masks.reserve_placeholders(self.request.body_text());
         let (mut left, mut lines) = (self.max_chars, Vec::new());
-        for (_, said) in prompt.texts.iter().rev() {
+        for (_, field) in prompt.texts.iter().rev() {
             if left == 0 {
                 lines.push(ELLIPSIS.to_string());
                 break;
             }
-            let (text, is_cut) = truncate_chars(&said.text, left);
+            let (text, is_cut) = truncate_chars(&field.text, left);
             left = if is_cut { 0 } else { left - text.chars().count() };
             let text = mask_text(&mut masks, text, is_cut, self.max_chars);
             lines.push(match has_speakers {
-                true => format!("{}: {text}", role_name(said.role)),
+                true => format!("{}: {text}", role_name(field.role)),
                 false => text,
             });
         }
@@ -125,29 +125,29 @@ impl AnswerTranscript {
 
     fn add_texts(&mut self, answer: &[u8]) {
         let Some(Ok(all)) = str::from_utf8(answer).ok().map(texts_in_answer) else { return };
-        for said in all {
+        for field in all {
             if self.is_truncated {
                 return;
             }
-            let (text, is_cut) = truncate_chars(&said.text, self.chars_left);
+            let (text, is_cut) = truncate_chars(&field.text, self.chars_left);
             self.chars_left -= text.chars().count();
             self.is_truncated = is_cut;
-            match self.channels.iter_mut().find(|(strand, _)| *strand == said.channel) {
+            match self.channels.iter_mut().find(|(strand, _)| *strand == field.channel) {
                 Some((_, before)) => before.push_str(text),
-                None => self.channels.push((said.channel, text.to_owned())),
+                None => self.channels.push((field.channel, text.to_owned())),
             }
         }
     }
 }
 
 /// So many characters, and whether something follows them.
-fn truncate_chars(text: &str, most: usize) -> (&str, bool) {
-    text.char_indices().nth(most).map_or((text, false), |(at, _)| (&text[..at], true))
+fn truncate_chars(text: &str, max: usize) -> (&str, bool) {
+    text.char_indices().nth(max).map_or((text, false), |(at, _)| (&text[..at], true))
 }
 
 /// A text without what is personal in it. Where it is cut its end is left out as well if that may be a
 /// part of such a thing: half of a card's number is no card's number any more.
-fn mask_text(masks: &mut Masks, text: &str, is_cut: bool, most: usize) -> String {
+fn mask_text(masks: &mut Masks, text: &str, is_cut: bool, max: usize) -> String {
     let detect = MASKED_KINDS.to_vec();
     let pii = Pii { detect, custom: Vec::new(), action: PiiAction::Replace, restore: false };
     let shown = if is_cut { &text[..text.len() - pii::undecided_bytes(text)] } else { text };
@@ -165,7 +165,7 @@ fn mask_text(masks: &mut Masks, text: &str, is_cut: bool, most: usize) -> String
         Verdict::Pass | Verdict::Block(_) => shown.to_owned(),
     };
     // A mask may be longer than what it stands for.
-    let (short, is_longer) = truncate_chars(&masked, most);
+    let (short, is_longer) = truncate_chars(&masked, max);
     masked.truncate(short.len());
     if is_cut || is_longer {
         masked.push(ELLIPSIS);
@@ -200,17 +200,17 @@ mod tests {
 
     use super::Transcript;
 
-    fn transcript(messages: &str, most: usize) -> Transcript {
+    fn transcript(messages: &str, max: usize) -> Transcript {
         let body = Bytes::from(format!(r#"{{"model":"m","messages":{messages}}}"#));
         let headers = HeaderMap::new();
-        let ask =
+        let request =
             ParsedRequest::read(Endpoint::ChatCompletions, &headers, Body::from(body), 1 << 20);
-        Transcript::new(&block_on(ask).expect("a request"), most)
+        Transcript::new(&block_on(request).expect("a request"), max)
     }
 
     #[track_caller]
-    fn assert_question(messages: &str, most: usize, expected: &str) {
-        assert_eq!(transcript(messages, most).question().as_deref(), Some(expected));
+    fn assert_question(messages: &str, max: usize, expected: &str) {
+        assert_eq!(transcript(messages, max).question().as_deref(), Some(expected));
     }
 
     #[test]
@@ -234,14 +234,14 @@ mod tests {
             "user: I am [EMAIL_1], card [CARD_1]\nuser: write to [EMAIL_1]",
         );
         let card = r#"[{"role":"user","content":"card 4111 1111 1111 1111"}]"#;
-        for most in 6..23 {
-            let question = transcript(card, most).question().expect("a question");
-            assert!(!question.contains("41"), "{most}: {question}");
+        for max in 6..23 {
+            let question = transcript(card, max).question().expect("a question");
+            assert!(!question.contains("41"), "{max}: {question}");
         }
         let mail = r#"[{"role":"user","content":"mail ann@example.com"}]"#;
-        for most in 6..19 {
-            let question = transcript(mail, most).question().expect("a question");
-            assert!(!question.contains("ann"), "{most}: {question}");
+        for max in 6..19 {
+            let question = transcript(mail, max).question().expect("a question");
+            assert!(!question.contains("ann"), "{max}: {question}");
         }
     }
 
@@ -261,8 +261,8 @@ mod tests {
             assert_eq!(transcript.answer().as_deref(), Some("hm\nask [EMAIL_1] now"));
         }
         let whole = r#"{"choices":[{"message":{"role":"assistant","content":"one two three"}}]}"#;
-        for (most, expected) in [(13, "one two three"), (8, "one two …"), (6, "one …")] {
-            let transcript = transcript("[]", most);
+        for (max, expected) in [(13, "one two three"), (8, "one two …"), (6, "one …")] {
+            let transcript = transcript("[]", max);
             transcript.add_answer(&Bytes::from(whole));
             assert_eq!(transcript.answer().as_deref(), Some(expected));
         }

@@ -124,7 +124,7 @@ impl FakeHost {
     pub(crate) fn books(&self) -> Vec<(String, String)> {
         let text = |book: &Book| String::from_utf8(book.to_bytes()).expect("books are JSON");
         let books = self.0.books.borrow();
-        books.iter().map(|(place, book)| (place.as_str().to_owned(), text(book))).collect()
+        books.iter().map(|(book_id, book)| (book_id.as_str().to_owned(), text(book))).collect()
     }
 }
 
@@ -215,16 +215,20 @@ impl LedgerHost for FakeHost {
     const MAX_BATCH_DELAY: Duration = Duration::from_secs(2);
     const EXPIRES_ROWS: bool = false;
 
-    async fn apply(&self, place: &BookId, operation: &Operation) -> Result<LedgerReply, HostError> {
+    async fn apply(
+        &self,
+        book_id: &BookId,
+        operation: &Operation,
+    ) -> Result<LedgerReply, HostError> {
         yield_once().await;
         if self.0.ledger_unavailable.get() {
             return Err(HostError::new("the ledger is away"));
         }
-        let name = place.as_str();
+        let name = book_id.as_str();
         assert!(name.len() <= 128 && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
         let now = self.now();
         let reply =
-            self.0.books.borrow_mut().entry(place.clone()).or_default().apply(now, operation);
+            self.0.books.borrow_mut().entry(book_id.clone()).or_default().apply(now, operation);
         if self.0.ledger_drops_replies.get() {
             Err(HostError::new("the answer was lost"))
         } else {

@@ -71,15 +71,15 @@ impl<P: Host> AttemptContext<'_, P> {
         &self,
         candidate: &'c Candidate<'c>,
         part: AttemptKind,
-        entry: &mut RequestScope<P>,
+        scope: &mut RequestScope<P>,
     ) -> Result<ActiveAttempt<'c>, Timestamp> {
         let began = self.host.now();
-        let ticket =
+        let permit =
             self.upstreams.acquire(candidate.provider_index, candidate.model, self.route, began)?;
         let key = self.upstreams.next_key(candidate.provider_index, candidate.model, began)?;
         let attempt = Attempt::start(candidate.label(), key, part, began);
-        let number = entry.attempt_started(attempt, candidate.price);
-        Ok(ActiveAttempt { candidate, key, permit: ticket, record_index: number, began })
+        let number = scope.attempt_started(attempt, candidate.price);
+        Ok(ActiveAttempt { candidate, key, permit, record_index: number, began })
     }
 
     /// Makes the call of this number, with this key, and waits for an answer that can be committed to.
@@ -95,27 +95,29 @@ impl<P: Host> AttemptContext<'_, P> {
         if let Some(trace) = &self.trace {
             trace.inject(number, request.headers_mut());
         }
-        let mut patience = AttemptTimeouts::start(self.host, self.route.timeouts, self.deadline);
+        let mut timeouts = AttemptTimeouts::start(self.host, self.route.timeouts, self.deadline);
         let response =
-            patience.run(self.host.fetch(request)).await?.map_err(AttemptError::connect)?;
+            timeouts.run(self.host.fetch(request)).await?.map_err(AttemptError::connect)?;
         let (head, body) = response.into_parts();
         let content_type = head.headers.get(CONTENT_TYPE).cloned();
         let content = match classify::classify_head(head.status, &head.headers) {
             HeadClass::Failure(failure) => Err(failure.into()),
-            HeadClass::CallersFault => match self.read_body(body, &mut patience).await {
+            HeadClass::CallersFault => match self.read_body(body, &mut timeouts).await {
                 Ok((whole, None)) => Ok((AnswerContent::Whole(whole), None)),
                 Ok((_, Some(_))) => Err(Failure::NotAnAnswer.into()),
-                Err(failed) => Err(failed),
+                Err(attempt_error) => Err(attempt_error),
             },
-            HeadClass::Answer if !is_stream => self.read_whole(body, &mut patience).await,
+            HeadClass::Answer if !is_stream => self.read_whole(body, &mut timeouts).await,
             HeadClass::Answer if content_type.as_ref().is_some_and(is_event_stream) => {
-                let stream = self.open_stream(body, &mut patience).await;
+                let stream = self.open_stream(body, &mut timeouts).await;
                 stream.map(|stream| (AnswerContent::Stream(Box::new(stream)), None))
             }
             HeadClass::Answer => Err(Failure::NotAnAnswer.into()),
         };
-        let (content, tokens) = content
-            .map_err(|failed: AttemptError| AttemptError { status: Some(head.status), ..failed })?;
+        let (content, tokens) = content.map_err(|attempt_error: AttemptError| AttemptError {
+            status: Some(head.status),
+            ..attempt_error
+        })?;
         Ok(AcceptedAnswer { answer: Answer { status: head.status, content_type, content }, tokens })
     }
 
@@ -123,20 +125,20 @@ impl<P: Host> AttemptContext<'_, P> {
     async fn open_stream(
         &self,
         body: Body,
-        patience: &mut AttemptTimeouts<'_, P>,
+        timeouts: &mut AttemptTimeouts<'_, P>,
     ) -> Result<Committed, AttemptError> {
         let mut stream = Uncommitted::new(body, !self.request.fields().wants_usage);
         if self.keeps_text {
             stream.keep_text();
         }
         loop {
-            let piece = patience.next_piece(stream.body()).await?;
+            let piece = timeouts.next_piece(stream.body()).await?;
             let events = stream.events();
             match stream.push(piece, || self.prompt_size())? {
                 CommitState::Held(held) => {
                     // Comments alone do not buy an upstream time, and events without content not
                     // for ever.
-                    patience.check_progress(held.events() > events)?;
+                    timeouts.check_progress(held.events() > events)?;
                     stream = held;
                 }
                 CommitState::Ready(committed) => return Ok(committed),
@@ -148,12 +150,12 @@ impl<P: Host> AttemptContext<'_, P> {
     async fn read_whole(
         &self,
         body: Body,
-        patience: &mut AttemptTimeouts<'_, P>,
+        timeouts: &mut AttemptTimeouts<'_, P>,
     ) -> Result<(AnswerContent, Option<Tokens>), AttemptError> {
-        let (whole, rest) = self.read_body(body, patience).await?;
+        let (whole, rest) = self.read_body(body, timeouts).await?;
         if let Some(rest) = rest {
-            let most = self.request.max_output_tokens();
-            let long = Committed::unparsed(whole, rest, self.prompt_size(), most);
+            let max = self.request.max_output_tokens();
+            let long = Committed::unparsed(whole, rest, self.prompt_size(), max);
             return Ok((AnswerContent::Stream(Box::new(long)), None));
         }
         let answer = openai::AnswerSummary::parse(self.request.endpoint(), &whole)?;
@@ -166,11 +168,11 @@ impl<P: Host> AttemptContext<'_, P> {
     async fn read_body(
         &self,
         mut body: Body,
-        patience: &mut AttemptTimeouts<'_, P>,
+        timeouts: &mut AttemptTimeouts<'_, P>,
     ) -> Result<(Bytes, Option<Body>), AttemptError> {
         let mut whole = Bytes::new();
-        while let Some(piece) = patience.next_piece(&mut body).await? {
-            patience.reset_idle();
+        while let Some(piece) = timeouts.next_piece(&mut body).await? {
+            timeouts.reset_idle();
             let is_first = whole.is_empty();
             whole = append(whole, piece);
             // One piece that is there already is held, however long it is.
@@ -190,27 +192,29 @@ impl<P: Host> AttemptContext<'_, P> {
     /// Notes what came of a call: in the record, with the target's health, with the provider's keys.
     pub(crate) fn record_outcome(
         &self,
-        call: ActiveAttempt<'_>,
+        attempt: ActiveAttempt<'_>,
         result: Result<AcceptedAnswer, AttemptError>,
-        entry: &mut RequestScope<P>,
+        scope: &mut RequestScope<P>,
     ) -> Result<Answer, (Failure, KeyOutcome)> {
         let now = self.host.now();
         match result {
             Ok(AcceptedAnswer { mut answer, tokens }) => {
                 let is_success = answer.status.is_success();
                 let name = if is_success { ANSWERED } else { CALLERS_FAULT };
-                entry.attempt_finished(call.record_index, name, Some(answer.status), None);
-                entry.priced(call.candidate.price);
-                self.upstreams
-                    .key_accepted((call.candidate.provider_index, call.candidate.model), call.key);
+                scope.attempt_finished(attempt.record_index, name, Some(answer.status), None);
+                scope.priced(attempt.candidate.price);
+                self.upstreams.key_accepted(
+                    (attempt.candidate.provider_index, attempt.candidate.model),
+                    attempt.key,
+                );
                 if is_success {
-                    call.permit.record_latency(self.request.fields().stream, now);
-                    entry.first_token();
+                    attempt.permit.record_latency(self.request.fields().stream, now);
+                    scope.first_token();
                 }
                 if let Some(tokens) = tokens {
-                    entry.spent(tokens);
+                    scope.spent(tokens);
                 }
-                let note = |sign| call.permit.record(sign, now, self.host.entropy());
+                let note = |signal| attempt.permit.record(signal, now, self.host.entropy());
                 match &mut answer.content {
                     // A target that refuses what the caller sent may well be able to do nothing else.
                     AnswerContent::Whole(_) if !is_success => {}
@@ -218,30 +222,30 @@ impl<P: Host> AttemptContext<'_, P> {
                     // The stream keeps the ticket: it may still break off.
                     AnswerContent::Stream(stream) => {
                         note(Signal::FirstContent);
-                        stream.set_permit(call.permit);
+                        stream.set_permit(attempt.permit);
                     }
                 }
                 Ok(answer)
             }
             Err(AttemptError { failure, status, detail }) => {
-                entry.attempt_finished(call.record_index, failure.name(), status, detail);
-                let keys = self.apply_failure(&call, failure, now);
-                Err((failure, keys))
+                scope.attempt_finished(attempt.record_index, failure.name(), status, detail);
+                let key_outcome = self.apply_failure(&attempt, failure, now);
+                Err((failure, key_outcome))
             }
         }
     }
 
     /// Notes that a call is not waited for any more, since another was quicker. That says nothing about
     /// its target but how long it takes at least.
-    pub(crate) fn cancel(&self, call: ActiveAttempt<'_>, entry: &mut RequestScope<P>) {
-        call.permit.record_latency(self.request.fields().stream, self.host.now());
-        entry.attempt_finished(call.record_index, HEDGED_OUT, None, None);
+    pub(crate) fn cancel(&self, attempt: ActiveAttempt<'_>, scope: &mut RequestScope<P>) {
+        attempt.permit.record_latency(self.request.fields().stream, self.host.now());
+        scope.attempt_finished(attempt.record_index, HEDGED_OUT, None, None);
     }
 
     /// Lets the provider's keyring and the target's breaker draw their conclusions.
     fn apply_failure(
         &self,
-        call: &ActiveAttempt<'_>,
+        attempt: &ActiveAttempt<'_>,
         failure: Failure,
         now: Timestamp,
     ) -> KeyOutcome {
@@ -249,19 +253,19 @@ impl<P: Host> AttemptContext<'_, P> {
         // Whoever had but the rest of somebody else's time has not shown that it is slow.
         let was_hurried = failure == Failure::Timeout
             && now >= self.deadline
-            && now.since(call.began) < self.route.timeouts.first_byte / 2;
+            && now.since(attempt.began) < self.route.timeouts.first_byte / 2;
         if failure == Failure::Timeout && !was_hurried {
-            call.permit.record_latency(self.request.fields().stream, now);
+            attempt.permit.record_latency(self.request.fields().stream, now);
         }
-        let sign = failure.signal(call.key.is_some(), worth_waiting);
-        let sign = if was_hurried { Signal::Neutral } else { sign };
-        call.permit.record(sign, now, self.host.entropy());
-        let target = (call.candidate.provider_index, call.candidate.model);
-        match self.upstreams.apply_failure(target, call.key, failure, now, worth_waiting) {
-            KeyOutcome::NotAtFault if call.permit.is_open_or_half_open() => {
+        let signal = failure.signal(attempt.key.is_some(), worth_waiting);
+        let signal = if was_hurried { Signal::Neutral } else { signal };
+        attempt.permit.record(signal, now, self.host.entropy());
+        let target = (attempt.candidate.provider_index, attempt.candidate.model);
+        match self.upstreams.apply_failure(target, attempt.key, failure, now, worth_waiting) {
+            KeyOutcome::NotAtFault if attempt.permit.is_open_or_half_open() => {
                 KeyOutcome::TargetCoolingDown
             }
-            keys => keys,
+            key_outcome => key_outcome,
         }
     }
 }

@@ -84,7 +84,7 @@ impl CircuitBreaker {
     /// When there was last a reason to remember it.
     pub fn last_signal_at(&self) -> Timestamp {
         let failed = self.failures.back().copied().unwrap_or_default();
-        self.open_state.map_or(failed, |rest| rest.until)
+        self.open_state.map_or(failed, |open_state| open_state.until)
     }
 
     /// Asks to call. When a rest is over one call is let through, as a probe with this `number`, which
@@ -93,12 +93,12 @@ impl CircuitBreaker {
     pub fn acquire(
         &mut self,
         now: Timestamp,
-        patience: Duration,
+        timeout: Duration,
         number: u64,
     ) -> Result<Permit, BreakerOpen> {
         self.check_available(now)?;
-        let Some(rest) = &mut self.open_state else { return Ok(Permit::default()) };
-        rest.probe = Some(Probe { number, lost_at: now + patience });
+        let Some(open_state) = &mut self.open_state else { return Ok(Permit::default()) };
+        open_state.probe = Some(Probe { number, lost_at: now + timeout });
         Ok(Permit(Some(number)))
     }
 
@@ -117,8 +117,8 @@ impl CircuitBreaker {
     /// While the target rests, only the probe counts: calls that began before it tell old news.
     pub fn record(
         &mut self,
-        pass: Permit,
-        sign: Signal,
+        permit: Permit,
+        signal: Signal,
         now: Timestamp,
         entropy: u64,
         health: &Health,
@@ -126,23 +126,23 @@ impl CircuitBreaker {
         if health.failures == 0 {
             return;
         }
-        let Some(rest) = &mut self.open_state else {
-            return self.record_while_closed(sign, now, entropy, health);
+        let Some(open_state) = &mut self.open_state else {
+            return self.record_while_closed(signal, now, entropy, health);
         };
-        let is_probe = pass.0.is_some() && rest.probe.map(|probe| probe.number) == pass.0;
-        match sign {
+        let is_probe = permit.0.is_some() && open_state.probe.map(|probe| probe.number) == permit.0;
+        match signal {
             // Even a probe that was taken for lost has proved it.
-            Signal::FirstContent | Signal::Success if pass.0.is_some() => *self = Self::default(),
+            Signal::FirstContent | Signal::Success if permit.0.is_some() => *self = Self::default(),
             Signal::Failure if is_probe => {
-                let earlier = rest.earlier_openings.saturating_add(1);
+                let earlier = open_state.earlier_openings.saturating_add(1);
                 self.trip(now + open_duration(health, earlier, entropy), earlier);
             }
             Signal::Throttled(wait) if is_probe => {
-                let earlier = rest.earlier_openings;
+                let earlier = open_state.earlier_openings;
                 self.trip(now + wait.min(MAX_RETRY_AFTER), earlier);
             }
             // The next one may try.
-            Signal::Neutral if is_probe => rest.probe = None,
+            Signal::Neutral if is_probe => open_state.probe = None,
             Signal::FirstContent
             | Signal::Success
             | Signal::Failure
@@ -151,8 +151,14 @@ impl CircuitBreaker {
         }
     }
 
-    fn record_while_closed(&mut self, sign: Signal, now: Timestamp, entropy: u64, health: &Health) {
-        match sign {
+    fn record_while_closed(
+        &mut self,
+        signal: Signal,
+        now: Timestamp,
+        entropy: u64,
+        health: &Health,
+    ) {
+        match signal {
             // A stream that speaks and then breaks off, time and again, must not pass for well.
             Signal::FirstContent | Signal::Neutral => {}
             Signal::Success => self.failures.clear(),
@@ -213,8 +219,8 @@ mod tests {
     #[track_caller]
     fn assert_open(signs: &[(u64, Signal)], is_open: bool) {
         let mut breaker = CircuitBreaker::default();
-        for (millis, sign) in signs {
-            breaker.record(NO_PROBE, *sign, at(*millis), u64::MAX, &HEALTH);
+        for (millis, signal) in signs {
+            breaker.record(NO_PROBE, *signal, at(*millis), u64::MAX, &HEALTH);
         }
         assert_eq!(breaker.is_open(), is_open, "{signs:?}");
     }
@@ -236,8 +242,8 @@ mod tests {
     fn zero_failures_are_never_too_many() {
         let mut breaker = CircuitBreaker::default();
         let never = Health { failures: 0, ..HEALTH };
-        for sign in [Signal::Failure, Signal::Throttled(PATIENCE)] {
-            breaker.record(NO_PROBE, sign, NOW, 0, &never);
+        for signal in [Signal::Failure, Signal::Throttled(PATIENCE)] {
+            breaker.record(NO_PROBE, signal, NOW, 0, &never);
         }
         assert!(breaker.is_default());
     }

@@ -107,8 +107,8 @@ impl Uncommitted {
 impl Committed {
     /// A body that is too long to hold: it is passed on unread. It counts for what it reports in its
     /// end, or for `most` tokens at most by estimate.
-    pub fn unparsed(beginning: Bytes, rest: Body, prompt_size: TextSize, most: u64) -> Self {
-        let mut usage_tail = UsageTail::new(most);
+    pub fn unparsed(beginning: Bytes, rest: Body, prompt_size: TextSize, max: u64) -> Self {
+        let mut usage_tail = UsageTail::new(max);
         usage_tail.push(&beginning);
         Self {
             usage_tail,
@@ -127,7 +127,7 @@ impl Committed {
     }
 
     /// Has it noted how the stream ends.
-    pub fn set_permit(&mut self, ticket: CallPermit) {
-        self.permit = Some(ticket);
+    pub fn set_permit(&mut self, permit: CallPermit) {
+        self.permit = Some(permit);
     }
 }

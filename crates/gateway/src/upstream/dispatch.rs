@@ -73,13 +73,13 @@ pub(crate) struct DispatchState {
 
 impl<P: Host> Dispatcher<'_, P> {
     /// Tries the targets in their order and notes every attempt in the record.
-    pub async fn dispatch(&self, entry: &mut RequestScope<P>) -> Result<Dispatched, Fault> {
+    pub async fn dispatch(&self, scope: &mut RequestScope<P>) -> Result<Dispatched, Fault> {
         let route = self.plan.route();
-        let deadline = entry.began() + route.timeouts.total;
+        let deadline = scope.began() + route.timeouts.total;
         if let Some(hedge) = route.hedge {
             self.upstreams.credit_hedge(self.plan.route_index(), hedge);
         }
-        let mut walk = DispatchState {
+        let mut state = DispatchState {
             deadline,
             may_hedge: self.may_replay(),
             hedged_outcome: None,
@@ -87,25 +87,25 @@ impl<P: Host> Dispatcher<'_, P> {
             cool_down_until: None,
         };
         let refused = |answer| Dispatched { answer, continuation_targets: None };
-        let answer = self.try_targets(&mut walk, entry).await;
-        let answer = answer.or_else(|| walk.refusal.take().map(refused));
-        if entry.record().attempts.is_empty() {
-            entry.skipped_none();
+        let answer = self.try_targets(&mut state, scope).await;
+        let answer = answer.or_else(|| state.refusal.take().map(refused));
+        if scope.record().attempts.is_empty() {
+            scope.skipped_none();
         }
-        answer.ok_or_else(|| self.to_fault(entry, &walk))
+        answer.ok_or_else(|| self.to_fault(scope, &state))
     }
 
     /// Tries the targets in their order, until one answers or nothing is left to try.
     async fn try_targets(
         &self,
-        walk: &mut DispatchState,
-        entry: &mut RequestScope<P>,
+        state: &mut DispatchState,
+        scope: &mut RequestScope<P>,
     ) -> Option<Dispatched> {
         let route = self.plan.route();
         let targets = self.plan.targets();
-        let mut course =
-            RetryPolicy::new(targets.len(), route.fallback_on, route.retries, walk.deadline);
-        let exchange = self.attempt_context(walk.deadline, entry);
+        let mut policy =
+            RetryPolicy::new(targets.len(), route.fallback_on, route.retries, state.deadline);
+        let context = self.attempt_context(state.deadline, scope);
         for (position, planned) in targets.iter().enumerate() {
             // Since the choice, another request may have taken the only permit of a half-open target.
             let again = if position == 0 { self.choose_again(planned) } else { None };
@@ -114,18 +114,19 @@ impl<P: Host> Dispatcher<'_, P> {
             loop {
                 let now = self.host.now();
                 // A timer may be late, and a caller's body slow: what cannot end in time is not begun.
-                if now >= walk.deadline {
+                if now >= state.deadline {
                     return None;
                 }
-                let told = match walk.hedged_outcome.take_if(|(beside, _)| *beside == position) {
+                let outcome = match state.hedged_outcome.take_if(|(beside, _)| *beside == position)
+                {
                     // It was called already, beside another.
-                    Some((_, told)) => {
+                    Some((_, outcome)) => {
                         is_first_try = false;
-                        Ok(told)
+                        Ok(outcome)
                     }
-                    None => match exchange.start(candidate, AttemptKind::Primary, entry) {
+                    None => match context.start(candidate, AttemptKind::Primary, scope) {
                         Err(until) => Err(until),
-                        Ok(call) => {
+                        Ok(attempt) => {
                             if std::mem::take(&mut is_first_try) {
                                 self.upstreams.record_request(
                                     candidate.provider_index,
@@ -135,38 +136,38 @@ impl<P: Host> Dispatcher<'_, P> {
                             }
                             let body = body.get_or_insert_with(|| self.request_body(candidate));
                             Ok(self
-                                .run_attempt(&exchange, (position, call), body, walk, entry)
+                                .run_attempt(&context, (position, attempt), body, state, scope)
                                 .await)
                         }
                     },
                 };
                 let now = self.host.now();
-                let step = match told {
+                let decision = match outcome {
                     Ok(AttemptOutcome::Answered(answer)) => return Some(answer),
                     Ok(AttemptOutcome::Refused(answer)) => {
-                        entry.answered_by(candidate.label());
-                        walk.refusal = Some(answer);
-                        course.skip_target(now)
+                        scope.answered_by(candidate.label());
+                        state.refusal = Some(answer);
+                        policy.skip_target(now)
                     }
-                    Ok(AttemptOutcome::Failed(failure, keys)) => {
+                    Ok(AttemptOutcome::Failed(failure, key_outcome)) => {
                         let may_retry =
                             || self.upstreams.spend_retry(candidate.provider_index, now);
-                        course.decide(failure, keys, now, self.host.entropy(), may_retry)
+                        policy.decide(failure, key_outcome, now, self.host.entropy(), may_retry)
                     }
                     Err(until) => {
-                        walk.note_cool_down(until);
-                        entry.skipped(|| candidate.label());
-                        course.skip_target(now)
+                        state.note_cool_down(until);
+                        scope.skipped(|| candidate.label());
+                        policy.skip_target(now)
                     }
                 };
-                if step != Decision::GiveUp
-                    && !entry.record().attempts.is_empty()
+                if decision != Decision::GiveUp
+                    && !scope.record().attempts.is_empty()
                     && !self.may_replay()
                 {
-                    entry.not_replayed();
+                    scope.not_replayed();
                     return None;
                 }
-                match step {
+                match decision {
                     Decision::Retry { after } if after.is_zero() => {}
                     Decision::Retry { after } => self.host.sleep(after).await,
                     Decision::NextTarget => break,
@@ -189,24 +190,30 @@ impl<P: Host> Dispatcher<'_, P> {
     /// Makes a call, perhaps with another beside it.
     async fn run_attempt(
         &self,
-        exchange: &AttemptContext<'_, P>,
-        (position, call): (usize, ActiveAttempt<'_>),
+        context: &AttemptContext<'_, P>,
+        (position, attempt): (usize, ActiveAttempt<'_>),
         body: &Bytes,
-        walk: &mut DispatchState,
-        entry: &mut RequestScope<P>,
+        state: &mut DispatchState,
+        scope: &mut RequestScope<P>,
     ) -> AttemptOutcome {
-        match self.hedge_delay(&call, walk) {
+        match self.hedge_delay(&attempt, state) {
             // Apart, so that other routes' requests do not carry the room that it takes.
             Some(after) => {
-                let hedged =
-                    self.run_hedged(exchange, (position, call), body.clone(), after, walk, entry);
+                let hedged = self.run_hedged(
+                    context,
+                    (position, attempt),
+                    body.clone(),
+                    after,
+                    state,
+                    scope,
+                );
                 Box::pin(hedged).await
             }
             None => {
-                let result = exchange
-                    .send(call.candidate, (call.key, call.record_index), body.clone())
+                let result = context
+                    .send(attempt.candidate, (attempt.key, attempt.record_index), body.clone())
                     .await;
-                self.classify_outcome(exchange, (position, call), result, entry)
+                self.classify_outcome(context, (position, attempt), result, scope)
             }
         }
     }
@@ -214,38 +221,44 @@ impl<P: Host> Dispatcher<'_, P> {
     /// Notes what came of a call, and says what it means for the request.
     pub(crate) fn classify_outcome(
         &self,
-        exchange: &AttemptContext<'_, P>,
-        (position, call): (usize, ActiveAttempt<'_>),
+        context: &AttemptContext<'_, P>,
+        (position, attempt): (usize, ActiveAttempt<'_>),
         result: Result<AcceptedAnswer, AttemptError>,
-        entry: &mut RequestScope<P>,
+        scope: &mut RequestScope<P>,
     ) -> AttemptOutcome {
-        let candidate = call.candidate;
-        match exchange.record_outcome(call, result, entry) {
+        let candidate = attempt.candidate;
+        match context.record_outcome(attempt, result, scope) {
             // Whoever stands in for another may refuse what that one would have taken, and a third may
             // take it.
             Ok(answer) if !answer.status.is_success() && position > 0 => {
                 AttemptOutcome::Refused(answer)
             }
             Ok(answer) => {
-                entry.answered_by(candidate.label());
+                scope.answered_by(candidate.label());
                 let is_stream = matches!(answer.content, AnswerContent::Stream(_));
                 let others = &self.plan.targets()[position + 1..];
-                let may_follow = is_stream && exchange.keeps_text && !others.is_empty();
-                let successors = may_follow.then(|| {
-                    let (config, fleet) = (Rc::clone(self.config), Rc::clone(self.upstreams));
+                let may_follow = is_stream && context.keeps_text && !others.is_empty();
+                let continuation_targets = may_follow.then(|| {
+                    let (config, upstreams) = (Rc::clone(self.config), Rc::clone(self.upstreams));
                     let route = self.plan.route_index();
-                    Box::new(ContinuationTargets::new(config, fleet, self.request, route, others))
+                    Box::new(ContinuationTargets::new(
+                        config,
+                        upstreams,
+                        self.request,
+                        route,
+                        others,
+                    ))
                 });
-                AttemptOutcome::Answered(Dispatched { answer, continuation_targets: successors })
+                AttemptOutcome::Answered(Dispatched { answer, continuation_targets })
             }
-            Err((failure, keys)) => AttemptOutcome::Failed(failure, keys),
+            Err((failure, key_outcome)) => AttemptOutcome::Failed(failure, key_outcome),
         }
     }
 
     fn attempt_context(
         &self,
         deadline: Timestamp,
-        entry: &RequestScope<P>,
+        scope: &RequestScope<P>,
     ) -> AttemptContext<'_, P> {
         // What a hard limit caps was reserved for one answer.
         let keeps_draft = self.plan.route().continues_streams
@@ -259,7 +272,7 @@ impl<P: Host> Dispatcher<'_, P> {
             route: self.plan.route(),
             deadline,
             extra_prompt: TextSize::default(),
-            trace: entry.trace().cloned(),
+            trace: scope.trace().cloned(),
             keeps_text: keeps_draft,
         }
     }
@@ -275,23 +288,23 @@ impl<P: Host> Dispatcher<'_, P> {
 
     /// Whether the request may be sent more than once.
     fn may_replay(&self) -> bool {
-        let most = self.plan.route().retries.max_replay_bytes;
-        most.is_none_or(|most| self.request.body().len() <= most)
+        let max = self.plan.route().retries.max_replay_bytes;
+        max.is_none_or(|max| self.request.body().len() <= max)
     }
 
     /// What all the failures add up to.
-    fn to_fault(&self, entry: &RequestScope<P>, walk: &DispatchState) -> Fault {
-        let attempts = &entry.record().attempts;
+    fn to_fault(&self, scope: &RequestScope<P>, state: &DispatchState) -> Fault {
+        let attempts = &scope.record().attempts;
         let now = self.host.now();
         let is_late = || {
             attempts.iter().all(|attempt| attempt.result == Failure::Timeout.name())
-                || now >= walk.deadline
+                || now >= state.deadline
         };
-        match walk.cool_down_until {
+        match state.cool_down_until {
             Some(until) if attempts.is_empty() => Fault::NoHealthyUpstream {
                 retry_after: until.since(now).as_millis().div_ceil(1000).max(1) as u64,
             },
-            _ if entry.record().not_replayed => Fault::NotReplayed {
+            _ if scope.record().not_replayed => Fault::NotReplayed {
                 most: self.plan.route().retries.max_replay_bytes.unwrap_or_default(),
                 is_late: is_late(),
             },

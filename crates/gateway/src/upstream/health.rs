@@ -69,8 +69,8 @@ impl HealthTable {
         change: impl FnOnce(&mut TargetLoad),
     ) {
         let gauges = &mut self.loads[provider.position()];
-        if let Some(gauge) = gauges.get_mut(model) {
-            return change(gauge);
+        if let Some(load) = gauges.get_mut(model) {
+            return change(load);
         }
         if gauges.len() >= MAX_MODELS_PER_PROVIDER {
             let idle = gauges.iter().min_by_key(|(_, one)| (one.in_flight(), one.last_used()));
@@ -78,9 +78,9 @@ impl HealthTable {
                 gauges.remove(&idle);
             }
         }
-        let mut gauge = TargetLoad::default();
-        change(&mut gauge);
-        gauges.insert(model.into(), gauge);
+        let mut load = TargetLoad::default();
+        change(&mut load);
+        gauges.insert(model.into(), load);
     }
 
     /// After which time a target is late: with the first content of a stream, or with a whole answer.
@@ -91,8 +91,8 @@ impl HealthTable {
         stream: bool,
         now: Timestamp,
     ) -> Option<Duration> {
-        let paces = self.latencies[provider.position()].get_mut(model)?;
-        paces[usize::from(stream)].p95(now)
+        let latencies = self.latencies[provider.position()].get_mut(model)?;
+        latencies[usize::from(stream)].p95(now)
     }
 
     /// Learns how long an answer took, or was waited for.
@@ -103,16 +103,16 @@ impl HealthTable {
         took: Duration,
         now: Timestamp,
     ) {
-        let paces = &mut self.latencies[provider.position()];
-        if !paces.contains_key(model) && paces.len() >= MAX_MODELS_PER_PROVIDER {
+        let latencies = &mut self.latencies[provider.position()];
+        if !latencies.contains_key(model) && latencies.len() >= MAX_MODELS_PER_PROVIDER {
             let last =
                 |pair: &[LatencyHistogram; 2]| pair[0].last_decay().max(pair[1].last_decay());
-            let oldest = paces.iter().min_by_key(|(_, pair)| last(pair));
+            let oldest = latencies.iter().min_by_key(|(_, pair)| last(pair));
             if let Some(oldest) = oldest.map(|(model, _)| model.clone()) {
-                paces.remove(&oldest);
+                latencies.remove(&oldest);
             }
         }
-        paces.entry(model.into()).or_default()[usize::from(stream)].record(took, now);
+        latencies.entry(model.into()).or_default()[usize::from(stream)].record(took, now);
     }
 
     /// Asks to call. A probe of which nothing is heard for `patience` is taken for lost.
@@ -121,45 +121,46 @@ impl HealthTable {
         provider: ProviderIndex,
         model: &str,
         now: Timestamp,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Permit, BreakerOpen> {
         let Some(breaker) = self.breakers[provider.position()].get_mut(model) else {
             return Ok(Permit::default());
         };
         self.probe_count += 1;
-        breaker.acquire(now, patience, self.probe_count)
+        breaker.acquire(now, timeout, self.probe_count)
     }
 
     /// Learns what came of a call.
     pub fn record(
         &mut self,
         (provider, model): (ProviderIndex, &str),
-        (pass, sign): (Permit, Signal),
+        (permit, signal): (Permit, Signal),
         now: Timestamp,
         entropy: u64,
         health: &Health,
     ) {
-        let ill = &mut self.breakers[provider.position()];
-        if let Some(breaker) = ill.get_mut(model) {
-            breaker.record(pass, sign, now, entropy, health);
+        let breakers = &mut self.breakers[provider.position()];
+        if let Some(breaker) = breakers.get_mut(model) {
+            breaker.record(permit, signal, now, entropy, health);
             if breaker.is_default() {
-                ill.remove(model);
+                breakers.remove(model);
             }
             return;
         }
         let mut breaker = CircuitBreaker::default();
-        breaker.record(pass, sign, now, entropy, health);
+        breaker.record(permit, signal, now, entropy, health);
         if breaker.is_default() {
             return;
         }
-        if ill.len() >= MAX_MODELS_PER_PROVIDER {
+        if breakers.len() >= MAX_MODELS_PER_PROVIDER {
             // Those that merely failed once or twice go before those that rest.
-            let least = ill.iter().min_by_key(|(_, one)| (one.is_open(), one.last_signal_at()));
+            let least =
+                breakers.iter().min_by_key(|(_, one)| (one.is_open(), one.last_signal_at()));
             if let Some(least) = least.map(|(model, _)| model.clone()) {
-                ill.remove(&least);
+                breakers.remove(&least);
             }
         }
-        ill.insert(model.into(), breaker);
+        breakers.insert(model.into(), breaker);
     }
 }
 
@@ -185,75 +186,77 @@ mod tests {
         config.routes[0].targets.all()[0].target.provider
     }
 
-    fn fail(ward: &mut HealthTable, model: &str, now: Timestamp) {
+    fn fail(health: &mut HealthTable, model: &str, now: Timestamp) {
         let target = (provider(), model);
-        ward.record(target, (Permit::default(), Signal::Failure), now, 0, &HEALTH);
+        health.record(target, (Permit::default(), Signal::Failure), now, 0, &HEALTH);
     }
 
     #[test]
     fn one_model_rests_and_the_others_do_not() {
-        let mut ward = HealthTable::new(1);
-        fail(&mut ward, "a", NOW);
-        fail(&mut ward, "b", NOW);
-        assert!(ward.is_available(provider(), "a", NOW));
-        fail(&mut ward, "a", NOW);
+        let mut health = HealthTable::new(1);
+        fail(&mut health, "a", NOW);
+        fail(&mut health, "b", NOW);
+        assert!(health.is_available(provider(), "a", NOW));
+        fail(&mut health, "a", NOW);
         assert!(
-            !ward.is_available(provider(), "a", NOW) && ward.is_open_or_half_open(provider(), "a")
+            !health.is_available(provider(), "a", NOW)
+                && health.is_open_or_half_open(provider(), "a")
         );
         assert!(
-            ward.is_available(provider(), "b", NOW) && !ward.is_open_or_half_open(provider(), "b")
+            health.is_available(provider(), "b", NOW)
+                && !health.is_open_or_half_open(provider(), "b")
         );
-        assert!(ward.acquire(provider(), "a", NOW, HEALTH.cool_down).is_err());
+        assert!(health.acquire(provider(), "a", NOW, HEALTH.cool_down).is_err());
         let later = NOW + HEALTH.cool_down;
         let probe =
-            ward.acquire(provider(), "a", later, HEALTH.cool_down).expect("the rest is over");
-        assert!(!ward.is_available(provider(), "a", later));
-        ward.record((provider(), "a"), (probe, Signal::Success), later, 0, &HEALTH);
+            health.acquire(provider(), "a", later, HEALTH.cool_down).expect("the rest is over");
+        assert!(!health.is_available(provider(), "a", later));
+        health.record((provider(), "a"), (probe, Signal::Success), later, 0, &HEALTH);
         assert!(
-            ward.is_available(provider(), "a", later)
-                && !ward.is_open_or_half_open(provider(), "a")
+            health.is_available(provider(), "a", later)
+                && !health.is_open_or_half_open(provider(), "a")
         );
     }
 
     #[test]
     fn who_is_well_takes_no_room() {
-        let mut ward = HealthTable::new(1);
-        for sign in [Signal::FirstContent, Signal::Success, Signal::Neutral] {
-            ward.record((provider(), "a"), (Permit::default(), sign), NOW, 0, &HEALTH);
+        let mut health = HealthTable::new(1);
+        for signal in [Signal::FirstContent, Signal::Success, Signal::Neutral] {
+            health.record((provider(), "a"), (Permit::default(), signal), NOW, 0, &HEALTH);
         }
-        fail(&mut ward, "b", NOW);
-        ward.record((provider(), "b"), (Permit::default(), Signal::Success), NOW, 0, &HEALTH);
-        assert!(ward.breakers[0].is_empty());
+        fail(&mut health, "b", NOW);
+        health.record((provider(), "b"), (Permit::default(), Signal::Success), NOW, 0, &HEALTH);
+        assert!(health.breakers[0].is_empty());
     }
 
     #[test]
     fn what_is_measured_is_bounded() {
-        let mut ward = HealthTable::new(1);
-        ward.update_load(provider(), "busy", TargetLoad::call_started);
+        let mut health = HealthTable::new(1);
+        health.update_load(provider(), "busy", TargetLoad::call_started);
         for number in 0..1_000 {
-            ward.update_load(provider(), &number.to_string(), |gauge| {
-                gauge.record_latency(
+            health.update_load(provider(), &number.to_string(), |load| {
+                load.record_latency(
                     true,
                     Duration::from_millis(9),
                     NOW + Duration::from_millis(number),
                 );
             });
         }
-        assert_eq!(ward.loads[0].len(), MAX_MODELS_PER_PROVIDER);
-        assert_eq!(ward.load(provider(), "busy").in_flight(), 1);
-        assert_eq!(ward.load(provider(), "999").latency(true, NOW), 9);
-        assert_eq!(ward.load(provider(), "nobody").latency(true, NOW), 0);
+        assert_eq!(health.loads[0].len(), MAX_MODELS_PER_PROVIDER);
+        assert_eq!(health.load(provider(), "busy").in_flight(), 1);
+        assert_eq!(health.load(provider(), "999").latency(true, NOW), 9);
+        assert_eq!(health.load(provider(), "nobody").latency(true, NOW), 0);
     }
 
     #[test]
     fn a_flood_of_names_is_bounded_and_wakes_nobody() {
-        let mut ward = HealthTable::new(1);
-        fail(&mut ward, "ill", NOW);
-        fail(&mut ward, "ill", NOW);
+        let mut health = HealthTable::new(1);
+        fail(&mut health, "ill", NOW);
+        fail(&mut health, "ill", NOW);
         for number in 0..1_000 {
-            fail(&mut ward, &number.to_string(), NOW + Duration::from_millis(number));
+            fail(&mut health, &number.to_string(), NOW + Duration::from_millis(number));
         }
-        assert_eq!(ward.breakers[0].len(), MAX_MODELS_PER_PROVIDER);
-        assert!(!ward.is_available(provider(), "ill", NOW));
+        assert_eq!(health.breakers[0].len(), MAX_MODELS_PER_PROVIDER);
+        assert!(!health.is_available(provider(), "ill", NOW));
     }
 }

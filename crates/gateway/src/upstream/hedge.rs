@@ -23,66 +23,66 @@ impl<P: Host> Dispatcher<'_, P> {
     /// After how long somebody else is called beside this target; `None`: nobody is.
     pub(crate) fn hedge_delay(
         &self,
-        call: &ActiveAttempt<'_>,
-        walk: &DispatchState,
+        attempt: &ActiveAttempt<'_>,
+        state: &DispatchState,
     ) -> Option<Duration> {
-        let hedge = self.plan.route().hedge.filter(|_| walk.may_hedge)?;
-        let target = (call.candidate.provider_index, call.candidate.model);
+        let hedge = self.plan.route().hedge.filter(|_| state.may_hedge)?;
+        let target = (attempt.candidate.provider_index, attempt.candidate.model);
         let now = self.host.now();
         let after = self.upstreams.hedge_delay(hedge, target, self.request.fields().stream, now)?;
-        (now + after + MIN_HEDGE_TIME <= walk.deadline).then_some(after)
+        (now + after + MIN_HEDGE_TIME <= state.deadline).then_some(after)
     }
 
     /// Makes a call, and another beside it when it is late.
     pub(crate) async fn run_hedged(
         &self,
-        exchange: &AttemptContext<'_, P>,
+        context: &AttemptContext<'_, P>,
         (position, first): (usize, ActiveAttempt<'_>),
         body: Bytes,
         after: Duration,
-        walk: &mut DispatchState,
-        entry: &mut RequestScope<P>,
+        state: &mut DispatchState,
+        scope: &mut RequestScope<P>,
     ) -> AttemptOutcome {
-        let mut one = pin!(exchange.send(first.candidate, (first.key, first.record_index), body));
+        let mut one = pin!(context.send(first.candidate, (first.key, first.record_index), body));
         let alone = until_timer(one.as_mut(), self.host.sleep(after)).await;
         let second = match alone {
             Some(result) => {
-                return self.classify_outcome(exchange, (position, first), result, entry);
+                return self.classify_outcome(context, (position, first), result, scope);
             }
-            None => self.start_hedge(exchange, position, walk, entry),
+            None => self.start_hedge(context, position, state, scope),
         };
         let Some((beside, second)) = second else {
             let result = one.await;
-            return self.classify_outcome(exchange, (position, first), result, entry);
+            return self.classify_outcome(context, (position, first), result, scope);
         };
         let body = self.request_body(second.candidate);
         let mut other =
-            pin!(exchange.send(second.candidate, (second.key, second.record_index), body));
+            pin!(context.send(second.candidate, (second.key, second.record_index), body));
         match select(one.as_mut(), other.as_mut()).await {
             Either::Left(result) => {
-                let told = self.classify_outcome(exchange, (position, first), result, entry);
-                if let AttemptOutcome::Answered(answer) = told {
-                    exchange.cancel(second, entry);
+                let outcome = self.classify_outcome(context, (position, first), result, scope);
+                if let AttemptOutcome::Answered(answer) = outcome {
+                    context.cancel(second, scope);
                     return AttemptOutcome::Answered(answer);
                 }
                 let result = other.await;
-                match self.classify_outcome(exchange, (beside, second), result, entry) {
+                match self.classify_outcome(context, (beside, second), result, scope) {
                     AttemptOutcome::Answered(answer) => AttemptOutcome::Answered(answer),
                     later => {
-                        walk.hedged_outcome = Some((beside, later));
-                        told
+                        state.hedged_outcome = Some((beside, later));
+                        outcome
                     }
                 }
             }
             Either::Right(result) => {
-                let told = self.classify_outcome(exchange, (beside, second), result, entry);
-                if let AttemptOutcome::Answered(answer) = told {
-                    exchange.cancel(first, entry);
+                let outcome = self.classify_outcome(context, (beside, second), result, scope);
+                if let AttemptOutcome::Answered(answer) = outcome {
+                    context.cancel(first, scope);
                     return AttemptOutcome::Answered(answer);
                 }
-                walk.hedged_outcome = Some((beside, told));
+                state.hedged_outcome = Some((beside, outcome));
                 let result = one.await;
-                self.classify_outcome(exchange, (position, first), result, entry)
+                self.classify_outcome(context, (position, first), result, scope)
             }
         }
     }
@@ -90,10 +90,10 @@ impl<P: Host> Dispatcher<'_, P> {
     /// The next target that is well, if the route may still hedge.
     fn start_hedge(
         &self,
-        exchange: &AttemptContext<'_, P>,
+        context: &AttemptContext<'_, P>,
         position: usize,
-        walk: &mut DispatchState,
-        entry: &mut RequestScope<P>,
+        state: &mut DispatchState,
+        scope: &mut RequestScope<P>,
     ) -> Option<(usize, ActiveAttempt<'_>)> {
         let now = self.host.now();
         let others = || self.plan.targets().iter().enumerate().skip(position + 1);
@@ -102,12 +102,12 @@ impl<P: Host> Dispatcher<'_, P> {
             self.upstreams.is_available(other.provider_index, other.model, now)
                 && !self.upstreams.is_open_or_half_open(other.provider_index, other.model)
         })?;
-        walk.may_hedge = false;
+        state.may_hedge = false;
         if !self.upstreams.spend_hedge(self.plan.route_index()) {
             return None;
         }
-        let call = exchange.start(candidate, AttemptKind::Hedge, entry).ok()?;
+        let attempt = context.start(candidate, AttemptKind::Hedge, scope).ok()?;
         self.upstreams.record_request(candidate.provider_index, self.plan.route().retries, now);
-        Some((at, call))
+        Some((at, attempt))
     }
 }

@@ -56,9 +56,9 @@ mod tests {
     #[track_caller]
     fn assert_delay(after: Option<u64>, measured: &[u64], expected: Option<u64>) {
         let hedge = Hedge { share: 50, after: after.map(Duration::from_millis) };
-        let mut pace = LatencyHistogram::default();
-        measured.iter().for_each(|millis| pace.record(Duration::from_millis(*millis), NOW));
-        assert_eq!(hedge_delay(hedge, || pace.p95(NOW)), expected.map(Duration::from_millis));
+        let mut histogram = LatencyHistogram::default();
+        measured.iter().for_each(|millis| histogram.record(Duration::from_millis(*millis), NOW));
+        assert_eq!(hedge_delay(hedge, || histogram.p95(NOW)), expected.map(Duration::from_millis));
     }
 
     #[test]

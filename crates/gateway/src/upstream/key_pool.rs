@@ -205,28 +205,28 @@ mod tests {
 
     #[test]
     fn keys_are_used_in_turn() {
-        let mut ring = KeyPool::new(3);
-        let taken: Vec<_> = (0..5).map(|_| ring.next_key("m", NOW)).collect();
+        let mut pool = KeyPool::new(3);
+        let taken: Vec<_> = (0..5).map(|_| pool.next_key("m", NOW)).collect();
         assert_eq!(taken, [Ok(Some(0)), Ok(Some(1)), Ok(Some(2)), Ok(Some(0)), Ok(Some(1))]);
         assert_eq!(KeyPool::new(0).next_key("m", NOW), Ok(None));
     }
 
     #[test]
     fn a_refused_key_rests_and_comes_back() {
-        let mut ring = KeyPool::new(2);
-        assert!(ring.record_failure(0, "m", Failure::KeyRefused, NOW, WORTH));
-        assert_eq!(ring.next_key("m", NOW), Ok(Some(1)));
-        assert_eq!(ring.next_key("m", NOW), Ok(Some(1)));
+        let mut pool = KeyPool::new(2);
+        assert!(pool.record_failure(0, "m", Failure::KeyRefused, NOW, WORTH));
+        assert_eq!(pool.next_key("m", NOW), Ok(Some(1)));
+        assert_eq!(pool.next_key("m", NOW), Ok(Some(1)));
         let long = Failure::TooManyRequests { retry_after: Some(Duration::from_secs(10)) };
-        assert!(ring.record_failure(1, "m", long, NOW, WORTH));
-        assert_eq!(ring.next_key("m", NOW), Err(AllKeysCoolingDown(NOW + Duration::from_secs(10))));
-        assert_eq!(ring.next_key("m", NOW + Duration::from_secs(10)), Ok(Some(1)));
-        assert_eq!(ring.next_key("m", NOW + REJECTED_KEY_COOL_DOWN), Ok(Some(0)));
+        assert!(pool.record_failure(1, "m", long, NOW, WORTH));
+        assert_eq!(pool.next_key("m", NOW), Err(AllKeysCoolingDown(NOW + Duration::from_secs(10))));
+        assert_eq!(pool.next_key("m", NOW + Duration::from_secs(10)), Ok(Some(1)));
+        assert_eq!(pool.next_key("m", NOW + REJECTED_KEY_COOL_DOWN), Ok(Some(0)));
     }
 
     #[test]
     fn what_is_not_the_keys_fault_leaves_it_awake() {
-        let mut ring = KeyPool::new(1);
+        let mut pool = KeyPool::new(1);
         let short = Failure::TooManyRequests { retry_after: Some(WORTH) };
         for failure in [
             short,
@@ -235,9 +235,9 @@ mod tests {
             Failure::NotAnAnswer,
             Failure::ServerError { retry_after: None },
         ] {
-            assert!(!ring.record_failure(0, "m", failure, NOW, WORTH));
+            assert!(!pool.record_failure(0, "m", failure, NOW, WORTH));
         }
-        assert_eq!(ring.next_key("m", NOW), Ok(Some(0)));
+        assert_eq!(pool.next_key("m", NOW), Ok(Some(0)));
     }
 
     proptest! {
@@ -260,11 +260,11 @@ mod tests {
     }
 
     /// Refuses a key for a model until that is believed.
-    fn deny(ring: &mut KeyPool, key: usize, model: &str) {
+    fn deny(pool: &mut KeyPool, key: usize, model: &str) {
         for _ in 1..super::SUSPICIONS_TO_REJECT {
-            ring.record_failure(key, model, Failure::ModelRefused, NOW, WORTH);
+            pool.record_failure(key, model, Failure::ModelRefused, NOW, WORTH);
         }
-        assert!(ring.record_failure(key, model, Failure::ModelRefused, NOW, WORTH));
+        assert!(pool.record_failure(key, model, Failure::ModelRefused, NOW, WORTH));
     }
 
     #[test]
@@ -289,25 +289,25 @@ mod tests {
 
     #[test]
     fn a_model_that_is_denied_leaves_the_others_alone() {
-        let mut ring = KeyPool::new(1);
-        deny(&mut ring, 0, "denied");
+        let mut pool = KeyPool::new(1);
+        deny(&mut pool, 0, "denied");
         assert_eq!(
-            ring.next_key("denied", NOW),
+            pool.next_key("denied", NOW),
             Err(AllKeysCoolingDown(NOW + REJECTED_KEY_COOL_DOWN))
         );
-        assert_eq!(ring.next_key("m", NOW), Ok(Some(0)));
-        assert_eq!(ring.next_key("denied", NOW + REJECTED_KEY_COOL_DOWN), Ok(Some(0)));
+        assert_eq!(pool.next_key("m", NOW), Ok(Some(0)));
+        assert_eq!(pool.next_key("denied", NOW + REJECTED_KEY_COOL_DOWN), Ok(Some(0)));
     }
 
     #[test]
     fn a_flood_of_denied_models_is_bounded() {
-        let mut ring = KeyPool::new(1);
+        let mut pool = KeyPool::new(1);
         for model in 0..1_000 {
-            deny(&mut ring, 0, &model.to_string());
-            ring.record_failure(0, &format!("another {model}"), Failure::Unpaid, NOW, WORTH);
+            deny(&mut pool, 0, &model.to_string());
+            pool.record_failure(0, &format!("another {model}"), Failure::Unpaid, NOW, WORTH);
         }
-        assert_eq!(ring.model_cool_downs.len(), super::MAX_MODEL_COOL_DOWNS);
-        assert_eq!(ring.suspicions.len(), super::MAX_SUSPICIONS);
-        assert!(ring.next_key("999", NOW).is_err());
+        assert_eq!(pool.model_cool_downs.len(), super::MAX_MODEL_COOL_DOWNS);
+        assert_eq!(pool.suspicions.len(), super::MAX_SUSPICIONS);
+        assert!(pool.next_key("999", NOW).is_err());
     }
 }

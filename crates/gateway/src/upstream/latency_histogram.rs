@@ -119,13 +119,13 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
     fn pace(millis: impl IntoIterator<Item = u64>) -> LatencyHistogram {
-        let mut pace = LatencyHistogram::default();
-        millis.into_iter().for_each(|millis| pace.record(Duration::from_millis(millis), NOW));
-        pace
+        let mut histogram = LatencyHistogram::default();
+        millis.into_iter().for_each(|millis| histogram.record(Duration::from_millis(millis), NOW));
+        histogram
     }
 
-    fn late(pace: &mut LatencyHistogram, now: Timestamp) -> u64 {
-        pace.p95(now).expect("enough is known").as_millis() as u64
+    fn late(histogram: &mut LatencyHistogram, now: Timestamp) -> u64 {
+        histogram.p95(now).expect("enough is known").as_millis() as u64
     }
 
     /// Evenly spread numbers from 0 to 1, in an order that jumps about.
@@ -136,8 +136,8 @@ mod tests {
     /// Takes two thousand times by the inverse of a distribution, and compares with it.
     #[track_caller]
     fn assert_p95_close(name: &str, quantile: impl Fn(f64) -> f64) {
-        let mut pace = pace(spread(2_000).map(|part| quantile(part) as u64));
-        let found = late(&mut pace, NOW) as f64;
+        let mut histogram = pace(spread(2_000).map(|part| quantile(part) as u64));
+        let found = late(&mut histogram, NOW) as f64;
         // What has faded is sampled anew, so that the rank is right to within two in a hundred.
         let (least, most) = (quantile(0.93), quantile(0.97) * 1.125 + 1.0);
         assert!((least.floor()..=most).contains(&found), "{name}: {found} not in {least}..={most}");

@@ -14,17 +14,17 @@ use crate::routing::plan::Candidate;
 /// What a target is told otherwise than the caller said it.
 pub(crate) fn body_changes<'c>(
     candidate: &'c Candidate<'_>,
-    ask: &ParsedRequest,
-    most_output: Option<u64>,
+    request: &ParsedRequest,
+    max_output_tokens: Option<u64>,
 ) -> Changes<'c> {
-    let field = match ask.endpoint() {
+    let field = match request.endpoint() {
         Endpoint::ChatCompletions => candidate.provider.output_field,
         Endpoint::Completions | Endpoint::Embeddings => OutputField::MaxTokens,
     };
     Changes {
         model: Some(candidate.model),
         ask_for_usage: candidate.provider.stream_usage,
-        max_output_tokens: most_output.map(|most| (most, field)),
+        max_output_tokens: max_output_tokens.map(|max| (max, field)),
         extra_messages: None,
     }
 }

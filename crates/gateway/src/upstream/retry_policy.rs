@@ -76,12 +76,12 @@ impl RetryPolicy {
     pub fn decide(
         &mut self,
         failure: Failure,
-        keys: KeyOutcome,
+        key_outcome: KeyOutcome,
         now: Timestamp,
         entropy: u64,
         may_retry: impl FnOnce() -> bool,
     ) -> Decision {
-        match keys {
+        match key_outcome {
             // Each key once: with many keys and short rests the first would be awake again.
             KeyOutcome::AnotherAvailable { of }
                 if self.keys_tried + 1 < of && now < self.deadline =>
@@ -197,12 +197,12 @@ mod tests {
     }
 
     #[track_caller]
-    fn assert_decisions(mut course: RetryPolicy, failures: &[Failure], expected: &[Decision]) {
+    fn assert_decisions(mut policy: RetryPolicy, failures: &[Failure], expected: &[Decision]) {
         // The highest entropy takes the whole of a wait but for the last nanosecond.
         let steps: Vec<Decision> = failures
             .iter()
             .map(|failure| {
-                match course.decide(*failure, KeyOutcome::NotAtFault, NOW, u64::MAX, || true) {
+                match policy.decide(*failure, KeyOutcome::NotAtFault, NOW, u64::MAX, || true) {
                     Decision::Retry { after } => Decision::Retry {
                         after: Duration::from_millis(after.as_micros().div_ceil(1000) as u64),
                     },
@@ -266,47 +266,47 @@ mod tests {
 
     #[test]
     fn a_refused_key_makes_way_for_another() {
-        let mut course = course(1, ALL, 0);
+        let mut policy = course(1, ALL, 0);
         let another = KeyOutcome::AnotherAvailable { of: 2 };
         assert_eq!(
-            course.decide(Failure::KeyRefused, another, NOW, 0, || true),
+            policy.decide(Failure::KeyRefused, another, NOW, 0, || true),
             Decision::Retry { after: Duration::ZERO }
         );
-        assert_eq!(course.decide(Failure::KeyRefused, another, NOW, 0, || true), Decision::GiveUp);
+        assert_eq!(policy.decide(Failure::KeyRefused, another, NOW, 0, || true), Decision::GiveUp);
         assert_eq!(
-            course.decide(Failure::KeyRefused, KeyOutcome::AllCoolingDown, NOW, 0, || true),
+            policy.decide(Failure::KeyRefused, KeyOutcome::AllCoolingDown, NOW, 0, || true),
             Decision::GiveUp
         );
     }
 
     #[test]
     fn a_second_try_is_taken_out_of_the_budget() {
-        let mut course = course(2, ALL, 3);
-        assert_eq!(course.decide(ERROR, KeyOutcome::NotAtFault, NOW, 0, || true), retry_after(50));
+        let mut policy = course(2, ALL, 3);
+        assert_eq!(policy.decide(ERROR, KeyOutcome::NotAtFault, NOW, 0, || true), retry_after(50));
         assert_eq!(
-            course.decide(ERROR, KeyOutcome::NotAtFault, NOW, 0, || false),
+            policy.decide(ERROR, KeyOutcome::NotAtFault, NOW, 0, || false),
             Decision::NextTarget
         );
         let asked = |_| -> bool { panic!("nothing is taken where no second try comes") };
         assert_eq!(
-            course.decide(ERROR, KeyOutcome::TargetCoolingDown, NOW, 0, || asked(())),
+            policy.decide(ERROR, KeyOutcome::TargetCoolingDown, NOW, 0, || asked(())),
             Decision::GiveUp
         );
         assert_eq!(
-            course.decide(Failure::KeyRefused, KeyOutcome::NotAtFault, NOW, 0, || asked(())),
+            policy.decide(Failure::KeyRefused, KeyOutcome::NotAtFault, NOW, 0, || asked(())),
             Decision::GiveUp
         );
     }
 
     #[test]
     fn a_target_that_rests_is_not_tried_again() {
-        let mut course = course(2, ALL, 3);
+        let mut policy = course(2, ALL, 3);
         assert_eq!(
-            course.decide(ERROR, KeyOutcome::TargetCoolingDown, NOW, 0, || true),
+            policy.decide(ERROR, KeyOutcome::TargetCoolingDown, NOW, 0, || true),
             Decision::NextTarget
         );
         assert_eq!(
-            course.decide(ERROR, KeyOutcome::TargetCoolingDown, NOW, 0, || true),
+            policy.decide(ERROR, KeyOutcome::TargetCoolingDown, NOW, 0, || true),
             Decision::GiveUp
         );
     }
@@ -314,23 +314,23 @@ mod tests {
     #[test]
     fn a_second_try_that_cannot_end_in_time_is_not_begun() {
         let after = Duration::from_millis(100);
-        for (left, step) in [(199, Decision::NextTarget), (200, retry_after(100))] {
+        for (left, decision) in [(199, Decision::NextTarget), (200, retry_after(100))] {
             let busy = Failure::TooManyRequests { retry_after: Some(after) };
             let deadline = NOW + Duration::from_millis(left);
-            let mut course = RetryPolicy::new(2, ALL, retries(1), deadline);
-            assert_eq!(course.decide(busy, KeyOutcome::NotAtFault, NOW, 0, || true), step);
+            let mut policy = RetryPolicy::new(2, ALL, retries(1), deadline);
+            assert_eq!(policy.decide(busy, KeyOutcome::NotAtFault, NOW, 0, || true), decision);
         }
     }
 
     #[test]
     fn nothing_begins_after_the_deadline() {
-        let mut course = RetryPolicy::new(2, ALL, retries(3), NOW + Duration::from_millis(60));
+        let mut policy = RetryPolicy::new(2, ALL, retries(3), NOW + Duration::from_millis(60));
         assert_eq!(
-            course.decide(ERROR, KeyOutcome::NotAtFault, NOW, u64::MAX, || true),
+            policy.decide(ERROR, KeyOutcome::NotAtFault, NOW, u64::MAX, || true),
             Decision::NextTarget
         );
         assert_eq!(
-            course.decide(
+            policy.decide(
                 ERROR,
                 KeyOutcome::NotAtFault,
                 NOW + Duration::from_millis(60),

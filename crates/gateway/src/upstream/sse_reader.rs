@@ -71,8 +71,8 @@ impl SseReader {
         {
             let passes = match self.meter.observe(self.framer.bytes(event.clone())) {
                 EventKind::Prelude | EventKind::Content => {
-                    if let Some(draft) = &mut self.streamed_text {
-                        draft.add_event(self.framer.bytes(event.clone()));
+                    if let Some(streamed_text) = &mut self.streamed_text {
+                        streamed_text.add_event(self.framer.bytes(event.clone()));
                     }
                     true
                 }

@@ -60,10 +60,10 @@ enum LatencyTimer {
 impl Upstreams {
     /// All of them well.
     pub fn new(config: &Config) -> Self {
-        let keyrings = config.providers.iter().map(|provider| KeyPool::new(provider.keys.len()));
+        let key_pools = config.providers.iter().map(|provider| KeyPool::new(provider.keys.len()));
         let count = config.providers.len();
         Self {
-            key_pools: RefCell::new(keyrings.collect()),
+            key_pools: RefCell::new(key_pools.collect()),
             retry_budgets: RefCell::new(vec![RetryBudget::default(); count]),
             hedge_budgets: RefCell::new(vec![HedgeBudget::default(); config.routes.len()]),
             health: Rc::new(RefCell::new(HealthTable::new(count))),
@@ -86,14 +86,14 @@ impl Upstreams {
         if old.providers.len() == from.len() && from.iter().enumerate().all(is_same) {
             return Rc::clone(before);
         }
-        let fleet = Self::new(new);
+        let upstreams = Self::new(new);
         for (at, found) in from.iter().enumerate() {
             let Some(found) = *found else { continue };
-            fleet.key_pools.borrow_mut()[at] = before.key_pools.borrow()[found].clone();
-            fleet.retry_budgets.borrow_mut()[at] = before.retry_budgets.borrow()[found].clone();
-            fleet.health.borrow_mut().copy_breakers(at, &before.health.borrow(), found);
+            upstreams.key_pools.borrow_mut()[at] = before.key_pools.borrow()[found].clone();
+            upstreams.retry_budgets.borrow_mut()[at] = before.retry_budgets.borrow()[found].clone();
+            upstreams.health.borrow_mut().copy_breakers(at, &before.health.borrow(), found);
         }
-        Rc::new(fleet)
+        Rc::new(upstreams)
     }
 
     /// Whether a target may be called now: neither it nor all keys of its provider rest.
@@ -116,25 +116,25 @@ impl Upstreams {
         now: Timestamp,
     ) -> Result<CallPermit, Timestamp> {
         // A call that is heard of later than this is one that has begun to answer.
-        let patience = route.timeouts.first_byte + route.timeouts.idle;
-        let pass = self.health.borrow_mut().acquire(provider, model, now, patience);
-        let pass = pass.map_err(|BreakerOpen(until)| until)?;
-        let (ward, health) = (Rc::clone(&self.health), route.health);
+        let timeout = route.timeouts.first_byte + route.timeouts.idle;
+        let permit = self.health.borrow_mut().acquire(provider, model, now, timeout);
+        let permit = permit.map_err(|BreakerOpen(until)| until)?;
+        let (health_table, health) = (Rc::clone(&self.health), route.health);
         let clock = match route.balance {
             Balance::Weight | Balance::Cost => LatencyTimer::Off,
             Balance::Latency | Balance::LeastBusy => LatencyTimer::Running,
         };
         if clock == LatencyTimer::Running {
-            ward.borrow_mut().update_load(provider, model, TargetLoad::call_started);
+            health_table.borrow_mut().update_load(provider, model, TargetLoad::call_started);
         }
         let (model, clock) = (model.into(), Cell::new(clock));
         let is_timed = route.hedge.is_some_and(|hedge| hedge.after.is_none());
         Ok(CallPermit {
-            health_table: ward,
+            health_table,
             provider,
             model,
             health,
-            permit: pass,
+            permit,
             began: now,
             latency_timer: clock,
             records_latency: is_timed,
@@ -153,8 +153,8 @@ impl Upstreams {
         model: &str,
         now: Timestamp,
     ) -> Result<Option<usize>, Timestamp> {
-        let mut keyrings = self.key_pools.borrow_mut();
-        keyrings[provider.position()]
+        let mut key_pools = self.key_pools.borrow_mut();
+        key_pools[provider.position()]
             .next_key(model, now)
             .map_err(|AllKeysCoolingDown(until)| until)
     }
@@ -178,11 +178,11 @@ impl Upstreams {
         let Some(key) = key else {
             return KeyOutcome::NotAtFault;
         };
-        let ring = &mut self.key_pools.borrow_mut()[provider.position()];
-        match ring.record_failure(key, model, failure, now, worth_waiting) {
+        let pool = &mut self.key_pools.borrow_mut()[provider.position()];
+        match pool.record_failure(key, model, failure, now, worth_waiting) {
             false => KeyOutcome::NotAtFault,
-            true if ring.has_available(model, now) => {
-                KeyOutcome::AnotherAvailable { of: ring.len() }
+            true if pool.has_available(model, now) => {
+                KeyOutcome::AnotherAvailable { of: pool.len() }
             }
             true => KeyOutcome::AllCoolingDown,
         }
@@ -238,9 +238,9 @@ impl TargetHealth for Upstreams {
 
 impl CallPermit {
     /// Notes what came of the call.
-    pub fn record(&self, sign: Signal, now: Timestamp, entropy: u64) {
+    pub fn record(&self, signal: Signal, now: Timestamp, entropy: u64) {
         let target = (self.provider, &*self.model);
-        let stream = match sign {
+        let stream = match signal {
             Signal::FirstContent => Some(true),
             Signal::Success => Some(false),
             Signal::Failure | Signal::Throttled(_) | Signal::Neutral => None,
@@ -248,12 +248,12 @@ impl CallPermit {
         if let Some(stream) = stream.filter(|_| self.latency_timer.get() == LatencyTimer::Running) {
             self.latency_timer.set(LatencyTimer::Stopped);
             let took = now.since(self.began);
-            let read = |gauge: &mut TargetLoad| gauge.record_latency(stream, took, now);
+            let read = |load: &mut TargetLoad| load.record_latency(stream, took, now);
             self.health_table.borrow_mut().update_load(self.provider, &self.model, read);
         }
         self.health_table.borrow_mut().record(
             target,
-            (self.permit, sign),
+            (self.permit, signal),
             now,
             entropy,
             &self.health,

@@ -27,8 +27,8 @@ pub(crate) struct AttemptError {
 }
 
 impl AttemptError {
-    pub(crate) fn connect(outage: HostError) -> Self {
-        Self { failure: Failure::Connect, status: None, detail: Some(outage.reason().to_owned()) }
+    pub(crate) fn connect(error: HostError) -> Self {
+        Self { failure: Failure::Connect, status: None, detail: Some(error.reason().to_owned()) }
     }
 }
 
@@ -57,10 +57,10 @@ pub(crate) struct AttemptTimeouts<'a, P: Host> {
 
 impl<'a, P: Host> AttemptTimeouts<'a, P> {
     /// Begins to wait for the first byte of an attempt.
-    pub(crate) fn start(host: &'a P, timeouts: Timeouts, deadline: Timestamp) -> Self {
-        let idle_deadline = host.now() + timeouts.first_byte;
+    pub(crate) fn start(task_host: &'a P, timeouts: Timeouts, deadline: Timestamp) -> Self {
+        let idle_deadline = task_host.now() + timeouts.first_byte;
         Self {
-            host,
+            host: task_host,
             idle: timeouts.idle,
             deadline,
             idle_deadline,

@@ -13,20 +13,15 @@ struct KeyFormat {
     is_mixed: bool,
 }
 
-const fn format(
-    prefix: &'static str,
-    others: &'static [u8],
-    least: usize,
-    most: usize,
-) -> KeyFormat {
-    KeyFormat { prefix, extra_bytes: others, min_length: least, max_length: most, is_mixed: false }
+const fn format(prefix: &'static str, others: &'static [u8], min: usize, max: usize) -> KeyFormat {
+    KeyFormat { prefix, extra_bytes: others, min_length: min, max_length: max, is_mixed: false }
 }
 
-const fn mixed(prefix: &'static str, others: &'static [u8], least: usize) -> KeyFormat {
+const fn mixed(prefix: &'static str, others: &'static [u8], min: usize) -> KeyFormat {
     KeyFormat {
         prefix,
         extra_bytes: others,
-        min_length: least,
+        min_length: min,
         max_length: usize::MAX,
         is_mixed: true,
     }

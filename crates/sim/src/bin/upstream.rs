@@ -22,7 +22,7 @@ struct Options {
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
-    let (mut port, mut persona, mut models, mut quiet) = (None, None, Vec::new(), false);
+    let (mut port, mut provider, mut models, mut quiet) = (None, None, Vec::new(), false);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
@@ -32,7 +32,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
             }
             "--as" => {
                 let name = value()?;
-                persona = Some(
+                provider = Some(
                     DemoProvider::by_name(&name)
                         .ok_or(format!("there is no stand-in for {name}"))?,
                 );
@@ -43,13 +43,14 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
         }
     }
     let port = port.ok_or("--port is missing")?;
-    let persona = persona.ok_or("--as is missing")?;
-    Ok(Options { port, persona, models, quiet })
+    let provider = provider.ok_or("--as is missing")?;
+    Ok(Options { port, persona: provider, models, quiet })
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Options { port, persona, models, quiet } = match options(std::env::args().skip(1)) {
+    let Options { port, persona: provider, models, quiet } = match options(std::env::args().skip(1))
+    {
         Ok(options) => options,
         Err(problem) => {
             eprintln!("serin-upstream: {problem}\n{USAGE}");
@@ -60,10 +61,10 @@ async fn main() -> ExitCode {
     let served = async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let server = Server::start_persona(port, persona, models, log).await?;
+        let server = Server::start_persona(port, provider, models, log).await?;
         println!(
             "serin-upstream: stand-in for {} at http://{}/v1",
-            persona.title(),
+            provider.title(),
             server.address()
         );
         tokio::select! {

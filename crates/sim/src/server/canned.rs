@@ -194,7 +194,7 @@ mod tests {
     use super::{CannedResponse, CannedStep, stamp};
 
     /// Everything that is written, a moment as `@`, a hold as `…`.
-    fn said(fixed: &CannedResponse) -> String {
+    fn said(canned: &CannedResponse) -> String {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
         let say = |next: &CannedStep| match next {
             CannedStep::Write(bytes) => text(bytes),
@@ -203,7 +203,7 @@ mod tests {
             CannedStep::Hold(_) => "…".to_owned(),
             CannedStep::Stamp => "@".to_owned(),
         };
-        fixed.steps.iter().map(say).collect()
+        canned.steps.iter().map(say).collect()
     }
 
     #[test]
@@ -215,9 +215,9 @@ mod tests {
 
     #[test]
     fn a_stream_has_a_write_per_event() {
-        let fixed = CannedResponse::stream(200, None);
-        assert_eq!(fixed.steps.len(), 204, "role, words, finish, usage, done");
-        assert!(said(&fixed).ends_with("0\r\n\r\n"));
+        let canned = CannedResponse::stream(200, None);
+        assert_eq!(canned.steps.len(), 204, "role, words, finish, usage, done");
+        assert!(said(&canned).ends_with("0\r\n\r\n"));
     }
 
     #[test]
@@ -245,9 +245,10 @@ mod tests {
 
     #[test]
     fn what_is_spoken_has_a_pause_before_each_word() {
-        let fixed = CannedResponse::paced(60, std::time::Duration::from_millis(20));
-        let pauses = fixed.steps.iter().filter(|next| matches!(next, CannedStep::Pause(_))).count();
-        let text = said(&fixed);
+        let canned = CannedResponse::paced(60, std::time::Duration::from_millis(20));
+        let pauses =
+            canned.steps.iter().filter(|next| matches!(next, CannedStep::Pause(_))).count();
+        let text = said(&canned);
         let (before, after) = text.split_once('@').expect("a moment");
         assert!(!before.contains("word") && after.ends_with("0\r\n\r\n"), "{text}");
         assert_eq!((after.matches("word").count(), pauses), (60, 64), "so does what ends it");

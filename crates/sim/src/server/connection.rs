@@ -58,14 +58,14 @@ impl Connection {
         Self { stream, buffer: BytesMut::with_capacity(8 * 1024) }
     }
 
-    pub(super) async fn serve(mut self, repertoire: Arc<ServedContent>) {
+    pub(super) async fn serve(mut self, content: Arc<ServedContent>) {
         while let Ok(Some((head, body))) = self.read().await {
             let closes = head.closes;
-            let is_open = match plan_request(&repertoire, head, body) {
-                RequestPlan::Canned(fixed) => self.write_fixed(&fixed).await.is_ok(),
-                RequestPlan::Play(play, mut visit) => {
-                    visit.ended = self.play(*play).await;
-                    visit.ended == Ended::Completed
+            let is_open = match plan_request(&content, head, body) {
+                RequestPlan::Canned(canned) => self.write_fixed(&canned).await.is_ok(),
+                RequestPlan::Play(plan, mut call) => {
+                    call.ended = self.play(*plan).await;
+                    call.ended == Ended::Completed
                 }
             };
             if closes || !is_open {
@@ -101,8 +101,8 @@ impl Connection {
         }
     }
 
-    async fn write_fixed(&mut self, fixed: &CannedResponse) -> io::Result<()> {
-        for next in &fixed.steps {
+    async fn write_fixed(&mut self, canned: &CannedResponse) -> io::Result<()> {
+        for next in &canned.steps {
             match next {
                 CannedStep::Write(bytes) => self.stream.write_all(bytes).await?,
                 CannedStep::Repeat(bytes, times) => {
@@ -123,8 +123,8 @@ impl Connection {
         Ok(())
     }
 
-    async fn play(&mut self, play: ResponsePlan) -> Ended {
-        match play {
+    async fn play(&mut self, plan: ResponsePlan) -> Ended {
+        match plan {
             ResponsePlan::Refuse => {
                 self.reset();
                 Ended::Refused
@@ -228,37 +228,37 @@ async fn watch(reader: &mut (impl AsyncReadExt + Unpin), buffer: &mut BytesMut) 
     std::future::pending::<()>().await;
 }
 
-fn plan_request(repertoire: &Arc<ServedContent>, head: RequestHead, body: Bytes) -> RequestPlan {
-    let visit =
-        |place| TrackedCall { repertoire: repertoire.clone(), place, ended: Ended::Abandoned };
-    if let ServedContent::Persona { persona, models, log } = &**repertoire {
-        let script = persona.script(&head.method, &head.target, &head.headers, &body, models);
-        let asked = ProviderRequest::parse(&head.target, &body);
+fn plan_request(content: &Arc<ServedContent>, head: RequestHead, body: Bytes) -> RequestPlan {
+    let tracked_call =
+        |place| TrackedCall { repertoire: content.clone(), place, ended: Ended::Abandoned };
+    if let ServedContent::Persona { persona: provider, models, log } = &**content {
+        let script = provider.script(&head.method, &head.target, &head.headers, &body, models);
+        let request = ProviderRequest::parse(&head.target, &body);
         if let Some(log) = log {
             log(&format!(
                 "{} {} {} -> {}",
                 head.method,
                 head.target,
-                asked.model,
+                request.model,
                 outcome(&script)
             ));
         }
-        let play = script.plan(&asked).unwrap_or(ResponsePlan::Refuse);
-        return RequestPlan::Play(Box::new(play), visit(None));
+        let plan = script.plan(&request).unwrap_or(ResponsePlan::Refuse);
+        return RequestPlan::Play(Box::new(plan), tracked_call(None));
     }
     let mut parts = head.target.trim_start_matches('/').splitn(3, '/');
     let (world, upstream) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let path = format!("/{}", parts.next().unwrap_or_default());
     let call = Call { method: head.method, path, headers: head.headers, body, ended: Ended::Open };
-    match repertoire.worlds().as_mut().and_then(|worlds| worlds.get_mut(world)) {
-        Some(ServedWorld::Canned(fixed)) => RequestPlan::Canned(fixed.clone()),
+    match content.worlds().as_mut().and_then(|worlds| worlds.get_mut(world)) {
+        Some(ServedWorld::Canned(canned)) => RequestPlan::Canned(canned.clone()),
         Some(ServedWorld::Scripted(stage)) => {
-            let (id, play) = stage.begin_call(upstream, call);
-            RequestPlan::Play(Box::new(play), visit(Some((world.to_owned(), id))))
+            let (id, plan) = stage.begin_call(upstream, call);
+            RequestPlan::Play(Box::new(plan), tracked_call(Some((world.to_owned(), id))))
         }
         None => {
-            let play = Script::failing(404).plan(&ProviderRequest::parse("/", b""));
-            RequestPlan::Play(Box::new(play.unwrap_or(ResponsePlan::Refuse)), visit(None))
+            let plan = Script::failing(404).plan(&ProviderRequest::parse("/", b""));
+            RequestPlan::Play(Box::new(plan.unwrap_or(ResponsePlan::Refuse)), tracked_call(None))
         }
     }
 }

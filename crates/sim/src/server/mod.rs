@@ -58,19 +58,19 @@ impl Server {
     /// Listens as one persona; `log` gets a line for every request. Port 0 takes a free one.
     pub async fn start_persona(
         port: u16,
-        persona: DemoProvider,
+        provider: DemoProvider,
         models: Vec<String>,
         log: Option<fn(&str)>,
     ) -> io::Result<Self> {
-        Self::listen(port, ServedContent::Persona { persona, models, log }).await
+        Self::listen(port, ServedContent::Persona { persona: provider, models, log }).await
     }
 
-    async fn listen(port: u16, repertoire: ServedContent) -> io::Result<Self> {
+    async fn listen(port: u16, content: ServedContent) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
-        let repertoire = Arc::new(repertoire);
-        let listening = tokio::spawn(accept(listener, repertoire.clone()));
-        Ok(Self { address, repertoire, listening })
+        let content = Arc::new(content);
+        let listening = tokio::spawn(accept(listener, content.clone()));
+        Ok(Self { address, repertoire: content, listening })
     }
 
     /// Where it listens.
@@ -84,8 +84,8 @@ impl Server {
     }
 
     /// Sets up a world with scripted upstreams, in place of one that had its name.
-    pub fn register(&self, world: &str, parts: BTreeMap<String, UpstreamSpec>) {
-        self.put(world, ServedWorld::Scripted(UpstreamRegistry::new(parts)));
+    pub fn register(&self, world: &str, upstreams: BTreeMap<String, UpstreamSpec>) {
+        self.put(world, ServedWorld::Scripted(UpstreamRegistry::new(upstreams)));
     }
 
     /// Has an upstream play this and nothing else from its next call on, and says how many calls it had
@@ -98,8 +98,8 @@ impl Server {
     }
 
     /// Sets up a world that answers every request alike and notes nothing: for benchmarks.
-    pub fn register_canned(&self, world: &str, fixed: CannedResponse) {
-        self.put(world, ServedWorld::Canned(Arc::new(fixed)));
+    pub fn register_canned(&self, world: &str, canned: CannedResponse) {
+        self.put(world, ServedWorld::Canned(Arc::new(canned)));
     }
 
     /// Every call that a world's upstreams saw, by upstream.
@@ -111,8 +111,8 @@ impl Server {
     }
 
     /// The same, once every call has ended, or when `patience` is over.
-    pub async fn settled(&self, world: &str, patience: Duration) -> BTreeMap<String, Vec<Call>> {
-        let until = Instant::now() + patience;
+    pub async fn settled(&self, world: &str, timeout: Duration) -> BTreeMap<String, Vec<Call>> {
+        let until = Instant::now() + timeout;
         loop {
             let is_open = match self.worlds().as_deref().and_then(|worlds| worlds.get(world)) {
                 Some(ServedWorld::Scripted(stage)) => stage.open_calls() > 0,
@@ -151,7 +151,7 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: TcpListener, repertoire: Arc<ServedContent>) {
+async fn accept(listener: TcpListener, content: Arc<ServedContent>) {
     // Dropped with this task, and every connection with it.
     let mut connections = JoinSet::new();
     loop {
@@ -160,7 +160,7 @@ async fn accept(listener: TcpListener, repertoire: Arc<ServedContent>) {
                 Ok((stream, _)) => {
                     // Without it, small writes wait for the other side's delayed acknowledgement.
                     if stream.set_nodelay(true).is_ok() {
-                        connections.spawn(Connection::new(stream).serve(repertoire.clone()));
+                        connections.spawn(Connection::new(stream).serve(content.clone()));
                     }
                 }
                 // Out of file descriptors: wait for some to be closed.

@@ -339,14 +339,14 @@ mod tests {
     #[test]
     fn a_request_is_read_leniently() {
         let body = br#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{"content":"a"},{"content":[{"type":"text","text":"b c"}]}]}"#;
-        let asked = ProviderRequest::parse("/v1/chat/completions?x=1", body);
-        assert!(asked.stream && asked.include_usage && asked.kind == EndpointKind::Chat);
-        assert_eq!((asked.model.as_str(), asked.prompt_text.as_str()), ("m", "b c"));
-        let asked = ProviderRequest::parse(
+        let request = ProviderRequest::parse("/v1/chat/completions?x=1", body);
+        assert!(request.stream && request.include_usage && request.kind == EndpointKind::Chat);
+        assert_eq!((request.model.as_str(), request.prompt_text.as_str()), ("m", "b c"));
+        let request = ProviderRequest::parse(
             "/v1/embeddings",
             br#"{"input":["a","b"],"encoding_format":"base64"}"#,
         );
-        assert_eq!((asked.inputs, asked.base64), (2, true));
+        assert_eq!((request.inputs, request.base64), (2, true));
         assert_eq!(ProviderRequest::parse("/v1/embeddings", br#"{"input":[1,2,3]}"#).inputs, 1);
         assert_eq!(ProviderRequest::parse("/", b"not json").model, "unnamed");
     }

@@ -77,7 +77,7 @@ impl DemoProvider {
         body: &[u8],
         models: &[String],
     ) -> Script {
-        let asked = ProviderRequest::parse(path, body);
+        let request = ProviderRequest::parse(path, body);
         let judged = |service: Service| {
             let (method, path) = (method.to_owned(), path.to_owned());
             let (headers, body) = (headers.clone(), Bytes::copy_from_slice(body));
@@ -99,10 +99,10 @@ impl DemoProvider {
         if method != "POST" || !known.iter().any(|known| path.ends_with(known)) {
             return Script::failing(404);
         }
-        let model = &asked.model;
-        let (who, said) = (self.title(), &asked.prompt_text);
+        let model = &request.model;
+        let (who, said) = (self.title(), &request.prompt_text);
         let text = format!("I am the stand-in for {who} (model {model}). You said: {said}");
-        let is_paced = asked.stream && asked.kind.streams();
+        let is_paced = request.stream && request.kind.streams();
         let fine =
             Script { answer: Some(text), gap: is_paced.then_some(WORD_DELAY), ..Script::default() };
         let Some((_, wish)) = model.rsplit_once("-fail-") else {
@@ -211,8 +211,8 @@ mod tests {
 
     #[test]
     fn it_judges_texts() {
-        let ask = |persona: DemoProvider, path: &str, body: &[u8]| {
-            persona.script("POST", path, &HeaderMap::new(), body, &[]).json.expect("JSON")
+        let ask = |provider: DemoProvider, path: &str, body: &[u8]| {
+            provider.script("POST", path, &HeaderMap::new(), body, &[]).json.expect("JSON")
         };
         let flagged = ask(DemoProvider::Openai, "/v1/moderations", br#"{"input":"[[violence]]"}"#);
         assert_eq!(flagged["results"][0]["flagged"], true);

@@ -24,7 +24,7 @@ struct BodyContent {
 
 impl Script {
     /// What becomes of a request. `Err` says which part of the script is wrong.
-    pub fn plan(&self, asked: &ProviderRequest) -> Result<ResponsePlan, String> {
+    pub fn plan(&self, request: &ProviderRequest) -> Result<ResponsePlan, String> {
         if self.refuse || (self.reset && !self.is_cut()) {
             return Ok(ResponsePlan::Refuse);
         }
@@ -32,7 +32,7 @@ impl Script {
             return Ok(ResponsePlan::Silence);
         }
         let status = self.status.unwrap_or(if self.redirect.is_some() { 302 } else { 200 });
-        let content = self.content(status, asked);
+        let content = self.content(status, request);
         let full: usize = content.items.iter().map(|item| item.bytes.len()).sum();
         let length = self.content_length.or((!content.chunked).then_some(full as u64));
         let mut response = PlannedResponse {
@@ -88,7 +88,7 @@ impl Script {
         Ok(headers)
     }
 
-    fn content(&self, status: u16, asked: &ProviderRequest) -> BodyContent {
+    fn content(&self, status: u16, request: &ProviderRequest) -> BodyContent {
         let whole = |content_type: &str, text: String| BodyContent {
             content_type: Some(content_type.to_owned()),
             chunked: false,
@@ -116,10 +116,10 @@ impl Script {
             ),
             300..400 => BodyContent { content_type: None, chunked: false, items: Vec::new() },
             _ => {
-                let answer = self.build_answer(asked);
-                if self.stream.unwrap_or(asked.stream) {
+                let answer = self.build_answer(request);
+                if self.stream.unwrap_or(request.stream) {
                     let chunks = ChunkOptions {
-                        include_usage: self.usage.unwrap_or(asked.include_usage),
+                        include_usage: self.usage.unwrap_or(request.include_usage),
                         finish: self.finish.unwrap_or(true),
                         done: self.done.unwrap_or(true),
                     };
@@ -131,25 +131,25 @@ impl Script {
         }
     }
 
-    fn build_answer(&self, asked: &ProviderRequest) -> ProviderAnswer {
+    fn build_answer(&self, request: &ProviderRequest) -> ProviderAnswer {
         let text = self.answer.as_deref().unwrap_or("Hello there");
         let text = text.repeat(self.answer_times.unwrap_or(1));
         let count = |text: &str| text.split_whitespace().count() as u64;
         let usage = ProviderUsage {
-            prompt: self.prompt_tokens.unwrap_or_else(|| count(&asked.prompt_text)),
+            prompt: self.prompt_tokens.unwrap_or_else(|| count(&request.prompt_text)),
             completion: self.completion_tokens.unwrap_or_else(|| count(&text)),
             cached: self.cached_tokens,
             reasoning: self.reasoning_tokens,
         };
         ProviderAnswer {
-            kind: asked.kind,
-            model: self.model.clone().unwrap_or_else(|| asked.model.clone()),
+            kind: request.kind,
+            model: self.model.clone().unwrap_or_else(|| request.model.clone()),
             text,
             reasoning: self.reasoning.clone(),
             usage: self.usage.unwrap_or(true).then_some(usage),
             vector: self.embedding.clone().unwrap_or_else(|| vec![0.25, -0.5, 0.75]),
-            inputs: asked.inputs,
-            base64: asked.base64,
+            inputs: request.inputs,
+            base64: request.base64,
         }
     }
 
@@ -226,9 +226,9 @@ mod tests {
     #[track_caller]
     fn respond(script: &str, body: &[u8]) -> PlannedResponse {
         let script: Script = toml::from_str(script).expect("a script");
-        let play =
+        let plan =
             script.plan(&ProviderRequest::parse("/v1/chat/completions", body)).expect("a play");
-        let ResponsePlan::Respond(response) = play else { panic!("{play:?}") };
+        let ResponsePlan::Respond(response) = plan else { panic!("{plan:?}") };
         response
     }
 
@@ -299,12 +299,13 @@ mod tests {
             (302, &"http://127.0.0.1:1/".parse().expect("a value"))
         );
         assert!(text(&respond("status = 503", b"{}")).contains("server_error"));
-        let asked = ProviderRequest::parse("/", b"{}");
-        let play = |script: &str| toml::from_str::<Script>(script).expect("a script").plan(&asked);
-        assert_eq!(play("refuse = true"), Ok(ResponsePlan::Refuse));
-        assert_eq!(play("reset = true"), Ok(ResponsePlan::Refuse));
-        assert_eq!(play("hang = true"), Ok(ResponsePlan::Silence));
-        assert!(play("status = 7").is_err() && play("headers = { \"a b\" = \"c\" }").is_err());
+        let request = ProviderRequest::parse("/", b"{}");
+        let plan =
+            |script: &str| toml::from_str::<Script>(script).expect("a script").plan(&request);
+        assert_eq!(plan("refuse = true"), Ok(ResponsePlan::Refuse));
+        assert_eq!(plan("reset = true"), Ok(ResponsePlan::Refuse));
+        assert_eq!(plan("hang = true"), Ok(ResponsePlan::Silence));
+        assert!(plan("status = 7").is_err() && plan("headers = { \"a b\" = \"c\" }").is_err());
         assert!(toml::from_str::<Script>("anwser = 'x'").is_err(), "a misspelt field");
     }
 }

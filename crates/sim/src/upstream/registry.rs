@@ -93,8 +93,8 @@ impl UpstreamRegistry {
     /// Has an upstream play this and nothing else from its next call on, and says how many calls it had
     /// before.
     pub fn rewrite(&mut self, upstream: &str, script: Script) -> usize {
-        let part = UpstreamSpec { script: vec![script], ..UpstreamSpec::default() };
-        self.upstreams.insert(upstream.to_owned(), part);
+        let spec = UpstreamSpec { script: vec![script], ..UpstreamSpec::default() };
+        self.upstreams.insert(upstream.to_owned(), spec);
         self.calls.get(upstream).map_or(0, Vec::len)
     }
 
@@ -102,18 +102,18 @@ impl UpstreamRegistry {
     pub fn begin_call(&mut self, upstream: &str, call: Call) -> (CallId, ResponsePlan) {
         let calls = self.calls.entry(upstream.to_owned()).or_default();
         let index = calls.len();
-        let asked = ProviderRequest::parse(&call.path, &call.body);
-        let play = match self.upstreams.get(upstream) {
+        let request = ProviderRequest::parse(&call.path, &call.body);
+        let plan = match self.upstreams.get(upstream) {
             None => scenario_error(404, format!("There is no upstream {upstream} in this world.")),
-            Some(part) => match part.script_for(index, &call, calls) {
+            Some(spec) => match spec.script_for(index, &call, calls) {
                 None => scenario_error(500, format!("The script of {upstream} is at its end.")),
                 Some(script) => {
-                    script.plan(&asked).unwrap_or_else(|wrong| scenario_error(500, wrong))
+                    script.plan(&request).unwrap_or_else(|wrong| scenario_error(500, wrong))
                 }
             },
         };
         calls.push(call);
-        (CallId { upstream: upstream.to_owned(), index }, play)
+        (CallId { upstream: upstream.to_owned(), index }, plan)
     }
 
     /// Notes how a call ended. The first word counts.

@@ -65,8 +65,8 @@ pub(super) async fn read(
         }
         match body.next_piece().await {
             Some(Ok(piece)) => received.pieces.push((age(), piece)),
-            Some(Err(outage)) => {
-                received.broken = Some(outage.reason().to_owned());
+            Some(Err(error)) => {
+                received.broken = Some(error.reason().to_owned());
                 return;
             }
             None => {

@@ -55,11 +55,11 @@ struct Inner {
 
 impl World {
     /// Makes a world with these upstreams. The same seed gives the same run.
-    pub fn new(seed: u64, parts: BTreeMap<String, UpstreamSpec>) -> Self {
+    pub fn new(seed: u64, upstreams: BTreeMap<String, UpstreamSpec>) -> Self {
         Self(Rc::new(Inner {
             executor: Executor::default(),
             entropy: Cell::new(seed),
-            registry: RefCell::new(UpstreamRegistry::new(parts)),
+            registry: RefCell::new(UpstreamRegistry::new(upstreams)),
             records: RefCell::default(),
             storage: RefCell::default(),
             deployed: RefCell::default(),
@@ -206,11 +206,11 @@ impl HttpClient for World {
             body,
             ended: Ended::Open,
         };
-        let (id, play) = self.0.registry.borrow_mut().begin_call(upstream, call);
-        let mut visit = ActiveCall::new(self.clone(), id);
-        match play {
+        let (id, plan) = self.0.registry.borrow_mut().begin_call(upstream, call);
+        let mut tracked_call = ActiveCall::new(self.clone(), id);
+        match plan {
             ResponsePlan::Refuse => {
-                visit.end(Ended::Refused);
+                tracked_call.end(Ended::Refused);
                 Err(HostError::new("connection refused"))
             }
             ResponsePlan::Silence => pending().await,
@@ -218,7 +218,7 @@ impl HttpClient for World {
                 if !response.delay.is_zero() {
                     self.executor().sleep(response.delay).await;
                 }
-                Ok(visit.respond(response))
+                Ok(tracked_call.respond(response))
             }
         }
     }
@@ -262,8 +262,8 @@ mod tests {
     async fn forward(world: World, base: &str) -> http::Response<Body> {
         let request = http::Request::post(format!("{base}/a/v1/chat/completions"));
         let body = Bytes::from_static(br#"{"model":"m","stream":true}"#);
-        world.fetch(request.body(body).expect("a request")).await.unwrap_or_else(|outage| {
-            let mut refused = http::Response::new(Bytes::from(outage.reason().to_owned()).into());
+        world.fetch(request.body(body).expect("a request")).await.unwrap_or_else(|error| {
+            let mut refused = http::Response::new(Bytes::from(error.reason().to_owned()).into());
             *refused.status_mut() = http::StatusCode::BAD_GATEWAY;
             refused
         })

@@ -61,15 +61,15 @@ impl World {
 
     /// Writes the same over every entry whose name begins so.
     pub fn corrupt_entries(&self, prefix: &str, value: &'static [u8]) {
-        let mut vault = self.0.storage.borrow_mut();
-        let spoilt = vault.entries.iter_mut().filter(|(name, _)| name.starts_with(prefix));
+        let mut storage = self.0.storage.borrow_mut();
+        let spoilt = storage.entries.iter_mut().filter(|(name, _)| name.starts_with(prefix));
         spoilt.for_each(|(_, (kept, _))| *kept = Bytes::from_static(value));
     }
 
     async fn access_store(&self) -> Result<(), HostError> {
         let (away, latency) = {
-            let vault = self.0.storage.borrow();
-            (vault.store_unavailable, vault.store_latency)
+            let storage = self.0.storage.borrow();
+            (storage.store_unavailable, storage.store_latency)
         };
         if !latency.is_zero() {
             self.executor().sleep(latency).await;
@@ -94,8 +94,9 @@ impl World {
 
     /// How many books have places that begin so and hold something, and their bytes.
     pub fn books(&self, prefix: &str) -> (usize, usize) {
-        let vault = self.0.storage.borrow();
-        let books = vault.books.iter().filter(|(place, _)| place.as_str().starts_with(prefix));
+        let storage = self.0.storage.borrow();
+        let books =
+            storage.books.iter().filter(|(book_id, _)| book_id.as_str().starts_with(prefix));
         let sizes = books.filter(|(_, book)| !book.is_empty()).map(|(_, it)| it.to_bytes().len());
         sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size))
     }
@@ -109,8 +110,8 @@ impl World {
     pub fn balance(&self, place: &str, account: &str, rule: Rule) -> AccountBalance {
         let operation = Operation::Read { accounts: vec![(account.to_owned(), rule)] };
         let now = self.now();
-        let mut vault = self.0.storage.borrow_mut();
-        let book = vault.books.entry(BookId::new(place.to_owned())).or_default();
+        let mut storage = self.0.storage.borrow_mut();
+        let book = storage.books.entry(BookId::new(place.to_owned())).or_default();
         match book.apply(now, &operation) {
             LedgerReply::Balances(levels) => levels[0],
             other => panic!("a reading was answered by {other:?}"),
@@ -119,12 +120,14 @@ impl World {
 
     /// Everything that is kept, as text: to be searched for what must not be there.
     pub fn stored_text(&self) -> String {
-        let vault = self.0.storage.borrow();
+        let storage = self.0.storage.borrow();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let entries =
-            vault.entries.iter().map(|(name, (value, _))| format!("{name} {}", text(value)));
-        let books =
-            vault.books.iter().map(|(place, book)| format!("{place:?} {}", text(&book.to_bytes())));
+            storage.entries.iter().map(|(name, (value, _))| format!("{name} {}", text(value)));
+        let books = storage
+            .books
+            .iter()
+            .map(|(book_id, book)| format!("{book_id:?} {}", text(&book.to_bytes())));
         entries.chain(books).collect::<Vec<_>>().join("\n")
     }
 }
@@ -133,11 +136,12 @@ impl KvStore for World {
     async fn get(&self, name: &str) -> Result<Option<Bytes>, HostError> {
         self.access_store().await?;
         let now = self.now();
-        let vault = self.0.storage.borrow();
-        if let Some((_, before)) = vault.stale_values.get(name).filter(|(until, _)| now < *until) {
+        let storage = self.0.storage.borrow();
+        if let Some((_, before)) = storage.stale_values.get(name).filter(|(until, _)| now < *until)
+        {
             return Ok(before.clone());
         }
-        let found = vault.entries.get(name).filter(|(_, until)| until.is_none_or(|it| it > now));
+        let found = storage.entries.get(name).filter(|(_, until)| until.is_none_or(|it| it > now));
         Ok(found.map(|(value, _)| value.clone()))
     }
 
@@ -150,12 +154,13 @@ impl KvStore for World {
         self.access_store().await?;
         let now = self.now();
         let until = keep.map(|keep| now + keep);
-        let mut vault = self.0.storage.borrow_mut();
-        let before = vault.entries.insert(name.to_owned(), (value.into(), until));
-        if !vault.lag.is_zero() {
-            let shown = (now + vault.lag, before.map(|(value, _)| value));
+        let mut storage = self.0.storage.borrow_mut();
+        let before = storage.entries.insert(name.to_owned(), (value.into(), until));
+        if !storage.lag.is_zero() {
+            let shown = (now + storage.lag, before.map(|(value, _)| value));
             // Whoever is behind stays so until its time is over, and then sees the newest.
-            let stale = vault.stale_values.entry(name.to_owned()).or_insert_with(|| shown.clone());
+            let stale =
+                storage.stale_values.entry(name.to_owned()).or_insert_with(|| shown.clone());
             if stale.0 <= now {
                 *stale = shown;
             }
@@ -175,8 +180,8 @@ impl KvStore for World {
             Some(cursor) => Bound::Excluded(cursor),
             None => Bound::Included(prefix),
         };
-        let vault = self.0.storage.borrow();
-        let following = vault.entries.range::<str, _>((from, Bound::Unbounded));
+        let storage = self.0.storage.borrow();
+        let following = storage.entries.range::<str, _>((from, Bound::Unbounded));
         let mut names: Vec<String> = following
             .map(|(name, _)| name.clone())
             .take_while(|name| name.starts_with(prefix))
@@ -193,17 +198,21 @@ impl LedgerHost for World {
     const MAX_BATCH_DELAY: Duration = Duration::from_secs(2);
     const EXPIRES_ROWS: bool = false;
 
-    async fn apply(&self, place: &BookId, operation: &Operation) -> Result<LedgerReply, HostError> {
+    async fn apply(
+        &self,
+        book_id: &BookId,
+        operation: &Operation,
+    ) -> Result<LedgerReply, HostError> {
         self.executor().sleep(LEDGER_LATENCY).await;
         let now = self.now();
         let reply = {
-            let mut vault = self.0.storage.borrow_mut();
-            vault.operations += 1;
-            if vault.ledger_unavailable {
+            let mut storage = self.0.storage.borrow_mut();
+            storage.operations += 1;
+            if storage.ledger_unavailable {
                 return Err(HostError::new("the ledger is away"));
             }
-            let sweeps = vault.sweeps_on_touch;
-            let book = vault.books.entry(place.clone()).or_default();
+            let sweeps = storage.sweeps_on_touch;
+            let book = storage.books.entry(book_id.clone()).or_default();
             if sweeps {
                 book.sweep(now);
             }

@@ -8,13 +8,13 @@ use sim::world::{HangUp, Received};
 use super::{Harness, STREAM, cache, message, question};
 
 /// Plays callers who ask the same in one isolate, a millisecond after each other.
-fn send_concurrently(stage: &Harness, rest: &str, callers: &[HangUp]) -> Vec<Received> {
+fn send_concurrently(harness: &Harness, rest: &str, callers: &[HangUp]) -> Vec<Received> {
     let all: RefCell<Vec<Option<Received>>> = RefCell::new(vec![None; callers.len()]);
     let play = async |position: usize, hang_up: HangUp| {
-        stage.world.executor().sleep(Duration::from_millis(position as u64)).await;
+        harness.world.executor().sleep(Duration::from_millis(position as u64)).await;
         let answer =
-            stage.gateway.handle(stage.world.clone(), message("app-key", &question(rest), &[]));
-        let received = stage.world.receive(answer, hang_up).await;
+            harness.gateway.handle(harness.world.clone(), message("app-key", &question(rest), &[]));
+        let received = harness.world.receive(answer, hang_up).await;
         all.borrow_mut()[position] = Some(received);
     };
     let mut plays: Vec<_> = callers
@@ -26,8 +26,8 @@ fn send_concurrently(stage: &Harness, rest: &str, callers: &[HangUp]) -> Vec<Rec
         plays.retain_mut(|play| play.as_mut().poll(cx).is_pending());
         if plays.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     });
-    stage.world.executor().run(joined).expect("it ends");
-    stage.world.executor().drain().expect("it ends");
+    harness.world.executor().run(joined).expect("it ends");
+    harness.world.executor().drain().expect("it ends");
     all.take().into_iter().map(|received| received.expect("it was played")).collect()
 }
 
@@ -39,23 +39,23 @@ fn cache_of(received: &Received) -> &str {
 
 #[test]
 fn one_call_serves_all_who_ask_at_once() {
-    let stage = Harness::new("script = [{ answer = 'Hello', delay = '3s' }]", cache);
-    let all = send_concurrently(&stage, "", &[HangUp::Never; 5]);
+    let harness = Harness::new("script = [{ answer = 'Hello', delay = '3s' }]", cache);
+    let all = send_concurrently(&harness, "", &[HangUp::Never; 5]);
     let outcome: Vec<&str> = all.iter().map(cache_of).collect();
     assert_eq!(
-        (outcome.as_slice(), stage.calls()),
+        (outcome.as_slice(), harness.calls()),
         (["miss", "hit", "hit", "hit", "hit"].as_slice(), 1)
     );
     assert!(all.iter().all(|one| one.took < Duration::from_millis(3_200)));
-    assert_eq!(stage.world.take_records().len(), 5);
+    assert_eq!(harness.world.take_records().len(), 5);
 }
 
 #[test]
 fn streams_do_not_wait_for_each_other() {
-    let stage = Harness::new("script = [{ answer = 'Hello to you', gap = '1s' }]", cache);
-    let all = send_concurrently(&stage, STREAM, &[HangUp::Never; 2]);
+    let harness = Harness::new("script = [{ answer = 'Hello to you', gap = '1s' }]", cache);
+    let all = send_concurrently(&harness, STREAM, &[HangUp::Never; 2]);
     assert_eq!(
-        (all.iter().map(cache_of).collect::<Vec<_>>(), stage.calls()),
+        (all.iter().map(cache_of).collect::<Vec<_>>(), harness.calls()),
         (vec!["miss", "miss"], 2)
     );
 }
@@ -71,9 +71,9 @@ fn whoever_waits_for_nothing_calls_by_itself() {
         ("{ answer = 'Hello', delay = '2s' }", HangUp::After(Duration::from_secs(1))),
         ("{ answer = 'Hello', delay = '20s' }", HangUp::Never),
     ] {
-        let stage = Harness::new(&format!("script = [{script}, {{ answer = 'Hello' }}]"), cache);
-        let all = send_concurrently(&stage, "", &[first, HangUp::Never]);
-        assert_eq!((cache_of(&all[1]), stage.calls()), ("miss", 2), "{script}");
+        let harness = Harness::new(&format!("script = [{script}, {{ answer = 'Hello' }}]"), cache);
+        let all = send_concurrently(&harness, "", &[first, HangUp::Never]);
+        assert_eq!((cache_of(&all[1]), harness.calls()), ("miss", 2), "{script}");
         assert!(all[1].took < Duration::from_secs(16), "{:?}", all[1].took);
     }
 }

@@ -30,16 +30,22 @@ fn harness(script: &str) -> Harness {
 const COUNTED: &str =
     "script = [{ answer = 'one' }, { answer = 'two' }, { answer = 'three' }, { answer = 'four' }]";
 
-fn send_message(stage: &Harness, key: &str, session: &str, what: &str, rest: &str) -> Observation {
+fn send_message(
+    harness: &Harness,
+    key: &str,
+    session: &str,
+    what: &str,
+    rest: &str,
+) -> Observation {
     let body = format!(
         r#"{{"model":"m", "messages": [ {{"role":"system","content":"Be brief"}}, {{"content":"{what}","role":"user"}} ] {rest}}}"#
     );
-    stage.send(key, &body, &[("x-session", session)], HangUp::Never)
+    harness.send(key, &body, &[("x-session", session)], HangUp::Never)
 }
 
 /// What the upstream was told last: who speaks, and what.
-fn last_prompt(stage: &Harness) -> Vec<String> {
-    let calls = stage.world.calls();
+fn last_prompt(harness: &Harness) -> Vec<String> {
+    let calls = harness.world.calls();
     let body: Value =
         serde_json::from_slice(&calls["first"].last().expect("a call").body).expect("JSON");
     let messages = body["messages"].as_array().expect("messages").iter();
@@ -154,17 +160,20 @@ fn a_store_that_is_away_is_no_conversation() {
 
 #[test]
 fn a_kept_answer_is_a_turn_too_and_depends_on_those_before() {
-    let mut stage = Harness::new(COUNTED, cache);
-    stage.history = Some(history);
-    stage.next_isolate();
-    assert_eq!(send_message(&stage, "app-key", "s", "1?", "").cache, "miss");
-    let again = send_message(&stage, "app-key", "other", "1?", "");
+    let mut harness = Harness::new(COUNTED, cache);
+    harness.history = Some(history);
+    harness.next_isolate();
+    assert_eq!(send_message(&harness, "app-key", "s", "1?", "").cache, "miss");
+    let again = send_message(&harness, "app-key", "other", "1?", "");
     assert_eq!((again.cache.as_str(), turns(&again)), ("hit", Some("0")));
-    let next = send_message(&stage, "app-key", "other", "2?", "");
+    let next = send_message(&harness, "app-key", "other", "2?", "");
     assert_eq!((next.cache.as_str(), turns(&next)), ("miss", Some("1")));
-    assert_eq!(last_prompt(&stage), ["system: Be brief", "user: 1?", "assistant: one", "user: 2?"]);
     assert_eq!(
-        send_message(&stage, "app-key", "third", "2?", "").cache,
+        last_prompt(&harness),
+        ["system: Be brief", "user: 1?", "assistant: one", "user: 2?"]
+    );
+    assert_eq!(
+        send_message(&harness, "app-key", "third", "2?", "").cache,
         "miss",
         "it has another past"
     );

@@ -87,18 +87,18 @@ struct Observation {
 
 impl Harness {
     fn new(script: &str, cache: fn() -> Cache) -> Self {
-        let part = |text: &str| UpstreamSpec {
+        let spec = |text: &str| UpstreamSpec {
             script: toml::from_str::<BTreeMap<String, Vec<Script>>>(text)
                 .expect("scripts")
                 .remove("script")
                 .expect("a script"),
             ..UpstreamSpec::default()
         };
-        let parts = [
-            ("first".to_owned(), part(script)),
-            ("other".to_owned(), part("script = [{ answer = 'from the fallback' }]")),
+        let upstreams = [
+            ("first".to_owned(), spec(script)),
+            ("other".to_owned(), spec("script = [{ answer = 'from the fallback' }]")),
         ];
-        let world = World::new(1, parts.into());
+        let world = World::new(1, upstreams.into());
         Self { gateway: new_gateway(cache(), None, ""), world, cache, history: None, limits: "" }
     }
 
@@ -189,13 +189,13 @@ fn the_second_is_a_hit_in_either_form() {
     for first in ["", STREAM, STREAM_WITH_USAGE] {
         for second in ["", STREAM, STREAM_WITH_USAGE] {
             for moved in [false, true] {
-                let mut stage = Harness::new(HELLO, cache);
-                let one = stage.ask("app-key", &question(first));
+                let mut harness = Harness::new(HELLO, cache);
+                let one = harness.ask("app-key", &question(first));
                 assert_eq!((one.status, one.cache.as_str()), (200, "miss"));
                 if moved {
-                    stage.next_isolate();
+                    harness.next_isolate();
                 }
-                let two = stage.ask("app-key", &question(second));
+                let two = harness.ask("app-key", &question(second));
                 assert_eq!((two.status, two.cache.as_str()), (200, "hit"), "{first} then {second}");
                 assert_eq!(two.transcript.text, "Hello to you");
                 assert_eq!(two.transcript.finish_reasons, ["stop"]);
@@ -213,7 +213,7 @@ fn the_second_is_a_hit_in_either_form() {
                     (&two.record["attempts"], &two.record["outcome"]),
                     (&json!([]), &json!("answered"))
                 );
-                assert_eq!(stage.calls(), 1);
+                assert_eq!(harness.calls(), 1);
             }
         }
     }
@@ -221,38 +221,40 @@ fn the_second_is_a_hit_in_either_form() {
 
 #[test]
 fn whose_answer_it_is() {
-    let stage = Harness::new(HELLO, cache);
+    let harness = Harness::new(HELLO, cache);
     for key in ["app-key", "app2-key", "guest-key"] {
-        assert_eq!(stage.ask(key, &question("")).cache, "miss", "{key}");
+        assert_eq!(harness.ask(key, &question("")).cache, "miss", "{key}");
     }
-    let stage = Harness::new(HELLO, || Cache { scope: CacheScope::Group, ..cache() });
-    let outcome: Vec<String> =
-        ["app-key", "app2-key", "guest-key"].map(|key| stage.ask(key, &question("")).cache).into();
+    let harness = Harness::new(HELLO, || Cache { scope: CacheScope::Group, ..cache() });
+    let outcome: Vec<String> = ["app-key", "app2-key", "guest-key"]
+        .map(|key| harness.ask(key, &question("")).cache)
+        .into();
     assert_eq!(outcome, ["miss", "hit", "miss"]);
-    let stage = Harness::new(HELLO, || Cache { scope: CacheScope::All, ..cache() });
-    let outcome: Vec<String> =
-        ["app-key", "app2-key", "guest-key"].map(|key| stage.ask(key, &question("")).cache).into();
+    let harness = Harness::new(HELLO, || Cache { scope: CacheScope::All, ..cache() });
+    let outcome: Vec<String> = ["app-key", "app2-key", "guest-key"]
+        .map(|key| harness.ask(key, &question("")).cache)
+        .into();
     assert_eq!(outcome, ["miss", "hit", "hit"]);
 }
 
 #[test]
 fn what_is_the_same() {
-    let stage = Harness::new(HELLO, cache);
-    stage.ask("app-key", &question(""));
+    let harness = Harness::new(HELLO, cache);
+    harness.ask("app-key", &question(""));
     let other =
         r#"{ "messages" : [ {"content":"Hi","role":"user"} ], "user":"x", "model":"alias" }"#;
-    assert_eq!(stage.ask("app-key", other).cache, "hit");
+    assert_eq!(harness.ask("app-key", other).cache, "hit");
     for rest in [r#","temperature":0.5"#, r#","seed":1"#, r#","n":2"#, r#","tools":[]"#] {
-        assert_eq!(stage.ask("app-key", &question(rest)).cache, "miss", "{rest}");
+        assert_eq!(harness.ask("app-key", &question(rest)).cache, "miss", "{rest}");
     }
-    assert_eq!(stage.ask("app-key", &question("").replace("\"m\"", "\"plain\"")).cache, "miss");
+    assert_eq!(harness.ask("app-key", &question("").replace("\"m\"", "\"plain\"")).cache, "miss");
 }
 
 #[test]
 fn what_a_caller_says() {
-    let stage = Harness::new(HELLO, cache);
+    let harness = Harness::new(HELLO, cache);
     let ask = |rest: &str, headers: &[(&str, &str)]| {
-        stage.send("app-key", &question(rest), headers, HangUp::Never).cache
+        harness.send("app-key", &question(rest), headers, HangUp::Never).cache
     };
     const HOT: &str = r#","temperature":1.1"#;
     assert_eq!(ask(HOT, &[]), "bypass");
@@ -263,7 +265,7 @@ fn what_a_caller_says() {
     assert_eq!(ask("", &[("cache-control", "no-cache")]), "miss");
     assert_eq!(ask("", &[]), "hit");
     assert_eq!(ask("", &[("cache-control", "no-cache")]), "miss");
-    stage
+    harness
         .world
         .play(std::future::ready(http::Response::new(Body::Empty)), HangUp::Never)
         .expect("it ends");
@@ -274,43 +276,48 @@ fn what_a_caller_says() {
 #[test]
 fn an_answer_has_its_time() {
     for moved in [false, true] {
-        let mut stage =
+        let mut harness =
             Harness::new(HELLO, || Cache { ttl: Duration::from_secs(30), jitter: 500, ..cache() });
-        stage.ask("app-key", &question(""));
+        harness.ask("app-key", &question(""));
         if moved {
-            stage.next_isolate();
+            harness.next_isolate();
         }
-        sleep(&stage, 14);
-        let hit = stage.ask("app-key", &question(""));
+        sleep(&harness, 14);
+        let hit = harness.ask("app-key", &question(""));
         assert_eq!(
             (hit.cache.as_str(), &hit.headers["age"]),
             ("hit", &http::HeaderValue::from_static("14"))
         );
-        let old =
-            stage.send("app-key", &question(""), &[("cache-control", "max-age=13")], HangUp::Never);
+        let old = harness.send(
+            "app-key",
+            &question(""),
+            &[("cache-control", "max-age=13")],
+            HangUp::Never,
+        );
         assert_eq!(old.cache, "miss");
-        sleep(&stage, 30);
-        assert_eq!(stage.ask("app-key", &question("")).cache, "miss", "a store keeps it longer");
+        sleep(&harness, 30);
+        assert_eq!(harness.ask("app-key", &question("")).cache, "miss", "a store keeps it longer");
     }
 }
 
-fn sleep(stage: &Harness, seconds: u64) {
-    let pause = stage.world.executor().sleep(Duration::from_secs(seconds));
-    stage.world.executor().run(pause).expect("it ends");
+fn sleep(harness: &Harness, seconds: u64) {
+    let pause = harness.world.executor().sleep(Duration::from_secs(seconds));
+    harness.world.executor().run(pause).expect("it ends");
 }
 
 #[test]
 fn a_stream_can_take_its_time() {
-    let stage = Harness::new(HELLO, || Cache { pace: Some(Duration::from_millis(100)), ..cache() });
-    stage.ask("app-key", &question(STREAM));
-    let paced = stage.ask("app-key", &question(STREAM));
+    let harness =
+        Harness::new(HELLO, || Cache { pace: Some(Duration::from_millis(100)), ..cache() });
+    harness.ask("app-key", &question(STREAM));
+    let paced = harness.ask("app-key", &question(STREAM));
     let events = u32::try_from(paced.transcript.events.len()).expect("few");
     assert_eq!(
         (paced.cache.as_str(), paced.took),
         ("hit", Duration::from_millis(100) * (events - 1))
     );
     assert_eq!(paced.record["outcome"], "answered");
-    let left = stage.send("app-key", &question(STREAM), &[], HangUp::AfterEvents(2));
+    let left = harness.send("app-key", &question(STREAM), &[], HangUp::AfterEvents(2));
     assert_eq!(left.record["outcome"], "hung_up");
 }
 
@@ -323,14 +330,14 @@ by = "consumer"
 requests = { per = "hour", max = 2 }
 "#;
     for charge in [false, true] {
-        let mut stage =
+        let mut harness =
             Harness::new(HELLO, if charge { || Cache { charge: true, ..cache() } } else { cache });
-        stage.limits = LIMIT;
-        stage.next_isolate();
-        let all: Vec<u16> = (0..3).map(|_| stage.ask("app-key", &question("")).status).collect();
+        harness.limits = LIMIT;
+        harness.next_isolate();
+        let all: Vec<u16> = (0..3).map(|_| harness.ask("app-key", &question("")).status).collect();
         assert_eq!(all, if charge { [200, 200, 429] } else { [200, 200, 200] });
-        let hit = stage.ask("app2-key", &question(""));
-        let hit = if hit.cache == "miss" { stage.ask("app2-key", &question("")) } else { hit };
+        let hit = harness.ask("app2-key", &question(""));
+        let hit = if hit.cache == "miss" { harness.ask("app2-key", &question("")) } else { hit };
         assert_eq!(
             (hit.cache.as_str(), &hit.record["tokens"]["output"]),
             ("hit", &json!(if charge { 3 } else { 0 }))

@@ -121,8 +121,8 @@ fn guarded_requests_match_golden() {
     let local = upstream(&["answer = 'mind the forbidden phrase, ann@example.com'"]);
     let answers = upstream(&["answer = 'one two three'"]);
     let finds = RiskyWords { risky: [("attack plan".to_owned(), "S9".to_owned())].into() };
-    let parts = [("local", local), ("judge", judge(Service::LlamaGuard(finds)))];
-    let mut session = Session::new(fixture::host(DOCUMENT, &parts));
+    let upstreams = [("local", local), ("judge", judge(Service::LlamaGuard(finds)))];
+    let mut session = Session::new(fixture::host(DOCUMENT, &upstreams));
     session.send("blocked question", question("guarded", "a forbidden phrase", ""));
     session.send("blocked question, streamed", question("guarded", "a forbidden phrase", STREAM));
     session.send("blocked answer", question("guarded", "Hello", ""));
@@ -159,8 +159,8 @@ fn guarded_requests_match_golden() {
     assert_golden("data_plane/guards.txt", &session.text);
 
     let finds = RiskyWords { risky: [("attack plan".to_owned(), "violence".to_owned())].into() };
-    let parts = [("local", answers.clone()), ("judge", judge(Service::Moderation(finds)))];
-    let mut session = Session::new(fixture::host(DOCUMENT, &parts));
+    let upstreams = [("local", answers.clone()), ("judge", judge(Service::Moderation(finds)))];
+    let mut session = Session::new(fixture::host(DOCUMENT, &upstreams));
     session.send("masked question", question("guarded", "I am ann@example.com, 13800138000", ""));
     session.send("moderation passes", question("moderated", "Hello", ""));
     session.send("moderation blocks", question("moderated", "my attack plan", ""));
@@ -170,8 +170,8 @@ fn guarded_requests_match_golden() {
     );
     assert_golden("data_plane/moderation.txt", &session.text);
 
-    let parts = [("local", answers), ("judge", upstream(&["answer = 'safe'", "status = 500"]))];
-    let mut session = Session::new(fixture::host(DOCUMENT, &parts));
+    let upstreams = [("local", answers), ("judge", upstream(&["answer = 'safe'", "status = 500"]))];
+    let mut session = Session::new(fixture::host(DOCUMENT, &upstreams));
     session.send("a stream whose judge fails", question("strict", "Hello", STREAM));
     session.send("a question whose judge fails", question("strict", "Hello", ""));
     session.send("a guard that fails open", question("moderated", "Hello", ""));
@@ -217,8 +217,9 @@ fn stored_entries_read_by_a_new_gateway_match_golden() {
 
 #[test]
 fn refusals_match_golden() {
-    let parts = [("openai", upstream(&["status = 401"])), ("local", upstream(&["status = 503"]))];
-    let mut session = Session::new(fixture::host(DOCUMENT, &parts));
+    let upstreams =
+        [("openai", upstream(&["status = 401"])), ("local", upstream(&["status = 503"]))];
+    let mut session = Session::new(fixture::host(DOCUMENT, &upstreams));
     let path = "/v1/chat/completions";
     let hello = chat("gpt-4o", "Hello", "");
     let guest = ("authorization", "Bearer guest-key");

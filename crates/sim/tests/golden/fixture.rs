@@ -220,9 +220,9 @@ pub(crate) fn upstream(scripts: &[&str]) -> UpstreamSpec {
 }
 
 /// Host with a configuration and these upstreams.
-pub(crate) fn host(toml: &str, parts: &[(&str, UpstreamSpec)]) -> RecordingHost {
-    let parts = parts.iter().map(|(name, part)| ((*name).to_owned(), part.clone()));
-    RecordingHost::new(&document(toml), &secrets(), parts.collect())
+pub(crate) fn host(toml: &str, upstreams: &[(&str, UpstreamSpec)]) -> RecordingHost {
+    let upstreams = upstreams.iter().map(|(name, spec)| ((*name).to_owned(), spec.clone()));
+    RecordingHost::new(&document(toml), &secrets(), upstreams.collect())
 }
 
 /// Request from an address that the configuration allows.

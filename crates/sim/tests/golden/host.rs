@@ -309,7 +309,11 @@ impl LedgerHost for RecordingHost {
 
     /// Applies an operation with the serialization steps of the edges. Each operation reads the book
     /// from its stored rows.
-    async fn apply(&self, place: &BookId, operation: &Operation) -> Result<LedgerReply, HostError> {
+    async fn apply(
+        &self,
+        book_id: &BookId,
+        operation: &Operation,
+    ) -> Result<LedgerReply, HostError> {
         self.0.world.executor().sleep(LEDGER_LATENCY).await;
         if self.0.ledger_down.get() {
             return Err(HostError::new("the ledger is unavailable"));
@@ -319,7 +323,7 @@ impl LedgerHost for RecordingHost {
         let read: Operation = json::from_text(&sent).map_err(HostError::new)?;
         let reply = {
             let mut books = self.0.books.borrow_mut();
-            let rows = books.entry(place.as_str().to_owned()).or_default();
+            let rows = books.entry(book_id.as_str().to_owned()).or_default();
             let kept = rows.iter().map(|(name, row)| (name.clone(), row.as_slice()));
             let mut book = Book::from_rows(kept).map_err(HostError::new)?;
             let reply = book.apply(now, &read);
@@ -332,7 +336,7 @@ impl LedgerHost for RecordingHost {
             reply
         };
         let told = serde_json::to_string(&reply).map_err(HostError::new)?;
-        let text = format!("{}\n  ask {sent}\n  got {told}\n", place.as_str());
+        let text = format!("{}\n  ask {sent}\n  got {told}\n", book_id.as_str());
         self.0.log.borrow_mut().operations.push((now.as_millis(), text));
         self.0.world.executor().sleep(LEDGER_LATENCY).await;
         json::from_text(&told).map_err(HostError::new)

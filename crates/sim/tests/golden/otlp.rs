@@ -22,9 +22,9 @@ fn spans_and_metrics_match_golden() {
         answer,
     ]);
     let local = upstream(&["answer = 'from the other'\nprompt_tokens = 9\ncompletion_tokens = 3"]);
-    let parts = [("openai", openai), ("local", local), ("collector", upstream(&["json = {}"]))];
+    let upstreams = [("openai", openai), ("local", local), ("collector", upstream(&["json = {}"]))];
     let document = format!("{DOCUMENT}{COLLECTOR}");
-    let mut session = Session::new(fixture::host(&document, &parts));
+    let mut session = Session::new(fixture::host(&document, &upstreams));
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let traced =
         [("authorization", "Bearer app-key"), ("traceparent", parent), ("tracestate", "a=1")];

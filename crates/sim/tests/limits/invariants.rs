@@ -37,41 +37,41 @@ impl Rng {
     }
 }
 
-fn harness(seed: u64, dice: &mut Rng) -> Harness {
-    let max = [50, 300, 2_000, 100_000][dice.below(4) as usize];
-    let lease = dice.below(2) == 1;
-    let hard = dice.below(3) == 0;
-    let requests = 1 + dice.below(40);
+fn harness(seed: u64, rng: &mut Rng) -> Harness {
+    let max = [50, 300, 2_000, 100_000][rng.below(4) as usize];
+    let lease = rng.below(2) == 1;
+    let hard = rng.below(3) == 0;
+    let requests = 1 + rng.below(40);
     let limits = format!(
         "[[limits]]\nid = 'l'\nby = 'all'\nlease = {lease}\nhard = {hard}\ndefault_output = 30\ntokens = {{ per = 'total', max = {max} }}\nrequests = {{ per = 'total', max = {requests} }}\n[[limits]]\nid = 'c'\nby = 'consumer'\nlease = {lease}\nrequests = {{ per = 'total', max = {requests} }}\n[[limits]]\nid = 'h'\nby = 'header:authorization'\nrequests = {{ per = 'total', max = 100 }}\n",
     );
-    let part = |dice: &mut Rng| {
-        let script = (0..1 + dice.below(4)).map(|_| {
-            let script: Script = toml::from_str(SCRIPTS[dice.below(8) as usize]).expect("a script");
+    let spec = |rng: &mut Rng| {
+        let script = (0..1 + rng.below(4)).map(|_| {
+            let script: Script = toml::from_str(SCRIPTS[rng.below(8) as usize]).expect("a script");
             script
         });
         UpstreamSpec { script: script.collect(), then: Then::Cycle, ..UpstreamSpec::default() }
     };
-    let upstreams = ["big", "small"].map(|name| (name.to_owned(), part(dice)));
+    let upstreams = ["big", "small"].map(|name| (name.to_owned(), spec(rng)));
     Harness::seeded(seed, &limits, upstreams.into())
 }
 
-fn callers(dice: &mut Rng) -> Vec<Caller> {
-    let one = |dice: &mut Rng| {
-        let stream = dice.below(2) == 1;
-        let most = ["", r#","max_tokens":40"#, r#","n":2"#][dice.below(3) as usize];
-        let model = ["big", "alone", "small"][dice.below(3) as usize];
-        let hang_up = match dice.below(4) {
-            0 => HangUp::AfterEvents(dice.below(4) as usize),
-            1 => HangUp::After(Duration::from_millis(dice.below(3_000))),
+fn callers(rng: &mut Rng) -> Vec<Caller> {
+    let one = |rng: &mut Rng| {
+        let stream = rng.below(2) == 1;
+        let most = ["", r#","max_tokens":40"#, r#","n":2"#][rng.below(3) as usize];
+        let model = ["big", "alone", "small"][rng.below(3) as usize];
+        let hang_up = match rng.below(4) {
+            0 => HangUp::AfterEvents(rng.below(4) as usize),
+            1 => HangUp::After(Duration::from_millis(rng.below(3_000))),
             _ => HangUp::Never,
         };
-        let key = ["app-key", "other-key"][dice.below(2) as usize];
-        let arrives = Duration::from_millis(dice.below(4_000));
+        let key = ["app-key", "other-key"][rng.below(2) as usize];
+        let arrives = Duration::from_millis(rng.below(4_000));
         let asked = Caller::requesting(model, &format!(r#","stream":{stream}{most}"#));
         Caller { arrives, key, hang_up, ..asked }
     };
-    (0..1 + dice.below(30)).map(|_| one(dice)).collect()
+    (0..1 + rng.below(30)).map(|_| one(rng)).collect()
 }
 
 /// What a record says was spent: tokens, and whether the request counts.
@@ -91,9 +91,9 @@ fn spent(record: &Value) -> (u64, u64) {
 }
 
 fn play(seed: u64) -> Result<(), String> {
-    let mut dice = Rng(seed);
-    let stage = harness(seed, &mut dice);
-    let callers = callers(&mut dice);
+    let mut rng = Rng(seed);
+    let stage = harness(seed, &mut rng);
+    let callers = callers(&mut rng);
     let seen = stage.play(&callers);
     let sum = |of: fn(&Value) -> u64| seen.records.iter().map(of).sum::<u64>();
     let tokens = used(&stage.world, "all:l", "l:tokens:_");

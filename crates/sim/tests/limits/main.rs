@@ -172,8 +172,8 @@ fn a_burst_admits_exactly_what_the_limit_allows() {
             let limit = format!(
                 "[[limits]]\nid = 'l'\nby = 'all'\nlease = {lease}\nrequests = {{ per = 'hour', max = 20 }}\n"
             );
-            let stage = Harness::with(&limit, &[("big", USAGE)]);
-            let seen = stage.play(&vec![Caller::requesting("alone", ""); callers]);
+            let harness = Harness::with(&limit, &[("big", USAGE)]);
+            let seen = harness.play(&vec![Caller::requesting("alone", ""); callers]);
             assert_eq!(seen.count(200), callers.min(20), "lease {lease}, {callers} callers");
             assert_eq!(seen.count(429), callers.saturating_sub(20));
         }
@@ -183,35 +183,36 @@ fn a_burst_admits_exactly_what_the_limit_allows() {
 #[test]
 fn tokens_are_reserved_before_they_are_spent() {
     let limit = "[[limits]]\nid = 'l'\nby = 'consumer'\ntokens = { per = 'hour', max = 2000 }\n";
-    let stage = Harness::with(limit, &[("big", USAGE)]);
-    let seen = stage.play(&vec![Caller::requesting("alone", r#","max_tokens":90"#); 80]);
+    let harness = Harness::with(limit, &[("big", USAGE)]);
+    let seen = harness.play(&vec![Caller::requesting("alone", r#","max_tokens":90"#); 80]);
     let admitted = seen.count(200);
     assert!((17..=20).contains(&admitted), "{admitted}");
     // What was reserved too much has come back.
-    let more = stage.play(&vec![Caller::requesting("alone", r#","max_tokens":90"#); 80]);
+    let more = harness.play(&vec![Caller::requesting("alone", r#","max_tokens":90"#); 80]);
     assert!(admitted + more.count(200) <= 20 && more.count(200) <= 20 - admitted);
 }
 
 #[test]
 fn a_limited_caller_is_told_the_truth() {
     let limit = "[[limits]]\nid = 'l'\nby = 'consumer'\ntokens = { per = 'minute', max = 300 }\nrequests = { per = 'day', max = 3 }\n";
-    let stage = Harness::with(limit, &[("big", USAGE)]);
+    let harness = Harness::with(limit, &[("big", USAGE)]);
     let ask = [Caller::requesting("alone", r#","max_tokens":80"#)];
-    let first = &stage.play(&ask).received[0];
+    let first = &harness.play(&ask).received[0];
     assert_eq!(header(first, "x-ratelimit-limit-tokens"), "300");
     assert_eq!(header(first, "x-ratelimit-limit-requests"), "3");
     assert_eq!(header(first, "x-ratelimit-remaining-requests"), "2");
     assert_eq!(header(first, "x-ratelimit-reset-requests"), "24h0m0s");
-    let second = &stage.play(&ask).received[0];
+    let second = &harness.play(&ask).received[0];
     // The first took 100 in the end, the second has reserved 89 or so.
     let left: u64 = header(second, "x-ratelimit-remaining-tokens").parse().expect("a number");
     assert!((100..=115).contains(&left), "{left}");
-    let too_long = &stage.play(&[Caller::requesting("alone", r#","max_tokens":200"#)]).received[0];
+    let too_long =
+        &harness.play(&[Caller::requesting("alone", r#","max_tokens":200"#)]).received[0];
     assert_eq!(code(too_long), "rate_limit_exceeded");
     assert!(header(too_long, "retry-after").parse::<u64>().is_ok_and(|it| (1..=62).contains(&it)));
     assert_eq!(header(too_long, "x-should-retry"), "");
-    stage.play(&ask);
-    let over = &stage.play(&ask).received[0];
+    harness.play(&ask);
+    let over = &harness.play(&ask).received[0];
     assert_eq!(
         (code(over).as_str(), header(over, "x-should-retry").as_str()),
         ("insufficient_quota", "false")
@@ -223,14 +224,14 @@ fn a_limited_caller_is_told_the_truth() {
     );
     // Somebody else has a balance of its own.
     let other = Caller { key: "other-key", ..ask[0].clone() };
-    assert_eq!(stage.play(&[other]).count(200), 1);
+    assert_eq!(harness.play(&[other]).count(200), 1);
 }
 
 #[test]
 fn over_the_limit_the_fallback_serves_under_its_own_limits() {
     let limits = "[[limits]]\nid = 'big'\nby = 'consumer'\non = { routes = ['big'] }\nrequests = { per = 'hour', max = 2 }\n[[limits]]\nid = 'small'\nby = 'consumer'\non = { routes = ['small'] }\nrequests = { per = 'hour', max = 3 }\n";
-    let stage = Harness::with(limits, &[("big", USAGE), ("small", USAGE)]);
-    let seen = stage.play(&vec![Caller::requesting("big", ""); 10]);
+    let harness = Harness::with(limits, &[("big", USAGE), ("small", USAGE)]);
+    let seen = harness.play(&vec![Caller::requesting("big", ""); 10]);
     assert_eq!((seen.count(200), seen.count(429)), (5, 5));
     let targets =
         |name: &str| seen.records.iter().filter(|record| record["target"] == name).count();
@@ -246,15 +247,15 @@ fn over_the_limit_the_fallback_serves_under_its_own_limits() {
 #[test]
 fn a_hard_limit_caps_the_answer_to_what_is_left() {
     let limit = "[[limits]]\nid = 'l'\nby = 'all'\nhard = true\ndefault_output = 500\ntokens = { per = 'total', max = 150 }\n";
-    let stage = Harness::with(limit, &[("big", USAGE)]);
-    stage.play(&[
+    let harness = Harness::with(limit, &[("big", USAGE)]);
+    harness.play(&[
         Caller::requesting("alone", ""),
         Caller {
             arrives: Duration::from_secs(1),
             ..Caller::requesting("alone", r#","max_tokens":5"#)
         },
     ]);
-    let calls = &stage.world.calls()["big"];
+    let calls = &harness.world.calls()["big"];
     let capped: Value = serde_json::from_slice(&calls[0].body).expect("JSON");
     let most = capped["max_tokens"].as_u64().expect("it was put in");
     assert!((130..150).contains(&most), "{most}");
@@ -267,8 +268,8 @@ fn failed_attempts_cost_nothing_and_who_leaves_pays_for_what_was_shown() {
     let limit = "[[limits]]\nid = 'l'\nby = 'all'\ntokens = { per = 'total', max = 100000 }\nrequests = { per = 'total', max = 100 }\n";
     let failing = Harness::with(limit, &[("big", "status = 500")]);
     assert_eq!(failing.play(&[Caller::requesting("alone", "")]).count(502), 1);
-    let used = |stage: &Harness, measure: &str| {
-        invariants::used(&stage.world, "all:l", &format!("l:{measure}:_")).used
+    let used = |harness: &Harness, measure: &str| {
+        invariants::used(&harness.world, "all:l", &format!("l:{measure}:_")).used
     };
     assert_eq!((used(&failing, "tokens"), used(&failing, "requests")), (0, 0));
 
@@ -339,18 +340,18 @@ fn a_lease_spares_calls_and_returns_what_is_left() {
         )
     };
     let calls = |lease: bool| {
-        let stage = Harness::with(&limit(lease), &[("big", USAGE)]);
+        let harness = Harness::with(&limit(lease), &[("big", USAGE)]);
         let callers: Vec<Caller> = (0..200)
             .map(|at| Caller {
                 arrives: Duration::from_millis(at * 10),
                 ..Caller::requesting("alone", "")
             })
             .collect();
-        let seen = stage.play(&callers);
+        let seen = harness.play(&callers);
         assert_eq!(seen.count(200), 200);
-        let level = invariants::used(&stage.world, "all:l", "l:requests:_");
+        let level = invariants::used(&harness.world, "all:l", "l:requests:_");
         assert_eq!((level.used, level.held), (200, 0), "lease {lease}");
-        stage.world.ledger_operations()
+        harness.world.ledger_operations()
     };
     let (without, with) = (calls(false), calls(true));
     assert!(with * 2 < without, "{with} operations with leases, {without} without");
@@ -359,13 +360,13 @@ fn a_lease_spares_calls_and_returns_what_is_left() {
 #[test]
 fn what_is_unpriced_counts_as_nothing_and_says_so() {
     let limits = "[[prices]]\nmodel = 'alone'\ninput = 2.5\noutput = 10.0\n[[limits]]\nid = 'l'\nby = 'all'\ncost = { per = 'month', max = 0.002 }\n";
-    let stage = Harness::with(limits, &[("big", USAGE), ("small", USAGE)]);
-    let seen = stage.play(&[Caller::requesting("alone", r#","max_tokens":80"#)]);
+    let harness = Harness::with(limits, &[("big", USAGE), ("small", USAGE)]);
+    let seen = harness.play(&[Caller::requesting("alone", r#","max_tokens":80"#)]);
     assert_eq!(seen.records[0]["cost_usd"], 0.00085);
     assert_eq!(
-        stage.play(&vec![Caller::requesting("alone", r#","max_tokens":80"#); 3]).count(200),
+        harness.play(&vec![Caller::requesting("alone", r#","max_tokens":80"#); 3]).count(200),
         1
     );
-    let free = stage.play(&[Caller::requesting("small", "")]);
+    let free = harness.play(&[Caller::requesting("small", "")]);
     assert_eq!((free.count(200), &free.records[0]["cost_usd"]), (1, &Value::Null));
 }

@@ -68,36 +68,36 @@ pub(crate) fn name(index: usize) -> String {
 impl Schedule {
     /// The world of a seed.
     pub(crate) fn from_seed(seed: u64) -> Self {
-        let mut dice = Rng::new(seed);
-        let dice = &mut dice;
-        let (targets, fallbacks) = (dice.index(3) + 1, dice.index(3));
+        let mut rng = Rng::new(seed);
+        let rng = &mut rng;
+        let (targets, fallbacks) = (rng.index(3) + 1, rng.index(3));
         let mut secrets: BTreeMap<_, _> = [("APP_KEY".to_owned(), APP_KEY.to_owned())].into();
         let (mut providers, mut upstreams, mut all_keys) = (String::new(), BTreeMap::new(), 0);
         for index in 0..targets + fallbacks {
             let keys: Vec<String> =
-                (0..dice.index(3)).map(|key| format!("KEY_{index}_{key}")).collect();
+                (0..rng.index(3)).map(|key| format!("KEY_{index}_{key}")).collect();
             all_keys += keys.len();
             for (at, key) in keys.iter().enumerate() {
                 secrets.insert(key.clone(), format!("{UPSTREAM_KEY}{index}-{at}"));
             }
             let keys: Vec<String> = keys.iter().map(|key| format!("\"secret:{key}\"")).collect();
             let base =
-                if dice.chance(4) { "CLOSED".to_owned() } else { format!("UPSTREAM/p{index}") };
+                if rng.chance(4) { "CLOSED".to_owned() } else { format!("UPSTREAM/p{index}") };
             providers += &format!(
                 "[[providers]]\nid = \"p{index}\"\nkind = \"openai-compatible\"\nbase_url = \"{base}/v1\"\nkeys = [{}]\nstream_usage = {}\n",
                 keys.join(", "),
-                dice.chance(80)
+                rng.chance(80)
             );
-            let script = (0..dice.number(1, 5)).map(|at| script(dice, index, at)).collect();
+            let script = (0..rng.number(1, 5)).map(|at| script(rng, index, at)).collect();
             upstreams.insert(
                 format!("p{index}"),
                 UpstreamSpec { script, then: Then::Cycle, ..UpstreamSpec::default() },
             );
         }
-        let retries = dice.index(4);
-        let total = dice.millis(2_000, 30_000);
-        let first_byte = dice.millis(500, 2_000);
-        let mut weights: Vec<u64> = (0..targets).map(|_| dice.number(0, 3)).collect();
+        let retries = rng.index(4);
+        let total = rng.millis(2_000, 30_000);
+        let first_byte = rng.millis(500, 2_000);
+        let mut weights: Vec<u64> = (0..targets).map(|_| rng.number(0, 3)).collect();
         weights[0] += 1;
         let listed = |range: std::ops::Range<usize>, weights: &[u64]| {
             let entry = |index: usize| match weights.get(index) {
@@ -108,36 +108,36 @@ impl Schedule {
         };
         let conditions: Vec<_> = ["\"connect\"", "\"timeout\"", "\"429\"", "\"5xx\""]
             .into_iter()
-            .filter(|_| dice.chance(85))
+            .filter(|_| rng.chance(85))
             .collect();
-        let sticky = dice.pick(&["none", "consumer", "user"]);
+        let sticky = rng.pick(&["none", "consumer", "user"]);
         let balance = match sticky {
-            "none" => dice.pick(&["weight", "latency", "least_busy", "cost"]),
+            "none" => rng.pick(&["weight", "latency", "least_busy", "cost"]),
             _ => "weight",
         };
         // Somebody who steps in is needed for these.
-        let mut some = |percent| fallbacks > 0 && dice.chance(percent);
+        let mut some = |percent| fallbacks > 0 && rng.chance(percent);
         let (hedges, continues) = (some(40), some(70));
-        let hedge = match dice.number(50, 1_500) {
+        let hedge = match rng.number(50, 1_500) {
             _ if !hedges => String::new(),
             after => format!("hedge = {{ share = 1.0, after = \"{after}ms\" }}\n"),
         };
         // Every request is longer than that.
-        let is_sent_once = dice.chance(5);
+        let is_sent_once = rng.chance(5);
         let replay = if is_sent_once { ", replay = \"10\"" } else { "" };
         let config = format!(
             "{providers}[[routes]]\nid = \"r\"\nmodels = [\"m\"]\ntargets = [{}]\nfallback = [{}]\nfallback_on = [{}]\nsticky = \"{sticky}\"\nbalance = \"{balance}\"\nretries = {{ attempts = {retries}, backoff = \"{}ms\", honour_retry_after = \"2s\"{replay} }}\n{hedge}continue = {continues}\nhealth = {{ failures = {}, rest = \"{}ms\" }}\ntimeouts = {{ first_byte = \"{}ms\", idle = \"{}ms\", total = \"{}ms\" }}\n[[consumers]]\nid = \"c\"\nkeys = [\"secret:APP_KEY\"]\n",
             listed(0..targets, &weights),
             listed(targets..targets + fallbacks, &weights),
             conditions.join(", "),
-            dice.number(1, 800),
-            dice.number(0, 4),
-            dice.number(1, 4_000),
+            rng.number(1, 800),
+            rng.number(0, 4),
+            rng.number(1, 4_000),
             first_byte.as_millis(),
-            dice.number(500, 4_000),
+            rng.number(500, 4_000),
             total.as_millis(),
         );
-        let callers = (0..dice.number(1, 4)).map(|_| caller(dice, total)).collect();
+        let callers = (0..rng.number(1, 4)).map(|_| caller(rng, total)).collect();
         let max_attempts = match is_sent_once {
             true => 1,
             false => (1 + fallbacks) * (1 + retries) + all_keys + if continues { 2 } else { 0 },
@@ -152,75 +152,75 @@ impl Schedule {
     }
 }
 
-fn caller(dice: &mut Rng, total: Duration) -> Caller {
-    let path = dice.pick(&[
+fn caller(rng: &mut Rng, total: Duration) -> Caller {
+    let path = rng.pick(&[
         "/chat/completions",
         "/chat/completions",
         "/chat/completions",
         "/completions",
         "/embeddings",
     ]);
-    let stream = path != "/embeddings" && dice.chance(75);
-    let hang_up = match dice.number(1, 100) {
+    let stream = path != "/embeddings" && rng.chance(75);
+    let hang_up = match rng.number(1, 100) {
         1..=70 => HangUp::Never,
-        71..=80 => HangUp::AfterEvents(dice.index(6)),
-        81..=90 => HangUp::AfterPieces(dice.index(6)),
-        _ => HangUp::After(dice.millis(0, u64::try_from(total.as_millis()).expect("seconds"))),
+        71..=80 => HangUp::AfterEvents(rng.index(6)),
+        81..=90 => HangUp::AfterPieces(rng.index(6)),
+        _ => HangUp::After(rng.millis(0, u64::try_from(total.as_millis()).expect("seconds"))),
     };
     Caller {
-        arrives: dice.millis(0, 3_000),
+        arrives: rng.millis(0, 3_000),
         path,
         stream,
-        wants_usage: stream && dice.chance(30),
-        has_key: dice.chance(95),
+        wants_usage: stream && rng.chance(30),
+        has_key: rng.chance(95),
         hang_up,
     }
 }
 
 /// What one call gets: in half of all cases a good answer, else one fault or two.
-fn script(dice: &mut Rng, upstream: usize, at: u64) -> Script {
-    let words = (0..dice.index(8))
-        .map(|_| dice.pick(&["word", "Wörter", "字", "\"quoted\"", "{", "\\n", "data:"]));
+fn script(rng: &mut Rng, upstream: usize, at: u64) -> Script {
+    let words = (0..rng.index(8))
+        .map(|_| rng.pick(&["word", "Wörter", "字", "\"quoted\"", "{", "\\n", "data:"]));
     let text = std::iter::once(format!("p{upstream}s{at}")).chain(words.map(str::to_owned));
-    let pause = |dice: &mut Rng, percent, most| dice.chance(percent).then(|| dice.millis(1, most));
+    let pause = |rng: &mut Rng, percent, most| rng.chance(percent).then(|| rng.millis(1, most));
     let mut script = Script {
         answer: Some(text.collect::<Vec<_>>().join(" ")),
-        delay: pause(dice, 40, 1_000),
-        gap: pause(dice, 40, 300),
-        first_token_delay: pause(dice, 30, 1_000),
-        split: dice.chance(50).then(|| dice.index(60) + 1),
-        line_ending: dice.pick(&[LineEnding::Lf, LineEnding::Lf, LineEnding::Crlf, LineEnding::Cr]),
-        comments: dice.chance(20),
-        usage: dice.chance(15).then_some(false),
-        reasoning: dice.chance(10).then(|| "so so".to_owned()),
+        delay: pause(rng, 40, 1_000),
+        gap: pause(rng, 40, 300),
+        first_token_delay: pause(rng, 30, 1_000),
+        split: rng.chance(50).then(|| rng.index(60) + 1),
+        line_ending: rng.pick(&[LineEnding::Lf, LineEnding::Lf, LineEnding::Crlf, LineEnding::Cr]),
+        comments: rng.chance(20),
+        usage: rng.chance(15).then_some(false),
+        reasoning: rng.chance(10).then(|| "so so".to_owned()),
         prompt_tokens: Some(7),
         ..Script::default()
     };
-    let faults = if dice.chance(50) { 0 } else { dice.number(1, 2) };
+    let faults = if rng.chance(50) { 0 } else { rng.number(1, 2) };
     for _ in 0..faults {
-        fault(dice, &mut script);
+        fault(rng, &mut script);
     }
     script
 }
 
-fn fault(dice: &mut Rng, script: &mut Script) {
-    let events = dice.index(9);
-    let bytes = dice.index(2_500);
-    match dice.number(1, 22) {
+fn fault(rng: &mut Rng, script: &mut Script) {
+    let events = rng.index(9);
+    let bytes = rng.index(2_500);
+    match rng.number(1, 22) {
         1 => script.refuse = true,
         2 => script.hang = true,
-        3 => script.delay = Some(dice.millis(500, 40_000)),
-        4 => script.gap = Some(dice.millis(500, 6_000)),
-        5 => script.first_token_delay = Some(dice.millis(500, 8_000)),
+        3 => script.delay = Some(rng.millis(500, 40_000)),
+        4 => script.gap = Some(rng.millis(500, 6_000)),
+        5 => script.first_token_delay = Some(rng.millis(500, 8_000)),
         6..=8 => {
-            script.status = Some(dice.pick(&[429, 429, 500, 502, 503, 529]));
-            if dice.chance(50) {
-                let wait = dice.pick(&["0", "1", "2", "3", "10", "soon"]);
+            script.status = Some(rng.pick(&[429, 429, 500, 502, 503, 529]));
+            if rng.chance(50) {
+                let wait = rng.pick(&["0", "1", "2", "3", "10", "soon"]);
                 script.headers.insert("retry-after".to_owned(), wait.to_owned());
             }
         }
-        9 => script.status = Some(dice.pick(&[401, 403])),
-        10 => script.status = Some(dice.pick(&[400, 404, 408, 422])),
+        9 => script.status = Some(rng.pick(&[401, 403])),
+        10 => script.status = Some(rng.pick(&[400, 404, 408, 422])),
         11 => script.redirect = Some("http://127.0.0.1:9/elsewhere".to_owned()),
         12 => script.cut_after = Some(events),
         13 => script.cut_at = Some(bytes),
@@ -230,8 +230,8 @@ fn fault(dice: &mut Rng, script: &mut Script) {
         17 => script.malformed_after = Some(events),
         18 => script.error_after = Some(events),
         19 => script.done = Some(false),
-        20 => (script.done, script.finish) = (Some(dice.chance(50)), Some(false)),
-        21 => script.stream = Some(dice.chance(50)),
+        20 => (script.done, script.finish) = (Some(rng.chance(50)), Some(false)),
+        21 => script.stream = Some(rng.chance(50)),
         _ => {
             (script.raw, script.content_type) =
                 (Some("<html>busy</html>".to_owned()), Some("text/html".to_owned()));

@@ -18,16 +18,16 @@ const TOLERANCE: Duration = Duration::from_millis(10);
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Checks every law. The error names the one that is broken.
-pub(crate) fn check_invariants(plot: &Schedule, outcome: &Outcome) -> Result<(), String> {
+pub(crate) fn check_invariants(schedule: &Schedule, outcome: &Outcome) -> Result<(), String> {
     ensure(outcome.open_calls == 0, || {
         format!("{} upstream calls were left open", outcome.open_calls)
     })?;
-    let latest = plot.callers.iter().map(|caller| caller.arrives).max().unwrap_or_default();
-    ensure(outcome.took <= latest + plot.total + LINGER, || {
+    let latest = schedule.callers.iter().map(|caller| caller.arrives).max().unwrap_or_default();
+    ensure(outcome.took <= latest + schedule.total + LINGER, || {
         format!("the world took {:?}", outcome.took)
     })?;
-    ensure(outcome.records.len() == plot.callers.len(), || {
-        format!("{} requests wrote {} records", plot.callers.len(), outcome.records.len())
+    ensure(outcome.records.len() == schedule.callers.len(), || {
+        format!("{} requests wrote {} records", schedule.callers.len(), outcome.records.len())
     })?;
     for (upstream, calls) in &outcome.calls {
         for call in calls {
@@ -42,16 +42,16 @@ pub(crate) fn check_invariants(plot: &Schedule, outcome: &Outcome) -> Result<(),
     ensure(!format!("{:?}", outcome.records).contains(APP_KEY), || {
         "a record shows a caller's key".to_owned()
     })?;
-    for (index, caller) in plot.callers.iter().enumerate() {
+    for (index, caller) in schedule.callers.iter().enumerate() {
         let received = &outcome.received[index];
-        request(plot, outcome, index, caller, received)
+        request(schedule, outcome, index, caller, received)
             .map_err(|law| format!("caller {index}: {law}"))?;
     }
     Ok(())
 }
 
 fn request(
-    plot: &Schedule,
+    schedule: &Schedule,
     outcome: &Outcome,
     index: usize,
     caller: &Caller,
@@ -69,12 +69,12 @@ fn request(
         calls.len() + closed == attempts || (has_left && calls.len() + closed == attempts + 1),
         || format!("{} calls but {attempts} attempts in the record", calls.len()),
     )?;
-    ensure(attempts <= plot.max_attempts, || {
-        format!("{attempts} attempts where {} are the most", plot.max_attempts)
+    ensure(attempts <= schedule.max_attempts, || {
+        format!("{attempts} attempts where {} are the most", schedule.max_attempts)
     })?;
     ensure(received.broken.is_none(), || format!("the body broke off: {:?}", received.broken))?;
-    ensure(received.took <= plot.total + TOLERANCE, || {
-        format!("it took {:?} of {:?}", received.took, plot.total)
+    ensure(received.took <= schedule.total + TOLERANCE, || {
+        format!("it took {:?} of {:?}", received.took, schedule.total)
     })?;
     ensure(
         has_left == (record["outcome"] == "hung_up") || caller.hang_up != HangUp::Never,
@@ -109,9 +109,9 @@ fn request(
                 .rfind(|(name, ..)| *name == upstream)
                 .ok_or("the target was never called")?;
             if record["continued"] == true {
-                return continued(plot, &calls, received, record, *last);
+                return continued(schedule, &calls, received, record, *last);
             }
-            answer(plot, caller, received, record, *last)
+            answer(schedule, caller, received, record, *last)
         }
         (target, status) => Err(format!("status {status} from {target:?}")),
     }
@@ -156,13 +156,13 @@ fn gateways_error(
 }
 
 fn answer(
-    plot: &Schedule,
+    schedule: &Schedule,
     caller: &Caller,
     received: &Received,
     record: &Value,
     (upstream, at, call): (&str, usize, &Call),
 ) -> Result<(), String> {
-    let script = plot.script(upstream, at);
+    let script = schedule.script(upstream, at);
     let Ok(ResponsePlan::Respond(sent)) =
         script.plan(&ProviderRequest::parse(&call.path, &call.body))
     else {
@@ -248,7 +248,7 @@ fn stream(
 /// A stream that another went on with looks like one: the beginning of what the first said, then what
 /// the other one said, with one role, and the end that the other one sent.
 fn continued(
-    plot: &Schedule,
+    schedule: &Schedule,
     calls: &[(&str, usize, &Call)],
     received: &Received,
     record: &Value,
@@ -263,7 +263,7 @@ fn continued(
     let (other, _) = target.ok_or("a target without a slash")?;
     let (_, other_at, call) =
         calls.iter().rfind(|(name, ..)| *name == other).ok_or("nobody was asked to go on")?;
-    let (first, second) = (plot.script(upstream, at), plot.script(other, *other_at));
+    let (first, second) = (schedule.script(upstream, at), schedule.script(other, *other_at));
     let Ok(ResponsePlan::Respond(sent)) =
         second.plan(&ProviderRequest::parse(&call.path, &call.body))
     else {

@@ -33,16 +33,16 @@ struct Outcome {
     took: Duration,
 }
 
-fn play(plot: &Schedule) -> Result<Outcome, String> {
-    let config = plot.config.replace("UPSTREAM", UPSTREAM).replace("CLOSED", CLOSED);
-    let secret = |name: &str| plot.secrets.get(name).map(|value| Secret::new(value));
+fn play(schedule: &Schedule) -> Result<Outcome, String> {
+    let config = schedule.config.replace("UPSTREAM", UPSTREAM).replace("CLOSED", CLOSED);
+    let secret = |name: &str| schedule.secrets.get(name).map(|value| Secret::new(value));
     let config = author::from_toml(&config, &secret).map_err(|problems| format!("{problems:?}"))?;
     let (world, gateway) = (
-        World::new(plot.seed, plot.upstreams.clone()),
+        World::new(schedule.seed, schedule.upstreams.clone()),
         Gateway::new(config, GatewaySecrets::default()),
     );
-    let received = Rc::new(RefCell::new(vec![None; plot.callers.len()]));
-    for (index, caller) in plot.callers.iter().enumerate() {
+    let received = Rc::new(RefCell::new(vec![None; schedule.callers.len()]));
+    for (index, caller) in schedule.callers.iter().enumerate() {
         let (world, gateway, received) = (world.clone(), gateway.clone(), received.clone());
         let (message, arrives, hang_up) = (caller.message(index), caller.arrives, caller.hang_up);
         let executor = world.executor().clone();
@@ -78,10 +78,10 @@ fn whatever_fails_the_laws_hold() {
     let mut broken = Vec::new();
     let mut census: BTreeMap<String, usize> = BTreeMap::new();
     for seed in seeds {
-        let plot = Schedule::from_seed(seed);
-        let result = play(&plot).and_then(|outcome| {
+        let schedule = Schedule::from_seed(seed);
+        let result = play(&schedule).and_then(|outcome| {
             if is_single {
-                println!("{plot:#?}\n{:#?}\n{:#?}", outcome.received, outcome.records);
+                println!("{schedule:#?}\n{:#?}\n{:#?}", outcome.received, outcome.records);
             }
             for record in &outcome.records {
                 *census.entry(record["outcome"].to_string()).or_default() += 1;
@@ -90,7 +90,7 @@ fn whatever_fails_the_laws_hold() {
                     *census.entry(word).or_default() += 1;
                 }
             }
-            invariants::check_invariants(&plot, &outcome)
+            invariants::check_invariants(&schedule, &outcome)
         });
         if let Err(law) = result {
             broken.push(format!("SERIN_SEED={seed}: {law}"));

@@ -37,13 +37,13 @@ struct Isolate {
 
 impl Isolate {
     fn first() -> Self {
-        let fake = FakeHost::new();
-        fake.deploy(&document("deployed"));
-        Self::sharing(&fake)
+        let fake_host = FakeHost::new();
+        fake_host.deploy(&document("deployed"));
+        Self::sharing(&fake_host)
     }
 
-    fn sharing(fake: &FakeHost) -> Self {
-        Self { fake: fake.clone(), reloading_gateway: Service::default() }
+    fn sharing(fake_host: &FakeHost) -> Self {
+        Self { fake: fake_host.clone(), reloading_gateway: Service::default() }
     }
 
     async fn send(&self, line: &str, if_match: Option<&str>, body: &str) -> Response {
@@ -437,16 +437,16 @@ fn a_version_that_cannot_be_served_here_leaves_the_last_one() {
 
 #[test]
 fn without_any_right_document_nothing_is_served_and_the_reasons_are_logged_once() {
-    let fake = FakeHost::new();
-    fake.deploy(r#"{"routes":1}"#);
-    let one = Isolate::sharing(&fake);
+    let fake_host = FakeHost::new();
+    fake_host.deploy(r#"{"routes":1}"#);
+    let one = Isolate::sharing(&fake_host);
     for _ in 0..3 {
         assert_eq!(block_on(one.send("GET /v1/models", None, "")).status, 500);
     }
-    let warnings = fake.take_warnings();
+    let warnings = fake_host.take_warnings();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     // A document that is put right is found without a restart.
-    fake.deploy(&document("deployed"));
-    fake.advance(Duration::from_secs(5));
+    fake_host.deploy(&document("deployed"));
+    fake_host.advance(Duration::from_secs(5));
     assert_eq!(one.model(), "deployed");
 }

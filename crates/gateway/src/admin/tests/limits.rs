@@ -11,9 +11,9 @@ use super::Fixture;
 
 #[test]
 fn what_is_spent_reserved_and_left() {
-    let bench = Fixture::new();
-    let limit = &bench.config.limits[0];
-    let now = bench.fake.now();
+    let fixture = Fixture::new();
+    let limit = &fixture.config.limits[0];
+    let now = fixture.fake.now();
     let hold = |position: usize, amount| {
         let quota = &limit.quotas[position];
         let account = account_name(limit, quota.measure, "acme");
@@ -22,8 +22,8 @@ fn what_is_spent_reserved_and_left() {
     let until = now + std::time::Duration::from_secs(60);
     let holds = vec![hold(0, 500), hold(1, 2_500_000_000)];
     let operation = Operation::Reserve { id: 1, until, holds };
-    block_on(bench.fake.apply(&book_id(limit, "acme"), &operation)).expect("the ledger is there");
-    let answer = bench.assert_status("GET limits/team/acme", "", 200);
+    block_on(fixture.fake.apply(&book_id(limit, "acme"), &operation)).expect("the ledger is there");
+    let answer = fixture.assert_status("GET limits/team/acme", "", 200);
     let resets = answer["quotas"][0]["resets_in"].clone();
     assert!((60..=62).contains(&resets.as_u64().expect("a number")), "{resets}");
     let expected = json!({
@@ -36,10 +36,10 @@ fn what_is_spent_reserved_and_left() {
         ],
     });
     assert_eq!(answer, expected);
-    let other = bench.assert_status("GET limits/team/somebody%2Felse", "", 200);
+    let other = fixture.assert_status("GET limits/team/somebody%2Felse", "", 200);
     assert_eq!((&other["key"], &other["quotas"][0]["used"]), (&json!("somebody/else"), &json!(0)));
 
-    let left = bench.assert_status(
+    let left = fixture.assert_status(
         "POST limits/team/acme/adjust",
         r#"{"measure":"cost","left":100}"#,
         200,
@@ -49,22 +49,22 @@ fn what_is_spent_reserved_and_left() {
         "resets_in": null,
     });
     assert_eq!(left["quotas"], json!([quota]));
-    let by = bench.assert_status(
+    let by = fixture.assert_status(
         "POST limits/team/acme/adjust",
         r#"{"measure":"cost","by":-0.000000001}"#,
         200,
     );
     assert_eq!(by["quotas"][0]["left"], 99.999_999_999);
-    let all = bench.assert_status("POST limits/all/_/adjust", r#"{"left":0}"#, 200);
+    let all = fixture.assert_status("POST limits/all/_/adjust", r#"{"left":0}"#, 200);
     assert_eq!(all["quotas"][0]["left"], 0);
 }
 
 #[test]
 fn what_makes_no_sense() {
-    let bench = Fixture::new();
-    bench.assert_refused("GET limits/none/_", "", 404, "limit_not_found");
+    let fixture = Fixture::new();
+    fixture.assert_refused("GET limits/none/_", "", 404, "limit_not_found");
     assert_eq!(
-        bench.assert_refused("GET limits/all/acme", "", 400, "invalid_request")["param"],
+        fixture.assert_refused("GET limits/all/acme", "", 400, "invalid_request")["param"],
         "value"
     );
     for (param, path, body) in [
@@ -77,7 +77,7 @@ fn what_makes_no_sense() {
         ("by", "all/_", r#"{"by":9007199254740993}"#),
         ("left", "team/acme", r#"{"measure":"cost","left":1e300}"#),
     ] {
-        let error = bench.assert_refused(
+        let error = fixture.assert_refused(
             &format!("POST limits/{path}/adjust"),
             body,
             400,
@@ -85,14 +85,14 @@ fn what_makes_no_sense() {
         );
         assert_eq!(error["param"], param, "{body}: {error}");
     }
-    assert_eq!(bench.count_entries("audit/"), 0);
+    assert_eq!(fixture.count_entries("audit/"), 0);
 }
 
 #[test]
 fn a_value_that_may_be_secret_is_not_logged() {
-    let bench = Fixture::new();
-    bench.assert_status("POST limits/header/sk-somebodys-key/adjust", r#"{"by":1}"#, 200);
-    let audit = bench.assert_status("GET audit", "", 200);
+    let fixture = Fixture::new();
+    fixture.assert_status("POST limits/header/sk-somebodys-key/adjust", r#"{"by":1}"#, 200);
+    let audit = fixture.assert_status("GET audit", "", 200);
     let target = audit["data"][0]["target"].as_str().expect("a target");
     assert!(target.starts_with("limit/header/sha256:") && target.len() == 32, "{target}");
 }

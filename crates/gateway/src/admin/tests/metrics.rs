@@ -16,8 +16,8 @@ use super::super::handle_request;
 use super::{ADMIN, Fixture};
 
 /// A request of an isolate whose answer came from `openai`.
-fn record(bench: &Fixture, consumer: &str) -> Record {
-    let at = bench.fake.now();
+fn record(fixture: &Fixture, consumer: &str) -> Record {
+    let at = fixture.fake.now();
     let mut attempt = Attempt::start("openai/gpt-4o".to_owned(), Some(0), AttemptKind::Primary, at);
     attempt.result = "answered";
     Record {
@@ -45,10 +45,10 @@ fn record(bench: &Fixture, consumer: &str) -> Record {
 
 /// The answer as text, which must come to this status.
 #[track_caller]
-fn scrape(bench: &Fixture, token: &str, status: u16) -> String {
+fn scrape(fixture: &Fixture, token: &str, status: u16) -> String {
     let request = Request::get("/metrics").header("authorization", format!("Bearer {token}"));
     let request = request.body(Body::Empty).expect("a request");
-    let response = block_on(handle_request(bench.context(), &bench.fake, request));
+    let response = block_on(handle_request(fixture.context(), &fixture.fake, request));
     assert_eq!(response.status(), status);
     if status == 200 {
         let kind = &response.headers()["content-type"];
@@ -63,30 +63,34 @@ fn samples<'a>(page: &'a str, metric: &str) -> Vec<&'a str> {
     page.lines().filter(|line| line.starts_with(&format!("{metric}{{"))).collect()
 }
 
-fn isolate(bench: &Fixture, bounds: CardinalityLimits, records: &[Record]) {
-    let recorder = Rc::new(UsageAggregator::new(bounds));
-    records.iter().for_each(|record| recorder.record(&bench.fake, record, 1_500_000));
-    bench.fake.run_deferred();
+fn isolate(fixture: &Fixture, limits: CardinalityLimits, records: &[Record]) {
+    let recorder = Rc::new(UsageAggregator::new(limits));
+    records.iter().for_each(|record| recorder.record(&fixture.fake, record, 1_500_000));
+    fixture.fake.run_deferred();
 }
 
 #[test]
 fn two_isolates_and_one_that_comes_later_add_up() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     for _ in 0..2 {
         isolate(
-            &bench,
+            &fixture,
             CardinalityLimits::default(),
-            &[record(&bench, "acme"), record(&bench, "umbrella")],
+            &[record(&fixture, "acme"), record(&fixture, "umbrella")],
         );
     }
     let hung_up = Record {
         outcome: Outcome::HungUp,
         first_token_ms: None,
-        tokens: Tokens { counted: TokenSource::Estimated, cached: 0, ..record(&bench, "").tokens },
-        ..record(&bench, "acme")
+        tokens: Tokens {
+            counted: TokenSource::Estimated,
+            cached: 0,
+            ..record(&fixture, "").tokens
+        },
+        ..record(&fixture, "acme")
     };
-    isolate(&bench, CardinalityLimits::default(), &[hung_up]);
-    let page = scrape(&bench, "viewer", 200);
+    isolate(&fixture, CardinalityLimits::default(), &[hung_up]);
+    let page = scrape(&fixture, "viewer", 200);
     let labels = r#"route="chat",provider="openai",model="gpt-4o""#;
     let acme = format!(r#"{labels},consumer="acme""#);
     assert_eq!(
@@ -119,9 +123,9 @@ fn two_isolates_and_one_that_comes_later_add_up() {
 
 #[test]
 fn limits_fallbacks_the_cache_and_guards() {
-    let bench = Fixture::new();
-    let at = bench.fake.now();
-    let mut fallen = record(&bench, "acme");
+    let fixture = Fixture::new();
+    let at = fixture.fake.now();
+    let mut fallen = record(&fixture, "acme");
     let mut failed = Attempt::start("big/m".to_owned(), None, AttemptKind::Primary, at);
     failed.result = "status_5xx";
     let again = Attempt::start("big/m".to_owned(), None, AttemptKind::Primary, at);
@@ -141,11 +145,11 @@ fn limits_fallbacks_the_cache_and_guards() {
         limited_by: Some("team".to_owned()),
         target: None,
         attempts: Vec::new(),
-        ..record(&bench, "acme")
+        ..record(&fixture, "acme")
     };
-    let moved = Record { limited_by: Some("team".to_owned()), ..record(&bench, "acme") };
-    isolate(&bench, CardinalityLimits::default(), &[fallen, refused, moved]);
-    let page = scrape(&bench, ADMIN, 200);
+    let moved = Record { limited_by: Some("team".to_owned()), ..record(&fixture, "acme") };
+    isolate(&fixture, CardinalityLimits::default(), &[fallen, refused, moved]);
+    let page = scrape(&fixture, ADMIN, 200);
     for (metric, expected) in [
         (
             "serin_fallback_total",
@@ -172,14 +176,14 @@ fn limits_fallbacks_the_cache_and_guards() {
 
 #[test]
 fn what_a_caller_names_stays_one_label() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     let odd = "a\"b\\c|d%7C\ne=f,g}";
     isolate(
-        &bench,
+        &fixture,
         CardinalityLimits::default(),
-        &[Record { target: Some(format!("openai/{odd}")), ..record(&bench, "acme") }],
+        &[Record { target: Some(format!("openai/{odd}")), ..record(&fixture, "acme") }],
     );
-    let page = scrape(&bench, ADMIN, 200);
+    let page = scrape(&fixture, ADMIN, 200);
     let model = r#"model="a\"b\\c|d%7C\ne=f,g}""#;
     assert_eq!(
         samples(&page, "serin_requests_total"),
@@ -191,16 +195,16 @@ fn what_a_caller_names_stays_one_label() {
 
 #[test]
 fn consumers_beyond_the_bound_are_other() {
-    let bench = Fixture::new();
-    let bounds = CardinalityLimits { consumers: 2, ..CardinalityLimits::default() };
+    let fixture = Fixture::new();
+    let limits = CardinalityLimits { consumers: 2, ..CardinalityLimits::default() };
     let names = ["a", "b", "c", "d"];
-    let records = names.map(|name| record(&bench, name));
-    let recorder = Rc::new(UsageAggregator::new(bounds));
+    let records = names.map(|name| record(&fixture, name));
+    let recorder = Rc::new(UsageAggregator::new(limits));
     for record in records.iter().chain(&records) {
-        recorder.record(&bench.fake, record, 0);
-        bench.fake.run_deferred();
+        recorder.record(&fixture.fake, record, 0);
+        fixture.fake.run_deferred();
     }
-    let page = scrape(&bench, ADMIN, 200);
+    let page = scrape(&fixture, ADMIN, 200);
     let named = samples(&page, "serin_requests_total");
     let of = |name: &str| format!(r#"consumer="{name}",status="200"}} "#);
     let count = |name: &str| {
@@ -210,40 +214,40 @@ fn consumers_beyond_the_bound_are_other() {
     assert_eq!(named.len(), 3, "{named:?}");
     assert_eq!((count("a"), count("b"), count("other")), (Some("2"), Some("2"), Some("4")));
     // Who they are is still in the usage.
-    let usage = bench.assert_status("GET usage?by=consumer&to=2026-01-02", "", 400);
+    let usage = fixture.assert_status("GET usage?by=consumer&to=2026-01-02", "", 400);
     assert_eq!(usage["error"]["param"], "to");
-    let usage = bench.assert_status("GET usage?by=consumer&to=2026-01-01T01:00:00Z", "", 200);
+    let usage = fixture.assert_status("GET usage?by=consumer&to=2026-01-01T01:00:00Z", "", 200);
     assert_eq!(usage["data"].as_array().map(Vec::len), Some(4));
 }
 
 #[test]
 fn a_ledger_that_is_away_for_a_while_loses_nothing() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     let recorder = Rc::new(UsageAggregator::default());
-    bench.fake.set_ledger_unavailable(true);
-    recorder.record(&bench.fake, &record(&bench, "acme"), 0);
-    bench.fake.run_deferred();
-    let error = scrape(&bench, ADMIN, 503);
+    fixture.fake.set_ledger_unavailable(true);
+    recorder.record(&fixture.fake, &record(&fixture, "acme"), 0);
+    fixture.fake.run_deferred();
+    let error = scrape(&fixture, ADMIN, 503);
     assert!(error.contains("ledger_unavailable"), "{error}");
-    bench.fake.set_ledger_unavailable(false);
+    fixture.fake.set_ledger_unavailable(false);
     // Its answers are lost: what it has done is said again, and counts once.
-    bench.fake.set_ledger_drops_replies(true);
-    recorder.record(&bench.fake, &record(&bench, "acme"), 0);
-    bench.fake.run_deferred();
-    bench.fake.set_ledger_drops_replies(false);
-    recorder.record(&bench.fake, &record(&bench, "acme"), 0);
-    bench.fake.run_deferred();
-    let page = scrape(&bench, ADMIN, 200);
+    fixture.fake.set_ledger_drops_replies(true);
+    recorder.record(&fixture.fake, &record(&fixture, "acme"), 0);
+    fixture.fake.run_deferred();
+    fixture.fake.set_ledger_drops_replies(false);
+    recorder.record(&fixture.fake, &record(&fixture, "acme"), 0);
+    fixture.fake.run_deferred();
+    let page = scrape(&fixture, ADMIN, 200);
     assert!(samples(&page, "serin_requests_total")[0].ends_with(" 3"), "{page}");
-    let usage = bench.assert_status("GET usage?to=2026-01-01T01:00:00Z", "", 200);
+    let usage = fixture.assert_status("GET usage?to=2026-01-01T01:00:00Z", "", 200);
     assert_eq!(usage["data"][0]["requests"], 3);
 }
 
 #[test]
 fn one_request_is_a_few_bytes_in_each_of_three_places() {
-    let bench = Fixture::new();
-    isolate(&bench, CardinalityLimits::default(), &[record(&bench, "acme")]);
-    let mut kept = bench.fake.books();
+    let fixture = Fixture::new();
+    isolate(&fixture, CardinalityLimits::default(), &[record(&fixture, "acme")]);
+    let mut kept = fixture.fake.books();
     // Clearing away, which one gateway in many does, leaves empty ones.
     kept.retain(|(_, book)| book != "{}");
     let places: Vec<&str> = kept.iter().map(|(place, _)| &place[..place.len() - 1]).collect();
@@ -255,18 +259,18 @@ fn one_request_is_a_few_bytes_in_each_of_three_places() {
 
 #[test]
 fn whoever_may_not_look_sees_nothing() {
-    let mut bench = Fixture::new();
-    scrape(&bench, "wrong", 401);
+    let mut fixture = Fixture::new();
+    scrape(&fixture, "wrong", 401);
     for (method, query, status) in [("POST", "", 405), ("GET", "?x=1", 400)] {
         let request = Request::builder().method(method).uri(format!("/metrics{query}"));
         let request = request.header("authorization", format!("Bearer {ADMIN}"));
         let request = request.body(Body::Empty).expect("a request");
         assert_eq!(
-            block_on(handle_request(bench.context(), &bench.fake, request)).status(),
+            block_on(handle_request(fixture.context(), &fixture.fake, request)).status(),
             status
         );
     }
-    bench.config.operators.clear();
-    bench.token = None;
-    scrape(&bench, ADMIN, 404);
+    fixture.config.operators.clear();
+    fixture.token = None;
+    scrape(&fixture, ADMIN, 404);
 }

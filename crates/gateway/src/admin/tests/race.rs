@@ -13,79 +13,79 @@ const ADOPTED: &str = "sk-proj-0123456789";
 
 #[test]
 fn of_two_who_take_over_one_key_one_gets_it() {
-    let bench = Fixture::new();
-    bench.assert_status("POST consumers", r#"{"id":"umbrella"}"#, 201);
+    let fixture = Fixture::new();
+    fixture.assert_status("POST consumers", r#"{"id":"umbrella"}"#, 201);
     let body = format!(r#"{{"key":"{ADOPTED}"}}"#);
-    let adopt = |path| bench.request(ADMIN, Method::POST, path, &body);
+    let adopt = |path| fixture.request(ADMIN, Method::POST, path, &body);
     let (one, other) =
         block_on_both(adopt("consumers/acme/keys"), adopt("consumers/umbrella/keys"));
     let mut statuses = [one.status.as_u16(), other.status.as_u16()];
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 409]);
-    assert_eq!((bench.count_entries("key/"), bench.count_entries("keys/")), (1, 1));
+    assert_eq!((fixture.count_entries("key/"), fixture.count_entries("keys/")), (1, 1));
     let winner = if one.status == 201 { "acme" } else { "umbrella" };
-    assert_eq!(bench.owner_of(ADOPTED).as_deref(), Some(winner));
+    assert_eq!(fixture.owner_of(ADOPTED).as_deref(), Some(winner));
     // Later too, where the store still shows what was before.
-    bench.assert_refused("POST consumers/acme/keys", &body, 409, "already_exists");
+    fixture.assert_refused("POST consumers/acme/keys", &body, 409, "already_exists");
 }
 
 #[test]
 fn a_store_that_is_behind_gives_no_key_away_twice() {
-    let bench = Fixture::new();
-    bench.fake.freeze_reads(true);
+    let fixture = Fixture::new();
+    fixture.fake.freeze_reads(true);
     let body = format!(r#"{{"key":"{ADOPTED}"}}"#);
-    bench.assert_status("POST consumers/acme/keys", &body, 201);
+    fixture.assert_status("POST consumers/acme/keys", &body, 201);
     // Another isolate, which has written nothing.
-    let other = Fixture { fake: bench.fake, ..Fixture::new() };
+    let other = Fixture { fake: fixture.fake, ..Fixture::new() };
     other.assert_refused("POST consumers/acme/keys", &body, 409, "already_exists");
 }
 
 #[test]
 fn of_two_who_create_one_consumer_one_does() {
-    let bench = Fixture::new();
-    let create = || bench.request(ADMIN, Method::POST, "consumers", r#"{"id":"umbrella"}"#);
+    let fixture = Fixture::new();
+    let create = || fixture.request(ADMIN, Method::POST, "consumers", r#"{"id":"umbrella"}"#);
     let (one, other) = block_on_both(create(), create());
     assert_eq!(one.status.as_u16() + other.status.as_u16(), 201 + 409);
 }
 
 #[test]
 fn of_two_changes_none_is_lost() {
-    let bench = Fixture::new();
-    bench.assert_status("POST consumers", r#"{"id":"umbrella"}"#, 201);
-    let change = |body| bench.request(ADMIN, Method::PATCH, "consumers/umbrella", body);
+    let fixture = Fixture::new();
+    fixture.assert_status("POST consumers", r#"{"id":"umbrella"}"#, 201);
+    let change = |body| fixture.request(ADMIN, Method::PATCH, "consumers/umbrella", body);
     let (one, other) = block_on_both(change(r#"{"group":"a"}"#), change(r#"{"routes":["chat"]}"#));
     assert_eq!(one.status.as_u16() + other.status.as_u16(), 200 + 409);
     assert_eq!(
         [one, other].iter().filter(|answer| answer.body["error"]["code"] == "conflict").count(),
         1
     );
-    bench.assert_status("PATCH consumers/umbrella", r#"{"group":"b"}"#, 200);
+    fixture.assert_status("PATCH consumers/umbrella", r#"{"group":"b"}"#, 200);
 }
 
 #[test]
 fn a_change_elsewhere_does_not_bring_a_revoked_key_back() {
-    let bench = Fixture::new();
-    let key = bench.assert_status("POST consumers/acme/keys", "", 201);
+    let fixture = Fixture::new();
+    let key = fixture.assert_status("POST consumers/acme/keys", "", 201);
     let path = format!("consumers/acme/keys/{}", key["id"].as_str().expect("an id"));
     let secret = key["key"].as_str().expect("a key").to_owned();
-    bench.fake.freeze_reads(true);
-    bench.assert_status(&format!("DELETE {path}"), "", 204);
-    let other = Fixture { fake: bench.fake.clone(), ..Fixture::new() };
+    fixture.fake.freeze_reads(true);
+    fixture.assert_status(&format!("DELETE {path}"), "", 204);
+    let other = Fixture { fake: fixture.fake.clone(), ..Fixture::new() };
     other.assert_refused(&format!("PATCH {path}"), r#"{"note":"x"}"#, 409, "conflict");
-    bench.fake.freeze_reads(false);
-    assert_eq!((bench.count_entries("key/"), bench.count_entries("keys/")), (0, 0));
+    fixture.fake.freeze_reads(false);
+    assert_eq!((fixture.count_entries("key/"), fixture.count_entries("keys/")), (0, 0));
     assert_eq!(other.owner_of(&secret), None);
 }
 
 #[test]
 fn a_key_that_is_issued_by_a_clock_that_is_behind_works() {
-    let bench = Fixture::new();
-    let began = bench.fake.now();
-    bench.fake.advance(Duration::from_secs(2));
-    bench.assert_status("POST consumers", r#"{"id":"umbrella"}"#, 201);
-    bench.fake.set_now(began);
-    let key = bench.assert_status("POST consumers/umbrella/keys", "", 201);
-    assert_eq!(bench.owner_of(key["key"].as_str().expect("a key")).as_deref(), Some("umbrella"));
+    let fixture = Fixture::new();
+    let began = fixture.fake.now();
+    fixture.fake.advance(Duration::from_secs(2));
+    fixture.assert_status("POST consumers", r#"{"id":"umbrella"}"#, 201);
+    fixture.fake.set_now(began);
+    let key = fixture.assert_status("POST consumers/umbrella/keys", "", 201);
+    assert_eq!(fixture.owner_of(key["key"].as_str().expect("a key")).as_deref(), Some("umbrella"));
 }
 
 #[test]
@@ -96,14 +96,14 @@ fn whenever_an_isolate_dies_nothing_works_that_cannot_be_revoked() {
     ];
     for polls in 1..60 {
         for (line, body) in &requests {
-            let bench = Fixture::new();
-            bench.assert_status("POST consumers", r#"{"id":"umbrella"}"#, 201);
-            bench.assert_status("POST consumers/umbrella/keys", "", 201);
+            let fixture = Fixture::new();
+            fixture.assert_status("POST consumers", r#"{"id":"umbrella"}"#, 201);
+            fixture.assert_status("POST consumers/umbrella/keys", "", 201);
             let (method, path) = line.split_once(' ').expect("a method and a path");
             let method = method.parse().expect("a method");
-            poll_times(polls, bench.request(ADMIN, method, path, body));
+            poll_times(polls, fixture.request(ADMIN, method, path, body));
             // Every key that works is on a card of its consumer.
-            let entries = bench.fake.entries();
+            let entries = fixture.fake.entries();
             for hash in entries.keys().filter_map(|name| name.strip_prefix("key/")) {
                 let is_seen = |(name, card): (&String, &String)| {
                     name.starts_with("keys/umbrella/") && card.contains(hash)
@@ -112,12 +112,12 @@ fn whenever_an_isolate_dies_nothing_works_that_cannot_be_revoked() {
                 assert!(entries.contains_key("consumer/umbrella"), "{line} after {polls}");
             }
             // And whatever was begun can be done again, once claims have lapsed.
-            bench.fake.advance(Duration::from_secs(121));
-            if bench.request_as_admin("GET consumers/umbrella", "").status == 200 {
-                bench.assert_status("DELETE consumers/umbrella", "", 204);
+            fixture.fake.advance(Duration::from_secs(121));
+            if fixture.request_as_admin("GET consumers/umbrella", "").status == 200 {
+                fixture.assert_status("DELETE consumers/umbrella", "", 204);
             }
             assert_eq!(
-                (bench.count_entries("key/"), bench.count_entries("keys/")),
+                (fixture.count_entries("key/"), fixture.count_entries("keys/")),
                 (0, 0),
                 "{line} after {polls}"
             );

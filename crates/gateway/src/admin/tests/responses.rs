@@ -10,7 +10,7 @@ use super::{ADMIN, Fixture};
 
 #[test]
 fn paths_and_methods() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     for line in [
         "GET nothing",
         "GET consumers/",
@@ -21,7 +21,7 @@ fn paths_and_methods() {
         "GET limits/all",
         "GET consumers/%zz",
     ] {
-        bench.assert_refused(line, "", 404, "unknown_url");
+        fixture.assert_refused(line, "", 404, "unknown_url");
     }
     for (line, allow) in [
         ("PUT consumers", "GET, POST"),
@@ -31,7 +31,7 @@ fn paths_and_methods() {
         ("GET limits/all/_/adjust", "POST"),
         ("HEAD usage", "GET"),
     ] {
-        let answer = bench.request_as_admin(line, "");
+        let answer = fixture.request_as_admin(line, "");
         assert_eq!(
             (answer.status.as_u16(), &answer.headers["allow"]),
             (405, &allow.parse().unwrap())
@@ -39,17 +39,17 @@ fn paths_and_methods() {
     }
     let request =
         Request::get("/team/admin/v1/consumers").header("authorization", format!("Bearer {ADMIN}"));
-    let prefixed = block_on(bench.send(request.body(Body::Empty).expect("a request")));
+    let prefixed = block_on(fixture.send(request.body(Body::Empty).expect("a request")));
     assert_eq!(prefixed.status, 404, "no prefix is accepted");
 }
 
 #[test]
 fn bodies() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     for body in ["", "[]", "{", "null", r#"["umbrella"]"#] {
-        bench.assert_refused("POST consumers", body, 400, "invalid_json");
+        fixture.assert_refused("POST consumers", body, 400, "invalid_json");
     }
-    let unknown = bench.assert_refused(
+    let unknown = fixture.assert_refused(
         "POST consumers/acme/keys",
         r#"{"notes":"x"}"#,
         400,
@@ -60,7 +60,7 @@ fn bodies() {
         message.contains("the unknown field `notes`") && message.contains("did you mean note?"),
         "{message}"
     );
-    let twice = bench.assert_refused(
+    let twice = fixture.assert_refused(
         "POST consumers/acme/keys",
         r#"{"note":"a","note":"b"}"#,
         400,
@@ -68,8 +68,8 @@ fn bodies() {
     );
     assert!(twice["message"].as_str().is_some_and(|message| message.contains("twice")), "{twice}");
     let keys = r#"{"id":"u","keys":["secret:KEY"]}"#;
-    bench.assert_refused("POST consumers", keys, 400, "invalid_request");
-    let route = bench.assert_refused(
+    fixture.assert_refused("POST consumers", keys, 400, "invalid_request");
+    let route = fixture.assert_refused(
         "POST consumers",
         r#"{"id":"u","routes":["nothing"]}"#,
         400,
@@ -77,26 +77,26 @@ fn bodies() {
     );
     assert_eq!(route["param"], "routes[0]");
     let long = format!(r#"{{"note":"{}"}}"#, "x".repeat(70_000));
-    bench.assert_refused("POST consumers/acme/keys", &long, 413, "request_too_large");
+    fixture.assert_refused("POST consumers/acme/keys", &long, 413, "request_too_large");
     let request = Request::post("/admin/v1/consumers")
         .header("authorization", format!("bearer  {ADMIN}"))
         .header("content-type", "text/plain")
         .body(Body::from(bytes::Bytes::from_static(b"{}")));
-    assert_eq!(block_on(bench.send(request.expect("a request"))).status, 415);
-    assert_eq!(bench.count_entries(""), 0, "nothing was changed");
+    assert_eq!(block_on(fixture.send(request.expect("a request"))).status, 415);
+    assert_eq!(fixture.count_entries(""), 0, "nothing was changed");
 }
 
 #[test]
 fn consumers() {
-    let bench = Fixture::new();
-    bench.assert_refused("POST consumers", r#"{"id":"acme"}"#, 409, "already_exists");
-    bench.assert_refused(
+    let fixture = Fixture::new();
+    fixture.assert_refused("POST consumers", r#"{"id":"acme"}"#, 409, "already_exists");
+    fixture.assert_refused(
         "PATCH consumers/acme",
         r#"{"group":"x"}"#,
         409,
         "defined_in_configuration",
     );
-    bench.assert_refused("DELETE consumers/acme", "", 409, "defined_in_configuration");
+    fixture.assert_refused("DELETE consumers/acme", "", 409, "defined_in_configuration");
     for line in [
         "GET consumers/x",
         "PATCH consumers/x",
@@ -104,31 +104,31 @@ fn consumers() {
         "POST consumers/x/keys",
         "GET consumers/..%2Fx",
     ] {
-        bench.assert_refused(line, "{}", 404, "consumer_not_found");
+        fixture.assert_refused(line, "{}", 404, "consumer_not_found");
     }
     let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(101));
     assert_eq!(
-        bench.assert_refused("POST consumers", &long, 400, "invalid_request")["param"],
+        fixture.assert_refused("POST consumers", &long, 400, "invalid_request")["param"],
         "id"
     );
-    bench.assert_refused("POST consumers", r#"{"id":"a/b"}"#, 400, "invalid_request");
-    bench.assert_status("POST consumers", r#"{"id":"u"}"#, 201);
-    bench.assert_refused("POST consumers", r#"{"id":"u"}"#, 409, "already_exists");
+    fixture.assert_refused("POST consumers", r#"{"id":"a/b"}"#, 400, "invalid_request");
+    fixture.assert_status("POST consumers", r#"{"id":"u"}"#, 201);
+    fixture.assert_refused("POST consumers", r#"{"id":"u"}"#, 409, "already_exists");
     assert_eq!(
-        bench.assert_refused("PATCH consumers/u", r#"{"id":"v"}"#, 400, "invalid_request")["param"],
+        fixture.assert_refused("PATCH consumers/u", r#"{"id":"v"}"#, 400, "invalid_request")["param"],
         "id"
     );
-    bench.assert_refused("PATCH consumers/u", r#"{"routes":["x"]}"#, 400, "invalid_request");
-    let same = bench.assert_status("PATCH consumers/u", r#"{"id":"u"}"#, 200);
+    fixture.assert_refused("PATCH consumers/u", r#"{"routes":["x"]}"#, 400, "invalid_request");
+    let same = fixture.assert_status("PATCH consumers/u", r#"{"id":"u"}"#, 200);
     assert_eq!(same["id"], "u");
-    bench.assert_refused("GET consumers?x=1", "", 400, "invalid_request");
+    fixture.assert_refused("GET consumers?x=1", "", 400, "invalid_request");
 }
 
 #[test]
 fn keys() {
-    let mut bench = Fixture::new();
-    let issue = |bench: &Fixture, body: serde_json::Value, status, code: &str| {
-        bench.assert_refused("POST consumers/acme/keys", &body.to_string(), status, code)
+    let mut fixture = Fixture::new();
+    let issue = |fixture: &Fixture, body: serde_json::Value, status, code: &str| {
+        fixture.assert_refused("POST consumers/acme/keys", &body.to_string(), status, code)
     };
     for (field, body) in [
         ("key", json!({ "key": "short" })),
@@ -138,30 +138,30 @@ fn keys() {
         ("note", json!({ "note": "x".repeat(257) })),
         ("note", json!({ "key": "sk-proj-0123456789", "note": "it is sk-proj-0123456789" })),
     ] {
-        assert_eq!(issue(&bench, body, 400, "invalid_request")["param"], field);
+        assert_eq!(issue(&fixture, body, 400, "invalid_request")["param"], field);
     }
-    issue(&bench, json!({ "expires_at": "tomorrow" }), 400, "invalid_request");
-    issue(&bench, json!({ "expires_at": -1 }), 400, "invalid_request");
+    issue(&fixture, json!({ "expires_at": "tomorrow" }), 400, "invalid_request");
+    issue(&fixture, json!({ "expires_at": -1 }), 400, "invalid_request");
     // Keys and tokens that are in use, though not by the store.
-    issue(&bench, json!({ "key": "sk-acme-0123456789" }), 409, "already_exists");
-    bench.token = Some(secret::KeyDigest::new("sk-proj-0123456789"));
-    let answer = block_on(bench.request(
+    issue(&fixture, json!({ "key": "sk-acme-0123456789" }), 409, "already_exists");
+    fixture.token = Some(secret::KeyDigest::new("sk-proj-0123456789"));
+    let answer = block_on(fixture.request(
         "owner",
         http::Method::POST,
         "consumers/acme/keys",
         r#"{"key":"sk-proj-0123456789"}"#,
     ));
     assert_eq!(answer.status, 409);
-    bench.token = Fixture::new().token;
-    bench.assert_refused("DELETE consumers/acme/keys/key_x", "", 404, "key_not_found");
-    bench.assert_refused("DELETE consumers/acme/keys/a%2Fb", "", 404, "key_not_found");
-    bench.fake.set_ledger_unavailable(true);
-    issue(&bench, json!({ "key": "sk-proj-0123456789" }), 503, "ledger_unavailable");
-    let key = bench.assert_status("POST consumers/acme/keys", "", 201);
+    fixture.token = Fixture::new().token;
+    fixture.assert_refused("DELETE consumers/acme/keys/key_x", "", 404, "key_not_found");
+    fixture.assert_refused("DELETE consumers/acme/keys/a%2Fb", "", 404, "key_not_found");
+    fixture.fake.set_ledger_unavailable(true);
+    issue(&fixture, json!({ "key": "sk-proj-0123456789" }), 503, "ledger_unavailable");
+    let key = fixture.assert_status("POST consumers/acme/keys", "", 201);
     let path = format!("consumers/acme/keys/{}", key["id"].as_str().expect("an id"));
-    bench.assert_refused(&format!("PATCH {path}"), "{}", 503, "ledger_unavailable");
+    fixture.assert_refused(&format!("PATCH {path}"), "{}", 503, "ledger_unavailable");
     // A key can be revoked in any case.
-    bench.assert_status(&format!("DELETE {path}"), "", 204);
-    bench.pepper = None;
-    issue(&bench, json!({}), 501, "key_pepper_missing");
+    fixture.assert_status(&format!("DELETE {path}"), "", 204);
+    fixture.pepper = None;
+    issue(&fixture, json!({}), 501, "key_pepper_missing");
 }

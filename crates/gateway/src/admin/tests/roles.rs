@@ -23,17 +23,17 @@ fn every_role_on_every_route() {
             ("owner", Role::Owner),
             (ADMIN, Role::Owner),
         ] {
-            let bench = Fixture::new();
+            let fixture = Fixture::new();
             let path = route.path.replace("{consumer}", "acme").replace("{limit}", "team");
             let path = path.replace("{value}", "acme").replace("{key}", "key_1");
             let path = path.replace("{version}", "0").replace("{list}", "terms");
             let path = path.replace("{session}", "1");
-            let answer = block_on(bench.request(token, route.method.clone(), &path, ""));
+            let answer = block_on(fixture.request(token, route.method.clone(), &path, ""));
             let refused = answer.body["error"]["code"] == "role_not_allowed";
             assert_eq!(refused, role < route.role, "{token}: {} {path}", route.method);
             assert_eq!(refused, answer.status == 403, "{token}: {} {path}", route.method);
             if refused {
-                assert!(bench.fake.entries().is_empty());
+                assert!(fixture.fake.entries().is_empty());
             }
         }
         let is_read = route.method == http::Method::GET;
@@ -46,36 +46,36 @@ fn every_role_on_every_route() {
 
 #[test]
 fn a_stranger_learns_nothing() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     for path in ["consumers", "nothing", "openapi.json"] {
-        let wrong = block_on(bench.request("wrong", http::Method::GET, path, ""));
+        let wrong = block_on(fixture.request("wrong", http::Method::GET, path, ""));
         assert_eq!(
             (wrong.status.as_u16(), &wrong.body["error"]["code"]),
             (401, &Value::from("invalid_api_key"))
         );
         assert_eq!(wrong.headers["www-authenticate"], "Bearer");
         let none = Request::get(format!("{PREFIX}{path}")).body(Body::Empty).expect("a request");
-        assert_eq!(block_on(bench.send(none)).status, 401);
+        assert_eq!(block_on(fixture.send(none)).status, 401);
     }
-    let empty = block_on(bench.request("", http::Method::GET, "consumers", ""));
+    let empty = block_on(fixture.request("", http::Method::GET, "consumers", ""));
     assert_eq!(empty.status, 401);
 }
 
 #[test]
 fn without_a_token_it_is_off() {
-    let mut bench = Fixture::new();
-    bench.config.operators.clear();
-    bench.token = None;
-    bench.assert_refused("GET consumers", "", 404, "unknown_url");
-    bench = Fixture { token: None, ..Fixture::new() };
-    bench.assert_status("GET consumers", "", 401);
-    assert_eq!(block_on(bench.request("viewer", http::Method::GET, "consumers", "")).status, 200);
+    let mut fixture = Fixture::new();
+    fixture.config.operators.clear();
+    fixture.token = None;
+    fixture.assert_refused("GET consumers", "", 404, "unknown_url");
+    fixture = Fixture { token: None, ..Fixture::new() };
+    fixture.assert_status("GET consumers", "", 401);
+    assert_eq!(block_on(fixture.request("viewer", http::Method::GET, "consumers", "")).status, 200);
 }
 
 #[test]
 fn the_document_describes_every_route_and_no_other() {
-    let bench = Fixture::new();
-    let document = bench.assert_status("GET openapi.json", "", 200);
+    let fixture = Fixture::new();
+    let document = fixture.assert_status("GET openapi.json", "", 200);
     assert_eq!(document, serde_json::from_str::<Value>(OPENAPI).expect("JSON"));
     let mut described = BTreeSet::new();
     for (path, methods) in document["paths"].as_object().expect("paths") {

@@ -11,17 +11,17 @@ use crate::testing::fake_host::block_on;
 
 use super::Fixture;
 
-fn put(bench: &Fixture, name: &str, value: &str) {
+fn put(fixture: &Fixture, name: &str, value: &str) {
     let keep = Some(Duration::from_secs(60));
-    block_on(bench.fake.put(name, value.as_bytes().to_vec(), keep)).expect("the store is there");
+    block_on(fixture.fake.put(name, value.as_bytes().to_vec(), keep)).expect("the store is there");
 }
 
 /// Asks until there is no more, and says how much went, in how many steps.
 #[track_caller]
-fn purge_all(bench: &Fixture, line: &str) -> (u64, usize) {
+fn purge_all(fixture: &Fixture, line: &str) -> (u64, usize) {
     let (mut deleted, mut steps, mut cursor) = (0, 0, String::new());
     loop {
-        let answer = bench.assert_status(&format!("{line}{cursor}"), "", 200);
+        let answer = fixture.assert_status(&format!("{line}{cursor}"), "", 200);
         deleted += answer["deleted"].as_u64().expect("a number");
         steps += 1;
         match answer["cursor"].as_str() {
@@ -37,7 +37,7 @@ fn purge_all(bench: &Fixture, line: &str) -> (u64, usize) {
 
 #[test]
 fn answers_are_forgotten_by_route_by_consumer_and_all() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     let fill = || {
         for route in ["chat", "chat2"] {
             for scope in [
@@ -46,27 +46,31 @@ fn answers_are_forgotten_by_route_by_consumer_and_all() {
                 CacheKeyScope::Group("gold"),
             ] {
                 (0..40).for_each(|number| {
-                    put(&bench, &format!("{}{number}", key_prefix(Some(route), Some(scope))), "x");
+                    put(
+                        &fixture,
+                        &format!("{}{number}", key_prefix(Some(route), Some(scope))),
+                        "x",
+                    );
                 });
             }
         }
-        put(&bench, "history/acme/x", "x");
+        put(&fixture, "history/acme/x", "x");
     };
     fill();
     // The configuration has the route `chat` alone.
-    assert_eq!(purge_all(&bench, "DELETE cache?consumer=acme"), (40, 2));
-    assert_eq!(bench.count_entries("cache/"), 200);
+    assert_eq!(purge_all(&fixture, "DELETE cache?consumer=acme"), (40, 2));
+    assert_eq!(fixture.count_entries("cache/"), 200);
     assert_eq!(
-        bench.count_entries(&key_prefix(Some("chat"), Some(CacheKeyScope::Consumer("acme")))),
+        fixture.count_entries(&key_prefix(Some("chat"), Some(CacheKeyScope::Consumer("acme")))),
         0
     );
-    assert_eq!(purge_all(&bench, "DELETE cache?route=chat&group=gold"), (40, 2));
-    assert_eq!(purge_all(&bench, "DELETE cache?route=chat").0, 40);
-    assert_eq!(bench.count_entries("cache/chat2/"), 120);
+    assert_eq!(purge_all(&fixture, "DELETE cache?route=chat&group=gold"), (40, 2));
+    assert_eq!(purge_all(&fixture, "DELETE cache?route=chat").0, 40);
+    assert_eq!(fixture.count_entries("cache/chat2/"), 120);
     fill();
-    assert_eq!(purge_all(&bench, "DELETE cache?all=true"), (240, 8));
-    assert_eq!((bench.count_entries("cache/"), bench.count_entries("history/")), (0, 1));
-    let log = bench.assert_status("GET audit?limit=1", "", 200);
+    assert_eq!(purge_all(&fixture, "DELETE cache?all=true"), (240, 8));
+    assert_eq!((fixture.count_entries("cache/"), fixture.count_entries("history/")), (0, 1));
+    let log = fixture.assert_status("GET audit?limit=1", "", 200);
     assert_eq!(log["data"][0]["action"], "cache.purge");
     for wrong in [
         "",
@@ -77,35 +81,35 @@ fn answers_are_forgotten_by_route_by_consumer_and_all() {
         "?all=true&cursor=x",
         "?all=true&cursor=7:",
     ] {
-        bench.assert_refused(&format!("DELETE cache{wrong}"), "", 400, "invalid_request");
+        fixture.assert_refused(&format!("DELETE cache{wrong}"), "", 400, "invalid_request");
     }
-    bench.fake.set_store_unavailable(true);
-    bench.assert_refused("DELETE cache?all=true", "", 503, "store_unavailable");
+    fixture.fake.set_store_unavailable(true);
+    fixture.assert_refused("DELETE cache?all=true", "", 503, "store_unavailable");
 }
 
 #[test]
 fn conversations_are_listed_shown_and_forgotten() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     let kept = r#"{"v":1,"turns":[{"at":1767225600000,"question":{"role":"user","content":"Hi"},"answer":"Hello"}]}"#;
     let digest = conversation::session_digest("a/b");
-    put(&bench, &(conversation::key_prefix("acme") + &digest), kept);
-    put(&bench, &(conversation::key_prefix("acme2") + &digest), kept);
-    let list = bench.assert_status("GET history/acme", "", 200);
+    put(&fixture, &(conversation::key_prefix("acme") + &digest), kept);
+    put(&fixture, &(conversation::key_prefix("acme2") + &digest), kept);
+    let list = fixture.assert_status("GET history/acme", "", 200);
     assert_eq!(list, json!({ "data": [{ "session": digest }], "cursor": null }));
     let expected = json!({
         "consumer": "acme", "session": digest,
         "turns": [{ "at": 1_767_225_600, "question": { "role": "user", "content": "Hi" }, "answer": "Hello" }],
     });
-    assert_eq!(bench.assert_status("GET history/acme/a%2Fb", "", 200), expected);
-    assert_eq!(bench.assert_status(&format!("GET history/acme/{digest}"), "", 200), expected);
-    bench.assert_status("DELETE history/acme/a%2Fb", "", 204);
-    bench.assert_refused("GET history/acme/a%2Fb", "", 404, "conversation_not_found");
-    assert_eq!(bench.count_entries("history/"), 1, "another consumer's stays");
-    let log = bench.assert_status("GET audit", "", 200);
+    assert_eq!(fixture.assert_status("GET history/acme/a%2Fb", "", 200), expected);
+    assert_eq!(fixture.assert_status(&format!("GET history/acme/{digest}"), "", 200), expected);
+    fixture.assert_status("DELETE history/acme/a%2Fb", "", 204);
+    fixture.assert_refused("GET history/acme/a%2Fb", "", 404, "conversation_not_found");
+    assert_eq!(fixture.count_entries("history/"), 1, "another consumer's stays");
+    let log = fixture.assert_status("GET audit", "", 200);
     assert_eq!(log["data"][0]["target"], format!("history/acme/{digest}"));
     (0..40).for_each(|number| {
-        put(&bench, &format!("{}{number}", conversation::key_prefix("acme")), kept)
+        put(&fixture, &format!("{}{number}", conversation::key_prefix("acme")), kept)
     });
-    assert_eq!(purge_all(&bench, "DELETE history/acme"), (40, 2));
-    assert_eq!(bench.count_entries("history/"), 1);
+    assert_eq!(purge_all(&fixture, "DELETE history/acme"), (40, 2));
+    assert_eq!(fixture.count_entries("history/"), 1);
 }

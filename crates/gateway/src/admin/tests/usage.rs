@@ -11,16 +11,16 @@ use crate::testing::fake_host::block_on;
 use super::Fixture;
 
 /// Requests of one kind at a moment, told to one of the day's places.
-fn record(bench: &Fixture, at: &str, consumer: &str, model: &str, shard: u8) {
+fn record(fixture: &Fixture, at: &str, consumer: &str, model: &str, shard: u8) {
     let at = parse_timestamp(at).expect("a moment");
-    let kind = UsageDimensions {
+    let dimensions = UsageDimensions {
         consumer: consumer.to_owned(),
         model: model.to_owned(),
         provider: "openai".to_owned(),
         route: "chat".to_owned(),
         ..UsageDimensions::default()
     };
-    let mut tally = UsageTotals {
+    let mut totals = UsageTotals {
         requests: 2,
         failed: 1,
         input: 100,
@@ -33,22 +33,22 @@ fn record(bench: &Fixture, at: &str, consumer: &str, model: &str, shard: u8) {
         hits: 1,
         ..UsageTotals::default()
     };
-    tally.firsts.record(300);
-    tally.totals.record(100);
-    tally.totals.record(900);
+    totals.firsts.record(300);
+    totals.totals.record(100);
+    totals.totals.record(900);
     let hour = UsageRow {
-        key: keys::hourly_key(at, &kind),
+        key: keys::hourly_key(at, &dimensions),
         until: keys::hourly_retained_until(at),
-        totals: tally.clone(),
+        totals: totals.clone(),
     };
-    let (until, key) = (keys::minutely_retained_until(at), keys::minutely_key(at, &kind));
-    let minute = UsageRow { key, until, totals: tally };
-    for (place, row) in
+    let (until, key) = (keys::minutely_retained_until(at), keys::minutely_key(at, &dimensions));
+    let minute = UsageRow { key, until, totals };
+    for (book_id, row) in
         [(keys::day_book(Day::containing(at), shard), hour), (keys::hour_book(at, shard), minute)]
     {
-        let id = bench.fake.entropy();
+        let id = fixture.fake.entropy();
         let operation = Operation::AddUsage { id, bounds: None, rows: vec![row] };
-        block_on(bench.fake.apply(&place, &operation)).expect("it is there");
+        block_on(fixture.fake.apply(&book_id, &operation)).expect("it is there");
     }
 }
 

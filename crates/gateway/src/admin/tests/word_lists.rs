@@ -8,21 +8,22 @@ use super::Fixture;
 
 #[test]
 fn a_list_is_put_read_and_deleted() {
-    let bench = Fixture::new();
-    bench.assert_refused("GET words/terms", "", 404, "list_not_found");
-    bench.assert_refused("DELETE words/terms", "", 404, "list_not_found");
-    let put = bench.assert_status("PUT words/terms", r#"{"words":["bad phrase","!违禁词"]}"#, 200);
+    let fixture = Fixture::new();
+    fixture.assert_refused("GET words/terms", "", 404, "list_not_found");
+    fixture.assert_refused("DELETE words/terms", "", 404, "list_not_found");
+    let put =
+        fixture.assert_status("PUT words/terms", r#"{"words":["bad phrase","!违禁词"]}"#, 200);
     assert_eq!(put, json!({ "list": "terms", "count": 2 }));
-    let read = bench.assert_status("GET words/terms", "", 200);
+    let read = fixture.assert_status("GET words/terms", "", 200);
     assert_eq!(read, json!({ "list": "terms", "count": 2, "words": ["bad phrase", "!违禁词"] }));
     // The log has the newest first, by the millisecond.
-    bench.fake.advance(Duration::from_secs(1));
-    bench.assert_status("PUT words/terms", r#"{"words":[]}"#, 200);
-    assert_eq!(bench.assert_status("GET words/terms", "", 200)["count"], 0);
-    bench.fake.advance(Duration::from_secs(1));
-    bench.assert_status("DELETE words/terms", "", 204);
-    bench.assert_refused("GET words/terms", "", 404, "list_not_found");
-    let log = bench.assert_status("GET audit?target=words/terms", "", 200);
+    fixture.fake.advance(Duration::from_secs(1));
+    fixture.assert_status("PUT words/terms", r#"{"words":[]}"#, 200);
+    assert_eq!(fixture.assert_status("GET words/terms", "", 200)["count"], 0);
+    fixture.fake.advance(Duration::from_secs(1));
+    fixture.assert_status("DELETE words/terms", "", 204);
+    fixture.assert_refused("GET words/terms", "", 404, "list_not_found");
+    let log = fixture.assert_status("GET audit?target=words/terms", "", 200);
     let actions: Vec<&str> = log["data"]
         .as_array()
         .expect("a list")
@@ -35,17 +36,17 @@ fn a_list_is_put_read_and_deleted() {
 
 #[test]
 fn what_is_no_list_is_refused_and_changes_nothing() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     for body in [r#"{"words":["a\nb"]}"#, r#"{"words":[" "]}"#, r#"{"words":"a"}"#, "{}", "[]"] {
-        let body = bench.assert_status("PUT words/terms", body, 400);
+        let body = fixture.assert_status("PUT words/terms", body, 400);
         assert!(body["error"]["code"].as_str().is_some_and(|code| code.starts_with("invalid_")));
     }
-    bench.assert_refused("PUT words/a%2Fb", r#"{"words":["a"]}"#, 400, "invalid_request");
-    bench.assert_refused("PUT words/Terms", r#"{"words":["a"]}"#, 400, "invalid_request");
+    fixture.assert_refused("PUT words/a%2Fb", r#"{"words":["a"]}"#, 400, "invalid_request");
+    fixture.assert_refused("PUT words/Terms", r#"{"words":["a"]}"#, 400, "invalid_request");
     let long = format!(r#"{{"words":["{}"]}}"#, "a".repeat(1 << 20));
-    bench.assert_refused("PUT words/terms", &long, 413, "request_too_large");
-    bench.fake.set_store_unavailable(true);
-    bench.assert_refused("PUT words/terms", r#"{"words":["a"]}"#, 503, "store_unavailable");
-    bench.fake.set_store_unavailable(false);
-    assert!(bench.fake.entries().is_empty());
+    fixture.assert_refused("PUT words/terms", &long, 413, "request_too_large");
+    fixture.fake.set_store_unavailable(true);
+    fixture.assert_refused("PUT words/terms", r#"{"words":["a"]}"#, 503, "store_unavailable");
+    fixture.fake.set_store_unavailable(false);
+    assert!(fixture.fake.entries().is_empty());
 }

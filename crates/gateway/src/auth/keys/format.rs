@@ -89,10 +89,10 @@ mod tests {
 
     #[test]
     fn a_key_is_known_as_ours_under_its_pepper_alone() {
-        let fake = FakeHost::new();
-        let key = generate(&pepper("a"), &fake);
+        let fake_host = FakeHost::new();
+        let key = generate(&pepper("a"), &fake_host);
         assert!(key.starts_with(KEY_PREFIX) && key.len() == 60, "{}", key.len());
-        assert_ne!(key, generate(&pepper("a"), &fake));
+        assert_ne!(key, generate(&pepper("a"), &fake_host));
         assert!(has_valid_checksum(&pepper("a"), &key) && is_adoptable(&pepper("a"), &key));
         assert!(!has_valid_checksum(&pepper("b"), &key) && !is_adoptable(&pepper("b"), &key));
         for at in KEY_PREFIX.len()..key.len() {

@@ -107,7 +107,7 @@ impl KeyCache {
     /// not understand.
     pub async fn lookup<P: Clock + KvStore>(
         &self,
-        platform: &P,
+        host: &P,
         config: &Config,
         pepper: &Pepper,
         key: &str,
@@ -116,12 +116,12 @@ impl KeyCache {
             return Ok(None);
         }
         let hash = pepper.digest(key);
-        if let Some(answer) = self.get_cached(&hash, platform.now()) {
+        if let Some(answer) = self.get_cached(&hash, host.now()) {
             return Ok(answer);
         }
         let before = self.change_count.get();
-        let read = self.load_key(platform, config, &hash).await;
-        let now = platform.now();
+        let read = self.load_key(host, config, &hash).await;
+        let now = host.now();
         match read {
             Ok(found) => {
                 if before == self.change_count.get() {
@@ -129,28 +129,30 @@ impl KeyCache {
                 }
                 Ok(found.filter(|found| found.is_valid(now)))
             }
-            Err(outage) => self.extend_stale(&hash, now).ok_or(outage),
+            Err(error) => self.extend_stale(&hash, now).ok_or(error),
         }
     }
 
     async fn load_key<P: Clock + KvStore>(
         &self,
-        platform: &P,
+        host: &P,
         config: &Config,
         hash: &KeyHash,
     ) -> Result<Option<Rc<KeyOwner>>, HostError> {
-        let shelf = KeyStore::new(platform, self);
-        let Some(entry) = shelf.get_key(hash).await? else { return Ok(None) };
+        let key_store = KeyStore::new(host, self);
+        let Some(entry) = key_store.get_key(hash).await? else { return Ok(None) };
         let configured = config.consumers.iter().find(|consumer| consumer.id == entry.consumer);
         let consumer = if let Some(consumer) = configured {
             consumer.clone()
         } else {
-            let Some(kept) = shelf.get_consumer(&entry.consumer).await? else { return Ok(None) };
+            let Some(stored) = key_store.get_consumer(&entry.consumer).await? else {
+                return Ok(None);
+            };
             // A key that was missed when a consumer of the same name was deleted.
-            if entry.created < kept.created {
+            if entry.created < stored.created {
                 return Ok(None);
             }
-            parse_stored(config, &entry.consumer, &kept)?
+            parse_stored(config, &entry.consumer, &stored)?
         };
         let found = KeyOwner { key: entry.id, consumer: Rc::new(consumer), expires: entry.expires };
         Ok(Some(Rc::new(found)))
@@ -160,12 +162,12 @@ impl KeyCache {
     /// here.
     pub async fn load_consumer<P: Clock + KvStore>(
         &self,
-        platform: &P,
+        host: &P,
         config: &Config,
         id: &str,
     ) -> Result<Option<Consumer>, HostError> {
-        let kept = KeyStore::new(platform, self).get_consumer(id).await?;
-        kept.map(|kept| parse_stored(config, id, &kept)).transpose()
+        let stored = KeyStore::new(host, self).get_consumer(id).await?;
+        stored.map(|stored| parse_stored(config, id, &stored)).transpose()
     }
 
     /// What is remembered, if it may be used without a question to the store.
@@ -204,8 +206,8 @@ impl KeyCache {
 
     /// The answer of before, where the store is away. Others need not ask it again at once.
     fn extend_stale(&self, hash: &KeyHash, now: Timestamp) -> Option<Option<Rc<KeyOwner>>> {
-        let mut memory = self.known_keys.borrow_mut();
-        let known = memory.get_mut(hash)?;
+        let mut cache = self.known_keys.borrow_mut();
+        let known = cache.get_mut(hash)?;
         if known.read_at > now || now.since(known.read_at) >= STALE_FOR {
             return None;
         }
@@ -233,8 +235,8 @@ impl KeyCache {
 
     /// What was written here a short while ago: the value, or that there is none any more.
     pub(super) fn recent_write(&self, name: &str, now: Timestamp) -> Option<Option<Bytes>> {
-        let mut memory = self.overlay.borrow_mut();
-        let written = memory.get_mut(&name.to_owned())?;
+        let mut cache = self.overlay.borrow_mut();
+        let written = cache.get_mut(&name.to_owned())?;
         let counts = if written.value.is_some() { WRITE_OVERLAY_TTL } else { DELETE_OVERLAY_TTL };
         (written.at <= now && now.since(written.at) < counts).then(|| written.value.clone())
     }
@@ -247,8 +249,8 @@ impl KeyCache {
 }
 
 /// A kept consumer, by a configuration that may have changed since it was kept.
-fn parse_stored(config: &Config, id: &str, kept: &StoredConsumer) -> Result<Consumer, HostError> {
-    let mut document = kept.document.clone();
+fn parse_stored(config: &Config, id: &str, stored: &StoredConsumer) -> Result<Consumer, HostError> {
+    let mut document = stored.document.clone();
     // Nobody can use a route that was taken out since, and the others still can be used.
     let exists = |name: &Value| config.routes.iter().any(|route| *name == *route.id);
     let routes = document.get_mut("routes").and_then(Value::as_array_mut);

@@ -21,8 +21,8 @@ pub struct KeyStore<'a, P> {
 
 impl<'a, P: Clock + KvStore> KeyStore<'a, P> {
     /// Opens the store of a host.
-    pub fn new(host: &'a P, key_cache: &'a KeyCache) -> Self {
-        Self { host, key_cache }
+    pub fn new(task_host: &'a P, key_cache: &'a KeyCache) -> Self {
+        Self { host: task_host, key_cache }
     }
 
     /// What is known of a key.
@@ -58,9 +58,9 @@ impl<'a, P: Clock + KvStore> KeyStore<'a, P> {
         &self,
         consumer: &str,
         id: &str,
-        card: &KeyMetadata,
+        metadata: &KeyMetadata,
     ) -> Result<(), HostError> {
-        self.put_json(KeyMetadata::storage_key(consumer, id), card).await
+        self.put_json(KeyMetadata::storage_key(consumer, id), metadata).await
     }
 
     /// Takes a key out of the operators' sight.

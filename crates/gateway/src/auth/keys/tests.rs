@@ -54,25 +54,25 @@ impl Fixture {
             expires,
         };
         let elsewhere = KeyCache::default();
-        let shelf = KeyStore::new(&self.fake, &elsewhere);
-        block_on(shelf.put_key(&self.pepper.digest(key), &entry)).expect("the store is there");
+        let key_store = KeyStore::new(&self.fake, &elsewhere);
+        block_on(key_store.put_key(&self.pepper.digest(key), &entry)).expect("the store is there");
     }
 
     fn revoke_elsewhere(&self, key: &str) {
         let elsewhere = KeyCache::default();
-        let shelf = KeyStore::new(&self.fake, &elsewhere);
-        block_on(shelf.delete_key(&self.pepper.digest(key))).expect("the store is there");
+        let key_store = KeyStore::new(&self.fake, &elsewhere);
+        block_on(key_store.delete_key(&self.pepper.digest(key))).expect("the store is there");
     }
 
     fn create(&self, id: &str, routes: &[&str]) {
-        let kept = StoredConsumer {
+        let stored = StoredConsumer {
             document: json!({ "id": id, "routes": routes }),
             created: self.fake.now(),
             by: "admin".to_owned(),
             changed: None,
             claim: LockReservation { id: 1, until: self.fake.now() },
         };
-        block_on(self.key_store().put_consumer(id, &kept)).expect("the store is there");
+        block_on(self.key_store().put_consumer(id, &stored)).expect("the store is there");
     }
 
     /// Whose a key is, and how many values were read for the answer.
@@ -95,89 +95,97 @@ impl Fixture {
 
 #[test]
 fn a_key_is_found_and_remembered_for_ten_seconds() {
-    let bench = Fixture::new();
-    bench.issue(ADOPTED, "acme", None);
-    bench.assert_owner(ADOPTED, Some("acme"), 1);
-    bench.advance(9);
-    bench.assert_owner(ADOPTED, Some("acme"), 0);
-    bench.revoke_elsewhere(ADOPTED);
-    bench.assert_owner(ADOPTED, Some("acme"), 0);
-    bench.advance(1);
-    bench.assert_owner(ADOPTED, None, 1);
-    bench.assert_owner(ADOPTED, None, 0);
-    bench.issue(ADOPTED, "acme", None);
-    bench.advance(9);
-    bench.assert_owner(ADOPTED, None, 0);
-    bench.advance(1);
-    bench.assert_owner(ADOPTED, Some("acme"), 1);
+    let fixture = Fixture::new();
+    fixture.issue(ADOPTED, "acme", None);
+    fixture.assert_owner(ADOPTED, Some("acme"), 1);
+    fixture.advance(9);
+    fixture.assert_owner(ADOPTED, Some("acme"), 0);
+    fixture.revoke_elsewhere(ADOPTED);
+    fixture.assert_owner(ADOPTED, Some("acme"), 0);
+    fixture.advance(1);
+    fixture.assert_owner(ADOPTED, None, 1);
+    fixture.assert_owner(ADOPTED, None, 0);
+    fixture.issue(ADOPTED, "acme", None);
+    fixture.advance(9);
+    fixture.assert_owner(ADOPTED, None, 0);
+    fixture.advance(1);
+    fixture.assert_owner(ADOPTED, Some("acme"), 1);
 }
 
 #[test]
 fn a_made_up_key_of_our_form_costs_no_read() {
-    let bench = Fixture::new();
-    let key = generate(&bench.pepper, &bench.fake);
-    bench.assert_owner(&key, None, 1);
+    let fixture = Fixture::new();
+    let key = generate(&fixture.pepper, &fixture.fake);
+    fixture.assert_owner(&key, None, 1);
     for at in 9..key.len() {
         let other = if key.as_bytes()[at] == b'x' { "y" } else { "x" };
-        bench.assert_owner(&format!("{}{other}{}", &key[..at], &key[at + 1..]), None, 0);
+        fixture.assert_owner(&format!("{}{other}{}", &key[..at], &key[at + 1..]), None, 0);
     }
     for wrong in ["", "short", "sk-serin-", "with a space in it", &"k".repeat(513)] {
-        bench.assert_owner(wrong, None, 0);
+        fixture.assert_owner(wrong, None, 0);
     }
 }
 
 #[test]
 fn a_consumer_of_the_admin_plane() {
-    let bench = Fixture::new();
-    bench.issue(ADOPTED, "umbrella", None);
-    bench.assert_owner(ADOPTED, None, 2);
-    bench.advance(1);
-    bench.create("umbrella", &["chat"]);
+    let fixture = Fixture::new();
+    fixture.issue(ADOPTED, "umbrella", None);
+    fixture.assert_owner(ADOPTED, None, 2);
+    fixture.advance(1);
+    fixture.create("umbrella", &["chat"]);
     // The key is older than the consumer: it was another one's of this name.
-    bench.assert_owner(ADOPTED, None, 1);
-    bench.issue(ADOPTED, "umbrella", None);
-    bench.advance(10);
-    bench.assert_owner(ADOPTED, Some("umbrella"), 1);
-    bench.advance(30);
-    bench.assert_owner(ADOPTED, Some("umbrella"), 2);
-    let found =
-        block_on(bench.key_cache.lookup(&bench.fake, &bench.config, &bench.pepper, ADOPTED));
+    fixture.assert_owner(ADOPTED, None, 1);
+    fixture.issue(ADOPTED, "umbrella", None);
+    fixture.advance(10);
+    fixture.assert_owner(ADOPTED, Some("umbrella"), 1);
+    fixture.advance(30);
+    fixture.assert_owner(ADOPTED, Some("umbrella"), 2);
+    let found = block_on(fixture.key_cache.lookup(
+        &fixture.fake,
+        &fixture.config,
+        &fixture.pepper,
+        ADOPTED,
+    ));
     let found = found.expect("the store is there").expect("it is known");
     let routes = found.consumer.permissions.routes.as_deref().expect("routes are named");
     assert_eq!(
-        (found.key.as_str(), bench.config.route(routes[0]).id.as_str()),
+        (found.key.as_str(), fixture.config.route(routes[0]).id.as_str()),
         ("key_6789", "chat")
     );
     // Deleted here: at once, whatever the store shows.
-    bench.fake.freeze_reads(true);
-    block_on(bench.key_store().delete_consumer("umbrella")).expect("the store is there");
-    bench.assert_owner(ADOPTED, None, 1);
-    bench.advance(59);
-    bench.assert_owner(ADOPTED, None, 1);
+    fixture.fake.freeze_reads(true);
+    block_on(fixture.key_store().delete_consumer("umbrella")).expect("the store is there");
+    fixture.assert_owner(ADOPTED, None, 1);
+    fixture.advance(59);
+    fixture.assert_owner(ADOPTED, None, 1);
 }
 
 #[test]
 fn a_consumer_that_does_not_fit_the_configuration_is_told() {
-    let bench = Fixture::new();
-    bench.create("anonymous", &["chat"]);
-    bench.issue(ADOPTED, "anonymous", None);
-    let (found, _) = bench.find(ADOPTED);
+    let fixture = Fixture::new();
+    fixture.create("anonymous", &["chat"]);
+    fixture.issue(ADOPTED, "anonymous", None);
+    let (found, _) = fixture.find(ADOPTED);
     let reason = found.expect_err("nobody may have this name").reason().to_owned();
     assert!(reason.contains("anonymous does not fit: id"), "{reason}");
 }
 
 #[test]
 fn a_route_that_was_taken_out_takes_no_other_along() {
-    let bench = Fixture::new();
-    let route = bench.config.routes_with_index().next().expect("there is one").0;
+    let fixture = Fixture::new();
+    let route = fixture.config.routes_with_index().next().expect("there is one").0;
     for (id, named, left) in
         [("some", &["gone", "chat"][..], vec![route]), ("none", &["gone"][..], Vec::new())]
     {
         let key = format!("sk-proj-of-{id}-0123456789");
-        bench.create(id, named);
-        bench.issue(&key, id, None);
-        let found =
-            block_on(bench.key_cache.lookup(&bench.fake, &bench.config, &bench.pepper, &key));
+        fixture.create(id, named);
+        fixture.issue(&key, id, None);
+        let found = block_on(fixture.key_cache.lookup(
+            &fixture.fake,
+            &fixture.config,
+            &fixture.pepper,
+            &key,
+        ));
         let consumer = &found.expect("the store is there").expect("it is issued").consumer;
         assert_eq!(consumer.permissions.routes, Some(left), "{id}");
     }
@@ -185,98 +193,100 @@ fn a_route_that_was_taken_out_takes_no_other_along() {
 
 #[test]
 fn a_key_works_until_its_time_is_over() {
-    let bench = Fixture::new();
-    let expires = bench.fake.now() + Duration::from_secs(5);
-    bench.issue(ADOPTED, "acme", Some(expires));
-    bench.assert_owner(ADOPTED, Some("acme"), 1);
-    bench.fake.advance(Duration::from_millis(4_999));
-    bench.assert_owner(ADOPTED, Some("acme"), 0);
-    bench.fake.advance(Duration::from_millis(1));
-    bench.assert_owner(ADOPTED, None, 0);
-    bench.advance(20);
-    bench.assert_owner(ADOPTED, None, 1);
+    let fixture = Fixture::new();
+    let expires = fixture.fake.now() + Duration::from_secs(5);
+    fixture.issue(ADOPTED, "acme", Some(expires));
+    fixture.assert_owner(ADOPTED, Some("acme"), 1);
+    fixture.fake.advance(Duration::from_millis(4_999));
+    fixture.assert_owner(ADOPTED, Some("acme"), 0);
+    fixture.fake.advance(Duration::from_millis(1));
+    fixture.assert_owner(ADOPTED, None, 0);
+    fixture.advance(20);
+    fixture.assert_owner(ADOPTED, None, 1);
 }
 
 #[test]
 fn what_is_revoked_here_stops_at_once_whatever_the_store_shows() {
-    let bench = Fixture::new();
-    bench.issue(ADOPTED, "acme", None);
-    bench.assert_owner(ADOPTED, Some("acme"), 1);
-    bench.fake.freeze_reads(true);
-    block_on(bench.key_store().delete_key(&bench.pepper.digest(ADOPTED)))
+    let fixture = Fixture::new();
+    fixture.issue(ADOPTED, "acme", None);
+    fixture.assert_owner(ADOPTED, Some("acme"), 1);
+    fixture.fake.freeze_reads(true);
+    block_on(fixture.key_store().delete_key(&fixture.pepper.digest(ADOPTED)))
         .expect("the store is there");
-    bench.assert_owner(ADOPTED, None, 0);
-    bench.fake.set_store_unavailable(true);
-    bench.advance(15);
-    bench.assert_owner(ADOPTED, None, 0);
+    fixture.assert_owner(ADOPTED, None, 0);
+    fixture.fake.set_store_unavailable(true);
+    fixture.advance(15);
+    fixture.assert_owner(ADOPTED, None, 0);
 }
 
 #[test]
 fn a_lookup_that_was_under_way_does_not_bring_a_revoked_key_back() {
-    let bench = Fixture::new();
-    bench.issue(ADOPTED, "acme", None);
+    let fixture = Fixture::new();
+    fixture.issue(ADOPTED, "acme", None);
     let find = async {
-        let found = bench.key_cache.lookup(&bench.fake, &bench.config, &bench.pepper, ADOPTED);
+        let found =
+            fixture.key_cache.lookup(&fixture.fake, &fixture.config, &fixture.pepper, ADOPTED);
         found.await.map(drop)
     };
-    let hash = bench.pepper.digest(ADOPTED);
-    let shelf = bench.key_store();
-    let (found, revoked) = block_on_both(find, shelf.delete_key(&hash));
+    let hash = fixture.pepper.digest(ADOPTED);
+    let key_store = fixture.key_store();
+    let (found, revoked) = block_on_both(find, key_store.delete_key(&hash));
     found.and(revoked).expect("the store is there");
-    bench.assert_owner(ADOPTED, None, 0);
+    fixture.assert_owner(ADOPTED, None, 0);
 }
 
 #[test]
 fn one_asks_anew_while_others_use_what_is_remembered() {
-    let bench = Fixture::new();
-    bench.issue(ADOPTED, "acme", None);
-    bench.assert_owner(ADOPTED, Some("acme"), 1);
-    bench.advance(10);
-    let find = || bench.key_cache.lookup(&bench.fake, &bench.config, &bench.pepper, ADOPTED);
+    let fixture = Fixture::new();
+    fixture.issue(ADOPTED, "acme", None);
+    fixture.assert_owner(ADOPTED, Some("acme"), 1);
+    fixture.advance(10);
+    let find =
+        || fixture.key_cache.lookup(&fixture.fake, &fixture.config, &fixture.pepper, ADOPTED);
     let (one, other) = block_on_both(find(), find());
     assert!(one.is_ok_and(|found| found.is_some()) && other.is_ok_and(|found| found.is_some()));
-    assert_eq!(bench.fake.take_reads(), 1);
+    assert_eq!(fixture.fake.take_reads(), 1);
 }
 
 #[test]
 fn while_the_store_is_away_what_was_known_is_used_for_five_minutes() {
-    let bench = Fixture::new();
-    bench.issue(ADOPTED, "acme", None);
-    bench.assert_owner(ADOPTED, Some("acme"), 1);
-    bench.assert_owner("sk-proj-unknown-key", None, 1);
-    bench.fake.set_store_unavailable(true);
-    bench.advance(299);
-    bench.assert_owner(ADOPTED, Some("acme"), 0);
-    assert!(bench.find("sk-proj-unknown-key").0.is_err(), "it may have been issued since");
-    assert!(bench.find("sk-proj-another-key").0.is_err());
-    bench.advance(1);
-    assert!(bench.find(ADOPTED).0.is_err());
-    bench.fake.set_store_unavailable(false);
-    bench.assert_owner(ADOPTED, Some("acme"), 1);
+    let fixture = Fixture::new();
+    fixture.issue(ADOPTED, "acme", None);
+    fixture.assert_owner(ADOPTED, Some("acme"), 1);
+    fixture.assert_owner("sk-proj-unknown-key", None, 1);
+    fixture.fake.set_store_unavailable(true);
+    fixture.advance(299);
+    fixture.assert_owner(ADOPTED, Some("acme"), 0);
+    assert!(fixture.find("sk-proj-unknown-key").0.is_err(), "it may have been issued since");
+    assert!(fixture.find("sk-proj-another-key").0.is_err());
+    fixture.advance(1);
+    assert!(fixture.find(ADOPTED).0.is_err());
+    fixture.fake.set_store_unavailable(false);
+    fixture.assert_owner(ADOPTED, Some("acme"), 1);
 }
 
 #[test]
 fn a_clock_that_goes_back_makes_no_answer_last() {
-    let bench = Fixture::new();
-    let began = bench.fake.now();
-    bench.advance(3_600);
-    bench.issue(ADOPTED, "acme", None);
-    bench.assert_owner(ADOPTED, Some("acme"), 1);
-    bench.assert_owner("sk-proj-unknown-key", None, 1);
-    bench.fake.set_now(began);
-    bench.assert_owner("sk-proj-unknown-key", None, 1);
-    bench.revoke_elsewhere(ADOPTED);
-    bench.assert_owner(ADOPTED, None, 1);
+    let fixture = Fixture::new();
+    let began = fixture.fake.now();
+    fixture.advance(3_600);
+    fixture.issue(ADOPTED, "acme", None);
+    fixture.assert_owner(ADOPTED, Some("acme"), 1);
+    fixture.assert_owner("sk-proj-unknown-key", None, 1);
+    fixture.fake.set_now(began);
+    fixture.assert_owner("sk-proj-unknown-key", None, 1);
+    fixture.revoke_elsewhere(ADOPTED);
+    fixture.assert_owner(ADOPTED, None, 1);
 }
 
 #[test]
 fn a_flood_of_unknown_keys_pushes_no_known_one_out() {
-    let bench = Fixture::new();
-    bench.issue(ADOPTED, "acme", None);
-    bench.assert_owner(ADOPTED, Some("acme"), 1);
+    let fixture = Fixture::new();
+    fixture.issue(ADOPTED, "acme", None);
+    fixture.assert_owner(ADOPTED, Some("acme"), 1);
     for number in 0..super::lookup::MAX_CACHED_KEYS + 10 {
-        bench.assert_owner(&format!("sk-unknown-{number:08}"), None, 1);
+        fixture.assert_owner(&format!("sk-unknown-{number:08}"), None, 1);
     }
-    assert_eq!(bench.key_cache.cached_counts(), (1, super::lookup::MAX_CACHED_KEYS));
-    bench.assert_owner(ADOPTED, Some("acme"), 0);
+    assert_eq!(fixture.key_cache.cached_counts(), (1, super::lookup::MAX_CACHED_KEYS));
+    fixture.assert_owner(ADOPTED, Some("acme"), 0);
 }

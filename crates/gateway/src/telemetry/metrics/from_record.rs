@@ -35,25 +35,25 @@ const RESULT_PASS: &str = "pass";
 /// The names of rows, and what to add to each. `tally` is the request's.
 pub(crate) fn metric_rows(
     record: &Record,
-    kind: &UsageDimensions,
-    tally: UsageTotals,
+    dimensions: &UsageDimensions,
+    totals: UsageTotals,
 ) -> Vec<(String, UsageTotals)> {
-    let consumer = ("consumer", kind.consumer.as_str());
-    let route = ("route", kind.route.as_str());
+    let consumer = ("consumer", dimensions.consumer.as_str());
+    let route = ("route", dimensions.route.as_str());
     let once = |key: String| (key, UsageTotals { requests: 1, ..UsageTotals::default() });
     let known = record.has_known_model();
     let target = |label: &str| {
         let (provider, model) = split_target(label, known);
         format!("{provider}/{model}")
     };
-    let mut request = tally;
+    let mut request = totals;
     let status = match record.outcome {
         Outcome::HungUp => None,
         Outcome::Truncated => Some(STATUS_TRUNCATED),
         Outcome::Answered | Outcome::Refused | Outcome::Failed | Outcome::Blocked => record.status,
     };
     request.statuses.add(status.unwrap_or(STATUS_HUNG_UP), 1);
-    let (provider, model) = (("provider", &*kind.provider), ("model", &*kind.model));
+    let (provider, model) = (("provider", &*dimensions.provider), ("model", &*dimensions.model));
     let mut rows = vec![(row_key(REQUEST_ROWS, &[route, provider, model, consumer]), request)];
     if let Some(limit) = &record.limited_by {
         rows.push(once(row_key(LIMITED_ROWS, &[("limit", limit), consumer])));
@@ -145,9 +145,10 @@ mod tests {
 
     /// The rows of a record, but for the request's own and those of its calls.
     fn rows(record: &Record) -> Vec<String> {
-        let kind = UsageDimensions::default();
-        let rows =
-            metric_rows(record, &kind, UsageTotals::default()).into_iter().map(|(name, _)| name);
+        let dimensions = UsageDimensions::default();
+        let rows = metric_rows(record, &dimensions, UsageTotals::default())
+            .into_iter()
+            .map(|(name, _)| name);
         let other =
             |name: &String| ![super::REQUEST_ROWS, super::CALL_ROWS].contains(&family(name));
         rows.filter(other).collect()

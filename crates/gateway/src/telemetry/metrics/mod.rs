@@ -39,8 +39,8 @@ pub fn book_id(shard: u8) -> BookId {
 }
 
 /// Whether a place is one of metrics.
-pub(crate) fn is_metrics_book(place: &BookId) -> bool {
-    place.as_str().starts_with(BOOK_PREFIX)
+pub(crate) fn is_metrics_book(book_id: &BookId) -> bool {
+    book_id.as_str().starts_with(BOOK_PREFIX)
 }
 
 /// When a series may be forgotten that was added to at a moment: at the end of a day.

@@ -84,15 +84,15 @@ impl OtlpExporter {
     pub(crate) fn enqueue<P: Host>(
         self: &Rc<Self>,
         config: &Rc<Config>,
-        platform: &P,
+        host: &P,
         mut record: Box<Record>,
         trace: Option<Rc<TraceContext>>,
         cost: u64,
     ) {
         let Some(otlp) = &config.observe.otlp else { return };
         if otlp.metrics {
-            let most = config.observe.max_consumers;
-            self.pending_metrics.borrow_mut().add(&record, cost, most);
+            let max = config.observe.max_consumers;
+            self.pending_metrics.borrow_mut().add(&record, cost, max);
         }
         let is_known = record.consumer.is_some();
         if let Some(trace) = trace.filter(|trace| trace.is_sampled(is_known)) {
@@ -105,39 +105,39 @@ impl OtlpExporter {
                 self.count_dropped(1);
             }
         }
-        self.start_export(config, platform);
+        self.start_export(config, host);
     }
 
-    fn start_export<P: Host>(self: &Rc<Self>, config: &Rc<Config>, platform: &P) {
-        let now = platform.now();
+    fn start_export<P: Host>(self: &Rc<Self>, config: &Rc<Config>, host: &P) {
+        let now = host.now();
         let busy = self.working_since.get();
         let is_idle = || self.is_empty() || self.next_send(now) > now + MAX_WORK_TIME;
         if busy.is_some_and(|since| now.since(since) < MAX_WORK_TIME) || is_idle() {
             return;
         }
         self.working_since.set(Some(now));
-        let (exporter, config, host) = (Rc::clone(self), Rc::clone(config), platform.clone());
-        platform.defer(async move {
+        let (exporter, config, task_host) = (Rc::clone(self), Rc::clone(config), host.clone());
+        host.defer(async move {
             let ends = now + MAX_WORK_TIME;
             if let Some(otlp) = &config.observe.otlp {
                 let mut wait = BATCH_DELAY;
-                while host.now() + wait + EXPORT_TIMEOUT <= ends {
-                    host.sleep(wait).await;
-                    exporter.prepare_batches(otlp, &config, host.now());
+                while task_host.now() + wait + EXPORT_TIMEOUT <= ends {
+                    task_host.sleep(wait).await;
+                    exporter.prepare_batches(otlp, &config, task_host.now());
                     let lanes =
                         [(&exporter.traces, TRACES_PATH), (&exporter.metrics, METRICS_PATH)];
-                    let send =
-                        lanes.map(|(lane, path)| exporter.send_batch(lane, otlp, path, &host));
+                    let send = lanes
+                        .map(|(queue, path)| exporter.send_batch(queue, otlp, path, &task_host));
                     join_all(send.into()).await;
                     if exporter.is_empty() {
                         break;
                     }
-                    let turn = exporter.next_send(host.now());
-                    let is_free = host.now() >= exporter.traces.retry_at.get();
+                    let turn = exporter.next_send(task_host.now());
+                    let is_free = task_host.now() >= exporter.traces.retry_at.get();
                     let is_full =
                         is_free && exporter.span_queue.borrow().len() >= MAX_SPANS_PER_BATCH;
                     let least = if is_full { Duration::ZERO } else { BATCH_DELAY };
-                    wait = turn.since(host.now()).max(least);
+                    wait = turn.since(task_host.now()).max(least);
                 }
             }
             exporter.working_since.set(None);
@@ -166,20 +166,26 @@ impl OtlpExporter {
     }
 
     /// Sends a lane's parcel, if it has one and does not rest.
-    async fn send_batch<P: Host>(&self, lane: &SignalQueue, otlp: &Otlp, path: &str, host: &P) {
-        let parcel = lane.batch.borrow().clone();
-        let Some(parcel) = parcel.filter(|_| host.now() >= lane.retry_at.get()) else { return };
-        parcel.tries.set(parcel.tries.get() + 1);
-        let tries = parcel.tries.get();
-        let taken = post_batch(otlp, path, &parcel.body, host);
+    async fn send_batch<P: Host>(
+        &self,
+        queue: &SignalQueue,
+        otlp: &Otlp,
+        path: &str,
+        task_host: &P,
+    ) {
+        let batch = queue.batch.borrow().clone();
+        let Some(batch) = batch.filter(|_| task_host.now() >= queue.retry_at.get()) else { return };
+        batch.tries.set(batch.tries.get() + 1);
+        let tries = batch.tries.get();
+        let taken = post_batch(otlp, path, &batch.body, task_host);
         let late = || ExportResult::RetryAfter(None, "it did not answer in time".to_owned());
-        let taken = timeout(host, EXPORT_TIMEOUT, taken).await.unwrap_or_else(late);
-        let now = host.now();
+        let taken = timeout(task_host, EXPORT_TIMEOUT, taken).await.unwrap_or_else(late);
+        let now = task_host.now();
         let lost = match taken {
             ExportResult::Accepted => None,
             ExportResult::RetryAfter(rest, reason) => {
                 let backoff = (INITIAL_BACKOFF * (1 << tries.min(6)) / 2).min(MAX_BACKOFF);
-                lane.retry_at.set(now + rest.unwrap_or(backoff).min(MAX_RETRY_AFTER));
+                queue.retry_at.set(now + rest.unwrap_or(backoff).min(MAX_RETRY_AFTER));
                 if tries < MAX_EXPORT_TRIES {
                     return;
                 }
@@ -187,17 +193,17 @@ impl OtlpExporter {
             }
             ExportResult::Rejected(reason) => Some(reason),
         };
-        let mut held = lane.batch.borrow_mut();
+        let mut held = queue.batch.borrow_mut();
         // Another sender, who took this one for dead, may have been faster.
-        if !held.as_ref().is_some_and(|held| Rc::ptr_eq(held, &parcel)) {
+        if !held.as_ref().is_some_and(|held| Rc::ptr_eq(held, &batch)) {
             return;
         }
         *held = None;
         if let Some(reason) = lost {
-            self.count_dropped(parcel.requests);
-            if now >= lane.next_warning_at.get() {
-                lane.next_warning_at.set(now + WARNING_INTERVAL);
-                host.warn(&format!("the collector has not taken {path}: {reason}"));
+            self.count_dropped(batch.requests);
+            if now >= queue.next_warning_at.get() {
+                queue.next_warning_at.set(now + WARNING_INTERVAL);
+                task_host.warn(&format!("the collector has not taken {path}: {reason}"));
             }
         }
     }
@@ -222,7 +228,7 @@ impl OtlpExporter {
             !self.pending_metrics.borrow().is_empty() || self.metrics.batch.borrow().is_some();
         let lanes = [(&self.traces, has_spans), (&self.metrics, has_sums)];
         let turns = lanes.into_iter().filter(|(_, has_some)| *has_some);
-        turns.map(|(lane, _)| lane.retry_at.get()).min().unwrap_or(now)
+        turns.map(|(queue, _)| queue.retry_at.get()).min().unwrap_or(now)
     }
 }
 
@@ -236,7 +242,7 @@ impl Batch {
 }
 
 /// Sends a body to a collector, and hears what becomes of it.
-async fn post_batch<P: Host>(otlp: &Otlp, path: &str, body: &Bytes, host: &P) -> ExportResult {
+async fn post_batch<P: Host>(otlp: &Otlp, path: &str, body: &Bytes, task_host: &P) -> ExportResult {
     let mut request = http::Request::new(body.clone());
     *request.method_mut() = Method::POST;
     match format!("{}{path}", otlp.endpoint).parse() {
@@ -252,9 +258,9 @@ async fn post_batch<P: Host>(otlp: &Otlp, path: &str, body: &Bytes, host: &P) ->
             headers.insert(name.clone(), value);
         }
     }
-    let (head, body) = match host.fetch(request).await {
+    let (head, body) = match task_host.fetch(request).await {
         Ok(response) => response.into_parts(),
-        Err(outage) => return ExportResult::RetryAfter(None, outage.reason().to_owned()),
+        Err(error) => return ExportResult::RetryAfter(None, error.reason().to_owned()),
     };
     // Whatever it says, its status has said it.
     let _ = body.collect(MAX_RESPONSE_BYTES).await;

@@ -98,16 +98,19 @@ pub struct DeltaMetrics {
 impl DeltaMetrics {
     /// Adds a request; `cost` is in billionths of a USD. Strangers' do not count, as in usage. Of
     /// consumers `most` are told apart.
-    pub fn add(&mut self, record: &Record, cost: u64, most: usize) {
-        let Some(kind) = UsageDimensions::from_record(record) else { return };
+    pub fn add(&mut self, record: &Record, cost: u64, max: usize) {
+        let Some(dimensions) = UsageDimensions::from_record(record) else { return };
         self.since.get_or_insert(Timestamp::from_millis(record.at_ms));
         let model = record.model.as_deref().filter(|_| record.route.is_some());
         let general = |beside: Option<(&'static str, &str)>| {
             let mut labels = Attributes::default();
             labels.push_text("gen_ai.operation.name", known_operation(record));
-            labels.push_text("gen_ai.provider.name", &*kind.provider);
+            labels.push_text("gen_ai.provider.name", &*dimensions.provider);
             labels.push_text("gen_ai.request.model", model);
-            labels.push_text("gen_ai.response.model", record.target.as_ref().map(|_| &*kind.model));
+            labels.push_text(
+                "gen_ai.response.model",
+                record.target.as_ref().map(|_| &*dimensions.model),
+            );
             if let Some((key, text)) = beside {
                 labels.push_text(key, text);
             }
@@ -125,12 +128,15 @@ impl DeltaMetrics {
         if let Some(first) = record.first_token_ms {
             self.point(MetricName::FirstToken, general(None), seconds(first));
         }
-        let consumer = self.consumer_label(&kind.consumer, most);
+        let consumer = self.consumer_label(&dimensions.consumer, max);
         let own = || {
             let mut labels = Attributes::default();
-            labels.push_text("serin.route", &*kind.route);
-            labels.push_text("gen_ai.provider.name", &*kind.provider);
-            labels.push_text("gen_ai.response.model", record.target.as_ref().map(|_| &*kind.model));
+            labels.push_text("serin.route", &*dimensions.route);
+            labels.push_text("gen_ai.provider.name", &*dimensions.provider);
+            labels.push_text(
+                "gen_ai.response.model",
+                record.target.as_ref().map(|_| &*dimensions.model),
+            );
             labels.push_text("serin.consumer", &*consumer);
             labels
         };
@@ -156,9 +162,9 @@ impl DeltaMetrics {
         self.series.is_empty()
     }
 
-    fn consumer_label(&mut self, consumer: &str, most: usize) -> String {
+    fn consumer_label(&mut self, consumer: &str, max: usize) -> String {
         if !self.consumers.contains(consumer) {
-            if self.consumers.len() >= most {
+            if self.consumers.len() >= max {
                 return OTHER.to_owned();
             }
             self.consumers.insert(consumer.to_owned());

@@ -48,48 +48,53 @@ pub(crate) struct UsageAggregator {
 
 impl UsageAggregator {
     /// Opens a recorder whose metrics tell so much apart.
-    pub(crate) fn new(bounds: CardinalityLimits) -> Self {
-        Self { cardinality: Cell::new(bounds), ..Self::default() }
+    pub(crate) fn new(limits: CardinalityLimits) -> Self {
+        Self { cardinality: Cell::new(limits), ..Self::default() }
     }
 
     /// From now on metrics tell so much apart.
-    pub(crate) fn set_cardinality(&self, bounds: CardinalityLimits) {
-        self.cardinality.set(bounds);
+    pub(crate) fn set_cardinality(&self, limits: CardinalityLimits) {
+        self.cardinality.set(limits);
     }
 
     /// Adds a request that is over; `cost` is in billionths of a USD.
-    pub(crate) fn record<P: Host>(self: &Rc<Self>, platform: &P, record: &Record, cost: u64) {
-        let Some(kind) = UsageDimensions::from_record(record) else { return };
+    pub(crate) fn record<P: Host>(self: &Rc<Self>, host: &P, record: &Record, cost: u64) {
+        let Some(dimensions) = UsageDimensions::from_record(record) else { return };
         let at = Timestamp::from_millis(record.at_ms);
         let seed = self.id_seed.get().unwrap_or_else(|| {
-            let seed = platform.entropy();
+            let seed = host.entropy();
             if !P::EXPIRES_ROWS {
-                self.touch_expired(platform.now(), random_shard(seed));
+                self.touch_expired(host.now(), random_shard(seed));
             }
             seed
         });
         self.id_seed.set(Some(seed));
         let shard = random_shard(seed);
-        let tally = totals_of(record, cost);
-        let (hour, minute) = (hourly_key(at, &kind), minutely_key(at, &kind));
-        self.add_row(day_book(Day::containing(at), shard), hour, hourly_retained_until(at), &tally);
-        self.add_row(hour_book(at, shard), minute, minutely_retained_until(at), &tally);
-        let place = metrics::book_id(shard);
-        for (key, tally) in metrics::metric_rows(record, &kind, tally) {
-            self.add_row(place.clone(), key, metrics::retained_until(at), &tally);
+        let totals = totals_of(record, cost);
+        let (hour, minute) = (hourly_key(at, &dimensions), minutely_key(at, &dimensions));
+        self.add_row(
+            day_book(Day::containing(at), shard),
+            hour,
+            hourly_retained_until(at),
+            &totals,
+        );
+        self.add_row(hour_book(at, shard), minute, minutely_retained_until(at), &totals);
+        let book_id = metrics::book_id(shard);
+        for (key, totals) in metrics::metric_rows(record, &dimensions, totals) {
+            self.add_row(book_id.clone(), key, metrics::retained_until(at), &totals);
         }
-        self.start_write(platform);
+        self.start_write(host);
     }
 
-    fn add_row(&self, place: BookId, key: String, until: Timestamp, tally: &UsageTotals) {
+    fn add_row(&self, book_id: BookId, key: String, until: Timestamp, totals: &UsageTotals) {
         let mut waiting = self.waiting.borrow_mut();
         let full = waiting.len() >= MAX_WAITING_ROWS;
-        match waiting.entry((place, key)) {
-            Entry::Occupied(mut before) => before.get_mut().totals += tally,
+        match waiting.entry((book_id, key)) {
+            Entry::Occupied(mut before) => before.get_mut().totals += totals,
             Entry::Vacant(_) if full => {}
             Entry::Vacant(free) => {
                 let key = free.key().1.clone();
-                free.insert(UsageRow { key, until, totals: tally.clone() });
+                free.insert(UsageRow { key, until, totals: totals.clone() });
             }
         }
     }
@@ -106,47 +111,47 @@ impl UsageAggregator {
         self.unconfirmed.borrow_mut().extend([(hour, nothing()), (day, nothing())]);
     }
 
-    fn start_write<P: Host>(self: &Rc<Self>, platform: &P) {
-        let now = platform.now();
+    fn start_write<P: Host>(self: &Rc<Self>, host: &P) {
+        let now = host.now();
         let busy = self.writing_since.get();
         if busy.is_some_and(|since| now.since(since) < MAX_WRITE_TIME) {
             return;
         }
         self.writing_since.set(Some(now));
-        let (recorder, host) = (Rc::clone(self), platform.clone());
-        platform.defer(async move {
-            let began = host.now();
+        let (recorder, task_host) = (Rc::clone(self), host.clone());
+        host.defer(async move {
+            let began = task_host.now();
             let mut pause = MIN_WRITE_PAUSE;
             loop {
                 recorder.prepare_writes();
                 let told: Vec<(BookId, Rc<Operation>)> = {
                     let unsure = recorder.unconfirmed.borrow();
-                    unsure.iter().map(|(place, it)| (place.clone(), Rc::clone(it))).collect()
+                    unsure.iter().map(|(book_id, it)| (book_id.clone(), Rc::clone(it))).collect()
                 };
                 if told.is_empty() {
                     break;
                 }
                 // All at once: a place does not wait for another one's host.
-                let ask = |(place, operation): &(BookId, Rc<Operation>)| {
-                    let (host, place, operation) =
-                        (host.clone(), place.clone(), Rc::clone(operation));
-                    async move { ledger_client::call(&host, &place, &operation).await.is_ok() }
+                let ask = |(book_id, operation): &(BookId, Rc<Operation>)| {
+                    let (task_host, book_id, operation) =
+                        (task_host.clone(), book_id.clone(), Rc::clone(operation));
+                    async move { ledger_client::call(&task_host, &book_id, &operation).await.is_ok() }
                 };
                 let done = futures::join_all(told.iter().map(ask).collect()).await;
                 let away = done.contains(&false);
-                for ((place, operation), is_done) in told.into_iter().zip(done) {
+                for ((book_id, operation), is_done) in told.into_iter().zip(done) {
                     let mut unsure = recorder.unconfirmed.borrow_mut();
                     // Another writer, who took this one for dead, may have been faster.
-                    let is_it = unsure.get(&place).is_some_and(|it| Rc::ptr_eq(it, &operation));
+                    let is_it = unsure.get(&book_id).is_some_and(|it| Rc::ptr_eq(it, &operation));
                     if is_done && is_it {
-                        unsure.remove(&place);
+                        unsure.remove(&book_id);
                     }
                 }
                 // The next request's writer takes along what is left.
-                if host.now().since(began) + UNAVAILABLE_PAUSE >= MAX_WRITE_TIME {
+                if task_host.now().since(began) + UNAVAILABLE_PAUSE >= MAX_WRITE_TIME {
                     break;
                 }
-                host.sleep(if away { UNAVAILABLE_PAUSE } else { pause }).await;
+                task_host.sleep(if away { UNAVAILABLE_PAUSE } else { pause }).await;
                 pause = (pause * 2).min(P::MAX_BATCH_DELAY);
             }
             recorder.writing_since.set(None);
@@ -158,19 +163,19 @@ impl UsageAggregator {
         let mut unsure = self.unconfirmed.borrow_mut();
         let mut rows: BTreeMap<BookId, Vec<UsageRow>> = BTreeMap::new();
         let mut waiting = self.waiting.borrow_mut();
-        for ((place, key), row) in std::mem::take(&mut *waiting) {
-            if unsure.contains_key(&place) {
-                waiting.insert((place, key), row);
+        for ((book_id, key), row) in std::mem::take(&mut *waiting) {
+            if unsure.contains_key(&book_id) {
+                waiting.insert((book_id, key), row);
             } else {
-                rows.entry(place).or_default().push(row);
+                rows.entry(book_id).or_default().push(row);
             }
         }
-        for (place, rows) in rows {
+        for (book_id, rows) in rows {
             let written = self.write_count.get() + 1;
             self.write_count.set(written);
             let id = self.id_seed.get().unwrap_or_default().wrapping_add(written);
-            let bounds = metrics::is_metrics_book(&place).then_some(self.cardinality.get());
-            unsure.insert(place, Rc::new(Operation::AddUsage { id, bounds, rows }));
+            let limits = metrics::is_metrics_book(&book_id).then_some(self.cardinality.get());
+            unsure.insert(book_id, Rc::new(Operation::AddUsage { id, bounds: limits, rows }));
         }
     }
 }
@@ -181,7 +186,7 @@ fn totals_of(record: &Record, cost: u64) -> UsageTotals {
     let tokens = record.tokens;
     let is_estimated = tokens.counted == TokenSource::Estimated;
     let estimated = |tokens: u64| if is_estimated { tokens } else { 0 };
-    let mut tally = UsageTotals {
+    let mut totals = UsageTotals {
         requests: 1,
         failed: count(failed),
         limited: count(record.outcome == Outcome::Refused && record.limited_by.is_some()),
@@ -201,8 +206,8 @@ fn totals_of(record: &Record, cost: u64) -> UsageTotals {
         ..UsageTotals::default()
     };
     if let Some(first) = record.first_token_ms {
-        tally.firsts.record(first);
+        totals.firsts.record(first);
     }
-    tally.totals.record(record.total_ms);
-    tally
+    totals.totals.record(record.total_ms);
+    totals
 }

@@ -99,18 +99,24 @@ pub fn start_of_hour(at: Timestamp) -> Timestamp {
 
 /// The key of a row: `hour|consumer|group|model|provider|route`, the hour of universal time in two
 /// digits, `|` and `%` in the parts percent-encoded.
-pub fn hourly_key(at: Timestamp, kind: &UsageDimensions) -> String {
-    row_key(at.as_millis() / HOUR % 24, kind)
+pub fn hourly_key(at: Timestamp, dimensions: &UsageDimensions) -> String {
+    row_key(at.as_millis() / HOUR % 24, dimensions)
 }
 
 /// The same of a minute: `minute|consumer|…`.
-pub fn minutely_key(at: Timestamp, kind: &UsageDimensions) -> String {
-    row_key(at.as_millis() / MINUTE % 60, kind)
+pub fn minutely_key(at: Timestamp, dimensions: &UsageDimensions) -> String {
+    row_key(at.as_millis() / MINUTE % 60, dimensions)
 }
 
-fn row_key(number: u64, kind: &UsageDimensions) -> String {
+fn row_key(number: u64, dimensions: &UsageDimensions) -> String {
     let mut key = format!("{number:02}");
-    for part in [&kind.consumer, &kind.group, &kind.model, &kind.provider, &kind.route] {
+    for part in [
+        &dimensions.consumer,
+        &dimensions.group,
+        &dimensions.model,
+        &dimensions.provider,
+        &dimensions.route,
+    ] {
         key.push('|');
         push_encoded(&mut key, part);
     }
@@ -142,14 +148,14 @@ pub fn parse_key(key: &str) -> Option<(u8, UsageDimensions)> {
     let mut parts = key.split('|');
     let number = parts.next()?.parse().ok().filter(|number| *number < 60)?;
     let mut part = || Some(decode_part(parts.next()?).into_owned());
-    let kind = UsageDimensions {
+    let dimensions = UsageDimensions {
         consumer: part()?,
         group: part()?,
         model: part()?,
         provider: part()?,
         route: part()?,
     };
-    parts.next().is_none().then_some((number, kind))
+    parts.next().is_none().then_some((number, dimensions))
 }
 
 #[cfg(test)]
@@ -167,14 +173,14 @@ mod tests {
 
     #[test]
     fn names() {
-        let kind = UsageDimensions {
+        let dimensions = UsageDimensions {
             consumer: "acme".to_owned(),
             model: "a|b%7C".to_owned(),
             route: "chat".to_owned(),
             ..UsageDimensions::default()
         };
-        assert_eq!(hourly_key(NOW, &kind), "13|acme||a%7Cb%257C||chat");
-        assert_eq!(parse_key("13|acme||a%7Cb%257C||chat"), Some((13, kind)));
+        assert_eq!(hourly_key(NOW, &dimensions), "13|acme||a%7Cb%257C||chat");
+        assert_eq!(parse_key("13|acme||a%7Cb%257C||chat"), Some((13, dimensions)));
         for wrong in ["", "60|a|b|c|d|e", "13|a|b|c|d", "13|a|b|c|d|e|f", "x|a|b|c|d|e"] {
             assert_eq!(parse_key(wrong), None, "{wrong}");
         }
@@ -189,8 +195,8 @@ mod tests {
 
     #[test]
     fn a_model_that_somebody_made_up_is_cut() {
-        let kind = UsageDimensions { model: "é".repeat(200), ..UsageDimensions::default() };
-        let (_, read) = parse_key(&hourly_key(NOW, &kind)).expect("a key");
+        let dimensions = UsageDimensions { model: "é".repeat(200), ..UsageDimensions::default() };
+        let (_, read) = parse_key(&hourly_key(NOW, &dimensions)).expect("a key");
         assert_eq!(read.model, "é".repeat(64));
     }
 

@@ -49,7 +49,7 @@ struct ContinuationTarget {
 }
 
 /// Whether the answer to a request may come from two models: a chat's single stream of free text.
-pub(crate) fn can_continue(ask: &ParsedRequest) -> bool {
+pub(crate) fn can_continue(parsed_request: &ParsedRequest) -> bool {
     #[derive(Deserialize)]
     struct Fields<'a> {
         #[serde(borrow)]
@@ -59,11 +59,11 @@ pub(crate) fn can_continue(ask: &ParsedRequest) -> bool {
     struct Format<'a> {
         r#type: std::borrow::Cow<'a, str>,
     }
-    let request = ask.fields();
+    let request = parsed_request.fields();
     request.stream
-        && ask.endpoint() == Endpoint::ChatCompletions
+        && parsed_request.endpoint() == Endpoint::ChatCompletions
         && request.output.choices == 1
-        && serde_json::from_slice::<Fields<'_>>(ask.body())
+        && serde_json::from_slice::<Fields<'_>>(parsed_request.body())
             .is_ok_and(|fields| fields.response_format.is_none_or(|format| format.r#type == "text"))
 }
 
@@ -71,7 +71,7 @@ impl ContinuationTargets {
     pub(crate) fn new(
         config: Rc<Config>,
         upstreams: Rc<Upstreams>,
-        ask: &ParsedRequest,
+        request: &ParsedRequest,
         route: RouteIndex,
         candidates: &[Candidate<'_>],
     ) -> Self {
@@ -82,37 +82,35 @@ impl ContinuationTargets {
             price: candidate.price,
         };
         let targets = candidates.iter().map(successor).collect();
-        Self { config, upstreams, request: ask.clone(), route, targets }
+        Self { config, upstreams, request: request.clone(), route, targets }
     }
 
     /// Asks one after another to go on from a text, until one speaks. The entry comes back; if the
     /// caller leaves meanwhile, it is closed here.
     pub(crate) async fn continue_stream<P: Host>(
         self,
-        platform: P,
-        mut entry: RequestScope<P>,
+        host: P,
+        mut scope: RequestScope<P>,
         said: String,
     ) -> (RequestScope<P>, Option<Box<Committed>>) {
         let route = self.config.route(self.route);
         let beside = TextSize::measure(&said);
-        let exchange = AttemptContext {
-            host: &platform,
+        let context = AttemptContext {
+            host: &host,
             upstreams: &self.upstreams,
             request: &self.request,
             route,
-            deadline: entry.began() + route.timeouts.total,
+            deadline: scope.began() + route.timeouts.total,
             extra_prompt: beside,
-            trace: entry.trace().cloned(),
+            trace: scope.trace().cloned(),
             keeps_text: false,
         };
-        let most = self.request.fields().output.max_per_choice;
-        let left = most.map(|most| most.saturating_sub(token_estimate::estimate_tokens(beside)));
+        let max = self.request.fields().output.max_per_choice;
+        let left = max.map(|max| max.saturating_sub(token_estimate::estimate_tokens(beside)));
         let messages = continuation_messages(&said);
         let mut calls = 0;
         for target in &self.targets {
-            if calls == MAX_CONTINUATION_CALLS
-                || left == Some(0)
-                || platform.now() >= exchange.deadline
+            if calls == MAX_CONTINUATION_CALLS || left == Some(0) || host.now() >= context.deadline
             {
                 break;
             }
@@ -123,7 +121,8 @@ impl ContinuationTargets {
                 url: target.url.clone(),
                 price: target.price,
             };
-            let Ok(call) = exchange.start(&candidate, AttemptKind::Continuation, &mut entry) else {
+            let Ok(attempt) = context.start(&candidate, AttemptKind::Continuation, &mut scope)
+            else {
                 continue;
             };
             calls += 1;
@@ -131,16 +130,16 @@ impl ContinuationTargets {
             let body = self
                 .request
                 .body_for_target(openai::Changes { extra_messages: Some(&messages), ..changes });
-            let result = exchange.send(&candidate, (call.key, call.record_index), body).await;
-            if let Ok(answer) = exchange.record_outcome(call, result, &mut entry)
+            let result = context.send(&candidate, (attempt.key, attempt.record_index), body).await;
+            if let Ok(answer) = context.record_outcome(attempt, result, &mut scope)
                 && answer.status.is_success()
                 && let AnswerContent::Stream(stream) = answer.content
             {
-                entry.continued();
-                return (entry, Some(stream));
+                scope.continued();
+                return (scope, Some(stream));
             }
         }
-        (entry, None)
+        (scope, None)
     }
 }
 

@@ -63,11 +63,11 @@ mod tests {
 
     /// What is shown of a text that comes in pieces of `size` characters.
     fn shown(before: &str, after: &str, size: usize) -> String {
-        let mut seam = OverlapTrimmer::after(before);
+        let mut trimmer = OverlapTrimmer::after(before);
         let all: Vec<char> = after.chars().collect();
-        let pieces = all.chunks(size).map(|piece| seam.push(&piece.iter().collect::<String>()));
+        let pieces = all.chunks(size).map(|piece| trimmer.push(&piece.iter().collect::<String>()));
         let mut text: String = pieces.collect();
-        text += &seam.finish();
+        text += &trimmer.finish();
         text
     }
 

@@ -64,9 +64,9 @@ pub struct ContinuationSplicer {
 
 impl ContinuationSplicer {
     /// What goes on behind a draft.
-    pub fn new(draft: &StreamedText) -> Self {
-        let trimmer = OverlapTrimmer::after(&draft.text);
-        Self { trimmer, id: draft.id.clone(), held: None, has_content: false }
+    pub fn new(streamed_text: &StreamedText) -> Self {
+        let trimmer = OverlapTrimmer::after(&streamed_text.text);
+        Self { trimmer, id: streamed_text.id.clone(), held: None, has_content: false }
     }
 
     /// Takes whole events and gives back what is to be shown in their place.
@@ -157,9 +157,9 @@ mod tests {
     }
 
     fn draft(events: &[String]) -> StreamedText {
-        let mut draft = StreamedText::default();
-        events.iter().for_each(|event| draft.add_event(event.as_bytes()));
-        draft
+        let mut streamed_text = StreamedText::default();
+        events.iter().for_each(|event| streamed_text.add_event(event.as_bytes()));
+        streamed_text
     }
 
     const SAID: &str = r#"{"content":"Once upon a time there was"}"#;
@@ -188,8 +188,8 @@ mod tests {
         let all = events.concat();
         let whole = ContinuationSplicer::new(&said).splice(Bytes::from(all));
         assert_eq!(String::from_utf8_lossy(&whole), expected.concat());
-        let mut sequel = ContinuationSplicer::new(&said);
-        let each = events.iter().flat_map(|event| sequel.splice(Bytes::from(event.clone())));
+        let mut splicer = ContinuationSplicer::new(&said);
+        let each = events.iter().flat_map(|event| splicer.splice(Bytes::from(event.clone())));
         assert_eq!(each.collect::<Vec<u8>>(), whole);
     }
 

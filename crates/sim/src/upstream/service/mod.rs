@@ -140,8 +140,8 @@ mod tests {
         let service: Service = toml::from_str(service).expect("a service");
         let call = call(path, body);
         let script = service.apply(script, &call, &[]);
-        let play = script.plan(&ProviderRequest::parse(path, call.body.as_ref())).expect("a play");
-        let ResponsePlan::Respond(response) = play else { panic!("{play:?}") };
+        let plan = script.plan(&ProviderRequest::parse(path, call.body.as_ref())).expect("a play");
+        let ResponsePlan::Respond(response) = plan else { panic!("{plan:?}") };
         let body = serde_json::from_slice(&response.bytes()).unwrap_or_default();
         (response.status.as_u16(), body)
     }
