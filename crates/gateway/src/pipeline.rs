@@ -117,8 +117,15 @@ pub(crate) async fn run<P: Host>(
     let (request, conversation) = (request, conversation.map(Box::new));
     let moment = (host.now(), host.entropy());
     let upstreams = gateway.upstreams();
-    let plan =
-        TargetPlan::select(config, matched, &caller, &request, &parts.headers, &**upstreams, moment)?;
+    let plan = TargetPlan::select(
+        config,
+        matched,
+        &caller,
+        &request,
+        &parts.headers,
+        &**upstreams,
+        moment,
+    )?;
     scope.routed(matched.route, config.models.has_exact(&request.fields().model));
     if let Some(max) = config.observe.logged_content(matched.index) {
         scope.capture(Transcript::new(&request, max));

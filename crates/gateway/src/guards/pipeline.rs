@@ -25,8 +25,8 @@ use crate::upstream::state::Upstreams;
 
 use super::block_response;
 use super::findings::GuardFindings;
-use crate::record::RecordedFindings;
 use super::word_lists::WordLists;
+use crate::record::RecordedFindings;
 
 /// The guards that watch one request, and what they have said of it.
 pub struct GuardPipeline<P: Host> {
