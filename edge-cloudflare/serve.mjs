@@ -14,7 +14,7 @@
 // standard error. It stops on SIGINT, SIGTERM and the end of a pipe on standard input, so that it does
 // not outlive whoever started it, and workerd stops with it.
 
-import { existsSync, fstatSync, readFileSync } from "node:fs";
+import { existsSync, fstatSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -65,9 +65,10 @@ function readOptions() {
   return promise;
 }
 
-// A script is its module and the WebAssembly beside it, under the names by which it imports them.
+// A script is its module and the WebAssembly beside it, under the names by which it imports them. Both
+// are read from one version of the build, which is a link that another build may replace meanwhile.
 function modules(script) {
-  const path = resolve(root, script);
+  const path = realpathSync(resolve(root, script));
   const all = [{ type: "ESModule", path: "index.js", contents: readFileSync(path, "utf8") }];
   const wasm = join(dirname(path), "index_bg.wasm");
   if (existsSync(wasm) && all[0].contents.includes("index_bg.wasm")) {
