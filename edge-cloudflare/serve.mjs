@@ -14,7 +14,7 @@
 // standard error. The program and workerd stop on SIGINT, SIGTERM, SIGHUP and at the end of a pipe on
 // standard input, so that they do not outlive the parent process.
 
-import { existsSync, fstatSync, readFileSync } from "node:fs";
+import { existsSync, fstatSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -65,9 +65,10 @@ function readOptions() {
   return promise;
 }
 
-// Returns a script's module and its WebAssembly, under the names that the module imports.
+// Returns a script's module and its WebAssembly, under the names that the module imports. Both are read
+// from one version of the build: another build may replace the link meanwhile.
 function modules(script) {
-  const path = resolve(root, script);
+  const path = realpathSync(resolve(root, script));
   const all = [{ type: "ESModule", path: "index.js", contents: readFileSync(path, "utf8") }];
   const wasm = join(dirname(path), "index_bg.wasm");
   if (existsSync(wasm) && all[0].contents.includes("index_bg.wasm")) {

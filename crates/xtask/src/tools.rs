@@ -1,8 +1,6 @@
 //! What a fresh machine lacks: targets of the compiler, Node packages, a Python with what tests need.
 //!
 //! Each step says what it gets, why, and how long that takes. What is there already is not touched.
-//! The two cargo tools of the Worker are `edge-cloudflare/build.mjs`'s own affair, since wrangler
-//! calls it without xtask.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,264 @@
+//! Builds the Worker of a directory into its `build` directory: `worker-bundle DIRECTORY`.
+//!
+//! cargo compiles the crate, wasm-bindgen makes the JavaScript around it, wasm-opt makes the WebAssembly
+//! small, and esbuild joins the JavaScript. wasm-bindgen is linked into this program, at the version of
+//! the library in the Worker; the others come with `npm ci`.
+//!
+//! cargo decides whether there is anything to compile. If its output is that of the last build, and
+//! so are the few other inputs, nothing else runs.
+
+mod bindings;
+mod lock;
+mod output;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Instant, UNIX_EPOCH};
+
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::lock::BuildLock;
+use crate::output::Output;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+/// What the compiler and wasm-bindgen assume of the host. It is named, so that wasm-opt uses nothing newer.
+const WASM_FEATURES: [&str; 7] = [
+    "--enable-mutable-globals",
+    "--enable-sign-ext",
+    "--enable-nontrapping-float-to-int",
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-reference-types",
+    "--enable-exception-handling",
+];
+
+fn main() -> ExitCode {
+    match std::env::args_os().nth(1).map(|directory| Worker::open(Path::new(&directory))) {
+        None => {
+            eprintln!("usage: worker-bundle DIRECTORY");
+            ExitCode::from(2)
+        }
+        Some(worker) => match worker.and_then(|worker| worker.build()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// Size and time of this program. cargo may replace the file while the program runs.
+fn program_stamp() -> anyhow::Result<String> {
+    let program = std::env::current_exe()?.metadata()?;
+    let modified = program.modified()?.duration_since(UNIX_EPOCH)?;
+    Ok(format!("{} {}", program.len(), modified.as_nanos()))
+}
+
+/// A Worker's crate, and the tools for it.
+struct Worker {
+    directory: PathBuf,
+    node_modules: PathBuf,
+    /// Identifies this program, which is an input too.
+    program: String,
+}
+
+impl Worker {
+    fn open(directory: &Path) -> anyhow::Result<Self> {
+        let directory = directory
+            .canonicalize()
+            .with_context(|| format!("cannot find {}", directory.display()))?;
+        let node_modules = root().join("node_modules");
+        // Asked for before minutes are spent on compiling.
+        for package in ["node", "binaryen", "esbuild"] {
+            let package = node_modules.join(package);
+            ensure!(package.exists(), "{} is missing: run `npm ci` first", package.display());
+        }
+        Ok(Self { directory, node_modules, program: program_stamp()? })
+    }
+
+    fn build(&self) -> anyhow::Result<()> {
+        let output = Output::open(&self.directory)?;
+        let _lock = BuildLock::acquire(&output.lock_file())?;
+        let wasm = std::fs::read(self.compile()?)?;
+        let version = self.fingerprint(&wasm)?;
+        if !output.contains(&version) {
+            let staging = output.staging()?;
+            let built = self.bundle(wasm, &staging)?;
+            output.add(&version, &built)?;
+        }
+        output.select(&version)
+    }
+
+    /// Compiles the crate and returns the file.
+    fn compile(&self) -> anyhow::Result<PathBuf> {
+        let manifest = self.directory.join("Cargo.toml");
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command
+            .args(["build", "--release", "--lib", "--target", TARGET, "--manifest-path"])
+            .arg(&manifest)
+            .arg("--message-format=json-render-diagnostics")
+            // wasm-bindgen's macro reads it: js-sys has the futures that the glue needs.
+            .env("WASM_BINDGEN_USE_JS_SYS", "1")
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit());
+        let output = command.output().context("cannot start cargo")?;
+        if !output.status.success() {
+            // cargo has written the reason.
+            std::process::exit(output.status.code().unwrap_or(1));
+        }
+        compiled_file(&String::from_utf8_lossy(&output.stdout), &manifest)
+            .with_context(|| format!("cargo made no WebAssembly from {}", manifest.display()))
+    }
+
+    /// A name for everything that the bundle is made from.
+    fn fingerprint(&self, wasm: &[u8]) -> anyhow::Result<String> {
+        let mut hash = Sha256::new();
+        hash.update(format!("{} {} ", self.program, wasm.len()));
+        hash.update(wasm);
+        for package in ["binaryen", "esbuild"] {
+            hash.update(std::fs::read(self.package_manifest(package))?);
+        }
+        if let Some(module) = self.own_module() {
+            hash.update(std::fs::read(module)?);
+        }
+        Ok(format!("{:x}", hash.finalize())[..16].to_owned())
+    }
+
+    /// Makes the bundle and returns its directory.
+    fn bundle(&self, wasm: Vec<u8>, staging: &Path) -> anyhow::Result<PathBuf> {
+        let built = staging.join("bundle");
+        std::fs::create_dir(&built)?;
+        step("wasm-bindgen", || bindings::generate(wasm, staging))?;
+        step("wasm-opt", || {
+            let mut command = self.tool("node");
+            command.arg(self.node_modules.join("binaryen/bin/wasm-opt")).arg("-Os");
+            command.args(WASM_FEATURES).arg(staging.join("bindings/index_bg.wasm"));
+            // The names of functions are not kept. target/wasm32-unknown-unknown/release has them.
+            run(command.arg("--output").arg(built.join("index_bg.wasm")))
+        })?;
+        step("esbuild", || {
+            let mut entry = staging.join("build/index.js");
+            if let Some(module) = self.own_module() {
+                // It imports `../build/index.js`, which is the entry module here.
+                entry = staging.join("src/worker.js");
+                std::fs::create_dir(staging.join("src"))?;
+                std::fs::copy(module, &entry)?;
+            }
+            let mut outfile = OsString::from("--outfile=");
+            outfile.push(built.join("index.js"));
+            let mut command = self.tool("esbuild");
+            command.args(["--bundle", "--minify", "--format=esm", "--log-level=warning"]);
+            command.args(["--external:*.wasm", "--external:cloudflare:*"]);
+            run(command.arg(outfile).arg(entry))
+        })?;
+        Ok(built)
+    }
+
+    /// The Worker's own JavaScript module, if its exports are more than event handlers.
+    fn own_module(&self) -> Option<PathBuf> {
+        let module = self.directory.join("src/worker.js");
+        module.exists().then_some(module)
+    }
+
+    fn package_manifest(&self, package: &str) -> PathBuf {
+        self.node_modules.join(package).join("package.json")
+    }
+
+    /// A program that came with `npm ci`. Some are scripts, and need the Node that came with them.
+    fn tool(&self, program: &str) -> Command {
+        let binaries = self.node_modules.join(".bin");
+        let mut path = OsString::from(&binaries);
+        if let Some(rest) = std::env::var_os("PATH") {
+            path.push(":");
+            path.push(rest);
+        }
+        let mut command = Command::new(binaries.join(program));
+        command.env("PATH", path);
+        command
+    }
+}
+
+/// The WebAssembly in cargo's messages, which are lines of JSON.
+fn compiled_file(messages: &str, manifest: &Path) -> Option<PathBuf> {
+    let artifact = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["reason"] == "compiler-artifact")
+        .rfind(|message| message["manifest_path"].as_str().map(Path::new) == Some(manifest))?;
+    let files = artifact["filenames"].as_array()?;
+    files.iter().filter_map(Value::as_str).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
+}
+
+/// Runs a step, with a line that says how long it took.
+fn step(name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    eprint!("{name:>12} ");
+    std::io::stderr().flush()?;
+    let done = work();
+    match &done {
+        Ok(()) => eprintln!("{:.1} s", begin.elapsed().as_secs_f64()),
+        Err(_) => eprintln!("failed"),
+    }
+    done
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let program = command.get_program().to_owned();
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    if !status.success() {
+        bail!("{} failed: {status}", program.display());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::{compiled_file, root};
+
+    #[test]
+    fn compiled_file_is_the_one_of_the_worker() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","manifest_path":"/r/dep/Cargo.toml","filenames":["/t/libdep.rlib"]}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","manifest_path":"/r/worker/Cargo.toml","filenames":["/t/build-script"]}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","manifest_path":"/r/worker/Cargo.toml","filenames":["/t/worker.wasm"]}"#,
+            "\n",
+            r#"{"reason":"build-finished","success":true}"#,
+        );
+        let found = |manifest| compiled_file(messages, Path::new(manifest));
+        assert_eq!(found("/r/worker/Cargo.toml"), Some(PathBuf::from("/t/worker.wasm")));
+        assert_eq!(found("/r/dep/Cargo.toml"), None);
+        assert_eq!(found("/r/other/Cargo.toml"), None);
+    }
+
+    /// wasm-bindgen refuses WebAssembly of another version of itself.
+    #[test]
+    fn wasm_bindgen_is_of_the_version_of_the_library() {
+        let lock = std::fs::read_to_string(root().join("Cargo.lock")).expect("it is there");
+        let lock: toml::Table = lock.parse().expect("it is TOML");
+        let versions = |name: &str| -> Vec<String> {
+            let packages = lock["package"].as_array().expect("it lists packages");
+            let named = packages.iter().filter(|package| package["name"].as_str() == Some(name));
+            named.map(|package| package["version"].to_string()).collect()
+        };
+        assert_eq!(versions("wasm-bindgen").len(), 1);
+        assert_eq!(versions("wasm-bindgen"), versions("wasm-bindgen-cli-support"));
+    }
+}
