@@ -1,7 +1,8 @@
-//! Small readers of JSON: plain values, raw members of objects, and names of members.
+//! Small readers of JSON (plain values, raw members of objects, member names), and percent coding.
 
 mod members;
 mod name;
+pub mod percent;
 mod reader;
 
 pub use members::Members;
