@@ -1,7 +1,8 @@
-//! Guards: what is unsafe in a text, as pure functions of the text or of a service's answer and the
-//! configured bars.
+//! Guard engines: detection of unsafe text, as pure functions of a text or of a service's response
+//! and the configured levels.
 //!
-//! It sends nothing and decides nothing about replies: the rooms do.
+//! The crate sends nothing and does not choose the reply to blocked content: `gateway::guards`
+//! does.
 
 pub mod aliyun;
 pub mod chunking;
@@ -20,10 +21,10 @@ pub use stream_window::{MaskRestorer, StreamWindow, tail_start};
 pub use text_fields::{GuardInput, GuardText, TextFields};
 pub use word_list::WordList;
 
-/// How risky something is.
+/// Level of a risk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
-    /// Not at all (`none`, `S0`).
+    /// No risk (`none`, `S0`).
     #[default]
     None,
     /// `low`, `S1`
@@ -35,7 +36,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// Its name.
+    /// Name in the configuration, replies, and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -46,12 +47,12 @@ impl Level {
     }
 }
 
-/// What a risk is about, in the words of Alibaba's `MultiModalGuard`.
+/// Subject of a risk, named after Alibaba's `MultiModalGuard`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dimension {
-    /// `contentModeration`: what is said.
+    /// `contentModeration`: unsafe content.
     Content,
-    /// `promptAttack`: an attempt to misuse the model.
+    /// `promptAttack`: attempt to misuse the model.
     PromptAttack,
     /// `sensitiveData`: personal data and secrets.
     SensitiveData,
@@ -59,12 +60,12 @@ pub enum Dimension {
     MaliciousUrl,
     /// `modelHallucination`
     Hallucination,
-    /// `customLabel`: what the operator has taught the service.
+    /// `customLabel`: label that the operator has defined at the service.
     CustomLabel,
 }
 
 impl Dimension {
-    /// Its name on the wire and in replies.
+    /// Name on the wire and in replies.
     pub fn name(self) -> &'static str {
         match self {
             Self::Content => "contentModeration",
@@ -77,17 +78,17 @@ impl Dimension {
     }
 }
 
-/// Which side of a conversation is checked.
+/// Direction of the checked text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// What is asked.
+    /// Text of the caller.
     Request,
-    /// What is answered.
+    /// Text of the model.
     Response,
 }
 
 impl Phase {
-    /// Its name.
+    /// Name in records and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Request => "request",
@@ -96,38 +97,37 @@ impl Phase {
     }
 }
 
-/// Something that was found.
+/// Reason of a verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is about.
+    /// Subject of the risk.
     pub dimension: Dimension,
-    /// How risky it is.
+    /// Level of the risk.
     pub level: Level,
-    /// The service's or the pattern's name for it: low-cardinality, never a part of the text.
+    /// Name by the service or the pattern: low cardinality, never a part of the text.
     pub label: String,
 }
 
-/// What a guard says of a text.
+/// Result of a guard for one text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It may pass.
+    /// The text may pass.
     Pass,
-    /// It may pass with these parts of it changed: in order, apart from each other, on borders of
-    /// characters.
+    /// The text may pass with these edits: in order, apart from each other, on character borders.
     Mask(Vec<Edit>, Vec<Finding>),
-    /// It may not pass, for these reasons; never empty.
+    /// The text must not pass, for these reasons; never empty.
     Block(Vec<Finding>),
 }
 
-/// A part of a text that another takes the place of.
+/// Replacement of a part of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
     /// Bytes of the text.
     pub at: std::ops::Range<usize>,
-    /// What stands there instead.
+    /// Replacement text.
     pub text: String,
 }
 
-/// A service did not say what it thinks; what it said instead goes to the log.
+/// Failed check: the service returned no verdict. Holds the cause for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuardError(pub String);

@@ -1,8 +1,9 @@
-//! A stream under guard: its events wait until their text is checked, and go on as they came.
+//! Window over a guarded stream: holds events until their text is checked, and releases them with
+//! their bytes unchanged.
 //!
-//! Text is counted in characters, not in events, since a provider may put any number of them into
-//! one. What was checked is shown but for the end that guards hold back, which is checked again with
-//! what comes next: so nothing is missed because it came in two parts. It checks nothing itself.
+//! Text is counted in characters, not in events, since one event may hold any amount. Guards hold
+//! back the end of a checked text, and it is checked again with the following text. So a finding
+//! that spans events is not missed. The window itself checks nothing.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -14,63 +15,64 @@ use openai::{AnswerTexts, Event, TextField, Unreadable, answer_texts};
 use super::text_fields::{EditableText, GuardInput, GuardText, edit_parts, write_changed};
 use super::{Edit, Masks};
 
-/// Events of a stream that are not shown yet.
+/// Events of a stream that are not released yet, with their texts by channel.
 #[derive(Debug, Default)]
 pub struct StreamWindow {
     held: VecDeque<HeldEvent>,
     channels: Vec<TextChannel>,
-    /// About how many bytes of text wait.
+    /// Approximate length of the held text, in bytes.
     waiting_bytes: usize,
 }
 
-/// So much of what was shown is shown to guards again, in characters, for them to understand the rest.
+/// Length of released text that guards receive again as context, in characters.
 const CONTEXT_CHARS: usize = 60;
 
-/// More than this of one text does not wait for what follows, in bytes: memory has an end.
+/// Maximum length of text of one channel that guards may hold back, in bytes: bounds memory.
 const MAX_HELD_BYTES: usize = 256 << 10;
 
-/// A text of a choice that says so much else meanwhile, in bytes, is taken to be over: reasoning, before
-/// the answer. Nothing of the answer would be shown otherwise before all of it is there.
+/// Text that a choice adds to other channels before a channel counts as ended, in bytes. Reasoning
+/// ends this way when the answer begins; otherwise the answer would wait for the end of the stream.
 const MAX_IDLE_BYTES: usize = 64;
 
-/// More texts than this are not told apart in one stream.
+/// Maximum number of channels of a stream.
 const MAX_CHANNELS: usize = 1_000;
 
-/// An event, and its texts.
+/// Held event and its texts.
 #[derive(Debug)]
 struct HeldEvent {
     bytes: Bytes,
-    /// Each of the strand of this number.
+    /// Texts, each with the index of its channel.
     parts: Vec<(usize, EditableText)>,
-    /// Where the texts are repeated.
+    /// Ranges of `logprobs`, which repeat the texts.
     echoes: Vec<Range<usize>>,
 }
 
-/// A text that goes through a stream: what one choice says, thinks or calls.
+/// Text of one member of a choice throughout the stream: content, reasoning, or a tool call.
 #[derive(Debug, Default)]
 struct TextChannel {
     name: String,
-    /// The end of what was shown of it, so that a guard sees where the rest begins.
+    /// End of the released text, as context for guards.
     shown_tail: String,
-    /// How many of its characters nobody has checked.
+    /// Number of characters that no guard has checked.
     unchecked_chars: usize,
-    /// How many bytes at its end guards hold back. It holds until they look again.
+    /// Number of bytes at its end that guards hold back until their next check.
     held_back_bytes: usize,
-    /// How many bytes its choice has said elsewhere since.
+    /// Number of bytes that its choice has added to other channels since.
     idle_bytes: usize,
-    /// It waits for nothing that follows.
+    /// The channel waits for no following text.
     is_ended: bool,
-    /// It has gone on after it was taken to be over.
+    /// Text has followed after the channel counted as ended.
     is_resumed: bool,
 }
 
 impl TextChannel {
-    /// The number of its choice.
+    /// Index of the choice, as text.
     fn choice(&self) -> &str {
         self.name.split('.').next().unwrap_or_default()
     }
 
-    /// Nothing follows, so that what it held back is to be looked at again.
+    /// Ends the channel. Held-back text counts as unchecked, so that it is checked again as
+    /// complete.
     fn mark_ended(&mut self) {
         if !self.is_ended && self.unchecked_chars + self.held_back_bytes > 0 {
             self.unchecked_chars += 1;
@@ -78,8 +80,8 @@ impl TextChannel {
         self.is_ended = true;
     }
 
-    /// From where on guards that look for words look. What was shown before it went on was shown for
-    /// an end; a word may have begun there, and must not be completed.
+    /// Start of unchecked text for word lists. Text before a resumption was released as complete; a
+    /// word that begins there must not be completed.
     fn search_from(&self) -> usize {
         match self.is_resumed {
             true => self.shown_tail.chars().next().map_or(0, char::len_utf8),
@@ -88,11 +90,11 @@ impl TextChannel {
     }
 }
 
-/// What an answer's placeholders stand for, for whoever may see it.
+/// Restores the placeholders of an answer for callers that may see the data.
 pub trait MaskRestorer {
-    /// The parts of a text that stand for others.
+    /// Returns the edits that restore the placeholders in a text.
     fn restore(&self, text: &str) -> Vec<Edit>;
-    /// How many bytes at its end may be the beginning of such a part.
+    /// Number of bytes at the end of a text that may be the beginning of a placeholder.
     fn undecided_bytes(&self, text: &str) -> usize;
 }
 
@@ -107,7 +109,7 @@ impl MaskRestorer for Masks {
 }
 
 impl StreamWindow {
-    /// Takes one whole event. An error: its texts cannot be found; it waits as the others do.
+    /// Holds one whole event. Fails if its texts cannot be found; the event is held in any case.
     pub fn push_event(&mut self, event: Bytes) -> Result<(), Unreadable> {
         let (bytes, offset) = join_data_lines(event);
         let said = event_texts(&bytes);
@@ -163,33 +165,34 @@ impl StreamWindow {
         (strand, part)
     }
 
-    /// The most characters of one text that nobody has checked.
+    /// Maximum number of unchecked characters of one channel.
     pub fn unchecked_chars(&self) -> usize {
         self.channels.iter().map(|channel| channel.unchecked_chars).max().unwrap_or(0)
     }
 
-    /// About how much text waits, in bytes: the more it is, the more a check costs.
+    /// Approximate length of the held text, in bytes: the cost of a check grows with it.
     pub fn waiting_bytes(&self) -> usize {
         self.waiting_bytes
     }
 
-    /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
 
-    /// The stream has ended: all that waits is to be checked, and nothing waits for what follows.
+    /// Ends all channels: the stream has ended, and all held text is to be checked as complete.
     pub fn finish(&mut self) {
         self.channels.iter_mut().for_each(TextChannel::mark_ended);
     }
 
-    /// Guards look at what waits, and say anew how much of it waits for what follows.
+    /// Clears the held-back lengths of channels with unchecked text; guards set them again in this
+    /// check.
     pub fn begin_check(&mut self) {
         let fresh = self.channels.iter_mut().filter(|channel| channel.unchecked_chars > 0);
         fresh.for_each(|channel| channel.held_back_bytes = 0);
     }
 
-    /// All that waits is checked: shows what need not wait for what follows it.
+    /// Marks all held text as checked and releases the events that need not wait for following
+    /// text.
     pub fn release(&mut self, masks: &impl MaskRestorer) -> Vec<Bytes> {
         self.channels.iter_mut().for_each(|channel| channel.unchecked_chars = 0);
         let texts: Vec<String> =
@@ -234,8 +237,8 @@ impl StreamWindow {
         parts.filter(|(of, _)| *of == strand).map(|(_, part)| part.text.as_str()).collect()
     }
 
-    /// How many events may go: those whose texts all may, and no part of what is to be restored
-    /// without the rest of it.
+    /// Counts the events that may be released: those whose texts are all decided, without splitting
+    /// a placeholder.
     fn releasable_count(&self, safe: &[usize], edits: &[Vec<Edit>]) -> usize {
         let mut max = self.held.len();
         loop {
@@ -279,7 +282,7 @@ impl GuardInput for StreamWindow {
 
     fn apply_edits(&mut self, strand: usize, edits: &[Edit]) {
         let start = self.channels[strand].shown_tail.len();
-        // What was shown cannot be changed any more.
+        // Released text cannot be changed any more.
         let edits: Vec<Edit> = edits.iter().filter(|edit| edit.at.end > start).cloned().collect();
         edit_parts(channel_parts(&mut self.held, strand, start), &edits);
     }
@@ -290,7 +293,7 @@ impl GuardInput for StreamWindow {
     }
 }
 
-/// The texts of a strand, each with the byte at which it begins.
+/// Returns the texts of a channel, each with the byte at which it begins.
 fn channel_parts(
     held: &mut VecDeque<HeldEvent>,
     strand: usize,
@@ -304,7 +307,7 @@ fn channel_parts(
     })
 }
 
-/// Where the last `count` characters of a text begin.
+/// Returns the byte at which the last `count` characters of a text begin.
 pub fn tail_start(text: &str, count: usize) -> usize {
     if count == 0 {
         return text.len();
@@ -313,7 +316,7 @@ pub fn tail_start(text: &str, count: usize) -> usize {
 }
 
 fn event_texts(event: &[u8]) -> Result<AnswerTexts<'_>, Unreadable> {
-    // Data in several lines was put into one.
+    // `join_data_lines` made data of several lines one line.
     let Some(Cow::Borrowed(data)) = Event::parse(event).data else {
         return Ok(AnswerTexts::default());
     };
@@ -324,8 +327,8 @@ fn event_texts(event: &[u8]) -> Result<AnswerTexts<'_>, Unreadable> {
     }
 }
 
-/// An event as bytes of which its data is one part, and where that part begins. Data in several lines
-/// is put into one: between the tokens of JSON a space is as good as a line's end.
+/// Returns an event whose data is one line, and the offset of the data. Lines are joined by spaces,
+/// which separate JSON tokens like line endings.
 fn join_data_lines(event: Bytes) -> (Bytes, usize) {
     let read = Event::parse(&event);
     match read.data {
@@ -352,7 +355,7 @@ mod tests {
 
     use super::{MaskRestorer, StreamWindow};
 
-    /// Stands for one thing.
+    /// Restores one placeholder.
     struct Mask(&'static str, &'static str);
 
     impl MaskRestorer for Mask {
@@ -446,7 +449,7 @@ mod tests {
         assert!(window.push_event(Bytes::from_static(b"data: {\"choices\":[7]}\n\n")).is_err());
     }
 
-    /// Holds the last eight bytes of each text back, and says what is shown.
+    /// Holds back the last eight bytes of each text, and returns the number of released events.
     fn held(window: &mut StreamWindow, data: &str) -> usize {
         window.push_event(format!("data: {data}\n\n").into()).expect("readable");
         window.begin_check();
@@ -462,7 +465,8 @@ mod tests {
     #[test]
     fn what_is_over_holds_nothing_up() {
         let mut window = StreamWindow::default();
-        // The answer does not wait for its reasoning to go on, nor one choice for another that is over.
+        // Neither does content wait for its reasoning, nor one choice for another one that has
+        // ended.
         assert_eq!(held(&mut window, &delta(0, "reasoning_content", "so be it")), 0);
         let long = "what is said is said at some length here";
         assert_eq!(held(&mut window, &delta(0, "content", long)), 0);
@@ -471,7 +475,7 @@ mod tests {
         let end = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
         assert_eq!(held(&mut window, end), 1);
         assert_eq!(held(&mut window, &delta(1, "content", long)), 2);
-        // What goes on all the same is shown with what was taken for its end.
+        // Text of a resumed channel is released with the text before its end.
         window
             .push_event(format!("data: {}\n\n", delta(0, "content", "!")).into())
             .expect("readable");
@@ -481,8 +485,9 @@ mod tests {
     }
 
     proptest! {
-        /// However it is cut and checked, what was masked is restored, nothing else changes, and
-        /// whatever is shorter than what is held back is seen whole in one check before any of it is shown.
+        /// Under any split and any order of checks, masks are restored and nothing else changes. A
+        /// text that is shorter than the held-back part is checked whole before any of it is
+        /// released.
         #[test]
         fn no_split_matters(
             cuts in prop::collection::vec((1..6_usize, any::<bool>()), 1..40),

@@ -1,5 +1,4 @@
-//! Texts that stand somewhere in JSON, so that they can be checked as text and changed where they
-//! stand.
+//! Texts of a JSON body, for checks as plain text and edits in place.
 
 use std::ops::Range;
 
@@ -8,38 +7,37 @@ use openai::{AnswerTexts, TextField};
 
 use super::Edit;
 
-/// Something that holds texts to check.
+/// Source of texts for guards.
 pub trait GuardInput {
-    /// The texts.
+    /// Texts to check.
     fn texts(&self) -> Vec<GuardText>;
-    /// Changes parts of a text; they are in order and apart from each other.
+    /// Applies edits to a text. They are in order and apart from each other.
     fn apply_edits(&mut self, number: usize, edits: &[Edit]);
-    /// Keeps so many bytes at the end of a text back until it is known what follows them.
+    /// Holds back `bytes` bytes at the end of a text until the following text is known.
     fn hold_back(&mut self, number: usize, bytes: usize);
 }
 
-/// A text to check.
+/// Text to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuardText {
-    /// Its own among those of its material.
+    /// Number of the text within its input.
     pub number: usize,
-    /// The text.
     pub text: String,
-    /// What stands before this byte was shown already, and is here to be understood by.
+    /// Start of the unchecked part. The bytes before it were released and serve as context.
     pub unchecked_from: usize,
-    /// Whether there is more to come.
+    /// Whether text may follow.
     pub goes_on: bool,
 }
 
-/// The texts of one body. They are checked together, a line apart.
+/// Texts of one body. They are checked together, joined by line feeds.
 #[derive(Debug)]
 pub struct TextFields {
     parts: Vec<EditableText>,
-    /// Where the texts are repeated: what is changed must not be read there.
+    /// Ranges of `logprobs`, which repeat the texts: changed text must not remain there.
     echoes: Vec<Range<usize>>,
 }
 
-/// A text, and the place of the JSON string that it was read from.
+/// Text and range of its JSON string.
 #[derive(Debug)]
 pub(super) struct EditableText {
     pub(super) at: Range<usize>,
@@ -54,30 +52,29 @@ impl EditableText {
 }
 
 impl TextFields {
-    /// Takes texts in the order in which they stand in their body.
+    /// Collects texts in the order of their body.
     pub fn new<'a>(texts: impl IntoIterator<Item = TextField<'a>>) -> Self {
         let mut parts: Vec<EditableText> = texts.into_iter().map(EditableText::new).collect();
         parts.retain(|part| !part.text.trim().is_empty());
         Self { parts, echoes: Vec::new() }
     }
 
-    /// Takes the texts of an answer.
+    /// Collects the texts of an answer.
     pub fn from_answer(answer_texts: AnswerTexts<'_>) -> Self {
         Self { echoes: answer_texts.logprobs, ..Self::new(answer_texts.texts) }
     }
 
-    /// Whether there is nothing to check.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
 
-    /// All texts as one, a line apart.
+    /// All texts joined by line feeds.
     pub fn text(&self) -> String {
         let texts: Vec<&str> = self.parts.iter().map(|part| part.text.as_str()).collect();
         texts.join("\n")
     }
 
-    /// The body with the changed texts; `None`: nothing was changed.
+    /// Returns the body with the changed texts. `None` if nothing changed.
     pub fn write_body(&self, body: &[u8]) -> Option<Bytes> {
         write_changed(body, &self.parts, &self.echoes)
     }
@@ -104,8 +101,8 @@ impl GuardInput for TextFields {
     }
 }
 
-/// Changes texts that follow each other: each stands from a byte on in the text that the edits are
-/// made for. Of an edit that spans several, the first takes the new text.
+/// Applies edits to the parts of a text, each with the byte at which it begins. The first part of
+/// an edit that spans several parts takes the replacement.
 pub(super) fn edit_parts<'a>(
     parts: impl IntoIterator<Item = (usize, &'a mut EditableText)>,
     edits: &[Edit],
@@ -118,7 +115,7 @@ pub(super) fn edit_parts<'a>(
         for (edit, placed) in edits.iter().zip(&mut placed) {
             let from = edit.at.start.clamp(whole.start, whole.end) - start;
             let to = edit.at.end.clamp(whole.start, whole.end) - start;
-            // An edit without a length belongs to the text in which it stands, or which it ends.
+            // An empty edit belongs to the part that contains it.
             let is_here = from < to || (edit.at.is_empty() && whole.contains(&edit.at.start));
             if !is_here {
                 continue;
@@ -137,8 +134,7 @@ pub(super) fn edit_parts<'a>(
     }
 }
 
-/// A body with the changed ones among its texts, and without what repeats them; `None`: nothing was
-/// changed.
+/// Returns a body with its changed texts and without their repetitions. `None` if nothing changed.
 pub(super) fn write_changed(
     body: &[u8],
     parts: &[EditableText],
@@ -155,7 +151,7 @@ pub(super) fn write_changed(
     let mut at = 0;
     for (place, text) in places {
         out.extend_from_slice(&body[at..place.start]);
-        // The repetition is gone: `null`.
+        // The repetition becomes `null`.
         serde_json::to_writer(&mut out, &text).expect("a string always serialises");
         at = place.end;
     }

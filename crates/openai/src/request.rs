@@ -1,6 +1,7 @@
-//! What the gateway needs to know of a request, and where in the bytes it stands.
+//! Request body: the fields that steer the gateway, and their ranges in the bytes.
 //!
-//! The body is checked to be JSON in one pass and is never built anew: what must change is spliced.
+//! One pass validates that the body is JSON. It is never serialized again: changes are spliced into
+//! the original bytes.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,62 +13,59 @@ use crate::Endpoint;
 use crate::invalid::Invalid;
 use crate::steering_fields::{SteeringFields, StreamOptions};
 
-/// A checked request body: the few fields that steer the gateway, and the places of those that it
-/// may have to change.
+/// Validated request body: the fields that steer the gateway, and the ranges of those that may have
+/// to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The model's name.
     pub model: String,
-    /// Whether the answer is to be a stream.
+    /// Whether the caller asks for a stream.
     pub stream: bool,
-    /// Whether the caller asked for the usage of a stream.
+    /// Whether the caller asks for the usage of a stream.
     pub wants_usage: bool,
-    /// The `user` field, where it is text.
+    /// `user`, if it is a string.
     pub user: Option<String>,
-    /// Where the prompt stands.
+    /// Range of the prompt.
     pub content: Range<usize>,
-    /// Where else there is text that the model reads: tools, a schema, what comes after.
+    /// Ranges of other text that the model reads: tools, a schema, a suffix.
     pub extra_prompt: Vec<Range<usize>>,
-    /// How long the answer may be.
+    /// Limit on the length of the answer.
     pub output: OutputLimit,
     body_start: usize,
     model_range: Range<usize>,
     usage_option: UsageOption,
 }
 
-/// How long an answer may be, by the request's own word.
+/// Limit on the length of an answer, as the request states it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutputLimit {
-    /// The most tokens of one choice, where the request names a number.
+    /// Maximum number of tokens for each choice, if the request names a number.
     pub max_per_choice: Option<u64>,
-    /// How many choices are asked for, one at least: `n`, or `best_of` where that is more, for each
-    /// of a completion's prompts.
+    /// Number of choices, at least 1: the larger of `n` and `best_of`, times the number of a
+    /// completion's prompts.
     pub choices: u64,
-    /// Where `max_tokens` stands.
     max_tokens: Option<Range<usize>>,
-    /// Where `max_completion_tokens` stands.
     max_completion_tokens: Option<Range<usize>>,
 }
 
-/// What of a request is changed for a target. The default changes nothing.
+/// Changes to a request for a target. The default changes nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Changes<'a> {
-    /// Another name for the model.
+    /// Name of the model at the provider.
     pub model: Option<&'a str>,
     /// Whether a stream must end with its usage.
     pub ask_for_usage: bool,
-    /// The most tokens of one choice, and the field to say it in where the request has none.
+    /// Maximum number of tokens for each choice, and the field to add if the request has none.
     pub max_output_tokens: Option<(u64, OutputField)>,
-    /// Messages to stand behind the last one of a chat: JSON objects with commas between them.
+    /// Messages to append to a chat: JSON objects separated by commas.
     pub extra_messages: Option<&'a str>,
 }
 
-/// The field by which an upstream takes the most tokens of a choice.
+/// Field by which an upstream accepts the maximum number of tokens of a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputField {
-    /// `max_tokens`, which OpenAI calls deprecated and everybody else understands.
+    /// `max_tokens`: deprecated by OpenAI and accepted by all other providers.
     MaxTokens,
-    /// `max_completion_tokens`, the only one that OpenAI's reasoning models take.
+    /// `max_completion_tokens`, the only one that OpenAI's reasoning models accept.
     MaxCompletionTokens,
 }
 
@@ -80,21 +78,21 @@ impl OutputField {
     }
 }
 
-/// Where `stream_options.include_usage` stands, or would stand.
+/// State of `stream_options.include_usage`, with the place of an edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum UsageOption {
-    /// No `stream_options`: a member goes in at this place, before the others.
+    /// No `stream_options`: a member is inserted here, before the others.
     Absent(usize),
-    /// `stream_options` is null: it is replaced.
+    /// `stream_options` is null: its value is replaced.
     Null(Range<usize>),
-    /// An object without the member: it goes in at this place, followed by a comma or not.
+    /// Object without the member: it is inserted here, followed by a comma if other members follow.
     Silent { at: usize, comma: bool },
-    /// The member's value.
+    /// Range of the member's value.
     Stated(Range<usize>),
 }
 
 impl Request {
-    /// Reads a body. One pass over the bytes; nothing is copied but the model's name and the user.
+    /// Parses a body in one pass. Only the model's name and the user are copied.
     pub fn parse(endpoint: Endpoint, body: &[u8]) -> Result<Self, Invalid> {
         let text =
             std::str::from_utf8(body).map_err(|error| Invalid::NotJson(error.to_string()))?;
@@ -173,7 +171,7 @@ impl Request {
         })
     }
 
-    /// The body with some things changed. `None`: nothing changes.
+    /// Returns the body with the changes. `None` if nothing changes.
     pub fn rewrite(&self, body: &[u8], changes: Changes<'_>) -> Option<Vec<u8>> {
         let mut edits: Vec<Edit<'_>> = Vec::new();
         if let Some(name) = changes.model.filter(|name| *name != self.model) {
@@ -214,9 +212,9 @@ impl Request {
         })
     }
 
-    /// Lowers every field that names a length above `most` or none; where there is no field that the
-    /// upstream minds, one goes in. Who takes `max_tokens` may well pass over the newer name; who takes
-    /// the newer one takes the older one too, but not both.
+    /// Lowers every maximum that is above `limit` or is not a number. Inserts the upstream's field
+    /// if the request has no field that the upstream respects. Upstreams of `max_tokens` may ignore
+    /// the newer name. Upstreams of the newer name accept the older one too, but not both at once.
     fn cap_output<'a>(&self, body: &[u8], max: u64, field: OutputField, edits: &mut Vec<Edit<'a>>) {
         let OutputLimit { max_tokens, max_completion_tokens, max_per_choice: asked, .. } =
             &self.output;
@@ -236,16 +234,16 @@ impl Request {
     }
 }
 
-/// What stands at a place from now on.
 type Edit<'a> = (Range<usize>, Cow<'a, str>);
 
-/// Adds an edit before those of later places: they are few, and a sort is kilobytes of code.
+/// Inserts an edit before those of later ranges: there are few, and a sort costs kilobytes of code.
 fn insert_edit<'a>(edits: &mut Vec<Edit<'a>>, place: Range<usize>, text: Cow<'a, str>) {
     let at = edits.partition_point(|(other, _)| other.start <= place.start);
     edits.insert(at, (place, text));
 }
 
-/// A name is echoed, logged and put into URLs, so it is bounded, and none that a URL takes for a path.
+/// Whether a model name is valid. It is echoed, logged, and put into URLs, so it is bounded and
+/// must not be a relative path.
 fn is_model_name(name: &str) -> bool {
     (1..=256).contains(&name.len())
         && name != "."
@@ -260,8 +258,8 @@ fn require_field<'a>(
     field.ok_or(Invalid::Missing(name))
 }
 
-/// A number, rounded up, in quotes too: there are upstreams that take `"5"` and `5.0` for 5. What is
-/// none is the upstream's to refuse.
+/// Parses a number and rounds it up. Quoted numbers count, since some upstreams take `"5"` and
+/// `5.0` for 5. Everything else is `None`, and the upstream refuses it.
 fn parse_number(raw: &RawValue) -> Option<u64> {
     let quoted = raw.get().starts_with('"').then(|| parse_string(raw)).flatten();
     let text = quoted.as_deref().unwrap_or(raw.get()).trim();
@@ -271,8 +269,8 @@ fn parse_number(raw: &RawValue) -> Option<u64> {
     })
 }
 
-/// How many prompts a completion has: an array holds texts or arrays of tokens, each of them one, or
-/// the tokens of a single one.
+/// Counts the prompts of a completion. An array holds strings or arrays of tokens, one prompt each,
+/// or the tokens of a single prompt.
 fn count_prompts(content: &RawValue) -> u64 {
     let first = content.get().strip_prefix('[').map(str::trim_start).unwrap_or_default();
     if !first.starts_with(['"', '[']) {
@@ -282,7 +280,7 @@ fn count_prompts(content: &RawValue) -> u64 {
 }
 
 fn parse_string(raw: &RawValue) -> Option<Cow<'_, str>> {
-    // `&str` cannot hold an escape; the owned form is for those that have one.
+    // `&str` cannot hold an escape; a string with escapes is decoded into an owned one.
     serde_json::from_str::<&str>(raw.get())
         .map(Cow::Borrowed)
         .or_else(|_| serde_json::from_str::<String>(raw.get()).map(Cow::Owned))

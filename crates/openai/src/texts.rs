@@ -1,8 +1,8 @@
-//! Finds what is said in requests, answers and chunks, and where in the bytes it stands.
+//! Finds texts in requests, answers, and chunks, with their ranges in the bytes.
 //!
-//! It looks at every string of a message whatever its member is called, so that text which a provider
-//! adds tomorrow (`reasoning_content` was such a one) is found too. What is left out names things and
-//! says nothing: roles, ids, types, names of functions, and embedded files.
+//! It reads every string of a message under any member name, so that text in a new member (as
+//! `reasoning_content` once was) is found too. It skips strings that are no text: roles, ids,
+//! types, names of functions, and embedded files.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,74 +15,72 @@ use serde_json::value::RawValue;
 
 use crate::Endpoint;
 
-/// A text, and where it stands.
+/// Text and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextField<'a> {
-    /// Who says it; in an answer the assistant.
+    /// Role of its message; in an answer the assistant.
     pub role: MessageRole,
-    /// What it belongs to: texts of one strand in one chunk after another are one text. The choice or
-    /// the message by its number, and the members that lead to it: `0.content`,
+    /// Path of the text: texts with the same path in successive chunks form one text. It has the
+    /// number of the choice or message and the member names: `0.content`,
     /// `0.tool_calls.1.function.arguments`.
     pub channel: String,
-    /// The text itself.
     pub text: Cow<'a, str>,
-    /// Where the JSON string stands, its quotes included.
+    /// Range of the JSON string with its quotes.
     pub at: Range<usize>,
 }
 
-/// Who says something.
+/// Author of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageRole {
     /// `system` or `developer`: the application.
     System,
-    /// `user`, and whoever is none of the others.
+    /// `user`, and every unknown role.
     User,
     /// `assistant`: the model.
     Assistant,
-    /// `tool` or `function`: what a call has brought.
+    /// `tool` or `function`: result of a call.
     Tool,
 }
 
-/// A picture in a request: its URL, or a `data:` URL that holds it.
+/// Image in a request: its URL, or a `data:` URL that holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image<'a> {
-    /// The number of its message.
+    /// Number of its message.
     pub message: usize,
-    /// Who shows it.
+    /// Role of its message.
     pub role: MessageRole,
-    /// Its URL.
     pub url: Cow<'a, str>,
 }
 
-/// What is said in a request: its texts in their order, its pictures, and how many messages there are.
+/// Texts and images of a request in their order, and the roles of its messages.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Prompt<'a> {
-    /// Each with the number of its message.
+    /// Texts, each with the number of its message.
     pub texts: Vec<(usize, TextField<'a>)>,
-    /// Each with the number of its message.
+    /// Images.
     pub images: Vec<Image<'a>>,
-    /// Who says each message.
+    /// Role of each message.
     pub roles: Vec<MessageRole>,
-    /// Whether some of it is given as numbers of tokens, which nobody reads here.
+    /// Whether some input is given as token numbers, which the gateway cannot read.
     pub has_tokens: bool,
 }
 
-/// What is said in an answer, or in the data of one event of a stream.
+/// Texts of an answer, or of the data of one event of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct AnswerTexts<'a> {
-    /// The texts of every choice, in the order in which they stand.
+    /// Texts of all choices in the order of the bytes.
     pub texts: Vec<TextField<'a>>,
-    /// The choices that end here, by their numbers.
+    /// Indices of the choices that finish here.
     pub finished_choices: Vec<u32>,
-    /// Where `logprobs` stand, which repeat the texts.
+    /// Ranges of `logprobs`, which repeat the texts.
     pub logprobs: Vec<Range<usize>>,
 }
 
-/// The JSON is nested deeper than messages ever are, or no message at all.
+/// JSON that is nested deeper than messages are, or that is no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreadable;
 
-/// Members whose strings say nothing.
+/// Members whose strings are no text.
 const NON_TEXT_MEMBERS: [&str; 12] = [
     "role",
     "id",
@@ -97,13 +95,14 @@ const NON_TEXT_MEMBERS: [&str; 12] = [
     "file_data",
     "tool_call_id",
 ];
-/// Messages are not nested deeper.
+/// Maximum nesting of messages.
 const MAX_DEPTH: usize = 17;
-/// Schemas of what providers take are not: each level of one is two or three of JSON.
+/// Maximum nesting of schemas: each level of a schema takes two or three levels of JSON.
 const MAX_SCHEMA_DEPTH: usize = 64;
 
 impl<'a> Prompt<'a> {
-    /// Reads the content of a request: messages, a prompt or an input, which stands at `at` in `body`.
+    /// Parses the content of a request (messages, a prompt, or an input) in the range `at` of
+    /// `body`.
     pub fn parse(endpoint: Endpoint, body: &'a str, at: Range<usize>) -> Result<Self, Unreadable> {
         let content = body.get(at).ok_or(Unreadable)?;
         let messages: Vec<&RawValue> = match content.starts_with('[') {
@@ -136,8 +135,8 @@ impl<'a> Prompt<'a> {
         Ok(prompt)
     }
 
-    /// Adds what the model reads beside the content, each part at its place in `body`: tools, a
-    /// schema. It is the application's, and in no message.
+    /// Adds texts outside the content that the model reads: tools and schemas, each in a range of
+    /// `body`. They count as the application's and belong to no message.
     pub fn read_tools_and_schema(
         &mut self,
         body: &'a str,
@@ -159,15 +158,15 @@ impl<'a> Prompt<'a> {
     }
 }
 
-/// In the place of a message's number, of what is in none.
+/// Message number of texts outside all messages.
 const OUTSIDE_MESSAGES: usize = usize::MAX;
 
-/// The texts of [`sayings_in_answer`].
+/// Returns the texts of [`answer_texts`].
 pub fn texts_in_answer(body: &str) -> Result<Vec<TextField<'_>>, Unreadable> {
     answer_texts(body).map(|sayings| sayings.texts)
 }
 
-/// Every text of a body that is no answer: an error, as its provider words it.
+/// Returns every text of an error body.
 pub fn texts_in_error(body: &str) -> Result<Vec<TextField<'_>>, Unreadable> {
     let whole: &RawValue = serde_json::from_str(body).map_err(|_| Unreadable)?;
     let mut all = Vec::new();
@@ -179,7 +178,7 @@ pub fn texts_in_error(body: &str) -> Result<Vec<TextField<'_>>, Unreadable> {
     Ok(all)
 }
 
-/// What is said in an answer, or in the data of one event of a stream, of every choice.
+/// Returns the texts of all choices of an answer, or of the data of one event of a stream.
 pub fn answer_texts(body: &str) -> Result<AnswerTexts<'_>, Unreadable> {
     #[derive(Deserialize)]
     struct Answer<'a> {
@@ -219,7 +218,7 @@ pub fn answer_texts(body: &str) -> Result<AnswerTexts<'_>, Unreadable> {
             sayings.finished_choices.push(choice.index.unwrap_or(0));
         }
     }
-    // A choice may have its text before or behind its message.
+    // A choice may have its text before or after its message.
     all.sort_by_key(|field| field.at.start);
     Ok(sayings)
 }
@@ -235,7 +234,7 @@ fn parse_role(message: &str) -> Result<MessageRole, Unreadable> {
     })
 }
 
-/// Visits every string that says something, with the path that leads to it, so many levels deep.
+/// Visits every string that may be text, with its path, at most `levels` deep.
 fn visit_texts<'a>(
     value: &'a str,
     path: &mut String,
@@ -249,7 +248,8 @@ fn visit_texts<'a>(
         Some(b'{') => {
             let Members(members) = serde_json::from_str(value).map_err(|_| Unreadable)?;
             for (name, raw) in members {
-                // Such a name may be a property's in a schema, and then it is that one's description.
+                // In a schema such a name may be a property, whose value is then an object or an
+                // array.
                 let is_plain = !raw.get().starts_with(['{', '[']);
                 if !(is_plain && NON_TEXT_MEMBERS.contains(&&*name)) {
                     path.push('.');
@@ -273,7 +273,7 @@ fn visit_texts<'a>(
     Ok(())
 }
 
-/// The number that an item of a delta has by its own word.
+/// Returns the `index` member of an item of a delta.
 fn item_index(item: &str) -> Option<u64> {
     #[derive(Deserialize)]
     struct Numbered {
@@ -288,8 +288,8 @@ fn range_in(body: &str, raw: &str) -> Range<usize> {
     start..start + raw.len()
 }
 
-/// The text of a JSON string. Half a surrogate pair, which no text can hold, is taken for U+FFFD: what
-/// a provider makes of it is not known.
+/// Decodes a JSON string. A lone surrogate, which no text can hold, becomes U+FFFD; the provider's
+/// reading of it is unknown.
 fn decode_text(raw: &str) -> Result<Cow<'_, str>, Unreadable> {
     let inner = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).ok_or(Unreadable)?;
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
@@ -302,7 +302,7 @@ fn decode_text(raw: &str) -> Result<Cow<'_, str>, Unreadable> {
     Ok(Cow::Owned(String::from_utf8_lossy(&bytes.0).into_owned()))
 }
 
-/// The bytes of a string with lone surrogates, which serde_json hands out as they are encoded.
+/// Bytes of a string with lone surrogates, as serde_json returns them (WTF-8).
 struct Wtf8(Vec<u8>);
 
 impl<'de> Deserialize<'de> for Wtf8 {
@@ -328,7 +328,7 @@ mod tests {
     use super::{MessageRole, Prompt, Unreadable, answer_texts, texts_in_answer, texts_in_error};
     use crate::Endpoint;
 
-    /// `strand=text`, and each text stands where it is said to stand.
+    /// Returns `channel=text` for each text, and asserts that its range holds it.
     fn channel_texts(body: &str) -> Vec<String> {
         let all = texts_in_answer(body).expect("an answer");
         for field in &all {

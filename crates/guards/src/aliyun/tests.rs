@@ -28,7 +28,7 @@ fn a_text_is_blocked_from_its_bar_on() {
     assert_blocks(&data("medium"), Level::High, &[]);
     assert_blocks(&data("medium"), Level::Low, &found(Level::Medium));
     assert_blocks(&data("none"), Level::Low, &[]);
-    // `none` as a bar would block everything that was ever checked.
+    // `none` as the blocking level would block every checked text.
     assert_blocks(&data("none"), Level::None, &[]);
     assert_eq!(parse_text_verdict(&ok_body(&data("high")), None), Ok(Verdict::Pass));
 }
@@ -138,7 +138,7 @@ fn each_dimension_has_its_bar() {
     assert_verdict(&[detail("promptAttack", "watch", "medium")], false, &attack);
     assert_verdict(&[detail("maliciousUrl", "block", "high")], false, &Verdict::Pass);
     assert_verdict(&[detail("waterMark", "block", "high")], false, &Verdict::Pass);
-    // An unknown level is what the service suggests.
+    // An unknown level counts as the service's suggestion.
     assert_verdict(&[detail("contentModeration", "block", "S9")], false, &content);
     assert_verdict(&[detail("contentModeration", "watch", "S9")], false, &Verdict::Pass);
     let inner = json!({ "Type": "promptAttack", "Result": [{ "Label": "l", "Level": "medium" }] });
