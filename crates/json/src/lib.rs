@@ -1,9 +1,11 @@
 //! Small readers of JSON: plain values, raw members of objects, and names of members.
 
+mod edits;
 mod members;
 mod name;
 mod reader;
 
+pub use edits::Edits;
 pub use members::Members;
 pub use name::{MemberName, is_same_name};
 pub use reader::{from_bytes, from_text};

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use json::Members;
+use json::{Edits, Members};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -103,40 +103,32 @@ impl<'a> Delta<'a> {
     /// Returns the data with another id and text and without the role. Clients that accumulate
     /// deltas would append a second role to the first one.
     pub fn rewrite(&self, id: Option<&str>, text: &str) -> String {
-        let mut out = String::with_capacity(self.data.len() + text.len());
-        let place = |part: &str| {
-            let start = part.as_ptr() as usize - self.data.as_ptr() as usize;
-            start..start + part.len()
-        };
-        let id = self.id.map(place).zip(id.map(str::to_owned));
-        let delta = self.delta.as_ref().map(|(members, place)| {
-            let mut object = String::from("{");
-            if !text.is_empty() {
-                let text = serde_json::to_string(text).expect("a string always serialises");
-                object.push_str("\"content\":");
-                object.push_str(&text);
-            }
-            for (name, value) in &members.0 {
-                let comma = if object.len() > 1 { "," } else { "" };
-                let name = serde_json::to_string(name).expect("a string always serialises");
-                write!(object, "{comma}{name}:{}", value.get()).expect("a string takes everything");
-            }
-            object.push('}');
-            (place.clone(), object)
-        });
-        let mut at = 0;
-        let (first, second) = match (&id, &delta) {
-            (Some(id), Some(delta)) if id.0.start > delta.0.start => (Some(delta), Some(id)),
-            (id, delta) => (id.as_ref(), delta.as_ref()),
-        };
-        for (place, new) in [first, second].into_iter().flatten() {
-            out.push_str(&self.data[at..place.start]);
-            out.push_str(new);
-            at = place.end;
+        let mut edits = Edits::default();
+        if let (Some(old), Some(new)) = (self.id, id) {
+            let start = old.as_ptr() as usize - self.data.as_ptr() as usize;
+            edits.replace(start..start + old.len(), new);
         }
-        out.push_str(&self.data[at..]);
-        out
+        if let Some((members, range)) = &self.delta {
+            edits.replace(range.clone(), write_delta(members, text));
+        }
+        edits.apply_to_text(self.data)
     }
+}
+
+/// Writes a delta with a text and other members.
+fn write_delta(members: &Members<'_>, text: &str) -> String {
+    let mut object = String::from("{");
+    if !text.is_empty() {
+        object.push_str("\"content\":");
+        object.push_str(&serde_json::to_string(text).expect("a string always serializes"));
+    }
+    for (name, value) in &members.0 {
+        let comma = if object.len() > 1 { "," } else { "" };
+        let name = serde_json::to_string(name).expect("a string always serializes");
+        write!(object, "{comma}{name}:{}", value.get()).expect("a string accepts any write");
+    }
+    object.push('}');
+    object
 }
 
 /// Parses a string; null is empty.
