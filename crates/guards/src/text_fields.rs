@@ -3,8 +3,10 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use json::Edits;
 use openai::{AnswerTexts, TextField};
 
+use super::lenient_json::to_json_string;
 use super::Edit;
 
 /// Source of texts for guards.
@@ -64,10 +66,6 @@ impl TextFields {
         Self { echoes: answer_texts.logprobs, ..Self::new(answer_texts.texts) }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.parts.is_empty()
-    }
-
     /// All texts joined by line feeds.
     pub fn text(&self) -> String {
         let texts: Vec<&str> = self.parts.iter().map(|part| part.text.as_str()).collect();
@@ -110,26 +108,20 @@ pub(super) fn edit_parts<'a>(
     let mut placed = vec![false; edits.len()];
     for (start, part) in parts {
         let whole = start..start + part.text.len();
-        let mut text = String::new();
-        let mut kept = 0;
+        let mut own = Edits::default();
         for (edit, placed) in edits.iter().zip(&mut placed) {
             let from = edit.at.start.clamp(whole.start, whole.end) - start;
             let to = edit.at.end.clamp(whole.start, whole.end) - start;
             // An empty edit belongs to the part that contains it.
             let is_here = from < to || (edit.at.is_empty() && whole.contains(&edit.at.start));
-            if !is_here {
-                continue;
+            if is_here {
+                let is_first = !std::mem::replace(placed, true);
+                own.replace(from..to, if is_first { edit.text.as_str() } else { "" });
             }
-            text.push_str(&part.text[kept..from]);
-            if !std::mem::replace(placed, true) {
-                text.push_str(&edit.text);
-            }
-            kept = to;
-            part.changed = true;
         }
-        if part.changed && kept > 0 || !text.is_empty() {
-            text.push_str(&part.text[kept..]);
-            part.text = text;
+        if !own.is_empty() {
+            part.text = own.apply_to_text(&part.text);
+            part.changed = true;
         }
     }
 }
@@ -144,19 +136,16 @@ pub(super) fn write_changed(
         return None;
     }
     let changed = parts.iter().filter(|part| part.changed);
-    let changed = changed.map(|part| (&part.at, Some(part.text.as_str())));
-    let mut places: Vec<_> = changed.chain(echoes.iter().map(|at| (at, None))).collect();
-    places.sort_unstable_by_key(|(place, _)| place.start);
-    let mut out = Vec::with_capacity(body.len() + 64);
-    let mut at = 0;
-    for (place, text) in places {
-        out.extend_from_slice(&body[at..place.start]);
-        // The repetition becomes `null`.
-        serde_json::to_writer(&mut out, &text).expect("a string always serialises");
-        at = place.end;
+    let changed = changed.map(|part| (&part.at, to_json_string(&part.text)));
+    // A repetition becomes `null`.
+    let repeated = echoes.iter().map(|at| (at, String::from("null")));
+    let mut replaced: Vec<_> = changed.chain(repeated).collect();
+    replaced.sort_unstable_by_key(|(range, _)| range.start);
+    let mut edits = Edits::default();
+    for (range, text) in replaced {
+        edits.replace(range.clone(), text);
     }
-    out.extend_from_slice(&body[at..]);
-    Some(out.into())
+    Some(edits.apply(body).into())
 }
 
 #[cfg(test)]

@@ -219,7 +219,7 @@ impl fmt::Display for InvalidKeys {
             Self::NotKeys => "neither a JSON Web Key Set nor a JSON Web Key",
             Self::TooMany => "more than 64 keys",
             Self::NoneUsable => "no key for RS256 (RSA of 2048 to 4096 bits) or ES256 (P-256)",
-            Self::ShortSecret => "a secret of fewer than 32 bytes, which HS256 requires",
+            Self::ShortSecret => "a secret of fewer than 32 bytes, the minimum of HS256",
         })
     }
 }

@@ -75,14 +75,14 @@ pub enum Rejection {
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Malformed => "The token is malformed or has no expiry.",
-            Self::Algorithm => "The token is not signed with an algorithm that is accepted here.",
-            Self::UnknownKey => "The token is signed with a key that is not known here.",
-            Self::Signature => "The token's signature is wrong.",
+            Self::Malformed => "The token is malformed or has no 'exp' claim.",
+            Self::Algorithm => "The token has an unsupported algorithm or not that of its key: use HS256, RS256, or ES256.",
+            Self::UnknownKey => "The token has an unknown key: no key of the issuer has its 'kid'.",
+            Self::Signature => "The token's signature matches no key of the issuer.",
             Self::Expired => "The token has expired.",
-            Self::NotYetValid => "The token is not valid yet.",
-            Self::Issuer => "The token is from an issuer that is not accepted here.",
-            Self::Audience => "The token is meant for another audience.",
+            Self::NotYetValid => "The token is not valid yet ('nbf').",
+            Self::Issuer => "The token has an issuer ('iss') that is not accepted.",
+            Self::Audience => "The token has an audience ('aud') that is not accepted.",
         })
     }
 }

@@ -32,9 +32,9 @@ impl fmt::Display for Invalid {
             Self::NotAnObject => f.write_str("The body must be a JSON object."),
             Self::Missing(param) => write!(f, "The field '{param}' is missing."),
             Self::Wrong { param, expected } => write!(f, "The field '{param}' must be {expected}."),
-            Self::Twice(param) => write!(f, "The field '{param}' appears twice."),
+            Self::Twice(param) => write!(f, "The field '{param}' appears twice: send it once."),
             Self::Ambiguous(param) => {
-                write!(f, "The field '{param}' must be spelled exactly so, in lower case.")
+                write!(f, "The field '{param}' must be spelled exactly like this, in lower case.")
             }
         }
     }

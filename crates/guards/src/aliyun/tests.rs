@@ -94,16 +94,16 @@ fn what_is_no_verdict_is_never_a_pass() {
         "code SignatureDoesNotMatch: m",
     );
     assert_no_verdict(r#"{"Data":{"RiskLevel":"none","Suggestion":"pass"}}"#, "code null: ");
-    assert_no_verdict(r#"{"Code":200}"#, "no Data");
-    assert_no_verdict(r#"{"Code":200,"Data":{}}"#, "neither RiskLevel nor Result");
+    assert_no_verdict(r#"{"Code":200}"#, "the response has no Data");
+    assert_no_verdict(r#"{"Code":200,"Data":{}}"#, "the response has neither RiskLevel nor Result");
     assert_no_verdict(
         r#"{"Code":200,"Data":{"Suggestion":"block"}}"#,
-        "neither RiskLevel nor Result",
+        "the response has neither RiskLevel nor Result",
     );
-    assert_no_verdict(r#"{"Code":200,"Data":[]}"#, "no Data");
+    assert_no_verdict(r#"{"Code":200,"Data":[]}"#, "the response has no Data");
     assert_no_verdict("[]", "code null: ");
-    assert_no_verdict(r#"{"Code":200,"Data":{"Risk"#, "25 bytes, not JSON");
-    assert_no_verdict("", "0 bytes, not JSON");
+    assert_no_verdict(r#"{"Code":200,"Data":{"Risk"#, "the response of 25 bytes is not JSON");
+    assert_no_verdict("", "the response of 0 bytes is not JSON");
 }
 
 const BARS: [(Dimension, Level); 3] = [

@@ -27,7 +27,7 @@ pub fn parse_text_verdict(body: &[u8], block_at: Option<Level>) -> Result<Verdic
     let labels = parse_labels(&data["Result"]);
     let stated = parse_level(&data["RiskLevel"]);
     if stated.is_none() && !data["Result"].is_array() {
-        return Err(GuardError("neither RiskLevel nor Result".to_owned()));
+        return Err(GuardError("the response has neither RiskLevel nor Result".to_owned()));
     }
     let by_label = if labels.is_empty() { Level::None } else { Level::High };
     let risks = [
@@ -35,7 +35,7 @@ pub fn parse_text_verdict(body: &[u8], block_at: Option<Level>) -> Result<Verdic
         (
             Dimension::PromptAttack,
             parse_level(&data["AttackLevel"]).unwrap_or_default(),
-            self::parse_labels(&data["AttackResult"]),
+            parse_labels(&data["AttackResult"]),
         ),
     ];
     let reached = |level: Level| level > Level::None && block_at.is_some_and(|bar| level >= bar);
@@ -95,7 +95,7 @@ fn parse_guard_summary(data: &Value, bars: &[(Dimension, Level)]) -> Result<Verd
     ];
     let says_nothing = levels.iter().all(|(_, level)| level.is_none());
     if says_nothing && data["Suggestion"] != "pass" {
-        return Err(GuardError("neither details nor levels".to_owned()));
+        return Err(GuardError("the response has neither details nor levels".to_owned()));
     }
     let levels = levels.into_iter().filter_map(|(dimension, level)| Some((dimension, level?)));
     let reached = levels.filter(|(dimension, level)| reaches_block_level(bars, *dimension, *level));
@@ -117,16 +117,16 @@ fn parse_data(answer: &Value) -> Result<&Value, GuardError> {
             other => other.to_string(),
         };
         let message = answer["Message"].as_str().unwrap_or_default();
-        let said = format!(
+        let cause = format!(
             "code {}: {}",
             truncate(&code, MAX_MESSAGE_BYTES),
             truncate(message, MAX_MESSAGE_BYTES)
         );
-        return Err(GuardError(said));
+        return Err(GuardError(cause));
     }
     match &answer["Data"] {
         data @ Value::Object(_) => Ok(data),
-        _ => Err(GuardError("no Data".to_owned())),
+        _ => Err(GuardError("the response has no Data".to_owned())),
     }
 }
 

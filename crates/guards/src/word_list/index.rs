@@ -23,8 +23,7 @@ pub(super) struct WordIndex {
     /// Open addressing: 0 for a free slot, or hash bits of the head of the bucket in `slots`.
     tags: Vec<u8>,
     slots: Vec<u32>,
-    /// Characters and bytes of the longest entry, and bytes of the longest head.
-    pub(super) max_chars: usize,
+    /// Length of the longest entry and of the longest head, in bytes.
     pub(super) max_bytes: usize,
     pub(super) max_head_bytes: usize,
     /// Whether a head is a single character of a script without spaces.
@@ -45,40 +44,40 @@ impl WordIndex {
     /// Normalizes and sorts words.
     pub(super) fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
         let mut text = String::new();
-        let mut drafts = Vec::new();
+        let mut entries = Vec::new();
         for word in words {
             let word = word.trim();
-            let harmless = word.strip_prefix('!');
+            let exception = word.strip_prefix('!');
             let start = text.len();
-            normalize_into(&mut text, harmless.unwrap_or(word).trim());
+            normalize_into(&mut text, exception.unwrap_or(word).trim());
             // Removed invisible characters may have hidden a space at the border.
             text.truncate(start + text[start..].trim_end().len());
             let lead = text[start..].len() - text[start..].trim_start().len();
             let start = start + lead;
             if start < text.len() {
-                drafts.push(SortEntry::new(&text, start, harmless.is_some()));
+                entries.push(SortEntry::new(&text, start, exception.is_some()));
             }
         }
-        drafts.sort_unstable_by(|one, other| {
+        entries.sort_unstable_by(|one, other| {
             let key = one.key.cmp(&other.key);
             key.then_with(|| one.order(&text).cmp(&other.order(&text)))
         });
-        drafts.dedup_by(|one, other| one.order(&text) == other.order(&text));
-        Self::sorted(&text, &drafts)
+        entries.dedup_by(|one, other| one.order(&text) == other.order(&text));
+        Self::from_sorted(&text, &entries)
     }
 
-    fn sorted(text: &str, drafts: &[SortEntry]) -> Self {
+    fn from_sorted(text: &str, sorted: &[SortEntry]) -> Self {
         let mut this = Self {
             text: String::with_capacity(text.len()),
-            ends: Vec::with_capacity(drafts.len()),
+            ends: Vec::with_capacity(sorted.len()),
             ..Self::default()
         };
         let mut last = "";
-        for draft in drafts {
-            let entry = &text[draft.start as usize..draft.end as usize];
-            let head = &entry[..draft.head as usize];
+        for position in sorted {
+            let entry = &text[position.start as usize..position.end as usize];
+            let head = &entry[..position.head as usize];
             let number = to_u32(this.ends.len());
-            if draft.is_exception {
+            if position.is_exception {
                 this.exceptions.push(number);
             }
             if head != last {
@@ -87,11 +86,9 @@ impl WordIndex {
             }
             this.text.push_str(entry);
             this.ends.push(to_u32(this.text.len()));
-            let characters = entry.chars().count();
-            this.max_chars = this.max_chars.max(characters);
             this.max_bytes = this.max_bytes.max(entry.len());
             this.max_head_bytes = this.max_head_bytes.max(head.len());
-            this.has_single |= characters == 1;
+            this.has_single |= entry.chars().count() == 1;
         }
         this.index();
         this

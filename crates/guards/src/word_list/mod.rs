@@ -68,13 +68,6 @@ impl WordList {
         self.entries.len() == 0
     }
 
-    /// Number of characters of the longest word. A match in a text may be longer, since white space
-    /// is collapsed and invisible characters are removed; [`WordList::undecided`] accounts for
-    /// that.
-    pub fn max_chars(&self) -> usize {
-        self.entries.max_chars
-    }
-
     /// Finds the first word in a complete text, in bytes of the original text.
     pub fn find(&self, text: &str) -> Option<Range<usize>> {
         self.find_first(text, 0, false)
@@ -97,8 +90,8 @@ impl WordList {
     pub fn undecided(&self, text: &str, from: usize) -> usize {
         let folded = normalize(&text[from..]);
         let mut open = None;
-        self.scan(&folded, is_within_word(&text[..from]), true, |look| {
-            if let ScanResult::Undecided(at) = look {
+        self.scan(&folded, is_within_word(&text[..from]), true, |result| {
+            if let ScanResult::Undecided(at) = result {
                 open = Some(at);
             }
             false
@@ -111,11 +104,12 @@ impl WordList {
 
     /// Finds all words in a complete text that do not overlap; the longest of those that begin
     /// together.
-    pub fn find_all(&self, text: &str) -> Vec<Range<usize>> {
+    #[cfg(test)]
+    fn find_all(&self, text: &str) -> Vec<Range<usize>> {
         let folded = normalize(text);
         let mut found: Vec<Range<usize>> = Vec::new();
-        self.scan(&folded, false, false, |look| {
-            if let ScanResult::Found(at) = look
+        self.scan(&folded, false, false, |result| {
+            if let ScanResult::Found(at) = result
                 && found.last().is_none_or(|last| last.end <= at.start)
             {
                 found.push(at);
@@ -128,7 +122,7 @@ impl WordList {
     fn find_first(&self, text: &str, from: usize, goes_on: bool) -> Option<Range<usize>> {
         let folded = normalize(&text[from..]);
         let mut found = None;
-        self.scan(&folded, is_within_word(&text[..from]), goes_on, |look| match look {
+        self.scan(&folded, is_within_word(&text[..from]), goes_on, |result| match result {
             ScanResult::Found(at) => {
                 found = Some(at);
                 true
@@ -139,18 +133,18 @@ impl WordList {
         at.first().map(|at| from + at.start..from + at.end)
     }
 
-    /// Scans a normalized text and reports its events, until `seen` returns true or the rest is
+    /// Scans a normalized text and reports its events, until `report` returns true or the rest is
     /// undecided.
     fn scan(
         &self,
         text: &str,
         is_within_word: bool,
         goes_on: bool,
-        mut seen: impl FnMut(ScanResult) -> bool,
+        mut report: impl FnMut(ScanResult) -> bool,
     ) {
         let entries = &self.entries;
         // Range of the last exception.
-        let (mut safe_from, mut safe) = (0, 0);
+        let (mut exception_start, mut exception_end) = (0, 0);
         let mut at = if is_within_word { word_prefix_length(text) } else { 0 };
         while let Some(first) = text[at..].chars().next() {
             let begin = at;
@@ -170,7 +164,7 @@ impl WordList {
             let rest = &text[begin..];
             if goes_on && rest.len() <= entries.max_bytes && entries.is_open(rest, heads[0]) {
                 // An undecided word is checked again together with its exception.
-                seen(ScanResult::Undecided(if begin < safe { safe_from } else { begin }));
+                report(ScanResult::Undecided(if begin < exception_end { exception_start } else { begin }));
                 return;
             }
             let mut word = 0;
@@ -180,15 +174,15 @@ impl WordList {
                 entries.prefixes(bucket, rest, |entry| {
                     let length = entries.length(entry);
                     if entries.is_exception(entry) {
-                        if begin + length > safe {
-                            (safe_from, safe) = (begin, begin + length);
+                        if begin + length > exception_end {
+                            (exception_start, exception_end) = (begin, begin + length);
                         }
                     } else {
                         word = word.max(length);
                     }
                 });
             }
-            if begin + word > safe && word > 0 && seen(ScanResult::Found(begin..begin + word)) {
+            if begin + word > exception_end && word > 0 && report(ScanResult::Found(begin..begin + word)) {
                 return;
             }
         }
@@ -197,6 +191,6 @@ impl WordList {
 
 impl fmt::Debug for WordList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Lexicon({} words)", self.len())
+        write!(f, "WordList({} words)", self.len())
     }
 }

@@ -226,11 +226,11 @@ mod tests {
         assert_refused(r#"{"model":"a","messages":[],"mod\u0065l":"b"}"#, "'model' appears twice");
         assert_refused(
             r#"{"model":"a","messages":[],"Model":"b"}"#,
-            "'model' must be spelled exactly so",
+            "'model' must be spelled exactly like this",
         );
         assert_refused(
             "{\"model\":\"a\",\"messages\":[],\"\u{17f}tream\":true}",
-            "'stream' must be spelled exactly so",
+            "'stream' must be spelled exactly like this",
         );
         assert_refused(
             r#"{"model":"..","messages":[]}"#,

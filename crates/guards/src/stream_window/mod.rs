@@ -5,6 +5,9 @@
 //! back the end of a checked text, and it is checked again with the following text. So a finding
 //! that spans events is not missed. The window itself checks nothing.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -112,21 +115,21 @@ impl StreamWindow {
     /// Holds one whole event. Fails if its texts cannot be found; the event is held in any case.
     pub fn push_event(&mut self, event: Bytes) -> Result<(), Unreadable> {
         let (bytes, offset) = join_data_lines(event);
-        let said = event_texts(&bytes);
-        let mut outcome = said.as_ref().map(|_| ()).map_err(|unreadable| *unreadable);
-        let AnswerTexts { texts, finished_choices: over, logprobs } = said.unwrap_or_default();
+        let texts = event_texts(&bytes);
+        let mut outcome = texts.as_ref().map(|_| ()).map_err(|unreadable| *unreadable);
+        let AnswerTexts { texts, finished_choices, logprobs } = texts.unwrap_or_default();
         let parts: Vec<_> =
             texts.into_iter().map(|field| self.assign_channel(field, offset)).collect();
-        let waits_too_long = |(strand, _): &(usize, EditableText)| {
-            self.channels[*strand].held_back_bytes > MAX_HELD_BYTES
+        let waits_too_long = |(channel, _): &(usize, EditableText)| {
+            self.channels[*channel].held_back_bytes > MAX_HELD_BYTES
         };
         if parts.iter().any(waits_too_long) || self.channels.len() > MAX_CHANNELS {
             outcome = Err(Unreadable);
         }
-        for choice in over {
+        for choice in finished_choices {
             let choice = choice.to_string();
-            let strands = self.channels.iter_mut();
-            strands.filter(|channel| channel.choice() == choice).for_each(TextChannel::mark_ended);
+            let channels = self.channels.iter_mut();
+            channels.filter(|channel| channel.choice() == choice).for_each(TextChannel::mark_ended);
         }
         let echoes = logprobs.into_iter().map(|at| at.start + offset..at.end + offset).collect();
         self.held.push_back(HeldEvent { bytes, parts, echoes });
@@ -135,16 +138,16 @@ impl StreamWindow {
 
     fn assign_channel(&mut self, field: TextField<'_>, offset: usize) -> (usize, EditableText) {
         let known = self.channels.iter().position(|channel| channel.name == field.channel);
-        let strand = known.unwrap_or_else(|| {
+        let channel = known.unwrap_or_else(|| {
             let name = field.channel.clone();
             self.channels.push(TextChannel { name, ..TextChannel::default() });
             self.channels.len() - 1
         });
         let length = field.text.len();
         if self.channels.len() > 1 {
-            let choice = self.channels[strand].choice().to_owned();
+            let choice = self.channels[channel].choice().to_owned();
             for (number, other) in self.channels.iter_mut().enumerate() {
-                if number == strand || other.is_ended || other.choice() != choice {
+                if number == channel || other.is_ended || other.choice() != choice {
                     continue;
                 }
                 other.idle_bytes += length;
@@ -153,7 +156,7 @@ impl StreamWindow {
                 }
             }
         }
-        let own = &mut self.channels[strand];
+        let own = &mut self.channels[channel];
         own.unchecked_chars += field.text.chars().count();
         own.idle_bytes = 0;
         if std::mem::take(&mut own.is_ended) {
@@ -162,7 +165,7 @@ impl StreamWindow {
         self.waiting_bytes += length;
         let mut part = EditableText::new(field);
         part.at = part.at.start + offset..part.at.end + offset;
-        (strand, part)
+        (channel, part)
     }
 
     /// Maximum number of unchecked characters of one channel.
@@ -173,10 +176,6 @@ impl StreamWindow {
     /// Approximate length of the held text, in bytes: the cost of a check grows with it.
     pub fn waiting_bytes(&self) -> usize {
         self.waiting_bytes
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
     }
 
     /// Ends all channels: the stream has ended, and all held text is to be checked as complete.
@@ -196,7 +195,7 @@ impl StreamWindow {
     pub fn release(&mut self, masks: &impl MaskRestorer) -> Vec<Bytes> {
         self.channels.iter_mut().for_each(|channel| channel.unchecked_chars = 0);
         let texts: Vec<String> =
-            (0..self.channels.len()).map(|strand| self.held_text(strand)).collect();
+            (0..self.channels.len()).map(|channel| self.held_text(channel)).collect();
         let edits: Vec<Vec<Edit>> = texts.iter().map(|text| masks.restore(text)).collect();
         let safe: Vec<usize> = texts
             .iter()
@@ -209,32 +208,32 @@ impl StreamWindow {
             .collect();
         let count = self.releasable_count(&safe, &edits);
         let mut shown = vec![0; texts.len()];
-        for (strand, part) in self.held.iter().take(count).flat_map(|piece| &piece.parts) {
-            shown[*strand] += part.text.len();
+        for (channel, part) in self.held.iter().take(count).flat_map(|event| &event.parts) {
+            shown[*channel] += part.text.len();
         }
-        for (strand, text) in texts.iter().enumerate() {
-            let TextChannel { shown_tail: before, .. } = &mut self.channels[strand];
-            before.push_str(&text[..shown[strand]]);
-            let keep = tail_start(before, CONTEXT_CHARS);
-            before.drain(..keep);
+        for (channel, text) in texts.iter().enumerate() {
+            let TextChannel { shown_tail, .. } = &mut self.channels[channel];
+            shown_tail.push_str(&text[..shown[channel]]);
+            let cut = tail_start(shown_tail, CONTEXT_CHARS);
+            shown_tail.drain(..cut);
         }
-        for (strand, edits) in edits.iter().enumerate() {
-            let within = edits.partition_point(|edit| edit.at.end <= shown[strand]);
-            edit_parts(channel_parts(&mut self.held, strand, 0), &edits[..within]);
+        for (channel, edits) in edits.iter().enumerate() {
+            let within = edits.partition_point(|edit| edit.at.end <= shown[channel]);
+            edit_parts(channel_parts(&mut self.held, channel, 0), &edits[..within]);
         }
-        let piece = |piece: HeldEvent| {
-            let parts: Vec<EditableText> = piece.parts.into_iter().map(|(_, part)| part).collect();
-            write_changed(&piece.bytes, &parts, &piece.echoes).unwrap_or(piece.bytes)
+        let write = |event: HeldEvent| {
+            let parts: Vec<EditableText> = event.parts.into_iter().map(|(_, part)| part).collect();
+            write_changed(&event.bytes, &parts, &event.echoes).unwrap_or(event.bytes)
         };
-        let released = self.held.drain(..count).map(piece).collect();
-        let waiting = self.held.iter().flat_map(|piece| &piece.parts);
+        let released = self.held.drain(..count).map(write).collect();
+        let waiting = self.held.iter().flat_map(|event| &event.parts);
         self.waiting_bytes = waiting.map(|(_, part)| part.text.len()).sum();
         released
     }
 
-    fn held_text(&self, strand: usize) -> String {
-        let parts = self.held.iter().flat_map(|piece| &piece.parts);
-        parts.filter(|(of, _)| *of == strand).map(|(_, part)| part.text.as_str()).collect()
+    fn held_text(&self, channel: usize) -> String {
+        let parts = self.held.iter().flat_map(|event| &event.parts);
+        parts.filter(|(of, _)| *of == channel).map(|(_, part)| part.text.as_str()).collect()
     }
 
     /// Counts the events that may be released: those whose texts are all decided, without splitting
@@ -244,9 +243,9 @@ impl StreamWindow {
         loop {
             let mut ends = vec![0; safe.len()];
             let mut count = 0;
-            for piece in self.held.iter().take(max) {
+            for event in self.held.iter().take(max) {
                 let mut after = ends.clone();
-                piece.parts.iter().for_each(|(strand, part)| after[*strand] += part.text.len());
+                event.parts.iter().for_each(|(channel, part)| after[*channel] += part.text.len());
                 if after.iter().zip(safe).any(|(end, safe)| end > safe) {
                     break;
                 }
@@ -280,15 +279,15 @@ impl GuardInput for StreamWindow {
         fresh.map(text).collect()
     }
 
-    fn apply_edits(&mut self, strand: usize, edits: &[Edit]) {
-        let start = self.channels[strand].shown_tail.len();
+    fn apply_edits(&mut self, channel: usize, edits: &[Edit]) {
+        let start = self.channels[channel].shown_tail.len();
         // Released text cannot be changed any more.
         let edits: Vec<Edit> = edits.iter().filter(|edit| edit.at.end > start).cloned().collect();
-        edit_parts(channel_parts(&mut self.held, strand, start), &edits);
+        edit_parts(channel_parts(&mut self.held, channel, start), &edits);
     }
 
-    fn hold_back(&mut self, strand: usize, bytes: usize) {
-        let channel = &mut self.channels[strand];
+    fn hold_back(&mut self, channel: usize, bytes: usize) {
+        let channel = &mut self.channels[channel];
         channel.held_back_bytes = channel.held_back_bytes.max(bytes);
     }
 }
@@ -296,11 +295,11 @@ impl GuardInput for StreamWindow {
 /// Returns the texts of a channel, each with the byte at which it begins.
 fn channel_parts(
     held: &mut VecDeque<HeldEvent>,
-    strand: usize,
+    channel: usize,
     mut start: usize,
 ) -> impl Iterator<Item = (usize, &mut EditableText)> {
-    let parts = held.iter_mut().flat_map(|piece| &mut piece.parts);
-    parts.filter(move |(of, _)| *of == strand).map(move |(_, part)| {
+    let parts = held.iter_mut().flat_map(|event| &mut event.parts);
+    parts.filter(move |(of, _)| *of == channel).map(move |(_, part)| {
         let begin = start;
         start += part.text.len();
         (begin, part)
@@ -342,181 +341,5 @@ fn join_data_lines(event: Bytes) -> (Bytes, usize) {
             (bytes.into(), b"data: ".len())
         }
         None => (event, 0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use proptest::prelude::*;
-
-    use crate::Edit;
-    use crate::text_fields::{GuardInput, GuardText};
-
-    use super::{MaskRestorer, StreamWindow};
-
-    /// Restores one placeholder.
-    struct Mask(&'static str, &'static str);
-
-    impl MaskRestorer for Mask {
-        fn restore(&self, text: &str) -> Vec<Edit> {
-            let found = text.match_indices(self.0);
-            found.map(|(at, it)| Edit { at: at..at + it.len(), text: self.1.to_owned() }).collect()
-        }
-
-        fn undecided_bytes(&self, text: &str) -> usize {
-            let max = self.0.len() - 1;
-            (1..=max).rev().find(|length| text.ends_with(&self.0[..*length])).unwrap_or(0)
-        }
-    }
-
-    const NOTHING: Mask = Mask("\0\0", "");
-
-    fn event(text: &str) -> Bytes {
-        let text = serde_json::to_string(text).expect("a string");
-        format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":{text}}}}}]}}\n\n")
-            .into()
-    }
-
-    fn shown(events: &[Bytes]) -> String {
-        let read = |bytes: &Bytes| {
-            let data = std::str::from_utf8(bytes).expect("text").trim().strip_prefix("data: ");
-            let json: serde_json::Value = serde_json::from_str(data.expect("data")).expect("JSON");
-            json["choices"][0]["delta"]["content"].as_str().expect("text").to_owned()
-        };
-        events.iter().map(read).collect()
-    }
-
-    #[test]
-    fn the_end_waits_for_what_follows() {
-        let mut window = StreamWindow::default();
-        let text = |text: &str, from, goes_on| {
-            vec![GuardText { number: 0, text: text.to_owned(), unchecked_from: from, goes_on }]
-        };
-        window.push_event(event("abc")).expect("readable");
-        window.push_event(event("de")).expect("readable");
-        assert_eq!(window.unchecked_chars(), 5);
-        assert_eq!(window.texts(), text("abcde", 0, true));
-        window.hold_back(0, 3);
-        window.hold_back(0, 1);
-        assert_eq!(window.release(&NOTHING).len(), 0);
-        window.push_event(event("f")).expect("readable");
-        window.hold_back(0, 3);
-        assert_eq!(shown(&window.release(&NOTHING)), "abc");
-        assert!(window.texts().is_empty());
-        window.push_event(Bytes::from_static(b": ping\n\n")).expect("readable");
-        assert!(window.release(&NOTHING).is_empty(), "what waits waits until it is looked at");
-        window.push_event(event("g")).expect("readable");
-        assert_eq!(window.texts(), text("abcdefg", 3, true));
-        window.begin_check();
-        window.apply_edits(
-            0,
-            &[Edit { at: 1..4, text: "-".to_owned() }, Edit { at: 5..6, text: "!".to_owned() }],
-        );
-        window.finish();
-        assert_eq!(window.texts(), text("abc-e!g", 3, false));
-        window.hold_back(0, 2);
-        let rest = window.release(&NOTHING);
-        assert_eq!(shown(&[&rest[..2], &rest[3..]].concat()), "-e!g");
-        assert_eq!(rest[2], ": ping\n\n");
-        assert!(window.is_empty());
-    }
-
-    #[test]
-    fn what_has_no_text_keeps_its_place() {
-        let mut window = StreamWindow::default();
-        window.push_event(Bytes::from_static(b": ping\n\n")).expect("readable");
-        window.push_event(event("abc")).expect("readable");
-        window.push_event(Bytes::from_static(b"data: [DONE]\n\n")).expect("readable");
-        window.hold_back(0, 2);
-        assert_eq!(window.release(&NOTHING), [": ping\n\n"]);
-        window.finish();
-        let rest = window.release(&NOTHING);
-        assert_eq!(rest.len(), 2);
-        assert_eq!(rest[1], "data: [DONE]\n\n");
-    }
-
-    #[test]
-    fn data_in_lines_can_be_changed() {
-        let mut window = StreamWindow::default();
-        let lines = "event: x\ndata: {\"choices\":\ndata: [{\"delta\":{\"content\":\"ab\"}}]}\n\n";
-        window.push_event(Bytes::from_static(lines.as_bytes())).expect("readable");
-        window.apply_edits(0, &[Edit { at: 0..1, text: "é".to_owned() }]);
-        assert_eq!(
-            window.release(&NOTHING),
-            ["data: {\"choices\": [{\"delta\":{\"content\":\"éb\"}}]}\n\n"]
-        );
-        assert!(window.push_event(Bytes::from_static(b"data: {\"choices\":[7]}\n\n")).is_err());
-    }
-
-    /// Holds back the last eight bytes of each text, and returns the number of released events.
-    fn held(window: &mut StreamWindow, data: &str) -> usize {
-        window.push_event(format!("data: {data}\n\n").into()).expect("readable");
-        window.begin_check();
-        let texts = window.texts();
-        texts.iter().filter(|text| text.goes_on).for_each(|text| window.hold_back(text.number, 8));
-        window.release(&NOTHING).len()
-    }
-
-    fn delta(choice: u32, member: &str, text: &str) -> String {
-        format!(r#"{{"choices":[{{"index":{choice},"delta":{{"{member}":"{text}"}}}}]}}"#)
-    }
-
-    #[test]
-    fn what_is_over_holds_nothing_up() {
-        let mut window = StreamWindow::default();
-        // Neither does content wait for its reasoning, nor one choice for another one that has
-        // ended.
-        assert_eq!(held(&mut window, &delta(0, "reasoning_content", "so be it")), 0);
-        let long = "what is said is said at some length here";
-        assert_eq!(held(&mut window, &delta(0, "content", long)), 0);
-        assert_eq!(held(&mut window, &delta(0, "content", long)), 2);
-        assert_eq!(held(&mut window, &delta(1, "content", long)), 0);
-        let end = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
-        assert_eq!(held(&mut window, end), 1);
-        assert_eq!(held(&mut window, &delta(1, "content", long)), 2);
-        // Text of a resumed channel is released with the text before its end.
-        window
-            .push_event(format!("data: {}\n\n", delta(0, "content", "!")).into())
-            .expect("readable");
-        let text = window.texts().into_iter().find(|text| text.number == 1).expect("it is fresh");
-        assert_eq!((text.unchecked_from, text.goes_on), (1, true));
-        assert!(text.text.ends_with("length here!"));
-    }
-
-    proptest! {
-        /// Under any split and any order of checks, masks are restored and nothing else changes. A
-        /// text that is shorter than the held-back part is checked whole before any of it is
-        /// released.
-        #[test]
-        fn no_split_matters(
-            cuts in prop::collection::vec((1..6_usize, any::<bool>()), 1..40),
-            back in 4..9_usize,
-        ) {
-            let text = "[A_1] and 中文[A_1 [A_1][A_1]x bad [A_ 1] bad[A_1]";
-            let mask = Mask("[A_1]", "someone@example.org");
-            let mut window = StreamWindow::default();
-            let characters: Vec<char> = text.chars().collect();
-            let (mut at, mut out, mut seen) = (0, String::new(), 0);
-            for (length, check) in cuts.into_iter().cycle() {
-                if at == characters.len() {
-                    break;
-                }
-                let end = (at + length).min(characters.len());
-                let piece: String = characters[at..end].iter().collect();
-                window.push_event(event(&piece)).expect("readable");
-                at = end;
-                if check {
-                    window.begin_check();
-                    seen += window.texts().iter().map(|it| it.text.matches("bad").count()).sum::<usize>();
-                    window.hold_back(0, back);
-                    out += &shown(&window.release(&mask));
-                    prop_assert!(seen > 0 || !out.contains("ba"));
-                }
-            }
-            window.finish();
-            out += &shown(&window.release(&mask));
-            prop_assert_eq!(out, text.replace("[A_1]", "someone@example.org"));
-        }
     }
 }
