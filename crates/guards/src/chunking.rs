@@ -1,33 +1,34 @@
-//! A long text in slices that a service takes, and edits of slices as edits of the text.
+//! Splits a long text into chunks for a service, and joins the edits of chunks into edits of the
+//! text.
 //!
-//! It cuts where a sentence ends, else at a space, else in the middle of a word. What is looked for
-//! could lie across the last two, so the slice after such a cut begins a little earlier.
+//! It cuts after a sentence, else at a space, else within a word. After a cut of the last two kinds
+//! the next chunk repeats the end of this one, since a finding may cross the cut.
 
 use std::ops::Range;
 
 use super::Edit;
 
-/// How much of a slice the next one says again where the cut is not at a sentence's end, in
-/// characters: longer than nearly every term and every number, cheap beside a slice. Never more than
-/// a quarter of a slice.
+/// Overlap of two chunks after a cut that is not at the end of a sentence, in characters: longer
+/// than nearly every term and number, and cheap in comparison with a chunk. At most a quarter of a
+/// chunk.
 pub const OVERLAP_CHARS: usize = 64;
 
-/// Stands for what slices mask in different ways.
+/// Replaces text that overlapping chunks mask in different ways.
 const CONFLICT_MASK: &str = "****";
 
-/// A place to cut.
+/// Place to cut.
 #[derive(Clone, Copy)]
 struct CutPoint {
-    /// Bytes before it.
+    /// Byte offset.
     at: usize,
-    /// Whether a sentence, or the text, ends there.
+    /// Whether a sentence or the text ends here.
     is_clean: bool,
 }
 
-/// Cuts a text into slices of at most `most` characters, in bytes and in order; none for an empty
-/// text. Every character is in a slice, and in one alone but for [`OVERLAP`].
+/// Splits a text into chunks of at most `limit` characters, as byte ranges in order. Every
+/// character is in one chunk, and in two only within [`OVERLAP_CHARS`]. An empty text has no chunk.
 ///
-/// A character beyond Unicode's first plane counts twice, as services written in Java count it.
+/// A character beyond Unicode's first plane counts as two, as in services written in Java.
 pub fn chunk_text(text: &str, max: usize) -> Vec<Range<usize>> {
     let overlap = OVERLAP_CHARS.min(max / 4);
     let mut slices = Vec::new();
@@ -41,8 +42,8 @@ pub fn chunk_text(text: &str, max: usize) -> Vec<Range<usize>> {
     slices
 }
 
-/// Where the first slice of a text ends. Only its second half is searched for a good place: slices
-/// would get short and calls many.
+/// Finds the end of the first chunk of a text. It searches only the second half: short chunks would
+/// cost many calls.
 fn find_cut(text: &str, max: usize) -> CutPoint {
     let (mut length, mut sentence, mut space) = (0, None, None);
     for (at, character) in text.char_indices() {
@@ -64,7 +65,8 @@ fn find_cut(text: &str, max: usize) -> CutPoint {
     CutPoint { at: text.len(), is_clean: true }
 }
 
-/// A full stop inside of a word (`example.com`, `3.14`) ends nothing.
+/// Whether a sentence ends with this character. A full stop inside a word (`example.com`, `3.14`)
+/// ends none.
 fn ends_sentence(character: char, next: Option<char>) -> bool {
     match character {
         '。' | '！' | '？' | '\n' => true,
@@ -73,7 +75,7 @@ fn ends_sentence(character: char, next: Option<char>) -> bool {
     }
 }
 
-/// How many bytes the last characters of a text have.
+/// Returns the number of bytes of the last characters of a text.
 fn suffix_bytes(text: &str, max: usize) -> usize {
     let mut length = 0;
     let fits = text.chars().rev().take_while(|character| {
@@ -83,8 +85,8 @@ fn suffix_bytes(text: &str, max: usize) -> usize {
     fits.map(char::len_utf8).sum()
 }
 
-/// Brings the edits of slices together as edits of the text: in order, each once. Where slices
-/// overlap and mask in different ways, all that either of them masks is hidden.
+/// Joins the edits of chunks into edits of the text, in order and each once. Overlapping edits that
+/// differ become one mask over everything that any of them masks.
 pub fn join_edits(parts: impl IntoIterator<Item = (Range<usize>, Vec<Edit>)>) -> Vec<Edit> {
     let shifted = parts.into_iter().flat_map(|(slice, edits)| {
         edits.into_iter().map(move |edit| Edit {
@@ -132,10 +134,11 @@ mod tests {
         assert_chunks("你好吗？我很好。再见", 8, &["你好吗？我很好。", "再见"]);
         assert_chunks("one two. three", 12, &["one two.", " three"]);
         assert_chunks("one\ntwo three", 6, &["one\n", "two ", " three"]);
-        // A stop within a word is none, and a slice after a space or a hard cut looks back.
+        // A full stop within a word ends no sentence. The chunk after a space or a cut within a
+        // word overlaps.
         assert_chunks("aaaa bb.cc", 9, &["aaaa ", "a bb.cc"]);
         assert_chunks("abcdefghijkl", 8, &["abcdefgh", "ghijkl"]);
-        // An end in the first half would make for short slices.
+        // A sentence that ends in the first half would make a short chunk.
         assert_chunks("a. bcdefghijk", 8, &["a. bcdef", "efghijk"]);
     }
 
@@ -186,7 +189,7 @@ mod tests {
         fn a_term_is_whole_in_some_slice(
             before in "[a-c 界]{0,300}", term in "[a-e 界]{1,50}", after in "[a-c 界]{0,300}",
         ) {
-            // Without sentence ends every cut but the last is at a space or a hard one.
+            // Without sentence ends every cut but the last is at a space or within a word.
             let text = format!("{before}{term}{after}");
             let at = before.len()..before.len() + term.len();
             let holds = |slice: &std::ops::Range<usize>| slice.start <= at.start && at.end <= slice.end;

@@ -1,13 +1,13 @@
-//! JSON within a text: the arguments of a tool call are a text that is JSON, in which a program may
-//! write any character as `\u` and four digits.
+//! JSON within a text: the arguments of a tool call are a string that contains JSON, in which any
+//! character may be written as `\u` and four digits.
 
 use std::borrow::Cow;
 
-/// How far back an escaped phrase may begin, in characters of the text as it is.
+/// Maximum length of an escaped phrase across a split, in characters of the escaped text.
 pub const LOOKBEHIND_CHARS: usize = 60;
 
-/// A text as whoever reads it as JSON understands it; `None`: there is nothing to understand. It need not
-/// be whole: what is no escape stays.
+/// Returns the text without its JSON escapes. `None` if it has none. The text may be incomplete:
+/// anything that is not an escape stays.
 pub fn unescape(text: &str) -> Option<String> {
     text.contains('\\').then(|| {
         let mut plain = String::with_capacity(text.len());
@@ -23,7 +23,8 @@ pub fn unescape(text: &str) -> Option<String> {
     })
 }
 
-/// What stands for the escape with which a text begins, and how many bytes that has.
+/// Decodes the escape at the beginning of a text. Returns the replacement and the length of the
+/// escape in bytes.
 fn unescape_first(text: &str) -> (Cow<'static, str>, usize) {
     match text.as_bytes().get(1) {
         Some(b'n' | b'r' | b't' | b'b' | b'f') => (Cow::Borrowed(" "), 2),
@@ -48,7 +49,7 @@ fn unescape_first(text: &str) -> (Cow<'static, str>, usize) {
     }
 }
 
-/// The number behind `\u`.
+/// Parses the number after `\u`.
 fn parse_utf16_unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     let is_number = digits.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -1,6 +1,7 @@
-//! A model as judge: what Llama Guard and Qwen3Guard are asked, and what their answers mean.
+//! Model as judge: requests to Llama Guard and Qwen3Guard, and their verdicts.
 //!
-//! Both have their instructions in their chat template, so that they are sent the conversation alone.
+//! Both have their instructions in their chat template, so the request contains only the
+//! conversation.
 
 use bytes::Bytes;
 
@@ -9,8 +10,8 @@ use crate::settings::JudgeFormat;
 use super::lenient_json::{self, to_json_string};
 use super::{Dimension, Finding, GuardError, Level, Verdict};
 
-/// The categories that Qwen3Guard is trained on. A judge repeats what it is told to, so nothing else
-/// of what it says becomes a label.
+/// Categories that Qwen3Guard is trained on. A judge repeats text that it is told to repeat, so
+/// nothing else of its output becomes a label.
 const QWEN_CATEGORIES: [(&str, Dimension); 9] = [
     ("Violent", Dimension::Content),
     ("Non-violent Illegal Acts", Dimension::Content),
@@ -23,8 +24,8 @@ const QWEN_CATEGORIES: [(&str, Dimension); 9] = [
     ("Jailbreak", Dimension::PromptAttack),
 ];
 
-/// The body that asks about a question, or about the answer to it. A question that is not known is
-/// empty: the templates want the user to speak first.
+/// Builds the request about a question, or about the answer to it. An unknown question is empty:
+/// the templates require a user's message first.
 pub fn request_body(
     model: &str,
     format: JudgeFormat,
@@ -46,8 +47,8 @@ pub fn request_body(
     body.into()
 }
 
-/// Reads a chat completion. `unsafe` is a high risk, Qwen3Guard's `Controversial` a medium one; what
-/// reaches `block_at` blocks, and `None` blocks nothing.
+/// Parses a chat completion. `unsafe` is a high risk, and Qwen3Guard's `Controversial` a medium
+/// one. A level blocks if it reaches `block_at`; `None` blocks nothing.
 pub fn parse_verdict(
     body: &[u8],
     format: JudgeFormat,
@@ -56,22 +57,22 @@ pub fn parse_verdict(
     let answer = lenient_json::parse_json(body)?;
     let content = answer["choices"][0]["message"]["content"]
         .as_str()
-        .ok_or_else(|| GuardError("a completion without content".to_owned()))?;
+        .ok_or_else(|| GuardError("the completion has no content".to_owned()))?;
     let (level, findings) = match format {
         JudgeFormat::LlamaGuard => llama_guard(content),
         JudgeFormat::Qwen3Guard => qwen3_guard(content),
     }
-    .ok_or_else(|| GuardError("the judge says neither safe nor unsafe".to_owned()))?;
+    .ok_or_else(|| GuardError("the completion is neither safe nor unsafe".to_owned()))?;
     let is_blocked = level > Level::None && block_at.is_some_and(|bar| level >= bar);
     Ok(if is_blocked { Verdict::Block(findings) } else { Verdict::Pass })
 }
 
-/// `safe`, or `unsafe` and then `S1,S9`.
+/// Parses `safe`, or `unsafe` and then `S1,S9`.
 fn llama_guard(content: &str) -> Option<(Level, Vec<Finding>)> {
     let mut words = content.split([' ', '\n', '\r', '\t', ',']).filter(|word| !word.is_empty());
     let word = words.next()?;
     if word.eq_ignore_ascii_case("safe") {
-        // `safe but …` is no word of a model that was made for this.
+        // Llama Guard never continues after `safe`, so such an output is no verdict.
         return words.next().is_none().then(|| (Level::None, Vec::new()));
     }
     if !word.eq_ignore_ascii_case("unsafe") {
@@ -86,7 +87,8 @@ fn llama_guard(content: &str) -> Option<(Level, Vec<Finding>)> {
     Some((Level::High, findings(Level::High, hazards, "unsafe")))
 }
 
-/// `Safety: Unsafe`, `Categories: Violent, PII` and sometimes `Refusal: No`, each on a line.
+/// Parses `Safety: Unsafe`, `Categories: Violent, PII`, and the optional `Refusal: No`, each on a
+/// line.
 fn qwen3_guard(content: &str) -> Option<(Level, Vec<Finding>)> {
     let member = |name: &'static str| {
         content.lines().filter_map(move |line| {
@@ -100,7 +102,7 @@ fn qwen3_guard(content: &str) -> Option<(Level, Vec<Finding>)> {
             .find(|(name, _)| value.eq_ignore_ascii_case(name))
             .map(|(_, level)| level)
     });
-    // Of two that disagree, one was perhaps put into its mouth: the worse one counts.
+    // Of several levels the worst counts: the checked text may have injected another one.
     let level = levels.collect::<Option<Vec<Level>>>()?.into_iter().max()?;
     let named = member("Categories").flat_map(|list| list.split(',')).filter_map(|name| {
         QWEN_CATEGORIES.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name.trim()))
@@ -109,7 +111,7 @@ fn qwen3_guard(content: &str) -> Option<(Level, Vec<Finding>)> {
     Some((level, findings(level, named, otherwise)))
 }
 
-/// One finding for each category, each once; one called `otherwise` where there is none.
+/// Makes one finding of each distinct category, or one labeled `otherwise` if there is none.
 fn findings<'a>(
     level: Level,
     categories: impl Iterator<Item = (&'a str, Dimension)>,
@@ -137,7 +139,7 @@ mod tests {
 
     use super::{parse_verdict, request_body};
 
-    /// `None` is no verdict; labels are those of a block.
+    /// Asserts a verdict by its labels; `None` is no verdict.
     #[track_caller]
     fn assert_verdict(format: JudgeFormat, bar: Level, content: &str, expected: Option<&[&str]>) {
         let body =

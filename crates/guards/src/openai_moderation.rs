@@ -1,4 +1,4 @@
-//! `/v1/moderations`: what is asked, and what the answer means.
+//! Client of `/v1/moderations`: requests and verdicts.
 
 use std::fmt::Write as _;
 
@@ -8,26 +8,25 @@ use serde_json::Value;
 use super::lenient_json::{self, to_json_string, to_label, to_number};
 use super::{Dimension, Finding, GuardError, Level, Verdict};
 
-/// What is to be judged.
+/// Input of a check.
 #[derive(Clone, Copy, Debug)]
 pub enum ModerationInput<'a> {
-    /// Texts, each for itself; at least one.
+    /// Texts, each with its own result; at least one.
     Texts(&'a [&'a str]),
-    /// Texts and images, together.
+    /// Texts and images with one common result.
     Parts(&'a [ModerationPart<'a>]),
 }
 
-/// A part of what is to be judged.
+/// Part of a mixed input.
 #[derive(Clone, Copy, Debug)]
 pub enum ModerationPart<'a> {
-    /// A text.
     Text(&'a str),
-    /// The address of an image, `data:` included.
+    /// URL of an image, also `data:`.
     Image(&'a str),
 }
 
 impl ModerationInput<'_> {
-    /// How many results an answer has.
+    /// Number of results in a response.
     pub fn results(&self) -> usize {
         match self {
             Self::Texts(texts) => texts.len(),
@@ -36,7 +35,7 @@ impl ModerationInput<'_> {
     }
 }
 
-/// The body that asks.
+/// Builds the request body.
 pub fn request_body(model: Option<&str>, input: ModerationInput<'_>) -> Bytes {
     let mut body = "{".to_owned();
     if let Some(model) = model {
@@ -44,7 +43,7 @@ pub fn request_body(model: Option<&str>, input: ModerationInput<'_>) -> Bytes {
     }
     body.push_str(r#""input":"#);
     match input {
-        // Not every server knows lists.
+        // Some servers accept no list.
         ModerationInput::Texts([text]) => body.push_str(&to_json_string(text)),
         ModerationInput::Texts(texts) => {
             write_list(&mut body, texts.iter().map(|text| to_json_string(text)))
@@ -73,11 +72,11 @@ impl ModerationPart<'_> {
     }
 }
 
-/// Reads the answer to a question with so many `results`; one flagged text blocks them all.
+/// Parses the response to an input with `results` results; one flagged text blocks them all.
 ///
-/// A category with a threshold (in thousandths) blocks from that score on, another where it is
-/// flagged. What is flagged without a category blocks under the label `flagged`. Fewer results than
-/// questions are no verdict: one of the texts was not judged.
+/// A category with a threshold (in thousandths) blocks from that score on; one without blocks if it
+/// is flagged. A flagged text without a category blocks under the label `flagged`. Fewer results
+/// than texts are no verdict, since one of the texts was not checked.
 pub fn parse_verdict(
     body: &[u8],
     thresholds: &[(String, u16)],
@@ -86,7 +85,7 @@ pub fn parse_verdict(
     let answer = lenient_json::parse_json(body)?;
     let found = answer["results"].as_array().map_or(&[][..], Vec::as_slice);
     if found.is_empty() || found.len() < results {
-        return Err(GuardError(format!("{} results for {results} questions", found.len())));
+        return Err(GuardError(format!("{} results for {results} inputs", found.len())));
     }
     let mut labels = Vec::new();
     for result in found {
@@ -104,14 +103,14 @@ pub fn parse_verdict(
     Ok(Verdict::Block(labels.into_iter().map(finding).collect()))
 }
 
-/// The categories for which one result blocks.
+/// Returns the categories that block in one result.
 fn flagged_categories<'a>(
     result: &'a Value,
     thresholds: &'a [(String, u16)],
 ) -> Result<Vec<&'a str>, GuardError> {
     let categories = result["categories"].as_object();
     if categories.is_none() && !result["flagged"].is_boolean() {
-        return Err(GuardError("a result without flags".to_owned()));
+        return Err(GuardError("a result has no flag".to_owned()));
     }
     let score = |name: &str| to_number(&result["category_scores"][name]);
     let is_judged_by_score =
@@ -164,7 +163,7 @@ mod tests {
         );
     }
 
-    /// `None` is no verdict.
+    /// Asserts a verdict by its labels; `None` is no verdict.
     #[track_caller]
     fn assert_verdict(results: &Value, asked: usize, expected: Option<&[&str]>) {
         let thresholds = [("violence".to_owned(), 700), ("sexual".to_owned(), 0)];
@@ -193,7 +192,7 @@ mod tests {
         let text =
             json!([result(false, &json!({ "violence": false }), &json!({ "violence": "0.9" }))]);
         assert_verdict(&text, 1, Some(&["violence"]));
-        // Without a score there is only the flag.
+        // Without a score only the flag counts.
         assert_verdict(
             &json!([result(true, &json!({ "violence": true }), &Value::Null)]),
             1,

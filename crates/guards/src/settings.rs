@@ -1,4 +1,4 @@
-//! Settings of the guard engines, as the configuration is parsed into them.
+//! Settings of the guard engines; `config` parses into them.
 
 use regex_lite::Regex;
 use secret::Secret;
@@ -8,29 +8,29 @@ use crate::{Dimension, Level};
 /// `kind = "aliyun"`
 #[derive(Debug)]
 pub struct Aliyun {
-    /// Scheme and host without a slash at the end: `https://green-cip.cn-shanghai.aliyuncs.com`.
+    /// Scheme and host without a trailing slash: `https://green-cip.cn-shanghai.aliyuncs.com`.
     pub endpoint: String,
-    /// The id of the access key.
+    /// Id of the access key.
     pub access_key_id: Secret,
-    /// The access key's secret.
+    /// Secret of the access key.
     pub access_key: Secret,
-    /// The token of a temporary key (STS).
+    /// Token of a temporary key (STS).
     pub security_token: Option<Secret>,
-    /// What is asked.
+    /// API call.
     pub action: AliyunAction,
-    /// The service for requests.
+    /// Service for requests.
     pub request_service: String,
-    /// The service for answers.
+    /// Service for answers.
     pub response_service: String,
-    /// The service for images, where they are checked.
+    /// Service for images, if they are checked.
     pub image_service: Option<String>,
-    /// The least level that blocks, by dimension (`MultiModalGuard`); one that is not named never does.
+    /// Lowest level that blocks, by dimension (`MultiModalGuard`); other dimensions never block.
     pub block_levels: Vec<(Dimension, Level)>,
-    /// Sensitive data is masked as the service says instead of blocked.
+    /// Masks sensitive data as the service suggests instead of blocking.
     pub mask: bool,
 }
 
-/// What Alibaba's service is asked.
+/// API call of Alibaba's service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AliyunAction {
     /// `TextModerationPlus`
@@ -40,7 +40,7 @@ pub enum AliyunAction {
     MultiModal,
 }
 
-/// How a model that judges speaks.
+/// Output format of a judging model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JudgeFormat {
     /// `safe`, or `unsafe` and a line of categories (`S1,S9`).
@@ -52,52 +52,52 @@ pub enum JudgeFormat {
 /// `kind = "pii"`
 #[derive(Debug)]
 pub struct Pii {
-    /// What is looked for.
+    /// Built-in kinds to detect.
     pub detect: Vec<PiiKind>,
-    /// What else.
+    /// Operator's patterns to detect.
     pub custom: Vec<CustomPii>,
-    /// What happens to it.
+    /// Action on a finding.
     pub action: PiiAction,
-    /// Whether an answer shows again what was masked in its question.
+    /// Whether an answer shows masked data of its request again.
     pub restore: bool,
 }
 
-/// A kind of personal data or of secret.
+/// Kind of personal data or secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PiiKind {
-    /// An e-mail address.
+    /// E-mail address.
     Email,
-    /// A telephone number: Chinese, American or international.
+    /// Telephone number: Chinese, American, or international.
     Phone,
-    /// A Chinese resident's identity number, by its check digit.
+    /// Identity number of a Chinese resident, with its check digit.
     ChineseId,
-    /// A bank card's number, by Luhn's check.
+    /// Bank card number that passes Luhn's check.
     Card,
-    /// An address of the Internet, of either version.
+    /// IP address of either version.
     Address,
-    /// A key of an API.
+    /// API key.
     ApiKey,
 }
 
-/// A pattern of the operator's own.
+/// Operator's own pattern.
 #[derive(Debug)]
 pub struct CustomPii {
-    /// Its name, in labels and in what replaces it.
+    /// Name in labels and placeholders.
     pub name: String,
-    /// What is looked for.
+    /// Expression to detect.
     pub pattern: Regex,
-    /// What replaces it, with `$1` or `$name` for groups; `None`: its name in brackets.
+    /// Replacement, with `$1` or `$name` for groups; `None` is the name in brackets.
     pub replacement: Option<String>,
 }
 
-/// What happens to personal data.
+/// Action on personal data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PiiAction {
-    /// A placeholder takes its place: `[EMAIL_1]`.
+    /// Replaces it with a placeholder: `[EMAIL_1]`.
     #[default]
     Replace,
-    /// A digest takes its place.
+    /// Replaces it with a digest.
     Hash,
-    /// The request or the answer is blocked.
+    /// Blocks the request or the answer.
     Refuse,
 }

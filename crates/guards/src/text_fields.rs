@@ -1,45 +1,45 @@
-//! Texts that stand somewhere in JSON, so that they can be checked as text and changed where they
-//! stand.
+//! Texts of a JSON body, for checks as plain text and edits in place.
 
 use std::ops::Range;
 
 use bytes::Bytes;
+use json::Edits;
 use openai::{AnswerTexts, TextField};
 
+use super::lenient_json::to_json_string;
 use super::Edit;
 
-/// Something that holds texts to check.
+/// Source of texts for guards.
 pub trait GuardInput {
-    /// The texts.
+    /// Texts to check.
     fn texts(&self) -> Vec<GuardText>;
-    /// Changes parts of a text; they are in order and apart from each other.
+    /// Applies edits to a text. They are in order and apart from each other.
     fn apply_edits(&mut self, number: usize, edits: &[Edit]);
-    /// Keeps so many bytes at the end of a text back until it is known what follows them.
+    /// Holds back `bytes` bytes at the end of a text until the following text is known.
     fn hold_back(&mut self, number: usize, bytes: usize);
 }
 
-/// A text to check.
+/// Text to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuardText {
-    /// Its own among those of its material.
+    /// Number of the text within its input.
     pub number: usize,
-    /// The text.
     pub text: String,
-    /// What stands before this byte was shown already, and is here to be understood by.
+    /// Start of the unchecked part. The bytes before it were released and serve as context.
     pub unchecked_from: usize,
-    /// Whether there is more to come.
+    /// Whether text may follow.
     pub goes_on: bool,
 }
 
-/// The texts of one body. They are checked together, a line apart.
+/// Texts of one body. They are checked together, joined by line feeds.
 #[derive(Debug)]
 pub struct TextFields {
     parts: Vec<EditableText>,
-    /// Where the texts are repeated: what is changed must not be read there.
+    /// Ranges of `logprobs`, which repeat the texts: changed text must not remain there.
     echoes: Vec<Range<usize>>,
 }
 
-/// A text, and the place of the JSON string that it was read from.
+/// Text and range of its JSON string.
 #[derive(Debug)]
 pub(super) struct EditableText {
     pub(super) at: Range<usize>,
@@ -54,30 +54,25 @@ impl EditableText {
 }
 
 impl TextFields {
-    /// Takes texts in the order in which they stand in their body.
+    /// Collects texts in the order of their body.
     pub fn new<'a>(texts: impl IntoIterator<Item = TextField<'a>>) -> Self {
         let mut parts: Vec<EditableText> = texts.into_iter().map(EditableText::new).collect();
         parts.retain(|part| !part.text.trim().is_empty());
         Self { parts, echoes: Vec::new() }
     }
 
-    /// Takes the texts of an answer.
+    /// Collects the texts of an answer.
     pub fn from_answer(answer_texts: AnswerTexts<'_>) -> Self {
         Self { echoes: answer_texts.logprobs, ..Self::new(answer_texts.texts) }
     }
 
-    /// Whether there is nothing to check.
-    pub fn is_empty(&self) -> bool {
-        self.parts.is_empty()
-    }
-
-    /// All texts as one, a line apart.
+    /// All texts joined by line feeds.
     pub fn text(&self) -> String {
         let texts: Vec<&str> = self.parts.iter().map(|part| part.text.as_str()).collect();
         texts.join("\n")
     }
 
-    /// The body with the changed texts; `None`: nothing was changed.
+    /// Returns the body with the changed texts. `None` if nothing changed.
     pub fn write_body(&self, body: &[u8]) -> Option<Bytes> {
         write_changed(body, &self.parts, &self.echoes)
     }
@@ -104,8 +99,8 @@ impl GuardInput for TextFields {
     }
 }
 
-/// Changes texts that follow each other: each stands from a byte on in the text that the edits are
-/// made for. Of an edit that spans several, the first takes the new text.
+/// Applies edits to the parts of a text, each with the byte at which it begins. The first part of
+/// an edit that spans several parts takes the replacement.
 pub(super) fn edit_parts<'a>(
     parts: impl IntoIterator<Item = (usize, &'a mut EditableText)>,
     edits: &[Edit],
@@ -113,32 +108,25 @@ pub(super) fn edit_parts<'a>(
     let mut placed = vec![false; edits.len()];
     for (start, part) in parts {
         let whole = start..start + part.text.len();
-        let mut text = String::new();
-        let mut kept = 0;
+        let mut own = Edits::default();
         for (edit, placed) in edits.iter().zip(&mut placed) {
             let from = edit.at.start.clamp(whole.start, whole.end) - start;
             let to = edit.at.end.clamp(whole.start, whole.end) - start;
-            // An edit without a length belongs to the text in which it stands, or which it ends.
+            // An empty edit belongs to the part that contains it.
             let is_here = from < to || (edit.at.is_empty() && whole.contains(&edit.at.start));
-            if !is_here {
-                continue;
+            if is_here {
+                let is_first = !std::mem::replace(placed, true);
+                own.replace(from..to, if is_first { edit.text.as_str() } else { "" });
             }
-            text.push_str(&part.text[kept..from]);
-            if !std::mem::replace(placed, true) {
-                text.push_str(&edit.text);
-            }
-            kept = to;
-            part.changed = true;
         }
-        if part.changed && kept > 0 || !text.is_empty() {
-            text.push_str(&part.text[kept..]);
-            part.text = text;
+        if !own.is_empty() {
+            part.text = own.apply_to_text(&part.text);
+            part.changed = true;
         }
     }
 }
 
-/// A body with the changed ones among its texts, and without what repeats them; `None`: nothing was
-/// changed.
+/// Returns a body with its changed texts and without their repetitions. `None` if nothing changed.
 pub(super) fn write_changed(
     body: &[u8],
     parts: &[EditableText],
@@ -148,19 +136,16 @@ pub(super) fn write_changed(
         return None;
     }
     let changed = parts.iter().filter(|part| part.changed);
-    let changed = changed.map(|part| (&part.at, Some(part.text.as_str())));
-    let mut places: Vec<_> = changed.chain(echoes.iter().map(|at| (at, None))).collect();
-    places.sort_unstable_by_key(|(place, _)| place.start);
-    let mut out = Vec::with_capacity(body.len() + 64);
-    let mut at = 0;
-    for (place, text) in places {
-        out.extend_from_slice(&body[at..place.start]);
-        // The repetition is gone: `null`.
-        serde_json::to_writer(&mut out, &text).expect("a string always serialises");
-        at = place.end;
+    let changed = changed.map(|part| (&part.at, to_json_string(&part.text)));
+    // A repetition becomes `null`.
+    let repeated = echoes.iter().map(|at| (at, String::from("null")));
+    let mut replaced: Vec<_> = changed.chain(repeated).collect();
+    replaced.sort_unstable_by_key(|(range, _)| range.start);
+    let mut edits = Edits::default();
+    for (range, text) in replaced {
+        edits.replace(range.clone(), text);
     }
-    out.extend_from_slice(&body[at..]);
-    Some(out.into())
+    Some(edits.apply(body).into())
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! Small readers of JSON (plain values, raw members of objects, member names), and percent coding.
 
+mod edits;
 mod members;
 mod name;
 pub mod percent;
 mod reader;
 
+pub use edits::Edits;
 pub use members::Members;
 pub use name::{MemberName, is_same_name};
 pub use reader::{from_bytes, from_text};

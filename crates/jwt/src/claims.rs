@@ -1,4 +1,4 @@
-//! What a verified token says. Nothing here gives it a meaning.
+//! Claims of a verified token. The crate gives them no meaning.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 
 use super::{Rejection, Rules};
 
-/// The claims of a token that was verified.
+/// Claims of a token whose signature was verified.
 ///
-/// `Debug` shows none of them: they tell of people.
+/// `Debug` prints none of them: they are personal data.
 #[derive(Clone)]
 pub struct Claims(Map<String, Value>);
 
@@ -18,25 +18,25 @@ impl Claims {
         Self(claims)
     }
 
-    /// The text at a path: a claim's name, or names of nested objects with dots between them
-    /// (`realm.team`). A name may have dots of its own (`https://example.com/team`). Of an array it
-    /// is the first string. An empty text counts as none.
+    /// Returns the text at a path: the name of a claim, or names of nested objects joined by dots
+    /// (`realm.team`). A name may contain dots (`https://example.com/team`). An array yields its
+    /// first string. An empty text is `None`.
     pub fn get_text(&self, path: &str) -> Option<&str> {
         find_at_path(&self.0, path, &as_text).filter(|text| !text.is_empty())
     }
 
-    /// Whether something stands at a path, text or not; null and what is empty count as nothing.
+    /// Whether a path holds a value that is neither null nor empty, of any type.
     pub fn has(&self, path: &str) -> bool {
         find_at_path(&self.0, path, &as_non_empty).is_some()
     }
 
-    /// When the token expires; never after what it was verified for.
+    /// Expiry of the token (`exp`).
     pub fn expires_at(&self) -> Timestamp {
         let millis = self.numeric_date("exp").ok().flatten().unwrap_or(0.0);
         Timestamp::from_millis(millis.max(0.0) as u64)
     }
 
-    /// Checks everything that has to be read out of the claims.
+    /// Checks the claims that [`Rules`] constrain.
     pub(super) fn check(&self, rules: &Rules<'_>, now: Timestamp) -> Result<(), Rejection> {
         if let Some(issuer) = rules.issuer
             && self.0.get("iss").and_then(Value::as_str) != Some(issuer)
@@ -45,7 +45,7 @@ impl Claims {
         }
         self.check_audience(rules.audiences)?;
 
-        // In floating point, as the claims are: exact for every millisecond until the year 287396.
+        // Floating point, as claims are: exact for every millisecond until the year 287396.
         let now = now.as_millis() as f64;
         let skew = rules.skew.as_millis() as f64;
         if self.numeric_date("nbf")?.is_some_and(|begin| now + skew < begin) {
@@ -55,7 +55,7 @@ impl Claims {
         if now < end + skew { Ok(()) } else { Err(Rejection::Expired) }
     }
 
-    /// `aud` is one text or an array of them (RFC 7519, 4.1.3).
+    /// `aud` is a string or an array of strings (RFC 7519, 4.1.3).
     fn check_audience(&self, accepted: &[String]) -> Result<(), Rejection> {
         let named = match self.0.get("aud") {
             None => &[],
@@ -73,7 +73,8 @@ impl Claims {
         }
     }
 
-    /// A NumericDate (RFC 7519, section 2): seconds, perhaps with a fraction; here in milliseconds.
+    /// Reads a NumericDate (RFC 7519, section 2): seconds with an optional fraction. Returns
+    /// milliseconds.
     fn numeric_date(&self, name: &str) -> Result<Option<f64>, Rejection> {
         match self.0.get(name) {
             None => Ok(None),
@@ -91,8 +92,8 @@ impl fmt::Debug for Claims {
     }
 }
 
-/// A name with dots goes before the nested one of the same spelling, and a shorter first name before
-/// a longer one.
+/// Finds the value at a path. A name with dots goes before the nested name of the same spelling,
+/// and a shorter first name before a longer one.
 fn find_at_path<'a, T>(
     object: &'a Map<String, Value>,
     path: &str,

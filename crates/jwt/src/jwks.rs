@@ -1,4 +1,4 @@
-//! The keys that an issuer signs with. Nothing here fetches them, or holds a private key of a pair.
+//! Keys of an issuer. The crate fetches none and holds no private key of a pair.
 
 use std::fmt;
 
@@ -13,22 +13,22 @@ use super::Rejection;
 use super::rsa::RsaKey;
 use super::token::{Algorithm, Token, decode_base64url};
 
-/// The longest document that is read, in bytes. A key with its chain of certificates takes about 6 KiB.
+/// Maximum length of a key document, in bytes. A key with its certificate chain takes about 6 KiB.
 const MAX_JWKS_BYTES: usize = 256 * 1024;
 
-/// The most keys that a document may list, of any kind.
+/// Maximum number of keys that a document may list, of any kind.
 const MAX_KEYS: usize = 64;
 
-/// The most keys that one token is tried with: a caller who leaves out the `kid` chooses how much
-/// work that is. Issuers with more keys than a few name them.
+/// Maximum number of keys that one token is verified with. A caller who omits the `kid` chooses the
+/// amount of work; issuers with many keys send a `kid`.
 const MAX_KEYS_TRIED: usize = 16;
 
-/// The shortest shared secret, in bytes. RFC 7518, section 3.2.
+/// Minimum length of a shared secret, in bytes (RFC 7518, section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
 
-/// The keys that an issuer signs with: at least one.
+/// Keys of an issuer, at least one.
 ///
-/// `Debug` shows how many, and nothing else.
+/// `Debug` prints only their number.
 pub struct KeySet(Vec<VerificationKey>);
 
 struct VerificationKey {
@@ -36,7 +36,7 @@ struct VerificationKey {
     material: KeyMaterial,
 }
 
-/// What a key is decides its algorithm, whatever a token's header says.
+/// Key material. Its kind decides the algorithm; the token's header cannot.
 enum KeyMaterial {
     Secret(Box<Hmac<Sha256>>),
     Rsa(RsaKey),
@@ -44,11 +44,11 @@ enum KeyMaterial {
 }
 
 impl KeySet {
-    /// Reads a JSON Web Key Set, or a single JSON Web Key (RFC 7517).
+    /// Parses a JSON Web Key Set or a single JSON Web Key (RFC 7517).
     ///
-    /// Keys of another kind, use or algorithm, and broken ones, are skipped: issuers add kinds. So
-    /// are shared secrets (`oct`), since what is published is not one. An error: more than 256 KiB,
-    /// more than 64 keys, not such a document, or no usable key.
+    /// Keys of another kind, use, or algorithm and broken keys are skipped, since issuers add
+    /// kinds. Shared secrets (`oct`) are skipped too: a published secret is none. Fails on a
+    /// document above 256 KiB, above 64 keys, of another shape, or without a usable key.
     pub fn from_jwks(document: &[u8]) -> Result<Self, InvalidKeys> {
         if document.len() > MAX_JWKS_BYTES {
             return Err(InvalidKeys::TooLong);
@@ -58,9 +58,10 @@ impl KeySet {
         Self::from_keys(keys.len(), keys.iter().filter_map(VerificationKey::from_jwk))
     }
 
-    /// Takes a secret that is shared with the issuer, for HS256: the bytes of its text, not decoded.
+    /// Creates a set of one secret that is shared with the issuer, for HS256: the bytes of its
+    /// text, not decoded.
     ///
-    /// An error: fewer than 32 bytes (RFC 7518, section 3.2).
+    /// Fails below 32 bytes (RFC 7518, section 3.2).
     pub fn from_secret(secret: &Secret) -> Result<Self, InvalidKeys> {
         Self::from_bytes(secret.reveal().as_bytes())
     }
@@ -85,7 +86,7 @@ impl KeySet {
         if keys.is_empty() { Err(InvalidKeys::NoneUsable) } else { Ok(Self(keys)) }
     }
 
-    /// Whether one of the keys that the token may mean has signed it.
+    /// Verifies the token's signature with the keys that its `kid` and algorithm select.
     pub(super) fn verify(&self, token: &Token<'_>) -> Result<(), Rejection> {
         let meant = || self.0.iter().filter(|key| key.matches_kid(token.kid.as_deref()));
         if meant().next().is_none() {
@@ -107,7 +108,7 @@ impl fmt::Debug for KeySet {
     }
 }
 
-/// `None`: neither a set nor a key.
+/// Lists the keys of a document. `None` if it is neither a set nor a key.
 fn jwk_list(document: &Value) -> Option<&[Value]> {
     let object = document.as_object()?;
     match object.get("keys") {
@@ -117,7 +118,7 @@ fn jwk_list(document: &Value) -> Option<&[Value]> {
 }
 
 impl VerificationKey {
-    /// `None`: a key that is not for us.
+    /// Parses a key. `None` if it is not a signature key of a supported algorithm.
     fn from_jwk(jwk: &Value) -> Option<Self> {
         let text = |name| jwk.get(name).and_then(Value::as_str);
         let number = |name| text(name).and_then(decode_base64url);
@@ -150,8 +151,8 @@ impl VerificationKey {
         jwk.get("alg").is_none_or(agrees).then_some(key)
     }
 
-    /// Whether a token that names `kid` may mean this key. A name that only one of the two has
-    /// excludes nothing: secrets and PEM have no place for one.
+    /// Whether the key may have signed a token with this `kid`. A name on one side only excludes
+    /// nothing: shared secrets have none.
     fn matches_kid(&self, kid: Option<&str>) -> bool {
         match (self.kid.as_deref(), kid) {
             (Some(own), Some(named)) => own == named,
@@ -169,8 +170,8 @@ impl VerificationKey {
 }
 
 impl KeyMaterial {
-    /// A point of P-256; `None` where it is not on the curve. RFC 7518, section 6.2.1: both
-    /// coordinates have their full length.
+    /// Creates a P-256 key. `None` if the point is not on the curve. Both coordinates have their
+    /// full length (RFC 7518, section 6.2.1).
     fn from_coordinates(x: &[u8], y: &[u8]) -> Option<Self> {
         if x.len() != 32 || y.len() != 32 {
             return None;
@@ -196,18 +197,18 @@ impl KeyMaterial {
     }
 }
 
-/// Why there is no set of keys in what was given.
+/// Reason to refuse a key document or a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidKeys {
-    /// The text is longer than 256 KiB.
+    /// The document is longer than 256 KiB.
     TooLong,
-    /// It is not JSON, or neither a set of keys nor a key.
+    /// The document is not JSON, or neither a key set nor a key.
     NotKeys,
-    /// It lists more than 64 keys.
+    /// The document lists more than 64 keys.
     TooMany,
-    /// It lists no key for RS256 or ES256.
+    /// The document lists no key for RS256 or ES256.
     NoneUsable,
-    /// The shared secret has fewer than 32 bytes.
+    /// The secret has fewer than 32 bytes.
     ShortSecret,
 }
 
@@ -218,7 +219,7 @@ impl fmt::Display for InvalidKeys {
             Self::NotKeys => "neither a JSON Web Key Set nor a JSON Web Key",
             Self::TooMany => "more than 64 keys",
             Self::NoneUsable => "no key for RS256 (RSA of 2048 to 4096 bits) or ES256 (P-256)",
-            Self::ShortSecret => "a secret of fewer than 32 bytes, which HS256 requires",
+            Self::ShortSecret => "a secret of fewer than 32 bytes, the minimum of HS256",
         })
     }
 }

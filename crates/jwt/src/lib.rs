@@ -1,8 +1,9 @@
-//! JSON Web Tokens (RFC 7519) that an issuer signed: who calls, in the issuer's words.
+//! Verification of JSON Web Tokens (RFC 7519) against the keys of their issuer.
 //!
-//! Nothing here fetches or keeps an issuer's keys, reads a clock, signs, or decrypts. The algorithms
-//! are HS256, RS256 and ES256. A key has one algorithm by its kind and a token's header can only
-//! agree with it, so that neither `none` nor a public key used as a shared secret can be asked for.
+//! The crate fetches no keys, keeps none, reads no clock, signs nothing, and decrypts nothing. The
+//! algorithms are HS256, RS256, and ES256. The kind of a key decides its algorithm, and a token's
+//! header can only agree with it. So a caller can choose neither `none` nor a public key as a
+//! shared secret.
 
 mod claims;
 mod jwks;
@@ -20,21 +21,21 @@ pub use self::token::{UnverifiedToken, looks_like_jwt, read_unverified};
 
 use self::token::Token;
 
-/// What a token must say, beside being signed and in time.
+/// Requirements for a token besides its signature and times.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
-    /// The `iss` that it must have, byte for byte; `None` takes any.
+    /// Required `iss`, byte for byte; `None` accepts any.
     pub issuer: Option<&'a str>,
-    /// Of these, `aud` must hold one, byte for byte; empty takes any, and a token without.
+    /// Accepted values of `aud`, byte for byte; empty accepts any token, even without `aud`.
     pub audiences: &'a [String],
-    /// How far the issuer's clock may be from ours, either way.
+    /// Accepted difference between the issuer's clock and the gateway's, in both directions.
     pub skew: Duration,
 }
 
-/// Verifies the signature, `iss`, `aud`, `nbf` and `exp` (which must be there), in this order, and
-/// returns the claims.
+/// Verifies the signature, `iss`, `aud`, `nbf`, and the required `exp`, in this order, and returns
+/// the claims.
 ///
-/// Without a `kid` in the token every key of its algorithm is tried, at most 16 of them.
+/// A token without a `kid` is verified with at most 16 keys of its algorithm.
 pub fn verify(
     token: &str,
     keys: &KeySet,
@@ -48,40 +49,40 @@ pub fn verify(
     Ok(claims)
 }
 
-/// Why a token is not accepted. All of it is the caller's fault but for `UnknownKey`, which may mean
-/// that the issuer has a new key.
+/// Reason to reject a token. Each is the caller's fault except `UnknownKey`, which may also be a
+/// new key of the issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// It is longer than 8 KiB, not three parts of base64url, not JSON, lacks `exp`, has a claim of
-    /// the wrong type, or its header requires an extension (`crit`).
+    /// Longer than 8 KiB, not three parts of base64url, not JSON, without `exp`, with a claim of
+    /// the wrong type, or with a required extension (`crit`).
     Malformed,
-    /// Its algorithm is not HS256, RS256 or ES256, or not that of the key which it names.
+    /// Algorithm other than HS256, RS256, and ES256, or other than that of the named key.
     Algorithm,
-    /// No key has the `kid` that it names.
+    /// `kid` of no known key.
     UnknownKey,
-    /// No key that it may be signed with has signed it.
+    /// Signature of none of the selected keys.
     Signature,
-    /// Its `exp` has passed.
+    /// `exp` has passed.
     Expired,
-    /// Its `nbf` has not come.
+    /// `nbf` is in the future.
     NotYetValid,
-    /// Its `iss` is another, or missing.
+    /// `iss` is missing or another one.
     Issuer,
-    /// Its `aud` names others only, or is missing.
+    /// `aud` is missing or lists only others.
     Audience,
 }
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Malformed => "The token is malformed or has no expiry.",
-            Self::Algorithm => "The token is not signed with an algorithm that is accepted here.",
-            Self::UnknownKey => "The token is signed with a key that is not known here.",
-            Self::Signature => "The token's signature is wrong.",
+            Self::Malformed => "The token is malformed or has no 'exp' claim.",
+            Self::Algorithm => "The token has an unsupported algorithm or not that of its key: use HS256, RS256, or ES256.",
+            Self::UnknownKey => "The token has an unknown key: no key of the issuer has its 'kid'.",
+            Self::Signature => "The token's signature matches no key of the issuer.",
             Self::Expired => "The token has expired.",
-            Self::NotYetValid => "The token is not valid yet.",
-            Self::Issuer => "The token is from an issuer that is not accepted here.",
-            Self::Audience => "The token is meant for another audience.",
+            Self::NotYetValid => "The token is not valid yet ('nbf').",
+            Self::Issuer => "The token has an issuer ('iss') that is not accepted.",
+            Self::Audience => "The token has an audience ('aud') that is not accepted.",
         })
     }
 }

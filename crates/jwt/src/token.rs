@@ -1,4 +1,4 @@
-//! A token's parts. Reading them proves nothing: that is [`super::verify`]'s to do.
+//! Parts of a token. Parsing proves nothing: [`super::verify`] does.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,11 +6,11 @@ use serde_json::{Map, Value};
 
 use super::{Claims, Rejection};
 
-/// The longest token that is looked at, in bytes. Hosts limit headers to 16 KiB or more; what an
-/// issuer puts into a token that goes with every request is far less.
+/// Maximum length of a token, in bytes. Hosts limit headers to 16 KiB or more, and tokens that go
+/// with every request are far shorter.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// The only algorithms there are here. RFC 7518, section 3.1.
+/// Supported algorithms (RFC 7518, section 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Algorithm {
     /// HMAC with SHA-256.
@@ -32,10 +32,10 @@ impl Algorithm {
     }
 }
 
-/// A token in compact form, its header read, its signature decoded and not verified.
+/// Token in compact form with parsed header and decoded signature, not verified.
 #[derive(Debug)]
 pub(super) struct Token<'a> {
-    /// What is signed: the first two parts as they came, with the dot between them.
+    /// Signed text: the first two parts as received, with the dot between them.
     pub(super) signed: &'a str,
     pub(super) signature: Vec<u8>,
     pub(super) algorithm: Algorithm,
@@ -47,7 +47,7 @@ impl<'a> Token<'a> {
     pub(super) fn parse(token: &'a str) -> Result<Self, Rejection> {
         let parts = TokenParts::split(token).ok_or(Rejection::Malformed)?;
         let header = parts.header().ok_or(Rejection::Malformed)?;
-        // Extensions that must be understood (RFC 7515, 4.1.11): none is.
+        // Extensions that must be understood (RFC 7515, 4.1.11): none is supported.
         if header.contains_key("crit") {
             return Err(Rejection::Malformed);
         }
@@ -58,21 +58,21 @@ impl<'a> Token<'a> {
         Ok(Self { signed: parts.signed, signature, algorithm, kid, payload: parts.payload })
     }
 
-    /// The claims, which are somebody's say-so until the signature is verified.
+    /// Decodes the claims, which are untrusted until the signature is verified.
     pub(super) fn claims(&self) -> Option<Claims> {
         decode_object(self.payload).map(Claims::new)
     }
 }
 
-/// What an unverified token says of itself, for choosing the keys to verify it with. Anybody can write
-/// this; nothing else may be decided by it.
+/// Content of an unverified token, for the choice of keys. Anybody can write it, so nothing else
+/// may depend on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnverifiedToken {
-    /// The `iss` claim.
+    /// `iss` claim.
     pub issuer: Option<String>,
 }
 
-/// Reads which issuer a token names, without verifying anything.
+/// Reads the issuer of a token without verification.
 pub fn read_unverified(token: &str) -> Option<UnverifiedToken> {
     let parts = TokenParts::split(token)?;
     parse_kid(&parts.header()?).ok()?;
@@ -84,8 +84,8 @@ pub fn read_unverified(token: &str) -> Option<UnverifiedToken> {
     Some(UnverifiedToken { issuer })
 }
 
-/// Whether a credential is a token rather than a key: three parts of base64url, the first of which is
-/// a JSON object with `alg`. It may still be one that is never accepted.
+/// Whether a credential is a token and not a key: three parts of base64url, the first of which is a
+/// JSON object with `alg`. The token may still be one that is never accepted.
 pub fn looks_like_jwt(token: &str) -> bool {
     let base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     TokenParts::split(token).is_some_and(|parts| {
@@ -126,15 +126,15 @@ fn parse_kid(header: &Map<String, Value>) -> Result<Option<&str>, InvalidKid> {
     }
 }
 
-/// A part that is a JSON object. Of a member that occurs twice the last one counts, which RFC 7515
-/// (section 4) and RFC 7519 (section 4) allow; header and claims are read by this function alone, so
-/// that no two readers here can differ.
+/// Decodes a part that is a JSON object. The last of duplicate members counts, which RFC 7515
+/// (section 4) and RFC 7519 (section 4) allow. Header and claims are read by this function alone,
+/// so that no two readers can differ.
 fn decode_object(part: &str) -> Option<Map<String, Value>> {
     json::from_bytes(&decode_base64url(part)?).ok()
 }
 
-/// Decodes base64url as RFC 7515 (section 2) has it: without padding, and with nothing in the bits
-/// that the last character has to spare, so that each value has one spelling.
+/// Decodes base64url (RFC 7515, section 2): without padding, and with zeros in the spare bits of
+/// the last character. So each value has one spelling.
 pub(super) fn decode_base64url(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }

@@ -1,4 +1,4 @@
-//! A whole answer that is not a stream.
+//! Answers that are not streams.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -7,28 +7,28 @@ use serde_json::value::RawValue;
 use crate::chunk::Choices;
 use crate::{Endpoint, TextSize, Usage};
 
-/// What an answer says of itself.
+/// Usage and size of a complete answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct AnswerSummary {
-    /// The usage it reports.
+    /// Usage reported by the provider.
     pub usage: Option<Usage>,
-    /// How much text it holds (nothing for embeddings).
+    /// Size of its text; zero for embeddings.
     pub text_size: TextSize,
 }
 
-/// A body that came with a good status and is not what was asked for.
+/// Body with a success status that is not the expected answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidAnswer {
-    /// It is not JSON, or not an object.
+    /// Not JSON, or not an object.
     NotJson,
-    /// It is an error.
+    /// Error object.
     IsError,
-    /// It has no `choices`, or no `data` for embeddings.
+    /// No `choices`, or no `data` for embeddings.
     Empty,
 }
 
 impl InvalidAnswer {
-    /// What it is instead, in a word or two.
+    /// Short description of the body, for the log.
     pub fn name(self) -> &'static str {
         match self {
             Self::NotJson => "not JSON",
@@ -51,12 +51,12 @@ struct AnswerMembers<'a> {
 }
 
 impl AnswerSummary {
-    /// Reads a body and makes sure that it is an answer to this endpoint's question.
+    /// Parses a body and verifies that it is an answer for this endpoint.
     pub fn parse(endpoint: Endpoint, body: &[u8]) -> Result<Self, InvalidAnswer> {
         let text = std::str::from_utf8(body).map_err(|_| InvalidAnswer::NotJson)?;
         let Ok(members) = serde_json::from_str::<AnswerMembers<'_>>(text) else {
-            // A member twice, or of another type than ever before: as long as it is a JSON object it
-            // may be an answer to somebody.
+            // A duplicate member or a member of an unknown type. A JSON object may still be an
+            // answer that the caller understands.
             let is_object = text.trim_start().starts_with('{');
             let is_json = is_object && serde_json::from_str::<IgnoredAny>(text).is_ok();
             let size = TextSize::measure_json(text);
@@ -81,8 +81,8 @@ impl AnswerSummary {
     }
 }
 
-/// The usage that stands in the end of an answer of which the beginning was not kept. Inside of a text
-/// the quotes around the name have backslashes, so that nobody's words are taken for it.
+/// Reads the usage at the end of an answer whose beginning was not kept. Inside a text the quotes
+/// around the name are escaped, so that generated text is never taken for it.
 pub fn usage_at_end(end: &[u8]) -> Option<Usage> {
     const NAME: &[u8] = b"\"usage\"";
     let at = memchr::memmem::rfind(end, NAME)?;

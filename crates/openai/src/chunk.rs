@@ -1,4 +1,4 @@
-//! One chunk of a streamed answer, read for what steers the gateway and nothing else.
+//! Chunk of a streamed answer: reads only the members that steer the gateway.
 
 use std::fmt;
 
@@ -10,52 +10,52 @@ use serde_json::value::RawValue;
 use crate::text_size::TextSize;
 use crate::usage::Usage;
 
-/// What the `data` of one event says. Unknown members are passed over, wrong ones are not an error:
-/// an upstream's novelty must not end a stream.
+/// Content of the `data` of one event. Unknown members are skipped and members of a wrong type are
+/// no error: a new upstream feature must not end a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Chunk {
-    /// It holds something to show: text, reasoning, a tool call, a refusal. A role alone is not that.
+    /// The chunk holds content to show: text, reasoning, a tool call, a refusal. A role alone is
+    /// not content.
     pub has_content: bool,
-    /// How much text that is.
+    /// Size of that content.
     pub text_size: TextSize,
-    /// The choices that it names.
+    /// Choices in the chunk.
     pub choices: ChoiceSet,
-    /// The choices that end with it.
+    /// Choices that finish with the chunk.
     pub finished_choices: ChoiceSet,
-    /// The usage it reports.
+    /// Usage reported by the provider.
     pub usage: Option<Usage>,
-    /// It is an error instead of a chunk.
+    /// The chunk is an error object.
     pub is_error: bool,
 }
 
-/// Choices of an answer by their `index`. OpenAI allows 128 of them; others are left out.
+/// Set of choices, by `index`. OpenAI allows 128 of them; higher indices are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChoiceSet(u128);
 
 impl ChoiceSet {
-    /// The set with one choice.
+    /// Creates a set of one choice.
     pub fn single(index: u32) -> Self {
         Self(1u128.checked_shl(index).unwrap_or(0))
     }
 
-    /// Whether no choice is in it.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Takes in the choices of another set.
+    /// Adds the choices of another set.
     pub fn insert(&mut self, other: Self) {
         self.0 |= other.0;
     }
 
-    /// Whether every choice of another set is in it.
+    /// Whether the set contains every choice of another set.
     pub fn covers(self, other: Self) -> bool {
         other.0 & !self.0 == 0
     }
 }
 
 impl Chunk {
-    /// Reads an event's data. `None`: it is not JSON.
+    /// Parses the data of an event. `None` if it is not JSON.
     pub fn parse(data: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(data).ok()?;
         if let Ok(members) = serde_json::from_str::<ChunkMembers<'_>>(text) {
@@ -68,8 +68,8 @@ impl Chunk {
                 is_error: members.error.is_some_and(|error| error.get() != "null"),
             });
         }
-        // JSON of another shape is the upstream's affair; it counts as content, so that it is shown,
-        // and all of its text, since what is shown is charged.
+        // JSON of another shape counts as content, so that it passes. All its text counts, since
+        // text that is delivered is charged.
         serde_json::from_str::<IgnoredAny>(text).ok().map(|_| Self {
             has_content: true,
             text_size: TextSize::measure_json(text),
@@ -89,7 +89,7 @@ struct ChunkMembers<'a> {
     error: Option<&'a RawValue>,
 }
 
-/// The sum over all choices, of a chunk (`delta`), an answer (`message`) or a completion (`text`).
+/// Sum over all choices of a chunk (`delta`), an answer (`message`), or a completion (`text`).
 #[derive(Default)]
 pub(crate) struct Choices {
     pub(crate) count: usize,
@@ -128,11 +128,11 @@ impl Choices {
     }
 }
 
-/// Weighs a text, or a message's members but for those that only say who speaks.
+/// Measures a text, or the members of a message except the role and the name.
 fn part_text_size(part: &str) -> TextSize {
     match part.starts_with('{').then(|| serde_json::from_str::<MessageSize>(part)) {
         Some(Ok(MessageSize(size))) => size,
-        // A text; or names that are not even text: whatever it is, it is something.
+        // A plain text, or an object with names that are not valid text: all of it counts.
         Some(Err(_)) | None => TextSize::measure_json(part),
     }
 }
@@ -195,7 +195,7 @@ mod tests {
     use super::{ChoiceSet, Chunk};
     use crate::{TextSize, Usage};
 
-    /// A chunk of the choice 0.
+    /// Chunk of choice 0 without content.
     const PLAIN: Chunk = Chunk {
         has_content: false,
         text_size: TextSize { narrow: 0, wide: 0 },

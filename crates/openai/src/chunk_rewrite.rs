@@ -1,29 +1,29 @@
-//! A chunk of a chat's stream, read for the text that it adds, and written anew with another.
+//! Text that a chunk of a chat stream adds, and the chunk with another text.
 //!
-//! Only a stream that goes on for another is rewritten; every other one passes as it is.
+//! Only the chunks of a continuation are rewritten. Every other stream passes unchanged.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use json::Members;
+use json::{Edits, Members};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// What one chunk adds to an answer.
+/// Additions of one chunk to an answer.
 #[derive(Debug)]
 pub struct Delta<'a> {
     data: &'a str,
-    /// The answer's id, as JSON.
+    /// Id of the answer, as JSON.
     pub id: Option<&'a str>,
-    /// The text that it adds to the first choice; empty for none.
+    /// Text added to the first choice; may be empty.
     pub text: Cow<'a, str>,
-    /// It adds text to the first choice, or nothing at all: no tool call, no reasoning, no
-    /// probabilities, no end.
+    /// The chunk adds text to the first choice, or nothing: no tool call, no reasoning, no log
+    /// probabilities, no finish reason.
     pub is_plain: bool,
-    /// It names no choice: it is about the answer as a whole, such as its usage.
+    /// The chunk has no choices: it concerns the whole answer, such as its usage.
     pub is_general: bool,
-    /// What it adds, by name, but for the role and the text, and where that stands.
+    /// Members of the delta except role and text, and the range of the delta.
     delta: Option<(Members<'a>, Range<usize>)>,
 }
 
@@ -51,10 +51,10 @@ struct DeltaChoice<'a> {
 }
 
 impl<'a> Delta<'a> {
-    /// Reads an event's data. `None`: it has not the shape of a chunk.
+    /// Parses the data of an event. `None` if it does not have the shape of a chunk.
     pub fn parse(data: &'a [u8]) -> Option<Self> {
         let data = std::str::from_utf8(data).ok()?;
-        // An array would be read as a struct's fields in their order.
+        // serde would accept an array as a list of the struct's fields.
         let object = Some(data).filter(|data| data.trim_start().starts_with('{'))?;
         let DeltaData { id, choices } = serde_json::from_str(object).ok()?;
         let id = id.map(RawValue::get).filter(|id| id.starts_with('"'));
@@ -90,7 +90,7 @@ impl<'a> Delta<'a> {
                     self.text = text;
                     false
                 }
-                // Parts instead of a text.
+                // A list of content parts instead of a string.
                 None => !is_null(value),
             },
             _ => true,
@@ -100,51 +100,43 @@ impl<'a> Delta<'a> {
         self.delta = Some((Members(members), start..start + delta.get().len()));
     }
 
-    /// The data with another id, another text and no role: accumulators would add the one that they
-    /// have twice.
+    /// Returns the data with another id and text and without the role. Clients that accumulate
+    /// deltas would append a second role to the first one.
     pub fn rewrite(&self, id: Option<&str>, text: &str) -> String {
-        let mut out = String::with_capacity(self.data.len() + text.len());
-        let place = |part: &str| {
-            let start = part.as_ptr() as usize - self.data.as_ptr() as usize;
-            start..start + part.len()
-        };
-        let id = self.id.map(place).zip(id.map(str::to_owned));
-        let delta = self.delta.as_ref().map(|(members, place)| {
-            let mut object = String::from("{");
-            if !text.is_empty() {
-                let text = serde_json::to_string(text).expect("a string always serialises");
-                object.push_str("\"content\":");
-                object.push_str(&text);
-            }
-            for (name, value) in &members.0 {
-                let comma = if object.len() > 1 { "," } else { "" };
-                let name = serde_json::to_string(name).expect("a string always serialises");
-                write!(object, "{comma}{name}:{}", value.get()).expect("a string takes everything");
-            }
-            object.push('}');
-            (place.clone(), object)
-        });
-        let mut at = 0;
-        let (first, second) = match (&id, &delta) {
-            (Some(id), Some(delta)) if id.0.start > delta.0.start => (Some(delta), Some(id)),
-            (id, delta) => (id.as_ref(), delta.as_ref()),
-        };
-        for (place, new) in [first, second].into_iter().flatten() {
-            out.push_str(&self.data[at..place.start]);
-            out.push_str(new);
-            at = place.end;
+        let mut edits = Edits::default();
+        if let (Some(old), Some(new)) = (self.id, id) {
+            let start = old.as_ptr() as usize - self.data.as_ptr() as usize;
+            edits.replace(start..start + old.len(), new);
         }
-        out.push_str(&self.data[at..]);
-        out
+        if let Some((members, range)) = &self.delta {
+            edits.replace(range.clone(), write_delta(members, text));
+        }
+        edits.apply_to_text(self.data)
     }
 }
 
-/// A string; null is an empty one.
+/// Writes a delta with a text and other members.
+fn write_delta(members: &Members<'_>, text: &str) -> String {
+    let mut object = String::from("{");
+    if !text.is_empty() {
+        object.push_str("\"content\":");
+        object.push_str(&serde_json::to_string(text).expect("a string always serializes"));
+    }
+    for (name, value) in &members.0 {
+        let comma = if object.len() > 1 { "," } else { "" };
+        let name = serde_json::to_string(name).expect("a string always serializes");
+        write!(object, "{comma}{name}:{}", value.get()).expect("a string accepts any write");
+    }
+    object.push('}');
+    object
+}
+
+/// Parses a string; null is empty.
 fn parse_text<'a>(value: &'a RawValue) -> Option<Cow<'a, str>> {
     if value.get() == "null" {
         return Some(Cow::Borrowed(""));
     }
-    // `&str` cannot hold an escape; the owned form is for those that have one.
+    // `&str` cannot hold an escape; a string with escapes is decoded into an owned one.
     serde_json::from_str::<&str>(value.get())
         .map(Cow::Borrowed)
         .or_else(|_| serde_json::from_str::<String>(value.get()).map(Cow::Owned))

@@ -1,6 +1,6 @@
-//! The calls of OpenAI's API that the gateway understands.
+//! Endpoints of OpenAI's API that the gateway implements.
 
-/// A call that carries a model name in its body.
+/// Endpoint whose request body names a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// `POST /v1/chat/completions`
@@ -12,10 +12,9 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// Every endpoint.
     pub const ALL: [Self; 3] = [Self::ChatCompletions, Self::Completions, Self::Embeddings];
 
-    /// The path after `/v1`.
+    /// Path after `/v1`.
     pub fn path(self) -> &'static str {
         match self {
             Self::ChatCompletions => "/chat/completions",
@@ -24,7 +23,7 @@ impl Endpoint {
         }
     }
 
-    /// Its name in records, after OpenTelemetry's `gen_ai.operation.name`.
+    /// Name in records, after OpenTelemetry's `gen_ai.operation.name`.
     pub fn operation(self) -> &'static str {
         match self {
             Self::ChatCompletions => "chat",
@@ -33,7 +32,7 @@ impl Endpoint {
         }
     }
 
-    /// The field that holds what the model is to work on.
+    /// Name of the field that holds the model's input.
     pub fn content_field(self) -> &'static str {
         match self {
             Self::ChatCompletions => "messages",
@@ -43,7 +42,7 @@ impl Endpoint {
     }
 }
 
-/// Appends `text` as one path segment, percent-encoded but for RFC 3986's unreserved characters.
+/// Appends `text` as one percent-encoded path segment. RFC 3986's unreserved characters stay.
 pub fn percent_encode(text: &str, out: &mut String) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {

@@ -2,34 +2,34 @@
 
 use serde::Serialize;
 
-/// A whole error body.
+/// Error body.
 #[derive(Debug, Serialize)]
 pub struct ErrorBody<'a> {
-    /// The only member.
+    /// Error object, the only member.
     pub error: ErrorObject<'a>,
 }
 
-/// What is inside an error body.
+/// Description of an error.
 #[derive(Debug, Serialize)]
 pub struct ErrorObject<'a> {
-    /// A sentence for people.
+    /// Sentence for people.
     pub message: &'a str,
-    /// The family of the error, such as `invalid_request_error`.
+    /// Family of the error, such as `invalid_request_error`.
     #[serde(rename = "type")]
     pub kind: &'a str,
-    /// The field that is at fault.
+    /// Field at fault.
     pub param: Option<&'a str>,
-    /// The error's name for programs.
+    /// Name of the error for programs.
     pub code: Option<&'a str>,
 }
 
 impl ErrorBody<'_> {
-    /// The JSON document.
+    /// Returns the JSON document.
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("strings and options always serialise")
     }
 
-    /// The document as one server-sent event.
+    /// Returns the document as one server-sent event.
     pub fn to_event(&self) -> Vec<u8> {
         let mut event = b"data: ".to_vec();
         event.extend_from_slice(&self.to_json());

@@ -1,27 +1,27 @@
-//! What is wrong with a body.
+//! Reasons to refuse a request body.
 
 use std::fmt;
 
-/// Why a body is no request.
+/// Reason to refuse a request body. `Display` is the sentence for the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invalid {
-    /// It is not JSON; in the parser's words.
+    /// Not JSON; holds the parser's message.
     NotJson(String),
-    /// It is JSON, but not an object.
+    /// JSON, but not an object.
     NotAnObject,
-    /// A field that must be there is not.
+    /// Required field is missing.
     Missing(&'static str),
-    /// A field is not what it must be.
+    /// Field has a wrong value.
     Wrong {
-        /// The field.
+        /// Name of the field.
         param: &'static str,
-        /// What it must be.
+        /// Description of the accepted values.
         expected: &'static str,
     },
-    /// A field that steers the gateway is there twice: readers differ on which one counts.
+    /// Field that steers the gateway appears twice: JSON readers differ on which one counts.
     Twice(&'static str),
-    /// A field is spelled so that readers who do not mind case (Go's, for one) take it for one that
-    /// steers the gateway.
+    /// Field that case-insensitive readers (Go's, for example) take for one that steers the
+    /// gateway.
     Ambiguous(&'static str),
 }
 
@@ -32,9 +32,9 @@ impl fmt::Display for Invalid {
             Self::NotAnObject => f.write_str("The body must be a JSON object."),
             Self::Missing(param) => write!(f, "The field '{param}' is missing."),
             Self::Wrong { param, expected } => write!(f, "The field '{param}' must be {expected}."),
-            Self::Twice(param) => write!(f, "The field '{param}' appears twice."),
+            Self::Twice(param) => write!(f, "The field '{param}' appears twice: send it once."),
             Self::Ambiguous(param) => {
-                write!(f, "The field '{param}' must be spelled exactly so, in lower case.")
+                write!(f, "The field '{param}' must be spelled exactly like this, in lower case.")
             }
         }
     }

@@ -1,7 +1,7 @@
-//! OpenAI's wire formats: requests, chunks, answers, usage, errors and server-sent events.
+//! OpenAI's wire formats: requests, chunks, answers, usage, errors, and server-sent events.
 //!
-//! Nothing here decides anything. Everything borrows from the bytes it reads, and what it does not
-//! know it leaves alone: a field that OpenAI adds tomorrow passes through.
+//! The crate makes no decisions. It borrows from the bytes that it reads and leaves unknown members
+//! alone, so that a field that OpenAI adds later passes through.
 
 mod answer;
 mod chunk;

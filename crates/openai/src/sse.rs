@@ -1,6 +1,7 @@
-//! Server-sent events (WHATWG HTML, section 9.2): where one ends, and what is in it.
+//! Server-sent events (WHATWG HTML, section 9.2): borders and fields.
 //!
-//! The framer never changes a byte: it only finds the borders, for any line ending and any split.
+//! The framer never changes a byte. It finds the borders of events for any line ending and any
+//! split.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -11,28 +12,28 @@ use memchr::memchr2;
 /// Finds whole events in pieces of a stream.
 #[derive(Debug)]
 pub struct Framer {
-    /// What has come and is not yet part of a whole event, behind `start`.
+    /// Bytes received; those before `start` belong to events that were returned.
     buffer: Bytes,
-    /// Where the current event begins.
+    /// Start of the current event.
     start: usize,
-    /// Where its current line begins.
+    /// Start of the current line.
     line_start: usize,
-    /// Up to here no line ending is left to be found.
+    /// Bytes before this position hold no unread line ending.
     scanned: usize,
     /// The last line ended with CR: a LF that follows belongs to it.
     after_cr: bool,
     /// The last line ended with CR and LF.
     crlf: bool,
-    /// The longest event that is kept, in bytes.
+    /// Maximum length of an event, in bytes.
     limit: usize,
 }
 
-/// An event is longer than the framer keeps.
+/// Event that is longer than the limit of the framer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Oversized;
 
 impl Framer {
-    /// Makes a framer that refuses to go on once an unfinished event is longer than `limit` bytes.
+    /// Creates a framer that fails once an unfinished event is longer than `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self {
             buffer: Bytes::new(),
@@ -45,10 +46,10 @@ impl Framer {
         }
     }
 
-    /// Takes the next piece. Ranges from before are no longer valid.
+    /// Appends the next piece. Earlier ranges become invalid.
     ///
-    /// A piece that begins with a new event is taken over without a copy; the pieces of a long event
-    /// are gathered with amortised growth.
+    /// A piece that begins with a new event is taken over without a copy. The pieces of a long
+    /// event are gathered with amortized growth.
     pub fn push(&mut self, piece: Bytes) -> Result<(), Oversized> {
         let kept = self.buffer.split_off(self.start);
         if kept.len() > self.limit {
@@ -68,10 +69,10 @@ impl Framer {
         Ok(())
     }
 
-    /// The next whole event, its blank line included, as a range for [`Framer::slice`].
+    /// Returns the next whole event with its blank line, as a range for [`Framer::slice`].
     ///
-    /// A CR ends a line by itself, so it does not wait for a LF, unless the line before ended with
-    /// both: then the LF is on its way, and belongs to this event.
+    /// A CR ends a line without waiting for a LF, unless the line before ended with both. Then a LF
+    /// follows and belongs to this event.
     pub fn next_event(&mut self) -> Option<Range<usize>> {
         loop {
             if self.after_cr && self.scanned < self.buffer.len() {
@@ -106,33 +107,33 @@ impl Framer {
         }
     }
 
-    /// The bytes of one event, or of several that follow each other, without a copy.
+    /// Returns the bytes of one event or of neighboring events, without a copy.
     pub fn slice(&self, range: Range<usize>) -> Bytes {
         self.buffer.slice(range)
     }
 
-    /// The same bytes, to look at.
+    /// Borrows the bytes of a range.
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         &self.buffer[range]
     }
 
-    /// What has come of an event that is not whole.
+    /// Returns the bytes of the event that is not complete yet.
     pub fn unfinished(&self) -> &[u8] {
         &self.buffer[self.start..]
     }
 }
 
-/// What one event says.
+/// Fields of one event.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Event<'a> {
-    /// The `event:` field.
+    /// `event:` field.
     pub name: Option<&'a [u8]>,
-    /// The `data:` fields joined by LF; `None` for a comment or a blank line.
+    /// `data:` fields joined by LF; `None` for a comment or a blank line.
     pub data: Option<Cow<'a, [u8]>>,
 }
 
 impl<'a> Event<'a> {
-    /// Reads one whole event.
+    /// Parses one whole event.
     pub fn parse(event: &'a [u8]) -> Self {
         let mut read = Self { name: None, data: None };
         let mut rest = event.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(event);
@@ -175,7 +176,7 @@ mod tests {
 
     use super::{Event, Framer};
 
-    /// Feeds pieces and gives back the data of every event, and the unfinished rest.
+    /// Pushes the pieces and returns the data of every event, and the unfinished rest.
     fn run<'a>(
         pieces: impl IntoIterator<Item = &'a [u8]>,
     ) -> (Vec<Option<String>>, Vec<u8>, Vec<u8>) {

@@ -1,4 +1,4 @@
-//! Finds the members of a body that steer the gateway, in one pass, and passes over all others.
+//! Reads the members of a body that steer the gateway in one pass and skips all others.
 
 use std::fmt;
 
@@ -12,7 +12,6 @@ use crate::invalid::Invalid;
 
 const INCLUDE_USAGE: &str = "include_usage";
 
-/// The fields that steer the gateway.
 const STEERING_FIELDS: [&str; 15] = [
     "model",
     "messages",
@@ -31,7 +30,7 @@ const STEERING_FIELDS: [&str; 15] = [
     "suffix",
 ];
 
-/// The values of the members that steer the gateway, as they stand in the body.
+/// Values of the members that steer the gateway, as raw JSON of the body.
 #[derive(Default)]
 pub(crate) struct SteeringFields<'a> {
     pub(crate) model: Option<&'a RawValue>,
@@ -62,7 +61,7 @@ impl<'a> SteeringFields<'a> {
         }
     }
 
-    /// What the model reads beside the content.
+    /// Values of members outside the content that the model reads too.
     pub(crate) fn extra_prompt(&self) -> impl Iterator<Item = &'a RawValue> {
         let all = [self.tools, self.functions, self.response_format, self.suffix, self.prediction];
         all.into_iter().flatten()
@@ -127,7 +126,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for SteeringFields<'a> {
     }
 }
 
-/// What `stream_options` says of usage.
+/// Members of `stream_options` that concern usage.
 pub(crate) struct StreamOptions<'a> {
     pub(crate) include_usage: Option<&'a RawValue>,
     pub(crate) empty: bool,

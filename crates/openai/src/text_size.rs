@@ -1,10 +1,10 @@
-//! How much text there is, without keeping any of it: what a token estimate needs.
+//! Amount of text, as the input of a token estimate. No text is kept.
 
 use std::ops::AddAssign;
 
 use memchr::memchr;
 
-/// Characters of a text, by how densely tokenizers pack them.
+/// Characters of a text, grouped by how densely tokenizers pack them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TextSize {
     /// Characters of alphabetic scripts, digits, punctuation.
@@ -14,14 +14,15 @@ pub struct TextSize {
 }
 
 impl TextSize {
-    /// Weighs a text. Takes JSON as well as plain text: quotes and braces count as characters.
+    /// Measures plain text or JSON; in JSON, quotes and braces count as characters.
     pub fn measure(text: &str) -> Self {
-        // Continuation bytes aside, every byte begins a character; a lead byte of 0xE2 and above
-        // with three or four bytes is a wide script but for general punctuation (U+2000..U+2DFF).
+        // Every byte but a continuation byte begins a character. Lead bytes from 0xE3 begin wide
+        // scripts; 0xE2 begins general punctuation (U+2000..U+2DFF).
         let mut size = Self::default();
         let (words, rest) = text.as_bytes().as_chunks::<8>();
         for word in words {
-            // Most text is ASCII, and this is on every limited request's way: eight at once.
+            // Most text is ASCII, and every limited request comes through here: eight bytes at
+            // once.
             if u64::from_ne_bytes(*word) & HIGH_BITS == 0 {
                 size.narrow += 8;
             } else {
@@ -40,9 +41,8 @@ impl TextSize {
         }
     }
 
-    /// Weighs every string inside a JSON value but for the names of members, whatever its shape: text,
-    /// tool calls, parts, audio. It looks at the bytes alone, so neither deep nesting nor half a
-    /// surrogate pair can make it fail.
+    /// Measures every string inside a JSON value except the names of members: text, tool calls,
+    /// parts, audio. It scans bytes, so deep nesting and lone surrogates cannot make it fail.
     pub fn measure_json(value: &str) -> Self {
         let mut size = Self::default();
         let mut rest = value.as_bytes();
@@ -56,10 +56,9 @@ impl TextSize {
         size
     }
 
-    /// Weighs a prompt: as [`TextSize::measure`], but for what is embedded in base64 (`data:` URLs of images
-    /// and files), of which each piece counts as `embedded` characters however long it is: a provider
-    /// bills pictures by their size in pixels. What only looks so within a text is text, and so is a
-    /// list of tokens, each of which counts for one.
+    /// Measures a prompt like [`TextSize::measure`], with two exceptions. Each piece of base64
+    /// (`data:` URLs of images and files) counts as `embedded` characters at any length, since
+    /// providers bill pictures by pixels. Each number in a list of tokens counts as one token.
     pub fn measure_prompt(text: &str, embedded: u64) -> Self {
         let mut size = Self::default();
         if text
@@ -92,26 +91,26 @@ impl TextSize {
     }
 }
 
-/// The highest bit of each of eight bytes.
+/// Highest bit of each of eight bytes.
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-/// What stands before embedded data (RFC 2397).
+/// Marker before embedded data (RFC 2397).
 const BASE64: &[u8] = b";base64,";
-/// The members whose text is a URL or a file, and none that is read as it stands.
+/// Members that hold a URL or a file, and no text that the model reads.
 const EMBEDDED_MEMBERS: [&str; 5] = ["url", "image_url", "video_url", "audio_url", "file_data"];
-/// What a token counts for, in characters.
+/// Characters for each token of a list.
 const CHARS_PER_TOKEN: u64 = 4;
 
-/// Whether JSON ends in the beginning of a `data:` URL where one belongs.
+/// Whether JSON ends with the beginning of a `data:` URL in a member for URLs.
 fn is_embedded(before: &str) -> bool {
     let member = before.rsplit_once('"').filter(|(_, url)| url.starts_with("data:"));
     let name = member
         .and_then(|(name, _)| name.trim_end().strip_suffix(':')?.trim_end().strip_suffix('"'))
         .and_then(|name| name.rsplit_once('"'));
-    // A quote behind a backslash is part of a text.
+    // A quote after a backslash is part of a text.
     name.is_some_and(|(head, name)| EMBEDDED_MEMBERS.contains(&name) && !head.ends_with('\\'))
 }
 
-/// Weighs the string whose opening quote has just been passed, and gives what is behind its end.
+/// Measures the string whose opening quote was just consumed, and returns the bytes after its end.
 fn measure_string(bytes: &[u8]) -> (TextSize, &[u8]) {
     let mut size = TextSize::default();
     let mut at = 0;
@@ -119,7 +118,8 @@ fn measure_string(bytes: &[u8]) -> (TextSize, &[u8]) {
         match byte {
             b'"' => return (size, &bytes[at + 1..]),
             b'\\' if bytes.get(at + 1) == Some(&b'u') => {
-                // The first two digits tell the script; the second half of a pair counts for nothing.
+                // The first two digits determine the script; the second half of a surrogate pair
+                // does not count.
                 let digits =
                     bytes.get(at + 2..at + 4).and_then(|digits| std::str::from_utf8(digits).ok());
                 match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {

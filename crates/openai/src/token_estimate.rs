@@ -1,11 +1,12 @@
-//! Tokens of a text that nobody counted.
+//! Token estimates for text without a reported count.
 
 use crate::TextSize;
 
-/// Estimates tokens: four narrow characters to one, five wide characters to four.
+/// Estimates tokens: one for four narrow characters, four for five wide characters.
 ///
-/// English text runs at about four characters a token in OpenAI's tokenizers (their help centre's
-/// rule of thumb), Chinese at 0.6 to 1.3 tokens a character depending on the vocabulary.
+/// English text has about four characters for each token in OpenAI's tokenizers (rule of thumb of
+/// OpenAI's help center). Chinese has 0.6 to 1.3 tokens for each character, depending on the
+/// vocabulary.
 pub fn estimate_tokens(text: TextSize) -> u64 {
     text.narrow.div_ceil(4) + (text.wide * 4).div_ceil(5)
 }

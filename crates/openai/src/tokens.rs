@@ -1,39 +1,39 @@
-//! Tokens of a request, as the provider reported them or as an estimate.
+//! Tokens of a request, reported by the provider or estimated.
 
 use serde::Serialize;
 
 use crate::{TextSize, Usage, token_estimate};
 
-/// Tokens of a request and where the numbers are from.
+/// Token counts of a request and their source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tokens {
     /// Tokens of the prompt.
     pub input: u64,
     /// Tokens of the answer.
     pub output: u64,
-    /// Those of the prompt that came from the provider's cache.
+    /// Prompt tokens from the provider's cache; part of `input`.
     pub cached: u64,
-    /// Those of the answer that were spent on reasoning.
+    /// Reasoning tokens; part of `output`.
     pub reasoning: u64,
-    /// Who counted.
+    /// Source of the counts.
     pub counted: TokenSource,
 }
 
-/// Who counted the tokens.
+/// Source of token counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenSource {
     /// Nothing was spent.
     #[default]
     None,
-    /// The provider.
+    /// Reported by the provider.
     Reported,
-    /// The gateway, from the text.
+    /// Estimated by the gateway from the text.
     Estimated,
 }
 
 impl Tokens {
-    /// Those of two parts of an answer together.
+    /// Adds the counts of another part of the same answer.
     pub fn plus(self, other: Self) -> Self {
         Self {
             input: self.input.saturating_add(other.input),
@@ -48,7 +48,7 @@ impl Tokens {
         }
     }
 
-    /// The provider's count where there is one, else an estimate from the text that went by.
+    /// Returns the provider's count, or an estimate from the text if there is none.
     pub fn from_usage_or_estimate(
         usage: Option<Usage>,
         prompt: TextSize,

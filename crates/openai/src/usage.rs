@@ -1,15 +1,16 @@
-//! The `usage` object, in the dialects that providers speak.
+//! `usage` object in the dialects of providers.
 
 use serde::Deserialize;
 
-/// Tokens that a provider reported. Field names follow OpenAI's API reference.
+/// Tokens reported by a provider. Field names follow OpenAI's API reference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// `prompt_tokens`
     pub input: u64,
     /// `completion_tokens`
     pub output: u64,
-    /// `prompt_tokens_details.cached_tokens`, or DeepSeek's `prompt_cache_hit_tokens`: part of `input`.
+    /// `prompt_tokens_details.cached_tokens`, or DeepSeek's `prompt_cache_hit_tokens`: part of
+    /// `input`.
     pub cached: u64,
     /// `completion_tokens_details.reasoning_tokens`: part of `output`.
     pub reasoning: u64,
@@ -35,8 +36,8 @@ struct CompletionDetails {
 }
 
 impl Usage {
-    /// Reads a `usage` value. `None` where it names no count at all: `{}` is not zero tokens. Nor is a
-    /// count one that no model can have reached: it would use up a balance for ever.
+    /// Parses a `usage` value. `None` if it has no count: `{}` is not zero tokens. `None` too if a
+    /// count is higher than any model can reach: it would use up a balance forever.
     pub(crate) fn parse(json: &str) -> Option<Self> {
         let wire: WireUsage = serde_json::from_str(json).ok()?;
         if wire.prompt_tokens.is_none() && wire.completion_tokens.is_none() {

@@ -1,18 +1,19 @@
-//! What a masked text changes in the text that it was made from.
+//! Difference between a text and its masked form from the service.
 
 use crate::Edit;
 
-/// How a text is to be masked.
+/// Way to mask a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum MaskDiff {
-    /// By these edits, at least one.
+    /// Edits, at least one.
     Edits(Vec<Edit>),
-    /// Not at all: the service does not say how.
+    /// No mask: the service does not give one.
     Nothing,
 }
 
-/// The difference between a text and what masks it. Texts of the same number of characters differ
-/// character by character, in several places perhaps; others in their middle.
+/// Computes the difference between a text and its masked form. Texts with the same number of
+/// characters are compared character by character and may differ in several places. Others differ
+/// in their middle.
 pub(super) fn diff(text: &str, mask: &str) -> MaskDiff {
     if mask.trim().is_empty() || mask == text {
         return MaskDiff::Nothing;
@@ -25,7 +26,7 @@ pub(super) fn diff(text: &str, mask: &str) -> MaskDiff {
     MaskDiff::Edits(vec![edit])
 }
 
-/// The runs of characters that differ.
+/// Returns the runs of characters that differ.
 fn positional_diff(text: &str, mask: &str) -> Vec<Edit> {
     let mut edits: Vec<Edit> = Vec::new();
     for ((at, one), other) in text.char_indices().zip(mask.chars()) {
@@ -44,7 +45,8 @@ fn positional_diff(text: &str, mask: &str) -> Vec<Edit> {
     edits
 }
 
-/// How many bytes two texts share at their beginnings and, apart from those, at their ends.
+/// Returns the number of bytes that two texts share at their beginnings and, apart from those, at
+/// their ends.
 fn common_affixes(one: &str, other: &str) -> (usize, usize) {
     let same = |(a, b): &(char, char)| a == b;
     let bytes = |pairs: &mut dyn Iterator<Item = (char, char)>| {

@@ -1,6 +1,6 @@
-//! Alibaba Cloud's content safety: what it is asked, signed, and what its answers mean.
+//! Client of Alibaba Cloud's content safety: requests, signatures, and verdicts.
 //!
-//! It sends nothing, cuts nothing and reads neither clock nor chance.
+//! It sends nothing, splits no text, and reads neither clock nor random numbers.
 
 mod mask_diff;
 mod request;

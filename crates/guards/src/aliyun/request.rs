@@ -1,4 +1,4 @@
-//! What Alibaba's service is sent: the form, byte by byte as it was signed.
+//! Requests to Alibaba's service: the form, byte for byte as signed.
 
 use bytes::Bytes;
 use civil_time::Timestamp;
@@ -11,29 +11,29 @@ use crate::settings::{Aliyun, AliyunAction};
 
 use super::sign::{Credentials, UnsignedRequest, percent_encode};
 
-/// The most characters of a text that the service takes at once.
+/// Maximum number of characters that the service accepts in one call.
 pub const MAX_TEXT_CHARS: usize = 2_000;
 
 const API_VERSION: &str = "2022-03-02";
 const FORM_CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
-/// As whom gateways present themselves.
+/// Client name of gateways.
 const REQUEST_FROM: &str = "CIPFrom/AIGateway";
 
-/// What makes a request one that is asked only once.
+/// Values that make each request unique.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestNonce {
-    /// The moment.
+    /// Current time.
     pub now: Timestamp,
-    /// Chance; never the same for two requests.
+    /// Random number; never the same for two requests.
     pub nonce: u128,
 }
 
-/// The name under which slices of one text belong together: 20 hexadecimal digits of chance.
+/// Creates the session id that connects the chunks of one text: 20 random hexadecimal digits.
 pub fn new_session_id(entropy: u128) -> String {
     format!("{:020x}", entropy >> 48)
 }
 
-/// Asks about a text of at most [`MOST`] characters.
+/// Builds the check of a text of at most [`MAX_TEXT_CHARS`] characters.
 pub fn text_request(
     aliyun: &Aliyun,
     service: &str,
@@ -53,8 +53,8 @@ pub fn text_request(
     signed_request(aliyun, action, service, &parameters, None, stamp)
 }
 
-/// Asks about an image: one that stands in a `data:` address is sent along, another is fetched by the
-/// service.
+/// Builds the check of an image. The image of a `data:` URL is sent along; the service fetches any
+/// other URL.
 pub fn image_request(
     aliyun: &Aliyun,
     service: &str,
@@ -68,7 +68,7 @@ pub fn image_request(
     }
 }
 
-/// Asks about an image that the service fetches itself.
+/// Builds the check of an image that the service fetches itself.
 pub fn image_url_request(
     aliyun: &Aliyun,
     service: &str,
@@ -80,7 +80,7 @@ pub fn image_url_request(
     signed_request(aliyun, "MultiModalGuard", service, &parameters, None, stamp)
 }
 
-/// Asks about an image that is sent along, in base64.
+/// Builds the check of an image that is sent along in base64.
 pub fn image_base64_request(
     aliyun: &Aliyun,
     service: &str,
@@ -127,14 +127,15 @@ fn signed_request(
     });
     let mut request = http::Request::new(Bytes::from(body));
     *request.method_mut() = Method::POST;
-    // An endpoint that is no address leads nowhere, and `on_error` decides.
+    // An invalid endpoint becomes a call that fails, and `on_error` decides.
     *request.uri_mut() = Uri::try_from(format!("{base}/?{query}")).unwrap_or_default();
     let headers = request.headers_mut();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(USER_AGENT, HeaderValue::from_static(REQUEST_FROM));
     for (name, value) in signed {
-        // A key that no header can hold is left out, and the service refuses the signature.
+        // A key that is not a valid header value is left out, and the service refuses the
+        // signature.
         if let Ok(mut value) = HeaderValue::try_from(value) {
             value.set_sensitive(matches!(name, "authorization" | "x-acs-security-token"));
             headers.insert(name, value);
@@ -143,8 +144,8 @@ fn signed_request(
     request
 }
 
-/// An endpoint as every host writes it, and the `host` header that it leads to. Some hosts leave a
-/// scheme's own port out and some do not: without it they agree.
+/// Returns an endpoint in its common form, with its `host` header. Some hosts omit the scheme's
+/// default port and some do not; without it they agree.
 fn host_and_url(endpoint: &str) -> (String, String) {
     let (scheme, rest) = endpoint.split_once("://").unwrap_or(("https", endpoint));
     let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
@@ -155,7 +156,7 @@ fn host_and_url(endpoint: &str) -> (String, String) {
     (format!("{scheme}://{host}{}", path.trim_end_matches('/')), host)
 }
 
-/// 122 bits of chance as a UUID of version 4.
+/// Formats 122 random bits as a UUID of version 4.
 fn uuid(entropy: u128) -> String {
     let bits = entropy & !(0xf << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62;
     let text = format!("{bits:032x}");

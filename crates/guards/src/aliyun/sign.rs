@@ -1,4 +1,4 @@
-//! `ACS3-HMAC-SHA256`: the headers that prove who asks.
+//! `ACS3-HMAC-SHA256`: headers that authenticate a call to Alibaba Cloud.
 
 use std::fmt::Write as _;
 
@@ -9,39 +9,37 @@ use sha2::{Digest, Sha256};
 
 const SCHEME: &str = "ACS3-HMAC-SHA256";
 
-/// Who asks.
+/// Access key.
 pub(super) struct Credentials<'a> {
-    /// The id of the access key.
     pub(super) id: &'a str,
-    /// The access key's secret.
     pub(super) secret: &'a str,
-    /// The token of a temporary key.
+    /// Token of a temporary key.
     pub(super) token: Option<&'a str>,
 }
 
-/// A `POST` that is to be signed.
+/// `POST` to sign.
 pub(super) struct UnsignedRequest<'a> {
-    /// The `host` header as it will be sent.
+    /// `host` header as sent.
     pub(super) host: &'a str,
-    /// The query as it will be sent: ordered by name, and encoded by [`encode`].
+    /// Query as sent: sorted by name and encoded by [`percent_encode`].
     pub(super) query: &'a str,
-    /// The type of the body, where it has one.
+    /// Type of the body, if it has one.
     pub(super) content_type: Option<&'a str>,
     /// `TextModerationPlus`
     pub(super) action: &'a str,
     /// `2022-03-02`
     pub(super) version: &'a str,
-    /// The body as it will be sent.
+    /// Body as sent.
     pub(super) body: &'a [u8],
-    /// The moment.
+    /// Current time.
     pub(super) now: Timestamp,
-    /// What no other request has.
+    /// Unique value of the request.
     pub(super) nonce: &'a str,
 }
 
 impl UnsignedRequest<'_> {
-    /// The headers to send, `authorization` among them; `host` is not, since the host sets it from
-    /// the address.
+    /// Returns the headers to send, with `authorization`. `host` is absent, since the host sets it
+    /// from the URL.
     pub(super) fn sign(&self, who: &Credentials<'_>) -> Vec<(&'static str, String)> {
         let mut headers = self.headers(who.token);
         let (names, canonical) = self.canonical(&headers);
@@ -58,7 +56,7 @@ impl UnsignedRequest<'_> {
         headers
     }
 
-    /// The headers that are signed, in the order of their names.
+    /// Returns the headers to sign, sorted by name.
     fn headers(&self, token: Option<&str>) -> Vec<(&'static str, String)> {
         let all = [
             ("content-type", self.content_type.map(str::to_owned)),
@@ -73,8 +71,8 @@ impl UnsignedRequest<'_> {
         all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 
-    /// The names of signed headers, and the request as it is hashed. The path is always `/`: that of
-    /// a call in RPC style, whatever a proxy on the way puts before it.
+    /// Returns the names of the signed headers, and the canonical request to hash. The path is
+    /// always `/`, that of a call in RPC style, whatever a proxy puts before it.
     fn canonical(&self, headers: &[(&'static str, String)]) -> (String, String) {
         let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
         let names = names.join(";");
@@ -86,8 +84,8 @@ impl UnsignedRequest<'_> {
     }
 }
 
-/// Percent-encodes all but RFC 3986's unreserved characters. What is signed is sent as it stands, so
-/// that `+`, `*`, `~` and spaces have one spelling.
+/// Percent-encodes all bytes but RFC 3986's unreserved characters. Signed text is sent unchanged,
+/// so that `+`, `*`, `~`, and spaces have one spelling.
 pub(super) fn percent_encode(text: &str, out: &mut String) {
     for byte in text.bytes() {
         match byte {
@@ -99,14 +97,13 @@ pub(super) fn percent_encode(text: &str, out: &mut String) {
     }
 }
 
-/// `2026-01-02T03:04:05Z`
+/// Formats a time as `2026-01-02T03:04:05Z`.
 fn format_date(at: Timestamp) -> String {
     let day = Day::containing(at);
     let second = at.since(day.start()).as_secs();
     format!("{day}T{:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60)
 }
 
-/// SHA-256 in hexadecimal digits.
 fn sha256_hex(bytes: &[u8]) -> String {
     base16ct::lower::encode_string(&Sha256::digest(bytes))
 }

@@ -28,7 +28,7 @@ fn a_text_is_blocked_from_its_bar_on() {
     assert_blocks(&data("medium"), Level::High, &[]);
     assert_blocks(&data("medium"), Level::Low, &found(Level::Medium));
     assert_blocks(&data("none"), Level::Low, &[]);
-    // `none` as a bar would block everything that was ever checked.
+    // `none` as the blocking level would block every checked text.
     assert_blocks(&data("none"), Level::None, &[]);
     assert_eq!(parse_text_verdict(&ok_body(&data("high")), None), Ok(Verdict::Pass));
 }
@@ -94,16 +94,16 @@ fn what_is_no_verdict_is_never_a_pass() {
         "code SignatureDoesNotMatch: m",
     );
     assert_no_verdict(r#"{"Data":{"RiskLevel":"none","Suggestion":"pass"}}"#, "code null: ");
-    assert_no_verdict(r#"{"Code":200}"#, "no Data");
-    assert_no_verdict(r#"{"Code":200,"Data":{}}"#, "neither RiskLevel nor Result");
+    assert_no_verdict(r#"{"Code":200}"#, "the response has no Data");
+    assert_no_verdict(r#"{"Code":200,"Data":{}}"#, "the response has neither RiskLevel nor Result");
     assert_no_verdict(
         r#"{"Code":200,"Data":{"Suggestion":"block"}}"#,
-        "neither RiskLevel nor Result",
+        "the response has neither RiskLevel nor Result",
     );
-    assert_no_verdict(r#"{"Code":200,"Data":[]}"#, "no Data");
+    assert_no_verdict(r#"{"Code":200,"Data":[]}"#, "the response has no Data");
     assert_no_verdict("[]", "code null: ");
-    assert_no_verdict(r#"{"Code":200,"Data":{"Risk"#, "25 bytes, not JSON");
-    assert_no_verdict("", "0 bytes, not JSON");
+    assert_no_verdict(r#"{"Code":200,"Data":{"Risk"#, "the response of 25 bytes is not JSON");
+    assert_no_verdict("", "the response of 0 bytes is not JSON");
 }
 
 const BARS: [(Dimension, Level); 3] = [
@@ -138,7 +138,7 @@ fn each_dimension_has_its_bar() {
     assert_verdict(&[detail("promptAttack", "watch", "medium")], false, &attack);
     assert_verdict(&[detail("maliciousUrl", "block", "high")], false, &Verdict::Pass);
     assert_verdict(&[detail("waterMark", "block", "high")], false, &Verdict::Pass);
-    // An unknown level is what the service suggests.
+    // An unknown level counts as the service's suggestion.
     assert_verdict(&[detail("contentModeration", "block", "S9")], false, &content);
     assert_verdict(&[detail("contentModeration", "watch", "S9")], false, &Verdict::Pass);
     let inner = json!({ "Type": "promptAttack", "Result": [{ "Label": "l", "Level": "medium" }] });

@@ -1,6 +1,6 @@
-//! What Alibaba's service says of a text, and what follows from it.
+//! Verdicts from responses of Alibaba's service.
 //!
-//! It decides by levels; the service's suggestion decides only whether sensitive data can be masked.
+//! Levels decide. The service's suggestion decides only whether sensitive data can be masked.
 
 use serde_json::Value;
 
@@ -9,25 +9,25 @@ use crate::{Dimension, Edit, Finding, GuardError, Level, Verdict};
 
 use super::mask_diff::{MaskDiff, diff};
 
-/// The label of a text in which nothing was found.
+/// Label of a text without findings.
 const CLEAN_LABEL: &str = "nonLabel";
-/// How many findings one dimension has at most.
+/// Maximum number of findings of one dimension.
 const MAX_FINDINGS: usize = 16;
-/// How much of the service's message goes to the log, in bytes.
+/// Maximum length of the service's message in the log, in bytes.
 const MAX_MESSAGE_BYTES: usize = 120;
 
-/// Reads an answer of `TextModerationPlus`. Blocks where `RiskLevel`, or `AttackLevel`, reaches
+/// Parses a response of `TextModerationPlus`. Blocks if `RiskLevel` or `AttackLevel` reaches
 /// `block_at`; `None` blocks nothing.
 ///
-/// Services that do not speak of levels label what is risky and nothing else, so there a label other
-/// than `nonLabel` is a high risk. `Advice` and `SensitiveLevel` decide nothing.
+/// Services without levels label risky text only, so any label other than `nonLabel` is a high risk
+/// there. `Advice` and `SensitiveLevel` decide nothing.
 pub fn parse_text_verdict(body: &[u8], block_at: Option<Level>) -> Result<Verdict, GuardError> {
     let answer = lenient_json::parse_json(body)?;
     let data = parse_data(&answer)?;
     let labels = parse_labels(&data["Result"]);
     let stated = parse_level(&data["RiskLevel"]);
     if stated.is_none() && !data["Result"].is_array() {
-        return Err(GuardError("neither RiskLevel nor Result".to_owned()));
+        return Err(GuardError("the response has neither RiskLevel nor Result".to_owned()));
     }
     let by_label = if labels.is_empty() { Level::None } else { Level::High };
     let risks = [
@@ -35,7 +35,7 @@ pub fn parse_text_verdict(body: &[u8], block_at: Option<Level>) -> Result<Verdic
         (
             Dimension::PromptAttack,
             parse_level(&data["AttackLevel"]).unwrap_or_default(),
-            self::parse_labels(&data["AttackResult"]),
+            parse_labels(&data["AttackResult"]),
         ),
     ];
     let reached = |level: Level| level > Level::None && block_at.is_some_and(|bar| level >= bar);
@@ -45,12 +45,12 @@ pub fn parse_text_verdict(body: &[u8], block_at: Option<Level>) -> Result<Verdic
     ))
 }
 
-/// Reads an answer of `MultiModalGuard` about `text`. A dimension blocks where its level reaches its
-/// bar. With `mask`, sensitive data that the service suggests to mask is masked instead, whatever its
-/// level; it blocks where the service does not say how. Blocking comes before masking.
+/// Parses a response of `MultiModalGuard` about `text`. A dimension blocks if its level reaches its
+/// blocking level. With `mask`, sensitive data that the service suggests to mask is masked at any
+/// level, and blocks if the service gives no mask. Blocking goes before masking.
 ///
-/// Dimensions that we do not know are passed over. Where a level is missing or unknown, that of the
-/// results counts, else a suggestion to block is a high risk.
+/// Unknown dimensions are skipped. If a level is missing or unknown, the level of the results
+/// counts; without one, a suggestion to block is a high risk.
 pub fn parse_guard_verdict(
     body: &[u8],
     text: &str,
@@ -86,7 +86,7 @@ pub fn parse_guard_verdict(
     Ok(block_verdict(blocking))
 }
 
-/// An answer without details says the levels of three dimensions at its top.
+/// A response without details has the levels of three dimensions at its top.
 fn parse_guard_summary(data: &Value, bars: &[(Dimension, Level)]) -> Result<Verdict, GuardError> {
     let levels = [
         (Dimension::Content, parse_level(&data["RiskLevel"])),
@@ -95,7 +95,7 @@ fn parse_guard_summary(data: &Value, bars: &[(Dimension, Level)]) -> Result<Verd
     ];
     let says_nothing = levels.iter().all(|(_, level)| level.is_none());
     if says_nothing && data["Suggestion"] != "pass" {
-        return Err(GuardError("neither details nor levels".to_owned()));
+        return Err(GuardError("the response has neither details nor levels".to_owned()));
     }
     let levels = levels.into_iter().filter_map(|(dimension, level)| Some((dimension, level?)));
     let reached = levels.filter(|(dimension, level)| reaches_block_level(bars, *dimension, *level));
@@ -109,7 +109,7 @@ fn block_verdict(findings: impl IntoIterator<Item = Finding>) -> Verdict {
     if findings.is_empty() { Verdict::Pass } else { Verdict::Block(findings) }
 }
 
-/// The part of an answer that judges. A code other than 200 is a check that failed.
+/// Returns the part of a response with the verdict. A code other than 200 is a failed check.
 fn parse_data(answer: &Value) -> Result<&Value, GuardError> {
     if to_number(&answer["Code"]) != Some(200.0) {
         let code = match &answer["Code"] {
@@ -117,16 +117,16 @@ fn parse_data(answer: &Value) -> Result<&Value, GuardError> {
             other => other.to_string(),
         };
         let message = answer["Message"].as_str().unwrap_or_default();
-        let said = format!(
+        let cause = format!(
             "code {}: {}",
             truncate(&code, MAX_MESSAGE_BYTES),
             truncate(message, MAX_MESSAGE_BYTES)
         );
-        return Err(GuardError(said));
+        return Err(GuardError(cause));
     }
     match &answer["Data"] {
         data @ Value::Object(_) => Ok(data),
-        _ => Err(GuardError("no Data".to_owned())),
+        _ => Err(GuardError("the response has no Data".to_owned())),
     }
 }
 
@@ -169,7 +169,7 @@ fn reaches_block_level(bars: &[(Dimension, Level)], dimension: Dimension, level:
     level > Level::None && bars.iter().any(|(barred, bar)| *barred == dimension && level >= *bar)
 }
 
-/// Each label of a list of results once; that of a clean text is none.
+/// Lists each label of the results once, without the label of a clean text.
 fn parse_labels(results: &Value) -> Vec<String> {
     let mut labels = Vec::new();
     for result in results.as_array().into_iter().flatten() {
@@ -185,7 +185,7 @@ fn parse_labels(results: &Value) -> Vec<String> {
     labels
 }
 
-/// One finding for each label; one that is called like its dimension where there is none.
+/// Makes one finding of each label, or one named after its dimension if there is no label.
 fn to_findings(dimension: Dimension, level: Level, mut labels: Vec<String>) -> Vec<Finding> {
     if labels.is_empty() {
         labels.push(dimension.name().to_owned());
@@ -193,7 +193,7 @@ fn to_findings(dimension: Dimension, level: Level, mut labels: Vec<String>) -> V
     labels.into_iter().map(|label| Finding { dimension, level, label }).collect()
 }
 
-/// How a text is to be masked, from the masked texts that results bring.
+/// Derives the mask from the masked texts in the results.
 fn mask_from_results(detail: &Value, text: &str) -> MaskDiff {
     let mut edits: Vec<(std::ops::Range<usize>, Vec<Edit>)> = Vec::new();
     for result in detail["Result"].as_array().into_iter().flatten() {

@@ -1,15 +1,15 @@
-//! Keys of APIs, by the prefixes that their issuers give them. A key without a prefix is not found.
+//! API keys, detected by the prefixes of their issuers. A key without a prefix is not detected.
 
 use std::ops::Range;
 
-/// A prefix and what follows it.
+/// Prefix of a key and form of the rest.
 struct KeyFormat {
     prefix: &'static str,
-    /// What follows besides letters and digits.
+    /// Bytes of the rest besides letters and digits.
     extra_bytes: &'static [u8],
     min_length: usize,
     max_length: usize,
-    /// Whether only one with a letter and a digit is meant: words follow this prefix too.
+    /// Whether the rest must have a letter and a digit: words have this prefix too.
     is_mixed: bool,
 }
 
@@ -64,7 +64,7 @@ const KEY_FORMATS: [KeyFormat; 27] = [
     format("npm_", b"", 36, 36),
 ];
 
-/// The letters with which keys begin.
+/// First letters of prefixes.
 const START_BYTES: [bool; 128] = {
     let mut starts = [false; 128];
     starts[b'e' as usize] = true;
@@ -76,20 +76,20 @@ const START_BYTES: [bool; 128] = {
     starts
 };
 
-/// So much of what follows a prefix says whether it has letters and digits.
+/// Bytes after a prefix that are searched for a letter and a digit.
 const MIXED_CHECK_BYTES: usize = 64;
 
-/// Looks for keys in a text from its beginning to its end, at each place a bounded time.
+/// Scans a text from beginning to end, with bounded time at each place.
 #[derive(Default)]
 pub(super) struct ApiKeyScanner {
-    /// Up to here there is a key.
+    /// End of the last key.
     found: usize,
-    /// Up to here there is no other token than the one that was tried.
+    /// End of the token that was tried last.
     tried: usize,
 }
 
 impl ApiKeyScanner {
-    /// The key that begins at a letter.
+    /// Detects the key that begins at a letter.
     pub(super) fn find_at(&mut self, text: &[u8], at: usize) -> Option<Range<usize>> {
         let rest = &text[at..];
         if at < self.found || !START_BYTES[usize::from(rest[0] & 0x7F)] {
@@ -110,7 +110,7 @@ impl ApiKeyScanner {
 }
 
 impl KeyFormat {
-    /// The bytes of such a key at the beginning of a text.
+    /// Returns the length of a key at the beginning of a text, in bytes.
     fn match_length(&self, text: &[u8]) -> Option<usize> {
         let body = text.strip_prefix(self.prefix.as_bytes())?;
         let probe = &body[..body.len().min(MIXED_CHECK_BYTES)];
@@ -128,8 +128,8 @@ impl KeyFormat {
     }
 }
 
-/// The bytes of a signed token of JSON (RFC 7519): two objects, the first of which is so long, and a
-/// signature.
+/// Returns the length of a JSON Web Token (RFC 7519): two JSON objects, the first `header` bytes
+/// long, and a signature.
 fn jwt_length(text: &[u8], header: usize) -> Option<usize> {
     let body = text.get(header + 1..).filter(|_| text[header] == b'.')?;
     if !body.starts_with(b"eyJ") {
@@ -142,7 +142,7 @@ fn jwt_length(text: &[u8], header: usize) -> Option<usize> {
     is_one.then_some(header + 1 + claims + 1 + signature)
 }
 
-/// How many letters, digits and others a text begins with.
+/// Counts the letters, digits, and `others` at the beginning of a text.
 fn run_length(text: &[u8], others: &[u8]) -> usize {
     let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || others.contains(byte);
     text.iter().take_while(is_part).count()

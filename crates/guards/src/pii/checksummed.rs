@@ -1,10 +1,10 @@
-//! Numbers with a check digit: of Chinese residents, of bank cards.
+//! Numbers with a check digit: Chinese identity numbers and bank cards.
 
 use std::ops::Range;
 
 use super::{digits_end, is_standalone};
 
-/// The identity number of a Chinese resident (GB 11643): place, day of birth, check digit.
+/// Detects the identity number of a Chinese resident (GB 11643): place, day of birth, check digit.
 pub(super) fn chinese_id(text: &[u8], at: usize) -> Option<Range<usize>> {
     const WEIGHTS: [u32; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
     let end = match digits_end(text, at) - at {
@@ -33,8 +33,8 @@ pub(super) fn chinese_id(text: &[u8], at: usize) -> Option<Range<usize>> {
     (is_one && is_standalone(text, &(at..end), None)).then_some(at..end)
 }
 
-/// A bank card's number: 13 to 19 digits of a known issuer that pass Luhn's check, in one group or in
-/// several with the same space or hyphen between them.
+/// Detects a bank card number: 13 to 19 digits of a known issuer that pass Luhn's check, in one
+/// group or in several with the same space or hyphen between them.
 pub(super) fn card(text: &[u8], at: usize) -> Option<Range<usize>> {
     let mut number = [0; 19];
     let (mut count, mut start, mut by, mut longest) = (0, at, None, None);
@@ -71,7 +71,7 @@ fn is_card(number: &[u8]) -> bool {
         && number.iter().rev().enumerate().fold(0, luhn) % 10 == 0
 }
 
-/// Whether somebody gives out numbers that begin so and are of this length.
+/// Whether an issuer uses numbers with this prefix and length.
 fn has_known_issuer(number: &[u8]) -> bool {
     let lead = number[..4].iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
     match lead {
@@ -88,7 +88,7 @@ fn has_known_issuer(number: &[u8]) -> bool {
         // Discover and RuPay (60, 64, 65, 81, 82), UnionPay (62, 81), Maestro
         6000..=6099 | 6440..=6599 | 6200..=6299 | 8100..=8299 => (16..=19).contains(&number.len()),
         5018 | 5020 | 5038 | 5893 | 6304 | 6759 | 6761..=6763 => true,
-        // Old ones of ICBC
+        // Old cards of ICBC
         9558 => number.len() == 19,
         _ => false,
     }

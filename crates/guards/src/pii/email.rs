@@ -1,12 +1,12 @@
-//! E-mail addresses of ASCII letters, as people write them: no quotes, no comments, no bare hosts.
+//! E-mail addresses of ASCII letters in their common form: no quotes, no comments, no bare hosts.
 
 use std::ops::Range;
 
-/// The longest part before the `@`, and the longest domain (RFC 5321).
+/// Maximum lengths of the part before the `@` and of the domain (RFC 5321).
 const MAX_LOCAL_LENGTH: usize = 64;
 const MAX_DOMAIN_LENGTH: usize = 255;
 
-/// The address around an `@`.
+/// Detects the address around an `@`.
 pub(super) fn find_around(text: &[u8], at: usize) -> Option<Range<usize>> {
     let local = text[..at]
         .iter()
@@ -17,14 +17,15 @@ pub(super) fn find_around(text: &[u8], at: usize) -> Option<Range<usize>> {
     if local > MAX_LOCAL_LENGTH {
         return None;
     }
-    // What stands before the first letter or digit belongs to the sentence.
+    // Punctuation before the first letter or digit belongs to the sentence.
     let lead = text[at - local..at].iter().take_while(|byte| !byte.is_ascii_alphanumeric()).count();
     let is_doubtful = lead == local || text[at - 1] == b'.';
     let end = at + 1 + domain_length(&text[at + 1..])?;
     (!is_doubtful).then_some(at - local + lead..end)
 }
 
-/// The bytes of the domain at the beginning of a text: labels, the last of them letters.
+/// Returns the length of the domain at the beginning of a text, in bytes: labels, the last of them
+/// letters.
 fn domain_length(text: &[u8]) -> Option<usize> {
     let is_label = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
     let (mut start, mut end) = (0, None);
@@ -48,7 +49,7 @@ fn domain_length(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// What may stand before the `@`.
+/// Whether a byte may appear before the `@`.
 pub(super) fn is_local_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"._%+-'".contains(&byte)
 }

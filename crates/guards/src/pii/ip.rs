@@ -1,15 +1,15 @@
-//! Addresses of the Internet. An IPv4 address cannot be told from a version with four parts; one with
-//! a `v` before it, or with five parts, is none.
+//! IP addresses. An IPv4 address cannot be distinguished from a version number with four parts; a
+//! number with a `v` before it or with five parts is none.
 
 use std::net::Ipv6Addr;
 use std::ops::Range;
 
 use super::{byte_before, digits_end, is_standalone, is_word};
 
-/// The longest IPv6 address, with an IPv4 address at its end.
+/// Length of the longest IPv6 address, with an IPv4 address at its end.
 const MAX_IPV6_LENGTH: usize = 45;
 
-/// The IPv4 address that begins at a digit.
+/// Detects the IPv4 address that begins at a digit.
 pub(super) fn find_ipv4(text: &[u8], at: usize) -> Option<Range<usize>> {
     let mut start = at;
     for part in 0..4 {
@@ -35,7 +35,8 @@ pub(super) fn find_ipv4(text: &[u8], at: usize) -> Option<Range<usize>> {
     None
 }
 
-/// The IPv6 address around a colon, and up to where colons need no second look.
+/// Detects the IPv6 address around a colon. Also returns the end of the colons that need no second
+/// look.
 pub(super) fn find_ipv6(text: &[u8], colon: usize) -> (usize, Option<Range<usize>>) {
     let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
     let lead =
@@ -43,7 +44,7 @@ pub(super) fn find_ipv6(text: &[u8], colon: usize) -> (usize, Option<Range<usize
     let start = colon - lead;
     let run = text[colon..].iter().take_while(|byte| is_part(byte)).count();
     let (mut end, over) = (colon + run, colon + run);
-    // A full stop, or a colon, after it.
+    // Full stop or colon after the address.
     while end > colon && (text[end - 1] == b'.' || text[..end].ends_with(b":")) {
         if text[..end].ends_with(b"::") {
             break;
@@ -58,7 +59,7 @@ pub(super) fn find_ipv6(text: &[u8], colon: usize) -> (usize, Option<Range<usize
     let token = &text[start..end];
     let colons = token.iter().filter(|byte| **byte == b':').count();
     let parts = token.split(|byte| *byte == b':').filter(|part| !part.is_empty()).count();
-    // `a::b` is a name in some languages, and `::` nowhere in particular.
+    // `a::b` is a name in some programming languages, and `::` is the unspecified address.
     let is_plain = colons >= 2 && (parts > 2 || token.iter().any(u8::is_ascii_digit));
     let parsed = is_plain.then(|| str::from_utf8(token).ok()?.parse::<Ipv6Addr>().ok()).flatten();
     (over, parsed.map(|_| start..end))

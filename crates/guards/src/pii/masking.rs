@@ -1,7 +1,7 @@
-//! What takes the place of personal data in one request, and how it comes back in the answer.
+//! Masks personal data in a request and restores it in the answer.
 //!
-//! It restores what it made and nothing that looks like it: a model that writes `[Email_1]` or drops
-//! a bracket is shown as it is. It keeps nothing after the request.
+//! Only masks of this request are restored, and only exact ones: `[Email_1]` or a mask without its
+//! bracket stays as the model wrote it. Nothing is kept after the request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,22 +16,22 @@ use crate::settings::{Pii, PiiAction, PiiKind};
 use super::super::{Dimension, Edit, Finding, Level, Verdict};
 use super::{PiiDetector, PiiMatch, detect, undecided_bytes};
 
-/// The masks of one request.
+/// Masks of one request.
 ///
-/// The same datum has the same mask in all its texts. A mask that two data share, as the operator's
-/// own replacement may be, is not taken back.
+/// The same datum has the same mask in all texts. A mask of two data, which the operator's own
+/// replacement may be, is not restored.
 #[derive(Default)]
 pub struct Masks {
-    /// By the kind's name in capitals and the datum.
+    /// Mask, by the kind's name in capitals and the datum.
     masks: BTreeMap<(String, String), String>,
-    /// `None`: the mask stands for more than one.
+    /// Datum by mask; `None` if the mask stands for more than one.
     originals: BTreeMap<String, Option<String>>,
-    /// The last number given, by name.
+    /// Last number by kind.
     numbers: BTreeMap<String, u32>,
-    /// What the caller has written that looks like a placeholder.
+    /// Texts of the caller that look like placeholders.
     reserved: BTreeSet<String>,
-    /// The bytes of the longest mask that may be restored, and the bytes with which masks begin: one
-    /// bit for each.
+    /// Length of the longest mask that may be restored, in bytes, and the first bytes of masks, one
+    /// bit each.
     max_mask_bytes: usize,
     starts: [u64; 4],
 }
@@ -42,8 +42,8 @@ impl Masks {
         self.originals.is_empty()
     }
 
-    /// Keeps clear of what a text already has that looks like a placeholder. To be shown every text of
-    /// a request before the first of them is masked.
+    /// Reserves texts that look like placeholders. Requires every text of a request before the
+    /// first one is masked.
     pub fn reserve_placeholders(&mut self, text: &str) {
         for (at, _) in text.match_indices('[') {
             let rest = &text[at..];
@@ -55,12 +55,12 @@ impl Masks {
         }
     }
 
-    /// What a guard says of a complete text.
+    /// Checks and masks a complete text.
     pub fn mask(&mut self, pii: &Pii, text: &str) -> Verdict {
         self.verdict(pii, text, &detect(pii, text))
     }
 
-    /// The same of a text that goes on: what may yet grow is not looked at.
+    /// Checks and masks an incomplete text, except for the end that may still grow into a finding.
     pub fn mask_so_far(&mut self, pii: &Pii, text: &str) -> Verdict {
         let decided = text.len() - undecided_bytes(text);
         let mut found = detect(pii, text);
@@ -68,7 +68,7 @@ impl Masks {
         self.verdict(pii, text, &found)
     }
 
-    /// What takes the place of masks in a complete text, or in a text without its pending end.
+    /// Returns the edits that restore the masks of a text without an undecided end.
     pub fn restore(&self, text: &str) -> Vec<Edit> {
         let mut edits = Vec::new();
         self.scan(text, false, |at, original| {
@@ -78,7 +78,8 @@ impl Masks {
         edits
     }
 
-    /// How many bytes at the end of a text that goes on may be the beginning of a mask.
+    /// Returns the number of bytes at the end of an incomplete text that may be the beginning of a
+    /// mask.
     pub fn undecided_bytes(&self, text: &str) -> usize {
         text.len() - self.scan(text, true, |_, _| {})
     }
@@ -131,7 +132,7 @@ impl Masks {
         mask
     }
 
-    /// The next placeholder of a kind that the caller has not written.
+    /// Returns the next placeholder of a kind that the caller has not written.
     fn placeholder(&mut self, name: &str) -> String {
         let number = self.numbers.entry(name.to_owned()).or_default();
         loop {
@@ -143,8 +144,9 @@ impl Masks {
         }
     }
 
-    /// Calls for each mask in a text, from the left, of two that begin together the longer. Where the
-    /// text goes on, it stops before what may be the beginning of one. Returns where it stopped.
+    /// Calls `each` for the masks in a text from the left, the longer one of two that begin
+    /// together. In an incomplete text it stops before a possible beginning of a mask. Returns the
+    /// place at which it stopped.
     fn scan(
         &self,
         text: &str,
@@ -153,7 +155,7 @@ impl Masks {
     ) -> usize {
         let is_start = |byte: u8| self.starts[usize::from(byte >> 6)] & (1 << (byte & 63)) != 0;
         let mut at = 0;
-        // A byte with which a mask begins never stands within a character.
+        // The first byte of a mask is never inside a character.
         while let Some(skip) = text.as_bytes()[at..].iter().position(|byte| is_start(*byte)) {
             at += skip;
             let rest = &text[at..];
@@ -170,19 +172,19 @@ impl Masks {
         text.len()
     }
 
-    /// Whether a text is the beginning of a mask, and not all of it.
+    /// Whether a text is a proper prefix of a mask.
     fn is_mask_prefix(&self, text: &str) -> bool {
         let masks = self.originals.range::<str, _>((Included(text), Unbounded)).take(2);
         text.len() < self.max_mask_bytes && { masks }
             .any(|(mask, _)| mask.len() > text.len() && mask.starts_with(text))
     }
 
-    /// The longest mask with which a text begins.
+    /// Returns the longest mask at the beginning of a text.
     fn longest_mask(&self, text: &str) -> Option<(&String, &Option<String>)> {
         let mut limit = &text[..text.floor_char_boundary(self.max_mask_bytes)];
         loop {
-            // The last mask that is not after the limit; if it is no prefix of it, then what both
-            // have in common is the longest that a prefix can be.
+            // Last mask that is not after the limit. If it is not a prefix of the limit, their
+            // common part bounds the longest possible prefix.
             let last = self.originals.range::<str, _>((Unbounded, Included(limit))).next_back()?;
             let common = last.0.bytes().zip(limit.bytes()).take_while(|(one, other)| one == other);
             let common = common.count();
@@ -203,7 +205,7 @@ impl fmt::Debug for Masks {
     }
 }
 
-/// One finding for each kind, in the order in which they are found.
+/// Makes one finding of each kind, in the order of the text.
 fn findings(pii: &Pii, found: &[PiiMatch]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for found in found {
@@ -223,13 +225,13 @@ fn findings(pii: &Pii, found: &[PiiMatch]) -> Vec<Finding> {
     findings
 }
 
-/// A name as it stands in a placeholder.
+/// Converts the name of a kind for its placeholder.
 fn placeholder_name(name: &str) -> String {
     let capital = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
     name.chars().map(capital).collect()
 }
 
-/// The operator's replacement with what the groups of the pattern have found.
+/// Expands the operator's replacement with the groups of the pattern.
 fn expand_replacement(pattern: &Regex, template: &str, text: &str, found: &PiiMatch) -> String {
     let mut mask = String::new();
     if let Some(captures) = pattern.captures_at(text, found.at.start) {
@@ -238,7 +240,6 @@ fn expand_replacement(pattern: &Regex, template: &str, text: &str, found: &PiiMa
     mask
 }
 
-/// SHA-256 in 64 hexadecimal digits.
 fn sha256_hex(text: &str) -> String {
     base16ct::lower::encode_string(&Sha256::digest(text))
 }

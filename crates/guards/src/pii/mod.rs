@@ -1,7 +1,8 @@
-//! Personal data and secrets in a text: where they are, and what takes their place.
+//! Detection and masking of personal data and secrets.
 //!
-//! What is found has a form that says what it is, and a check digit where there is one. It knows
-//! neither names nor streets nor birthdays, and no context: nothing here reads what a text means.
+//! The detectors are hand-written scanners that try the possible forms at each byte: forms with a
+//! check digit or prefix where the data have one. They detect neither names nor streets nor
+//! birthdays, and use no context.
 
 mod api_key;
 mod checksummed;
@@ -20,32 +21,32 @@ pub use masking::Masks;
 
 use crate::settings::{Pii, PiiKind};
 
-/// How often what is left of a text is looked at again.
+/// Maximum number of passes over the rest of a text after masking.
 const MAX_PASSES: usize = 3;
 
-/// A part of a text that is personal or secret.
+/// Part of a text that is personal or secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PiiMatch {
     /// Bytes of the text.
     pub at: Range<usize>,
-    /// What it is.
+    /// Kind of the datum.
     pub detector: PiiDetector,
 }
 
-/// What a part of a text is.
+/// Kind of a datum.
 ///
-/// Of two with the same length in the same place the lesser is meant: what the operator has named,
-/// then what has a check digit or a prefix of its own, then what only has a form.
+/// Of two findings in the same place with the same length, the lesser one counts: first the
+/// operator's patterns, then kinds with a check digit or prefix, then kinds with a form only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PiiDetector {
-    /// The operator's pattern of this number.
+    /// Operator's pattern of this index.
     Custom(usize),
-    /// A kind of our own.
+    /// Built-in kind.
     Kind(PiiKind),
 }
 
 impl PiiDetector {
-    /// Its name, low-cardinality: `email`, or what the operator calls it.
+    /// Low-cardinality name: `email`, or the name of the operator's pattern.
     pub fn label(self, pii: &Pii) -> &str {
         match self {
             Self::Custom(number) => &pii.custom[number].name,
@@ -71,7 +72,8 @@ impl PiiDetector {
     }
 }
 
-/// What there is in a text, in order and apart: of what overlaps the longest, then as [`PiiDetector`] says.
+/// Detects the data in a text, in order and without overlap: the longest of overlapping findings,
+/// then by [`PiiDetector`]'s order.
 pub fn detect(pii: &Pii, text: &str) -> Vec<PiiMatch> {
     let mut found = Vec::new();
     detect_built_in(&pii.detect, text, 0..text.len(), &mut found);
@@ -81,7 +83,7 @@ pub fn detect(pii: &Pii, text: &str) -> Vec<PiiMatch> {
         found.extend(ranges.filter(|at| !at.is_empty()).map(|at| PiiMatch { at, detector: what }));
     }
     let mut found = remove_overlaps(found);
-    // What was part of something longer may be whole once that is masked.
+    // A part of a longer finding may be complete once that one is masked.
     for _ in 0..MAX_PASSES {
         if found.is_empty() {
             break;
@@ -104,14 +106,14 @@ pub fn detect(pii: &Pii, text: &str) -> Vec<PiiMatch> {
     found
 }
 
-/// How many bytes at the end of a text that goes on may be the beginning of one of our own kinds, or
-/// a part of one that grows. Nothing of ours reaches from before them into them.
+/// Returns the number of bytes at the end of an incomplete text that may be the beginning of a
+/// built-in kind, or a part of one that grows. No built-in kind crosses their beginning.
 pub fn undecided_bytes(text: &str) -> usize {
     let bytes = text.as_bytes();
     let mut start = bytes.len();
     while let Some(&byte) = start.checked_sub(1).map(|at| &bytes[at]) {
         let is_part = match byte {
-            // Numbers have spaces in them, words have not.
+            // Numbers contain spaces; words do not.
             b' ' => start >= 2 && matches!(bytes[start - 2], b'0'..=b'9' | b')'),
             b'+' | b'(' | b')' | b':' | b'@' => true,
             _ => email::is_local_byte(byte),
@@ -124,7 +126,7 @@ pub fn undecided_bytes(text: &str) -> usize {
     bytes.len() - start
 }
 
-/// Goes through a part of a text once and tries at each place what may begin there.
+/// Scans a part of a text once and tries at each place the kinds that may begin there.
 fn detect_built_in(kinds: &[PiiKind], text: &str, part: Range<usize>, found: &mut Vec<PiiMatch>) {
     let (text, start) = (&text.as_bytes()[part.clone()], part.start);
     let wants = |kind| kinds.contains(&kind);
@@ -140,7 +142,7 @@ fn detect_built_in(kinds: &[PiiKind], text: &str, part: Range<usize>, found: &mu
         let at = at.map(|at| start + at.start..start + at.end);
         found.extend(at.map(|at| PiiMatch { at, detector: PiiDetector::Kind(kind) }));
     };
-    // Up to here colons were looked at.
+    // End of the colons that were tried.
     let mut colons = 0;
     let mut secrets = ApiKeyScanner::default();
     let mut before = b' ';
@@ -176,7 +178,7 @@ fn detect_built_in(kinds: &[PiiKind], text: &str, part: Range<usize>, found: &mu
     }
 }
 
-/// Leaves out what overlaps something longer or more certain.
+/// Removes findings that overlap a longer or more certain one.
 fn remove_overlaps(mut found: Vec<PiiMatch>) -> Vec<PiiMatch> {
     let is_apart =
         |found: &[PiiMatch]| found.windows(2).all(|two| two[0].at.end <= two[1].at.start);
@@ -196,13 +198,12 @@ fn remove_overlaps(mut found: Vec<PiiMatch>) -> Vec<PiiMatch> {
     kept.into_values().collect()
 }
 
-/// Whether a byte makes one word with those beside it. Characters that are not ASCII do not: a
-/// number stands beside Chinese ones without a space.
+/// Whether a byte is part of a word. Characters outside ASCII are not: numbers follow Chinese text
+/// without a space.
 fn is_word(byte: u8) -> bool {
     byte == b'_' || byte.is_ascii_alphanumeric()
 }
 
-/// The byte before a place.
 fn byte_before(text: &[u8], at: usize) -> Option<u8> {
     at.checked_sub(1).map(|at| text[at])
 }
@@ -211,13 +212,12 @@ fn is_digit_at(text: &[u8], at: usize) -> bool {
     text.get(at).is_some_and(u8::is_ascii_digit)
 }
 
-/// Where the digits that begin at a place end.
+/// Returns the end of the digits that begin at a place.
 fn digits_end(text: &[u8], at: usize) -> usize {
     at + text[at..].iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
-/// Whether a number of such a place is no part of a longer number or word. `by`: what stands between
-/// the groups of its digits.
+/// Whether a number is no part of a longer number or word. `by` separates the groups of its digits.
 fn is_standalone(text: &[u8], at: &Range<usize>, by: Option<u8>) -> bool {
     let joins = |byte: u8| byte == b'.' || (byte == b'-' && by == Some(b'-'));
     let open = match byte_before(text, at.start).filter(|_| text[at.start] != b'(') {

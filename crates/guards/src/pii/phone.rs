@@ -1,11 +1,11 @@
-//! Telephone numbers: Chinese ones, American ones with something between their groups, and those of
-//! any country after a `+`. Ten digits alone are no American number: they may be anything.
+//! Telephone numbers: Chinese, American with separators, and international after a `+`. Ten digits
+//! alone are no American number: they may be anything.
 
 use std::ops::Range;
 
 use super::{byte_before, digits_end, is_digit_at, is_standalone};
 
-/// The number that begins at a digit, a `+` or a `(`.
+/// Detects the number that begins at a digit, a `+`, or a `(`.
 pub(super) fn find_at(text: &[u8], at: usize) -> Option<Range<usize>> {
     match text[at] {
         b'+' => international(text, at),
@@ -16,7 +16,7 @@ pub(super) fn find_at(text: &[u8], at: usize) -> Option<Range<usize>> {
     }
 }
 
-/// Where a Chinese number ends, and what stands between its groups.
+/// Returns the end of a Chinese number and the separator of its groups.
 fn chinese(text: &[u8], at: usize) -> Option<(usize, Option<u8>)> {
     let first = digits_end(text, at);
     let rest = &text[at..first];
@@ -86,7 +86,7 @@ fn american(text: &[u8], at: usize) -> Option<(usize, Option<u8>)> {
     }
 }
 
-/// A number after a `+`: at most 15 digits (E.164), in groups.
+/// Number after a `+`: at most 15 digits (E.164), in groups.
 fn international(text: &[u8], at: usize) -> Option<Range<usize>> {
     let is_sum = byte_before(text, at).is_some_and(|byte| byte == b'+' || super::is_word(byte));
     if is_sum || !matches!(text.get(at + 1), Some(b'1'..=b'9')) {
@@ -109,7 +109,7 @@ fn international(text: &[u8], at: usize) -> Option<Range<usize>> {
         if is_number && is_standalone(text, &(at..end), Some(b'-')) {
             longest = Some(at..end);
         }
-        // One thing between groups, or two where brackets are.
+        // One separator between groups, or two with brackets.
         start = match (text.get(end), text.get(end + 1)) {
             (Some(b' ' | b'-' | b'.'), Some(b'(')) | (Some(b')'), Some(b' ' | b'-')) => end + 2,
             (Some(b' ' | b'-' | b'.' | b'(' | b')'), Some(_)) => end + 1,
@@ -118,7 +118,7 @@ fn international(text: &[u8], at: usize) -> Option<Range<usize>> {
     }
 }
 
-/// Where a group of so many digits ends that follows what stands between.
+/// Returns the end of a group of `count` digits after a separator.
 fn group_end(text: &[u8], at: usize, by: u8, count: usize) -> Option<usize> {
     let is_group = text.get(at) == Some(&by)
         && is_digit_at(text, at + 1)

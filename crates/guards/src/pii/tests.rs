@@ -32,7 +32,7 @@ fn edited(text: &str, edits: &[Edit]) -> String {
     edited
 }
 
-/// A text as it is masked.
+/// Returns the masked text.
 fn masked(masks: &mut Masks, pii: &Pii, text: &str) -> String {
     match masks.mask(pii, text) {
         Verdict::Mask(edits, _) => edited(text, &edits),
@@ -41,7 +41,7 @@ fn masked(masks: &mut Masks, pii: &Pii, text: &str) -> String {
     }
 }
 
-/// What is found in a text, as `kind text`.
+/// Asserts the findings in a text, as `kind text`.
 #[track_caller]
 fn assert_detected(text: &str, expected: &[&str]) {
     let pii = pii(PiiAction::Replace);
@@ -52,7 +52,7 @@ fn assert_detected(text: &str, expected: &[&str]) {
 
 #[test]
 fn near_misses_are_not_found() {
-    // Addresses
+    // IP addresses
     assert_detected("version 1.2.3.4.5, v1.2.3.4, 256.1.1.1, 1.2.3, 01.2.3.4, 1.2.3.4a", &[]);
     assert_detected(
         "12:34:56, 00:1a:2b:3c:4d:5e, std::string, a::b, ::, crate::fmt, 1:2:3:4:5:6:7",
@@ -70,19 +70,19 @@ fn near_misses_are_not_found() {
         &[],
     );
     assert_detected("12800138000 1380013800 +1234567 1+12345678 ++12345678 +12345678.5", &[]);
-    // A wrong check digit, a day that is none
+    // Wrong check digit, impossible date
     assert_detected("110105194912310021 110105194902300021 11010519491231002", &[]);
     assert_detected(
         "4111 1111 1111 1112, 4111-1111 1111-1111, 4111 1111 1111 1111 1",
         &["card 4111 1111 1111 1111"],
     );
     assert_detected("1234567812345670 0000000000000000 4111-1111-1111-1111-1", &[]);
-    // Mail
+    // E-mail addresses
     assert_detected(
         "@user, user@localhost, a@b.c, a@-x.com, @x.com, .@x.com, user@, user@1.2.3",
         &[],
     );
-    // Keys
+    // API keys
     assert_detected("sk-learn-is-a-library-for-python, sk-12345, task-1234567890abcdefghij", &[]);
     assert_detected("AKIAIOSFODNN7EXAMPL AKIAIOSFODNN7EXAMPLEX eyJhbGciOiJIUzI1NiJ9.eyJz.abc", &[]);
 }
@@ -194,7 +194,7 @@ fn a_datum_has_one_placeholder_in_a_request() {
     let text = "a@b.io 1.1.1.1 c@d.io a@b.io";
     assert_eq!(masked(&mut masks, &pii, text), "[EMAIL_1] [IP_1] [EMAIL_2] [EMAIL_1]");
     assert_eq!(masked(&mut masks, &pii, "c@d.io"), "[EMAIL_2]");
-    // What is no mask, or not exactly one, stays.
+    // A text that is not exactly a mask stays.
     let answer = "[EMAIL_2] [EMAIL_1 [email_1] [EMAIL_3] [EMAIL_11] [[IP_1]]";
     let restored = "c@d.io [EMAIL_1 [email_1] [EMAIL_3] [EMAIL_11] [1.1.1.1]";
     assert_eq!(edited(answer, &masks.restore(answer)), restored);
@@ -209,7 +209,7 @@ fn placeholders_of_the_caller_are_avoided() {
         "[EMAIL_1]: [EMAIL_3] [EMAIL_4]"
     );
     assert_eq!(masks.restore("[EMAIL_1] [EMAIL_2]"), []);
-    // Masks that another guard made are no reason not to restore them.
+    // Masks of another guard do not prevent restoring.
     assert_eq!(masked(&mut masks, &pii, "[EMAIL_3]"), "[EMAIL_3]");
     assert_eq!(edited("[EMAIL_3]", &masks.restore("[EMAIL_3]")), "a@b.io");
 }
@@ -229,7 +229,7 @@ fn refused_and_unrestored() {
     assert_eq!(masks.mask(&pii, "nothing"), Verdict::Pass);
 }
 
-/// The masking cases of reference (c.3).
+/// Masking cases (c.3) of the reference implementation.
 #[test]
 fn what_the_seed_masks() {
     let mut pii = pii(PiiAction::Hash);
@@ -247,14 +247,14 @@ fn what_the_seed_masks() {
         let restored = edited(&answer, &masks.restore(&answer));
         assert_eq!(restored, format!("{address} sk-12345 {mail}"));
     }
-    // Two data with one mask: nobody can say which was meant.
+    // Two data with one mask: the mask cannot be restored.
     let mut masks = Masks::default();
     let asked = masked(&mut masks, &pii, "1.1.1.1 2.2.2.2 a@b.io");
     assert_eq!(asked, "***.***.***.*** ***.***.***.*** ****@b.io");
     assert_eq!(edited(&asked, &masks.restore(&asked)), "***.***.***.*** ***.***.***.*** a@b.io");
 }
 
-/// Texts of data, parts of data and what stands between them.
+/// Texts of data, parts of data, and separators.
 fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("admin@gmail.com"),
@@ -289,7 +289,7 @@ proptest! {
         prop_assert_eq!(edited(&asked, &masks.restore(&asked)), text);
     }
 
-    /// However an answer is cut, it is restored as if it were whole.
+    /// An answer in any number of pieces is restored like the whole answer.
     #[test]
     fn no_split_leaves_a_mask(text in text(), cuts in "[.|]{0,64}", hash in any::<bool>()) {
         let action = if hash { PiiAction::Hash } else { PiiAction::Replace };
@@ -310,7 +310,7 @@ proptest! {
         prop_assert_eq!(shown, edited(&answer, &masks.restore(&answer)));
     }
 
-    /// What is decided in a text that goes on is decided as in the whole text.
+    /// Decided findings of an incomplete text are those of the whole text.
     #[test]
     fn nothing_grows_once_it_is_decided(text in text(), cut in 0_usize..64) {
         let pii = pii(PiiAction::Replace);

@@ -1,37 +1,38 @@
-//! The entries of a list, and those with which a text begins.
+//! Index of the entries of a word list, and search for the entries at the beginning of a text.
 //!
-//! It does not go through texts.
+//! The head of an entry is its first word, or its first two characters in a script without spaces.
+//! A hash table with open addressing maps each head to its entries, which are sorted. Binary search
+//! then finds the entries that are prefixes of a text.
 
 use std::ops::Range;
 
 use super::normalize::{is_word_char, normalize_into, word_prefix_length};
 
-/// Entries that lie in one text, sorted by how they begin, beside a table of their beginnings: a few
-/// times the size of the list.
+/// Entries in one string, sorted, with a hash table of their heads. It takes a few times the size
+/// of the list.
 #[derive(Default)]
 pub(super) struct WordIndex {
-    /// All entries, folded, one after the other: by head, then by what follows it.
+    /// Normalized entries, concatenated: sorted by head, then by the rest.
     text: String,
-    /// Where each entry ends.
+    /// End of each entry.
     ends: Vec<u32>,
-    /// The entries that are harmless, in order.
+    /// Numbers of the exceptions, in order.
     exceptions: Vec<u32>,
-    /// The first entry with each head, and the number of entries.
+    /// First entry of each head, and the number of entries.
     buckets: Vec<u32>,
-    /// Open addressing: 0, or a part of the hash of the head whose bucket `slots` says.
+    /// Open addressing: 0 for a free slot, or hash bits of the head of the bucket in `slots`.
     tags: Vec<u8>,
     slots: Vec<u32>,
-    /// The characters and the bytes of the longest entry, and the bytes of the longest head.
-    pub(super) max_chars: usize,
+    /// Length of the longest entry and of the longest head, in bytes.
     pub(super) max_bytes: usize,
     pub(super) max_head_bytes: usize,
     /// Whether a head is a single character of a script without spaces.
     pub(super) has_single: bool,
 }
 
-/// An entry while the list is sorted.
+/// Entry during the sort of the list.
 struct SortEntry {
-    /// The beginning of the head, so that most comparisons need not look at the text.
+    /// First bytes of the head, so that most comparisons need not read the text.
     key: u64,
     start: u32,
     head: u32,
@@ -40,43 +41,43 @@ struct SortEntry {
 }
 
 impl WordIndex {
-    /// Folds and sorts words.
+    /// Normalizes and sorts words.
     pub(super) fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
         let mut text = String::new();
-        let mut drafts = Vec::new();
+        let mut entries = Vec::new();
         for word in words {
             let word = word.trim();
-            let harmless = word.strip_prefix('!');
+            let exception = word.strip_prefix('!');
             let start = text.len();
-            normalize_into(&mut text, harmless.unwrap_or(word).trim());
-            // Something unseen may have stood before or after a space.
+            normalize_into(&mut text, exception.unwrap_or(word).trim());
+            // Removed invisible characters may have hidden a space at the border.
             text.truncate(start + text[start..].trim_end().len());
             let lead = text[start..].len() - text[start..].trim_start().len();
             let start = start + lead;
             if start < text.len() {
-                drafts.push(SortEntry::new(&text, start, harmless.is_some()));
+                entries.push(SortEntry::new(&text, start, exception.is_some()));
             }
         }
-        drafts.sort_unstable_by(|one, other| {
+        entries.sort_unstable_by(|one, other| {
             let key = one.key.cmp(&other.key);
             key.then_with(|| one.order(&text).cmp(&other.order(&text)))
         });
-        drafts.dedup_by(|one, other| one.order(&text) == other.order(&text));
-        Self::sorted(&text, &drafts)
+        entries.dedup_by(|one, other| one.order(&text) == other.order(&text));
+        Self::from_sorted(&text, &entries)
     }
 
-    fn sorted(text: &str, drafts: &[SortEntry]) -> Self {
+    fn from_sorted(text: &str, sorted: &[SortEntry]) -> Self {
         let mut this = Self {
             text: String::with_capacity(text.len()),
-            ends: Vec::with_capacity(drafts.len()),
+            ends: Vec::with_capacity(sorted.len()),
             ..Self::default()
         };
         let mut last = "";
-        for draft in drafts {
-            let entry = &text[draft.start as usize..draft.end as usize];
-            let head = &entry[..draft.head as usize];
+        for position in sorted {
+            let entry = &text[position.start as usize..position.end as usize];
+            let head = &entry[..position.head as usize];
             let number = to_u32(this.ends.len());
-            if draft.is_exception {
+            if position.is_exception {
                 this.exceptions.push(number);
             }
             if head != last {
@@ -85,17 +86,15 @@ impl WordIndex {
             }
             this.text.push_str(entry);
             this.ends.push(to_u32(this.text.len()));
-            let characters = entry.chars().count();
-            this.max_chars = this.max_chars.max(characters);
             this.max_bytes = this.max_bytes.max(entry.len());
             this.max_head_bytes = this.max_head_bytes.max(head.len());
-            this.has_single |= characters == 1;
+            this.has_single |= entry.chars().count() == 1;
         }
         this.index();
         this
     }
 
-    /// Makes the table of heads, half of it empty.
+    /// Builds the table of heads, half of it free.
     fn index(&mut self) {
         let size = (self.buckets.len() * 2).next_power_of_two();
         self.buckets.push(to_u32(self.ends.len()));
@@ -111,28 +110,28 @@ impl WordIndex {
         }
     }
 
-    /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// The bytes of an entry.
+    /// Length of an entry, in bytes.
     pub(super) fn length(&self, entry: usize) -> usize {
         self.entry(entry).len()
     }
 
-    /// Whether an entry excuses what it contains.
+    /// Whether an entry is an exception, which excuses the words in it.
     pub(super) fn is_exception(&self, entry: usize) -> bool {
         self.exceptions.binary_search(&to_u32(entry)).is_ok()
     }
 
-    /// Calls for every entry of a bucket with which a text begins, as whole words; longest first.
+    /// Calls `each` for every entry of a bucket that is a prefix of the text and ends at a word
+    /// border, longest first.
     pub(super) fn prefixes(&self, bucket: Range<usize>, text: &str, mut each: impl FnMut(usize)) {
         let (begin, mut end) = (bucket.start, bucket.end);
         let mut limit = &text.as_bytes()[..text.len().min(self.max_bytes)];
         loop {
-            // The last entry that is not after the limit; if it is no prefix of it, then what both
-            // have in common is the longest that a prefix can be.
+            // Last entry that is not after the limit. If it is not a prefix of the limit, their
+            // common part bounds the longest possible prefix.
             let at = self.partition(begin..end, |entry| entry.as_bytes() <= limit);
             if at == begin {
                 return;
@@ -148,11 +147,11 @@ impl WordIndex {
         }
     }
 
-    /// Whether a text, the first `head` bytes of which are looked up, is the beginning of a longer
-    /// entry, or one that a longer word may hide.
+    /// Whether a text may be the beginning of a longer entry, or an entry that a longer word may
+    /// hide. Its first `head` bytes are the head.
     pub(super) fn is_open(&self, text: &str, head: usize) -> bool {
         let entries = if head == text.len() {
-            // There may be more to the head itself.
+            // The head itself may still grow.
             let bucket = self.partition_buckets(|head| head < text);
             self.buckets[bucket] as usize..self.len()
         } else {
@@ -176,7 +175,7 @@ impl WordIndex {
         &entry[..head_length(entry)]
     }
 
-    /// The entries with a head.
+    /// Returns the entries with a head.
     pub(super) fn bucket(&self, head: &str) -> Option<Range<usize>> {
         if self.ends.is_empty() {
             return None;
@@ -192,8 +191,8 @@ impl WordIndex {
         None
     }
 
-    /// The tag of a head and where its slot would be (FNV-1a: the list is the operator's, nobody
-    /// else's, so that nobody can choose heads that collide).
+    /// Returns the tag of a head and its first slot (FNV-1a). Only the operator chooses heads, so
+    /// nobody can attack the hash with collisions.
     fn hash_head(&self, head: &str) -> (u8, usize) {
         let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
         let hash = head.bytes().fold(0x811C_9DC5, step);
@@ -201,7 +200,7 @@ impl WordIndex {
         ((hash >> 24) as u8 | 1, hash as usize & (self.tags.len() - 1))
     }
 
-    /// The first of some entries for which something is not so any more.
+    /// Binary search: first of the entries for which `is_before` is false.
     fn partition(&self, entries: Range<usize>, is_before: impl Fn(&str) -> bool) -> usize {
         partition_point(entries, |entry| is_before(self.entry(entry)))
     }
@@ -227,8 +226,8 @@ impl SortEntry {
     }
 }
 
-/// The bytes of what is looked up for an entry: its first word, or its first two characters where its
-/// script has no spaces.
+/// Length of the head of an entry, in bytes: its first word, or its first two characters in a
+/// script without spaces.
 fn head_length(entry: &str) -> usize {
     let mut characters = entry.chars();
     match characters.next() {

@@ -1,9 +1,14 @@
-//! A list of words, and where a text has them.
+//! Word lists: search for the words of a list in a text.
 //!
-//! Words of scripts with spaces are found whole: `word` is not in `word1`. Those of scripts without
-//! spaces (Chinese, Japanese, Thai, …) are found anywhere, since there is no dictionary here that
-//! would say where words begin: an entry with `!` before it is a longer harmless word in which
-//! shorter ones do not count. There is no stemming and no guessing at misspellings.
+//! Words of scripts with spaces must match whole: `word` is not in `word1`. Words of scripts
+//! without spaces (Chinese, Japanese, Thai, …) match anywhere, since without a dictionary the
+//! borders of words are unknown. An entry with `!` before it is an exception: a longer harmless
+//! word in which shorter ones do not count. There is no stemming and no matching of misspellings.
+//!
+//! The algorithm is not Aho–Corasick. Each position that may begin a word costs one lookup of its
+//! head in a hash table, and a binary search among the entries with that head (see `index`). The
+//! `aho-corasick` and `daachorse` crates provide neither whole words by script nor exceptions. Nor
+//! do they report the end of an incomplete text that is still undecided, which a stream requires.
 
 mod index;
 mod normalize;
@@ -17,27 +22,27 @@ use index::WordIndex;
 use normalize::{is_within_word, is_word_char, normalize, original_ranges, word_prefix_length};
 use sha2::{Digest, Sha256};
 
-/// Words that may not be said.
+/// List of blocked words.
 ///
-/// A text is gone through once, with one look into a table for each word, or for each character of a
-/// script without spaces.
+/// A search is one pass over the text, with one table lookup for each word, or for each character
+/// of a script without spaces.
 #[derive(Default)]
 pub struct WordList {
     entries: WordIndex,
     digest: u64,
 }
 
-/// What a look at a text has come to.
+/// Event of a scan.
 enum ScanResult {
-    /// There is a word, at these bytes of the folded text.
+    /// Word at these bytes of the normalized text.
     Found(Range<usize>),
-    /// From this byte of the folded text on, it depends on what follows.
+    /// The result from this byte of the normalized text on depends on the following text.
     Undecided(usize),
 }
 
 impl WordList {
-    /// Takes in words; those of which nothing can be seen are left out. One with `!` before it is
-    /// harmless, and so is what it contains.
+    /// Builds a list. Words without visible characters are left out. A word with `!` before it is
+    /// an exception.
     pub fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
         let mut hash = Sha256::new();
         let entries = WordIndex::new(words.into_iter().inspect(|word| {
@@ -49,51 +54,44 @@ impl WordList {
         Self { entries, digest }
     }
 
-    /// Stands for the words as they were given.
+    /// Digest of the words as given.
     pub fn digest(&self) -> u64 {
         self.digest
     }
 
-    /// How many words there are, harmless ones among them.
+    /// Number of words and exceptions.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.entries.len() == 0
     }
 
-    /// The characters of the longest word. A text may have more of them for it, where it runs white
-    /// space together or hides something unseen in it: [`WordList::undecided`] knows.
-    pub fn max_chars(&self) -> usize {
-        self.entries.max_chars
-    }
-
-    /// The first word in a text that is complete, in bytes of the text as it is.
+    /// Finds the first word in a complete text, in bytes of the original text.
     pub fn find(&self, text: &str) -> Option<Range<usize>> {
         self.find_first(text, 0, false)
     }
 
-    /// The same in a text that goes on: a word that may become a part of another one, or of a
-    /// harmless one, is not there yet. Words that begin before `from` do not count; what stands there
-    /// only says whether a word begins at `from`: its last character is enough.
+    /// Finds the first word in an incomplete text. A word that may become part of a longer word or
+    /// exception does not count yet. Words that begin before `from` do not count; that text only
+    /// shows whether a word begins at `from`, and its last character is enough.
     pub fn find_so_far(&self, text: &str, from: usize) -> Option<Range<usize>> {
         self.find_first(text, from, true)
     }
 
-    /// The same at the end of a text.
+    /// Finds the first word at the end of a text, like [`WordList::find_so_far`].
     pub fn find_at_end(&self, text: &str, from: usize) -> Option<Range<usize>> {
         self.find_first(text, from, false)
     }
 
-    /// How many bytes at the end of a text that goes on, after `from`, may be the beginning of a
-    /// word: a stream that holds them back shows no part of a word, however it is cut.
+    /// Returns the number of bytes at the end of an incomplete text, after `from`, that may be the
+    /// beginning of a word. A stream that holds them back shows no part of a word under any split.
     pub fn undecided(&self, text: &str, from: usize) -> usize {
         let folded = normalize(&text[from..]);
         let mut open = None;
-        self.scan(&folded, is_within_word(&text[..from]), true, |look| {
-            if let ScanResult::Undecided(at) = look {
+        self.scan(&folded, is_within_word(&text[..from]), true, |result| {
+            if let ScanResult::Undecided(at) = result {
                 open = Some(at);
             }
             false
@@ -104,12 +102,14 @@ impl WordList {
         rest.first().map_or(0, |rest| text.len() - from - rest.start)
     }
 
-    /// All words in a complete text that do not overlap: of those that begin together the longest.
-    pub fn find_all(&self, text: &str) -> Vec<Range<usize>> {
+    /// Finds all words in a complete text that do not overlap; the longest of those that begin
+    /// together.
+    #[cfg(test)]
+    fn find_all(&self, text: &str) -> Vec<Range<usize>> {
         let folded = normalize(text);
         let mut found: Vec<Range<usize>> = Vec::new();
-        self.scan(&folded, false, false, |look| {
-            if let ScanResult::Found(at) = look
+        self.scan(&folded, false, false, |result| {
+            if let ScanResult::Found(at) = result
                 && found.last().is_none_or(|last| last.end <= at.start)
             {
                 found.push(at);
@@ -122,7 +122,7 @@ impl WordList {
     fn find_first(&self, text: &str, from: usize, goes_on: bool) -> Option<Range<usize>> {
         let folded = normalize(&text[from..]);
         let mut found = None;
-        self.scan(&folded, is_within_word(&text[..from]), goes_on, |look| match look {
+        self.scan(&folded, is_within_word(&text[..from]), goes_on, |result| match result {
             ScanResult::Found(at) => {
                 found = Some(at);
                 true
@@ -133,17 +133,18 @@ impl WordList {
         at.first().map(|at| from + at.start..from + at.end)
     }
 
-    /// Goes through a folded text and says what there is, until told to stop or nothing is certain.
+    /// Scans a normalized text and reports its events, until `report` returns true or the rest is
+    /// undecided.
     fn scan(
         &self,
         text: &str,
         is_within_word: bool,
         goes_on: bool,
-        mut seen: impl FnMut(ScanResult) -> bool,
+        mut report: impl FnMut(ScanResult) -> bool,
     ) {
         let entries = &self.entries;
-        // Where a harmless word begins, and up to where it reaches.
-        let (mut safe_from, mut safe) = (0, 0);
+        // Range of the last exception.
+        let (mut exception_start, mut exception_end) = (0, 0);
         let mut at = if is_within_word { word_prefix_length(text) } else { 0 };
         while let Some(first) = text[at..].chars().next() {
             let begin = at;
@@ -162,8 +163,8 @@ impl WordList {
             }
             let rest = &text[begin..];
             if goes_on && rest.len() <= entries.max_bytes && entries.is_open(rest, heads[0]) {
-                // What excuses it must be seen with it.
-                seen(ScanResult::Undecided(if begin < safe { safe_from } else { begin }));
+                // An undecided word is checked again together with its exception.
+                report(ScanResult::Undecided(if begin < exception_end { exception_start } else { begin }));
                 return;
             }
             let mut word = 0;
@@ -173,15 +174,15 @@ impl WordList {
                 entries.prefixes(bucket, rest, |entry| {
                     let length = entries.length(entry);
                     if entries.is_exception(entry) {
-                        if begin + length > safe {
-                            (safe_from, safe) = (begin, begin + length);
+                        if begin + length > exception_end {
+                            (exception_start, exception_end) = (begin, begin + length);
                         }
                     } else {
                         word = word.max(length);
                     }
                 });
             }
-            if begin + word > safe && word > 0 && seen(ScanResult::Found(begin..begin + word)) {
+            if begin + word > exception_end && word > 0 && report(ScanResult::Found(begin..begin + word)) {
                 return;
             }
         }
@@ -190,6 +191,6 @@ impl WordList {
 
 impl fmt::Debug for WordList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Lexicon({} words)", self.len())
+        write!(f, "WordList({} words)", self.len())
     }
 }

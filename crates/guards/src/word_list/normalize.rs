@@ -1,23 +1,23 @@
-//! How characters are compared, and which of them make up words.
+//! Normalization of characters for comparison, and borders of words.
 //!
-//! It knows no language: neither synonyms, nor traditional beside simplified characters, nor letters
-//! of one script that look like those of another.
+//! It uses no knowledge of languages: no synonyms, no mapping of traditional to simplified
+//! characters, no look-alike letters of other scripts.
 
 use std::ops::Range;
 
-/// A text as it is compared: lower case, half width, one space for any white space, and without what
-/// nobody sees.
+/// Normalizes a text: lower case, half width, one space for any white space, no invisible
+/// characters.
 pub(super) fn normalize(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     normalize_into(&mut folded, text);
     folded
 }
 
-/// Appends a text as it is compared.
+/// Appends the normalized form of a text.
 pub(super) fn normalize_into(folded: &mut String, text: &str) {
     let mut was_space = false;
     for character in text.chars() {
-        // Most characters, at no more than the cost of a copy.
+        // Most characters; they cost no more than a copy.
         if matches!(character, '!'..='~') {
             folded.push(character.to_ascii_lowercase());
             was_space = false;
@@ -31,7 +31,7 @@ pub(super) fn normalize_into(folded: &mut String, text: &str) {
     }
 }
 
-/// The bytes of a text that ranges of its folded form stand for: in order, apart.
+/// Maps ranges of the normalized text to ranges of the original. The ranges are in order and apart.
 pub(super) fn original_ranges(text: &str, folded: &[Range<usize>]) -> Vec<Range<usize>> {
     let mut originals: Vec<Range<usize>> = Vec::with_capacity(folded.len());
     let (mut length, mut was_space, mut start) = (0, false, 0);
@@ -54,7 +54,7 @@ pub(super) fn original_ranges(text: &str, folded: &[Range<usize>]) -> Vec<Range<
     originals
 }
 
-/// A character as it is compared; `None`: it is not seen.
+/// Normalizes a character. `None` if it is invisible.
 fn normalize_char(character: char) -> Option<char> {
     match character {
         ' '..='~' => Some(character.to_ascii_lowercase()),
@@ -71,19 +71,19 @@ fn normalize_char(character: char) -> Option<char> {
         | '\u{FE00}'..='\u{FE0F}'
         | '\u{FEFF}'
         | '\u{E0000}'..='\u{E01EF}' => None,
-        // The one letter that is written otherwise at the end of a word.
+        // The one letter with another form at the end of a word.
         'ς' => Some('σ'),
         _ if character.is_whitespace() => Some(' '),
         _ => character.to_lowercase().next(),
     }
 }
 
-/// Whether a character makes one word with those beside it: letters, digits and `_`, but for scripts
-/// whose words have no spaces between them, and Korean, whose particles cling to words.
+/// Whether a character forms a word with its neighbors: letters, digits, and `_`, except in scripts
+/// without spaces between words and in Korean, whose particles attach to words.
 pub(super) fn is_word_char(character: char) -> bool {
     match character {
         '\0'..='\x7F' => character == '_' || character.is_ascii_alphanumeric(),
-        // Marks on letters, and the scripts of India, where vowels are marks.
+        // Marks on letters, and the scripts of India, whose vowels are marks.
         '\u{964}' | '\u{965}' => false,
         '\u{300}'..='\u{36F}' | '\u{900}'..='\u{DFF}' => true,
         // Thai, Lao, Tibetan, Burmese
@@ -105,12 +105,12 @@ pub(super) fn is_word_char(character: char) -> bool {
     }
 }
 
-/// Whether a letter that follows a text would continue a word.
+/// Whether a letter after a text would continue a word.
 pub(super) fn is_within_word(text: &str) -> bool {
     text.chars().rev().find_map(normalize_char).is_some_and(is_word_char)
 }
 
-/// The bytes of the characters at the beginning of a text that make one word.
+/// Length of the word at the beginning of a text, in bytes.
 pub(super) fn word_prefix_length(text: &str) -> usize {
     let plain =
         text.bytes().take_while(|byte| *byte == b'_' || byte.is_ascii_alphanumeric()).count();

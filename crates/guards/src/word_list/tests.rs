@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::WordList;
 use super::normalize::{is_word_char, normalize};
 
-/// What a list finds in a text.
+/// Asserts the words that a list finds in a text.
 #[track_caller]
 fn assert_found(words: &[&str], text: &str, expected: &[&str]) {
     let lexicon = WordList::new(words.iter().copied());
@@ -43,7 +43,7 @@ fn words_without_spaces_are_found_anywhere() {
 
 #[test]
 fn a_harmless_word_excuses_what_is_in_it() {
-    // "色情" stands across a border of words in "特色情怀": a dictionary would know, the list says so.
+    // "色情" crosses a border of words in "特色情怀": a dictionary would reject it, a list cannot.
     assert_found(&["色情"], "这家店很有特色情怀", &["色情"]);
     assert_found(&["色情", "!特色情怀"], "这家店很有特色情怀", &[]);
     assert_found(&["色情", "!特色情怀"], "特色情怀和色情", &["色情"]);
@@ -80,7 +80,7 @@ fn of_words_that_begin_together_the_longest_is_found() {
     assert_found(&["$$$", "$a"], "x$$$$a", &["$$$", "$a"]);
 }
 
-/// How much of a text that goes on is undecided.
+/// Asserts the undecided end of an incomplete text.
 #[track_caller]
 fn assert_undecided(words: &[&str], text: &str, undecided: &str, found: Option<&str>) {
     let lexicon = WordList::new(words.iter().copied());
@@ -107,13 +107,13 @@ fn a_text_that_goes_on_is_undecided_at_its_end() {
     assert_undecided(&[], "anything", "", None);
 }
 
-/// A list and a text of few characters, so that much is found.
+/// List and text of few characters, so that many words match.
 fn case() -> impl Strategy<Value = (Vec<String>, String)> {
     let word = "!?[aB_1 微信赌]{1,2}[ab1 微信\u{200B}]{0,3}";
     (proptest::collection::vec(word, 0..8), "[aAbB_1 微信赌ａ\u{200B}\n-]{0,24}")
 }
 
-/// The same by trying everything everywhere.
+/// Reference search that tries every word everywhere.
 fn naive(words: &[String], text: &str) -> Vec<Range<usize>> {
     let folded: Vec<char> = normalize(text).chars().collect();
     let whole = |from: usize, to: usize| {
@@ -152,7 +152,7 @@ fn naive(words: &[String], text: &str) -> Vec<Range<usize>> {
         |at: &Range<usize>| excuses.iter().any(|by| by.start <= at.start && at.end <= by.end);
     let mut found: Vec<Range<usize>> = places(false);
     found.retain(|at| !is_excused(at));
-    // The longest of those that begin together, none that overlaps one before it.
+    // The longest of words that begin together; none that overlaps an earlier one.
     found.sort_by_key(|at| (at.start, usize::MAX - at.end));
     let mut apart: Vec<Range<usize>> = Vec::new();
     for at in found {
@@ -177,8 +177,8 @@ proptest! {
         prop_assert_eq!(found, expected);
     }
 
-    /// A stream that shows what is decided, and keeps the last character of it, stops exactly where
-    /// the whole text has a word, before any of it is shown.
+    /// A stream that shows decided text, and keeps its last character, stops exactly at the first
+    /// word of the whole text, before any of the word is shown.
     #[test]
     fn no_split_lets_a_word_through((words, text) in case(), cuts in "[.|]{0,32}") {
         let lexicon = WordList::new(words.iter().map(String::as_str));
@@ -206,7 +206,7 @@ proptest! {
             let go = buffer.len() - if is_end { 0 } else { lexicon.undecided(seen, from) };
             buffer.drain(..go);
             shown += go;
-            // Of what was shown, the last character that can be seen is enough.
+            // The last visible character of the shown text is enough.
             let visible = text[..shown].char_indices().rev();
             kept = { visible }.find(|(_, c)| !normalize(&c.to_string()).is_empty()).map_or(0, |(at, _)| at);
         }

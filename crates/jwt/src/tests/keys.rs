@@ -1,4 +1,4 @@
-//! Documents that hold keys.
+//! Key documents.
 
 use ::secret::Secret;
 use proptest::prelude::{any, proptest};
@@ -14,7 +14,7 @@ fn assert_jwks(document: &str, expected: Result<&str, InvalidKeys>) {
     assert_eq!(found.as_deref(), expected.as_ref().copied(), "{document}");
 }
 
-/// One key of the fixture with a member set; null takes it away.
+/// Returns a key of the fixture with one member set; null removes it.
 #[track_caller]
 fn assert_jwk_with(kid: &str, name: &str, value: Value, usable: bool) {
     let mut key = jwk(kid);
@@ -33,7 +33,7 @@ fn assert_jwk_with(kid: &str, name: &str, value: Value, usable: bool) {
 
 #[test]
 fn a_document_is_a_set_or_a_key() {
-    // Nine, of which two have the wrong size and one the wrong curve.
+    // Nine keys: two have the wrong size and one the wrong curve.
     assert_jwks(&fixture()["jwks"].to_string(), Ok("KeySet(6)"));
     assert_jwks(&jwk("p-256").to_string(), Ok("KeySet(1)"));
     assert_jwks(r#"{"keys":[]}"#, Err(InvalidKeys::NoneUsable));
@@ -98,13 +98,13 @@ fn numbers_are_checked() {
     assert_jwk_with("p-256", "crv", json!("secp256k1"), false);
     assert_jwk_with("p-256", "crv", Value::Null, false);
     assert_jwk_with("p-256", "y", Value::Null, false);
-    // Neither on the curve.
+    // Points off the curve.
     assert_jwk_with("p-256", "y", jwk("p-256-other")["y"].clone(), false);
     assert_jwk_with("p-256", "x", json!("A".repeat(43)), false);
     assert_jwk_with("p-256", "x", jwk("p-384")["x"].clone(), false);
 }
 
-/// A secret in a document that everybody can read would let everybody sign.
+/// A secret in a published document would let everybody sign.
 #[test]
 fn a_published_secret_is_none() {
     let oct = json!({"kty": "oct", "alg": "HS256", "k": super::encode(super::SECRET)});

@@ -1,5 +1,5 @@
-//! Whole tokens: the vectors of RFC 7515, tokens that OpenSSL has signed
-//! (`tests/fixtures/jwt/make.py`), and tokens that are signed here with a secret.
+//! Whole tokens: the vectors of RFC 7515, tokens signed by OpenSSL (`tests/fixtures/jwt/make.py`),
+//! and tokens signed here with a secret.
 
 mod keys;
 mod rules;
@@ -32,7 +32,7 @@ fn token(name: &str) -> String {
     fixture()["tokens"][name].as_str().unwrap().to_owned()
 }
 
-/// The fixture's keys of these names.
+/// Returns the fixture's keys of these names.
 fn jwks(kids: &[&str]) -> KeySet {
     let keys: Vec<_> = kids.iter().map(|kid| jwk(kid).to_string()).collect();
     KeySet::from_jwks(format!(r#"{{"keys":[{}]}}"#, keys.join(",")).as_bytes()).unwrap()
@@ -52,7 +52,7 @@ fn encode(text: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(text)
 }
 
-/// Signs with HMAC whatever the header says.
+/// Signs with HMAC under any header.
 fn signed(header: &str, payload: &str, key: &[u8]) -> String {
     let signed = format!("{}.{}", encode(header), encode(payload));
     let mut hmac = Hmac::<Sha256>::new_from_slice(key).unwrap();

@@ -1,4 +1,4 @@
-//! What a token says, once its signature is right; and what is read before that.
+//! Rules for correctly signed tokens, and checks that precede the signature.
 
 use std::time::Duration;
 
@@ -143,7 +143,7 @@ fn a_token_has_three_parts_and_at_most_8_kib() {
     ] {
         assert_eq!(verdict(&broken), Err(Rejection::Malformed), "{broken}");
     }
-    // RFC 7519, 6.1: nothing is signed.
+    // Unsecured token (RFC 7519, 6.1).
     let unsecured = format!("{}.{}.", encode(r#"{"alg":"none"}"#), encode(r#"{"exp":9}"#));
     assert_eq!(verdict(&unsecured), Err(Rejection::Algorithm));
     let unsigned = format!("{}.", token.rsplit_once('.').unwrap().0);
@@ -208,7 +208,7 @@ proptest! {
         read_unverified(&text);
     }
 
-    /// Rightly signed, so that everything behind the signature is reached.
+    /// Correctly signed, so that all code after the signature is reached.
     #[test]
     fn no_header_or_payload_panics(header in any::<Vec<u8>>(), payload in any::<Vec<u8>>()) {
         for payload in [payload, br#"{"exp":1}"#.to_vec()] {
@@ -222,7 +222,7 @@ proptest! {
         }
     }
 
-    /// What is signed stands, whatever is said in it.
+    /// Signed claims are returned, whatever they contain.
     #[test]
     fn a_subject_comes_back(subject in "\\PC{1,40}") {
         let payload = serde_json::json!({"exp": 2e9, "sub": subject}).to_string();

@@ -1,4 +1,4 @@
-//! Signatures of others: verified as they are, and never once they are changed.
+//! Signatures of other implementations: verified unchanged, rejected after any change.
 
 use civil_time::Timestamp;
 use crypto_bigint::{Encoding, U256};
@@ -10,7 +10,7 @@ use crate::{Claims, KeySet, Rejection, verify};
 
 use super::{ANY, NOW, SECRET, encode, fixture, jwks, secret, signed, token};
 
-/// RFC 7515, appendix A: header and claims are the same text in A.2 and A.3.
+/// RFC 7515, appendix A: A.2 and A.3 have the same header and claims.
 const CLAIMS: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
 
 #[track_caller]
@@ -108,7 +108,7 @@ fn the_header_must_agree_with_the_key() {
     assert_fixture("p-256 in DER", &ALL, Err(Rejection::Signature));
 }
 
-/// The attack of RFC 8725, 2.1: whatever of a public key may be taken for the secret.
+/// Attack of RFC 8725, 2.1: any encoding of a public key as the shared secret.
 #[test]
 fn a_public_key_is_no_secret() {
     let fixture = fixture();
@@ -136,7 +136,7 @@ fn a_public_key_is_no_secret() {
     }
 }
 
-/// The token with the bytes of its signature replaced.
+/// Returns the token with the bytes of its signature replaced.
 fn with_signature(token: &str, signature: &[u8]) -> String {
     format!("{}.{}", token.rsplit_once('.').unwrap().0, encode(signature))
 }
@@ -171,7 +171,7 @@ fn lengths_of_signatures() {
     }
 }
 
-/// `s + n` is the same number modulo `n`, and here it has as many bytes.
+/// `s + n` is the same number modulo `n` and has the same number of bytes here.
 #[test]
 fn an_rsa_signature_is_below_the_modulus() {
     let token = token("rsa-2050");
@@ -188,7 +188,7 @@ fn an_rsa_signature_is_below_the_modulus() {
     assert_eq!(verdict, Err(Rejection::Signature));
 }
 
-/// The order of P-256 (FIPS 186).
+/// Order of P-256 (FIPS 186).
 const ORDER: U256 =
     U256::from_be_hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
 
@@ -203,7 +203,7 @@ fn es256_takes_both_numbers_from_one_to_below_the_order() {
         assert_eq!(verdict, expected);
     };
     check(r, s, Ok(()));
-    // RFC 7518 has no rule of the lower half: both are signatures of the same text.
+    // RFC 7518 does not require the lower half: both are signatures of the same text.
     check(r, ORDER.wrapping_sub(&s), Ok(()));
     check(s, r, Err(Rejection::Signature));
     for out in [U256::ZERO, ORDER, ORDER.wrapping_add(&U256::ONE), U256::MAX] {
@@ -213,8 +213,8 @@ fn es256_takes_both_numbers_from_one_to_below_the_order() {
     }
 }
 
-/// A cube root can be taken without a private key, so with exponent 3 anybody can make a number that
-/// begins with padding and hash and ends in rubbish (Bleichenbacher, 2006).
+/// A cube root needs no private key. So with exponent 3 anybody can make a number that begins with
+/// padding and hash and ends in garbage (Bleichenbacher, 2006).
 #[test]
 fn rubbish_after_the_hash_is_no_padding() {
     assert_fixture("rsa-3072-e3 with a cube root", &ALL, Err(Rejection::Signature));
@@ -233,7 +233,7 @@ fn no_flipped_bit_goes_unseen() {
     for (token, keys) in &tokens {
         assert!(verify_fixture(token, keys).is_ok());
     }
-    // Not the eighth bit, which would make it no text at all.
+    // Not the eighth bit, which would make the text invalid UTF-8.
     proptest!(|(place in any::<Index>(), bit in 0..7u32)| {
         for (token, keys) in &tokens {
             let mut changed = token.clone().into_bytes();

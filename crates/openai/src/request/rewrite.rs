@@ -1,0 +1,228 @@
+//! Changes to a request body, spliced into the original bytes.
+
+use json::Edits;
+
+use super::read::{OutputLimit, Request, UsageOption};
+
+/// Changes to a request for a target. The default changes nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Changes<'a> {
+    /// Name of the model at the provider.
+    pub model: Option<&'a str>,
+    /// Whether a stream must end with its usage.
+    pub ask_for_usage: bool,
+    /// Maximum number of tokens for each choice, and the field to add if the request has none.
+    pub max_output_tokens: Option<(u64, OutputField)>,
+    /// Messages to append to a chat: JSON objects separated by commas.
+    pub extra_messages: Option<&'a str>,
+}
+
+/// Field by which an upstream accepts the maximum number of tokens of a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputField {
+    /// `max_tokens`: deprecated by OpenAI and accepted by all other providers.
+    MaxTokens,
+    /// `max_completion_tokens`, the only one that OpenAI's reasoning models accept.
+    MaxCompletionTokens,
+}
+
+impl OutputField {
+    fn name(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+}
+
+impl Request {
+    /// Returns the body with the changes. `None` if nothing changes.
+    pub fn rewrite(&self, body: &[u8], changes: Changes<'_>) -> Option<Vec<u8>> {
+        let mut edits = Edits::default();
+        if let Some(name) = changes.model.filter(|name| *name != self.model) {
+            let name = serde_json::to_string(name).expect("a string always serializes");
+            edits.replace(self.model_range.clone(), name);
+        }
+        if changes.ask_for_usage && self.stream && !self.wants_usage {
+            let (range, text) = match &self.usage_option {
+                UsageOption::Absent(at) => {
+                    (*at..*at, r#""stream_options":{"include_usage":true},"#)
+                }
+                UsageOption::Null(range) => (range.clone(), r#"{"include_usage":true}"#),
+                UsageOption::Silent { at, comma: true } => (*at..*at, r#""include_usage":true,"#),
+                UsageOption::Silent { at, comma: false } => (*at..*at, r#""include_usage":true"#),
+                UsageOption::Stated(range) => (range.clone(), "true"),
+            };
+            edits.replace(range, text);
+        }
+        if let Some((limit, field)) = changes.max_output_tokens {
+            self.cap_output(body, limit, field, &mut edits);
+        }
+        if let Some(messages) = changes.extra_messages {
+            let inside = self.content.start + 1..self.content.end - 1;
+            let comma = if body[inside.clone()].trim_ascii().is_empty() { "" } else { "," };
+            edits.replace(inside.end..inside.end, [comma, messages].concat());
+        }
+        (!edits.is_empty()).then(|| edits.apply(body))
+    }
+
+    /// Lowers every maximum that is above `limit` or is not a number. Inserts the upstream's field
+    /// if the request has no field that the upstream respects. Upstreams of `max_tokens` may ignore
+    /// the newer name. Upstreams of the newer name accept the older one too, but not both at once.
+    fn cap_output(&self, body: &[u8], limit: u64, field: OutputField, edits: &mut Edits<'_>) {
+        let OutputLimit { max_tokens, max_completion_tokens, max_per_choice: asked, .. } =
+            &self.output;
+        let is_respected = max_tokens.is_some()
+            || (max_completion_tokens.is_some() && field == OutputField::MaxCompletionTokens);
+        if !is_respected {
+            let limit = asked.map_or(limit, |asked| asked.min(limit));
+            let member = format!("\"{}\":{limit},", field.name());
+            edits.replace(self.body_start..self.body_start, member);
+        }
+        for range in [max_tokens, max_completion_tokens].into_iter().flatten() {
+            let number = str::from_utf8(&body[range.clone()]).map(str::parse::<u64>);
+            if !matches!(number, Ok(Ok(number)) if number <= limit) {
+                edits.replace(range.clone(), limit.to_string());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, proptest};
+    use serde_json::{Value, json};
+
+    use super::{Changes, OutputField, Request};
+    use crate::Endpoint::ChatCompletions;
+
+    #[test]
+    fn messages_go_behind_the_last_one() {
+        for (messages, expected) in [
+            ("[]", r#"[{"n":1}]"#),
+            ("[ ]", r#"[ {"n":1}]"#),
+            (r#"[{"content":"]"} ]"#, r#"[{"content":"]"} ,{"n":1}]"#),
+        ] {
+            let body = format!(r#"{{"messages":{messages},"model":"a"}}"#);
+            let request = Request::parse(ChatCompletions, body.as_bytes()).expect("it is right");
+            let more = Changes { extra_messages: Some(r#"{"n":1}"#), ..Changes::default() };
+            let changed = request.rewrite(body.as_bytes(), more).expect("it changes");
+            assert_eq!(changed, body.replace(messages, expected).into_bytes());
+        }
+    }
+
+    #[track_caller]
+    fn assert_rewritten(body: &str, model: Option<&str>, expected: Option<&str>) {
+        let request = Request::parse(ChatCompletions, body.as_bytes()).expect("the body is right");
+        let bytes = request
+            .rewrite(body.as_bytes(), Changes { model, ask_for_usage: true, ..Changes::default() });
+        assert_eq!(bytes.map(|bytes| String::from_utf8(bytes).expect("text")).as_deref(), expected);
+    }
+
+    #[test]
+    fn only_what_must_change_is_spliced() {
+        let plain =
+            r#" { "x" : 1.00, "model" : "a" , "messages":[{"content":"\u00e9"}], "t":1e2 }"#;
+        assert_rewritten(plain, None, None);
+        assert_rewritten(plain, Some("a"), None);
+        assert_rewritten(
+            plain,
+            Some("b\""),
+            Some(
+                r#" { "x" : 1.00, "model" : "b\"" , "messages":[{"content":"\u00e9"}], "t":1e2 }"#,
+            ),
+        );
+        let stream =
+            |options: &str| format!(r#"{{"messages":[],"stream":true{options},"model":"a"}}"#);
+        assert_rewritten(
+            &stream(""),
+            Some("b"),
+            Some(
+                r#"{"stream_options":{"include_usage":true},"messages":[],"stream":true,"model":"b"}"#,
+            ),
+        );
+        assert_rewritten(
+            &stream(r#","stream_options":null"#),
+            None,
+            Some(&stream(r#","stream_options":{"include_usage":true}"#)),
+        );
+        assert_rewritten(
+            &stream(r#","stream_options":{ }"#),
+            None,
+            Some(&stream(r#","stream_options":{"include_usage":true }"#)),
+        );
+        assert_rewritten(
+            &stream(r#","stream_options":{"a":1}"#),
+            None,
+            Some(&stream(r#","stream_options":{"include_usage":true,"a":1}"#)),
+        );
+        assert_rewritten(
+            &stream(r#","stream_options":{"include_usage":false}"#),
+            None,
+            Some(&stream(r#","stream_options":{"include_usage":true}"#)),
+        );
+        assert_rewritten(&stream(r#","stream_options":{"include_usage":true}"#), None, None);
+    }
+
+    #[track_caller]
+    fn assert_capped(body: &str, expected: Option<&str>) {
+        let request = Request::parse(ChatCompletions, body.as_bytes()).expect("the body is right");
+        let most_output = Some((50, OutputField::MaxCompletionTokens));
+        let bytes = request.rewrite(
+            body.as_bytes(),
+            Changes { max_output_tokens: most_output, ..Changes::default() },
+        );
+        assert_eq!(bytes.map(|bytes| String::from_utf8(bytes).expect("text")).as_deref(), expected);
+    }
+
+    #[test]
+    fn an_answer_is_capped_by_whatever_name() {
+        let with = |fields: &str| format!(r#"{{"model":"a","messages":[]{fields}}}"#);
+        assert_capped(&with(r#","max_tokens":50"#), None);
+        assert_capped(&with(r#","max_tokens":51"#), Some(&with(r#","max_tokens":50"#)));
+        assert_capped(&with(r#","max_tokens":null"#), Some(&with(r#","max_tokens":50"#)));
+        assert_capped(&with(r#","max_tokens":5e9"#), Some(&with(r#","max_tokens":50"#)));
+        assert_capped(
+            &with(r#","max_completion_tokens":7,"max_tokens":99"#),
+            Some(&with(r#","max_completion_tokens":7,"max_tokens":50"#)),
+        );
+        assert_capped(&with(""), Some(r#"{"max_completion_tokens":50,"model":"a","messages":[]}"#));
+    }
+
+    #[test]
+    fn a_server_of_the_older_name_is_told_by_it() {
+        let capped = |rest: &str| {
+            let body = format!(r#"{{"model":"a","messages":[]{rest}}}"#);
+            let request = Request::parse(ChatCompletions, body.as_bytes()).expect("it is right");
+            let most_output = Some((50, OutputField::MaxTokens));
+            let changes = Changes { max_output_tokens: most_output, ..Changes::default() };
+            let bytes = request.rewrite(body.as_bytes(), changes).unwrap_or(body.into_bytes());
+            let value: Value = serde_json::from_slice(&bytes).expect("JSON");
+            (value["max_tokens"].as_u64(), value["max_completion_tokens"].as_u64())
+        };
+        assert_eq!(capped(r#","max_completion_tokens":7"#), (Some(7), Some(7)));
+        assert_eq!(capped(r#","max_completion_tokens":70"#), (Some(50), Some(50)));
+        assert_eq!(capped(r#","max_completion_tokens":null"#), (Some(50), Some(50)));
+        assert_eq!(capped(r#","max_tokens":7"#), (Some(7), None));
+    }
+
+    proptest! {
+        #[test]
+        fn a_rewrite_changes_nothing_else(model in r"m\PC{0,12}", other in "m.{0,12}", rest in any::<Vec<String>>(), stream in any::<bool>()) {
+            let mut body = json!({"a": rest, "model": model, "messages": rest, "z": {"model": "inner"}});
+            if stream {
+                body["stream"] = json!(true);
+            }
+            let text = body.to_string();
+            let request = Request::parse(ChatCompletions, text.as_bytes()).expect("the body is right");
+            assert_eq!(&request.model, &model);
+            assert_eq!(serde_json::from_str::<Value>(&text[request.content.clone()]).expect("the place is right"), json!(rest));
+            let changed = request.rewrite(text.as_bytes(), Changes { model: Some(&other), ask_for_usage: true, ..Changes::default() }).unwrap_or(text.into_bytes());
+            body["model"] = json!(other);
+            if stream {
+                body["stream_options"] = json!({"include_usage": true});
+            }
+            assert_eq!(serde_json::from_slice::<Value>(&changed).expect("still JSON"), body);
+        }
+    }
+}

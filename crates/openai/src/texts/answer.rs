@@ -1,0 +1,159 @@
+//! Texts of answers, chunks, and errors.
+
+use std::ops::Range;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use super::field::{MessageRole, TextField, Unreadable};
+use super::walk::{MAX_DEPTH, decode_text, range_in, visit_texts};
+
+/// Texts of an answer, or of the data of one event of a stream.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct AnswerTexts<'a> {
+    /// Texts of all choices in the order of the bytes.
+    pub texts: Vec<TextField<'a>>,
+    /// Indices of the choices that finish here.
+    pub finished_choices: Vec<u32>,
+    /// Ranges of `logprobs`, which repeat the texts.
+    pub logprobs: Vec<Range<usize>>,
+}
+
+/// Returns the texts of [`answer_texts`].
+pub fn texts_in_answer(body: &str) -> Result<Vec<TextField<'_>>, Unreadable> {
+    answer_texts(body).map(|answer| answer.texts)
+}
+
+/// Returns every text of an error body.
+pub fn texts_in_error(body: &str) -> Result<Vec<TextField<'_>>, Unreadable> {
+    let whole: &RawValue = serde_json::from_str(body).map_err(|_| Unreadable)?;
+    let mut all = Vec::new();
+    visit_texts(whole.get(), &mut String::new(), MAX_DEPTH, &mut |path, raw| {
+        let (channel, at, text) = (path.to_owned(), range_in(body, raw), decode_text(raw)?);
+        all.push(TextField { role: MessageRole::Assistant, channel, text, at });
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// Returns the texts of all choices of an answer, or of the data of one event of a stream.
+pub fn answer_texts(body: &str) -> Result<AnswerTexts<'_>, Unreadable> {
+    #[derive(Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow)]
+        choices: Option<Vec<Choice<'a>>>,
+    }
+    #[derive(Deserialize)]
+    struct Choice<'a> {
+        #[serde(default)]
+        index: Option<u32>,
+        #[serde(borrow)]
+        delta: Option<&'a RawValue>,
+        #[serde(borrow)]
+        message: Option<&'a RawValue>,
+        #[serde(borrow)]
+        text: Option<&'a RawValue>,
+        #[serde(borrow)]
+        logprobs: Option<&'a RawValue>,
+        finish_reason: Option<IgnoredAny>,
+    }
+    let answer: Answer<'_> = serde_json::from_str(body).map_err(|_| Unreadable)?;
+    let mut texts = AnswerTexts::default();
+    let all = &mut texts.texts;
+    for choice in answer.choices.into_iter().flatten() {
+        for part in [choice.delta, choice.message, choice.text].into_iter().flatten() {
+            let mut path = choice.index.unwrap_or(0).to_string();
+            visit_texts(part.get(), &mut path, MAX_DEPTH, &mut |path, raw| {
+                let (channel, at, text) = (path.to_owned(), range_in(body, raw), decode_text(raw)?);
+                if !text.is_empty() {
+                    all.push(TextField { role: MessageRole::Assistant, channel, text, at });
+                }
+                Ok(())
+            })?;
+        }
+        texts.logprobs.extend(choice.logprobs.map(|raw| range_in(body, raw.get())));
+        if choice.finish_reason.is_some() {
+            texts.finished_choices.push(choice.index.unwrap_or(0));
+        }
+    }
+    // A choice may have its text before or after its message.
+    all.sort_by_key(|field| field.at.start);
+    Ok(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Unreadable, answer_texts, texts_in_answer, texts_in_error};
+
+    /// Returns `channel=text` for each text, and asserts that its range holds it.
+    fn channel_texts(body: &str) -> Vec<String> {
+        let all = texts_in_answer(body).expect("an answer");
+        for field in &all {
+            let there: String = serde_json::from_str(&body[field.at.clone()]).expect("a string");
+            assert_eq!(there, field.text);
+        }
+        all.iter().map(|field| format!("{}={}", field.channel, field.text)).collect()
+    }
+
+    #[test]
+    fn answers_and_chunks() {
+        let chunk = r#"{"id":"x","choices":[
+            {"index":1,"delta":{"role":"assistant","content":"a\nb","reasoning_content":"hm"}},
+            {"index":0,"delta":{"tool_calls":[{"index":2,"id":"call","type":"function",
+             "function":{"name":"f","arguments":"{\"q\":1}"}}]},"finish_reason":"stop"}]}"#;
+        assert_eq!(
+            channel_texts(chunk),
+            [
+                "1.content=a\nb",
+                "1.reasoning_content=hm",
+                "0.tool_calls.2.function.arguments={\"q\":1}"
+            ]
+        );
+        let answer = r#"{"choices":[{"message":{"role":"assistant","content":[{"type":"text","text":"hi"}],"refusal":null}}]}"#;
+        assert_eq!(channel_texts(answer), ["0.content.0.text=hi"]);
+        assert_eq!(channel_texts(r#"{"choices":[{"index":3,"text":"once"}]}"#), ["3=once"]);
+        assert_eq!(channel_texts(r#"{"choices":[],"usage":{}}"#), Vec::<String>::new());
+        assert_eq!(channel_texts(r#"{"object":"x"}"#), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_a_later_version_says_is_found() {
+        let odd = r#"{"choices":[{"delta":{"thinking":{"blocks":["secret"]},"content":"a","content":"b"}}]}"#;
+        assert_eq!(
+            channel_texts(odd),
+            ["0.thinking.blocks.0=secret", "0.content=a", "0.content=b"]
+        );
+        assert_eq!(texts_in_answer(r#"{"choices":["text"]}"#), Err(Unreadable));
+        let deep = format!(r#"{{"choices":[{{"delta":{}{}}}]}}"#, "[".repeat(40), "]".repeat(40));
+        assert_eq!(texts_in_answer(&deep), Err(Unreadable));
+    }
+
+    #[test]
+    fn a_choice_ends_and_repeats_itself() {
+        let chunk = r#"{"choices":[{"text":"b","message":{"content":"a"},"index":3,"finish_reason":"stop","logprobs":{"content":[]}},{"index":1,"finish_reason":null,"logprobs":null}]}"#;
+        let answer = answer_texts(chunk).expect("an answer");
+        let texts: Vec<&str> = answer.texts.iter().map(|field| &*field.text).collect();
+        assert_eq!((texts, answer.finished_choices), (vec!["b", "a"], vec![3]));
+        let logprobs: Vec<&str> = answer.logprobs.iter().map(|at| &chunk[at.clone()]).collect();
+        assert_eq!(logprobs, [r#"{"content":[]}"#]);
+        let error = r#"{"error":{"message":"no","type":"x","more":["so"]}}"#;
+        let texts = texts_in_error(error).expect("JSON");
+        let texts: Vec<&str> = texts.iter().map(|field| &*field.text).collect();
+        assert_eq!(texts, ["no", "so"]);
+        assert_eq!(texts_in_error("<html>"), Err(Unreadable));
+    }
+
+    #[test]
+    fn texts_come_in_the_order_in_which_they_stand() {
+        let odd = r#"{"choices":[{"text":"a","message":{"content":"b"},"delta":{"content":"c"}}]}"#;
+        assert_eq!(channel_texts(odd), ["0=a", "0.content=b", "0.content=c"]);
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_text() {
+        let all =
+            texts_in_answer(r#"{"choices":[{"delta":{"content":"a\ud83dz"}}]}"#).expect("read");
+        assert!(all[0].text.starts_with('a') && all[0].text.ends_with('z'), "{:?}", all[0].text);
+    }
+}

@@ -1,0 +1,45 @@
+//! Texts and images with their places.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// Text and its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextField<'a> {
+    /// Role of its message; in an answer the assistant.
+    pub role: MessageRole,
+    /// Path of the text: texts with the same path in successive chunks form one text. It has the
+    /// number of the choice or message and the member names: `0.content`,
+    /// `0.tool_calls.1.function.arguments`.
+    pub channel: String,
+    pub text: Cow<'a, str>,
+    /// Range of the JSON string with its quotes.
+    pub at: Range<usize>,
+}
+
+/// Author of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageRole {
+    /// `system` or `developer`: the application.
+    System,
+    /// `user`, and every unknown role.
+    User,
+    /// `assistant`: the model.
+    Assistant,
+    /// `tool` or `function`: result of a call.
+    Tool,
+}
+
+/// Image in a request: its URL, or a `data:` URL that holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image<'a> {
+    /// Number of its message.
+    pub message: usize,
+    /// Role of its message.
+    pub role: MessageRole,
+    pub url: Cow<'a, str>,
+}
+
+/// JSON that is nested deeper than messages are, or that is no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable;
