@@ -1,16 +1,15 @@
-//! A bounded memory: the newest entries, by name. What is in it, and for how long it counts, is the
-//! owner's business.
+//! Bounded cache that evicts the oldest entry. Expiry is up to the owner.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, VecDeque};
 
-/// At most so many entries; the one that was put in longest ago leaves first.
+/// Holds at most `capacity` entries; the one inserted first is evicted first.
 #[derive(Debug)]
 pub(crate) struct FifoCache<K, V> {
     capacity: usize,
     entries: BTreeMap<K, (u64, V)>,
-    /// The names in the order in which they came. One that came again or was forgotten leaves its old
-    /// number behind, which is that of no entry any more.
+    /// Names in insertion order. A name that was inserted again or removed leaves its old number
+    /// behind, which belongs to no entry any more.
     order: VecDeque<(u64, K)>,
     next: u64,
 }
@@ -38,7 +37,7 @@ impl<K: Ord + Clone, V> FifoCache<K, V> {
                 self.entries.remove(&name);
             }
         }
-        // Half of it or more is left behind, so that this is rare.
+        // At least half of the numbers are stale, so this is rare.
         if self.order.len() > 2 * self.capacity {
             self.order.retain(|(number, name)| is_current(&self.entries, *number, name));
         }
@@ -73,7 +72,7 @@ mod tests {
     use super::FifoCache;
 
     proptest! {
-        /// As if it were a list in the order in which things came.
+        /// The cache behaves like a list in insertion order.
         #[test]
         fn it_is_a_list_of_the_newest(steps in prop::collection::vec((0..8_u8, 0..4_u8), 0..200)) {
             const MOST: usize = 4;

@@ -1,4 +1,4 @@
-//! What the ledger's own code costs per operation, without a host: beside the least that counts.
+//! Cost of the ledger's own code per operation, without a host, next to a minimal counter.
 
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
@@ -9,14 +9,14 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use ledger::{Book, Charge, Hold, LedgerReply, Operation, Rule, Window};
 
-/// A minute of fifty slots, or for ever.
+/// A minute of 50 slots, or an unlimited period.
 #[derive(Clone, Copy)]
 enum Kind {
     Sliding,
     Total,
 }
 
-/// A kind of account, and how many others the book has.
+/// A kind of account, and the number of other accounts in the book.
 #[derive(Clone, Copy)]
 struct Crowd(Kind, usize);
 
@@ -68,7 +68,7 @@ fn settle(kind: Kind, account: String, id: u64, now: Timestamp) -> Operation {
     Operation::Settle { id, until: now + Duration::from_secs(660), charges: vec![charge] }
 }
 
-/// A book whose accounts were used all through the last minute, and the time at its end.
+/// A book whose accounts were used throughout the last minute, and the time at its end.
 fn used(kind: Kind, accounts: usize) -> (Book, Timestamp) {
     let mut book = Book::default();
     let mut now = BEGIN;
@@ -83,7 +83,7 @@ fn used(kind: Kind, accounts: usize) -> (Book, Timestamp) {
     (book, now)
 }
 
-/// A request's two operations on one account, and which rows they leave to be written.
+/// A request's two operations on one account, with the rows to be written.
 #[divan::bench(args = CROWDS)]
 fn reserve_and_settle(bencher: Bencher<'_, '_>, crowd: Crowd) {
     let Crowd(kind, others) = crowd;
@@ -99,7 +99,7 @@ fn reserve_and_settle(bencher: Bencher<'_, '_>, crowd: Crowd) {
     });
 }
 
-/// Baseline: two additions in a map, whose key is made anew like an operation's.
+/// Baseline: two additions in a map, with a new key each as for an operation.
 #[divan::bench(args = [1, 100])]
 fn baseline_counter_in_a_map(bencher: Bencher<'_, '_>, others: usize) {
     let mut counts: HashMap<String, u64> =
@@ -111,7 +111,7 @@ fn baseline_counter_in_a_map(bencher: Bencher<'_, '_>, others: usize) {
     });
 }
 
-/// An operation and its reply as they travel: what a Durable Object pays besides.
+/// Serialization of an operation and its reply: an extra cost of a Durable Object.
 #[divan::bench]
 fn operation_and_reply_as_json(bencher: Bencher<'_, '_>) {
     let (mut book, now) = used(Kind::Sliding, 1);
@@ -126,7 +126,7 @@ fn operation_and_reply_as_json(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// Reading a whole book: the first half of what compare-and-swap pays for each turn.
+/// Reading a whole book: the first half of a compare-and-swap.
 #[divan::bench(args = [1, 100])]
 fn whole_book_read(bencher: Bencher<'_, '_>, accounts: usize) {
     let bytes = used(Kind::Sliding, accounts).0.to_bytes();
@@ -135,7 +135,7 @@ fn whole_book_read(bencher: Bencher<'_, '_>, accounts: usize) {
         .bench_local(|| Book::from_bytes(black_box(&bytes)).expect("it was written so"));
 }
 
-/// Writing it: the second half.
+/// Writing a whole book: the second half of a compare-and-swap.
 #[divan::bench(args = [1, 100])]
 fn whole_book_written(bencher: Bencher<'_, '_>, accounts: usize) {
     let (book, _) = used(Kind::Sliding, accounts);

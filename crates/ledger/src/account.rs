@@ -1,4 +1,4 @@
-//! One account: what was spent of it, and what is reserved.
+//! One account: spent and reserved amounts of one rule and one value.
 
 use std::time::Duration;
 
@@ -8,31 +8,31 @@ use serde::{Deserialize, Serialize};
 use super::operation::{AccountBalance, BalanceChange, Rule, Window};
 use super::sliding_window::SlidingWindow;
 
-/// For so long it is remembered what was said of something that is no more: whoever did not hear the
-/// answer says it again until then.
+/// Time for which a processed report or correction is remembered. A sender that missed the reply
+/// repeats the operation within this time.
 const DEDUP_RETENTION: Duration = Duration::from_secs(60);
-/// At most so much is remembered; what was said before is the first to be forgotten.
+/// Maximum number of remembered operations; the oldest is dropped first.
 const MAX_PROCESSED: usize = 64;
-/// A stretch that begins later than this from now was begun by a clock that is wrong.
+/// A fixed window that starts later than this from now comes from a wrong clock.
 const MAX_CLOCK_AHEAD: Duration = Duration::from_secs(60 * 60);
 
-/// What one rule limits, for one value.
+/// The balance of one rule for one value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Account {
     spent: WindowUsage,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     held: Vec<HeldAmount>,
-    /// What may be said again.
+    /// Operations that may be repeated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(rename = "said")]
     processed: Vec<ProcessedOperation>,
-    /// What may be spent beside the rule, or below zero may not.
+    /// Adjustment of the rule's maximum; negative if it is lowered.
     #[serde(default, skip_serializing_if = "is_zero")]
     extra: i64,
 }
 
-/// What was spent, as far as it counts. What is reserved for one request counts as spent from the
-/// moment of its reservation on, since a rate is one of requests that begin.
+/// Spent amounts that still count. A reservation for one request counts as spent from its first
+/// moment, since a rate limits the requests that begin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum WindowUsage {
@@ -46,16 +46,16 @@ enum WindowUsage {
     Total(u64),
 }
 
-/// Something that was said of a lease that is closed, or in correction.
+/// A processed report of a lease that is closed, or a processed correction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct ProcessedOperation {
     id: u64,
     until: Timestamp,
-    /// What of the lease is in `spent`.
+    /// The part of the lease that is in `spent`.
     used: u64,
 }
 
-/// A part that somebody may still give back.
+/// An amount that may still be returned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct HeldAmount {
     id: u64,
@@ -67,9 +67,9 @@ struct HeldAmount {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum HeldKind {
-    /// For one request; it is in `spent` since then.
+    /// For one request; in `spent` since `at`.
     Reservation { at: Timestamp },
-    /// For many; only what was reported is in `spent`.
+    /// For many requests; only the reported part is in `spent`.
     Lease { reported: u64 },
 }
 
@@ -84,25 +84,24 @@ impl HeldAmount {
 }
 
 impl Account {
-    /// An account of which nothing was spent.
     pub(super) fn new(window: Window) -> Self {
         Self { spent: WindowUsage::new(window), held: Vec::new(), processed: Vec::new(), extra: 0 }
     }
 
-    /// Makes it what it is at a moment, for a window. A window of another kind than before begins
-    /// anew; what is reserved stays reserved, and counts as spent now.
+    /// Brings the account to `now`, for a window. A window of another kind starts empty;
+    /// reservations stay, and count as spent now.
     pub(super) fn advance_to_window(&mut self, window: Window, now: Timestamp) {
         self.advance(now);
         match (&mut self.spent, window) {
             (WindowUsage::Sliding(slots), Window::Sliding(millis)) if slots.has_length(millis) => {}
             (WindowUsage::Total(_), Window::Total) => {}
-            // Somebody's clock was ahead: what was spent by it must not wait for its day to come.
+            // The clock of an earlier gateway was ahead: its amounts must not wait for that day.
             (WindowUsage::Fixed { start, end, .. }, Window::Fixed(other, until))
                 if other < *start && *start > now + MAX_CLOCK_AHEAD =>
             {
                 (*start, *end) = (other, until);
             }
-            // Whose clock is behind still says yesterday: the later one counts.
+            // A gateway whose clock is behind still sends yesterday's window: the later one counts.
             (WindowUsage::Fixed { start, .. }, Window::Fixed(other, _)) if other <= *start => {}
             (spent @ WindowUsage::Fixed { .. }, window @ Window::Fixed(..)) => {
                 *spent = WindowUsage::new(window);
@@ -119,8 +118,8 @@ impl Account {
         }
     }
 
-    /// Makes it what it is at a moment, for something that began under a window. If the window is
-    /// another one by now, that one stays: what ends must not bring back the rule that it began under.
+    /// Brings the account to `now`, for something that began under a window. If the account has
+    /// another kind of window by now, that one stays: a settlement must not bring back an old rule.
     pub(super) fn advance_within(&mut self, window: Window, now: Timestamp) {
         match (&self.spent, window) {
             (WindowUsage::Fixed { .. }, Window::Fixed(..)) => self.advance_to_window(window, now),
@@ -130,7 +129,7 @@ impl Account {
         }
     }
 
-    /// Forgets what no longer counts, and takes back what nobody settled in time.
+    /// Removes amounts that left the window and reservations that expired.
     pub(super) fn advance(&mut self, now: Timestamp) {
         match &mut self.spent {
             WindowUsage::Sliding(slots) => slots.expire(now),
@@ -143,13 +142,13 @@ impl Account {
         for held in over {
             match held.kind {
                 HeldKind::Reservation { at } => self.spent.give_back(at, held.amount, now),
-                // What was reported is in `spent`, the rest is nowhere else.
+                // The reported part is in `spent`, the rest is recorded nowhere else.
                 HeldKind::Lease { .. } => {}
             }
         }
     }
 
-    /// Whether it says nothing that a new account would not.
+    /// Whether the account equals a new one.
     pub(super) fn is_default(&self, now: Timestamp) -> bool {
         self.held.is_empty()
             && self.processed.is_empty()
@@ -161,7 +160,7 @@ impl Account {
             }
     }
 
-    /// The next moment at which time alone changes it.
+    /// The next moment at which time alone changes the account.
     pub(super) fn next_change(&self) -> Option<Timestamp> {
         let spent = match &self.spent {
             WindowUsage::Sliding(slots) => slots.expirations().next_back().map(|(at, _)| at),
@@ -172,7 +171,6 @@ impl Account {
         self.held.iter().map(|held| held.until).chain(processed).chain(spent).min()
     }
 
-    /// How it stands under a rule.
     pub(super) fn balance(&self, rule: Rule, now: Timestamp) -> AccountBalance {
         let sum = |of: fn(&HeldAmount) -> u64| {
             self.held.iter().fold(0, |sum: u64, held| sum.saturating_add(of(held)))
@@ -202,7 +200,8 @@ impl Account {
         }
     }
 
-    /// Milliseconds until so much may be had if nobody else takes any; `None`: never by itself.
+    /// Milliseconds until `amount` is available if no other request takes any; `None` if never
+    /// without an adjustment.
     pub(super) fn wait_millis(&self, rule: Rule, amount: u64, now: Timestamp) -> Option<u64> {
         let balance = self.balance(rule, now);
         if amount > balance.max {
@@ -228,19 +227,18 @@ impl Account {
         None
     }
 
-    /// Reserves something for one request.
+    /// Reserves an amount for one request.
     pub(super) fn reserve(&mut self, id: u64, until: Timestamp, amount: u64, now: Timestamp) {
         self.spent.spend(now, amount);
         self.held.push(HeldAmount { id, until, amount, kind: HeldKind::Reservation { at: now } });
     }
 
-    /// Leases something.
     pub(super) fn lease(&mut self, id: u64, until: Timestamp, amount: u64) {
         self.held.push(HeldAmount { id, until, amount, kind: HeldKind::Lease { reported: 0 } });
     }
 
-    /// Ends a reservation. One that is not there any more was settled before, or its time was over:
-    /// then what was spent is charged now.
+    /// Ends a reservation. One that is gone was settled before or expired: an expired one is
+    /// charged now.
     pub(super) fn settle(&mut self, id: u64, until: Timestamp, amount: u64, now: Timestamp) {
         let Some(held) = self.remove_held(id) else {
             if until <= now {
@@ -257,8 +255,8 @@ impl Account {
         }
     }
 
-    /// Takes note of how much of a lease is spent. Of one that is closed or over, what was said before
-    /// is remembered for a while: the answer may have been lost, and it is said again.
+    /// Records how much of a lease is spent. Reports of a closed or expired lease are remembered
+    /// for a while: if the reply was lost, the sender repeats them.
     pub(super) fn report(
         &mut self,
         id: u64,
@@ -279,7 +277,7 @@ impl Account {
         };
         match used.checked_sub(before) {
             Some(more) => self.spent.spend(now, more),
-            // Reported when it was reserved, given back when it was settled.
+            // Counted when it was reserved, returned when it was settled.
             None => self.spent.give_back(now, before - used, now),
         }
         if close {
@@ -290,7 +288,7 @@ impl Account {
         }
     }
 
-    /// Charges or gives back something that no reservation stands for, once.
+    /// Charges or returns an amount without a reservation, once for each `id`.
     pub(super) fn correct(&mut self, id: u64, began: Timestamp, change: i64, now: Timestamp) {
         if self.processed.iter().any(|processed| processed.id == id) {
             return;
@@ -302,7 +300,7 @@ impl Account {
         }
     }
 
-    /// Raises or lowers what may be spent.
+    /// Raises or lowers the maximum.
     pub(super) fn adjust(&mut self, rule: Rule, change: BalanceChange, now: Timestamp) {
         let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         self.extra = match change {
@@ -354,7 +352,7 @@ impl WindowUsage {
     fn give_back(&mut self, at: Timestamp, amount: u64, now: Timestamp) {
         match self {
             Self::Sliding(slots) => slots.give_back(at, amount, now),
-            // What was spent yesterday does not make today cheaper.
+            // A refund for yesterday does not add to today's budget.
             Self::Fixed { start, .. } if at < *start => {}
             Self::Fixed { used, .. } | Self::Total(used) => *used = used.saturating_sub(amount),
         }

@@ -1,4 +1,4 @@
-//! All accounts of a place, and the one step by which they change.
+//! All accounts of a book, and the one step by which they change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,27 +11,27 @@ use super::cardinality::CardinalityLimits;
 use super::operation::{Denied, Grant, Hold, LedgerReply, Operation, Register, UsageRow, Window};
 use super::tally::UsageTotals;
 
-/// A slice is at most this share of what is left, and of the maximum: it shrinks as the budget runs
-/// low, down to what one request needs.
+/// A slice is at most this share of what is left, and of the maximum: slices shrink as the budget
+/// runs low, down to the need of one request.
 const SLICE_DIVISOR: u64 = 8;
-/// A slice for fewer requests than this is not worth its reports.
+/// A slice for fewer requests than this costs more reports than it saves calls.
 const MIN_REQUESTS_PER_SLICE: u64 = 4;
-/// For how long the names of added sums are remembered: longer than anybody tries again at once.
+/// Time for which the ids of added usage are remembered: longer than any sender retries.
 const USAGE_DEDUP_TTL: Duration = Duration::from_secs(60);
-/// And how many of them at most.
 const MAX_USAGE_DEDUP_IDS: usize = 4_096;
 
-/// The accounts of one place.
+/// Accounts, usage totals, and registers that change in one step.
 #[derive(Debug, Default)]
 pub struct Book {
     rows: BTreeMap<String, BookRow>,
     dirty: BTreeSet<String>,
-    /// Sums that were added lately, by when. They are not kept: one more row with every sum would
-    /// cost more than counting twice what was added just before a host lost the book.
+    /// Ids of usage added recently, with their times. They are not stored: rewriting one more row
+    /// with every addition would cost more than counting twice what was added just before a host
+    /// lost the book.
     pub(super) recent_usage_ids: Vec<(Timestamp, u64)>,
 }
 
-/// What is kept under one name.
+/// The value of one row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum BookRow {
@@ -45,14 +45,14 @@ enum BookRow {
     Register(Register),
 }
 
-/// What marks a row of tallies: no account's name begins so.
+/// Prefix of usage rows: no account's name starts with it.
 const USAGE_PREFIX: &str = "#";
-/// What marks a register: no account's name begins so either.
+/// Prefix of registers: no account's name starts with it.
 const REGISTER_PREFIX: &str = "=";
 
 impl Book {
-    /// Opens a book with the rows that were kept of it. What cannot be read is told, since
-    /// forgetting it would give a budget away.
+    /// Opens a book from its stored rows. An unreadable row is an error, since dropping it would
+    /// reset a budget.
     pub fn from_rows<'a>(
         rows: impl IntoIterator<Item = (String, &'a [u8])>,
     ) -> Result<Self, serde_json::Error> {
@@ -63,23 +63,23 @@ impl Book {
         Ok(book)
     }
 
-    /// Opens a book that was kept whole, by [`Book::to_bytes`].
+    /// Opens a book that [`Book::to_bytes`] wrote.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         Ok(Self { rows: json::from_bytes(bytes)?, ..Self::default() })
     }
 
-    /// The whole book.
+    /// Serializes the whole book.
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(&self.rows).expect("rows have text for keys and plain members")
     }
 
-    /// Whether nothing is in it.
+    /// Whether the book has no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Takes the names of the rows that have changed since the last time, with what to keep of each:
-    /// `None` for one to be forgotten.
+    /// Takes the names and values of the rows that changed since the last call. `None` if the row
+    /// was removed.
     pub fn take_changes(&mut self) -> Vec<(String, Option<Vec<u8>>)> {
         let touched = std::mem::take(&mut self.dirty);
         let bytes = |row| serde_json::to_vec(row).expect("a row has only plain members");
@@ -92,7 +92,7 @@ impl Book {
             .collect()
     }
 
-    /// Does what an operation says.
+    /// Applies an operation.
     pub fn apply(&mut self, now: Timestamp, operation: &Operation) -> LedgerReply {
         match operation {
             Operation::Reserve { id, until, holds } => self.reserve(now, *id, *until, holds),
@@ -150,7 +150,7 @@ impl Book {
         }
     }
 
-    /// When [`Book::sweep`] has something to do next.
+    /// The time at which [`Book::sweep`] has work next.
     pub fn next_sweep(&self) -> Option<Timestamp> {
         let due = |row: &BookRow| match row {
             BookRow::Account(account) => account.next_change(),
@@ -160,7 +160,7 @@ impl Book {
         self.rows.values().filter_map(due).min()
     }
 
-    /// Forgets what no longer counts.
+    /// Removes everything that no longer counts.
     pub fn sweep(&mut self, now: Timestamp) {
         let touched = &mut self.dirty;
         self.rows.retain(|name, row| {
@@ -228,14 +228,14 @@ impl Book {
         LedgerReply::Granted(holds.iter().map(grant).collect())
     }
 
-    /// An account as it is now under a window, which counts as touched.
+    /// The account at `now` under a window; its row is marked as changed.
     fn account(&mut self, name: &str, window: Window, now: Timestamp) -> &mut Account {
         let account = self.account_row(name, window);
         account.advance_to_window(window, now);
         account
     }
 
-    /// An account as it is now, for what began under a window; it counts as touched.
+    /// The account at `now`, for something that began under a window; its row is marked as changed.
     fn account_for_settlement(
         &mut self,
         name: &str,

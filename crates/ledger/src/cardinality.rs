@@ -1,28 +1,28 @@
-//! Names with labels, and how many values of a label a book tells apart.
+//! Limits on the number of label values that a book keeps apart.
 //!
-//! A name is `family|label=value|label=value`. The book that keeps the rows decides what is still
-//! told apart, and from then on for good: whoever has a name of his own never loses it, so that sums
-//! only ever grow, and nobody has to agree with anybody.
+//! A name is `family|label=value|label=value`. The book that holds the rows decides which values it
+//! keeps apart, and the decision is final: a value with its own row never loses it. Sums therefore
+//! only grow, and gateways need no agreement.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-/// The value that takes in all that are not told apart.
+/// The value that replaces all values beyond the limit.
 pub(crate) const OTHER: &str = "other";
 
-/// The label of consumers, who have a bound of their own.
+/// The label of consumers, which has a limit of its own.
 const CONSUMER: &str = "consumer";
 
-/// How many values of labels one book tells apart.
+/// Maximum number of label values in one book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardinalityLimits {
-    /// Consumers.
+    /// Maximum number of consumers.
     pub consumers: usize,
-    /// Values of any other label.
+    /// Maximum number of values of any other label.
     pub values: usize,
-    /// Rows in all. Beyond them every value of a new row is `other`, so that there is one more for each
-    /// family at most.
+    /// Maximum number of rows. Beyond it every value of a new row is `other`, so each family adds
+    /// at most one more.
     pub rows: usize,
 }
 
@@ -33,7 +33,8 @@ impl Default for CardinalityLimits {
 }
 
 impl CardinalityLimits {
-    /// The name under which a row is kept that is not among the known ones.
+    /// The name for a row that is not among the known ones: values beyond the limits become
+    /// `other`.
     pub(super) fn limit_cardinality<'a>(
         self,
         known: impl Iterator<Item = &'a str>,
@@ -57,7 +58,7 @@ impl CardinalityLimits {
                 known.len() - usize::from(known.contains(OTHER)) - usize::from(known.contains(""))
             };
             let is_full = known.map_or(0, named) >= max;
-            // Nothing to tell apart is a value in itself: there is one of it.
+            // An empty value is not limited: there is only one.
             let keeps = value.is_empty() || is_known || !is_full;
             let value = if keeps && rows < self.rows { value } else { OTHER };
             folded.extend(["|", label, "=", value]);
@@ -66,7 +67,7 @@ impl CardinalityLimits {
     }
 }
 
-/// The labels of a name and their values, as they are written.
+/// The labels of a name and their values, in order.
 pub fn labels(name: &str) -> impl Iterator<Item = (&str, &str)> {
     name.split('|').skip(1).filter_map(|part| part.split_once('='))
 }
@@ -115,7 +116,7 @@ mod tests {
         ];
         for (id, key) in (0..).zip(keys) {
             add(&mut book, id, limits, key);
-            // It is the same from its bytes: a host may have forgotten everything else.
+            // The result is the same from stored bytes: a host may have lost its memory.
             book = Book::from_bytes(&book.to_bytes()).expect("a book");
         }
         let expected = [

@@ -1,8 +1,10 @@
-//! Slices of budgets that this gateway holds: already debited, with an end, and spent without a call.
+//! Leases: slices of budgets that this gateway holds, already debited, with an expiry, and spent
+//! without a call.
 //!
-//! Of a lease, what is settled is told to the ledger from time to time; what requests in flight have
-//! drawn is neither told nor free. When a lease closes, what is still in flight counts as spent, and
-//! is corrected when it is settled. So the ledger never takes for free what may have been spent.
+//! Settled amounts are reported to the ledger periodically. Amounts drawn by requests in flight are
+//! neither reported nor free. When a lease closes, amounts in flight count as spent, and are
+//! corrected when they are settled. The ledger therefore never returns an amount that may have been
+//! spent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,16 +13,16 @@ use civil_time::Timestamp;
 
 use super::operation::{AccountBalance, BookId, Operation, Window};
 
-/// So long after its end whoever watches over a lease is taken for dead: a host stops what outlives
-/// its request too long.
+/// Time after a lease's end at which its reporting task is taken for dead: a host stops tasks that
+/// outlive their request too long.
 const WATCHER_LOST_AFTER: Duration = Duration::from_secs(5);
 
-/// A lease that was not drawn from for so many reports goes back: an instance that is asked no more
-/// would else fill the book with what nobody spends.
+/// Maximum number of reports without a draw before a lease is returned. An isolate without traffic
+/// would otherwise fill the book with idle leases.
 const MAX_IDLE_REPORTS: u32 = 4;
 
-/// Every lease of this gateway. An account has more than one for a moment only, after requests that
-/// met while there was none.
+/// All leases of this gateway. An account has more than one only briefly, after concurrent requests
+/// that found none.
 #[derive(Debug, Default)]
 pub struct Leases {
     held: BTreeMap<String, Vec<Lease>>,
@@ -29,29 +31,29 @@ pub struct Leases {
 /// A slice of one account's budget.
 #[derive(Debug)]
 pub struct Lease {
-    /// Its name, and that of the reservation that brought it.
+    /// Id of the lease, and of the reservation that acquired it.
     pub id: u64,
-    /// Where its account is kept.
+    /// Book of the lease's account.
     pub book_id: BookId,
-    /// The window of its rule.
+    /// Window of the account's rule.
     pub window: Window,
-    /// When it returns by itself.
+    /// Expiry.
     pub until: Timestamp,
-    /// How much it is.
+    /// Leased amount.
     pub amount: u64,
-    /// Its account when it was granted.
+    /// Balance of the account when the lease was granted.
     pub balance: AccountBalance,
     settled: u64,
     in_flight: u64,
     acknowledged: u64,
-    /// Whether it was drawn from since it was looked at last.
+    /// Whether a request has drawn from it since the last report.
     was_used: bool,
-    /// How often in a row it was not.
+    /// Number of consecutive reports without a draw.
     idle_reports: u32,
 }
 
 impl Lease {
-    /// A slice of which nothing is spent yet.
+    /// A lease of which nothing is spent yet.
     pub fn new(
         id: u64,
         book_id: BookId,
@@ -80,17 +82,17 @@ impl Lease {
     }
 }
 
-/// Something that was drawn from a lease.
+/// An amount drawn from a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drawn {
-    /// The lease's name.
+    /// Id of the lease.
     pub id: u64,
-    /// How its account stands, as far as this gateway knows.
+    /// Balance of the account, as far as this gateway knows.
     pub balance: AccountBalance,
 }
 
 impl Leases {
-    /// Draws from a lease of an account, if there is one for this window that holds so much.
+    /// Draws from a lease of an account; `None` if no lease of this window has enough left.
     pub fn draw(
         &mut self,
         account: &str,
@@ -112,8 +114,8 @@ impl Leases {
         Some(Drawn { id: lease.id, balance })
     }
 
-    /// Keeps a lease from which something is drawn at once. Those of its account that are over, and
-    /// that nobody has closed, are closed here: what is told is the last word on them.
+    /// Adds a lease and draws from it at once. Returns final reports for overdue leases of the
+    /// account that were never closed.
     pub fn add(
         &mut self,
         account: String,
@@ -129,7 +131,7 @@ impl Leases {
         closed
     }
 
-    /// Settles what was drawn. `false`: the lease is closed, and the difference must be corrected.
+    /// Settles a drawn amount. `false` if the lease is closed and the difference must be corrected.
     #[must_use]
     pub fn settle(&mut self, account: &str, id: u64, drawn: u64, spent: u64) -> bool {
         let Some(lease) = self.find_lease(account, id) else { return false };
@@ -138,9 +140,9 @@ impl Leases {
         true
     }
 
-    /// What the ledger should be told of a lease now; `None`: nothing new, or it is closed. It closes
-    /// when its time is over, when nobody draws from it any more, and when another one of its account
-    /// holds more: one is enough.
+    /// The report that is due for a lease; `None` if nothing changed or the lease is closed. A
+    /// lease closes when it expires, when it is idle, or when another lease of the account has more
+    /// left: one is enough.
     pub fn report(&mut self, account: &str, id: u64, now: Timestamp) -> Option<Operation> {
         let leases = self.held.get_mut(account)?;
         let at = leases.iter().position(|lease| lease.id == id)?;
@@ -162,14 +164,14 @@ impl Leases {
         (lease.settled != lease.acknowledged).then(|| lease.report(account.to_owned(), false))
     }
 
-    /// The ledger has confirmed so much.
+    /// Records the used amount that the ledger has confirmed.
     pub fn acknowledge(&mut self, account: &str, id: u64, used: u64) {
         if let Some(lease) = self.find_lease(account, id) {
             lease.acknowledged = used;
         }
     }
 
-    /// Where a lease's account is kept, and when the lease ends; `None`: it is closed.
+    /// The book and the expiry of a lease; `None` if it is closed.
     pub fn location(&self, account: &str, id: u64) -> Option<(BookId, Timestamp)> {
         let lease = self.held.get(account)?.iter().find(|lease| lease.id == id)?;
         Some((lease.book_id.clone(), lease.until))
@@ -240,7 +242,7 @@ mod tests {
         leases.acknowledge("a", 1, 20);
         assert_eq!(leases.report("a", 1, NOW), None);
         assert_eq!((used(&mut book).used, used(&mut book).held), (100, 80));
-        // What is in flight counts as spent when it closes, and is corrected afterwards.
+        // Amounts in flight count as spent at the close, and are corrected afterwards.
         let close = leases.report("a", 1, LATER).expect("it stands");
         book.apply(NOW, &close);
         assert_eq!(used(&mut book).used, 30);

@@ -1,19 +1,19 @@
-//! Budgets: what was spent of them, what is reserved, and what may still be had.
+//! Budgets: the amounts that were spent, reserved, and are left.
 //!
 //! Everything here is a pure transition: [`Book::apply`] is the same code inside a Durable Object,
-//! inside a compare-and-swap loop and in the simulator. It reads no clock and keeps nothing; a host
-//! hands it the time and stores what was touched. It knows no configuration: an operation brings the
-//! rule by which it is judged, so that a changed limit holds from the next request on.
+//! inside a compare-and-swap loop, and in the simulator. It reads no clock and stores nothing; a
+//! host passes the time and stores the changed rows. It knows no configuration: an operation
+//! carries the rule by which it is judged, so a changed limit applies from the next request on.
 //!
-//! What always holds, and is tested as such:
-//! - Of any account, what is spent and reserved is at most its rule's maximum when something is
-//!   granted. Afterwards it may exceed it only by what a settlement charged beyond its reservation.
+//! Invariants, each with a test:
+//! - When an amount is granted, spent and reserved amounts of the account are at most its rule's
+//!   maximum. Later they exceed it only by what a settlement charges beyond its reservation.
 //! - All holds of an operation are granted, or none.
-//! - Reserving and settling conserve: after it an account holds what was really spent, whatever came
-//!   in between, and a reservation is settled once however often it is said.
+//! - After reserving and settling, an account holds exactly what was spent, in any order of events.
+//!   A repeated settlement changes nothing.
 //! - Leases are debited when they are granted; their sum is never above the maximum.
-//! - A reservation or lease that nobody settles returns when its time is over.
-//! - Of all who replace one text of a register, one does.
+//! - A reservation or lease that is not settled returns when it expires.
+//! - Of all writers that replace the same text of a register, exactly one succeeds.
 
 mod account;
 mod book;

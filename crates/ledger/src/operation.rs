@@ -1,4 +1,4 @@
-//! What a ledger is asked, and what it answers.
+//! Operations of the ledger and their replies.
 
 use civil_time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use super::cardinality::CardinalityLimits;
 use super::tally::UsageTotals;
 
-/// Where a book is kept: the name of a Durable Object, the key of a compare-and-swap. At most 128
-/// bytes of printable ASCII.
+/// Name of a book: the name of a Durable Object, the key of a compare-and-swap. At most 128 bytes
+/// of printable ASCII.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BookId(String);
 
 impl BookId {
-    /// Names a place.
+    /// Wraps a name.
     pub fn new(name: String) -> Self {
         Self(name)
     }
@@ -23,101 +23,100 @@ impl BookId {
     }
 }
 
-/// Something that a ledger does in one step.
+/// An operation that a book applies in one step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// Takes what every hold asks for, or nothing at all. The holds' accounts are distinct.
+    /// Reserves the amounts of all holds, or none. The accounts of the holds are distinct.
     Reserve {
-        /// Chosen by the one who reserves; no two reservations have the same.
+        /// Chosen by the sender; unique among reservations.
         id: u64,
-        /// When it returns if nobody settles it.
+        /// Expiry of the reservation.
         until: Timestamp,
-        /// What is asked for.
+        /// Requested amounts.
         holds: Vec<Hold>,
     },
-    /// Ends a reservation: what was not spent returns, what was spent beyond it is charged. Said
-    /// again, it does nothing.
+    /// Ends a reservation: unspent amounts return, amounts beyond the reservation are charged.
+    /// Repeating it has no effect.
     Settle {
-        /// The reservation's.
+        /// Id of the reservation.
         id: u64,
-        /// The reservation's.
+        /// Expiry of the reservation.
         until: Timestamp,
-        /// What was really spent, for each account of the reservation.
+        /// Spent amounts, for each account of the reservation.
         charges: Vec<Charge>,
     },
-    /// Tells how much of a lease is spent so far. Said again, it does nothing.
+    /// Reports the spent part of a lease. Repeating it has no effect.
     Report {
-        /// The lease's.
+        /// Id of the lease.
         id: u64,
-        /// The lease's.
+        /// Account of the lease.
         account: String,
-        /// The window of the lease's rule.
+        /// Window of the lease's rule.
         window: Window,
-        /// Everything that was spent of it.
+        /// Total amount spent from the lease.
         used: u64,
-        /// What of that the ledger has confirmed before.
+        /// The part of `used` that the ledger has confirmed.
         acknowledged: u64,
-        /// Whether the rest returns.
+        /// Whether the lease ends and its rest returns.
         close: bool,
     },
-    /// Changes what was spent where no reservation stands any more. Said again within a minute, it
-    /// does nothing.
+    /// Changes the spent amount without a reservation. Repeating it within a minute has no effect.
     Correct {
-        /// Chosen by the one who corrects; nothing else has the same.
+        /// Chosen by the sender; unique.
         id: u64,
-        /// Whose.
+        /// Account to correct.
         account: String,
-        /// The window of its rule.
+        /// Window of the account's rule.
         window: Window,
-        /// When it was spent: what has left the window is not given back.
+        /// Time at which it was spent: an amount that has left the window is not returned.
         began: Timestamp,
-        /// What is charged (above zero) or given back.
+        /// Amount to charge (positive) or to return (negative).
         change: i64,
     },
-    /// Looks at accounts.
+    /// Reads balances.
     Read {
-        /// Their names and rules.
+        /// Names and rules of the accounts.
         accounts: Vec<(String, Rule)>,
     },
-    /// Raises or lowers what an account may spend beside its rule.
+    /// Raises or lowers an account's maximum, on top of its rule.
     Adjust {
-        /// Whose.
+        /// Account to adjust.
         account: String,
-        /// Its rule.
+        /// Rule of the account.
         rule: Rule,
-        /// How.
+        /// The adjustment.
         change: BalanceChange,
     },
-    /// Adds to what is known of past requests. Said again within a minute to a host that still has
-    /// the book in memory, it does nothing.
+    /// Adds to the totals of past requests. Repeating it within a minute has no effect, if the host
+    /// still has the book in memory.
     #[serde(rename = "tally")]
     AddUsage {
-        /// Chosen by the one who adds; nothing else has the same.
+        /// Chosen by the sender; unique.
         id: u64,
-        /// Where the rows' names have labels: how many values each may have.
+        /// Limits on the label values in the rows' names.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bounds: Option<CardinalityLimits>,
-        /// What to add.
+        /// Totals to add.
         rows: Vec<UsageRow>,
     },
-    /// Asks for everything that is known of past requests.
+    /// Reads the totals of past requests.
     #[serde(rename = "tallies")]
     ReadUsage,
-    /// Writes a register if nobody was first. The reply is the register afterwards: it was written
-    /// where the text is this one's.
+    /// Replaces a register if its number is still `after`. The reply is the register afterwards:
+    /// the write succeeded if it holds this text.
     Exchange {
-        /// Its name.
+        /// Name of the register.
         register: String,
-        /// Its number as the writer knows it; only where it still is this one it is written.
+        /// Number of the register that the writer has read.
         after: u64,
-        /// What is to stand in it. Writers who must tell their texts apart make them distinct.
+        /// New text. Writers that must recognize their own text make it unique.
         text: String,
     },
-    /// Looks at a register.
+    /// Reads a register.
     #[serde(rename = "look")]
     ReadRegister {
-        /// Its name.
+        /// Name of the register.
         register: String,
     },
 }
@@ -125,144 +124,145 @@ pub enum Operation {
 /// One account's part of a reservation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hold {
-    /// Whose.
+    /// Account.
     pub account: String,
-    /// By which rule.
+    /// Rule of the account.
     pub rule: Rule,
-    /// With less than this nothing is granted.
+    /// Smallest amount to grant; below it the operation is denied.
     #[serde(rename = "least")]
     pub min: u64,
-    /// What is granted where there is so much.
+    /// Amount to grant if it is available.
     pub want: u64,
-    /// Where a slice for later requests is welcome: when it returns.
+    /// Expiry of a lease, if a slice for further requests may be granted.
     pub slice: Option<Timestamp>,
 }
 
-/// How much may be spent in which time.
+/// Maximum amount in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
-    /// The most.
+    /// Maximum.
     pub max: u64,
-    /// In which time.
+    /// Window.
     pub window: Window,
 }
 
-/// A time that a budget is for.
+/// Period of a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Window {
-    /// Any stretch of this length, in milliseconds.
+    /// Any period of this length, in milliseconds.
     Sliding(u64),
-    /// From a moment up to and without another: a day of somebody's calendar.
+    /// From a start up to, excluding, an end: a calendar day.
     #[serde(rename = "stretch")]
     Fixed(Timestamp, Timestamp),
-    /// For ever.
+    /// Unlimited.
     Total,
 }
 
-/// What was really spent of one account.
+/// Amount spent from one account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Charge {
-    /// Whose.
+    /// Account.
     pub account: String,
-    /// The window of its rule.
+    /// Window of the account's rule.
     pub window: Window,
-    /// How much.
+    /// Spent amount.
     pub amount: u64,
 }
 
-/// How an account is adjusted.
+/// Adjustment of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BalanceChange {
-    /// So much is left from now on.
+    /// Sets the amount that is left.
     Left(u64),
-    /// So much more, or less, may be spent.
+    /// Raises or lowers the maximum.
     By(i64),
 }
 
-/// A ledger's answer.
+/// Reply of a book.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LedgerReply {
-    /// Everything was granted: one for each hold, in their order.
+    /// All holds were granted: one grant for each, in order.
     Granted(Vec<Grant>),
     /// Nothing was granted.
     #[serde(rename = "refused")]
     Denied(Denied),
-    /// It is done.
+    /// The operation was applied.
     Done,
-    /// The accounts that were asked for, in their order.
+    /// Balances of the accounts, in order.
     #[serde(rename = "levels")]
     Balances(Vec<AccountBalance>),
-    /// Everything that is known of past requests.
+    /// Totals of past requests.
     #[serde(rename = "tallies")]
     Usage(Vec<UsageRow>),
-    /// A register as it is now.
+    /// The current register.
     Register(Register),
 }
 
-/// A short text that is only ever replaced by whoever knows the one before.
+/// A short text that is replaced only by a writer that names its current number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Register {
-    /// How often it was written.
+    /// Number of writes.
     pub number: u64,
-    /// What was written last; empty where nothing was.
+    /// Text of the last write; empty if there was none.
     pub text: String,
 }
 
-/// What a hold was granted.
+/// The grant of one hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
-    /// How much.
+    /// Granted amount.
     pub amount: u64,
-    /// Whether it is a lease: a slice to admit other requests from too.
+    /// Whether it is a lease: a slice for further requests too.
     pub leased: bool,
-    /// The account afterwards.
+    /// Balance afterwards.
     #[serde(rename = "level")]
     pub balance: AccountBalance,
 }
 
-/// Why nothing was granted.
+/// A denied reservation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Denied {
-    /// The position of the hold that has to wait longest.
+    /// Index of the hold with the longest wait.
     pub hold: usize,
-    /// Milliseconds after which it may be granted if nobody else is; `None`: never by itself.
+    /// Milliseconds until it may be granted if no other request takes any; `None` if never without
+    /// an adjustment.
     pub wait: Option<u64>,
-    /// The accounts of all holds, in their order.
+    /// Balances of the accounts of all holds, in order.
     #[serde(rename = "levels")]
     pub balances: Vec<AccountBalance>,
 }
 
-/// How an account stands.
+/// Balance of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountBalance {
-    /// The most that may be spent, adjustments included.
+    /// Maximum, adjustments included.
     pub max: u64,
-    /// What is spent or reserved.
+    /// Spent or reserved amount.
     pub used: u64,
-    /// What of that is only reserved or leased.
+    /// The part of `used` that is reserved or leased.
     pub held: u64,
-    /// Milliseconds until nothing of it counts any more; `None`: it always will.
+    /// Milliseconds until nothing counts any more; `None` if the balance never resets.
     pub resets: Option<u64>,
 }
 
 impl AccountBalance {
-    /// What may still be had.
+    /// The amount that is left.
     pub fn left(&self) -> u64 {
         self.max.saturating_sub(self.used)
     }
 }
 
-/// What is known of past requests of one kind.
+/// Totals of past requests of one kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UsageRow {
-    /// Which kind.
+    /// Name of the row, with its labels.
     pub key: String,
-    /// When it may be forgotten.
+    /// Expiry of the row.
     pub until: Timestamp,
-    /// What they add up to.
+    /// Totals.
     #[serde(rename = "tally")]
     pub totals: UsageTotals,
 }

@@ -1,63 +1,63 @@
-//! How durations are distributed, in bins that grow by a tenth: a quantile is known to within 5 %.
+//! Distribution of durations in bins that grow by 10 %: a quantile is exact to within 5 %.
 //!
-//! It keeps no duration. Bins are the same everywhere, so adding two sketches loses nothing.
+//! Single durations are not stored. All sketches have the same bins, so merging loses nothing.
 
 use serde::{Deserialize, Serialize};
 
 use super::sparse_counts::SparseCounts;
 
-/// Bins of a decade. Neighbouring bounds differ by 10^(1/24), so the middle of a bin is at most
-/// 4.8 % away from anything in it.
+/// Bins per decade. Neighboring bounds differ by 10^(1/24), so the middle of a bin differs by at
+/// most 4.8 % from any value in it.
 const BINS_PER_DECADE: u16 = 24;
-/// The last bin ends at 3,831 s; whatever took longer is in it too.
+/// The last bin ends at 3,831 s; longer durations count in it too.
 const LAST_BIN: u16 = 158;
-/// What takes longest of all that is told apart, in milliseconds.
+/// Longer durations count as this one.
 const MAX_MILLIS: u64 = 3_600_000;
 
 const MILLION: u64 = 1_000_000;
-/// 10^(k/24), in millionths. A table, since it gives the same bins on every machine and needs no
-/// logarithm in the artifact.
+/// 10^(k/24), in millionths. A table gives the same bins on every machine and needs no logarithm in
+/// the artifact.
 const BIN_STEPS: [u64; BINS_PER_DECADE as usize] = [
     1_000_000, 1_100_694, 1_211_528, 1_333_521, 1_467_799, 1_615_598, 1_778_279, 1_957_342,
     2_154_435, 2_371_374, 2_610_157, 2_872_985, 3_162_278, 3_480_701, 3_831_187, 4_216_965,
     4_641_589, 5_108_970, 5_623_413, 6_189_658, 6_812_921, 7_498_942, 8_254_042, 9_085_176,
 ];
 
-/// Durations from 1 ms to 1 h, counted in bins. Bin `n` ends with 10^(`n`/24) ms and begins where
-/// the one before it ends.
+/// Durations from 1 ms to 1 h, counted in bins. Bin `n` ends at 10^(`n`/24) ms and begins where the
+/// previous one ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct QuantileSketch(SparseCounts);
 
 impl QuantileSketch {
-    /// Counts a duration, in milliseconds.
+    /// Counts a duration in milliseconds.
     pub fn record(&mut self, millis: u64) {
         self.0.add(bin_of(millis), 1);
     }
 
-    /// Adds what another one has counted.
+    /// Adds the counts of another sketch.
     pub fn merge(&mut self, other: &Self) {
         self.0.merge(&other.0);
     }
 
-    /// Whether nothing was counted.
+    /// Whether the sketch is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many durations were counted.
+    /// Number of durations.
     pub fn total(&self) -> u64 {
         self.count_up_to(u16::MAX)
     }
 
-    /// How many of them end no later than a bin does.
+    /// Number of durations up to the end of bin `last`.
     pub fn count_up_to(&self, last: u16) -> u64 {
         let counted = self.0.iter().take_while(|(bin, _)| *bin <= last);
         counted.fold(0, |sum, (_, count)| sum.saturating_add(count))
     }
 
-    /// The least duration that so many thousandths do not exceed (nearest rank), in milliseconds: wrong
-    /// by at most 5 %, and then rounded to a whole one. `None`: nothing was counted.
+    /// The `permille`-th permille in milliseconds (nearest rank), exact to within 5 % and rounded
+    /// to an integer. `None` if the sketch is empty.
     pub fn quantile(&self, permille: u64) -> Option<u64> {
         let total: u128 = self.0.iter().map(|(_, count)| u128::from(count)).sum();
         let mut reached = 0;
@@ -81,7 +81,7 @@ fn bin_of(millis: u64) -> u16 {
     decade * BINS_PER_DECADE + u16::try_from(step).expect("there are few steps")
 }
 
-/// What is equally far, as a share, from both ends of a bin.
+/// Geometric middle of a bin, in milliseconds.
 fn bin_middle(bin: u16) -> u64 {
     let bin = bin.min(LAST_BIN);
     let end = BIN_STEPS[usize::from(bin % BINS_PER_DECADE)]
@@ -122,7 +122,7 @@ mod tests {
     fn one_duration_is_a_few_bytes() {
         let text = serde_json::to_string(&sketch(&[740])).expect("numbers");
         assert_eq!(text, "[69,1]");
-        // What a broken row might say is not a reason to fail.
+        // A broken row must not fail.
         let odd: QuantileSketch = serde_json::from_str("[69,1,3,2,999,1,7]").expect("numbers");
         assert_eq!((odd.total(), odd.count_up_to(3), odd.count_up_to(LAST_BIN)), (4, 2, 3));
         assert_eq!(QuantileSketch::default().quantile(500), None);

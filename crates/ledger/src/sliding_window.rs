@@ -1,34 +1,34 @@
-//! A sliding window, in slots: what was spent, by when.
+//! Sliding window counter, in slots.
 
 use civil_time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// A window is counted in so many slots. What was spent leaves it up to one slot late and never
-/// early: no stretch of the window's length ever holds more than was granted.
+/// Number of slots in a window. Amounts leave the window up to one slot late and never early: no
+/// period of the window's length ever holds more than was granted.
 const SLOTS_PER_WINDOW: u64 = 50;
 
-/// What was spent within a sliding window.
+/// Amounts spent within a sliding window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SlidingWindow {
-    /// Milliseconds of one slot.
+    /// Width of a slot in milliseconds.
     width: u64,
-    /// Numbers of slots since the epoch, and what was spent in each, in their order.
+    /// Slot numbers since the epoch with their amounts, in order.
     spent: Vec<(u64, u64)>,
 }
 
 impl SlidingWindow {
-    /// An empty window of so many milliseconds.
+    /// An empty window of `millis` milliseconds.
     pub(super) fn new(millis: u64) -> Self {
         Self { width: (millis / SLOTS_PER_WINDOW).max(1), spent: Vec::new() }
     }
 
-    /// Whether it is a window of this length.
+    /// Whether the window has this length.
     pub(super) fn has_length(&self, millis: u64) -> bool {
         self.width == (millis / SLOTS_PER_WINDOW).max(1)
     }
 
-    /// Forgets what has left the window. Where the clock went back, what was spent in its future was
-    /// spent now: it is neither forgotten nor counted for longer than a window.
+    /// Removes amounts that left the window. If the clock went back, amounts in its future are
+    /// moved to now: they are neither lost nor counted for longer than a window.
     pub(super) fn expire(&mut self, now: Timestamp) {
         let current = self.slot(now);
         let ahead = self.spent.partition_point(|(slot, _)| *slot <= current);
@@ -41,18 +41,17 @@ impl SlidingWindow {
         self.spent.drain(..gone);
     }
 
-    /// Everything in the window.
+    /// Sum of all amounts in the window.
     pub(super) fn sum(&self) -> u64 {
         self.spent.iter().fold(0, |sum, (_, amount)| sum.saturating_add(*amount))
     }
 
-    /// Something is spent now.
+    /// Adds an amount now.
     pub(super) fn spend(&mut self, now: Timestamp, amount: u64) {
         self.add(self.slot(now), amount);
     }
 
-    /// Gives back something that was spent at a moment or later: as long as that moment is in the
-    /// window, what was spent then is too.
+    /// Returns an amount that was spent at `at` or later, unless `at` has left the window.
     pub(super) fn give_back(&mut self, at: Timestamp, mut amount: u64, now: Timestamp) {
         let slot = self.slot(at.min(now));
         if slot + SLOTS_PER_WINDOW < self.slot(now) {
@@ -66,7 +65,7 @@ impl SlidingWindow {
         self.spent.retain(|(_, spent)| *spent > 0);
     }
 
-    /// When each part leaves the window.
+    /// The time at which each amount leaves the window.
     pub(super) fn expirations(&self) -> impl DoubleEndedIterator<Item = (Timestamp, u64)> + '_ {
         let leaves = |slot: u64| Timestamp::from_millis((slot + SLOTS_PER_WINDOW + 1) * self.width);
         self.spent.iter().map(move |(slot, amount)| (leaves(*slot), *amount))

@@ -1,15 +1,15 @@
-//! How often each of a few small numbers was seen.
+//! Counts of a few small numbers.
 
 use serde::{Deserialize, Serialize};
 
-/// Small numbers and their counts, in the order of the numbers. In JSON a flat list: number, count,
-/// number, count.
+/// Small numbers and their counts, in order. Serialized as a flat list: number, count, number,
+/// count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<u64>", into = "Vec<u64>")]
 pub struct SparseCounts(Vec<(u16, u64)>);
 
 impl SparseCounts {
-    /// Counts a number so many times more.
+    /// Adds to the count of a number.
     pub fn add(&mut self, number: u16, count: u64) {
         match self.0.binary_search_by_key(&number, |(other, _)| *other) {
             Ok(at) => self.0[at].1 = self.0[at].1.saturating_add(count),
@@ -17,23 +17,23 @@ impl SparseCounts {
         }
     }
 
-    /// Adds what another one has counted.
+    /// Adds the counts of another value.
     pub fn merge(&mut self, other: &Self) {
         other.iter().for_each(|(number, count)| self.add(number, count));
     }
 
-    /// Numbers and their counts, in the order of the numbers.
+    /// Numbers and their counts, in order.
     pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> {
         self.0.iter().copied()
     }
 
-    /// Whether nothing was counted.
+    /// Whether there are no counts.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// What is no pair, or no small number, is left out: a broken row is no reason to fail.
+/// Skips everything that is not a pair of a small number and a count: a broken row must not fail.
 impl From<Vec<u64>> for SparseCounts {
     fn from(flat: Vec<u64>) -> Self {
         let mut counts = Self::default();

@@ -1,4 +1,4 @@
-//! Sums over past requests.
+//! Totals over past requests.
 
 use std::ops::AddAssign;
 
@@ -7,65 +7,65 @@ use serde::{Deserialize, Serialize};
 use super::quantile_sketch::QuantileSketch;
 use super::sparse_counts::SparseCounts;
 
-/// What requests of one kind add up to. What is nothing is not written: a row of one request is small.
+/// Totals of the requests of one kind. Zeros are not serialized: a row of one request is small.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UsageTotals {
-    /// How many there were.
+    /// Number of requests.
     #[serde(skip_serializing_if = "is_zero")]
     pub requests: u64,
-    /// Those that no upstream could answer, or whose answer broke off.
+    /// Requests that no upstream answered, or with a truncated answer.
     #[serde(skip_serializing_if = "is_zero")]
     pub failed: u64,
-    /// Those that a limit refused.
+    /// Requests that a limit refused.
     #[serde(skip_serializing_if = "is_zero")]
     pub limited: u64,
-    /// Those that the cache answered.
+    /// Requests that the cache answered.
     #[serde(skip_serializing_if = "is_zero")]
     pub hits: u64,
-    /// Those that a guard blocked.
+    /// Requests that a guard blocked.
     #[serde(skip_serializing_if = "is_zero")]
     pub blocked: u64,
-    /// Those whose tokens the gateway counted itself.
+    /// Requests with tokens estimated by the gateway.
     #[serde(skip_serializing_if = "is_zero")]
     pub estimated: u64,
-    /// Tokens of prompts.
+    /// Prompt tokens.
     #[serde(skip_serializing_if = "is_zero")]
     pub input: u64,
-    /// Those of them that came from a provider's cache.
+    /// The part of `input` from a provider's cache.
     #[serde(skip_serializing_if = "is_zero")]
     pub cached: u64,
-    /// Tokens of answers.
+    /// Answer tokens.
     #[serde(skip_serializing_if = "is_zero")]
     pub output: u64,
-    /// Those of them that were spent on reasoning.
+    /// The part of `output` spent on reasoning.
     #[serde(skip_serializing_if = "is_zero")]
     pub reasoning: u64,
-    /// Tokens of prompts that the gateway counted itself.
+    /// Prompt tokens estimated by the gateway.
     #[serde(skip_serializing_if = "is_zero")]
     pub estimated_input: u64,
-    /// Tokens of answers that the gateway counted itself.
+    /// Answer tokens estimated by the gateway.
     #[serde(skip_serializing_if = "is_zero")]
     pub estimated_output: u64,
-    /// Billionths of a USD.
+    /// Cost in billionths of a USD.
     #[serde(skip_serializing_if = "is_zero")]
     pub cost: u64,
-    /// Milliseconds until the first content, of those that had any.
+    /// Sum of the times to the first content, in milliseconds.
     #[serde(skip_serializing_if = "is_zero")]
     pub first_ms: u64,
-    /// How many had any.
+    /// Number of requests with content.
     #[serde(skip_serializing_if = "is_zero")]
     pub first: u64,
-    /// Milliseconds until the end.
+    /// Sum of the times to the end, in milliseconds.
     #[serde(skip_serializing_if = "is_zero")]
     pub total_ms: u64,
-    /// How the times until the first content are distributed.
+    /// Distribution of the times to the first content.
     #[serde(skip_serializing_if = "QuantileSketch::is_empty")]
     pub firsts: QuantileSketch,
-    /// How the times until the end are distributed.
+    /// Distribution of the times to the end.
     #[serde(skip_serializing_if = "QuantileSketch::is_empty")]
     pub totals: QuantileSketch,
-    /// How many had which HTTP status; zero: the caller went away. Only metrics keep it.
+    /// Number of requests by HTTP status; zero if the caller hung up. Kept only for metrics.
     #[serde(skip_serializing_if = "SparseCounts::is_empty")]
     pub statuses: SparseCounts,
 }
@@ -76,7 +76,7 @@ fn is_zero(number: &u64) -> bool {
 
 impl AddAssign<&Self> for UsageTotals {
     fn add_assign(&mut self, other: &Self) {
-        // Taken apart, so that a new member cannot be forgotten.
+        // Destructured, so that a new field cannot be missed.
         let Self {
             requests,
             failed,

@@ -1,4 +1,4 @@
-//! The laws of the ledger, and a model check of small worlds.
+//! Invariants of the ledger, and a model check of small worlds.
 
 use civil_time::Timestamp;
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
@@ -53,7 +53,7 @@ fn a_burst_is_admitted_up_to_the_maximum_and_not_beyond() {
         .filter(|id| is_granted(&reserve(&mut book, 5, *id, HOUR, vec![hold("a", rule, 1)])))
         .count();
     assert_eq!(admitted, 20);
-    // What is spent leaves the window one slot late at most, and never early.
+    // Spent amounts leave the window at most one slot late, and never early.
     assert_eq!(level(&mut book, 60_000, rule).used, 20);
     let LedgerReply::Denied(refused) =
         reserve(&mut book, 60_000, 900, HOUR, vec![hold("a", rule, 1)])
@@ -93,7 +93,7 @@ fn what_was_not_spent_returns_and_what_was_spent_beyond_is_charged() {
         assert_eq!(level(&mut book, 10, rule).used, 45);
         settle(&mut book, 10, 2, HOUR, window, 70);
         assert_eq!(level(&mut book, 10, rule).used, 75);
-        // Said again, it changes nothing.
+        // Repeating it changes nothing.
         settle(&mut book, 10, 2, HOUR, window, 70);
         assert_eq!(level(&mut book, 10, rule).used, 75);
     }
@@ -111,7 +111,7 @@ fn a_reservation_of_the_dead_returns() {
     assert_eq!(refused.wait, None, "nobody knows whether it will be spent");
     assert_eq!(level(&mut book, 499, rule).held, 10);
     assert_eq!(level(&mut book, 500, rule).used, 0);
-    // It was not dead after all: what it spent is charged now.
+    // The gateway was alive after all: its spent amount is charged now.
     settle(&mut book, 600, 1, 500, Window::Total, 7);
     assert_eq!(level(&mut book, 600, rule).used, 7);
 }
@@ -138,10 +138,10 @@ fn a_calendar_day_ends_and_nobody_brings_it_back() {
     reserve(&mut book, 0, 1, HOUR, vec![hold("a", today, 5)]);
     assert!(!is_granted(&reserve(&mut book, 999, 2, HOUR, vec![hold("a", today, 1)])));
     assert!(is_granted(&reserve(&mut book, 1_000, 3, HOUR, vec![hold("a", tomorrow, 2)])));
-    // A gateway whose clock is behind counts in the new day, as everybody does.
+    // A gateway whose clock is behind counts in the new day.
     assert!(is_granted(&reserve(&mut book, 1_001, 4, HOUR, vec![hold("a", today, 3)])));
     assert!(!is_granted(&reserve(&mut book, 1_002, 5, HOUR, vec![hold("a", today, 1)])));
-    // Yesterday's refund does not make today cheaper.
+    // A refund for yesterday does not add to today's budget.
     settle(&mut book, 1_003, 1, HOUR, today.window, 0);
     assert_eq!(level(&mut book, 1_003, tomorrow).used, 5);
 }
@@ -184,7 +184,7 @@ fn slices_shrink_to_single_reservations() {
         match reserve(&mut book, 0, id, HOUR, vec![hold]) {
             LedgerReply::Granted(grants) => slices.push((grants[0].amount, grants[0].leased)),
             LedgerReply::Denied(refused) => {
-                // Leases come back when their time is over.
+                // Leases return when they expire.
                 assert_eq!(refused.wait, Some(10_000));
                 break;
             }
@@ -213,7 +213,7 @@ fn a_lease_is_debited_reported_and_returned() {
         };
         report(&mut book, 100, 30, 0, false);
         assert_eq!(level(&mut book, 100, rule).used, 100);
-        // The first report's reply was lost: it is said again.
+        // The first report's reply was lost: the report is repeated.
         report(&mut book, 101, 30, 0, false);
         assert_eq!(
             level(&mut book, 101, rule),
@@ -262,7 +262,7 @@ fn what_is_said_again_counts_once() {
         assert_eq!(level(&mut book, 100, rule).used, 60);
         (0..3).for_each(|_| drop(book.apply(at(200), &correct)));
         assert_eq!(level(&mut book, 200, rule).used, 40);
-        // A lease whose time was over before anything was said of it.
+        // A lease that expired before its first report.
         reserve(
             &mut book,
             0,
@@ -331,7 +331,7 @@ fn a_settlement_of_before_does_not_bring_the_old_window_back() {
     reserve(&mut book, 0, 1, HOUR, vec![hold("a", rule(100, old), 10)]);
     assert!(is_granted(&reserve(&mut book, 1, 2, HOUR, vec![hold("a", rule(100, new), 50)])));
     settle(&mut book, 2, 2, HOUR, new, 50);
-    // Who began before the change ends after it.
+    // A request that began before the change ends after it.
     settle(&mut book, 3, 1, HOUR, old, 10);
     assert_eq!(level(&mut book, 4, rule(100, new)).used, 60);
 }
@@ -381,12 +381,12 @@ fn a_book_is_kept_row_by_row() {
     assert!(Book::from_rows([("a".to_owned(), &b"{"[..])]).is_err());
 }
 
-/// What really happened, told by somebody who sees everything.
+/// Reference model that sees every event.
 #[derive(Clone, Debug, Default)]
 struct Truth {
-    /// What was spent, settled or reported.
+    /// Settled or reported amounts.
     spent: u64,
-    /// Reservations that stand: id, amount, until.
+    /// Open reservations: id, amount, expiry.
     standing: Vec<(u64, u64, u64)>,
 }
 
@@ -406,18 +406,18 @@ enum Deed {
         amount: u64,
         lives: u64,
     },
-    /// Settles one of those that stand, for some share of what was reserved.
+    /// Settles one of the open reservations, for a share of the reserved amount.
     Settle {
         which: usize,
         tenths: u64,
     },
-    /// Says again what was said last.
+    /// Repeats the last settlement.
     Repeat,
-    /// Whoever reserved it died: nothing is said, time goes on.
+    /// Time passes; gateways that died settle nothing.
     Pass {
         millis: u64,
     },
-    /// The place moved to another machine.
+    /// The book moves to another machine.
     Move,
 }
 
@@ -431,7 +431,7 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-/// Plays deeds against a balance and holds the book to the truth after each.
+/// Applies the steps to a book and compares it with the model after each.
 fn assert_model(deeds: &[Deed], max: u64) {
     let rule = rule(max, Window::Total);
     let (mut book, mut truth, mut now, mut next) = (Book::default(), Truth::default(), 0, 0);
@@ -474,7 +474,7 @@ fn assert_model(deeds: &[Deed], max: u64) {
     }
 }
 
-/// Every interleaving of two gateways that reserve, settle, die and come back, seven deeds deep.
+/// Every interleaving of two gateways that reserve, settle, die, and return, six steps deep.
 #[test]
 fn every_small_world() {
     const DEEDS: [Deed; 6] = [
@@ -502,7 +502,8 @@ proptest! {
         assert_model(&deeds, max);
     }
 
-    /// However requests fall in time, no stretch of the window's length holds more than the maximum.
+    /// No period of the window's length holds more than the maximum, whatever the times of the
+    /// requests.
     #[test]
     fn no_window_holds_more(gaps in proptest::collection::vec((0u64..400, 1u64..6), 1..120), max in 1u64..20, jump in 0usize..240) {
         let rule = rule(max, Window::Sliding(1_000));
@@ -522,7 +523,7 @@ proptest! {
         }
     }
 
-    /// Several gateways lease, spend and report; one of them may die.
+    /// Several gateways lease, spend, and report; one of them may die.
     #[test]
     fn leases_never_sum_above_the_budget(wants in proptest::collection::vec((1u64..30, 0u64..2), 1..60), max in 1u64..2_000) {
         let rule = rule(max, Window::Total);
@@ -557,7 +558,7 @@ fn a_register_is_replaced_by_whoever_knows_it() {
     assert_eq!(exchange(0, "other"), (1, "one".to_owned()), "somebody was first");
     assert_eq!(exchange(1, "two"), (2, "two".to_owned()));
     assert_eq!(exchange(1, "two"), (2, "two".to_owned()), "said again it does nothing");
-    // It outlives sweeps, the host, and whatever else is in the book under its name.
+    // It outlives sweeps, the host, and an account of the same name.
     reserve(&mut book, 0, 1, HOUR, vec![hold("r", rule(5, Window::Total), 1)]);
     book.sweep(at(1_000 * HOUR));
     let mut book = Book::from_bytes(&book.to_bytes()).expect("it was kept");

@@ -1,4 +1,4 @@
-//! Who calls.
+//! Authentication of callers.
 
 use std::rc::Rc;
 
@@ -14,12 +14,12 @@ use crate::host::Host;
 use super::caller::{Caller, ConsumerSource};
 use super::jwt::JwtAuthenticator;
 
-/// Where callers are known from.
+/// Sources of known callers.
 #[derive(Clone, Copy, Debug)]
 pub struct Authenticator<'a> {
     /// The configuration and its keys.
     pub config: &'a Config,
-    /// The secret under which issued keys are kept; without it there are none.
+    /// The secret that hashes issued keys; `None` if there are no issued keys.
     pub pepper: Option<&'a Pepper>,
     /// Issued keys.
     pub key_cache: &'a KeyCache,
@@ -28,8 +28,8 @@ pub struct Authenticator<'a> {
 }
 
 impl<'a> Authenticator<'a> {
-    /// Looks for a key in the configured places; the first place that holds one decides. It may be
-    /// a key of the configuration, one that was issued, or a token that an issuer signed.
+    /// Authenticates the key in the first configured place that holds one: a key of the
+    /// configuration, an issued key, or a JSON Web Token.
     pub async fn authenticate<P: Host>(
         &self,
         host: &P,
@@ -46,7 +46,7 @@ impl<'a> Authenticator<'a> {
             Ok(None) if config.auth.required => {
                 Err(Refusal::InvalidKey { presented: key.is_some() }.into())
             }
-            // Client libraries always send some key, so an unknown one means no more than none.
+            // Client libraries always send some key, so an unknown key counts as none.
             Ok(None) => Ok(Caller::ANONYMOUS),
             Err(error) => Err(error),
         }
@@ -62,7 +62,8 @@ impl<'a> Authenticator<'a> {
             return Ok(Some(ConsumerSource::Configured(config.consumer(index))));
         }
         if !config.auth.issuers.is_empty() && jwt::looks_like_jwt(key) {
-            // Without a pepper the admin plane has made nobody, and there may be no store at all.
+            // Without a pepper the admin API has created no consumers, and the host may have no
+            // store.
             let key_cache = self.pepper.map(|_| self.key_cache);
             let consumer =
                 self.jwt_authenticator.authenticate((config, key_cache), host, key).await?;
@@ -90,7 +91,7 @@ fn presented_key<'h>(source: &KeySource, headers: &'h HeaderMap) -> Option<&'h s
     Some(key.trim()).filter(|key| !key.is_empty())
 }
 
-/// Compares with every key of every consumer, so that the time taken tells nothing of a near miss.
+/// Compares with every key of every consumer, so that the time taken does not reveal a near miss.
 fn find_owner(consumers: &[Consumer], presented: &KeyDigest) -> Option<ConsumerIndex> {
     let mut found = None;
     for (index, consumer) in consumers.iter().enumerate() {

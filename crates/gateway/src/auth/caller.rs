@@ -1,22 +1,22 @@
-//! The caller of a request, once it is authenticated.
+//! The caller of a request, after authentication.
 
 use std::rc::Rc;
 
 use config::{Config, Consumer, Group, Permissions, RouteIndex};
 
-/// Somebody who may call: a consumer whose key was presented, or anybody where none is required.
+/// A caller: a consumer whose key was presented, or an anonymous client if no key is required.
 #[derive(Debug)]
 pub struct Caller<'a> {
     consumer: Option<ConsumerSource<'a>>,
     group: Option<&'a Group>,
 }
 
-/// A consumer, wherever it is known from.
+/// A consumer and its source.
 #[derive(Debug)]
 pub(crate) enum ConsumerSource<'a> {
-    /// The configuration.
+    /// From the configuration.
     Configured(&'a Consumer),
-    /// The store, or the word of an issuer.
+    /// From the store, or from an issuer's token.
     Dynamic(Rc<Consumer>),
 }
 
@@ -38,7 +38,7 @@ impl<'a> Caller<'a> {
         self.authenticated_id().unwrap_or(ANONYMOUS)
     }
 
-    /// The consumer's name, where one was proven.
+    /// The consumer's name; `None` if the caller is anonymous.
     pub fn authenticated_id(&self) -> Option<&str> {
         self.consumer.as_ref().map(|consumer| consumer.consumer().id.as_str())
     }
@@ -48,13 +48,13 @@ impl<'a> Caller<'a> {
         self.consumer.as_ref().and_then(|consumer| consumer.consumer().group.as_deref())
     }
 
-    /// What it may do: by its own permissions and by its group's, of which each must hold.
+    /// The consumer's own permissions and its group's; all of them apply.
     pub fn permissions(&self) -> impl Iterator<Item = &Permissions> {
         let own = self.consumer.as_ref().map(|consumer| &consumer.consumer().permissions);
         own.into_iter().chain(self.group.map(|group| &group.permissions))
     }
 
-    /// Whether this caller may use a route.
+    /// Whether the caller may use a route.
     pub fn may_use(&self, route: RouteIndex) -> bool {
         self.permissions()
             .all(|may| may.routes.as_ref().is_none_or(|routes| routes.contains(&route)))

@@ -1,4 +1,4 @@
-//! Callers whom an issuer of JSON Web Tokens vouches for.
+//! Authentication by JSON Web Tokens of configured issuers.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -21,21 +21,20 @@ use crate::host::futures::until_timer;
 
 use super::caller::ANONYMOUS;
 
-/// How long an issuer's keys may take to arrive.
+/// Timeout for fetching an issuer's keys.
 const JWKS_FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest document of keys, in bytes.
+/// Maximum size of a key set, in bytes.
 const MAX_JWKS_BYTES: usize = 256 << 10;
-/// Keys are not asked for again before this time has passed, whatever tokens say.
+/// Minimum time between two fetches of a key set, whatever tokens name.
 const MIN_JWKS_REFRESH_INTERVAL: Duration = Duration::from_secs(30);
-/// For so long the keys of an issuer that is away are used.
+/// Time for which fetched keys are used while their issuer is unavailable.
 const MAX_JWKS_STALENESS: Duration = Duration::from_secs(24 * 60 * 60);
-/// For so long a token that was verified is not verified again, unless it expires before: a signature
-/// costs a millisecond or two of the edge's time.
+/// Time for which a verified token is not verified again, unless it expires earlier: a signature
+/// costs 1 to 2 ms of the edge's time.
 const VERIFIED_TOKEN_TTL: Duration = Duration::from_secs(60);
-/// How many tokens are remembered.
 const MAX_VERIFIED_TOKENS: usize = 1_024;
 
-/// What a gateway remembers of issuers and tokens.
+/// Verified tokens and fetched key sets of a gateway.
 #[derive(Debug)]
 pub struct JwtAuthenticator {
     verified: RefCell<FifoCache<KeyDigest, VerifiedToken>>,
@@ -49,7 +48,7 @@ struct VerifiedToken {
     until: Timestamp,
 }
 
-/// An issuer's keys, as they were fetched.
+/// An issuer's keys as fetched.
 #[derive(Clone, Debug, Default)]
 struct CachedJwks {
     keys: Option<Rc<KeySet>>,
@@ -58,7 +57,7 @@ struct CachedJwks {
 }
 
 impl JwtAuthenticator {
-    /// Knows nobody yet.
+    /// An authenticator with empty caches.
     pub fn new(config: &Config) -> Self {
         let keys = vec![CachedJwks::default(); config.auth.issuers.len()];
         Self {
@@ -67,7 +66,8 @@ impl JwtAuthenticator {
         }
     }
 
-    /// The vouchers of another configuration, with the keys of the issuers that are in both.
+    /// An authenticator for a new configuration, with the fetched keys of the issuers that are in
+    /// both.
     pub fn carry_over(&self, old: &Config, new: &Config) -> Self {
         let url = |issuer: &Issuer| match &issuer.keys {
             IssuerKeys::Inline(_) => None,
@@ -83,7 +83,7 @@ impl JwtAuthenticator {
         jwt
     }
 
-    /// Whom a token speaks for.
+    /// Returns the consumer of a token.
     pub async fn authenticate<P: Host>(
         &self,
         (config, key_cache): (&Config, Option<&KeyCache>),
@@ -110,7 +110,7 @@ impl JwtAuthenticator {
                 let source = JwksSource { position, url, max_age: *keep };
                 let keys = self.jwks(host, &source, false).await?;
                 match jwt::verify(token, &keys, &rules, host.now()) {
-                    // The issuer may have a new key.
+                    // The issuer may have added a key.
                     Err(Rejection::UnknownKey) => {
                         let keys = self.jwks(host, &source, true).await?;
                         jwt::verify(token, &keys, &rules, host.now())
@@ -128,7 +128,7 @@ impl JwtAuthenticator {
         Ok(consumer)
     }
 
-    /// The keys behind a URL, from memory while they are fresh.
+    /// The keys at a URL, from the cache while they are fresh.
     async fn jwks<P: Host>(
         &self,
         host: &P,
@@ -146,8 +146,8 @@ impl JwtAuthenticator {
         if tired {
             return Err(Fault::AuthenticationUnavailable.into());
         }
-        // Without any keys nobody else can do anything but ask too: a caller who leaves meanwhile must
-        // not keep all others out.
+        // Without any keys, concurrent requests fetch too: a caller who leaves must not keep all
+        // others out.
         if kept.keys.is_some() {
             self.jwks.borrow_mut()[source.position].attempted_at = Some(now);
         }
@@ -189,8 +189,8 @@ async fn fetch_jwks<P: Host>(host: &P, source: &JwksSource<'_>) -> Result<KeySet
     KeySet::from_jwks(&body).map_err(HostError::new)
 }
 
-/// The same consumer with everything that the admin plane says of it, if it says anything: whoever
-/// has a token must not have more than whoever has a key.
+/// The same consumer with its settings from the admin API, if there are any: a token must not grant
+/// more than a key does.
 async fn with_stored_settings<P: Host>(
     (config, key_cache): (&Config, Option<&KeyCache>),
     host: &P,
@@ -205,8 +205,8 @@ async fn with_stored_settings<P: Host>(
     Ok(kept.map_err(|_| Fault::AuthenticationUnavailable)?.unwrap_or(named))
 }
 
-/// The consumer that claims speak of: one of the configuration, with everything that says of it, or
-/// one that only the issuer knows.
+/// The consumer that claims name: one of the configuration with its settings, or one that only the
+/// issuer defines.
 fn consumer_from_claims(
     config: &Config,
     issuer: &Issuer,
@@ -220,7 +220,7 @@ fn consumer_from_claims(
     }
     let path = issuer.group_claim.as_deref();
     let group = path.and_then(|path| claims.get_text(path));
-    // A group that cannot be one would pass for none, and slip through its group's limits.
+    // An invalid group would count as none, and bypass its group's limits.
     if group.is_some_and(|group| !is_valid_name(group))
         || (group.is_none() && path.is_some_and(|path| claims.has(path)))
     {
@@ -234,7 +234,8 @@ fn consumer_from_claims(
     })
 }
 
-/// Whether a claim can stand in logs, headers and accounts: an address of mail, a URL, a number.
+/// Whether a claim may stand in logs, headers, and account names: e-mail addresses, URLs, and
+/// numbers may.
 fn is_valid_name(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -1,4 +1,4 @@
-//! Whether a request's parameters are those that its caller may use.
+//! Rules for the parameters that a caller may send.
 
 use std::collections::BTreeMap;
 
@@ -6,27 +6,27 @@ use config::{Parameter, ParameterRule};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A parameter outside of what is allowed.
+/// A parameter that violates a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParameterViolation {
-    /// The path to the field.
+    /// Path of the field.
     pub path: String,
-    /// What is allowed there, for people: `must be at most 4096`.
+    /// The allowed values, for people: `must be at most 4096`.
     pub expected: String,
 }
 
-/// Checks a body against every bound. The body is known to be a JSON object.
+/// Checks a body against all rules. The body must be a JSON object.
 pub fn check_parameters<'p>(
     body: &[u8],
     bounds: impl Iterator<Item = &'p Parameter>,
 ) -> Result<(), ParameterViolation> {
     let mut bounds = bounds.peekable();
-    // Most callers have no bounds, and the body is not looked at for them.
+    // Most callers have no rules, and the body is not read for them.
     if bounds.peek().is_none() {
         return Ok(());
     }
-    // A member that is there twice cannot be judged: one reader takes the first, another the last.
-    // So names must be unique, in every object on the way to a bounded one; see `members`.
+    // A duplicate member cannot be checked: one reader takes the first, another the last. Names
+    // must therefore be unique in every object on the way to a checked field; see `parse_members`.
     let members = parse_members(body);
     for bound in bounds {
         let not_allowed = |expected| Err(ParameterViolation { path: bound.path.clone(), expected });
@@ -35,7 +35,7 @@ pub fn check_parameters<'p>(
         };
         let path: Vec<&str> = bound.path.split('.').collect();
         let mut found = Vec::new();
-        // A whole prompt is parsed only where a bound asks for something inside of it.
+        // A whole prompt is parsed only if a rule names a field inside it.
         if find_in_members(members, &path, MAX_ARRAY_DEPTH, &mut found).is_none() {
             return not_allowed(DUPLICATE_MEMBER.to_owned());
         }
@@ -51,7 +51,7 @@ pub fn check_parameters<'p>(
     Ok(())
 }
 
-/// The texts that bounds name for a field.
+/// The texts that rules allow for a field.
 pub fn allowed_texts<'p>(
     bounds: impl Iterator<Item = &'p Parameter>,
     path: &str,
@@ -75,16 +75,16 @@ pub fn allows_text<'p>(
 }
 
 const DUPLICATE_MEMBER: &str = "must not be sent in an object with one name twice";
-/// So many arrays within arrays are looked into; no API has them, and a stack has an end.
+/// Maximum depth of nested arrays: no API nests deeper, and the stack is finite.
 const MAX_ARRAY_DEPTH: usize = 32;
 
-/// The members of an object; `None` where a name is there twice.
+/// The members of an object; `None` if a name occurs twice.
 fn parse_members(body: &[u8]) -> Option<BTreeMap<String, &RawValue>> {
     let UniqueMembers(members) = serde_json::from_str(str::from_utf8(body).ok()?).ok()?;
     Some(members)
 }
 
-/// Members by name, each of them once.
+/// Members by name, without duplicates.
 struct UniqueMembers<'a>(BTreeMap<String, &'a RawValue>);
 
 impl<'de: 'a, 'a> serde::Deserialize<'de> for UniqueMembers<'a> {
@@ -114,8 +114,8 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for UniqueMembers<'a> {
     }
 }
 
-/// Finds every value at a path among members. Readers differ on whether case matters, so that it does
-/// not here. `None`: somewhere on the way a name is there twice.
+/// Finds all values at a path among members. Names match in any case, since readers differ on that.
+/// `None` if a name occurs twice on the way.
 fn find_in_members<'a>(
     members: &BTreeMap<String, &'a RawValue>,
     path: &[&str],
@@ -127,7 +127,7 @@ fn find_in_members<'a>(
     meant.try_for_each(|(_, value)| find_values(value, rest, deepest, found))
 }
 
-/// Finds every value at a path; through an array the path goes to each of its items.
+/// Finds all values at a path. In an array, the path continues in each item.
 fn find_values<'a>(
     value: &'a RawValue,
     path: &[&str],
@@ -151,10 +151,10 @@ fn find_values<'a>(
     }
 }
 
-/// What is expected in place of a value, if it is not allowed.
+/// The expected value, if the found one is not allowed.
 fn check_value(rule: &ParameterRule, value: &Value) -> Option<String> {
     match rule {
-        // To say nothing in so many words is allowed: it means the default.
+        // An explicit null is allowed: it selects the default.
         ParameterRule::Forbid if value.is_null() => None,
         ParameterRule::Forbid => Some("may not be sent with this API key".to_owned()),
         ParameterRule::Range { .. } | ParameterRule::Allow(_) if value.is_null() => None,
@@ -181,7 +181,7 @@ fn check_value(rule: &ParameterRule, value: &Value) -> Option<String> {
     }
 }
 
-/// Numbers are the same by their value, whether they are written `1` or `1.0`.
+/// Numbers are equal by value: `1` and `1.0` match.
 fn is_among(allowed: &[Value], value: &Value) -> bool {
     allowed.iter().any(|one| match (one.as_f64(), value.as_f64()) {
         (Some(one), Some(value)) => one == value,

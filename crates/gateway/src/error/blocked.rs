@@ -1,17 +1,17 @@
-//! The answer in place of content that a guard blocks.
+//! The configured response in place of blocked content.
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
-/// The configured answer in place of a blocked request or answer.
+/// The configured response in place of a blocked request or answer.
 #[derive(Debug)]
 pub struct BlockResponse {
-    /// Its status.
+    /// HTTP status.
     pub status: StatusCode,
-    /// Its type.
+    /// Content type.
     pub content_type: HeaderValue,
-    /// All of it.
+    /// The whole body.
     pub body: Bytes,
-    /// The error's name for programs, where it is one.
+    /// The error's code, if the response is an error.
     pub error: Option<&'static str>,
 }

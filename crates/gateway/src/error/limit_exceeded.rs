@@ -1,4 +1,4 @@
-//! A budget that does not allow a request, and what its caller is told.
+//! A limit that refuses a request, and its error for the caller.
 
 use config::{Measure, Period};
 use http::StatusCode;
@@ -6,27 +6,27 @@ use ledger::AccountBalance;
 
 use super::ApiError;
 
-/// A budget that does not allow a request.
+/// A limit that refuses a request.
 #[derive(Debug)]
 pub struct LimitExceeded {
-    /// The limit's name.
+    /// The limit's id.
     pub limit: String,
-    /// What it counts.
+    /// The limited measure.
     pub measure: Measure,
-    /// In which time.
+    /// The quota's period.
     pub per: Period,
-    /// What the request needs at least.
+    /// The smallest amount that the request needs.
     pub requested: u64,
-    /// How it stands.
+    /// The balance of the account.
     pub balance: AccountBalance,
-    /// Milliseconds after which it may be granted; `None`: never by itself.
+    /// Milliseconds until the request may be admitted; `None` if never without an adjustment.
     pub wait_millis: Option<u64>,
-    /// OpenAI's rate-limit headers, by all limits of the request.
+    /// OpenAI's rate-limit headers, for all limits of the request.
     pub headers: Vec<(&'static str, String)>,
 }
 
 impl LimitExceeded {
-    /// Whether it is a quota, which waiting a little does not help against, or else a rate.
+    /// Whether it is a quota, for which a short wait does not help, or a rate.
     fn is_quota(&self) -> bool {
         match self.per {
             Period::Second | Period::Minute | Period::Hour => false,
@@ -34,13 +34,13 @@ impl LimitExceeded {
         }
     }
 
-    /// Whole seconds after which it may be worth trying again.
+    /// Seconds until a retry may succeed.
     fn retry_after(&self) -> u64 {
         let never = match self.per {
             Period::Second => 1,
             Period::Minute => 60,
             Period::Hour => 3_600,
-            // A balance is raised by somebody; asking again every hour finds out.
+            // An operator may raise the balance; a retry every hour finds out.
             Period::Day(_) | Period::Month(_) | Period::Total => 3_600,
         };
         self.wait_millis.map_or(never, |millis| millis.div_ceil(1_000).max(1))
@@ -82,7 +82,7 @@ impl LimitExceeded {
         let mut headers = vec![("retry-after", self.retry_after().to_string())];
         headers.extend(self.headers.iter().cloned());
         if self.is_quota() || self.requested > balance.max {
-            // OpenAI's client libraries would try every 429 again.
+            // OpenAI's client libraries would retry every 429.
             headers.push(("x-should-retry", "false".to_owned()));
         }
         ApiError {

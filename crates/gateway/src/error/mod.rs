@@ -1,5 +1,5 @@
-//! Everything that the gateway says itself instead of an upstream. [`Refusal`] is the caller's
-//! fault, [`Fault`] is ours or an upstream's; both become an OpenAI error in one place.
+//! Errors that the gateway returns instead of an upstream's answer. [`Refusal`] is the caller's
+//! fault, [`Fault`] is the gateway's or an upstream's; both become an OpenAI error here.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -15,46 +15,46 @@ mod limit_exceeded;
 pub use blocked::BlockResponse;
 pub use limit_exceeded::LimitExceeded;
 
-/// The caller's fault.
+/// Errors that are the caller's fault.
 #[derive(Debug)]
 pub enum Refusal {
-    /// No key, or one that nobody has.
+    /// No key, or an unknown one.
     InvalidKey {
-        /// Whether there was a key at all.
+        /// Whether the request had a key.
         presented: bool,
     },
-    /// The key is good but not for this model.
+    /// The key is valid, but not for this model.
     ModelNotAllowed(String),
-    /// The key is good but not for this value of a parameter.
+    /// The key is valid, but not for this value of a parameter.
     ParameterNotAllowed {
-        /// The path to the field.
+        /// Path of the field.
         param: String,
-        /// What is allowed there.
+        /// The allowed values.
         expected: String,
     },
-    /// Nobody may call from this address, or not with this key.
+    /// Calls from this address are not allowed, in general or with this key.
     AddressNotAllowed,
-    /// A budget does not allow it.
+    /// A limit refuses the request.
     Limited(Box<LimitExceeded>),
-    /// The body does not say what to do.
+    /// The body is invalid.
     Invalid(Invalid),
-    /// Guards cannot check what the body holds.
+    /// Guards cannot check the body.
     Unchecked {
         /// The field.
         param: &'static str,
-        /// What is in it.
+        /// Its unsupported content.
         what: &'static str,
     },
     /// The body broke off.
     BodyBroken,
-    /// The path offers nothing.
+    /// The path has no endpoint.
     UnknownUrl,
-    /// The path offers something, by another method.
+    /// The path has an endpoint, with another method.
     MethodNotAllowed {
-        /// The one that works.
+        /// The allowed methods.
         allow: &'static str,
     },
-    /// The content is not JSON by its own word.
+    /// The content type is not JSON.
     UnsupportedMediaType,
     /// The body is compressed.
     Encoded,
@@ -65,7 +65,7 @@ pub enum Refusal {
     },
     /// No route serves the model.
     ModelNotFound(String),
-    /// The route serves the model, but none of its targets offers this endpoint.
+    /// A route serves the model, but none of its targets offers this endpoint.
     EndpointNotOffered {
         /// The model.
         model: String,
@@ -74,41 +74,41 @@ pub enum Refusal {
     },
 }
 
-/// Ours or an upstream's fault.
+/// Errors that are the gateway's or an upstream's fault.
 #[derive(Debug)]
 pub enum Fault {
-    /// Every target was tried in vain; what came of it is in the record's attempts.
+    /// All targets failed; the record's attempts hold the causes.
     Upstream,
-    /// Every target was silent for too long, or the time for all of them is up.
+    /// No target answered in time, or the total time is up.
     Timeout,
-    /// No upstream could answer, and the request is too long to be sent again.
+    /// No upstream answered, and the request is too long to be sent again.
     NotReplayed {
-        /// The longest body that would be, in bytes.
+        /// Maximum length of a body that is sent again, in bytes.
         most: usize,
-        /// Whether there was no answer in time.
+        /// Whether the last attempt timed out.
         is_late: bool,
     },
-    /// Every key of every target rests.
+    /// All keys of all targets are cooling down.
     NoHealthyUpstream {
-        /// Whole seconds until the first of them may be tried.
+        /// Seconds until the first key or target is available.
         retry_after: u64,
     },
-    /// A limit's ledger cannot be reached, and the limit says that nothing goes without it.
+    /// A limit's ledger is unavailable, and the limit is closed on errors.
     LedgerUnavailable,
-    /// A guard cannot be asked, and says that nothing goes without it.
+    /// A guard is unavailable, and the guard is closed on errors.
     GuardUnavailable,
-    /// Nobody can say now whose key it is: the store, or an issuer's keys, cannot be reached.
+    /// The key cannot be checked: the store or an issuer's keys are unavailable.
     AuthenticationUnavailable,
 }
 
-/// Why a request has no upstream's answer.
+/// Reasons for which a request gets no upstream's answer.
 #[derive(Debug)]
 pub enum Error {
     /// The caller's fault.
     Refusal(Refusal),
-    /// Ours or an upstream's.
+    /// The gateway's or an upstream's fault.
     Fault(Fault),
-    /// A guard blocks the request or its answer, and the configuration says what takes its place.
+    /// A guard blocks the request or its answer; the configured response takes its place.
     Blocked(Box<BlockResponse>),
 }
 
@@ -124,20 +124,20 @@ impl From<Fault> for Error {
     }
 }
 
-/// An error as the caller sees it.
+/// An error as the caller receives it.
 #[derive(Debug)]
 pub struct ApiError {
-    /// The HTTP status.
+    /// HTTP status.
     pub status: StatusCode,
-    /// The error's name for programs.
+    /// The error's `code`.
     pub code: &'static str,
-    /// The family of the error, in OpenAI's words.
+    /// The error's `type`: OpenAI's class of the error.
     pub kind: &'static str,
-    /// The field that is at fault.
+    /// The `param`: the field at fault.
     pub param: Option<Cow<'static, str>>,
-    /// A sentence for people.
+    /// The message for people.
     pub message: String,
-    /// More headers: `allow`, `retry-after`, how a limited caller stands.
+    /// Further headers: `allow`, `retry-after`, rate limits.
     pub headers: Vec<(&'static str, String)>,
 }
 
@@ -146,7 +146,7 @@ const UPSTREAM_ERROR: &str = "upstream_error";
 const SERVER_ERROR: &str = "server_error";
 
 impl Refusal {
-    /// The error that the caller gets.
+    /// The error that the caller receives.
     pub fn to_api_error(&self) -> ApiError {
         let plain = |status, code, message| ApiError {
             status,
@@ -250,7 +250,7 @@ impl Refusal {
 }
 
 impl Fault {
-    /// The error that the caller gets. `attempts` names what was tried; it holds no key and no body.
+    /// The error that the caller receives. It names the attempts, without keys or bodies.
     pub fn to_api_error(&self, attempts: &[Attempt]) -> ApiError {
         let plain = |status, code, message| ApiError {
             status,
@@ -322,7 +322,7 @@ impl Fault {
     }
 }
 
-/// Names status and target of each attempt.
+/// Target, result, and status of each attempt.
 struct AttemptList<'a>(&'a [Attempt]);
 
 impl std::fmt::Display for AttemptList<'_> {

@@ -1,4 +1,4 @@
-//! Bodies on their way through: nothing, one piece, or a stream of pieces. Not `Send`, never copied.
+//! Bodies of requests and responses: empty, whole, or a stream of pieces. Not `Send`, never copied.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -11,25 +11,25 @@ use http_body::{Frame, SizeHint};
 
 use crate::host::error::HostError;
 
-/// A stream of pieces as hosts deliver them. Dropping it must stop whoever produces it.
+/// A stream of pieces as hosts deliver them. Dropping it must cancel its producer.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, HostError>>>>;
 
-/// A request's or an answer's body.
+/// The body of a request or a response.
 #[derive(Default)]
 pub enum Body {
-    /// No bytes at all.
+    /// No bytes.
     #[default]
     Empty,
     /// All bytes at once.
     Whole(Bytes),
-    /// Bytes as they come.
+    /// Bytes as they arrive.
     Stream(ByteStream),
 }
 
-/// Why a body could not be read whole.
+/// Reasons for which a body could not be read whole.
 #[derive(Debug)]
 pub enum ReadError {
-    /// It is longer than the limit.
+    /// It exceeds the limit.
     TooLarge,
     /// It broke off.
     Broken(HostError),
@@ -65,7 +65,7 @@ impl Body {
         poll_fn(|cx| self.poll_piece(cx)).await
     }
 
-    /// Reads everything, if it is at most `limit` bytes. One piece is handed on without a copy.
+    /// Reads a body of at most `limit` bytes. A single piece is returned without a copy.
     pub async fn collect(mut self, limit: usize) -> Result<Bytes, ReadError> {
         let mut whole = Bytes::new();
         while let Some(piece) = self.next_piece().await.transpose().map_err(ReadError::Broken)? {
@@ -78,8 +78,7 @@ impl Body {
     }
 }
 
-/// Adds a piece to what has come: the first is handed on as it is, later ones are gathered with
-/// amortised growth.
+/// Appends a piece: the first is returned as it is, later ones are copied with amortized growth.
 pub(crate) fn append(whole: Bytes, piece: Bytes) -> Bytes {
     if whole.is_empty() {
         return piece;

@@ -1,21 +1,20 @@
-//! The failure of a host.
+//! Failures of a host.
 
 use std::fmt;
 
-/// The host failed to do what a door promises: connecting, reading, writing. The core decides what
-/// that means.
+/// A host's failure to connect, read, or write. The gateway decides how to handle it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HostError {
     reason: Box<str>,
 }
 
 impl HostError {
-    /// Tells of a failure in the host's own words, which go to the log and never to a caller.
+    /// Wraps the host's reason, which is logged and never sent to a caller.
     pub fn new(reason: impl fmt::Display) -> Self {
         Self { reason: reason.to_string().into() }
     }
 
-    /// The host's own words.
+    /// The host's reason.
     pub fn reason(&self) -> &str {
         &self.reason
     }

@@ -1,4 +1,4 @@
-//! Futures that run concurrently: a timeout, a join, the first of two.
+//! Concurrent futures: timeout, join, select.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::host::Clock;
 
-/// Runs `work` until `timer` completes, which makes it `None` and drops it.
+/// Runs `work` until `timer` completes; `None` if the timer is first, and `work` is dropped.
 pub(crate) async fn until_timer<T>(
     work: impl Future<Output = T>,
     timer: impl Future<Output = ()>,
@@ -20,7 +20,7 @@ pub(crate) async fn until_timer<T>(
     .await
 }
 
-/// Does something in bounded time; `None`: it took too long, and was dropped.
+/// Runs `work` for at most `time`; `None` if it takes longer, and `work` is dropped.
 pub(crate) async fn timeout<T>(
     clock: &impl Clock,
     time: Duration,
@@ -29,7 +29,7 @@ pub(crate) async fn timeout<T>(
     until_timer(work, clock.sleep(time)).await
 }
 
-/// Runs futures side by side and gives their results in order.
+/// Runs futures concurrently and returns their results in order.
 pub(crate) async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut running: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
     let mut done: Vec<Option<F::Output>> = running.iter().map(|_| None).collect();
@@ -49,7 +49,7 @@ pub(crate) async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     done.into_iter().flatten().collect()
 }
 
-/// Which of two came first.
+/// The result of the future that is ready first.
 pub(crate) enum Either<T> {
     Left(T),
     Right(T),

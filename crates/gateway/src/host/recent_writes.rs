@@ -1,4 +1,4 @@
-//! What was written to the store here a moment ago: a store may show what was there before for a minute.
+//! Recent writes of this isolate, over a store that may return older values for up to a minute.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use crate::host::{Clock, KvStore};
 
 use super::futures::until_timer;
 
-/// How long a store may show an older state.
+/// Maximum age of a value that the store returns.
 const STORE_STALENESS: Duration = Duration::from_secs(60);
-/// Longer values are left to the store: an isolate has little memory.
+/// Longer values are read from the store: an isolate has little memory.
 const MAX_VALUE_BYTES: usize = 64 << 10;
 const MAX_ENTRIES: usize = 64;
-/// A store that takes longer than this is not worth waiting for.
+/// Timeout of a read from the store.
 const STORE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The values that were written last, by name. `None` stands for one that was deleted.
+/// The most recent writes, by name. `None` stands for a deletion.
 #[derive(Debug)]
 pub struct RecentWrites(RefCell<FifoCache<String, (Timestamp, Option<Bytes>)>>);
 
@@ -29,12 +29,12 @@ impl Default for RecentWrites {
     }
 }
 
-/// The store has not answered, or not in time.
+/// The store failed or timed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StoreUnavailable;
 
 impl RecentWrites {
-    /// Notes what is being written, or deleted.
+    /// Records a write or a deletion.
     pub(crate) fn record_write(&self, name: String, value: Option<Bytes>, now: Timestamp) {
         let mut all = self.0.borrow_mut();
         if value.as_ref().is_some_and(|value| value.len() > MAX_VALUE_BYTES) {
@@ -44,12 +44,12 @@ impl RecentWrites {
         }
     }
 
-    /// Forgets everything whose name begins so.
+    /// Forgets all names with a prefix.
     pub(crate) fn invalidate_prefix(&self, prefix: &str) {
         self.0.borrow_mut().remove_if(|name| name.starts_with(prefix));
     }
 
-    /// Reads a value, in bounded time.
+    /// Reads a value, with a timeout.
     pub(crate) async fn get(
         &self,
         host: &(impl Clock + KvStore),
@@ -65,7 +65,7 @@ impl RecentWrites {
         }
     }
 
-    /// What was written here.
+    /// The value that was written here.
     pub(crate) fn lookup(&self, name: &str, now: Timestamp) -> Option<Option<Bytes>> {
         let mut all = self.0.borrow_mut();
         let (at, value) = all.get_mut(name)?;

@@ -1,5 +1,5 @@
-//! Admission under limits: reserves for the plan's targets, or for the first fallback that the limits
-//! allow.
+//! Admission under limits: reserves for the plan's targets, or for the first fallback that the
+//! limits allow.
 
 use std::rc::Rc;
 
@@ -15,7 +15,7 @@ use super::demand::ReservationRequest;
 use super::local_state::LimiterState;
 use super::reservation::Reservation;
 
-/// A request that the limits admit: its targets, and what is reserved for it.
+/// A request that the limits admit, with its targets and its reservation.
 pub(crate) struct Admitted<'a, P: Host> {
     /// The targets that the limits leave.
     pub(crate) plan: TargetPlan<'a>,
@@ -23,19 +23,17 @@ pub(crate) struct Admitted<'a, P: Host> {
     pub(crate) reservation: Option<Reservation<P>>,
 }
 
-/// Reserves what a request needs. The first value is the limit that refused the first target, if one
-/// did.
+/// Reserves for a request. The first value is the limit that refused the first target, if one did.
 pub(crate) async fn admit<'a, P: Host>(
-    (config, budgets): (&Config, &Rc<LimiterState>),
+    (config, limiter_state): (&Config, &Rc<LimiterState>),
     subject: LimitSubject<'_>,
     request: &ParsedRequest,
     mut plan: TargetPlan<'a>,
     host: &P,
 ) -> (Option<String>, Result<Admitted<'a, P>, Error>) {
     let total = plan.route().timeouts.total;
-    let reservation_request =
-        ReservationRequest { subject, request, price: plan.max_price_from(0), total };
-    let refused = match Reservation::acquire(config, budgets, host, reservation_request).await {
+    let first = ReservationRequest { subject, request, price: plan.max_price_from(0), total };
+    let refused = match Reservation::acquire(config, limiter_state, host, first).await {
         Ok(reservation) => return (None, Ok(Admitted { plan, reservation })),
         Err(Error::Refusal(Refusal::Limited(limited))) => limited,
         Err(error) => return (None, Err(error)),
@@ -43,16 +41,12 @@ pub(crate) async fn admit<'a, P: Host>(
     let limit = Some(refused.limit.clone());
     let fallbacks = if plan.route().fallback_on.limited { 1..plan.targets().len() } else { 0..0 };
     for position in fallbacks {
-        // A fallback has the limits of the route that its model has by itself.
+        // A fallback has the limits of the route of its own model.
         let route = config.models.route(plan.targets()[position].model);
+        let subject = LimitSubject { route, ..subject };
         let price = plan.max_price_from(position);
-        let reservation_request = ReservationRequest {
-            subject: LimitSubject { route, ..subject },
-            request,
-            price,
-            total,
-        };
-        match Reservation::acquire(config, budgets, host, reservation_request).await {
+        let fallback = ReservationRequest { subject, request, price, total };
+        match Reservation::acquire(config, limiter_state, host, fallback).await {
             Ok(reservation) => {
                 plan.drop_before(position);
                 return (limit, Ok(Admitted { plan, reservation }));

@@ -1,4 +1,4 @@
-//! What a request would take of every budget that it meets.
+//! Demand of a request: the amounts that it would take of every matching quota.
 
 use std::time::Duration;
 
@@ -8,36 +8,37 @@ use ledger::{AccountBalance, Rule};
 use openai::{Endpoint, TextSize, token_estimate};
 
 use crate::error::LimitExceeded;
-use crate::limits::matching::{self, LimitSubject, QuotaCost};
+use crate::limits::matching::{self, LimitSubject};
+use crate::limits::pricing::QuotaCost;
 use crate::request::parse::ParsedRequest;
 
-/// What must be known of a request for its reservation.
+/// Parameters of a reservation.
 #[derive(Clone, Copy, Debug)]
 pub struct ReservationRequest<'a> {
-    /// Whom it concerns.
+    /// Properties that limits match.
     pub subject: LimitSubject<'a>,
     /// The request.
     pub request: &'a ParsedRequest,
     /// The highest price of any target that may answer.
     pub price: Price,
-    /// The longest time until its end.
+    /// Maximum time until the request's end.
     pub total: Duration,
 }
 
-/// What it would take of one quota.
+/// Demand for one quota.
 pub(crate) struct QuotaDemand<'a> {
     pub(crate) limit: &'a Limit,
     pub(crate) quota: &'a Quota,
     pub(crate) rule: Rule,
-    /// With less it is refused.
+    /// Smallest amount to grant; below it the request is refused.
     pub(crate) min: u64,
-    /// What is reserved where there is so much.
+    /// Amount to reserve if it is available.
     pub(crate) want: u64,
     cost: QuotaCost,
 }
 
 impl ReservationRequest<'_> {
-    /// What a prompt takes of a quota, with the longest answer that the request allows.
+    /// Demand of a prompt for a quota, with the longest answer that the request allows.
     pub(crate) fn demand_for<'l>(
         &self,
         limit: &'l Limit,
@@ -45,39 +46,29 @@ impl ReservationRequest<'_> {
         prompt: TextSize,
         now: Timestamp,
     ) -> QuotaDemand<'l> {
-        let asked = self.request.fields();
-        let demand = QuotaCost::for_prompt(
-            quota.measure,
-            token_estimate::estimate_tokens(prompt),
-            self.price,
-        );
-        let (output, fewest) = match self.request.endpoint() {
+        let output = &self.request.fields().output;
+        let prompt = token_estimate::estimate_tokens(prompt);
+        let cost = QuotaCost::for_prompt(quota.measure, prompt, self.price);
+        let (max_output, min_output) = match self.request.endpoint() {
             Endpoint::Embeddings => (0, 0),
             Endpoint::ChatCompletions | Endpoint::Completions => {
-                let choices = asked.output.choices;
-                let max = asked.output.max_per_choice.unwrap_or(limit.default_output);
-                (max.saturating_mul(choices), choices)
+                let max_per_choice = output.max_per_choice.unwrap_or(limit.default_output);
+                (max_per_choice.saturating_mul(output.choices), output.choices)
             }
         };
-        let want = demand.with_output(output);
-        let min = if limit.hard { demand.with_output(fewest.min(output)) } else { want };
-        QuotaDemand {
-            limit,
-            quota,
-            rule: matching::ledger_rule(quota, now),
-            cost: demand,
-            min,
-            want,
-        }
+        let want = cost.with_output(max_output);
+        let min = if limit.hard { cost.with_output(min_output.min(max_output)) } else { want };
+        QuotaDemand { limit, quota, rule: matching::ledger_rule(quota, now), cost, min, want }
     }
 
-    /// The longest choice that fits into everything that hard limits granted: each with its amount.
+    /// Maximum tokens per choice within the amounts that hard limits granted; `None` without a hard
+    /// limit.
     pub(crate) fn max_choice_tokens<'w>(
         &self,
         granted: impl Iterator<Item = (&'w QuotaDemand<'w>, u64)>,
     ) -> Option<u64> {
-        let hard = granted.filter(|(demands, _)| demands.limit.hard);
-        let longest = hard.filter_map(|(demands, amount)| demands.cost.max_output(amount)).min()?;
+        let hard = granted.filter(|(demand, _)| demand.limit.hard);
+        let longest = hard.filter_map(|(demand, amount)| demand.cost.max_output(amount)).min()?;
         match self.request.endpoint() {
             Endpoint::Embeddings => None,
             Endpoint::ChatCompletions | Endpoint::Completions => {
@@ -88,7 +79,7 @@ impl ReservationRequest<'_> {
 }
 
 impl QuotaDemand<'_> {
-    /// What the caller is told, since this was refused.
+    /// The error for the caller, after this demand was denied.
     pub(crate) fn limit_exceeded(
         &self,
         balance: AccountBalance,

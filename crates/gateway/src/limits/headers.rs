@@ -1,15 +1,16 @@
-//! What a limited caller is told of how it stands: OpenAI's six headers and a truthful 429.
+//! OpenAI's six `x-ratelimit-*` headers.
 
 use config::Measure;
 use ledger::AccountBalance;
 
-/// The headers of one measure: limit, remaining, reset.
+/// Headers of one measure: limit, remaining, reset.
 const REQUEST_HEADERS: [&str; 3] =
     ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
 const TOKEN_HEADERS: [&str; 3] =
     ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
 
-/// OpenAI's headers for the limit of each measure with the least left. Money has no headers there.
+/// OpenAI's headers, for the limit of each measure with the least left. OpenAI has no headers for
+/// cost.
 pub(crate) fn rate_limit_headers(
     balances: impl Iterator<Item = (Measure, AccountBalance)> + Clone,
 ) -> Vec<(&'static str, String)> {
@@ -22,7 +23,7 @@ pub(crate) fn rate_limit_headers(
         let [limit, remaining, reset] = names;
         headers.push((limit, balance.max.to_string()));
         headers.push((remaining, balance.left().to_string()));
-        // A balance resets never, so nothing is said of when.
+        // A balance without a period never resets, so it has no reset header.
         if let Some(resets) = balance.resets {
             headers.push((reset, format_duration(resets)));
         }
@@ -30,7 +31,7 @@ pub(crate) fn rate_limit_headers(
     headers
 }
 
-/// A duration as OpenAI writes it (and Go does): `20ms`, `1s`, `6m0s`, `23h59m1s`.
+/// Formats a duration as OpenAI and Go do: `20ms`, `1s`, `6m0s`, `23h59m1s`.
 pub(crate) fn format_duration(millis: u64) -> String {
     if millis < 1_000 {
         return format!("{millis}ms");
@@ -52,7 +53,7 @@ mod tests {
     use super::{format_duration, rate_limit_headers};
 
     #[test]
-    fn durations_are_written_as_by_openai() {
+    fn format_duration_matches_openai() {
         for (millis, expected) in [
             (0, "0ms"),
             (20, "20ms"),
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tightest_limit_is_told() {
+    fn headers_describe_the_tightest_limit_of_each_measure() {
         let balance = |max, used, resets| AccountBalance { max, used, held: 0, resets };
         let balances = [
             (Measure::Tokens, balance(1_000, 100, Some(1_000))),
@@ -74,12 +75,12 @@ mod tests {
             (Measure::Cost, balance(5, 5, None)),
             (Measure::Requests, balance(20, 21, Some(5))),
         ];
-        let told: Vec<String> = rate_limit_headers(balances.into_iter())
+        let headers: Vec<String> = rate_limit_headers(balances.into_iter())
             .into_iter()
             .map(|(name, value)| format!("{} {value}", name.trim_start_matches("x-ratelimit-")))
             .collect();
         assert_eq!(
-            told,
+            headers,
             [
                 "limit-requests 20",
                 "remaining-requests 0",

@@ -1,4 +1,4 @@
-//! How the ledger is spoken to: in bounded time before an answer, and as often as it takes after it.
+//! Client of the ledger: one call with a timeout before an answer, several attempts after it.
 
 use std::time::Duration;
 
@@ -6,40 +6,43 @@ use ledger::{BookId, LedgerReply, Operation};
 
 use crate::host::Host;
 use crate::host::error::HostError;
-use crate::host::futures::{join_all, until_timer};
+use crate::host::futures::{join_all, timeout};
 
-/// How long a ledger may take to answer before it counts as away.
+/// Timeout of one call; a slower ledger counts as unavailable.
 const LEDGER_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often something is said that nobody confirms, and the wait before the second time; it doubles.
+/// Maximum number of attempts in the background.
 const MAX_TRIES: u32 = 5;
+/// Wait before the second attempt; it doubles for each further one.
 const INITIAL_BACKOFF: Duration = Duration::from_millis(200);
-/// A lease is not drawn from in its last moments: the ledger's clock may be ahead of ours, and what
-/// was spent must reach it before it takes the lease back.
+/// Time before a lease's end at which draws stop: the ledger's clock may be ahead, and spent amounts
+/// must reach the ledger before it takes the lease back.
 pub(crate) const LEASE_SAFETY_MARGIN: Duration = Duration::from_secs(1);
-/// Asks a ledger, and waits for its answer.
+
+/// Applies an operation to a book, with a timeout.
 pub(crate) async fn call<P: Host>(
     host: &P,
     book_id: &BookId,
     operation: &Operation,
 ) -> Result<LedgerReply, HostError> {
-    until_timer(host.apply(book_id, operation), host.sleep(LEDGER_TIMEOUT))
+    timeout(host, LEDGER_TIMEOUT, host.apply(book_id, operation))
         .await
-        .unwrap_or_else(|| Err(HostError::new("the ledger did not answer in time")))
+        .unwrap_or_else(|| Err(HostError::new("ledger call failed: timeout")))
 }
 
-/// Tells ledgers something, beside the answer and until they have confirmed it.
-pub(crate) fn call_in_background<P: Host>(host: &P, told: Vec<(BookId, Operation)>) {
+/// Applies operations in the background, books concurrently, with retries.
+pub(crate) fn call_in_background<P: Host>(host: &P, operations: Vec<(BookId, Operation)>) {
     let task_host = host.clone();
     host.defer(async move {
-        let told = told.into_iter().map(|(book_id, operation)| {
-            let task_host = task_host.clone();
-            async move { call_with_retries(&task_host, &book_id, &operation).await }
+        let calls = operations.into_iter().map(|(book_id, operation)| {
+            let host = task_host.clone();
+            async move { call_with_retries(&host, &book_id, &operation).await }
         });
-        join_all(told.collect()).await;
+        join_all(calls.collect()).await;
     });
 }
 
-/// Says something until it is confirmed, within bounds. What is lost then returns by its expiry.
+/// Repeats an operation until it is confirmed, at most [`MAX_TRIES`] times. A settlement that is lost
+/// nevertheless is replaced by the expiry of its reservation.
 pub(crate) async fn call_with_retries<P: Host>(
     host: &P,
     book_id: &BookId,

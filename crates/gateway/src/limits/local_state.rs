@@ -1,5 +1,4 @@
-//! What a gateway knows of budgets between requests: the slices that it holds, and what it counts by
-//! itself while the ledger is away.
+//! Limiter state between requests: leases, and local counts while the ledger is unavailable.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,15 +13,14 @@ use crate::host::error::HostError;
 
 use super::ledger_client;
 
-/// A place that did not answer is left alone for so long: not every request should wait for it.
+/// Time for which a book that did not reply is skipped: not every request should wait for it.
 const UNAVAILABLE_FOR: Duration = Duration::from_secs(2);
-/// How often what no longer counts is forgotten.
+/// Interval at which the local book removes what no longer counts.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
-
-/// How often the ledger is told what was spent of a lease: what a gateway that is killed can forget.
+/// Interval of lease reports: a gateway that is killed loses at most what it spent in this time.
 const LEASE_REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What is known of budgets.
+/// Leases and local counts of one gateway.
 #[derive(Debug, Default)]
 pub struct LimiterState {
     pub(crate) leases: RefCell<Leases>,
@@ -31,15 +29,14 @@ pub struct LimiterState {
 
 #[derive(Debug, Default)]
 struct LocalFallback {
-    /// What this gateway counts by itself.
+    /// The counts of this gateway alone.
     book: Book,
-    /// Until when a place is left alone.
     unavailable_until: BTreeMap<BookId, Timestamp>,
     swept_at: Timestamp,
 }
 
 impl LimiterState {
-    /// Asks the ledger, unless it has just been seen to be away.
+    /// Calls the ledger, unless its book was unavailable a moment ago.
     pub(crate) async fn call_ledger<P: Host>(
         &self,
         host: &P,
@@ -48,7 +45,7 @@ impl LimiterState {
     ) -> Result<LedgerReply, HostError> {
         let now = host.now();
         if self.local.borrow().unavailable_until.get(book_id).is_some_and(|until| now < *until) {
-            return Err(HostError::new("the ledger has been away a moment ago"));
+            return Err(HostError::new("ledger call skipped: the book is cooling down"));
         }
         let reply = ledger_client::call(host, book_id, operation).await;
         if reply.is_err() {
@@ -58,36 +55,36 @@ impl LimiterState {
         reply
     }
 
-    /// Does what the ledger would do, by this gateway's own count.
+    /// Applies an operation to the local book.
     pub(crate) fn apply_locally(&self, now: Timestamp, operation: &Operation) -> LedgerReply {
-        let alone = &mut *self.local.borrow_mut();
-        if now.since(alone.swept_at) >= SWEEP_INTERVAL {
-            alone.swept_at = now;
-            alone.book.sweep(now);
-            alone.unavailable_until.retain(|_, until| *until > now);
+        let local = &mut *self.local.borrow_mut();
+        if now.since(local.swept_at) >= SWEEP_INTERVAL {
+            local.swept_at = now;
+            local.book.sweep(now);
+            local.unavailable_until.retain(|_, until| *until > now);
         }
-        let reply = alone.book.apply(now, operation);
-        // Nobody keeps this book, so that nobody asks what has changed in it.
-        drop(alone.book.take_changes());
+        let reply = local.book.apply(now, operation);
+        // The local book is not stored; its list of changes must not grow.
+        drop(local.book.take_changes());
         reply
     }
 
-    /// Tells the ledger what is spent of a lease until its end, and gives back the rest.
+    /// Reports a lease to the ledger until it ends, in the background; the last report closes it.
     pub(crate) fn report_lease<P: Host>(self: &Rc<Self>, host: &P, account: String, id: u64) {
-        let (budgets, task_host) = (Rc::clone(self), host.clone());
+        let (limiter_state, task_host) = (Rc::clone(self), host.clone());
         host.defer(async move {
             loop {
-                let Some((book_id, until)) = budgets.leases.borrow().location(&account, id) else {
-                    return;
-                };
+                let location = limiter_state.leases.borrow().location(&account, id);
+                let Some((book_id, until)) = location else { return };
                 let left = until.since(task_host.now());
                 task_host.sleep(LEASE_REPORT_INTERVAL.min(left)).await;
-                let report = budgets.leases.borrow_mut().report(&account, id, task_host.now());
+                let now = task_host.now();
+                let report = limiter_state.leases.borrow_mut().report(&account, id, now);
                 let Some(operation) = report else { continue };
                 if ledger_client::call_with_retries(&task_host, &book_id, &operation).await
                     && let Operation::Report { used, .. } = operation
                 {
-                    budgets.leases.borrow_mut().acknowledge(&account, id, used);
+                    limiter_state.leases.borrow_mut().acknowledge(&account, id, used);
                 }
             }
         });

@@ -1,6 +1,6 @@
-//! A page of another origin that calls from a browser (the Fetch standard's CORS protocol).
+//! CORS: calls from pages of other origins (the Fetch standard).
 //!
-//! Keys are the only credentials here, and a page sends them itself: no cookie is ever asked for.
+//! Keys are the only credentials, and a page sends them itself: cookies are never allowed.
 
 use config::Origins;
 use http::header::{
@@ -13,18 +13,19 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use crate::host::body::Body;
 
-/// How long a browser need not ask again, in seconds; none keeps it longer than a day.
+/// Time for which a browser caches a preflight response, in seconds; no browser caches longer than
+/// a day.
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 
-/// A page that may call.
+/// An allowed origin.
 #[derive(Debug)]
 pub struct Cors {
-    /// What the browser is told to let in.
+    /// Value of `access-control-allow-origin`.
     allow_origin: HeaderValue,
 }
 
 impl Cors {
-    /// The page that a browser says it calls for, if that may call.
+    /// The request's origin, if it is allowed.
     pub fn from_headers(origins: &Origins, headers: &HeaderMap) -> Option<Self> {
         let origin = headers.get(ORIGIN)?;
         let admitted = match origins {
@@ -37,7 +38,7 @@ impl Cors {
         Some(Self { allow_origin: admitted })
     }
 
-    /// The answer to a browser that asks before it calls.
+    /// The response to a preflight request; `None` for any other request.
     pub fn preflight_response(&self, parts: &Parts) -> Option<Response<Body>> {
         let asks = parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         if parts.method != Method::OPTIONS || !asks {
@@ -48,7 +49,7 @@ impl Cors {
         self.add_headers(response.headers_mut());
         let headers = response.headers_mut();
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST"));
-        // Clients add headers of their own, which no provider sees.
+        // Client libraries add headers of their own, which no provider receives.
         if let Some(names) = parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
             headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
         }
@@ -56,7 +57,7 @@ impl Cors {
         Some(response)
     }
 
-    /// Lets the page read an answer.
+    /// Adds the headers that let the page read a response.
     pub fn add_headers(&self, headers: &mut HeaderMap) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.allow_origin.clone());
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));

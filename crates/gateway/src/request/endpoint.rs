@@ -1,4 +1,4 @@
-//! What a request's method and path ask for.
+//! Endpoint of a request, by method and path.
 
 use http::Method;
 use openai::Endpoint;
@@ -6,16 +6,16 @@ use openai::Endpoint;
 use crate::error::Refusal;
 use crate::record::MODELS_OPERATION;
 
-/// Something that the gateway offers.
+/// An endpoint of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GatewayEndpoint {
-    /// `GET /healthz`, for everybody.
+    /// `GET /healthz`, without a key.
     Health,
-    /// A part of OpenAI's API, for those with a key.
+    /// An endpoint of OpenAI's API, with a key.
     Api(ApiEndpoint),
 }
 
-/// A part of OpenAI's API.
+/// An endpoint of OpenAI's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApiEndpoint {
     /// `GET …/v1/models`
@@ -25,7 +25,7 @@ pub enum ApiEndpoint {
 }
 
 impl ApiEndpoint {
-    /// Its name in records, after OpenTelemetry's `gen_ai.operation.name`.
+    /// Name in records, after OpenTelemetry's `gen_ai.operation.name`.
     pub fn operation(self) -> &'static str {
         match self {
             Self::Models => MODELS_OPERATION,
@@ -35,7 +35,7 @@ impl ApiEndpoint {
 }
 
 impl GatewayEndpoint {
-    /// Reads method and path. Any prefix before `/v1` is accepted, as callers' base URLs vary.
+    /// Parses method and path. Any prefix before `/v1` is accepted, since callers' base URLs vary.
     pub fn parse(method: &Method, path: &str) -> Result<Self, Refusal> {
         let after_v1 = path.rfind("/v1/").map(|at| &path[at + 3..]);
         let address = match after_v1 {
@@ -51,7 +51,7 @@ impl GatewayEndpoint {
             Self::Api(ApiEndpoint::Inference(_)) => Method::POST,
             Self::Api(ApiEndpoint::Models) | Self::Health => Method::GET,
         };
-        // Whoever may get something may ask for its head alone (RFC 9110, section 9.3.2).
+        // HEAD is allowed wherever GET is (RFC 9110, section 9.3.2).
         if *method == allow || (allow == Method::GET && *method == Method::HEAD) {
             Ok(address)
         } else {

@@ -1,4 +1,4 @@
-//! Whether a request says what to do.
+//! Reading and validation of a request's body.
 
 use std::cell::OnceCell;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use openai::{Changes, Endpoint, Request, TextSize};
 use crate::error::Refusal;
 use crate::host::body::{Body, ReadError};
 
-/// A request that was read whole and checked.
+/// A complete and valid request.
 #[derive(Clone, Debug)]
 pub struct ParsedRequest {
     endpoint: Endpoint,
@@ -21,7 +21,7 @@ pub struct ParsedRequest {
 }
 
 impl ParsedRequest {
-    /// Reads a body of at most `limit` bytes and finds in it what steers the gateway.
+    /// Reads a body of at most `limit` bytes and parses the fields that steer the gateway.
     pub async fn read(
         endpoint: Endpoint,
         headers: &HeaderMap,
@@ -48,7 +48,7 @@ impl ParsedRequest {
         Ok(Self { endpoint, body, fields: request, prompt_size: OnceCell::new() })
     }
 
-    /// What is asked for.
+    /// The endpoint.
     pub fn endpoint(&self) -> Endpoint {
         self.endpoint
     }
@@ -58,29 +58,29 @@ impl ParsedRequest {
         &self.fields
     }
 
-    /// The body as it came.
+    /// The body as received.
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// The same as text, which it was found to be.
+    /// The body as text; it is valid UTF-8.
     pub fn body_text(&self) -> &str {
         str::from_utf8(&self.body).expect("a body that is not UTF-8 is refused")
     }
 
-    /// The same request with other texts in it.
+    /// The same request with other texts in its body.
     pub fn with_body(&self, body: Bytes) -> Self {
         let request = Request::parse(self.endpoint, &body);
         let request = request.expect("a text was put in the place of a text");
         Self { endpoint: self.endpoint, body, fields: request, prompt_size: OnceCell::new() }
     }
 
-    /// The body for a target: as it came, but for what must change.
+    /// The body for a target: as received, except for the changes.
     pub fn body_for_target(&self, changes: Changes<'_>) -> Bytes {
         self.fields.rewrite(&self.body, changes).map_or_else(|| self.body.clone(), Bytes::from)
     }
 
-    /// The most tokens that an answer can have, of all its choices together.
+    /// Maximum number of output tokens, over all choices.
     pub fn max_output_tokens(&self) -> u64 {
         let output = &self.fields.output;
         match self.endpoint {
@@ -91,9 +91,9 @@ impl ParsedRequest {
         }
     }
 
-    /// How much text the prompt holds, and what goes along with it: tools, a schema.
+    /// Size of the prompt's text, including tools and schema.
     pub fn prompt_size(&self) -> TextSize {
-        // A limit asks before the call, and a stream without usage after it.
+        // Cached: limits need it before the call, and a stream without usage after it.
         *self.prompt_size.get_or_init(|| {
             let text =
                 |at: &Range<usize>| std::str::from_utf8(&self.body[at.clone()]).unwrap_or_default();
@@ -105,11 +105,12 @@ impl ParsedRequest {
     }
 }
 
-/// What a picture, a sound or a file counts for in an estimate, in characters of text: a thousand
-/// tokens, about a picture of 1024 by 1024 in OpenAI's "high" detail.
+/// Size of an image, sound, or file in an estimate, in characters of text: 1,000 tokens, about an
+/// image of 1024 × 1024 at OpenAI's "high" detail.
 const EMBEDDED_MEDIA_CHARS: u64 = 4_000;
 
-/// `application/json`, with or without parameters; some callers leave the header out.
+/// Whether the content type is `application/json`, with or without parameters. A missing header is
+/// accepted, since some clients omit it.
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else { return true };
     let media_type =

@@ -1,12 +1,12 @@
-//! Names of requests.
+//! Request ids.
 
 use http::HeaderMap;
 
 use crate::host::Clock;
 
-/// The caller's `x-request-id` if it is a sane one, else a fresh one of 128 random bits.
+/// The caller's `x-request-id` if it is valid, else 128 random bits.
 ///
-/// Sane: 1 to 128 letters, digits, `-`, `_`, `.` or `:`. Everything else could break a log.
+/// Valid are 1 to 128 letters, digits, `-`, `_`, `.`, or `:`. Other characters could break a log.
 pub fn request_id(headers: &HeaderMap, clock: &impl Clock) -> String {
     let sane = |id: &&str| {
         (1..=128).contains(&id.len())
@@ -19,7 +19,7 @@ pub fn request_id(headers: &HeaderMap, clock: &impl Clock) -> String {
         .map_or_else(|| format!("req_{}", random_hex(clock, 32)), str::to_owned)
 }
 
-/// So many hexadecimal digits that nobody can predict.
+/// `digits` unpredictable hexadecimal digits.
 pub fn random_hex(clock: &impl Clock, digits: usize) -> String {
     let mut name = String::with_capacity(digits + 16);
     while name.len() < digits {

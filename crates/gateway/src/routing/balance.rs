@@ -1,5 +1,5 @@
-//! Which of a route's targets is the better one just now: two are drawn by weight and the better is
-//! taken, so that many callers who measure the same do not all run to the same target.
+//! Load balancing: two targets are drawn by weight and the better one is taken, so that concurrent
+//! callers with the same measurements do not all choose the same target.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use config::{Target, Targets};
 
 use super::weighted::draw_weighted;
 
-/// The time in which a measurement loses half of its worth: a target that was slow is tried again.
+/// Half-life of a measurement: a target that was slow is tried again.
 const LATENCY_HALF_LIFE: Duration = Duration::from_secs(10);
-/// The part of an average that a new measurement replaces: a fourth.
+/// Share of an average that a new measurement replaces: 1/4.
 const SMOOTHING_DIVISOR: u64 = 4;
 
-/// How busy a target is, and how long it takes to answer.
+/// Load and latency of a target.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TargetLoad {
     in_flight: u32,
@@ -21,7 +21,7 @@ pub struct TargetLoad {
     total: DecayingAverage,
 }
 
-/// A moving average in milliseconds; zero where nothing was measured.
+/// A moving average in milliseconds; zero if nothing was measured.
 #[derive(Clone, Copy, Debug, Default)]
 struct DecayingAverage {
     millis: u64,
@@ -33,7 +33,7 @@ impl DecayingAverage {
         let took =
             u64::try_from(took.as_millis()).unwrap_or(u64::MAX / SMOOTHING_DIVISOR).min(1 << 40);
         let is_first = self.millis == 0;
-        // Never zero again: what was measured is not unknown.
+        // Never zero again: zero stands for unknown.
         let mixed = (self.millis * (SMOOTHING_DIVISOR - 1) + took) / SMOOTHING_DIVISOR;
         *self = Self { millis: if is_first { took } else { mixed }.max(1), at: now };
     }
@@ -45,40 +45,40 @@ impl DecayingAverage {
 }
 
 impl TargetLoad {
-    /// A call begins.
+    /// Counts a started call.
     pub fn call_started(&mut self) {
         self.in_flight = self.in_flight.saturating_add(1);
     }
 
-    /// A call is over, whatever came of it.
+    /// Counts a finished call, with any result.
     pub fn call_finished(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// How many calls are under way.
+    /// Number of calls in flight.
     pub fn in_flight(&self) -> u32 {
         self.in_flight
     }
 
-    /// An answer took so long: a stream to its first content, any other to its end.
+    /// Records a latency: to the first content of a stream, else to the end.
     pub fn record_latency(&mut self, stream: bool, took: Duration, now: Timestamp) {
         if stream { &mut self.first_token } else { &mut self.total }.record(took, now);
     }
 
-    /// How long it takes, in milliseconds that fade: zero where nobody has measured for long, so that
-    /// whoever is not known is tried.
+    /// Latency in milliseconds, decaying with age: zero without recent measurements, so that an
+    /// unknown target is tried.
     pub fn latency(&self, stream: bool, now: Timestamp) -> u64 {
         if stream { self.first_token } else { self.total }.value_at(now)
     }
 
-    /// When an answer last came.
+    /// Time of the last measurement.
     pub fn last_used(&self) -> Timestamp {
         self.first_token.at.max(self.total.at)
     }
 }
 
-/// Draws two of those that `may`, by weight, and takes the one whose measure is smaller; the first
-/// drawn where they are equal. `None`: nobody may.
+/// Draws two targets that `may` be called, by weight, and returns the one with the smaller measure;
+/// the first one if they are equal. `None` if no target may be called.
 pub fn better_of_two<M: Ord>(
     targets: &Targets,
     entropy: u64,
@@ -94,7 +94,7 @@ pub fn better_of_two<M: Ord>(
     Some(if other < one { &second.target } else { &first.target })
 }
 
-/// Takes the one of those that `may` with the smallest measure; among equals, draws by weight.
+/// Returns the target with the smallest measure that `may` be called; draws by weight among equals.
 pub fn choose_min<M: Ord>(
     targets: &Targets,
     entropy: u64,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     proptest! {
-        /// The worst of all is taken only where nobody else may be.
+        /// The target with the largest measure is taken only if it is the only one.
         #[test]
         fn the_worst_is_never_taken(measures in proptest::collection::vec(0u64..1_000, 2..6), entropy in any::<u64>()) {
             let config = config(&vec![1; measures.len()]);
@@ -169,7 +169,8 @@ mod tests {
             assert_eq!(measures[place(best.expect("there is one"))], *measures.iter().min().expect("there are some"));
         }
 
-        /// Nobody is taken who may not be, or who has no share; and somebody is if anybody may be.
+        /// Only targets that may be called and have a weight are taken; one is taken if there is
+        /// any.
         #[test]
         fn only_who_may_is_taken(weights in proptest::collection::vec(0u32..3, 1..6), may in any::<u8>(), entropy in any::<u64>()) {
             let weights = [vec![1], weights].concat();

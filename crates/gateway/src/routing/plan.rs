@@ -1,4 +1,4 @@
-//! Who is to answer, and who else if that fails.
+//! Selection of the target and its fallbacks.
 
 use civil_time::Timestamp;
 use config::{Balance, Config, Price, Provider, ProviderIndex, Route, RouteIndex, Sticky, Target};
@@ -10,9 +10,10 @@ use crate::request::parse::ParsedRequest;
 use crate::routing::balance::{self, TargetLoad};
 use crate::routing::weighted;
 
-/// Health and load of targets, as the choice between them sees them.
+/// Health and load of targets, as input of the selection.
 pub trait TargetHealth {
-    /// Whether a target may be called: its circuit breaker lets a call through, and a key is available.
+    /// Whether a target may be called: its circuit breaker lets a call through, and a key is
+    /// available.
     fn is_available(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool;
     /// Whether a target's circuit breaker is open or half-open.
     fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool;
@@ -20,17 +21,17 @@ pub trait TargetHealth {
     fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad;
 }
 
-/// The route of a request: found once, since permissions, history, and targets all depend on it.
+/// The route of a request: looked up once, since permissions, history, and targets depend on it.
 #[derive(Clone, Copy, Debug)]
 pub struct MatchedRoute<'a> {
-    /// The route's position in the configuration.
+    /// The route's index in the configuration.
     pub index: RouteIndex,
     /// The route.
     pub route: &'a Route,
 }
 
 impl<'a> MatchedRoute<'a> {
-    /// Finds the route of a model and makes sure that the caller may use it.
+    /// Returns the route of a model, if the caller may use it.
     pub fn lookup(config: &'a Config, caller: &Caller<'_>, model: &str) -> Result<Self, Refusal> {
         let index =
             config.models.route(model).ok_or_else(|| Refusal::ModelNotFound(model.to_owned()))?;
@@ -46,24 +47,24 @@ impl<'a> MatchedRoute<'a> {
 pub struct TargetPlan<'a> {
     matched: MatchedRoute<'a>,
     targets: Vec<Candidate<'a>>,
-    /// Decides between weighted targets: random, or the hash of a sticky name.
+    /// Selects among weighted targets: random, or the hash of a sticky name.
     entropy: u64,
-    /// The prices of all weighted targets, if the first choice may have to be made again.
+    /// The prices of all weighted targets, if the first choice may have to be repeated.
     weighted_prices: Vec<Price>,
 }
 
-/// A target that offers what is asked for.
+/// A target that offers the endpoint.
 #[derive(Debug)]
 pub struct Candidate<'a> {
-    /// The provider's position, for its keys.
+    /// The provider's index, for its keys.
     pub provider_index: ProviderIndex,
     /// The provider.
     pub provider: &'a Provider,
-    /// The model's name there.
+    /// The model's name at the provider.
     pub model: &'a str,
-    /// Where to call.
+    /// URL of the endpoint.
     pub url: Uri,
-    /// What it costs; `None`: nobody knows.
+    /// Price; `None` if unknown.
     pub price: Option<Price>,
 }
 
@@ -88,8 +89,8 @@ impl<'a> Candidate<'a> {
 }
 
 impl<'a> TargetPlan<'a> {
-    /// Chooses a target by weight and adds the route's fallbacks. Takes no permit: which target may
-    /// be called is decided just before each call.
+    /// Chooses a target by weight and adds the route's fallbacks. Takes no permit: the circuit
+    /// breaker decides just before each call.
     pub fn select(
         config: &'a Config,
         matched: MatchedRoute<'a>,
@@ -111,7 +112,7 @@ impl<'a> TargetPlan<'a> {
         let mut targets: Vec<Candidate<'a>> = Vec::with_capacity(1 + route.fallback.len());
         for target in chosen.into_iter().chain(&route.fallback) {
             let Some(candidate) = Candidate::new(config, target, request) else { continue };
-            // A target that has failed is not a fallback for itself.
+            // A failed target is not a fallback for itself.
             if targets.iter().all(|other| !other.is_same(&candidate)) {
                 targets.push(candidate);
             }
@@ -120,7 +121,7 @@ impl<'a> TargetPlan<'a> {
             let (model, path) = (request.fields().model.clone(), request.endpoint().path());
             return Err(Refusal::EndpointNotOffered { model, path });
         }
-        // A target on probation gets one call at a time, so the choice may fall on another one.
+        // A half-open target gets one call at a time, so the choice may fall on another one.
         let first = &targets[0];
         let others = match health.is_open_or_half_open(first.provider_index, first.model) {
             true => route
@@ -139,8 +140,8 @@ impl<'a> TargetPlan<'a> {
         Ok(Self { matched, targets, entropy, weighted_prices: others })
     }
 
-    /// Chooses again between the weighted targets, for a request whose first choice may not be called
-    /// after all. `None` if no other one is available.
+    /// Repeats the choice among the weighted targets, after the first choice turned out to be
+    /// unavailable. `None` if no other target is available.
     pub fn choose_again<'c>(
         &self,
         config: &'c Config,
@@ -159,17 +160,17 @@ impl<'a> TargetPlan<'a> {
         (is_available && is_new).then_some(candidate)
     }
 
-    /// The route that was found.
+    /// The matched route.
     pub fn route(&self) -> &'a Route {
         self.matched.route
     }
 
-    /// Its position in the configuration.
+    /// The route's index in the configuration.
     pub fn route_index(&self) -> RouteIndex {
         self.matched.index
     }
 
-    /// The highest price of any target from a position on: which of them will answer is not known
+    /// The highest price of any target from a position on: the answering target is not known
     /// beforehand.
     pub fn max_price_from(&self, position: usize) -> Price {
         let prices = self.targets[position..].iter().filter_map(|candidate| candidate.price);
@@ -181,13 +182,13 @@ impl<'a> TargetPlan<'a> {
         })
     }
 
-    /// Leaves out the targets before this one.
+    /// Drops the targets before a position.
     pub fn drop_before(&mut self, position: usize) {
         self.targets.drain(..position);
         self.weighted_prices.clear();
     }
 
-    /// The targets in their order.
+    /// The targets in order.
     pub fn targets(&self) -> &[Candidate<'a>] {
         &self.targets
     }
@@ -198,7 +199,8 @@ fn target_model<'t>(target: &'t Target, asked: &'t str) -> &'t str {
     target.model.as_deref().unwrap_or(asked)
 }
 
-/// Chooses between the weighted targets of a route by its balance, first among the available ones.
+/// Chooses among the weighted targets of a route by its balance mode, first among the available
+/// ones.
 fn choose_target<'a>(
     config: &'a Config,
     route: &'a Route,
@@ -218,7 +220,7 @@ fn choose_target<'a>(
             let load = health.load(target.provider, target_model(target, model));
             load.latency(request.fields().stream, now)
         }),
-        // The load of an equal part of a share, in thousandths of a call.
+        // Calls in flight per weight, in thousandths.
         Balance::LeastBusy => balance::better_of_two(all, entropy, may, |target, weight| {
             let busy = health.load(target.provider, target_model(target, model)).in_flight();
             u64::from(busy) * 1_000 / u64::from(weight.max(1))
@@ -229,6 +231,6 @@ fn choose_target<'a>(
             price.map_or(u64::MAX, |price| price.input.saturating_add(price.output))
         }),
     };
-    // Where no target is available, the weights decide.
+    // If no target is available, the weights decide.
     better.or_else(|| weighted::choose_weighted(all, entropy, offers, awake))
 }

@@ -1,14 +1,14 @@
-//! Which target a request goes to, by weight: exact over the entropy, stable for who is sticky.
+//! Weighted choice of a target: exact over the entropy, and stable for sticky callers.
 
 use config::{Target, Targets, WeightedTarget};
 use sha2::{Digest, Sha256};
 
-/// Chooses one of the targets that `offers`. Of all 2⁶⁴ values of `entropy`, each gets its share to
-/// within one. `None`: none of them has a share.
+/// Chooses a target that `offers` the endpoint. Over all 2⁶⁴ values of `entropy`, each target gets
+/// its share to within one. `None` if no target has a weight.
 ///
-/// The part of one that is not `awake` is divided among those that are, by their weights; nobody
-/// else's callers move, and its own are back as soon as it is. Where none is awake, it is chosen as
-/// if all were.
+/// The share of a target that is not available is divided among the available ones, by weight.
+/// Callers of other targets do not move, and its own callers return with it. If no target is
+/// available, all count as available.
 pub fn choose_weighted(
     targets: &Targets,
     entropy: u64,
@@ -24,10 +24,11 @@ pub fn choose_weighted(
     Some(instead.map_or(drawn, |(instead, _)| &instead.target))
 }
 
-/// Draws one of those that `may`, and tells the place in its share, as entropy for another draw.
+/// Draws a target that `may` be taken. Also returns the position within its share, as entropy for
+/// another draw.
 ///
-/// The shares lie side by side in the document's order, so that a growing canary takes callers from
-/// its neighbour and sends none of its own back.
+/// Shares are contiguous in the document's order, so a growing canary takes callers from its
+/// neighbor and returns none of its own.
 pub(crate) fn draw_weighted(
     targets: &Targets,
     entropy: u64,
@@ -46,7 +47,7 @@ pub(crate) fn draw_weighted(
     None
 }
 
-/// The entropy of somebody who is to stay where they are: the same for the same route and name.
+/// The entropy of a sticky caller: a hash of route and name.
 pub fn sticky_entropy(route: &str, name: &str) -> u64 {
     let mut hash = Sha256::new();
     hash.update(route.as_bytes());
@@ -66,7 +67,7 @@ mod tests {
 
     use super::{choose_weighted, sticky_entropy};
 
-    /// A configuration whose only route has one target for each weight; its model is the position.
+    /// A configuration with one route and one target for each weight; the model is the position.
     fn config(weights: &[u32]) -> Config {
         let targets: Vec<String> = weights
             .iter()
@@ -97,7 +98,7 @@ mod tests {
         target.model.as_deref().and_then(|model| model.parse().ok()).expect("models are positions")
     }
 
-    /// The smallest of these numbers for which it holds, which it does from there on.
+    /// The smallest number of the range for which the monotonic predicate holds.
     fn first(range: std::ops::Range<u128>, holds: impl Fn(u64) -> bool) -> u128 {
         let (mut low, mut high) = (range.start, range.end);
         while low < high {
@@ -108,7 +109,7 @@ mod tests {
         low
     }
 
-    /// The smallest entropy that leads to a position at or behind this one; 2⁶⁴ if none does.
+    /// The smallest entropy that selects this position or a later one; 2⁶⁴ if none does.
     fn border(config: &Config, at: usize) -> u128 {
         first(0..1 << 64, |entropy| position(config, entropy) >= at)
     }
@@ -127,8 +128,8 @@ mod tests {
             }
         }
 
-        /// Every target rests in turn: what it had is divided among the others to within one of each
-        /// and its own callers are the only ones that move.
+        /// If a target is unavailable, its share is divided among the others to within one each,
+        /// and only its own callers move.
         #[test]
         fn who_rests_leaves_its_part_to_the_others(weights in proptest::collection::vec(1u32..1_000, 2..6), which in any::<Index>(), entropy in any::<u64>()) {
             let resting = which.index(weights.len());

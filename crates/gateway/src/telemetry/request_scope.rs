@@ -11,7 +11,7 @@ use openai::{Request, TextSize, Tokens};
 
 use crate::auth::caller::Caller;
 use crate::host::Host;
-use crate::limits::matching;
+use crate::limits::pricing;
 use crate::limits::reservation::{Reservation, SettledUsage};
 use crate::record::{ABANDONED, Attempt, Outcome, Record, RecordedFindings};
 use crate::telemetry::otlp::TraceContext;
@@ -241,7 +241,7 @@ impl<P: Host> RequestScope<P> {
     pub fn split_usage(&mut self, tokens: Tokens) {
         self.record.tokens = Tokens::default();
         self.earlier_part =
-            Some((tokens, self.price.map(|price| matching::cost_billionths(tokens, price))));
+            Some((tokens, self.price.map(|price| pricing::cost_billionths(tokens, price))));
     }
 
     /// Records the status that the caller gets, and the code of the error if it is one.
@@ -303,7 +303,7 @@ impl<P: Host> Drop for RequestScope<P> {
         }
         self.record_abandoned_attempts(now);
         let record = &mut self.record;
-        let mut cost = self.price.map(|price| matching::cost_billionths(record.tokens, price));
+        let mut cost = self.price.map(|price| pricing::cost_billionths(record.tokens, price));
         if let Some((tokens, earlier)) = self.earlier_part.take() {
             record.tokens = record.tokens.plus(tokens);
             cost = earlier.map_or(cost, |earlier| Some(cost.unwrap_or(0).saturating_add(earlier)));

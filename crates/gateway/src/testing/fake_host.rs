@@ -1,5 +1,5 @@
-//! A host in memory for the tests of keys and of the admin plane: every question to its store or
-//! ledger is answered at the second poll, so that two callers come between each other's steps.
+//! In-memory host for unit tests. Each call to its store or ledger completes at the second poll, so
+//! that two callers interleave.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -20,7 +20,7 @@ use crate::host::error::HostError;
 use crate::host::{Clock, HttpClient, KvStore, LedgerHost, Listing, Settings, Tasks};
 use crate::record::Record;
 
-/// One host; a clone is the same one.
+/// A host; a clone refers to the same one.
 #[derive(Clone)]
 pub(crate) struct FakeHost(Rc<Inner>);
 
@@ -28,12 +28,12 @@ struct Inner {
     now: Cell<u64>,
     entropy: Cell<u64>,
     store: RefCell<BTreeMap<String, Vec<u8>>>,
-    /// What readers of the store see instead of it.
+    /// The contents that readers of the store see while reads are frozen.
     frozen: RefCell<Option<BTreeMap<String, Vec<u8>>>>,
     books: RefCell<BTreeMap<BookId, Book>>,
     store_unavailable: Cell<bool>,
     ledger_unavailable: Cell<bool>,
-    /// Whether the ledger's answers are lost.
+    /// Whether the ledger's replies are lost.
     ledger_drops_replies: Cell<bool>,
     reads: Cell<usize>,
     document: RefCell<String>,
@@ -42,7 +42,7 @@ struct Inner {
 }
 
 impl FakeHost {
-    /// 2026-01-01T00:00:00Z, and nothing in the store.
+    /// An empty host at 2026-01-01T00:00:00Z.
     pub(crate) fn new() -> Self {
         Self(Rc::new(Inner {
             now: Cell::new(1_767_225_600_000),
@@ -60,18 +60,17 @@ impl FakeHost {
         }))
     }
 
-    /// The document that is deployed with it. Every secret is there but `MISSING`; its value is its
-    /// name.
+    /// Sets the deployed document. Every secret but `MISSING` exists; its value is its name.
     pub(crate) fn deploy(&self, document: &str) {
         document.clone_into(&mut self.0.document.borrow_mut());
     }
 
-    /// Takes the lines for people since the last time.
+    /// Takes the warnings since the last call.
     pub(crate) fn take_warnings(&self) -> Vec<String> {
         self.0.warnings.take()
     }
 
-    /// Runs what was deferred; before, it waits.
+    /// Runs the deferred tasks.
     pub(crate) fn run_deferred(&self) {
         loop {
             let Some(task) = self.0.deferred.borrow_mut().pop() else { return };
@@ -79,7 +78,7 @@ impl FakeHost {
         }
     }
 
-    /// Writes into the store behind everybody's back.
+    /// Writes directly into the store.
     pub(crate) fn write(&self, name: &str, value: &str) {
         self.0.store.borrow_mut().insert(name.to_owned(), value.into());
     }
@@ -104,23 +103,23 @@ impl FakeHost {
         self.0.ledger_drops_replies.set(is_deaf);
     }
 
-    /// From now on readers see the store as it is now, or as it really is.
+    /// Freezes reads at the store's current contents, or ends that.
     pub(crate) fn freeze_reads(&self, is_frozen: bool) {
         *self.0.frozen.borrow_mut() = is_frozen.then(|| self.0.store.borrow().clone());
     }
 
-    /// How many values were asked for since the last time.
+    /// Number of values read since the last call.
     pub(crate) fn take_reads(&self) -> usize {
         self.0.reads.take()
     }
 
-    /// Everything in the store, names and values.
+    /// All names and values in the store.
     pub(crate) fn entries(&self) -> BTreeMap<String, String> {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("entries are JSON");
         self.0.store.borrow().iter().map(|(name, value)| (name.clone(), text(value))).collect()
     }
 
-    /// Everything in the ledger, places and books.
+    /// All books in the ledger, serialized.
     pub(crate) fn books(&self) -> Vec<(String, String)> {
         let text = |book: &Book| String::from_utf8(book.to_bytes()).expect("books are JSON");
         let books = self.0.books.borrow();
@@ -143,7 +142,7 @@ impl Clock for FakeHost {
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
-        // Whatever can come before it does.
+        // Yields often, so that everything else happens first.
         let (host, mut polls) = (self.clone(), 0);
         poll_fn(move |_| {
             polls += 1;
@@ -276,12 +275,12 @@ async fn yield_once() {
         .await;
 }
 
-/// Polls a future to its end.
+/// Polls a future to completion.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     poll_times(usize::MAX, future).expect("it ends")
 }
 
-/// Polls a future so many times at most and then drops it, as a host does that is killed.
+/// Polls a future at most `polls` times and then drops it, as a host that is killed does.
 pub(crate) fn poll_times<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
@@ -293,7 +292,7 @@ pub(crate) fn poll_times<T>(polls: usize, future: impl Future<Output = T>) -> Op
     None
 }
 
-/// Polls two futures in turn to their ends.
+/// Polls two futures alternately to completion.
 pub(crate) fn block_on_both<T>(
     first: impl Future<Output = T>,
     second: impl Future<Output = T>,

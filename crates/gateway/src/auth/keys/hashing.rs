@@ -1,4 +1,4 @@
-//! The secret under which keys are kept, and what is kept in a key's place.
+//! Keyed hashing of keys: the store holds hashes only.
 
 use std::fmt;
 
@@ -6,13 +6,12 @@ use hmac::{Hmac, Mac};
 use secret::Secret;
 use sha2::Sha256;
 
-/// The secret `KEY_PEPPER`, ready for use. Whoever changes it makes every issued key another one's
-/// guess: none of them works any more.
+/// The secret `KEY_PEPPER`, ready for use. If it changes, no issued key works any more.
 #[derive(Clone)]
 pub struct Pepper(Hmac<Sha256>);
 
 impl Pepper {
-    /// Takes the secret; `None` where there is nothing in it.
+    /// `None` if the secret is empty.
     pub fn new(secret: &Secret) -> Option<Self> {
         let keyed = || {
             let bytes = secret.reveal().as_bytes();
@@ -21,13 +20,13 @@ impl Pepper {
         (!secret.is_empty()).then(|| Self(keyed()))
     }
 
-    /// What is kept in a key's place.
+    /// The hash that is stored in place of a key.
     pub fn digest(&self, key: &str) -> KeyHash {
         KeyHash(self.mac(&[key.as_bytes()]))
     }
 
-    /// A number that only somebody who has the pepper can add to a text. It is none of the bits of
-    /// the text's digest: no key holds the byte between the two parts.
+    /// A number that only the pepper's owner can compute from a text. It is independent of the
+    /// text's digest: no key contains the byte between the two parts.
     pub(super) fn checksum(&self, text: &str) -> u64 {
         let mac = self.mac(&[b"check\0", text.as_bytes()]);
         u64::from_be_bytes(*mac.first_chunk().expect("a digest is longer than eight bytes"))
@@ -46,7 +45,7 @@ impl fmt::Debug for Pepper {
     }
 }
 
-/// The HMAC-SHA-256 of a key under the pepper.
+/// HMAC-SHA-256 of a key under the pepper.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyHash([u8; 32]);
 
@@ -56,7 +55,7 @@ impl KeyHash {
         base16ct::lower::encode_string(&self.0)
     }
 
-    /// Reads what [`KeyHash::to_hex`] wrote.
+    /// Parses the output of [`KeyHash::to_hex`].
     pub fn from_hex(hex: &str) -> Option<Self> {
         let mut hash = [0; 32];
         if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {

@@ -1,12 +1,12 @@
-//! From a key to its consumer, with a memory: a request must not wait for the store, and a flood of
+//! Lookup of a key's consumer, with a cache: requests should not wait for the store, and a flood of
 //! wrong keys must not become a flood of reads.
 //!
-//! How old an answer may be: [`FRESH`] and [`REFRESHING`] here, and as long as the host's own cache
-//! shows what is no more (a shell asks for 30 s). Together less than a minute. What this isolate has
-//! changed itself counts at once.
+//! Maximum age of a result: [`FRESH_FOR`] and [`REFRESH_GRACE`], plus the age of the host's own
+//! cache (the hosts ask for 30 s). The total is less than a minute. Changes made by this isolate
+//! count at once.
 //!
-//! Lookups of the same key do not wait for one another: on Workers a request may not await what another
-//! one has begun.
+//! Concurrent lookups of a key are independent: on Workers a request must not await another
+//! request's I/O.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -26,44 +26,44 @@ use super::hashing::{KeyHash, Pepper};
 use super::records::StoredConsumer;
 use super::store::KeyStore;
 
-/// For so long an answer is used again, that of a key which nobody has too.
+/// Time for which a result is used again, including "unknown key".
 pub(super) const FRESH_FOR: Duration = Duration::from_secs(10);
 
-/// For so much longer the others may use it while one request asks anew.
+/// Further time for which other requests use a result while one refreshes it.
 pub(super) const REFRESH_GRACE: Duration = Duration::from_secs(2);
 
-/// For so long since it was read a known key is used where the store cannot be asked.
+/// Maximum age of a known key while the store is unavailable.
 pub(super) const STALE_FOR: Duration = Duration::from_secs(5 * 60);
 
-/// At most so many keys are remembered, and as many that nobody has.
+/// Maximum number of cached known keys, and of cached unknown ones.
 pub(super) const MAX_CACHED_KEYS: usize = 4_096;
 
-/// For so long what was written here counts before what the store shows.
+/// Time for which a value written here overrides the store.
 const WRITE_OVERLAY_TTL: Duration = Duration::from_secs(30);
 
-/// For so long what was deleted here counts as gone: whatever cache the host has.
+/// Time for which a deletion here overrides the store: longer than any host's cache.
 const DELETE_OVERLAY_TTL: Duration = Duration::from_secs(60);
 
-/// At most so many changes count so.
+/// Maximum number of overriding changes.
 const MAX_OVERLAY_ENTRIES: usize = 1_024;
 
-/// What an isolate remembers of keys. It belongs to one configuration, since what a consumer may do
-/// names that one's routes.
+/// Cached keys of an isolate. The cache belongs to one configuration, since permissions refer to
+/// its routes.
 #[derive(Debug)]
 pub struct KeyCache {
     known_keys: RefCell<FifoCache<KeyHash, CachedKey>>,
     unknown_keys: RefCell<FifoCache<KeyHash, Timestamp>>,
     overlay: Rc<RefCell<FifoCache<String, OverlayEntry>>>,
-    /// How many changes were made here: an answer from before one is not remembered after it.
+    /// Number of changes made here: a result that was read before a change is not cached after it.
     change_count: Cell<u64>,
 }
 
-/// Whose key it is.
+/// The owner of a key.
 #[derive(Debug)]
 pub struct KeyOwner {
     /// The key's name in the admin API.
     pub key: String,
-    /// Whose it is.
+    /// The consumer that owns the key.
     pub consumer: Rc<Consumer>,
     expires: Option<Timestamp>,
 }
@@ -72,7 +72,7 @@ pub struct KeyOwner {
 struct CachedKey {
     owner: Rc<KeyOwner>,
     read_at: Timestamp,
-    /// Until then nobody asks the store.
+    /// Time until which the store is not read again.
     refresh_after: Timestamp,
 }
 
@@ -94,17 +94,17 @@ impl Default for KeyCache {
 }
 
 impl KeyCache {
-    /// The directory of another configuration. What was written here still counts before what the store
-    /// shows, and what either of the two writes counts for both.
+    /// An empty cache for another configuration. Changes made through either of the two override
+    /// the store for both.
     pub fn carry_over(&self) -> Self {
         Self { overlay: Rc::clone(&self.overlay), ..Self::default() }
     }
 
-    /// Finds out whose a key is. `None`: nobody's, or its time is over.
+    /// Returns the owner of a key; `None` if the key is unknown or expired.
     ///
-    /// Where the store cannot be asked, a key that was known less than [`STALE`] ago is still known;
-    /// of any other the outage is told, as it is of a consumer whose document this configuration does
-    /// not understand.
+    /// If the store is unavailable, a key that was known less than [`STALE_FOR`] ago is still
+    /// valid; any other key is an error. A consumer with a document that this configuration cannot
+    /// read is an error too.
     pub async fn lookup<P: Clock + KvStore>(
         &self,
         host: &P,
@@ -148,7 +148,7 @@ impl KeyCache {
             let Some(stored) = key_store.get_consumer(&entry.consumer).await? else {
                 return Ok(None);
             };
-            // A key that was missed when a consumer of the same name was deleted.
+            // A key that was missed when an earlier consumer of this name was deleted.
             if entry.created < stored.created {
                 return Ok(None);
             }
@@ -158,8 +158,7 @@ impl KeyCache {
         Ok(Some(Rc::new(found)))
     }
 
-    /// The consumer of this name that the admin plane has made, if there is one. It is not remembered
-    /// here.
+    /// Returns the admin API's consumer of this name. It is not cached.
     pub async fn load_consumer<P: Clock + KvStore>(
         &self,
         host: &P,
@@ -170,17 +169,17 @@ impl KeyCache {
         stored.map(|stored| parse_stored(config, id, &stored)).transpose()
     }
 
-    /// What is remembered, if it may be used without a question to the store.
+    /// The cached result, if it may be used without reading the store.
     fn get_cached(&self, hash: &KeyHash, now: Timestamp) -> Option<Option<Rc<KeyOwner>>> {
         if let Some(known) = self.known_keys.borrow_mut().get_mut(hash) {
-            // A clock that went back must not make an answer last.
+            // A result must not last longer because the clock went back.
             if known.read_at > now {
                 return None;
             }
             if now < known.refresh_after {
                 return Some(known.owner.if_valid(now));
             }
-            // This request asks; those that come meanwhile need not.
+            // This request refreshes the result; concurrent ones need not.
             known.refresh_after =
                 known.refresh_after.max(known.read_at + FRESH_FOR + REFRESH_GRACE);
             return None;
@@ -204,7 +203,8 @@ impl KeyCache {
         }
     }
 
-    /// The answer of before, where the store is away. Others need not ask it again at once.
+    /// The previous result, if the store is unavailable. Other requests need not try the store
+    /// again at once.
     fn extend_stale(&self, hash: &KeyHash, now: Timestamp) -> Option<Option<Rc<KeyOwner>>> {
         let mut cache = self.known_keys.borrow_mut();
         let known = cache.get_mut(hash)?;
@@ -215,25 +215,25 @@ impl KeyCache {
         Some(known.owner.if_valid(now))
     }
 
-    /// Forgets a key: the next request asks anew.
+    /// Removes a key: the next request reads the store.
     pub(super) fn invalidate(&self, hash: &KeyHash) {
         self.known_keys.borrow_mut().remove(hash);
         self.unknown_keys.borrow_mut().remove(hash);
     }
 
-    /// Forgets the keys of a consumer, and which ones nobody has, since they may be its own.
+    /// Removes the keys of a consumer, and all unknown keys, since they may belong to it.
     pub(super) fn invalidate_consumer(&self, id: &str) {
         self.known_keys.borrow_mut().retain(|known| known.owner.consumer.id != id);
         self.unknown_keys.borrow_mut().retain(|_| false);
     }
 
-    /// Takes note of a change that was made here.
+    /// Records a change made here.
     pub(super) fn record_write(&self, name: String, value: Option<Bytes>, at: Timestamp) {
         self.overlay.borrow_mut().insert(name, OverlayEntry { value, at });
         self.change_count.set(self.change_count.get() + 1);
     }
 
-    /// What was written here a short while ago: the value, or that there is none any more.
+    /// A recent change made here: the value, or `None` inside if it was deleted.
     pub(super) fn recent_write(&self, name: &str, now: Timestamp) -> Option<Option<Bytes>> {
         let mut cache = self.overlay.borrow_mut();
         let written = cache.get_mut(&name.to_owned())?;
@@ -241,17 +241,17 @@ impl KeyCache {
         (written.at <= now && now.since(written.at) < counts).then(|| written.value.clone())
     }
 
-    /// How many keys are remembered, and how many that nobody has.
+    /// Numbers of cached known and unknown keys.
     #[cfg(test)]
     pub(super) fn cached_counts(&self) -> (usize, usize) {
         (self.known_keys.borrow().len(), self.unknown_keys.borrow().len())
     }
 }
 
-/// A kept consumer, by a configuration that may have changed since it was kept.
+/// Parses a stored consumer by the current configuration, which may be newer.
 fn parse_stored(config: &Config, id: &str, stored: &StoredConsumer) -> Result<Consumer, HostError> {
     let mut document = stored.document.clone();
-    // Nobody can use a route that was taken out since, and the others still can be used.
+    // Routes that were removed since are dropped; the others remain usable.
     let exists = |name: &Value| config.routes.iter().any(|route| *name == *route.id);
     let routes = document.get_mut("routes").and_then(Value::as_array_mut);
     let has_none = routes.is_some_and(|routes| {

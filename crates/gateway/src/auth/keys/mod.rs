@@ -1,7 +1,8 @@
-//! Issued keys: what one looks like, where it is kept, and how it is found again.
+//! Issued keys: format, storage, and lookup.
 //!
-//! No key is kept in clear: the store knows its HMAC-SHA-256 under the secret `KEY_PEPPER`. Keys of the
-//! configuration are not here, and nothing here decides who may change what: that is [`crate::admin`].
+//! No key is stored in clear: the store holds its HMAC-SHA-256 under the secret `KEY_PEPPER`. Keys
+//! of the configuration are not stored here. Permission to change keys is checked in
+//! [`crate::admin`].
 
 mod format;
 mod hashing;

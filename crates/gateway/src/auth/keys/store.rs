@@ -1,5 +1,5 @@
-//! The store as whoever changes it sees it: what was written here counts at once, however long the
-//! host goes on to show what was there before.
+//! Store of keys and consumers, for writers: changes made here count at once, even while the host
+//! still returns older values.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use super::hashing::KeyHash;
 use super::lookup::KeyCache;
 use super::records::{KeyMetadata, StoredConsumer, StoredKey};
 
-/// The entries that keys are made of. Whatever is written through it, its directory knows at once.
+/// Store of keys and consumers. Every write updates the key cache.
 #[derive(Debug)]
 pub struct KeyStore<'a, P> {
     host: &'a P,
@@ -25,26 +25,26 @@ impl<'a, P: Clock + KvStore> KeyStore<'a, P> {
         Self { host: task_host, key_cache }
     }
 
-    /// What is known of a key.
+    /// Reads a key's record.
     pub async fn get_key(&self, hash: &KeyHash) -> Result<Option<StoredKey>, HostError> {
         self.get_json(&StoredKey::storage_key(hash)).await
     }
 
-    /// Makes a key work, or changes it.
+    /// Writes a key's record: the key works afterwards.
     pub async fn put_key(&self, hash: &KeyHash, entry: &StoredKey) -> Result<(), HostError> {
         self.put_json(StoredKey::storage_key(hash), entry).await?;
         self.key_cache.invalidate(hash);
         Ok(())
     }
 
-    /// Ends a key.
+    /// Deletes a key's record: the key does not work afterwards.
     pub async fn delete_key(&self, hash: &KeyHash) -> Result<(), HostError> {
         self.delete(StoredKey::storage_key(hash)).await?;
         self.key_cache.invalidate(hash);
         Ok(())
     }
 
-    /// What an operator sees of a key.
+    /// Reads a key's metadata.
     pub async fn get_metadata(
         &self,
         consumer: &str,
@@ -53,7 +53,7 @@ impl<'a, P: Clock + KvStore> KeyStore<'a, P> {
         self.get_json(&KeyMetadata::storage_key(consumer, id)).await
     }
 
-    /// Shows a key to operators, or what has changed of it.
+    /// Writes a key's metadata.
     pub async fn put_metadata(
         &self,
         consumer: &str,
@@ -63,32 +63,32 @@ impl<'a, P: Clock + KvStore> KeyStore<'a, P> {
         self.put_json(KeyMetadata::storage_key(consumer, id), metadata).await
     }
 
-    /// Takes a key out of the operators' sight.
+    /// Deletes a key's metadata.
     pub async fn delete_metadata(&self, consumer: &str, id: &str) -> Result<(), HostError> {
         self.delete(KeyMetadata::storage_key(consumer, id)).await
     }
 
-    /// A consumer that the configuration does not define.
+    /// Reads a consumer of the admin API.
     pub async fn get_consumer(&self, id: &str) -> Result<Option<StoredConsumer>, HostError> {
         self.get_json(&StoredConsumer::storage_key(id)).await
     }
 
-    /// Keeps a consumer.
+    /// Writes a consumer.
     pub async fn put_consumer(&self, id: &str, consumer: &StoredConsumer) -> Result<(), HostError> {
         self.put_json(StoredConsumer::storage_key(id), consumer).await?;
         self.key_cache.invalidate_consumer(id);
         Ok(())
     }
 
-    /// Forgets a consumer, and with it whatever key it may still have.
+    /// Deletes a consumer and invalidates its cached keys.
     pub async fn delete_consumer(&self, id: &str) -> Result<(), HostError> {
         self.delete(StoredConsumer::storage_key(id)).await?;
         self.key_cache.invalidate_consumer(id);
         Ok(())
     }
 
-    /// Names that begin so. One that was deleted here is not among them; one that was written here
-    /// may be missing for as long as the host takes.
+    /// Lists names with a prefix. Names deleted here are left out; names written here may be
+    /// missing until the host shows them.
     pub async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, HostError> {
         let mut listing = self.host.list(prefix, cursor).await?;
         let now = self.host.now();
@@ -101,7 +101,7 @@ impl<'a, P: Clock + KvStore> KeyStore<'a, P> {
             Some(written) => written,
             None => {
                 let read = self.host.get(name).await;
-                // What was written meanwhile counts, even where the host could not be asked.
+                // A value written meanwhile counts, even if the read failed.
                 match self.key_cache.recent_write(name, self.host.now()) {
                     Some(written) => written,
                     None => read?,

@@ -1,4 +1,4 @@
-//! The directory: what it finds, what it remembers and for how long.
+//! Tests of the key cache: results and their ages.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// A gateway that knows the consumer `acme` from its configuration.
+    /// A gateway with the consumer `acme` in its configuration.
     fn new() -> Self {
         let document = r#"{
             "providers": [{ "id": "openai", "keys": ["secret:KEY"] }],
@@ -45,7 +45,7 @@ impl Fixture {
         KeyStore::new(&self.fake, &self.key_cache)
     }
 
-    /// As another isolate does, which this one learns nothing of.
+    /// Issues a key as another isolate does, unknown to this one's cache.
     fn issue(&self, key: &str, consumer: &str, expires: Option<Timestamp>) {
         let entry = StoredKey {
             id: format!("key_{}", &key[key.len() - 4..]),
@@ -75,7 +75,7 @@ impl Fixture {
         block_on(self.key_store().put_consumer(id, &stored)).expect("the store is there");
     }
 
-    /// Whose a key is, and how many values were read for the answer.
+    /// The owner of a key, and the number of values that were read.
     fn find(&self, key: &str) -> (Result<Option<String>, HostError>, usize) {
         self.fake.take_reads();
         let found = block_on(self.key_cache.lookup(&self.fake, &self.config, &self.pepper, key));
@@ -133,7 +133,7 @@ fn a_consumer_of_the_admin_plane() {
     fixture.assert_owner(ADOPTED, None, 2);
     fixture.advance(1);
     fixture.create("umbrella", &["chat"]);
-    // The key is older than the consumer: it was another one's of this name.
+    // The key is older than the consumer: it belonged to an earlier one of this name.
     fixture.assert_owner(ADOPTED, None, 1);
     fixture.issue(ADOPTED, "umbrella", None);
     fixture.advance(10);
@@ -152,7 +152,7 @@ fn a_consumer_of_the_admin_plane() {
         (found.key.as_str(), fixture.config.route(routes[0]).id.as_str()),
         ("key_6789", "chat")
     );
-    // Deleted here: at once, whatever the store shows.
+    // A deletion here counts at once, whatever the store returns.
     fixture.fake.freeze_reads(true);
     block_on(fixture.key_store().delete_consumer("umbrella")).expect("the store is there");
     fixture.assert_owner(ADOPTED, None, 1);
