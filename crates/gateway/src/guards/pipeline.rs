@@ -1,5 +1,5 @@
-//! Guards at work: what is asked and what is answered is shown to those that watch the route, in their
-//! order. What they say is followed here; how a service is asked is in `consult`.
+//! Guard pipeline of a request: runs the guards of its route on the request and on the answer, and
+//! applies their verdicts. `invoke` calls a single guard.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -28,52 +28,52 @@ use super::findings::GuardFindings;
 use crate::record::RecordedFindings;
 use super::word_lists::WordLists;
 
-/// The guards that watch one request, and what they have said of it.
+/// Guards of one request, and their results so far.
 pub struct GuardPipeline<P: Host> {
     pub(crate) config: Rc<Config>,
     pub(crate) upstreams: Rc<Upstreams>,
     pub(crate) host: P,
-    /// Names the conversation to services that join the parts of a text.
+    /// Session id for services that join the parts of a text.
     pub(crate) session: String,
-    /// What was masked in the question, and is restored in the answer.
+    /// Masks of the request, which are restored in the answer.
     pub(crate) masks: RefCell<Masks>,
-    /// What was masked in the answer, and stays so.
+    /// Masks of the answer, which stay.
     pub(crate) answer_masks: RefCell<Masks>,
-    /// The last thing that was asked, for judges of an answer.
+    /// The last question, for judges of an answer.
     pub(crate) question: RefCell<String>,
     guards: Vec<ActiveGuard>,
     findings: GuardFindings,
 }
 
-/// A guard, as it is for one caller.
+/// A guard as it applies to one caller.
 #[derive(Debug)]
 pub(crate) struct ActiveGuard {
-    /// Its position in the configuration.
+    /// Position in the configuration.
     guard_index: usize,
-    /// The least risk that blocks.
+    /// The lowest level that blocks.
     pub(crate) block_at: Option<Level>,
-    /// The position of what is otherwise for this caller.
+    /// Position of the override for this caller.
     override_index: Option<usize>,
-    /// The words of a list that is kept in the store.
+    /// Words of a list from the store.
     pub(crate) stored_words: Option<Rc<WordList>>,
 }
 
-/// Why something may not go on.
+/// Reason to stop a request or an answer.
 #[derive(Debug)]
 pub enum GuardRejection {
-    /// A guard says that it is unsafe.
+    /// A guard blocks the content.
     Blocked(GuardBlock),
-    /// A guard that must be asked could not be.
+    /// A fail-closed guard failed.
     Unavailable,
-    /// The caller has sent what no guard can check, so that none would see what is in it.
+    /// The content cannot be read, so no guard could check it.
     Unreadable(&'static str),
 }
 
-/// What a guard says of a text, and what kept it from saying more.
+/// Verdict of a guard on a text, and an error that kept it from checking all of it.
 #[derive(Debug)]
 pub(crate) struct GuardResult {
     pub(crate) verdict: Verdict,
-    /// Why parts of the text were not judged.
+    /// Error of the parts that were not checked.
     pub(crate) error: Option<GuardError>,
 }
 
@@ -86,19 +86,17 @@ impl From<Result<Verdict, GuardError>> for GuardResult {
     }
 }
 
-/// A guard's refusal.
+/// A guard's decision to block.
 #[derive(Debug)]
 pub struct GuardBlock {
-    /// The guard's position in the configuration.
+    /// Position of the guard in the configuration.
     pub guard: usize,
-    /// Which side was refused.
     pub phase: Phase,
-    /// The reasons.
     pub findings: Vec<Finding>,
 }
 
 impl<P: Host> GuardPipeline<P> {
-    /// The guards that watch a route for a caller; `None`: there are none.
+    /// Collects the guards of a route for a caller; `None` if there are none.
     pub async fn for_request(
         (config, upstreams, lists): (&Rc<Config>, &Rc<Upstreams>, &WordLists),
         host: &P,
@@ -153,13 +151,13 @@ impl<P: Host> GuardPipeline<P> {
         }))
     }
 
-    /// Whether something is otherwise for this caller.
+    /// Whether an override applies to this caller.
     pub(crate) fn has_override(&self, guard: &ActiveGuard) -> bool {
         guard.override_index.is_some()
     }
 
-    /// Stands for these guards, the lists that they go by and their configuration: what was checked by
-    /// others does not count as checked.
+    /// Digest of these guards, their word lists and their configuration: a cached answer that other
+    /// guards checked does not count as checked.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update(self.config.digest);
@@ -173,12 +171,11 @@ impl<P: Host> GuardPipeline<P> {
         hash.finalize().into()
     }
 
-    /// The guard of a post.
     pub(crate) fn guard_config(&self, guard: &ActiveGuard) -> &Guard {
         &self.config.guards[guard.guard_index]
     }
 
-    /// The service that a post asks, where its guard or what is otherwise for the caller names one.
+    /// Name of the service that a guard calls, if the guard or the caller's override sets one.
     pub(crate) fn service(&self, guard: &ActiveGuard, phase: Phase) -> Option<&str> {
         let other = &self.guard_config(guard).overrides[guard.override_index?];
         match phase {
@@ -187,7 +184,7 @@ impl<P: Host> GuardPipeline<P> {
         }
     }
 
-    /// Whether an answer has to be looked at.
+    /// Whether the answer must be checked.
     pub fn checks_answers(&self) -> bool {
         self.guards_for_phase(Phase::Response).next().is_some() || !self.masks.borrow().is_empty()
     }
@@ -202,7 +199,7 @@ impl<P: Host> GuardPipeline<P> {
         })
     }
 
-    /// Of a stream, so many characters are checked together.
+    /// Characters of a stream that are checked together.
     pub(crate) fn window_chars(&self) -> usize {
         self.guards_for_phase(Phase::Response)
             .map(|guard| self.guard_config(guard).window)
@@ -210,14 +207,14 @@ impl<P: Host> GuardPipeline<P> {
             .unwrap_or(0)
     }
 
-    /// So long text waits for others before it is checked alone.
+    /// The longest time for which text waits for more text before it is checked.
     pub(crate) fn max_delay(&self) -> Duration {
         let delays =
             self.guards_for_phase(Phase::Response).map(|guard| self.guard_config(guard).delay);
         delays.min().unwrap_or_default()
     }
 
-    /// Checks a request. `None` if the request stays as it is, else the masked request.
+    /// Checks a request. `None` if the request stays unchanged, else the masked request.
     pub async fn check_request(
         &self,
         request: &ParsedRequest,
@@ -228,8 +225,8 @@ impl<P: Host> GuardPipeline<P> {
         result.map_err(|rejection| self.reject(&rejection, request, scope))
     }
 
-    /// Checks the answer to a request, as far as it is there. `true` if it is a stream that has to be
-    /// checked on its way.
+    /// Checks the answer as far as it has arrived. `true` if it is a stream that must be checked on
+    /// its way.
     pub async fn check_answer(
         &self,
         answer: &mut Answer,
@@ -241,7 +238,7 @@ impl<P: Host> GuardPipeline<P> {
         result.map_err(|rejection| self.reject(&rejection, request, scope))
     }
 
-    /// The error that a guard's refusal becomes.
+    /// The error for a rejection.
     fn reject(
         &self,
         rejection: &GuardRejection,
@@ -297,7 +294,7 @@ impl<P: Host> GuardPipeline<P> {
                     self.findings.record_run(self.guard_config(guard), Phase::Request);
                     let looks = some.iter().map(|url| self.check_image(guard, url)).collect();
                     for verdict in join_all(looks).await {
-                        // There is nothing in a picture that could be masked.
+                        // An image has nothing that could be masked.
                         self.apply_verdict(guard, Phase::Request, verdict.into(), "")?;
                     }
                 }
@@ -340,14 +337,14 @@ impl<P: Host> GuardPipeline<P> {
                 Ok(false)
             }
             AnswerContent::Stream(stream) if stream.is_events() => Ok(true),
-            // Vectors say nothing.
+            // Vectors hold no text.
             AnswerContent::Stream(_) if endpoint == Endpoint::Embeddings => Ok(false),
             AnswerContent::Stream(_) => self.reject_unreadable().map(|()| false),
         }
     }
 
-    /// Checks a whole answer, or the error in its place. What guards have masked or restored makes
-    /// another one of it.
+    /// Checks a whole answer, or the error in its place. Returns the changed bytes if masks were
+    /// added or restored.
     async fn check_json(
         &self,
         answer: &Bytes,
@@ -370,14 +367,14 @@ impl<P: Host> GuardPipeline<P> {
         Ok(text_fields.write_body(answer))
     }
 
-    /// An answer, or a part of one, cannot be read: those who watch answers have failed.
+    /// Applies the failure of all answer guards to an answer that cannot be read.
     pub fn reject_unreadable(&self) -> Result<(), GuardRejection> {
         let unread = GuardError("the answer cannot be read".to_owned());
         self.guards_for_phase(Phase::Response)
             .try_for_each(|guard| self.handle_failure(guard, Phase::Response, &unread))
     }
 
-    /// Shows texts of an answer to everybody who watches answers.
+    /// Runs all answer guards on texts of an answer.
     pub(crate) async fn check_texts(
         &self,
         input: &mut impl GuardInput,
@@ -388,7 +385,7 @@ impl<P: Host> GuardPipeline<P> {
         Ok(())
     }
 
-    /// Shows texts to one guard.
+    /// Runs one guard on texts.
     async fn run_guard(
         &self,
         guard: &ActiveGuard,
@@ -396,7 +393,7 @@ impl<P: Host> GuardPipeline<P> {
         input: &mut impl GuardInput,
     ) -> Result<(), GuardRejection> {
         for text in input.texts() {
-            // What was shown was looked at.
+            // Text that was checked is not checked again.
             if text.unchecked_from == text.text.len() || text.text.trim().is_empty() {
                 continue;
             }
@@ -425,7 +422,7 @@ impl<P: Host> GuardPipeline<P> {
         Ok(())
     }
 
-    /// Notes what a guard has said, and what follows from it.
+    /// Records a guard's verdict and applies it.
     fn apply_verdict(
         &self,
         guard: &ActiveGuard,
@@ -456,7 +453,7 @@ impl<P: Host> GuardPipeline<P> {
         matches!(self.guard_config(guard).kind, GuardKind::Judge(_))
     }
 
-    /// A guard has not said anything.
+    /// Applies a guard's failure.
     fn handle_failure(
         &self,
         guard: &ActiveGuard,
@@ -472,7 +469,7 @@ impl<P: Host> GuardPipeline<P> {
         }
     }
 
-    /// Notes what a guard has said.
+    /// Records the findings of a guard.
     fn record_result(
         &self,
         active_guard: &ActiveGuard,
@@ -487,23 +484,21 @@ impl<P: Host> GuardPipeline<P> {
         }
     }
 
-    /// Hands out what was noted since the last time.
+    /// Returns the findings since the last call.
     pub(crate) fn take_findings(&self) -> RecordedFindings {
         self.findings.take()
     }
 }
 
-/// The longest text of which a service is asked, in bytes: some hundred questions.
+/// The longest text that is sent to a service, in bytes: some hundred calls.
 const MAX_TEXT_BYTES: usize = 1 << 20;
-/// The most pictures of one request of which a service is asked.
 const MAX_IMAGES_PER_REQUEST: usize = 32;
-/// So many pictures are looked at at once.
 const CONCURRENT_IMAGES: usize = 4;
-/// So much of a question's end is shown to a judge of its answer, in characters.
+/// Characters at the end of a question that a judge of its answer gets.
 const MAX_QUESTION_CHARS: usize = 4_000;
 
-/// Providers pass over members that they do not know, however they are nested; a guard that gave up on
-/// them would have seen nothing.
+/// Providers ignore unknown members, however deeply nested; a guard that failed on them would check
+/// nothing.
 fn read_prompt(request: &ParsedRequest) -> Result<Prompt<'_>, GuardRejection> {
     let prompt =
         Prompt::parse(request.endpoint(), request.body_text(), request.fields().content.clone());
@@ -512,12 +507,12 @@ fn read_prompt(request: &ParsedRequest) -> Result<Prompt<'_>, GuardRejection> {
 
 const NO_MESSAGE: &str = "something that is no message";
 
-/// A prompt or an input has one text or many, and all of them are the user's last word.
+/// A prompt or an input has no roles: all its texts are the user's last message.
 fn effective_scope(endpoint: Endpoint, configured: GuardScope) -> GuardScope {
     if endpoint == Endpoint::ChatCompletions { configured } else { GuardScope::All }
 }
 
-/// Says whether a message, by its number and its speaker, is looked at.
+/// Returns a predicate: whether a message, by its index and its role, is checked.
 fn in_scope(prompt: &Prompt<'_>, scope: GuardScope) -> impl Fn(usize, MessageRole) -> bool + use<> {
     let last = |speakers: &[MessageRole], is_meant: fn(MessageRole) -> bool| {
         speakers.iter().rposition(|speaker| is_meant(*speaker))
@@ -526,7 +521,7 @@ fn in_scope(prompt: &Prompt<'_>, scope: GuardScope) -> impl Fn(usize, MessageRol
     let first = match scope {
         GuardScope::All => 0,
         GuardScope::New => {
-            // An answer that the caller has begun is a part of the question, and ends none.
+            // A prefilled assistant message belongs to the question and does not end it.
             let asked = last(speakers, |speaker| speaker != MessageRole::Assistant);
             let before = &speakers[..asked.unwrap_or(0)];
             last(before, |speaker| speaker == MessageRole::Assistant).map_or(0, |at| at + 1)
