@@ -11,7 +11,9 @@ use crate::auth::keys::KeyCache;
 use crate::cache::lookup::ResponseCache;
 use crate::cache::single_flight::SingleFlight;
 use crate::config_loader::GatewaySecrets;
+use crate::guards::pipeline::GuardServices;
 use crate::guards::word_lists::WordLists;
+use crate::history::load::ConversationStore;
 use crate::host::recent_writes::RecentWrites;
 use crate::limits::local_state::LimiterState;
 use crate::telemetry::otlp::exporter::OtlpExporter;
@@ -114,6 +116,18 @@ impl Gateway {
         }
     }
 
+    pub(crate) fn conversation_store(&self) -> ConversationStore<'_> {
+        ConversationStore { config: &self.config, recent_writes: &self.recent_writes }
+    }
+
+    pub(crate) fn guard_services(&self) -> GuardServices<'_> {
+        GuardServices {
+            config: &self.config,
+            upstreams: &self.upstreams,
+            word_lists: &self.word_lists,
+        }
+    }
+
     /// The configuration, for steps that keep it beyond a borrow.
     pub(crate) fn shared_config(&self) -> &Rc<Config> {
         &self.config
@@ -122,11 +136,6 @@ impl Gateway {
     /// State of the upstreams.
     pub(crate) fn upstreams(&self) -> &Rc<Upstreams> {
         &self.upstreams
-    }
-
-    /// Word lists from the store.
-    pub(crate) fn word_lists(&self) -> &WordLists {
-        &self.word_lists
     }
 
     /// Leases, and local counters for an unavailable ledger.

@@ -11,7 +11,7 @@ use openai::{Endpoint, Tokens};
 
 use crate::auth::caller::Caller;
 use crate::cache::{
-    CacheDirectives, CacheEntry as Kept, CacheEntryHead, CacheKey, CacheKeyScope, CacheSubject,
+    CacheDirectives, CacheEntry, CacheEntryHead, CacheKey, CacheKeyScope, CacheSubject,
     CanonicalRequest, MAX_ENTRY_BODY_BYTES, Replay, ReplayOptions, StoredTokens, is_complete,
 };
 use crate::host::recent_writes::RecentWrites;
@@ -94,42 +94,49 @@ pub(crate) struct ResponseCache<'a> {
     pub(crate) single_flight: &'a SingleFlight,
 }
 
-/// Looks up an answer. `guards` is the fingerprint of the request's guards: an answer that others
-/// have checked is not found.
+/// A request as the cache sees it.
+pub(crate) struct CacheRequest<'a> {
+    pub(crate) caller: &'a Caller<'a>,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) request: &'a ParsedRequest,
+    pub(crate) plan: &'a TargetPlan<'a>,
+    /// Fingerprint of the request's guards: an answer that others have checked is not found.
+    pub(crate) guard_fingerprint: &'a [u8],
+}
+
+/// Looks up the answer to a request.
 pub(crate) async fn lookup<P: Host>(
     shared: ResponseCache<'_>,
     host: &P,
-    caller: &Caller<'_>,
-    headers: &HeaderMap,
-    (parsed_request, plan): (&ParsedRequest, &TargetPlan<'_>),
-    guards: &[u8],
+    cache_request: CacheRequest<'_>,
 ) -> CacheLookup {
+    let CacheRequest { caller, headers, request, plan, guard_fingerprint } = cache_request;
     let cache = shared.config.cache.as_ref();
     let cache = cache.filter(|cache| includes_route(cache.routes.as_deref(), plan.route_index()));
     let Some(cache) = cache else { return CacheLookup::Disabled };
     let directives = CacheDirectives::from_headers(headers);
     let canonical =
-        if directives.disabled { None } else { CanonicalRequest::parse(parsed_request.body()) };
+        if directives.disabled { None } else { CanonicalRequest::parse(request.body()) };
     let is_hot = |temperature: f64| temperature * 1_000.0 > f64::from(cache.max_temperature);
     let canonical =
-        canonical.filter(|request| directives.force || !request.temperature.is_some_and(is_hot));
+        canonical.filter(|body| directives.force || !body.temperature.is_some_and(is_hot));
     let Some(canonical) = canonical else { return CacheLookup::Bypass };
     let target = plan.targets()[0].label();
     let subject = CacheSubject {
         scope: CacheKeyScope::from_config(cache.scope, caller.id(), caller.group()),
         route: &plan.route().id,
-        endpoint: parsed_request.endpoint(),
+        endpoint: request.endpoint(),
         target: &target,
-        guards,
+        guards: guard_fingerprint,
     };
     let name = CacheKey::new(&subject, &canonical).storage_key(&subject);
     let mut leader = None;
     if !directives.no_cache {
-        let reader = EntryReader { host, cache, directives, request: parsed_request };
+        let reader = EntryReader { host, cache, directives, request };
         let now = host.now();
         // Only requests for whole answers are coalesced: a caller of a stream needs its first token
         // at once.
-        if !parsed_request.fields().stream {
+        if !request.fields().stream {
             match shared.single_flight.join(&name, now) {
                 FlightRole::Leader(first) => leader = Some(first),
                 FlightRole::Follower(flight) => {
@@ -154,7 +161,7 @@ pub(crate) async fn lookup<P: Host>(
         name,
         route: plan.route().id.clone(),
         consumer: caller.id().to_owned(),
-        endpoint: parsed_request.endpoint(),
+        endpoint: request.endpoint(),
         ttl: jittered_ttl(cache, host.entropy()),
         max_bytes: cache.max_entry.min(MAX_ENTRY_BODY_BYTES),
         is_capped: false,
@@ -187,7 +194,7 @@ struct EntryReader<'a, P> {
 impl<P: Clock> EntryReader<'_, P> {
     /// `None` if the entry is corrupt, expired, or cannot be converted to the requested form.
     fn to_hit(&self, bytes: &Bytes) -> Option<CacheHit> {
-        let entry = Kept::parse(bytes)?;
+        let entry = CacheEntry::parse(bytes)?;
         let now = self.host.now();
         let age = now.since(entry.head.at);
         // The configured time to live may be shorter now than when the entry was stored.
@@ -233,7 +240,7 @@ impl FillSlot {
         let names = (self.route, self.consumer, self.target);
         let head =
             CacheEntryHead::new((now, now + self.ttl), names, stream, StoredTokens::from(tokens));
-        let bytes = Bytes::from(Kept::new(head, body).to_bytes());
+        let bytes = Bytes::from(CacheEntry::new(head, body).to_bytes());
         self.recent_writes.record_write(self.name.clone(), Some(bytes.clone()), now);
         if let Some(leader) = self.leader {
             leader.publish(bytes.clone());

@@ -3,30 +3,27 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use config::{Config, Guard, GuardKind, GuardScope, OnError, RouteIndex};
+use config::{Config, Guard, GuardKind, OnError, RouteIndex};
 use guards::{
-    Dimension, Finding, GuardError, GuardInput, Level, Masks, Phase, TextFields, Verdict, WordList,
-    aliyun, tail_start,
+    Dimension, Finding, GuardError, GuardInput, Level, Masks, Phase, Verdict, WordList, aliyun,
 };
-use openai::{Endpoint, MessageRole, Prompt, Unreadable, answer_texts, texts_in_error};
 use sha2::{Digest, Sha256};
 
 use crate::auth::caller::Caller;
 use crate::error::{Error, Fault, Refusal};
 use crate::host::Host;
-use crate::host::futures::join_all;
+use crate::record::RecordedFindings;
 use crate::request::parse::ParsedRequest;
 use crate::telemetry::request_scope::RequestScope;
-use crate::upstream::answer::{Answer, AnswerContent};
 use crate::upstream::state::Upstreams;
 
 use super::block_response;
 use super::findings::GuardFindings;
-use crate::record::RecordedFindings;
 use super::word_lists::WordLists;
+
+/// The longest text that is sent to a service, in bytes: some hundred calls.
+pub(super) const MAX_TEXT_BYTES: usize = 1 << 20;
 
 /// Guards of one request, and their results so far.
 pub struct GuardPipeline<P: Host> {
@@ -42,7 +39,15 @@ pub struct GuardPipeline<P: Host> {
     /// The last question, for judges of an answer.
     pub(crate) question: RefCell<String>,
     guards: Vec<ActiveGuard>,
-    findings: GuardFindings,
+    pub(super) findings: GuardFindings,
+}
+
+/// State of the gateway that guards use.
+#[derive(Clone, Copy, Debug)]
+pub struct GuardServices<'a> {
+    pub config: &'a Rc<Config>,
+    pub upstreams: &'a Rc<Upstreams>,
+    pub word_lists: &'a WordLists,
 }
 
 /// A guard as it applies to one caller.
@@ -98,28 +103,29 @@ pub struct GuardBlock {
 impl<P: Host> GuardPipeline<P> {
     /// Collects the guards of a route for a caller; `None` if there are none.
     pub async fn for_request(
-        (config, upstreams, lists): (&Rc<Config>, &Rc<Upstreams>, &WordLists),
+        services: GuardServices<'_>,
         host: &P,
         route: RouteIndex,
         caller: &Caller<'_>,
-        request: &str,
+        request_id: &str,
     ) -> Option<Rc<Self>> {
+        let GuardServices { config, upstreams, word_lists } = services;
         let mut guards = Vec::new();
         for (position, guard) in config.guards_for(route) {
-            let fits = guard.overrides.iter().position(|other| {
+            let override_index = guard.overrides.iter().position(|other| {
                 other.consumers.iter().any(|one| one.matches(caller.id()))
                     || caller
                         .group()
                         .is_some_and(|group| other.groups.iter().any(|one| one.matches(group)))
             });
-            let other = fits.map(|at| &guard.overrides[at]);
+            let other = override_index.map(|at| &guard.overrides[at]);
             if other.is_some_and(|other| other.off) {
                 continue;
             }
             let block_at = other.and_then(|other| other.block_at).or(guard.block_at);
             let list = match &guard.kind {
                 GuardKind::Words(words) => match &words.stored_list {
-                    Some(name) => lists.get(host, name).await,
+                    Some(name) => word_lists.get(host, name).await,
                     None => None,
                 },
                 GuardKind::Aliyun(_)
@@ -130,7 +136,7 @@ impl<P: Host> GuardPipeline<P> {
             guards.push(ActiveGuard {
                 guard_index: position,
                 block_at,
-                override_index: fits,
+                override_index,
                 stored_words: list,
             });
         }
@@ -147,7 +153,7 @@ impl<P: Host> GuardPipeline<P> {
             answer_masks: RefCell::default(),
             question: RefCell::default(),
             guards,
-            findings: GuardFindings::new(request, caller.id(), route),
+            findings: GuardFindings::new(request_id, caller.id(), route),
         }))
     }
 
@@ -162,9 +168,9 @@ impl<P: Host> GuardPipeline<P> {
         let mut hash = Sha256::new();
         hash.update(self.config.digest);
         for guard in &self.guards {
-            let exception = guard.override_index.map_or(u64::MAX, |at| at as u64);
+            let override_index = guard.override_index.map_or(u64::MAX, |at| at as u64);
             let list = guard.stored_words.as_ref().map_or(0, |list| list.digest());
-            for number in [guard.guard_index as u64, exception, list] {
+            for number in [guard.guard_index as u64, override_index, list] {
                 hash.update(number.to_be_bytes());
             }
         }
@@ -184,12 +190,7 @@ impl<P: Host> GuardPipeline<P> {
         }
     }
 
-    /// Whether the answer must be checked.
-    pub fn checks_answers(&self) -> bool {
-        self.guards_for_phase(Phase::Response).next().is_some() || !self.masks.borrow().is_empty()
-    }
-
-    fn guards_for_phase(&self, phase: Phase) -> impl Iterator<Item = &ActiveGuard> {
+    pub(super) fn guards_for_phase(&self, phase: Phase) -> impl Iterator<Item = &ActiveGuard> {
         self.guards.iter().filter(move |active_guard| {
             let guard = self.guard_config(active_guard);
             match phase {
@@ -199,47 +200,8 @@ impl<P: Host> GuardPipeline<P> {
         })
     }
 
-    /// Characters of a stream that are checked together.
-    pub(crate) fn window_chars(&self) -> usize {
-        self.guards_for_phase(Phase::Response)
-            .map(|guard| self.guard_config(guard).window)
-            .max()
-            .unwrap_or(0)
-    }
-
-    /// The longest time for which text waits for more text before it is checked.
-    pub(crate) fn max_delay(&self) -> Duration {
-        let delays =
-            self.guards_for_phase(Phase::Response).map(|guard| self.guard_config(guard).delay);
-        delays.min().unwrap_or_default()
-    }
-
-    /// Checks a request. `None` if the request stays unchanged, else the masked request.
-    pub async fn check_request(
-        &self,
-        request: &ParsedRequest,
-        scope: &mut RequestScope<P>,
-    ) -> Result<Option<ParsedRequest>, Error> {
-        let result = self.check_texts_of_request(request).await;
-        scope.found(self.take_findings());
-        result.map_err(|rejection| self.reject(&rejection, request, scope))
-    }
-
-    /// Checks the answer as far as it has arrived. `true` if it is a stream that must be checked on
-    /// its way.
-    pub async fn check_answer(
-        &self,
-        answer: &mut Answer,
-        request: &ParsedRequest,
-        scope: &mut RequestScope<P>,
-    ) -> Result<bool, Error> {
-        let result = self.check_content(answer, request.endpoint()).await;
-        scope.found(self.take_findings());
-        result.map_err(|rejection| self.reject(&rejection, request, scope))
-    }
-
     /// The error for a rejection.
-    fn reject(
+    pub(super) fn reject(
         &self,
         rejection: &GuardRejection,
         request: &ParsedRequest,
@@ -259,134 +221,8 @@ impl<P: Host> GuardPipeline<P> {
         Error::Blocked(Box::new(block_response::whole(&self.host, guard, block, endpoint, stream)))
     }
 
-    async fn check_texts_of_request(
-        &self,
-        request: &ParsedRequest,
-    ) -> Result<Option<ParsedRequest>, GuardRejection> {
-        self.masks.borrow_mut().reserve_placeholders(request.body_text());
-        let mut changed: Option<ParsedRequest> = None;
-        for guard in self.guards_for_phase(Phase::Request) {
-            let effective_request = changed.as_ref().unwrap_or(request);
-            let mut prompt = read_prompt(effective_request)?;
-            let scope =
-                effective_scope(effective_request.endpoint(), self.guard_config(guard).scope);
-            if scope == GuardScope::All {
-                let beside = prompt.read_tools_and_schema(
-                    effective_request.body_text(),
-                    &effective_request.fields().extra_prompt,
-                );
-                beside
-                    .map_err(|_| GuardRejection::Unreadable("a schema that is nested too deep"))?;
-            }
-            if prompt.has_tokens {
-                let unread = GuardError("it is given as numbers of tokens".to_owned());
-                self.handle_failure(guard, Phase::Request, &unread)?;
-            }
-            let is_meant = in_scope(&prompt, scope);
-            if self.checks_images(guard) {
-                let pictures = prompt.images.iter();
-                let pictures = pictures.filter(|it| is_meant(it.message, it.role));
-                let pictures: Vec<&str> = pictures.map(|picture| &*picture.url).collect();
-                if pictures.len() > MAX_IMAGES_PER_REQUEST {
-                    return Err(GuardRejection::Unreadable("more pictures than are checked"));
-                }
-                for some in pictures.chunks(CONCURRENT_IMAGES) {
-                    self.findings.record_run(self.guard_config(guard), Phase::Request);
-                    let looks = some.iter().map(|url| self.check_image(guard, url)).collect();
-                    for verdict in join_all(looks).await {
-                        // An image has nothing that could be masked.
-                        self.apply_verdict(guard, Phase::Request, verdict.into(), "")?;
-                    }
-                }
-            }
-            let texts = prompt.texts.into_iter();
-            let texts = texts.filter(|(number, field)| is_meant(*number, field.role));
-            let mut text_fields = TextFields::new(texts.map(|(_, field)| field));
-            self.run_guard(guard, Phase::Request, &mut text_fields).await?;
-            if let Some(masked) = text_fields.write_body(effective_request.body_text().as_bytes()) {
-                changed = Some(effective_request.with_body(masked));
-            }
-        }
-        if self.guards_for_phase(Phase::Response).any(|guard| self.is_judge(guard)) {
-            let effective_request = changed.as_ref().unwrap_or(request);
-            let prompt = read_prompt(effective_request)?;
-            let is_meant =
-                in_scope(&prompt, effective_scope(effective_request.endpoint(), GuardScope::New));
-            let texts = prompt.texts.into_iter();
-            let texts = texts.filter(|(number, field)| is_meant(*number, field.role));
-            let text = TextFields::new(texts.map(|(_, field)| field)).text();
-            self.question.replace(text[tail_start(&text, MAX_QUESTION_CHARS)..].to_owned());
-        }
-        Ok(changed)
-    }
-
-    async fn check_content(
-        &self,
-        answer: &mut Answer,
-        endpoint: Endpoint,
-    ) -> Result<bool, GuardRejection> {
-        if !self.checks_answers() {
-            return Ok(false);
-        }
-        match &mut answer.content {
-            AnswerContent::Whole(whole) => {
-                let is_error = !answer.status.is_success();
-                if let Some(changed) = self.check_json(whole, is_error).await? {
-                    *whole = changed;
-                }
-                Ok(false)
-            }
-            AnswerContent::Stream(stream) if stream.is_events() => Ok(true),
-            // Vectors hold no text.
-            AnswerContent::Stream(_) if endpoint == Endpoint::Embeddings => Ok(false),
-            AnswerContent::Stream(_) => self.reject_unreadable().map(|()| false),
-        }
-    }
-
-    /// Checks a whole answer, or the error in its place. Returns the changed bytes if masks were
-    /// added or restored.
-    async fn check_json(
-        &self,
-        answer: &Bytes,
-        is_error: bool,
-    ) -> Result<Option<Bytes>, GuardRejection> {
-        let text = str::from_utf8(answer).map_err(|_| Unreadable);
-        let text_fields = match is_error {
-            true => text.and_then(texts_in_error).map(TextFields::new),
-            false => text.and_then(answer_texts).map(TextFields::from_answer),
-        };
-        let Ok(mut text_fields) = text_fields else {
-            if !answer.is_empty() {
-                self.reject_unreadable()?;
-            }
-            return Ok(None);
-        };
-        self.check_texts(&mut text_fields).await?;
-        let restored = self.masks.borrow().restore(&text_fields.text());
-        text_fields.apply_edits(0, &restored);
-        Ok(text_fields.write_body(answer))
-    }
-
-    /// Applies the failure of all answer guards to an answer that cannot be read.
-    pub fn reject_unreadable(&self) -> Result<(), GuardRejection> {
-        let unread = GuardError("the answer cannot be read".to_owned());
-        self.guards_for_phase(Phase::Response)
-            .try_for_each(|guard| self.handle_failure(guard, Phase::Response, &unread))
-    }
-
-    /// Runs all answer guards on texts of an answer.
-    pub(crate) async fn check_texts(
-        &self,
-        input: &mut impl GuardInput,
-    ) -> Result<(), GuardRejection> {
-        for guard in self.guards_for_phase(Phase::Response) {
-            self.run_guard(guard, Phase::Response, input).await?;
-        }
-        Ok(())
-    }
-
     /// Runs one guard on texts.
-    async fn run_guard(
+    pub(super) async fn run_guard(
         &self,
         guard: &ActiveGuard,
         phase: Phase,
@@ -400,13 +236,13 @@ impl<P: Host> GuardPipeline<P> {
             if text.text.len() > MAX_TEXT_BYTES && self.guard_config(guard).kind.calls_service() {
                 match phase {
                     Phase::Request => {
-                        return Err(GuardRejection::Unreadable("more text than is checked"));
+                        return Err(GuardRejection::Unreadable("more than 1 MiB of text"));
                     }
                     Phase::Response => {
                         self.handle_failure(
                             guard,
                             phase,
-                            &GuardError("it is too long".to_owned()),
+                            &GuardError("the text is longer than 1 MiB".to_owned()),
                         )?;
                         continue;
                     }
@@ -423,7 +259,7 @@ impl<P: Host> GuardPipeline<P> {
     }
 
     /// Records a guard's verdict and applies it.
-    fn apply_verdict(
+    pub(super) fn apply_verdict(
         &self,
         guard: &ActiveGuard,
         phase: Phase,
@@ -449,12 +285,8 @@ impl<P: Host> GuardPipeline<P> {
         Ok(verdict)
     }
 
-    fn is_judge(&self, guard: &ActiveGuard) -> bool {
-        matches!(self.guard_config(guard).kind, GuardKind::Judge(_))
-    }
-
     /// Applies a guard's failure.
-    fn handle_failure(
+    pub(super) fn handle_failure(
         &self,
         guard: &ActiveGuard,
         phase: Phase,
@@ -490,53 +322,8 @@ impl<P: Host> GuardPipeline<P> {
     }
 }
 
-/// The longest text that is sent to a service, in bytes: some hundred calls.
-const MAX_TEXT_BYTES: usize = 1 << 20;
-const MAX_IMAGES_PER_REQUEST: usize = 32;
-const CONCURRENT_IMAGES: usize = 4;
-/// Characters at the end of a question that a judge of its answer gets.
-const MAX_QUESTION_CHARS: usize = 4_000;
-
-/// Providers ignore unknown members, however deeply nested; a guard that failed on them would check
-/// nothing.
-fn read_prompt(request: &ParsedRequest) -> Result<Prompt<'_>, GuardRejection> {
-    let prompt =
-        Prompt::parse(request.endpoint(), request.body_text(), request.fields().content.clone());
-    prompt.map_err(|_| GuardRejection::Unreadable(NO_MESSAGE))
-}
-
-const NO_MESSAGE: &str = "something that is no message";
-
-/// A prompt or an input has no roles: all its texts are the user's last message.
-fn effective_scope(endpoint: Endpoint, configured: GuardScope) -> GuardScope {
-    if endpoint == Endpoint::ChatCompletions { configured } else { GuardScope::All }
-}
-
-/// Returns a predicate: whether a message, by its index and its role, is checked.
-fn in_scope(prompt: &Prompt<'_>, scope: GuardScope) -> impl Fn(usize, MessageRole) -> bool + use<> {
-    let last = |speakers: &[MessageRole], is_meant: fn(MessageRole) -> bool| {
-        speakers.iter().rposition(|speaker| is_meant(*speaker))
-    };
-    let speakers = &prompt.roles;
-    let first = match scope {
-        GuardScope::All => 0,
-        GuardScope::New => {
-            // A prefilled assistant message belongs to the question and does not end it.
-            let asked = last(speakers, |speaker| speaker != MessageRole::Assistant);
-            let before = &speakers[..asked.unwrap_or(0)];
-            last(before, |speaker| speaker == MessageRole::Assistant).map_or(0, |at| at + 1)
-        }
-        GuardScope::Last => last(speakers, |speaker| speaker == MessageRole::User).unwrap_or(0),
-    };
-    move |number, speaker| match scope {
-        GuardScope::All => true,
-        GuardScope::Last => number == first,
-        GuardScope::New => number >= first && speaker != MessageRole::System,
-    }
-}
-
 impl<P: Host> std::fmt::Debug for GuardPipeline<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GuardPipeline").field("posts", &self.guards).finish_non_exhaustive()
+        f.debug_struct("GuardPipeline").field("guards", &self.guards).finish_non_exhaustive()
     }
 }

@@ -7,6 +7,8 @@ use serde::Serialize;
 
 use crate::auth::keys::random_chars;
 use crate::host::Host;
+pub(crate) use crate::host::newest_first::MAX_TIMESTAMP_MILLIS;
+use crate::host::newest_first::newest_first_key;
 use crate::record::GuardRecord;
 
 /// Prefix of the keys of verdicts.
@@ -14,9 +16,6 @@ pub const VERDICT_PREFIX: &str = "verdict/";
 
 /// Retention of a verdict.
 pub const VERDICT_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-
-/// Keys count down from here, so that a listing begins with the newest.
-pub const MAX_TIMESTAMP_MILLIS: u64 = 9_999_999_999_999;
 
 /// A finding of a guard.
 #[derive(Debug, Serialize)]
@@ -37,9 +36,9 @@ const MAX_PART_BYTES: usize = 48;
 
 /// Parts of a key behind its time: the request's properties and the finding's. They allow a search
 /// in a listing without reads of the values.
-fn key_parts(noted: &VerdictEntry<'_>) -> [String; 4] {
-    let note = noted.note;
-    [noted.consumer, &note.guard, &note.label, note.result].map(key_part)
+fn key_parts(entry: &VerdictEntry<'_>) -> [String; 4] {
+    let note = entry.note;
+    [entry.consumer, &note.guard, &note.label, note.result].map(key_part)
 }
 
 /// Encodes a text as a part of a key.
@@ -50,19 +49,19 @@ pub fn key_part(text: &str) -> String {
 }
 
 /// Stores a verdict in the background.
-pub fn store_verdict<P: Host>(host: &P, noted: &VerdictEntry<'_>) {
+pub fn store_verdict<P: Host>(host: &P, entry: &VerdictEntry<'_>) {
     #[derive(Serialize)]
     struct StoredVerdict<'a> {
         at_ms: u64,
         #[serde(flatten)]
-        noted: &'a VerdictEntry<'a>,
+        entry: &'a VerdictEntry<'a>,
     }
-    let at_ms = host.now().as_millis();
-    let time = MAX_TIMESTAMP_MILLIS.saturating_sub(at_ms);
-    let parts = key_parts(noted).join("/");
-    let name = format!("{VERDICT_PREFIX}{time:013}-{}/{parts}", random_chars(host, 12));
-    let value = serde_json::to_vec(&StoredVerdict { at_ms, noted });
-    let value = value.expect("texts and numbers always serialise");
+    let now = host.now();
+    let (at_ms, time) = (now.as_millis(), newest_first_key(now));
+    let parts = key_parts(entry).join("/");
+    let name = format!("{VERDICT_PREFIX}{time}-{}/{parts}", random_chars(host, 12));
+    let value = serde_json::to_vec(&StoredVerdict { at_ms, entry });
+    let value = value.expect("strings and numbers always serialize");
     let task_host = host.clone();
     host.defer(async move {
         // The record holds the finding too: an unavailable store only loses the text.

@@ -23,6 +23,13 @@ use crate::request::parse::ParsedRequest;
 /// question.
 pub(crate) const HISTORY_HEADER: &str = "x-serin-history";
 
+/// Stored conversations of one gateway.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConversationStore<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) recent_writes: &'a Rc<RecentWrites>,
+}
+
 /// A conversation that the request extends.
 #[derive(Debug)]
 pub struct LoadedConversation {
@@ -38,13 +45,14 @@ pub struct LoadedConversation {
 /// or the store is unavailable. In that case no turn is added either, because a write would replace
 /// the stored ones.
 pub(crate) async fn load_conversation<P: Host>(
-    (config, recent_writes): (&Config, &Rc<RecentWrites>),
+    store: ConversationStore<'_>,
     host: &P,
     caller: &Caller<'_>,
     headers: &HeaderMap,
     route: RouteIndex,
     request: &mut ParsedRequest,
 ) -> Option<LoadedConversation> {
+    let ConversationStore { config, recent_writes } = store;
     let history = config.history.as_ref()?;
     let is_off = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"off");
     if request.endpoint() != Endpoint::ChatCompletions
