@@ -1,4 +1,4 @@
-//! What the core costs per request and per event, without a host: each beside a baseline.
+//! Cost of the core per request and per event, without a host, each with a baseline.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ const CONFIG: &str = r#"{
   "consumers": [{ "id": "app", "keys": ["secret:APP_KEY"] }]
 }"#;
 
-/// What stands behind [`CONFIG`] where the consumer has a limit that is never reached.
+/// Inserted into [`CONFIG`] to give the consumer a limit that is never reached.
 const LIMIT: &str = r#",
   "limits": [{
     "id": "app", "by": "consumer",
@@ -110,7 +110,7 @@ thread_local! {
 
 impl Tasks for Instant {
     fn defer(&self, task: impl Future<Output = ()> + 'static) {
-        // What has to wait is dropped: the only wait here is one for a time that never comes.
+        // A pending task is dropped: the only wait here is for a time that never comes.
         let _ = pin!(task).poll(&mut Context::from_waker(Waker::noop()));
     }
 
@@ -155,19 +155,19 @@ fn now<T>(work: impl Future<Output = T>) -> T {
     }
 }
 
-/// The whole way of one request: authenticate, admit, plan, call, count, record.
+/// One whole request: authentication, parsing, selection, call, counting, record.
 #[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
 fn request(bencher: Bencher<'_, '_>, bytes: usize) {
     ask(bencher, CONFIG, bytes);
 }
 
-/// The same way where the cache is on and has nothing: a key is made, the answer gathered and kept.
+/// The same with a cache miss: the key is computed, the answer collected and stored.
 #[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
 fn request_missed(bencher: Bencher<'_, '_>, bytes: usize) {
     ask_of(bencher, with_cache(), "no-cache", bytes);
 }
 
-/// The same way, served from what this isolate has kept.
+/// The same with a cache hit from this isolate's memory.
 #[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
 fn request_hit(bencher: Bencher<'_, '_>, bytes: usize) {
     ask_of(bencher, with_cache(), "max-age=60", bytes);
@@ -187,7 +187,7 @@ fn with_cache() -> Config {
     Config { cache: Some(cache), ..read(CONFIG) }
 }
 
-/// The key of a request.
+/// The cache key of a request.
 #[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
 fn cache_key(bencher: Bencher<'_, '_>, bytes: usize) {
     let body = question(bytes);
@@ -213,13 +213,13 @@ fn baseline_sha256(bencher: Bencher<'_, '_>, bytes: usize) {
         .bench_local(|| Sha256::digest(black_box(&body)));
 }
 
-/// The same way, with a reservation before the call and a settlement after it.
+/// The same with a reservation before the call and a settlement after it.
 #[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
 fn request_with_limit(bencher: Bencher<'_, '_>, bytes: usize) {
     ask(bencher, &limited(""), bytes);
 }
 
-/// The same way, admitted from a lease.
+/// The same, admitted from a lease.
 #[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
 fn request_with_leased_limit(bencher: Bencher<'_, '_>, bytes: usize) {
     ask(bencher, &limited(r#", "lease": true"#), bytes);
@@ -255,7 +255,7 @@ fn ask_of(bencher: Bencher<'_, '_>, config: Config, cache: &'static str, bytes: 
     });
 }
 
-/// Baseline: what a gateway does that parses a body into a tree and writes it anew.
+/// Baseline: a gateway that parses a body into a tree and serializes it again.
 #[divan::bench(args = [1 << 10, 64 << 10, 1 << 20])]
 fn baseline_parse_and_serialise(bencher: Bencher<'_, '_>, bytes: usize) {
     let body = question(bytes);
@@ -265,7 +265,7 @@ fn baseline_parse_and_serialise(bencher: Bencher<'_, '_>, bytes: usize) {
     });
 }
 
-/// 200 events, each in a piece of its own, through the reader and the meter.
+/// 200 events, each in its own piece, through the reader and the meter.
 #[divan::bench]
 fn stream_of_200_events(bencher: Bencher<'_, '_>) {
     let event = Bytes::from_static(EVENT);
@@ -279,7 +279,7 @@ fn stream_of_200_events(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// Baseline: the same events, copied once and not looked at.
+/// Baseline: the same events, copied once and not parsed.
 #[divan::bench]
 fn baseline_copy_of_200_events(bencher: Bencher<'_, '_>) {
     bencher.counter(divan::counter::ItemsCount::new(200usize)).bench_local(|| {

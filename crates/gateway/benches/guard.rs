@@ -1,5 +1,4 @@
-//! What the guards that need no service cost per KB of text, and a stream under guard, each beside a
-//! baseline.
+//! Cost of local guards per KB of text, and of a guarded stream, each with a baseline.
 
 use std::collections::VecDeque;
 
@@ -18,14 +17,14 @@ fn main() {
     divan::main();
 }
 
-/// A number that looks drawn, but is the same in each run.
+/// A pseudorandom number, the same in each run.
 fn drawn(seed: usize) -> usize {
     let mixed = (seed as u64).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     ((mixed ^ (mixed >> 31)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 17) as usize
 }
 
 fn han(seed: usize) -> char {
-    // 500 characters make up most of what is written.
+    // 500 characters make up most of ordinary text.
     let number = drawn(seed) % if seed.is_multiple_of(4) { 3_000 } else { 500 };
     char::from_u32(0x4E00 + 7 * number as u32).expect("they are Chinese characters")
 }
@@ -35,7 +34,7 @@ fn latin(seed: usize) -> String {
     (0..length).map(|at| char::from(b'a' + (drawn(seed * 16 + at) % 26) as u8)).collect()
 }
 
-/// Half of them Chinese, of two to four characters, half words of Latin letters.
+/// Half of them Chinese with two to four characters, half Latin words.
 fn entries() -> Vec<String> {
     let entry = |number: usize| match number % 2 {
         0 => (0..2 + number / 2 % 3).map(|at| han(number * 8 + at)).collect(),
@@ -44,7 +43,7 @@ fn entries() -> Vec<String> {
     (0..ENTRIES).map(entry).collect()
 }
 
-/// Text in which nothing is listed.
+/// Text without any listed word.
 #[derive(Clone, Copy, Debug)]
 enum Language {
     English,
@@ -80,7 +79,7 @@ fn words_build(bencher: Bencher<'_, '_>) {
     bencher.bench(|| WordList::new(black_box(&entries).iter().map(String::as_str)));
 }
 
-/// The least that anything can cost that looks at each character.
+/// Baseline: a loop over characters.
 #[divan::bench(args = [Language::English, Language::Chinese])]
 fn baseline_characters(bencher: Bencher<'_, '_>, language: Language) {
     let text = text(language);
@@ -89,7 +88,7 @@ fn baseline_characters(bencher: Bencher<'_, '_>, language: Language) {
         .bench(|| black_box(&text).chars().fold(0_u32, |sum, c| sum.wrapping_add(u32::from(c))));
 }
 
-/// The least that anything can cost that looks at each byte.
+/// Baseline: a loop over bytes.
 #[divan::bench]
 fn baseline_memchr(bencher: Bencher<'_, '_>) {
     let text = text(Language::English);
@@ -108,7 +107,7 @@ fn everything() -> Pii {
     Pii { detect, custom: Vec::new(), action: PiiAction::Replace, restore: true }
 }
 
-/// Text with a datum in about each KB.
+/// Text with about one datum per KB.
 fn personal(language: Language) -> String {
     const DATA: [&str; 4] = [
         "admin@gmail.com",
@@ -147,7 +146,7 @@ fn pii_restore(bencher: Bencher<'_, '_>, language: Language) {
     bencher.counter(BytesCount::of_str(&text)).bench(|| masks.restore(black_box(&text)));
 }
 
-/// What a careless author would write instead: no check digits, no borders.
+/// Baseline: naive patterns without check digits and word borders.
 #[divan::bench]
 fn baseline_regex(bencher: Bencher<'_, '_>) {
     let pattern = r"[\w.+-]+@[\w-]+(\.[\w-]+)+|1[3-9]\d{9}|\d{17}[\dXx]|\d{13,19}|\d+\.\d+\.\d+\.\d+|sk-[\w-]{20,}";
@@ -157,12 +156,12 @@ fn baseline_regex(bencher: Bencher<'_, '_>) {
         .bench(|| pattern.find_iter(black_box(&text)).count());
 }
 
-/// An event of a stream, of 20 characters.
+/// An event of a stream, with 20 characters.
 const EVENT: &[u8] = br#"data: {"id":"chatcmpl-1","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{"content":"twenty letters here "}}]}
 
 "#;
 
-/// 200 events under guard by 100 words, which are looked for in so many characters together.
+/// 200 events guarded by 100 words, with this many characters checked together.
 #[divan::bench(args = [1, 200])]
 fn screen_of_200_events(bencher: Bencher<'_, '_>, window: usize) {
     let entries = entries();

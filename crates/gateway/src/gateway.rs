@@ -1,4 +1,4 @@
-//! The state that the requests of an isolate share.
+//! State that the requests of an isolate share.
 
 use std::rc::Rc;
 
@@ -11,7 +11,9 @@ use crate::auth::keys::KeyCache;
 use crate::cache::lookup::ResponseCache;
 use crate::cache::single_flight::SingleFlight;
 use crate::config_loader::GatewaySecrets;
+use crate::guards::pipeline::GuardServices;
 use crate::guards::word_lists::WordLists;
+use crate::history::load::ConversationStore;
 use crate::host::recent_writes::RecentWrites;
 use crate::limits::local_state::LimiterState;
 use crate::telemetry::otlp::exporter::OtlpExporter;
@@ -19,8 +21,7 @@ use crate::telemetry::record_sinks::RecordSinks;
 use crate::telemetry::usage::aggregator::UsageAggregator;
 use crate::upstream::state::Upstreams;
 
-/// A gateway with its configuration and what it remembers between requests. A host keeps one for as
-/// long as it lives.
+/// A gateway with its configuration and its state between requests. A host keeps one per isolate.
 #[derive(Debug)]
 pub struct Gateway {
     config: Rc<Config>,
@@ -37,7 +38,6 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Opens a gateway.
     pub fn new(config: Config, secrets: GatewaySecrets) -> Rc<Self> {
         Rc::new(Self {
             jwt_authenticator: JwtAuthenticator::new(&config),
@@ -54,9 +54,9 @@ impl Gateway {
         })
     }
 
-    /// Opens a gateway with another configuration that goes on where this one is: what is known of
-    /// providers, budgets and sums of requests stays. What the old configuration has concluded from
-    /// keys and tokens does not, since it names that one's routes.
+    /// Opens a gateway with another configuration and keeps the state of this one: health of
+    /// providers, budgets, and usage totals. Cached keys and tokens are dropped, because they name
+    /// the old configuration's routes.
     pub fn with_config(&self, config: Config, secrets: GatewaySecrets) -> Rc<Self> {
         self.usage_aggregator.set_cardinality(cardinality_limits(&config));
         Rc::new(Self {
@@ -74,33 +74,31 @@ impl Gateway {
         })
     }
 
-    /// The configuration in force.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The secrets that no document names.
+    /// Secrets that no document names.
     pub(crate) fn secrets(&self) -> &GatewaySecrets {
         &self.secrets
     }
 
-    /// What is remembered of issued keys.
+    /// Cached lookups of issued keys.
     pub(crate) fn key_cache(&self) -> &KeyCache {
         &self.key_cache
     }
 
-    /// What was written to the store a moment ago.
+    /// Recent writes to the store.
     pub(crate) fn recent_writes(&self) -> &Rc<RecentWrites> {
         &self.recent_writes
     }
 
-    /// Where finished records go.
+    /// Receivers of finished records.
     pub(crate) fn record_sinks(&self) -> RecordSinks {
         let (usage, exporter) = (Rc::clone(&self.usage_aggregator), Rc::clone(&self.otlp_exporter));
         RecordSinks::new(Rc::clone(&self.config), usage, exporter)
     }
 
-    /// What authenticates callers.
     pub(crate) fn authenticator(&self) -> Authenticator<'_> {
         Authenticator {
             config: &self.config,
@@ -110,7 +108,6 @@ impl Gateway {
         }
     }
 
-    /// The response cache.
     pub(crate) fn response_cache(&self) -> ResponseCache<'_> {
         ResponseCache {
             config: &self.config,
@@ -119,28 +116,35 @@ impl Gateway {
         }
     }
 
-    /// The settings as the steps of a request share them.
+    pub(crate) fn conversation_store(&self) -> ConversationStore<'_> {
+        ConversationStore { config: &self.config, recent_writes: &self.recent_writes }
+    }
+
+    pub(crate) fn guard_services(&self) -> GuardServices<'_> {
+        GuardServices {
+            config: &self.config,
+            upstreams: &self.upstreams,
+            word_lists: &self.word_lists,
+        }
+    }
+
+    /// The configuration, for steps that keep it beyond a borrow.
     pub(crate) fn shared_config(&self) -> &Rc<Config> {
         &self.config
     }
 
-    /// What is known of upstreams.
+    /// State of the upstreams.
     pub(crate) fn upstreams(&self) -> &Rc<Upstreams> {
         &self.upstreams
     }
 
-    /// Word lists that are kept in the store.
-    pub(crate) fn word_lists(&self) -> &WordLists {
-        &self.word_lists
-    }
-
-    /// Leases, and counters for when the ledger is unavailable.
+    /// Leases, and local counters for an unavailable ledger.
     pub(crate) fn limiter_state(&self) -> &Rc<LimiterState> {
         &self.limiter_state
     }
 }
 
-/// How much metrics tell apart.
+/// Bounds on the label values of metrics.
 fn cardinality_limits(config: &Config) -> CardinalityLimits {
     CardinalityLimits { consumers: config.observe.max_consumers, ..CardinalityLimits::default() }
 }

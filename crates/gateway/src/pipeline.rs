@@ -1,12 +1,11 @@
-//! The life of a request, from its head to its answer: the only place where the order of the steps
-//! stands.
+//! The pipeline of a request: the only place where the order of the steps stands.
 
 use std::rc::Rc;
 
 use http::request::Parts;
 
 use crate::auth::access;
-use crate::cache::lookup::{self, CacheLookup};
+use crate::cache::lookup::{self, CacheLookup, CacheRequest};
 use crate::error::Error;
 use crate::gateway::Gateway;
 use crate::guards::pipeline::GuardPipeline;
@@ -28,13 +27,13 @@ use crate::telemetry::transcript::Transcript;
 use crate::upstream::dispatch::Dispatcher;
 
 impl Gateway {
-    /// The request's place in a trace, where traces are sent.
+    /// The request's trace context; `None` if no traces are exported.
     fn start_trace<P: Host>(&self, host: &P, parts: &Parts) -> Option<Rc<TraceContext>> {
         let otlp = self.shared_config().observe.otlp.as_ref().filter(|otlp| otlp.traces)?;
         Some(Rc::new(TraceContext::from_headers(&parts.headers, otlp.sample, host)))
     }
 
-    /// Answers one request. Dropping the future, or the response's body before its end, means that
+    /// Handles one request. Dropping the future, or the response's body before its end, means that
     /// the caller hung up.
     pub async fn handle<P: Host>(
         self: &Rc<Self>,
@@ -60,7 +59,7 @@ impl Gateway {
         body: Body,
     ) -> http::Response<Body> {
         let api = match GatewayEndpoint::parse(&parts.method, parts.uri.path()) {
-            // No record: a load balancer asks every second, and is no caller.
+            // Without a record: a load balancer's health check is no caller's request.
             Ok(GatewayEndpoint::Health) => {
                 return response::strip_body_for_head(&parts.method, response::health_response());
             }
@@ -78,8 +77,8 @@ impl Gateway {
     }
 }
 
-/// Runs the steps of one request. `scope` keeps the books; an error says what the caller gets instead
-/// of an answer.
+/// Runs the steps of one request, in the order in which they stand here. An error is the response in
+/// place of an answer.
 pub(crate) async fn run<P: Host>(
     gateway: &Gateway,
     api: ApiEndpoint,
@@ -89,56 +88,66 @@ pub(crate) async fn run<P: Host>(
 ) -> Result<Reply<P>, Error> {
     let host = &scope.host().clone();
     let config = gateway.shared_config();
-    // The list of addresses costs nothing, so it comes first.
-    let address = access::client_ip(config, parts);
-    access::check_global_ip(config, address)?;
-    // Before the body is read: strangers must not make the gateway work.
-    let caller = gateway.authenticator().authenticate(host, &parts.headers).await?;
+    let headers = &parts.headers;
+
+    // The IP list comes first, because it is the cheapest check.
+    let client_ip = access::client_ip(config, parts);
+    access::check_global_ip(config, client_ip)?;
+    // Authentication comes before the body is read: anonymous clients must not cause work.
+    let caller = gateway.authenticator().authenticate(host, headers).await?;
     scope.authenticated(&caller, api.operation());
-    access::check_caller_ip(&caller, address)?;
+    access::check_caller_ip(&caller, client_ip)?;
     let endpoint = match api {
         ApiEndpoint::Models => return Ok(Reply::models(config, &caller)),
         ApiEndpoint::Inference(endpoint) => endpoint,
     };
-    // The body is parsed once, here; the steps after it work on ranges of it.
-    let mut request =
-        ParsedRequest::read(endpoint, &parts.headers, body, config.server.max_body).await?;
+
+    // The body is parsed only once; later steps work on ranges of it.
+    let mut request = ParsedRequest::read(endpoint, headers, body, config.server.max_body).await?;
     scope.parsed(request.fields());
-    // Permissions name routes, so the route decides what the caller may use.
+    // The route comes next, because permissions name routes.
     let matched = MatchedRoute::lookup(config, &caller, &request.fields().model)?;
-    // The steps after this one see the whole conversation.
-    let stored = (&**config, gateway.recent_writes());
+    // The history comes before all steps that read the conversation.
+    let conversations = gateway.conversation_store();
     let conversation =
-        load::load_conversation(stored, host, &caller, &parts.headers, matched.index, &mut request)
+        load::load_conversation(conversations, host, &caller, headers, matched.index, &mut request)
             .await;
     if let Some(conversation) = &conversation {
         scope.set_header(load::HISTORY_HEADER, conversation.turns().to_string());
     }
     let (request, conversation) = (request, conversation.map(Box::new));
-    let moment = (host.now(), host.entropy());
+
     let upstreams = gateway.upstreams();
+    let now_and_entropy = (host.now(), host.entropy());
     let plan = TargetPlan::select(
         config,
         matched,
         &caller,
         &request,
-        &parts.headers,
+        headers,
         &**upstreams,
-        moment,
+        now_and_entropy,
     )?;
     scope.routed(matched.route, config.models.has_exact(&request.fields().model));
-    if let Some(max) = config.observe.logged_content(matched.index) {
-        scope.capture(Transcript::new(&request, max));
+    if let Some(max_chars) = config.observe.logged_content(matched.index) {
+        scope.capture(Transcript::new(&request, max_chars));
     }
     access::check_parameters(&caller, &request)?;
-    let services = (config, upstreams, gateway.word_lists());
-    let id = scope.record().id.clone();
-    let guards = GuardPipeline::for_request(services, host, matched.index, &caller, &id).await;
-    // A cached answer that the same guards have checked costs nothing.
-    let watch = guards.as_ref().map_or_else(Vec::new, |guards| guards.fingerprint().to_vec());
-    let same = (&request, &plan);
-    let lookup =
-        lookup::lookup(gateway.response_cache(), host, &caller, &parts.headers, same, &watch).await;
+
+    let services = gateway.guard_services();
+    let request_id = scope.record().id.clone();
+    let guards =
+        GuardPipeline::for_request(services, host, matched.index, &caller, &request_id).await;
+    // The cache key names the guards, so a hit needs no check.
+    let fingerprint = guards.as_ref().map_or_else(Vec::new, |guards| guards.fingerprint().to_vec());
+    let cache_request = CacheRequest {
+        caller: &caller,
+        headers,
+        request: &request,
+        plan: &plan,
+        guard_fingerprint: &fingerprint,
+    };
+    let lookup = lookup::lookup(gateway.response_cache(), host, cache_request).await;
     scope.looked_up(lookup.name());
     let (mut slot, charged_hit) = match lookup {
         CacheLookup::Disabled | CacheLookup::Bypass => (None, None),
@@ -148,13 +157,14 @@ pub(crate) async fn run<P: Host>(
             return Ok(Reply::Cached(hit, Retention { slot: None, conversation }));
         }
     };
+
     // Limits come after everything that refuses for free, and before everything that costs money.
     let subject = LimitSubject {
         route: Some(matched.index),
         consumer: caller.id(),
         group: caller.group(),
-        client_ip: address,
-        headers: &parts.headers,
+        client_ip,
+        headers,
         uri: &parts.uri,
     };
     let limits = (&**config, gateway.limiter_state());
@@ -168,10 +178,11 @@ pub(crate) async fn run<P: Host>(
             scope.priced(first.price);
             return Ok(Reply::Cached(hit, Retention { slot: None, conversation }));
         }
-        // The limits send the caller to another target than the one of the hit.
+        // A limit selected another target than the hit's.
         scope.looked_up(CacheLookup::Bypass.name());
     }
-    // Guards come after limits, since their services cost money too.
+
+    // Guards come after limits, because their services cost money too.
     let masked = match &guards {
         Some(guards) => guards.check_request(&request, scope).await?,
         None => None,
@@ -180,21 +191,20 @@ pub(crate) async fn run<P: Host>(
     if let Some(slot) = &mut slot {
         slot.is_capped = max_output_tokens.is_some();
     }
-    let parsed_request = masked.as_ref().unwrap_or(&request);
     let dispatcher = Dispatcher {
         host,
         config,
         upstreams,
-        request: parsed_request,
+        request: masked.as_ref().unwrap_or(&request),
         plan: &plan,
         max_output_tokens,
     };
     let mut answer = dispatcher.dispatch(scope).await?;
-    let is_watched = match &guards {
+    let guards_stream = match &guards {
         Some(guards) => guards.check_answer(&mut answer.answer, &request, scope).await?,
         None => false,
     };
-    let guards = guards.filter(|_| is_watched).map(|guards| (guards, endpoint));
+    let guards = guards.filter(|_| guards_stream).map(|guards| (guards, endpoint));
     let retention = Retention { slot, conversation };
     Ok(Reply::Answer(ServedAnswer { answer, timeouts: matched.route.timeouts, guards, retention }))
 }

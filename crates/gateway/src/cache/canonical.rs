@@ -1,14 +1,14 @@
-//! A request's body as it is compared with others: members in the order of their names, no white
-//! space, and without what changes nothing about the answer. Numbers and texts stay as written.
+//! Canonical form of a request's body for the cache key: members sorted by name, no white space,
+//! and without members that do not affect the answer. Numbers and texts stay as written.
 //!
-//! It reads no meaning into anything: what is written otherwise is another request.
+//! Nothing is interpreted: a value that is written differently is another request.
 
 use std::ops::Range;
 
 use memchr::memchr2;
 
-/// Members of a request that do not change what is answered: how the answer travels, whom the provider
-/// is to bill or to blame, and the model, in whose place the target's stands in the key.
+/// Members of a request that do not affect the answer: its transport, billing and abuse tracking,
+/// and the model, which the target in the key replaces.
 pub(super) const IGNORED_MEMBERS: [&str; 10] = [
     "model",
     "stream",
@@ -22,21 +22,20 @@ pub(super) const IGNORED_MEMBERS: [&str; 10] = [
     "prompt_cache_retention",
 ];
 
-/// Values that lie deeper are compared byte for byte, so that no request can use up the stack.
+/// Deeper values are compared byte for byte, so that no request can exhaust the stack.
 const MAX_DEPTH: usize = 32;
 
-/// What a body comes to.
 #[derive(Debug, Default, PartialEq)]
 pub struct CanonicalRequest {
-    /// The same for bodies that mean the same. It can be told apart from every other, but is no JSON:
-    /// each member and element is followed by a comma.
+    /// Equal for equivalent bodies. It is unambiguous, but not JSON: each member and element is
+    /// followed by a comma.
     pub text: Vec<u8>,
-    /// The request's `temperature`, where it is a number.
+    /// The request's `temperature`, if it is a number.
     pub temperature: Option<f64>,
 }
 
 impl CanonicalRequest {
-    /// Reads a body that is a JSON object. `None` where it is none, which admission has ruled out.
+    /// Reads a body that is a JSON object. `None` if it is not; parsing has ruled that out.
     pub fn parse(body: &[u8]) -> Option<Self> {
         let text = Vec::with_capacity(body.len());
         let mut scribe =
@@ -56,8 +55,8 @@ struct Canonicalizer<'b> {
     body: &'b [u8],
     at: usize,
     text: Vec<u8>,
-    /// The members of every object that is open: where the name stands in the body, and the member in
-    /// the text.
+    /// Members of every open object: the range of the name in the body, and of the member in the
+    /// text.
     members: Vec<(Range<usize>, Range<usize>)>,
     sorted: Vec<u8>,
 }
@@ -117,7 +116,7 @@ impl Canonicalizer<'_> {
         self.at += 1;
         self.text.push(b'{');
         let (first, opening) = (self.members.len(), self.text.len());
-        // Two names that are written differently may be the same: then the order of members counts.
+        // Two names that are written differently may be equal: then the order of members is kept.
         let mut has_escapes = false;
         loop {
             self.skip_space();
@@ -157,8 +156,8 @@ impl Canonicalizer<'_> {
         Some(())
     }
 
-    /// Puts the members of the innermost object in order. Those of one name stay in theirs, since it
-    /// decides which of them counts.
+    /// Sorts the members of the innermost object. Members of one name keep their order, because the
+    /// last one counts.
     fn sort(&mut self, first: usize, opening: usize) {
         let body = self.body;
         let members = &mut self.members[first..];
@@ -189,7 +188,7 @@ impl Canonicalizer<'_> {
         }
     }
 
-    /// Passes over a value, however deep it is.
+    /// Skips a value of any depth.
     fn skip(&mut self) -> Option<Range<usize>> {
         let start = self.at;
         let mut open = 0_usize;
@@ -250,13 +249,13 @@ mod tests {
 
     #[test]
     fn what_could_be_mistaken_for_another() {
-        // Numbers as written: a reader of floats would take these for the same.
+        // Numbers as written: a parser of floats would equate these.
         assert_different(r#"{"seed":1}"#, r#"{"seed":1.0}"#);
         assert_different(r#"{"seed":18446744073709551616}"#, r#"{"seed":18446744073709551617}"#);
-        // Of members with one name the last counts, however the name is written.
+        // Of members with one name the last one counts, however the name is written.
         assert_different(r#"{"a":[{"b":1,"b":2}]}"#, r#"{"a":[{"b":2,"b":1}]}"#);
         assert_different(r#"{"a":[{"b":1,"\u0062":2}]}"#, r#"{"a":[{"\u0062":2,"b":1}]}"#);
-        // A value that only looks as if members were left out.
+        // A nested member is not ignored.
         assert_different(r#"{"a":{"stream":true}}"#, r#"{"a":{}}"#);
         assert_different(r#"{"a":"b\",\"c\":\"d"}"#, r#"{"a":"b","c":"d"}"#);
         assert_different(r#"{"a":"x y"}"#, r#"{"a":"xy"}"#);
@@ -319,7 +318,7 @@ mod tests {
             .prop_map(|members| Value::Object(members.into_iter().collect()))
     }
 
-    /// Writes a value with members in another order and with white space.
+    /// Writes a value with shuffled members and with white space.
     fn shuffled(value: &Value, dice: &mut u64) -> String {
         let mut roll = |max: usize| {
             *dice = dice

@@ -1,17 +1,16 @@
-//! One answer out of the chunks of a stream. Members that nobody here has heard of come along.
+//! Converts the chunks of a stream to a completion. Unknown members are kept.
 
 use bytes::Bytes;
 use openai::{Endpoint, Event, Framer};
 use serde_json::{Map, Value, json};
 
-/// Members of a message that are said once, or again and again in whole; all other texts are said in
-/// parts.
+/// Members of a message that are sent whole, once or repeatedly; all other texts are sent in parts.
 const WHOLE_MEMBERS: [&str; 4] = ["role", "id", "type", "name"];
 
-/// The data of every event of a stream, without `[DONE]` and what follows it.
+/// The data of every event of a stream up to `[DONE]`.
 pub(super) fn event_data(stream: &Bytes) -> Vec<Bytes> {
     let mut framer = Framer::new(usize::MAX);
-    // Some servers forget the blank line behind their last event.
+    // Some servers omit the blank line after their last event.
     let whole: Bytes = [stream, b"\n\n".as_slice()].concat().into();
     let mut all = Vec::new();
     if framer.push(whole).is_err() {
@@ -28,7 +27,7 @@ pub(super) fn event_data(stream: &Bytes) -> Vec<Bytes> {
     all
 }
 
-/// What a caller gets that did not ask for a stream. `None`: some of it cannot be read.
+/// The completion for a caller who did not request a stream. `None` if a chunk cannot be read.
 pub fn chunks_to_completion(endpoint: Endpoint, stream: &Bytes) -> Option<Map<String, Value>> {
     let mut answer = Map::new();
     let mut choices: Vec<Map<String, Value>> = Vec::new();
@@ -39,7 +38,7 @@ pub fn chunks_to_completion(endpoint: Endpoint, stream: &Bytes) -> Option<Map<St
                 ("choices", Value::Array(list)) => {
                     list.into_iter().try_for_each(|choice| merge_chunk(choice, &mut choices))?;
                 }
-                // Providers that report as they go report running totals.
+                // Some providers repeatedly report running totals.
                 ("usage", value @ Value::Object(_)) => {
                     answer.insert(name, value);
                 }
@@ -64,7 +63,7 @@ pub fn chunks_to_completion(endpoint: Endpoint, stream: &Bytes) -> Option<Map<St
     Some(answer)
 }
 
-/// The text that a chat's first choice says; `None` where it says nothing, or calls a tool.
+/// The text of a chat's first choice; `None` if it has none, or calls a tool.
 pub fn first_choice_text(stream: bool, body: &Bytes) -> Option<String> {
     let answer = if stream {
         Value::Object(chunks_to_completion(Endpoint::ChatCompletions, body)?)
@@ -81,7 +80,7 @@ fn choice_index(choice: &Map<String, Value>) -> u64 {
     choice.get("index").and_then(Value::as_u64).unwrap_or(0)
 }
 
-/// Takes one chunk of a choice into what is there of it.
+/// Merges one chunk of a choice.
 fn merge_chunk(chunk: Value, choices: &mut Vec<Map<String, Value>>) -> Option<()> {
     let Value::Object(chunk) = chunk else { return None };
     let at = choices.iter().position(|known| choice_index(known) == choice_index(&chunk));
@@ -113,7 +112,7 @@ fn merge_chunk(chunk: Value, choices: &mut Vec<Map<String, Value>>) -> Option<()
     Some(())
 }
 
-/// Adds what comes to what is there: texts and lists grow, members of lists meet by their `index`.
+/// Merges a value: texts and lists grow, elements of lists are matched by their `index`.
 fn merge_value(known: &mut Value, more: Value, name: &str) {
     match (known, more) {
         (_, Value::Null) => {}
@@ -150,7 +149,7 @@ fn merge_value(known: &mut Value, more: Value, name: &str) {
     }
 }
 
-/// Makes a message of what was said of it.
+/// Turns the merged deltas of a choice into its message.
 fn finish_choice(choice: &mut Map<String, Value>) {
     let message = choice.entry("message").or_insert(Value::Null);
     if !message.is_object() {

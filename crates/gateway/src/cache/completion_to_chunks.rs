@@ -1,15 +1,16 @@
-//! The chunks of a stream out of one answer. Members that nobody here has heard of come along.
+//! Converts a completion to the chunks of a stream. Unknown members are kept.
 
 use openai::Endpoint;
 use serde_json::{Map, Value, json};
 
-/// How long a piece of a text is that is told in pieces, in bytes, up to the end of its word.
+/// Length of a piece if a text is split, in bytes, up to the end of its word.
 const TEXT_PIECE_BYTES: usize = 16;
 
-/// What is said first, whatever the order of members in the answer was.
+/// Members that come first, regardless of their order in the answer.
 const LEADING_MEMBERS: [&str; 3] = ["reasoning_content", "reasoning", "content"];
 
-/// The chunks, but for the one with the usage. `None`: this is not an answer that has chunks.
+/// Returns the chunks without the one that holds the usage. `None` if the answer cannot be a
+/// stream.
 pub(super) fn completion_to_chunks(
     endpoint: Endpoint,
     answer: &Map<String, Value>,
@@ -55,10 +56,10 @@ fn new_chunk(frame: &Map<String, Value>, choice: Value) -> Value {
     Value::Object(chunk)
 }
 
-/// Says a message: who speaks, what was thought and said, then the rest.
+/// Emits a message: the role, reasoning and content, then the rest.
 fn emit_message(mut message: Map<String, Value>, piecewise: bool, mut tell: impl FnMut(Value)) {
     let role = message.remove("role").unwrap_or(json!("assistant"));
-    // As OpenAI does: what is not said at all is null.
+    // As OpenAI does, missing content is null.
     let content = match message.get("content") {
         Some(Value::String(_)) => json!(""),
         Some(_) | None => Value::Null,
@@ -89,7 +90,7 @@ fn emit_message(mut message: Map<String, Value>, piecewise: bool, mut tell: impl
     }
 }
 
-/// A text in whole, or in pieces that end with a word.
+/// The whole text, or pieces that end with a word.
 fn split_text(text: &str, piecewise: bool) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -98,7 +99,7 @@ fn split_text(text: &str, piecewise: bool) -> impl Iterator<Item = &str> {
         }
         let far = if piecewise { rest.ceil_char_boundary(TEXT_PIECE_BYTES) } else { rest.len() };
         let end = rest[far..].find(' ').map_or(rest.len(), |space| far + space);
-        // A script without spaces has no words to wait for.
+        // A script without spaces has no end of a word to wait for.
         let end = if end > far + TEXT_PIECE_BYTES { far } else { end };
         let (piece, behind) = rest.split_at(end);
         rest = behind;

@@ -1,22 +1,22 @@
-//! What a caller says about being served from the cache.
+//! Cache directives of a request.
 
 use http::HeaderMap;
 use http::header::CACHE_CONTROL;
 
-/// A request's own word. The default is to be served what there is, and to have kept what is new.
+/// Directives of a request. By default, it is served from the cache, and its answer is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheDirectives {
-    /// It takes nothing from the cache and leaves nothing in it.
+    /// Neither reads nor writes the cache.
     pub disabled: bool,
-    /// It takes nothing from the cache.
+    /// Does not read the cache.
     pub no_cache: bool,
-    /// The oldest answer that it takes, in seconds.
+    /// The maximum age of an entry, in seconds.
     pub max_age: Option<u64>,
-    /// It is served and kept however high its temperature is.
+    /// Uses the cache regardless of the temperature.
     pub force: bool,
 }
 
-/// The caller's header of this name; the answer's says what became of it.
+/// Header with the caller's directive in a request, and the cache's result in a response.
 const HEADER: &str = "x-serin-cache";
 
 impl CacheDirectives {

@@ -1,4 +1,4 @@
-//! An answer as it is kept: a line of JSON that describes it, and the bytes that its caller was shown.
+//! Cache entry: a JSON line with its metadata, and the body that its caller received.
 
 use bytes::Bytes;
 use civil_time::Timestamp;
@@ -7,43 +7,43 @@ use serde::{Deserialize, Serialize};
 
 const ENTRY_VERSION: u8 = 1;
 
-/// The longest body that an entry can hold, in bytes: a store takes values of 1 MiB.
+/// The longest body that an entry can hold, in bytes: stores limit values to 1 MiB.
 pub const MAX_ENTRY_BODY_BYTES: usize = (1 << 20) - (4 << 10);
 
-/// What is known of an answer that is kept.
+/// Metadata of a cache entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheEntryHead {
     v: u8,
-    /// When it was answered.
+    /// Time of the answer.
     pub at: Timestamp,
-    /// From when on it is not served.
+    /// Time at which the entry expires.
     pub until: Timestamp,
-    /// The route that it came by.
+    /// Route of the request.
     pub route: String,
-    /// Who was answered.
+    /// Consumer who received the answer.
     pub consumer: String,
     /// The `provider/model` that answered.
     pub target: String,
     /// Whether the body is a stream of events.
     pub stream: bool,
-    /// How many bytes follow: a store may cut.
+    /// Length of the body in bytes, because a store may truncate values.
     pub length: usize,
-    /// What it cost.
+    /// Tokens of the answer.
     pub spent: StoredTokens,
 }
 
-/// The tokens of an answer.
+/// Tokens of a stored answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredTokens {
     /// Tokens of the prompt.
     pub input: u64,
-    /// Tokens of the answer.
+    /// Tokens of the completion.
     pub output: u64,
-    /// Those of the prompt that came from the provider's cache.
+    /// Prompt tokens that came from the provider's cache.
     pub cached: u64,
-    /// Those of the answer that were spent on reasoning.
+    /// Completion tokens that were spent on reasoning.
     pub reasoning: u64,
-    /// Whether the provider said so.
+    /// Whether the provider reported the usage.
     pub reported: bool,
 }
 
@@ -62,22 +62,20 @@ impl From<StoredTokens> for Tokens {
     }
 }
 
-/// An answer that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheEntry {
-    /// What is known of it.
     pub head: CacheEntryHead,
-    /// The bytes that were shown.
+    /// Body that the first caller received.
     pub body: Bytes,
 }
 
 impl CacheEntry {
-    /// An answer that is to be kept. The length in the head is the body's.
+    /// Creates an entry. The length in the head is replaced by the body's.
     pub fn new(head: CacheEntryHead, body: Bytes) -> Self {
         Self { head: CacheEntryHead { length: body.len(), ..head }, body }
     }
 
-    /// What a store keeps.
+    /// Bytes in the store.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec(&self.head).expect("a head has only plain members");
         bytes.reserve_exact(1 + self.body.len());
@@ -86,7 +84,7 @@ impl CacheEntry {
         bytes
     }
 
-    /// Reads what a store has kept. `None`: it is not whole, or was written by another version.
+    /// Reads an entry. `None` if it is truncated, or was written by another version.
     pub fn parse(bytes: &Bytes) -> Option<Self> {
         let end = memchr::memchr(b'\n', bytes)?;
         let head: CacheEntryHead = json::from_bytes(&bytes[..end]).ok()?;
@@ -96,7 +94,7 @@ impl CacheEntry {
 }
 
 impl CacheEntryHead {
-    /// Describes an answer.
+    /// Creates the metadata of an answer.
     pub fn new(
         (at, until): (Timestamp, Timestamp),
         (route, consumer, target): (String, String, String),

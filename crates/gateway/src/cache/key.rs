@@ -1,4 +1,4 @@
-//! Under which name an answer is kept.
+//! Cache key: a digest of everything that an answer depends on, and its key in the store.
 
 use config::CacheScope;
 use openai::{Endpoint, percent_encode};
@@ -6,28 +6,26 @@ use sha2::{Digest, Sha256};
 
 use super::canonical::CanonicalRequest;
 
-/// Another number makes all that was kept before unknown.
+/// A change of this version invalidates all earlier entries.
 const KEY_VERSION: &[u8] = b"serin cache 1";
 
-/// How the names of all answers begin.
+/// Prefix of all cache keys in the store.
 const CACHE_KEY_PREFIX: &str = "cache/";
 
-/// Parts of names that would be longer are told by their digest: a store takes names of 512 bytes.
+/// Longer parts of a key are replaced by their digest: a store's keys hold 512 bytes.
 const MAX_PART_BYTES: usize = 120;
 
-/// Who may be served an answer, by name.
+/// Consumers who may be served an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheKeyScope<'a> {
-    /// One consumer.
     Consumer(&'a str),
     /// The members of a group.
     Group(&'a str),
-    /// Everybody.
     All,
 }
 
 impl<'a> CacheKeyScope<'a> {
-    /// The scope of a consumer's requests.
+    /// Scope of a consumer's requests.
     pub fn from_config(scope: CacheScope, consumer: &'a str, group: Option<&'a str>) -> Self {
         match (scope, group) {
             (CacheScope::Consumer, _) | (CacheScope::Group, None) => Self::Consumer(consumer),
@@ -45,28 +43,27 @@ impl<'a> CacheKeyScope<'a> {
     }
 }
 
-/// What an answer depends on beside the request's body.
+/// Properties of the request, apart from its body, that an answer depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheSubject<'a> {
-    /// Who may be served it.
+    /// Consumers who may be served the entry.
     pub scope: CacheKeyScope<'a>,
-    /// The route's id.
+    /// Id of the route.
     pub route: &'a str,
-    /// What was asked for.
     pub endpoint: Endpoint,
-    /// The `provider/model` that was chosen: the sides of a canary do not mix.
+    /// The selected `provider/model`: a canary's answers are separate.
     pub target: &'a str,
-    /// What guards watch it: an answer that was checked otherwise is another one.
+    /// Fingerprint of the guards: an answer that other guards have checked is another entry.
     pub guards: &'a [u8],
 }
 
-/// What makes requests the same.
+/// Digest that equal requests share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CacheKey([u8; 32]);
 
 impl CacheKey {
-    /// The key of a request. Every part is preceded by its length, so that none can pass for the end of
-    /// another.
+    /// Key of a request. Every part is preceded by its length, so that no part can pass for the end
+    /// of another.
     pub fn new(subject: &CacheSubject<'_>, request: &CanonicalRequest) -> Self {
         let scope = match subject.scope {
             CacheKeyScope::Consumer(id) => [b"c", id.as_bytes()],
@@ -91,7 +88,7 @@ impl CacheKey {
         Self(hash.finalize().into())
     }
 
-    /// Its name in the store: by route, then by scope, so that either can be found.
+    /// Key in the store: by route, then by scope, so that entries of either can be listed.
     pub fn storage_key(&self, subject: &CacheSubject<'_>) -> String {
         let mut name = key_prefix(Some(subject.route), Some(subject.scope));
         name.push_str(&base16ct::lower::encode_string(&self.0));
@@ -99,7 +96,7 @@ impl CacheKey {
     }
 }
 
-/// How the names of the answers of a route, or of a scope in a route, begin.
+/// Prefix of the keys of a route, or of a scope in a route.
 pub fn key_prefix(route: Option<&str>, scope: Option<CacheKeyScope<'_>>) -> String {
     let mut names = CACHE_KEY_PREFIX.to_owned();
     if let Some(route) = route {
@@ -113,13 +110,13 @@ pub fn key_prefix(route: Option<&str>, scope: Option<CacheKeyScope<'_>>) -> Stri
     names
 }
 
-/// A text as a part of a name: ASCII without slashes, of bounded length.
+/// Encodes a text as a part of a key: ASCII without slashes, of bounded length.
 pub fn key_part(text: &str) -> String {
     let mut part = String::new();
     percent_encode(text, &mut part);
     if part.len() > MAX_PART_BYTES {
         part.clear();
-        // No encoded text begins so.
+        // No encoded text begins with `+`.
         part.push('+');
         part.push_str(&base16ct::lower::encode_string(&Sha256::digest(text.as_bytes())));
     }
@@ -158,10 +155,10 @@ mod tests {
             CacheSubject { route: "other", ..subject() },
             CacheSubject { endpoint: Endpoint::Completions, ..subject() },
             CacheSubject { target: "deepseek/deepseek-chat", ..subject() },
-            // The same letters, divided otherwise.
+            // The same letters, divided differently.
             CacheSubject { route: "chato", target: "penai/gpt-4o", ..subject() },
             CacheSubject { scope: CacheKeyScope::Consumer(""), route: "achat", ..subject() },
-            // Guards were changed: what was checked before is not served.
+            // After a change of guards, earlier entries are not served.
             CacheSubject { guards: b"words", ..subject() },
             CacheSubject { guards: b"words, pii", ..subject() },
         ];
@@ -206,7 +203,7 @@ mod tests {
                 }
             }
         }
-        // One consumer's names never begin with another's, nor one route's.
+        // No consumer's prefix is a prefix of another's keys, and no route's.
         assert!(!key_prefix(Some("ab"), None).starts_with(&key_prefix(Some("a"), None)));
         let of = |scope| key_prefix(Some("chat"), Some(scope));
         assert!(!of(CacheKeyScope::Consumer("ab")).starts_with(&of(CacheKeyScope::Consumer("a"))));

@@ -1,4 +1,4 @@
-//! The cache, as a request meets it: whether an answer is kept for it, and where its own will be.
+//! Cache lookup for a request, and storage of its answer.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use openai::{Endpoint, Tokens};
 
 use crate::auth::caller::Caller;
 use crate::cache::{
-    CacheDirectives, CacheEntry as Kept, CacheEntryHead, CacheKey, CacheKeyScope, CacheSubject,
+    CacheDirectives, CacheEntry, CacheEntryHead, CacheKey, CacheKeyScope, CacheSubject,
     CanonicalRequest, MAX_ENTRY_BODY_BYTES, Replay, ReplayOptions, StoredTokens, is_complete,
 };
 use crate::host::recent_writes::RecentWrites;
@@ -21,24 +21,23 @@ use crate::routing::plan::TargetPlan;
 
 use super::single_flight::{FlightRole, Leader, SingleFlight};
 
-/// No store keeps anything for a shorter time; the entry itself says how long it counts.
+/// Stores keep no value for a shorter time; the entry holds its own expiry.
 pub(crate) const MIN_STORE_TTL: Duration = Duration::from_secs(60);
 
-/// What the cache has for a request.
+/// Result of a cache lookup.
 #[derive(Debug)]
 pub(crate) enum CacheLookup {
     /// The route has no cache.
     Disabled,
-    /// The request has nothing to do with it.
+    /// The request opted out of caching.
     Bypass,
-    /// Nothing, but the answer will be kept here.
+    /// No entry; the answer will be stored here.
     Miss(Box<FillSlot>),
-    /// An answer.
     Hit(Box<CacheHit>),
 }
 
 impl CacheLookup {
-    /// Its name in records and in `x-serin-cache`.
+    /// Value in records and in `x-serin-cache`.
     pub(crate) fn name(&self) -> Option<&'static str> {
         match self {
             Self::Disabled => None,
@@ -49,29 +48,28 @@ impl CacheLookup {
     }
 }
 
-/// An answer that is served again.
+/// A cache entry that is served.
 #[derive(Debug)]
 pub struct CacheHit {
-    /// The answer.
     pub(crate) replay: Replay,
-    /// The `provider/model` that gave it.
+    /// The `provider/model` that answered.
     pub(crate) target: String,
-    /// How old it is, in whole seconds.
+    /// Age in whole seconds.
     pub(crate) age: u64,
-    /// The pause between its events.
+    /// Pause between events.
     pub(crate) pace: Option<Duration>,
-    /// What it is charged with.
+    /// Tokens that the hit is charged with; `None` if it is free.
     pub(crate) charge: Option<Tokens>,
 }
 
 impl CacheHit {
-    /// Whether limits have a say in it.
+    /// Whether limits apply to the hit.
     pub(crate) fn is_charged(&self) -> bool {
         self.charge.is_some()
     }
 }
 
-/// The place of an answer that is to be kept.
+/// Cache entry to be filled with an answer.
 #[derive(Debug)]
 pub struct FillSlot {
     name: String,
@@ -80,15 +78,15 @@ pub struct FillSlot {
     target: String,
     endpoint: Endpoint,
     ttl: Duration,
-    /// The longest body that is kept, in bytes.
+    /// The longest body that is stored, in bytes.
     pub(crate) max_bytes: usize,
-    /// The answer may be shorter than the request asked for.
+    /// A limit capped the answer, so it may be shorter than the request asked for.
     pub(crate) is_capped: bool,
     leader: Option<Leader>,
     recent_writes: Rc<RecentWrites>,
 }
 
-/// The response cache of one gateway, as its configuration says.
+/// Response cache of a gateway.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ResponseCache<'a> {
     pub(crate) config: &'a Config,
@@ -96,41 +94,49 @@ pub(crate) struct ResponseCache<'a> {
     pub(crate) single_flight: &'a SingleFlight,
 }
 
-/// Looks for an answer that was given before. `guards` stands for whatever watches this request and its
-/// answer: what was watched otherwise is not found.
+/// A request as the cache sees it.
+pub(crate) struct CacheRequest<'a> {
+    pub(crate) caller: &'a Caller<'a>,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) request: &'a ParsedRequest,
+    pub(crate) plan: &'a TargetPlan<'a>,
+    /// Fingerprint of the request's guards: an answer that others have checked is not found.
+    pub(crate) guard_fingerprint: &'a [u8],
+}
+
+/// Looks up the answer to a request.
 pub(crate) async fn lookup<P: Host>(
     shared: ResponseCache<'_>,
     host: &P,
-    caller: &Caller<'_>,
-    headers: &HeaderMap,
-    (parsed_request, plan): (&ParsedRequest, &TargetPlan<'_>),
-    guards: &[u8],
+    cache_request: CacheRequest<'_>,
 ) -> CacheLookup {
+    let CacheRequest { caller, headers, request, plan, guard_fingerprint } = cache_request;
     let cache = shared.config.cache.as_ref();
     let cache = cache.filter(|cache| includes_route(cache.routes.as_deref(), plan.route_index()));
     let Some(cache) = cache else { return CacheLookup::Disabled };
     let directives = CacheDirectives::from_headers(headers);
     let canonical =
-        if directives.disabled { None } else { CanonicalRequest::parse(parsed_request.body()) };
+        if directives.disabled { None } else { CanonicalRequest::parse(request.body()) };
     let is_hot = |temperature: f64| temperature * 1_000.0 > f64::from(cache.max_temperature);
     let canonical =
-        canonical.filter(|request| directives.force || !request.temperature.is_some_and(is_hot));
+        canonical.filter(|body| directives.force || !body.temperature.is_some_and(is_hot));
     let Some(canonical) = canonical else { return CacheLookup::Bypass };
     let target = plan.targets()[0].label();
     let subject = CacheSubject {
         scope: CacheKeyScope::from_config(cache.scope, caller.id(), caller.group()),
         route: &plan.route().id,
-        endpoint: parsed_request.endpoint(),
+        endpoint: request.endpoint(),
         target: &target,
-        guards,
+        guards: guard_fingerprint,
     };
     let name = CacheKey::new(&subject, &canonical).storage_key(&subject);
     let mut leader = None;
     if !directives.no_cache {
-        let reader = EntryReader { host, cache, directives, request: parsed_request };
+        let reader = EntryReader { host, cache, directives, request };
         let now = host.now();
-        // Whoever wants a stream wants its first token now.
-        if !parsed_request.fields().stream {
+        // Only requests for whole answers are coalesced: a caller of a stream needs its first token
+        // at once.
+        if !request.fields().stream {
             match shared.single_flight.join(&name, now) {
                 FlightRole::Leader(first) => leader = Some(first),
                 FlightRole::Follower(flight) => {
@@ -155,7 +161,7 @@ pub(crate) async fn lookup<P: Host>(
         name,
         route: plan.route().id.clone(),
         consumer: caller.id().to_owned(),
-        endpoint: parsed_request.endpoint(),
+        endpoint: request.endpoint(),
         ttl: jittered_ttl(cache, host.entropy()),
         max_bytes: cache.max_entry.min(MAX_ENTRY_BODY_BYTES),
         is_capped: false,
@@ -165,19 +171,19 @@ pub(crate) async fn lookup<P: Host>(
     }))
 }
 
-/// Whether a route is among those of a section.
+/// Whether a route is in a section's list of routes.
 pub(crate) fn includes_route(routes: Option<&[RouteIndex]>, route: RouteIndex) -> bool {
     routes.is_none_or(|routes| routes.contains(&route))
 }
 
-/// How long an answer is kept: shorter by chance, so that not all end at once.
+/// Time to live of an entry, randomly shortened so that entries do not expire at the same time.
 fn jittered_ttl(cache: &Cache, entropy: u64) -> Duration {
     let share = u64::from(cache.jitter) * (entropy % 1_001) / 1_000;
     let ttl = u64::try_from(cache.ttl.as_millis()).unwrap_or(u64::MAX);
     Duration::from_millis(ttl - ttl / 1_000 * share.min(1_000))
 }
 
-/// Makes an answer of what was kept.
+/// Creates hits from stored entries.
 struct EntryReader<'a, P> {
     host: &'a P,
     cache: &'a Cache,
@@ -186,12 +192,12 @@ struct EntryReader<'a, P> {
 }
 
 impl<P: Clock> EntryReader<'_, P> {
-    /// `None`: it is broken, too old, or cannot be told in the way that is asked for.
+    /// `None` if the entry is corrupt, expired, or cannot be converted to the requested form.
     fn to_hit(&self, bytes: &Bytes) -> Option<CacheHit> {
-        let entry = Kept::parse(bytes)?;
+        let entry = CacheEntry::parse(bytes)?;
         let now = self.host.now();
         let age = now.since(entry.head.at);
-        // The time to live may have been made shorter since.
+        // The configured time to live may be shorter now than when the entry was stored.
         if now >= entry.head.until || age >= self.cache.ttl {
             return None;
         }
@@ -216,7 +222,7 @@ impl<P: Clock> EntryReader<'_, P> {
 }
 
 impl FillSlot {
-    /// Keeps an answer that was shown whole, if it is worth it.
+    /// Stores an answer that was delivered whole, if it is complete and fits.
     pub(crate) async fn store<P: Host>(
         self,
         host: &P,
@@ -224,7 +230,8 @@ impl FillSlot {
         target: Option<&str>,
         tokens: Tokens,
     ) {
-        // A fallback's answer is not what is asked for: the next caller may have the chosen one's.
+        // A fallback's answer is not stored: the next request may be answered by the selected
+        // target.
         let is_whole = || is_complete(self.endpoint, stream, &body, self.is_capped);
         if target != Some(self.target.as_str()) || !is_whole() {
             return;
@@ -233,12 +240,12 @@ impl FillSlot {
         let names = (self.route, self.consumer, self.target);
         let head =
             CacheEntryHead::new((now, now + self.ttl), names, stream, StoredTokens::from(tokens));
-        let bytes = Bytes::from(Kept::new(head, body).to_bytes());
+        let bytes = Bytes::from(CacheEntry::new(head, body).to_bytes());
         self.recent_writes.record_write(self.name.clone(), Some(bytes.clone()), now);
         if let Some(leader) = self.leader {
             leader.publish(bytes.clone());
         }
-        // A cache that is away is no cache; nobody has to be told.
+        // A failed write only loses the entry.
         let _ = host.put(&self.name, bytes.to_vec(), Some(self.ttl.max(MIN_STORE_TTL))).await;
     }
 }

@@ -1,7 +1,6 @@
-//! Answers that are served again: what makes two requests the same, what is kept of an answer, and how
-//! it is told once more, in either form.
+//! Response cache: cache keys, entries, and conversion of an entry to the requested form.
 //!
-//! Pure: it reads no store and no clock, and does not know whether an answer may be kept. The rooms do.
+//! Only `lookup` and `single_flight` read a store or a clock; the other modules are pure.
 
 mod canonical;
 mod chunks_to_completion;

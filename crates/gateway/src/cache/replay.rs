@@ -1,4 +1,4 @@
-//! How a kept answer is told again: as it was, but for fresh ids, or in the other form.
+//! Replay of a cache entry: with fresh ids, in the stored form or converted to the other.
 
 use bytes::Bytes;
 use openai::Endpoint;
@@ -10,31 +10,28 @@ use super::chunks_to_completion::{chunks_to_completion, event_data};
 use super::completion_to_chunks::completion_to_chunks;
 use super::entry::{CacheEntry, StoredTokens};
 
-/// In which way an answer is wanted.
+/// Requested form of a replay.
 #[derive(Clone, Copy, Debug)]
 pub struct ReplayOptions<'a> {
-    /// What was asked for.
     pub endpoint: Endpoint,
-    /// Whether a stream is wanted.
+    /// Whether a stream is requested.
     pub stream: bool,
-    /// Whether its usage is wanted.
+    /// Whether the stream's usage is requested.
     pub include_usage: bool,
-    /// The end of the answer's id.
+    /// Suffix of the answer's id.
     pub id: &'a str,
-    /// Whether a text that was kept in one piece is to come in several.
+    /// Whether a text that was stored in one piece is split.
     pub split_text: bool,
 }
 
-/// An answer that is told again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replay {
-    /// In one piece.
     Whole(Bytes),
-    /// As events.
+    /// The events of a stream.
     Events(Vec<Bytes>),
 }
 
-/// The members of an answer or of a chunk that are looked at.
+/// The members of an answer or of a chunk that a replay needs.
 #[derive(Deserialize)]
 struct AnswerOutline<'a> {
     #[serde(borrow)]
@@ -46,7 +43,7 @@ struct AnswerOutline<'a> {
 }
 
 impl Replay {
-    /// Tells a kept answer. `None`: it cannot be told in this way.
+    /// Replays an entry. `None` if it cannot be converted.
     pub fn from_entry(entry: &CacheEntry, how: ReplayOptions<'_>) -> Option<Self> {
         let id = match how.endpoint {
             Endpoint::ChatCompletions => format!("chatcmpl-{}", how.id),
@@ -83,7 +80,7 @@ impl Replay {
     }
 }
 
-/// A kept stream with a fresh id. The event that carries nothing but usage is shown to who asks for it.
+/// A stored stream with a fresh id, with or without the event that carries nothing but usage.
 fn replay_stream(entry: &CacheEntry, id: &str, wants_usage: bool) -> Option<Replay> {
     let mut events = Vec::new();
     let mut has_usage = false;
@@ -109,7 +106,7 @@ fn replay_stream(entry: &CacheEntry, id: &str, wants_usage: bool) -> Option<Repl
     Some(Replay::Events(events))
 }
 
-/// The same JSON with another id, where it has one, and what else is known of it.
+/// The same JSON with another id, if it has one, and an outline of it.
 fn with_new_id<'a>(text: &'a Bytes, id: &str) -> Option<(AnswerOutline<'a>, Bytes)> {
     let outline: AnswerOutline<'_> = json::from_bytes(text).ok()?;
     let known = outline.id.filter(|known| known.get().starts_with('"') && !id.is_empty());
@@ -130,7 +127,7 @@ fn set_id(answer: &mut Map<String, Value>, id: &str) {
     }
 }
 
-/// The last chunk of a stream, made of another one of it.
+/// The last chunk of a stream, built from another chunk.
 fn usage_chunk(mut like: Value, usage: Value) -> Value {
     like["choices"] = json!([]);
     like["usage"] = usage;
@@ -148,12 +145,12 @@ fn usage_json(spent: StoredTokens) -> Value {
 }
 
 fn sse_event(data: &str) -> Bytes {
-    // Data of several lines was joined by line feeds; each is a line of its own.
+    // Data of several lines was joined by line feeds; each becomes a line of its own.
     ["data: ", &data.replace('\n', "\ndata: "), "\n\n"].concat().into()
 }
 
-/// Whether a body says everything that it has to: every choice has ended, and none because somebody
-/// objected to it or failed, nor, where the gateway capped it, by its length.
+/// Whether a body is complete: every choice has ended, and none by a content filter, an error, or,
+/// if the gateway capped it, its length.
 pub fn is_complete(endpoint: Endpoint, stream: bool, body: &Bytes, is_capped: bool) -> bool {
     #[derive(Deserialize)]
     struct Answer<'a> {

@@ -1,7 +1,7 @@
-//! Answers that are under way, so that whoever asks for the same meanwhile waits for the first one's.
+//! Request coalescing: identical concurrent requests share the first one's response.
 //!
-//! Only bytes are shared, and whoever waits looks again by a timer of its own: hosts do not let one
-//! request use, or wake, what belongs to another.
+//! Only bytes are shared, and followers poll by a timer of their own: hosts do not let one request
+//! use or wake the resources of another.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,15 +13,15 @@ use civil_time::Timestamp;
 
 use crate::host::Clock;
 
-/// How long the first one is waited for. A host may end a request without a word, so it is not for ever.
+/// The longest wait for the first request. A host may end it without a signal.
 const LEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// The first and the longest pause between two looks.
+/// The first and the longest interval between two polls.
 const INITIAL_POLL_INTERVAL: Duration = Duration::from_millis(4);
 const MAX_POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// From so many on, those that nobody waits for any more are thrown out.
+/// Number of flights from which abandoned ones are removed.
 const SWEEP_THRESHOLD: usize = 256;
 
-/// The answers under way in this isolate, by the name under which they will be kept. A clone is the same.
+/// Responses in flight in this isolate, by their cache key. Clones share the state.
 #[derive(Clone, Debug, Default)]
 pub struct SingleFlight(Rc<RefCell<BTreeMap<String, Flight>>>);
 
@@ -38,16 +38,16 @@ enum FlightState {
     Abandoned,
 }
 
-/// Who is the first, and who waits.
+/// Role of a request among identical ones.
 #[derive(Debug)]
 pub(crate) enum FlightRole {
-    /// Nobody asks for the same.
+    /// The first request.
     Leader(Leader),
-    /// Somebody does.
+    /// A request that waits for the first one.
     Follower(Flight),
 }
 
-/// The first one's duty to say what came of it. Dropping it says that nothing did.
+/// Obligation of the first request to publish its result. Dropping it publishes that there is none.
 #[derive(Debug)]
 pub(crate) struct Leader {
     name: String,
@@ -56,7 +56,7 @@ pub(crate) struct Leader {
 }
 
 impl SingleFlight {
-    /// Takes a seat.
+    /// Joins the flight of a cache key, or starts one.
     pub(crate) fn join(&self, name: &str, now: Timestamp) -> FlightRole {
         let mut all = self.0.borrow_mut();
         let is_young = |flight: &Flight| now < flight.began + LEADER_TIMEOUT;
@@ -73,12 +73,13 @@ impl SingleFlight {
 }
 
 impl Flight {
-    /// Waits for the first one's answer, until then at most. `None`: it has none to share, or is late.
+    /// Waits for the first request's response until `until` at most. `None` if it has none to
+    /// share, or is late.
     pub(crate) async fn wait(&self, clock: &impl Clock, until: Timestamp) -> Option<Bytes> {
         let until = until.min(self.began + LEADER_TIMEOUT);
         let mut pause = INITIAL_POLL_INTERVAL;
         loop {
-            // Not held while waiting.
+            // The borrow must not be held while waiting.
             let state = self.state.borrow().clone();
             match state {
                 FlightState::Published(bytes) => return Some(bytes),
@@ -96,7 +97,7 @@ impl Flight {
 }
 
 impl Leader {
-    /// Shares the answer with those who wait.
+    /// Publishes the response to the followers.
     pub(crate) fn publish(self, bytes: Bytes) {
         self.flight.state.replace(FlightState::Published(bytes));
     }
@@ -109,7 +110,7 @@ impl Drop for Leader {
             *state = FlightState::Abandoned;
         }
         let mut all = self.single_flight.0.borrow_mut();
-        // A later one may have taken the place of one that was given up.
+        // A later flight may have replaced one that was given up.
         if all.get(&self.name).is_some_and(|other| Rc::ptr_eq(&other.state, &self.flight.state)) {
             all.remove(&self.name);
         }
@@ -157,7 +158,7 @@ mod tests {
         assert_eq!(fake_host.now().since(began), Duration::from_secs(2));
         assert_eq!(block_on(flight.wait(&fake_host, began + Duration::from_secs(60))), None);
         assert_eq!(fake_host.now().since(began), LEADER_TIMEOUT);
-        // A host that ended the first one's request told nobody.
+        // A host may end the leader's request without dropping the leader.
         let FlightRole::Leader(second) = flights.join("a", fake_host.now()) else {
             panic!("it was given up")
         };

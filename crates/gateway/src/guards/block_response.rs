@@ -1,4 +1,4 @@
-//! What a caller gets in place of what a guard did not let pass.
+//! The response in place of content that a guard blocked.
 
 use bytes::Bytes;
 use config::{BlockFormat, Guard};
@@ -12,10 +12,10 @@ use crate::request::request_id;
 
 use super::pipeline::GuardBlock;
 
-/// The model that says so.
+/// Model name of such a response.
 const BLOCK_MODEL_NAME: &str = "from-security-guard";
 
-/// The reply in the shape that the guard asks for. Embeddings have no message to say it in.
+/// The response in the configured form. Embeddings have no message, so they get an error.
 pub(crate) fn whole(
     clock: &impl Clock,
     guard: &Guard,
@@ -56,8 +56,8 @@ fn error_body(guard: &Guard, endpoint: Endpoint) -> ErrorBody<'_> {
     }
 }
 
-/// The end of a stream that a guard has stopped, or all of one. As an error it has no `[DONE]`: the
-/// answer is not whole.
+/// The end of a stream that a guard blocks, or a whole stream. After an error there is no `[DONE]`:
+/// the answer is not complete.
 pub fn block_events(
     clock: &impl Clock,
     guard: &Guard,

@@ -1,4 +1,4 @@
-//! What guards have noted of one request: for its record, and for those who look at verdicts later.
+//! Findings of guards for one request: for its record and for the verdict log.
 
 use std::cell::RefCell;
 
@@ -9,12 +9,12 @@ use crate::guards::verdict_log::{self, VerdictEntry};
 use crate::host::Host;
 use crate::record::{GuardRecord, RecordedFindings};
 
-/// At most so many notes are taken of one request.
+/// Findings recorded for one request.
 const MAX_FINDINGS: usize = 20;
-/// So much of a service's complaint is kept, in characters.
+/// Characters of a finding's reason that are kept.
 const MAX_REASON_CHARS: usize = 200;
 
-/// A request's notes.
+/// Findings of a request.
 pub(crate) struct GuardFindings {
     request: String,
     consumer: String,
@@ -23,13 +23,13 @@ pub(crate) struct GuardFindings {
 }
 
 impl GuardFindings {
-    /// Opens the notes of a request by its id, its consumer and its route.
+    /// Creates the findings of a request with its id, consumer, and route.
     pub(crate) fn new(request: &str, consumer: &str, route: String) -> Self {
         let (request, consumer) = (request.to_owned(), consumer.to_owned());
         Self { request, consumer, route, recorded: RefCell::default() }
     }
 
-    /// Notes that a guard looks at something.
+    /// Records that a guard checks something.
     pub(crate) fn record_run(&self, guard: &Guard, phase: Phase) {
         let watched = &mut self.recorded.borrow_mut().guards_run;
         if !watched.iter().any(|(id, other)| *id == guard.id && *other == phase.name()) {
@@ -37,7 +37,7 @@ impl GuardFindings {
         }
     }
 
-    /// Notes what a guard has found in a text, or why it has found nothing.
+    /// Records a guard's finding in a text, or its error.
     pub(crate) fn record_finding<P: Host>(
         &self,
         host: &P,
@@ -54,12 +54,12 @@ impl GuardFindings {
             level: finding.level.name(),
         };
         let RecordedFindings { found, guards_run: watched } = &mut *self.recorded.borrow_mut();
-        // A stream may mask the same thing in every window.
+        // A stream may mask the same datum in every window.
         if found.contains(&note) {
             return;
         }
         if found.len() >= MAX_FINDINGS {
-            // Too much to tell is not nothing.
+            // A guard whose findings exceed the maximum must not count as passed.
             watched.retain(|(id, phase)| *id != note.guard || *phase != note.phase);
             return;
         }
@@ -78,7 +78,7 @@ impl GuardFindings {
         found.push(note);
     }
 
-    /// Hands out what was noted since the last time.
+    /// Returns the findings since the last call.
     pub(crate) fn take(&self) -> RecordedFindings {
         self.recorded.take()
     }

@@ -1,4 +1,4 @@
-//! Asks a guard about a text: what needs no service at once, and services in bounded time.
+//! Runs one guard on a text: local guards at once, guard services within their timeout.
 
 use std::time::Duration;
 
@@ -23,24 +23,24 @@ use crate::upstream::request;
 
 use super::pipeline::{ActiveGuard, GuardPipeline, GuardResult};
 
-/// The longest answer of a service that is read.
+/// The longest response of a service, in bytes.
 const MAX_RESPONSE_BYTES: usize = 256 << 10;
-/// So many parts of one text are checked at once.
+/// Parts of one text that are checked concurrently.
 const CONCURRENT_PARTS: usize = 4;
-/// The longest part of a text that services other than Alibaba's are shown at once, in characters.
+/// The longest part of a text for services other than Alibaba's, in characters.
 const MAX_PART_CHARS: usize = 8_000;
-/// So much of the end of a text is shown to a service again with what follows it: a phrase, in
-/// characters.
+/// Characters at the end of a text that are sent to a service again with the text after them: the
+/// length of a phrase.
 const OVERLAP_CHARS: usize = 50;
-/// Of one text, so many rounds of questions may fail before no more are asked.
+/// Failed rounds of calls for one text after which no more calls are made.
 const MAX_FAILED_ROUNDS: usize = 2;
-/// What is longer is no datum of ours, in bytes.
+/// The longest datum of a built-in kind, in bytes.
 const MAX_DATUM_BYTES: usize = 4 << 10;
-/// The same for patterns of the operator's own.
+/// The longest match of an operator's pattern, in characters.
 const MAX_CUSTOM_DATUM_CHARS: usize = 100;
 
 impl<P: Host> GuardPipeline<P> {
-    /// Asks a guard about a text.
+    /// Runs a guard on a text.
     pub(crate) async fn invoke_guard(
         &self,
         guard: &ActiveGuard,
@@ -50,7 +50,7 @@ impl<P: Host> GuardPipeline<P> {
         let timeout = self.guard_config(guard).timeout;
         let (whole, goes_on) = (text, text.goes_on);
         let text = text.text.as_str();
-        // Who masks says where: in the text as it is.
+        // Masking needs positions in the text as written.
         let read = if self.masks_input(guard) { None } else { unescape(text) };
         let text = read.as_deref().unwrap_or(text);
         match &self.guard_config(guard).kind {
@@ -112,7 +112,7 @@ impl<P: Host> GuardPipeline<P> {
         }
     }
 
-    /// How many bytes at the end of a text a guard cannot judge before it knows what follows them.
+    /// Bytes at the end of a text that a guard cannot judge before it has the text after them.
     pub(crate) fn undecided_bytes(&self, guard: &ActiveGuard, text: &GuardText) -> usize {
         if !text.goes_on {
             return 0;
@@ -125,7 +125,7 @@ impl<P: Host> GuardPipeline<P> {
                 let escaped = if text.text.contains('\\') { last(LOOKBEHIND_CHARS) } else { 0 };
                 undecided(&words.inline_words).max(kept).max(escaped)
             }
-            // How far an operator's pattern reaches nobody knows.
+            // The length of a match of an operator's pattern is not known.
             GuardKind::Pii(pii) if !pii.custom.is_empty() => {
                 partial_datum_bytes(&text.text).max(last(MAX_CUSTOM_DATUM_CHARS))
             }
@@ -158,7 +158,7 @@ impl<P: Host> GuardPipeline<P> {
         openai_moderation::parse_verdict(&answer, &settings.thresholds, results)
     }
 
-    /// Whether a guard looks at pictures.
+    /// Whether a guard checks images.
     pub(crate) fn checks_images(&self, guard: &ActiveGuard) -> bool {
         match &self.guard_config(guard).kind {
             GuardKind::Aliyun(aliyun) => aliyun.image_service.is_some(),
@@ -167,7 +167,7 @@ impl<P: Host> GuardPipeline<P> {
         }
     }
 
-    /// Asks a guard about a picture. Who cannot look at pictures lets them pass.
+    /// Runs a guard on an image. A guard that cannot check images passes them.
     pub(crate) async fn check_image(
         &self,
         guard: &ActiveGuard,
@@ -193,7 +193,7 @@ impl<P: Host> GuardPipeline<P> {
         }
     }
 
-    /// The bars of a guard that tells dimensions apart; what is said has the post's own.
+    /// Block levels of a guard with dimensions; the content dimension has the level of this caller.
     fn block_levels(&self, aliyun: &Aliyun, guard: &ActiveGuard) -> Vec<(Dimension, Level)> {
         let mut bars = aliyun.block_levels.clone();
         if self.has_override(guard)
@@ -210,7 +210,7 @@ impl<P: Host> GuardPipeline<P> {
         RequestNonce { now: self.host.now(), nonce }
     }
 
-    /// Asks about a text in parts that the service can take, some at once, until one is blocked.
+    /// Calls a service with parts of a text that fit, several concurrently, until one is blocked.
     async fn check_in_parts<F: Future<Output = Result<Verdict, GuardError>>>(
         &self,
         guard: &ActiveGuard,
@@ -222,8 +222,8 @@ impl<P: Host> GuardPipeline<P> {
         let (mut masked, mut findings, mut error) = (Vec::new(), Vec::new(), None);
         let mut troubles = 0;
         for some in parts.chunks(CONCURRENT_PARTS) {
-            // Whoever must know does already that he will not, and nobody waits for a service that is
-            // away as often as there are parts.
+            // A fail-closed guard has failed already; an unavailable service is not called for
+            // every part.
             let is_closed = self.guard_config(guard).on_error == OnError::Closed;
             if troubles == MAX_FAILED_ROUNDS || (is_closed && troubles > 0) {
                 break;
@@ -275,7 +275,7 @@ impl<P: Host> GuardPipeline<P> {
         self.send(request, timeout).await
     }
 
-    /// Sends a request and reads the answer whole, in time.
+    /// Sends a request and reads the whole response within the timeout.
     async fn send(
         &self,
         request: http::Request<Bytes>,
@@ -287,7 +287,7 @@ impl<P: Host> GuardPipeline<P> {
             let (head, body) = response.into_parts();
             let body = body.collect(MAX_RESPONSE_BYTES).await;
             let body = body.map_err(|_| GuardError("its answer broke off".to_owned()))?;
-            // Alibaba's service explains what is wrong in the body, whatever the status is.
+            // Alibaba's service explains errors in the body, regardless of the status.
             match head.status.is_success() {
                 true => Ok(body),
                 false => Err(GuardError(format!("it answered {}", head.status.as_u16()))),
@@ -298,7 +298,7 @@ impl<P: Host> GuardPipeline<P> {
     }
 }
 
-/// How many bytes at the end of a text may be the beginning of a datum.
+/// Bytes at the end of a text that may be the beginning of a datum.
 fn partial_datum_bytes(text: &str) -> usize {
     pii::undecided_bytes(text).min(MAX_DATUM_BYTES)
 }
@@ -312,7 +312,7 @@ fn check_words(
         let (dimension, level) = (Dimension::Content, Level::High);
         Ok(Verdict::Block(vec![Finding { dimension, level, label: label.to_owned() }]))
     };
-    // Where a word in what was shown begins is not known: the first may be cut.
+    // The first word may be cut, because the text before it was shown earlier.
     let read = unescape(&text.text).map(|read| {
         let cut = if text.unchecked_from == 0 {
             0

@@ -1,4 +1,4 @@
-//! Lists of words that are kept in the store, as they were read last.
+//! Word lists from the store, cached in memory.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,14 +10,14 @@ use guards::WordList;
 
 use crate::host::{Clock, KvStore};
 
-/// How the names of lists begin. A list is text, one word in each line.
+/// Prefix of the keys of word lists. A list is text with one word per line.
 pub const WORD_LIST_PREFIX: &str = "words/";
 
-/// For so long a list is not read again: a change holds everywhere a minute later, with what the
-/// store itself may be behind.
+/// Time for which a list is not read again: a change takes effect everywhere within a minute, plus
+/// the store's own delay.
 const FRESH_FOR: Duration = Duration::from_secs(30);
 
-/// The lists that were read. The configuration names them, so there are few.
+/// Lists read so far. The configuration names them, so there are few.
 #[derive(Debug, Default)]
 pub struct WordLists {
     cached: RefCell<BTreeMap<String, CachedWordList>>,
@@ -31,7 +31,8 @@ struct CachedWordList {
 }
 
 impl WordLists {
-    /// A list; `None` where there is none that can be read. While the store is away the last one that was read counts.
+    /// A list; `None` if there is none that can be read. While the store is unavailable the last
+    /// state is used.
     pub async fn get(&self, host: &(impl Clock + KvStore), name: &str) -> Option<Rc<WordList>> {
         let now = host.now();
         let fresh = |kept: &&CachedWordList| now.since(kept.read_at) < FRESH_FOR;
@@ -55,7 +56,7 @@ impl WordLists {
             }
             (Err(_), None) => return None,
         };
-        // What is no text is no list that has nothing in it.
+        // Bytes that are not text are no list, rather than an empty one.
         let list = text.as_deref().and_then(|text| str::from_utf8(text).ok());
         let lexicon = list.map(|list| Rc::new(WordList::new(list.lines())));
         read.insert(name.to_owned(), CachedWordList { read_at: now, text, words: lexicon.clone() });

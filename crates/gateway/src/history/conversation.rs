@@ -1,7 +1,7 @@
-//! Conversations that are remembered for callers who bring only their next question: when one does, what
-//! is put before it, and what is kept.
+//! Stored conversations: detection of a lone question, the earlier turns before it, and their
+//! limits.
 //!
-//! Pure: the room reads and writes the store.
+//! Pure: `load` reads and writes the store.
 
 use std::ops::Range;
 
@@ -24,20 +24,18 @@ pub struct Conversation {
 /// A question and its answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Turn {
-    /// When it was answered.
+    /// Time of the answer.
     pub at: Timestamp,
-    /// The message as it came.
+    /// The message as received.
     pub question: Box<RawValue>,
-    /// What was answered.
     pub answer: String,
 }
 
-/// How much of a conversation is kept.
+/// Limits of a stored conversation.
 #[derive(Clone, Copy, Debug)]
 pub struct ConversationLimits {
-    /// The most turns.
     pub turns: usize,
-    /// The most bytes of them.
+    /// Total size of questions and answers.
     pub bytes: usize,
 }
 
@@ -54,7 +52,7 @@ impl Default for Conversation {
 }
 
 impl Conversation {
-    /// Reads what was kept; what is broken is forgotten.
+    /// Reads a stored conversation; a corrupt one is empty.
     pub fn parse(bytes: &[u8]) -> Self {
         json::from_bytes::<Self>(bytes)
             .ok()
@@ -62,28 +60,26 @@ impl Conversation {
             .unwrap_or_default()
     }
 
-    /// What is kept.
+    /// Bytes in the store.
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("turns have only plain members")
     }
 
-    /// The turns, the oldest first.
     pub fn turns(&self) -> &[Turn] {
         &self.turns
     }
 
-    /// When it was added to last.
+    /// Time of the last turn.
     pub fn last_turn_at(&self) -> Timestamp {
         self.turns.last().map(|turn| turn.at).unwrap_or_default()
     }
 
-    /// Adds a turn.
     pub fn add_turn(&mut self, turn: Turn, limits: ConversationLimits) {
         self.turns.push(turn);
         self.trim_to(limits);
     }
 
-    /// Forgets the oldest turns until what is left is within bounds.
+    /// Removes the oldest turns until the rest is within the limits.
     pub fn trim_to(&mut self, limits: ConversationLimits) {
         let mut bytes: usize = self.turns.iter().map(Turn::bytes).sum();
         while self.turns.len() > limits.turns || bytes > limits.bytes {
@@ -105,8 +101,8 @@ impl Conversation {
     }
 }
 
-/// The only question among messages: one of the user's, with nothing before it but instructions and
-/// nothing behind it. `None`: the caller brings a conversation of its own.
+/// The only question among messages: a user's message after nothing but instructions, and at the
+/// end. `None` if the caller sends a conversation of its own.
 pub fn find_lone_question(messages: &str) -> Option<Range<usize>> {
     #[derive(Deserialize)]
     struct Message {
@@ -125,17 +121,17 @@ pub fn find_lone_question(messages: &str) -> Option<Range<usize>> {
     Some(start..start + last.get().len())
 }
 
-/// How the names of a consumer's conversations begin.
+/// Prefix of the keys of a consumer's conversations.
 pub fn key_prefix(consumer: &str) -> String {
     format!("history/{}/", key_part(consumer))
 }
 
-/// What a conversation is called in the store: its name may be a secret of the caller's.
+/// Digest of a session's name for the store: the name may be a secret of the caller.
 pub fn session_digest(session: &str) -> String {
     base16ct::lower::encode_string(&Sha256::digest(session.as_bytes()))
 }
 
-/// Whether a text is such a digest.
+/// Whether a text has the form of such a digest.
 pub fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -1,4 +1,4 @@
-//! What was said before, for a caller who brings only its next question.
+//! Loads the stored conversation of a caller who sends only the next question.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,10 +19,18 @@ use crate::host::Host;
 use crate::host::recent_writes::RecentWrites;
 use crate::request::parse::ParsedRequest;
 
-/// The caller's header of this name may say `off`; the answer's says how many turns were put before it.
+/// The request's header may be `off`; the response's holds the number of turns put before the
+/// question.
 pub(crate) const HISTORY_HEADER: &str = "x-serin-history";
 
-/// A conversation that goes on.
+/// Stored conversations of one gateway.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConversationStore<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) recent_writes: &'a Rc<RecentWrites>,
+}
+
+/// A conversation that the request extends.
 #[derive(Debug)]
 pub struct LoadedConversation {
     name: String,
@@ -33,16 +41,18 @@ pub struct LoadedConversation {
     recent_writes: Rc<RecentWrites>,
 }
 
-/// Puts before a lone question what was said before it. `None`: the request is nobody's conversation, or
-/// the store is away: then nothing is added to it either, lest what is there be lost.
+/// Puts the stored turns before a lone question. `None` if the request belongs to no conversation,
+/// or the store is unavailable. In that case no turn is added either, because a write would replace
+/// the stored ones.
 pub(crate) async fn load_conversation<P: Host>(
-    (config, recent_writes): (&Config, &Rc<RecentWrites>),
+    store: ConversationStore<'_>,
     host: &P,
     caller: &Caller<'_>,
     headers: &HeaderMap,
     route: RouteIndex,
     request: &mut ParsedRequest,
 ) -> Option<LoadedConversation> {
+    let ConversationStore { config, recent_writes } = store;
     let history = config.history.as_ref()?;
     let is_off = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"off");
     if request.endpoint() != Endpoint::ChatCompletions
@@ -51,7 +61,7 @@ pub(crate) async fn load_conversation<P: Host>(
     {
         return None;
     }
-    // Strangers have no name that would keep their conversations apart.
+    // Anonymous callers have no id that would separate their conversations.
     let consumer = caller.authenticated_id()?;
     let session = match &history.session {
         SessionSource::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()),
@@ -87,16 +97,16 @@ pub(crate) async fn load_conversation<P: Host>(
 }
 
 impl LoadedConversation {
-    /// How many turns were put before the question.
+    /// Number of turns that were put before the question.
     pub(crate) fn turns(&self) -> usize {
         self.conversation.turns().len()
     }
 
-    /// Adds the question and its answer, if that is a text.
+    /// Adds the question and its answer, if the answer is a text.
     pub(crate) async fn store<P: Host>(mut self, host: &P, stream: bool, body: &Bytes) {
         let Some(answer) = first_choice_text(stream, body) else { return };
         let now = host.now();
-        // Another question of the same conversation may have been answered meanwhile.
+        // A concurrent request of the same conversation may have been answered meanwhile.
         if let Some(written) = self.recent_writes.lookup(&self.name, now) {
             let written = written.map(|bytes| Conversation::parse(&bytes)).unwrap_or_default();
             self.conversation = written;
@@ -104,7 +114,7 @@ impl LoadedConversation {
         self.conversation.add_turn(Turn { at: now, question: self.question, answer }, self.limits);
         let bytes = Bytes::from(self.conversation.to_bytes());
         self.recent_writes.record_write(self.name.clone(), Some(bytes.clone()), now);
-        // The conversation goes on without this turn, if it must.
+        // A failed write loses this turn only.
         let _ = host.put(&self.name, bytes.to_vec(), Some(self.ttl.max(MIN_STORE_TTL))).await;
     }
 }

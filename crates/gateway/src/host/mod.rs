@@ -10,6 +10,7 @@
 pub mod body;
 pub mod error;
 pub(crate) mod futures;
+pub(crate) mod newest_first;
 pub mod recent_writes;
 
 use std::borrow::Cow;

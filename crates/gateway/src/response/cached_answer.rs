@@ -1,4 +1,4 @@
-//! A kept answer on its way to the caller, at once or in its own time.
+//! Response from a cache entry: at once, or paced.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -21,7 +21,7 @@ use crate::telemetry::request_scope::RequestScope;
 
 use super::headers::{add_gateway_headers, disable_buffering};
 
-/// Gives the caller what was kept.
+/// Creates the response from a cache hit.
 pub(crate) fn into_response<P: Host>(
     hit: CacheHit,
     host: P,
@@ -66,7 +66,8 @@ pub(crate) fn into_response<P: Host>(
     response
 }
 
-/// Events with a pause between them. Dropping it before its end means that the caller hung up.
+/// Events with a pause between them. Dropping the body before its end means that the caller hung
+/// up.
 struct PacedReplay<P: Host> {
     events: VecDeque<Bytes>,
     pace: Duration,
@@ -96,7 +97,7 @@ impl<P: Host> Stream for PacedReplay<P> {
     }
 }
 
-// Nothing inside is pinned in place: the alarm is boxed.
+// Nothing inside is pinned in place: the timer is boxed.
 impl<P: Host> Unpin for PacedReplay<P> {}
 
 impl<P: Host> Drop for PacedReplay<P> {

@@ -1,4 +1,4 @@
-//! A stream that guards watch: it goes on as their word comes, and ends where they say so.
+//! A guarded stream: passes text after its guards have checked it, and ends where they block.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,11 +20,11 @@ use crate::record::Outcome;
 
 use super::relay::Relay;
 
-/// The relay lets only whole events pass, and none that is longer than this.
+/// The relay passes only whole events, and none that is longer than this.
 const MAX_EVENT_BYTES: usize = 32 << 20;
 
-/// A relayed stream as the caller's response body, behind its guards. It asks for no more of the
-/// stream while they think: the host holds what comes meanwhile.
+/// A relayed stream behind its guards, as the caller's response body. It does not read on while a
+/// check is pending: the host buffers the stream meanwhile.
 pub struct GuardedStream<P: Host> {
     relay: Relay<P>,
     guards: Rc<GuardPipeline<P>>,
@@ -32,9 +32,9 @@ pub struct GuardedStream<P: Host> {
     framer: Framer,
     state: GuardedState,
     ready: VecDeque<Bytes>,
-    /// Goes off when text has waited long enough for others.
+    /// Fires when waiting text must be checked although the window is not full.
     delay_timer: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    /// How it ends, where that is not as the relay says.
+    /// Outcome of the request, if it is not the relay's.
     outcome: Option<Outcome>,
     ended: bool,
 }
@@ -48,7 +48,7 @@ enum GuardedState {
 }
 
 impl<P: Host> GuardedStream<P> {
-    /// Puts guards before a relay.
+    /// Puts guards behind a relay.
     pub fn new(mut relay: Relay<P>, guards: Rc<GuardPipeline<P>>, endpoint: Endpoint) -> Self {
         relay.defer_close();
         Self {
@@ -64,7 +64,7 @@ impl<P: Host> GuardedStream<P> {
         }
     }
 
-    /// Has the guards look at what waits.
+    /// Starts a check of the waiting text.
     fn start_check(&mut self, mut window: StreamWindow) {
         self.delay_timer = None;
         let guards = Rc::clone(&self.guards);
@@ -75,7 +75,7 @@ impl<P: Host> GuardedStream<P> {
         }));
     }
 
-    /// Goes by what the guards have said.
+    /// Applies the result of a check.
     fn apply_result(&mut self, mut window: StreamWindow, result: Result<(), GuardRejection>) {
         if let Err(rejection) = result {
             return self.block(&rejection);
@@ -86,7 +86,7 @@ impl<P: Host> GuardedStream<P> {
         self.state = if self.ended { GuardedState::Ended } else { GuardedState::Reading(window) };
     }
 
-    /// Ends the stream in the guards' name. What waits is never shown.
+    /// Ends the stream with the guard's response. The waiting text is never shown.
     fn block(&mut self, rejection: &GuardRejection) {
         let (last, outcome) = match rejection {
             GuardRejection::Blocked(block) => {
@@ -114,7 +114,7 @@ impl<P: Host> GuardedStream<P> {
         self.state = GuardedState::Ended;
     }
 
-    /// Takes what the relay lets pass.
+    /// Adds a piece from the relay.
     fn push(&mut self, mut window: StreamWindow, piece: Bytes) {
         let mut readable = self.framer.push(piece).is_ok();
         while let Some(event) = self.framer.next_event() {
@@ -125,7 +125,7 @@ impl<P: Host> GuardedStream<P> {
         }
         match window.unchecked_chars() {
             0 => self.apply_result(window, Ok(())),
-            // The more waits for what follows, the more seldom it is looked at again.
+            // The more text is waiting for its continuation, the less often it is checked again.
             fresh if fresh >= self.guards.window_chars().max(window.waiting_bytes() / 4) => {
                 self.start_check(window);
             }
@@ -133,7 +133,7 @@ impl<P: Host> GuardedStream<P> {
         }
     }
 
-    /// Whether text has waited long enough for others.
+    /// Polls the timer of waiting text.
     fn poll_delay(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let guards = &self.guards;
         let alarm =
@@ -141,7 +141,7 @@ impl<P: Host> GuardedStream<P> {
         alarm.as_mut().poll(cx)
     }
 
-    /// Closes the books, with what the guards have noted.
+    /// Closes the record, with the findings of the guards.
     fn close_record(&mut self, outcome: Option<Outcome>) {
         let notes = self.guards.take_findings();
         self.relay.update_record(|record| notes.write_to(record));
@@ -207,7 +207,7 @@ impl<P: Host> Unpin for GuardedStream<P> {}
 
 impl<P: Host> Drop for GuardedStream<P> {
     fn drop(&mut self) {
-        // A host may drop a body whose last piece it has without asking for its end.
+        // A host may drop a body after its last piece without polling for the end.
         let all_shown = self.ready.is_empty() && matches!(self.state, GuardedState::Ended);
         self.close_record(if all_shown { self.outcome } else { Some(Outcome::HungUp) });
     }

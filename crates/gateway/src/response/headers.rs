@@ -10,7 +10,7 @@ use crate::host::Host;
 use crate::host::body::Body;
 use crate::telemetry::request_scope::RequestScope;
 
-/// Proxies must neither hold a stream back nor keep it.
+/// Keeps proxies from buffering or transforming a stream.
 pub(crate) fn disable_buffering(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
@@ -18,7 +18,7 @@ pub(crate) fn disable_buffering(headers: &mut HeaderMap) {
 
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// A text with everything that a header cannot hold as `%XX`: models have Chinese names too.
+/// Replaces bytes that a header value cannot hold by `%XX`: model names may be in Chinese.
 fn escape_header_value(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() * 3);
     for byte in text.bytes() {
@@ -30,7 +30,7 @@ fn escape_header_value(text: &str) -> String {
     escaped
 }
 
-/// The headers that tell what the gateway did.
+/// Adds the headers about the gateway's handling of the request.
 pub(crate) fn add_gateway_headers<P: Host>(
     response: &mut http::Response<Body>,
     scope: &RequestScope<P>,

@@ -1,4 +1,4 @@
-//! Responses in JSON.
+//! JSON responses.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -6,7 +6,6 @@ use http::{HeaderValue, StatusCode};
 
 use crate::host::body::Body;
 
-/// A JSON response.
 pub(crate) fn json_response(status: StatusCode, body: Vec<u8>) -> http::Response<Body> {
     let mut response = http::Response::new(Body::from(Bytes::from(body)));
     *response.status_mut() = status;

@@ -1,4 +1,4 @@
-//! The response that the caller gets.
+//! The response to the caller.
 
 pub(crate) mod cached_answer;
 pub mod guarded_stream;
@@ -32,33 +32,31 @@ use crate::telemetry::request_scope::RequestScope;
 use crate::upstream::answer::AnswerContent;
 use crate::upstream::dispatch::Dispatched;
 
-/// What a request comes to when nothing goes wrong.
+/// Result of the pipeline for a request that is not refused.
 #[derive(Debug)]
 pub enum Reply<P: Host> {
     /// The models that a caller may name, as JSON.
     Models(Vec<u8>),
-    /// An upstream's answer.
     Answer(ServedAnswer<P>),
-    /// An answer from the cache, and what is to be kept of it.
+    /// A cached answer, and the places in which it is stored.
     Cached(Box<CacheHit>, Retention),
 }
 
-/// An upstream's answer, and what becomes of the rest of it.
+/// An upstream's answer, and the handling of its rest.
 #[derive(Debug)]
 pub struct ServedAnswer<P: Host> {
-    /// The answer.
     pub answer: Dispatched,
-    /// The bounds on waiting for the rest.
+    /// Timeouts of the rest.
     pub timeouts: Timeouts,
-    /// Who watches the rest.
+    /// Guards of the rest, if it is a stream that they check.
     pub guards: Option<(Rc<GuardPipeline<P>>, Endpoint)>,
-    /// What is to be kept of the answer.
+    /// Places in which the answer is stored.
     pub retention: Retention,
 }
 
 impl<P: Host> Reply<P> {
     /// Lists the models that a caller may name: those that routes name exactly, and those that its
-    /// permissions do.
+    /// permissions name.
     pub fn models(config: &Config, caller: &Caller<'_>) -> Self {
         #[derive(Serialize)]
         struct List<'a> {
@@ -95,7 +93,7 @@ impl<P: Host> Reply<P> {
     }
 }
 
-/// Answers the caller with what the pipeline comes to. A stream keeps the scope open until its end.
+/// Creates the response from the pipeline's result. A stream keeps the scope open until its end.
 pub fn into_response<P: Host>(
     result: Result<Reply<P>, Error>,
     host: P,
@@ -126,7 +124,7 @@ pub fn into_response<P: Host>(
     }
 }
 
-/// Wraps a response's body so that its bytes reach the cache and the conversation that `keep` names.
+/// Wraps a response's body so that its bytes reach the cache and the conversation of `retention`.
 fn with_recording<P: Host>(
     retention: Retention,
     host: P,
@@ -141,7 +139,7 @@ fn with_recording<P: Host>(
     }
 }
 
-/// Passes an upstream's answer on.
+/// Creates the response from an upstream's answer.
 fn answer_response<P: Host>(
     served: ServedAnswer<P>,
     host: P,
@@ -178,7 +176,7 @@ fn answer_response<P: Host>(
     response
 }
 
-/// Answers with what the configuration puts in the place of blocked content.
+/// Creates the configured response in place of blocked content.
 fn blocked_response<P: Host>(
     blocked: BlockResponse,
     mut scope: RequestScope<P>,
@@ -195,14 +193,14 @@ fn blocked_response<P: Host>(
     response
 }
 
-/// Answers with an error.
+/// Creates an error response.
 fn error_response<P: Host>(
     answer: error::ApiError,
     outcome: Outcome,
     mut scope: RequestScope<P>,
 ) -> http::Response<Body> {
     let mut response = json_response(answer.status, answer.body().to_json());
-    // The reservation returns, so the rate-limit headers of its success do not hold.
+    // The reservation is returned, so the rate-limit headers computed with it are wrong.
     scope.replace_headers(answer.headers);
     add_gateway_headers(&mut response, &scope);
     scope.responded(answer.status, Some(answer.code));
@@ -222,18 +220,19 @@ fn finish_response<P: Host>(
     response
 }
 
-/// Answers with an error, without a record.
+/// Error response without a record.
 pub fn unrecorded_error_response(refusal: &Refusal) -> http::Response<Body> {
     let answer = refusal.to_api_error();
     json_response(answer.status, answer.body().to_json())
 }
 
-/// Says that the gateway runs. It asks no upstream, so that a provider's outage restarts nothing.
+/// Reports that the gateway runs. It calls no upstream, so that a provider's outage restarts
+/// nothing.
 pub fn health_response() -> http::Response<Body> {
     json_response(StatusCode::OK, br#"{"status":"ok"}"#.to_vec())
 }
 
-/// Takes the body off where only the head was asked for.
+/// Removes the body of a response to a HEAD request.
 pub fn strip_body_for_head(
     method: &Method,
     mut response: http::Response<Body>,

@@ -1,4 +1,4 @@
-//! Gathers an answer on its way to the caller, and keeps it once all of it was shown.
+//! Collects an answer on its way to the caller, and stores it after the whole of it was delivered.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -18,40 +18,42 @@ use crate::host::error::HostError;
 use crate::record::{Outcome, Record};
 use crate::telemetry::request_scope::RequestScope;
 
-/// The longest answer that is gathered for a conversation alone, in bytes: a stream is many times longer
-/// than its text.
+/// The longest answer that is collected only for a conversation, in bytes: a stream is many times
+/// longer than its text.
 const MAX_CONVERSATION_BYTES: usize = 1 << 20;
 
-/// What is to be kept of an answer.
+/// Places in which an answer is stored.
 #[derive(Debug, Default)]
 pub struct Retention {
-    /// Its place in the cache.
+    /// Cache entry to fill.
     pub slot: Option<Box<FillSlot>>,
-    /// The conversation that it goes on with.
+    /// Conversation to extend.
     pub conversation: Option<Box<LoadedConversation>>,
 }
 
-/// What the books say of an answer that may be kept.
+/// Data of the record that decides whether an answer is stored.
 #[derive(Debug)]
 struct ClosedAnswer {
     target: Option<String>,
     tokens: Tokens,
 }
 
-/// The outermost layer of an answer's body. What it wraps closes the books before it ends.
+/// The outermost layer of an answer's body. The inner layers close the request scope before they
+/// end.
 pub struct RecordingBody<P: Host> {
     inner: Body,
     host: P,
     retention: Option<Retention>,
     stream: bool,
     recorded: Vec<Bytes>,
-    /// How many bytes may still come.
+    /// Bytes that may still follow.
     remaining_bytes: usize,
     closed_answer: Rc<RefCell<Option<ClosedAnswer>>>,
 }
 
 impl<P: Host> RecordingBody<P> {
-    /// Takes over what is to be kept, and has itself told how the answer ends. `None`: nothing is.
+    /// Takes over the places in which the answer is stored, and registers for the end of the scope.
+    /// `None` if there are none.
     pub(crate) fn from_scope(
         retention: Retention,
         scope: &mut RequestScope<P>,
@@ -83,7 +85,7 @@ impl<P: Host> RecordingBody<P> {
         })
     }
 
-    /// Puts itself around a response's body.
+    /// Wraps a response's body.
     pub(crate) fn wrap(mut self, response: http::Response<Body>) -> http::Response<Body> {
         let (parts, body) = response.into_parts();
         let content_type = parts.headers.get(CONTENT_TYPE);
@@ -110,7 +112,7 @@ impl<P: Host> RecordingBody<P> {
                 self.remaining_bytes = room;
                 self.recorded.push(piece.clone());
             }
-            // Whoever waits for it is told at once.
+            // Coalesced requests that wait for the entry must continue at once.
             None => {
                 self.retention = None;
                 self.recorded = Vec::new();
@@ -118,7 +120,7 @@ impl<P: Host> RecordingBody<P> {
         }
     }
 
-    /// The caller has all that it will get.
+    /// Stores the answer once the caller has all of it.
     fn finish(&mut self) {
         let Some(retention) = self.retention.take() else { return };
         let Some(ClosedAnswer { target, tokens }) = self.closed_answer.take() else { return };
@@ -127,7 +129,7 @@ impl<P: Host> RecordingBody<P> {
         self.host.defer(async move {
             let body = Bytes::from(gathered.concat());
             if let Some(conversation) = retention.conversation {
-                // Neither waits for the other's store.
+                // Cache and conversation are stored concurrently.
                 let (host, body) = (host.clone(), body.clone());
                 host.clone().defer(async move {
                     conversation.store(&host, stream, &body).await;
@@ -160,8 +162,8 @@ impl<P: Host> Unpin for RecordingBody<P> {}
 
 impl<P: Host> Drop for RecordingBody<P> {
     fn drop(&mut self) {
-        // A host may drop a body whose last piece it has without asking for the end. What is wrapped
-        // knows whether it was the last, and closes the books accordingly when it goes.
+        // A host may drop a body after its last piece without polling for the end. The inner body
+        // detects this and closes the scope accordingly when it is dropped.
         self.inner = Body::Empty;
         self.finish();
     }

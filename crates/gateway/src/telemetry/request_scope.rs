@@ -1,4 +1,5 @@
-//! A request's books: its record and its reservation, closed in one moment.
+//! Per-request scope: writes the log record and settles the reservation exactly once, on close or
+//! drop.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,26 +20,26 @@ use crate::telemetry::otlp::TraceContext;
 use super::record_sinks::RecordSinks;
 use super::transcript::Transcript;
 
-/// Whoever is told of a record when it is written.
+/// Callback with the complete record, before it is written.
 pub type CloseCallback = Box<dyn FnOnce(&Record)>;
 
-/// What is to be noted in a record before it is written, by those who do not hold it.
+/// Changes to a record before it is written, from code that does not hold the scope.
 pub type LateUpdates = Rc<RefCell<Vec<Box<dyn FnOnce(&mut Record)>>>>;
 
-/// One request from its arrival to its last byte: its record and what is reserved for it.
+/// One request from its arrival to its last byte: its record and its reservation.
 ///
-/// The record is written and the reservation settled exactly once: when the scope is closed, or when
-/// it is dropped, which means that the caller hung up.
+/// The record is written and the reservation settled exactly once: when the scope is closed, or
+/// when it is dropped, which means that the caller hung up.
 pub struct RequestScope<P: Host> {
     record: Box<Record>,
     reservation: Option<Reservation<P>>,
-    /// The price of the target that was called last.
+    /// Price of the target that was called last.
     price: Option<Price>,
-    /// Headers of the answer that steps before it have set.
+    /// Response headers that earlier steps have set.
     headers: Vec<(&'static str, String)>,
     trace: Option<Rc<TraceContext>>,
     transcript: Option<Rc<Transcript>>,
-    /// Tokens and cost of the part of the answer that came before a continuation.
+    /// Tokens and cost of the part of the answer before a continuation.
     earlier_part: Option<(Tokens, Option<u64>)>,
     on_close: Option<CloseCallback>,
     late_updates: Option<LateUpdates>,
@@ -73,22 +74,20 @@ impl<P: Host> RequestScope<P> {
         }
     }
 
-    /// The host.
     pub fn host(&self) -> &P {
         &self.host
     }
 
-    /// When the request arrived.
+    /// Time of the request's arrival.
     pub fn began(&self) -> Timestamp {
         self.began
     }
 
-    /// The record so far.
     pub fn record(&self) -> &Record {
         &self.record
     }
 
-    /// The request's place in a trace. `None` if no traces are exported.
+    /// The request's trace context. `None` if no traces are exported.
     pub fn trace(&self) -> Option<&Rc<TraceContext>> {
         self.trace.as_ref()
     }
@@ -98,7 +97,7 @@ impl<P: Host> RequestScope<P> {
         self.transcript.as_ref()
     }
 
-    /// Headers that steps before the answer have set.
+    /// Response headers that earlier steps have set.
     pub fn headers(&self) -> &[(&'static str, String)] {
         &self.headers
     }
@@ -108,47 +107,47 @@ impl<P: Host> RequestScope<P> {
         self.reservation.as_ref().and_then(Reservation::max_output_tokens)
     }
 
-    /// Records who calls, and which operation.
+    /// Records the caller and the operation.
     pub fn authenticated(&mut self, caller: &Caller<'_>, operation: &'static str) {
         self.record.consumer = Some(caller.id().to_owned());
         self.record.group = caller.group().map(str::to_owned);
         self.record.operation = Some(operation);
     }
 
-    /// Records which model the request names.
+    /// Records the model that the request names.
     pub fn parsed(&mut self, request: &Request) {
         self.record.model = Some(request.model.clone());
         self.record.stream = request.stream;
     }
 
-    /// Records the route. `is_named`: a route names this very model.
+    /// Records the route. `is_named`: a route names exactly this model.
     pub fn routed(&mut self, route: &Route, is_named: bool) {
         self.record.route = Some(route.id.clone());
         self.record.is_model_configured = is_named;
     }
 
-    /// Has prompt and answer captured for the record.
+    /// Captures prompt and answer for the record.
     pub fn capture(&mut self, transcript: Transcript) {
         self.transcript = Some(Rc::new(transcript));
     }
 
-    /// Adds a header to the answer.
+    /// Adds a header to the response.
     pub fn set_header(&mut self, name: &'static str, value: String) {
         self.headers.push((name, value));
     }
 
-    /// Replaces all headers that steps before the answer have set.
+    /// Replaces all response headers that earlier steps have set.
     pub fn replace_headers(&mut self, headers: Vec<(&'static str, String)>) {
         self.headers = headers;
     }
 
-    /// Records what the cache had. `None` if the route has no cache.
+    /// Records the result of the cache lookup. `None` if the route has no cache.
     pub fn looked_up(&mut self, cache: Option<&'static str>) {
         self.record.cache = cache;
     }
 
-    /// Records the limit that refuses the request, or that sends it to a fallback. `None` if no limit
-    /// does.
+    /// Records the limit that refuses the request, or that makes it use a fallback. `None` if no
+    /// limit does.
     pub fn limited_by(&mut self, limit: Option<String>) {
         self.record.limited_by = limit;
     }
@@ -161,12 +160,12 @@ impl<P: Host> RequestScope<P> {
         self.reservation = Some(reservation);
     }
 
-    /// Charges what follows at this price. `None` if the price is not known.
+    /// Sets the price of the tokens that follow. `None` if the price is unknown.
     pub fn priced(&mut self, price: Option<Price>) {
         self.price = price;
     }
 
-    /// Records what guards have found.
+    /// Records the findings of guards.
     pub fn found(&mut self, notes: RecordedFindings) {
         notes.write_to(&mut self.record);
     }
@@ -176,14 +175,14 @@ impl<P: Host> RequestScope<P> {
         self.record.blocked_by = Some(guard.to_owned());
     }
 
-    /// Records an attempt that begins, to a target of this price. Returns its index.
+    /// Records the start of an attempt at a target with this price. Returns its index.
     pub fn attempt_started(&mut self, attempt: Attempt, price: Option<Price>) -> usize {
         self.record.attempts.push(attempt);
         self.price = price;
         self.record.attempts.len() - 1
     }
 
-    /// Records how an attempt ended.
+    /// Records the outcome of an attempt.
     pub fn attempt_finished(
         &mut self,
         number: usize,
@@ -207,7 +206,7 @@ impl<P: Host> RequestScope<P> {
         }
     }
 
-    /// Forgets the skipped target: no other one was called instead.
+    /// Clears the skipped target, because no other one was called instead.
     pub fn skipped_none(&mut self) {
         self.record.cooling_down_target = None;
     }
@@ -227,7 +226,7 @@ impl<P: Host> RequestScope<P> {
         self.record.continued = true;
     }
 
-    /// Records the first content, unless there was some before.
+    /// Records the time of the first content.
     pub fn first_token(&mut self) {
         self.record.first_token_ms.get_or_insert(millis(self.host.now().since(self.began)));
     }
@@ -237,14 +236,15 @@ impl<P: Host> RequestScope<P> {
         self.record.tokens = tokens;
     }
 
-    /// Charges the answer so far at its target's price; what follows has a price of its own.
+    /// Charges the answer so far at its target's price; the tokens that follow have a price of
+    /// their own.
     pub fn split_usage(&mut self, tokens: Tokens) {
         self.record.tokens = Tokens::default();
         self.earlier_part =
             Some((tokens, self.price.map(|price| pricing::cost_billionths(tokens, price))));
     }
 
-    /// Records the status that the caller gets, and the code of the error if it is one.
+    /// Records the status of the response, and the code of its error.
     pub fn responded(&mut self, status: StatusCode, error: Option<&'static str>) {
         self.record.status = Some(status.as_u16());
         self.record.error = error;
@@ -255,17 +255,17 @@ impl<P: Host> RequestScope<P> {
         self.record.error = Some(error);
     }
 
-    /// Changes the record on behalf of a step that holds the scope only in part.
+    /// Changes the record for a step that holds the scope only in part.
     pub fn update(&mut self, change: impl FnOnce(&mut Record)) {
         change(&mut self.record);
     }
 
-    /// Calls back once the record is complete, before it is written.
+    /// Registers a callback with the complete record, before it is written.
     pub fn on_close(&mut self, call: CloseCallback) {
         self.on_close = Some(call);
     }
 
-    /// Lets another owner change the record although the scope is in use elsewhere.
+    /// Lets other code change the record while the scope is in use elsewhere.
     pub fn late_updates(&mut self) -> LateUpdates {
         Rc::clone(self.late_updates.get_or_insert_default())
     }
@@ -276,8 +276,8 @@ impl<P: Host> RequestScope<P> {
         // `Drop` writes and settles.
     }
 
-    /// Notes calls that the caller did not wait for. An upstream has the prompt and may bill it, so
-    /// what is known of it is charged, once.
+    /// Charges attempts that the caller did not wait for, once: an upstream that has the prompt may
+    /// bill it.
     fn record_abandoned_attempts(&mut self, now: Timestamp) {
         let open = |attempt: &&mut Attempt| attempt.result == ABANDONED;
         let open = self.record.attempts.iter_mut().filter(open);
@@ -310,9 +310,9 @@ impl<P: Host> Drop for RequestScope<P> {
         }
         record.cost_usd = cost.map(|cost| cost as f64 / 1e9);
         if let Some(reservation) = self.reservation.take() {
-            // Whoever got no answer pays nothing.
+            // A request without an answer costs nothing.
             let served = match record.outcome {
-                // Whoever asks for what is blocked has had an answer, and its provider one to bill.
+                // A blocked answer is charged too, because its provider may bill it.
                 Outcome::Answered | Outcome::Truncated | Outcome::Blocked => true,
                 Outcome::HungUp => record.attempts.iter().any(Attempt::may_cost),
                 Outcome::Refused | Outcome::Failed => false,
@@ -331,7 +331,8 @@ impl<P: Host> Drop for RequestScope<P> {
             None => {
                 self.sinks.write_record(&self.host, record, trace, cost);
             }
-            // To look for what must be masked takes a while, and the last bytes wait for this.
+            // Masking takes time, and the last bytes wait for this method, so it runs in the
+            // background.
             Some(transcript) => {
                 let (sinks, task_host) = (self.sinks.clone(), self.host.clone());
                 self.host.defer(async move {

@@ -1,8 +1,8 @@
-//! What is asked and what is answered, for the log of those routes that keep it: a part of it, without
-//! personal data.
+//! Transcript of prompt and answer for routes that log content: truncated, and without personal
+//! data.
 //!
-//! It masks what guards can find without a service, whether or not a guard watches the route. What a
-//! mask stands for is not kept anywhere.
+//! It masks the data that local guards can find, whether or not a guard applies to the route. The
+//! masked originals are not kept.
 
 use std::cell::RefCell;
 
@@ -13,7 +13,7 @@ use openai::{Endpoint, Event, Framer, MessageRole, Prompt, texts_in_answer};
 
 use crate::request::parse::ParsedRequest;
 
-/// Everything that guards know without a service.
+/// All kinds that guards find without a service.
 const MASKED_KINDS: [PiiKind; 6] = [
     PiiKind::Email,
     PiiKind::Phone,
@@ -22,20 +22,21 @@ const MASKED_KINDS: [PiiKind; 6] = [
     PiiKind::Address,
     PiiKind::ApiKey,
 ];
-/// What stands where something is left out.
+/// Marks omitted text.
 const ELLIPSIS: char = '…';
-/// The relay lets only whole events pass, and none that is longer than this.
+/// The relay passes only whole events, and none that is longer than this.
 const MAX_EVENT_BYTES: usize = 32 << 20;
 
-/// One request's question and answer in the making.
+/// Prompt and answer of one request.
 pub struct Transcript {
     request: ParsedRequest,
-    /// The most characters of each.
+    /// Maximum characters of the prompt, and of the answer.
     max_chars: usize,
     answer: RefCell<AnswerTranscript>,
 }
 
-/// What was answered so far: each strand (a choice's text, its reasoning, a call of a tool) is a text.
+/// The answer so far: each text field (a choice's text, its reasoning, a tool call's arguments) is
+/// a text.
 struct AnswerTranscript {
     framer: Framer,
     channels: Vec<(String, String)>,
@@ -44,7 +45,7 @@ struct AnswerTranscript {
 }
 
 impl Transcript {
-    /// Begins with a question.
+    /// Starts with the prompt.
     pub fn new(request: &ParsedRequest, max_chars: usize) -> Self {
         let framer = Framer::new(MAX_EVENT_BYTES);
         let heard = AnswerTranscript {
@@ -56,7 +57,7 @@ impl Transcript {
         Self { request: request.clone(), max_chars, answer: RefCell::new(heard) }
     }
 
-    /// Takes events that the caller is shown.
+    /// Adds events that the caller is shown.
     pub fn add_events(&self, events: &Bytes) {
         let mut heard = self.answer.borrow_mut();
         if heard.is_truncated || heard.framer.push(events.clone()).is_err() {
@@ -68,12 +69,12 @@ impl Transcript {
         }
     }
 
-    /// Takes a whole answer that the caller is shown.
+    /// Adds a whole answer that the caller is shown.
     pub fn add_answer(&self, answer: &Bytes) {
         self.answer.borrow_mut().add_texts(answer);
     }
 
-    /// The question, as far as it is kept: of many messages the last ones, each from its beginning.
+    /// The prompt, truncated: of many messages the last ones, each from its beginning.
     pub fn question(&self) -> Option<String> {
         let content = self.request.fields().content.clone();
         let prompt =
@@ -99,10 +100,10 @@ impl Transcript {
         Some(lines.join("\n")).filter(|text| !text.is_empty())
     }
 
-    /// The answer, as far as it is kept.
+    /// The answer, truncated.
     pub fn answer(&self) -> Option<String> {
         let mut heard = self.answer.borrow_mut();
-        // A border that the next piece would have confirmed.
+        // A border that only the next piece would have confirmed.
         let last = Bytes::copy_from_slice(heard.framer.unfinished());
         heard.add_event(&last);
         let mut masks = Masks::default();
@@ -140,13 +141,13 @@ impl AnswerTranscript {
     }
 }
 
-/// So many characters, and whether something follows them.
+/// The first characters of a text, and whether more follow.
 fn truncate_chars(text: &str, max: usize) -> (&str, bool) {
     text.char_indices().nth(max).map_or((text, false), |(at, _)| (&text[..at], true))
 }
 
-/// A text without what is personal in it. Where it is cut its end is left out as well if that may be a
-/// part of such a thing: half of a card's number is no card's number any more.
+/// Masks personal data in a text. If the text is cut, its end is removed too where that may be a
+/// part of a datum: half of a card's number is not detected as one.
 fn mask_text(masks: &mut Masks, text: &str, is_cut: bool, max: usize) -> String {
     let detect = MASKED_KINDS.to_vec();
     let pii = Pii { detect, custom: Vec::new(), action: PiiAction::Replace, restore: false };
@@ -164,7 +165,7 @@ fn mask_text(masks: &mut Masks, text: &str, is_cut: bool, max: usize) -> String 
         }
         Verdict::Pass | Verdict::Block(_) => shown.to_owned(),
     };
-    // A mask may be longer than what it stands for.
+    // A mask may be longer than the text that it replaces.
     let (short, is_longer) = truncate_chars(&masked, max);
     masked.truncate(short.len());
     if is_cut || is_longer {

@@ -1,26 +1,22 @@
-//! An upstream's answer, from the point on where no other target can take its place.
+//! Committed answer of an upstream: no other target can replace it any more.
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
 use super::commit::Committed;
 
-/// What an upstream answered, from the point on where no other target can take its place.
+/// Answer of an upstream that no other target can replace any more.
 #[derive(Debug)]
 pub struct Answer {
-    /// The upstream's status.
     pub status: StatusCode,
-    /// The upstream's `content-type`.
     pub content_type: Option<HeaderValue>,
-    /// The body.
     pub content: AnswerContent,
 }
 
-/// An answer's body.
 #[derive(Debug)]
 pub enum AnswerContent {
-    /// All of it.
+    /// The whole body.
     Whole(Bytes),
-    /// What is held of a stream, and the rest as it comes.
+    /// The start of a stream that was held back, and the rest of it.
     Stream(Box<Committed>),
 }

@@ -1,7 +1,7 @@
-//! One call to one upstream: leave to make it, the call up to the point where its answer is certain, and
-//! what is concluded from it.
+//! One upstream attempt: acquires a permit and a key, sends the request, waits until the answer can
+//! be committed, and records the outcome.
 //!
-//! Whom to call, and what to do after a failure, is decided by whoever asks for the call.
+//! Callers of this module choose the target and decide what follows a failure.
 
 use std::rc::Rc;
 
@@ -29,44 +29,44 @@ use super::request;
 use super::state::{CallPermit, Upstreams};
 use super::timeouts::{AttemptError, AttemptTimeouts};
 
-/// A body up to this length is read whole before it is passed on, so that a broken one can still be
-/// made good by another target. Longer ones are committed and streamed.
+/// Bodies up to this length are read whole before they are passed on, so that another target can
+/// still replace a broken one. Longer bodies are committed and streamed.
 const MAX_BUFFERED_BYTES: usize = 8 << 20;
 
-/// What all calls of a request have in common.
+/// State that all attempts of a request share.
 pub(crate) struct AttemptContext<'a, P: Host> {
     pub(crate) host: &'a P,
     pub(crate) upstreams: &'a Upstreams,
     pub(crate) request: &'a ParsedRequest,
     pub(crate) route: &'a Route,
     pub(crate) deadline: Timestamp,
-    /// What the upstream reads beside the request's own prompt.
+    /// Prompt text that the gateway adds to the request's own.
     pub(crate) extra_prompt: TextSize,
-    /// The request's place in a trace, which upstreams are told.
+    /// Trace context that is sent to upstreams.
     pub(crate) trace: Option<Rc<TraceContext>>,
-    /// Whether streams keep what they say.
+    /// Whether streams keep their text for a continuation.
     pub(crate) keeps_text: bool,
 }
 
-/// A call under way, or about to be.
+/// An attempt that is about to start or in flight.
 pub(crate) struct ActiveAttempt<'c> {
     pub(crate) candidate: &'c Candidate<'c>,
     pub(crate) key: Option<usize>,
     permit: CallPermit,
-    /// Its place in the record.
+    /// Index of the attempt in the record.
     pub(crate) record_index: usize,
     began: Timestamp,
 }
 
-/// An answer that is certain, and what it cost where that is known already.
+/// A committed answer, and its tokens if they are already known.
 pub(crate) struct AcceptedAnswer {
     answer: Answer,
     tokens: Option<Tokens>,
 }
 
 impl<P: Host> AttemptContext<'_, P> {
-    /// Takes leave to call a target, and a key to do it with, and notes the call in the record. The
-    /// error says when to ask again.
+    /// Acquires a permit and a key for a target, and records the attempt. The error holds the time
+    /// of the next possible attempt.
     pub(crate) fn start<'c>(
         &self,
         candidate: &'c Candidate<'c>,
@@ -82,7 +82,7 @@ impl<P: Host> AttemptContext<'_, P> {
         Ok(ActiveAttempt { candidate, key, permit, record_index: number, began })
     }
 
-    /// Makes the call of this number, with this key, and waits for an answer that can be committed to.
+    /// Sends attempt `number` with this key, and waits for an answer that can be committed.
     pub(crate) async fn send(
         &self,
         candidate: &Candidate<'_>,
@@ -136,8 +136,8 @@ impl<P: Host> AttemptContext<'_, P> {
             let events = stream.events();
             match stream.push(piece, || self.prompt_size())? {
                 CommitState::Held(held) => {
-                    // Comments alone do not buy an upstream time, and events without content not
-                    // for ever.
+                    // Comments do not extend the wait at all, and events without content only
+                    // within `first_byte`.
                     timeouts.check_progress(held.events() > events)?;
                     stream = held;
                 }
@@ -146,7 +146,7 @@ impl<P: Host> AttemptContext<'_, P> {
         }
     }
 
-    /// Reads an answer that is not a stream, and makes sure that it is one.
+    /// Reads an answer that is not a stream, and checks that it is valid.
     async fn read_whole(
         &self,
         body: Body,
@@ -164,7 +164,8 @@ impl<P: Host> AttemptContext<'_, P> {
         Ok((AnswerContent::Whole(whole), Some(tokens)))
     }
 
-    /// Reads a body to its end, or until it is too long to hold: then the rest comes along.
+    /// Reads a body to its end, or until it is too long to hold. In that case the rest is returned
+    /// with it.
     async fn read_body(
         &self,
         mut body: Body,
@@ -175,7 +176,7 @@ impl<P: Host> AttemptContext<'_, P> {
             timeouts.reset_idle();
             let is_first = whole.is_empty();
             whole = append(whole, piece);
-            // One piece that is there already is held, however long it is.
+            // A single piece that has already arrived is held, however long it is.
             if !is_first && whole.len() > MAX_BUFFERED_BYTES {
                 return Ok((whole, Some(body)));
             }
@@ -189,7 +190,8 @@ impl<P: Host> AttemptContext<'_, P> {
         prompt
     }
 
-    /// Notes what came of a call: in the record, with the target's health, with the provider's keys.
+    /// Records the outcome of an attempt: in the record, in the target's health, and in the
+    /// provider's key pool.
     pub(crate) fn record_outcome(
         &self,
         attempt: ActiveAttempt<'_>,
@@ -216,10 +218,11 @@ impl<P: Host> AttemptContext<'_, P> {
                 }
                 let note = |signal| attempt.permit.record(signal, now, self.host.entropy());
                 match &mut answer.content {
-                    // A target that refuses what the caller sent may well be able to do nothing else.
+                    // A target that refuses the caller's input may be unable to do anything else,
+                    // so this is no proof of health.
                     AnswerContent::Whole(_) if !is_success => {}
                     AnswerContent::Whole(_) => note(Signal::Success),
-                    // The stream keeps the ticket: it may still break off.
+                    // The stream keeps the permit: it may still break off.
                     AnswerContent::Stream(stream) => {
                         note(Signal::FirstContent);
                         stream.set_permit(attempt.permit);
@@ -235,14 +238,14 @@ impl<P: Host> AttemptContext<'_, P> {
         }
     }
 
-    /// Notes that a call is not waited for any more, since another was quicker. That says nothing about
-    /// its target but how long it takes at least.
+    /// Cancels an attempt because a concurrent one was faster. This is no evidence about the
+    /// target, except for the minimum of its latency.
     pub(crate) fn cancel(&self, attempt: ActiveAttempt<'_>, scope: &mut RequestScope<P>) {
         attempt.permit.record_latency(self.request.fields().stream, self.host.now());
         scope.attempt_finished(attempt.record_index, HEDGED_OUT, None, None);
     }
 
-    /// Lets the provider's keyring and the target's breaker draw their conclusions.
+    /// Updates the provider's key pool and the target's circuit breaker after a failure.
     fn apply_failure(
         &self,
         attempt: &ActiveAttempt<'_>,
@@ -250,7 +253,7 @@ impl<P: Host> AttemptContext<'_, P> {
         now: Timestamp,
     ) -> KeyOutcome {
         let worth_waiting = self.route.retries.honour_retry_after;
-        // Whoever had but the rest of somebody else's time has not shown that it is slow.
+        // A fallback that had only the rest of the deadline has not proved to be slow.
         let was_hurried = failure == Failure::Timeout
             && now >= self.deadline
             && now.since(attempt.began) < self.route.timeouts.first_byte / 2;

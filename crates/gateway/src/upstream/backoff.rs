@@ -1,17 +1,17 @@
-//! How long to wait before another try.
+//! Waits between attempts.
 
 use std::time::Duration;
 
-/// The longest wait between two tries.
+/// The longest wait between two attempts.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// Doubles `base` with every try, and jitters it.
+/// Doubles `base` with every earlier attempt, and adds jitter.
 pub fn delay(base: Duration, earlier_tries: u32, entropy: u64) -> Duration {
     jitter(base.saturating_mul(1u32 << earlier_tries.min(16)).min(MAX_BACKOFF), entropy)
 }
 
-/// A random part of a wait's upper half ("equal jitter"), so that those who failed together do not
-/// come back together.
+/// A random wait between `full / 2` and `full` ("equal jitter"), so that requests that failed
+/// together do not retry together.
 pub fn jitter(full: Duration, entropy: u64) -> Duration {
     let half = full / 2;
     let part = (half.as_nanos() * u128::from(entropy)) >> 64;

@@ -1,7 +1,7 @@
-//! Whether a target is worth calling: it rests after failures in a row, and one call at a time finds
-//! out whether it is well again.
+//! Circuit breaker of one target: it opens after consecutive failures, and then lets one probe at a
+//! time find out whether the target has recovered.
 //!
-//! Knows nothing of keys: one that is refused is the keyring's business.
+//! Refused keys are handled by `key_pool`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,85 +11,83 @@ use config::Health;
 
 use super::backoff;
 
-/// The longest rest after failures, in whole: a provider that has recovered is called again within
-/// this time, whatever was before.
-/// The longest rest that a `Retry-After` can ask for.
+/// The longest cool-down that a `Retry-After` can request. Cool-downs after failures end within
+/// `Health::MAX_OPEN_TIME`, so that a recovered provider is called again.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// The health of one target.
 #[derive(Clone, Debug, Default)]
 pub struct CircuitBreaker {
-    /// Failures in a row while it is closed, the oldest first.
+    /// Times of consecutive failures while the breaker is closed, the oldest first.
     failures: VecDeque<Timestamp>,
-    /// `None`: closed.
+    /// `None` if the breaker is closed.
     open_state: Option<OpenState>,
 }
 
-/// A target that rests, or is on probation.
+/// State of a breaker that is open or half open.
 #[derive(Clone, Copy, Debug)]
 struct OpenState {
     until: Timestamp,
-    /// How many rests came before this one with no success between them.
+    /// Number of consecutive openings before this one without a success between them.
     earlier_openings: u32,
-    /// The probe under way.
+    /// The probe in flight.
     probe: Option<Probe>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Probe {
     number: u64,
-    /// Nothing is heard of it after this: its host has dropped the request without a word.
+    /// Time at which the probe counts as lost: its host has dropped the request without a signal.
     lost_at: Timestamp,
 }
 
-/// Leave to call a target.
+/// Permission to call a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Permit(Option<u64>);
 
-/// The target is not to be called before this moment, and then perhaps.
+/// The target may not be called before this time. A call after it may still be refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerOpen(pub Timestamp);
 
-/// What a call says about the health of its target.
+/// Evidence that a call gives about the health of its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// It answers: content has come.
+    /// The target has sent content.
     FirstContent,
     /// A whole answer was delivered.
     Success,
-    /// It failed.
+    /// The call failed.
     Failure,
-    /// It asks to be left alone for so long.
+    /// The target asks for a pause of this length.
     Throttled(Duration),
-    /// Nothing: the caller's own fault, a refused key, a caller who left.
+    /// No evidence: the caller's own fault, a refused key, or a caller who hung up.
     Neutral,
 }
 
 impl CircuitBreaker {
-    /// Whether a call would be let through now.
+    /// Whether a call would be permitted now.
     pub fn is_available(&self, now: Timestamp) -> bool {
         self.check_available(now).is_ok()
     }
 
-    /// Whether it is known to be ill.
+    /// Whether the breaker is open or half open.
     pub fn is_open(&self) -> bool {
         self.open_state.is_some()
     }
 
-    /// Whether there is anything to remember.
+    /// Whether the state equals that of a new breaker.
     pub fn is_default(&self) -> bool {
         self.open_state.is_none() && self.failures.is_empty()
     }
 
-    /// When there was last a reason to remember it.
+    /// Time of the last failure or opening.
     pub fn last_signal_at(&self) -> Timestamp {
         let failed = self.failures.back().copied().unwrap_or_default();
         self.open_state.map_or(failed, |open_state| open_state.until)
     }
 
-    /// Asks to call. When a rest is over one call is let through, as a probe with this `number`, which
-    /// no other has; nobody else is until it is known what came of it, or for `patience`, after which
-    /// it is taken for lost.
+    /// Requests permission for a call. After a cool-down one call is permitted as a probe with this
+    /// unique `number`. Other calls are refused until the probe has an outcome, or until `patience`
+    /// has passed and it counts as lost.
     pub fn acquire(
         &mut self,
         now: Timestamp,
@@ -112,9 +110,10 @@ impl CircuitBreaker {
         }
     }
 
-    /// Learns what came of a call. A sign may come more than once: alive first, then well or failed.
+    /// Records a signal of a call. A call may give more than one: content first, then success or
+    /// failure.
     ///
-    /// While the target rests, only the probe counts: calls that began before it tell old news.
+    /// While the breaker is open only the probe counts, because other calls began before it opened.
     pub fn record(
         &mut self,
         permit: Permit,
@@ -131,7 +130,7 @@ impl CircuitBreaker {
         };
         let is_probe = permit.0.is_some() && open_state.probe.map(|probe| probe.number) == permit.0;
         match signal {
-            // Even a probe that was taken for lost has proved it.
+            // A probe that already counts as lost is still proof of health.
             Signal::FirstContent | Signal::Success if permit.0.is_some() => *self = Self::default(),
             Signal::Failure if is_probe => {
                 let earlier = open_state.earlier_openings.saturating_add(1);
@@ -141,7 +140,7 @@ impl CircuitBreaker {
                 let earlier = open_state.earlier_openings;
                 self.trip(now + wait.min(MAX_RETRY_AFTER), earlier);
             }
-            // The next one may try.
+            // Permits another probe.
             Signal::Neutral if is_probe => open_state.probe = None,
             Signal::FirstContent
             | Signal::Success
@@ -159,7 +158,7 @@ impl CircuitBreaker {
         health: &Health,
     ) {
         match signal {
-            // A stream that speaks and then breaks off, time and again, must not pass for well.
+            // A stream that sends content and breaks off every time must not count as healthy.
             Signal::FirstContent | Signal::Neutral => {}
             Signal::Success => self.failures.clear(),
             Signal::Throttled(wait) => self.trip(now + wait.min(MAX_RETRY_AFTER), 0),
@@ -181,8 +180,8 @@ impl CircuitBreaker {
     }
 }
 
-/// How long to rest: twice as long each time, and jittered, so that many instances do not come back
-/// to a provider in the same moment.
+/// Cool-down after an opening: doubled each time, with jitter, so that instances do not return to a
+/// provider at the same moment.
 fn open_duration(health: &Health, earlier: u32, entropy: u64) -> Duration {
     let doubled = health.cool_down.saturating_mul(1 << earlier.min(16)).min(Health::MAX_OPEN_TIME);
     backoff::jitter(doubled, entropy)
@@ -206,7 +205,7 @@ mod tests {
         Health { failures: 3, window: Duration::from_secs(30), cool_down: Duration::from_secs(10) };
     const NO_PROBE: Permit = Permit(None);
 
-    /// Asks to call, with a number of its own.
+    /// Acquires a permit with a unique probe number.
     fn acquire(breaker: &mut CircuitBreaker, now: Timestamp) -> Result<Permit, BreakerOpen> {
         breaker.acquire(now, PATIENCE, now.as_millis())
     }
@@ -215,7 +214,7 @@ mod tests {
         NOW + Duration::from_millis(millis)
     }
 
-    /// Plays signs of calls from the time before any rest, each at its millisecond.
+    /// Records signals of calls that began before any opening, each at its millisecond.
     #[track_caller]
     fn assert_open(signs: &[(u64, Signal)], is_open: bool) {
         let mut breaker = CircuitBreaker::default();
@@ -248,7 +247,7 @@ mod tests {
         assert!(breaker.is_default());
     }
 
-    /// A breaker that opened at `NOW` and rests for ten seconds.
+    /// A breaker that opened at `NOW` with a cool-down of ten seconds.
     fn open() -> CircuitBreaker {
         let mut breaker = CircuitBreaker::default();
         for _ in 0..3 {
@@ -264,7 +263,7 @@ mod tests {
         let probe = acquire(&mut breaker, at(10_000)).expect("the rest is over");
         assert_eq!(acquire(&mut breaker, at(10_001)), Err(BreakerOpen(at(13_000))));
         assert!(!breaker.is_available(at(10_001)));
-        // Old news changes nothing.
+        // A signal from a call before the opening changes nothing.
         breaker.record(NO_PROBE, Signal::Success, at(10_002), 0, &HEALTH);
         breaker.record(NO_PROBE, Signal::Failure, at(10_002), 0, &HEALTH);
         assert!(breaker.is_open());
@@ -331,7 +330,7 @@ mod tests {
     }
 
     proptest! {
-        /// Calls come, and each is over before it would be taken for lost.
+        /// Each call ends before it would count as lost.
         #[test]
         fn never_more_than_one_probe(steps in proptest::collection::vec((0u64..4_000, any::<bool>(), any::<Index>(), sign(), any::<u64>()), 1..200)) {
             let mut breaker = CircuitBreaker::default();
@@ -364,8 +363,8 @@ mod tests {
             }
         }
 
-        /// S15: whatever the upstream did in a minute, half a minute later it is called again, and
-        /// from then on by everybody.
+        /// S15: after any signals within a minute, the target is called again half a minute later,
+        /// and then without limit.
         #[test]
         fn what_flapped_for_a_minute_is_back_within_half_of_one(flaps in proptest::collection::vec(100u64..20_000, 1..60), step in 20u64..1_000, entropy in any::<u64>()) {
             let mut breaker = CircuitBreaker::default();
@@ -384,7 +383,7 @@ mod tests {
             assert!(breaker.is_default());
         }
 
-        /// A dead target costs its threshold, and then one call a rest.
+        /// A dead target costs the threshold of calls, and then one call per cool-down.
         #[test]
         fn a_dead_target_costs_few_calls(step in 1u64..500, entropy in any::<u64>()) {
             let mut breaker = CircuitBreaker::default();
@@ -395,7 +394,7 @@ mod tests {
                     breaker.record(pass, Signal::Failure, at(millis), entropy, &HEALTH);
                 }
             }
-            // The shortest rests are half of 10, 20, 30, 30 … seconds.
+            // The shortest cool-downs are half of 10, 20, 30, 30 … seconds.
             assert!(calls <= 3 + 1 + 1 + 600 / (Health::MAX_OPEN_TIME.as_secs() / 2), "{calls}");
         }
     }

@@ -1,4 +1,4 @@
-//! What an upstream's behaviour means.
+//! Classification of upstream responses and failures.
 
 use std::time::Duration;
 
@@ -7,39 +7,41 @@ use http::{HeaderMap, StatusCode};
 
 use super::circuit_breaker::Signal;
 
-/// What came of one call to an upstream.
+/// Failure of one call to an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// No connection, or it broke before an answer was committed.
     Connect,
-    /// No byte in time.
+    /// No byte within the timeout.
     Timeout,
     /// Status 429.
     TooManyRequests {
-        /// What `Retry-After` asks for.
+        /// Wait from `Retry-After`.
         retry_after: Option<Duration>,
     },
     /// Status 5xx.
     ServerError {
-        /// What `Retry-After` asks for.
+        /// Wait from `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// Status 401 or 407: it does not take our key. Never the caller's fault.
+    /// Status 401 or 407: the provider does not accept the gateway's key. Never the caller's fault.
     KeyRefused,
-    /// Status 402: our account is empty, or has too little for what this request may cost.
+    /// Status 402: the gateway's account is empty, or cannot pay for this request.
     Unpaid,
-    /// Status 403: our key may not do this, which may well be only about the model, or the prompt.
+    /// Status 403: the key may not do this. The reason may be only the model or the prompt.
     ModelRefused,
-    /// A good status with something that is not an answer: HTML, broken JSON, an error event, a
-    /// stream without content, a redirect.
+    /// A success status without a valid answer: HTML, broken JSON, an error event, a stream without
+    /// content, a redirect.
     NotAnAnswer,
-    /// A compressed body, though none was asked for: what passes must be read.
+    /// A compressed body, although none was requested: the gateway must be able to read what it
+    /// passes on.
     Compressed,
 }
 
 impl Failure {
-    /// What it says about the health of the target. `has_key`: the provider has keys, and one that it
-    /// refuses or finds too busy rests by itself. `worth_waiting`: the longest wait that is waited for.
+    /// Signal for the target's circuit breaker. `has_key`: the provider has keys, and a key that it
+    /// refuses or throttles cools down on its own. `worth_waiting`: the longest wait before a
+    /// retry.
     pub fn signal(self, has_key: bool, worth_waiting: Duration) -> Signal {
         match self {
             Self::TooManyRequests { retry_after: Some(wait) } if wait > worth_waiting => {
@@ -55,7 +57,7 @@ impl Failure {
         }
     }
 
-    /// Its name in records and errors.
+    /// Name in records and errors.
     pub fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -70,18 +72,18 @@ impl Failure {
     }
 }
 
-/// What the head of an upstream's response means.
+/// Classification of a response's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadClass {
     /// An answer follows.
     Answer,
-    /// The caller's own fault, to be passed on as it is.
+    /// The caller's own fault, which is passed on unchanged.
     CallersFault,
     /// A failure that the caller should not see.
     Failure(Failure),
 }
 
-/// Reads a response's head.
+/// Classifies a response's head.
 pub fn classify_head(status: StatusCode, headers: &HeaderMap) -> HeadClass {
     let head = match status.as_u16() {
         200..=299 => HeadClass::Answer,
@@ -95,7 +97,7 @@ pub fn classify_head(status: StatusCode, headers: &HeaderMap) -> HeadClass {
         _ => HeadClass::Failure(Failure::NotAnAnswer),
     };
     match head {
-        // What is not shown need not be read.
+        // A body that is not passed on need not be readable.
         HeadClass::Answer | HeadClass::CallersFault if !is_uncompressed(headers) => {
             HeadClass::Failure(Failure::Compressed)
         }
@@ -109,14 +111,14 @@ fn is_uncompressed(headers: &HeaderMap) -> bool {
         .is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// `Retry-After` in seconds (RFC 9110, 10.2.3), or OpenAI's `retry-after-ms`. The form with a date
-/// is not read: no provider of the table sends it.
+/// `Retry-After` in seconds (RFC 9110, 10.2.3), or OpenAI's `retry-after-ms`. The date form is not
+/// read: no provider of the table sends it.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let number = |name| parse_decimal_seconds(headers.get(name)?.to_str().ok()?.trim());
     number("retry-after-ms").map(|millis| millis / 1000).or_else(|| number("retry-after"))
 }
 
-/// Seconds with decimals. Not by way of `f64`, whose reading from text is 12 KiB of the bundle.
+/// Seconds with decimals. Not parsed as `f64`, which would add 12 KiB to the bundle.
 fn parse_decimal_seconds(text: &str) -> Option<Duration> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     let billionths = format!("{decimals:0<9.9}").parse().ok()?;

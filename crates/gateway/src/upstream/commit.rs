@@ -1,4 +1,4 @@
-//! Streams before they are shown: held back until there is content that is worth committing to.
+//! Uncommitted and committed streams: a stream is held back until its first content.
 
 use std::collections::VecDeque;
 
@@ -12,10 +12,10 @@ use crate::upstream::usage_tail::UsageTail;
 
 use super::state::CallPermit;
 
-/// What is held back before the first content, in bytes; beyond it the stream is committed as it is.
+/// Bytes that are held back before the first content. A longer prelude is committed as it is.
 const MAX_PRELUDE_BYTES: usize = 64 << 10;
 
-/// A stream whose place another target's could still take.
+/// A stream that another target's stream can still replace.
 #[derive(Debug)]
 pub struct Uncommitted {
     body: Body,
@@ -23,52 +23,52 @@ pub struct Uncommitted {
     held: VecDeque<Bytes>,
 }
 
-/// A stream whose first content is there: proof that it may be shown to the caller.
+/// A stream with content: it may be shown to the caller.
 #[derive(Debug)]
 pub struct Committed {
     pub(crate) body: Body,
-    /// `None`: not events but a body that is too long to hold.
+    /// `None` for a JSON body that is too long to hold.
     pub(crate) reader: Option<SseReader>,
-    /// What is seen of such a body.
+    /// Usage of such a body.
     pub(crate) usage_tail: UsageTail,
     pub(crate) ready: VecDeque<Bytes>,
     pub(crate) state: StreamState,
     pub(crate) prompt_size: TextSize,
-    /// Where to note how it ends.
+    /// Permit that receives the signal of the stream's end.
     pub(crate) permit: Option<CallPermit>,
 }
 
-/// What became of a stream that was held back.
+/// Result of a piece for a stream that is held back.
 #[derive(Debug)]
 pub enum CommitState {
-    /// There is nothing to show yet.
+    /// There is no content yet.
     Held(Uncommitted),
-    /// Its first content is there.
+    /// The first content has arrived.
     Ready(Committed),
 }
 
 impl Uncommitted {
-    /// Holds a stream back. `hides_usage`: the caller did not ask for the event that carries it.
+    /// Holds a stream back. `hides_usage`: the caller did not request the usage event.
     pub fn new(body: Body, hides_usage: bool) -> Self {
         Self { body, reader: SseReader::new(hides_usage), held: VecDeque::new() }
     }
 
-    /// Has it keep what it says, so that somebody else can go on from there.
+    /// Keeps the stream's text for a continuation.
     pub fn keep_text(&mut self) {
         self.reader.keep_text();
     }
 
-    /// The upstream's body, to wait on.
+    /// The upstream's body.
     pub fn body(&mut self) -> &mut Body {
         &mut self.body
     }
 
-    /// How many events with data have come.
+    /// Number of events with data so far.
     pub fn events(&self) -> u64 {
         self.reader.meter().events()
     }
 
-    /// Takes what came, or the end. A failure means that there was no content to lose.
+    /// Adds a piece, or the end if `None`. After a failure there was no content to lose.
     pub fn push(
         mut self,
         piece: Option<Bytes>,
@@ -105,8 +105,8 @@ impl Uncommitted {
 }
 
 impl Committed {
-    /// A body that is too long to hold: it is passed on unread. It counts for what it reports in its
-    /// end, or for `most` tokens at most by estimate.
+    /// Commits a body that is too long to hold; it is passed on unparsed. Its tokens are those that
+    /// its end reports, else an estimate of at most `most` tokens.
     pub fn unparsed(beginning: Bytes, rest: Body, prompt_size: TextSize, max: u64) -> Self {
         let mut usage_tail = UsageTail::new(max);
         usage_tail.push(&beginning);
@@ -121,7 +121,7 @@ impl Committed {
         }
     }
 
-    /// Whether it consists of events.
+    /// Whether the body consists of events.
     pub fn is_events(&self) -> bool {
         self.reader.is_some()
     }

@@ -1,4 +1,4 @@
-//! Calls the plan's targets, one after another, until one answers.
+//! Dispatch: calls the plan's targets, one after another, until one answers.
 
 use std::rc::Rc;
 
@@ -23,56 +23,53 @@ use super::request;
 use super::state::Upstreams;
 use super::timeouts::AttemptError;
 
-/// Calls upstreams for one request.
+/// Dispatcher of one request.
 pub struct Dispatcher<'a, P: Host> {
-    /// The host.
     pub host: &'a P,
     /// The configuration in force.
     pub config: &'a Rc<Config>,
-    /// What is known of the upstreams.
+    /// State of the upstreams.
     pub upstreams: &'a Rc<Upstreams>,
-    /// The request.
     pub request: &'a ParsedRequest,
-    /// Whom to call.
+    /// Targets in the order in which they are tried.
     pub plan: &'a TargetPlan<'a>,
-    /// The most tokens that a choice may have; `None`: as the request says.
+    /// Maximum tokens of a choice; `None` if the request's own maximum holds.
     pub max_output_tokens: Option<u64>,
 }
 
-/// An answer, with the targets that can continue it where it breaks off.
+/// An answer, with the targets that can continue it if it breaks off.
 #[derive(Debug)]
 pub struct Dispatched {
-    /// The answer.
     pub answer: Answer,
-    /// `None` if nobody may continue it.
+    /// `None` if no target may continue it.
     pub continuation_targets: Option<Box<ContinuationTargets>>,
 }
 
-/// What a target said, or that it did not.
+/// Outcome of an attempt.
 pub(crate) enum AttemptOutcome {
-    /// What the caller gets.
+    /// The caller gets this answer.
     Answered(Dispatched),
-    /// A stand-in does not take what the first target might have taken.
+    /// A fallback refuses the caller's input; the first target might not have refused it.
     Refused(Answer),
-    /// Nothing of use.
+    /// No usable answer.
     Failed(Failure, KeyOutcome),
 }
 
-/// How far a request has come on its way through the targets.
+/// Progress of a request through its targets.
 pub(crate) struct DispatchState {
     pub(crate) deadline: Timestamp,
-    /// Whether somebody may still be called beside a target that is late: once a request.
+    /// Whether a hedge is still possible: at most one per request.
     pub(crate) may_hedge: bool,
-    /// A target that was called so and to no avail; its turn is still to come.
+    /// Outcome of a hedge that lost; its target's turn is still to come.
     pub(crate) hedged_outcome: Option<(usize, AttemptOutcome)>,
-    /// What a stand-in last refused, in case that nobody does better.
+    /// The last refusal of a fallback, which the caller gets if no other target answers.
     refusal: Option<Answer>,
-    /// Until when a target rests that was passed over.
+    /// End of the cool-down of a target that was skipped.
     cool_down_until: Option<Timestamp>,
 }
 
 impl<P: Host> Dispatcher<'_, P> {
-    /// Tries the targets in their order and notes every attempt in the record.
+    /// Tries the targets in order and records every attempt.
     pub async fn dispatch(&self, scope: &mut RequestScope<P>) -> Result<Dispatched, Fault> {
         let route = self.plan.route();
         let deadline = scope.began() + route.timeouts.total;
@@ -95,7 +92,7 @@ impl<P: Host> Dispatcher<'_, P> {
         answer.ok_or_else(|| self.to_fault(scope, &state))
     }
 
-    /// Tries the targets in their order, until one answers or nothing is left to try.
+    /// Tries the targets in order until one answers or none is left.
     async fn try_targets(
         &self,
         state: &mut DispatchState,
@@ -107,19 +104,21 @@ impl<P: Host> Dispatcher<'_, P> {
             RetryPolicy::new(targets.len(), route.fallback_on, route.retries, state.deadline);
         let context = self.attempt_context(state.deadline, scope);
         for (position, planned) in targets.iter().enumerate() {
-            // Since the choice, another request may have taken the only permit of a half-open target.
+            // After the selection, another request may have acquired the only permit of a half-open
+            // target.
             let again = if position == 0 { self.choose_again(planned) } else { None };
             let candidate = again.as_ref().unwrap_or(planned);
             let (mut body, mut is_first_try) = (None, true);
             loop {
                 let now = self.host.now();
-                // A timer may be late, and a caller's body slow: what cannot end in time is not begun.
+                // A timer may fire late, and a caller's body may be slow: no attempt starts after
+                // the deadline.
                 if now >= state.deadline {
                     return None;
                 }
                 let outcome = match state.hedged_outcome.take_if(|(beside, _)| *beside == position)
                 {
-                    // It was called already, beside another.
+                    // The target was already called, as a hedge.
                     Some((_, outcome)) => {
                         is_first_try = false;
                         Ok(outcome)
@@ -187,7 +186,7 @@ impl<P: Host> Dispatcher<'_, P> {
         self.plan.choose_again(self.config, self.request, &**self.upstreams, now)
     }
 
-    /// Makes a call, perhaps with another beside it.
+    /// Makes an attempt, with a hedge if the route hedges.
     async fn run_attempt(
         &self,
         context: &AttemptContext<'_, P>,
@@ -197,7 +196,7 @@ impl<P: Host> Dispatcher<'_, P> {
         scope: &mut RequestScope<P>,
     ) -> AttemptOutcome {
         match self.hedge_delay(&attempt, state) {
-            // Apart, so that other routes' requests do not carry the room that it takes.
+            // Boxed to keep the request future of other routes small.
             Some(after) => {
                 let hedged = self.run_hedged(
                     context,
@@ -218,7 +217,7 @@ impl<P: Host> Dispatcher<'_, P> {
         }
     }
 
-    /// Notes what came of a call, and says what it means for the request.
+    /// Records the outcome of an attempt and classifies it for the request.
     pub(crate) fn classify_outcome(
         &self,
         context: &AttemptContext<'_, P>,
@@ -228,8 +227,8 @@ impl<P: Host> Dispatcher<'_, P> {
     ) -> AttemptOutcome {
         let candidate = attempt.candidate;
         match context.record_outcome(attempt, result, scope) {
-            // Whoever stands in for another may refuse what that one would have taken, and a third may
-            // take it.
+            // A fallback may refuse input that the first target would have accepted; another
+            // fallback may accept it.
             Ok(answer) if !answer.status.is_success() && position > 0 => {
                 AttemptOutcome::Refused(answer)
             }
@@ -260,7 +259,7 @@ impl<P: Host> Dispatcher<'_, P> {
         deadline: Timestamp,
         scope: &RequestScope<P>,
     ) -> AttemptContext<'_, P> {
-        // What a hard limit caps was reserved for one answer.
+        // A hard limit reserved tokens for one answer only.
         let keeps_draft = self.plan.route().continues_streams
             && self.max_output_tokens.is_none()
             && self.may_replay()
@@ -277,7 +276,7 @@ impl<P: Host> Dispatcher<'_, P> {
         }
     }
 
-    /// The request as a target is sent it.
+    /// The request's body for a target.
     pub(crate) fn request_body(&self, candidate: &Candidate<'_>) -> Bytes {
         self.request.body_for_target(request::body_changes(
             candidate,
@@ -292,7 +291,7 @@ impl<P: Host> Dispatcher<'_, P> {
         max.is_none_or(|max| self.request.body().len() <= max)
     }
 
-    /// What all the failures add up to.
+    /// The fault that sums up all failures.
     fn to_fault(&self, scope: &RequestScope<P>, state: &DispatchState) -> Fault {
         let attempts = &scope.record().attempts;
         let now = self.host.now();
@@ -315,7 +314,7 @@ impl<P: Host> Dispatcher<'_, P> {
 }
 
 impl DispatchState {
-    /// Notes that a target was passed over that rests until then.
+    /// Records the cool-down of a target that was skipped.
     fn note_cool_down(&mut self, until: Timestamp) {
         self.cool_down_until =
             Some(self.cool_down_until.map_or(until, |earlier| earlier.min(until)));

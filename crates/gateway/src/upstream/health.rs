@@ -1,4 +1,4 @@
-//! The health of every target: breakers for those that have failed lately, nothing for the others.
+//! Health of targets: circuit breakers of targets with recent failures, load, and latency.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use crate::routing::balance::TargetLoad;
 use super::circuit_breaker::{BreakerOpen, CircuitBreaker, Permit, Signal};
 use super::latency_histogram::LatencyHistogram;
 
-/// How many models of one provider are watched; beyond it the one that is the longest without a sign
-/// is forgotten. Callers choose names of models where a route takes many.
+/// Models of one provider whose state is kept. Beyond it, the oldest state is evicted. Callers
+/// choose model names where a route accepts many.
 const MAX_MODELS_PER_PROVIDER: usize = 64;
 
-/// The targets that are not well, by provider and model.
+/// State of targets by provider and model. Healthy targets have no circuit breaker.
 #[derive(Clone, Debug)]
 pub struct HealthTable {
     breakers: Vec<BTreeMap<Box<str>, CircuitBreaker>>,
-    /// Only of targets whose route asks for it.
+    /// Only of targets whose route balances by load.
     loads: Vec<BTreeMap<Box<str>, TargetLoad>>,
-    /// Only of targets whose route hedges by them: for whole answers, and for streams.
+    /// Only of targets whose route hedges by latency: for whole answers, and for streams.
     latencies: Vec<BTreeMap<Box<str>, [LatencyHistogram; 2]>>,
     probe_count: u64,
 }
 
 impl HealthTable {
-    /// A ward for so many providers, all of them well.
+    /// Creates the state of this many providers with every target healthy.
     pub fn new(providers: usize) -> Self {
         Self {
             breakers: vec![BTreeMap::new(); providers],
@@ -37,31 +37,31 @@ impl HealthTable {
         }
     }
 
-    /// Takes over which models of a provider are ill, from where it has another position. What was
-    /// measured is measured anew: calls under way end where they began.
+    /// Copies the circuit breakers of a provider from its position in an earlier configuration.
+    /// Load and latency start anew, because calls in flight report to the earlier state.
     pub fn copy_breakers(&mut self, at: usize, before: &Self, found: usize) {
         self.breakers[at] = before.breakers[found].clone();
         self.probe_count = self.probe_count.max(before.probe_count);
     }
 
-    /// Whether a call would be let through now.
+    /// Whether a call would be permitted now.
     pub fn is_available(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool {
         self.breakers[provider.position()]
             .get(model)
             .is_none_or(|breaker| breaker.is_available(now))
     }
 
-    /// Whether a target is known to be ill: it rests, or is on probation.
+    /// Whether a target's circuit breaker is open or half open.
     pub fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool {
         self.breakers[provider.position()].get(model).is_some_and(CircuitBreaker::is_open)
     }
 
-    /// What was measured of a target.
+    /// Measured load of a target.
     pub fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad {
         self.loads[provider.position()].get(model).copied().unwrap_or_default()
     }
 
-    /// Changes what was measured of a target.
+    /// Changes the measured load of a target.
     pub fn update_load(
         &mut self,
         provider: ProviderIndex,
@@ -83,8 +83,8 @@ impl HealthTable {
         gauges.insert(model.into(), load);
     }
 
-    /// After which time a target is late: with the first content of a stream, or with a whole answer.
-    /// `None`: nobody knows.
+    /// Latency from which a target counts as late: of the first content of a stream, or of a whole
+    /// answer. `None` if there are too few samples.
     pub fn p95_latency(
         &mut self,
         (provider, model): (ProviderIndex, &str),
@@ -95,7 +95,7 @@ impl HealthTable {
         latencies[usize::from(stream)].p95(now)
     }
 
-    /// Learns how long an answer took, or was waited for.
+    /// Records the latency of an answer, or the time after which waiting for it ended.
     pub fn record_latency(
         &mut self,
         (provider, model): (ProviderIndex, &str),
@@ -115,7 +115,7 @@ impl HealthTable {
         latencies.entry(model.into()).or_default()[usize::from(stream)].record(took, now);
     }
 
-    /// Asks to call. A probe of which nothing is heard for `patience` is taken for lost.
+    /// Requests permission for a call. A probe without a signal for `patience` counts as lost.
     pub fn acquire(
         &mut self,
         provider: ProviderIndex,
@@ -130,7 +130,7 @@ impl HealthTable {
         breaker.acquire(now, timeout, self.probe_count)
     }
 
-    /// Learns what came of a call.
+    /// Records a signal of a call.
     pub fn record(
         &mut self,
         (provider, model): (ProviderIndex, &str),
@@ -153,7 +153,7 @@ impl HealthTable {
             return;
         }
         if breakers.len() >= MAX_MODELS_PER_PROVIDER {
-            // Those that merely failed once or twice go before those that rest.
+            // Closed breakers with a few failures are evicted before open ones.
             let least =
                 breakers.iter().min_by_key(|(_, one)| (one.is_open(), one.last_signal_at()));
             if let Some(least) = least.map(|(model, _)| model.clone()) {

@@ -1,7 +1,7 @@
-//! Two calls at once: when a target is late, the next one that is well is called beside it, and whoever
-//! speaks first is taken.
+//! Hedged attempts: when a target is late, the next healthy target is called concurrently, and the
+//! first answer wins.
 //!
-//! When a target is late, and how often that may be answered with a second call, is policy.
+//! `hedge_budget` decides when a target is late and how many hedges a route may send.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use crate::telemetry::request_scope::RequestScope;
 use super::attempt::{ActiveAttempt, AttemptContext};
 use super::dispatch::{AttemptOutcome, DispatchState, Dispatcher};
 
-/// What a second call needs at least to come to anything.
+/// The shortest time before the deadline in which a hedge can succeed.
 const MIN_HEDGE_TIME: Duration = Duration::from_millis(100);
 
 impl<P: Host> Dispatcher<'_, P> {
-    /// After how long somebody else is called beside this target; `None`: nobody is.
+    /// Delay before a hedge of this target; `None` if there is none.
     pub(crate) fn hedge_delay(
         &self,
         attempt: &ActiveAttempt<'_>,
@@ -33,7 +33,7 @@ impl<P: Host> Dispatcher<'_, P> {
         (now + after + MIN_HEDGE_TIME <= state.deadline).then_some(after)
     }
 
-    /// Makes a call, and another beside it when it is late.
+    /// Makes an attempt, and a concurrent one at another target if it is late.
     pub(crate) async fn run_hedged(
         &self,
         context: &AttemptContext<'_, P>,
@@ -87,7 +87,7 @@ impl<P: Host> Dispatcher<'_, P> {
         }
     }
 
-    /// The next target that is well, if the route may still hedge.
+    /// Starts an attempt at the next healthy target, if the route may still hedge.
     fn start_hedge(
         &self,
         context: &AttemptContext<'_, P>,
@@ -97,7 +97,7 @@ impl<P: Host> Dispatcher<'_, P> {
     ) -> Option<(usize, ActiveAttempt<'_>)> {
         let now = self.host.now();
         let others = || self.plan.targets().iter().enumerate().skip(position + 1);
-        // Nobody is a probe for it: what is cancelled would have told nothing.
+        // A half-open target is skipped: a canceled probe would give no evidence.
         let (at, candidate) = others().find(|(_, other)| {
             self.upstreams.is_available(other.provider_index, other.model, now)
                 && !self.upstreams.is_open_or_half_open(other.provider_index, other.model)

@@ -1,37 +1,35 @@
-//! Whether a second target is called while the first is late: when, and for how many requests.
-//!
-//! Whom to call is the plan's business.
+//! Hedge budget of a route: the delay before a hedge, and the share of requests that may be hedged.
 
 use std::time::Duration;
 
 use config::Hedge;
 
-/// However quick a target is, it has this long.
+/// Every target has at least this time.
 pub const MIN_HEDGE_DELAY: Duration = Duration::from_millis(50);
-/// The most hedges that are saved up.
+/// The most hedges that accumulate.
 const MAX_SAVED_HEDGES: u64 = 10;
-/// A hedge in the unit of the account.
+/// Budget units of one hedge.
 const HEDGE_UNITS: u64 = 1_000;
 
-/// How long a target has before another is called beside it, which may be after what it has been seen
-/// to take. `None`: nobody knows yet when it is late.
+/// Delay before a hedge, either fixed or from the measured latency. `None` if too little was
+/// measured.
 pub fn hedge_delay(hedge: Hedge, seen: impl FnOnce() -> Option<Duration>) -> Option<Duration> {
     hedge.after.or_else(seen).map(|after| after.max(MIN_HEDGE_DELAY))
 }
 
-/// One route's account of hedges, in thousandths of one.
+/// Hedge budget of one route, in thousandths of a hedge.
 #[derive(Clone, Debug, Default)]
 pub struct HedgeBudget {
     balance: u64,
 }
 
 impl HedgeBudget {
-    /// Notes a request, which allows for a share of another hedge, in thousandths.
+    /// Adds a request's share of a hedge, in thousandths.
     pub fn record_request(&mut self, share: u32) {
         self.balance = (self.balance + u64::from(share)).min(MAX_SAVED_HEDGES * HEDGE_UNITS);
     }
 
-    /// Takes a hedge, if one is left.
+    /// Spends a hedge; `false` if none is left.
     pub fn spend_hedge(&mut self) -> bool {
         let left = self.balance.checked_sub(HEDGE_UNITS);
         self.balance = left.unwrap_or(self.balance);

@@ -1,4 +1,4 @@
-//! The keys of one provider: used in turn, and left alone for a while when the provider refuses one.
+//! Key pool of one provider: round robin over the keys, with a cool-down for refused ones.
 
 use std::time::Duration;
 
@@ -6,28 +6,29 @@ use civil_time::Timestamp;
 
 use super::classify::Failure;
 
-/// How long a key rests that was refused.
+/// Cool-down of a refused key.
 pub const REJECTED_KEY_COOL_DOWN: Duration = Duration::from_secs(60);
-/// The longest rest that a `Retry-After` can ask for.
+/// The longest cool-down that a `Retry-After` can request.
 pub const MAX_COOL_DOWN: Duration = Duration::from_secs(3600);
 
-/// How many rests for single models are kept; beyond it the one that ends first is forgotten.
+/// Cool-downs of single models that are kept. Beyond it, the one that ends first is evicted.
 const MAX_MODEL_COOL_DOWNS: usize = 64;
-/// How many doubts are kept; beyond it the oldest is forgotten.
+/// Suspicions that are kept. Beyond it, the oldest is evicted.
 const MAX_SUSPICIONS: usize = 64;
-/// So many doubtful refusals in a row say that it is the key's.
+/// Consecutive refusals that count as the key's fault where each alone may be the request's.
 const SUSPICIONS_TO_REJECT: u32 = 3;
-/// How long a key rests after a doubtful refusal, where another one can be tried.
+/// Cool-down of a key after a suspicion, if another key can be tried.
 const SUSPECTED_KEY_COOL_DOWN: Duration = Duration::from_secs(1);
 
-/// Which keys rest until when, and whose turn it is. Knows positions, never keys.
+/// Cool-downs of a provider's keys, and the next key in turn. It holds positions, never keys.
 ///
-/// A key that is not known (401) rests for every model. One that may not use a model (403), or cannot
-/// pay for it (402), or has used it up (429), rests for that model alone: else a caller who names a
-/// model that the provider denies would take away everybody's others.
+/// A key that the provider does not accept (401) cools down for every model. A key that may not use
+/// a model (403), cannot pay for it (402), or has used it up (429) cools down for that model alone.
+/// Otherwise a caller who names a model that the provider denies would take all other models from
+/// everyone.
 ///
-/// A 402 or 403 may be about this one request: its `max_tokens` cost more than is left, its prompt was
-/// flagged. So it is believed only when it comes again and again.
+/// A 402 or 403 may concern this one request: its `max_tokens` cost more than is left, or its
+/// prompt was flagged. Such a refusal counts against the key only after several in a row.
 #[derive(Clone, Debug)]
 pub struct KeyPool {
     cool_down_until: Vec<Timestamp>,
@@ -36,7 +37,7 @@ pub struct KeyPool {
     next_position: usize,
 }
 
-/// Refusals in a row that may have been the requests' own fault.
+/// Consecutive refusals that may have been the requests' own fault.
 #[derive(Clone, Debug)]
 struct Suspicion {
     key: usize,
@@ -51,12 +52,12 @@ struct ModelCoolDown {
     until: Timestamp,
 }
 
-/// Every key rests until this moment at least.
+/// Every key cools down until this time at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllKeysCoolingDown(pub Timestamp);
 
 impl KeyPool {
-    /// A ring of `count` keys, all awake.
+    /// A pool of `count` keys, all available.
     pub fn new(count: usize) -> Self {
         Self {
             cool_down_until: vec![Timestamp::default(); count],
@@ -66,7 +67,6 @@ impl KeyPool {
         }
     }
 
-    /// How many keys it has.
     pub fn len(&self) -> usize {
         self.cool_down_until.len()
     }
@@ -76,7 +76,7 @@ impl KeyPool {
         self.cool_down_until.is_empty()
     }
 
-    /// The next key in turn that is awake; `Ok(None)` for a provider that needs none.
+    /// The next available key in turn; `Ok(None)` for a provider that needs none.
     pub fn next_key(
         &mut self,
         model: &str,
@@ -99,15 +99,16 @@ impl KeyPool {
         }
     }
 
-    /// Whether a key is awake, or none is needed.
+    /// Whether a key is available, or none is needed.
     pub fn has_available(&self, model: &str, now: Timestamp) -> bool {
         self.is_empty()
             || (0..self.cool_down_until.len()).any(|key| self.cool_down_until(key, model) <= now)
     }
 
-    /// Puts a key to rest if the failure says that it is the key's. Tells whether it did.
+    /// Starts a key's cool-down if the failure is the key's. Returns whether it did.
     ///
-    /// A 429 rests the key where the wait is longer than `worth_waiting`; a shorter one is waited for.
+    /// After a 429 the key cools down if the wait is longer than `worth_waiting`; shorter waits
+    /// precede a retry.
     pub fn record_failure(
         &mut self,
         key: usize,
@@ -126,12 +127,12 @@ impl KeyPool {
                 let rest = if self.add_suspicion(key, model) < SUSPICIONS_TO_REJECT {
                     SUSPECTED_KEY_COOL_DOWN
                 } else {
-                    // After its rest it is asked anew.
+                    // After its cool-down the key starts without suspicions.
                     self.record_success(key, model);
                     REJECTED_KEY_COOL_DOWN
                 };
                 let mut others = (0..self.len()).filter(|other| *other != key);
-                // The last one does not rest for what is doubtful.
+                // The last available key does not cool down on a suspicion.
                 let rests = rest > SUSPECTED_KEY_COOL_DOWN
                     || others.any(|it| self.cool_down_until(it, model) <= now);
                 if rests {
@@ -152,12 +153,12 @@ impl KeyPool {
         }
     }
 
-    /// Notes that a key was taken.
+    /// Records that the provider accepted a key.
     pub fn record_success(&mut self, key: usize, model: &str) {
         self.suspicions.retain(|doubt| doubt.key != key || &*doubt.model != model);
     }
 
-    /// Counts a doubtful refusal. Tells how many there were in a row.
+    /// Adds a suspicion. Returns the number of consecutive ones.
     fn add_suspicion(&mut self, key: usize, model: &str) -> u32 {
         let same = |doubt: &&mut Suspicion| doubt.key == key && &*doubt.model == model;
         if let Some(doubt) = self.suspicions.iter_mut().find(same) {
@@ -259,7 +260,7 @@ mod tests {
         }
     }
 
-    /// Refuses a key for a model until that is believed.
+    /// Refuses a key for a model until the refusal counts.
     fn deny(pool: &mut KeyPool, key: usize, model: &str) {
         for _ in 1..super::SUSPICIONS_TO_REJECT {
             pool.record_failure(key, model, Failure::ModelRefused, NOW, WORTH);
@@ -276,7 +277,7 @@ mod tests {
             assert_eq!(alone.next_key("m", NOW), Ok(Some(0)));
             alone.record_success(0, "m");
         }
-        // Of two, the other one is tried at once.
+        // With two keys, the other one is tried at once.
         let mut two = KeyPool::new(2);
         assert!(two.record_failure(0, "m", Failure::Unpaid, NOW, WORTH));
         assert_eq!(two.next_key("m", NOW), Ok(Some(1)));

@@ -1,29 +1,28 @@
-//! The time within which nearly all answers of a target come: a decayed histogram, whose 95th percentile
-//! says from when on an answer is late.
+//! Decaying latency histogram of a target; its 95th percentile is the hedging delay.
 //!
-//! It knows neither targets nor clocks; whoever measures brings the time.
+//! The time is an argument.
 
 use std::time::Duration;
 
 use civil_time::Timestamp;
 
-/// Each octave of milliseconds has so many buckets, so that a bucket is at most an eighth of its lower
-/// edge wide. Below that many milliseconds, each has its own.
+/// Buckets per octave of milliseconds, so that a bucket is at most an eighth of its lower edge
+/// wide. Below this many milliseconds, each has its own bucket.
 const BUCKETS_PER_OCTAVE: u64 = 8;
-/// Longer answers count as this long: about 17 minutes.
+/// Longer latencies count as this one: about 17 minutes.
 const MAX_MILLIS: u64 = (1 << 20) - 1;
 const BUCKETS: usize =
     (BUCKETS_PER_OCTAVE + (20 - BUCKETS_PER_OCTAVE.ilog2() as u64) * BUCKETS_PER_OCTAVE) as usize;
-/// What one answer counts for, so that halves of it still count.
+/// Weight of one sample, so that it can be halved several times.
 const SAMPLE_UNITS: u32 = 64;
-/// Beyond so many answers all of them are halved.
+/// Beyond this many samples all weights are halved.
 const MAX_SAMPLES: u32 = 256;
-/// Fewer answers than that say nothing about one in twenty.
+/// Fewer samples give no 95th percentile.
 const MIN_SAMPLES: u32 = 20;
-/// The time in which what was measured loses half of its worth.
+/// Time in which a sample loses half of its weight.
 const HALF_LIFE: Duration = Duration::from_secs(300);
 
-/// How long the answers of a target took lately.
+/// Recent latencies of a target.
 #[derive(Clone, Debug)]
 pub struct LatencyHistogram {
     counts: Box<[u32; BUCKETS]>,
@@ -38,8 +37,8 @@ impl Default for LatencyHistogram {
 }
 
 impl LatencyHistogram {
-    /// An answer took so long, or was not there after so long and is not waited for any more: which of
-    /// the two is all the same for whoever is later than nearly all others.
+    /// Adds the latency of an answer, or the time after which waiting for it ended. Above the 95th
+    /// percentile the difference does not matter.
     pub fn record(&mut self, took: Duration, now: Timestamp) {
         self.decay(now);
         if self.sum >= MAX_SAMPLES * SAMPLE_UNITS {
@@ -50,14 +49,14 @@ impl LatencyHistogram {
         self.sum += SAMPLE_UNITS;
     }
 
-    /// The time within which 95 of 100 answers came, at most an eighth too long and never too short.
-    /// `None`: too few are known.
+    /// The latency that 95 of 100 answers do not exceed, at most an eighth too long and never too
+    /// short. `None` if there are too few samples.
     pub fn p95(&mut self, now: Timestamp) -> Option<Duration> {
         self.decay(now);
         if self.sum < MIN_SAMPLES * SAMPLE_UNITS {
             return None;
         }
-        // More than a twentieth is later than this bucket's predecessor.
+        // More than a twentieth of the weight is above the previous bucket.
         let mut later = self.sum;
         let at = self.counts.iter().position(|count| {
             later -= count;
@@ -66,7 +65,7 @@ impl LatencyHistogram {
         at.map(|at| Duration::from_millis(upper_edge(at)))
     }
 
-    /// When it last lost half of its worth, or began.
+    /// Time of the last decay, or of the start.
     pub fn last_decay(&self) -> Timestamp {
         self.halved_at
     }
@@ -87,7 +86,7 @@ impl LatencyHistogram {
     }
 }
 
-/// The bucket of a time in milliseconds.
+/// Bucket of a time in milliseconds.
 fn bucket(millis: u64) -> usize {
     if millis < BUCKETS_PER_OCTAVE {
         return millis as usize;
@@ -128,17 +127,18 @@ mod tests {
         histogram.p95(now).expect("enough is known").as_millis() as u64
     }
 
-    /// Evenly spread numbers from 0 to 1, in an order that jumps about.
+    /// Evenly spread numbers from 0 to 1, in a shuffled order.
     fn spread(count: u64) -> impl Iterator<Item = f64> {
         (1..=count).map(|at| (at as f64 * 0.618_033_988_749_895).fract())
     }
 
-    /// Takes two thousand times by the inverse of a distribution, and compares with it.
+    /// Adds two thousand samples of a distribution by its inverse, and compares the result with it.
     #[track_caller]
     fn assert_p95_close(name: &str, quantile: impl Fn(f64) -> f64) {
         let mut histogram = pace(spread(2_000).map(|part| quantile(part) as u64));
         let found = late(&mut histogram, NOW) as f64;
-        // What has faded is sampled anew, so that the rank is right to within two in a hundred.
+        // Decayed weights act like a smaller sample, so the rank is right to within two in a
+        // hundred.
         let (least, most) = (quantile(0.93), quantile(0.97) * 1.125 + 1.0);
         assert!((least.floor()..=most).contains(&found), "{name}: {found} not in {least}..={most}");
     }
@@ -191,7 +191,7 @@ mod tests {
             assert!(edge == MAX_MILLIS || bucket(edge + 1) == bucket(edge) + 1);
         }
 
-        /// Where nothing has faded, the rank is exact.
+        /// Without decay, the rank is exact.
         #[test]
         fn it_is_never_too_short(times in proptest::collection::vec(0u64..200_000, 20..250)) {
             let mut sorted = times.clone();

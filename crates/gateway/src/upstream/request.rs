@@ -1,4 +1,4 @@
-//! What an upstream is sent.
+//! Requests to upstreams.
 
 use bytes::Bytes;
 use config::{Authentication, Provider};
@@ -11,7 +11,7 @@ use crate::host::GATEWAY_USER_AGENT;
 use crate::request::parse::ParsedRequest;
 use crate::routing::plan::Candidate;
 
-/// What a target is told otherwise than the caller said it.
+/// Changes of the caller's body for a target.
 pub(crate) fn body_changes<'c>(
     candidate: &'c Candidate<'_>,
     request: &ParsedRequest,
@@ -29,7 +29,7 @@ pub(crate) fn body_changes<'c>(
     }
 }
 
-/// An upstream's request is made anew: nothing of the caller's headers is in it.
+/// Builds an upstream's request from scratch: it holds none of the caller's headers.
 pub(crate) fn upstream_request(
     candidate: &Candidate<'_>,
     key: Option<&Secret>,
@@ -45,21 +45,21 @@ pub(crate) fn upstream_request(
         ACCEPT,
         HeaderValue::from_static(if stream { "text/event-stream" } else { "application/json" }),
     );
-    // The meter reads what passes, so it must not be compressed.
+    // The usage meter reads the answer, so it must not be compressed.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(USER_AGENT, GATEWAY_USER_AGENT);
     add_key(headers, candidate.provider, key);
     request
 }
 
-/// Presents a key as the provider wants it.
+/// Adds the key in the header that the provider expects.
 pub(crate) fn add_key(headers: &mut HeaderMap, provider: &Provider, key: Option<&Secret>) {
     let Some(key) = key else { return };
     let (name, value) = match &provider.authentication {
         Authentication::Bearer => (AUTHORIZATION, format!("Bearer {}", key.reveal())),
         Authentication::Header(name) => (name.clone(), key.reveal().to_owned()),
     };
-    // A key that no header can hold was refused with the configuration.
+    // The configuration refuses keys that no header can hold.
     if let Ok(mut value) = HeaderValue::try_from(value) {
         value.set_sensitive(true);
         headers.insert(name, value);

@@ -1,18 +1,17 @@
-//! How many second tries a provider is given: a share of the requests it gets, so that an outage is
-//! not multiplied by those who do not give up.
+//! Retry budget of a provider: a share of its requests, so that retries do not multiply an outage.
 //!
-//! Fallbacks are not counted: they go to somebody else, and are what the caller came for.
+//! Fallbacks are not counted: they go to another provider.
 
 use civil_time::Timestamp;
 
-/// Second tries a second that are always allowed, however few requests there are.
+/// Retries per second that are always allowed.
 const RETRIES_PER_SECOND: u64 = 3;
-/// The most that is saved up.
+/// The most retries that accumulate.
 const MAX_SAVED_RETRIES: u64 = 30;
-/// A try in the unit of the account.
+/// Budget units of one retry.
 const RETRY_UNITS: u64 = 1_000;
 
-/// One provider's account of second tries, in thousandths of a try.
+/// Retry budget of one provider, in thousandths of a retry.
 #[derive(Clone, Debug)]
 pub struct RetryBudget {
     balance: u64,
@@ -26,12 +25,12 @@ impl Default for RetryBudget {
 }
 
 impl RetryBudget {
-    /// Notes a request, which allows for a share of another try, in thousandths.
+    /// Adds a request's share of a retry, in thousandths.
     pub fn record_request(&mut self, share: u32, now: Timestamp) {
         self.credit(u64::from(share), now);
     }
 
-    /// Takes a second try, if one is left.
+    /// Spends a retry; `false` if none is left.
     pub fn spend_retry(&mut self, now: Timestamp) -> bool {
         self.credit(0, now);
         let left = self.balance.checked_sub(RETRY_UNITS);
@@ -62,7 +61,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
-    /// How many of `asked` second tries are allowed after so many requests in this moment.
+    /// Asserts how many of `asked` retries are allowed after this many requests at one moment.
     #[track_caller]
     fn assert_allowed(requests: usize, share: u32, asked: usize, allowed: usize) {
         let mut budget = RetryBudget::default();

@@ -1,4 +1,4 @@
-//! What to do after a failure: try again, go to the next target, or give up.
+//! Decision after a failure: retry, next target, or give up.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use config::{FallbackOn, Retries};
 use super::backoff;
 use super::classify::Failure;
 
-/// What a second try needs at least to come to anything.
+/// The shortest time before the deadline in which a retry can succeed.
 const MIN_RETRY_TIME: Duration = Duration::from_millis(100);
 
-/// The way through a plan's targets. Makes at most
-/// `targets × (max(keys, 1) + retries)` calls, and none that begins after the deadline.
+/// Course of a request through a plan's targets. It allows at most `targets × (max(keys, 1) +
+/// retries)` calls, and none that begins after the deadline.
 #[derive(Clone, Debug)]
 pub struct RetryPolicy {
     fallback_on: FallbackOn,
@@ -23,33 +23,29 @@ pub struct RetryPolicy {
     keys_tried: usize,
 }
 
-/// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The same target, after a wait.
-    Retry {
-        /// How long to wait first.
-        after: Duration,
-    },
+    /// Retry at the same target after a wait.
+    Retry { after: Duration },
     /// The next target, at once.
     NextTarget,
-    /// Nothing is left to try.
+    /// No attempt is left.
     GiveUp,
 }
 
-/// What the provider's keys make of a failure.
+/// State of a provider's keys after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyOutcome {
-    /// It was not the key's.
+    /// The failure was not the key's.
     NotAtFault,
-    /// The key rests now, and another is awake.
+    /// The key cools down, and another is available.
     AnotherAvailable {
-        /// How many keys the provider has.
+        /// Number of the provider's keys.
         of: usize,
     },
-    /// The key rests now, and so does every other.
+    /// The key cools down, and so does every other.
     AllCoolingDown,
-    /// It was not the key's, but the target itself rests now.
+    /// The failure was not the key's, but the target cools down.
     TargetCoolingDown,
 }
 
@@ -71,8 +67,8 @@ impl RetryPolicy {
         }
     }
 
-    /// The step after a call that failed. `may_retry` takes a second try out of the provider's budget;
-    /// it is asked last.
+    /// The decision after a failed call. `may_retry` spends a retry of the provider's budget; it is
+    /// called last.
     pub fn decide(
         &mut self,
         failure: Failure,
@@ -82,14 +78,15 @@ impl RetryPolicy {
         may_retry: impl FnOnce() -> bool,
     ) -> Decision {
         match key_outcome {
-            // Each key once: with many keys and short rests the first would be awake again.
+            // Each key is tried once: with many keys and short cool-downs the first would be
+            // available again.
             KeyOutcome::AnotherAvailable { of }
                 if self.keys_tried + 1 < of && now < self.deadline =>
             {
                 self.keys_tried += 1;
                 return Decision::Retry { after: Duration::ZERO };
             }
-            // The target cannot be tried again, whatever the retries say.
+            // The target cannot be tried again, regardless of the retries left.
             KeyOutcome::AnotherAvailable { .. }
             | KeyOutcome::AllCoolingDown
             | KeyOutcome::TargetCoolingDown
@@ -113,7 +110,7 @@ impl RetryPolicy {
         if self.falls_back(failure) { self.skip_target(now) } else { Decision::GiveUp }
     }
 
-    /// The step where a target cannot be called at all because all its keys rest.
+    /// The decision for a target that cannot be called because all its keys cool down.
     pub fn skip_target(&mut self, now: Timestamp) -> Decision {
         if self.targets_left == 0 || now >= self.deadline {
             return Decision::GiveUp;
@@ -124,7 +121,7 @@ impl RetryPolicy {
         Decision::NextTarget
     }
 
-    /// The wait before another try at the same target; `None` where that makes no sense.
+    /// Wait before a retry at the same target; `None` if a retry makes no sense.
     fn retry_delay(&self, failure: Failure, entropy: u64) -> Option<Duration> {
         let backoff = backoff::delay(self.retries.backoff, self.retries_used, entropy);
         match failure {
@@ -135,11 +132,11 @@ impl RetryPolicy {
                 }
             }
             Failure::Connect | Failure::NotAnAnswer => Some(backoff),
-            // A target that was too slow once is a bad bet while another one waits.
+            // A target that timed out once is not retried while another one is left.
             Failure::Timeout => {
                 (self.targets_left == 0 || !self.fallback_on.timeout).then_some(backoff)
             }
-            // It will do so again.
+            // The same request would fail again.
             Failure::Compressed | Failure::KeyRefused | Failure::Unpaid | Failure::ModelRefused => {
                 None
             }
@@ -198,7 +195,7 @@ mod tests {
 
     #[track_caller]
     fn assert_decisions(mut policy: RetryPolicy, failures: &[Failure], expected: &[Decision]) {
-        // The highest entropy takes the whole of a wait but for the last nanosecond.
+        // The highest entropy gives the whole wait, minus one nanosecond.
         let steps: Vec<Decision> = failures
             .iter()
             .map(|failure| {

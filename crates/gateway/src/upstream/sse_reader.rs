@@ -1,4 +1,4 @@
-//! Cuts an upstream's stream into events, shows them to the meter, and lets pass what may pass.
+//! Cuts an upstream's stream into events, measures them, and selects those that may pass.
 
 use std::collections::VecDeque;
 
@@ -11,30 +11,31 @@ use crate::upstream::usage_meter::{EventKind, UsageMeter};
 /// The longest event that is passed on, in bytes: images come as base64 in one event.
 const MAX_EVENT_BYTES: usize = 16 << 20;
 
-/// Finds events in pieces of a stream.
+/// Reader of a stream's events.
 #[derive(Debug)]
 pub struct SseReader {
     framer: Framer,
     meter: UsageMeter,
-    /// What was said, where somebody may have to go on from it.
+    /// Text so far, if a continuation may need it.
     streamed_text: Option<StreamedText>,
 }
 
-/// How a stream stands after a piece.
+/// State of a stream after a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamState {
-    /// It goes on.
+    /// More may follow.
     Open,
-    /// It has ended with `[DONE]`.
+    /// The stream has ended with `[DONE]`.
     Done,
-    /// The upstream said that it failed. Its words are withheld: they may name its customer.
+    /// The upstream sent an error event. It is withheld, because it may name the provider's
+    /// customer.
     Error,
-    /// What follows must not be passed on.
+    /// The rest must not be passed on.
     Malformed,
 }
 
 impl SseReader {
-    /// A reader that lets the event with nothing but usage pass, or hides it.
+    /// Creates a reader that passes or hides the event with nothing but usage.
     pub fn new(hides_usage: bool) -> Self {
         Self {
             framer: Framer::new(MAX_EVENT_BYTES),
@@ -43,23 +44,23 @@ impl SseReader {
         }
     }
 
-    /// Has it keep what is said, so that somebody else can go on from there.
+    /// Keeps the stream's text for a continuation.
     pub fn keep_text(&mut self) {
         self.streamed_text = Some(StreamedText::default());
     }
 
-    /// What was said so far, if it is kept.
+    /// The text so far, if it is kept.
     pub fn streamed_text(&self) -> Option<&StreamedText> {
         self.streamed_text.as_ref()
     }
 
-    /// What has been seen so far.
     pub fn meter(&self) -> &UsageMeter {
         &self.meter
     }
 
-    /// Takes a piece and puts what may pass into `ready`: whole events only, so that an error event
-    /// of ours never lands inside one of the upstream's. Neighbours stay one slice of the piece.
+    /// Adds a piece and puts the events that may pass into `ready`. Only whole events pass, so that
+    /// an error event of the gateway never lands inside another. Neighboring events stay one slice
+    /// of the piece.
     pub fn push(&mut self, piece: Bytes, ready: &mut VecDeque<Bytes>) -> StreamState {
         if self.framer.push(piece).is_err() {
             return StreamState::Malformed;
@@ -102,7 +103,7 @@ impl SseReader {
         flow
     }
 
-    /// Takes the end of the stream. Some servers forget the blank line behind their last event.
+    /// Ends the stream. Some servers omit the blank line after their last event.
     pub fn finish(&mut self, ready: &mut VecDeque<Bytes>) -> StreamState {
         if self.framer.unfinished().is_empty() {
             return StreamState::Open;
@@ -132,7 +133,7 @@ mod tests {
         "data: never shown\n\n",
     );
 
-    /// Feeds pieces; gives back what passes, how it stands, and the count.
+    /// Reads pieces; returns the events that pass, the state, and the usage.
     fn run<'a>(
         hides_usage: bool,
         pieces: impl IntoIterator<Item = &'a [u8]>,

@@ -1,5 +1,5 @@
-//! What a gateway remembers of its upstreams between requests: keys and targets that rest, and how many
-//! second tries a provider is still given. All of it is in memory; nothing is shared with others.
+//! State of upstreams between requests: circuit breakers, cool-downs of keys, and budgets of
+//! retries and hedges. It is kept in memory, per isolate.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -19,20 +19,20 @@ use crate::upstream::key_pool::{AllKeysCoolingDown, KeyPool};
 use crate::upstream::retry_budget::RetryBudget;
 use crate::upstream::retry_policy::KeyOutcome;
 
-/// The providers of a configuration, as they have shown themselves.
+/// State of the providers of a configuration.
 #[derive(Debug)]
 pub struct Upstreams {
-    /// One ring a provider, in the configuration's order.
+    /// One key pool per provider, in the configuration's order.
     key_pools: RefCell<Vec<KeyPool>>,
-    /// One account a provider, in the configuration's order.
+    /// One retry budget per provider, in the configuration's order.
     retry_budgets: RefCell<Vec<RetryBudget>>,
-    /// One account a route, in the configuration's order.
+    /// One hedge budget per route, in the configuration's order.
     hedge_budgets: RefCell<Vec<HedgeBudget>>,
     health: Rc<RefCell<HealthTable>>,
 }
 
-/// Leave to call a target. What comes of the call is noted on it; where nothing was, because the
-/// caller left or a key was refused, its end makes way for another's probe.
+/// Permit for one call, which receives the call's signals. Dropping it without a signal, because
+/// the caller hung up or a key was refused, releases a half-open probe.
 pub struct CallPermit {
     health_table: Rc<RefCell<HealthTable>>,
     provider: ProviderIndex,
@@ -40,25 +40,24 @@ pub struct CallPermit {
     health: Health,
     permit: Permit,
     began: Timestamp,
-    /// What is still to be measured.
+    /// The latency that is still to be measured.
     latency_timer: Cell<LatencyTimer>,
-    /// Whether somebody wants to know from when on the target is late.
+    /// Whether the route hedges by the target's latency.
     records_latency: bool,
 }
 
-/// What a call shows of the time that its target takes.
+/// State of a call's latency measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LatencyTimer {
-    /// Nobody wants to know.
+    /// Latency is not measured.
     Off,
-    /// It runs.
     Running,
-    /// It was read.
+    /// The latency was recorded.
     Stopped,
 }
 
 impl Upstreams {
-    /// All of them well.
+    /// Creates the state with every target healthy.
     pub fn new(config: &Config) -> Self {
         let key_pools = config.providers.iter().map(|provider| KeyPool::new(provider.keys.len()));
         let count = config.providers.len();
@@ -70,8 +69,8 @@ impl Upstreams {
         }
     }
 
-    /// The fleet of another configuration, with what is known of the providers that are in both. Where
-    /// all are, it is the same fleet, calls under way included.
+    /// State for another configuration. It keeps the state of providers that are in both. If all
+    /// are, it is the same value, including calls in flight.
     pub fn carry_over(before: &Rc<Self>, old: &Config, new: &Config) -> Rc<Self> {
         let same = |one: &Provider, other: &Provider| {
             let keys = |provider: &Provider| provider.keys.len();
@@ -96,18 +95,19 @@ impl Upstreams {
         Rc::new(upstreams)
     }
 
-    /// Whether a target may be called now: neither it nor all keys of its provider rest.
+    /// Whether a target may be called now: neither it nor all keys of its provider cool down.
     pub fn is_available(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool {
         self.health.borrow().is_available(provider, model, now)
             && self.key_pools.borrow()[provider.position()].has_available(model, now)
     }
 
-    /// Whether a target is known to be ill: it rests, or is on probation.
+    /// Whether a target's circuit breaker is open or half open.
     pub fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool {
         self.health.borrow().is_open_or_half_open(provider, model)
     }
 
-    /// Asks to call a target for a route. The error says when to ask again.
+    /// Acquires a permit to call a target for a route. The error holds the time of the next
+    /// possible call.
     pub fn acquire(
         &self,
         provider: ProviderIndex,
@@ -115,7 +115,7 @@ impl Upstreams {
         route: &Route,
         now: Timestamp,
     ) -> Result<CallPermit, Timestamp> {
-        // A call that is heard of later than this is one that has begun to answer.
+        // A call without a signal until then has begun to answer, or is lost.
         let timeout = route.timeouts.first_byte + route.timeouts.idle;
         let permit = self.health.borrow_mut().acquire(provider, model, now, timeout);
         let permit = permit.map_err(|BreakerOpen(until)| until)?;
@@ -141,12 +141,13 @@ impl Upstreams {
         })
     }
 
-    /// What was measured of a target.
+    /// Measured load of a target.
     pub fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad {
         self.health.borrow().load(provider, model)
     }
 
-    /// The next key in turn; `None` where none is needed. The error says when to ask again.
+    /// The next key in turn; `None` if none is needed. The error holds the time at which one is
+    /// available.
     pub fn next_key(
         &self,
         provider: ProviderIndex,
@@ -159,14 +160,14 @@ impl Upstreams {
             .map_err(|AllKeysCoolingDown(until)| until)
     }
 
-    /// Notes that a provider has taken a key.
+    /// Records that a provider accepted a key.
     pub fn key_accepted(&self, (provider, model): (ProviderIndex, &str), key: Option<usize>) {
         if let Some(key) = key {
             self.key_pools.borrow_mut()[provider.position()].record_success(key, model);
         }
     }
 
-    /// Lets the provider's keyring draw its conclusions from a failure.
+    /// Applies a failure to the provider's key pool.
     pub fn apply_failure(
         &self,
         (provider, model): (ProviderIndex, &str),
@@ -188,22 +189,22 @@ impl Upstreams {
         }
     }
 
-    /// Notes a request to a provider, which allows for a part of a second try.
+    /// Records a request to a provider, which adds to the retry budget.
     pub fn record_request(&self, provider: ProviderIndex, retries: Retries, now: Timestamp) {
         self.retry_budgets.borrow_mut()[provider.position()].record_request(retries.budget, now);
     }
 
-    /// Notes a request of a route that hedges, which allows for a part of a hedge.
+    /// Records a request of a route that hedges, which adds to the hedge budget.
     pub fn credit_hedge(&self, route: RouteIndex, hedge: Hedge) {
         self.hedge_budgets.borrow_mut()[route.position()].record_request(hedge.share);
     }
 
-    /// Takes a hedge of a route, if one is left.
+    /// Spends a hedge of a route; `false` if none is left.
     pub fn spend_hedge(&self, route: RouteIndex) -> bool {
         self.hedge_budgets.borrow_mut()[route.position()].spend_hedge()
     }
 
-    /// How long a target has before another is called beside it; `None`: nobody knows.
+    /// Delay before a hedge of this target; `None` if too little was measured.
     pub fn hedge_delay(
         &self,
         hedge: Hedge,
@@ -216,7 +217,7 @@ impl Upstreams {
         })
     }
 
-    /// Takes a second try at a provider, if one is left.
+    /// Spends a retry at a provider; `false` if none is left.
     pub fn spend_retry(&self, provider: ProviderIndex, now: Timestamp) -> bool {
         self.retry_budgets.borrow_mut()[provider.position()].spend_retry(now)
     }
@@ -237,7 +238,7 @@ impl TargetHealth for Upstreams {
 }
 
 impl CallPermit {
-    /// Notes what came of the call.
+    /// Records a signal of the call.
     pub fn record(&self, signal: Signal, now: Timestamp, entropy: u64) {
         let target = (self.provider, &*self.model);
         let stream = match signal {
@@ -260,7 +261,8 @@ impl CallPermit {
         );
     }
 
-    /// Notes how long the target took, or was waited for, where somebody wants to know.
+    /// Records the latency of the target, or the time after which waiting for it ended, if the
+    /// route needs it.
     pub fn record_latency(&self, stream: bool, now: Timestamp) {
         if self.records_latency {
             let target = (self.provider, &*self.model);
@@ -273,7 +275,7 @@ impl CallPermit {
         }
     }
 
-    /// Whether the target is known to be ill.
+    /// Whether the target's circuit breaker is open or half open.
     pub fn is_open_or_half_open(&self) -> bool {
         self.health_table.borrow().is_open_or_half_open(self.provider, &self.model)
     }
@@ -281,7 +283,7 @@ impl CallPermit {
 
 impl Drop for CallPermit {
     fn drop(&mut self) {
-        // Neither time nor chance has a part in this.
+        // A neutral signal uses neither time nor entropy.
         self.record(Signal::Neutral, Timestamp::default(), 0);
         if self.latency_timer.get() != LatencyTimer::Off {
             self.health_table.borrow_mut().update_load(

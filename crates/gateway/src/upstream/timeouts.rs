@@ -1,4 +1,5 @@
-//! Waiting for an upstream that has not committed itself: for its head, its first byte, its next piece.
+//! Timeouts of an attempt that is not committed yet: for the head, the first byte, and the next
+//! piece.
 
 use std::future::{Future, poll_fn};
 use std::task::Poll;
@@ -16,13 +17,12 @@ use crate::host::error::HostError;
 use crate::host::futures::until_timer;
 use crate::upstream::classify::Failure;
 
-/// A call that came to nothing.
+/// Failure of an attempt.
 pub(crate) struct AttemptError {
-    /// What it means.
     pub(crate) failure: Failure,
-    /// The status, where one came.
+    /// The status, if a head arrived.
     pub(crate) status: Option<StatusCode>,
-    /// More about it, for the record.
+    /// Detail for the record.
     pub(crate) detail: Option<String>,
 }
 
@@ -44,19 +44,19 @@ impl From<Failure> for AttemptError {
     }
 }
 
-/// How long one attempt may keep its caller waiting.
+/// Timeouts of one attempt.
 pub(crate) struct AttemptTimeouts<'a, P: Host> {
     host: &'a P,
     idle: Duration,
     deadline: Timestamp,
-    /// The next piece must be there by then.
+    /// Deadline of the next piece.
     idle_deadline: Timestamp,
-    /// The first content must be there by then.
+    /// Deadline of the first content.
     first_content_deadline: Timestamp,
 }
 
 impl<'a, P: Host> AttemptTimeouts<'a, P> {
-    /// Begins to wait for the first byte of an attempt.
+    /// Starts the wait for the first byte of an attempt.
     pub(crate) fn start(task_host: &'a P, timeouts: Timeouts, deadline: Timestamp) -> Self {
         let idle_deadline = task_host.now() + timeouts.first_byte;
         Self {
@@ -68,14 +68,14 @@ impl<'a, P: Host> AttemptTimeouts<'a, P> {
         }
     }
 
-    /// Waits for some work, in time.
+    /// Runs a future until the next deadline.
     pub(crate) async fn run<T>(&self, work: impl Future<Output = T>) -> Result<T, AttemptError> {
         let until = self.idle_deadline.min(self.deadline);
         let timer = self.host.sleep(until.since(self.host.now()));
         until_timer(work, timer).await.ok_or(Failure::Timeout.into())
     }
 
-    /// The next piece of a body, in time.
+    /// Reads the next piece of a body before the next deadline.
     pub(crate) async fn next_piece(
         &mut self,
         body: &mut Body,
@@ -91,8 +91,9 @@ impl<'a, P: Host> AttemptTimeouts<'a, P> {
         Ok(piece)
     }
 
-    /// What came is held back. Progress buys the idle time, but no more than there is for the first
-    /// content; a host's timer has no chance where pieces are always there.
+    /// Checks the deadlines of a stream that is held back. Progress extends the idle time, but not
+    /// beyond the deadline of the first content. A host's timer never fires while pieces are always
+    /// available.
     pub(crate) fn check_progress(&mut self, is_progress: bool) -> Result<(), AttemptError> {
         let now = self.host.now();
         if now >= self.idle_deadline {
@@ -104,13 +105,13 @@ impl<'a, P: Host> AttemptTimeouts<'a, P> {
         Ok(())
     }
 
-    /// There was progress: the next piece has the idle time.
+    /// Restarts the idle time after progress.
     pub(crate) fn reset_idle(&mut self) {
         self.idle_deadline = self.host.now() + self.idle;
     }
 }
 
-/// A piece that is there already: no timer need be set for it.
+/// A piece that has already arrived, which needs no timer.
 async fn now_or_never(body: &mut Body) -> Option<Option<Result<Bytes, HostError>>> {
     poll_fn(|cx| match body.poll_piece(cx) {
         Poll::Ready(piece) => Poll::Ready(Some(piece)),

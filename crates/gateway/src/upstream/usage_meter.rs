@@ -1,13 +1,13 @@
-//! Looks at the events of a stream on their way through: usage, text, and how it ends.
+//! Reads the events of a passing stream: usage, text, and the end.
 
 use openai::{ChoiceSet, Chunk, Event, TextSize, TokenSource, Tokens, Usage, token_estimate};
 
-/// What has been seen of a stream so far.
+/// Measurements of a stream so far.
 #[derive(Debug, Default)]
 pub struct UsageMeter {
     hides_usage: bool,
     usage: Option<Usage>,
-    /// What has come since the usage that was reported last.
+    /// Text since the last reported usage.
     text: TextSize,
     events: u64,
     has_content: bool,
@@ -16,31 +16,31 @@ pub struct UsageMeter {
     is_done: bool,
 }
 
-/// What one event means for whoever passes it on.
+/// Kind of an event, for the code that passes it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// A comment, a role, an empty delta: it may pass, and commits to nothing.
+    /// A comment, a role, an empty delta: it may pass, and does not commit the stream.
     Prelude,
-    /// Something for the caller.
+    /// Content for the caller.
     Content,
-    /// Not for the caller: usage that it did not ask for, or an event without data, which readers
-    /// are to ignore (WHATWG HTML, 9.2.6) and client libraries stumble over.
+    /// Not for the caller: usage that it did not request, or an event without data. Readers must
+    /// ignore the latter (WHATWG HTML, 9.2.6), but client libraries fail on it.
     Hidden,
     /// `[DONE]`: nothing follows.
     Done,
-    /// The upstream says that it failed.
+    /// An error event of the upstream.
     Error,
     /// Not JSON: it must not reach the caller.
     Malformed,
 }
 
 impl UsageMeter {
-    /// A meter that hides the event that carries nothing but usage, or shows it.
+    /// Creates a meter that hides or shows the event that carries nothing but usage.
     pub fn new(hides_usage: bool) -> Self {
         Self { hides_usage, ..Self::default() }
     }
 
-    /// Looks at one whole event.
+    /// Reads one whole event.
     pub fn observe(&mut self, event: &[u8]) -> EventKind {
         let event = Event::parse(event);
         let Some(data) = event.data else { return EventKind::Prelude };
@@ -57,7 +57,7 @@ impl UsageMeter {
         if chunk.is_error || event.name == Some(b"error") {
             return EventKind::Error;
         }
-        // Providers that report as they go report running totals: the last one counts.
+        // Some providers repeatedly report running totals: the last one counts.
         match chunk.usage {
             Some(usage) => (self.usage, self.text) = (Some(usage), TextSize::default()),
             None => self.text += chunk.text_size,
@@ -74,25 +74,24 @@ impl UsageMeter {
         }
     }
 
-    /// How many events with data there were. Comments keep a connection alive, but are no progress.
+    /// Number of events with data. Comments keep a connection alive, but are no progress.
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    /// Whether there was anything to show: from then on the stream cannot be taken back.
+    /// Whether there was content: from then on the stream is committed.
     pub fn has_content(&self) -> bool {
         self.has_content
     }
 
-    /// Whether the stream said everything it had to: it may end here. Every choice that began must
-    /// have ended.
+    /// Whether the stream is complete and may end here: every choice that began has ended.
     pub fn is_complete(&self) -> bool {
         self.is_done
             || (!self.choices_finished.is_empty()
                 && self.choices_finished.covers(self.choices_seen))
     }
 
-    /// What the stream has cost so far: what was reported, and what has come since, by estimate.
+    /// Tokens of the stream so far: the reported usage, plus an estimate of the text after it.
     pub fn tokens(&self, prompt: TextSize) -> Tokens {
         let tokens = Tokens::from_usage_or_estimate(self.usage, prompt, self.text);
         if self.usage.is_none() || self.text.is_empty() {

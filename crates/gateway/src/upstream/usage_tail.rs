@@ -1,12 +1,12 @@
-//! Looks at an answer that is too long to hold on its way through: how long it is, and the usage that
-//! stands in its end. It keeps nothing else of it.
+//! Measures an answer that is too long to hold: its length, and the usage at its end. It keeps
+//! nothing else of it.
 
 use openai::{TextSize, TokenSource, Tokens, Usage};
 
-/// How much of the end is kept, in bytes: usage and what little comes after it.
+/// Bytes of the end that are kept: the usage and the few members after it.
 const TAIL_BYTES: usize = 4 << 10;
 
-/// What has been seen of a long answer so far.
+/// Measurements of a long answer so far.
 #[derive(Debug)]
 pub(crate) struct UsageTail {
     tail: Vec<u8>,
@@ -15,12 +15,11 @@ pub(crate) struct UsageTail {
 }
 
 impl UsageTail {
-    /// Has seen nothing of an answer that can have so many tokens at most.
+    /// Measures an answer of at most this many tokens.
     pub(crate) fn new(max_output_tokens: u64) -> Self {
         Self { tail: Vec::new(), length: 0, max_output_tokens }
     }
 
-    /// Looks at a piece.
     pub(crate) fn push(&mut self, piece: &[u8]) {
         self.length += piece.len() as u64;
         self.tail.extend_from_slice(&piece[piece.len().saturating_sub(TAIL_BYTES)..]);
@@ -28,7 +27,8 @@ impl UsageTail {
         self.tail.drain(..too_many);
     }
 
-    /// What the answer has cost so far: what it reports, else an estimate, as if all of it were text.
+    /// Tokens of the answer so far: the reported usage, else an estimate that counts the whole body
+    /// as text.
     pub(crate) fn tokens(&self, prompt: TextSize) -> Tokens {
         let usage: Option<Usage> = openai::usage_at_end(&self.tail);
         let answer = TextSize { narrow: self.length, wide: 0 };

@@ -36,7 +36,7 @@ fn replay(
     )
 }
 
-/// As one answer.
+/// The replay as a whole answer.
 #[track_caller]
 fn whole(entry: &CacheEntry, endpoint: Endpoint) -> Value {
     match replay(entry, endpoint, false, false, false) {
@@ -45,7 +45,7 @@ fn whole(entry: &CacheEntry, endpoint: Endpoint) -> Value {
     }
 }
 
-/// The chunks of a stream, whose `[DONE]` is there.
+/// The chunks of a replayed stream, which must end with `[DONE]`.
 #[track_caller]
 fn chunks(entry: &CacheEntry, endpoint: Endpoint, usage: bool, piecewise: bool) -> Vec<Value> {
     let Some(Replay::Events(events)) = replay(entry, endpoint, true, usage, piecewise) else {
@@ -72,7 +72,7 @@ fn chunk(choices: Value) -> Value {
     })
 }
 
-/// Two choices that come in turn, thoughts, a refusal, log probabilities, two tools, unheard-of members.
+/// Two interleaved choices, reasoning, a refusal, log probabilities, two tools, unknown members.
 fn rich() -> Vec<Value> {
     let of = |index: u64, delta: Value| {
         chunk(json!([{ "index": index, "delta": delta, "finish_reason": null }]))
@@ -97,7 +97,7 @@ fn rich() -> Vec<Value> {
             1,
             json!({ "tool_calls": [{ "index": 0, "function": { "arguments": "{\"a\"" } }, { "index": 1, "id": "call_2", "type": "function", "function": { "name": "g", "arguments": "{" } }] }),
         ),
-        // Some servers say the name again with every piece.
+        // Some servers repeat the name in every piece.
         of(
             1,
             json!({ "tool_calls": [{ "index": 0, "id": "call_1", "type": "function", "function": { "name": "f", "arguments": ":1}" } }] }),
@@ -143,12 +143,12 @@ fn a_stream_is_told_in_one_piece() {
     {
         assert_eq!(whole(&kept(true, &text), ChatCompletions), expected());
     }
-    // Its own usage counts before what the books say.
+    // The answer's own usage takes precedence over the recorded tokens.
     let mut with_usage = rich();
     with_usage.push(json!({ "id": "x", "choices": [], "usage": { "prompt_tokens": 1 } }));
     let told = whole(&kept(true, &events(&with_usage)), ChatCompletions);
     assert_eq!(told["usage"], json!({ "prompt_tokens": 1 }));
-    // What was estimated is not told as a provider's word.
+    // Estimated tokens are not shown as the provider's usage.
     let mut estimated = kept(true, &stream);
     estimated.head.spent.reported = false;
     assert_eq!(whole(&estimated, ChatCompletions).get("usage"), None);
@@ -159,7 +159,7 @@ fn a_stream_is_told_in_one_piece() {
     );
 }
 
-/// Whatever way an answer goes, it is the same in the end.
+/// Conversions between the forms, in any order, keep the answer.
 #[test]
 fn there_and_back() {
     for piecewise in [false, true] {
@@ -189,7 +189,7 @@ fn a_stream_is_a_stream_again_byte_for_byte() {
         "data: {\"id\":\"chatcmpl-fresh\",\"choices\":[ ],\"usage\":{\"prompt_tokens\":1}}\n\n";
     assert_eq!(tell(false), format!("{first}data: [DONE]\n\n"));
     assert_eq!(tell(true), format!("{first}{usage}data: [DONE]\n\n"));
-    // The first caller did not ask for usage, so that it was hidden; the next one does.
+    // The first caller did not request usage, so it was hidden; the next one does.
     let told = chunks(&kept(true, &events(&rich())), ChatCompletions, true, false);
     let last = told.last().expect("chunks");
     assert_eq!((&last["choices"], &last["usage"]), (&json!([]), &expected()["usage"]));
@@ -271,7 +271,7 @@ fn only_what_is_complete_is_kept() {
     assert_complete(ChatCompletions, false, &expected().to_string(), true);
     assert_complete(Embeddings, false, r#"{"data":[{"embedding":[0.1]}]}"#, true);
     assert_complete(Embeddings, false, r#"{"data":null}"#, false);
-    // A choice that never ended, one that was objected to, an error in the place of an answer.
+    // A choice that never ended, one that was filtered, an error in place of an answer.
     let rich = rich();
     assert_complete(ChatCompletions, true, &events(&rich[..rich.len() - 1]), false);
     assert_complete(ChatCompletions, true, "data: [DONE]\n\n", false);

@@ -1,4 +1,4 @@
-//! Prometheus' text format, version 0.0.4.
+//! Prometheus text exposition format, version 0.0.4.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
@@ -13,7 +13,7 @@ use super::catalogue::{
 };
 use super::from_record;
 
-/// Bins of a sketch with which buckets end, four to a decade, and their ends in seconds.
+/// Sketch bins that end a bucket, four per decade, and their upper bounds in seconds.
 const BUCKETS: [(u16, &str); 21] = [
     (24, "0.01"),
     (30, "0.0178"),
@@ -38,10 +38,10 @@ const BUCKETS: [(u16, &str); 21] = [
     (144, "1000"),
 ];
 
-/// A series' family and the values of its labels, in the catalogue's order.
+/// Family of a series and the values of its labels, in the catalogue's order.
 type Series = (String, Vec<String>);
 
-/// Writes the sum of the rows of all shards.
+/// Renders the sum of the rows of all shards.
 pub(crate) fn render(rows: impl IntoIterator<Item = UsageRow>) -> String {
     let mut sums: BTreeMap<Series, UsageTotals> = BTreeMap::new();
     for row in rows {
@@ -65,7 +65,7 @@ pub(crate) fn render(rows: impl IntoIterator<Item = UsageRow>) -> String {
             page.write_sample("", REQUESTS, values, &[status], count);
         }
     }
-    // Not by consumer: every one would be as many series as there are buckets.
+    // Not by consumer: each would add as many series as there are buckets.
     let mut times: BTreeMap<&[String], UsageTotals> = BTreeMap::new();
     for (values, sum) in of(from_record::REQUEST_ROWS) {
         *times.entry(&values[..values.len().min(DURATION.labels.len())]).or_default() += sum;
@@ -126,7 +126,8 @@ impl Exposition {
         writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {sort}").expect("a string grows");
     }
 
-    /// One sample: `values` are of the metric's first labels, `more` of those after them.
+    /// Writes one sample: `values` are those of the metric's first labels, `more` those of the
+    /// labels after them.
     fn write_sample(
         &mut self,
         suffix: &str,
@@ -137,7 +138,7 @@ impl Exposition {
     ) {
         self.0.extend([metric.name, suffix]);
         let values = values.iter().map(String::as_str).chain(more.iter().copied());
-        // A histogram has one label more in its buckets.
+        // The buckets of a histogram have one more label.
         let names = metric.labels.iter().copied().chain(["le"]);
         let mut before = '{';
         for (name, value) in names.zip(values) {
@@ -166,7 +167,7 @@ impl Exposition {
     }
 }
 
-/// A number whose last digits come after the point: nothing is lost to a float.
+/// A decimal number with a fixed number of decimal places: exact, unlike a float.
 struct Decimal(u64, u8);
 
 impl Display for Decimal {
@@ -176,14 +177,14 @@ impl Display for Decimal {
     }
 }
 
-/// What a label's value may not hold as it is: a quotation mark, a backslash, the end of the line.
+/// Escapes a label's value: quotation marks, backslashes, and line feeds.
 fn escape(text: &mut String, value: &str) {
     for character in value.chars() {
         match character {
             '\\' => text.push_str("\\\\"),
             '"' => text.push_str("\\\""),
             '\n' => text.push_str("\\n"),
-            // Prometheus drops a whole page for the sake of one of them.
+            // Prometheus rejects a whole page because of one control character.
             _ if character.is_control() => text.push(char::REPLACEMENT_CHARACTER),
             _ => text.push(character),
         }

@@ -1,38 +1,38 @@
-//! What one request adds to the metrics.
+//! Metric rows of one request.
 
 use ledger::UsageTotals;
 
 use crate::record::{ANSWERED, Attempt, AttemptKind, Outcome, Record};
 use crate::telemetry::usage::keys::{UsageDimensions, push_encoded};
 
-/// Rows of requests: from them come the counters of requests, tokens and cost, and both histograms.
-/// One row for all of it is one write for all of it.
+/// Rows of requests: they hold the counters of requests, tokens and cost, and both histograms. One
+/// row for all of it is one write for all of it.
 pub(super) const REQUEST_ROWS: &str = "request";
 /// Rows of limits that refused.
 pub(super) const LIMITED_ROWS: &str = "limited";
 /// Rows of calls to upstreams.
 pub(super) const CALL_ROWS: &str = "call";
-/// Rows of calls that went to another target.
+/// Rows of fallbacks.
 pub(super) const FALLBACK_ROWS: &str = "fallback";
-/// Rows of the cache.
+/// Rows of cache results.
 pub(super) const CACHE_ROWS: &str = "cache";
-/// Rows of guards.
+/// Rows of guard results.
 pub(super) const GUARD_ROWS: &str = "guard";
 
-/// In the place of the status of a request whose caller left.
+/// Replaces the status of a request whose caller hung up.
 pub(super) const STATUS_HUNG_UP: u16 = 0;
-/// In the place of the status that an answer began with which broke off.
+/// Replaces the status of an answer that broke off.
 pub(super) const STATUS_TRUNCATED: u16 = 1;
 
-/// Why a call went to another target where a limit was the reason, and instead of which target: the
-/// first of the route, which was not called and has no name in the record.
+/// Reason of a fallback because of a limit. The target that was not called is the first of the
+/// route, and has no name in the record.
 const REASON_LIMITED: &str = "limited";
-/// Why a call went to another target where the first one rested.
+/// Reason of a fallback during the first target's cool-down.
 const REASON_COOLING_DOWN: &str = "resting";
-/// What a guard has said that has found nothing.
+/// Result of a guard without findings.
 const RESULT_PASS: &str = "pass";
 
-/// The names of rows, and what to add to each. `tally` is the request's.
+/// Keys of rows, and the totals to add to each. `tally` is the request's.
 pub(crate) fn metric_rows(
     record: &Record,
     dimensions: &UsageDimensions,
@@ -101,15 +101,14 @@ pub(crate) fn metric_rows(
     rows
 }
 
-/// Provider and model of a target. A name that a caller has made up is in its targets' too, and is left
-/// out.
+/// Provider and model of a target. A model name that the caller made up is omitted.
 fn split_target(target: &str, known: bool) -> (&str, &str) {
     let (provider, model) = target.split_once('/').unwrap_or((target, ""));
     (provider, if known { model } else { "" })
 }
 
-/// What came of each call. An answer that broke off began well, which its attempt says: somebody else
-/// was asked to go on from it, or the whole request ended so.
+/// Result of each attempt. An answer that broke off is recorded as a success of its attempt. It
+/// broke off if a continuation follows, or if the request was truncated.
 fn attempt_results(record: &Record) -> Vec<&'static str> {
     let broken = |later: &[Attempt]| {
         later.iter().any(|attempt| attempt.kind == AttemptKind::Continuation)
@@ -123,7 +122,7 @@ fn attempt_results(record: &Record) -> Vec<&'static str> {
     record.attempts.iter().enumerate().map(result).collect()
 }
 
-/// `family|label=value|…`, the values encoded as usage encodes its parts.
+/// `family|label=value|…`, with the values encoded as in the keys of usage totals.
 fn row_key(family: &str, labels: &[(&str, &str)]) -> String {
     let mut key = family.to_owned();
     for (label, value) in labels {
@@ -143,7 +142,7 @@ mod tests {
 
     use super::metric_rows;
 
-    /// The rows of a record, but for the request's own and those of its calls.
+    /// Rows of a record without the request's own and those of its calls.
     fn rows(record: &Record) -> Vec<String> {
         let dimensions = UsageDimensions::default();
         let rows = metric_rows(record, &dimensions, UsageTotals::default())
@@ -175,7 +174,7 @@ mod tests {
         assert_eq!(calls[0].0, "call|route=|provider=a|model=m|result=timeout");
         assert_eq!(calls[1].0, "call|route=|provider=b|model=m|result=truncated");
         assert_eq!(calls.len(), 2);
-        // Where somebody else went on, the first one's answer broke off all the same.
+        // The first answer broke off although a continuation completed it.
         let rest = Attempt { kind: AttemptKind::Continuation, ..attempt("b/m", "answered") };
         let attempts = vec![attempt("a/m", "answered"), rest];
         let record = Record { outcome: Outcome::Answered, attempts, ..known() };

@@ -1,4 +1,4 @@
-//! The dashboard, the alerts and the documentation against the list of metrics.
+//! Compares the dashboard, the alerts and the documentation with the catalogue of metrics.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ const DASHBOARD: &str = include_str!("../../../../../observability/grafana/dashb
 const ALERTS: &str = include_str!("../../../../../observability/alerts.yml");
 const MANUAL: &str = include_str!("../../../../../docs/observability.md");
 
-/// Every query of a panel.
+/// Collects the queries of all panels.
 fn queries(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
@@ -26,7 +26,7 @@ fn queries(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// What a name of ours at the beginning of a text is, and the rest of the text.
+/// The metric whose name begins a text, and the rest of the text.
 fn metric(text: &str) -> (Option<Metric>, &str) {
     let end = text.find(|it: char| !it.is_ascii_alphanumeric() && it != '_').unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
@@ -39,7 +39,7 @@ fn metric(text: &str) -> (Option<Metric>, &str) {
     (found, rest)
 }
 
-/// What is wrong with a query: names and labels that do not exist.
+/// Problems of a query: names and labels that do not exist.
 fn query_problems(query: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut known = BTreeSet::from(["le", "job"]);

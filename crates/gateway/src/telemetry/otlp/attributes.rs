@@ -1,19 +1,18 @@
-//! What spans and metrics are made of: attributes, moments, and whose they are.
+//! Parts of spans and metrics: attributes, timestamps, resource, and scope.
 
 use civil_time::Timestamp;
 use serde::{Serialize, Serializer};
 
-/// A text is cut to so many bytes: models are named by callers, who may say anything.
+/// Bytes to which a text is cut: callers may send any model name.
 const MAX_TEXT_BYTES: usize = 128;
 
-/// One attribute.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(super) struct Attribute {
     key: &'static str,
     value: AttributeValue,
 }
 
-/// Its value; 64-bit integers are strings in proto3's JSON.
+/// The value; 64-bit integers are strings in proto3's JSON.
 #[expect(clippy::enum_variant_names, reason = "the names that OTLP's JSON has")]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,7 +24,7 @@ enum AttributeValue {
     DoubleValue(#[serde(serialize_with = "billionths")] u64),
 }
 
-/// Attributes in the making. What is empty or not known is left out.
+/// List of attributes. Empty and unknown values are omitted.
 #[derive(Debug, Default, Serialize)]
 #[serde(transparent)]
 pub(super) struct Attributes(Vec<Attribute>);
@@ -49,7 +48,7 @@ impl Attributes {
         }
     }
 
-    /// A number in billionths.
+    /// Adds a number that is given in billionths.
     pub(super) fn push_number(&mut self, key: &'static str, billionths: Option<u64>) {
         if let Some(number) = billionths {
             self.push(key, AttributeValue::DoubleValue(number));
@@ -65,7 +64,7 @@ impl Attributes {
     }
 }
 
-/// Who sends.
+/// The service that sends the data.
 #[derive(Debug, Serialize)]
 pub(super) struct Resource {
     attributes: Attributes,
@@ -80,7 +79,7 @@ impl Resource {
     }
 }
 
-/// What measures.
+/// The instrumentation scope.
 #[derive(Debug, Serialize)]
 pub(super) struct InstrumentationScope {
     name: &'static str,
@@ -91,22 +90,22 @@ pub(super) const SCOPE: InstrumentationScope =
     InstrumentationScope { name: "serin", version: VERSION };
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The beginning of a text that may be long.
+/// The beginning of a text.
 pub(super) fn truncate(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
 }
 
-/// A 64-bit integer.
+/// Serializes a 64-bit integer as a string.
 pub(super) fn decimal<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(number)
 }
 
-/// A moment in nanoseconds since the Unix epoch.
+/// Serializes a timestamp in nanoseconds since the Unix epoch.
 pub(super) fn nanoseconds<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&at.as_millis().saturating_mul(1_000_000))
 }
 
-/// A number that is kept in billionths.
+/// Serializes a number that is given in billionths.
 pub(super) fn billionths<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(*number as f64 / 1e9)
 }

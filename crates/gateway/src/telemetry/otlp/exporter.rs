@@ -1,8 +1,8 @@
-//! Sends what is known of past requests to a collector, off anybody's path: in batches, one at a time,
-//! and again while the collector cannot take them.
+//! OTLP exporter: sends finished requests to a collector in the background, in batches, one at a
+//! time, and retries while the collector is unavailable.
 //!
-//! What is sent is encoded in [`crate::telemetry::otlp`]. Nothing is written down: an isolate that is killed loses
-//! what it had not sent.
+//! [`crate::telemetry::otlp`] encodes the batches. Nothing is stored: an isolate that is killed
+//! loses the requests that it has not sent.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -20,44 +20,41 @@ use crate::host::{GATEWAY_USER_AGENT, Host};
 use crate::record::Record;
 use crate::telemetry::otlp::{self, DeltaMetrics, TraceContext};
 
-/// How long requests are gathered before they are sent.
+/// Time for which requests are collected before they are sent.
 const BATCH_DELAY: Duration = Duration::from_secs(2);
-/// After so long, whoever sends is taken for dead: a host stops what outlives its request too long.
+/// A sender that runs longer counts as dead: a host stops work that outlives its request too long.
 const MAX_WORK_TIME: Duration = Duration::from_secs(25);
-/// How many requests may wait to become spans; of what comes on top only the number is told.
+/// Requests that may wait to become spans. Beyond it they are only counted.
 const MAX_QUEUED_SPANS: usize = 2_048;
-/// How many of them one call takes along.
 const MAX_SPANS_PER_BATCH: usize = 256;
-/// How long a collector may take to answer.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a batch is sent that the collector cannot take.
 const MAX_EXPORT_TRIES: u32 = 8;
-/// The wait before the second time; it doubles, up to the longest.
+/// Wait before the second try; it doubles, up to the maximum.
 const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
-/// The longest wait that a collector may ask for.
+/// The longest wait that a collector may request.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
-/// So much of a collector's answer is read, so that the host can use the connection again.
+/// Bytes of a collector's response that are read, so that the host can reuse the connection.
 const MAX_RESPONSE_BYTES: usize = 64 << 10;
-/// How often people are told that something was lost.
+/// Interval between warnings about lost data.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What waits to be sent. It goes from one configuration to the next.
+/// Queues of the exporter. They are kept when the configuration changes.
 #[derive(Debug, Default)]
 pub struct OtlpExporter {
     span_queue: RefCell<VecDeque<(Rc<TraceContext>, Box<Record>)>>,
     pending_metrics: RefCell<DeltaMetrics>,
-    /// Requests whose spans were lost, since that was told last.
+    /// Requests whose spans were dropped since the last report.
     dropped: Cell<u64>,
     traces: SignalQueue,
     metrics: SignalQueue,
     working_since: Cell<Option<Timestamp>>,
 }
 
-/// One of the two addresses of a collector.
+/// Queue for one of a collector's two endpoints.
 #[derive(Debug, Default)]
 struct SignalQueue {
-    /// What is under way, or is to be sent again.
+    /// The batch that is being sent, or is to be sent again.
     batch: RefCell<Option<Rc<Batch>>>,
     retry_at: Cell<Timestamp>,
     next_warning_at: Cell<Timestamp>,
@@ -66,21 +63,21 @@ struct SignalQueue {
 #[derive(Debug)]
 struct Batch {
     body: Bytes,
-    /// How many requests' spans are in it.
+    /// Requests whose spans are in the batch.
     requests: u64,
     tries: Cell<u32>,
 }
 
-/// What a collector makes of a parcel.
+/// Result of sending a batch.
 enum ExportResult {
     Accepted,
-    /// It may take it later.
+    /// The collector may accept it later.
     RetryAfter(Option<Duration>, String),
     Rejected(String),
 }
 
 impl OtlpExporter {
-    /// Notes a request that is over; `cost` is in billionths of a USD.
+    /// Queues a finished request; `cost` is in billionths of a USD.
     pub(crate) fn enqueue<P: Host>(
         self: &Rc<Self>,
         config: &Rc<Config>,
@@ -98,7 +95,7 @@ impl OtlpExporter {
         if let Some(trace) = trace.filter(|trace| trace.is_sampled(is_known)) {
             let mut waiting = self.span_queue.borrow_mut();
             if waiting.len() < MAX_QUEUED_SPANS {
-                // A collector is told no content.
+                // Content is never exported.
                 (record.prompt, record.answer) = (None, None);
                 waiting.push_back((trace, record));
             } else {
@@ -144,7 +141,7 @@ impl OtlpExporter {
         });
     }
 
-    /// Makes parcels of what waits, where the one before is out of the way.
+    /// Builds batches of the queued data where no earlier batch is pending.
     fn prepare_batches(&self, otlp: &Otlp, config: &Config, now: Timestamp) {
         let mut waiting = self.span_queue.borrow_mut();
         let mut traces = self.traces.batch.borrow_mut();
@@ -165,7 +162,7 @@ impl OtlpExporter {
         }
     }
 
-    /// Sends a lane's parcel, if it has one and does not rest.
+    /// Sends a queue's batch, if it has one that is due.
     async fn send_batch<P: Host>(
         &self,
         queue: &SignalQueue,
@@ -194,7 +191,7 @@ impl OtlpExporter {
             ExportResult::Rejected(reason) => Some(reason),
         };
         let mut held = queue.batch.borrow_mut();
-        // Another sender, who took this one for dead, may have been faster.
+        // Another sender, which took this one for dead, may have finished earlier.
         if !held.as_ref().is_some_and(|held| Rc::ptr_eq(held, &batch)) {
             return;
         }
@@ -220,7 +217,7 @@ impl OtlpExporter {
             && self.metrics.batch.borrow().is_none()
     }
 
-    /// When something may be sent again.
+    /// Time of the next possible send.
     fn next_send(&self, now: Timestamp) -> Timestamp {
         let has_spans =
             !self.span_queue.borrow().is_empty() || self.traces.batch.borrow().is_some();
@@ -241,7 +238,7 @@ impl Batch {
     }
 }
 
-/// Sends a body to a collector, and hears what becomes of it.
+/// Sends a body to a collector and returns the result.
 async fn post_batch<P: Host>(otlp: &Otlp, path: &str, body: &Bytes, task_host: &P) -> ExportResult {
     let mut request = http::Request::new(body.clone());
     *request.method_mut() = Method::POST;
@@ -262,12 +259,12 @@ async fn post_batch<P: Host>(otlp: &Otlp, path: &str, body: &Bytes, task_host: &
         Ok(response) => response.into_parts(),
         Err(error) => return ExportResult::RetryAfter(None, error.reason().to_owned()),
     };
-    // Whatever it says, its status has said it.
+    // The status alone decides.
     let _ = body.collect(MAX_RESPONSE_BYTES).await;
     let said = || format!("it answered {}", head.status.as_u16());
     match head.status.as_u16() {
         200..=299 => ExportResult::Accepted,
-        // The ones that OTLP calls retryable.
+        // The statuses that OTLP defines as retryable.
         429 | 502..=504 => {
             let rest = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
             let rest = rest.and_then(|rest| rest.trim().parse().ok()).map(Duration::from_secs);
@@ -277,7 +274,7 @@ async fn post_batch<P: Host>(otlp: &Otlp, path: &str, body: &Bytes, task_host: &
     }
 }
 
-/// The host of a provider's address.
+/// Host of a provider's base URL.
 fn provider_host(config: &Config, provider: &str) -> Option<String> {
     let provider = config.providers.iter().find(|other| other.id == provider)?;
     let uri: Uri = provider.base_url.parse().ok()?;

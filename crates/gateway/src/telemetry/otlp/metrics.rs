@@ -1,5 +1,5 @@
-//! What has come since the last time, as metrics of delta temporality: totals of a process would say
-//! nothing where there are many that live shortly.
+//! Metrics of delta temporality: cumulative totals of a process are useless with many short-lived
+//! processes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,16 +15,16 @@ use super::attributes::{
 };
 use super::spans::{error_type, known_operation, seconds_in_billionths as seconds};
 
-/// So many series are told apart in one batch; others are one, marked as OpenTelemetry's SDKs do.
+/// Distinct series of one batch. Others are merged into one, marked as OpenTelemetry's SDKs do.
 const MAX_SERIES: usize = 2_000;
 const OVERFLOW: &str = "otel.metric.overflow";
 const OTHER: &str = "other";
 /// `AGGREGATION_TEMPORALITY_DELTA`
 const DELTA: u8 = 1;
-/// What a whole is, in billionths.
+/// One, in billionths.
 const BILLION: u64 = 1_000_000_000;
 
-/// The conventions' bounds for tokens.
+/// Bounds of the semantic conventions for tokens.
 pub(super) const TOKEN_BOUNDS: [f64; 14] = [
     1.0,
     4.0,
@@ -44,7 +44,7 @@ pub(super) const TOKEN_BOUNDS: [f64; 14] = [
 /// The same for the duration of an operation, in seconds.
 pub(super) const DURATION_BOUNDS: [f64; 14] =
     [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
-/// The same for the first token.
+/// The same for the time to the first token.
 pub(super) const FIRST_TOKEN_BOUNDS: [f64; 16] =
     [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
@@ -84,20 +84,20 @@ struct DataPoint {
     buckets: Vec<u64>,
 }
 
-/// Sums in the making, of requests that are over.
+/// Sums of finished requests since the last batch.
 #[derive(Debug, Default)]
 pub struct DeltaMetrics {
     series: BTreeMap<MetricName, BTreeMap<Vec<Attribute>, DataPoint>>,
     count: usize,
-    /// Since when they are counted.
+    /// Start of the interval.
     since: Option<Timestamp>,
-    /// Who is told apart.
+    /// Consumers with series of their own.
     consumers: BTreeSet<String>,
 }
 
 impl DeltaMetrics {
-    /// Adds a request; `cost` is in billionths of a USD. Strangers' do not count, as in usage. Of
-    /// consumers `most` are told apart.
+    /// Adds a request; `cost` is in billionths of a USD. Anonymous requests are not counted, as in
+    /// usage totals. At most `most` consumers have series of their own.
     pub fn add(&mut self, record: &Record, cost: u64, max: usize) {
         let Some(dimensions) = UsageDimensions::from_record(record) else { return };
         self.since.get_or_insert(Timestamp::from_millis(record.at_ms));
@@ -149,7 +149,7 @@ impl DeltaMetrics {
         }
     }
 
-    /// Adds requests whose spans nobody will see.
+    /// Adds requests whose spans were dropped.
     pub fn add_dropped(&mut self, count: u64, now: Timestamp) {
         if count > 0 {
             self.since.get_or_insert(now);
@@ -197,7 +197,7 @@ impl DeltaMetrics {
         }
     }
 
-    /// Takes everything: the body of a call to `/v1/metrics`, and begins anew.
+    /// Returns the body of a call to `/v1/metrics` and starts a new interval.
     pub fn take_body(&mut self, service: &str, now: Timestamp) -> Vec<u8> {
         let since = self.since.replace(now).unwrap_or(now);
         self.count = 0;

@@ -1,8 +1,7 @@
-//! What a collector is told, as OTLP/HTTP in JSON: spans of requests and of their attempts, and
-//! metrics as what has come since the last time.
+//! OTLP/HTTP in JSON: spans of requests and attempts, and delta metrics.
 //!
-//! JSON and not protobuf, since everything for it is in the artifact already. Nothing here sends: that
-//! is [`crate::telemetry::otlp::exporter`]. No content and no secret has a place in it.
+//! JSON rather than protobuf, because the artifact holds everything for it already. This module
+//! only encodes; [`crate::telemetry::otlp::exporter`] sends. Exports never hold content or secrets.
 
 mod attributes;
 pub mod exporter;

@@ -1,4 +1,4 @@
-//! A request and its attempts as spans.
+//! Spans of a request and its attempts.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ const SPAN_KIND_SERVER: u8 = 2;
 const SPAN_KIND_CLIENT: u8 = 3;
 /// `STATUS_CODE_ERROR`
 const STATUS_CODE_ERROR: u8 = 2;
-/// Recorded, and whether the parent is somewhere else is known.
+/// Sampled, and whether the parent is remote is known.
 const SPAN_FLAGS: u32 = 0x101;
-/// It is.
+/// The parent is remote.
 const FLAG_PARENT_REMOTE: u32 = 0x200;
-/// Operations that the conventions for generative models know.
+/// Operations of the semantic conventions for generative AI.
 const KNOWN_OPERATIONS: [&str; 3] = ["chat", "text_completion", "embeddings"];
 
 #[derive(Serialize)]
@@ -50,8 +50,8 @@ struct Status {
     code: u8,
 }
 
-/// The body of a call to `/v1/traces`: of each request one span, and one below it for each attempt.
-/// `host` names the host of a provider.
+/// Body of a call to `/v1/traces`: one span per request, and below it one per attempt. `host`
+/// returns the host of a provider.
 pub fn traces_body<'r>(
     service: &str,
     requests: impl IntoIterator<Item = (&'r TraceContext, &'r Record)>,
@@ -193,12 +193,12 @@ pub(super) fn split_target(target: Option<&str>) -> (Option<&str>, Option<&str>)
     target.and_then(|target| target.split_once('/')).unzip()
 }
 
-/// The operation's name where the conventions have one.
+/// Name of the operation, if the semantic conventions have one.
 pub(super) fn known_operation(record: &Record) -> Option<&'static str> {
     record.operation.filter(|operation| KNOWN_OPERATIONS.contains(operation))
 }
 
-/// Why there was no whole answer, in a word of ours.
+/// Reason for a missing or incomplete answer, from a fixed set.
 pub(super) fn error_type(record: &Record) -> Option<&'static str> {
     record.error.or_else(|| is_failure(record.outcome).then(|| record.outcome.name()))
 }
@@ -210,13 +210,13 @@ fn is_failure(outcome: Outcome) -> bool {
     }
 }
 
-/// `chat gpt-4o`. A model that no route serves is not named: it may be anything.
+/// For example `chat gpt-4o`. A model that no route serves is omitted: it may be any text.
 fn span_name(record: &Record, model: Option<&str>) -> String {
     let operation = record.operation.unwrap_or("request");
     model.map_or_else(|| operation.to_owned(), |model| format!("{operation} {}", truncate(model)))
 }
 
-/// Milliseconds in billionths of a second.
+/// Seconds in billionths, from milliseconds.
 pub(super) fn seconds_in_billionths(millis: u64) -> u64 {
     millis.saturating_mul(1_000_000)
 }

@@ -231,7 +231,7 @@ fn metrics_are_what_has_come_since() {
     let mut sums = DeltaMetrics::default();
     sums.add(&record(), 500_000, 10);
     sums.add(&Record { first_token_ms: None, ..record() }, 500_000, 10);
-    // Strangers do not count.
+    // Anonymous requests are not counted.
     sums.add(&Record { consumer: None, ..record() }, 500_000, 10);
     sums.add_dropped(3, Timestamp::from_millis(NOW));
     let body = read(&sums.take_body("edge", Timestamp::from_millis(NOW + 2_000)));
@@ -322,7 +322,7 @@ fn metrics_are_what_has_come_since() {
     assert_eq!(body["resourceMetrics"][0]["scopeMetrics"][0]["scope"], scope());
     assert_eq!(body["resourceMetrics"][0]["scopeMetrics"][0]["metrics"], expected);
     assert!(sums.is_empty());
-    // The next ones begin where these end.
+    // The next interval begins where this one ends.
     sums.add(&record(), 0, 10);
     let next = read(&sums.take_body("edge", Timestamp::from_millis(NOW + 9_000)));
     let next = &next["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0];

@@ -1,4 +1,4 @@
-//! The trace that a request belongs to: W3C Trace Context, level 1.
+//! Trace context of a request: W3C Trace Context, level 1.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -6,30 +6,30 @@ use crate::host::Clock;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-/// The longest `tracestate` that is passed on, in bytes: what everybody has to take.
+/// The longest `tracestate` that is passed on, in bytes: the length that the specification requires
+/// support for.
 const MAX_TRACESTATE_BYTES: usize = 512;
 /// `00-`, 32 digits, `-`, 16 digits, `-`, 2 digits.
 const TRACEPARENT_LENGTH: usize = 55;
 
-/// A request's place in a trace.
+/// Trace and spans of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceContext {
-    /// The trace.
     pub trace_id: u128,
     /// The request's own span.
     pub span_id: u64,
     /// The caller's span.
     pub parent_span_id: Option<u64>,
-    /// Whether the caller records the trace, where there is one that says so.
+    /// The caller's sampling decision, if there is one.
     caller_sampled: Option<bool>,
-    /// Whether this gateway would.
+    /// This gateway's sampling decision.
     sampled_here: bool,
     state: Option<HeaderValue>,
 }
 
 impl TraceContext {
-    /// Goes on with the caller's trace, or begins one where none is told that makes sense. `sample`:
-    /// what part is recorded, in thousandths.
+    /// Continues the caller's trace, or starts one if the headers are missing or invalid. `sample`:
+    /// the share of sampled traces, in thousandths.
     pub fn from_headers(headers: &HeaderMap, sample: u16, clock: &impl Clock) -> Self {
         let span_id = clock.entropy().max(1);
         let told = single_header(headers, &TRACEPARENT)
@@ -53,19 +53,19 @@ impl TraceContext {
         }
     }
 
-    /// Whether it is recorded. The caller's word counts where the caller is known: a stranger must not
-    /// be able to fill anybody's collector.
+    /// Whether the trace is sampled. A caller's decision counts only if the caller is
+    /// authenticated: others must not be able to fill the collector.
     pub fn is_sampled(&self, is_known: bool) -> bool {
         self.caller_sampled.filter(|_| is_known).unwrap_or(self.sampled_here)
     }
 
-    /// The span of the attempt of this number, which no other span of the request has.
+    /// Span of the attempt `number`, unique within the request.
     pub fn attempt_span_id(&self, number: usize) -> u64 {
         let step = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.span_id.wrapping_add(step).max(1)
     }
 
-    /// Tells an upstream, as the parent of whatever it does for the attempt of this number.
+    /// Adds the headers to an upstream's request, with the span of attempt `number` as the parent.
     pub fn inject(&self, number: usize, headers: &mut HeaderMap) {
         let flags = u8::from(self.is_sampled(true));
         let parent =
@@ -78,19 +78,19 @@ impl TraceContext {
         }
     }
 
-    /// The `tracestate` that came.
+    /// The caller's `tracestate`.
     pub fn state(&self) -> Option<&str> {
         self.state.as_ref()?.to_str().ok()
     }
 }
 
-/// The value of a header that is there once.
+/// Value of a header that occurs once.
 fn single_header<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
 }
 
-/// The trace, the parent and whether it is recorded. A later version is read as far as it is known.
+/// Trace, parent, and sampling decision. A later version is read as far as it is known.
 fn parse_traceparent(text: &str) -> Option<(u128, u64, bool)> {
     let known = text.get(..TRACEPARENT_LENGTH)?;
     let mut fields = known.split('-');
@@ -109,7 +109,7 @@ fn parse_traceparent(text: &str) -> Option<(u128, u64, bool)> {
     Some((id, parent, u8::from_str_radix(flags, 16).ok()? & 1 == 1))
 }
 
-/// What came as `tracestate`, unless it is too long or no text. Several headers are one list.
+/// The caller's `tracestate`, unless it is too long or not text. Several headers form one list.
 fn parse_tracestate(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut all = String::new();
     for value in headers.get_all(TRACESTATE) {
@@ -123,7 +123,7 @@ fn parse_tracestate(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::try_from(all).ok().filter(|_| is_fit)
 }
 
-/// Decides by the trace, so that every gateway decides the same.
+/// Decides by the trace id, so that every gateway decides the same.
 fn is_sampled_id(id: u128, sample: u16) -> bool {
     let part = ((id & ((1 << 56) - 1)) * 1_000) >> 56;
     part < u128::from(sample)
@@ -171,7 +171,7 @@ mod tests {
         ] {
             assert_eq!(parse_traceparent(wrong), None, "{wrong}");
         }
-        // A later version may say more, and other flags mean nothing to us.
+        // A later version may have more fields, and unknown flags are ignored.
         for (text, is_recorded) in [
             (format!("01-{ID}-{PARENT}-01-what"), true),
             (format!("cc-{ID}-{PARENT}-03"), true),

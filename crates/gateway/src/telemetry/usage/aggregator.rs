@@ -1,4 +1,4 @@
-//! Adds up requests that are over and hands the sums to the ledger, off anybody's path.
+//! Aggregates finished requests and writes the totals to the ledger in the background.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -21,43 +21,42 @@ use super::keys::{
     hourly_retained_until, minutely_key, minutely_retained_until, random_shard,
 };
 
-/// After so long, whoever writes is taken for dead: a host stops what outlives its request too long.
+/// A writer that runs longer counts as dead: a host stops work that outlives its request too long.
 const MAX_WRITE_TIME: Duration = Duration::from_secs(30);
-/// The wait after a first write. Each next one is twice as long, up to what the host has: the most that
-/// is forgotten where a gateway is killed, beside what is under way.
+/// Pause after the first write. Each next pause is twice as long, up to the host's maximum. A
+/// gateway that is killed loses at most the totals of one pause and of the write in flight.
 const MIN_WRITE_PAUSE: Duration = Duration::from_millis(100);
-/// The same where the ledger is away.
+/// Pause while the ledger is unavailable.
 const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(2);
-/// How many rows may wait while the ledger is away; what comes on top of them is not counted.
+/// Rows that may wait while the ledger is unavailable. Requests beyond them are not counted.
 const MAX_WAITING_ROWS: usize = 10_000;
 
-/// Sums that wait to be written. One writer is at work at a time, writes at once, and then takes along
-/// whatever has come in meanwhile: under load there are far fewer writes than requests.
+/// Totals that wait to be written. At most one writer runs. It writes at once, and then takes
+/// everything that was added meanwhile: under load there are far fewer writes than requests.
 #[derive(Debug, Default)]
 pub(crate) struct UsageAggregator {
     cardinality: Cell<CardinalityLimits>,
     waiting: RefCell<BTreeMap<(BookId, String), UsageRow>>,
-    /// What may have been written or not: it is said again in the same words and under the same name,
-    /// and until then nothing else is told to that place.
+    /// Operations that may have been applied or not. Each is repeated unchanged with the same id,
+    /// and until it is confirmed no other operation is sent to its book.
     unconfirmed: RefCell<BTreeMap<BookId, Rc<Operation>>>,
-    /// Where the names of operations begin: a number that no other gateway has.
+    /// Prefix of operation ids: a random number that no other gateway has.
     id_seed: Cell<Option<u64>>,
     write_count: Cell<u64>,
     writing_since: Cell<Option<Timestamp>>,
 }
 
 impl UsageAggregator {
-    /// Opens a recorder whose metrics tell so much apart.
+    /// Creates an aggregator with these bounds on the label values of metrics.
     pub(crate) fn new(limits: CardinalityLimits) -> Self {
         Self { cardinality: Cell::new(limits), ..Self::default() }
     }
 
-    /// From now on metrics tell so much apart.
     pub(crate) fn set_cardinality(&self, limits: CardinalityLimits) {
         self.cardinality.set(limits);
     }
 
-    /// Adds a request that is over; `cost` is in billionths of a USD.
+    /// Adds a finished request; `cost` is in billionths of a USD.
     pub(crate) fn record<P: Host>(self: &Rc<Self>, host: &P, record: &Record, cost: u64) {
         let Some(dimensions) = UsageDimensions::from_record(record) else { return };
         let at = Timestamp::from_millis(record.at_ms);
@@ -99,9 +98,9 @@ impl UsageAggregator {
         }
     }
 
-    /// Touches the places whose time has just ended, which makes a host sweep them that forgets nothing by
-    /// itself. Every gateway does, since a place is this old for one hour or one day only; one
-    /// that is clear already is a look and no write.
+    /// Touches the books whose retention has just ended, so that a host without expiry of its own
+    /// clears them. Every gateway does so, because a book has this age for one hour or one day
+    /// only; a book that is clear already costs a read and no write.
     fn touch_expired(&self, now: Timestamp, shard: u8) {
         let before =
             |hours: u64| Timestamp::from_millis(now.as_millis().saturating_sub(hours * HOUR));
@@ -131,7 +130,7 @@ impl UsageAggregator {
                 if told.is_empty() {
                     break;
                 }
-                // All at once: a place does not wait for another one's host.
+                // Concurrently: no book waits for another one's host.
                 let ask = |(book_id, operation): &(BookId, Rc<Operation>)| {
                     let (task_host, book_id, operation) =
                         (task_host.clone(), book_id.clone(), Rc::clone(operation));
@@ -141,13 +140,13 @@ impl UsageAggregator {
                 let away = done.contains(&false);
                 for ((book_id, operation), is_done) in told.into_iter().zip(done) {
                     let mut unsure = recorder.unconfirmed.borrow_mut();
-                    // Another writer, who took this one for dead, may have been faster.
+                    // Another writer, which took this one for dead, may have confirmed it earlier.
                     let is_it = unsure.get(&book_id).is_some_and(|it| Rc::ptr_eq(it, &operation));
                     if is_done && is_it {
                         unsure.remove(&book_id);
                     }
                 }
-                // The next request's writer takes along what is left.
+                // The next request's writer takes the rest.
                 if task_host.now().since(began) + UNAVAILABLE_PAUSE >= MAX_WRITE_TIME {
                     break;
                 }
@@ -158,7 +157,7 @@ impl UsageAggregator {
         });
     }
 
-    /// Makes one operation of what waits for each place that is sure of the one before.
+    /// Builds one operation for each book without an unconfirmed one.
     fn prepare_writes(&self) {
         let mut unsure = self.unconfirmed.borrow_mut();
         let mut rows: BTreeMap<BookId, Vec<UsageRow>> = BTreeMap::new();

@@ -1,10 +1,8 @@
-//! Where past requests are added up: the names of places and rows, the same for those who record
-//! and those who ask.
+//! Keys of usage totals: ids of books and rows, shared by the writer and the reader.
 //!
-//! Sums by the hour are in the places of their day, sums by the minute in those of their hour: a
-//! minute's are many, and whoever asks for a month should not have to read them. Each has [`SHARDS`]
-//! places, so that no single one sees every request. It counts nothing itself: the sums are
-//! [`ledger::UsageTotals`].
+//! Totals by the hour are in the books of their day, totals by the minute in those of their hour:
+//! there are many of the latter, and a query over a month should not read them. Each has [`SHARDS`]
+//! books, so that no single one receives every request. [`ledger::UsageTotals`] holds the sums.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -16,45 +14,44 @@ use ledger::BookId;
 
 use crate::record::{MODELS_OPERATION, Record};
 
-/// How many places a day has, and an hour.
+/// Books per day, and per hour.
 pub const SHARDS: u8 = 4;
 
-/// For how many days sums by the hour are kept.
+/// Days for which totals by the hour are kept.
 pub const RETENTION_DAYS: u64 = 92;
 
-/// For how many hours sums by the minute are kept.
+/// Hours for which totals by the minute are kept.
 pub const RETENTION_HOURS: u64 = 25;
 
 const MINUTE: u64 = 60 * 1_000;
 pub(crate) const HOUR: u64 = 60 * MINUTE;
 
-/// A part of a key is cut to so many bytes: models are named by callers, who may say anything.
+/// Bytes to which a part of a key is cut: callers may send any model name.
 const MAX_KEY_PART_BYTES: usize = 128;
 
-/// A request that was tallied belongs here.
+/// Dimensions by which a request is counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UsageDimensions {
-    /// Who asked.
     pub consumer: String,
     /// The consumer's group; empty without one.
     pub group: String,
-    /// The model that answered, or that was asked for; empty where nobody is known to serve it.
+    /// The model that answered or was requested; empty if no route is known to serve it.
     pub model: String,
-    /// Who answered; empty where nobody did.
+    /// The provider that answered; empty if none did.
     pub provider: String,
-    /// The route; empty where none was found.
+    /// The route; empty if none matched.
     pub route: String,
 }
 
 impl UsageDimensions {
-    /// What a request belongs to; `None`: nobody's, or no question to a model.
+    /// Dimensions of a request; `None` if it is anonymous, or no call to a model.
     pub fn from_record(record: &Record) -> Option<Self> {
         let consumer =
             record.consumer.as_ref().filter(|_| record.operation != Some(MODELS_OPERATION))?;
         let asked = record.model.as_deref().unwrap_or_default();
         let answered = record.target.as_deref().and_then(|it| it.split_once('/'));
         let (provider, model) = answered.unwrap_or(("", asked));
-        // A name that nobody serves may be anything, and every one would be a row.
+        // An unknown model may be any text, and each would add a row.
         let model = if record.has_known_model() { model } else { "" };
         Some(Self {
             consumer: consumer.clone(),
@@ -66,44 +63,45 @@ impl UsageDimensions {
     }
 }
 
-/// The place of one of a day's shards.
+/// Book of a day's shard.
 pub fn day_book(day: Day, shard: u8) -> BookId {
     BookId::new(format!("usage/{day}/{}", shard % SHARDS))
 }
 
-/// The place of one of the shards of the hour that a moment is in, for sums by the minute.
+/// Book of an hour's shard, for totals by the minute.
 pub fn hour_book(at: Timestamp, shard: u8) -> BookId {
     let hour = at.as_millis() / HOUR % 24;
     BookId::new(format!("usage/minute/{}T{hour:02}/{}", Day::containing(at), shard % SHARDS))
 }
 
-/// Any shard, by chance.
+/// Any shard, at random.
 pub fn random_shard(entropy: u64) -> u8 {
     u8::try_from(entropy % u64::from(SHARDS)).expect("there are few shards")
 }
 
-/// When the hour's sums of a moment may be forgotten: at the end of a day.
+/// Time until which totals by the hour of this time are kept: the end of a day.
 pub fn hourly_retained_until(at: Timestamp) -> Timestamp {
     Day::containing(at).next().start() + Duration::from_secs(RETENTION_DAYS * 24 * 60 * 60)
 }
 
-/// When the minute's sums of a moment may be forgotten: all of an hour at once.
+/// Time until which totals by the minute of this time are kept: the end of an hour, for all of it
+/// at once.
 pub fn minutely_retained_until(at: Timestamp) -> Timestamp {
     start_of_hour(at) + Duration::from_millis((RETENTION_HOURS + 1) * HOUR)
 }
 
-/// The first moment of an hour of universal time.
+/// Start of an hour in UTC.
 pub fn start_of_hour(at: Timestamp) -> Timestamp {
     Timestamp::from_millis(at.as_millis() / HOUR * HOUR)
 }
 
-/// The key of a row: `hour|consumer|group|model|provider|route`, the hour of universal time in two
-/// digits, `|` and `%` in the parts percent-encoded.
+/// Key of a row: `hour|consumer|group|model|provider|route`, the UTC hour in two digits, `|` and
+/// `%` in the parts percent-encoded.
 pub fn hourly_key(at: Timestamp, dimensions: &UsageDimensions) -> String {
     row_key(at.as_millis() / HOUR % 24, dimensions)
 }
 
-/// The same of a minute: `minute|consumer|…`.
+/// The same for a minute: `minute|consumer|…`.
 pub fn minutely_key(at: Timestamp, dimensions: &UsageDimensions) -> String {
     row_key(at.as_millis() / MINUTE % 60, dimensions)
 }
@@ -123,7 +121,7 @@ fn row_key(number: u64, dimensions: &UsageDimensions) -> String {
     key
 }
 
-/// Adds a part to a key, cut and encoded.
+/// Appends a part to a key, cut and encoded.
 pub(crate) fn push_encoded(key: &mut String, part: &str) {
     for character in part[..part.floor_char_boundary(MAX_KEY_PART_BYTES)].chars() {
         match character {
@@ -133,17 +131,17 @@ pub(crate) fn push_encoded(key: &mut String, part: &str) {
     }
 }
 
-/// What an encoded part says.
+/// Decodes a part of a key.
 pub(crate) fn decode_part(part: &str) -> Cow<'_, str> {
     if part.contains('%') {
-        // In this order, so that an encoded "%7C" stays one.
+        // In this order, so that an encoded "%7C" is decoded only once.
         Cow::Owned(part.replace("%7C", "|").replace("%25", "%"))
     } else {
         Cow::Borrowed(part)
     }
 }
 
-/// Reads a key: the hour of the day or the minute of the hour, and what it is a key of.
+/// Parses a key: the hour of the day or the minute of the hour, and the dimensions.
 pub fn parse_key(key: &str) -> Option<(u8, UsageDimensions)> {
     let mut parts = key.split('|');
     let number = parts.next()?.parse().ok().filter(|number| *number < 60)?;

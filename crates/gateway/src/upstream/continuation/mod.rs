@@ -1,6 +1,6 @@
-//! Whoever may go on where a stream of plain text breaks off, and how they are asked to.
+//! Continuation of an interrupted text stream on a fallback target.
 //!
-//! When a stream has broken off, and what becomes of what is said then, is the relay's business.
+//! The relay decides when a stream is continued, and splices the result.
 
 pub mod overlap;
 pub mod splice;
@@ -25,14 +25,14 @@ use super::commit::Committed;
 use super::request;
 use super::state::Upstreams;
 
-/// How many targets are asked to go on, for one request.
+/// Targets that are asked for a continuation of one request.
 const MAX_CONTINUATION_CALLS: usize = 2;
 
-/// What the one who goes on is asked, behind what was said: every chat model understands it, while a
-/// message to be completed is something that some providers refuse.
+/// Message behind the text so far that asks for the continuation. Every chat model understands it,
+/// while some providers refuse a message that is to be completed.
 const CONTINUE_PROMPT: &str = "Your last message was cut off. Continue it exactly where it stops. Do not repeat any of it, and do not comment on this.";
 
-/// The targets behind the one that answers, with what it takes to ask them.
+/// Targets behind the one that answered, with the data that calls to them need.
 pub struct ContinuationTargets {
     config: Rc<Config>,
     upstreams: Rc<Upstreams>,
@@ -48,7 +48,7 @@ struct ContinuationTarget {
     price: Option<Price>,
 }
 
-/// Whether the answer to a request may come from two models: a chat's single stream of free text.
+/// Whether the answer to a request may come from two models: a single chat stream of free text.
 pub(crate) fn can_continue(parsed_request: &ParsedRequest) -> bool {
     #[derive(Deserialize)]
     struct Fields<'a> {
@@ -85,8 +85,8 @@ impl ContinuationTargets {
         Self { config, upstreams, request: request.clone(), route, targets }
     }
 
-    /// Asks one after another to go on from a text, until one speaks. The entry comes back; if the
-    /// caller leaves meanwhile, it is closed here.
+    /// Asks the targets in order to continue a text, until one sends content. Returns the scope; if
+    /// the caller hangs up meanwhile, the scope is closed here.
     pub(crate) async fn continue_stream<P: Host>(
         self,
         host: P,
@@ -143,7 +143,7 @@ impl ContinuationTargets {
     }
 }
 
-/// The messages behind the caller's own: what was said, and the request to go on.
+/// Messages behind the caller's own: the text so far, and the request to continue.
 fn continuation_messages(said: &str) -> String {
     #[derive(Serialize)]
     struct Message<'a> {

@@ -1,29 +1,29 @@
-//! Where one text goes on for another: what the second repeats of the first is cut away.
+//! Removes the overlap between a text and its continuation.
 //!
-//! It knows nothing of events; it is told text and says what of it is new.
+//! It works on text, not on events.
 
-/// A repetition shorter than that, in bytes, may well be meant.
+/// A shorter repetition may be intended, in bytes.
 const MIN_OVERLAP_BYTES: usize = 16;
-/// How much of the first text's end is looked at, in bytes.
+/// Bytes of the first text's end that are compared.
 const MAX_OVERLAP_BYTES: usize = 2 << 10;
 
-/// The end of a text, and the beginning of the one that goes on, while it may still be a repetition.
+/// The end of a text, and the beginning of its continuation while that may still repeat it.
 #[derive(Debug)]
 pub struct OverlapTrimmer {
     end: String,
-    /// `None`: it is decided, and everything is new.
+    /// `None` once the overlap is decided: everything is new.
     held: Option<String>,
 }
 
 impl OverlapTrimmer {
-    /// A seam behind a text.
+    /// Creates the overlap state behind a text.
     pub fn after(text: &str) -> Self {
         let from = text.len().saturating_sub(MAX_OVERLAP_BYTES);
         let from = (from..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
         Self { end: text[from..].to_owned(), held: Some(String::new()) }
     }
 
-    /// Takes the next text and gives back what is certain to be new.
+    /// Adds text and returns the part that is certainly new.
     pub fn push(&mut self, text: &str) -> String {
         let Some(held) = &mut self.held else { return text.to_owned() };
         held.push_str(text);
@@ -33,20 +33,21 @@ impl OverlapTrimmer {
         self.finish()
     }
 
-    /// Whether something is held back.
+    /// Whether text is held back.
     pub fn is_holding(&self) -> bool {
         self.held.as_ref().is_some_and(|held| !held.is_empty())
     }
 
-    /// Nothing follows: gives back what is new of what is held.
+    /// Ends the text and returns the new part of what is held back.
     pub fn finish(&mut self) -> String {
-        // The longest repetition: those of a part of it are inside.
+        // The longest repetition contains all shorter ones.
         let repeated =
             self.suffix_lengths(|end, held| held.starts_with(end)).next().unwrap_or_default();
         self.held.take().unwrap_or_default().split_off(repeated)
     }
 
-    /// The lengths of those ends of the first text, from the longest on, that stand so to what is held.
+    /// Lengths of the ends of the first text, the longest first, for which `stand` holds with the
+    /// held text.
     fn suffix_lengths(&self, stand: impl Fn(&str, &str) -> bool) -> impl Iterator<Item = usize> {
         let held = self.held.as_deref().unwrap_or_default();
         let ends = self.end.char_indices().map(|(at, _)| &self.end[at..]);
@@ -61,7 +62,7 @@ mod tests {
 
     use super::OverlapTrimmer;
 
-    /// What is shown of a text that comes in pieces of `size` characters.
+    /// Text that is shown of a continuation in pieces of `size` characters.
     fn shown(before: &str, after: &str, size: usize) -> String {
         let mut trimmer = OverlapTrimmer::after(before);
         let all: Vec<char> = after.chars().collect();

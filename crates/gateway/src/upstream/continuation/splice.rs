@@ -1,7 +1,6 @@
-//! What a stream of plain text has said so far, and another stream that goes on from there, made to look
-//! like the first one's rest.
+//! Text of an interrupted stream, and the splicing of another stream's events behind it.
 //!
-//! Neither knows why the first one ended, nor who goes on.
+//! It decides neither when nor by which target a stream is continued.
 
 use std::fmt;
 
@@ -10,20 +9,20 @@ use openai::{Delta, Event, Framer};
 
 use crate::upstream::continuation::overlap::OverlapTrimmer;
 
-/// The longest text that is kept, in bytes: nobody is asked to go on from a longer one.
+/// The longest text that is kept, in bytes. Longer ones are not continued.
 const MAX_TEXT_BYTES: usize = 1 << 20;
 
-/// The text of a stream so far.
+/// Text of a stream so far.
 #[derive(Default)]
 pub struct StreamedText {
     text: String,
-    /// The first id that the stream had, as JSON.
+    /// The stream's first id, as JSON.
     id: Option<String>,
     is_unusable: bool,
 }
 
 impl StreamedText {
-    /// Takes an event that is shown to the caller.
+    /// Adds an event that the caller is shown.
     pub fn add_event(&mut self, event: &[u8]) {
         if self.is_unusable {
             return;
@@ -40,7 +39,7 @@ impl StreamedText {
         self.is_unusable = !delta.is_plain || self.text.len() > MAX_TEXT_BYTES;
     }
 
-    /// What was said, where it is plain text and not at its end.
+    /// The text, if it is plain and not complete.
     pub fn text(&self) -> Option<&str> {
         Some(&*self.text).filter(|text| !self.is_unusable && !text.is_empty())
     }
@@ -52,24 +51,24 @@ impl fmt::Debug for StreamedText {
     }
 }
 
-/// Turns the events of a stream that goes on for another into the rest of that one: its id, no second
+/// Turns the events of a continuation into the rest of the interrupted stream: same id, no second
 /// beginning, no repetition.
 pub struct ContinuationSplicer {
     trimmer: OverlapTrimmer,
     id: Option<String>,
-    /// The data of the last event whose text is held back.
+    /// Data of the last event whose text is held back.
     held: Option<Vec<u8>>,
     has_content: bool,
 }
 
 impl ContinuationSplicer {
-    /// What goes on behind a draft.
+    /// Creates a splicer behind a text.
     pub fn new(streamed_text: &StreamedText) -> Self {
         let trimmer = OverlapTrimmer::after(&streamed_text.text);
         Self { trimmer, id: streamed_text.id.clone(), held: None, has_content: false }
     }
 
-    /// Takes whole events and gives back what is to be shown in their place.
+    /// Replaces whole events of the continuation by the events to show.
     pub fn splice(&mut self, events: Bytes) -> Bytes {
         let mut out = BytesMut::new();
         let mut framer = Framer::new(usize::MAX);
@@ -79,7 +78,7 @@ impl ContinuationSplicer {
         while let Some(event) = framer.next_event() {
             self.splice_event(framer.bytes(event), &mut out);
         }
-        // A border that the next piece would have confirmed.
+        // A border that only the next piece would have confirmed.
         self.splice_event(framer.unfinished(), &mut out);
         out.freeze()
     }
@@ -87,7 +86,7 @@ impl ContinuationSplicer {
     fn splice_event(&mut self, event: &[u8], out: &mut BytesMut) {
         let read = Event::parse(event);
         let Some(data) = read.data else {
-            // The comments of a beginning are part of it.
+            // Comments before the first content belong to the beginning.
             if self.has_content && !event.is_empty() {
                 out.extend_from_slice(event);
             }
@@ -115,7 +114,7 @@ impl ContinuationSplicer {
         }
     }
 
-    /// Shows what is held back and no repetition.
+    /// Writes the text that was held back and is no repetition.
     fn flush_held(&mut self, out: &mut BytesMut) {
         let Some(held) = self.held.take() else { return };
         let text = self.trimmer.finish();

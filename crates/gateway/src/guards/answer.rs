@@ -1,0 +1,115 @@
+//! Guards on the answer: whole answers, and the settings of guarded streams.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use guards::{GuardError, GuardInput, Phase, TextFields};
+use openai::{Endpoint, Unreadable, answer_texts, texts_in_error};
+
+use crate::error::Error;
+use crate::host::Host;
+use crate::request::parse::ParsedRequest;
+use crate::telemetry::request_scope::RequestScope;
+use crate::upstream::answer::{Answer, AnswerContent};
+
+use super::pipeline::{GuardPipeline, GuardRejection};
+
+impl<P: Host> GuardPipeline<P> {
+    /// Checks the answer as far as it has arrived. `true` if it is a stream that must be checked on
+    /// its way.
+    pub async fn check_answer(
+        &self,
+        answer: &mut Answer,
+        request: &ParsedRequest,
+        scope: &mut RequestScope<P>,
+    ) -> Result<bool, Error> {
+        let result = self.check_content(answer, request.endpoint()).await;
+        scope.found(self.take_findings());
+        result.map_err(|rejection| self.reject(&rejection, request, scope))
+    }
+
+    /// Whether the answer must be checked.
+    pub fn checks_answers(&self) -> bool {
+        self.guards_for_phase(Phase::Response).next().is_some() || !self.masks.borrow().is_empty()
+    }
+
+    /// Characters of a stream that are checked together.
+    pub(crate) fn window_chars(&self) -> usize {
+        self.guards_for_phase(Phase::Response)
+            .map(|guard| self.guard_config(guard).window)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The longest time for which text waits for more text before it is checked.
+    pub(crate) fn max_delay(&self) -> Duration {
+        let delays =
+            self.guards_for_phase(Phase::Response).map(|guard| self.guard_config(guard).delay);
+        delays.min().unwrap_or_default()
+    }
+
+    async fn check_content(
+        &self,
+        answer: &mut Answer,
+        endpoint: Endpoint,
+    ) -> Result<bool, GuardRejection> {
+        if !self.checks_answers() {
+            return Ok(false);
+        }
+        match &mut answer.content {
+            AnswerContent::Whole(whole) => {
+                let is_error = !answer.status.is_success();
+                if let Some(changed) = self.check_json(whole, is_error).await? {
+                    *whole = changed;
+                }
+                Ok(false)
+            }
+            AnswerContent::Stream(stream) if stream.is_events() => Ok(true),
+            // Vectors hold no text.
+            AnswerContent::Stream(_) if endpoint == Endpoint::Embeddings => Ok(false),
+            AnswerContent::Stream(_) => self.reject_unreadable().map(|()| false),
+        }
+    }
+
+    /// Checks a whole answer, or the error in its place. Returns the changed bytes if masks were
+    /// added or restored.
+    async fn check_json(
+        &self,
+        answer: &Bytes,
+        is_error: bool,
+    ) -> Result<Option<Bytes>, GuardRejection> {
+        let text = str::from_utf8(answer).map_err(|_| Unreadable);
+        let text_fields = match is_error {
+            true => text.and_then(texts_in_error).map(TextFields::new),
+            false => text.and_then(answer_texts).map(TextFields::from_answer),
+        };
+        let Ok(mut text_fields) = text_fields else {
+            if !answer.is_empty() {
+                self.reject_unreadable()?;
+            }
+            return Ok(None);
+        };
+        self.check_texts(&mut text_fields).await?;
+        let restored = self.masks.borrow().restore(&text_fields.text());
+        text_fields.apply_edits(0, &restored);
+        Ok(text_fields.write_body(answer))
+    }
+
+    /// Applies the failure of all answer guards to an answer that cannot be read.
+    pub fn reject_unreadable(&self) -> Result<(), GuardRejection> {
+        let unread = GuardError("the answer cannot be read".to_owned());
+        self.guards_for_phase(Phase::Response)
+            .try_for_each(|guard| self.handle_failure(guard, Phase::Response, &unread))
+    }
+
+    /// Runs all answer guards on texts of an answer.
+    pub(crate) async fn check_texts(
+        &self,
+        input: &mut impl GuardInput,
+    ) -> Result<(), GuardRejection> {
+        for guard in self.guards_for_phase(Phase::Response) {
+            self.run_guard(guard, Phase::Response, input).await?;
+        }
+        Ok(())
+    }
+}
