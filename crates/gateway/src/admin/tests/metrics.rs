@@ -63,8 +63,8 @@ fn samples<'a>(page: &'a str, metric: &str) -> Vec<&'a str> {
     page.lines().filter(|line| line.starts_with(&format!("{metric}{{"))).collect()
 }
 
-fn isolate(fixture: &Fixture, limits: CardinalityLimits, records: &[Record]) {
-    let recorder = Rc::new(UsageAggregator::new(limits));
+fn isolate(fixture: &Fixture, bounds: CardinalityLimits, records: &[Record]) {
+    let recorder = Rc::new(UsageAggregator::new(bounds));
     records.iter().for_each(|record| recorder.record(&fixture.fake, record, 1_500_000));
     fixture.fake.run_deferred();
 }
@@ -196,10 +196,10 @@ fn what_a_caller_names_stays_one_label() {
 #[test]
 fn consumers_beyond_the_bound_are_other() {
     let fixture = Fixture::new();
-    let limits = CardinalityLimits { consumers: 2, ..CardinalityLimits::default() };
+    let bounds = CardinalityLimits { consumers: 2, ..CardinalityLimits::default() };
     let names = ["a", "b", "c", "d"];
     let records = names.map(|name| record(&fixture, name));
-    let recorder = Rc::new(UsageAggregator::new(limits));
+    let recorder = Rc::new(UsageAggregator::new(bounds));
     for record in records.iter().chain(&records) {
         recorder.record(&fixture.fake, record, 0);
         fixture.fake.run_deferred();
