@@ -1,4 +1,4 @@
-//! Sums over past requests.
+//! Usage totals of past requests.
 
 use civil_time::rfc3339::{Day, parse_timestamp};
 use ledger::{Operation, UsageRow, UsageTotals};
@@ -10,7 +10,7 @@ use crate::testing::fake_host::block_on;
 
 use super::Fixture;
 
-/// Requests of one dimensions at a moment, told to one of the day's places.
+/// Adds two requests to the books of a day and of an hour, in one shard.
 fn record(fixture: &Fixture, at: &str, consumer: &str, model: &str, shard: u8) {
     let at = parse_timestamp(at).expect("a moment");
     let dimensions = UsageDimensions {
@@ -62,7 +62,7 @@ fn fixture() -> Fixture {
     fixture
 }
 
-/// Start, the named members and the number of requests of each row.
+/// Start, the named members, and the number of requests of each row.
 fn rows(answer: &Value, names: &[&str]) -> Vec<Value> {
     let data = answer["data"].as_array().expect("rows");
     let row = |row: &Value| {
@@ -75,7 +75,7 @@ fn rows(answer: &Value, names: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn in_total() {
+fn usage_without_step_is_one_total() {
     let fixture = fixture();
     let answer = fixture.assert_status("GET usage", "", 200);
     let start = 1_767_225_600 + 8 * 3_600;
@@ -95,7 +95,7 @@ fn in_total() {
 }
 
 #[test]
-fn by_hour_and_day_and_kind() {
+fn usage_is_grouped_by_hour_day_and_dimensions() {
     let fixture = fixture();
     let (nine, ten, midnight) = (1_767_258_000, 1_767_261_600, 1_767_312_000);
     let hours = fixture.assert_status("GET usage?step=hour&by=consumer,model", "", 200);
@@ -115,7 +115,7 @@ fn by_hour_and_day_and_kind() {
 }
 
 #[test]
-fn by_the_minute_for_a_day() {
+fn usage_by_minute_covers_one_day() {
     let fixture = fixture();
     let minutes = fixture.assert_status("GET usage?step=minute&by=consumer", "", 200);
     let (nine, ten, midnight) = (1_767_258_000, 1_767_261_600, 1_767_312_000);
@@ -126,11 +126,11 @@ fn by_the_minute_for_a_day() {
         json!([midnight, "umbrella", 2]),
     ];
     assert_eq!(rows(&minutes, &["consumer"]), expected);
-    // The minute that `from` lies in counts whole, the one that `to` begins does not.
+    // The minute of `from` counts whole; `to` is exclusive.
     let some = "from=2026-01-01T09:10:59Z&to=2026-01-01T09:50:00Z";
     let some = fixture.assert_status(&format!("GET usage?step=minute&{some}"), "", 200);
     assert_eq!(rows(&some, &[]), [json!([nine + 600, 2])]);
-    // A day and an hour later minutes are gone, and hours are not.
+    // After a day and an hour the minutes have expired, and the hours have not.
     fixture.fake.set_now(parse_timestamp("2026-01-02T11:00:00Z").expect("a moment"));
     let span = "from=2026-01-01T09:00:00Z&to=2026-01-01T11:00:00Z";
     let later = |step| fixture.assert_status(&format!("GET usage?step={step}&{span}"), "", 200);
@@ -139,7 +139,7 @@ fn by_the_minute_for_a_day() {
 }
 
 #[test]
-fn questions_that_make_no_sense() {
+fn invalid_usage_query_is_refused() {
     let fixture = fixture();
     for (param, query) in [
         ("by", "by=consumer,x"),
