@@ -107,9 +107,9 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
     let query = request.parse_query(&["limit", "cursor", "target"])?;
     let (limit, target) = (query.page_limit()?, query.get("target"));
     // With a filter, more entries must be read than are returned.
-    let most = if target.is_some() { MAX_ENTRIES_READ } else { limit };
+    let max = if target.is_some() { MAX_ENTRIES_READ } else { limit };
     let key_store = request.key_store();
-    let found = read_page(&key_store, AUDIT_KEY_PREFIX, query.get("cursor"), most).await?;
+    let found = read_page(&key_store, AUDIT_KEY_PREFIX, query.get("cursor"), max).await?;
     let mut entries = Vec::new();
     let mut read = 0;
     for name in &found.names {

@@ -26,8 +26,8 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
         data.extend(config.consumers.iter().map(|consumer| configured_json(config, consumer)));
     }
     for id in found.names.iter().filter(|id| find_configured(config, id).is_none()) {
-        if let Some(kept) = key_store.get_consumer(id).await? {
-            data.push(stored_json(&kept));
+        if let Some(stored) = key_store.get_consumer(id).await? {
+            data.push(stored_json(&stored));
         }
     }
     Ok(AdminResponse::json(&json!({ "data": data, "cursor": found.cursor })))
@@ -59,14 +59,14 @@ pub(super) async fn create<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
     }
     let subject = LockSubject::NewConsumer(id);
     let lock = lock::acquire(request.host, subject).await?.ok_or_else(taken)?;
-    let kept = StoredConsumer {
+    let stored = StoredConsumer {
         document: document.into(),
         created: request.host.now(),
         by: request.operator.name.to_owned(),
         changed: None,
         claim: lock,
     };
-    let change = async { Ok(key_store.put_consumer(id, &kept).await?) };
+    let change = async { Ok(key_store.put_consumer(id, &stored).await?) };
     let done = request.run_audited("consumer.create", audit_target(id), Value::Null, change).await;
     if done.is_err() {
         lock::release(request.host, subject, lock).await;
@@ -96,16 +96,16 @@ async fn apply_patch<P: Host>(
     patch: Map<String, Value>,
 ) -> AdminResult {
     // Read again under the lock.
-    let mut kept = load_stored(request, id).await?;
+    let mut stored = load_stored(request, id).await?;
     let fields: Vec<String> = patch.keys().cloned().collect();
-    merge_patch(&mut kept.document, patch.into());
-    let consumer = validate(request.context.config, kept.document.to_string().as_bytes())?;
+    merge_patch(&mut stored.document, patch.into());
+    let consumer = validate(request.context.config, stored.document.to_string().as_bytes())?;
     if consumer.id != id {
         let found = format!("{:?}", consumer.id);
         return Err(AdminError::invalid("id", found, format!("{id:?}: an id cannot be changed")));
     }
-    kept.changed = Some((request.host.now(), request.operator.name.to_owned()));
-    let change = async { Ok(request.key_store().put_consumer(id, &kept).await?) };
+    stored.changed = Some((request.host.now(), request.operator.name.to_owned()));
+    let change = async { Ok(request.key_store().put_consumer(id, &stored).await?) };
     request
         .run_audited("consumer.change", audit_target(id), json!({ "fields": fields }), change)
         .await?;
@@ -117,7 +117,7 @@ pub(super) async fn delete<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
     request.parse_query(&[])?;
     let id = request.path_argument(0);
     check_not_configured(request.context.config, id)?;
-    let kept = load_stored(request, id).await?;
+    let stored = load_stored(request, id).await?;
     let subject = LockSubject::Consumer(id);
     let lock = lock::acquire(request.host, subject).await?;
     let lock = lock.ok_or_else(|| locked_error("this consumer"))?;
@@ -129,7 +129,7 @@ pub(super) async fn delete<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
     lock::release(request.host, subject, lock).await;
     done?;
     // The id can be used again at once.
-    lock::release(request.host, LockSubject::NewConsumer(id), kept.claim).await;
+    lock::release(request.host, LockSubject::NewConsumer(id), stored.claim).await;
     Ok(AdminResponse::no_content())
 }
 
@@ -155,8 +155,10 @@ async fn load_stored<P: Host>(
     id: &str,
 ) -> Result<StoredConsumer, AdminError> {
     // An id that cannot be stored is in no entry.
-    let kept = if is_storable_id(id) { request.key_store().get_consumer(id).await? } else { None };
-    kept.ok_or_else(|| AdminError::not_found("consumer_not_found", "This consumer does not exist."))
+    let stored =
+        if is_storable_id(id) { request.key_store().get_consumer(id).await? } else { None };
+    stored
+        .ok_or_else(|| AdminError::not_found("consumer_not_found", "This consumer does not exist."))
 }
 
 fn find_configured<'a>(config: &'a Config, id: &str) -> Option<&'a Consumer> {

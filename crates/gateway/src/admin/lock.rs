@@ -62,7 +62,7 @@ pub(super) async fn acquire(
     host: &(impl Clock + LedgerHost),
     subject: LockSubject<'_>,
 ) -> Result<Option<LockReservation>, AdminError> {
-    let claimed = LockReservation { id: host.entropy(), until: host.now() + subject.ttl() };
+    let lock = LockReservation { id: host.entropy(), until: host.now() + subject.ttl() };
     let hold = Hold {
         account: subject.account_name().to_owned(),
         rule: Rule { max: 1, window: Window::Total },
@@ -70,9 +70,9 @@ pub(super) async fn acquire(
         want: 1,
         slice: None,
     };
-    let operation = Operation::Reserve { id: claimed.id, until: claimed.until, holds: vec![hold] };
+    let operation = Operation::Reserve { id: lock.id, until: lock.until, holds: vec![hold] };
     match host.apply(&subject.book_id(), &operation).await {
-        Ok(LedgerReply::Granted(_)) => Ok(Some(claimed)),
+        Ok(LedgerReply::Granted(_)) => Ok(Some(lock)),
         Ok(LedgerReply::Denied(_)) => Ok(None),
         Ok(
             LedgerReply::Done
@@ -92,7 +92,7 @@ pub(super) async fn release(
 ) {
     let account = subject.account_name().to_owned();
     let charges = vec![Charge { account, window: Window::Total, amount: 0 }];
-    let operation = Operation::Settle { id: claimed.id, until: claimed.until, charges };
+    let operation = Operation::Settle { id: lock.id, until: lock.until, charges };
     let _ = host.apply(&subject.book_id(), &operation).await;
 }
 

@@ -49,7 +49,7 @@ use crate::live_config::ReloadingGateway;
 use crate::request::request_id;
 
 /// Path prefix of the admin API.
-pub const PREFIX: &str = "/admin/v1/";
+pub(crate) const PREFIX: &str = "/admin/v1/";
 
 /// State that the handlers of the admin API need.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +71,7 @@ struct AdminContext<'a> {
 
 /// Whether a path belongs to the admin API: the prefix [`PREFIX`], and `/metrics`, the path that
 /// Prometheus scrapes by default.
-pub fn is_admin_path(path: &str) -> bool {
+pub(crate) fn is_admin_path(path: &str) -> bool {
     path.starts_with(PREFIX) || path == crate::telemetry::metrics::PATH
 }
 
@@ -93,7 +93,7 @@ pub(crate) async fn handle<P: Host>(
         token: gateway.secrets().admin_token.as_ref(),
         pepper: gateway.secrets().pepper.as_ref(),
         key_cache: gateway.key_cache(),
-        reloading_gateway: reloading_gateway,
+        reloading_gateway,
         recent_writes: gateway.recent_writes(),
         client_ip: address,
     };

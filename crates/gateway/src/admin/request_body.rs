@@ -20,7 +20,7 @@ pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Longest configuration, bounded by the stores' value size.
 pub(super) const MAX_CONFIG_BYTES: usize = 1024 * 1024;
 
-/// Reads a whole body of at most `most` bytes. The content type is not checked if the body is empty.
+/// Reads a whole body of at most `max` bytes. The content type is not checked if the body is empty.
 pub(super) async fn read_body(
     headers: &HeaderMap,
     body: Body,
@@ -28,7 +28,7 @@ pub(super) async fn read_body(
 ) -> Result<Bytes, AdminError> {
     let body = body.collect(max).await.map_err(|error| match error {
         ReadError::TooLarge => {
-            let message = format!("The body exceeds the limit of {most} bytes.");
+            let message = format!("The body exceeds the limit of {max} bytes.");
             AdminError::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
         }
         ReadError::Broken(_) => AdminError::invalid_json("The body ended early."),

@@ -211,11 +211,11 @@ impl<P: Host> VersionStore<'_, P> {
         if self.write_current(info, document).await.is_ok() {
             return;
         }
-        let (host, info, document) = (self.0.clone(), info.clone(), document.to_owned());
+        let (task_host, info, document) = (self.0.clone(), info.clone(), document.to_owned());
         self.0.defer(async move {
             for attempt in 0..PUBLISH_TRIES {
-                host.sleep(PUBLISH_BACKOFF * (1 << attempt)).await;
-                if VersionStore(&host).write_current(&info, &document).await.is_ok() {
+                task_host.sleep(PUBLISH_BACKOFF * (1 << attempt)).await;
+                if VersionStore(&task_host).write_current(&info, &document).await.is_ok() {
                     return;
                 }
             }
@@ -240,7 +240,7 @@ impl<P: Host> VersionStore<'_, P> {
 
 /// Serializes a version's metadata in one line.
 fn to_line(info: &VersionInfo) -> Vec<u8> {
-    serde_json::to_vec(info).expect("a info has only plain members")
+    serde_json::to_vec(info).expect("all members are plain")
 }
 
 fn to_text(bytes: Bytes) -> Result<String, HostError> {
@@ -263,26 +263,27 @@ mod tests {
         VersionInfo { version, nonce, previous, ..VersionInfo::deployed(&format!("{version}")) }
     }
 
-    fn attempt(fake: &FakeHost, info: &VersionInfo) -> CommitOutcome {
-        block_on(VersionStore(fake).prepare(info, &info.version.to_string()))
+    fn attempt(fake_host: &FakeHost, info: &VersionInfo) -> CommitOutcome {
+        block_on(VersionStore(fake_host).prepare(info, &info.version.to_string()))
             .expect("the store is there");
-        block_on(VersionStore(fake).commit(info))
+        block_on(VersionStore(fake_host).commit(info))
     }
 
     #[test]
     fn attempt_after_conflict_is_no_version() {
-        let fake = FakeHost::new();
-        assert!(matches!(attempt(&fake, &info(1, "a", "")), CommitOutcome::Committed));
-        let CommitOutcome::Conflict(winner) = attempt(&fake, &info(1, "b", "")) else {
+        let fake_host = FakeHost::new();
+        assert!(matches!(attempt(&fake_host, &info(1, "a", "")), CommitOutcome::Committed));
+        let CommitOutcome::Conflict(winner) = attempt(&fake_host, &info(1, "b", "")) else {
             panic!("the first attempt won")
         };
         assert_eq!(winner, info(1, "a", ""));
-        assert!(!fake.entries().contains_key(&info(1, "b", "").entry_key()));
+        assert!(!fake_host.entries().contains_key(&info(1, "b", "").entry_key()));
         // The attempt of an isolate that crashed stays, and is skipped.
-        block_on(VersionStore(&fake).prepare(&info(1, "0", ""), "1")).expect("the store is there");
-        assert!(matches!(attempt(&fake, &info(2, "c", "a")), CommitOutcome::Committed));
-        assert!(matches!(attempt(&fake, &info(3, "d", "c")), CommitOutcome::Committed));
-        let head = block_on(VersionStore(&fake).head()).expect("the ledger is there");
+        block_on(VersionStore(&fake_host).prepare(&info(1, "0", ""), "1"))
+            .expect("the store is there");
+        assert!(matches!(attempt(&fake_host, &info(2, "c", "a")), CommitOutcome::Committed));
+        assert!(matches!(attempt(&fake_host, &info(3, "d", "c")), CommitOutcome::Committed));
+        let head = block_on(VersionStore(&fake_host).head()).expect("the ledger is there");
         for (version, expected) in [(3, "d"), (2, "c"), (1, "a"), (0, "")] {
             let found = block_on(VersionStore(&fake_host).get_by_number(version, &head))
                 .expect("it is there");
@@ -294,15 +295,18 @@ mod tests {
     fn repeated_commit_of_replaced_version_is_committed() {
         let fake_host = FakeHost::new();
         let first = info(1, "a", "");
-        assert!(matches!(attempt(&fake, &first), CommitOutcome::Committed));
-        assert!(matches!(attempt(&fake, &info(2, "b", "a")), CommitOutcome::Committed));
+        assert!(matches!(attempt(&fake_host, &first), CommitOutcome::Committed));
+        assert!(matches!(attempt(&fake_host, &info(2, "b", "a")), CommitOutcome::Committed));
         // The reply was lost, and another version followed.
-        assert!(matches!(block_on(VersionStore(&fake).commit(&first)), CommitOutcome::Committed));
+        assert!(matches!(
+            block_on(VersionStore(&fake_host).commit(&first)),
+            CommitOutcome::Committed
+        ));
         assert!(
-            fake.entries().contains_key(&first.entry_key()),
+            fake_host.entries().contains_key(&first.entry_key()),
             "the entry is part of the history"
         );
-        let late = block_on(VersionStore(&fake).commit(&info(1, "z", "")));
+        let late = block_on(VersionStore(&fake_host).commit(&info(1, "z", "")));
         assert!(matches!(late, CommitOutcome::Conflict(now) if now.version == 2));
     }
 
