@@ -1,5 +1,5 @@
-//! Puts the configuration into the artifact: `gateway.toml`, or the file that `GATEWAY_TOML` names, from
-//! the repository's root. A file that is wrong fails the build and says what is wrong with it.
+//! Bundles the configuration into the artifact: `gateway.toml`, or the file that `GATEWAY_TOML` names,
+//! relative to the repository's root. An invalid file fails the build with all its problems.
 
 use std::path::PathBuf;
 use std::{env, process};

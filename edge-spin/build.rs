@@ -1,5 +1,5 @@
-//! Puts the configuration into the artifact: `gateway.toml`, or the file that `GATEWAY_TOML` names, from
-//! the repository's root. A file that is wrong fails the build and says what is wrong with it.
+//! Bundles the configuration into the artifact: `gateway.toml`, or the file that `GATEWAY_TOML` names,
+//! relative to the repository's root. An invalid file fails the build with all its problems.
 
 use std::path::PathBuf;
 use std::{env, process};
@@ -7,7 +7,7 @@ use std::{env, process};
 fn main() {
     println!("cargo::rerun-if-env-changed=GATEWAY_TOML");
     if env::var_os("CARGO_CFG_TARGET_FAMILY").is_some_and(|family| family == "wasm") {
-        // The names of all functions are a tenth of the component, and nobody reads them there.
+        // Function names are a tenth of the component and unused at run time.
         println!("cargo::rustc-link-arg-cdylib=--strip-all");
     }
     let directory = |name| PathBuf::from(env::var_os(name).expect("cargo sets it"));

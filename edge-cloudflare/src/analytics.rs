@@ -1,12 +1,12 @@
-//! Requests as data points of Workers Analytics Engine, where it is bound. The order of the fields is in
-//! docs/observability.md; new ones go to the end.
+//! Writes requests as data points of Workers Analytics Engine, if it is bound. The order of the fields
+//! is in docs/observability.md; new fields are appended.
 
 use gateway::record::Record;
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// The longest index that the host takes, in bytes, and the longest text of ours.
+/// Longest index that the host accepts, and longest blob that is written.
 const MAX_INDEX_BYTES: usize = 96;
 const MAX_BLOB_BYTES: usize = 128;
 
@@ -21,7 +21,7 @@ extern "C" {
     ) -> Result<(), JsValue>;
 }
 
-/// Writes one request.
+/// Writes the data point of one request.
 pub(crate) fn write(environment: &JsValue, record: &Record) {
     if !Reflect::has(environment, &JsValue::from_str("SERIN_ANALYTICS")).unwrap_or(false) {
         return;
@@ -55,7 +55,7 @@ pub(crate) fn write(environment: &JsValue, record: &Record) {
         record.attempts.len() as f64,
     ];
     let consumer = truncate(record.consumer.as_deref().unwrap_or_default(), MAX_INDEX_BYTES);
-    // A point that the host does not take is nothing that a request should fail by.
+    // A rejected data point must not fail the request.
     let _ = measure(environment, consumer, &blobs.join("\n"), &doubles);
 }
 

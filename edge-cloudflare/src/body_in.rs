@@ -1,4 +1,4 @@
-//! Bodies that the host delivers: a whole one for as long as it is short, pieces otherwise.
+//! Bodies from the host: read whole if short, in pieces otherwise.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use crate::js;
 use crate::outbound::AbortOnDrop;
 use crate::promise::PromiseFuture;
 
-/// A body of at most this length is asked for whole: one promise instead of one for every piece.
+/// Longest body that is read whole: one promise instead of one for each piece.
 const MAX_WHOLE_BYTES: u64 = 256 << 10;
 
 /// The body of a caller's request.
@@ -33,7 +33,7 @@ pub(crate) fn request_body(request: &Request, headers: &HeaderMap) -> Body {
     }
 }
 
-/// The body of an upstream's response. `abort` stops the call when the body is dropped early.
+/// The body of an upstream's response. `abort` cancels the call if the body is dropped early.
 pub(crate) fn response_body(response: Response, headers: &HeaderMap, abort: AbortOnDrop) -> Body {
     let stream = match length(headers) {
         Some(1..=MAX_WHOLE_BYTES) => {
@@ -56,7 +56,7 @@ fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// A body in one piece, which the host is asked for when somebody wants it.
+/// A body in one piece, requested from the host at the first poll.
 enum WholeBody {
     NotStarted(Box<dyn Fn() -> Result<Promise, JsValue>>, Option<AbortOnDrop>),
     Pending(PromiseFuture, Option<AbortOnDrop>),
@@ -77,8 +77,8 @@ impl Stream for WholeBody {
                 }
             };
         }
-        let Self::Pending(coming, abort) = &mut *self else { return Poll::Ready(None) };
-        let result = ready!(Pin::new(coming).poll(context));
+        let Self::Pending(promise, abort) = &mut *self else { return Poll::Ready(None) };
+        let result = ready!(Pin::new(promise).poll(context));
         if let Some(abort) = abort.take() {
             abort.disarm();
         }
@@ -95,7 +95,7 @@ fn streamed_body(stream: &ReadableStream, abort: Option<AbortOnDrop>) -> Body {
     Body::stream(StreamedBody { reader, pending: None, abort, is_ended: false })
 }
 
-/// A body as it comes.
+/// A body that arrives in pieces.
 struct StreamedBody {
     reader: ReadableStreamDefaultReader,
     pending: Option<PromiseFuture>,
@@ -119,12 +119,12 @@ impl Stream for StreamedBody {
         if self.is_ended {
             return Poll::Ready(None);
         }
-        let mut coming = match self.pending.take() {
-            Some(coming) => coming,
+        let mut promise = match self.pending.take() {
+            Some(promise) => promise,
             None => PromiseFuture::read(&self.reader),
         };
-        let Poll::Ready(result) = Pin::new(&mut coming).poll(context) else {
-            self.pending = Some(coming);
+        let Poll::Ready(result) = Pin::new(&mut promise).poll(context) else {
+            self.pending = Some(promise);
             return Poll::Pending;
         };
         Poll::Ready(match result {
@@ -144,7 +144,7 @@ impl Stream for StreamedBody {
 impl Drop for StreamedBody {
     fn drop(&mut self) {
         if !self.is_ended {
-            // The abort, where there is one, says it to the upstream too.
+            // For an upstream's response, `abort` also cancels the call.
             let _ = self.reader.cancel();
         }
     }

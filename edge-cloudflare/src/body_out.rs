@@ -1,8 +1,8 @@
-//! Streams on their way to the caller.
+//! Writes streams to the caller.
 //!
-//! A piece that comes alone goes out at once. Pieces of a burst go out together, a few milliseconds
-//! after the last write and never later, whether or not another one comes: on workerd a write costs
-//! many times what the gateway does with what is written.
+//! A single piece is written at once. Pieces of a burst are joined and written at most a few
+//! milliseconds after the previous write, whether or not more arrive: on workerd a write costs many
+//! times what the gateway does with its bytes.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -18,14 +18,14 @@ use worker::web_sys::{WritableStream, WritableStreamDefaultWriter};
 use crate::promise::PromiseFuture;
 use crate::timer::{Sleep, Timers};
 
-/// What may wait while a write is under way, in bytes. Beyond it the upstream waits too.
+/// Bytes that may wait during a write. Beyond it, the upstream is not read.
 const MAX_WAITING_BYTES: usize = 64 << 10;
-/// How soon after a write the next one may follow: far below what a reader can tell apart.
+/// Minimum time between two writes, far below what a reader notices.
 const MIN_WRITE_INTERVAL: Duration = Duration::from_millis(4);
 
-/// Writes a body into a stream. Returns early, and drops the body, where the reader is gone.
+/// Writes a body into a stream. Returns early and drops the body if the caller has hung up.
 ///
-/// A body that breaks off breaks the stream off: the caller must not take half an answer for one.
+/// A body that fails aborts the stream: the caller must not take a part for the whole.
 pub(crate) async fn write(body: Body, stream: &WritableStream) {
     let Ok(writer) = stream.get_writer() else { return };
     let mut writing = StreamWriter {
@@ -48,7 +48,7 @@ struct StreamWriter {
     under_way: Option<PromiseFuture>,
     /// The host's clock at the last write, in milliseconds.
     wrote_at: f64,
-    /// The rest after that write, while a piece waits for its end.
+    /// Runs until the next write is allowed, while a piece waits.
     interval_timer: Option<Sleep>,
     timers: Rc<Timers>,
     end: Option<End>,
@@ -61,7 +61,7 @@ enum End {
     Closing,
 }
 
-/// Pieces that wait for their turn: one is written as it is, more are joined.
+/// Pieces that wait: one is written unchanged, more are joined.
 enum PendingPieces {
     Nothing,
     One(Bytes),
@@ -93,7 +93,7 @@ impl PendingPieces {
         }
     }
 
-    /// What waits, as the host takes it.
+    /// Takes the waiting bytes as a JavaScript array.
     fn take(&mut self) -> Option<Uint8Array> {
         match std::mem::replace(self, Self::Nothing) {
             Self::Nothing => None,
@@ -106,7 +106,7 @@ impl PendingPieces {
 impl StreamWriter {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
-            // First the upstream, so that as much as there is goes out with the next write.
+            // Reads the upstream first, so that the next write carries as much as possible.
             while self.end.is_none() && self.waiting.len() < MAX_WAITING_BYTES {
                 match self.body.poll_piece(context) {
                     Poll::Ready(Some(Ok(piece))) => self.waiting.push(piece),
@@ -118,7 +118,7 @@ impl StreamWriter {
             if let Some(under_way) = &mut self.under_way {
                 match Pin::new(under_way).poll(context) {
                     Poll::Pending => return Poll::Pending,
-                    // The reader is gone.
+                    // The caller has hung up.
                     Poll::Ready(Err(_)) => return Poll::Ready(()),
                     Poll::Ready(Ok(_)) => self.under_way = None,
                 }
@@ -143,7 +143,7 @@ impl StreamWriter {
         }
     }
 
-    /// Keeps what waits back until the rest after the last write is over.
+    /// Holds waiting bytes back until [`MIN_WRITE_INTERVAL`] has passed since the last write.
     fn poll_interval(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.waiting.len() == 0 || self.waiting.len() >= MAX_WAITING_BYTES {
             return Poll::Ready(());
@@ -156,8 +156,8 @@ impl StreamWriter {
             }
             self.interval_timer = Some(Sleep::new(Rc::clone(&self.timers), MIN_WRITE_INTERVAL));
         }
-        if let Some(rest) = &mut self.interval_timer
-            && Pin::new(rest).poll(context).is_pending()
+        if let Some(timer) = &mut self.interval_timer
+            && Pin::new(timer).poll(context).is_pending()
         {
             return Poll::Pending;
         }

@@ -1,4 +1,4 @@
-//! The doors of the core over Workers APIs.
+//! Host traits over Workers APIs.
 
 use std::future::Future;
 use std::rc::Rc;
@@ -19,11 +19,11 @@ use worker::{console_error, console_log};
 use crate::timer::{Sleep, Timers};
 use crate::{analytics, executor, js, ledger, outbound, store};
 
-/// One request's view of the host.
+/// The host for one request.
 #[derive(Clone)]
 pub(crate) struct CloudflareHost {
     context: Rc<Context>,
-    /// What wrangler.toml binds, for this request.
+    /// Bindings of wrangler.toml, valid for this request only.
     environment: Rc<JsValue>,
     timers: Rc<Timers>,
 }
@@ -86,9 +86,9 @@ impl KvStore for CloudflareHost {
 }
 
 impl LedgerHost for CloudflareHost {
-    // Each row that an object writes is billed.
+    // Every row that an object writes is billed.
     const MAX_BATCH_DELAY: Duration = Duration::from_secs(2);
-    // By its alarm.
+    // The object's alarm sweeps them.
     const EXPIRES_ROWS: bool = true;
 
     async fn apply(
@@ -111,7 +111,7 @@ impl Tasks for CloudflareHost {
                 let _ = done.call0(&JsValue::UNDEFINED);
             });
         });
-        // It fails only after the request's end, when the host keeps nothing alive any more.
+        // Fails only after the end of the request, when the host keeps nothing alive anyway.
         let _ = self.context.wait_until(&promise);
     }
 

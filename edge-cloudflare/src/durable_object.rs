@@ -1,5 +1,5 @@
-//! The Durable Object that keeps one book of the ledger. It knows no limits: an operation brings
-//! them along.
+//! The Durable Object that holds one book of the ledger. It has no configuration: an operation carries
+//! its limits.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use ledger::{Book, LedgerReply, Operation};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// How long the alarm waits at least. What is swept no longer counts anyway, so that only the number
-/// of alarms and of their writes matters.
+/// Minimum delay of the alarm. Expired rows no longer count anyway, so only the number of alarms and of
+/// their writes matters.
 const MIN_ALARM_DELAY: Duration = Duration::from_secs(30);
 
 #[wasm_bindgen]
@@ -32,17 +32,16 @@ extern "C" {
     fn write(storage: &Storage, changes: &Array) -> Result<(), JsValue>;
 }
 
-/// Keeps one book: in memory while the object lives, and in its storage.
+/// Holds one book, in memory and in the object's storage.
 ///
 /// Invariants:
-/// - An operation is applied and its rows are written in one call, with no waiting in between. The
-///   host sends nothing out of an object, an answer least of all, before its writes cannot be lost
-///   any more; were there an `await`, an answer could tell of what is not even written.
-/// - What is in memory is never ahead of storage. If anything fails the book is dropped, and read
-///   again at the next use.
-/// - A row that cannot be read is an error at every use. Beginning from nothing would give a budget
-///   away.
-/// - An object whose book is empty is deleted by its alarm: one that nobody uses costs nothing.
+/// - An operation is applied and its rows are written in one call, without an `await`. The host sends
+///   nothing out of an object before its writes are durable; with an `await` in between, a reply could
+///   precede its write.
+/// - Memory is never ahead of storage. If anything fails, the book is dropped and read again at the next
+///   use.
+/// - An unreadable row is an error at every use. Starting from an empty book would give a budget away.
+/// - The alarm deletes an object whose book is empty: an unused object costs nothing.
 #[wasm_bindgen]
 pub struct Keeper {
     storage: Storage,
@@ -52,51 +51,52 @@ pub struct Keeper {
 
 #[wasm_bindgen]
 impl Keeper {
-    /// Keeps the book of a storage, whose alarm is set as told, in milliseconds since the epoch.
+    /// Creates the keeper of a storage. `alarm` is the time at which its alarm is set, in milliseconds
+    /// since the Unix epoch.
     #[wasm_bindgen(constructor)]
     pub fn new(storage: Storage, alarm: Option<f64>) -> Self {
         let alarm = alarm.map(|at| Timestamp::from_millis(at as u64));
         Self { storage, book: None, alarm }
     }
 
-    /// Applies an operation and tells the reply, both in JSON.
+    /// Applies an operation in JSON and returns the reply in JSON.
     pub fn apply(&mut self, operation: &str) -> Result<String, JsValue> {
         let operation = json::from_text(operation).map_err(|error| thrown(&error))?;
         let now = now();
-        let mut book = self.take_book()?;
-        let reply = book.apply(now, &operation);
-        self.put_back(book, now)?;
+        let mut stored_book = self.take_book()?;
+        let reply = stored_book.apply(now, &operation);
+        self.put_back(stored_book, now)?;
         serde_json::to_string(&reply).map_err(|error| thrown(&error))
     }
 
-    /// Sweeps the book, which is what the alarm is for.
+    /// Sweeps the book; the host calls it at the alarm.
     pub fn alarm(&mut self) -> Result<Option<Promise>, JsValue> {
         self.alarm = None;
         let now = now();
-        let mut book = self.take_book()?;
-        book.book.sweep(now);
-        if book.book.is_empty() {
+        let mut stored_book = self.take_book()?;
+        stored_book.book.sweep(now);
+        if stored_book.book.is_empty() {
             return self.storage.delete_all().map(Some);
         }
-        self.put_back(book, now)?;
+        self.put_back(stored_book, now)?;
         Ok(None)
     }
 
     fn take_book(&mut self) -> Result<StoredBook, JsValue> {
-        if let Some(book) = self.book.take() {
-            return Ok(book);
+        if let Some(stored_book) = self.book.take() {
+            return Ok(stored_book);
         }
         let rows = rows(&self.storage)?.to_vec();
         let texts: Option<Vec<String>> = rows.iter().map(JsValue::as_string).collect();
-        let texts = texts.ok_or_else(|| thrown(&"a row is not text"))?;
+        let texts = texts.ok_or_else(|| thrown(&"corrupt row: not text"))?;
         let mut texts = texts.into_iter();
         let pairs = std::iter::from_fn(|| Some((texts.next()?, texts.next()?)));
         StoredBook::open(pairs).map_err(|error| thrown(&error))
     }
 
-    /// Writes what has changed and keeps the book for the next operation.
-    fn put_back(&mut self, mut book: StoredBook, now: Timestamp) -> Result<(), JsValue> {
-        let changes = book.take_changes();
+    /// Writes the changed rows and keeps the book in memory.
+    fn put_back(&mut self, mut stored_book: StoredBook, now: Timestamp) -> Result<(), JsValue> {
+        let changes = stored_book.take_changes();
         if !changes.is_empty() {
             let flat = Array::new();
             for (name, body) in &changes {
@@ -105,17 +105,17 @@ impl Keeper {
             }
             write(&self.storage, &flat)?;
         }
-        if let Some(at) = alarm(self.alarm, now, || book.due(now, !changes.is_empty())) {
-            // If setting it fails later, the host ends the object and holds the answer back.
+        if let Some(at) = alarm(self.alarm, now, || stored_book.due(now, !changes.is_empty())) {
+            // If setting the alarm fails later, the host ends the object and withholds the reply.
             let _ = self.storage.set_alarm(at.as_millis() as f64)?;
             self.alarm = Some(at);
         }
-        self.book = Some(book);
+        self.book = Some(stored_book);
         Ok(())
     }
 }
 
-/// A book, and what storage has of it.
+/// A book with the rows that storage holds.
 struct StoredBook {
     book: Book,
     stored: Rows,
@@ -136,7 +136,7 @@ impl StoredBook {
         self.book.apply(now, operation)
     }
 
-    /// What storage does not have yet: looking at a row and refusing something touch it too.
+    /// Rows that differ from storage: a read or a refusal touches rows too, without changing them.
     fn take_changes(&mut self) -> Vec<(String, Option<String>)> {
         let touched = self.book.take_changes();
         let text = |body| String::from_utf8(body).expect("a row is JSON");
@@ -144,20 +144,19 @@ impl StoredBook {
         touched.filter(|(name, body)| self.stored.set(name, body.as_deref())).collect()
     }
 
-    /// When there is something to sweep: of a book that has just become empty, what storage needs for
-    /// holding nothing.
+    /// Time of the next sweep. A book that has just become empty is due at once, so that its storage is
+    /// deleted.
     fn due(&self, now: Timestamp, wrote: bool) -> Option<Timestamp> {
         if self.book.is_empty() { wrote.then_some(now) } else { self.book.next_sweep() }
     }
 }
 
-/// Names and bodies, in the order of the names: the code of another map would weigh more than what it
-/// saves.
+/// Rows sorted by name. A second map type would add more code than it saves.
 #[derive(Default)]
 struct Rows(Vec<(String, String)>);
 
 impl Rows {
-    /// Makes a row what it is to be, and tells whether it was something else.
+    /// Sets or removes a row; returns whether that changed it.
     fn set(&mut self, name: &str, body: Option<&str>) -> bool {
         let found = self.0.binary_search_by(|(other, _)| other.as_str().cmp(name));
         match (found, body) {
@@ -171,14 +170,14 @@ impl Rows {
     }
 }
 
-/// The moment to set the alarm to; `None` where it is set early enough. Setting it is a write.
+/// Time to set the alarm to; `None` if it is set early enough. Setting it is a billed write.
 fn alarm(
     set: Option<Timestamp>,
     now: Timestamp,
     due: impl FnOnce() -> Option<Timestamp>,
 ) -> Option<Timestamp> {
     let earliest = now + MIN_ALARM_DELAY;
-    // One whose time is over has rung, or rings as soon as this call is over.
+    // An alarm in the past has fired, or fires when this call returns.
     let set = set.filter(|at| *at > now);
     if set.is_some_and(|at| at <= earliest) {
         return None;
@@ -225,14 +224,15 @@ mod tests {
         Operation::Settle { id, until: after(60_000), charges: vec![charge] }
     }
 
-    /// Applies an operation and writes into `storage` as the object does; tells how many rows.
+    /// Applies an operation and writes the changes into `storage` as the object does; returns the number
+    /// of rows.
     fn apply_and_write(
-        book: &mut StoredBook,
+        stored_book: &mut StoredBook,
         storage: &mut BTreeMap<String, String>,
         operation: &Operation,
     ) -> usize {
-        book.apply(NOW, operation);
-        let changes = book.take_changes();
+        stored_book.apply(NOW, operation);
+        let changes = stored_book.take_changes();
         let count = changes.len();
         for (name, body) in changes {
             match body {
@@ -240,38 +240,42 @@ mod tests {
                 None => storage.remove(&name),
             };
         }
-        let kept: BTreeMap<_, _> = book.stored.0.iter().cloned().collect();
+        let kept: BTreeMap<_, _> = stored_book.stored.0.iter().cloned().collect();
         assert_eq!(kept, *storage);
         count
     }
 
     #[test]
-    fn only_rows_that_differ_from_storage_are_written() {
+    fn apply_writes_only_rows_that_differ_from_storage() {
         let mut storage = BTreeMap::new();
-        let mut book = StoredBook::open(std::iter::empty()).expect("nothing can be read");
+        let mut stored_book = StoredBook::open(std::iter::empty()).expect("nothing can be read");
         let read = Operation::Read { accounts: vec![("a".to_owned(), rule(10))] };
-        let mut check = |operation: &Operation, rows: usize| {
-            assert_eq!(apply_and_write(&mut book, &mut storage, operation), rows, "{operation:?}");
-            // An object that has slept knows the same as one that has not.
+        let mut assert_rows_written = |operation: &Operation, rows: usize| {
+            assert_eq!(
+                apply_and_write(&mut stored_book, &mut storage, operation),
+                rows,
+                "{operation:?}"
+            );
+            // A reopened object has the same state.
             let mut reopened =
                 StoredBook::open(storage.clone().into_iter()).expect("it was written so");
             let level = reopened.apply(NOW, &read);
-            assert_eq!(level, book.apply(NOW, &read));
-            book.take_changes();
+            assert_eq!(level, stored_book.apply(NOW, &read));
+            stored_book.take_changes();
         };
-        check(&read, 0);
-        check(&reserve(1, "a", 6), 1);
-        check(&reserve(2, "a", 6), 0);
-        check(&read, 0);
-        check(&reserve(3, "b", 6), 1);
-        check(&settle(1, "a", 0), 1);
-        check(&settle(1, "a", 0), 0);
-        check(&settle(3, "b", 2), 1);
+        assert_rows_written(&read, 0);
+        assert_rows_written(&reserve(1, "a", 6), 1);
+        assert_rows_written(&reserve(2, "a", 6), 0);
+        assert_rows_written(&read, 0);
+        assert_rows_written(&reserve(3, "b", 6), 1);
+        assert_rows_written(&settle(1, "a", 0), 1);
+        assert_rows_written(&settle(1, "a", 0), 0);
+        assert_rows_written(&settle(3, "b", 2), 1);
         assert_eq!(storage.keys().collect::<Vec<_>>(), ["b"]);
     }
 
     #[test]
-    fn a_row_that_cannot_be_read_opens_no_book() {
+    fn open_with_unreadable_row_is_an_error() {
         for body in ["", "{}", "{\"account\":{}}", "[]"] {
             let row = ("a".to_owned(), body.to_owned());
             assert!(StoredBook::open(std::iter::once(row)).is_err(), "{body}");
@@ -279,18 +283,18 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_book_is_swept_once_it_was_written() {
-        let mut book = StoredBook::open(std::iter::empty()).expect("nothing can be read");
-        assert_eq!(book.due(NOW, false), None, "nobody ever used it");
-        let reply = book.apply(NOW, &reserve(1, "a", 6));
+    fn due_of_emptied_book_is_immediate_after_a_write() {
+        let mut stored_book = StoredBook::open(std::iter::empty()).expect("nothing can be read");
+        assert_eq!(stored_book.due(NOW, false), None, "it was never used");
+        let reply = stored_book.apply(NOW, &reserve(1, "a", 6));
         assert!(matches!(reply, LedgerReply::Granted(_)), "{reply:?}");
-        assert_eq!(book.due(NOW, true), Some(after(60_000)));
-        book.apply(NOW, &settle(1, "a", 0));
-        assert_eq!(book.due(NOW, true), Some(NOW));
-        assert_eq!(book.due(NOW, false), None, "its alarm is set");
-        book.apply(NOW, &reserve(2, "a", 6));
-        book.apply(NOW, &settle(2, "a", 6));
-        assert_eq!(book.due(NOW, true), None, "a total is for ever");
+        assert_eq!(stored_book.due(NOW, true), Some(after(60_000)));
+        stored_book.apply(NOW, &settle(1, "a", 0));
+        assert_eq!(stored_book.due(NOW, true), Some(NOW));
+        assert_eq!(stored_book.due(NOW, false), None, "its alarm is set");
+        stored_book.apply(NOW, &reserve(2, "a", 6));
+        stored_book.apply(NOW, &settle(2, "a", 6));
+        assert_eq!(stored_book.due(NOW, true), None, "a total never expires");
     }
 
     #[track_caller]
@@ -300,17 +304,17 @@ mod tests {
     }
 
     #[test]
-    fn the_alarm_is_set_when_it_would_ring_too_late() {
-        let rest = MIN_ALARM_DELAY.as_millis() as u64;
+    fn alarm_is_moved_only_if_it_would_fire_too_late() {
+        let min_delay = MIN_ALARM_DELAY.as_millis() as u64;
         assert_alarm(None, None, None);
         assert_alarm(None, Some(100_000), Some(100_000));
-        assert_alarm(None, Some(5), Some(rest));
+        assert_alarm(None, Some(5), Some(min_delay));
         assert_alarm(Some(100_000), Some(100_000), None);
         assert_alarm(Some(100_000), Some(200_000), None);
         assert_alarm(Some(200_000), Some(100_000), Some(100_000));
         assert_alarm(Some(5), Some(100_000), None);
-        assert_alarm(Some(rest), Some(5), None);
-        assert_alarm(Some(rest + 1), Some(5), Some(rest));
+        assert_alarm(Some(min_delay), Some(5), None);
+        assert_alarm(Some(min_delay + 1), Some(5), Some(min_delay));
         assert_alarm(Some(0), Some(100_000), Some(100_000));
         assert_alarm(Some(100_000), None, None);
     }

@@ -1,8 +1,8 @@
-//! Runs tasks right where JavaScript calls in.
+//! Runs tasks synchronously inside calls from JavaScript.
 //!
-//! wasm-bindgen's own runner asks the host for a microtask at every wake, which on workerd costs more
-//! than the work that follows. Everything that wakes a task here is a call from the host that has
-//! nothing else to do, so the task is polled before that call returns.
+//! The runner of wasm-bindgen schedules a microtask for every wake, which costs more on workerd than the
+//! work that follows. Every wake here happens in a call from the host that has nothing else to do, so
+//! the task is polled before that call returns.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -11,19 +11,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
-/// Starts a task. Its first poll happens before this returns.
+/// Starts a task and polls it once.
 pub(crate) fn spawn(work: impl Future<Output = ()> + 'static) {
     EXECUTOR.with_borrow_mut(|tasks| tasks.add(Box::pin(work)));
     run();
 }
 
-/// Polls what was woken. Every call from the host that may have woken something ends with it.
+/// Polls woken tasks. Every call from the host that may have woken a task ends with it.
 pub(crate) fn run() {
     while let Some((id, mut work, waker)) = EXECUTOR.with_borrow_mut(Executor::take_next) {
-        // No borrow is held here: the work may call into the host, and the host may call back.
+        // No borrow is held here: the task may call into the host, and the host may call back.
         let done = work.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
         if done {
-            // What the work still holds may wake other tasks as it goes.
+            // Dropping the work may wake other tasks.
             drop(work);
             EXECUTOR.with_borrow_mut(|tasks| tasks.remove(id));
         } else {
@@ -44,11 +44,11 @@ struct Task {
 }
 
 enum TaskState {
-    /// Over: the place is free.
-    Over,
-    /// Being polled, by a call of [`run`] that is on the stack.
+    /// Finished; the slot is free.
+    Finished,
+    /// Being polled by a call of [`run`] on the stack.
     Polled,
-    /// To be polled when it is woken.
+    /// Waiting to be woken.
     Waiting(TaskFuture, Waker),
 }
 
@@ -81,8 +81,8 @@ impl Executor {
         }
     }
 
-    /// Takes the next task that is ready out of its place. One that is being polled further down
-    /// the stack stays in the queue.
+    /// Takes the next ready task out of its slot. A task that is being polled further down the stack
+    /// stays in the queue.
     fn take_next(&mut self) -> Option<(usize, TaskFuture, Waker)> {
         for _ in 0..self.ready.len() {
             let id = self.ready.pop_front()?;
@@ -93,9 +93,9 @@ impl Executor {
                     return Some((id, work, waker));
                 }
                 TaskState::Polled => self.ready.push_back(id),
-                TaskState::Over => {
+                TaskState::Finished => {
                     task.woken = false;
-                    task.state = TaskState::Over;
+                    task.state = TaskState::Finished;
                 }
             }
         }
@@ -103,14 +103,14 @@ impl Executor {
     }
 
     fn remove(&mut self, id: usize) {
-        // A last wake of its own may still be in the queue; the place is free once that is gone.
-        self.all[id].state = TaskState::Over;
+        // The queue may still hold a wake of this task, which `take_next` then discards.
+        self.all[id].state = TaskState::Finished;
         self.free.push(id);
     }
 }
 
-/// Wakes a task by its place, which is all that a waker may know: wakers can cross threads, and
-/// tasks cannot. A place may have a new task by then, which is polled in vain.
+/// Wakes a task by its slot: wakers may cross threads, and tasks cannot. If the slot holds another task
+/// by then, that one is polled in vain.
 struct TaskWaker(usize);
 
 impl Wake for TaskWaker {
@@ -133,7 +133,7 @@ mod tests {
     use super::{run, spawn};
 
     #[test]
-    fn a_task_runs_when_it_is_woken_and_not_before() {
+    fn task_runs_only_when_woken() {
         let polls = Rc::new(Cell::new(0));
         let waker = Rc::new(RefCell::new(None::<Waker>));
         spawn({
@@ -146,7 +146,7 @@ mod tests {
         });
         assert_eq!(polls.get(), 1, "the first poll is at once");
         run();
-        assert_eq!(polls.get(), 1, "nobody woke it");
+        assert_eq!(polls.get(), 1, "it was not woken");
         for expected in [2, 3, 3] {
             let waker = waker.borrow().clone().expect("it was polled");
             waker.wake_by_ref();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_wake_each_other_and_themselves() {
+    fn tasks_can_wake_each_other_and_themselves() {
         let steps = Rc::new(RefCell::new(Vec::new()));
         let first = Rc::new(RefCell::new(None::<Waker>));
         let go = Rc::new(Cell::new(false));
@@ -191,6 +191,6 @@ mod tests {
         assert_eq!(*steps.borrow(), ["second", "first"]);
         let again = Rc::clone(&steps);
         spawn(async move { again.borrow_mut().push("third") });
-        assert_eq!(steps.borrow().len(), 3, "a place is used again");
+        assert_eq!(steps.borrow().len(), 3, "the slot is reused");
     }
 }

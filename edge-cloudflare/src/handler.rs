@@ -1,5 +1,5 @@
-//! One request out of the host's hands and back into them, as one task: what a hang-up means is
-//! that the task's work is dropped.
+//! Converts a request of the host, runs it as one task, and sends the response. A hang-up drops the
+//! task's work.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -20,7 +20,7 @@ use crate::body_out::write;
 use crate::js::{self, Pipe};
 use crate::{body_in, executor, headers};
 
-/// Answers one request with what `handle` makes of it.
+/// Handles one request with `handle`.
 pub(crate) fn serve<H, F>(request: web_sys::Request, handle: H) -> Promise
 where
     H: FnOnce(Request<Body>) -> F + 'static,
@@ -33,14 +33,14 @@ where
             let caller = CallerSignal::listen(request.signal());
             let reply = ResponseCallback(resolve);
             if caller.unless_gone(exchange(request, handle, &reply)).await.is_none() {
-                // Nobody reads it, but the host would complain of a promise that it never got.
+                // The caller is gone, but the host would log a promise without a result.
                 reply.send(STATUS_CALLER_LEFT, &HeaderMap::new(), &JsValue::NULL);
             }
         });
     })
 }
 
-/// The status of a request whose caller left, by nginx's custom.
+/// Status of a request whose caller hung up, by nginx's convention.
 const STATUS_CALLER_LEFT: u16 = 499;
 
 async fn exchange<H, F>(request: web_sys::Request, handle: H, reply: &ResponseCallback)
@@ -69,7 +69,7 @@ where
     }
 }
 
-/// The caller's request; `None` where its method or its URL is none that HTTP knows.
+/// Converts the caller's request; `None` if its method or URL is invalid.
 fn read(request: &web_sys::Request) -> Option<Request<Body>> {
     let mut read = Request::new(Body::Empty);
     *read.method_mut() = Method::from_bytes(request.method().as_bytes()).ok()?;
@@ -82,14 +82,14 @@ fn read(request: &web_sys::Request) -> Option<Request<Body>> {
     Some(read)
 }
 
-/// The header by which Cloudflare tells who opened the connection. It overwrites what a caller sends.
+/// Header with the address of the peer. Cloudflare overwrites a caller's value.
 const CONNECTING_IP_HEADER: &str = "cf-connecting-ip";
 
 fn peer(headers: &HeaderMap) -> Option<IpAddr> {
     headers.get(CONNECTING_IP_HEADER)?.to_str().ok()?.parse().ok()
 }
 
-/// Where the answer goes.
+/// Resolves the promise of the response.
 struct ResponseCallback(Function);
 
 impl ResponseCallback {
@@ -103,7 +103,7 @@ impl ResponseCallback {
     }
 }
 
-/// Whether the caller is still there.
+/// Observes whether the caller has hung up.
 struct CallerSignal {
     signal: web_sys::AbortSignal,
     state: Rc<CallerState>,
@@ -132,7 +132,7 @@ impl CallerSignal {
                 }
             }
         });
-        // It fails for a listener that is no function, which this is.
+        // Fails only for a listener that is not a function.
         let _ = signal.add_event_listener_with_callback(ABORT, listener.as_ref().unchecked_ref());
         Self { signal, state, listener }
     }

@@ -1,8 +1,8 @@
-//! Headers on their way through one text of alternating lines: a name, its value, and so on.
+//! Headers as one text of alternating lines: a name, its value, and so on.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Reads what `host.js` wrote. A header that cannot be one is left out.
+/// Parses headers from `host.js`. Skips invalid ones.
 pub(crate) fn read(text: &str) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(16);
     let mut lines = text.split('\n');
@@ -14,7 +14,7 @@ pub(crate) fn read(text: &str) -> HeaderMap {
     headers
 }
 
-/// Writes what `host.js` reads. A value that is not text is left out: JavaScript has no other.
+/// Formats headers for `host.js`. Skips values that are not UTF-8, which JavaScript cannot represent.
 pub(crate) fn write(headers: &HeaderMap) -> String {
     let mut text = String::with_capacity(headers.len() * 48);
     for (name, value) in headers {
@@ -36,7 +36,7 @@ mod tests {
     use super::{read, write};
 
     #[test]
-    fn headers_survive_the_crossing() {
+    fn written_headers_are_read_unchanged() {
         let mut headers = HeaderMap::new();
         headers.insert("x-empty", HeaderValue::from_static(""));
         headers.append("x-twice", HeaderValue::from_static("a: b"));

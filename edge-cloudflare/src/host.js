@@ -27,24 +27,24 @@ export function answer(status, headers, body) {
   return new Response(body, { status, headers: fields(headers) });
 }
 
-// Callback for every settled promise: its index, its value or error, and whether it was fulfilled.
+// Callback for every settled promise: its slot, its value or error, and whether it was fulfilled.
 let settled;
 
 export function listen(callback) {
   settled = callback;
 }
 
-export function settle(promise, place) {
+export function settle(promise, slot) {
   promise.then(
-    (value) => settled(place, value, true),
-    (error) => settled(place, error, false),
+    (value) => settled(slot, value, true),
+    (error) => settled(slot, error, false),
   );
 }
 
-export function read(reader, place) {
+export function read(reader, slot) {
   reader.read().then(
-    ({ value }) => settled(place, value, true),
-    (error) => settled(place, error, false),
+    ({ value }) => settled(slot, value, true),
+    (error) => settled(slot, error, false),
   );
 }
 
@@ -75,9 +75,9 @@ export async function list(environment, prefix, cursor) {
   return [page.list_complete ? "" : page.cursor, ...names].join("\n");
 }
 
-export function ask(environment, place, operation) {
+export function ask(environment, bookId, operation) {
   const ledger = binding(environment, "SERIN_LEDGER");
-  return ledger.get(ledger.idFromName(place)).apply(operation);
+  return ledger.get(ledger.idFromName(bookId)).apply(operation);
 }
 
 // Returns a Durable Object's rows as alternating names and bodies.

@@ -1,4 +1,4 @@
-//! What the shell asks of JavaScript where `worker` has no short way to it: see `host.js`.
+//! Bindings to JavaScript functions of `host.js` and of the host.
 
 use std::cell::RefCell;
 
@@ -18,7 +18,7 @@ extern "C" {
     /// The headers of a response, as alternating lines of names and values.
     #[wasm_bindgen(js_name = headers)]
     pub(crate) fn response_headers(message: &Response) -> String;
-    /// Calls an upstream. Redirects are not followed.
+    /// Calls an upstream without following redirects.
     #[wasm_bindgen(catch)]
     pub(crate) fn call(
         url: &str,
@@ -27,30 +27,26 @@ extern "C" {
         body: Option<Uint8Array>,
         signal: &AbortSignal,
     ) -> Result<Promise, JsValue>;
-    /// Makes a response; the body is bytes, a stream or nothing.
+    /// Creates a response; the body is bytes, a stream, or null.
     #[wasm_bindgen(catch)]
     pub(crate) fn answer(status: u16, headers: &str, body: &JsValue) -> Result<Response, JsValue>;
-    /// Names the function that is called with every promise's place, its value and whether it was
-    /// kept.
+    /// Sets the callback for all promises: slot, value, and whether the promise was fulfilled.
     pub(crate) fn listen(callback: &Closure<dyn Fn(u32, JsValue, bool)>);
-    /// Calls that function when a promise is settled.
-    pub(crate) fn settle(promise: &Promise, place: u32);
-    /// Reads the next piece of a stream and calls that function with it; at the end with `undefined`.
-    pub(crate) fn read(reader: &ReadableStreamDefaultReader, place: u32);
+    /// Calls the callback when a promise is settled.
+    pub(crate) fn settle(promise: &Promise, slot: u32);
+    /// Reads the next piece of a stream and calls the callback with it, or with `undefined` at the end.
+    pub(crate) fn read(reader: &ReadableStreamDefaultReader, slot: u32);
 }
 
 #[wasm_bindgen]
 extern "C" {
-    /// Two streams: what is written to one is read from the other, by the host itself.
+    /// Two connected streams, copied by the host itself.
     #[wasm_bindgen(js_name = IdentityTransformStream)]
     pub(crate) type Pipe;
-    /// Opens a pipe.
     #[wasm_bindgen(constructor, js_class = "IdentityTransformStream")]
     pub(crate) fn new() -> Pipe;
-    /// The end that is read.
     #[wasm_bindgen(method, getter)]
     pub(crate) fn readable(this: &Pipe) -> ReadableStream;
-    /// The end that is written.
     #[wasm_bindgen(method, getter)]
     pub(crate) fn writable(this: &Pipe) -> WritableStream;
 
@@ -58,14 +54,14 @@ extern "C" {
     fn fill_with_random_values(array: &BigUint64Array) -> BigUint64Array;
 }
 
-/// How many random numbers are fetched at once: a request needs three or four.
+/// Random numbers fetched at once; a request needs three or four.
 const ENTROPY_POOL_SIZE: usize = 64;
 
 thread_local! {
     static RANDOM: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
-/// 64 bits from the host's secure source, used once.
+/// Returns 64 unused bits from the host's secure random source.
 pub(crate) fn entropy() -> u64 {
     RANDOM.with_borrow_mut(|pool| {
         if pool.is_empty() {
@@ -77,7 +73,7 @@ pub(crate) fn entropy() -> u64 {
     })
 }
 
-/// A host's error, as the core knows it.
+/// Converts an error of the host.
 pub(crate) fn to_host_error(error: &JsValue) -> HostError {
     match error.dyn_ref::<Error>() {
         Some(error) => HostError::new(String::from(error.message())),

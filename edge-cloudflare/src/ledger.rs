@@ -1,7 +1,7 @@
-//! Calls to the ledger: one Durable Object for each place, where [`object`](crate::object) runs.
+//! Ledger calls: one Durable Object for each book (see [`durable_object`](crate::durable_object)).
 //!
-//! Where the object lives is left to the platform. Nothing is tried twice: an operation may have been
-//! applied although the answer was lost.
+//! The platform chooses the object's location. Nothing is retried: an operation may have been applied
+//! although its reply was lost.
 
 use gateway::host::error::HostError;
 use js_sys::Promise;
@@ -15,10 +15,10 @@ use crate::promise::PromiseFuture;
 #[wasm_bindgen(module = "/src/host.js")]
 extern "C" {
     #[wasm_bindgen(catch)]
-    fn ask(environment: &JsValue, place: &str, operation: &str) -> Result<Promise, JsValue>;
+    fn ask(environment: &JsValue, book_id: &str, operation: &str) -> Result<Promise, JsValue>;
 }
 
-/// Has an operation applied to the book of a place.
+/// Applies an operation to a book.
 pub(crate) async fn apply(
     environment: &JsValue,
     book_id: &BookId,
@@ -29,6 +29,6 @@ pub(crate) async fn apply(
     let promise = promise.map_err(|error| js::to_host_error(&error))?;
     let reply = PromiseFuture::new(&promise).await.map_err(|error| js::to_host_error(&error))?;
     let reply =
-        reply.as_string().ok_or_else(|| HostError::new("the ledger did not answer in text"))?;
+        reply.as_string().ok_or_else(|| HostError::new("unexpected ledger reply: not text"))?;
     json::from_text(&reply).map_err(HostError::new)
 }

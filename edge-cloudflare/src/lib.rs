@@ -1,8 +1,8 @@
-//! serin on Cloudflare Workers: the core's doors over Workers APIs, and the translation of bodies.
+//! serin on Cloudflare Workers: the host traits over Workers APIs, and the conversion of bodies.
 //!
-//! No policy lives here. The document that was deployed is the variable `GATEWAY_CONFIG` (JSON) or,
-//! without it, the one that was bundled by the build; another one may have been put since, which the
-//! core knows.
+//! This crate has no policy. The deployed document is the variable `GATEWAY_CONFIG` (JSON) or, without
+//! it, the document that was bundled by the build. `gateway::live_config` replaces it with newer
+//! versions.
 
 mod analytics;
 mod body_in;
@@ -33,14 +33,14 @@ use worker::worker_sys::Context;
 
 use crate::cloudflare_host::CloudflareHost;
 
-/// The document that the build put in.
+/// The document that was bundled by the build.
 const BUNDLED: &str = include_str!(concat!(env!("OUT_DIR"), "/gateway.json"));
 
 thread_local! {
     static SERVICE: Service = Service::default();
 }
 
-/// The Worker's entry, which the host calls with every request.
+/// Entry point of the Worker, called for every request.
 #[wasm_bindgen]
 pub fn fetch(request: web_sys::Request, environment: JsValue, context: Context) -> Promise {
     let service = SERVICE.with(Service::clone);

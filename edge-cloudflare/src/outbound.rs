@@ -1,4 +1,4 @@
-//! Calls to upstreams, each with its own switch to stop it.
+//! Calls to upstreams, each with its own `AbortController`.
 
 use bytes::Bytes;
 use gateway::host::body::Body;
@@ -12,13 +12,13 @@ use worker::web_sys;
 use crate::promise::PromiseFuture;
 use crate::{body_in, headers, js};
 
-/// Stops a call when it is dropped: the host would go on with a call that nobody waits for.
+/// Aborts a call when it is dropped: otherwise the host would continue it.
 pub(crate) struct AbortOnDrop {
     controller: Option<web_sys::AbortController>,
 }
 
 impl AbortOnDrop {
-    /// The call is over: there is nothing to stop any more.
+    /// Prevents the abort after the call has ended.
     pub(crate) fn disarm(mut self) {
         self.controller = None;
     }
@@ -32,7 +32,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Calls an upstream, up to the head of its response.
+/// Calls an upstream and waits for the head of its response.
 pub(crate) async fn fetch(request: Request<Bytes>) -> Result<Response<Body>, HostError> {
     let (parts, body) = request.into_parts();
     let controller = web_sys::AbortController::new().map_err(|error| js::to_host_error(&error))?;
@@ -51,7 +51,7 @@ pub(crate) async fn fetch(request: Request<Bytes>) -> Result<Response<Body>, Hos
     let mut answer = Response::new(Body::Empty);
     *answer.status_mut() = StatusCode::from_u16(response.status()).map_err(HostError::new)?;
     *answer.headers_mut() = headers::read(&js::response_headers(&response));
-    // The host has already decoded what it knows, and says so to nobody.
+    // The host decodes these encodings but keeps the header.
     let is_decoded = |encoding: &&HeaderValue| matches!(encoding.as_bytes(), b"gzip" | b"br");
     if answer.headers().get(CONTENT_ENCODING).filter(is_decoded).is_some() {
         answer.headers_mut().remove(CONTENT_ENCODING);

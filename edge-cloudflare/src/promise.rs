@@ -1,7 +1,7 @@
-//! Waits for JavaScript's promises.
+//! Futures for JavaScript promises.
 //!
-//! All of them are answered through one function that JavaScript is given once, with a number that
-//! says which; wasm-bindgen's own future makes two functions for every promise.
+//! All promises share one callback, which receives a slot number; the future of wasm-bindgen creates two
+//! functions for every promise.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -15,21 +15,20 @@ use worker::web_sys::ReadableStreamDefaultReader;
 
 use crate::{executor, js};
 
-/// What a promise will come to.
+/// The result of a promise.
 pub(crate) struct PromiseFuture {
     slot: usize,
     taken: bool,
 }
 
 impl PromiseFuture {
-    /// Waits for a promise.
     pub(crate) fn new(promise: &Promise) -> Self {
         let slot = open();
         js::settle(promise, slot as u32);
         Self { slot, taken: false }
     }
 
-    /// Waits for the next piece of a stream; `undefined` is its end.
+    /// Waits for the next piece of a stream; `undefined` marks its end.
     pub(crate) fn read(reader: &ReadableStreamDefaultReader) -> Self {
         let slot = open();
         js::read(reader, slot as u32);
@@ -41,16 +40,16 @@ impl Future for PromiseFuture {
     type Output = Result<JsValue, JsValue>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        SLOTS.with_borrow_mut(|places| {
-            let place = &mut places.all[self.slot];
-            if let Slot::Settled(_) = place
-                && let Slot::Settled(result) = std::mem::replace(place, Slot::Free)
+        SLOTS.with_borrow_mut(|table| {
+            let slot = &mut table.all[self.slot];
+            if let Slot::Settled(_) = slot
+                && let Slot::Settled(result) = std::mem::replace(slot, Slot::Free)
             {
-                places.free.push(self.slot);
+                table.free.push(self.slot);
                 self.taken = true;
                 return Poll::Ready(result);
             }
-            *place = Slot::Awaited(Some(context.waker().clone()));
+            *slot = Slot::Awaited(Some(context.waker().clone()));
             Poll::Pending
         })
     }
@@ -61,16 +60,16 @@ impl Drop for PromiseFuture {
         if self.taken {
             return;
         }
-        // What was there is dropped outside of the borrow: it may be anything.
-        let _there = SLOTS.with_borrow_mut(|places| {
-            let place = &mut places.all[self.slot];
-            match place {
+        // The old value is dropped after the borrow ends: dropping it may run arbitrary code.
+        let _there = SLOTS.with_borrow_mut(|table| {
+            let slot = &mut table.all[self.slot];
+            match slot {
                 Slot::Settled(_) => {
-                    places.free.push(self.slot);
-                    std::mem::replace(place, Slot::Free)
+                    table.free.push(self.slot);
+                    std::mem::replace(slot, Slot::Free)
                 }
                 Slot::Free | Slot::Awaited(_) | Slot::Abandoned => {
-                    std::mem::replace(place, Slot::Abandoned)
+                    std::mem::replace(slot, Slot::Abandoned)
                 }
             }
         });
@@ -78,13 +77,13 @@ impl Drop for PromiseFuture {
 }
 
 enum Slot {
-    /// Nobody's.
+    /// Unused.
     Free,
-    /// The promise is open.
+    /// The promise is pending.
     Awaited(Option<Waker>),
-    /// The promise is open, but nobody waits any longer.
+    /// The promise is pending and its future was dropped.
     Abandoned,
-    /// What the promise came to.
+    /// The promise has this result.
     Settled(Result<JsValue, JsValue>),
 }
 
@@ -97,36 +96,36 @@ thread_local! {
     static SLOTS: RefCell<SlotTable> = {
         let answer = Closure::<dyn Fn(u32, JsValue, bool)>::new(settled);
         js::listen(&answer);
-        // It is called for as long as this instance lives.
+        // The callback lives as long as the instance.
         answer.forget();
         RefCell::new(SlotTable { all: Vec::new(), free: Vec::new() })
     };
 }
 
 fn open() -> usize {
-    SLOTS.with_borrow_mut(|places| match places.free.pop() {
+    SLOTS.with_borrow_mut(|table| match table.free.pop() {
         Some(slot) => {
-            places.all[slot] = Slot::Awaited(None);
+            table.all[slot] = Slot::Awaited(None);
             slot
         }
         None => {
-            places.all.push(Slot::Awaited(None));
-            places.all.len() - 1
+            table.all.push(Slot::Awaited(None));
+            table.all.len() - 1
         }
     })
 }
 
-fn settled(place: u32, value: JsValue, kept: bool) {
-    let waker = SLOTS.with_borrow_mut(|places| {
-        let index = place as usize;
-        let place = &mut places.all[index];
-        if let Slot::Awaited(waker) = place {
+fn settled(slot: u32, value: JsValue, fulfilled: bool) {
+    let waker = SLOTS.with_borrow_mut(|table| {
+        let index = slot as usize;
+        let slot = &mut table.all[index];
+        if let Slot::Awaited(waker) = slot {
             let waker = waker.take();
-            *place = Slot::Settled(if kept { Ok(value) } else { Err(value) });
+            *slot = Slot::Settled(if fulfilled { Ok(value) } else { Err(value) });
             return waker;
         }
-        *place = Slot::Free;
-        places.free.push(index);
+        *slot = Slot::Free;
+        table.free.push(index);
         None
     });
     if let Some(waker) = waker {

@@ -1,7 +1,7 @@
-//! What is kept, in Workers KV.
+//! The key-value store over Workers KV.
 //!
-//! A place in the world shows a value that it has read before for [`SHOWN`] more seconds: a write is
-//! seen there so much later, at most. Nothing is remembered here.
+//! A location caches a value that it has read for [`MIN_CACHE_TTL_SECONDS`], so a write is visible there
+//! after at most that time. This module caches nothing.
 
 use std::time::Duration;
 
@@ -15,11 +15,10 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use crate::js;
 use crate::promise::PromiseFuture;
 
-/// The shortest time that KV accepts, in seconds, since January 2026. Without it a value is shown for
-/// 60 seconds.
+/// Shortest cache time that KV accepts (since January 2026). KV's default is 60 seconds.
 const MIN_CACHE_TTL_SECONDS: u32 = 30;
 
-/// The shortest time for which KV keeps a value, in seconds. It refuses a shorter one.
+/// Shortest expiration that KV accepts.
 const MIN_EXPIRATION_SECONDS: u64 = 60;
 
 #[wasm_bindgen(module = "/src/host.js")]
@@ -39,13 +38,11 @@ extern "C" {
     fn page(environment: &JsValue, prefix: &str, cursor: Option<&str>) -> Result<Promise, JsValue>;
 }
 
-/// The value of a name.
 pub(crate) async fn get(environment: &JsValue, name: &str) -> Result<Option<Bytes>, HostError> {
     let value = settled(load(environment, name, MIN_CACHE_TTL_SECONDS)).await?;
     Ok((!value.is_null()).then(|| Uint8Array::new(&value).to_vec().into()))
 }
 
-/// Keeps a value.
 pub(crate) async fn put(
     environment: &JsValue,
     name: &str,
@@ -56,12 +53,10 @@ pub(crate) async fn put(
     settled(keep(environment, name, &Uint8Array::from(value), time)).await.map(drop)
 }
 
-/// Forgets a name.
 pub(crate) async fn delete(environment: &JsValue, name: &str) -> Result<(), HostError> {
     settled(forget(environment, name)).await.map(drop)
 }
 
-/// One page of names.
 pub(crate) async fn list(
     environment: &JsValue,
     prefix: &str,
@@ -76,13 +71,13 @@ async fn settled(promise: Result<Promise, JsValue>) -> Result<JsValue, HostError
     PromiseFuture::new(&promise).await.map_err(|error| js::to_host_error(&error))
 }
 
-/// Whole seconds, as KV counts: never shorter than what was asked for.
+/// Converts to whole seconds, rounded up.
 fn seconds(time: Duration) -> f64 {
     let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
     whole.max(MIN_EXPIRATION_SECONDS) as f64
 }
 
-/// Reads what `host.js` wrote: where to go on, then the names.
+/// Parses a listing from `host.js`: the next cursor, then the names.
 fn listing(text: &str) -> Listing {
     let mut lines = text.split('\n');
     let cursor = lines.next().filter(|cursor| !cursor.is_empty()).map(str::to_owned);
@@ -98,7 +93,7 @@ mod tests {
     use super::{listing, seconds};
 
     #[test]
-    fn times_are_whole_seconds_and_never_shorter_than_asked_for() {
+    fn seconds_are_rounded_up_to_at_least_60() {
         assert_eq!(seconds(Duration::ZERO), 60.0);
         assert_eq!(seconds(Duration::from_secs(60)), 60.0);
         assert_eq!(seconds(Duration::from_millis(60_001)), 61.0);
@@ -112,11 +107,11 @@ mod tests {
     }
 
     #[test]
-    fn listings_are_read() {
+    fn listing_parses_cursor_and_names() {
         assert_listing("", &[], None);
         assert_listing("\nkey/a\nkey/b", &["key/a", "key/b"], None);
         assert_listing("AAx=\nkey/a", &["key/a"], Some("AAx="));
-        // KV may send a page without names that is not the last one.
+        // KV may return an empty page that is not the last one.
         assert_listing("AAx=", &[], Some("AAx="));
     }
 }

@@ -1,8 +1,7 @@
-//! Timers over one `setTimeout` a request.
+//! Timers of a request over one `setTimeout`.
 //!
-//! A stream sets a timer for every piece that it waits for and disarms it when the piece comes. So
-//! the host's timer is set for the earliest moment only, and left to ring in vain when nobody waits
-//! for that moment any longer.
+//! A stream sets a timer for every piece that it waits for and disarms it when the piece arrives. So the
+//! host's timer is set only for the earliest time, and may fire in vain.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -39,7 +38,7 @@ struct Armed {
     due: f64,
 }
 
-/// The longest time that the host can count; longer ones are counted again.
+/// Longest timeout of the host; a longer timer is set again.
 const MAX_TIMEOUT_MILLIS: f64 = 2_147_483_647.0;
 
 impl Timers {
@@ -104,7 +103,7 @@ impl Drop for Timers {
     }
 }
 
-/// Completes at its moment.
+/// Completes after a duration, counted from the first poll.
 pub(crate) struct Sleep {
     timers: Rc<Timers>,
     duration: Duration,
@@ -124,7 +123,7 @@ impl Future for Sleep {
         match self.state {
             None if self.duration.is_zero() => Poll::Ready(()),
             None => {
-                // The count begins when somebody waits: until then nobody could be late.
+                // The duration counts from the first poll.
                 let due = Date::now() + self.duration.as_secs_f64() * 1e3;
                 let id = self.timers.wait(due, context.waker().clone());
                 self.state = Some((id, due));

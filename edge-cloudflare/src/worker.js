@@ -1,7 +1,7 @@
 // Entry module of the Worker: the Worker itself and the class of its Durable Objects.
 //
 // The class is JavaScript because the host exposes methods to other Workers only if the class extends
-// the host's own. Its behavior is in object.rs.
+// the host's own. Its behavior is in durable_object.rs.
 
 import { DurableObject } from "cloudflare:workers";
 

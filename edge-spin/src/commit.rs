@@ -1,58 +1,58 @@
-//! One commit to a book: one read, every operation that waits for it, one compare-and-swap.
+//! One commit to a book: one read, all waiting operations, one compare-and-swap.
 //!
-//! It asks [`CasStore`] for what is kept and knows no host. It does not wait: a commit that others were
-//! faster than is tried again by the [queue](crate::queue).
+//! This module knows only [`CasStore`] and no host. It does not wait: the [queue](crate::commit_queue)
+//! repeats a commit that lost against others.
 
 use civil_time::Timestamp;
 use gateway::host::error::HostError;
 use ledger::{Book, BookId, LedgerReply, Operation};
 
-/// How often a commit goes on with the handle that a swap gives back. Then it makes room.
+/// Swaps in one commit, each with the handle that the failed one returned. Then other tasks may run.
 const MAX_CHAINED_SWAPS: usize = 4;
 
-/// Values that are changed by compare-and-swap. Nothing here is `async`: while one of these calls is
-/// under way, Spin runs nothing else of the instance.
+/// Values that are changed by compare-and-swap. Nothing here is `async`: during one of these calls, Spin
+/// runs nothing else of the instance.
 pub(crate) trait CasStore {
-    /// A value as somebody has seen it.
+    /// Handle of a value that was read.
     type Cell;
-    /// A value, without the intention to change it.
+    /// Reads a value that will not be changed.
     fn peek(&self, book_id: &BookId) -> Result<Option<Vec<u8>>, HostError>;
-    /// Begins to change a value.
+    /// Creates a handle for changing a value.
     fn begin(&self, book_id: &BookId) -> Result<Self::Cell, HostError>;
     /// The value that a swap would replace.
     fn current(&self, cell: &Self::Cell) -> Result<Option<Vec<u8>>, HostError>;
-    /// Replaces the value if it is still [`CasStore::current`]. Where there was none, it may replace
-    /// whatever is there by now: see [`CasStore::claim`].
+    /// Replaces the value if it is still [`CasStore::current`]. If there was none, it may replace
+    /// whatever was written since: see [`CasStore::claim`].
     fn swap(&self, cell: Self::Cell, value: &[u8]) -> Result<Swap<Self::Cell>, HostError>;
-    /// Asks to be the one who makes the first value of a place: at most one is told yes.
+    /// Claims the right to create the first value of a book; at most one caller gets it.
     ///
-    /// It is asked since Spin's SQLite store, which is its default, makes no condition of there being
-    /// no value (4.1): of two who swap into nothing, the second would undo what the first did.
+    /// It is needed because Spin's default SQLite store (4.1) swaps unconditionally if there was no
+    /// value: of two first swaps, the second would undo the first.
     fn claim(&self, book_id: &BookId) -> Result<bool, HostError>;
-    /// Lets somebody else claim.
+    /// Releases the claim.
     fn release(&self, book_id: &BookId) -> Result<(), HostError>;
 }
 
-/// What became of a swap.
+/// Result of a swap.
 pub(crate) enum Swap<C> {
-    /// The new value is kept.
+    /// The new value is stored.
     Done,
-    /// Somebody else was faster: with this one it can be tried again.
+    /// The value had changed; the new handle allows another try.
     Conflict(C),
 }
 
-/// What became of a commit.
+/// Result of a commit.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Commit {
-    /// All operations are applied: an answer for each, in their order.
+    /// All operations were applied: one reply each, in order.
     Done(Vec<LedgerReply>),
-    /// None is: the book was changed by others, again and again.
+    /// None was applied: other writers changed the book each time.
     Conflict,
-    /// None is: there is no book, and somebody else has claimed to make it.
+    /// None was applied: there is no book, and another writer has claimed its creation.
     Claimed,
 }
 
-/// Applies operations to the book of a place, all or none.
+/// Applies operations to a book, all or none.
 pub(crate) fn commit<C: CasStore>(
     store: &C,
     book_id: &BookId,
@@ -66,21 +66,21 @@ pub(crate) fn commit<C: CasStore>(
     }
     let mut cell = store.begin(book_id)?;
     for _ in 0..MAX_CHAINED_SWAPS {
-        let kept = store.current(&cell)?;
-        let mut book = parse_book(book_id, kept.as_deref(), now)?;
+        let stored = store.current(&cell)?;
+        let mut book = parse_book(book_id, stored.as_deref(), now)?;
         let replies: Vec<LedgerReply> =
             operations.iter().map(|operation| book.apply(now, operation)).collect();
         let value = book.to_bytes();
         let changes = operations.iter().zip(&replies).any(|(operation, reply)| {
-            // What sweeping or a refusal leaves behind, the next one comes to by itself.
+            // Effects of sweeping and of refusals need no write: the next reader computes them again.
             !is_read_only(operation) && !matches!(reply, LedgerReply::Denied(_))
         });
-        // Nothing where nothing was is no change either: whoever clears away leaves no names behind.
-        let is_same = kept.as_ref().map_or(book.is_empty(), |kept| *kept == value);
+        // An empty book where there was none is no change either, so that releases create no entries.
+        let is_same = stored.as_ref().map_or(book.is_empty(), |stored| *stored == value);
         if !changes || is_same {
             return Ok(Commit::Done(replies));
         }
-        if kept.is_none() && !store.claim(book_id)? {
+        if stored.is_none() && !store.claim(book_id)? {
             return Ok(Commit::Claimed);
         }
         match store.swap(cell, &value)? {
@@ -91,11 +91,11 @@ pub(crate) fn commit<C: CasStore>(
     Ok(Commit::Conflict)
 }
 
-/// The book that is kept, as of now. One that cannot be read is told, never taken for an empty one.
-fn parse_book(book_id: &BookId, kept: Option<&[u8]>, now: Timestamp) -> Result<Book, HostError> {
-    let book = kept.map_or_else(|| Ok(Book::default()), Book::from_bytes);
+/// Parses a stored book and sweeps it. An unreadable one is an error, never an empty book.
+fn parse_book(book_id: &BookId, stored: Option<&[u8]>, now: Timestamp) -> Result<Book, HostError> {
+    let book = stored.map_or_else(|| Ok(Book::default()), Book::from_bytes);
     let mut book = book.map_err(|error| {
-        HostError::new(format_args!("the book of {} cannot be read: {error}", book_id.as_str()))
+        HostError::new(format_args!("corrupt ledger book {}: {error}", book_id.as_str()))
     })?;
     book.sweep(now);
     Ok(book)
@@ -127,15 +127,15 @@ pub(crate) mod tests {
 
     pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
-    /// A store in memory with the weakness of Spin's: a swap into nothing has no condition.
+    /// A store in memory with the weakness of Spin's: the first swap is unconditional.
     #[derive(Default)]
     pub(crate) struct Memory {
         pub(crate) values: RefCell<BTreeMap<String, Vec<u8>>>,
         pub(crate) claims: RefCell<BTreeSet<String>>,
-        /// How many of the next swaps others are faster than.
+        /// Number of the next swaps that lose against another writer.
         pub(crate) overtaken: Cell<usize>,
         pub(crate) swaps: Cell<usize>,
-        pub(crate) looks: Cell<usize>,
+        pub(crate) reads: Cell<usize>,
     }
 
     impl Memory {
@@ -149,7 +149,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) struct Seen {
-        place: BookId,
+        book_id: BookId,
         value: RefCell<Option<Vec<u8>>>,
     }
 
@@ -157,16 +157,16 @@ pub(crate) mod tests {
         type Cell = Seen;
 
         fn peek(&self, book_id: &BookId) -> Result<Option<Vec<u8>>, HostError> {
-            self.looks.set(self.looks.get() + 1);
+            self.reads.set(self.reads.get() + 1);
             Ok(self.value(book_id))
         }
 
         fn begin(&self, book_id: &BookId) -> Result<Seen, HostError> {
-            Ok(Seen { place: book_id.clone(), value: RefCell::default() })
+            Ok(Seen { book_id: book_id.clone(), value: RefCell::default() })
         }
 
         fn current(&self, cell: &Seen) -> Result<Option<Vec<u8>>, HostError> {
-            let value = self.value(&cell.place);
+            let value = self.value(&cell.book_id);
             cell.value.borrow_mut().clone_from(&value);
             Ok(value)
         }
@@ -175,13 +175,13 @@ pub(crate) mod tests {
             self.swaps.set(self.swaps.get() + 1);
             if let Some(left) = self.overtaken.get().checked_sub(1) {
                 self.overtaken.set(left);
-                commit_by_another(self, &cell.place);
+                commit_by_another(self, &cell.book_id);
             }
             let seen = cell.value.take();
-            if seen.is_some() && seen != self.value(&cell.place) {
-                return Ok(Swap::Conflict(self.begin(&cell.place)?));
+            if seen.is_some() && seen != self.value(&cell.book_id) {
+                return Ok(Swap::Conflict(self.begin(&cell.book_id)?));
             }
-            self.set(&cell.place, value);
+            self.set(&cell.book_id, value);
             Ok(Swap::Done)
         }
 
@@ -195,50 +195,50 @@ pub(crate) mod tests {
         }
     }
 
-    /// Somebody else's operation, between our read and our swap.
+    /// Another writer's operation, between our read and our swap.
     fn commit_by_another(memory: &Memory, book_id: &BookId) {
-        let kept = memory.value(book_id).expect("there is a book to change");
-        let mut book = Book::from_bytes(&kept).expect("it is a book");
+        let stored = memory.value(book_id).expect("there is a book to change");
+        let mut book = Book::from_bytes(&stored).expect("it is a book");
         let id = u64::try_from(memory.swaps.get()).expect("few swaps") + 1_000_000;
         assert!(matches!(book.apply(NOW, &reserve(id, 1, 1_000)), LedgerReply::Granted(_)));
         memory.set(book_id, &book.to_bytes());
     }
 
-    pub(crate) fn place() -> BookId {
-        BookId::new("place".to_owned())
+    pub(crate) fn book_id() -> BookId {
+        BookId::new("test".to_owned())
     }
 
-    /// Asks for `want` of `max`.
+    /// A reservation of `want` of `max`.
     pub(crate) fn reserve(id: u64, want: u64, max: u64) -> Operation {
         let rule = Rule { max, window: Window::Total };
         let hold = Hold { account: "account".to_owned(), rule, min: want, want, slice: None };
         Operation::Reserve { id, until: Timestamp::from_millis(u64::MAX), holds: vec![hold] }
     }
 
-    fn look() -> Operation {
+    fn read_operation() -> Operation {
         let rule = Rule { max: 1_000, window: Window::Total };
         Operation::Read { accounts: vec![("account".to_owned(), rule)] }
     }
 
-    /// What is used of the account, as the store has it.
+    /// The used amount of the account in the store.
     #[track_caller]
     pub(crate) fn used(memory: &Memory) -> u64 {
-        match commit(memory, &place(), NOW, &[&look()]) {
+        match commit(memory, &book_id(), NOW, &[&read_operation()]) {
             Ok(Commit::Done(replies)) => match replies.as_slice() {
                 [LedgerReply::Balances(levels)] => levels[0].used,
-                other => panic!("not a level: {other:?}"),
+                other => panic!("unexpected reply: {other:?}"),
             },
-            other => panic!("cannot look: {other:?}"),
+            other => panic!("reading failed: {other:?}"),
         }
     }
 
     #[test]
-    fn many_operations_are_one_swap_and_each_has_its_answer() {
+    fn commit_of_many_operations_is_one_swap() {
         let memory = Memory::default();
         let operations: Vec<Operation> = (0..4).map(|id| reserve(id, 3, 10)).collect();
         let operations: Vec<&Operation> = operations.iter().collect();
-        let Ok(Commit::Done(replies)) = commit(&memory, &place(), NOW, &operations) else {
-            panic!("nobody else is there");
+        let Ok(Commit::Done(replies)) = commit(&memory, &book_id(), NOW, &operations) else {
+            panic!("there is no other writer");
         };
         let granted: Vec<bool> =
             replies.iter().map(|reply| matches!(reply, LedgerReply::Granted(_))).collect();
@@ -247,59 +247,59 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_changes_nothing_is_not_written() {
+    fn commit_without_change_writes_nothing() {
         let memory = Memory::default();
-        let check = |operations: &[&Operation], swaps: usize| {
-            assert!(matches!(commit(&memory, &place(), NOW, operations), Ok(Commit::Done(_))));
+        let assert_swaps = |operations: &[&Operation], swaps: usize| {
+            assert!(matches!(commit(&memory, &book_id(), NOW, operations), Ok(Commit::Done(_))));
             assert_eq!(memory.swaps.get(), swaps);
         };
-        check(&[&look(), &Operation::ReadUsage], 0);
-        check(&[&Operation::AddUsage { id: 0, bounds: None, rows: Vec::new() }], 0);
+        assert_swaps(&[&read_operation(), &Operation::ReadUsage], 0);
+        assert_swaps(&[&Operation::AddUsage { id: 0, bounds: None, rows: Vec::new() }], 0);
         assert!(memory.values.borrow().is_empty() && memory.claims.borrow().is_empty());
-        check(&[&reserve(1, 11, 10)], 0);
-        assert_eq!(memory.value(&place()), None);
+        assert_swaps(&[&reserve(1, 11, 10)], 0);
+        assert_eq!(memory.value(&book_id()), None);
         assert!(memory.claims.borrow().is_empty());
-        check(&[&look(), &reserve(1, 1, 10)], 1);
-        check(&[&reserve(2, 11, 10)], 1);
+        assert_swaps(&[&read_operation(), &reserve(1, 1, 10)], 1);
+        assert_swaps(&[&reserve(2, 11, 10)], 1);
     }
 
     #[test]
-    fn who_is_overtaken_counts_what_the_others_did() {
+    fn commit_after_conflicts_includes_other_writes() {
         let memory = Memory::default();
-        memory.set(&place(), b"{}");
+        memory.set(&book_id(), b"{}");
         memory.overtaken.set(MAX_CHAINED_SWAPS - 1);
         let operation = reserve(1, 1, 1_000);
-        assert!(matches!(commit(&memory, &place(), NOW, &[&operation]), Ok(Commit::Done(_))));
+        assert!(matches!(commit(&memory, &book_id(), NOW, &[&operation]), Ok(Commit::Done(_))));
         assert_eq!(used(&memory), u64::try_from(MAX_CHAINED_SWAPS).expect("small"));
     }
 
     #[test]
-    fn who_is_overtaken_too_often_has_applied_nothing() {
+    fn commit_after_too_many_conflicts_applies_nothing() {
         let memory = Memory::default();
-        memory.set(&place(), b"{}");
+        memory.set(&book_id(), b"{}");
         memory.overtaken.set(MAX_CHAINED_SWAPS);
         let operation = reserve(1, 500, 1_000);
-        assert_eq!(commit(&memory, &place(), NOW, &[&operation]), Ok(Commit::Conflict));
+        assert_eq!(commit(&memory, &book_id(), NOW, &[&operation]), Ok(Commit::Conflict));
         assert_eq!(used(&memory), u64::try_from(MAX_CHAINED_SWAPS).expect("small"));
     }
 
     #[test]
-    fn only_one_makes_the_first_book() {
+    fn commit_without_claim_creates_no_book() {
         let memory = Memory::default();
-        assert_eq!(memory.claim(&place()), Ok(true));
+        assert_eq!(memory.claim(&book_id()), Ok(true));
         let operation = reserve(1, 1, 10);
-        assert_eq!(commit(&memory, &place(), NOW, &[&operation]), Ok(Commit::Claimed));
-        assert_eq!(memory.value(&place()), None);
-        memory.set(&place(), b"{}");
-        assert!(matches!(commit(&memory, &place(), NOW, &[&operation]), Ok(Commit::Done(_))));
+        assert_eq!(commit(&memory, &book_id(), NOW, &[&operation]), Ok(Commit::Claimed));
+        assert_eq!(memory.value(&book_id()), None);
+        memory.set(&book_id(), b"{}");
+        assert!(matches!(commit(&memory, &book_id(), NOW, &[&operation]), Ok(Commit::Done(_))));
     }
 
     #[test]
-    fn a_book_that_cannot_be_read_is_not_an_empty_one() {
+    fn commit_to_corrupt_book_is_an_error() {
         let memory = Memory::default();
-        memory.set(&place(), b"{\"account\":");
-        let error = commit(&memory, &place(), NOW, &[&reserve(1, 1, 10)]).expect_err("no book");
-        assert!(error.reason().starts_with("the book of place cannot be read"), "{error}");
-        assert_eq!(memory.value(&place()).as_deref(), Some(b"{\"account\":".as_slice()));
+        memory.set(&book_id(), b"{\"account\":");
+        let error = commit(&memory, &book_id(), NOW, &[&reserve(1, 1, 10)]).expect_err("no book");
+        assert!(error.reason().starts_with("corrupt ledger book test"), "{error}");
+        assert_eq!(memory.value(&book_id()).as_deref(), Some(b"{\"account\":".as_slice()));
     }
 }

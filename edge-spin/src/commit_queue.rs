@@ -1,9 +1,9 @@
-//! The operations of one instance that wait for the same book are committed together: sixteen
-//! requests at once are one compare-and-swap and not sixteen that overtake each other.
+//! Commits operations of one instance that wait for the same book together: sixteen concurrent requests
+//! are one compare-and-swap, not sixteen that conflict.
 //!
-//! Everybody who waits can commit for all, and looks again by a timer of its own. Nobody is woken by
-//! somebody else, since the SDK cannot wake one request of an instance from another; so nobody is
-//! left behind either when the one who was about to commit is dropped.
+//! Every waiting request can commit for all, and checks again by its own timer. No request wakes
+//! another, since the SDK cannot do that across requests. So none is stuck if the one that was about to
+//! commit is dropped.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,14 +18,13 @@ use ledger::{BookId, LedgerReply, Operation};
 
 use crate::commit::{CasStore, Commit, commit};
 
-/// How often an operation is tried before it is given up, in about a second and a half.
+/// Attempts before an operation fails, in about 1.5 seconds.
 const MAX_TRIES: u32 = 64;
 
-/// The pause before the second try lasts up to a millisecond, and twice as long before each later
-/// one, up to 2 to the power of this.
+/// Bound on the backoff: up to 1 ms before the second attempt, doubled up to this many times.
 const MAX_BACKOFF_DOUBLINGS: u32 = 5;
 
-/// Who waits, by the book that they wait for.
+/// Pending operations by book.
 #[derive(Default)]
 pub(crate) struct CommitQueue {
     waiting: RefCell<BTreeMap<BookId, Vec<Rc<PendingOperation>>>>,
@@ -37,37 +36,40 @@ struct PendingOperation {
 }
 
 impl CommitQueue {
-    /// Applies an operation, together with those that wait for the same book. Dropped before it is
-    /// applied, it never will be.
+    /// Applies an operation, together with others that wait for the same book. If the future is dropped
+    /// before that, the operation is never applied.
     pub(crate) async fn apply<H: CasStore + Clock>(
         &self,
         host: &H,
         book_id: &BookId,
         operation: &Operation,
     ) -> Result<LedgerReply, HostError> {
-        let ticket = self.join(book_id, operation);
-        // The others who are ready join before the first of them commits for all.
+        let entry = self.join(book_id, operation);
+        // Other ready requests join before the first one commits for all.
         yield_once().await;
         for attempt in 0..MAX_TRIES {
             if attempt > 0 {
                 host.sleep(backoff(attempt, host.entropy())).await;
             }
-            if let Some(reply) = ticket.reply() {
+            if let Some(reply) = entry.reply() {
                 return reply;
             }
             let claimed = self.commit(host, book_id);
-            if let Some(reply) = ticket.reply() {
+            if let Some(reply) = entry.reply() {
                 return reply;
             }
             if claimed && attempt + 1 == MAX_TRIES {
-                // Whoever claimed to make this book has not done it in all the time: it is gone.
+                // The claimant has not created the book in all this time: it must have crashed.
                 host.release(book_id)?;
             }
         }
-        Err(HostError::new(format_args!("the book of {} was never free", book_id.as_str())))
+        Err(HostError::new(format_args!(
+            "commit to ledger book {} failed: too many conflicts",
+            book_id.as_str()
+        )))
     }
 
-    /// Commits for everybody who waits, and tells whether somebody else has claimed the book.
+    /// Commits all pending operations of a book; returns whether another writer has claimed the book.
     fn commit<H: CasStore + Clock>(&self, host: &H, book_id: &BookId) -> bool {
         let Some(waiting) = self.waiting.borrow_mut().remove(book_id) else { return false };
         let operations: Vec<&Operation> = waiting.iter().map(|one| &one.operation).collect();
@@ -95,7 +97,7 @@ impl CommitQueue {
     }
 }
 
-/// A place in the queue, given up when it is dropped.
+/// An entry in the queue, removed when it is dropped.
 struct QueueEntry<'a> {
     queue: &'a CommitQueue,
     book_id: &'a BookId,
@@ -111,16 +113,16 @@ impl QueueEntry<'_> {
 impl Drop for QueueEntry<'_> {
     fn drop(&mut self) {
         let mut all = self.queue.waiting.borrow_mut();
-        if let Some(line) = all.get_mut(self.book_id) {
-            line.retain(|one| !Rc::ptr_eq(one, &self.waiting));
-            if line.is_empty() {
+        if let Some(entries) = all.get_mut(self.book_id) {
+            entries.retain(|one| !Rc::ptr_eq(one, &self.waiting));
+            if entries.is_empty() {
                 all.remove(self.book_id);
             }
         }
     }
 }
 
-/// Lets everything else that is ready run once.
+/// Lets every other ready task run once.
 async fn yield_once() {
     let mut turned = false;
     poll_fn(|cx| {
@@ -134,7 +136,7 @@ async fn yield_once() {
     .await;
 }
 
-/// Between half of a growing time and the whole of it, so that those who met do not meet again.
+/// Backoff between half and all of a growing time, so that the same writers do not conflict again.
 fn backoff(attempt: u32, entropy: u64) -> Duration {
     let whole = 1_000 << attempt.saturating_sub(1).min(MAX_BACKOFF_DOUBLINGS);
     Duration::from_micros(whole / 2 + entropy % (whole / 2 + 1))
@@ -154,12 +156,12 @@ mod tests {
     use gateway::host::error::HostError;
     use ledger::{BookId, LedgerReply};
 
-    use crate::commit::tests::{Memory, NOW, Seen, place, reserve, used};
+    use crate::commit::tests::{Memory, NOW, Seen, book_id, reserve, used};
     use crate::commit::{CasStore, Swap};
 
     use super::{CommitQueue, MAX_TRIES, backoff};
 
-    /// A store whose time does not pass.
+    /// A store with a constant clock.
     #[derive(Default)]
     struct Host {
         memory: Memory,
@@ -209,7 +211,7 @@ mod tests {
         }
     }
 
-    /// Polls until it is done: here nothing waits for anything but its turn.
+    /// Polls until the future completes; nothing here waits for I/O.
     fn run<T>(future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
         let mut cx = Context::from_waker(Waker::noop());
@@ -221,8 +223,8 @@ mod tests {
     }
 
     #[test]
-    fn those_who_wait_together_are_one_swap() {
-        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), place());
+    fn concurrent_operations_share_one_swap() {
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), book_id());
         let operations: Vec<_> = (0..16).map(|id| reserve(id, 1, 10)).collect();
         let all = operations.iter().map(|operation| queue.apply(&host, &book_id, operation));
         let replies = run(join_all(all));
@@ -233,8 +235,8 @@ mod tests {
     }
 
     #[test]
-    fn who_is_overtaken_tries_again_later() {
-        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), place());
+    fn operation_after_conflicts_is_retried() {
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), book_id());
         host.memory.set(&book_id, b"{}");
         host.memory.overtaken.set(20);
         let reply = run(queue.apply(&host, &book_id, &reserve(1, 1, 1_000)));
@@ -244,19 +246,22 @@ mod tests {
     }
 
     #[test]
-    fn it_is_given_up_in_the_end() {
-        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), place());
+    fn operation_with_endless_conflicts_fails() {
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), book_id());
         host.memory.set(&book_id, b"{}");
         host.memory.overtaken.set(usize::MAX);
         let reply = run(queue.apply(&host, &book_id, &reserve(1, 500, 1_000)));
-        assert_eq!(reply, Err(HostError::new("the book of place was never free")));
+        assert_eq!(
+            reply,
+            Err(HostError::new("commit to ledger book test failed: too many conflicts"))
+        );
         assert!(host.slept.get() < Duration::from_secs(2), "{:?}", host.slept.get());
         assert!(queue.waiting.borrow().is_empty());
     }
 
     #[test]
-    fn a_claim_of_one_who_is_gone_does_not_last() {
-        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), place());
+    fn stale_claim_is_released() {
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), book_id());
         assert_eq!(host.claim(&book_id), Ok(true));
         let operation = reserve(1, 1, 10);
         assert!(run(queue.apply(&host, &book_id, &operation)).is_err());
@@ -267,8 +272,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dropped_while_it_waits_is_not_applied() {
-        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), place());
+    fn dropped_operation_is_not_applied() {
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), book_id());
         let (gone, stays) = (reserve(1, 1, 10), reserve(2, 1, 10));
         let mut cx = Context::from_waker(Waker::noop());
         let mut stays = pin!(queue.apply(&host, &book_id, &stays));
@@ -282,8 +287,8 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_book_is_told_to_everybody_who_waits() {
-        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), place());
+    fn corrupt_book_fails_every_waiting_operation() {
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), book_id());
         host.memory.set(&book_id, b"no book");
         let (one, other) = (reserve(1, 1, 10), reserve(2, 1, 10));
         let all = [&one, &other].map(|operation| queue.apply(&host, &book_id, operation));
@@ -292,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_and_end() {
+    fn backoff_doubles_up_to_its_bound() {
         for attempt in 1..MAX_TRIES {
             let whole = Duration::from_millis(1 << (attempt - 1).min(5));
             for entropy in [0, 499, 500, 12_345, u64::MAX] {

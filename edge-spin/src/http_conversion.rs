@@ -1,4 +1,4 @@
-//! Messages between WASI 0.3 and the core, both ways, with bodies that stream.
+//! Conversion of messages between WASI 0.3 and the core, with streamed bodies.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -21,14 +21,13 @@ use spin_sdk::wasip3::wit_bindgen::{
 };
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 
-/// The most that is read of a body at once.
+/// Bytes read from a body at once.
 const READ_BUFFER_BYTES: usize = 16 << 10;
 
-/// How often a silent answer is checked for a caller who has gone. WASI tells of it only when
-/// something is written.
+/// Interval of hang-up checks while no piece is available. WASI reports a hang-up only on a write.
 const HANGUP_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A caller's request. Its body is read when the core asks for it.
+/// Converts a caller's request. Its body is read on demand.
 pub(crate) fn to_core_request(request: Request) -> Result<http::Request<Body>, ErrorCode> {
     let method =
         Method::try_from(request.get_method()).map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
@@ -46,27 +45,27 @@ pub(crate) fn to_core_request(request: Request) -> Result<http::Request<Body>, E
     Ok(received)
 }
 
-/// The header by which Spin tells who calls. It replaces one that the caller sends.
+/// Header with the caller's address. Spin overwrites a caller's value.
 const CLIENT_ADDRESS_HEADER: &str = "spin-client-addr";
 
-/// Takes the caller's address out of the headers.
+/// Removes the caller's address from the headers and returns it.
 fn peer(headers: &mut HeaderMap) -> Option<PeerIp> {
     let address: SocketAddr = headers.remove(CLIENT_ADDRESS_HEADER)?.to_str().ok()?.parse().ok()?;
     Some(PeerIp(address.ip()))
 }
 
-/// The core's response for the caller. Its body is written beside the handler's return.
+/// Converts the core's response. Its body is written in the background.
 pub(crate) fn to_wasi_response(response: http::Response<Body>) -> Result<Response, ErrorCode> {
     let (mut parts, body) = response.into_parts();
-    // Without a length even the shortest body would be sent in chunks. Nothing may be all that there is,
-    // or all that was asked for: a head's length is that of the body that is not there.
+    // Without a length even the shortest body would be sent in chunks. An empty body may be all, or the
+    // response to HEAD: then a length would be that of the absent body.
     let length = body.size_hint().exact().filter(|length| *length > 0);
     if let Some(length) = length.filter(|_| may_have_length(parts.status)) {
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     let headers = Fields::try_from(parts.headers).map_err(|error| internal(&error))?;
     let (writer, reader) = wit_stream::new();
-    // Whatever stops the writing, the caller must not take a part for the whole.
+    // If writing stops for any reason, the caller must not take a part for the whole.
     let (ending, ended) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
     let (response, _transmitted) = Response::new(headers, Some(reader), ended);
     response.set_status_code(parts.status.as_u16()).map_err(|()| ErrorCode::InternalError(None))?;
@@ -74,7 +73,7 @@ pub(crate) fn to_wasi_response(response: http::Response<Body>) -> Result<Respons
     Ok(response)
 }
 
-/// The core's request to an upstream.
+/// Converts the core's request to an upstream.
 pub(crate) fn to_wasi_request(request: http::Request<Bytes>) -> Result<Request, ErrorCode> {
     let (mut parts, body) = request.into_parts();
     if !body.is_empty() {
@@ -85,7 +84,7 @@ pub(crate) fn to_wasi_request(request: http::Request<Bytes>) -> Result<Request, 
     let contents = (!body.is_empty()).then(|| {
         let (mut writer, reader) = wit_stream::new();
         spawn(async move {
-            // What is left over was not wanted: the upstream answered early, or the call is off.
+            // The remainder was not wanted: the upstream answered early, or the call was canceled.
             writer.write_all(body.into()).await;
             drop(writer);
             drop(ending);
@@ -105,7 +104,7 @@ pub(crate) fn to_wasi_request(request: http::Request<Bytes>) -> Result<Request, 
     Ok(request)
 }
 
-/// An upstream's answer for the core. Dropping its body ends the call.
+/// Converts an upstream's response. Dropping its body cancels the call.
 pub(crate) fn to_core_response(response: Response) -> Result<http::Response<Body>, ErrorCode> {
     let status =
         StatusCode::from_u16(response.get_status_code()).map_err(|error| internal(&error))?;
@@ -116,19 +115,19 @@ pub(crate) fn to_core_response(response: Response) -> Result<http::Response<Body
     Ok(answer)
 }
 
-/// A message's body, read piece by piece as it is asked for.
+/// A message's body, read in pieces on demand.
 enum Incoming<M> {
     Unread(M, Option<usize>),
     Reading {
         stream: StreamReader<u8>,
-        /// How many bytes are still to come, where the message says so. Whoever has them all need not
-        /// ask for the end: that takes the host two more turns.
+        /// Bytes left by the message's length, if it has one. At zero the end is not awaited: that costs
+        /// the host two more turns.
         left: Option<usize>,
         ending: FutureReader<Result<Option<Trailers>, ErrorCode>>,
-        // Dropping it tells the host that all went well so far.
+        // Dropping it signals success to the host.
         _received: FutureWriter<Result<(), ErrorCode>>,
     },
-    Over,
+    Ended,
 }
 
 fn incoming_body<M: IncomingMessage + 'static>(message: M, headers: &HeaderMap) -> Body {
@@ -142,7 +141,7 @@ fn incoming_body<M: IncomingMessage + 'static>(message: M, headers: &HeaderMap) 
 impl<M: IncomingMessage> Incoming<M> {
     async fn piece(&mut self) -> Option<Result<Bytes, HostError>> {
         if let Self::Unread(..) = self {
-            let unread = std::mem::replace(self, Self::Over);
+            let unread = std::mem::replace(self, Self::Ended);
             let Self::Unread(message, left) = unread else { return None };
             let (received, result) = wit_future::new(|| Ok(()));
             let (stream, ending) = message.consume_body(result);
@@ -151,42 +150,42 @@ impl<M: IncomingMessage> Incoming<M> {
         let Self::Reading { stream, left, .. } = self else { return None };
         match stream.read(Vec::with_capacity(READ_BUFFER_BYTES)).await {
             (StreamResult::Complete(_), piece) => {
-                // A length that is not kept is a proxy's mistake, and not believed any more.
+                // A wrong length is a proxy's mistake, and ignored from here on.
                 *left = left.and_then(|left| left.checked_sub(piece.len()));
                 if *left == Some(0) {
-                    *self = Self::Over;
+                    *self = Self::Ended;
                 }
                 Some(Ok(piece.into()))
             }
             (StreamResult::Dropped | StreamResult::Cancelled, _) => {
-                let Self::Reading { ending, .. } = std::mem::replace(self, Self::Over) else {
+                let Self::Reading { ending, .. } = std::mem::replace(self, Self::Ended) else {
                     return None;
                 };
-                // The stream's end alone does not say whether it is complete.
+                // The stream also ends if the body is incomplete.
                 ending.await.err().map(|error| Err(HostError::new(error)))
             }
         }
     }
 }
 
-/// What a response waits for between two pieces.
+/// Event that the writer of a body waits for.
 enum BodyEvent {
     Piece(Option<Result<Bytes, HostError>>),
-    Pulse,
+    HangupCheck,
 }
 
-/// Writes a response's body until its end, its failure or the caller's departure, and then drops it.
+/// Writes a response's body until its end, its failure, or a hang-up, and then drops it.
 async fn write_body(
     mut body: Body,
     mut writer: StreamWriter<u8>,
     ending: FutureWriter<Result<Option<Trailers>, ErrorCode>>,
 ) {
-    // One timer serves many pieces, and a body that is there at once never starts it.
-    let mut pulse = pin!(spin_sdk::time::sleep(HANGUP_CHECK_INTERVAL));
+    // One timer serves many pieces, and a body that is available at once never starts it.
+    let mut timer = pin!(spin_sdk::time::sleep(HANGUP_CHECK_INTERVAL));
     let result = loop {
         let next = poll_fn(|cx| match body.poll_piece(cx) {
             Poll::Ready(piece) => Poll::Ready(BodyEvent::Piece(piece)),
-            Poll::Pending => pulse.as_mut().poll(cx).map(|()| BodyEvent::Pulse),
+            Poll::Pending => timer.as_mut().poll(cx).map(|()| BodyEvent::HangupCheck),
         });
         match next.await {
             BodyEvent::Piece(Some(Ok(piece))) => {
@@ -196,22 +195,22 @@ async fn write_body(
             }
             BodyEvent::Piece(Some(Err(_))) => break Err(ErrorCode::HttpResponseIncomplete),
             BodyEvent::Piece(None) => break Ok(None),
-            BodyEvent::Pulse => {
-                // Nothing is written, and yet the host says whether anybody is there to read.
+            BodyEvent::HangupCheck => {
+                // An empty write makes the host report a hang-up.
                 if let (StreamResult::Dropped, _) = writer.write(Vec::new()).await {
                     return;
                 }
-                pulse.set(spin_sdk::time::sleep(HANGUP_CHECK_INTERVAL));
+                timer.set(spin_sdk::time::sleep(HANGUP_CHECK_INTERVAL));
             }
         }
     };
     drop(body);
     drop(writer);
-    // Nobody may be there to hear it any more.
+    // The caller may have hung up.
     let _ = ending.write(result).await;
 }
 
-/// HTTP forbids a length where there can be no body.
+/// HTTP forbids `content-length` for responses without a body.
 fn may_have_length(status: StatusCode) -> bool {
     !status.is_informational()
         && status != StatusCode::NO_CONTENT

@@ -1,12 +1,12 @@
-//! The door `LedgerHost`: a book for each place, changed by compare-and-swap on `wasi:keyvalue`.
+//! `LedgerHost` over `wasi:keyvalue`: each book is one value, changed by compare-and-swap.
 //!
-//! It does not delete the book of a place that has become empty: `wasi:keyvalue` cannot delete on a
-//! condition, and somebody may be adding to it. What stays is two short values for each place.
+//! A book that has become empty is not deleted: `wasi:keyvalue` has no conditional delete, and a
+//! concurrent operation may be adding to it. Two short values remain for each such book.
 //!
-//! It cannot swap more often than an instance has handles. By its source (read, not tried) Spin frees
-//! a handle that is dropped and not one that was swapped, and has 256 for each instance, which serves
-//! 128 requests: beyond that an operation fails, unless `--max-instance-reuse-count` is lower. This is
-//! why what only looks takes no handle, and what waits together shares one.
+//! An instance can swap at most as often as it has handles. By its source (read, not tried) Spin frees a
+//! handle that is dropped but not one that was swapped, and has 256 of them for each instance, which
+//! serves 128 requests. Beyond that an operation fails, unless `--max-instance-reuse-count` is lower. So
+//! read-only operations take no handle, and operations that wait together share one.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -23,15 +23,15 @@ use crate::commit_queue::CommitQueue;
 use crate::spin_host::SpinHost;
 
 thread_local! {
-    /// Who waits in this instance.
+    /// Pending operations of this instance.
     static QUEUE: Rc<CommitQueue> = Rc::default();
-    /// Opened once for all the requests of an instance, and never closed: a handle that a swap gives
-    /// back belongs to the bucket that the first one was made with.
+    /// Opened once for all requests of an instance and never closed: a handle that a failed swap returns
+    /// belongs to the bucket of the first one.
     static BUCKET: OnceCell<Rc<Bucket>> = const { OnceCell::new() };
 }
 
 impl LedgerHost for SpinHost {
-    // An instance whose last request is over lives for its sums alone.
+    // An instance without requests stays alive only to flush its batches.
     const MAX_BATCH_DELAY: Duration = Duration::from_millis(100);
     const EXPIRES_ROWS: bool = false;
 
@@ -69,8 +69,8 @@ impl CasStore for SpinHost {
     }
 
     fn claim(&self, book_id: &BookId) -> Result<bool, HostError> {
-        // Whoever counts to one is the first. The count has a name of its own: Spin's SQLite store
-        // panics where it is to add to a value that is no number.
+        // The caller that increments to 1 has the claim. The counter has its own key: Spin's SQLite
+        // store panics when it increments a value that is not a number.
         let count =
             atomics::increment(&*bucket()?, &claim_key(book_id), 1).map_err(to_host_error)?;
         Ok(count == 1)
@@ -99,8 +99,12 @@ fn bucket() -> Result<Rc<Bucket>, HostError> {
 
 fn to_host_error(error: store::Error) -> HostError {
     match error {
-        store::Error::NoSuchStore => HostError::new("the app has no store \"default\""),
-        store::Error::AccessDenied => HostError::new("the component may not open the store"),
+        store::Error::NoSuchStore => {
+            HostError::new("the application has no key-value store \"default\"")
+        }
+        store::Error::AccessDenied => {
+            HostError::new("access to the key-value store \"default\" is denied")
+        }
         store::Error::Other(reason) => HostError::new(reason),
     }
 }

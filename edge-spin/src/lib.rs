@@ -1,8 +1,9 @@
-//! serin as a Spin component: the doors of the core over Spin and WASI 0.3, and nothing else.
+//! serin as a Spin component: the host traits over Spin and WASI 0.3, and nothing else.
 //!
-//! It has no policy. `doors`, `start`, `store` and `ledger` ask the host, `wire` translates messages. The
-//! first request opens the gateway; an instance then serves many, several at a time.
-//! `envelope`, `commit` and `queue` know nothing of Spin: what they say can be tested without it.
+//! This crate has no policy. `spin_host`, `settings`, `store`, and `ledger` call the host;
+//! `http_conversion` converts messages. The first request opens the gateway; an instance then serves
+//! many requests concurrently. `ttl_envelope`, `commit`, and `commit_queue` do not depend on Spin, so
+//! they are tested natively.
 
 mod commit;
 mod commit_queue;

@@ -1,4 +1,4 @@
-//! The document and the secrets that an instance is given: the application's variables.
+//! The configuration document and the secrets, from the variables of the application.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use spin_sdk::variables::{self, Error};
 
 use crate::spin_host::SpinHost;
 
-/// The configuration that was there when the component was built.
+/// The document that was bundled by the build.
 const BUNDLED: &str = include_str!(concat!(env!("OUT_DIR"), "/gateway.json"));
 
 impl Settings for SpinHost {
@@ -24,7 +24,7 @@ impl Settings for SpinHost {
     }
 }
 
-/// A variable's value; `None` where it is unknown or empty.
+/// The value of a variable; `None` if it is undefined or empty.
 async fn variable(name: &str) -> Result<Option<String>, HostError> {
     match variables::get(name).await {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),

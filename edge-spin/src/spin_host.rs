@@ -1,4 +1,4 @@
-//! The doors of the core, each over the host function that is nearest to it.
+//! The host traits over the nearest functions of Spin and WASI.
 
 use std::future::Future;
 use std::io::Write;
@@ -14,7 +14,7 @@ use spin_sdk::wasip3;
 
 use crate::http_conversion;
 
-/// The host: there is one, and nothing to know about it.
+/// The host, which has no state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SpinHost;
 
@@ -39,7 +39,7 @@ impl HttpClient for SpinHost {
         &self,
         request: http::Request<Bytes>,
     ) -> Result<http::Response<Body>, HostError> {
-        // WASI follows no redirect and drops the call with the future.
+        // WASI follows no redirects and cancels the call when the future is dropped.
         let request = http_conversion::to_wasi_request(request).map_err(HostError::new)?;
         let response = wasip3::http::client::send(request).await.map_err(HostError::new)?;
         http_conversion::to_core_response(response).map_err(HostError::new)
@@ -54,8 +54,8 @@ impl Tasks for SpinHost {
     fn record(&self, record: &Record) {
         let Ok(mut line) = serde_json::to_vec(record) else { return };
         line.push(b'\n');
-        // In one write, since an instance's lines share a log with those of others. A log that
-        // cannot be written is no reason to fail a request.
+        // One write for each line, since instances share a log. A failure to log must not fail the
+        // request.
         let _ = std::io::stdout().lock().write_all(&line);
     }
 

@@ -1,6 +1,6 @@
-//! The door `KvStore` over Spin's key-value store.
+//! `KvStore` over Spin's key-value store.
 //!
-//! It caches nothing. A listing names values whose time is over as long as nobody has read them.
+//! Nothing is cached. A listing includes expired values until they are read.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -14,17 +14,17 @@ use spin_sdk::key_value;
 use crate::spin_host::SpinHost;
 use crate::ttl_envelope::{self, EnvelopeContent};
 
-/// What sets these names apart from the ledger's, which are in the same store.
+/// Prefix that separates these keys from the ledger's in the same store.
 const KEY_PREFIX: &str = "store/";
 
-/// The shortest time that a value is kept, the same on every host.
+/// Shortest expiration, the same on every host.
 const MIN_TTL: Duration = Duration::from_secs(60);
 
-/// How many names a listing has.
+/// Names in one page of a listing.
 const PAGE_SIZE: usize = 1_000;
 
 thread_local! {
-    /// Opened once for all the requests of an instance.
+    /// Opened once for all requests of an instance.
     static STORE: OnceCell<Rc<key_value::Store>> = const { OnceCell::new() };
 }
 
@@ -36,13 +36,13 @@ impl KvStore for SpinHost {
         match ttl_envelope::open(sealed, self.now()) {
             EnvelopeContent::Value(value) => Ok(Some(value.into())),
             EnvelopeContent::Expired => {
-                // Whoever puts a new value at this very moment may lose it: Spin cannot delete on a
-                // condition. One that is still there does no harm, so a failure is not told.
+                // A concurrent put may be lost here: Spin has no conditional delete. A failure is
+                // ignored: the expired value does no harm.
                 let _ = store.delete(&name).await;
                 Ok(None)
             }
             EnvelopeContent::Foreign => {
-                Err(HostError::new("a value of the store is not one of ours"))
+                Err(HostError::new("corrupt store entry: not written by this gateway"))
             }
         }
     }
@@ -73,13 +73,13 @@ impl KvStore for SpinHost {
                 names.push(name.to_owned());
             }
         }
-        // The end of the names alone does not say whether they are all.
+        // The stream of names also ends if the listing fails.
         keys.result().await.map_err(HostError::new)?;
         Ok(paginate(names, PAGE_SIZE))
     }
 }
 
-/// The first names in their order, and where to go on.
+/// Returns the first names in order and the cursor of the next page.
 fn paginate(mut names: Vec<String>, most: usize) -> Listing {
     names.sort_unstable();
     let more = names.len() > most;
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_in_order_and_ends_with_where_to_go_on() {
+    fn paginate_sorts_names_and_returns_the_next_cursor() {
         assert_page(&[], 2, &[], None);
         assert_page(&["b", "a"], 2, &["a", "b"], None);
         assert_page(&["c", "b", "a"], 2, &["a", "b"], Some("b"));

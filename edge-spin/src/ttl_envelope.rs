@@ -1,15 +1,14 @@
-//! What a value of the store is wrapped in: until when it holds, since Spin's stores keep everything
-//! for ever. Eight bytes of milliseconds since the Unix epoch, little-endian, then the value. Zero
-//! means for ever.
+//! Envelope of stored values with their expiration, since Spin's stores have none. Format: eight bytes
+//! of milliseconds since the Unix epoch (little-endian), then the value. Zero: no expiration.
 //!
-//! It reads no clock and no store.
+//! This module reads no clock and no store.
 
 use civil_time::Timestamp;
 
-/// How long the front part is.
+/// Length of the expiration.
 const HEADER_BYTES: usize = size_of::<u64>();
 
-/// Wraps a value that holds until a moment, or for ever.
+/// Wraps a value that expires at `until`; never if `None`.
 pub(crate) fn seal(value: &[u8], until: Option<Timestamp>) -> Vec<u8> {
     let until = until.map_or(0, Timestamp::as_millis);
     let mut sealed = Vec::with_capacity(HEADER_BYTES + value.len());
@@ -18,18 +17,16 @@ pub(crate) fn seal(value: &[u8], until: Option<Timestamp>) -> Vec<u8> {
     sealed
 }
 
-/// What a name holds at a moment.
+/// Content of an envelope at a given time.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum EnvelopeContent {
-    /// The value.
     Value(Vec<u8>),
-    /// A value whose time is over.
+    /// An expired value.
     Expired,
-    /// Something that [`seal`] did not make.
+    /// Data that [`seal`] did not create.
     Foreign,
 }
 
-/// Unwraps a value.
 pub(crate) fn open(mut sealed: Vec<u8>, now: Timestamp) -> EnvelopeContent {
     let Some(front) = sealed.first_chunk::<HEADER_BYTES>() else { return EnvelopeContent::Foreign };
     let until = u64::from_le_bytes(*front);
@@ -53,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_holds_until_its_time_is_over() {
+    fn open_returns_the_value_until_it_expires() {
         let value = || EnvelopeContent::Value(b"value".to_vec());
         assert_opened(None, u64::MAX, value());
         assert_opened(Some(1_000), 999, value());
@@ -62,12 +59,12 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_value_is_a_value() {
+    fn open_accepts_an_empty_value() {
         assert_eq!(open(seal(b"", None), Timestamp::default()), EnvelopeContent::Value(Vec::new()));
     }
 
     #[test]
-    fn what_is_too_short_is_nothing_of_ours() {
+    fn open_of_short_data_is_foreign() {
         assert_eq!(open(b"1234567".to_vec(), Timestamp::default()), EnvelopeContent::Foreign);
     }
 }

@@ -1,5 +1,5 @@
-//! From a configuration document to what a gateway is made of, or to the reasons why not: the same step
-//! on every host, at its start and whenever another document comes.
+//! Loads a configuration document with its secrets, or returns all problems. The same step runs on every
+//! host, at start and on every reload.
 
 use config::{ADMIN_TOKEN, Config, KEY_PEPPER, Problems, secret_names};
 use secret::{KeyDigest, Secret};
@@ -8,17 +8,17 @@ use crate::auth::keys::Pepper;
 use crate::host::Settings;
 use crate::host::error::HostError;
 
-/// What a gateway is made of.
+/// A valid configuration and the secrets that a gateway needs.
 #[derive(Debug)]
 pub struct LoadedConfig {
-    /// What it does.
+    /// The configuration of the document.
     pub config: Config,
-    /// The secrets that its document does not name.
+    /// Secrets with fixed names, which the document does not refer to.
     pub secrets: GatewaySecrets,
 }
 
-/// Reads a document in JSON, with the secrets that it names. The outer error is the host's: nobody knows
-/// whether the document is right.
+/// Parses a JSON document and fetches the secrets that it names. The outer error is a failure of the
+/// host: the document was not judged.
 pub async fn load_config(
     settings: &impl Settings,
     document: &str,
@@ -38,17 +38,17 @@ pub async fn load_config(
     Ok(Ok(LoadedConfig { config, secrets: GatewaySecrets::lookup(&secrets) }))
 }
 
-/// The secrets that no document names.
+/// Secrets with fixed names, which no document refers to.
 #[derive(Debug, Default)]
 pub struct GatewaySecrets {
-    /// `KEY_PEPPER`: under it issued keys are kept. Without it there are none.
+    /// `KEY_PEPPER`, the HMAC key of issued keys. `None` if it is not set: no key can be issued.
     pub pepper: Option<Pepper>,
-    /// The digest of `ADMIN_TOKEN`: who has it may do everything.
+    /// The digest of `ADMIN_TOKEN`, whose bearer has the role owner. `None` if it is not set.
     pub admin_token: Option<KeyDigest>,
 }
 
 impl GatewaySecrets {
-    /// Finds those that there are.
+    /// Looks up both secrets; an absent or empty one is `None`.
     pub fn lookup(secrets: &dyn Fn(&str) -> Option<Secret>) -> Self {
         let admin = secrets(ADMIN_TOKEN).filter(|token| !token.is_empty());
         Self {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn every_secret_that_is_asked_for_was_named() {
+    fn secret_names_document_lists_every_requested_secret() {
         let names = secret_names(DOCUMENT);
         assert_eq!(names, ["KEY_PEPPER", "ADMIN_TOKEN", "FIRST", "SECOND"]);
         assert_eq!(problems(DOCUMENT), None);

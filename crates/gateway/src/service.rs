@@ -1,4 +1,4 @@
-//! The service that a host runs: sends each request to the API's pipeline or to the admin API.
+//! The service that a host runs: sends each request to the pipeline or to the admin API.
 
 use std::rc::Rc;
 
@@ -12,16 +12,16 @@ use crate::host::body::Body;
 use crate::live_config::{ReloadingGateway, VersionInfo};
 use crate::response::json::json_response;
 
-/// The gateway as a host serves it, by the version of the configuration that is in force. A host keeps
-/// one for as long as it lives; a clone is the same service.
+/// Serves requests with the configuration version in force. A host creates one and keeps it; clones
+/// share their state.
 #[derive(Clone, Debug, Default)]
 pub struct Service {
     reloading_gateway: Rc<ReloadingGateway>,
 }
 
 impl Service {
-    /// Answers one request. Dropping the future, or the response's body before its end, means that
-    /// the caller hung up.
+    /// Handles one request. Dropping the future, or the response's body before its end, means that the
+    /// caller hung up.
     pub async fn handle<P: Host>(
         &self,
         host: P,
@@ -33,13 +33,13 @@ impl Service {
         }
     }
 
-    /// The version that is served. `None` before the first request, or if none can be served.
+    /// The version that is served; `None` before the first request, or if no version can be served.
     pub fn version(&self) -> Option<VersionInfo> {
         self.reloading_gateway.version()
     }
 }
 
-/// Answers one request by one gateway. Without a `station` the admin API cannot change the
+/// Handles one request with a given gateway. Without `reloading_gateway` the admin API cannot change the
 /// configuration.
 pub async fn dispatch<P: Host>(
     gateway: &Rc<Gateway>,
@@ -54,10 +54,10 @@ pub async fn dispatch<P: Host>(
     gateway.handle(host, request).await
 }
 
-/// The answer to every request while there is no gateway. The reasons are for the log only.
+/// The response to every request while no configuration can be loaded. The reasons go to the log only.
 fn unavailable_response() -> http::Response<Body> {
     let error = ErrorObject {
-        message: "The gateway's configuration is invalid. Its log says where.",
+        message: "The gateway's configuration is invalid. The gateway's log lists the problems.",
         kind: "server_error",
         param: None,
         code: Some("invalid_configuration"),
@@ -70,7 +70,7 @@ mod tests {
     use super::unavailable_response;
 
     #[test]
-    fn a_caller_learns_no_reasons() {
+    fn response_without_configuration_holds_no_reasons() {
         let response = unavailable_response();
         assert_eq!(response.status(), 500);
         let crate::host::body::Body::Whole(body) = response.into_body() else {

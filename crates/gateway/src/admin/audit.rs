@@ -1,9 +1,9 @@
-//! The audit log: who changed what, when and from where.
+//! The audit log: the operator, action, time, and client IP of every change.
 //!
-//! An entry is written before the change is made, and where it cannot be written the change is not
-//! made: a change is never without its entry. A change that then fails leaves a second entry that says
-//! so (if the store is there to take it), with the same request id. What is refused because it is
-//! wrong changes nothing and leaves none. No entry is ever written again.
+//! An entry is written before its change; if it cannot be written, the change is not made. So there is
+//! no change without an entry. A change that fails afterwards gets a second entry with its error code
+//! and the same request id, if the store accepts it. A request that is refused changes nothing and
+//! leaves no entry. Entries are never overwritten.
 
 use std::future::Future;
 use std::time::Duration;
@@ -21,14 +21,13 @@ use super::{AdminRequest, auth};
 
 const AUDIT_KEY_PREFIX: &str = "audit/";
 
-/// How long an entry is kept.
 pub(super) const AUDIT_RETENTION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// At most so many entries are read for one answer.
+/// Entries read at most for one response.
 const MAX_ENTRIES_READ: usize = 200;
 
-/// Names count down from here, so that the newest is the first of a listing. 13 digits of milliseconds
-/// last until the year 2286.
+/// Entry names hold this number minus the time, so a listing returns the newest entry first. 13 digits
+/// of milliseconds last until the year 2286.
 const MAX_TIMESTAMP_MILLIS: u64 = 9_999_999_999_999;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,13 +42,13 @@ struct AuditEntry {
     request_id: String,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     detail: Value,
-    /// The code of what went wrong after it was said that this would be done.
+    /// Error code of a change that failed after its first entry was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failed: Option<String>,
 }
 
 impl<P: Host> AdminRequest<'_, P> {
-    /// Logs a change and makes it. `detail` holds nothing secret.
+    /// Writes the audit entry of a change and makes the change. `detail` must hold no secret.
     pub(super) async fn run_audited<T>(
         &self,
         action: &'static str,
@@ -65,7 +64,7 @@ impl<P: Host> AdminRequest<'_, P> {
         done
     }
 
-    // Apart from the change, whatever that is: so they are in the bundle once.
+    // Not generic over the change, so that the bundle holds this code once.
 
     async fn write_audit_entry(
         &self,
@@ -91,7 +90,7 @@ impl<P: Host> AdminRequest<'_, P> {
     async fn mark_audit_failed(&self, mut entry: AuditEntry, failure: &AdminError) {
         entry.at = self.host.now();
         entry.failed = Some(failure.code.to_owned());
-        // The operator is told of the failure itself in any case.
+        // The operator receives the error itself in any case.
         let _ = store_entry(self.host, &entry).await;
     }
 }
@@ -103,11 +102,11 @@ async fn store_entry(host: &(impl Clock + KvStore), entry: &AuditEntry) -> Resul
     Ok(host.put(&name, value, Some(AUDIT_RETENTION)).await?)
 }
 
-/// `GET /audit`: the newest first.
+/// `GET /audit`: newest first.
 pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let query = request.parse_query(&["limit", "cursor", "target"])?;
     let (limit, target) = (query.page_limit()?, query.get("target"));
-    // Where entries are chosen, more must be read than are shown.
+    // With a filter, more entries must be read than are returned.
     let max = if target.is_some() { MAX_ENTRIES_READ } else { limit };
     let key_store = request.key_store();
     let found = read_page(&key_store, AUDIT_KEY_PREFIX, query.get("cursor"), max).await?;
@@ -129,7 +128,7 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
     Ok(AdminResponse::json(&json!({ "data": entries, "cursor": found.cursor_after(read) })))
 }
 
-/// Whether a target is the one that is asked for, or a part of it.
+/// Whether a target equals the wanted one or is a part of it.
 fn matches_target(target: &str, wanted: &str) -> bool {
     target.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

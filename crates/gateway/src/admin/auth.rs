@@ -1,4 +1,4 @@
-//! Who may use the admin plane.
+//! Authentication of operators, and the check of their roles.
 
 use config::Role;
 use http::header::AUTHORIZATION;
@@ -8,21 +8,20 @@ use secret::KeyDigest;
 use super::AdminContext;
 use super::response::AdminError;
 
-/// Somebody whose token was right.
+/// An operator whose token was accepted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AuthenticatedOperator<'a> {
-    /// The name in the audit log.
+    /// Name in the audit log.
     pub(super) name: &'a str,
-    /// What may be done.
     pub(super) role: Role,
 }
 
-/// The one with `ADMIN_TOKEN`.
+/// The bearer of `ADMIN_TOKEN`.
 const ADMIN_TOKEN_OPERATOR: AuthenticatedOperator<'_> =
     AuthenticatedOperator { name: "admin", role: Role::Owner };
 
 impl<'a> AuthenticatedOperator<'a> {
-    /// Compares the token with every one there is, so that the time taken tells nothing.
+    /// Compares the token with every configured one in constant time, so that timing reveals nothing.
     pub(super) fn authenticate(
         context: AdminContext<'a>,
         headers: &HeaderMap,
@@ -47,13 +46,13 @@ impl<'a> AuthenticatedOperator<'a> {
         found.ok_or(AdminError::unauthorized(true))
     }
 
-    /// Refuses what only a higher role may do.
+    /// Refuses an operator whose role is lower than `least`.
     pub(super) fn require_role(&self, least: Role) -> Result<(), AdminError> {
         if self.role >= least {
             return Ok(());
         }
         let message = format!(
-            "This takes the role {}; {} is {}.",
+            "This request needs the role {}; the role of {} is {}.",
             role_name(least),
             self.name,
             role_name(self.role)
@@ -62,7 +61,7 @@ impl<'a> AuthenticatedOperator<'a> {
     }
 }
 
-/// A role as the configuration writes it.
+/// Name of a role in the configuration.
 pub(super) fn role_name(role: Role) -> &'static str {
     match role {
         Role::Viewer => "viewer",

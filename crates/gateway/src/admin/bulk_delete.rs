@@ -1,4 +1,4 @@
-//! Deleting many entries of the store, as many at once as a host lets one request.
+//! Deletes many entries of the store, in steps that fit the host's limit of calls per request.
 
 use crate::host::Host;
 
@@ -6,20 +6,22 @@ use super::AdminRequest;
 use super::pagination::read_page;
 use super::response::{AdminError, AdminResponse, AdminResult};
 
-/// At most so many entries are deleted, and so many listings read, by one request: Workers allow 50
-/// calls on their free plan, and the log takes one.
+/// Deletes and listings at most for one request: Workers allow 50 calls on their free plan, and the
+/// audit log takes one.
 const MAX_DELETES_PER_REQUEST: usize = 32;
 const MAX_LISTINGS_PER_REQUEST: usize = 12;
 
-/// Deletes what stands under these prefixes and says how much that was, and where to go on. A cursor is
-/// the position of a prefix and, after a `:`, that of its page.
+/// Deletes the entries under these prefixes and returns their number and the cursor of the next step. A
+/// cursor is the index of a prefix and, after a `:`, the cursor of its page.
 pub(super) async fn delete_prefixes<P: Host>(
     request: &AdminRequest<'_, P>,
     (action, target): (&'static str, String),
     prefixes: &[String],
     cursor: Option<&str>,
 ) -> AdminResult {
-    let wrong = || AdminError::invalid("cursor", format!("{cursor:?}"), "a cursor from an answer");
+    let wrong = || {
+        AdminError::invalid("cursor", format!("{cursor:?}"), "a cursor from a previous response")
+    };
     let (mut at, mut inner) = match cursor {
         None => (0, None),
         Some(text) => {

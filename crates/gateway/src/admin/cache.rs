@@ -1,4 +1,4 @@
-//! `/cache`: forgetting answers that are kept.
+//! `/cache`: deletes cached responses.
 
 use crate::cache::{CacheKeyScope, key_prefix};
 use crate::host::Host;
@@ -7,13 +7,13 @@ use super::AdminRequest;
 use super::bulk_delete::delete_prefixes;
 use super::response::{AdminError, AdminResult};
 
-/// `DELETE /cache`: of a route, of a consumer or a group, of one of them in a route, or all.
+/// `DELETE /cache`: the entries of a route, of a consumer or group, of one of them in a route, or all.
 pub(super) async fn purge<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let query = request.parse_query(&["route", "consumer", "group", "all", "cursor"])?;
     let (route, consumer, group) = (query.get("route"), query.get("consumer"), query.get("group"));
     let scope = match (consumer, group) {
         (Some(_), Some(_)) => {
-            return Err(AdminError::invalid("group", "`consumer` too", "one of the two"));
+            return Err(AdminError::invalid("group", "`consumer` and `group`", "only one of them"));
         }
         (Some(id), None) => Some((CacheKeyScope::Consumer(id), format!("consumer/{id}"))),
         (None, Some(id)) => Some((CacheKeyScope::Group(id), format!("group/{id}"))),
@@ -25,7 +25,7 @@ pub(super) async fn purge<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult
         Some(other) => return Err(AdminError::invalid("all", format!("{other:?}"), "true")),
     };
     if all == (route.is_some() || scope.is_some()) {
-        let found = if all { "`all` and something else" } else { "nothing" };
+        let found = if all { "`all` and a filter" } else { "no filter" };
         return Err(AdminError::invalid("all", found, "`route`, `consumer`, `group`, or all=true"));
     }
     let prefixes = match (route, &scope) {

@@ -1,7 +1,8 @@
-//! `/config`: the document in force, and every version of it.
+//! `/config`: the document in force, and all versions of it.
 //!
-//! Who wins of two that change it is the ledger's word (`live_config/version_store.rs`): `If-Match` is judged by
-//! it and not by what the store shows. A change is served here before it is answered.
+//! The ledger decides between concurrent writers (`live_config/version_store.rs`): `If-Match` is
+//! compared with its register, not with the store. A change is served by this isolate before the
+//! response is sent.
 
 use std::time::Duration;
 
@@ -20,26 +21,26 @@ use crate::live_config::{
 use super::AdminRequest;
 use super::response::{AdminError, AdminResponse, AdminResult};
 
-/// A version that is in force for so long is shown to everybody, unless whoever put it died.
+/// Age after which a version must be in the polled copy, unless the isolate that put it crashed.
 const PUBLISH_OVERDUE_AFTER: Duration = Duration::from_secs(10);
 
-/// How many changes the audit log names.
+/// Changes listed at most in an audit entry.
 const MAX_LOGGED_CHANGES: usize = 50;
 
 /// `GET /config`
 pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     request.parse_query(&[])?;
-    let station = reloading_gateway(request)?;
-    let store = VersionStore(request.host);
-    let version = match store.head().await {
+    let reloading_gateway = require_reloading_gateway(request)?;
+    let versions = VersionStore(request.host);
+    let info = match versions.head().await {
         Ok(head) => head,
-        // What is served here can be told without the ledger; whoever changes it needs that anyway.
-        Err(_) => station.version().ok_or_else(AdminError::ledger_unavailable)?,
+        // The version served here can be shown without the ledger; a change needs the ledger.
+        Err(_) => reloading_gateway.version().ok_or_else(AdminError::ledger_unavailable)?,
     };
-    let document = load_document(&store, &version).await?;
-    station.apply_if_newer(request.host, &version, &document).await;
-    finish_publishing(request, station, &version, &document).await;
-    Ok(with_etag(AdminResponse::from_json_text(document), &version))
+    let document = load_document(&versions, &info).await?;
+    reloading_gateway.apply_if_newer(request.host, &info, &document).await;
+    finish_publishing(request, reloading_gateway, &info, &document).await;
+    Ok(with_etag(AdminResponse::from_json_text(document), &info))
 }
 
 /// `PUT /config`
@@ -52,9 +53,9 @@ pub(super) async fn put<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
             return Err(AdminError::invalid("dry_run", format!("{other:?}"), "true or false"));
         }
     };
-    let station = reloading_gateway(request)?;
+    let reloading_gateway = require_reloading_gateway(request)?;
     let head = VersionStore(request.host).head().await.map_err(head_unavailable)?;
-    // Who only tries need not have looked.
+    // A dry run needs no `If-Match`.
     if !dry_run || request.if_match.is_some() {
         check_if_match(request.if_match, &head)?;
     }
@@ -62,62 +63,66 @@ pub(super) async fn put<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let text = text.map_err(|_| AdminError::invalid_json("The document must be UTF-8."))?;
     check_has_routes(&parse_value(text)?)?;
     let draft = NewVersion { document: text, action: "config.put", note: None, dry_run };
-    create_version(request, station, head, draft).await
+    create_version(request, reloading_gateway, head, draft).await
 }
 
-/// `POST /config/versions/{version}/restore`: the same document as a new version.
+/// `POST /config/versions/{version}/restore`: commits an old document as a new version.
 pub(super) async fn restore<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     request.parse_query(&[])?;
-    let station = reloading_gateway(request)?;
-    let store = VersionStore(request.host);
-    let head = store.head().await.map_err(head_unavailable)?;
+    let reloading_gateway = require_reloading_gateway(request)?;
+    let versions = VersionStore(request.host);
+    let head = versions.head().await.map_err(head_unavailable)?;
     check_if_match(request.if_match, &head)?;
-    let version_info = find_version(request, &head).await?;
-    let document = load_document(&store, &version_info).await?;
-    let note = Some(format!("restored from {}", version_info.version));
+    let info = find_version(request, &head).await?;
+    let document = load_document(&versions, &info).await?;
+    let note = Some(format!("restored from {}", info.version));
     let draft = NewVersion { document: &document, action: "config.restore", note, dry_run: false };
-    create_version(request, station, head, draft).await
+    create_version(request, reloading_gateway, head, draft).await
 }
 
-/// `GET /config/versions`: the newest first.
+/// `GET /config/versions`: newest first.
 pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let query = request.parse_query(&["limit", "cursor"])?;
     let limit = query.page_limit()?;
-    let store = VersionStore(request.host);
+    let versions = VersionStore(request.host);
     let mut next = match query.get("cursor") {
-        None => Some(store.head().await.map_err(head_unavailable)?),
+        None => Some(versions.head().await.map_err(head_unavailable)?),
         Some(cursor) => {
-            let wrong =
-                || AdminError::invalid("cursor", format!("{cursor:?}"), "a cursor from an answer");
+            let wrong = || {
+                AdminError::invalid(
+                    "cursor",
+                    format!("{cursor:?}"),
+                    "a cursor from a previous response",
+                )
+            };
             let (version, nonce) = cursor.split_once('-').ok_or_else(wrong)?;
             let is_name = nonce.bytes().all(|byte| byte.is_ascii_alphanumeric());
             let version = version.parse().ok().filter(|_| is_name).ok_or_else(wrong)?;
-            Some(store.get_if_exists(version, nonce).await?.ok_or_else(wrong)?)
+            Some(versions.get_if_exists(version, nonce).await?.ok_or_else(wrong)?)
         }
     };
     let mut data = Vec::new();
-    while let Some(version_info) = next.take_if(|_| data.len() < limit) {
-        data.push(version_json(&version_info));
-        next = store.previous(&version_info).await?;
+    while let Some(info) = next.take_if(|_| data.len() < limit) {
+        data.push(version_json(&info));
+        next = versions.previous(&info).await?;
     }
-    let cursor =
-        next.map(|version_info| format!("{}-{}", version_info.version, version_info.nonce));
+    let cursor = next.map(|info| format!("{}-{}", info.version, info.nonce));
     Ok(AdminResponse::json(&json!({ "data": data, "cursor": cursor })))
 }
 
 /// `GET /config/versions/{version}`
 pub(super) async fn get_version<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     request.parse_query(&[])?;
-    let store = VersionStore(request.host);
-    let head = store.head().await.map_err(head_unavailable)?;
-    let version_info = find_version(request, &head).await?;
-    let text = load_document(&store, &version_info).await?;
-    let mut answer = version_json(&version_info);
+    let versions = VersionStore(request.host);
+    let head = versions.head().await.map_err(head_unavailable)?;
+    let info = find_version(request, &head).await?;
+    let text = load_document(&versions, &info).await?;
+    let mut answer = version_json(&info);
     answer["document"] = parse_value(&text)?;
-    Ok(with_etag(AdminResponse::json(&answer), &version_info))
+    Ok(with_etag(AdminResponse::json(&answer), &info))
 }
 
-/// A document that is to be the next version.
+/// A document that may become the next version.
 struct NewVersion<'a> {
     document: &'a str,
     action: &'static str,
@@ -131,12 +136,12 @@ async fn create_version<P: Host>(
     head: VersionInfo,
     draft: NewVersion<'_>,
 ) -> AdminResult {
-    let store = VersionStore(request.host);
+    let versions = VersionStore(request.host);
     let after = parse_value(draft.document)?;
     let opened = validate(request, draft.document).await?;
-    let before = load_document(&store, &head).await?;
+    let before = load_document(&versions, &head).await?;
     let changes = diff_documents(&parse_value(&before)?, &after);
-    let version = VersionInfo {
+    let info = VersionInfo {
         version: head.version + 1,
         at: request.host.now(),
         by: request.operator.name.to_owned(),
@@ -145,60 +150,60 @@ async fn create_version<P: Host>(
         previous: head.nonce.clone(),
         ..VersionInfo::deployed(draft.document)
     };
-    if draft.dry_run || version.hash == head.hash {
+    if draft.dry_run || info.hash == head.hash {
         return Ok(with_etag(
             AdminResponse::json(&changes_json(&head, &changes, draft.dry_run)),
             &head,
         ));
     }
     finish_publishing(request, reloading_gateway, &head, &before).await;
-    let target = format!("config/version/{}", version.version);
+    let target = format!("config/version/{}", info.version);
     let paths: Vec<&str> =
         changes.iter().take(MAX_LOGGED_CHANGES).map(|change| change.path.as_str()).collect();
-    let detail = json!({ "etag": version.etag(), "changed": paths, "note": version.note });
+    let detail = json!({ "etag": info.etag(), "changed": paths, "note": info.note });
     let commit = async {
-        store.prepare(&version, draft.document).await?;
-        match store.commit(&version).await {
+        versions.prepare(&info, draft.document).await?;
+        match versions.commit(&info).await {
             CommitOutcome::Committed => Ok(()),
             CommitOutcome::Conflict(other) => Err(conflict_error(&other)),
             CommitOutcome::Unknown => Err(AdminError::unavailable(
                 "ledger_unavailable",
-                "The ledger did not answer. Nobody can say whether the document is in force: look at \
-                 it before you try again.",
+                "The ledger did not reply, so the document may or may not be in force. Read the \
+                 configuration before you retry.",
             )),
         }
     };
     request.run_audited(draft.action, target, detail, commit).await?;
-    reloading_gateway.apply(&version, opened);
-    store.publish(&version, draft.document).await;
-    reloading_gateway.note_published(version.version);
-    Ok(with_etag(AdminResponse::json(&changes_json(&version, &changes, false)), &version))
+    reloading_gateway.apply(&info, opened);
+    versions.publish(&info, draft.document).await;
+    reloading_gateway.note_published(info.version);
+    Ok(with_etag(AdminResponse::json(&changes_json(&info, &changes, false)), &info))
 }
 
-/// Refuses a document without a route: nobody means it, but an empty file looks like it.
+/// Refuses a document without routes: an empty file would pass every other check.
 fn check_has_routes(document: &Value) -> Result<(), AdminError> {
     let is_empty = match &document["routes"] {
         Value::Null => true,
         Value::Array(routes) => routes.is_empty(),
-        // What else is wrong with it is told with everything else.
+        // The full validation reports a wrong type.
         Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => false,
     };
     if !is_empty {
         return Ok(());
     }
-    let (path, found, expected) = ("routes", "none", "one route at least");
+    let (path, found, expected) = ("routes", "none", "at least one route");
     let problems = json!([{ "path": path, "found": found, "expected": expected }]);
     let failure = AdminError::invalid(path, found, expected).with_member("problems", problems);
     Err(failure.with_status(StatusCode::UNPROCESSABLE_ENTITY, "invalid_configuration"))
 }
 
-/// Everything that is wrong with a document, or what a gateway is made of.
+/// Loads a document, or returns all its problems.
 async fn validate<P: Host>(
     request: &AdminRequest<'_, P>,
     document: &str,
 ) -> Result<LoadedConfig, AdminError> {
     let read = config_loader::load_config(request.host, document).await.map_err(|_| {
-        AdminError::unavailable("settings_unavailable", "The secrets of the host cannot be read.")
+        AdminError::unavailable("settings_unavailable", "Reading the host's secrets failed.")
     })?;
     read.map_err(|problems| problems_error(&problems))
 }
@@ -212,27 +217,26 @@ fn problems_error(problems: &Problems) -> AdminError {
     failure.with_status(StatusCode::UNPROCESSABLE_ENTITY, "invalid_configuration")
 }
 
-/// Does what somebody who died left undone: everybody follows what the store shows.
+/// Writes the polled copy if the isolate that committed the version crashed before it could.
 async fn finish_publishing<P: Host>(
     request: &AdminRequest<'_, P>,
     reloading_gateway: &ReloadingGateway,
-    version: &VersionInfo,
+    info: &VersionInfo,
     document: &str,
 ) {
-    let is_young = request.host.now().since(version.at) < PUBLISH_OVERDUE_AFTER;
-    if version.version == 0 || is_young || reloading_gateway.has_published(version.version) {
+    let is_young = request.host.now().since(info.at) < PUBLISH_OVERDUE_AFTER;
+    if info.version == 0 || is_young || reloading_gateway.has_published(info.version) {
         return;
     }
-    VersionStore(request.host).publish(version, document).await;
-    reloading_gateway.note_published(version.version);
+    VersionStore(request.host).publish(info, document).await;
+    reloading_gateway.note_published(info.version);
 }
 
-/// Refuses whoever does not know what is in force. A `W/` is passed over: proxies that compress an
-/// answer put it there, and what is in force is the same document.
+/// Refuses a request whose `If-Match` is not the version in force. A `W/` is ignored: a proxy that
+/// compresses a response adds it, and the document is the same.
 fn check_if_match(if_match: Option<&str>, head: &VersionInfo) -> Result<(), AdminError> {
     let Some(if_match) = if_match else {
-        let message =
-            "An If-Match header with the ETag of the document that is to be replaced is needed.";
+        let message = "The header If-Match is missing: send the ETag of the document to replace.";
         let status = StatusCode::PRECONDITION_REQUIRED;
         return Err(AdminError::new(status, "precondition_required", message));
     };
@@ -244,13 +248,14 @@ fn check_if_match(if_match: Option<&str>, head: &VersionInfo) -> Result<(), Admi
     if if_match.split(',').any(fits) { Ok(()) } else { Err(conflict_error(head)) }
 }
 
-/// Somebody else was first.
+/// Another version is in force than `If-Match` names.
 fn conflict_error(head: &VersionInfo) -> AdminError {
     let message = match head.version {
-        0 => {
-            "The document that was deployed is in force, and it is not the one of If-Match.".into()
-        }
-        version => format!("Version {version} is in force, which {} has put.", head.by),
+        0 => "If-Match does not match the document in force, which is the deployed one.".into(),
+        version => format!(
+            "If-Match does not match version {version}, which is in force (put by {}).",
+            head.by
+        ),
     };
     let failure = AdminError::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", message);
     failure.with_member("current", version_json(head))
@@ -262,17 +267,20 @@ async fn find_version<P: Host>(
 ) -> Result<VersionInfo, AdminError> {
     let version = request.path_argument(0).parse().ok().filter(|version| *version <= head.version);
     let version = version.ok_or_else(|| {
-        AdminError::not_found("version_not_found", "There is no such version of the configuration.")
+        AdminError::not_found(
+            "version_not_found",
+            "This version of the configuration does not exist.",
+        )
     })?;
     Ok(VersionStore(request.host).get_by_number(version, head).await?)
 }
 
 async fn load_document<P: Host>(
-    store: &VersionStore<'_, P>,
-    version: &VersionInfo,
+    versions: &VersionStore<'_, P>,
+    info: &VersionInfo,
 ) -> Result<String, AdminError> {
-    let document = store.document(version).await?;
-    Ok(document.ok_or_else(|| HostError::new("the store does not show it yet"))?)
+    let document = versions.document(info).await?;
+    Ok(document.ok_or_else(|| HostError::new("the store does not show the document yet"))?)
 }
 
 fn parse_value(document: &str) -> Result<Value, AdminError> {
@@ -288,35 +296,35 @@ fn head_unavailable(_: HostError) -> AdminError {
     AdminError::ledger_unavailable()
 }
 
-fn reloading_gateway<'a, P: Host>(
+fn require_reloading_gateway<'a, P: Host>(
     request: &AdminRequest<'a, P>,
 ) -> Result<&'a ReloadingGateway, AdminError> {
     request.context.reloading_gateway.ok_or_else(|| {
-        let message = "This gateway was opened with one document and serves no other.";
+        let message = "The configuration of this gateway cannot be changed.";
         AdminError::new(StatusCode::NOT_IMPLEMENTED, "configuration_fixed", message)
     })
 }
 
-fn with_etag(reply: AdminResponse, version: &VersionInfo) -> AdminResponse {
-    let reply = reply.with_header("etag", format!("\"{}\"", version.etag()));
-    reply.with_header("x-serin-config-version", version.version.to_string())
+fn with_etag(reply: AdminResponse, info: &VersionInfo) -> AdminResponse {
+    let reply = reply.with_header("etag", format!("\"{}\"", info.etag()));
+    reply.with_header("x-serin-config-version", info.version.to_string())
 }
 
-fn changes_json(version: &VersionInfo, changes: &[DocumentChange], dry_run: bool) -> Value {
-    let mut told = version_json(version);
-    told["dry_run"] = dry_run.into();
-    told["changes"] = json!(changes);
-    told
+fn changes_json(info: &VersionInfo, changes: &[DocumentChange], dry_run: bool) -> Value {
+    let mut body = version_json(info);
+    body["dry_run"] = dry_run.into();
+    body["changes"] = json!(changes);
+    body
 }
 
-/// A version as operators see it.
-fn version_json(version: &VersionInfo) -> Value {
-    let deployed = version.version == 0;
+/// A version in a response.
+fn version_json(info: &VersionInfo) -> Value {
+    let deployed = info.version == 0;
     json!({
-        "version": version.version,
-        "etag": version.etag(),
-        "at": (!deployed).then(|| version.at.as_millis() / 1_000),
-        "by": (!deployed).then_some(&version.by),
-        "note": if deployed { Some("deployed with the gateway") } else { version.note.as_deref() },
+        "version": info.version,
+        "etag": info.etag(),
+        "at": (!deployed).then(|| info.at.as_millis() / 1_000),
+        "by": (!deployed).then_some(&info.by),
+        "note": if deployed { Some("deployed with the gateway") } else { info.note.as_deref() },
     })
 }

@@ -1,4 +1,4 @@
-//! `/consumers`: those of the configuration, to be looked at, and those that operators create.
+//! `/consumers`: consumers of the configuration (read-only), and consumers that operators create.
 
 use civil_time::Timestamp;
 use config::{Config, Consumer};
@@ -21,7 +21,7 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
     let found = read_page(&key_store, StoredConsumer::STORAGE_KEY_PREFIX, cursor, limit).await?;
     let config = request.context.config;
     let mut data = Vec::new();
-    // The configuration's are few, and all on the first page.
+    // The first page holds all consumers of the configuration: they are few.
     if cursor.is_none() {
         data.extend(config.consumers.iter().map(|consumer| configured_json(config, consumer)));
     }
@@ -50,7 +50,7 @@ pub(super) async fn create<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
     let consumer = validate(request.context.config, &request.body)?;
     let id = consumer.id.as_str();
     let taken =
-        || AdminError::conflict("already_exists", format!("There is a consumer {id} already."));
+        || AdminError::conflict("already_exists", format!("The consumer {id} already exists."));
     let key_store = request.key_store();
     if find_configured(request.context.config, id).is_some()
         || key_store.get_consumer(id).await?.is_some()
@@ -95,14 +95,14 @@ async fn apply_patch<P: Host>(
     id: &str,
     patch: Map<String, Value>,
 ) -> AdminResult {
-    // Again, now that nobody else changes it.
+    // Read again under the lock.
     let mut stored = load_stored(request, id).await?;
     let fields: Vec<String> = patch.keys().cloned().collect();
     merge_patch(&mut stored.document, patch.into());
     let consumer = validate(request.context.config, stored.document.to_string().as_bytes())?;
     if consumer.id != id {
         let found = format!("{:?}", consumer.id);
-        return Err(AdminError::invalid("id", found, format!("{id:?}, since an id never changes")));
+        return Err(AdminError::invalid("id", found, format!("{id:?}: an id cannot be changed")));
     }
     stored.changed = Some((request.host.now(), request.operator.name.to_owned()));
     let change = async { Ok(request.key_store().put_consumer(id, &stored).await?) };
@@ -112,7 +112,7 @@ async fn apply_patch<P: Host>(
     Ok(AdminResponse::json(&stored_json(&stored)))
 }
 
-/// `DELETE /consumers/{consumer}`: its keys first, so that none is left that works.
+/// `DELETE /consumers/{consumer}`: deletes its keys first, so that no working key is left.
 pub(super) async fn delete<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     request.parse_query(&[])?;
     let id = request.path_argument(0);
@@ -128,18 +128,18 @@ pub(super) async fn delete<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
     let done = request.run_audited("consumer.delete", audit_target(id), Value::Null, change).await;
     lock::release(request.host, subject, lock).await;
     done?;
-    // The name is free at once.
+    // The id can be used again at once.
     lock::release(request.host, LockSubject::NewConsumer(id), stored.claim).await;
     Ok(AdminResponse::no_content())
 }
 
-/// The audit log's name of a consumer.
+/// Name of a consumer in the audit log.
 pub(super) fn audit_target(id: &str) -> String {
     format!("consumer/{id}")
 }
 
-/// Refuses a name that nobody has. Says since when the consumer is there, as far as that matters: a
-/// key from before is another one's.
+/// Refuses an unknown consumer. Returns the time of its creation: an older key belongs to an earlier
+/// consumer with the same id.
 pub(super) async fn check_exists<P: Host>(
     request: &AdminRequest<'_, P>,
     id: &str,
@@ -154,10 +154,11 @@ async fn load_stored<P: Host>(
     request: &AdminRequest<'_, P>,
     id: &str,
 ) -> Result<StoredConsumer, AdminError> {
-    // What is no name is in no entry's either.
+    // An id that cannot be stored is in no entry.
     let stored =
         if is_storable_id(id) { request.key_store().get_consumer(id).await? } else { None };
-    stored.ok_or_else(|| AdminError::not_found("consumer_not_found", "There is no such consumer."))
+    stored
+        .ok_or_else(|| AdminError::not_found("consumer_not_found", "This consumer does not exist."))
 }
 
 fn find_configured<'a>(config: &'a Config, id: &str) -> Option<&'a Consumer> {
@@ -168,7 +169,8 @@ fn check_not_configured(config: &Config, id: &str) -> Result<(), AdminError> {
     match find_configured(config, id) {
         None => Ok(()),
         Some(_) => {
-            let message = format!("The configuration defines {id}: change it there.");
+            let message =
+                format!("The consumer {id} is defined in the configuration: change it there.");
             Err(AdminError::conflict("defined_in_configuration", message))
         }
     }
@@ -180,8 +182,8 @@ fn validate(config: &Config, document: &[u8]) -> Result<Consumer, AdminError> {
     if is_storable_id(&consumer.id) {
         return Ok(consumer);
     }
-    let expected = "1 to 100 letters, digits, \".\", \"_\" and \"-\"";
-    Err(AdminError::invalid("id", "something else", expected))
+    let expected = "1 to 100 letters, digits, \".\", \"_\", or \"-\"";
+    Err(AdminError::invalid("id", "other characters or length", expected))
 }
 
 fn stored_json(stored: &StoredConsumer) -> Value {
@@ -196,7 +198,7 @@ fn stored_json(stored: &StoredConsumer) -> Value {
     shown
 }
 
-/// Who it is and where it may go; the rest stands in the configuration, as it was written there.
+/// A configured consumer in a response: only its id, group, and routes.
 fn configured_json(config: &Config, consumer: &Consumer) -> Value {
     let mut shown = json!({ "id": consumer.id, "source": "configuration" });
     if let Some(group) = &consumer.group {
@@ -209,12 +211,12 @@ fn configured_json(config: &Config, consumer: &Consumer) -> Value {
     shown
 }
 
-/// A moment as answers have it: whole seconds since the epoch.
+/// A timestamp in responses: whole seconds since the Unix epoch.
 pub(super) fn epoch_seconds(at: Timestamp) -> Value {
     json!(at.as_millis() / 1_000)
 }
 
-/// RFC 7396, 2.
+/// Applies a merge patch (RFC 7396, section 2).
 fn merge_patch(document: &mut Value, patch: Value) {
     match patch {
         Value::Object(patch) => {
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cases_of_rfc_7396() {
+    fn merge_patch_follows_rfc_7396() {
         assert_merged(json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"}));
         assert_merged(json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"}));
         assert_merged(json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"}));

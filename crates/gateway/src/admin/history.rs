@@ -1,4 +1,4 @@
-//! `/history`: conversations that are remembered, and forgetting them.
+//! `/history`: lists, shows, and deletes stored conversations.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
         None => request.host.get(&name).await?,
     };
     let kept = kept.ok_or_else(|| {
-        AdminError::not_found("conversation_not_found", "There is no such conversation.")
+        AdminError::not_found("conversation_not_found", "This conversation does not exist.")
     })?;
     let conversation = Conversation::parse(&kept);
     let turns = conversation.turns().iter().map(|turn| {
@@ -72,7 +72,7 @@ pub(super) async fn purge<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult
     .await
 }
 
-/// The entry of a conversation, and its digest: the path may have either the session's name or that.
+/// Store key of a conversation and its digest. The path holds either the session's name or its digest.
 fn conversation_key<P: Host>(request: &AdminRequest<'_, P>) -> (String, String) {
     let session = request.path_argument(1);
     let session = if is_digest(session) { session.to_owned() } else { session_digest(session) };

@@ -1,8 +1,8 @@
-//! `/consumers/{consumer}/keys`: keys are issued, taken over, changed and revoked.
+//! `/consumers/{consumer}/keys`: issues, adopts, changes, and revokes keys.
 //!
-//! A key is two entries: the card that operators see, and the one that makes it work. The card is
-//! written first and deleted last. So whatever comes in between, nothing works that cannot be seen and
-//! revoked.
+//! A key is two entries: the metadata that operators see, and the lookup entry that authenticates
+//! requests. The metadata is written first and deleted last. So a crash in between never leaves a
+//! working key that cannot be seen and revoked.
 
 use civil_time::Timestamp;
 use http::StatusCode;
@@ -23,15 +23,13 @@ use super::request_body::{FlexibleTimestamp, deserialize_nullable, parse_object}
 use super::response::{AdminError, AdminResponse, AdminResult};
 use super::{AdminRequest, PREFIX};
 
-/// Characters of a note.
 const MAX_NOTE_CHARS: usize = 256;
 
-//
-// No `Debug`: there is a key in it.
+// No `Debug`: it holds a key.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CreateKey {
-    /// One that callers already have; absent: a new one.
+    /// An existing key to adopt; `None` to generate one.
     key: Option<String>,
     expires_at: Option<FlexibleTimestamp>,
     note: Option<String>,
@@ -70,13 +68,13 @@ pub(super) async fn issue<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult
     let wanted: CreateKey =
         if request.body.is_empty() { CreateKey::default() } else { parse_object(&request.body)? };
     let Some(pepper) = request.context.pepper else {
-        let message = "Keys need the secret KEY_PEPPER, which is not set.";
+        let message = "The secret KEY_PEPPER is not set: keys cannot be issued.";
         return Err(AdminError::new(StatusCode::NOT_IMPLEMENTED, "key_pepper_missing", message));
     };
     let now = request.host.now();
     let expires = parse_expiry(wanted.expires_at, now)?;
     let note = validate_note(wanted.note, wanted.key.as_deref())?;
-    // Clocks differ: a key that was issued after its consumer must say so.
+    // Clocks differ: the key's creation must not be before its consumer's.
     let created = check_exists(request, consumer).await?.max(now);
     let (key, is_new) = match wanted.key {
         None => (generate(pepper, request.host), true),
@@ -147,7 +145,7 @@ async fn apply_patch<P: Host>(
     expires: Option<Option<Timestamp>>,
     note: Option<Option<String>>,
 ) -> AdminResult {
-    // Again, now that nobody else changes it.
+    // Read again under the lock.
     let mut metadata = load_metadata(request, consumer, id).await?;
     let key_store = request.key_store();
     let hash = metadata.key_hash();
@@ -156,7 +154,7 @@ async fn apply_patch<P: Host>(
         None => None,
     };
     let (Some(hash), Some(mut entry)) = (hash, entry) else {
-        let message = "This key does not work, or not everywhere yet. Revoke it, or wait a minute.";
+        let message = "This key is not active, or its lookup entry is not visible yet. Retry in a minute, or revoke it.";
         return Err(AdminError::conflict("conflict", message));
     };
     let before = entry.expires;
@@ -165,7 +163,7 @@ async fn apply_patch<P: Host>(
     entry.expires = metadata.expires;
     let change = async {
         let never = Timestamp::from_millis(u64::MAX);
-        // What works for longer is seen first; what works for less ends first.
+        // An extension is shown before it takes effect; a shortening takes effect before it is shown.
         if entry.expires.unwrap_or(never) < before.unwrap_or(never) {
             key_store.put_key(&hash, &entry).await?;
             key_store.put_metadata(consumer, id, &metadata).await?;
@@ -220,15 +218,15 @@ async fn delete_key<P: Host>(
     id: &str,
     metadata: &KeyMetadata,
 ) -> Result<(), AdminError> {
-    // Held until every store shows the end: a change elsewhere would write the key anew. Without the
-    // ledger nobody can change a key, and one can still be revoked.
+    // Held until every store shows the deletion: a concurrent change would write the key again. Without
+    // the ledger no key can be changed, and a key can still be revoked.
     if let Ok(None) = lock::acquire(request.host, LockSubject::Revocation(id)).await {
         return Err(locked_error("this key"));
     }
     let key_store = request.key_store();
     if let Some(hash) = metadata.key_hash() {
-        // A card that was left behind must not end a key that is another one's by now. One that the
-        // store does not show may have been issued a moment ago.
+        // Metadata that was left behind must not delete a key that belongs to another entry by now. A
+        // key that the store does not show may have been issued a moment ago.
         if key_store.get_key(&hash).await?.is_none_or(|entry| entry.id == id) {
             key_store.delete_key(&hash).await?;
         }
@@ -247,7 +245,9 @@ async fn load_metadata<P: Host>(
     let is_id = (1..=32).contains(&id.len())
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let metadata = if is_id { request.key_store().get_metadata(consumer, id).await? } else { None };
-    metadata.ok_or_else(|| AdminError::not_found("key_not_found", "This consumer has no such key."))
+    metadata.ok_or_else(|| {
+        AdminError::not_found("key_not_found", "This key of the consumer does not exist.")
+    })
 }
 
 async fn check_unused<P: Host>(
@@ -258,10 +258,10 @@ async fn check_unused<P: Host>(
 ) -> Result<(), AdminError> {
     if !is_adoptable(pepper, key) {
         let expected = format!(
-            "{MIN_ADOPTED_CHARS} to {MAX_ADOPTED_CHARS} visible ASCII characters, and not \"sk-serin-\" in front unless \
-             the key was made here"
+            "{MIN_ADOPTED_CHARS} to {MAX_ADOPTED_CHARS} visible ASCII characters, with the prefix \"sk-serin-\" \
+             only for keys that this gateway issued"
         );
-        return Err(AdminError::invalid("key", "something else", expected));
+        return Err(AdminError::invalid("key", "an unsuitable key", expected));
     }
     let digest = KeyDigest::new(key);
     let config = request.context.config;
@@ -276,7 +276,7 @@ async fn check_unused<P: Host>(
 }
 
 fn key_exists_error() -> AdminError {
-    AdminError::conflict("already_exists", "Somebody has this key already.")
+    AdminError::conflict("already_exists", "This key is already in use.")
 }
 
 fn parse_expiry(
@@ -285,7 +285,7 @@ fn parse_expiry(
 ) -> Result<Option<Timestamp>, AdminError> {
     match at {
         Some(FlexibleTimestamp(at)) if at <= now => {
-            Err(AdminError::invalid("expires_at", "a moment that is over", "one to come"))
+            Err(AdminError::invalid("expires_at", "a time in the past", "a time in the future"))
         }
         at => Ok(at.map(|FlexibleTimestamp(at)| at)),
     }
@@ -295,9 +295,9 @@ fn validate_note(text: Option<String>, key: Option<&str>) -> Result<Option<Strin
     let Some(text) = text else { return Ok(None) };
     if text.chars().count() > MAX_NOTE_CHARS {
         let found = format!("{} characters", text.chars().count());
-        return Err(AdminError::invalid("note", found, format!("{MAX_NOTE_CHARS} at most")));
+        return Err(AdminError::invalid("note", found, format!("at most {MAX_NOTE_CHARS}")));
     }
-    // Notes are kept as they are.
+    // Notes are stored in plain text.
     if key.is_some_and(|key| !key.is_empty() && text.contains(key)) {
         return Err(AdminError::invalid("note", "the key itself", "a note without it"));
     }

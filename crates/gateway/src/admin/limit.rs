@@ -1,9 +1,9 @@
-//! `/limits/{limit}/{value}`: how the balances of a limit stand, and how they are adjusted.
+//! `/limits/{limit}/{value}`: shows and adjusts the balances of a limit.
 
 use std::net::IpAddr;
 
 use config::{By, Limit, Measure, Period, Quota, to_canonical};
-use ledger::{AccountBalance, BalanceChange, LedgerReply as Told, Operation};
+use ledger::{AccountBalance, BalanceChange, LedgerReply, Operation};
 use serde::Deserialize;
 use serde_json::{Number, Value, json};
 use sha2::{Digest, Sha256};
@@ -15,16 +15,16 @@ use super::AdminRequest;
 use super::request_body::parse_object;
 use super::response::{AdminError, AdminResponse, AdminResult};
 
-/// What stands in the path for the one balance of a limit for everybody.
+/// Path argument of a limit that all callers share.
 const ALL_CALLERS: &str = "_";
 
-/// The largest whole number that every reader of JSON reads as it is (2⁵³).
+/// The largest whole number that every JSON reader reads exactly (2⁵³).
 const MAX_SAFE_INTEGER: i64 = 1 << 53;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Adjustment {
-    /// May be left out where the limit has one quota only.
+    /// Optional if the limit has only one quota.
     measure: Option<String>,
     left: Option<Number>,
     by: Option<Number>,
@@ -38,10 +38,11 @@ pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let named =
         |quota: &Quota| (account_name(limit, quota.measure, &value), ledger_rule(quota, now));
     let accounts = limit.quotas.iter().map(named).collect();
-    let told = request.host.apply(&book_id(limit, &value), &Operation::Read { accounts }).await;
-    let Ok(Told::Balances(balances)) = told else { return Err(AdminError::ledger_unavailable()) };
-    let quotas =
-        limit.quotas.iter().zip(&balances).map(|(quota, balance)| balance_json(quota, balance));
+    let reply = request.host.apply(&book_id(limit, &value), &Operation::Read { accounts }).await;
+    let Ok(LedgerReply::Balances(levels)) = reply else {
+        return Err(AdminError::ledger_unavailable());
+    };
+    let quotas = limit.quotas.iter().zip(&levels).map(|(quota, level)| balance_json(quota, level));
     Ok(balances_response(request, quotas.collect()))
 }
 
@@ -55,7 +56,7 @@ pub(super) async fn adjust<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
         (Some(left), None) => {
             let amount = parse_amount(quota.measure, left, "left")?;
             let left_over = u64::try_from(amount)
-                .map_err(|_| AdminError::invalid("left", left.to_string(), "zero or above"))?;
+                .map_err(|_| AdminError::invalid("left", left.to_string(), "0 or more"))?;
             (
                 BalanceChange::Left(left_over),
                 json!({ "measure": quota.measure.name(), "left": left }),
@@ -66,10 +67,10 @@ pub(super) async fn adjust<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
             (change, json!({ "measure": quota.measure.name(), "by": by }))
         }
         (Some(_), Some(_)) => {
-            return Err(AdminError::invalid("by", "`left` too", "one of the two"));
+            return Err(AdminError::invalid("by", "`left` and `by`", "only one of them"));
         }
         (None, None) => {
-            return Err(AdminError::invalid("left", "neither `left` nor `by`", "one of the two"));
+            return Err(AdminError::invalid("left", "neither `left` nor `by`", "one of them"));
         }
     };
     let operation = Operation::Adjust {
@@ -77,46 +78,52 @@ pub(super) async fn adjust<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
         rule: ledger_rule(quota, request.host.now()),
         change,
     };
-    let place = book_id(limit, &value);
+    let book = book_id(limit, &value);
     let change = async {
-        match request.host.apply(&place, &operation).await {
-            Ok(Told::Balances(balances)) => Ok(balances),
+        match request.host.apply(&book, &operation).await {
+            Ok(LedgerReply::Balances(levels)) => Ok(levels),
             Ok(
-                Told::Granted(_)
-                | Told::Denied(_)
-                | Told::Done
-                | Told::Usage(_)
-                | Told::Register(_),
+                LedgerReply::Granted(_)
+                | LedgerReply::Denied(_)
+                | LedgerReply::Done
+                | LedgerReply::Usage(_)
+                | LedgerReply::Register(_),
             )
             | Err(_) => Err(AdminError::ledger_unavailable()),
         }
     };
-    let balances =
+    let levels =
         request.run_audited("limit.adjust", audit_target(limit, &value), detail, change).await?;
-    Ok(balances_response(
-        request,
-        balances.iter().map(|balance| balance_json(quota, balance)).collect(),
-    ))
+    Ok(balances_response(request, levels.iter().map(|level| balance_json(quota, level)).collect()))
 }
 
-/// The limit, and the value that its balances are kept by.
+/// Returns the limit and the canonical value of its balances.
 fn find_limit<'a, P: Host>(
     request: &AdminRequest<'a, P>,
 ) -> Result<(&'a Limit, String), AdminError> {
     let limits = &request.context.config.limits;
     let limit =
         limits.iter().find(|limit| limit.id == request.path_argument(0)).ok_or_else(|| {
-            AdminError::not_found("limit_not_found", "The configuration has no such limit.")
+            AdminError::not_found(
+                "limit_not_found",
+                "The configuration does not define this limit.",
+            )
         })?;
     let value = request.path_argument(1);
     let value = match &limit.by {
         By::All if value == ALL_CALLERS => String::new(),
         By::All => {
-            return Err(AdminError::invalid("value", format!("{value:?}"), "\"_\", for everybody"));
+            return Err(AdminError::invalid(
+                "value",
+                format!("{value:?}"),
+                "\"_\", the value for all callers",
+            ));
         }
         By::Address => match value.parse::<IpAddr>() {
             Ok(address) => to_canonical(address).to_string(),
-            Err(_) => return Err(AdminError::invalid("value", format!("{value:?}"), "an address")),
+            Err(_) => {
+                return Err(AdminError::invalid("value", format!("{value:?}"), "an IP address"));
+            }
         },
         By::Consumer | By::Group | By::Header(_) | By::Parameter(_) | By::Cookie(_) => {
             value.to_owned()
@@ -127,7 +134,7 @@ fn find_limit<'a, P: Host>(
     }
     Err(AdminError::not_found(
         "not_covered",
-        format!("The limit {} does not cover this.", limit.id),
+        format!("The limit {} does not cover this value.", limit.id),
     ))
 }
 
@@ -144,7 +151,7 @@ fn find_quota<'a>(limit: &'a Limit, measure: Option<&str>) -> Result<&'a Quota, 
     }
 }
 
-/// Tokens, requests, or USD in billionths.
+/// Parses tokens, requests, or USD; USD becomes billionths.
 fn parse_amount(measure: Measure, number: &Number, param: &str) -> Result<i64, AdminError> {
     let amount = match measure {
         Measure::Tokens | Measure::Requests => number.as_i64(),
@@ -194,13 +201,12 @@ fn balance_json(quota: &Quota, balance: &AccountBalance) -> Value {
     })
 }
 
-/// Billionths as people write them.
 pub(super) fn billionths_to_usd(billionths: u64) -> f64 {
     billionths as f64 / 1e9
 }
 
-/// The audit log's name of a balance. The value of a header, parameter or cookie may be a secret of
-/// somebody's: it is told by the beginning of its SHA-256.
+/// Name of a balance in the audit log. The value of a header, parameter, or cookie may be a secret, so
+/// only the first six bytes of its SHA-256 are shown.
 fn audit_target(limit: &Limit, value: &str) -> String {
     let shown = match &limit.by {
         By::All => ALL_CALLERS.to_owned(),

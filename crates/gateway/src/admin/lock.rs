@@ -1,8 +1,7 @@
-//! Claims: what only one may do at a time.
+//! Locks in the ledger for changes that must not run concurrently.
 //!
-//! The store has no transactions and shows old states, the ledger is exact. So whoever creates,
-//! takes over or changes something first reserves one of one there. A claim whose holder dies returns
-//! by itself.
+//! The store has no transactions and may show older states; the ledger is exact. A lock is a reservation
+//! of 1 of 1. If its holder crashes, the reservation expires.
 
 use std::time::Duration;
 
@@ -13,24 +12,23 @@ use crate::host::{Clock, LedgerHost};
 
 use super::response::AdminError;
 
-/// Longer than any store shows what is no more: after it, the entry itself tells that it is there.
+/// Longer than a store shows an older state: after it, the entry itself is visible.
 const LONG_LOCK_TTL: Duration = Duration::from_secs(120);
 
-/// Longer than one change takes.
 const SHORT_LOCK_TTL: Duration = Duration::from_secs(30);
 
-/// What is claimed.
+/// The change that a lock protects.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum LockSubject<'a> {
-    /// To create a consumer of this name.
+    /// Creation of a consumer with this id.
     NewConsumer(&'a str),
-    /// To change this consumer.
+    /// A change of this consumer.
     Consumer(&'a str),
-    /// To take over the key with this hash.
+    /// Adoption of the key with this hash.
     Import(&'a KeyHash),
-    /// To change this key.
+    /// A change of this key.
     Key(&'a str),
-    /// To revoke this key: nobody may change it afterwards.
+    /// Revocation of this key, after which it must not be changed.
     Revocation(&'a str),
 }
 
@@ -59,7 +57,7 @@ impl LockSubject<'_> {
     }
 }
 
-/// Claims something; `None`: somebody else was first.
+/// Acquires a lock; `None` if it is held.
 pub(super) async fn acquire(
     host: &(impl Clock + LedgerHost),
     subject: LockSubject<'_>,
@@ -86,7 +84,7 @@ pub(super) async fn acquire(
     }
 }
 
-/// Gives a claim back. Where that fails, it returns when its time is over.
+/// Releases a lock. If that fails, the lock expires.
 pub(super) async fn release(
     host: &impl LedgerHost,
     subject: LockSubject<'_>,
@@ -98,7 +96,9 @@ pub(super) async fn release(
     let _ = host.apply(&subject.book_id(), &operation).await;
 }
 
-/// That somebody else was first.
 pub(super) fn locked_error(what: &str) -> AdminError {
-    AdminError::conflict("conflict", format!("Another change of {what} is under way. Try again."))
+    AdminError::conflict(
+        "conflict",
+        format!("Another change of {what} is in progress. Retry later."),
+    )
 }

@@ -1,8 +1,8 @@
-//! `/metrics`: what all gateways have counted together.
+//! `/metrics`: the counters of all isolates.
 
 use http::Method;
 use http::request::Parts;
-use ledger::{LedgerReply as Told, Operation};
+use ledger::{LedgerReply, Operation};
 
 use crate::host::{Host, futures};
 use crate::limits::ledger_client;
@@ -12,20 +12,22 @@ use crate::telemetry::usage::keys::SHARDS;
 use super::query::Query;
 use super::response::{AdminError, AdminResponse, AdminResult};
 
-/// `GET /metrics`, for any role.
+/// `GET /metrics`, for every role.
 pub(super) async fn get<P: Host>(host: &P, parts: &Parts) -> AdminResult {
     if parts.method != Method::GET {
         return Err(AdminError::method_not_allowed("GET".to_owned()));
     }
     Query::parse(parts.uri.query(), &[])?;
     let now = host.now();
-    let ask = |shard| async move {
+    let read = |shard| async move {
         ledger_client::call(host, &metrics::book_id(shard), &Operation::ReadUsage).await
     };
     let mut rows = Vec::new();
-    for told in futures::join_all((0..SHARDS).map(ask).collect()).await {
-        // Of three shards every counter would seem to have been reset.
-        let Ok(Told::Usage(some)) = told else { return Err(AdminError::ledger_unavailable()) };
+    for reply in futures::join_all((0..SHARDS).map(read).collect()).await {
+        // Without one of the shards, every counter would appear to be reset.
+        let Ok(LedgerReply::Usage(some)) = reply else {
+            return Err(AdminError::ledger_unavailable());
+        };
         rows.extend(some.into_iter().filter(|row| row.until > now));
     }
     Ok(AdminResponse::from_text(metrics::render(rows), metrics::CONTENT_TYPE))

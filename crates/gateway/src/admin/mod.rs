@@ -1,8 +1,8 @@
-//! The admin plane: everything under `/admin/v1/`, and `/metrics`. Operators look at consumers, keys, limits, usage and
-//! the audit log here, and change them.
+//! The admin API: everything under `/admin/v1/`, and `/metrics`. Operators read and change consumers,
+//! keys, limits, usage, and the configuration.
 //!
-//! Every change is logged before it is made (`audit.rs` says why). No answer and no entry holds a key,
-//! but for the one answer that hands a new key out.
+//! An audit entry is written before each change (see `audit.rs`). No response and no audit entry holds a
+//! key, except for the response that returns a new key once.
 
 mod audit;
 mod auth;
@@ -48,36 +48,35 @@ use crate::host::recent_writes::RecentWrites;
 use crate::live_config::ReloadingGateway;
 use crate::request::request_id;
 
-/// How every path of the admin plane begins. Nothing may stand before it.
-pub const PREFIX: &str = "/admin/v1/";
+/// Path prefix of the admin API.
+pub(crate) const PREFIX: &str = "/admin/v1/";
 
-/// What the admin plane works with.
+/// State that the handlers of the admin API need.
 #[derive(Clone, Copy, Debug)]
 struct AdminContext<'a> {
-    /// The configuration in force.
     pub config: &'a Config,
-    /// The digest of `ADMIN_TOKEN`. Without it and without operators the admin plane is off.
+    /// Digest of `ADMIN_TOKEN`. Without it and without operators the admin API is disabled.
     pub token: Option<&'a KeyDigest>,
-    /// `KEY_PEPPER`. Without it no key can be issued.
+    /// `KEY_PEPPER`. `None` if it is not set: no key can be issued.
     pub pepper: Option<&'a Pepper>,
-    /// What this isolate remembers of keys.
+    /// This isolate's cache of issued keys.
     pub key_cache: &'a KeyCache,
-    /// Where the gateway is kept, which a new configuration replaces. Without it there is one for ever.
+    /// Receives a new configuration. `None` if the configuration cannot be changed.
     pub reloading_gateway: Option<&'a ReloadingGateway>,
-    /// What this isolate has written a moment ago.
+    /// This isolate's recent writes, which the store may not show yet.
     pub recent_writes: &'a RecentWrites,
-    /// From where the operator calls.
+    /// IP address of the operator.
     pub client_ip: Option<IpAddr>,
 }
 
-/// Whether a path is the admin plane's: what begins with [`PREFIX`], and `/metrics`, where Prometheus
-/// looks for it.
-pub fn is_admin_path(path: &str) -> bool {
+/// Whether a path belongs to the admin API: the prefix [`PREFIX`], and `/metrics`, the path that
+/// Prometheus scrapes by default.
+pub(crate) fn is_admin_path(path: &str) -> bool {
     path.starts_with(PREFIX) || path == crate::telemetry::metrics::PATH
 }
 
-/// Answers one request to a path that the admin plane [`owns`]. `station` is replaced by a new
-/// configuration; without it the configuration cannot be changed.
+/// Handles one request to an admin path. A new configuration goes to `reloading_gateway`; without it the
+/// configuration cannot be changed.
 pub(crate) async fn handle<P: Host>(
     gateway: &Gateway,
     reloading_gateway: Option<&ReloadingGateway>,
@@ -111,13 +110,13 @@ async fn handle_request<P: Host>(
     response::into_response(dispatch(context, host, &parts, body, &id).await, &id)
 }
 
-/// An operator's request that may be done.
+/// A request that is authenticated and permitted.
 struct AdminRequest<'a, P> {
     context: AdminContext<'a>,
     host: &'a P,
     operator: AuthenticatedOperator<'a>,
     request_id: &'a str,
-    /// What stands in the path's variable parts.
+    /// Values of the path's variable parts.
     path_arguments: Vec<String>,
     query: Option<&'a str>,
     if_match: Option<&'a str>,
@@ -134,7 +133,7 @@ async fn dispatch<P: Host>(
     if context.token.is_none() && context.config.operators.is_empty() {
         return Err(AdminError::unknown_url());
     }
-    // First of all: a stranger learns nothing of which paths there are.
+    // Before routing: an unauthenticated client must not learn which paths exist.
     let operator = AuthenticatedOperator::authenticate(context, &parts.headers)?;
     if parts.uri.path() == crate::telemetry::metrics::PATH {
         return metrics::get(host, parts).await;
@@ -151,7 +150,7 @@ async fn dispatch<P: Host>(
         _ => Bytes::new(),
     };
     let query = parts.uri.query();
-    // One that is no text is that of no version.
+    // A value that is not ASCII text matches no version.
     let if_match = parts.headers.get(IF_MATCH).map(|value| value.to_str().unwrap_or_default());
     let request = AdminRequest {
         context,
@@ -200,7 +199,7 @@ impl<'a, P: Host> AdminRequest<'a, P> {
         KeyStore::new(self.host, self.context.key_cache)
     }
 
-    /// What stands in a variable part of the path.
+    /// Returns the value of a variable part of the path.
     fn path_argument(&self, position: usize) -> &str {
         &self.path_arguments[position]
     }
@@ -209,7 +208,7 @@ impl<'a, P: Host> AdminRequest<'a, P> {
         Query::parse(self.query, allowed)
     }
 
-    /// An answer to a question that takes no parameters.
+    /// Returns `answer` if the request has no query parameters.
     fn without_query(&self, answer: AdminResult) -> AdminResult {
         self.parse_query(&[])?;
         answer

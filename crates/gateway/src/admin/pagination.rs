@@ -1,4 +1,4 @@
-//! Lists that come in pages, of a size that the operator chooses whatever the store's is.
+//! Pages of a size that the operator chooses, independent of the store's page size.
 
 use std::rc::Rc;
 
@@ -7,19 +7,19 @@ use crate::host::{Clock, KvStore};
 
 use super::response::AdminError;
 
-/// Some names of a list, and where to go on.
+/// Some names of a listing, and the cursor of the next page.
 #[derive(Debug, Default)]
 pub(super) struct Page {
-    /// Without the prefix they have in common.
+    /// Names without their common prefix.
     pub(super) names: Vec<String>,
-    /// Where the rest begins; `None` at the end.
+    /// Cursor of the next page; `None` at the end.
     pub(super) cursor: Option<String>,
-    /// The store's cursor of the page that each name stood on.
+    /// For each name, the store's cursor of the page that held it.
     store_cursors: Vec<Option<Rc<str>>>,
 }
 
 impl Page {
-    /// Where the rest begins if only so many names, at least one, are taken.
+    /// The cursor if only the first `taken` names (at least one) are used.
     pub(super) fn cursor_after(&self, taken: usize) -> Option<String> {
         if taken == self.names.len() {
             return self.cursor.clone();
@@ -29,10 +29,10 @@ impl Page {
     }
 }
 
-/// Reads the next names that begin so.
+/// Reads the next names with this prefix.
 ///
-/// A cursor is the last name that was given and, after a `~`, the store's own cursor of the page that
-/// it stood on: names that came in between shift nothing.
+/// A cursor is the last name that was returned and, after a `~`, the store's own cursor of its page.
+/// Names that are added meanwhile shift nothing.
 pub(super) async fn read_page<P: Clock + KvStore>(
     key_store: &KeyStore<'_, P>,
     prefix: &str,
@@ -44,7 +44,11 @@ pub(super) async fn read_page<P: Clock + KvStore>(
         Some(cursor) => {
             let parts = cursor.split_once('~');
             let (last, at) = parts.ok_or_else(|| {
-                AdminError::invalid("cursor", format!("{cursor:?}"), "a cursor from an answer")
+                AdminError::invalid(
+                    "cursor",
+                    format!("{cursor:?}"),
+                    "a cursor from a previous response",
+                )
             })?;
             (Some(last), at)
         }

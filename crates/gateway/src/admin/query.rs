@@ -1,13 +1,13 @@
-//! Parameters of a question: each once, and none that would be overlooked.
+//! Query parameters: each at most once, and no unknown one.
 
 use super::response::AdminError;
 
-/// The parameters after the `?`.
+/// Parsed query parameters.
 #[derive(Debug)]
 pub(super) struct Query(Vec<(&'static str, String)>);
 
 impl Query {
-    /// Reads them; one that is not expected is refused, since it would change nothing.
+    /// Parses the parameters. Refuses an unknown one, since it would have no effect.
     pub(super) fn parse(query: Option<&str>, allowed: &[&'static str]) -> Result<Self, AdminError> {
         let mut read = Self(Vec::new());
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
@@ -20,23 +20,23 @@ impl Query {
                 return Err(AdminError::invalid("query", format!("{name:?}"), expected));
             };
             if read.get(name).is_some() {
-                return Err(AdminError::invalid(name, "it twice", "it once"));
+                return Err(AdminError::invalid(name, "the parameter twice", "it at most once"));
             }
             let value = percent_decode(value);
             let value = value.ok_or_else(|| {
-                AdminError::invalid(name, "a broken \"%\"", "UTF-8, percent-encoded")
+                AdminError::invalid(name, "an invalid \"%\" sequence", "percent-encoded UTF-8")
             })?;
             read.0.push((name, value));
         }
         Ok(read)
     }
 
-    /// The value of a parameter, if it is there.
+    /// The value of a parameter; `None` if it is absent.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
-    /// How many of something are wanted: 50 unless said otherwise, 200 at most.
+    /// The page size: 50 by default, at most 200.
     pub(super) fn page_limit(&self) -> Result<usize, AdminError> {
         let Some(text) = self.get("limit") else { return Ok(50) };
         let limit = text.parse().ok().filter(|limit| (1..=200).contains(limit));
@@ -44,8 +44,8 @@ impl Query {
     }
 }
 
-/// Decodes `%2F` and the like; `None` where that is no UTF-8, or a `%` stands alone. A `+` stays one:
-/// offsets of times have it, and nothing that is asked for has a space.
+/// Decodes percent-encoding; `None` if the result is not UTF-8 or a `%` is incomplete. A `+` is not a
+/// space: offsets of timestamps contain it, and no parameter has spaces.
 pub(super) fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -66,7 +66,7 @@ mod tests {
     use super::{Query, percent_decode};
 
     #[test]
-    fn decoding() {
+    fn percent_decode_accepts_only_valid_utf8() {
         assert_eq!(percent_decode("a%2Fb+%C3%BC"), Some("a/b+ü".to_owned()));
         for wrong in ["%", "%2", "%zz", "%ff", "%+1"] {
             assert_eq!(percent_decode(wrong), None, "{wrong}");
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn each_once_and_none_unknown() {
+    fn parse_refuses_unknown_and_repeated_parameters() {
         let read = |query| Query::parse(Some(query), &["limit", "cursor"]);
         let query = read("cursor=a%3Db&").expect("it is right");
         assert_eq!((query.get("cursor"), query.get("limit")), (Some("a=b"), None));

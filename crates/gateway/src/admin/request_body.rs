@@ -1,4 +1,4 @@
-//! What an operator sends: JSON, bounded, with no field that would be overlooked.
+//! Request bodies: JSON of bounded length, without unknown fields.
 
 use std::fmt;
 
@@ -14,13 +14,13 @@ use crate::host::body::{Body, ReadError};
 
 use super::response::AdminError;
 
-/// More than any consumer or key needs.
+/// Longest body of requests for consumers, keys, limits, and word lists.
 pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// The longest configuration, which a store can keep.
+/// Longest configuration, bounded by the stores' value size.
 pub(super) const MAX_CONFIG_BYTES: usize = 1024 * 1024;
 
-/// Reads a body whole. Where there is none, the header says nothing.
+/// Reads a whole body of at most `max` bytes. The content type is not checked if the body is empty.
 pub(super) async fn read_body(
     headers: &HeaderMap,
     body: Body,
@@ -28,10 +28,10 @@ pub(super) async fn read_body(
 ) -> Result<Bytes, AdminError> {
     let body = body.collect(max).await.map_err(|error| match error {
         ReadError::TooLarge => {
-            let message = format!("The body is longer than {max} bytes.");
+            let message = format!("The body exceeds the limit of {max} bytes.");
             AdminError::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
         }
-        ReadError::Broken(_) => AdminError::invalid_json("The body broke off before its end."),
+        ReadError::Broken(_) => AdminError::invalid_json("The body ended early."),
     })?;
     if !body.is_empty() && !is_json(headers) {
         let message = "The content-type must be application/json.";
@@ -41,9 +41,9 @@ pub(super) async fn read_body(
     Ok(body)
 }
 
-/// Reads an object.
+/// Parses a JSON object.
 pub(super) fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, AdminError> {
-    // A list would do for serde, field by field.
+    // serde would also accept an array, element by field.
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(AdminError::invalid_json("The body must be a JSON object."));
     }
@@ -68,7 +68,7 @@ fn is_json(headers: &HeaderMap) -> bool {
         || media_type.eq_ignore_ascii_case("application/merge-patch+json")
 }
 
-/// A moment as people write it: whole seconds since the epoch, or a date and time.
+/// A timestamp in a request: whole seconds since the Unix epoch, or RFC 3339.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FlexibleTimestamp(pub(super) Timestamp);
 
@@ -96,7 +96,7 @@ impl<'de> Deserialize<'de> for FlexibleTimestamp {
     }
 }
 
-/// For a field that may be absent, or there and null: the two mean different things in a patch.
+/// Distinguishes an absent field from `null`: a patch treats them differently.
 pub(super) fn deserialize_nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {

@@ -1,4 +1,4 @@
-//! What an operator is answered: a document, nothing, or what is wrong, in OpenAI's shape.
+//! Responses of the admin API: a document, no content, or an error in OpenAI's shape.
 
 use config::Problems;
 use http::header::CACHE_CONTROL;
@@ -10,10 +10,9 @@ use crate::host::body::Body;
 use crate::host::error::HostError;
 use crate::response::json::json_response;
 
-/// What a request comes to.
 pub(super) type AdminResult = Result<AdminResponse, AdminError>;
 
-/// What was asked for, or that it is done.
+/// A successful response.
 #[derive(Debug)]
 pub(super) struct AdminResponse {
     status: StatusCode,
@@ -22,7 +21,7 @@ pub(super) struct AdminResponse {
 }
 
 impl AdminResponse {
-    /// Something that is no JSON.
+    /// A response that is not JSON.
     pub(super) fn from_text(text: String, content_type: &'static str) -> Self {
         Self::from_json_text(text).with_header("content-type", content_type.to_owned())
     }
@@ -31,7 +30,7 @@ impl AdminResponse {
         Self::from_json_text(value.to_string())
     }
 
-    /// JSON, as it was written.
+    /// A response with JSON text, unchanged.
     pub(super) fn from_json_text(text: String) -> Self {
         Self { status: StatusCode::OK, body: Some(text.into_bytes()), headers: Vec::new() }
     }
@@ -41,7 +40,7 @@ impl AdminResponse {
         self
     }
 
-    /// Something new, and where it is.
+    /// A response for a created resource and its location.
     pub(super) fn created(value: &Value, location: String) -> Self {
         let reply = Self::json(value).with_header("location", location);
         Self { status: StatusCode::CREATED, ..reply }
@@ -52,23 +51,23 @@ impl AdminResponse {
     }
 }
 
-/// The description of the admin plane (OpenAPI 3.1).
+/// Returns the description of the admin API (OpenAPI 3.1).
 pub(super) fn openapi() -> AdminResult {
     Ok(AdminResponse::from_json_text(OPENAPI.to_owned()))
 }
 
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
-/// Why a request was not done.
+/// Error of an admin request.
 #[derive(Debug)]
 pub(super) struct AdminError {
     status: StatusCode,
-    /// The error's name for programs.
+    /// Machine-readable error code.
     pub(super) code: &'static str,
     message: Box<str>,
     param: Option<Box<str>>,
     header: Option<(&'static str, Box<str>)>,
-    /// A member of the error that OpenAI's does not have.
+    /// An additional member that OpenAI's errors do not have.
     extra_member: Option<Box<(&'static str, Value)>>,
 }
 
@@ -96,13 +95,12 @@ impl AdminError {
         Self { status, code, ..self }
     }
 
-    /// A body is not what it was said to be.
     pub(super) fn invalid_json(message: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_json", message)
     }
 
     pub(super) fn unknown_url() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "unknown_url", "There is nothing at this path.")
+        Self::new(StatusCode::NOT_FOUND, "unknown_url", "This path does not exist.")
     }
 
     pub(super) fn not_found(code: &'static str, message: impl Into<Box<str>>) -> Self {
@@ -114,31 +112,31 @@ impl AdminError {
     }
 
     pub(super) fn method_not_allowed(allow: String) -> Self {
-        let message = format!("This path takes {allow}.");
+        let message = format!("Method not allowed: this path accepts {allow}.");
         let failure = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
         Self { header: Some(("allow", allow.into())), ..failure }
     }
 
     pub(super) fn unauthorized(presented: bool) -> Self {
         let message = if presented {
-            "The admin token is not valid."
+            "The admin token is invalid."
         } else {
-            "No admin token was found in the Authorization header."
+            "The admin token is missing: send it as \"Authorization: Bearer <token>\"."
         };
         let failure = Self::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message);
         Self { header: Some(("www-authenticate", "Bearer".into())), ..failure }
     }
 
-    /// A field or a parameter is not what it should be.
+    /// An invalid field or parameter.
     pub(super) fn invalid(param: &str, found: impl AsRef<str>, expected: impl AsRef<str>) -> Self {
         let message = format!("{param}: found {}, expected {}", found.as_ref(), expected.as_ref());
         let failure = Self::new(StatusCode::BAD_REQUEST, "invalid_request", message);
         Self { param: Some(param.into()), ..failure }
     }
 
-    /// A document is not what it should be.
+    /// An invalid document.
     pub(super) fn problems(problems: &Problems) -> Self {
-        // Where only the text's position is known, there is no field to name.
+        // A syntax error has a position and no field.
         let named = |path: &&str| !path.is_empty() && !path.contains(' ');
         let param = problems.iter().map(|problem| problem.path.as_str()).find(named);
         let param = param.map(Box::from);
@@ -147,7 +145,7 @@ impl AdminError {
     }
 
     pub(super) fn ledger_unavailable() -> Self {
-        Self::unavailable("ledger_unavailable", "The ledger cannot be reached.")
+        Self::unavailable("ledger_unavailable", "The ledger is unavailable. Retry later.")
     }
 
     pub(super) fn unavailable(code: &'static str, message: &str) -> Self {
@@ -156,14 +154,13 @@ impl AdminError {
     }
 }
 
-/// The host's own words stay with the host.
+/// The host's own error text is not sent to operators.
 impl From<HostError> for AdminError {
     fn from(_: HostError) -> Self {
-        Self::unavailable("store_unavailable", "The store cannot be reached.")
+        Self::unavailable("store_unavailable", "The store is unavailable. Retry later.")
     }
 }
 
-/// Makes the response.
 pub(super) fn into_response(answer: AdminResult, request_id: &str) -> http::Response<Body> {
     let (mut response, more) = match answer {
         Ok(AdminResponse { status, body: Some(body), headers }) => {
@@ -184,7 +181,7 @@ pub(super) fn into_response(answer: AdminResult, request_id: &str) -> http::Resp
             };
             let mut body = ErrorBody { error }.to_json();
             if let Some((name, value)) = failure.extra_member.map(|more| *more) {
-                // Into the inner of the two objects that end here.
+                // Inserted into the inner of the two objects that end here.
                 body.truncate(body.len() - 2);
                 body.extend_from_slice(format!(",\"{name}\":{value}}}}}").as_bytes());
             }
@@ -193,7 +190,7 @@ pub(super) fn into_response(answer: AdminResult, request_id: &str) -> http::Resp
         }
     };
     let headers = response.headers_mut();
-    // What is answered here is secret or true for a moment only.
+    // Responses are secret or valid only at this moment.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let id = ("x-request-id", request_id.into());
     for (name, value) in more.into_iter().chain([id]) {

@@ -1,4 +1,4 @@
-//! Which paths there are, what each does, and who may do it.
+//! Paths of the admin API, with the action and the role of each.
 
 use config::Role;
 use http::Method;
@@ -7,7 +7,7 @@ use super::PREFIX;
 use super::query::percent_decode;
 use super::response::AdminError;
 
-/// Something that can be asked for.
+/// The operation of one path and method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Document,
@@ -40,13 +40,12 @@ pub(super) enum Action {
     DeleteWords,
 }
 
-/// One method of one path.
 #[derive(Clone, Debug)]
 pub(super) struct AdminRoute {
     pub(super) method: Method,
-    /// After the prefix; what stands in braces is variable.
+    /// Path after the prefix; a part in braces is variable.
     pub(super) path: &'static str,
-    /// The least role that may do it.
+    /// Lowest role that is permitted.
     pub(super) role: Role,
     pub(super) action: Action,
 }
@@ -55,7 +54,7 @@ const fn route(method: Method, path: &'static str, role: Role, action: Action) -
     AdminRoute { method, path, role, action }
 }
 
-/// Everything there is.
+/// All paths and methods.
 pub(super) const ROUTES: [AdminRoute; 28] = {
     use Action as A;
     use config::Role::{Editor, Owner, Viewer};
@@ -83,7 +82,7 @@ pub(super) const ROUTES: [AdminRoute; 28] = {
         route(Method::DELETE, "cache", Editor, A::PurgeCache),
         route(Method::GET, "history/{consumer}", Viewer, A::ListConversations),
         route(Method::DELETE, "history/{consumer}", Editor, A::ForgetConversations),
-        // What people have written is not for everybody who may look at numbers.
+        // Conversations hold content of users, so they need a higher role than numbers.
         route(Method::GET, "history/{consumer}/{session}", Editor, A::ReadConversation),
         route(Method::DELETE, "history/{consumer}/{session}", Editor, A::ForgetConversation),
         route(Method::GET, "words/{list}", Viewer, A::ReadWords),
@@ -92,7 +91,7 @@ pub(super) const ROUTES: [AdminRoute; 28] = {
     ]
 };
 
-/// The route of a request, and what stands in the path's variable parts.
+/// Finds the route of a request and the values of the path's variable parts.
 pub(super) fn match_route(
     method: &Method,
     path: &str,
@@ -118,7 +117,7 @@ pub(super) fn match_route(
     Err(AdminError::method_not_allowed(allow.join(", ")))
 }
 
-/// The variable parts, decoded after the path is taken apart: a value may hold a slash.
+/// Returns the variable parts, decoded after the path was split: a value may contain a slash.
 fn match_path(pattern: &str, path: &str) -> Option<Vec<String>> {
     let mut parts = path.split('/');
     let mut arguments = Vec::new();

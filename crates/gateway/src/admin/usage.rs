@@ -1,4 +1,4 @@
-//! `/usage`: what past requests add up to, for the console and the bill.
+//! `/usage`: totals of past requests, for the console and for billing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use civil_time::Timestamp;
 use civil_time::rfc3339::{self, Day};
 use http::StatusCode;
-use ledger::{BookId, LedgerReply as Told, Operation, UsageRow, UsageTotals};
+use ledger::{BookId, LedgerReply, Operation, UsageRow, UsageTotals};
 use serde_json::{Value, json};
 
 use crate::host::{Host, futures};
@@ -18,10 +18,10 @@ use super::limit::billionths_to_usd;
 use super::query::Query;
 use super::response::{AdminError, AdminResponse, AdminResult};
 
-/// More rows than this are a mistake, and more than an isolate should hold.
+/// Bound on rows, and thereby on an isolate's memory.
 const MAX_ROWS: usize = 10_000;
 
-/// How many places are asked at a time: each may answer with a megabyte.
+/// Books read concurrently: each may return up to one megabyte.
 const CONCURRENT_READS: usize = 8;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -33,28 +33,32 @@ pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let query = request.parse_query(&["by", "from", "to", "step"])?;
     let now = request.host.now();
     let wanted = UsageQuery::parse(&query, now)?;
-    let mut sums = UsageTable::new(&wanted);
+    let mut table = UsageTable::new(&wanted);
     for some in wanted.books().chunks(CONCURRENT_READS) {
-        let ask = |(_, book_id): &(Timestamp, BookId)| {
-            let book_id = book_id.clone();
-            async move { request.host.apply(&book_id, &Operation::ReadUsage).await }
+        let read = |(_, book): &(Timestamp, BookId)| {
+            let book = book.clone();
+            async move { request.host.apply(&book, &Operation::ReadUsage).await }
         };
-        let told = futures::join_all(some.iter().map(ask).collect()).await;
-        for ((begin, _), told) in some.iter().zip(told) {
-            let Ok(Told::Usage(rows)) = told else { return Err(AdminError::ledger_unavailable()) };
+        let replies = futures::join_all(some.iter().map(read).collect()).await;
+        for ((begin, _), reply) in some.iter().zip(replies) {
+            let Ok(LedgerReply::Usage(rows)) = reply else {
+                return Err(AdminError::ledger_unavailable());
+            };
             for row in rows.iter().filter(|row| row.until > now) {
-                sums.add(*begin, row);
+                table.add(*begin, row);
             }
-            if sums.rows.len() > MAX_ROWS {
-                let message = format!("More than {MAX_ROWS} rows: ask for less time, or by less.");
+            if table.rows.len() > MAX_ROWS {
+                let message = format!(
+                    "More than {MAX_ROWS} rows: shorten the time range, or group by fewer dimensions."
+                );
                 return Err(AdminError::new(StatusCode::BAD_REQUEST, "too_many_rows", message));
             }
         }
     }
-    Ok(AdminResponse::json(&sums.to_json()))
+    Ok(AdminResponse::json(&table.to_json()))
 }
 
-/// What rows are kept apart by.
+/// A dimension to group by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UsageDimension {
     Consumer,
@@ -108,7 +112,7 @@ impl TimeStep {
         }
     }
 
-    /// What sums are kept by that it is made of: a minute or an hour.
+    /// Resolution of the stored totals for this step: a minute or an hour.
     fn resolution(self) -> Duration {
         match self {
             Self::Minute => MINUTE,
@@ -116,7 +120,7 @@ impl TimeStep {
         }
     }
 
-    /// The longest time that can be asked for.
+    /// Longest time range of a request.
     fn max_range(self) -> Duration {
         match self {
             Self::Minute => DAY,
@@ -125,7 +129,7 @@ impl TimeStep {
     }
 }
 
-/// A question that makes sense.
+/// A valid query.
 #[derive(Debug)]
 struct UsageQuery {
     from: Timestamp,
@@ -149,24 +153,26 @@ impl UsageQuery {
         if from >= to {
             return Err(AdminError::invalid(
                 "from",
-                "a moment that is not before `to`",
-                "an earlier one",
+                "a time that is not before `to`",
+                "a time before `to`",
             ));
         }
         let text = query.get("step").unwrap_or("total");
         let step = TimeStep::ALL.into_iter().find(|step| step.name() == text);
         let step = step.ok_or_else(|| {
-            AdminError::invalid("step", format!("{text:?}"), "minute, hour, day or total")
+            AdminError::invalid("step", format!("{text:?}"), "minute, hour, day, or total")
         })?;
         if to.since(from) > step.max_range() {
             let days = step.max_range().as_secs() / DAY.as_secs();
             let expected = match step {
-                TimeStep::Minute => "24 hours at most, by the minute".to_owned(),
-                TimeStep::Hour | TimeStep::Day | TimeStep::Total => format!("{days} days at most"),
+                TimeStep::Minute => "at most 24 hours before `to` with step=minute".to_owned(),
+                TimeStep::Hour | TimeStep::Day | TimeStep::Total => {
+                    format!("at most {days} days before `to`")
+                }
             };
-            return Err(AdminError::invalid("from", "a longer time", expected));
+            return Err(AdminError::invalid("from", "a longer time range", expected));
         }
-        // A minute or an hour that is begun counts whole.
+        // A minute or hour that has begun counts whole.
         let grain = step.resolution().as_millis() as u64;
         let from = Timestamp::from_millis(from.as_millis() / grain * grain);
         let mut by = Vec::new();
@@ -177,7 +183,8 @@ impl UsageQuery {
                 Some(dimension) if !by.contains(&dimension) => by.push(dimension),
                 Some(_) => {}
                 None => {
-                    let expected = "consumer, group, model, provider, route, with commas between";
+                    let expected =
+                        "consumer, group, model, provider, or route, separated by commas";
                     return Err(AdminError::invalid("by", format!("{name:?}"), expected));
                 }
             }
@@ -185,9 +192,9 @@ impl UsageQuery {
         Ok(Self { from, to, step, by })
     }
 
-    /// The places to ask, and from when each one's rows count.
+    /// The books to read, each with the time of its first row.
     fn books(&self) -> Vec<(Timestamp, BookId)> {
-        let mut book_ids = Vec::new();
+        let mut books = Vec::new();
         let mut begin = match self.step {
             TimeStep::Minute => keys::start_of_hour(self.from),
             TimeStep::Hour | TimeStep::Day | TimeStep::Total => Day::containing(self.from).start(),
@@ -199,7 +206,7 @@ impl UsageQuery {
                     keys::day_book(Day::containing(begin), shard)
                 }
             });
-            book_ids.extend(shards.map(|book_id| (begin, book_id)));
+            books.extend(shards.map(|book| (begin, book)));
             begin = match self.step {
                 TimeStep::Minute => begin + HOUR,
                 TimeStep::Hour | TimeStep::Day | TimeStep::Total => {
@@ -207,11 +214,11 @@ impl UsageQuery {
                 }
             };
         }
-        book_ids
+        books
     }
 }
 
-/// Sums by the step that they began in, and by what they are kept apart by.
+/// Totals by the start of their step and by the values of the dimensions.
 #[derive(Debug)]
 struct UsageTable<'a> {
     query: &'a UsageQuery,
@@ -223,7 +230,7 @@ impl<'a> UsageTable<'a> {
         Self { query, rows: BTreeMap::new() }
     }
 
-    /// Adds a row of a place whose first row would begin then.
+    /// Adds a row of a book whose first row starts at `begin`.
     fn add(&mut self, begin: Timestamp, row: &UsageRow) {
         let Some((number, dimensions)) = keys::parse_key(&row.key) else { return };
         let at = begin + self.query.step.resolution() * u32::from(number);

@@ -1,4 +1,4 @@
-//! `GET /verdicts`: what guards have found, the newest first.
+//! `GET /verdicts`: verdicts of guards, newest first.
 
 use civil_time::{Timestamp, rfc3339};
 use config::Role;
@@ -12,10 +12,10 @@ use super::pagination::read_page;
 use super::query::Query;
 use super::response::{AdminError, AdminResponse, AdminResult};
 
-/// At most so many names are looked at for one answer; where more must be, the cursor goes on.
+/// Names examined at most for one response; the cursor continues after them.
 const MAX_NAMES_READ: usize = 2_000;
 
-/// What a name behind [`NAMES`] may be chosen by, in the order in which it stands there.
+/// Filters, in the order of their values in a name after [`VERDICT_PREFIX`].
 const FILTERS: [&str; 4] = ["consumer", "guard", "label", "result"];
 
 pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
@@ -24,7 +24,7 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
     let wanted = FILTERS.map(|name| query.get(name).map(key_part));
     let (from, to) = (parse_moment(&query, "from")?, parse_moment(&query, "to")?);
     let limit = query.page_limit()?;
-    // What people have said is not for everybody who may look.
+    // Content of users needs a higher role than verdicts alone.
     let shows_content = request.operator.role >= Role::Editor;
     let found =
         read_page(&request.key_store(), VERDICT_PREFIX, query.get("cursor"), MAX_NAMES_READ)
@@ -36,7 +36,7 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
         }
         seen += 1;
         let at = timestamp_of(name);
-        // The newest come first, so that none of the time that is asked for follows.
+        // Newest first: no later name is in the requested time range.
         is_over = from.is_some_and(|from| at < from);
         if is_over {
             break;
@@ -63,7 +63,7 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
     Ok(AdminResponse::json(&json!({ "data": verdicts, "cursor": cursor })))
 }
 
-/// When a verdict of this name was given.
+/// Time of the verdict with this name.
 fn timestamp_of(name: &str) -> Timestamp {
     let left =
         name.split('-').next().and_then(|time| time.parse().ok()).unwrap_or(MAX_TIMESTAMP_MILLIS);

@@ -1,6 +1,6 @@
-//! `/words/{list}`: lists of words that guards read from the store.
+//! `/words/{list}`: word lists that guards read from the store.
 //!
-//! A list that is put counts everywhere a minute later. It is not said here which guards read it.
+//! A change takes effect everywhere within a minute. The API does not show which guards use a list.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -28,16 +28,20 @@ pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     Ok(AdminResponse::json(&json!({ "list": name, "count": words.len(), "words": words })))
 }
 
-/// `PUT /words/{list}`: one that is there is replaced.
+/// `PUT /words/{list}`: creates or replaces a list.
 pub(super) async fn put<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     request.parse_query(&[])?;
     let (name, key) = word_list_key(request)?;
     let WordListDocument { words } = parse_object(&request.body)?;
     for (position, word) in words.iter().enumerate() {
-        // What is stored has one word in each line.
+        // The stored format has one word per line.
         if word.trim().is_empty() || word.contains(['\n', '\r']) {
             let param = format!("words[{position}]");
-            return Err(AdminError::invalid(&param, format!("{word:?}"), "a word, in one line"));
+            return Err(AdminError::invalid(
+                &param,
+                format!("{word:?}"),
+                "a nonempty word without line breaks",
+            ));
         }
     }
     let count = words.len();
@@ -59,7 +63,7 @@ pub(super) async fn delete<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
     Ok(AdminResponse::no_content())
 }
 
-/// The list's name, and where it is in the store.
+/// The list's name and its store key.
 fn word_list_key<'a, P>(request: &'a AdminRequest<'_, P>) -> Result<(&'a str, String), AdminError>
 where
     P: Host,
@@ -67,15 +71,14 @@ where
     let name = request.path_argument(0);
     let fits = |byte: u8| byte == b'-' || byte.is_ascii_digit() || byte.is_ascii_lowercase();
     if name.len() > MAX_NAME_BYTES || !name.bytes().all(fits) {
-        let expected = "lower-case letters, digits and hyphens, at most 64";
+        let expected = "at most 64 lower-case letters, digits, and hyphens";
         return Err(AdminError::invalid("list", format!("{name:?}"), expected));
     }
     Ok((name, format!("{WORD_LIST_PREFIX}{name}")))
 }
 
-/// The longest name of a list, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
 fn not_found_error() -> AdminError {
-    AdminError::not_found("list_not_found", "There is no such list of words.")
+    AdminError::not_found("list_not_found", "This word list does not exist.")
 }

@@ -1,28 +1,29 @@
-//! What has changed between two documents, in words that a person would use.
+//! Structural diff of two configuration documents, with readable paths.
 //!
-//! Lists of things with an `id` are compared by it, so that one which moved or has a new neighbour does
-//! not look changed. It knows nothing of what the fields mean.
+//! Lists of objects with an `id` are compared by id, so a moved item or a new neighbor is not reported
+//! as a change. The diff does not interpret fields.
 
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// One thing that is not what it was.
+/// One difference between two documents.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DocumentChange {
-    /// Where: `routes.chat.targets[0].weight`.
+    /// Path of the value, such as `routes.chat.targets[0].weight`.
     pub path: String,
-    /// What stood there; `None`: nothing.
+    /// The value before; `None` if it was absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
-    /// What stands there; `None`: nothing any more.
+    /// The value after; `None` if it is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
 }
 
 impl fmt::Display for DocumentChange {
-    /// `routes.chat.targets[0].weight: 90 → 80`; `+` and `-` for what came and what went.
+    /// Formats a change as `routes.chat.targets[0].weight: 90 → 80`; `+` marks an added and `-` a
+    /// removed value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = &self.path;
         match (&self.before, &self.after) {
@@ -34,7 +35,7 @@ impl fmt::Display for DocumentChange {
     }
 }
 
-/// Everything that has changed, in the order of the names.
+/// Returns all changes, members in alphabetical order.
 pub fn diff_documents(before: &Value, after: &Value) -> Vec<DocumentChange> {
     let mut changes = Vec::new();
     diff_values("", before, after, &mut changes);
@@ -73,7 +74,7 @@ fn diff_lists(path: &str, old: &[Value], new: &[Value], changes: &mut Vec<Docume
         for (id, after) in is.iter().zip(new).filter(|(id, _)| !was.contains(id)) {
             diff_optional(&member_path(path, id), None, Some(after), changes);
         }
-        // The first of two that fit is taken, so that their order says something.
+        // The first matching route is taken, so the order of items is significant.
         let both = |these: &[&str], those: &[&str]| -> Vec<Value> {
             these.iter().filter(|id| those.contains(id)).map(|id| Value::from(*id)).collect()
         };
@@ -83,7 +84,7 @@ fn diff_lists(path: &str, old: &[Value], new: &[Value], changes: &mut Vec<Docume
             changes.push(new_change(&path, Some(&before.into()), Some(&after.into())));
         }
     } else if old.iter().chain(new).all(|item| !item.is_object() && !item.is_array()) {
-        // A few words are read at a glance.
+        // A list of scalars is shown whole.
         if old != new {
             let (before, after) = (Value::from(old.to_vec()), Value::from(new.to_vec()));
             changes.push(new_change(path, Some(&before), Some(&after)));
@@ -115,7 +116,7 @@ fn member_path(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// The ids of a list, where everything in it has one of its own.
+/// The ids of a list; `None` unless every item has a unique `id`.
 fn list_ids(list: &[Value]) -> Option<Vec<&str>> {
     let ids: Option<Vec<&str>> = list.iter().map(|item| item.get("id")?.as_str()).collect();
     let ids = ids?;
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weight_is_named_by_its_route() {
+    fn changed_weight_path_names_its_route() {
         assert_diff(
             json!({ "routes": [route("other", 1), route("chat", 90)] }),
             json!({ "routes": [route("other", 1), route("chat", 80)] }),
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_what_went_and_what_moved() {
+    fn added_removed_and_moved_items_are_listed() {
         assert_diff(
             json!({ "routes": [route("a", 1), route("b", 1)], "cache": { "ttl": "1h" } }),
             json!({ "routes": [{ "id": "c" }, route("b", 1), route("a", 2)], "server": {} }),
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_without_ids() {
+    fn lists_without_ids_are_compared_by_position() {
         assert_diff(json!({ "l": [1, 2] }), json!({ "l": [2] }), &["  l: [1,2] → [2]"]);
         assert_diff(json!({ "l": [] }), json!({ "l": ["x"] }), &[r#"  l: [] → ["x"]"#]);
         assert_diff(
@@ -179,7 +180,7 @@ mod tests {
             json!({ "l": [{ "a": 2 }] }),
             &["  l[0].a: 1 → 2", r#"- l[1]: {"b":1}"#],
         );
-        // The same id twice is no name.
+        // A duplicate id identifies nothing.
         assert_diff(
             json!({ "l": [{ "id": "x" }, { "id": "x", "n": 1 }] }),
             json!({ "l": [{ "id": "x" }, { "id": "x", "n": 2 }] }),

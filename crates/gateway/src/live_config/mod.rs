@@ -1,12 +1,13 @@
-//! Configuration that changes while the gateway runs: which version of the document is in force, all
-//! those before it, and how every isolate comes to serve the newest.
+//! Configuration versions: the document in force, its history, and how every isolate comes to serve the
+//! newest version.
 //!
-//! The store shows old states and knows no transactions. So the ledger says which version is in force
-//! (a register that is replaced only by whoever knows what stands in it), and the store holds what was
-//! said: documents by their hash, a stamp for each version, and a copy of the current one that every
-//! isolate follows. Whatever a crash leaves undone of the latter two is done by the next one who looks.
+//! The key-value store may show older states and has no transactions. The ledger decides which version
+//! is in force: a register is replaced only by a writer that names its current value. The store holds
+//! the rest: documents by hash, one entry for each version, and a copy of the current version that every
+//! isolate polls. If an isolate crashes between these writes, the next isolate that reads the register
+//! completes them.
 //!
-//! Nothing here knows who may change a document: that is the admin plane's.
+//! Permissions are the admin API's concern, not this module's.
 
 mod diff;
 mod reloading_gateway;

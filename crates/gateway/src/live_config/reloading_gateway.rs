@@ -1,9 +1,9 @@
-//! Where a host's requests arrive: it keeps the gateway that is open, and opens the next one when the
-//! configuration changes. Requests that are under way keep the one that they began with.
+//! Keeps the gateway of the version in force and replaces it when the configuration changes. Requests in
+//! flight keep the gateway that they began with.
 //!
-//! How old what it serves may be, in an isolate that did not take the change itself: [`LATE`] here, and
-//! as long as the host's own cache shows what is no more (a shell asks for 30 s). Together less than a
-//! minute, for the first request after a long pause too.
+//! Staleness in an isolate that did not make the change itself is bounded by [`REFRESH_DEADLINE`] plus
+//! the cache of the host's store (shells request 30 s): together less than a minute, also for the first
+//! request after a long pause.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -20,28 +20,28 @@ use crate::host::{Host, futures};
 use super::version::VersionInfo;
 use super::version_store::VersionStore;
 
-/// After so long somebody looks whether there is another version, beside the requests.
+/// Age of the last check after which the store is polled in the background.
 const REFRESH_AFTER: Duration = Duration::from_secs(15);
-/// After so long requests wait for that look.
+/// Age of the last check after which requests wait for a new one.
 const REFRESH_DEADLINE: Duration = Duration::from_secs(25);
-/// The wait between two looks where the first has not come to an end, or failed.
+/// Minimum time between two checks while one is pending or has failed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a look may take: beyond it the store counts as away.
+/// Timeout of a check; after it, the store counts as unavailable.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A host keeps one for as long as it lives.
+/// The gateway in force, with the state of its reloading.
 #[derive(Debug, Default)]
 pub struct ReloadingGateway {
     current: RefCell<Option<ActiveGateway>>,
-    /// When the store last said what is in force.
+    /// Start of the last check that succeeded.
     confirmed_at: Cell<Timestamp>,
-    /// When it was last asked.
+    /// Start of the last check.
     requested_at: Cell<Timestamp>,
-    /// Whether it did not answer.
+    /// Whether the last check failed.
     store_unavailable: Cell<bool>,
-    /// The newest version that the store has shown, or was shown from here.
+    /// The newest version known to be in the store's polled copy.
     published_version: Cell<u64>,
-    /// A document that cannot be served here, which is said once.
+    /// ETag of a document that cannot be served here, which is logged once.
     rejected_document: RefCell<Option<String>>,
 }
 
@@ -51,13 +51,13 @@ struct ActiveGateway {
     version: VersionInfo,
 }
 
-/// When a look is due.
+/// Whether and how the store is polled for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refresh {
     None,
-    /// Beside the request.
+    /// Concurrently with the request.
     InBackground,
-    /// Before the request.
+    /// Before the request continues.
     Blocking,
 }
 
@@ -66,31 +66,31 @@ impl ReloadingGateway {
     pub(crate) async fn current<P: Host>(self: &Rc<Self>, host: &P) -> Option<Rc<Gateway>> {
         let closed = self.current.borrow().is_none();
         match self.refresh_due(host.now()) {
-            // Apart, so that requests do not carry the room that these take.
+            // Boxed to keep the request future small.
             Refresh::Blocking | Refresh::InBackground if closed => {
                 Box::pin(self.open_first(host)).await
             }
             Refresh::Blocking => Box::pin(self.refresh(host)).await,
             Refresh::InBackground => {
                 self.requested_at.set(host.now());
-                let (reloading_gateway, task_host) = (Rc::clone(self), host.clone());
-                host.defer(async move { reloading_gateway.refresh(&task_host).await });
+                let (this, task_host) = (Rc::clone(self), host.clone());
+                host.defer(async move { this.refresh(&task_host).await });
             }
             Refresh::None => {}
         }
         self.current.borrow().as_ref().map(|open| Rc::clone(&open.gateway))
     }
 
-    /// The version that is served here.
+    /// The version that is served here; `None` if there is none.
     pub fn version(&self) -> Option<VersionInfo> {
         self.current.borrow().as_ref().map(|open| open.version.clone())
     }
 
     fn refresh_due(&self, now: Timestamp) -> Refresh {
-        // A clock that went back must not make an answer last.
+        // A clock that went back must not extend the age limit.
         let since = |then: Timestamp| if then > now { Duration::MAX } else { now.since(then) };
         if self.current.borrow().is_none() {
-            // What cannot be served is not read again for every request; what could not be asked is.
+            // A rejected document is not read again for every request; a failed read is.
             let is_known = self.rejected_document.borrow().is_some()
                 && since(self.requested_at.get()) < RETRY_INTERVAL;
             return if is_known { Refresh::None } else { Refresh::Blocking };
@@ -99,7 +99,7 @@ impl ReloadingGateway {
         if age < REFRESH_AFTER {
             Refresh::None
         } else if age >= REFRESH_DEADLINE && !self.store_unavailable.get() {
-            // Each of them asks: on Workers a request may not wait for what another one has begun.
+            // Every request polls: on Workers a request cannot wait for I/O that another one began.
             Refresh::Blocking
         } else if since(self.requested_at.get()) < RETRY_INTERVAL {
             Refresh::None
@@ -108,10 +108,10 @@ impl ReloadingGateway {
         }
     }
 
-    /// Opens the first gateway: by the newest version, else by the document that was deployed.
+    /// Opens the first gateway: by the newest version, else by the deployed document.
     ///
-    /// While the store is away nobody knows whether there is a version. Refusing everything would be
-    /// worse than the deployed document, which somebody meant to be served.
+    /// While the store is unavailable, the newest version is unknown. Serving the deployed document is
+    /// better than refusing every request.
     async fn open_first<P: Host>(&self, host: &P) {
         if let Some((version, document)) = self.fetch_current(host).await
             && let Ok(Ok(opened)) = self.load(host, &version, &document).await
@@ -120,9 +120,9 @@ impl ReloadingGateway {
         }
         let deployed = match host.document().await {
             Ok(deployed) => deployed,
-            // Whoever has the settings may come back: the next request asks again.
+            // The settings may come back: the next request tries again.
             Err(error) => {
-                return host.warn(&format!("The settings cannot be read: {error}"));
+                return host.warn(&format!("Reading the host's settings failed: {error}"));
             }
         };
         let version = VersionInfo::deployed(&deployed);
@@ -131,13 +131,13 @@ impl ReloadingGateway {
         }
     }
 
-    /// Looks whether there is a newer version, and serves it.
+    /// Polls the store and serves a newer version.
     async fn refresh<P: Host>(&self, host: &P) {
         let Some((version, document)) = self.fetch_current(host).await else { return };
         self.apply_if_newer(host, &version, &document).await;
     }
 
-    /// Serves a version, if it is newer than what is served and can be.
+    /// Serves a version if it is valid and newer than the one in force.
     pub(crate) async fn apply_if_newer<P: Host>(
         &self,
         host: &P,
@@ -152,7 +152,7 @@ impl ReloadingGateway {
         }
     }
 
-    /// Serves a version that was read here, unless a newer one is served.
+    /// Serves a loaded version, unless a newer one is served.
     pub(crate) fn apply(&self, version: &VersionInfo, opened: LoadedConfig) {
         self.swap(version.clone(), |before| match before {
             Some(before) => before.with_config(opened.config, opened.secrets),
@@ -160,15 +160,15 @@ impl ReloadingGateway {
         });
     }
 
-    /// What the store says is in force; `None`: nothing was ever put, or it is away.
+    /// Polls the store's copy; `None` if no document was ever put, or if the store is unavailable.
     async fn fetch_current<P: Host>(&self, host: &P) -> Option<(VersionInfo, String)> {
         let now = host.now();
         self.requested_at.set(now);
-        let looked = futures::timeout(host, STORE_TIMEOUT, VersionStore(host).current()).await;
-        match looked.unwrap_or_else(|| Err(HostError::new("no answer in time"))) {
+        let polled = futures::timeout(host, STORE_TIMEOUT, VersionStore(host).current()).await;
+        match polled.unwrap_or_else(|| Err(HostError::new("timeout"))) {
             Ok(found) => {
                 self.store_unavailable.set(false);
-                // What was true when it was asked, not when it was answered.
+                // The answer was true at the start of the check, not at its end.
                 self.confirmed_at.set(now);
                 if let Some((version, _)) = &found {
                     self.note_published(version.version);
@@ -178,7 +178,7 @@ impl ReloadingGateway {
             Err(error) => {
                 if !self.store_unavailable.replace(true) {
                     host.warn(&format!(
-                        "The store cannot be asked for the configuration, the last one is served: {error}"
+                        "Polling the store for the configuration failed, the last version stays in force: {error}"
                     ));
                 }
                 None
@@ -186,7 +186,7 @@ impl ReloadingGateway {
         }
     }
 
-    /// Reads a document as it would be served here. What is wrong with it is logged once.
+    /// Loads a document. Its problems are logged once.
     async fn load<P: Host>(
         &self,
         host: &P,
@@ -206,12 +206,12 @@ impl ReloadingGateway {
                     *self.rejected_document.borrow_mut() = Some(tag);
                 }
             }
-            Err(error) => host.warn(&format!("The settings cannot be read: {error}")),
+            Err(error) => host.warn(&format!("Reading the host's settings failed: {error}")),
         }
         read
     }
 
-    /// Puts a gateway in the place of the one that is open, unless that is as new.
+    /// Replaces the gateway unless its version is as new.
     fn swap(&self, version: VersionInfo, make: impl FnOnce(Option<&Rc<Gateway>>) -> Rc<Gateway>) {
         let mut open = self.current.borrow_mut();
         if open.as_ref().is_some_and(|open| open.version.version >= version.version) {
@@ -221,12 +221,12 @@ impl ReloadingGateway {
         *open = Some(ActiveGateway { gateway, version });
     }
 
-    /// Notes that those who follow can see a version.
+    /// Records that the polled copy holds a version.
     pub(crate) fn note_published(&self, version: u64) {
         self.published_version.set(self.published_version.get().max(version));
     }
 
-    /// Whether those who follow are known to see a version.
+    /// Whether the polled copy is known to hold a version.
     pub(crate) fn has_published(&self, version: u64) -> bool {
         self.published_version.get() >= version
     }
@@ -264,27 +264,27 @@ mod tests {
         assert_eq!(
             reloading_gateway.refresh_due(NOW),
             expected,
-            "seen {seen} s ago, asked {asked} s ago"
+            "confirmed {seen} s ago, requested {asked} s ago"
         );
     }
 
     #[test]
-    fn what_is_known_is_never_too_old() {
+    fn refresh_due_depends_on_age_and_availability() {
         assert_due(0, 0, false, Refresh::None);
         assert_due(14, 14, false, Refresh::None);
         assert_due(15, 15, false, Refresh::InBackground);
         assert_due(16, 1, false, Refresh::None);
         assert_due(24, 5, false, Refresh::InBackground);
-        // However many ask: an isolate that slept for an hour must not serve what was then.
+        // An isolate that was idle for an hour must not serve its old version.
         assert_due(25, 0, false, Refresh::Blocking);
         assert_due(3_600, 1, false, Refresh::Blocking);
-        // A store that is away is asked again beside the requests.
+        // An unavailable store is polled again in the background.
         assert_due(25, 1, true, Refresh::None);
         assert_due(3_600, 5, true, Refresh::InBackground);
     }
 
     #[test]
-    fn a_clock_that_goes_back_makes_nothing_last() {
+    fn refresh_after_clock_went_back_is_blocking() {
         let reloading_gateway = open();
         let later = Timestamp::from_millis(10_000_000);
         reloading_gateway.confirmed_at.set(later);

@@ -1,13 +1,15 @@
-//! Versions as they are kept: the order of the steps in which one comes to be, and what finds them.
+//! Stored versions: the commit protocol, and lookups.
 //!
-//! 1. `config/document/<hash>`: the document, for ever. Nobody is led to it yet.
-//! 2. `config/version/<number, counting down>-<nonce>`: the stamp, for ever. Nobody is led to it yet.
-//! 3. The register `config` of the ledger: this is the change. Who was second is told so.
-//! 4. `config/current`: stamp and document, which every isolate follows.
+//! 1. `config/document/<hash>`: the document, kept forever. Nothing refers to it yet.
+//! 2. `config/version/<number, counting down>-<nonce>`: the version's metadata, kept forever. Nothing
+//! refers to it yet.
+//! 3. The register `config` of the ledger: this is the commit. A concurrent second writer gets a
+//! conflict.
+//! 4. `config/current`: metadata and document, the copy that every isolate polls.
 //!
-//! A crash before the third step has changed nothing; after it, whoever looks at the register next does
-//! the fourth. Each stamp names the attempt before it, so that one which lost is not taken for a
-//! version, and a history is read without a listing.
+//! A crash before step 3 changes nothing. After it, the next reader of the register completes step 4.
+//! Each version's metadata names the attempt before it, so a lost attempt is never taken for a version,
+//! and the history is read without a listing.
 
 use std::time::Duration;
 
@@ -20,34 +22,34 @@ use crate::limits::ledger_client;
 
 use super::version::{VersionInfo, attempt_key, attempts_prefix, document_hash};
 
-/// The place and the name of the register.
+/// Name of the register, and of its book.
 const REGISTER_NAME: &str = "config";
-/// What every isolate follows.
+/// Store key of the copy that every isolate polls.
 const CURRENT_KEY: &str = "config/current";
-/// How often the ledger is asked again whether something was written.
+/// Attempts to commit; a repeated commit changes nothing.
 const COMMIT_TRIES: u32 = 3;
-/// How often the copy that isolates follow is written where it does not succeed, off anybody's path,
-/// and the wait before; it doubles. Workers KV takes one write of a name in a second.
+/// Background attempts to write the polled copy, and the delay before the first one; the delay doubles.
+/// Workers KV accepts one write of a key per second.
 const PUBLISH_TRIES: u32 = 5;
 const PUBLISH_BACKOFF: Duration = Duration::from_millis(1_500);
 
-/// The versions of one gateway, wherever its isolates are.
+/// The versions of one gateway, shared by all its isolates.
 #[derive(Debug)]
 pub(crate) struct VersionStore<'a, P>(pub(crate) &'a P);
 
-/// What became of an attempt.
+/// Result of a commit.
 #[derive(Debug)]
 pub(crate) enum CommitOutcome {
-    /// It is in force.
+    /// The version is in force.
     Committed,
-    /// Somebody else was first, with this version.
+    /// Another writer committed this version first.
     Conflict(VersionInfo),
-    /// Nobody can say: the ledger did not answer.
+    /// The ledger did not reply: the version may or may not be in force.
     Unknown,
 }
 
 impl<P: Host> VersionStore<'_, P> {
-    /// The version in force, by the ledger, which is never behind.
+    /// The version in force according to the ledger, which is never stale.
     pub(crate) async fn head(&self) -> Result<VersionInfo, HostError> {
         let register = self
             .call_register(&Operation::ReadRegister { register: REGISTER_NAME.to_owned() })
@@ -58,48 +60,44 @@ impl<P: Host> VersionStore<'_, P> {
         json::from_text(&register.text).map_err(corrupt)
     }
 
-    /// What isolates follow: `None` where no document was ever put. It may be behind.
+    /// The copy that isolates poll; `None` if no document was ever put. It may be stale.
     pub(crate) async fn current(&self) -> Result<Option<(VersionInfo, String)>, HostError> {
         let Some(bytes) = self.0.get(CURRENT_KEY).await? else { return Ok(None) };
         let text = str::from_utf8(&bytes).map_err(corrupt)?;
-        let (stamp, document) = text.split_once('\n').ok_or_else(|| corrupt("no end of line"))?;
-        let version: VersionInfo = json::from_text(stamp).map_err(corrupt)?;
-        if document_hash(document) != version.hash {
-            return Err(corrupt("another document than its stamp says"));
+        let (info, document) =
+            text.split_once('\n').ok_or_else(|| corrupt("no line break after the metadata"))?;
+        let info: VersionInfo = json::from_text(info).map_err(corrupt)?;
+        if document_hash(document) != info.hash {
+            return Err(corrupt("the document does not match its hash"));
         }
-        Ok(Some((version, document.to_owned())))
+        Ok(Some((info, document.to_owned())))
     }
 
-    /// The document of a version; `None` where the store does not show it yet.
-    pub(crate) async fn document(
-        &self,
-        version: &VersionInfo,
-    ) -> Result<Option<String>, HostError> {
-        if version.version == 0 {
+    /// The document of a version; `None` if the store does not show it yet.
+    pub(crate) async fn document(&self, info: &VersionInfo) -> Result<Option<String>, HostError> {
+        if info.version == 0 {
             return Ok(Some(self.0.document().await?.into_owned()));
         }
-        let document = self.0.get(&version.document_key()).await?;
+        let document = self.0.get(&info.document_key()).await?;
         document.map(to_text).transpose()
     }
 
-    /// The version before another one; `None` before the first of all.
+    /// The version before another one; `None` before version 0.
     pub(crate) async fn previous(
         &self,
-        version_info: &VersionInfo,
+        info: &VersionInfo,
     ) -> Result<Option<VersionInfo>, HostError> {
-        match version_info.version.checked_sub(1) {
+        match info.version.checked_sub(1) {
             None => Ok(None),
-            Some(version) => self.get(version, &version_info.previous).await.map(Some),
+            Some(version) => self.get(version, &info.previous).await.map(Some),
         }
     }
 
-    /// A version by its number and nonce.
     pub(crate) async fn get(&self, version: u64, nonce: &str) -> Result<VersionInfo, HostError> {
         let found = self.get_if_exists(version, nonce).await?;
         found.ok_or_else(|| corrupt(attempt_key(version, nonce)))
     }
 
-    /// A version by its number and nonce, if there is one.
     pub(crate) async fn get_if_exists(
         &self,
         version: u64,
@@ -112,9 +110,9 @@ impl<P: Host> VersionStore<'_, P> {
         bytes.map(|bytes| json::from_bytes(&bytes).map_err(corrupt)).transpose()
     }
 
-    /// A version by its number, at most that of `head`.
+    /// Returns a version by its number, which is at most that of `head`.
     ///
-    /// Where a number was attempted more than once, the way leads back from a later version.
+    /// If a number was attempted more than once, follows the links back from a later version.
     pub(crate) async fn get_by_number(
         &self,
         version: u64,
@@ -137,7 +135,7 @@ impl<P: Host> VersionStore<'_, P> {
         Ok(found)
     }
 
-    /// The nonce of a number that was attempted once, as far as the store shows.
+    /// The nonce of a number that, as far as the store shows, was attempted once.
     async fn only_nonce(&self, version: u64) -> Result<Option<String>, HostError> {
         let prefix = attempts_prefix(version);
         let mut names = self.0.list(&prefix, None).await?.names.into_iter();
@@ -145,82 +143,84 @@ impl<P: Host> VersionStore<'_, P> {
         Ok(first.filter(|_| names.next().is_none()))
     }
 
-    /// Writes down what a version will be. It is none yet.
+    /// Steps 1 and 2: stores the document and the metadata of an attempt.
     pub(crate) async fn prepare(
         &self,
-        version: &VersionInfo,
+        info: &VersionInfo,
         document: &str,
     ) -> Result<(), HostError> {
-        self.0.put(&version.document_key(), document.as_bytes().to_vec(), None).await?;
-        self.0.put(&version.entry_key(), to_line(version), None).await
+        self.0.put(&info.document_key(), document.as_bytes().to_vec(), None).await?;
+        self.0.put(&info.entry_key(), to_line(info), None).await
     }
 
-    /// Puts a prepared version in force, unless the one before it is not in force any more.
-    pub(crate) async fn commit(&self, version: &VersionInfo) -> CommitOutcome {
-        let text = String::from_utf8(to_line(version)).expect("JSON is text");
-        let (register, after) = (REGISTER_NAME.to_owned(), version.version - 1);
+    /// Step 3: puts a prepared version in force, unless the one before it was replaced meanwhile.
+    pub(crate) async fn commit(&self, info: &VersionInfo) -> CommitOutcome {
+        let text = String::from_utf8(to_line(info)).expect("JSON is text");
+        let (register, after) = (REGISTER_NAME.to_owned(), info.version - 1);
         let operation = Operation::Exchange { register, after, text };
         for _ in 0..COMMIT_TRIES {
-            // Said again it does nothing, and tells all the same what stands there.
+            // A repeated exchange changes nothing and returns the current value.
             let Ok(Register { text, .. }) = self.call_register(&operation).await else { continue };
             let Ok(now) = json::from_text::<VersionInfo>(&text) else { continue };
-            return self.resolve_outcome(version, now).await.unwrap_or(CommitOutcome::Unknown);
+            return self.resolve_outcome(info, now).await.unwrap_or(CommitOutcome::Unknown);
         }
         CommitOutcome::Unknown
     }
 
-    /// Whether an attempt was the one that counted. It may have been, and not be in force any more,
-    /// where the answer to it was lost.
+    /// Determines whether an attempt was committed. If the reply was lost, it may have been committed
+    /// and replaced since.
     async fn resolve_outcome(
         &self,
-        version: &VersionInfo,
+        info: &VersionInfo,
         now: VersionInfo,
     ) -> Result<CommitOutcome, HostError> {
         let mut same = now.clone();
-        while same.version > version.version {
+        while same.version > info.version {
             same = self.get(same.version - 1, &same.previous).await?;
         }
-        if same == *version {
+        if same == *info {
             return Ok(CommitOutcome::Committed);
         }
-        // It was one attempt too many. Whoever finds it all the same is not misled.
-        let _ = self.0.delete(&version.entry_key()).await;
+        // The attempt lost. If this delete fails, the entry does no harm.
+        let _ = self.0.delete(&info.entry_key()).await;
         Ok(CommitOutcome::Conflict(now))
     }
 
-    /// Shows a version in force to those who follow. Whoever was slow, and so has hidden a newer one,
-    /// puts that right.
-    async fn write_current(&self, version: &VersionInfo, document: &str) -> Result<(), HostError> {
-        let (mut version, mut document) = (version.clone(), document.to_owned());
+    /// Step 4: writes the copy that isolates poll. A slow writer that has overwritten a newer version
+    /// writes that one again.
+    async fn write_current(&self, info: &VersionInfo, document: &str) -> Result<(), HostError> {
+        let (mut info, mut document) = (info.clone(), document.to_owned());
         loop {
-            let mut value = to_line(&version);
+            let mut value = to_line(&info);
             value.push(b'\n');
             value.extend_from_slice(document.as_bytes());
             self.0.put(CURRENT_KEY, value, None).await?;
             let head = self.head().await?;
-            if head.version <= version.version {
+            if head.version <= info.version {
                 return Ok(());
             }
-            let Some(newer) = self.document(&head).await? else { return Err(corrupt("hidden")) };
-            (version, document) = (head, newer);
+            let Some(newer) = self.document(&head).await? else {
+                return Err(corrupt("the document of the newest version is missing"));
+            };
+            (info, document) = (head, newer);
         }
     }
 
-    /// Shows a version in force to those who follow, later where the store does not take it now.
-    pub(crate) async fn publish(&self, version: &VersionInfo, document: &str) {
-        if self.write_current(version, document).await.is_ok() {
+    /// Step 4, retried in the background if the store fails.
+    pub(crate) async fn publish(&self, info: &VersionInfo, document: &str) {
+        if self.write_current(info, document).await.is_ok() {
             return;
         }
-        let (task_host, version, document) = (self.0.clone(), version.clone(), document.to_owned());
+        let (task_host, info, document) = (self.0.clone(), info.clone(), document.to_owned());
         self.0.defer(async move {
             for attempt in 0..PUBLISH_TRIES {
                 task_host.sleep(PUBLISH_BACKOFF * (1 << attempt)).await;
-                if VersionStore(&task_host).write_current(&version, &document).await.is_ok() {
+                if VersionStore(&task_host).write_current(&info, &document).await.is_ok() {
                     return;
                 }
             }
             task_host.warn(
-                "The configuration was changed, but the store did not take it for the others.",
+                "The configuration was changed, but the copy that isolates poll could not be written: the store is unavailable.",
             );
         });
     }
@@ -233,14 +233,14 @@ impl<P: Host> VersionStore<'_, P> {
             | LedgerReply::Denied(_)
             | LedgerReply::Done
             | LedgerReply::Balances(_)
-            | LedgerReply::Usage(_) => Err(HostError::new("the ledger spoke of something else")),
+            | LedgerReply::Usage(_) => Err(HostError::new("unexpected ledger reply")),
         }
     }
 }
 
-/// A stamp in one line.
-fn to_line(version: &VersionInfo) -> Vec<u8> {
-    serde_json::to_vec(version).expect("a stamp has only plain members")
+/// Serializes a version's metadata in one line.
+fn to_line(info: &VersionInfo) -> Vec<u8> {
+    serde_json::to_vec(info).expect("all members are plain")
 }
 
 fn to_text(bytes: Bytes) -> Result<String, HostError> {
@@ -248,7 +248,7 @@ fn to_text(bytes: Bytes) -> Result<String, HostError> {
 }
 
 fn corrupt(reason: impl std::fmt::Display) -> HostError {
-    HostError::new(format!("a version of the configuration is not what it was: {reason}"))
+    HostError::new(format!("corrupt configuration version: {reason}"))
 }
 
 #[cfg(test)]
@@ -258,31 +258,31 @@ mod tests {
 
     use super::{CommitOutcome, VersionStore};
 
-    fn stamp(version: u64, nonce: &str, previous: &str) -> VersionInfo {
+    fn info(version: u64, nonce: &str, previous: &str) -> VersionInfo {
         let (nonce, previous) = (nonce.to_owned(), previous.to_owned());
         VersionInfo { version, nonce, previous, ..VersionInfo::deployed(&format!("{version}")) }
     }
 
-    fn attempt(fake_host: &FakeHost, version: &VersionInfo) -> CommitOutcome {
-        block_on(VersionStore(fake_host).prepare(version, &version.version.to_string()))
+    fn attempt(fake_host: &FakeHost, info: &VersionInfo) -> CommitOutcome {
+        block_on(VersionStore(fake_host).prepare(info, &info.version.to_string()))
             .expect("the store is there");
-        block_on(VersionStore(fake_host).commit(version))
+        block_on(VersionStore(fake_host).commit(info))
     }
 
     #[test]
-    fn an_attempt_that_lost_is_no_version() {
+    fn attempt_after_conflict_is_no_version() {
         let fake_host = FakeHost::new();
-        assert!(matches!(attempt(&fake_host, &stamp(1, "a", "")), CommitOutcome::Committed));
-        let CommitOutcome::Conflict(winner) = attempt(&fake_host, &stamp(1, "b", "")) else {
-            panic!("somebody was first")
+        assert!(matches!(attempt(&fake_host, &info(1, "a", "")), CommitOutcome::Committed));
+        let CommitOutcome::Conflict(winner) = attempt(&fake_host, &info(1, "b", "")) else {
+            panic!("the first attempt won")
         };
-        assert_eq!(winner, stamp(1, "a", ""));
-        assert!(!fake_host.entries().contains_key(&stamp(1, "b", "").entry_key()));
-        // One whose isolate died stays, and is passed over.
-        block_on(VersionStore(&fake_host).prepare(&stamp(1, "0", ""), "1"))
+        assert_eq!(winner, info(1, "a", ""));
+        assert!(!fake_host.entries().contains_key(&info(1, "b", "").entry_key()));
+        // The attempt of an isolate that crashed stays, and is skipped.
+        block_on(VersionStore(&fake_host).prepare(&info(1, "0", ""), "1"))
             .expect("the store is there");
-        assert!(matches!(attempt(&fake_host, &stamp(2, "c", "a")), CommitOutcome::Committed));
-        assert!(matches!(attempt(&fake_host, &stamp(3, "d", "c")), CommitOutcome::Committed));
+        assert!(matches!(attempt(&fake_host, &info(2, "c", "a")), CommitOutcome::Committed));
+        assert!(matches!(attempt(&fake_host, &info(3, "d", "c")), CommitOutcome::Committed));
         let head = block_on(VersionStore(&fake_host).head()).expect("the ledger is there");
         for (version, expected) in [(3, "d"), (2, "c"), (1, "a"), (0, "")] {
             let found = block_on(VersionStore(&fake_host).get_by_number(version, &head))
@@ -292,28 +292,28 @@ mod tests {
     }
 
     #[test]
-    fn who_was_first_is_told_so_later_too() {
+    fn repeated_commit_of_replaced_version_is_committed() {
         let fake_host = FakeHost::new();
-        let first = stamp(1, "a", "");
+        let first = info(1, "a", "");
         assert!(matches!(attempt(&fake_host, &first), CommitOutcome::Committed));
-        assert!(matches!(attempt(&fake_host, &stamp(2, "b", "a")), CommitOutcome::Committed));
-        // The answer was lost, and meanwhile there was another version.
+        assert!(matches!(attempt(&fake_host, &info(2, "b", "a")), CommitOutcome::Committed));
+        // The reply was lost, and another version followed.
         assert!(matches!(
             block_on(VersionStore(&fake_host).commit(&first)),
             CommitOutcome::Committed
         ));
         assert!(
             fake_host.entries().contains_key(&first.entry_key()),
-            "it is a part of the history"
+            "the entry is part of the history"
         );
-        let late = block_on(VersionStore(&fake_host).commit(&stamp(1, "z", "")));
+        let late = block_on(VersionStore(&fake_host).commit(&info(1, "z", "")));
         assert!(matches!(late, CommitOutcome::Conflict(now) if now.version == 2));
     }
 
     #[test]
-    fn who_was_slow_does_not_hide_a_newer_version() {
+    fn slow_publish_of_older_version_keeps_newer_version() {
         let fake_host = FakeHost::new();
-        let (first, second) = (stamp(1, "a", ""), stamp(2, "b", "a"));
+        let (first, second) = (info(1, "a", ""), info(2, "b", "a"));
         attempt(&fake_host, &first);
         attempt(&fake_host, &second);
         block_on(VersionStore(&fake_host).publish(&second, "2"));
@@ -323,9 +323,9 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_is_not_whole_is_not_followed() {
+    fn current_copy_with_wrong_hash_is_an_error() {
         let fake_host = FakeHost::new();
-        let first = stamp(1, "a", "");
+        let first = info(1, "a", "");
         attempt(&fake_host, &first);
         block_on(VersionStore(&fake_host).publish(&first, "something else"));
         assert!(block_on(VersionStore(&fake_host).current()).is_err());

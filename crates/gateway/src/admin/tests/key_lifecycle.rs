@@ -1,4 +1,4 @@
-//! The whole life of a consumer and its keys, and what is left of it in the store.
+//! Life cycle of a consumer and its keys, their audit entries, and lists.
 
 use std::time::Duration;
 
@@ -10,8 +10,39 @@ use super::Fixture;
 
 const ADOPTED: &str = "sk-proj-0123456789";
 
+/// A fixture with the consumer `umbrella`, which the admin API created.
+fn fixture() -> Fixture {
+    let fixture = Fixture::new();
+    fixture.assert_status(
+        "POST consumers",
+        r#"{"id":"umbrella","group":"gold","routes":["chat"]}"#,
+        201,
+    );
+    fixture
+}
+
+/// Issues a key for `umbrella`.
+#[track_caller]
+fn issue(fixture: &Fixture) -> String {
+    let key = fixture.assert_status("POST consumers/umbrella/keys", r#"{"note":"laptop"}"#, 201);
+    key["key"].as_str().expect("it is shown once").to_owned()
+}
+
+/// Adopts [`ADOPTED`] for a consumer; returns the path of the key.
+#[track_caller]
+fn adopt(fixture: &Fixture, consumer: &str) -> String {
+    let body = format!(r#"{{"key":"{ADOPTED}"}}"#);
+    let line = format!("POST consumers/{consumer}/keys");
+    let adopted = fixture.assert_status(&line, &body, 201);
+    format!("consumers/{consumer}/keys/{}", adopted["id"].as_str().expect("an id"))
+}
+
+fn epoch_seconds(fixture: &Fixture) -> u64 {
+    fixture.fake.now().as_millis() / 1_000
+}
+
 #[test]
-fn from_the_first_key_to_the_last() {
+fn created_consumer_is_shown_and_listed() {
     let fixture = Fixture::new();
     let made = fixture.request_as_admin(
         "POST consumers",
@@ -20,10 +51,9 @@ fn from_the_first_key_to_the_last() {
     assert_eq!(made.status, 201);
     assert_eq!(made.headers["location"], "/admin/v1/consumers/umbrella");
     assert_eq!(made.headers["x-request-id"], "req_1");
-    let at = fixture.fake.now().as_millis() / 1_000;
     let umbrella = json!({
         "id": "umbrella", "group": "gold", "routes": ["chat"],
-        "source": "admin", "created_at": at, "created_by": "admin",
+        "source": "admin", "created_at": epoch_seconds(&fixture), "created_by": "admin",
     });
     assert_eq!(made.body, umbrella);
     assert_eq!(fixture.assert_status("GET consumers/umbrella", "", 200), umbrella);
@@ -32,84 +62,133 @@ fn from_the_first_key_to_the_last() {
         "id": "acme", "group": "gold", "routes": ["chat"], "source": "configuration",
     });
     assert_eq!(list, json!({ "data": [acme, umbrella], "cursor": null }));
+}
 
-    let key = fixture.assert_status("POST consumers/umbrella/keys", r#"{"note":"laptop"}"#, 201);
-    let secret = key["key"].as_str().expect("it is shown once").to_owned();
+#[test]
+fn issued_and_adopted_keys_work() {
+    let fixture = fixture();
+    let secret = issue(&fixture);
     assert_eq!(fixture.owner_of(&secret).as_deref(), Some("umbrella"));
     let body = format!(r#"{{"key":"{ADOPTED}","expires_at":"2026-01-01T01:00:00Z"}}"#);
     let adopted = fixture.assert_status("POST consumers/umbrella/keys", &body, 201);
-    assert_eq!((&adopted["key"], &adopted["adopted"]), (&json!(null), &json!(true)));
-    assert_eq!(adopted["expires_at"], at + 3_600);
+    assert_eq!(adopted["key"], json!(null));
+    assert_eq!(adopted["adopted"], true);
+    assert_eq!(adopted["expires_at"], epoch_seconds(&fixture) + 3_600);
     assert_eq!(fixture.owner_of(ADOPTED).as_deref(), Some("umbrella"));
+}
 
+#[test]
+fn key_list_holds_hints_and_no_keys() {
+    let fixture = fixture();
+    let secret = issue(&fixture);
+    adopt(&fixture, "umbrella");
     let keys = fixture.assert_status("GET consumers/umbrella/keys", "", 200);
     assert_eq!(keys["data"].as_array().map(Vec::len), Some(2));
     let shown = keys.to_string();
     assert!(!shown.contains(&secret) && !shown.contains(ADOPTED), "{shown}");
     assert!(shown.contains(r#""hint":"6789""#) && shown.contains(r#""note":"laptop""#), "{shown}");
+}
 
-    let path = format!("consumers/umbrella/keys/{}", adopted["id"].as_str().expect("an id"));
+#[test]
+fn key_works_until_its_expiry_is_changed() {
+    let fixture = fixture();
+    let path = adopt(&fixture, "umbrella");
+    let at = epoch_seconds(&fixture);
     let soon = format!(r#"{{"expires_at":{},"note":"soon over"}}"#, at + 60);
     assert_eq!(fixture.assert_status(&format!("PATCH {path}"), &soon, 200)["expires_at"], at + 60);
     fixture.fake.advance(Duration::from_secs(60));
     assert_eq!(fixture.owner_of(ADOPTED), None);
     let never = fixture.assert_status(&format!("PATCH {path}"), r#"{"expires_at":null}"#, 200);
-    assert_eq!((&never["expires_at"], &never["note"]), (&json!(null), &json!("soon over")));
+    assert_eq!(never["expires_at"], json!(null));
+    assert_eq!(never["note"], "soon over");
     assert_eq!(fixture.owner_of(ADOPTED).as_deref(), Some("umbrella"));
+}
 
+#[test]
+fn revoked_key_fails_and_can_be_adopted_again() {
+    let fixture = fixture();
+    let path = adopt(&fixture, "umbrella");
     fixture.assert_status(&format!("DELETE {path}"), "", 204);
     assert_eq!(fixture.owner_of(ADOPTED), None);
     fixture.assert_refused(&format!("DELETE {path}"), "", 404, "key_not_found");
-    // It is free again, for somebody else too.
-    let body = format!(r#"{{"key":"{ADOPTED}"}}"#);
-    fixture.assert_status("POST consumers/acme/keys", &body, 201);
+    adopt(&fixture, "acme");
     assert_eq!(fixture.owner_of(ADOPTED).as_deref(), Some("acme"));
+}
 
+#[test]
+fn null_in_patch_removes_members_of_consumer() {
+    let fixture = fixture();
     let patch = r#"{"group":null,"routes":null}"#;
     let changed = fixture.assert_status("PATCH consumers/umbrella", patch, 200);
-    assert_eq!((&changed["group"], &changed["changed_by"]), (&json!(null), &json!("admin")));
+    assert_eq!(changed["group"], json!(null));
+    assert_eq!(changed["routes"], json!(null));
+    assert_eq!(changed["changed_by"], "admin");
+}
+
+#[test]
+fn deleted_consumer_leaves_no_keys_and_frees_its_id() {
+    let fixture = fixture();
+    let secret = issue(&fixture);
+    adopt(&fixture, "acme");
     fixture.assert_status("DELETE consumers/umbrella", "", 204);
     assert_eq!(fixture.owner_of(&secret), None);
     fixture.assert_refused("GET consumers/umbrella", "", 404, "consumer_not_found");
-    assert_eq!(
-        (
-            fixture.count_entries("key/"),
-            fixture.count_entries("keys/"),
-            fixture.count_entries("consumer/")
-        ),
-        (1, 1, 0)
-    );
-    // The name is free at once, and brings no key back.
+    assert_eq!(fixture.count_entries("key/"), 1, "of the other consumer");
+    assert_eq!(fixture.count_entries("keys/"), 1, "of the other consumer");
+    assert_eq!(fixture.count_entries("consumer/"), 0);
     fixture.assert_status("POST consumers", r#"{"id":"umbrella"}"#, 201);
     assert_eq!(fixture.owner_of(&secret), None);
+}
 
+/// Changes everything once and more; returns the keys that were in use.
+fn change_everything(fixture: &Fixture) -> [String; 2] {
+    let secret = issue(fixture);
+    let path = adopt(fixture, "umbrella");
+    fixture.assert_status(&format!("PATCH {path}"), r#"{"note":"a"}"#, 200);
+    fixture.assert_status(&format!("PATCH {path}"), r#"{"note":"b"}"#, 200);
+    fixture.assert_status(&format!("DELETE {path}"), "", 204);
+    adopt(fixture, "acme");
+    fixture.assert_status("PATCH consumers/umbrella", r#"{"group":null}"#, 200);
+    fixture.assert_status("DELETE consumers/umbrella", "", 204);
+    fixture.assert_status("POST consumers", r#"{"id":"umbrella"}"#, 201);
+    [secret, ADOPTED.to_owned()]
+}
+
+#[test]
+fn every_change_has_an_audit_entry() {
+    let fixture = fixture();
+    change_everything(&fixture);
     let audit = fixture.assert_status("GET audit", "", 200);
-    let actions: Vec<&str> = audit["data"]
+    // Entries of one millisecond have no order.
+    let mut actions: Vec<&str> = audit["data"]
         .as_array()
         .expect("a list")
         .iter()
         .filter_map(|entry| entry["action"].as_str())
         .collect();
-    let mut expected = [
-        "consumer.create",
-        "key.issue",
-        "key.adopt",
-        "key.change",
-        "key.change",
-        "key.revoke",
-        "key.adopt",
+    actions.sort_unstable();
+    let expected = [
         "consumer.change",
-        "consumer.delete",
         "consumer.create",
+        "consumer.create",
+        "consumer.delete",
+        "key.adopt",
+        "key.adopt",
+        "key.change",
+        "key.change",
+        "key.issue",
+        "key.revoke",
     ];
-    // Entries of one millisecond stand in any order.
-    let mut sorted = actions.clone();
-    sorted.sort_unstable();
-    expected.sort_unstable();
-    assert_eq!(sorted, expected);
+    assert_eq!(actions, expected);
+}
 
-    // Nothing that is kept holds a secret in clear, or so much of it that the rest could be tried.
-    let secrets = [secret.as_str(), ADOPTED, "sk-acme-0123456789", super::ADMIN];
+#[test]
+fn stored_data_holds_no_part_of_a_secret() {
+    let fixture = fixture();
+    let [issued, adopted] = change_everything(&fixture);
+    issue(&fixture);
+    // Eight characters would leave few enough to guess.
+    let secrets = [issued.as_str(), &adopted, "sk-acme-0123456789", super::ADMIN];
     for (name, text) in fixture.fake.entries().into_iter().chain(fixture.fake.books()) {
         for piece in secrets.iter().flat_map(|secret| secret.as_bytes().windows(8)) {
             let piece = std::str::from_utf8(piece).expect("ASCII");
@@ -119,7 +198,7 @@ fn from_the_first_key_to_the_last() {
 }
 
 #[test]
-fn an_entry_says_who_did_what_when_and_from_where() {
+fn audit_entry_names_operator_action_time_and_address() {
     let fixture = Fixture::new();
     fixture.assert_status("POST consumers", r#"{"id":"umbrella"}"#, 201);
     fixture.fake.advance(Duration::from_secs(1));
@@ -151,7 +230,7 @@ fn an_entry_says_who_did_what_when_and_from_where() {
 }
 
 #[test]
-fn without_a_log_nothing_is_changed_and_what_failed_is_logged() {
+fn change_needs_an_audit_entry_and_its_failure_is_logged() {
     let fixture = Fixture::new();
     fixture.fake.set_ledger_unavailable(true);
     fixture.assert_refused("POST limits/all/_/adjust", r#"{"by":1}"#, 503, "ledger_unavailable");
@@ -166,14 +245,17 @@ fn without_a_log_nothing_is_changed_and_what_failed_is_logged() {
     assert_eq!(failed, [json!("ledger_unavailable"), json!(null)]);
     fixture.fake.set_ledger_unavailable(false);
     fixture.fake.set_store_unavailable(true);
-    let away = fixture.request_as_admin("POST limits/all/_/adjust", r#"{"by":1}"#);
-    assert_eq!((away.status.as_u16(), &away.headers["retry-after"]), (503, &"1".parse().unwrap()));
+    let unavailable = fixture.request_as_admin("POST limits/all/_/adjust", r#"{"by":1}"#);
+    assert_eq!(
+        (unavailable.status.as_u16(), &unavailable.headers["retry-after"]),
+        (503, &"1".parse().unwrap())
+    );
     fixture.fake.set_store_unavailable(false);
     assert_eq!(fixture.assert_status("GET limits/all/_", "", 200)["quotas"][0]["max"], 10);
 }
 
 #[test]
-fn lists_come_in_pages() {
+fn lists_are_complete_at_any_page_size() {
     let fixture = Fixture::new();
     for number in 0..8 {
         fixture.assert_status("POST consumers", &format!(r#"{{"id":"c{number}"}}"#), 201);

@@ -1,4 +1,4 @@
-//! Balances: how they stand, and how they are adjusted.
+//! Balances of limits, and their adjustment.
 
 use ledger::{Hold, Operation};
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::testing::fake_host::block_on;
 use super::Fixture;
 
 #[test]
-fn what_is_spent_reserved_and_left() {
+fn balance_shows_used_held_and_left_amounts() {
     let fixture = Fixture::new();
     let limit = &fixture.config.limits[0];
     let now = fixture.fake.now();
@@ -60,7 +60,7 @@ fn what_is_spent_reserved_and_left() {
 }
 
 #[test]
-fn what_makes_no_sense() {
+fn invalid_adjustment_is_refused() {
     let fixture = Fixture::new();
     fixture.assert_refused("GET limits/none/_", "", 404, "limit_not_found");
     assert_eq!(
@@ -89,7 +89,7 @@ fn what_makes_no_sense() {
 }
 
 #[test]
-fn a_value_that_may_be_secret_is_not_logged() {
+fn audit_target_of_header_value_is_a_digest() {
     let fixture = Fixture::new();
     fixture.assert_status("POST limits/header/sk-somebodys-key/adjust", r#"{"by":1}"#, 200);
     let audit = fixture.assert_status("GET audit", "", 200);

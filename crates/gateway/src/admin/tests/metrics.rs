@@ -1,4 +1,4 @@
-//! Metrics: what gateways have counted, as Prometheus reads it.
+//! Metrics of several isolates in Prometheus format.
 
 use std::rc::Rc;
 
@@ -15,7 +15,7 @@ use crate::testing::fake_host::block_on;
 use super::super::handle_request;
 use super::{ADMIN, Fixture};
 
-/// A request of an isolate whose answer came from `openai`.
+/// The record of a request that `openai` answered.
 fn record(fixture: &Fixture, consumer: &str) -> Record {
     let at = fixture.fake.now();
     let mut attempt = Attempt::start("openai/gpt-4o".to_owned(), Some(0), AttemptKind::Primary, at);
@@ -43,7 +43,7 @@ fn record(fixture: &Fixture, consumer: &str) -> Record {
     }
 }
 
-/// The answer as text, which must come to this status.
+/// Requests `/metrics`, which must return this status; returns the text.
 #[track_caller]
 fn scrape(fixture: &Fixture, token: &str, status: u16) -> String {
     let request = Request::get("/metrics").header("authorization", format!("Bearer {token}"));
@@ -58,19 +58,19 @@ fn scrape(fixture: &Fixture, token: &str, status: u16) -> String {
     String::from_utf8(body.to_vec()).expect("it is text")
 }
 
-/// Every sample of a metric.
+/// All samples of a metric.
 fn samples<'a>(page: &'a str, metric: &str) -> Vec<&'a str> {
     page.lines().filter(|line| line.starts_with(&format!("{metric}{{"))).collect()
 }
 
-fn isolate(fixture: &Fixture, limits: CardinalityLimits, records: &[Record]) {
-    let recorder = Rc::new(UsageAggregator::new(limits));
+fn isolate(fixture: &Fixture, bounds: CardinalityLimits, records: &[Record]) {
+    let recorder = Rc::new(UsageAggregator::new(bounds));
     records.iter().for_each(|record| recorder.record(&fixture.fake, record, 1_500_000));
     fixture.fake.run_deferred();
 }
 
 #[test]
-fn two_isolates_and_one_that_comes_later_add_up() {
+fn counters_of_all_isolates_are_summed() {
     let fixture = Fixture::new();
     for _ in 0..2 {
         isolate(
@@ -122,7 +122,7 @@ fn two_isolates_and_one_that_comes_later_add_up() {
 }
 
 #[test]
-fn limits_fallbacks_the_cache_and_guards() {
+fn limits_fallbacks_cache_and_guards_are_counted() {
     let fixture = Fixture::new();
     let at = fixture.fake.now();
     let mut fallen = record(&fixture, "acme");
@@ -175,7 +175,7 @@ fn limits_fallbacks_the_cache_and_guards() {
 }
 
 #[test]
-fn what_a_caller_names_stays_one_label() {
+fn special_characters_stay_in_one_label() {
     let fixture = Fixture::new();
     let odd = "a\"b\\c|d%7C\ne=f,g}";
     isolate(
@@ -194,12 +194,12 @@ fn what_a_caller_names_stays_one_label() {
 }
 
 #[test]
-fn consumers_beyond_the_bound_are_other() {
+fn consumers_beyond_the_bound_are_counted_as_other() {
     let fixture = Fixture::new();
-    let limits = CardinalityLimits { consumers: 2, ..CardinalityLimits::default() };
+    let bounds = CardinalityLimits { consumers: 2, ..CardinalityLimits::default() };
     let names = ["a", "b", "c", "d"];
     let records = names.map(|name| record(&fixture, name));
-    let recorder = Rc::new(UsageAggregator::new(limits));
+    let recorder = Rc::new(UsageAggregator::new(bounds));
     for record in records.iter().chain(&records) {
         recorder.record(&fixture.fake, record, 0);
         fixture.fake.run_deferred();
@@ -213,7 +213,7 @@ fn consumers_beyond_the_bound_are_other() {
     };
     assert_eq!(named.len(), 3, "{named:?}");
     assert_eq!((count("a"), count("b"), count("other")), (Some("2"), Some("2"), Some("4")));
-    // Who they are is still in the usage.
+    // Usage still separates them.
     let usage = fixture.assert_status("GET usage?by=consumer&to=2026-01-02", "", 400);
     assert_eq!(usage["error"]["param"], "to");
     let usage = fixture.assert_status("GET usage?by=consumer&to=2026-01-01T01:00:00Z", "", 200);
@@ -221,7 +221,7 @@ fn consumers_beyond_the_bound_are_other() {
 }
 
 #[test]
-fn a_ledger_that_is_away_for_a_while_loses_nothing() {
+fn unavailable_ledger_loses_no_counts() {
     let fixture = Fixture::new();
     let recorder = Rc::new(UsageAggregator::default());
     fixture.fake.set_ledger_unavailable(true);
@@ -230,7 +230,7 @@ fn a_ledger_that_is_away_for_a_while_loses_nothing() {
     let error = scrape(&fixture, ADMIN, 503);
     assert!(error.contains("ledger_unavailable"), "{error}");
     fixture.fake.set_ledger_unavailable(false);
-    // Its answers are lost: what it has done is said again, and counts once.
+    // Replies are lost: the operation is repeated and counts once.
     fixture.fake.set_ledger_drops_replies(true);
     recorder.record(&fixture.fake, &record(&fixture, "acme"), 0);
     fixture.fake.run_deferred();
@@ -244,21 +244,21 @@ fn a_ledger_that_is_away_for_a_while_loses_nothing() {
 }
 
 #[test]
-fn one_request_is_a_few_bytes_in_each_of_three_places() {
+fn request_adds_a_few_bytes_to_each_of_three_books() {
     let fixture = Fixture::new();
     isolate(&fixture, CardinalityLimits::default(), &[record(&fixture, "acme")]);
-    let mut kept = fixture.fake.books();
-    // Clearing away, which one gateway in many does, leaves empty ones.
-    kept.retain(|(_, book)| book != "{}");
-    let places: Vec<&str> = kept.iter().map(|(place, _)| &place[..place.len() - 1]).collect();
-    assert_eq!(places, ["metrics/", "usage/2026-01-01/", "usage/minute/2026-01-01T00/"]);
-    for (place, book) in &kept {
-        assert!(book.len() < 400, "{place} has {} bytes: {book}", book.len());
+    let mut books = fixture.fake.books();
+    // Cleaning up, which one isolate in many does, leaves empty books.
+    books.retain(|(_, text)| text != "{}");
+    let ids: Vec<&str> = books.iter().map(|(id, _)| &id[..id.len() - 1]).collect();
+    assert_eq!(ids, ["metrics/", "usage/2026-01-01/", "usage/minute/2026-01-01T00/"]);
+    for (id, text) in &books {
+        assert!(text.len() < 400, "{id} has {} bytes: {text}", text.len());
     }
 }
 
 #[test]
-fn whoever_may_not_look_sees_nothing() {
+fn unauthorized_or_invalid_scrape_is_refused() {
     let mut fixture = Fixture::new();
     scrape(&fixture, "wrong", 401);
     for (method, query, status) in [("POST", "", 405), ("GET", "?x=1", 400)] {

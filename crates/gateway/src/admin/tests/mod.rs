@@ -1,4 +1,4 @@
-//! The admin plane over a host in memory: requests and their answers.
+//! The admin API over an in-memory host: requests and responses.
 
 mod config;
 mod key_lifecycle;
@@ -25,7 +25,7 @@ use super::{AdminContext, handle_request};
 
 const ADMIN: &str = "the-admin-token";
 
-/// A gateway with one consumer, three limits, and an operator of each role, whose token is its name.
+/// A gateway with one consumer, three limits, and one operator per role, whose token is its name.
 struct Fixture {
     fake: FakeHost,
     config: Config,
@@ -121,14 +121,14 @@ impl Fixture {
         Response { status: parts.status, headers: parts.headers, body }
     }
 
-    /// As the one with `ADMIN_TOKEN`: `GET consumers/acme`, and a body.
+    /// Sends a request with `ADMIN_TOKEN`; `line` is a method and a path, such as `GET consumers/acme`.
     fn request_as_admin(&self, line: &str, body: &str) -> Response {
         let (method, path) = line.split_once(' ').expect("a method and a path");
         let method = method.parse().expect("a method");
         block_on(self.request(ADMIN, method, path, body))
     }
 
-    /// The answer to a request that must come to this status.
+    /// Sends a request that must return this status; returns the body.
     #[track_caller]
     fn assert_status(&self, line: &str, body: &str, status: u16) -> Value {
         let response = self.request_as_admin(line, body);
@@ -136,7 +136,7 @@ impl Fixture {
         response.body
     }
 
-    /// A request that must be refused with this code.
+    /// Sends a request that must be refused with this code; returns the error.
     #[track_caller]
     fn assert_refused(&self, line: &str, body: &str, status: u16, code: &str) -> Value {
         let body = self.assert_status(line, body, status);
@@ -144,14 +144,14 @@ impl Fixture {
         body["error"].clone()
     }
 
-    /// Whose a key is.
+    /// Id of the consumer that a key authenticates.
     fn owner_of(&self, key: &str) -> Option<String> {
         let pepper = self.pepper.as_ref().expect("it is set");
         let found = block_on(self.key_cache.lookup(&self.fake, &self.config, pepper, key));
         found.expect("the store is there").map(|found| found.consumer.id.clone())
     }
 
-    /// How many entries of the store begin so.
+    /// Number of store entries with this prefix.
     fn count_entries(&self, prefix: &str) -> usize {
         self.fake.entries().keys().filter(|name| name.starts_with(prefix)).count()
     }

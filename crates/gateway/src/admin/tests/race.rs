@@ -1,4 +1,4 @@
-//! Two at once, and one that dies in between.
+//! Concurrent changes of keys and consumers, and crashes in the middle of one.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{ADMIN, Fixture};
 const ADOPTED: &str = "sk-proj-0123456789";
 
 #[test]
-fn of_two_who_take_over_one_key_one_gets_it() {
+fn concurrent_adoptions_of_one_key_have_one_winner() {
     let fixture = Fixture::new();
     fixture.assert_status("POST consumers", r#"{"id":"umbrella"}"#, 201);
     let body = format!(r#"{{"key":"{ADOPTED}"}}"#);
@@ -25,23 +25,23 @@ fn of_two_who_take_over_one_key_one_gets_it() {
     assert_eq!((fixture.count_entries("key/"), fixture.count_entries("keys/")), (1, 1));
     let winner = if one.status == 201 { "acme" } else { "umbrella" };
     assert_eq!(fixture.owner_of(ADOPTED).as_deref(), Some(winner));
-    // Later too, where the store still shows what was before.
+    // Also later, while the store still shows the older state.
     fixture.assert_refused("POST consumers/acme/keys", &body, 409, "already_exists");
 }
 
 #[test]
-fn a_store_that_is_behind_gives_no_key_away_twice() {
+fn stale_store_does_not_allow_second_adoption() {
     let fixture = Fixture::new();
     fixture.fake.freeze_reads(true);
     let body = format!(r#"{{"key":"{ADOPTED}"}}"#);
     fixture.assert_status("POST consumers/acme/keys", &body, 201);
-    // Another isolate, which has written nothing.
+    // Another isolate, without recent writes.
     let other = Fixture { fake: fixture.fake, ..Fixture::new() };
     other.assert_refused("POST consumers/acme/keys", &body, 409, "already_exists");
 }
 
 #[test]
-fn of_two_who_create_one_consumer_one_does() {
+fn concurrent_creations_of_one_consumer_have_one_winner() {
     let fixture = Fixture::new();
     let create = || fixture.request(ADMIN, Method::POST, "consumers", r#"{"id":"umbrella"}"#);
     let (one, other) = block_on_both(create(), create());
@@ -49,7 +49,7 @@ fn of_two_who_create_one_consumer_one_does() {
 }
 
 #[test]
-fn of_two_changes_none_is_lost() {
+fn concurrent_changes_of_one_consumer_conflict() {
     let fixture = Fixture::new();
     fixture.assert_status("POST consumers", r#"{"id":"umbrella"}"#, 201);
     let change = |body| fixture.request(ADMIN, Method::PATCH, "consumers/umbrella", body);
@@ -63,7 +63,7 @@ fn of_two_changes_none_is_lost() {
 }
 
 #[test]
-fn a_change_elsewhere_does_not_bring_a_revoked_key_back() {
+fn change_in_another_isolate_does_not_restore_revoked_key() {
     let fixture = Fixture::new();
     let key = fixture.assert_status("POST consumers/acme/keys", "", 201);
     let path = format!("consumers/acme/keys/{}", key["id"].as_str().expect("an id"));
@@ -78,7 +78,7 @@ fn a_change_elsewhere_does_not_bring_a_revoked_key_back() {
 }
 
 #[test]
-fn a_key_that_is_issued_by_a_clock_that_is_behind_works() {
+fn key_issued_by_a_slow_clock_works() {
     let fixture = Fixture::new();
     let began = fixture.fake.now();
     fixture.fake.advance(Duration::from_secs(2));
@@ -89,7 +89,7 @@ fn a_key_that_is_issued_by_a_clock_that_is_behind_works() {
 }
 
 #[test]
-fn whenever_an_isolate_dies_nothing_works_that_cannot_be_revoked() {
+fn crash_leaves_no_working_key_without_metadata() {
     let requests = [
         ("POST consumers/umbrella/keys", format!(r#"{{"key":"{ADOPTED}"}}"#)),
         ("DELETE consumers/umbrella", String::new()),
@@ -102,16 +102,16 @@ fn whenever_an_isolate_dies_nothing_works_that_cannot_be_revoked() {
             let (method, path) = line.split_once(' ').expect("a method and a path");
             let method = method.parse().expect("a method");
             poll_times(polls, fixture.request(ADMIN, method, path, body));
-            // Every key that works is on a card of its consumer.
+            // Every working key has metadata at its consumer.
             let entries = fixture.fake.entries();
             for hash in entries.keys().filter_map(|name| name.strip_prefix("key/")) {
-                let is_seen = |(name, card): (&String, &String)| {
-                    name.starts_with("keys/umbrella/") && card.contains(hash)
+                let is_seen = |(name, metadata): (&String, &String)| {
+                    name.starts_with("keys/umbrella/") && metadata.contains(hash)
                 };
                 assert!(entries.iter().any(is_seen), "{line} after {polls}: {hash}");
                 assert!(entries.contains_key("consumer/umbrella"), "{line} after {polls}");
             }
-            // And whatever was begun can be done again, once claims have lapsed.
+            // The change can be repeated once the locks have expired.
             fixture.fake.advance(Duration::from_secs(121));
             if fixture.request_as_admin("GET consumers/umbrella", "").status == 200 {
                 fixture.assert_status("DELETE consumers/umbrella", "", 204);

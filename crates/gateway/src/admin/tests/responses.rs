@@ -1,4 +1,4 @@
-//! Requests that are refused, and with which words.
+//! Refused requests and their errors.
 
 use http::Request;
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::testing::fake_host::block_on;
 use super::{ADMIN, Fixture};
 
 #[test]
-fn paths_and_methods() {
+fn unknown_paths_and_methods_are_refused() {
     let fixture = Fixture::new();
     for line in [
         "GET nothing",
@@ -44,7 +44,7 @@ fn paths_and_methods() {
 }
 
 #[test]
-fn bodies() {
+fn invalid_bodies_are_refused() {
     let fixture = Fixture::new();
     for body in ["", "[]", "{", "null", r#"["umbrella"]"#] {
         fixture.assert_refused("POST consumers", body, 400, "invalid_json");
@@ -87,7 +87,7 @@ fn bodies() {
 }
 
 #[test]
-fn consumers() {
+fn invalid_changes_of_consumers_are_refused() {
     let fixture = Fixture::new();
     fixture.assert_refused("POST consumers", r#"{"id":"acme"}"#, 409, "already_exists");
     fixture.assert_refused(
@@ -125,9 +125,9 @@ fn consumers() {
 }
 
 #[test]
-fn keys() {
+fn invalid_changes_of_keys_are_refused() {
     let mut fixture = Fixture::new();
-    let issue = |fixture: &Fixture, body: serde_json::Value, status, code: &str| {
+    let assert_issue_refused = |fixture: &Fixture, body: serde_json::Value, status, code: &str| {
         fixture.assert_refused("POST consumers/acme/keys", &body.to_string(), status, code)
     };
     for (field, body) in [
@@ -138,12 +138,12 @@ fn keys() {
         ("note", json!({ "note": "x".repeat(257) })),
         ("note", json!({ "key": "sk-proj-0123456789", "note": "it is sk-proj-0123456789" })),
     ] {
-        assert_eq!(issue(&fixture, body, 400, "invalid_request")["param"], field);
+        assert_eq!(assert_issue_refused(&fixture, body, 400, "invalid_request")["param"], field);
     }
-    issue(&fixture, json!({ "expires_at": "tomorrow" }), 400, "invalid_request");
-    issue(&fixture, json!({ "expires_at": -1 }), 400, "invalid_request");
-    // Keys and tokens that are in use, though not by the store.
-    issue(&fixture, json!({ "key": "sk-acme-0123456789" }), 409, "already_exists");
+    assert_issue_refused(&fixture, json!({ "expires_at": "tomorrow" }), 400, "invalid_request");
+    assert_issue_refused(&fixture, json!({ "expires_at": -1 }), 400, "invalid_request");
+    // Keys and tokens of the configuration are in use, too.
+    assert_issue_refused(&fixture, json!({ "key": "sk-acme-0123456789" }), 409, "already_exists");
     fixture.token = Some(secret::KeyDigest::new("sk-proj-0123456789"));
     let answer = block_on(fixture.request(
         "owner",
@@ -156,12 +156,17 @@ fn keys() {
     fixture.assert_refused("DELETE consumers/acme/keys/key_x", "", 404, "key_not_found");
     fixture.assert_refused("DELETE consumers/acme/keys/a%2Fb", "", 404, "key_not_found");
     fixture.fake.set_ledger_unavailable(true);
-    issue(&fixture, json!({ "key": "sk-proj-0123456789" }), 503, "ledger_unavailable");
+    assert_issue_refused(
+        &fixture,
+        json!({ "key": "sk-proj-0123456789" }),
+        503,
+        "ledger_unavailable",
+    );
     let key = fixture.assert_status("POST consumers/acme/keys", "", 201);
     let path = format!("consumers/acme/keys/{}", key["id"].as_str().expect("an id"));
     fixture.assert_refused(&format!("PATCH {path}"), "{}", 503, "ledger_unavailable");
-    // A key can be revoked in any case.
+    // A key can be revoked without the ledger.
     fixture.assert_status(&format!("DELETE {path}"), "", 204);
     fixture.pepper = None;
-    issue(&fixture, json!({}), 501, "key_pepper_missing");
+    assert_issue_refused(&fixture, json!({}), 501, "key_pepper_missing");
 }

@@ -1,4 +1,4 @@
-//! Who may do what, and the document that describes it.
+//! Roles of operators, and the OpenAPI document.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use super::super::{PREFIX, auth};
 use super::{ADMIN, Fixture};
 
 #[test]
-fn every_role_on_every_route() {
+fn each_route_requires_its_role() {
     for route in ROUTES {
         for (token, role) in [
             ("viewer", Role::Viewer),
@@ -40,12 +40,16 @@ fn every_role_on_every_route() {
         if route.action == Action::ReadConversation {
             continue;
         }
-        assert_eq!(is_read, route.role == Role::Viewer, "whoever may look may look at everything");
+        assert_eq!(
+            is_read,
+            route.role == Role::Viewer,
+            "every read but one needs only the role viewer"
+        );
     }
 }
 
 #[test]
-fn a_stranger_learns_nothing() {
+fn request_without_valid_token_is_unauthorized() {
     let fixture = Fixture::new();
     for path in ["consumers", "nothing", "openapi.json"] {
         let wrong = block_on(fixture.request("wrong", http::Method::GET, path, ""));
@@ -62,7 +66,7 @@ fn a_stranger_learns_nothing() {
 }
 
 #[test]
-fn without_a_token_it_is_off() {
+fn admin_api_without_any_token_is_disabled() {
     let mut fixture = Fixture::new();
     fixture.config.operators.clear();
     fixture.token = None;
@@ -73,7 +77,7 @@ fn without_a_token_it_is_off() {
 }
 
 #[test]
-fn the_document_describes_every_route_and_no_other() {
+fn openapi_document_describes_exactly_all_routes() {
     let fixture = Fixture::new();
     let document = fixture.assert_status("GET openapi.json", "", 200);
     assert_eq!(document, serde_json::from_str::<Value>(OPENAPI).expect("JSON"));
@@ -98,7 +102,7 @@ fn the_document_describes_every_route_and_no_other() {
     let routes = ROUTES
         .map(|route| (format!("/{}", route.path), route.method.to_string(), role(route.role)));
     assert_eq!(described, BTreeSet::from(routes));
-    // Every reference leads somewhere.
+    // Every reference has a target.
     for reference in OPENAPI.split("\"$ref\": \"#").skip(1) {
         let (pointer, _) = reference.split_once('"').expect("it ends");
         assert!(document.pointer(pointer).is_some(), "{pointer}");

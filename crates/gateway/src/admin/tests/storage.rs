@@ -1,4 +1,4 @@
-//! Forgetting answers and conversations.
+//! Deletion of cached responses and of conversations.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn put(fixture: &Fixture, name: &str, value: &str) {
     block_on(fixture.fake.put(name, value.as_bytes().to_vec(), keep)).expect("the store is there");
 }
 
-/// Asks until there is no more, and says how much went, in how many steps.
+/// Repeats a purge until its end; returns the number of deleted entries and of steps.
 #[track_caller]
 fn purge_all(fixture: &Fixture, line: &str) -> (u64, usize) {
     let (mut deleted, mut steps, mut cursor) = (0, 0, String::new());
@@ -36,7 +36,7 @@ fn purge_all(fixture: &Fixture, line: &str) -> (u64, usize) {
 }
 
 #[test]
-fn answers_are_forgotten_by_route_by_consumer_and_all() {
+fn cache_is_purged_by_route_by_scope_and_entirely() {
     let fixture = Fixture::new();
     let fill = || {
         for route in ["chat", "chat2"] {
@@ -57,7 +57,7 @@ fn answers_are_forgotten_by_route_by_consumer_and_all() {
         put(&fixture, "history/acme/x", "x");
     };
     fill();
-    // The configuration has the route `chat` alone.
+    // The configuration has only the route `chat`.
     assert_eq!(purge_all(&fixture, "DELETE cache?consumer=acme"), (40, 2));
     assert_eq!(fixture.count_entries("cache/"), 200);
     assert_eq!(
@@ -88,12 +88,12 @@ fn answers_are_forgotten_by_route_by_consumer_and_all() {
 }
 
 #[test]
-fn conversations_are_listed_shown_and_forgotten() {
+fn conversations_are_listed_shown_and_deleted() {
     let fixture = Fixture::new();
-    let kept = r#"{"v":1,"turns":[{"at":1767225600000,"question":{"role":"user","content":"Hi"},"answer":"Hello"}]}"#;
+    let stored = r#"{"v":1,"turns":[{"at":1767225600000,"question":{"role":"user","content":"Hi"},"answer":"Hello"}]}"#;
     let digest = conversation::session_digest("a/b");
-    put(&fixture, &(conversation::key_prefix("acme") + &digest), kept);
-    put(&fixture, &(conversation::key_prefix("acme2") + &digest), kept);
+    put(&fixture, &(conversation::key_prefix("acme") + &digest), stored);
+    put(&fixture, &(conversation::key_prefix("acme2") + &digest), stored);
     let list = fixture.assert_status("GET history/acme", "", 200);
     assert_eq!(list, json!({ "data": [{ "session": digest }], "cursor": null }));
     let expected = json!({
@@ -108,7 +108,7 @@ fn conversations_are_listed_shown_and_forgotten() {
     let log = fixture.assert_status("GET audit", "", 200);
     assert_eq!(log["data"][0]["target"], format!("history/acme/{digest}"));
     (0..40).for_each(|number| {
-        put(&fixture, &format!("{}{number}", conversation::key_prefix("acme")), kept)
+        put(&fixture, &format!("{}{number}", conversation::key_prefix("acme")), stored)
     });
     assert_eq!(purge_all(&fixture, "DELETE history/acme"), (40, 2));
     assert_eq!(fixture.count_entries("history/"), 1);

@@ -1,4 +1,4 @@
-//! Sums over past requests.
+//! Usage totals of past requests.
 
 use civil_time::rfc3339::{Day, parse_timestamp};
 use ledger::{Operation, UsageRow, UsageTotals};
@@ -10,7 +10,7 @@ use crate::testing::fake_host::block_on;
 
 use super::Fixture;
 
-/// Requests of one kind at a moment, told to one of the day's places.
+/// Adds two requests to the books of a day and of an hour, in one shard.
 fn record(fixture: &Fixture, at: &str, consumer: &str, model: &str, shard: u8) {
     let at = parse_timestamp(at).expect("a moment");
     let dimensions = UsageDimensions {
@@ -42,27 +42,27 @@ fn record(fixture: &Fixture, at: &str, consumer: &str, model: &str, shard: u8) {
         totals: totals.clone(),
     };
     let (until, key) = (keys::minutely_retained_until(at), keys::minutely_key(at, &dimensions));
-    let minute = UsageRow { key, until, totals };
-    for (book_id, row) in
+    let minute = UsageRow { key, until, totals: totals };
+    for (book, row) in
         [(keys::day_book(Day::containing(at), shard), hour), (keys::hour_book(at, shard), minute)]
     {
         let id = fixture.fake.entropy();
         let operation = Operation::AddUsage { id, bounds: None, rows: vec![row] };
-        block_on(fixture.fake.apply(&book_id, &operation)).expect("it is there");
+        block_on(fixture.fake.apply(&book, &operation)).expect("it is there");
     }
 }
 
 fn fixture() -> Fixture {
-    let bench = Fixture::new();
-    record(&bench, "2026-01-01T09:10:00Z", "acme", "gpt-4o", 0);
-    record(&bench, "2026-01-01T09:50:00Z", "acme", "gpt-4o", 3);
-    record(&bench, "2026-01-01T10:00:00Z", "acme", "a|b%7C", 1);
-    record(&bench, "2026-01-02T00:00:00Z", "umbrella", "gpt-4o", 2);
-    bench.fake.set_now(parse_timestamp("2026-01-02T08:30:00Z").expect("a moment"));
-    bench
+    let fixture = Fixture::new();
+    record(&fixture, "2026-01-01T09:10:00Z", "acme", "gpt-4o", 0);
+    record(&fixture, "2026-01-01T09:50:00Z", "acme", "gpt-4o", 3);
+    record(&fixture, "2026-01-01T10:00:00Z", "acme", "a|b%7C", 1);
+    record(&fixture, "2026-01-02T00:00:00Z", "umbrella", "gpt-4o", 2);
+    fixture.fake.set_now(parse_timestamp("2026-01-02T08:30:00Z").expect("a moment"));
+    fixture
 }
 
-/// Start, the named members and the number of requests of each row.
+/// Start, the named members, and the number of requests of each row.
 fn rows(answer: &Value, names: &[&str]) -> Vec<Value> {
     let data = answer["data"].as_array().expect("rows");
     let row = |row: &Value| {
@@ -75,9 +75,9 @@ fn rows(answer: &Value, names: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn in_total() {
-    let bench = fixture();
-    let answer = bench.assert_status("GET usage", "", 200);
+fn usage_without_step_is_one_total() {
+    let fixture = fixture();
+    let answer = fixture.assert_status("GET usage", "", 200);
     let start = 1_767_225_600 + 8 * 3_600;
     let expected = json!({
         "from": start, "to": start + 24 * 3_600 + 1_800, "step": "total", "by": [],
@@ -91,33 +91,33 @@ fn in_total() {
         }],
     });
     assert_eq!(answer, expected);
-    assert_eq!(bench.assert_status("GET usage?from=0&to=1", "", 200)["data"], json!([]));
+    assert_eq!(fixture.assert_status("GET usage?from=0&to=1", "", 200)["data"], json!([]));
 }
 
 #[test]
-fn by_hour_and_day_and_kind() {
-    let bench = fixture();
+fn usage_is_grouped_by_hour_day_and_dimensions() {
+    let fixture = fixture();
     let (nine, ten, midnight) = (1_767_258_000, 1_767_261_600, 1_767_312_000);
-    let hours = bench.assert_status("GET usage?step=hour&by=consumer,model", "", 200);
+    let hours = fixture.assert_status("GET usage?step=hour&by=consumer,model", "", 200);
     let expected = [
         json!([nine, "acme", "gpt-4o", 4]),
         json!([ten, "acme", "a|b%7C", 2]),
         json!([midnight, "umbrella", "gpt-4o", 2]),
     ];
     assert_eq!(rows(&hours, &["consumer", "model"]), expected);
-    let days = bench.assert_status("GET usage?step=day&by=route,group", "", 200);
+    let days = fixture.assert_status("GET usage?step=day&by=route,group", "", 200);
     let first_day = 1_767_225_600;
     let expected = [json!([first_day, "chat", "", 6]), json!([midnight, "chat", "", 2])];
     assert_eq!(rows(&days, &["route", "group"]), expected);
     let path = "GET usage?by=provider&from=2026-01-01T11:30:00%2B01:00&to=2026-01-02T00:00:00Z";
-    let some = bench.assert_status(path, "", 200);
+    let some = fixture.assert_status(path, "", 200);
     assert_eq!(rows(&some, &["provider"]), [json!([ten, "openai", 2])]);
 }
 
 #[test]
-fn by_the_minute_for_a_day() {
-    let bench = fixture();
-    let minutes = bench.assert_status("GET usage?step=minute&by=consumer", "", 200);
+fn usage_by_minute_covers_one_day() {
+    let fixture = fixture();
+    let minutes = fixture.assert_status("GET usage?step=minute&by=consumer", "", 200);
     let (nine, ten, midnight) = (1_767_258_000, 1_767_261_600, 1_767_312_000);
     let expected = [
         json!([nine + 600, "acme", 2]),
@@ -126,21 +126,21 @@ fn by_the_minute_for_a_day() {
         json!([midnight, "umbrella", 2]),
     ];
     assert_eq!(rows(&minutes, &["consumer"]), expected);
-    // The minute that `from` lies in counts whole, the one that `to` begins does not.
+    // The minute of `from` counts whole; `to` is exclusive.
     let some = "from=2026-01-01T09:10:59Z&to=2026-01-01T09:50:00Z";
-    let some = bench.assert_status(&format!("GET usage?step=minute&{some}"), "", 200);
+    let some = fixture.assert_status(&format!("GET usage?step=minute&{some}"), "", 200);
     assert_eq!(rows(&some, &[]), [json!([nine + 600, 2])]);
-    // A day and an hour later minutes are gone, and hours are not.
-    bench.fake.set_now(parse_timestamp("2026-01-02T11:00:00Z").expect("a moment"));
+    // After a day and an hour the minutes have expired, and the hours have not.
+    fixture.fake.set_now(parse_timestamp("2026-01-02T11:00:00Z").expect("a moment"));
     let span = "from=2026-01-01T09:00:00Z&to=2026-01-01T11:00:00Z";
-    let later = |step| bench.assert_status(&format!("GET usage?step={step}&{span}"), "", 200);
+    let later = |step| fixture.assert_status(&format!("GET usage?step={step}&{span}"), "", 200);
     assert_eq!(rows(&later("minute"), &[]), [json!([ten, 2])]);
     assert_eq!(rows(&later("hour"), &[]), [json!([nine, 4]), json!([ten, 2])]);
 }
 
 #[test]
-fn questions_that_make_no_sense() {
-    let bench = fixture();
+fn invalid_usage_query_is_refused() {
+    let fixture = fixture();
     for (param, query) in [
         ("by", "by=consumer,x"),
         ("step", "step=second"),
@@ -151,10 +151,11 @@ fn questions_that_make_no_sense() {
         ("from", "from=2025-01-01T00:00:00Z"),
         ("query", "group_by=model"),
     ] {
-        let error = bench.assert_refused(&format!("GET usage?{query}"), "", 400, "invalid_request");
+        let error =
+            fixture.assert_refused(&format!("GET usage?{query}"), "", 400, "invalid_request");
         assert_eq!(error["param"], param, "{query}");
     }
-    bench.assert_status("GET usage?from=2025-10-02T09:00:00Z", "", 200);
-    bench.fake.set_ledger_unavailable(true);
-    bench.assert_refused("GET usage", "", 503, "ledger_unavailable");
+    fixture.assert_status("GET usage?from=2025-10-02T09:00:00Z", "", 200);
+    fixture.fake.set_ledger_unavailable(true);
+    fixture.assert_refused("GET usage", "", 503, "ledger_unavailable");
 }

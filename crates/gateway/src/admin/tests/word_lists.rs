@@ -1,4 +1,4 @@
-//! Lists of words, over HTTP and in the store.
+//! Word lists over the admin API.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Fixture;
 
 #[test]
-fn a_list_is_put_read_and_deleted() {
+fn word_list_is_put_read_and_deleted() {
     let fixture = Fixture::new();
     fixture.assert_refused("GET words/terms", "", 404, "list_not_found");
     fixture.assert_refused("DELETE words/terms", "", 404, "list_not_found");
@@ -16,7 +16,7 @@ fn a_list_is_put_read_and_deleted() {
     assert_eq!(put, json!({ "list": "terms", "count": 2 }));
     let read = fixture.assert_status("GET words/terms", "", 200);
     assert_eq!(read, json!({ "list": "terms", "count": 2, "words": ["bad phrase", "!违禁词"] }));
-    // The log has the newest first, by the millisecond.
+    // The log is ordered by milliseconds.
     fixture.fake.advance(Duration::from_secs(1));
     fixture.assert_status("PUT words/terms", r#"{"words":[]}"#, 200);
     assert_eq!(fixture.assert_status("GET words/terms", "", 200)["count"], 0);
@@ -35,7 +35,7 @@ fn a_list_is_put_read_and_deleted() {
 }
 
 #[test]
-fn what_is_no_list_is_refused_and_changes_nothing() {
+fn invalid_word_list_is_refused_and_changes_nothing() {
     let fixture = Fixture::new();
     for body in [r#"{"words":["a\nb"]}"#, r#"{"words":[" "]}"#, r#"{"words":"a"}"#, "{}", "[]"] {
         let body = fixture.assert_status("PUT words/terms", body, 400);
