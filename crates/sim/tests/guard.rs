@@ -14,7 +14,7 @@ use guards::settings::{Pii, PiiAction, PiiKind};
 use guards::{WordList, pii};
 use secret::Secret;
 use serde_json::{Value, json};
-use sim::upstream::{Script, UpstreamSpec};
+use sim::upstream::{Script, ScriptEvent, UpstreamSpec};
 use sim::world::{HangUp, Received, UPSTREAM, World, splitmix64};
 
 const DOCUMENT: &str = r#"
@@ -227,7 +227,7 @@ fn data(body: &str) -> impl Iterator<Item = &str> {
 fn script(rng: &mut Rng, events: Vec<String>) -> Script {
     let gap = rng.one_of(&[0_u64, 3, 400, 1_100]);
     Script {
-        events: Some(events),
+        events: Some(events.into_iter().map(ScriptEvent::from).collect()),
         gap: (gap > 0).then(|| std::time::Duration::from_millis(gap)),
         split: (rng.below(2) == 0).then(|| 1 + rng.below(90) as usize),
         comments: rng.below(3) == 0,
@@ -289,7 +289,7 @@ fn arguments_are_read_as_whoever_parses_them() {
         };
         let mut events: Vec<String> = pieces.chunks(split).map(chunk).collect();
         events.push("[DONE]".to_owned());
-        let script = Script { events: Some(events), ..Script::default() };
+        let script = Script { events: Some(events.into_iter().map(ScriptEvent::from).collect()), ..Script::default() };
         let (received, record) = send_request(&script, request("narrow", true, &json!("Hello?")));
         let body = String::from_utf8(received.body().to_vec()).expect("text");
         assert_eq!(record["outcome"], "blocked", "{split}: {body}");

@@ -169,9 +169,8 @@ async fn fixed_answers_and_unknown_worlds() {
 
 #[tokio::test]
 async fn a_persona_answers_and_fails_on_request() {
-    let server = Server::start_persona(0, DemoProvider::Openai, Vec::new(), None)
-        .await
-        .expect("a free port");
+    let server =
+        Server::start_demo(0, DemoProvider::Openai, Vec::new(), None).await.expect("a free port");
     let ask = |model: &str| {
         format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"Hi"}}]}}"#)
     };
