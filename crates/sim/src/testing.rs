@@ -41,10 +41,7 @@ fn secret(name: &str) -> Option<Secret> {
 }
 
 /// Creates a world with these upstreams.
-pub fn world<'a>(
-    seed: u64,
-    upstreams: impl IntoIterator<Item = (&'a str, UpstreamSpec)>,
-) -> World {
+pub fn world<'a>(seed: u64, upstreams: impl IntoIterator<Item = (&'a str, UpstreamSpec)>) -> World {
     let upstreams = upstreams.into_iter().map(|(name, spec)| (name.to_owned(), spec));
     World::new(seed, upstreams.collect())
 }

@@ -68,7 +68,7 @@ fn clipped(line: &str, column: usize) -> String {
 /// Beginnings of messages that come from a configuration or an upstream of these tests.
 const KEPT_MESSAGES: [&str; 4] = ["The stand-in was told to", "No.", "Blocked.", "so bad"];
 
-/// Masks the error texts of the gateway in a response body. Texts of [`SAID`] stay.
+/// Masks the error texts of the gateway in a response body. Texts of [`KEPT_MESSAGES`] stay.
 pub(crate) fn mask_answer(text: &str) -> String {
     text.split('\n').map(mask_line).collect::<Vec<_>>().join("\n")
 }
