@@ -1,5 +1,6 @@
 //! Set-up that tests share: gateways, upstreams, requests, and a random number generator.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -83,6 +84,15 @@ pub fn assert_page(world: &World, gateway: &Rc<Gateway>, path: &str) -> String {
     let received = world.play(response, HangUp::Never).expect("the request ends");
     assert_eq!(received.status(), 200, "{path}: {}", received.text());
     received.text()
+}
+
+/// Returns the seeds to play: the one in `SERIN_SEED`, else the first `SERIN_SEEDS`, else the first `default`.
+pub fn seeds(default: u64) -> Range<u64> {
+    let setting = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    match setting("SERIN_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..setting("SERIN_SEEDS").unwrap_or(default),
+    }
 }
 
 /// Random number generator: equal seeds give equal numbers.

@@ -49,7 +49,7 @@ async fn read_until(stream: &mut TcpStream, end: &str) -> (String, std::io::Resu
     (String::from_utf8_lossy(&seen).into_owned(), result)
 }
 
-async fn ended(server: &Server) -> Ended {
+async fn assert_ended_promptly(server: &Server) -> Ended {
     let began = Instant::now();
     let calls = server.settled("w", READ_TIMEOUT).await;
     assert!(began.elapsed() < READ_TIMEOUT, "the end of a call is recorded promptly");
@@ -102,7 +102,7 @@ async fn reset_follows_the_bytes_before_it() {
     let (seen, result) = read_until(&mut stream, "never").await;
     assert!(seen.matches("data: ").count() == 2, "{seen}");
     assert_eq!(result.map_err(|error| error.kind()), Err(ErrorKind::ConnectionReset));
-    assert_eq!(ended(&server).await, Ended::Cut);
+    assert_eq!(assert_ended_promptly(&server).await, Ended::Cut);
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn refused_connection_is_reset() {
         (seen.as_str(), result.map_err(|error| error.kind())),
         ("", Err(ErrorKind::ConnectionReset))
     );
-    assert_eq!(ended(&server).await, Ended::Refused);
+    assert_eq!(assert_ended_promptly(&server).await, Ended::Refused);
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn hang_up_of_the_caller_is_recorded_promptly() {
         }
         let began = Instant::now();
         drop(stream);
-        assert_eq!(ended(&server).await, Ended::Abandoned, "{script}");
+        assert_eq!(assert_ended_promptly(&server).await, Ended::Abandoned, "{script}");
         assert!(began.elapsed() < Duration::from_millis(500), "{script}: {:?}", began.elapsed());
     }
 }

@@ -69,7 +69,7 @@ impl UpstreamExpectations {
                 match calls.last() {
                     Some(call) => last.check(&format!("upstreams.{name}.last"), call, &mut found),
                     None => {
-                        found.push(format!("upstreams.{name}.last: expected a call, found none"))
+                        found.push(format!("upstreams.{name}.last: expected a call, found none"));
                     }
                 }
             }

@@ -118,7 +118,7 @@ impl Connection {
                     released.clone().wait_for(|released| *released).await.ok();
                 }
                 CannedStep::Stamp => {
-                    self.stream.write_all(&canned::stamp(SystemTime::now())).await?
+                    self.stream.write_all(&canned::stamp(SystemTime::now())).await?;
                 }
             }
         }

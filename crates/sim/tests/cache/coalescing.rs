@@ -31,7 +31,8 @@ fn send_concurrently(harness: &Harness, rest: &str, callers: &[HangUp]) -> Vec<R
     all.take().into_iter().map(|received| received.expect("it was played")).collect()
 }
 
-fn cache_of(received: &Received) -> &str {
+/// Asserts the status 200. Returns the cache header.
+fn assert_success(received: &Received) -> &str {
     assert_eq!(received.status(), 200);
     received.header("x-serin-cache")
 }
@@ -40,7 +41,7 @@ fn cache_of(received: &Received) -> &str {
 fn concurrent_identical_requests_make_one_call() {
     let harness = Harness::new(&["answer = 'Hello'\ndelay = '3s'"], cache);
     let all = send_concurrently(&harness, "", &[HangUp::Never; 5]);
-    let outcome: Vec<&str> = all.iter().map(cache_of).collect();
+    let outcome: Vec<&str> = all.iter().map(assert_success).collect();
     assert_eq!(
         (outcome.as_slice(), harness.calls()),
         (["miss", "hit", "hit", "hit", "hit"].as_slice(), 1)
@@ -54,7 +55,7 @@ fn concurrent_streams_make_their_own_calls() {
     let harness = Harness::new(&["answer = 'Hello to you'\ngap = '1s'"], cache);
     let all = send_concurrently(&harness, STREAM, &[HangUp::Never; 2]);
     assert_eq!(
-        (all.iter().map(cache_of).collect::<Vec<_>>(), harness.calls()),
+        (all.iter().map(assert_success).collect::<Vec<_>>(), harness.calls()),
         (vec!["miss", "miss"], 2)
     );
 }
@@ -72,7 +73,7 @@ fn waiting_request_without_a_shared_answer_makes_its_own_call() {
     ] {
         let harness = Harness::new(&[script, "answer = 'Hello'"], cache);
         let all = send_concurrently(&harness, "", &[first, HangUp::Never]);
-        assert_eq!((cache_of(&all[1]), harness.calls()), ("miss", 2), "{script}");
+        assert_eq!((assert_success(&all[1]), harness.calls()), ("miss", 2), "{script}");
         assert!(all[1].took < Duration::from_secs(16), "{:?}", all[1].took);
     }
 }

@@ -74,7 +74,7 @@ pub(crate) fn mask_answer(text: &str) -> String {
 }
 
 fn mask_line(line: &str) -> String {
-    let is_data = |text: &str| KEPT_MESSAGES.iter().any(|said| text.starts_with(said));
+    let is_data = |text: &str| KEPT_MESSAGES.iter().any(|kept| text.starts_with(kept));
     let mut text = mask_member(line, "message", is_data);
     for name in ["expected", "found", "detail"] {
         text = mask_member(&text, name, |_| false);

@@ -60,7 +60,7 @@ fn request_with_a_listed_word_anywhere_is_blocked() {
     let body =
         json!({ "model": "terms", "messages": [{ "role": "user", "content": "bad", "x": deep }] });
     assert_eq!(outcome(body), (400, json!("refused")));
-    // With `look_at = "all"`, the guard also checks the fields beside the messages that the model reads.
+    // With `look_at = "all"`, the guard also checks the other fields that the model reads.
     let tool =
         json!([{ "type": "function", "function": { "name": "f", "description": "so bad" } }]);
     // Properties may have names of message fields, and schemas many levels.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ledger::{AccountBalance, Rule, Window};
 use serde_json::Value;
-use sim::testing::{Rng, script};
+use sim::testing::{Rng, script, seeds};
 use sim::upstream::{Then, UpstreamSpec};
 use sim::world::{HangUp, World};
 
@@ -112,12 +112,7 @@ fn play(seed: u64) -> Result<(), String> {
 
 #[test]
 fn reservations_under_random_faults_are_settled_once() {
-    let setting = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
-    let seeds = match setting("SERIN_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..setting("SERIN_SEEDS").unwrap_or(SEEDS),
-    };
-    let broken: Vec<String> = seeds
+    let broken: Vec<String> = seeds(SEEDS)
         .filter_map(|seed| {
             play(seed).err().map(|violation| format!("SERIN_SEED={seed}: {violation}"))
         })

@@ -78,7 +78,7 @@ fn request(
     })?;
     ensure(
         has_left == (record["outcome"] == "hung_up") || caller.hang_up != HangUp::Never,
-        || format!("the record says {} and the caller left: {has_left}", record["outcome"]),
+        || format!("the record has outcome {}, but hung up is {has_left}", record["outcome"]),
     )?;
     let Some((status, headers)) = &received.head else {
         return ensure(has_left, || "there is no head".to_owned());

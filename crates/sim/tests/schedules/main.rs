@@ -18,6 +18,7 @@ use gateway::gateway::Gateway;
 use generate::Schedule;
 use secret::Secret;
 use serde_json::Value;
+use sim::testing::seeds;
 use sim::upstream::Call;
 use sim::world::{CLOSED, Received, UPSTREAM, World};
 
@@ -64,16 +65,9 @@ fn play(schedule: &Schedule) -> Result<Outcome, String> {
     })
 }
 
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 #[test]
 fn invariants_hold_under_random_faults() {
-    let seeds = match setting("SERIN_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..setting("SERIN_SEEDS").unwrap_or(SEEDS),
-    };
+    let seeds = seeds(SEEDS);
     let is_single = seeds.end - seeds.start == 1;
     let mut broken = Vec::new();
     let mut outcome_counts: BTreeMap<String, usize> = BTreeMap::new();
