@@ -1,7 +1,7 @@
-//! What reads bytes from strangers, as functions that a fuzzer calls and that the ordinary tests call
-//! with everything in `corpus/`. They return nothing: what must hold is asserted.
+//! Fuzz targets for the parsers of untrusted bytes. Ordinary tests replay the inputs in `corpus/`. A target
+//! returns nothing and asserts its invariants.
 //!
-//! To fuzz, with cargo-fuzz and a nightly compiler, from the repository's root:
+//! To fuzz, with cargo-fuzz and a nightly compiler, from the root of the repository:
 //! `cargo +nightly fuzz run --fuzz-dir crates/fuzz/libfuzzer events crates/fuzz/corpus/events`.
 
 use std::borrow::Cow;
@@ -24,18 +24,18 @@ use secret::Secret;
 use serde_json::Value;
 use sha2::Sha256;
 
-/// What is shared with the issuer whose tokens are made here.
+/// Shared secret of the issuer whose tokens this crate signs.
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
-/// Before the fixtures' tokens expire.
+/// Time before the tokens of the fixture expire.
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const SKEW: Duration = Duration::from_secs(60);
 
-/// Tokens that OpenSSL has signed, and the keys that they are signed with.
+/// Tokens that OpenSSL signed, with their keys.
 static FIXTURE: LazyLock<Value> = LazyLock::new(|| {
     let text = include_str!("../../jwt/tests/fixtures/tokens.json");
     serde_json::from_str(text).expect("the fixture is JSON")
 });
-/// A published set of several kinds, and a shared secret.
+/// Published key set with several kinds of keys, and a shared secret.
 static ISSUERS: LazyLock<[KeySet; 2]> = LazyLock::new(|| {
     let published = FIXTURE["jwks"].to_string();
     [
@@ -44,7 +44,7 @@ static ISSUERS: LazyLock<[KeySet; 2]> = LazyLock::new(|| {
     ]
 });
 
-/// A request body: whatever is admitted stays the same request when the gateway rewrites it.
+/// Request body: an accepted request stays the same request when the gateway rewrites it.
 pub fn admission(data: &[u8]) {
     for endpoint in Endpoint::ALL {
         let Ok(request) = Request::parse(endpoint, data) else { continue };
@@ -65,7 +65,7 @@ pub fn admission(data: &[u8]) {
         let (Ok(mut before), Ok(mut after)) =
             (serde_json::from_slice::<Value>(data), serde_json::from_slice::<Value>(&rewritten))
         else {
-            // Numbers beyond the range of f64, or nesting beyond serde_json's bound for trees.
+            // The body has numbers beyond the range of f64 or nesting beyond serde_json's bound for trees.
             continue;
         };
         for value in [&mut before, &mut after] {
@@ -79,8 +79,8 @@ pub fn admission(data: &[u8]) {
     }
 }
 
-/// A stream: the first byte says how it is split; no split may change what passes, and what passes
-/// is the upstream's own bytes in their order.
+/// Stream; the first byte selects the size of its pieces. No split changes the events that pass, and they
+/// consist of the upstream's bytes in their order.
 pub fn events(data: &[u8]) {
     let Some((size, stream)) = data.split_first() else { return };
     let (passed, flow) = relay(stream, stream.len().max(1));
@@ -90,16 +90,16 @@ pub fn events(data: &[u8]) {
     assert!(passed.iter().all(|byte| rest.any(|other| other == byte)), "something was added");
 }
 
-/// The data of every event, as a client reads it. Bytes are not compared: where a stream turns from
-/// bare CRs to CRLF, an LF goes with the event before it or with the one behind, and means nothing.
+/// Returns the data of every event, as a client reads it. Bytes are not compared: if a stream changes from
+/// bare CRs to CRLF, an LF belongs to the event before or after it, without a meaning.
 fn event_data(passed: &[u8]) -> Vec<Vec<u8>> {
     let mut framer = Framer::new(passed.len());
     framer.push(Bytes::copy_from_slice(passed)).expect("nothing was there before");
-    let mut said = Vec::new();
+    let mut all = Vec::new();
     while let Some(event) = framer.next_event() {
-        said.extend(Event::parse(framer.bytes(event)).data.map(Cow::into_owned));
+        all.extend(Event::parse(framer.bytes(event)).data.map(Cow::into_owned));
     }
-    said
+    all
 }
 
 fn relay(stream: &[u8], size: usize) -> (Vec<u8>, StreamState) {
@@ -114,7 +114,7 @@ fn relay(stream: &[u8], size: usize) -> (Vec<u8>, StreamState) {
     (ready.into_iter().flatten().collect(), flow)
 }
 
-/// A configuration, as JSON and as TOML: it is refused with a path and an expectation, or it works.
+/// Configuration, as JSON and as TOML: it is refused with problems, or its routes are consistent.
 pub fn configuration(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let secrets = |name: &str| Some(Secret::new(&format!("secret {name}")));
@@ -139,8 +139,8 @@ pub fn configuration(data: &[u8]) {
     }
 }
 
-/// A token from a stranger, as it stands; and one whose header and claims, each on a line of its own,
-/// an issuer of ours was brought to sign: neither is believed beyond its signature and its time.
+/// Untrusted token, and a token that a trusted issuer signed with the first line as its header and the rest
+/// as its claims. Neither is accepted without a valid signature and time.
 pub fn tokens(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     for keys in ISSUERS.iter() {
@@ -149,11 +149,11 @@ pub fn tokens(data: &[u8]) {
     let Some((header, claims)) = text.split_once('\n') else { return };
     if assert_verification(&signed(header, claims), &ISSUERS[1]) {
         let header: Value = serde_json::from_str(header).expect("its header was read");
-        assert_eq!(header["alg"], "HS256", "nothing else is signed with a secret");
+        assert_eq!(header["alg"], "HS256", "a shared secret verifies HS256 only");
     }
 }
 
-/// Keys as an issuer publishes them: refused, or fit to judge tokens by.
+/// Published key set: it is refused, or it verifies tokens without accepting a forged one.
 pub fn keys(data: &[u8]) {
     match KeySet::from_jwks(data) {
         Ok(keys) => {
@@ -162,35 +162,36 @@ pub fn keys(data: &[u8]) {
                 assert_verification(token, &keys);
             }
             let forged = signed(r#"{"alg":"HS256"}"#, r#"{"exp":9999999999}"#);
-            assert!(!assert_verification(&forged, &keys), "what is published is no secret");
+            assert!(!assert_verification(&forged, &keys), "a published key is not a secret");
         }
-        Err(wrong) => assert!(!wrong.to_string().is_empty()),
+        Err(invalid) => assert!(!invalid.to_string().is_empty()),
     }
 }
 
-/// Whether a token is accepted; what is must look like a token from the first, and be in time.
+/// Asserts that an accepted token looks like a token and has not expired. Returns whether it is accepted.
 fn assert_verification(token: &str, keys: &KeySet) -> bool {
     let audiences = ["gateway".to_owned()];
     let peek = jwt::read_unverified(token);
     let looks_like = jwt::looks_like_jwt(token);
-    let any = Rules { issuer: None, audiences: &[], skew: SKEW };
-    let strict = Rules { issuer: Some("joe"), audiences: &audiences, skew: Duration::ZERO };
-    let [believed, strictly] = [any, strict].map(|rules| jwt::verify(token, keys, &rules, NOW));
-    if let Ok(claims) = &believed {
-        assert!(looks_like, "it would have been taken for a key");
+    let lenient_rules = Rules { issuer: None, audiences: &[], skew: SKEW };
+    let strict_rules = Rules { issuer: Some("joe"), audiences: &audiences, skew: Duration::ZERO };
+    let [lenient, strict] =
+        [lenient_rules, strict_rules].map(|rules| jwt::verify(token, keys, &rules, NOW));
+    if let Ok(claims) = &lenient {
+        assert!(looks_like, "the gateway would treat it as an API key");
         assert!(claims.expires_at().as_millis() + SKEW.as_millis() as u64 >= NOW.as_millis());
         for path in ["iss", "sub", "realm.team", "https://example.com/team", "", "."] {
-            assert!(claims.get_text(path) != Some(""), "an empty text counts as none");
+            assert!(claims.get_text(path) != Some(""), "an empty text is none");
         }
     }
-    if let Ok(claims) = &strictly {
-        assert!(believed.is_ok() && claims.get_text("iss") == Some("joe"));
+    if let Ok(claims) = &strict {
+        assert!(lenient.is_ok() && claims.get_text("iss") == Some("joe"));
         assert_eq!(peek.and_then(|peek| peek.issuer).as_deref(), Some("joe"));
     }
-    believed.is_ok()
+    lenient.is_ok()
 }
 
-/// Signs with the shared secret, whatever the header says.
+/// Signs with the shared secret, regardless of the algorithm in the header.
 fn signed(header: &str, claims: &str) -> String {
     let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     let mut hmac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length will do");
@@ -198,8 +199,7 @@ fn signed(header: &str, claims: &str) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(hmac.finalize().into_bytes()))
 }
 
-/// A request or an answer: each text that is found stands where it is said to stand, and they stand
-/// in the order in which they are told.
+/// Request or answer: each text is at its reported range, and the ranges are in order.
 pub fn texts(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(all) = texts_in_answer(text) {
@@ -221,7 +221,7 @@ fn assert_ranges<'a>(body: &str, all: impl Iterator<Item = &'a TextField<'a>>) {
     for field in all {
         let raw = &body[field.at.clone()];
         assert!(raw.len() >= 2 && raw.starts_with('"') && raw.ends_with('"'), "{raw}");
-        // serde_json refuses half a surrogate pair, which is read as U+FFFD here.
+        // serde_json refuses half a surrogate pair; `openai` reads it as U+FFFD.
         if let Ok(text) = serde_json::from_str::<String>(raw) {
             assert_eq!(text, field.text);
         }
@@ -235,12 +235,12 @@ fn assert_ranges<'a>(body: &str, all: impl Iterator<Item = &'a TextField<'a>>) {
 mod tests {
     use std::path::Path;
 
-    /// Mutations of each input; `SERIN_MUTATIONS` says otherwise. They are the same in every run.
+    /// Mutations of each input, unless `SERIN_MUTATIONS` sets another number. They are equal in every run.
     const MUTATIONS: u64 = 50;
 
-    /// Replays a corpus, and mutations of it; an empty one would prove nothing.
+    /// Replays a corpus and mutations of it. A corpus has at least 8 inputs, since an empty one proves nothing.
     #[track_caller]
-    fn replay(name: &str, target: fn(&[u8])) {
+    fn assert_corpus_holds(name: &str, target: fn(&[u8])) {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
         let files = std::fs::read_dir(corpus).expect("the corpus is committed");
         let mut inputs: Vec<Vec<u8>> = files
@@ -250,20 +250,20 @@ mod tests {
         assert!(inputs.len() >= 8, "{name} has only {} inputs", inputs.len());
         inputs.iter().for_each(|input| target(input));
         let mutations = std::env::var("SERIN_MUTATIONS").ok().and_then(|count| count.parse().ok());
-        let mut dice = Dice(0);
+        let mut rng = Rng(0);
         for _ in 0..mutations.unwrap_or(MUTATIONS) {
             for input in &inputs {
-                let mutant = mutate(input, &inputs, &mut dice);
-                let survived = std::panic::catch_unwind(|| target(&mutant));
-                assert!(survived.is_ok(), "{name}: {:?}", String::from_utf8_lossy(&mutant));
+                let mutant = mutate(input, &inputs, &mut rng);
+                let result = std::panic::catch_unwind(|| target(&mutant));
+                assert!(result.is_ok(), "{name}: {:?}", String::from_utf8_lossy(&mutant));
             }
         }
     }
 
-    /// Splitmix64.
-    struct Dice(u64);
+    /// SplitMix64.
+    struct Rng(u64);
 
-    impl Dice {
+    impl Rng {
         fn below(&mut self, end: usize) -> usize {
             self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let mut mixed = self.0;
@@ -273,24 +273,24 @@ mod tests {
         }
     }
 
-    /// An input with one to four changes: bytes that matter to readers, repetitions, cuts, and pieces
-    /// of other inputs.
-    fn mutate(input: &[u8], inputs: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
+    /// Changes an input at one to four places: bytes that matter to parsers, repetitions, cuts, and pieces of
+    /// other inputs.
+    fn mutate(input: &[u8], inputs: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
         const SHARP: &[u8] = b"\"\\{}[]:,.\r\n \t0-eE+\0\x7f\x80\xef\xbb\xbf\xff";
         let mut mutant = input.to_vec();
-        for _ in 0..=dice.below(4) {
-            let (one, other) = (dice.below(mutant.len() + 1), dice.below(mutant.len() + 1));
+        for _ in 0..=rng.below(4) {
+            let (one, other) = (rng.below(mutant.len() + 1), rng.below(mutant.len() + 1));
             let span = one.min(other)..one.max(other);
-            match dice.below(6) {
+            match rng.below(6) {
                 0 => {
                     if let Some(byte) = mutant.get_mut(one) {
-                        *byte = SHARP[dice.below(SHARP.len())];
+                        *byte = SHARP[rng.below(SHARP.len())];
                     }
                 }
-                1 => mutant.insert(one, SHARP[dice.below(SHARP.len())]),
+                1 => mutant.insert(one, SHARP[rng.below(SHARP.len())]),
                 2 => {
                     if let Some(byte) = mutant.get_mut(one) {
-                        *byte ^= 1 << dice.below(8);
+                        *byte ^= 1 << rng.below(8);
                     }
                 }
                 3 => drop(mutant.drain(span)),
@@ -299,8 +299,8 @@ mod tests {
                     mutant.splice(other..other, again);
                 }
                 _ => {
-                    let from = &inputs[dice.below(inputs.len())];
-                    let (begin, end) = (dice.below(from.len() + 1), dice.below(from.len() + 1));
+                    let from = &inputs[rng.below(inputs.len())];
+                    let (begin, end) = (rng.below(from.len() + 1), rng.below(from.len() + 1));
                     mutant.splice(span, from[begin.min(end)..begin.max(end)].iter().copied());
                 }
             }
@@ -310,32 +310,32 @@ mod tests {
     }
 
     #[test]
-    fn admission() {
-        replay("admission", super::admission);
+    fn admission_of_the_corpus_and_mutations_hold() {
+        assert_corpus_holds("admission", super::admission);
     }
 
     #[test]
-    fn events() {
-        replay("events", super::events);
+    fn events_of_the_corpus_and_mutations_hold() {
+        assert_corpus_holds("events", super::events);
     }
 
     #[test]
-    fn configuration() {
-        replay("configuration", super::configuration);
+    fn configuration_of_the_corpus_and_mutations_hold() {
+        assert_corpus_holds("configuration", super::configuration);
     }
 
     #[test]
-    fn tokens() {
-        replay("tokens", super::tokens);
+    fn tokens_of_the_corpus_and_mutations_hold() {
+        assert_corpus_holds("tokens", super::tokens);
     }
 
     #[test]
-    fn keys() {
-        replay("keys", super::keys);
+    fn keys_of_the_corpus_and_mutations_hold() {
+        assert_corpus_holds("keys", super::keys);
     }
 
     #[test]
-    fn texts() {
-        replay("texts", super::texts);
+    fn texts_of_the_corpus_and_mutations_hold() {
+        assert_corpus_holds("texts", super::texts);
     }
 }

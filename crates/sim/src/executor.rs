@@ -1,5 +1,6 @@
-//! A tiny executor on one thread whose clock leaps: when nothing can run, time moves on to the next
-//! timer. It reads no wall clock, so that a minute costs nothing and every run is the same.
+//! Single-threaded executor with virtual time: if no task can run, the clock jumps to the next timer.
+//!
+//! It reads no wall clock. A minute therefore costs no time, and every run is identical.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -11,19 +12,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-/// More polls than any honest run needs: beyond it something wakes itself for ever.
+/// Most polls of a run. More polls are a sign of a task that wakes itself forever.
 const MAX_POLLS: u64 = 50_000_000;
-/// The number of the future that a run is for.
+/// Number of the future that [`Executor::run`] waits for.
 const MAIN_TASK: u64 = 0;
 
-/// The executor and its clock. A clone is the same one.
+/// Executor with its clock. A clone shares both.
 #[derive(Clone, Default)]
 pub struct Executor(Rc<Inner>);
 
 #[derive(Default)]
 struct Inner {
     now: Cell<Duration>,
-    /// Timers by the moment they are due, then by age.
+    /// Timers by due time, then by age.
     timers: RefCell<BTreeMap<(Duration, u64), Waker>>,
     tasks: RefCell<BTreeMap<u64, Task>>,
     ready: Arc<Mutex<VecDeque<u64>>>,
@@ -32,17 +33,17 @@ struct Inner {
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Nothing can ever happen again, and somebody still waits.
+/// Reason for which a run cannot end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stuck {
     /// No task can run and no timer is set.
     Deadlock {
-        /// The time at which it happened, from the start.
+        /// Time since the start.
         at: Duration,
-        /// How many tasks wait beside the one that the run was for.
+        /// Number of waiting tasks, without the main future.
         tasks: usize,
     },
-    /// Tasks wake each other without end.
+    /// Tasks wake each other forever.
     Livelock,
 }
 
@@ -52,7 +53,7 @@ impl fmt::Display for Stuck {
             Self::Deadlock { at, tasks } => {
                 write!(
                     f,
-                    "deadlock at {at:?}: nothing can run, no timer is set, {tasks} deferred tasks wait"
+                    "deadlock at {at:?}: no task is ready, no timer is set, {tasks} deferred tasks are waiting"
                 )
             }
             Self::Livelock => write!(f, "livelock: more than {MAX_POLLS} polls"),
@@ -62,7 +63,7 @@ impl fmt::Display for Stuck {
 
 impl std::error::Error for Stuck {}
 
-/// Puts a task's number into the queue of those that can run.
+/// Waker that appends a task to the queue of ready tasks.
 struct TaskWaker {
     number: u64,
     ready: Arc<Mutex<VecDeque<u64>>>,
@@ -78,32 +79,32 @@ impl Wake for TaskWaker {
 }
 
 impl Executor {
-    /// The time since the start.
+    /// Time since the start.
     pub fn now(&self) -> Duration {
         self.0.now.get()
     }
 
-    /// Completes when the clock has moved on by `duration`; dropping it disarms the timer.
+    /// Completes after `duration` of virtual time. Dropping it removes the timer.
     pub fn sleep(&self, duration: Duration) -> Sleep {
         let due = self.now().saturating_add(duration);
         Sleep { executor: self.clone(), key: (due, self.next_number()), is_set: false }
     }
 
-    /// Starts a task that runs beside the others, and in [`Executor::drain`].
+    /// Starts a task that runs concurrently, and in [`Executor::drain`].
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         let number = self.next_number();
         self.0.tasks.borrow_mut().insert(number, Box::pin(task));
         self.waker(number).wake();
     }
 
-    /// Runs a future, and every task beside it, until it is done.
+    /// Runs a future to its end, and all tasks concurrently.
     pub fn run<T>(&self, future: impl Future<Output = T>) -> Result<T, Stuck> {
         let mut future = pin!(future);
         let waker = self.waker(MAIN_TASK);
         waker.wake_by_ref();
         for _ in 0..MAX_POLLS {
             match self.next_task()? {
-                // Only a wake leads here, so that a wake that was forgotten shows as a deadlock.
+                // Only a wake leads here, so a missing wake shows as a deadlock.
                 MAIN_TASK => {
                     if let Poll::Ready(value) =
                         future.as_mut().poll(&mut Context::from_waker(&waker))
@@ -117,7 +118,7 @@ impl Executor {
         Err(Stuck::Livelock)
     }
 
-    /// Runs every task that was spawned to its end.
+    /// Runs every spawned task to its end.
     pub fn drain(&self) -> Result<(), Stuck> {
         for _ in 0..MAX_POLLS {
             if self.0.tasks.borrow().is_empty() {
@@ -129,7 +130,7 @@ impl Executor {
         Err(Stuck::Livelock)
     }
 
-    /// Who can run next; the clock leaps if nobody can.
+    /// Returns the next ready task. The clock jumps if none is ready.
     fn next_task(&self) -> Result<u64, Stuck> {
         loop {
             let next = self.0.ready.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
@@ -143,7 +144,7 @@ impl Executor {
     }
 
     fn poll_task(&self, number: u64) {
-        // The task is taken out while it runs, so that it may spawn others.
+        // The task is removed while it runs, so that it can spawn others.
         let task = self.0.tasks.borrow_mut().remove(&number);
         let Some(mut task) = task else { return };
         let waker = self.waker(number);
@@ -152,7 +153,7 @@ impl Executor {
         }
     }
 
-    /// Moves the clock to the next timer and wakes all that are due then.
+    /// Moves the clock to the next timer and wakes all timers that are due. Returns false if there is none.
     fn advance_clock(&self) -> bool {
         let mut timers = self.0.timers.borrow_mut();
         let Some((&(due, _), _)) = timers.first_key_value() else { return false };
@@ -175,7 +176,7 @@ impl Executor {
     }
 }
 
-/// A wait in virtual time.
+/// Timer in virtual time.
 pub struct Sleep {
     executor: Executor,
     key: (Duration, u64),
@@ -215,7 +216,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn time_leaps_to_the_next_timer() {
+    fn run_without_ready_tasks_jumps_to_the_next_timer() {
         let executor = Executor::default();
         let order = Rc::new(RefCell::new(Vec::new()));
         for (name, wait) in [("late", 3), ("early", 1)] {
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_sleep_holds_nothing_up() {
+    fn dropped_sleep_removes_its_timer() {
         let executor = Executor::default();
         let mut long = Box::pin(executor.sleep(SECOND * 100));
         let seen = executor.run(async {
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_may_spawn_another() {
+    fn drain_runs_a_task_that_another_task_spawned() {
         let executor = Executor::default();
         let inner = executor.clone();
         executor.spawn(async move {
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_waits_for_nothing_is_a_deadlock() {
+    fn drain_of_a_task_without_a_waker_is_a_deadlock() {
         let executor = Executor::default();
         executor.spawn(pending());
         assert_eq!(executor.drain(), Err(Stuck::Deadlock { at: Duration::ZERO, tasks: 1 }));

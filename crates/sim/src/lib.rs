@@ -1,10 +1,11 @@
-//! A third platform, in memory: virtual time, scripted upstreams, fault injection. And the same
-//! upstreams over real TCP, for the suites and benchmarks of both edges and for the demo.
+//! In-memory host with virtual time, scripted upstreams, and fault injection. Serves the same upstreams
+//! over TCP for the suites and benchmarks of both edges and for the demo.
 //!
-//! It is the only place where simulated model providers live. It has no policy of the gateway's.
+//! Simulated model providers exist in this crate only. It contains no policy of the gateway.
 
 pub mod executor;
 pub mod scenario;
 pub mod server;
+pub mod testing;
 pub mod upstream;
 pub mod world;

@@ -1,5 +1,5 @@
-//! The core's requests against a service that verifies them with code of its own, in virtual time and
-//! over TCP.
+//! Requests of `guards::aliyun` against a simulated service that verifies them with its own code, in virtual
+//! time and over TCP.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,8 @@ use sim::world::{HangUp, UPSTREAM, World};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-fn parts(part: &str) -> BTreeMap<String, UpstreamSpec> {
-    [("green".to_owned(), toml::from_str(part).expect("an upstream"))].into()
+fn upstreams(spec: &str) -> BTreeMap<String, UpstreamSpec> {
+    [("green".to_owned(), toml::from_str(spec).expect("an upstream"))].into()
 }
 
 fn account(endpoint: &str, action: AliyunAction) -> Aliyun {
@@ -48,7 +48,7 @@ fn text_request(action: AliyunAction, content: &str, nonce: u128) -> http::Reque
 fn send(world: &World, request: http::Request<Bytes>) -> (u16, Bytes) {
     let own = world.clone();
     let answer = async move { own.fetch(request).await.expect("it listens") };
-    let received = world.play(answer, HangUp::Never).expect("it ends");
+    let received = world.play(answer, HangUp::Never).expect("the request ends");
     let body = received.body();
     (received.head.expect("a head").0.as_u16(), body)
 }
@@ -58,22 +58,22 @@ const SERVICE: &str =
 
 #[track_caller]
 fn guard_verdict(content: &str, bar: Level) -> Verdict {
-    let world = World::new(1, parts(SERVICE));
+    let world = World::new(1, upstreams(SERVICE));
     let (status, body) = send(&world, text_request(AliyunAction::Text, content, 1));
     assert_eq!(status, 200, "{body:?}");
     aliyun::parse_text_verdict(&body, Some(bar)).expect("a verdict")
 }
 
 #[test]
-fn what_is_signed_is_what_is_sent() {
-    // Every character that some encoder spells in its own way, and those of issue #1540.
+fn signature_of_any_content_is_accepted() {
+    // All characters that encoders treat differently, and those of issue #1540.
     for content in ["hello", "a+b*c~d e%20&=/?\\\"\n\t\u{0}", "你好 😀 é", "%2B+%"] {
         assert_eq!(guard_verdict(content, Level::Low), Verdict::Pass, "{content:?}");
     }
 }
 
 #[test]
-fn verdicts_follow_what_the_service_finds() {
+fn verdict_depends_on_the_findings_and_the_level() {
     let blocks = |content: &str, bar| matches!(guard_verdict(content, bar), Verdict::Block(_));
     assert!(blocks("my attack plan is", Level::High));
     assert!(blocks("我的进攻计划", Level::Medium) && !blocks("我的进攻计划", Level::High));
@@ -81,11 +81,11 @@ fn verdicts_follow_what_the_service_finds() {
 }
 
 #[test]
-fn a_flipped_bit_is_refused() {
+fn request_with_a_flipped_bit_is_refused() {
     let flip = |change: &dyn Fn(&mut http::Request<Bytes>)| {
         let mut request = text_request(AliyunAction::Text, "hello", 1);
         change(&mut request);
-        let (status, body) = send(&World::new(1, parts(SERVICE)), request);
+        let (status, body) = send(&World::new(1, upstreams(SERVICE)), request);
         let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
         (status, body["Code"].as_str().unwrap_or_default().to_owned())
     };
@@ -117,15 +117,15 @@ fn a_flipped_bit_is_refused() {
 }
 
 #[test]
-fn a_nonce_serves_once() {
-    let world = World::new(1, parts(SERVICE));
+fn repeated_nonce_is_refused() {
+    let world = World::new(1, upstreams(SERVICE));
     let status = |nonce| send(&world, text_request(AliyunAction::Text, "hello", nonce)).0;
     assert_eq!([status(1), status(2), status(1)], [200, 200, 400]);
 }
 
 #[test]
-fn a_temporary_key_brings_its_token() {
-    let world = World::new(1, parts("[service]\nkind = 'aliyun'\nsecurity_token = 'sts'"));
+fn temporary_key_needs_its_token() {
+    let world = World::new(1, upstreams("[service]\nkind = 'aliyun'\nsecurity_token = 'sts'"));
     let status = |token: Option<&str>, nonce| {
         let endpoint = format!("{UPSTREAM}/green");
         let account = Aliyun {
@@ -151,11 +151,11 @@ fn a_temporary_key_brings_its_token() {
 }
 
 #[test]
-fn too_long_a_text_is_refused_and_slices_are_not() {
+fn long_text_is_refused_whole_and_accepted_in_chunks() {
     let text = "长 😀".repeat(1_000);
-    let world = World::new(1, parts(SERVICE));
+    let world = World::new(1, upstreams(SERVICE));
     let (_, body) = send(&world, text_request(AliyunAction::Text, &text, 0));
-    let refused = aliyun::parse_text_verdict(&body, None).expect_err("it is too long");
+    let refused = aliyun::parse_text_verdict(&body, None).expect_err("the text is too long");
     assert_eq!(refused.0, "code 400: Invalid parameter: content is too long");
     for (nonce, at) in (1..).zip(chunking::chunk_text(&text, aliyun::MAX_TEXT_CHARS)) {
         let (_, body) = send(&world, text_request(AliyunAction::Text, &text[at], nonce));
@@ -164,48 +164,49 @@ fn too_long_a_text_is_refused_and_slices_are_not() {
 }
 
 #[test]
-fn personal_data_is_masked_as_the_service_says() {
-    let world = World::new(1, parts(SERVICE));
+fn personal_data_is_masked_at_the_reported_ranges() {
+    let world = World::new(1, upstreams(SERVICE));
     let bars = [(Dimension::Content, Level::High)];
-    let judge = |text: &str, nonce| {
+    let verdict = |text: &str, nonce| {
         let (_, body) = send(&world, text_request(AliyunAction::MultiModal, text, nonce));
         aliyun::parse_guard_verdict(&body, text, &bars, true).expect("a verdict")
     };
-    let Verdict::Mask(edits, findings) = judge("call [[phone:13912345678]] 或 [[phone:12345]]", 1)
+    let Verdict::Mask(edits, findings) =
+        verdict("call [[phone:13912345678]] 或 [[phone:12345]]", 1)
     else {
-        panic!("it is masked");
+        panic!("expected a mask");
     };
     let edit = |at, text: &str| Edit { at, text: text.to_owned() };
     assert_eq!(edits, [edit(16..24, "********"), edit(42..44, "**")]);
     assert_eq!((findings.len(), findings[0].label.as_str()), (1, "phone_number"));
-    assert!(matches!(judge("[[phone:13912345678]] attack plan", 2), Verdict::Block(_)));
-    assert_eq!(judge("[[url]]", 3), Verdict::Pass);
+    assert!(matches!(verdict("[[phone:13912345678]] attack plan", 2), Verdict::Block(_)));
+    assert_eq!(verdict("[[url]]", 3), Verdict::Pass);
 }
 
 #[test]
-fn images_are_judged() {
-    let world = World::new(1, parts(SERVICE));
+fn image_verdict_depends_on_the_findings() {
+    let world = World::new(1, upstreams(SERVICE));
     let account = account(&format!("{UPSTREAM}/green"), AliyunAction::MultiModal);
     let bars = [(Dimension::Content, Level::High)];
-    let judge = |url: &str, nonce| {
+    let verdict = |url: &str, nonce| {
         let request =
             aliyun::image_request(&account, "img_query_security_check", url, request_nonce(nonce));
         aliyun::parse_guard_verdict(&send(&world, request).1, "", &bars, false)
     };
-    assert!(matches!(judge("https://a.example/[[high]].png", 1), Ok(Verdict::Block(_))));
-    assert_eq!(judge("https://a.example/b.png?c=d+e", 2), Ok(Verdict::Pass));
+    assert!(matches!(verdict("https://a.example/[[high]].png", 1), Ok(Verdict::Block(_))));
+    assert_eq!(verdict("https://a.example/b.png?c=d+e", 2), Ok(Verdict::Pass));
     // "[[high]]" and "fine~>?" in base64.
-    assert!(matches!(judge("data:image/png;base64,W1toaWdoXV0=", 3), Ok(Verdict::Block(_))));
-    assert_eq!(judge("data:image/png;base64,ZmluZX4+Pw==", 4), Ok(Verdict::Pass));
-    assert!(judge("data:image/png;base64,!", 5).is_err());
+    assert!(matches!(verdict("data:image/png;base64,W1toaWdoXV0=", 3), Ok(Verdict::Block(_))));
+    assert_eq!(verdict("data:image/png;base64,ZmluZX4+Pw==", 4), Ok(Verdict::Pass));
+    assert!(verdict("data:image/png;base64,!", 5).is_err());
 }
 
 #[test]
-fn it_fails_as_its_scripts_say() {
-    let part = format!(
+fn service_with_failing_scripts_fails_in_their_order() {
+    let spec = format!(
         "script = [{{ status = 500 }}, {{ json = {{ Code = 588, Message = 'QPS exceeded' }} }}, {{ raw = '{{\"Code\":2' }}, {{ delay = '3s' }}, {{ cut_at = 9 }}, {{ hang = true }}]\n{SERVICE}"
     );
-    let world = World::new(1, parts(&part));
+    let world = World::new(1, upstreams(&spec));
     let ask = |nonce| send(&world, text_request(AliyunAction::Text, "[[high]]", nonce));
     let verdict = |body: &[u8]| aliyun::parse_text_verdict(body, Some(Level::High));
     assert_eq!(ask(1).0, 500);
@@ -218,9 +219,9 @@ fn it_fails_as_its_scripts_say() {
 }
 
 #[tokio::test]
-async fn the_same_service_speaks_over_tcp() {
+async fn service_over_tcp_accepts_a_signed_request() {
     let server = Server::start().await.expect("a free port");
-    server.register("w", parts(SERVICE));
+    server.register("w", upstreams(SERVICE));
     let endpoint = format!("{}/green", server.base("w"));
     let request = aliyun::text_request(
         &account(&endpoint, AliyunAction::Text),
@@ -247,7 +248,7 @@ async fn the_same_service_speaks_over_tcp() {
     let mut stream = TcpStream::connect(server.address()).await.expect("it listens");
     stream.write_all(&bytes).await.expect("it reads");
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.expect("it ends");
+    stream.read_to_end(&mut answer).await.expect("the request ends");
     let answer = String::from_utf8(answer).expect("text");
     let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
     let verdict =

@@ -1,8 +1,8 @@
-//! Answers that are too long to be held back: they are streamed, and break off truthfully.
+//! Responses that are too long to hold: they are streamed, and a break reaches the caller.
 
 use sim::scenario::Scenario;
 
-/// Beyond what the gateway holds (8 MiB).
+/// More than the gateway holds (8 MiB), in bytes.
 const LENGTH: usize = 9 << 20;
 
 fn scenario(script: &str, expect: &str) -> Scenario {
@@ -40,19 +40,19 @@ status = 200
 {expect}
 "#
     );
-    Scenario::parse("long", &text).expect("the scenario is right")
+    Scenario::parse("long", &text).expect("the scenario is valid")
 }
 
 #[test]
-fn a_long_answer_passes_whole() {
+fn long_response_passes_whole() {
     scenario("", r#"record = { outcome = "answered", "tokens.counted" = "estimated" }"#)
         .run_in_simulator()
-        .expect("it passes");
+        .expect("the scenario passes");
 }
 
 #[test]
-fn a_long_answer_that_breaks_off_breaks_off_for_the_caller_too() {
+fn long_response_that_breaks_off_breaks_off_for_the_caller() {
     let expect =
         "may_break = true\nrecord = { outcome = \"truncated\", error = \"upstream_error\" }";
-    scenario("cut_at = 9000000", expect).run_in_simulator().expect("it is told truthfully");
+    scenario("cut_at = 9000000", expect).run_in_simulator().expect("the scenario passes");
 }

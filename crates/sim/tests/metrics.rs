@@ -1,20 +1,16 @@
-//! What several isolates count together, against what callers and upstreams saw, in virtual time.
+//! Metrics and usage of several isolates, compared with what callers and upstreams received, in virtual time.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use config::author;
-use gateway::config_loader::GatewaySecrets;
 use gateway::gateway::Gateway;
 use gateway::host::body::Body;
-use gateway::service;
-use secret::Secret;
 use serde_json::Value;
-use sim::upstream::{Script, UpstreamSpec};
-use sim::world::{HangUp, UPSTREAM, World, splitmix64};
+use sim::testing::{self, assert_page, chat_request, upstream};
+use sim::upstream::{Then, UpstreamSpec};
+use sim::world::{HangUp, World, splitmix64};
 
 const DOCUMENT: &str = r#"
 [[providers]]
@@ -44,51 +40,32 @@ requests = { per = "total", max = 60 }
 "#;
 
 fn gateway() -> Rc<Gateway> {
-    let secret = |name: &str| Some(Secret::new(name));
-    let document = DOCUMENT.replace("UPSTREAM", UPSTREAM);
-    let config = author::from_toml(&document, &secret).expect("the document is right");
-    Gateway::new(config, GatewaySecrets::lookup(&secret))
+    testing::gateway(DOCUMENT)
 }
 
 fn world(seed: u64) -> World {
     let usage = "answer = 'one two'\nprompt_tokens = 20\ncompletion_tokens = 8";
-    let scripts = [("big", vec![usage, "status = 500", usage]), ("small", vec![usage])];
-    let spec = |scripts: Vec<&str>| UpstreamSpec {
-        script: scripts.iter().map(|it| toml::from_str::<Script>(it).expect("a script")).collect(),
-        then: sim::upstream::Then::Cycle,
-        service: None,
-    };
-    World::new(seed, scripts.map(|(name, it)| (name.to_owned(), spec(it))).into())
+    let cycle = |scripts: &[&str]| UpstreamSpec { then: Then::Cycle, ..upstream(scripts) };
+    testing::world(
+        seed,
+        [("big", cycle(&[usage, "status = 500", usage])), ("small", cycle(&[usage]))],
+    )
 }
 
 fn new_request(key: &str, stream: bool) -> http::Request<Body> {
-    let body = format!(r#"{{"model":"gpt","stream":{stream},"messages":[]}}"#);
-    http::Request::post("/v1/chat/completions")
-        .header("authorization", format!("Bearer {key}"))
-        .header("content-type", "application/json")
-        .body(Body::from(Bytes::from(body)))
-        .expect("a request")
+    chat_request(key, format!(r#"{{"model":"gpt","stream":{stream},"messages":[]}}"#))
 }
 
-fn fetch_text(world: &World, gateway: &Rc<Gateway>, path: &str) -> String {
-    let request = http::Request::get(path).header("authorization", "Bearer ADMIN_TOKEN");
-    let request = request.body(Body::Empty).expect("a request");
-    let answer = service::dispatch(gateway, None, world.clone(), request);
-    let got = world.play(answer, HangUp::Never).expect("it ends");
-    assert_eq!(got.head.as_ref().map(|(status, _)| status.as_u16()), Some(200), "{path}");
-    String::from_utf8(got.body().to_vec()).expect("text")
-}
-
-/// The sum of a metric's samples that hold all of these labels.
+/// Adds the samples of a metric that have all of these labels.
 fn sum(page: &str, metric: &str, labels: &[&str]) -> f64 {
     let samples = page.lines().filter(|line| line.starts_with(&format!("{metric}{{")));
     let wanted = samples.filter(|line| labels.iter().all(|label| line.contains(label)));
     wanted.map(|line| line.rsplit(' ').next().expect("a number").parse::<f64>().expect("one")).sum()
 }
 
-/// Lets a hundred callers ask three isolates within a second and checks every total. `deaf`: for some
-/// of the time the ledger's answers are lost.
-fn assert_totals(seed: u64, deaf: bool) {
+/// Asserts every total after 100 requests to three isolates within a second. With `loses_replies`, the
+/// ledger's replies are lost for 7 of the seconds after that.
+fn assert_totals(seed: u64, loses_replies: bool) {
     let world = world(seed);
     let gateways = [gateway(), gateway(), gateway()];
     let statuses: Rc<RefCell<BTreeMap<u16, u64>>> = Rc::default();
@@ -102,12 +79,11 @@ fn assert_totals(seed: u64, deaf: bool) {
             world.executor().sleep(Duration::from_millis(number / 3 % 1_000)).await;
             let key = if number / 7 % 4 == 0 { "UMBRELLA" } else { "ACME" };
             let answer = gateway.handle(world.clone(), new_request(key, number / 64 % 2 == 0));
-            let got = world.receive(answer, HangUp::Never).await;
-            let status = got.head.expect("a head").0.as_u16();
+            let status = world.receive(answer, HangUp::Never).await.status();
             *statuses.borrow_mut().entry(status).or_default() += 1;
         });
     }
-    if deaf {
+    if loses_replies {
         let world = world.clone();
         world.clone().executor().spawn(async move {
             world.executor().sleep(Duration::from_millis(1_050)).await;
@@ -118,9 +94,9 @@ fn assert_totals(seed: u64, deaf: bool) {
     }
     world.executor().drain().expect("it ends");
     let records = world.take_records();
-    // One that has just started, as after a deployment.
-    let fresh = gateway();
-    let page = fetch_text(&world, &fresh, "/metrics");
+    // A gateway that has just started, as after a deployment.
+    let new_gateway = gateway();
+    let page = assert_page(&world, &new_gateway, "/metrics");
     for (status, count) in statuses.borrow().iter() {
         let label = format!("status=\"{status}\"");
         assert_eq!(
@@ -146,28 +122,30 @@ fn assert_totals(seed: u64, deaf: bool) {
     );
     assert_eq!(sum(&page, "serin_request_duration_seconds_count", &[]), 100.0, "{seed}");
     for step in ["minute", "hour", "day", "total"] {
-        let usage = fetch_text(&world, &fresh, &format!("/admin/v1/usage?step={step}&by=consumer"));
+        let usage =
+            assert_page(&world, &new_gateway, &format!("/admin/v1/usage?step={step}&by=consumer"));
         let usage: Value = serde_json::from_str(&usage).expect("JSON");
         let rows = usage["data"].as_array().expect("rows");
-        let of = |name: &str| rows.iter().map(|row| row[name].as_u64().expect("one")).sum::<u64>();
-        assert_eq!((of("requests"), of("limited")), (100, limited as u64), "{seed}: {step}");
-        assert_eq!(of("input_tokens") as f64, input, "{seed}: {step}");
+        let total =
+            |name: &str| rows.iter().map(|row| row[name].as_u64().expect("one")).sum::<u64>();
+        assert_eq!((total("requests"), total("limited")), (100, limited as u64), "{seed}: {step}");
+        assert_eq!(total("input_tokens") as f64, input, "{seed}: {step}");
         assert!(rows.iter().all(|row| row["p99_total_ms"].is_u64()));
     }
 }
 
 #[test]
-fn every_total_is_what_callers_and_upstreams_saw() {
+fn totals_of_several_isolates_equal_what_callers_and_upstreams_received() {
     (0..20).for_each(|seed| assert_totals(seed, false));
 }
 
 #[test]
-fn lost_answers_count_nothing_twice() {
+fn totals_with_lost_ledger_replies_count_nothing_twice() {
     (0..20).for_each(|seed| assert_totals(seed, true));
 }
 
 #[test]
-fn many_requests_share_a_few_writes() {
+fn ledger_writes_of_many_requests_are_few() {
     let world = world(1);
     let gateway = gateway();
     for number in 0..50 {
@@ -179,8 +157,8 @@ fn many_requests_share_a_few_writes() {
         });
     }
     world.executor().drain().expect("it ends");
-    // Of each request a reservation and a settlement; what is left are sums. Half a second of
-    // requests is six or seven writes, to three places each.
+    // Each request makes a reservation and a settlement; the other operations are sums. Half a second of
+    // requests makes six or seven writes to three books each.
     let sums = world.ledger_operations() - 2 * 50;
     assert!((3..=27).contains(&sums), "{sums}");
 }

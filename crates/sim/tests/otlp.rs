@@ -1,19 +1,16 @@
-//! What a collector hears of requests, in virtual time, and what requests notice of it: nothing.
+//! OTLP exports in virtual time: content, retries, losses, and sampling. Requests never wait for them.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use config::author;
-use gateway::config_loader::GatewaySecrets;
 use gateway::gateway::Gateway;
 use gateway::host::body::Body;
-use secret::Secret;
 use serde_json::Value;
-use sim::upstream::{Call, Ended, Script, Then, UpstreamSpec};
-use sim::world::{HangUp, UPSTREAM, World};
+use sim::testing::{self, chat_request, send, upstream};
+use sim::upstream::{Call, Ended};
+use sim::world::{HangUp, World};
 
 const DOCUMENT: &str = r#"
 [[providers]]
@@ -41,48 +38,39 @@ headers = { authorization = "secret:OTLP_KEY" }
 const ID: &str = "0af7651916cd43dd8448eb211c80319c";
 
 fn gateway(more: &str) -> Rc<Gateway> {
-    let secret = |name: &str| Some(Secret::new(name));
-    let document = format!("{DOCUMENT}{more}").replace("UPSTREAM", UPSTREAM);
-    let config = author::from_toml(&document, &secret).expect("the document is right");
-    Gateway::new(config, GatewaySecrets::lookup(&secret))
+    testing::gateway(&format!("{DOCUMENT}{more}"))
 }
 
-/// A world whose first target always fails. The collector's script is played once, the last of it for
-/// ever.
+/// World whose first target always fails, with these scripts of the collector.
 fn world(collector: &[&str]) -> World {
     let usage = "answer = 'one two'\nprompt_tokens = 20\ncompletion_tokens = 8";
-    let spec = |scripts: &[&str]| UpstreamSpec {
-        script: scripts.iter().map(|it| toml::from_str::<Script>(it).expect("a script")).collect(),
-        then: Then::Repeat,
-        service: None,
-    };
-    let upstreams = [("big", spec(&["status = 500"])), ("small", spec(&[usage]))];
-    let upstreams = upstreams.into_iter().chain([("collector", spec(collector))]);
-    World::new(1, upstreams.map(|(name, spec)| (name.to_owned(), spec)).collect())
+    let upstreams = [
+        ("big", upstream(&["status = 500"])),
+        ("small", upstream(&[usage])),
+        ("collector", upstream(collector)),
+    ];
+    testing::world(1, upstreams)
 }
 
-fn new_request(headers: &[(&str, &str)]) -> http::Request<Body> {
+fn new_request(headers: &[(&'static str, &str)]) -> http::Request<Body> {
     let body = r#"{"model":"gpt","stream":true,"messages":[{"role":"user","content":"a secret"}]}"#;
-    let mut request = http::Request::post("/v1/chat/completions")
-        .header("authorization", "Bearer ACME")
-        .header("content-type", "application/json");
+    let mut request = chat_request("ACME", body);
     for (name, value) in headers {
-        request = request.header(*name, *value);
+        request.headers_mut().insert(*name, value.parse().expect("a header value"));
     }
-    request.body(Body::from(Bytes::from(body))).expect("a request")
+    request
 }
 
-/// Plays requests that come `gap` apart. Gives back the longest time that one took.
+/// Plays requests, `gap` apart. Returns the longest duration of one.
 fn play(world: &World, gateway: &Rc<Gateway>, count: u32, gap: Duration) -> Duration {
     let longest = Rc::new(Cell::new(Duration::ZERO));
     for number in 0..count {
         let (world, gateway, longest) = (world.clone(), Rc::clone(gateway), Rc::clone(&longest));
         world.clone().executor().spawn(async move {
             world.executor().sleep(gap * number).await;
-            let received =
-                world.receive(gateway.handle(world.clone(), new_request(&[])), HangUp::Never);
-            let received = received.await;
-            assert_eq!(received.head.as_ref().map(|(status, _)| status.as_u16()), Some(200));
+            let answer = gateway.handle(world.clone(), new_request(&[]));
+            let received = world.receive(answer, HangUp::Never).await;
+            assert_eq!(received.status(), 200);
             longest.set(longest.get().max(received.took));
         });
     }
@@ -101,7 +89,7 @@ fn spans(call: &Call) -> Vec<Value> {
     body["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().expect("spans").clone()
 }
 
-/// The sum of a counter over all calls.
+/// Adds the values of a counter in all completed exports.
 fn counted(world: &World, name: &str) -> u64 {
     let bodies = calls(world, "/v1/metrics");
     let bodies = bodies.iter().filter(|call| call.ended == Ended::Completed);
@@ -119,7 +107,7 @@ fn counted(world: &World, name: &str) -> u64 {
 }
 
 #[test]
-fn one_batch_for_many_requests_and_a_span_for_each_attempt() {
+fn export_of_many_requests_is_one_batch_with_a_span_for_each_attempt() {
     let (world, gateway) = (world(&["json = {}"]), gateway(""));
     play(&world, &gateway, 50, Duration::from_millis(10));
     let traces = calls(&world, "/v1/traces");
@@ -133,39 +121,39 @@ fn one_batch_for_many_requests_and_a_span_for_each_attempt() {
     let asked: Vec<_> = spans.iter().filter(|span| span["kind"] == 2).collect();
     assert_eq!(asked.len(), 50);
     assert_eq!(tried, world.calls()["big"].len() + world.calls()["small"].len());
-    // What an upstream was told is the span of its attempt.
+    // The `traceparent` of an upstream request names the span of its attempt.
     for name in ["big", "small"] {
         for call in &world.calls()[name] {
-            let told = call.headers["traceparent"].to_str().expect("text").to_owned();
+            let parent = call.headers["traceparent"].to_str().expect("text").to_owned();
             let is_it = |span: &&Value| {
                 let part = |name: &str| span[name].as_str().expect("text").to_owned();
-                told == format!("00-{}-{}-01", part("traceId"), part("spanId"))
+                parent == format!("00-{}-{}-01", part("traceId"), part("spanId"))
             };
             let span = spans.iter().find(is_it).expect("there is one");
-            assert_eq!((span["kind"].as_u64(), &told[..2]), (Some(3), "00"));
+            assert_eq!((span["kind"].as_u64(), &parent[..2]), (Some(3), "00"));
         }
     }
     assert_eq!(counted(&world, "serin.requests"), 50);
 }
 
 #[test]
-fn a_collector_that_is_away_costs_nobody_anything() {
+fn requests_with_an_unavailable_collector_take_no_longer() {
     let near = world(&["json = {}"]);
     let usual = play(&near, &gateway(""), 20, Duration::from_millis(300));
-    for away in ["refuse = true", "hang = true", "delay = '4s'\njson = {}", "status = 400"] {
-        let world = world(&[away]);
+    for script in ["refuse = true", "hang = true", "delay = '4s'\njson = {}", "status = 400"] {
+        let world = world(&[script]);
         let took = play(&world, &gateway(""), 20, Duration::from_millis(300));
-        assert_eq!((took, world.open_calls()), (usual, 0), "{away}");
+        assert_eq!((took, world.open_calls()), (usual, 0), "{script}");
     }
 }
 
 #[test]
-fn what_was_not_taken_is_sent_again_and_counted_once() {
+fn refused_export_is_sent_again_and_counted_once() {
     let busy = "status = 503\nheaders = { retry-after = '7' }";
     let (world, gateway) = (world(&[busy, busy, "status = 429", "json = {}"]), gateway(""));
     play(&world, &gateway, 40, Duration::from_millis(1_000));
     let traces = calls(&world, "/v1/traces");
-    // The first was refused, waited, and came again byte for byte.
+    // The first export was refused and is sent again with equal bytes.
     assert_eq!(traces[0].body, traces[1].body);
     let mut seen: Vec<String> =
         traces.iter().flat_map(spans).map(|it| it["spanId"].to_string()).collect();
@@ -192,31 +180,32 @@ fn what_was_not_taken_is_sent_again_and_counted_once() {
 }
 
 #[test]
-fn what_cannot_be_kept_is_told_as_a_number() {
-    // The collector wants to be left alone for as long as it may, and then takes everything.
-    let rests = "status = 503\nheaders = { retry-after = '60' }";
-    let (world, gateway) = (world(&[rests, rests, "json = {}"]), gateway(""));
+fn dropped_spans_are_exported_as_a_count() {
+    // The collector requests the longest allowed pause, and then accepts everything.
+    let pauses = "status = 503\nheaders = { retry-after = '60' }";
+    let (world, gateway) = (world(&[pauses, pauses, "json = {}"]), gateway(""));
     play(&world, &gateway, 3_000, Duration::from_millis(20));
-    // Those who come after it has come back make it hear of all.
+    // Requests after its recovery export everything.
     play(&world, &gateway, 40, Duration::from_millis(1_000));
     let asked = |call: &Call| spans(call).iter().filter(|span| span["kind"] == 2).count() as u64;
     let traces = calls(&world, "/v1/traces");
-    let told: u64 = traces[1..].iter().map(asked).sum();
+    let exported: u64 = traces[1..].iter().map(asked).sum();
     let dropped = counted(&world, "serin.otlp.dropped");
-    assert!(dropped > 0, "{told} {dropped}");
-    assert_eq!(told + dropped, 3_040);
+    assert!(dropped > 0, "{exported} {dropped}");
+    assert_eq!(exported + dropped, 3_040);
 }
 
 #[test]
-fn whoever_the_collector_refuses_is_told_to_people_once() {
+fn refusal_by_the_collector_is_one_warning() {
     let (world, gateway) = (world(&["status = 401"]), gateway("metrics = false"));
     play(&world, &gateway, 20, Duration::from_millis(1_000));
     let warnings = world.take_warnings();
-    assert_eq!(warnings, ["the collector has not taken /v1/traces: it answered 401"]);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("/v1/traces") && warnings[0].contains("401"), "{warnings:?}");
     assert!(calls(&world, "/v1/metrics").is_empty() && calls(&world, "/v1/traces").len() > 1);
 }
 
-/// Whether a request with this `traceparent` is recorded, and what the upstream is told of that.
+/// Asserts whether a request with this `traceparent` is exported, and the sampling flag that its upstream gets.
 #[track_caller]
 fn assert_sampling(sample: &str, parent: Option<&str>, key: &str, expected: (bool, Option<&str>)) {
     let (world, gateway) = (world(&["json = {}"]), gateway(&format!("sample = {sample}")));
@@ -226,38 +215,38 @@ fn assert_sampling(sample: &str, parent: Option<&str>, key: &str, expected: (boo
     let mut request = new_request(&headers);
     let key = format!("Bearer {key}").parse().expect("a value");
     request.headers_mut().insert("authorization", key);
-    world.play(gateway.handle(world.clone(), request), HangUp::Never).expect("it ends");
+    send(&world, &gateway, request);
     let calls = calls(&world, "/v1/traces");
-    let told = world.calls().remove("small").and_then(|calls| {
-        let told = calls.first()?.headers["traceparent"].to_str().ok()?.to_owned();
-        assert_eq!(told.contains(ID), parent.is_some());
+    let sampled = world.calls().remove("small").and_then(|calls| {
+        let sent = calls.first()?.headers["traceparent"].to_str().ok()?.to_owned();
+        assert_eq!(sent.contains(ID), parent.is_some());
         assert_eq!(calls[0].headers.contains_key("tracestate"), parent.is_some());
-        Some(told[53..].to_owned())
+        Some(sent[53..].to_owned())
     });
-    assert_eq!((!calls.is_empty(), told.as_deref()), expected, "{sample} {parent:?}");
+    assert_eq!((!calls.is_empty(), sampled.as_deref()), expected, "{sample} {parent:?}");
     if let (Some(call), true) = (calls.first(), parent.is_some()) {
         assert_eq!(spans(call)[0]["parentSpanId"], "b7ad6b7169203331");
     }
 }
 
 #[test]
-fn the_callers_word_counts_before_the_sample() {
+fn sampling_flag_of_a_known_caller_overrides_the_sample() {
     assert_sampling("1.0", None, "ACME", (true, Some("01")));
     assert_sampling("0.0", None, "ACME", (false, Some("00")));
     assert_sampling("0.0", Some("01"), "ACME", (true, Some("01")));
     assert_sampling("1.0", Some("00"), "ACME", (false, Some("00")));
-    // A stranger's does not.
-    assert_sampling("0.0", Some("01"), "nobody", (false, None));
-    assert_sampling("1.0", Some("00"), "nobody", (true, None));
+    // The flag of an unknown caller is ignored.
+    assert_sampling("0.0", Some("01"), "unknown", (false, None));
+    assert_sampling("1.0", Some("00"), "unknown", (true, None));
 }
 
 #[test]
-fn nothing_is_passed_on_where_no_traces_are_sent() {
+fn trace_headers_without_trace_exports_are_not_forwarded() {
     let (world, gateway) = (world(&["json = {}"]), gateway("traces = false"));
     let parent = format!("00-{ID}-b7ad6b7169203331-01");
     let request = new_request(&[("traceparent", &parent), ("tracestate", "a=1")]);
-    world.play(gateway.handle(world.clone(), request), HangUp::Never).expect("it ends");
-    let told = &world.calls()["small"][0].headers;
-    assert!(!told.contains_key("traceparent") && !told.contains_key("tracestate"));
+    send(&world, &gateway, request);
+    let headers = &world.calls()["small"][0].headers;
+    assert!(!headers.contains_key("traceparent") && !headers.contains_key("tracestate"));
     assert_eq!((calls(&world, "/v1/traces").len(), counted(&world, "serin.requests")), (0, 1));
 }

@@ -1,4 +1,4 @@
-//! The scripted server over real TCP, with a client that reads bytes as they come.
+//! Scripted server over TCP, with a client that reads raw bytes.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use sim::upstream::{DemoProvider, Ended, Script, UpstreamSpec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 async fn world(script: &str) -> Server {
     let server = Server::start().await.expect("a free port");
@@ -32,7 +32,7 @@ async fn send(address: SocketAddr, path: &str, body: &str) -> TcpStream {
     stream
 }
 
-/// Reads until the text is there, the connection ends or patience does.
+/// Reads until the text arrives, the connection ends, or the timeout.
 async fn read_until(stream: &mut TcpStream, end: &str) -> (String, std::io::Result<()>) {
     let mut seen = Vec::new();
     let reading = async {
@@ -43,15 +43,16 @@ async fn read_until(stream: &mut TcpStream, end: &str) -> (String, std::io::Resu
         }
         Ok(())
     };
-    let result =
-        tokio::time::timeout(PATIENCE, reading).await.unwrap_or(Err(ErrorKind::TimedOut.into()));
+    let result = tokio::time::timeout(READ_TIMEOUT, reading)
+        .await
+        .unwrap_or(Err(ErrorKind::TimedOut.into()));
     (String::from_utf8_lossy(&seen).into_owned(), result)
 }
 
-async fn ended(server: &Server) -> Ended {
+async fn assert_ended_promptly(server: &Server) -> Ended {
     let began = Instant::now();
-    let calls = server.settled("w", PATIENCE).await;
-    assert!(began.elapsed() < PATIENCE, "the end of a call is noted promptly");
+    let calls = server.settled("w", READ_TIMEOUT).await;
+    assert!(began.elapsed() < READ_TIMEOUT, "the end of a call is recorded promptly");
     calls["a"].last().expect("a call").ended
 }
 
@@ -59,7 +60,7 @@ const STREAM: &str = r#"{"model":"m","stream":true}"#;
 const CHAT: &str = "/w/a/v1/chat/completions";
 
 #[tokio::test]
-async fn a_connection_serves_one_request_after_another() {
+async fn connection_serves_several_requests() {
     let server = world("answer = 'Hi'").await;
     let mut stream = send(server.address(), CHAT, "{}").await;
     let (first, _) = read_until(&mut stream, "\"prompt_tokens_details\"").await;
@@ -74,7 +75,7 @@ async fn a_connection_serves_one_request_after_another() {
     stream.write_all(again.as_bytes()).await.expect("it reads");
     let (second, result) = read_until(&mut stream, "0\r\n\r\n").await;
     assert!(result.is_ok() && second.contains("[DONE]"), "{second}");
-    let calls = server.settled("w", PATIENCE).await;
+    let calls = server.settled("w", READ_TIMEOUT).await;
     assert_eq!((calls["a"].len(), calls["a"][0].ended), (2, Ended::Completed));
     assert_eq!(
         (calls["a"][1].path.as_str(), &calls["a"][1].body[..]),
@@ -84,7 +85,7 @@ async fn a_connection_serves_one_request_after_another() {
 }
 
 #[tokio::test]
-async fn an_event_is_sent_before_the_next_is_due() {
+async fn event_is_sent_without_waiting_for_the_next() {
     let server = world("answer = 'a b'\ngap = '300ms'").await;
     let began = Instant::now();
     let mut stream = send(server.address(), CHAT, STREAM).await;
@@ -95,17 +96,17 @@ async fn an_event_is_sent_before_the_next_is_due() {
 }
 
 #[tokio::test]
-async fn a_reset_comes_after_what_was_sent() {
+async fn reset_follows_the_bytes_before_it() {
     let server = world("answer = 'a b c'\ncut_after = 2\nreset = true").await;
     let mut stream = send(server.address(), CHAT, STREAM).await;
     let (seen, result) = read_until(&mut stream, "never").await;
     assert!(seen.matches("data: ").count() == 2, "{seen}");
     assert_eq!(result.map_err(|error| error.kind()), Err(ErrorKind::ConnectionReset));
-    assert_eq!(ended(&server).await, Ended::Cut);
+    assert_eq!(assert_ended_promptly(&server).await, Ended::Cut);
 }
 
 #[tokio::test]
-async fn a_cut_without_a_reset_ends_in_the_middle() {
+async fn cut_without_a_reset_closes_in_the_middle() {
     let server = world("answer = 'a b c'\ncut_at = 30").await;
     let mut stream = send(server.address(), CHAT, "{}").await;
     let (seen, result) = read_until(&mut stream, "never").await;
@@ -114,7 +115,7 @@ async fn a_cut_without_a_reset_ends_in_the_middle() {
 }
 
 #[tokio::test]
-async fn refusal_is_a_reset() {
+async fn refused_connection_is_reset() {
     let server = world("refuse = true").await;
     let mut stream = send(server.address(), CHAT, STREAM).await;
     let (seen, result) = read_until(&mut stream, "never").await;
@@ -122,11 +123,11 @@ async fn refusal_is_a_reset() {
         (seen.as_str(), result.map_err(|error| error.kind())),
         ("", Err(ErrorKind::ConnectionReset))
     );
-    assert_eq!(ended(&server).await, Ended::Refused);
+    assert_eq!(assert_ended_promptly(&server).await, Ended::Refused);
 }
 
 #[tokio::test]
-async fn a_caller_that_goes_away_is_noticed() {
+async fn hang_up_of_the_caller_is_recorded_promptly() {
     for (script, until) in [
         ("hang = true", None),
         ("stall_after = 1", Some("assistant")),
@@ -141,13 +142,13 @@ async fn a_caller_that_goes_away_is_noticed() {
         }
         let began = Instant::now();
         drop(stream);
-        assert_eq!(ended(&server).await, Ended::Abandoned, "{script}");
+        assert_eq!(assert_ended_promptly(&server).await, Ended::Abandoned, "{script}");
         assert!(began.elapsed() < Duration::from_millis(500), "{script}: {:?}", began.elapsed());
     }
 }
 
 #[tokio::test]
-async fn writes_are_as_small_as_they_are_told() {
+async fn split_body_is_written_in_small_chunks() {
     let server = world("raw = 'abcdef'\ncontent_type = 'text/event-stream'\nsplit = 1").await;
     let mut stream = send(server.address(), CHAT, STREAM).await;
     let (seen, result) = read_until(&mut stream, "0\r\n\r\n").await;
@@ -155,7 +156,7 @@ async fn writes_are_as_small_as_they_are_told() {
 }
 
 #[tokio::test]
-async fn fixed_answers_and_unknown_worlds() {
+async fn canned_responses_are_sent_and_unknown_worlds_are_404() {
     let server = Server::start().await.expect("a free port");
     server.register_canned("json", CannedResponse::json(2000));
     server.register_canned("stream", CannedResponse::stream(3, None));
@@ -168,10 +169,9 @@ async fn fixed_answers_and_unknown_worlds() {
 }
 
 #[tokio::test]
-async fn a_persona_answers_and_fails_on_request() {
-    let server = Server::start_persona(0, DemoProvider::Openai, Vec::new(), None)
-        .await
-        .expect("a free port");
+async fn demo_provider_answers_and_fails_by_model_name() {
+    let server =
+        Server::start_demo(0, DemoProvider::Openai, Vec::new(), None).await.expect("a free port");
     let ask = |model: &str| {
         format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"Hi"}}]}}"#)
     };

@@ -1,69 +1,42 @@
-//! A caller who reads slowly is not mistaken for an upstream that is silent.
+//! A caller that reads slowly is not treated as an upstream that is silent.
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use config::author;
-use gateway::config_loader::GatewaySecrets;
-use gateway::gateway::Gateway;
 use gateway::host::Clock;
-use gateway::host::body::Body;
-use secret::Secret;
-use sim::scenario::Scenario;
-use sim::world::{CLOSED, UPSTREAM, World};
+use sim::testing::{self, chat_request, upstream};
 
-const SCENARIO: &str = r#"
-about = "Events come every second, and the caller reads one in forty."
-config = '''
+const DOCUMENT: &str = r#"
 [[providers]]
-id       = "openai"
-base_url = "UPSTREAM/openai/v1"
-keys     = ["secret:OPENAI_API_KEY"]
-
+id = "up"
+kind = "openai-compatible"
+base_url = "UPSTREAM/up/v1"
 [[routes]]
-id       = "chat"
-models   = ["gpt-4o"]
-targets  = [{ provider = "openai" }]
+id = "chat"
+models = ["m"]
+targets = [{ provider = "up" }]
 timeouts = { first_byte = "5s", idle = "30s", total = "10m" }
-
 [[consumers]]
-id   = "app"
+id = "app"
 keys = ["secret:APP_KEY"]
-'''
-secrets = { OPENAI_API_KEY = "sk-upstream-openai", APP_KEY = "app-key" }
-
-[upstreams.openai]
-script = [{ answer = "one two three four five", gap = "1s" }]
-
-[[requests]]
-path = "/v1/chat/completions"
 "#;
 
 #[test]
-fn a_slow_reader_gets_everything() {
-    let scenario = Scenario::parse("slow", SCENARIO).expect("the scenario is right");
-    let secret = |name: &str| scenario.secrets.get(name).map(|value| Secret::new(value));
-    let config = author::from_toml(&scenario.config_for(UPSTREAM, CLOSED), &secret)
-        .expect("the configuration is right");
-    let world = World::new(1, scenario.upstreams.clone());
-    let gateway = Gateway::new(config, GatewaySecrets::default());
-    let body = r#"{"model":"gpt-4o","messages":[],"stream":true}"#;
-    let request = http::Request::post("/v1/chat/completions")
-        .header("authorization", "Bearer app-key")
-        .header("content-type", "application/json")
-        .body(Body::from(Bytes::from_static(body.as_bytes())))
-        .expect("the request is right");
+fn stream_to_a_reader_slower_than_the_idle_timeout_is_complete() {
+    let script = "answer = 'one two three four five'\ngap = '1s'";
+    let world = testing::world(1, [("up", upstream(&[script]))]);
+    let gateway = testing::gateway_without_admin(DOCUMENT);
+    let request = chat_request("APP_KEY", r#"{"model":"m","messages":[],"stream":true}"#);
     let reading = async {
         let mut body = gateway.handle(world.clone(), request).await.into_body();
         let mut whole = Vec::new();
         while let Some(piece) = body.next_piece().await {
-            whole.extend_from_slice(&piece.expect("it does not break off"));
-            // Longer than the idle time, in which the host is not asked for anything.
+            whole.extend_from_slice(&piece.expect("the body does not break off"));
+            // Longer than the idle timeout, without a read from the upstream.
             world.sleep(Duration::from_secs(40)).await;
         }
-        String::from_utf8(whole).expect("events are text")
+        String::from_utf8(whole).expect("the body is UTF-8")
     };
-    let text = world.executor().run(reading).expect("it ends");
+    let text = world.executor().run(reading).expect("the request ends");
     assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
     let records = world.take_records();
     assert_eq!(records.len(), 1);

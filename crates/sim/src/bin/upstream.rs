@@ -1,4 +1,4 @@
-//! `serin-upstream`: a model provider of straw for demos and trials by hand.
+//! `serin-upstream`: simulated model provider for demos and manual tests.
 
 use std::process::ExitCode;
 
@@ -6,17 +6,18 @@ use sim::server::Server;
 use sim::upstream::DemoProvider;
 use tokio::signal::unix::{SignalKind, signal};
 
+const PROVIDERS: &str = "openai|deepseek|local|aliyun";
 const USAGE: &str =
     "usage: serin-upstream --port PORT --as openai|deepseek|local|aliyun [--models a,b,…] [--quiet]
 
-A stand-in for a model provider at http://127.0.0.1:PORT/v1. A model's name can ask for trouble:
+Serves a stand-in for a model provider at http://127.0.0.1:PORT/v1. The suffix of a model's name selects a fault:
 …-fail-429, …-fail-500, …-fail-503, …-fail-connect, …-fail-timeout, …-fail-cut, …-slow.
-What judges texts finds marks in them: [[high]] or [[phone:139…]] as aliyun (without /v1, key testid,
-secret testsecret), [[violence]] at /v1/moderations.";
+Guard services react to marks in a text: [[high]] or [[phone:139…]] with --as aliyun (no /v1, access key
+id testid, secret testsecret), [[violence]] at /v1/moderations.";
 
 struct Options {
     port: u16,
-    persona: DemoProvider,
+    provider: DemoProvider,
     models: Vec<String>,
     quiet: bool,
 }
@@ -24,33 +25,34 @@ struct Options {
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
     let (mut port, mut provider, mut models, mut quiet) = (None, None, Vec::new(), false);
     while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        let mut value = || arguments.next().ok_or(format!("missing value of {argument}"));
         match argument.as_str() {
             "--port" => {
                 let text = value()?;
-                port = Some(text.parse().map_err(|_| format!("{text} is not a port"))?);
+                port = Some(text.parse().map_err(|_| {
+                    format!("invalid --port {text}: expected a number from 0 to 65535")
+                })?);
             }
             "--as" => {
                 let name = value()?;
                 provider = Some(
                     DemoProvider::by_name(&name)
-                        .ok_or(format!("there is no stand-in for {name}"))?,
+                        .ok_or(format!("invalid --as {name}: expected {PROVIDERS}"))?,
                 );
             }
             "--models" => models = value()?.split(',').map(|name| name.trim().to_owned()).collect(),
             "--quiet" => quiet = true,
-            other => return Err(format!("{other} is not an option")),
+            other => return Err(format!("unknown option {other}")),
         }
     }
-    let port = port.ok_or("--port is missing")?;
-    let provider = provider.ok_or("--as is missing")?;
-    Ok(Options { port, persona: provider, models, quiet })
+    let port = port.ok_or("missing option --port PORT")?;
+    let provider = provider.ok_or(format!("missing option --as {PROVIDERS}"))?;
+    Ok(Options { port, provider, models, quiet })
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Options { port, persona: provider, models, quiet } = match options(std::env::args().skip(1))
-    {
+    let Options { port, provider, models, quiet } = match options(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(problem) => {
             eprintln!("serin-upstream: {problem}\n{USAGE}");
@@ -61,7 +63,7 @@ async fn main() -> ExitCode {
     let served = async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let server = Server::start_persona(port, provider, models, log).await?;
+        let server = Server::start_demo(port, provider, models, log).await?;
         println!(
             "serin-upstream: stand-in for {} at http://{}/v1",
             provider.title(),
@@ -76,7 +78,7 @@ async fn main() -> ExitCode {
     match served.await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("serin-upstream: cannot listen on port {port}: {error}");
+            eprintln!("serin-upstream: cannot serve on port {port}: {error}");
             ExitCode::FAILURE
         }
     }

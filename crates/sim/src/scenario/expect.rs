@@ -1,4 +1,5 @@
-//! What a scenario expects, checked against what was seen: pure, so that every edge's runner uses it.
+//! Comparison of an observed response with the expectations of a scenario. Pure, so that the runner of every
+//! edge uses it.
 
 use std::collections::BTreeMap;
 
@@ -10,84 +11,90 @@ use serde_json::Value;
 use super::subset::{differences, value_at};
 use super::transcript::Transcript;
 
-/// What is expected of one answer. What is not set is not checked, but for two things: a body
-/// never breaks off at the level of the host, and there is one record at most.
+/// Expectations about one response. Fields that are not set are not checked, with two exceptions: a body
+/// never breaks off at the level of the host, and there is at most one record.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Expect {
-    /// The status.
+    /// Status.
     pub status: Option<u16>,
-    /// Exact values; `""` must be absent, `"*"` must be there.
+    /// Headers by name: an exact value, `""` for an absent header, `"*"` for any value.
     pub headers: BTreeMap<String, String>,
-    /// Part of a JSON body.
+    /// Expected part of a JSON body.
     pub body: Option<Value>,
-    /// The body, byte for byte.
+    /// Exact body.
     pub body_exact: Option<String>,
-    /// Content put together, of a stream or of an answer in one piece.
+    /// Concatenated content of a stream or a JSON response.
     pub text: Option<String>,
-    /// How the stream went.
+    /// Expectations about the events of a stream.
     pub events: Option<EventsExpect>,
-    /// Parts of the record, by dotted path; `""` is absent, null or empty, `"*"` is anything else.
+    /// Values of the record by dotted path. `""` matches an absent, null, or empty value, `"*"` any other.
     pub record: BTreeMap<String, Value>,
-    /// The body may break off: where nothing better can be done.
+    /// Whether the body may break off, for cases without a better outcome.
     pub may_break: bool,
 }
 
-/// What is expected of a stream.
+/// Expectations about a stream.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EventsExpect {
-    /// How many there are, comments not counted.
+    /// Number of events, without comments.
     pub count: Option<usize>,
-    /// The data of the last.
+    /// Data of the last event.
     pub last: Option<String>,
-    /// The `code` of the error event; `""` for a stream without one.
+    /// `code` of the error event; `""` for a stream without one.
     pub error_code: Option<String>,
-    /// Whether one says `[DONE]`.
+    /// Whether the data of an event is `[DONE]`.
     pub contains_done: Option<bool>,
-    /// Whether the caller saw usage.
+    /// Whether the response contains usage.
     pub usage_visible: Option<bool>,
-    /// The last `finish_reason`; `""` for none.
+    /// Last `finish_reason`; `""` for none.
     pub finish_reason: Option<String>,
 }
 
-/// What was seen of one answer.
+/// Response as it was observed.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    /// The status; none where the caller left before the head.
+    /// Status; `None` if the caller hung up before the head.
     pub status: Option<u16>,
-    /// The headers.
+    /// Headers.
     pub headers: HeaderMap,
-    /// The body as far as it came.
+    /// Body as far as it arrived.
     pub body: Bytes,
-    /// How the body broke off, if it did.
+    /// Reason for which the body broke off; `None` if it did not.
     pub broken: Option<String>,
-    /// The caller went away, so that the answer may be incomplete.
+    /// Whether the caller hung up, so that the response may be incomplete.
     pub hung_up: bool,
-    /// The records of this request, where the edge can see them.
+    /// Records of this request; `None` if the edge cannot read them.
     pub records: Option<Vec<Value>>,
 }
 
 impl Expect {
-    /// Compares. The error has one line for each difference.
-    pub fn check(&self, seen: &Observed) -> Result<(), String> {
+    /// Compares an observed response. The error has one line for each difference.
+    pub fn check(&self, observed: &Observed) -> Result<(), String> {
         let mut found = Vec::new();
-        if let Some(status) = self.status.filter(|status| Some(*status) != seen.status) {
-            let body = excerpt(&seen.body);
-            found.push(format!("status: expected {status}, found {:?} with {body}", seen.status));
+        if let Some(status) = self.status.filter(|status| Some(*status) != observed.status) {
+            let body = excerpt(&observed.body);
+            found.push(format!(
+                "status: expected {status}, found {:?} with {body}",
+                observed.status
+            ));
         }
-        if let Some(broken) = seen.broken.as_ref().filter(|_| !self.may_break && !seen.hung_up) {
-            found.push(format!("body: broke off after {} bytes: {broken}", seen.body.len()));
+        if let Some(broken) =
+            observed.broken.as_ref().filter(|_| !self.may_break && !observed.hung_up)
+        {
+            found.push(format!("body: broke off after {} bytes: {broken}", observed.body.len()));
         }
-        check_headers(&self.headers, &seen.headers, &mut found);
-        check_body(self.body.as_ref(), self.body_exact.as_deref(), &seen.body, &mut found);
-        let content_type = seen.headers.get("content-type").and_then(|value| value.to_str().ok());
-        let transcript = Transcript::parse(content_type.unwrap_or_default(), &seen.body);
+        check_headers(&self.headers, &observed.headers, &mut found);
+        check_body(self.body.as_ref(), self.body_exact.as_deref(), &observed.body, &mut found);
+        let content_type =
+            observed.headers.get("content-type").and_then(|value| value.to_str().ok());
+        let transcript = Transcript::parse(content_type.unwrap_or_default(), &observed.body);
         check_equal("text", self.text.as_ref(), &transcript.text, &mut found);
         if let Some(events) = &self.events {
             events.check(&transcript, &mut found);
         }
-        if let Some(records) = &seen.records {
+        if let Some(records) = &observed.records {
             self.check_records(records, &mut found);
         }
         to_result(found)
@@ -116,30 +123,30 @@ impl Expect {
 }
 
 impl EventsExpect {
-    fn check(&self, seen: &Transcript, found: &mut Vec<String>) {
-        let last = seen.events.last().cloned().unwrap_or_default();
-        check_equal("events.count", self.count.as_ref(), &seen.events.len(), found);
+    fn check(&self, observed: &Transcript, found: &mut Vec<String>) {
+        let last = observed.events.last().cloned().unwrap_or_default();
+        check_equal("events.count", self.count.as_ref(), &observed.events.len(), found);
         check_equal("events.last", self.last.as_ref(), &last, found);
         check_equal(
             "events.contains_done",
             self.contains_done.as_ref(),
-            &seen.contains_done(),
+            &observed.contains_done(),
             found,
         );
         check_equal(
             "events.usage_visible",
             self.usage_visible.as_ref(),
-            &seen.usage.is_some(),
+            &observed.usage.is_some(),
             found,
         );
-        let reason = seen.finish_reasons.last().cloned().unwrap_or_default();
+        let reason = observed.finish_reasons.last().cloned().unwrap_or_default();
         check_equal("events.finish_reason", self.finish_reason.as_ref(), &reason, found);
         if let Some(code) = &self.error_code {
             let expected = (!code.is_empty()).then_some(code);
-            if expected != seen.error_code.as_ref() {
+            if expected != observed.error_code.as_ref() {
                 found.push(format!(
                     "events.error_code: expected {code:?}, found {:?}",
-                    seen.error_code
+                    observed.error_code
                 ));
             }
         }
@@ -148,11 +155,11 @@ impl EventsExpect {
 
 pub(super) fn check_headers(
     expected: &BTreeMap<String, String>,
-    seen: &HeaderMap,
+    observed: &HeaderMap,
     found: &mut Vec<String>,
 ) {
     for (name, expected) in expected {
-        let values: Vec<_> = seen
+        let values: Vec<_> = observed
             .get_all(name)
             .iter()
             .map(|value| String::from_utf8_lossy(value.as_bytes()))
@@ -187,11 +194,11 @@ pub(super) fn check_body(
 pub(super) fn check_equal<T: PartialEq + std::fmt::Debug>(
     place: &str,
     expected: Option<&T>,
-    seen: &T,
+    observed: &T,
     found: &mut Vec<String>,
 ) {
-    if let Some(expected) = expected.filter(|expected| *expected != seen) {
-        found.push(format!("{place}: expected {expected:?}, found {seen:?}"));
+    if let Some(expected) = expected.filter(|expected| *expected != observed) {
+        found.push(format!("{place}: expected {expected:?}, found {observed:?}"));
     }
 }
 
@@ -212,7 +219,7 @@ mod tests {
 
     use super::{Expect, Observed};
 
-    fn seen() -> Observed {
+    fn observed() -> Observed {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("text/event-stream"));
         headers.insert("x-serin-attempts", HeaderValue::from_static("2"));
@@ -225,16 +232,16 @@ mod tests {
         }
     }
 
-    /// Checks how many differences an expectation finds.
+    /// Asserts the number of differences.
     #[track_caller]
     fn assert_differences(expect: &str, differences: usize) {
         let expect: Expect = toml::from_str(expect).expect("an expectation");
-        let found = expect.check(&seen()).err().unwrap_or_default();
+        let found = expect.check(&observed()).err().unwrap_or_default();
         assert_eq!(found.lines().count(), differences, "{found}");
     }
 
     #[test]
-    fn what_is_right_passes_and_what_is_wrong_is_told() {
+    fn check_lists_each_difference() {
         assert_differences(
             "status = 200\ntext = 'Hi'\nheaders = { x-serin-attempts = '2', retry-after = '', content-type = '*' }",
             0,
@@ -264,11 +271,11 @@ mod tests {
     }
 
     #[test]
-    fn a_record_too_many_and_a_broken_body_are_differences() {
+    fn check_of_two_records_or_a_broken_body_fails() {
         let expect = Expect::default();
-        let twice = Observed { records: Some(vec![json!({}), json!({})]), ..seen() };
+        let twice = Observed { records: Some(vec![json!({}), json!({})]), ..observed() };
         assert!(expect.check(&twice).is_err());
-        let broken = Observed { broken: Some("reset".to_owned()), ..seen() };
+        let broken = Observed { broken: Some("reset".to_owned()), ..observed() };
         assert!(expect.check(&broken).is_err());
         assert!(expect.check(&Observed { hung_up: true, ..broken }).is_ok());
     }

@@ -1,5 +1,9 @@
-//! Scenario files: requests, a scripted world and what is expected of both. The same files run in
-//! the simulator, in the Spin component inside wasmtime and in the Worker inside workerd.
+//! Scenario files: requests, scripted upstreams, and expectations about both. The same files run in the
+//! simulator, in the Spin component inside wasmtime, and in the Worker inside workerd.
+//!
+//! [`Scenario`] is a file, [`Request`] one request in it, [`Expect`] the expected response, and
+//! [`UpstreamSpec`] the scripts of an upstream. A list of events may repeat one event:
+//! `events = [{ data = '{"choices":[]}', repeat = 30 }, "[DONE]"]`.
 
 mod expect;
 mod simulate;
@@ -20,41 +24,41 @@ pub use upstream_expectations::{CallExpect, UpstreamExpect, UpstreamExpectations
 
 use crate::upstream::{UpstreamSpec, optional_duration};
 
-/// How the file of a world ends.
+/// Suffix of a file with a shared configuration.
 const WORLD_SUFFIX: &str = ".world.toml";
 
-/// One scenario.
+/// Scenario file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// Its place among the others: `fault/dns`.
+    /// Path of the file without its suffix: `fault/dns`.
     #[serde(skip)]
     pub name: String,
-    /// What it shows, in one sentence.
+    /// Description in one sentence.
     pub about: String,
-    /// A whole configuration; `UPSTREAM` and `CLOSED` stand for bases.
+    /// Complete configuration. `UPSTREAM` and `CLOSED` are replaced by base URLs.
     #[serde(default)]
     pub config: String,
-    /// In its place, the name of a world: configuration and secrets from `NAME.world.toml` at the
-    /// top of the directory.
+    /// Name of a shared configuration instead: configuration and secrets from `NAME.world.toml` at the top of
+    /// the directory.
     pub world: Option<String>,
-    /// The secrets that the configuration names.
+    /// Secrets that the configuration names.
     #[serde(default)]
     pub secrets: BTreeMap<String, String>,
-    /// Edges that cannot run it.
+    /// Edges that cannot run the scenario.
     #[serde(default)]
     pub skip: Vec<Skip>,
-    /// Who answers.
+    /// Upstreams by name.
     #[serde(default)]
     pub upstreams: BTreeMap<String, UpstreamSpec>,
-    /// Played one after another.
+    /// Requests, sent one after another.
     pub requests: Vec<Request>,
-    /// What is expected of the upstreams when all is done.
+    /// Expectations about the upstreams after all requests.
     #[serde(default)]
     pub expect: UpstreamExpectations,
 }
 
-/// Configuration and secrets that several scenarios share.
+/// Shared configuration of several scenarios, with its secrets.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SharedWorld {
@@ -62,21 +66,21 @@ struct SharedWorld {
     secrets: BTreeMap<String, String>,
 }
 
-/// An edge that cannot run a scenario.
+/// Edge that cannot run a scenario.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Skip {
-    /// `simulator`, `spin` or `cloudflare`.
+    /// `simulator`, `spin`, or `cloudflare`.
     pub edge: String,
-    /// The reason.
+    /// Reason.
     pub why: String,
 }
 
-/// One request and what is expected of its answer.
+/// Request and the expected response.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// `POST` by default.
+    /// Method, `POST` by default.
     #[serde(default = "post")]
     pub method: String,
     /// Path and query.
@@ -84,18 +88,18 @@ pub struct Request {
     /// Headers. `content-type: application/json` is added to a body that has no type of its own.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// The body.
+    /// Body.
     #[serde(default)]
     pub body: String,
-    /// How often it is sent; every answer is checked.
+    /// Number of times that the request is sent; every response is checked.
     #[serde(default = "once")]
     pub repeat: usize,
-    /// The caller goes away after this many events of the answer.
+    /// The caller hangs up after this many events of the response.
     pub hang_up_after_events: Option<usize>,
-    /// The caller goes away after this time.
+    /// The caller hangs up after this time.
     #[serde(default, deserialize_with = "optional_duration")]
     pub hang_up_after: Option<Duration>,
-    /// What is expected.
+    /// Expected response.
     #[serde(default)]
     pub expect: Expect,
 }
@@ -109,27 +113,27 @@ fn once() -> usize {
 }
 
 impl Scenario {
-    /// Reads a scenario.
+    /// Parses and validates a scenario.
     pub fn parse(name: &str, text: &str) -> anyhow::Result<Self> {
         let scenario: Self = toml::from_str(text)?;
         if scenario.world.is_some() != scenario.config.is_empty() {
-            bail!("a scenario has either a world or a config");
+            bail!("invalid scenario: set exactly one of `world` and `config`");
         }
         if scenario.requests.is_empty() {
-            bail!("a scenario needs a request");
+            bail!("invalid scenario: `requests` is empty");
         }
         if let Some(skip) = scenario.skip.iter().find(|skip| skip.why.trim().is_empty()) {
-            bail!("skip of {} gives no reason", skip.edge);
+            bail!("invalid scenario: `skip` of {} has no `why`", skip.edge);
         }
-        if let Some(stranger) =
+        if let Some(unknown) =
             scenario.expect.upstreams.keys().find(|name| !scenario.upstreams.contains_key(*name))
         {
-            bail!("something is expected of {stranger}, which is no upstream of this scenario");
+            bail!("invalid scenario: `expect.upstreams.{unknown}` names no entry of `upstreams`");
         }
         Ok(Self { name: name.to_owned(), ..scenario })
     }
 
-    /// Takes over its world's configuration, and the secrets that it does not have itself.
+    /// Adds the shared configuration and its secrets. Own secrets take precedence.
     fn with_world(mut self, directory: &Path) -> anyhow::Result<Self> {
         if let Some(name) = &self.world {
             let text = text_of(&directory.join(format!("{name}{WORLD_SUFFIX}")))?;
@@ -143,39 +147,40 @@ impl Scenario {
         Ok(self)
     }
 
-    /// The configuration with its bases put in: `upstream` is followed by the name of an upstream,
-    /// and nothing listens at `closed`. `https://UPSTREAM` is the same place, where nobody speaks TLS.
+    /// Returns the configuration with its base URLs. The name of an upstream follows `upstream`; nothing
+    /// listens at `closed`. `https://UPSTREAM` is the same address without TLS on the other side.
     pub fn config_for(&self, upstream: &str, closed: &str) -> String {
         let over_tls = upstream.replacen("http:", "https:", 1);
         let config = self.config.replace("https://UPSTREAM", &over_tls);
         config.replace("UPSTREAM", upstream).replace("CLOSED", closed)
     }
 
-    /// Makes sure that no secret of the scenario is in an answer or in a record.
-    pub fn check_secrecy(&self, seen: &Observed) -> Result<(), String> {
-        let headers = seen.headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let records = seen.records.iter().flatten().map(|record| record.to_string().into());
-        let body = String::from_utf8_lossy(&seen.body);
+    /// Checks that no secret of the scenario is in a response or a record.
+    pub fn check_secrecy(&self, observed: &Observed) -> Result<(), String> {
+        let headers =
+            observed.headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let records = observed.records.iter().flatten().map(|record| record.to_string().into());
+        let body = String::from_utf8_lossy(&observed.body);
         for text in headers.chain(records).chain([body]) {
-            let shown = self
+            let leaked = self
                 .secrets
                 .iter()
                 .find(|(_, value)| !value.is_empty() && text.contains(value.as_str()));
-            if let Some((name, _)) = shown {
-                return Err(format!("the secret {name} is shown in an answer or in a record"));
+            if let Some((name, _)) = leaked {
+                return Err(format!("secret leaked: {name} is in a response or a record"));
             }
         }
         Ok(())
     }
 
-    /// Why an edge does not run it, if it does not.
+    /// Returns the reason for which an edge skips the scenario; `None` if it runs.
     pub fn skipped_on(&self, edge: &str) -> Option<&str> {
         self.skip.iter().find(|skip| skip.edge == edge).map(|skip| skip.why.as_str())
     }
 }
 
 impl Request {
-    /// The headers as they are sent.
+    /// Returns the headers of the request.
     pub fn request_headers(&self) -> anyhow::Result<http::HeaderMap> {
         let mut headers = http::HeaderMap::new();
         if !self.body.is_empty() {
@@ -188,7 +193,7 @@ impl Request {
     }
 }
 
-/// Loads every scenario in a directory and those in it, in the order of their names.
+/// Loads every scenario below a directory, in the order of their names.
 pub fn load(directory: &Path) -> anyhow::Result<Vec<Scenario>> {
     let mut files = Vec::new();
     let mut directories = vec![directory.to_owned()];
@@ -229,12 +234,12 @@ fn text_of(path: &Path) -> anyhow::Result<String> {
 mod tests {
     use super::Scenario;
 
-    const LEAST: &str =
+    const MINIMAL: &str =
         "about = 'a'\nconfig = 'UPSTREAM/a CLOSED'\n[[requests]]\npath = '/v1/models'\n";
 
     #[test]
-    fn the_least_scenario_has_defaults() {
-        let scenario = Scenario::parse("a/b", LEAST).expect("a scenario");
+    fn parse_minimal_scenario_sets_defaults() {
+        let scenario = Scenario::parse("a/b", MINIMAL).expect("a scenario");
         assert_eq!(
             (scenario.requests[0].method.as_str(), scenario.requests[0].repeat),
             ("POST", 1)
@@ -244,9 +249,9 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_on_top_is_read() {
+    fn parse_optional_fields_returns_their_values() {
         let more = "expect.upstreams.x.calls = 1\nupstreams.x.script = []\nskip = [{ edge = 'spin', why = 'y' }]";
-        let scenario = Scenario::parse("a", &format!("{more}\n{LEAST}")).expect("a scenario");
+        let scenario = Scenario::parse("a", &format!("{more}\n{MINIMAL}")).expect("a scenario");
         assert_eq!(
             (scenario.skipped_on("spin"), scenario.expect.upstreams["x"].calls),
             (Some("y"), Some(1))
@@ -254,14 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_in_a_scenario_are_found() {
+    fn parse_invalid_scenario_fails() {
         for more in [
             "world = 'x'",
             "expect.upstreams.x.calls = 1",
             "typo = 1",
             "skip = [{ edge = 'spin', why = '' }]",
         ] {
-            assert!(Scenario::parse("a", &format!("{more}\n{LEAST}")).is_err(), "{more}");
+            assert!(Scenario::parse("a", &format!("{more}\n{MINIMAL}")).is_err(), "{more}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Plays a scenario against the gateway in virtual time.
+//! Scenario runner in virtual time.
 
 use config::author;
 use gateway::config_loader::GatewaySecrets;
@@ -12,25 +12,28 @@ use crate::world::{CLOSED, HangUp, UPSTREAM, World};
 use super::expect::Observed;
 use super::{Request, Scenario};
 
-/// The seed of every scenario: chance is the same each time.
+/// Seed of the entropy in every scenario. A fixed seed makes runs identical.
 const SEED: u64 = 1;
 
 impl Scenario {
-    /// Plays every request and checks what was expected. The error says which request and what.
+    /// Plays every request and compares the responses with the expectations. The error names the request
+    /// and each difference.
     pub fn run_in_simulator(&self) -> Result<(), String> {
         let secret = |name: &str| self.secrets.get(name).map(|value| Secret::new(value));
         let config = author::from_toml(&self.config_for(UPSTREAM, CLOSED), &secret)
-            .map_err(|problems| format!("the configuration is not valid: {problems:?}"))?;
+            .map_err(|problems| format!("invalid configuration: {problems}"))?;
         let world = World::new(SEED, self.upstreams.clone());
         let gateway = Gateway::new(config, GatewaySecrets::lookup(&secret));
         for (index, request) in self.requests.iter().enumerate() {
             for turn in 0..request.repeat {
-                let place = |what: String| format!("request {index}, turn {turn}: {what}");
-                let message = request.message().map_err(|error| place(format!("{error:#}")))?;
+                let in_request = |cause: String| format!("request {index}, turn {turn}: {cause}");
+                let message = request
+                    .message()
+                    .map_err(|error| in_request(format!("invalid request: {error:#}")))?;
                 let answer = service::dispatch(&gateway, None, world.clone(), message);
                 let received = world
                     .play(answer, request.hang_up())
-                    .map_err(|stuck| place(stuck.to_string()))?;
+                    .map_err(|stuck| in_request(format!("stuck: {stuck}")))?;
                 let body = received.body();
                 let hung_up = !received.is_whole && received.broken.is_none();
                 let (status, headers) = received.head.unzip();
@@ -42,8 +45,8 @@ impl Scenario {
                     hung_up,
                     records: Some(world.take_records()),
                 };
-                request.expect.check(&observed).map_err(place)?;
-                self.check_secrecy(&observed).map_err(place)?;
+                request.expect.check(&observed).map_err(in_request)?;
+                self.check_secrecy(&observed).map_err(in_request)?;
             }
         }
         self.expect.check(&world.calls())
@@ -51,7 +54,7 @@ impl Scenario {
 }
 
 impl Request {
-    /// When its caller goes away.
+    /// Moment at which the caller hangs up.
     pub fn hang_up(&self) -> HangUp {
         match (self.hang_up_after_events, self.hang_up_after) {
             (Some(count), _) => HangUp::AfterEvents(count),

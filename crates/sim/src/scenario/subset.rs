@@ -1,11 +1,11 @@
-//! Whether one JSON value holds what another expects, and where it does not.
+//! Comparison of a JSON value with an expected part of it.
 
 use serde_json::Value;
 
-/// Adds a line for every place at which `actual` does not hold what `expected` says.
+/// Appends one line for each path at which `actual` does not contain `expected`.
 ///
-/// Objects and lists may have more than expected: objects anywhere, lists at their end. The string
-/// `*` stands for anything but nothing, and numbers are compared by value (`1` is `1.0`).
+/// Objects may have further members, lists further items at their end. The string `*` matches every value
+/// except `null`. Numbers are compared by value: `1` equals `1.0`.
 pub(super) fn differences(path: &str, expected: &Value, actual: &Value, found: &mut Vec<String>) {
     match (expected, actual) {
         (Value::Object(expected), Value::Object(actual)) => {
@@ -26,7 +26,7 @@ pub(super) fn differences(path: &str, expected: &Value, actual: &Value, found: &
         }
         (Value::String(any), actual) if any == "*" => {
             if actual.is_null() {
-                found.push(format!("{path}: expected something, found nothing"));
+                found.push(format!("{path}: expected a value, found null"));
             }
         }
         (Value::Number(expected), Value::Number(actual))
@@ -36,7 +36,7 @@ pub(super) fn differences(path: &str, expected: &Value, actual: &Value, found: &
     }
 }
 
-/// The value at a dotted path: `attempts.0.result`.
+/// Returns the value at a dotted path such as `attempts.0.result`; `null` if the path does not exist.
 pub(super) fn value_at<'a>(value: &'a Value, path: &str) -> &'a Value {
     path.split('.').fold(value, |value, step| match value {
         Value::Array(items) => {
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn more_is_fine_and_less_is_not() {
+    fn differences_of_a_superset_are_empty_and_of_a_subset_are_listed() {
         assert_differences(json!({"a": {"b": 1}}), json!({"a": {"b": 1.0, "c": 2}, "d": 3}), 0);
         assert_differences(json!({"a": 1, "b": 2}), json!({"a": 2}), 2);
         assert_differences(json!([1, 2]), json!([1, 2, 3]), 0);
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dotted_path_goes_through_lists() {
+    fn value_at_a_path_through_a_list_returns_the_member() {
         let value = json!({"attempts": [{"result": "429"}]});
         assert_eq!(value_at(&value, "attempts.0.result"), "429");
         assert_eq!(value_at(&value, "attempts.1.result"), &Value::Null);

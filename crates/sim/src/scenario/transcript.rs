@@ -1,28 +1,28 @@
-//! An answer as a client library would understand it: events, text, what ended it.
+//! Response as a client library reads it: events, text, finish reasons, error, usage.
 //!
-//! It has its own reader of server-sent events, so that a mistake in the gateway's cannot hide.
+//! The reader of server-sent events is independent of the gateway's, so that a bug in one shows.
 
 use serde_json::Value;
 
-/// An answer, read.
+/// Parsed response.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Transcript {
-    /// The data of every event, in order; empty for an answer in one piece.
+    /// Data of every event, in order; empty for a JSON response.
     pub events: Vec<String>,
-    /// Content put together, over all choices.
+    /// Content of all choices, concatenated.
     pub text: String,
     /// Every `finish_reason`, in order.
     pub finish_reasons: Vec<String>,
-    /// The `code` of an error event, or of an error in one piece; empty if it has none.
+    /// `code` of an error event or of a JSON error; empty if the error has no code.
     pub error_code: Option<String>,
-    /// The usage that the caller saw.
+    /// Usage in the response; `None` if the caller saw none.
     pub usage: Option<Value>,
     /// Bytes after the last whole event.
     pub remainder: String,
 }
 
 impl Transcript {
-    /// Reads a body as its content type says.
+    /// Parses a body by its content type.
     pub fn parse(content_type: &str, body: &[u8]) -> Self {
         let mut transcript = Self::default();
         if !content_type.starts_with("text/event-stream") {
@@ -40,7 +40,7 @@ impl Transcript {
         Self { events, remainder, ..transcript }
     }
 
-    /// Whether an event says `[DONE]`.
+    /// Whether the data of an event is `[DONE]`.
     pub fn contains_done(&self) -> bool {
         self.events.iter().any(|data| data == "[DONE]")
     }
@@ -63,12 +63,12 @@ impl Transcript {
     }
 }
 
-/// How many whole events, comments included, a body holds.
+/// Counts the whole events of a body, comments included.
 pub fn count_events(body: &[u8]) -> usize {
     blocks(&normalize_newlines(&String::from_utf8_lossy(body))).0.len()
 }
 
-/// The data of every whole event that has data, and what is left behind the last.
+/// Returns the data of every whole event that has data, and the bytes after the last whole event.
 fn events(body: &str) -> (Vec<String>, String) {
     let body = normalize_newlines(body);
     let (blocks, remainder) = blocks(&body);
@@ -97,7 +97,7 @@ mod tests {
     use super::{Transcript, count_events};
 
     #[test]
-    fn a_stream_is_put_together() {
+    fn parse_stream_with_any_line_ending_returns_its_events_and_text() {
         let body = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n: keep-alive\n\n\
             data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"lo\"},\"finish_reason\":\"stop\"}]}\n\n\
             data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]\n\ndata: rest";
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_in_one_piece_is_read_too() {
+    fn parse_json_response_returns_its_text_or_error_code() {
         let transcript =
             Transcript::parse("application/json", br#"{"choices":[{"message":{"content":"Hi"}}]}"#);
         assert_eq!(transcript.text, "Hi");

@@ -1,4 +1,4 @@
-//! What a scenario expects of the upstreams when all requests are done.
+//! Expectations about the calls that upstreams received, checked after all requests.
 
 use std::collections::BTreeMap;
 
@@ -8,52 +8,53 @@ use serde_json::Value;
 use super::expect::{check_body, check_equal, check_headers, to_result};
 use crate::upstream::{Call, Ended};
 
-/// What is expected when all requests are done.
+/// Expectations about all upstreams of a scenario.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamExpectations {
-    /// By the name of the upstream.
+    /// Expectations by the name of the upstream.
     pub upstreams: BTreeMap<String, UpstreamExpect>,
 }
 
-/// What is expected of an upstream.
+/// Expectations about the calls of one upstream.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamExpect {
-    /// How many calls it saw.
+    /// Number of calls.
     pub calls: Option<usize>,
-    /// What the last of them carried.
+    /// The last call.
     pub last: Option<CallExpect>,
-    /// What each of them carried, in order.
+    /// All calls, in order.
     pub each: Option<Vec<CallExpect>>,
 }
 
-/// What is expected of a call to an upstream.
+/// Expectations about one call.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CallExpect {
-    /// The method.
+    /// Method.
     pub method: Option<String>,
-    /// The path behind the upstream's name; after `…` only its end.
+    /// Path after the upstream's name. A leading `…` means that only the end is compared.
     pub path: Option<String>,
-    /// Exact values; `""` must be absent, `"*"` must be there.
+    /// Headers by name: an exact value, `""` for an absent header, `"*"` for any value.
     pub headers: BTreeMap<String, String>,
-    /// Part of a JSON body.
+    /// Expected part of a JSON body.
     pub body: Option<Value>,
-    /// The body, byte for byte.
+    /// Exact body.
     pub body_exact: Option<String>,
-    /// How it ended.
+    /// How the call ended.
     pub ended: Option<Ended>,
 }
 
 impl UpstreamExpectations {
-    /// Compares with what the upstreams saw. Every call must have ended.
+    /// Compares the calls with the expectations. Every call must have ended. The error has one line for each
+    /// difference.
     pub fn check(&self, seen: &BTreeMap<String, Vec<Call>>) -> Result<(), String> {
         let mut found = Vec::new();
         for (name, calls) in seen {
             for (index, _) in calls.iter().enumerate().filter(|(_, call)| call.ended == Ended::Open)
             {
-                found.push(format!("upstreams.{name}: call {index} was left open"));
+                found.push(format!("upstreams.{name}: call {index} has not ended"));
             }
         }
         for (name, expected) in &self.upstreams {
@@ -67,7 +68,9 @@ impl UpstreamExpectations {
             if let Some(last) = &expected.last {
                 match calls.last() {
                     Some(call) => last.check(&format!("upstreams.{name}.last"), call, &mut found),
-                    None => found.push(format!("upstreams.{name}.last: there was no call")),
+                    None => {
+                        found.push(format!("upstreams.{name}.last: expected a call, found none"));
+                    }
                 }
             }
             let Some(each) = &expected.each else { continue };
@@ -91,7 +94,10 @@ impl CallExpect {
         check_equal("method", self.method.as_ref(), &call.method, &mut own);
         match self.path.as_deref().map(|path| path.strip_prefix('…').ok_or(path)) {
             Some(Ok(end)) if !call.path.ends_with(end) => {
-                own.push(format!("path: expected an end of {end:?}, found {:?}", call.path));
+                own.push(format!(
+                    "path: expected a path that ends with {end:?}, found {:?}",
+                    call.path
+                ));
             }
             Some(Err(path)) => check_equal("path", Some(&path.to_owned()), &call.path, &mut own),
             Some(Ok(_)) | None => {}
@@ -112,7 +118,7 @@ mod tests {
     use crate::upstream::{Call, Ended};
 
     #[test]
-    fn calls_are_compared_too() {
+    fn check_calls_lists_each_difference() {
         let call = |ended| Call {
             method: "POST".to_owned(),
             path: "/v1/chat/completions".to_owned(),
@@ -120,7 +126,7 @@ mod tests {
             body: Bytes::from_static(br#"{"model":"m"}"#),
             ended,
         };
-        let check = |text: &str, ended, differences| {
+        let assert_differences = |text: &str, ended, differences| {
             let expect: UpstreamExpectations = toml::from_str(text).expect("an expectation");
             let found = expect
                 .check(&[("a".to_owned(), vec![call(ended)])].into())
@@ -129,10 +135,10 @@ mod tests {
             assert_eq!(found.lines().count(), differences, "{found}");
         };
         let right = "[upstreams.a]\ncalls = 1\nlast = { path = '…/completions', headers = { authorization = '' }, body = { model = 'm' }, ended = 'completed' }";
-        check(right, Ended::Completed, 0);
-        check(right, Ended::Abandoned, 1);
-        check("", Ended::Open, 1);
-        check(
+        assert_differences(right, Ended::Completed, 0);
+        assert_differences(right, Ended::Abandoned, 1);
+        assert_differences("", Ended::Open, 1);
+        assert_differences(
             "[upstreams.a]\neach = [{ path = '/x' }, {}]\n[upstreams.b]\nlast = {}",
             Ended::Cut,
             3,

@@ -1,5 +1,4 @@
-//! Answers for benchmarks and for crowds: every byte is made beforehand, so that the upstream costs
-//! next to nothing.
+//! Precomputed responses for benchmarks and load: the upstream costs almost no processor time.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,17 +10,17 @@ use tokio::sync::watch;
 use super::wire;
 use crate::upstream::{BodyStep, PlannedResponse, ProviderRequest, ResponsePlan, Script};
 
-/// What the content begins with that is the moment at which it was written.
+/// Beginning of a content that holds the time of its write.
 pub const STAMP_PREFIX: &str = r#""content":"@"#;
-/// A chunk as short as chunks come.
+/// Shortest event with content.
 const TINY_EVENT: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
-/// A chunk that shows nothing.
+/// Event without content.
 const EMPTY_EVENT: &str =
     "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_reason\":null}]}\n\n";
-/// How many tiny events share a write: a provider that is faster than its network joins them, too.
+/// Number of tiny events in one write. A provider that is faster than its network joins events, too.
 const EVENTS_PER_WRITE: usize = 64;
 
-/// An answer that never changes, move by move.
+/// Response as canned steps.
 #[derive(Clone, Debug)]
 pub struct CannedResponse {
     pub(super) steps: Vec<CannedStep>,
@@ -30,17 +29,17 @@ pub struct CannedResponse {
 #[derive(Clone, Debug)]
 pub(super) enum CannedStep {
     Write(Bytes),
-    /// So many writes of the same.
+    /// Several writes of the same bytes.
     Repeat(Bytes, usize),
     Pause(Duration),
-    /// Nothing, until it is said or nobody is left to say it.
+    /// Waits until the value is true or its sender is dropped.
     Hold(watch::Receiver<bool>),
-    /// An event whose content is this moment.
+    /// Event whose content is the time of its write.
     Stamp,
 }
 
 impl CannedResponse {
-    /// A `chat.completion` whose JSON has `size` bytes, or the fewest that it can have.
+    /// Creates a `chat.completion` whose JSON has `size` bytes, or the smallest possible size.
     pub fn json(size: usize) -> Self {
         let empty = respond(&Script::answering(""), b"{}").bytes().len();
         let text: String = "word ".chars().cycle().take(size.saturating_sub(empty)).collect();
@@ -55,7 +54,7 @@ impl CannedResponse {
         Self { steps: vec![CannedStep::Write(write.freeze())] }
     }
 
-    /// A JSON document, such as what a service answers.
+    /// Creates a response with this JSON document.
     pub fn document(body: &str) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -64,8 +63,8 @@ impl CannedResponse {
         Self { steps: vec![CannedStep::Write(write.freeze())] }
     }
 
-    /// A stream of `words` events with content, one write each, with a pause before each if there
-    /// is a `gap`. The role comes before them; finish, usage and `[DONE]` behind.
+    /// Creates a stream of `words` events with content, one write each, with a pause of `gap` before each. The
+    /// role precedes them; finish, usage, and `[DONE]` follow.
     pub fn stream(words: usize, gap: Option<Duration>) -> Self {
         let (head, events) = events(words);
         let mut steps = Vec::with_capacity(2 * events.len());
@@ -76,8 +75,7 @@ impl CannedResponse {
         Self { steps }
     }
 
-    /// A stream that says one word and is silent until `released` is true; then it says the second
-    /// word and ends.
+    /// Creates a stream that sends one word, waits until `released` is true, sends the second word, and ends.
     pub fn held(released: watch::Receiver<bool>) -> Self {
         let (head, events) = events(2);
         let mut steps = vec![CannedStep::Write(join([&head, &events[0], &events[1]]))];
@@ -86,8 +84,8 @@ impl CannedResponse {
         Self { steps }
     }
 
-    /// A stream of so many events with one letter each, as fast as they are read; finish, usage and
-    /// `[DONE]` behind them.
+    /// Creates a stream of `tiny` events with one letter each, as fast as they are read. Finish, usage, and
+    /// `[DONE]` follow.
     pub fn flood(tiny: usize) -> Self {
         let (head, events) = events(0);
         let several = |count: usize| {
@@ -104,9 +102,9 @@ impl CannedResponse {
         Self { steps }
     }
 
-    /// A stream that begins with so many events that show nothing (a role, then empty texts); after a
-    /// pause, if there is one, an event whose content is the moment of its write ([`STAMP`] and
-    /// sixteen digits: microseconds since 1970); then `words` more, finish, usage and `[DONE]`.
+    /// Creates a stream that begins with `count` events without content: a role, then empty texts. After
+    /// `pause`, an event holds the time of its write: [`STAMP_PREFIX`] and sixteen digits, microseconds since
+    /// 1970. Then follow `words` more events, finish, usage, and `[DONE]`.
     pub fn prelude(count: usize, pause: Option<Duration>, words: usize) -> Self {
         let (mut begin, events) = events(words);
         for index in 0..count {
@@ -124,8 +122,8 @@ impl CannedResponse {
         Self { steps }
     }
 
-    /// A stream at a model's pace: the role; after a `gap` an event whose content is the moment of its
-    /// write ([`STAMP`]); then `words` more, each after a `gap`; finish, usage and `[DONE]`.
+    /// Creates a stream at the pace of a model. After the role and a `gap`, an event holds the time of its
+    /// write ([`STAMP_PREFIX`]). Then follow `words` more, each after a `gap`, finish, usage, and `[DONE]`.
     pub fn paced(words: usize, gap: Duration) -> Self {
         let (head, events) = events(words);
         let mut steps = vec![
@@ -140,7 +138,7 @@ impl CannedResponse {
     }
 }
 
-/// A head, and the events of a stream as chunks; the last has the end with it.
+/// Returns a head and the events of a stream as chunks. The last chunk includes the end of the body.
 fn events(words: usize) -> (Bytes, Vec<Bytes>) {
     let text = vec!["word"; words].join(" ");
     let asked = br#"{"stream":true,"stream_options":{"include_usage":true}}"#;
@@ -167,7 +165,7 @@ fn join<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> Bytes {
     all.freeze()
 }
 
-/// An event that says when it was written, as a chunk.
+/// Writes an event that holds the time of its write, as a chunk.
 pub(super) fn stamp(now: SystemTime) -> Bytes {
     let micros = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
     let event = format!(
@@ -193,37 +191,37 @@ mod tests {
 
     use super::{CannedResponse, CannedStep, stamp};
 
-    /// Everything that is written, a moment as `@`, a hold as `…`.
-    fn said(canned: &CannedResponse) -> String {
+    /// Returns everything that is written, with `@` for a time and `…` for a hold.
+    fn written(canned: &CannedResponse) -> String {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
-        let say = |next: &CannedStep| match next {
+        let step_text = |next: &CannedStep| match next {
             CannedStep::Write(bytes) => text(bytes),
             CannedStep::Repeat(bytes, times) => text(bytes).repeat(*times),
             CannedStep::Pause(_) => String::new(),
             CannedStep::Hold(_) => "…".to_owned(),
             CannedStep::Stamp => "@".to_owned(),
         };
-        canned.steps.iter().map(say).collect()
+        canned.steps.iter().map(step_text).collect()
     }
 
     #[test]
-    fn a_body_has_the_size_that_was_asked_for() {
-        let text = said(&CannedResponse::json(4096));
+    fn json_has_the_requested_size() {
+        let text = written(&CannedResponse::json(4096));
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         assert!(head.contains("content-length: 4096") && body.len() == 4096, "{}", body.len());
     }
 
     #[test]
-    fn a_stream_has_a_write_per_event() {
+    fn stream_has_one_write_per_event() {
         let canned = CannedResponse::stream(200, None);
         assert_eq!(canned.steps.len(), 204, "role, words, finish, usage, done");
-        assert!(said(&canned).ends_with("0\r\n\r\n"));
+        assert!(written(&canned).ends_with("0\r\n\r\n"));
     }
 
     #[test]
-    fn a_held_stream_has_said_one_word() {
+    fn held_stream_sends_one_word_before_the_hold() {
         let (_release, released) = watch::channel(false);
-        let text = said(&CannedResponse::held(released));
+        let text = written(&CannedResponse::held(released));
         let (before, after) = text.split_once('…').expect("it holds");
         let words = |text: &str| text.matches("word").count();
         assert_eq!((words(before), words(after)), (1, 1), "{text}");
@@ -231,33 +229,37 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_has_every_event() {
-        let text = said(&CannedResponse::flood(1000));
+    fn flood_has_every_event() {
+        let text = written(&CannedResponse::flood(1000));
         assert_eq!(text.matches("data: ").count(), 1003, "finish, usage, done");
     }
 
     #[test]
-    fn a_document_has_its_length() {
-        let text = said(&CannedResponse::document("{\"a\":1}"));
+    fn document_has_its_length() {
+        let text = written(&CannedResponse::document("{\"a\":1}"));
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         assert!(head.contains("content-length: 7") && body == "{\"a\":1}", "{text}");
     }
 
     #[test]
-    fn what_is_spoken_has_a_pause_before_each_word() {
+    fn paced_stream_has_a_pause_before_each_word() {
         let canned = CannedResponse::paced(60, std::time::Duration::from_millis(20));
         let pauses =
             canned.steps.iter().filter(|next| matches!(next, CannedStep::Pause(_))).count();
-        let text = said(&canned);
+        let text = written(&canned);
         let (before, after) = text.split_once('@').expect("a moment");
         assert!(!before.contains("word") && after.ends_with("0\r\n\r\n"), "{text}");
-        assert_eq!((after.matches("word").count(), pauses), (60, 64), "so does what ends it");
+        assert_eq!(
+            (after.matches("word").count(), pauses),
+            (60, 64),
+            "the events at the end have pauses, too"
+        );
     }
 
     #[test]
-    fn a_prelude_shows_nothing() {
+    fn prelude_has_no_content() {
         for count in [0, 1, 20] {
-            let text = said(&CannedResponse::prelude(count, None, 3));
+            let text = written(&CannedResponse::prelude(count, None, 3));
             let (before, after) = text.split_once('@').expect("a moment");
             assert_eq!(before.matches("data: ").count(), count);
             assert!(!before.contains("word") && after.matches("word").count() == 3, "{text}");

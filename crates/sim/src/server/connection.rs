@@ -1,4 +1,4 @@
-//! One connection: reads requests, plays what they get, and notices when the caller goes away.
+//! One connection: reads requests, plays the planned responses, and detects that the caller hangs up.
 
 use std::io;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use super::canned::{self, CannedResponse, CannedStep};
 use super::wire::{self, RequestHead};
 use super::{ServedContent, ServedWorld};
 
-/// How long a reset waits for the caller to read what was sent: it would overtake it.
+/// Delay of a reset. A reset without it would overtake the bytes before it.
 const RESET_DELAY: Duration = Duration::from_millis(20);
-/// How much of the next request is read while this one is answered.
+/// Most bytes of the next request that are read during a response.
 const MAX_READ_AHEAD_BYTES: usize = 256 * 1024;
 
 pub(super) struct Connection {
@@ -27,28 +27,28 @@ pub(super) struct Connection {
     buffer: BytesMut,
 }
 
-/// What a request gets.
+/// Response to a request.
 enum RequestPlan {
     Canned(Arc<CannedResponse>),
     Play(Box<ResponsePlan>, TrackedCall),
 }
 
-/// A call on the books of a world. However it is dropped, its end is noted.
+/// Call in the list of a world. Dropping it records how the call ended.
 struct TrackedCall {
-    repertoire: Arc<ServedContent>,
-    /// The world and the call in it; nobody keeps a persona's books.
-    place: Option<(String, CallId)>,
+    content: Arc<ServedContent>,
+    /// World and id of the call; `None` for a demo provider, which keeps no calls.
+    id: Option<(String, CallId)>,
     ended: Ended,
 }
 
 impl Drop for TrackedCall {
     fn drop(&mut self) {
-        let Some((world, id)) = &self.place else { return };
-        let mut worlds = self.repertoire.worlds();
-        if let Some(ServedWorld::Scripted(stage)) =
+        let Some((world, id)) = &self.id else { return };
+        let mut worlds = self.content.worlds();
+        if let Some(ServedWorld::Scripted(registry)) =
             worlds.as_mut().and_then(|worlds| worlds.get_mut(world))
         {
-            stage.end_call(id, self.ended);
+            registry.end_call(id, self.ended);
         }
     }
 }
@@ -62,7 +62,7 @@ impl Connection {
         while let Ok(Some((head, body))) = self.read().await {
             let closes = head.closes;
             let is_open = match plan_request(&content, head, body) {
-                RequestPlan::Canned(canned) => self.write_fixed(&canned).await.is_ok(),
+                RequestPlan::Canned(canned) => self.write_canned(&canned).await.is_ok(),
                 RequestPlan::Play(plan, mut call) => {
                     call.ended = self.play(*plan).await;
                     call.ended == Ended::Completed
@@ -75,9 +75,9 @@ impl Connection {
     }
 
     async fn read(&mut self) -> io::Result<Option<(RequestHead, Bytes)>> {
-        let nonsense = |_| io::Error::from(io::ErrorKind::InvalidData);
+        let invalid_data = |_| io::Error::from(io::ErrorKind::InvalidData);
         let head = loop {
-            if let Some(head) = wire::take_head(&mut self.buffer).map_err(nonsense)? {
+            if let Some(head) = wire::take_head(&mut self.buffer).map_err(invalid_data)? {
                 break head;
             }
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
@@ -92,7 +92,9 @@ impl Connection {
             self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
         loop {
-            if let Some(body) = wire::take_body(&mut self.buffer, head.framing).map_err(nonsense)? {
+            if let Some(body) =
+                wire::take_body(&mut self.buffer, head.framing).map_err(invalid_data)?
+            {
                 return Ok(Some((head, body)));
             }
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
@@ -101,7 +103,7 @@ impl Connection {
         }
     }
 
-    async fn write_fixed(&mut self, canned: &CannedResponse) -> io::Result<()> {
+    async fn write_canned(&mut self, canned: &CannedResponse) -> io::Result<()> {
         for next in &canned.steps {
             match next {
                 CannedStep::Write(bytes) => self.stream.write_all(bytes).await?,
@@ -112,11 +114,11 @@ impl Connection {
                 }
                 CannedStep::Pause(pause) => sleep(*pause).await,
                 CannedStep::Hold(released) => {
-                    // Whoever held it is gone: that releases it, too.
+                    // A dropped sender releases the stream, too.
                     released.clone().wait_for(|released| *released).await.ok();
                 }
                 CannedStep::Stamp => {
-                    self.stream.write_all(&canned::stamp(SystemTime::now())).await?
+                    self.stream.write_all(&canned::stamp(SystemTime::now())).await?;
                 }
             }
         }
@@ -130,7 +132,7 @@ impl Connection {
                 Ended::Refused
             }
             ResponsePlan::Silence => {
-                self.wait_gone().await;
+                self.wait_for_hang_up().await;
                 Ended::Abandoned
             }
             ResponsePlan::Respond(response) => {
@@ -139,11 +141,11 @@ impl Connection {
         }
     }
 
-    /// An error means that the caller went away.
+    /// Plays a response. An error means that the caller hung up.
     async fn respond(&mut self, response: PlannedResponse) -> io::Result<Ended> {
         self.wait(response.delay).await?;
         let is_chunked = response.length.is_none();
-        // The head travels with the first piece of the body, if that comes at once.
+        // The head is written together with the first bytes of the body if no pause precedes them.
         let mut out = wire::head(response.status, &response.headers, response.length);
         for step in response.steps {
             match step {
@@ -169,7 +171,7 @@ impl Connection {
                 }
                 BodyStep::Hang => {
                     self.write(&mut out).await?;
-                    self.wait_gone().await;
+                    self.wait_for_hang_up().await;
                     return Ok(Ended::Abandoned);
                 }
                 BodyStep::End => break,
@@ -201,24 +203,24 @@ impl Connection {
         }
         tokio::select! {
             () = sleep(duration) => Ok(()),
-            () = self.wait_gone() => Err(io::ErrorKind::BrokenPipe.into()),
+            () = self.wait_for_hang_up() => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 
-    async fn wait_gone(&mut self) {
+    async fn wait_for_hang_up(&mut self) {
         watch(&mut self.stream, &mut self.buffer).await;
     }
 
-    /// Makes the coming close a TCP reset.
+    /// Turns the following close into a TCP reset.
     fn reset(&mut self) {
-        // Where this fails the connection is closed all the same, only more politely.
+        // If this fails, the connection is closed without a reset.
         let _ = self.stream.set_zero_linger();
     }
 }
 
-/// Completes when the caller closes or resets the connection. What it sends meanwhile is kept.
+/// Completes when the caller closes or resets the connection. Bytes that arrive meanwhile are kept.
 ///
-/// A caller that closes only its sending half counts as gone: no HTTP client of ours does that.
+/// A caller that closes only its sending half counts as gone: no HTTP client of the tests does that.
 async fn watch(reader: &mut (impl AsyncReadExt + Unpin), buffer: &mut BytesMut) {
     while buffer.len() < MAX_READ_AHEAD_BYTES {
         if !matches!(reader.read_buf(buffer).await, Ok(count) if count > 0) {
@@ -229,9 +231,8 @@ async fn watch(reader: &mut (impl AsyncReadExt + Unpin), buffer: &mut BytesMut) 
 }
 
 fn plan_request(content: &Arc<ServedContent>, head: RequestHead, body: Bytes) -> RequestPlan {
-    let tracked_call =
-        |place| TrackedCall { repertoire: content.clone(), place, ended: Ended::Abandoned };
-    if let ServedContent::Persona { persona: provider, models, log } = &**content {
+    let tracked_call = |id| TrackedCall { content: content.clone(), id, ended: Ended::Abandoned };
+    if let ServedContent::Demo { provider, models, log } = &**content {
         let script = provider.script(&head.method, &head.target, &head.headers, &body, models);
         let request = ProviderRequest::parse(&head.target, &body);
         if let Some(log) = log {
@@ -246,14 +247,15 @@ fn plan_request(content: &Arc<ServedContent>, head: RequestHead, body: Bytes) ->
         let plan = script.plan(&request).unwrap_or(ResponsePlan::Refuse);
         return RequestPlan::Play(Box::new(plan), tracked_call(None));
     }
-    let mut parts = head.target.trim_start_matches('/').splitn(3, '/');
-    let (world, upstream) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let path = format!("/{}", parts.next().unwrap_or_default());
+    let mut segments = head.target.trim_start_matches('/').splitn(3, '/');
+    let (world, upstream) =
+        (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
+    let path = format!("/{}", segments.next().unwrap_or_default());
     let call = Call { method: head.method, path, headers: head.headers, body, ended: Ended::Open };
     match content.worlds().as_mut().and_then(|worlds| worlds.get_mut(world)) {
         Some(ServedWorld::Canned(canned)) => RequestPlan::Canned(canned.clone()),
-        Some(ServedWorld::Scripted(stage)) => {
-            let (id, plan) = stage.begin_call(upstream, call);
+        Some(ServedWorld::Scripted(registry)) => {
+            let (id, plan) = registry.begin_call(upstream, call);
             RequestPlan::Play(Box::new(plan), tracked_call(Some((world.to_owned(), id))))
         }
         None => {

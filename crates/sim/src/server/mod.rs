@@ -1,8 +1,8 @@
-//! The same scripts over real TCP, on loopback: for the suites and benchmarks of both edges, and for
+//! Scripted upstreams over TCP on the loopback device: for the suites and benchmarks of both edges and for
 //! the demo.
 //!
-//! HTTP/1.1 is written by hand, since a proper server library would not let us reset a connection in
-//! the middle of a chunk, lie about a length or drip single bytes.
+//! HTTP/1.1 is written by hand. A server library cannot reset a connection in the middle of a chunk, send a
+//! wrong length, or write single bytes.
 
 mod canned;
 mod connection;
@@ -23,24 +23,24 @@ pub use canned::{CannedResponse, STAMP_PREFIX};
 use crate::upstream::{Call, DemoProvider, Script, UpstreamRegistry, UpstreamSpec};
 use connection::Connection;
 
-/// How often [`Server::settled`] looks.
+/// Interval at which [`Server::settled`] checks the calls.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// A server that listens until it is dropped.
+/// Server that listens until it is dropped.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    repertoire: Arc<ServedContent>,
+    content: Arc<ServedContent>,
     listening: JoinHandle<()>,
 }
 
-/// What a server plays.
+/// Content of a server.
 #[derive(Debug)]
 enum ServedContent {
-    /// `/{world}/{upstream}/v1/…` leads to a registered world.
+    /// Registered worlds, at `/{world}/{upstream}/v1/…`.
     Worlds(Mutex<BTreeMap<String, ServedWorld>>),
-    /// `/v1/…` leads to one persona.
-    Persona { persona: DemoProvider, models: Vec<String>, log: Option<fn(&str)> },
+    /// One demo provider, at `/v1/…`.
+    Demo { provider: DemoProvider, models: Vec<String>, log: Option<fn(&str)> },
 }
 
 #[derive(Debug)]
@@ -50,19 +50,19 @@ enum ServedWorld {
 }
 
 impl Server {
-    /// Listens on a free port of the loopback device; worlds are registered later.
+    /// Listens on a free port of the loopback device. Worlds are registered later.
     pub async fn start() -> io::Result<Self> {
         Self::listen(0, ServedContent::Worlds(Mutex::default())).await
     }
 
-    /// Listens as one persona; `log` gets a line for every request. Port 0 takes a free one.
-    pub async fn start_persona(
+    /// Listens as a demo provider. `log` receives one line for each request. Port 0 selects a free port.
+    pub async fn start_demo(
         port: u16,
         provider: DemoProvider,
         models: Vec<String>,
         log: Option<fn(&str)>,
     ) -> io::Result<Self> {
-        Self::listen(port, ServedContent::Persona { persona: provider, models, log }).await
+        Self::listen(port, ServedContent::Demo { provider, models, log }).await
     }
 
     async fn listen(port: u16, content: ServedContent) -> io::Result<Self> {
@@ -70,52 +70,52 @@ impl Server {
         let address = listener.local_addr()?;
         let content = Arc::new(content);
         let listening = tokio::spawn(accept(listener, content.clone()));
-        Ok(Self { address, repertoire: content, listening })
+        Ok(Self { address, content, listening })
     }
 
-    /// Where it listens.
+    /// Address on which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What `UPSTREAM` stands for in a scenario that is played in this world.
+    /// Returns the base URL that replaces `UPSTREAM` in a scenario of this world.
     pub fn base(&self, world: &str) -> String {
         format!("http://{}/{world}", self.address)
     }
 
-    /// Sets up a world with scripted upstreams, in place of one that had its name.
+    /// Registers a world with scripted upstreams. Replaces a world of the same name.
     pub fn register(&self, world: &str, upstreams: BTreeMap<String, UpstreamSpec>) {
         self.put(world, ServedWorld::Scripted(UpstreamRegistry::new(upstreams)));
     }
 
-    /// Has an upstream play this and nothing else from its next call on, and says how many calls it had
-    /// before. The world's books go on.
+    /// Replaces the scripts of an upstream from its next call on. Returns the number of earlier calls; their
+    /// list is kept.
     pub fn rewrite(&self, world: &str, upstream: &str, script: Script) -> usize {
         match self.worlds().as_deref_mut().and_then(|worlds| worlds.get_mut(world)) {
-            Some(ServedWorld::Scripted(stage)) => stage.rewrite(upstream, script),
+            Some(ServedWorld::Scripted(registry)) => registry.rewrite(upstream, script),
             Some(ServedWorld::Canned(_)) | None => 0,
         }
     }
 
-    /// Sets up a world that answers every request alike and notes nothing: for benchmarks.
+    /// Registers a world that sends the same response to every request and keeps no calls: for benchmarks.
     pub fn register_canned(&self, world: &str, canned: CannedResponse) {
         self.put(world, ServedWorld::Canned(Arc::new(canned)));
     }
 
-    /// Every call that a world's upstreams saw, by upstream.
+    /// Returns all calls to the upstreams of a world, by upstream.
     pub fn seen(&self, world: &str) -> BTreeMap<String, Vec<Call>> {
         match self.worlds().as_deref().and_then(|worlds| worlds.get(world)) {
-            Some(ServedWorld::Scripted(stage)) => stage.calls().clone(),
+            Some(ServedWorld::Scripted(registry)) => registry.calls().clone(),
             Some(ServedWorld::Canned(_)) | None => BTreeMap::new(),
         }
     }
 
-    /// The same, once every call has ended, or when `patience` is over.
+    /// Same as [`Server::seen`], once every call has ended or after `timeout`.
     pub async fn settled(&self, world: &str, timeout: Duration) -> BTreeMap<String, Vec<Call>> {
         let until = Instant::now() + timeout;
         loop {
             let is_open = match self.worlds().as_deref().and_then(|worlds| worlds.get(world)) {
-                Some(ServedWorld::Scripted(stage)) => stage.open_calls() > 0,
+                Some(ServedWorld::Scripted(registry)) => registry.open_calls() > 0,
                 Some(ServedWorld::Canned(_)) | None => false,
             };
             if !is_open || Instant::now() >= until {
@@ -132,7 +132,7 @@ impl Server {
     }
 
     fn worlds(&self) -> Option<MutexGuard<'_, BTreeMap<String, ServedWorld>>> {
-        self.repertoire.worlds()
+        self.content.worlds()
     }
 }
 
@@ -140,7 +140,7 @@ impl ServedContent {
     fn worlds(&self) -> Option<MutexGuard<'_, BTreeMap<String, ServedWorld>>> {
         match self {
             Self::Worlds(worlds) => Some(worlds.lock().unwrap_or_else(PoisonError::into_inner)),
-            Self::Persona { .. } => None,
+            Self::Demo { .. } => None,
         }
     }
 }
@@ -152,18 +152,18 @@ impl Drop for Server {
 }
 
 async fn accept(listener: TcpListener, content: Arc<ServedContent>) {
-    // Dropped with this task, and every connection with it.
+    // Dropping this task drops every connection.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    // Without it, small writes wait for the other side's delayed acknowledgement.
+                    // Without this option, small writes wait for the delayed acknowledgment of the peer.
                     if stream.set_nodelay(true).is_ok() {
                         connections.spawn(Connection::new(stream).serve(content.clone()));
                     }
                 }
-                // Out of file descriptors: wait for some to be closed.
+                // Out of file descriptors: wait until some are closed.
                 Err(_) => sleep(POLL_INTERVAL).await,
             },
             Some(_) = connections.join_next() => {}

@@ -1,18 +1,18 @@
-//! HTTP/1.1 as bytes: requests in, heads and chunks out. No sockets.
+//! HTTP/1.1 parser of requests and writer of heads and chunks. No sockets.
 
 use std::fmt::Write as _;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-/// The longest head that is read.
+/// Longest request head.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// The longest body that is read.
+/// Longest request body.
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
-/// The most headers that are read.
+/// Most headers of a request.
 const MAX_HEADERS: usize = 128;
 
-/// A request's head.
+/// Head of a request.
 #[derive(Debug)]
 pub(super) struct RequestHead {
     pub(super) method: String,
@@ -20,22 +20,22 @@ pub(super) struct RequestHead {
     pub(super) target: String,
     pub(super) headers: HeaderMap,
     pub(super) framing: Framing,
-    /// The caller closes the connection after the answer.
+    /// Whether the caller closes the connection after the response.
     pub(super) closes: bool,
 }
 
-/// How the end of a body is found.
+/// Framing of a request body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     Length(usize),
     Chunked,
 }
 
-/// The bytes are not HTTP/1.1, or too many.
+/// The bytes are not HTTP/1.1 or exceed a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct InvalidHttp;
 
-/// Takes a head from the front of a buffer, if it is whole.
+/// Removes a head from the front of a buffer. `None` if it is incomplete.
 pub(super) fn take_head(buffer: &mut BytesMut) -> Result<Option<RequestHead>, InvalidHttp> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
@@ -80,7 +80,7 @@ pub(super) fn take_head(buffer: &mut BytesMut) -> Result<Option<RequestHead>, In
     Ok(Some(head))
 }
 
-/// Takes a body from the front of a buffer, if it is whole.
+/// Removes a body from the front of a buffer. `None` if it is incomplete.
 pub(super) fn take_body(
     buffer: &mut BytesMut,
     framing: Framing,
@@ -110,7 +110,7 @@ fn take_chunks(buffer: &mut BytesMut) -> Result<Option<Bytes>, InvalidHttp> {
         if buffer.len() < end + 2 {
             return Ok(None);
         }
-        // Trailers are not understood: a body with them is nonsense here.
+        // Trailers are not supported: a body with trailers is invalid.
         if &buffer[end..end + 2] != b"\r\n" {
             return Err(InvalidHttp);
         }
@@ -123,7 +123,7 @@ fn take_chunks(buffer: &mut BytesMut) -> Result<Option<Bytes>, InvalidHttp> {
     }
 }
 
-/// Writes a response's head. `length` is none for a chunked body.
+/// Writes the head of a response. `length` is `None` for a chunked body.
 pub(super) fn head(status: StatusCode, headers: &HeaderMap, length: Option<u64>) -> BytesMut {
     let mut head = String::with_capacity(256);
     let reason = status.canonical_reason().unwrap_or("Unknown");
@@ -145,7 +145,7 @@ pub(super) fn head(status: StatusCode, headers: &HeaderMap, length: Option<u64>)
     head
 }
 
-/// Writes a chunk. Nothing is no chunk: that would be the end.
+/// Writes a chunk. Empty input writes nothing, because an empty chunk ends the body.
 pub(super) fn chunk(bytes: &[u8], out: &mut BytesMut) {
     if !bytes.is_empty() {
         out.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
@@ -154,7 +154,7 @@ pub(super) fn chunk(bytes: &[u8], out: &mut BytesMut) {
     }
 }
 
-/// The end of a chunked body.
+/// End of a chunked body.
 pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 #[cfg(test)]
@@ -165,7 +165,7 @@ mod tests {
     use super::{Framing, chunk, head, take_body, take_head};
 
     #[test]
-    fn a_request_is_read_however_it_is_split() {
+    fn take_request_byte_by_byte_returns_head_and_body() {
         let whole = b"POST http://h:1/a?b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\nGET";
         let mut buffer = BytesMut::new();
         let (mut request, mut body) = (None, None);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_written() {
+    fn head_and_chunks_are_written_in_wire_format() {
         let mut out = head(StatusCode::OK, &HeaderMap::new(), None);
         chunk(b"", &mut out);
         chunk(b"0123456789abcdef", &mut out);

@@ -1,19 +1,19 @@
-//! Answers in OpenAI's wire format, member by member in OpenAI's order.
+//! Answers in OpenAI's wire format, with all members in OpenAI's order.
 //!
-//! Written as text and not through types: what a gateway has to read is what a provider writes, and
-//! the simulator must not share an error with the code under test.
+//! Written as text and not through the types of `openai`: the simulator must not share a bug with the code
+//! under test.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-/// The `created` of every simulated answer.
+/// `created` of every simulated answer.
 const CREATED: u64 = 1_760_000_000;
 
-/// Which call an answer belongs to.
+/// Endpoint of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndpointKind {
-    /// `/chat/completions`, and every path that is none of the others.
+    /// `/chat/completions`, and every unknown path.
     Chat,
     /// `/completions`
     Text,
@@ -21,27 +21,27 @@ pub enum EndpointKind {
     Embeddings,
 }
 
-/// What a provider reads in a request.
+/// Request as a provider reads it.
 #[derive(Clone, Debug)]
 pub struct ProviderRequest {
-    /// Which call.
+    /// Endpoint.
     pub kind: EndpointKind,
-    /// The model's name, as it was sent.
+    /// Model, as sent.
     pub model: String,
-    /// Whether a stream is wanted.
+    /// Whether the response is a stream.
     pub stream: bool,
-    /// Whether the stream shall report its usage.
+    /// Whether the stream reports its usage.
     pub include_usage: bool,
-    /// The text that the answer may refer to: the last message, the prompt or the input.
+    /// Text of the last message, the prompt, or the input.
     pub prompt_text: String,
-    /// How many vectors are wanted.
+    /// Number of requested vectors.
     pub inputs: usize,
-    /// Whether vectors shall come as base64.
+    /// Whether vectors are encoded as base64.
     pub base64: bool,
 }
 
 impl ProviderRequest {
-    /// Reads a request; what it does not say has the provider's defaults.
+    /// Parses a request. Missing fields have the provider's defaults.
     pub fn parse(path: &str, body: &[u8]) -> Self {
         let path = path.split('?').next().unwrap_or_default();
         let kind = match path {
@@ -72,7 +72,7 @@ impl ProviderRequest {
     }
 }
 
-/// The text of a message's content: a string, or the parts that hold text.
+/// Text of a message's content: a string, or the text parts.
 fn words(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
@@ -85,7 +85,7 @@ fn words(content: &Value) -> String {
     }
 }
 
-/// What an answer says.
+/// Content of an answer.
 #[derive(Clone, Debug)]
 pub(super) struct ProviderAnswer {
     pub(super) kind: EndpointKind,
@@ -98,7 +98,7 @@ pub(super) struct ProviderAnswer {
     pub(super) base64: bool,
 }
 
-/// What an answer costs.
+/// Usage of an answer, in tokens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ProviderUsage {
     pub(super) prompt: u64,
@@ -117,7 +117,7 @@ impl ProviderUsage {
     }
 }
 
-/// Which chunks of a stream are left out, and whether usage was asked for.
+/// Optional chunks of a stream.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ChunkOptions {
     pub(super) include_usage: bool,
@@ -125,7 +125,7 @@ pub(super) struct ChunkOptions {
     pub(super) done: bool,
 }
 
-/// The data of one event, and whether it is the first that shows something.
+/// Data of one event, and whether it is the first with content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EventData {
     pub(super) data: String,
@@ -151,7 +151,7 @@ impl ProviderAnswer {
         )
     }
 
-    /// The answer in one piece.
+    /// Formats the answer as one JSON document.
     pub(super) fn whole(&self) -> String {
         let head = self.head(false);
         let text = quoted(&self.text);
@@ -196,8 +196,8 @@ impl ProviderAnswer {
         }
     }
 
-    /// The answer event by event: a role (in chats), one event per word, a finish, the usage if it
-    /// was asked for, `[DONE]`.
+    /// Formats the answer as events: a role (in chats), one event per word, a finish, the usage if it was
+    /// requested, and `[DONE]`.
     pub(super) fn stream(&self, chunks: ChunkOptions) -> Vec<EventData> {
         let head = self.head(true);
         let pending = if chunks.include_usage { r#","usage":null"# } else { "" };
@@ -239,7 +239,7 @@ impl ProviderAnswer {
     }
 }
 
-/// OpenAI's error object.
+/// Formats OpenAI's error object.
 pub(super) fn error(status: u16, message: &str) -> String {
     let kind = match status {
         429 => "rate_limit_error",
@@ -252,7 +252,7 @@ pub(super) fn error(status: u16, message: &str) -> String {
     )
 }
 
-/// Words with the space before them, so that their concatenation is the text.
+/// Splits a text into words, each with the spaces before it. Their concatenation is the text.
 fn split_words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut start = 0;
@@ -294,14 +294,14 @@ mod tests {
     }
 
     #[test]
-    fn words_put_together_are_the_text() {
+    fn split_words_concatenate_to_the_text() {
         for text in ["", " ", "a", "a b", "  a  b ", "世界 你好"] {
             assert_eq!(split_words(text).concat(), text);
         }
     }
 
     #[test]
-    fn every_shape_is_json_with_its_content() {
+    fn whole_answer_of_each_endpoint_is_json_with_its_content() {
         let chat: Value = serde_json::from_str(&answer(EndpointKind::Chat).whole()).expect("JSON");
         assert_eq!(chat["choices"][0]["message"]["content"], "Hello  there, 世界");
         assert_eq!((&chat["model"], &chat["usage"]["total_tokens"]), (&"m\"1".into(), &11.into()));
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_has_role_words_finish_usage_and_done() {
+    fn stream_has_role_words_finish_usage_and_done() {
         let chunks = ChunkOptions { include_usage: true, finish: true, done: true };
         let data = answer(EndpointKind::Chat).stream(chunks);
         let (done, events) = data.split_last().expect("events");
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_read_leniently() {
+    fn parse_request_with_missing_fields_uses_defaults() {
         let body = br#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{"content":"a"},{"content":[{"type":"text","text":"b c"}]}]}"#;
         let request = ProviderRequest::parse("/v1/chat/completions?x=1", body);
         assert!(request.stream && request.include_usage && request.kind == EndpointKind::Chat);

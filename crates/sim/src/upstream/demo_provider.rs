@@ -1,5 +1,4 @@
-//! A provider that anyone can talk to: the demo's stand-ins. It answers everything, says who it is,
-//! and fails when a model's name asks for it.
+//! Demo provider: answers every request with its own name, and fails if the model's name requests it.
 
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use super::registry::{Call, Ended};
 use super::script::Script;
 use super::service::{AliyunService, RiskyWords, Service};
 
-/// Whom the stand-in stands in for.
+/// Provider that the demo simulates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DemoProvider {
@@ -21,23 +20,23 @@ pub enum DemoProvider {
     Openai,
     /// DeepSeek.
     Deepseek,
-    /// A model server of one's own.
+    /// Local model server.
     Local,
-    /// Alibaba Cloud's content safety, with the key `testid` and its secret `testsecret`.
+    /// Alibaba Cloud's content safety, with the access key id `testid` and its secret `testsecret`.
     Aliyun,
 }
 
-/// The pause between two words.
+/// Pause between two words.
 const WORD_DELAY: Duration = Duration::from_millis(20);
-/// The pause between two words of a model that is called slow.
+/// Pause between two words of a `-slow` model.
 const SLOW_WORD_DELAY: Duration = Duration::from_millis(250);
-/// The wait for the first word of a model that is called slow.
+/// Delay of the first word of a `-slow` model.
 const SLOW_FIRST_WORD_DELAY: Duration = Duration::from_secs(2);
-/// How many events come before the cut that a model's name asks for.
+/// Number of events before the cut of a `-fail-cut` model.
 const EVENTS_BEFORE_CUT: usize = 6;
 
 impl DemoProvider {
-    /// Finds a persona by what is typed.
+    /// Parses the value of `--as`.
     pub fn by_name(name: &str) -> Option<Self> {
         match name {
             "openai" => Some(Self::Openai),
@@ -48,7 +47,7 @@ impl DemoProvider {
         }
     }
 
-    /// Its name for people.
+    /// Display name.
     pub fn title(self) -> &'static str {
         match self {
             Self::Openai => "OpenAI",
@@ -58,7 +57,7 @@ impl DemoProvider {
         }
     }
 
-    /// The models it lists unless told otherwise.
+    /// Models that it lists by default.
     pub fn models(self) -> &'static [&'static str] {
         match self {
             Self::Openai => &["gpt-4o", "gpt-4o-mini", "text-embedding-3-small"],
@@ -68,7 +67,7 @@ impl DemoProvider {
         }
     }
 
-    /// What a request gets.
+    /// Returns the script of the response to a request.
     pub fn script(
         self,
         method: &str,
@@ -78,14 +77,14 @@ impl DemoProvider {
         models: &[String],
     ) -> Script {
         let request = ProviderRequest::parse(path, body);
-        let judged = |service: Service| {
+        let guard_response = |service: Service| {
             let (method, path) = (method.to_owned(), path.to_owned());
             let (headers, body) = (headers.clone(), Bytes::copy_from_slice(body));
             let call = Call { method, path, headers, body, ended: Ended::Open };
             service.apply(&Script::default(), &call, &[])
         };
         match self {
-            Self::Aliyun => return judged(Service::Aliyun(AliyunService::default())),
+            Self::Aliyun => return guard_response(Service::Aliyun(AliyunService::default())),
             Self::Openai | Self::Deepseek | Self::Local => {}
         }
         let path = path.split('?').next().unwrap_or_default();
@@ -93,19 +92,19 @@ impl DemoProvider {
             return Script { json: Some(self.list(models)), ..Script::default() };
         }
         if method == "POST" && path.ends_with("/moderations") {
-            return judged(Service::Moderation(RiskyWords::default()));
+            return guard_response(Service::Moderation(RiskyWords::default()));
         }
         let known = ["/chat/completions", "/completions", "/embeddings"];
         if method != "POST" || !known.iter().any(|known| path.ends_with(known)) {
             return Script::failing(404);
         }
         let model = &request.model;
-        let (who, said) = (self.title(), &request.prompt_text);
-        let text = format!("I am the stand-in for {who} (model {model}). You said: {said}");
+        let (title, prompt) = (self.title(), &request.prompt_text);
+        let text = format!("I am the stand-in for {title} (model {model}). You said: {prompt}");
         let is_paced = request.stream && request.kind.streams();
         let fine =
             Script { answer: Some(text), gap: is_paced.then_some(WORD_DELAY), ..Script::default() };
-        let Some((_, wish)) = model.rsplit_once("-fail-") else {
+        let Some((_, fault)) = model.rsplit_once("-fail-") else {
             if model.ends_with("-slow") {
                 return Script {
                     gap: Some(SLOW_WORD_DELAY),
@@ -115,7 +114,7 @@ impl DemoProvider {
             }
             return fine;
         };
-        match wish {
+        match fault {
             "connect" => Script { refuse: true, ..fine },
             "timeout" => Script { hang: true, ..fine },
             "cut" if is_paced => Script { cut_after: Some(EVENTS_BEFORE_CUT), reset: true, ..fine },
@@ -143,7 +142,7 @@ impl DemoProvider {
 }
 
 impl EndpointKind {
-    /// Whether the call can be streamed.
+    /// Whether responses of this endpoint can be streams.
     pub fn streams(self) -> bool {
         match self {
             Self::Chat | Self::Text => true,
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_who_it_is() {
+    fn script_of_a_chat_request_answers_with_provider_and_prompt() {
         let answer = script("gpt-4o").answer;
         assert_eq!(
             answer.as_deref(),
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn it_fails_as_the_models_name_asks() {
+    fn script_of_a_model_with_a_fault_suffix_has_that_fault() {
         assert_eq!(script("gpt-4o-fail-429").status, Some(429));
         assert_eq!(script("gpt-4o-fail-503").status, Some(503));
         assert!(script("gpt-4o-fail-connect").refuse && script("gpt-4o-fail-timeout").hang);
@@ -192,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn it_lists_models_and_knows_its_paths() {
+    fn script_of_other_paths_lists_models_or_fails_with_404() {
         let list = DemoProvider::Local.script(
             "GET",
             "/v1/models",
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn it_judges_texts() {
+    fn script_of_a_guard_request_has_a_verdict() {
         let ask = |provider: DemoProvider, path: &str, body: &[u8]| {
             provider.script("POST", path, &HeaderMap::new(), body, &[]).json.expect("JSON")
         };

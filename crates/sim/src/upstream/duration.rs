@@ -1,10 +1,10 @@
-//! Durations as scripts and scenarios write them: `20ms`, `1.5s`, `2m`.
+//! Durations in scripts and scenarios: `20ms`, `1.5s`, `2m`.
 
 use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error};
 
-/// Reads a duration with a unit; `None` where there is none.
+/// Parses a number and a unit: `us`, `ms`, `s`, `m`, or `h`. `None` if the text is anything else.
 pub fn parse(text: &str) -> Option<Duration> {
     let unit = text.find(|letter: char| letter.is_ascii_alphabetic())?;
     let (number, unit) = text.split_at(unit);
@@ -19,11 +19,13 @@ pub fn parse(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(number.trim().parse::<f64>().ok()? * seconds).ok()
 }
 
-/// Deserialises a field that may hold a duration.
+/// Deserializes an optional field that holds a duration.
 pub fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse(&text).map(Some).ok_or_else(|| {
-        D::Error::custom(format!("`{text}` is not a duration; write it like `20ms` or `1.5s`"))
+        D::Error::custom(format!(
+            "`{text}` is not a duration: write a number and a unit, such as `20ms` or `1.5s`"
+        ))
     })
 }
 
@@ -34,7 +36,7 @@ mod tests {
     use super::parse;
 
     #[test]
-    fn a_duration_has_a_number_and_a_unit() {
+    fn parse_number_and_unit_returns_a_duration() {
         assert_eq!(parse("20ms"), Some(Duration::from_millis(20)));
         assert_eq!(parse("1.5s"), Some(Duration::from_millis(1500)));
         assert_eq!(parse("2m"), Some(Duration::from_secs(120)));

@@ -1,4 +1,4 @@
-//! How a script's shorthand becomes a play: content first, then pauses and faults worked into it.
+//! Expansion of a script into a response plan: first the content, then pauses and faults.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -7,15 +7,15 @@ use super::answer::{
     self, ChunkOptions, EventData, ProviderAnswer, ProviderRequest, ProviderUsage,
 };
 use super::response_plan::{BodyStep, PlannedResponse, ResponsePlan};
-use super::script::Script;
+use super::script::{Script, ScriptEvent};
 
-/// One event, or a whole body.
+/// Event, or whole body.
 struct BodyItem {
     bytes: Bytes,
     first_content: bool,
 }
 
-/// A body before faults and pauses are worked into it.
+/// Body without pauses and faults.
 struct BodyContent {
     content_type: Option<String>,
     chunked: bool,
@@ -23,7 +23,7 @@ struct BodyContent {
 }
 
 impl Script {
-    /// What becomes of a request. `Err` says which part of the script is wrong.
+    /// Plans the response to a request. The error names the invalid part of the script.
     pub fn plan(&self, request: &ProviderRequest) -> Result<ResponsePlan, String> {
         if self.refuse || (self.reset && !self.is_cut()) {
             return Ok(ResponsePlan::Refuse);
@@ -38,7 +38,7 @@ impl Script {
         let mut response = PlannedResponse {
             delay: self.delay.unwrap_or_default(),
             status: StatusCode::from_u16(status)
-                .map_err(|_| format!("{status} is not a status"))?,
+                .map_err(|_| format!("invalid script: {status} is not an HTTP status"))?,
             headers: self.head(content.content_type.as_deref())?,
             length,
             steps: self.steps(content.items),
@@ -51,7 +51,7 @@ impl Script {
             response.break_at(at, BodyStep::Hang);
         }
         if let Some(length) = length.filter(|_| response.ends()) {
-            // Bytes behind the announced length belong to nobody; too few of them are a broken body.
+            // Bytes after the announced length are not part of the body; too few bytes break it off.
             let length = usize::try_from(length).unwrap_or(usize::MAX);
             match response.bytes().len() {
                 sent if sent > length => response.break_at(length, BodyStep::End),
@@ -72,7 +72,8 @@ impl Script {
     fn head(&self, content_type: Option<&str>) -> Result<HeaderMap, String> {
         let mut headers = HeaderMap::new();
         let value = |text: &str| {
-            HeaderValue::from_str(text).map_err(|_| format!("`{text}` cannot be a header's value"))
+            HeaderValue::from_str(text)
+                .map_err(|_| format!("invalid script: `{text}` is not a header value"))
         };
         if let Some(content_type) = content_type {
             headers.insert(header::CONTENT_TYPE, value(content_type)?);
@@ -82,7 +83,7 @@ impl Script {
         }
         for (name, text) in &self.headers {
             let name = HeaderName::from_bytes(name.as_bytes())
-                .map_err(|_| format!("`{name}` cannot be a header's name"))?;
+                .map_err(|_| format!("invalid script: `{name}` is not a header name"))?;
             headers.insert(name, value(text)?);
         }
         Ok(headers)
@@ -103,11 +104,11 @@ impl Script {
             return whole("application/json", json.to_string());
         }
         if let Some(events) = &self.events {
-            let datum = |(index, data): (usize, &String)| EventData {
-                data: data.clone(),
+            let datum = |(index, data): (usize, &str)| EventData {
+                data: data.to_owned(),
                 first_content: index == 0,
             };
-            return self.stream(events.iter().enumerate().map(datum));
+            return self.stream(events.iter().flat_map(ScriptEvent::data).enumerate().map(datum));
         }
         match status {
             400.. => whole(
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_answer_has_its_length_and_a_stream_has_none() {
+    fn plan_of_a_json_answer_has_a_length_and_of_a_stream_has_none() {
         let whole = respond("answer = 'Hi'", b"{}");
         assert_eq!(whole.length, Some(whole.bytes().len() as u64));
         assert_eq!(whole.headers["content-type"], "application/json");
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_fall_where_they_are_told() {
+    fn plan_with_a_fault_breaks_at_its_position() {
         let events = |script: &str| text(&respond(script, STREAM)).matches("data: ").count();
         assert_eq!(events("answer = 'a b c'"), 6, "role, three words, finish, done");
         assert_eq!(events("answer = 'a b c'\ncut_after = 2"), 2);
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_length_breaks_or_shortens_the_body() {
+    fn plan_with_a_wrong_length_breaks_or_shortens_the_body() {
         let long = respond("raw = 'abcdef'\ncontent_length = 10", b"{}");
         assert_eq!((long.length, long.ends()), (Some(10), false));
         let short = respond("raw = 'abcdef'\ncontent_length = 3", b"{}");
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_come_before_events() {
+    fn plan_with_gaps_pauses_before_events() {
         let response =
             respond("events = ['a', 'b']\ngap = '20ms'\nfirst_token_delay = '1s'", STREAM);
         let waits: Vec<_> =
@@ -285,14 +286,20 @@ mod tests {
     }
 
     #[test]
-    fn a_line_ends_as_it_is_told() {
+    fn plan_with_repeated_events_sends_each_of_them() {
+        let response = respond("events = [{ data = 'a', repeat = 3 }, 'b']", STREAM);
+        assert_eq!(text(&response), "data: a\n\ndata: a\n\ndata: a\n\ndata: b\n\n");
+    }
+
+    #[test]
+    fn plan_with_a_line_ending_uses_it() {
         let response = respond("events = ['a']\nline_ending = 'crlf'\ncomments = true", STREAM);
         assert_eq!(text(&response), ": keep-alive\r\n\r\ndata: a\r\n\r\n");
         assert_eq!(LineEnding::Cr.text(), "\r");
     }
 
     #[test]
-    fn heads_and_refusals() {
+    fn plan_of_redirects_errors_and_refusals() {
         let redirect = respond("redirect = 'http://127.0.0.1:1/'", b"{}");
         assert_eq!(
             (redirect.status.as_u16(), &redirect.headers["location"]),

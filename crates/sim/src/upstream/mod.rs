@@ -1,7 +1,7 @@
-//! A scripted model provider: pure values that say what an upstream sends, when, and how it fails.
+//! Scripted model providers: pure values that define what an upstream sends, when, and how it fails.
 //!
-//! Nothing here does I/O or knows the time. [`crate::world`] plays scripts in virtual time and
-//! [`crate::server`] plays the same scripts over TCP.
+//! No I/O and no clock. [`crate::world`] plays scripts in virtual time, [`crate::server`] plays the same
+//! scripts over TCP.
 
 mod answer;
 mod demo_provider;
@@ -17,5 +17,5 @@ pub use demo_provider::DemoProvider;
 pub use duration::{optional as optional_duration, parse as parse_duration};
 pub use registry::{Call, CallId, Ended, Then, UpstreamRegistry, UpstreamSpec};
 pub use response_plan::{BodyStep, PlannedResponse, ResponsePlan};
-pub use script::{LineEnding, Script};
+pub use script::{LineEnding, RepeatedEvent, Script, ScriptEvent};
 pub use service::{AliyunService, RiskyWords, Service};

@@ -1,4 +1,4 @@
-//! The upstreams of one world: whose turn it is, and what each call carried.
+//! Upstreams of one world: selects the script of each call and keeps every call.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,44 +12,44 @@ use super::response_plan::ResponsePlan;
 use super::script::Script;
 use super::service::Service;
 
-/// One upstream: its scripts, played in turn, call by call.
+/// Upstream: one script for each call, in order.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamSpec {
-    /// What each call gets, in order.
+    /// Scripts of the calls, in order.
     pub script: Vec<Script>,
-    /// What calls get when every script has been played.
+    /// Behavior after the last script.
     pub then: Then,
-    /// Makes it a service that judges texts. Its scripts say how it fails; one that says nothing of
-    /// the kind, or none at all, lets it judge.
+    /// Guard service that the upstream simulates. Scripts define its failures; a script without a failure or a
+    /// body, or no script, returns the verdict.
     pub service: Option<Service>,
 }
 
-/// What calls get when every script has been played.
+/// Behavior of an upstream after its last script.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Then {
-    /// The last one again; an error if there is none.
+    /// Repeats the last script; fails if there is none.
     #[default]
     Repeat,
-    /// A status of 500.
+    /// Fails with status 500.
     Error,
-    /// The first one again, and so on.
+    /// Starts again with the first script.
     Cycle,
 }
 
-/// What one call carried and how it ended.
+/// Request of one call, and how the call ended.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The method.
+    /// Method.
     pub method: String,
-    /// Path and query behind the upstream's name: `/v1/chat/completions`.
+    /// Path and query after the upstream's name: `/v1/chat/completions`.
     pub path: String,
-    /// Every header that was sent.
+    /// All headers of the request.
     pub headers: HeaderMap,
-    /// The body.
+    /// Body.
     pub body: Bytes,
-    /// How it ended.
+    /// How the call ended.
     pub ended: Ended,
 }
 
@@ -57,27 +57,27 @@ pub struct Call {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ended {
-    /// It has not.
+    /// In progress.
     #[default]
     Open,
-    /// Every byte was handed over.
+    /// The caller received every byte.
     Completed,
-    /// The upstream broke off, as its script says.
+    /// The upstream broke the connection, as its script defines.
     Cut,
-    /// The upstream took no connection.
+    /// The upstream refused the connection.
     Refused,
-    /// The caller went away first.
+    /// The caller hung up first.
     Abandoned,
 }
 
-/// The place of a call in its upstream's list.
+/// Upstream and index of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallId {
     upstream: String,
     index: usize,
 }
 
-/// The upstreams of one world.
+/// Upstreams of one world with their calls.
 #[derive(Debug, Default)]
 pub struct UpstreamRegistry {
     upstreams: BTreeMap<String, UpstreamSpec>,
@@ -85,30 +85,32 @@ pub struct UpstreamRegistry {
 }
 
 impl UpstreamRegistry {
-    /// Sets up the upstreams.
+    /// Creates a registry without calls.
     pub fn new(upstreams: BTreeMap<String, UpstreamSpec>) -> Self {
         Self { upstreams, calls: BTreeMap::new() }
     }
 
-    /// Has an upstream play this and nothing else from its next call on, and says how many calls it had
-    /// before.
+    /// Replaces the scripts of an upstream from its next call on. Returns the number of earlier calls.
     pub fn rewrite(&mut self, upstream: &str, script: Script) -> usize {
         let spec = UpstreamSpec { script: vec![script], ..UpstreamSpec::default() };
         self.upstreams.insert(upstream.to_owned(), spec);
         self.calls.get(upstream).map_or(0, Vec::len)
     }
 
-    /// Notes a call and says what it gets. An upstream that does not exist answers 404.
+    /// Adds a call and returns the plan of its response. An unknown upstream responds with 404.
     pub fn begin_call(&mut self, upstream: &str, call: Call) -> (CallId, ResponsePlan) {
         let calls = self.calls.entry(upstream.to_owned()).or_default();
         let index = calls.len();
         let request = ProviderRequest::parse(&call.path, &call.body);
         let plan = match self.upstreams.get(upstream) {
-            None => scenario_error(404, format!("There is no upstream {upstream} in this world.")),
+            None => scenario_error(404, format!("Unknown upstream: this world has no {upstream}.")),
             Some(spec) => match spec.script_for(index, &call, calls) {
-                None => scenario_error(500, format!("The script of {upstream} is at its end.")),
+                None => scenario_error(
+                    500,
+                    format!("No script left: {upstream} received more calls than it has scripts."),
+                ),
                 Some(script) => {
-                    script.plan(&request).unwrap_or_else(|wrong| scenario_error(500, wrong))
+                    script.plan(&request).unwrap_or_else(|invalid| scenario_error(500, invalid))
                 }
             },
         };
@@ -116,7 +118,7 @@ impl UpstreamRegistry {
         (CallId { upstream: upstream.to_owned(), index }, plan)
     }
 
-    /// Notes how a call ended. The first word counts.
+    /// Sets how a call ended. Later changes have no effect.
     pub fn end_call(&mut self, id: &CallId, ended: Ended) {
         let call = self.calls.get_mut(&id.upstream).and_then(|calls| calls.get_mut(id.index));
         if let Some(call) = call.filter(|call| call.ended == Ended::Open) {
@@ -124,19 +126,19 @@ impl UpstreamRegistry {
         }
     }
 
-    /// Every call so far, by upstream.
+    /// All calls so far, by upstream.
     pub fn calls(&self) -> &BTreeMap<String, Vec<Call>> {
         &self.calls
     }
 
-    /// How many calls have not ended.
+    /// Number of calls in progress.
     pub fn open_calls(&self) -> usize {
         self.calls.values().flatten().filter(|call| call.ended == Ended::Open).count()
     }
 }
 
 impl UpstreamSpec {
-    /// The script of a call that comes after `earlier` ones.
+    /// Selects the script of a call that follows the `earlier` ones.
     fn script_for(&self, index: usize, call: &Call, earlier: &[Call]) -> Option<Cow<'_, Script>> {
         let script = match self.then {
             Then::Repeat => self.script.get(index).or(self.script.last()),
@@ -144,17 +146,19 @@ impl UpstreamSpec {
             Then::Cycle => self.script.get(index % self.script.len().max(1)),
         };
         let Some(service) = &self.service else { return script.map(Cow::Borrowed) };
-        let silent = Script::default();
-        let script = script.or(self.script.is_empty().then_some(&silent))?;
+        let verdict_only = Script::default();
+        let script = script.or(self.script.is_empty().then_some(&verdict_only))?;
         Some(Cow::Owned(service.apply(script, call, earlier)))
     }
 }
 
-/// The simulator's own word about a mistake in a scenario, as loud as an upstream can be.
+/// Plans a response that reports an error in the scenario.
 fn scenario_error(status: u16, message: String) -> ResponsePlan {
     let json = serde_json::json!({ "error": { "message": message } });
     let script = Script { json: Some(json), ..Script::failing(status) };
-    script.plan(&ProviderRequest::parse("/", b"")).expect("it has a good status and no headers")
+    script
+        .plan(&ProviderRequest::parse("/", b""))
+        .expect("the status is valid and there are no headers")
 }
 
 #[cfg(test)]
@@ -178,14 +182,14 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(then: Then, scripts: &[u16], expected: &[u16]) {
+    fn assert_statuses(then: Then, scripts: &[u16], expected: &[u16]) {
         let script = scripts.iter().map(|status| Script::failing(*status)).collect();
-        let mut stage = UpstreamRegistry::new(
+        let mut registry = UpstreamRegistry::new(
             [("a".to_owned(), UpstreamSpec { script, then, ..UpstreamSpec::default() })].into(),
         );
         let seen: Vec<u16> = expected
             .iter()
-            .map(|_| match stage.begin_call("a", call()).1 {
+            .map(|_| match registry.begin_call("a", call()).1 {
                 ResponsePlan::Respond(response) => response.status.as_u16(),
                 other => panic!("{other:?}"),
             })
@@ -194,35 +198,38 @@ mod tests {
     }
 
     #[test]
-    fn scripts_are_played_in_turn() {
-        check(Then::Repeat, &[401, 402], &[401, 402, 402]);
-        check(Then::Error, &[401, 402], &[401, 402, 500]);
-        check(Then::Cycle, &[401, 402], &[401, 402, 401]);
-        check(Then::Repeat, &[], &[500]);
+    fn begin_call_after_the_last_script_follows_then() {
+        assert_statuses(Then::Repeat, &[401, 402], &[401, 402, 402]);
+        assert_statuses(Then::Error, &[401, 402], &[401, 402, 500]);
+        assert_statuses(Then::Cycle, &[401, 402], &[401, 402, 401]);
+        assert_statuses(Then::Repeat, &[], &[500]);
     }
 
     #[test]
-    fn a_script_can_change_while_calls_are_open() {
-        let mut stage = UpstreamRegistry::new(BTreeMap::new());
-        assert_eq!(stage.rewrite("a", Script::failing(401)), 0);
-        let (open, _) = stage.begin_call("a", call());
-        assert_eq!(stage.rewrite("a", Script::failing(402)), 1);
-        let ResponsePlan::Respond(response) = stage.begin_call("a", call()).1 else {
+    fn rewrite_with_open_calls_keeps_the_calls() {
+        let mut registry = UpstreamRegistry::new(BTreeMap::new());
+        assert_eq!(registry.rewrite("a", Script::failing(401)), 0);
+        let (open, _) = registry.begin_call("a", call());
+        assert_eq!(registry.rewrite("a", Script::failing(402)), 1);
+        let ResponsePlan::Respond(response) = registry.begin_call("a", call()).1 else {
             panic!("it answers")
         };
         assert_eq!(response.status.as_u16(), 402);
-        stage.end_call(&open, Ended::Cut);
-        let ends: Vec<Ended> = stage.calls()["a"].iter().map(|call| call.ended).collect();
+        registry.end_call(&open, Ended::Cut);
+        let ends: Vec<Ended> = registry.calls()["a"].iter().map(|call| call.ended).collect();
         assert_eq!(ends, [Ended::Cut, Ended::Open]);
     }
 
     #[test]
-    fn the_first_word_about_an_end_counts() {
-        let mut stage = UpstreamRegistry::default();
-        let (id, _) = stage.begin_call("nobody", call());
-        assert_eq!(stage.open_calls(), 1);
-        stage.end_call(&id, Ended::Completed);
-        stage.end_call(&id, Ended::Abandoned);
-        assert_eq!((stage.open_calls(), stage.calls()["nobody"][0].ended), (0, Ended::Completed));
+    fn end_call_twice_keeps_the_first_end() {
+        let mut registry = UpstreamRegistry::default();
+        let (id, _) = registry.begin_call("unknown", call());
+        assert_eq!(registry.open_calls(), 1);
+        registry.end_call(&id, Ended::Completed);
+        registry.end_call(&id, Ended::Abandoned);
+        assert_eq!(
+            (registry.open_calls(), registry.calls()["unknown"][0].ended),
+            (0, Ended::Completed)
+        );
     }
 }

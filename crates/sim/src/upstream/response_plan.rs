@@ -1,57 +1,57 @@
-//! What an upstream does with one call: the score that a player, virtual or over TCP, follows.
+//! Plan of the response to one call. Both players, in virtual time and over TCP, follow it.
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 
-/// What an upstream does with one call.
+/// Behavior of an upstream in one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResponsePlan {
-    /// There is no connection.
+    /// Refuses the connection.
     Refuse,
-    /// The request is taken and nothing ever comes back.
+    /// Accepts the request and never responds.
     Silence,
-    /// A head comes back, and perhaps a body.
+    /// Responds with a head and steps of a body.
     Respond(PlannedResponse),
 }
 
-/// A head and what follows it.
+/// Head and body of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedResponse {
-    /// The wait before the head.
+    /// Delay before the head.
     pub delay: Duration,
-    /// The status.
+    /// Status.
     pub status: StatusCode,
-    /// The headers but for those of framing.
+    /// Headers, except those of framing.
     pub headers: HeaderMap,
-    /// What the head says of the body's length; `None` is a chunked body.
+    /// `content-length` of the head; `None` for a chunked body.
     pub length: Option<u64>,
-    /// The body. Playing ends at the first [`BodyStep::End`], [`BodyStep::Cut`] or [`BodyStep::Hang`]; the end of
-    /// the list is a clean end.
+    /// Body. It ends at the first [`BodyStep::End`], [`BodyStep::Cut`], or [`BodyStep::Hang`]; the end of the
+    /// list is a clean end.
     pub steps: Vec<BodyStep>,
 }
 
 /// One step of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyStep {
-    /// These bytes, in one write.
+    /// Sends these bytes in one write.
     Send(Bytes),
-    /// A pause.
+    /// Pauses.
     Wait(Duration),
-    /// The connection breaks.
+    /// Breaks the connection.
     Cut {
-        /// By a TCP reset, where the player has one; else by closing it in the middle.
+        /// By a TCP reset, if the player has one; otherwise by closing in the middle.
         reset: bool,
     },
-    /// Nothing more, and no end either, until the caller goes away.
+    /// Sends nothing more and no end, until the caller hangs up.
     Hang,
-    /// The clean end.
+    /// Ends cleanly.
     End,
 }
 
 impl BodyStep {
-    /// Whether nothing is played after this step.
+    /// Whether no step after this one is played.
     pub fn is_last(&self) -> bool {
         match self {
             Self::Send(_) | Self::Wait(_) => false,
@@ -61,7 +61,7 @@ impl BodyStep {
 }
 
 impl PlannedResponse {
-    /// All bytes that the body has if it is read as far as it goes.
+    /// Returns all bytes of the body up to its end, cut, or stall.
     pub fn bytes(&self) -> Bytes {
         let mut all = BytesMut::new();
         for step in &self.steps {
@@ -74,12 +74,12 @@ impl PlannedResponse {
         all.freeze()
     }
 
-    /// Whether the body comes to a clean end.
+    /// Whether the body ends cleanly.
     pub fn ends(&self) -> bool {
         self.steps.iter().find(|step| step.is_last()).is_none_or(|step| *step == BodyStep::End)
     }
 
-    /// Puts `last` in the place of whatever comes after the first `at` bytes.
+    /// Replaces everything after the first `at` bytes by `last`.
     pub(super) fn break_at(&mut self, at: usize, last: BodyStep) {
         let mut left = at;
         for (index, step) in self.steps.iter_mut().enumerate() {
@@ -100,7 +100,7 @@ impl PlannedResponse {
         }
     }
 
-    /// Joins bytes that nothing separates and cuts them anew, `size` bytes to a write.
+    /// Joins adjacent bytes and splits them into writes of `size` bytes.
     pub(super) fn split(&mut self, size: usize) {
         let mut steps = Vec::with_capacity(self.steps.len());
         let mut joined = BytesMut::new();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_cut_anew_between_pauses() {
+    fn split_joins_adjacent_bytes_and_keeps_pauses() {
         let pause = BodyStep::Wait(Duration::from_millis(1));
         let mut body =
             response(vec![send("ab"), send("cd"), pause.clone(), send("efg"), BodyStep::End]);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_break_falls_on_any_byte() {
+    fn break_at_any_byte_truncates_the_body() {
         let hang = BodyStep::Hang;
         let mut body = response(vec![send("ab"), send("cd"), BodyStep::End]);
         body.break_at(3, hang.clone());
@@ -164,6 +164,6 @@ mod tests {
         assert_eq!((body.bytes(), body.ends()), (Bytes::from_static(b"abc"), false));
         let mut short = response(vec![send("ab"), BodyStep::End]);
         short.break_at(9, hang);
-        assert!(short.ends(), "a break behind the end changes nothing");
+        assert!(short.ends(), "a break after the end changes nothing");
     }
 }

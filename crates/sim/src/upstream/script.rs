@@ -1,4 +1,4 @@
-//! What one call gets, in the shorthand of scenario files.
+//! Script of one call: the response to it, in the shorthand of scenario files.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,106 +8,144 @@ use serde_json::Value;
 
 use super::duration;
 
-/// What one call gets. With nothing set, a correct answer to what was asked.
+/// Response to one call. By default it is a correct answer to the request.
 ///
-/// The body is the first that is set of `raw`, `json`, `events`; else an error where the status is
-/// 400 or more, nothing where it is 300 or more, and else `answer`. Faults that count events take a
-/// whole body for one event.
+/// The body is the first field that is set of `raw`, `json`, and `events`. Otherwise it is an error for a
+/// status from 400, empty for a status from 300, and `answer` for all others. For faults that count
+/// events, a whole body is one event.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Script {
-    /// No connection at all.
+    /// Refuses the connection.
     pub refuse: bool,
-    /// The request is taken and never answered.
+    /// Accepts the request and never responds.
     pub hang: bool,
-    /// The wait before the head.
+    /// Delay before the head.
     #[serde(deserialize_with = "duration::optional")]
     pub delay: Option<Duration>,
-    /// The status; 200 by default, 302 with `redirect`.
+    /// Status; 200 by default, 302 with `redirect`.
     pub status: Option<u16>,
-    /// Headers, in addition to or in place of those that the body brings.
+    /// Headers. They add to those of the body or replace them.
     pub headers: BTreeMap<String, String>,
-    /// Sends the caller elsewhere.
+    /// `location` of a redirect.
     pub redirect: Option<String>,
-    /// The head's `content-length`, right or wrong.
+    /// `content-length` of the head, correct or not.
     pub content_length: Option<u64>,
 
-    /// A body as it stands.
+    /// Body as exact text.
     pub raw: Option<String>,
-    /// The type of a `raw` body, `text/plain` by default. A raw `text/event-stream` is sent chunked.
+    /// Content type of a `raw` body, `text/plain` by default. A raw `text/event-stream` is sent chunked.
     pub content_type: Option<String>,
-    /// A JSON body.
+    /// JSON body.
     pub json: Option<Value>,
-    /// A stream of events with these data.
-    pub events: Option<Vec<String>>,
+    /// Stream of events. Each entry is the data of one event, or `{ data = "…", repeat = N }` for N equal
+    /// events in a row.
+    pub events: Option<Vec<ScriptEvent>>,
 
-    /// The text of a correct answer.
+    /// Text of a correct answer.
     pub answer: Option<String>,
-    /// How often that text is said, once by default: for answers that no file should hold.
+    /// Number of repetitions of that text, one by default: for answers too long for a file.
     pub answer_times: Option<usize>,
-    /// Reasoning before it, in DeepSeek's `reasoning_content`.
+    /// Reasoning before the text, in `reasoning_content` as DeepSeek sends it.
     pub reasoning: Option<String>,
-    /// The model's name in the answer; what was asked for by default.
+    /// Model in the answer; the requested model by default.
     pub model: Option<String>,
-    /// Reported usage; one token per word by default.
+    /// Reported prompt tokens; one per word by default.
     pub prompt_tokens: Option<u64>,
-    /// Reported usage; one token per word by default.
+    /// Reported completion tokens; one per word by default.
     pub completion_tokens: Option<u64>,
-    /// Reported usage.
+    /// Reported cached tokens.
     pub cached_tokens: u64,
-    /// Reported usage.
+    /// Reported reasoning tokens.
     pub reasoning_tokens: u64,
-    /// The vector of embeddings.
+    /// Vector of each embedding.
     pub embedding: Option<Vec<f32>>,
-    /// Streams, or does not, whatever was asked for.
+    /// Whether the answer is a stream; as requested by default.
     pub stream: Option<bool>,
-    /// `false` leaves the usage out, `true` sends it in streams that did not ask.
+    /// `false` omits the usage, `true` sends it in streams that did not request it.
     pub usage: Option<bool>,
-    /// `false` leaves `[DONE]` out.
+    /// `false` omits `[DONE]`.
     pub done: Option<bool>,
-    /// `false` leaves the chunk with `finish_reason` out.
+    /// `false` omits the chunk with `finish_reason`.
     pub finish: Option<bool>,
 
-    /// How lines of a stream end.
+    /// Line ending of a stream.
     pub line_ending: LineEnding,
-    /// Comments before every event.
+    /// Whether a comment precedes every event.
     pub comments: bool,
-    /// The pause before every event but the first.
+    /// Pause before every event except the first.
     #[serde(deserialize_with = "duration::optional")]
     pub gap: Option<Duration>,
-    /// The pause before the first event that shows something; before a whole body.
+    /// Pause before the first event with content, or before a whole body.
     #[serde(deserialize_with = "duration::optional")]
     pub first_token_delay: Option<Duration>,
-    /// Bytes per write; bytes that no pause separates are joined first.
+    /// Bytes per write. Bytes without a pause between them are joined first.
     pub split: Option<usize>,
 
     /// The connection breaks after this many events.
     pub cut_after: Option<usize>,
     /// The connection breaks after this many bytes of the body.
     pub cut_at: Option<usize>,
-    /// It breaks by a TCP reset; with no place given, as soon as the request is read.
+    /// Breaks the connection by a TCP reset; right after the request if no position is given.
     pub reset: bool,
-    /// Nothing more comes after this many events, and no end.
+    /// The stream stalls after this many events, without an end.
     pub stall_after: Option<usize>,
-    /// Nothing more comes after this many bytes of the body, and no end.
+    /// The body stalls after this many bytes, without an end.
     pub stall_at: Option<usize>,
-    /// A clean end after this many events.
+    /// The stream ends cleanly after this many events.
     pub end_after: Option<usize>,
-    /// An event with half a JSON object after this many events; the rest follows.
+    /// An event with half a JSON object follows this many events, then the remaining events.
     pub malformed_after: Option<usize>,
-    /// An event with an error after this many events, and a clean end.
+    /// An error event follows this many events, then a clean end.
     pub error_after: Option<usize>,
-    /// The same as `error_after = 0`.
+    /// Same as `error_after = 0`.
     pub error_first: bool,
-    /// The same as `cut_after = 1`: in a chat stream, all that comes is the role.
+    /// Same as `cut_after = 1`: a chat stream then consists of the role only.
     pub role_then_cut: bool,
 }
 
-/// How lines of a stream end.
+/// One entry of `events`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum ScriptEvent {
+    /// One event with this data.
+    Once(String),
+    /// Several equal events in a row.
+    Repeated(RepeatedEvent),
+}
+
+/// Several equal events in a row.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RepeatedEvent {
+    /// Data of each event.
+    pub data: String,
+    /// Number of events.
+    pub repeat: usize,
+}
+
+impl ScriptEvent {
+    /// Returns the data of each event in turn.
+    pub(super) fn data(&self) -> impl Iterator<Item = &str> {
+        let (data, repeat) = match self {
+            Self::Once(data) => (data, 1),
+            Self::Repeated(RepeatedEvent { data, repeat }) => (data, *repeat),
+        };
+        std::iter::repeat_n(data.as_str(), repeat)
+    }
+}
+
+impl From<String> for ScriptEvent {
+    fn from(data: String) -> Self {
+        Self::Once(data)
+    }
+}
+
+/// Line ending of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LineEnding {
-    /// `\n`, as nearly everyone does.
+    /// `\n`, as nearly every provider sends.
     #[default]
     Lf,
     /// `\r\n`
@@ -117,7 +155,7 @@ pub enum LineEnding {
 }
 
 impl LineEnding {
-    /// Its bytes.
+    /// Returns the characters of the line ending.
     pub fn text(self) -> &'static str {
         match self {
             Self::Lf => "\n",
@@ -128,12 +166,12 @@ impl LineEnding {
 }
 
 impl Script {
-    /// A correct answer with this text.
+    /// Creates a script of a correct answer with this text.
     pub fn answering(text: impl Into<String>) -> Self {
         Self { answer: Some(text.into()), ..Self::default() }
     }
 
-    /// A failure with this status.
+    /// Creates a script of a failure with this status.
     pub fn failing(status: u16) -> Self {
         Self { status: Some(status), ..Self::default() }
     }

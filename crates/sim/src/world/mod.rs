@@ -1,7 +1,7 @@
-//! The gateway's doors in memory: a clock that leaps, seeded chance, scripted upstreams, a store, a
-//! ledger, a queue of deferred tasks and a list of records.
+//! In-memory host: virtual time, seeded entropy, scripted upstreams, a store, a ledger, a queue of deferred
+//! tasks, and a list of records.
 //!
-//! It knows nothing of HTTP's bytes: a scripted head becomes a head, a scripted write a piece.
+//! Has no HTTP wire format: a scripted head becomes a head, a scripted write a piece.
 
 mod caller;
 mod scripted_body;
@@ -31,15 +31,15 @@ pub use caller::{HangUp, Received};
 use scripted_body::ActiveCall;
 use storage::Storage;
 
-/// What `UPSTREAM` stands for in the simulator; the name of an upstream follows.
+/// Base URL that replaces `UPSTREAM` in the simulator; the name of an upstream follows.
 pub const UPSTREAM: &str = "http://127.0.0.1:9100/world";
-/// What `CLOSED` stands for: nothing listens there.
+/// Base URL that replaces `CLOSED`; nothing listens there.
 pub const CLOSED: &str = "http://127.0.0.1:9";
 
-/// The moment at which every world begins: 2026-01-01T00:00:00Z.
+/// Start of every world: 2026-01-01T00:00:00Z.
 const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
-/// One host with its upstreams. A clone is the same one.
+/// Host with its upstreams. A clone shares its state.
 #[derive(Clone)]
 pub struct World(Rc<Inner>);
 
@@ -54,7 +54,7 @@ struct Inner {
 }
 
 impl World {
-    /// Makes a world with these upstreams. The same seed gives the same run.
+    /// Creates a world with these upstreams. Equal seeds give equal runs.
     pub fn new(seed: u64, upstreams: BTreeMap<String, UpstreamSpec>) -> Self {
         Self(Rc::new(Inner {
             executor: Executor::default(),
@@ -67,38 +67,38 @@ impl World {
         }))
     }
 
-    /// Deploys a document, in JSON. Every secret that one may name is there; its value is its name.
+    /// Deploys a configuration in JSON. Every secret exists; its value is its name.
     pub fn deploy(&self, document: &str) {
         document.clone_into(&mut self.0.deployed.borrow_mut());
     }
 
-    /// Takes the lines for people that were written since the last time.
+    /// Takes the warnings since the last call.
     pub fn take_warnings(&self) -> Vec<String> {
         self.0.warnings.take()
     }
 
-    /// Virtual time.
+    /// Returns the executor with the virtual time.
     pub fn executor(&self) -> &Executor {
         &self.0.executor
     }
 
-    /// Every call that upstreams saw, by upstream.
+    /// Returns all calls to upstreams, by upstream.
     pub fn calls(&self) -> BTreeMap<String, Vec<Call>> {
         self.0.registry.borrow().calls().clone()
     }
 
-    /// How many calls to upstreams have not ended.
+    /// Number of calls to upstreams in progress.
     pub fn open_calls(&self) -> usize {
         self.0.registry.borrow().open_calls()
     }
 
-    /// Takes the records that were written since the last time.
+    /// Takes the records since the last call.
     pub fn take_records(&self) -> Vec<Value> {
         self.0.records.take()
     }
 
-    /// Plays one request as a caller: waits for the answer, reads it, perhaps hangs up, and lets
-    /// deferred tasks finish.
+    /// Plays one request as a caller: waits for the response, reads it up to its end or the hang-up, and runs
+    /// deferred tasks to their end.
     pub fn play(
         &self,
         answer: impl Future<Output = http::Response<Body>>,
@@ -109,7 +109,7 @@ impl World {
         Ok(received)
     }
 
-    /// The caller's part of [`World::play`], for those who run several at once.
+    /// Caller's part of [`World::play`], for several concurrent callers.
     pub async fn receive(
         &self,
         answer: impl Future<Output = http::Response<Body>>,
@@ -117,7 +117,7 @@ impl World {
     ) -> Received {
         let began = self.executor().now();
         let mut received = Received::default();
-        let mut patience = match hang_up {
+        let mut hang_up_timer = match hang_up {
             HangUp::After(duration) => Some(Box::pin(self.executor().sleep(duration))),
             HangUp::Never | HangUp::AfterEvents(_) | HangUp::AfterPieces(_) => None,
         };
@@ -127,12 +127,12 @@ impl World {
             });
             let mut reading = std::pin::pin!(reading);
             poll_fn(|cx| {
-                // The request first: however little patience there is, it has arrived.
+                // The request is polled first: it arrives even if the caller hangs up at once.
                 if reading.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
-                match &mut patience {
-                    Some(patience) => patience.as_mut().poll(cx),
+                match &mut hang_up_timer {
+                    Some(timer) => timer.as_mut().poll(cx),
                     None => Poll::Pending,
                 }
             })
@@ -192,7 +192,7 @@ impl HttpClient for World {
     ) -> Result<http::Response<Body>, HostError> {
         let (mut head, body) = request.into_parts();
         let url = head.uri.to_string();
-        // As every host does, so that who verifies a signature finds what was signed.
+        // Every host adds this header. Signatures cover it.
         if let Some(host) = head.uri.authority().and_then(|host| host.as_str().parse().ok()) {
             head.headers.insert(http::header::HOST, host);
         }
@@ -224,13 +224,13 @@ impl HttpClient for World {
     }
 }
 
-/// The upstream that a URL leads to and the path that it sees.
+/// Splits a URL into the upstream and the path after it.
 fn split_upstream_url(url: &str) -> Option<(&str, &str)> {
     let rest = url.strip_prefix(UPSTREAM)?.strip_prefix('/')?;
     Some(rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash)))
 }
 
-/// Steele, Lea and Flood's generator: the next state, and a number made of it.
+/// SplitMix64 of Steele, Lea, and Flood: returns the next state and a number.
 pub fn splitmix64(state: u64) -> (u64, u64) {
     let state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_arrives_piece_by_piece_in_its_own_time() {
+    fn play_stream_with_gaps_returns_pieces_with_their_times() {
         let (world, received) =
             assert_ended("answer = 'a b'\ngap = '1s'", HangUp::Never, Ended::Completed);
         assert_eq!(received.pieces.len(), 5, "role, two words, finish, done");
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_end_is_noted() {
+    fn play_with_each_kind_of_end_records_it() {
         let (_, cut) = assert_ended("cut_after = 1", HangUp::Never, Ended::Cut);
         assert_eq!(cut.broken.as_deref(), Some("connection reset by peer"));
         let (_, refused) = assert_ended("refuse = true", HangUp::Never, Ended::Refused);
@@ -309,21 +309,21 @@ mod tests {
     }
 
     #[test]
-    fn nothing_listens_at_a_closed_base() {
+    fn fetch_from_the_closed_base_is_refused() {
         let world = world("");
         let received = world.play(forward(world.clone(), CLOSED), HangUp::Never).expect("it ends");
         assert_eq!((received.head.expect("a head").0.as_u16(), world.calls().len()), (502, 0));
     }
 
     #[test]
-    fn waiting_for_a_silent_upstream_without_a_timer_is_a_deadlock() {
+    fn play_with_a_silent_upstream_and_no_timer_is_a_deadlock() {
         let world = world("hang = true");
         assert!(world.play(forward(world.clone(), UPSTREAM), HangUp::Never).is_err());
     }
 
     #[test]
-    fn the_generator_is_splitmix64() {
-        // The first outputs for seed 1234567, from the authors' C program.
+    fn splitmix64_matches_reference_outputs() {
+        // First outputs for seed 1234567, from the C program of its author.
         let (state, first) = splitmix64(1_234_567);
         assert_eq!(
             (first, splitmix64(state).1),

@@ -1,4 +1,4 @@
-//! A scripted body that is being read: the steps of a play as a stream.
+//! Scripted response body: the steps of a plan as a stream in virtual time.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -15,25 +15,25 @@ use crate::upstream::{BodyStep, CallId, Ended, PlannedResponse};
 
 use super::World;
 
-/// One call in progress. However it is dropped, its end is noted.
+/// Call in progress. Dropping it records how the call ended.
 pub(super) struct ActiveCall {
     world: World,
     id: CallId,
-    left: Ended,
+    ended: Ended,
 }
 
 impl ActiveCall {
-    /// A call that has begun: abandoned, unless something better is noted.
+    /// Starts as abandoned; [`ActiveCall::end`] changes that.
     pub(super) fn new(world: World, id: CallId) -> Self {
-        Self { world, id, left: Ended::Abandoned }
+        Self { world, id, ended: Ended::Abandoned }
     }
 
-    /// Notes how the call ends.
+    /// Sets how the call ends.
     pub(super) fn end(&mut self, ended: Ended) {
-        self.left = ended;
+        self.ended = ended;
     }
 
-    /// Gives back the head, and the body as it is to be played.
+    /// Builds the response, whose body follows the steps.
     pub(super) fn respond(self, response: PlannedResponse) -> http::Response<Body> {
         let mut answer = http::Response::new(Body::Empty);
         *answer.status_mut() = response.status;
@@ -53,11 +53,10 @@ impl ActiveCall {
 
 impl Drop for ActiveCall {
     fn drop(&mut self) {
-        self.world.0.registry.borrow_mut().end_call(&self.id, self.left);
+        self.world.0.registry.borrow_mut().end_call(&self.id, self.ended);
     }
 }
 
-/// A body that is being played.
 struct ScriptedBody {
     call: ActiveCall,
     steps: VecDeque<BodyStep>,
@@ -77,9 +76,9 @@ impl Stream for ScriptedBody {
             }
             match self.steps.pop_front() {
                 Some(BodyStep::Send(bytes)) => {
-                    // Who has every byte has the whole answer, whether or not it reads on to the end.
+                    // With the last byte the answer is complete, even if the caller does not read the end.
                     if matches!(self.steps.front(), None | Some(BodyStep::End)) {
-                        self.call.left = Ended::Completed;
+                        self.call.ended = Ended::Completed;
                     }
                     return Poll::Ready(Some(Ok(bytes)));
                 }
@@ -88,7 +87,7 @@ impl Stream for ScriptedBody {
                 }
                 Some(BodyStep::Cut { .. }) => {
                     self.is_over = true;
-                    self.call.left = Ended::Cut;
+                    self.call.ended = Ended::Cut;
                     return Poll::Ready(Some(Err(HostError::new("connection reset by peer"))));
                 }
                 Some(BodyStep::Hang) => {
@@ -97,7 +96,7 @@ impl Stream for ScriptedBody {
                 }
                 Some(BodyStep::End) | None => {
                     self.is_over = true;
-                    self.call.left = Ended::Completed;
+                    self.call.ended = Ended::Completed;
                     return Poll::Ready(None);
                 }
             }

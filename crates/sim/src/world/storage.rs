@@ -1,4 +1,5 @@
-//! What the simulated host keeps: a store, and a ledger whose books change one operation at a time.
+//! Storage of the simulated host: a key-value store, and a ledger whose books change by one operation at a
+//! time.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -12,16 +13,16 @@ use ledger::{AccountBalance, Book, BookId, LedgerReply, Operation, Rule};
 
 use super::World;
 
-/// How long a ledger takes to answer, in virtual time: enough for callers to meet.
+/// Latency of the ledger in each direction, in virtual time: enough for concurrent callers to overlap.
 const LEDGER_LATENCY: Duration = Duration::from_millis(2);
-/// How many names a listing has at most.
+/// Most names in a page of a listing.
 const PAGE_SIZE: usize = 100;
 
-/// Everything that is kept.
+/// Stored state and fault switches.
 #[derive(Debug, Default)]
 pub(super) struct Storage {
     entries: BTreeMap<String, (Bytes, Option<Timestamp>)>,
-    /// What readers see instead, and until when.
+    /// Older values that readers see, each with the end of its time.
     stale_values: BTreeMap<String, (Timestamp, Option<Bytes>)>,
     lag: Duration,
     books: BTreeMap<BookId, Book>,
@@ -34,51 +35,50 @@ pub(super) struct Storage {
 }
 
 impl World {
-    /// Takes the ledger away, or brings it back.
-    pub fn set_ledger_unavailable(&self, away: bool) {
-        self.0.storage.borrow_mut().ledger_unavailable = away;
+    /// Makes the ledger fail or work.
+    pub fn set_ledger_unavailable(&self, unavailable: bool) {
+        self.0.storage.borrow_mut().ledger_unavailable = unavailable;
     }
 
-    /// From now on readers of the store see a change so much later, as in Workers KV. Listings do not.
+    /// Delays when readers of the store see a change, as in Workers KV. Listings are not delayed.
     pub fn set_store_lag(&self, lag: Duration) {
         self.0.storage.borrow_mut().lag = lag;
     }
 
-    /// Loses the ledger's answers to what it has done, or lets them through again.
-    pub fn set_ledger_drops_replies(&self, lose: bool) {
-        self.0.storage.borrow_mut().drops_ledger_replies = lose;
+    /// Makes the ledger lose its replies after it has applied the operations, or send them again.
+    pub fn set_ledger_drops_replies(&self, drops: bool) {
+        self.0.storage.borrow_mut().drops_ledger_replies = drops;
     }
 
-    /// Takes the store away, or brings it back.
-    pub fn set_store_unavailable(&self, away: bool) {
-        self.0.storage.borrow_mut().store_unavailable = away;
+    /// Makes the store fail or work.
+    pub fn set_store_unavailable(&self, unavailable: bool) {
+        self.0.storage.borrow_mut().store_unavailable = unavailable;
     }
 
-    /// From now on the store takes so long for everything.
+    /// Sets the latency of every operation of the store.
     pub fn set_store_latency(&self, latency: Duration) {
         self.0.storage.borrow_mut().store_latency = latency;
     }
 
-    /// Writes the same over every entry whose name begins so.
+    /// Overwrites every entry whose name has this prefix.
     pub fn corrupt_entries(&self, prefix: &str, value: &'static [u8]) {
         let mut storage = self.0.storage.borrow_mut();
-        let spoilt = storage.entries.iter_mut().filter(|(name, _)| name.starts_with(prefix));
-        spoilt.for_each(|(_, (kept, _))| *kept = Bytes::from_static(value));
+        let matching = storage.entries.iter_mut().filter(|(name, _)| name.starts_with(prefix));
+        matching.for_each(|(_, (stored, _))| *stored = Bytes::from_static(value));
     }
 
     async fn access_store(&self) -> Result<(), HostError> {
-        let (away, latency) = {
+        let (unavailable, latency) = {
             let storage = self.0.storage.borrow();
             (storage.store_unavailable, storage.store_latency)
         };
         if !latency.is_zero() {
             self.executor().sleep(latency).await;
         }
-        if away { Err(HostError::new("the store is away")) } else { Ok(()) }
+        if unavailable { Err(HostError::new("the store is unavailable")) } else { Ok(()) }
     }
 
-    /// Does what the alarms of Durable Objects do: books forget what no longer counts, and empty ones are
-    /// no more.
+    /// Sweeps every book, as the alarms of Durable Objects do: removes expired rows, then empty books.
     pub fn sweep_ledger(&self) {
         let now = self.now();
         self.0.storage.borrow_mut().books.retain(|_, book| {
@@ -87,12 +87,12 @@ impl World {
         });
     }
 
-    /// From now on a book forgets what no longer counts as it is asked for, as on Spin.
+    /// Makes each operation sweep its book first, as on Spin.
     pub fn sweep_on_touch(&self) {
         self.0.storage.borrow_mut().sweeps_on_touch = true;
     }
 
-    /// How many books have places that begin so and hold something, and their bytes.
+    /// Counts the books with this prefix that are not empty, and their bytes.
     pub fn books(&self, prefix: &str) -> (usize, usize) {
         let storage = self.0.storage.borrow();
         let books =
@@ -101,24 +101,24 @@ impl World {
         sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size))
     }
 
-    /// How many operations the ledger has been asked for.
+    /// Number of operations that the ledger received.
     pub fn ledger_operations(&self) -> usize {
         self.0.storage.borrow().operations
     }
 
-    /// How an account stands.
-    pub fn balance(&self, place: &str, account: &str, rule: Rule) -> AccountBalance {
+    /// Reads the balance of an account.
+    pub fn balance(&self, book_id: &str, account: &str, rule: Rule) -> AccountBalance {
         let operation = Operation::Read { accounts: vec![(account.to_owned(), rule)] };
         let now = self.now();
         let mut storage = self.0.storage.borrow_mut();
-        let book = storage.books.entry(BookId::new(place.to_owned())).or_default();
+        let book = storage.books.entry(BookId::new(book_id.to_owned())).or_default();
         match book.apply(now, &operation) {
-            LedgerReply::Balances(levels) => levels[0],
-            other => panic!("a reading was answered by {other:?}"),
+            LedgerReply::Balances(balances) => balances[0],
+            other => panic!("unexpected reply to a read: {other:?}"),
         }
     }
 
-    /// Everything that is kept, as text: to be searched for what must not be there.
+    /// Returns everything that is stored as text, to be searched for secrets.
     pub fn stored_text(&self) -> String {
         let storage = self.0.storage.borrow();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -158,7 +158,7 @@ impl KvStore for World {
         let before = storage.entries.insert(name.to_owned(), (value.into(), until));
         if !storage.lag.is_zero() {
             let shown = (now + storage.lag, before.map(|(value, _)| value));
-            // Whoever is behind stays so until its time is over, and then sees the newest.
+            // A stale value stays visible until its time ends; then readers see the newest value.
             let stale =
                 storage.stale_values.entry(name.to_owned()).or_insert_with(|| shown.clone());
             if stale.0 <= now {
@@ -209,7 +209,7 @@ impl LedgerHost for World {
             let mut storage = self.0.storage.borrow_mut();
             storage.operations += 1;
             if storage.ledger_unavailable {
-                return Err(HostError::new("the ledger is away"));
+                return Err(HostError::new("the ledger is unavailable"));
             }
             let sweeps = storage.sweeps_on_touch;
             let book = storage.books.entry(book_id.clone()).or_default();
@@ -220,7 +220,7 @@ impl LedgerHost for World {
         };
         self.executor().sleep(LEDGER_LATENCY).await;
         if self.0.storage.borrow().drops_ledger_replies {
-            return Err(HostError::new("the answer was lost"));
+            return Err(HostError::new("the reply was lost"));
         }
         Ok(reply)
     }

@@ -1,4 +1,4 @@
-//! The same question at once.
+//! Coalescing of identical concurrent requests.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use sim::world::{HangUp, Received};
 
 use super::{Harness, STREAM, cache, message, question};
 
-/// Plays callers who ask the same in one isolate, a millisecond after each other.
+/// Plays callers with the same request to one isolate, one millisecond apart.
 fn send_concurrently(harness: &Harness, rest: &str, callers: &[HangUp]) -> Vec<Received> {
     let all: RefCell<Vec<Option<Received>>> = RefCell::new(vec![None; callers.len()]);
     let play = async |position: usize, hang_up: HangUp| {
         harness.world.executor().sleep(Duration::from_millis(position as u64)).await;
         let answer =
-            harness.gateway.handle(harness.world.clone(), message("app-key", &question(rest), &[]));
+            harness.gateway.handle(harness.world.clone(), message("APP_KEY", &question(rest), &[]));
         let received = harness.world.receive(answer, hang_up).await;
         all.borrow_mut()[position] = Some(received);
     };
@@ -31,17 +31,17 @@ fn send_concurrently(harness: &Harness, rest: &str, callers: &[HangUp]) -> Vec<R
     all.take().into_iter().map(|received| received.expect("it was played")).collect()
 }
 
-fn cache_of(received: &Received) -> &str {
-    let (status, headers) = received.head.as_ref().expect("a head");
-    assert_eq!(status.as_u16(), 200);
-    headers["x-serin-cache"].to_str().expect("text")
+/// Asserts the status 200. Returns the cache header.
+fn assert_success(received: &Received) -> &str {
+    assert_eq!(received.status(), 200);
+    received.header("x-serin-cache")
 }
 
 #[test]
-fn one_call_serves_all_who_ask_at_once() {
-    let harness = Harness::new("script = [{ answer = 'Hello', delay = '3s' }]", cache);
+fn concurrent_identical_requests_make_one_call() {
+    let harness = Harness::new(&["answer = 'Hello'\ndelay = '3s'"], cache);
     let all = send_concurrently(&harness, "", &[HangUp::Never; 5]);
-    let outcome: Vec<&str> = all.iter().map(cache_of).collect();
+    let outcome: Vec<&str> = all.iter().map(assert_success).collect();
     assert_eq!(
         (outcome.as_slice(), harness.calls()),
         (["miss", "hit", "hit", "hit", "hit"].as_slice(), 1)
@@ -51,29 +51,29 @@ fn one_call_serves_all_who_ask_at_once() {
 }
 
 #[test]
-fn streams_do_not_wait_for_each_other() {
-    let harness = Harness::new("script = [{ answer = 'Hello to you', gap = '1s' }]", cache);
+fn concurrent_streams_make_their_own_calls() {
+    let harness = Harness::new(&["answer = 'Hello to you'\ngap = '1s'"], cache);
     let all = send_concurrently(&harness, STREAM, &[HangUp::Never; 2]);
     assert_eq!(
-        (all.iter().map(cache_of).collect::<Vec<_>>(), harness.calls()),
+        (all.iter().map(assert_success).collect::<Vec<_>>(), harness.calls()),
         (vec!["miss", "miss"], 2)
     );
 }
 
 #[test]
-fn whoever_waits_for_nothing_calls_by_itself() {
-    // The first one's answer cannot be kept; the first one hangs up; it takes too long.
+fn waiting_request_without_a_shared_answer_makes_its_own_call() {
+    // The first answer cannot be cached; its caller hangs up; it takes too long.
     for (script, first) in [
         (
-            "{ json = { choices = [{ message = {}, finish_reason = 'content_filter' }] }, delay = '1s' }",
+            "delay = '1s'\njson = { choices = [{ message = {}, finish_reason = 'content_filter' }] }",
             HangUp::Never,
         ),
-        ("{ answer = 'Hello', delay = '2s' }", HangUp::After(Duration::from_secs(1))),
-        ("{ answer = 'Hello', delay = '20s' }", HangUp::Never),
+        ("answer = 'Hello'\ndelay = '2s'", HangUp::After(Duration::from_secs(1))),
+        ("answer = 'Hello'\ndelay = '20s'", HangUp::Never),
     ] {
-        let harness = Harness::new(&format!("script = [{script}, {{ answer = 'Hello' }}]"), cache);
+        let harness = Harness::new(&[script, "answer = 'Hello'"], cache);
         let all = send_concurrently(&harness, "", &[first, HangUp::Never]);
-        assert_eq!((cache_of(&all[1]), harness.calls()), ("miss", 2), "{script}");
+        assert_eq!((assert_success(&all[1]), harness.calls()), ("miss", 2), "{script}");
         assert!(all[1].took < Duration::from_secs(16), "{:?}", all[1].took);
     }
 }

@@ -1,4 +1,4 @@
-//! What is never kept, and stores that fail.
+//! Answers that are never cached, and failing stores.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use sim::world::HangUp;
 use super::{HELLO, Harness, STREAM, cache, question};
 
 #[test]
-fn what_is_not_whole_is_not_kept() {
+fn incomplete_or_failed_answers_are_not_cached() {
     for script in [
-        "{ answer = 'one two three four', cut_after = 3 }",
-        "{ answer = 'one two three four', error_after = 3 }",
-        "{ answer = 'one two three four', malformed_after = 3 }",
-        "{ answer = 'one two three four', end_after = 3 }",
-        "{ answer = 'one two three four', stall_after = 3 }",
-        "{ status = 400, json = { error = { message = 'x' } } }",
-        "{ json = { choices = [{ message = { content = 'x' }, finish_reason = 'content_filter' }] }, stream = false }",
-        "{ answer = 'too long', answer_times = 100000 }",
+        "answer = 'one two three four'\ncut_after = 3",
+        "answer = 'one two three four'\nerror_after = 3",
+        "answer = 'one two three four'\nmalformed_after = 3",
+        "answer = 'one two three four'\nend_after = 3",
+        "answer = 'one two three four'\nstall_after = 3",
+        "status = 400\njson = { error = { message = 'x' } }",
+        "stream = false\njson = { choices = [{ message = { content = 'x' }, finish_reason = 'content_filter' }] }",
+        "answer = 'too long'\nanswer_times = 100000",
     ] {
         let is_json = script.contains("json");
-        let harness = Harness::new(&format!("script = [{script}]"), cache);
+        let harness = Harness::new(&[script], cache);
         let rest = if is_json { "" } else { STREAM };
         for _ in 0..2 {
-            let seen = harness.ask("app-key", &question(rest));
+            let seen = harness.ask("APP_KEY", &question(rest));
             assert_eq!(seen.cache, "miss", "{script}: {}", seen.body);
         }
         assert_eq!(harness.kept("cache/"), 0, "{script}");
@@ -31,67 +31,65 @@ fn what_is_not_whole_is_not_kept() {
 }
 
 #[test]
-fn whoever_leaves_keeps_nothing() {
-    let harness = Harness::new("script = [{ answer = 'one two three four', gap = '1s' }]", cache);
-    let left = harness.send("app-key", &question(STREAM), &[], HangUp::AfterEvents(3));
-    assert_eq!((left.record["outcome"].as_str(), harness.kept("cache/")), (Some("hung_up"), 0));
-    assert_eq!(harness.ask("app-key", &question(STREAM)).cache, "miss");
+fn stream_with_a_hang_up_is_not_cached() {
+    let harness = Harness::new(&["answer = 'one two three four'\ngap = '1s'"], cache);
+    let hung_up = harness.send("APP_KEY", &question(STREAM), &[], HangUp::AfterEvents(3));
+    assert_eq!((hung_up.record["outcome"].as_str(), harness.kept("cache/")), (Some("hung_up"), 0));
+    assert_eq!(harness.ask("APP_KEY", &question(STREAM)).cache, "miss");
     assert_eq!(harness.kept("cache/"), 1);
 }
 
 #[test]
-fn a_fallback_speaks_for_itself_alone() {
-    let harness = Harness::new(
-        "script = [{ status = 500 }, { status = 500 }, { answer = 'from the first' }]",
-        cache,
-    );
-    let one = harness.ask("app-key", &question(""));
+fn answer_of_a_fallback_is_not_cached() {
+    let harness =
+        Harness::new(&["status = 500", "status = 500", "answer = 'from the first'"], cache);
+    let one = harness.ask("APP_KEY", &question(""));
     assert_eq!((one.cache.as_str(), one.transcript.text.as_str()), ("miss", "from the fallback"));
     assert_eq!(harness.kept("cache/"), 0);
 }
 
 #[test]
-fn a_broken_store_breaks_nothing() {
+fn failing_or_corrupt_store_is_a_miss() {
     let mut harness = Harness::new(HELLO, cache);
     harness.world.set_store_unavailable(true);
     for _ in 0..2 {
         harness.next_isolate();
-        let seen = harness.ask("app-key", &question(""));
+        let seen = harness.ask("APP_KEY", &question(""));
         assert_eq!((seen.status, seen.cache.as_str()), (200, "miss"));
     }
     harness.world.set_store_unavailable(false);
-    harness.ask("app-key", &question("")); // served from memory
+    harness.ask("APP_KEY", &question("")); // served from memory
     harness.next_isolate();
-    harness.ask("app-key", &question(""));
-    for spoilt in [b"".as_slice(), b"{}", b"\n", b"{\"v\":1}\n{}", b"\xff\n", b"{\"v\":9}\n"] {
-        harness.world.corrupt_entries("cache/", spoilt);
+    harness.ask("APP_KEY", &question(""));
+    for corrupt in [b"".as_slice(), b"{}", b"\n", b"{\"v\":1}\n{}", b"\xff\n", b"{\"v\":9}\n"] {
+        harness.world.corrupt_entries("cache/", corrupt);
         harness.next_isolate();
-        let seen = harness.ask("app-key", &question(""));
-        assert_eq!((seen.status, seen.cache.as_str()), (200, "miss"), "{spoilt:?}");
+        let seen = harness.ask("APP_KEY", &question(""));
+        assert_eq!((seen.status, seen.cache.as_str()), (200, "miss"), "{corrupt:?}");
     }
     harness.next_isolate();
-    assert_eq!(harness.ask("app-key", &question("")).cache, "hit", "it was written anew");
+    assert_eq!(harness.ask("APP_KEY", &question("")).cache, "hit", "the entry is written again");
 }
 
 #[test]
-fn a_slow_store_is_not_waited_for() {
+fn slow_store_is_a_miss_within_half_a_second() {
     let mut harness = Harness::new(HELLO, cache);
-    harness.ask("app-key", &question(""));
+    harness.ask("APP_KEY", &question(""));
     harness.next_isolate();
     harness.world.set_store_latency(Duration::from_secs(3_000));
     for rest in ["", STREAM] {
         harness.next_isolate();
-        let seen = harness.ask("app-key", &question(rest));
+        let seen = harness.ask("APP_KEY", &question(rest));
         assert_eq!((seen.status, seen.cache.as_str()), (200, "miss"));
         assert!(seen.took <= Duration::from_millis(500), "{:?}", seen.took);
     }
 }
 
 #[test]
-fn what_is_too_long_is_passed_on() {
+fn answer_above_max_entry_passes_and_is_not_cached() {
     let harness = Harness::new(HELLO, || Cache { max_entry: 100, ..cache() });
     for rest in ["", STREAM] {
-        assert_eq!(harness.ask("app-key", &question(rest)).transcript.text, "Hello to you");
+        assert_eq!(harness.ask("APP_KEY", &question(rest)).transcript.text, "Hello to you");
     }
     assert_eq!(harness.kept("cache/"), 0);
 }

@@ -1,24 +1,20 @@
-//! The cache and conversations in virtual time: what is served again and to whom, what never is, and
-//! stores that fail.
+//! Cache and conversations in virtual time: hits, scopes, expiry, and failing stores.
 
 mod coalescing;
 mod conversation;
 mod fault;
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use config::{Cache, CacheScope, Config, History, author};
+use config::{Cache, CacheScope, Config, History};
 use gateway::config_loader::GatewaySecrets;
 use gateway::gateway::Gateway;
 use gateway::host::body::Body;
-use secret::Secret;
 use serde_json::{Value, json};
 use sim::scenario::Transcript;
-use sim::upstream::{Script, UpstreamSpec};
-use sim::world::{HangUp, Received, UPSTREAM, World};
+use sim::testing::{self, chat_request, upstream};
+use sim::world::{HangUp, Received, World};
 
 const BASE: &str = r#"
 [[providers]]
@@ -52,7 +48,7 @@ id = "guest"
 keys = ["secret:GUEST_KEY"]
 "#;
 
-/// Hosts that share a store, and the gateway of one of their isolates.
+/// Host, and the gateway of its current isolate.
 struct Harness {
     world: World,
     gateway: Rc<Gateway>,
@@ -61,7 +57,7 @@ struct Harness {
     limits: &'static str,
 }
 
-/// Everything is kept for an hour, for whoever asked.
+/// Cache that keeps everything for an hour, for each consumer.
 fn cache() -> Cache {
     Cache {
         routes: None,
@@ -86,23 +82,13 @@ struct Observation {
 }
 
 impl Harness {
-    fn new(script: &str, cache: fn() -> Cache) -> Self {
-        let spec = |text: &str| UpstreamSpec {
-            script: toml::from_str::<BTreeMap<String, Vec<Script>>>(text)
-                .expect("scripts")
-                .remove("script")
-                .expect("a script"),
-            ..UpstreamSpec::default()
-        };
-        let upstreams = [
-            ("first".to_owned(), spec(script)),
-            ("other".to_owned(), spec("script = [{ answer = 'from the fallback' }]")),
-        ];
-        let world = World::new(1, upstreams.into());
+    fn new(scripts: &[&str], cache: fn() -> Cache) -> Self {
+        let other = upstream(&["answer = 'from the fallback'"]);
+        let world = testing::world(1, [("first", upstream(scripts)), ("other", other)]);
         Self { gateway: new_gateway(cache(), None, ""), world, cache, history: None, limits: "" }
     }
 
-    /// Another isolate, which shares nothing with the one before but the store.
+    /// Starts another isolate, which shares only the store with the one before.
     fn next_isolate(&mut self) {
         self.gateway = new_gateway((self.cache)(), self.history.map(|make| make()), self.limits);
     }
@@ -117,7 +103,7 @@ impl Harness {
         &self,
         key: &str,
         body: &str,
-        headers: &[(&str, &str)],
+        headers: &[(&'static str, &str)],
         hang_up: HangUp,
     ) -> Observation {
         let answer = self.gateway.handle(self.world.clone(), message(key, body, headers));
@@ -135,37 +121,27 @@ impl Harness {
 }
 
 fn new_gateway(cache: Cache, history: Option<History>, limits: &str) -> Rc<Gateway> {
-    let document = BASE.replace("UPSTREAM", UPSTREAM) + limits;
-    let secret = |name: &str| Some(Secret::new(&name.to_lowercase().replace('_', "-")));
-    let config: Config = author::from_toml(&document, &secret).expect("the configuration is right");
+    let config = testing::config(&format!("{BASE}{limits}"));
     Gateway::new(Config { cache: Some(cache), history, ..config }, GatewaySecrets::default())
 }
 
-fn message(key: &str, body: &str, headers: &[(&str, &str)]) -> http::Request<Body> {
-    let mut message = http::Request::post("/v1/chat/completions")
-        .header("authorization", format!("Bearer {key}"))
-        .header("content-type", "application/json");
+fn message(key: &str, body: &str, headers: &[(&'static str, &str)]) -> http::Request<Body> {
+    let mut request = chat_request(key, body.to_owned());
     for (name, value) in headers {
-        message = message.header(*name, *value);
+        request.headers_mut().insert(*name, value.parse().expect("a header value"));
     }
-    message.body(Body::from(Bytes::from(body.to_owned()))).expect("a request")
+    request
 }
 
 fn observation(received: Received, record: Value) -> Observation {
-    let body = received.body();
-    let (status, headers) = received.head.expect("a head");
-    let content_type = headers.get("content-type").map(|value| value.to_str().expect("text"));
     Observation {
-        status: status.as_u16(),
-        cache: headers
-            .get("x-serin-cache")
-            .map_or("", |value| value.to_str().expect("text"))
-            .to_owned(),
-        transcript: Transcript::parse(content_type.unwrap_or_default(), &body),
-        body: String::from_utf8(body.to_vec()).expect("text"),
-        headers,
-        record,
+        status: received.status(),
+        cache: received.header("x-serin-cache").to_owned(),
+        transcript: Transcript::parse(received.header("content-type"), &received.body()),
+        body: received.text(),
         took: received.took,
+        headers: received.head.expect("a head").1,
+        record,
     }
 }
 
@@ -173,8 +149,7 @@ fn question(rest: &str) -> String {
     format!(r#"{{"model":"m","messages":[{{"role":"user","content":"Hi"}}]{rest}}}"#)
 }
 
-const HELLO: &str =
-    "script = [{ answer = 'Hello to you', prompt_tokens = 9, completion_tokens = 3 }]";
+const HELLO: &[&str] = &["answer = 'Hello to you'\nprompt_tokens = 9\ncompletion_tokens = 3"];
 const STREAM: &str = r#","stream":true"#;
 const STREAM_WITH_USAGE: &str = r#","stream":true,"stream_options":{"include_usage":true}"#;
 
@@ -185,17 +160,17 @@ fn id(seen: &Observation) -> String {
 }
 
 #[test]
-fn the_second_is_a_hit_in_either_form() {
+fn repeated_request_is_a_hit_streamed_or_not() {
     for first in ["", STREAM, STREAM_WITH_USAGE] {
         for second in ["", STREAM, STREAM_WITH_USAGE] {
-            for moved in [false, true] {
+            for other_isolate in [false, true] {
                 let mut harness = Harness::new(HELLO, cache);
-                let one = harness.ask("app-key", &question(first));
+                let one = harness.ask("APP_KEY", &question(first));
                 assert_eq!((one.status, one.cache.as_str()), (200, "miss"));
-                if moved {
+                if other_isolate {
                     harness.next_isolate();
                 }
-                let two = harness.ask("app-key", &question(second));
+                let two = harness.ask("APP_KEY", &question(second));
                 assert_eq!((two.status, two.cache.as_str()), (200, "hit"), "{first} then {second}");
                 assert_eq!(two.transcript.text, "Hello to you");
                 assert_eq!(two.transcript.finish_reasons, ["stop"]);
@@ -220,41 +195,41 @@ fn the_second_is_a_hit_in_either_form() {
 }
 
 #[test]
-fn whose_answer_it_is() {
+fn cached_answer_is_shared_within_its_scope() {
     let harness = Harness::new(HELLO, cache);
-    for key in ["app-key", "app2-key", "guest-key"] {
+    for key in ["APP_KEY", "APP2_KEY", "GUEST_KEY"] {
         assert_eq!(harness.ask(key, &question("")).cache, "miss", "{key}");
     }
     let harness = Harness::new(HELLO, || Cache { scope: CacheScope::Group, ..cache() });
-    let outcome: Vec<String> = ["app-key", "app2-key", "guest-key"]
+    let outcome: Vec<String> = ["APP_KEY", "APP2_KEY", "GUEST_KEY"]
         .map(|key| harness.ask(key, &question("")).cache)
         .into();
     assert_eq!(outcome, ["miss", "hit", "miss"]);
     let harness = Harness::new(HELLO, || Cache { scope: CacheScope::All, ..cache() });
-    let outcome: Vec<String> = ["app-key", "app2-key", "guest-key"]
+    let outcome: Vec<String> = ["APP_KEY", "APP2_KEY", "GUEST_KEY"]
         .map(|key| harness.ask(key, &question("")).cache)
         .into();
     assert_eq!(outcome, ["miss", "hit", "hit"]);
 }
 
 #[test]
-fn what_is_the_same() {
+fn equal_requests_in_another_form_are_a_hit() {
     let harness = Harness::new(HELLO, cache);
-    harness.ask("app-key", &question(""));
+    harness.ask("APP_KEY", &question(""));
     let other =
         r#"{ "messages" : [ {"content":"Hi","role":"user"} ], "user":"x", "model":"alias" }"#;
-    assert_eq!(harness.ask("app-key", other).cache, "hit");
+    assert_eq!(harness.ask("APP_KEY", other).cache, "hit");
     for rest in [r#","temperature":0.5"#, r#","seed":1"#, r#","n":2"#, r#","tools":[]"#] {
-        assert_eq!(harness.ask("app-key", &question(rest)).cache, "miss", "{rest}");
+        assert_eq!(harness.ask("APP_KEY", &question(rest)).cache, "miss", "{rest}");
     }
-    assert_eq!(harness.ask("app-key", &question("").replace("\"m\"", "\"plain\"")).cache, "miss");
+    assert_eq!(harness.ask("APP_KEY", &question("").replace("\"m\"", "\"plain\"")).cache, "miss");
 }
 
 #[test]
-fn what_a_caller_says() {
+fn cache_headers_of_the_caller_control_the_cache() {
     let harness = Harness::new(HELLO, cache);
-    let ask = |rest: &str, headers: &[(&str, &str)]| {
-        harness.send("app-key", &question(rest), headers, HangUp::Never).cache
+    let ask = |rest: &str, headers: &[(&'static str, &str)]| {
+        harness.send("APP_KEY", &question(rest), headers, HangUp::Never).cache
     };
     const HOT: &str = r#","temperature":1.1"#;
     assert_eq!(ask(HOT, &[]), "bypass");
@@ -274,29 +249,33 @@ fn what_a_caller_says() {
 }
 
 #[test]
-fn an_answer_has_its_time() {
-    for moved in [false, true] {
+fn cached_answer_expires_by_ttl_and_max_age() {
+    for other_isolate in [false, true] {
         let mut harness =
             Harness::new(HELLO, || Cache { ttl: Duration::from_secs(30), jitter: 500, ..cache() });
-        harness.ask("app-key", &question(""));
-        if moved {
+        harness.ask("APP_KEY", &question(""));
+        if other_isolate {
             harness.next_isolate();
         }
         sleep(&harness, 14);
-        let hit = harness.ask("app-key", &question(""));
+        let hit = harness.ask("APP_KEY", &question(""));
         assert_eq!(
             (hit.cache.as_str(), &hit.headers["age"]),
             ("hit", &http::HeaderValue::from_static("14"))
         );
         let old = harness.send(
-            "app-key",
+            "APP_KEY",
             &question(""),
             &[("cache-control", "max-age=13")],
             HangUp::Never,
         );
         assert_eq!(old.cache, "miss");
         sleep(&harness, 30);
-        assert_eq!(harness.ask("app-key", &question("")).cache, "miss", "a store keeps it longer");
+        assert_eq!(
+            harness.ask("APP_KEY", &question("")).cache,
+            "miss",
+            "an entry in the store does not live longer"
+        );
     }
 }
 
@@ -306,23 +285,23 @@ fn sleep(harness: &Harness, seconds: u64) {
 }
 
 #[test]
-fn a_stream_can_take_its_time() {
+fn cached_stream_with_a_pace_pauses_between_events() {
     let harness =
         Harness::new(HELLO, || Cache { pace: Some(Duration::from_millis(100)), ..cache() });
-    harness.ask("app-key", &question(STREAM));
-    let paced = harness.ask("app-key", &question(STREAM));
+    harness.ask("APP_KEY", &question(STREAM));
+    let paced = harness.ask("APP_KEY", &question(STREAM));
     let events = u32::try_from(paced.transcript.events.len()).expect("few");
     assert_eq!(
         (paced.cache.as_str(), paced.took),
         ("hit", Duration::from_millis(100) * (events - 1))
     );
     assert_eq!(paced.record["outcome"], "answered");
-    let left = harness.send("app-key", &question(STREAM), &[], HangUp::AfterEvents(2));
-    assert_eq!(left.record["outcome"], "hung_up");
+    let hung_up = harness.send("APP_KEY", &question(STREAM), &[], HangUp::AfterEvents(2));
+    assert_eq!(hung_up.record["outcome"], "hung_up");
 }
 
 #[test]
-fn a_hit_is_charged_where_it_is_said_so() {
+fn hit_is_charged_only_with_charge() {
     const LIMIT: &str = r#"
 [[limits]]
 id = "each"
@@ -334,10 +313,10 @@ requests = { per = "hour", max = 2 }
             Harness::new(HELLO, if charge { || Cache { charge: true, ..cache() } } else { cache });
         harness.limits = LIMIT;
         harness.next_isolate();
-        let all: Vec<u16> = (0..3).map(|_| harness.ask("app-key", &question("")).status).collect();
+        let all: Vec<u16> = (0..3).map(|_| harness.ask("APP_KEY", &question("")).status).collect();
         assert_eq!(all, if charge { [200, 200, 429] } else { [200, 200, 200] });
-        let hit = harness.ask("app2-key", &question(""));
-        let hit = if hit.cache == "miss" { harness.ask("app2-key", &question("")) } else { hit };
+        let hit = harness.ask("APP2_KEY", &question(""));
+        let hit = if hit.cache == "miss" { harness.ask("APP2_KEY", &question("")) } else { hit };
         assert_eq!(
             (hit.cache.as_str(), &hit.record["tokens"]["output"]),
             ("hit", &json!(if charge { 3 } else { 0 }))

@@ -11,6 +11,7 @@ use sim::world::HangUp;
 
 use crate::fixture::{self, DOCUMENT, STREAM, Session, chat, question, request, upstream};
 use crate::golden::assert_golden;
+use crate::scenarios::is_sum;
 use crate::show;
 
 const KEY: (&str, &str) = ("authorization", "Bearer app-key");
@@ -320,10 +321,6 @@ fn limited_requests_match_golden() {
     ask(&mut session, "a minute later", "c", 10);
     assert_golden("data_plane/limits.txt", &session.text);
     assert_golden("ledger/books.txt", &session.host.books(""));
-}
-
-fn is_sum(operation: &str) -> bool {
-    operation.starts_with("usage/") || operation.starts_with("metrics/")
 }
 
 #[test]

@@ -68,13 +68,13 @@ fn clipped(line: &str, column: usize) -> String {
 /// Beginnings of messages that come from a configuration or an upstream of these tests.
 const KEPT_MESSAGES: [&str; 4] = ["The stand-in was told to", "No.", "Blocked.", "so bad"];
 
-/// Masks the error texts of the gateway in a response body. Texts of [`SAID`] stay.
+/// Masks the error texts of the gateway in a response body. Texts of [`KEPT_MESSAGES`] stay.
 pub(crate) fn mask_answer(text: &str) -> String {
     text.split('\n').map(mask_line).collect::<Vec<_>>().join("\n")
 }
 
 fn mask_line(line: &str) -> String {
-    let is_data = |text: &str| KEPT_MESSAGES.iter().any(|said| text.starts_with(said));
+    let is_data = |text: &str| KEPT_MESSAGES.iter().any(|kept| text.starts_with(kept));
     let mut text = mask_member(line, "message", is_data);
     for name in ["expected", "found", "detail"] {
         text = mask_member(&text, name, |_| false);

@@ -335,10 +335,10 @@ impl LedgerHost for RecordingHost {
             }
             reply
         };
-        let told = serde_json::to_string(&reply).map_err(HostError::new)?;
-        let text = format!("{}\n  ask {sent}\n  got {told}\n", book_id.as_str());
+        let reply_text = serde_json::to_string(&reply).map_err(HostError::new)?;
+        let text = format!("{}\n  ask {sent}\n  got {reply_text}\n", book_id.as_str());
         self.0.log.borrow_mut().operations.push((now.as_millis(), text));
         self.0.world.executor().sleep(LEDGER_LATENCY).await;
-        json::from_text(&told).map_err(HostError::new)
+        json::from_text(&reply_text).map_err(HostError::new)
     }
 }

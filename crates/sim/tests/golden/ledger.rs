@@ -199,13 +199,13 @@ fn dump(steps: &[Step]) -> String {
     let mut text = String::new();
     for (millis, sent) in steps {
         let operation: Operation = json::from_text(sent).expect("an operation");
-        let written = serde_json::to_string(&operation).expect("it serialises");
+        let written = serde_json::to_string(&operation).expect("it serializes");
         assert_eq!(&written, sent, "serialization of an operation is the inverse of its parsing");
         let reply = book.apply(at(*millis), &operation);
-        let told = serde_json::to_string(&reply).expect("it serialises");
-        let read: LedgerReply = json::from_text(&told).expect("a reply");
+        let reply_text = serde_json::to_string(&reply).expect("it serializes");
+        let read: LedgerReply = json::from_text(&reply_text).expect("a reply");
         assert_eq!(read, reply, "parsing of a reply is the inverse of its serialization");
-        let _ = writeln!(text, "+{millis} ms\n  ask {sent}\n  got {told}");
+        let _ = writeln!(text, "+{millis} ms\n  ask {sent}\n  got {reply_text}");
         note_changes(&mut book, &mut rows, &mut text);
         let whole = book.to_bytes();
         let opened = Book::from_rows(rows.iter().map(|(name, row)| (name.clone(), row.as_slice())));

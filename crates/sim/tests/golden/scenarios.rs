@@ -60,7 +60,7 @@ fn dump(scenario: &Scenario) -> String {
 }
 
 /// Whether an operation adds to usage or metrics; `admin.rs` covers those.
-fn is_sum(operation: &str) -> bool {
+pub(crate) fn is_sum(operation: &str) -> bool {
     operation.starts_with("usage/") || operation.starts_with("metrics/")
 }
 

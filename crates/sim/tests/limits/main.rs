@@ -1,26 +1,22 @@
-//! Limits in virtual time: bursts, faults, callers who leave, a ledger that goes away.
+//! Limits in virtual time: bursts, faults, callers that hang up, an unavailable ledger.
 //!
-//! `SERIN_SEED=n` plays one seed of the laws, `SERIN_SEEDS=n` so many.
+//! `SERIN_SEED=n` plays one seed of the invariants, `SERIN_SEEDS=n` the first n.
 
 mod abuse;
 mod invariants;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use config::author;
-use gateway::config_loader::GatewaySecrets;
 use gateway::gateway::Gateway;
 use gateway::host::body::Body;
-use secret::Secret;
 use serde_json::Value;
-use sim::upstream::{Script, UpstreamSpec};
-use sim::world::{HangUp, Received, UPSTREAM, World};
+use sim::testing::{self, chat_request, upstream};
+use sim::upstream::UpstreamSpec;
+use sim::world::{HangUp, Received, World};
 
-/// What every configuration here has in common.
+/// Configuration without limits.
 const BASE: &str = r#"
 [[providers]]
 id = "big"
@@ -57,7 +53,7 @@ id = "other"
 keys = ["secret:OTHER_KEY"]
 "#;
 
-/// A request of a play.
+/// Caller with one request.
 #[derive(Clone, Debug)]
 struct Caller {
     arrives: Duration,
@@ -71,25 +67,21 @@ impl Caller {
         let body = format!(
             r#"{{"model":"{model}","messages":[{{"role":"user","content":"a b"}}]{rest}}}"#
         );
-        Self { arrives: Duration::ZERO, key: "app-key", body, hang_up: HangUp::Never }
+        Self { arrives: Duration::ZERO, key: "APP_KEY", body, hang_up: HangUp::Never }
     }
 
     fn message(&self) -> http::Request<Body> {
-        http::Request::post("/v1/chat/completions")
-            .header("authorization", format!("Bearer {}", self.key))
-            .header("content-type", "application/json")
-            .body(Body::from(Bytes::from(self.body.clone())))
-            .expect("a request")
+        chat_request(self.key, self.body.clone())
     }
 }
 
-/// A gateway with limits, and its host.
+/// Gateway with limits, and its host.
 struct Harness {
     world: World,
     gateway: Rc<Gateway>,
 }
 
-/// What came of a play.
+/// Responses and records of a play.
 struct Observation {
     received: Vec<Received>,
     records: Vec<Value>,
@@ -97,44 +89,27 @@ struct Observation {
 
 impl Observation {
     fn count(&self, status: u16) -> usize {
-        self.received
-            .iter()
-            .filter(|it| it.head.as_ref().is_some_and(|(it, _)| *it == status))
-            .count()
+        self.received.iter().filter(|it| it.head.is_some() && it.status() == status).count()
     }
 }
 
 impl Harness {
     fn with(limits: &str, scripts: &[(&str, &str)]) -> Self {
-        Self::seeded(
-            1,
-            limits,
-            scripts
-                .iter()
-                .map(|(name, script)| {
-                    let script: Script = toml::from_str(script).expect("a script");
-                    (
-                        (*name).to_owned(),
-                        UpstreamSpec { script: vec![script], ..UpstreamSpec::default() },
-                    )
-                })
-                .collect(),
-        )
+        Self::seeded(1, limits, scripts.iter().map(|(name, script)| (*name, upstream(&[script]))))
     }
 
-    fn seeded(seed: u64, limits: &str, upstreams: BTreeMap<String, UpstreamSpec>) -> Self {
-        let document = format!("{}{limits}", BASE.replace("UPSTREAM", UPSTREAM));
-        let secret =
-            |name: &str| Some(Secret::new(if name == "APP_KEY" { "app-key" } else { "other-key" }));
-        let config = author::from_toml(&document, &secret)
-            .unwrap_or_else(|problems| panic!("{problems:?}\n{document}"));
+    fn seeded<'a>(
+        seed: u64,
+        limits: &str,
+        upstreams: impl IntoIterator<Item = (&'a str, UpstreamSpec)>,
+    ) -> Self {
         Self {
-            world: World::new(seed, upstreams),
-            gateway: Gateway::new(config, GatewaySecrets::default()),
+            world: testing::world(seed, upstreams),
+            gateway: testing::gateway_without_admin(&format!("{BASE}{limits}")),
         }
     }
 
-    /// Plays callers at once, each at its time, and lets everything deferred finish.
+    /// Plays concurrent callers, each at its time, and all deferred tasks.
     fn play(&self, callers: &[Caller]) -> Observation {
         let received = Rc::new(RefCell::new(vec![None; callers.len()]));
         for (index, caller) in callers.iter().cloned().enumerate() {
@@ -148,25 +123,20 @@ impl Harness {
             });
         }
         self.world.executor().drain().expect("it ends");
-        let received = received.take().into_iter().map(|it| it.expect("everybody has an answer"));
+        let received =
+            received.take().into_iter().map(|it| it.expect("every caller has a response"));
         Observation { received: received.collect(), records: self.world.take_records() }
     }
 }
 
-fn header(received: &Received, name: &str) -> String {
-    let (_, headers) = received.head.as_ref().expect("a head");
-    headers.get(name).map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default()
-}
-
 fn code(received: &Received) -> String {
-    let body: Value = serde_json::from_slice(&received.body()).expect("JSON");
-    body["error"]["code"].as_str().unwrap_or_default().to_owned()
+    received.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
 }
 
 const USAGE: &str = "answer = 'one two'\nprompt_tokens = 20\ncompletion_tokens = 80";
 
 #[test]
-fn a_burst_admits_exactly_what_the_limit_allows() {
+fn burst_is_admitted_exactly_up_to_the_limit() {
     for lease in [false, true] {
         for callers in [5, 50, 500] {
             let limit = format!(
@@ -181,54 +151,54 @@ fn a_burst_admits_exactly_what_the_limit_allows() {
 }
 
 #[test]
-fn tokens_are_reserved_before_they_are_spent() {
+fn concurrent_requests_reserve_tokens_before_they_spend_them() {
     let limit = "[[limits]]\nid = 'l'\nby = 'consumer'\ntokens = { per = 'hour', max = 2000 }\n";
     let harness = Harness::with(limit, &[("big", USAGE)]);
     let seen = harness.play(&vec![Caller::requesting("alone", r#","max_tokens":90"#); 80]);
     let admitted = seen.count(200);
     assert!((17..=20).contains(&admitted), "{admitted}");
-    // What was reserved too much has come back.
+    // The unused part of the reservations has been returned.
     let more = harness.play(&vec![Caller::requesting("alone", r#","max_tokens":90"#); 80]);
     assert!(admitted + more.count(200) <= 20 && more.count(200) <= 20 - admitted);
 }
 
 #[test]
-fn a_limited_caller_is_told_the_truth() {
+fn rate_limit_headers_and_codes_match_the_balance() {
     let limit = "[[limits]]\nid = 'l'\nby = 'consumer'\ntokens = { per = 'minute', max = 300 }\nrequests = { per = 'day', max = 3 }\n";
     let harness = Harness::with(limit, &[("big", USAGE)]);
     let ask = [Caller::requesting("alone", r#","max_tokens":80"#)];
     let first = &harness.play(&ask).received[0];
-    assert_eq!(header(first, "x-ratelimit-limit-tokens"), "300");
-    assert_eq!(header(first, "x-ratelimit-limit-requests"), "3");
-    assert_eq!(header(first, "x-ratelimit-remaining-requests"), "2");
-    assert_eq!(header(first, "x-ratelimit-reset-requests"), "24h0m0s");
+    assert_eq!(first.header("x-ratelimit-limit-tokens"), "300");
+    assert_eq!(first.header("x-ratelimit-limit-requests"), "3");
+    assert_eq!(first.header("x-ratelimit-remaining-requests"), "2");
+    assert_eq!(first.header("x-ratelimit-reset-requests"), "24h0m0s");
     let second = &harness.play(&ask).received[0];
-    // The first took 100 in the end, the second has reserved 89 or so.
-    let left: u64 = header(second, "x-ratelimit-remaining-tokens").parse().expect("a number");
+    // The first request spent 100 tokens, the second has reserved about 89.
+    let left: u64 = second.header("x-ratelimit-remaining-tokens").parse().expect("a number");
     assert!((100..=115).contains(&left), "{left}");
     let too_long =
         &harness.play(&[Caller::requesting("alone", r#","max_tokens":200"#)]).received[0];
     assert_eq!(code(too_long), "rate_limit_exceeded");
-    assert!(header(too_long, "retry-after").parse::<u64>().is_ok_and(|it| (1..=62).contains(&it)));
-    assert_eq!(header(too_long, "x-should-retry"), "");
+    assert!(too_long.header("retry-after").parse::<u64>().is_ok_and(|it| (1..=62).contains(&it)));
+    assert_eq!(too_long.header("x-should-retry"), "");
     harness.play(&ask);
     let over = &harness.play(&ask).received[0];
     assert_eq!(
-        (code(over).as_str(), header(over, "x-should-retry").as_str()),
+        (code(over).as_str(), over.header("x-should-retry")),
         ("insufficient_quota", "false")
     );
     assert!(
-        header(over, "retry-after").parse::<u64>().is_ok_and(|it| (86_000..=86_400).contains(&it)),
+        over.header("retry-after").parse::<u64>().is_ok_and(|it| (86_000..=86_400).contains(&it)),
         "{}",
-        header(over, "retry-after")
+        over.header("retry-after")
     );
-    // Somebody else has a balance of its own.
-    let other = Caller { key: "other-key", ..ask[0].clone() };
+    // Another consumer has its own balance.
+    let other = Caller { key: "OTHER_KEY", ..ask[0].clone() };
     assert_eq!(harness.play(&[other]).count(200), 1);
 }
 
 #[test]
-fn over_the_limit_the_fallback_serves_under_its_own_limits() {
+fn fallback_of_a_limited_route_serves_under_its_own_limits() {
     let limits = "[[limits]]\nid = 'big'\nby = 'consumer'\non = { routes = ['big'] }\nrequests = { per = 'hour', max = 2 }\n[[limits]]\nid = 'small'\nby = 'consumer'\non = { routes = ['small'] }\nrequests = { per = 'hour', max = 3 }\n";
     let harness = Harness::with(limits, &[("big", USAGE), ("small", USAGE)]);
     let seen = harness.play(&vec![Caller::requesting("big", ""); 10]);
@@ -245,7 +215,7 @@ fn over_the_limit_the_fallback_serves_under_its_own_limits() {
 }
 
 #[test]
-fn a_hard_limit_caps_the_answer_to_what_is_left() {
+fn hard_limit_caps_the_output_to_the_remainder() {
     let limit = "[[limits]]\nid = 'l'\nby = 'all'\nhard = true\ndefault_output = 500\ntokens = { per = 'total', max = 150 }\n";
     let harness = Harness::with(limit, &[("big", USAGE)]);
     harness.play(&[
@@ -257,14 +227,14 @@ fn a_hard_limit_caps_the_answer_to_what_is_left() {
     ]);
     let calls = &harness.world.calls()["big"];
     let capped: Value = serde_json::from_slice(&calls[0].body).expect("JSON");
-    let most = capped["max_tokens"].as_u64().expect("it was put in");
+    let most = capped["max_tokens"].as_u64().expect("the gateway adds max_tokens");
     assert!((130..150).contains(&most), "{most}");
     let short: Value = serde_json::from_slice(&calls[1].body).expect("JSON");
     assert_eq!(short["max_tokens"], 5);
 }
 
 #[test]
-fn failed_attempts_cost_nothing_and_who_leaves_pays_for_what_was_shown() {
+fn failed_attempts_cost_nothing_and_a_hang_up_costs_the_sent_part() {
     let limit = "[[limits]]\nid = 'l'\nby = 'all'\ntokens = { per = 'total', max = 100000 }\nrequests = { per = 'total', max = 100 }\n";
     let failing = Harness::with(limit, &[("big", "status = 500")]);
     assert_eq!(failing.play(&[Caller::requesting("alone", "")]).count(502), 1);
@@ -277,11 +247,11 @@ fn failed_attempts_cost_nothing_and_who_leaves_pays_for_what_was_shown() {
         limit,
         &[("big", "answer = 'one two three four five six seven eight'\ngap = '1s'")],
     );
-    let leaves = Caller {
+    let hangs_up = Caller {
         hang_up: HangUp::AfterEvents(3),
         ..Caller::requesting("alone", r#","stream":true"#)
     };
-    let seen = streaming.play(&[leaves]);
+    let seen = streaming.play(&[hangs_up]);
     assert_eq!(
         (seen.records[0]["outcome"].as_str(), seen.records[0]["tokens"]["counted"].as_str()),
         (Some("hung_up"), Some("estimated"))
@@ -301,12 +271,12 @@ fn failed_attempts_cost_nothing_and_who_leaves_pays_for_what_was_shown() {
     assert_eq!(
         (used(&silent, "tokens"), used(&silent, "requests")),
         (9, 1),
-        "the upstream has the prompt"
+        "the upstream has received the prompt"
     );
 }
 
 #[test]
-fn without_a_ledger_the_limit_decides() {
+fn unavailable_ledger_fails_open_or_closed_by_on_error() {
     let limit = |on_error: &str| {
         format!(
             "[[limits]]\nid = 'l'\nby = 'all'\non_error = '{on_error}'\nrequests = {{ per = 'hour', max = 3 }}\n"
@@ -316,14 +286,14 @@ fn without_a_ledger_the_limit_decides() {
     closed.world.set_ledger_unavailable(true);
     let refused = &closed.play(&[Caller::requesting("alone", "")]).received[0];
     assert_eq!(
-        (code(refused).as_str(), header(refused, "retry-after").as_str()),
+        (code(refused).as_str(), refused.header("retry-after")),
         ("ledger_unavailable", "5")
     );
 
     let open = Harness::with(&limit("open"), &[("big", USAGE)]);
     open.world.set_ledger_unavailable(true);
     let seen = open.play(&vec![Caller::requesting("alone", ""); 5]);
-    assert_eq!((seen.count(200), seen.count(429)), (3, 2), "it counts by itself");
+    assert_eq!((seen.count(200), seen.count(429)), (3, 2), "the isolate counts locally");
     assert!(
         seen.records
             .iter()
@@ -333,7 +303,7 @@ fn without_a_ledger_the_limit_decides() {
 }
 
 #[test]
-fn a_lease_spares_calls_and_returns_what_is_left() {
+fn lease_saves_operations_and_returns_the_rest() {
     let limit = |lease| {
         format!(
             "[[limits]]\nid = 'l'\nby = 'all'\nlease = {lease}\nrequests = {{ per = 'total', max = 10000 }}\n"
@@ -349,8 +319,8 @@ fn a_lease_spares_calls_and_returns_what_is_left() {
             .collect();
         let seen = harness.play(&callers);
         assert_eq!(seen.count(200), 200);
-        let level = invariants::used(&harness.world, "all:l", "l:requests:_");
-        assert_eq!((level.used, level.held), (200, 0), "lease {lease}");
+        let balance = invariants::used(&harness.world, "all:l", "l:requests:_");
+        assert_eq!((balance.used, balance.held), (200, 0), "lease {lease}");
         harness.world.ledger_operations()
     };
     let (without, with) = (calls(false), calls(true));
@@ -358,7 +328,7 @@ fn a_lease_spares_calls_and_returns_what_is_left() {
 }
 
 #[test]
-fn what_is_unpriced_counts_as_nothing_and_says_so() {
+fn unpriced_model_costs_nothing_and_records_no_cost() {
     let limits = "[[prices]]\nmodel = 'alone'\ninput = 2.5\noutput = 10.0\n[[limits]]\nid = 'l'\nby = 'all'\ncost = { per = 'month', max = 0.002 }\n";
     let harness = Harness::with(limits, &[("big", USAGE), ("small", USAGE)]);
     let seen = harness.play(&[Caller::requesting("alone", r#","max_tokens":80"#)]);

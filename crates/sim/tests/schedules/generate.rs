@@ -1,4 +1,4 @@
-//! What a seed stands for: a configuration, upstreams that fail, callers who leave.
+//! Generation of a schedule from a seed: a configuration, faulty upstreams, callers that hang up.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use sim::world::HangUp;
 
 use super::rng::Rng;
 
-/// The caller's key in every plot.
+/// Key of every caller.
 pub(crate) const APP_KEY: &str = "app-key-of-the-caller";
-/// What begins every key of an upstream.
+/// Prefix of every provider key.
 pub(crate) const UPSTREAM_KEY: &str = "sk-upstream-";
 
-/// A world to be played.
+/// Configuration, upstreams, and callers of one seed.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     pub(crate) seed: u64,
@@ -23,12 +23,12 @@ pub(crate) struct Schedule {
     pub secrets: BTreeMap<String, String>,
     pub upstreams: BTreeMap<String, UpstreamSpec>,
     pub callers: Vec<Caller>,
-    /// The most calls that one request may cause.
+    /// Most calls that one request may cause.
     pub max_attempts: usize,
     pub total: Duration,
 }
 
-/// Somebody who asks.
+/// Caller with one request.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub arrives: Duration,
@@ -40,7 +40,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Its request. The user's name tells which caller an upstream's call is for.
+    /// Creates the request. The user names the caller in upstream calls.
     pub(crate) fn message(&self, index: usize) -> http::Request<Body> {
         let options =
             if self.wants_usage { r#","stream_options":{"include_usage":true}"# } else { "" };
@@ -60,13 +60,13 @@ impl Caller {
     }
 }
 
-/// The name of a caller in its request's body and its id.
+/// Name of a caller, in the body and the id of its request.
 pub(crate) fn name(index: usize) -> String {
     format!("caller-{index}")
 }
 
 impl Schedule {
-    /// The world of a seed.
+    /// Generates the schedule of a seed.
     pub(crate) fn from_seed(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let rng = &mut rng;
@@ -115,14 +115,14 @@ impl Schedule {
             "none" => rng.pick(&["weight", "latency", "least_busy", "cost"]),
             _ => "weight",
         };
-        // Somebody who steps in is needed for these.
+        // Hedges and continuations need a fallback.
         let mut some = |percent| fallbacks > 0 && rng.chance(percent);
         let (hedges, continues) = (some(40), some(70));
         let hedge = match rng.number(50, 1_500) {
             _ if !hedges => String::new(),
             after => format!("hedge = {{ share = 1.0, after = \"{after}ms\" }}\n"),
         };
-        // Every request is longer than that.
+        // Every request body is longer than 10 bytes.
         let is_sent_once = rng.chance(5);
         let replay = if is_sent_once { ", replay = \"10\"" } else { "" };
         let config = format!(
@@ -145,7 +145,7 @@ impl Schedule {
         Self { seed, config, secrets, upstreams, callers, max_attempts, total }
     }
 
-    /// What the call with this place in its upstream's list got.
+    /// Returns the script of a call by its index.
     pub(crate) fn script(&self, upstream: &str, index: usize) -> &Script {
         let scripts = &self.upstreams[upstream].script;
         &scripts[index % scripts.len()]
@@ -177,7 +177,7 @@ fn caller(rng: &mut Rng, total: Duration) -> Caller {
     }
 }
 
-/// What one call gets: in half of all cases a good answer, else one fault or two.
+/// Generates the script of one call: a correct answer in half of the cases, otherwise one or two faults.
 fn script(rng: &mut Rng, upstream: usize, at: u64) -> Script {
     let words = (0..rng.index(8))
         .map(|_| rng.pick(&["word", "Wörter", "字", "\"quoted\"", "{", "\\n", "data:"]));

@@ -1,6 +1,6 @@
-//! What must hold in every world, whatever fails in it.
+//! Invariants of every run.
 //!
-//! The oracle is the script: what an upstream would have sent to a call is known byte for byte.
+//! The scripts are the oracle: they define the bytes that an upstream sends for each call.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use sim::world::{HangUp, Received};
 use super::Outcome;
 use super::generate::{APP_KEY, Caller, Schedule, UPSTREAM_KEY, name};
 
-/// How much later than its time a request may end: clocks count whole milliseconds.
+/// Tolerance of the total timeout: clocks count whole milliseconds.
 const TOLERANCE: Duration = Duration::from_millis(10);
-/// How much longer deferred work may take.
+/// Longest deferred work after the last request.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Checks every law. The error names the one that is broken.
+/// Checks all invariants. The error names the violated one.
 pub(crate) fn check_invariants(schedule: &Schedule, outcome: &Outcome) -> Result<(), String> {
     ensure(outcome.open_calls == 0, || {
-        format!("{} upstream calls were left open", outcome.open_calls)
+        format!("{} upstream calls have not ended", outcome.open_calls)
     })?;
     let latest = schedule.callers.iter().map(|caller| caller.arrives).max().unwrap_or_default();
     ensure(outcome.took <= latest + schedule.total + LINGER, || {
@@ -32,20 +32,20 @@ pub(crate) fn check_invariants(schedule: &Schedule, outcome: &Outcome) -> Result
     for (upstream, calls) in &outcome.calls {
         for call in calls {
             ensure(!format!("{:?}{:?}", call.headers, call.body).contains(APP_KEY), || {
-                format!("{upstream} saw the caller's key")
+                format!("{upstream} received the caller's key")
             })?;
         }
     }
     ensure(!format!("{:?}", outcome.records).contains(UPSTREAM_KEY), || {
-        "a record shows an upstream's key".to_owned()
+        "a record contains a provider key".to_owned()
     })?;
     ensure(!format!("{:?}", outcome.records).contains(APP_KEY), || {
-        "a record shows a caller's key".to_owned()
+        "a record contains a caller's key".to_owned()
     })?;
     for (index, caller) in schedule.callers.iter().enumerate() {
         let received = &outcome.received[index];
         request(schedule, outcome, index, caller, received)
-            .map_err(|law| format!("caller {index}: {law}"))?;
+            .map_err(|violation| format!("caller {index}: {violation}"))?;
     }
     Ok(())
 }
@@ -62,7 +62,7 @@ fn request(
     let [record] = records[..] else { return Err(format!("{} records", records.len())) };
     let calls = calls_of(outcome, index);
     let attempts = record["attempts"].as_array().map_or(0, Vec::len);
-    // An attempt during which the caller left has no result to record.
+    // An attempt during a hang-up has no result in the record.
     let has_left = !received.is_whole && received.broken.is_none();
     let closed = calls_to_closed(record);
     ensure(
@@ -70,7 +70,7 @@ fn request(
         || format!("{} calls but {attempts} attempts in the record", calls.len()),
     )?;
     ensure(attempts <= schedule.max_attempts, || {
-        format!("{attempts} attempts where {} are the most", schedule.max_attempts)
+        format!("{attempts} attempts exceed the bound of {}", schedule.max_attempts)
     })?;
     ensure(received.broken.is_none(), || format!("the body broke off: {:?}", received.broken))?;
     ensure(received.took <= schedule.total + TOLERANCE, || {
@@ -78,13 +78,13 @@ fn request(
     })?;
     ensure(
         has_left == (record["outcome"] == "hung_up") || caller.hang_up != HangUp::Never,
-        || format!("the record says {} and the caller left: {has_left}", record["outcome"]),
+        || format!("the record has outcome {}, but hung up is {has_left}", record["outcome"]),
     )?;
     let Some((status, headers)) = &received.head else {
         return ensure(has_left, || "there is no head".to_owned());
     };
     let shown = format!("{headers:?}{:?}", received.body());
-    ensure(!shown.contains(UPSTREAM_KEY), || "the caller saw an upstream's key".to_owned())?;
+    ensure(!shown.contains(UPSTREAM_KEY), || "the response contains a provider key".to_owned())?;
     ensure(headers["x-request-id"] == name(index).as_str(), || {
         "the request has another id".to_owned()
     })?;
@@ -92,9 +92,11 @@ fn request(
         format!("status {status} is recorded as {}", record["status"])
     })?;
     if !caller.has_key {
-        return ensure(*status == 401 && calls.is_empty(), || format!("a stranger got {status}"));
+        return ensure(*status == 401 && calls.is_empty(), || {
+            format!("status {status} without a valid key")
+        });
     }
-    // Who goes on is asked when the head is long gone.
+    // Continuations begin after the head has been sent.
     let all = record["attempts"].as_array().into_iter().flatten();
     let before = all.filter(|attempt| attempt["part"] != "rest").count();
     ensure(headers["x-serin-attempts"] == before.to_string().as_str(), || {
@@ -117,7 +119,7 @@ fn request(
     }
 }
 
-/// The calls that were made for a caller: upstream, place in its list, call.
+/// Calls for a caller: upstream, index, and call.
 fn calls_of(outcome: &Outcome, index: usize) -> Vec<(&str, usize, &Call)> {
     let marker = format!("\"user\":\"{}\"", name(index));
     let is_its = |call: &Call| String::from_utf8_lossy(&call.body).contains(&marker);
@@ -127,7 +129,7 @@ fn calls_of(outcome: &Outcome, index: usize) -> Vec<(&str, usize, &Call)> {
     all.filter(|(.., call)| is_its(call)).collect()
 }
 
-/// Attempts at a provider that does not exist leave no trace there.
+/// Counts the attempts at the closed base URL, which has no list of calls.
 fn calls_to_closed(record: &Value) -> usize {
     let detail = |attempt: &&Value| {
         attempt["detail"].as_str().is_some_and(|detail| detail.contains("127.0.0.1:9/"))
@@ -184,7 +186,7 @@ fn answer(
     })
 }
 
-/// What the caller got is a run of the upstream's own events, from the first, then perhaps one error.
+/// Checks that a stream is a prefix of the upstream's events, then at most one error.
 fn stream(
     caller: &Caller,
     received: &Received,
@@ -209,10 +211,10 @@ fn stream(
         }
     }
     let transcript = Transcript::parse("text/event-stream", body.as_bytes());
-    ensure(!transcript.contains_done() || sent_done, || "a [DONE] that nobody sent".to_owned())?;
+    ensure(!transcript.contains_done() || sent_done, || "[DONE] that no upstream sent".to_owned())?;
     let sent_finish = events.iter().any(|event| event.contains(r#""finish_reason":"stop""#));
     ensure(transcript.finish_reasons.is_empty() || sent_finish, || {
-        "a finish_reason that nobody sent".to_owned()
+        "finish_reason that no upstream sent".to_owned()
     })?;
     let is_json = |data: &String| serde_json::from_str::<Value>(data).is_ok();
     ensure(transcript.events.iter().all(|data| data == "[DONE]" || is_json(data)), || {
@@ -224,7 +226,7 @@ fn stream(
     ensure(rest.is_empty() || is_own_error, || {
         format!("{rest:?} is neither the upstream's nor an error; sent {events:?}")
     })?;
-    ensure(!is_own_error || !transcript.contains_done(), || "an error behind [DONE]".to_owned())?;
+    ensure(!is_own_error || !transcript.contains_done(), || "an error after [DONE]".to_owned())?;
     let has_content = !transcript.text.is_empty()
         || !transcript.finish_reasons.is_empty()
         || body.contains("reasoning_content");
@@ -236,17 +238,23 @@ fn stream(
     }
     let failed = transcript.error_code.is_some();
     let is_complete = transcript.contains_done() || !transcript.finish_reasons.is_empty();
-    ensure(failed || is_complete, || format!("the stream ends as if it were whole: {body:?}"))?;
+    ensure(failed || is_complete, || {
+        format!("the stream ends without [DONE], finish_reason, or an error: {body:?}")
+    })?;
     ensure(failed == (record["outcome"] == "truncated"), || {
         format!("{} with {body:?}", record["outcome"])
     })?;
-    let said = script.answer.as_deref().unwrap_or_default();
-    ensure(said.starts_with(&transcript.text), || format!("{:?} was never said", transcript.text))?;
-    ensure(failed || transcript.text == said, || format!("{said:?} became {:?}", transcript.text))
+    let answer = script.answer.as_deref().unwrap_or_default();
+    ensure(answer.starts_with(&transcript.text), || {
+        format!("{:?} is not a prefix of the script", transcript.text)
+    })?;
+    ensure(failed || transcript.text == answer, || {
+        format!("{answer:?} became {:?}", transcript.text)
+    })
 }
 
-/// A stream that another went on with looks like one: the beginning of what the first said, then what
-/// the other one said, with one role, and the end that the other one sent.
+/// Checks a continued stream: a prefix of the first answer, then the second answer, with one role and the end
+/// of the second.
 fn continued(
     schedule: &Schedule,
     calls: &[(&str, usize, &Call)],
@@ -258,11 +266,11 @@ fn continued(
     let rest = attempts
         .iter()
         .rfind(|attempt| attempt["part"] == "rest" && attempt["result"] == "answered")
-        .ok_or("nobody went on")?;
+        .ok_or("no continuation in the record")?;
     let target = rest["target"].as_str().and_then(|target| target.split_once('/'));
     let (other, _) = target.ok_or("a target without a slash")?;
     let (_, other_at, call) =
-        calls.iter().rfind(|(name, ..)| *name == other).ok_or("nobody was asked to go on")?;
+        calls.iter().rfind(|(name, ..)| *name == other).ok_or("no call for the continuation")?;
     let (first, second) = (schedule.script(upstream, at), schedule.script(other, *other_at));
     let Ok(ResponsePlan::Respond(sent)) =
         second.plan(&ProviderRequest::parse(&call.path, &call.body))
@@ -278,19 +286,20 @@ fn continued(
     let is_whole = received.is_whole && !failed;
     let fits = |at: usize| {
         let (before, after) = transcript.text.split_at(at);
-        let is_said = if is_whole { texts[1] == after } else { texts[1].starts_with(after) };
-        texts[0].starts_with(before) && is_said
+        let is_continuation =
+            if is_whole { texts[1] == after } else { texts[1].starts_with(after) };
+        texts[0].starts_with(before) && is_continuation
     };
     ensure(splits.into_iter().any(fits), || {
         format!("{:?} is not a part of {:?} and then {:?}", transcript.text, texts[0], texts[1])
     })?;
-    ensure(body.matches(r#""role":"#).count() <= 1, || format!("two beginnings: {body}"))?;
+    ensure(body.matches(r#""role":"#).count() <= 1, || format!("two roles: {body}"))?;
     let sent_done = events.iter().any(|event| event.contains("data: [DONE]"));
     let dones = transcript.events.iter().filter(|data| *data == "[DONE]").count();
-    ensure(dones <= usize::from(sent_done), || "a [DONE] that nobody sent".to_owned())?;
+    ensure(dones <= usize::from(sent_done), || "[DONE] that no upstream sent".to_owned())?;
     let sent_finish = events.iter().any(|event| event.contains(r#""finish_reason":"stop""#));
     ensure(transcript.finish_reasons.len() <= usize::from(sent_finish), || {
-        "a finish_reason that nobody sent".to_owned()
+        "finish_reason that no upstream sent".to_owned()
     })?;
     let is_json = |data: &String| serde_json::from_str::<Value>(data).is_ok();
     ensure(transcript.events.iter().all(|data| data == "[DONE]" || is_json(data)), || {
@@ -301,15 +310,15 @@ fn continued(
         format!("{} with {body:?}", record["outcome"])
     })?;
     ensure(!is_whole || dones + transcript.finish_reasons.len() > 0, || {
-        format!("the stream ends as if it were whole: {body:?}")
+        format!("the stream ends without [DONE], finish_reason, or an error: {body:?}")
     })
 }
 
-/// The whole events of a stream, each with what ends it.
+/// Splits a stream into its whole events, each with its end.
 ///
-/// An event is whole at the CR of its blank line. Where a CRLF is torn apart, its LF comes with the
-/// next event, or goes with one that is hidden: to a reader of events that is the same stream. So
-/// CRLF is compared as LF, and every other stream byte for byte.
+/// An event is whole at the CR of its blank line. If a CRLF is split, its LF belongs to the next event or to a
+/// hidden one, which is the same stream for a reader. Therefore CRLF is compared as LF, and every other
+/// stream byte for byte.
 fn events(script: &Script, sent: &PlannedResponse) -> Vec<String> {
     let bytes = sent.bytes();
     let text = String::from_utf8_lossy(&bytes);

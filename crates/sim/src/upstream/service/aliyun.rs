@@ -1,4 +1,4 @@
-//! Alibaba Cloud's content safety: `TextModerationPlus`, `MultiModalGuard` and
+//! Simulated content safety of Alibaba Cloud: `TextModerationPlus`, `MultiModalGuard`, and
 //! `MultiModalGuardForBase64`.
 
 use std::collections::BTreeMap;
@@ -12,10 +12,10 @@ use super::signature::{self, AccountKey, ServiceRefusal};
 use super::{Mark, marks};
 use crate::upstream::Call;
 
-/// The most characters of a text, as Java counts them.
+/// Longest text, in UTF-16 code units.
 const MAX_TEXT_CHARS: usize = 2_000;
 const LEVELS: [&str; 4] = ["none", "low", "medium", "high"];
-/// What a dimension's mark is called, and its type.
+/// Mark and type of each dimension.
 const DIMENSIONS: [(&str, &str); 4] = [
     ("attack", "promptAttack"),
     ("url", "maliciousUrl"),
@@ -23,19 +23,19 @@ const DIMENSIONS: [(&str, &str); 4] = [
     ("custom", "customLabel"),
 ];
 
-/// Alibaba's service, with one account.
+/// Service with one account.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AliyunService {
-    /// The id of the only access key; `testid` by default.
+    /// Id of the only access key; `testid` by default.
     pub access_key_id: String,
-    /// Its secret; `testsecret` by default.
+    /// Secret of the access key; `testsecret` by default.
     pub access_key_secret: String,
-    /// The token that must come with it, where it is a temporary key.
+    /// Security token that a request must carry; `None` for a permanent key.
     pub security_token: Option<String>,
-    /// Services that there are; every one by default.
+    /// Known service codes; every code by default.
     pub services: Option<Vec<String>>,
-    /// Marks by the words for which they stand: `"attack plan" = "high"`.
+    /// Mark by word: `"attack plan" = "high"`.
     pub risky: BTreeMap<String, String>,
 }
 
@@ -52,7 +52,7 @@ impl Default for AliyunService {
 }
 
 impl AliyunService {
-    /// The status and the body of an answer.
+    /// Returns the status and the body of the response.
     pub(super) fn answer(&self, call: &Call, earlier: &[Call]) -> (u16, Value) {
         let key = AccountKey {
             id: &self.access_key_id,
@@ -65,7 +65,7 @@ impl AliyunService {
                 200,
                 json!({ "RequestId": REQUEST_ID, "Code": 200, "Message": "OK", "Data": data }),
             ),
-            // What is wrong with a text has its code in a body that arrives well.
+            // An invalid text is an error code in a body with status 200.
             Err((200, code, message)) => {
                 let code: u64 = code.parse().unwrap_or(500);
                 (200, json!({ "RequestId": REQUEST_ID, "Code": code, "Message": message }))
@@ -90,20 +90,20 @@ impl AliyunService {
         let query = call.path.split_once('?').map_or("", |(_, query)| query);
         let body = std::str::from_utf8(&call.body).ok().and_then(signature::parse_form);
         let mut fields = signature::parse_form(query).unwrap_or_default();
-        fields.extend(body.ok_or_else(|| parameter("the form is broken"))?);
+        fields.extend(body.ok_or_else(|| invalid_parameter("the form is broken"))?);
         let field = |name: &str| {
             let found = fields.iter().find(|(own, _)| own == name);
-            found.map(|(_, value)| value.as_str()).ok_or_else(|| parameter(name))
+            found.map(|(_, value)| value.as_str()).ok_or_else(|| invalid_parameter(name))
         };
         let service = field("Service")?.to_owned();
         let is_known = |all: &Vec<String>| all.contains(&service);
         if service.is_empty() || !self.services.as_ref().is_none_or(is_known) {
-            return Err(parameter("there is no such service"));
+            return Err(invalid_parameter("there is no such service"));
         }
         let parameters: Value = serde_json::from_str(field("ServiceParameters")?)
-            .map_err(|_| parameter("ServiceParameters is not JSON"))?;
+            .map_err(|_| invalid_parameter("ServiceParameters is not JSON"))?;
         if parameters["requestFrom"] != "CIPFrom/AIGateway" {
-            return Err(parameter("requestFrom"));
+            return Err(invalid_parameter("requestFrom"));
         }
         match header("x-acs-action") {
             "TextModerationPlus" => Ok(text_moderation_verdict(&self.marks(content(&parameters)?))),
@@ -120,7 +120,7 @@ impl AliyunService {
             "MultiModalGuardForBase64" => {
                 let image = STANDARD
                     .decode(field("ImageBase64Str")?)
-                    .map_err(|_| parameter("the image is not base64"))?;
+                    .map_err(|_| invalid_parameter("the image is not base64"))?;
                 Ok(self.multi_modal_verdict(&String::from_utf8_lossy(&image)))
             }
             _ => Err((404, "InvalidAction.NotFound", "Specified api is not found.".to_owned())),
@@ -131,7 +131,7 @@ impl AliyunService {
         marks(text, &self.risky)
     }
 
-    /// What `MultiModalGuard` says.
+    /// Verdict of `MultiModalGuard`.
     fn multi_modal_verdict(&self, text: &str) -> Value {
         let marks = self.marks(text);
         let mut details = vec![detail("contentModeration", content_level(&marks))];
@@ -158,27 +158,27 @@ impl AliyunService {
 
 const REQUEST_ID: &str = "5D2E9A1B-0000-0000-0000-57A4D1000000";
 
-/// The text of a question, if it may be asked.
+/// Extracts a valid text from the parameters.
 fn content(parameters: &Value) -> Result<&str, ServiceRefusal> {
     let session = parameters["sessionId"].as_str().unwrap_or_default();
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     if session.len() != 20 || !session.bytes().all(is_digit) {
-        return Err(parameter("sessionId"));
+        return Err(invalid_parameter("sessionId"));
     }
     match parameters["content"].as_str() {
-        None | Some("") => Err(parameter("content is missing")),
+        None | Some("") => Err(invalid_parameter("content is missing")),
         Some(text) if text.encode_utf16().count() > MAX_TEXT_CHARS => {
-            Err(parameter("content is too long"))
+            Err(invalid_parameter("content is too long"))
         }
         Some(text) => Ok(text),
     }
 }
 
-fn parameter(what: &str) -> ServiceRefusal {
-    (200, "400", format!("Invalid parameter: {what}"))
+fn invalid_parameter(cause: &str) -> ServiceRefusal {
+    (200, "400", format!("Invalid parameter: {cause}"))
 }
 
-/// What `TextModerationPlus` says.
+/// Verdict of `TextModerationPlus`.
 fn text_moderation_verdict(marks: &[Mark]) -> Value {
     let level = content_level(marks);
     let results = if level > 0 {
@@ -210,13 +210,13 @@ fn detail(kind: &str, level: usize) -> Value {
     json!({ "Suggestion": suggestion, "Type": kind, "Level": LEVELS[level], "Result": results })
 }
 
-/// How risky what is said is.
+/// Highest level of the content marks, as an index of [`LEVELS`].
 fn content_level(marks: &[Mark]) -> usize {
     let level = |mark: &Mark| LEVELS.iter().position(|level| *level == mark.what);
     marks.iter().filter_map(level).max().unwrap_or(0)
 }
 
-/// The highest level of a mark that has one behind a colon; without, it is the highest there is.
+/// Highest level of the marks with this name, as an index of [`LEVELS`]. A mark without a level is high.
 fn level_of(marks: &[Mark], name: &str) -> usize {
     let level = |level: Option<&str>| {
         level.map_or(Some(3), |level| LEVELS.iter().position(|known| *known == level))
@@ -225,7 +225,7 @@ fn level_of(marks: &[Mark], name: &str) -> usize {
     levels.filter_map(|(_, own)| level(own)).max().unwrap_or(0)
 }
 
-/// The text with all but the first three characters of what is personal masked.
+/// Masks personal data in a text, except the first three characters of each.
 fn desensitized(text: &str, personal: &[&Mark]) -> String {
     let hides = |at: usize| {
         personal.iter().any(|mark| {

@@ -1,15 +1,15 @@
-//! Models that judge: what Llama Guard and Qwen3Guard say.
+//! Verdicts of guard models, in the formats of Llama Guard and Qwen3Guard.
 
 use super::Mark;
 
-/// `safe`, or `unsafe` and the hazards.
+/// Formats `safe`, or `unsafe` and the hazards.
 pub(super) fn llama_guard(marks: &[Mark]) -> String {
     let mut hazards: Vec<&str> = marks.iter().map(|mark| mark.what.as_str()).collect();
     hazards.dedup();
     if hazards.is_empty() { "safe".to_owned() } else { format!("unsafe\n{}", hazards.join(",")) }
 }
 
-/// Safety and categories, each on a line.
+/// Formats the safety and the categories, each on one line.
 pub(super) fn qwen3_guard(marks: &[Mark]) -> String {
     let (mut safety, mut categories) = ("Safe", Vec::new());
     for mark in marks {

@@ -1,8 +1,7 @@
-//! Services that judge texts. They speak their true wire format and find what a scenario tells them
-//! to, whatever else is asked.
+//! Simulated guard services. They use the real wire formats.
 //!
-//! In a text they find marks, `[[high]]`, and words to which the scenario gives marks. What a mark
-//! means is each service's own. How a service fails is in the upstream's scripts, as for every other.
+//! A service finds marks in a text, such as `[[high]]`, and words for which the scenario defines marks.
+//! Each service defines the meaning of its marks. Failures come from the scripts of the upstream.
 
 mod aliyun;
 mod judge;
@@ -20,56 +19,56 @@ use super::script::Script;
 
 pub use aliyun::AliyunService;
 
-/// Makes an upstream a service that judges texts.
+/// Guard service that an upstream simulates.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Service {
-    /// Alibaba Cloud's content safety; every signature is verified. Marks: `low`, `medium` and `high`
-    /// (what is said), `attack`, `url`, `hallucination`, `custom` (each `…:LEVEL`, high by default)
-    /// and `phone:NUMBER` (sensitive data, of which all but three characters are masked).
+    /// Alibaba Cloud's content safety; verifies every signature. Marks: `low`, `medium`, and `high` for
+    /// content; `attack`, `url`, `hallucination`, and `custom`, each `…:LEVEL` and high by default; and
+    /// `phone:NUMBER` for sensitive data, of which all but three characters are masked.
     Aliyun(AliyunService),
-    /// `/v1/moderations`; other paths answer as every provider does. Marks: a category and its score,
-    /// `violence:0.4`, 0.98 by default; from 0.5 on it is flagged.
+    /// `/v1/moderations`; other paths behave as for every provider. Marks: a category and its score, such as
+    /// `violence:0.4`. The score is 0.98 by default; a category is flagged from 0.5.
     Moderation(RiskyWords),
-    /// A model that answers as Llama Guard does. Marks: hazards, `S1`.
+    /// Model with the output format of Llama Guard. Marks: hazards, such as `S1`.
     LlamaGuard(RiskyWords),
-    /// A model that answers as Qwen3Guard does. Marks: categories, `Violent`; `Controversial:…` where
-    /// they are less than unsafe.
+    /// Model with the output format of Qwen3Guard. Marks: categories, such as `Violent`, or
+    /// `Controversial:…` for those below unsafe.
     Qwen3Guard(RiskyWords),
 }
 
-/// What is found beside marks.
+/// Words that a service finds in addition to marks.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RiskyWords {
-    /// Marks by the words for which they stand: `"attack plan" = "high"`.
+    /// Mark by word: `"attack plan" = "high"`.
     pub risky: BTreeMap<String, String>,
 }
 
-/// Something that was found in a text.
+/// Finding in a text.
 struct Mark {
     what: String,
-    /// The part of the text that shows it.
+    /// Range of the finding in the text.
     at: Range<usize>,
 }
 
 impl Mark {
-    /// What stands before a colon, and what behind it.
+    /// Splits a mark at its colon.
     fn split(&self) -> (&str, Option<&str>) {
         self.what.split_once(':').map_or((&self.what, None), |(what, more)| (what, Some(more)))
     }
 }
 
 impl Service {
-    /// A script as the service fills it in: one that says neither how to fail nor what to answer gets
-    /// the service's judgement. `earlier` are the calls before this one.
+    /// Adds the verdict of the service to a script that defines neither a failure nor a body. `earlier` holds
+    /// the calls before this one.
     pub fn apply(&self, script: &Script, call: &Call, earlier: &[Call]) -> Script {
         let fails = script.status.is_some_and(|status| status >= 300) || script.redirect.is_some();
-        let says = script.raw.is_some()
+        let has_body = script.raw.is_some()
             || script.json.is_some()
             || script.events.is_some()
             || script.answer.is_some();
-        if fails || says {
+        if fails || has_body {
             return script.clone();
         }
         let path = call.path.split('?').next().unwrap_or_default();
@@ -84,27 +83,27 @@ impl Service {
             }
             Self::Moderation(_) => script.clone(),
             Self::LlamaGuard(finds) => {
-                let said = ProviderRequest::parse(&call.path, &call.body).prompt_text;
-                let answer = Some(judge::llama_guard(&marks(&said, &finds.risky)));
+                let prompt = ProviderRequest::parse(&call.path, &call.body).prompt_text;
+                let answer = Some(judge::llama_guard(&marks(&prompt, &finds.risky)));
                 Script { answer, ..script.clone() }
             }
             Self::Qwen3Guard(finds) => {
-                let said = ProviderRequest::parse(&call.path, &call.body).prompt_text;
-                let answer = Some(judge::qwen3_guard(&marks(&said, &finds.risky)));
+                let prompt = ProviderRequest::parse(&call.path, &call.body).prompt_text;
+                let answer = Some(judge::qwen3_guard(&marks(&prompt, &finds.risky)));
                 Script { answer, ..script.clone() }
             }
         }
     }
 }
 
-/// What there is to find in a text, in its order.
+/// Finds marks and risky words in a text, in its order.
 fn marks(text: &str, risky: &BTreeMap<String, String>) -> Vec<Mark> {
     let mut marks = Vec::new();
     for (start, _) in text.match_indices("[[") {
         let start = start + 2;
         let Some(length) = text[start..].find("]]") else { break };
         let what = &text[start..start + length];
-        // A mark with a value shows the value alone.
+        // The range of a mark with a value is the value alone.
         let from = what.rfind(':').map_or(start, |colon| start + colon + 1);
         marks.push(Mark { what: what.to_owned(), at: from..start + length });
     }
@@ -140,14 +139,14 @@ mod tests {
         let service: Service = toml::from_str(service).expect("a service");
         let call = call(path, body);
         let script = service.apply(script, &call, &[]);
-        let plan = script.plan(&ProviderRequest::parse(path, call.body.as_ref())).expect("a play");
+        let plan = script.plan(&ProviderRequest::parse(path, call.body.as_ref())).expect("a plan");
         let ResponsePlan::Respond(response) = plan else { panic!("{plan:?}") };
         let body = serde_json::from_slice(&response.bytes()).unwrap_or_default();
         (response.status.as_u16(), body)
     }
 
     #[test]
-    fn a_moderation_has_flags_and_scores() {
+    fn moderation_of_marked_texts_has_flags_and_scores() {
         let service = "kind = 'moderation'\nrisky = { 'attack plan' = 'violence' }";
         let ask = |body: &str| ask(service, &Script::default(), "/v1/moderations", body).1;
         let answer = ask(r#"{"input":["fine","my attack plan"]}"#);
@@ -160,10 +159,10 @@ mod tests {
     }
 
     #[test]
-    fn judges_are_chat_models() {
-        let chat = |service: &str, said: &str| {
+    fn guard_models_answer_chat_requests_with_their_verdict() {
+        let chat = |service: &str, prompt: &str| {
             let body =
-                format!(r#"{{"model":"g","messages":[{{"role":"user","content":"{said}"}}]}}"#);
+                format!(r#"{{"model":"g","messages":[{{"role":"user","content":"{prompt}"}}]}}"#);
             let (_, answer) = ask(service, &Script::default(), "/v1/chat/completions", &body);
             answer["choices"][0]["message"]["content"].as_str().expect("content").to_owned()
         };
@@ -180,14 +179,14 @@ mod tests {
     }
 
     #[test]
-    fn a_script_that_says_something_is_played_as_it_is() {
-        let check = |script: &str, status: u16, json: &str| {
+    fn script_with_a_body_or_failure_is_played_unchanged() {
+        let assert_response = |script: &str, status: u16, json: &str| {
             let script: Script = toml::from_str(script).expect("a script");
             let (found, body) = ask("kind = 'aliyun'", &script, "/?Service=s", "");
             assert_eq!((found, body.to_string().as_str()), (status, json));
         };
-        check("json = { Code = 588 }", 200, r#"{"Code":588}"#);
-        check("raw = '{\"Code\":2'", 200, "null");
+        assert_response("json = { Code = 588 }", 200, r#"{"Code":588}"#);
+        assert_response("raw = '{\"Code\":2'", 200, "null");
         let (status, _) = ask("kind = 'aliyun'", &Script::failing(500), "/", "");
         assert_eq!(status, 500);
     }

@@ -1,17 +1,17 @@
-//! OpenAI's `/v1/moderations`.
+//! The moderation endpoint of OpenAI: `/v1/moderations`.
 
 use serde_json::{Map, Value, json};
 
 use super::{RiskyWords, marks};
 
-/// The score of a mark that has none of its own.
+/// Score of a mark without a score of its own.
 const DEFAULT_SCORE: f64 = 0.98;
-/// The score from which on a category is flagged.
+/// Lowest score of a flagged category.
 const FLAG_THRESHOLD: f64 = 0.5;
-/// Those that are always listed.
+/// Categories that every result lists.
 const CATEGORIES: [&str; 5] = ["harassment", "hate", "self-harm", "sexual", "violence"];
 
-/// The status and the body of an answer.
+/// Returns the status and the body of the response.
 pub(super) fn answer(body: &[u8], finds: &RiskyWords) -> (u16, Value) {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let Some(texts) = texts(&body["input"]) else {
@@ -23,7 +23,7 @@ pub(super) fn answer(body: &[u8], finds: &RiskyWords) -> (u16, Value) {
     (200, json!({ "id": "modr-standin", "model": model, "results": results }))
 }
 
-/// A text or several, or parts that are judged together.
+/// Extracts one text, several texts, or parts that are judged together. `None` for invalid input.
 fn texts(input: &Value) -> Option<Vec<String>> {
     match input {
         Value::String(text) => Some(vec![text.clone()]),

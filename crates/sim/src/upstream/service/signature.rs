@@ -1,7 +1,6 @@
-//! Verifies `ACS3-HMAC-SHA256` as the service does, from what arrived.
+//! Verification of `ACS3-HMAC-SHA256` signatures, from the received request.
 //!
-//! It shares nothing with the code that signs: it decodes and encodes anew, and its HMAC is RFC 2104's
-//! definition.
+//! Shares no code with the signer: it has its own decoding, encoding, and HMAC (RFC 2104).
 
 use std::collections::BTreeMap;
 
@@ -10,10 +9,10 @@ use sha2::{Digest, Sha256};
 
 use crate::upstream::Call;
 
-/// Why a call is refused: the status, the code and a message.
+/// Refusal of a call: status, code, and message.
 pub(super) type ServiceRefusal = (u16, &'static str, String);
 
-/// The only key that is known.
+/// Only known access key.
 pub(super) struct AccountKey<'a> {
     pub(super) id: &'a str,
     pub(super) secret: &'a str,
@@ -22,7 +21,7 @@ pub(super) struct AccountKey<'a> {
 
 const SCHEME: &str = "ACS3-HMAC-SHA256";
 
-/// Makes sure that a call is signed by the key, whole, and for the first time.
+/// Verifies that the key signed all parts of a call, and that its nonce is new.
 pub(super) fn verify(
     call: &Call,
     key: &AccountKey<'_>,
@@ -44,8 +43,16 @@ pub(super) fn verify(
     match (key.token, header("x-acs-security-token")) {
         (None, None) => {}
         (Some(token), Some(sent)) if token == sent => {}
-        (Some(_), None) => return Err((400, "MissingSecurityToken", "There is none.".to_owned())),
-        _ => return Err((400, "InvalidSecurityToken.Malformed", "It is another one.".to_owned())),
+        (Some(_), None) => {
+            return Err((400, "MissingSecurityToken", "The security token is missing.".to_owned()));
+        }
+        _ => {
+            return Err((
+                400,
+                "InvalidSecurityToken.Malformed",
+                "The security token is not valid for this access key.".to_owned(),
+            ));
+        }
     }
     let signed: Vec<&str> = member("SignedHeaders")?.split(';').collect();
     if !signed.is_sorted() {
@@ -76,15 +83,15 @@ pub(super) fn verify(
     Ok(())
 }
 
-/// The date has its form, and nobody has used the nonce before.
+/// Checks the format of the date, and that no earlier call used the nonce.
 fn check_date_and_nonce(call: &Call, earlier: &[Call]) -> Result<(), ServiceRefusal> {
     let date = text(&call.headers, "x-acs-date").ok_or_else(|| missing("x-acs-date"))?;
-    let form = "0000-00-00T00:00:00Z";
+    let format = "0000-00-00T00:00:00Z";
     let fits = |(letter, wanted): (u8, u8)| {
         if wanted == b'0' { letter.is_ascii_digit() } else { letter == wanted }
     };
-    if date.len() != form.len() || !date.bytes().zip(form.bytes()).all(fits) {
-        return Err((400, "InvalidTimeStamp.Format", format!("`{date}` is no date")));
+    if date.len() != format.len() || !date.bytes().zip(format.bytes()).all(fits) {
+        return Err((400, "InvalidTimeStamp.Format", format!("`{date}` is not a date")));
     }
     let name = "x-acs-signature-nonce";
     let nonce = text(&call.headers, name).ok_or_else(|| missing(name))?;
@@ -94,9 +101,9 @@ fn check_date_and_nonce(call: &Call, earlier: &[Call]) -> Result<(), ServiceRefu
     Ok(())
 }
 
-/// Path and query, decoded and written anew.
-fn canonical_target(place: &str) -> Result<String, ServiceRefusal> {
-    let (path, query) = place.split_once('?').unwrap_or((place, ""));
+/// Decodes path and query and writes them in canonical form.
+fn canonical_target(target: &str) -> Result<String, ServiceRefusal> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let pairs = parse_form(query).ok_or_else(|| incomplete("the query is broken".to_owned()))?;
     let mut pairs: Vec<String> = pairs
         .iter()
@@ -106,7 +113,7 @@ fn canonical_target(place: &str) -> Result<String, ServiceRefusal> {
     Ok(format!("{path}\n{}", pairs.join("&")))
 }
 
-/// Reads a form or a query; `None` where it is broken.
+/// Parses a form or a query. `None` if the percent coding is invalid.
 pub(super) fn parse_form(text: &str) -> Option<Vec<(String, String)>> {
     let pair = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -135,13 +142,13 @@ fn percent_decode(text: &str) -> Option<String> {
 
 fn percent_encode(text: &str) -> String {
     let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    let spell = |byte: u8| {
+    let encode = |byte: u8| {
         if unreserved(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
     };
-    text.bytes().map(spell).collect()
+    text.bytes().map(encode).collect()
 }
 
-/// RFC 2104 over SHA-256, whose blocks have 64 bytes.
+/// HMAC (RFC 2104) with SHA-256, whose blocks have 64 bytes.
 fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
     let mut block = [0; 64];
     if key.len() > block.len() {
@@ -170,8 +177,8 @@ fn incomplete(message: String) -> ServiceRefusal {
     (400, "IncompleteSignature", message)
 }
 
-fn mismatch(why: &str) -> ServiceRefusal {
-    let message = format!("Specified signature does not match our calculation: {why}.");
+fn mismatch(cause: &str) -> ServiceRefusal {
+    let message = format!("Specified signature does not match our calculation: {cause}.");
     (400, "SignatureDoesNotMatch", message)
 }
 
@@ -186,7 +193,7 @@ mod tests {
     const KEY: AccountKey<'static> =
         AccountKey { id: "YourAccessKeyId", secret: "YourAccessKeySecret", token: None };
 
-    /// The request that Alibaba publishes with its signature.
+    /// Example request of Alibaba's documentation, with its published signature.
     fn published() -> Call {
         let headers = [
             ("host", "ecs.cn-shanghai.aliyuncs.com"),
@@ -227,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_signature_is_right_and_nothing_near_it() {
+    fn verify_accepts_the_published_request_and_no_altered_one() {
         assert_verified(|_| {}, &KEY, None);
         assert_verified(|call| call.path.push_str("&a"), &KEY, Some("SignatureDoesNotMatch"));
         assert_verified(|call| call.body = "a".into(), &KEY, Some("SignatureDoesNotMatch"));
@@ -271,13 +278,13 @@ mod tests {
     }
 
     #[test]
-    fn a_nonce_is_good_for_one_call() {
+    fn verify_of_a_used_nonce_fails() {
         let used = verify(&published(), &KEY, &[published()]);
         assert_eq!(used.map_err(|(_, code, _)| code), Err("SignatureNonceUsed"));
     }
 
     #[test]
-    fn forms_are_decoded_strictly() {
+    fn percent_decode_of_invalid_coding_is_none() {
         assert_eq!(percent_decode("a%2Bb+c%E4%BD%A0").as_deref(), Some("a+b c你"));
         for broken in ["%", "%2", "%zz", "%ff"] {
             assert_eq!(percent_decode(broken), None, "{broken}");
@@ -285,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn hmac_is_rfc_4231s() {
+    fn hmac_matches_rfc_4231() {
         let short = hmac(b"Jefe", b"what do ya want for nothing?");
         assert_eq!(hex(&short), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
         let long = hmac(&[0xaa; 131], b"Test Using Larger Than Block-Size Key - Hash Key First");
