@@ -3,10 +3,11 @@
 use secret::KeyDigest;
 
 use super::super::auth::{Operator, Role};
-use super::super::model::Consumer;
+use super::super::consumer::Consumer;
 use super::super::raw;
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
 use super::ids::check_name;
-use super::{Diagnostics, DocPath, quoted};
 
 /// What the audit log calls whoever has `ADMIN_TOKEN`.
 const RESERVED_OPERATOR_NAME: &str = "admin";

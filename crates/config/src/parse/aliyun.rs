@@ -5,10 +5,11 @@ use guards::{Dimension, Level};
 use secret::Secret;
 
 use super::super::raw::{self, SecretText};
-use super::guard::LEVELS;
+use super::diagnostics::Diagnostics;
+use super::doc_path::DocPath;
+use super::guard_source::LEVELS;
 use super::ids::check_name;
 use super::provider::check_url;
-use super::{Diagnostics, DocPath};
 
 /// What a bar for sensitive data may say; the service has levels of its own for it.
 const SENSITIVE_DATA_LEVELS: [&str; 7] = ["low", "medium", "high", "never", "S1", "S2", "S3"];

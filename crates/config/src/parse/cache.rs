@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use super::super::cache::{Cache, CacheScope, History, SessionSource};
+use super::super::cache::{Cache, CacheScope};
+use super::super::history::{History, SessionSource};
 use super::super::raw::{self, Span};
-use super::{Diagnostics, DocPath, IdIndex, quoted};
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
+use super::ids::IdIndex;
 
 /// Thirty days: what is older is no longer the same answer.
 const MAX_TTL: (&str, Duration) = ("720h", Duration::from_secs(720 * 60 * 60));

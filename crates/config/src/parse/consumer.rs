@@ -2,11 +2,13 @@
 
 use secret::KeyDigest;
 
-use super::super::model::{Consumer, Group};
+use super::super::consumer::{Consumer, Group};
 use super::super::raw;
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
+use super::ids::IdIndex;
 use super::ids::check_name;
 use super::permission::permissions;
-use super::{Diagnostics, DocPath, IdIndex, quoted};
 
 /// The name of callers without a key, which therefore nobody else may have.
 const ANONYMOUS: &str = "anonymous";

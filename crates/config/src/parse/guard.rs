@@ -9,15 +9,15 @@ use super::super::guard::{BlockFormat, Guard, GuardKind, GuardScope, OnBlock};
 use super::super::limit::OnError;
 use super::super::raw;
 use super::aliyun::aliyun;
+use super::diagnostics::Diagnostics;
+use super::doc_path::DocPath;
 use super::guard_kinds::{judge, moderation, pii, words};
 use super::guard_override::overrides;
-use super::{Diagnostics, DocPath, IdIndex};
+use super::guard_source::{GuardSource, LEVELS};
+use super::ids::IdIndex;
 
 /// What a blocked caller is told unless the document says otherwise.
 const DEFAULT_BLOCK_MESSAGE: &str = "I cannot help with that.";
-
-/// The levels of [`raw::LEVELS`].
-pub(super) const LEVELS: [Level; 3] = [Level::Low, Level::Medium, Level::High];
 
 /// Reads every guard.
 pub(super) fn guards(
@@ -34,16 +34,6 @@ pub(super) fn guards(
         guards.extend(guard(diagnostics, &path, &reading, routes));
     }
     guards
-}
-
-/// What the reading of a guard's own fields needs.
-pub(super) struct GuardSource<'a> {
-    /// The whole document.
-    pub(super) document: &'a raw::Document,
-    /// The guard.
-    pub(super) raw: &'a raw::Guard,
-    /// The ids of the providers.
-    pub(super) providers: &'a IdIndex<'a>,
 }
 
 fn guard(

@@ -5,12 +5,13 @@ use guards::settings::{CustomPii, JudgeFormat, Pii, PiiAction, PiiKind};
 use regex_lite::Regex;
 
 use super::super::guard::{Judge, Moderation, Words};
-use super::super::model::ProviderIndex;
+use super::super::index::ProviderIndex;
 use super::super::provider::ProviderKind;
 use super::super::raw;
-use super::guard::GuardSource;
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
+use super::guard_source::GuardSource;
 use super::ids::check_name;
-use super::{Diagnostics, DocPath, quoted};
 
 /// The kinds of [`raw::PII_KINDS`].
 const PII_KINDS: [PiiKind; 6] = [

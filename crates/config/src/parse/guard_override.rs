@@ -5,10 +5,11 @@ use regex_lite::Regex;
 use super::super::guard::Override;
 use super::super::limit::ValuePattern;
 use super::super::raw;
-use super::guard::LEVELS;
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
+use super::guard_source::LEVELS;
 use super::ids::check_name;
 use super::limit::covered;
-use super::{Diagnostics, DocPath, quoted};
 
 /// Reads a guard's overrides.
 pub(super) fn overrides(

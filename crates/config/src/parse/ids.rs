@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::super::problem::with_hint;
-use super::{Diagnostics, DocPath, quoted};
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
 
 /// The ids of one section.
 pub(super) struct IdIndex<'a> {

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::super::auth::{Issuer, IssuerKeys};
 use super::super::raw::{self, SecretText};
-use super::{Diagnostics, DocPath, quoted};
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// A clock that is further away is wrong, and every minute is one more in which a stolen token works.

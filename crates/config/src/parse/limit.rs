@@ -5,10 +5,12 @@ use civil_time::zone::{self, Zone};
 use super::super::limit::{By, Limit, Measure, OnError, Period, Quota, ValuePattern};
 use super::super::problem::with_hint;
 use super::super::raw;
+use super::diagnostics::{Diagnostics, MAX_COUNT, quoted};
+use super::doc_path::DocPath;
+use super::ids::IdIndex;
 use super::ids::check_name;
 use super::limit_colocation::colocation_groups;
 use super::price::billionths;
-use super::{Diagnostics, DocPath, IdIndex, MAX_COUNT, quoted};
 
 /// Reads every limit. Those on cost need prices.
 pub(super) fn limits(

@@ -56,8 +56,8 @@ fn intersects<T: PartialEq>(one: Option<&[T]>, other: Option<&[T]>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::index::RouteIndex;
     use super::super::super::limit::{By, Limit, OnError};
-    use super::super::super::model::RouteIndex;
     use super::colocation_groups;
 
     type Row<'a> = (&'a str, By, Option<&'a [usize]>, Option<&'a [&'a str]>, Option<&'a str>);

@@ -2,11 +2,13 @@
 
 use http::HeaderName;
 
-use super::super::cache::{Observe, Otlp};
-use super::super::model::RouteIndex;
+use super::super::index::RouteIndex;
+use super::super::observe::{Observe, Otlp};
 use super::super::raw;
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
+use super::ids::IdIndex;
 use super::provider::check_url;
-use super::{Diagnostics, DocPath, IdIndex, quoted};
 
 /// Headers that say what the gateway itself sends.
 const RESERVED_HEADERS: [&str; 5] =

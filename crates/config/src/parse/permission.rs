@@ -7,7 +7,9 @@ use serde_json::Value;
 use super::super::ip_access::{CidrBlock, IpAccessList};
 use super::super::permission::{Parameter, ParameterRule, Permissions};
 use super::super::raw::{self, Bounds};
-use super::{Diagnostics, DocPath, IdIndex, quoted};
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
+use super::ids::IdIndex;
 
 /// What a gateway reads by itself, or passes on as a whole: a bound there would bound nothing.
 const FORBID_ONLY_FIELDS: [&str; 4] = ["messages", "prompt", "input", "stream_options"];

@@ -1,10 +1,14 @@
 //! `[[prices]]`, and amounts of money.
 
-use super::super::limit::Price;
-use super::super::model::{ModelPattern, PriceEntry, Prices, ProviderIndex};
+use super::super::index::ProviderIndex;
+use super::super::model_index::ModelPattern;
+use super::super::price::Price;
+use super::super::price::{PriceEntry, Prices};
 use super::super::raw;
+use super::diagnostics::{Diagnostics, MAX_COUNT, quoted};
+use super::doc_path::DocPath;
+use super::ids::IdIndex;
 use super::route::pattern;
-use super::{Diagnostics, DocPath, IdIndex, MAX_COUNT, quoted};
 
 /// USD for a million tokens. A thousand times what is asked anywhere, and small enough that a price
 /// times a hundred million tokens is still a number of 64 bits.

@@ -3,11 +3,12 @@
 use http::Uri;
 use openai::Endpoint;
 
-use super::super::model::Provider;
 use super::super::problem::with_hint;
+use super::super::provider::Provider;
 use super::super::provider::ProviderKind;
 use super::super::raw;
-use super::{Diagnostics, DocPath, quoted};
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
 
 const EXPECTED_URL: &str = "an address such as \"https://api.example.com/v1\"";
 

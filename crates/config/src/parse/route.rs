@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use super::super::model::{
-    Balance, FallbackOn, Health, Hedge, ModelIndex, ModelPattern, ProviderIndex, Retries, Route,
-    RouteIndex, Sticky, Target, Targets, Timeouts, WeightedTarget,
-};
+use super::super::index::{ProviderIndex, RouteIndex};
+use super::super::model_index::{ModelIndex, ModelPattern};
 use super::super::raw;
-use super::{Diagnostics, DocPath, IdIndex, quoted};
+use super::super::route::{
+    Balance, FallbackOn, Health, Hedge, Retries, Route, Sticky, Target, Targets, Timeouts,
+    WeightedTarget,
+};
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
+use super::ids::IdIndex;
 
 const MAX_RETRIES: u32 = 10;
 const MAX_FAILURES: u32 = 100;

@@ -2,11 +2,13 @@
 
 use http::HeaderName;
 
-use super::super::model::{Auth, KeySource, Origins, Server};
+use super::super::auth::{Auth, KeySource};
 use super::super::raw;
+use super::super::server::{Origins, Server};
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
 use super::issuer::issuers;
 use super::permission::addresses;
-use super::{Diagnostics, DocPath, quoted};
 
 const DEFAULT_MAX_BODY: usize = 4 << 20;
 /// A body is held in memory, of which an isolate has 128 MB.
