@@ -6,7 +6,7 @@ use http::HeaderName;
 
 use super::index::RouteIndex;
 
-/// `[history]`: the last turns of a conversation, inserted before a request that has one message.
+/// `[history]`: the last turns of a conversation, inserted before a request with a single question.
 #[derive(Debug)]
 pub struct History {
     /// The routes that store conversations. `None` for all.

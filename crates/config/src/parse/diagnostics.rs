@@ -14,13 +14,13 @@ use super::super::{RESERVED_SECRETS, SecretLookup};
 use super::doc_path::DocPath;
 use super::ids::IdIndex;
 
-/// Longer waits than this are a mistake, and a Worker's timer of 25 days would fire at once.
+/// The longest duration. A longer one is a mistake, and a Worker's timer of 25 days fires at once.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The most that a quota counts: as far as every reader of JSON is exact (2⁵³).
+/// The greatest maximum of a quota: 2⁵³, up to which every JSON reader is exact.
 pub(super) const MAX_COUNT: u64 = 1 << 53;
 
-/// What a reading of the document has come across so far.
+/// Problems found so far, and access to secrets.
 pub(super) struct Diagnostics<'a> {
     secrets: &'a SecretLookup<'a>,
     pub(super) problems: Vec<Problem>,
@@ -41,7 +41,7 @@ impl<'a> Diagnostics<'a> {
         self.problems.push(Problem { path, found, expected });
     }
 
-    /// The position of a word in the list of those that are allowed.
+    /// The position of a word in the list of allowed words.
     pub(super) fn one_of(
         &mut self,
         path: &DocPath<'_>,
@@ -57,7 +57,7 @@ impl<'a> Diagnostics<'a> {
         position
     }
 
-    /// What a word stands for; `None` where there is no word, or one that is not allowed.
+    /// The value of a word. `None` if the word is absent or not allowed.
     pub(super) fn choice<T: Copy, const N: usize>(
         &mut self,
         path: &DocPath<'_>,
@@ -68,17 +68,17 @@ impl<'a> Diagnostics<'a> {
         self.one_of(path, word?, allowed).map(|position| values[position])
     }
 
-    /// A number with decimals, in thousandths.
+    /// A number with at most three decimals, in thousandths.
     pub(super) fn thousandths(
         &mut self,
         path: &DocPath<'_>,
         number: Option<f64>,
         bounds: RangeInclusive<f64>,
-        otherwise: u16,
+        default: u16,
     ) -> u16 {
-        let Some(number) = number else { return otherwise };
+        let Some(number) = number else { return default };
         let thousandths = (number * 1_000.0).round();
-        // More decimals would be lost in silence, and a small number become nothing.
+        // Rounding would silently change the number, a small one to zero.
         if !bounds.contains(&number) || (number * 1_000.0 - thousandths).abs() > 1e-6 {
             let (least, most) = (bounds.start(), bounds.end());
             let expected = format!("a number from {least} to {most}, with three decimals at most");
@@ -87,15 +87,15 @@ impl<'a> Diagnostics<'a> {
         thousandths as u16
     }
 
-    /// A whole number of something.
+    /// A whole number within bounds.
     pub(super) fn count(
         &mut self,
         path: &DocPath<'_>,
         number: Option<u32>,
         bounds: RangeInclusive<u32>,
-        otherwise: u32,
+        default: u32,
     ) -> usize {
-        let number = number.unwrap_or(otherwise);
+        let number = number.unwrap_or(default);
         if !bounds.contains(&number) {
             let expected = format!("a whole number from {} to {}", bounds.start(), bounds.end());
             self.report(path, number.to_string(), expected);
@@ -109,9 +109,9 @@ impl<'a> Diagnostics<'a> {
         path: &DocPath<'_>,
         size: Option<&Size>,
         max: (&str, usize),
-        otherwise: usize,
+        default: usize,
     ) -> usize {
-        let Some(size) = size else { return otherwise };
+        let Some(size) = size else { return default };
         let (name, max) = max;
         let bytes = size.bytes();
         let fitting = bytes
@@ -124,30 +124,30 @@ impl<'a> Diagnostics<'a> {
             };
             self.report(path, quoted(&size.0), expected);
         }
-        fitting.unwrap_or(otherwise)
+        fitting.unwrap_or(default)
     }
 
-    /// A text that says something.
+    /// Checks that a text is not blank.
     pub(super) fn check_text(&mut self, path: &DocPath<'_>, text: &str, expected: &str) {
         if text.trim().is_empty() {
             self.report(path, quoted(text), expected);
         }
     }
 
-    /// A duration, zero and longest included.
+    /// A duration from zero to 24h.
     pub(super) fn duration_or(
         &mut self,
         path: &DocPath<'_>,
         span: Option<&Span>,
-        otherwise: Duration,
+        default: Duration,
     ) -> Duration {
-        let Some(span) = span else { return otherwise };
+        let Some(span) = span else { return default };
         match span.duration() {
             Some(duration) if duration <= MAX_WAIT => return duration,
             Some(_) => self.report(path, quoted(&span.0), "24h at most"),
             None => self.report(path, quoted(&span.0), Span::EXPECTED),
         }
-        otherwise
+        default
     }
 
     /// A duration above zero.
@@ -155,17 +155,17 @@ impl<'a> Diagnostics<'a> {
         &mut self,
         path: &DocPath<'_>,
         span: Option<&Span>,
-        otherwise: Duration,
+        default: Duration,
     ) -> Duration {
-        let wait = self.duration_or(path, span, otherwise);
+        let wait = self.duration_or(path, span, default);
         if wait.is_zero() {
             self.report(path, "zero", "a duration above zero");
-            return otherwise;
+            return default;
         }
         wait
     }
 
-    /// The header that a text such as `header:NAME` names.
+    /// The header of a text such as `header:NAME`.
     pub(super) fn header_name(&mut self, path: &DocPath<'_>, name: &str) -> Option<HeaderName> {
         self.header(path, name, "the name of a header after \"header:\"")
     }
@@ -192,18 +192,19 @@ impl<'a> Diagnostics<'a> {
         regex.ok()
     }
 
-    /// The value of a secret that is presented in a header.
+    /// The value of a secret that is sent in a header.
     pub(super) fn secret(&mut self, path: &DocPath<'_>, text: &SecretText) -> Option<Secret> {
         let (name, secret) = self.secret_value(path, text)?;
         if HeaderValue::from_str(secret.reveal()).is_ok() {
             return Some(secret);
         }
-        let found = format!("the secret {name}, whose value no header can hold");
+        let found =
+            format!("the secret {name}, whose value has characters that no header can hold");
         self.report(path, found, format!("a value for the secret {name}"));
         None
     }
 
-    /// A secret's name and value. What is written in its place is never repeated.
+    /// A secret's name and value. Problems never repeat the text, which may be the secret itself.
     pub(super) fn secret_value<'t>(
         &mut self,
         path: &DocPath<'_>,
@@ -217,13 +218,13 @@ impl<'a> Diagnostics<'a> {
             }
             Err(raw::NoName::Impossible) => {
                 let expected = "letters, digits and underscores after \"secret:\", a letter first";
-                self.report(path, "something that cannot be the name of a secret", expected);
+                self.report(path, "an invalid name of a secret", expected);
                 return None;
             }
         };
-        // A document can be changed by whoever may do that, and sends secrets to where it says.
+        // An operator who may change the document could default send these secrets to any URL.
         if RESERVED_SECRETS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-            let found = format!("the secret {name}, which is the gateway's own");
+            let found = format!("the secret {name}, which is reserved for the gateway");
             self.report(path, found, "another secret");
             return None;
         }
@@ -237,7 +238,7 @@ impl<'a> Diagnostics<'a> {
         None
     }
 
-    /// References to routes; `None` stays "every route".
+    /// References to routes. `None` for every route.
     pub(super) fn routes(
         &mut self,
         path: &DocPath<'_>,
@@ -255,7 +256,7 @@ impl<'a> Diagnostics<'a> {
     }
 }
 
-/// A value as it is written, at a length that fits a line.
+/// A value as written, cut to 80 characters.
 pub(super) fn quoted(value: &str) -> String {
     match value.char_indices().nth(80) {
         Some((end, _)) => format!("{:?}…", &value[..end]),

@@ -37,7 +37,7 @@ pub(crate) struct Cache {
     pub(crate) charge: Option<bool>,
 }
 
-/// Stored conversations: the last turns are inserted before a request that has one message.
+/// Stored conversations: the last turns are inserted before a request with a single question.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

@@ -49,7 +49,7 @@ pub(crate) struct Route {
     pub(crate) hedge: Option<Hedge>,
     /// Whether a fallback continues an interrupted stream of plain text. Default: false.
     #[serde(rename = "continue")]
-    pub(crate) goes_on: Option<bool>,
+    pub(crate) continues_streams: Option<bool>,
 }
 
 /// Hedging: a fallback is called concurrently with a target that is slow.
