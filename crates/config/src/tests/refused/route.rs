@@ -150,8 +150,8 @@ fn route_invalid_policies_are_refused() {
     refused(
         "continue = true\nhedge = {}",
         &[
-            ("routes[0].hedge", "a route without a `fallback`", "a `fallback`"),
-            ("routes[0].continue", "a route without a `fallback`", "a `fallback`"),
+            ("routes[0].hedge", "a route without a `fallback`", "at least one `fallback`"),
+            ("routes[0].continue", "a route without a `fallback`", "at least one `fallback`"),
         ],
     );
     refused(
