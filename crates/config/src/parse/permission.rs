@@ -137,7 +137,7 @@ fn rule(
     let Bounds { min, max, allow } = bounds;
     match (min, max, allow) {
         (None, None, None) => {
-            diagnostics.report(doc_path, "no bound", "`min`, `max`, both, or `allow`")
+            diagnostics.report(doc_path, "no bound", "`min`, `max`, both, or `allow`");
         }
         (Some(min), Some(max), None) if min > max => {
             diagnostics.report(doc_path, format!("min {min} above max {max}"), "min up to max");
