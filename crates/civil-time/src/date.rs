@@ -1,9 +1,8 @@
-//! Dates of the Gregorian calendar as numbers of days, with no clock and no time zone.
+//! Dates of the Gregorian calendar as day numbers (Howard Hinnant's `days_from_civil` and `civil_from_days`).
 
-/// Seconds of a day.
 pub(crate) const SECONDS_PER_DAY: i64 = 86_400;
 
-/// A date. Months and days count from one.
+/// A date. Months and days begin at one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CivilDate {
     pub(crate) year: i64,
@@ -11,15 +10,15 @@ pub(crate) struct CivilDate {
     pub(crate) day: i64,
 }
 
-/// Days of 400 years, after which the calendar repeats.
+/// Days in 400 years, after which the calendar repeats.
 const DAYS_PER_ERA: i64 = 146_097;
 /// Days from 0000-03-01 to 1970-01-01.
 const EPOCH_OFFSET_DAYS: i64 = 719_468;
 
-// Years are counted from March here, which puts the leap day at their end: from there, months begin
-// on the days 0, 31, 61, 92 … = (153 × month + 2) / 5.
+// Years begin in March here, which puts the leap day at the end: months begin on the days
+// 0, 31, 61, 92 … = (153 × month + 2) / 5.
 impl CivilDate {
-    /// The date of a day that is counted from 1970-01-01.
+    /// The date of a day number, counted from 1970-01-01.
     pub(crate) fn from_day_number(number: i64) -> Self {
         let since = number + EPOCH_OFFSET_DAYS;
         let (era, day) = (since.div_euclid(DAYS_PER_ERA), since.rem_euclid(DAYS_PER_ERA));
@@ -34,7 +33,7 @@ impl CivilDate {
         }
     }
 
-    /// Its day, counted from 1970-01-01.
+    /// The day number, counted from 1970-01-01. A day beyond its month counts into the next.
     pub(crate) fn day_number(self) -> i64 {
         let years = self.year - i64::from(self.month <= 2);
         let (era, year) = (years.div_euclid(400), years.rem_euclid(400));
@@ -49,7 +48,7 @@ mod tests {
     use super::CivilDate;
 
     #[test]
-    fn days_and_dates_agree_for_a_thousand_years() {
+    fn day_numbers_and_dates_agree_for_a_thousand_years() {
         let (mut expected, mut number) = (CivilDate { year: 1_700, month: 1, day: 1 }, -98_615);
         while expected.year < 2_700 {
             assert_eq!(CivilDate::from_day_number(number), expected, "day {number}");
@@ -73,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn the_epoch_is_day_zero() {
+    fn epoch_is_day_zero() {
         assert_eq!(CivilDate::from_day_number(0), CivilDate { year: 1_970, month: 1, day: 1 });
     }
 }

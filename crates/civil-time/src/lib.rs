@@ -1,4 +1,4 @@
-//! Timestamps, RFC 3339, calendar days and time zones, without a clock.
+//! Timestamps, RFC 3339, calendar days, and time zones, without a clock.
 
 mod date;
 pub mod rfc3339;

@@ -1,30 +1,30 @@
-//! Dates of universal time as text (RFC 3339), and moments that people write down.
+//! RFC 3339 timestamps and days in UTC.
 //!
-//! It knows no time zone but an offset that stands in the text; days of other zones are
-//! [`crate::zone`]'s.
+//! The only time zone is the offset in the text. [`crate::zone`] has days of named zones.
 
 use std::time::Duration;
 
+use crate::date::CivilDate;
 use crate::timestamp::Timestamp;
 
 const MILLIS_PER_DAY: u64 = 24 * 60 * 60 * 1_000;
 
-/// A day of universal time, as its number since 1970-01-01.
+/// A day in UTC, as its number since 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Day(u64);
 
 impl Day {
-    /// The day that a moment is in.
+    /// The day that contains a point in time.
     pub const fn containing(at: Timestamp) -> Self {
         Self(at.as_millis() / MILLIS_PER_DAY)
     }
 
-    /// Its first moment.
+    /// The first millisecond of the day.
     pub const fn start(self) -> Timestamp {
         Timestamp::from_millis(self.0 * MILLIS_PER_DAY)
     }
 
-    /// The day after it.
+    /// The following day.
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
     }
@@ -33,16 +33,17 @@ impl Day {
 impl std::fmt::Display for Day {
     /// `2026-01-31`
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (year, month, day) = civil_from_days(self.0);
+        let CivilDate { year, month, day } = CivilDate::from_day_number(self.0.cast_signed());
         write!(f, "{year:04}-{month:02}-{day:02}")
     }
 }
 
-/// The last moment that four digits of a year can name; later ones are a mistake.
+/// The last second of the year 9999. A later one is a mistake.
 const MAX_EPOCH_SECOND: u64 = 253_402_300_799;
 
-/// Reads a moment: whole seconds since the epoch, or a date and time after RFC 3339
-/// (`2026-01-31T09:00:00Z`, `…T10:00:00.5+01:00`). From 1970 to the end of 9999.
+/// Parses whole seconds since the epoch, or an RFC 3339 timestamp (`2026-01-31T09:00:00Z`,
+/// `…T10:00:00.5+01:00`), from 1970 to the end of 9999. Digits after the milliseconds are dropped. `None` if the
+/// text is malformed or out of range.
 pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return from_epoch_seconds(text.parse().ok()?);
@@ -51,14 +52,14 @@ pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
         let part = text.get(range)?;
         part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok())?
     };
-    let stands = |at: usize, byte: u8| text.as_bytes().get(at) == Some(&byte);
-    let is_shaped = stands(4, b'-') && stands(7, b'-') && stands(13, b':') && stands(16, b':');
-    if !is_shaped || !(stands(10, b'T') || stands(10, b't')) {
+    let is_at = |at: usize, byte: u8| text.as_bytes().get(at) == Some(&byte);
+    let is_shaped = is_at(4, b'-') && is_at(7, b'-') && is_at(13, b':') && is_at(16, b':');
+    if !is_shaped || !(is_at(10, b'T') || is_at(10, b't')) {
         return None;
     }
     let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
     let (hour, minute, second) = (digits(11..13)?, digits(14..16)?, digits(17..19)?);
-    // RFC 3339 lets a leap second be written; like a host's clock, we let the next one begin.
+    // RFC 3339 allows a leap second. Like a host's clock, it counts as the next second.
     if hour > 23 || minute > 59 || second > 60 {
         return None;
     }
@@ -70,7 +71,7 @@ pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
         millis = padded.parse().ok().filter(|_| end > 0)?;
         rest = &fraction[end..];
     }
-    let local = (days_from_civil(year, month, day)? * 24 + hour) * 60 + minute;
+    let local = (day_number(year, month, day)? * 24 + hour) * 60 + minute;
     let minutes = match rest.as_bytes() {
         [b'Z' | b'z'] => local,
         [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
@@ -91,37 +92,25 @@ fn from_epoch_seconds(since_epoch: u64) -> Option<Timestamp> {
     (since_epoch <= MAX_EPOCH_SECOND).then(|| Timestamp::from_millis(since_epoch * 1_000))
 }
 
-/// The day of a date, from 1970 on: Howard Hinnant's `days_from_civil`, whose years begin in March.
-fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
-    if year < 1970 || !(1..=12).contains(&month) || day == 0 {
+/// The day number of a date from 1970 on. `None` if the month does not have the day.
+fn day_number(year: u64, month: u64, day: u64) -> Option<u64> {
+    if year < 1970 || !(1..=12).contains(&month) {
         return None;
     }
-    let shifted = if month <= 2 { year - 1 } else { year };
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = shifted * 365 + shifted / 4 - shifted / 100 + shifted / 400 + of_year - 719_468;
-    // A day that its month does not have is another one's.
-    (civil_from_days(days) == (year, month, day)).then_some(days)
-}
-
-/// The date of a day: Howard Hinnant's `civil_from_days`.
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (era * 400 + year + u64::from(month <= 2), month, day)
+    let date =
+        CivilDate { year: year.cast_signed(), month: month.cast_signed(), day: day.cast_signed() };
+    let number = date.day_number();
+    (CivilDate::from_day_number(number) == date).then_some(number.cast_unsigned())
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use crate::date::CivilDate;
     use crate::timestamp::Timestamp;
 
-    use super::{Day, civil_from_days, days_from_civil, parse_timestamp};
+    use super::{Day, day_number, parse_timestamp};
 
     #[track_caller]
     fn assert_parsed(text: &str, millis: Option<u64>) {
@@ -129,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn moments() {
+    fn timestamp_malformed_or_out_of_range_is_none() {
         assert_parsed("0", Some(0));
         assert_parsed("1767225600", Some(1_767_225_600_000));
         assert_parsed("2026-01-01T00:00:00Z", Some(1_767_225_600_000));
@@ -167,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn days_have_names() {
+    fn day_is_formatted_as_date() {
         let day = Day::containing(Timestamp::from_millis(1_709_251_199_999));
         assert_eq!(
             (day.to_string(), day.next().to_string()),
@@ -178,13 +167,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_day_is_its_date(day in 0_u64..2_932_896) {
-            let (year, month, of_month) = civil_from_days(day);
-            prop_assert_eq!(days_from_civil(year, month, of_month), Some(day));
+        fn day_number_of_formatted_day_is_the_day(number in 0_u64..2_932_896) {
+            let CivilDate { year, month, day } = CivilDate::from_day_number(number.cast_signed());
+            let [year, month, day] = [year, month, day].map(i64::cast_unsigned);
+            prop_assert_eq!(day_number(year, month, day), Some(number));
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "\\PC{0,30}|[0-9TZ:.+-]{18,27}") {
+        fn parse_timestamp_never_panics(text in "\\PC{0,30}|[0-9TZ:.+-]{18,27}") {
             let _ = parse_timestamp(&text);
         }
     }

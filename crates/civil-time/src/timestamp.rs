@@ -1,11 +1,11 @@
-//! Time as the core sees it: a number that a door hands over. Nothing here reads a clock.
+//! Points in time as numbers that the host provides. Nothing here reads a clock.
 
 use std::ops::Add;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A moment, in milliseconds since the Unix epoch.
+/// A point in time, in milliseconds since the Unix epoch.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -23,7 +23,7 @@ impl Timestamp {
         self.0
     }
 
-    /// The time that has passed since `earlier`; zero where a host's clock went backwards.
+    /// The time since `earlier`. Zero if the host's clock went backwards.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }

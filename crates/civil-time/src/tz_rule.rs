@@ -1,8 +1,8 @@
-//! The rule that a zone's clock keeps: when it stands how far from UTC. Knows no zone by name.
+//! Rule of a time zone: its offsets from UTC and their transitions. Names of zones are in [`crate::zone`].
 
 use super::date::{CivilDate, SECONDS_PER_DAY};
 
-/// What a clock shows, in seconds east of UTC, in every year alike.
+/// The offsets of a zone in seconds east of UTC, the same in every year.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TzRule {
     standard: i32,
@@ -10,7 +10,7 @@ pub(crate) struct TzRule {
     earlier: Option<EarlierOffset>,
 }
 
-/// The part of the year with another offset. In Ireland it is the winter, as its law has it.
+/// The part of the year with another offset. In Ireland it is the winter, by law.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct DaylightSaving {
     offset: i32,
@@ -18,9 +18,9 @@ struct DaylightSaving {
     ends: Transition,
 }
 
-/// A moment of every year, on the clock as it stands before: on the `week`th of a weekday in a
-/// month (5: the last), at a number of seconds from midnight. That may be below zero or days ahead.
-/// Never in January or December (`zones.py` sees to it): clocks change within one year.
+/// A transition of every year in local time before it: on the `week`th of a weekday in a month (5: the last),
+/// at `time` seconds from midnight, which may be negative or days ahead. Never in January or December
+/// (`zones.py` ensures it), so that each transition stays within its year.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Transition {
     month: u8,
@@ -29,7 +29,7 @@ struct Transition {
     time: i32,
 }
 
-/// One offset for all that is before the rule begins, in seconds since the epoch.
+/// The one offset before the rule begins; `moment` is in seconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct EarlierOffset {
     moment: i64,
@@ -37,11 +37,11 @@ struct EarlierOffset {
 }
 
 impl TzRule {
-    /// The clock that stands at zero.
+    /// Coordinated Universal Time, without transitions.
     pub(crate) const UTC: Self = Self { standard: 0, daylight_saving: None, earlier: None };
 
-    /// Reads a row such as `-300 -240 3.2.0/0 11.1.0/60 until 1805000400 -240`: offsets and times
-    /// in minutes, the moment in seconds. `None`: the row is not one of `zones.py`.
+    /// Parses a row such as `-300 -240 3.2.0/0 11.1.0/60 until 1805000400 -240`: offsets and times in minutes,
+    /// the moment in seconds. `None` if the row is malformed.
     pub(crate) fn parse(row: &str) -> Option<Self> {
         let mut words = row.split_ascii_whitespace();
         let mut rule = Self { standard: parse_minutes(words.next()?)?, ..Self::UTC };
@@ -63,7 +63,7 @@ impl TzRule {
         words.next().is_none().then_some(rule)
     }
 
-    /// What the clock is ahead of UTC at a second since the epoch, in seconds.
+    /// The offset from UTC at a second since the epoch, in seconds.
     pub(crate) fn offset_at(&self, at: i64) -> i64 {
         if let Some(until) = self.earlier
             && at < until.moment
@@ -82,8 +82,8 @@ impl TzRule {
         if is_summer { offset } else { standard }
     }
 
-    /// The first second at which the clock has reached a day that is counted from 1970-01-01: its
-    /// midnight, or the moment at which the clock leaps over that.
+    /// The first second of a local day, which is numbered from 1970-01-01: its midnight, or the transition that
+    /// skips it.
     pub(crate) fn midnight(&self, day: i64) -> i64 {
         let wanted = day * SECONDS_PER_DAY;
         let offsets = [
@@ -95,23 +95,23 @@ impl TzRule {
         let [min, max] = offsets
             .iter()
             .fold([offsets[0]; 2], |[min, max], offset| [min.min(*offset), max.max(*offset)]);
-        let is_there = |at| at + self.offset_at(at) >= wanted;
-        // Before `early` no clock of this zone is there, and at `late` each is. Between the two,
-        // the clock arrives at most once, unless it was there from the beginning.
+        let has_arrived = |at| at + self.offset_at(at) >= wanted;
+        // Before `early` no offset of this zone reaches the day, and at `late` every one does. Between the two,
+        // local time arrives at most once, unless it is there from the beginning.
         let (mut early, mut late) = (wanted - max, wanted - min);
-        if is_there(early) {
+        if has_arrived(early) {
             return early;
         }
         while late - early > 1 {
             let middle = early + (late - early) / 2;
-            if is_there(middle) { late = middle } else { early = middle }
+            if has_arrived(middle) { late = middle } else { early = middle }
         }
         late
     }
 }
 
 impl Transition {
-    /// Reads "3.2.0/120", as in POSIX: month, week, weekday (0: Sunday); then minutes.
+    /// Parses "3.2.0/120" as in POSIX: month, week, and weekday (0: Sunday), then minutes.
     fn parse(word: &str) -> Option<Self> {
         let (date, time) = word.split_once('/')?;
         let mut parts = date.split('.').map(|part| part.parse().ok());
@@ -119,21 +119,21 @@ impl Transition {
         Some(Self { month: part()?, week: part()?, weekday: part()?, time: parse_minutes(time)? })
     }
 
-    /// What the clock shows when it is changed in a year, in seconds from 1970-01-01 on that clock.
+    /// The local time of the transition in a year, in seconds since 1970-01-01 local time.
     fn local_seconds(self, year: i64) -> i64 {
         let first = CivilDate { year, month: i64::from(self.month), day: 1 }.day_number();
         // 1970-01-01 was a Thursday, the fourth day after a Sunday.
         let ahead = (i64::from(self.weekday) - first - 4).rem_euclid(7);
         let mut day = first + ahead + 7 * (i64::from(self.week) - 1);
         if CivilDate::from_day_number(day).month != i64::from(self.month) {
-            // There is no fifth of this weekday: the last one is the fourth.
+            // The month has no fifth of this weekday, so the fourth is the last.
             day -= 7;
         }
         day * SECONDS_PER_DAY + i64::from(self.time)
     }
 }
 
-/// Reads minutes as seconds.
+/// Parses minutes into seconds.
 fn parse_minutes(word: &str) -> Option<i32> {
     word.parse::<i32>().ok()?.checked_mul(60)
 }

@@ -1,42 +1,42 @@
 //! Calendar days and months in a time zone, for limits such as "20 requests a day, Asia/Shanghai".
 //!
-//! `zones.txt` has the rule that each zone of the time zone database keeps from the day it names
-//! on, with today's aliases. It is written by `zones.py`, whose first lines say how; the tests
-//! compare it with Python's reading of the same database (`days.py`).
+//! `zones.txt` contains the rule of each zone in the IANA database, valid from the day in its first line,
+//! with the current aliases. `zones.py` generates it; its first lines describe how. The tests compare it with
+//! Python's reading of the same database (`days.py`).
 //!
-//! This module formats no dates, knows no abbreviations and no history: for a moment before the
-//! table's day it applies today's rule. A rule repeats every year, and so cannot say everything:
+//! This module formats no dates and has no abbreviations and no history: before the table's day it applies
+//! the current rule. A rule repeats every year, so there are exceptions:
 //!
-//! - America/Havana stays on summer time in the winter of 2026. Its row has one offset until a
-//!   moment, and the rule from then on; the same serves where a rule is announced before it acts.
-//! - Asia/Gaza and Asia/Hebron leave summer time during Ramadan, which the database foretells from
-//!   October 2036 on. The table has their rule without it: for those weeks, days are an hour off.
-//! - Africa/Casablanca and Africa/El_Aaiun did the same until September 2026 and are on UTC all
-//!   year since. Should that come back, `zones.py` says so.
+//! - America/Havana stays on daylight saving time in the winter of 2026. Its row has one offset until a given
+//!   second, and the rule from then on. The same form fits a rule that is announced early.
+//! - Asia/Gaza and Asia/Hebron leave daylight saving time during Ramadan, which the database predicts from
+//!   October 2036 on. The table omits this: in those weeks, days are an hour off.
+//! - Africa/Casablanca and Africa/El_Aaiun did the same until September 2026, and use UTC since. If that
+//!   returns, `zones.py` reports it.
 
 use crate::date::{CivilDate, SECONDS_PER_DAY};
 use crate::timestamp::Timestamp;
 use crate::tz_rule::TzRule;
 
-/// Rows of one rule, each followed by the names of the zones that keep it, one a line. Names are
-/// whole, since they are handed out as they are; the bundle's compression takes their likeness out.
+/// Rules, each followed by the names of its zones, one a line. Names are complete, since callers receive them
+/// unchanged; the bundle's compression removes their common parts.
 const ZONE_TABLE: &str = include_str!("zone/zones.txt");
 
-/// A time zone, of which only its clock is kept: names whose clocks agree from now on are equal.
+/// A time zone without its name: zones with the same rule are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Zone(TzRule);
 
-/// A stretch of time: from `start` up to and without `end`.
+/// A half-open range of time: `start` is included, `end` is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeRange {
-    /// The first moment within.
+    /// The first millisecond in the range.
     pub start: Timestamp,
-    /// The first moment behind.
+    /// The first millisecond after the range.
     pub end: Timestamp,
 }
 
 impl TimeRange {
-    /// From one second since the epoch to another. What is before the epoch is taken for the epoch.
+    /// Makes a range from seconds since the epoch. Clamps to the epoch.
     fn new(start: i64, end: i64) -> Self {
         let moment = |seconds: i64| {
             let seconds = u64::try_from(seconds).unwrap_or(0);
@@ -50,7 +50,7 @@ impl Zone {
     /// Coordinated Universal Time: every day has 24 hours.
     pub const UTC: Self = Self(TzRule::UTC);
 
-    /// Finds a zone by its IANA name, aliases such as "Asia/Calcutta" included. Case counts.
+    /// Finds a zone by its IANA name, aliases such as "Asia/Calcutta" included. Case-sensitive.
     pub fn lookup(name: &str) -> Option<Self> {
         let mut rule = "";
         for line in ZONE_TABLE.lines() {
@@ -63,15 +63,15 @@ impl Zone {
         None
     }
 
-    /// The calendar day that `now` is in: 24 hours, or fewer or more where the clock is changed.
-    /// Where midnight is skipped, a day begins at the first moment of its date; where it is struck
-    /// twice, at the first stroke, so that days never mix.
+    /// The calendar day that contains `now`: 24 hours, or fewer or more with a transition. If midnight is
+    /// skipped, a day begins at the first second of its date. If midnight occurs twice, the first one counts, so
+    /// that days never overlap.
     pub fn day(self, now: Timestamp) -> TimeRange {
         let day = self.day_number(now);
         TimeRange::new(self.0.midnight(day), self.0.midnight(day + 1))
     }
 
-    /// The calendar month that `now` is in: exactly its days.
+    /// The calendar month that contains `now`: exactly its days.
     pub fn month(self, now: Timestamp) -> TimeRange {
         let CivilDate { year, month, .. } = CivilDate::from_day_number(self.day_number(now));
         let (next_year, next) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
@@ -79,11 +79,11 @@ impl Zone {
         TimeRange::new(first(year, month), first(next_year, next))
     }
 
-    /// The number of the day that `now` is in, counted from 1970-01-01.
+    /// The number of the local day that contains `now`, counted from 1970-01-01.
     fn day_number(self, now: Timestamp) -> i64 {
         let at = (now.as_millis() / 1_000).cast_signed();
         let day = (at + self.0.offset_at(at)).div_euclid(SECONDS_PER_DAY);
-        // The clock may show yesterday again when today has begun.
+        // Local time may return to the previous date after a day has begun.
         if self.0.midnight(day + 1) <= at { day + 1 } else { day }
     }
 }
@@ -93,7 +93,7 @@ pub fn zone_names() -> impl Iterator<Item = &'static str> {
     ZONE_TABLE.lines().filter(|line| is_zone_name(line))
 }
 
-/// Whether a line of the table is a name: rules begin with a sign, the heading with a hash.
+/// Whether a line of the table is a name. Rules begin with a sign, the heading with a hash.
 fn is_zone_name(line: &str) -> bool {
     line.starts_with(|first: char| first.is_ascii_uppercase())
 }

@@ -1,37 +1,61 @@
-//! Who else may vouch for a caller: issuers of JSON Web Tokens, and operators of the admin plane.
+//! Authentication as parsed: key sources, issuers of JSON Web Tokens, and operators of the admin API.
 
 use std::time::Duration;
 
-use http::Uri;
+use http::{HeaderName, Uri};
 use secret::KeyDigest;
+
+use super::ip_access::IpAccessList;
+
+/// `[auth]`
+#[derive(Debug)]
+pub struct Auth {
+    /// If false, a caller without a key is the consumer `anonymous`.
+    pub required: bool,
+    /// Places to look for a key, in this order. The first place that holds one decides.
+    pub sources: Vec<KeySource>,
+    /// IP access for every caller.
+    pub ip_access: IpAccessList,
+    /// Issuers of JSON Web Tokens.
+    pub issuers: Vec<Issuer>,
+}
+
+/// A place in a request that may hold the caller's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// `Authorization: Bearer …`
+    Bearer,
+    /// A header that holds the key and nothing else.
+    Header(HeaderName),
+}
 
 /// `[[auth.jwt]]`: an issuer of JSON Web Tokens (RFC 7519).
 #[derive(Debug)]
 pub struct Issuer {
-    /// What `iss` must say.
+    /// The required value of `iss`.
     pub issuer: String,
-    /// What `aud` must name, one of these; empty: not looked at.
+    /// `aud` must contain one of these. Empty if `aud` is not checked.
     pub audiences: Vec<String>,
-    /// What it signs with.
+    /// Keys that verify the issuer's signatures.
     pub keys: IssuerKeys,
     /// The path of the claim that names the consumer.
     pub consumer_claim: String,
     /// The path of the claim that names the group.
     pub group_claim: Option<String>,
-    /// How far apart the clocks may be.
+    /// The greatest accepted difference between the issuer's clock and the host's.
     pub skew: Duration,
 }
 
-/// What an issuer signs with.
+/// Keys that verify an issuer's signatures.
 #[derive(Debug)]
 pub enum IssuerKeys {
-    /// Known beforehand: a shared secret (HS256), or public keys (RS256, ES256).
+    /// Configured: a shared secret (HS256), or public keys (RS256, ES256).
     Inline(jwt::KeySet),
-    /// A JWKS document (RFC 7517) behind a URL, kept for a while.
+    /// A JWKS document (RFC 7517) behind a URL.
     Url {
-        /// Where it is.
+        /// The document's address.
         url: Uri,
-        /// For how long it is kept.
+        /// The time for which a fetched document is used.
         keep: Duration,
     },
 }
@@ -43,17 +67,17 @@ pub struct Operator {
     pub name: String,
     /// The digest of the token.
     pub token: KeyDigest,
-    /// What it may do.
+    /// The operator's rights.
     pub role: Role,
 }
 
-/// What an operator may do.
+/// An operator's rights; each role includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Look at everything.
+    /// Reads everything.
     Viewer,
-    /// Change consumers, keys and balances too.
+    /// Changes consumers, keys, and balances.
     Editor,
-    /// Change the configuration too.
+    /// Changes the configuration.
     Owner,
 }

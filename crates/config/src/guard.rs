@@ -1,4 +1,4 @@
-//! Guards as parsed: what is checked, by whom, and what follows.
+//! Guards as parsed: kinds, scopes, and block responses.
 
 use std::time::Duration;
 
@@ -6,85 +6,85 @@ use guards::settings::{Aliyun, JudgeFormat, Pii, PiiAction};
 use guards::{Level, WordList};
 use http::StatusCode;
 
+use super::index::{ProviderIndex, RouteIndex};
 use super::limit::{OnError, ValuePattern};
-use super::model::{Config, ProviderIndex, RouteIndex};
 
 /// `[[guards]]`
 #[derive(Debug)]
 pub struct Guard {
-    /// Its name in records, metrics and the audit.
+    /// Its name in records, metrics, and the verdict log.
     pub id: String,
-    /// Who checks, and by what.
+    /// The detector and its settings.
     pub kind: GuardKind,
-    /// The routes that it watches; `None` means all.
+    /// The routes that it checks. `None` for all.
     pub routes: Option<Vec<RouteIndex>>,
-    /// Whether it looks at requests.
+    /// Whether it checks requests.
     pub request: bool,
-    /// Whether it looks at answers.
+    /// Whether it checks answers.
     pub response: bool,
-    /// How much of a request it looks at.
+    /// The part of a request that it checks.
     pub scope: GuardScope,
-    /// The least risk that blocks, where the service speaks of levels; `None`: no level blocks.
+    /// The lowest risk level that blocks, for services that return levels. `None` if no level blocks.
     pub block_at: Option<Level>,
-    /// What a blocked caller gets.
+    /// The block response.
     pub on_block: OnBlock,
-    /// What happens where the check fails.
+    /// Behavior if the check fails.
     pub on_error: OnError,
-    /// How long one check may take.
+    /// Timeout of one check.
     pub timeout: Duration,
-    /// Characters of a stream that are held back until they are checked together.
+    /// Characters of a stream to hold back and check together.
     pub window: usize,
-    /// How long text of a stream waits for others before it is checked alone.
+    /// The longest wait for more text of a stream before a check.
     pub delay: Duration,
-    /// How many characters of what was not passed are kept with the verdict; 0: none.
+    /// Characters of rejected text to store with the verdict. 0 for none.
     pub keep: usize,
-    /// Otherwise for some; the first that fits decides.
+    /// Exceptions for some callers. The first match decides.
     pub overrides: Vec<Override>,
 }
 
-/// How much of a request is looked at.
+/// The part of a request that a guard checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GuardScope {
-    /// The last message of the user.
+    /// The user's last message.
     Last,
     /// Every message after the model's last one.
     New,
-    /// Everything, the system's prompt too.
+    /// Every message, the system prompt included.
     All,
 }
 
-/// A guard's other ways for some consumers or groups.
+/// A guard's exception for some consumers or groups.
 #[derive(Debug)]
 pub struct Override {
-    /// Consumers that it is for (exact, `*`, `prefix*` as an expression, `~regex`).
+    /// Consumers that it covers (exact, `*`, `prefix*` as an expression, `~regex`).
     pub consumers: Vec<ValuePattern>,
-    /// Groups that it is for.
+    /// Groups that it covers.
     pub groups: Vec<ValuePattern>,
-    /// They are not checked at all.
+    /// Whether the guard skips these callers.
     pub off: bool,
-    /// The least risk that blocks; `None`: as the guard says.
+    /// The lowest risk level that blocks. `None` for the guard's own.
     pub block_at: Option<Level>,
-    /// The service for requests; `None`: as the guard says.
+    /// The service for requests. `None` for the guard's own.
     pub request_service: Option<String>,
-    /// The service for answers; `None`: as the guard says.
+    /// The service for answers. `None` for the guard's own.
     pub response_service: Option<String>,
 }
 
-/// What a blocked caller gets.
+/// The block response: the answer to a caller whose request or answer was blocked.
 #[derive(Debug)]
 pub struct OnBlock {
-    /// The status.
+    /// The HTTP status.
     pub status: StatusCode,
     /// The assistant's message.
     pub message: String,
-    /// In what shape.
+    /// The format of the body.
     pub format: BlockFormat,
 }
 
-/// The shape of a blocked reply.
+/// The format of a block response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BlockFormat {
-    /// The assistant says the message.
+    /// A completion with the message.
     #[default]
     Message,
     /// The same, with the details under `choices[0].x_serin_guard`.
@@ -93,23 +93,23 @@ pub enum BlockFormat {
     Error,
 }
 
-/// Who checks.
+/// A guard's detector and its settings.
 #[derive(Debug)]
 pub enum GuardKind {
     /// Alibaba Cloud's content safety.
     Aliyun(Box<Aliyun>),
     /// `/v1/moderations` of a provider.
     Moderation(Moderation),
-    /// A model as judge.
+    /// A model as a judge.
     Judge(Judge),
-    /// A list of what may not be said.
+    /// A word list.
     Words(Words),
     /// Personal data and secrets.
     Pii(Pii),
 }
 
 impl GuardKind {
-    /// Whether what it says comes from elsewhere, in time and for money.
+    /// Whether a check calls a service, which takes time and costs money.
     pub fn calls_service(&self) -> bool {
         match self {
             Self::Aliyun(_) | Self::Moderation(_) | Self::Judge(_) => true,
@@ -117,7 +117,7 @@ impl GuardKind {
         }
     }
 
-    /// Whether it puts something else in the place of what it finds.
+    /// Whether it replaces findings instead of blocking.
     pub fn masks(&self) -> bool {
         match self {
             Self::Aliyun(aliyun) => aliyun.mask,
@@ -130,40 +130,31 @@ impl GuardKind {
 /// `kind = "openai-moderation"`
 #[derive(Debug)]
 pub struct Moderation {
-    /// Who offers `/v1/moderations`.
+    /// The provider of `/v1/moderations`.
     pub provider: ProviderIndex,
-    /// The model; the provider's own choice unless said.
+    /// The model. `None` for the provider's default.
     pub model: Option<String>,
-    /// The least score that blocks, by category, in thousandths; categories that are not named block
-    /// where the provider flags them.
+    /// The lowest score that blocks, by category, in thousandths. Any other category blocks if the provider
+    /// flags it.
     pub thresholds: Vec<(String, u16)>,
 }
 
 /// `kind = "llm"`
 #[derive(Debug)]
 pub struct Judge {
-    /// Who runs the model.
+    /// The provider of the model.
     pub provider: ProviderIndex,
-    /// The model.
+    /// The model's name.
     pub model: String,
-    /// How it speaks.
+    /// The format of its prompt and verdict.
     pub format: JudgeFormat,
 }
 
 /// `kind = "words"`
 #[derive(Debug)]
 pub struct Words {
-    /// Those of the configuration.
+    /// The words in the configuration.
     pub inline_words: WordList,
-    /// The name of a list that is kept in the store.
+    /// The name of a list in the store.
     pub stored_list: Option<String>,
-}
-
-impl Config {
-    /// The guards that watch a route, in the order of the document, with their positions.
-    pub fn guards_for(&self, route: RouteIndex) -> impl Iterator<Item = (usize, &Guard)> {
-        let watches =
-            move |guard: &Guard| guard.routes.as_ref().is_none_or(|routes| routes.contains(&route));
-        self.guards.iter().enumerate().filter(move |(_, guard)| watches(guard))
-    }
 }

@@ -1,4 +1,4 @@
-//! Blocks of addresses (CIDR, RFC 4632 and RFC 4291, 2.3).
+//! IP access lists and CIDR blocks (RFC 4632; RFC 4291, 2.3).
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
@@ -11,8 +11,8 @@ pub struct CidrBlock {
 }
 
 impl CidrBlock {
-    /// Whether an address lies within. An IPv4 address written in IPv6 (`::ffff:10.0.0.1`) is the
-    /// IPv4 address that it stands for, since a host's socket decides which of the two it shows.
+    /// Whether the block contains an address. An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) counts as IPv4,
+    /// since it depends on a host's socket which of the two it reports.
     pub fn contains(&self, address: IpAddr) -> bool {
         to_bits(address) & self.mask == self.network
     }
@@ -30,7 +30,7 @@ impl FromStr for CidrBlock {
         let most = if address.is_ipv4() { 32 } else { 128 };
         let length = match length {
             None => most,
-            // `parse` takes a "+", which no block has.
+            // `parse` accepts a "+", which CIDR does not.
             Some(length) if length.bytes().all(|byte| byte.is_ascii_digit()) => {
                 length.parse::<u32>().ok().filter(|length| *length <= most).ok_or(InvalidCidr)?
             }
@@ -41,7 +41,7 @@ impl FromStr for CidrBlock {
     }
 }
 
-/// A text that is neither an address nor a block.
+/// The text is neither an address nor a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidCidr;
 
@@ -53,18 +53,18 @@ fn to_bits(address: IpAddr) -> u128 {
     .to_bits()
 }
 
-/// Which addresses may call.
+/// Allowed and denied IP addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IpAccessList {
-    /// Those that may; empty means all.
+    /// Allowed blocks. Empty for all.
     pub allow: Vec<CidrBlock>,
-    /// Those that may not, whatever `allow` says.
+    /// Denied blocks; they override `allow`.
     pub deny: Vec<CidrBlock>,
 }
 
 impl IpAccessList {
-    /// Whether a caller at this address may call. Where a list is kept, an address that the host
-    /// does not know is none that is allowed.
+    /// Whether a caller from this address is allowed. An unknown address is denied unless both lists are
+    /// empty.
     pub fn allows(&self, address: Option<IpAddr>) -> bool {
         match address {
             Some(address) => {
@@ -77,7 +77,7 @@ impl IpAccessList {
     }
 }
 
-/// The address in its shortest form, IPv4 where it is one.
+/// Converts an IPv4-mapped IPv6 address to IPv4; returns any other unchanged.
 pub fn to_canonical(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks() {
+    fn cidr_block_contains_only_its_addresses() {
         assert_contains("10.0.0.0/8", "10.255.0.1", true);
         assert_contains("10.0.0.0/8", "11.0.0.1", false);
         assert_contains("10.1.2.3/8", "10.9.9.9", true);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_denied_stays_denied() {
+    fn ip_access_denied_address_overrides_allow() {
         let blocks = |texts: &[&str]| {
             texts.iter().map(|text| text.parse().expect("a block")).collect::<Vec<CidrBlock>>()
         };

@@ -1,54 +1,69 @@
 //! The configuration: from a document to types that cannot be wrong.
 //!
-//! `raw` mirrors the document, `parse` turns it into the types of `parsed` or says everything that
-//! is wrong with it. Edges read JSON; TOML, the schema and positions in a text belong to people's
-//! machines (feature `author`). Nothing here reads a file or an environment.
+//! `raw` mirrors the document. `parse` turns it into a [`Config`], or returns every problem. Edges read
+//! JSON. TOML, the schema, and positions in a text are for tools (feature `author`). Only the build helper
+//! of that feature reads a file, and nothing reads an environment.
 
 mod auth;
 #[cfg(feature = "author")]
 pub mod author;
 mod cache;
+mod consumer;
 mod guard;
+mod history;
+mod index;
 mod ip_access;
 mod limit;
 mod model;
+mod model_index;
+mod observe;
 mod parse;
 mod permission;
+mod price;
 mod problem;
 mod provider;
 mod raw;
+mod route;
+mod server;
 #[cfg(all(test, feature = "author"))]
 mod tests;
 
-pub use auth::{Issuer, IssuerKeys, Operator, Role};
-pub use cache::{Cache, CacheScope, History, Observe, Otlp, SessionSource};
+pub use auth::{Auth, Issuer, IssuerKeys, KeySource, Operator, Role};
+pub use cache::{Cache, CacheScope};
+pub use consumer::{Consumer, Group};
 pub use guard::{
     BlockFormat, Guard, GuardKind, GuardScope, Judge, Moderation, OnBlock, Override, Words,
 };
+pub use history::{History, SessionSource};
+pub use index::{ConsumerIndex, ProviderIndex, RouteIndex};
 pub use ip_access::{CidrBlock, IpAccessList, to_canonical};
-pub use limit::{By, Limit, Measure, OnError, Period, Price, Quota, ValuePattern};
-pub use model::{
-    Auth, Balance, Config, Consumer, ConsumerIndex, FallbackOn, Group, Health, Hedge, KeySource,
-    ModelIndex, ModelPattern, Origins, Prices, Provider, ProviderIndex, Retries, Route, RouteIndex,
-    Server, Sticky, Target, Targets, Timeouts, WeightedTarget,
-};
+pub use limit::{By, Limit, Measure, OnError, Period, Quota, ValuePattern};
+pub use model::Config;
+pub use model_index::{ModelIndex, ModelPattern};
+pub use observe::{Observe, Otlp};
 pub use parse::expected_id_format;
 pub use permission::{Parameter, ParameterRule, Permissions};
+pub use price::{Price, Prices};
 pub use problem::{Problem, Problems};
-pub use provider::{Authentication, Paths};
+pub use provider::{Authentication, Paths, Provider};
+pub use route::{
+    Balance, FallbackOn, Health, Hedge, Retries, Route, Sticky, Target, Targets, Timeouts,
+    WeightedTarget,
+};
+pub use server::{Origins, Server};
 
 use secret::Secret;
 use sha2::{Digest, Sha256};
 
 /// The secret under which issued keys are hashed.
 pub const KEY_PEPPER: &str = "KEY_PEPPER";
-/// The secret that the owner of the admin API presents.
+/// The secret token of the admin API's owner.
 pub const ADMIN_TOKEN: &str = "ADMIN_TOKEN";
-/// The secrets that no document may name.
+/// The gateway's own secrets, which no document may name.
 pub const RESERVED_SECRETS: [&str; 2] = [KEY_PEPPER, ADMIN_TOKEN];
 
-/// The names of the secrets that a document in JSON mentions and of those that no document names, since
-/// hosts fetch them by name. It may name too many, when text merely looks like a reference.
+/// The names of the reserved secrets and of those that a JSON document mentions, since hosts fetch secrets
+/// by name. The list may be too long: any text that looks like a reference counts.
 pub fn secret_names(document: &str) -> Vec<String> {
     let mut names: Vec<String> = RESERVED_SECRETS.map(str::to_owned).into();
     for rest in document.split("\"secret:").skip(1) {
@@ -61,19 +76,18 @@ pub fn secret_names(document: &str) -> Vec<String> {
     names
 }
 
-/// Finds a secret by the name that a document gives it.
+/// Finds a secret by its name in a document.
 pub type SecretLookup<'a> = dyn Fn(&str) -> Option<Secret> + 'a;
 
 impl Config {
-    /// Reads a consumer as the admin API takes it, a JSON object without `keys`, by the routes of
-    /// this configuration. Paths of problems begin at the consumer: `params.temperature`.
+    /// Parses a consumer of the admin API, a JSON object without `keys`, against the routes of this
+    /// configuration. Paths of problems begin at the consumer: `params.temperature`.
     pub fn parse_consumer(&self, document: &[u8]) -> Result<Consumer, Problems> {
         let raw: raw::Consumer = json::from_bytes(document).map_err(Problems::from_json)?;
         parse::parse_consumer(&raw, self)
     }
 
-    /// Reads a JSON document. What does not validate changes nothing: all problems or a whole
-    /// configuration.
+    /// Parses a JSON document, and returns a whole configuration or all problems.
     pub fn from_json(document: &str, secrets: &SecretLookup<'_>) -> Result<Self, Problems> {
         let raw: raw::Document = json::from_text(document).map_err(Problems::from_json)?;
         let config = parse::parse_document(&raw, secrets)?;

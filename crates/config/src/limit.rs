@@ -1,4 +1,4 @@
-//! Limits as parsed: what is counted, for whom, in which time.
+//! Limits as parsed: quotas, their accounts, and the values that they cover.
 
 use std::net::IpAddr;
 
@@ -6,47 +6,46 @@ use civil_time::zone::Zone;
 use http::HeaderName;
 use regex_lite::Regex;
 
+use super::index::RouteIndex;
 use super::ip_access::CidrBlock;
-use super::model::RouteIndex;
 
 /// `[[limits]]`
 #[derive(Debug)]
 pub struct Limit {
     /// Its name in records, metrics and the admin API.
     pub id: String,
-    /// The routes it applies to; `None` means all.
+    /// The routes it applies to. `None` for all.
     pub routes: Option<Vec<RouteIndex>>,
-    /// The groups it applies to; `None` means all callers, those without a group too.
+    /// The groups it applies to. `None` for all callers, those without a group included.
     pub groups: Option<Vec<String>>,
-    /// What each balance belongs to.
+    /// The value that selects the account.
     pub by: By,
-    /// The values it covers; empty means all.
+    /// The values of `by` that it covers. Empty for all.
     pub keys: Vec<ValuePattern>,
-    /// What is counted, one quota for each measure; never empty.
+    /// One quota for each measure; never empty.
     pub quotas: Vec<Quota>,
-    /// Whether the answer's length is capped to what is left.
+    /// Whether the answer's length is capped to the remaining quota.
     pub hard: bool,
-    /// Whether a gateway may take slices in advance, and admit from them without a call.
+    /// Whether an isolate may lease slices of the quota, and admit from them without a call to the ledger.
     pub lease: bool,
-    /// What happens where the ledger cannot be reached.
+    /// Behavior while the ledger is unavailable.
     pub on_error: OnError,
-    /// Output tokens that are reserved for a request that names no maximum.
+    /// Output tokens to reserve for a request without a maximum.
     pub default_output: u64,
-    /// The limits with the same home are kept in one place, whatever they are kept by; `None`: one
-    /// place for each value of `by`.
+    /// The book that this limit shares with others. `None` for one book per value of `by`.
     pub colocation_group: Option<String>,
 }
 
-/// What each balance of a limit belongs to.
+/// The value that selects one of a limit's accounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum By {
-    /// One balance for everybody.
+    /// One account for all callers.
     All,
-    /// The consumer; callers without a key are one together.
+    /// The consumer. Callers without a key share one account.
     Consumer,
     /// The consumer's group. A consumer without one is not covered.
     Group,
-    /// The caller's address.
+    /// The caller's IP address.
     Address,
     /// A header's value. A request without it is not covered.
     Header(HeaderName),
@@ -56,21 +55,21 @@ pub enum By {
     Cookie(String),
 }
 
-/// A value, or values, that a limit covers.
+/// A pattern of the values that a limit covers.
 #[derive(Clone, Debug)]
 pub enum ValuePattern {
     /// Every value, written `*`.
     Any,
-    /// This one.
+    /// This value.
     Exact(String),
-    /// Those that an expression matches anywhere, written `~regex`.
+    /// Every value in which the expression matches anywhere, written `~regex`.
     Regex(Regex),
-    /// Those addresses.
+    /// The addresses of a block.
     Block(CidrBlock),
 }
 
 impl ValuePattern {
-    /// Whether a value is meant.
+    /// Whether the limit covers a value.
     pub fn matches(&self, value: &str) -> bool {
         match self {
             Self::Any => true,
@@ -83,21 +82,21 @@ impl ValuePattern {
     }
 }
 
-/// So many in such a time.
+/// The most of one measure in one period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// What is counted.
+    /// The measure.
     pub measure: Measure,
-    /// How many: tokens, requests, or billionths of a USD. Above zero.
+    /// The maximum in tokens, requests, or billionths of a USD. Above zero.
     pub max: u64,
-    /// In which time.
+    /// The period.
     pub per: Period,
 }
 
-/// What a quota counts.
+/// The unit that a quota counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Measure {
-    /// Tokens of prompt and answer.
+    /// Tokens of the prompt and of the answer.
     Tokens,
     /// Requests.
     Requests,
@@ -116,7 +115,7 @@ impl Measure {
     }
 }
 
-/// The time that a quota is for.
+/// The period of a quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Period {
     /// Any 1,000 ms.
@@ -125,32 +124,20 @@ pub enum Period {
     Minute,
     /// Any 60 minutes.
     Hour,
-    /// A day of the calendar.
+    /// A calendar day.
     Day(Zone),
-    /// A month of the calendar.
+    /// A calendar month.
     Month(Zone),
-    /// For ever: a balance.
+    /// Forever: a balance that does not renew.
     Total,
 }
 
-/// What happens where the ledger cannot be reached.
+/// Behavior while the ledger is unavailable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
-    /// This gateway counts by itself, and the record says so.
+    /// The isolate counts alone, and the record notes it.
     #[default]
     Open,
     /// The request is refused with 503.
     Closed,
-}
-
-/// `[[prices]]`: what a model costs, in billionths of a USD for a thousand tokens. (USD for a million
-/// tokens, as price lists have it, times 10⁶.)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Price {
-    /// A thousand tokens of the prompt.
-    pub input: u64,
-    /// A thousand tokens of the prompt that came from the provider's cache.
-    pub cached: u64,
-    /// A thousand tokens of the answer.
-    pub output: u64,
 }

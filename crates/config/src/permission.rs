@@ -1,42 +1,42 @@
-//! What a caller may use and ask for, as parsed.
+//! Permissions of consumers and groups as parsed.
 
 use serde_json::Value;
 
+use super::index::RouteIndex;
 use super::ip_access::IpAccessList;
-use super::model::RouteIndex;
 
-/// What a consumer, or every consumer of a group, may do. The default is everything.
+/// Permissions of a consumer, or of every consumer of a group. The default allows everything.
 #[derive(Clone, Debug, Default)]
 pub struct Permissions {
-    /// The routes; `None` means all.
+    /// The routes that may be used. `None` for all.
     pub routes: Option<Vec<RouteIndex>>,
-    /// Bounds on parameters, and those that may not be sent.
+    /// Bounds on parameters, and forbidden parameters.
     pub parameters: Vec<Parameter>,
-    /// From where it may call.
+    /// Addresses that may call.
     pub ip_access: IpAccessList,
 }
 
-/// What a request may say in one of its fields.
+/// The rule for one field of a request.
 #[derive(Clone, Debug)]
 pub struct Parameter {
     /// The path to the field: `temperature`, `response_format.type`.
     pub path: String,
-    /// What is allowed there. A request without the field is always allowed.
+    /// The rule. A request without the field is always allowed.
     pub rule: ParameterRule,
 }
 
-/// What is allowed in a field.
+/// The values that a field may have.
 #[derive(Clone, Debug)]
 pub enum ParameterRule {
     /// Numbers within these bounds, the bounds included.
     Range {
-        /// The least.
+        /// The least number.
         min: Option<f64>,
-        /// The most.
+        /// The greatest number.
         max: Option<f64>,
     },
     /// One of these values; of an array, only these.
     Allow(Vec<Value>),
-    /// Nothing: the field may not be there.
+    /// The field must be absent.
     Forbid,
 }

@@ -1,22 +1,22 @@
-//! What is wrong with a document: where, what was found, what was expected.
+//! Problems of a document: the path, the found value, and the expected one.
 //!
 //! A problem never repeats a value that may be a secret written in the wrong place.
 
 use std::fmt;
 
-/// One thing that is wrong.
+/// One problem of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where in the document: `routes[0].targets[1].provider`, or `line 3, column 5` where the text
-    /// itself is broken. Empty: the document as a whole.
+    /// The path in the document: `routes[0].targets[1].provider`, or `line 3, column 5` if the syntax is
+    /// broken. Empty for the document as a whole.
     pub path: String,
-    /// What stands there.
+    /// The found value.
     pub found: String,
-    /// What may stand there.
+    /// The expected value.
     pub expected: String,
 }
 
-/// Everything that is wrong with a document.
+/// All problems of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(pub(super) Vec<Problem>);
 
@@ -26,9 +26,9 @@ impl Problems {
         self.0.iter()
     }
 
-    /// Tells what serde found wrong with the shape of a JSON document.
+    /// Converts serde's error about a JSON document.
     pub fn from_json(error: serde_json::Error) -> Self {
-        // serde_json stands before the first character until it has taken it.
+        // serde_json reports column 0 before it reads the first character.
         let position = line_path(error.line(), error.column().max(1));
         let message = error.to_string();
         // serde_json ends its messages with the position, which is the path here.
@@ -38,7 +38,7 @@ impl Problems {
     }
 }
 
-/// The path of a problem that only the text knows the place of. Both numbers begin at 1.
+/// The path of a syntax error. Both numbers begin at 1.
 pub(super) fn line_path(line: usize, column: usize) -> String {
     format!("line {line}, column {column}")
 }
@@ -59,8 +59,8 @@ impl<'a> IntoIterator for &'a Problems {
 }
 
 impl Problem {
-    /// Takes serde's message apart. Strings and values of a wrong type are not repeated: a key that
-    /// was written in the wrong place would end up in a log.
+    /// Splits serde's message. Strings and values of a wrong type are not repeated: they may be a misplaced key,
+    /// which would end up in a log.
     pub(super) fn from_serde(path: String, message: &str, syntax: &str) -> Self {
         let (found, expected) = if let Some(field) = message.strip_prefix("missing field ") {
             (format!("no field {field}"), format!("the field {field}"))
@@ -99,8 +99,7 @@ fn found_in_message(message: &str) -> String {
     }
 }
 
-/// serde names the alternatives in backticks, so that the nearest of them can be proposed. Its names
-/// for Rust's types mean little to somebody who writes a document.
+/// Translates serde's names of Rust types, and proposes the nearest of the alternatives in backticks.
 fn expected_in_message(found: &str, expected: &str) -> String {
     if let Some(field) = found.strip_prefix("unknown field ") {
         let alternatives = expected.split('`').skip(1).step_by(2);
@@ -117,13 +116,13 @@ fn expected_in_message(found: &str, expected: &str) -> String {
     .to_owned()
 }
 
-/// Adds "did you mean …?" to what is expected, where a name is close to what was found.
+/// Appends "did you mean …?" to `expected` if a name is close to `found`.
 pub(super) fn with_hint<'n>(
     expected: &str,
     found: &str,
     names: impl Iterator<Item = &'n str>,
 ) -> String {
-    // One slip in three letters, and never all of a name.
+    // One typo in three letters, and never a whole name.
     let allowed = found.len().div_ceil(3).min(3).min(found.len().saturating_sub(1));
     let nearest = names
         .filter(|name| name.len().abs_diff(found.len()) <= allowed)
@@ -136,7 +135,7 @@ pub(super) fn with_hint<'n>(
     }
 }
 
-/// How many bytes must be inserted, removed or replaced to turn one name into the other.
+/// The number of bytes to insert, remove, or replace that turns one name into the other.
 fn edit_distance(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (line, a) in from.bytes().enumerate() {
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_come_apart_and_keep_no_value_that_may_be_secret() {
+    fn problem_from_serde_message_omits_values_that_may_be_secret() {
         assert_problem("missing field `id`", "no field `id`", "the field `id`");
         assert_problem(
             "unknown field `keyz`, expected one of `id`, `keys`",
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_near_name_is_proposed() {
+    fn hint_proposes_only_a_near_name() {
         let names = || ["openai", "deepseek", "local"].into_iter();
         assert_eq!(with_hint("a name", "opnai", names()), "a name (did you mean openai?)");
         assert_eq!(with_hint("a name", "anthropic", names()), "a name");

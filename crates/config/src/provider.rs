@@ -1,14 +1,52 @@
-//! The providers that come built in, as data: where they are, how a key is presented, what they offer.
+//! Providers as parsed, and the table of built-in kinds: base URL, authentication, and endpoints.
 //!
-//! All of them speak OpenAI's formats at these paths, so no body is translated here. Hosts and paths
-//! follow Higress' table (reference, section 1.4) and the providers' own pages where they differ.
+//! All kinds use OpenAI's formats at these paths, so no body is translated here. Hosts and paths follow
+//! Higress's table, and the providers' own documentation where it differs.
 
 use std::borrow::Cow;
 
-use http::HeaderName;
+use http::{HeaderName, Uri};
 use openai::{Endpoint, OutputField};
+use secret::Secret;
 
-/// How a key is presented to a provider.
+/// `[[providers]]`
+#[derive(Debug)]
+pub struct Provider {
+    /// Its name in routes, records, and `x-serin-target`.
+    pub id: String,
+    /// Scheme, host, and path prefix without a trailing slash: `https://api.openai.com/v1`.
+    pub base_url: String,
+    /// Presentation of a key.
+    pub authentication: Authentication,
+    /// Used in turn. Empty if calls carry no key.
+    pub keys: Vec<Secret>,
+    /// The endpoints that it offers.
+    pub paths: Paths,
+    /// Whether it accepts `stream_options.include_usage`.
+    pub stream_usage: bool,
+    /// The field that bounds the tokens of a chat's answer.
+    pub output_field: OutputField,
+}
+
+impl Provider {
+    /// The URL of an endpoint for a model. `None` if the provider does not offer the endpoint.
+    pub fn url(&self, endpoint: Endpoint, model: &str) -> Option<Uri> {
+        let path = self.paths.path(endpoint)?;
+        let mut url = String::with_capacity(self.base_url.len() + path.len() + model.len());
+        url.push_str(&self.base_url);
+        match path.split_once("{model}") {
+            None => url.push_str(path),
+            Some((before, after)) => {
+                url.push_str(before);
+                json::percent::encode(model, &json::percent::UNRESERVED, &mut url);
+                url.push_str(after);
+            }
+        }
+        url.try_into().ok()
+    }
+}
+
+/// Presentation of a key to a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authentication {
     /// `Authorization: Bearer KEY`
@@ -17,7 +55,7 @@ pub enum Authentication {
     Header(HeaderName),
 }
 
-/// Where a provider offers each endpoint, after its base URL; `{model}` stands for the model's name.
+/// The path of each endpoint after the base URL; `{model}` stands for the model's name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Paths {
     /// Chat completions.
@@ -29,7 +67,7 @@ pub struct Paths {
 }
 
 impl Paths {
-    /// The path of an endpoint, or `None` where the provider does not offer it.
+    /// The path of an endpoint. `None` if the provider does not offer it.
     pub fn path(&self, endpoint: Endpoint) -> Option<&str> {
         match endpoint {
             Endpoint::ChatCompletions => self.chat.as_deref(),
@@ -42,20 +80,20 @@ impl Paths {
 /// A kind of provider: one row of the table.
 #[derive(Debug)]
 pub(super) struct ProviderKind {
-    /// What `kind` says, and what an `id` may say to bring the rest along.
+    /// The value of `kind`. An `id` of this value implies the kind.
     pub(super) name: &'static str,
-    /// Where it is; `{account}` stands for the account. `None`: the configuration must say.
+    /// The base URL; `{account}` stands for the account. `None` if the configuration must set it.
     pub(super) base_url: Option<&'static str>,
     /// The header that takes the key; `None` is a bearer token in `Authorization`.
     pub(super) header: Option<&'static str>,
-    /// Whether it answers without a key.
+    /// Whether it accepts calls without a key.
     pub(super) keyless: bool,
-    /// Whether it understands `stream_options.include_usage`.
+    /// Whether it accepts `stream_options.include_usage`.
     pub(super) stream_usage: bool,
-    /// The field by which it takes the most tokens of a chat's answer.
+    /// The field that bounds the tokens of a chat's answer.
     pub(super) output_field: OutputField,
     paths: EndpointPaths,
-    /// Its other form, for which an `api_version` is given; it stands for `{api_version}`.
+    /// The paths of calls with an `api_version`, which replaces `{api_version}`.
     versioned_paths: Option<EndpointPaths>,
 }
 
@@ -75,7 +113,7 @@ const CHAT_AND_EMBEDDINGS: EndpointPaths =
 const ALL_ENDPOINTS: EndpointPaths =
     EndpointPaths { embeddings: Some("/embeddings"), ..CHAT_AND_COMPLETIONS };
 
-/// What most rows have in common: a bearer token, required, and usage in streams on request.
+/// Defaults of a row: a required bearer token, and usage in streams on request.
 const DEFAULTS: ProviderKind = ProviderKind {
     name: "",
     base_url: None,
@@ -95,13 +133,13 @@ const fn provider_kind(
     ProviderKind { name, base_url: Some(base_url), paths: offers, ..DEFAULTS }
 }
 
-/// Every kind there is.
+/// Every built-in kind.
 static PROVIDER_KINDS: [ProviderKind; 27] = [
     ProviderKind {
         output_field: OutputField::MaxCompletionTokens,
         ..provider_kind("openai", "https://api.openai.com/v1", ALL_ENDPOINTS)
     },
-    // The base URL is the resource (https://NAME.openai.azure.com), since both forms hang off it.
+    // The base URL is the resource (https://NAME.openai.azure.com), since the paths of both forms begin there.
     ProviderKind {
         name: "azure",
         output_field: OutputField::MaxCompletionTokens,
@@ -133,7 +171,7 @@ static PROVIDER_KINDS: [ProviderKind; 27] = [
     provider_kind("stepfun", "https://api.stepfun.com/v1", CHAT),
     provider_kind("baichuan", "https://api.baichuan-ai.com/v1", CHAT_AND_EMBEDDINGS),
     provider_kind("yi", "https://api.lingyiwanwu.com/v1", CHAT),
-    // Its key is "APIKey:APISecret", presented as it is.
+    // Its key is "APIKey:APISecret", presented unchanged.
     provider_kind("spark", "https://spark-api-open.xf-yun.com/v1", CHAT),
     provider_kind("groq", "https://api.groq.com/openai/v1", CHAT),
     // Answered 400 "Argument not supported: stream_options" (cline/cline#2764).
@@ -166,8 +204,8 @@ static PROVIDER_KINDS: [ProviderKind; 27] = [
         "https://api.cloudflare.com/client/v4/accounts/{account}/ai/v1",
         CHAT_AND_EMBEDDINGS,
     ),
-    // GitHub's own host took over from models.inference.ai.azure.com, which wanted the token bare;
-    // here it is a bearer token (docs.github.com/rest/models/inference).
+    // This host replaces models.inference.ai.azure.com, which took the bare token. It takes a bearer token
+    // (docs.github.com/rest/models/inference).
     provider_kind("github", "https://models.github.ai/inference", CHAT_AND_EMBEDDINGS),
     ProviderKind {
         keyless: true,
@@ -188,24 +226,24 @@ impl ProviderKind {
         PROVIDER_KINDS.iter().map(|kind| kind.name)
     }
 
-    /// Whether its address names an account.
+    /// Whether its base URL contains an account.
     pub(super) fn has_account(&self) -> bool {
         self.base_url.is_some_and(|url| url.contains("{account}"))
     }
 
-    /// Whether it has another form, for an `api_version`.
+    /// Whether it accepts an `api_version`.
     pub(super) fn has_versions(&self) -> bool {
         self.versioned_paths.is_some()
     }
 
-    /// How it takes a key.
+    /// Presentation of a key.
     pub(super) fn authentication(&self) -> Authentication {
         self.header.map_or(Authentication::Bearer, |name| {
             Authentication::Header(HeaderName::from_static(name))
         })
     }
 
-    /// What it offers, in the form that belongs to an `api_version` or to none.
+    /// Its endpoints, with or without an `api_version`.
     pub(super) fn paths(&self, api_version: Option<&str>) -> Paths {
         let (offer, version) = match (self.versioned_paths, api_version) {
             (Some(offer), Some(version)) => (offer, version),

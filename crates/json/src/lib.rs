@@ -1,4 +1,4 @@
-//! Small readers of JSON (plain values, raw members of objects, member names), and percent coding.
+//! Small readers of JSON (plain values, raw members of objects, names of members), and percent coding.
 
 mod edits;
 mod members;

@@ -1,4 +1,4 @@
-//! The members of an object as they stand.
+//! Raw members of an object.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::name::MemberName;
 
-/// The members of an object, in their order; one that is there twice is there twice.
+/// The members of an object in their order, repeated ones included.
 #[derive(Debug)]
 pub struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 

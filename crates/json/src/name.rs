@@ -1,4 +1,4 @@
-//! Names of members.
+//! Member names, borrowed if possible, and their comparison without case.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
 
-/// A member's name: borrowed, unless it is written with escapes (`"mod\u0065l"` is `model` too).
+/// A member's name: borrowed, unless it contains escapes (`"mod\u0065l"` is `model`).
 pub struct MemberName<'a>(pub Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for MemberName<'a> {
@@ -31,8 +31,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for MemberName<'a> {
     }
 }
 
-/// Whether two names are the same but for case, by the simple folding that Go's reader does: it takes
-/// the one for the other.
+/// Whether two names differ only in case, by the simple folding of Go's `encoding/json`, which treats such
+/// names as equal.
 pub fn is_same_name(name: &str, other: &str) -> bool {
     let fold = |letter: char| match letter {
         'ſ' => 's',

@@ -1,9 +1,8 @@
-//! Reads JSON with as little code as serde allows. It writes none.
+//! Reads JSON with as little generated code as serde allows.
 //!
-//! serde's code for a type is there once for every kind of source that it is read from, and that of a
-//! struct twice each time: a list of its fields would do as well as an object. Both are kilobytes of
-//! the bundle that nobody asked for. So everything but the hot path, which knows why it is different,
-//! is read from text alone, and a struct from an object alone.
+//! serde generates a type's code once for each kind of source, and a struct's code twice each time, since a
+//! struct may also be an array of its fields. Both add kilobytes to the bundle. So all code except the hot
+//! path reads from text only, and reads a struct from an object only: an array for a struct is an error.
 
 use std::fmt;
 
@@ -18,7 +17,7 @@ pub fn from_bytes<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, serde
     from_text(str::from_utf8(bytes).map_err(serde_json::Error::custom)?)
 }
 
-/// Reads a value from text, all of it.
+/// Reads a value from the whole text.
 pub fn from_text<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = T::deserialize(Plain(&mut reader))?;
@@ -26,11 +25,10 @@ pub fn from_text<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, serde_js
     Ok(value)
 }
 
-/// Anything that takes part in reading (the source, a visitor, or what they hand each other), so that
-/// a struct is an object wherever it stands.
+/// Wrapper of deserializers, visitors, and accesses that makes every struct an object, at any depth.
 pub(crate) struct Plain<T>(pub(crate) T);
 
-macro_rules! pass_on {
+macro_rules! forward {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
             self.0.$method(visitor)
@@ -41,7 +39,7 @@ macro_rules! pass_on {
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Plain<D> {
     type Error = D::Error;
 
-    pass_on! {
+    forward! {
         deserialize_any deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32
         deserialize_i64 deserialize_i128 deserialize_u8 deserialize_u16 deserialize_u32
         deserialize_u64 deserialize_u128 deserialize_f32 deserialize_f64 deserialize_char
@@ -219,7 +217,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Plain<A> {
     }
 }
 
-/// Reads the members of a variant that has some.
+/// Reads the members of a struct variant.
 struct VariantMembers<V>(V);
 
 impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for VariantMembers<V> {
@@ -263,14 +261,14 @@ mod tests {
     ) {
         assert_eq!(from_text(text).ok(), expected, "{text}");
         assert_eq!(from_bytes(text.as_bytes()).ok(), expected, "{text}");
-        // Whatever is read here is read by serde_json itself, and as the same.
+        // serde_json itself must read the same value.
         if expected.is_some() {
             assert_eq!(serde_json::from_str(text).ok(), expected, "{text}");
         }
     }
 
     #[test]
-    fn a_struct_is_an_object_wherever_it_stands() {
+    fn struct_from_array_at_any_depth_is_refused() {
         assert_read("{\"one\":1}", Some(pair(1)));
         assert_read("[1,null]", None::<Pair>);
         let nested = Pair { one: 1, other: Some(Box::new(pair(2))) };
@@ -293,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn all_of_the_text_is_read() {
+    fn text_after_value_is_refused() {
         assert_read(" {\"one\":1}\n", Some(pair(1)));
         assert_read("{\"one\":1}{", None::<Pair>);
         assert!(from_bytes::<String>(b"\"\xff\"").is_err());

@@ -1,18 +1,18 @@
-//! Secrets: a type that cannot be printed, and the only way in which a caller's key is compared.
+//! Secrets that cannot be printed, and constant-time comparison of callers' keys.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-/// A value that must never be shown: a provider's key, an admin token.
+/// A value that must not appear in output: a provider's key, an admin token.
 ///
-/// It has no `Display`, no `Serialize`, and its `Debug` says only that it is there.
+/// It has no `Display` and no `Serialize`, and its `Debug` omits the value.
 #[derive(Clone)]
 pub struct Secret(Box<str>);
 
 impl Secret {
-    /// Wraps a value. Surrounding white space goes: it is what `echo` adds to a secret's file.
+    /// Wraps a value. Trims white space, such as the newline that `echo` adds to a secret's file.
     pub fn new(value: &str) -> Self {
         Self(value.trim().into())
     }
@@ -22,7 +22,7 @@ impl Secret {
         &self.0
     }
 
-    /// Whether there is nothing in it.
+    /// Whether the value is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -34,19 +34,19 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The SHA-256 of a caller's key: what is kept and compared in its place.
-/// It is ordered for lookups of what was compared before; whether a key is right is said by
-/// [`KeyDigest::matches`] alone.
+/// The SHA-256 of a caller's key, stored and compared in its place.
+///
+/// The order serves caches of verified digests only. Authentication must use [`KeyDigest::matches`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyDigest([u8; 32]);
 
 impl KeyDigest {
-    /// Digests a key as a caller presents it.
+    /// Digests a key as the caller sends it.
     pub fn new(key: &str) -> Self {
         Self(Sha256::digest(key.as_bytes()).into())
     }
 
-    /// Compares in constant time; the choice can be folded over many keys without an early exit.
+    /// Compares in constant time. The choices for many keys can be combined without an early exit.
     pub fn matches(&self, other: &Self) -> Choice {
         self.0.ct_eq(&other.0)
     }
@@ -63,7 +63,7 @@ mod tests {
     use super::{KeyDigest, Secret};
 
     #[test]
-    fn a_secret_cannot_be_printed() {
+    fn secret_debug_omits_value() {
         let secret = Secret::new("sk-very-secret\n");
         assert_eq!(
             format!("{secret:?} {:?}", KeyDigest::new(secret.reveal())),
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_same_key_matches() {
+    fn key_digest_of_another_key_does_not_match() {
         let digest = KeyDigest::new("alpha");
         assert!(bool::from(digest.matches(&KeyDigest::new("alpha"))));
         assert!(!bool::from(digest.matches(&KeyDigest::new("alpha "))));

@@ -6,7 +6,7 @@ use crate::tz_rule::TzRule;
 
 use super::{TimeRange, Zone, zone_names};
 
-/// Where days begin by Python's reading of the database: a zone, a date, a second since the epoch.
+/// Starts of days by Python's reading of the database: a zone, a date, a second since the epoch.
 const DAY_TABLE: &str = include_str!("days.txt");
 
 /// Milliseconds from 2026-01-01 to 2041-01-01, both in UTC.
@@ -16,7 +16,7 @@ fn zone(name: &str) -> Zone {
     Zone::lookup(name).unwrap_or_else(|| panic!("{name} is in the table"))
 }
 
-/// Reads "2026-03-08 05:00", in UTC.
+/// Parses "2026-03-08 05:00" in UTC.
 #[track_caller]
 fn utc(text: &str) -> Timestamp {
     let part = |range: std::ops::Range<usize>| text[range].parse::<i64>().unwrap();
@@ -38,7 +38,7 @@ fn assert_day(name: &str, start: &str, end: &str) {
 }
 
 #[test]
-fn days_begin_where_the_zone_says() {
+fn day_in_zone_without_transition_has_24_hours() {
     assert_day("UTC", "2026-11-21 00:00", "2026-11-22 00:00");
     assert_day("Asia/Shanghai", "2026-11-20 16:00", "2026-11-21 16:00");
     assert_day("Asia/Kolkata", "2026-11-20 18:30", "2026-11-21 18:30");
@@ -50,17 +50,17 @@ fn days_begin_where_the_zone_says() {
 }
 
 #[test]
-fn days_are_shorter_or_longer_when_the_clock_is_changed() {
+fn day_with_transition_is_shorter_or_longer() {
     assert_day("America/New_York", "2026-03-08 05:00", "2026-03-09 04:00");
     assert_day("America/New_York", "2026-11-01 04:00", "2026-11-02 05:00");
     assert_day("US/Eastern", "2026-11-01 04:00", "2026-11-02 05:00");
     assert_day("Europe/London", "2026-03-29 00:00", "2026-03-29 23:00");
     assert_day("Europe/London", "2026-10-24 23:00", "2026-10-26 00:00");
-    // Irish law has summer as its standard and puts the clock back in winter.
+    // By Irish law, summer time is standard, and winter has the other offset.
     assert_day("Europe/Dublin", "2026-03-29 00:00", "2026-03-29 23:00");
     assert_day("Europe/Dublin", "2026-10-24 23:00", "2026-10-26 00:00");
     assert_day("Pacific/Chatham", "2026-09-26 11:15", "2026-09-27 10:15");
-    // By half an hour, and by two hours.
+    // Transitions of half an hour, and of two hours.
     assert_day("Australia/Lord_Howe", "2026-10-03 13:30", "2026-10-04 13:00");
     assert_day("Australia/Lord_Howe", "2026-04-04 13:00", "2026-04-05 13:30");
     assert_day("Antarctica/Troll", "2026-03-29 00:00", "2026-03-29 22:00");
@@ -68,23 +68,23 @@ fn days_are_shorter_or_longer_when_the_clock_is_changed() {
 }
 
 #[test]
-fn days_begin_where_midnight_is_changed() {
+fn day_with_transition_at_midnight_begins_once() {
     // Midnight is skipped: the day begins at one o'clock.
     assert_day("America/Santiago", "2026-09-06 04:00", "2026-09-07 03:00");
     assert_day("Africa/Cairo", "2026-04-23 22:00", "2026-04-24 21:00");
     assert_day("Asia/Beirut", "2026-03-28 22:00", "2026-03-29 21:00");
-    // The last hour of the day comes twice.
+    // The last hour of the day occurs twice.
     assert_day("America/Santiago", "2026-04-04 03:00", "2026-04-05 04:00");
     assert_day("America/Nuuk", "2026-10-24 01:00", "2026-10-25 02:00");
     // The last hour is skipped: the rule says "an hour before Sunday".
     assert_day("America/Nuuk", "2026-03-28 02:00", "2026-03-29 01:00");
     assert_day("America/Godthab", "2026-03-28 02:00", "2026-03-29 01:00");
-    // The first hour comes twice.
+    // The first hour occurs twice.
     assert_day("Atlantic/Azores", "2026-10-25 00:00", "2026-10-26 01:00");
 }
 
 #[test]
-fn a_rule_can_begin_later() {
+fn rule_with_earlier_offset_begins_later() {
     assert_day("America/Havana", "2027-01-15 04:00", "2027-01-16 04:00");
     assert_day("America/Havana", "2027-03-14 04:00", "2027-03-15 04:00");
     assert_day("America/Havana", "2028-01-15 05:00", "2028-01-16 05:00");
@@ -111,7 +111,7 @@ fn assert_month(name: &str, start: &str, end: &str) {
 }
 
 #[test]
-fn months_begin_with_their_first_day() {
+fn month_begins_with_its_first_day() {
     assert_month("UTC", "2028-02-01 00:00", "2028-03-01 00:00");
     assert_month("Asia/Shanghai", "2026-11-30 16:00", "2026-12-31 16:00");
     assert_month("America/New_York", "2026-03-01 05:00", "2026-04-01 04:00");
@@ -119,8 +119,8 @@ fn months_begin_with_their_first_day() {
 }
 
 #[test]
-fn an_evening_that_comes_again_stays_behind_midnight() {
-    // Newfoundland's rule until 2011: a minute after midnight, the clock shows yesterday again.
+fn repeated_evening_belongs_to_the_new_day() {
+    // Newfoundland's rule until 2011: a minute after midnight, local time returns to the previous date.
     let zone = Zone(TzRule::parse("-210 -150 3.2.0/1 11.1.0/1").unwrap());
     let day = TimeRange { start: utc("2026-11-01 02:30"), end: utc("2026-11-02 03:30") };
     for now in ["2026-11-01 02:30", "2026-11-01 02:31", "2026-11-01 03:29", "2026-11-01 03:30"] {
@@ -131,7 +131,7 @@ fn an_evening_that_comes_again_stays_behind_midnight() {
 }
 
 #[test]
-fn the_ends_of_time_are_no_trap() {
+fn extreme_timestamps_do_not_panic() {
     let first = zone("Asia/Shanghai").day(Timestamp::from_millis(0));
     assert_eq!(first, TimeRange { start: utc("1970-01-01 00:00"), end: utc("1970-01-01 16:00") });
     let last = zone("America/New_York").month(Timestamp::from_millis(u64::MAX));
@@ -139,7 +139,7 @@ fn the_ends_of_time_are_no_trap() {
 }
 
 #[test]
-fn every_name_is_found_and_nothing_else() {
+fn lookup_finds_only_names_of_the_table() {
     let all: Vec<&str> = zone_names().collect();
     assert!(all.len() > 590, "{} names", all.len());
     for name in &all {
@@ -158,12 +158,12 @@ fn every_name_is_found_and_nothing_else() {
 }
 
 #[test]
-fn the_fixture_is_of_the_table_s_version() {
+fn fixture_and_table_have_the_same_version() {
     let version = |text: &'static str| text.split([',', ';']).next();
     assert_eq!(version(super::ZONE_TABLE), version(DAY_TABLE));
 }
 
-/// What holds of every clock, at every time.
+/// Asserts the laws of every zone at any time.
 fn assert_properties(zone: Zone, now: Timestamp) {
     let day = zone.day(now);
     assert!(day.start <= now && now < day.end, "{day:?}");
@@ -203,19 +203,19 @@ fn rows() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn each_zone_keeps_the_laws(at in 0..zone_names().count(), now in YEARS) {
+    fn every_zone_satisfies_the_laws(at in 0..zone_names().count(), now in YEARS) {
         let name = zone_names().nth(at).unwrap();
         assert_properties(zone(name), Timestamp::from_millis(now));
     }
 
     #[test]
-    fn any_rule_keeps_the_laws(row in rows(), now in YEARS) {
+    fn every_rule_satisfies_the_laws(row in rows(), now in YEARS) {
         let rule = TzRule::parse(&row).unwrap();
         assert_properties(Zone(rule), Timestamp::from_millis(now));
     }
 
     #[test]
-    fn the_clock_is_at_midnight_when_a_day_begins(row in rows(), day in 20_454..25_900_i64) {
+    fn day_begins_at_midnight_or_at_the_transition_that_skips_it(row in rows(), day in 20_454..25_900_i64) {
         let rule = TzRule::parse(&row).unwrap();
         let start = rule.midnight(day);
         let clock = start + rule.offset_at(start);
@@ -226,7 +226,7 @@ proptest! {
 }
 
 #[test]
-fn only_whole_rows_are_rules() {
+fn malformed_row_is_not_a_rule() {
     for row in [
         "",
         "west",

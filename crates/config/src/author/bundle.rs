@@ -1,12 +1,12 @@
-//! The configuration on its way into an artifact: what both edges' build scripts do.
+//! Conversion of the configuration for an artifact, called by both edges' build scripts.
 
 use std::fs;
 use std::path::Path;
 
 use super::{from_toml, placeholder_secret, to_json};
 
-/// Checks a TOML document as far as that goes without its secrets, and writes the JSON that an edge
-/// reads. The error has one line for everything that is wrong.
+/// Checks a TOML document with placeholders for its secrets, and writes the JSON that an edge reads. The
+/// error has one line for each problem.
 pub fn bundle(source: &Path, target: &Path) -> Result<(), String> {
     let named = |error: &dyn ToString| {
         let lines = error.to_string();
@@ -27,7 +27,7 @@ mod tests {
     use super::bundle;
 
     #[test]
-    fn what_cannot_work_does_not_get_into_an_artifact() {
+    fn bundle_invalid_document_writes_no_artifact() {
         let directory = std::env::temp_dir().join(format!("serin-bundle-{}", std::process::id()));
         fs::create_dir_all(&directory).expect("a directory");
         let (source, target) = (directory.join("gateway.toml"), directory.join("gateway.json"));

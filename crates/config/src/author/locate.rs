@@ -1,10 +1,10 @@
-//! Where in a TOML text a path of the document is written.
+//! Position of a document's path in its TOML text.
 
 use toml::de::{DeTable, DeValue};
 
-/// The place of a path such as `routes[0].targets[1].provider`, or of the nearest part of it that is
-/// written: line and column, both from 1, columns in characters. `None` where the text is no TOML or
-/// has nothing of it. A path that is already a place in the text is taken at its word.
+/// The line and column of a path such as `routes[0].targets[1].provider`, or of its nearest written parent.
+/// Both begin at 1, and columns count characters. `None` if the text is not TOML or has no part of the path.
+/// A path such as `line 3, column 5` is parsed and returned.
 pub fn locate(text: &str, path: &str) -> Option<(usize, usize)> {
     if let Some((line, column)) =
         path.strip_prefix("line ").and_then(|at| at.split_once(", column "))
@@ -19,7 +19,7 @@ pub fn locate(text: &str, path: &str) -> Option<(usize, usize)> {
         let (start, next, after) = match here {
             TomlNode::Table(table) => {
                 let after = |key: &str| strip_name(rest, key);
-                // The name of a field may have dots in it, as those of nested parameters do.
+                // A field's name may have dots, as those of nested parameters do.
                 let fitting = table.iter().filter_map(|one| Some((one, after(one.0.get_ref())?)));
                 let Some(((key, value), after)) = fitting.min_by_key(|(_, after)| after.len())
                 else {
@@ -44,19 +44,19 @@ pub fn locate(text: &str, path: &str) -> Option<(usize, usize)> {
     found.map(|start| line_and_column(text, start))
 }
 
-/// What follows a field's name at the beginning of a path.
+/// The rest of a path after a field's name. `None` if the path does not begin with it.
 fn strip_name<'p>(path: &'p str, name: &str) -> Option<&'p str> {
     let after = path.strip_prefix(name)?;
     (after.is_empty() || after.starts_with(['.', '['])).then_some(after)
 }
 
-/// The index at the beginning of a path, and what follows it.
+/// The index at the beginning of a path, and the rest.
 fn strip_index(path: &str) -> Option<(usize, &str)> {
     let (index, after) = path.strip_prefix('[')?.split_once(']')?;
     Some((index.parse().ok()?, after))
 }
 
-/// The line and column of a byte.
+/// The line and column of a byte offset.
 pub(super) fn line_and_column(text: &str, byte: usize) -> (usize, usize) {
     let mut end = byte.min(text.len());
     while !text.is_char_boundary(end) {
@@ -104,7 +104,7 @@ params = { a = { max = 1 }, \"a.b\" = { allow = [1, {}] } }
     }
 
     #[test]
-    fn tables_lists_and_inline_tables_are_found() {
+    fn locate_table_list_or_inline_table_returns_its_position() {
         assert_located("server", 1, 2);
         assert_located("server.max_body", 2, 1);
         assert_located("routes[0]", 4, 1);
@@ -120,7 +120,7 @@ params = { a = { max = 1 }, \"a.b\" = { allow = [1, {}] } }
     }
 
     #[test]
-    fn what_is_not_written_is_at_its_nearest_parent() {
+    fn locate_missing_path_returns_nearest_parent() {
         assert_located("routes[1].targets[7].provider", 9, 1);
         assert_located("routes[1].timeouts.idle", 13, 9);
         assert_located("server.max_body.x", 2, 1);

@@ -1,4 +1,4 @@
-//! For people's machines: TOML, positions in a text, the schema. No edge carries any of it.
+//! Tools for authors of a document: TOML, positions in a text, and the schema. No edge includes them.
 
 mod bundle;
 mod locate;
@@ -14,13 +14,13 @@ use super::problem::{Problem, Problems, line_path};
 use super::raw::{Document, SecretText};
 use super::{Config, SecretLookup, parse};
 
-/// Reads a TOML document. [`locate`] finds the place of each of its problems in the text.
+/// Parses a TOML document. [`locate`] finds each of its problems in the text.
 pub fn from_toml(text: &str, secrets: &SecretLookup<'_>) -> Result<Config, Problems> {
     parse::parse_document(&parse_document(text)?, secrets)
 }
 
-/// Turns a TOML document into the JSON that edges read. Its shape is checked, its meaning is not:
-/// that needs the secrets.
+/// Converts a TOML document to the JSON that edges read. Checks its shape only, since values need the
+/// secrets.
 pub fn to_json(text: &str) -> Result<String, Problems> {
     parse_document(text)?;
     let table: toml::Table = toml::from_str(text).map_err(|error| syntax_problem(&error, text))?;
@@ -28,7 +28,7 @@ pub fn to_json(text: &str) -> Result<String, Problems> {
         .expect("a table has string keys, and finite numbers were asked for"))
 }
 
-/// The JSON schema of the document, the same text every time.
+/// The JSON schema of the document; the text is deterministic.
 pub fn schema() -> String {
     let schema = schemars::schema_for!(Document).to_value();
     let mut text =
@@ -37,14 +37,14 @@ pub fn schema() -> String {
     text
 }
 
-/// A value for a secret that is not at hand: another one for each name, since no two keys may be
-/// equal, and long enough for a secret that signs tokens.
+/// A placeholder for an unavailable secret: distinct for each name, since no two keys may be equal, and long
+/// enough for a secret that signs tokens.
 pub fn placeholder_secret(name: &str) -> Secret {
     Secret::new(&format!("stand-in for the value of the secret {name}"))
 }
 
-/// The names of the secrets that a TOML document refers to: issuers', providers', consumers', guards',
-/// a collector's, operators', each once. None where its shape is wrong, which `from_toml` tells.
+/// The names of the secrets in a TOML document, each once: of issuers, providers, consumers, guards, a
+/// collector, and operators. Empty if the document is malformed, which `from_toml` reports.
 pub fn secret_names(text: &str) -> Vec<String> {
     let Ok(document) = parse_document(text) else { return Vec::new() };
     let issuers = document.auth.jwt.iter().filter_map(|issuer| issuer.secret.as_ref());
@@ -89,14 +89,14 @@ fn syntax_problem(error: &toml::de::Error, text: &str) -> Problems {
     Problems(vec![Problem::from_serde(path, error.message(), "valid TOML")])
 }
 
-/// Sorts members by name, since other crates may make serde_json keep the order of insertion, and
-/// drops defaults that say nothing.
+/// Sorts members by name, since other crates may enable serde_json's insertion order, and drops null
+/// defaults.
 fn sort_members(value: Value) -> Value {
     match value {
         Value::Object(members) => {
-            let says_something =
+            let is_informative =
                 |(name, value): &(String, Value)| name != "default" || !value.is_null();
-            let mut members: Vec<_> = members.into_iter().filter(says_something).collect();
+            let mut members: Vec<_> = members.into_iter().filter(is_informative).collect();
             members.sort_by(|(a, _), (b, _)| a.cmp(b));
             Value::Object(
                 members.into_iter().map(|(name, value)| (name, sort_members(value))).collect(),

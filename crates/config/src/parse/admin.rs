@@ -1,17 +1,18 @@
-//! `[admin]`: who may use the admin plane.
+//! `[admin]`: operators of the admin API.
 
 use secret::KeyDigest;
 
 use super::super::auth::{Operator, Role};
-use super::super::model::Consumer;
+use super::super::consumer::Consumer;
 use super::super::raw;
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
 use super::ids::check_name;
-use super::{Diagnostics, DocPath, quoted};
 
-/// What the audit log calls whoever has `ADMIN_TOKEN`.
+/// The name of the owner of `ADMIN_TOKEN` in the audit log.
 const RESERVED_OPERATOR_NAME: &str = "admin";
 
-/// Reads every operator.
+/// Parses every operator.
 pub(super) fn operators(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -32,29 +33,30 @@ fn operator(
     before: &[Operator],
     consumers: &[Consumer],
 ) -> Option<Operator> {
-    let name_place = path.field("name");
-    check_name(diagnostics, &name_place, &raw.name);
+    let name_path = path.field("name");
+    check_name(diagnostics, &name_path, &raw.name);
     if raw.name == RESERVED_OPERATOR_NAME {
-        let expected = "another name, since whoever has ADMIN_TOKEN has this one";
-        diagnostics.report(&name_place, quoted(RESERVED_OPERATOR_NAME), expected);
+        let expected = "another name: \"admin\" is reserved for the owner of ADMIN_TOKEN";
+        diagnostics.report(&name_path, quoted(RESERVED_OPERATOR_NAME), expected);
     } else if before.iter().any(|other| other.name == raw.name) {
-        diagnostics.report(&name_place, quoted(&raw.name), "a name of its own for each operator");
+        diagnostics.report(&name_path, quoted(&raw.name), "a name of its own for each operator");
     }
-    let token_place = path.field("token");
-    let token = diagnostics.secret(&token_place, &raw.token);
+    let token_path = path.field("token");
+    let token = diagnostics.secret(&token_path, &raw.token);
     let token = token.map(|token| KeyDigest::new(token.reveal()));
-    let has_it = |other: &&Operator| token.is_some_and(|token| other.token.matches(&token).into());
-    if let Some(other) = before.iter().find(has_it) {
+    let has_token =
+        |other: &&Operator| token.is_some_and(|token| other.token.matches(&token).into());
+    if let Some(other) = before.iter().find(has_token) {
         let expected = format!("a token of its own for each of {} and {}", other.name, raw.name);
-        diagnostics.report(&token_place, format!("the token of {}", other.name), expected);
+        diagnostics.report(&token_path, format!("the token of {}", other.name), expected);
     }
-    // Whoever has the application's key would have the admin plane.
+    // Else everyone with the application's key could use the admin API.
     let is_key = |consumer: &&Consumer| {
         token.is_some_and(|token| consumer.keys.iter().any(|key| key.matches(&token).into()))
     };
     if let Some(consumer) = consumers.iter().find(is_key) {
         let found = format!("a key of the consumer {}", consumer.id);
-        diagnostics.report(&token_place, found, "a token that is no key");
+        diagnostics.report(&token_path, found, "a token that is not a consumer's key");
     }
     let role = match diagnostics.one_of(&path.field("role"), &raw.role, &raw::ROLES)? {
         0 => Role::Owner,

@@ -1,20 +1,21 @@
-//! Guards of the kind `aliyun`: where the service is, what it is asked and what blocks.
+//! Guards of the kind `aliyun`: the service's URL, its action, and the levels that block.
 
 use guards::settings::{Aliyun, AliyunAction};
 use guards::{Dimension, Level};
 use secret::Secret;
 
 use super::super::raw::{self, SecretText};
-use super::guard::LEVELS;
+use super::diagnostics::Diagnostics;
+use super::doc_path::DocPath;
+use super::guard_source::LEVELS;
 use super::ids::check_name;
 use super::provider::check_url;
-use super::{Diagnostics, DocPath};
 
-/// What a bar for sensitive data may say; the service has levels of its own for it.
+/// Allowed levels for sensitive data; `S1` to `S3` are the service's own.
 const SENSITIVE_DATA_LEVELS: [&str; 7] = ["low", "medium", "high", "never", "S1", "S2", "S3"];
 const OTHER_DIMENSION_LEVELS: [&str; 4] = ["low", "medium", "high", "never"];
 
-/// Reads the fields of `aliyun`.
+/// Parses the fields of `aliyun`.
 pub(super) fn aliyun(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -76,7 +77,7 @@ pub(super) fn aliyun(
     })
 }
 
-/// The address that is given, else the region's own.
+/// The configured URL, else the region's.
 fn endpoint(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -104,13 +105,13 @@ fn endpoint(
         .ok()
 }
 
-/// Refuses what `TextModerationPlus` knows nothing of.
+/// Refuses fields that `TextModerationPlus` does not have.
 fn refuse_multimodal_fields(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
     raw: &raw::Guard,
 ) {
-    let expected = "`action = \"MultiModalGuard\"` beside it";
+    let expected = "this field only with `action = \"MultiModalGuard\"`";
     if raw.bars.is_some() {
         diagnostics.report(&path.field("bars"), "`bars`", expected);
     }

@@ -1,19 +1,22 @@
-//! `[cache]` and `[history]`: what is kept, for whom and how long.
+//! `[cache]` and `[history]`.
 
 use std::time::Duration;
 
-use super::super::cache::{Cache, CacheScope, History, SessionSource};
+use super::super::cache::{Cache, CacheScope};
+use super::super::history::{History, SessionSource};
 use super::super::raw::{self, Span};
-use super::{Diagnostics, DocPath, IdIndex, quoted};
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
+use super::ids::IdIndex;
 
-/// Thirty days: what is older is no longer the same answer.
+/// Thirty days. An older answer is likely out of date.
 const MAX_TTL: (&str, Duration) = ("720h", Duration::from_secs(720 * 60 * 60));
-/// Longer pauses would look like a provider that has stopped.
+/// A longer pause would look like a stalled provider.
 const MAX_PACE: (&str, Duration) = ("1s", Duration::from_secs(1));
 const MAX_ENTRY_BYTES: (&str, usize) = ("1MiB", 1 << 20);
 const MAX_HISTORY_BYTES: (&str, usize) = ("512KiB", 512 << 10);
 
-/// Reads `[cache]`.
+/// Parses `[cache]`.
 pub(super) fn cache(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -49,7 +52,7 @@ pub(super) fn cache(
     })
 }
 
-/// Reads `[history]`.
+/// Parses `[history]`.
 pub(super) fn history(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -83,7 +86,7 @@ fn session(
     }
 }
 
-/// A duration above zero, and not above the longest.
+/// A duration above zero, up to `longest`.
 fn bounded_duration(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,

@@ -1,17 +1,19 @@
-//! `[[consumers]]` and `[[groups]]`: who they are, the digests of their keys, and what they may do.
+//! `[[consumers]]` and `[[groups]]`: ids, digests of keys, and permissions.
 
 use secret::KeyDigest;
 
-use super::super::model::{Consumer, Group};
+use super::super::consumer::{Consumer, Group};
 use super::super::raw;
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
+use super::ids::IdIndex;
 use super::ids::check_name;
 use super::permission::permissions;
-use super::{Diagnostics, DocPath, IdIndex, quoted};
 
-/// The name of callers without a key, which therefore nobody else may have.
+/// The consumer of callers without a key; the id is therefore reserved.
 const ANONYMOUS: &str = "anonymous";
 
-/// Reads every consumer.
+/// Parses every consumer.
 pub(super) fn consumers(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -28,7 +30,7 @@ pub(super) fn consumers(
     read
 }
 
-/// Reads every group.
+/// Parses every group.
 pub(super) fn groups(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -45,7 +47,7 @@ pub(super) fn groups(
     raw.iter().enumerate().map(read).collect()
 }
 
-/// Reads a consumer that stands alone, as the admin API takes it: without keys of its own.
+/// Parses a single consumer of the admin API, which must not contain keys.
 pub(super) fn consumer_without_keys(
     diagnostics: &mut Diagnostics<'_>,
     raw: &raw::Consumer,
@@ -54,7 +56,11 @@ pub(super) fn consumer_without_keys(
     let path = &DocPath::ROOT;
     check_name(diagnostics, &path.field("id"), &raw.id);
     if !raw.keys.is_empty() {
-        diagnostics.report(&path.field("keys"), "keys", "none here: they are issued on their own");
+        diagnostics.report(
+            &path.field("keys"),
+            "keys",
+            "no `keys`: the admin API issues them separately",
+        );
     }
     consumer(diagnostics, path, raw, routes)
 }
@@ -66,7 +72,7 @@ fn consumer(
     routes: &IdIndex<'_>,
 ) -> Consumer {
     if raw.id == ANONYMOUS {
-        let expected = "another id, since callers without a key have this one";
+        let expected = "another id: \"anonymous\" is reserved for callers without a key";
         diagnostics.report(&path.field("id"), quoted(ANONYMOUS), expected);
     }
     if let Some(group) = &raw.group {
@@ -78,7 +84,7 @@ fn consumer(
     Consumer { id: raw.id.clone(), group: raw.group.clone(), keys: Vec::new(), permissions }
 }
 
-/// Digests a consumer's keys, none of which anybody before it has.
+/// Digests a consumer's keys. A key of an earlier consumer is a problem.
 fn keys(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -90,8 +96,8 @@ fn keys(
         let path = path.item(index);
         let Some(secret) = diagnostics.secret(&path, text) else { continue };
         let digest = KeyDigest::new(secret.reveal());
-        let has_it = |other: &&Consumer| other.keys.iter().any(|key| key.matches(&digest).into());
-        if let Some(other) = before.iter().find(has_it) {
+        let has_key = |other: &&Consumer| other.keys.iter().any(|key| key.matches(&digest).into());
+        if let Some(other) = before.iter().find(has_key) {
             let expected = format!("a key of its own for each of {} and {}", other.id, raw.id);
             diagnostics.report(&path, format!("the key of {}", other.id), expected);
         }

@@ -1,8 +1,8 @@
-//! Where in the document a reading is: a list of steps that becomes text only where it is needed.
+//! Path of a value in the document: a linked list of steps, formatted only for a problem.
 
 use std::fmt;
 
-/// A place in the document: `routes[0].targets[1].provider`.
+/// A path in the document: `routes[0].targets[1].provider`.
 #[derive(Clone, Copy)]
 pub(super) struct DocPath<'a> {
     parent: Option<&'a DocPath<'a>>,
@@ -20,12 +20,12 @@ impl<'a> DocPath<'a> {
     /// The document itself.
     pub(super) const ROOT: Self = Self { parent: None, step: PathStep::Root };
 
-    /// A field of what is here.
+    /// A field of the table at this path.
     pub(super) fn field(&'a self, name: &'a str) -> Self {
         Self { parent: Some(self), step: PathStep::Field(name) }
     }
 
-    /// An item of the list that is here.
+    /// An item of the list at this path.
     pub(super) fn item(&'a self, index: usize) -> Self {
         Self { parent: Some(self), step: PathStep::Item(index) }
     }
@@ -53,7 +53,7 @@ mod tests {
     use super::DocPath;
 
     #[test]
-    fn a_place_reads_like_code() {
+    fn path_of_nested_field_is_formatted_like_code() {
         let routes = DocPath::ROOT.field("routes");
         let targets = routes.item(0);
         let targets = targets.field("targets");

@@ -1,4 +1,4 @@
-//! `[[guards]]`: what all kinds have in common, and which field belongs to which kind.
+//! `[[guards]]`: the fields of every kind, and the table of fields that belong to one kind.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use super::super::guard::{BlockFormat, Guard, GuardKind, GuardScope, OnBlock};
 use super::super::limit::OnError;
 use super::super::raw;
 use super::aliyun::aliyun;
+use super::diagnostics::Diagnostics;
+use super::doc_path::DocPath;
 use super::guard_kinds::{judge, moderation, pii, words};
 use super::guard_override::overrides;
-use super::{Diagnostics, DocPath, IdIndex};
+use super::guard_source::{GuardSource, LEVELS};
+use super::ids::IdIndex;
 
-/// What a blocked caller is told unless the document says otherwise.
+/// The message of a block response without a configured message.
 const DEFAULT_BLOCK_MESSAGE: &str = "I cannot help with that.";
 
-/// The levels of [`raw::LEVELS`].
-pub(super) const LEVELS: [Level; 3] = [Level::Low, Level::Medium, Level::High];
-
-/// Reads every guard.
+/// Parses every guard.
 pub(super) fn guards(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -30,33 +30,23 @@ pub(super) fn guards(
     let mut guards = Vec::with_capacity(document.guards.len());
     for (index, raw) in document.guards.iter().enumerate() {
         let path = path.item(index);
-        let reading = GuardSource { document, raw, providers };
-        guards.extend(guard(diagnostics, &path, &reading, routes));
+        let source = GuardSource { document, raw, providers };
+        guards.extend(guard(diagnostics, &path, &source, routes));
     }
     guards
-}
-
-/// What the reading of a guard's own fields needs.
-pub(super) struct GuardSource<'a> {
-    /// The whole document.
-    pub(super) document: &'a raw::Document,
-    /// The guard.
-    pub(super) raw: &'a raw::Guard,
-    /// The ids of the providers.
-    pub(super) providers: &'a IdIndex<'a>,
 }
 
 fn guard(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
-    reading: &GuardSource<'_>,
+    source: &GuardSource<'_>,
     routes: &IdIndex<'_>,
 ) -> Option<Guard> {
-    let raw = reading.raw;
+    let raw = source.raw;
     let block_at = raw.block_at.as_deref();
     let block_at = diagnostics.choice(&path.field("block_at"), block_at, &raw::LEVELS, LEVELS);
     let block_at = block_at.unwrap_or(Level::High);
-    let kind = kind(diagnostics, path, reading, block_at);
+    let kind = kind(diagnostics, path, source, block_at);
     let routes = diagnostics.routes(&path.field("routes"), raw.routes.as_deref(), routes);
     let [request, response] = phases(diagnostics, &path.field("check"), raw.check.as_deref());
     let scope = diagnostics.choice(
@@ -65,7 +55,7 @@ fn guard(
         &raw::LOOKS,
         [GuardScope::Last, GuardScope::New, GuardScope::All],
     );
-    // What was masked in the last turn is old in the next one, and is sent again.
+    // The caller sends the unmasked text of earlier turns again, so a guard that masks checks all messages.
     let masks = kind.as_ref().is_some_and(GuardKind::masks);
     let scope = scope.unwrap_or(if masks { GuardScope::All } else { GuardScope::New });
     let on_block = on_block(diagnostics, &path.field("on_block"), &raw.on_block);
@@ -80,9 +70,9 @@ fn guard(
         raw.timeout.as_ref(),
         Duration::from_secs(2),
     );
-    // Whoever asks nobody has no questions to save.
-    let asks = kind.as_ref().is_none_or(GuardKind::calls_service);
-    let window = if asks { 200 } else { 1 };
+    // Without a service, holding text back saves no calls.
+    let calls_service = kind.as_ref().is_none_or(GuardKind::calls_service);
+    let window = if calls_service { 200 } else { 1 };
     let window =
         diagnostics.count(&path.field("stream_window"), raw.stream_window, 1..=100_000, window);
     let delay = diagnostics.positive_duration(
@@ -113,10 +103,10 @@ fn guard(
 fn kind(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
-    reading: &GuardSource<'_>,
+    source: &GuardSource<'_>,
     block_at: Level,
 ) -> Option<GuardKind> {
-    let raw = reading.raw;
+    let raw = source.raw;
     diagnostics.one_of(&path.field("kind"), &raw.kind, &raw::GUARD_KINDS)?;
     check_fields(diagnostics, path, raw);
     match raw.kind.as_str() {
@@ -124,14 +114,14 @@ fn kind(
             let aliyun = aliyun(diagnostics, path, raw, block_at)?;
             Some(GuardKind::Aliyun(Box::new(aliyun)))
         }
-        "openai-moderation" => moderation(diagnostics, path, reading).map(GuardKind::Moderation),
-        "llm" => judge(diagnostics, path, reading).map(GuardKind::Judge),
+        "openai-moderation" => moderation(diagnostics, path, source).map(GuardKind::Moderation),
+        "llm" => judge(diagnostics, path, source).map(GuardKind::Judge),
         "words" => words(diagnostics, path, raw).map(GuardKind::Words),
         _ => pii(diagnostics, path, raw).map(GuardKind::Pii),
     }
 }
 
-/// Checks that a guard has what its kind needs, and nothing that belongs to another kind.
+/// Checks that a guard has the required fields of its kind, and none of another kind.
 fn check_fields(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Guard) {
     const OPTIONAL: bool = false;
     const REQUIRED: bool = true;
@@ -150,7 +140,7 @@ fn check_fields(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw
         ("bars", raw.bars.is_some(), ALIYUN, OPTIONAL),
         ("mask", raw.mask.is_some(), ALIYUN, OPTIONAL),
         ("provider", raw.provider.is_some(), MODELS, REQUIRED),
-        // A moderation has a model of its own.
+        // The moderation endpoint has a default model.
         ("model", raw.model.is_some(), MODELS, raw.kind == "llm"),
         ("thresholds", raw.thresholds.is_some(), &["openai-moderation"], OPTIONAL),
         ("format", raw.format.is_some(), &["llm"], REQUIRED),
@@ -160,14 +150,14 @@ fn check_fields(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw
         ("custom", raw.custom.is_some(), PII, OPTIONAL),
         ("restore", raw.restore.is_some(), PII, OPTIONAL),
     ];
-    for (field, is_there, kinds, must) in table {
+    for (field, is_present, kinds, is_required) in table {
         let belongs = kinds.contains(&raw.kind.as_str());
-        if belongs && must && !is_there {
-            let expected = format!("one, since {} needs it", raw.kind);
+        if belongs && is_required && !is_present {
+            let expected = format!("the field: guards of the kind {} need it", raw.kind);
             diagnostics.report(path, format!("no `{field}`"), expected);
-        } else if !belongs && is_there {
+        } else if !belongs && is_present {
             let kinds = kinds.join(" or ");
-            let expected = format!("none, since {field} belongs to guards of the kind {kinds}");
+            let expected = format!("no `{field}`: it belongs to guards of the kind {kinds}");
             diagnostics.report(&path.field(field), format!("`{field}`"), expected);
         }
     }
@@ -196,11 +186,13 @@ fn on_block(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::On
         [BlockFormat::Message, BlockFormat::Structured, BlockFormat::Error],
     );
     let format = format.unwrap_or_default();
-    // Clients that are to see an error look at the status first.
-    let (is_message, expected, otherwise) = match format {
-        BlockFormat::Message | BlockFormat::Structured => {
-            (true, "200 to 299 but 204 and 205, which have no body, or 400 to 599", StatusCode::OK)
-        }
+    // A client recognizes an error by its status.
+    let (is_message, expected, default) = match format {
+        BlockFormat::Message | BlockFormat::Structured => (
+            true,
+            "200 to 299 except 204 and 205, which have no body, or 400 to 599",
+            StatusCode::OK,
+        ),
         BlockFormat::Error => {
             (false, "a status from 400 to 599 for an error", StatusCode::BAD_REQUEST)
         }
@@ -218,7 +210,7 @@ fn on_block(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::On
     }
     let status = raw.status.and_then(|status| StatusCode::from_u16(status).ok());
     OnBlock {
-        status: status.unwrap_or(otherwise),
+        status: status.unwrap_or(default),
         message: raw.message.clone().unwrap_or_else(|| DEFAULT_BLOCK_MESSAGE.to_owned()),
         format,
     }

@@ -1,16 +1,17 @@
-//! Guards that ask a model (`openai-moderation`, `llm`) or look for themselves (`words`, `pii`).
+//! Guards that call a model (`openai-moderation`, `llm`), or check text locally (`words`, `pii`).
 
 use guards::WordList;
 use guards::settings::{CustomPii, JudgeFormat, Pii, PiiAction, PiiKind};
 use regex_lite::Regex;
 
 use super::super::guard::{Judge, Moderation, Words};
-use super::super::model::ProviderIndex;
+use super::super::index::ProviderIndex;
 use super::super::provider::ProviderKind;
 use super::super::raw;
-use super::guard::GuardSource;
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
+use super::guard_source::GuardSource;
 use super::ids::check_name;
-use super::{Diagnostics, DocPath, quoted};
 
 /// The kinds of [`raw::PII_KINDS`].
 const PII_KINDS: [PiiKind; 6] = [
@@ -22,21 +23,21 @@ const PII_KINDS: [PiiKind; 6] = [
     PiiKind::ApiKey,
 ];
 
-/// Reads the fields of `openai-moderation`.
+/// Parses the fields of `openai-moderation`.
 pub(super) fn moderation(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
-    reading: &GuardSource<'_>,
+    source: &GuardSource<'_>,
 ) -> Option<Moderation> {
-    let raw = reading.raw;
-    let provider = provider(diagnostics, path, reading);
+    let raw = source.raw;
+    let provider = provider(diagnostics, path, source);
     if let Some(ProviderIndex(index)) = provider {
-        let asked = &reading.document.providers[index];
-        let kind = ProviderKind::lookup(asked.kind.as_ref().unwrap_or(&asked.id));
-        // Azure's resources have no such endpoint: their content filter works within each call.
+        let provider = &source.document.providers[index];
+        let kind = ProviderKind::lookup(provider.kind.as_ref().unwrap_or(&provider.id));
+        // Azure has no such endpoint: its content filter is part of each call.
         if kind.is_some_and(ProviderKind::has_versions) {
             let expected = "a provider that offers /v1/moderations, which azure does not";
-            diagnostics.report(&path.field("provider"), quoted(&asked.id), expected);
+            diagnostics.report(&path.field("provider"), quoted(&provider.id), expected);
         }
     }
     let model = model(diagnostics, path, raw);
@@ -45,24 +46,24 @@ pub(super) fn moderation(
     for (category, score) in raw.thresholds.iter().flatten() {
         diagnostics.check_text(&scores, category, "the name of a category");
         let path = scores.field(category);
-        // A score of 0 would block whatever is said.
+        // A score of 0 would block every text.
         let score = diagnostics.thousandths(&path, Some(score.0), 0.001..=1.0, 0);
         thresholds.push((category.clone(), score));
     }
     Some(Moderation { provider: provider?, model, thresholds })
 }
 
-/// Reads the fields of `llm`.
+/// Parses the fields of `llm`.
 pub(super) fn judge(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
-    reading: &GuardSource<'_>,
+    source: &GuardSource<'_>,
 ) -> Option<Judge> {
-    let provider = provider(diagnostics, path, reading);
-    let model = model(diagnostics, path, reading.raw);
+    let provider = provider(diagnostics, path, source);
+    let model = model(diagnostics, path, source.raw);
     let format = diagnostics.choice(
         &path.field("format"),
-        reading.raw.format.as_deref(),
+        source.raw.format.as_deref(),
         &raw::JUDGE_FORMATS,
         [JudgeFormat::LlamaGuard, JudgeFormat::Qwen3Guard],
     );
@@ -72,10 +73,10 @@ pub(super) fn judge(
 fn provider(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
-    reading: &GuardSource<'_>,
+    source: &GuardSource<'_>,
 ) -> Option<ProviderIndex> {
-    let id = reading.raw.provider.as_ref()?;
-    reading.providers.resolve(diagnostics, &path.field("provider"), id).map(ProviderIndex)
+    let id = source.raw.provider.as_ref()?;
+    source.providers.resolve(diagnostics, &path.field("provider"), id).map(ProviderIndex)
 }
 
 fn model(
@@ -88,7 +89,7 @@ fn model(
     Some(model.clone())
 }
 
-/// Reads the fields of `words`.
+/// Parses the fields of `words`.
 pub(super) fn words(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -114,7 +115,7 @@ pub(super) fn words(
     Some(Words { inline_words: listed, stored_list: raw.list.clone() })
 }
 
-/// Reads the fields of `pii`.
+/// Parses the fields of `pii`.
 pub(super) fn pii(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -128,7 +129,7 @@ pub(super) fn pii(
     );
     let action = action.unwrap_or_default();
     if raw.restore == Some(true) && action != PiiAction::Replace {
-        let expected = "`action = \"replace\"`: nothing else can be taken back";
+        let expected = "`action = \"replace\"`: other actions cannot be restored";
         diagnostics.report(&path.field("restore"), "true", expected);
     }
     let detect = detect(diagnostics, &path.field("detect"), raw);
@@ -149,7 +150,7 @@ pub(super) fn pii(
 fn detect(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Guard) -> Vec<PiiKind> {
     let Some(words) = &raw.detect else { return PII_KINDS.to_vec() };
     if words.is_empty() && raw.custom.as_ref().is_none_or(Vec::is_empty) {
-        diagnostics.report(path, "an empty list", "something to look for, here or in `custom`");
+        diagnostics.report(path, "an empty list", "at least one kind, or a pattern in `custom`");
     }
     let mut kinds = Vec::with_capacity(words.len());
     for (index, word) in words.iter().enumerate() {
@@ -169,19 +170,19 @@ fn custom(
     let own = path.field("name");
     check_name(diagnostics, &own, &raw.name);
     if raw::PII_KINDS.iter().any(|kind| kind.eq_ignore_ascii_case(&raw.name)) {
-        diagnostics.report(&own, quoted(&raw.name), "another name, since that one is built in");
+        diagnostics.report(&own, quoted(&raw.name), "another name: this one is a built-in kind");
     }
     if raw.replace.is_some() && action != PiiAction::Replace {
-        let expected = "none beside `hash` and `refuse`";
+        let expected = "no `replace` with the actions `hash` and `refuse`";
         diagnostics.report(&path.field("replace"), "a replacement", expected);
     }
     let pattern = path.field("pattern");
     match Regex::new(&raw.pattern) {
         Ok(regex) if regex.is_match("") => {
-            let expected = "a regular expression that matches something";
+            let expected = "a regular expression that never matches the empty string";
             diagnostics.report(
                 &pattern,
-                format!("{}, which matches nothing", quoted(&raw.pattern)),
+                format!("{}, which matches the empty string", quoted(&raw.pattern)),
                 expected,
             );
             None

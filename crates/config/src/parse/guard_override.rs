@@ -1,34 +1,36 @@
-//! `guards.overrides`: whom a guard treats otherwise, and how.
+//! `guards.overrides`: a guard's exceptions for some callers.
 
 use regex_lite::Regex;
 
 use super::super::guard::Override;
 use super::super::limit::ValuePattern;
 use super::super::raw;
-use super::guard::LEVELS;
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
+use super::guard_source::LEVELS;
 use super::ids::check_name;
 use super::limit::covered;
-use super::{Diagnostics, DocPath, quoted};
 
-/// Reads a guard's overrides.
+/// Parses a guard's overrides.
 pub(super) fn overrides(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
     guard: &raw::Guard,
 ) -> Vec<Override> {
-    let mut read: Vec<Override> = Vec::with_capacity(guard.overrides.len());
-    let mut for_everybody = None;
+    let mut overrides: Vec<Override> = Vec::with_capacity(guard.overrides.len());
+    let mut match_all = None;
     for (index, raw) in guard.overrides.iter().enumerate() {
         let path = path.item(index);
-        if let Some(before) = for_everybody {
-            let found = format!("an override after overrides[{before}], which is for everybody");
-            diagnostics.report(&path, found, "it before that one: the first that fits decides");
+        if let Some(before) = match_all {
+            let found =
+                format!("an override after overrides[{before}], which matches every caller");
+            diagnostics.report(&path, found, "it before that one, since the first match decides");
         } else if raw.groups.is_empty() && raw.consumers.iter().any(|one| one == "*") {
-            for_everybody = Some(index);
+            match_all = Some(index);
         }
-        read.push(guard_override(diagnostics, &path, raw, guard));
+        overrides.push(guard_override(diagnostics, &path, raw, guard));
     }
-    read
+    overrides
 }
 
 fn guard_override(
@@ -38,7 +40,7 @@ fn guard_override(
     guard: &raw::Guard,
 ) -> Override {
     if raw.consumers.is_empty() && raw.groups.is_empty() {
-        diagnostics.report(path, "an override for nobody", "`consumers`, `groups` or both");
+        diagnostics.report(path, "no consumer and no group", "`consumers`, `groups` or both");
     }
     let consumers = value_patterns(diagnostics, &path.field("consumers"), &raw.consumers);
     let groups = value_patterns(diagnostics, &path.field("groups"), &raw.groups);
@@ -47,7 +49,7 @@ fn guard_override(
     let level = diagnostics.choice(&path.field("block_at"), block_at, &raw::LEVELS, LEVELS);
     let services = path.field("services");
     if raw.services.is_some() && guard.kind != "aliyun" {
-        let expected = "none, since services belongs to guards of the kind aliyun";
+        let expected = "no `services`: it belongs to guards of the kind aliyun";
         diagnostics.report(&services, "`services`", expected);
     }
     let service = |diagnostics: &mut Diagnostics<'_>, field, service: Option<&String>| {
@@ -60,8 +62,8 @@ fn guard_override(
     let response = service(diagnostics, "response", given.and_then(|all| all.response.as_ref()));
     let differs = block_at.is_some() || request.is_some() || response.is_some();
     if off && differs {
-        let expected = "`off` alone: where nothing is checked, nothing blocks";
-        diagnostics.report(path, "`off` and something else", expected);
+        let expected = "`off` alone, since a guard that is off uses no other setting";
+        diagnostics.report(path, "`off` with other settings", expected);
     } else if !off && !differs {
         let expected = "`off = true`, `block_at` or, with aliyun, `services`";
         diagnostics.report(path, "an override that changes nothing", expected);
@@ -98,12 +100,12 @@ fn value_pattern(
         let expression = format!("^{}", regex_lite::escape(prefix));
         let regex = Regex::new(&expression).ok();
         if regex.is_none() {
-            diagnostics.report(path, quoted(text), "a shorter beginning");
+            diagnostics.report(path, quoted(text), "a shorter prefix");
         }
         return regex.map(ValuePattern::Regex);
     }
     let covered = covered(diagnostics, path, text, false)?;
-    // Ids are made of these alone, so anything else would fit nobody.
+    // Ids have no other characters, so another text would match no consumer.
     if let ValuePattern::Exact(id) = &covered {
         check_name(diagnostics, path, id);
     }

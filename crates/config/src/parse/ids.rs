@@ -1,9 +1,10 @@
-//! Ids: what they may look like, that there is one of each, and what refers to them.
+//! Ids: format, uniqueness, and references.
 
 use std::collections::BTreeMap;
 
 use super::super::problem::with_hint;
-use super::{Diagnostics, DocPath, quoted};
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
 
 /// The ids of one section.
 pub(super) struct IdIndex<'a> {
@@ -13,7 +14,7 @@ pub(super) struct IdIndex<'a> {
 }
 
 impl<'a> IdIndex<'a> {
-    /// Gathers the ids of a section, each of them once.
+    /// Collects the ids of a section. A repeated id is a problem.
     pub(super) fn collect(
         diagnostics: &mut Diagnostics<'_>,
         root: &DocPath<'_>,
@@ -35,7 +36,7 @@ impl<'a> IdIndex<'a> {
         id_index
     }
 
-    /// Takes the ids of a section that has been read.
+    /// Collects the ids of a section that is already parsed.
     pub(super) fn from_known(section: &'static str, ids: impl Iterator<Item = &'a str>) -> Self {
         let mut id_index = Self { section, in_order: ids.collect(), positions: BTreeMap::new() };
         for (index, id) in id_index.in_order.iter().enumerate() {
@@ -44,7 +45,7 @@ impl<'a> IdIndex<'a> {
         id_index
     }
 
-    /// The position of the one that is meant.
+    /// The position of an id.
     pub(super) fn resolve(
         &self,
         diagnostics: &mut Diagnostics<'_>,
@@ -54,7 +55,7 @@ impl<'a> IdIndex<'a> {
         let position = self.positions.get(id).copied();
         if position.is_none() {
             let expected = match self.in_order.as_slice() {
-                [] => format!("the id of one of the {}, of which there are none", self.section),
+                [] => format!("the id of one of the {}, but the document has none", self.section),
                 ids => format!("the id of one of the {}: {}", self.section, ids.join(", ")),
             };
             let expected = with_hint(&expected, id, self.in_order.iter().copied());
@@ -71,12 +72,12 @@ pub(super) fn check_name(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, 
     }
 }
 
-/// What is expected in the place of an id; `None`: it is one.
+/// The expected form of an id. `None` if the id is valid.
 pub fn expected_id_format(id: &str) -> Option<&'static str> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if id.is_empty() || !id.bytes().all(fits) {
         return Some("letters, digits, \".\", \"_\" and \"-\", at least one");
     }
-    // Clients take these two for steps in a path, and never ask for them.
-    matches!(id, "." | "..").then_some("a name that is no step in a path")
+    // HTTP clients remove these two path segments.
+    matches!(id, "." | "..").then_some("a name other than \".\" and \"..\"")
 }

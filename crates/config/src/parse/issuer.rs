@@ -1,4 +1,4 @@
-//! `[[auth.jwt]]`: issuers, what they sign with, and which claims name a caller.
+//! `[[auth.jwt]]`: issuers, their keys, and the claims that name a caller.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,14 +9,15 @@ use serde_json::Value;
 
 use super::super::auth::{Issuer, IssuerKeys};
 use super::super::raw::{self, SecretText};
-use super::{Diagnostics, DocPath, quoted};
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// A clock that is further away is wrong, and every minute is one more in which a stolen token works.
+/// A greater difference is a broken clock, and each minute extends the life of a stolen token.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 const EXPECTED_URL: &str = "an https address such as \"https://id.example.com/jwks.json\"";
 
-/// Reads every issuer.
+/// Parses every issuer.
 pub(super) fn issuers(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -25,7 +26,7 @@ pub(super) fn issuers(
     let mut read = Vec::with_capacity(raw.len());
     for (index, one) in raw.iter().enumerate() {
         let path = path.item(index);
-        // A token names its issuer, and that must lead to one set of keys.
+        // A token names its issuer, which must have one set of keys.
         if let Some(first) = raw[..index].iter().position(|other| other.issuer == one.issuer) {
             let expected = format!("another issuer than that of auth.jwt[{first}]");
             diagnostics.report(&path.field("issuer"), quoted(&one.issuer), expected);
@@ -40,18 +41,18 @@ fn issuer(
     doc_path: &DocPath<'_>,
     raw: &raw::Issuer,
 ) -> Option<Issuer> {
-    check_text(diagnostics, &doc_path.field("issuer"), &raw.issuer, "what `iss` says");
+    check_text(diagnostics, &doc_path.field("issuer"), &raw.issuer, "the value of `iss`");
     let audiences = doc_path.field("audiences");
     if raw.audiences.as_ref().is_some_and(Vec::is_empty) {
         let expected = "at least one audience, or no `audiences` for any";
         diagnostics.report(&audiences, "an empty list", expected);
     }
     for (index, audience) in raw.audiences.iter().flatten().enumerate() {
-        check_text(diagnostics, &audiences.item(index), audience, "what `aud` names");
+        check_text(diagnostics, &audiences.item(index), audience, "a value of `aud`");
     }
     let keys = keys(diagnostics, doc_path, raw);
     if raw.keep.is_some() && raw.jwks_url.is_none() {
-        let expected = "none without `jwks_url`: other keys are not fetched";
+        let expected = "no `keep` without `jwks_url`: other keys are not fetched";
         diagnostics.report(&doc_path.field("keep"), "a time to keep keys", expected);
     }
     let consumer_claim = raw.consumer_claim.as_deref().unwrap_or("sub");
@@ -59,11 +60,11 @@ fn issuer(
     if let Some(path) = &raw.group_claim {
         check_claim_path(diagnostics, &doc_path.field("group_claim"), path);
     }
-    let skew_place = doc_path.field("skew");
-    let skew = diagnostics.duration_or(&skew_place, raw.skew.as_ref(), MINUTE);
+    let skew_path = doc_path.field("skew");
+    let skew = diagnostics.duration_or(&skew_path, raw.skew.as_ref(), MINUTE);
     if skew > MAX_CLOCK_SKEW {
         let found = raw.skew.as_ref().map_or_else(String::new, |span| quoted(&span.0));
-        diagnostics.report(&skew_place, found, "5m at most");
+        diagnostics.report(&skew_path, found, "5m at most");
     }
     Some(Issuer {
         issuer: raw.issuer.clone(),
@@ -97,7 +98,7 @@ fn keys(
             None
         }
         (_, _, _) => {
-            // Either of two would do for a forger.
+            // A forger needs only the weaker of two.
             diagnostics.report(
                 path,
                 "keys from more than one place",
@@ -128,7 +129,7 @@ fn public_keys(
     text: &str,
 ) -> Option<KeySet> {
     if has_private_part(text) {
-        let expected = "public keys alone; what is shared belongs into a `secret`";
+        let expected = "public keys only; configure a shared key as a `secret`";
         diagnostics.report(path, "a key that is not public, written in clear", expected);
         return None;
     }
@@ -140,7 +141,7 @@ fn public_keys(
     keys.ok()
 }
 
-/// Whether a set has a key's private part (`d`, RFC 7518 6.2.2 and 6.3.2) or a shared one (`k`, 6.4).
+/// Whether a set has a private key (`d`, RFC 7518, 6.2.2 and 6.3.2) or a shared one (`k`, 6.4).
 fn has_private_part(text: &str) -> bool {
     let Ok(document) = serde_json::from_str::<Value>(text) else { return false };
     let set = document["keys"].as_array().map_or(std::slice::from_ref(&document), Vec::as_slice);
@@ -160,8 +161,8 @@ fn key_cache_duration(
     keep
 }
 
-/// Checks an address without repeating what may be a credential in it. Whoever can change what it
-/// answers can make tokens, so that it is fetched in clear from this machine alone.
+/// Checks a URL without repeating a possible credential. An attacker who changes the response can forge
+/// tokens, so plain http is allowed for loopback only.
 fn jwks_url(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, url: &str) -> Option<Uri> {
     let uri = url.parse::<Uri>().ok();
     let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
@@ -173,7 +174,7 @@ fn jwks_url(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, url: &str) ->
     } else if host.is_empty() || !matches!(scheme, "http" | "https") {
         quoted(url.split('?').next().unwrap_or_default())
     } else if scheme == "http" && !is_loopback(host) {
-        "an http address of another machine".to_owned()
+        "a plain http address that is not loopback".to_owned()
     } else {
         return uri;
     };

@@ -1,16 +1,18 @@
-//! `[[limits]]`: what is counted, for whom, and in which time.
+//! `[[limits]]`: quotas, the value that selects the account, and the covered values.
 
 use civil_time::zone::{self, Zone};
 
 use super::super::limit::{By, Limit, Measure, OnError, Period, Quota, ValuePattern};
 use super::super::problem::with_hint;
 use super::super::raw;
+use super::diagnostics::{Diagnostics, MAX_COUNT, quoted};
+use super::doc_path::DocPath;
+use super::ids::IdIndex;
 use super::ids::check_name;
 use super::limit_colocation::colocation_groups;
 use super::price::billionths;
-use super::{Diagnostics, DocPath, IdIndex, MAX_COUNT, quoted};
 
-/// Reads every limit. Those on cost need prices.
+/// Parses every limit. A limit on cost needs prices.
 pub(super) fn limits(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -20,8 +22,8 @@ pub(super) fn limits(
 ) -> Vec<Limit> {
     let read = |(index, raw)| limit(diagnostics, &path.item(index), raw, routes, has_prices);
     let mut limits: Vec<Limit> = raw.iter().enumerate().filter_map(read).collect();
-    for (home, limit) in colocation_groups(&limits).into_iter().zip(&mut limits) {
-        limit.colocation_group = home;
+    for (group, limit) in colocation_groups(&limits).into_iter().zip(&mut limits) {
+        limit.colocation_group = group;
     }
     limits
 }
@@ -89,7 +91,7 @@ fn by(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, by: &str) -> Option
         ("group", _) => Some(By::Group),
         ("ip", _) => Some(By::Address),
         (_, Some(("header", name))) => diagnostics.header_name(path, name).map(By::Header),
-        // Letters, digits and the like: what both a query's and a cookie's names are made of.
+        // The characters of an id are valid in names of query parameters and of cookies.
         (_, Some(("param", name))) => {
             self::check_name(diagnostics, path, name);
             Some(By::Parameter(name.to_owned()))
@@ -114,8 +116,8 @@ fn keys(
 ) -> Vec<ValuePattern> {
     let Some(keys) = keys else { return Vec::new() };
     if by == Some(&By::All) {
-        let expected = "none by \"all\", where everybody has one balance";
-        diagnostics.report(path, "values to cover", expected);
+        let expected = "no `keys` with `by = \"all\"`, which has one account for all callers";
+        diagnostics.report(path, "`keys`", expected);
     } else if keys.is_empty() {
         diagnostics.report(path, "an empty list", "at least one value, or no `keys` for all");
     }
@@ -125,7 +127,7 @@ fn keys(
     keys.iter().enumerate().filter_map(read).collect()
 }
 
-/// Reads a value that is covered: an exact one, `*`, `~regex`, or an address block.
+/// Parses a covered value: an exact one, `*`, `~regex`, or a CIDR block.
 pub(super) fn covered(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -181,8 +183,9 @@ fn quotas(
             diagnostics.report(&path.field("max"), cost.max.to_string(), expected);
         }
         if !has_prices {
-            let expected = "at least one of `[[prices]]`: without them everything costs nothing";
-            diagnostics.report(&path, "a limit on cost, and no prices", expected);
+            let expected =
+                "at least one `[[prices]]`, since the cost of every request is 0 without prices";
+            diagnostics.report(&path, "a limit on cost without prices", expected);
         }
         quotas.extend(max.zip(per).map(|(max, per)| Quota { measure, max, per }));
     }
@@ -227,7 +230,7 @@ fn zone(
         diagnostics.report(
             path,
             found,
-            "one with day or month only: other periods have no calendar",
+            "a timezone with day or month only: other periods have no calendar",
         );
     }
     let zone = Zone::lookup(name);

@@ -1,14 +1,14 @@
-//! Which limits are kept in one place, so that one call to the ledger is enough for a request.
+//! Grouping of limits into books, so that one call to the ledger suffices for a request.
 
 use super::super::limit::{By, Limit};
 
-/// The home of each limit, in their order.
+/// The book of each limit, in their order. `None` for one book per value of `by`.
 ///
-/// A limit by "all" has one balance, which every request needs that it applies to; whatever else may
-/// apply to the same request is best kept beside it. So limits that may meet are joined, also by way
-/// of others, and where one of those is by "all", its first names the home of all of them. Addresses,
-/// headers, parameters and cookies take any number of values, which would swell one book without end:
-/// limits by them stay where they are and join nothing.
+/// A limit by "all" has one account, which every matching request needs. Another limit on the same request
+/// costs no further call if it shares that book. So limits that may apply together are joined,
+/// transitively. If a group has a limit by "all", the first such limit names the group's book. Addresses,
+/// headers, parameters, and cookies take any number of values, and would grow one book without bound:
+/// limits by them join no group.
 pub(super) fn colocation_groups(limits: &[Limit]) -> Vec<Option<String>> {
     // The number of a component is the position of one of its limits.
     let mut components: Vec<usize> = (0..limits.len()).collect();
@@ -25,15 +25,15 @@ pub(super) fn colocation_groups(limits: &[Limit]) -> Vec<Option<String>> {
             }
         }
     }
-    let home = |(limit, component): (&Limit, &usize)| {
+    let group = |(limit, component): (&Limit, &usize)| {
         let mut others = limits.iter().zip(&components);
         let first = others.find(|(other, its)| *its == component && other.by == By::All)?.0;
         has_few_balances(limit).then(|| format!("all:{}", first.id))
     };
-    limits.iter().zip(&components).map(home).collect()
+    limits.iter().zip(&components).map(group).collect()
 }
 
-/// Whether a limit has as many balances as there are consumers, at most.
+/// Whether a limit has at most as many accounts as there are consumers.
 fn has_few_balances(limit: &Limit) -> bool {
     match limit.by {
         By::All | By::Consumer | By::Group => true,
@@ -46,7 +46,7 @@ fn may_apply_together(one: &Limit, other: &Limit) -> bool {
         && intersects(one.groups.as_deref(), other.groups.as_deref())
 }
 
-/// Whether two lists have something in common; `None` has everything.
+/// Whether two lists have a common item; `None` stands for all items.
 fn intersects<T: PartialEq>(one: Option<&[T]>, other: Option<&[T]>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => one.iter().any(|item| other.contains(item)),
@@ -56,8 +56,8 @@ fn intersects<T: PartialEq>(one: Option<&[T]>, other: Option<&[T]>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::index::RouteIndex;
     use super::super::super::limit::{By, Limit, OnError};
-    use super::super::super::model::RouteIndex;
     use super::colocation_groups;
 
     type Row<'a> = (&'a str, By, Option<&'a [usize]>, Option<&'a [&'a str]>, Option<&'a str>);
@@ -78,8 +78,8 @@ mod tests {
         }
     }
 
-    /// Checks the homes of limits, whatever their order: but for which of several limits by "all"
-    /// comes first, it decides nothing.
+    /// Asserts the books of limits in every rotation. Order matters only among limits by "all", of which the
+    /// first names the book.
     #[track_caller]
     fn assert_groups(rows: &[Row<'_>]) {
         let mut order: Vec<&Row<'_>> = rows.iter().collect();
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_shared_without_a_balance_for_all() {
+    fn colocation_without_limit_by_all_shares_nothing() {
         assert_groups(&[]);
         assert_groups(&[("a", By::Consumer, None, None, None), ("b", By::Group, None, None, None)]);
         assert_groups(&[
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_meet_a_balance_for_all_is_beside_it() {
+    fn colocation_limits_that_may_meet_limit_by_all_share_its_book() {
         assert_groups(&[("a", By::All, None, None, Some("all:a"))]);
         assert_groups(&[
             ("a", By::All, None, None, Some("all:a")),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_meet_stays_apart() {
+    fn colocation_limits_that_cannot_meet_stay_apart() {
         assert_groups(&[
             ("a", By::All, Some(&[0]), None, Some("all:a")),
             ("b", By::All, Some(&[1]), None, Some("all:b")),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_joined_by_way_of_others() {
+    fn colocation_is_transitive() {
         assert_groups(&[
             ("a", By::All, Some(&[0]), None, Some("all:a")),
             ("b", By::All, Some(&[2]), None, Some("all:a")),

@@ -1,15 +1,17 @@
-//! From the raw document to types that cannot be wrong, or to everything that is wrong with it.
+//! From the raw document to a [`Config`], or to every problem in the document.
 //!
-//! Reading goes on after a problem, so that a person sees all of them at once.
+//! Parsing continues after a problem, so that a person sees all of them at once.
 
 mod admin;
 mod aliyun;
 mod cache;
 mod consumer;
+mod diagnostics;
 mod doc_path;
 mod guard;
 mod guard_kinds;
 mod guard_override;
+mod guard_source;
 mod ids;
 mod issuer;
 mod limit;
@@ -23,25 +25,15 @@ mod server;
 
 pub use ids::expected_id_format;
 
-use std::ops::RangeInclusive;
-use std::time::Duration;
-
+use diagnostics::Diagnostics;
 use doc_path::DocPath;
-use http::{HeaderName, HeaderValue};
 use ids::IdIndex;
-use regex_lite::Regex;
-use secret::Secret;
 
-use super::model::{Config, Consumer, RouteIndex};
-use super::problem::{Problem, Problems, with_hint};
-use super::raw::{self, SecretText, Size, Span};
-use super::{RESERVED_SECRETS, SecretLookup};
-
-/// Longer waits than this are a mistake, and a Worker's timer of 25 days would fire at once.
-const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The most that a quota counts: as far as every reader of JSON is exact (2⁵³).
-const MAX_COUNT: u64 = 1 << 53;
+use super::SecretLookup;
+use super::consumer::Consumer;
+use super::model::Config;
+use super::problem::Problems;
+use super::raw;
 
 /// Parses a whole document.
 pub(super) fn parse_document(
@@ -120,7 +112,7 @@ pub(super) fn parse_document(
     }
 }
 
-/// Parses a consumer that stands alone, with the routes of a configuration.
+/// Parses a single consumer against the routes of a configuration.
 pub(super) fn parse_consumer(raw: &raw::Consumer, config: &Config) -> Result<Consumer, Problems> {
     let diagnostics = &mut Diagnostics::new(&|_| None);
     let routes = IdIndex::from_known("routes", config.routes.iter().map(|one| one.id.as_str()));
@@ -129,238 +121,5 @@ pub(super) fn parse_consumer(raw: &raw::Consumer, config: &Config) -> Result<Con
         Ok(consumer)
     } else {
         Err(Problems(std::mem::take(&mut diagnostics.problems)))
-    }
-}
-
-/// What a reading of the document has come across so far.
-struct Diagnostics<'a> {
-    secrets: &'a SecretLookup<'a>,
-    problems: Vec<Problem>,
-}
-
-impl<'a> Diagnostics<'a> {
-    fn new(secrets: &'a SecretLookup<'a>) -> Self {
-        Self { secrets, problems: Vec::new() }
-    }
-
-    fn report(
-        &mut self,
-        doc_path: &DocPath<'_>,
-        found: impl Into<String>,
-        expected: impl Into<String>,
-    ) {
-        let (path, found, expected) = (doc_path.to_string(), found.into(), expected.into());
-        self.problems.push(Problem { path, found, expected });
-    }
-
-    /// The position of a word in the list of those that are allowed.
-    fn one_of(&mut self, path: &DocPath<'_>, word: &str, allowed: &[&str]) -> Option<usize> {
-        let position = allowed.iter().position(|one| *one == word);
-        if position.is_none() {
-            let expected = format!("one of {}", allowed.join(", "));
-            let expected = with_hint(&expected, word, allowed.iter().copied());
-            self.report(path, quoted(word), expected);
-        }
-        position
-    }
-
-    /// What a word stands for; `None` where there is no word, or one that is not allowed.
-    fn choice<T: Copy, const N: usize>(
-        &mut self,
-        path: &DocPath<'_>,
-        word: Option<&str>,
-        allowed: &[&str; N],
-        values: [T; N],
-    ) -> Option<T> {
-        self.one_of(path, word?, allowed).map(|position| values[position])
-    }
-
-    /// A number with decimals, in thousandths.
-    fn thousandths(
-        &mut self,
-        path: &DocPath<'_>,
-        number: Option<f64>,
-        bounds: RangeInclusive<f64>,
-        otherwise: u16,
-    ) -> u16 {
-        let Some(number) = number else { return otherwise };
-        let thousandths = (number * 1_000.0).round();
-        // More decimals would be lost in silence, and a small number become nothing.
-        if !bounds.contains(&number) || (number * 1_000.0 - thousandths).abs() > 1e-6 {
-            let (least, most) = (bounds.start(), bounds.end());
-            let expected = format!("a number from {least} to {most}, with three decimals at most");
-            self.report(path, number.to_string(), expected);
-        }
-        thousandths as u16
-    }
-
-    /// A whole number of something.
-    fn count(
-        &mut self,
-        path: &DocPath<'_>,
-        number: Option<u32>,
-        bounds: RangeInclusive<u32>,
-        otherwise: u32,
-    ) -> usize {
-        let number = number.unwrap_or(otherwise);
-        if !bounds.contains(&number) {
-            let expected = format!("a whole number from {} to {}", bounds.start(), bounds.end());
-            self.report(path, number.to_string(), expected);
-        }
-        number as usize
-    }
-
-    /// A size above zero.
-    fn size(
-        &mut self,
-        path: &DocPath<'_>,
-        size: Option<&Size>,
-        max: (&str, usize),
-        otherwise: usize,
-    ) -> usize {
-        let Some(size) = size else { return otherwise };
-        let (name, max) = max;
-        let bytes = size.bytes();
-        let fitting = bytes
-            .and_then(|bytes| usize::try_from(bytes).ok())
-            .filter(|bytes| (1..=max).contains(bytes));
-        if fitting.is_none() {
-            let expected = match bytes {
-                Some(_) => format!("between 1 byte and {name}"),
-                None => Size::EXPECTED.to_owned(),
-            };
-            self.report(path, quoted(&size.0), expected);
-        }
-        fitting.unwrap_or(otherwise)
-    }
-
-    /// A text that says something.
-    fn check_text(&mut self, path: &DocPath<'_>, text: &str, expected: &str) {
-        if text.trim().is_empty() {
-            self.report(path, quoted(text), expected);
-        }
-    }
-
-    /// A duration, zero and longest included.
-    fn duration_or(
-        &mut self,
-        path: &DocPath<'_>,
-        span: Option<&Span>,
-        otherwise: Duration,
-    ) -> Duration {
-        let Some(span) = span else { return otherwise };
-        match span.duration() {
-            Some(duration) if duration <= MAX_WAIT => return duration,
-            Some(_) => self.report(path, quoted(&span.0), "24h at most"),
-            None => self.report(path, quoted(&span.0), Span::EXPECTED),
-        }
-        otherwise
-    }
-
-    /// A duration above zero.
-    fn positive_duration(
-        &mut self,
-        path: &DocPath<'_>,
-        span: Option<&Span>,
-        otherwise: Duration,
-    ) -> Duration {
-        let wait = self.duration_or(path, span, otherwise);
-        if wait.is_zero() {
-            self.report(path, "zero", "a duration above zero");
-            return otherwise;
-        }
-        wait
-    }
-
-    /// The header that a text such as `header:NAME` names.
-    fn header_name(&mut self, path: &DocPath<'_>, name: &str) -> Option<HeaderName> {
-        self.header(path, name, "the name of a header after \"header:\"")
-    }
-
-    fn header(&mut self, path: &DocPath<'_>, name: &str, expected: &str) -> Option<HeaderName> {
-        let header = HeaderName::try_from(name).ok();
-        if header.is_none() {
-            self.report(path, quoted(name), expected);
-        }
-        header
-    }
-
-    fn regex(&mut self, path: &DocPath<'_>, expression: &str) -> Option<Regex> {
-        let regex = Regex::new(expression);
-        if let Err(error) = &regex {
-            let found = format!("{} ({error})", quoted(&format!("~{expression}")));
-            self.report(path, found, "a regular expression after \"~\"");
-        }
-        regex.ok()
-    }
-
-    /// The value of a secret that is presented in a header.
-    fn secret(&mut self, path: &DocPath<'_>, text: &SecretText) -> Option<Secret> {
-        let (name, secret) = self.secret_value(path, text)?;
-        if HeaderValue::from_str(secret.reveal()).is_ok() {
-            return Some(secret);
-        }
-        let found = format!("the secret {name}, whose value no header can hold");
-        self.report(path, found, format!("a value for the secret {name}"));
-        None
-    }
-
-    /// A secret's name and value. What is written in its place is never repeated.
-    fn secret_value<'t>(
-        &mut self,
-        path: &DocPath<'_>,
-        text: &'t SecretText,
-    ) -> Option<(&'t str, Secret)> {
-        let name = match text.name() {
-            Ok(name) => name,
-            Err(raw::NoName::InClear) => {
-                self.report(path, "a value written in clear", SecretText::EXPECTED);
-                return None;
-            }
-            Err(raw::NoName::Impossible) => {
-                let expected = "letters, digits and underscores after \"secret:\", a letter first";
-                self.report(path, "something that cannot be the name of a secret", expected);
-                return None;
-            }
-        };
-        // A document can be changed by whoever may do that, and sends secrets to where it says.
-        if RESERVED_SECRETS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-            let found = format!("the secret {name}, which is the gateway's own");
-            self.report(path, found, "another secret");
-            return None;
-        }
-        let secret = (self.secrets)(name);
-        let found = match &secret {
-            Some(secret) if secret.is_empty() => format!("the secret {name}, which is empty"),
-            Some(_) => return secret.map(|secret| (name, secret)),
-            None => format!("the secret {name}, which is not set"),
-        };
-        self.report(path, found, format!("a value for the secret {name}"));
-        None
-    }
-
-    /// References to routes; `None` stays "every route".
-    fn routes(
-        &mut self,
-        path: &DocPath<'_>,
-        ids: Option<&[String]>,
-        routes: &IdIndex<'_>,
-    ) -> Option<Vec<RouteIndex>> {
-        let ids = ids?;
-        if ids.is_empty() {
-            self.report(path, "an empty list", "the id of a route, or no `routes` for every route");
-        }
-        let find = |(index, id): (usize, &String)| {
-            routes.resolve(self, &path.item(index), id).map(RouteIndex)
-        };
-        Some(ids.iter().enumerate().filter_map(find).collect())
-    }
-}
-
-/// A value as it is written, at a length that fits a line.
-fn quoted(value: &str) -> String {
-    match value.char_indices().nth(80) {
-        Some((end, _)) => format!("{:?}…", &value[..end]),
-        None => format!("{value:?}"),
     }
 }

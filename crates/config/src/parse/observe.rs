@@ -1,18 +1,20 @@
-//! `[observe]`: what observers are told, and where.
+//! `[observe]`: metrics, traces, and logged content.
 
 use http::HeaderName;
 
-use super::super::cache::{Observe, Otlp};
-use super::super::model::RouteIndex;
+use super::super::index::RouteIndex;
+use super::super::observe::{Observe, Otlp};
 use super::super::raw;
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
+use super::ids::IdIndex;
 use super::provider::check_url;
-use super::{Diagnostics, DocPath, IdIndex, quoted};
 
-/// Headers that say what the gateway itself sends.
+/// Headers that the exporter sets.
 const RESERVED_HEADERS: [&str; 5] =
     ["connection", "content-encoding", "content-length", "content-type", "host"];
 
-/// Reads `[observe]`.
+/// Parses `[observe]`.
 pub(super) fn observe(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -55,7 +57,7 @@ fn otlp(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Otlp) 
     let (traces, metrics) = (raw.traces.unwrap_or(true), raw.metrics.unwrap_or(true));
     if !traces && !metrics {
         let expected = "`traces`, `metrics` or both, or no `otlp`";
-        diagnostics.report(path, "a collector that is sent nothing", expected);
+        diagnostics.report(path, "a collector without traces and metrics", expected);
     }
     let sample = diagnostics.thousandths(&path.field("sample"), raw.sample, 0.0..=1.0, 1_000);
     let service = raw.service.as_deref().unwrap_or("serin");
@@ -67,7 +69,7 @@ fn otlp(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Otlp) 
 fn header(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, name: &str) -> Option<HeaderName> {
     let header = diagnostics.header(path, name, "the name of a header")?;
     if RESERVED_HEADERS.contains(&header.as_str()) {
-        diagnostics.report(path, quoted(name), "another header, since the gateway sets this one");
+        diagnostics.report(path, quoted(name), "another header: the gateway sets this one");
         return None;
     }
     Some(header)

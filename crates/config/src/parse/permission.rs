@@ -7,15 +7,17 @@ use serde_json::Value;
 use super::super::ip_access::{CidrBlock, IpAccessList};
 use super::super::permission::{Parameter, ParameterRule, Permissions};
 use super::super::raw::{self, Bounds};
-use super::{Diagnostics, DocPath, IdIndex, quoted};
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
+use super::ids::IdIndex;
 
-/// What a gateway reads by itself, or passes on as a whole: a bound there would bound nothing.
+/// Fields that the gateway interprets, or forwards whole. Bounds on them would have no effect.
 const FORBID_ONLY_FIELDS: [&str; 4] = ["messages", "prompt", "input", "stream_options"];
 
-/// Two names of one thing: what bounds one of them bounds the other, or a caller would use that.
+/// Two names of one parameter. A bound on one applies to both, or a caller would use the other.
 const MAX_TOKENS_ALIASES: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 
-/// Reads what a consumer or a group at `place` may do.
+/// Parses the permissions of a consumer or a group.
 pub(super) fn permissions(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -32,7 +34,7 @@ pub(super) fn permissions(
     Permissions { routes, parameters, ip_access: addresses }
 }
 
-/// Reads lists of addresses; without them, everybody may call.
+/// Parses lists of addresses. Without them, all addresses may call.
 pub(super) fn addresses(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -95,7 +97,7 @@ fn parameters(
             diagnostics.report(
                 &doc_path,
                 quoted(path),
-                "another parameter: every request has a model",
+                "another parameter: every request needs a model",
             );
         }
         rules.insert(path, ParameterRule::Forbid);
@@ -123,8 +125,8 @@ fn rule(
     if FORBID_ONLY_FIELDS.iter().any(|whole| is_same_or_nested(path, whole)) {
         diagnostics.report(
             doc_path,
-            "bounds on it",
-            "it in `forbid`, or nothing: it has no bounds",
+            "bounds on a field that cannot be bounded",
+            "the field in `forbid`, or no rule",
         );
         return None;
     }
@@ -135,7 +137,7 @@ fn rule(
     let Bounds { min, max, allow } = bounds;
     match (min, max, allow) {
         (None, None, None) => {
-            diagnostics.report(doc_path, "no bound", "`min`, `max`, both, or `allow`")
+            diagnostics.report(doc_path, "no bound", "`min`, `max`, both, or `allow`");
         }
         (Some(min), Some(max), None) if min > max => {
             diagnostics.report(doc_path, format!("min {min} above max {max}"), "min up to max");
@@ -167,7 +169,7 @@ fn check_values(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, values: &
     }
 }
 
-/// Whether a path is `whole` or leads to something in it.
+/// Whether a path is `whole` or a field in it.
 fn is_same_or_nested(path: &str, whole: &str) -> bool {
     path.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

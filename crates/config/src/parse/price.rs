@@ -1,17 +1,21 @@
 //! `[[prices]]`, and amounts of money.
 
-use super::super::limit::Price;
-use super::super::model::{ModelPattern, PriceEntry, Prices, ProviderIndex};
+use super::super::index::ProviderIndex;
+use super::super::model_index::ModelPattern;
+use super::super::price::Price;
+use super::super::price::{PriceEntry, Prices};
 use super::super::raw;
+use super::diagnostics::{Diagnostics, MAX_COUNT, quoted};
+use super::doc_path::DocPath;
+use super::ids::IdIndex;
 use super::route::pattern;
-use super::{Diagnostics, DocPath, IdIndex, MAX_COUNT, quoted};
 
-/// USD for a million tokens. A thousand times what is asked anywhere, and small enough that a price
-/// times a hundred million tokens is still a number of 64 bits.
+/// USD for a million tokens: about 1,000 times the highest known price. A price times a hundred million tokens
+/// still fits 64 bits.
 const MAX_USD_PER_MILLION: u64 = 100_000;
 const BILLION: u64 = 1_000_000_000;
 
-/// Reads every price.
+/// Parses every price.
 pub(super) fn prices(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -64,7 +68,7 @@ fn price_entry(
             );
             diagnostics.report(&path.field(name), usd.to_string(), expected);
         }
-        // Billionths for a million tokens, and so a thousandth of it for a thousand.
+        // From billionths for a million tokens to billionths for a thousand.
         billionths.map(|billionths| billionths.div_ceil(1_000))
     };
     let input = rate("input", raw.input);
@@ -77,11 +81,11 @@ fn price_entry(
     Some(PriceEntry { provider, model: model?, price })
 }
 
-/// An amount of USD in billionths, exactly as it was written; `None` where it is negative, has more
-/// than nine decimals, or is above [`LARGEST_COUNT`] billionths.
+/// An amount of USD in billionths, exactly as written. `None` if it is negative, has more than nine decimals,
+/// or exceeds [`MAX_COUNT`] billionths.
 pub(super) fn billionths(usd: f64) -> Option<u64> {
-    // Display gives the shortest decimal that means this number, without an exponent: what a person
-    // wrote. Multiplying would not: 0.1 has no exact form. The sum makes a negative zero a zero.
+    // `Display` writes the shortest decimal of this number without an exponent, as a person wrote it.
+    // Multiplying would not: 0.1 has no exact form. The sum turns a negative zero into zero.
     let text = (usd + 0.0).to_string();
     let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));
     if decimals.len() > 9 {
@@ -105,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn money_is_what_was_written() {
+    fn billionths_inexact_or_out_of_range_is_none() {
         assert_billionths(0.0, Some(0));
         assert_billionths(-0.0, Some(0));
         assert_billionths(0.1, Some(100_000_000));
@@ -123,7 +127,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nine_decimals_are_exact(whole in 0u64..1_000_000, decimals in 0u64..1_000_000_000) {
+        fn billionths_with_nine_decimals_are_exact(whole in 0u64..1_000_000, decimals in 0u64..1_000_000_000) {
             let usd: f64 = format!("{whole}.{decimals:09}").parse().expect("it is a number");
             assert_eq!(billionths(usd), Some(whole * 1_000_000_000 + decimals));
         }

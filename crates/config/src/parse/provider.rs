@@ -1,17 +1,18 @@
-//! `[[providers]]`: a row of the table, and what the document says otherwise.
+//! `[[providers]]`: a row of the table of kinds, with the document's changes.
 
 use http::Uri;
 use openai::Endpoint;
 
-use super::super::model::Provider;
 use super::super::problem::with_hint;
+use super::super::provider::Provider;
 use super::super::provider::ProviderKind;
 use super::super::raw;
-use super::{Diagnostics, DocPath, quoted};
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
 
 const EXPECTED_URL: &str = "an address such as \"https://api.example.com/v1\"";
 
-/// Reads every provider.
+/// Parses every provider.
 pub(super) fn providers(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -35,10 +36,10 @@ fn provider(
     if let Some(version) = &raw.api_version {
         api_version(diagnostics, &path.field("api_version"), version, kind);
     }
-    // A stand-in for a kind that has its own address may answer to anybody.
+    // A server that replaces a built-in kind's own may need no key.
     let stands_in = kind.base_url.is_some() && raw.base_url.is_some();
     if raw.keys.is_empty() && !kind.keyless && !stands_in {
-        let expected = format!("at least one \"secret:NAME\", since {} asks for a key", kind.name);
+        let expected = format!("at least one \"secret:NAME\": {} needs a key", kind.name);
         diagnostics.report(&keys, "no key", expected);
     }
     Some(Provider {
@@ -78,7 +79,7 @@ fn kind(
     kind
 }
 
-/// Where the provider is: what the document says, else what the table knows.
+/// The base URL of the document, else of the table.
 fn provider_url(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -91,7 +92,7 @@ fn provider_url(
             diagnostics.report(
                 &path,
                 "an account",
-                format!("none, since {} has no accounts", kind.name),
+                format!("no `account`: {} has no accounts", kind.name),
             );
         } else {
             super::ids::check_name(diagnostics, &path, account);
@@ -118,7 +119,7 @@ fn provider_url(
     }
 }
 
-/// Checks a provider's address.
+/// Checks a provider's base URL.
 fn base_url(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -131,7 +132,7 @@ fn base_url(
             diagnostics.report(path, quoted(url), expected);
             None
         }
-        // What documentation shows is often the whole address of an endpoint.
+        // Documentation often shows an endpoint's whole URL.
         Ok(trimmed) if Endpoint::ALL.iter().any(|endpoint| trimmed.ends_with(endpoint.path())) => {
             let expected =
                 "the address before the endpoint, such as \"https://api.example.com/v1\"";
@@ -146,7 +147,7 @@ fn base_url(
     }
 }
 
-/// An address without slashes at its end; else what was found, without what may be a credential.
+/// A URL without trailing slashes; else a description without a possible credential.
 pub(super) fn check_url(url: &str) -> Result<&str, String> {
     let uri = url.parse::<Uri>().ok();
     let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
@@ -171,6 +172,10 @@ fn api_version(
     if kind.has_versions() {
         super::ids::check_name(diagnostics, path, version);
     } else {
-        diagnostics.report(path, "a version", format!("none, since {} has no versions", kind.name));
+        diagnostics.report(
+            path,
+            "a version",
+            format!("no `api_version`: {} has no versions", kind.name),
+        );
     }
 }

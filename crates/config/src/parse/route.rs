@@ -1,20 +1,24 @@
-//! `[[routes]]`: models, targets, and what happens when one of them fails.
+//! `[[routes]]`: models, targets, fallbacks, retries, and timeouts.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use super::super::model::{
-    Balance, FallbackOn, Health, Hedge, ModelIndex, ModelPattern, ProviderIndex, Retries, Route,
-    RouteIndex, Sticky, Target, Targets, Timeouts, WeightedTarget,
-};
+use super::super::index::{ProviderIndex, RouteIndex};
+use super::super::model_index::{ModelIndex, ModelPattern};
 use super::super::raw;
-use super::{Diagnostics, DocPath, IdIndex, quoted};
+use super::super::route::{
+    Balance, FallbackOn, Health, Hedge, Retries, Route, Sticky, Target, Targets, Timeouts,
+    WeightedTarget,
+};
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
+use super::ids::IdIndex;
 
 const MAX_RETRIES: u32 = 10;
 const MAX_FAILURES: u32 = 100;
 
-/// Reads every route.
+/// Parses every route.
 pub(super) fn routes(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -31,7 +35,7 @@ fn route(
     raw: &raw::Route,
     providers: &IdIndex<'_>,
 ) -> Option<Route> {
-    // What is wrong with a pattern is said once, where the index is built.
+    // `models` reports invalid patterns.
     let models = raw.models.iter().filter_map(|model| pattern(model).ok()).collect();
     let targets = targets(diagnostics, &path.field("targets"), &raw.targets, providers);
     let fallbacks = path.field("fallback");
@@ -43,7 +47,7 @@ fn route(
     let sticky = raw.sticky.as_deref().unwrap_or("none");
     let sticky = self::sticky(diagnostics, &path.field("sticky"), sticky);
     if balance != Balance::Weight && sticky.as_ref().is_some_and(|sticky| *sticky != Sticky::None) {
-        let found = "a choice that changes, with callers that stay";
+        let found = "`balance` other than \"weight\" with `sticky`";
         diagnostics.report(&path.field("balance"), found, "\"weight\", or no `sticky`");
     }
     let on = raw.fallback_on.as_deref();
@@ -52,11 +56,11 @@ fn route(
     let health = health(diagnostics, &path.field("health"), &raw.health);
     let timeouts = timeouts(diagnostics, &path.field("timeouts"), &raw.timeouts);
     let hedge = raw.hedge.as_ref().map(|raw| hedge(diagnostics, &path.field("hedge"), raw));
-    let goes_on = raw.goes_on.unwrap_or(false);
-    for (field, needs_another) in [("hedge", hedge.is_some()), ("continue", goes_on)] {
+    let continues_streams = raw.continues_streams.unwrap_or(false);
+    for (field, needs_another) in [("hedge", hedge.is_some()), ("continue", continues_streams)] {
         if needs_another && raw.fallback.is_empty() {
-            let expected = "a route with a `fallback`";
-            diagnostics.report(&path.field(field), "nobody who could step in", expected);
+            let expected = "at least one `fallback` for this route";
+            diagnostics.report(&path.field(field), "a route without a `fallback`", expected);
         }
     }
     Some(Route {
@@ -71,12 +75,12 @@ fn route(
         health,
         timeouts,
         hedge,
-        continues_streams: goes_on,
+        continues_streams,
     })
 }
 
-/// Builds the index over the models of all routes, in which every pattern stands once. Each is put
-/// where it belongs: a sort afterwards would be three kilobytes of the bundle for every type.
+/// Builds the index over the models of all routes. A repeated pattern is a problem. Each pattern is inserted
+/// in order: sorting afterwards would add 3 KB to the bundle for every type.
 pub(super) fn models(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -85,8 +89,8 @@ pub(super) fn models(
     let mut index = ModelIndex::default();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for (position, route) in raw.iter().enumerate() {
-        let route_place = path.item(position);
-        let path = route_place.field("models");
+        let route_path = path.item(position);
+        let path = route_path.field("models");
         if route.models.is_empty() {
             diagnostics.report(&path, "an empty list", "at least one model");
         }
@@ -101,7 +105,7 @@ pub(super) fn models(
                     diagnostics.report(
                         &path,
                         quoted(model),
-                        format!("a model that the route {other} does not have"),
+                        format!("a model that the route {other} does not list"),
                     );
                 }
                 None => {}
@@ -130,13 +134,13 @@ pub(super) fn models(
     index
 }
 
-/// Why a text is no pattern of models.
+/// Reason why a text is not a pattern of models.
 pub(super) enum InvalidPattern<'a> {
     Name,
     Regex(&'a str),
 }
 
-/// Reads a pattern of models.
+/// Parses a pattern of models.
 pub(super) fn pattern(model: &str) -> Result<ModelPattern, InvalidPattern<'_>> {
     if let Some(expression) = model.strip_prefix('~') {
         let regex = regex_lite::Regex::new(expression);
@@ -185,7 +189,7 @@ fn target(
     if model.is_some_and(|model| model.trim().is_empty()) {
         diagnostics.report(
             &path.field("model"),
-            "nothing",
+            "an empty name",
             "a model's name, or no `model` for the caller's",
         );
     }
@@ -277,16 +281,16 @@ fn retries(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Ret
     }
 }
 
-/// A part of something, in thousandths.
+/// A share from 0 to 1, in thousandths, rounded.
 fn share_thousandths(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
     raw: Option<f64>,
-    otherwise: f64,
+    default: f64,
 ) -> u32 {
-    let share = raw.unwrap_or(otherwise);
+    let share = raw.unwrap_or(default);
     if !(0.0..=1.0).contains(&share) {
-        diagnostics.report(path, share.to_string(), "a part from 0 to 1");
+        diagnostics.report(path, share.to_string(), "a share from 0 to 1");
     }
     (share * 1_000.0).round() as u32
 }
@@ -316,12 +320,13 @@ fn health(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Heal
         Duration::from_secs(30),
     );
     let path = path.field("rest");
-    let rest = diagnostics.positive_duration(&path, raw.rest.as_ref(), Duration::from_secs(10));
-    if rest > Health::MAX_OPEN_TIME {
+    let cool_down =
+        diagnostics.positive_duration(&path, raw.rest.as_ref(), Duration::from_secs(10));
+    if cool_down > Health::MAX_OPEN_TIME {
         let found = raw.rest.as_ref().map_or_else(String::new, |span| quoted(&span.0));
         diagnostics.report(&path, found, "30s at most");
     }
-    Health { failures, window, cool_down: rest }
+    Health { failures, window, cool_down }
 }
 
 fn timeouts(

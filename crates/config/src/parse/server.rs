@@ -2,17 +2,19 @@
 
 use http::HeaderName;
 
-use super::super::model::{Auth, KeySource, Origins, Server};
+use super::super::auth::{Auth, KeySource};
 use super::super::raw;
+use super::super::server::{Origins, Server};
+use super::diagnostics::{Diagnostics, quoted};
+use super::doc_path::DocPath;
 use super::issuer::issuers;
 use super::permission::addresses;
-use super::{Diagnostics, DocPath, quoted};
 
 const DEFAULT_MAX_BODY: usize = 4 << 20;
-/// A body is held in memory, of which an isolate has 128 MB.
+/// A body is held in memory, and an isolate has 128 MB.
 const MAX_BODY_LIMIT: (&str, usize) = ("64MiB", 64 << 20);
 
-/// Reads `[server]`.
+/// Parses `[server]`.
 pub(super) fn server(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
@@ -32,7 +34,7 @@ pub(super) fn server(
 
 fn origins(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &[String]) -> Origins {
     for (index, origin) in raw.iter().enumerate().filter(|(_, origin)| *origin != "*") {
-        // Not only http: extensions and applications have schemes of their own.
+        // Not only http: browser extensions and applications have their own schemes.
         let fits = origin.split_once("://").is_some_and(|(scheme, host)| {
             let is_end = |byte: u8| matches!(byte, b'/' | b'?' | b'#' | b'@');
             let is_plain = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase();
@@ -50,7 +52,7 @@ fn origins(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &[String]
     if raw.iter().any(|origin| origin == "*") { Origins::All } else { Origins::Some(raw.to_vec()) }
 }
 
-/// Reads `[auth]`.
+/// Parses `[auth]`.
 pub(super) fn auth(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Auth) -> Auth {
     Auth {
         required: raw.required.unwrap_or(true),

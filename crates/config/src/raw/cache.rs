@@ -5,54 +5,52 @@ use serde::Deserialize;
 use super::units::finite;
 use super::{Size, Span};
 
-/// What `scope` may say.
+/// Allowed values of `scope`.
 pub(crate) const SCOPES: [&str; 3] = ["consumer", "group", "all"];
 
-/// Answers that are served again.
+/// The response cache.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cache {
-    /// The ids of the routes whose answers are kept; every route unless said otherwise.
+    /// The ids of the routes whose answers are stored. Default: every route.
     pub(crate) routes: Option<Vec<String>>,
-    /// How long an answer is kept, 720h at most.
+    /// Time to live of an entry, at most 720h.
     pub(crate) ttl: Span,
-    /// By what part the time may be shorter, so that not all answers end at once. 0.1 unless said
-    /// otherwise.
+    /// The greatest reduction of the time to live, as a share from 0 to 0.5, so that entries do not expire
+    /// together. Default: 0.1.
     #[serde(default, deserialize_with = "finite")]
     #[cfg_attr(feature = "author", schemars(range(min = 0, max = 0.5)))]
     pub(crate) jitter: Option<f64>,
-    /// Who may be served whose answer; `consumer`, its own alone, unless said otherwise.
+    /// Callers that share an entry: the same `consumer`, the same `group`, or `all`. Default: `consumer`.
     #[cfg_attr(feature = "author", schemars(extend("enum" = ["consumer", "group", "all", null])))]
     pub(crate) scope: Option<String>,
-    /// Above this temperature no answer is kept. 1 unless said otherwise.
+    /// The highest temperature at which an answer is stored. Default: 1.
     #[serde(default, deserialize_with = "finite")]
     #[cfg_attr(feature = "author", schemars(range(min = 0, max = 2)))]
     pub(crate) max_temperature: Option<f64>,
-    /// The longest answer that is kept, 1MiB at most. 256KiB unless said otherwise.
+    /// The longest answer to store, at most 1MiB. Default: 256KiB.
     pub(crate) max_entry: Option<Size>,
-    /// The pause between the events of a kept stream, 1s at most; none unless said otherwise.
+    /// The pause between the events of a stored stream, at most 1s. Default: none.
     pub(crate) pace: Option<Span>,
-    /// Charges an answer from the cache to limits as if it had been bought. False unless said
-    /// otherwise.
+    /// Whether an answer from the cache counts toward limits like a new one. Default: false.
     pub(crate) charge: Option<bool>,
 }
 
-/// The last turns of a conversation, put before a question that comes alone.
+/// Stored conversations: the last turns are inserted before a request with a single question.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct History {
-    /// The ids of the routes that remember; every route unless said otherwise.
+    /// The ids of the routes that store conversations. Default: every route.
     pub(crate) routes: Option<Vec<String>>,
-    /// What names a caller's conversation: `header:NAME`, or `user` for the request's.
+    /// Identification of a caller's conversation: `header:NAME`, or `user` for the request's field.
     pub(crate) session: String,
-    /// The most turns, a question and its answer each, that are put before a request, 100 at most. 5
-    /// unless said otherwise.
+    /// The most turns (a question and its answer) to insert before a request, at most 100. Default: 5.
     #[cfg_attr(feature = "author", schemars(range(min = 1, max = 100)))]
     pub(crate) turns: Option<u32>,
-    /// The most bytes of them, 512KiB at most. 16KiB unless said otherwise.
+    /// The most bytes of these turns, at most 512KiB. Default: 16KiB.
     pub(crate) max_bytes: Option<Size>,
-    /// How long a conversation is kept after its last turn, 720h at most. 1h unless said otherwise.
+    /// The time for which a conversation is stored after its last turn, at most 720h. Default: 1h.
     pub(crate) ttl: Option<Span>,
 }

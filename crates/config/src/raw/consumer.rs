@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::{Addresses, Parameters, SecretText};
 
-/// Somebody who calls.
+/// A named caller.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -13,28 +13,28 @@ pub(crate) struct Consumer {
     pub(crate) id: String,
     /// The group it belongs to.
     pub(crate) group: Option<String>,
-    /// Keys that it already has; new ones come from the admin API.
+    /// Keys from the deployed secrets. The admin API issues further keys.
     #[serde(default)]
     pub(crate) keys: Vec<SecretText>,
-    /// The ids of the routes it may use; every route unless said otherwise.
+    /// The ids of the routes that it may use. Default: every route.
     pub(crate) routes: Option<Vec<String>>,
-    /// What its requests may ask for.
+    /// Bounds on the parameters of its requests.
     pub(crate) params: Option<Parameters>,
-    /// From where it may call.
+    /// IP addresses that it may call from. Default: all.
     pub(crate) addresses: Option<Addresses>,
 }
 
-/// What every consumer of a group may do; what is said of the consumer must hold as well.
+/// Permissions of every consumer of a group. The consumer's own permissions must hold as well.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Group {
-    /// Its name, as consumers have it for `group`.
+    /// Its name, as in the field `group` of consumers.
     pub(crate) id: String,
-    /// The ids of the routes its members may use; every route unless said otherwise.
+    /// The ids of the routes that its members may use. Default: every route.
     pub(crate) routes: Option<Vec<String>>,
-    /// What its members' requests may ask for.
+    /// Bounds on the parameters of its members' requests.
     pub(crate) params: Option<Parameters>,
-    /// From where its members may call.
+    /// IP addresses that its members may call from. Default: all.
     pub(crate) addresses: Option<Addresses>,
 }

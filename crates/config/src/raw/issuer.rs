@@ -4,28 +4,27 @@ use serde::Deserialize;
 
 use super::{SecretText, Span};
 
-/// An issuer of JSON Web Tokens, who vouches for callers without a key.
+/// An issuer of JSON Web Tokens, which authenticate callers in place of keys.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Issuer {
-    /// What a token's `iss` must say, to the letter.
+    /// The exact value of a token's `iss`.
     pub(crate) issuer: String,
-    /// What a token's `aud` must name, one of these; not looked at unless said otherwise.
+    /// Audiences of which a token's `aud` must contain one. Default: `aud` is not checked.
     pub(crate) audiences: Option<Vec<String>>,
-    /// A secret of 32 bytes or more that is shared with the issuer (HS256).
+    /// A shared secret of at least 32 bytes (HS256).
     pub(crate) secret: Option<SecretText>,
     /// The issuer's public keys (RS256, ES256), as the text of a JSON Web Key Set.
     pub(crate) jwks: Option<String>,
-    /// Where the issuer publishes its JSON Web Key Set: an https address.
+    /// The https URL of the issuer's JSON Web Key Set.
     pub(crate) jwks_url: Option<String>,
-    /// How long the set behind `jwks_url` is kept, 1m to 24h. 10m unless said otherwise.
+    /// The time for which a set fetched from `jwks_url` is used, from 1m to 24h. Default: 10m.
     pub(crate) keep: Option<Span>,
-    /// The claim that names the consumer, a nested one by its path with dots. `sub` unless said
-    /// otherwise.
+    /// The claim that names the consumer; a dotted path selects a nested claim. Default: `sub`.
     pub(crate) consumer_claim: Option<String>,
-    /// The claim that names the group, likewise; none unless said otherwise.
+    /// The claim that names the group, likewise. Default: none.
     pub(crate) group_claim: Option<String>,
-    /// How far the issuer's clock may be from the gateway's, 5m at most. 60s unless said otherwise.
+    /// The greatest accepted clock difference to the issuer, at most 5m. Default: 60s.
     pub(crate) skew: Option<Span>,
 }

@@ -1,4 +1,4 @@
-//! The document as it is written, field by field. Nothing is decided here.
+//! The document as written, field by field, without decisions.
 //!
 //! Unknown fields are errors. Doc comments become the descriptions of the published schema.
 
@@ -37,7 +37,7 @@ pub(super) use units::{NoName, SecretText, Size, Span};
 
 use serde::Deserialize;
 
-/// What the gateway does, in one document. Secrets are named in it and never written in it.
+/// The gateway's whole configuration. It names secrets and never contains them.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "author", schemars(title = "serin's configuration"))]
@@ -45,28 +45,28 @@ use serde::Deserialize;
 pub(super) struct Document {
     /// Bounds on what a caller may send.
     pub(super) server: Server,
-    /// Who may call.
+    /// Authentication of callers.
     pub(super) auth: Auth,
-    /// Who answers.
+    /// Services that serve models.
     pub(super) providers: Vec<Provider>,
-    /// Which models there are, and who answers for each.
+    /// Models, and the targets that serve each.
     pub(super) routes: Vec<Route>,
-    /// Callers and the keys that were issued to them; the providers' own stay hidden.
+    /// Callers and their keys. They never see the providers' keys.
     pub(super) consumers: Vec<Consumer>,
-    /// What the members of groups may do.
+    /// Permissions of groups of consumers.
     pub(super) groups: Vec<Group>,
     /// Limits, reserved before a call and settled after it.
     pub(super) limits: Vec<Limit>,
-    /// What models cost, for limits on cost and for records.
+    /// Prices of models, for limits on cost and for records.
     pub(super) prices: Vec<Price>,
-    /// Content safety.
+    /// Checks of requests and answers for unsafe content.
     pub(super) guards: Vec<Guard>,
-    /// Answers that are served again.
+    /// The response cache; off by default.
     pub(super) cache: Option<Cache>,
-    /// Conversations that are remembered.
+    /// Stored conversations; off by default.
     pub(super) history: Option<History>,
-    /// What observers are told.
+    /// Metrics, traces, and logged content.
     pub(super) observe: Observe,
-    /// Who may use the admin API.
+    /// Access to the admin API.
     pub(super) admin: Admin,
 }

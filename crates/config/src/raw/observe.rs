@@ -7,53 +7,51 @@ use serde::Deserialize;
 use super::SecretText;
 use super::units::finite;
 
-/// What observers are told.
+/// Metrics, traces, and logged content.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Observe {
-    /// How many consumers metrics tell apart, 10,000 at most; others are `other`. 100 unless said
-    /// otherwise.
+    /// The number of consumers with their own metric series, at most 10,000. All others share the series
+    /// `other`. Default: 100.
     #[cfg_attr(feature = "author", schemars(range(min = 1, max = 10_000)))]
     pub(crate) max_consumers: Option<u32>,
-    /// Where traces and metrics are sent; nowhere unless said otherwise.
+    /// The collector of traces and metrics. Default: none.
     pub(crate) otlp: Option<Otlp>,
-    /// The routes whose prompts and answers are in the log; none unless said otherwise.
+    /// Routes whose prompts and answers are logged. Default: none.
     pub(crate) content: Vec<Content>,
 }
 
-/// A collector that speaks OTLP over HTTP.
+/// A collector with OTLP over HTTP.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Otlp {
-    /// Its address, to which `/v1/traces` and `/v1/metrics` are added.
+    /// Its base URL, to which the gateway appends `/v1/traces` and `/v1/metrics`.
     pub(crate) endpoint: String,
-    /// More headers, such as a key.
+    /// Additional headers, such as a key.
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, SecretText>,
-    /// Whether spans are sent. True unless said otherwise.
+    /// Whether spans are sent. Default: true.
     pub(crate) traces: Option<bool>,
-    /// Whether metrics are sent. True unless said otherwise.
+    /// Whether metrics are sent. Default: true.
     pub(crate) metrics: Option<bool>,
-    /// What part of requests is traced where the caller's `traceparent` does not say. 1 unless said
-    /// otherwise.
+    /// The share of requests to trace if the caller's `traceparent` does not decide, from 0 to 1. Default: 1.
     #[serde(default, deserialize_with = "finite")]
     #[cfg_attr(feature = "author", schemars(range(min = 0, max = 1)))]
     pub(crate) sample: Option<f64>,
-    /// The `service.name` of what is sent. `serin` unless said otherwise.
+    /// The `service.name` of spans and metrics. Default: `serin`.
     pub(crate) service: Option<String>,
 }
 
-/// Routes whose prompts and answers are in the log.
+/// Routes whose prompts and answers are logged.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Content {
     /// The ids of the routes.
     pub(crate) routes: Vec<String>,
-    /// How many characters of each prompt and of each answer, 100,000 at most. 2000 unless said
-    /// otherwise.
+    /// The most characters of each prompt and of each answer, at most 100,000. Default: 2000.
     #[cfg_attr(feature = "author", schemars(range(min = 1, max = 100_000)))]
     pub(crate) max: Option<u32>,
 }

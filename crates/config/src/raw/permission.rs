@@ -1,4 +1,4 @@
-//! `routes`, `params` and `addresses`: what a consumer or a group may do.
+//! `params` and `addresses`: permissions of a consumer or a group.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,21 +9,21 @@ use serde_json::Value;
 
 use super::units::finite;
 
-/// Bounds on a request's parameters: each by its name, a nested one by its path with dots
+/// Bounds on a request's parameters by name; a dotted path selects a nested parameter
 /// (`response_format.type`).
 //
-// Not derived: serde's `flatten` would take a misspelt bound for nothing, and lose its path.
+// Not derived: serde's `flatten` would ignore a misspelled bound, and lose its path.
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 pub(crate) struct Parameters {
-    /// Parameters that may not be sent at all.
+    /// Parameters that requests must not have.
     #[cfg_attr(feature = "author", schemars(default))]
     pub(crate) forbid: Vec<String>,
     #[cfg_attr(feature = "author", schemars(flatten))]
     pub(crate) bounds: BTreeMap<String, Bounds>,
 }
 
-/// What a parameter may be: a number within bounds, or one of a list.
+/// Allowed values of a parameter: numbers within bounds, or a list of values.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -34,7 +34,7 @@ pub(crate) struct Bounds {
     /// The greatest number.
     #[serde(deserialize_with = "finite")]
     pub(crate) max: Option<f64>,
-    /// The values it may have; where a list is sent, the values that may be in it.
+    /// The allowed values. If a request sends a list, each of its items must be one of them.
     #[cfg_attr(
         feature = "author",
         schemars(extend("items" = { "type": ["string", "number", "boolean"] }))
@@ -42,14 +42,14 @@ pub(crate) struct Bounds {
     pub(crate) allow: Option<Vec<Value>>,
 }
 
-/// Addresses and blocks of them: `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`.
+/// IP addresses and CIDR blocks: `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Addresses {
-    /// Those that may call; all unless said otherwise.
+    /// Addresses that may call. Default: all.
     pub(crate) allow: Option<Vec<String>>,
-    /// Those that may not, whatever `allow` says.
+    /// Addresses that must not call; they override `allow`.
     pub(crate) deny: Vec<String>,
 }
 
@@ -72,7 +72,7 @@ impl<'de> Visitor<'de> for Table {
         let mut forbid = None;
         let mut bounds = BTreeMap::new();
         while let Some(name) = map.next_key::<String>()? {
-            // JSON may say a thing twice.
+            // JSON may repeat a member.
             let is_new = if name == "forbid" {
                 forbid.replace(map.next_value()?).is_none()
             } else {

@@ -4,31 +4,30 @@ use serde::Deserialize;
 
 use super::SecretText;
 
-/// Somebody who answers.
+/// A service that serves models over OpenAI's API.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Provider {
-    /// Its name in routes and records. A built-in name brings `kind`, `base_url` and the way to
-    /// authenticate.
+    /// Its name in routes and records. A built-in name implies `kind`, `base_url`, and the authentication.
     pub(crate) id: String,
-    /// A built-in name, or `openai-compatible` for any server that speaks OpenAI.
+    /// A built-in name, or `openai-compatible` for any server with OpenAI's API. Default: the value of `id`.
     #[cfg_attr(feature = "author", schemars(extend("enum" = kinds())))]
     pub(crate) kind: Option<String>,
-    /// Where it is, up to and without the endpoint: `http://127.0.0.1:9100/v1`.
+    /// Its URL without the endpoint's path: `http://127.0.0.1:9100/v1`. Default: the URL of a built-in kind.
     pub(crate) base_url: Option<String>,
-    /// Its keys, used in turn; one that it refuses rests.
+    /// Its keys, used in turn. A key that the provider refuses cools down.
     #[serde(default)]
     pub(crate) keys: Vec<SecretText>,
-    /// azure: calls deployments with this version of the API instead of the v1 form.
+    /// azure: the API version for calls to deployments. Default: none, which selects the v1 API.
     pub(crate) api_version: Option<String>,
-    /// cloudflare: the account that Workers AI belongs to.
+    /// cloudflare: the account of Workers AI.
     pub(crate) account: Option<String>,
-    /// Whether it understands `stream_options.include_usage`; known for built-in kinds.
+    /// Whether it accepts `stream_options.include_usage`. Default: known for each built-in kind.
     pub(crate) stream_usage: Option<bool>,
 }
 
-/// What `kind` may say; `null` is how JSON spells that it says nothing.
+/// Allowed values of `kind`; `null` stands for an absent one in JSON.
 #[cfg(feature = "author")]
 fn kinds() -> Vec<Option<&'static str>> {
     crate::provider::ProviderKind::names().map(Some).chain([None]).collect()

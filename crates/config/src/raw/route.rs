@@ -4,136 +4,134 @@ use serde::Deserialize;
 
 use super::{Size, Span, units};
 
-/// What `fallback_on` may list.
+/// Allowed items of `fallback_on`.
 pub(crate) const CONDITIONS: [&str; 5] = ["connect", "timeout", "429", "5xx", "limited"];
 
-/// What `balance` may be.
+/// Allowed values of `balance`.
 pub(crate) const BALANCES: [&str; 4] = ["weight", "latency", "least_busy", "cost"];
 
-/// Some models, and who answers for them.
+/// Some models, and the targets that serve them.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Route {
     /// Its name in records and in the header `x-serin-route`.
     pub(crate) id: String,
-    /// The models: an exact name, `prefix*` or `~regex`. Exact beats prefix, longer prefixes beat
-    /// shorter ones, prefixes beat expressions.
+    /// The models: exact names, `prefix*`, or `~regex`. An exact name precedes a prefix, a longer prefix
+    /// precedes a shorter one, and a prefix precedes a regular expression.
     pub(crate) models: Vec<String>,
-    /// Who answers, chosen as `balance` says.
+    /// The targets, of which `balance` selects one for each request.
     pub(crate) targets: Vec<WeightedTarget>,
-    /// How one of them is chosen: by weight alone, or the one that answers sooner, is less busy or costs
-    /// less. By weight unless said otherwise.
+    /// Selection of a target: by `weight` alone, by lower `latency`, by fewer calls in flight (`least_busy`),
+    /// or by lower `cost`. Default: `weight`.
     #[cfg_attr(feature = "author", schemars(extend("enum" = BALANCES)))]
     pub(crate) balance: Option<String>,
-    /// What keeps a caller on its side: `none`, `consumer`, `user` or `header:NAME`. None unless
-    /// said otherwise.
+    /// Value that keeps a caller at the same target: `none`, `consumer`, `user`, or `header:NAME`. Default:
+    /// `none`.
     pub(crate) sticky: Option<String>,
-    /// Who answers instead, in this order.
+    /// Targets to try after the selected one fails, in this order.
     #[serde(default)]
     pub(crate) fallback: Vec<Target>,
-    /// When somebody else is to answer. All but `limited` unless said otherwise.
+    /// Failures after which the next target is tried. Default: all except `limited`.
     #[cfg_attr(feature = "author", schemars(extend("items" = { "type": "string", "enum": CONDITIONS })))]
     pub(crate) fallback_on: Option<Vec<String>>,
-    /// More tries at one target.
+    /// Further attempts at one target.
     #[serde(default)]
     pub(crate) retries: Retries,
-    /// When a target rests.
+    /// Circuit breaker of each target.
     #[serde(default)]
     pub(crate) health: Health,
     /// Bounds on waiting.
     #[serde(default)]
     pub(crate) timeouts: Timeouts,
-    /// Has a fallback called beside a target that is late, and takes whoever speaks first. Nobody is
-    /// unless said otherwise.
+    /// Hedging: a fallback is called concurrently with a slow target, and the first answer is used. Default:
+    /// off.
     pub(crate) hedge: Option<Hedge>,
-    /// Whether a fallback goes on where a stream of plain text breaks off. False unless said otherwise.
+    /// Whether a fallback continues an interrupted stream of plain text. Default: false.
     #[serde(rename = "continue")]
-    pub(crate) goes_on: Option<bool>,
+    pub(crate) continues_streams: Option<bool>,
 }
 
-/// When a fallback is called beside a target that is late.
+/// Hedging: a fallback is called concurrently with a target that is slow.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Hedge {
-    /// For what part of the route's requests at most, from 0 to 1. 0.05 unless said otherwise.
+    /// The greatest share of the route's requests to hedge, from 0 to 1. Default: 0.05.
     #[serde(deserialize_with = "units::finite")]
     pub(crate) share: Option<f64>,
-    /// How long the target has first. The time within which 95 of 100 of its answers came unless said
-    /// otherwise.
+    /// The wait before the fallback is called. Default: the 95th percentile of the target's latency.
     pub(crate) after: Option<Span>,
 }
 
-/// A provider, the model's name there, and a share.
+/// A target with a weight.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WeightedTarget {
     /// The id of a provider.
     pub(crate) provider: String,
-    /// The model's name there; the caller's unless said otherwise.
+    /// The model's name there. Default: the caller's.
     pub(crate) model: Option<String>,
-    /// Its share among the weights of the route; 0 is never chosen. 1 unless said otherwise.
+    /// Its share of the sum of the route's weights. A target with 0 is never selected. Default: 1.
     pub(crate) weight: Option<u32>,
 }
 
-/// A provider, and the model's name there.
+/// A target: a provider, and the model's name there.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Target {
     /// The id of a provider.
     pub(crate) provider: String,
-    /// The model's name there; the caller's unless said otherwise.
+    /// The model's name there. Default: the caller's.
     pub(crate) model: Option<String>,
 }
 
-/// More tries at one target.
+/// Further attempts at one target.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Retries {
-    /// Tries after the first, 10 at most. 0 unless said otherwise.
+    /// Attempts after the first, at most 10. Default: 0.
     pub(crate) attempts: Option<u32>,
-    /// The wait before the first of them; it doubles, and is jittered. 250ms unless said otherwise.
+    /// The wait before the first retry; it doubles with each one, and has jitter. Default: 250ms.
     pub(crate) backoff: Option<Span>,
-    /// The longest `Retry-After` worth waiting for. 2s unless said otherwise.
+    /// The longest `Retry-After` to wait for. Default: 2s.
     pub(crate) honour_retry_after: Option<Span>,
-    /// What part of a provider's requests may be tried again there, from 0 to 1; three tries a second
-    /// always may. 0.2 unless said otherwise.
+    /// The greatest share of a provider's requests to retry there, from 0 to 1. Three retries a second are
+    /// always allowed. Default: 0.2.
     #[serde(deserialize_with = "units::finite")]
     pub(crate) budget: Option<f64>,
-    /// The longest request body that is sent more than once, to whomever. Every body is unless said
-    /// otherwise.
+    /// The longest request body that is sent more than once, to any target. Default: no limit.
     pub(crate) replay: Option<Size>,
 }
 
-/// When a target rests, and for how long.
+/// Circuit breaker of each target.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Health {
-    /// So many failures in a row put it to rest, 100 at most; 0: it never rests. 5 unless said
-    /// otherwise.
+    /// Consecutive failures after which a target cools down, at most 100. 0 disables the circuit breaker.
+    /// Default: 5.
     pub(crate) failures: Option<u32>,
-    /// The time within which they must lie. 30s unless said otherwise.
+    /// The time within which these failures must occur. Default: 30s.
     pub(crate) window: Option<Span>,
-    /// How long it rests first, 30s at most; it doubles up to that each time that the target is found
-    /// still failing, and is jittered. 10s unless said otherwise.
+    /// The first cool-down, at most 30s. It doubles up to 30s each time that a probe fails, and has jitter.
+    /// Default: 10s.
     pub(crate) rest: Option<Span>,
 }
 
-/// Bounds on waiting, each above zero and 24h at most.
+/// Bounds on waiting, each above zero and at most 24h.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Timeouts {
-    /// From the start of an attempt to the first byte of its answer, of a stream to its first content.
-    /// 60s unless said otherwise, or `total` where that is shorter.
+    /// From the start of an attempt to the first byte of its answer, or to the first content of a stream.
+    /// Default: 60s, or `total` if that is shorter.
     pub(crate) first_byte: Option<Span>,
-    /// Between two pieces of an answer. 60s unless said otherwise.
+    /// Between two pieces of an answer. Default: 60s.
     pub(crate) idle: Option<Span>,
-    /// For everything, retries and fallbacks included. 10m unless said otherwise.
+    /// For the whole request, retries and fallbacks included. Default: 10m.
     pub(crate) total: Option<Span>,
 }

@@ -9,28 +9,28 @@ use super::{Addresses, Issuer, Size};
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Server {
-    /// The longest request body, 64MiB at most; larger ones get 413. 4MiB unless said otherwise.
+    /// The longest request body, at most 64MiB. A longer one is refused with 413. Default: 4MiB.
     pub(crate) max_body: Option<Size>,
-    /// The header in which a trusted proxy before the gateway tells the caller's address; the host
-    /// knows it unless said otherwise.
+    /// The header in which a trusted proxy in front of the gateway sends the caller's IP address. Default: the
+    /// address that the host reports.
     pub(crate) address_header: Option<String>,
-    /// The origins whose pages may call from a browser: `https://app.example.com`, or `*` for all.
-    /// None unless said otherwise.
+    /// Origins whose pages may call from a browser: `https://app.example.com`, or `*` for all. Default: none.
     pub(crate) cors: Vec<String>,
 }
 
-/// Who may call, and where a key is looked for.
+/// Authentication of callers.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Auth {
-    /// With `false`, anyone may call, as the consumer `anonymous`. True unless said otherwise.
+    /// Whether a caller must authenticate. If false, a caller without a key is the consumer `anonymous`.
+    /// Default: true.
     pub(crate) required: Option<bool>,
-    /// Where a key is looked for, in this order: `bearer` or `header:NAME`. Both `bearer` and
-    /// `header:x-api-key` unless said otherwise.
+    /// Places to look for a key, in this order: `bearer` or `header:NAME`. Default: `bearer`, then
+    /// `header:x-api-key`.
     pub(crate) sources: Option<Vec<String>>,
-    /// From where anybody may call.
+    /// IP addresses that may call; this applies to every caller. Default: all.
     pub(crate) addresses: Option<Addresses>,
-    /// Who else vouches for callers.
+    /// Issuers of JSON Web Tokens, which authenticate callers in place of keys.
     pub(crate) jwt: Vec<Issuer>,
 }

@@ -1,25 +1,25 @@
-//! Durations, sizes and names of secrets, as they are written.
+//! Durations, sizes, and names of secrets as written.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// A duration: a whole number and `ms`, `s`, `m` or `h`.
+/// A duration: a whole number and `ms`, `s`, `m`, or `h`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "author", schemars(transparent, extend("pattern" = "^[0-9]+(ms|s|m|h)$")))]
 pub(crate) struct Span(pub(crate) String);
 
-/// A size in bytes: a whole number and nothing, `KiB`, `MiB` or `GiB`.
+/// A size: a whole number of bytes, or of `KiB`, `MiB`, or `GiB`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "author", schemars(transparent, extend("pattern" = "^[0-9]+(KiB|MiB|GiB)?$")))]
 pub(crate) struct Size(pub(crate) String);
 
-/// The name of a Worker secret or a Spin variable (lower-cased there), written `secret:NAME`.
+/// A reference to a Worker secret or a Spin variable (in lower case there), written `secret:NAME`.
 //
-// No `Debug`: somebody may have written the secret itself.
+// `Debug` is not derived: the text may be the secret itself.
 #[derive(Clone)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[cfg_attr(
@@ -29,10 +29,10 @@ pub(crate) struct Size(pub(crate) String);
 pub(crate) struct SecretText(String);
 
 impl Span {
-    /// What may stand where a duration does.
+    /// Expected form, for problems.
     pub(crate) const EXPECTED: &str = "a duration such as \"250ms\", \"2s\", \"5m\" or \"1h\"";
 
-    /// The duration, or `None` where this is no duration.
+    /// The duration. `None` if the text is malformed or too large.
     pub(crate) fn duration(&self) -> Option<Duration> {
         let (number, unit) = number_and_unit(&self.0)?;
         let milliseconds = match unit {
@@ -47,10 +47,10 @@ impl Span {
 }
 
 impl Size {
-    /// What may stand where a size does.
+    /// Expected form, for problems.
     pub(crate) const EXPECTED: &str = "a size such as \"4MiB\", \"512KiB\" or \"1024\" (bytes)";
 
-    /// The size in bytes, or `None` where this is no size.
+    /// The size in bytes. `None` if the text is malformed or too large.
     pub(crate) fn bytes(&self) -> Option<u64> {
         let (number, unit) = number_and_unit(&self.0)?;
         let bytes = match unit {
@@ -70,21 +70,21 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, unit))
 }
 
-/// Why a text names no secret.
+/// Reason why a text does not name a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoName {
     /// It does not begin with `secret:`.
     InClear,
-    /// What follows cannot be a name.
+    /// The rest is not a valid name.
     Impossible,
 }
 
 impl SecretText {
-    /// What may stand where a secret is named.
+    /// Expected form, for problems.
     pub(crate) const EXPECTED: &str =
         "\"secret:NAME\", where NAME is a Worker secret or a Spin variable";
 
-    /// The secret's name. The text itself is not handed out: it may be a secret.
+    /// The secret's name. The text itself stays private, since it may be a secret.
     pub(crate) fn name(&self) -> Result<&str, NoName> {
         let name = self.0.strip_prefix("secret:").ok_or(NoName::InClear)?;
         let possible = name.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -99,7 +99,7 @@ impl fmt::Debug for SecretText {
     }
 }
 
-/// Takes a string and tells by what else is expected.
+/// Visitor for strings, with the expected form for errors.
 struct Text(&'static str);
 
 impl Visitor<'_> for Text {
@@ -132,12 +132,12 @@ impl<'de> Deserialize<'de> for SecretText {
     }
 }
 
-/// Takes a number or nothing, and refuses infinities and NaN, which TOML has and JSON has not.
+/// Deserializes an optional number. Refuses infinities and NaN, which TOML has and JSON lacks.
 pub(super) fn finite<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     Option::<f64>::deserialize(deserializer)?.map(checked).transpose()
 }
 
-/// Takes a number, and refuses infinities and NaN likewise.
+/// Deserializes a number, and refuses infinities and NaN.
 pub(super) fn finite_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     checked(f64::deserialize(deserializer)?)
 }
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn durations() {
+    fn duration_malformed_or_too_large_is_none() {
         assert_duration("250ms", Some(250));
         assert_duration("2s", Some(2_000));
         assert_duration("5m", Some(300_000));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes() {
+    fn size_malformed_or_too_large_is_none() {
         assert_bytes("1024", Some(1024));
         assert_bytes("512KiB", Some(524_288));
         assert_bytes("4MiB", Some(4_194_304));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_name_names_a_secret() {
+    fn secret_text_that_is_not_a_reference_is_refused_and_not_printed() {
         let name = |text: &str| SecretText(text.to_owned()).name().map(str::to_owned);
         assert_eq!(name("secret:OPENAI_API_KEY_2"), Ok("OPENAI_API_KEY_2".to_owned()));
         assert_eq!(name("sk-123"), Err(NoName::InClear));

@@ -1,4 +1,4 @@
-//! What a right document becomes.
+//! Parsed values of valid documents.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::{FULL_EXAMPLE, GUARDS_EXAMPLE, WORKED_EXAMPLE, load, secrets_requeste
 const ROOT_EXAMPLE: &str = include_str!("../../../../gateway.toml");
 
 #[test]
-fn the_worked_example_means_what_its_comments_say() {
+fn worked_example_parses_to_commented_values() {
     let config = load(WORKED_EXAMPLE).expect("the worked example is right");
     assert_eq!(config.server.max_body, 4 << 20);
     assert!(config.auth.required);
@@ -61,7 +61,7 @@ fn the_worked_example_means_what_its_comments_say() {
 }
 
 #[test]
-fn the_bundled_configuration_needs_three_secrets() {
+fn bundled_configuration_needs_three_secrets() {
     load(ROOT_EXAMPLE).expect("the bundled configuration is right");
     assert_eq!(
         author::secret_names(ROOT_EXAMPLE),
@@ -70,9 +70,9 @@ fn the_bundled_configuration_needs_three_secrets() {
 }
 
 #[test]
-fn the_bundled_configuration_shows_sections_that_are_right() {
+fn bundled_configuration_commented_sections_are_valid() {
     let at = ROOT_EXAMPLE.find("# [[limits]]").expect("they are shown, commented out");
-    // Headings stay comments.
+    // Headings remain comments.
     let uncommented = ROOT_EXAMPLE[at..].lines().map(|line| match line.strip_prefix("# ") {
         Some(shown) if !shown.starts_with('─') => shown,
         Some(_) | None => line,
@@ -86,7 +86,7 @@ fn the_bundled_configuration_shows_sections_that_are_right() {
 }
 
 #[test]
-fn a_route_may_hedge_and_go_on() {
+fn route_with_hedge_and_continue_is_accepted() {
     let config = load(
         "providers = [{ id = \"ollama\" }]\n\
          [[routes]]\nid = \"r\"\nmodels = [\"m\"]\ntargets = [{ provider = \"ollama\" }]\n\
@@ -105,7 +105,7 @@ fn a_route_may_hedge_and_go_on() {
 }
 
 #[test]
-fn what_is_not_said_has_a_default() {
+fn absent_fields_have_defaults() {
     let config = load(
         "providers = [{ id = \"ollama\" }]\n\
          routes = [{ id = \"r\", models = [\"m\"], targets = [{ provider = \"ollama\" }] }]",
@@ -146,7 +146,7 @@ fn what_is_not_said_has_a_default() {
 }
 
 #[test]
-fn a_short_total_shortens_the_first_byte_that_was_not_asked_for() {
+fn first_byte_default_is_capped_by_total() {
     let config = load(
         "providers = [{ id = \"ollama\" }]\n\
          routes = [{ id = \"r\", models = [\"m\"], targets = [{ provider = \"ollama\" }], \
@@ -157,7 +157,7 @@ fn a_short_total_shortens_the_first_byte_that_was_not_asked_for() {
 }
 
 #[test]
-fn limited_acts_with_limits_or_without() {
+fn fallback_on_limited_is_accepted_without_limits() {
     let config = load(
         "providers = [{ id = \"ollama\" }]\n\
          routes = [{ id = \"r\", models = [\"m\"], targets = [{ provider = \"ollama\" }], \
@@ -168,7 +168,7 @@ fn limited_acts_with_limits_or_without() {
 }
 
 #[test]
-fn exact_beats_prefix_beats_expression() {
+fn model_index_exact_precedes_prefix_precedes_regex() {
     let config = load(
         r#"
         providers = [{ id = "ollama" }]
@@ -197,7 +197,7 @@ fn exact_beats_prefix_beats_expression() {
 }
 
 #[test]
-fn a_star_alone_takes_every_model() {
+fn model_pattern_star_matches_every_model() {
     let config = load(
         "providers = [{ id = \"ollama\" }]\n\
          routes = [{ id = \"r\", models = [\"*\"], targets = [{ provider = \"ollama\" }] }]",
@@ -207,20 +207,20 @@ fn a_star_alone_takes_every_model() {
 }
 
 #[test]
-fn json_and_toml_say_the_same() {
+fn json_and_toml_parse_to_the_same_configuration() {
     let secrets = |name: &str| Some(author::placeholder_secret(name));
     for text in [WORKED_EXAMPLE, FULL_EXAMPLE, GUARDS_EXAMPLE, ROOT_EXAMPLE] {
         let json = author::to_json(text).expect("its shape is right");
         let from_json = Config::from_json(&json, &secrets).expect("it is right");
         let from_toml = author::from_toml(text, &secrets).expect("it is right");
-        // Each has the digest of the text that it was read from, and TOML is read without one.
+        // JSON has the digest of its text; TOML has none.
         let digest = from_toml.digest;
         assert_eq!(format!("{:?}", Config { digest, ..from_json }), format!("{from_toml:?}"));
     }
 }
 
 #[test]
-fn the_secrets_that_are_named_are_those_that_are_asked_for() {
+fn secret_names_equal_the_requested_secrets() {
     for text in [WORKED_EXAMPLE, FULL_EXAMPLE, GUARDS_EXAMPLE] {
         assert_eq!(author::secret_names(text), secrets_requested(text));
         let json = author::to_json(text).expect("its shape is right");

@@ -1,4 +1,4 @@
-//! What a right document becomes: who may do what, how much of it, and at what price.
+//! Parsed permissions, limits, and prices.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn ids<'a>(config: &'a Config, routes: Option<&[crate::RouteIndex]>) -> Vec<&'a 
     routes.into_iter().flatten().map(|route| config.route(*route).id.as_str()).collect()
 }
 
-/// Rules as text: a path, and what is allowed there.
+/// Rules as text: a path, and the allowed values.
 fn rules(parameters: &[Parameter]) -> Vec<(&str, Value)> {
     let in_json = |rule: &ParameterRule| match rule {
         ParameterRule::Range { min, max } => json!({ "min": min, "max": max }),
@@ -32,7 +32,7 @@ fn rules(parameters: &[Parameter]) -> Vec<(&str, Value)> {
 }
 
 #[test]
-fn the_worked_example_has_two_limits_that_act() {
+fn worked_example_has_two_limits() {
     let config = load(WORKED_EXAMPLE).expect("the worked example is right");
     let [tokens, requests] = &config.limits[..] else { panic!("it has two limits") };
     assert_eq!((tokens.id.as_str(), &tokens.by), ("deepseek-tokens", &By::Consumer));
@@ -59,7 +59,7 @@ fn the_worked_example_has_two_limits_that_act() {
 }
 
 #[test]
-fn limits_are_read_in_full() {
+fn limit_with_every_field_is_parsed() {
     let config = full();
     let [everybody, each, addresses] = &config.limits[..] else { panic!("it has three limits") };
     let zone = Zone::lookup("Asia/Shanghai").expect("there is such a zone");
@@ -92,7 +92,7 @@ fn limits_are_read_in_full() {
 }
 
 #[test]
-fn what_a_limit_is_kept_by() {
+fn limit_by_each_source_is_parsed() {
     for (by, expected) in [
         ("all", By::All),
         ("consumer", By::Consumer),
@@ -110,7 +110,7 @@ fn what_a_limit_is_kept_by() {
 }
 
 #[test]
-fn permissions_of_groups_and_consumers() {
+fn permissions_of_groups_and_consumers_are_parsed() {
     let config = full();
     let group = config.group("design").expect("the group is there");
     assert!(config.group("sales").is_none());
@@ -148,7 +148,7 @@ fn permissions_of_groups_and_consumers() {
 }
 
 #[test]
-fn both_names_of_the_longest_answer_are_bounded() {
+fn bound_on_one_max_tokens_name_applies_to_both() {
     let check = |params: &str, expected: &[(&str, Value)]| {
         let text = format!("[[consumers]]\nid = \"a\"\nparams = {params}");
         let config = load(&text).expect("it is right");
@@ -166,12 +166,12 @@ fn both_names_of_the_longest_answer_are_bounded() {
         "{ max_completion_tokens = { max = 9 }, forbid = [\"max_tokens\"] }",
         &[("max_completion_tokens", range(9.0)), ("max_tokens", json!("forbidden"))],
     );
-    // Whoever forbids one name may well mean that the other is to be used.
+    // An operator may forbid one name so that callers use the other.
     check("{ forbid = [\"max_tokens\"] }", &[("max_tokens", json!("forbidden"))]);
 }
 
 #[test]
-fn issuers_and_operators() {
+fn issuers_and_operators_are_parsed() {
     let config = full();
     assert_eq!(
         config.server.client_ip_header.as_ref().map(http::HeaderName::as_str),
@@ -196,7 +196,7 @@ fn issuers_and_operators() {
 }
 
 #[test]
-fn keys_may_be_fetched_in_clear_from_this_machine() {
+fn jwks_url_over_http_on_loopback_is_accepted() {
     for url in ["http://localhost/jwks", "http://127.0.0.9:8080/jwks", "http://[::1]:8080/jwks?a=b"]
     {
         let text = format!("[[auth.jwt]]\nissuer = \"i\"\njwks_url = \"{url}\"");
@@ -209,7 +209,7 @@ fn keys_may_be_fetched_in_clear_from_this_machine() {
 }
 
 #[test]
-fn the_price_that_says_most_counts() {
+fn price_lookup_prefers_the_most_specific_entry() {
     let config = full();
     let [openai, deepseek] = [0, 1].map(|at| config.routes[at].targets.all()[0].target.provider);
     let check = |provider, model, input, cached, output| {
@@ -224,7 +224,7 @@ fn the_price_that_says_most_counts() {
 }
 
 #[test]
-fn a_consumer_of_the_admin_api_is_read_like_one_of_the_document() {
+fn admin_consumer_parses_like_document_consumer() {
     let config = full();
     let document = br#"{
         "id": "web", "group": "design", "routes": ["deepseek"],
@@ -241,7 +241,7 @@ fn a_consumer_of_the_admin_api_is_read_like_one_of_the_document() {
 }
 
 #[test]
-fn a_consumer_of_the_admin_api_is_refused_with_paths_of_its_own() {
+fn admin_consumer_problem_paths_begin_at_the_consumer() {
     let config = full();
     let check = |document: &str, expected: &[(&str, &str)]| {
         let problems = config.parse_consumer(document.as_bytes()).expect_err("it is wrong");
@@ -271,10 +271,10 @@ fn a_consumer_of_the_admin_api_is_refused_with_paths_of_its_own() {
 }
 
 #[test]
-fn an_artifact_can_be_made_without_any_secret() {
+fn placeholder_secrets_suffice_for_an_artifact() {
     let stand_in = |name: &str| Some(author::placeholder_secret(name));
     author::from_toml(FULL_EXAMPLE, &stand_in).expect("stand-ins do for every secret");
-    // A secret that signs tokens need not fit into a header.
+    // A secret that signs tokens may have characters that no header can hold.
     let text = "[[auth.jwt]]\nissuer = \"i\"\nsecret = \"secret:A\"";
     let long = |_: &str| Some(Secret::new(&"\u{1}".repeat(32)));
     author::from_toml(text, &long).expect("it signs, and is presented to nobody");

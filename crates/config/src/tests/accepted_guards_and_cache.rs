@@ -1,4 +1,4 @@
-//! What a right document becomes: guards, the cache, the history and what observers are told.
+//! Parsed guards, cache, history, and observability.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn full() -> Config {
     load(GUARDS_EXAMPLE).expect("the example of guards is right")
 }
 
-/// The one guard of a document that has these fields.
+/// The guard of a document whose one guard has these fields.
 #[track_caller]
 fn guard(fields: &str) -> Guard {
     let provider = "[[providers]]\nid = \"ollama\"\n";
@@ -26,7 +26,7 @@ fn guard(fields: &str) -> Guard {
 }
 
 #[test]
-fn the_worked_example_has_a_guard_and_a_cache() {
+fn worked_example_has_a_guard_and_a_cache() {
     let config = load(WORKED_EXAMPLE).expect("the worked example is right");
     let [green] = &config.guards[..] else { panic!("it has one guard") };
     let deepseek = config.models.route("deepseek-chat").expect("it has a route");
@@ -68,7 +68,7 @@ fn the_worked_example_has_a_guard_and_a_cache() {
 }
 
 #[test]
-fn alibabas_guard_is_read_in_full() {
+fn aliyun_guard_with_every_field_is_parsed() {
     let config = full();
     let green = &config.guards[0];
     assert_eq!(green.routes.as_ref().map(Vec::len), Some(2));
@@ -122,7 +122,7 @@ fn alibabas_guard_is_read_in_full() {
 }
 
 #[test]
-fn a_prefix_is_taken_to_the_letter() {
+fn override_prefix_is_matched_literally() {
     let guard =
         guard("kind = \"pii\"\noverrides = [{ consumers = [\"eu.shop-*\", \"*\"], off = true }]");
     let [prefix, all] = &guard.overrides[0].consumers[..] else { panic!("it has two") };
@@ -131,7 +131,7 @@ fn a_prefix_is_taken_to_the_letter() {
 }
 
 #[test]
-fn a_multimodal_guard_has_services_of_its_own_and_bars_the_content() {
+fn aliyun_multimodal_guard_has_default_services_and_levels() {
     let keys = "access_key_id = \"secret:A\"\naccess_key = \"secret:B\"\nregion = \"cn-beijing\"";
     let check = |fields: &str, bars: &[(Dimension, Level)]| {
         let fields = format!("kind = \"aliyun\"\n{keys}\naction = \"MultiModalGuard\"\n{fields}");
@@ -152,7 +152,7 @@ fn a_multimodal_guard_has_services_of_its_own_and_bars_the_content() {
 }
 
 #[test]
-fn models_that_judge() {
+fn moderation_and_judge_guards_are_parsed() {
     let config = full();
     let GuardKind::Moderation(moderation) = &config.guards[1].kind else { panic!("it is one") };
     assert_eq!(config.provider(moderation.provider).id, "openai");
@@ -181,7 +181,7 @@ fn models_that_judge() {
 }
 
 #[test]
-fn words_and_personal_data() {
+fn words_and_pii_guards_are_parsed() {
     let config = full();
     let GuardKind::Words(words) = &config.guards[3].kind else { panic!("it has words") };
     assert_eq!((words.inline_words.len(), words.stored_list.as_deref()), (2, Some("more-words-2")));
@@ -232,7 +232,7 @@ fn words_and_personal_data() {
 }
 
 #[test]
-fn an_error_has_a_status_of_its_own() {
+fn block_format_error_has_its_own_default_status() {
     let status =
         |fields: &str| guard(&format!("kind = \"pii\"\n{fields}")).on_block.status.as_u16();
     assert_eq!(status(""), 200);
@@ -242,7 +242,7 @@ fn an_error_has_a_status_of_its_own() {
 }
 
 #[test]
-fn what_is_kept_and_what_is_told() {
+fn cache_history_and_observe_are_parsed() {
     let config = full();
     let [chat, qwq] = ["gpt-4o", "qwq-32b"].map(|model| config.models.route(model));
     let (chat, qwq) = (chat.expect("it is there"), qwq.expect("it is there"));
@@ -274,7 +274,7 @@ fn what_is_kept_and_what_is_told() {
 }
 
 #[test]
-fn what_is_not_said_of_history_and_collector_has_a_default() {
+fn history_and_otlp_absent_fields_have_defaults() {
     let config =
         load("[history]\nsession = \"user\"\n[observe.otlp]\nendpoint = \"http://h:4318/otel\"")
             .expect("it is right");

@@ -1,4 +1,4 @@
-//! The configuration as a whole: what it refuses, what it makes of the worked example, its laws.
+//! Whole documents: accepted and refused ones, properties, and the documentation.
 
 mod accepted;
 mod accepted_access_and_limits;
@@ -16,18 +16,18 @@ use secret::Secret;
 use super::{Config, Problems, author};
 
 const WORKED_EXAMPLE: &str = include_str!("../../tests/fixtures/worked-example.toml");
-/// Every section that acts, in full.
+/// Authentication, permissions, limits, prices, and operators with every field.
 const FULL_EXAMPLE: &str = include_str!("../../tests/fixtures/full-example.toml");
 
-/// Guards, cache, history and observers, in full.
+/// Guards, cache, history, and observability with every field.
 const GUARDS_EXAMPLE: &str = include_str!("../../tests/fixtures/guards-example.toml");
 
-/// Reads a document for which every secret is set, each to another value.
+/// Parses a document with a distinct value for every secret.
 fn load(text: &str) -> Result<Config, Problems> {
     author::from_toml(text, &|name| Some(Secret::new(&format!("value of {name}"))))
 }
 
-/// The names of the secrets that reading asks for, in order.
+/// The names of the secrets that parsing requests, in order.
 fn secrets_requested(text: &str) -> Vec<String> {
     let names = RefCell::new(Vec::new());
     let secrets = |name: &str| {

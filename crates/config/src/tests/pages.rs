@@ -42,7 +42,7 @@ fn blocks<'p>(page: &'p str, opening: &'static str) -> impl Iterator<Item = &'p 
 }
 
 #[test]
-fn whole_documents_load() {
+fn page_whole_documents_are_valid() {
     let mut count = 0;
     for (path, page) in pages() {
         for document in blocks(&page, "```toml\n") {
@@ -55,7 +55,7 @@ fn whole_documents_load() {
 }
 
 #[test]
-fn fragments_load_beside_the_base_document() {
+fn page_fragments_are_valid_with_the_base_document() {
     for (path, page) in pages() {
         for fragment in blocks(&page, "```toml fragment\n") {
             let has = |id: &str| {
@@ -76,7 +76,7 @@ fn fragments_load_beside_the_base_document() {
 }
 
 #[test]
-fn links_lead_to_files_and_headings() {
+fn page_links_lead_to_files_and_headings() {
     for (path, page) in pages() {
         let links = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for link in links.filter(|link| !link.starts_with("http")) {

@@ -1,4 +1,4 @@
-//! What holds for every text, and the freshness of the published schema.
+//! Properties of parsing any text, and the published schema.
 
 use std::time::Duration;
 
@@ -10,8 +10,7 @@ use crate::{Config, author};
 
 use super::{FULL_EXAMPLE, GUARDS_EXAMPLE, WORKED_EXAMPLE};
 
-/// An example with some of it cut out, doubled, or replaced: nearly right documents reach
-/// deeper than noise does.
+/// An example with a part removed, doubled, or replaced: it reaches deeper code than noise does.
 fn damaged_document() -> impl Strategy<Value = String> {
     let words = prop_oneof![
         proptest::string::string_regex("[\\[\\]{}=,\"'\\\\\n#.*~:é\u{0}-]{0,6}")
@@ -44,7 +43,7 @@ fn damaged_document() -> impl Strategy<Value = String> {
     })
 }
 
-/// Reads a text in every way there is; what it says must have a place, or none that is wrong.
+/// Parses a text as TOML and as JSON, and asserts that every problem can be located.
 fn assert_readable(text: &str) {
     let secrets =
         |name: &str| (!name.len().is_multiple_of(3)).then(|| author::placeholder_secret(name));
@@ -69,17 +68,17 @@ fn assert_readable(text: &str) {
 
 proptest! {
     #[test]
-    fn noise_never_panics(text in any::<String>()) {
+    fn parse_noise_never_panics(text in any::<String>()) {
         assert_readable(&text);
     }
 
     #[test]
-    fn nearly_right_documents_never_panic(text in damaged_document()) {
+    fn parse_damaged_document_never_panics(text in damaged_document()) {
         assert_readable(&text);
     }
 
     #[test]
-    fn noise_in_place_of_every_string_never_panics(noise in any::<String>(), at in any::<Index>()) {
+    fn parse_noise_in_any_string_never_panics(noise in any::<String>(), at in any::<Index>()) {
         let text = [WORKED_EXAMPLE, FULL_EXAMPLE, GUARDS_EXAMPLE][noise.len() % 3];
         let json = author::to_json(text).expect("it is right");
         let mut document: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
@@ -96,7 +95,7 @@ proptest! {
     }
 
     #[test]
-    fn durations_come_back(number in 0u64..=u64::MAX / 3_600_000) {
+    fn duration_round_trips(number in 0u64..=u64::MAX / 3_600_000) {
         for (unit, milliseconds) in [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)] {
             let duration = Span(format!("{number}{unit}")).duration();
             assert_eq!(duration, Some(Duration::from_millis(number * milliseconds)));
@@ -104,7 +103,7 @@ proptest! {
     }
 
     #[test]
-    fn sizes_come_back(number in 0u64..=u64::MAX >> 30) {
+    fn size_round_trips(number in 0u64..=u64::MAX >> 30) {
         for (unit, shift) in [("", 0), ("KiB", 10), ("MiB", 20), ("GiB", 30)] {
             assert_eq!(Size(format!("{number}{unit}")).bytes(), Some(number << shift));
         }
@@ -124,7 +123,7 @@ fn visit(value: &mut serde_json::Value, each: &mut impl FnMut(&mut String)) {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a person asks for a new schema by a variable")]
-fn the_published_schema_is_fresh() {
+fn published_schema_is_current() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schema/gateway.schema.json");
     let schema = author::schema();
     if std::env::var_os("SERIN_BLESS").is_some() {

@@ -1,5 +1,5 @@
-//! The reference in `docs/`, held against what it describes: the table of providers, the fields of the
-//! schema, the defaults, every whole document in it, and the files that it names.
+//! Comparison of the reference in `docs/` with the code: the table of providers, the fields of the schema, the
+//! defaults, every whole document, and the named files.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -24,7 +24,7 @@ const END_OF_TABLE: &str = "<!-- end of table -->\n";
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a person asks for a new table by a variable")]
-fn the_table_of_providers_is_fresh() {
+fn provider_table_in_docs_is_current() {
     let (before, rest) = PROVIDERS.split_once(TABLE).expect("the page has a place for the table");
     let (_, after) = rest.split_once(END_OF_TABLE).expect("the table has an end");
     let page = [before, TABLE, &table(), END_OF_TABLE, after].concat();
@@ -36,7 +36,7 @@ fn the_table_of_providers_is_fresh() {
     assert!(page == PROVIDERS, "the table has changed: run this test with SERIN_BLESS=1");
 }
 
-/// One row a kind, as Markdown.
+/// The Markdown table with one row for each kind.
 fn table() -> String {
     let mut rows = String::from(
         "| kind | address | endpoints | key | usage in streams |\n| --- | --- | --- | --- | --- |\n",
@@ -63,7 +63,7 @@ fn table() -> String {
 }
 
 #[test]
-fn every_field_is_described() {
+fn every_schema_field_is_documented() {
     let schema: Value = serde_json::from_str(&author::schema()).expect("the schema is JSON");
     let definitions = schema["$defs"].as_object().expect("the schema has definitions");
     for (name, definition) in definitions {
@@ -102,7 +102,7 @@ fn strings(value: &Value) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn every_section_is_named() {
+fn every_section_is_documented() {
     let schema: Value = serde_json::from_str(&author::schema()).expect("the schema is JSON");
     for section in schema["properties"].as_object().expect("the document has sections").keys() {
         let is_named = [format!("`[{section}]`"), format!("`[[{section}]]`")]
@@ -113,7 +113,7 @@ fn every_section_is_named() {
 }
 
 #[test]
-fn the_defaults_are_what_the_reference_says() {
+fn documented_defaults_are_the_parsed_defaults() {
     let marked = |marker: &str| {
         let (_, rest) = CONFIGURATION.split_once(marker).expect("the marker is there");
         let document = documents(rest).next().expect("a document follows");
@@ -124,7 +124,7 @@ fn the_defaults_are_what_the_reference_says() {
 }
 
 #[test]
-fn every_whole_document_can_be_served() {
+fn documented_documents_are_valid() {
     for (page, least) in [(README, 1), (CONFIGURATION, 2), (PROVIDERS, 0), (ROUTING, 1)] {
         let mut count = 0;
         for document in documents(page) {
@@ -136,7 +136,7 @@ fn every_whole_document_can_be_served() {
 }
 
 #[test]
-fn every_page_and_scenario_that_is_named_is_there() {
+fn documented_pages_and_scenarios_exist() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let folders = [
         "commit", "fallback", "hang_up", "key", "keys", "limit", "pass", "permit", "refuse",

@@ -1,4 +1,4 @@
-//! Where each built-in provider is called, as literal addresses.
+//! Literal URLs of every built-in provider.
 
 use openai::Endpoint;
 
@@ -21,8 +21,7 @@ fn assert_urls(fields: &str, expected: [&str; 3]) {
     assert_eq!(found, expected, "{fields}");
 }
 
-/// Chat, completions and embeddings of every kind, with the least that it must be told; "" is not
-/// offered.
+/// URLs of chat, completions, and embeddings of every kind with its required fields; "" if not offered.
 const EVERY_KIND: [(&str, &str, [&str; 3]); 27] = [
     (
         "openai",
@@ -202,7 +201,7 @@ const EVERY_KIND: [(&str, &str, [&str; 3]); 27] = [
 ];
 
 #[test]
-fn every_kind_is_called_where_it_answers() {
+fn url_of_every_kind_is_its_endpoint() {
     assert!(EVERY_KIND.iter().map(|(name, _, _)| *name).eq(ProviderKind::names()));
     for (name, more, expected) in EVERY_KIND {
         assert_urls(
@@ -214,7 +213,7 @@ fn every_kind_is_called_where_it_answers() {
 }
 
 #[test]
-fn azure_calls_deployments_where_a_version_is_given() {
+fn azure_url_with_api_version_is_a_deployment() {
     assert_urls(
         "id = \"azure\"\nkeys = [\"secret:A\"]\nbase_url = \"https://n.openai.azure.com\"\n\
          api_version = \"2024-10-21\"",
@@ -227,7 +226,7 @@ fn azure_calls_deployments_where_a_version_is_given() {
 }
 
 #[test]
-fn base_url_takes_the_place_of_the_built_in_one() {
+fn base_url_replaces_the_built_in_one() {
     assert_urls(
         "id = \"minimax\"\nbase_url = \"http://127.0.0.1:9100/x/\"",
         ["http://127.0.0.1:9100/x/text/chatcompletion_v2", "", ""],
@@ -239,7 +238,7 @@ fn base_url_takes_the_place_of_the_built_in_one() {
 }
 
 #[test]
-fn keys_are_presented_as_each_kind_wants_them() {
+fn authentication_of_every_kind_is_its_own() {
     for (name, more, _) in EVERY_KIND {
         let fields = format!("id = \"{name}\"\nkeys = [\"secret:A\"]\n{more}");
         let expected = match name {
@@ -251,7 +250,7 @@ fn keys_are_presented_as_each_kind_wants_them() {
 }
 
 #[test]
-fn usage_in_streams_is_known_and_can_be_told() {
+fn stream_usage_overrides_the_kind() {
     for (name, more, _) in EVERY_KIND {
         let fields = format!("id = \"{name}\"\nkeys = [\"secret:A\"]\n{more}");
         let expected = !matches!(name, "grok" | "mistral" | "cohere");

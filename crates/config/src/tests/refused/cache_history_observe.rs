@@ -1,9 +1,9 @@
-//! Mistakes in what is kept (cache, history) and in what observers are told.
+//! Invalid `cache`, `history`, and `observe`.
 
 use super::{assert_refused, assert_refused_after_base};
 
 #[test]
-fn cache() {
+fn cache_invalid_values_are_refused() {
     assert_refused("[cache]\nscope = \"all\"", &[("cache", "no field `ttl`", "the field `ttl`")]);
     assert_refused(
         "[cache]\nttl = \"0s\"\nscope = \"everyone\"",
@@ -55,7 +55,7 @@ fn cache() {
 }
 
 #[test]
-fn history() {
+fn history_invalid_values_are_refused() {
     assert_refused(
         "[history]\nturns = 1",
         &[("history", "no field `session`", "the field `session`")],
@@ -88,7 +88,7 @@ fn history() {
 }
 
 #[test]
-fn observe() {
+fn observe_invalid_values_are_refused() {
     assert_refused(
         "[observe]\nmax_consumers = 0",
         &[("observe.max_consumers", "0", "from 1 to 10000")],
@@ -113,7 +113,7 @@ fn observe() {
             ("observe.otlp.headers.Content-Type", "\"Content-Type\"", "the gateway sets this one"),
             ("observe.otlp.headers.a b", "\"a b\"", "the name of a header"),
             ("observe.otlp.headers.x-key", "x-key twice", "it once"),
-            ("observe.otlp", "sent nothing", "`traces`"),
+            ("observe.otlp", "without traces and metrics", "`traces`"),
             ("observe.otlp.sample", "1.01", "from 0 to 1"),
             ("observe.otlp.service", "\"\"", "a name"),
         ],

@@ -1,8 +1,8 @@
-//! Mistakes in guards.
+//! Invalid guards.
 
 use super::{assert_refused, assert_refused_after_base};
 
-/// Checks a guard with these fields, and the two providers of the base beside it.
+/// Asserts the problems of a guard with these fields, after [`BASE`](super::BASE).
 #[track_caller]
 fn assert_refused_guard(fields: &str, expected: &[(&str, &str, &str)]) {
     assert_refused_after_base(&format!("[[guards]]\nid = \"g\"\n{fields}"), expected);
@@ -16,7 +16,7 @@ fn assert_refused_aliyun(fields: &str, expected: &[(&str, &str, &str)]) {
 }
 
 #[test]
-fn kinds_and_their_fields() {
+fn guard_field_of_another_kind_is_refused() {
     assert_refused_guard(
         "kind = \"aws\"",
         &[("guards[0].kind", "\"aws\"", "aliyun, openai-moderation, llm, words, pii")],
@@ -24,8 +24,8 @@ fn kinds_and_their_fields() {
     assert_refused_guard(
         "kind = \"aliyun\"\nregion = \"a b\"\nwords = [\"x\"]",
         &[
-            ("guards[0]", "no `access_key_id`", "aliyun needs it"),
-            ("guards[0]", "no `access_key`", "aliyun needs it"),
+            ("guards[0]", "no `access_key_id`", "kind aliyun need it"),
+            ("guards[0]", "no `access_key`", "kind aliyun need it"),
             ("guards[0].words", "`words`", "of the kind words"),
             ("guards[0].region", "\"a b\"", "letters"),
         ],
@@ -34,17 +34,17 @@ fn kinds_and_their_fields() {
         "kind = \"openai-moderation\"\nformat = \"qwen3guard\"\nsecurity_token = \"secret:A\"",
         &[
             ("guards[0].security_token", "`security_token`", "of the kind aliyun"),
-            ("guards[0]", "no `provider`", "openai-moderation needs it"),
+            ("guards[0]", "no `provider`", "kind openai-moderation need it"),
             ("guards[0].format", "`format`", "of the kind llm"),
         ],
     );
     assert_refused_guard(
         "kind = \"llm\"\nthresholds = { a = 1 }",
         &[
-            ("guards[0]", "no `provider`", "llm needs it"),
-            ("guards[0]", "no `model`", "llm needs it"),
+            ("guards[0]", "no `provider`", "kind llm need it"),
+            ("guards[0]", "no `model`", "kind llm need it"),
             ("guards[0].thresholds", "`thresholds`", "of the kind openai-moderation"),
-            ("guards[0]", "no `format`", "llm needs it"),
+            ("guards[0]", "no `format`", "kind llm need it"),
         ],
     );
     assert_refused_guard(
@@ -88,7 +88,7 @@ fn kinds_and_their_fields() {
 }
 
 #[test]
-fn what_every_guard_has() {
+fn guard_common_invalid_values_are_refused() {
     assert_refused_guard(
         r#"
         kind = "words"
@@ -142,13 +142,13 @@ fn what_every_guard_has() {
 }
 
 #[test]
-fn overrides() {
+fn guard_override_invalid_values_are_refused() {
     let of = |overrides: &str| format!("kind = \"pii\"\noverrides = [{overrides}]");
     assert_refused_guard(
         &of("{ off = true }, { consumers = [], groups = [], off = true }"),
         &[
-            ("guards[0].overrides[0]", "for nobody", "`consumers`, `groups`"),
-            ("guards[0].overrides[1]", "for nobody", "`consumers`, `groups`"),
+            ("guards[0].overrides[0]", "no consumer and no group", "`consumers`, `groups`"),
+            ("guards[0].overrides[1]", "no consumer and no group", "`consumers`, `groups`"),
         ],
     );
     assert_refused_guard(
@@ -160,7 +160,7 @@ fn overrides() {
     );
     assert_refused_guard(
         &of("{ groups = [\"a\"], off = true, block_at = \"low\" }"),
-        &[("guards[0].overrides[0]", "`off` and something else", "`off` alone")],
+        &[("guards[0].overrides[0]", "`off` with other settings", "`off` alone")],
     );
     assert_refused_guard(
         &of(
@@ -185,8 +185,8 @@ fn overrides() {
             "{ consumers = [\"*\"], off = true }, { groups = [\"a\"], off = true }, { consumers = [\"*\"], off = true }",
         ),
         &[
-            ("guards[0].overrides[1]", "after overrides[0]", "the first that fits"),
-            ("guards[0].overrides[2]", "after overrides[0]", "the first that fits"),
+            ("guards[0].overrides[1]", "after overrides[0]", "the first match"),
+            ("guards[0].overrides[2]", "after overrides[0]", "the first match"),
         ],
     );
     assert_refused_aliyun(
@@ -204,7 +204,7 @@ fn overrides() {
 }
 
 #[test]
-fn alibaba() {
+fn aliyun_invalid_values_are_refused() {
     assert_refused_aliyun("", &[("guards[0]", "no `region`", "or its `endpoint`")]);
     for (endpoint, found) in [
         ("green-cip.cn-shanghai.aliyuncs.com", "\"green-cip"),
@@ -256,7 +256,7 @@ fn alibaba() {
 }
 
 #[test]
-fn models_that_judge() {
+fn moderation_and_judge_invalid_values_are_refused() {
     assert_refused_guard(
         "kind = \"openai-moderation\"\nprovider = \"opnai\"\nmodel = \"\"\nthresholds = { \"\" = 0.5, high = 1.5, small = 0.0004, zero = 0 }",
         &[
@@ -290,7 +290,7 @@ fn models_that_judge() {
 }
 
 #[test]
-fn words_and_personal_data() {
+fn words_and_pii_invalid_values_are_refused() {
     assert_refused_guard("kind = \"words\"", &[("guards[0]", "no words", "`list`")]);
     assert_refused_guard(
         "kind = \"words\"\nwords = []",
@@ -311,7 +311,7 @@ fn words_and_personal_data() {
     );
     assert_refused_guard(
         "kind = \"pii\"\ndetect = []",
-        &[("guards[0].detect", "empty", "something to look for")],
+        &[("guards[0].detect", "empty", "at least one kind")],
     );
     for action in ["hash", "refuse"] {
         assert_refused_guard(
@@ -319,8 +319,8 @@ fn words_and_personal_data() {
                 "kind = \"pii\"\naction = \"{action}\"\nrestore = true\ncustom = [{{ name = \"a\", pattern = \"b\", replace = \"c\" }}]"
             ),
             &[
-                ("guards[0].restore", "true", "taken back"),
-                ("guards[0].custom[0].replace", "a replacement", "none beside"),
+                ("guards[0].restore", "true", "cannot be restored"),
+                ("guards[0].custom[0].replace", "a replacement", "no `replace` with"),
             ],
         );
     }
@@ -337,8 +337,12 @@ fn words_and_personal_data() {
         &[
             ("guards[0].custom[0].name", "\"a b\"", "letters"),
             ("guards[0].custom[0].pattern", "open group", "a regular expression"),
-            ("guards[0].custom[1].name", "\"EMAIL\"", "built in"),
-            ("guards[0].custom[1].pattern", "\"x*\", which matches nothing", "something"),
+            ("guards[0].custom[1].name", "\"EMAIL\"", "built-in"),
+            (
+                "guards[0].custom[1].pattern",
+                "\"x*\", which matches the empty string",
+                "never matches the empty string",
+            ),
             ("guards[0].custom[3].name", "\"a\"", "a name of its own"),
         ],
     );

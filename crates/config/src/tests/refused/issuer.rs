@@ -1,4 +1,4 @@
-//! Mistakes in who else vouches for callers, and in who may use the admin plane.
+//! Invalid JWT issuers and operators.
 
 use secret::Secret;
 
@@ -7,7 +7,7 @@ use crate::author;
 use super::super::load;
 use super::assert_refused;
 
-/// Checks an issuer with these fields besides its name.
+/// Asserts the problems of an issuer with these fields.
 #[track_caller]
 fn assert_refused_issuer(fields: &str, expected: &[(&str, &str, &str)]) {
     let paths: Vec<String> = expected
@@ -23,7 +23,7 @@ fn assert_refused_issuer(fields: &str, expected: &[(&str, &str, &str)]) {
 }
 
 #[test]
-fn what_issuers_sign_with() {
+fn issuer_invalid_keys_are_refused() {
     let one_of = "one of `secret`, `jwks`, `jwks_url`";
     assert_refused_issuer("", &[("", "no keys", one_of)]);
     assert_refused_issuer(
@@ -36,7 +36,7 @@ fn what_issuers_sign_with() {
     );
     assert_refused_issuer(
         "secret = \"secret:LONG_ENOUGH_TO_SIGN_A_TOKEN_BY_ITSELF\"\nkeep = \"10m\"",
-        &[("keep", "a time", "none without `jwks_url`")],
+        &[("keep", "a time", "no `keep` without `jwks_url`")],
     );
     let text = "[[auth.jwt]]\nissuer = \"i\"\nsecret = \"secret:A\"";
     let short = |_: &str| Some(Secret::new(&"x".repeat(31)));
@@ -46,7 +46,7 @@ fn what_issuers_sign_with() {
 }
 
 #[test]
-fn a_private_key_is_not_repeated() {
+fn issuer_private_key_is_refused_and_not_repeated() {
     for jwks in [
         r#"{"keys":[{"kty":"oct","k":"hidden"}]}"#,
         r#"{"keys":[{"kty":"EC","x":"a"},{"kty":"EC","d":"hidden"}]}"#,
@@ -60,7 +60,7 @@ fn a_private_key_is_not_repeated() {
     }
     assert_refused_issuer(
         "jwks = '{\"keys\":[{\"kty\":\"oct\",\"k\":\"hidden\"}]}'",
-        &[("jwks", "not public", "public keys alone")],
+        &[("jwks", "not public", "public keys only")],
     );
     assert_refused_issuer(
         "secret = \"hidden\"",
@@ -69,15 +69,15 @@ fn a_private_key_is_not_repeated() {
 }
 
 #[test]
-fn where_issuers_publish() {
+fn jwks_url_invalid_values_are_refused() {
     for (url, found) in [
         ("", "\"\""),
         ("id.example.com", "\"id.example.com\""),
         ("/jwks.json", "\"/jwks.json\""),
         ("ftp://h/k", "\"ftp://h/k\""),
-        ("http://id.example.com/k", "an http address of another machine"),
-        ("http://localhost.example.com/k", "an http address of another machine"),
-        ("http://127.0.0.1.example.com/k", "an http address of another machine"),
+        ("http://id.example.com/k", "a plain http address that is not loopback"),
+        ("http://localhost.example.com/k", "a plain http address that is not loopback"),
+        ("http://127.0.0.1.example.com/k", "a plain http address that is not loopback"),
         ("https://user:hidden@h/k", "a user's name"),
         ("https://h/k#hidden", "a fragment"),
     ] {
@@ -92,7 +92,7 @@ fn where_issuers_publish() {
 }
 
 #[test]
-fn claims_and_times() {
+fn issuer_invalid_claims_and_times_are_refused() {
     assert_refused_issuer(
         r#"
         jwks_url = "https://h/k"
@@ -103,8 +103,8 @@ fn claims_and_times() {
         skew = "301s"
         "#,
         &[
-            ("audiences[0]", "\"a b\"", "what `aud` names"),
-            ("audiences[1]", "\"\"", "what `aud` names"),
+            ("audiences[0]", "\"a b\"", "a value of `aud`"),
+            ("audiences[1]", "\"\"", "a value of `aud`"),
             ("keep", "\"59s\"", "1m at least"),
             ("consumer_claim", "\"a..b\"", "a path such as"),
             ("group_claim", "\"\"", "a path such as"),
@@ -123,16 +123,16 @@ fn claims_and_times() {
     assert_refused(
         &format!("[[auth.jwt]]\nissuer = \"\"\n{url}\n[[auth.jwt]]\nissuer = \"\"\n{url}"),
         &[
-            ("auth.jwt[0].issuer", "\"\"", "what `iss` says"),
+            ("auth.jwt[0].issuer", "\"\"", "the value of `iss`"),
             ("auth.jwt[1].issuer", "\"\"", "another issuer than that of auth.jwt[0]"),
-            ("auth.jwt[1].issuer", "\"\"", "what `iss` says"),
+            ("auth.jwt[1].issuer", "\"\"", "the value of `iss`"),
         ],
     );
     assert_refused("[auth.jwt]\nissuer = \"i\"", &[("auth.jwt", "a table", "a list")]);
 }
 
 #[test]
-fn operators() {
+fn operator_invalid_values_are_refused() {
     assert_refused(
         r#"
         [[admin.operators]]
@@ -177,7 +177,11 @@ fn operators() {
         "#,
         &[
             ("admin.operators[0].role", "\"nobody\"", "owner"),
-            ("admin.operators[1].token", "a key of the consumer app", "a token that is no key"),
+            (
+                "admin.operators[1].token",
+                "a key of the consumer app",
+                "a token that is not a consumer's key",
+            ),
         ],
     );
     assert_refused("[admin]\noperator = []", &[("admin.operator", "unknown field", "operators")]);

@@ -1,9 +1,9 @@
-//! Mistakes in limits and prices.
+//! Invalid limits and prices.
 
 use super::assert_refused;
 
 #[test]
-fn limits() {
+fn limit_invalid_values_are_refused() {
     let refused = |fields: &str, expected: &[(&str, &str, &str)]| {
         assert_refused(&format!("[[limits]]\nid = \"l\"\n{fields}"), expected);
     };
@@ -33,7 +33,7 @@ fn limits() {
     );
     refused(
         &format!("by = \"all\"\nkeys = [\"*\"]\n{quota}"),
-        &[("limits[0].keys", "values to cover", "none by \"all\"")],
+        &[("limits[0].keys", "`keys`", "one account for all callers")],
     );
     refused(
         &format!("by = \"all\"\non = {{ groups = [] }}\n{quota}"),
@@ -65,7 +65,7 @@ fn limits() {
 }
 
 #[test]
-fn reserved_lengths() {
+fn default_output_out_of_range_is_refused() {
     let refused = |fields: &str, expected: &[(&str, &str, &str)]| {
         assert_refused(&format!("[[limits]]\nid = \"l\"\nby = \"all\"\n{fields}"), expected);
     };
@@ -95,7 +95,7 @@ fn reserved_lengths() {
 }
 
 #[test]
-fn money() {
+fn prices_and_costs_invalid_values_are_refused() {
     let price = "[[prices]]\nmodel = \"*\"\ninput = 1\noutput = 1\n";
     let limit = "[[limits]]\nid = \"l\"\nby = \"all\"\n";
     for wrong in ["0", "-1", "0.0000000001", "9007200"] {
@@ -112,7 +112,7 @@ fn money() {
         &format!("{limit}cost = {{ per = \"week\", max = 1.5 }}"),
         &[
             ("limits[0].cost.per", "\"week\"", "second, minute"),
-            ("limits[0].cost", "no prices", "`[[prices]]`"),
+            ("limits[0].cost", "without prices", "`[[prices]]`"),
         ],
     );
     assert_refused(

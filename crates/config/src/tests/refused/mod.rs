@@ -1,4 +1,4 @@
-//! Every mistake that is caught: where it is, what was found, what was expected.
+//! Refused documents: path, found value, and expected value of each problem.
 
 mod cache_history_observe;
 mod guard;
@@ -13,13 +13,13 @@ use crate::author;
 
 use super::load;
 
-/// A provider and a route to hang mistakes on.
+/// A valid beginning that tests append invalid sections to.
 const BASE: &str = r#"
 providers = [{ id = "openai", keys = ["secret:A"] }, { id = "local", kind = "vllm", base_url = "http://h/v1" }]
 routes = [{ id = "chat", models = ["m"], targets = [{ provider = "openai" }] }]
 "#;
 
-/// Checks that a document is refused for exactly these reasons, in this order.
+/// Asserts that a document has exactly these problems, in this order.
 #[track_caller]
 fn assert_refused(text: &str, expected: &[(&str, &str, &str)]) {
     let problems = load(text).expect_err("a mistake must be refused");
@@ -53,7 +53,7 @@ fn assert_refused_in_provider(fields: &str, expected: &[(&str, &str, &str)]) {
 }
 
 #[test]
-fn shape() {
+fn document_of_wrong_shape_is_refused() {
     assert_refused("[server", &[("line 1, column 8", "", "")]);
     assert_refused("a = 1\na = 2", &[("line 2, column 1", "duplicate key", "")]);
     assert_refused("[servr]", &[("servr", "the unknown field `servr`", "did you mean server?")]);
@@ -79,7 +79,7 @@ fn shape() {
 }
 
 #[test]
-fn server_and_auth() {
+fn server_and_auth_invalid_values_are_refused() {
     assert_refused("[server]\nmax_body = \"0\"", &[("server.max_body", "\"0\"", "64MiB")]);
     assert_refused("[server]\nmax_body = \"65MiB\"", &[("server.max_body", "65MiB", "64MiB")]);
     assert_refused("[server]\nmax_body = \"4MB\"", &[("server.max_body", "4MB", "\"4MiB\"")]);
@@ -95,7 +95,7 @@ fn server_and_auth() {
 }
 
 #[test]
-fn ids() {
+fn ids_invalid_or_repeated_are_refused() {
     assert_refused_after_base(
         "[[consumers]]\nid = \"a\"\n[[consumers]]\nid = \"a\"",
         &[("consumers[1].id", "\"a\"", "another id than that of consumers[0]")],
@@ -133,7 +133,7 @@ fn ids() {
 }
 
 #[test]
-fn json_has_a_place_in_its_text() {
+fn json_problem_has_line_and_column() {
     let check = |document: &str, path: &str, found: &str, expected: &str| {
         let problems =
             crate::Config::from_json(document, &|_| None).expect_err("a mistake must be refused");

@@ -1,8 +1,8 @@
-//! Mistakes in what consumers and groups may do, and from where.
+//! Invalid permissions of consumers and groups.
 
 use super::assert_refused;
 
-/// Checks bounds on a consumer's parameters.
+/// Asserts the problems of bounds on a consumer's parameters.
 #[track_caller]
 fn assert_refused_bounds(params: &str, expected: &[(&str, &str, &str)]) {
     let paths: Vec<String> =
@@ -16,7 +16,7 @@ fn assert_refused_bounds(params: &str, expected: &[(&str, &str, &str)]) {
 }
 
 #[test]
-fn bounds() {
+fn parameter_bounds_invalid_values_are_refused() {
     assert_refused_bounds(
         "max_tokens = {}, temperature = { min = 2, max = 1.5 }, top_p = { max = 1 }, \
          forbid = [\"top_p\", \"\"]",
@@ -45,8 +45,8 @@ fn bounds() {
 }
 
 #[test]
-fn paths() {
-    // Without quotes, TOML makes a table in a table of it.
+fn parameter_path_invalid_values_are_refused() {
+    // Without quotes, TOML parses this as nested tables.
     assert_refused_bounds(
         "response_format.type = { allow = [\"text\"] }",
         &[("response_format.type", "unknown field `type`", "`allow`")],
@@ -67,15 +67,19 @@ fn paths() {
 }
 
 #[test]
-fn what_steers_the_gateway_has_no_bounds() {
+fn bounds_on_interpreted_fields_are_refused() {
     assert_refused_bounds(
         "messages = { max = 1 }, prompt = { allow = [\"a\"] }, input = { max = 1 }, \
          \"stream_options.include_usage\" = { allow = [true] }",
         &[
-            ("input", "bounds on it", "in `forbid`"),
-            ("messages", "bounds on it", "in `forbid`"),
-            ("prompt", "bounds on it", "in `forbid`"),
-            ("stream_options.include_usage", "bounds on it", "in `forbid`"),
+            ("input", "bounds on a field that cannot be bounded", "in `forbid`"),
+            ("messages", "bounds on a field that cannot be bounded", "in `forbid`"),
+            ("prompt", "bounds on a field that cannot be bounded", "in `forbid`"),
+            (
+                "stream_options.include_usage",
+                "bounds on a field that cannot be bounded",
+                "in `forbid`",
+            ),
         ],
     );
     assert_refused_bounds(
@@ -93,7 +97,7 @@ fn what_steers_the_gateway_has_no_bounds() {
 }
 
 #[test]
-fn addresses() {
+fn ip_access_invalid_addresses_are_refused() {
     assert_refused(
         r#"
         [auth]
@@ -115,7 +119,7 @@ fn addresses() {
             ("auth.addresses.deny[0]", "10.0.0.0/33", "a block"),
             ("consumers[0].addresses.allow[1]", "10.0.0", "a block"),
             ("consumers[0].addresses.allow[2]", "2001:db8::/129", "a block"),
-            ("groups[0].routes[0]", "\"chat\"", "of which there are none"),
+            ("groups[0].routes[0]", "\"chat\"", "but the document has none"),
             ("groups[0].params.n", "no bound", "`min`"),
             ("groups[0].addresses.deny[0]", "\"here\"", "a block"),
         ],

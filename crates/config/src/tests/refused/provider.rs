@@ -1,10 +1,10 @@
-//! Mistakes in providers.
+//! Invalid providers.
 
 use super::super::load;
 use super::{assert_refused, assert_refused_in_provider};
 
 #[test]
-fn providers() {
+fn provider_invalid_values_are_refused() {
     assert_refused_in_provider(
         "id = \"opnai\"",
         &[("providers[0].id", "\"opnai\" and no `kind`", "did you mean openai?")],
@@ -15,7 +15,7 @@ fn providers() {
     );
     assert_refused_in_provider(
         "id = \"groq\"",
-        &[("providers[0].keys", "no key", "groq asks for a key")],
+        &[("providers[0].keys", "no key", "groq needs a key")],
     );
     assert_refused_in_provider("id = \"vllm\"", &[("providers[0]", "no `base_url`", "https://")]);
     assert_refused_in_provider(
@@ -52,7 +52,7 @@ fn providers() {
 }
 
 #[test]
-fn addresses() {
+fn base_url_invalid_values_are_refused() {
     for (url, found) in [
         ("ftp://h/v1", "ftp://h/v1"),
         ("h/v1", "h/v1"),

@@ -1,9 +1,9 @@
-//! Mistakes in routes and in what refers to them.
+//! Invalid routes and references to routes.
 
 use super::{assert_refused, assert_refused_after_base, assert_refused_in_route};
 
 #[test]
-fn references() {
+fn route_unknown_references_are_refused() {
     assert_refused_in_route(
         "models = [\"m\"]\ntargets = [{ provider = \"opnai\" }]\nfallback = [{ provider = \"x\" }]",
         &[
@@ -17,7 +17,7 @@ fn references() {
     );
     assert_refused(
         "routes = [{ id = \"a\", models = [\"m\"], targets = [{ provider = \"x\" }] }]",
-        &[("routes[0].targets[0].provider", "\"x\"", "of which there are none")],
+        &[("routes[0].targets[0].provider", "\"x\"", "but the document has none")],
     );
     assert_refused_after_base(
         r#"
@@ -57,7 +57,7 @@ fn references() {
 }
 
 #[test]
-fn models() {
+fn route_invalid_models_are_refused() {
     let targets = "targets = [{ provider = \"openai\" }]";
     assert_refused_in_route(
         &format!("models = []\n{targets}"),
@@ -86,14 +86,14 @@ fn models() {
              [[routes]]\nid = \"other\"\nmodels = [\"a\", \"b*\", \"b\"]\n{targets}"
         ),
         &[
-            ("routes[1].models[0]", "\"a\"", "the route chat does not have"),
-            ("routes[1].models[1]", "\"b*\"", "the route chat does not have"),
+            ("routes[1].models[0]", "\"a\"", "the route chat does not list"),
+            ("routes[1].models[1]", "\"b*\"", "the route chat does not list"),
         ],
     );
 }
 
 #[test]
-fn targets() {
+fn route_without_usable_targets_is_refused() {
     assert_refused_in_route(
         "models = [\"m\"]\ntargets = []",
         &[("routes[0].targets", "an empty list", "at least one target")],
@@ -104,12 +104,12 @@ fn targets() {
     );
     assert_refused_in_route(
         "models = [\"m\"]\ntargets = [{ provider = \"openai\", model = \" \" }]",
-        &[("routes[0].targets[0].model", "nothing", "a model's name")],
+        &[("routes[0].targets[0].model", "an empty name", "a model's name")],
     );
 }
 
 #[test]
-fn stickiness_fallback_and_waiting() {
+fn route_invalid_policies_are_refused() {
     let base = "models = [\"m\"]\ntargets = [{ provider = \"openai\" }]\n";
     let refused = |fields: &str, expected: &[(&str, &str, &str)]| {
         assert_refused_in_route(&format!("{base}{fields}"), expected);
@@ -137,11 +137,11 @@ fn stickiness_fallback_and_waiting() {
     );
     refused(
         "balance = \"cost\"\nsticky = \"user\"",
-        &[("routes[0].balance", "callers that stay", "no `sticky`")],
+        &[("routes[0].balance", "with `sticky`", "no `sticky`")],
     );
     refused(
         "retries = { budget = 1.5 }",
-        &[("routes[0].retries.budget", "1.5", "a part from 0 to 1")],
+        &[("routes[0].retries.budget", "1.5", "a share from 0 to 1")],
     );
     refused(
         "retries = { replay = \"much\" }",
@@ -150,14 +150,14 @@ fn stickiness_fallback_and_waiting() {
     refused(
         "continue = true\nhedge = {}",
         &[
-            ("routes[0].hedge", "nobody who could step in", "a `fallback`"),
-            ("routes[0].continue", "nobody who could step in", "a `fallback`"),
+            ("routes[0].hedge", "a route without a `fallback`", "at least one `fallback`"),
+            ("routes[0].continue", "a route without a `fallback`", "at least one `fallback`"),
         ],
     );
     refused(
         "fallback = [{ provider = \"local\" }]\nhedge = { share = -0.1, after = \"0s\" }",
         &[
-            ("routes[0].hedge.share", "-0.1", "a part from 0 to 1"),
+            ("routes[0].hedge.share", "-0.1", "a share from 0 to 1"),
             ("routes[0].hedge.after", "zero", "above zero"),
         ],
     );

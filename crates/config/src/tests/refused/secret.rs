@@ -1,4 +1,4 @@
-//! Secrets that are written in clear, are not there, or are not one's own.
+//! Secrets that are written in clear, missing, or reserved.
 
 use secret::Secret;
 
@@ -8,7 +8,7 @@ use super::super::{WORKED_EXAMPLE, load};
 use super::assert_refused;
 
 #[test]
-fn secrets_written_in_clear_are_refused_and_not_repeated() {
+fn secret_in_clear_is_refused_and_not_repeated() {
     for (text, path) in [
         ("[[providers]]\nid = \"openai\"\nkeys = [\"sk-hidden\"]", "providers[0].keys[0]"),
         ("[[providers]]\nid = \"openai\"\nkeys = [\"secret:sk-hidden\"]", "providers[0].keys[0]"),
@@ -44,11 +44,11 @@ fn secrets_written_in_clear_are_refused_and_not_repeated() {
 }
 
 #[test]
-fn secrets_without_a_usable_value() {
+fn secret_without_usable_value_is_refused() {
     for (value, found) in [
         (None, "the secret KEY_A, which is not set"),
         (Some(" "), "the secret KEY_A, which is empty"),
-        (Some("hid\nden"), "the secret KEY_A, whose value no header can hold"),
+        (Some("hid\nden"), "the secret KEY_A, whose value has characters that no header can hold"),
     ] {
         let text = "[[consumers]]\nid = \"a\"\nkeys = [\"secret:KEY_A\"]";
         let problems = author::from_toml(text, &|_| value.map(Secret::new))
@@ -61,7 +61,7 @@ fn secrets_without_a_usable_value() {
 }
 
 #[test]
-fn each_missing_secret_of_the_worked_example_is_named() {
+fn missing_secrets_of_the_worked_example_are_named() {
     let names = author::secret_names(WORKED_EXAMPLE);
     assert_eq!(
         names,
@@ -84,7 +84,7 @@ fn each_missing_secret_of_the_worked_example_is_named() {
 }
 
 #[test]
-fn one_key_for_two_consumers() {
+fn one_key_for_two_consumers_is_refused() {
     let text = "[[consumers]]\nid = \"app\"\nkeys = [\"secret:A\"]\n\
                 [[consumers]]\nid = \"web\"\nkeys = [\"secret:B\"]";
     let problems = author::from_toml(text, &|_| Some(Secret::new("hidden")))
@@ -97,11 +97,11 @@ fn one_key_for_two_consumers() {
 }
 
 #[test]
-fn the_gateways_own_secrets_stay_here() {
+fn reserved_secret_is_refused() {
     for name in ["ADMIN_TOKEN", "KEY_PEPPER", "admin_token"] {
         assert_refused(
             &format!("[[providers]]\nid = \"openai\"\nkeys = [\"secret:{name}\"]"),
-            &[("providers[0].keys[0]", "the gateway's own", "another secret")],
+            &[("providers[0].keys[0]", "reserved for the gateway", "another secret")],
         );
     }
 }

@@ -1,0 +1,27 @@
+//! Positions in the lists of a [`Config`](crate::Config). Parsing creates them, so that none dangles.
+
+/// The position of a provider in [`Config::providers`](crate::Config::providers).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProviderIndex(pub(super) usize);
+
+/// The position of a route in [`Config::routes`](crate::Config::routes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteIndex(pub(super) usize);
+
+/// The position of a consumer in [`Config::consumers`](crate::Config::consumers).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConsumerIndex(pub usize);
+
+impl ProviderIndex {
+    /// The position, for state that is indexed like the configuration.
+    pub fn position(self) -> usize {
+        self.0
+    }
+}
+
+impl RouteIndex {
+    /// The position, for state that is indexed like the configuration.
+    pub fn position(self) -> usize {
+        self.0
+    }
+}
