@@ -164,7 +164,11 @@ impl WordList {
             let rest = &text[begin..];
             if goes_on && rest.len() <= entries.max_bytes && entries.is_open(rest, heads[0]) {
                 // An undecided word is checked again together with its exception.
-                report(ScanResult::Undecided(if begin < exception_end { exception_start } else { begin }));
+                report(ScanResult::Undecided(if begin < exception_end {
+                    exception_start
+                } else {
+                    begin
+                }));
                 return;
             }
             let mut word = 0;
@@ -182,7 +186,10 @@ impl WordList {
                     }
                 });
             }
-            if begin + word > exception_end && word > 0 && report(ScanResult::Found(begin..begin + word)) {
+            if begin + word > exception_end
+                && word > 0
+                && report(ScanResult::Found(begin..begin + word))
+            {
                 return;
             }
         }
