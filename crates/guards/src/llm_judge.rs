@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn llama_guard_output_is_parsed() {
         let assert_output = |content, expected| {
-            assert_verdict(JudgeFormat::LlamaGuard, Level::High, content, expected)
+            assert_verdict(JudgeFormat::LlamaGuard, Level::High, content, expected);
         };
         assert_output("safe", Some(&[]));
         assert_output("\n\nsafe \n", Some(&[]));
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn qwen3_guard_output_is_parsed() {
         let assert_output = |block_at, content, expected| {
-            assert_verdict(JudgeFormat::Qwen3Guard, block_at, content, expected)
+            assert_verdict(JudgeFormat::Qwen3Guard, block_at, content, expected);
         };
         assert_output(Level::Low, "Safety: Safe\nCategories: None\nRefusal: Yes", Some(&[]));
         let controversial = "Safety: Controversial\nCategories: Politically Sensitive Topics";

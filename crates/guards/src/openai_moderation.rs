@@ -46,10 +46,10 @@ pub fn request_body(model: Option<&str>, input: ModerationInput<'_>) -> Bytes {
         // Some servers accept no list.
         ModerationInput::Texts([text]) => body.push_str(&to_json_string(text)),
         ModerationInput::Texts(texts) => {
-            write_list(&mut body, texts.iter().map(|text| to_json_string(text)))
+            write_list(&mut body, texts.iter().map(|text| to_json_string(text)));
         }
         ModerationInput::Parts(parts) => {
-            write_list(&mut body, parts.iter().map(ModerationPart::json))
+            write_list(&mut body, parts.iter().map(ModerationPart::json));
         }
     }
     body.push('}');

@@ -93,8 +93,8 @@ pub fn detect(pii: &Pii, text: &str) -> Vec<PiiMatch> {
     found
 }
 
-/// Returns the number of bytes at the end of an incomplete text that may be the beginning of a
-/// built-in kind, or a part of one that grows. No built-in kind crosses their beginning.
+/// Returns the number of bytes at the end of an incomplete text that may belong to a built-in kind
+/// that is not complete. No built-in kind crosses their beginning.
 pub fn undecided_bytes(text: &str) -> usize {
     let bytes = text.as_bytes();
     let mut start = bytes.len();

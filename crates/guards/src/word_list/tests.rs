@@ -177,8 +177,8 @@ proptest! {
         prop_assert_eq!(found, expected);
     }
 
-    /// A stream that shows decided text, and keeps its last character, stops exactly at the first
-    /// word of the whole text, before any of the word is shown.
+    /// A stream that shows decided text, and keeps its last character, stops at the first word of
+    /// the whole text. No part of the word is shown.
     #[test]
     fn stream_under_any_split_stops_at_first_word((words, text) in case(), cuts in "[.|]{0,32}") {
         let list = WordList::new(words.iter().map(String::as_str));
