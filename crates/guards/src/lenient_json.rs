@@ -29,5 +29,5 @@ pub(super) fn truncate(text: &str, max: usize) -> &str {
 }
 
 pub(super) fn to_json_string(text: &str) -> String {
-    serde_json::to_string(text).expect("a string always serialises")
+    serde_json::to_string(text).expect("a string always serializes")
 }

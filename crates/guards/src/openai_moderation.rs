@@ -39,7 +39,7 @@ impl ModerationInput<'_> {
 pub fn request_body(model: Option<&str>, input: ModerationInput<'_>) -> Bytes {
     let mut body = "{".to_owned();
     if let Some(model) = model {
-        write!(body, r#""model":{},"#, to_json_string(model)).expect("a string takes everything");
+        write!(body, r#""model":{},"#, to_json_string(model)).expect("a string accepts any write");
     }
     body.push_str(r#""input":"#);
     match input {
@@ -58,7 +58,7 @@ pub fn request_body(model: Option<&str>, input: ModerationInput<'_>) -> Bytes {
 
 fn write_list(out: &mut String, items: impl Iterator<Item = String>) {
     let items: Vec<String> = items.collect();
-    write!(out, "[{}]", items.join(",")).expect("a string takes everything");
+    write!(out, "[{}]", items.join(",")).expect("a string accepts any write");
 }
 
 impl ModerationPart<'_> {

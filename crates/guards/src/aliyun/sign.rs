@@ -92,7 +92,7 @@ pub(super) fn percent_encode(text: &str, out: &mut String) {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
                 out.push(char::from(byte));
             }
-            _ => write!(out, "%{byte:02X}").expect("a string takes everything"),
+            _ => write!(out, "%{byte:02X}").expect("a string accepts any write"),
         }
     }
 }
