@@ -25,21 +25,21 @@ struct CutPoint {
     is_clean: bool,
 }
 
-/// Splits a text into chunks of at most `limit` characters, as byte ranges in order. Every
+/// Splits a text into chunks of at most `max` characters, as byte ranges in order. Every
 /// character is in one chunk, and in two only within [`OVERLAP_CHARS`]. An empty text has no chunk.
 ///
 /// A character beyond Unicode's first plane counts as two, as in services written in Java.
 pub fn chunk_text(text: &str, max: usize) -> Vec<Range<usize>> {
     let overlap = OVERLAP_CHARS.min(max / 4);
-    let mut slices = Vec::new();
+    let mut chunks = Vec::new();
     let mut start = 0;
     while start < text.len() {
         let cut = find_cut(&text[start..], max);
         let end = start + cut.at;
-        slices.push(start..end);
+        chunks.push(start..end);
         start = if cut.is_clean { end } else { end - suffix_bytes(&text[start..end], overlap) };
     }
-    slices
+    chunks
 }
 
 /// Finds the end of the first chunk of a text. It searches only the second half: short chunks would
@@ -88,9 +88,9 @@ fn suffix_bytes(text: &str, max: usize) -> usize {
 /// Joins the edits of chunks into edits of the text, in order and each once. Overlapping edits that
 /// differ become one mask over everything that any of them masks.
 pub fn join_edits(parts: impl IntoIterator<Item = (Range<usize>, Vec<Edit>)>) -> Vec<Edit> {
-    let shifted = parts.into_iter().flat_map(|(slice, edits)| {
+    let shifted = parts.into_iter().flat_map(|(chunk, edits)| {
         edits.into_iter().map(move |edit| Edit {
-            at: slice.start + edit.at.start..slice.start + edit.at.end,
+            at: chunk.start + edit.at.start..chunk.start + edit.at.end,
             text: edit.text,
         })
     });
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn cuts_prefer_sentences_then_spaces() {
+    fn chunks_end_at_sentences_then_at_spaces() {
         assert_chunks("", 8, &[]);
         assert_chunks("short", 8, &["short"]);
         assert_chunks("exactly8", 8, &["exactly8"]);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_character_is_never_cut_and_always_fits() {
+    fn chunk_below_character_width_holds_one_character() {
         assert_chunks("😀😀😀", 4, &["😀😀", "😀"]);
         assert_chunks("😀é", 1, &["😀", "é"]);
         assert_chunks("ab", 0, &["a", "b"]);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn edits_of_slices_are_edits_of_the_text() {
+    fn edits_of_chunks_are_joined() {
         let apart = [(0..10, vec![edit(1..3, "x")]), (10..20, vec![edit(0..2, "y")])];
         assert_eq!(join_edits(apart), [edit(1..3, "x"), edit(10..12, "y")]);
         let twice = [(0..10, vec![edit(7..9, "x")]), (6..20, vec![edit(1..3, "x")])];
@@ -167,18 +167,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_character_is_in_a_slice_that_fits(text in TEXT, most in 0_usize..40) {
-            let slices = chunk_text(&text, most);
+        fn chunks_cover_text_within_limit(text in TEXT, max in 0_usize..40) {
+            let chunks = chunk_text(&text, max);
             let mut seen = 0;
-            for (index, at) in slices.iter().enumerate() {
+            for (index, at) in chunks.iter().enumerate() {
                 prop_assert!(text.is_char_boundary(at.start) && text.is_char_boundary(at.end));
                 let length = text[at.clone()].encode_utf16().count();
                 let is_one = text[at.clone()].chars().count() == 1;
-                prop_assert!(length <= most || is_one);
-                prop_assert!(at.start <= seen && at.end > seen, "{:?}", slices);
+                prop_assert!(length <= max || is_one);
+                prop_assert!(at.start <= seen && at.end > seen, "{:?}", chunks);
                 if index > 0 {
                     let again = text[at.start..seen].encode_utf16().count();
-                    prop_assert!(again <= OVERLAP_CHARS.min(most / 4));
+                    prop_assert!(again <= OVERLAP_CHARS.min(max / 4));
                 }
                 seen = at.end;
             }
@@ -186,13 +186,13 @@ mod tests {
         }
 
         #[test]
-        fn a_term_is_whole_in_some_slice(
+        fn term_across_cut_is_whole_in_some_chunk(
             before in "[a-c 界]{0,300}", term in "[a-e 界]{1,50}", after in "[a-c 界]{0,300}",
         ) {
             // Without sentence ends every cut but the last is at a space or within a word.
             let text = format!("{before}{term}{after}");
             let at = before.len()..before.len() + term.len();
-            let holds = |slice: &std::ops::Range<usize>| slice.start <= at.start && at.end <= slice.end;
+            let holds = |chunk: &std::ops::Range<usize>| chunk.start <= at.start && at.end <= chunk.end;
             prop_assert!(chunk_text(&text, 220).iter().any(holds));
         }
     }

@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_read() {
+    fn escapes_are_decoded() {
         assert_unescaped("违禁词", None);
         assert_unescaped(r#"{"q":"\u8fdd\u7981词\n\"x\""}"#, Some("{\"q\":\"违禁词 \"x\"\"}"));
         assert_unescaped(r"\ud83d\ude00\u0062ad", Some("😀bad"));
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_escape_stays() {
+    fn text_that_is_no_escape_stays() {
         assert_unescaped(r"\u8f", Some(r"\u8f"));
         assert_unescaped(r"\u8f违禁", Some(r"\u8f违禁"));
         assert_unescaped(r"\u+123", Some(r"\u+123"));

@@ -63,7 +63,7 @@ pub fn parse_verdict(
         JudgeFormat::Qwen3Guard => qwen3_guard(content),
     }
     .ok_or_else(|| GuardError("the completion is neither safe nor unsafe".to_owned()))?;
-    let is_blocked = level > Level::None && block_at.is_some_and(|bar| level >= bar);
+    let is_blocked = level > Level::None && block_at.is_some_and(|lowest| level >= lowest);
     Ok(if is_blocked { Verdict::Block(findings) } else { Verdict::Pass })
 }
 
@@ -141,10 +141,15 @@ mod tests {
 
     /// Asserts a verdict by its labels; `None` is no verdict.
     #[track_caller]
-    fn assert_verdict(format: JudgeFormat, bar: Level, content: &str, expected: Option<&[&str]>) {
+    fn assert_verdict(
+        format: JudgeFormat,
+        block_at: Level,
+        content: &str,
+        expected: Option<&[&str]>,
+    ) {
         let body =
             json!({ "choices": [{ "message": { "role": "assistant", "content": content } }] });
-        let found = parse_verdict(body.to_string().as_bytes(), format, Some(bar));
+        let found = parse_verdict(body.to_string().as_bytes(), format, Some(block_at));
         let found = found.ok().map(|verdict| match verdict {
             Verdict::Pass => Vec::new(),
             Verdict::Block(findings) => findings.into_iter().map(|one| one.label).collect(),
@@ -155,52 +160,52 @@ mod tests {
     }
 
     #[test]
-    fn llama_guard_is_understood() {
-        let check = |content, expected| {
-            assert_verdict(JudgeFormat::LlamaGuard, Level::High, content, expected)
+    fn llama_guard_output_is_parsed() {
+        let assert_output = |content, expected| {
+            assert_verdict(JudgeFormat::LlamaGuard, Level::High, content, expected);
         };
-        check("safe", Some(&[]));
-        check("\n\nsafe \n", Some(&[]));
-        check("unsafe\nS1,S9", Some(&["S1", "S9"]));
-        check("\nUnsafe\r\n S14 , S14", Some(&["S14"]));
-        check("unsafe", Some(&["unsafe"]));
-        check("unsafe\nS1 since it says sk-1234, S2", Some(&["S1"]));
-        check("unsafe\nSnake", Some(&["unsafe"]));
+        assert_output("safe", Some(&[]));
+        assert_output("\n\nsafe \n", Some(&[]));
+        assert_output("unsafe\nS1,S9", Some(&["S1", "S9"]));
+        assert_output("\nUnsafe\r\n S14 , S14", Some(&["S14"]));
+        assert_output("unsafe", Some(&["unsafe"]));
+        assert_output("unsafe\nS1 since it says sk-1234, S2", Some(&["S1"]));
+        assert_output("unsafe\nSnake", Some(&["unsafe"]));
         for neither in ["", "\n", "safely", "safe to say that it is unsafe", "I cannot judge this."]
         {
-            check(neither, None);
+            assert_output(neither, None);
         }
     }
 
     #[test]
-    fn qwen3_guard_is_understood() {
-        let check = |bar, content, expected| {
-            assert_verdict(JudgeFormat::Qwen3Guard, bar, content, expected)
+    fn qwen3_guard_output_is_parsed() {
+        let assert_output = |block_at, content, expected| {
+            assert_verdict(JudgeFormat::Qwen3Guard, block_at, content, expected);
         };
-        check(Level::Low, "Safety: Safe\nCategories: None\nRefusal: Yes", Some(&[]));
+        assert_output(Level::Low, "Safety: Safe\nCategories: None\nRefusal: Yes", Some(&[]));
         let controversial = "Safety: Controversial\nCategories: Politically Sensitive Topics";
-        check(Level::High, controversial, Some(&[]));
-        check(Level::Medium, controversial, Some(&["Politically Sensitive Topics"]));
-        check(
+        assert_output(Level::High, controversial, Some(&[]));
+        assert_output(Level::Medium, controversial, Some(&["Politically Sensitive Topics"]));
+        assert_output(
             Level::High,
             "safety:unsafe\nCategories: PII, Jailbreak, PII",
             Some(&["PII", "Jailbreak"]),
         );
-        check(Level::High, "Safety: Unsafe\nCategories: None", Some(&["unsafe"]));
-        check(
+        assert_output(Level::High, "Safety: Unsafe\nCategories: None", Some(&["unsafe"]));
+        assert_output(
             Level::High,
             "Safety: Unsafe\nCategories: my number 139, Violent",
             Some(&["Violent"]),
         );
-        check(Level::High, "Safety: Safe\nSafety: Unsafe", Some(&["unsafe"]));
-        check(Level::High, "<think>\n\n</think>\nSafety: Safe", Some(&[]));
+        assert_output(Level::High, "Safety: Safe\nSafety: Unsafe", Some(&["unsafe"]));
+        assert_output(Level::High, "<think>\n\n</think>\nSafety: Safe", Some(&[]));
         for neither in ["", "safe", "Safety: Unsaf", "Safety:", "Categories: Violent"] {
-            check(Level::Low, neither, None);
+            assert_output(Level::Low, neither, None);
         }
     }
 
     #[test]
-    fn what_a_category_is_about_is_known() {
+    fn category_maps_to_dimension() {
         let body =
             br#"{"choices":[{"message":{"content":"Safety: Unsafe\nCategories: Jailbreak"}}]}"#;
         let Ok(Verdict::Block(findings)) =
@@ -217,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked() {
+    fn request_body_contains_only_input() {
         let ask = |format, question, answer| -> Value {
             serde_json::from_slice(&request_body("g\"8b", format, question, answer)).unwrap()
         };

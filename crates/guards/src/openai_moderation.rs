@@ -39,17 +39,17 @@ impl ModerationInput<'_> {
 pub fn request_body(model: Option<&str>, input: ModerationInput<'_>) -> Bytes {
     let mut body = "{".to_owned();
     if let Some(model) = model {
-        write!(body, r#""model":{},"#, to_json_string(model)).expect("a string takes everything");
+        write!(body, r#""model":{},"#, to_json_string(model)).expect("a string accepts any write");
     }
     body.push_str(r#""input":"#);
     match input {
         // Some servers accept no list.
         ModerationInput::Texts([text]) => body.push_str(&to_json_string(text)),
         ModerationInput::Texts(texts) => {
-            write_list(&mut body, texts.iter().map(|text| to_json_string(text)))
+            write_list(&mut body, texts.iter().map(|text| to_json_string(text)));
         }
         ModerationInput::Parts(parts) => {
-            write_list(&mut body, parts.iter().map(ModerationPart::json))
+            write_list(&mut body, parts.iter().map(ModerationPart::json));
         }
     }
     body.push('}');
@@ -58,7 +58,7 @@ pub fn request_body(model: Option<&str>, input: ModerationInput<'_>) -> Bytes {
 
 fn write_list(out: &mut String, items: impl Iterator<Item = String>) {
     let items: Vec<String> = items.collect();
-    write!(out, "[{}]", items.join(",")).expect("a string takes everything");
+    write!(out, "[{}]", items.join(",")).expect("a string accepts any write");
 }
 
 impl ModerationPart<'_> {
@@ -145,17 +145,17 @@ mod tests {
     use super::{ModerationInput, ModerationPart, parse_verdict, request_body};
 
     #[test]
-    fn what_is_asked() {
-        let check = |model, input, expected: Value| {
+    fn request_body_contains_only_input() {
+        let assert_body = |model, input, expected: Value| {
             let body: Value = serde_json::from_slice(&request_body(model, input)).unwrap();
             assert_eq!(body, expected);
         };
-        check(None, ModerationInput::Texts(&["a \"b\"\n"]), json!({ "input": "a \"b\"\n" }));
+        assert_body(None, ModerationInput::Texts(&["a \"b\"\n"]), json!({ "input": "a \"b\"\n" }));
         let two = ModerationInput::Texts(&["a", "b"]);
-        check(Some("omni"), two, json!({ "model": "omni", "input": ["a", "b"] }));
+        assert_body(Some("omni"), two, json!({ "model": "omni", "input": ["a", "b"] }));
         let parts =
             ModerationInput::Parts(&[ModerationPart::Text("a"), ModerationPart::Image("data:x")]);
-        check(
+        assert_body(
             None,
             parts,
             json!({ "input": [{ "type": "text", "text": "a" },
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn thresholds_come_before_flags() {
+    fn category_with_threshold_ignores_flag() {
         let scored = |flag: bool, score: f64| {
             json!([result(flag, &json!({ "violence": flag }), &json!({ "violence": score }))])
         };
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_several_blocks() {
+    fn one_flagged_text_of_several_blocks() {
         let clean = result(false, &json!({ "hate": false }), &json!({}));
         let hate = result(true, &json!({ "hate": true }), &json!({}));
         assert_verdict(&json!([clean, hate, hate]), 3, Some(&["hate"]));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_verdict() {
+    fn malformed_response_is_no_verdict() {
         assert_verdict(&json!([]), 1, None);
         assert_verdict(&Value::Null, 1, None);
         assert_verdict(&json!([result(false, &json!({}), &json!({}))]), 2, None);

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use json::Edits;
 use openai::{AnswerTexts, TextField};
 
-use super::lenient_json::to_json_string;
 use super::Edit;
+use super::lenient_json::to_json_string;
 
 /// Source of texts for guards.
 pub trait GuardInput {
@@ -95,7 +95,7 @@ impl GuardInput for TextFields {
     }
 
     fn hold_back(&mut self, _: usize, bytes: usize) {
-        debug_assert_eq!(bytes, 0, "all of it is there");
+        debug_assert_eq!(bytes, 0, "a body is complete");
     }
 }
 
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_edited_changes() {
+    fn edited_texts_change_only_their_bytes() {
         let body = r#"{"x":1.50,"choices":[{"message":{"content":"call \u0031 now","refusal":null},"logprobs" :null},{"index":1,"message":{"content":"or 2, \"3\""}}]}"#;
         let mut text_fields = TextFields::new(texts_in_answer(body).expect("an answer"));
         let text = text_fields.text();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_masked_is_not_in_logprobs_or_elsewhere_in_the_order_of_the_body() {
+    fn masked_answer_loses_logprobs_and_keeps_order() {
         let body = r#"{"choices":[{"logprobs":{"content":[{"token":"13"}]},"text":"b 13","message":{"content":"a 13"}}]}"#;
         let mut text_fields = TextFields::from_answer(answer_texts(body).expect("an answer"));
         let text = text_fields.text();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_over_a_border_is_made_once() {
+    fn edit_across_texts_is_applied_once() {
         let body = r#"{"choices":[{"delta":{"a":"one","b":"two"}}]}"#;
         let mut text_fields = TextFields::new(texts_in_answer(body).expect("an answer"));
         let text = text_fields.text();

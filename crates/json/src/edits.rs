@@ -8,10 +8,10 @@ use std::ops::Range;
 pub struct Edits<'a>(Vec<(Range<usize>, Cow<'a, str>)>);
 
 impl<'a> Edits<'a> {
-    /// Adds a replacement of a range; an empty range inserts. It goes behind the edits that begin at
+    /// Adds a replacement of a range; an empty range inserts. It follows the edits that begin at
     /// the same byte.
     ///
-    /// Constant time if the range is behind all others. Otherwise the later edits move: callers with
+    /// Constant time if the range follows all others. Otherwise the later edits move: callers with
     /// many edits add them in order.
     pub fn replace(&mut self, range: Range<usize>, text: impl Into<Cow<'a, str>>) {
         let at = self.0.partition_point(|(other, _)| other.start <= range.start);

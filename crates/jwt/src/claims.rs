@@ -5,7 +5,7 @@ use std::fmt;
 use civil_time::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{Rejection, Rules};
+use super::rules::{Rejection, Rules};
 
 /// Claims of a token whose signature was verified.
 ///
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_leads_to_a_text() {
+    fn path_to_claim_returns_text() {
         assert_text(json!({"sub": "anna"}), "sub", Some("anna"));
         assert_text(json!({"sub": "anna"}), "su", None);
         assert_text(json!({"realm": {"team": "red"}}), "realm.team", Some("red"));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_may_have_dots() {
+    fn claim_name_with_dots_goes_before_nested_name() {
         assert_text(
             json!({"https://example.com/team": "red"}),
             "https://example.com/team",
@@ -168,11 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn of_an_array_it_is_the_first_text() {
+    fn array_returns_first_text() {
         assert_text(json!({"groups": ["red", "blue"]}), "groups", Some("red"));
         assert_text(json!({"groups": [7, "blue"]}), "groups", Some("blue"));
         assert_text(json!({"groups": []}), "groups", None);
-        for (claims, says) in [
+        for (claims, expected) in [
             (json!({"team": 7}), true),
             (json!({"team": [7]}), true),
             (json!({"team": {"name": "red"}}), true),
@@ -182,13 +182,13 @@ mod tests {
             (json!({"other": 7}), false),
         ] {
             let Value::Object(claims) = claims else { panic!("claims are an object") };
-            assert_eq!(Claims::new(claims.clone()).has("team"), says, "{claims:?}");
+            assert_eq!(Claims::new(claims.clone()).has("team"), expected, "{claims:?}");
         }
         assert_text(json!({"realm": {"roles": ["user"]}}), "realm.roles", Some("user"));
     }
 
     #[test]
-    fn what_is_no_text_is_none() {
+    fn value_that_is_not_text_returns_none() {
         assert_text(json!({"sub": ""}), "sub", None);
         assert_text(json!({"sub": 7}), "sub", None);
         assert_text(json!({"sub": null}), "sub", None);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_cannot_be_printed() {
+    fn claims_debug_hides_values() {
         assert_eq!(format!("{:?}", Claims::new(serde_json::Map::new())), "Claims(…)");
     }
 }

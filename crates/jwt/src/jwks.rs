@@ -9,8 +9,8 @@ use secret::Secret;
 use serde_json::Value;
 use sha2::Sha256;
 
-use super::Rejection;
 use super::rsa::RsaKey;
+use super::rules::Rejection;
 use super::token::{Algorithm, Token, decode_base64url};
 
 /// Maximum length of a key document, in bytes. A key with its certificate chain takes about 6 KiB.

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_exponents() {
+    fn key_of_wrong_size_or_exponent_is_refused() {
         let mut modulus = [0xff; 512];
         assert_accepted(&modulus, &[1, 0, 1], true);
         assert_accepted(&modulus, &[0, 0, 0, 0, 0, 3], true);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exponents_that_are_used() {
+    fn common_exponents_return_known_powers() {
         // 7^e modulo 2^61 - 1, computed in Python.
         let modulus = to_uint(&((1u64 << 61) - 1).to_be_bytes());
         for (exponent, expected) in
@@ -208,7 +208,7 @@ mod tests {
         // The crate's own residues are slow and correct, and share only the reduction with this
         // code.
         #[test]
-        fn powers_are_those_of_residues(
+        fn pow_mod_agrees_with_residues(
             modulus in vec(any::<u8>(), 1..=32),
             base in vec(any::<u8>(), 1..=32),
             exponent in 1u32..,
@@ -227,7 +227,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
         #[test]
-        fn both_widths_agree(
+        fn pow_mod_agrees_in_both_widths(
             mut modulus in vec(any::<u8>(), 256),
             mut base in vec(any::<u8>(), 256),
             exponent in 1u32..,

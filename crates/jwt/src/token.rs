@@ -4,7 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::{Claims, Rejection};
+use super::claims::Claims;
+use super::rules::Rejection;
 
 /// Maximum length of a token, in bytes. Hosts limit headers to 16 KiB or more, and tokens that go
 /// with every request are far shorter.

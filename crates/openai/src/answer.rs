@@ -94,7 +94,7 @@ pub fn usage_at_end(end: &[u8]) -> Option<Usage> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn usage_is_found_in_the_end() {
+    fn usage_at_end_of_answer_is_found() {
         let found = |end: &str| super::usage_at_end(end.as_bytes()).map(|usage| usage.output);
         let usage = r#""usage" : {"prompt_tokens":1,"completion_tokens":2}"#;
         assert_eq!(found(&format!("é\"}}],{usage},\"id\":1}}")), Some(2));
@@ -109,7 +109,7 @@ mod tests {
     use crate::{TextSize, Usage};
 
     #[test]
-    fn an_answer_is_told_from_what_is_not() {
+    fn body_that_is_not_an_answer_is_refused() {
         let chat = br#"{"choices":[{"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
         let usage = Some(Usage { input: 1, output: 2, ..Usage::default() });
         assert_eq!(
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_answers_are_answers() {
+    fn odd_answers_are_accepted() {
         for body in [
             r#"{"choices":[{"message":{"content":"\ud83d"}}]}"#.to_owned(),
             r#"{"choices":[{"message":{"content":"x"}}],"usage":{},"usage":{}}"#.to_owned(),

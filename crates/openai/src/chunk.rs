@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_steers_is_read() {
+    fn chunk_members_that_steer_are_read() {
         let role = r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
         assert_chunk(role, PLAIN);
         assert_chunk(
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn choices_are_told_apart() {
+    fn choices_are_distinguished_by_index() {
         let two = r#"{"choices":[{"index":1,"delta":{"content":"a"}},{"index":127,"finish_reason":"stop"}]}"#;
         let chunk = Chunk::parse(two.as_bytes()).expect("a chunk");
         assert_eq!(
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_text_does_not_hide_the_rest() {
+    fn odd_text_keeps_other_members_readable() {
         let half = r#"{"choices":[{"delta":{"content":"\ud83d"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}"#;
         let chunk = Chunk::parse(half.as_bytes()).expect("a chunk");
         assert!(chunk.has_content && !chunk.finished_choices.is_empty() && chunk.usage.is_some());

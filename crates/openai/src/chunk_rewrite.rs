@@ -69,8 +69,8 @@ impl<'a> Delta<'a> {
         for choice in choices.into_iter().flatten() {
             read.is_plain &= read.is_general && choice.index.unwrap_or_default() == 0;
             read.is_general = false;
-            let beside = [choice.message, choice.text, choice.logprobs, choice.finish_reason];
-            read.is_plain &= beside.into_iter().flatten().all(is_null);
+            let others = [choice.message, choice.text, choice.logprobs, choice.finish_reason];
+            read.is_plain &= others.into_iter().flatten().all(is_null);
             if let Some(delta) = choice.delta.filter(|_| read.delta.is_none()) {
                 read.add_delta(delta);
             }
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_text_is_told_from_everything_else() {
+    fn delta_of_plain_text_is_distinguished() {
         let choice = |inside: &str| format!(r#"{{"choices":[{{{inside}}}]}}"#);
         assert_text(&choice(r#""index":0,"delta":{"content":"a\nb"}"#), "a\nb", true);
         assert_text(
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn only_id_role_and_text_change() {
+    fn rewrite_changes_only_id_role_and_text() {
         assert_rewritten(
             r#"{"id": "b", "n":1.0, "choices":[{"delta": {"role":"assistant","content":"you"},"x":1}]}"#,
             Some(r#""a""#),

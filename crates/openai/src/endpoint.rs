@@ -61,7 +61,7 @@ mod tests {
     use super::percent_encode;
 
     #[test]
-    fn only_unreserved_characters_stay() {
+    fn percent_encode_keeps_unreserved_characters() {
         let mut out = String::from("/");
         percent_encode("gpt-4o/ü?", &mut out);
         assert_eq!(out, "/gpt-4o%2F%C3%BC%3F");

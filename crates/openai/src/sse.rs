@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_ending_and_field() {
+    fn events_with_any_line_ending_are_parsed() {
         let cases: [(&str, &[&str]); 9] = [
             ("data: a\n\ndata:b\n\n", &["a", "b"]),
             ("data: a\r\n\r\ndata: b\r\n\r\n", &["a", "b"]),
@@ -217,13 +217,13 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_ends_with_cr_does_not_wait() {
+    fn event_that_ends_with_cr_is_returned_at_once() {
         let (events, _, rest) = run([b"data: a\r\r".as_slice()]);
         assert_eq!((data(events), rest.len()), (vec!["a".to_owned()], 0));
     }
 
     #[test]
-    fn a_crlf_is_not_torn_apart() {
+    fn crlf_across_pieces_belongs_to_its_event() {
         let mut framer = Framer::new(64);
         framer.push(Bytes::from_static(b"data: a\r\n\r")).expect("it is short");
         assert_eq!(framer.next_event(), None);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_is_refused() {
+    fn event_above_limit_is_refused() {
         let mut framer = Framer::new(16);
         for _ in 0..2 {
             framer.push(Bytes::from_static(b"data: 0123\n")).expect("still in bounds");
@@ -245,7 +245,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_split_changes_what_is_read(
+        fn events_do_not_depend_on_split(
             lines in proptest::collection::vec(
                 (prop_oneof![Just("data: x"), Just("data: y"), Just(": c"), Just(""), Just("event: e")],
                  prop_oneof![Just("\n"), Just("\r\n"), Just("\r")]), 0..24),

@@ -47,8 +47,8 @@ impl TextSize {
         let mut size = Self::default();
         let mut rest = value.as_bytes();
         while let Some(quote) = memchr(b'"', rest) {
-            let (string, behind) = measure_string(&rest[quote + 1..]);
-            rest = behind;
+            let (string, rest_of_json) = measure_string(&rest[quote + 1..]);
+            rest = rest_of_json;
             if !rest.trim_ascii_start().starts_with(b":") {
                 size += string;
             }
@@ -153,7 +153,7 @@ impl AddAssign for TextSize {
 mod tests {
     proptest::proptest! {
         #[test]
-        fn eight_at_once_weigh_as_one_by_one(text in "[ -~é“你🙂]{0,40}") {
+        fn measure_by_words_agrees_with_bytes(text in "[ -~é“你🙂]{0,40}") {
             let mut weight = super::TextSize::default();
             text.bytes().for_each(|byte| weight.add_byte(byte));
             assert_eq!(super::TextSize::measure(&text), weight);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_not_read_as_text() {
+    fn embedded_image_counts_as_constant() {
         let text = |data: &str| format!("[{{\"url\":\"data:image/png;base64,{data}\"}},\"you\"]");
         let (short, long) = (text("QUJD"), text(&"QUJD".repeat(9_000)));
         assert_eq!(
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_tokens_counts_each() {
+    fn token_list_counts_each_token() {
         for text in ["[1,2,3]", "[[1,2],[3]]", "[ 1, 2, 3 ]"] {
             assert_eq!(super::TextSize::measure_prompt(text, 100).narrow, 12, "{text}");
         }
@@ -196,13 +196,13 @@ mod tests {
     use super::TextSize;
 
     #[test]
-    fn scripts_are_told_apart() {
+    fn narrow_and_wide_scripts_are_counted() {
         assert_eq!(TextSize::measure("Hello, wörld…"), TextSize { narrow: 13, wide: 0 });
         assert_eq!(TextSize::measure("你好 hi 🐦"), TextSize { narrow: 4, wide: 3 });
     }
 
     #[test]
-    fn json_is_weighed_by_its_strings() {
+    fn json_counts_only_its_strings() {
         let size = |narrow, wide| TextSize { narrow, wide };
         assert_eq!(TextSize::measure_json(r#""Hello""#), size(5, 0));
         assert_eq!(TextSize::measure_json("null"), size(0, 0));

@@ -18,7 +18,7 @@ mod tests {
     use super::estimate_tokens;
 
     #[test]
-    fn nothing_is_nothing_and_something_is_at_least_one() {
+    fn estimate_of_nonempty_text_is_at_least_one() {
         assert_eq!(estimate_tokens(TextSize::measure("")), 0);
         assert_eq!(estimate_tokens(TextSize::measure("a")), 1);
         assert_eq!(estimate_tokens(TextSize::measure("Hello, world")), 3);

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn every_dialect() {
+    fn usage_of_every_dialect_is_parsed() {
         assert_usage(
             r#"{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}"#,
             Some([9, 1, 0, 0]),

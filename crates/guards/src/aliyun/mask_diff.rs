@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_differs_is_edited() {
+    fn diff_edits_only_differing_characters() {
         assert_diff("我的号码 13912345678。", "我的号码 139****5678。", &[(16..20, "****")]);
         assert_diff("a 12 b 34 c", "a ** b ** c", &[(2..4, "**"), (7..9, "**")]);
         assert_diff("call 13912345678 now", "call <phone> now", &[(5..16, "<phone>")]);
@@ -98,7 +98,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_edits_make_the_masked_text(text in "[ab1é界]{0,12}", mask in "[ab*é界]{1,12}") {
+        fn diff_edits_produce_masked_text(text in "[ab1é界]{0,12}", mask in "[ab*é界]{1,12}") {
             prop_assert_eq!(apply(&text, &mask), mask);
         }
     }

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_sent_as_in_the_golden_vector() {
+    fn text_request_matches_golden_vector() {
         let aliyun = aliyun("https://green-cip.cn-shanghai.aliyuncs.com");
         let session = new_session_id(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
         let request =
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn images_go_by_address_or_along() {
+    fn image_is_sent_by_url_or_inline() {
         let aliyun = aliyun("https://green.example");
         let ask = |url: &str| {
             let request = image_request(&aliyun, "img_query_security_check", url, stamp());
@@ -229,25 +229,29 @@ mod tests {
     }
 
     #[test]
-    fn the_host_is_what_every_edge_sends() {
-        let check = |endpoint: &str, base: &str, host: &str| {
+    fn host_header_omits_default_port() {
+        let assert_host = |endpoint: &str, base: &str, host: &str| {
             assert_eq!(host_and_url(endpoint), (base.to_owned(), host.to_owned()));
         };
-        check("https://A.example:443", "https://a.example", "a.example");
-        check("http://a.example:80/", "http://a.example", "a.example");
-        check("http://a.example:443", "http://a.example:443", "a.example:443");
-        check("http://127.0.0.1:9100/w/green", "http://127.0.0.1:9100/w/green", "127.0.0.1:9100");
-        check("http://[::1]:9100", "http://[::1]:9100", "[::1]:9100");
+        assert_host("https://A.example:443", "https://a.example", "a.example");
+        assert_host("http://a.example:80/", "http://a.example", "a.example");
+        assert_host("http://a.example:443", "http://a.example:443", "a.example:443");
+        assert_host(
+            "http://127.0.0.1:9100/w/green",
+            "http://127.0.0.1:9100/w/green",
+            "127.0.0.1:9100",
+        );
+        assert_host("http://[::1]:9100", "http://[::1]:9100", "[::1]:9100");
     }
 
     #[test]
-    fn an_endpoint_that_is_no_address_does_not_panic() {
+    fn invalid_endpoint_does_not_panic() {
         let request = text_request(&aliyun("not an address"), "s", "a", "b", stamp());
         assert_eq!(request.uri(), "/");
     }
 
     #[test]
-    fn a_nonce_is_a_uuid_with_all_its_chance() {
+    fn uuid_keeps_random_bits() {
         assert_eq!(uuid(u128::MAX), "ffffffff-ffff-4fff-bfff-ffffffffffff");
         assert_eq!(uuid(0), "00000000-0000-4000-8000-000000000000");
         assert_ne!(uuid(1 << 61), uuid(0));

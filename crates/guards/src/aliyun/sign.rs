@@ -92,7 +92,7 @@ pub(super) fn percent_encode(text: &str, out: &mut String) {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
                 out.push(char::from(byte));
             }
-            _ => write!(out, "%{byte:02X}").expect("a string takes everything"),
+            _ => write!(out, "%{byte:02X}").expect("a string accepts any write"),
         }
     }
 }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_vector_that_alibaba_publishes() {
+    fn alibaba_vector_is_signed() {
         let request = UnsignedRequest {
             host: "ecs.cn-shanghai.aliyuncs.com",
             query: "ImageId=win2019_1809_x64_dtc_zh-cn_40G_alibase_20230811.vhd&RegionId=cn-shanghai",
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_vector_of_a_moderation_call() {
+    fn moderation_vector_is_signed() {
         assert_eq!(
             sha256_hex(BODY),
             "729514670ecaa28f56775131f84ffb7ee7123389c11e504d86fca0cec84ea9ff"
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_temporary_keys_token_is_sent_and_signed() {
+    fn token_of_temporary_key_is_sent_and_signed() {
         let who = Credentials { id: "testid", secret: "testsecret", token: Some("sts") };
         let signed = moderation().sign(&who);
         assert!(signed.contains(&("x-acs-security-token", "sts".to_owned())));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn every_character_has_one_spelling() {
+    fn percent_encoding_of_characters_is_unique() {
         let mut text = String::new();
         percent_encode("a+b*c~ d/é\n", &mut text);
         assert_eq!(text, "a%2Bb%2Ac~%20d%2F%C3%A9%0A");

@@ -13,15 +13,15 @@ fn ok_body(data: &Value) -> Vec<u8> {
 }
 
 #[track_caller]
-fn assert_blocks(data: &Value, bar: Level, expected: &[Finding]) {
-    let verdict = parse_text_verdict(&ok_body(data), Some(bar)).unwrap();
+fn assert_blocks(data: &Value, block_at: Level, expected: &[Finding]) {
+    let verdict = parse_text_verdict(&ok_body(data), Some(block_at)).unwrap();
     let expected =
         if expected.is_empty() { Verdict::Pass } else { Verdict::Block(expected.to_vec()) };
     assert_eq!(verdict, expected, "{data}");
 }
 
 #[test]
-fn a_text_is_blocked_from_its_bar_on() {
+fn text_at_blocking_level_is_blocked() {
     let data = |level: &str| json!({ "RiskLevel": level, "Result": [{ "Label": "political_x", "Confidence": 81.2 }] });
     let found = |level| [found(Dimension::Content, level, "political_x")];
     assert_blocks(&data("high"), Level::High, &found(Level::High));
@@ -34,7 +34,7 @@ fn a_text_is_blocked_from_its_bar_on() {
 }
 
 #[test]
-fn without_a_level_the_labels_say_it() {
+fn response_without_level_is_judged_by_labels() {
     let label = |label: &str| json!({ "Result": [{ "Label": label }] });
     assert_blocks(&label("nonLabel"), Level::Low, &[]);
     assert_blocks(&json!({ "Result": [] }), Level::Low, &[]);
@@ -52,7 +52,7 @@ fn without_a_level_the_labels_say_it() {
 }
 
 #[test]
-fn an_attack_is_a_risk_and_sensitive_data_is_not() {
+fn attack_level_blocks_and_sensitive_level_does_not() {
     let attack = json!({ "RiskLevel": "none", "AttackLevel": "high", "SensitiveLevel": "S3",
         "AttackResult": [{ "Label": "Indirect Prompt Injection" }], "Result": [] });
     let finding = found(Dimension::PromptAttack, Level::High, "Indirect Prompt Injection");
@@ -60,14 +60,14 @@ fn an_attack_is_a_risk_and_sensitive_data_is_not() {
 }
 
 #[test]
-fn labels_are_short() {
+fn long_label_is_truncated() {
     let long = "标".repeat(40);
     let data = json!({ "RiskLevel": "high", "Result": [{ "Label": long }] });
     assert_blocks(&data, Level::Low, &[found(Dimension::Content, Level::High, &"标".repeat(21))]);
 }
 
 #[test]
-fn numbers_may_be_text() {
+fn numbers_as_text_are_read() {
     let body = br#"{"Code":"200","Data":{"RiskLevel":"none"}}"#;
     assert_eq!(parse_text_verdict(body, Some(Level::Low)), Ok(Verdict::Pass));
 }
@@ -78,12 +78,12 @@ fn assert_no_verdict(body: &str, why: &str) {
         parse_text_verdict(body.as_bytes(), Some(Level::High)),
         Err(GuardError(why.to_owned()))
     );
-    let bars = [(Dimension::Content, Level::High)];
-    assert!(parse_guard_verdict(body.as_bytes(), "a", &bars, true).is_err(), "{body}");
+    let block_levels = [(Dimension::Content, Level::High)];
+    assert!(parse_guard_verdict(body.as_bytes(), "a", &block_levels, true).is_err(), "{body}");
 }
 
 #[test]
-fn what_is_no_verdict_is_never_a_pass() {
+fn malformed_response_never_passes() {
     assert_no_verdict(r#"{"Code":588,"Message":"QPS exceeded"}"#, "code 588: QPS exceeded");
     assert_no_verdict(
         r#"{"Code":588,"Message":"m","Data":{"RiskLevel":"none","Suggestion":"pass"}}"#,
@@ -129,7 +129,7 @@ fn assert_verdict(details: &[Value], mask: bool, expected: &Verdict) {
 }
 
 #[test]
-fn each_dimension_has_its_bar() {
+fn dimension_blocks_at_its_own_level() {
     let block = |dimension, level| Verdict::Block(vec![found(dimension, level, "l")]);
     let content = block(Dimension::Content, Level::High);
     assert_verdict(&[detail("contentModeration", "block", "high")], false, &content);
@@ -153,7 +153,7 @@ fn masked(at: std::ops::Range<usize>, text: &str) -> Verdict {
 }
 
 #[test]
-fn sensitive_data_is_masked_where_that_is_wanted_and_possible() {
+fn sensitive_data_with_mask_is_masked() {
     let phone_found = found(Dimension::SensitiveData, Level::High, "phone");
     let blocked = Verdict::Block(vec![phone_found]);
     assert_verdict(&[phone(&"my number is 139****5678".into())], true, &masked(16..20, "****"));
@@ -165,7 +165,7 @@ fn sensitive_data_is_masked_where_that_is_wanted_and_possible() {
 }
 
 #[test]
-fn masks_of_several_results_come_together() {
+fn masks_of_several_results_are_joined() {
     let result =
         |label: &str, text: &str| json!({ "Label": label, "Ext": { "Desensitization": text } });
     let mut several = phone(&Value::Null);
@@ -181,14 +181,14 @@ fn masks_of_several_results_come_together() {
 }
 
 #[test]
-fn blocking_comes_before_masking() {
+fn blocking_goes_before_masking() {
     let mask = phone(&"my number is ***".into());
     let expected = Verdict::Block(vec![found(Dimension::Content, Level::High, "l")]);
     assert_verdict(&[mask, detail("contentModeration", "block", "high")], true, &expected);
 }
 
 #[test]
-fn without_details_the_summary_counts() {
+fn response_without_details_is_judged_by_summary() {
     let judge = |data: &Value| parse_guard_verdict(&ok_body(data), TEXT, &BARS, true);
     let attack = found(Dimension::PromptAttack, Level::High, "promptAttack");
     assert_eq!(

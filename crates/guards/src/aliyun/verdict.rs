@@ -38,7 +38,8 @@ pub fn parse_text_verdict(body: &[u8], block_at: Option<Level>) -> Result<Verdic
             parse_labels(&data["AttackResult"]),
         ),
     ];
-    let reached = |level: Level| level > Level::None && block_at.is_some_and(|bar| level >= bar);
+    let reached =
+        |level: Level| level > Level::None && block_at.is_some_and(|lowest| level >= lowest);
     let risks = risks.into_iter().filter(|(_, level, _)| reached(*level));
     Ok(block_verdict(
         risks.flat_map(|(dimension, level, labels)| to_findings(dimension, level, labels)),
@@ -54,14 +55,14 @@ pub fn parse_text_verdict(body: &[u8], block_at: Option<Level>) -> Result<Verdic
 pub fn parse_guard_verdict(
     body: &[u8],
     text: &str,
-    bars: &[(Dimension, Level)],
+    block_levels: &[(Dimension, Level)],
     mask: bool,
 ) -> Result<Verdict, GuardError> {
     let answer = lenient_json::parse_json(body)?;
     let data = parse_data(&answer)?;
     let details = data["Detail"].as_array().map_or(&[][..], Vec::as_slice);
     if details.is_empty() {
-        return parse_guard_summary(data, bars);
+        return parse_guard_summary(data, block_levels);
     }
     let (mut blocking, mut masking, mut edits) = (Vec::new(), Vec::new(), Vec::new());
     for detail in details {
@@ -76,7 +77,7 @@ pub fn parse_guard_verdict(
                 }
                 MaskDiff::Nothing => blocking.extend(found),
             }
-        } else if reaches_block_level(bars, dimension, level) {
+        } else if reaches_block_level(block_levels, dimension, level) {
             blocking.extend(found);
         }
     }
@@ -87,7 +88,10 @@ pub fn parse_guard_verdict(
 }
 
 /// A response without details has the levels of three dimensions at its top.
-fn parse_guard_summary(data: &Value, bars: &[(Dimension, Level)]) -> Result<Verdict, GuardError> {
+fn parse_guard_summary(
+    data: &Value,
+    block_levels: &[(Dimension, Level)],
+) -> Result<Verdict, GuardError> {
     let levels = [
         (Dimension::Content, parse_level(&data["RiskLevel"])),
         (Dimension::PromptAttack, parse_level(&data["AttackLevel"])),
@@ -98,7 +102,8 @@ fn parse_guard_summary(data: &Value, bars: &[(Dimension, Level)]) -> Result<Verd
         return Err(GuardError("the response has neither details nor levels".to_owned()));
     }
     let levels = levels.into_iter().filter_map(|(dimension, level)| Some((dimension, level?)));
-    let reached = levels.filter(|(dimension, level)| reaches_block_level(bars, *dimension, *level));
+    let reached =
+        levels.filter(|(dimension, level)| reaches_block_level(block_levels, *dimension, *level));
     Ok(block_verdict(
         reached.flat_map(|(dimension, level)| to_findings(dimension, level, Vec::new())),
     ))
@@ -165,8 +170,13 @@ fn parse_dimension(name: &Value) -> Option<Dimension> {
     all.into_iter().find(|one| name == one.name())
 }
 
-fn reaches_block_level(bars: &[(Dimension, Level)], dimension: Dimension, level: Level) -> bool {
-    level > Level::None && bars.iter().any(|(barred, bar)| *barred == dimension && level >= *bar)
+fn reaches_block_level(
+    block_levels: &[(Dimension, Level)],
+    dimension: Dimension,
+    level: Level,
+) -> bool {
+    level > Level::None
+        && block_levels.iter().any(|(named, lowest)| *named == dimension && level >= *lowest)
 }
 
 /// Lists each label of the results once, without the label of a clean text.
@@ -197,8 +207,8 @@ fn to_findings(dimension: Dimension, level: Level, mut labels: Vec<String>) -> V
 fn mask_from_results(detail: &Value, text: &str) -> MaskDiff {
     let mut edits: Vec<(std::ops::Range<usize>, Vec<Edit>)> = Vec::new();
     for result in detail["Result"].as_array().into_iter().flatten() {
-        let said = result["Ext"]["Desensitization"].as_str().unwrap_or_default();
-        if let MaskDiff::Edits(more) = diff(text, said) {
+        let masked = result["Ext"]["Desensitization"].as_str().unwrap_or_default();
+        if let MaskDiff::Edits(more) = diff(text, masked) {
             edits.push((0..text.len(), more));
         }
     }

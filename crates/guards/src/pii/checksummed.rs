@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{digits_end, is_standalone};
+use super::boundaries::{digits_end, is_standalone};
 
 /// Detects the identity number of a Chinese resident (GB 11643): place, day of birth, check digit.
 pub(super) fn chinese_id(text: &[u8], at: usize) -> Option<Range<usize>> {

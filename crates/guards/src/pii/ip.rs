@@ -4,7 +4,7 @@
 use std::net::Ipv6Addr;
 use std::ops::Range;
 
-use super::{byte_before, digits_end, is_standalone, is_word};
+use super::boundaries::{byte_before, digits_end, is_standalone, is_word};
 
 /// Length of the longest IPv6 address, with an IPv4 address at its end.
 const MAX_IPV6_LENGTH: usize = 45;

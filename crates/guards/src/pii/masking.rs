@@ -12,9 +12,9 @@ use regex_lite::Regex;
 use sha2::{Digest, Sha256};
 
 use crate::settings::{Pii, PiiAction, PiiKind};
+use crate::{Dimension, Edit, Finding, Level, Verdict};
 
-use super::super::{Dimension, Edit, Finding, Level, Verdict};
-use super::{PiiDetector, PiiMatch, detect, undecided_bytes};
+use super::detect::{PiiDetector, PiiMatch, detect, undecided_bytes};
 
 /// Masks of one request.
 ///

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{byte_before, digits_end, is_digit_at, is_standalone};
+use super::boundaries::{byte_before, digits_end, is_digit_at, is_standalone, is_word};
 
 /// Detects the number that begins at a digit, a `+`, or a `(`.
 pub(super) fn find_at(text: &[u8], at: usize) -> Option<Range<usize>> {
@@ -88,7 +88,7 @@ fn american(text: &[u8], at: usize) -> Option<(usize, Option<u8>)> {
 
 /// Number after a `+`: at most 15 digits (E.164), in groups.
 fn international(text: &[u8], at: usize) -> Option<Range<usize>> {
-    let is_sum = byte_before(text, at).is_some_and(|byte| byte == b'+' || super::is_word(byte));
+    let is_sum = byte_before(text, at).is_some_and(|byte| byte == b'+' || is_word(byte));
     if is_sum || !matches!(text.get(at + 1), Some(b'1'..=b'9')) {
         return None;
     }

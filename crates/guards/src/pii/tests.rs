@@ -51,7 +51,7 @@ fn assert_detected(text: &str, expected: &[&str]) {
 }
 
 #[test]
-fn near_misses_are_not_found() {
+fn near_misses_are_not_detected() {
     // IP addresses
     assert_detected("version 1.2.3.4.5, v1.2.3.4, 256.1.1.1, 1.2.3, 01.2.3.4, 1.2.3.4a", &[]);
     assert_detected(
@@ -88,7 +88,7 @@ fn near_misses_are_not_found() {
 }
 
 #[test]
-fn what_it_is_for_is_found() {
+fn data_of_each_kind_are_detected() {
     assert_detected(
         "mail admin@gmail.com, or bob+x@mail.example.co.uk.",
         &["email admin@gmail.com", "email bob+x@mail.example.co.uk"],
@@ -179,7 +179,7 @@ fn what_it_is_for_is_found() {
 }
 
 #[test]
-fn of_what_overlaps_the_longest_is_masked() {
+fn longest_of_overlapping_findings_is_masked() {
     let mut pii = pii(PiiAction::Replace);
     pii.custom.push(custom("order", r"NO-\d+", None));
     pii.custom.push(custom("staff-mail", r"\w+@corp\.com", Some("<staff>")));
@@ -189,7 +189,7 @@ fn of_what_overlaps_the_longest_is_masked() {
 }
 
 #[test]
-fn a_datum_has_one_placeholder_in_a_request() {
+fn same_datum_gets_same_placeholder() {
     let (pii, mut masks) = (pii(PiiAction::Replace), Masks::default());
     let text = "a@b.io 1.1.1.1 c@d.io a@b.io";
     assert_eq!(masked(&mut masks, &pii, text), "[EMAIL_1] [IP_1] [EMAIL_2] [EMAIL_1]");
@@ -201,7 +201,7 @@ fn a_datum_has_one_placeholder_in_a_request() {
 }
 
 #[test]
-fn placeholders_of_the_caller_are_avoided() {
+fn placeholders_of_caller_are_avoided() {
     let (pii, mut masks) = (pii(PiiAction::Replace), Masks::default());
     masks.reserve_placeholders("what is [EMAIL_2]?");
     assert_eq!(
@@ -215,7 +215,7 @@ fn placeholders_of_the_caller_are_avoided() {
 }
 
 #[test]
-fn refused_and_unrestored() {
+fn refused_data_block_and_unrestored_masks_stay() {
     let mut pii = pii(PiiAction::Refuse);
     let Verdict::Block(findings) = Masks::default().mask(&pii, "a@b.io c@d.io 1.1.1.1") else {
         panic!("it may pass");
@@ -231,7 +231,7 @@ fn refused_and_unrestored() {
 
 /// Masking cases (c.3) of the reference implementation.
 #[test]
-fn what_the_seed_masks() {
+fn reference_cases_are_masked() {
     let mut pii = pii(PiiAction::Hash);
     pii.detect.clear();
     let mail = r"[a-zA-Z0-9_.+=:-]+@(?<domain>\w+(?:\.\w+)+)";
@@ -282,7 +282,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn what_is_masked_is_clean_and_comes_back(text in text()) {
+    fn masked_text_has_no_findings_and_is_restored(text in text()) {
         let (pii, mut masks) = (pii(PiiAction::Replace), Masks::default());
         let asked = masked(&mut masks, &pii, &text);
         prop_assert_eq!(detect(&pii, &asked), vec![], "left in {:?}", asked);
@@ -291,7 +291,7 @@ proptest! {
 
     /// An answer in any number of pieces is restored like the whole answer.
     #[test]
-    fn no_split_leaves_a_mask(text in text(), cuts in "[.|]{0,64}", hash in any::<bool>()) {
+    fn answer_under_any_split_is_restored(text in text(), cuts in "[.|]{0,64}", hash in any::<bool>()) {
         let action = if hash { PiiAction::Hash } else { PiiAction::Replace };
         let (mut pii, mut masks) = (pii(action), Masks::default());
         pii.custom.push(custom("star", r"微", Some("**")));
@@ -312,7 +312,7 @@ proptest! {
 
     /// Decided findings of an incomplete text are those of the whole text.
     #[test]
-    fn nothing_grows_once_it_is_decided(text in text(), cut in 0_usize..64) {
+    fn decided_findings_do_not_change_with_more_text(text in text(), cut in 0_usize..64) {
         let pii = pii(PiiAction::Replace);
         let part = &text[..text.floor_char_boundary(cut)];
         let decided = part.len() - undecided_bytes(part);

@@ -25,8 +25,7 @@ const NOTHING: Mask = Mask("\0\0", "");
 
 fn event(text: &str) -> Bytes {
     let text = serde_json::to_string(text).expect("a string");
-    format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":{text}}}}}]}}\n\n")
-        .into()
+    format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":{text}}}}}]}}\n\n").into()
 }
 
 fn shown(events: &[Bytes]) -> String {
@@ -39,7 +38,7 @@ fn shown(events: &[Bytes]) -> String {
 }
 
 #[test]
-fn the_end_waits_for_what_follows() {
+fn held_back_end_is_released_with_following_text() {
     let mut window = StreamWindow::default();
     let text = |text: &str, from, goes_on| {
         vec![GuardText { number: 0, text: text.to_owned(), unchecked_from: from, goes_on }]
@@ -74,7 +73,7 @@ fn the_end_waits_for_what_follows() {
 }
 
 #[test]
-fn what_has_no_text_keeps_its_place() {
+fn event_without_text_keeps_its_order() {
     let mut window = StreamWindow::default();
     window.push_event(Bytes::from_static(b": ping\n\n")).expect("readable");
     window.push_event(event("abc")).expect("readable");
@@ -88,7 +87,7 @@ fn what_has_no_text_keeps_its_place() {
 }
 
 #[test]
-fn data_in_lines_can_be_changed() {
+fn data_in_several_lines_is_edited() {
     let mut window = StreamWindow::default();
     let lines = "event: x\ndata: {\"choices\":\ndata: [{\"delta\":{\"content\":\"ab\"}}]}\n\n";
     window.push_event(Bytes::from_static(lines.as_bytes())).expect("readable");
@@ -114,7 +113,7 @@ fn delta(choice: u32, member: &str, text: &str) -> String {
 }
 
 #[test]
-fn what_is_over_holds_nothing_up() {
+fn ended_channel_delays_no_event() {
     let mut window = StreamWindow::default();
     // Neither does content wait for its reasoning, nor one choice for another one that has
     // ended.
@@ -127,9 +126,7 @@ fn what_is_over_holds_nothing_up() {
     assert_eq!(held(&mut window, end), 1);
     assert_eq!(held(&mut window, &delta(1, "content", long)), 2);
     // Text of a resumed channel is released with the text before its end.
-    window
-        .push_event(format!("data: {}\n\n", delta(0, "content", "!")).into())
-        .expect("readable");
+    window.push_event(format!("data: {}\n\n", delta(0, "content", "!")).into()).expect("readable");
     let text = window.texts().into_iter().find(|text| text.number == 1).expect("it is fresh");
     assert_eq!((text.unchecked_from, text.goes_on), (1, true));
     assert!(text.text.ends_with("length here!"));
@@ -140,7 +137,7 @@ proptest! {
     /// text that is shorter than the held-back part is checked whole before any of it is
     /// released.
     #[test]
-    fn no_split_matters(
+    fn stream_under_any_split_is_checked_and_restored(
         cuts in prop::collection::vec((1..6_usize, any::<bool>()), 1..40),
         back in 4..9_usize,
     ) {

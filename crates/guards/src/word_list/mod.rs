@@ -5,8 +5,8 @@
 //! borders of words are unknown. An entry with `!` before it is an exception: a longer harmless
 //! word in which shorter ones do not count. There is no stemming and no matching of misspellings.
 //!
-//! The algorithm is not Aho–Corasick. Each position that may begin a word costs one lookup of its
-//! head in a hash table, and a binary search among the entries with that head (see `index`). The
+//! The algorithm is not Aho–Corasick. For each position that may begin a word it looks up the head in
+//! a hash table, then searches the entries with that head by bisection (see `index`). The
 //! `aho-corasick` and `daachorse` crates provide neither whole words by script nor exceptions. Nor
 //! do they report the end of an incomplete text that is still undecided, which a stream requires.
 
@@ -164,7 +164,11 @@ impl WordList {
             let rest = &text[begin..];
             if goes_on && rest.len() <= entries.max_bytes && entries.is_open(rest, heads[0]) {
                 // An undecided word is checked again together with its exception.
-                report(ScanResult::Undecided(if begin < exception_end { exception_start } else { begin }));
+                report(ScanResult::Undecided(if begin < exception_end {
+                    exception_start
+                } else {
+                    begin
+                }));
                 return;
             }
             let mut word = 0;
@@ -182,7 +186,10 @@ impl WordList {
                     }
                 });
             }
-            if begin + word > exception_end && word > 0 && report(ScanResult::Found(begin..begin + word)) {
+            if begin + word > exception_end
+                && word > 0
+                && report(ScanResult::Found(begin..begin + word))
+            {
                 return;
             }
         }

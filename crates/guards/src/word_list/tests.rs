@@ -8,14 +8,14 @@ use super::normalize::{is_word_char, normalize};
 /// Asserts the words that a list finds in a text.
 #[track_caller]
 fn assert_found(words: &[&str], text: &str, expected: &[&str]) {
-    let lexicon = WordList::new(words.iter().copied());
-    let found: Vec<&str> = lexicon.find_all(text).into_iter().map(|at| &text[at]).collect();
+    let list = WordList::new(words.iter().copied());
+    let found: Vec<&str> = list.find_all(text).into_iter().map(|at| &text[at]).collect();
     assert_eq!(found, expected, "{words:?} in {text:?}");
-    assert_eq!(lexicon.find(text).map(|at| &text[at]), expected.first().copied());
+    assert_eq!(list.find(text).map(|at| &text[at]), expected.first().copied());
 }
 
 #[test]
-fn words_with_spaces_are_found_whole() {
+fn words_of_spaced_scripts_match_whole() {
     assert_found(&["costom_word1"], "a costom_word1 here", &["costom_word1"]);
     assert_found(&["costom_word1"], "costom_word", &[]);
     assert_found(&["costom_word"], "costom_word1", &[]);
@@ -30,7 +30,7 @@ fn words_with_spaces_are_found_whole() {
 }
 
 #[test]
-fn words_without_spaces_are_found_anywhere() {
+fn words_of_unspaced_scripts_match_anywhere() {
     assert_found(&["微信"], "我的微信号", &["微信"]);
     assert_found(&["赌"], "网上赌博", &["赌"]);
     assert_found(&["bad"], "这很bad啊", &["bad"]);
@@ -42,7 +42,7 @@ fn words_without_spaces_are_found_anywhere() {
 }
 
 #[test]
-fn a_harmless_word_excuses_what_is_in_it() {
+fn exception_excuses_words_in_it() {
     // "色情" crosses a border of words in "特色情怀": a dictionary would reject it, a list cannot.
     assert_found(&["色情"], "这家店很有特色情怀", &["色情"]);
     assert_found(&["色情", "!特色情怀"], "这家店很有特色情怀", &[]);
@@ -55,7 +55,7 @@ fn a_harmless_word_excuses_what_is_in_it() {
 }
 
 #[test]
-fn characters_are_folded() {
+fn characters_are_normalized() {
     assert_found(&["bad word"], "a BAD\n \tWord", &["BAD\n \tWord"]);
     assert_found(&["ＢＡＤ"], "bad ｂａｄ", &["bad", "ｂａｄ"]);
     assert_found(&["bad"], "b\u{200B}a\u{AD}d", &["b\u{200B}a\u{AD}d"]);
@@ -68,7 +68,7 @@ fn characters_are_folded() {
 }
 
 #[test]
-fn of_words_that_begin_together_the_longest_is_found() {
+fn longest_of_words_that_begin_together_is_found() {
     assert_found(
         &["how", "how to", "how to make a bomb"],
         "how to make a bomb",
@@ -83,14 +83,14 @@ fn of_words_that_begin_together_the_longest_is_found() {
 /// Asserts the undecided end of an incomplete text.
 #[track_caller]
 fn assert_undecided(words: &[&str], text: &str, undecided: &str, found: Option<&str>) {
-    let lexicon = WordList::new(words.iter().copied());
-    let held = text.len() - lexicon.undecided(text, 0);
+    let list = WordList::new(words.iter().copied());
+    let held = text.len() - list.undecided(text, 0);
     assert_eq!(&text[held..], undecided);
-    assert_eq!(lexicon.find_so_far(text, 0).map(|at| &text[at]), found);
+    assert_eq!(list.find_so_far(text, 0).map(|at| &text[at]), found);
 }
 
 #[test]
-fn a_text_that_goes_on_is_undecided_at_its_end() {
+fn incomplete_text_is_undecided_at_its_end() {
     assert_undecided(&["ass"], "big ass", "ass", None);
     assert_undecided(&["ass"], "big ass ", "", Some("ass"));
     assert_undecided(&["ass"], "class", "", None);
@@ -168,21 +168,21 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn finds_what_trying_everything_finds((words, text) in case()) {
-        let lexicon = WordList::new(words.iter().map(String::as_str));
+    fn find_agrees_with_reference_search((words, text) in case()) {
+        let list = WordList::new(words.iter().map(String::as_str));
         let expected: Vec<String> =
             naive(&words, &text).into_iter().map(|at| normalize(&text)[at].to_owned()).collect();
         let found: Vec<String> =
-            lexicon.find_all(&text).into_iter().map(|at| normalize(&text[at])).collect();
+            list.find_all(&text).into_iter().map(|at| normalize(&text[at])).collect();
         prop_assert_eq!(found, expected);
     }
 
-    /// A stream that shows decided text, and keeps its last character, stops exactly at the first
-    /// word of the whole text, before any of the word is shown.
+    /// A stream that shows decided text, and keeps its last character, stops at the first word of
+    /// the whole text. No part of the word is shown.
     #[test]
-    fn no_split_lets_a_word_through((words, text) in case(), cuts in "[.|]{0,32}") {
-        let lexicon = WordList::new(words.iter().map(String::as_str));
-        let expected = lexicon.find(&text).map(|at| at.start);
+    fn stream_under_any_split_stops_at_first_word((words, text) in case(), cuts in "[.|]{0,32}") {
+        let list = WordList::new(words.iter().map(String::as_str));
+        let expected = list.find(&text).map(|at| at.start);
         let (mut shown, mut kept, mut buffer, mut stopped) = (0, 0, String::new(), None);
         let mut cuts = cuts.chars();
         let count = text.chars().count();
@@ -195,15 +195,15 @@ proptest! {
             let seen = &text[kept..shown + buffer.len()];
             let from = shown - kept;
             let found = if is_end {
-                lexicon.find_at_end(seen, from)
+                list.find_at_end(seen, from)
             } else {
-                lexicon.find_so_far(seen, from)
+                list.find_so_far(seen, from)
             };
             if let Some(found) = found {
                 stopped = Some(kept + found.start);
                 break;
             }
-            let go = buffer.len() - if is_end { 0 } else { lexicon.undecided(seen, from) };
+            let go = buffer.len() - if is_end { 0 } else { list.undecided(seen, from) };
             buffer.drain(..go);
             shown += go;
             // The last visible character of the shown text is enough.

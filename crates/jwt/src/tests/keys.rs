@@ -32,7 +32,7 @@ fn assert_jwk_with(kid: &str, name: &str, value: Value, usable: bool) {
 }
 
 #[test]
-fn a_document_is_a_set_or_a_key() {
+fn document_with_set_or_key_is_accepted() {
     // Nine keys: two have the wrong size and one the wrong curve.
     assert_jwks(&fixture()["jwks"].to_string(), Ok("KeySet(6)"));
     assert_jwks(&jwk("p-256").to_string(), Ok("KeySet(1)"));
@@ -46,7 +46,7 @@ fn a_document_is_a_set_or_a_key() {
 }
 
 #[test]
-fn documents_are_bounded() {
+fn document_above_limits_is_refused() {
     let keys = |count| json!({"keys": vec![jwk("p-256"); count]}).to_string();
     assert_jwks(&keys(64), Ok("KeySet(64)"));
     assert_jwks(&keys(65), Err(InvalidKeys::TooMany));
@@ -56,7 +56,7 @@ fn documents_are_bounded() {
 }
 
 #[test]
-fn only_keys_for_signatures_of_ours_count() {
+fn key_for_other_use_or_algorithm_is_skipped() {
     for kid in ["rsa-2048", "p-256"] {
         assert_jwk_with(kid, "kid", Value::Null, true);
         assert_jwk_with(kid, "kid", json!(7), false);
@@ -84,7 +84,7 @@ fn only_keys_for_signatures_of_ours_count() {
 }
 
 #[test]
-fn numbers_are_checked() {
+fn key_with_invalid_numbers_is_refused() {
     assert_jwk_with("rsa-2048", "n", Value::Null, false);
     assert_jwk_with("rsa-2048", "n", json!("AQAB"), false);
     assert_jwk_with("rsa-2048", "n", jwk("rsa-1024")["n"].clone(), false);
@@ -106,7 +106,7 @@ fn numbers_are_checked() {
 
 /// A secret in a published document would let everybody sign.
 #[test]
-fn a_published_secret_is_none() {
+fn published_secret_is_skipped() {
     let oct = json!({"kty": "oct", "alg": "HS256", "k": super::encode(super::SECRET)});
     assert_jwks(&oct.to_string(), Err(InvalidKeys::NoneUsable));
     let keys = KeySet::from_jwks(json!({"keys": [oct, jwk("p-256")]}).to_string().as_bytes());
@@ -115,7 +115,7 @@ fn a_published_secret_is_none() {
 }
 
 #[test]
-fn a_secret_has_32_bytes() {
+fn secret_below_32_bytes_is_refused() {
     let of = |text: &str| KeySet::from_secret(&Secret::new(text)).map(|keys| format!("{keys:?}"));
     assert_eq!(of(&"x".repeat(31)), Err(InvalidKeys::ShortSecret));
     assert_eq!(of(&format!("{}\n", "x".repeat(31))), Err(InvalidKeys::ShortSecret));
@@ -130,7 +130,7 @@ fn a_secret_has_32_bytes() {
 }
 
 #[test]
-fn without_a_kid_sixteen_keys_are_tried() {
+fn token_without_kid_is_tried_with_sixteen_keys() {
     let keys = |others: usize| {
         let mut keys = vec![jwk("p-256-other"); others];
         keys.push(jwk("p-256"));
@@ -144,7 +144,7 @@ fn without_a_kid_sixteen_keys_are_tried() {
 
 proptest! {
     #[test]
-    fn no_document_panics(document in any::<Vec<u8>>(), text in "[ -~]{0,40}") {
+    fn key_document_of_any_bytes_does_not_panic(document in any::<Vec<u8>>(), text in "[ -~]{0,40}") {
         assert!(KeySet::from_jwks(&document).is_err());
         assert!(KeySet::from_jwks(json!({"kty": "RSA", "n": text, "e": text}).to_string().as_bytes()).is_err());
         assert!(KeySet::from_jwks(json!({"kty": "EC", "crv": "P-256", "x": text, "y": text}).to_string().as_bytes()).is_err());

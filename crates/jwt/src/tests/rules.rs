@@ -19,7 +19,7 @@ fn assert_claims(payload: &str, rules: &Rules<'_>, now: u64, expected: Result<()
 }
 
 #[test]
-fn the_skew_counts_at_both_ends() {
+fn times_within_skew_are_accepted() {
     let skewed = Rules { skew: Duration::from_secs(60), ..ANY };
     let payload = r#"{"nbf":1000,"exp":2000}"#;
     assert_claims(payload, &ANY, 999_999, Err(Rejection::NotYetValid));
@@ -34,7 +34,7 @@ fn the_skew_counts_at_both_ends() {
 }
 
 #[test]
-fn moments_are_numbers_of_any_kind() {
+fn times_of_any_number_form_are_read() {
     assert_claims(r#"{"exp":1.5}"#, &ANY, 1499, Ok(()));
     assert_claims(r#"{"exp":1.5}"#, &ANY, 1500, Err(Rejection::Expired));
     assert_claims(r#"{"exp":2,"nbf":1.25}"#, &ANY, 1249, Err(Rejection::NotYetValid));
@@ -53,7 +53,7 @@ fn moments_are_numbers_of_any_kind() {
 }
 
 #[test]
-fn the_issuer_is_compared_byte_for_byte() {
+fn issuer_that_differs_in_a_byte_is_rejected() {
     let rules = Rules { issuer: Some("https://a.example"), ..ANY };
     assert_claims(r#"{"exp":9,"iss":"https://a.example"}"#, &rules, 0, Ok(()));
     assert_claims(r#"{"exp":9,"iss":"https://a.example/"}"#, &rules, 0, Err(Rejection::Issuer));
@@ -64,7 +64,7 @@ fn the_issuer_is_compared_byte_for_byte() {
 }
 
 #[test]
-fn an_audience_is_a_text_or_several() {
+fn audience_as_text_or_array_is_matched() {
     let audiences = ["serin".to_owned(), "gateway".to_owned()];
     let rules = Rules { audiences: &audiences, ..ANY };
     assert_claims(r#"{"exp":9,"aud":"serin"}"#, &rules, 0, Ok(()));
@@ -81,7 +81,7 @@ fn an_audience_is_a_text_or_several() {
 }
 
 #[test]
-fn a_payload_is_an_object() {
+fn payload_that_is_not_an_object_is_rejected() {
     assert_claims("[]", &ANY, 0, Err(Rejection::Malformed));
     assert_claims("", &ANY, 0, Err(Rejection::Malformed));
     assert_claims(r#"{"exp":9}x"#, &ANY, 0, Err(Rejection::Malformed));
@@ -102,7 +102,7 @@ fn assert_header(header: &str, expected: Result<(), Rejection>) {
 }
 
 #[test]
-fn a_header_names_an_algorithm_and_no_extension() {
+fn header_without_algorithm_or_with_extension_is_rejected() {
     assert_header(r#"{"alg":"HS256","typ":"at+jwt","x":1}"#, Ok(()));
     assert_header(r#"{"alg":"HS256","crit":["exp"],"exp":1}"#, Err(Rejection::Malformed));
     assert_header(r#"{"alg":"HS256","crit":[]}"#, Err(Rejection::Malformed));
@@ -120,7 +120,7 @@ fn a_header_names_an_algorithm_and_no_extension() {
 }
 
 #[test]
-fn a_token_has_three_parts_and_at_most_8_kib() {
+fn token_of_wrong_parts_or_length_is_rejected() {
     let token = signed(HS256, r#"{"exp":9}"#, SECRET.as_bytes());
     let long = |payload: usize| {
         let payload = format!(r#"{{"exp":9,"a":"{}"}}"#, "x".repeat(payload));
@@ -151,7 +151,7 @@ fn a_token_has_three_parts_and_at_most_8_kib() {
 }
 
 #[test]
-fn a_rejection_is_one_sentence() {
+fn rejection_displays_one_sentence() {
     for rejection in [
         Rejection::Malformed,
         Rejection::Algorithm,
@@ -175,7 +175,7 @@ fn assert_unverified(header: &str, payload: &str, expected: Option<Option<&str>>
 }
 
 #[test]
-fn a_peek_reads_the_issuer() {
+fn read_unverified_returns_issuer() {
     assert_unverified(r#"{"kid":"k"}"#, r#"{"iss":"i"}"#, Some(Some("i")));
     assert_unverified("{}", "{}", Some(None));
     assert_unverified(r#"{"kid":7}"#, r#"{"iss":"i"}"#, None);
@@ -187,7 +187,7 @@ fn a_peek_reads_the_issuer() {
 }
 
 #[test]
-fn a_token_can_be_told_from_a_key() {
+fn looks_like_jwt_distinguishes_token_from_key() {
     assert!(looks_like_jwt(&token("rsa-2048")));
     assert!(looks_like_jwt(&format!("{}.{}.", encode(r#"{"alg":"none"}"#), encode("{}"))));
     assert!(!looks_like_jwt(&format!("{}.{}.", encode(r#"{"typ":"JWT"}"#), encode("{}"))));
@@ -202,7 +202,7 @@ fn a_token_can_be_told_from_a_key() {
 
 proptest! {
     #[test]
-    fn no_text_is_taken_or_panics(text in "[ -~é.]{0,80}") {
+    fn token_of_any_text_is_rejected(text in "[ -~é.]{0,80}") {
         assert!(verify(&text, &secret(), &ANY, NOW).is_err());
         looks_like_jwt(&text);
         read_unverified(&text);
@@ -210,7 +210,7 @@ proptest! {
 
     /// Correctly signed, so that all code after the signature is reached.
     #[test]
-    fn no_header_or_payload_panics(header in any::<Vec<u8>>(), payload in any::<Vec<u8>>()) {
+    fn token_with_any_header_and_payload_does_not_panic(header in any::<Vec<u8>>(), payload in any::<Vec<u8>>()) {
         for payload in [payload, br#"{"exp":1}"#.to_vec()] {
             let header = String::from_utf8_lossy(&header);
             let payload = String::from_utf8_lossy(&payload);
@@ -224,7 +224,7 @@ proptest! {
 
     /// Signed claims are returned, whatever they contain.
     #[test]
-    fn a_subject_comes_back(subject in "\\PC{1,40}") {
+    fn subject_of_verified_token_is_returned(subject in "\\PC{1,40}") {
         let payload = serde_json::json!({"exp": 2e9, "sub": subject}).to_string();
         let token = signed(HS256, &payload, SECRET.as_bytes());
         let claims = verify(&token, &secret(), &ANY, NOW).unwrap();

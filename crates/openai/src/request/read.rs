@@ -140,7 +140,8 @@ impl UsageOption {
         Ok(match members.include_usage {
             None => (Self::Silent { at: range.start + 1, comma: !members.empty }, false),
             Some(value) => {
-                let start = range.start + (value.get().as_ptr() as usize - options.get().as_ptr() as usize);
+                let start =
+                    range.start + (value.get().as_ptr() as usize - options.get().as_ptr() as usize);
                 (Self::Stated(start..start + value.get().len()), value.get() == "true")
             }
         })
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn invalid_body_is_refused_with_field_name() {
         assert_refused("", "not valid JSON");
         assert_refused("{", "not valid JSON");
         assert_refused(r#"{"model":"a","messages":[]}x"#, "not valid JSON");
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn each_prompt_of_a_completion_has_its_choices() {
+    fn completion_choices_are_multiplied_by_prompts() {
         let choices = |prompt: &str| {
             let body = format!(r#"{{"model":"a","n":2,"prompt":{prompt}}}"#);
             Request::parse(Completions, body.as_bytes()).expect("it is right").output.choices
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_else_the_model_reads_is_found() {
+    fn extra_prompt_ranges_are_found() {
         let body = r#"{"model":"a","messages":[],"tools":[{"t":1}],"response_format":{"r":2}}"#;
         let request = Request::parse(ChatCompletions, body.as_bytes()).expect("it is right");
         let texts: Vec<&str> = request.extra_prompt.iter().map(|at| &body[at.clone()]).collect();
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn how_long_an_answer_may_be() {
+    fn output_limit_is_read_from_request() {
         let output = |fields: &str| {
             let body = format!(r#"{{"model":"a","messages":[]{fields}}}"#);
             let request = Request::parse(ChatCompletions, body.as_bytes()).expect("it is right");
@@ -296,7 +297,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics(body in any::<Vec<u8>>()) {
+        fn body_of_any_bytes_does_not_panic(body in any::<Vec<u8>>()) {
             drop(Request::parse(ChatCompletions, &body));
         }
     }

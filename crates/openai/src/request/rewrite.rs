@@ -97,7 +97,7 @@ mod tests {
     use crate::Endpoint::ChatCompletions;
 
     #[test]
-    fn messages_go_behind_the_last_one() {
+    fn extra_messages_follow_last_message() {
         for (messages, expected) in [
             ("[]", r#"[{"n":1}]"#),
             ("[ ]", r#"[ {"n":1}]"#),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_must_change_is_spliced() {
+    fn rewrite_keeps_all_other_bytes() {
         let plain =
             r#" { "x" : 1.00, "model" : "a" , "messages":[{"content":"\u00e9"}], "t":1e2 }"#;
         assert_rewritten(plain, None, None);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_capped_by_whatever_name() {
+    fn output_limit_is_capped_in_present_fields() {
         let with = |fields: &str| format!(r#"{{"model":"a","messages":[]{fields}}}"#);
         assert_capped(&with(r#","max_tokens":50"#), None);
         assert_capped(&with(r#","max_tokens":51"#), Some(&with(r#","max_tokens":50"#)));
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_of_the_older_name_is_told_by_it() {
+    fn output_limit_for_older_name_adds_max_tokens() {
         let capped = |rest: &str| {
             let body = format!(r#"{{"model":"a","messages":[]{rest}}}"#);
             let request = Request::parse(ChatCompletions, body.as_bytes()).expect("it is right");
@@ -208,7 +208,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_rewrite_changes_nothing_else(model in r"m\PC{0,12}", other in "m.{0,12}", rest in any::<Vec<String>>(), stream in any::<bool>()) {
+        fn rewrite_of_any_body_changes_only_its_fields(model in r"m\PC{0,12}", other in "m.{0,12}", rest in any::<Vec<String>>(), stream in any::<bool>()) {
             let mut body = json!({"a": rest, "model": model, "messages": rest, "z": {"model": "inner"}});
             if stream {
                 body["stream"] = json!(true);

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_and_chunks() {
+    fn texts_of_answers_and_chunks_are_found() {
         let chunk = r#"{"id":"x","choices":[
             {"index":1,"delta":{"role":"assistant","content":"a\nb","reasoning_content":"hm"}},
             {"index":0,"delta":{"tool_calls":[{"index":2,"id":"call","type":"function",
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_later_version_says_is_found() {
+    fn texts_of_unknown_members_are_found() {
         let odd = r#"{"choices":[{"delta":{"thinking":{"blocks":["secret"]},"content":"a","content":"b"}}]}"#;
         assert_eq!(
             channel_texts(odd),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_ends_and_repeats_itself() {
+    fn finish_reasons_and_logprobs_are_found() {
         let chunk = r#"{"choices":[{"text":"b","message":{"content":"a"},"index":3,"finish_reason":"stop","logprobs":{"content":[]}},{"index":1,"finish_reason":null,"logprobs":null}]}"#;
         let answer = answer_texts(chunk).expect("an answer");
         let texts: Vec<&str> = answer.texts.iter().map(|field| &*field.text).collect();
@@ -145,13 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn texts_come_in_the_order_in_which_they_stand() {
+    fn texts_are_in_order_of_body() {
         let odd = r#"{"choices":[{"text":"a","message":{"content":"b"},"delta":{"content":"c"}}]}"#;
         assert_eq!(channel_texts(odd), ["0=a", "0.content=b", "0.content=c"]);
     }
 
     #[test]
-    fn half_a_surrogate_pair_is_text() {
+    fn lone_surrogate_is_replaced() {
         let all =
             texts_in_answer(r#"{"choices":[{"delta":{"content":"a\ud83dz"}}]}"#).expect("read");
         assert!(all[0].text.starts_with('a') && all[0].text.ends_with('z'), "{:?}", all[0].text);

@@ -103,7 +103,7 @@ mod tests {
     use crate::Endpoint;
 
     #[test]
-    fn requests() {
+    fn texts_and_images_of_requests_are_found() {
         let body = r#"{"messages":[
             {"role":"system","content":"rules"},
             {"role":"user","content":[{"type":"text","text":"see"},
