@@ -124,7 +124,7 @@ impl Account {
         match (&self.spent, window) {
             (WindowUsage::Fixed { .. }, Window::Fixed(..)) => self.advance_to_window(window, now),
             (WindowUsage::Fixed { .. } | WindowUsage::Sliding(_) | WindowUsage::Total(_), _) => {
-                self.advance(now)
+                self.advance(now);
             }
         }
     }
