@@ -47,8 +47,8 @@ impl<K: Ord + Clone, V> FifoCache<K, V> {
         self.entries.remove(name);
     }
 
-    pub(crate) fn remove_if(&mut self, is_meant: impl Fn(&K) -> bool) {
-        self.entries.retain(|name, _| !is_meant(name));
+    pub(crate) fn remove_if(&mut self, matches: impl Fn(&K) -> bool) {
+        self.entries.retain(|name, _| !matches(name));
     }
 
     pub(crate) fn retain(&mut self, keep: impl Fn(&V) -> bool) {
@@ -74,40 +74,40 @@ mod tests {
     proptest! {
         /// The cache behaves like a list in insertion order.
         #[test]
-        fn it_is_a_list_of_the_newest(steps in prop::collection::vec((0..8_u8, 0..4_u8), 0..200)) {
-            const MOST: usize = 4;
-            let mut memory = FifoCache::new(MOST);
+        fn cache_matches_a_list_of_the_newest(steps in prop::collection::vec((0..8_u8, 0..4_u8), 0..200)) {
+            const CAPACITY: usize = 4;
+            let mut cache = FifoCache::new(CAPACITY);
             let mut list: Vec<(u8, usize)> = Vec::new();
             for (value, (name, step)) in steps.into_iter().enumerate() {
                 match step {
                     0 => {
-                        memory.remove(&name);
+                        cache.remove(&name);
                         list.retain(|(other, _)| *other != name);
                     }
                     1 if name == 0 => {
-                        memory.retain(|value| value % 2 == 0);
+                        cache.retain(|value| value % 2 == 0);
                         list.retain(|(_, value)| value % 2 == 0);
                     }
                     _ => {
-                        memory.insert(name, value);
+                        cache.insert(name, value);
                         list.retain(|(other, _)| *other != name);
                         list.push((name, value));
-                        if list.len() > MOST {
+                        if list.len() > CAPACITY {
                             list.remove(0);
                         }
                     }
                 }
-                prop_assert_eq!(memory.len(), list.len());
-                prop_assert!(memory.order.len() <= 2 * MOST);
+                prop_assert_eq!(cache.len(), list.len());
+                prop_assert!(cache.order.len() <= 2 * CAPACITY);
                 for (name, mut value) in list.iter().copied() {
-                    prop_assert_eq!(memory.get_mut(&name), Some(&mut value));
+                    prop_assert_eq!(cache.get_mut(&name), Some(&mut value));
                 }
             }
         }
     }
 
     #[test]
-    fn the_oldest_leaves_first() {
+    fn oldest_entry_is_evicted_first() {
         let mut cache = FifoCache::new(2);
         cache.insert("a", 1);
         cache.insert("b", 2);

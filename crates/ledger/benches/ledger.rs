@@ -18,13 +18,13 @@ enum Kind {
 
 /// A kind of account, and the number of other accounts in the book.
 #[derive(Clone, Copy)]
-struct Crowd(Kind, usize);
+struct BookSize(Kind, usize);
 
-const CROWDS: [Crowd; 4] = [
-    Crowd(Kind::Sliding, 1),
-    Crowd(Kind::Sliding, 100),
-    Crowd(Kind::Total, 1),
-    Crowd(Kind::Total, 100),
+const BOOK_SIZES: [BookSize; 4] = [
+    BookSize(Kind::Sliding, 1),
+    BookSize(Kind::Sliding, 100),
+    BookSize(Kind::Total, 1),
+    BookSize(Kind::Total, 100),
 ];
 const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const MINUTE: u64 = 60_000;
@@ -34,7 +34,7 @@ fn main() {
     divan::main();
 }
 
-impl Display for Crowd {
+impl Display for BookSize {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let kind = match self.0 {
             Kind::Sliding => "sliding",
@@ -69,7 +69,7 @@ fn settle(kind: Kind, account: String, id: u64, now: Timestamp) -> Operation {
 }
 
 /// A book whose accounts were used throughout the last minute, and the time at its end.
-fn used(kind: Kind, accounts: usize) -> (Book, Timestamp) {
+fn used_book(kind: Kind, accounts: usize) -> (Book, Timestamp) {
     let mut book = Book::default();
     let mut now = BEGIN;
     while now.since(BEGIN) < Duration::from_millis(MINUTE) {
@@ -84,10 +84,10 @@ fn used(kind: Kind, accounts: usize) -> (Book, Timestamp) {
 }
 
 /// A request's two operations on one account, with the rows to be written.
-#[divan::bench(args = CROWDS)]
-fn reserve_and_settle(bencher: Bencher<'_, '_>, crowd: Crowd) {
-    let Crowd(kind, others) = crowd;
-    let (mut book, mut now) = used(kind, others + 1);
+#[divan::bench(args = BOOK_SIZES)]
+fn reserve_and_settle(bencher: Bencher<'_, '_>, size: BookSize) {
+    let BookSize(kind, others) = size;
+    let (mut book, mut now) = used_book(kind, others + 1);
     let mut id = 1;
     bencher.counter(ItemsCount::new(2usize)).bench_local(|| {
         now = now + Duration::from_millis(1);
@@ -113,32 +113,32 @@ fn baseline_counter_in_a_map(bencher: Bencher<'_, '_>, others: usize) {
 
 /// Serialization of an operation and its reply: an extra cost of a Durable Object.
 #[divan::bench]
-fn operation_and_reply_as_json(bencher: Bencher<'_, '_>) {
-    let (mut book, now) = used(Kind::Sliding, 1);
+fn operation_and_reply_json(bencher: Bencher<'_, '_>) {
+    let (mut book, now) = used_book(Kind::Sliding, 1);
     let operation = reserve(Kind::Sliding, account(0), 2, now);
     let reply = book.apply(now, &operation);
     bencher.bench_local(|| {
-        let text = serde_json::to_vec(&operation).expect("an operation serialises");
-        let read: Operation = serde_json::from_slice(&text).expect("it was written so");
-        let answer = serde_json::to_vec(&reply).expect("a reply serialises");
-        let answer: LedgerReply = serde_json::from_slice(&answer).expect("it was written so");
+        let text = serde_json::to_vec(&operation).expect("an operation serializes");
+        let read: Operation = serde_json::from_slice(&text).expect("it was serialized here");
+        let answer = serde_json::to_vec(&reply).expect("a reply serializes");
+        let answer: LedgerReply = serde_json::from_slice(&answer).expect("it was serialized here");
         black_box((read, answer))
     });
 }
 
 /// Reading a whole book: the first half of a compare-and-swap.
 #[divan::bench(args = [1, 100])]
-fn whole_book_read(bencher: Bencher<'_, '_>, accounts: usize) {
-    let bytes = used(Kind::Sliding, accounts).0.to_bytes();
+fn read_whole_book(bencher: Bencher<'_, '_>, accounts: usize) {
+    let bytes = used_book(Kind::Sliding, accounts).0.to_bytes();
     bencher
         .counter(divan::counter::BytesCount::new(bytes.len()))
-        .bench_local(|| Book::from_bytes(black_box(&bytes)).expect("it was written so"));
+        .bench_local(|| Book::from_bytes(black_box(&bytes)).expect("it was serialized here"));
 }
 
 /// Writing a whole book: the second half of a compare-and-swap.
 #[divan::bench(args = [1, 100])]
-fn whole_book_written(bencher: Bencher<'_, '_>, accounts: usize) {
-    let (book, _) = used(Kind::Sliding, accounts);
+fn write_whole_book(bencher: Bencher<'_, '_>, accounts: usize) {
+    let (book, _) = used_book(Kind::Sliding, accounts);
     bencher
         .counter(divan::counter::BytesCount::new(book.to_bytes().len()))
         .bench_local(|| black_box(&book).to_bytes());

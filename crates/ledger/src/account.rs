@@ -124,7 +124,7 @@ impl Account {
         match (&self.spent, window) {
             (WindowUsage::Fixed { .. }, Window::Fixed(..)) => self.advance_to_window(window, now),
             (WindowUsage::Fixed { .. } | WindowUsage::Sliding(_) | WindowUsage::Total(_), _) => {
-                self.advance(now)
+                self.advance(now);
             }
         }
     }
@@ -175,7 +175,7 @@ impl Account {
         let sum = |of: fn(&HeldAmount) -> u64| {
             self.held.iter().fold(0, |sum: u64, held| sum.saturating_add(of(held)))
         };
-        let beside = sum(HeldAmount::unreported);
+        let unreported = sum(HeldAmount::unreported);
         let reserved = sum(|held| match held.kind {
             HeldKind::Reservation { .. } => held.amount,
             HeldKind::Lease { .. } => 0,
@@ -194,8 +194,8 @@ impl Account {
         };
         AccountBalance {
             max: rule.max.saturating_add_signed(self.extra),
-            used: spent.saturating_add(beside),
-            held: beside.saturating_add(reserved.min(spent)),
+            used: spent.saturating_add(unreported),
+            held: unreported.saturating_add(reserved.min(spent)),
             resets,
         }
     }

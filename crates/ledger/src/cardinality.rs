@@ -54,10 +54,10 @@ impl CardinalityLimits {
             let max = if label == CONSUMER { self.consumers } else { self.values };
             let known = values.get(label);
             let is_known = known.is_some_and(|known| known.contains(value));
-            let named = |known: &BTreeSet<&str>| {
+            let limited = |known: &BTreeSet<&str>| {
                 known.len() - usize::from(known.contains(OTHER)) - usize::from(known.contains(""))
             };
-            let is_full = known.map_or(0, named) >= max;
+            let is_full = known.map_or(0, limited) >= max;
             // An empty value is not limited: there is only one.
             let keeps = value.is_empty() || is_known || !is_full;
             let value = if keeps && rows < self.rows { value } else { OTHER };
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_late_is_other() {
+    fn values_beyond_the_limit_become_other() {
         let limits = CardinalityLimits { consumers: 2, values: 3, rows: 100 };
         let mut book = Book::default();
         let keys = [
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_again_counts_once() {
+    fn repeated_addition_counts_once() {
         let mut book = Book::default();
         for id in [1, 1, 2, 1] {
             add(&mut book, id, CardinalityLimits::default(), "r|consumer=a");
@@ -142,28 +142,28 @@ mod tests {
         let later = Timestamp::from_millis(NOW.as_millis() + 60_000);
         let rows = vec![];
         book.apply(later, &Operation::AddUsage { id: 3, bounds: None, rows });
-        assert_eq!(book.recent_usage_ids.len(), 1, "it does not remember for ever");
+        assert_eq!(book.recent_usage_ids.len(), 1, "old ids are forgotten");
     }
 
     proptest! {
         #[test]
-        fn no_label_outgrows_its_bound_and_nothing_shrinks_or_is_lost(
-            asked in prop::collection::vec((0_u8..9, 0_u8..9, 0_u8..2), 1..120),
+        fn labels_stay_within_limits_and_totals_never_shrink(
+            labels_added in prop::collection::vec((0_u8..9, 0_u8..9, 0_u8..2), 1..120),
             consumers in 0_usize..5,
             values in 1_usize..5,
-            most in 1_usize..20,
+            max_rows in 1_usize..20,
         ) {
-            let bounds = CardinalityLimits { consumers, values, rows: most };
+            let bounds = CardinalityLimits { consumers, values, rows: max_rows };
             let mut book = Book::default();
             let mut before = BTreeMap::new();
-            for (id, (consumer, model, family)) in (0..).zip(&asked) {
+            for (id, (consumer, model, family)) in (0..).zip(&labels_added) {
                 add(&mut book, id, bounds, &format!("f{family}|consumer=c{consumer}|model=m{model}"));
                 let after = rows(&mut book);
                 prop_assert!(before.iter().all(|(key, n)| after.get(key) >= Some(n)));
                 before = after;
             }
-            prop_assert_eq!(before.values().sum::<u64>(), asked.len() as u64);
-            prop_assert!(before.len() <= most + 2);
+            prop_assert_eq!(before.values().sum::<u64>(), labels_added.len() as u64);
+            prop_assert!(before.len() <= max_rows + 2);
             for (label, bound) in [("consumer", consumers), ("model", values)] {
                 let seen: BTreeSet<&str> = before
                     .keys()

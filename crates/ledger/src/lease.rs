@@ -228,22 +228,22 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_spent_without_a_call_and_told_of() {
+    fn lease_is_drawn_reported_and_closed() {
         let (mut book, mut leases) = book_with_lease();
         let drawn = leases.draw("a", Window::Total, 60, NOW).expect("100 were leased");
         assert_eq!(drawn.balance.used, 70);
         assert_eq!(leases.draw("a", Window::Total, 31, NOW), None);
-        assert_eq!(leases.draw("a", Window::Total, 1, LATER), None, "its time is over");
+        assert_eq!(leases.draw("a", Window::Total, 1, LATER), None, "it expired");
         assert_eq!(leases.draw("a", Window::Sliding(5), 1, NOW), None, "another window");
         assert_eq!(leases.report("a", 1, NOW), None, "nothing is settled");
         assert!(leases.settle("a", 1, 60, 20));
-        let report = leases.report("a", 1, NOW).expect("there is something new");
+        let report = leases.report("a", 1, NOW).expect("an amount was settled");
         book.apply(NOW, &report);
         leases.acknowledge("a", 1, 20);
         assert_eq!(leases.report("a", 1, NOW), None);
         assert_eq!((used(&mut book).used, used(&mut book).held), (100, 80));
         // Amounts in flight count as spent at the close, and are corrected afterwards.
-        let close = leases.report("a", 1, LATER).expect("it stands");
+        let close = leases.report("a", 1, LATER).expect("it is open");
         book.apply(NOW, &close);
         assert_eq!(used(&mut book).used, 30);
         assert!(!leases.settle("a", 1, 10, 4));
@@ -259,10 +259,10 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_draws_from_goes_back() {
+    fn idle_lease_is_closed() {
         let (mut book, mut leases) = book_with_lease();
         assert!(leases.settle("a", 1, 10, 7));
-        let told = |leases: &mut Leases| match leases.report("a", 1, NOW) {
+        let report_amounts = |leases: &mut Leases| match leases.report("a", 1, NOW) {
             Some(Operation::Report { used, close, .. }) => {
                 leases.acknowledge("a", 1, used);
                 Some((used, close))
@@ -270,18 +270,18 @@ mod tests {
             Some(other) => panic!("{other:?}"),
             None => None,
         };
-        assert_eq!(told(&mut leases), Some((7, false)));
+        assert_eq!(report_amounts(&mut leases), Some((7, false)));
         for _ in 0..3 {
-            assert_eq!(told(&mut leases), None);
+            assert_eq!(report_amounts(&mut leases), None);
         }
         leases.draw("a", Window::Total, 5, NOW).expect("93 are left");
         for _ in 0..9 {
-            assert_eq!(told(&mut leases), None, "it is in use");
+            assert_eq!(report_amounts(&mut leases), None, "it is in use");
         }
         assert!(leases.settle("a", 1, 5, 5));
-        assert_eq!(told(&mut leases), Some((12, false)));
-        assert_eq!((told(&mut leases), told(&mut leases)), (None, None));
-        let close = leases.report("a", 1, NOW).expect("nobody has drawn from it");
+        assert_eq!(report_amounts(&mut leases), Some((12, false)));
+        assert_eq!((report_amounts(&mut leases), report_amounts(&mut leases)), (None, None));
+        let close = leases.report("a", 1, NOW).expect("it is idle");
         book.apply(NOW, &close);
         assert_eq!(
             (leases.location("a", 1), used(&mut book).used, used(&mut book).held),
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_watches_over_is_closed_by_the_next() {
+    fn overdue_lease_is_closed_by_the_next_one() {
         let (mut book, mut leases) = book_with_lease();
         let (book_id, late) = (BookId::new("p".to_owned()), LATER + Duration::from_secs(6));
         let next = Lease::new(2, book_id, Window::Total, late, 50, used(&mut book));
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_leases_one_stays() {
+    fn only_the_largest_of_several_leases_stays() {
         let (mut book, mut leases) = book_with_lease();
         let book_id = BookId::new("p".to_owned());
         let next = Lease::new(2, book_id, Window::Total, LATER, 50, used(&mut book));
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(leases.draw("a", Window::Total, 90, NOW).map(|drawn| drawn.id), Some(1));
         assert_eq!(leases.draw("a", Window::Total, 45, NOW).map(|drawn| drawn.id), Some(2));
         assert!(leases.settle("a", 2, 45, 0));
-        let close = leases.report("a", 1, NOW).expect("the other one holds more");
+        let close = leases.report("a", 1, NOW).expect("the other one has more left");
         assert!(matches!(close, Operation::Report { id: 1, used: 100, close: true, .. }));
         assert_eq!(leases.report("a", 2, NOW), None);
         assert_eq!((leases.location("a", 1), leases.location("a", 2).is_some()), (None, true));

@@ -56,7 +56,7 @@ impl QuantileSketch {
         counted.fold(0, |sum, (_, count)| sum.saturating_add(count))
     }
 
-    /// The `permille`-th permille in milliseconds (nearest rank), exact to within 5 % and rounded
+    /// The quantile at `permille` thousandths, in milliseconds (nearest rank), exact to within 5 % and rounded
     /// to an integer. `None` if the sketch is empty.
     pub fn quantile(&self, permille: u64) -> Option<u64> {
         let total: u128 = self.0.iter().map(|(_, count)| u128::from(count)).sum();
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn bins() {
+    fn bin_of_covers_1_ms_to_1_h() {
         for (millis, expected) in
             [(0, 0), (1, 0), (2, 8), (10, 24), (11, 25), (1_000, 72), (1_001, 73), (100_000, 120)]
         {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn one_duration_is_a_few_bytes() {
+    fn single_duration_serializes_to_a_few_bytes() {
         let text = serde_json::to_string(&sketch(&[740])).expect("numbers");
         assert_eq!(text, "[69,1]");
         // A broken row must not fail.
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_do_not_overflow() {
+    fn merge_saturates() {
         let full: QuantileSketch =
             serde_json::from_str("[1,18446744073709551615]").expect("numbers");
         let twice = merged(&full, &merged(&full, &sketch(&[9_000])));
@@ -139,7 +139,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn adding_has_no_order(
+        fn merge_is_commutative_and_associative(
             a in prop::collection::vec(0_u64..5_000_000, 0..40),
             b in prop::collection::vec(0_u64..5_000_000, 0..40),
             c in prop::collection::vec(0_u64..5_000_000, 0..40),
@@ -154,7 +154,7 @@ mod tests {
         }
 
         #[test]
-        fn a_quantile_is_right_to_within_a_twentieth(
+        fn quantile_is_exact_to_within_five_percent(
             mut durations in prop::collection::vec(
                 (0_u32..22, 0_u64..=1_000).prop_map(|(bits, part)| {
                     ((1 << bits) + (1 << bits) * part / 1_000).min(3_600_000)

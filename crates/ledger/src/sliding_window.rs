@@ -37,8 +37,8 @@ impl SlidingWindow {
                 self.spent.drain(ahead..).fold(0, |sum: u64, (_, it)| sum.saturating_add(it));
             self.add(current, early);
         }
-        let gone = self.spent.partition_point(|(slot, _)| slot + SLOTS_PER_WINDOW < current);
-        self.spent.drain(..gone);
+        let expired = self.spent.partition_point(|(slot, _)| slot + SLOTS_PER_WINDOW < current);
+        self.spent.drain(..expired);
     }
 
     /// Sum of all amounts in the window.

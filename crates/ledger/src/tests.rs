@@ -33,7 +33,7 @@ fn settle(book: &mut Book, now: u64, id: u64, until: u64, window: Window, amount
     assert_eq!(reply, LedgerReply::Done);
 }
 
-fn level(book: &mut Book, now: u64, rule: Rule) -> AccountBalance {
+fn balance(book: &mut Book, now: u64, rule: Rule) -> AccountBalance {
     let accounts = vec![("a".to_owned(), rule)];
     match book.apply(at(now), &Operation::Read { accounts }) {
         LedgerReply::Balances(balances) => balances[0],
@@ -46,7 +46,7 @@ fn is_granted(reply: &LedgerReply) -> bool {
 }
 
 #[test]
-fn a_burst_is_admitted_up_to_the_maximum_and_not_beyond() {
+fn burst_is_admitted_up_to_the_maximum() {
     let mut book = Book::default();
     let rule = rule(20, Window::Sliding(60_000));
     let admitted = (0..500)
@@ -54,13 +54,13 @@ fn a_burst_is_admitted_up_to_the_maximum_and_not_beyond() {
         .count();
     assert_eq!(admitted, 20);
     // Spent amounts leave the window at most one slot late, and never early.
-    assert_eq!(level(&mut book, 60_000, rule).used, 20);
+    assert_eq!(balance(&mut book, 60_000, rule).used, 20);
     let LedgerReply::Denied(refused) =
         reserve(&mut book, 60_000, 900, HOUR, vec![hold("a", rule, 1)])
     else {
-        panic!("it is full")
+        panic!("the account is full")
     };
-    let wait = refused.wait.expect("time passes");
+    let wait = refused.wait.expect("the window moves");
     assert!((1..=1_200).contains(&wait), "{wait}");
     for id in 0..20 {
         settle(&mut book, 60_001, id, HOUR, rule.window, 1);
@@ -69,7 +69,7 @@ fn a_burst_is_admitted_up_to_the_maximum_and_not_beyond() {
 }
 
 #[test]
-fn all_holds_or_none() {
+fn reserve_grants_all_holds_or_none() {
     let mut book = Book::default();
     let (wide, narrow) = (rule(10, Window::Total), rule(1, Window::Total));
     let both = |amount| vec![hold("a", wide, amount), hold("b", narrow, amount)];
@@ -78,29 +78,29 @@ fn all_holds_or_none() {
         panic!("the second account is empty")
     };
     assert_eq!((refused.hold, refused.wait), (1, None));
-    assert_eq!(level(&mut book, 0, wide).used, 1);
+    assert_eq!(balance(&mut book, 0, wide).used, 1);
 }
 
 #[test]
-fn what_was_not_spent_returns_and_what_was_spent_beyond_is_charged() {
+fn settlement_returns_the_rest_and_charges_the_excess() {
     for window in [Window::Sliding(60_000), Window::Fixed(at(0), at(HOUR)), Window::Total] {
         let rule = rule(100, window);
         let mut book = Book::default();
         reserve(&mut book, 0, 1, HOUR, vec![hold("a", rule, 60)]);
         reserve(&mut book, 0, 2, HOUR, vec![hold("a", rule, 40)]);
-        assert_eq!(level(&mut book, 0, rule).left(), 0);
+        assert_eq!(balance(&mut book, 0, rule).left(), 0);
         settle(&mut book, 10, 1, HOUR, window, 5);
-        assert_eq!(level(&mut book, 10, rule).used, 45);
+        assert_eq!(balance(&mut book, 10, rule).used, 45);
         settle(&mut book, 10, 2, HOUR, window, 70);
-        assert_eq!(level(&mut book, 10, rule).used, 75);
+        assert_eq!(balance(&mut book, 10, rule).used, 75);
         // Repeating it changes nothing.
         settle(&mut book, 10, 2, HOUR, window, 70);
-        assert_eq!(level(&mut book, 10, rule).used, 75);
+        assert_eq!(balance(&mut book, 10, rule).used, 75);
     }
 }
 
 #[test]
-fn a_reservation_of_the_dead_returns() {
+fn unsettled_reservation_returns_at_expiry() {
     let mut book = Book::default();
     let rule = rule(10, Window::Total);
     reserve(&mut book, 0, 1, 500, vec![hold("a", rule, 10)]);
@@ -108,16 +108,16 @@ fn a_reservation_of_the_dead_returns() {
     else {
         panic!("all is reserved")
     };
-    assert_eq!(refused.wait, None, "nobody knows whether it will be spent");
-    assert_eq!(level(&mut book, 499, rule).held, 10);
-    assert_eq!(level(&mut book, 500, rule).used, 0);
+    assert_eq!(refused.wait, None, "it may or may not be spent");
+    assert_eq!(balance(&mut book, 499, rule).held, 10);
+    assert_eq!(balance(&mut book, 500, rule).used, 0);
     // The gateway was alive after all: its spent amount is charged now.
     settle(&mut book, 600, 1, 500, Window::Total, 7);
-    assert_eq!(level(&mut book, 600, rule).used, 7);
+    assert_eq!(balance(&mut book, 600, rule).used, 7);
 }
 
 #[test]
-fn a_hard_hold_takes_what_is_left() {
+fn hard_hold_takes_what_is_left() {
     let mut book = Book::default();
     let rule = rule(100, Window::Total);
     let hard = |min, want| vec![Hold { min, ..hold("a", rule, want) }];
@@ -131,7 +131,7 @@ fn a_hard_hold_takes_what_is_left() {
 }
 
 #[test]
-fn a_calendar_day_ends_and_nobody_brings_it_back() {
+fn ended_calendar_day_does_not_come_back() {
     let mut book = Book::default();
     let today = rule(5, Window::Fixed(at(0), at(1_000)));
     let tomorrow = rule(5, Window::Fixed(at(1_000), at(2_000)));
@@ -143,11 +143,11 @@ fn a_calendar_day_ends_and_nobody_brings_it_back() {
     assert!(!is_granted(&reserve(&mut book, 1_002, 5, HOUR, vec![hold("a", today, 1)])));
     // A refund for yesterday does not add to today's budget.
     settle(&mut book, 1_003, 1, HOUR, today.window, 0);
-    assert_eq!(level(&mut book, 1_003, tomorrow).used, 5);
+    assert_eq!(balance(&mut book, 1_003, tomorrow).used, 5);
 }
 
 #[test]
-fn a_clock_that_jumps_neither_forgets_nor_blocks_for_long() {
+fn jumping_clock_loses_nothing_and_blocks_for_one_window() {
     let mut book = Book::default();
     let rule = rule(10, Window::Sliding(1_000));
     reserve(&mut book, 86_400_000, 1, 2 * 86_400_000, vec![hold("a", rule, 10)]);
@@ -156,7 +156,7 @@ fn a_clock_that_jumps_neither_forgets_nor_blocks_for_long() {
 }
 
 #[test]
-fn a_balance_is_changed_by_hand() {
+fn adjust_changes_what_is_left() {
     let mut book = Book::default();
     let rule = rule(100, Window::Total);
     reserve(&mut book, 0, 1, HOUR, vec![hold("a", rule, 90)]);
@@ -199,41 +199,41 @@ fn slices_shrink_to_single_reservations() {
 }
 
 #[test]
-fn a_lease_is_debited_reported_and_returned() {
+fn lease_is_debited_reported_and_returned() {
     for window in [Window::Sliding(60_000), Window::Total] {
         let rule = rule(800, window);
         let mut book = Book::default();
         let sliced = Hold { slice: Some(at(10_000)), ..hold("a", rule, 1) };
         reserve(&mut book, 0, 7, HOUR, vec![sliced]);
-        assert_eq!(level(&mut book, 0, rule).used, 100);
+        assert_eq!(balance(&mut book, 0, rule).used, 100);
         let report = |book: &mut Book, now, used, acknowledged, close| {
             let account = "a".to_owned();
             let operation = Operation::Report { id: 7, account, window, used, acknowledged, close };
             book.apply(at(now), &operation);
         };
         report(&mut book, 100, 30, 0, false);
-        assert_eq!(level(&mut book, 100, rule).used, 100);
+        assert_eq!(balance(&mut book, 100, rule).used, 100);
         // The first report's reply was lost: the report is repeated.
         report(&mut book, 101, 30, 0, false);
         assert_eq!(
-            level(&mut book, 101, rule),
+            balance(&mut book, 101, rule),
             AccountBalance {
                 max: 800,
                 used: 100,
                 held: 70,
-                resets: level(&mut book, 101, rule).resets
+                resets: balance(&mut book, 101, rule).resets
             }
         );
         report(&mut book, 200, 20, 30, false);
-        let mut died = Book::from_bytes(&book.to_bytes()).expect("what was written can be read");
-        assert_eq!(level(&mut died, 10_000, rule).used, 20, "the rest came back with time");
+        let mut restored = Book::from_bytes(&book.to_bytes()).expect("stored bytes are valid");
+        assert_eq!(balance(&mut restored, 10_000, rule).used, 20, "the rest returned at expiry");
         report(&mut book, 300, 45, 20, true);
-        assert_eq!(level(&mut book, 300, rule).used, 45);
+        assert_eq!(balance(&mut book, 300, rule).used, 45);
     }
 }
 
 #[test]
-fn what_is_said_again_counts_once() {
+fn repeated_report_and_correction_count_once() {
     for window in [Window::Sliding(60_000), Window::Total] {
         let rule = rule(800, window);
         let mut book = Book::default();
@@ -257,11 +257,11 @@ fn what_is_said_again_counts_once() {
         let correct = Operation::Correct { id: 8, account: account(), window, began, change };
         for _ in 0..3 {
             book.apply(at(100), &close);
-            book = Book::from_bytes(&book.to_bytes()).expect("what was written can be read");
+            book = Book::from_bytes(&book.to_bytes()).expect("stored bytes are valid");
         }
-        assert_eq!(level(&mut book, 100, rule).used, 60);
+        assert_eq!(balance(&mut book, 100, rule).used, 60);
         (0..3).for_each(|_| drop(book.apply(at(200), &correct)));
-        assert_eq!(level(&mut book, 200, rule).used, 40);
+        assert_eq!(balance(&mut book, 200, rule).used, 40);
         // A lease that expired before its first report.
         reserve(
             &mut book,
@@ -281,12 +281,12 @@ fn what_is_said_again_counts_once() {
             };
             book.apply(at(10_001), &report);
         }
-        assert_eq!(level(&mut book, 10_001, rule).used, 85);
+        assert_eq!(balance(&mut book, 10_001, rule).used, 85);
     }
 }
 
 #[test]
-fn what_was_said_is_not_remembered_for_ever() {
+fn processed_operations_are_forgotten() {
     let mut book = Book::default();
     let (account, window) = ("a".to_owned(), Window::Total);
     for id in 0..1_000 {
@@ -303,7 +303,7 @@ fn what_was_said_is_not_remembered_for_ever() {
 }
 
 #[test]
-fn another_window_keeps_what_is_reserved() {
+fn changed_window_keeps_reservations() {
     let windows = [
         Window::Sliding(60_000),
         Window::Sliding(3_600_000),
@@ -315,17 +315,17 @@ fn another_window_keeps_what_is_reserved() {
             let mut book = Book::default();
             reserve(&mut book, 1, 1, HOUR, vec![hold("a", rule(100, old), 60)]);
             let rule = rule(100, new);
-            assert_eq!(level(&mut book, 2, rule).used, 60, "{old:?} {new:?}");
+            assert_eq!(balance(&mut book, 2, rule).used, 60, "{old:?} {new:?}");
             assert!(!is_granted(&reserve(&mut book, 3, 2, HOUR, vec![hold("a", rule, 41)])));
             assert!(is_granted(&reserve(&mut book, 3, 3, HOUR, vec![hold("a", rule, 40)])));
             settle(&mut book, 4, 1, HOUR, new, 10);
-            assert_eq!(level(&mut book, 5, rule).used, 50, "{old:?} {new:?}");
+            assert_eq!(balance(&mut book, 5, rule).used, 50, "{old:?} {new:?}");
         }
     }
 }
 
 #[test]
-fn a_settlement_of_before_does_not_bring_the_old_window_back() {
+fn late_settlement_does_not_restore_the_old_window() {
     let (old, new) = (Window::Sliding(60_000), Window::Sliding(3_600_000));
     let mut book = Book::default();
     reserve(&mut book, 0, 1, HOUR, vec![hold("a", rule(100, old), 10)]);
@@ -333,11 +333,11 @@ fn a_settlement_of_before_does_not_bring_the_old_window_back() {
     settle(&mut book, 2, 2, HOUR, new, 50);
     // A request that began before the change ends after it.
     settle(&mut book, 3, 1, HOUR, old, 10);
-    assert_eq!(level(&mut book, 4, rule(100, new)).used, 60);
+    assert_eq!(balance(&mut book, 4, rule(100, new)).used, 60);
 }
 
 #[test]
-fn absurd_amounts_stay_at_the_most() {
+fn huge_amounts_saturate() {
     for window in [Window::Sliding(60_000), Window::Fixed(at(0), at(HOUR)), Window::Total] {
         let rule = rule(100, window);
         let mut book = Book::default();
@@ -347,12 +347,12 @@ fn absurd_amounts_stay_at_the_most() {
         for id in 0..3 {
             settle(&mut book, 50_000, id, HOUR, window, u64::MAX);
         }
-        assert_eq!(level(&mut book, 50_000, rule).used, u64::MAX, "{window:?}");
+        assert_eq!(balance(&mut book, 50_000, rule).used, u64::MAX, "{window:?}");
     }
 }
 
 #[test]
-fn a_day_of_a_clock_that_jumped_does_not_last() {
+fn day_of_a_jumping_clock_is_replaced() {
     const DAY: u64 = 24 * HOUR;
     let day = |number: u64| rule(10, Window::Fixed(at(number * DAY), at((number + 1) * DAY)));
     let mut book = Book::default();
@@ -363,52 +363,53 @@ fn a_day_of_a_clock_that_jumped_does_not_last() {
 }
 
 #[test]
-fn a_book_is_kept_row_by_row() {
+fn book_is_stored_row_by_row() {
     let mut book = Book::default();
     let rule = rule(10, Window::Sliding(1_000));
     reserve(&mut book, 0, 1, 5_000, vec![hold("a", rule, 4), hold("b", rule, 4)]);
     let rows = book.take_changes();
     assert_eq!(rows.len(), 2);
     assert!(book.take_changes().is_empty());
-    let kept = rows.iter().map(|(name, row)| (name.clone(), row.as_deref().expect("it is there")));
-    let mut again = Book::from_rows(kept).expect("what was written can be read");
-    assert_eq!(level(&mut again, 0, rule).used, 4);
-    assert_eq!(again.next_sweep(), Some(at(1_020)));
-    again.sweep(at(5_000));
-    assert!(again.is_empty());
-    let gone = again.take_changes();
-    assert!(gone.iter().all(|(_, row)| row.is_none()) && gone.len() == 2, "{gone:?}");
+    let stored =
+        rows.iter().map(|(name, row)| (name.clone(), row.as_deref().expect("no row was removed")));
+    let mut restored = Book::from_rows(stored).expect("stored bytes are valid");
+    assert_eq!(balance(&mut restored, 0, rule).used, 4);
+    assert_eq!(restored.next_sweep(), Some(at(1_020)));
+    restored.sweep(at(5_000));
+    assert!(restored.is_empty());
+    let removed = restored.take_changes();
+    assert!(removed.iter().all(|(_, row)| row.is_none()) && removed.len() == 2, "{removed:?}");
     assert!(Book::from_rows([("a".to_owned(), &b"{"[..])]).is_err());
 }
 
 /// Reference model that sees every event.
 #[derive(Clone, Debug, Default)]
-struct Truth {
+struct Model {
     /// Settled or reported amounts.
     spent: u64,
     /// Open reservations: id, amount, expiry.
-    standing: Vec<(u64, u64, u64)>,
+    open: Vec<(u64, u64, u64)>,
 }
 
-impl Truth {
+impl Model {
     fn pass(&mut self, now: u64) {
-        self.standing.retain(|(_, _, until)| *until > now);
+        self.open.retain(|(_, _, until)| *until > now);
     }
 
     fn used(&self) -> u64 {
-        self.spent + self.standing.iter().map(|(_, amount, _)| amount).sum::<u64>()
+        self.spent + self.open.iter().map(|(_, amount, _)| amount).sum::<u64>()
     }
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Deed {
+enum Step {
     Reserve {
         amount: u64,
-        lives: u64,
+        ttl: u64,
     },
     /// Settles one of the open reservations, for a share of the reserved amount.
     Settle {
-        which: usize,
+        index: usize,
         tenths: u64,
     },
     /// Repeats the last settlement.
@@ -421,97 +422,96 @@ enum Deed {
     Move,
 }
 
-fn deed() -> impl Strategy<Value = Deed> {
+fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        (1u64..40, 1u64..3_000).prop_map(|(amount, lives)| Deed::Reserve { amount, lives }),
-        (any::<usize>(), 0u64..15).prop_map(|(which, tenths)| Deed::Settle { which, tenths }),
-        (0u64..1).prop_map(|_| Deed::Repeat),
-        (0u64..1_500).prop_map(|millis| Deed::Pass { millis }),
-        (0u64..1).prop_map(|_| Deed::Move),
+        (1u64..40, 1u64..3_000).prop_map(|(amount, ttl)| Step::Reserve { amount, ttl }),
+        (any::<usize>(), 0u64..15).prop_map(|(index, tenths)| Step::Settle { index, tenths }),
+        (0u64..1).prop_map(|_| Step::Repeat),
+        (0u64..1_500).prop_map(|millis| Step::Pass { millis }),
+        (0u64..1).prop_map(|_| Step::Move),
     ]
 }
 
 /// Applies the steps to a book and compares it with the model after each.
-fn assert_model(deeds: &[Deed], max: u64) {
+fn assert_model(steps: &[Step], max: u64) {
     let rule = rule(max, Window::Total);
-    let (mut book, mut truth, mut now, mut next) = (Book::default(), Truth::default(), 0, 0);
+    let (mut book, mut model, mut now, mut next) = (Book::default(), Model::default(), 0, 0);
     let mut last: Option<(u64, u64, u64)> = None;
-    for deed in deeds {
-        match *deed {
-            Deed::Reserve { amount, lives } => {
+    for step in steps {
+        match *step {
+            Step::Reserve { amount, ttl } => {
                 next += 1;
-                let reply =
-                    reserve(&mut book, now, next, now + lives, vec![hold("a", rule, amount)]);
-                let fits = truth.used() + amount <= max;
-                assert_eq!(is_granted(&reply), fits, "{deeds:?}");
+                let reply = reserve(&mut book, now, next, now + ttl, vec![hold("a", rule, amount)]);
+                let fits = model.used() + amount <= max;
+                assert_eq!(is_granted(&reply), fits, "{steps:?}");
                 if fits {
-                    truth.standing.push((next, amount, now + lives));
+                    model.open.push((next, amount, now + ttl));
                 }
             }
-            Deed::Settle { which, tenths } if !truth.standing.is_empty() => {
-                let (id, amount, until) = truth.standing.remove(which % truth.standing.len());
+            Step::Settle { index, tenths } if !model.open.is_empty() => {
+                let (id, amount, until) = model.open.remove(index % model.open.len());
                 let actual = amount * tenths / 10;
-                truth.spent += actual;
+                model.spent += actual;
                 settle(&mut book, now, id, until, Window::Total, actual);
                 last = Some((id, until, actual));
             }
-            Deed::Repeat => {
+            Step::Repeat => {
                 if let Some((id, until, amount)) = last.filter(|(_, until, _)| *until > now) {
                     settle(&mut book, now, id, until, Window::Total, amount);
                 }
             }
-            Deed::Settle { .. } => {}
-            Deed::Pass { millis } => {
+            Step::Settle { .. } => {}
+            Step::Pass { millis } => {
                 now += millis;
-                truth.pass(now);
+                model.pass(now);
             }
-            Deed::Move => {
-                book = Book::from_bytes(&book.to_bytes()).expect("what was written can be read");
+            Step::Move => {
+                book = Book::from_bytes(&book.to_bytes()).expect("stored bytes are valid");
             }
         }
-        truth.pass(now);
-        assert_eq!(level(&mut book, now, rule).used, truth.used(), "{deeds:?}");
+        model.pass(now);
+        assert_eq!(balance(&mut book, now, rule).used, model.used(), "{steps:?}");
     }
 }
 
 /// Every interleaving of two gateways that reserve, settle, die, and return, six steps deep.
 #[test]
-fn every_small_world() {
-    const DEEDS: [Deed; 6] = [
-        Deed::Reserve { amount: 2, lives: 10 },
-        Deed::Reserve { amount: 3, lives: 1_000 },
-        Deed::Settle { which: 0, tenths: 5 },
-        Deed::Settle { which: 1, tenths: 12 },
-        Deed::Repeat,
-        Deed::Pass { millis: 10 },
+fn every_interleaving_of_six_steps_matches_the_model() {
+    const STEPS: [Step; 6] = [
+        Step::Reserve { amount: 2, ttl: 10 },
+        Step::Reserve { amount: 3, ttl: 1_000 },
+        Step::Settle { index: 0, tenths: 5 },
+        Step::Settle { index: 1, tenths: 12 },
+        Step::Repeat,
+        Step::Pass { millis: 10 },
     ];
     let depth = 6;
-    let mut world = vec![0; depth];
+    let mut indices = vec![0; depth];
     loop {
-        let deeds: Vec<Deed> = world.iter().map(|deed| DEEDS[*deed]).collect();
-        assert_model(&deeds, 5);
-        let Some(place) = world.iter().rposition(|deed| deed + 1 < DEEDS.len()) else { break };
-        world[place] += 1;
-        world[place + 1..].fill(0);
+        let steps: Vec<Step> = indices.iter().map(|step| STEPS[*step]).collect();
+        assert_model(&steps, 5);
+        let Some(last) = indices.iter().rposition(|step| step + 1 < STEPS.len()) else { break };
+        indices[last] += 1;
+        indices[last + 1..].fill(0);
     }
 }
 
 proptest! {
     #[test]
-    fn the_book_tells_the_truth(deeds in proptest::collection::vec(deed(), 1..80), max in 0u64..200) {
-        assert_model(&deeds, max);
+    fn random_steps_match_the_model(steps in proptest::collection::vec(step(), 1..80), max in 0u64..200) {
+        assert_model(&steps, max);
     }
 
     /// No period of the window's length holds more than the maximum, whatever the times of the
     /// requests.
     #[test]
-    fn no_window_holds_more(gaps in proptest::collection::vec((0u64..400, 1u64..6), 1..120), max in 1u64..20, jump in 0usize..240) {
+    fn sliding_window_never_exceeds_the_maximum(gaps in proptest::collection::vec((0u64..400, 1u64..6), 1..120), max in 1u64..20, jump in 0usize..240) {
         let rule = rule(max, Window::Sliding(1_000));
         let (mut book, mut now, mut granted) = (Book::default(), 0, Vec::new());
         for (id, (gap, amount)) in gaps.into_iter().enumerate() {
             now += gap;
             if id == jump {
-                book = Book::from_bytes(&book.to_bytes()).expect("what was written can be read");
+                book = Book::from_bytes(&book.to_bytes()).expect("stored bytes are valid");
             }
             if is_granted(&reserve(&mut book, now, id as u64, HOUR, vec![hold("a", rule, amount)])) {
                 granted.push((now, amount));
@@ -525,7 +525,7 @@ proptest! {
 
     /// Several gateways lease, spend, and report; one of them may die.
     #[test]
-    fn leases_never_sum_above_the_budget(wants in proptest::collection::vec((1u64..30, 0u64..2), 1..60), max in 1u64..2_000) {
+    fn leases_never_exceed_the_maximum(wants in proptest::collection::vec((1u64..30, 0u64..2), 1..60), max in 1u64..2_000) {
         let rule = rule(max, Window::Total);
         let mut book = Book::default();
         let mut leased = 0;
@@ -543,7 +543,7 @@ proptest! {
 }
 
 #[test]
-fn a_register_is_replaced_by_whoever_knows_it() {
+fn register_is_replaced_only_by_a_writer_with_its_number() {
     let mut book = Book::default();
     let mut exchange = |after, text: &str| {
         let operation =
@@ -555,17 +555,17 @@ fn a_register_is_replaced_by_whoever_knows_it() {
     };
     assert_eq!(exchange(1, "early"), (0, String::new()));
     assert_eq!(exchange(0, "one"), (1, "one".to_owned()));
-    assert_eq!(exchange(0, "other"), (1, "one".to_owned()), "somebody was first");
+    assert_eq!(exchange(0, "other"), (1, "one".to_owned()), "another writer was first");
     assert_eq!(exchange(1, "two"), (2, "two".to_owned()));
-    assert_eq!(exchange(1, "two"), (2, "two".to_owned()), "said again it does nothing");
+    assert_eq!(exchange(1, "two"), (2, "two".to_owned()), "repeating it has no effect");
     // It outlives sweeps, the host, and an account of the same name.
     reserve(&mut book, 0, 1, HOUR, vec![hold("r", rule(5, Window::Total), 1)]);
     book.sweep(at(1_000 * HOUR));
-    let mut book = Book::from_bytes(&book.to_bytes()).expect("it was kept");
-    let look = Operation::ReadRegister { register: "r".to_owned() };
+    let mut book = Book::from_bytes(&book.to_bytes()).expect("stored bytes are valid");
+    let read = Operation::ReadRegister { register: "r".to_owned() };
     let two = Register { number: 2, text: "two".to_owned() };
-    assert_eq!(book.apply(at(1_000 * HOUR), &look), LedgerReply::Register(two));
-    assert!(book.take_changes().is_empty(), "looking changes nothing");
+    assert_eq!(book.apply(at(1_000 * HOUR), &read), LedgerReply::Register(two));
+    assert!(book.take_changes().is_empty(), "reading changes nothing");
     let nothing = book.apply(at(0), &Operation::ReadRegister { register: "other".to_owned() });
     assert_eq!(nothing, LedgerReply::Register(Register::default()));
 }

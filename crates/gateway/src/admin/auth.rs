@@ -1,9 +1,10 @@
 //! Authentication of operators, and the check of their roles.
 
 use config::Role;
-use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
 use secret::KeyDigest;
+
+use crate::request::headers::bearer_token;
 
 use super::AdminContext;
 use super::response::AdminError;
@@ -26,11 +27,7 @@ impl<'a> AuthenticatedOperator<'a> {
         context: AdminContext<'a>,
         headers: &HeaderMap,
     ) -> Result<Self, AdminError> {
-        let bearer = || {
-            let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-        };
-        let Some(token) = bearer().filter(|token| !token.is_empty()) else {
+        let Some(token) = bearer_token(headers) else {
             return Err(AdminError::unauthorized(false));
         };
         let digest = KeyDigest::new(token);

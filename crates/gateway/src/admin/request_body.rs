@@ -5,12 +5,12 @@ use std::fmt;
 use bytes::Bytes;
 use civil_time::{Timestamp, rfc3339};
 use config::Problems;
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error, Unexpected, Visitor};
 
 use crate::host::body::{Body, ReadError};
+use crate::request::headers::has_media_type;
 
 use super::response::AdminError;
 
@@ -61,11 +61,7 @@ pub(super) fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, AdminE
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return true };
-    let media_type =
-        value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    media_type.eq_ignore_ascii_case("application/json")
-        || media_type.eq_ignore_ascii_case("application/merge-patch+json")
+    has_media_type(headers, &["application/json", "application/merge-patch+json"])
 }
 
 /// A timestamp in a request: whole seconds since the Unix epoch, or RFC 3339.

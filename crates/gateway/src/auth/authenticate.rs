@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use config::{Config, Consumer, ConsumerIndex, KeySource};
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
 use secret::KeyDigest;
 
 use crate::auth::keys::{KeyCache, Pepper};
 use crate::error::{Error, Fault, Refusal};
 use crate::host::Host;
+use crate::request::headers::bearer_token;
 
 use super::caller::{Caller, ConsumerSource};
 use super::jwt::JwtAuthenticator;
@@ -72,7 +72,7 @@ impl<'a> Authenticator<'a> {
         let Some(pepper) = self.pepper else { return Ok(None) };
         let found = self.key_cache.lookup(host, config, pepper, key).await;
         let found = found.map_err(|error| {
-            host.warn(&format!("nobody can say whose key it is: {error}"));
+            host.warn(&format!("API key lookup failed: {error}"));
             Fault::AuthenticationUnavailable
         })?;
         Ok(found.map(|found| ConsumerSource::Dynamic(Rc::clone(&found.consumer))))
@@ -80,15 +80,13 @@ impl<'a> Authenticator<'a> {
 }
 
 fn presented_key<'h>(source: &KeySource, headers: &'h HeaderMap) -> Option<&'h str> {
-    let key = match source {
-        KeySource::Bearer => {
-            let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-            let (scheme, key) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then_some(key)?
+    match source {
+        KeySource::Bearer => bearer_token(headers),
+        KeySource::Header(name) => {
+            let key = headers.get(name)?.to_str().ok()?.trim();
+            (!key.is_empty()).then_some(key)
         }
-        KeySource::Header(name) => headers.get(name)?.to_str().ok()?,
-    };
-    Some(key.trim()).filter(|key| !key.is_empty())
+    }
 }
 
 /// Compares with every key of every consumer, so that the time taken does not reveal a near miss.

@@ -98,10 +98,14 @@ impl JwtAuthenticator {
             return Ok(Rc::clone(&verified.consumer));
         }
         let refused = || Error::from(Refusal::InvalidKey { presented: true });
-        let named = jwt::read_unverified(token).and_then(|peek| peek.issuer).ok_or_else(refused)?;
+        let issuer_name = jwt::read_unverified(token)
+            .and_then(|unverified| unverified.issuer)
+            .ok_or_else(refused)?;
         let issuers = config.auth.issuers.iter().enumerate();
-        let (position, issuer) =
-            issuers.into_iter().find(|(_, issuer)| issuer.issuer == named).ok_or_else(refused)?;
+        let (position, issuer) = issuers
+            .into_iter()
+            .find(|(_, issuer)| issuer.issuer == issuer_name)
+            .ok_or_else(refused)?;
         let rules =
             Rules { issuer: Some(&issuer.issuer), audiences: &issuer.audiences, skew: issuer.skew };
         let claims = match &issuer.keys {
@@ -120,8 +124,8 @@ impl JwtAuthenticator {
             }
         };
         let claims = claims.map_err(|_| refused())?;
-        let named = consumer_from_claims(config, issuer, &claims).ok_or_else(refused)?;
-        let consumer = Rc::new(with_stored_settings((config, key_cache), host, named).await?);
+        let consumer = consumer_from_claims(config, issuer, &claims).ok_or_else(refused)?;
+        let consumer = Rc::new(with_stored_settings((config, key_cache), host, consumer).await?);
         let until = (claims.expires_at() + issuer.skew).min(now + VERIFIED_TOKEN_TTL);
         let verified = VerifiedToken { consumer: Rc::clone(&consumer), until };
         self.verified.borrow_mut().insert(name, verified);
@@ -133,22 +137,22 @@ impl JwtAuthenticator {
         &self,
         host: &P,
         source: &JwksSource<'_>,
-        anew: bool,
+        force_refresh: bool,
     ) -> Result<Rc<KeySet>, Error> {
         let now = host.now();
-        let kept = self.jwks.borrow()[source.position].clone();
-        let fresh = now.since(kept.fetched_at) < source.max_age && !anew;
-        let tired =
-            kept.attempted_at.is_some_and(|tried| now.since(tried) < MIN_JWKS_REFRESH_INTERVAL);
-        if let Some(keys) = kept.keys.as_ref().filter(|_| fresh || tired) {
+        let cached = self.jwks.borrow()[source.position].clone();
+        let fresh = now.since(cached.fetched_at) < source.max_age && !force_refresh;
+        let recently_attempted =
+            cached.attempted_at.is_some_and(|tried| now.since(tried) < MIN_JWKS_REFRESH_INTERVAL);
+        if let Some(keys) = cached.keys.as_ref().filter(|_| fresh || recently_attempted) {
             return Ok(Rc::clone(keys));
         }
-        if tired {
+        if recently_attempted {
             return Err(Fault::AuthenticationUnavailable.into());
         }
         // Without any keys, concurrent requests fetch too: a caller who leaves must not keep all
         // others out.
-        if kept.keys.is_some() {
+        if cached.keys.is_some() {
             self.jwks.borrow_mut()[source.position].attempted_at = Some(now);
         }
         let fetched = until_timer(fetch_jwks(host, source), host.sleep(JWKS_FETCH_TIMEOUT)).await;
@@ -157,13 +161,13 @@ impl JwtAuthenticator {
         match fetched.and_then(Result::ok) {
             Some(keys) => {
                 let keys = Rc::new(keys);
-                let kept = &mut self.jwks.borrow_mut()[source.position];
-                (kept.keys, kept.fetched_at) = (Some(Rc::clone(&keys)), now);
+                let cached = &mut self.jwks.borrow_mut()[source.position];
+                (cached.keys, cached.fetched_at) = (Some(Rc::clone(&keys)), now);
                 Ok(keys)
             }
-            None => kept
+            None => cached
                 .keys
-                .filter(|_| now.since(kept.fetched_at) < MAX_JWKS_STALENESS)
+                .filter(|_| now.since(cached.fetched_at) < MAX_JWKS_STALENESS)
                 .ok_or_else(|| Fault::AuthenticationUnavailable.into()),
         }
     }
@@ -185,7 +189,7 @@ async fn fetch_jwks<P: Host>(host: &P, source: &JwksSource<'_>) -> Result<KeySet
         return Err(HostError::new(format!("status {}", response.status())));
     }
     let body = response.into_body().collect(MAX_JWKS_BYTES).await;
-    let body = body.map_err(|_| HostError::new("the keys cannot be read"))?;
+    let body = body.map_err(|_| HostError::new("reading the key set failed"))?;
     KeySet::from_jwks(&body).map_err(HostError::new)
 }
 
@@ -194,15 +198,16 @@ async fn fetch_jwks<P: Host>(host: &P, source: &JwksSource<'_>) -> Result<KeySet
 async fn with_stored_settings<P: Host>(
     (config, key_cache): (&Config, Option<&KeyCache>),
     host: &P,
-    named: Consumer,
+    consumer: Consumer,
 ) -> Result<Consumer, Error> {
-    let is_configured = config.consumers.iter().any(|it| it.id == named.id);
-    let Some(key_cache) = key_cache.filter(|_| !is_configured && keys::is_storable_id(&named.id))
+    let is_configured = config.consumers.iter().any(|it| it.id == consumer.id);
+    let Some(key_cache) =
+        key_cache.filter(|_| !is_configured && keys::is_storable_id(&consumer.id))
     else {
-        return Ok(named);
+        return Ok(consumer);
     };
-    let kept = key_cache.load_consumer(host, config, &named.id).await;
-    Ok(kept.map_err(|_| Fault::AuthenticationUnavailable)?.unwrap_or(named))
+    let cached = key_cache.load_consumer(host, config, &consumer.id).await;
+    Ok(cached.map_err(|_| Fault::AuthenticationUnavailable)?.unwrap_or(consumer))
 }
 
 /// The consumer that claims name: one of the configuration with its settings, or one that only the

@@ -74,7 +74,8 @@ pub fn allows_text<'p>(
     bounds.all(|bound| bound.path != path || check_value(&bound.rule, &value).is_none())
 }
 
-const DUPLICATE_MEMBER: &str = "must not be sent in an object with one name twice";
+const DUPLICATE_MEMBER: &str =
+    "must be in objects without duplicate names and in at most 32 nested arrays";
 /// Maximum depth of nested arrays: no API nests deeper, and the stack is finite.
 const MAX_ARRAY_DEPTH: usize = 32;
 
@@ -104,7 +105,7 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for UniqueMembers<'a> {
                 let mut members = BTreeMap::new();
                 while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
                     if members.insert(name, value).is_some() {
-                        return Err(serde::de::Error::custom("a name twice"));
+                        return Err(serde::de::Error::custom("duplicate name"));
                     }
                 }
                 Ok(UniqueMembers(members))
@@ -119,19 +120,19 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for UniqueMembers<'a> {
 fn find_in_members<'a>(
     members: &BTreeMap<String, &'a RawValue>,
     path: &[&str],
-    deepest: usize,
+    max_depth: usize,
     found: &mut Vec<&'a RawValue>,
 ) -> Option<()> {
     let [name, rest @ ..] = path else { return Some(()) };
-    let mut meant = members.iter().filter(|(other, _)| json::is_same_name(other, name));
-    meant.try_for_each(|(_, value)| find_values(value, rest, deepest, found))
+    let mut matching = members.iter().filter(|(other, _)| json::is_same_name(other, name));
+    matching.try_for_each(|(_, value)| find_values(value, rest, max_depth, found))
 }
 
 /// Finds all values at a path. In an array, the path continues in each item.
 fn find_values<'a>(
     value: &'a RawValue,
     path: &[&str],
-    deepest: usize,
+    max_depth: usize,
     found: &mut Vec<&'a RawValue>,
 ) -> Option<()> {
     if path.is_empty() {
@@ -140,12 +141,12 @@ fn find_values<'a>(
     }
     match value.get().as_bytes().first() {
         Some(b'{') => {
-            find_in_members(&parse_members(value.get().as_bytes())?, path, deepest, found)
+            find_in_members(&parse_members(value.get().as_bytes())?, path, max_depth, found)
         }
         Some(b'[') => {
-            let deepest = deepest.checked_sub(1)?;
+            let max_depth = max_depth.checked_sub(1)?;
             let items: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
-            items.into_iter().try_for_each(|item| find_values(item, path, deepest, found))
+            items.into_iter().try_for_each(|item| find_values(item, path, max_depth, found))
         }
         Some(_) | None => Some(()),
     }
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_outside_of_the_bounds_is_named() {
+    fn violations_name_the_field_and_the_allowed_values() {
         assert_checked(r#"{"model":"a","messages":[]}"#, None);
         assert_checked(r#"{"max_tokens":4096,"temperature":1.2}"#, None);
         assert_checked(
@@ -273,18 +274,27 @@ mod tests {
         );
         assert_checked(
             r#"{"response_format":{"type":"json_schema","type":"text"}}"#,
-            Some("response_format.type must not be sent in an object with one name twice"),
+            Some(
+                "response_format.type must be in objects without duplicate names and in at most 32 nested arrays",
+            ),
         );
         let deep = format!(r#"{{"tools":{}{}}}"#, "[".repeat(50_000), "]".repeat(50_000));
-        assert_checked(&deep, Some("tools.type must not be sent in an object with one name twice"));
+        assert_checked(
+            &deep,
+            Some(
+                "tools.type must be in objects without duplicate names and in at most 32 nested arrays",
+            ),
+        );
         assert_checked(
             r#"{"temperature":9,"temperature":1}"#,
-            Some("max_tokens must not be sent in an object with one name twice"),
+            Some(
+                "max_tokens must be in objects without duplicate names and in at most 32 nested arrays",
+            ),
         );
     }
 
     #[test]
-    fn without_bounds_nothing_is_looked_at() {
+    fn body_is_not_read_without_bounds() {
         assert_eq!(check_parameters(b"not even JSON", [].iter()), Ok(()));
     }
 }

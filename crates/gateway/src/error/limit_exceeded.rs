@@ -67,16 +67,18 @@ impl LimitExceeded {
             Measure::Requests => format!("{amount} requests"),
             Measure::Cost => format!("{} USD", amount as f64 / 1e9),
         };
-        let number = |amount: u64| match self.measure {
+        let bare_amount = |amount: u64| match self.measure {
             Measure::Tokens | Measure::Requests => amount.to_string(),
             Measure::Cost => format!("{} USD", amount as f64 / 1e9),
         };
-        let (max, left, wanted) =
-            (amount(balance.max), number(balance.left()), number(self.requested));
-        let then = match self.wait_millis {
+        let (max, left, needed) =
+            (amount(balance.max), bare_amount(balance.left()), bare_amount(self.requested));
+        let advice = match self.wait_millis {
             Some(_) => format!("Try again in {}s", self.retry_after()),
-            None if self.requested > balance.max => "It can never be met".to_owned(),
-            None => "It does not renew by itself".to_owned(),
+            None if self.requested > balance.max => {
+                "The request exceeds the limit's maximum".to_owned()
+            }
+            None => "The limit does not renew by itself; an operator can raise it".to_owned(),
         };
         let limit = &self.limit;
         let mut headers = vec![("retry-after", self.retry_after().to_string())];
@@ -91,7 +93,7 @@ impl LimitExceeded {
             kind,
             param: None,
             message: format!(
-                "The limit '{limit}' of {max}{per} is reached: {left} left, {wanted} needed. {then}."
+                "The limit '{limit}' of {max}{per} is reached: {left} left, {needed} needed. {advice}."
             ),
             headers,
         }

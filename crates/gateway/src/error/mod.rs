@@ -84,7 +84,7 @@ pub enum Fault {
     /// No upstream answered, and the request is too long to be sent again.
     NotReplayed {
         /// Maximum length of a body that is sent again, in bytes.
-        most: usize,
+        max: usize,
         /// Whether the last attempt timed out.
         is_late: bool,
     },
@@ -201,22 +201,22 @@ impl Refusal {
                 ..plain(
                     StatusCode::BAD_REQUEST,
                     "invalid_request",
-                    format!("'{param}' cannot be checked: there is {what} in it."),
+                    format!("Guards cannot check '{param}': it contains {what}."),
                 )
             },
             Self::BodyBroken => plain(
                 StatusCode::BAD_REQUEST,
                 "invalid_json",
-                "The body broke off before its end.".to_owned(),
+                "The body ended before its announced length.".to_owned(),
             ),
             Self::UnknownUrl => plain(
                 StatusCode::NOT_FOUND,
                 "unknown_url",
-                "There is nothing at this path. Try /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models or /healthz.".to_owned(),
+                "Unknown path. Use /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, or /healthz.".to_owned(),
             ),
             Self::MethodNotAllowed { allow } => ApiError {
                 headers: vec![("allow", (*allow).to_owned())],
-                ..plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("This path takes {allow}."))
+                ..plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("This path accepts {allow} only."))
             },
             Self::UnsupportedMediaType => plain(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -231,7 +231,7 @@ impl Refusal {
             Self::TooLarge { limit } => plain(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "request_too_large",
-                format!("The body is longer than {limit} bytes."),
+                format!("The body exceeds the maximum of {limit} bytes."),
             ),
             Self::ModelNotFound(model) => ApiError {
                 param: Some(Cow::Borrowed("model")),
@@ -271,7 +271,7 @@ impl Fault {
                 "upstream_timeout",
                 format!("No upstream answered in time: {}.", AttemptList(attempts)),
             ),
-            Self::NotReplayed { most: max, is_late } => {
+            Self::NotReplayed { max, is_late } => {
                 let (status, code) = if *is_late {
                     (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout")
                 } else {
@@ -288,7 +288,7 @@ impl Fault {
                 ..plain(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "no_healthy_upstream",
-                    "Every upstream for this model is resting after failures.".to_owned(),
+                    format!("All upstreams for this model are cooling down after failures. Try again in {retry_after}s."),
                 )
             },
             Self::LedgerUnavailable => ApiError {
@@ -297,7 +297,7 @@ impl Fault {
                 ..plain(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "ledger_unavailable",
-                    "A limit of this API key cannot be checked now.".to_owned(),
+                    "A limit of this API key cannot be checked: the ledger is unavailable. Try again in 5s.".to_owned(),
                 )
             },
             Self::GuardUnavailable => ApiError {
@@ -306,7 +306,7 @@ impl Fault {
                 ..plain(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "guard_unavailable",
-                    "A guard that must check this request cannot be reached.".to_owned(),
+                    "A guard that must check this request is unavailable. Try again in 5s.".to_owned(),
                 )
             },
             Self::AuthenticationUnavailable => ApiError {
@@ -315,7 +315,7 @@ impl Fault {
                 ..plain(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "authentication_unavailable",
-                    "The API key cannot be checked now.".to_owned(),
+                    "The API key cannot be checked: the key store or the token issuer is unavailable. Try again in 5s.".to_owned(),
                 )
             },
         }
@@ -328,7 +328,7 @@ struct AttemptList<'a>(&'a [Attempt]);
 impl std::fmt::Display for AttemptList<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.0.is_empty() {
-            return f.write_str("none was called");
+            return f.write_str("no target was called");
         }
         for (index, attempt) in self.0.iter().enumerate() {
             if index > 0 {

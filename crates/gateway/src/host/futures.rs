@@ -57,14 +57,14 @@ pub(crate) enum Either<T> {
 
 /// Polls both and returns the output of the one that is ready first.
 pub(crate) async fn select<T>(
-    mut one: Pin<&mut impl Future<Output = T>>,
-    mut other: Pin<&mut impl Future<Output = T>>,
+    mut left: Pin<&mut impl Future<Output = T>>,
+    mut right: Pin<&mut impl Future<Output = T>>,
 ) -> Either<T> {
     poll_fn(|cx| {
-        if let Poll::Ready(value) = one.as_mut().poll(cx) {
+        if let Poll::Ready(value) = left.as_mut().poll(cx) {
             return Poll::Ready(Either::Left(value));
         }
-        other.as_mut().poll(cx).map(Either::Right)
+        right.as_mut().poll(cx).map(Either::Right)
     })
     .await
 }

@@ -28,20 +28,20 @@ impl Cors {
     /// The request's origin, if it is allowed.
     pub fn from_headers(origins: &Origins, headers: &HeaderMap) -> Option<Self> {
         let origin = headers.get(ORIGIN)?;
-        let admitted = match origins {
+        let allow_origin = match origins {
             Origins::All => HeaderValue::from_static("*"),
             Origins::Some(origins) => {
-                let is_it = |other: &String| origin.as_bytes() == other.as_bytes();
-                origins.iter().any(is_it).then(|| origin.clone())?
+                let is_same = |other: &String| origin.as_bytes() == other.as_bytes();
+                origins.iter().any(is_same).then(|| origin.clone())?
             }
         };
-        Some(Self { allow_origin: admitted })
+        Some(Self { allow_origin })
     }
 
     /// The response to a preflight request; `None` for any other request.
     pub fn preflight_response(&self, parts: &Parts) -> Option<Response<Body>> {
-        let asks = parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        if parts.method != Method::OPTIONS || !asks {
+        let is_preflight = parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        if parts.method != Method::OPTIONS || !is_preflight {
             return None;
         }
         let mut response = Response::new(Body::Empty);

@@ -38,7 +38,7 @@ impl GatewayEndpoint {
     /// Parses method and path. Any prefix before `/v1` is accepted, since callers' base URLs vary.
     pub fn parse(method: &Method, path: &str) -> Result<Self, Refusal> {
         let after_v1 = path.rfind("/v1/").map(|at| &path[at + 3..]);
-        let address = match after_v1 {
+        let endpoint = match after_v1 {
             Some("/models") => Self::Api(ApiEndpoint::Models),
             Some(rest) => {
                 let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == rest);
@@ -47,13 +47,13 @@ impl GatewayEndpoint {
             None if path == "/healthz" => Self::Health,
             None => return Err(Refusal::UnknownUrl),
         };
-        let allow = match address {
+        let allow = match endpoint {
             Self::Api(ApiEndpoint::Inference(_)) => Method::POST,
             Self::Api(ApiEndpoint::Models) | Self::Health => Method::GET,
         };
         // HEAD is allowed wherever GET is (RFC 9110, section 9.3.2).
         if *method == allow || (allow == Method::GET && *method == Method::HEAD) {
-            Ok(address)
+            Ok(endpoint)
         } else {
             Err(Refusal::MethodNotAllowed {
                 allow: if allow == Method::POST { "POST" } else { "GET, HEAD" },
@@ -71,7 +71,7 @@ mod tests {
     use crate::error::Refusal;
 
     #[test]
-    fn every_path() {
+    fn parse_accepts_known_paths_only() {
         let answer = |endpoint| Some(GatewayEndpoint::Api(ApiEndpoint::Inference(endpoint)));
         let read = |method, path| GatewayEndpoint::parse(&method, path);
         assert_eq!(

@@ -5,11 +5,13 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use openai::{Changes, Endpoint, Request, TextSize};
 
 use crate::error::Refusal;
 use crate::host::body::{Body, ReadError};
+
+use super::headers::has_media_type;
 
 /// A complete and valid request.
 #[derive(Clone, Debug)]
@@ -28,16 +30,16 @@ impl ParsedRequest {
         body: Body,
         limit: usize,
     ) -> Result<Self, Refusal> {
-        if !is_json(headers) {
+        if !has_media_type(headers, &["application/json"]) {
             return Err(Refusal::UnsupportedMediaType);
         }
         if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
             return Err(Refusal::Encoded);
         }
-        let announced = headers
+        let content_length = headers
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|length| length > limit) {
+        if content_length.is_some_and(|length| length > limit) {
             return Err(Refusal::TooLarge { limit });
         }
         let body = body.collect(limit).await.map_err(|error| match error {
@@ -71,7 +73,7 @@ impl ParsedRequest {
     /// The same request with other texts in its body.
     pub fn with_body(&self, body: Bytes) -> Self {
         let request = Request::parse(self.endpoint, &body);
-        let request = request.expect("a text was put in the place of a text");
+        let request = request.expect("a text was replaced by a text");
         Self { endpoint: self.endpoint, body, fields: request, prompt_size: OnceCell::new() }
     }
 
@@ -108,12 +110,3 @@ impl ParsedRequest {
 /// Size of an image, sound, or file in an estimate, in characters of text: 1,000 tokens, about an
 /// image of 1024 × 1024 at OpenAI's "high" detail.
 const EMBEDDED_MEDIA_CHARS: u64 = 4_000;
-
-/// Whether the content type is `application/json`, with or without parameters. A missing header is
-/// accepted, since some clients omit it.
-fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return true };
-    let media_type =
-        value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    media_type.eq_ignore_ascii_case("application/json")
-}

@@ -8,23 +8,23 @@ use crate::host::Clock;
 ///
 /// Valid are 1 to 128 letters, digits, `-`, `_`, `.`, or `:`. Other characters could break a log.
 pub fn request_id(headers: &HeaderMap, clock: &impl Clock) -> String {
-    let sane = |id: &&str| {
+    let is_valid = |id: &&str| {
         (1..=128).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
     };
     headers
         .get("x-request-id")
         .and_then(|value| value.to_str().ok())
-        .filter(sane)
+        .filter(is_valid)
         .map_or_else(|| format!("req_{}", random_hex(clock, 32)), str::to_owned)
 }
 
 /// `digits` unpredictable hexadecimal digits.
 pub fn random_hex(clock: &impl Clock, digits: usize) -> String {
-    let mut name = String::with_capacity(digits + 16);
-    while name.len() < digits {
-        name.push_str(&format!("{:016x}", clock.entropy()));
+    let mut id = String::with_capacity(digits + 16);
+    while id.len() < digits {
+        id.push_str(&format!("{:016x}", clock.entropy()));
     }
-    name.truncate(digits);
-    name
+    id.truncate(digits);
+    id
 }

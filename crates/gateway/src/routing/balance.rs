@@ -85,13 +85,14 @@ pub fn better_of_two<M: Ord>(
     may: impl Fn(&Target) -> bool,
     measure: impl Fn(&Target, u32) -> M,
 ) -> Option<&Target> {
-    let (first, place) = draw_weighted(targets, entropy, &may)?;
+    let (first, position) = draw_weighted(targets, entropy, &may)?;
     let is_other = |target: &Target| !std::ptr::eq(target, &first.target) && may(target);
-    let Some((second, _)) = draw_weighted(targets, place, is_other) else {
+    let Some((second, _)) = draw_weighted(targets, position, is_other) else {
         return Some(&first.target);
     };
-    let [one, other] = [first, second].map(|drawn| measure(&drawn.target, drawn.weight));
-    Some(if other < one { &second.target } else { &first.target })
+    let [first_measure, second_measure] =
+        [first, second].map(|drawn| measure(&drawn.target, drawn.weight));
+    Some(if second_measure < first_measure { &second.target } else { &first.target })
 }
 
 /// Returns the target with the smallest measure that `may` be called; draws by weight among equals.
@@ -101,8 +102,9 @@ pub fn choose_min<M: Ord>(
     may: impl Fn(&Target) -> bool,
     measure: impl Fn(&Target) -> M,
 ) -> Option<&Target> {
-    let all = targets.all().iter().filter(|one| one.weight > 0 && may(&one.target));
-    let least = all.map(|one| measure(&one.target)).min()?;
+    let all =
+        targets.all().iter().filter(|candidate| candidate.weight > 0 && may(&candidate.target));
+    let least = all.map(|candidate| measure(&candidate.target)).min()?;
     let is_least = |target: &Target| may(target) && measure(target) == least;
     draw_weighted(targets, entropy, is_least).map(|(drawn, _)| &drawn.target)
 }
@@ -132,12 +134,12 @@ mod tests {
         Config::from_json(&document, &|_| None).expect("the document is right")
     }
 
-    fn place(target: &Target) -> usize {
+    fn position(target: &Target) -> usize {
         target.model.as_deref().and_then(|model| model.parse().ok()).expect("models are positions")
     }
 
     #[test]
-    fn an_average_follows_and_fades() {
+    fn average_follows_measurements_and_decays() {
         let mut load = TargetLoad::default();
         assert_eq!(load.latency(true, NOW), 0);
         load.record_latency(true, Duration::from_millis(400), NOW);
@@ -148,7 +150,7 @@ mod tests {
         assert_eq!(load.latency(true, NOW + Duration::from_secs(1 << 40)), 0);
         load.record_latency(true, Duration::MAX, NOW);
         load.record_latency(true, Duration::MAX, NOW);
-        assert!(load.latency(true, NOW) > 500, "what is endless is much, and no overflow");
+        assert!(load.latency(true, NOW) > 500, "the longest duration does not overflow");
         load.call_finished();
         load.call_started();
         assert_eq!(load.in_flight(), 1);
@@ -157,46 +159,46 @@ mod tests {
     proptest! {
         /// The target with the largest measure is taken only if it is the only one.
         #[test]
-        fn the_worst_is_never_taken(measures in proptest::collection::vec(0u64..1_000, 2..6), entropy in any::<u64>()) {
+        fn slowest_target_is_never_taken(measures in proptest::collection::vec(0u64..1_000, 2..6), entropy in any::<u64>()) {
             let config = config(&vec![1; measures.len()]);
             let targets = &config.routes[0].targets;
-            let chosen = better_of_two(targets, entropy, |_| true, |target, _| measures[place(target)]);
-            let taken = measures[place(chosen.expect("there is one"))];
+            let chosen = better_of_two(targets, entropy, |_| true, |target, _| measures[position(target)]);
+            let taken = measures[position(chosen.expect("there is one"))];
             let worst = measures.iter().max().expect("there are some");
-            let is_alone = measures.iter().filter(|one| *one == worst).count() == 1;
+            let is_alone = measures.iter().filter(|measure| *measure == worst).count() == 1;
             assert!(taken < *worst || !is_alone);
-            let best = choose_min(targets, entropy, |_| true, |target| measures[place(target)]);
-            assert_eq!(measures[place(best.expect("there is one"))], *measures.iter().min().expect("there are some"));
+            let best = choose_min(targets, entropy, |_| true, |target| measures[position(target)]);
+            assert_eq!(measures[position(best.expect("there is one"))], *measures.iter().min().expect("there are some"));
         }
 
         /// Only targets that may be called and have a weight are taken; one is taken if there is
         /// any.
         #[test]
-        fn only_who_may_is_taken(weights in proptest::collection::vec(0u32..3, 1..6), may in any::<u8>(), entropy in any::<u64>()) {
+        fn only_allowed_targets_with_a_weight_are_taken(weights in proptest::collection::vec(0u32..3, 1..6), may in any::<u8>(), entropy in any::<u64>()) {
             let weights = [vec![1], weights].concat();
             let config = config(&weights);
             let targets = &config.routes[0].targets;
-            let allows = |target: &Target| may >> place(target) & 1 == 1;
-            let anybody = weights.iter().enumerate().any(|(at, weight)| *weight > 0 && may >> at & 1 == 1);
+            let allows = |target: &Target| may >> position(target) & 1 == 1;
+            let any = weights.iter().enumerate().any(|(at, weight)| *weight > 0 && may >> at & 1 == 1);
             for chosen in [
-                better_of_two(targets, entropy, allows, |target, _| place(target)),
-                choose_min(targets, entropy, allows, place),
+                better_of_two(targets, entropy, allows, |target, _| position(target)),
+                choose_min(targets, entropy, allows, position),
             ] {
-                assert_eq!(chosen.is_some(), anybody);
-                assert!(chosen.is_none_or(|target| allows(target) && weights[place(target)] > 0));
+                assert_eq!(chosen.is_some(), any);
+                assert!(chosen.is_none_or(|target| allows(target) && weights[position(target)] > 0));
             }
         }
     }
 
     #[test]
-    fn equals_share_by_weight() {
+    fn equal_targets_share_by_weight() {
         let config = config(&[3, 1]);
         let targets = &config.routes[0].targets;
         let mut first = 0u64;
         for step in 0..10_000u64 {
             let entropy = step * (u64::MAX / 10_000);
             let chosen = better_of_two(targets, entropy, |_| true, |_, _| 0).expect("there is one");
-            first += u64::from(place(chosen) == 0);
+            first += u64::from(position(chosen) == 0);
         }
         assert!((7_490..=7_510).contains(&first), "{first}");
     }

@@ -195,8 +195,8 @@ impl<'a> TargetPlan<'a> {
 }
 
 /// The model's name at a target.
-fn target_model<'t>(target: &'t Target, asked: &'t str) -> &'t str {
-    target.model.as_deref().unwrap_or(asked)
+fn target_model<'t>(target: &'t Target, requested: &'t str) -> &'t str {
+    target.model.as_deref().unwrap_or(requested)
 }
 
 /// Chooses among the weighted targets of a route by its balance mode, first among the available
@@ -210,9 +210,9 @@ fn choose_target<'a>(
 ) -> Option<&'a Target> {
     let (model, endpoint) = (&request.fields().model, request.endpoint());
     let offers = |target: &Target| config.provider(target.provider).paths.path(endpoint).is_some();
-    let awake =
+    let is_available =
         |target: &Target| health.is_available(target.provider, target_model(target, model), now);
-    let may = |target: &Target| offers(target) && awake(target);
+    let may = |target: &Target| offers(target) && is_available(target);
     let all = &route.targets;
     let better = match route.balance {
         Balance::Weight => None,
@@ -232,5 +232,5 @@ fn choose_target<'a>(
         }),
     };
     // If no target is available, the weights decide.
-    better.or_else(|| weighted::choose_weighted(all, entropy, offers, awake))
+    better.or_else(|| weighted::choose_weighted(all, entropy, offers, is_available))
 }

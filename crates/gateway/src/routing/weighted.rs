@@ -13,15 +13,16 @@ pub fn choose_weighted(
     targets: &Targets,
     entropy: u64,
     offers: impl Fn(&Target) -> bool,
-    awake: impl Fn(&Target) -> bool,
+    is_available: impl Fn(&Target) -> bool,
 ) -> Option<&Target> {
-    let (drawn, place) = draw_weighted(targets, entropy, &offers)?;
-    let drawn = &drawn.target;
-    if awake(drawn) {
-        return Some(drawn);
+    let (chosen, position_in_share) = draw_weighted(targets, entropy, &offers)?;
+    let chosen = &chosen.target;
+    if is_available(chosen) {
+        return Some(chosen);
     }
-    let instead = draw_weighted(targets, place, |target| offers(target) && awake(target));
-    Some(instead.map_or(drawn, |(instead, _)| &instead.target))
+    let replacement =
+        draw_weighted(targets, position_in_share, |target| offers(target) && is_available(target));
+    Some(replacement.map_or(chosen, |(replacement, _)| &replacement.target))
 }
 
 /// Draws a target that `may` be taken. Also returns the position within its share, as entropy for
@@ -85,16 +86,20 @@ mod tests {
     }
 
     fn position(config: &Config, entropy: u64) -> usize {
-        position_awake(config, entropy, |_| true)
+        position_if_available(config, entropy, |_| true)
     }
 
-    fn position_awake(config: &Config, entropy: u64, awake: impl Fn(usize) -> bool) -> usize {
-        let awake = |target: &Target| awake(place(target));
-        let chosen = choose_weighted(&config.routes[0].targets, entropy, |_| true, awake);
-        place(chosen.expect("there is a share"))
+    fn position_if_available(
+        config: &Config,
+        entropy: u64,
+        is_available: impl Fn(usize) -> bool,
+    ) -> usize {
+        let is_available = |target: &Target| is_available(target_position(target));
+        let chosen = choose_weighted(&config.routes[0].targets, entropy, |_| true, is_available);
+        target_position(chosen.expect("there is a share"))
     }
 
-    fn place(target: &Target) -> usize {
+    fn target_position(target: &Target) -> usize {
         target.model.as_deref().and_then(|model| model.parse().ok()).expect("models are positions")
     }
 
@@ -131,25 +136,25 @@ mod tests {
         /// If a target is unavailable, its share is divided among the others to within one each,
         /// and only its own callers move.
         #[test]
-        fn who_rests_leaves_its_part_to_the_others(weights in proptest::collection::vec(1u32..1_000, 2..6), which in any::<Index>(), entropy in any::<u64>()) {
-            let resting = which.index(weights.len());
+        fn share_of_an_unavailable_target_goes_to_the_others(weights in proptest::collection::vec(1u32..1_000, 2..6), which in any::<Index>(), entropy in any::<u64>()) {
+            let unavailable = which.index(weights.len());
             let config = config(&weights);
-            let now = |entropy| position_awake(&config, entropy, |at| at != resting);
+            let now = |entropy| position_if_available(&config, entropy, |at| at != unavailable);
             let before = position(&config, entropy);
-            assert_ne!(now(entropy), resting);
-            assert!(before == resting || now(entropy) == before);
-            let own = border(&config, resting)..border(&config, resting + 1);
-            let others: u128 = weights.iter().enumerate().filter(|(at, _)| *at != resting).map(|(_, weight)| u128::from(*weight)).sum();
-            for (at, weight) in weights.iter().enumerate().filter(|(at, _)| *at != resting) {
+            assert_ne!(now(entropy), unavailable);
+            assert!(before == unavailable || now(entropy) == before);
+            let own = border(&config, unavailable)..border(&config, unavailable + 1);
+            let others: u128 = weights.iter().enumerate().filter(|(at, _)| *at != unavailable).map(|(_, weight)| u128::from(*weight)).sum();
+            for (at, weight) in weights.iter().enumerate().filter(|(at, _)| *at != unavailable) {
                 let taken = first(own.clone(), |entropy| now(entropy) > at) - first(own.clone(), |entropy| now(entropy) >= at);
                 let share = border(&config, at + 1) - border(&config, at) + taken;
                 let exact = (u128::from(*weight) << 64) / others;
-                assert!(share.abs_diff(exact) <= 4, "{weights:?}[{at}] without {resting}: {share} instead of {exact}");
+                assert!(share.abs_diff(exact) <= 4, "{weights:?}[{at}] without {unavailable}: {share} instead of {exact}");
             }
         }
 
         #[test]
-        fn a_growing_canary_sends_nobody_back(name in any::<String>(), old in 0u32..100, more in 0u32..100) {
+        fn growing_canary_loses_no_caller(name in any::<String>(), old in 0u32..100, more in 0u32..100) {
             let new = (old + more).min(100);
             let was_canary = position(&config(&[100 - old, old]), sticky_entropy("r", &name)) == 1;
             let is_canary = position(&config(&[100 - new, new]), sticky_entropy("r", &name)) == 1;
@@ -158,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn sticky_callers_spread_and_stay() {
+    fn sticky_callers_are_spread_and_stable() {
         let config = config(&[90, 10]);
         let canary = |name: &usize| position(&config, sticky_entropy("r", &name.to_string())) == 1;
         let share = (0..10_000).filter(canary).count();
@@ -172,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_offers_it_is_chosen() {
+    fn only_targets_with_the_endpoint_are_chosen() {
         let config = config(&[50, 50, 0]);
         let targets = &config.routes[0].targets;
         let is =
@@ -183,9 +188,13 @@ mod tests {
             assert_eq!(chosen.model.as_deref(), Some("1"));
             let none = choose_weighted(targets, entropy, is("2"), |_| true);
             assert!(none.is_none(), "a weight of zero is no share");
-            let asleep =
+            let chosen =
                 choose_weighted(targets, entropy, is("1"), |_| false).expect("it has a share");
-            assert_eq!(asleep.model.as_deref(), Some("1"), "where none is awake, as if all were");
+            assert_eq!(
+                chosen.model.as_deref(),
+                Some("1"),
+                "if none is available, all count as available"
+            );
             let only =
                 choose_weighted(targets, entropy, |_| true, is("1")).expect("it has a share");
             assert_eq!(only.model.as_deref(), Some("1"));

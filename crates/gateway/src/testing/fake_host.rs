@@ -203,7 +203,7 @@ impl KvStore for FakeHost {
 impl FakeHost {
     fn check_store(&self) -> Result<(), HostError> {
         if self.0.store_unavailable.get() {
-            Err(HostError::new("the store is away"))
+            Err(HostError::new("store unavailable"))
         } else {
             Ok(())
         }
@@ -221,7 +221,7 @@ impl LedgerHost for FakeHost {
     ) -> Result<LedgerReply, HostError> {
         yield_once().await;
         if self.0.ledger_unavailable.get() {
-            return Err(HostError::new("the ledger is away"));
+            return Err(HostError::new("ledger unavailable"));
         }
         let name = book_id.as_str();
         assert!(name.len() <= 128 && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
@@ -229,7 +229,7 @@ impl LedgerHost for FakeHost {
         let reply =
             self.0.books.borrow_mut().entry(book_id.clone()).or_default().apply(now, operation);
         if self.0.ledger_drops_replies.get() {
-            Err(HostError::new("the answer was lost"))
+            Err(HostError::new("reply lost"))
         } else {
             Ok(reply)
         }
@@ -241,7 +241,7 @@ impl HttpClient for FakeHost {
         &self,
         _request: http::Request<Bytes>,
     ) -> Result<http::Response<Body>, HostError> {
-        Err(HostError::new("nothing listens"))
+        Err(HostError::new("connection refused"))
     }
 }
 
@@ -270,9 +270,11 @@ impl Settings for FakeHost {
 }
 
 async fn yield_once() {
-    let mut asked = false;
-    poll_fn(|_| if std::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending })
-        .await;
+    let mut yielded = false;
+    poll_fn(
+        |_| if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending },
+    )
+    .await;
 }
 
 /// Polls a future to completion.

@@ -8,13 +8,13 @@ use std::rc::Rc;
 use bytes::Bytes;
 use civil_time::Timestamp;
 use config::Route;
-use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use openai::{TextSize, Tokens};
 
 use crate::host::Host;
 use crate::host::body::{Body, append};
 use crate::record::{ANSWERED, Attempt, AttemptKind, CALLERS_FAULT, HEDGED_OUT};
+use crate::request::headers::is_event_stream;
 use crate::request::parse::ParsedRequest;
 use crate::routing::plan::Candidate;
 use crate::telemetry::otlp::TraceContext;
@@ -271,9 +271,4 @@ impl<P: Host> AttemptContext<'_, P> {
             key_outcome => key_outcome,
         }
     }
-}
-
-fn is_event_stream(content_type: &HeaderValue) -> bool {
-    let media_type = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-    media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }

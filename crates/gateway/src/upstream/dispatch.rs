@@ -304,7 +304,7 @@ impl<P: Host> Dispatcher<'_, P> {
                 retry_after: until.since(now).as_millis().div_ceil(1000).max(1) as u64,
             },
             _ if scope.record().not_replayed => Fault::NotReplayed {
-                most: self.plan.route().retries.max_replay_bytes.unwrap_or_default(),
+                max: self.plan.route().retries.max_replay_bytes.unwrap_or_default(),
                 is_late: is_late(),
             },
             _ if is_late() => Fault::Timeout,

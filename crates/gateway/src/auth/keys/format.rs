@@ -32,9 +32,9 @@ pub(crate) fn generate(pepper: &Pepper, clock: &impl Clock) -> String {
 /// still be unknown or revoked.
 pub(crate) fn has_valid_checksum(pepper: &Pepper, key: &str) -> bool {
     let Some(rest) = key.strip_prefix(KEY_PREFIX) else { return false };
-    let is_shaped = rest.len() == RANDOM_CHARS + CHECKSUM_CHARS
+    let has_format = rest.len() == RANDOM_CHARS + CHECKSUM_CHARS
         && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    is_shaped && checksum(pepper, &rest[..RANDOM_CHARS]) == rest[RANDOM_CHARS..]
+    has_format && checksum(pepper, &rest[..RANDOM_CHARS]) == rest[RANDOM_CHARS..]
 }
 
 /// Whether a key generated elsewhere can be adopted: visible ASCII characters that fit into a
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_known_as_ours_under_its_pepper_alone() {
+    fn generated_key_is_valid_under_its_pepper_only() {
         let fake_host = FakeHost::new();
         let key = generate(&pepper("a"), &fake_host);
         assert!(key.starts_with(KEY_PREFIX) && key.len() == 60, "{}", key.len());
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_adopted() {
+    fn adoptable_keys_are_visible_ascii_of_bounded_length() {
         let longest = "k".repeat(512);
         for key in ["0123456789abcdef", "sk-proj-!\"#$%&'()*+,/~", &longest] {
             assert!(is_adoptable(&pepper("a"), key), "{key}");
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn every_character_is_as_likely() {
+    fn random_chars_are_uniform() {
         let text = random_chars(&FakeHost::new(), 62_000);
         for character in super::ALPHABET {
             let count = text.bytes().filter(|byte| byte == character).count();
@@ -138,7 +138,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "(sk-serin-)?\\PC{0,60}") {
+        fn has_valid_checksum_refuses_any_text(text in "(sk-serin-)?\\PC{0,60}") {
             prop_assert!(!has_valid_checksum(&pepper("a"), &text));
         }
     }

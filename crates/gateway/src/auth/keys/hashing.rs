@@ -81,7 +81,7 @@ mod tests {
     use super::{KeyHash, Pepper};
 
     #[test]
-    fn it_is_hmac_sha_256() {
+    fn digest_is_hmac_sha_256() {
         // RFC 4231, test case 2.
         let pepper = Pepper::new(&Secret::new("Jefe")).expect("it is not empty");
         let hash = pepper.digest("what do ya want for nothing?");
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_can_be_printed() {
+    fn pepper_and_hash_cannot_be_printed() {
         let pepper = Pepper::new(&Secret::new("Jefe")).expect("it is not empty");
         assert_eq!(format!("{pepper:?} {:?}", pepper.digest("a")), "Pepper(…) KeyHash(…)");
         assert!(Pepper::new(&Secret::new(" \n")).is_none());

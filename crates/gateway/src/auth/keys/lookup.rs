@@ -140,21 +140,21 @@ impl KeyCache {
         hash: &KeyHash,
     ) -> Result<Option<Rc<KeyOwner>>, HostError> {
         let key_store = KeyStore::new(host, self);
-        let Some(entry) = key_store.get_key(hash).await? else { return Ok(None) };
-        let configured = config.consumers.iter().find(|consumer| consumer.id == entry.consumer);
+        let Some(key) = key_store.get_key(hash).await? else { return Ok(None) };
+        let configured = config.consumers.iter().find(|consumer| consumer.id == key.consumer);
         let consumer = if let Some(consumer) = configured {
             consumer.clone()
         } else {
-            let Some(stored) = key_store.get_consumer(&entry.consumer).await? else {
+            let Some(stored) = key_store.get_consumer(&key.consumer).await? else {
                 return Ok(None);
             };
             // A key that was missed when an earlier consumer of this name was deleted.
-            if entry.created < stored.created {
+            if key.created < stored.created {
                 return Ok(None);
             }
-            parse_stored(config, &entry.consumer, &stored)?
+            parse_stored(config, &key.consumer, &stored)?
         };
-        let found = KeyOwner { key: entry.id, consumer: Rc::new(consumer), expires: entry.expires };
+        let found = KeyOwner { key: key.id, consumer: Rc::new(consumer), expires: key.expires };
         Ok(Some(Rc::new(found)))
     }
 
@@ -263,7 +263,7 @@ fn parse_stored(config: &Config, id: &str, stored: &StoredConsumer) -> Result<Co
     }
     let read = config.parse_consumer(document.to_string().as_bytes());
     let mut consumer = read.map_err(|problems| {
-        HostError::new(format!("the consumer {id} does not fit: {problems}"))
+        HostError::new(format!("stored consumer {id} is invalid: {problems}"))
     })?;
     if has_none {
         consumer.permissions.routes = Some(Vec::new());

@@ -21,8 +21,8 @@ pub struct KeyStore<'a, P> {
 
 impl<'a, P: Clock + KvStore> KeyStore<'a, P> {
     /// Opens the store of a host.
-    pub fn new(task_host: &'a P, key_cache: &'a KeyCache) -> Self {
-        Self { host: task_host, key_cache }
+    pub fn new(host: &'a P, key_cache: &'a KeyCache) -> Self {
+        Self { host, key_cache }
     }
 
     /// Reads a key's record.
@@ -108,8 +108,7 @@ impl<'a, P: Clock + KvStore> KeyStore<'a, P> {
                 }
             }
         };
-        let broken =
-            |error| HostError::new(format!("the entry {name} is not what it was: {error}"));
+        let broken = |error| HostError::new(format!("stored entry {name} is corrupt: {error}"));
         bytes.map(|bytes| json::from_bytes(&bytes).map_err(broken)).transpose()
     }
 

@@ -55,13 +55,14 @@ impl Fixture {
         };
         let elsewhere = KeyCache::default();
         let key_store = KeyStore::new(&self.fake, &elsewhere);
-        block_on(key_store.put_key(&self.pepper.digest(key), &entry)).expect("the store is there");
+        block_on(key_store.put_key(&self.pepper.digest(key), &entry))
+            .expect("the store is available");
     }
 
     fn revoke_elsewhere(&self, key: &str) {
         let elsewhere = KeyCache::default();
         let key_store = KeyStore::new(&self.fake, &elsewhere);
-        block_on(key_store.delete_key(&self.pepper.digest(key))).expect("the store is there");
+        block_on(key_store.delete_key(&self.pepper.digest(key))).expect("the store is available");
     }
 
     fn create(&self, id: &str, routes: &[&str]) {
@@ -72,20 +73,20 @@ impl Fixture {
             changed: None,
             claim: LockReservation { id: 1, until: self.fake.now() },
         };
-        block_on(self.key_store().put_consumer(id, &stored)).expect("the store is there");
+        block_on(self.key_store().put_consumer(id, &stored)).expect("the store is available");
     }
 
     /// The owner of a key, and the number of values that were read.
     fn find(&self, key: &str) -> (Result<Option<String>, HostError>, usize) {
         self.fake.take_reads();
         let found = block_on(self.key_cache.lookup(&self.fake, &self.config, &self.pepper, key));
-        let whose = found.map(|found| found.map(|found| found.consumer.id.clone()));
-        (whose, self.fake.take_reads())
+        let owner = found.map(|found| found.map(|found| found.consumer.id.clone()));
+        (owner, self.fake.take_reads())
     }
 
     #[track_caller]
-    fn assert_owner(&self, key: &str, whose: Option<&str>, reads: usize) {
-        assert_eq!(self.find(key), (Ok(whose.map(str::to_owned)), reads));
+    fn assert_owner(&self, key: &str, owner: Option<&str>, reads: usize) {
+        assert_eq!(self.find(key), (Ok(owner.map(str::to_owned)), reads));
     }
 
     fn advance(&self, seconds: u64) {
@@ -94,7 +95,7 @@ impl Fixture {
 }
 
 #[test]
-fn a_key_is_found_and_remembered_for_ten_seconds() {
+fn known_key_is_cached_for_ten_seconds() {
     let fixture = Fixture::new();
     fixture.issue(ADOPTED, "acme", None);
     fixture.assert_owner(ADOPTED, Some("acme"), 1);
@@ -113,7 +114,7 @@ fn a_key_is_found_and_remembered_for_ten_seconds() {
 }
 
 #[test]
-fn a_made_up_key_of_our_form_costs_no_read() {
+fn key_with_a_wrong_checksum_costs_no_read() {
     let fixture = Fixture::new();
     let key = generate(&fixture.pepper, &fixture.fake);
     fixture.assert_owner(&key, None, 1);
@@ -127,7 +128,7 @@ fn a_made_up_key_of_our_form_costs_no_read() {
 }
 
 #[test]
-fn a_consumer_of_the_admin_plane() {
+fn stored_consumer_owns_keys_issued_after_its_creation() {
     let fixture = Fixture::new();
     fixture.issue(ADOPTED, "umbrella", None);
     fixture.assert_owner(ADOPTED, None, 2);
@@ -146,7 +147,7 @@ fn a_consumer_of_the_admin_plane() {
         &fixture.pepper,
         ADOPTED,
     ));
-    let found = found.expect("the store is there").expect("it is known");
+    let found = found.expect("the store is available").expect("the key is known");
     let routes = found.consumer.permissions.routes.as_deref().expect("routes are named");
     assert_eq!(
         (found.key.as_str(), fixture.config.route(routes[0]).id.as_str()),
@@ -154,26 +155,26 @@ fn a_consumer_of_the_admin_plane() {
     );
     // A deletion here counts at once, whatever the store returns.
     fixture.fake.freeze_reads(true);
-    block_on(fixture.key_store().delete_consumer("umbrella")).expect("the store is there");
+    block_on(fixture.key_store().delete_consumer("umbrella")).expect("the store is available");
     fixture.assert_owner(ADOPTED, None, 1);
     fixture.advance(59);
     fixture.assert_owner(ADOPTED, None, 1);
 }
 
 #[test]
-fn a_consumer_that_does_not_fit_the_configuration_is_told() {
+fn invalid_stored_consumer_is_an_error() {
     let fixture = Fixture::new();
     fixture.create("anonymous", &["chat"]);
     fixture.issue(ADOPTED, "anonymous", None);
     let (found, _) = fixture.find(ADOPTED);
     let reason = found.expect_err("nobody may have this name").reason().to_owned();
-    assert!(reason.contains("anonymous does not fit: id"), "{reason}");
+    assert!(reason.contains("stored consumer anonymous is invalid: id"), "{reason}");
 }
 
 #[test]
-fn a_route_that_was_taken_out_takes_no_other_along() {
+fn removed_route_leaves_the_others_usable() {
     let fixture = Fixture::new();
-    let route = fixture.config.routes_with_index().next().expect("there is one").0;
+    let route = fixture.config.routes_with_index().next().expect("one route is configured").0;
     for (id, named, left) in
         [("some", &["gone", "chat"][..], vec![route]), ("none", &["gone"][..], Vec::new())]
     {
@@ -186,13 +187,13 @@ fn a_route_that_was_taken_out_takes_no_other_along() {
             &fixture.pepper,
             &key,
         ));
-        let consumer = &found.expect("the store is there").expect("it is issued").consumer;
+        let consumer = &found.expect("the store is available").expect("it is issued").consumer;
         assert_eq!(consumer.permissions.routes, Some(left), "{id}");
     }
 }
 
 #[test]
-fn a_key_works_until_its_time_is_over() {
+fn key_works_until_it_expires() {
     let fixture = Fixture::new();
     let expires = fixture.fake.now() + Duration::from_secs(5);
     fixture.issue(ADOPTED, "acme", Some(expires));
@@ -206,13 +207,13 @@ fn a_key_works_until_its_time_is_over() {
 }
 
 #[test]
-fn what_is_revoked_here_stops_at_once_whatever_the_store_shows() {
+fn key_revoked_here_stops_at_once() {
     let fixture = Fixture::new();
     fixture.issue(ADOPTED, "acme", None);
     fixture.assert_owner(ADOPTED, Some("acme"), 1);
     fixture.fake.freeze_reads(true);
     block_on(fixture.key_store().delete_key(&fixture.pepper.digest(ADOPTED)))
-        .expect("the store is there");
+        .expect("the store is available");
     fixture.assert_owner(ADOPTED, None, 0);
     fixture.fake.set_store_unavailable(true);
     fixture.advance(15);
@@ -220,7 +221,7 @@ fn what_is_revoked_here_stops_at_once_whatever_the_store_shows() {
 }
 
 #[test]
-fn a_lookup_that_was_under_way_does_not_bring_a_revoked_key_back() {
+fn concurrent_lookup_does_not_restore_a_revoked_key() {
     let fixture = Fixture::new();
     fixture.issue(ADOPTED, "acme", None);
     let find = async {
@@ -231,12 +232,12 @@ fn a_lookup_that_was_under_way_does_not_bring_a_revoked_key_back() {
     let hash = fixture.pepper.digest(ADOPTED);
     let key_store = fixture.key_store();
     let (found, revoked) = block_on_both(find, key_store.delete_key(&hash));
-    found.and(revoked).expect("the store is there");
+    found.and(revoked).expect("the store is available");
     fixture.assert_owner(ADOPTED, None, 0);
 }
 
 #[test]
-fn one_asks_anew_while_others_use_what_is_remembered() {
+fn one_request_refreshes_while_others_use_the_cache() {
     let fixture = Fixture::new();
     fixture.issue(ADOPTED, "acme", None);
     fixture.assert_owner(ADOPTED, Some("acme"), 1);
@@ -249,7 +250,7 @@ fn one_asks_anew_while_others_use_what_is_remembered() {
 }
 
 #[test]
-fn while_the_store_is_away_what_was_known_is_used_for_five_minutes() {
+fn known_key_works_for_five_minutes_without_the_store() {
     let fixture = Fixture::new();
     fixture.issue(ADOPTED, "acme", None);
     fixture.assert_owner(ADOPTED, Some("acme"), 1);
@@ -266,7 +267,7 @@ fn while_the_store_is_away_what_was_known_is_used_for_five_minutes() {
 }
 
 #[test]
-fn a_clock_that_goes_back_makes_no_answer_last() {
+fn result_does_not_last_longer_when_the_clock_goes_back() {
     let fixture = Fixture::new();
     let began = fixture.fake.now();
     fixture.advance(3_600);
@@ -280,7 +281,7 @@ fn a_clock_that_goes_back_makes_no_answer_last() {
 }
 
 #[test]
-fn a_flood_of_unknown_keys_pushes_no_known_one_out() {
+fn flood_of_unknown_keys_evicts_no_known_one() {
     let fixture = Fixture::new();
     fixture.issue(ADOPTED, "acme", None);
     fixture.assert_owner(ADOPTED, Some("acme"), 1);

@@ -1,0 +1,74 @@
+//! Parsing of common headers: bearer tokens and media types.
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
+
+/// The token of `authorization: Bearer …`, without surrounding spaces; `None` if it is empty.
+pub fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// Whether the body has one of these media types, with or without parameters. A missing header is
+/// accepted, since some clients omit it; one with bytes outside of ASCII is not.
+pub fn has_media_type(headers: &HeaderMap, expected: &[&str]) -> bool {
+    headers.get(CONTENT_TYPE).is_none_or(|value| {
+        value.to_str().is_ok() && expected.iter().any(|it| is_media_type(value, it))
+    })
+}
+
+/// Whether a content type is `text/event-stream`, with or without parameters.
+pub fn is_event_stream(content_type: &HeaderValue) -> bool {
+    is_media_type(content_type, "text/event-stream")
+}
+
+fn is_media_type(content_type: &HeaderValue, expected: &str) -> bool {
+    let media_type = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    media_type.trim_ascii().eq_ignore_ascii_case(expected.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{AUTHORIZATION, CONTENT_TYPE};
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::{bearer_token, has_media_type, is_event_stream};
+
+    fn headers(name: HeaderName, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn bearer_token_is_found_in_any_case_and_trimmed() {
+        for (value, expected) in [
+            ("Bearer a", Some("a")),
+            ("bearer  a ", Some("a")),
+            ("Basic a", None),
+            ("Bearer", None),
+            ("Bearer  ", None),
+        ] {
+            assert_eq!(bearer_token(&headers(AUTHORIZATION, value)), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn media_type_is_compared_without_its_parameters() {
+        let expected = ["application/json"];
+        for (value, accepted) in [
+            ("application/json", true),
+            ("Application/JSON ; charset=utf-8", true),
+            ("application/jsonl", false),
+            ("", false),
+        ] {
+            assert_eq!(
+                has_media_type(&headers(CONTENT_TYPE, value), &expected),
+                accepted,
+                "{value}"
+            );
+        }
+        assert!(has_media_type(&HeaderMap::new(), &expected));
+        assert!(is_event_stream(&HeaderValue::from_static("text/event-stream;charset=utf-8")));
+        assert!(!is_event_stream(&HeaderValue::from_static("text/plain")));
+    }
+}
