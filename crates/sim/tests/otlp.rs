@@ -212,7 +212,7 @@ fn whoever_the_collector_refuses_is_told_to_people_once() {
     let (world, gateway) = (world(&["status = 401"]), gateway("metrics = false"));
     play(&world, &gateway, 20, Duration::from_millis(1_000));
     let warnings = world.take_warnings();
-    assert_eq!(warnings, ["the collector has not taken /v1/traces: it answered 401"]);
+    assert_eq!(warnings, ["OTLP export to /v1/traces failed: response status 401"]);
     assert!(calls(&world, "/v1/metrics").is_empty() && calls(&world, "/v1/traces").len() > 1);
 }
 

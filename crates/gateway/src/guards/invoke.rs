@@ -91,16 +91,16 @@ impl<P: Host> GuardPipeline<P> {
                 self.check_in_parts(guard, text, MAX_PART_CHARS, part).await
             }
             GuardKind::Judge(settings) => {
-                let asked = match phase {
+                let question = match phase {
                     Phase::Request => String::new(),
                     Phase::Response => self.question.borrow().clone(),
                 };
-                let (asked, model, format) = (&asked, &settings.model, settings.format);
+                let (question, model, format) = (&question, &settings.model, settings.format);
                 let part = |part: String| async move {
                     let body = match phase {
                         Phase::Request => llm_judge::request_body(model, format, &part, None),
                         Phase::Response => {
-                            llm_judge::request_body(model, format, asked, Some(&part))
+                            llm_judge::request_body(model, format, question, Some(&part))
                         }
                     };
                     let uri = |provider: &Provider| provider.url(Endpoint::ChatCompletions, model);
@@ -215,24 +215,25 @@ impl<P: Host> GuardPipeline<P> {
         &self,
         guard: &ActiveGuard,
         text: &str,
-        longest: usize,
-        ask: impl Fn(String) -> F,
+        max_chars: usize,
+        check_part: impl Fn(String) -> F,
     ) -> GuardResult {
-        let parts = chunk_text(text, longest);
+        let parts = chunk_text(text, max_chars);
         let (mut masked, mut findings, mut error) = (Vec::new(), Vec::new(), None);
-        let mut troubles = 0;
-        for some in parts.chunks(CONCURRENT_PARTS) {
+        let mut failed_rounds = 0;
+        for batch in parts.chunks(CONCURRENT_PARTS) {
             // A fail-closed guard has failed already; an unavailable service is not called for
             // every part.
             let is_closed = self.guard_config(guard).on_error == OnError::Closed;
-            if troubles == MAX_FAILED_ROUNDS || (is_closed && troubles > 0) {
+            if failed_rounds == MAX_FAILED_ROUNDS || (is_closed && failed_rounds > 0) {
                 break;
             }
 
-            let asked = some.iter().map(|part| ask(text[part.clone()].to_owned())).collect();
-            let verdicts = join_all(asked).await;
-            troubles += usize::from(verdicts.iter().any(Result::is_err));
-            for (part, verdict) in some.iter().zip(verdicts) {
+            let checks =
+                batch.iter().map(|part| check_part(text[part.clone()].to_owned())).collect();
+            let verdicts = join_all(checks).await;
+            failed_rounds += usize::from(verdicts.iter().any(Result::is_err));
+            for (part, verdict) in batch.iter().zip(verdicts) {
                 match verdict {
                     Ok(Verdict::Pass) => {}
                     Ok(Verdict::Block(findings)) => return Ok(Verdict::Block(findings)).into(),
@@ -260,8 +261,8 @@ impl<P: Host> GuardPipeline<P> {
         timeout: Duration,
     ) -> Result<Bytes, GuardError> {
         let provider = self.config.provider(index);
-        let uri =
-            uri(provider).ok_or_else(|| GuardError("the provider does not offer it".into()))?;
+        let uri = uri(provider)
+            .ok_or_else(|| GuardError("the provider does not offer this endpoint".into()))?;
         let mut request = http::Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;
@@ -270,7 +271,8 @@ impl<P: Host> GuardPipeline<P> {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let now = self.host.now();
         let key = self.upstreams.next_key(index, "", now);
-        let key = key.map_err(|_| GuardError("every key of the provider rests".into()))?;
+        let key =
+            key.map_err(|_| GuardError("all keys of the provider are cooling down".into()))?;
         request::add_key(headers, provider, key.map(|key| &provider.keys[key]));
         self.send(request, timeout).await
     }
@@ -286,14 +288,14 @@ impl<P: Host> GuardPipeline<P> {
             let response = response.map_err(|error| GuardError(error.reason().to_owned()))?;
             let (head, body) = response.into_parts();
             let body = body.collect(MAX_RESPONSE_BYTES).await;
-            let body = body.map_err(|_| GuardError("its answer broke off".to_owned()))?;
+            let body = body.map_err(|_| GuardError("the response broke off".to_owned()))?;
             // Alibaba's service explains errors in the body, regardless of the status.
             match head.status.is_success() {
                 true => Ok(body),
-                false => Err(GuardError(format!("it answered {}", head.status.as_u16()))),
+                false => Err(GuardError(format!("response status {}", head.status.as_u16()))),
             }
         };
-        let late = || GuardError("it did not answer in time".to_owned());
+        let late = || GuardError("no response within the timeout".to_owned());
         until_timer(exchange, self.host.sleep(timeout)).await.ok_or_else(late)?
     }
 }
@@ -336,6 +338,6 @@ fn check_words(
         (None, _) => Ok(Verdict::Pass),
         (Some(name), Some(list)) if has(list) => block(name),
         (Some(_), Some(_)) => Ok(Verdict::Pass),
-        (Some(_), None) => Err(GuardError("its list of words cannot be read".to_owned())),
+        (Some(_), None) => Err(GuardError("the word list cannot be read".to_owned())),
     }
 }
