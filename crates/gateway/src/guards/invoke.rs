@@ -261,8 +261,8 @@ impl<P: Host> GuardPipeline<P> {
         timeout: Duration,
     ) -> Result<Bytes, GuardError> {
         let provider = self.config.provider(index);
-        let uri = uri(provider)
-            .ok_or_else(|| GuardError("the provider does not offer this endpoint".into()))?;
+        let uri =
+            uri(provider).ok_or_else(|| GuardError("the provider does not offer it".into()))?;
         let mut request = http::Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;
@@ -271,8 +271,7 @@ impl<P: Host> GuardPipeline<P> {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let now = self.host.now();
         let key = self.upstreams.next_key(index, "", now);
-        let key =
-            key.map_err(|_| GuardError("all keys of the provider are cooling down".into()))?;
+        let key = key.map_err(|_| GuardError("every key of the provider rests".into()))?;
         request::add_key(headers, provider, key.map(|key| &provider.keys[key]));
         self.send(request, timeout).await
     }
@@ -288,14 +287,14 @@ impl<P: Host> GuardPipeline<P> {
             let response = response.map_err(|error| GuardError(error.reason().to_owned()))?;
             let (head, body) = response.into_parts();
             let body = body.collect(MAX_RESPONSE_BYTES).await;
-            let body = body.map_err(|_| GuardError("the response broke off".to_owned()))?;
+            let body = body.map_err(|_| GuardError("its answer broke off".to_owned()))?;
             // Alibaba's service explains errors in the body, regardless of the status.
             match head.status.is_success() {
                 true => Ok(body),
-                false => Err(GuardError(format!("response status {}", head.status.as_u16()))),
+                false => Err(GuardError(format!("it answered {}", head.status.as_u16()))),
             }
         };
-        let late = || GuardError("no response within the timeout".to_owned());
+        let late = || GuardError("it did not answer in time".to_owned());
         until_timer(exchange, self.host.sleep(timeout)).await.ok_or_else(late)?
     }
 }
@@ -338,6 +337,6 @@ fn check_words(
         (None, _) => Ok(Verdict::Pass),
         (Some(name), Some(list)) if has(list) => block(name),
         (Some(_), Some(_)) => Ok(Verdict::Pass),
-        (Some(_), None) => Err(GuardError("the word list cannot be read".to_owned())),
+        (Some(_), None) => Err(GuardError("its list of words cannot be read".to_owned())),
     }
 }
