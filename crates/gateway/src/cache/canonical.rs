@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_mistaken_for_another() {
+    fn different_requests_have_different_forms() {
         // Numbers as written: a parser of floats would equate these.
         assert_different(r#"{"seed":1}"#, r#"{"seed":1.0}"#);
         assert_different(r#"{"seed":18446744073709551616}"#, r#"{"seed":18446744073709551617}"#);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_the_same() {
+    fn equivalent_requests_have_the_same_form() {
         assert_same(
             r#" {"b" : 1 , "a":[ 1,	{"d":2,"c":3} ] }"#,
             r#"{"a":[1,{"c":3,"d":2}],"b":1}"#,
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_temperature_is_the_outermost() {
+    fn temperature_is_read_from_the_outermost_object() {
         let of =
             |body: &str| CanonicalRequest::parse(body.as_bytes()).expect("an object").temperature;
         assert_eq!(of(r#"{"a":{"temperature":2},"temperature" : 0.5 }"#), Some(0.5));
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_no_danger() {
+    fn deep_nesting_is_accepted() {
         let deep = |inner: &str| {
             format!("{{\"a\":{}{inner}{}}}", "[".repeat(200_000), "]".repeat(200_000))
         };
@@ -354,12 +354,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn order_and_space_change_nothing(value in object(json()), dice in any::<u64>()) {
+        fn order_and_white_space_do_not_matter(value in object(json()), dice in any::<u64>()) {
             prop_assert_eq!(canonical_text(&shuffled(&value, &mut dice.clone())), canonical_text(&value.to_string()));
         }
 
         #[test]
-        fn everything_else_does(one in object(json()), other in object(json())) {
+        fn any_other_difference_changes_the_form(one in object(json()), other in object(json())) {
             prop_assert_eq!(canonical_text(&one.to_string()) == canonical_text(&other.to_string()), one == other);
         }
     }

@@ -112,7 +112,7 @@ mod tests {
     use super::split_text;
 
     #[test]
-    fn a_text_in_pieces_is_the_text() {
+    fn split_text_joins_to_the_text() {
         for text in [
             "",
             "a",

@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word() {
+    fn directives_are_read_from_headers() {
         let none = CacheDirectives::default();
         assert_directives(&[], none);
         assert_directives(

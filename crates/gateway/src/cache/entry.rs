@@ -123,12 +123,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn entry_parses_back() {
         assert_eq!(CacheEntry::parse(&entry().to_bytes().into()), Some(entry()));
     }
 
     #[test]
-    fn what_is_broken_is_not_served() {
+    fn corrupt_entry_is_not_parsed() {
         let whole = entry().to_bytes();
         for end in 0..whole.len() {
             assert_eq!(CacheEntry::parse(&Bytes::copy_from_slice(&whole[..end])), None, "{end}");

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_counts_and_none_can_pass_for_another() {
+    fn every_part_changes_the_key() {
         let request = CanonicalRequest::parse(BODY).expect("an object");
         let all = [
             subject(),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_in_which_scope() {
+    fn scope_depends_on_consumer_and_group() {
         let of = |scope, group| CacheKeyScope::from_config(scope, "a", group);
         assert_eq!(of(CacheScope::Consumer, Some("g")), CacheKeyScope::Consumer("a"));
         assert_eq!(of(CacheScope::Group, Some("g")), CacheKeyScope::Group("g"));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn names_can_be_listed_and_kept() {
+    fn storage_keys_can_be_listed_and_fit_a_store() {
         let request = CanonicalRequest::parse(BODY).expect("an object");
         let long = "ü/".repeat(300);
         let scopes = [

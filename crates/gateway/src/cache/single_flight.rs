@@ -129,13 +129,13 @@ mod tests {
     use super::{FlightRole, LEADER_TIMEOUT, SingleFlight};
 
     #[test]
-    fn one_is_first_and_the_others_wait() {
+    fn first_request_leads_and_others_follow() {
         let (fake_host, flights) = (FakeHost::new(), SingleFlight::default());
         let FlightRole::Leader(leader) = flights.join("a", fake_host.now()) else {
-            panic!("nobody was there")
+            panic!("the first request is the leader")
         };
         let FlightRole::Follower(flight) = flights.join("a", fake_host.now()) else {
-            panic!("somebody is")
+            panic!("the second request is a follower")
         };
         assert!(matches!(flights.join("b", fake_host.now()), FlightRole::Leader(_)));
         leader.publish(Bytes::from_static(b"x"));
@@ -145,13 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_one_that_is_lost_or_silent() {
+    fn followers_stop_waiting_for_lost_or_late_leader() {
         let (fake_host, flights) = (FakeHost::new(), SingleFlight::default());
         let FlightRole::Leader(leader) = flights.join("a", fake_host.now()) else {
-            panic!("nobody was there")
+            panic!("the first request is the leader")
         };
         let FlightRole::Follower(flight) = flights.join("a", fake_host.now()) else {
-            panic!("somebody is")
+            panic!("the second request is a follower")
         };
         let began = fake_host.now();
         assert_eq!(block_on(flight.wait(&fake_host, began + Duration::from_secs(2))), None);

@@ -69,19 +69,19 @@ pub fn block_events(
     }
     let first = block_completion(clock, guard, block, endpoint, true);
     let mut last = first.clone();
-    let mut said = first;
+    let mut content_chunk = first;
     {
-        let choice = &mut said["choices"][0];
+        let choice = &mut content_chunk["choices"][0];
         choice["finish_reason"] = Value::Null;
         choice.as_object_mut().map(|choice| choice.remove(DETAILS_MEMBER));
-        said.as_object_mut().map(|said| said.remove("usage"));
+        content_chunk.as_object_mut().map(|chunk| chunk.remove("usage"));
         let choice = &mut last["choices"][0];
         match endpoint {
             Endpoint::Completions => choice["text"] = json!(""),
             Endpoint::ChatCompletions | Endpoint::Embeddings => choice["delta"] = json!({}),
         }
     }
-    format!("data: {said}\n\ndata: {last}\n\ndata: [DONE]\n\n").into()
+    format!("data: {content_chunk}\n\ndata: {last}\n\ndata: [DONE]\n\n").into()
 }
 
 const DETAILS_MEMBER: &str = "x_serin_guard";
@@ -94,7 +94,7 @@ fn block_completion(
     stream: bool,
 ) -> Value {
     let message = guard.on_block.message.as_str();
-    let said = json!({ "role": "assistant", "content": message });
+    let assistant_message = json!({ "role": "assistant", "content": message });
     let mut choice = json!({ "index": 0, "finish_reason": "stop", "logprobs": null });
     let (prefix, object) = match endpoint {
         Endpoint::Completions => {
@@ -102,11 +102,11 @@ fn block_completion(
             ("cmpl", "text_completion")
         }
         Endpoint::ChatCompletions | Endpoint::Embeddings if stream => {
-            choice["delta"] = said;
+            choice["delta"] = assistant_message;
             ("chatcmpl", "chat.completion.chunk")
         }
         Endpoint::ChatCompletions | Endpoint::Embeddings => {
-            choice["message"] = said;
+            choice["message"] = assistant_message;
             choice["message"]["refusal"] = Value::Null;
             ("chatcmpl", "chat.completion")
         }

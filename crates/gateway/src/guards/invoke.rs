@@ -91,16 +91,16 @@ impl<P: Host> GuardPipeline<P> {
                 self.check_in_parts(guard, text, MAX_PART_CHARS, part).await
             }
             GuardKind::Judge(settings) => {
-                let asked = match phase {
+                let question = match phase {
                     Phase::Request => String::new(),
                     Phase::Response => self.question.borrow().clone(),
                 };
-                let (asked, model, format) = (&asked, &settings.model, settings.format);
+                let (question, model, format) = (&question, &settings.model, settings.format);
                 let part = |part: String| async move {
                     let body = match phase {
                         Phase::Request => llm_judge::request_body(model, format, &part, None),
                         Phase::Response => {
-                            llm_judge::request_body(model, format, asked, Some(&part))
+                            llm_judge::request_body(model, format, question, Some(&part))
                         }
                     };
                     let uri = |provider: &Provider| provider.url(Endpoint::ChatCompletions, model);
@@ -215,24 +215,25 @@ impl<P: Host> GuardPipeline<P> {
         &self,
         guard: &ActiveGuard,
         text: &str,
-        longest: usize,
-        ask: impl Fn(String) -> F,
+        max_chars: usize,
+        check_part: impl Fn(String) -> F,
     ) -> GuardResult {
-        let parts = chunk_text(text, longest);
+        let parts = chunk_text(text, max_chars);
         let (mut masked, mut findings, mut error) = (Vec::new(), Vec::new(), None);
-        let mut troubles = 0;
-        for some in parts.chunks(CONCURRENT_PARTS) {
+        let mut failed_rounds = 0;
+        for batch in parts.chunks(CONCURRENT_PARTS) {
             // A fail-closed guard has failed already; an unavailable service is not called for
             // every part.
             let is_closed = self.guard_config(guard).on_error == OnError::Closed;
-            if troubles == MAX_FAILED_ROUNDS || (is_closed && troubles > 0) {
+            if failed_rounds == MAX_FAILED_ROUNDS || (is_closed && failed_rounds > 0) {
                 break;
             }
 
-            let asked = some.iter().map(|part| ask(text[part.clone()].to_owned())).collect();
-            let verdicts = join_all(asked).await;
-            troubles += usize::from(verdicts.iter().any(Result::is_err));
-            for (part, verdict) in some.iter().zip(verdicts) {
+            let checks =
+                batch.iter().map(|part| check_part(text[part.clone()].to_owned())).collect();
+            let verdicts = join_all(checks).await;
+            failed_rounds += usize::from(verdicts.iter().any(Result::is_err));
+            for (part, verdict) in batch.iter().zip(verdicts) {
                 match verdict {
                     Ok(Verdict::Pass) => {}
                     Ok(Verdict::Block(findings)) => return Ok(Verdict::Block(findings)).into(),

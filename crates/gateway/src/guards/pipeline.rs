@@ -243,7 +243,7 @@ impl<P: Host> GuardPipeline<P> {
                         self.handle_failure(
                             guard,
                             phase,
-                            &GuardError("the text is longer than 1 MiB".to_owned()),
+                            &GuardError("it is too long".to_owned()),
                         )?;
                         continue;
                     }

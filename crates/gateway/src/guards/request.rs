@@ -62,7 +62,7 @@ impl<P: Host> GuardPipeline<P> {
                 .map_err(|_| GuardRejection::Unreadable("a schema that is nested too deeply"))?;
         }
         if prompt.has_tokens {
-            let error = GuardError("the input consists of token numbers".to_owned());
+            let error = GuardError("it is given as numbers of tokens".to_owned());
             self.handle_failure(guard, Phase::Request, &error)?;
         }
         if self.checks_images(guard) {

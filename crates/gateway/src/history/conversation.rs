@@ -91,7 +91,7 @@ impl Conversation {
     pub fn messages(&self) -> String {
         let mut messages = String::new();
         for turn in &self.turns {
-            let answer = serde_json::to_string(&turn.answer).expect("a string always serialises");
+            let answer = serde_json::to_string(&turn.answer).expect("a string always serializes");
             messages.push_str(turn.question.get());
             messages.push_str(r#",{"role":"assistant","content":"#);
             messages.push_str(&answer);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn who_brings_only_a_question() {
+    fn lone_question_is_found() {
         let user = r#"{"role":"user","content":"Hi"}"#;
         let system = r#"{"content":[],"role":"system"}"#;
         assert_lone_question(&format!("[{user}]"), Some(user));
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_turns_are_forgotten() {
+    fn oldest_turns_are_removed() {
         let mut conversation = Conversation::default();
         let limits = ConversationLimits { turns: 2, bytes: 1_000 };
         (1..=3).for_each(|number| conversation.add_turn(turn(number, "a \"quoted\"\n"), limits));
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_and_what_is_broken_forgotten() {
+    fn stored_conversation_parses_back_and_corrupt_one_is_empty() {
         let mut conversation = Conversation::default();
         conversation.add_turn(turn(1, "a"), ConversationLimits { turns: 9, bytes: 99 });
         let bytes = conversation.to_bytes();
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn digests() {
+    fn session_digest_is_a_digest() {
         assert!(is_digest(&session_digest("a")) && session_digest("a") != session_digest("b"));
         assert!(!is_digest("a") && !is_digest(&"g".repeat(64)));
     }

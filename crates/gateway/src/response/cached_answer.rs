@@ -44,16 +44,13 @@ pub(crate) fn into_response<P: Host>(
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     *response.body_mut() = match (hit.replay, hit.pace) {
-        (Replay::Events(events), Some(pace)) => {
-            let alarm = None;
-            Body::stream(PacedReplay {
-                events: events.into(),
-                pace,
-                timer: alarm,
-                scope: Some(scope),
-                host,
-            })
-        }
+        (Replay::Events(events), Some(pace)) => Body::stream(PacedReplay {
+            events: events.into(),
+            pace,
+            timer: None,
+            scope: Some(scope),
+            host,
+        }),
         (Replay::Events(events), None) => {
             scope.close(Outcome::Answered);
             Body::from(Bytes::from(events.concat()))
@@ -80,8 +77,8 @@ impl<P: Host> Stream for PacedReplay<P> {
     type Item = Result<Bytes, HostError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(alarm) = &mut self.timer {
-            ready!(alarm.as_mut().poll(cx));
+        if let Some(timer) = &mut self.timer {
+            ready!(timer.as_mut().poll(cx));
             self.timer = None;
         }
         let event = self.events.pop_front();

@@ -136,9 +136,9 @@ impl<P: Host> GuardedStream<P> {
     /// Polls the timer of waiting text.
     fn poll_delay(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let guards = &self.guards;
-        let alarm =
+        let timer =
             self.delay_timer.get_or_insert_with(|| Box::pin(guards.host.sleep(guards.max_delay())));
-        alarm.as_mut().poll(cx)
+        timer.as_mut().poll(cx)
     }
 
     /// Closes the record, with the findings of the guards.

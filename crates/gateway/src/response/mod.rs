@@ -89,7 +89,7 @@ impl<P: Host> Reply<P> {
         let model = |id| Model { id, object: "model", created: 0, owned_by: "serin" };
         let data = names.into_iter().map(model).collect();
         let list = List { object: "list", data };
-        Self::Models(serde_json::to_vec(&list).expect("strings and numbers always serialise"))
+        Self::Models(serde_json::to_vec(&list).expect("strings and numbers always serialize"))
     }
 }
 
@@ -164,7 +164,7 @@ fn answer_response<P: Host>(
         }
         AnswerContent::Stream(committed) => {
             disable_buffering(response.headers_mut());
-            let relay = Relay::new((*committed, continuation_targets), host, scope, timeouts);
+            let relay = Relay::new(*committed, continuation_targets, host, scope, timeouts);
             match guards {
                 Some((pipeline, endpoint)) => {
                     Body::stream(GuardedStream::new(relay, pipeline, endpoint))

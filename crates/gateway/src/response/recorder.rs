@@ -61,14 +61,14 @@ impl<P: Host> RecordingBody<P> {
     ) -> Option<Self> {
         let max = retention.slot.as_ref().map(|slot| slot.max_bytes);
         let max = max.max(retention.conversation.as_ref().map(|_| MAX_CONVERSATION_BYTES))?;
-        let shown = Rc::new(RefCell::new(None));
-        let told = Rc::clone(&shown);
+        let closed_answer = Rc::new(RefCell::new(None));
+        let on_close_answer = Rc::clone(&closed_answer);
         scope.on_close(Box::new(move |record: &Record| {
             let is_good = record.outcome == Outcome::Answered
                 && record.status == Some(200)
                 && record.blocked_by.is_none();
             if is_good {
-                told.replace(Some(ClosedAnswer {
+                on_close_answer.replace(Some(ClosedAnswer {
                     target: record.target.clone(),
                     tokens: record.tokens,
                 }));
@@ -81,7 +81,7 @@ impl<P: Host> RecordingBody<P> {
             stream: false,
             recorded: Vec::new(),
             remaining_bytes: max,
-            closed_answer: shown,
+            closed_answer,
         })
     }
 

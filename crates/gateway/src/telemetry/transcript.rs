@@ -48,24 +48,24 @@ impl Transcript {
     /// Starts with the prompt.
     pub fn new(request: &ParsedRequest, max_chars: usize) -> Self {
         let framer = Framer::new(MAX_EVENT_BYTES);
-        let heard = AnswerTranscript {
+        let answer_so_far = AnswerTranscript {
             framer,
             channels: Vec::new(),
             chars_left: max_chars,
             is_truncated: false,
         };
-        Self { request: request.clone(), max_chars, answer: RefCell::new(heard) }
+        Self { request: request.clone(), max_chars, answer: RefCell::new(answer_so_far) }
     }
 
     /// Adds events that the caller is shown.
     pub fn add_events(&self, events: &Bytes) {
-        let mut heard = self.answer.borrow_mut();
-        if heard.is_truncated || heard.framer.push(events.clone()).is_err() {
+        let mut answer_so_far = self.answer.borrow_mut();
+        if answer_so_far.is_truncated || answer_so_far.framer.push(events.clone()).is_err() {
             return;
         }
-        while let Some(event) = heard.framer.next_event() {
-            let event = heard.framer.slice(event);
-            heard.add_event(&event);
+        while let Some(event) = answer_so_far.framer.next_event() {
+            let event = answer_so_far.framer.slice(event);
+            answer_so_far.add_event(&event);
         }
     }
 
@@ -79,7 +79,7 @@ impl Transcript {
         let content = self.request.fields().content.clone();
         let prompt =
             Prompt::parse(self.request.endpoint(), self.request.body_text(), content).ok()?;
-        let has_speakers = self.request.endpoint() == Endpoint::ChatCompletions;
+        let has_roles = self.request.endpoint() == Endpoint::ChatCompletions;
         let mut masks = Masks::default();
         masks.reserve_placeholders(self.request.body_text());
         let (mut left, mut lines) = (self.max_chars, Vec::new());
@@ -91,7 +91,7 @@ impl Transcript {
             let (text, is_cut) = truncate_chars(&field.text, left);
             left = if is_cut { 0 } else { left - text.chars().count() };
             let text = mask_text(&mut masks, text, is_cut, self.max_chars);
-            lines.push(match has_speakers {
+            lines.push(match has_roles {
                 true => format!("{}: {text}", role_name(field.role)),
                 false => text,
             });
@@ -102,14 +102,14 @@ impl Transcript {
 
     /// The answer, truncated.
     pub fn answer(&self) -> Option<String> {
-        let mut heard = self.answer.borrow_mut();
+        let mut answer_so_far = self.answer.borrow_mut();
         // A border that only the next piece would have confirmed.
-        let last = Bytes::copy_from_slice(heard.framer.unfinished());
-        heard.add_event(&last);
+        let last = Bytes::copy_from_slice(answer_so_far.framer.unfinished());
+        answer_so_far.add_event(&last);
         let mut masks = Masks::default();
-        heard.channels.iter().for_each(|(_, text)| masks.reserve_placeholders(text));
-        let is_cut = heard.is_truncated;
-        let lines = heard
+        answer_so_far.channels.iter().for_each(|(_, text)| masks.reserve_placeholders(text));
+        let is_cut = answer_so_far.is_truncated;
+        let lines = answer_so_far
             .channels
             .iter()
             .map(|(_, text)| mask_text(&mut masks, text, is_cut, self.max_chars));
@@ -133,7 +133,7 @@ impl AnswerTranscript {
             let (text, is_cut) = truncate_chars(&field.text, self.chars_left);
             self.chars_left -= text.chars().count();
             self.is_truncated = is_cut;
-            match self.channels.iter_mut().find(|(strand, _)| *strand == field.channel) {
+            match self.channels.iter_mut().find(|(channel, _)| *channel == field.channel) {
                 Some((_, before)) => before.push_str(text),
                 None => self.channels.push((field.channel, text.to_owned())),
             }
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_messages_the_last() {
+    fn prompt_keeps_the_last_messages() {
         let messages = r#"[{"role":"system","content":"be short"},
             {"role":"user","content":[{"type":"text","text":"你好 world"},
              {"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]"#;
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_personal_is_masked_and_never_cut_in_half() {
+    fn personal_data_is_masked_and_never_cut() {
         let messages = r#"[{"role":"user","content":"I am ann@example.com, card 4111 1111 1111 1111"},
             {"role":"user","content":"write to ann@example.com"}]"#;
         assert_question(
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_heard_however_it_comes() {
+    fn answer_is_captured_whole_or_streamed() {
         let events = concat!(
             "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"reasoning_content\":\"hm\"}}]}\n\n",
             "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"ask ann@exa\"}}]}\n\n",

@@ -28,7 +28,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn between_half_and_all_of_the_doubled_base(base in 0u64..120_000, tries in any::<u32>(), entropy in any::<u64>()) {
+        fn delay_is_between_half_and_all_of_the_doubled_base(base in 0u64..120_000, tries in any::<u32>(), entropy in any::<u64>()) {
             let base = Duration::from_millis(base);
             let full = base.saturating_mul(1u32 << tries.min(16)).min(MAX_BACKOFF);
             let wait = delay(base, tries, entropy);

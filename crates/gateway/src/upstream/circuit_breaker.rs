@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_in_a_row_within_the_window_open_it() {
+    fn consecutive_failures_within_the_window_open_the_breaker() {
         use super::Signal::{Failure, FirstContent, Neutral, Success, Throttled};
         assert_open(&[(0, Failure), (1, Failure)], false);
         assert_open(&[(0, Failure), (1, Failure), (30_000, Failure)], true);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_failures_are_never_too_many() {
+    fn threshold_of_zero_never_opens_the_breaker() {
         let mut breaker = CircuitBreaker::default();
         let never = Health { failures: 0, ..HEALTH };
         for signal in [Signal::Failure, Signal::Throttled(PATIENCE)] {
@@ -257,10 +257,10 @@ mod tests {
     }
 
     #[test]
-    fn a_rest_ends_with_one_probe() {
+    fn cool_down_ends_with_one_probe() {
         let mut breaker = open();
         assert_eq!(acquire(&mut breaker, at(9_998)), Err(BreakerOpen(at(9_999))));
-        let probe = acquire(&mut breaker, at(10_000)).expect("the rest is over");
+        let probe = acquire(&mut breaker, at(10_000)).expect("the cool-down is over");
         assert_eq!(acquire(&mut breaker, at(10_001)), Err(BreakerOpen(at(13_000))));
         assert!(!breaker.is_available(at(10_001)));
         // A signal from a call before the opening changes nothing.
@@ -272,25 +272,27 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_fails_doubles_the_rest_up_to_the_longest() {
+    fn failed_probe_doubles_the_cool_down_up_to_the_maximum() {
         let mut breaker = open();
         let mut now = at(10_000);
         for rest in [20, 30, 30] {
-            let probe = acquire(&mut breaker, now).expect("the rest is over");
+            let probe = acquire(&mut breaker, now).expect("the cool-down is over");
             breaker.record(probe, Signal::Failure, now, u64::MAX, &HEALTH);
-            let Err(BreakerOpen(until)) = acquire(&mut breaker, now) else { panic!("it rests") };
+            let Err(BreakerOpen(until)) = acquire(&mut breaker, now) else {
+                panic!("the breaker is open")
+            };
             assert_eq!(until.since(now).as_millis().div_ceil(1_000), rest);
             now = until;
         }
     }
 
     #[test]
-    fn a_probe_that_says_nothing_or_is_lost_makes_way_for_another() {
+    fn neutral_or_lost_probe_permits_another() {
         let mut breaker = open();
-        let probe = acquire(&mut breaker, at(10_000)).expect("the rest is over");
+        let probe = acquire(&mut breaker, at(10_000)).expect("the cool-down is over");
         breaker.record(probe, Signal::Neutral, at(10_001), 0, &HEALTH);
-        let lost = acquire(&mut breaker, at(10_001)).expect("the first said nothing");
-        let second = acquire(&mut breaker, at(13_001)).expect("it is taken for lost");
+        let lost = acquire(&mut breaker, at(10_001)).expect("the first signal was neutral");
+        let second = acquire(&mut breaker, at(13_001)).expect("the probe counts as lost");
         breaker.record(lost, Signal::Failure, at(13_002), 0, &HEALTH);
         assert_eq!(
             acquire(&mut breaker, at(13_002)),
@@ -304,11 +306,11 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_to_be_left_alone_is() {
+    fn throttled_target_cools_down_as_requested() {
         let mut breaker = CircuitBreaker::default();
         breaker.record(NO_PROBE, Signal::Throttled(Duration::from_secs(7)), NOW, 0, &HEALTH);
         assert_eq!(acquire(&mut breaker, NOW), Err(BreakerOpen(at(7_000))));
-        let probe = acquire(&mut breaker, at(7_000)).expect("the rest is over");
+        let probe = acquire(&mut breaker, at(7_000)).expect("the cool-down is over");
         breaker.record(
             probe,
             Signal::Throttled(Duration::from_secs(1 << 40)),
@@ -332,7 +334,7 @@ mod tests {
     proptest! {
         /// Each call ends before it would count as lost.
         #[test]
-        fn never_more_than_one_probe(steps in proptest::collection::vec((0u64..4_000, any::<bool>(), any::<Index>(), sign(), any::<u64>()), 1..200)) {
+        fn at_most_one_probe_is_in_flight(steps in proptest::collection::vec((0u64..4_000, any::<bool>(), any::<Index>(), sign(), any::<u64>()), 1..200)) {
             let mut breaker = CircuitBreaker::default();
             let mut under_way: Vec<(Permit, Timestamp)> = Vec::new();
             let mut now = NOW;
@@ -366,14 +368,14 @@ mod tests {
         /// S15: after any signals within a minute, the target is called again half a minute later,
         /// and then without limit.
         #[test]
-        fn what_flapped_for_a_minute_is_back_within_half_of_one(flaps in proptest::collection::vec(100u64..20_000, 1..60), step in 20u64..1_000, entropy in any::<u64>()) {
+        fn flapping_target_returns_within_half_a_minute(flaps in proptest::collection::vec(100u64..20_000, 1..60), step in 20u64..1_000, entropy in any::<u64>()) {
             let mut breaker = CircuitBreaker::default();
             let borders: Vec<u64> = flaps.iter().scan(0, |sum, flap| { *sum += flap; Some(*sum) }).collect();
             let is_up = |millis: u64| millis >= 60_000 || borders.iter().filter(|border| **border <= millis).count() % 2 == 1;
             let mut millis = 0;
             while millis <= 120_000 {
                 let pass = acquire(&mut breaker, at(millis));
-                assert!(pass.is_ok() || millis < 60_000 + 30_000 + step, "it rests at {millis}");
+                assert!(pass.is_ok() || millis < 60_000 + 30_000 + step, "the breaker is open at {millis}");
                 if let Ok(pass) = pass {
                     let sign = if is_up(millis) { Signal::Success } else { Signal::Failure };
                     breaker.record(pass, sign, at(millis), entropy, &HEALTH);
@@ -385,7 +387,7 @@ mod tests {
 
         /// A dead target costs the threshold of calls, and then one call per cool-down.
         #[test]
-        fn a_dead_target_costs_few_calls(step in 1u64..500, entropy in any::<u64>()) {
+        fn dead_target_gets_few_calls(step in 1u64..500, entropy in any::<u64>()) {
             let mut breaker = CircuitBreaker::default();
             let mut calls = 0;
             for millis in (0..600_000).step_by(usize::try_from(step).expect("it is small")) {

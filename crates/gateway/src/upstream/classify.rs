@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn every_class_of_status() {
+    fn heads_are_classified_by_status_and_headers() {
         let later = |seconds| Some(Duration::from_secs_f64(seconds));
         assert_head(200, None, HeadClass::Answer);
         assert_head(301, None, HeadClass::Failure(Failure::NotAnAnswer));
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failure_says_about_a_targets_health() {
+    fn failures_map_to_health_signals() {
         let worth = Duration::from_secs(2);
         let busy =
             |seconds| Failure::TooManyRequests { retry_after: Some(Duration::from_secs(seconds)) };

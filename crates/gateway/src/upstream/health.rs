@@ -68,19 +68,15 @@ impl HealthTable {
         model: &str,
         change: impl FnOnce(&mut TargetLoad),
     ) {
-        let gauges = &mut self.loads[provider.position()];
-        if let Some(load) = gauges.get_mut(model) {
+        let loads = &mut self.loads[provider.position()];
+        if let Some(load) = loads.get_mut(model) {
             return change(load);
         }
-        if gauges.len() >= MAX_MODELS_PER_PROVIDER {
-            let idle = gauges.iter().min_by_key(|(_, one)| (one.in_flight(), one.last_used()));
-            if let Some(idle) = idle.map(|(model, _)| model.clone()) {
-                gauges.remove(&idle);
-            }
-        }
+        // Idle targets are evicted before those with calls in flight.
+        make_room(loads, |load| (load.in_flight(), load.last_used()));
         let mut load = TargetLoad::default();
         change(&mut load);
-        gauges.insert(model.into(), load);
+        loads.insert(model.into(), load);
     }
 
     /// Latency from which a target counts as late: of the first content of a stream, or of a whole
@@ -104,13 +100,8 @@ impl HealthTable {
         now: Timestamp,
     ) {
         let latencies = &mut self.latencies[provider.position()];
-        if !latencies.contains_key(model) && latencies.len() >= MAX_MODELS_PER_PROVIDER {
-            let last =
-                |pair: &[LatencyHistogram; 2]| pair[0].last_decay().max(pair[1].last_decay());
-            let oldest = latencies.iter().min_by_key(|(_, pair)| last(pair));
-            if let Some(oldest) = oldest.map(|(model, _)| model.clone()) {
-                latencies.remove(&oldest);
-            }
+        if !latencies.contains_key(model) {
+            make_room(latencies, |pair| pair[0].last_decay().max(pair[1].last_decay()));
         }
         latencies.entry(model.into()).or_default()[usize::from(stream)].record(took, now);
     }
@@ -152,15 +143,20 @@ impl HealthTable {
         if breaker.is_default() {
             return;
         }
-        if breakers.len() >= MAX_MODELS_PER_PROVIDER {
-            // Closed breakers with a few failures are evicted before open ones.
-            let least =
-                breakers.iter().min_by_key(|(_, one)| (one.is_open(), one.last_signal_at()));
-            if let Some(least) = least.map(|(model, _)| model.clone()) {
-                breakers.remove(&least);
-            }
-        }
+        // Closed breakers with a few failures are evicted before open ones.
+        make_room(breakers, |breaker| (breaker.is_open(), breaker.last_signal_at()));
         breakers.insert(model.into(), breaker);
+    }
+}
+
+/// Evicts the entry of the lowest rank if a table of models is full.
+fn make_room<V, R: Ord>(models: &mut BTreeMap<Box<str>, V>, rank: impl Fn(&V) -> R) {
+    if models.len() < MAX_MODELS_PER_PROVIDER {
+        return;
+    }
+    let lowest = models.iter().min_by_key(|(_, value)| rank(value));
+    if let Some(lowest) = lowest.map(|(model, _)| model.clone()) {
+        models.remove(&lowest);
     }
 }
 
@@ -192,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn one_model_rests_and_the_others_do_not() {
+    fn open_breaker_of_one_model_leaves_others_available() {
         let mut health = HealthTable::new(1);
         fail(&mut health, "a", NOW);
         fail(&mut health, "b", NOW);
@@ -208,8 +204,9 @@ mod tests {
         );
         assert!(health.acquire(provider(), "a", NOW, HEALTH.cool_down).is_err());
         let later = NOW + HEALTH.cool_down;
-        let probe =
-            health.acquire(provider(), "a", later, HEALTH.cool_down).expect("the rest is over");
+        let probe = health
+            .acquire(provider(), "a", later, HEALTH.cool_down)
+            .expect("the cool-down is over");
         assert!(!health.is_available(provider(), "a", later));
         health.record((provider(), "a"), (probe, Signal::Success), later, 0, &HEALTH);
         assert!(
@@ -219,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_well_takes_no_room() {
+    fn healthy_target_has_no_breaker() {
         let mut health = HealthTable::new(1);
         for signal in [Signal::FirstContent, Signal::Success, Signal::Neutral] {
             health.record((provider(), "a"), (Permit::default(), signal), NOW, 0, &HEALTH);
@@ -230,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_measured_is_bounded() {
+    fn loads_are_bounded_and_keep_busy_targets() {
         let mut health = HealthTable::new(1);
         health.update_load(provider(), "busy", TargetLoad::call_started);
         for number in 0..1_000 {
@@ -245,18 +242,18 @@ mod tests {
         assert_eq!(health.loads[0].len(), MAX_MODELS_PER_PROVIDER);
         assert_eq!(health.load(provider(), "busy").in_flight(), 1);
         assert_eq!(health.load(provider(), "999").latency(true, NOW), 9);
-        assert_eq!(health.load(provider(), "nobody").latency(true, NOW), 0);
+        assert_eq!(health.load(provider(), "unknown").latency(true, NOW), 0);
     }
 
     #[test]
-    fn a_flood_of_names_is_bounded_and_wakes_nobody() {
+    fn breakers_are_bounded_and_keep_open_ones() {
         let mut health = HealthTable::new(1);
-        fail(&mut health, "ill", NOW);
-        fail(&mut health, "ill", NOW);
+        fail(&mut health, "failing", NOW);
+        fail(&mut health, "failing", NOW);
         for number in 0..1_000 {
             fail(&mut health, &number.to_string(), NOW + Duration::from_millis(number));
         }
         assert_eq!(health.breakers[0].len(), MAX_MODELS_PER_PROVIDER);
-        assert!(!health.is_available(provider(), "ill", NOW));
+        assert!(!health.is_available(provider(), "failing", NOW));
     }
 }

@@ -4,36 +4,40 @@ use std::time::Duration;
 
 use config::Hedge;
 
+use super::token_bucket::TokenBucket;
+
 /// Every target has at least this time.
 pub const MIN_HEDGE_DELAY: Duration = Duration::from_millis(50);
 /// The most hedges that accumulate.
 const MAX_SAVED_HEDGES: u64 = 10;
-/// Budget units of one hedge.
-const HEDGE_UNITS: u64 = 1_000;
 
 /// Delay before a hedge, either fixed or from the measured latency. `None` if too little was
 /// measured.
-pub fn hedge_delay(hedge: Hedge, seen: impl FnOnce() -> Option<Duration>) -> Option<Duration> {
-    hedge.after.or_else(seen).map(|after| after.max(MIN_HEDGE_DELAY))
+pub fn hedge_delay(hedge: Hedge, measured: impl FnOnce() -> Option<Duration>) -> Option<Duration> {
+    hedge.after.or_else(measured).map(|after| after.max(MIN_HEDGE_DELAY))
 }
 
-/// Hedge budget of one route, in thousandths of a hedge.
-#[derive(Clone, Debug, Default)]
+/// Hedge budget of one route.
+#[derive(Clone, Debug)]
 pub struct HedgeBudget {
-    balance: u64,
+    bucket: TokenBucket,
+}
+
+impl Default for HedgeBudget {
+    fn default() -> Self {
+        Self { bucket: TokenBucket::empty(MAX_SAVED_HEDGES) }
+    }
 }
 
 impl HedgeBudget {
     /// Adds a request's share of a hedge, in thousandths.
     pub fn record_request(&mut self, share: u32) {
-        self.balance = (self.balance + u64::from(share)).min(MAX_SAVED_HEDGES * HEDGE_UNITS);
+        self.bucket.credit(u64::from(share));
     }
 
     /// Spends a hedge; `false` if none is left.
     pub fn spend_hedge(&mut self) -> bool {
-        let left = self.balance.checked_sub(HEDGE_UNITS);
-        self.balance = left.unwrap_or(self.balance);
-        left.is_some()
+        self.bucket.spend()
     }
 }
 
@@ -60,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_has_its_own_time_or_the_one_that_is_written() {
+    fn hedge_delay_is_configured_or_measured() {
         assert_delay(Some(300), &[], Some(300));
         assert_delay(Some(300), &[900; 30], Some(300));
         assert_delay(Some(1), &[], Some(50));
@@ -70,23 +74,23 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_night_saves_up_ten() {
-        let mut allowance = HedgeBudget::default();
-        assert!(!allowance.spend_hedge());
-        (0..1_000).for_each(|_| allowance.record_request(50));
-        assert_eq!((0..100).filter(|_| allowance.spend_hedge()).count() as u64, MAX_SAVED_HEDGES);
+    fn hedge_budget_accumulates_at_most_ten() {
+        let mut budget = HedgeBudget::default();
+        assert!(!budget.spend_hedge());
+        (0..1_000).for_each(|_| budget.record_request(50));
+        assert_eq!((0..100).filter(|_| budget.spend_hedge()).count() as u64, MAX_SAVED_HEDGES);
     }
 
     proptest! {
         #[test]
-        fn never_more_than_the_share(steps in proptest::collection::vec(any::<bool>(), 1..400), share in 0u32..=1_000) {
-            let mut allowance = HedgeBudget::default();
+        fn hedges_never_exceed_the_share(steps in proptest::collection::vec(any::<bool>(), 1..400), share in 0u32..=1_000) {
+            let mut budget = HedgeBudget::default();
             let (mut requests, mut hedges) = (0, 0);
             for is_request in steps {
                 if is_request {
-                    allowance.record_request(share);
+                    budget.record_request(share);
                     requests += 1;
-                } else if allowance.spend_hedge() {
+                } else if budget.spend_hedge() {
                     hedges += 1;
                 }
                 assert!(hedges * 1_000 <= requests * u64::from(share));
@@ -94,11 +98,11 @@ mod tests {
         }
 
         #[test]
-        fn who_hedges_at_once_gets_the_whole_share(share in 1u32..=1_000, requests in 1u64..2_000) {
-            let mut allowance = HedgeBudget::default();
+        fn hedges_spent_at_once_use_the_whole_share(share in 1u32..=1_000, requests in 1u64..2_000) {
+            let mut budget = HedgeBudget::default();
             let hedges = (0..requests).filter(|_| {
-                allowance.record_request(share);
-                allowance.spend_hedge()
+                budget.record_request(share);
+                budget.spend_hedge()
             });
             assert_eq!(hedges.count() as u64, requests * u64::from(share) / 1_000);
         }

@@ -124,7 +124,7 @@ impl KeyPool {
                 true
             }
             Failure::Unpaid | Failure::ModelRefused => {
-                let rest = if self.add_suspicion(key, model) < SUSPICIONS_TO_REJECT {
+                let cool_down = if self.add_suspicion(key, model) < SUSPICIONS_TO_REJECT {
                     SUSPECTED_KEY_COOL_DOWN
                 } else {
                     // After its cool-down the key starts without suspicions.
@@ -133,12 +133,12 @@ impl KeyPool {
                 };
                 let mut others = (0..self.len()).filter(|other| *other != key);
                 // The last available key does not cool down on a suspicion.
-                let rests = rest > SUSPECTED_KEY_COOL_DOWN
+                let cools_down = cool_down > SUSPECTED_KEY_COOL_DOWN
                     || others.any(|it| self.cool_down_until(it, model) <= now);
-                if rests {
-                    self.cool_down_for(key, model, now + rest, now);
+                if cools_down {
+                    self.cool_down_for(key, model, now + cool_down, now);
                 }
-                rests
+                cools_down
             }
             Failure::TooManyRequests { retry_after: Some(wait) } if wait > worth_waiting => {
                 self.cool_down_for(key, model, now + wait.min(MAX_COOL_DOWN), now);
@@ -155,15 +155,15 @@ impl KeyPool {
 
     /// Records that the provider accepted a key.
     pub fn record_success(&mut self, key: usize, model: &str) {
-        self.suspicions.retain(|doubt| doubt.key != key || &*doubt.model != model);
+        self.suspicions.retain(|suspicion| suspicion.key != key || &*suspicion.model != model);
     }
 
     /// Adds a suspicion. Returns the number of consecutive ones.
     fn add_suspicion(&mut self, key: usize, model: &str) -> u32 {
-        let same = |doubt: &&mut Suspicion| doubt.key == key && &*doubt.model == model;
-        if let Some(doubt) = self.suspicions.iter_mut().find(same) {
-            doubt.count = doubt.count.saturating_add(1);
-            return doubt.count;
+        let same = |suspicion: &&mut Suspicion| suspicion.key == key && &*suspicion.model == model;
+        if let Some(suspicion) = self.suspicions.iter_mut().find(same) {
+            suspicion.count = suspicion.count.saturating_add(1);
+            return suspicion.count;
         }
         if self.suspicions.len() >= MAX_SUSPICIONS {
             self.suspicions.remove(0);
@@ -173,15 +173,21 @@ impl KeyPool {
     }
 
     fn cool_down_until(&self, key: usize, model: &str) -> Timestamp {
-        let rests =
-            self.model_cool_downs.iter().filter(|rest| rest.key == key && &*rest.model == model);
-        rests.map(|rest| rest.until).fold(self.cool_down_until[key], Timestamp::max)
+        let cool_downs = self
+            .model_cool_downs
+            .iter()
+            .filter(|cool_down| cool_down.key == key && &*cool_down.model == model);
+        cool_downs.map(|cool_down| cool_down.until).fold(self.cool_down_until[key], Timestamp::max)
     }
 
     fn cool_down_for(&mut self, key: usize, model: &str, until: Timestamp, now: Timestamp) {
-        self.model_cool_downs.retain(|rest| rest.until > now);
+        self.model_cool_downs.retain(|cool_down| cool_down.until > now);
         if self.model_cool_downs.len() >= MAX_MODEL_COOL_DOWNS {
-            let first = self.model_cool_downs.iter().enumerate().min_by_key(|(_, rest)| rest.until);
+            let first = self
+                .model_cool_downs
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, cool_down)| cool_down.until);
             if let Some((position, _)) = first {
                 self.model_cool_downs.swap_remove(position);
             }
@@ -213,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_key_rests_and_comes_back() {
+    fn refused_key_cools_down_and_returns() {
         let mut pool = KeyPool::new(2);
         assert!(pool.record_failure(0, "m", Failure::KeyRefused, NOW, WORTH));
         assert_eq!(pool.next_key("m", NOW), Ok(Some(1)));
@@ -226,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_the_keys_fault_leaves_it_awake() {
+    fn failure_without_key_fault_keeps_key_available() {
         let mut pool = KeyPool::new(1);
         let short = Failure::TooManyRequests { retry_after: Some(WORTH) };
         for failure in [
@@ -243,16 +249,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_that_rests_is_never_taken(rests in proptest::collection::vec(any::<bool>(), 1..6), turns in 1usize..20) {
-            let mut ring = KeyPool::new(rests.len());
-            for (key, _) in rests.iter().enumerate().filter(|(_, rests)| **rests) {
-                ring.record_failure(key, "m", Failure::KeyRefused, NOW, WORTH);
+        fn key_in_cool_down_is_never_returned(cools_down in proptest::collection::vec(any::<bool>(), 1..6), turns in 1usize..20) {
+            let mut pool = KeyPool::new(cools_down.len());
+            for (key, _) in cools_down.iter().enumerate().filter(|(_, cools_down)| **cools_down) {
+                pool.record_failure(key, "m", Failure::KeyRefused, NOW, WORTH);
             }
             for _ in 0..turns {
-                match ring.next_key("m", NOW) {
-                    Ok(key) => assert!(!rests[key.expect("the ring has keys")]),
+                match pool.next_key("m", NOW) {
+                    Ok(key) => assert!(!cools_down[key.expect("the pool has keys")]),
                     Err(AllKeysCoolingDown(until)) => {
-                        assert!(rests.iter().all(|rests| *rests));
+                        assert!(cools_down.iter().all(|cools_down| *cools_down));
                         assert_eq!(until, NOW + REJECTED_KEY_COOL_DOWN);
                     }
                 }
@@ -269,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_one_request_s_fault_is_believed_when_it_comes_again() {
+    fn doubtful_refusal_counts_after_repetition() {
         let mut alone = KeyPool::new(1);
         for _ in 0..10 {
             assert!(!alone.record_failure(0, "m", Failure::Unpaid, NOW, WORTH));
@@ -289,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_is_denied_leaves_the_others_alone() {
+    fn denied_model_leaves_other_models_available() {
         let mut pool = KeyPool::new(1);
         deny(&mut pool, 0, "denied");
         assert_eq!(
@@ -301,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_denied_models_is_bounded() {
+    fn cool_downs_of_models_are_bounded() {
         let mut pool = KeyPool::new(1);
         for model in 0..1_000 {
             deny(&mut pool, 0, &model.to_string());

@@ -124,7 +124,7 @@ mod tests {
     }
 
     fn late(histogram: &mut LatencyHistogram, now: Timestamp) -> u64 {
-        histogram.p95(now).expect("enough is known").as_millis() as u64
+        histogram.p95(now).expect("there are enough samples").as_millis() as u64
     }
 
     /// Evenly spread numbers from 0 to 1, in a shuffled order.
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_right_for_many_distributions() {
+    fn p95_is_close_for_many_distributions() {
         assert_p95_close("constant", |_| 700.0);
         assert_p95_close("uniform", |part| 100.0 + 900.0 * part);
         assert_p95_close("exponential", |part| -400.0 * (1.0 - part).ln());
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn few_answers_say_nothing() {
+    fn p95_is_none_for_few_samples() {
         let mut few = pace((1..MIN_SAMPLES).map(u64::from));
         assert_eq!(few.p95(NOW), None);
         few.record(Duration::from_millis(1), NOW);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn it_forgets_by_number_and_by_time() {
+    fn samples_decay_by_number_and_by_time() {
         let mut slow = pace((0..5_000).map(|_| 9_000));
         assert!(late(&mut slow, NOW) >= 9_000);
         (0..1_500).for_each(|_| slow.record(Duration::from_millis(100), NOW));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_is_no_trouble() {
+    fn latency_of_an_hour_is_clamped() {
         let mut endless = pace((0..40).map(|_| u64::MAX));
         assert_eq!(late(&mut endless, NOW), MAX_MILLIS);
         assert_eq!(bucket(MAX_MILLIS), BUCKETS - 1);
@@ -185,7 +185,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_bucket_is_an_eighth_wide_at_most(millis in 0..=MAX_MILLIS) {
+        fn bucket_is_at_most_an_eighth_wide(millis in 0..=MAX_MILLIS) {
             let edge = upper_edge(bucket(millis));
             assert!(millis <= edge && edge <= millis + millis / 8);
             assert!(edge == MAX_MILLIS || bucket(edge + 1) == bucket(edge) + 1);
@@ -193,7 +193,7 @@ mod tests {
 
         /// Without decay, the rank is exact.
         #[test]
-        fn it_is_never_too_short(times in proptest::collection::vec(0u64..200_000, 20..250)) {
+        fn p95_is_never_too_short(times in proptest::collection::vec(0u64..200_000, 20..250)) {
             let mut sorted = times.clone();
             sorted.sort_unstable();
             let exact = sorted[sorted.len() - 1 - sorted.len() / 20];

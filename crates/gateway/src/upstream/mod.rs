@@ -19,5 +19,6 @@ pub mod retry_policy;
 pub mod sse_reader;
 pub mod state;
 pub(crate) mod timeouts;
+pub(crate) mod token_bucket;
 pub mod usage_meter;
 pub(crate) mod usage_tail;

@@ -4,49 +4,46 @@
 
 use civil_time::Timestamp;
 
+use super::token_bucket::TokenBucket;
+
 /// Retries per second that are always allowed.
 const RETRIES_PER_SECOND: u64 = 3;
 /// The most retries that accumulate.
 const MAX_SAVED_RETRIES: u64 = 30;
-/// Budget units of one retry.
-const RETRY_UNITS: u64 = 1_000;
 
-/// Retry budget of one provider, in thousandths of a retry.
+/// Retry budget of one provider.
 #[derive(Clone, Debug)]
 pub struct RetryBudget {
-    balance: u64,
-    at: Timestamp,
+    bucket: TokenBucket,
+    last_credit: Timestamp,
 }
 
 impl Default for RetryBudget {
     fn default() -> Self {
-        Self { balance: MAX_SAVED_RETRIES * RETRY_UNITS, at: Timestamp::default() }
+        let bucket = TokenBucket::full(MAX_SAVED_RETRIES);
+        Self { bucket, last_credit: Timestamp::default() }
     }
 }
 
 impl RetryBudget {
     /// Adds a request's share of a retry, in thousandths.
     pub fn record_request(&mut self, share: u32, now: Timestamp) {
-        self.credit(u64::from(share), now);
+        self.credit_time(now);
+        self.bucket.credit(u64::from(share));
     }
 
     /// Spends a retry; `false` if none is left.
     pub fn spend_retry(&mut self, now: Timestamp) -> bool {
-        self.credit(0, now);
-        let left = self.balance.checked_sub(RETRY_UNITS);
-        self.balance = left.unwrap_or(self.balance);
-        left.is_some()
+        self.credit_time(now);
+        self.bucket.spend()
     }
 
-    fn credit(&mut self, more: u64, now: Timestamp) {
-        let millis = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
-        let earned = millis.saturating_mul(RETRIES_PER_SECOND * RETRY_UNITS / 1_000);
-        self.balance = self
-            .balance
-            .saturating_add(earned)
-            .saturating_add(more)
-            .min(MAX_SAVED_RETRIES * RETRY_UNITS);
-        self.at = now;
+    /// Adds the retries of the time since the last call: a retry per second is a thousandth of one
+    /// per millisecond.
+    fn credit_time(&mut self, now: Timestamp) {
+        let millis = u64::try_from(now.since(self.last_credit).as_millis()).unwrap_or(u64::MAX);
+        self.bucket.credit(millis.saturating_mul(RETRIES_PER_SECOND));
+        self.last_credit = now;
     }
 }
 
@@ -73,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_of_the_requests_may_be_tried_again() {
+    fn retries_are_a_share_of_the_requests() {
         assert_allowed(50, 200, 50, 10);
         assert_allowed(50, 0, 50, 0);
         assert_allowed(7, 1_000, 50, 7);
@@ -82,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn some_are_always_allowed() {
+    fn retries_per_second_are_always_allowed() {
         let mut budget = RetryBudget::default();
         assert_eq!((0..100).filter(|_| budget.spend_retry(NOW)).count(), 30);
         let later = NOW + Duration::from_secs(1);
@@ -92,7 +89,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_more_than_the_share_and_the_least(steps in proptest::collection::vec((0u64..500, any::<bool>()), 1..400), share in 0u32..=1_000) {
+        fn retries_never_exceed_share_and_minimum(steps in proptest::collection::vec((0u64..500, any::<bool>()), 1..400), share in 0u32..=1_000) {
             let mut budget = RetryBudget::default();
             let (mut now, mut requests, mut tries) = (NOW, 0, 0);
             for (pause, is_request) in steps {
@@ -109,7 +106,7 @@ mod tests {
         }
 
         #[test]
-        fn who_asks_seldom_is_never_refused(pauses in proptest::collection::vec(334u64..5_000, 1..100)) {
+        fn infrequent_retries_are_never_refused(pauses in proptest::collection::vec(334u64..5_000, 1..100)) {
             let mut budget = RetryBudget::default();
             let mut now = NOW;
             for pause in pauses {

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn retries_come_before_the_next_target() {
+    fn retries_precede_the_next_target() {
         assert_decisions(
             course(2, ALL, 2),
             &[ERROR; 6],
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_honoured_within_bounds() {
+    fn retry_after_is_honored_within_bounds() {
         let busy =
             |seconds| Failure::TooManyRequests { retry_after: Some(Duration::from_secs(seconds)) };
         assert_decisions(
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn only_named_conditions_fall_back() {
+    fn only_configured_conditions_fall_back() {
         let connect = FallbackOn { connect: true, ..FallbackOn::default() };
         assert_decisions(course(2, connect, 0), &[ERROR], &[Decision::GiveUp]);
         assert_decisions(course(2, connect, 0), &[Failure::Connect], &[Decision::NextTarget]);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_key_makes_way_for_another() {
+    fn refused_key_is_followed_by_another() {
         let mut policy = course(1, ALL, 0);
         let another = KeyOutcome::AnotherAvailable { of: 2 };
         assert_eq!(
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_try_is_taken_out_of_the_budget() {
+    fn retry_spends_the_budget() {
         let mut policy = course(2, ALL, 3);
         assert_eq!(policy.decide(ERROR, KeyOutcome::NotAtFault, NOW, 0, || true), retry_after(50));
         assert_eq!(
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_rests_is_not_tried_again() {
+    fn target_in_cool_down_is_not_retried() {
         let mut policy = course(2, ALL, 3);
         assert_eq!(
             policy.decide(ERROR, KeyOutcome::TargetCoolingDown, NOW, 0, || true),
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_try_that_cannot_end_in_time_is_not_begun() {
+    fn retry_without_enough_time_is_not_started() {
         let after = Duration::from_millis(100);
         for (left, decision) in [(199, Decision::NextTarget), (200, retry_after(100))] {
             let busy = Failure::TooManyRequests { retry_after: Some(after) };
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_begins_after_the_deadline() {
+    fn no_attempt_starts_after_the_deadline() {
         let mut policy = RetryPolicy::new(2, ALL, retries(3), NOW + Duration::from_millis(60));
         assert_eq!(
             policy.decide(ERROR, KeyOutcome::NotAtFault, NOW, u64::MAX, || true),
@@ -354,7 +354,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn calls_are_bounded(targets in 1usize..5, attempts in 0u32..4, failures in proptest::collection::vec(failure(), 64), entropy in any::<u64>()) {
+        fn number_of_calls_is_bounded(targets in 1usize..5, attempts in 0u32..4, failures in proptest::collection::vec(failure(), 64), entropy in any::<u64>()) {
             let mut course = course(targets, ALL, attempts);
             let mut calls = 1;
             for failure in failures {

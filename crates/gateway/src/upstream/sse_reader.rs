@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_hidden_and_nothing_else() {
+    fn only_the_usage_event_is_hidden() {
         let (shown, flow, tokens) = run(true, [STREAM.as_bytes()]);
         let usage = STREAM.find("data: {\"choices\":[],").expect("it is there");
         let done = STREAM.find("data: [DONE]").expect("it is there");
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_event_stops_the_stream_before_it() {
+    fn malformed_event_stops_the_stream_before_it() {
         let (shown, flow, _) =
             run(true, [b"data: {\"choices\":[]}\n\ndata: {oops\n\ndata: [DONE]\n\n".as_slice()]);
         assert_eq!((shown.as_str(), flow), ("data: {\"choices\":[]}\n\n", StreamState::Malformed));
@@ -179,7 +179,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_split_changes_anything(cuts in proptest::collection::vec(any::<Index>(), 0..16), hides in any::<bool>()) {
+        fn reader_output_is_independent_of_the_pieces(cuts in proptest::collection::vec(any::<Index>(), 0..16), hides in any::<bool>()) {
             let bytes = STREAM.as_bytes();
             let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
             at.extend([0, bytes.len()]);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_event_needs_no_blank_line() {
+    fn last_event_without_blank_line_passes() {
         let mut ready = VecDeque::new();
         let mut reader = SseReader::new(true);
         assert_eq!(

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_stream() {
+    fn complete_stream_is_measured() {
         let mut meter = UsageMeter::new(true);
         let seen = sights(&mut meter, &[ROLE, TEXT, STOP, USAGE, "[DONE]"]);
         assert_eq!(
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn without_usage_the_text_counts() {
+    fn stream_without_usage_is_estimated_from_text() {
         let mut meter = UsageMeter::new(true);
         sights(&mut meter, &[ROLE, TEXT]);
         assert!(!meter.is_complete());
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_after_the_last_usage_counts() {
+    fn text_after_the_last_usage_is_added() {
         let mut meter = UsageMeter::new(true);
         let early =
             r#"{"choices":[{"delta":{}}],"usage":{"prompt_tokens":5,"completion_tokens":0}}"#;
@@ -161,14 +161,14 @@ mod tests {
     }
 
     #[test]
-    fn text_of_another_shape_counts() {
+    fn text_of_other_fields_is_counted() {
         let mut meter = UsageMeter::new(true);
         sights(&mut meter, &[r#"{"choices":[{"index":null,"delta":{"content":"Hello you"}}]}"#]);
         assert!(meter.tokens(TextSize::default()).output >= 3);
     }
 
     #[test]
-    fn what_must_not_pass() {
+    fn events_that_must_not_pass_are_classified() {
         let mut meter = UsageMeter::new(true);
         assert_eq!(meter.observe(b": ping\n\n"), EventKind::Prelude);
         assert_eq!(meter.observe(b"event: ping\ndata:\n\n"), EventKind::Hidden);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn every_choice_must_end() {
+    fn stream_is_complete_when_every_choice_has_ended() {
         let mut meter = UsageMeter::new(true);
         let end = |index| {
             format!(r#"{{"choices":[{{"index":{index},"delta":{{}},"finish_reason":"stop"}}]}}"#)

@@ -49,7 +49,7 @@ mod tests {
     use super::UsageTail;
 
     #[test]
-    fn the_end_tells_what_the_rest_cost() {
+    fn usage_is_read_from_the_end_or_estimated() {
         let mut tail = UsageTail::new(500);
         tail.push(&[b'a'; 400]);
         assert_eq!(tail.tokens(TextSize::default()).output, 100);

@@ -136,7 +136,7 @@ fn expected() -> Value {
 }
 
 #[test]
-fn a_stream_is_told_in_one_piece() {
+fn stream_replays_as_whole_answer() {
     let stream = events(&rich());
     for text in
         [stream.clone(), stream.replace('\n', "\r\n"), format!(": hello\n\n{}", stream.trim_end())]
@@ -161,7 +161,7 @@ fn a_stream_is_told_in_one_piece() {
 
 /// Conversions between the forms, in any order, keep the answer.
 #[test]
-fn there_and_back() {
+fn conversion_there_and_back_keeps_the_answer() {
     for piecewise in [false, true] {
         let entry = kept(false, &expected().to_string());
         let told = chunks(&entry, ChatCompletions, true, piecewise);
@@ -178,7 +178,7 @@ fn there_and_back() {
 }
 
 #[test]
-fn a_stream_is_a_stream_again_byte_for_byte() {
+fn stream_replays_as_stream_byte_for_byte() {
     let stream = ": hello\n\ndata: {\"id\" : \"chatcmpl-old\",\"choices\":[{\"index\":0, \"delta\":{\"id\":\"y\",\"content\":\"a\\u00e9\"}}],\"new\":1.50}\r\n\r\ndata: {\"id\":\"chatcmpl-old\",\"choices\":[ ],\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]\n\ndata: never\n\n";
     let tell = |usage| match replay(&kept(true, stream), ChatCompletions, true, usage, false) {
         Some(Replay::Events(events)) => String::from_utf8(events.concat()).expect("text"),
@@ -197,7 +197,7 @@ fn a_stream_is_a_stream_again_byte_for_byte() {
 }
 
 #[test]
-fn an_answer_is_an_answer_again() {
+fn whole_answer_replays_as_whole_answer() {
     let body = r#"{ "choices":[{"message":{"content":"\u00e9"}}], "id": "chatcmpl-old","x":1.0}"#;
     let told =
         |body: &str, endpoint| match replay(&kept(false, body), endpoint, false, false, false) {
@@ -215,7 +215,7 @@ fn an_answer_is_an_answer_again() {
 }
 
 #[test]
-fn completions_both_ways() {
+fn completions_convert_both_ways() {
     let part = |index: u64, text: &str, finish: Value| json!({ "id": "cmpl-old", "object": "text_completion", "choices": [{ "index": index, "text": text, "finish_reason": finish }] });
     let stream = [
         part(1, "b", Value::Null),
@@ -237,7 +237,7 @@ fn completions_both_ways() {
 }
 
 #[test]
-fn what_cannot_be_told_is_not() {
+fn inconvertible_entry_is_not_replayed() {
     let refused = |stream, body: &str, as_stream| {
         assert_eq!(
             replay(&kept(stream, body), ChatCompletions, as_stream, true, false),
@@ -266,7 +266,7 @@ fn assert_complete(endpoint: Endpoint, stream: bool, body: &str, expected: bool)
 }
 
 #[test]
-fn only_what_is_complete_is_kept() {
+fn only_complete_answers_are_stored() {
     assert_complete(ChatCompletions, true, &events(&rich()), true);
     assert_complete(ChatCompletions, false, &expected().to_string(), true);
     assert_complete(Embeddings, false, r#"{"data":[{"embedding":[0.1]}]}"#, true);
@@ -298,7 +298,7 @@ fn only_what_is_complete_is_kept() {
 }
 
 #[test]
-fn what_is_remembered_of_an_answer_is_its_text() {
+fn first_choice_text_is_the_answers_text() {
     let of =
         |stream, body: &str| first_choice_text(stream, &Bytes::copy_from_slice(body.as_bytes()));
     assert_eq!(of(true, &events(&rich())).as_deref(), Some("Hello \"you\"\n"));

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_breaks_off_is_no_success_of_its_target() {
+    fn truncated_stream_is_no_success_of_its_target() {
         let attempt = |target: &str, result| Attempt {
             result,
             ..Attempt::start(target.to_owned(), None, AttemptKind::Primary, Timestamp::default())
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guard_that_finds_nothing_passes() {
+    fn guard_without_findings_is_counted_as_pass() {
         let note = GuardRecord {
             guard: "terms".to_owned(),
             phase: "response",
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn who_stands_in_for_a_target_that_rests_is_a_fallback() {
+    fn attempt_after_a_skipped_target_is_a_fallback() {
         let attempt = |target: &str, result| Attempt {
             result,
             ..Attempt::start(target.to_owned(), None, AttemptKind::Primary, Timestamp::default())

@@ -71,7 +71,7 @@ fn query_problems(query: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_check_finds_mistakes() {
+fn query_check_finds_mistakes() {
     for (query, mistakes) in [
         ("sum by (le, route) (rate(serin_request_duration_seconds_bucket{route=\"x\"}[5m]))", 0),
         ("serin_request_duration_seconds", 1),
@@ -84,7 +84,7 @@ fn the_check_finds_mistakes() {
 }
 
 #[test]
-fn the_dashboard_shows_what_there_is() {
+fn dashboard_uses_existing_metrics() {
     let mut found = Vec::new();
     queries(&serde_json::from_str(DASHBOARD).expect("the dashboard is JSON"), &mut found);
     assert!(found.len() > 20, "{found:?}");
@@ -102,7 +102,7 @@ fn the_dashboard_shows_what_there_is() {
 }
 
 #[test]
-fn the_alerts_watch_what_there_is() {
+fn alerts_use_existing_metrics() {
     // Comments hold no metric, and no annotation does.
     assert_eq!(query_problems(ALERTS), Vec::<String>::new());
     assert!(ALERTS.matches("serin_").count() > 5);

@@ -175,7 +175,7 @@ impl OtlpExporter {
         batch.tries.set(batch.tries.get() + 1);
         let tries = batch.tries.get();
         let taken = post_batch(otlp, path, &batch.body, task_host);
-        let late = || ExportResult::RetryAfter(None, "it did not answer in time".to_owned());
+        let late = || ExportResult::RetryAfter(None, "no response within the timeout".to_owned());
         let taken = timeout(task_host, EXPORT_TIMEOUT, taken).await.unwrap_or_else(late);
         let now = task_host.now();
         let lost = match taken {
@@ -200,7 +200,7 @@ impl OtlpExporter {
             self.count_dropped(batch.requests);
             if now >= queue.next_warning_at.get() {
                 queue.next_warning_at.set(now + WARNING_INTERVAL);
-                task_host.warn(&format!("the collector has not taken {path}: {reason}"));
+                task_host.warn(&format!("OTLP export to {path} failed: {reason}"));
             }
         }
     }
@@ -261,16 +261,16 @@ async fn post_batch<P: Host>(otlp: &Otlp, path: &str, body: &Bytes, task_host: &
     };
     // The status alone decides.
     let _ = body.collect(MAX_RESPONSE_BYTES).await;
-    let said = || format!("it answered {}", head.status.as_u16());
+    let reason = || format!("response status {}", head.status.as_u16());
     match head.status.as_u16() {
         200..=299 => ExportResult::Accepted,
         // The statuses that OTLP defines as retryable.
         429 | 502..=504 => {
-            let rest = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-            let rest = rest.and_then(|rest| rest.trim().parse().ok()).map(Duration::from_secs);
-            ExportResult::RetryAfter(rest, said())
+            let wait = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+            let wait = wait.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+            ExportResult::RetryAfter(wait, reason())
         }
-        _ => ExportResult::Rejected(said()),
+        _ => ExportResult::Rejected(reason()),
     }
 }
 

@@ -207,7 +207,7 @@ impl DeltaMetrics {
         let scope_metrics = [ScopeMetrics { scope: SCOPE, metrics: metrics.collect() }];
         let resource = Resource::new(service);
         let body = MetricsBody { resource_metrics: [ResourceMetrics { resource, scope_metrics }] };
-        serde_json::to_vec(&body).expect("strings and numbers always serialise")
+        serde_json::to_vec(&body).expect("strings and numbers always serialize")
     }
 }
 

@@ -83,7 +83,7 @@ pub fn traces_body<'r>(
     let scope_spans = [ScopeSpans { scope: SCOPE, spans }];
     let resource = Resource::new(service);
     let body = Body { resource_spans: [ResourceSpans { resource, scope_spans }] };
-    serde_json::to_vec(&body).expect("strings and numbers always serialise")
+    serde_json::to_vec(&body).expect("strings and numbers always serialize")
 }
 
 fn request_span<'a>(trace: &'a TraceContext, record: &Record) -> Span<'a> {

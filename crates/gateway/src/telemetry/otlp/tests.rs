@@ -95,7 +95,7 @@ fn read(body: &[u8]) -> Value {
 }
 
 #[test]
-fn a_request_and_its_attempts_are_spans() {
+fn request_and_attempts_become_spans() {
     let (trace, record) = (trace(0), record());
     let host = |provider: &str| (provider == "openai").then(|| "api.openai.com".to_owned());
     let body = traces_body("edge", [(&trace, &record)], host);
@@ -183,7 +183,7 @@ fn a_request_and_its_attempts_are_spans() {
 }
 
 #[test]
-fn only_failures_are_errors() {
+fn only_failures_have_error_status() {
     let status = |outcome, error: Option<&'static str>| {
         let record = Record { outcome, error, attempts: Vec::new(), ..record() };
         let span = read(&traces_body("s", [(&trace(0), &record)], |_| None));
@@ -205,7 +205,7 @@ fn only_failures_are_errors() {
 }
 
 #[test]
-fn a_model_that_nobody_serves_names_no_span() {
+fn unknown_model_is_not_in_span_name() {
     let record = Record {
         route: None,
         target: None,
@@ -227,7 +227,7 @@ fn a_model_that_nobody_serves_names_no_span() {
 }
 
 #[test]
-fn metrics_are_what_has_come_since() {
+fn metrics_hold_only_the_last_interval() {
     let mut sums = DeltaMetrics::default();
     sums.add(&record(), 500_000, 10);
     sums.add(&Record { first_token_ms: None, ..record() }, 500_000, 10);
@@ -330,7 +330,7 @@ fn metrics_are_what_has_come_since() {
 }
 
 #[test]
-fn what_is_told_apart_has_a_bound() {
+fn series_and_consumers_are_bounded() {
     let mut sums = DeltaMetrics::default();
     for number in 0..3_000 {
         let consumer = Some(format!("c{number}"));

@@ -32,9 +32,9 @@ impl TraceContext {
     /// the share of sampled traces, in thousandths.
     pub fn from_headers(headers: &HeaderMap, sample: u16, clock: &impl Clock) -> Self {
         let span_id = clock.entropy().max(1);
-        let told = single_header(headers, &TRACEPARENT)
+        let parsed = single_header(headers, &TRACEPARENT)
             .and_then(|value| parse_traceparent(value.to_str().ok()?));
-        let (trace_id, parent_span_id, caller_sampled, state) = match told {
+        let (trace_id, parent_span_id, caller_sampled, state) = match parsed {
             Some((id, parent, is_recorded)) => {
                 (id, Some(parent), Some(is_recorded), parse_tracestate(headers))
             }
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_begins_a_trace() {
+    fn invalid_traceparent_starts_a_new_trace() {
         let good = format!("00-{ID}-{PARENT}-01");
         assert_eq!(parse_traceparent(&good).map(|(_, _, is_recorded)| is_recorded), Some(true));
         let zeros = format!("00-{}-{PARENT}-01", "0".repeat(32));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parents_word_counts_where_the_caller_is_known() {
+    fn parent_decision_counts_for_authenticated_callers() {
         let recorded = begin(&[("traceparent", &format!("00-{ID}-{PARENT}-01"))], 0);
         assert_eq!(recorded.parent_span_id, Some(0xb7ad_6b71_6920_3331));
         assert!(recorded.is_sampled(true) && !recorded.is_sampled(false));
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upstream_is_told_the_attempt() {
+    fn upstream_request_names_the_attempt_span() {
         let parent = ("traceparent", &*format!("00-{ID}-{PARENT}-00"));
         let trace = begin(&[parent, ("tracestate", "a=1"), ("tracestate", "b=2,c=3")], 1_000);
         let mut headers = HeaderMap::new();
@@ -217,12 +217,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_a_stranger_says_is_a_panic(text in "\\PC{0,70}") {
+        fn any_traceparent_is_read_without_panic(text in "\\PC{0,70}") {
             parse_traceparent(&text);
         }
 
         #[test]
-        fn more_are_drawn_and_never_others(id in any::<u128>(), a in 0_u16..=1_000, b in 0_u16..=1_000) {
+        fn larger_share_samples_a_superset(id in any::<u128>(), a in 0_u16..=1_000, b in 0_u16..=1_000) {
             let (less, more) = (a.min(b), a.max(b));
             prop_assert!(!is_sampled_id(id, less) || is_sampled_id(id, more));
             prop_assert!(is_sampled_id(id, 1_000) && !is_sampled_id(id, 0));

@@ -117,53 +117,53 @@ impl UsageAggregator {
             return;
         }
         self.writing_since.set(Some(now));
-        let (recorder, task_host) = (Rc::clone(self), host.clone());
+        let (aggregator, task_host) = (Rc::clone(self), host.clone());
         host.defer(async move {
-            let began = task_host.now();
+            let started_at = task_host.now();
             let mut pause = MIN_WRITE_PAUSE;
             loop {
-                recorder.prepare_writes();
-                let told: Vec<(BookId, Rc<Operation>)> = {
-                    let unsure = recorder.unconfirmed.borrow();
-                    unsure.iter().map(|(book_id, it)| (book_id.clone(), Rc::clone(it))).collect()
+                aggregator.prepare_writes();
+                let pending: Vec<(BookId, Rc<Operation>)> = {
+                    let unconfirmed_writes = aggregator.unconfirmed.borrow();
+                    unconfirmed_writes.iter().map(|(book_id, it)| (book_id.clone(), Rc::clone(it))).collect()
                 };
-                if told.is_empty() {
+                if pending.is_empty() {
                     break;
                 }
                 // Concurrently: no book waits for another one's host.
-                let ask = |(book_id, operation): &(BookId, Rc<Operation>)| {
+                let call = |(book_id, operation): &(BookId, Rc<Operation>)| {
                     let (task_host, book_id, operation) =
                         (task_host.clone(), book_id.clone(), Rc::clone(operation));
                     async move { ledger_client::call(&task_host, &book_id, &operation).await.is_ok() }
                 };
-                let done = futures::join_all(told.iter().map(ask).collect()).await;
-                let away = done.contains(&false);
-                for ((book_id, operation), is_done) in told.into_iter().zip(done) {
-                    let mut unsure = recorder.unconfirmed.borrow_mut();
+                let done = futures::join_all(pending.iter().map(call).collect()).await;
+                let has_failed = done.contains(&false);
+                for ((book_id, operation), is_done) in pending.into_iter().zip(done) {
+                    let mut unconfirmed_writes = aggregator.unconfirmed.borrow_mut();
                     // Another writer, which took this one for dead, may have confirmed it earlier.
-                    let is_it = unsure.get(&book_id).is_some_and(|it| Rc::ptr_eq(it, &operation));
-                    if is_done && is_it {
-                        unsure.remove(&book_id);
+                    let is_same = unconfirmed_writes.get(&book_id).is_some_and(|it| Rc::ptr_eq(it, &operation));
+                    if is_done && is_same {
+                        unconfirmed_writes.remove(&book_id);
                     }
                 }
                 // The next request's writer takes the rest.
-                if task_host.now().since(began) + UNAVAILABLE_PAUSE >= MAX_WRITE_TIME {
+                if task_host.now().since(started_at) + UNAVAILABLE_PAUSE >= MAX_WRITE_TIME {
                     break;
                 }
-                task_host.sleep(if away { UNAVAILABLE_PAUSE } else { pause }).await;
+                task_host.sleep(if has_failed { UNAVAILABLE_PAUSE } else { pause }).await;
                 pause = (pause * 2).min(P::MAX_BATCH_DELAY);
             }
-            recorder.writing_since.set(None);
+            aggregator.writing_since.set(None);
         });
     }
 
     /// Builds one operation for each book without an unconfirmed one.
     fn prepare_writes(&self) {
-        let mut unsure = self.unconfirmed.borrow_mut();
+        let mut unconfirmed_writes = self.unconfirmed.borrow_mut();
         let mut rows: BTreeMap<BookId, Vec<UsageRow>> = BTreeMap::new();
         let mut waiting = self.waiting.borrow_mut();
         for ((book_id, key), row) in std::mem::take(&mut *waiting) {
-            if unsure.contains_key(&book_id) {
+            if unconfirmed_writes.contains_key(&book_id) {
                 waiting.insert((book_id, key), row);
             } else {
                 rows.entry(book_id).or_default().push(row);
@@ -174,7 +174,8 @@ impl UsageAggregator {
             self.write_count.set(written);
             let id = self.id_seed.get().unwrap_or_default().wrapping_add(written);
             let limits = metrics::is_metrics_book(&book_id).then_some(self.cardinality.get());
-            unsure.insert(book_id, Rc::new(Operation::AddUsage { id, bounds: limits, rows }));
+            unconfirmed_writes
+                .insert(book_id, Rc::new(Operation::AddUsage { id, bounds: limits, rows }));
         }
     }
 }

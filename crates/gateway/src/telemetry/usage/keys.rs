@@ -48,9 +48,9 @@ impl UsageDimensions {
     pub fn from_record(record: &Record) -> Option<Self> {
         let consumer =
             record.consumer.as_ref().filter(|_| record.operation != Some(MODELS_OPERATION))?;
-        let asked = record.model.as_deref().unwrap_or_default();
+        let requested = record.model.as_deref().unwrap_or_default();
         let answered = record.target.as_deref().and_then(|it| it.split_once('/'));
-        let (provider, model) = answered.unwrap_or(("", asked));
+        let (provider, model) = answered.unwrap_or(("", requested));
         // An unknown model may be any text, and each would add a row.
         let model = if record.has_known_model() { model } else { "" };
         Some(Self {
@@ -170,7 +170,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000 + 13 * 3_600_000);
 
     #[test]
-    fn names() {
+    fn row_and_book_keys_are_stable() {
         let dimensions = UsageDimensions {
             consumer: "acme".to_owned(),
             model: "a|b%7C".to_owned(),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_somebody_made_up_is_cut() {
+    fn long_model_name_is_cut() {
         let dimensions = UsageDimensions { model: "é".repeat(200), ..UsageDimensions::default() };
         let (_, read) = parse_key(&hourly_key(NOW, &dimensions)).expect("a key");
         assert_eq!(read.model, "é".repeat(64));
@@ -200,7 +200,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_says_what_it_is_of(parts in prop::array::uniform5("[a-c|%27C5é]{0,12}")) {
+        fn keys_parse_back(parts in prop::array::uniform5("[a-c|%27C5é]{0,12}")) {
             let [consumer, group, model, provider, route] = parts;
             let kind = UsageDimensions { consumer, group, model, provider, route };
             prop_assert_eq!(parse_key(&hourly_key(NOW, &kind)), Some((13, kind)));

@@ -151,7 +151,7 @@ fn continuation_messages(said: &str) -> String {
         content: &'a str,
     }
     let messages = [("assistant", said), ("user", CONTINUE_PROMPT)].map(|(role, content)| {
-        serde_json::to_string(&Message { role, content }).expect("strings always serialise")
+        serde_json::to_string(&Message { role, content }).expect("strings always serialize")
     });
     messages.join(",")
 }

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repetition_is_cut_and_nothing_else() {
+    fn repetition_is_cut_and_nothing_else() {
         let said = "It was a dark and stormy night; the rain";
         assert_shown(said, " fell in torrents", " fell in torrents");
         assert_shown(said, "stormy night; the rain fell", " fell");
@@ -95,20 +95,20 @@ mod tests {
     }
 
     #[test]
-    fn of_two_repetitions_the_longer_is_cut() {
+    fn longer_of_two_repetitions_is_cut() {
         let wave = "over and over and over and over";
         assert_shown(wave, "over and over and over and over again", " again");
     }
 
     #[test]
-    fn only_the_end_is_looked_at() {
+    fn repetition_before_the_compared_end_is_kept() {
         let long = "é".repeat(5_000) + "and this is the end";
         assert_shown(&long, "and this is the end of it", " of it");
     }
 
     proptest! {
         #[test]
-        fn what_is_shown_does_not_hang_on_the_pieces(before in "[ab ]{0,60}", after in "[ab ]{0,60}", size in 1usize..9) {
+        fn overlap_is_independent_of_the_pieces(before in "[ab ]{0,60}", after in "[ab ]{0,60}", size in 1usize..9) {
             let whole = shown(&before, &after, 1_000);
             assert!(after.ends_with(&whole));
             assert_eq!(shown(&before, &after, size), whole);

@@ -165,7 +165,7 @@ mod tests {
     const ROLE: &str = r#"{"role":"assistant","content":""}"#;
 
     #[test]
-    fn only_plain_text_that_has_begun_can_go_on() {
+    fn streamed_text_is_returned_only_for_unfinished_plain_text() {
         let (role, said) = (chunk("a", ROLE, ""), chunk("a", SAID, ""));
         assert_eq!(draft(std::slice::from_ref(&role)).text(), None);
         let both = [role, ": ping\n\n".to_owned(), said];
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_has_no_second_beginning() {
+    fn continuation_loses_its_beginning_and_overlap() {
         let done = "data: [DONE]\n\n".to_owned();
         let stop = |id| chunk(id, "{}", r#","finish_reason":"stop""#);
         let usage = |id| format!("data: {{\"id\":\"{id}\",\"choices\":[],\"usage\":{{}}}}\n\n");
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_held_back_is_shown_before_the_end() {
+    fn held_text_is_shown_before_the_end() {
         let held = chunk("b", r#"{"content":"upon a time"}"#, "");
         let shown = chunk("a", r#"{"content":"upon a time"}"#, "");
         let stop = chunk("b", "{}", r#","finish_reason":"stop""#);
