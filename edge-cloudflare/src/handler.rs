@@ -33,7 +33,7 @@ where
             let caller = CallerSignal::listen(request.signal());
             let reply = ResponseCallback(resolve);
             if caller.unless_gone(exchange(request, handle, &reply)).await.is_none() {
-                // The caller is gone, but the host would log a promise without a result.
+                // The caller has hung up, but the host would log a promise without a result.
                 reply.send(STATUS_CALLER_LEFT, &HeaderMap::new(), &JsValue::NULL);
             }
         });

@@ -1,28 +1,37 @@
-//! The core of serin: everything an AI gateway decides, with no host, no clock and no runtime.
+//! The core of serin: all decisions of the gateway, without a host, a clock, or a runtime.
 //!
-//! A request's story is in [`gateway`]; what it may ask of a host is in [`host`].
+//! `pipeline` holds the order of a request's steps; [`host`] holds the traits that a host implements. A
+//! shell runs [`service::Service`]. The modules stand in the order of a request, and each uses only
+//! modules above it (see ARCHITECTURE.md). Public are those that hosts, the simulator, and tools use.
 
-pub mod error;
 pub mod host;
 pub mod record;
 
-pub mod auth;
-pub mod cache;
-pub mod guards;
-pub mod history;
-pub mod limits;
-pub mod request;
-pub mod response;
-pub mod routing;
-pub mod telemetry;
+pub(crate) mod error;
+pub(crate) mod request;
+
+pub(crate) mod auth;
+pub(crate) mod routing;
+
+pub(crate) mod limits;
+pub(crate) mod telemetry;
+
+// `upstream` and `cache` are public for the benchmarks and the fuzz targets.
 pub mod upstream;
+
+pub mod cache;
+pub(crate) mod history;
+
+pub(crate) mod guards;
+pub(crate) mod response;
 
 pub mod gateway;
 mod pipeline;
 
-pub mod admin;
 pub mod config_loader;
 pub mod live_config;
+
+pub(crate) mod admin;
 pub mod service;
 
 mod fifo_cache;

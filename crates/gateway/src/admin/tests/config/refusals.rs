@@ -111,7 +111,8 @@ fn unknown_version_is_not_found() {
 fn put_by_editor_is_refused() {
     let one = Isolate::first();
     let tag = one.etag();
-    let put = one.send_as("EVE", "PUT /admin/v1/config", Some(&tag), &document("new"));
+    let new = document("new");
+    let put = one.send_as("EVE", "PUT /admin/v1/config", Some(&tag), &new);
     let editor = block_on(put);
     assert_eq!(editor.status, 403);
     assert_eq!(editor.body["error"]["code"], "role_not_allowed");
@@ -145,7 +146,8 @@ fn weak_and_any_if_match_are_accepted() {
     // A proxy that compresses responses makes the tag weak; the document is the same.
     let weak = format!("W/{}", one.etag());
     one.assert_status("PUT config", Some(&weak), &document("new"), 200);
-    let put = one.send_as("ANN", "PUT /admin/v1/config", Some("*"), &document("x"));
+    let other = document("x");
+    let put = one.send_as("ANN", "PUT /admin/v1/config", Some("*"), &other);
     assert_eq!(block_on(put).status, 200);
     assert_eq!(one.versions()[0]["by"], "ann");
 }
