@@ -10,22 +10,28 @@ use crate::request::parse::ParsedRequest;
 
 use super::caller::Caller;
 
-pub use crate::request::client_ip::client_ip;
+pub(crate) use crate::request::client_ip::client_ip;
 
 /// Checks the address rules for all callers. Runs before everything else.
-pub fn check_global_ip(config: &Config, client_ip: Option<IpAddr>) -> Result<(), Refusal> {
+pub(crate) fn check_global_ip(config: &Config, client_ip: Option<IpAddr>) -> Result<(), Refusal> {
     let allowed = config.auth.ip_access.allows(client_ip);
     if allowed { Ok(()) } else { Err(Refusal::AddressNotAllowed) }
 }
 
 /// Checks the address rules of a caller.
-pub fn check_caller_ip(caller: &Caller<'_>, client_ip: Option<IpAddr>) -> Result<(), Refusal> {
+pub(crate) fn check_caller_ip(
+    caller: &Caller<'_>,
+    client_ip: Option<IpAddr>,
+) -> Result<(), Refusal> {
     let allowed = caller.permissions().all(|permissions| permissions.ip_access.allows(client_ip));
     if allowed { Ok(()) } else { Err(Refusal::AddressNotAllowed) }
 }
 
 /// Checks a request's parameters against the caller's rules.
-pub fn check_parameters(caller: &Caller<'_>, request: &ParsedRequest) -> Result<(), Refusal> {
+pub(crate) fn check_parameters(
+    caller: &Caller<'_>,
+    request: &ParsedRequest,
+) -> Result<(), Refusal> {
     let bounds = caller.permissions().flat_map(|permissions| &permissions.parameters);
     parameter_rules::check_parameters(request.body(), bounds).map_err(|found| {
         Refusal::ParameterNotAllowed { param: found.path, expected: found.expected }

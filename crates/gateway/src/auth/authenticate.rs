@@ -16,7 +16,7 @@ use super::jwt::JwtAuthenticator;
 
 /// Sources of known callers.
 #[derive(Clone, Copy, Debug)]
-pub struct Authenticator<'a> {
+pub(crate) struct Authenticator<'a> {
     /// The configuration and its keys.
     pub config: &'a Config,
     /// The secret that hashes issued keys; `None` if there are no issued keys.
@@ -30,7 +30,7 @@ pub struct Authenticator<'a> {
 impl<'a> Authenticator<'a> {
     /// Authenticates the key in the first configured place that holds one: a key of the
     /// configuration, an issued key, or a JSON Web Token.
-    pub async fn authenticate<P: Host>(
+    pub(crate) async fn authenticate<P: Host>(
         &self,
         host: &P,
         headers: &HeaderMap,

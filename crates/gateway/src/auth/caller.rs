@@ -21,7 +21,7 @@ pub(crate) enum ConsumerSource<'a> {
 }
 
 /// The name of a caller without a key.
-pub const ANONYMOUS: &str = "anonymous";
+pub(crate) const ANONYMOUS: &str = "anonymous";
 
 impl<'a> Caller<'a> {
     /// A caller without a key.

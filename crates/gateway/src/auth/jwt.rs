@@ -36,7 +36,7 @@ const MAX_VERIFIED_TOKENS: usize = 1_024;
 
 /// Verified tokens and fetched key sets of a gateway.
 #[derive(Debug)]
-pub struct JwtAuthenticator {
+pub(crate) struct JwtAuthenticator {
     verified: RefCell<FifoCache<KeyDigest, VerifiedToken>>,
     /// One for each issuer, in the order of the configuration.
     jwks: RefCell<Vec<CachedJwks>>,
@@ -58,7 +58,7 @@ struct CachedJwks {
 
 impl JwtAuthenticator {
     /// An authenticator with empty caches.
-    pub fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let keys = vec![CachedJwks::default(); config.auth.issuers.len()];
         Self {
             verified: RefCell::new(FifoCache::new(MAX_VERIFIED_TOKENS)),
@@ -68,7 +68,7 @@ impl JwtAuthenticator {
 
     /// An authenticator for a new configuration, with the fetched keys of the issuers that are in
     /// both.
-    pub fn carry_over(&self, old: &Config, new: &Config) -> Self {
+    pub(crate) fn carry_over(&self, old: &Config, new: &Config) -> Self {
         let url = |issuer: &Issuer| match &issuer.keys {
             IssuerKeys::Inline(_) => None,
             IssuerKeys::Url { url, .. } => Some(url.clone()),
@@ -84,7 +84,7 @@ impl JwtAuthenticator {
     }
 
     /// Returns the consumer of a token.
-    pub async fn authenticate<P: Host>(
+    pub(crate) async fn authenticate<P: Host>(
         &self,
         (config, key_cache): (&Config, Option<&KeyCache>),
         host: &P,

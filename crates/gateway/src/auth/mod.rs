@@ -1,8 +1,8 @@
 //! Authentication of callers and their access rules.
 
-pub mod access;
-pub mod authenticate;
-pub mod caller;
-pub mod jwt;
-pub mod keys;
-pub mod parameter_rules;
+pub(crate) mod access;
+pub(crate) mod authenticate;
+pub(crate) mod caller;
+pub(crate) mod jwt;
+pub(crate) mod keys;
+pub(crate) mod parameter_rules;

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 /// A parameter that violates a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParameterViolation {
+pub(crate) struct ParameterViolation {
     /// Path of the field.
     pub path: String,
     /// The allowed values, for people: `must be at most 4096`.
@@ -16,7 +16,7 @@ pub struct ParameterViolation {
 }
 
 /// Checks a body against all rules. The body must be a JSON object.
-pub fn check_parameters<'p>(
+pub(crate) fn check_parameters<'p>(
     body: &[u8],
     bounds: impl Iterator<Item = &'p Parameter>,
 ) -> Result<(), ParameterViolation> {
@@ -52,7 +52,7 @@ pub fn check_parameters<'p>(
 }
 
 /// The texts that rules allow for a field.
-pub fn allowed_texts<'p>(
+pub(crate) fn allowed_texts<'p>(
     bounds: impl Iterator<Item = &'p Parameter>,
     path: &str,
 ) -> impl Iterator<Item = &'p str> {
@@ -65,7 +65,7 @@ pub fn allowed_texts<'p>(
 }
 
 /// Whether a field may hold a text.
-pub fn allows_text<'p>(
+pub(crate) fn allows_text<'p>(
     mut bounds: impl Iterator<Item = &'p Parameter>,
     path: &str,
     text: &str,

@@ -12,8 +12,8 @@ use crate::record::Attempt;
 mod blocked;
 mod limit_exceeded;
 
-pub use blocked::BlockResponse;
-pub use limit_exceeded::LimitExceeded;
+pub(crate) use blocked::BlockResponse;
+pub(crate) use limit_exceeded::LimitExceeded;
 
 /// Errors that are the caller's fault.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use super::pipeline::{GuardPipeline, GuardRejection};
 impl<P: Host> GuardPipeline<P> {
     /// Checks the answer as far as it has arrived. `true` if it is a stream that must be checked on
     /// its way.
-    pub async fn check_answer(
+    pub(crate) async fn check_answer(
         &self,
         answer: &mut Answer,
         request: &ParsedRequest,
@@ -29,7 +29,7 @@ impl<P: Host> GuardPipeline<P> {
     }
 
     /// Whether the answer must be checked.
-    pub fn checks_answers(&self) -> bool {
+    pub(crate) fn checks_answers(&self) -> bool {
         self.guards_for_phase(Phase::Response).next().is_some() || !self.masks.borrow().is_empty()
     }
 
@@ -96,7 +96,7 @@ impl<P: Host> GuardPipeline<P> {
     }
 
     /// Applies the failure of all answer guards to an answer that cannot be read.
-    pub fn reject_unreadable(&self) -> Result<(), GuardRejection> {
+    pub(crate) fn reject_unreadable(&self) -> Result<(), GuardRejection> {
         let unread = GuardError("the answer cannot be read".to_owned());
         self.guards_for_phase(Phase::Response)
             .try_for_each(|guard| self.handle_failure(guard, Phase::Response, &unread))

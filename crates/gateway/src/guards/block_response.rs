@@ -58,7 +58,7 @@ fn error_body(guard: &Guard, endpoint: Endpoint) -> ErrorBody<'_> {
 
 /// The end of a stream that a guard blocks, or a whole stream. After an error there is no `[DONE]`:
 /// the answer is not complete.
-pub fn block_events(
+pub(crate) fn block_events(
     clock: &impl Clock,
     guard: &Guard,
     block: &GuardBlock,

@@ -21,13 +21,12 @@ use crate::upstream::state::Upstreams;
 use super::block_response;
 use super::findings::GuardFindings;
 use super::word_lists::WordLists;
-use crate::record::RecordedFindings;
 
 /// The longest text that is sent to a service, in bytes: some hundred calls.
 pub(super) const MAX_TEXT_BYTES: usize = 1 << 20;
 
 /// Guards of one request, and their results so far.
-pub struct GuardPipeline<P: Host> {
+pub(crate) struct GuardPipeline<P: Host> {
     pub(crate) config: Rc<Config>,
     pub(crate) upstreams: Rc<Upstreams>,
     pub(crate) host: P,
@@ -45,7 +44,7 @@ pub struct GuardPipeline<P: Host> {
 
 /// State of the gateway that guards use.
 #[derive(Clone, Copy, Debug)]
-pub struct GuardServices<'a> {
+pub(crate) struct GuardServices<'a> {
     pub config: &'a Rc<Config>,
     pub upstreams: &'a Rc<Upstreams>,
     pub word_lists: &'a WordLists,
@@ -66,7 +65,7 @@ pub(crate) struct ActiveGuard {
 
 /// Reason to stop a request or an answer.
 #[derive(Debug)]
-pub enum GuardRejection {
+pub(crate) enum GuardRejection {
     /// A guard blocks the content.
     Blocked(GuardBlock),
     /// A fail-closed guard failed.
@@ -94,7 +93,7 @@ impl From<Result<Verdict, GuardError>> for GuardResult {
 
 /// A guard's decision to block.
 #[derive(Debug)]
-pub struct GuardBlock {
+pub(crate) struct GuardBlock {
     /// Position of the guard in the configuration.
     pub guard: usize,
     pub phase: Phase,
@@ -103,7 +102,7 @@ pub struct GuardBlock {
 
 impl<P: Host> GuardPipeline<P> {
     /// Collects the guards of a route for a caller; `None` if there are none.
-    pub async fn for_request(
+    pub(crate) async fn for_request(
         services: GuardServices<'_>,
         host: &P,
         route: RouteIndex,
@@ -165,7 +164,7 @@ impl<P: Host> GuardPipeline<P> {
 
     /// Digest of these guards, their word lists and their configuration: a cached answer that other
     /// guards checked does not count as checked.
-    pub fn fingerprint(&self) -> [u8; 32] {
+    pub(crate) fn fingerprint(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update(self.config.digest);
         for guard in &self.guards {

@@ -19,7 +19,7 @@ const MAX_QUESTION_CHARS: usize = 4_000;
 
 impl<P: Host> GuardPipeline<P> {
     /// Checks a request. `None` if the request stays unchanged, else the masked request.
-    pub async fn check_request(
+    pub(crate) async fn check_request(
         &self,
         request: &ParsedRequest,
         scope: &mut RequestScope<P>,

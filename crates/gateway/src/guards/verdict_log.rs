@@ -12,14 +12,14 @@ use crate::host::newest_first::newest_first_key;
 use crate::record::GuardRecord;
 
 /// Prefix of the keys of verdicts.
-pub const VERDICT_PREFIX: &str = "verdict/";
+pub(crate) const VERDICT_PREFIX: &str = "verdict/";
 
 /// Retention of a verdict.
-pub const VERDICT_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+pub(crate) const VERDICT_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// A finding of a guard.
 #[derive(Debug, Serialize)]
-pub struct VerdictEntry<'a> {
+pub(crate) struct VerdictEntry<'a> {
     /// Value of `x-request-id`.
     pub request: &'a str,
     pub consumer: &'a str,
@@ -42,14 +42,14 @@ fn key_parts(entry: &VerdictEntry<'_>) -> [String; 4] {
 }
 
 /// Encodes a text as a part of a key.
-pub fn key_part(text: &str) -> String {
+pub(crate) fn key_part(text: &str) -> String {
     let mut part = String::new();
     openai::percent_encode(&text[..text.floor_char_boundary(MAX_PART_BYTES)], &mut part);
     part
 }
 
 /// Stores a verdict in the background.
-pub fn store_verdict<P: Host>(host: &P, entry: &VerdictEntry<'_>) {
+pub(crate) fn store_verdict<P: Host>(host: &P, entry: &VerdictEntry<'_>) {
     #[derive(Serialize)]
     struct StoredVerdict<'a> {
         at_ms: u64,

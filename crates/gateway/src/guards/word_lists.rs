@@ -11,7 +11,7 @@ use guards::WordList;
 use crate::host::{Clock, KvStore};
 
 /// Prefix of the keys of word lists. A list is text with one word per line.
-pub const WORD_LIST_PREFIX: &str = "words/";
+pub(crate) const WORD_LIST_PREFIX: &str = "words/";
 
 /// Time for which a list is not read again: a change takes effect everywhere within a minute, plus
 /// the store's own delay.
@@ -19,7 +19,7 @@ const FRESH_FOR: Duration = Duration::from_secs(30);
 
 /// Lists read so far. The configuration names them, so there are few.
 #[derive(Debug, Default)]
-pub struct WordLists {
+pub(crate) struct WordLists {
     cached: RefCell<BTreeMap<String, CachedWordList>>,
 }
 
@@ -33,7 +33,11 @@ struct CachedWordList {
 impl WordLists {
     /// A list; `None` if there is none that can be read. While the store is unavailable the last
     /// state is used.
-    pub async fn get(&self, host: &(impl Clock + KvStore), name: &str) -> Option<Rc<WordList>> {
+    pub(crate) async fn get(
+        &self,
+        host: &(impl Clock + KvStore),
+        name: &str,
+    ) -> Option<Rc<WordList>> {
         let now = host.now();
         let fresh = |kept: &&CachedWordList| now.since(kept.read_at) < FRESH_FOR;
         if let Some(kept) = self.cached.borrow().get(name).filter(fresh) {

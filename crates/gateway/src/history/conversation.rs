@@ -16,14 +16,14 @@ const CONVERSATION_VERSION: u8 = 1;
 
 /// The last turns of a conversation, the oldest first.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Conversation {
+pub(crate) struct Conversation {
     v: u8,
     turns: Vec<Turn>,
 }
 
 /// A question and its answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Turn {
+pub(crate) struct Turn {
     /// Time of the answer.
     pub at: Timestamp,
     /// The message as received.
@@ -33,7 +33,7 @@ pub struct Turn {
 
 /// Limits of a stored conversation.
 #[derive(Clone, Copy, Debug)]
-pub struct ConversationLimits {
+pub(crate) struct ConversationLimits {
     pub turns: usize,
     /// Total size of questions and answers.
     pub bytes: usize,
@@ -53,7 +53,7 @@ impl Default for Conversation {
 
 impl Conversation {
     /// Reads a stored conversation; a corrupt one is empty.
-    pub fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         json::from_bytes::<Self>(bytes)
             .ok()
             .filter(|conversation| conversation.v == CONVERSATION_VERSION)
@@ -61,26 +61,26 @@ impl Conversation {
     }
 
     /// Bytes in the store.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("turns have only plain members")
     }
 
-    pub fn turns(&self) -> &[Turn] {
+    pub(crate) fn turns(&self) -> &[Turn] {
         &self.turns
     }
 
     /// Time of the last turn.
-    pub fn last_turn_at(&self) -> Timestamp {
+    pub(crate) fn last_turn_at(&self) -> Timestamp {
         self.turns.last().map(|turn| turn.at).unwrap_or_default()
     }
 
-    pub fn add_turn(&mut self, turn: Turn, limits: ConversationLimits) {
+    pub(crate) fn add_turn(&mut self, turn: Turn, limits: ConversationLimits) {
         self.turns.push(turn);
         self.trim_to(limits);
     }
 
     /// Removes the oldest turns until the rest is within the limits.
-    pub fn trim_to(&mut self, limits: ConversationLimits) {
+    pub(crate) fn trim_to(&mut self, limits: ConversationLimits) {
         let mut bytes: usize = self.turns.iter().map(Turn::bytes).sum();
         while self.turns.len() > limits.turns || bytes > limits.bytes {
             bytes -= self.turns.remove(0).bytes();
@@ -88,7 +88,7 @@ impl Conversation {
     }
 
     /// The turns as messages, each followed by a comma.
-    pub fn messages(&self) -> String {
+    pub(crate) fn messages(&self) -> String {
         let mut messages = String::new();
         for turn in &self.turns {
             let answer = serde_json::to_string(&turn.answer).expect("a string always serializes");
@@ -103,7 +103,7 @@ impl Conversation {
 
 /// The only question among messages: a user's message after nothing but instructions, and at the
 /// end. `None` if the caller sends a conversation of its own.
-pub fn find_lone_question(messages: &str) -> Option<Range<usize>> {
+pub(crate) fn find_lone_question(messages: &str) -> Option<Range<usize>> {
     #[derive(Deserialize)]
     struct Message {
         role: String,
@@ -122,17 +122,17 @@ pub fn find_lone_question(messages: &str) -> Option<Range<usize>> {
 }
 
 /// Prefix of the keys of a consumer's conversations.
-pub fn key_prefix(consumer: &str) -> String {
+pub(crate) fn key_prefix(consumer: &str) -> String {
     format!("history/{}/", key_part(consumer))
 }
 
 /// Digest of a session's name for the store: the name may be a secret of the caller.
-pub fn session_digest(session: &str) -> String {
+pub(crate) fn session_digest(session: &str) -> String {
     base16ct::lower::encode_string(&Sha256::digest(session.as_bytes()))
 }
 
 /// Whether a text has the form of such a digest.
-pub fn is_digest(text: &str) -> bool {
+pub(crate) fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 

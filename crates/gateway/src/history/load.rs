@@ -32,7 +32,7 @@ pub(crate) struct ConversationStore<'a> {
 
 /// A conversation that the request extends.
 #[derive(Debug)]
-pub struct LoadedConversation {
+pub(crate) struct LoadedConversation {
     name: String,
     conversation: Conversation,
     question: Box<RawValue>,

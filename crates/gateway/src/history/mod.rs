@@ -1,4 +1,4 @@
 //! Stored conversations.
 
-pub mod conversation;
-pub mod load;
+pub(crate) mod conversation;
+pub(crate) mod load;

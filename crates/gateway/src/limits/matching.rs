@@ -28,7 +28,7 @@ pub struct LimitSubject<'a> {
 
 /// A limit that matches a request, and the value that selects its account.
 #[derive(Debug)]
-pub struct MatchedLimit<'a> {
+pub(crate) struct MatchedLimit<'a> {
     /// The limit.
     pub limit: &'a Limit,
     /// The value that [`Limit::by`] selects in the request.
@@ -36,7 +36,7 @@ pub struct MatchedLimit<'a> {
 }
 
 /// Returns the limits that match a request, in the order of the configuration.
-pub fn matching_limits<'a>(
+pub(crate) fn matching_limits<'a>(
     config: &'a Config,
     subject: &LimitSubject<'_>,
 ) -> Vec<MatchedLimit<'a>> {
@@ -89,12 +89,12 @@ fn find_pair<'a>(mut pairs: impl Iterator<Item = &'a str>, name: &str) -> Option
 }
 
 /// Name of the account of a limit and a value.
-pub fn account_name(limit: &Limit, measure: Measure, value: &str) -> String {
+pub(crate) fn account_name(limit: &Limit, measure: Measure, value: &str) -> String {
     format!("{}:{}:{}", limit.id, measure.name(), stored_value(&limit.by, value))
 }
 
 /// The book that holds the account of a limit and a value.
-pub fn book_id(limit: &Limit, value: &str) -> BookId {
+pub(crate) fn book_id(limit: &Limit, value: &str) -> BookId {
     if let Some(group) = &limit.colocation_group {
         return BookId::new(group.clone());
     }
@@ -111,7 +111,7 @@ pub fn book_id(limit: &Limit, value: &str) -> BookId {
 }
 
 /// The ledger's rule for a quota at `now`.
-pub fn ledger_rule(quota: &Quota, now: Timestamp) -> Rule {
+pub(crate) fn ledger_rule(quota: &Quota, now: Timestamp) -> Rule {
     let window = match quota.per {
         Period::Second => Window::Sliding(1_000),
         Period::Minute => Window::Sliding(60_000),

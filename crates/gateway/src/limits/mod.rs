@@ -2,11 +2,11 @@
 
 mod acquire;
 pub(crate) mod admission;
-pub mod demand;
+pub(crate) mod demand;
 pub(crate) mod headers;
 pub(crate) mod ledger_client;
-pub mod local_state;
-pub mod matching;
-pub mod pricing;
+pub(crate) mod local_state;
+pub(crate) mod matching;
+pub(crate) mod pricing;
 mod release;
-pub mod reservation;
+pub(crate) mod reservation;

@@ -5,7 +5,7 @@ use openai::Tokens;
 
 /// Consumption of a quota: a fixed part, and a part for each thousand tokens of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QuotaCost {
+pub(crate) struct QuotaCost {
     /// Consumed in any case.
     pub fixed: u64,
     /// Consumed for a thousand tokens of the answer.
@@ -14,7 +14,7 @@ pub struct QuotaCost {
 
 impl QuotaCost {
     /// Consumption of a prompt of `prompt` tokens.
-    pub fn for_prompt(measure: Measure, prompt: u64, price: Price) -> Self {
+    pub(crate) fn for_prompt(measure: Measure, prompt: u64, price: Price) -> Self {
         match measure {
             Measure::Tokens => Self { fixed: prompt, output: 1_000 },
             Measure::Requests => Self { fixed: 1, output: 0 },
@@ -25,12 +25,12 @@ impl QuotaCost {
     }
 
     /// Consumption including an answer of `output` tokens.
-    pub fn with_output(self, output: u64) -> u64 {
+    pub(crate) fn with_output(self, output: u64) -> u64 {
         self.fixed.saturating_add(per_thousand(output, self.output))
     }
 
     /// The longest answer, in tokens, that fits into the granted amount; `None` if any does.
-    pub fn max_output(self, granted: u64) -> Option<u64> {
+    pub(crate) fn max_output(self, granted: u64) -> Option<u64> {
         let rest = u128::from(granted.saturating_sub(self.fixed));
         let tokens = (rest * 1_000).checked_div(self.output.into())?;
         Some(u64::try_from(tokens).unwrap_or(u64::MAX))
@@ -38,7 +38,7 @@ impl QuotaCost {
 }
 
 /// Cost of tokens in billionths of a USD, rounded up.
-pub fn cost_billionths(tokens: Tokens, price: Price) -> u64 {
+pub(crate) fn cost_billionths(tokens: Tokens, price: Price) -> u64 {
     let cached = tokens.cached.min(tokens.input);
     let sum = u128::from(tokens.input - cached) * u128::from(price.input)
         + u128::from(cached) * u128::from(price.cached)

@@ -9,7 +9,7 @@ use crate::host::PeerIp;
 
 /// The caller's address: from the trusted proxy's header if the configuration names one, else from
 /// the host.
-pub fn client_ip(config: &Config, parts: &Parts) -> Option<IpAddr> {
+pub(crate) fn client_ip(config: &Config, parts: &Parts) -> Option<IpAddr> {
     match &config.server.client_ip_header {
         // A proxy appends the address that it sees; anyone may have written what stands before it.
         Some(name) => {

@@ -19,14 +19,14 @@ const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 
 /// An allowed origin.
 #[derive(Debug)]
-pub struct Cors {
+pub(crate) struct Cors {
     /// Value of `access-control-allow-origin`.
     allow_origin: HeaderValue,
 }
 
 impl Cors {
     /// The request's origin, if it is allowed.
-    pub fn from_headers(origins: &Origins, headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn from_headers(origins: &Origins, headers: &HeaderMap) -> Option<Self> {
         let origin = headers.get(ORIGIN)?;
         let allow_origin = match origins {
             Origins::All => HeaderValue::from_static("*"),
@@ -39,7 +39,7 @@ impl Cors {
     }
 
     /// The response to a preflight request; `None` for any other request.
-    pub fn preflight_response(&self, parts: &Parts) -> Option<Response<Body>> {
+    pub(crate) fn preflight_response(&self, parts: &Parts) -> Option<Response<Body>> {
         let is_preflight = parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         if parts.method != Method::OPTIONS || !is_preflight {
             return None;
@@ -58,7 +58,7 @@ impl Cors {
     }
 
     /// Adds the headers that let the page read a response.
-    pub fn add_headers(&self, headers: &mut HeaderMap) {
+    pub(crate) fn add_headers(&self, headers: &mut HeaderMap) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.allow_origin.clone());
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
         headers.insert(VARY, HeaderValue::from_static("origin"));

@@ -8,7 +8,7 @@ use crate::record::MODELS_OPERATION;
 
 /// An endpoint of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GatewayEndpoint {
+pub(crate) enum GatewayEndpoint {
     /// `GET /healthz`, without a key.
     Health,
     /// An endpoint of OpenAI's API, with a key.
@@ -17,7 +17,7 @@ pub enum GatewayEndpoint {
 
 /// An endpoint of OpenAI's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ApiEndpoint {
+pub(crate) enum ApiEndpoint {
     /// `GET …/v1/models`
     Models,
     /// A call to a model.
@@ -26,7 +26,7 @@ pub enum ApiEndpoint {
 
 impl ApiEndpoint {
     /// Name in records, after OpenTelemetry's `gen_ai.operation.name`.
-    pub fn operation(self) -> &'static str {
+    pub(crate) fn operation(self) -> &'static str {
         match self {
             Self::Models => MODELS_OPERATION,
             Self::Inference(endpoint) => endpoint.operation(),
@@ -36,7 +36,7 @@ impl ApiEndpoint {
 
 impl GatewayEndpoint {
     /// Parses method and path. Any prefix before `/v1` is accepted, since callers' base URLs vary.
-    pub fn parse(method: &Method, path: &str) -> Result<Self, Refusal> {
+    pub(crate) fn parse(method: &Method, path: &str) -> Result<Self, Refusal> {
         let after_v1 = path.rfind("/v1/").map(|at| &path[at + 3..]);
         let endpoint = match after_v1 {
             Some("/models") => Self::Api(ApiEndpoint::Models),

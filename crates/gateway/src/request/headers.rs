@@ -4,7 +4,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
 /// The token of `authorization: Bearer …`, without surrounding spaces; `None` if it is empty.
-pub fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
@@ -12,14 +12,14 @@ pub fn bearer_token(headers: &HeaderMap) -> Option<&str> {
 
 /// Whether the body has one of these media types, with or without parameters. A missing header is
 /// accepted, since some clients omit it; one with bytes outside of ASCII is not.
-pub fn has_media_type(headers: &HeaderMap, expected: &[&str]) -> bool {
+pub(crate) fn has_media_type(headers: &HeaderMap, expected: &[&str]) -> bool {
     headers.get(CONTENT_TYPE).is_none_or(|value| {
         value.to_str().is_ok() && expected.iter().any(|it| is_media_type(value, it))
     })
 }
 
 /// Whether a content type is `text/event-stream`, with or without parameters.
-pub fn is_event_stream(content_type: &HeaderValue) -> bool {
+pub(crate) fn is_event_stream(content_type: &HeaderValue) -> bool {
     is_media_type(content_type, "text/event-stream")
 }
 

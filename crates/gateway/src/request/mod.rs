@@ -1,8 +1,8 @@
 //! Request intake: endpoint, client address, CORS, body validation and request ids.
 
-pub mod client_ip;
-pub mod cors;
-pub mod endpoint;
-pub mod headers;
-pub mod parse;
-pub mod request_id;
+pub(crate) mod client_ip;
+pub(crate) mod cors;
+pub(crate) mod endpoint;
+pub(crate) mod headers;
+pub(crate) mod parse;
+pub(crate) mod request_id;

@@ -7,7 +7,7 @@ use crate::host::Clock;
 /// The caller's `x-request-id` if it is valid, else 128 random bits.
 ///
 /// Valid are 1 to 128 letters, digits, `-`, `_`, `.`, or `:`. Other characters could break a log.
-pub fn request_id(headers: &HeaderMap, clock: &impl Clock) -> String {
+pub(crate) fn request_id(headers: &HeaderMap, clock: &impl Clock) -> String {
     let is_valid = |id: &&str| {
         (1..=128).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
@@ -20,7 +20,7 @@ pub fn request_id(headers: &HeaderMap, clock: &impl Clock) -> String {
 }
 
 /// `digits` unpredictable hexadecimal digits.
-pub fn random_hex(clock: &impl Clock, digits: usize) -> String {
+pub(crate) fn random_hex(clock: &impl Clock, digits: usize) -> String {
     let mut id = String::with_capacity(digits + 16);
     while id.len() < digits {
         id.push_str(&format!("{:016x}", clock.entropy()));

@@ -25,7 +25,7 @@ const MAX_EVENT_BYTES: usize = 32 << 20;
 
 /// A relayed stream behind its guards, as the caller's response body. It does not read on while a
 /// check is pending: the host buffers the stream meanwhile.
-pub struct GuardedStream<P: Host> {
+pub(crate) struct GuardedStream<P: Host> {
     relay: Relay<P>,
     guards: Rc<GuardPipeline<P>>,
     endpoint: Endpoint,
@@ -49,7 +49,11 @@ enum GuardedState {
 
 impl<P: Host> GuardedStream<P> {
     /// Puts guards behind a relay.
-    pub fn new(mut relay: Relay<P>, guards: Rc<GuardPipeline<P>>, endpoint: Endpoint) -> Self {
+    pub(crate) fn new(
+        mut relay: Relay<P>,
+        guards: Rc<GuardPipeline<P>>,
+        endpoint: Endpoint,
+    ) -> Self {
         relay.defer_close();
         Self {
             relay,

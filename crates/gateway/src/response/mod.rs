@@ -1,11 +1,11 @@
 //! The response to the caller.
 
 pub(crate) mod cached_answer;
-pub mod guarded_stream;
+pub(crate) mod guarded_stream;
 pub(crate) mod headers;
 pub(crate) mod json;
-pub mod recorder;
-pub mod relay;
+pub(crate) mod recorder;
+pub(crate) mod relay;
 
 use std::rc::Rc;
 
@@ -34,7 +34,7 @@ use crate::upstream::dispatch::Dispatched;
 
 /// Result of the pipeline for a request that is not refused.
 #[derive(Debug)]
-pub enum Reply<P: Host> {
+pub(crate) enum Reply<P: Host> {
     /// The models that a caller may name, as JSON.
     Models(Vec<u8>),
     Answer(ServedAnswer<P>),
@@ -44,7 +44,7 @@ pub enum Reply<P: Host> {
 
 /// An upstream's answer, and the handling of its rest.
 #[derive(Debug)]
-pub struct ServedAnswer<P: Host> {
+pub(crate) struct ServedAnswer<P: Host> {
     pub answer: Dispatched,
     /// Timeouts of the rest.
     pub timeouts: Timeouts,
@@ -57,7 +57,7 @@ pub struct ServedAnswer<P: Host> {
 impl<P: Host> Reply<P> {
     /// Lists the models that a caller may name: those that routes name exactly, and those that its
     /// permissions name.
-    pub fn models(config: &Config, caller: &Caller<'_>) -> Self {
+    pub(crate) fn models(config: &Config, caller: &Caller<'_>) -> Self {
         #[derive(Serialize)]
         struct List<'a> {
             object: &'static str,
@@ -94,7 +94,7 @@ impl<P: Host> Reply<P> {
 }
 
 /// Creates the response from the pipeline's result. A stream keeps the scope open until its end.
-pub fn into_response<P: Host>(
+pub(crate) fn into_response<P: Host>(
     result: Result<Reply<P>, Error>,
     host: P,
     scope: RequestScope<P>,
@@ -221,19 +221,19 @@ fn finish_response<P: Host>(
 }
 
 /// Error response without a record.
-pub fn unrecorded_error_response(refusal: &Refusal) -> http::Response<Body> {
+pub(crate) fn unrecorded_error_response(refusal: &Refusal) -> http::Response<Body> {
     let answer = refusal.to_api_error();
     json_response(answer.status, answer.body().to_json())
 }
 
 /// Reports that the gateway runs. It calls no upstream, so that a provider's outage restarts
 /// nothing.
-pub fn health_response() -> http::Response<Body> {
+pub(crate) fn health_response() -> http::Response<Body> {
     json_response(StatusCode::OK, br#"{"status":"ok"}"#.to_vec())
 }
 
 /// Removes the body of a response to a HEAD request.
-pub fn strip_body_for_head(
+pub(crate) fn strip_body_for_head(
     method: &Method,
     mut response: http::Response<Body>,
 ) -> http::Response<Body> {

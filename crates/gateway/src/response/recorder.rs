@@ -24,7 +24,7 @@ const MAX_CONVERSATION_BYTES: usize = 1 << 20;
 
 /// Places in which an answer is stored.
 #[derive(Debug, Default)]
-pub struct Retention {
+pub(crate) struct Retention {
     /// Cache entry to fill.
     pub slot: Option<Box<FillSlot>>,
     /// Conversation to extend.
@@ -40,7 +40,7 @@ struct ClosedAnswer {
 
 /// The outermost layer of an answer's body. The inner layers close the request scope before they
 /// end.
-pub struct RecordingBody<P: Host> {
+pub(crate) struct RecordingBody<P: Host> {
     inner: Body,
     host: P,
     retention: Option<Retention>,

@@ -33,7 +33,7 @@ use continuation::PendingContinuation;
 ///
 /// Dropping it before its end means that the caller hung up: the upstream's body is dropped with it,
 /// and the record's outcome says so.
-pub struct Relay<P: Host> {
+pub(crate) struct Relay<P: Host> {
     stream: Committed,
     /// Targets that can continue the stream if it breaks off.
     continuation_targets: Option<Box<ContinuationTargets>>,
@@ -60,7 +60,7 @@ pub struct Relay<P: Host> {
 
 impl<P: Host> Relay<P> {
     /// Starts to relay a stream. The relay owns the request's scope from here on.
-    pub fn new(
+    pub(crate) fn new(
         stream: Committed,
         continuation_targets: Option<Box<ContinuationTargets>>,
         host: P,

@@ -79,7 +79,7 @@ impl TargetLoad {
 
 /// Draws two targets that `may` be called, by weight, and returns the one with the smaller measure;
 /// the first one if they are equal. `None` if no target may be called.
-pub fn better_of_two<M: Ord>(
+pub(crate) fn better_of_two<M: Ord>(
     targets: &Targets,
     entropy: u64,
     may: impl Fn(&Target) -> bool,
@@ -96,7 +96,7 @@ pub fn better_of_two<M: Ord>(
 }
 
 /// Returns the target with the smallest measure that `may` be called; draws by weight among equals.
-pub fn choose_min<M: Ord>(
+pub(crate) fn choose_min<M: Ord>(
     targets: &Targets,
     entropy: u64,
     may: impl Fn(&Target) -> bool,

@@ -1,5 +1,5 @@
 //! Selection of the target and its fallbacks.
 
-pub mod balance;
-pub mod plan;
-pub mod weighted;
+pub(crate) mod balance;
+pub(crate) mod plan;
+pub(crate) mod weighted;

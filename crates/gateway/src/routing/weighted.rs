@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 /// The share of a target that is not available is divided among the available ones, by weight.
 /// Callers of other targets do not move, and its own callers return with it. If no target is
 /// available, all count as available.
-pub fn choose_weighted(
+pub(crate) fn choose_weighted(
     targets: &Targets,
     entropy: u64,
     offers: impl Fn(&Target) -> bool,
@@ -49,7 +49,7 @@ pub(crate) fn draw_weighted(
 }
 
 /// The entropy of a sticky caller: a hash of route and name.
-pub fn sticky_entropy(route: &str, name: &str) -> u64 {
+pub(crate) fn sticky_entropy(route: &str, name: &str) -> u64 {
     let mut hash = Sha256::new();
     hash.update(route.as_bytes());
     hash.update([0]);

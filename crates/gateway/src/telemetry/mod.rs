@@ -1,8 +1,8 @@
 //! The request scope, usage totals, metrics and OTLP export.
 
-pub mod metrics;
-pub mod otlp;
-pub mod record_sinks;
-pub mod request_scope;
-pub mod transcript;
-pub mod usage;
+pub(crate) mod metrics;
+pub(crate) mod otlp;
+pub(crate) mod record_sinks;
+pub(crate) mod request_scope;
+pub(crate) mod transcript;
+pub(crate) mod usage;

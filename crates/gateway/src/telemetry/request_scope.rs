@@ -21,10 +21,10 @@ use super::record_sinks::RecordSinks;
 use super::transcript::Transcript;
 
 /// Callback with the complete record, before it is written.
-pub type CloseCallback = Box<dyn FnOnce(&Record)>;
+pub(crate) type CloseCallback = Box<dyn FnOnce(&Record)>;
 
 /// Changes to a record before it is written, from code that does not hold the scope.
-pub type LateUpdates = Rc<RefCell<Vec<Box<dyn FnOnce(&mut Record)>>>>;
+pub(crate) type LateUpdates = Rc<RefCell<Vec<Box<dyn FnOnce(&mut Record)>>>>;
 
 /// One request from its arrival to its last byte: its record and its reservation.
 ///

@@ -50,7 +50,7 @@ const MAX_OVERLAY_ENTRIES: usize = 1_024;
 /// Cached keys of an isolate. The cache belongs to one configuration, since permissions refer to
 /// its routes.
 #[derive(Debug)]
-pub struct KeyCache {
+pub(crate) struct KeyCache {
     known_keys: RefCell<FifoCache<KeyHash, CachedKey>>,
     unknown_keys: RefCell<FifoCache<KeyHash, Timestamp>>,
     overlay: Rc<RefCell<FifoCache<String, OverlayEntry>>>,
@@ -60,9 +60,7 @@ pub struct KeyCache {
 
 /// The owner of a key.
 #[derive(Debug)]
-pub struct KeyOwner {
-    /// The key's name in the admin API.
-    pub key: String,
+pub(crate) struct KeyOwner {
     /// The consumer that owns the key.
     pub consumer: Rc<Consumer>,
     expires: Option<Timestamp>,
@@ -96,7 +94,7 @@ impl Default for KeyCache {
 impl KeyCache {
     /// An empty cache for another configuration. Changes made through either of the two override
     /// the store for both.
-    pub fn carry_over(&self) -> Self {
+    pub(crate) fn carry_over(&self) -> Self {
         Self { overlay: Rc::clone(&self.overlay), ..Self::default() }
     }
 
@@ -105,7 +103,7 @@ impl KeyCache {
     /// If the store is unavailable, a key that was known less than [`STALE_FOR`] ago is still
     /// valid; any other key is an error. A consumer with a document that this configuration cannot
     /// read is an error too.
-    pub async fn lookup<P: Clock + KvStore>(
+    pub(crate) async fn lookup<P: Clock + KvStore>(
         &self,
         host: &P,
         config: &Config,
@@ -154,12 +152,12 @@ impl KeyCache {
             }
             parse_stored(config, &key.consumer, &stored)?
         };
-        let found = KeyOwner { key: key.id, consumer: Rc::new(consumer), expires: key.expires };
+        let found = KeyOwner { consumer: Rc::new(consumer), expires: key.expires };
         Ok(Some(Rc::new(found)))
     }
 
     /// Returns the admin API's consumer of this name. It is not cached.
-    pub async fn load_consumer<P: Clock + KvStore>(
+    pub(crate) async fn load_consumer<P: Clock + KvStore>(
         &self,
         host: &P,
         config: &Config,

@@ -12,11 +12,11 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use format::{KEY_PREFIX, MAX_ADOPTED_CHARS, MIN_ADOPTED_CHARS};
-pub use hashing::{KeyHash, Pepper};
-pub use lookup::{KeyCache, KeyOwner};
-pub use records::{KeyMetadata, LockReservation, StoredConsumer, StoredKey};
-pub use store::KeyStore;
+pub(crate) use format::{MAX_ADOPTED_CHARS, MIN_ADOPTED_CHARS};
+pub(crate) use hashing::{KeyHash, Pepper};
+pub(crate) use lookup::KeyCache;
+pub(crate) use records::{KeyMetadata, LockReservation, StoredConsumer, StoredKey};
+pub(crate) use store::KeyStore;
 
 pub(crate) use format::{generate, is_adoptable, random_chars};
 pub(crate) use records::is_storable_id;

@@ -12,7 +12,7 @@ use super::hashing::KeyHash;
 
 /// A key's consumer, at `key/<hex of the hash>`. Without this record the key is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredKey {
+pub(crate) struct StoredKey {
     /// The key's name in the admin API.
     pub id: String,
     /// The consumer that owns it.
@@ -27,7 +27,7 @@ pub struct StoredKey {
 /// A key's metadata for operators, at `keys/<consumer>/<id>`. It holds the hash, so a key can be
 /// revoked without knowing it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyMetadata {
+pub(crate) struct KeyMetadata {
     /// Hash of the key, in hexadecimal.
     pub hash: String,
     /// Time of issue.
@@ -49,7 +49,7 @@ pub struct KeyMetadata {
 
 /// A consumer of the admin API, at `consumer/<id>`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StoredConsumer {
+pub(crate) struct StoredConsumer {
     /// The document as received; parsed by [`Config::parse_consumer`](config::Config).
     pub document: Value,
     /// Time of creation. Keys issued earlier, to a deleted consumer of this name, do not work.
@@ -65,7 +65,7 @@ pub struct StoredConsumer {
 
 /// A reservation in the ledger that serves as a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LockReservation {
+pub(crate) struct LockReservation {
     /// Id of the reservation.
     pub id: u64,
     /// Expiry of the reservation.
@@ -74,34 +74,34 @@ pub struct LockReservation {
 
 impl StoredKey {
     /// Name in the store.
-    pub fn storage_key(hash: &KeyHash) -> String {
+    pub(crate) fn storage_key(hash: &KeyHash) -> String {
         format!("key/{}", hash.to_hex())
     }
 }
 
 impl KeyMetadata {
     /// Name in the store.
-    pub fn storage_key(consumer: &str, id: &str) -> String {
+    pub(crate) fn storage_key(consumer: &str, id: &str) -> String {
         format!("keys/{consumer}/{id}")
     }
 
     /// Prefix of the names of a consumer's metadata.
-    pub fn storage_key_prefix(consumer: &str) -> String {
+    pub(crate) fn storage_key_prefix(consumer: &str) -> String {
         format!("keys/{consumer}/")
     }
 
     /// The hash; `None` if the record is corrupt.
-    pub fn key_hash(&self) -> Option<KeyHash> {
+    pub(crate) fn key_hash(&self) -> Option<KeyHash> {
         KeyHash::from_hex(&self.hash)
     }
 }
 
 impl StoredConsumer {
     /// Prefix of the names of all consumers.
-    pub const STORAGE_KEY_PREFIX: &str = "consumer/";
+    pub(crate) const STORAGE_KEY_PREFIX: &str = "consumer/";
 
     /// Name in the store.
-    pub fn storage_key(id: &str) -> String {
+    pub(crate) fn storage_key(id: &str) -> String {
         format!("{}{id}", Self::STORAGE_KEY_PREFIX)
     }
 }

@@ -14,38 +14,38 @@ use super::records::{KeyMetadata, StoredConsumer, StoredKey};
 
 /// Store of keys and consumers. Every write updates the key cache.
 #[derive(Debug)]
-pub struct KeyStore<'a, P> {
+pub(crate) struct KeyStore<'a, P> {
     host: &'a P,
     key_cache: &'a KeyCache,
 }
 
 impl<'a, P: Clock + KvStore> KeyStore<'a, P> {
     /// Opens the store of a host.
-    pub fn new(host: &'a P, key_cache: &'a KeyCache) -> Self {
+    pub(crate) fn new(host: &'a P, key_cache: &'a KeyCache) -> Self {
         Self { host, key_cache }
     }
 
     /// Reads a key's record.
-    pub async fn get_key(&self, hash: &KeyHash) -> Result<Option<StoredKey>, HostError> {
+    pub(crate) async fn get_key(&self, hash: &KeyHash) -> Result<Option<StoredKey>, HostError> {
         self.get_json(&StoredKey::storage_key(hash)).await
     }
 
     /// Writes a key's record: the key works afterwards.
-    pub async fn put_key(&self, hash: &KeyHash, entry: &StoredKey) -> Result<(), HostError> {
+    pub(crate) async fn put_key(&self, hash: &KeyHash, entry: &StoredKey) -> Result<(), HostError> {
         self.put_json(StoredKey::storage_key(hash), entry).await?;
         self.key_cache.invalidate(hash);
         Ok(())
     }
 
     /// Deletes a key's record: the key does not work afterwards.
-    pub async fn delete_key(&self, hash: &KeyHash) -> Result<(), HostError> {
+    pub(crate) async fn delete_key(&self, hash: &KeyHash) -> Result<(), HostError> {
         self.delete(StoredKey::storage_key(hash)).await?;
         self.key_cache.invalidate(hash);
         Ok(())
     }
 
     /// Reads a key's metadata.
-    pub async fn get_metadata(
+    pub(crate) async fn get_metadata(
         &self,
         consumer: &str,
         id: &str,
@@ -54,7 +54,7 @@ impl<'a, P: Clock + KvStore> KeyStore<'a, P> {
     }
 
     /// Writes a key's metadata.
-    pub async fn put_metadata(
+    pub(crate) async fn put_metadata(
         &self,
         consumer: &str,
         id: &str,
@@ -64,24 +64,28 @@ impl<'a, P: Clock + KvStore> KeyStore<'a, P> {
     }
 
     /// Deletes a key's metadata.
-    pub async fn delete_metadata(&self, consumer: &str, id: &str) -> Result<(), HostError> {
+    pub(crate) async fn delete_metadata(&self, consumer: &str, id: &str) -> Result<(), HostError> {
         self.delete(KeyMetadata::storage_key(consumer, id)).await
     }
 
     /// Reads a consumer of the admin API.
-    pub async fn get_consumer(&self, id: &str) -> Result<Option<StoredConsumer>, HostError> {
+    pub(crate) async fn get_consumer(&self, id: &str) -> Result<Option<StoredConsumer>, HostError> {
         self.get_json(&StoredConsumer::storage_key(id)).await
     }
 
     /// Writes a consumer.
-    pub async fn put_consumer(&self, id: &str, consumer: &StoredConsumer) -> Result<(), HostError> {
+    pub(crate) async fn put_consumer(
+        &self,
+        id: &str,
+        consumer: &StoredConsumer,
+    ) -> Result<(), HostError> {
         self.put_json(StoredConsumer::storage_key(id), consumer).await?;
         self.key_cache.invalidate_consumer(id);
         Ok(())
     }
 
     /// Deletes a consumer and invalidates its cached keys.
-    pub async fn delete_consumer(&self, id: &str) -> Result<(), HostError> {
+    pub(crate) async fn delete_consumer(&self, id: &str) -> Result<(), HostError> {
         self.delete(StoredConsumer::storage_key(id)).await?;
         self.key_cache.invalidate_consumer(id);
         Ok(())
@@ -89,7 +93,11 @@ impl<'a, P: Clock + KvStore> KeyStore<'a, P> {
 
     /// Lists names with a prefix. Names deleted here are left out; names written here may be
     /// missing until the host shows them.
-    pub async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, HostError> {
+    pub(crate) async fn list(
+        &self,
+        prefix: &str,
+        cursor: Option<&str>,
+    ) -> Result<Listing, HostError> {
         let mut listing = self.host.list(prefix, cursor).await?;
         let now = self.host.now();
         listing.names.retain(|name| self.key_cache.recent_write(name, now) != Some(None));

@@ -149,10 +149,7 @@ fn stored_consumer_owns_keys_issued_after_its_creation() {
     ));
     let found = found.expect("the store is available").expect("the key is known");
     let routes = found.consumer.permissions.routes.as_deref().expect("routes are named");
-    assert_eq!(
-        (found.key.as_str(), fixture.config.route(routes[0]).id.as_str()),
-        ("key_6789", "chat")
-    );
+    assert_eq!(fixture.config.route(routes[0]).id, "chat");
     // A deletion here counts at once, whatever the store returns.
     fixture.fake.freeze_reads(true);
     block_on(fixture.key_store().delete_consumer("umbrella")).expect("the store is available");

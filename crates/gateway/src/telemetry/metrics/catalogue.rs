@@ -1,14 +1,14 @@
 //! Catalogue of all metrics: names, labels, and help texts.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MetricKind {
+pub(crate) enum MetricKind {
     Counter,
     /// A distribution: `_bucket`, `_sum` and `_count`.
     Histogram,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Metric {
+pub(crate) struct Metric {
     pub name: &'static str,
     pub kind: MetricKind,
     pub help: &'static str,
@@ -67,7 +67,8 @@ pub(super) const GUARD: Metric = counter(
 );
 
 /// All metrics, in the order of output.
-pub const ALL: [Metric; 10] =
+#[cfg(test)]
+pub(crate) const ALL: [Metric; 10] =
     [REQUESTS, DURATION, FIRST_TOKEN, TOKENS, COST, LIMITED, CALLS, FALLBACK, CACHE, GUARD];
 
 const fn counter(

@@ -18,12 +18,11 @@ use ledger::BookId;
 
 use crate::telemetry::usage::keys::SHARDS;
 
-pub use catalogue::{ALL, Metric, MetricKind};
 pub(crate) use exposition::render;
 pub(crate) use from_record::metric_rows;
 
 /// Path of the endpoint.
-pub const PATH: &str = "/metrics";
+pub(crate) const PATH: &str = "/metrics";
 
 /// `content-type` of the Prometheus text format.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -34,7 +33,7 @@ const SERIES_RETENTION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 const BOOK_PREFIX: &str = "metrics/";
 
 /// Book of a shard.
-pub fn book_id(shard: u8) -> BookId {
+pub(crate) fn book_id(shard: u8) -> BookId {
     BookId::new(format!("{BOOK_PREFIX}{}", shard % SHARDS))
 }
 
@@ -44,6 +43,6 @@ pub(crate) fn is_metrics_book(book_id: &BookId) -> bool {
 }
 
 /// Time until which a series that is updated at `at` is kept: the end of a day.
-pub fn retained_until(at: Timestamp) -> Timestamp {
+pub(crate) fn retained_until(at: Timestamp) -> Timestamp {
     Day::containing(at).next().start() + SERIES_RETENTION
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{ALL, Metric, MetricKind};
+use super::catalogue::{ALL, Metric, MetricKind};
 
 const DASHBOARD: &str = include_str!("../../../../../observability/grafana/dashboard.json");
 const ALERTS: &str = include_str!("../../../../../observability/alerts.yml");

@@ -41,7 +41,7 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Queues of the exporter. They are kept when the configuration changes.
 #[derive(Debug, Default)]
-pub struct OtlpExporter {
+pub(crate) struct OtlpExporter {
     span_queue: RefCell<VecDeque<(Rc<TraceContext>, Box<Record>)>>,
     pending_metrics: RefCell<DeltaMetrics>,
     /// Requests whose spans were dropped since the last report.

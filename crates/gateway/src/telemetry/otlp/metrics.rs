@@ -86,7 +86,7 @@ struct DataPoint {
 
 /// Sums of finished requests since the last batch.
 #[derive(Debug, Default)]
-pub struct DeltaMetrics {
+pub(crate) struct DeltaMetrics {
     series: BTreeMap<MetricName, BTreeMap<Vec<Attribute>, DataPoint>>,
     count: usize,
     /// Start of the interval.
@@ -98,7 +98,7 @@ pub struct DeltaMetrics {
 impl DeltaMetrics {
     /// Adds a request; `cost` is in billionths of a USD. Anonymous requests are not counted, as in
     /// usage totals. At most `most` consumers have series of their own.
-    pub fn add(&mut self, record: &Record, cost: u64, max: usize) {
+    pub(crate) fn add(&mut self, record: &Record, cost: u64, max: usize) {
         let Some(dimensions) = UsageDimensions::from_record(record) else { return };
         self.since.get_or_insert(Timestamp::from_millis(record.at_ms));
         let model = record.model.as_deref().filter(|_| record.route.is_some());
@@ -150,7 +150,7 @@ impl DeltaMetrics {
     }
 
     /// Adds requests whose spans were dropped.
-    pub fn add_dropped(&mut self, count: u64, now: Timestamp) {
+    pub(crate) fn add_dropped(&mut self, count: u64, now: Timestamp) {
         if count > 0 {
             self.since.get_or_insert(now);
             self.point(MetricName::Dropped, Attributes::default(), count.saturating_mul(BILLION));
@@ -158,7 +158,7 @@ impl DeltaMetrics {
     }
 
     /// Whether nothing was counted.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.series.is_empty()
     }
 
@@ -198,7 +198,7 @@ impl DeltaMetrics {
     }
 
     /// Returns the body of a call to `/v1/metrics` and starts a new interval.
-    pub fn take_body(&mut self, service: &str, now: Timestamp) -> Vec<u8> {
+    pub(crate) fn take_body(&mut self, service: &str, now: Timestamp) -> Vec<u8> {
         let since = self.since.replace(now).unwrap_or(now);
         self.count = 0;
         let series = std::mem::take(&mut self.series);

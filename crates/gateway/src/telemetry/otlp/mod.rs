@@ -4,13 +4,13 @@
 //! only encodes; [`crate::telemetry::otlp::exporter`] sends. Exports never hold content or secrets.
 
 mod attributes;
-pub mod exporter;
+pub(crate) mod exporter;
 mod metrics;
 mod spans;
 #[cfg(test)]
 mod tests;
 mod trace_context;
 
-pub use metrics::DeltaMetrics;
-pub use spans::traces_body;
-pub use trace_context::TraceContext;
+pub(crate) use metrics::DeltaMetrics;
+pub(crate) use spans::traces_body;
+pub(crate) use trace_context::TraceContext;

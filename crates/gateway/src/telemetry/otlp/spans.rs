@@ -52,7 +52,7 @@ struct Status {
 
 /// Body of a call to `/v1/traces`: one span per request, and below it one per attempt. `host`
 /// returns the host of a provider.
-pub fn traces_body<'r>(
+pub(crate) fn traces_body<'r>(
     service: &str,
     requests: impl IntoIterator<Item = (&'r TraceContext, &'r Record)>,
     host: impl Fn(&str) -> Option<String>,

@@ -15,13 +15,13 @@ use ledger::BookId;
 use crate::record::{MODELS_OPERATION, Record};
 
 /// Books per day, and per hour.
-pub const SHARDS: u8 = 4;
+pub(crate) const SHARDS: u8 = 4;
 
 /// Days for which totals by the hour are kept.
-pub const RETENTION_DAYS: u64 = 92;
+pub(crate) const RETENTION_DAYS: u64 = 92;
 
 /// Hours for which totals by the minute are kept.
-pub const RETENTION_HOURS: u64 = 25;
+pub(crate) const RETENTION_HOURS: u64 = 25;
 
 const MINUTE: u64 = 60 * 1_000;
 pub(crate) const HOUR: u64 = 60 * MINUTE;
@@ -31,7 +31,7 @@ const MAX_KEY_PART_BYTES: usize = 128;
 
 /// Dimensions by which a request is counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UsageDimensions {
+pub(crate) struct UsageDimensions {
     pub consumer: String,
     /// The consumer's group; empty without one.
     pub group: String,
@@ -45,7 +45,7 @@ pub struct UsageDimensions {
 
 impl UsageDimensions {
     /// Dimensions of a request; `None` if it is anonymous, or no call to a model.
-    pub fn from_record(record: &Record) -> Option<Self> {
+    pub(crate) fn from_record(record: &Record) -> Option<Self> {
         let consumer =
             record.consumer.as_ref().filter(|_| record.operation != Some(MODELS_OPERATION))?;
         let requested = record.model.as_deref().unwrap_or_default();
@@ -64,45 +64,45 @@ impl UsageDimensions {
 }
 
 /// Book of a day's shard.
-pub fn day_book(day: Day, shard: u8) -> BookId {
+pub(crate) fn day_book(day: Day, shard: u8) -> BookId {
     BookId::new(format!("usage/{day}/{}", shard % SHARDS))
 }
 
 /// Book of an hour's shard, for totals by the minute.
-pub fn hour_book(at: Timestamp, shard: u8) -> BookId {
+pub(crate) fn hour_book(at: Timestamp, shard: u8) -> BookId {
     let hour = at.as_millis() / HOUR % 24;
     BookId::new(format!("usage/minute/{}T{hour:02}/{}", Day::containing(at), shard % SHARDS))
 }
 
 /// Any shard, at random.
-pub fn random_shard(entropy: u64) -> u8 {
+pub(crate) fn random_shard(entropy: u64) -> u8 {
     u8::try_from(entropy % u64::from(SHARDS)).expect("there are few shards")
 }
 
 /// Time until which totals by the hour of this time are kept: the end of a day.
-pub fn hourly_retained_until(at: Timestamp) -> Timestamp {
+pub(crate) fn hourly_retained_until(at: Timestamp) -> Timestamp {
     Day::containing(at).next().start() + Duration::from_secs(RETENTION_DAYS * 24 * 60 * 60)
 }
 
 /// Time until which totals by the minute of this time are kept: the end of an hour, for all of it
 /// at once.
-pub fn minutely_retained_until(at: Timestamp) -> Timestamp {
+pub(crate) fn minutely_retained_until(at: Timestamp) -> Timestamp {
     start_of_hour(at) + Duration::from_millis((RETENTION_HOURS + 1) * HOUR)
 }
 
 /// Start of an hour in UTC.
-pub fn start_of_hour(at: Timestamp) -> Timestamp {
+pub(crate) fn start_of_hour(at: Timestamp) -> Timestamp {
     Timestamp::from_millis(at.as_millis() / HOUR * HOUR)
 }
 
 /// Key of a row: `hour|consumer|group|model|provider|route`, the UTC hour in two digits, `|` and
 /// `%` in the parts percent-encoded.
-pub fn hourly_key(at: Timestamp, dimensions: &UsageDimensions) -> String {
+pub(crate) fn hourly_key(at: Timestamp, dimensions: &UsageDimensions) -> String {
     row_key(at.as_millis() / HOUR % 24, dimensions)
 }
 
 /// The same for a minute: `minute|consumer|…`.
-pub fn minutely_key(at: Timestamp, dimensions: &UsageDimensions) -> String {
+pub(crate) fn minutely_key(at: Timestamp, dimensions: &UsageDimensions) -> String {
     row_key(at.as_millis() / MINUTE % 60, dimensions)
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn decode_part(part: &str) -> Cow<'_, str> {
 }
 
 /// Parses a key: the hour of the day or the minute of the hour, and the dimensions.
-pub fn parse_key(key: &str) -> Option<(u8, UsageDimensions)> {
+pub(crate) fn parse_key(key: &str) -> Option<(u8, UsageDimensions)> {
     let mut parts = key.split('|');
     let number = parts.next()?.parse().ok().filter(|number| *number < 60)?;
     let mut part = || Some(decode_part(parts.next()?).into_owned());

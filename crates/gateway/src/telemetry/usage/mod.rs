@@ -1,4 +1,4 @@
 //! Usage totals by hour and minute.
 
 pub(crate) mod aggregator;
-pub mod keys;
+pub(crate) mod keys;
