@@ -59,6 +59,6 @@ pub(crate) fn write(environment: &JsValue, record: &Record) {
     let _ = measure(environment, consumer, &blobs.join("\n"), &doubles);
 }
 
-fn truncate(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
+fn truncate(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
 }

@@ -80,10 +80,10 @@ impl KvStore for SpinHost {
 }
 
 /// Returns the first names in order and the cursor of the next page.
-fn paginate(mut names: Vec<String>, most: usize) -> Listing {
+fn paginate(mut names: Vec<String>, max: usize) -> Listing {
     names.sort_unstable();
-    let more = names.len() > most;
-    names.truncate(most);
+    let more = names.len() > max;
+    names.truncate(max);
     let cursor = names.last().filter(|_| more).cloned();
     Listing { names, cursor }
 }
@@ -107,10 +107,10 @@ mod tests {
     use super::paginate;
 
     #[track_caller]
-    fn assert_page(names: &[&str], most: usize, expected: &[&str], cursor: Option<&str>) {
+    fn assert_page(names: &[&str], max: usize, expected: &[&str], cursor: Option<&str>) {
         let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         let expected = Listing { names: own(expected), cursor: cursor.map(str::to_owned) };
-        assert_eq!(paginate(own(names), most), expected);
+        assert_eq!(paginate(own(names), max), expected);
     }
 
     #[test]

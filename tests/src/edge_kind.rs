@@ -33,21 +33,21 @@ impl EdgeKind {
     }
 }
 
-/// Makes each promise, an `async fn(Kind) -> anyhow::Result<()>` beside it, a test on both edges.
+/// Makes each promise, an `async fn(EdgeKind) -> anyhow::Result<()>` beside it, a test on both edges.
 #[macro_export]
 macro_rules! kept_by_both {
     ($($promise:ident,)*) => {
         mod cloudflare {
             $(#[tokio::test]
             async fn $promise() -> anyhow::Result<()> {
-                super::$promise($crate::edge_kind::Kind::Cloudflare).await
+                super::$promise($crate::edge_kind::EdgeKind::Cloudflare).await
             })*
         }
 
         mod spin_component {
             $(#[tokio::test]
             async fn $promise() -> anyhow::Result<()> {
-                super::$promise($crate::edge_kind::Kind::Spin).await
+                super::$promise($crate::edge_kind::EdgeKind::Spin).await
             })*
         }
     };

@@ -68,20 +68,20 @@ impl StreamCounts {
 
 impl Stream {
     /// Asks for a stream, which must be a success.
-    pub async fn open(address: SocketAddr, asked: &StreamRequest) -> anyhow::Result<Self> {
-        timeout(SILENCE_TIMEOUT, Self::ask(address, asked)).await.context("no answer in time")?
+    pub async fn open(address: SocketAddr, request: &StreamRequest) -> anyhow::Result<Self> {
+        timeout(SILENCE_TIMEOUT, Self::ask(address, request)).await.context("no answer in time")?
     }
 
-    async fn ask(address: SocketAddr, asked: &StreamRequest) -> anyhow::Result<Self> {
+    async fn ask(address: SocketAddr, stream_request: &StreamRequest) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(async move { drop(connection.await) });
-        let request = http::Request::post(&asked.path)
+        let request = http::Request::post(&stream_request.path)
             .header("host", address.to_string())
-            .header("authorization", format!("Bearer {}", asked.token))
+            .header("authorization", format!("Bearer {}", stream_request.token))
             .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(asked.body.to_string())))?;
+            .body(Full::new(Bytes::from(stream_request.body.to_string())))?;
         let (head, body) = sender.send_request(request).await?.into_parts();
         let mut stream =
             Self { body, counts: StreamCounts::default(), _sender: sender, connection };
@@ -126,14 +126,14 @@ impl Drop for Stream {
 /// Opens so many streams at once; each has had its role and its first word.
 pub async fn open_streams(
     address: SocketAddr,
-    asked: &StreamRequest,
+    request: &StreamRequest,
     count: usize,
 ) -> anyhow::Result<Vec<Stream>> {
     let mut opening = JoinSet::new();
     for _ in 0..count {
-        let asked = asked.clone();
+        let request = request.clone();
         opening.spawn(async move {
-            let mut stream = Stream::open(address, &asked).await?;
+            let mut stream = Stream::open(address, &request).await?;
             stream.events(2).await?;
             anyhow::Ok(stream)
         });
@@ -158,10 +158,10 @@ mod tests {
     fn however_it_is_split_it_is_counted_alike() {
         let text = b"data: {}\n\ndata: {}\n\ndata: [DONE]\n\n";
         for size in 1..=text.len() {
-            let mut tally = StreamCounts::default();
-            text.chunks(size).for_each(|piece| tally.add_piece(piece));
-            assert_eq!((tally.events, tally.bytes), (3, text.len()), "{size}");
-            assert!(tally.is_whole());
+            let mut counts = StreamCounts::default();
+            text.chunks(size).for_each(|piece| counts.add_piece(piece));
+            assert_eq!((counts.events, counts.bytes), (3, text.len()), "{size}");
+            assert!(counts.is_whole());
         }
         let mut cut = StreamCounts::default();
         cut.add_piece(&text[..text.len() - 1]);

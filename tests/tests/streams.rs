@@ -68,8 +68,8 @@ async fn a_thousand_streams_are_open_at_once(edge_kind: EdgeKind) -> anyhow::Res
         "{edge}: {OPEN_STREAMS} streams, {kibibytes} KiB each, opened {opened:?}, ended {ended:?}"
     );
     // The role, two words, the finish, `[DONE]`; the usage was nobody's wish.
-    ensure!(tallies.iter().all(|tally| tally.events == 5), "{:?}", tallies.first());
-    ensure!(tallies.iter().all(|tally| tally.bytes == tallies[0].bytes));
+    ensure!(tallies.iter().all(|counts| counts.events == 5), "{:?}", tallies.first());
+    ensure!(tallies.iter().all(|counts| counts.bytes == tallies[0].bytes));
     world.wait_for_records(32 + OPEN_STREAMS).await?;
     let lines = world.solo.log().lines();
     let answered = lines.iter().filter(|line| line.contains(r#""outcome":"answered""#)).count();
@@ -88,8 +88,8 @@ async fn memory_is_flat_however_many_events_come(edge_kind: EdgeKind) -> anyhow:
         server.register_canned(APP, CannedResponse::flood(events));
     })
     .await?;
-    let tally = world.stays_flat(edge_kind, events).await?;
-    ensure!(tally.events == events + 2, "{tally:?}");
+    let counts = world.stays_flat(edge_kind, events).await?;
+    ensure!(counts.events == events + 2, "{counts:?}");
     Ok(())
 }
 
@@ -102,8 +102,8 @@ async fn memory_is_flat_however_long_events_are(edge_kind: EdgeKind) -> anyhow::
         server.register(APP, [("big".to_owned(), part)].into());
     })
     .await?;
-    let tally = world.stays_flat(edge_kind, count).await?;
-    ensure!(tally.events == count + 3 && tally.bytes > count * MEBIBYTE, "{tally:?}");
+    let counts = world.stays_flat(edge_kind, count).await?;
+    ensure!(counts.events == count + 3 && counts.bytes > count * MEBIBYTE, "{counts:?}");
     Ok(())
 }
 
@@ -147,19 +147,19 @@ impl World {
         for step in 1..=50 {
             stream.events(events * step / 50).await?;
             let resident = self.solo.resident()?;
-            let most = if step <= 10 { &mut first } else { &mut later };
-            *most = resident.max(*most);
+            let max = if step <= 10 { &mut first } else { &mut later };
+            *max = resident.max(*max);
         }
-        let tally = stream.end().await?;
+        let counts = stream.end().await?;
         let (took, grown) = (begin.elapsed(), later.saturating_sub(first));
         let [first, later] = [first, later].map(|bytes| bytes >> 20);
-        let (edge, bytes) = (edge_kind.name(), tally.bytes >> 20);
+        let (edge, bytes) = (edge_kind.name(), counts.bytes >> 20);
         eprintln!(
             "{edge}: {} events, {bytes} MiB in {took:?}; {first} MiB, then {later}",
-            tally.events
+            counts.events
         );
         ensure!(grown < MAX_MEMORY_GROWTH, "{edge}: {grown} bytes more than at first");
-        Ok(tally)
+        Ok(counts)
     }
 
     /// How many requests have been recorded.

@@ -27,16 +27,16 @@ impl FromStr for CidrBlock {
             None => (text, None),
         };
         let address = address.parse::<IpAddr>().map_err(|_| InvalidCidr)?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
+        let max = if address.is_ipv4() { 32 } else { 128 };
         let length = match length {
-            None => most,
+            None => max,
             // `parse` accepts a "+", which CIDR does not.
             Some(length) if length.bytes().all(|byte| byte.is_ascii_digit()) => {
-                length.parse::<u32>().ok().filter(|length| *length <= most).ok_or(InvalidCidr)?
+                length.parse::<u32>().ok().filter(|length| *length <= max).ok_or(InvalidCidr)?
             }
             Some(_) => return Err(InvalidCidr),
         };
-        let mask = u128::MAX.checked_shl(most - length).unwrap_or(0);
+        let mask = u128::MAX.checked_shl(max - length).unwrap_or(0);
         Ok(Self { network: to_bits(address) & mask, mask })
     }
 }

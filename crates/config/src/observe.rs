@@ -43,6 +43,6 @@ impl Observe {
     /// The most characters of prompt and of answer that the log keeps for a route. `None` if it keeps
     /// no content.
     pub fn logged_content(&self, route: RouteIndex) -> Option<usize> {
-        self.content.iter().find(|(other, _)| *other == route).map(|(_, most)| *most)
+        self.content.iter().find(|(other, _)| *other == route).map(|(_, max)| *max)
     }
 }

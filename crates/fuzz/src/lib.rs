@@ -61,7 +61,7 @@ pub fn admission(data: &[u8]) {
         assert_eq!(again.model, "another \"model\"");
         assert_eq!(again.stream, request.stream);
         assert!(again.wants_usage || !request.stream);
-        assert!(again.output.max_per_choice.is_some_and(|most| most <= 7));
+        assert!(again.output.max_per_choice.is_some_and(|max| max <= 7));
         let (Ok(mut before), Ok(mut after)) =
             (serde_json::from_slice::<Value>(data), serde_json::from_slice::<Value>(&rewritten))
         else {
@@ -211,7 +211,7 @@ pub fn texts(data: &[u8]) {
             assert_ranges(text, prompt.texts.iter().map(|(_, field)| field));
             let numbers = prompt.texts.iter().map(|(number, _)| *number);
             let numbers = numbers.chain(prompt.images.iter().map(|picture| picture.message));
-            assert!(numbers.max().is_none_or(|most| most < prompt.roles.len()));
+            assert!(numbers.max().is_none_or(|max| max < prompt.roles.len()));
         }
     }
 }

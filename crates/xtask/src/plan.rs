@@ -149,7 +149,7 @@ fn describe_retries(retries: Retries) -> String {
     let Retries { attempts, backoff, honour_retry_after, budget, max_replay_bytes: replay } =
         retries;
     let replayed = match replay {
-        Some(most) => format!("; bodies above {most} bytes are sent once"),
+        Some(max) => format!("; bodies above {max} bytes are sent once"),
         None => String::new(),
     };
     if attempts == 0 {

@@ -240,14 +240,14 @@ fn component(
     let process = Process::start(&mut command)?;
     let address = process.first_line().and_then(|line| Ok(line.parse()?));
     let address = address.with_context(|| format!("the wasmtime host with {name}"))?;
-    let (manner, shelf) = (RequestStyle::default(), address);
+    let (manner, store_address) = (RequestStyle::default(), address);
     Ok(Candidate {
         name,
         is_gateway: false,
         address,
         process,
         style: manner,
-        store_address: shelf,
+        store_address,
         _storage: None,
     })
 }

@@ -64,9 +64,9 @@ pub(super) async fn feats(edge: BenchEdge) -> anyhow::Result<Vec<StreamCapacity>
     let mut feats = Vec::new();
     for candidate in edge.candidates(&server.address().to_string())? {
         eprintln!("  {OPEN_STREAMS} streams and {EVENTS_PER_STREAM} events: {}", candidate.name);
-        let asked = asked();
-        let (idle, each) = hold(&server, &candidate, &asked).await?;
-        let (events_took, first, later) = flood(&server, &candidate, &asked).await?;
+        let request = asked();
+        let (idle, each) = hold(&server, &candidate, &request).await?;
+        let (events_took, first, later) = flood(&server, &candidate, &request).await?;
         feats.push(StreamCapacity {
             edge,
             name: candidate.name,
@@ -94,14 +94,14 @@ fn asked() -> StreamRequest {
 async fn hold(
     server: &Server,
     candidate: &Candidate,
-    asked: &StreamRequest,
+    request: &StreamRequest,
 ) -> anyhow::Result<(usize, usize)> {
     let (release, released) = watch::channel(true);
     server.register_canned(Workload::Stream.world(), CannedResponse::held(released));
-    read_all_to_end(open_streams(candidate.address, asked, 32).await?).await?;
+    read_all_to_end(open_streams(candidate.address, request, 32).await?).await?;
     let idle = candidate.process.resident()?;
     release.send_replace(false);
-    let streams = open_streams(candidate.address, asked, OPEN_STREAMS).await?;
+    let streams = open_streams(candidate.address, request, OPEN_STREAMS).await?;
     sleep(Duration::from_secs(1)).await;
     let held = candidate.process.resident()?;
     release.send_replace(true);
@@ -112,20 +112,20 @@ async fn hold(
 async fn flood(
     server: &Server,
     candidate: &Candidate,
-    asked: &StreamRequest,
+    request: &StreamRequest,
 ) -> anyhow::Result<(Duration, usize, usize)> {
     server.register_canned(Workload::Stream.world(), CannedResponse::flood(EVENTS_PER_STREAM));
     let begin = Instant::now();
-    let mut stream = Stream::open(candidate.address, asked).await?;
+    let mut stream = Stream::open(candidate.address, request).await?;
     let (mut first, mut later) = (0, 0);
     for look in 1..=MEMORY_SAMPLES {
         stream.events(EVENTS_PER_STREAM / MEMORY_SAMPLES * look).await?;
-        let most = if look <= MEMORY_SAMPLES / 10 { &mut first } else { &mut later };
-        *most = candidate.process.resident()?.max(*most);
+        let max = if look <= MEMORY_SAMPLES / 10 { &mut first } else { &mut later };
+        *max = candidate.process.resident()?.max(*max);
     }
-    let tally = stream.end().await?;
+    let counts = stream.end().await?;
     let expected = EVENTS_PER_STREAM + 3 - usize::from(candidate.is_gateway);
-    ensure!(tally.events == expected, "{} of {expected} events came", tally.events);
+    ensure!(counts.events == expected, "{} of {expected} events came", counts.events);
     Ok((begin.elapsed(), first, later))
 }
 

@@ -88,7 +88,7 @@ impl Worker<'_> {
     /// Starts workerd with it.
     pub(super) fn start(self) -> anyhow::Result<Candidate> {
         let name = self.name;
-        let (address, shelf) = (free_address()?, free_address()?);
+        let (address, store_address) = (free_address()?, free_address()?);
         let file_name = name.replace([' ', ','], "-");
         let directory = root().join("target/bench").join(&file_name);
         fs::create_dir_all(&directory)?;
@@ -96,7 +96,7 @@ impl Worker<'_> {
             Bindings::None => None,
             Bindings::Gateway(_) | Bindings::Driven => Some(ObjectStorage::make(&file_name)?),
         };
-        let text = self.configuration(&directory, address, shelf, storage.as_ref())?;
+        let text = self.configuration(&directory, address, store_address, storage.as_ref())?;
         let configuration = directory.join("config.capnp");
         fs::write(&configuration, text)?;
         let process = Process::start(Command::new(workerd()?).arg("serve").arg(&configuration))?;
@@ -108,7 +108,7 @@ impl Worker<'_> {
             address,
             process,
             style: manner,
-            store_address: shelf,
+            store_address,
             _storage: storage,
         })
     }
@@ -118,7 +118,7 @@ impl Worker<'_> {
         &self,
         directory: &Path,
         address: SocketAddr,
-        shelf: SocketAddr,
+        store_address: SocketAddr,
         storage: Option<&ObjectStorage>,
     ) -> anyhow::Result<String> {
         let script = root().join(self.script);
@@ -158,7 +158,7 @@ impl Worker<'_> {
             bindings.push_str(r#"(name = "SERIN_KV", kvNamespace = "store"),"#);
             write!(
                 sockets,
-                r#"(name = "shelf", address = "{shelf}", http = (), service = "store"),"#
+                r#"(name = "shelf", address = "{store_address}", http = (), service = "store"),"#
             )?;
             if ledger {
                 let object = r#"(name = "SERIN_LEDGER", durableObjectNamespace = "SerinLedger"),"#;

@@ -80,8 +80,8 @@ impl<'a> Diagnostics<'a> {
         let thousandths = (number * 1_000.0).round();
         // Rounding would silently change the number, a small one to zero.
         if !bounds.contains(&number) || (number * 1_000.0 - thousandths).abs() > 1e-6 {
-            let (least, most) = (bounds.start(), bounds.end());
-            let expected = format!("a number from {least} to {most}, with three decimals at most");
+            let (least, max) = (bounds.start(), bounds.end());
+            let expected = format!("a number from {least} to {max}, with three decimals at most");
             self.report(path, number.to_string(), expected);
         }
         thousandths as u16

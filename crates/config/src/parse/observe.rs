@@ -21,8 +21,8 @@ pub(super) fn observe(
     raw: &raw::Observe,
     routes: &IdIndex<'_>,
 ) -> Observe {
-    let most = path.field("max_consumers");
-    let max_consumers = diagnostics.count(&most, raw.max_consumers, 1..=10_000, 100);
+    let max = path.field("max_consumers");
+    let max_consumers = diagnostics.count(&max, raw.max_consumers, 1..=10_000, 100);
     let collector = raw.otlp.as_ref();
     let otlp = collector.and_then(|raw| otlp(diagnostics, &path.field("otlp"), raw));
     let content = content(diagnostics, &path.field("content"), &raw.content, routes);

@@ -62,8 +62,8 @@ pub(super) async fn put<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let text = str::from_utf8(&request.body);
     let text = text.map_err(|_| AdminError::invalid_json("The document must be UTF-8."))?;
     check_has_routes(&parse_value(text)?)?;
-    let draft = NewVersion { document: text, action: "config.put", note: None, dry_run };
-    create_version(request, reloading_gateway, head, draft).await
+    let new_version = NewVersion { document: text, action: "config.put", note: None, dry_run };
+    create_version(request, reloading_gateway, head, new_version).await
 }
 
 /// `POST /config/versions/{version}/restore`: commits an old document as a new version.
@@ -76,8 +76,9 @@ pub(super) async fn restore<P: Host>(request: &AdminRequest<'_, P>) -> AdminResu
     let info = find_version(request, &head).await?;
     let document = load_document(&versions, &info).await?;
     let note = Some(format!("restored from {}", info.version));
-    let draft = NewVersion { document: &document, action: "config.restore", note, dry_run: false };
-    create_version(request, reloading_gateway, head, draft).await
+    let new_version =
+        NewVersion { document: &document, action: "config.restore", note, dry_run: false };
+    create_version(request, reloading_gateway, head, new_version).await
 }
 
 /// `GET /config/versions`: newest first.
@@ -134,25 +135,25 @@ async fn create_version<P: Host>(
     request: &AdminRequest<'_, P>,
     reloading_gateway: &ReloadingGateway,
     head: VersionInfo,
-    draft: NewVersion<'_>,
+    new_version: NewVersion<'_>,
 ) -> AdminResult {
     let versions = VersionStore(request.host);
-    let after = parse_value(draft.document)?;
-    let opened = validate(request, draft.document).await?;
+    let after = parse_value(new_version.document)?;
+    let opened = validate(request, new_version.document).await?;
     let before = load_document(&versions, &head).await?;
     let changes = diff_documents(&parse_value(&before)?, &after);
     let info = VersionInfo {
         version: head.version + 1,
         at: request.host.now(),
         by: request.operator.name.to_owned(),
-        note: draft.note,
+        note: new_version.note,
         nonce: random_chars(request.host, 12),
         previous: head.nonce.clone(),
-        ..VersionInfo::deployed(draft.document)
+        ..VersionInfo::deployed(new_version.document)
     };
-    if draft.dry_run || info.hash == head.hash {
+    if new_version.dry_run || info.hash == head.hash {
         return Ok(with_etag(
-            AdminResponse::json(&changes_json(&head, &changes, draft.dry_run)),
+            AdminResponse::json(&changes_json(&head, &changes, new_version.dry_run)),
             &head,
         ));
     }
@@ -162,7 +163,7 @@ async fn create_version<P: Host>(
         changes.iter().take(MAX_LOGGED_CHANGES).map(|change| change.path.as_str()).collect();
     let detail = json!({ "etag": info.etag(), "changed": paths, "note": info.note });
     let commit = async {
-        versions.prepare(&info, draft.document).await?;
+        versions.prepare(&info, new_version.document).await?;
         match versions.commit(&info).await {
             CommitOutcome::Committed => Ok(()),
             CommitOutcome::Conflict(other) => Err(conflict_error(&other)),
@@ -173,9 +174,9 @@ async fn create_version<P: Host>(
             )),
         }
     };
-    request.run_audited(draft.action, target, detail, commit).await?;
+    request.run_audited(new_version.action, target, detail, commit).await?;
     reloading_gateway.apply(&info, opened);
-    versions.publish(&info, draft.document).await;
+    versions.publish(&info, new_version.document).await;
     reloading_gateway.note_published(info.version);
     Ok(with_etag(AdminResponse::json(&changes_json(&info, &changes, false)), &info))
 }

@@ -319,12 +319,12 @@ mod tests {
     }
 
     /// Writes a value with shuffled members and with white space.
-    fn shuffled(value: &Value, dice: &mut u64) -> String {
+    fn shuffled(value: &Value, seed: &mut u64) -> String {
         let mut roll = |max: usize| {
-            *dice = dice
+            *seed = seed
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
-            (*dice >> 33) as usize % max
+            (*seed >> 33) as usize % max
         };
         let space = [" ", "", "\n\t", "\r\n"][roll(4)];
         match value {
@@ -338,14 +338,14 @@ mod tests {
                         format!(
                             "{space}{}{space}:{space}{}",
                             Value::from(name.as_str()),
-                            shuffled(value, dice)
+                            shuffled(value, seed)
                         )
                     })
                     .collect();
                 format!("{{{}{space}}}", members.join(","))
             }
             Value::Array(items) => {
-                let items: Vec<String> = items.iter().map(|item| shuffled(item, dice)).collect();
+                let items: Vec<String> = items.iter().map(|item| shuffled(item, seed)).collect();
                 format!("[{space}{}{space}]", items.join(&format!("{space},{space}")))
             }
             other => other.to_string(),
@@ -354,8 +354,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn order_and_white_space_do_not_matter(value in object(json()), dice in any::<u64>()) {
-            prop_assert_eq!(canonical_text(&shuffled(&value, &mut dice.clone())), canonical_text(&value.to_string()));
+        fn order_and_white_space_do_not_matter(value in object(json()), seed in any::<u64>()) {
+            prop_assert_eq!(canonical_text(&shuffled(&value, &mut seed.clone())), canonical_text(&value.to_string()));
         }
 
         #[test]

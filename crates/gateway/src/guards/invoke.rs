@@ -70,9 +70,9 @@ impl<P: Host> GuardPipeline<P> {
                     Phase::Response => &aliyun.response_service,
                 });
                 let part = |part: String| async move {
-                    let stamp = self.new_nonce();
+                    let nonce = self.new_nonce();
                     let request =
-                        aliyun::text_request(aliyun, service, &part, &self.session, stamp);
+                        aliyun::text_request(aliyun, service, &part, &self.session, nonce);
                     let answer = self.send(request, timeout).await?;
                     match aliyun.action {
                         AliyunAction::Text => aliyun::parse_text_verdict(&answer, guard.block_at),

@@ -200,14 +200,14 @@ mod tests {
     use super::{BreakerOpen, CircuitBreaker, Permit, Signal};
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
-    const PATIENCE: Duration = Duration::from_secs(3);
+    const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
     const HEALTH: Health =
         Health { failures: 3, window: Duration::from_secs(30), cool_down: Duration::from_secs(10) };
     const NO_PROBE: Permit = Permit(None);
 
     /// Acquires a permit with a unique probe number.
     fn acquire(breaker: &mut CircuitBreaker, now: Timestamp) -> Result<Permit, BreakerOpen> {
-        breaker.acquire(now, PATIENCE, now.as_millis())
+        breaker.acquire(now, PROBE_TIMEOUT, now.as_millis())
     }
 
     fn at(millis: u64) -> Timestamp {
@@ -241,7 +241,7 @@ mod tests {
     fn threshold_of_zero_never_opens_the_breaker() {
         let mut breaker = CircuitBreaker::default();
         let never = Health { failures: 0, ..HEALTH };
-        for signal in [Signal::Failure, Signal::Throttled(PATIENCE)] {
+        for signal in [Signal::Failure, Signal::Throttled(PROBE_TIMEOUT)] {
             breaker.record(NO_PROBE, signal, NOW, 0, &never);
         }
         assert!(breaker.is_default());
@@ -338,29 +338,29 @@ mod tests {
             let mut breaker = CircuitBreaker::default();
             let mut under_way: Vec<(Permit, Timestamp)> = Vec::new();
             let mut now = NOW;
-            for (pause, asks, which, sign, entropy) in steps {
+            for (pause, asks, which, signal, entropy) in steps {
                 now = now + Duration::from_millis(pause);
                 let (over, going): (Vec<_>, Vec<_>) =
-                    under_way.into_iter().partition(|(_, began)| now.since(*began) >= PATIENCE);
+                    under_way.into_iter().partition(|(_, began)| now.since(*began) >= PROBE_TIMEOUT);
                 under_way = going;
-                for (pass, _) in over {
-                    breaker.record(pass, Signal::Neutral, now, entropy, &HEALTH);
+                for (permit, _) in over {
+                    breaker.record(permit, Signal::Neutral, now, entropy, &HEALTH);
                 }
                 if asks {
                     let was_open = breaker.is_open();
-                    if let Ok(pass) = acquire(&mut breaker, now) {
-                        assert_eq!(was_open, pass.0.is_some());
-                        under_way.push((pass, now));
+                    if let Ok(permit) = acquire(&mut breaker, now) {
+                        assert_eq!(was_open, permit.0.is_some());
+                        under_way.push((permit, now));
                     }
                 } else if !under_way.is_empty() {
-                    let (pass, _) = under_way.swap_remove(which.index(under_way.len()));
-                    breaker.record(pass, sign, now, entropy, &HEALTH);
+                    let (permit, _) = under_way.swap_remove(which.index(under_way.len()));
+                    breaker.record(permit, signal, now, entropy, &HEALTH);
                 }
                 if let Some(rest) = breaker.open_state {
-                    let is_probe = |pass: &Permit| pass.0.is_some() && pass.0 == rest.probe.map(|probe| probe.number);
-                    let probes = under_way.iter().filter(|(pass, _)| is_probe(pass)).count();
+                    let is_probe = |permit: &Permit| permit.0.is_some() && permit.0 == rest.probe.map(|probe| probe.number);
+                    let probes = under_way.iter().filter(|(permit, _)| is_probe(permit)).count();
                     assert!(probes <= 1);
-                    assert_eq!(under_way.iter().filter(|(pass, _)| pass.0.is_some()).count(), probes);
+                    assert_eq!(under_way.iter().filter(|(permit, _)| permit.0.is_some()).count(), probes);
                 }
             }
         }
@@ -374,11 +374,11 @@ mod tests {
             let is_up = |millis: u64| millis >= 60_000 || borders.iter().filter(|border| **border <= millis).count() % 2 == 1;
             let mut millis = 0;
             while millis <= 120_000 {
-                let pass = acquire(&mut breaker, at(millis));
-                assert!(pass.is_ok() || millis < 60_000 + 30_000 + step, "the breaker is open at {millis}");
-                if let Ok(pass) = pass {
-                    let sign = if is_up(millis) { Signal::Success } else { Signal::Failure };
-                    breaker.record(pass, sign, at(millis), entropy, &HEALTH);
+                let permit = acquire(&mut breaker, at(millis));
+                assert!(permit.is_ok() || millis < 60_000 + 30_000 + step, "the breaker is open at {millis}");
+                if let Ok(permit) = permit {
+                    let signal = if is_up(millis) { Signal::Success } else { Signal::Failure };
+                    breaker.record(permit, signal, at(millis), entropy, &HEALTH);
                 }
                 millis += step;
             }
@@ -391,9 +391,9 @@ mod tests {
             let mut breaker = CircuitBreaker::default();
             let mut calls = 0;
             for millis in (0..600_000).step_by(usize::try_from(step).expect("it is small")) {
-                if let Ok(pass) = acquire(&mut breaker, at(millis)) {
+                if let Ok(permit) = acquire(&mut breaker, at(millis)) {
                     calls += 1;
-                    breaker.record(pass, Signal::Failure, at(millis), entropy, &HEALTH);
+                    breaker.record(permit, Signal::Failure, at(millis), entropy, &HEALTH);
                 }
             }
             // The shortest cool-downs are half of 10, 20, 30, 30 … seconds.

@@ -139,8 +139,8 @@ mod tests {
         let found = late(&mut histogram, NOW) as f64;
         // Decayed weights act like a smaller sample, so the rank is right to within two in a
         // hundred.
-        let (least, most) = (quantile(0.93), quantile(0.97) * 1.125 + 1.0);
-        assert!((least.floor()..=most).contains(&found), "{name}: {found} not in {least}..={most}");
+        let (least, max) = (quantile(0.93), quantile(0.97) * 1.125 + 1.0);
+        assert!((least.floor()..=max).contains(&found), "{name}: {found} not in {least}..={max}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub fn text_request(
     service: &str,
     content: &str,
     session: &str,
-    stamp: RequestNonce,
+    nonce: RequestNonce,
 ) -> http::Request<Bytes> {
     let action = match aliyun.action {
         AliyunAction::Text => "TextModerationPlus",
@@ -50,7 +50,7 @@ pub fn text_request(
         to_json_string(content),
         to_json_string(session)
     );
-    signed_request(aliyun, action, service, &parameters, None, stamp)
+    signed_request(aliyun, action, service, &parameters, None, nonce)
 }
 
 /// Builds the check of an image. The image of a `data:` URL is sent along; the service fetches any
@@ -59,12 +59,12 @@ pub fn image_request(
     aliyun: &Aliyun,
     service: &str,
     url: &str,
-    stamp: RequestNonce,
+    nonce: RequestNonce,
 ) -> http::Request<Bytes> {
     let inline = url.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:"));
     match inline.and_then(|_| url.split_once(',')) {
-        Some((_, data)) => image_base64_request(aliyun, service, data, stamp),
-        None => image_url_request(aliyun, service, url, stamp),
+        Some((_, data)) => image_base64_request(aliyun, service, data, nonce),
+        None => image_url_request(aliyun, service, url, nonce),
     }
 }
 
@@ -73,11 +73,11 @@ pub fn image_url_request(
     aliyun: &Aliyun,
     service: &str,
     url: &str,
-    stamp: RequestNonce,
+    nonce: RequestNonce,
 ) -> http::Request<Bytes> {
     let parameters =
         format!(r#"{{"imageUrls":[{}],"requestFrom":"{REQUEST_FROM}"}}"#, to_json_string(url));
-    signed_request(aliyun, "MultiModalGuard", service, &parameters, None, stamp)
+    signed_request(aliyun, "MultiModalGuard", service, &parameters, None, nonce)
 }
 
 /// Builds the check of an image that is sent along in base64.
@@ -85,10 +85,10 @@ pub fn image_base64_request(
     aliyun: &Aliyun,
     service: &str,
     data: &str,
-    stamp: RequestNonce,
+    nonce: RequestNonce,
 ) -> http::Request<Bytes> {
     let parameters = format!(r#"{{"requestFrom":"{REQUEST_FROM}"}}"#);
-    signed_request(aliyun, "MultiModalGuardForBase64", service, &parameters, Some(data), stamp)
+    signed_request(aliyun, "MultiModalGuardForBase64", service, &parameters, Some(data), nonce)
 }
 
 fn signed_request(
@@ -97,7 +97,7 @@ fn signed_request(
     service: &str,
     parameters: &str,
     image: Option<&str>,
-    stamp: RequestNonce,
+    nonce: RequestNonce,
 ) -> http::Request<Bytes> {
     let mut body = String::with_capacity(parameters.len() * 3 / 2 + 32);
     body.push_str("ServiceParameters=");
@@ -117,8 +117,8 @@ fn signed_request(
         action,
         version: API_VERSION,
         body: body.as_bytes(),
-        now: stamp.now,
-        nonce: &uuid(stamp.nonce),
+        now: nonce.now,
+        nonce: &uuid(nonce.nonce),
     };
     let signed = unsigned.sign(&Credentials {
         id: aliyun.access_key_id.reveal(),

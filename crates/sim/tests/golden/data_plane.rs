@@ -301,8 +301,8 @@ impl futures_core::Stream for Pieces {
 fn limited_requests_match_golden() {
     let local = upstream(&["answer = 'one'\nprompt_tokens = 30\ncompletion_tokens = 20"]);
     let mut session = Session::new(fixture::host(DOCUMENT, &[("local", local)]));
-    let ask = |session: &mut Session, title: &str, team: &str, most: u32| {
-        let body = chat("metered", "Hello", &format!(r#","max_tokens":{most}"#));
+    let ask = |session: &mut Session, title: &str, team: &str, max: u32| {
+        let body = chat("metered", "Hello", &format!(r#","max_tokens":{max}"#));
         let request = request("POST", "/v1/chat/completions", &[KEY, ("x-team", team)], &body);
         session.send(title, request);
         let operations = session.host.take_operations(|text| !is_sum(text));

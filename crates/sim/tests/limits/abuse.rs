@@ -25,13 +25,13 @@ fn spent(harness: &Harness) -> (u64, u64) {
 fn response_too_long_to_hold_is_charged() {
     let long = "x ".repeat(LONG_ANSWER_BYTES / 2);
     let usage = r#","usage":{"prompt_tokens":20,"completion_tokens":80}"#;
-    for (usage, most, expected) in [(usage, "", 100), ("", r#","max_tokens":500"#, 509)] {
+    for (usage, max, expected) in [(usage, "", 100), ("", r#","max_tokens":500"#, 509)] {
         let raw =
             format!(r#"{{"choices":[{{"message":{{"content":"{long}"}}}}]{usage},"id":"a"}}"#);
         let script = format!("content_type = 'application/json'\nsplit = 65536\nraw = '''{raw}'''");
         let limit = TOKENS.replace("by =", "default_output = 10\nby =");
         let harness = Harness::with(&limit, &[("big", &script)]);
-        assert_eq!(harness.play(&[Caller::requesting("alone", most)]).count(200), 1);
+        assert_eq!(harness.play(&[Caller::requesting("alone", max)]).count(200), 1);
         assert_eq!(spent(&harness), (expected, 1), "{usage}");
     }
 }

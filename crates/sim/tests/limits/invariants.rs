@@ -47,7 +47,7 @@ fn harness(seed: u64, rng: &mut Rng) -> Harness {
 fn callers(rng: &mut Rng) -> Vec<Caller> {
     let one = |rng: &mut Rng| {
         let stream = rng.below(2) == 1;
-        let most = ["", r#","max_tokens":40"#, r#","n":2"#][rng.below(3) as usize];
+        let max = ["", r#","max_tokens":40"#, r#","n":2"#][rng.below(3) as usize];
         let model = ["big", "alone", "small"][rng.below(3) as usize];
         let hang_up = match rng.below(4) {
             0 => HangUp::AfterEvents(rng.below(4) as usize),
@@ -56,7 +56,7 @@ fn callers(rng: &mut Rng) -> Vec<Caller> {
         };
         let key = ["APP_KEY", "OTHER_KEY"][rng.below(2) as usize];
         let arrives = Duration::from_millis(rng.below(4_000));
-        let asked = Caller::requesting(model, &format!(r#","stream":{stream}{most}"#));
+        let asked = Caller::requesting(model, &format!(r#","stream":{stream}{max}"#));
         Caller { arrives, key, hang_up, ..asked }
     };
     (0..1 + rng.below(30)).map(|_| one(rng)).collect()

@@ -227,8 +227,8 @@ fn hard_limit_caps_the_output_to_the_remainder() {
     ]);
     let calls = &harness.world.calls()["big"];
     let capped: Value = serde_json::from_slice(&calls[0].body).expect("JSON");
-    let most = capped["max_tokens"].as_u64().expect("the gateway adds max_tokens");
-    assert!((130..150).contains(&most), "{most}");
+    let max = capped["max_tokens"].as_u64().expect("the gateway adds max_tokens");
+    assert!((130..150).contains(&max), "{max}");
     let short: Value = serde_json::from_slice(&calls[1].body).expect("JSON");
     assert_eq!(short["max_tokens"], 5);
 }

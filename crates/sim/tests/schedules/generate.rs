@@ -182,7 +182,7 @@ fn script(rng: &mut Rng, upstream: usize, at: u64) -> Script {
     let words = (0..rng.index(8))
         .map(|_| rng.pick(&["word", "Wörter", "字", "\"quoted\"", "{", "\\n", "data:"]));
     let text = std::iter::once(format!("p{upstream}s{at}")).chain(words.map(str::to_owned));
-    let pause = |rng: &mut Rng, percent, most| rng.chance(percent).then(|| rng.millis(1, most));
+    let pause = |rng: &mut Rng, percent, max| rng.chance(percent).then(|| rng.millis(1, max));
     let mut script = Script {
         answer: Some(text.collect::<Vec<_>>().join(" ")),
         delay: pause(rng, 40, 1_000),

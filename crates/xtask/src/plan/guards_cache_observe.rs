@@ -189,8 +189,8 @@ fn describe_entries(cache: &Cache) -> String {
         format!("streams with {} between events", format_duration(pace))
     });
     let charge = if cache.charge { "charged" } else { "not charged" };
-    let most = format_size(cache.max_entry);
-    format!("up to {most} each, temperature up to {temperature}; {pace}; {charge} to limits")
+    let max = format_size(cache.max_entry);
+    format!("up to {max} each, temperature up to {temperature}; {pace}; {charge} to limits")
 }
 
 fn describe_history(config: &Config, history: &History) -> String {
@@ -222,8 +222,8 @@ fn describe_observers(config: &Config, observe: &Observe) -> Vec<(String, Vec<St
         entries.push(("log".to_owned(), content));
     }
     if !entries.is_empty() {
-        let most = observe.max_consumers;
-        let words = format!("{most} {} told apart", plural(most, "consumer"));
+        let limit = observe.max_consumers;
+        let words = format!("{limit} {} told apart", plural(limit, "consumer"));
         entries.push(("metrics".to_owned(), vec![words]));
     }
     entries

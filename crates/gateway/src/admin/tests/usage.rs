@@ -42,7 +42,7 @@ fn record(fixture: &Fixture, at: &str, consumer: &str, model: &str, shard: u8) {
         totals: totals.clone(),
     };
     let (until, key) = (keys::minutely_retained_until(at), keys::minutely_key(at, &dimensions));
-    let minute = UsageRow { key, until, totals: totals };
+    let minute = UsageRow { key, until, totals };
     for (book, row) in
         [(keys::day_book(Day::containing(at), shard), hour), (keys::hour_book(at, shard), minute)]
     {
