@@ -1,4 +1,4 @@
-//! `spin.toml` against what it must agree with: the table of providers and the configurations.
+//! `spin.toml` against its sources: the table of providers and the configurations.
 
 use std::fs;
 
@@ -87,7 +87,8 @@ fn every_secret_is_a_variable_that_the_component_sees() {
             let variable =
                 declared.get(&name).unwrap_or_else(|| panic!("{file}: {name} is not declared"));
             assert_eq!(variable["secret"].as_bool(), Some(true), "{name} is a secret");
-            // With a default, Spin starts without it and the gateway says what is missing.
+            // With a default, Spin starts without a value and the gateway's error names the missing
+            // variable.
             assert_eq!(variable["default"].as_str(), Some(""), "{name} has an empty default");
         }
     }

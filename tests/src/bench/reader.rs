@@ -1,4 +1,4 @@
-//! Reads answers off a connection that is kept open, down to the last byte of each.
+//! Reads responses from a kept-alive connection, down to the last byte of each.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,28 +9,29 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// Where an answer's body ends.
+/// End of a response's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
     Length(usize),
     Chunked,
 }
 
-/// A connection's incoming side; its memory serves every answer.
+/// A connection's incoming side; its buffers are reused for every response.
 #[derive(Debug)]
 pub(super) struct Reader {
     buffer: BytesMut,
-    /// The body of the last answer.
+    /// Body of the last response.
     pub(super) body: Vec<u8>,
-    /// How long its first content took from the upstream's write to here, where that says when it was.
+    /// Time from the upstream's write of the first content to its arrival; `None` if it has no time
+    /// stamp.
     pub(super) underway: Option<Duration>,
-    /// Whether such a word is looked for.
+    /// Whether a time stamp is looked for.
     is_watching: bool,
-    /// What the last answer says of the cache.
+    /// Cache status of the last response.
     pub(super) cache: Option<String>,
 }
 
-/// What the head of an answer says.
+/// Fields of a response's head.
 #[derive(Debug, PartialEq, Eq)]
 struct AnswerHead {
     status: u16,
@@ -39,12 +40,12 @@ struct AnswerHead {
     cache: Option<String>,
 }
 
-/// When an answer came.
+/// Times of a response.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    /// The first byte of its body.
+    /// Arrival of the first byte of its body.
     pub(super) first: Instant,
-    /// Its end.
+    /// Arrival of its end.
     pub(super) end: Instant,
 }
 
@@ -59,14 +60,15 @@ impl Reader {
         }
     }
 
-    /// One that looks for the moment at which the first content was written ([`CannedResponse::prelude`]).
+    /// A reader that looks for the time at which the first content was written
+    /// ([`CannedResponse::prelude`]).
     ///
     /// [`CannedResponse::prelude`]: sim::server::Fixed::prelude
     pub(super) fn watching() -> Self {
         Self { is_watching: true, ..Self::new() }
     }
 
-    /// Reads one answer, which must be a success.
+    /// Reads one response, which must be a success.
     pub(super) async fn answer(&mut self, stream: &mut TcpStream) -> anyhow::Result<Times> {
         let framing = loop {
             if let Some(AnswerHead { status, framing, length, cache }) = head(&self.buffer)? {
@@ -104,7 +106,7 @@ impl Reader {
         Ok(Times { first, end: Instant::now() })
     }
 
-    /// Takes the chunks that are whole; says whether the last one was among them.
+    /// Takes the complete chunks; returns whether the last one was among them.
     fn chunk(&mut self) -> anyhow::Result<bool> {
         loop {
             let httparse::Status::Complete((start, size)) =
@@ -141,14 +143,14 @@ impl Reader {
     }
 }
 
-/// The moment that a text says it was written at.
+/// Time stamp in a text.
 fn stamped(text: &[u8]) -> Option<SystemTime> {
     let at = memchr::memmem::find(text, STAMP_PREFIX.as_bytes())? + STAMP_PREFIX.len();
     let digits = std::str::from_utf8(text.get(at..at + 16)?).ok()?;
     Some(SystemTime::UNIX_EPOCH + Duration::from_micros(digits.parse().ok()?))
 }
 
-/// A head, once it is whole.
+/// Parses a head; `None` if it is incomplete.
 fn head(bytes: &[u8]) -> anyhow::Result<Option<AnswerHead>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
