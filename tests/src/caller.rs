@@ -68,7 +68,7 @@ pub async fn call_with(
     let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
     timeout(ANSWER_TIMEOUT, exchange(address, request.body(Full::new(body))?))
         .await
-        .context("no answer in time")?
+        .context("no response in time")?
 }
 
 async fn exchange(

@@ -87,7 +87,7 @@ impl IsolatedEdge {
         match &self.served {
             Served::Cloudflare(workerd) => {
                 let children = memory::children(workerd.process());
-                let [workerd] = children[..] else { bail!("the script has {children:?}") };
+                let [workerd] = children[..] else { bail!("not one child: {children:?}") };
                 memory::resident(workerd)
             }
             Served::Spin(program) => memory::resident(program.child.id()),

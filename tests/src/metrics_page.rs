@@ -26,9 +26,10 @@ impl MetricsPage {
         let lines = page.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         let mut samples = BTreeMap::new();
         for line in lines {
-            let (series, number) = line.rsplit_once(' ').context("a sample has a number")?;
-            let before = samples.insert(series.to_owned(), number.parse().context("a number")?);
-            ensure!(before.is_none(), "{series} is there twice");
+            let (series, number) = line.rsplit_once(' ').context("a sample has no number")?;
+            let before =
+                samples.insert(series.to_owned(), number.parse().context("invalid number")?);
+            ensure!(before.is_none(), "duplicate series {series}");
         }
         Ok(Self(samples))
     }
@@ -60,7 +61,7 @@ mod tests {
 
     #[test]
     fn samples_are_added_up_and_compared() {
-        let read = |page: &str| MetricsPage::parse(page).expect("a page");
+        let read = |page: &str| MetricsPage::parse(page).expect("valid page");
         let page =
             "# TYPE a counter\na{x=\"1\",y=\"2\"} 3\na{x=\"1\",y=\"3\"} 4.5\nab{x=\"1\"} 9\n";
         let before = read(page);

@@ -27,7 +27,7 @@ impl RawPeer {
     pub async fn send(&mut self, text: &str) -> anyhow::Result<()> {
         timeout(IO_TIMEOUT, self.stream.write_all(text.as_bytes()))
             .await
-            .context("nobody reads")??;
+            .context("the peer did not read")??;
         Ok(())
     }
 
@@ -37,8 +37,8 @@ impl RawPeer {
         while !self.seen.windows(needle.len()).any(|window| window == needle) {
             let mut piece = [0; 16 << 10];
             let read = timeout(IO_TIMEOUT, self.stream.read(&mut piece)).await;
-            let count = read.with_context(|| format!("{text:?} did not come"))??;
-            anyhow::ensure!(count > 0, "{text:?} did not come before the end");
+            let count = read.with_context(|| format!("timed out before {text:?}"))??;
+            anyhow::ensure!(count > 0, "the stream ended before {text:?}");
             self.seen.extend_from_slice(&piece[..count]);
         }
         Ok(())
@@ -56,7 +56,7 @@ impl RawPeer {
         let mut piece = vec![0; 64 << 10];
         let mut last = Vec::new();
         loop {
-            match timeout(IO_TIMEOUT, self.stream.read(&mut piece)).await.context("no end")? {
+            match timeout(IO_TIMEOUT, self.stream.read(&mut piece)).await.context("not closed")? {
                 Ok(count) if count > 0 => last = piece[..count].to_vec(),
                 Ok(_) | Err(_) => return Ok(last),
             }
@@ -86,15 +86,15 @@ pub fn chunk(text: &str) -> String {
 /// Body of a chunked response.
 pub fn unchunked(response: &[u8]) -> anyhow::Result<String> {
     let text = std::str::from_utf8(response)?;
-    let (_, mut rest) = text.split_once("\r\n\r\n").context("no head")?;
+    let (_, mut rest) = text.split_once("\r\n\r\n").context("no end of the head")?;
     let mut body = String::new();
     loop {
-        let (length, after) = rest.split_once("\r\n").context("no chunk")?;
+        let (length, after) = rest.split_once("\r\n").context("no chunk length")?;
         let length = usize::from_str_radix(length, 16)?;
         if length == 0 {
             return Ok(body);
         }
-        body.push_str(after.get(..length).context("a short chunk")?);
-        rest = after.get(length + 2..).context("a short chunk")?;
+        body.push_str(after.get(..length).context("truncated chunk")?);
+        rest = after.get(length + 2..).context("truncated chunk")?;
     }
 }

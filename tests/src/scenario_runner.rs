@@ -30,7 +30,7 @@ pub fn prepare(scenario: &Scenario, server: &Server, closed: SocketAddr) -> anyh
     server.register(&name, scenario.upstreams.clone());
     let document = scenario.config_for(&server.base(&name), &format!("http://{closed}"));
     let config = author::to_json(&document).map_err(|problems| {
-        anyhow::anyhow!("the configuration of {} is wrong: {problems}", scenario.name)
+        anyhow::anyhow!("invalid configuration of {}: {problems}", scenario.name)
     })?;
     Ok(App { name, config, secrets: scenario.secrets.clone(), ledger: true })
 }
@@ -84,7 +84,8 @@ async fn send_request(
     match request.hang_up_after {
         Some(after) => observed.hung_up = timeout(after, exchange).await.is_err(),
         None => {
-            let ended = timeout(ANSWER_TIMEOUT, exchange).await.context("no answer in time")??;
+            let ended =
+                timeout(ANSWER_TIMEOUT, exchange).await.context("no response in time")??;
             observed.hung_up = ended == ExchangeEnd::HungUp;
         }
     }

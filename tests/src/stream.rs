@@ -66,7 +66,7 @@ impl StreamCounts {
 impl Stream {
     /// Opens a stream; any status but success is an error.
     pub async fn open(address: SocketAddr, asked: &StreamRequest) -> anyhow::Result<Self> {
-        timeout(SILENCE_TIMEOUT, Self::ask(address, asked)).await.context("no answer in time")?
+        timeout(SILENCE_TIMEOUT, Self::ask(address, asked)).await.context("no response in time")?
     }
 
     async fn ask(address: SocketAddr, asked: &StreamRequest) -> anyhow::Result<Self> {
@@ -92,7 +92,7 @@ impl Stream {
 
     /// Reads one frame; returns whether there was one.
     async fn more(&mut self) -> anyhow::Result<bool> {
-        let frame = timeout(SILENCE_TIMEOUT, self.body.frame()).await.context("it went silent")?;
+        let frame = timeout(SILENCE_TIMEOUT, self.body.frame()).await.context("stream stalled")?;
         let Some(frame) = frame else { return Ok(false) };
         self.counts.add_piece(&frame?.into_data().unwrap_or_default());
         Ok(true)
@@ -101,7 +101,7 @@ impl Stream {
     /// Reads until `count` events have arrived; returns the counts.
     pub async fn events(&mut self, count: usize) -> anyhow::Result<&StreamCounts> {
         while self.counts.events < count {
-            ensure!(self.more().await?, "it ended after {:?}", self.counts);
+            ensure!(self.more().await?, "ended after {:?}", self.counts);
         }
         Ok(&self.counts)
     }
@@ -109,7 +109,7 @@ impl Stream {
     /// Reads to the end, which must be that of a complete stream.
     pub async fn end(mut self) -> anyhow::Result<StreamCounts> {
         while self.more().await? {}
-        ensure!(self.counts.is_whole(), "it broke off after {:?}", self.counts);
+        ensure!(self.counts.is_whole(), "incomplete: {:?}", self.counts);
         Ok(std::mem::take(&mut self.counts))
     }
 }

@@ -62,11 +62,11 @@ async fn a_document_takes_effect_under_load_without_a_failed_request(
     let change =
         json!({ "path": "routes.all.targets[0].provider", "before": "old", "after": "new" });
     ensure!(tried.status == 200 && tried.json()["changes"] == json!([change]), "{tried:?}");
-    ensure!(world.calls("new") == 0, "nobody is led there before");
+    ensure!(world.calls("new") == 0, "new is called too early");
     let put = world.put(&tag, "new").await?;
     ensure!(put.status == 200 && put.json()["version"] == 1, "{put:?}");
     ensure!(put.header("x-serin-config-version") == "1", "{put:?}");
-    ensure!(!long.is_finished(), "it was to be under way");
+    ensure!(!long.is_finished(), "ended before the change");
     let long = long.await??;
     ensure!(is_whole(&long) && long.header("x-serin-target") == "old/m", "{long:?}");
     let until = Instant::now() + Duration::from_secs(60);
@@ -81,7 +81,7 @@ async fn a_document_takes_effect_under_load_without_a_failed_request(
     // Requests that other instances serve do not go there either.
     let mut before = usize::MAX;
     while before != world.calls("old") {
-        ensure!(Instant::now() < until, "the old one is still called after a minute");
+        ensure!(Instant::now() < until, "old is still called after a minute");
         before = world.calls("old");
         sleep(Duration::from_millis(500)).await;
     }

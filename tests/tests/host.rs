@@ -72,7 +72,7 @@ async fn deferred_work_outlives_the_response(edge: EdgeKind) -> anyhow::Result<(
     sleep(Duration::from_millis(100)).await;
     // The gateway read that end, so the connection is reusable for the next request.
     let _second = world.ask(false).await?;
-    upstream.request().await.context("the connection was not used again")
+    upstream.request().await.context("the connection was not reused")
 }
 
 async fn a_caller_who_leaves_a_silent_stream_is_noticed(edge: EdgeKind) -> anyhow::Result<()> {
@@ -83,7 +83,7 @@ async fn a_caller_who_leaves_a_silent_stream_is_noticed(edge: EdgeKind) -> anyho
     upstream.send(&chunk(FIRST)).await?;
     caller.until(FIRST).await?;
     caller.leave()?;
-    timeout(Duration::from_secs(2), upstream.closed()).await.context("the call goes on")??;
+    timeout(Duration::from_secs(2), upstream.closed()).await.context("not cancelled")??;
     let record = world.record().await?;
     assert_eq!(record["outcome"], "hung_up", "{record}");
     Ok(())
@@ -100,7 +100,7 @@ async fn a_caller_who_leaves_a_talking_stream_is_noticed(edge: EdgeKind) -> anyh
     let mut sent = 0;
     while upstream.send(&chunk(SECOND)).await.is_ok() {
         sent += 1;
-        assert!(sent < 100, "the call goes on");
+        assert!(sent < 100, "not cancelled");
         sleep(Duration::from_millis(20)).await;
     }
     let record = world.record().await?;
@@ -135,7 +135,7 @@ async fn a_caller_who_leaves_before_the_answer_is_noticed(edge: EdgeKind) -> any
         let caller = world.ask(stream).await?;
         let mut upstream = world.accept().await?;
         caller.leave()?;
-        timeout(Duration::from_secs(2), upstream.closed()).await.context("the call goes on")??;
+        timeout(Duration::from_secs(2), upstream.closed()).await.context("not cancelled")??;
         let record = world.record().await?;
         assert_eq!(record["outcome"], "hung_up", "{record}");
         assert_eq!(record["status"], Value::Null, "{record}");
@@ -288,7 +288,7 @@ impl World {
     /// Waits for the gateway's call.
     async fn accept(&self) -> anyhow::Result<RawPeer> {
         let (stream, _) =
-            timeout(IO_TIMEOUT, self.upstream.accept()).await.context("no call")??;
+            timeout(IO_TIMEOUT, self.upstream.accept()).await.context("no upstream call")??;
         let mut upstream = RawPeer::new(stream);
         upstream.request().await?;
         Ok(upstream)
@@ -307,7 +307,7 @@ impl World {
                 self.records += 1;
                 return Ok(record);
             }
-            anyhow::ensure!(Instant::now() < until, "no record");
+            anyhow::ensure!(Instant::now() < until, "no record in time");
             sleep(Duration::from_millis(10)).await;
         }
     }

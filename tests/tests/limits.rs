@@ -172,7 +172,7 @@ async fn a_key_lives_and_dies_and_is_never_kept_in_clear(
     let issued = admin("POST", "/consumers/team/keys".into(), Value::Null).await?;
     ensure!(issued.status == 201, "{issued:?}");
     let issued = issued.json();
-    let key = issued["key"].as_str().context("the key is shown this once")?.to_owned();
+    let key = issued["key"].as_str().context("no key in the response")?.to_owned();
     let adopted = "a-key-that-callers-already-have";
     let body = json!({ "key": adopted });
     let adoption = admin("POST", "/consumers/team/keys".into(), body).await?;
@@ -185,10 +185,10 @@ async fn a_key_lives_and_dies_and_is_never_kept_in_clear(
     for wrong in [forged.as_str(), "sk-serin-made-up", "no-such-key"] {
         ensure!(world.ask_with("keys", wrong, json!({})).await?.status == 401, "{wrong}");
     }
-    let id = issued["id"].as_str().context("the key has a name")?;
+    let id = issued["id"].as_str().context("no id of the key")?;
     let revoked = admin("DELETE", format!("/consumers/team/keys/{id}"), Value::Null).await?;
     ensure!(revoked.status == 204, "{revoked:?}");
-    ensure!(world.ask_with("keys", &key, json!({})).await?.status == 401, "at once");
+    ensure!(world.ask_with("keys", &key, json!({})).await?.status == 401, "revoked key");
     let audit = admin("GET", "/audit".into(), Value::Null).await?;
     ensure!(String::from_utf8_lossy(&audit.body).contains("team"), "{audit:?}");
 
@@ -208,9 +208,9 @@ async fn a_key_lives_and_dies_and_is_never_kept_in_clear(
     drop(world);
     for secret in [key.as_str(), adopted, APP_KEY, ADMIN, PEPPER, forged.as_str()] {
         ensure!(!log.contains(secret), "a secret is in the log");
-        ensure!(!state.holds(secret)?, "a secret is stored in clear");
+        ensure!(!state.holds(secret)?, "a secret is stored in plain text");
     }
-    ensure!(state.holds("team")?, "the search finds what is stored");
+    ensure!(state.holds("team")?, "the search finds no stored text");
     Ok(())
 }
 
@@ -416,7 +416,7 @@ impl World {
             if level["held"] == 0 {
                 return Ok(level);
             }
-            ensure!(Instant::now() < until, "something is still held: {level}");
+            ensure!(Instant::now() < until, "a reservation is open: {level}");
             sleep(Duration::from_millis(50)).await;
         }
     }

@@ -247,7 +247,7 @@ impl World {
         });
         // Dropping the call resets its connection.
         let left = timeout(Duration::from_millis(900), self.ask("app", "chat/completions", &slow));
-        ensure!(left.await.is_err(), "it was to take longer");
+        ensure!(left.await.is_err(), "it ended too early");
         Ok(())
     }
 

@@ -74,7 +74,7 @@ static EDGE_LOCK: Mutex<()> = Mutex::const_new(());
 async fn nobody_sees_an_upstream_that_flaps(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let _turn = EDGE_LOCK.lock().await;
     let seconds = match std::env::var("SERIN_SOAK_SECONDS") {
-        Ok(seconds) => seconds.parse::<u32>().context("SERIN_SOAK_SECONDS is a number")?.min(300),
+        Ok(seconds) => seconds.parse::<u32>().context("SERIN_SOAK_SECONDS: not a number")?.min(300),
         Err(_) => 20,
     };
     let mut world = World::open(edge_kind).await?;
@@ -116,7 +116,7 @@ async fn nobody_sees_an_upstream_that_flaps(edge_kind: EdgeKind) -> anyhow::Resu
             break;
         }
         seen.by_fallback += 1;
-        ensure!(recovered.elapsed() < Duration::from_secs(30), "the upstream is not taken back");
+        ensure!(recovered.elapsed() < Duration::from_secs(30), "no recovery within 30 s");
         sleep(Duration::from_millis(200)).await;
     }
     let recovered = recovered.elapsed();
@@ -139,7 +139,7 @@ async fn nobody_sees_an_upstream_that_flaps(edge_kind: EdgeKind) -> anyhow::Resu
     ensure!(seen.failures.is_empty(), "{edge}: {:#?}", seen.failures);
     // In a short soak the upstream cools down for longer than it is healthy.
     let by_first = asked - seen.by_fallback;
-    ensure!(by_first > asked / 100 && seen.by_fallback > asked / 20, "it did not flap");
+    ensure!(by_first > asked / 100 && seen.by_fallback > asked / 20, "no flapping");
     ensure!(late.saturating_sub(early) < MAX_MEMORY_GROWTH, "{edge}: from {early} bytes to {late}");
     world.all_have_counted(by_first as u64, seen.by_fallback as u64).await
 }
@@ -198,7 +198,7 @@ async fn ask(address: SocketAddr, streams: bool) -> anyhow::Result<(Duration, bo
     let text = String::from_utf8_lossy(&answer.body);
     ensure!(answer.status == 200, "{}: {text}", answer.status);
     let said = if streams {
-        ensure!(text.ends_with("data: [DONE]\n\n"), "no end: {text}");
+        ensure!(text.ends_with("data: [DONE]\n\n"), "no [DONE]: {text}");
         let events = text.split("\n\n").filter_map(|event| event.strip_prefix("data: "));
         let chunks = events.filter_map(|data| serde_json::from_str::<Value>(data).ok());
         chunks
@@ -208,8 +208,8 @@ async fn ask(address: SocketAddr, streams: bool) -> anyhow::Result<(Duration, bo
         answer.json()["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned()
     };
     let by_first = said == "first second third fourth";
-    ensure!(by_first || said == "other words that help", "{said:?} was said: {text}");
-    ensure!(took < MAX_REQUEST_TIME, "it took {took:?}");
+    ensure!(by_first || said == "other words that help", "content {said:?}: {text}");
+    ensure!(took < MAX_REQUEST_TIME, "slow: {took:?}");
     Ok((took, by_first))
 }
 
@@ -325,7 +325,7 @@ impl World {
             let page = MetricsPage::fetch(self.solo.address(), ADMIN).await?;
             let path = "/admin/v1/usage?by=provider";
             let used = call(self.solo.address(), "GET", path, ADMIN, &Value::Null).await?.json();
-            let used = Totals::used(used["data"].as_array().context("rows")?);
+            let used = Totals::used(used["data"].as_array().context("no rows")?);
             if Instant::now() >= until || (Totals::scraped(&page) == told && used == told) {
                 break (page, used);
             }
@@ -349,10 +349,10 @@ impl World {
         let calls = self.server.settled(APP, Duration::from_secs(5)).await;
         let (first, fallback) = (&calls["flapping"], &calls["well"]);
         let logged = (tried("flapping/m", None), tried("well/m", None));
-        ensure!(logged == (first.len() as u64, fallback.len() as u64), "{logged:?} were tried");
+        ensure!(logged == (first.len() as u64, fallback.len() as u64), "{logged:?} logged");
         let failed = first.len() as u64 - by_first;
         let answered = (tried("flapping/m", Some("answered")), tried("well/m", Some("answered")));
-        ensure!(answered == (by_first, by_fallback), "{answered:?} have answered; {told:?}");
+        ensure!(answered == (by_first, by_fallback), "{answered:?} responses; {told:?}");
         let sum = |metric: &str, labels: &[&str]| page.sum(metric, labels) as u64;
         let went_on = "from=\"flapping/m\",to=\"well/m\"";
         let shown = (sum("serin_fallback_total", &[]), sum("serin_fallback_total", &[went_on]));
@@ -363,7 +363,7 @@ impl World {
         let (of_first, well) = ("provider=\"flapping\"", "result=\"answered\"");
         let shown = (calls(&[of_first]), calls(&[of_first, well]), calls(&["provider=\"well\""]));
         let made = (first.len() as u64, by_first, fallback.len() as u64);
-        ensure!(shown == made, "{shown:?} calls are shown, {made:?} were made");
+        ensure!(shown == made, "{shown:?} calls counted, {made:?} made");
 
         // The upstream's scripts, too: each of its responses was counted, unless a busy machine
         // made it too late.
@@ -377,8 +377,8 @@ impl World {
             silent += if waits { to - from } else { 0 } as u64;
         }
         let late = tried("flapping/m", Some("timeout")).saturating_sub(silent);
-        let missed = given.checked_sub(by_first).context("more answers than were given")?;
-        ensure!(missed <= late, "{given} were given, {by_first} counted, {late} came late");
+        let missed = given.checked_sub(by_first).context("more responses than sent")?;
+        ensure!(missed <= late, "{given} sent, {by_first} counted, {late} late");
         eprintln!(
             "{} calls, {failed} failed, {missed} late: all agree",
             first.len() + fallback.len()

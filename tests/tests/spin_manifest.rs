@@ -64,13 +64,13 @@ fn every_provider_may_be_called() {
     }
     document += "[[routes]]\nid = 'all'\nmodels = ['*']\ntargets = [{ provider = 'openai' }]\n";
     let config = author::from_toml(&document, &|_| Some(Secret::new("key")))
-        .unwrap_or_else(|problems| panic!("the document is wrong: {problems}"));
+        .unwrap_or_else(|problems| panic!("invalid document: {problems}"));
     assert_eq!(config.providers.len(), kinds.len());
     let hosts = strings(&component(&manifest())["allowed_outbound_hosts"]);
     let allowed = AllowedHosts::parse(&hosts).expect("the hosts are patterns");
     for provider in &config.providers {
         let url = provider.base_url.parse().expect("a parsed configuration has addresses");
-        assert!(allowed.permits(&url), "{} ({url}) may not be called", provider.id);
+        assert!(allowed.permits(&url), "{} ({url}) is not allowed", provider.id);
     }
 }
 

@@ -56,7 +56,7 @@ async fn a_thousand_streams_are_open_at_once(edge_kind: EdgeKind) -> anyhow::Res
     let streams = world.crowd(OPEN_STREAMS).await?;
     let opened = begin.elapsed();
     sleep(Duration::from_secs(1)).await;
-    ensure!(world.records() == 32, "some have ended: {}", world.records());
+    ensure!(world.records() == 32, "streams ended early: {}", world.records());
     let each = world.solo.resident()?.saturating_sub(idle) / OPEN_STREAMS;
     let begin = Instant::now();
     release.send_replace(true);

@@ -109,7 +109,7 @@ async fn fill(candidate: &Candidate) -> anyhow::Result<()> {
             warm_up: Duration::ZERO,
             duration: Duration::ZERO,
         };
-        load.ask(times).await.context("an answer to keep")
+        load.ask(times).await.context("cannot fill the cache")
     };
     let mut asked = 0;
     for workload in SUBJECTS {
@@ -150,7 +150,7 @@ async fn entries(edge: BenchEdge) -> anyhow::Result<Vec<StoredAnswer>> {
             });
             let path = "/v1/chat/completions";
             let told = call(candidate.address, "POST", path, CALLER_KEY, &body).await?;
-            ensure!(told.status == 200, "it answered {}", told.status);
+            ensure!(told.status == 200, "status {}", told.status);
             let stored = fresh(&candidate, &before, &told).await?;
             kept.push(StoredAnswer { is_stream, answer, shown: told.body.len(), stored });
         }
@@ -169,11 +169,11 @@ async fn fresh(
         let now = store_sizes(candidate).await?;
         let mut fresh = now.iter().filter(|(name, _)| !before.contains_key(*name));
         if let Some((_, size)) = fresh.next() {
-            ensure!(*size > told.body.len(), "an entry is longer than its body");
-            ensure!(fresh.next().is_none(), "one answer is one entry");
+            ensure!(*size > told.body.len(), "entry shorter than its body");
+            ensure!(fresh.next().is_none(), "several new entries");
             return Ok(*size);
         }
-        ensure!(Instant::now() < until, "the answer of {} bytes is not kept", told.body.len());
+        ensure!(Instant::now() < until, "response of {} bytes not stored", told.body.len());
         sleep(Duration::from_millis(20)).await;
     }
 }

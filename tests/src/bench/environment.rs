@@ -61,7 +61,7 @@ impl Artifact {
 }
 
 fn gzipped(file: &Path) -> anyhow::Result<u64> {
-    let output = Command::new("gzip").arg("-9c").arg(file).output().context("there is no gzip")?;
+    let output = Command::new("gzip").arg("-9c").arg(file).output().context("cannot run gzip")?;
     ensure!(output.status.success(), "gzip failed on {}", file.display());
     Ok(output.stdout.len() as u64)
 }
@@ -83,5 +83,5 @@ fn locked(package: &str) -> anyhow::Result<String> {
     let lock = std::fs::read_to_string(root().join("Cargo.lock"))?;
     let begin = format!("name = \"{package}\"\nversion = \"");
     let version = lock.split_once(&begin).and_then(|(_, rest)| rest.split_once('"'));
-    Ok(version.context("Cargo.lock does not name it")?.0.to_owned())
+    Ok(version.context("package not in Cargo.lock")?.0.to_owned())
 }

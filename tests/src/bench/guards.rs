@@ -99,7 +99,7 @@ async fn put_words(candidate: &Candidate) -> anyhow::Result<()> {
     let path = format!("/admin/v1/words/{WORD_LIST_NAME}");
     let body = json!({ "words": entries() });
     let answer = call(candidate.address, "PUT", &path, ADMIN_TOKEN, &body).await?;
-    ensure!(answer.status == 200, "the list was refused: {}", answer.json());
+    ensure!(answer.status == 200, "word list refused: {}", answer.json());
     Ok(())
 }
 

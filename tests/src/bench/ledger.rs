@@ -117,7 +117,7 @@ impl LedgerRate {
         }
         let mut rate = 0.0;
         while let Some(caller) = callers.join_next().await {
-            rate += caller.context("a caller does not panic")??;
+            rate += caller.context("a caller panicked")??;
         }
         Ok(rate)
     }
@@ -143,8 +143,8 @@ async fn call(
     let asked = Instant::now();
     stream.write_all(question.as_bytes()).await?;
     let answer = timeout(turn + TURN_TIMEOUT, reader.answer(&mut stream));
-    let times = answer.await.context("the driver does not answer")??;
+    let times = answer.await.context("driver: no response in time")??;
     let done: Done = serde_json::from_slice(&reader.body)?;
-    ensure!(done.operations > 0, "{} did nothing in {turn:?}", keeper.title());
+    ensure!(done.operations > 0, "{}: no operation in {turn:?}", keeper.title());
     Ok(f64::from(done.operations) / (times.end - asked).as_secs_f64())
 }

@@ -57,7 +57,7 @@ impl Load {
         }
         let mut all = LoadResult::default();
         while let Some(caller) = callers.join_next().await {
-            let seen = caller.context("a caller does not panic")??;
+            let seen = caller.context("a caller panicked")??;
             all.whole.extend(seen.whole);
             all.first.extend(seen.first);
             all.uncounted += seen.uncounted;
@@ -93,7 +93,7 @@ impl Load {
             if asked >= begin {
                 seen.whole.push(milliseconds(times.end - asked));
                 seen.first.push(milliseconds(if self.subject.is_stamped() {
-                    caller.reader.underway.context("no word of when it was written")?
+                    caller.reader.underway.context("no time stamp in the content")?
                 } else {
                     times.first - asked
                 }));
@@ -127,14 +127,14 @@ struct Caller<'a> {
 
 impl<'a> Caller<'a> {
     async fn connect(load: &'a Load, question: Bytes) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(load.address).await.context("it does not listen")?;
+        let stream = TcpStream::connect(load.address).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
         let reader = if load.subject.is_stamped() { Reader::watching() } else { Reader::new() };
         let question = Vec::from(question);
         let number = match load.manner.asking {
             QuestionReuse::Same => None,
             QuestionReuse::Fresh => {
-                Some(memchr::memmem::find(&question, b"word ").context("there is room for one")?)
+                Some(memchr::memmem::find(&question, b"word ").context("no place for a number")?)
             }
         };
         Ok(Self { load, stream, reader, question, number })
@@ -148,7 +148,7 @@ impl<'a> Caller<'a> {
         }
         self.stream.write_all(&self.question).await?;
         let answer = timeout(ANSWER_TIMEOUT, self.reader.answer(&mut self.stream));
-        let times = answer.await.context("it does not answer")??;
+        let times = answer.await.context("no response in time")??;
         let Self { load, reader, .. } = self;
         ensure!(
             load.subject.is_answered_by(&reader.body, load.responder()),
@@ -163,7 +163,7 @@ impl<'a> Caller<'a> {
             ExpectedCache::Hit => shown == Some("hit"),
             ExpectedCache::Either => shown.is_some(),
         };
-        ensure!(is_expected, "the cache says {shown:?}, and not {expected:?}");
+        ensure!(is_expected, "cache status {shown:?}, expected {expected:?}");
         Ok(times)
     }
 }

@@ -51,7 +51,7 @@ impl Process {
 
     /// First line of its output.
     pub(super) fn first_line(&self) -> anyhow::Result<String> {
-        self.first.recv_timeout(LISTEN_TIMEOUT).context("it ended, or said nothing")
+        self.first.recv_timeout(LISTEN_TIMEOUT).context("no line of output")
     }
 
     /// Waits until it accepts connections.
@@ -59,10 +59,10 @@ impl Process {
         let until = Instant::now() + LISTEN_TIMEOUT;
         while std::net::TcpStream::connect(address).is_err() {
             if let Some(status) = self.child.try_wait()? {
-                bail!("it ended before it listened: {status}");
+                bail!("ended before it listened: {status}");
             }
             if Instant::now() > until {
-                bail!("it did not listen in {LISTEN_TIMEOUT:?}");
+                bail!("did not listen within {LISTEN_TIMEOUT:?}");
             }
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -73,7 +73,7 @@ impl Reader {
         let framing = loop {
             if let Some(AnswerHead { status, framing, length, cache }) = head(&self.buffer)? {
                 if status != 200 {
-                    bail!("it answered: {}", String::from_utf8_lossy(&self.buffer));
+                    bail!("unexpected response: {}", String::from_utf8_lossy(&self.buffer));
                 }
                 self.buffer.advance(length);
                 self.cache = cache;
@@ -102,7 +102,7 @@ impl Reader {
                 }
             }
         }
-        ensure!(self.buffer.is_empty(), "more came than was asked for");
+        ensure!(self.buffer.is_empty(), "bytes after the response");
         Ok(Times { first, end: Instant::now() })
     }
 
@@ -111,7 +111,7 @@ impl Reader {
         loop {
             let httparse::Status::Complete((start, size)) =
                 httparse::parse_chunk_size(&self.buffer)
-                    .map_err(|_| anyhow::anyhow!("it sent nonsense in place of a chunk"))?
+                    .map_err(|_| anyhow::anyhow!("invalid chunk"))?
             else {
                 return Ok(false);
             };
@@ -130,7 +130,7 @@ impl Reader {
     async fn more(&mut self, stream: &mut TcpStream) -> anyhow::Result<()> {
         self.buffer.reserve(16 << 10);
         let count = stream.read_buf(&mut self.buffer).await?;
-        ensure!(count > 0, "it closed the connection in the middle of an answer");
+        ensure!(count > 0, "connection closed before the response's end");
         self.watch();
         Ok(())
     }
@@ -163,10 +163,10 @@ fn head(bytes: &[u8]) -> anyhow::Result<Option<AnswerHead>> {
     let framing = match header("content-length") {
         Some(length) => Framing::Length(length.parse()?),
         None if header("transfer-encoding") == Some("chunked") => Framing::Chunked,
-        None => bail!("an answer without an end"),
+        None => bail!("no content-length and no chunks"),
     };
     let cache = header("x-serin-cache").map(str::to_owned);
-    let status = response.code.context("a head has a status")?;
+    let status = response.code.context("no status in the head")?;
     Ok(Some(AnswerHead { status, framing, length, cache }))
 }
 
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_head_says_where_the_body_ends() {
         let half = b"HTTP/1.1 200 OK\r\ncontent-le";
-        assert_eq!(head(half).expect("so far so good"), None);
+        assert_eq!(head(half).expect("an incomplete head"), None);
         let whole = b"HTTP/1.1 404 No\r\nContent-Length: 12\r\nX-Serin-Cache: hit\r\n\r\nabc";
         let cache = Some("hit".to_owned());
         let expected = AnswerHead { status: 404, framing: Framing::Length(12), length: 59, cache };

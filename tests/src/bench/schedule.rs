@@ -97,7 +97,7 @@ struct Samples {
 /// Runs the benchmark, and reports its progress on standard error.
 pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let upstream = Process::start(Command::new(std::env::current_exe()?).arg("upstream"))?;
-    let address = upstream.first_line().context("the upstream")?;
+    let address = upstream.first_line().context("upstream's address")?;
     let (mut cells, mut limits, mut ledger) = (Vec::new(), Vec::new(), Vec::new());
     let mut streams = Streams::default();
     let (mut guards, mut cache) = (Guards::default(), Cache::default());
@@ -218,7 +218,7 @@ async fn run_turns(
         }
     }
     for (candidate, turns) in contestants.iter().zip(&all) {
-        ensure!(!turns.whole.is_empty(), "{} never answered in {turn:?}", candidate.name);
+        ensure!(!turns.whole.is_empty(), "{}: no response in {turn:?}", candidate.name);
     }
     Ok(all)
 }

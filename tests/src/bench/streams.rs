@@ -124,7 +124,7 @@ async fn flood(
     }
     let tally = stream.end().await?;
     let expected = EVENTS_PER_STREAM + 3 - usize::from(candidate.is_gateway);
-    ensure!(tally.events == expected, "{} of {expected} events came", tally.events);
+    ensure!(tally.events == expected, "received {} of {expected} events", tally.events);
     Ok((begin.elapsed(), first, later))
 }
 

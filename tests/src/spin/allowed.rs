@@ -41,7 +41,7 @@ impl AllowedHosts {
 impl Pattern {
     fn parse(text: &str) -> anyhow::Result<Self> {
         let Some((scheme, rest)) = text.split_once("://") else {
-            bail!("an allowed host is written scheme://host:port, not {text:?}");
+            bail!("allowed host {text:?}: expected scheme://host:port");
         };
         let (host, port) = match rest.rsplit_once(':') {
             None => (rest, Port::SchemeDefault),
@@ -49,7 +49,7 @@ impl Pattern {
             Some((host, port)) => {
                 let port = port
                     .parse()
-                    .with_context(|| format!("a port is a number or *, in {text:?}"))?;
+                    .with_context(|| format!("port in {text:?}: expected a number or *"))?;
                 (host, Port::Only(port))
             }
         };
