@@ -33,7 +33,8 @@ impl EdgeKind {
     }
 }
 
-/// Generates a test on both edges for each `async fn(Kind) -> anyhow::Result<()>` of the module.
+/// Generates a test on both edges for each listed `async fn(EdgeKind) -> anyhow::Result<()>` of the
+/// module.
 #[macro_export]
 macro_rules! kept_by_both {
     ($($promise:ident,)*) => {

@@ -34,7 +34,7 @@ pub struct StreamRequest {
     pub path: String,
     /// The bearer token.
     pub token: String,
-    /// The body, which asks for a stream.
+    /// The body, with `stream` set.
     pub body: Value,
 }
 

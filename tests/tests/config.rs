@@ -163,7 +163,7 @@ async fn of_many_writers_one_wins(edge_kind: EdgeKind) -> anyhow::Result<()> {
         ensure!(statuses == [200, 412, 412, 412, 412, 412, 412, 412], "{round}: {statuses:?}");
         // Only the writer with this response has won: no other document is in force, or in the
         // history.
-        let (put, document) = winner.context("there is one")?;
+        let (put, document) = winner.context("no writer won")?;
         let now = world.admin("GET", "", &[], &Value::Null).await?;
         ensure!(now.header("etag") == put.header("etag"), "{round}: {now:?}, not {put:?}");
         ensure!(now.json() == document, "{round}: {now:?}, not {document}");

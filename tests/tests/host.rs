@@ -125,7 +125,7 @@ async fn what_breaks_off_does_not_look_whole(edge: EdgeKind) -> anyhow::Result<(
     caller.until("{\"choices\":[]").await?;
     drop(upstream);
     let rest = caller.rest().await?;
-    assert!(!rest.ends_with(END.as_bytes()), "the response has a proper end");
+    assert!(!rest.ends_with(END.as_bytes()), "the broken body looks complete");
     Ok(())
 }
 
@@ -213,7 +213,7 @@ async fn a_wrong_configuration_is_told_to_the_log_only(edge: EdgeKind) -> anyhow
     }
     sleep(Duration::from_millis(200)).await;
     let told = world.host.log().lines().iter().filter(|line| line.contains("ruotes")).count();
-    assert_eq!(told, 1, "the log says it once");
+    assert_eq!(told, 1, "not logged exactly once");
     Ok(())
 }
 

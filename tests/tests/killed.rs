@@ -99,7 +99,7 @@ async fn what_was_shown_outlives_the_process(edge_kind: EdgeKind) -> anyhow::Res
 #[derive(Default)]
 struct ShownTotals {
     page: MetricsPage,
-    /// Requests in the usage report.
+    /// Requests and tokens in the usage report.
     requests: u64,
     tokens: u64,
 }

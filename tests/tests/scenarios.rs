@@ -77,7 +77,7 @@ async fn play_all<E: Edge + Send + 'static>(
     for scenario in scenarios {
         let (edge, server, places) = (edge.clone(), server.clone(), places.clone());
         running.push(tokio::spawn(async move {
-            let _place = places.acquire().await.expect("nobody closes it");
+            let _place = places.acquire().await.expect("open semaphore");
             play(&scenario, &*edge, &server)
                 .await
                 .map_err(|what| format!("── {}\n{what}", scenario.name))
@@ -85,7 +85,7 @@ async fn play_all<E: Edge + Send + 'static>(
     }
     let mut failures = Vec::new();
     for task in running {
-        if let Err(failure) = task.await.expect("a scenario does not panic") {
+        if let Err(failure) = task.await.expect("no scenario panics") {
             failures.push(failure);
         }
     }

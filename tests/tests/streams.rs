@@ -80,7 +80,7 @@ async fn a_thousand_streams_are_open_at_once(edge_kind: EdgeKind) -> anyhow::Res
 async fn memory_is_flat_however_many_events_come(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let _turn = EDGE_LOCK.lock().await;
     let events = match std::env::var("SERIN_EVENTS") {
-        Ok(count) => count.parse::<usize>().context("SERIN_EVENTS is a number")?,
+        Ok(count) => count.parse::<usize>().context("SERIN_EVENTS: not a number")?,
         Err(_) => EVENTS,
     };
     let world = World::open(edge_kind, |server| {

@@ -186,7 +186,7 @@ mod tests {
         let whole = b"HTTP/1.1 404 No\r\nContent-Length: 12\r\nX-Serin-Cache: hit\r\n\r\nabc";
         let cache = Some("hit".to_owned());
         let expected = AnswerHead { status: 404, framing: Framing::Length(12), length: 59, cache };
-        assert_eq!(head(whole).expect("it is right"), Some(expected));
+        assert_eq!(head(whole).expect("a valid head"), Some(expected));
         assert!(head(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
     }
 
@@ -201,27 +201,27 @@ mod tests {
     #[tokio::test]
     async fn answers_follow_each_other() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
+        let address = listener.local_addr().expect("bound");
         let writer = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.expect("a caller");
             for byte in b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nb\r\ndefghijklmn\r\n0\r\n\r\n" {
-                stream.write_all(&[*byte]).await.expect("it reads");
+                stream.write_all(&[*byte]).await.expect("peer reads");
                 tokio::task::yield_now().await;
             }
             let mut question = [0];
-            tokio::io::AsyncReadExt::read_exact(&mut stream, &mut question).await.expect("it asks");
+            tokio::io::AsyncReadExt::read_exact(&mut stream, &mut question).await.expect("a byte");
             stream
                 .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")
                 .await
-                .expect("it reads");
+                .expect("peer reads");
         });
-        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let mut stream = TcpStream::connect(address).await.expect("a listener");
         let mut reader = Reader::new();
-        reader.answer(&mut stream).await.expect("an answer");
+        reader.answer(&mut stream).await.expect("a response");
         assert_eq!(reader.body, b"abcdefghijklmn");
-        stream.write_all(b"?").await.expect("it listens");
-        reader.answer(&mut stream).await.expect("another");
+        stream.write_all(b"?").await.expect("peer reads");
+        reader.answer(&mut stream).await.expect("a second response");
         assert_eq!(reader.body, b"hi");
-        writer.await.expect("it has written");
+        writer.await.expect("writer succeeds");
     }
 }

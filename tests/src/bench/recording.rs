@@ -155,7 +155,7 @@ mod tests {
         for setup in setups("127.0.0.1:1") {
             let text = configuration("127.0.0.1:1", &setup.members);
             let config = config::Config::from_json(&text, &secret).map_err(|_| &text);
-            let observe = config.expect("the configuration is right").observe;
+            let observe = config.expect("valid configuration").observe;
             assert_eq!(observe.otlp.is_some(), setup.name.starts_with("OTLP"));
             assert_eq!(observe.content.is_empty(), !setup.name.starts_with("content"));
         }

@@ -43,12 +43,12 @@ pub(super) struct StreamCapacity {
     idle: usize,
     each: usize,
     events_took: Duration,
-    /// Peak memory during the first tenth of the events; later peak below.
+    /// Peak memory during the first tenth of the events, and later.
     first: usize,
     later: usize,
 }
 
-/// Workloads, each with its number of callers.
+/// Workloads with events before the content, each with its number of callers.
 pub(super) fn preludes() -> Vec<(Workload, usize)> {
     let late = PRELUDES.map(|prelude| (Workload::Late(prelude), FEW_CALLERS));
     let fast = PRELUDES.map(|prelude| (Workload::Prelude(prelude), MANY_CALLERS));

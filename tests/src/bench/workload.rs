@@ -17,7 +17,8 @@ const TRAILING_EVENTS: usize = 3;
 const EVENTS_AFTER_PRELUDE: usize = 20;
 /// Size of a long request.
 const LONG_QUESTION_BYTES: usize = 8 * KIBIBYTE;
-/// Words of a stream at a model's pace. Together they are longer than the widest measured window.
+/// Words of a stream at a model's pace, and the pause between two of them. Together the words are
+/// longer than the widest measured window.
 const PACED_WORDS: usize = 45;
 const WORD_GAP: Duration = Duration::from_millis(20);
 /// Largest difference in size of a replayed response, in bytes: its id is a different one.

@@ -100,7 +100,7 @@ impl Storage {
         let number = match inner.values.get(name) {
             None => 0,
             Some(value) => {
-                let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "it is no number");
+                let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "not a number");
                 i64::from_le_bytes(value.as_slice().try_into().map_err(wrong)?)
             }
         };
@@ -196,7 +196,7 @@ mod tests {
 
     impl Drop for Scratch {
         fn drop(&mut self) {
-            let _ = fs::remove_dir_all(self.0.parent().expect("it is in a directory"));
+            let _ = fs::remove_dir_all(self.0.parent().expect("the path has a parent"));
         }
     }
 
@@ -247,8 +247,8 @@ mod tests {
         storage.set("a", b"first".to_vec()).expect("a file");
         storage.set("a", b"second".to_vec()).expect("a file");
         drop(storage);
-        let bytes = fs::read(&scratch.0).expect("it is there");
-        fs::write(&scratch.0, &bytes[..bytes.len() - 1]).expect("it is ours");
+        let bytes = fs::read(&scratch.0).expect("the file exists");
+        fs::write(&scratch.0, &bytes[..bytes.len() - 1]).expect("the file is writable");
         let again = Storage::open(&scratch.0).expect("the same file");
         assert_eq!(again.get("a").as_deref(), Some(b"first".as_slice()));
     }
@@ -260,7 +260,7 @@ mod tests {
         for _ in 0..100 {
             storage.set("a", vec![7; COMPACTION_SLACK / 10]).expect("a file");
         }
-        let length = fs::metadata(&scratch.0).expect("it is there").len();
+        let length = fs::metadata(&scratch.0).expect("the file exists").len();
         assert!(length < 2 * COMPACTION_SLACK as u64, "{length}");
     }
 }
