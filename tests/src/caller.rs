@@ -1,4 +1,4 @@
-//! One request over a connection of its own, and the whole of its answer.
+//! One request over its own connection, and the whole response.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,33 +13,30 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long an answer may take.
+/// Longest duration of a response.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The status.
     pub status: u16,
-    /// The headers.
     pub headers: HeaderMap,
-    /// The body.
     pub body: Bytes,
 }
 
 impl Answer {
-    /// The body, as JSON; null where it is none.
+    /// The body as JSON; null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// A header's value; empty where there is none.
+    /// A header's value; empty if it is absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 
-/// Sends a request with a bearer token, and a body in JSON unless it is null.
+/// Sends a request with a bearer token, and a JSON body unless it is null.
 pub async fn call(
     address: SocketAddr,
     method: &str,
@@ -50,7 +47,7 @@ pub async fn call(
     call_with(address, method, path, token, &[], body).await
 }
 
-/// Sends a request with a bearer token and other headers, and a body in JSON unless it is null.
+/// Sends a request with a bearer token and other headers, and a JSON body unless it is null.
 pub async fn call_with(
     address: SocketAddr,
     method: &str,
@@ -71,7 +68,7 @@ pub async fn call_with(
     let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
     timeout(ANSWER_TIMEOUT, exchange(address, request.body(Full::new(body))?))
         .await
-        .context("no answer in time")?
+        .context("no response in time")?
 }
 
 async fn exchange(

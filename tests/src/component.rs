@@ -12,7 +12,7 @@ use crate::log::Log;
 use crate::spin::{self, SpinHost};
 use crate::workerd::root;
 
-/// Where `cargo build -p edge-spin --target wasm32-wasip2 --release` leaves the component.
+/// Path to which `cargo build -p edge-spin --target wasm32-wasip2 --release` writes the component.
 const COMPONENT: &str = "target/wasm32-wasip2/release/edge_spin.wasm";
 
 /// A running wasmtime with one app for each configuration.
@@ -24,7 +24,7 @@ pub struct Wasmtime {
 }
 
 impl Wasmtime {
-    /// Serves apps from the built component, whose state is kept in a directory or forgotten.
+    /// Serves apps from the built component. Their state is in a directory, or in memory if `None`.
     pub fn start(apps: &[App], state: Option<&Path>) -> anyhow::Result<Self> {
         let runtime = Runtime::new()?;
         let host = SpinHost::start(&root().join(COMPONENT))
@@ -66,15 +66,16 @@ impl Edge for Wasmtime {
     }
 
     fn kill(self: Box<Self>) {
-        // The host runs in this process, which must live: its instances end in the middle of what
-        // they do, and nothing of theirs is written any more.
+        // The host runs in this process, which must go on: its instances end in the middle of their
+        // work, and write nothing more.
         drop(self);
     }
 }
 
 impl Drop for Wasmtime {
     fn drop(&mut self) {
-        // A runtime that waits for its tasks must not end inside another, where tests may drop this.
+        // A runtime that waits for its tasks must not end inside another runtime, and tests may
+        // drop this value there.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

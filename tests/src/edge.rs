@@ -9,16 +9,16 @@ use tokio::time::{Instant, sleep};
 
 use crate::log::Log;
 
-/// One gateway to be served: a configuration and its secrets.
+/// One gateway to serve: a configuration and its secrets.
 #[derive(Clone, Debug)]
 pub struct App {
-    /// Its name among the others: lower-case letters, digits and dashes.
+    /// Its unique name: lower-case letters, digits and hyphens.
     pub name: String,
     /// The configuration, as JSON.
     pub config: String,
-    /// Secrets by the names that the configuration uses.
+    /// Secrets by their names in the configuration.
     pub secrets: BTreeMap<String, String>,
-    /// Whether its ledger can be reached.
+    /// Whether its ledger is available.
     pub ledger: bool,
 }
 
@@ -26,15 +26,15 @@ pub struct App {
 pub trait Edge: Sync {
     /// `cloudflare` or `spin`.
     fn name(&self) -> &'static str;
-    /// Where an app listens.
+    /// Address of an app.
     fn address(&self, app: &str) -> SocketAddr;
     /// Every line that the edge has logged.
     fn log(&self) -> &Log;
-    /// Ends it without a word, as a power cut would.
+    /// Ends it abruptly, as a power cut would.
     fn kill(self: Box<Self>);
 }
 
-/// Waits for the record of a request, which an edge may write after the answer.
+/// Waits for the record of a request, which an edge may write after the response.
 pub async fn record_of(edge: &dyn Edge, request_id: &str, timeout: Duration) -> Vec<Value> {
     let until = Instant::now() + timeout;
     loop {

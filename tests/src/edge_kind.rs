@@ -1,4 +1,4 @@
-//! The two edges as something that a test is handed, and a macro that makes each promise a test on both.
+//! The two edges as a test's argument, and a macro that runs each test function on both.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use crate::component::Wasmtime;
 use crate::edge::{App, Edge};
 use crate::workerd::Workerd;
 
-/// An edge to be started.
+/// Kind of edge to start.
 #[derive(Clone, Copy, Debug)]
 pub enum EdgeKind {
     /// The Worker in workerd.
@@ -24,7 +24,7 @@ impl EdgeKind {
         }
     }
 
-    /// Serves apps, whose state is kept in a directory or forgotten. It blocks.
+    /// Serves apps. Their state is in a directory, or in memory if `None`. It blocks.
     pub fn start(self, apps: &[App], state: Option<&Path>) -> anyhow::Result<Box<dyn Edge + Send>> {
         Ok(match self {
             Self::Cloudflare => Box::new(Workerd::start(apps, state)?),
@@ -33,7 +33,8 @@ impl EdgeKind {
     }
 }
 
-/// Makes each promise, an `async fn(EdgeKind) -> anyhow::Result<()>` beside it, a test on both edges.
+/// Generates a test on both edges for each listed `async fn(EdgeKind) -> anyhow::Result<()>` of the
+/// module.
 #[macro_export]
 macro_rules! kept_by_both {
     ($($promise:ident,)*) => {

@@ -1,4 +1,4 @@
-//! An edge with one app in a process of its own, so that what it takes can be measured.
+//! An edge with one app in its own process, so that its resource use can be measured.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::log::Log;
 use crate::memory;
 use crate::workerd::{Workerd, root};
 
-/// How long a host may take to listen: it may have to compile first.
+/// Longest start of a host: it may have to compile first.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The process that serves, and its app.
+/// A process that serves one app.
 pub struct IsolatedEdge {
     served: Served,
     app: String,
@@ -36,12 +36,12 @@ struct HostProcess {
 }
 
 impl IsolatedEdge {
-    /// Serves an app. `host` is the program `serin-spin-host`, which tests are told by cargo.
+    /// Serves an app. `host` is the path of `serin-spin-host`, which cargo passes to tests.
     pub fn start(edge_kind: EdgeKind, host: &Path, app: &App) -> anyhow::Result<Self> {
         Self::start_with_state(edge_kind, host, app, None)
     }
 
-    /// The same, with a state that is kept in a directory.
+    /// Serves an app with its state in a directory.
     pub fn start_with_state(
         edge_kind: EdgeKind,
         host: &Path,
@@ -65,7 +65,7 @@ impl IsolatedEdge {
         }
     }
 
-    /// Where it listens.
+    /// The app's address.
     pub fn address(&self) -> SocketAddr {
         match &self.served {
             Served::Cloudflare(workerd) => workerd.address(&self.app),
@@ -73,7 +73,7 @@ impl IsolatedEdge {
         }
     }
 
-    /// Everything that it has logged.
+    /// Every line that it has logged.
     pub fn log(&self) -> &Log {
         match &self.served {
             Served::Cloudflare(workerd) => workerd.log(),
@@ -81,12 +81,13 @@ impl IsolatedEdge {
         }
     }
 
-    /// The memory of workerd, without the script that started it; or that of the wasmtime host.
+    /// Resident memory in bytes: of workerd, without the script that started it; or of the wasmtime
+    /// host.
     pub fn resident(&self) -> anyhow::Result<usize> {
         match &self.served {
             Served::Cloudflare(workerd) => {
                 let children = memory::children(workerd.process());
-                let [workerd] = children[..] else { bail!("the script has {children:?}") };
+                let [workerd] = children[..] else { bail!("not one child: {children:?}") };
                 memory::resident(workerd)
             }
             Served::Spin(program) => memory::resident(program.child.id()),
@@ -96,7 +97,7 @@ impl IsolatedEdge {
 
 impl Drop for HostProcess {
     fn drop(&mut self) {
-        // It keeps nothing that a polite end would save.
+        // The process has no state that an orderly end would save.
         self.child.kill().ok();
         self.child.wait().ok();
     }

@@ -1,23 +1,22 @@
-//! What an edge has logged, line by line.
+//! Log of an edge, line by line.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-/// Lines of a log; a clone is the same log.
+/// Lines of a log; clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     lines: Arc<Mutex<Vec<String>>>,
 }
 
 impl Log {
-    /// Adds one line.
     pub fn push(&self, line: String) {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
-    /// Follows a child's output on a thread of its own, until it ends.
+    /// Reads a child's output on its own thread, until the output ends.
     pub fn follow(&self, output: impl Read + Send + 'static) {
         let log = self.clone();
         std::thread::spawn(move || {
@@ -27,7 +26,7 @@ impl Log {
         });
     }
 
-    /// Everything so far.
+    /// All lines so far.
     pub fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

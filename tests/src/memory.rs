@@ -1,14 +1,14 @@
-//! How much memory processes take, and how many files this one may open.
+//! Memory of processes, and the limit on this process's open files.
 
 use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-/// Memory of a process that is in use, in bytes.
+/// Resident memory of a process, in bytes.
 pub fn resident(process: u32) -> anyhow::Result<usize> {
     let text = std::fs::read_to_string(format!("/proc/{process}/status"))
         .with_context(|| format!("process {process} is gone, or this is not Linux"))?;
-    resident_of(&text).with_context(|| format!("process {process} has no memory"))
+    resident_of(&text).with_context(|| format!("no VmRSS of process {process}"))
 }
 
 fn resident_of(status: &str) -> Option<usize> {
@@ -17,19 +17,19 @@ fn resident_of(status: &str) -> Option<usize> {
     Some(kibibytes << 10)
 }
 
-/// The processes that a process has started.
+/// Child processes of a process.
 pub fn children(process: u32) -> Vec<u32> {
     let list = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
     let list = list.unwrap_or_default();
     list.split_whitespace().filter_map(|child| child.parse().ok()).collect()
 }
 
-/// Lets this process and those that it starts have so many files open; a shell's usual bound of 1,024
-/// is less than a thousand streams need.
+/// Raises the limit on open files for this process and its children; a shell's usual limit of 1,024
+/// is too low for a thousand streams.
 pub fn allow_files(count: usize) -> anyhow::Result<()> {
     let text = std::fs::read_to_string("/proc/self/limits")?;
     let line = text.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let soft = line.and_then(|line| line.split_whitespace().next()).context("no limit is told")?;
+    let soft = line.and_then(|line| line.split_whitespace().next()).context("no limit found")?;
     if soft == "unlimited" || soft.parse::<usize>()? >= count {
         return Ok(());
     }
@@ -49,7 +49,7 @@ mod tests {
     fn what_the_system_says() {
         assert_eq!(resident_of("Name:\tx\nVmRSS:\t  1024 kB\nThreads:\t1\n"), Some(1 << 20));
         assert_eq!(resident_of("Name:\tx\n"), None);
-        assert!(resident(std::process::id()).expect("it runs") > 1 << 20);
-        allow_files(16).expect("so many are always allowed");
+        assert!(resident(std::process::id()).expect("this process runs") > 1 << 20);
+        allow_files(16).expect("16 files are always allowed");
     }
 }

@@ -1,5 +1,5 @@
-//! What `/metrics` shows, as numbers by series. It trusts the page's form, which `tests/observe.rs` has
-//! the official parser read.
+//! Samples of `/metrics` by series. The parser relies on the page's format, which
+//! `tests/observe.rs` verifies with the official parser.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,35 +14,36 @@ use crate::caller::call;
 pub struct MetricsPage(BTreeMap<String, f64>);
 
 impl MetricsPage {
-    /// Asks for the page with an operator's token.
+    /// Requests the page with an operator's token.
     pub async fn fetch(address: SocketAddr, token: &str) -> anyhow::Result<Self> {
         let answer = call(address, "GET", "/metrics", token, &Value::Null).await?;
         ensure!(answer.status == 200, "{answer:?}");
         Self::parse(std::str::from_utf8(&answer.body)?)
     }
 
-    /// Reads a page.
+    /// Parses a page.
     pub fn parse(page: &str) -> anyhow::Result<Self> {
         let lines = page.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         let mut samples = BTreeMap::new();
         for line in lines {
-            let (series, number) = line.rsplit_once(' ').context("a sample has a number")?;
-            let before = samples.insert(series.to_owned(), number.parse().context("a number")?);
-            ensure!(before.is_none(), "{series} is there twice");
+            let (series, number) = line.rsplit_once(' ').context("a sample has no number")?;
+            let before =
+                samples.insert(series.to_owned(), number.parse().context("invalid number")?);
+            ensure!(before.is_none(), "duplicate series {series}");
         }
         Ok(Self(samples))
     }
 
-    /// The sum of a metric's samples that hold all of these labels, as they are written: `kind="input"`.
+    /// Sum of a metric's samples with all of these labels, in their written form: `kind="input"`.
     pub fn sum(&self, metric: &str, labels: &[&str]) -> f64 {
         let is_it = |series: &str| {
             series.split('{').next() == Some(metric) && labels.iter().all(|it| series.contains(it))
         };
-        // Not `f64::sum`: of nothing that is -0.
+        // `f64::sum` of no numbers is -0.
         self.0.iter().filter(|(series, _)| is_it(series)).fold(0.0, |sum, (_, number)| sum + number)
     }
 
-    /// The samples that are less than they were, or gone.
+    /// Samples that have decreased or are missing.
     pub fn decreased_since(&self, before: &Self) -> Vec<String> {
         let fallen = before
             .0
@@ -60,7 +61,7 @@ mod tests {
 
     #[test]
     fn samples_are_added_up_and_compared() {
-        let read = |page: &str| MetricsPage::parse(page).expect("a page");
+        let read = |page: &str| MetricsPage::parse(page).expect("valid page");
         let page =
             "# TYPE a counter\na{x=\"1\",y=\"2\"} 3\na{x=\"1\",y=\"3\"} 4.5\nab{x=\"1\"} 9\n";
         let before = read(page);

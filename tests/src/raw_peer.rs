@@ -1,4 +1,4 @@
-//! HTTP by hand, for tests that must see when each byte comes.
+//! HTTP at the byte level, for tests that observe the arrival of each byte.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Longer than anything here takes, shorter than a person's patience.
+/// Longest wait: longer than any operation here takes, shorter than a person's patience.
 pub const IO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One side of a connection, byte by byte.
 pub struct RawPeer {
     stream: TcpStream,
-    /// What has come and was not forgotten.
+    /// Bytes that have arrived and are not yet discarded.
     pub seen: Vec<u8>,
 }
 
@@ -23,54 +23,54 @@ impl RawPeer {
         Self { stream, seen: Vec::new() }
     }
 
-    /// Says something.
+    /// Sends a text.
     pub async fn send(&mut self, text: &str) -> anyhow::Result<()> {
         timeout(IO_TIMEOUT, self.stream.write_all(text.as_bytes()))
             .await
-            .context("nobody reads")??;
+            .context("the peer did not read")??;
         Ok(())
     }
 
-    /// Reads until a text has come.
+    /// Reads until a text has arrived.
     pub async fn until(&mut self, text: &str) -> anyhow::Result<()> {
         let needle = text.as_bytes();
         while !self.seen.windows(needle.len()).any(|window| window == needle) {
             let mut piece = [0; 16 << 10];
             let read = timeout(IO_TIMEOUT, self.stream.read(&mut piece)).await;
-            let count = read.with_context(|| format!("{text:?} did not come"))??;
-            anyhow::ensure!(count > 0, "{text:?} did not come before the end");
+            let count = read.with_context(|| format!("timed out before {text:?}"))??;
+            anyhow::ensure!(count > 0, "the stream ended before {text:?}");
             self.seen.extend_from_slice(&piece[..count]);
         }
         Ok(())
     }
 
-    /// Reads a whole request with a JSON body, and forgets it.
+    /// Reads a whole request with a JSON body, and discards it.
     pub async fn request(&mut self) -> anyhow::Result<()> {
         self.until("\"messages\"").await?;
         self.seen.clear();
         Ok(())
     }
 
-    /// Reads to the end, however it comes, and gives the last bytes.
+    /// Reads to the end, orderly or not, and returns the last bytes.
     pub async fn rest(&mut self) -> anyhow::Result<Vec<u8>> {
         let mut piece = vec![0; 64 << 10];
         let mut last = Vec::new();
         loop {
-            match timeout(IO_TIMEOUT, self.stream.read(&mut piece)).await.context("no end")? {
+            match timeout(IO_TIMEOUT, self.stream.read(&mut piece)).await.context("not closed")? {
                 Ok(count) if count > 0 => last = piece[..count].to_vec(),
                 Ok(_) | Err(_) => return Ok(last),
             }
         }
     }
 
-    /// Hangs up as a caller does that is gone: by resetting its connection. workerd does not take the
-    /// mere end of what a caller sends for a hang-up, since half-closed connections are good HTTP.
+    /// Resets the connection, as for a caller that is gone. workerd does not treat the mere end of
+    /// a caller's data as a disconnect, since half-closed connections are valid HTTP.
     pub fn leave(self) -> anyhow::Result<()> {
         self.stream.set_zero_linger()?;
         Ok(())
     }
 
-    /// Waits until the other side is gone.
+    /// Waits until the other side has closed the connection.
     pub async fn closed(&mut self) -> anyhow::Result<()> {
         let mut piece = [0; 64];
         while !matches!(self.stream.read(&mut piece).await, Ok(0) | Err(_)) {}
@@ -83,18 +83,18 @@ pub fn chunk(text: &str) -> String {
     format!("{:x}\r\n{text}\r\n", text.len())
 }
 
-/// The body of a response that came in chunks.
+/// Body of a chunked response.
 pub fn unchunked(response: &[u8]) -> anyhow::Result<String> {
     let text = std::str::from_utf8(response)?;
-    let (_, mut rest) = text.split_once("\r\n\r\n").context("no head")?;
+    let (_, mut rest) = text.split_once("\r\n\r\n").context("no end of the head")?;
     let mut body = String::new();
     loop {
-        let (length, after) = rest.split_once("\r\n").context("no chunk")?;
+        let (length, after) = rest.split_once("\r\n").context("no chunk length")?;
         let length = usize::from_str_radix(length, 16)?;
         if length == 0 {
             return Ok(body);
         }
-        body.push_str(after.get(..length).context("a short chunk")?);
-        rest = after.get(length + 2..).context("a short chunk")?;
+        body.push_str(after.get(..length).context("truncated chunk")?);
+        rest = after.get(length + 2..).context("truncated chunk")?;
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::edge::{App, Edge, record_of};
 
-/// How long any answer may take: more than the longest timeout of a scenario.
+/// Longest duration of any response: more than the longest timeout of a scenario.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A name that both edges accept.
@@ -24,23 +24,23 @@ pub fn app_name(scenario: &Scenario) -> String {
     scenario.name.replace(['/', '_', '.'], "-")
 }
 
-/// The app that a scenario needs; its upstreams are registered with the server.
+/// The app for a scenario; its upstreams are registered with the server.
 pub fn prepare(scenario: &Scenario, server: &Server, closed: SocketAddr) -> anyhow::Result<App> {
     let name = app_name(scenario);
     server.register(&name, scenario.upstreams.clone());
     let document = scenario.config_for(&server.base(&name), &format!("http://{closed}"));
     let config = author::to_json(&document).map_err(|problems| {
-        anyhow::anyhow!("the configuration of {} is wrong: {problems}", scenario.name)
+        anyhow::anyhow!("invalid configuration of {}: {problems}", scenario.name)
     })?;
     Ok(App { name, config, secrets: scenario.secrets.clone(), ledger: true })
 }
 
-/// An address on which nothing listens.
+/// An address without a listener.
 pub fn closed_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-/// Plays every request of a scenario and checks what was expected.
+/// Plays every request of a scenario and checks the expectations.
 pub async fn play(scenario: &Scenario, edge: &dyn Edge, server: &Server) -> Result<(), String> {
     let app = app_name(scenario);
     for (index, request) in scenario.requests.iter().enumerate() {
@@ -66,7 +66,7 @@ pub async fn play(scenario: &Scenario, edge: &dyn Edge, server: &Server) -> Resu
     loop {
         let calls = server.settled(&app, Duration::from_secs(5)).await;
         let verdict = scenario.expect.check(&calls);
-        // What is sent beside the answers, to a collector, may come some seconds after them.
+        // Exports to a collector may arrive some seconds after the responses.
         if verdict.is_ok() || Instant::now() >= until {
             return verdict;
         }
@@ -84,7 +84,8 @@ async fn send_request(
     match request.hang_up_after {
         Some(after) => observed.hung_up = timeout(after, exchange).await.is_err(),
         None => {
-            let ended = timeout(ANSWER_TIMEOUT, exchange).await.context("no answer in time")??;
+            let ended =
+                timeout(ANSWER_TIMEOUT, exchange).await.context("no response in time")??;
             observed.hung_up = ended == ExchangeEnd::HungUp;
         }
     }
@@ -97,7 +98,7 @@ enum ExchangeEnd {
     HungUp,
 }
 
-/// One request on a connection of its own, which ends with this future.
+/// One request on its own connection, which ends with this future.
 async fn exchange(
     address: SocketAddr,
     request: &Request,
@@ -106,12 +107,12 @@ async fn exchange(
 ) -> anyhow::Result<ExchangeEnd> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    // A caller that goes away resets its connection: a plain FIN may mean that it only has nothing
-    // more to say (RFC 9112, 9.6), so servers go on.
+    // A caller that disconnects resets its connection: a plain FIN may mean that it only has
+    // nothing more to send (RFC 9112, 9.6), so servers go on.
     stream.set_zero_linger()?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
-    // Aborting the connection closes the socket: that is how a caller hangs up.
+    // Aborting the connection task closes the socket, which disconnects the caller.
     let _ended = AbortOnDrop(connection);
     let mut message = http::Request::builder()
         .method(request.method.as_str())

@@ -1,5 +1,4 @@
-//! Streams that are read as they come and not kept, so that any number of them, of any length, can be
-//! open.
+//! Streams that are read but not stored, so that any number of them, of any length, can be open.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,39 +14,37 @@ use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-/// How long a stream may be silent.
+/// Longest pause of a stream.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
-/// What ends a stream that is whole.
+/// Last event of a complete stream.
 const DONE_EVENT: &[u8] = b"data: [DONE]\n\n";
 
-/// The caller's end of a stream. Dropping it hangs up.
+/// The caller's end of a stream. Dropping it disconnects.
 pub struct Stream {
     body: Incoming,
     counts: StreamCounts,
-    /// Dropping it would say that nothing more is asked.
+    /// Kept, since dropping it would signal that no more requests follow.
     _sender: SendRequest<Full<Bytes>>,
     connection: JoinHandle<()>,
 }
 
-/// What is asked.
+/// Request for a stream.
 #[derive(Clone, Debug)]
 pub struct StreamRequest {
-    /// The path.
     pub path: String,
     /// The bearer token.
     pub token: String,
-    /// The body, which asks for a stream.
+    /// The body, with `stream` set.
     pub body: Value,
 }
 
-/// What has come of a stream.
+/// Counts of a stream's events and bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamCounts {
-    /// Events that are whole, `[DONE]` among them.
+    /// Complete events, including `[DONE]`.
     pub events: usize,
-    /// Bytes.
     pub bytes: usize,
-    /// The last bytes, enough to tell how it ended.
+    /// The last bytes, enough to recognize the stream's end.
     tail: Vec<u8>,
 }
 
@@ -60,16 +57,16 @@ impl StreamCounts {
         self.tail.drain(..self.tail.len().saturating_sub(DONE_EVENT.len()));
     }
 
-    /// Whether it ended as a whole stream does. The gateway says so of no other.
+    /// Whether it ended with `[DONE]`. The gateway sends that for complete streams only.
     pub fn is_whole(&self) -> bool {
         self.tail == DONE_EVENT
     }
 }
 
 impl Stream {
-    /// Asks for a stream, which must be a success.
+    /// Opens a stream; any status but success is an error.
     pub async fn open(address: SocketAddr, request: &StreamRequest) -> anyhow::Result<Self> {
-        timeout(SILENCE_TIMEOUT, Self::ask(address, request)).await.context("no answer in time")?
+        timeout(SILENCE_TIMEOUT, Self::ask(address, request)).await.context("no response in time")?
     }
 
     async fn ask(address: SocketAddr, stream_request: &StreamRequest) -> anyhow::Result<Self> {
@@ -93,26 +90,26 @@ impl Stream {
         Ok(stream)
     }
 
-    /// Reads one piece; says whether there was one.
+    /// Reads one frame; returns whether there was one.
     async fn more(&mut self) -> anyhow::Result<bool> {
-        let frame = timeout(SILENCE_TIMEOUT, self.body.frame()).await.context("it went silent")?;
+        let frame = timeout(SILENCE_TIMEOUT, self.body.frame()).await.context("stream stalled")?;
         let Some(frame) = frame else { return Ok(false) };
         self.counts.add_piece(&frame?.into_data().unwrap_or_default());
         Ok(true)
     }
 
-    /// Reads until so many events have come; says what has.
+    /// Reads until `count` events have arrived; returns the counts.
     pub async fn events(&mut self, count: usize) -> anyhow::Result<&StreamCounts> {
         while self.counts.events < count {
-            ensure!(self.more().await?, "it ended after {:?}", self.counts);
+            ensure!(self.more().await?, "ended after {:?}", self.counts);
         }
         Ok(&self.counts)
     }
 
-    /// Reads to the end, which must be that of a whole stream.
+    /// Reads to the end, which must be that of a complete stream.
     pub async fn end(mut self) -> anyhow::Result<StreamCounts> {
         while self.more().await? {}
-        ensure!(self.counts.is_whole(), "it broke off after {:?}", self.counts);
+        ensure!(self.counts.is_whole(), "incomplete: {:?}", self.counts);
         Ok(std::mem::take(&mut self.counts))
     }
 }
@@ -123,7 +120,7 @@ impl Drop for Stream {
     }
 }
 
-/// Opens so many streams at once; each has had its role and its first word.
+/// Opens several streams at once; each has received its role and its first word.
 pub async fn open_streams(
     address: SocketAddr,
     request: &StreamRequest,
@@ -141,7 +138,7 @@ pub async fn open_streams(
     opening.join_all().await.into_iter().collect()
 }
 
-/// Reads all of them to their ends, side by side.
+/// Reads all of them to their ends, concurrently.
 pub async fn read_all_to_end(streams: Vec<Stream>) -> anyhow::Result<Vec<StreamCounts>> {
     let mut ending = JoinSet::new();
     for stream in streams {

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::edge::{App, Edge};
 use crate::log::Log;
 
-/// How long workerd may take to listen.
+/// Longest start of workerd.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running workerd with one Worker for each app.
@@ -25,13 +25,13 @@ pub struct Workerd {
     log: Log,
 }
 
-/// The root of the repository.
+/// Root of the repository.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 impl Workerd {
-    /// Serves apps from the built Worker, whose state is kept in a directory or forgotten.
+    /// Serves apps from the built Worker. Their state is in a directory, or in memory if `None`.
     pub fn start(apps: &[App], state: Option<&Path>) -> anyhow::Result<Self> {
         let workers = apps.iter().map(|app| {
             let mut bindings: Map<String, Value> =
@@ -56,7 +56,8 @@ impl Workerd {
         let log = Log::default();
         log.follow(child.stdout.take().context("stdout is piped")?);
         log.follow(child.stderr.take().context("stderr is piped")?);
-        // The script ends when its standard input does, so that nothing is left if this process dies.
+        // The script ends when its standard input does, so that nothing is left if this process
+        // dies.
         let input = child.stdin.as_mut().context("stdin is piped")?;
         writeln!(input, "{}", json!({ "state": state, "workers": workers }))?;
         input.flush()?;
@@ -65,12 +66,12 @@ impl Workerd {
         Ok(workerd)
     }
 
-    /// The process that serves, for measurements.
+    /// Id of the process that serves, for measurements.
     pub fn process(&self) -> u32 {
         self.child.id()
     }
 
-    /// Waits until every Worker can be called.
+    /// Waits until every Worker accepts calls.
     fn listening(&mut self) -> anyhow::Result<BTreeMap<String, u16>> {
         #[derive(Deserialize)]
         struct Line {
@@ -109,7 +110,7 @@ impl Edge for Workerd {
     }
 
     fn kill(mut self: Box<Self>) {
-        // Its workerd first: nobody is to end it in good order, and nobody would after the script.
+        // workerd first: it must not end in good order, and it would if the script ended first.
         let script = self.child.id();
         let children = std::fs::read_to_string(format!("/proc/{script}/task/{script}/children"));
         for workerd in children.unwrap_or_default().split_whitespace() {
@@ -122,7 +123,7 @@ impl Edge for Workerd {
 
 impl Drop for Workerd {
     fn drop(&mut self) {
-        // Closing its input asks it to end and to take workerd along; a hard kill would orphan that.
+        // Closing its input makes the script end workerd and itself; SIGKILL would orphan workerd.
         drop(self.child.stdin.take());
         let until = Instant::now() + Duration::from_secs(10);
         while matches!(self.child.try_wait(), Ok(None)) {

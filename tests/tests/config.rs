@@ -1,5 +1,5 @@
-//! Configuration that changes while it runs, against both built artifacts: under load, by many at once,
-//! wrong, and over a restart.
+//! Configuration changes at runtime, against both built artifacts: under load, by concurrent
+//! writers, with invalid documents, and across a restart.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,8 @@ async fn a_document_takes_effect_under_load_without_a_failed_request(
     }
     sleep(Duration::from_secs(1)).await;
     let tag = world.tag().await?;
-    // One that begins under the old document and is not half over when the new one comes.
+    // This request begins under the old document and is less than half done when the new one
+    // arrives.
     let gap = "answer = 'one two three'\ngap = '400ms'";
     world.server.rewrite(NAME, "old", toml::from_str(gap)?);
     let long = {
@@ -61,11 +62,11 @@ async fn a_document_takes_effect_under_load_without_a_failed_request(
     let change =
         json!({ "path": "routes.all.targets[0].provider", "before": "old", "after": "new" });
     ensure!(tried.status == 200 && tried.json()["changes"] == json!([change]), "{tried:?}");
-    ensure!(world.calls("new") == 0, "nobody is led there before");
+    ensure!(world.calls("new") == 0, "new is called too early");
     let put = world.put(&tag, "new").await?;
     ensure!(put.status == 200 && put.json()["version"] == 1, "{put:?}");
     ensure!(put.header("x-serin-config-version") == "1", "{put:?}");
-    ensure!(!long.is_finished(), "it was to be under way");
+    ensure!(!long.is_finished(), "ended before the change");
     let long = long.await??;
     ensure!(is_whole(&long) && long.header("x-serin-target") == "old/m", "{long:?}");
     let until = Instant::now() + Duration::from_secs(60);
@@ -77,10 +78,10 @@ async fn a_document_takes_effect_under_load_without_a_failed_request(
         ensure!(Instant::now() < until, "{target} still answers after a minute");
         sleep(Duration::from_millis(10)).await;
     }
-    // Nor is anybody led there whom another instance serves.
+    // Requests that other instances serve do not go there either.
     let mut before = usize::MAX;
     while before != world.calls("old") {
-        ensure!(Instant::now() < until, "the old one is still called after a minute");
+        ensure!(Instant::now() < until, "old is still called after a minute");
         before = world.calls("old");
         sleep(Duration::from_millis(500)).await;
     }
@@ -96,7 +97,7 @@ async fn a_document_takes_effect_under_load_without_a_failed_request(
     Ok(())
 }
 
-/// Whether an upstream has answered at its first call, and everything has come.
+/// Whether an upstream has answered at its first call, and the response is complete.
 fn is_whole(answer: &Answer) -> bool {
     let text = String::from_utf8_lossy(&answer.body);
     let said = if text.starts_with("data: ") {
@@ -160,8 +161,9 @@ async fn of_many_writers_one_wins(edge_kind: EdgeKind) -> anyhow::Result<()> {
         }
         statuses.sort_unstable();
         ensure!(statuses == [200, 412, 412, 412, 412, 412, 412, 412], "{round}: {statuses:?}");
-        // Whoever was told so has won: nobody else's is in force, or in the history.
-        let (put, document) = winner.context("there is one")?;
+        // Only the writer with this response has won: no other document is in force, or in the
+        // history.
+        let (put, document) = winner.context("no writer won")?;
         let now = world.admin("GET", "", &[], &Value::Null).await?;
         ensure!(now.header("etag") == put.header("etag"), "{round}: {now:?}, not {put:?}");
         ensure!(now.json() == document, "{round}: {now:?}, not {document}");
@@ -183,7 +185,7 @@ async fn a_version_outlives_the_process(edge_kind: EdgeKind) -> anyhow::Result<(
     let World { edge, server } = world;
     edge.kill();
     let world = World::over(edge_kind, server, Some(&state.0)).await?;
-    // The very first request already.
+    // The very first request already uses the document.
     ensure!(world.ask(false).await?.header("x-serin-target") == "new/m");
     let list = world.admin("GET", "/versions", &[], &Value::Null).await?.json();
     let notes: Vec<&Value> =
@@ -192,7 +194,7 @@ async fn a_version_outlives_the_process(edge_kind: EdgeKind) -> anyhow::Result<(
     Ok(())
 }
 
-/// A directory in which an edge keeps its state, removed at the end.
+/// A directory for an edge's state, removed on drop.
 struct State(PathBuf);
 
 impl State {
@@ -210,7 +212,7 @@ impl Drop for State {
     }
 }
 
-/// An edge whose deployed document leads to one provider, beside which there is another.
+/// An edge whose deployed document leads to one provider; a second provider exists.
 struct World {
     edge: Box<dyn Edge + Send>,
     server: Arc<Server>,
@@ -235,13 +237,13 @@ impl World {
         let secrets = secrets.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let apps = vec![App { name: NAME.to_owned(), config, secrets, ledger: true }];
         let state = state.map(Path::to_owned);
-        // Starting blocks, and one of the edges brings a runtime of its own.
+        // Starting blocks, and one of the edges has its own runtime.
         let edge = tokio::task::spawn_blocking(move || edge_kind.start(&apps, state.as_deref()));
         let edge = edge.await?.context("build both artifacts first: `cargo xtask test`")?;
         Ok(Self { edge, server })
     }
 
-    /// How many calls a provider has had.
+    /// Number of calls to a provider.
     fn calls(&self, provider: &str) -> usize {
         self.server.seen(NAME).get(provider).map_or(0, Vec::len)
     }
@@ -272,7 +274,7 @@ impl World {
         self.admin("PUT", "", &[("if-match", tag)], &self.document(provider)?).await
     }
 
-    /// The ETag of the document in force.
+    /// ETag of the document in force.
     async fn tag(&self) -> anyhow::Result<String> {
         let answer = self.admin("GET", "", &[], &Value::Null).await?;
         ensure!(answer.status == 200, "{answer:?}");

@@ -1,6 +1,6 @@
-//! The contract that a host must keep for the core, against both built artifacts: pieces arrive as they
-//! are made, deferred work outlives the response, a caller who leaves is noticed, and what breaks off
-//! does not look whole.
+//! Contract between a host and the core, against both built artifacts: pieces arrive as they are
+//! made, deferred work outlives the response, a caller's disconnect is detected, and a body that
+//! breaks off does not look complete.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ kept_by_both! {
     a_wrong_configuration_is_told_to_the_log_only,
 }
 
-/// wasmtime does not tell a component of a caller who leaves before there is a response (#11833).
+/// wasmtime does not signal to a component that a caller disconnects before the response (#11833).
 #[tokio::test]
 async fn cloudflare_notices_a_caller_who_leaves_early() -> anyhow::Result<()> {
     a_caller_who_leaves_before_the_answer_is_noticed(EdgeKind::Cloudflare).await
@@ -49,7 +49,7 @@ async fn a_piece_arrives_before_the_next_is_made(edge: EdgeKind) -> anyhow::Resu
     upstream.send(HEAD).await?;
     for event in [FIRST, SECOND, FINISH] {
         upstream.send(&chunk(event)).await?;
-        // The upstream says nothing more until the caller has seen this.
+        // The upstream sends nothing more until the caller has received this.
         caller.until(event).await?;
     }
     upstream.send(&chunk(DONE)).await?;
@@ -70,9 +70,9 @@ async fn deferred_work_outlives_the_response(edge: EdgeKind) -> anyhow::Result<(
     sleep(Duration::from_millis(300)).await;
     upstream.send(END).await?;
     sleep(Duration::from_millis(100)).await;
-    // Somebody read that end, so the connection is good for the next request.
+    // The gateway read that end, so the connection is reusable for the next request.
     let _second = world.ask(false).await?;
-    upstream.request().await.context("the connection was not used again")
+    upstream.request().await.context("the connection was not reused")
 }
 
 async fn a_caller_who_leaves_a_silent_stream_is_noticed(edge: EdgeKind) -> anyhow::Result<()> {
@@ -83,7 +83,7 @@ async fn a_caller_who_leaves_a_silent_stream_is_noticed(edge: EdgeKind) -> anyho
     upstream.send(&chunk(FIRST)).await?;
     caller.until(FIRST).await?;
     caller.leave()?;
-    timeout(Duration::from_secs(2), upstream.closed()).await.context("the call goes on")??;
+    timeout(Duration::from_secs(2), upstream.closed()).await.context("not cancelled")??;
     let record = world.record().await?;
     assert_eq!(record["outcome"], "hung_up", "{record}");
     Ok(())
@@ -100,7 +100,7 @@ async fn a_caller_who_leaves_a_talking_stream_is_noticed(edge: EdgeKind) -> anyh
     let mut sent = 0;
     while upstream.send(&chunk(SECOND)).await.is_ok() {
         sent += 1;
-        assert!(sent < 100, "the call goes on");
+        assert!(sent < 100, "not cancelled");
         sleep(Duration::from_millis(20)).await;
     }
     let record = world.record().await?;
@@ -112,7 +112,8 @@ async fn what_breaks_off_does_not_look_whole(edge: EdgeKind) -> anyhow::Result<(
     let world = World::open(edge, "breaks").await?;
     let mut caller = world.ask(false).await?;
     let mut upstream = world.accept().await?;
-    // Too long to be held, so that the caller sees its beginning before the connection breaks.
+    // The body is too long to buffer, so that the caller receives its beginning before the
+    // connection breaks.
     let length = 9 << 20;
     let head = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
@@ -124,7 +125,7 @@ async fn what_breaks_off_does_not_look_whole(edge: EdgeKind) -> anyhow::Result<(
     caller.until("{\"choices\":[]").await?;
     drop(upstream);
     let rest = caller.rest().await?;
-    assert!(!rest.ends_with(END.as_bytes()), "the response has a proper end");
+    assert!(!rest.ends_with(END.as_bytes()), "the broken body looks complete");
     Ok(())
 }
 
@@ -134,7 +135,7 @@ async fn a_caller_who_leaves_before_the_answer_is_noticed(edge: EdgeKind) -> any
         let caller = world.ask(stream).await?;
         let mut upstream = world.accept().await?;
         caller.leave()?;
-        timeout(Duration::from_secs(2), upstream.closed()).await.context("the call goes on")??;
+        timeout(Duration::from_secs(2), upstream.closed()).await.context("not cancelled")??;
         let record = world.record().await?;
         assert_eq!(record["outcome"], "hung_up", "{record}");
         assert_eq!(record["status"], Value::Null, "{record}");
@@ -179,7 +180,7 @@ async fn redirects_are_not_followed(edge: EdgeKind) -> anyhow::Result<()> {
 }
 
 async fn many_callers_are_answered_at_once(edge: EdgeKind) -> anyhow::Result<()> {
-    // More than one instance takes at a time.
+    // More concurrent callers than one instance accepts.
     const CALLERS: usize = 40;
     let mut world = World::open(edge, "many").await?;
     let mut callers = Vec::new();
@@ -212,11 +213,11 @@ async fn a_wrong_configuration_is_told_to_the_log_only(edge: EdgeKind) -> anyhow
     }
     sleep(Duration::from_millis(200)).await;
     let told = world.host.log().lines().iter().filter(|line| line.contains("ruotes")).count();
-    assert_eq!(told, 1, "the log says it once");
+    assert_eq!(told, 1, "not logged exactly once");
     Ok(())
 }
 
-/// `allowed_outbound_hosts` is Spin's alone.
+/// Spin only: Workers have no `allowed_outbound_hosts`.
 #[tokio::test]
 async fn spin_calls_only_hosts_that_are_allowed() -> anyhow::Result<()> {
     let host = SpinHost::start(&root().join("target/wasm32-wasip2/release/edge_spin.wasm"))?;
@@ -233,7 +234,7 @@ async fn spin_calls_only_hosts_that_are_allowed() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A gateway's usual configuration: everything goes to one upstream.
+/// Usual configuration of a gateway: everything goes to one upstream.
 fn usual(upstream: &TcpListener) -> anyhow::Result<String> {
     let base_url = format!("http://{}/v1", upstream.local_addr()?);
     let document = json!({
@@ -244,7 +245,7 @@ fn usual(upstream: &TcpListener) -> anyhow::Result<String> {
     Ok(document.to_string())
 }
 
-/// Calls a gateway.
+/// Sends a request to a gateway.
 async fn ask(address: std::net::SocketAddr, stream: bool) -> anyhow::Result<RawPeer> {
     let body =
         json!({ "model": "m", "stream": stream, "messages": [{ "role": "user", "content": "?" }] });
@@ -256,7 +257,7 @@ async fn ask(address: std::net::SocketAddr, stream: bool) -> anyhow::Result<RawP
     Ok(caller)
 }
 
-/// A gateway on an edge, and an upstream whose every word the test says.
+/// A gateway on an edge, and an upstream whose every byte the test sends.
 struct World {
     name: String,
     host: Box<dyn Edge + Send>,
@@ -273,13 +274,13 @@ impl World {
         let upstream = TcpListener::bind("127.0.0.1:0").await?;
         let config = config.map_or_else(|| usual(&upstream), |config| Ok(config.to_owned()))?;
         let app = App { name: name.to_owned(), config, secrets: Default::default(), ledger: true };
-        // Starting blocks, and one of the edges brings a runtime of its own.
+        // Starting blocks, and one of the edges has its own runtime.
         let host = tokio::task::spawn_blocking(move || edge.start(&[app], None)).await?;
         let host = host.context("build both artifacts first: `cargo xtask test`")?;
         Ok(Self { name: name.to_owned(), host, upstream, records: 0 })
     }
 
-    /// Calls the gateway.
+    /// Sends a request to the gateway.
     async fn ask(&self, stream: bool) -> anyhow::Result<RawPeer> {
         ask(self.host.address(&self.name), stream).await
     }
@@ -287,7 +288,7 @@ impl World {
     /// Waits for the gateway's call.
     async fn accept(&self) -> anyhow::Result<RawPeer> {
         let (stream, _) =
-            timeout(IO_TIMEOUT, self.upstream.accept()).await.context("no call")??;
+            timeout(IO_TIMEOUT, self.upstream.accept()).await.context("no upstream call")??;
         let mut upstream = RawPeer::new(stream);
         upstream.request().await?;
         Ok(upstream)
@@ -306,7 +307,7 @@ impl World {
                 self.records += 1;
                 return Ok(record);
             }
-            anyhow::ensure!(Instant::now() < until, "no record");
+            anyhow::ensure!(Instant::now() < until, "no record in time");
             sleep(Duration::from_millis(10)).await;
         }
     }

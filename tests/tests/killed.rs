@@ -1,5 +1,5 @@
-//! Both built artifacts, killed in the middle of traffic: nothing that anybody was shown of metrics or of
-//! usage is less afterwards, and counting goes on from there.
+//! Both built artifacts, killed under load: metrics and usage never fall below values that were
+//! already shown, and counting continues from there.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,13 +29,12 @@ const ADMIN: &str = "admin-token-of-this-test";
 const NAME: &str = "killed";
 const SCRIPT: &str =
     "answer = 'one two'\ndelay = '40ms'\nprompt_tokens = 20\ncompletion_tokens = 80";
-/// What each answer costs.
+/// Tokens of each response.
 const TOKENS: u64 = 100;
-/// How often it is killed.
+/// Number of kills.
 const RESTARTS: u64 = 3;
-/// Callers at once.
 const CONCURRENT_CALLERS: u64 = 10;
-/// How long sums may take to be where they can be asked for.
+/// Longest wait for totals to become queryable.
 const AGGREGATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 async fn what_was_shown_outlives_the_process(edge_kind: EdgeKind) -> anyhow::Result<()> {
@@ -51,14 +50,14 @@ async fn what_was_shown_outlives_the_process(edge_kind: EdgeKind) -> anyhow::Res
         let kept = ShownTotals::fetch(address).await?;
         kept.check_not_less_than(&before).with_context(|| format!("life {life}"))?;
         ensure!(kept.requests <= asked, "life {life}: {} of {asked} requests", kept.requests);
-        // While nothing dies, everything is counted.
+        // While nothing is killed, everything is counted.
         for _ in 0..4 {
             for status in crowd(address).join_all().await {
                 ensure!(status? == 200, "life {life}");
             }
         }
         asked += 4 * CONCURRENT_CALLERS;
-        // A batch that was under way may have reached one of its places and not another.
+        // A batch in flight may have reached one of its destinations and not the other.
         let (all, all_scraped) =
             (kept.requests + 4 * CONCURRENT_CALLERS, kept.scraped() + 4 * CONCURRENT_CALLERS);
         let until = Instant::now() + AGGREGATION_TIMEOUT;
@@ -74,7 +73,8 @@ async fn what_was_shown_outlives_the_process(edge_kind: EdgeKind) -> anyhow::Res
             sleep(Duration::from_millis(50)).await;
         };
         ensure!(before.tokens == all * TOKENS, "life {life}: {} tokens", before.tokens);
-        // More are under way while it dies, and somebody is shown some of them before.
+        // More requests are in flight during the kill, and some of their counts are shown before
+        // it.
         let mut running = crowd(address);
         asked += CONCURRENT_CALLERS;
         sleep(Duration::from_millis(60) + Duration::from_millis(20) * life as u32).await;
@@ -95,11 +95,11 @@ async fn what_was_shown_outlives_the_process(edge_kind: EdgeKind) -> anyhow::Res
     Ok(())
 }
 
-/// What an operator is shown.
+/// Totals that an operator is shown.
 #[derive(Default)]
 struct ShownTotals {
     page: MetricsPage,
-    /// Of usage.
+    /// Requests and tokens in the usage report.
     requests: u64,
     tokens: u64,
 }
@@ -128,7 +128,7 @@ impl ShownTotals {
     }
 }
 
-/// Callers who ask once each, and the statuses that they get.
+/// Callers that send one request each; returns the statuses of their responses.
 fn crowd(address: SocketAddr) -> JoinSet<anyhow::Result<u16>> {
     let mut running = JoinSet::new();
     for _ in 0..CONCURRENT_CALLERS {
@@ -159,7 +159,7 @@ async fn start(edge_kind: EdgeKind, server: &Server, state: &Path) -> anyhow::Re
     started.await?.context("build both artifacts first: `cargo xtask test`")
 }
 
-/// A directory in which an edge keeps its state, removed at the end.
+/// A directory for an edge's state, removed on drop.
 struct State(PathBuf);
 
 impl State {

@@ -1,5 +1,5 @@
-//! Limits and keys against both built artifacts: bursts, hang-ups, a ledger that is away, a process
-//! that is killed, and a search of everything that is stored.
+//! Limits and keys against both built artifacts: bursts, disconnects, an unavailable ledger, a
+//! killed process, and a search of all stored data.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -49,7 +49,7 @@ async fn a_burst_admits_exactly_what_requests_allow(edge_kind: EdgeKind) -> anyh
             ensure!(refused.header("x-ratelimit-remaining-requests") == "0", "{refused:?}");
             ensure!(refused.header("retry-after").parse::<u64>()? > 0, "{refused:?}");
         }
-        // What each of the admitted was told is true of one moment: no two were told the same.
+        // The remainder in each admitted response belongs to one moment: no two are equal.
         let mut left: Vec<&str> = answers
             .iter()
             .filter(|answer| answer.status == 200)
@@ -81,7 +81,8 @@ async fn a_leased_limit_is_exact_too(edge_kind: EdgeKind) -> anyhow::Result<()> 
     ensure!(count(&answers, 200) == 20, "{:?}", statuses(&answers));
     let mut admitted = count(&world.burst("many", 200, json!({})).await?, 200);
     ensure!(admitted <= 100, "{admitted}");
-    // What leases held comes back when their time is over, and not one request is lost or won.
+    // Amounts that leases held return when the leases expire, and not one request is lost or
+    // gained.
     sleep(Duration::from_secs(11)).await;
     admitted += count(&world.burst("many", 200, json!({})).await?, 200);
     sleep(Duration::from_secs(11)).await;
@@ -91,7 +92,7 @@ async fn a_leased_limit_is_exact_too(edge_kind: EdgeKind) -> anyhow::Result<()> 
 }
 
 async fn all_limits_hold_or_none_is_charged(edge_kind: EdgeKind) -> anyhow::Result<()> {
-    // Two limits in one place, and one in another.
+    // Two limits share one book, and one is in another.
     let limits = "[[limits]]\nid = 'all'\nby = 'all'\nrequests = { per = 'hour', max = 50 }\n\
                   [[limits]]\nid = 'l'\nby = 'consumer'\nrequests = { per = 'hour', max = 30 }\n\
                   [[limits]]\nid = 'h'\nby = 'header:authorization'\nrequests = { per = 'hour', max = 12 }\n";
@@ -115,14 +116,14 @@ async fn every_path_settles_what_it_spent(edge_kind: EdgeKind) -> anyhow::Result
     world.ask("usage", json!({})).await?;
     ensure!(used(world.settled("usage", "tokens").await?) == 100);
 
-    // No usage: the meter's own count is charged.
+    // The upstream reports no usage: the meter's own count is charged.
     world.script("silent", "answer = 'one two three four'\nusage = false")?;
     let answer = world.ask("silent", json!({ "stream": true })).await?;
     ensure!(answer.status == 200, "{answer:?}");
     let estimated = used(world.settled("silent", "tokens").await?);
     ensure!((12..20).contains(&estimated), "{estimated}");
 
-    // Who leaves in the middle is charged for the prompt and what was shown.
+    // A caller that disconnects midway is charged for the prompt and for the content it received.
     world.script("leaves", "answer = 'one two three four five six seven'\ngap = '300ms'")?;
     world.hang_up_after("leaves", Duration::from_millis(800)).await;
     let shown = used(world.settled("leaves", "tokens").await?);
@@ -144,7 +145,7 @@ async fn without_a_ledger_the_limit_decides(edge_kind: EdgeKind) -> anyhow::Resu
     ensure!(refused.status == 503, "{refused:?}");
     ensure!(refused.json()["error"]["code"] == "ledger_unavailable", "{refused:?}");
     ensure!(refused.header("retry-after") == "5", "{refused:?}");
-    // One after another, so that one instance counts them all.
+    // Requests are sequential, so that one instance counts them all.
     let mut statuses = Vec::new();
     for _ in 0..5 {
         statuses.push(world.ask("open", json!({})).await?.status);
@@ -171,7 +172,7 @@ async fn a_key_lives_and_dies_and_is_never_kept_in_clear(
     let issued = admin("POST", "/consumers/team/keys".into(), Value::Null).await?;
     ensure!(issued.status == 201, "{issued:?}");
     let issued = issued.json();
-    let key = issued["key"].as_str().context("the key is shown this once")?.to_owned();
+    let key = issued["key"].as_str().context("no key in the response")?.to_owned();
     let adopted = "a-key-that-callers-already-have";
     let body = json!({ "key": adopted });
     let adoption = admin("POST", "/consumers/team/keys".into(), body).await?;
@@ -184,14 +185,14 @@ async fn a_key_lives_and_dies_and_is_never_kept_in_clear(
     for wrong in [forged.as_str(), "sk-serin-made-up", "no-such-key"] {
         ensure!(world.ask_with("keys", wrong, json!({})).await?.status == 401, "{wrong}");
     }
-    let id = issued["id"].as_str().context("the key has a name")?;
+    let id = issued["id"].as_str().context("no id of the key")?;
     let revoked = admin("DELETE", format!("/consumers/team/keys/{id}"), Value::Null).await?;
     ensure!(revoked.status == 204, "{revoked:?}");
-    ensure!(world.ask_with("keys", &key, json!({})).await?.status == 401, "at once");
+    ensure!(world.ask_with("keys", &key, json!({})).await?.status == 401, "revoked key");
     let audit = admin("GET", "/audit".into(), Value::Null).await?;
     ensure!(String::from_utf8_lossy(&audit.body).contains("team"), "{audit:?}");
 
-    // What was spent can be asked for, when it has been written.
+    // Usage becomes queryable once it has been written.
     let until = Instant::now() + Duration::from_secs(10);
     loop {
         let usage = admin("GET", "/usage?by=consumer".into(), Value::Null).await?.json();
@@ -207,9 +208,9 @@ async fn a_key_lives_and_dies_and_is_never_kept_in_clear(
     drop(world);
     for secret in [key.as_str(), adopted, APP_KEY, ADMIN, PEPPER, forged.as_str()] {
         ensure!(!log.contains(secret), "a secret is in the log");
-        ensure!(!state.holds(secret)?, "a secret is stored in clear");
+        ensure!(!state.holds(secret)?, "a secret is stored in plain text");
     }
-    ensure!(state.holds("team")?, "the search finds what is stored");
+    ensure!(state.holds("team")?, "the search finds no stored text");
     Ok(())
 }
 
@@ -246,7 +247,7 @@ fn statuses(answers: &[Answer]) -> BTreeMap<u16, usize> {
     statuses
 }
 
-/// A directory in which an edge keeps its state, removed at the end.
+/// A directory for an edge's state, removed on drop.
 struct State(PathBuf);
 
 impl State {
@@ -257,7 +258,7 @@ impl State {
         Ok(Self(path))
     }
 
-    /// Whether any file holds a text.
+    /// Whether any file contains a text.
     fn holds(&self, text: &str) -> anyhow::Result<bool> {
         let mut directories = vec![self.0.clone()];
         while let Some(directory) = directories.pop() {
@@ -336,7 +337,7 @@ impl World {
             let secrets = secrets.map(|(name, value)| (name.to_owned(), value.to_owned()));
             apps.push(App { name: name.to_owned(), config, secrets: secrets.into(), ledger });
         }
-        // Starting blocks, and one of the edges brings a runtime of its own.
+        // Starting blocks, and one of the edges has its own runtime.
         let edge = tokio::task::spawn_blocking(move || edge_kind.start(&apps, state.as_deref()));
         let edge = edge.await?.context("build both artifacts first: `cargo xtask test`")?;
         Ok(Self { edge, server })
@@ -346,7 +347,7 @@ impl World {
         self.edge.address(app)
     }
 
-    /// Has an app's provider play something else from now on.
+    /// Replaces the script of an app's provider.
     fn script(&self, app: &str, script: &str) -> anyhow::Result<()> {
         register(&self.server, app, script)
     }
@@ -360,14 +361,14 @@ impl World {
         call(self.address(app), "POST", "/v1/chat/completions", key, &body).await
     }
 
-    /// Asks for a stream and leaves after a while.
+    /// Opens a stream and disconnects after a delay.
     async fn hang_up_after(&self, app: &str, after: Duration) {
         let asked = self.ask(app, json!({ "stream": true }));
         // Dropping the call resets its connection.
         tokio::time::timeout(after, asked).await.ok();
     }
 
-    /// So many callers at once.
+    /// Sends requests from concurrent callers.
     async fn burst(&self, app: &str, callers: usize, fields: Value) -> anyhow::Result<Vec<Answer>> {
         let (address, body) = (self.address(app), question(fields));
         let mut running = JoinSet::new();
@@ -380,7 +381,7 @@ impl World {
         running.join_all().await.into_iter().collect()
     }
 
-    /// How an account stands, as the admin plane tells.
+    /// State of an account, from the admin API.
     async fn balance(
         &self,
         app: &str,
@@ -396,12 +397,12 @@ impl World {
         quota.cloned().with_context(|| format!("{told}"))
     }
 
-    /// How the limit `l` stands when nothing is held of it any more.
+    /// State of the limit `l` once no reservation is open.
     async fn settled(&self, app: &str, measure: &str) -> anyhow::Result<Value> {
         self.settled_of(app, "l", "app", measure).await
     }
 
-    /// How a limit stands when nothing is held of it any more.
+    /// State of a limit once no reservation is open.
     async fn settled_of(
         &self,
         app: &str,
@@ -415,7 +416,7 @@ impl World {
             if level["held"] == 0 {
                 return Ok(level);
             }
-            ensure!(Instant::now() < until, "something is still held: {level}");
+            ensure!(Instant::now() < until, "a reservation is open: {level}");
             sleep(Duration::from_millis(50)).await;
         }
     }

@@ -1,5 +1,6 @@
-//! What watches a gateway, read by those whose formats they are: `/metrics` by the official parser of
-//! Prometheus, what a collector got by the official messages of OpenTelemetry, on both edges.
+//! Monitoring outputs, checked with their formats' own implementations on both edges: `/metrics`
+//! with the official parser of Prometheus, OTLP exports with the official messages of
+//! OpenTelemetry.
 //!
 //! `SERIN_PYTHON` names a Python that has both installed; `cargo xtask test` makes one.
 
@@ -26,7 +27,7 @@ kept_by_both! {
 
 const NAME: &str = "observe";
 const ADMIN: &str = "the-token-of-the-owner";
-/// How long sums and spans may take to be where they are looked for.
+/// Longest wait for totals and spans to become readable.
 const AGGREGATION_TIMEOUT: Duration = Duration::from_secs(15);
 /// A model whose name needs escapes in Prometheus' format, and is not ASCII.
 const ESCAPED_MODEL: &str = "odd-\"quoted\" back\\slash 模型";
@@ -153,7 +154,7 @@ script = [{ json = {} }]
 path = "/v1/models"
 "#;
 
-/// Who asks, for which model, as a stream or not, and the status that this gets.
+/// Requests: consumer, model, whether it is a stream, and the expected status.
 const TRAFFIC: [(&str, &str, bool, u16); 14] = [
     ("app", "gpt-4o", false, 200),
     ("app", "gpt-4o", true, 200),
@@ -168,10 +169,10 @@ const TRAFFIC: [(&str, &str, bool, u16); 14] = [
     ("app", "nobody-has-this", false, 404),
     ("small", "gpt-4o", false, 200),
     ("small", "gpt-4o", false, 429),
-    // Strangers are not counted.
+    // Requests without a valid key are not counted.
     ("nobody", "gpt-4o", false, 401),
 ];
-/// The rest of a round: what is blocked, an embedding, and somebody who leaves.
+/// Other requests of a round: a blocked one, an embedding, and one whose caller disconnects.
 const EXTRA_REQUESTS: u64 = 3;
 
 async fn official_readers_understand_what_is_told(edge_kind: EdgeKind) -> anyhow::Result<()> {
@@ -215,13 +216,14 @@ impl World {
         let scenario = Scenario::parse(NAME, WORLD).map_err(anyhow::Error::msg)?;
         let server = Server::start().await?;
         let app = prepare(&scenario, &server, closed_address()?)?;
-        // Starting blocks, and one of the edges brings a runtime of its own.
+        // Starting blocks, and one of the edges has its own runtime.
         let edge = tokio::task::spawn_blocking(move || edge_kind.start(&[app], None));
         let edge = edge.await?.context("build both artifacts first: `cargo xtask test`")?;
         Ok(Self { edge, server })
     }
 
-    /// The second time the small limit refuses both, and the cache has everything.
+    /// Sends one round. In the second, the small limit refuses both requests, and the cache has all
+    /// responses.
     async fn round(&self, is_first: bool) -> anyhow::Result<()> {
         for (consumer, model, stream, expected) in TRAFFIC {
             let body = json!({
@@ -245,7 +247,7 @@ impl World {
         });
         // Dropping the call resets its connection.
         let left = timeout(Duration::from_millis(900), self.ask("app", "chat/completions", &slow));
-        ensure!(left.await.is_err(), "it was to take longer");
+        ensure!(left.await.is_err(), "it ended too early");
         Ok(())
     }
 
@@ -255,7 +257,7 @@ impl World {
         Ok(call(self.edge.address(NAME), "POST", &path, &key, body).await?.status)
     }
 
-    /// The page of metrics once it holds so many rounds.
+    /// The metrics page once it counts all requests of the rounds.
     async fn counted(&self, rounds: u64) -> anyhow::Result<Vec<u8>> {
         let expected = (rounds * (TRAFFIC.len() as u64 - 1 + EXTRA_REQUESTS)) as f64;
         let until = Instant::now() + AGGREGATION_TIMEOUT;
@@ -275,7 +277,8 @@ impl World {
         }
     }
 
-    /// What the collector got, traces and metrics, once it has a span of every request.
+    /// Exports that the collector received, traces and metrics, once it has a span of every
+    /// request.
     async fn exported(&self) -> anyhow::Result<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
         let expected = 2 * (TRAFFIC.len() + EXTRA_REQUESTS as usize);
         let until = Instant::now() + AGGREGATION_TIMEOUT;
@@ -290,7 +293,7 @@ impl World {
             let count = |bodies: &[Vec<u8>], word: &str| -> usize {
                 bodies.iter().map(|it| String::from_utf8_lossy(it).matches(word).count()).sum()
             };
-            // Each batch of spans has its metrics beside it.
+            // Each batch of spans is sent together with its metrics.
             let spans = count(&traces, r#""kind":2"#);
             if spans == expected && metrics.len() >= traces.len() {
                 let given = |call: &sim::upstream::Call, name: &str, value: &str| {
@@ -308,7 +311,7 @@ impl World {
     }
 }
 
-/// A directory for what a program reads, removed at the end.
+/// A directory for a program's input, removed on drop.
 struct Directory(PathBuf);
 
 impl Directory {

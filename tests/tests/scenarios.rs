@@ -12,10 +12,11 @@ use tests::workerd::{Workerd, root};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
-/// How many scenarios are played at once: enough to hide their waits, few enough for two cores.
+/// Number of concurrent scenarios: enough to overlap their waits, few enough for two cores.
 const CONCURRENT_SCENARIOS: usize = 6;
 
-/// One edge at a time: many scenarios have timeouts, and a machine of two cores has to keep them.
+/// Lock that admits one edge at a time: many scenarios have timeouts, and a machine with two cores
+/// must meet them.
 static EDGE_LOCK: Mutex<()> = Mutex::new(());
 
 #[test]
@@ -32,7 +33,7 @@ fn run<E: Edge + Send + 'static>(
     name: &'static str,
     start: impl FnOnce(&[App]) -> anyhow::Result<E>,
 ) {
-    // The other edge's failure is its own.
+    // A failure of the other edge does not affect this one.
     let _turn = EDGE_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = Runtime::new().expect("a runtime");
     let all = load(&root().join("tests/scenarios")).expect("the scenarios load");
@@ -48,7 +49,7 @@ fn run<E: Edge + Send + 'static>(
     let count = scenarios.len();
     assert!(count > 0, "there are no scenarios");
     let failures = runtime.block_on(play_all(scenarios, edge.clone(), server));
-    // Out here, since an edge may own a runtime, which must not end inside another.
+    // Dropped outside the runtime: an edge may own a runtime, which must not end inside another.
     drop(edge);
     for scenario in &skipped {
         eprintln!(
@@ -76,7 +77,7 @@ async fn play_all<E: Edge + Send + 'static>(
     for scenario in scenarios {
         let (edge, server, places) = (edge.clone(), server.clone(), places.clone());
         running.push(tokio::spawn(async move {
-            let _place = places.acquire().await.expect("nobody closes it");
+            let _place = places.acquire().await.expect("open semaphore");
             play(&scenario, &*edge, &server)
                 .await
                 .map_err(|what| format!("── {}\n{what}", scenario.name))
@@ -84,7 +85,7 @@ async fn play_all<E: Edge + Send + 'static>(
     }
     let mut failures = Vec::new();
     for task in running {
-        if let Err(failure) = task.await.expect("a scenario does not panic") {
+        if let Err(failure) = task.await.expect("no scenario panics") {
             failures.push(failure);
         }
     }

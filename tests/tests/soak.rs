@@ -1,8 +1,8 @@
-//! A soak of both built artifacts: an upstream that flaps, a fallback that is well, callers who never
-//! stop asking. No caller may see any of it, and at the end everybody has counted the same: callers,
-//! upstreams, the log, `/metrics` and the usage call.
+//! Soak test of both built artifacts: an upstream that flaps, a healthy fallback, and callers that
+//! send requests continuously. No caller may observe any failure, and at the end all counts agree:
+//! callers, upstreams, the log, `/metrics` and the usage report.
 //!
-//! `SERIN_SOAK_SECONDS` says for how long (20 by default, 300 at most).
+//! `SERIN_SOAK_SECONDS` sets the duration (20 by default, 300 at most).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -33,22 +33,22 @@ const KEY: &str = "app-key-of-this-test";
 const ADMIN: &str = "admin-token-of-this-test";
 const APP: &str = "soak";
 const CALLERS: usize = 8;
-/// Between two requests of a caller.
+/// Pause between two requests of a caller.
 const CALLER_PAUSE: Duration = Duration::from_millis(25);
-/// More than the upstream's silence may cost, on a busy machine.
+/// Longest request: more than the upstream's silence may cost, on a busy machine.
 const MAX_REQUEST_TIME: Duration = Duration::from_secs(20);
-/// How much more memory the edge may take at the end than after the first fifth. V8 collects late where it
-/// has room: a Worker of three lines of JavaScript that passes 18,000 requests on grew from 78 to 423 MiB
-/// in the same workerd, serin from 87 to 335, and stayed there.
+/// Largest growth of the edge's memory between the first fifth and the end, in bytes. V8 collects
+/// late if it has room: a Worker of three lines of JavaScript that passes 18,000 requests on grew
+/// from 78 to 423 MiB in the same workerd, serin from 87 to 335, and stayed there.
 const MAX_MEMORY_GROWTH: usize = 160 << 20;
 
-/// The ways in which the upstream is down, in turn. Each can be seen before anything was said, so
-/// each can be hidden.
+/// Failures of the upstream, in turn. Each is detectable before any content was sent, so each can
+/// be hidden from callers.
 const FAILURES: [&str; 11] = [
     "status = 503",
     "refuse = true",
     "hang = true",
-    // As a stream whatever was asked for: one event of JSON is a whole answer.
+    // A stream regardless of the request: one event of JSON would be a complete response.
     "role_then_cut = true\nstream = true",
     "status = 429\nheaders = { retry-after = '3' }",
     "error_first = true",
@@ -62,11 +62,11 @@ const UP: &str =
     "answer = 'first second third fourth'\ngap = '2ms'\nprompt_tokens = 11\ncompletion_tokens = 5";
 const FALLBACK: &str =
     "answer = 'other words that help'\ngap = '1ms'\nprompt_tokens = 13\ncompletion_tokens = 3";
-/// What an answer of the first one and of the fallback costs: of the prompt, of the answer.
+/// Tokens (prompt, completion) of a response of the flapping upstream and of the fallback.
 const TOKENS: [(u64, u64); 2] = [(11, 5), (13, 3)];
-/// How long sums may take to be where they can be asked for.
+/// Longest wait for totals to become queryable.
 const AGGREGATION_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a state lasts, in seconds of a soak of five minutes; a short soak has shorter ones.
+/// Duration of each state, in seconds of a soak of five minutes; a short soak scales them down.
 const PHASE_SECONDS: [u32; 5] = [5, 8, 6, 10, 7];
 
 static EDGE_LOCK: Mutex<()> = Mutex::const_new(());
@@ -74,7 +74,7 @@ static EDGE_LOCK: Mutex<()> = Mutex::const_new(());
 async fn nobody_sees_an_upstream_that_flaps(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let _turn = EDGE_LOCK.lock().await;
     let seconds = match std::env::var("SERIN_SOAK_SECONDS") {
-        Ok(seconds) => seconds.parse::<u32>().context("SERIN_SOAK_SECONDS is a number")?.min(300),
+        Ok(seconds) => seconds.parse::<u32>().context("SERIN_SOAK_SECONDS: not a number")?.min(300),
         Err(_) => 20,
     };
     let mut world = World::open(edge_kind).await?;
@@ -106,7 +106,7 @@ async fn nobody_sees_an_upstream_that_flaps(edge_kind: EdgeKind) -> anyhow::Resu
     }
     let late = world.solo.resident()?;
 
-    // It is well again: the next requests find that out, and stay with it.
+    // The upstream has recovered: the next requests detect that, and stay with it.
     world.flaps(UP)?;
     let recovered = Instant::now();
     loop {
@@ -116,7 +116,7 @@ async fn nobody_sees_an_upstream_that_flaps(edge_kind: EdgeKind) -> anyhow::Resu
             break;
         }
         seen.by_fallback += 1;
-        ensure!(recovered.elapsed() < Duration::from_secs(30), "the upstream is not taken back");
+        ensure!(recovered.elapsed() < Duration::from_secs(30), "no recovery within 30 s");
         sleep(Duration::from_millis(200)).await;
     }
     let recovered = recovered.elapsed();
@@ -137,20 +137,20 @@ async fn nobody_sees_an_upstream_that_flaps(edge_kind: EdgeKind) -> anyhow::Resu
         late >> 20,
     );
     ensure!(seen.failures.is_empty(), "{edge}: {:#?}", seen.failures);
-    // In a short soak the upstream rests for longer than it is well.
+    // In a short soak the upstream cools down for longer than it is healthy.
     let by_first = asked - seen.by_fallback;
-    ensure!(by_first > asked / 100 && seen.by_fallback > asked / 20, "it did not flap");
+    ensure!(by_first > asked / 100 && seen.by_fallback > asked / 20, "no flapping");
     ensure!(late.saturating_sub(early) < MAX_MEMORY_GROWTH, "{edge}: from {early} bytes to {late}");
     world.all_have_counted(by_first as u64, seen.by_fallback as u64).await
 }
 
-/// What callers saw.
+/// Observations of callers.
 #[derive(Default)]
 struct CallerResults {
-    /// How long each request took.
+    /// Duration of each request.
     times: Vec<Duration>,
     by_fallback: usize,
-    /// What was wrong, and how often.
+    /// Failures, and the number of each.
     failures: BTreeMap<String, usize>,
 }
 
@@ -186,8 +186,8 @@ async fn caller(address: SocketAddr, number: usize, end: Instant) -> CallerResul
     seen
 }
 
-/// Asks once; says how long it took and whether the flapping upstream has answered. Anything but one
-/// whole answer of one upstream is an error.
+/// Sends one request; returns its duration and whether the flapping upstream answered. Anything but
+/// one complete response of one upstream is an error.
 async fn ask(address: SocketAddr, streams: bool) -> anyhow::Result<(Duration, bool)> {
     let body = json!({
         "model": "m", "messages": [{ "role": "user", "content": "Hello?" }], "stream": streams,
@@ -198,7 +198,7 @@ async fn ask(address: SocketAddr, streams: bool) -> anyhow::Result<(Duration, bo
     let text = String::from_utf8_lossy(&answer.body);
     ensure!(answer.status == 200, "{}: {text}", answer.status);
     let said = if streams {
-        ensure!(text.ends_with("data: [DONE]\n\n"), "no end: {text}");
+        ensure!(text.ends_with("data: [DONE]\n\n"), "no [DONE]: {text}");
         let events = text.split("\n\n").filter_map(|event| event.strip_prefix("data: "));
         let chunks = events.filter_map(|data| serde_json::from_str::<Value>(data).ok());
         chunks
@@ -208,12 +208,12 @@ async fn ask(address: SocketAddr, streams: bool) -> anyhow::Result<(Duration, bo
         answer.json()["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned()
     };
     let by_first = said == "first second third fourth";
-    ensure!(by_first || said == "other words that help", "{said:?} was said: {text}");
-    ensure!(took < MAX_REQUEST_TIME, "it took {took:?}");
+    ensure!(by_first || said == "other words that help", "content {said:?}: {text}");
+    ensure!(took < MAX_REQUEST_TIME, "slow: {took:?}");
     Ok((took, by_first))
 }
 
-/// What answers add up to.
+/// Totals of responses.
 #[derive(Debug, PartialEq, Eq)]
 struct Totals {
     by_first: u64,
@@ -223,7 +223,7 @@ struct Totals {
 }
 
 impl Totals {
-    /// Of so many answers, by what upstreams say that each costs.
+    /// Totals of a number of responses, by the usage that upstreams report for each.
     fn answers(by_first: u64, by_fallback: u64) -> Self {
         let [first, fallback] = TOKENS;
         Self {
@@ -247,7 +247,7 @@ impl Totals {
         }
     }
 
-    /// From rows by provider.
+    /// Totals from usage rows by provider.
     fn used(rows: &[Value]) -> Self {
         let sum = |provider: Option<&str>, name: &str| {
             let rows = rows.iter().filter(|row| provider.is_none_or(|it| row["provider"] == it));
@@ -261,7 +261,7 @@ impl Totals {
         }
     }
 
-    /// From the records of the log.
+    /// Totals from the records of the log.
     fn logged(records: &[Value]) -> Self {
         let by = |target| records.iter().filter(|it| it["target"] == target).count() as u64;
         let tokens = |kind: &str| records.iter().filter_map(|it| it["tokens"][kind].as_u64()).sum();
@@ -277,7 +277,7 @@ impl Totals {
 struct World {
     solo: IsolatedEdge,
     server: Server,
-    /// From which of its calls on the upstream that flaps plays what.
+    /// Scripts of the flapping upstream, each with the number of its first call.
     played: Vec<(usize, String)>,
 }
 
@@ -286,7 +286,8 @@ impl World {
         let server = Server::start().await?;
         server.register(APP, BTreeMap::new());
         let base = server.base(APP);
-        // As operators would have it, but for the silence that is borne: a soak has no minutes to lose.
+        // An operator's usual configuration except for the timeout on silence: a soak has no
+        // minutes to lose.
         let document = format!(
             "[[providers]]\nid = 'flapping'\nkind = 'openai-compatible'\nbase_url = '{base}/flapping/v1'\n\
              [[providers]]\nid = 'well'\nkind = 'openai-compatible'\nbase_url = '{base}/well/v1'\n\
@@ -308,23 +309,23 @@ impl World {
         Ok(world)
     }
 
-    /// Has the upstream that flaps play something else from now on.
+    /// Replaces the script of the flapping upstream.
     fn flaps(&mut self, script: &str) -> anyhow::Result<()> {
         let before = self.server.rewrite(APP, "flapping", toml::from_str::<Script>(script)?);
         self.played.push((before, script.to_owned()));
         Ok(())
     }
 
-    /// Checks that everybody has counted what callers have: so many answers of either upstream.
+    /// Checks that all counts agree with the callers' numbers of responses of either upstream.
     async fn all_have_counted(&self, by_first: u64, by_fallback: u64) -> anyhow::Result<()> {
         let told = Totals::answers(by_first, by_fallback);
         let until = Instant::now() + AGGREGATION_TIMEOUT;
-        // What is written in the end may be under way.
+        // The last writes may be in flight.
         let (page, used) = loop {
             let page = MetricsPage::fetch(self.solo.address(), ADMIN).await?;
             let path = "/admin/v1/usage?by=provider";
             let used = call(self.solo.address(), "GET", path, ADMIN, &Value::Null).await?.json();
-            let used = Totals::used(used["data"].as_array().context("rows")?);
+            let used = Totals::used(used["data"].as_array().context("no rows")?);
             if Instant::now() >= until || (Totals::scraped(&page) == told && used == told) {
                 break (page, used);
             }
@@ -337,7 +338,7 @@ impl World {
         let records = self.solo.log().requests();
         ensure!(Totals::logged(&records) == told, "{:?}; {told:?}", Totals::logged(&records));
 
-        // Attempts: what the log says of each, what upstreams saw, and what metrics say of those that
+        // Attempts: the log's result of each, the upstreams' calls, and the metrics of those that
         // went on to the fallback, which are all that failed.
         let attempts: Vec<&Value> =
             records.iter().filter_map(|it| it["attempts"].as_array()).flatten().collect();
@@ -348,10 +349,10 @@ impl World {
         let calls = self.server.settled(APP, Duration::from_secs(5)).await;
         let (first, fallback) = (&calls["flapping"], &calls["well"]);
         let logged = (tried("flapping/m", None), tried("well/m", None));
-        ensure!(logged == (first.len() as u64, fallback.len() as u64), "{logged:?} were tried");
+        ensure!(logged == (first.len() as u64, fallback.len() as u64), "{logged:?} logged");
         let failed = first.len() as u64 - by_first;
         let answered = (tried("flapping/m", Some("answered")), tried("well/m", Some("answered")));
-        ensure!(answered == (by_first, by_fallback), "{answered:?} have answered; {told:?}");
+        ensure!(answered == (by_first, by_fallback), "{answered:?} responses; {told:?}");
         let sum = |metric: &str, labels: &[&str]| page.sum(metric, labels) as u64;
         let went_on = "from=\"flapping/m\",to=\"well/m\"";
         let shown = (sum("serin_fallback_total", &[]), sum("serin_fallback_total", &[went_on]));
@@ -362,10 +363,10 @@ impl World {
         let (of_first, well) = ("provider=\"flapping\"", "result=\"answered\"");
         let shown = (calls(&[of_first]), calls(&[of_first, well]), calls(&["provider=\"well\""]));
         let made = (first.len() as u64, by_first, fallback.len() as u64);
-        ensure!(shown == made, "{shown:?} calls are shown, {made:?} were made");
+        ensure!(shown == made, "{shown:?} calls counted, {made:?} made");
 
-        // And by what the upstream played: an answer that it gave was counted, but where it came too
-        // late for a machine that is busy.
+        // The upstream's scripts, too: each of its responses was counted, unless a busy machine
+        // made it too late.
         let mut given = 0;
         let mut silent = 0;
         for (at, (from, script)) in self.played.iter().enumerate() {
@@ -376,8 +377,8 @@ impl World {
             silent += if waits { to - from } else { 0 } as u64;
         }
         let late = tried("flapping/m", Some("timeout")).saturating_sub(silent);
-        let missed = given.checked_sub(by_first).context("more answers than were given")?;
-        ensure!(missed <= late, "{given} were given, {by_first} counted, {late} came late");
+        let missed = given.checked_sub(by_first).context("more responses than sent")?;
+        ensure!(missed <= late, "{given} sent, {by_first} counted, {late} late");
         eprintln!(
             "{} calls, {failed} failed, {missed} late: all agree",
             first.len() + fallback.len()

@@ -1,4 +1,4 @@
-//! `spin.toml` against what it must agree with: the table of providers and the configurations.
+//! `spin.toml` against its sources: the table of providers and the configurations.
 
 use std::fs;
 
@@ -64,13 +64,13 @@ fn every_provider_may_be_called() {
     }
     document += "[[routes]]\nid = 'all'\nmodels = ['*']\ntargets = [{ provider = 'openai' }]\n";
     let config = author::from_toml(&document, &|_| Some(Secret::new("key")))
-        .unwrap_or_else(|problems| panic!("the document is wrong: {problems}"));
+        .unwrap_or_else(|problems| panic!("invalid document: {problems}"));
     assert_eq!(config.providers.len(), kinds.len());
     let hosts = strings(&component(&manifest())["allowed_outbound_hosts"]);
     let allowed = AllowedHosts::parse(&hosts).expect("the hosts are patterns");
     for provider in &config.providers {
         let url = provider.base_url.parse().expect("a parsed configuration has addresses");
-        assert!(allowed.permits(&url), "{} ({url}) may not be called", provider.id);
+        assert!(allowed.permits(&url), "{} ({url}) is not allowed", provider.id);
     }
 }
 
@@ -87,7 +87,8 @@ fn every_secret_is_a_variable_that_the_component_sees() {
             let variable =
                 declared.get(&name).unwrap_or_else(|| panic!("{file}: {name} is not declared"));
             assert_eq!(variable["secret"].as_bool(), Some(true), "{name} is a secret");
-            // With a default, Spin starts without it and the gateway says what is missing.
+            // With a default, Spin starts without a value and the gateway's error names the missing
+            // variable.
             assert_eq!(variable["default"].as_str(), Some(""), "{name} has an empty default");
         }
     }

@@ -1,5 +1,5 @@
-//! Many streams, long ones and wide ones against both built artifacts: nobody is cut off, and memory
-//! stays where it is. Each edge is a process of its own here, and one test runs at a time.
+//! Many streams, long ones and wide ones against both built artifacts: no stream is cut off, and
+//! memory does not grow. Each edge is its own process here, and one test runs at a time.
 
 use std::path::Path;
 use std::time::Duration;
@@ -26,17 +26,16 @@ kept_by_both! {
 const HOST: &str = env!("CARGO_BIN_EXE_serin-spin-host");
 const KEY: &str = "app-key-of-this-test";
 const APP: &str = "streams";
-/// Streams at once.
 const OPEN_STREAMS: usize = 1000;
-/// What one of them may take: twice what it does (213 KiB on Spin, 253 in workerd).
+/// Largest memory of one stream: twice the measured one (213 KiB on Spin, 253 KiB in workerd).
 const MAX_BYTES_PER_STREAM: usize = 512 << 10;
-/// Tiny events of one stream; `SERIN_EVENTS` says otherwise. The benchmark sends a million.
+/// Tiny events of one stream; `SERIN_EVENTS` overrides it. The benchmark sends a million.
 const EVENTS: usize = 200_000;
-/// How much more memory a stream may take later than in its first fifth.
+/// Largest growth of memory after a stream's first fifth, in bytes.
 const MAX_MEMORY_GROWTH: usize = 32 << 20;
 const MEBIBYTE: usize = 1 << 20;
 
-/// Two edges that are measured at a time would measure each other.
+/// Lock that admits one edge at a time: two concurrent measurements would affect each other.
 static EDGE_LOCK: Mutex<()> = Mutex::const_new(());
 
 async fn a_thousand_streams_are_open_at_once(edge_kind: EdgeKind) -> anyhow::Result<()> {
@@ -47,7 +46,7 @@ async fn a_thousand_streams_are_open_at_once(edge_kind: EdgeKind) -> anyhow::Res
         server.register_canned(APP, CannedResponse::held(released));
     })
     .await?;
-    // What is taken once and not for each of them.
+    // Memory that is allocated once and not per stream.
     read_all_to_end(world.crowd(32).await?).await?;
     world.wait_for_records(32).await?;
     let idle = world.solo.resident()?;
@@ -57,7 +56,7 @@ async fn a_thousand_streams_are_open_at_once(edge_kind: EdgeKind) -> anyhow::Res
     let streams = world.crowd(OPEN_STREAMS).await?;
     let opened = begin.elapsed();
     sleep(Duration::from_secs(1)).await;
-    ensure!(world.records() == 32, "some have ended: {}", world.records());
+    ensure!(world.records() == 32, "streams ended early: {}", world.records());
     let each = world.solo.resident()?.saturating_sub(idle) / OPEN_STREAMS;
     let begin = Instant::now();
     release.send_replace(true);
@@ -67,7 +66,7 @@ async fn a_thousand_streams_are_open_at_once(edge_kind: EdgeKind) -> anyhow::Res
     eprintln!(
         "{edge}: {OPEN_STREAMS} streams, {kibibytes} KiB each, opened {opened:?}, ended {ended:?}"
     );
-    // The role, two words, the finish, `[DONE]`; the usage was nobody's wish.
+    // The role, two words, the finish, `[DONE]`; no caller asked for usage.
     ensure!(tallies.iter().all(|counts| counts.events == 5), "{:?}", tallies.first());
     ensure!(tallies.iter().all(|counts| counts.bytes == tallies[0].bytes));
     world.wait_for_records(32 + OPEN_STREAMS).await?;
@@ -81,7 +80,7 @@ async fn a_thousand_streams_are_open_at_once(edge_kind: EdgeKind) -> anyhow::Res
 async fn memory_is_flat_however_many_events_come(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let _turn = EDGE_LOCK.lock().await;
     let events = match std::env::var("SERIN_EVENTS") {
-        Ok(count) => count.parse::<usize>().context("SERIN_EVENTS is a number")?,
+        Ok(count) => count.parse::<usize>().context("SERIN_EVENTS: not a number")?,
         Err(_) => EVENTS,
     };
     let world = World::open(edge_kind, |server| {
@@ -137,9 +136,9 @@ impl World {
         open_streams(self.solo.address(), &question(), count).await
     }
 
-    /// Reads one stream, and fails where it takes more and more memory.
+    /// Reads one stream, and fails if memory grows steadily.
     async fn stays_flat(&self, edge_kind: EdgeKind, events: usize) -> anyhow::Result<StreamCounts> {
-        // One that is not measured: code and heaps get warm.
+        // One stream is not measured: it warms code and heaps.
         self.crowd(1).await?.remove(0).end().await?;
         let begin = Instant::now();
         let mut stream = Stream::open(self.solo.address(), &question()).await?;
@@ -162,13 +161,13 @@ impl World {
         Ok(counts)
     }
 
-    /// How many requests have been recorded.
+    /// Number of recorded requests.
     fn records(&self) -> usize {
         let lines = self.solo.log().lines();
         lines.iter().filter(|line| line.contains(r#""event":"request""#)).count()
     }
 
-    /// Waits until so many requests have been recorded, and no more.
+    /// Waits until exactly `count` requests have been recorded.
     async fn wait_for_records(&self, count: usize) -> anyhow::Result<()> {
         let until = Instant::now() + Duration::from_secs(20);
         while self.records() < count {

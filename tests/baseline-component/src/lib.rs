@@ -1,5 +1,5 @@
-//! The baseline of the gateway in the wasmtime host: the least that a component does which stands
-//! before an upstream. The host carries both bodies; the component sees neither.
+//! Baseline of the gateway in the wasmtime host: the minimum for a component in front of an
+//! upstream. The host carries both bodies; the component reads neither.
 #![cfg(target_arch = "wasm32")]
 
 use spin_sdk::variables;

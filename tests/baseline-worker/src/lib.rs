@@ -1,13 +1,13 @@
-//! The baseline of the gateway on Workers: the least that a gateway in Rust does, written the way
-//! workers-rs suggests. It reads the body for the model's name and passes everything on; the answer
-//! goes back unread.
+//! Baseline of the gateway on Workers: the minimum for a gateway in Rust, written the way
+//! workers-rs suggests. It parses the model's name from the request body and passes everything on;
+//! the response passes unread.
 #![cfg(target_arch = "wasm32")]
 
 use serde::Deserialize;
 use worker::wasm_bindgen::JsValue;
 use worker::{Context, Env, Fetch, Request, RequestInit, Response, Result, event, js_sys};
 
-/// What a gateway must know to choose an upstream.
+/// Fields that a gateway needs to select an upstream.
 #[derive(Deserialize)]
 struct Asked {
     model: String,

@@ -1,4 +1,4 @@
-//! What an answer costs that is kept, beside one that is not, and how large it is in the store.
+//! Cost of a cached response compared with an uncached one, and its size in the store.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -22,38 +22,38 @@ use super::workload::{CALLER_KEY, Workload};
 
 const SUBJECTS: [Workload; 2] = [Workload::Json, Workload::Stream];
 const CONNECTIONS: [usize; 2] = [1, 16];
-/// A question is asked so often before its answers count as kept: each side of the canary has its own,
-/// and one of them is asked one time in ten.
+/// Repetitions of each request before its responses count as stored: each side of the canary has
+/// its own entry, and one side receives one request in ten.
 const FILL_REPEATS: usize = 150;
-/// So many other answers, and an isolate has forgotten what it wrote itself (it remembers 64).
+/// Number of other responses that evicts an isolate's own writes from its memory (it holds 64).
 const EVICTING_REQUESTS: usize = 80;
-/// How long what is kept may take to be there.
+/// Longest wait for a stored response to become readable.
 const FILL_TIMEOUT: Duration = Duration::from_secs(5);
-/// The sizes of answers whose entries are looked at.
+/// Sizes in bytes of the responses whose entries are measured.
 const SIZES: [usize; 2] = [1 << 10, 16 << 10];
-/// The length of a word in a simulated answer, with its space.
+/// Length of a word in a simulated response, including its space.
 const WORD_BYTES: usize = 5;
 
-/// Everything about the cache. The first of each cell's entrants has neither cache nor gateway.
+/// Cache measurements. The first entrant of each cell has neither cache nor gateway.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     pub(super) cells: Vec<Cell>,
     pub(super) entries: Vec<StoredAnswer>,
 }
 
-/// An answer in the store. Sizes are in bytes.
+/// A response in the store. Sizes are in bytes.
 #[derive(Debug)]
 pub(super) struct StoredAnswer {
     is_stream: bool,
-    /// What it says, or its JSON.
+    /// Size of the text, or of its JSON.
     answer: usize,
-    /// What its caller was shown.
+    /// Size of the body that the caller received.
     shown: usize,
     stored: usize,
 }
 
 impl Cache {
-    /// Measures an edge.
+    /// Measures one edge.
     pub(super) async fn run(
         &mut self,
         edge: BenchEdge,
@@ -72,7 +72,8 @@ impl Cache {
             .concat();
         self.cells.extend(run_schedule(edge, &contestants, &events, turn).await?);
         drop(contestants);
-        // What a Spin store holds differs by eight bytes; the host of this package shows none of it.
+        // Entries in a Spin store differ by eight bytes; this package's host does not expose its
+        // store.
         if edge == BenchEdge::Cloudflare {
             self.entries = entries(edge).await?;
         }
@@ -92,7 +93,7 @@ fn setups() -> [CandidateSetup; 3] {
     ]
 }
 
-/// Has the answers kept that are asked for later, and pushes them out of the isolate's own memory.
+/// Stores the responses that are requested later, and evicts them from the isolate's own memory.
 async fn fill(candidate: &Candidate) -> anyhow::Result<()> {
     let ask = async |workload, asking, times| {
         let load = Load {
@@ -108,7 +109,7 @@ async fn fill(candidate: &Candidate) -> anyhow::Result<()> {
             warm_up: Duration::ZERO,
             duration: Duration::ZERO,
         };
-        load.ask(times).await.context("an answer to keep")
+        load.ask(times).await.context("cannot fill the cache")
     };
     let mut asked = 0;
     for workload in SUBJECTS {
@@ -121,12 +122,12 @@ async fn fill(candidate: &Candidate) -> anyhow::Result<()> {
     while candidate.process.records() < asked && Instant::now() < until {
         sleep(Duration::from_millis(20)).await;
     }
-    // What is kept is written after the answer.
+    // Cache entries are written after the response.
     sleep(Duration::from_millis(200)).await;
     Ok(())
 }
 
-/// Has answers kept, and reads from the store how large they are.
+/// Stores responses, and measures their entries in the store.
 async fn entries(edge: BenchEdge) -> anyhow::Result<Vec<StoredAnswer>> {
     let server = Server::start().await?;
     let cached = json!({ "cache": { "ttl": "1h", "max_entry": "1MiB" } });
@@ -149,7 +150,7 @@ async fn entries(edge: BenchEdge) -> anyhow::Result<Vec<StoredAnswer>> {
             });
             let path = "/v1/chat/completions";
             let told = call(candidate.address, "POST", path, CALLER_KEY, &body).await?;
-            ensure!(told.status == 200, "it answered {}", told.status);
+            ensure!(told.status == 200, "status {}", told.status);
             let stored = fresh(&candidate, &before, &told).await?;
             kept.push(StoredAnswer { is_stream, answer, shown: told.body.len(), stored });
         }
@@ -157,7 +158,7 @@ async fn entries(edge: BenchEdge) -> anyhow::Result<Vec<StoredAnswer>> {
     Ok(kept)
 }
 
-/// The size of what has come into the store since.
+/// Size of the entry that has been added to the store since.
 async fn fresh(
     candidate: &Candidate,
     before: &BTreeMap<String, usize>,
@@ -168,16 +169,16 @@ async fn fresh(
         let now = store_sizes(candidate).await?;
         let mut fresh = now.iter().filter(|(name, _)| !before.contains_key(*name));
         if let Some((_, size)) = fresh.next() {
-            ensure!(*size > told.body.len(), "an entry is longer than its body");
-            ensure!(fresh.next().is_none(), "one answer is one entry");
+            ensure!(*size > told.body.len(), "entry shorter than its body");
+            ensure!(fresh.next().is_none(), "several new entries");
             return Ok(*size);
         }
-        ensure!(Instant::now() < until, "the answer of {} bytes is not kept", told.body.len());
+        ensure!(Instant::now() < until, "response of {} bytes not stored", told.body.len());
         sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// The names in the store, and the bytes of each.
+/// Names in the store, and the size of each value in bytes.
 async fn store_sizes(candidate: &Candidate) -> anyhow::Result<BTreeMap<String, usize>> {
     let answer = call(candidate.store_address, "GET", "/?sizes", "", &Value::Null).await?;
     Ok(serde_json::from_slice(&answer.body)?)

@@ -1,4 +1,4 @@
-//! Who is measured: the gateway and its baselines on each edge, each in a process of its own.
+//! Benchmark candidates: the gateway and its baselines on each edge, each in its own process.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,17 +17,17 @@ use super::process::Process;
 use super::worker::{self, Bindings, HostFeatures, ObjectStorage, Worker};
 use super::workload::{ADMIN_TOKEN, Budget, CALLER_KEY, configuration};
 
-/// An edge that is measured.
+/// A measured edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BenchEdge {
-    /// workerd on a configuration of its own, without Miniflare or wrangler around it.
+    /// workerd with its own configuration, without Miniflare or wrangler around it.
     Cloudflare,
-    /// The wasmtime host of this package.
+    /// This package's wasmtime host.
     Spin,
 }
 
 impl BenchEdge {
-    /// What a table calls it.
+    /// Name in tables.
     pub fn title(self) -> &'static str {
         match self {
             Self::Cloudflare => "Cloudflare (raw workerd)",
@@ -35,8 +35,8 @@ impl BenchEdge {
         }
     }
 
-    /// Builds what is only built to be measured against, and starts everyone; the baseline of all
-    /// ratios comes first.
+    /// Builds the artifacts that only the benchmark needs, and starts all candidates; the baseline
+    /// of all ratios comes first.
     pub(super) fn candidates(self, upstream: &str) -> anyhow::Result<Vec<Candidate>> {
         match self {
             Self::Cloudflare => workers(upstream),
@@ -44,7 +44,7 @@ impl BenchEdge {
         }
     }
 
-    /// Builds and starts a pass-through in Rust: who does nothing else.
+    /// Builds and starts a pass-through in Rust, which does nothing else.
     pub(super) fn bare(self, upstream: &str) -> anyhow::Result<Candidate> {
         match self {
             Self::Cloudflare => bare_worker(upstream),
@@ -52,8 +52,8 @@ impl BenchEdge {
         }
     }
 
-    /// Starts gateways that differ in what their callers are held to. The first two do not differ:
-    /// what lies between them is noise.
+    /// Starts gateways that differ in their limits. The first two are identical: the difference
+    /// between them is noise.
     pub(super) fn budgets(self, upstream: &str) -> anyhow::Result<Vec<Candidate>> {
         let entries = [
             ("no limit", Budget::Unlimited),
@@ -65,7 +65,7 @@ impl BenchEdge {
         self.gateways(upstream, setups)
     }
 
-    /// Starts gateways, each set up in its own way.
+    /// Starts one gateway for each setup.
     pub(super) fn gateways(
         self,
         upstream: &str,
@@ -74,7 +74,6 @@ impl BenchEdge {
         setups.into_iter().map(|setup| self.gateway(upstream, &setup)).collect()
     }
 
-    /// Starts a gateway.
     pub(super) fn gateway(
         self,
         upstream: &str,
@@ -86,7 +85,7 @@ impl BenchEdge {
         }
     }
 
-    /// Where budgets are kept while they are measured.
+    /// Location of the ledger during the measurement.
     pub(super) fn ledger_location(self) -> String {
         match self {
             Self::Cloudflare => format!(
@@ -101,66 +100,67 @@ impl BenchEdge {
     }
 }
 
-/// One of those that are measured.
+/// A running process under measurement.
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) name: &'static str,
-    /// It records its requests, and hides the usage that it asked for.
+    /// Whether it is the gateway, which records its requests and removes the usage that it asked
+    /// for.
     pub(super) is_gateway: bool,
     pub(super) address: SocketAddr,
     pub(super) process: Process,
-    /// How it is asked.
+    /// Request style.
     pub(super) style: RequestStyle,
-    /// Where a Worker's store tells what it holds.
+    /// Address at which a Worker's store lists its contents.
     pub(super) store_address: SocketAddr,
     /// Dropped after the process that writes to it.
     pub(super) _storage: Option<ObjectStorage>,
 }
 
-/// How a gateway differs from the plain one.
+/// Differences from the plain gateway.
 #[derive(Clone, Debug)]
 pub(super) struct CandidateSetup {
     pub(super) name: &'static str,
-    /// What its configuration has beside the plain one.
+    /// Additional members of its configuration.
     pub(super) members: Value,
-    /// What its host gives it.
+    /// Features that its host offers.
     pub(super) given: HostFeatures,
     pub(super) manner: RequestStyle,
 }
 
-/// How a contestant is asked.
+/// Request style of a candidate.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RequestStyle {
     pub(super) asking: QuestionReuse,
     pub(super) shown: ExpectedCache,
-    /// How long it works on after a turn: that belongs to what the turn costs.
+    /// Time for which it works on after a turn: it is part of the turn's cost.
     pub(super) rest: Duration,
 }
 
-/// What a contestant is asked.
+/// Choice of the request body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum QuestionReuse {
-    /// The same again and again.
+    /// The same body each time.
     #[default]
     Same,
-    /// What nobody has asked.
+    /// A body that has not been sent before.
     Fresh,
 }
 
-/// What answers have to say of the cache.
+/// Cache status that responses must report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum ExpectedCache {
-    /// Nothing: there is none.
+    /// None: there is no cache.
     #[default]
     Nothing,
     Miss,
     Hit,
-    /// One of both.
+    /// Either a hit or a miss.
     Either,
 }
 
 impl CandidateSetup {
-    /// A gateway whose configuration has these members, too.
+    /// A gateway with these additional members in its configuration.
     pub(super) fn with(name: &'static str, members: Value) -> Self {
         Self { name, members, given: HostFeatures::ALL, manner: RequestStyle::default() }
     }
@@ -252,8 +252,8 @@ fn component(
     })
 }
 
-/// Serves a component (`app` is JSON: its `variables`, and whether it has a `store`), prints where, and
-/// then what it logs, until the future is dropped. For the process of a contestant.
+/// Serves a component (`app` is JSON: its `variables`, and whether it has a `store`), prints its
+/// address and then its log until the future is dropped. For a candidate's process.
 pub async fn serve_component(file: &Path, app: &str) -> anyhow::Result<()> {
     #[derive(Deserialize)]
     struct Given {
@@ -271,7 +271,7 @@ pub async fn serve_component(file: &Path, app: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where cargo leaves a component.
+/// Path of a component that cargo has built.
 pub(super) fn component_file(artifact: &str) -> PathBuf {
     root().join(format!("target/wasm32-wasip2/release/{artifact}.wasm"))
 }
@@ -284,7 +284,8 @@ fn node() -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Runs a command to its end. Its output goes to standard error, since standard output is the report's.
+/// Runs a command to its end. Its output goes to standard error, since standard output is the
+/// report's.
 fn run(command: &mut Command) -> anyhow::Result<()> {
     let status = command.stdout(std::io::stderr()).status();
     let status =

@@ -1,4 +1,4 @@
-//! The first requests of isolates and instances that have not been asked before.
+//! Cold starts: the first requests of new isolates and instances.
 
 use std::fmt::{self, Formatter};
 use std::time::Duration;
@@ -11,12 +11,12 @@ use super::load::Load;
 use super::statistics::{median, percentile};
 use super::workload::Workload;
 
-/// How many are started on each side.
+/// Number of starts on each side.
 pub(super) const STARTS_PER_SIDE: usize = 10;
-/// After so long the wasmtime host drops an instance that nobody asks, as Spin does.
+/// Idle time after which the wasmtime host drops an instance, as Spin does.
 const INSTANCE_IDLE_TIME: Duration = Duration::from_millis(1_300);
 
-/// How long the first two requests took, in milliseconds.
+/// Durations of the first two requests, in milliseconds.
 #[derive(Debug)]
 pub(super) struct ColdStarts {
     edge: BenchEdge,
@@ -25,8 +25,9 @@ pub(super) struct ColdStarts {
     second: Vec<f64>,
 }
 
-/// Has every side start so often, in turn: on Workers in a new workerd each time, on Spin by waiting
-/// until the instance before was dropped. `prepare` is done to whatever was started.
+/// Starts every side several times, in turn: on Workers in a new workerd each time, on Spin by
+/// waiting until the previous instance was dropped. `prepare` runs on each candidate after its
+/// start.
 pub(super) async fn run(
     edge: BenchEdge,
     upstream: &str,
@@ -55,7 +56,7 @@ pub(super) async fn run(
             let contestants = edge.gateways(upstream, sides.iter().cloned())?;
             for candidate in &contestants {
                 prepare(candidate).await?;
-                // The first one of all makes the connection to the upstream.
+                // The very first request opens the connection to the upstream.
                 ask(candidate).await?;
             }
             for _ in 0..STARTS_PER_SIDE {
@@ -69,7 +70,7 @@ pub(super) async fn run(
     Ok(all)
 }
 
-/// How long two answers took, one after the other.
+/// Durations of two requests in sequence, in milliseconds.
 async fn ask(candidate: &Candidate) -> anyhow::Result<Vec<f64>> {
     let load = Load {
         address: candidate.address,
@@ -83,7 +84,7 @@ async fn ask(candidate: &Candidate) -> anyhow::Result<Vec<f64>> {
     load.ask(2).await
 }
 
-/// A table of them: medians, with the least and the greatest.
+/// Table of cold starts: medians, with minimum and maximum.
 pub(super) fn table(f: &mut Formatter<'_>, all: &[ColdStarts]) -> fmt::Result {
     writeln!(f, "| | | first | second |\n| --- | --- | --: | --: |")?;
     for ColdStarts { edge, name, first, second } in all {

@@ -1,4 +1,4 @@
-//! What was measured, and on what.
+//! Measured artifacts and the machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::workerd::root;
 use super::candidate::component_file;
 use super::worker::workerd;
 
-/// Facts that belong beside the numbers.
+/// Facts to publish with the numbers.
 #[derive(Clone, Debug)]
 pub(super) struct Environment {
     pub(super) processor: String,
@@ -21,17 +21,17 @@ pub(super) struct Environment {
     pub(super) artifacts: Vec<Artifact>,
 }
 
-/// What is deployed.
+/// A deployed artifact.
 #[derive(Clone, Debug)]
 pub(super) struct Artifact {
     pub(super) name: &'static str,
     pub(super) raw: u64,
-    /// By `gzip -9`, file by file.
+    /// Size after `gzip -9`, file by file.
     pub(super) compressed: u64,
 }
 
 impl Environment {
-    /// Looks around.
+    /// Detects the environment.
     pub(super) fn detect() -> anyhow::Result<Self> {
         let worker = root().join("edge-cloudflare/build");
         let worker = [worker.join("index.js"), worker.join("index_bg.wasm")];
@@ -61,7 +61,7 @@ impl Artifact {
 }
 
 fn gzipped(file: &Path) -> anyhow::Result<u64> {
-    let output = Command::new("gzip").arg("-9c").arg(file).output().context("there is no gzip")?;
+    let output = Command::new("gzip").arg("-9c").arg(file).output().context("cannot run gzip")?;
     ensure!(output.status.success(), "gzip failed on {}", file.display());
     Ok(output.stdout.len() as u64)
 }
@@ -83,5 +83,5 @@ fn locked(package: &str) -> anyhow::Result<String> {
     let lock = std::fs::read_to_string(root().join("Cargo.lock"))?;
     let begin = format!("name = \"{package}\"\nversion = \"");
     let version = lock.split_once(&begin).and_then(|(_, rest)| rest.split_once('"'));
-    Ok(version.context("Cargo.lock does not name it")?.0.to_owned())
+    Ok(version.context("package not in Cargo.lock")?.0.to_owned())
 }

@@ -1,4 +1,4 @@
-//! What guards cost: each kind beside none, and how much later a stream's first content is.
+//! Cost of guards: each kind compared with none, and the added delay of a stream's first content.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
@@ -15,17 +15,17 @@ use super::schedule::run_schedule;
 use super::statistics::percentile;
 use super::workload::{ADMIN_TOKEN, ALIYUN, MODERATION, Prelude, Workload};
 
-/// The entries of the list of words.
+/// Entries in the word list.
 const WORD_LIST_ENTRIES: usize = 100_000;
 const WORD_LIST_NAME: &str = "bench";
-/// What is asked of those whose answers are looked at whole, and by how many callers: by one, since what
-/// is asked is how much later an answer is.
+/// Workloads for guards that check whole responses, each with its number of callers: one, since
+/// added latency is measured.
 const WHOLE: [(Workload, usize); 2] = [(Workload::Json, 1), (Workload::Long, 1)];
-/// What is asked of those whose streams wait: one that comes at once, and one at a model's pace.
+/// Workloads for guards that hold streams back: one at full speed, and one at a model's pace.
 const STREAMS: [(Workload, usize); 2] =
     [(Workload::Late(Prelude::Role), 4), (Workload::ModelPaced, 8)];
 
-/// Everything about guards. The first of each cell's entrants has none.
+/// Guard measurements. The first entrant of each cell has none.
 #[derive(Debug, Default)]
 pub(super) struct Guards {
     pub(super) cells: Vec<Cell>,
@@ -33,7 +33,7 @@ pub(super) struct Guards {
 }
 
 impl Guards {
-    /// Measures an edge.
+    /// Measures one edge.
     pub(super) async fn run(
         &mut self,
         edge: BenchEdge,
@@ -53,7 +53,7 @@ impl Guards {
     }
 }
 
-/// One gateway for each kind, and one without a guard before them.
+/// One gateway for each kind of guard, preceded by one without a guard.
 fn kinds(upstream: &str) -> Vec<CandidateSetup> {
     let aliyun = json!({
         "kind": "aliyun",
@@ -72,8 +72,8 @@ fn kinds(upstream: &str) -> Vec<CandidateSetup> {
 
 const MODERATION_KIND: &str = "openai-moderation";
 
-/// Gateways whose guards hold back so many characters: those that they hold back by themselves, and a
-/// wide window for one that would not.
+/// Gateways whose guards hold back a given number of characters: the default windows, and a wide
+/// window for a guard that has none by default.
 fn windows() -> Vec<CandidateSetup> {
     let moderation = json!({ "kind": MODERATION_KIND, "provider": MODERATION });
     let wide = json!({ "kind": "words", "list": WORD_LIST_NAME, "stream_window": 200 });
@@ -89,21 +89,22 @@ fn windows() -> Vec<CandidateSetup> {
 fn guarded(name: &'static str, guard: &Value) -> CandidateSetup {
     let mut guard = guard.clone();
     guard["id"] = "bench".into();
-    // A guard that fails would be measured as none: the run fails instead.
+    // A guard that fails would be measured as no guard: the run fails instead.
     guard["on_error"] = "closed".into();
     CandidateSetup::with(name, json!({ "guards": [guard] }))
 }
 
-/// Puts the list that guards read from the store, before anybody asks.
+/// Stores the word list that guards read, before the first request.
 async fn put_words(candidate: &Candidate) -> anyhow::Result<()> {
     let path = format!("/admin/v1/words/{WORD_LIST_NAME}");
     let body = json!({ "words": entries() });
     let answer = call(candidate.address, "PUT", &path, ADMIN_TOKEN, &body).await?;
-    ensure!(answer.status == 200, "the list was refused: {}", answer.json());
+    ensure!(answer.status == 200, "word list refused: {}", answer.json());
     Ok(())
 }
 
-/// Half of them Chinese, of two or three characters, half words of Latin letters: nothing that is said.
+/// Entries that occur in no response: half of them Chinese, of two or three characters; half words
+/// of Latin letters.
 fn entries() -> Vec<String> {
     let drawn = |seed: usize| {
         let mixed = (seed as u64).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -167,7 +168,7 @@ const STREAMS_SAY: &str = "Streams: from the upstream's write of the first conte
 it. The first kind says 20 words as fast as they can be written and ends; the second says 45, 20 ms apart, \
 so that 200 characters take about 0.8 s.";
 
-/// A line: what is added is what there is more than without a guard.
+/// A table row: "added" columns are differences from the run without a guard.
 fn row(f: &mut Formatter<'_>, cell: &Cell, entrant: &Entrant) -> fmt::Result {
     let is_stream = cell.subject.is_stamped();
     let title = match cell.subject {

@@ -1,4 +1,5 @@
-//! The ledger alone: how many operations a Durable Object does, beside one that adds to a row.
+//! Throughput of the ledger alone: operations of a Durable Object, compared with one that adds to a
+//! row.
 //!
 //! The caller is a Worker in the same workerd, so nothing of the gateway is in the numbers. On Spin
 //! the ledger is the component's own code and cannot be called without it.
@@ -19,16 +20,16 @@ use super::reader::Reader;
 use super::statistics::{median, spread};
 use super::worker::{Bindings, Worker};
 
-/// How often everyone has a turn at everything.
+/// Number of turns of each candidate at each task.
 const ROUNDS: usize = 5;
-/// Before the first turns: code is compiled while it runs.
+/// Time before the first turns: code is compiled while it runs.
 const WARM_UP: Duration = Duration::from_millis(500);
-/// How long after its time a turn may end.
+/// Longest delay of a turn's end after its time.
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Objects and callers.
+/// Numbers of objects and callers.
 const OBJECTS_AND_CALLERS: [(usize, usize); 3] = [(1, 1), (1, 16), (16, 16)];
 
-/// Whose operations are counted.
+/// Implementation whose operations are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Counter {
     /// Adds to one row.
@@ -37,10 +38,10 @@ pub(super) enum Counter {
     Ledger,
 }
 
-/// All of them, the baseline first.
+/// All counters, the baseline first.
 const COUNTERS: [Counter; 2] = [Counter::SingleRow, Counter::Ledger];
 
-/// Operations a second, for each round.
+/// Operations per second, for each round.
 #[derive(Debug)]
 pub(super) struct LedgerRate {
     pub(super) counter: Counter,
@@ -50,7 +51,7 @@ pub(super) struct LedgerRate {
 }
 
 impl Counter {
-    /// What a table calls it.
+    /// Name in tables.
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::SingleRow => "an object that adds to a row",
@@ -66,7 +67,7 @@ impl Counter {
     }
 }
 
-/// Measures turns of a length, everyone in turn.
+/// Measures turns of the given length, candidates in turn.
 pub(super) async fn run(turn: Duration) -> anyhow::Result<Vec<LedgerRate>> {
     let script = "edge-cloudflare/build/index.js";
     let worker =
@@ -96,7 +97,7 @@ pub(super) async fn run(turn: Duration) -> anyhow::Result<Vec<LedgerRate>> {
 }
 
 impl LedgerRate {
-    /// The same as data.
+    /// JSON form.
     pub(super) fn to_json(&self) -> Value {
         json!({
             "keeper": self.counter.title(),
@@ -107,7 +108,7 @@ impl LedgerRate {
         })
     }
 
-    /// Operations a second during one turn, of all callers together.
+    /// Operations per second during one turn, summed over all callers.
     async fn ask(&self, driver: &Candidate, turn: Duration) -> anyhow::Result<f64> {
         let mut callers = JoinSet::new();
         for caller in 0..self.callers {
@@ -116,13 +117,13 @@ impl LedgerRate {
         }
         let mut rate = 0.0;
         while let Some(caller) = callers.join_next().await {
-            rate += caller.context("a caller does not panic")??;
+            rate += caller.context("a caller panicked")??;
         }
         Ok(rate)
     }
 }
 
-/// Operations a second of one caller.
+/// Operations per second of one caller.
 async fn call(
     address: SocketAddr,
     keeper: Counter,
@@ -142,8 +143,8 @@ async fn call(
     let asked = Instant::now();
     stream.write_all(question.as_bytes()).await?;
     let answer = timeout(turn + TURN_TIMEOUT, reader.answer(&mut stream));
-    let times = answer.await.context("the driver does not answer")??;
+    let times = answer.await.context("driver: no response in time")??;
     let done: Done = serde_json::from_slice(&reader.body)?;
-    ensure!(done.operations > 0, "{} did nothing in {turn:?}", keeper.title());
+    ensure!(done.operations > 0, "{}: no operation in {turn:?}", keeper.title());
     Ok(f64::from(done.operations) / (times.end - asked).as_secs_f64())
 }

@@ -1,4 +1,4 @@
-//! What limits cost, as tables to paste.
+//! Cost of limits, as Markdown tables.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -6,7 +6,7 @@ use super::ledger::LedgerRate;
 use super::report::{Cell, Entrant};
 use super::statistics::{median, percentile, spread};
 
-/// A route with limits beside the same one without, and the ledger alone.
+/// A route with limits compared with the same route without, and the ledger alone.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
     pub(super) cells: Vec<Cell>,
@@ -57,8 +57,8 @@ impl Display for Limits {
     }
 }
 
-/// A line of the table. The ratio has a digit more than elsewhere: what is asked is whether a lease
-/// costs five per cent.
+/// A table row. The ratio has one more digit than elsewhere: the question is whether a lease costs
+/// five per cent.
 fn row(f: &mut Formatter<'_>, cell: &Cell, entrant: &Entrant) -> fmt::Result {
     let Entrant { name, rates, whole, first: _, processor, .. } = entrant;
     let ratios = cell.ratios(entrant);

@@ -1,4 +1,5 @@
-//! Load: some connections, each of which asks again as soon as it has the whole answer.
+//! Load generator: several connections, each of which sends the next request after the end of the
+//! last response.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,37 +15,38 @@ use super::candidate::{ExpectedCache, QuestionReuse, RequestStyle};
 use super::reader::{Reader, Times};
 use super::workload::{Responder, Workload};
 
-/// How long one answer may take.
+/// Longest duration of one response.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What to ask, whom and for how long.
+/// Request, address and duration of a load.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
     pub(super) address: SocketAddr,
     pub(super) subject: Workload,
-    /// Whether it records its requests, and hides the usage that it asked for.
+    /// Whether it is the gateway, which records its requests and removes the usage that it asked
+    /// for.
     pub(super) is_gateway: bool,
     pub(super) manner: RequestStyle,
     pub(super) connections: usize,
-    /// Asked but not counted: connections and code get warm.
+    /// Requests that are sent but not counted: they warm connections and code.
     pub(super) warm_up: Duration,
     pub(super) duration: Duration,
 }
 
-/// What came of it. Times are in milliseconds.
+/// Result of a load. Times are in milliseconds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LoadResult {
-    /// From the question to the answer's end, for every answer.
+    /// From the request to the response's end, for every response.
     pub(super) whole: Vec<f64>,
-    /// From the question to the first byte of the answer's body; of what is late, from the upstream's
-    /// write of the first content to its arrival.
+    /// From the request to the first byte of the response's body; for late content, from the
+    /// upstream's write of the first content to its arrival.
     pub(super) first: Vec<f64>,
-    /// The answers of the warm-up.
+    /// Responses of the warm-up.
     pub(super) uncounted: usize,
 }
 
 impl Load {
-    /// Asks until the time is up. Any answer that is not right fails the whole.
+    /// Sends requests until the time is up. Any incorrect response fails the run.
     pub(super) async fn run(&self) -> anyhow::Result<LoadResult> {
         let question = self.subject.question();
         let begin = Instant::now() + self.warm_up;
@@ -55,7 +57,7 @@ impl Load {
         }
         let mut all = LoadResult::default();
         while let Some(caller) = callers.join_next().await {
-            let seen = caller.context("a caller does not panic")??;
+            let seen = caller.context("a caller panicked")??;
             all.whole.extend(seen.whole);
             all.first.extend(seen.first);
             all.uncounted += seen.uncounted;
@@ -63,7 +65,7 @@ impl Load {
         Ok(all)
     }
 
-    /// Asks so often, one after the other; says how long each answer took.
+    /// Sends a number of requests in sequence; returns the duration of each, in milliseconds.
     pub(super) async fn ask(&self, times: usize) -> anyhow::Result<Vec<f64>> {
         let mut caller = Caller::connect(self, self.subject.question()).await?;
         let mut took = Vec::with_capacity(times);
@@ -91,7 +93,7 @@ impl Load {
             if asked >= begin {
                 seen.whole.push(milliseconds(times.end - asked));
                 seen.first.push(milliseconds(if self.subject.is_stamped() {
-                    caller.reader.underway.context("no word of when it was written")?
+                    caller.reader.underway.context("no time stamp in the content")?
                 } else {
                     times.first - asked
                 }));
@@ -110,7 +112,7 @@ impl Load {
     }
 }
 
-/// Numbers for questions that nobody has asked.
+/// Numbers that make requests unique.
 static ASKED: AtomicU64 = AtomicU64::new(0);
 
 /// One connection.
@@ -119,26 +121,26 @@ struct Caller<'a> {
     stream: TcpStream,
     reader: Reader,
     question: Vec<u8>,
-    /// Where a question has its number, if it is a new one each time.
+    /// Offset of the request's number; `None` if all requests are the same.
     number: Option<usize>,
 }
 
 impl<'a> Caller<'a> {
     async fn connect(load: &'a Load, question: Bytes) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(load.address).await.context("it does not listen")?;
+        let stream = TcpStream::connect(load.address).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
         let reader = if load.subject.is_stamped() { Reader::watching() } else { Reader::new() };
         let question = Vec::from(question);
         let number = match load.manner.asking {
             QuestionReuse::Same => None,
             QuestionReuse::Fresh => {
-                Some(memchr::memmem::find(&question, b"word ").context("there is room for one")?)
+                Some(memchr::memmem::find(&question, b"word ").context("no place for a number")?)
             }
         };
         Ok(Self { load, stream, reader, question, number })
     }
 
-    /// Asks once. An answer that is not right is an error.
+    /// Sends one request. An incorrect response is an error.
     async fn ask(&mut self) -> anyhow::Result<Times> {
         if let Some(at) = self.number {
             let number = format!("{:015}", ASKED.fetch_add(1, Ordering::Relaxed));
@@ -146,7 +148,7 @@ impl<'a> Caller<'a> {
         }
         self.stream.write_all(&self.question).await?;
         let answer = timeout(ANSWER_TIMEOUT, self.reader.answer(&mut self.stream));
-        let times = answer.await.context("it does not answer")??;
+        let times = answer.await.context("no response in time")??;
         let Self { load, reader, .. } = self;
         ensure!(
             load.subject.is_answered_by(&reader.body, load.responder()),
@@ -161,7 +163,7 @@ impl<'a> Caller<'a> {
             ExpectedCache::Hit => shown == Some("hit"),
             ExpectedCache::Either => shown.is_some(),
         };
-        ensure!(is_expected, "the cache says {shown:?}, and not {expected:?}");
+        ensure!(is_expected, "cache status {shown:?}, expected {expected:?}");
         Ok(times)
     }
 }

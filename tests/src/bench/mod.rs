@@ -1,8 +1,8 @@
-//! The benchmark of both edges: the gateway beside its baselines, in the same run and in turn.
+//! Benchmark of both edges: the gateway and its baselines, in the same run and in turn.
 //!
-//! Every contestant is a process of its own on loopback, before the same upstream, and is asked the
-//! same questions by the same load generator. It measures; it decides nothing. The core alone is
-//! measured by `cargo bench -p gateway`.
+//! Every candidate is a process of its own on loopback, in front of the same upstream, and receives
+//! the same requests from the same load generator. The benchmark measures and does not judge.
+//! `cargo bench -p gateway` measures the core alone.
 
 mod cache;
 mod candidate;

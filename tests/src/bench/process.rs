@@ -1,4 +1,5 @@
-//! The processes under measurement: started, listened to, timed, and always ended.
+//! Processes under measurement: starts them, reads their output, measures them, and always ends
+//! them.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -13,23 +14,23 @@ use tokio::io::AsyncReadExt;
 
 use crate::memory;
 
-/// How long a process may take to listen: compiling a component for the first time takes seconds.
+/// Longest start of a process: compiling a component for the first time takes seconds.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(60);
-/// What begins every record of the gateway.
+/// Prefix of every record of the gateway.
 const RECORD_PREFIX: &[u8] = br#"{"event":"request""#;
 
 /// A process that serves. Dropping it ends it.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
-    /// Ours end with it, should this process be killed.
+    /// Open standard input: our own programs end with it if this process is killed.
     _input: Option<ChildStdin>,
     records: Arc<AtomicUsize>,
     first: Receiver<String>,
 }
 
 impl Process {
-    /// Starts a process. What it writes is read and thrown away, as a host's log would be.
+    /// Starts a process. Its output is read and discarded, as a host's log would be.
     pub(super) fn start(command: &mut Command) -> anyhow::Result<Self> {
         let mut child = command
             .stdin(Stdio::piped())
@@ -48,37 +49,37 @@ impl Process {
         Ok(Self { child, _input, records, first })
     }
 
-    /// The first line that it writes.
+    /// First line of its output.
     pub(super) fn first_line(&self) -> anyhow::Result<String> {
-        self.first.recv_timeout(LISTEN_TIMEOUT).context("it ended, or said nothing")
+        self.first.recv_timeout(LISTEN_TIMEOUT).context("no line of output")
     }
 
-    /// Waits until it takes connections.
+    /// Waits until it accepts connections.
     pub(super) fn listening(mut self, address: SocketAddr) -> anyhow::Result<Self> {
         let until = Instant::now() + LISTEN_TIMEOUT;
         while std::net::TcpStream::connect(address).is_err() {
             if let Some(status) = self.child.try_wait()? {
-                bail!("it ended before it listened: {status}");
+                bail!("ended before it listened: {status}");
             }
             if Instant::now() > until {
-                bail!("it did not listen in {LISTEN_TIMEOUT:?}");
+                bail!("did not listen within {LISTEN_TIMEOUT:?}");
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(self)
     }
 
-    /// How many records of requests it has written.
+    /// Number of request records that it has written.
     pub(super) fn records(&self) -> usize {
         self.records.load(Ordering::Relaxed)
     }
 
-    /// The memory that it has in use, in bytes.
+    /// Resident memory, in bytes.
     pub(super) fn resident(&self) -> anyhow::Result<usize> {
         memory::resident(self.child.id())
     }
 
-    /// The processor's time that it has used so far, where the system tells.
+    /// Processor time used so far; `None` if the system does not report it.
     pub(super) fn processor_time(&self) -> Option<Duration> {
         let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
         processor_time(&text)
@@ -87,13 +88,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It has no state that a polite end would save.
+        // The process has no state that an orderly end would save.
         self.child.kill().ok();
         self.child.wait().ok();
     }
 }
 
-/// Completes when whoever started this process is gone.
+/// Completes when the parent process is gone.
 pub async fn until_parent_exits() {
     let mut input = tokio::io::stdin();
     let mut buffer = [0; 64];
@@ -118,7 +119,7 @@ fn drain(output: impl Read, records: &AtomicUsize, mut first: impl FnMut(String)
 /// User and system time of all threads. Linux counts in hundredths of a second, whatever its own
 /// clock does.
 fn processor_time(stat: &str) -> Option<Duration> {
-    // The name, in brackets, may hold anything.
+    // The name, in parentheses, may hold any character.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;

@@ -1,4 +1,4 @@
-//! Reads answers off a connection that is kept open, down to the last byte of each.
+//! Reads responses from a kept-alive connection, down to the last byte of each.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,28 +9,29 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// Where an answer's body ends.
+/// End of a response's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
     Length(usize),
     Chunked,
 }
 
-/// A connection's incoming side; its memory serves every answer.
+/// A connection's incoming side; its buffers are reused for every response.
 #[derive(Debug)]
 pub(super) struct Reader {
     buffer: BytesMut,
-    /// The body of the last answer.
+    /// Body of the last response.
     pub(super) body: Vec<u8>,
-    /// How long its first content took from the upstream's write to here, where that says when it was.
+    /// Time from the upstream's write of the first content to its arrival; `None` if it has no time
+    /// stamp.
     pub(super) underway: Option<Duration>,
-    /// Whether such a word is looked for.
+    /// Whether a time stamp is looked for.
     is_watching: bool,
-    /// What the last answer says of the cache.
+    /// Cache status of the last response.
     pub(super) cache: Option<String>,
 }
 
-/// What the head of an answer says.
+/// Fields of a response's head.
 #[derive(Debug, PartialEq, Eq)]
 struct AnswerHead {
     status: u16,
@@ -39,12 +40,12 @@ struct AnswerHead {
     cache: Option<String>,
 }
 
-/// When an answer came.
+/// Times of a response.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    /// The first byte of its body.
+    /// Arrival of the first byte of its body.
     pub(super) first: Instant,
-    /// Its end.
+    /// Arrival of its end.
     pub(super) end: Instant,
 }
 
@@ -59,19 +60,20 @@ impl Reader {
         }
     }
 
-    /// One that looks for the moment at which the first content was written ([`CannedResponse::prelude`]).
+    /// A reader that looks for the time at which the first content was written
+    /// ([`CannedResponse::prelude`]).
     ///
     /// [`CannedResponse::prelude`]: sim::server::Fixed::prelude
     pub(super) fn watching() -> Self {
         Self { is_watching: true, ..Self::new() }
     }
 
-    /// Reads one answer, which must be a success.
+    /// Reads one response, which must be a success.
     pub(super) async fn answer(&mut self, stream: &mut TcpStream) -> anyhow::Result<Times> {
         let framing = loop {
             if let Some(AnswerHead { status, framing, length, cache }) = head(&self.buffer)? {
                 if status != 200 {
-                    bail!("it answered: {}", String::from_utf8_lossy(&self.buffer));
+                    bail!("unexpected response: {}", String::from_utf8_lossy(&self.buffer));
                 }
                 self.buffer.advance(length);
                 self.cache = cache;
@@ -100,16 +102,16 @@ impl Reader {
                 }
             }
         }
-        ensure!(self.buffer.is_empty(), "more came than was asked for");
+        ensure!(self.buffer.is_empty(), "bytes after the response");
         Ok(Times { first, end: Instant::now() })
     }
 
-    /// Takes the chunks that are whole; says whether the last one was among them.
+    /// Takes the complete chunks; returns whether the last one was among them.
     fn chunk(&mut self) -> anyhow::Result<bool> {
         loop {
             let httparse::Status::Complete((start, size)) =
                 httparse::parse_chunk_size(&self.buffer)
-                    .map_err(|_| anyhow::anyhow!("it sent nonsense in place of a chunk"))?
+                    .map_err(|_| anyhow::anyhow!("invalid chunk"))?
             else {
                 return Ok(false);
             };
@@ -128,7 +130,7 @@ impl Reader {
     async fn more(&mut self, stream: &mut TcpStream) -> anyhow::Result<()> {
         self.buffer.reserve(16 << 10);
         let count = stream.read_buf(&mut self.buffer).await?;
-        ensure!(count > 0, "it closed the connection in the middle of an answer");
+        ensure!(count > 0, "connection closed before the response's end");
         self.watch();
         Ok(())
     }
@@ -141,14 +143,14 @@ impl Reader {
     }
 }
 
-/// The moment that a text says it was written at.
+/// Time stamp in a text.
 fn stamped(text: &[u8]) -> Option<SystemTime> {
     let at = memchr::memmem::find(text, STAMP_PREFIX.as_bytes())? + STAMP_PREFIX.len();
     let digits = std::str::from_utf8(text.get(at..at + 16)?).ok()?;
     Some(SystemTime::UNIX_EPOCH + Duration::from_micros(digits.parse().ok()?))
 }
 
-/// A head, once it is whole.
+/// Parses a head; `None` if it is incomplete.
 fn head(bytes: &[u8]) -> anyhow::Result<Option<AnswerHead>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
@@ -161,10 +163,10 @@ fn head(bytes: &[u8]) -> anyhow::Result<Option<AnswerHead>> {
     let framing = match header("content-length") {
         Some(length) => Framing::Length(length.parse()?),
         None if header("transfer-encoding") == Some("chunked") => Framing::Chunked,
-        None => bail!("an answer without an end"),
+        None => bail!("no content-length and no chunks"),
     };
     let cache = header("x-serin-cache").map(str::to_owned);
-    let status = response.code.context("a head has a status")?;
+    let status = response.code.context("no status in the head")?;
     Ok(Some(AnswerHead { status, framing, length, cache }))
 }
 
@@ -180,11 +182,11 @@ mod tests {
     #[test]
     fn a_head_says_where_the_body_ends() {
         let half = b"HTTP/1.1 200 OK\r\ncontent-le";
-        assert_eq!(head(half).expect("so far so good"), None);
+        assert_eq!(head(half).expect("an incomplete head"), None);
         let whole = b"HTTP/1.1 404 No\r\nContent-Length: 12\r\nX-Serin-Cache: hit\r\n\r\nabc";
         let cache = Some("hit".to_owned());
         let expected = AnswerHead { status: 404, framing: Framing::Length(12), length: 59, cache };
-        assert_eq!(head(whole).expect("it is right"), Some(expected));
+        assert_eq!(head(whole).expect("a valid head"), Some(expected));
         assert!(head(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
     }
 
@@ -199,27 +201,27 @@ mod tests {
     #[tokio::test]
     async fn answers_follow_each_other() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
+        let address = listener.local_addr().expect("bound");
         let writer = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.expect("a caller");
             for byte in b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nb\r\ndefghijklmn\r\n0\r\n\r\n" {
-                stream.write_all(&[*byte]).await.expect("it reads");
+                stream.write_all(&[*byte]).await.expect("peer reads");
                 tokio::task::yield_now().await;
             }
             let mut question = [0];
-            tokio::io::AsyncReadExt::read_exact(&mut stream, &mut question).await.expect("it asks");
+            tokio::io::AsyncReadExt::read_exact(&mut stream, &mut question).await.expect("a byte");
             stream
                 .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")
                 .await
-                .expect("it reads");
+                .expect("peer reads");
         });
-        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let mut stream = TcpStream::connect(address).await.expect("a listener");
         let mut reader = Reader::new();
-        reader.answer(&mut stream).await.expect("an answer");
+        reader.answer(&mut stream).await.expect("a response");
         assert_eq!(reader.body, b"abcdefghijklmn");
-        stream.write_all(b"?").await.expect("it listens");
-        reader.answer(&mut stream).await.expect("another");
+        stream.write_all(b"?").await.expect("peer reads");
+        reader.answer(&mut stream).await.expect("a second response");
         assert_eq!(reader.body, b"hi");
-        writer.await.expect("it has written");
+        writer.await.expect("writer succeeds");
     }
 }

@@ -1,4 +1,4 @@
-//! What it costs to write down what was asked, and what the first request of an isolate waits for.
+//! Cost of recording requests, and the first request's waits in a new isolate.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
@@ -14,11 +14,11 @@ use super::worker::HostFeatures;
 use super::workload::{COLLECTOR, Workload};
 
 const EVENTS: [(Workload, usize); 1] = [(Workload::Json, 16)];
-/// A collector is told two seconds after a request: until then a turn is not over.
+/// Rest of a turn with a collector: exports follow two seconds after a request.
 const COLLECTOR_DELAY: Duration = Duration::from_millis(2_300);
-/// How far away a slow store is, in milliseconds.
+/// Latency of a slow store, in milliseconds.
 const STORE_DELAY_MILLIS: u32 = 50;
-/// Everything about recording.
+/// Recording measurements.
 #[derive(Debug, Default)]
 pub(super) struct Recording {
     pub(super) cells: Vec<Cell>,
@@ -26,7 +26,7 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// Measures an edge.
+    /// Measures one edge.
     pub(super) async fn run(
         &mut self,
         edge: BenchEdge,
@@ -64,8 +64,8 @@ fn setups(upstream: &str) -> Vec<CandidateSetup> {
     ]
 }
 
-/// Looks with a store that answers at once and with one that is far away. That of the wasmtime host
-/// cannot be far away: there it is looked with a store and without one.
+/// Measures the first requests with a fast store and with a slow one. The wasmtime host's store
+/// cannot be slow: there, the comparison is between a store and none.
 async fn first_requests(edge: BenchEdge, upstream: &str) -> anyhow::Result<Vec<ColdStarts>> {
     let sides = match edge {
         BenchEdge::Cloudflare => [
@@ -155,7 +155,7 @@ mod tests {
         for setup in setups("127.0.0.1:1") {
             let text = configuration("127.0.0.1:1", &setup.members);
             let config = config::Config::from_json(&text, &secret).map_err(|_| &text);
-            let observe = config.expect("the configuration is right").observe;
+            let observe = config.expect("valid configuration").observe;
             assert_eq!(observe.otlp.is_some(), setup.name.starts_with("OTLP"));
             assert_eq!(observe.content.is_empty(), !setup.name.starts_with("content"));
         }

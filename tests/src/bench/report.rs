@@ -1,4 +1,4 @@
-//! The numbers as tables to paste, and as JSON.
+//! The results as Markdown tables and as JSON.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -16,11 +16,11 @@ use super::statistics::{median, percentile, spread};
 use super::streams::{StreamCapacity, Streams};
 use super::workload::Workload;
 
-/// Everything that a run found out.
+/// All results of a run.
 #[derive(Debug)]
 pub struct Report {
     pub(super) machine: Environment,
-    /// The gateway beside its baselines.
+    /// The gateway compared with its baselines.
     pub(super) cells: Vec<Cell>,
     pub(super) limits: Limits,
     pub(super) streams: Streams,
@@ -29,7 +29,7 @@ pub struct Report {
     pub(super) recording: Recording,
 }
 
-/// Everyone's numbers at one task.
+/// All candidates' results at one task.
 #[derive(Debug)]
 pub(super) struct Cell {
     pub(super) edge: BenchEdge,
@@ -39,18 +39,18 @@ pub(super) struct Cell {
     pub(super) entrants: Vec<Entrant>,
 }
 
-/// One contestant's numbers at one task. Times are in milliseconds.
+/// One candidate's results at one task. Times are in milliseconds.
 #[derive(Debug)]
 pub(super) struct Entrant {
     pub(super) name: &'static str,
-    /// Answers a second, for each round.
+    /// Responses per second, for each round.
     pub(super) rates: Vec<f64>,
     pub(super) whole: Vec<f64>,
     pub(super) first: Vec<f64>,
-    /// The median of each round: of the first content where it says when it was written, else of the
+    /// Median of each round: of the time to the first content if that has a time stamp, else of the
     /// whole.
     pub(super) middles: Vec<f64>,
-    /// The processor's time for one answer.
+    /// Processor time for one response.
     pub(super) processor: Option<f64>,
 }
 
@@ -64,19 +64,19 @@ impl Cell {
         Self { edge, subject: workload, connections, entrants }
     }
 
-    /// Throughput in parts of the baseline's: the median over rounds. `None` where the pauses of the
-    /// upstream decide.
+    /// Throughput divided by the baseline's: the median over rounds. `None` if the upstream's
+    /// pauses determine it.
     fn ratio(&self, entrant: &Entrant) -> Option<f64> {
         (!self.subject.is_paced()).then(|| median(&self.ratios(entrant)))
     }
 
-    /// The same for each round, in which both had their turn within seconds.
+    /// The ratio of each round, in which both had their turn within seconds.
     pub(super) fn ratios(&self, entrant: &Entrant) -> Vec<f64> {
         let Some(baseline) = self.entrants.first() else { return Vec::new() };
         entrant.rates.iter().zip(&baseline.rates).map(|(rate, baseline)| rate / baseline).collect()
     }
 
-    /// How much later than the baseline's: the median over rounds, in milliseconds.
+    /// Added latency over the baseline's: the median over rounds, in milliseconds.
     pub(super) fn added(&self, entrant: &Entrant) -> f64 {
         let Some(baseline) = self.entrants.first() else { return 0.0 };
         let rounds = entrant.middles.iter().zip(&baseline.middles);
@@ -105,7 +105,7 @@ impl Cell {
 }
 
 impl Report {
-    /// The same as data.
+    /// JSON form.
     pub fn to_json(&self) -> Value {
         let machine = &self.machine;
         let artifacts = machine.artifacts.iter();

@@ -1,5 +1,5 @@
-//! The order of a run: everyone in turn, several times over, so that a noisy machine is unfair to all
-//! alike.
+//! Order of a run: all candidates in turn, for several rounds, so that noise of the machine affects
+//! all of them equally.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -22,46 +22,47 @@ use super::statistics::median;
 use super::streams::{self, Streams};
 use super::workload::Workload;
 
-/// How often everyone has a turn at everything.
+/// Number of turns of each candidate at each task.
 const ROUNDS: u32 = 5;
-/// Callers at a time.
+/// Numbers of concurrent callers.
 const CONNECTIONS: [usize; 2] = [1, 16];
-/// Before each turn. The first turns of all get more: code is compiled while it runs.
+/// Time before each turn. The very first turns get more: code is compiled while it runs.
 const WARM_UP: Duration = Duration::from_millis(100);
 const FIRST_WARM_UP: Duration = Duration::from_millis(1000);
-/// The shortest turn of a part that has many: in less, some would have no answer on a busy machine.
+/// Shortest turn of a part with many turns: on a busy machine, a shorter one could end without a
+/// response.
 const MIN_TURN: Duration = Duration::from_millis(200);
-/// How long records may take to come out.
+/// Longest wait for records in the log.
 const RECORDS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a run was asked for.
+/// Options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Which edges.
+    /// Edges to measure.
     pub edges: Vec<BenchEdge>,
-    /// How long each contestant is asked in each cell, all rounds together; where limits are
-    /// compared, two rounds; of guards and of the cache, about a half.
+    /// Time for each candidate in each cell, all rounds together; for limits, two rounds; for
+    /// guards and the cache, about half.
     pub time: Duration,
-    /// Streams whose events come one at a time, too.
+    /// Whether to measure streams with one event at a time, too.
     pub paced: bool,
-    /// One part alone.
+    /// The only part to run; `None`: all parts.
     pub only: Option<Part>,
 }
 
-/// What is compared.
+/// A part of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The gateway beside its baselines.
+    /// The gateway compared with its baselines.
     Gateway,
-    /// A route with limits beside the same one without.
+    /// A route with limits compared with the same route without.
     Limits,
-    /// Streams: what holding back costs, and what many of them and long ones take.
+    /// Streams: the cost of holding back, of many open streams and of long ones.
     Streams,
-    /// What each kind of guard costs, and how much later a stream's first content is.
+    /// Cost of each kind of guard, and the added delay of a stream's first content.
     Guards,
-    /// An answer that is kept beside one that is not.
+    /// A cached response compared with an uncached one.
     Cache,
-    /// What is written down of requests, and what the first request of an isolate waits for.
+    /// Cost of recording requests, and the first request's waits in a new isolate.
     Recording,
 }
 
@@ -73,16 +74,16 @@ impl Options {
     fn turn(&self, part: Part) -> Duration {
         match part {
             Part::Gateway | Part::Streams | Part::Recording => self.time / ROUNDS,
-            // Many contestants.
+            // This part has many candidates.
             Part::Guards => (self.time * 3 / 10 / ROUNDS).max(MIN_TURN),
             Part::Cache => (self.time * 3 / 5 / ROUNDS).max(MIN_TURN),
-            // Long enough for leases to end and begin: they live for five seconds.
+            // The time is enough for leases to end and begin: they last five seconds.
             Part::Limits => self.time / 2,
         }
     }
 }
 
-/// What one contestant did in one cell.
+/// Raw results of one candidate in one cell.
 #[derive(Debug, Default)]
 struct Samples {
     rates: Vec<f64>,
@@ -93,10 +94,10 @@ struct Samples {
     processor: Option<Duration>,
 }
 
-/// Measures, and tells of its progress on standard error.
+/// Runs the benchmark, and reports its progress on standard error.
 pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let upstream = Process::start(Command::new(std::env::current_exe()?).arg("upstream"))?;
-    let address = upstream.first_line().context("the upstream")?;
+    let address = upstream.first_line().context("upstream's address")?;
     let (mut cells, mut limits, mut ledger) = (Vec::new(), Vec::new(), Vec::new());
     let mut streams = Streams::default();
     let (mut guards, mut cache) = (Guards::default(), Cache::default());
@@ -145,7 +146,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     Ok(Report { machine, cells, limits, streams, guards, cache, recording })
 }
 
-/// Everything that contestants are asked for on one edge.
+/// Runs all workloads of the candidates on one edge.
 pub(super) async fn run_schedule(
     edge: BenchEdge,
     contestants: &[Candidate],
@@ -153,7 +154,7 @@ pub(super) async fn run_schedule(
     turn: Duration,
 ) -> anyhow::Result<Vec<Cell>> {
     let mut cells = Vec::new();
-    // Some have been asked before.
+    // Some candidates have served requests before.
     let before = contestants.iter().map(|candidate| (candidate.name, candidate.process.records()));
     let mut asked: BTreeMap<&str, usize> = before.collect();
     for &(workload, connections) in events {
@@ -190,7 +191,7 @@ async fn run_turns(
 ) -> anyhow::Result<Vec<Samples>> {
     let mut all: Vec<Samples> = contestants.iter().map(|_| Samples::default()).collect();
     for round in 0..ROUNDS as usize {
-        // Who follows whom changes, too.
+        // The order of candidates changes from round to round, too.
         for position in 0..contestants.len() {
             let index = (position + round) % contestants.len();
             let candidate = &contestants[index];
@@ -201,7 +202,7 @@ async fn run_turns(
                 manner: candidate.style,
                 connections,
                 warm_up: match round {
-                    // One answer takes longer than a turn, and everyone has run before.
+                    // One response takes longer than a turn, and all candidates are warm by then.
                     _ if workload.is_long() => Duration::ZERO,
                     0 => FIRST_WARM_UP,
                     _ => WARM_UP,
@@ -212,12 +213,12 @@ async fn run_turns(
             let seen = load.run().await.with_context(|| candidate.name.to_owned())?;
             sleep(candidate.style.rest).await;
             let spent = candidate.process.processor_time().zip(before);
-            // A turn without an answer counts as one: the host stood still.
+            // A turn without a response counts as one response: the host stalled.
             all[index].add(seen, &load, spent.map(|(after, before)| after - before));
         }
     }
     for (candidate, turns) in contestants.iter().zip(&all) {
-        ensure!(!turns.whole.is_empty(), "{} never answered in {turn:?}", candidate.name);
+        ensure!(!turns.whole.is_empty(), "{}: no response in {turn:?}", candidate.name);
     }
     Ok(all)
 }
@@ -246,7 +247,8 @@ impl Samples {
     }
 }
 
-/// The record is a part of the product: a run in which it went missing measured something else.
+/// Checks that every request has a record: records are part of the product, and a run without them
+/// would measure something else.
 async fn all_recorded(candidate: &Candidate, asked: usize) -> anyhow::Result<()> {
     let until = Instant::now() + RECORDS_TIMEOUT;
     while candidate.process.records() < asked && Instant::now() < until {

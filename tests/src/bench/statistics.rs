@@ -1,6 +1,6 @@
-//! What the numbers say.
+//! Statistics of the results.
 
-/// The value below which a share of the numbers lies; zero of none.
+/// Value below which a share of the numbers lies; zero if there are none.
 pub(super) fn percentile(numbers: &[f64], share: f64) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -9,7 +9,7 @@ pub(super) fn percentile(numbers: &[f64], share: f64) -> f64 {
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
-/// The number in the middle; between the two in the middle of an even count.
+/// The middle number; for an even count, the mean of the two in the middle.
 pub(super) fn median(numbers: &[f64]) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -21,7 +21,7 @@ pub(super) fn median(numbers: &[f64]) -> f64 {
     }
 }
 
-/// How far the numbers lie apart: half of the way from the least to the greatest, in parts of the median.
+/// Spread of the numbers: half the distance from minimum to maximum, divided by the median.
 pub(super) fn spread(numbers: &[f64]) -> f64 {
     let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
     let greatest = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -1,5 +1,5 @@
-//! What streams cost: holding back what comes before the first content, a thousand that are open at
-//! once, and a million events of one.
+//! Cost of streams: holding back events before the first content, a thousand concurrent streams,
+//! and a stream of a million events.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
@@ -18,25 +18,24 @@ use super::report::{Cell, Entrant};
 use super::statistics::{median, percentile};
 use super::workload::{CALLER_KEY, Prelude, Workload};
 
-/// Streams that are open at once.
+/// Number of concurrent streams.
 const OPEN_STREAMS: usize = 1000;
-/// Events of one stream.
 const EVENTS_PER_STREAM: usize = 1_000_000;
-/// How often memory is looked at while they come.
+/// Number of memory samples during a stream.
 const MEMORY_SAMPLES: usize = 100;
 /// Callers of streams whose first content is late: few, so that none waits for another.
 const FEW_CALLERS: usize = 4;
 const MANY_CALLERS: usize = 16;
 const PRELUDES: [Prelude; 3] = [Prelude::None, Prelude::Role, Prelude::Twenty];
 
-/// Everything about streams.
+/// Stream measurements.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     pub(super) cells: Vec<Cell>,
     pub(super) capacities: Vec<StreamCapacity>,
 }
 
-/// What a contestant took to serve many streams, and a long one. Sizes are in bytes.
+/// A candidate's memory for many streams, and for a long one. Sizes are in bytes.
 #[derive(Debug)]
 pub(super) struct StreamCapacity {
     edge: BenchEdge,
@@ -44,20 +43,20 @@ pub(super) struct StreamCapacity {
     idle: usize,
     each: usize,
     events_took: Duration,
-    /// The most that was in use in the first tenth of the events, and later.
+    /// Peak memory during the first tenth of the events, and later.
     first: usize,
     later: usize,
 }
 
-/// What contestants are asked for, and by how many callers.
+/// Workloads with events before the content, each with its number of callers.
 pub(super) fn preludes() -> Vec<(Workload, usize)> {
     let late = PRELUDES.map(|prelude| (Workload::Late(prelude), FEW_CALLERS));
     let fast = PRELUDES.map(|prelude| (Workload::Prelude(prelude), MANY_CALLERS));
     late.into_iter().chain(fast).collect()
 }
 
-/// Has everyone on an edge hold a crowd and pass on a flood. The upstream is in this process: it is
-/// told when to go on, and nobody measures it.
+/// Holds many open streams and reads a long one at each candidate on an edge. The upstream is in
+/// this process: the test controls its progress, and it is not measured.
 pub(super) async fn feats(edge: BenchEdge) -> anyhow::Result<Vec<StreamCapacity>> {
     memory::allow_files(8 * OPEN_STREAMS)?;
     let server = Server::start().await?;
@@ -90,7 +89,7 @@ fn asked() -> StreamRequest {
     }
 }
 
-/// The memory before, and for each stream that is open.
+/// Memory before, and added by each open stream.
 async fn hold(
     server: &Server,
     candidate: &Candidate,
@@ -125,7 +124,7 @@ async fn flood(
     }
     let counts = stream.end().await?;
     let expected = EVENTS_PER_STREAM + 3 - usize::from(candidate.is_gateway);
-    ensure!(counts.events == expected, "{} of {expected} events came", counts.events);
+    ensure!(counts.events == expected, "received {} of {expected} events", counts.events);
     Ok((begin.elapsed(), first, later))
 }
 
@@ -197,7 +196,7 @@ impl Display for Streams {
 }
 
 impl Streams {
-    /// A line for each contestant, of two cells: with the pause and without.
+    /// One table row for each candidate, from two cells: with the pause and without.
     fn rows(&self, f: &mut Formatter<'_>, late: &Cell) -> fmt::Result {
         let Workload::Late(prelude) = late.subject else { return Ok(()) };
         let is_fast =

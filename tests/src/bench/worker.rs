@@ -1,8 +1,9 @@
-//! Workers under measurement: workerd on a configuration of its own, without Miniflare or wrangler
+//! Workers under measurement: workerd with its own configuration, without Miniflare or wrangler
 //! around it.
 //!
-//! What `wrangler.toml` binds is bound here too, to a store in memory and to Durable Objects whose rows
-//! are in memory: on the network that this stands for, nobody waits for this machine's disk.
+//! The bindings of `wrangler.toml` exist here too, backed by a store in memory and by Durable
+//! Objects with rows in memory: on the network that this stands for, no request waits for this
+//! machine's disk.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,53 +18,53 @@ use crate::workerd::root;
 use super::candidate::{Candidate, RequestStyle};
 use super::process::Process;
 
-/// Memory that looks like a directory, on Linux.
+/// Memory-backed directory, on Linux.
 const MEMORY_DIRECTORY: &str = "/dev/shm";
 const STORE_SCRIPT: &str = "tests/baseline-worker/store.mjs";
 const DRIVER_SCRIPT: &str = "tests/baseline-worker/driver.mjs";
 
-/// A Worker that is to be started.
+/// A Worker to start.
 pub(super) struct Worker<'a> {
-    /// What tables call it.
+    /// Name in tables.
     pub(super) name: &'static str,
-    /// Its module, below the root; the WebAssembly beside it belongs to it.
+    /// Path of its module below the root; the WebAssembly next to it belongs to it.
     pub(super) script: &'a str,
     /// Its variables.
     pub(super) bindings: Vec<(&'a str, String)>,
-    /// What else it is given.
+    /// Its other bindings.
     pub(super) services: Bindings,
 }
 
-/// What a Worker is given beside its variables.
+/// Bindings of a Worker besides its variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bindings {
-    /// Nothing.
+    /// None.
     None,
-    /// The store and the ledger of `wrangler.toml`, or what is given of them.
+    /// The store and the ledger of `wrangler.toml`, as far as the features include them.
     Gateway(HostFeatures),
-    /// The same; and it is not called itself: a driver before it calls its Durable Objects.
+    /// The same, except that a driver in front of the Worker calls its Durable Objects directly.
     Driven,
 }
 
-/// What serin's host gives it.
+/// Features that the host offers to the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HostFeatures {
-    /// Whether there is a ledger. On Spin it is the store.
+    /// Whether there is a ledger. On Spin the ledger is the store.
     pub(super) ledger: bool,
-    /// How long the store takes to find something, in milliseconds; Workers only.
+    /// Latency of a read from the store, in milliseconds; Workers only.
     pub(super) delay: u32,
 }
 
 impl HostFeatures {
-    /// Everything, at once.
+    /// All features, without latency.
     pub(super) const ALL: Self = Self { ledger: true, delay: 0 };
 }
 
-/// Where Durable Objects keep their rows; dropping it removes them.
+/// Directory for the rows of Durable Objects; dropping it removes them.
 #[derive(Debug)]
 pub(super) struct ObjectStorage(PathBuf);
 
-/// Says where the rows of Durable Objects are.
+/// Path of the directory for Durable Objects.
 pub(super) fn storage() -> PathBuf {
     let memory = PathBuf::from(MEMORY_DIRECTORY);
     if memory.is_dir() { memory } else { std::env::temp_dir() }
@@ -79,13 +80,13 @@ impl ObjectStorage {
 
 impl Drop for ObjectStorage {
     fn drop(&mut self) {
-        // Best effort: what is left is in memory, and small.
+        // Best effort: the remainder is in memory, and small.
         fs::remove_dir_all(&self.0).ok();
     }
 }
 
 impl Worker<'_> {
-    /// Starts workerd with it.
+    /// Starts workerd with this Worker.
     pub(super) fn start(self) -> anyhow::Result<Candidate> {
         let name = self.name;
         let (address, store_address) = (free_address()?, free_address()?);
@@ -113,7 +114,7 @@ impl Worker<'_> {
         })
     }
 
-    /// What workerd is told. It embeds files by paths below its configuration's.
+    /// workerd's configuration. It embeds files by paths below its own.
     fn configuration(
         &self,
         directory: &Path,
@@ -206,7 +207,7 @@ const config :Workerd.Config = (
     }
 }
 
-/// The Durable Objects of a Worker that has one class of them.
+/// Durable Object bindings of a Worker with a single class of them.
 fn objects_of(class: &str) -> String {
     format!(
         r#"durableObjectNamespaces = [
@@ -216,7 +217,7 @@ fn objects_of(class: &str) -> String {
     )
 }
 
-/// The program that wrangler runs, without the Node script around it.
+/// Path of the program that wrangler runs, without the Node script around it.
 pub(super) fn workerd() -> anyhow::Result<PathBuf> {
     let packages = root().join("node_modules/@cloudflare");
     let packages = packages.read_dir().context("node_modules is missing: run `npm ci`")?;
@@ -230,8 +231,8 @@ fn copy(from: &Path, directory: &Path, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The compatibility date and flags of `wrangler.toml`, as they are written: strings and lists look
-/// alike in TOML and in Cap'n Proto.
+/// Compatibility date and flags of `wrangler.toml`, in their source form: strings and lists have
+/// the same syntax in TOML and in Cap'n Proto.
 fn deployed() -> anyhow::Result<(String, String)> {
     let text = fs::read_to_string(root().join("wrangler.toml"))?;
     let value = |name: &str| {

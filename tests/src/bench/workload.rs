@@ -1,4 +1,4 @@
-//! What is asked for, and the upstream that answers it.
+//! Workloads of the benchmark, and the upstream that answers them.
 
 use std::time::Duration;
 
@@ -6,79 +6,80 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sim::server::{CannedResponse, Server};
 
-/// The bytes of a JSON answer and, about, of every question.
+/// Size of a JSON response and, roughly, of every request.
 const KIBIBYTE: usize = 1024;
-/// The events with content of a stream.
+/// Events with content in a stream.
 const STREAM_EVENTS: usize = 200;
-/// Finish, usage and `[DONE]`: what a stream has besides, and a role before.
+/// Number of other events in a stream: finish, usage and `[DONE]`. The role comes before the
+/// content.
 const TRAILING_EVENTS: usize = 3;
-/// The events behind the first content, where what comes before it is compared.
+/// Events after the first content, in comparisons of the events before it.
 const EVENTS_AFTER_PRELUDE: usize = 20;
-/// The bytes of a long question.
+/// Size of a long request.
 const LONG_QUESTION_BYTES: usize = 8 * KIBIBYTE;
-/// The words of a stream at a model's pace, and what lies between two of them. They are more than the
-/// widest window that is measured.
+/// Words of a stream at a model's pace, and the pause between two of them. Together the words are
+/// longer than the widest measured window.
 const PACED_WORDS: usize = 45;
 const WORD_GAP: Duration = Duration::from_millis(20);
-/// How much longer or shorter an answer is that is told again: its id is another one.
+/// Largest difference in size of a replayed response, in bytes: its id is a different one.
 const REPLAY_SIZE_TOLERANCE: usize = 32;
-/// How long a late first content is waited for.
+/// Delay of a late first content.
 const FIRST_CONTENT_DELAY: Duration = Duration::from_millis(20);
-/// More than anybody spends in a minute: leases are an eighth of what is left, and those that an
-/// instance takes to its grave must not use it up.
+/// A limit that no run reaches in a minute: leases are an eighth of the remainder, and those that
+/// an ended instance still holds must not use it up.
 const UNREACHED_LIMIT: u64 = 1 << 52;
-/// The worlds of services that are not providers of answers.
+/// Worlds of services that are not providers of responses.
 pub(super) const MODERATION: &str = "moderation";
 pub(super) const ALIYUN: &str = "aliyun";
 pub(super) const COLLECTOR: &str = "collector";
-/// The consumer's key. Baselines hand it on; the gateway checks it.
+/// The consumer's key. Baselines pass it on; the gateway checks it.
 pub(super) const CALLER_KEY: &str = "sk-bench-caller";
 pub(super) const ADMIN_TOKEN: &str = "bench-admin-token-0123456789";
 
-/// A kind of answer.
+/// A kind of response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workload {
     /// One JSON document.
     Json,
-    /// The same, for a question of 8 KiB.
+    /// One JSON document for a request of 8 KiB.
     Long,
-    /// A stream of events, as fast as they can be written.
+    /// A stream of events at full speed.
     Stream,
-    /// The same with a pause before each event: what comes alone must leave alone. The pauses decide
-    /// how long it takes; what it costs is in the processor's time.
+    /// A stream with a pause before each event: events that arrive alone must be sent alone. The
+    /// pauses determine its duration; its cost is in the processor time.
     PacedStream,
-    /// A stream that begins without content, as fast as it can be written.
+    /// A stream at full speed that begins with events without content.
     Prelude(Prelude),
-    /// The same, where the first content comes 20 ms later and says when it was written.
+    /// The same, with the first content 20 ms later and with a time stamp.
     Late(Prelude),
-    /// A stream at a model's pace, 50 words a second, whose first content says when it was written.
+    /// A stream at a model's pace, 50 words per second, with a time stamp in the first content.
     ModelPaced,
 }
 
-/// Who tells an answer: not all of them tell the same.
+/// Source of a response, on which its exact form depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Responder {
-    /// Somebody who passes it on.
+    /// A pass-through.
     PassThrough,
-    /// The gateway, which asks for usage and hides it again.
+    /// The gateway, which asks for usage and removes it again.
     Gateway,
-    /// The gateway's cache, which gives it another id.
+    /// The gateway's cache, which sets another id.
     Cache,
 }
 
-/// How many events without content come first: they are held back until there is some.
+/// Number of initial events without content: they are held back until some content arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prelude {
-    /// None.
+    /// No event.
     None,
     /// The role.
     Role,
-    /// The role and nineteen empty ones.
+    /// The role and nineteen empty events.
     Twenty,
 }
 
 impl Prelude {
-    /// Their number.
+    /// Number of events.
     pub fn events(self) -> usize {
         match self {
             Self::None => 0,
@@ -89,7 +90,7 @@ impl Prelude {
 }
 
 impl Workload {
-    /// What a table calls it.
+    /// Name in tables.
     pub fn title(self) -> &'static str {
         match self {
             Self::Json => "JSON, 1 KiB",
@@ -106,7 +107,7 @@ impl Workload {
         }
     }
 
-    /// The world of the upstream that answers so.
+    /// World of the upstream for this workload.
     pub(super) fn world(self) -> &'static str {
         match self {
             Self::Json => "json",
@@ -142,8 +143,8 @@ impl Workload {
         }
     }
 
-    /// The request as it goes over the wire: what the official Python client sends, and no more than
-    /// most callers say.
+    /// The request's bytes on the wire: the official Python client's request, with no more fields
+    /// than most callers send.
     pub(super) fn question(self) -> Bytes {
         let stream = !matches!(self, Self::Json | Self::Long);
         let mut body = json!({
@@ -180,7 +181,7 @@ impl Workload {
         Bytes::from(head + &body)
     }
 
-    /// Whether a body is the whole answer.
+    /// Whether a body is the whole response.
     pub(super) fn is_answered_by(self, body: &[u8], teller: Responder) -> bool {
         let (hides_usage, slack) = match teller {
             Responder::PassThrough => (false, 0),
@@ -203,7 +204,7 @@ impl Workload {
             && memchr::memmem::find_iter(body, b"data: ").count() == expected
     }
 
-    /// Whether the upstream's pauses decide how many answers there are in a second.
+    /// Whether the upstream's pauses determine the responses per second.
     pub(super) fn is_paced(self) -> bool {
         match self {
             Self::PacedStream | Self::Late(_) | Self::ModelPaced => true,
@@ -211,12 +212,12 @@ impl Workload {
         }
     }
 
-    /// Whether the pauses make an answer longer than a turn.
+    /// Whether the pauses make a response longer than a turn.
     pub(super) fn is_long(self) -> bool {
         self.is_paced() && !matches!(self, Self::Late(_))
     }
 
-    /// Whether the first content says when it was written.
+    /// Whether the first content has a time stamp.
     pub(super) fn is_stamped(self) -> bool {
         match self {
             Self::Late(_) | Self::ModelPaced => true,
@@ -224,14 +225,13 @@ impl Workload {
         }
     }
 
-    /// The path under which the upstream answers so, without `/v1`: the gateway ignores what comes
-    /// before that, and a pass-through has nothing else to go by.
+    /// Path of the upstream for this workload, without `/v1`: the gateway ignores everything before
+    /// that, and a pass-through selects the upstream by nothing else.
     pub(super) fn provider(self) -> String {
         format!("{}/provider", self.world())
     }
 }
 
-/// All of them.
 pub(super) const SUBJECTS: [Workload; 11] = [
     Workload::Json,
     Workload::Long,
@@ -246,19 +246,19 @@ pub(super) const SUBJECTS: [Workload; 11] = [
     Workload::Late(Prelude::Twenty),
 ];
 
-/// What the consumer is held to.
+/// The consumer's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Budget {
-    /// Nothing.
+    /// None.
     Unlimited,
     /// A limit that is never reached: each request is reserved and settled.
     Limited,
-    /// The same one, admitted from leases.
+    /// The same limit, with admission from leases.
     Leased,
 }
 
 impl Budget {
-    /// What the configuration has for it beside the plain one.
+    /// Additional members of the configuration.
     pub(super) fn members(self) -> Value {
         let lease = match self {
             Self::Unlimited => return json!({}),
@@ -271,14 +271,14 @@ impl Budget {
             "tokens": { "per": "minute", "max": UNREACHED_LIMIT },
             "requests": { "per": "minute", "max": UNREACHED_LIMIT },
             "lease": lease,
-            // A ledger that is away would be measured as no ledger at all: the run fails instead.
+            // An unavailable ledger would be measured as none: the run fails instead.
             "on_error": "closed",
         }]})
     }
 }
 
 /// The gateway's configuration: a canary of two, a fallback and retries, a consumer with a key, a
-/// provider that moderates, and what else is given.
+/// provider for moderation, and the given members.
 pub(super) fn configuration(upstream: &str, members: &Value) -> String {
     let providers = SUBJECTS.map(|workload| {
         json!({
@@ -319,7 +319,7 @@ pub(super) fn configuration(upstream: &str, members: &Value) -> String {
     all.to_string()
 }
 
-/// Serves every subject until the future is dropped; says where.
+/// Serves every workload until the server is dropped; returns its address.
 pub async fn serve_upstream() -> anyhow::Result<(Server, String)> {
     let server = Server::start().await?;
     for workload in SUBJECTS {
@@ -332,7 +332,7 @@ pub async fn serve_upstream() -> anyhow::Result<(Server, String)> {
     Ok((server, address))
 }
 
-/// The services, and what each of them answers at once, whatever it is asked.
+/// Additional services with their fixed, immediate responses.
 fn services() -> [(&'static str, Value); 3] {
     let scores = ["harassment", "hate", "self-harm", "sexual", "violence"];
     let of_all = |value: Value| scores.map(|name| (name.to_owned(), value.clone()));

@@ -1,4 +1,4 @@
-//! `serin-bench`: measures both edges beside their baselines. `cargo xtask bench` builds what it needs
+//! `serin-bench`: measures both edges and their baselines. `cargo xtask bench` builds its inputs
 //! and runs it.
 
 use std::path::Path;
@@ -26,7 +26,7 @@ serin-bench [--on cloudflare|spin|all] [--only PART] [--seconds N] [--quick] [--
   --paced      streams whose events come one at a time, too
   --json       the report as JSON";
 
-/// What this process is to be: the benchmark runs some of its own.
+/// Role of this process: the benchmark starts copies of itself.
 enum Role {
     Bench(Options, Format),
     Upstream,
@@ -59,14 +59,14 @@ fn main() -> ExitCode {
 
 fn run(role: Role) -> anyhow::Result<()> {
     let mut runtime = match role {
-        // One thread asks: callers that wake each other across threads would measure that.
+        // One thread sends all requests: wake-ups across threads would be part of the measurement.
         Role::Bench(..) => Builder::new_current_thread(),
         Role::Upstream | Role::Component { .. } | Role::Help => Builder::new_multi_thread(),
     };
     runtime.enable_all().build()?.block_on(until_told(play(role)))
 }
 
-/// Dropping the work ends the processes that it has started.
+/// Runs the work until SIGINT or SIGTERM. Dropping the work ends the processes that it has started.
 async fn until_told(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -1,4 +1,4 @@
-//! `serin-spin-host`: serves the Spin component where there is no `spin` to do it.
+//! `serin-spin-host`: serves the Spin component on machines without `spin`.
 //!
 //! It prints one line of JSON when it listens, `{"listening":{"serin":3000}}`, then the component's
 //! own lines, and ends on SIGINT or SIGTERM.
@@ -78,7 +78,7 @@ fn print(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
-/// Reads the command line; `None` where help was asked for.
+/// Parses the command line; `None` if it asks for help.
 fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Option<Arguments>> {
     let mut component = None;
     let mut app = SpinApp { name: "serin".to_owned(), port: 3000, ..SpinApp::default() };
@@ -95,7 +95,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Option<A
             "--allow" => app.allowed_hosts.push(value),
             "--state" => app.state = Some(PathBuf::from(value)),
             "--variable" => {
-                // The value may be a secret: it is never repeated.
+                // The value may be a secret: no message repeats it.
                 let (name, value) = value.split_once('=').context("--variable needs NAME=VALUE")?;
                 variables.insert(name.to_owned(), value.to_owned());
             }
@@ -112,7 +112,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Option<A
             _ => bail!("unknown option {flag}"),
         }
     }
-    // What is said on the command line wins over the file.
+    // The command line takes precedence over the file.
     app.variables.extend(variables);
     if app.allowed_hosts.is_empty() {
         app.allowed_hosts.push("*://*:*".to_owned());

@@ -1,10 +1,9 @@
-//! Which hosts an app may call, in the notation of Spin's `allowed_outbound_hosts`. Templates and
-//! networks in CIDR notation are not understood.
+//! Hosts that an app may call, in the notation of Spin's `allowed_outbound_hosts`. Templates and
+//! networks in CIDR notation are not supported.
 
 use anyhow::{Context, bail};
 use http::Uri;
 
-/// A list of patterns.
 #[derive(Clone, Debug, Default)]
 pub struct AllowedHosts(Vec<Pattern>);
 
@@ -18,13 +17,13 @@ struct Pattern {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Port {
     Any,
-    /// The one that belongs to the scheme.
+    /// The scheme's default port.
     SchemeDefault,
     Only(u16),
 }
 
 impl AllowedHosts {
-    /// Reads a list of patterns.
+    /// Parses a list of patterns.
     pub fn parse(patterns: &[String]) -> anyhow::Result<Self> {
         patterns
             .iter()
@@ -42,7 +41,7 @@ impl AllowedHosts {
 impl Pattern {
     fn parse(text: &str) -> anyhow::Result<Self> {
         let Some((scheme, rest)) = text.split_once("://") else {
-            bail!("an allowed host is written scheme://host:port, not {text:?}");
+            bail!("allowed host {text:?}: expected scheme://host:port");
         };
         let (host, port) = match rest.rsplit_once(':') {
             None => (rest, Port::SchemeDefault),
@@ -50,7 +49,7 @@ impl Pattern {
             Some((host, port)) => {
                 let port = port
                     .parse()
-                    .with_context(|| format!("a port is a number or *, in {text:?}"))?;
+                    .with_context(|| format!("port in {text:?}: expected a number or *"))?;
                 (host, Port::Only(port))
             }
         };

@@ -1,4 +1,4 @@
-//! The component, compiled and linked: everything that instances have in common.
+//! The compiled and linked component: everything that instances share.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use super::instance::{self, State};
 
-/// A component that is ready to be instantiated.
+/// A component that is ready for instantiation.
 #[derive(Clone)]
 pub(crate) struct Component {
     pub(crate) engine: Engine,
@@ -26,7 +26,7 @@ impl Component {
             .map_err(anyhow::Error::from)
             .with_context(|| format!("cannot load the component {}", path.display()))?;
         let mut linker = Linker::<State>::new(&engine);
-        // The standard library imports WASI 0.2 and the Spin SDK 0.3: both must be there.
+        // The standard library imports WASI 0.2, the Spin SDK 0.3: the linker needs both.
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
         wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
@@ -39,17 +39,17 @@ impl Component {
 fn engine() -> anyhow::Result<Engine> {
     let mut config = Config::new();
     config.wasm_component_model_async(true);
-    // As Spin: memory of past instances is kept and reset, which makes new ones cheap.
+    // As in Spin: memory of past instances is kept and reset, which makes new ones cheap.
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(1_000);
     pool.total_core_instances(4_000);
     pool.total_memories(1_000);
     pool.total_tables(2_000);
-    // A host call that waits has one of its own, and an instance may have several.
+    // A waiting host call has its own stack, and an instance may have several.
     pool.total_stacks(4_000);
     pool.max_memory_size(128 << 20);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    // Compiling takes seconds, and every test program would do it again.
+    // Compiling takes seconds, and every test program would repeat it.
     let mut cache = CacheConfig::new();
     cache.with_directory(Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/wasmtime-cache"));
     config.cache(Some(Cache::new(cache)?));

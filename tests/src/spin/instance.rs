@@ -1,4 +1,4 @@
-//! One instance of an app: what its store holds, and how long it lives.
+//! One instance of an app: its store data and its lifetime.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -24,7 +24,7 @@ use super::outbound::{Outbound, Upstreams};
 use super::output::{AppLog, Output};
 use super::storage::Storage;
 
-/// Spin's defaults for components of WASI 0.3: requests in all, requests at a time, idle time.
+/// Spin's defaults for components of WASI 0.3: total requests, concurrent requests, idle time.
 const MAX_REQUESTS: usize = 128;
 const MAX_CONCURRENT_REQUESTS: usize = 16;
 const MAX_IDLE: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ pub(super) mod bindings {
         world: "spin",
         imports: {
             "spin:key-value/key-value": trappable,
-            // The component waits for these, and yet the host need not.
+            // The component awaits these, although the host need not.
             "wasi:keyvalue/atomics": async | trappable,
             "wasi:keyvalue/store": async | trappable,
         },
@@ -47,14 +47,14 @@ pub(super) mod bindings {
     });
 }
 
-/// What the store of an instance holds.
+/// Store data of an instance.
 pub(crate) struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
     pub(super) table: ResourceTable,
     variables: Arc<BTreeMap<String, String>>,
-    /// `None`: the app was not given a store.
+    /// `None` if the app has no store.
     pub(super) storage: Option<Arc<Storage>>,
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     variables::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
 }
 
-/// Makes the instances of an app.
+/// Creates the instances of an app.
 pub(crate) struct InstanceFactory {
     component: Component,
     variables: Arc<BTreeMap<String, String>>,
@@ -97,7 +97,7 @@ pub(crate) struct InstanceFactory {
 }
 
 impl InstanceFactory {
-    /// Prepares to make instances.
+    /// Prepares the creation of instances.
     pub(crate) fn new(
         component: &Component,
         upstreams: Upstreams,
@@ -147,7 +147,7 @@ impl HandlerState for InstanceFactory {
     }
 }
 
-/// Ends an instance that nobody has asked for some time.
+/// Ends an instance that has been idle for some time.
 pub(crate) struct Expiration {
     idle: Pin<Box<Sleep>>,
 }
@@ -167,16 +167,16 @@ impl WorkerExpiration for Expiration {
                 }
                 self.idle.as_mut().poll(cx)
             }
-            // Spin sets no limit unless it is told to.
+            // Spin sets no limit by default.
             WorkerStatus::Requests | WorkerStatus::PostReturn => Poll::Pending,
         }
     }
 }
 
-/// What wasmtime passes on for an instance whose future is dropped before it ends.
+/// wasmtime's error for an instance whose future is dropped before it ends.
 const DROPPED: &str = "worker panicked";
 
-/// How much is asked of one instance.
+/// Limits on the requests of one instance.
 pub(crate) struct InstanceLimits;
 
 impl WorkerState for InstanceLimits {
@@ -204,8 +204,8 @@ impl WorkerState for InstanceLimits {
 
     fn drop(&self, _: Store<State>, result: Result<(), wasmtime::Error>) {
         let Err(error) = result else { return };
-        // wasmtime reports every instance whose future is dropped as panicked, also the idle ones that
-        // end with the host's runtime.
+        // wasmtime reports every instance whose future is dropped as panicked, also the idle ones
+        // that end with the host's runtime.
         if error.to_string() == DROPPED && !std::thread::panicking() {
             return;
         }

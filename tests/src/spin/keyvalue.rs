@@ -1,4 +1,4 @@
-//! The interfaces to what an app keeps: Spin's own, and the compare-and-swap of `wasi:keyvalue`.
+//! Key-value interfaces of an app: Spin's own, and the compare-and-swap of `wasi:keyvalue`.
 //!
 //! There is one store, "default", as `spin.toml` allows it. Listing by pages, which Spin does not
 //! offer either, is refused.
@@ -15,14 +15,14 @@ use super::instance::bindings::spin::key_value::key_value;
 use super::instance::bindings::wasi::keyvalue::{atomics, store};
 use super::storage::Storage;
 
-/// The only store.
+/// Name of the only store.
 const DEFAULT: &str = "default";
 
 /// An open store, of either interface.
 #[expect(unreachable_pub, reason = "the bindings, which are public in their module, name it")]
 pub struct Bucket(Arc<Storage>);
 
-/// A value that somebody has looked at.
+/// A compare-and-swap handle with the value that was read.
 #[expect(unreachable_pub, reason = "the bindings, which are public in their module, name it")]
 pub struct CasHandle {
     storage: Arc<Storage>,
@@ -48,7 +48,7 @@ impl key_value::HostStore for State {
 
 type SpinResult<T> = wasmtime::Result<Result<T, key_value::Error>>;
 
-/// What `get-keys` gives: the names, and whether they are all.
+/// Result of `get-keys`: the names, and whether the listing is complete.
 type KeyListing = (StreamReader<String>, FutureReader<Result<(), key_value::Error>>);
 
 impl<T: Send + 'static> key_value::HostStoreWithStore<T> for HasSelf<State> {
@@ -193,7 +193,7 @@ impl atomics::Host for State {
         cas: Resource<CasHandle>,
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), atomics::CasError>> {
-        // Other instances get their turn between the look and the swap: what can race does.
+        // Other instances run between the read and the swap, so that races do occur.
         tokio::task::yield_now().await;
         let mut seen = self.table.delete(cas)?;
         match seen.storage.swap(&seen.name, seen.value.as_deref(), value) {

@@ -1,11 +1,12 @@
-//! A host for the Spin component: what `spin up` does, for machines that have no Spin and for tests.
+//! A host for the Spin component: a replacement of `spin up`, for machines without Spin and for
+//! tests.
 //!
-//! It runs the same machinery as Spin 4.1: wasmtime with the pooling allocator, and
-//! `wasmtime_wasi_http::handler::ProxyHandler` with Spin's own limits on the reuse of instances (128
-//! requests, 16 at a time, dropped after a second of idleness). It differs where a test or a
-//! benchmark would suffer: it sets TCP_NODELAY. It has no routes (an app is one component on one
-//! port), no TLS for callers, no triggers but HTTP, and of Spin's interfaces only those that the
-//! component imports.
+//! It uses the same libraries as Spin 4.1: wasmtime with the pooling allocator, and
+//! `wasmtime_wasi_http::handler::ProxyHandler` with Spin's own limits on the reuse of instances
+//! (128 requests, 16 at a time, dropped after a second of idleness). It differs in favor of tests
+//! and benchmarks: it sets TCP_NODELAY. It has no routes (an app is one component on one port), no
+//! TLS for callers, no triggers but HTTP, and of Spin's interfaces only those that the component
+//! imports.
 
 mod allowed;
 mod engine;
@@ -35,28 +36,28 @@ use self::output::AppLog;
 /// An application: one component under a name, with its own variables, on its own port.
 #[derive(Clone, Debug, Default)]
 pub struct SpinApp {
-    /// What tests call it.
+    /// Its name in tests.
     pub name: String,
     /// The port on loopback; 0 lets the system choose.
     pub port: u16,
-    /// Spin variables. One that is not here is undefined.
+    /// Spin variables. Any other variable is undefined.
     pub variables: BTreeMap<String, String>,
     /// Patterns as in `allowed_outbound_hosts`: `scheme://host:port`, each part may be `*`.
     pub allowed_hosts: Vec<String>,
-    /// The directory where its key-value store is kept; none: in memory, until the host is dropped.
+    /// Directory of its key-value store. `None`: in memory, until the host is dropped.
     pub state: Option<PathBuf>,
-    /// Without a store, as where `key_value_stores` names none.
+    /// Whether the app has no store, as if `key_value_stores` were empty.
     pub no_store: bool,
 }
 
 impl SpinApp {
-    /// An app on a port of the system's choice that may call everything.
+    /// An app on a port of the system's choice that may call every host.
     pub fn new(name: &str) -> Self {
         let allowed_hosts = vec!["*://*:*".to_owned()];
         Self { name: name.to_owned(), allowed_hosts, ..Self::default() }
     }
 
-    /// The same app with one more variable.
+    /// Adds a variable.
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.insert(name.to_owned(), value.into());
         self
@@ -72,7 +73,7 @@ pub struct SpinHost {
 }
 
 impl SpinHost {
-    /// Compiles a component, or takes its code from the cache.
+    /// Compiles a component, or loads its code from the cache.
     pub fn start(component: &Path) -> anyhow::Result<Self> {
         Ok(Self {
             component: Component::load(component)?,
@@ -82,7 +83,7 @@ impl SpinHost {
         })
     }
 
-    /// Serves an app until the host is dropped, and tells its address.
+    /// Serves an app until the host is dropped, and returns its address.
     pub async fn serve(&self, app: SpinApp) -> anyhow::Result<SocketAddr> {
         let listener = TcpListener::bind(("127.0.0.1", app.port))
             .await
@@ -96,7 +97,7 @@ impl SpinHost {
         Ok(address)
     }
 
-    /// The lines that an app writes from now on, to either of its outputs.
+    /// Lines that an app writes from now on, to either of its outputs.
     pub fn lines(&self, name: &str) -> mpsc::UnboundedReceiver<String> {
         self.log(name).subscribe()
     }

@@ -1,5 +1,5 @@
-//! Calls from the component to the outside: HTTP/1.1 over pooled connections, as Spin makes them.
-//! Calls by TLS open a connection each.
+//! Outbound calls of the component: HTTP/1.1 over pooled connections, as in Spin. Calls with TLS
+//! open a new connection each.
 
 use std::error::Error as _;
 use std::io;
@@ -14,14 +14,14 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default
 
 use super::allowed::AllowedHosts;
 
-/// The connections of a host, shared by its apps.
+/// Connections of a host, shared by its apps.
 #[derive(Clone)]
 pub(crate) struct Upstreams {
     client: Client<HttpConnector, WasiBody>,
 }
 
 impl Upstreams {
-    /// Opens no connection yet.
+    /// An empty pool.
     pub(crate) fn new() -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -29,7 +29,7 @@ impl Upstreams {
     }
 }
 
-/// One instance's way out.
+/// Outbound calls of one instance.
 #[derive(Clone)]
 pub(crate) struct Outbound {
     upstreams: Upstreams,
@@ -37,13 +37,13 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
-    /// A way to the hosts that are allowed.
+    /// Outbound calls to the allowed hosts.
     pub(crate) fn new(upstreams: Upstreams, allowed: Arc<AllowedHosts>) -> Self {
         Self { upstreams, allowed }
     }
 }
 
-/// What drives a connection beside its response.
+/// Future that drives a connection concurrently with its response.
 type Driver = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 impl WasiHttpHooks for Outbound {
@@ -71,7 +71,7 @@ impl WasiHttpHooks for Outbound {
     }
 }
 
-/// Finds out what went wrong before there was a response.
+/// Classifies a failure before the response.
 fn failure(error: &hyper_util::client::legacy::Error) -> Error {
     let mut cause = error.source();
     while let Some(inner) = cause {

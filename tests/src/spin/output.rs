@@ -1,4 +1,4 @@
-//! What a component writes, as whole lines, for those who listen. Nothing is printed here.
+//! Output of a component, as whole lines, for subscribers. It prints nothing.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,14 +11,14 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-/// The log of an app, which all of its instances write.
+/// Log of an app, which all of its instances write.
 #[derive(Default)]
 pub(crate) struct AppLog {
     listeners: Mutex<Vec<mpsc::UnboundedSender<String>>>,
 }
 
 impl AppLog {
-    /// Everything that is written from now on.
+    /// Lines from now on.
     pub(crate) fn subscribe(&self) -> mpsc::UnboundedReceiver<String> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
@@ -34,8 +34,8 @@ impl AppLog {
     }
 }
 
-/// One output of one instance. It holds a line back until it is whole, so that the lines of
-/// instances do not mix.
+/// One output of one instance. It holds a line back until the line is complete, so that the lines
+/// of instances do not mix.
 #[derive(Clone)]
 pub(crate) struct Output {
     log: Arc<AppLog>,

@@ -1,4 +1,4 @@
-//! The port of an app: HTTP/1.1, one task a connection, bodies that stream both ways.
+//! Port of an app: HTTP/1.1, one task per connection, bodies that stream both ways.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,10 +18,10 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::instance::InstanceFactory;
 
-/// The header by which Spin tells a component who calls.
+/// Header in which Spin passes the caller's address to a component.
 const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("spin-client-addr");
 
-/// Serves an app until the task is dropped, which also breaks the connections that are open.
+/// Serves an app until the task is dropped, which also closes the open connections.
 pub(crate) async fn serve(listener: TcpListener, factory: InstanceFactory) {
     let handler = ProxyHandler::new(factory);
     let mut connections = JoinSet::new();
@@ -30,20 +30,21 @@ pub(crate) async fn serve(listener: TcpListener, factory: InstanceFactory) {
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
         };
-        // A caller who is gone before it was accepted concerns nobody else.
+        // A caller that disconnects before it is accepted does not affect others.
         let Ok((stream, caller)) = accepted else { continue };
         connections.spawn(connection(stream, caller, handler.clone()));
     }
 }
 
 async fn connection(stream: TcpStream, caller: SocketAddr, handler: ProxyHandler<InstanceFactory>) {
-    // Otherwise the second part of a response waits 40 ms for the caller's acknowledgement.
+    // Without TCP_NODELAY the second part of a response waits 40 ms for the caller's
+    // acknowledgement.
     if stream.set_nodelay(true).is_err() {
         return;
     }
     let service = service_fn(|request| answer(request, caller, &handler));
-    // An error means that the caller hung up or that a response broke off: both are told by the
-    // connection's end, and dropping the response's body tells the component.
+    // An error means that the caller disconnected or that a response broke off: the caller detects
+    // both by the connection's end, and dropping the response's body signals it to the component.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
@@ -65,7 +66,7 @@ async fn answer(
     }
 }
 
-/// Gives a request what a component expects: a whole address, and the caller's.
+/// Adds the parts of a request that a component expects: an absolute URI, and the caller's address.
 fn complete(
     mut request: http::Request<Incoming>,
     caller: SocketAddr,

@@ -1,8 +1,8 @@
-//! What an app keeps: names and values, in memory or in a file as well.
+//! Key-value store of an app: in memory, optionally with a file.
 //!
-//! The file is a log of our own and not SQLite, whose C code would double the time that this host
-//! takes to build. Each change is appended before it is answered; a program that is killed loses
-//! nothing. A machine that loses power may, and two hosts must not use one file.
+//! The file is a log in its own format and not SQLite, whose C code would double this host's build
+//! time. Each change is appended before it is confirmed; a program that is killed loses nothing. A
+//! machine that loses power may, and two hosts must not use one file.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -12,13 +12,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 
-/// Stands for a value's length where the name is forgotten.
+/// Marker of a deleted name, in place of a value's length.
 const DELETED_LENGTH: u32 = u32::MAX;
 
-/// A log that is longer than this and than four times what it holds is written anew.
+/// Minimum size of a log that is rewritten, in bytes; it must also exceed four times its contents.
 const COMPACTION_SLACK: usize = 1 << 20;
 
-/// The values of an app, shared by its instances. Each method is one step.
+/// Values of an app, shared by its instances. Each method is atomic.
 #[derive(Default)]
 pub(crate) struct Storage(Mutex<Inner>);
 
@@ -35,8 +35,8 @@ struct StorageLog {
 }
 
 impl Storage {
-    /// Reads what a file holds, which need not be there. What was written by halves at its end, when
-    /// a program was killed, was never answered: it is dropped.
+    /// Opens a file, which need not exist. An incomplete record at its end, from a program that was
+    /// killed, was never confirmed: it is dropped.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let explain = || format!("cannot keep anything in {}", path.display());
         let bytes = match fs::read(path) {
@@ -59,22 +59,21 @@ impl Storage {
         Ok(Self(Mutex::new(Inner { values, log: Some(log) })))
     }
 
-    /// The value of a name.
     pub(crate) fn get(&self, name: &str) -> Option<Vec<u8>> {
         self.lock().values.get(name).cloned()
     }
 
-    /// All names, in their order.
+    /// All names, in order.
     pub(crate) fn names(&self) -> Vec<String> {
         self.lock().values.keys().cloned().collect()
     }
 
-    /// Keeps a value.
+    /// Stores a value.
     pub(crate) fn set(&self, name: &str, value: Vec<u8>) -> io::Result<()> {
         self.lock().set(name, value)
     }
 
-    /// Forgets a name.
+    /// Deletes a name.
     pub(crate) fn delete(&self, name: &str) -> io::Result<()> {
         let mut inner = self.lock();
         inner.append(name, None)?;
@@ -82,10 +81,10 @@ impl Storage {
         Ok(())
     }
 
-    /// Keeps a value if the present one is what somebody has seen, and tells whether it was.
+    /// Stores a value if the present one equals `seen`, and returns whether it did.
     ///
-    /// Who has seen nothing is not refused, whatever is there by now: so does Spin's SQLite store
-    /// (4.1), and a component that relies on more would fail there and not here.
+    /// If `seen` is `None`, the swap always succeeds, whatever the present value: so does Spin's
+    /// SQLite store (4.1), and a component that relies on more would fail there and not here.
     pub(crate) fn swap(&self, name: &str, seen: Option<&[u8]>, value: Vec<u8>) -> io::Result<bool> {
         let mut inner = self.lock();
         if seen.is_some() && seen != inner.values.get(name).map(Vec::as_slice) {
@@ -95,13 +94,13 @@ impl Storage {
         Ok(true)
     }
 
-    /// Adds to a number of eight bytes, little-endian. One that is not there is zero.
+    /// Adds to an integer of eight bytes, little-endian. A missing one counts as zero.
     pub(crate) fn increment(&self, name: &str, delta: i64) -> io::Result<i64> {
         let mut inner = self.lock();
         let number = match inner.values.get(name) {
             None => 0,
             Some(value) => {
-                let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "it is no number");
+                let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "not a number");
                 i64::from_le_bytes(value.as_slice().try_into().map_err(wrong)?)
             }
         };
@@ -136,7 +135,7 @@ impl Inner {
 }
 
 impl StorageLog {
-    /// Replaces a file by one that holds these values and nothing of their past.
+    /// Replaces a file by one that holds only these values, without their history.
     fn write(path: &Path, values: &BTreeMap<String, Vec<u8>>) -> io::Result<Self> {
         let fresh = path.with_extension("new");
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(&fresh)?;
@@ -155,14 +154,14 @@ impl StorageLog {
         record.extend_from_slice(&value.map_or(Ok(DELETED_LENGTH), length)?.to_le_bytes());
         record.extend_from_slice(name.as_bytes());
         record.extend_from_slice(value.unwrap_or_default());
-        // In one write, so that a kill leaves at most one record by halves.
+        // A single write, so that a kill leaves at most one incomplete record.
         self.file.write_all(&record)?;
         self.length += record.len();
         Ok(())
     }
 }
 
-/// Takes one record from the front, if it is whole.
+/// Takes one record from the front, if it is complete.
 fn record(rest: &mut &[u8]) -> Option<(String, Option<Vec<u8>>)> {
     let (name, after) = rest.split_first_chunk::<4>()?;
     let (value, after) = after.split_first_chunk::<4>()?;
@@ -185,7 +184,7 @@ mod tests {
 
     use super::{COMPACTION_SLACK, Storage};
 
-    /// A file that is not there yet, and not there any more in the end.
+    /// Path of a file that does not exist yet; removed on drop.
     struct Scratch(PathBuf);
 
     impl Scratch {
@@ -197,7 +196,7 @@ mod tests {
 
     impl Drop for Scratch {
         fn drop(&mut self) {
-            let _ = fs::remove_dir_all(self.0.parent().expect("it is in a directory"));
+            let _ = fs::remove_dir_all(self.0.parent().expect("the path has a parent"));
         }
     }
 
@@ -248,8 +247,8 @@ mod tests {
         storage.set("a", b"first".to_vec()).expect("a file");
         storage.set("a", b"second".to_vec()).expect("a file");
         drop(storage);
-        let bytes = fs::read(&scratch.0).expect("it is there");
-        fs::write(&scratch.0, &bytes[..bytes.len() - 1]).expect("it is ours");
+        let bytes = fs::read(&scratch.0).expect("the file exists");
+        fs::write(&scratch.0, &bytes[..bytes.len() - 1]).expect("the file is writable");
         let again = Storage::open(&scratch.0).expect("the same file");
         assert_eq!(again.get("a").as_deref(), Some(b"first".as_slice()));
     }
@@ -261,7 +260,7 @@ mod tests {
         for _ in 0..100 {
             storage.set("a", vec![7; COMPACTION_SLACK / 10]).expect("a file");
         }
-        let length = fs::metadata(&scratch.0).expect("it is there").len();
+        let length = fs::metadata(&scratch.0).expect("the file exists").len();
         assert!(length < 2 * COMPACTION_SLACK as u64, "{length}");
     }
 }
