@@ -1,5 +1,6 @@
-// Builds the Worker into edge-cloudflare/build, for wrangler; or another Worker into the `build` of its
-// own directory: `node edge-cloudflare/build.mjs DIRECTORY`. All of the work is in crates/worker-bundle.
+// Builds the Worker into edge-cloudflare/build, for wrangler. With an argument, builds another Worker
+// into its own `build` directory: `node edge-cloudflare/build.mjs DIRECTORY`. crates/worker-bundle
+// contains the implementation.
 
 import { spawnSync } from "node:child_process";
 import { dirname, resolve } from "node:path";

@@ -66,7 +66,9 @@ impl StreamCounts {
 impl Stream {
     /// Opens a stream; any status but success is an error.
     pub async fn open(address: SocketAddr, request: &StreamRequest) -> anyhow::Result<Self> {
-        timeout(SILENCE_TIMEOUT, Self::ask(address, request)).await.context("no response in time")?
+        timeout(SILENCE_TIMEOUT, Self::ask(address, request))
+            .await
+            .context("no response in time")?
     }
 
     async fn ask(address: SocketAddr, stream_request: &StreamRequest) -> anyhow::Result<Self> {

@@ -1,4 +1,4 @@
-//! The JavaScript side of the WebAssembly: wasm-bindgen's modules, and the entry module around them.
+//! JavaScript side of the WebAssembly: wasm-bindgen's modules, and the entry module around them.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use wasm_bindgen_cli_support::Bindgen;
 
 const ENTRY: &str = include_str!("entry.js");
-/// The events that a Worker handles. The second and the third argument are members of the entry point.
+/// Events that a Worker handles. The second and third arguments are members of the entry point.
 const EVENTS: [&str; 5] = ["fetch", "queue", "scheduled", "email", "connect"];
 
 /// Writes `bindings/index.js`, `bindings/index_bg.wasm`, and the entry module `build/index.js`.
@@ -29,7 +29,8 @@ pub(crate) fn generate(wasm: Vec<u8>, staging: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The runtime compiles a module that is imported as usual, and knows no `import source` yet.
+/// Replaces `import source`, which the runtime does not support yet, with `import`. The runtime
+/// compiles WebAssembly that is imported without `source`.
 fn plain_import(module: &str) -> anyhow::Result<String> {
     ensure!(
         module.matches("import source ").count() == 1,
@@ -38,7 +39,7 @@ fn plain_import(module: &str) -> anyhow::Result<String> {
     Ok(module.replacen("import source ", "import ", 1))
 }
 
-/// The names that a module of wasm-bindgen exports.
+/// Names that a module of wasm-bindgen exports.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Exports<'module> {
     functions: Vec<&'module str>,
@@ -46,7 +47,7 @@ struct Exports<'module> {
 }
 
 impl<'module> Exports<'module> {
-    /// Finds the declarations, which begin at the start of a line.
+    /// Finds the export declarations, which begin at the start of a line.
     fn parse(module: &'module str) -> Self {
         let mut exports = Self::default();
         for line in module.lines() {
@@ -61,7 +62,7 @@ impl<'module> Exports<'module> {
         exports
     }
 
-    /// The text of the entry module.
+    /// Text of the entry module.
     fn entry(&self) -> anyhow::Result<String> {
         for name in ["__worker_init_state", "__wbg_reset_state"] {
             ensure!(self.functions.contains(&name), "the Worker does not export {name}");
@@ -71,7 +72,7 @@ impl<'module> Exports<'module> {
             writeln!(entry, "handle(\"{event}\", wasm.{event});")?;
         }
         for class in &self.classes {
-            // Without side effects, so that a class that nobody imports is left out of the bundle.
+            // Marked as free of side effects, so that esbuild drops a class that no module imports.
             writeln!(entry, "export const {class} = /* @__PURE__ */ guarded(wasm.{class});")?;
         }
         Ok(entry)

@@ -1,8 +1,8 @@
-// Entry module of a Worker in Rust. It replaces the WebAssembly instance after a panic or a trap, because
-// no destructor has run and the memory may be inconsistent.
+// Entry module of a Worker in Rust. It replaces the WebAssembly instance after a panic or a trap,
+// because no destructor has run and the memory may be inconsistent.
 //
-// The `worker` crate owns the state: its panic hook sets `criticalError`, its start function increments
-// `instanceId`.
+// The `worker` crate owns the state: its panic hook sets `criticalError`, its start function
+// increments `instanceId`.
 
 import { WorkerEntrypoint } from "cloudflare:workers";
 
@@ -28,7 +28,7 @@ function restartAfterPanic() {
   state.instanceId++;
 }
 
-// Restarts a broken instance before the call, and records a trap during the call.
+// Replaces a broken instance before the call, and records a trap during the call.
 const guardedMethod = {
   apply(method, self, args) {
     restartAfterPanic();
@@ -100,4 +100,4 @@ function handle(event, handler) {
 
 export default guarded(Entrypoint);
 
-// The lines below are generated from the Worker's exports.
+// worker-bundle generates the lines below from the Worker's exports.

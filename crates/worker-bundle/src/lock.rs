@@ -1,4 +1,4 @@
-//! A lock among builds of one Worker.
+//! Lock that serializes builds of one Worker.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -6,7 +6,8 @@ use std::path::Path;
 
 use anyhow::Context;
 
-/// Exclusive right to build. The operating system releases it when the process ends, even by a kill.
+/// Exclusive right to build. The operating system releases it when the process ends, even by a
+/// kill.
 pub(crate) struct BuildLock(
     #[expect(dead_code, reason = "closing the file releases the lock")] File,
 );

@@ -1,11 +1,11 @@
 //! Builds the Worker of a directory into its `build` directory: `worker-bundle DIRECTORY`.
 //!
-//! cargo compiles the crate, wasm-bindgen makes the JavaScript around it, wasm-opt makes the WebAssembly
-//! small, and esbuild joins the JavaScript. wasm-bindgen is linked into this program, at the version of
-//! the library in the Worker; the others come with `npm ci`.
+//! cargo compiles the crate, wasm-bindgen generates the JavaScript around it, wasm-opt shrinks the
+//! WebAssembly, and esbuild bundles the JavaScript. wasm-bindgen is linked into this program, at
+//! the version of the library in the Worker; `npm ci` installs the other tools.
 //!
-//! cargo decides whether there is anything to compile. If its output is that of the last build, and
-//! so are the few other inputs, nothing else runs.
+//! cargo always runs. If its output and the few other inputs are those of an earlier build, the
+//! other tools do not run.
 
 mod bindings;
 mod lock;
@@ -25,7 +25,8 @@ use crate::lock::BuildLock;
 use crate::output::Output;
 
 const TARGET: &str = "wasm32-unknown-unknown";
-/// What the compiler and wasm-bindgen assume of the host. It is named, so that wasm-opt uses nothing newer.
+/// Features that the compiler and wasm-bindgen require of the host. The explicit list keeps
+/// wasm-opt from using newer ones.
 const WASM_FEATURES: [&str; 7] = [
     "--enable-mutable-globals",
     "--enable-sign-ext",
@@ -52,20 +53,21 @@ fn main() -> ExitCode {
     }
 }
 
-/// The root of the repository.
+/// Root of the repository.
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here).to_owned()
 }
 
-/// Size and time of this program. cargo may replace the file while the program runs.
+/// Size and modification time of this program. Read at the start, because cargo may replace the
+/// file while the program runs.
 fn program_stamp() -> anyhow::Result<String> {
     let program = std::env::current_exe()?.metadata()?;
     let modified = program.modified()?.duration_since(UNIX_EPOCH)?;
     Ok(format!("{} {}", program.len(), modified.as_nanos()))
 }
 
-/// A Worker's crate, and the tools for it.
+/// Crate of a Worker, and its build tools.
 struct Worker {
     directory: PathBuf,
     node_modules: PathBuf,
@@ -79,7 +81,7 @@ impl Worker {
             .canonicalize()
             .with_context(|| format!("cannot find {}", directory.display()))?;
         let node_modules = root().join("node_modules");
-        // Asked for before minutes are spent on compiling.
+        // Checked before the compilation, which takes minutes.
         for package in ["node", "binaryen", "esbuild"] {
             let package = node_modules.join(package);
             ensure!(package.exists(), "{} is missing: run `npm ci` first", package.display());
@@ -100,7 +102,7 @@ impl Worker {
         output.select(&version)
     }
 
-    /// Compiles the crate and returns the file.
+    /// Compiles the crate and returns the path of the WebAssembly.
     fn compile(&self) -> anyhow::Result<PathBuf> {
         let manifest = self.directory.join("Cargo.toml");
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -108,20 +110,20 @@ impl Worker {
             .args(["build", "--release", "--lib", "--target", TARGET, "--manifest-path"])
             .arg(&manifest)
             .arg("--message-format=json-render-diagnostics")
-            // wasm-bindgen's macro reads it: js-sys has the futures that the glue needs.
+            // Read by wasm-bindgen's macro: js-sys provides the futures that the glue code needs.
             .env("WASM_BINDGEN_USE_JS_SYS", "1")
             .stdin(Stdio::null())
             .stderr(Stdio::inherit());
         let output = command.output().context("cannot start cargo")?;
         if !output.status.success() {
-            // cargo has written the reason.
+            // cargo has printed the reason.
             std::process::exit(output.status.code().unwrap_or(1));
         }
         compiled_file(&String::from_utf8_lossy(&output.stdout), &manifest)
             .with_context(|| format!("cargo made no WebAssembly from {}", manifest.display()))
     }
 
-    /// A name for everything that the bundle is made from.
+    /// Hash of all inputs of the bundle, in hexadecimal.
     fn fingerprint(&self, wasm: &[u8]) -> anyhow::Result<String> {
         let mut hash = Sha256::new();
         hash.update(format!("{} {} ", self.program, wasm.len()));
@@ -135,7 +137,7 @@ impl Worker {
         Ok(format!("{:x}", hash.finalize())[..16].to_owned())
     }
 
-    /// Makes the bundle and returns its directory.
+    /// Builds the bundle and returns its directory.
     fn bundle(&self, wasm: Vec<u8>, staging: &Path) -> anyhow::Result<PathBuf> {
         let built = staging.join("bundle");
         std::fs::create_dir(&built)?;
@@ -144,13 +146,13 @@ impl Worker {
             let mut command = self.tool("node");
             command.arg(self.node_modules.join("binaryen/bin/wasm-opt")).arg("-Os");
             command.args(WASM_FEATURES).arg(staging.join("bindings/index_bg.wasm"));
-            // The names of functions are not kept. target/wasm32-unknown-unknown/release has them.
+            // Drops the names of functions. target/wasm32-unknown-unknown/release has them.
             run(command.arg("--output").arg(built.join("index_bg.wasm")))
         })?;
         step("esbuild", || {
             let mut entry = staging.join("build/index.js");
             if let Some(module) = self.own_module() {
-                // It imports `../build/index.js`, which is the entry module here.
+                // This module imports `../build/index.js`, the generated entry module.
                 entry = staging.join("src/worker.js");
                 std::fs::create_dir(staging.join("src"))?;
                 std::fs::copy(module, &entry)?;
@@ -165,7 +167,7 @@ impl Worker {
         Ok(built)
     }
 
-    /// The Worker's own JavaScript module, if its exports are more than event handlers.
+    /// JavaScript module of the Worker. `None` if the Worker exports only event handlers.
     fn own_module(&self) -> Option<PathBuf> {
         let module = self.directory.join("src/worker.js");
         module.exists().then_some(module)
@@ -175,7 +177,8 @@ impl Worker {
         self.node_modules.join(package).join("package.json")
     }
 
-    /// A program that came with `npm ci`. Some are scripts, and need the Node that came with them.
+    /// Command for a program that `npm ci` installed. Some are scripts that need the Node installed
+    /// with them.
     fn tool(&self, program: &str) -> Command {
         let binaries = self.node_modules.join(".bin");
         let mut path = OsString::from(&binaries);
@@ -189,7 +192,7 @@ impl Worker {
     }
 }
 
-/// The WebAssembly in cargo's messages, which are lines of JSON.
+/// Finds the path of the WebAssembly in cargo's messages, which are lines of JSON.
 fn compiled_file(messages: &str, manifest: &Path) -> Option<PathBuf> {
     let artifact = messages
         .lines()
@@ -200,7 +203,7 @@ fn compiled_file(messages: &str, manifest: &Path) -> Option<PathBuf> {
     files.iter().filter_map(Value::as_str).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
 }
 
-/// Runs a step, with a line that says how long it took.
+/// Runs a step and prints its duration.
 fn step(name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let begin = Instant::now();
     eprint!("{name:>12} ");
@@ -248,7 +251,7 @@ mod tests {
         assert_eq!(found("/r/other/Cargo.toml"), None);
     }
 
-    /// wasm-bindgen refuses WebAssembly of another version of itself.
+    /// wasm-bindgen rejects WebAssembly that another version of its library produced.
     #[test]
     fn wasm_bindgen_is_of_the_version_of_the_library() {
         let lock = std::fs::read_to_string(root().join("Cargo.lock")).expect("it is there");

@@ -1,8 +1,8 @@
-//! Output directory: a symbolic link to one of the versions that were built.
+//! Output directory: a symbolic link to one of the built versions.
 //!
 //! Versions never change, and the link is replaced atomically. A reader that resolves the link once
-//! reads a module and the WebAssembly that belongs to it, even if a newer version appears meanwhile:
-//! the previous version is kept.
+//! reads a module and the WebAssembly that belongs to it, even if a newer version appears
+//! meanwhile: the previous version is kept.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-/// Inside the Worker's directory.
+/// Directory of the versions, inside the Worker's directory.
 const VERSIONS: &str = ".build";
 const LINK: &str = "build";
 
@@ -30,12 +30,12 @@ impl Output {
         Ok(Self { versions, link: directory.join(LINK) })
     }
 
-    /// The file that builds lock.
+    /// File for `BuildLock`.
     pub(crate) fn lock_file(&self) -> PathBuf {
         self.versions.join("lock")
     }
 
-    /// An empty directory to build in. An interrupted build may have left one.
+    /// Creates an empty directory to build in. Removes the one of an interrupted build.
     pub(crate) fn staging(&self) -> anyhow::Result<PathBuf> {
         let staging = self.versions.join("staging");
         remove(&staging)?;
@@ -43,12 +43,12 @@ impl Output {
         Ok(staging)
     }
 
-    /// Whether this version was built already.
+    /// Whether this version exists.
     pub(crate) fn contains(&self, version: &str) -> bool {
         self.versions.join(version).exists()
     }
 
-    /// Adds a version: a directory that is complete.
+    /// Adds a version by moving its complete directory.
     pub(crate) fn add(&self, version: &str, built: &Path) -> anyhow::Result<()> {
         let place = self.versions.join(version);
         fs::rename(built, &place).with_context(|| format!("cannot create {}", place.display()))
@@ -65,7 +65,7 @@ impl Output {
         remove(&link)?;
         symlink(&target, &link).with_context(|| format!("cannot create {}", link.display()))?;
         if before.is_none() {
-            // Built by an earlier version of serin, as a directory.
+            // Earlier versions of serin created a directory instead of a link.
             remove(&self.link)?;
         }
         fs::rename(&link, &self.link)
@@ -82,7 +82,7 @@ impl Output {
     }
 }
 
-/// Removes a file, a link or a directory, if it is there.
+/// Removes a file, a link or a directory, if it exists.
 fn remove(path: &Path) -> anyhow::Result<()> {
     let removed = match path.symlink_metadata() {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),

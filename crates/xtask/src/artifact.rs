@@ -1,4 +1,4 @@
-//! What is built: the Worker, the component, and the programs that stand around them.
+//! Builds of the Worker, the component, and the programs that serve them or simulate providers.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,12 +10,10 @@ use crate::child::Processes;
 use crate::root;
 use crate::tools::announce;
 
-/// Longer than the slowest cold build on two cores.
+/// Limit of one build: longer than the slowest cold build on two cores.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(40 * 60);
 
-/// The target of the Worker.
 pub(crate) const WORKER_TARGET: &str = "wasm32-unknown-unknown";
-/// The target of the Spin component.
 pub(crate) const COMPONENT_TARGET: &str = "wasm32-wasip2";
 
 /// Builds the Worker into `edge-cloudflare/build`, as `wrangler deploy` does.
@@ -34,7 +32,7 @@ pub(crate) fn worker(processes: &mut Processes) -> anyhow::Result<()> {
     )
 }
 
-/// Builds the Spin component and says where it is.
+/// Builds the Spin component and returns its path.
 pub(crate) fn component(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     announce("building the Spin component (about two minutes the first time)");
     let arguments = ["build", "--release", "--target", COMPONENT_TARGET, "-p", "edge-spin"];
@@ -42,7 +40,7 @@ pub(crate) fn component(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     Ok(target_directory()?.join(COMPONENT_TARGET).join("release/edge_spin.wasm"))
 }
 
-/// Builds the simulated provider and says where it is.
+/// Builds the simulated provider and returns its path.
 pub(crate) fn demo_provider(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     announce("building the simulated providers (about half a minute the first time)");
     let arguments = ["build", "-p", "sim", "--bin", "serin-upstream"];
@@ -54,7 +52,7 @@ pub(crate) fn demo_provider(processes: &mut Processes) -> anyhow::Result<PathBuf
     Ok(target_directory()?.join("debug/serin-upstream"))
 }
 
-/// Builds the wasmtime host that stands in for Spin, and says where it is.
+/// Builds the wasmtime host, which serves the component without Spin, and returns its path.
 pub(crate) fn spin_host(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     announce("building the wasmtime host (about six minutes the first time)");
     let arguments = ["build", "-p", "tests", "--bin", "serin-spin-host"];
@@ -62,14 +60,14 @@ pub(crate) fn spin_host(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     Ok(target_directory()?.join("debug/serin-spin-host"))
 }
 
-/// The cargo that runs this, in the root of the repository.
+/// Command for the cargo that runs xtask, in the root of the repository.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     command
 }
 
-/// Where cargo puts what it builds: this program lies in it too.
+/// Target directory of cargo, which contains this program.
 fn target_directory() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe()?;
     let directory = program.ancestors().nth(2).context("cargo builds into target/PROFILE")?;

@@ -1,5 +1,4 @@
-//! `bench`: the benchmarks, each beside its baseline in the same run. They measure; they decide
-//! nothing.
+//! `bench`: runs the benchmarks, each with its baseline in the same run. No result fails the run.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use crate::tools;
 
 const BENCH_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
-/// What `bench` was asked for.
+/// Arguments of `bench`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     only: Option<Part>,
@@ -18,24 +17,23 @@ pub(crate) struct Options {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
-    /// The core, compiled for this machine.
+    /// Core, compiled for this machine.
     Core,
-    /// Both artifacts on their hosts: beside their baselines, and with limits beside without.
+    /// Both artifacts on their hosts, compared with their baselines, and with and without limits.
     Edges,
-    /// Of that, the limits.
+    /// Part of `Edges`.
     Limits,
-    /// Of that, the streams.
+    /// Part of `Edges`.
     Streams,
-    /// Of that, the guards.
+    /// Part of `Edges`.
     Guards,
-    /// Of that, the cache.
+    /// Part of `Edges`.
     Cache,
-    /// Of that, what is written down.
+    /// Part of `Edges`.
     Recording,
 }
 
 impl Options {
-    /// Reads the arguments after `bench`.
     pub(crate) fn parse(arguments: &mut lexopt::Parser) -> Result<Self, lexopt::Error> {
         use lexopt::Arg::Long;
         use lexopt::ValueExt;
@@ -78,7 +76,7 @@ impl Options {
         }
     }
 
-    /// What the edges' benchmark is told; `None`: it does not run.
+    /// Arguments of the edges' benchmark. `None` if it does not run.
     fn on_edges(self) -> Option<&'static [&'static str]> {
         match self.only {
             None | Some(Part::Edges) => Some(&["--on", "all"]),
@@ -92,7 +90,7 @@ impl Options {
     }
 }
 
-/// Runs the benchmarks one after another: two at once would measure each other.
+/// Runs the benchmarks sequentially: concurrent ones would distort each other's results.
 pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut processes = Processes::new()?;
     if options.includes_core() {
@@ -110,8 +108,8 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
         artifact::worker(&mut processes)?;
         artifact::component(&mut processes)?;
         let mut command = cargo();
-        // Not in release: that profile is tuned for size, and would build wasmtime once more. What is
-        // ours in the host, the upstream and the load is optimised here like the rest.
+        // Not the release profile: it is tuned for size, and would build wasmtime again. These
+        // packages (host, upstream, load generator) are optimized like the dependencies.
         for package in ["sim", "tests"] {
             command.args(["--config", &format!("profile.dev.package.{package}.opt-level=2")]);
         }

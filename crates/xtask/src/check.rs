@@ -1,4 +1,4 @@
-//! `check`: validates a configuration and prints its plan, without calling anybody.
+//! `check`: validates a configuration and prints its plan, without network requests.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use crate::config_file::Document;
 use crate::secrets::Secrets;
 use crate::{plan, root};
 
-/// What `check` was asked for.
+/// Arguments of `check`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     file: Option<PathBuf>,
@@ -17,7 +17,6 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads the arguments after `check`.
     pub(crate) fn parse(arguments: &mut lexopt::Parser) -> Result<Self, lexopt::Error> {
         use lexopt::Arg::{Long, Value};
         let mut options = Self::default();
@@ -32,7 +31,7 @@ impl Options {
     }
 }
 
-/// Prints the plan, or everything that is wrong.
+/// Prints the plan, or every problem.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let document = Document::read(&options.file.clone().unwrap_or_else(default_configuration))?;
     let secrets = Secrets::from_machine(&root())?;
@@ -53,7 +52,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The configuration of this repository, written relative to where the person stands if possible.
+/// Path of this repository's configuration, relative to the current directory if possible.
 pub(crate) fn default_configuration() -> PathBuf {
     let path = root().join("gateway.toml");
     let here = std::env::current_dir().unwrap_or_default();

@@ -1,7 +1,7 @@
-//! Processes that are always ended: on Ctrl-C, when one of them fails, and when xtask is killed.
+//! Child processes. All of them end on Ctrl-C, if one of them fails, and if xtask is killed.
 //!
-//! Each child leads a process group of its own, so that what it starts ends with it. Nobody's
-//! standard input is the terminal's.
+//! Each child leads a process group of its own, so that its descendants end with it. No child
+//! inherits the terminal as standard input.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -17,40 +17,40 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::log;
 
-/// How long a process may take to end by itself before it is killed.
+/// Time from SIGTERM to SIGKILL.
 const TERMINATION_GRACE: Duration = Duration::from_secs(5);
-/// How often a process is looked at: too short to be felt, too long to cost anything.
+/// Interval between checks of a process: short for the user, and cheap.
 const POLL_INTERVAL: Duration = Duration::from_millis(30);
 
-/// Everything that this run of xtask has started. Dropping it ends all of it.
+/// Child processes of this run of xtask. Dropping it ends all of them.
 pub(crate) struct Processes {
     watchdog: Child,
     is_interrupted: Arc<AtomicBool>,
     running: Vec<Running>,
 }
 
-/// A process that serves until it is ended.
+/// Process that serves until xtask ends it.
 struct Running {
     name: String,
     child: Child,
-    /// Held open: the services read its end as a wish to stop.
+    /// Held open, because the services stop when it ends.
     _input: Option<ChildStdin>,
 }
 
-/// A process that ended by itself.
+/// Process that ended without a signal from xtask.
 pub(crate) struct Ended {
-    /// The name under which it was started.
+    /// Name from `Processes::start`.
     pub(crate) name: String,
-    /// How it ended, in words.
+    /// Exit status as text.
     pub(crate) how: String,
 }
 
 impl Processes {
-    /// Begins to listen for Ctrl-C and starts the guard.
+    /// Registers the handlers for Ctrl-C and starts the watchdog.
     pub(crate) fn new() -> anyhow::Result<Self> {
         let is_interrupted = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
-            // Asked twice, xtask goes at once and leaves the rest to its guard.
+            // A second signal ends xtask immediately; the watchdog ends the children.
             signal_hook::flag::register_conditional_shutdown(signal, 130, is_interrupted.clone())?;
             signal_hook::flag::register(signal, is_interrupted.clone())?;
         }
@@ -60,18 +60,17 @@ impl Processes {
             .stdout(Stdio::null())
             .process_group(0)
             .spawn()
-            .context("cannot start the guard")?;
+            .context("cannot start the watchdog")?;
         Ok(Self { watchdog: guard, is_interrupted, running: Vec::new() })
     }
 
-    /// Whether somebody asked for the end.
+    /// Whether xtask received a signal to end.
     pub(crate) fn is_interrupted(&self) -> bool {
         self.is_interrupted.load(Ordering::Relaxed)
     }
 
-    /// Starts a service. `input` is written to its standard input; with `keep_input`, that is left
-    /// open for as long as the service may run. Standard output that is piped is printed with its
-    /// records shortened.
+    /// Starts a service and writes `input` to its standard input, which stays open if `keep_input`.
+    /// Prints piped standard output with its records shortened.
     pub(crate) fn start(
         &mut self,
         name: &str,
@@ -82,7 +81,7 @@ impl Processes {
         let mut child = self.spawn(command.stdin(Stdio::piped()), name)?;
         let mut stdin = child.stdin.take();
         if let Some(stdin) = &mut stdin {
-            // A service that died at once is reported by `ended`, with its exit status.
+            // `ended` reports a service that has already ended, with its exit status.
             stdin.write_all(input).and_then(|()| stdin.flush()).ok();
         }
         if let Some(output) = child.stdout.take() {
@@ -94,7 +93,7 @@ impl Processes {
         Ok(id)
     }
 
-    /// Runs a command to its end and says whether it succeeded.
+    /// Runs a command for up to `limit` and returns whether it succeeded.
     pub(crate) fn run(
         &mut self,
         name: &str,
@@ -107,7 +106,7 @@ impl Processes {
         Ok(status?.success())
     }
 
-    /// Runs a command to its end and fails where it does.
+    /// Runs a command for up to `limit` and fails if the command fails.
     pub(crate) fn run_checked(
         &mut self,
         name: &str,
@@ -120,7 +119,7 @@ impl Processes {
         bail!("{name} failed: {}", command_line(command))
     }
 
-    /// The first service that has ended by itself since the last time, if any.
+    /// Removes the first service that has ended. `None` if all services run.
     pub(crate) fn ended(&mut self) -> Option<Ended> {
         for index in 0..self.running.len() {
             if let Ok(Some(status)) = self.running[index].child.try_wait() {
@@ -132,7 +131,7 @@ impl Processes {
         None
     }
 
-    /// Waits a moment.
+    /// Waits for one `POLL_INTERVAL`.
     pub(crate) fn wait_briefly(&self) {
         sleep(POLL_INTERVAL);
     }
@@ -162,7 +161,7 @@ impl Processes {
         }
     }
 
-    /// Ends what may be left of a child's group, and tells the guard that it is gone.
+    /// Ends the remaining processes of a child's group and removes the group from the watchdog.
     fn forget(&mut self, child: &mut Child) {
         end(child, TERMINATION_GRACE);
         self.notify_watchdog('-', child);
@@ -170,7 +169,7 @@ impl Processes {
 
     fn notify_watchdog(&mut self, sign: char, child: &Child) {
         if let Some(stdin) = &mut self.watchdog.stdin {
-            // Without its guard xtask still ends its children itself.
+            // Without the watchdog, xtask still ends its children on drop.
             writeln!(stdin, "{sign}{}", child.id()).ok();
         }
     }
@@ -178,7 +177,7 @@ impl Processes {
 
 impl Drop for Processes {
     fn drop(&mut self) {
-        // The last one started depends on the earlier ones: it goes first.
+        // Reverse order, because a later process depends on the earlier ones.
         while let Some(mut running) = self.running.pop() {
             self.forget(&mut running.child);
         }
@@ -187,16 +186,16 @@ impl Drop for Processes {
     }
 }
 
-/// A command as a person would type it. Arguments of ours never hold secrets.
+/// Command as typed in a shell. xtask passes no secrets as arguments.
 pub(crate) fn command_line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
-/// Asks the leader to end, then its group, then insists.
+/// Sends SIGTERM to the leader, then to its group, then SIGKILL to the rest.
 fn end(child: &mut Child, grace: Duration) {
     let Some(group) = Pid::from_raw(child.id().cast_signed()) else { return };
-    // A leader that has been waited for may not be asked: its number could be somebody else's.
+    // After a successful wait the leader's id may belong to another process, so no signal is sent.
     if matches!(child.try_wait(), Ok(None)) {
         kill_process(group, Signal::TERM).ok();
         let until = Instant::now() + grace;
@@ -208,9 +207,9 @@ fn end(child: &mut Child, grace: Duration) {
     child.wait().ok();
 }
 
-/// Ends every member of some groups: first by asking all of them, then by force.
+/// Ends every process of the groups: SIGTERM first, SIGKILL after `grace`.
 pub(crate) fn end_groups(groups: &[Pid], grace: Duration) {
-    // The number of a group is not given out again while the group has members.
+    // The system does not reuse the id of a group that has members.
     let is_there = |group: &&Pid| test_kill_process_group(**group).is_ok();
     for group in groups {
         kill_process_group(*group, Signal::TERM).ok();
@@ -236,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_group_ends_with_what_it_started() {
-        // The grandchild refuses to be asked; the shell leaves it behind.
+        // The grandchild ignores SIGTERM and outlives the shell.
         let script = "(trap '' TERM; sleep 60) & echo; wait";
         let mut child = Command::new("sh")
             .args(["-c", script])

@@ -1,7 +1,8 @@
-//! `config`: the configuration of a gateway that runs, through its admin API.
+//! `config`: reads and changes the configuration of a running gateway, through its admin API.
 //!
-//! It speaks HTTP by `curl`, which every machine that deploys has: a client with TLS of our own would be
-//! most of what this program is built of. The token goes to it by standard input, never as an argument.
+//! Sends HTTP with `curl`, which every machine that deploys has: an HTTP client with TLS would be
+//! most of this program's dependencies. `curl` receives the token on standard input, never as an
+//! argument.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
@@ -17,12 +18,11 @@ use crate::config_file::Document;
 use crate::root;
 use crate::secrets::Secrets;
 
-/// The document is wrong, somebody else was first, or the answer was no; of `diff`: there is one.
+/// Exit code: invalid document, a concurrent change, or no confirmation. For `diff`: a difference.
 const REFUSED: u8 = 1;
-/// The gateway could not be asked.
+/// Exit code of any other failure, for example an unavailable gateway.
 const FAILED: u8 = 3;
 
-/// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
 enum Action {
     Get,
@@ -32,7 +32,7 @@ enum Action {
     Restore(u64),
 }
 
-/// What `config` was asked for.
+/// Arguments of `config`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     action: Action,
@@ -42,7 +42,6 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads the arguments after `config`.
     pub(crate) fn parse(arguments: &mut lexopt::Parser) -> Result<Self, lexopt::Error> {
         use lexopt::Arg::{Long, Value};
         use lexopt::ValueExt as _;
@@ -58,15 +57,15 @@ impl Options {
             }
         }
         let mut words = words.into_iter();
-        let command = words.next().ok_or("config get, put, diff, versions or restore?")?;
-        let file = |word: Option<std::ffi::OsString>| word.ok_or("which file?").map(PathBuf::from);
+        let command = words.next().ok_or("config needs get, put, diff, versions or restore")?;
+        let file = |word: Option<std::ffi::OsString>| word.ok_or("name a file").map(PathBuf::from);
         let action = match command.to_str() {
             Some("get") => Action::Get,
             Some("put") => Action::Put(file(words.next())?),
             Some("diff") => Action::Diff(file(words.next())?),
             Some("versions") => Action::Versions,
-            Some("restore") => Action::Restore(words.next().ok_or("which version?")?.parse()?),
-            _ => return Err(format!("there is no command config {}", command.display()).into()),
+            Some("restore") => Action::Restore(words.next().ok_or("name a version")?.parse()?),
+            _ => return Err(format!("unknown command config {}", command.display()).into()),
         };
         if let Some(word) = words.next() {
             return Err(Value(word).unexpected());
@@ -75,7 +74,7 @@ impl Options {
     }
 }
 
-/// Does it. What fails is told here, so that it is not mistaken for a difference.
+/// Runs the action. Prints errors here, because their exit code differs from that of a difference.
 pub(crate) fn run(options: &Options) -> ExitCode {
     let done = Remote::open(options).and_then(|remote| match &options.action {
         Action::Get => get(&remote),
@@ -93,7 +92,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     }
 }
 
-/// Something that another document, or another try, may put right.
+/// Rejection that a corrected document or a retry can resolve.
 #[derive(Debug)]
 struct Refused(String);
 
@@ -121,7 +120,7 @@ fn diff(remote: &Remote, file: &Local) -> anyhow::Result<u8> {
 
 fn put(remote: &Remote, file: &Local, yes: bool) -> anyhow::Result<u8> {
     let (before, tag) = remote.document()?;
-    // The gateway has the secrets and says what is wrong, whatever changes.
+    // A dry run first: the gateway has the secrets, and reports problems even without changes.
     remote.request("PUT", "config?dry_run=true", Some(&tag), Some(&file.json))?.done(Some(file))?;
     let lines = lines(&before, &file.value);
     if lines.is_empty() {
@@ -183,7 +182,7 @@ fn print_changes(answer: &Value) {
     );
 }
 
-/// One line for each change.
+/// Formats the changes, one line each.
 fn lines(before: &Value, after: &Value) -> String {
     let mut lines = String::new();
     for change in diff_documents(before, after) {
@@ -197,7 +196,7 @@ fn confirm(yes: bool, url: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        bail!(Refused("Nobody can be asked here: --yes puts it in force.".to_owned()));
+        bail!(Refused("Standard input is not a terminal: add --yes to confirm.".to_owned()));
     }
     print!("Put this in force at {url}? [y/N] ");
     std::io::stdout().flush()?;
@@ -209,14 +208,14 @@ fn confirm(yes: bool, url: &str) -> anyhow::Result<()> {
     bail!(Refused("Nothing was changed.".to_owned()))
 }
 
-/// A document on this machine.
+/// Document on this machine.
 struct Local {
     document: Document,
     json: String,
     value: Value,
 }
 
-/// Reads a file: JSON where its name says so, else TOML.
+/// Reads a file: JSON if its name ends in `.json`, else TOML.
 fn read(file: &std::path::Path) -> anyhow::Result<Local> {
     let document = Document::read(file)?;
     let is_json = file.extension().is_some_and(|extension| extension == "json");
@@ -231,13 +230,13 @@ fn read(file: &std::path::Path) -> anyhow::Result<Local> {
     Ok(Local { document, json, value })
 }
 
-/// A gateway somewhere.
+/// Gateway with an admin API.
 struct Remote {
     url: String,
     token: String,
 }
 
-/// What it answered.
+/// Response of the admin API.
 struct AdminAnswer {
     status: u16,
     tag: String,
@@ -263,7 +262,7 @@ impl Remote {
         Ok(Self { url: options.url.clone(), token })
     }
 
-    /// The document in force and its ETag.
+    /// Reads the document in force and its ETag.
     fn document(&self) -> anyhow::Result<(Value, String)> {
         let answer = self.request("GET", "config", None, None)?;
         let tag = answer.tag.clone();
@@ -301,32 +300,33 @@ impl Remote {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .context("curl is needed")?;
-        // Dropping it tells curl that there are no more.
+            .context("cannot start curl")?;
+        // Dropping standard input ends curl's configuration.
         curl.stdin.take().context("stdin is piped")?.write_all(orders.as_bytes())?;
         let output = curl.wait_with_output()?;
         if !output.status.success() {
             bail!("{}: {}", self.url, String::from_utf8_lossy(&output.stderr).trim());
         }
-        answer(&String::from_utf8(output.stdout).context("the answer is no text")?)
+        answer(&String::from_utf8(output.stdout).context("the response is not UTF-8")?)
     }
 }
 
-/// Takes apart what curl printed: the body, the status, the ETag.
+/// Parses the output of curl: the body, the status and the ETag.
 fn answer(text: &str) -> anyhow::Result<AdminAnswer> {
     let mut parts = text.rsplitn(3, '\n');
     let tag = parts.next().unwrap_or_default().to_owned();
     let status = parts.next().and_then(|status| status.parse().ok());
-    let status = status.context("curl is too old: 7.84 is needed")?;
+    let status = status.context("curl is too old: 7.84 or newer is required")?;
     let body = serde_json::from_str(parts.next().unwrap_or_default()).unwrap_or_default();
     Ok(AdminAnswer { status, tag, body })
 }
 
 impl AdminAnswer {
-    /// The body of a good answer. Problems are shown where they stand in a file.
+    /// Returns the body of a successful response. The error shows problems with their place in
+    /// `file`.
     fn done(self, file: Option<&Local>) -> anyhow::Result<Value> {
         let error = &self.body["error"];
-        let message = error["message"].as_str().unwrap_or("no reason was given");
+        let message = error["message"].as_str().unwrap_or("the response contains no error message");
         match self.status {
             200..=299 => Ok(self.body),
             403 | 404 | 409 | 412 | 413 => bail!(Refused(message.to_owned())),
@@ -350,7 +350,7 @@ impl AdminAnswer {
     }
 }
 
-/// A file that lives as long as this.
+/// Temporary file, removed on drop.
 struct TempFile(PathBuf);
 
 impl TempFile {
@@ -367,7 +367,7 @@ impl Drop for TempFile {
     }
 }
 
-/// A value as curl's configuration takes it.
+/// Quotes a value for curl's configuration.
 fn quoted(value: &str) -> String {
     format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
@@ -410,7 +410,7 @@ mod tests {
         assert_eq!(quoted("if-match: \"3-abc\""), r#""if-match: \"3-abc\"""#);
     }
 
-    /// A gateway that gives these answers one after another, and tells what it was asked.
+    /// Serves these answers in order. The thread returns the requests.
     fn gateway(answers: &'static [(u16, &'static str)]) -> (Remote, JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));

@@ -1,4 +1,5 @@
-//! A configuration file on a person's machine: read, validated, its problems shown where they stand.
+//! Configuration file on the local machine: reads and validates it, and reports problems with line
+//! and column.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,53 +11,51 @@ use secret::Secret;
 
 use crate::secrets::Secrets;
 
-/// A configuration as it was written.
+/// Text of a configuration file.
 pub(crate) struct Document {
-    /// The file as the person named it.
+    /// Path as the user typed it.
     pub(crate) path: PathBuf,
-    /// What is in it.
     pub(crate) text: String,
 }
 
 impl Document {
-    /// Reads a file.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the configuration {}", path.display()))?;
         Ok(Self { path: path.to_owned(), text })
     }
 
-    /// Validates it with the secrets at hand.
+    /// Validates the document with the available secrets.
     pub(crate) fn parse(&self, secrets: &Secrets) -> Result<Config, Problems> {
         author::from_toml(&self.text, &|name| secrets.find(name))
     }
 
-    /// Validates it as if every secret were set.
+    /// Validates the document as if every secret were set.
     pub(crate) fn parse_with_any_secret(&self) -> Result<Config, Problems> {
         author::from_toml(&self.text, &|name| Some(author::placeholder_secret(name)))
     }
 
-    /// The names of the secrets it refers to.
+    /// Names of the secrets that the document refers to.
     pub(crate) fn secret_names(&self) -> Vec<String> {
         author::secret_names(&self.text)
     }
 
-    /// The secrets it refers to and the gateway's own, so far as they are at hand: what a host is told,
-    /// and no more.
+    /// Available secrets that the document refers to, and the gateway's own. A host receives no
+    /// others.
     pub(crate) fn secrets(&self, secrets: &Secrets) -> BTreeMap<String, Secret> {
         let names = self.secret_names().into_iter().chain(RESERVED_SECRETS.map(str::to_owned));
         names.filter_map(|name| secrets.find(&name).map(|secret| (name, secret))).collect()
     }
 
-    /// The names of the secrets that one kind of section (`providers`, `consumers`) has as `keys`.
-    /// The parsed configuration has forgotten them: it holds the keys themselves.
+    /// Names of the secrets in the `keys` of one kind of section (`providers`, `consumers`). The
+    /// parsed configuration holds the keys instead of their names.
     pub(crate) fn key_names(&self, section: &str) -> Vec<String> {
         let table: toml::Table = self.text.parse().unwrap_or_default();
         let entries = table.get(section).and_then(toml::Value::as_array);
         entries.into_iter().flatten().flat_map(key_names_of).collect()
     }
 
-    /// The name of a consumer's first secret.
+    /// Name of a consumer's first secret. `None` if the consumer has none.
     pub(crate) fn key_name_of_consumer(&self, id: &str) -> Option<String> {
         let table: toml::Table = self.text.parse().ok()?;
         let consumers = table.get("consumers")?.as_array()?;
@@ -65,7 +64,7 @@ impl Document {
         key_names_of(consumers.iter().find(is_meant)?).into_iter().next()
     }
 
-    /// One line for each problem, as compilers write them: `FILE:LINE:COLUMN: path: …`.
+    /// Formats one line for each problem, as compilers do: `FILE:LINE:COLUMN: path: …`.
     pub(crate) fn explain(&self, problems: &Problems) -> String {
         let mut lines = String::new();
         for problem in problems {
@@ -73,7 +72,7 @@ impl Document {
             if let Some((line, column)) = author::locate(&self.text, &problem.path) {
                 write!(lines, ":{line}:{column}").ok();
             }
-            // A problem of the syntax has a place in the text and none in the document.
+            // A syntax error has a line in the text but no path in the document.
             if !problem.path.is_empty() && !problem.path.starts_with("line ") {
                 write!(lines, ": {}", problem.path).ok();
             }

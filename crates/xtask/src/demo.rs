@@ -1,5 +1,5 @@
-//! The demo: stand-ins for three providers, each a process that a person can kill and that is started
-//! again after a while, and the tour that `up` prints. It needs no key and sends nothing off the machine.
+//! Demo: three simulated providers and the tour that `up` prints. Each provider is a process that
+//! the user can kill; it restarts after `OUTAGE`. Needs no key and sends nothing off the machine.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -13,19 +13,19 @@ use crate::config_file::Document;
 use crate::secrets::Secrets;
 use crate::{artifact, edge, root};
 
-/// The caller's key in the tour's commands. It opens nothing but the demo.
+/// Caller's key in the tour's commands, valid only in the demo.
 const KEY: &str = "demo-key";
-/// The token of the demo's admin API, which listens on loopback only.
+/// Token of the demo's admin API, which listens on loopback only.
 const ADMIN: &str = "demo-admin";
 const DOCUMENT: &str = include_str!("demo.toml");
-/// The simulated providers and their ports in the document.
+/// Simulated providers and their ports in the document.
 const PROVIDERS: [(&str, u16); 3] = [("openai", 9101), ("deepseek", 9102), ("local", 9103)];
-/// How long a stand-in may take until it listens.
+/// Maximum time until a simulated provider listens.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
-/// The time from a stand-in's end to its next start: longer than step 8 of the tour takes.
+/// Time from the end of a simulated provider to its restart: longer than step 8 of the tour takes.
 const OUTAGE: Duration = Duration::from_secs(30);
 
-/// The stand-ins at work.
+/// Simulated providers of this run.
 pub(crate) struct Demo {
     providers: Vec<ProviderProcess>,
 }
@@ -42,15 +42,15 @@ enum State {
     EndedAt(Instant),
 }
 
-/// A step of the tour: commands to paste together, in one block.
+/// Step of the tour: commands to paste together, in one block.
 struct Step {
     title: &'static str,
     note: &'static str,
     commands: Vec<String>,
 }
 
-/// The secrets that the demo's configuration names, and the gateway's own. Real ones never reach a
-/// stand-in.
+/// Secrets that the demo's configuration names, and the gateway's own. A simulated provider never
+/// receives a real one.
 pub(crate) fn secrets() -> Secrets {
     let stand_in = "sk-of-the-demo";
     Secrets::only(&[
@@ -63,7 +63,8 @@ pub(crate) fn secrets() -> Secrets {
 }
 
 impl Demo {
-    /// Builds and starts the stand-ins, and returns the configuration to serve in front of them.
+    /// Builds and starts the simulated providers. Returns the configuration to serve in front of
+    /// them.
     pub(crate) fn start(processes: &mut Processes) -> anyhow::Result<(Self, Document)> {
         let program = artifact::demo_provider(processes)?;
         let mut document = DOCUMENT.to_owned();
@@ -84,7 +85,7 @@ impl Demo {
         Ok((Self { providers: stand_ins }, document))
     }
 
-    /// The steps to try, as lines to paste.
+    /// Text of the tour, with commands to paste.
     pub(crate) fn tour(&self, base: &str) -> String {
         let mut text = "The demo. In another terminal, paste the blocks in order:\n".to_owned();
         for (index, Step { title, note, commands }) in self.steps(base).into_iter().enumerate() {
@@ -97,7 +98,7 @@ impl Demo {
         text
     }
 
-    /// The tour. README.md and README.zh-CN.md have the same steps; a test compares them.
+    /// Steps of the tour. A test compares them with README.md and README.zh-CN.md.
     fn steps(&self, base: &str) -> Vec<Step> {
         let own = |flags: &str, model: &str, more: &str| {
             curl_command(base, flags, &format!("authorization: Bearer {KEY}"), model, more)
@@ -186,20 +187,21 @@ impl Demo {
         openai.map(|it| it.pid_file().display().to_string()).unwrap_or_default()
     }
 
-    /// Notes that a stand-in has ended, which the tour proposes, and returns what to print. `None`
-    /// if it was another process.
+    /// Records the end of a simulated provider, which is a step of the tour. Returns the message to
+    /// print. `None` if another process ended.
     pub(crate) fn note_end(&mut self, ended: &Ended) -> Option<String> {
         let provider = self.providers.iter_mut().find(|it| it.persona == ended.name)?;
         provider.state = State::EndedAt(Instant::now());
         Some(format!(
-            "The stand-in for {} has ended ({}). It comes back in {} seconds.",
+            "The stand-in for {} has ended ({}). It restarts in {} seconds.",
             provider.persona,
             ended.how,
             OUTAGE.as_secs()
         ))
     }
 
-    /// Starts the first stand-in whose outage is over, if any, and returns what to print.
+    /// Restarts the first simulated provider whose outage is over. Returns the message to print.
+    /// `None` if no outage is over.
     pub(crate) fn restart_due(&mut self, processes: &mut Processes) -> Option<String> {
         let is_due = |it: &&mut ProviderProcess| match it.state {
             State::Runs => false,
@@ -209,13 +211,13 @@ impl Demo {
         let persona = provider.persona;
         Some(match provider.start(processes) {
             Ok(id) => format!(
-                "The stand-in for {persona} is back as process {id}. Its cool-down is over in at most 10 seconds."
+                "The stand-in for {persona} has restarted as process {id}. Its cool-down ends within 10 seconds."
             ),
             Err(error) => {
                 if matches!(provider.state, State::EndedAt(_)) {
                     provider.state = State::EndedAt(Instant::now());
                 }
-                format!("The stand-in for {persona} cannot be started: {error:#}")
+                format!("cannot start the stand-in for {persona}: {error:#}")
             }
         })
     }
@@ -236,7 +238,7 @@ impl ProviderProcess {
         Ok(id)
     }
 
-    /// The file with the number of its process, so that the tour's `kill` can be pasted.
+    /// File with the process id, for the `kill` command of the tour.
     fn pid_file(&self) -> PathBuf {
         root().join(format!(".serin/{}-{}.pid", self.persona, self.port))
     }
@@ -250,7 +252,7 @@ impl Drop for ProviderProcess {
     }
 }
 
-/// A `curl` command that asks one question.
+/// `curl` command that sends one chat completion request.
 pub(crate) fn curl_command(
     base: &str,
     flags: &str,
@@ -259,7 +261,7 @@ pub(crate) fn curl_command(
     more: &str,
 ) -> String {
     let question = r#""messages":[{"role":"user","content":"Hello?"}]"#;
-    // Double quotes around the credential, so that a shell puts a variable's value there.
+    // Double quotes around the credential let the shell expand a variable in it.
     let authorization =
         if authorization.is_empty() { String::new() } else { format!(" -H \"{authorization}\"") };
     format!(
@@ -268,7 +270,7 @@ pub(crate) fn curl_command(
     )
 }
 
-/// The usual port, or where somebody has it, any that is free.
+/// Returns the usual port, or any free port if another process uses it.
 fn free_port(usual: u16) -> anyhow::Result<u16> {
     let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     let listener = bind(usual).or_else(|_| bind(0))?;
@@ -306,7 +308,7 @@ mod tests {
     fn the_demo_is_valid_with_its_own_secrets_and_stays_on_loopback() {
         let document = Document { path: "demo.toml".into(), text: DOCUMENT.to_owned() };
         let config = document.parse(&secrets()).expect("the demo is valid");
-        // Spin hands on no others.
+        // Spin passes only the variables that its manifest declares.
         let manifest = include_str!("../../../spin.toml");
         let is_declared = |name: &String| manifest.contains(&format!("\n{} ", name.to_lowercase()));
         assert!(document.secret_names().iter().all(is_declared), "{:?}", document.secret_names());
@@ -326,7 +328,7 @@ mod tests {
         Demo { providers: PROVIDERS.map(provider).into() }
     }
 
-    /// The steps as the documentation writes them: paths from the root of the repository.
+    /// Steps with paths relative to the root of the repository, as in the documentation.
     fn steps() -> Vec<Step> {
         let prefix = format!("{}/", root().display());
         let relative = |command: String| command.replace(&prefix, "");
@@ -336,7 +338,7 @@ mod tests {
             .collect()
     }
 
-    /// The title and the commands of each step in a page, with continued lines joined.
+    /// Title and commands of each step in a page, with continued lines joined.
     fn steps_of(page: &str) -> Vec<(String, Vec<String>)> {
         let (_, rest) = page.split_once("<!-- tour -->").expect("the tour begins");
         let (tour, _) = rest.split_once("<!-- end of tour -->").expect("the tour ends");

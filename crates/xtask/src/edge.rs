@@ -1,4 +1,4 @@
-//! The two hosts on a person's machine: how each is prepared, started and waited for.
+//! Prepares and starts the two hosts on the local machine, and waits for their health checks.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -16,10 +16,10 @@ use crate::child::Processes;
 use crate::tools::{self, announce};
 use crate::{log, root};
 
-/// How long a host may take to answer: wasmtime compiles the component first.
+/// Maximum time until a host responds: wasmtime compiles the component first.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Where the gateway runs.
+/// Host of the gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Edge {
     /// The Workers runtime.
@@ -29,17 +29,16 @@ pub(crate) enum Edge {
     Spin,
 }
 
-/// What is to be served.
+/// Gateway to serve.
 pub(crate) struct Service {
-    /// The configuration, as JSON.
+    /// Configuration as JSON.
     pub(crate) document: String,
-    /// The secrets that it names.
+    /// Secrets that the configuration names.
     pub(crate) secrets: BTreeMap<String, Secret>,
-    /// The port on loopback.
+    /// Port on loopback.
     pub(crate) port: u16,
-    /// Where local storage is kept.
+    /// Directory of local storage.
     pub(crate) state: PathBuf,
-    /// How the records of requests are printed.
     pub(crate) log: log::Format,
 }
 
@@ -53,12 +52,12 @@ impl Service {
     }
 }
 
-/// What was built, ready to be started.
+/// Built artifact, ready to start.
 pub(crate) enum Ready {
     Worker,
-    /// The Spin CLI will serve the component.
+    /// Component for the Spin CLI.
     Spin,
-    /// The wasmtime host will.
+    /// Component for the wasmtime host.
     Host {
         program: PathBuf,
         component: PathBuf,
@@ -66,7 +65,7 @@ pub(crate) enum Ready {
 }
 
 impl Edge {
-    /// Finds an edge by what is typed.
+    /// Finds an edge by the value of `--on`.
     pub(crate) fn named(name: &str) -> Option<Self> {
         match name {
             "cloudflare" => Some(Self::Cloudflare),
@@ -75,7 +74,7 @@ impl Edge {
         }
     }
 
-    /// The port that the host's own tools use.
+    /// Default port of the host's own tools.
     pub(crate) fn usual_port(self) -> u16 {
         match self {
             Self::Cloudflare => 8787,
@@ -83,7 +82,7 @@ impl Edge {
         }
     }
 
-    /// Gets what is missing and builds.
+    /// Installs missing tools and builds the artifact.
     pub(crate) fn prepare(
         self,
         processes: &mut Processes,
@@ -100,14 +99,14 @@ impl Edge {
                 tools::target(processes, COMPONENT_TARGET)?;
                 if let Some(version) = tools::spin() {
                     announce(&format!(
-                        "Spin {version} is installed: `spin up` will serve the component"
+                        "Spin {version} is installed: `spin up` serves the component"
                     ));
                     require_declared(service)?;
                     artifact::component(processes)?;
                     return Ok(Ready::Spin);
                 }
                 announce(
-                    "the Spin CLI (4.1 or newer) is not installed: the wasmtime host in tests/ will serve",
+                    "the Spin CLI (4.1 or newer) is missing: using the wasmtime host in tests/",
                 );
                 let program = artifact::spin_host(processes)?;
                 Ok(Ready::Host { program, component: artifact::component(processes)? })
@@ -117,7 +116,7 @@ impl Edge {
 }
 
 impl Ready {
-    /// Starts the host. No secret is on a command line, where every user of the machine could see it.
+    /// Starts the host. Command lines contain no secrets: every user of the machine can read them.
     pub(crate) fn start(self, processes: &mut Processes, service: &Service) -> anyhow::Result<()> {
         let port = service.port.to_string();
         match self {
@@ -151,7 +150,7 @@ impl Ready {
             Self::Host { program, component } => {
                 let mut command = Command::new(program);
                 command.arg("--component").arg(component).args(["--port", &port]);
-                // It reads the variables to the end of its input.
+                // The host reads the variables until the end of its input.
                 command.args(["--variables-file", "/dev/stdin"]).current_dir(root());
                 command.arg("--state").arg(&service.state);
                 service.pipe_log(&mut command);
@@ -163,7 +162,7 @@ impl Ready {
     }
 }
 
-/// Fails where somebody has the port, before anything is built.
+/// Fails if the port is in use, before anything is built.
 pub(crate) fn require_free(port: u16) -> anyhow::Result<()> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
         Ok(_) => Ok(()),
@@ -180,7 +179,7 @@ pub(crate) fn await_health(processes: &mut Processes, port: u16) -> anyhow::Resu
         match health(port) {
             Some(200) => return Ok(()),
             Some(status) => {
-                bail!("the gateway answers /healthz with {status}; its log above says why")
+                bail!("the gateway answers /healthz with {status}: see its log above")
             }
             None => {}
         }
@@ -192,7 +191,7 @@ pub(crate) fn await_health(processes: &mut Processes, port: u16) -> anyhow::Resu
         }
         if Instant::now() > until {
             bail!(
-                "nothing answers at http://127.0.0.1:{port}/healthz after {} seconds",
+                "no response from http://127.0.0.1:{port}/healthz after {} seconds",
                 HEALTH_TIMEOUT.as_secs()
             );
         }
@@ -200,13 +199,13 @@ pub(crate) fn await_health(processes: &mut Processes, port: u16) -> anyhow::Resu
     }
 }
 
-/// Whether somebody listens on the port.
+/// Whether a process listens on the port.
 pub(crate) fn is_listening(port: u16) -> bool {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_ok()
 }
 
-/// The status of one `GET /healthz`; `None` where nobody answers.
+/// Status of one `GET /healthz`. `None` if there is no HTTP response.
 fn health(port: u16) -> Option<u16> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
@@ -219,7 +218,7 @@ fn health(port: u16) -> Option<u16> {
     std::str::from_utf8(&answer).ok()?.strip_prefix("HTTP/1.1 ")?.parse().ok()
 }
 
-/// What the Worker is bound to, by name.
+/// Bindings of the Worker by name.
 fn bindings(service: &Service) -> BTreeMap<String, String> {
     let secrets = service.secrets.iter();
     let mut bindings: BTreeMap<String, String> =
@@ -228,13 +227,13 @@ fn bindings(service: &Service) -> BTreeMap<String, String> {
     bindings
 }
 
-/// The same as Spin's variables, which are written in lower case.
+/// Bindings as Spin variables, whose names are lower case.
 fn variables(service: &Service) -> BTreeMap<String, String> {
     let lower = |(name, value): (String, String)| (name.to_ascii_lowercase(), value);
     bindings(service).into_iter().map(lower).collect()
 }
 
-/// Spin knows only the variables that `spin.toml` declares.
+/// Fails if `spin.toml` does not declare a secret: Spin passes only declared variables.
 fn require_declared(service: &Service) -> anyhow::Result<()> {
     let text =
         std::fs::read_to_string(root().join("spin.toml")).context("cannot read spin.toml")?;

@@ -1,16 +1,16 @@
-//! The host's log in a terminal: one short line for each request instead of its whole record.
+//! Log of the host in a terminal: one short line for each request instead of its whole record.
 
 use std::borrow::Cow;
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 
 use serde_json::Value;
 
-/// How the records of requests are printed.
+/// Format of request records on standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// One short line for each request.
     Short,
-    /// The records as the host writes them.
+    /// Records as the host writes them.
     Json,
 }
 
@@ -24,7 +24,7 @@ impl Format {
         }
     }
 
-    /// Short lines for a terminal; a file or a pipe gets the records.
+    /// Default format: `Short` for a terminal, `Json` for a file or a pipe.
     pub(crate) fn usual() -> Self {
         if std::io::stdout().is_terminal() { Self::Short } else { Self::Json }
     }
@@ -37,15 +37,15 @@ pub(crate) fn relay(output: impl Read) {
     while matches!(reader.read_until(b'\n', &mut bytes), Ok(count) if count > 0) {
         let line = String::from_utf8_lossy(&bytes);
         if let Some(line) = shorten(line.trim_end()) {
-            // A reader that has gone is no reason to let the host's pipe fill up.
+            // Continues without a reader, because a full pipe would block the host.
             writeln!(std::io::stdout(), "{line}").ok();
         }
         bytes.clear();
     }
 }
 
-/// A line of the host's output as a person reads it. `None` if it is for programs only; a line that
-/// is no record stays as it is.
+/// Shortens one line of the host's output. `None` if the line is for programs only. Returns a line
+/// that is not a record unchanged.
 fn shorten(line: &str) -> Option<Cow<'_, str>> {
     let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(line) else {
         return Some(Cow::Borrowed(line));
@@ -60,7 +60,8 @@ fn shorten(line: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(summary(&record)))
 }
 
-/// For example `09:41:03Z 200 chat gpt-4o → openai 503, local 200 · 5 ms · 15 tokens`.
+/// Formats a record, for example
+/// `09:41:03Z 200 chat gpt-4o → openai 503, local 200 · 5 ms · 15 tokens`.
 fn summary(record: &Value) -> String {
     let text = |field: &str| record[field].as_str();
     let status = record["status"].as_u64().map_or("---".to_owned(), |status| status.to_string());
@@ -99,7 +100,7 @@ fn summary(record: &Value) -> String {
     line
 }
 
-/// One call to a provider: its name and the status of its answer, or the failure.
+/// Formats one attempt: the provider's name, and the status of its response or the failure.
 fn call(attempt: &Value) -> String {
     let name = provider(attempt["target"].as_str().unwrap_or_default());
     let result = attempt["result"].as_str().unwrap_or_default();
@@ -116,7 +117,7 @@ fn provider(target: &str) -> &str {
     target.split('/').next().unwrap_or(target)
 }
 
-/// The time of day in UTC.
+/// Formats the time of day in UTC.
 fn time_of_day(at_ms: u64) -> String {
     let seconds = at_ms / 1000 % 86_400;
     format!("{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)

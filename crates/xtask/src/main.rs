@@ -1,7 +1,7 @@
-//! What a person types: `cargo xtask up | check | config | test | bench`.
+//! Developer commands: `cargo xtask up | check | config | test | bench`.
 //!
-//! It builds, serves and tests with the ordinary tools of each host. It holds nothing that the
-//! products need: both of them deploy without it.
+//! Builds, serves and tests with the ordinary tools of each host. The products do not depend on it:
+//! both of them deploy without it.
 
 mod artifact;
 mod bench;
@@ -28,34 +28,34 @@ serin, an AI gateway that runs at the edge.
   cargo xtask up             builds the gateway and serves it here
       --on cloudflare|spin   the host (default cloudflare: the Workers runtime at http://127.0.0.1:8787;
                              spin: the Spin component at http://127.0.0.1:3000)
-      --config FILE          what the gateway does (default gateway.toml)
+      --config FILE          the configuration (default gateway.toml)
       --port N               another port on loopback
       --secret NAME=VALUE    a secret that the configuration names; may be repeated. Others come from
                              .dev.vars and from environment variables of the same name
-      --state DIR            where local storage is kept (default .serin/state)
+      --state DIR            the directory of local storage (default .serin/state)
       --demo                 simulated providers instead of real ones (also when no provider key is set)
-      --log short|json       how requests are printed (default: short in a terminal, else json)
+      --log short|json       the format of request records (default: short in a terminal, else json)
 
-  cargo xtask check [FILE]   validates a configuration and prints each route's plan; calls nobody
-      --with-secrets         a secret that is not set here is an error too
+  cargo xtask check [FILE]   validates a configuration and prints each route's plan, offline
+      --with-secrets         reports secrets that are not set here as errors
 
   cargo xtask config get | put FILE | diff FILE | versions | restore N
-                             the configuration of a gateway that runs; FILE is TOML, or JSON by its name
-      --url URL              where it is (default http://127.0.0.1:8787)
+                             the configuration of a running gateway; FILE is TOML, or *.json
+      --url URL              the gateway's URL (default http://127.0.0.1:8787)
       --token-env NAME       the variable that holds the admin token (default ADMIN_TOKEN)
-      --yes                  puts and restores without asking, after showing what changes
-                             exits with 0: done, or no difference; 1: a difference, or it was refused;
-                             2: wrong arguments; 3: the gateway could not be asked. It needs curl
+      --yes                  applies a put or restore without a prompt, after printing the changes
+                             exit codes: 0 done, or no difference; 1 a difference, or rejected;
+                             2 wrong arguments; 3 any other failure. Requires curl
 
-  cargo xtask test           every test, in order, with a summary: what CI runs
-      --only NAME            one step of it; a wrong name lists them all
+  cargo xtask test           every test, in order, with a summary, as in CI
+      --only NAME            one step; an unknown name lists all steps
 
-  cargo xtask bench          the benchmarks, each beside its baseline
+  cargo xtask bench          the benchmarks, each with its baseline
       --only core|edges|limits|streams|guards|cache|recording
-                             some of them; what stands behind edges is a part of the edges' benchmarks
+                             one part; the names after edges are parts of the edges' benchmarks
 
-Tools that a fresh machine lacks are installed into $SERIN_TOOLS (default ~/.cache/serin).
-Ctrl-C ends everything that was started.";
+Missing tools are installed into $SERIN_TOOLS (default ~/.cache/serin).
+Ctrl-C ends all processes that were started.";
 
 fn main() -> ExitCode {
     let mut arguments = lexopt::Parser::from_env();
@@ -82,7 +82,7 @@ fn dispatch(arguments: &mut lexopt::Parser) -> anyhow::Result<ExitCode> {
         Some(Value(command)) => command,
         Some(other) => return Err(other.unexpected().into()),
     };
-    // Help is given wherever it is asked for, so that `up --help` does not start anything.
+    // `--help` is valid at any position, so that `up --help` does not start anything.
     if arguments.raw_args()?.as_slice().iter().any(|word| word == "--help" || word == "-h") {
         println!("{HELP}");
         return Ok(ExitCode::SUCCESS);
@@ -97,13 +97,13 @@ fn dispatch(arguments: &mut lexopt::Parser) -> anyhow::Result<ExitCode> {
             println!("{HELP}");
             Ok(ExitCode::SUCCESS)
         }
-        // Not for people: the process that `child` starts to outlive a hard kill.
+        // Internal: `child` starts this process, which outlives a SIGKILL of xtask.
         Some("guard") => watchdog::run(),
-        _ => Err(lexopt::Error::from(format!("there is no command {command:?}")).into()),
+        _ => Err(lexopt::Error::from(format!("unknown command {command:?}")).into()),
     }
 }
 
-/// The root of the repository.
+/// Root of the repository.
 fn root() -> PathBuf {
     let crates = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     crates.ancestors().nth(2).map_or_else(|| crates.clone(), PathBuf::from)

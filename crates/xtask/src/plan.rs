@@ -1,5 +1,5 @@
-//! A configuration as a person wants to read it back: who answers what, in which shares, and what
-//! happens when they fail.
+//! Readable plan of a configuration: the targets of each route, their shares, and the behavior on
+//! failures.
 
 pub(crate) mod access;
 pub(crate) mod guards_cache_observe;
@@ -12,7 +12,6 @@ use config::{
     RouteIndex, Sticky, Target, Targets,
 };
 
-/// Writes the whole plan.
 pub(crate) fn render(config: &Config) -> String {
     let mut text = String::new();
     write(config, &mut text).expect("a string takes everything");
@@ -39,9 +38,9 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
         }
     }
     if let Some(anonymous) = anonymous {
-        writeln!(out, "  {anonymous:width$}  whoever has no key")?;
+        writeln!(out, "  {anonymous:width$}  callers without a key")?;
     } else if config.consumers.is_empty() && config.auth.issuers.is_empty() {
-        writeln!(out, "  nobody: every request is refused")?;
+        writeln!(out, "  none: every request is rejected")?;
     }
     access::write(config, out)?;
     guards_cache_observe::write(config, out)
@@ -63,8 +62,8 @@ fn write_route(config: &Config, route: &Route, out: &mut String) -> fmt::Result 
     };
     let balance = match route.balance {
         Balance::Weight => None,
-        Balance::Latency => Some("the sooner of two that are drawn by weight"),
-        Balance::LeastBusy => Some("the less busy of two that are drawn by weight"),
+        Balance::Latency => Some("the faster of two targets drawn by weight"),
+        Balance::LeastBusy => Some("the less busy of two targets drawn by weight"),
         Balance::Cost => Some("the cheapest"),
     };
     if let Some(balance) = balance {
@@ -86,7 +85,7 @@ fn write_route(config: &Config, route: &Route, out: &mut String) -> fmt::Result 
         write_line(out, "hedge", &describe_hedge(hedge))?;
     }
     if route.continues_streams {
-        write_line(out, "continue", "a stream that breaks off is gone on with by a fallback")?;
+        write_line(out, "continue", "interrupted streams continue on a fallback")?;
     }
     let timeouts = route.timeouts;
     let [first_byte, idle, total] =
@@ -98,12 +97,12 @@ fn write_line(out: &mut String, name: &str, value: &str) -> fmt::Result {
     writeln!(out, "  {name:13}  {value}")
 }
 
-/// The length of the longest name.
+/// Length of the longest name, in bytes.
 pub(crate) fn widest<'n>(names: impl Iterator<Item = &'n str>) -> usize {
     names.map(str::len).max().unwrap_or_default()
 }
 
-/// A pattern as the configuration writes it.
+/// Formats a pattern as in the configuration.
 pub(crate) fn format_pattern(pattern: &ModelPattern) -> String {
     match pattern {
         ModelPattern::Exact(name) => name.clone(),
@@ -112,7 +111,7 @@ pub(crate) fn format_pattern(pattern: &ModelPattern) -> String {
     }
 }
 
-/// Each target's share in percent, with as many decimals as it needs, at most two.
+/// Share of each target in percent, with at most two decimals and no trailing zeros.
 fn shares(targets: &Targets) -> Vec<String> {
     let total = targets.total().get();
     let share = |weight: u32| {
@@ -171,10 +170,10 @@ fn describe_hedge(hedge: &Hedge) -> String {
 fn describe_health(health: Health) -> String {
     let Health { failures, window, cool_down: rest } = health;
     if failures == 0 {
-        return "no target ever rests".to_owned();
+        return "targets never cool down".to_owned();
     }
     let (window, rest) = (format_duration(window), format_duration(rest));
-    format!("{failures} failures in a row within {window} put a target to rest, first for {rest}")
+    format!("{failures} failures in a row within {window} start a cool-down, first for {rest}")
 }
 
 fn describe_consumer(config: &Config, consumer: &Consumer) -> String {
@@ -186,7 +185,7 @@ fn describe_consumer(config: &Config, consumer: &Consumer) -> String {
     words
 }
 
-/// Routes by their ids; `None` is every route.
+/// Lists routes by id. `None` stands for every route.
 pub(crate) fn describe_routes(config: &Config, routes: Option<&[RouteIndex]>) -> String {
     let Some(routes) = routes else { return "every route".to_owned() };
     let ids: Vec<&str> = routes.iter().map(|route| config.route(*route).id.as_str()).collect();
@@ -201,7 +200,7 @@ fn describe_keys(count: usize) -> String {
     }
 }
 
-/// A duration as the configuration writes it.
+/// Formats a duration as in the configuration.
 pub(crate) fn format_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
@@ -268,7 +267,7 @@ Route chat
   fallback       1. local
   falls back on  connect, 5xx
   retries        1 at each target, the first after 250ms; waits for a Retry-After of up to 2s; 20 % of the requests at most
-  health         5 failures in a row within 30s put a target to rest, first for 10s
+  health         5 failures in a row within 30s start a cool-down, first for 10s
   timeouts       first byte 15s, idle 90s, total 5m
 
 Route plain
@@ -276,7 +275,7 @@ Route plain
   targets          100 %  local
   balance        the cheapest
   retries        none
-  health         5 failures in a row within 30s put a target to rest, first for 10s
+  health         5 failures in a row within 30s start a cool-down, first for 10s
   timeouts       first byte 1m, idle 1m, total 10m
 
 Consumers

@@ -1,6 +1,6 @@
-//! Where secrets come from on a person's machine: `--secret`, then `.dev.vars`, then the environment.
+//! Secrets of the local machine, from `--secret`, then `.dev.vars`, then the environment.
 //!
-//! Values are handed on and never shown.
+//! Values are passed to the host and never printed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 use secret::Secret;
 
-/// The secrets at hand.
+/// Available secrets.
 #[derive(Default)]
 pub(crate) struct Secrets {
     given: BTreeMap<String, Secret>,
@@ -17,7 +17,7 @@ pub(crate) struct Secrets {
 }
 
 impl Secrets {
-    /// Those of this machine: `.dev.vars` in the given directory, and the environment.
+    /// Reads `.dev.vars` in `directory`, and uses the environment for other names.
     pub(crate) fn from_machine(directory: &Path) -> anyhow::Result<Self> {
         let path = directory.join(".dev.vars");
         let file = match std::fs::read_to_string(&path) {
@@ -28,15 +28,15 @@ impl Secrets {
         Ok(Self { given: BTreeMap::new(), file, with_environment: true })
     }
 
-    /// These and no others.
+    /// Creates a set of these secrets, without the environment.
     pub(crate) fn only(pairs: &[(&str, &str)]) -> Self {
         let given = pairs.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(value)));
         Self { given: given.collect(), ..Self::default() }
     }
 
-    /// Adds what was written as `NAME=VALUE`.
+    /// Adds a secret from the form `NAME=VALUE`.
     pub(crate) fn add(&mut self, pair: &str) -> Result<(), lexopt::Error> {
-        // The text may be a secret without a name: it is not repeated.
+        // The error does not repeat the text, which may be a secret without a name.
         let (name, value) = pair.split_once('=').ok_or("--secret needs NAME=VALUE")?;
         if name.is_empty() || value.is_empty() {
             return Err("--secret needs NAME=VALUE, both not empty".into());
@@ -45,7 +45,7 @@ impl Secrets {
         Ok(())
     }
 
-    /// A secret by its name. An empty one counts as not set.
+    /// Finds a secret by name. An empty value counts as not set.
     pub(crate) fn find(&self, name: &str) -> Option<Secret> {
         let of_environment = || {
             let value = std::env::var(name).ok().filter(|_| self.with_environment);
@@ -56,8 +56,8 @@ impl Secrets {
     }
 }
 
-/// Reads `KEY=VALUE` lines as wrangler does: comments, `export`, and three kinds of quotes, inside of
-/// which a value may span lines.
+/// Parses `KEY=VALUE` lines as wrangler does: comments, `export`, and three kinds of quotes. A
+/// quoted value may span lines.
 fn variables(text: &str) -> BTreeMap<String, Secret> {
     let mut variables = BTreeMap::new();
     let mut rest = text;
@@ -85,8 +85,9 @@ fn variables(text: &str) -> BTreeMap<String, Secret> {
     variables
 }
 
-/// The text between the quote at the start of `value`, which is a part of `text`, and the next one;
-/// and what follows. `None` where the quote is never closed.
+/// Splits `text` at the quotes of `value`, which is a part of `text` and begins with `quote`.
+/// Returns the text inside the quotes and the text after them. `None` if the closing quote is
+/// missing.
 fn quoted<'t>(text: &'t str, value: &'t str, quote: char) -> Option<(&'t str, &'t str)> {
     let start = value.as_ptr() as usize - text.as_ptr() as usize;
     text[start..].strip_prefix(quote)?.split_once(quote)
@@ -134,7 +135,7 @@ mod tests {
         assert_eq!(found("A").as_deref(), Some("given=1"));
         assert_eq!(found("B"), None);
         assert_eq!(found("C").as_deref(), Some("c"));
-        // Without the environment nothing of it is seen.
+        // `Secrets::default` does not read the environment.
         assert_eq!(found("PATH"), None);
         secrets.with_environment = true;
         assert!(secrets.find("PATH").is_some());

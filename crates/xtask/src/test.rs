@@ -1,5 +1,5 @@
-//! `test`: every test in one order, a heading for each, and a summary. It goes on after a failure, so
-//! that one run shows everything that is wrong.
+//! `test`: runs all test steps in order and prints a summary. Continues after a failure, so that
+//! one run shows every problem.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -13,21 +13,21 @@ use crate::child::Processes;
 use crate::root;
 use crate::tools::{self, node};
 
-/// For one step: longer than the slowest cold build on two cores.
+/// Limit of one step: longer than the slowest cold build on two cores.
 const STEP_TIMEOUT: Duration = Duration::from_secs(45 * 60);
-/// The Worker's whole upload, compressed.
+/// Maximum compressed size of the Worker's upload.
 const WORKER_LIMIT_KIB: f64 = 768.0;
-/// Everything that is compiled for this machine, `tests` included: one selection for clippy, so that
-/// cargo resolves the features of the dependencies once.
+/// Packages that are compiled for this machine, including `tests`. clippy uses one selection, so
+/// that cargo resolves the features of the dependencies once.
 const NATIVE: [&str; 5] = ["--workspace", "--exclude", "edge-cloudflare", "--exclude", "edge-spin"];
 
-/// What `test` was asked for.
+/// Arguments of `test`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     only: Option<Step>,
 }
 
-/// One step of the suite.
+/// Step of the suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Format,
@@ -41,7 +41,7 @@ enum Step {
     Edges,
 }
 
-/// In this order: what is quick and likely to fail comes first.
+/// Steps in order: quick steps and likely failures first.
 const STEPS: [Step; 9] = [
     Step::Format,
     Step::Lint,
@@ -71,14 +71,14 @@ impl Step {
 
     fn about(self) -> &'static str {
         match self {
-            Self::Format => "every file is as rustfmt writes it",
-            Self::Lint => "clippy over everything that is compiled for this machine",
-            Self::LintWorker => "clippy over the Worker's shell",
-            Self::LintComponent => "clippy over the component's shell",
+            Self::Format => "checks the format with rustfmt",
+            Self::Lint => "clippy on all native packages",
+            Self::LintWorker => "clippy on the Worker's shell",
+            Self::LintComponent => "clippy on the component's shell",
             Self::Native => "the policies, the gateway in virtual time, the tools",
-            Self::Worker => "builds what Cloudflare gets",
-            Self::Component => "builds what Spin gets",
-            Self::Deploy => "wrangler would take the Worker, and it is small enough",
+            Self::Worker => "builds the Worker for Cloudflare",
+            Self::Component => "builds the component for Spin",
+            Self::Deploy => "dry run of wrangler deploy, and the Worker's size limit",
             Self::Edges => "scenarios, contracts and official clients against both artifacts",
         }
     }
@@ -102,9 +102,10 @@ impl Step {
             }
             Self::LintWorker => lint(processes, "edge-cloudflare", WORKER_TARGET),
             Self::LintComponent => lint(processes, "edge-spin", COMPONENT_TARGET),
-            // The default members. A failing crate does not hide the others.
+            // A failing crate does not hide the others.
             Self::Native => {
-                // The shells have pure parts too; what needs a built artifact is `Edges`.
+                // Includes the pure parts of the shells. `Edges` has the tests that need an
+                // artifact.
                 cargo.args(["test", "--no-fail-fast", "--workspace"]);
                 for package in ["tests", "baseline-component", "baseline-worker"] {
                     cargo.args(["--exclude", package]);
@@ -132,7 +133,6 @@ impl Step {
 }
 
 impl Options {
-    /// Reads the arguments after `test`.
     pub(crate) fn parse(arguments: &mut lexopt::Parser) -> Result<Self, lexopt::Error> {
         use lexopt::Arg::Long;
         use lexopt::ValueExt;
@@ -152,21 +152,21 @@ impl Options {
 }
 
 fn unknown(name: &str) -> lexopt::Error {
-    let mut message = format!("there is no step {name}; there are:");
+    let mut message = format!("unknown step {name}; the steps are:");
     for step in STEPS {
         write!(message, "\n  {:15}  {}", step.name(), step.about()).ok();
     }
     message.into()
 }
 
-/// How one step went.
+/// Result of one step.
 struct Outcome {
     step: Step,
     took: Duration,
     failure: Option<String>,
 }
 
-/// Runs the steps and sums up.
+/// Runs the selected steps and prints the summary.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let mut processes = Processes::new()?;
     let mut outcomes = Vec::new();
@@ -201,7 +201,7 @@ fn summary(outcomes: &[Outcome]) -> String {
 fn lint(processes: &mut Processes, package: &str, target: &str) -> anyhow::Result<()> {
     tools::target(processes, target)?;
     let mut command = cargo();
-    // In release, as it ships: the build of the artifact then finds its dependencies' metadata.
+    // The release profile, so that the build of the artifact reuses the dependencies' metadata.
     command.args([
         "clippy",
         "-p",
@@ -216,7 +216,7 @@ fn lint(processes: &mut Processes, package: &str, target: &str) -> anyhow::Resul
     processes.run_checked("clippy", &mut command, STEP_TIMEOUT)
 }
 
-/// Asks wrangler for everything but the upload. Its own figure is the size that Cloudflare counts.
+/// Runs `wrangler deploy` without the upload. wrangler prints the size that Cloudflare counts.
 fn deploy(processes: &mut Processes) -> anyhow::Result<()> {
     tools::packages(processes)?;
     let report = root().join("target/wrangler.txt");
@@ -232,17 +232,15 @@ fn deploy(processes: &mut Processes) -> anyhow::Result<()> {
     if !is_accepted {
         bail!("wrangler deploy --dry-run failed");
     }
-    let size = compressed(&text).context("wrangler did not say how large the upload is")?;
+    let size = compressed(&text).context("the output of wrangler contains no upload size")?;
     println!("{size:.1} of {WORKER_LIMIT_KIB:.0} KiB, compressed");
     if size > WORKER_LIMIT_KIB {
-        bail!(
-            "the Worker is too large: {size:.1} KiB compressed, and {WORKER_LIMIT_KIB:.0} are allowed"
-        );
+        bail!("the Worker is too large: {size:.1} KiB compressed, limit {WORKER_LIMIT_KIB:.0} KiB");
     }
     Ok(())
 }
 
-/// The compressed size in `Total Upload: 500.12 KiB / gzip: 180.34 KiB`, in KiB.
+/// Parses the compressed size in `Total Upload: 500.12 KiB / gzip: 180.34 KiB`, in KiB.
 fn compressed(report: &str) -> Option<f64> {
     let line = report.lines().find(|line| line.contains("Total Upload:"))?;
     let (_, figure) = line.split_once("gzip:")?;

@@ -1,6 +1,6 @@
-//! What a fresh machine lacks: targets of the compiler, Node packages, a Python with what tests need.
+//! Installs missing tools: compiler targets, Node packages, and a Python environment for the tests.
 //!
-//! Each step says what it gets, why, and how long that takes. What is there already is not touched.
+//! Each step prints its download, the reason and the expected time. Existing tools stay unchanged.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,18 +13,18 @@ use crate::child::Processes;
 use crate::root;
 
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(20 * 60);
-/// What the edges are tested with in Python: the official client, and the readers of metrics and spans.
+/// Python packages of the edge tests: the official client, and parsers for metrics and spans.
 const PYTHON_PACKAGES: [&str; 3] =
     ["openai==3.52.0", "prometheus-client==0.26.0", "opentelemetry-proto==1.45.2"];
 
-/// Where tools are kept, shared by all clones.
+/// Directory of the installed tools, shared by all clones.
 pub(crate) fn cache() -> PathBuf {
     let chosen = std::env::var_os("SERIN_TOOLS").map(PathBuf::from);
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/serin");
     chosen.unwrap_or_else(home)
 }
 
-/// Makes sure that the compiler can compile for a target.
+/// Installs a compiler target unless it is present.
 pub(crate) fn target(processes: &mut Processes, name: &str) -> anyhow::Result<()> {
     let output =
         Command::new("rustc").args(["--print", "target-libdir", "--target", name]).output();
@@ -43,10 +43,10 @@ pub(crate) fn target(processes: &mut Processes, name: &str) -> anyhow::Result<()
     )
 }
 
-/// Makes sure that `node_modules` is what `package-lock.json` says.
+/// Installs the packages of `package-lock.json` unless `node_modules` is up to date.
 pub(crate) fn packages(processes: &mut Processes) -> anyhow::Result<()> {
     let root = root();
-    // npm writes this file last.
+    // npm writes this file last, so it marks a complete installation.
     let installed = modified(&root.join("node_modules/.package-lock.json"));
     if installed.is_some() && installed >= modified(&root.join("package-lock.json")) {
         return Ok(());
@@ -61,12 +61,12 @@ pub(crate) fn packages(processes: &mut Processes) -> anyhow::Result<()> {
     processes.run_checked("npm", Command::new("npm").current_dir(&root).arg("ci"), INSTALL_TIMEOUT)
 }
 
-/// Makes sure that there is a Python with these packages, and says where.
+/// Installs a Python environment with `PYTHON_PACKAGES` unless it is present. Returns its program.
 pub(crate) fn python(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     let directory =
         cache().join(format!("python-{}", PYTHON_PACKAGES.join("-").replace("==", "-")));
     let python = directory.join("bin/python");
-    // Written last, so that half an installation is not taken for a whole one.
+    // Written last, so that an interrupted installation is repeated.
     let complete = directory.join("complete");
     if python.exists() && complete.exists() {
         return Ok(python);
@@ -86,7 +86,8 @@ pub(crate) fn python(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     Ok(python)
 }
 
-/// A command that runs with the Node packages of this repository before everything else.
+/// Command for a program in `node_modules`, with the Node packages of this repository first in
+/// `PATH`.
 pub(crate) fn node(program: &str) -> anyhow::Result<Command> {
     let binaries = root().join("node_modules/.bin");
     let program = binaries.join(program);
@@ -103,7 +104,7 @@ pub(crate) fn node(program: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Whether the Spin CLI is here and new enough for WASI 0.3; its version, if so.
+/// Version of the Spin CLI. `None` if it is missing or too old for WASI 0.3.
 pub(crate) fn spin() -> Option<String> {
     let output = Command::new("spin").arg("--version").stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -117,7 +118,6 @@ fn is_new_enough(version: &str) -> bool {
     major.zip(minor) >= Some((4, 1))
 }
 
-/// Says what is about to happen.
 pub(crate) fn announce(what: &str) {
     println!("→ {what}");
 }

@@ -1,4 +1,4 @@
-//! `up`: builds the gateway, serves it, and ends with a line to paste.
+//! `up`: builds the gateway, serves it, and prints a command to paste.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ use crate::edge::{self, Edge, Service};
 use crate::secrets::Secrets;
 use crate::{log, root};
 
-/// What `up` was asked for.
+/// Arguments of `up`.
 #[derive(Default)]
 pub(crate) struct Options {
     edge: Edge,
@@ -27,7 +27,6 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads the arguments after `up`.
     pub(crate) fn parse(arguments: &mut lexopt::Parser) -> Result<Self, lexopt::Error> {
         use lexopt::Arg::Long;
         use lexopt::ValueExt;
@@ -58,7 +57,7 @@ impl Options {
             }
         }
         if options.demo && options.config.is_some() {
-            return Err("--demo brings its own configuration: leave --config away".into());
+            return Err("--demo has its own configuration: omit --config".into());
         }
         Ok(options)
     }
@@ -72,12 +71,12 @@ impl Options {
     }
 }
 
-/// Serves until it is told to stop, or until the host ends.
+/// Serves until Ctrl-C, or until the host ends.
 pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let port = options.port.unwrap_or(options.edge.usual_port());
     edge::require_free(port)?;
     let own = choose(&options)?;
-    // A configuration that cannot be served is refused before anything is installed or built.
+    // Rejects an invalid configuration before anything is installed or built.
     if let Some((document, secrets)) = &own
         && let Err(reason) = validate(document, secrets)
     {
@@ -119,7 +118,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     watch(&mut processes, demo)
 }
 
-/// The person's configuration and secrets, or `None` where the demo is to run.
+/// User's configuration and secrets. `None` if the demo runs instead.
 fn choose(options: &Options) -> anyhow::Result<Option<(Document, Secrets)>> {
     if options.demo {
         return Ok(None);
@@ -141,7 +140,7 @@ fn choose(options: &Options) -> anyhow::Result<Option<(Document, Secrets)>> {
     Ok(Some((document, secrets)))
 }
 
-/// The parsed configuration, or everything that speaks against serving it.
+/// Parses the configuration. The error lists every problem.
 fn validate(document: &Document, secrets: &Secrets) -> Result<Config, String> {
     document.parse(secrets).map_err(|problems| {
         let mut reason = document.explain(&problems);
@@ -153,7 +152,8 @@ fn validate(document: &Document, secrets: &Secrets) -> Result<Config, String> {
     })
 }
 
-/// A line to paste: the first consumer that may ask the first model.
+/// Command to paste: sends a request for the first exact model, as the first consumer that may use
+/// it.
 fn invitation(base: &str, document: &Document, config: &Config) -> String {
     let exact = |pattern: &ModelPattern| match pattern {
         ModelPattern::Exact(name) => Some(name.clone()),
@@ -174,7 +174,7 @@ fn invitation(base: &str, document: &Document, config: &Config) -> String {
     };
     let name =
         config.consumers.iter().find(may_ask).and_then(|it| document.key_name_of_consumer(&it.id));
-    // The key's value is not shown; the shell puts it there.
+    // The text names the key's variable, which the shell expands; it never contains the value.
     let (authorization, note) = match name {
         Some(name) => {
             let header = match config.auth.sources.first() {
@@ -192,7 +192,7 @@ fn invitation(base: &str, document: &Document, config: &Config) -> String {
     )
 }
 
-/// Waits for Ctrl-C. Fails if the host ends; a stand-in of the demo is started again.
+/// Waits for Ctrl-C and restarts simulated providers. Fails if the host ends.
 fn watch(processes: &mut Processes, mut demo: Option<Demo>) -> anyhow::Result<ExitCode> {
     while !processes.is_interrupted() {
         if let Some(ended) = processes.ended() {

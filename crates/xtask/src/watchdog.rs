@@ -1,8 +1,8 @@
-//! The process that ends the others when xtask itself was killed and could not.
+//! Watchdog: the process that ends the children of xtask if xtask is killed.
 //!
-//! xtask tells it the process groups on its standard input, `+123` and `-123`. When that ends, for
-//! whatever reason, the guard ends the groups that are left, and itself. It needs no cooperation
-//! from the children, some of which are not ours.
+//! xtask writes process groups to its standard input: `+123` adds a group, `-123` removes it. When
+//! the input ends, for any reason, the watchdog ends the remaining groups and exits. It needs no
+//! cooperation from the children, some of which are third-party programs.
 
 use std::collections::BTreeSet;
 use std::io::BufRead;
@@ -15,7 +15,7 @@ use crate::child::end_groups;
 
 const TERMINATION_GRACE: Duration = Duration::from_secs(5);
 
-/// Watches until the standard input ends.
+/// Waits until standard input ends, then ends the remaining groups.
 pub(crate) fn run() -> anyhow::Result<ExitCode> {
     end_groups(&remaining(std::io::stdin().lock()), TERMINATION_GRACE);
     Ok(ExitCode::SUCCESS)
@@ -30,7 +30,7 @@ fn remaining(input: impl BufRead) -> Vec<Pid> {
             _ => false,
         };
     }
-    // Never 1 and never 0, which stands for one's own group.
+    // Never 1 (init), and never 0, which stands for the caller's own group.
     groups.into_iter().filter(|number| *number > 1).filter_map(Pid::from_raw).collect()
 }
 

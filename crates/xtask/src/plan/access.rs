@@ -1,4 +1,4 @@
-//! The part of the plan that says who may do how much, and at what price.
+//! Plan sections of groups, token issuers, limits, prices and operators.
 
 use std::fmt::{self, Write as _};
 
@@ -10,7 +10,7 @@ use config::{
 
 use crate::plan::{describe_routes, format_duration, format_pattern, widest};
 
-/// Writes groups, issuers, limits, prices and operators, so far as there are any.
+/// Writes each section that has entries.
 pub(crate) fn write(config: &Config, out: &mut String) -> fmt::Result {
     let groups = config.groups.iter().map(|group| {
         let mut words = describe_routes(config, group.permissions.routes.as_deref());
@@ -22,20 +22,20 @@ pub(crate) fn write(config: &Config, out: &mut String) -> fmt::Result {
     section(out, "Groups", groups)?;
     let issuers = config.auth.issuers.iter().map(|issuer| {
         let keys = match &issuer.keys {
-            IssuerKeys::Inline(_) => "keys that are known".to_owned(),
+            IssuerKeys::Inline(_) => "inline keys".to_owned(),
             IssuerKeys::Url { url, keep } => {
                 format!("keys from {url}, kept for {}", format_duration(*keep))
             }
         };
         (issuer.issuer.clone(), vec![format!("{keys}; the consumer is {}", issuer.consumer_claim)])
     });
-    section(out, "Issuers of tokens", issuers)?;
+    section(out, "Token issuers", issuers)?;
     let limits =
         config.limits.iter().map(|limit| (limit.id.clone(), describe_limit(config, limit)));
     section(out, "Limits", limits)?;
     let prices = config.prices.rows().map(|(provider, models, price)| {
         let provider = provider.map(|index| format!(" at {}", config.provider(index).id));
-        // From billionths for a thousand tokens.
+        // The configuration holds billionths of a dollar per thousand tokens.
         let [input, cached, output] =
             [price.input, price.cached, price.output].map(|amount| decimal(amount, 6));
         let words = format!("input {input}, cached input {cached}, output {output}");
@@ -53,7 +53,7 @@ pub(crate) fn write(config: &Config, out: &mut String) -> fmt::Result {
     section(out, "Operators", operators)
 }
 
-/// What is allowed beside the routes, on one line; `None` where everything is.
+/// Parameter rules and IP access on one line. `None` if nothing is restricted.
 pub(crate) fn bounds(permissions: &Permissions) -> Option<String> {
     let rule = |path: &str, rule: &ParameterRule| match rule {
         ParameterRule::Range { min: Some(min), max: Some(max) } => {
@@ -80,7 +80,7 @@ pub(crate) fn bounds(permissions: &Permissions) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-/// A heading, and for each name its lines.
+/// Writes a heading and the lines of each name. Writes nothing if there are no entries.
 pub(crate) fn section(
     out: &mut String,
     heading: &str,
@@ -100,11 +100,11 @@ pub(crate) fn section(
     Ok(())
 }
 
-/// What a limit counts for whom; and how it is kept.
+/// Quotas and subjects of a limit on the first line, its storage on the second.
 fn describe_limit(config: &Config, limit: &Limit) -> Vec<String> {
     let quotas: Vec<String> = limit.quotas.iter().map(describe_quota).collect();
     let by = match &limit.by {
-        By::All => "all together".to_owned(),
+        By::All => "all callers together".to_owned(),
         By::Consumer => "each consumer".to_owned(),
         By::Group => "each group".to_owned(),
         By::Address => "each address".to_owned(),
@@ -122,20 +122,20 @@ fn describe_limit(config: &Config, limit: &Limit) -> Vec<String> {
     }
     let mut how = match &limit.colocation_group {
         Some(home) => format!("kept in {home}"),
-        None => "kept in a place for each value".to_owned(),
+        None => "kept in a book for each value".to_owned(),
     };
     if limit.quotas.iter().any(|quota| quota.measure != Measure::Requests) {
-        write!(how, ", {} tokens reserved where no maximum is named", limit.default_output).ok();
+        write!(how, ", {} tokens reserved if no maximum is set", limit.default_output).ok();
     }
     if limit.hard {
-        how.push_str(", answers cut to what is left");
+        how.push_str(", answers cut to the remaining quota");
     }
     if limit.lease {
         how.push_str(", leased");
     }
     how.push_str(match limit.on_error {
-        OnError::Open => ", open without the ledger",
-        OnError::Closed => ", closed without the ledger",
+        OnError::Open => ", fails open without the ledger",
+        OnError::Closed => ", fails closed without the ledger",
     });
     vec![what, how]
 }
@@ -146,7 +146,7 @@ fn describe_quota(quota: &Quota) -> String {
         Measure::Requests => format!("{} requests", quota.max),
         Measure::Cost => format!("{} USD", decimal(quota.max, 9)),
     };
-    // A parsed zone has forgotten its name.
+    // A parsed zone does not contain its name.
     let calendar = |zone| if zone == Zone::UTC { "UTC" } else { "of its time zone" };
     let per = match quota.per {
         Period::Second => "a second".to_owned(),
@@ -159,14 +159,13 @@ fn describe_quota(quota: &Quota) -> String {
     format!("{much} {per}")
 }
 
-/// A number of so many decimals as text, without the zeros at its end.
+/// Formats a fixed-point number with `places` decimals, without trailing zeros.
 fn decimal(amount: u64, places: usize) -> String {
     let text = format!("{amount:0>width$}", width = places + 1);
     let (whole, decimals) = text.split_at(text.len() - places);
     format!("{whole}.{decimals}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A noun for so many.
 pub(crate) fn plural(count: usize, noun: &str) -> String {
     if count == 1 { noun.to_owned() } else { format!("{noun}s") }
 }
@@ -195,24 +194,24 @@ seed 1 or -2 or 0.5, stream false, temperature from 0 to 1.2, from 1 block of ad
 Groups
   design  routes chat, deepseek; no logit_bias, n up to 1, no tools, not from 1 block of addresses
 
-Issuers of tokens
+Token issuers
   https://id.example.com/  keys from https://id.example.com/.well-known/jwks.json, kept for 1h; \
 the consumer is azp
-  tests                    keys that are known; the consumer is sub
-  inline                   keys that are known; the consumer is sub
+  tests                    inline keys; the consumer is sub
+  inline                   inline keys; the consumer is sub
 
 Limits
-  everybody  100 requests a second and 12.5 USD a month (of its time zone) for all together, \
-every route
-             kept in all:everybody, 1024 tokens reserved where no maximum is named, \
-closed without the ledger
+  everybody  100 requests a second and 12.5 USD a month (of its time zone) for \
+all callers together, every route
+             kept in all:everybody, 1024 tokens reserved if no maximum is set, \
+fails closed without the ledger
   each       100000 tokens a minute and 20 requests a day (UTC) for each consumer (3 patterns), \
 routes chat, groups design
-             kept in all:everybody, 256 tokens reserved where no maximum is named, \
-answers cut to what is left, leased, open without the ledger
+             kept in all:everybody, 256 tokens reserved if no maximum is set, \
+answers cut to the remaining quota, leased, fails open without the ledger
   addresses  9007199254740992 tokens in total for each address (3 patterns), every route
-             kept in a place for each value, 1024 tokens reserved where no maximum is named, \
-open without the ledger
+             kept in a book for each value, 1024 tokens reserved if no maximum is set, \
+fails open without the ledger
 
 Prices, in USD for a million tokens
   gpt-4o at openai  input 2.5, cached input 1.25, output 10

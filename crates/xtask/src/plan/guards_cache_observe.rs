@@ -1,4 +1,4 @@
-//! The part of the plan that says what is checked, kept and told to observers.
+//! Plan sections of guards, cache, history and observers.
 
 use std::fmt::{self, Write as _};
 
@@ -11,7 +11,7 @@ use guards::settings::{Aliyun, AliyunAction, JudgeFormat, PiiAction, PiiKind};
 use crate::plan::access::{plural, section};
 use crate::plan::{describe_routes, format_duration};
 
-/// Writes guards, the cache, the history and observers, so far as there are any.
+/// Writes each section that has entries.
 pub(crate) fn write(config: &Config, out: &mut String) -> fmt::Result {
     let guards =
         config.guards.iter().map(|guard| (guard.id.clone(), describe_guard(config, guard)));
@@ -23,12 +23,12 @@ pub(crate) fn write(config: &Config, out: &mut String) -> fmt::Result {
     let history = config
         .history
         .iter()
-        .map(|history| ("remembers".to_owned(), vec![describe_history(config, history)]));
+        .map(|history| ("keeps".to_owned(), vec![describe_history(config, history)]));
     section(out, "History", history)?;
     section(out, "Observers", describe_observers(config, &config.observe).into_iter())
 }
 
-/// Who checks what; what follows; who is treated otherwise.
+/// Checked text, consequences and overrides of a guard, one line each.
 fn describe_guard(config: &Config, guard: &Guard) -> Vec<String> {
     let scope = match guard.scope {
         GuardScope::Last => "the user's last message",
@@ -49,24 +49,24 @@ fn describe_guard(config: &Config, guard: &Guard) -> Vec<String> {
         BlockFormat::Error => "an error",
     };
     let on_error = match guard.on_error {
-        OnError::Open => "lets through",
-        OnError::Closed => "refuses",
+        OnError::Open => "fails open",
+        OnError::Closed => "fails closed",
     };
     let mut then = format!(
-        "blocks with {format} ({}); {on_error} what it cannot check within {}",
+        "blocks with {format} ({}); {on_error}, timeout {}",
         block.status.as_u16(),
         format_duration(guard.timeout),
     );
     if guard.response {
         match (guard.window, format_duration(guard.delay)) {
-            (1, _) => write!(then, "; looks at streams as they come").ok(),
+            (1, _) => write!(then, "; checks streams as they arrive").ok(),
             (window, delay) => {
                 write!(then, "; holds back {window} characters of a stream, for {delay}").ok()
             }
         };
     }
     if guard.keep > 0 {
-        write!(then, "; keeps {} characters of what does not pass", guard.keep).ok();
+        write!(then, "; stores {} characters of text that does not pass", guard.keep).ok();
     }
     let overrides = guard.overrides.iter().map(describe_override);
     [what, then].into_iter().chain(overrides).collect()
@@ -173,9 +173,9 @@ fn describe_override(one: &Override) -> String {
 
 fn describe_cache(config: &Config, cache: &Cache) -> String {
     let scope = match cache.scope {
-        CacheScope::Consumer => "for whoever asked first",
-        CacheScope::Group => "for the group",
-        CacheScope::All => "for everybody",
+        CacheScope::Consumer => "for the same consumer",
+        CacheScope::Group => "for the same group",
+        CacheScope::All => "for all callers",
     };
     let (ttl, routes) =
         (format_duration(cache.ttl), describe_routes(config, cache.routes.as_deref()));
@@ -205,7 +205,7 @@ fn describe_history(config: &Config, history: &History) -> String {
     format!("up to {turns} {noun} and {bytes} by {session}, {routes}, for {ttl}")
 }
 
-/// Nothing where the document says nothing of observers: a bound on labels alone is no news.
+/// Empty if the document configures no observer: the label limit alone is not listed.
 fn describe_observers(config: &Config, observe: &Observe) -> Vec<(String, Vec<String>)> {
     let mut entries = Vec::new();
     if let Some(otlp) = &observe.otlp {
@@ -223,7 +223,7 @@ fn describe_observers(config: &Config, observe: &Observe) -> Vec<(String, Vec<St
     }
     if !entries.is_empty() {
         let limit = observe.max_consumers;
-        let words = format!("{limit} {} told apart", plural(limit, "consumer"));
+        let words = format!("separate series for up to {limit} {}", plural(limit, "consumer"));
         entries.push(("metrics".to_owned(), vec![words]));
     }
     entries
@@ -239,7 +239,7 @@ fn describe_otlp(otlp: &Otlp) -> String {
     format!("{} to {} as {}, {headers} {noun}", sent.join(" and "), otlp.endpoint, otlp.service)
 }
 
-/// A size as the configuration writes it.
+/// Formats a size in bytes as in the configuration.
 fn format_size(bytes: usize) -> String {
     let units = [(1 << 20, "MiB"), (1 << 10, "KiB")];
     let unit = units.into_iter().find(|(size, _)| bytes > 0 && bytes.is_multiple_of(*size));
@@ -272,39 +272,39 @@ Guards
 img_query_security_check for images, contentModeration from medium, promptAttack from high, \
 sensitiveData from medium, maliciousUrl from low, customLabel from high, \
 masks sensitive data: answers, routes chat, qwq
-              blocks with an error (451); refuses what it cannot check within 500ms; \
-holds back 64 characters of a stream, for 250ms; keeps 100 characters of what does not pass
+              blocks with an error (451); fails closed, timeout 500ms; \
+holds back 64 characters of a stream, for 250ms; stores 100 characters of text that does not pass
               consumers app, ~^test\\-, ~^eu\\. and groups design: from low, \
 requests by query_check_strict, answers by response_check_strict
               groups *: not checked
   moderation  moderation by openai, model omni-moderation-latest, 2 thresholds: \
 new messages and answers, every route
-              blocks with a message (200); lets through what it cannot check within 2s; \
+              blocks with a message (200); fails open, timeout 2s; \
 holds back 200 characters of a stream, for 1s
   judge       Qwen/Qwen3Guard-Gen-4B at local as Qwen3Guard, from high: \
 the user's last message and answers, every route
               blocks with a message with its details (200); \
-lets through what it cannot check within 2s; holds back 200 characters of a stream, for 1s
+fails open, timeout 2s; holds back 200 characters of a stream, for 1s
   words       2 words and the list more-words-2: new messages and answers, every route
-              blocks with a message (200); lets through what it cannot check within 2s; \
-looks at streams as they come
+              blocks with a message (200); fails open, timeout 2s; \
+checks streams as they arrive
   pii         replaces and restores API keys, e-mail addresses, case, badge: \
 all messages, every route
-              blocks with a message (200); lets through what it cannot check within 2s
+              blocks with a message (200); fails open, timeout 2s
 
 Cache
-  keeps  answers for the group, routes qwq, for 48h or up to 25 % less
+  keeps  answers for the same group, routes qwq, for 48h or up to 25 % less
          up to 512KiB each, temperature up to 0.7; streams with 20ms between events; \
 charged to limits
 
 History
-  remembers  up to 10 turns and 32KiB by header x-session, routes chat, for 2h
+  keeps  up to 10 turns and 32KiB by header x-session, routes chat, for 2h
 
 Observers
   otlp     traces of 5 % of requests to https://collector.example.com:4318 as edge, 2 headers
   log      500 characters of prompts and answers of chat
            2000 characters of prompts and answers of qwq
-  metrics  50 consumers told apart
+  metrics  separate series for up to 50 consumers
 ";
         assert_plan(include_str!("../../../config/tests/fixtures/guards-example.toml"), expected);
     }
@@ -315,11 +315,11 @@ Observers
 Guards
   green  https://green-cip.cn-shanghai.aliyuncs.com, llm_query_moderation and \
 llm_response_moderation, from high: new messages and answers, routes deepseek
-         blocks with a message (200); lets through what it cannot check within 2s; \
+         blocks with a message (200); fails open, timeout 2s; \
 holds back 200 characters of a stream, for 1s
 
 Cache
-  keeps  answers for whoever asked first, routes qwq, for 1h or up to 10 % less
+  keeps  answers for the same consumer, routes qwq, for 1h or up to 10 % less
          up to 256KiB each, temperature up to 1; streams at once; not charged to limits
 ";
         assert_plan(include_str!("../../../config/tests/fixtures/worked-example.toml"), expected);
