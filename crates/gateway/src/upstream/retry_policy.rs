@@ -355,7 +355,7 @@ mod tests {
     proptest! {
         #[test]
         fn number_of_calls_is_bounded(targets in 1usize..5, attempts in 0u32..4, failures in proptest::collection::vec(failure(), 64), entropy in any::<u64>()) {
-            let policy = course(targets, ALL, attempts);
+            let mut policy = course(targets, ALL, attempts);
             let mut calls = 1;
             for failure in failures {
                 let keys = if failure == Failure::KeyRefused { KeyOutcome::AllCoolingDown } else { KeyOutcome::NotAtFault };
