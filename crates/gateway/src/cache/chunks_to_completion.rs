@@ -95,7 +95,7 @@ fn merge_chunk(chunk: Value, choices: &mut Vec<Map<String, Value>>) -> Option<()
         match name.as_str() {
             "index" => {}
             "delta" => {
-                merge_value(choice.entry("message").or_insert(Value::Null), value, "message")
+                merge_value(choice.entry("message").or_insert(Value::Null), value, "message");
             }
             "text" | "logprobs" => {
                 let known = choice.entry(name.as_str()).or_insert(Value::Null);

@@ -68,7 +68,7 @@ impl ReloadingGateway {
         match self.refresh_due(host.now()) {
             // Boxed to keep the request future small.
             Refresh::Blocking | Refresh::InBackground if closed => {
-                Box::pin(self.open_first(host)).await
+                Box::pin(self.open_first(host)).await;
             }
             Refresh::Blocking => Box::pin(self.refresh(host)).await,
             Refresh::InBackground => {

@@ -2,9 +2,9 @@
 //!
 //! 1. `config/document/<hash>`: the document, kept forever. Nothing refers to it yet.
 //! 2. `config/version/<number, counting down>-<nonce>`: the version's metadata, kept forever. Nothing
-//! refers to it yet.
+//!    refers to it yet.
 //! 3. The register `config` of the ledger: this is the commit. A concurrent second writer gets a
-//! conflict.
+//!    conflict.
 //! 4. `config/current`: metadata and document, the copy that every isolate polls.
 //!
 //! A crash before step 3 changes nothing. After it, the next reader of the register completes step 4.

@@ -97,7 +97,7 @@ impl<P: Host> Relay<P> {
                 self.finish_answer();
             }
             StreamState::Error => {
-                self.continue_or_truncate("upstream_error", "The upstream reported an error.")
+                self.continue_or_truncate("upstream_error", "The upstream reported an error.");
             }
             StreamState::Malformed => {
                 self.continue_or_truncate(

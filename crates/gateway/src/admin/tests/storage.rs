@@ -108,7 +108,7 @@ fn conversations_are_listed_shown_and_deleted() {
     let log = fixture.assert_status("GET audit", "", 200);
     assert_eq!(log["data"][0]["target"], format!("history/acme/{digest}"));
     (0..40).for_each(|number| {
-        put(&fixture, &format!("{}{number}", conversation::key_prefix("acme")), stored)
+        put(&fixture, &format!("{}{number}", conversation::key_prefix("acme")), stored);
     });
     assert_eq!(purge_all(&fixture, "DELETE history/acme"), (40, 2));
     assert_eq!(fixture.count_entries("history/"), 1);

@@ -51,7 +51,7 @@ pub struct KeyHash([u8; 32]);
 
 impl KeyHash {
     /// 64 hexadecimal digits, for the names of entries.
-    pub fn to_hex(&self) -> String {
+    pub fn to_hex(self) -> String {
         base16ct::lower::encode_string(&self.0)
     }
 
