@@ -14,6 +14,7 @@ use crate::host::Host;
 use crate::host::body::Body;
 use crate::limits::admission::{self, Admitted};
 use crate::limits::matching::LimitSubject;
+use crate::request::client_ip;
 use crate::request::cors::Cors;
 use crate::request::endpoint::{ApiEndpoint, GatewayEndpoint};
 use crate::request::parse::ParsedRequest;
@@ -91,7 +92,7 @@ pub(crate) async fn run<P: Host>(
     let headers = &parts.headers;
 
     // The IP list comes first, because it is the cheapest check.
-    let client_ip = access::client_ip(config, parts);
+    let client_ip = client_ip::client_ip(config, parts);
     access::check_global_ip(config, client_ip)?;
     // Authentication comes before the body is read: anonymous clients must not cause work.
     let caller = gateway.authenticator().authenticate(host, headers).await?;

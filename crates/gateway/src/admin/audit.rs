@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::auth::keys::random_chars;
+use crate::host::newest_first::newest_first_key;
 use crate::host::{Clock, Host, KvStore};
 
 use super::pagination::read_page;
@@ -25,10 +26,6 @@ pub(super) const AUDIT_RETENTION: Duration = Duration::from_secs(400 * 24 * 60 *
 
 /// Entries read at most for one response.
 const MAX_ENTRIES_READ: usize = 200;
-
-/// Entry names hold this number minus the time, so a listing returns the newest entry first. 13 digits
-/// of milliseconds last until the year 2286.
-const MAX_TIMESTAMP_MILLIS: u64 = 9_999_999_999_999;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct AuditEntry {
@@ -96,8 +93,8 @@ impl<P: Host> AdminRequest<'_, P> {
 }
 
 async fn store_entry(host: &(impl Clock + KvStore), entry: &AuditEntry) -> Result<(), AdminError> {
-    let time = MAX_TIMESTAMP_MILLIS.saturating_sub(entry.at.as_millis());
-    let name = format!("{AUDIT_KEY_PREFIX}{time:013}-{}", random_chars(host, 12));
+    let time = newest_first_key(entry.at);
+    let name = format!("{AUDIT_KEY_PREFIX}{time}-{}", random_chars(host, 12));
     let value = serde_json::to_vec(entry).expect("entries have only plain members");
     Ok(host.put(&name, value, Some(AUDIT_RETENTION)).await?)
 }

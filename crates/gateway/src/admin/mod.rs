@@ -46,6 +46,7 @@ use crate::host::Host;
 use crate::host::body::Body;
 use crate::host::recent_writes::RecentWrites;
 use crate::live_config::ReloadingGateway;
+use crate::request::client_ip;
 use crate::request::request_id;
 
 /// Path prefix of the admin API.
@@ -84,7 +85,7 @@ pub(crate) async fn handle<P: Host>(
     request: http::Request<Body>,
 ) -> http::Response<Body> {
     let (parts, body) = request.into_parts();
-    let address = access::client_ip(gateway.config(), &parts);
+    let address = client_ip::client_ip(gateway.config(), &parts);
     if let Err(refusal) = access::check_global_ip(gateway.config(), address) {
         return crate::response::unrecorded_error_response(&refusal);
     }

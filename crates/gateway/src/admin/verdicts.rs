@@ -4,8 +4,9 @@ use civil_time::{Timestamp, rfc3339};
 use config::Role;
 use serde_json::{Value, json};
 
-use crate::guards::verdict_log::{MAX_TIMESTAMP_MILLIS, VERDICT_PREFIX, key_part};
+use crate::guards::verdict_log::{VERDICT_PREFIX, key_part};
 use crate::host::Host;
+use crate::host::newest_first::MAX_TIMESTAMP_MILLIS;
 
 use super::AdminRequest;
 use super::pagination::read_page;

@@ -10,8 +10,6 @@ use crate::request::parse::ParsedRequest;
 
 use super::caller::Caller;
 
-pub(crate) use crate::request::client_ip::client_ip;
-
 /// Checks the address rules for all callers. Runs before everything else.
 pub(crate) fn check_global_ip(config: &Config, client_ip: Option<IpAddr>) -> Result<(), Refusal> {
     let allowed = config.auth.ip_access.allows(client_ip);

@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use crate::auth::keys::random_chars;
 use crate::host::Host;
-pub(crate) use crate::host::newest_first::MAX_TIMESTAMP_MILLIS;
 use crate::host::newest_first::newest_first_key;
 use crate::record::GuardRecord;
 
