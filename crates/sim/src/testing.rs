@@ -9,10 +9,11 @@ use gateway::config_loader::GatewaySecrets;
 use gateway::gateway::Gateway;
 use gateway::host::body::Body;
 use gateway::service;
+use memory_host::splitmix64;
 use secret::Secret;
 
 use crate::upstream::{Script, UpstreamSpec};
-use crate::world::{HangUp, Received, UPSTREAM, World, splitmix64};
+use crate::world::{HangUp, Received, UPSTREAM, World};
 
 /// Parses a configuration in TOML. `UPSTREAM` is replaced by the base URL of the simulated upstreams. Every
 /// secret exists; its value is its name.

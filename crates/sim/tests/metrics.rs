@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use gateway::gateway::Gateway;
 use gateway::host::body::Body;
+use memory_host::splitmix64;
 use serde_json::Value;
 use sim::testing::{self, assert_page, chat_request, upstream};
 use sim::upstream::{Then, UpstreamSpec};
-use sim::world::{HangUp, World, splitmix64};
+use sim::world::{HangUp, World};
 
 const DOCUMENT: &str = r#"
 [[providers]]

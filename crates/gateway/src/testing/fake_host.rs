@@ -13,12 +13,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use civil_time::Timestamp;
 use ledger::{Book, BookId, LedgerReply, Operation};
+use memory_host::{MemoryLedger, MemoryStore, splitmix64};
 use secret::Secret;
 
 use crate::host::body::Body;
 use crate::host::error::HostError;
 use crate::host::{Clock, HttpClient, KvStore, LedgerHost, Listing, Settings, Tasks};
 use crate::record::Record;
+
+/// Names in a page of a listing: few, so that listings have several pages.
+const PAGE_SIZE: usize = 3;
 
 /// A host; a clone refers to the same one.
 #[derive(Clone)]
@@ -27,10 +31,10 @@ pub(crate) struct FakeHost(Rc<Inner>);
 struct Inner {
     now: Cell<u64>,
     entropy: Cell<u64>,
-    store: RefCell<BTreeMap<String, Vec<u8>>>,
-    /// The contents that readers of the store see while reads are frozen.
-    frozen: RefCell<Option<BTreeMap<String, Vec<u8>>>>,
-    books: RefCell<BTreeMap<BookId, Book>>,
+    store: RefCell<MemoryStore>,
+    /// The store that readers see while reads are frozen.
+    frozen: RefCell<Option<MemoryStore>>,
+    ledger: RefCell<MemoryLedger>,
     store_unavailable: Cell<bool>,
     ledger_unavailable: Cell<bool>,
     /// Whether the ledger's replies are lost.
@@ -49,7 +53,7 @@ impl FakeHost {
             entropy: Cell::new(1),
             store: RefCell::default(),
             frozen: RefCell::default(),
-            books: RefCell::default(),
+            ledger: RefCell::default(),
             store_unavailable: Cell::new(false),
             ledger_unavailable: Cell::new(false),
             ledger_drops_replies: Cell::new(false),
@@ -80,7 +84,7 @@ impl FakeHost {
 
     /// Writes directly into the store.
     pub(crate) fn write(&self, name: &str, value: &str) {
-        self.0.store.borrow_mut().insert(name.to_owned(), value.into());
+        self.0.store.borrow_mut().put(self.now(), name, value.to_owned(), None);
     }
 
     pub(crate) fn advance(&self, duration: Duration) {
@@ -91,16 +95,16 @@ impl FakeHost {
         self.0.now.set(now.as_millis());
     }
 
-    pub(crate) fn set_store_unavailable(&self, is_away: bool) {
-        self.0.store_unavailable.set(is_away);
+    pub(crate) fn set_store_unavailable(&self, unavailable: bool) {
+        self.0.store_unavailable.set(unavailable);
     }
 
-    pub(crate) fn set_ledger_unavailable(&self, is_away: bool) {
-        self.0.ledger_unavailable.set(is_away);
+    pub(crate) fn set_ledger_unavailable(&self, unavailable: bool) {
+        self.0.ledger_unavailable.set(unavailable);
     }
 
-    pub(crate) fn set_ledger_drops_replies(&self, is_deaf: bool) {
-        self.0.ledger_drops_replies.set(is_deaf);
+    pub(crate) fn set_ledger_drops_replies(&self, drops: bool) {
+        self.0.ledger_drops_replies.set(drops);
     }
 
     /// Freezes reads at the store's current contents, or ends that.
@@ -116,14 +120,15 @@ impl FakeHost {
     /// All names and values in the store.
     pub(crate) fn entries(&self) -> BTreeMap<String, String> {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("entries are JSON");
-        self.0.store.borrow().iter().map(|(name, value)| (name.clone(), text(value))).collect()
+        let store = self.0.store.borrow();
+        store.entries().map(|(name, stored)| (name.to_owned(), text(&stored.value))).collect()
     }
 
     /// All books in the ledger, serialized.
     pub(crate) fn books(&self) -> Vec<(String, String)> {
         let text = |book: &Book| String::from_utf8(book.to_bytes()).expect("books are JSON");
-        let books = self.0.books.borrow();
-        books.iter().map(|(book_id, book)| (book_id.as_str().to_owned(), text(book))).collect()
+        let ledger = self.0.ledger.borrow();
+        ledger.books().map(|(book_id, book)| (book_id.as_str().to_owned(), text(book))).collect()
     }
 }
 
@@ -133,12 +138,9 @@ impl Clock for FakeHost {
     }
 
     fn entropy(&self) -> u64 {
-        // splitmix64, as in the simulator, which depends on this crate.
-        let state = self.0.entropy.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let (state, number) = splitmix64(self.0.entropy.get());
         self.0.entropy.set(state);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        number
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
@@ -162,41 +164,33 @@ impl KvStore for FakeHost {
         self.0.reads.set(self.0.reads.get() + 1);
         let frozen = self.0.frozen.borrow();
         let store = self.0.store.borrow();
-        let seen = frozen.as_ref().unwrap_or(&store);
-        Ok(seen.get(name).map(|value| Bytes::copy_from_slice(value)))
+        Ok(frozen.as_ref().unwrap_or(&store).get(self.now(), name))
     }
 
     async fn put(
         &self,
         name: &str,
         value: Vec<u8>,
-        _keep: Option<Duration>,
+        keep: Option<Duration>,
     ) -> Result<(), HostError> {
         yield_once().await;
         self.check_store()?;
-        assert!(name.len() <= 512 && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
-        self.0.store.borrow_mut().insert(name.to_owned(), value);
+        self.0.store.borrow_mut().put(self.now(), name, value, keep);
         Ok(())
     }
 
     async fn delete(&self, name: &str) -> Result<(), HostError> {
         yield_once().await;
         self.check_store()?;
-        self.0.store.borrow_mut().remove(name);
+        self.0.store.borrow_mut().delete(name);
         Ok(())
     }
 
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, HostError> {
-        const PAGE: usize = 3;
         yield_once().await;
         self.check_store()?;
-        let store = self.0.store.borrow();
-        let mut names = store.keys().filter(|name| {
-            name.starts_with(prefix) && cursor.is_none_or(|cursor| name.as_str() > cursor)
-        });
-        let page: Vec<String> = names.by_ref().take(PAGE).cloned().collect();
-        let cursor = names.next().and(page.last().cloned());
-        Ok(Listing { names: page, cursor })
+        let (names, cursor) = self.0.store.borrow().list(prefix, cursor, PAGE_SIZE);
+        Ok(Listing { names, cursor })
     }
 }
 
@@ -223,11 +217,7 @@ impl LedgerHost for FakeHost {
         if self.0.ledger_unavailable.get() {
             return Err(HostError::new("ledger unavailable"));
         }
-        let name = book_id.as_str();
-        assert!(name.len() <= 128 && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
-        let now = self.now();
-        let reply =
-            self.0.books.borrow_mut().entry(book_id.clone()).or_default().apply(now, operation);
+        let reply = self.0.ledger.borrow_mut().apply(self.now(), book_id, operation);
         if self.0.ledger_drops_replies.get() {
             Err(HostError::new("reply lost"))
         } else {

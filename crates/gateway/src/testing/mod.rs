@@ -1,4 +1,3 @@
 //! Support for unit tests.
 
-#[cfg(test)]
 pub(crate) mod fake_host;

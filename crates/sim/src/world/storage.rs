@@ -1,15 +1,14 @@
-//! Storage of the simulated host: a key-value store, and a ledger whose books change by one operation at a
-//! time.
+//! Storage of the simulated host: the shared store and ledger with latency, faults, and read lag.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::time::Duration;
 
 use bytes::Bytes;
 use civil_time::Timestamp;
 use gateway::host::error::HostError;
 use gateway::host::{Clock, KvStore, LedgerHost, Listing};
-use ledger::{AccountBalance, Book, BookId, LedgerReply, Operation, Rule};
+use ledger::{AccountBalance, BookId, LedgerReply, Operation, Rule};
+use memory_host::{MemoryLedger, MemoryStore, Rows};
 
 use super::World;
 
@@ -21,17 +20,43 @@ const PAGE_SIZE: usize = 100;
 /// Stored state and fault switches.
 #[derive(Debug, Default)]
 pub(super) struct Storage {
-    entries: BTreeMap<String, (Bytes, Option<Timestamp>)>,
+    store: MemoryStore,
     /// Older values that readers see, each with the end of its time.
     stale_values: BTreeMap<String, (Timestamp, Option<Bytes>)>,
     lag: Duration,
-    books: BTreeMap<BookId, Book>,
+    ledger: MemoryLedger,
     ledger_unavailable: bool,
     store_unavailable: bool,
     store_latency: Duration,
     drops_ledger_replies: bool,
     operations: usize,
     sweeps_on_touch: bool,
+    reopens_on_touch: bool,
+}
+
+impl Storage {
+    /// Keeps the current value of a name for readers, for the time of the lag.
+    fn hide_change(&mut self, now: Timestamp, name: &str) {
+        if self.lag.is_zero() {
+            return;
+        }
+        let shown = (now + self.lag, self.store.get(now, name));
+        // A stale value stays visible until its time ends; then readers see the newest value.
+        let stale = self.stale_values.entry(name.to_owned()).or_insert_with(|| shown.clone());
+        if stale.0 <= now {
+            *stale = shown;
+        }
+    }
+
+    fn apply(&mut self, now: Timestamp, book_id: &BookId, operation: &Operation) -> LedgerReply {
+        if self.reopens_on_touch {
+            self.ledger.reopen(book_id);
+        }
+        if self.sweeps_on_touch {
+            self.ledger.sweep(now, book_id);
+        }
+        self.ledger.apply(now, book_id, operation)
+    }
 }
 
 impl World {
@@ -62,9 +87,12 @@ impl World {
 
     /// Overwrites every entry whose name has this prefix.
     pub fn corrupt_entries(&self, prefix: &str, value: &'static [u8]) {
-        let mut storage = self.0.storage.borrow_mut();
-        let matching = storage.entries.iter_mut().filter(|(name, _)| name.starts_with(prefix));
-        matching.for_each(|(_, (stored, _))| *stored = Bytes::from_static(value));
+        self.0.storage.borrow_mut().store.overwrite_all(prefix, &Bytes::from_static(value));
+    }
+
+    /// Returns a copy of the store without its read lag.
+    pub fn store(&self) -> MemoryStore {
+        self.0.storage.borrow().store.clone()
     }
 
     async fn access_store(&self) -> Result<(), HostError> {
@@ -80,11 +108,7 @@ impl World {
 
     /// Sweeps every book, as the alarms of Durable Objects do: removes expired rows, then empty books.
     pub fn sweep_ledger(&self) {
-        let now = self.now();
-        self.0.storage.borrow_mut().books.retain(|_, book| {
-            book.sweep(now);
-            !book.is_empty()
-        });
+        self.0.storage.borrow_mut().ledger.sweep_all(self.now());
     }
 
     /// Makes each operation sweep its book first, as on Spin.
@@ -92,11 +116,22 @@ impl World {
         self.0.storage.borrow_mut().sweeps_on_touch = true;
     }
 
+    /// Makes each operation open its book anew from its stored rows, as after a restart of the host.
+    pub fn reopen_on_touch(&self) {
+        self.0.storage.borrow_mut().reopens_on_touch = true;
+    }
+
+    /// Returns the stored rows of all books, by book.
+    pub fn ledger_rows(&self) -> BTreeMap<BookId, Rows> {
+        let mut storage = self.0.storage.borrow_mut();
+        storage.ledger.rows().map(|(book_id, rows)| (book_id.clone(), rows.clone())).collect()
+    }
+
     /// Counts the books with this prefix that are not empty, and their bytes.
     pub fn books(&self, prefix: &str) -> (usize, usize) {
         let storage = self.0.storage.borrow();
         let books =
-            storage.books.iter().filter(|(book_id, _)| book_id.as_str().starts_with(prefix));
+            storage.ledger.books().filter(|(book_id, _)| book_id.as_str().starts_with(prefix));
         let sizes = books.filter(|(_, book)| !book.is_empty()).map(|(_, it)| it.to_bytes().len());
         sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size))
     }
@@ -109,10 +144,9 @@ impl World {
     /// Reads the balance of an account.
     pub fn balance(&self, book_id: &str, account: &str, rule: Rule) -> AccountBalance {
         let operation = Operation::Read { accounts: vec![(account.to_owned(), rule)] };
-        let now = self.now();
+        let book_id = BookId::new(book_id.to_owned());
         let mut storage = self.0.storage.borrow_mut();
-        let book = storage.books.entry(BookId::new(book_id.to_owned())).or_default();
-        match book.apply(now, &operation) {
+        match storage.ledger.apply(self.now(), &book_id, &operation) {
             LedgerReply::Balances(balances) => balances[0],
             other => panic!("unexpected reply to a read: {other:?}"),
         }
@@ -123,10 +157,10 @@ impl World {
         let storage = self.0.storage.borrow();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let entries =
-            storage.entries.iter().map(|(name, (value, _))| format!("{name} {}", text(value)));
+            storage.store.entries().map(|(name, it)| format!("{name} {}", text(&it.value)));
         let books = storage
-            .books
-            .iter()
+            .ledger
+            .books()
             .map(|(book_id, book)| format!("{book_id:?} {}", text(&book.to_bytes())));
         entries.chain(books).collect::<Vec<_>>().join("\n")
     }
@@ -141,8 +175,7 @@ impl KvStore for World {
         {
             return Ok(before.clone());
         }
-        let found = storage.entries.get(name).filter(|(_, until)| until.is_none_or(|it| it > now));
-        Ok(found.map(|(value, _)| value.clone()))
+        Ok(storage.store.get(now, name))
     }
 
     async fn put(
@@ -153,43 +186,21 @@ impl KvStore for World {
     ) -> Result<(), HostError> {
         self.access_store().await?;
         let now = self.now();
-        let until = keep.map(|keep| now + keep);
         let mut storage = self.0.storage.borrow_mut();
-        let before = storage.entries.insert(name.to_owned(), (value.into(), until));
-        if !storage.lag.is_zero() {
-            let shown = (now + storage.lag, before.map(|(value, _)| value));
-            // A stale value stays visible until its time ends; then readers see the newest value.
-            let stale =
-                storage.stale_values.entry(name.to_owned()).or_insert_with(|| shown.clone());
-            if stale.0 <= now {
-                *stale = shown;
-            }
-        }
+        storage.hide_change(now, name);
+        storage.store.put(now, name, value, keep);
         Ok(())
     }
 
     async fn delete(&self, name: &str) -> Result<(), HostError> {
         self.access_store().await?;
-        self.0.storage.borrow_mut().entries.remove(name);
+        self.0.storage.borrow_mut().store.delete(name);
         Ok(())
     }
 
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, HostError> {
         self.access_store().await?;
-        let from = match cursor {
-            Some(cursor) => Bound::Excluded(cursor),
-            None => Bound::Included(prefix),
-        };
-        let storage = self.0.storage.borrow();
-        let following = storage.entries.range::<str, _>((from, Bound::Unbounded));
-        let mut names: Vec<String> = following
-            .map(|(name, _)| name.clone())
-            .take_while(|name| name.starts_with(prefix))
-            .take(PAGE_SIZE + 1)
-            .collect();
-        let more = names.len() > PAGE_SIZE;
-        names.truncate(PAGE_SIZE);
-        let cursor = names.last().filter(|_| more).cloned();
+        let (names, cursor) = self.0.storage.borrow().store.list(prefix, cursor, PAGE_SIZE);
         Ok(Listing { names, cursor })
     }
 }
@@ -211,12 +222,7 @@ impl LedgerHost for World {
             if storage.ledger_unavailable {
                 return Err(HostError::new("the ledger is unavailable"));
             }
-            let sweeps = storage.sweeps_on_touch;
-            let book = storage.books.entry(book_id.clone()).or_default();
-            if sweeps {
-                book.sweep(now);
-            }
-            book.apply(now, operation)
+            storage.apply(now, book_id, operation)
         };
         self.executor().sleep(LEDGER_LATENCY).await;
         if self.0.storage.borrow().drops_ledger_replies {

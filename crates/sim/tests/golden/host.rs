@@ -1,4 +1,4 @@
-//! Recording host: keeps upstream requests, store entries, ledger operations and records byte for byte.
+//! Recording host: a [`World`] that keeps upstream requests, ledger operations and records byte for byte.
 //!
 //! Entropy depends on the current millisecond alone. The order and the number of the draws therefore do
 //! not change a golden file. Header order and the order of events within a millisecond do not either.
@@ -18,16 +18,15 @@ use gateway::host::error::HostError;
 use gateway::host::{Clock, HttpClient, KvStore, LedgerHost, Listing, Settings, Tasks};
 use gateway::record::Record;
 use gateway::service::Service;
-use ledger::{Book, BookId, LedgerReply, Operation};
+use ledger::{BookId, LedgerReply, Operation};
+use memory_host::splitmix64;
 use secret::Secret;
 use sim::upstream::UpstreamSpec;
-use sim::world::{HangUp, Received, World, splitmix64};
+use sim::world::{HangUp, Received, World};
 
 use crate::golden::{mask_member, mask_record, mask_version};
 use crate::show;
 
-/// Latency of the ledger in each direction.
-const LEDGER_LATENCY: Duration = Duration::from_millis(2);
 /// Latency of an upstream request. Requests before and after a response get different entropy.
 const UPSTREAM_LATENCY: Duration = Duration::from_millis(1);
 /// Pause before each request. No two requests begin in the same millisecond.
@@ -40,20 +39,9 @@ pub(crate) struct RecordingHost(Rc<Inner>);
 struct Inner {
     world: World,
     service: RefCell<Service>,
-    document: String,
     secrets: BTreeMap<String, String>,
-    entries: RefCell<BTreeMap<String, Entry>>,
-    books: RefCell<BTreeMap<String, BTreeMap<String, Vec<u8>>>>,
     log: RefCell<Log>,
-    store_down: Cell<bool>,
-    ledger_down: Cell<bool>,
     settings_down: Cell<bool>,
-}
-
-struct Entry {
-    value: Vec<u8>,
-    keep: Option<Duration>,
-    until: Option<Timestamp>,
 }
 
 /// Events since the last `take_…`, each with its millisecond.
@@ -72,16 +60,14 @@ impl RecordingHost {
         secrets: &BTreeMap<String, String>,
         upstreams: BTreeMap<String, UpstreamSpec>,
     ) -> Self {
+        let world = World::new(1, upstreams);
+        world.deploy(document);
+        world.reopen_on_touch();
         Self(Rc::new(Inner {
-            world: World::new(1, upstreams),
+            world,
             service: RefCell::default(),
-            document: document.to_owned(),
             secrets: secrets.clone(),
-            entries: RefCell::default(),
-            books: RefCell::default(),
             log: RefCell::default(),
-            store_down: Cell::default(),
-            ledger_down: Cell::default(),
             settings_down: Cell::default(),
         }))
     }
@@ -129,12 +115,12 @@ impl RecordingHost {
 
     /// Makes the store fail or work.
     pub(crate) fn set_store_available(&self, available: bool) {
-        self.0.store_down.set(!available);
+        self.0.world.set_store_unavailable(!available);
     }
 
     /// Makes the ledger fail or work.
     pub(crate) fn set_ledger_available(&self, available: bool) {
-        self.0.ledger_down.set(!available);
+        self.0.world.set_ledger_unavailable(!available);
     }
 
     /// Makes the settings fail or work.
@@ -145,9 +131,9 @@ impl RecordingHost {
     /// Every store entry: name, time to live and value.
     pub(crate) fn entries(&self) -> String {
         let mut text = String::new();
-        for (name, entry) in self.0.entries.borrow().iter() {
-            let keep = entry.keep.map_or_else(|| "for ever".to_owned(), |it| format!("{it:?}"));
-            let mut value = entry.value.clone();
+        for (name, stored) in self.0.world.store().entries() {
+            let keep = stored.ttl.map_or_else(|| "for ever".to_owned(), |it| format!("{it:?}"));
+            let mut value = stored.value.to_vec();
             let is_failure = name.starts_with("verdict/") && name.ends_with("/error");
             if let (true, Ok(readable)) = (is_failure, std::str::from_utf8(&value)) {
                 value = mask_member(readable, "content", |_| false).into_bytes();
@@ -160,11 +146,12 @@ impl RecordingHost {
     /// Every stored row of every book whose place has this prefix.
     pub(crate) fn books(&self, prefix: &str) -> String {
         let mut text = String::new();
-        for (place, rows) in self.0.books.borrow().iter() {
+        for (book_id, rows) in self.0.world.ledger_rows() {
+            let place = book_id.as_str();
             if place.starts_with(prefix) && !rows.is_empty() {
                 let _ = writeln!(text, "{place}");
                 for (name, row) in rows {
-                    let _ = writeln!(text, "  {name} = {}", show::escaped(row));
+                    let _ = writeln!(text, "  {name} = {}", show::escaped(&row));
                 }
             }
         }
@@ -232,7 +219,7 @@ impl Tasks for RecordingHost {
 
 impl Settings for RecordingHost {
     async fn document(&self) -> Result<Cow<'static, str>, HostError> {
-        Ok(Cow::Owned(self.0.document.clone()))
+        self.0.world.document().await
     }
 
     async fn secret(&self, name: &str) -> Result<Option<Secret>, HostError> {
@@ -258,22 +245,9 @@ impl HttpClient for RecordingHost {
     }
 }
 
-impl RecordingHost {
-    fn access_store(&self) -> Result<(), HostError> {
-        if self.0.store_down.get() {
-            Err(HostError::new("the store is unavailable"))
-        } else {
-            Ok(())
-        }
-    }
-}
-
 impl KvStore for RecordingHost {
     async fn get(&self, name: &str) -> Result<Option<Bytes>, HostError> {
-        self.access_store()?;
-        let (entries, now) = (self.0.entries.borrow(), self.now());
-        let found = entries.get(name).filter(|entry| entry.until.is_none_or(|until| until > now));
-        Ok(found.map(|entry| entry.value.clone().into()))
+        self.0.world.get(name).await
     }
 
     async fn put(
@@ -282,63 +256,35 @@ impl KvStore for RecordingHost {
         value: Vec<u8>,
         keep: Option<Duration>,
     ) -> Result<(), HostError> {
-        self.access_store()?;
-        let until = keep.map(|keep| self.now() + keep);
-        self.0.entries.borrow_mut().insert(name.to_owned(), Entry { value, keep, until });
-        Ok(())
+        self.0.world.put(name, value, keep).await
     }
 
     async fn delete(&self, name: &str) -> Result<(), HostError> {
-        self.access_store()?;
-        self.0.entries.borrow_mut().remove(name);
-        Ok(())
+        self.0.world.delete(name).await
     }
 
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, HostError> {
-        self.access_store()?;
-        let entries = self.0.entries.borrow();
-        let names = entries.keys().filter(|name| name.starts_with(prefix));
-        let names = names.filter(|name| cursor.is_none_or(|cursor| name.as_str() > cursor));
-        Ok(Listing { names: names.cloned().collect(), cursor: None })
+        self.0.world.list(prefix, cursor).await
     }
 }
 
 impl LedgerHost for RecordingHost {
-    const MAX_BATCH_DELAY: Duration = Duration::from_secs(2);
-    const EXPIRES_ROWS: bool = false;
+    const MAX_BATCH_DELAY: Duration = World::MAX_BATCH_DELAY;
+    const EXPIRES_ROWS: bool = World::EXPIRES_ROWS;
 
     /// Applies an operation with the serialization steps of the edges. Each operation reads the book
-    /// from its stored rows.
+    /// from its stored rows, see [`World::reopen_on_touch`].
     async fn apply(
         &self,
         book_id: &BookId,
         operation: &Operation,
     ) -> Result<LedgerReply, HostError> {
-        self.0.world.executor().sleep(LEDGER_LATENCY).await;
-        if self.0.ledger_down.get() {
-            return Err(HostError::new("the ledger is unavailable"));
-        }
-        let now = self.now();
         let sent = serde_json::to_string(operation).map_err(HostError::new)?;
         let read: Operation = json::from_text(&sent).map_err(HostError::new)?;
-        let reply = {
-            let mut books = self.0.books.borrow_mut();
-            let rows = books.entry(book_id.as_str().to_owned()).or_default();
-            let kept = rows.iter().map(|(name, row)| (name.clone(), row.as_slice()));
-            let mut book = Book::from_rows(kept).map_err(HostError::new)?;
-            let reply = book.apply(now, &read);
-            for (name, row) in book.take_changes() {
-                match row {
-                    Some(row) => rows.insert(name, row),
-                    None => rows.remove(&name),
-                };
-            }
-            reply
-        };
-        let reply_text = serde_json::to_string(&reply).map_err(HostError::new)?;
-        let text = format!("{}\n  ask {sent}\n  got {reply_text}\n", book_id.as_str());
-        self.0.log.borrow_mut().operations.push((now.as_millis(), text));
-        self.0.world.executor().sleep(LEDGER_LATENCY).await;
-        json::from_text(&reply_text).map_err(HostError::new)
+        let reply = self.0.world.apply(book_id, &read).await?;
+        let reply = serde_json::to_string(&reply).map_err(HostError::new)?;
+        let text = format!("{}\n  ask {sent}\n  got {reply}\n", book_id.as_str());
+        self.0.log.borrow_mut().operations.push((self.now().as_millis(), text));
+        json::from_text(&reply).map_err(HostError::new)
     }
 }

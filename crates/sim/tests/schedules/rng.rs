@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sim::world::splitmix64;
+use memory_host::splitmix64;
 
 /// Generator: equal seeds give equal choices.
 pub(crate) struct Rng(u64);

@@ -18,7 +18,7 @@ const CRATES: [&[&str]; 11] = [
     &["openai", "jwt", "ledger"],
     &["guards"],
     &["config"],
-    &["gateway"],
+    &["gateway", "memory-host"],
     &["sim"],
     &["worker-bundle"],
     &["xtask", "fuzz"],
