@@ -18,7 +18,8 @@ use gateway::upstream::sse_reader::{SseReader, StreamState};
 use hmac::{Hmac, Mac};
 use jwt::{KeySet, Rules};
 use openai::{
-    Changes, Endpoint, Event, Framer, OutputField, Prompt, Request, TextField, texts_in_answer,
+    Changes, ContentParts, Endpoint, Event, Framer, OutputField, Prompt, Request, StreamEvent,
+    TextField, texts_in_answer,
 };
 use secret::Secret;
 use serde_json::Value;
@@ -79,13 +80,16 @@ pub fn admission(data: &[u8]) {
     }
 }
 
-/// Stream; the first byte selects the size of its pieces. No split changes the events that pass, and they
-/// consist of the upstream's bytes in their order.
+/// Stream; the first byte selects the size of its pieces. Neither a split nor parsed content changes the
+/// events that pass, and they consist of the upstream's bytes in their order.
 pub fn events(data: &[u8]) {
     let Some((size, stream)) = data.split_first() else { return };
-    let (passed, flow) = relay(stream, stream.len().max(1));
-    let (split, split_flow) = relay(stream, usize::from(*size) + 1);
-    assert_eq!((event_data(&passed), flow), (event_data(&split), split_flow));
+    let unparsed = ContentParts::default();
+    let (passed, flow) = relay(stream, stream.len().max(1), unparsed);
+    for parts in [unparsed, ContentParts { texts: true, delta: true }] {
+        let (split, split_flow) = relay(stream, usize::from(*size) + 1, parts);
+        assert_eq!((event_data(&passed), flow), (event_data(&split), split_flow));
+    }
     let mut rest = stream.iter();
     assert!(passed.iter().all(|byte| rest.any(|other| other == byte)), "something was added");
 }
@@ -102,8 +106,8 @@ fn event_data(passed: &[u8]) -> Vec<Vec<u8>> {
     all
 }
 
-fn relay(stream: &[u8], size: usize) -> (Vec<u8>, StreamState) {
-    let mut reader = SseReader::new(true);
+fn relay(stream: &[u8], size: usize, parts: ContentParts) -> (Vec<u8>, StreamState) {
+    let mut reader = SseReader::new(true, parts);
     let mut ready = VecDeque::new();
     let mut flow = StreamState::Open;
     for piece in stream.chunks(size) {
@@ -111,7 +115,7 @@ fn relay(stream: &[u8], size: usize) -> (Vec<u8>, StreamState) {
             flow = reader.push(Bytes::copy_from_slice(piece), &mut ready);
         }
     }
-    (ready.into_iter().flatten().collect(), flow)
+    (ready.into_iter().flat_map(StreamEvent::into_bytes).collect(), flow)
 }
 
 /// Configuration, as JSON and as TOML: it is refused with problems, or its routes are consistent.

@@ -23,6 +23,7 @@ use gateway::upstream::sse_reader::SseReader;
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use ledger::{Book, BookId, LedgerReply, Operation};
+use openai::ContentParts;
 use secret::Secret;
 use sha2::{Digest, Sha256};
 
@@ -270,7 +271,7 @@ fn baseline_parse_and_serialise(bencher: Bencher<'_, '_>, bytes: usize) {
 fn stream_of_200_events(bencher: Bencher<'_, '_>) {
     let event = Bytes::from_static(EVENT);
     bencher.counter(divan::counter::ItemsCount::new(200usize)).bench_local(|| {
-        let mut reader = SseReader::new(true);
+        let mut reader = SseReader::new(true, ContentParts::default());
         let mut ready = std::collections::VecDeque::new();
         for _ in 0..200 {
             black_box(reader.push(event.clone(), &mut ready));

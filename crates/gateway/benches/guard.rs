@@ -8,6 +8,7 @@ use divan::{Bencher, black_box};
 use gateway::upstream::sse_reader::SseReader;
 use guards::settings::{Pii, PiiAction, PiiKind};
 use guards::{GuardInput, Masks, StreamWindow, WordList, pii};
+use openai::{ContentParts, StreamEvent};
 use regex_lite::Regex;
 
 const ENTRIES: usize = 100_000;
@@ -161,6 +162,8 @@ const EVENT: &[u8] = br#"data: {"id":"chatcmpl-1","object":"chat.completion.chun
 
 "#;
 
+const TEXTS: ContentParts = ContentParts { texts: true, delta: false };
+
 /// 200 events guarded by 100 words, with this many characters checked together.
 #[divan::bench(args = [1, 200])]
 fn screen_of_200_events(bencher: Bencher<'_, '_>, window: usize) {
@@ -170,7 +173,7 @@ fn screen_of_200_events(bencher: Bencher<'_, '_>, window: usize) {
     bencher.counter(ItemsCount::new(200_usize)).bench_local(|| {
         let (mut held, masks, mut shown) = (StreamWindow::default(), Masks::default(), 0);
         for _ in 0..200 {
-            held.push_event(event.clone()).expect("it is an event");
+            held.push_event(StreamEvent::parse(event.clone(), TEXTS).1).expect("it is an event");
             if held.unchecked_chars() < window {
                 continue;
             }
@@ -190,7 +193,8 @@ fn screen_of_200_events(bencher: Bencher<'_, '_>, window: usize) {
 fn baseline_read_of_200_events(bencher: Bencher<'_, '_>) {
     let event = Bytes::from_static(EVENT);
     bencher.counter(ItemsCount::new(200_usize)).bench_local(|| {
-        let (mut reader, mut ready) = (SseReader::new(true), VecDeque::new());
+        let (mut reader, mut ready) =
+            (SseReader::new(true, ContentParts::default()), VecDeque::new());
         for _ in 0..200 {
             black_box(reader.push(event.clone(), &mut ready));
             black_box(ready.pop_front());

@@ -199,6 +199,8 @@ pub(crate) async fn run<P: Host>(
         request: masked.as_ref().unwrap_or(&request),
         plan: &plan,
         max_output_tokens,
+        reads_texts: scope.transcript().is_some()
+            || guards.as_ref().is_some_and(|guards| guards.checks_answers()),
     };
     let mut answer = dispatcher.dispatch(scope).await?;
     let guards_stream = match &guards {

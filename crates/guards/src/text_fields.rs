@@ -39,17 +39,20 @@ pub struct TextFields {
     echoes: Vec<Range<usize>>,
 }
 
-/// Text and range of its JSON string.
+/// Text that may be changed.
 #[derive(Debug)]
 pub(super) struct EditableText {
-    pub(super) at: Range<usize>,
-    pub(super) text: String,
+    pub(super) field: TextField<'static>,
     pub(super) changed: bool,
 }
 
 impl EditableText {
     pub(super) fn new(field: TextField<'_>) -> Self {
-        Self { at: field.at, text: field.text.into_owned(), changed: false }
+        Self { field: field.into_owned(), changed: false }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.field.text
     }
 }
 
@@ -57,7 +60,7 @@ impl TextFields {
     /// Collects texts in the order of their body.
     pub fn new<'a>(texts: impl IntoIterator<Item = TextField<'a>>) -> Self {
         let mut parts: Vec<EditableText> = texts.into_iter().map(EditableText::new).collect();
-        parts.retain(|part| !part.text.trim().is_empty());
+        parts.retain(|part| !part.text().trim().is_empty());
         Self { parts, echoes: Vec::new() }
     }
 
@@ -68,7 +71,7 @@ impl TextFields {
 
     /// All texts joined by line feeds.
     pub fn text(&self) -> String {
-        let texts: Vec<&str> = self.parts.iter().map(|part| part.text.as_str()).collect();
+        let texts: Vec<&str> = self.parts.iter().map(EditableText::text).collect();
         texts.join("\n")
     }
 
@@ -87,7 +90,7 @@ impl GuardInput for TextFields {
         let mut start = 0;
         let mut parts: Vec<(usize, &mut EditableText)> = Vec::with_capacity(self.parts.len());
         for part in &mut self.parts {
-            let length = part.text.len();
+            let length = part.text().len();
             parts.push((start, part));
             start += length + "\n".len();
         }
@@ -107,7 +110,7 @@ pub(super) fn edit_parts<'a>(
 ) {
     let mut placed = vec![false; edits.len()];
     for (start, part) in parts {
-        let whole = start..start + part.text.len();
+        let whole = start..start + part.text().len();
         let mut own = Edits::default();
         for (edit, placed) in edits.iter().zip(&mut placed) {
             let from = edit.at.start.clamp(whole.start, whole.end) - start;
@@ -120,7 +123,7 @@ pub(super) fn edit_parts<'a>(
             }
         }
         if !own.is_empty() {
-            part.text = own.apply_to_text(&part.text);
+            part.field.text = own.apply_to_text(part.text()).into();
             part.changed = true;
         }
     }
@@ -136,7 +139,7 @@ pub(super) fn write_changed(
         return None;
     }
     let changed = parts.iter().filter(|part| part.changed);
-    let changed = changed.map(|part| (&part.at, to_json_string(&part.text)));
+    let changed = changed.map(|part| (&part.field.at, to_json_string(part.text())));
     // A repetition becomes `null`.
     let repeated = echoes.iter().map(|at| (at, String::from("null")));
     let mut replaced: Vec<_> = changed.chain(repeated).collect();

@@ -43,6 +43,12 @@ impl<'a> Edits<'a> {
     }
 }
 
+/// Returns the byte range of a part of `whole`, which must borrow from it.
+pub fn range_in(whole: &str, part: &str) -> Range<usize> {
+    let start = part.as_ptr() as usize - whole.as_ptr() as usize;
+    start..start + part.len()
+}
+
 #[cfg(test)]
 mod tests {
     use super::Edits;

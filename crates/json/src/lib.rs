@@ -6,7 +6,7 @@ mod name;
 pub mod percent;
 mod reader;
 
-pub use edits::Edits;
+pub use edits::{Edits, range_in};
 pub use members::Members;
 pub use name::{MemberName, is_same_name};
 pub use reader::{from_bytes, from_text};

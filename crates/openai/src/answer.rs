@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use crate::chunk::Choices;
+use crate::choices::Choices;
 use crate::{Endpoint, TextSize, Usage};
 
 /// Usage and size of a complete answer.

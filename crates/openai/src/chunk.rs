@@ -3,10 +3,10 @@
 use std::fmt;
 
 use json::MemberName;
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::choices::{ChoiceSet, Choices, ChoicesSeed, ContentSink};
 use crate::text_size::TextSize;
 use crate::usage::Usage;
 
@@ -29,47 +29,32 @@ pub struct Chunk {
     pub is_error: bool,
 }
 
-/// Set of choices, by `index`. OpenAI allows 128 of them; higher indices are left out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ChoiceSet(u128);
-
-impl ChoiceSet {
-    /// Creates a set of one choice.
-    pub fn single(index: u32) -> Self {
-        Self(1u128.checked_shl(index).unwrap_or(0))
-    }
-
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Adds the choices of another set.
-    pub fn insert(&mut self, other: Self) {
-        self.0 |= other.0;
-    }
-
-    /// Whether the set contains every choice of another set.
-    pub fn covers(self, other: Self) -> bool {
-        other.0 & !self.0 == 0
-    }
-}
-
 impl Chunk {
     /// Parses the data of an event. `None` if it is not JSON.
     pub fn parse(data: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(data).ok()?;
-        if let Ok(members) = serde_json::from_str::<ChunkMembers<'_>>(text) {
-            return Some(Self {
-                has_content: members.choices.has_content,
-                text_size: members.choices.text_size,
-                choices: members.choices.choices,
-                finished_choices: members.choices.finished_choices,
-                usage: members.usage.map(RawValue::get).and_then(Usage::parse),
-                is_error: members.error.is_some_and(|error| error.get() != "null"),
-            });
+        match ChunkMembers::parse(text, &mut ()) {
+            Ok(members) => Some(Self::from_members(&members)),
+            Err(_) => Self::from_other_json(text),
         }
-        // JSON of another shape counts as content, so that it passes. All its text counts, since
-        // text that is delivered is charged.
+    }
+
+    pub(crate) fn from_members(members: &ChunkMembers<'_>) -> Self {
+        Self {
+            has_content: members.choices.has_content,
+            text_size: members.choices.text_size,
+            choices: members.choices.choices,
+            finished_choices: members.choices.finished_choices,
+            usage: members.usage.map(RawValue::get).and_then(Usage::parse),
+            is_error: members.error.is_some_and(|error| error.get() != "null"),
+        }
+    }
+
+    /// Describes data that is not a chunk. `None` if it is not JSON.
+    ///
+    /// JSON of another shape counts as content, so that it passes. All its text counts, since text
+    /// that is delivered is charged.
+    pub(crate) fn from_other_json(text: &str) -> Option<Self> {
         serde_json::from_str::<IgnoredAny>(text).ok().map(|_| Self {
             has_content: true,
             text_size: TextSize::measure_json(text),
@@ -79,131 +64,75 @@ impl Chunk {
     }
 }
 
-#[derive(Deserialize)]
-struct ChunkMembers<'a> {
-    #[serde(default)]
-    choices: Choices,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-}
-
-/// Sum over all choices of a chunk (`delta`), an answer (`message`), or a completion (`text`).
+/// Members of a chunk.
 #[derive(Default)]
-pub(crate) struct Choices {
-    pub(crate) count: usize,
-    pub(crate) has_content: bool,
-    pub(crate) text_size: TextSize,
-    pub(crate) choices: ChoiceSet,
-    pub(crate) finished_choices: ChoiceSet,
+pub(crate) struct ChunkMembers<'a> {
+    choices: Choices,
+    usage: Option<&'a RawValue>,
+    error: Option<&'a RawValue>,
+    /// `id`, as JSON.
+    pub id: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct ChunkChoice<'a> {
-    #[serde(default)]
-    index: u32,
-    #[serde(borrow)]
-    delta: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    finish_reason: Option<&'a RawValue>,
-}
-
-impl Choices {
-    fn add(&mut self, choice: &ChunkChoice<'_>) {
-        self.count += 1;
-        let before = self.text_size;
-        for part in [choice.delta, choice.message, choice.text].into_iter().flatten() {
-            self.text_size += part_text_size(part.get());
-        }
-        self.has_content |= self.text_size != before;
-        self.choices.insert(ChoiceSet::single(choice.index));
-        if choice.finish_reason.is_some_and(|reason| !matches!(reason.get(), "null" | "\"\"")) {
-            self.finished_choices.insert(ChoiceSet::single(choice.index));
-        }
+impl<'a> ChunkMembers<'a> {
+    /// Parses an object, and passes the content of its choices to a sink.
+    pub(crate) fn parse(
+        object: &'a str,
+        sink: &mut impl ContentSink<'a>,
+    ) -> serde_json::Result<Self> {
+        let mut deserializer = serde_json::Deserializer::from_str(object);
+        let members = deserializer.deserialize_map(ChunkVisitor(sink))?;
+        deserializer.end().map(|()| members)
     }
 }
 
-/// Measures a text, or the members of a message except the role and the name.
-fn part_text_size(part: &str) -> TextSize {
-    match part.starts_with('{').then(|| serde_json::from_str::<MessageSize>(part)) {
-        Some(Ok(MessageSize(size))) => size,
-        // A plain text, or an object with names that are not valid text: all of it counts.
-        Some(Err(_)) | None => TextSize::measure_json(part),
+struct ChunkVisitor<'s, S>(&'s mut S);
+
+impl<'de, S: ContentSink<'de>> Visitor<'de> for ChunkVisitor<'_, S> {
+    type Value = ChunkMembers<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a chunk")
     }
-}
 
-struct MessageSize(TextSize);
-
-impl<'de> Deserialize<'de> for MessageSize {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = MessageSize;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<MessageSize, A::Error> {
-                let mut size = TextSize::default();
-                while let Some(MemberName(name)) = members.next_key::<MemberName<'de>>()? {
-                    let value: &RawValue = members.next_value()?;
-                    if name != "role" && name != "name" {
-                        size += TextSize::measure_json(value.get());
-                    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = ChunkMembers::default();
+        let mut choices = None;
+        while let Some(MemberName(name)) = map.next_key::<MemberName<'de>>()? {
+            let raw = match &*name {
+                "choices" if choices.is_none() => {
+                    choices = Some(map.next_value_seed(ChoicesSeed(&mut *self.0))?);
+                    continue;
                 }
-                Ok(MessageSize(size))
-            }
-        }
-        deserializer.deserialize_map(Members)
-    }
-}
-
-impl<'de> Deserialize<'de> for Choices {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List;
-        impl<'de> Visitor<'de> for List {
-            type Value = Choices;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of choices")
-            }
-
-            fn visit_unit<E>(self) -> Result<Choices, E> {
-                Ok(Choices::default())
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Choices, A::Error> {
-                let mut choices = Choices::default();
-                while let Some(choice) = items.next_element::<ChunkChoice<'de>>()? {
-                    choices.add(&choice);
+                "choices" => return Err(A::Error::duplicate_field("choices")),
+                "usage" => &mut members.usage,
+                "error" => &mut members.error,
+                "id" => &mut members.id,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
                 }
-                Ok(choices)
+            };
+            if raw.is_some() {
+                return Err(A::Error::custom("duplicate member"));
             }
+            *raw = map.next_value()?;
         }
-        deserializer.deserialize_any(List)
+        members.choices = choices.unwrap_or_default();
+        Ok(members)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ChoiceSet, Chunk};
+    use super::Chunk;
+    use crate::choices::ChoiceSet;
     use crate::{TextSize, Usage};
 
     /// Chunk of choice 0 without content.
-    const PLAIN: Chunk = Chunk {
-        has_content: false,
-        text_size: TextSize { narrow: 0, wide: 0 },
-        choices: ChoiceSet(1),
-        finished_choices: ChoiceSet(0),
-        usage: None,
-        is_error: false,
-    };
+    fn plain() -> Chunk {
+        Chunk { choices: ChoiceSet::single(0), ..Chunk::default() }
+    }
 
     #[track_caller]
     fn assert_chunk(data: &str, expected: Chunk) {
@@ -213,15 +142,15 @@ mod tests {
     #[test]
     fn chunk_members_that_steer_are_read() {
         let role = r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
-        assert_chunk(role, PLAIN);
+        assert_chunk(role, plain());
         assert_chunk(
             r#"{"choices":[{"delta":{"role":"assistant","name":"MM","content":null,"tool_calls":[]}}]}"#,
-            PLAIN,
+            plain(),
         );
         let text = |narrow, wide| Chunk {
             has_content: true,
             text_size: TextSize { narrow, wide },
-            ..PLAIN
+            ..plain()
         };
         assert_chunk(r#"{"choices":[{"delta":{"content":"Hello"}}],"usage":null}"#, text(5, 0));
         assert_chunk(r#"{"choices":[{"delta":{"reasoning_content":"想"}}]}"#, text(0, 1));
@@ -230,7 +159,7 @@ mod tests {
         assert_chunk(r#"{"choices":[{"text":"ab"},{"text":"c"}]}"#, text(3, 0));
         assert_chunk(
             r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
-            Chunk { finished_choices: ChoiceSet(1), ..PLAIN },
+            Chunk { finished_choices: ChoiceSet::single(0), ..plain() },
         );
         let usage = Some(Usage { input: 3, output: 2, ..Usage::default() });
         let usage = Chunk { usage, ..Chunk::default() };
@@ -247,10 +176,9 @@ mod tests {
     fn choices_are_distinguished_by_index() {
         let two = r#"{"choices":[{"index":1,"delta":{"content":"a"}},{"index":127,"finish_reason":"stop"}]}"#;
         let chunk = Chunk::parse(two.as_bytes()).expect("a chunk");
-        assert_eq!(
-            (chunk.choices, chunk.finished_choices),
-            (ChoiceSet(2 | 1 << 127), ChoiceSet(1 << 127))
-        );
+        let mut both = ChoiceSet::single(1);
+        both.insert(ChoiceSet::single(127));
+        assert_eq!((chunk.choices, chunk.finished_choices), (both, ChoiceSet::single(127)));
         assert!(
             chunk.choices.covers(chunk.finished_choices)
                 && !chunk.finished_choices.covers(chunk.choices)
@@ -268,11 +196,11 @@ mod tests {
             "[".repeat(500),
             "]".repeat(500)
         );
-        assert_chunk(&deep, PLAIN);
+        assert_chunk(&deep, plain());
         let size = TextSize::measure("soon");
         assert_chunk(
             r#"{"choices":"soon"}"#,
-            Chunk { has_content: true, text_size: size, ..PLAIN },
+            Chunk { has_content: true, text_size: size, ..plain() },
         );
     }
 }

@@ -4,14 +4,17 @@
 //! alone, so that a field that OpenAI adds later passes through.
 
 mod answer;
+mod choices;
 mod chunk;
 mod chunk_rewrite;
+mod delta;
 mod endpoint;
 mod error;
 mod invalid;
 mod request;
 mod sse;
 mod steering_fields;
+mod stream_event;
 mod text_size;
 mod texts;
 pub mod token_estimate;
@@ -19,13 +22,15 @@ mod tokens;
 mod usage;
 
 pub use answer::{AnswerSummary, InvalidAnswer, usage_at_end};
-pub use chunk::{ChoiceSet, Chunk};
-pub use chunk_rewrite::Delta;
+pub use choices::ChoiceSet;
+pub use chunk::Chunk;
+pub use delta::Delta;
 pub use endpoint::{Endpoint, percent_encode};
 pub use error::{ErrorBody, ErrorObject};
 pub use invalid::Invalid;
 pub use request::{Changes, OutputField, Request};
 pub use sse::{Event, Framer, Oversized};
+pub use stream_event::{ChunkContent, ContentParts, EventContent, EventSummary, StreamEvent};
 pub use text_size::TextSize;
 pub use texts::{
     AnswerTexts, Image, MessageRole, Prompt, TextField, Unreadable, answer_texts, texts_in_answer,

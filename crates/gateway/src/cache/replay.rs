@@ -1,6 +1,7 @@
 //! Replay of a cache entry: with fresh ids, in the stored form or converted to the other.
 
 use bytes::Bytes;
+use json::Edits;
 use openai::Endpoint;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -111,14 +112,9 @@ fn with_new_id<'a>(text: &'a Bytes, id: &str) -> Option<(AnswerOutline<'a>, Byte
     let outline: AnswerOutline<'_> = json::from_bytes(text).ok()?;
     let known = outline.id.filter(|known| known.get().starts_with('"') && !id.is_empty());
     let Some(known) = known else { return Some((outline, text.clone())) };
-    let start = known.get().as_ptr() as usize - text.as_ptr() as usize;
-    let mut renamed = Vec::with_capacity(text.len() + id.len());
-    renamed.extend_from_slice(&text[..start]);
-    renamed.push(b'"');
-    renamed.extend_from_slice(id.as_bytes());
-    renamed.push(b'"');
-    renamed.extend_from_slice(&text[start + known.get().len()..]);
-    Some((outline, renamed.into()))
+    let mut edits = Edits::default();
+    edits.replace(json::range_in(str::from_utf8(text).ok()?, known.get()), format!("\"{id}\""));
+    Some((outline, edits.apply(text).into()))
 }
 
 fn set_id(answer: &mut Map<String, Value>, id: &str) {

@@ -1,5 +1,7 @@
 //! The response in place of content that a guard blocked.
 
+use std::fmt;
+
 use bytes::Bytes;
 use config::{BlockFormat, Guard};
 use http::{HeaderValue, StatusCode};
@@ -34,7 +36,7 @@ pub(crate) fn whole(
         };
     }
     let (content_type, body) = if stream {
-        ("text/event-stream", block_events(clock, guard, block, endpoint))
+        ("text/event-stream", block_events(clock, guard, block, endpoint).concat().into())
     } else {
         let whole = block_completion(clock, guard, block, endpoint, false);
         ("application/json", whole.to_string().into())
@@ -63,9 +65,9 @@ pub(crate) fn block_events(
     guard: &Guard,
     block: &GuardBlock,
     endpoint: Endpoint,
-) -> Bytes {
+) -> Vec<Bytes> {
     if guard.on_block.format == BlockFormat::Error {
-        return error_body(guard, endpoint).to_event().into();
+        return vec![error_body(guard, endpoint).to_event().into()];
     }
     let first = block_completion(clock, guard, block, endpoint, true);
     let mut last = first.clone();
@@ -81,7 +83,8 @@ pub(crate) fn block_events(
             Endpoint::ChatCompletions | Endpoint::Embeddings => choice["delta"] = json!({}),
         }
     }
-    format!("data: {content_chunk}\n\ndata: {last}\n\ndata: [DONE]\n\n").into()
+    let event = |data: &dyn fmt::Display| Bytes::from(format!("data: {data}\n\n"));
+    vec![event(&content_chunk), event(&last), event(&"[DONE]")]
 }
 
 const DETAILS_MEMBER: &str = "x_serin_guard";

@@ -117,8 +117,7 @@ pub(crate) fn find_lone_question(messages: &str) -> Option<Range<usize>> {
     if role(last)? != "user" || !before.iter().all(is_instruction) {
         return None;
     }
-    let start = last.get().as_ptr() as usize - messages.as_ptr() as usize;
-    Some(start..start + last.get().len())
+    Some(json::range_in(messages, last.get()))
 }
 
 /// Prefix of the keys of a consumer's conversations.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_core::Stream;
 use guards::StreamWindow;
-use openai::{Endpoint, ErrorBody, ErrorObject, Framer};
+use openai::{ContentParts, Endpoint, ErrorBody, ErrorObject, StreamEvent};
 
 use crate::guards::block_response;
 use crate::guards::pipeline::{GuardPipeline, GuardRejection};
@@ -20,18 +20,14 @@ use crate::record::Outcome;
 
 use super::relay::Relay;
 
-/// The relay passes only whole events, and none that is longer than this.
-const MAX_EVENT_BYTES: usize = 32 << 20;
-
 /// A relayed stream behind its guards, as the caller's response body. It does not read on while a
 /// check is pending: the host buffers the stream meanwhile.
 pub(crate) struct GuardedStream<P: Host> {
     relay: Relay<P>,
     guards: Rc<GuardPipeline<P>>,
     endpoint: Endpoint,
-    framer: Framer,
     state: GuardedState,
-    ready: VecDeque<Bytes>,
+    ready: VecDeque<StreamEvent>,
     /// Fires when waiting text must be checked although the window is not full.
     delay_timer: Option<Pin<Box<dyn Future<Output = ()>>>>,
     /// Outcome of the request, if it is not the relay's.
@@ -58,7 +54,6 @@ impl<P: Host> GuardedStream<P> {
         Self {
             relay,
             endpoint,
-            framer: Framer::new(MAX_EVENT_BYTES),
             state: GuardedState::Reading(StreamWindow::default()),
             ready: VecDeque::new(),
             delay_timer: None,
@@ -109,28 +104,31 @@ impl<P: Host> GuardedStream<P> {
                     code: Some(GUARD_UNAVAILABLE),
                 };
                 self.relay.update_record(|record| record.error = Some(GUARD_UNAVAILABLE));
-                (ErrorBody { error }.to_event().into(), Outcome::Truncated)
+                (vec![ErrorBody { error }.to_event().into()], Outcome::Truncated)
             }
         };
-        self.ready.push_back(last);
+        let parts = ContentParts { texts: true, delta: false };
+        self.ready.extend(last.into_iter().map(|event| StreamEvent::parse(event, parts).1));
         self.outcome = Some(outcome);
         self.relay.stop();
         self.state = GuardedState::Ended;
     }
 
-    /// Adds a piece from the relay.
-    fn push(&mut self, mut window: StreamWindow, piece: Bytes) {
-        let mut readable = self.framer.push(piece).is_ok();
-        while let Some(event) = self.framer.next_event() {
-            readable &= window.push_event(self.framer.slice(event)).is_ok();
-        }
-        if !readable && let Err(rejection) = self.guards.reject_unreadable() {
+    /// Adds an event from the relay.
+    fn push(&mut self, mut window: StreamWindow, event: StreamEvent) {
+        if window.push_event(event).is_err()
+            && let Err(rejection) = self.guards.reject_unreadable()
+        {
             return self.block(&rejection);
         }
         match window.unchecked_chars() {
             0 => self.apply_result(window, Ok(())),
             // The more text is waiting for its continuation, the less often it is checked again.
-            fresh if fresh >= self.guards.window_chars().max(window.waiting_bytes() / 4) => {
+            // Events that arrived together are checked together.
+            fresh
+                if fresh >= self.guards.window_chars().max(window.waiting_bytes() / 4)
+                    && !self.relay.has_ready_event() =>
+            {
                 self.start_check(window);
             }
             _ => self.state = GuardedState::Reading(window),
@@ -161,9 +159,9 @@ impl<P: Host> Stream for GuardedStream<P> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let screen = &mut *self;
         loop {
-            if let Some(piece) = screen.ready.pop_front() {
-                screen.relay.transcribe(&piece);
-                return Poll::Ready(Some(Ok(piece)));
+            if let Some(event) = screen.ready.pop_front() {
+                screen.relay.transcribe(&event);
+                return Poll::Ready(Some(Ok(event.into_bytes())));
             }
             match std::mem::replace(&mut screen.state, GuardedState::Ended) {
                 GuardedState::Ended => {
@@ -177,30 +175,28 @@ impl<P: Host> Stream for GuardedStream<P> {
                         return Poll::Pending;
                     }
                 },
-                GuardedState::Reading(mut window) => {
-                    match Pin::new(&mut screen.relay).poll_next(cx) {
-                        Poll::Ready(Some(Ok(piece))) => screen.push(window, piece),
-                        Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
-                        Poll::Ready(None) => {
-                            screen.ended = true;
-                            window.finish();
+                GuardedState::Reading(mut window) => match screen.relay.poll_event(cx) {
+                    Poll::Ready(Some(Ok(event))) => screen.push(window, event),
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                    Poll::Ready(None) => {
+                        screen.ended = true;
+                        window.finish();
+                        screen.start_check(window);
+                    }
+                    Poll::Pending if window.unchecked_chars() == 0 => {
+                        screen.state = GuardedState::Reading(window);
+                        return Poll::Pending;
+                    }
+                    Poll::Pending => {
+                        screen.state = GuardedState::Reading(window);
+                        ready!(screen.poll_delay(cx));
+                        if let GuardedState::Reading(window) =
+                            std::mem::replace(&mut screen.state, GuardedState::Ended)
+                        {
                             screen.start_check(window);
                         }
-                        Poll::Pending if window.unchecked_chars() == 0 => {
-                            screen.state = GuardedState::Reading(window);
-                            return Poll::Pending;
-                        }
-                        Poll::Pending => {
-                            screen.state = GuardedState::Reading(window);
-                            ready!(screen.poll_delay(cx));
-                            if let GuardedState::Reading(window) =
-                                std::mem::replace(&mut screen.state, GuardedState::Ended)
-                            {
-                                screen.start_check(window);
-                            }
-                        }
                     }
-                }
+                },
             }
         }
     }

@@ -3,6 +3,7 @@
 mod continuation;
 mod drain;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use civil_time::Timestamp;
 use config::Timeouts;
 use futures_core::Stream;
+use openai::StreamEvent;
 
 use crate::host::Host;
 use crate::host::body::Body;
@@ -48,6 +50,8 @@ pub(crate) struct Relay<P: Host> {
     continuation: Option<PendingContinuation<P>>,
     /// Splices the stream behind an interrupted one, if it is a continuation.
     splicer: Option<ContinuationSplicer>,
+    /// Events of a continuation that are shown next.
+    spliced: VecDeque<StreamEvent>,
     /// Whether the stream's tokens are recorded already.
     is_usage_recorded: bool,
     idle: Duration,
@@ -78,6 +82,7 @@ impl<P: Host> Relay<P> {
             is_close_deferred: false,
             continuation: None,
             splicer: None,
+            spliced: VecDeque::new(),
             is_usage_recorded: false,
             transcript: scope.transcript().cloned(),
             scope: Some(scope),
@@ -167,10 +172,10 @@ impl<P: Host> Relay<P> {
         self.is_close_deferred = true;
     }
 
-    /// Adds events that the caller is shown to the transcript, if there is one.
-    pub(crate) fn transcribe(&self, events: &Bytes) {
+    /// Adds an event that the caller is shown to the transcript, if there is one.
+    pub(crate) fn transcribe(&self, event: &StreamEvent) {
         if let Some(transcript) = &self.transcript {
-            transcript.add_events(events);
+            transcript.add_event(event);
         }
     }
 
@@ -253,7 +258,7 @@ impl<P: Host> Relay<P> {
                     Some(reader) => self.stream.state = reader.push(piece, &mut self.stream.ready),
                     None => {
                         self.stream.usage_tail.push(&piece);
-                        self.stream.ready.push_back(piece);
+                        self.stream.ready.push_back(StreamEvent::unparsed(piece));
                     }
                 }
                 self.apply_state();
@@ -261,43 +266,58 @@ impl<P: Host> Relay<P> {
             }
         })
     }
+
+    /// Whether an event has arrived that [`Relay::poll_event`] has not returned yet.
+    pub(crate) fn has_ready_event(&self) -> bool {
+        !self.stream.ready.is_empty() || !self.spliced.is_empty()
+    }
+
+    /// Polls the next event that the caller may be shown, or neighboring events if their content is
+    /// not requested.
+    pub(crate) fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<StreamEvent, HostError>>> {
+        loop {
+            if let Some(event) = self.spliced.pop_front() {
+                return Poll::Ready(Some(Ok(event)));
+            }
+            if let Some(event) = self.stream.ready.pop_front() {
+                match &mut self.splicer {
+                    // The rest of the interrupted stream goes first, unchanged.
+                    Some(splicer) if self.continuation.is_none() => {
+                        splicer.splice(event, &mut self.spliced);
+                    }
+                    Some(_) | None => return Poll::Ready(Some(Ok(event))),
+                }
+                continue;
+            }
+            if self.continuation.is_some() {
+                ready!(self.poll_continuation(cx));
+                continue;
+            }
+            if self.ending.is_some() {
+                if !self.is_close_deferred {
+                    self.close(None);
+                }
+                return Poll::Ready(None);
+            }
+            if let Err(error) = ready!(self.poll_upstream(cx)) {
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
+    }
 }
 
 impl<P: Host> Stream for Relay<P> {
     type Item = Result<Bytes, HostError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let relay = &mut *self;
-        loop {
-            if let Some(piece) = relay.stream.ready.pop_front() {
-                let piece = match &mut relay.splicer {
-                    // The rest of the interrupted stream goes first, unchanged.
-                    Some(splicer) if relay.continuation.is_none() => splicer.splice(piece),
-                    Some(_) | None => piece,
-                };
-                if piece.is_empty() {
-                    continue;
-                }
-                // Otherwise the outer layer decides which events the caller is shown.
-                if !relay.is_close_deferred {
-                    relay.transcribe(&piece);
-                }
-                return Poll::Ready(Some(Ok(piece)));
-            }
-            if relay.continuation.is_some() {
-                ready!(relay.poll_continuation(cx));
-                continue;
-            }
-            if relay.ending.is_some() {
-                if !relay.is_close_deferred {
-                    relay.close(None);
-                }
-                return Poll::Ready(None);
-            }
-            if let Err(error) = ready!(relay.poll_upstream(cx)) {
-                return Poll::Ready(Some(Err(error)));
-            }
+        let event = ready!(self.poll_event(cx));
+        if let Some(Ok(event)) = &event {
+            self.transcribe(event);
         }
+        Poll::Ready(event.map(|event| event.map(StreamEvent::into_bytes)))
     }
 }
 
@@ -308,8 +328,7 @@ impl<P: Host> Drop for Relay<P> {
     fn drop(&mut self) {
         // Only content that was shown is charged. A host also drops a body that broke off, or whose
         // last piece it has, without polling for the end.
-        let all_shown = self.stream.ready.is_empty();
-        self.close((!all_shown).then_some(Outcome::HungUp));
+        self.close(self.has_ready_event().then_some(Outcome::HungUp));
     }
 }
 

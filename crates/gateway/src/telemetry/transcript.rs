@@ -9,7 +9,10 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use guards::settings::{Pii, PiiAction, PiiKind};
 use guards::{Masks, Verdict, pii};
-use openai::{Endpoint, Event, Framer, MessageRole, Prompt, texts_in_answer};
+use json::Edits;
+use openai::{
+    Endpoint, EventContent, MessageRole, Prompt, StreamEvent, TextField, texts_in_answer,
+};
 
 use crate::request::parse::ParsedRequest;
 
@@ -24,8 +27,6 @@ const MASKED_KINDS: [PiiKind; 6] = [
 ];
 /// Marks omitted text.
 const ELLIPSIS: char = '…';
-/// The relay passes only whole events, and none that is longer than this.
-const MAX_EVENT_BYTES: usize = 32 << 20;
 
 /// Prompt and answer of one request.
 pub struct Transcript {
@@ -38,7 +39,6 @@ pub struct Transcript {
 /// The answer so far: each text field (a choice's text, its reasoning, a tool call's arguments) is
 /// a text.
 struct AnswerTranscript {
-    framer: Framer,
     channels: Vec<(String, String)>,
     chars_left: usize,
     is_truncated: bool,
@@ -47,31 +47,25 @@ struct AnswerTranscript {
 impl Transcript {
     /// Starts with the prompt.
     pub fn new(request: &ParsedRequest, max_chars: usize) -> Self {
-        let framer = Framer::new(MAX_EVENT_BYTES);
-        let answer_so_far = AnswerTranscript {
-            framer,
-            channels: Vec::new(),
-            chars_left: max_chars,
-            is_truncated: false,
-        };
+        let answer_so_far =
+            AnswerTranscript { channels: Vec::new(), chars_left: max_chars, is_truncated: false };
         Self { request: request.clone(), max_chars, answer: RefCell::new(answer_so_far) }
     }
 
-    /// Adds events that the caller is shown.
-    pub fn add_events(&self, events: &Bytes) {
-        let mut answer_so_far = self.answer.borrow_mut();
-        if answer_so_far.is_truncated || answer_so_far.framer.push(events.clone()).is_err() {
-            return;
-        }
-        while let Some(event) = answer_so_far.framer.next_event() {
-            let event = answer_so_far.framer.slice(event);
-            answer_so_far.add_event(&event);
+    /// Adds an event that the caller is shown.
+    pub fn add_event(&self, event: &StreamEvent) {
+        if let EventContent::Chunk(content) = event.content()
+            && let Some(Ok(found)) = &content.texts
+        {
+            self.answer.borrow_mut().add_texts(&found.texts);
         }
     }
 
     /// Adds a whole answer that the caller is shown.
     pub fn add_answer(&self, answer: &Bytes) {
-        self.answer.borrow_mut().add_texts(answer);
+        if let Some(Ok(texts)) = str::from_utf8(answer).ok().map(texts_in_answer) {
+            self.answer.borrow_mut().add_texts(&texts);
+        }
     }
 
     /// The prompt, truncated: of many messages the last ones, each from its beginning.
@@ -102,10 +96,7 @@ impl Transcript {
 
     /// The answer, truncated.
     pub fn answer(&self) -> Option<String> {
-        let mut answer_so_far = self.answer.borrow_mut();
-        // A border that only the next piece would have confirmed.
-        let last = Bytes::copy_from_slice(answer_so_far.framer.unfinished());
-        answer_so_far.add_event(&last);
+        let answer_so_far = self.answer.borrow();
         let mut masks = Masks::default();
         answer_so_far.channels.iter().for_each(|(_, text)| masks.reserve_placeholders(text));
         let is_cut = answer_so_far.is_truncated;
@@ -118,15 +109,8 @@ impl Transcript {
 }
 
 impl AnswerTranscript {
-    fn add_event(&mut self, event: &[u8]) {
-        if let Some(data) = Event::parse(event).data {
-            self.add_texts(&data);
-        }
-    }
-
-    fn add_texts(&mut self, answer: &[u8]) {
-        let Some(Ok(all)) = str::from_utf8(answer).ok().map(texts_in_answer) else { return };
-        for field in all {
+    fn add_texts(&mut self, texts: &[TextField<'_>]) {
+        for field in texts {
             if self.is_truncated {
                 return;
             }
@@ -135,7 +119,7 @@ impl AnswerTranscript {
             self.is_truncated = is_cut;
             match self.channels.iter_mut().find(|(channel, _)| *channel == field.channel) {
                 Some((_, before)) => before.push_str(text),
-                None => self.channels.push((field.channel, text.to_owned())),
+                None => self.channels.push((field.channel.clone(), text.to_owned())),
             }
         }
     }
@@ -153,15 +137,10 @@ fn mask_text(masks: &mut Masks, text: &str, is_cut: bool, max: usize) -> String 
     let pii = Pii { detect, custom: Vec::new(), action: PiiAction::Replace, restore: false };
     let shown = if is_cut { &text[..text.len() - pii::undecided_bytes(text)] } else { text };
     let mut masked = match masks.mask(&pii, shown) {
-        Verdict::Mask(edits, _) => {
-            let (mut masked, mut at) = (String::with_capacity(shown.len()), 0);
-            for edit in edits {
-                masked.push_str(&shown[at..edit.at.start]);
-                masked.push_str(&edit.text);
-                at = edit.at.end;
-            }
-            masked.push_str(&shown[at..]);
-            masked
+        Verdict::Mask(found, _) => {
+            let mut edits = Edits::default();
+            found.into_iter().for_each(|edit| edits.replace(edit.at, edit.text));
+            edits.apply_to_text(shown)
         }
         Verdict::Pass | Verdict::Block(_) => shown.to_owned(),
     };
@@ -193,7 +172,7 @@ impl std::fmt::Debug for Transcript {
 mod tests {
     use bytes::Bytes;
     use http::HeaderMap;
-    use openai::Endpoint;
+    use openai::{ContentParts, Endpoint, StreamEvent};
 
     use crate::host::body::Body;
     use crate::request::parse::ParsedRequest;
@@ -248,19 +227,19 @@ mod tests {
 
     #[test]
     fn answer_is_captured_whole_or_streamed() {
-        let events = concat!(
-            "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"reasoning_content\":\"hm\"}}]}\n\n",
-            "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"ask ann@exa\"}}]}\n\n",
-            "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"mple.com now\"}}]}\n\n",
-            "data: [DONE]",
-        );
-        for size in [1, 7, events.len()] {
-            let transcript = transcript("[]", 100);
-            for piece in events.as_bytes().chunks(size) {
-                transcript.add_events(&Bytes::copy_from_slice(piece));
-            }
-            assert_eq!(transcript.answer().as_deref(), Some("hm\nask [EMAIL_1] now"));
+        let events = [
+            r#"{"choices":[{"index":0,"delta":{"role":"assistant","reasoning_content":"hm"}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"ask ann@exa"}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"mple.com now"}}]}"#,
+            "[DONE]",
+        ];
+        let streamed = transcript("[]", 100);
+        for data in events {
+            let parts = ContentParts { texts: true, delta: false };
+            let event = Bytes::from(format!("data: {data}\n\n"));
+            streamed.add_event(&StreamEvent::parse(event, parts).1);
         }
+        assert_eq!(streamed.answer().as_deref(), Some("hm\nask [EMAIL_1] now"));
         let whole = r#"{"choices":[{"message":{"role":"assistant","content":"one two three"}}]}"#;
         for (max, expected) in [(13, "one two three"), (8, "one two …"), (6, "one …")] {
             let transcript = transcript("[]", max);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use civil_time::Timestamp;
 use config::Route;
 use http::header::CONTENT_TYPE;
-use openai::{TextSize, Tokens};
+use openai::{ContentParts, TextSize, Tokens};
 
 use crate::host::Host;
 use crate::host::body::{Body, append};
@@ -44,8 +44,8 @@ pub(crate) struct AttemptContext<'a, P: Host> {
     pub(crate) extra_prompt: TextSize,
     /// Trace context that is sent to upstreams.
     pub(crate) trace: Option<Rc<TraceContext>>,
-    /// Whether streams keep their text for a continuation.
-    pub(crate) keeps_text: bool,
+    /// Content of streams that later layers use.
+    pub(crate) parts: ContentParts,
 }
 
 /// An attempt that is about to start or in flight.
@@ -127,10 +127,8 @@ impl<P: Host> AttemptContext<'_, P> {
         body: Body,
         timeouts: &mut AttemptTimeouts<'_, P>,
     ) -> Result<Committed, AttemptError> {
-        let mut stream = Uncommitted::new(body, !self.request.fields().wants_usage);
-        if self.keeps_text {
-            stream.keep_text();
-        }
+        let hides_usage = !self.request.fields().wants_usage;
+        let mut stream = Uncommitted::new(body, hides_usage, self.parts);
         loop {
             let piece = timeouts.next_piece(stream.body()).await?;
             let events = stream.events();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use openai::TextSize;
+use openai::{ContentParts, StreamEvent, TextSize};
 
 use crate::host::body::Body;
 use crate::upstream::classify::Failure;
@@ -20,7 +20,7 @@ const MAX_PRELUDE_BYTES: usize = 64 << 10;
 pub struct Uncommitted {
     body: Body,
     reader: SseReader,
-    held: VecDeque<Bytes>,
+    held: VecDeque<StreamEvent>,
 }
 
 /// A stream with content: it may be shown to the caller.
@@ -31,7 +31,7 @@ pub struct Committed {
     pub(crate) reader: Option<SseReader>,
     /// Usage of such a body.
     pub(crate) usage_tail: UsageTail,
-    pub(crate) ready: VecDeque<Bytes>,
+    pub(crate) ready: VecDeque<StreamEvent>,
     pub(crate) state: StreamState,
     pub(crate) prompt_size: TextSize,
     /// Permit that receives the signal of the stream's end.
@@ -48,14 +48,10 @@ pub enum CommitState {
 }
 
 impl Uncommitted {
-    /// Holds a stream back. `hides_usage`: the caller did not request the usage event.
-    pub fn new(body: Body, hides_usage: bool) -> Self {
-        Self { body, reader: SseReader::new(hides_usage), held: VecDeque::new() }
-    }
-
-    /// Keeps the stream's text for a continuation.
-    pub fn keep_text(&mut self) {
-        self.reader.keep_text();
+    /// Holds a stream back. `hides_usage`: the caller did not request the usage event. `parts`:
+    /// content that the layers behind the reader use.
+    pub fn new(body: Body, hides_usage: bool, parts: ContentParts) -> Self {
+        Self { body, reader: SseReader::new(hides_usage, parts), held: VecDeque::new() }
     }
 
     /// The upstream's body.
@@ -82,7 +78,8 @@ impl Uncommitted {
                 self.reader.finish(&mut self.held)
             }
         };
-        let too_much = self.held.iter().map(Bytes::len).sum::<usize>() > MAX_PRELUDE_BYTES;
+        let too_much =
+            self.held.iter().map(|event| event.bytes().len()).sum::<usize>() > MAX_PRELUDE_BYTES;
         if self.reader.meter().has_content() || (flow == StreamState::Open && too_much) {
             let Self { body, reader, held: ready } = self;
             return Ok(CommitState::Ready(Committed {
@@ -114,7 +111,7 @@ impl Committed {
             usage_tail,
             body: rest,
             reader: None,
-            ready: VecDeque::from([beginning]),
+            ready: VecDeque::from([StreamEvent::unparsed(beginning)]),
             state: StreamState::Open,
             prompt_size,
             permit: None,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use civil_time::Timestamp;
 use config::Config;
-use openai::TextSize;
+use openai::{ContentParts, TextSize};
 
 use crate::error::Fault;
 use crate::host::Host;
@@ -35,6 +35,8 @@ pub struct Dispatcher<'a, P: Host> {
     pub plan: &'a TargetPlan<'a>,
     /// Maximum tokens of a choice; `None` if the request's own maximum holds.
     pub max_output_tokens: Option<u64>,
+    /// Whether a guard or a transcript reads the texts of the answer.
+    pub reads_texts: bool,
 }
 
 /// An answer, with the targets that can continue it if it breaks off.
@@ -236,7 +238,7 @@ impl<P: Host> Dispatcher<'_, P> {
                 scope.answered_by(candidate.label());
                 let is_stream = matches!(answer.content, AnswerContent::Stream(_));
                 let others = &self.plan.targets()[position + 1..];
-                let may_follow = is_stream && context.keeps_text && !others.is_empty();
+                let may_follow = is_stream && context.parts.delta && !others.is_empty();
                 let continuation_targets = may_follow.then(|| {
                     let (config, upstreams) = (Rc::clone(self.config), Rc::clone(self.upstreams));
                     let route = self.plan.route_index();
@@ -246,6 +248,7 @@ impl<P: Host> Dispatcher<'_, P> {
                         self.request,
                         route,
                         others,
+                        context.parts,
                     ))
                 });
                 AttemptOutcome::Answered(Dispatched { answer, continuation_targets })
@@ -260,7 +263,7 @@ impl<P: Host> Dispatcher<'_, P> {
         scope: &RequestScope<P>,
     ) -> AttemptContext<'_, P> {
         // A hard limit reserved tokens for one answer only.
-        let keeps_draft = self.plan.route().continues_streams
+        let may_continue = self.plan.route().continues_streams
             && self.max_output_tokens.is_none()
             && self.may_replay()
             && continuation::can_continue(self.request);
@@ -272,7 +275,7 @@ impl<P: Host> Dispatcher<'_, P> {
             deadline,
             extra_prompt: TextSize::default(),
             trace: scope.trace().cloned(),
-            keeps_text: keeps_draft,
+            parts: ContentParts { texts: self.reads_texts, delta: may_continue },
         }
     }
 

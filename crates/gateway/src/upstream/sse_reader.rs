@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use openai::Framer;
+use openai::{ContentParts, EventSummary, Framer, StreamEvent};
 
 use crate::upstream::continuation::splice::StreamedText;
 use crate::upstream::usage_meter::{EventKind, UsageMeter};
@@ -16,6 +16,8 @@ const MAX_EVENT_BYTES: usize = 16 << 20;
 pub struct SseReader {
     framer: Framer,
     meter: UsageMeter,
+    /// Content that the layers behind the reader use.
+    parts: ContentParts,
     /// Text so far, if a continuation may need it.
     streamed_text: Option<StreamedText>,
 }
@@ -35,23 +37,25 @@ pub enum StreamState {
 }
 
 impl SseReader {
-    /// Creates a reader that passes or hides the event with nothing but usage.
-    pub fn new(hides_usage: bool) -> Self {
+    /// Creates a reader that passes or hides the event with nothing but usage. If a continuation may
+    /// need the text, `parts.delta` is set.
+    pub fn new(hides_usage: bool, parts: ContentParts) -> Self {
         Self {
             framer: Framer::new(MAX_EVENT_BYTES),
             meter: UsageMeter::new(hides_usage),
-            streamed_text: None,
+            parts,
+            streamed_text: parts.delta.then(StreamedText::default),
         }
-    }
-
-    /// Keeps the stream's text for a continuation.
-    pub fn keep_text(&mut self) {
-        self.streamed_text = Some(StreamedText::default());
     }
 
     /// The text so far, if it is kept.
     pub fn streamed_text(&self) -> Option<&StreamedText> {
         self.streamed_text.as_ref()
+    }
+
+    /// Content that the layers behind the reader use.
+    pub fn parts(&self) -> ContentParts {
+        self.parts
     }
 
     pub fn meter(&self) -> &UsageMeter {
@@ -60,55 +64,79 @@ impl SseReader {
 
     /// Adds a piece and puts the events that may pass into `ready`. Only whole events pass, so that
     /// an error event of the gateway never lands inside another. Neighboring events stay one slice
-    /// of the piece.
-    pub fn push(&mut self, piece: Bytes, ready: &mut VecDeque<Bytes>) -> StreamState {
+    /// of the piece, unless their content is requested.
+    pub fn push(&mut self, piece: Bytes, ready: &mut VecDeque<StreamEvent>) -> StreamState {
         if self.framer.push(piece).is_err() {
             return StreamState::Malformed;
         }
-        let mut flow = StreamState::Open;
+        match self.parts.is_empty() {
+            true => self.read_summaries(ready),
+            false => self.read_contents(ready),
+        }
+    }
+
+    /// Reads the events of the last piece without their content.
+    fn read_summaries(&mut self, ready: &mut VecDeque<StreamEvent>) -> StreamState {
+        let mut state = StreamState::Open;
         let mut run = 0..0;
-        while flow == StreamState::Open
+        while state == StreamState::Open
             && let Some(event) = self.framer.next_event()
         {
-            let passes = match self.meter.observe(self.framer.bytes(event.clone())) {
-                EventKind::Prelude | EventKind::Content => {
-                    if let Some(streamed_text) = &mut self.streamed_text {
-                        streamed_text.add_event(self.framer.bytes(event.clone()));
-                    }
-                    true
-                }
-                EventKind::Hidden => false,
-                EventKind::Done => {
-                    flow = StreamState::Done;
-                    true
-                }
-                EventKind::Error => {
-                    flow = StreamState::Error;
-                    false
-                }
-                EventKind::Malformed => {
-                    flow = StreamState::Malformed;
-                    false
-                }
-            };
+            let passes;
+            let summary = EventSummary::parse(self.framer.bytes(event.clone()));
+            (passes, state) = admission(self.meter.observe(&summary));
             if passes {
                 run = if run.is_empty() { event } else { run.start..event.end };
             } else if !run.is_empty() {
-                ready.push_back(self.framer.slice(std::mem::take(&mut run)));
+                let run = self.framer.slice(std::mem::take(&mut run));
+                ready.push_back(StreamEvent::unparsed(run));
             }
         }
         if !run.is_empty() {
-            ready.push_back(self.framer.slice(run));
+            ready.push_back(StreamEvent::unparsed(self.framer.slice(run)));
         }
-        flow
+        state
+    }
+
+    /// Reads the events of the last piece with their content.
+    fn read_contents(&mut self, ready: &mut VecDeque<StreamEvent>) -> StreamState {
+        let mut state = StreamState::Open;
+        while state == StreamState::Open
+            && let Some(event) = self.framer.next_event()
+        {
+            let passes;
+            let (summary, event) = StreamEvent::parse(self.framer.slice(event), self.parts);
+            (passes, state) = admission(self.meter.observe(&summary));
+            if !passes {
+                continue;
+            }
+            if let Some(streamed_text) = &mut self.streamed_text
+                && state == StreamState::Open
+            {
+                streamed_text.add_event(&event);
+            }
+            ready.push_back(event);
+        }
+        state
     }
 
     /// Ends the stream. Some servers omit the blank line after their last event.
-    pub fn finish(&mut self, ready: &mut VecDeque<Bytes>) -> StreamState {
+    pub fn finish(&mut self, ready: &mut VecDeque<StreamEvent>) -> StreamState {
         if self.framer.unfinished().is_empty() {
             return StreamState::Open;
         }
         self.push(Bytes::from_static(b"\n\n"), ready)
+    }
+}
+
+/// Whether an event passes, and the state of the stream after it.
+fn admission(kind: EventKind) -> (bool, StreamState) {
+    match kind {
+        EventKind::Prelude | EventKind::Content => (true, StreamState::Open),
+        EventKind::Hidden => (false, StreamState::Open),
+        EventKind::Done => (true, StreamState::Done),
+        EventKind::Error => (false, StreamState::Error),
+        EventKind::Malformed => (false, StreamState::Malformed),
     }
 }
 
@@ -117,7 +145,7 @@ mod tests {
     use std::collections::VecDeque;
 
     use bytes::Bytes;
-    use openai::{TextSize, Tokens, Usage};
+    use openai::{ContentParts, TextSize, Tokens, Usage};
     use proptest::prelude::{any, proptest};
     use proptest::sample::Index;
 
@@ -133,12 +161,16 @@ mod tests {
         "data: never shown\n\n",
     );
 
+    const UNPARSED: ContentParts = ContentParts { texts: false, delta: false };
+    const PARSED: ContentParts = ContentParts { texts: true, delta: true };
+
     /// Reads pieces; returns the events that pass, the state, and the usage.
     fn run<'a>(
         hides_usage: bool,
+        parts: ContentParts,
         pieces: impl IntoIterator<Item = &'a [u8]>,
     ) -> (String, StreamState, Tokens) {
-        let mut reader = SseReader::new(hides_usage);
+        let mut reader = SseReader::new(hides_usage, parts);
         let mut ready = VecDeque::new();
         let mut flow = StreamState::Open;
         for piece in pieces {
@@ -146,7 +178,7 @@ mod tests {
                 flow = reader.push(Bytes::copy_from_slice(piece), &mut ready);
             }
         }
-        let passed = ready.iter().flat_map(|bytes| bytes.iter().copied()).collect();
+        let passed = ready.iter().flat_map(|event| event.bytes().iter().copied()).collect();
         (
             String::from_utf8(passed).expect("events are whole"),
             flow,
@@ -156,7 +188,7 @@ mod tests {
 
     #[test]
     fn only_the_usage_event_is_hidden() {
-        let (shown, flow, tokens) = run(true, [STREAM.as_bytes()]);
+        let (shown, flow, tokens) = run(true, UNPARSED, [STREAM.as_bytes()]);
         let usage = STREAM.find("data: {\"choices\":[],").expect("it is there");
         let done = STREAM.find("data: [DONE]").expect("it is there");
         let end = STREAM.find("data: never").expect("it is there");
@@ -167,13 +199,16 @@ mod tests {
             tokens,
             Tokens::from_usage_or_estimate(Some(usage), TextSize::default(), TextSize::default())
         );
-        assert_eq!(run(false, [STREAM.as_bytes()]).0, STREAM[..end]);
+        assert_eq!(run(false, UNPARSED, [STREAM.as_bytes()]).0, STREAM[..end]);
     }
 
     #[test]
     fn malformed_event_stops_the_stream_before_it() {
-        let (shown, flow, _) =
-            run(true, [b"data: {\"choices\":[]}\n\ndata: {oops\n\ndata: [DONE]\n\n".as_slice()]);
+        let (shown, flow, _) = run(
+            true,
+            UNPARSED,
+            [b"data: {\"choices\":[]}\n\ndata: {oops\n\ndata: [DONE]\n\n".as_slice()],
+        );
         assert_eq!((shown.as_str(), flow), ("data: {\"choices\":[]}\n\n", StreamState::Malformed));
     }
 
@@ -184,22 +219,25 @@ mod tests {
             let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
             at.extend([0, bytes.len()]);
             at.sort_unstable();
-            let whole = run(hides, [bytes]);
-            assert_eq!(run(hides, at.windows(2).map(|pair| &bytes[pair[0]..pair[1]])), whole);
-            assert_eq!(run(hides, bytes.chunks(1)), whole);
+            let whole = run(hides, UNPARSED, [bytes]);
+            for parts in [UNPARSED, PARSED] {
+                let split = at.windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
+                assert_eq!(run(hides, parts, split), whole);
+                assert_eq!(run(hides, parts, bytes.chunks(1)), whole);
+            }
         }
     }
 
     #[test]
     fn last_event_without_blank_line_passes() {
         let mut ready = VecDeque::new();
-        let mut reader = SseReader::new(true);
+        let mut reader = SseReader::new(true, UNPARSED);
         assert_eq!(
             reader.push(Bytes::from_static(b"data: [DONE]\n"), &mut ready),
             StreamState::Open
         );
         assert_eq!(reader.finish(&mut ready), StreamState::Done);
-        let mut reader = SseReader::new(true);
+        let mut reader = SseReader::new(true, UNPARSED);
         reader.push(Bytes::from_static(b"data: {\"choices\":[{\"del"), &mut ready);
         assert_eq!(reader.finish(&mut ready), StreamState::Malformed);
     }

@@ -1,6 +1,6 @@
 //! Reads the events of a passing stream: usage, text, and the end.
 
-use openai::{ChoiceSet, Chunk, Event, TextSize, TokenSource, Tokens, Usage, token_estimate};
+use openai::{ChoiceSet, EventSummary, TextSize, TokenSource, Tokens, Usage, token_estimate};
 
 /// Measurements of a stream so far.
 #[derive(Debug, Default)]
@@ -40,23 +40,27 @@ impl UsageMeter {
         Self { hides_usage, ..Self::default() }
     }
 
-    /// Reads one whole event.
-    pub fn observe(&mut self, event: &[u8]) -> EventKind {
-        let event = Event::parse(event);
-        let Some(data) = event.data else { return EventKind::Prelude };
-        let data = data.trim_ascii();
-        if data.is_empty() {
-            return EventKind::Hidden;
-        }
+    /// Measures one event.
+    pub fn observe(&mut self, event: &EventSummary) -> EventKind {
+        let chunk = match event {
+            EventSummary::Comment => return EventKind::Prelude,
+            EventSummary::Empty => return EventKind::Hidden,
+            EventSummary::Done => {
+                self.events += 1;
+                self.is_done = true;
+                return EventKind::Done;
+            }
+            EventSummary::Error => {
+                self.events += 1;
+                return EventKind::Error;
+            }
+            EventSummary::Malformed => {
+                self.events += 1;
+                return EventKind::Malformed;
+            }
+            EventSummary::Chunk(chunk) => chunk,
+        };
         self.events += 1;
-        if data == b"[DONE]" {
-            self.is_done = true;
-            return EventKind::Done;
-        }
-        let Some(chunk) = Chunk::parse(data) else { return EventKind::Malformed };
-        if chunk.is_error || event.name == Some(b"error") {
-            return EventKind::Error;
-        }
         // Some providers repeatedly report running totals: the last one counts.
         match chunk.usage {
             Some(usage) => (self.usage, self.text) = (Some(usage), TextSize::default()),
@@ -104,7 +108,7 @@ impl UsageMeter {
 
 #[cfg(test)]
 mod tests {
-    use openai::{TextSize, TokenSource, Tokens};
+    use openai::{EventSummary, TextSize, TokenSource, Tokens};
 
     use super::{EventKind, UsageMeter};
 
@@ -114,7 +118,8 @@ mod tests {
     const USAGE: &str = r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":7}}"#;
 
     fn sights(meter: &mut UsageMeter, data: &[&str]) -> Vec<EventKind> {
-        data.iter().map(|data| meter.observe(format!("data: {data}\n\n").as_bytes())).collect()
+        let event = |data: &&str| EventSummary::parse(format!("data: {data}\n\n").as_bytes());
+        data.iter().map(|data| meter.observe(&event(data))).collect()
     }
 
     #[test]
@@ -170,11 +175,12 @@ mod tests {
     #[test]
     fn events_that_must_not_pass_are_classified() {
         let mut meter = UsageMeter::new(true);
-        assert_eq!(meter.observe(b": ping\n\n"), EventKind::Prelude);
-        assert_eq!(meter.observe(b"event: ping\ndata:\n\n"), EventKind::Hidden);
-        assert_eq!(meter.observe(b"data: {\"choices\":[{\n\n"), EventKind::Malformed);
-        assert_eq!(meter.observe(b"data: {\"error\":{\"message\":\"x\"}}\n\n"), EventKind::Error);
-        assert_eq!(meter.observe(b"event: error\ndata: {\"message\":\"x\"}\n\n"), EventKind::Error);
+        let mut observe = |event: &[u8]| meter.observe(&EventSummary::parse(event));
+        assert_eq!(observe(b": ping\n\n"), EventKind::Prelude);
+        assert_eq!(observe(b"event: ping\ndata:\n\n"), EventKind::Hidden);
+        assert_eq!(observe(b"data: {\"choices\":[{\n\n"), EventKind::Malformed);
+        assert_eq!(observe(b"data: {\"error\":{\"message\":\"x\"}}\n\n"), EventKind::Error);
+        assert_eq!(observe(b"event: error\ndata: {\"message\":\"x\"}\n\n"), EventKind::Error);
     }
 
     #[test]

@@ -8,12 +8,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use bytes::Bytes;
-use openai::{AnswerTexts, Event, TextField, Unreadable, answer_texts};
+use openai::{AnswerTexts, ContentParts, StreamEvent, TextField, Unreadable};
 
 use super::text_fields::{EditableText, GuardInput, GuardText, edit_parts, write_changed};
 use super::{Edit, Masks};
@@ -48,6 +47,23 @@ struct HeldEvent {
     parts: Vec<(usize, EditableText)>,
     /// Ranges of `logprobs`, which repeat the texts.
     echoes: Vec<Range<usize>>,
+}
+
+impl HeldEvent {
+    /// Returns the event with its texts as they are now.
+    fn write(self) -> StreamEvent {
+        let parts: Vec<EditableText> = self.parts.into_iter().map(|(_, part)| part).collect();
+        match write_changed(&self.bytes, &parts, &self.echoes) {
+            Some(changed) => {
+                StreamEvent::parse(changed, ContentParts { texts: true, delta: false }).1
+            }
+            None => {
+                let texts = parts.into_iter().map(|part| part.field).collect();
+                let texts = AnswerTexts { texts, ..AnswerTexts::default() };
+                StreamEvent::with_texts(self.bytes, texts)
+            }
+        }
+    }
 }
 
 /// Text of one member of a choice throughout the stream: content, reasoning, or a tool call.
@@ -113,13 +129,11 @@ impl MaskRestorer for Masks {
 
 impl StreamWindow {
     /// Holds one whole event. Fails if its texts cannot be found; the event is held in any case.
-    pub fn push_event(&mut self, event: Bytes) -> Result<(), Unreadable> {
-        let (bytes, offset) = join_data_lines(event);
-        let texts = event_texts(&bytes);
+    pub fn push_event(&mut self, event: StreamEvent) -> Result<(), Unreadable> {
+        let (bytes, texts) = event.into_editable();
         let mut outcome = texts.as_ref().map(|_| ()).map_err(|unreadable| *unreadable);
         let AnswerTexts { texts, finished_choices, logprobs } = texts.unwrap_or_default();
-        let parts: Vec<_> =
-            texts.into_iter().map(|field| self.assign_channel(field, offset)).collect();
+        let parts: Vec<_> = texts.into_iter().map(|field| self.assign_channel(field)).collect();
         let waits_too_long = |(channel, _): &(usize, EditableText)| {
             self.channels[*channel].held_back_bytes > MAX_HELD_BYTES
         };
@@ -131,12 +145,11 @@ impl StreamWindow {
             let channels = self.channels.iter_mut();
             channels.filter(|channel| channel.choice() == choice).for_each(TextChannel::mark_ended);
         }
-        let echoes = logprobs.into_iter().map(|at| at.start + offset..at.end + offset).collect();
-        self.held.push_back(HeldEvent { bytes, parts, echoes });
+        self.held.push_back(HeldEvent { bytes, parts, echoes: logprobs });
         outcome
     }
 
-    fn assign_channel(&mut self, field: TextField<'_>, offset: usize) -> (usize, EditableText) {
+    fn assign_channel(&mut self, field: TextField<'static>) -> (usize, EditableText) {
         let known = self.channels.iter().position(|channel| channel.name == field.channel);
         let channel = known.unwrap_or_else(|| {
             let name = field.channel.clone();
@@ -163,9 +176,7 @@ impl StreamWindow {
             own.is_resumed = true;
         }
         self.waiting_bytes += length;
-        let mut part = EditableText::new(field);
-        part.at = part.at.start + offset..part.at.end + offset;
-        (channel, part)
+        (channel, EditableText::new(field))
     }
 
     /// Maximum number of unchecked characters of one channel.
@@ -192,7 +203,7 @@ impl StreamWindow {
 
     /// Marks all held text as checked and releases the events that need not wait for following
     /// text.
-    pub fn release(&mut self, masks: &impl MaskRestorer) -> Vec<Bytes> {
+    pub fn release(&mut self, masks: &impl MaskRestorer) -> Vec<StreamEvent> {
         self.channels.iter_mut().for_each(|channel| channel.unchecked_chars = 0);
         let texts: Vec<String> =
             (0..self.channels.len()).map(|channel| self.held_text(channel)).collect();
@@ -209,7 +220,7 @@ impl StreamWindow {
         let count = self.releasable_count(&safe, &edits);
         let mut shown = vec![0; texts.len()];
         for (channel, part) in self.held.iter().take(count).flat_map(|event| &event.parts) {
-            shown[*channel] += part.text.len();
+            shown[*channel] += part.text().len();
         }
         for (channel, text) in texts.iter().enumerate() {
             let TextChannel { shown_tail, .. } = &mut self.channels[channel];
@@ -221,19 +232,15 @@ impl StreamWindow {
             let within = edits.partition_point(|edit| edit.at.end <= shown[channel]);
             edit_parts(channel_parts(&mut self.held, channel, 0), &edits[..within]);
         }
-        let write = |event: HeldEvent| {
-            let parts: Vec<EditableText> = event.parts.into_iter().map(|(_, part)| part).collect();
-            write_changed(&event.bytes, &parts, &event.echoes).unwrap_or(event.bytes)
-        };
-        let released = self.held.drain(..count).map(write).collect();
+        let released = self.held.drain(..count).map(HeldEvent::write).collect();
         let waiting = self.held.iter().flat_map(|event| &event.parts);
-        self.waiting_bytes = waiting.map(|(_, part)| part.text.len()).sum();
+        self.waiting_bytes = waiting.map(|(_, part)| part.text().len()).sum();
         released
     }
 
     fn held_text(&self, channel: usize) -> String {
         let parts = self.held.iter().flat_map(|event| &event.parts);
-        parts.filter(|(of, _)| *of == channel).map(|(_, part)| part.text.as_str()).collect()
+        parts.filter(|(of, _)| *of == channel).map(|(_, part)| part.text()).collect()
     }
 
     /// Counts the events that may be released: those whose texts are all decided, without splitting
@@ -245,7 +252,7 @@ impl StreamWindow {
             let mut count = 0;
             for event in self.held.iter().take(max) {
                 let mut after = ends.clone();
-                event.parts.iter().for_each(|(channel, part)| after[*channel] += part.text.len());
+                event.parts.iter().for_each(|(channel, part)| after[*channel] += part.text().len());
                 if after.iter().zip(safe).any(|(end, safe)| end > safe) {
                     break;
                 }
@@ -301,7 +308,7 @@ fn channel_parts(
     let parts = held.iter_mut().flat_map(|event| &mut event.parts);
     parts.filter(move |(of, _)| *of == channel).map(move |(_, part)| {
         let begin = start;
-        start += part.text.len();
+        start += part.text().len();
         (begin, part)
     })
 }
@@ -312,34 +319,4 @@ pub fn tail_start(text: &str, count: usize) -> usize {
         return text.len();
     }
     text.char_indices().rev().nth(count - 1).map_or(0, |(at, _)| at)
-}
-
-fn event_texts(event: &[u8]) -> Result<AnswerTexts<'_>, Unreadable> {
-    // `join_data_lines` made data of several lines one line.
-    let Some(Cow::Borrowed(data)) = Event::parse(event).data else {
-        return Ok(AnswerTexts::default());
-    };
-    let data = str::from_utf8(data).map_err(|_| Unreadable)?;
-    match data.trim_ascii_start().starts_with('{') {
-        true => answer_texts(data),
-        false => Ok(AnswerTexts::default()),
-    }
-}
-
-/// Returns an event whose data is one line, and the offset of the data. Lines are joined by spaces,
-/// which separate JSON tokens like line endings.
-fn join_data_lines(event: Bytes) -> (Bytes, usize) {
-    let read = Event::parse(&event);
-    match read.data {
-        Some(Cow::Borrowed(data)) => {
-            let offset = data.as_ptr() as usize - event.as_ptr() as usize;
-            (event, offset)
-        }
-        Some(Cow::Owned(mut data)) => {
-            data.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
-            let bytes = [b"data: ".as_slice(), &data, b"\n\n"].concat();
-            (bytes.into(), b"data: ".len())
-        }
-        None => (event, 0),
-    }
 }

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use openai::{ContentParts, StreamEvent, Unreadable};
 use proptest::prelude::*;
 
 use crate::Edit;
@@ -23,6 +24,27 @@ impl MaskRestorer for Mask {
 
 const NOTHING: Mask = Mask("\0\0", "");
 
+fn push(window: &mut StreamWindow, event: impl Into<Bytes>) -> Result<(), Unreadable> {
+    let parts = ContentParts { texts: true, delta: false };
+    window.push_event(StreamEvent::parse(event.into(), parts).1)
+}
+
+/// Releases events, whose texts are those of their bytes.
+fn release(window: &mut StreamWindow, masks: &Mask) -> Vec<Bytes> {
+    let texts = |event: StreamEvent| {
+        let texts = event.into_editable().1.expect("readable").texts;
+        texts.into_iter().map(|field| (field.channel, field.text)).collect::<Vec<_>>()
+    };
+    let write = |event: StreamEvent| {
+        let bytes = event.bytes().clone();
+        let parts = ContentParts { texts: true, delta: false };
+        let again = StreamEvent::parse(bytes.clone(), parts).1;
+        assert_eq!(texts(event), texts(again));
+        bytes
+    };
+    window.release(masks).into_iter().map(write).collect()
+}
+
 fn event(text: &str) -> Bytes {
     let text = serde_json::to_string(text).expect("a string");
     format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":{text}}}}}]}}\n\n").into()
@@ -43,20 +65,20 @@ fn held_back_end_is_released_with_following_text() {
     let text = |text: &str, from, goes_on| {
         vec![GuardText { number: 0, text: text.to_owned(), unchecked_from: from, goes_on }]
     };
-    window.push_event(event("abc")).expect("readable");
-    window.push_event(event("de")).expect("readable");
+    push(&mut window, event("abc")).expect("readable");
+    push(&mut window, event("de")).expect("readable");
     assert_eq!(window.unchecked_chars(), 5);
     assert_eq!(window.texts(), text("abcde", 0, true));
     window.hold_back(0, 3);
     window.hold_back(0, 1);
-    assert_eq!(window.release(&NOTHING).len(), 0);
-    window.push_event(event("f")).expect("readable");
+    assert_eq!(release(&mut window, &NOTHING).len(), 0);
+    push(&mut window, event("f")).expect("readable");
     window.hold_back(0, 3);
-    assert_eq!(shown(&window.release(&NOTHING)), "abc");
+    assert_eq!(shown(&release(&mut window, &NOTHING)), "abc");
     assert!(window.texts().is_empty());
-    window.push_event(Bytes::from_static(b": ping\n\n")).expect("readable");
-    assert!(window.release(&NOTHING).is_empty(), "held text stays until it is checked");
-    window.push_event(event("g")).expect("readable");
+    push(&mut window, Bytes::from_static(b": ping\n\n")).expect("readable");
+    assert!(release(&mut window, &NOTHING).is_empty(), "held text stays until it is checked");
+    push(&mut window, event("g")).expect("readable");
     assert_eq!(window.texts(), text("abcdefg", 3, true));
     window.begin_check();
     window.apply_edits(
@@ -66,7 +88,7 @@ fn held_back_end_is_released_with_following_text() {
     window.finish();
     assert_eq!(window.texts(), text("abc-e!g", 3, false));
     window.hold_back(0, 2);
-    let rest = window.release(&NOTHING);
+    let rest = release(&mut window, &NOTHING);
     assert_eq!(shown(&[&rest[..2], &rest[3..]].concat()), "-e!g");
     assert_eq!(rest[2], ": ping\n\n");
     assert!(window.held.is_empty());
@@ -75,13 +97,13 @@ fn held_back_end_is_released_with_following_text() {
 #[test]
 fn event_without_text_keeps_its_order() {
     let mut window = StreamWindow::default();
-    window.push_event(Bytes::from_static(b": ping\n\n")).expect("readable");
-    window.push_event(event("abc")).expect("readable");
-    window.push_event(Bytes::from_static(b"data: [DONE]\n\n")).expect("readable");
+    push(&mut window, Bytes::from_static(b": ping\n\n")).expect("readable");
+    push(&mut window, event("abc")).expect("readable");
+    push(&mut window, Bytes::from_static(b"data: [DONE]\n\n")).expect("readable");
     window.hold_back(0, 2);
-    assert_eq!(window.release(&NOTHING), [": ping\n\n"]);
+    assert_eq!(release(&mut window, &NOTHING), [": ping\n\n"]);
     window.finish();
-    let rest = window.release(&NOTHING);
+    let rest = release(&mut window, &NOTHING);
     assert_eq!(rest.len(), 2);
     assert_eq!(rest[1], "data: [DONE]\n\n");
 }
@@ -90,22 +112,22 @@ fn event_without_text_keeps_its_order() {
 fn data_in_several_lines_is_edited() {
     let mut window = StreamWindow::default();
     let lines = "event: x\ndata: {\"choices\":\ndata: [{\"delta\":{\"content\":\"ab\"}}]}\n\n";
-    window.push_event(Bytes::from_static(lines.as_bytes())).expect("readable");
+    push(&mut window, Bytes::from_static(lines.as_bytes())).expect("readable");
     window.apply_edits(0, &[Edit { at: 0..1, text: "é".to_owned() }]);
     assert_eq!(
-        window.release(&NOTHING),
+        release(&mut window, &NOTHING),
         ["data: {\"choices\": [{\"delta\":{\"content\":\"éb\"}}]}\n\n"]
     );
-    assert!(window.push_event(Bytes::from_static(b"data: {\"choices\":[7]}\n\n")).is_err());
+    assert!(push(&mut window, Bytes::from_static(b"data: {\"choices\":[7]}\n\n")).is_err());
 }
 
 /// Holds back the last eight bytes of each text, and returns the number of released events.
 fn held(window: &mut StreamWindow, data: &str) -> usize {
-    window.push_event(format!("data: {data}\n\n").into()).expect("readable");
+    push(window, format!("data: {data}\n\n")).expect("readable");
     window.begin_check();
     let texts = window.texts();
     texts.iter().filter(|text| text.goes_on).for_each(|text| window.hold_back(text.number, 8));
-    window.release(&NOTHING).len()
+    release(window, &NOTHING).len()
 }
 
 fn delta(choice: u32, member: &str, text: &str) -> String {
@@ -126,7 +148,7 @@ fn ended_channel_delays_no_event() {
     assert_eq!(held(&mut window, end), 1);
     assert_eq!(held(&mut window, &delta(1, "content", long)), 2);
     // Text of a resumed channel is released with the text before its end.
-    window.push_event(format!("data: {}\n\n", delta(0, "content", "!")).into()).expect("readable");
+    push(&mut window, format!("data: {}\n\n", delta(0, "content", "!"))).expect("readable");
     let text = window.texts().into_iter().find(|text| text.number == 1).expect("it is fresh");
     assert_eq!((text.unchecked_from, text.goes_on), (1, true));
     assert!(text.text.ends_with("length here!"));
@@ -152,18 +174,18 @@ proptest! {
             }
             let end = (at + length).min(characters.len());
             let piece: String = characters[at..end].iter().collect();
-            window.push_event(event(&piece)).expect("readable");
+            push(&mut window, event(&piece)).expect("readable");
             at = end;
             if check {
                 window.begin_check();
                 seen += window.texts().iter().map(|it| it.text.matches("bad").count()).sum::<usize>();
                 window.hold_back(0, back);
-                out += &shown(&window.release(&mask));
+                out += &shown(&release(&mut window, &mask));
                 prop_assert!(seen > 0 || !out.contains("ba"));
             }
         }
         window.finish();
-        out += &shown(&window.release(&mask));
+        out += &shown(&release(&mut window, &mask));
         prop_assert_eq!(out, text.replace("[A_1]", "someone@example.org"));
     }
 }

@@ -75,10 +75,7 @@ impl Request {
         if let Some(invalid) = fields.invalid {
             return Err(invalid);
         }
-        let range = |raw: &RawValue| {
-            let start = raw.get().as_ptr() as usize - text.as_ptr() as usize;
-            start..start + raw.get().len()
-        };
+        let range = |raw: &RawValue| json::range_in(text, raw.get());
 
         let model_raw = require_field(fields.model, "model")?;
         let expected =
@@ -140,9 +137,9 @@ impl UsageOption {
         Ok(match members.include_usage {
             None => (Self::Silent { at: range.start + 1, comma: !members.empty }, false),
             Some(value) => {
-                let start =
-                    range.start + (value.get().as_ptr() as usize - options.get().as_ptr() as usize);
-                (Self::Stated(start..start + value.get().len()), value.get() == "true")
+                let inside = json::range_in(options.get(), value.get());
+                let stated = range.start + inside.start..range.start + inside.end;
+                (Self::Stated(stated), value.get() == "true")
             }
         })
     }

@@ -1,13 +1,16 @@
 //! Texts of answers, chunks, and errors.
 
+use std::fmt::Write as _;
 use std::ops::Range;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use json::range_in;
 use serde_json::value::RawValue;
 
+use crate::choices::{Choice, ContentSink, Part};
+use crate::chunk::ChunkMembers;
+
 use super::field::{MessageRole, TextField, Unreadable};
-use super::walk::{MAX_DEPTH, decode_text, range_in, visit_texts};
+use super::walk::{MAX_DEPTH, decode_text, visit_member, visit_texts};
 
 /// Texts of an answer, or of the data of one event of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -18,6 +21,20 @@ pub struct AnswerTexts<'a> {
     pub finished_choices: Vec<u32>,
     /// Ranges of `logprobs`, which repeat the texts.
     pub logprobs: Vec<Range<usize>>,
+}
+
+impl AnswerTexts<'_> {
+    /// Copies the borrowed texts, and moves all ranges by `offset` bytes.
+    pub(crate) fn into_owned(self, offset: usize) -> AnswerTexts<'static> {
+        let moved = |at: Range<usize>| at.start + offset..at.end + offset;
+        let own =
+            |field: TextField<'_>| TextField { at: moved(field.at.clone()), ..field.into_owned() };
+        AnswerTexts {
+            texts: self.texts.into_iter().map(own).collect(),
+            finished_choices: self.finished_choices,
+            logprobs: self.logprobs.into_iter().map(moved).collect(),
+        }
+    }
 }
 
 /// Returns the texts of [`answer_texts`].
@@ -39,47 +56,72 @@ pub fn texts_in_error(body: &str) -> Result<Vec<TextField<'_>>, Unreadable> {
 
 /// Returns the texts of all choices of an answer, or of the data of one event of a stream.
 pub fn answer_texts(body: &str) -> Result<AnswerTexts<'_>, Unreadable> {
-    #[derive(Deserialize)]
-    struct Answer<'a> {
-        #[serde(borrow)]
-        choices: Option<Vec<Choice<'a>>>,
+    let mut collector = TextCollector::new(body);
+    ChunkMembers::parse(body, &mut collector).map_err(|_| Unreadable)?;
+    collector.finish()
+}
+
+/// Collects the texts of choices while they are parsed.
+pub(crate) struct TextCollector<'a> {
+    body: &'a str,
+    found: AnswerTexts<'a>,
+    /// Index of the current choice, with which the paths of its texts begin.
+    path: String,
+    is_unreadable: bool,
+}
+
+impl<'a> TextCollector<'a> {
+    pub(crate) fn new(body: &'a str) -> Self {
+        Self { body, found: AnswerTexts::default(), path: String::new(), is_unreadable: false }
     }
-    #[derive(Deserialize)]
-    struct Choice<'a> {
-        #[serde(default)]
-        index: Option<u32>,
-        #[serde(borrow)]
-        delta: Option<&'a RawValue>,
-        #[serde(borrow)]
-        message: Option<&'a RawValue>,
-        #[serde(borrow)]
-        text: Option<&'a RawValue>,
-        #[serde(borrow)]
-        logprobs: Option<&'a RawValue>,
-        finish_reason: Option<IgnoredAny>,
-    }
-    let answer: Answer<'_> = serde_json::from_str(body).map_err(|_| Unreadable)?;
-    let mut texts = AnswerTexts::default();
-    let all = &mut texts.texts;
-    for choice in answer.choices.into_iter().flatten() {
-        for part in [choice.delta, choice.message, choice.text].into_iter().flatten() {
-            let mut path = choice.index.unwrap_or(0).to_string();
-            visit_texts(part.get(), &mut path, MAX_DEPTH, &mut |path, raw| {
-                let (channel, at, text) = (path.to_owned(), range_in(body, raw), decode_text(raw)?);
-                if !text.is_empty() {
-                    all.push(TextField { role: MessageRole::Assistant, channel, text, at });
-                }
-                Ok(())
-            })?;
+
+    pub(crate) fn finish(self) -> Result<AnswerTexts<'a>, Unreadable> {
+        if self.is_unreadable {
+            return Err(Unreadable);
         }
-        texts.logprobs.extend(choice.logprobs.map(|raw| range_in(body, raw.get())));
+        let mut found = self.found;
+        // A choice may have its text before or after its message.
+        found.texts.sort_by_key(|field| field.at.start);
+        Ok(found)
+    }
+
+    /// Adds the texts of a value, or of a member of the current choice.
+    fn add(&mut self, name: Option<&str>, value: &'a str) {
+        let (body, all) = (self.body, &mut self.found.texts);
+        let length = self.path.len();
+        let mut add_text = |path: &str, raw: &'a str| {
+            let (channel, at, text) = (path.to_owned(), range_in(body, raw), decode_text(raw)?);
+            if !text.is_empty() {
+                all.push(TextField { role: MessageRole::Assistant, channel, text, at });
+            }
+            Ok(())
+        };
+        let result = match name {
+            Some(name) => visit_member(name, value, &mut self.path, MAX_DEPTH - 1, &mut add_text),
+            None => visit_texts(value, &mut self.path, MAX_DEPTH, &mut add_text),
+        };
+        self.path.truncate(length);
+        self.is_unreadable |= result.is_err();
+    }
+}
+
+impl<'a> ContentSink<'a> for TextCollector<'a> {
+    fn choice(&mut self, choice: &Choice<'a>) {
+        self.path.clear();
+        write!(self.path, "{}", choice.number()).expect("a string accepts any write");
+        self.found.logprobs.extend(choice.logprobs.map(|raw| range_in(self.body, raw.get())));
         if choice.finish_reason.is_some() {
-            texts.finished_choices.push(choice.index.unwrap_or(0));
+            self.found.finished_choices.push(choice.number());
         }
     }
-    // A choice may have its text before or after its message.
-    all.sort_by_key(|field| field.at.start);
-    Ok(texts)
+
+    fn member(&mut self, _: &Choice<'a>, _: Part, name: &str, value: &'a RawValue) {
+        self.add(Some(name), value.get());
+    }
+
+    fn value(&mut self, _: &Choice<'a>, _: Part, value: &'a RawValue) {
+        self.add(None, value.get());
+    }
 }
 
 #[cfg(test)]

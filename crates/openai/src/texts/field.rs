@@ -17,6 +17,13 @@ pub struct TextField<'a> {
     pub at: Range<usize>,
 }
 
+impl TextField<'_> {
+    /// Copies a borrowed text.
+    pub fn into_owned(self) -> TextField<'static> {
+        TextField { text: self.text.into_owned().into(), ..self }
+    }
+}
+
 /// Author of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageRole {

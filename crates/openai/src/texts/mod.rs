@@ -9,6 +9,7 @@ mod field;
 mod request;
 mod walk;
 
+pub(crate) use answer::TextCollector;
 pub use answer::{AnswerTexts, answer_texts, texts_in_answer, texts_in_error};
 pub use field::{Image, MessageRole, TextField, Unreadable};
 pub use request::Prompt;

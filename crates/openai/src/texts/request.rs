@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use json::Members;
+use json::{Members, range_in};
 use serde_json::value::RawValue;
 
 use super::field::{Image, MessageRole, TextField, Unreadable};
-use super::walk::{MAX_DEPTH, decode_text, range_in, visit_texts};
+use super::walk::{MAX_DEPTH, decode_text, visit_texts};
 use crate::Endpoint;
 
 /// Message number of texts outside all messages.

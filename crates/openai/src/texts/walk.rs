@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Range;
 
 use json::Members;
 use serde::Deserialize;
@@ -43,15 +42,7 @@ pub(super) fn visit_texts<'a>(
         Some(b'{') => {
             let Members(members) = serde_json::from_str(value).map_err(|_| Unreadable)?;
             for (name, raw) in members {
-                // In a schema such a name may be a property, whose value is then an object or an
-                // array.
-                let is_plain = !raw.get().starts_with(['{', '[']);
-                if !(is_plain && NON_TEXT_MEMBERS.contains(&&*name)) {
-                    path.push('.');
-                    path.push_str(&name);
-                    visit_texts(raw.get(), path, levels, visit)?;
-                    path.truncate(length);
-                }
+                visit_member(&name, raw.get(), path, levels, visit)?;
             }
         }
         Some(b'[') => {
@@ -68,6 +59,27 @@ pub(super) fn visit_texts<'a>(
     Ok(())
 }
 
+/// Visits every string of a member that may be text, at most `levels` deep.
+pub(super) fn visit_member<'a>(
+    name: &str,
+    value: &'a str,
+    path: &mut String,
+    levels: usize,
+    visit: &mut impl FnMut(&str, &'a str) -> Result<(), Unreadable>,
+) -> Result<(), Unreadable> {
+    // In a schema such a name may be a property, whose value is then an object or an array.
+    let is_plain = !value.starts_with(['{', '[']);
+    if is_plain && NON_TEXT_MEMBERS.contains(&name) {
+        return Ok(());
+    }
+    let length = path.len();
+    path.push('.');
+    path.push_str(name);
+    visit_texts(value, path, levels, visit)?;
+    path.truncate(length);
+    Ok(())
+}
+
 /// Returns the `index` member of an item of a delta.
 fn item_index(item: &str) -> Option<u64> {
     #[derive(Deserialize)]
@@ -76,11 +88,6 @@ fn item_index(item: &str) -> Option<u64> {
     }
     let numbered = item.starts_with('{').then(|| serde_json::from_str::<Numbered>(item));
     numbered?.ok()?.index
-}
-
-pub(super) fn range_in(body: &str, raw: &str) -> Range<usize> {
-    let start = raw.as_ptr() as usize - body.as_ptr() as usize;
-    start..start + raw.len()
 }
 
 /// Decodes a JSON string. A lone surrogate, which no text can hold, becomes U+FFFD; the provider's

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use openai::{ErrorBody, ErrorObject};
+use openai::{ContentParts, ErrorBody, ErrorObject, StreamEvent};
 
 use crate::host::Host;
 use crate::host::body::Body;
@@ -36,7 +36,8 @@ impl<P: Host> Relay<P> {
             return;
         }
         let error = ErrorObject { message, kind: "upstream_error", param: None, code: Some(code) };
-        self.stream.ready.push_back(ErrorBody { error }.to_event().into());
+        let event = ErrorBody { error }.to_event();
+        self.stream.ready.push_back(StreamEvent::without_content(event.into()));
         self.truncate(code);
     }
 
@@ -55,7 +56,8 @@ impl<P: Host> Relay<P> {
         };
         let Some(mut scope) = self.scope.take() else { return false };
         scope.split_usage(reader.meter().tokens(self.stream.prompt_size));
-        self.splicer = Some(ContinuationSplicer::new(streamed_text));
+        let parts = ContentParts { delta: false, ..reader.parts() };
+        self.splicer = Some(ContinuationSplicer::new(streamed_text, parts));
         let late_updates = scope.late_updates();
         let work = continuation_targets.continue_stream(self.host.clone(), scope, text.to_owned());
         self.continuation =

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use config::{Config, Price, ProviderIndex, RouteIndex};
 use http::Uri;
-use openai::{Endpoint, TextSize, token_estimate};
+use openai::{ContentParts, Endpoint, TextSize, token_estimate};
 use serde::{Deserialize, Serialize};
 
 use crate::host::Host;
@@ -39,6 +39,8 @@ pub struct ContinuationTargets {
     request: ParsedRequest,
     route: RouteIndex,
     targets: Vec<ContinuationTarget>,
+    /// Content of the stream that later layers use.
+    parts: ContentParts,
 }
 
 struct ContinuationTarget {
@@ -74,6 +76,7 @@ impl ContinuationTargets {
         request: &ParsedRequest,
         route: RouteIndex,
         candidates: &[Candidate<'_>],
+        parts: ContentParts,
     ) -> Self {
         let successor = |candidate: &Candidate<'_>| ContinuationTarget {
             provider: candidate.provider_index,
@@ -82,7 +85,7 @@ impl ContinuationTargets {
             price: candidate.price,
         };
         let targets = candidates.iter().map(successor).collect();
-        Self { config, upstreams, request: request.clone(), route, targets }
+        Self { config, upstreams, request: request.clone(), route, targets, parts }
     }
 
     /// Asks the targets in order to continue a text, until one sends content. Returns the scope; if
@@ -103,7 +106,7 @@ impl ContinuationTargets {
             deadline: scope.began() + route.timeouts.total,
             extra_prompt: beside,
             trace: scope.trace().cloned(),
-            keeps_text: false,
+            parts: self.parts,
         };
         let max = self.request.fields().output.max_per_choice;
         let left = max.map(|max| max.saturating_sub(token_estimate::estimate_tokens(beside)));

@@ -2,10 +2,11 @@
 //!
 //! It decides neither when nor by which target a stream is continued.
 
+use std::collections::VecDeque;
 use std::fmt;
 
-use bytes::{Bytes, BytesMut};
-use openai::{Delta, Event, Framer};
+use bytes::Bytes;
+use openai::{ContentParts, EventContent, StreamEvent};
 
 use crate::upstream::continuation::overlap::OverlapTrimmer;
 
@@ -17,23 +18,22 @@ const MAX_TEXT_BYTES: usize = 1 << 20;
 pub struct StreamedText {
     text: String,
     /// The stream's first id, as JSON.
-    id: Option<String>,
+    id: Option<Bytes>,
     is_unusable: bool,
 }
 
 impl StreamedText {
     /// Adds an event that the caller is shown.
-    pub fn add_event(&mut self, event: &[u8]) {
-        if self.is_unusable {
+    pub fn add_event(&mut self, event: &StreamEvent) {
+        if self.is_unusable || matches!(event.content(), EventContent::Comment) {
             return;
         }
-        let Some(data) = Event::parse(event).data else { return };
-        let Some(delta) = Delta::parse(&data) else {
+        let Some(delta) = event.delta() else {
             self.is_unusable = true;
             return;
         };
         if self.id.is_none() {
-            self.id = delta.id.map(str::to_owned);
+            self.id.clone_from(&delta.id);
         }
         self.text.push_str(&delta.text);
         self.is_unusable = !delta.is_plain || self.text.len() > MAX_TEXT_BYTES;
@@ -55,73 +55,65 @@ impl fmt::Debug for StreamedText {
 /// beginning, no repetition.
 pub struct ContinuationSplicer {
     trimmer: OverlapTrimmer,
-    id: Option<String>,
-    /// Data of the last event whose text is held back.
-    held: Option<Vec<u8>>,
+    id: Option<Bytes>,
+    /// The last event whose text is held back.
+    held: Option<StreamEvent>,
     has_content: bool,
+    /// Content of the rewritten events.
+    parts: ContentParts,
 }
 
 impl ContinuationSplicer {
-    /// Creates a splicer behind a text.
-    pub fn new(streamed_text: &StreamedText) -> Self {
+    /// Creates a splicer behind a text. `parts`: content that the layers behind it use.
+    pub fn new(streamed_text: &StreamedText, parts: ContentParts) -> Self {
         let trimmer = OverlapTrimmer::after(&streamed_text.text);
-        Self { trimmer, id: streamed_text.id.clone(), held: None, has_content: false }
+        Self { trimmer, id: streamed_text.id.clone(), held: None, has_content: false, parts }
     }
 
-    /// Replaces whole events of the continuation by the events to show.
-    pub fn splice(&mut self, events: Bytes) -> Bytes {
-        let mut out = BytesMut::new();
-        let mut framer = Framer::new(usize::MAX);
-        if framer.push(events).is_err() {
-            return Bytes::new();
-        }
-        while let Some(event) = framer.next_event() {
-            self.splice_event(framer.bytes(event), &mut out);
-        }
-        // A border that only the next piece would have confirmed.
-        self.splice_event(framer.unfinished(), &mut out);
-        out.freeze()
-    }
-
-    fn splice_event(&mut self, event: &[u8], out: &mut BytesMut) {
-        let read = Event::parse(event);
-        let Some(data) = read.data else {
+    /// Replaces an event of the continuation by the events to show, which it adds to `shown`.
+    pub fn splice(&mut self, event: StreamEvent, shown: &mut VecDeque<StreamEvent>) {
+        if matches!(event.content(), EventContent::Comment) {
             // Comments before the first content belong to the beginning.
-            if self.has_content && !event.is_empty() {
-                out.extend_from_slice(event);
+            if self.has_content {
+                shown.push_back(event);
             }
             return;
-        };
-        let Some(delta) = Delta::parse(&data).filter(|_| read.name.is_none()) else {
-            self.flush_held(out);
-            out.extend_from_slice(event);
+        }
+        let Some(delta) = event.delta().filter(|delta| !delta.is_named) else {
+            self.flush_held(shown);
+            shown.push_back(event);
             return;
         };
         let is_over = !delta.is_plain || delta.is_general;
         if is_over && delta.text.is_empty() {
-            self.flush_held(out);
+            self.flush_held(shown);
         }
         let mut text = self.trimmer.push(&delta.text);
         if is_over {
             text += &self.trimmer.finish();
         }
         if is_over || !text.is_empty() {
-            self.has_content = true;
             self.held = None;
-            write_event(&delta.rewrite(self.id.as_deref(), &text), out);
+            self.show(&event, &text, shown);
         } else if self.trimmer.is_holding() && !delta.text.is_empty() {
-            self.held = Some(data.into_owned());
+            self.held = Some(event);
         }
     }
 
-    /// Writes the text that was held back and is no repetition.
-    fn flush_held(&mut self, out: &mut BytesMut) {
+    /// Shows the text that was held back and is no repetition.
+    fn flush_held(&mut self, shown: &mut VecDeque<StreamEvent>) {
         let Some(held) = self.held.take() else { return };
         let text = self.trimmer.finish();
-        if let Some(delta) = Delta::parse(&held).filter(|_| !text.is_empty()) {
-            self.has_content = true;
-            write_event(&delta.rewrite(self.id.as_deref(), &text), out);
+        if !text.is_empty() {
+            self.show(&held, &text, shown);
         }
+    }
+
+    /// Adds an event with the stream's id and this text.
+    fn show(&mut self, event: &StreamEvent, text: &str, shown: &mut VecDeque<StreamEvent>) {
+        let id = self.id.as_deref().and_then(|id| str::from_utf8(id).ok());
+        self.has_content = true;
+        shown.extend(event.rewrite(id, text, self.parts));
     }
 }
 
@@ -133,21 +125,20 @@ impl fmt::Debug for ContinuationSplicer {
     }
 }
 
-fn write_event(data: &str, out: &mut BytesMut) {
-    // Data of several lines is JSON with line breaks between its parts, which no string holds.
-    for line in data.lines() {
-        out.extend_from_slice(b"data: ");
-        out.extend_from_slice(line.as_bytes());
-        out.extend_from_slice(b"\n");
-    }
-    out.extend_from_slice(b"\n");
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use bytes::Bytes;
+    use openai::{ContentParts, StreamEvent};
 
     use super::{ContinuationSplicer, StreamedText};
+
+    const DELTA: ContentParts = ContentParts { texts: false, delta: true };
+
+    fn parse(event: &str) -> StreamEvent {
+        StreamEvent::parse(Bytes::from(event.to_owned()), DELTA).1
+    }
 
     fn chunk(id: &str, delta: &str, more: &str) -> String {
         format!(
@@ -157,7 +148,7 @@ mod tests {
 
     fn draft(events: &[String]) -> StreamedText {
         let mut streamed_text = StreamedText::default();
-        events.iter().for_each(|event| streamed_text.add_event(event.as_bytes()));
+        events.iter().for_each(|event| streamed_text.add_event(&parse(event)));
         streamed_text
     }
 
@@ -184,12 +175,11 @@ mod tests {
     #[track_caller]
     fn assert_spliced(events: &[String], expected: &[String]) {
         let said = draft(&[chunk("a", SAID, "")]);
-        let all = events.concat();
-        let whole = ContinuationSplicer::new(&said).splice(Bytes::from(all));
-        assert_eq!(String::from_utf8_lossy(&whole), expected.concat());
-        let mut splicer = ContinuationSplicer::new(&said);
-        let each = events.iter().flat_map(|event| splicer.splice(Bytes::from(event.clone())));
-        assert_eq!(each.collect::<Vec<u8>>(), whole);
+        let mut splicer = ContinuationSplicer::new(&said, ContentParts::default());
+        let mut shown = VecDeque::new();
+        events.iter().for_each(|event| splicer.splice(parse(event), &mut shown));
+        let shown: Vec<u8> = shown.into_iter().flat_map(StreamEvent::into_bytes).collect();
+        assert_eq!(String::from_utf8_lossy(&shown), expected.concat());
     }
 
     #[test]

@@ -1,0 +1,237 @@
+//! Choices of a chunk, an answer or a completion, and the visit of their parts.
+
+use std::fmt;
+
+use json::MemberName;
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::text_size::TextSize;
+
+/// Members of one choice that the gateway reads.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Choice<'a> {
+    pub index: Option<u32>,
+    #[serde(borrow)]
+    pub delta: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub logprobs: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub finish_reason: Option<&'a RawValue>,
+}
+
+impl Choice<'_> {
+    /// The index; 0 if there is none.
+    pub(crate) fn number(&self) -> u32 {
+        self.index.unwrap_or(0)
+    }
+}
+
+/// Part of a choice that holds content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Addition to a message: `delta` of a chunk.
+    Delta,
+    /// `message` of an answer.
+    Message,
+    /// `text` of a completion.
+    Text,
+}
+
+/// Receiver of the content of choices while they are parsed.
+pub(crate) trait ContentSink<'a> {
+    /// Starts a choice.
+    fn choice(&mut self, choice: &Choice<'a>);
+    /// Receives a member of a part that is an object.
+    fn member(&mut self, choice: &Choice<'a>, part: Part, name: &str, value: &'a RawValue);
+    /// Receives a part that is no object, or an object whose members cannot be read to its end.
+    fn value(&mut self, choice: &Choice<'a>, part: Part, value: &'a RawValue);
+}
+
+/// Discards the content.
+impl<'a> ContentSink<'a> for () {
+    fn choice(&mut self, _: &Choice<'a>) {}
+    fn member(&mut self, _: &Choice<'a>, _: Part, _: &str, _: &'a RawValue) {}
+    fn value(&mut self, _: &Choice<'a>, _: Part, _: &'a RawValue) {}
+}
+
+impl<'a, S: ContentSink<'a>> ContentSink<'a> for Option<S> {
+    fn choice(&mut self, choice: &Choice<'a>) {
+        if let Some(sink) = self {
+            sink.choice(choice);
+        }
+    }
+
+    fn member(&mut self, choice: &Choice<'a>, part: Part, name: &str, value: &'a RawValue) {
+        if let Some(sink) = self {
+            sink.member(choice, part, name, value);
+        }
+    }
+
+    fn value(&mut self, choice: &Choice<'a>, part: Part, value: &'a RawValue) {
+        if let Some(sink) = self {
+            sink.value(choice, part, value);
+        }
+    }
+}
+
+impl<'a, A: ContentSink<'a>, B: ContentSink<'a>> ContentSink<'a> for (A, B) {
+    fn choice(&mut self, choice: &Choice<'a>) {
+        self.0.choice(choice);
+        self.1.choice(choice);
+    }
+
+    fn member(&mut self, choice: &Choice<'a>, part: Part, name: &str, value: &'a RawValue) {
+        self.0.member(choice, part, name, value);
+        self.1.member(choice, part, name, value);
+    }
+
+    fn value(&mut self, choice: &Choice<'a>, part: Part, value: &'a RawValue) {
+        self.0.value(choice, part, value);
+        self.1.value(choice, part, value);
+    }
+}
+
+/// Set of choices, by `index`. OpenAI allows 128 of them; higher indices are left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChoiceSet(u128);
+
+impl ChoiceSet {
+    /// Creates a set of one choice.
+    pub fn single(index: u32) -> Self {
+        Self(1u128.checked_shl(index).unwrap_or(0))
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Adds the choices of another set.
+    pub fn insert(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    /// Whether the set contains every choice of another set.
+    pub fn covers(self, other: Self) -> bool {
+        other.0 & !self.0 == 0
+    }
+}
+
+/// Sum over all choices of a chunk (`delta`), an answer (`message`), or a completion (`text`).
+#[derive(Debug, Default)]
+pub(crate) struct Choices {
+    pub count: usize,
+    pub has_content: bool,
+    pub text_size: TextSize,
+    pub choices: ChoiceSet,
+    pub finished_choices: ChoiceSet,
+}
+
+impl Choices {
+    fn add<'a>(&mut self, choice: &Choice<'a>, sink: &mut impl ContentSink<'a>) {
+        self.count += 1;
+        sink.choice(choice);
+        let before = self.text_size;
+        let parts = [
+            (Part::Delta, choice.delta),
+            (Part::Message, choice.message),
+            (Part::Text, choice.text),
+        ];
+        for (part, value) in parts {
+            if let Some(value) = value {
+                self.text_size += visit_part(choice, part, value, sink);
+            }
+        }
+        self.has_content |= self.text_size != before;
+        let set = ChoiceSet::single(choice.number());
+        self.choices.insert(set);
+        if choice.finish_reason.is_some_and(|reason| !matches!(reason.get(), "null" | "\"\"")) {
+            self.finished_choices.insert(set);
+        }
+    }
+}
+
+/// Passes a part to the sink, and returns the size of its text: all of it except role and name.
+fn visit_part<'a>(
+    choice: &Choice<'a>,
+    part: Part,
+    value: &'a RawValue,
+    sink: &mut impl ContentSink<'a>,
+) -> TextSize {
+    let json = value.get();
+    if json.starts_with('{') {
+        let mut size = TextSize::default();
+        let visit = MemberVisitor(|name: &str, value: &'a RawValue| {
+            if name != "role" && name != "name" {
+                size += TextSize::measure_json(value.get());
+            }
+            sink.member(choice, part, name, value);
+        });
+        if serde_json::Deserializer::from_str(json).deserialize_map(visit).is_ok() {
+            return size;
+        }
+    }
+    // A plain text, or an object with names that are not valid text: all of it counts.
+    sink.value(choice, part, value);
+    TextSize::measure_json(json)
+}
+
+/// Calls a function for each member of an object.
+struct MemberVisitor<F>(F);
+
+impl<'de, F: FnMut(&str, &'de RawValue)> Visitor<'de> for MemberVisitor<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
+        while let Some(MemberName(name)) = members.next_key::<MemberName<'de>>()? {
+            (self.0)(&name, members.next_value()?);
+        }
+        Ok(())
+    }
+}
+
+/// Parses a list of choices, and passes their content to a sink.
+pub(crate) struct ChoicesSeed<'s, S>(pub &'s mut S);
+
+impl<'de, S: ContentSink<'de>> DeserializeSeed<'de> for ChoicesSeed<'_, S> {
+    type Value = Choices;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Choices, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, S: ContentSink<'de>> Visitor<'de> for ChoicesSeed<'_, S> {
+    type Value = Choices;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of choices")
+    }
+
+    fn visit_unit<E>(self) -> Result<Choices, E> {
+        Ok(Choices::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Choices, A::Error> {
+        let mut choices = Choices::default();
+        while let Some(choice) = items.next_element::<Choice<'de>>()? {
+            choices.add(&choice, self.0);
+        }
+        Ok(choices)
+    }
+}
+
+impl<'de> Deserialize<'de> for Choices {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        ChoicesSeed(&mut ()).deserialize(deserializer)
+    }
+}
