@@ -24,6 +24,9 @@ const MAX_TRIES: u32 = 64;
 /// Bound on the backoff: up to 1 ms before the second attempt, doubled up to this many times.
 const MAX_BACKOFF_DOUBLINGS: u32 = 5;
 
+/// Time for which an operation that no request waits for is held for the commit of another one.
+const MAX_DEFERRAL: Duration = Duration::from_millis(100);
+
 /// Pending operations by book.
 #[derive(Default)]
 pub(crate) struct CommitQueue {
@@ -45,8 +48,26 @@ impl CommitQueue {
         operation: &Operation,
     ) -> Result<LedgerReply, HostError> {
         let entry = self.join(book_id, operation);
-        // Other ready requests join before the first one commits for all.
+        let reply = self.wait_or_commit(host, book_id, entry).await;
+        // During a commit, Spin runs its connections on another thread. They are back in step with the
+        // instance after one turn of the host; a request that left before would be sent in two segments.
         yield_once().await;
+        reply
+    }
+
+    async fn wait_or_commit<H: CasStore + Clock>(
+        &self,
+        host: &H,
+        book_id: &BookId,
+        entry: QueueEntry<'_>,
+    ) -> Result<LedgerReply, HostError> {
+        if is_deferrable(&entry.waiting.operation) {
+            // The next request's reservation takes it along.
+            host.sleep(MAX_DEFERRAL).await;
+        } else {
+            // Other ready requests join before the first one commits for all.
+            yield_once().await;
+        }
         for attempt in 0..MAX_TRIES {
             if attempt > 0 {
                 host.sleep(backoff(attempt, host.entropy())).await;
@@ -122,7 +143,21 @@ impl Drop for QueueEntry<'_> {
     }
 }
 
-/// Lets every other ready task run once.
+/// Whether no request waits for the reply.
+fn is_deferrable(operation: &Operation) -> bool {
+    match operation {
+        Operation::Settle { .. } | Operation::Correct { .. } | Operation::AddUsage { .. } => true,
+        Operation::Reserve { .. }
+        | Operation::Report { .. }
+        | Operation::Adjust { .. }
+        | Operation::Exchange { .. }
+        | Operation::Read { .. }
+        | Operation::ReadUsage
+        | Operation::ReadRegister { .. } => false,
+    }
+}
+
+/// Lets every other ready task, and the host, run once.
 async fn yield_once() {
     let mut turned = false;
     poll_fn(|cx| {
@@ -145,7 +180,7 @@ fn backoff(attempt: u32, entropy: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::future::{Future, ready};
+    use std::future::{Future, poll_fn};
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
     use std::time::Duration;
@@ -154,18 +189,20 @@ mod tests {
     use futures_util::future::join_all;
     use gateway::host::Clock;
     use gateway::host::error::HostError;
-    use ledger::{BookId, LedgerReply};
+    use ledger::{BookId, Charge, LedgerReply, Operation, Window};
 
     use crate::commit::tests::{Memory, NOW, Seen, book_id, reserve, used};
     use crate::commit::{CasStore, Swap};
 
-    use super::{CommitQueue, MAX_TRIES, backoff};
+    use super::{CommitQueue, MAX_DEFERRAL, MAX_TRIES, backoff};
 
     /// A store with a constant clock.
     #[derive(Default)]
     struct Host {
         memory: Memory,
         slept: Cell<Duration>,
+        /// Timers do not fire.
+        is_asleep: Cell<bool>,
     }
 
     impl Clock for Host {
@@ -179,7 +216,8 @@ mod tests {
 
         fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
             self.slept.set(self.slept.get() + duration);
-            ready(())
+            let is_asleep = self.is_asleep.get();
+            poll_fn(move |_| if is_asleep { Poll::Pending } else { Poll::Ready(()) })
         }
     }
 
@@ -231,6 +269,32 @@ mod tests {
         let granted = replies.iter().filter(|reply| matches!(reply, Ok(LedgerReply::Granted(_))));
         assert_eq!(granted.count(), 10);
         assert_eq!((host.memory.swaps.get(), used(&host.memory)), (1, 10));
+        assert!(queue.waiting.borrow().is_empty());
+    }
+
+    #[test]
+    fn settlement_shares_the_next_commit() {
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), book_id());
+        assert!(run(queue.apply(&host, &book_id, &reserve(1, 5, 10))).is_ok());
+        host.is_asleep.set(true);
+        let charge = Charge { account: "account".to_owned(), window: Window::Total, amount: 2 };
+        let until = Timestamp::from_millis(u64::MAX);
+        let settlement = Operation::Settle { id: 1, until, charges: vec![charge] };
+        let mut settle = pin!(queue.apply(&host, &book_id, &settlement));
+        assert!(settle.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(host.memory.swaps.get(), 1, "nobody waits for it");
+        // 2 of 10 are used as soon as it is applied, so 8 are left.
+        let reply = run(queue.apply(&host, &book_id, &reserve(2, 8, 10)));
+        assert!(matches!(reply, Ok(LedgerReply::Granted(_))), "{reply:?}");
+        assert_eq!(host.memory.swaps.get(), 2);
+    }
+
+    #[test]
+    fn settlement_without_another_commit_is_applied_after_its_delay() {
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), book_id());
+        let nothing = Operation::AddUsage { id: 0, bounds: None, rows: Vec::new() };
+        assert!(run(queue.apply(&host, &book_id, &nothing)).is_ok());
+        assert_eq!(host.slept.get(), MAX_DEFERRAL);
         assert!(queue.waiting.borrow().is_empty());
     }
 

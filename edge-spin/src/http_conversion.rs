@@ -1,9 +1,9 @@
 //! Conversion of messages between WASI 0.3 and the core, with streamed bodies.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -83,12 +83,18 @@ pub(crate) fn to_wasi_request(request: http::Request<Bytes>) -> Result<Request, 
     let (ending, ended) = wit_future::new(|| Ok(None));
     let contents = (!body.is_empty()).then(|| {
         let (mut writer, reader) = wit_stream::new();
-        spawn(async move {
+        let mut write = Box::pin(async move {
             // The remainder was not wanted: the upstream answered early, or the call was canceled.
             writer.write_all(body.into()).await;
             drop(writer);
             drop(ending);
         });
+        // The write begins before the host receives the request, so that head and body leave in one
+        // segment. A second segment would wait for the upstream's delayed acknowledgement: Spin does
+        // not set TCP_NODELAY.
+        if write.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            spawn(write);
+        }
         reader
     });
     let (request, _transmitted) = Request::new(headers, contents, ended, None);

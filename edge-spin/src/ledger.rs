@@ -3,12 +3,9 @@
 //! A book that has become empty is not deleted: `wasi:keyvalue` has no conditional delete, and a
 //! concurrent operation may be adding to it. Two short values remain for each such book.
 //!
-//! An instance can swap at most as often as it has handles. By its source (read, not tried) Spin frees a
-//! handle that is dropped but not one that was swapped, and has 256 of them for each instance, which
-//! serves 128 requests. Beyond that an operation fails, unless `--max-instance-reuse-count` is lower. So
-//! read-only operations take no handle, and operations that wait together share one.
+//! A commit to Spin's SQLite store on disk costs several `fsync` calls. So operations that wait together
+//! share a commit, and read-only operations take no handle.
 
-use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,8 +13,8 @@ use gateway::host::LedgerHost;
 use gateway::host::error::HostError;
 use ledger::{BookId, LedgerReply, Operation};
 use spin_sdk::experimental::wasi::keyvalue::atomics::{self, Cas, CasError};
-use spin_sdk::experimental::wasi::keyvalue::store::{self, Bucket};
 
+use crate::bucket::{bucket, to_host_error};
 use crate::commit::{CasStore, Swap};
 use crate::commit_queue::CommitQueue;
 use crate::spin_host::SpinHost;
@@ -25,14 +22,12 @@ use crate::spin_host::SpinHost;
 thread_local! {
     /// Pending operations of this instance.
     static QUEUE: Rc<CommitQueue> = Rc::default();
-    /// Opened once for all requests of an instance and never closed: a handle that a failed swap returns
-    /// belongs to the bucket of the first one.
-    static BUCKET: OnceCell<Rc<Bucket>> = const { OnceCell::new() };
 }
 
 impl LedgerHost for SpinHost {
-    // An instance without requests stays alive only to flush its batches.
-    const MAX_BATCH_DELAY: Duration = Duration::from_millis(100);
+    // Each write is a commit to a database on disk. An instance without requests stays alive until its
+    // last write.
+    const MAX_BATCH_DELAY: Duration = Duration::from_secs(2);
     const EXPIRES_ROWS: bool = false;
 
     async fn apply(
@@ -87,24 +82,4 @@ fn book_key(book_id: &BookId) -> String {
 
 fn claim_key(book_id: &BookId) -> String {
     format!("claim/{}", book_id.as_str())
-}
-
-fn bucket() -> Result<Rc<Bucket>, HostError> {
-    if let Some(bucket) = BUCKET.with(|cell| cell.get().cloned()) {
-        return Ok(bucket);
-    }
-    let bucket = Rc::new(store::open("default").map_err(to_host_error)?);
-    Ok(BUCKET.with(|cell| Rc::clone(cell.get_or_init(|| bucket))))
-}
-
-fn to_host_error(error: store::Error) -> HostError {
-    match error {
-        store::Error::NoSuchStore => {
-            HostError::new("the application has no key-value store \"default\"")
-        }
-        store::Error::AccessDenied => {
-            HostError::new("access to the key-value store \"default\" is denied")
-        }
-        store::Error::Other(reason) => HostError::new(reason),
-    }
 }

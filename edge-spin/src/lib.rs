@@ -1,10 +1,11 @@
 //! serin as a Spin component: the host traits over Spin and WASI 0.3, and nothing else.
 //!
-//! This crate has no policy. `spin_host`, `settings`, `store`, and `ledger` call the host;
+//! This crate has no policy. `spin_host`, `settings`, `store`, `bucket`, and `ledger` call the host;
 //! `http_conversion` converts messages. The first request opens the gateway; an instance then serves
 //! many requests concurrently. `ttl_envelope`, `commit`, and `commit_queue` do not depend on Spin, so
 //! they are tested natively.
 
+mod bucket;
 mod commit;
 mod commit_queue;
 mod http_conversion;

@@ -3,6 +3,7 @@
 //! Nothing is cached. A listing includes expired values until they are read.
 
 use std::cell::OnceCell;
+use std::collections::BinaryHeap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use gateway::host::error::HostError;
 use gateway::host::{Clock, KvStore, Listing};
 use spin_sdk::key_value;
 
+use crate::bucket::{bucket, to_host_error};
 use crate::spin_host::SpinHost;
 use crate::ttl_envelope::{self, EnvelopeContent};
 
@@ -63,29 +65,58 @@ impl KvStore for SpinHost {
     }
 
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, HostError> {
-        let mut keys = store().await?.get_keys().await;
-        let mut names = Vec::new();
-        while let Some(key) = keys.next().await {
-            if let Some(name) = key.strip_prefix(KEY_PREFIX)
-                && name.starts_with(prefix)
-                && cursor.is_none_or(|cursor| name > cursor)
-            {
-                names.push(name.to_owned());
+        // One synchronous call. The stream of `spin:key-value` holds the lock of Spin's SQLite store
+        // until it is read to its end: another call of this instance would wait for it forever.
+        let mut page = Page::new(prefix, cursor);
+        let mut next_keys: Option<String> = None;
+        loop {
+            let response = bucket()?.list_keys(next_keys.as_deref()).map_err(to_host_error)?;
+            response.keys.into_iter().for_each(|key| page.add(key));
+            next_keys = response.cursor;
+            if next_keys.is_none() {
+                return Ok(page.finish());
             }
         }
-        // The stream of names also ends if the listing fails.
-        keys.result().await.map_err(HostError::new)?;
-        Ok(paginate(names, PAGE_SIZE))
     }
 }
 
-/// Returns the first names in order and the cursor of the next page.
-fn paginate(mut names: Vec<String>, max: usize) -> Listing {
-    names.sort_unstable();
-    let more = names.len() > max;
-    names.truncate(max);
-    let cursor = names.last().filter(|_| more).cloned();
-    Listing { names, cursor }
+/// The first names of a listing, collected from all keys of the store in any order.
+struct Page<'a> {
+    prefix: &'a str,
+    cursor: Option<&'a str>,
+    /// At most one name more than a page has.
+    names: BinaryHeap<String>,
+    max: usize,
+}
+
+impl<'a> Page<'a> {
+    fn new(prefix: &'a str, cursor: Option<&'a str>) -> Self {
+        Self { prefix, cursor, names: BinaryHeap::new(), max: PAGE_SIZE }
+    }
+
+    /// Adds the key of a value, if it is one of the first names after the cursor.
+    fn add(&mut self, mut key: String) {
+        let Some(name) = key.strip_prefix(KEY_PREFIX) else { return };
+        if !name.starts_with(self.prefix) || self.cursor.is_some_and(|cursor| name <= cursor) {
+            return;
+        }
+        if self.names.len() > self.max {
+            if self.names.peek().is_some_and(|last| name >= last.as_str()) {
+                return;
+            }
+            self.names.pop();
+        }
+        key.drain(..KEY_PREFIX.len());
+        self.names.push(key);
+    }
+
+    fn finish(self) -> Listing {
+        let mut names = self.names.into_sorted_vec();
+        let has_more = names.len() > self.max;
+        names.truncate(self.max);
+        let cursor = names.last().filter(|_| has_more).cloned();
+        Listing { names, cursor }
+    }
 }
 
 fn key(name: &str) -> String {
@@ -104,19 +135,52 @@ async fn store() -> Result<Rc<key_value::Store>, HostError> {
 mod tests {
     use gateway::host::Listing;
 
-    use super::paginate;
+    use super::{KEY_PREFIX, Page};
+
+    fn page(keys: &[String], prefix: &str, cursor: Option<&str>, max: usize) -> Listing {
+        let mut page = Page { max, ..Page::new(prefix, cursor) };
+        for key in keys {
+            page.add(key.clone());
+            assert!(page.names.len() <= max + 1);
+        }
+        page.finish()
+    }
 
     #[track_caller]
     fn assert_page(names: &[&str], max: usize, expected: &[&str], cursor: Option<&str>) {
-        let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-        let expected = Listing { names: own(expected), cursor: cursor.map(str::to_owned) };
-        assert_eq!(paginate(own(names), max), expected);
+        let keys: Vec<String> = names.iter().map(|name| format!("{KEY_PREFIX}{name}")).collect();
+        let names = expected.iter().map(|&name| name.to_owned()).collect();
+        let expected = Listing { names, cursor: cursor.map(str::to_owned) };
+        assert_eq!(page(&keys, "", None, max), expected);
     }
 
     #[test]
-    fn paginate_sorts_names_and_returns_the_next_cursor() {
+    fn page_has_the_first_names_and_the_next_cursor() {
         assert_page(&[], 2, &[], None);
         assert_page(&["b", "a"], 2, &["a", "b"], None);
         assert_page(&["c", "b", "a"], 2, &["a", "b"], Some("b"));
+        assert_page(&["a", "b", "c", "d"], 2, &["a", "b"], Some("b"));
+        assert_page(&["d", "a", "c", "b"], 1, &["a"], Some("a"));
+    }
+
+    #[test]
+    fn pages_of_many_names_are_complete_and_in_order() {
+        // 7,919 is coprime to 10,000: every number once, in no order.
+        let number = |at: u32| at * 7_919 % 10_000;
+        let mut keys: Vec<String> =
+            (0..10_000).map(|at| format!("{KEY_PREFIX}key/{:05}", number(at))).collect();
+        keys.extend(["ledger/key/0".to_owned(), format!("{KEY_PREFIX}other")]);
+        let (mut cursor, mut all) = (None, Vec::new());
+        loop {
+            let Listing { names, cursor: next } = page(&keys, "key/", cursor.as_deref(), 1_000);
+            assert_eq!(names.len(), 1_000);
+            all.extend(names);
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        let expected: Vec<String> = (0..10_000).map(|at| format!("key/{at:05}")).collect();
+        assert_eq!(all, expected);
     }
 }
