@@ -5,8 +5,6 @@
 
 use std::ops::Range;
 
-use memchr::memchr2;
-
 /// Members of a request that do not affect the answer: its transport, billing and abuse tracking,
 /// and the model, which the target in the key replaces.
 pub(super) const IGNORED_MEMBERS: [&str; 10] = [
@@ -37,191 +35,117 @@ pub struct CanonicalRequest {
 impl CanonicalRequest {
     /// Reads a body that is a JSON object. `None` if it is not; parsing has ruled that out.
     pub fn parse(body: &[u8]) -> Option<Self> {
-        let text = Vec::with_capacity(body.len());
-        let mut scribe =
-            Canonicalizer { body, at: 0, text, members: Vec::new(), sorted: Vec::new() };
-        let mut temperature = None;
-        scribe.skip_space();
-        if scribe.peek()? != b'{' {
-            return None;
-        }
-        scribe.object(0, &mut temperature)?;
-        let temperature = temperature.and_then(|at| str::from_utf8(&body[at]).ok()?.parse().ok());
-        Some(Self { text: scribe.text, temperature })
+        let body = str::from_utf8(body).ok()?;
+        let mut canonicalizer = Canonicalizer {
+            text: Vec::with_capacity(body.len()),
+            objects: Vec::new(),
+            members: Vec::new(),
+            sorted: Vec::new(),
+            temperature: None,
+        };
+        json::walk_raw(body, MAX_DEPTH, &mut canonicalizer).ok()?;
+        let Canonicalizer { text, temperature, .. } = canonicalizer;
+        text.starts_with(b"{").then_some(Self { text, temperature })
     }
 }
 
 struct Canonicalizer<'b> {
-    body: &'b [u8],
-    at: usize,
     text: Vec<u8>,
-    /// Members of every open object: the range of the name in the body, and of the member in the
-    /// text.
-    members: Vec<(Range<usize>, Range<usize>)>,
+    objects: Vec<OpenObject>,
+    /// Members of every open object: the name as written, and the range of the member in the text.
+    members: Vec<(&'b str, Range<usize>)>,
     sorted: Vec<u8>,
+    temperature: Option<f64>,
+}
+
+struct OpenObject {
+    first_member: usize,
+    /// Start of the members in the text.
+    start: usize,
+    /// Two names that are written differently may be equal: then the order of members is kept.
+    has_escapes: bool,
+}
+
+impl<'b> json::RawVisitor<'b> for Canonicalizer<'b> {
+    fn begin_object(&mut self) {
+        self.text.push(b'{');
+        self.objects.push(OpenObject {
+            first_member: self.members.len(),
+            start: self.text.len(),
+            has_escapes: false,
+        });
+    }
+
+    fn begin_member(&mut self, name: &'b str) -> bool {
+        let is_ignored = || IGNORED_MEMBERS.contains(&&name[1..name.len() - 1]);
+        if self.objects.len() == 1 && is_ignored() {
+            return false;
+        }
+        let object = self.objects.last_mut().expect("the member is in an object");
+        object.has_escapes |= name.contains('\\');
+        let start = self.text.len();
+        self.members.push((name, start..start));
+        self.text.extend_from_slice(name.as_bytes());
+        self.text.push(b':');
+        true
+    }
+
+    fn end_member(&mut self) {
+        self.text.push(b',');
+        let (_, range) = self.members.last_mut().expect("the member has begun");
+        range.end = self.text.len();
+    }
+
+    fn end_object(&mut self) {
+        let object = self.objects.pop().expect("the object has begun");
+        if self.objects.is_empty() {
+            self.temperature = self.last_number("\"temperature\"");
+        }
+        if !object.has_escapes {
+            self.sort(&object);
+        }
+        self.members.truncate(object.first_member);
+        self.text.push(b'}');
+    }
+
+    fn begin_array(&mut self) {
+        self.text.push(b'[');
+    }
+
+    fn end_element(&mut self) {
+        self.text.push(b',');
+    }
+
+    fn end_array(&mut self) {
+        self.text.push(b']');
+    }
+
+    fn raw_value(&mut self, raw: &'b str) {
+        self.text.extend_from_slice(raw.as_bytes());
+    }
 }
 
 impl Canonicalizer<'_> {
-    fn peek(&self) -> Option<u8> {
-        self.body.get(self.at).copied()
-    }
-
-    fn skip_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
-        }
-    }
-
-    fn copy(&mut self, from: Range<usize>) {
-        self.text.extend_from_slice(&self.body[from]);
-    }
-
-    fn value(&mut self, depth: usize) -> Option<()> {
-        match self.peek()? {
-            b'{' | b'[' if depth > MAX_DEPTH => {
-                let raw = self.skip()?;
-                self.copy(raw);
-            }
-            b'{' => self.object(depth, &mut None)?,
-            b'[' => self.array(depth)?,
-            _ => {
-                let raw = self.skip()?;
-                self.copy(raw);
-            }
-        }
-        Some(())
-    }
-
-    fn array(&mut self, depth: usize) -> Option<()> {
-        self.at += 1;
-        self.text.push(b'[');
-        loop {
-            self.skip_space();
-            match self.peek()? {
-                b']' => {
-                    self.at += 1;
-                    self.text.push(b']');
-                    return Some(());
-                }
-                b',' => self.at += 1,
-                _ => {
-                    self.value(depth + 1)?;
-                    self.text.push(b',');
-                }
-            }
-        }
-    }
-
-    fn object(&mut self, depth: usize, temperature: &mut Option<Range<usize>>) -> Option<()> {
-        self.at += 1;
-        self.text.push(b'{');
-        let (first, opening) = (self.members.len(), self.text.len());
-        // Two names that are written differently may be equal: then the order of members is kept.
-        let mut has_escapes = false;
-        loop {
-            self.skip_space();
-            match self.peek()? {
-                b'}' => break,
-                b',' => self.at += 1,
-                _ => {
-                    let name = self.string()?;
-                    self.skip_space();
-                    self.at += 1;
-                    self.skip_space();
-                    let inner = &self.body[name.start + 1..name.end - 1];
-                    has_escapes |= inner.contains(&b'\\');
-                    if depth == 0 && IGNORED_MEMBERS.iter().any(|left| left.as_bytes() == inner) {
-                        self.skip()?;
-                        continue;
-                    }
-                    let (at, from) = (self.at, self.text.len());
-                    let is_temperature = depth == 0 && inner == b"temperature";
-                    self.copy(name.clone());
-                    self.text.push(b':');
-                    self.value(depth + 1)?;
-                    if is_temperature {
-                        *temperature = Some(at..self.at);
-                    }
-                    self.text.push(b',');
-                    self.members.push((name, from..self.text.len()));
-                }
-            }
-        }
-        self.at += 1;
-        if !has_escapes {
-            self.sort(first, opening);
-        }
-        self.members.truncate(first);
-        self.text.push(b'}');
-        Some(())
+    /// Returns the value of the last member of this name. `None` if it is not a number.
+    fn last_number(&self, name: &str) -> Option<f64> {
+        let (_, range) = self.members.iter().rfind(|(other, _)| *other == name)?;
+        let value = &self.text[range.start + name.len() + 1..range.end - 1];
+        str::from_utf8(value).ok()?.parse().ok()
     }
 
     /// Sorts the members of the innermost object. Members of one name keep their order, because the
     /// last one counts.
-    fn sort(&mut self, first: usize, opening: usize) {
-        let body = self.body;
-        let members = &mut self.members[first..];
-        if members.is_sorted_by_key(|(name, _)| &body[name.clone()]) {
+    fn sort(&mut self, object: &OpenObject) {
+        let members = &mut self.members[object.first_member..];
+        if members.is_sorted_by_key(|(name, _)| *name) {
             return;
         }
-        members.sort_by_key(|(name, _)| &body[name.clone()]);
+        members.sort_by_key(|(name, _)| *name);
         self.sorted.clear();
-        for (_, at) in members {
-            self.sorted.extend_from_slice(&self.text[at.clone()]);
+        for (_, range) in members {
+            self.sorted.extend_from_slice(&self.text[range.clone()]);
         }
-        self.text[opening..].copy_from_slice(&self.sorted);
-    }
-
-    fn string(&mut self) -> Option<Range<usize>> {
-        let start = self.at;
-        if self.peek()? != b'"' {
-            return None;
-        }
-        let mut at = start + 1;
-        loop {
-            at += memchr2(b'"', b'\\', self.body.get(at..)?)?;
-            if self.body[at] == b'"' {
-                self.at = at + 1;
-                return Some(start..self.at);
-            }
-            at += 2;
-        }
-    }
-
-    /// Skips a value of any depth.
-    fn skip(&mut self) -> Option<Range<usize>> {
-        let start = self.at;
-        let mut open = 0_usize;
-        loop {
-            match self.peek()? {
-                b'"' => {
-                    self.string()?;
-                }
-                b'{' | b'[' => {
-                    open += 1;
-                    self.at += 1;
-                }
-                b'}' | b']' => {
-                    open = open.checked_sub(1)?;
-                    self.at += 1;
-                }
-                _ if open > 0 => {
-                    let matters = |byte: &u8| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']');
-                    self.at += self.body[self.at..].iter().position(matters)?;
-                    continue;
-                }
-                _ => {
-                    let is_end = |byte: &u8| {
-                        matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r')
-                    };
-                    let rest = &self.body[self.at..];
-                    self.at += rest.iter().position(is_end).unwrap_or(rest.len());
-                }
-            }
-            if open == 0 {
-                return Some(start..self.at);
-            }
-        }
+        self.text[object.start..].copy_from_slice(&self.sorted);
     }
 }
 
