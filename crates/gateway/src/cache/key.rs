@@ -1,7 +1,8 @@
 //! Cache key: a digest of everything that an answer depends on, and its key in the store.
 
 use config::CacheScope;
-use openai::{Endpoint, percent_encode};
+use json::percent::{self, UNRESERVED};
+use openai::Endpoint;
 use sha2::{Digest, Sha256};
 
 use super::canonical::CanonicalRequest;
@@ -113,7 +114,7 @@ pub fn key_prefix(route: Option<&str>, scope: Option<CacheKeyScope<'_>>) -> Stri
 /// Encodes a text as a part of a key: ASCII without slashes, of bounded length.
 pub fn key_part(text: &str) -> String {
     let mut part = String::new();
-    percent_encode(text, &mut part);
+    percent::encode(text, &UNRESERVED, &mut part);
     if part.len() > MAX_PART_BYTES {
         part.clear();
         // No encoded text begins with `+`.
