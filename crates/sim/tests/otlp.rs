@@ -8,28 +8,12 @@ use std::time::Duration;
 use gateway::gateway::Gateway;
 use gateway::host::body::Body;
 use serde_json::Value;
-use sim::testing::{self, chat_request, send, upstream};
+use sim::testing::{self, ANSWER_WITH_USAGE, chat_request, send, upstream};
 use sim::upstream::{Call, Ended};
 use sim::world::{HangUp, World};
 
-const DOCUMENT: &str = r#"
-[[providers]]
-id = "big"
-kind = "openai-compatible"
-base_url = "UPSTREAM/big/v1"
-[[providers]]
-id = "small"
-kind = "openai-compatible"
-base_url = "UPSTREAM/small/v1"
-[[routes]]
-id = "chat"
-models = ["gpt"]
-targets = [{ provider = "big" }]
-fallback = [{ provider = "small", model = "mini" }]
-retries = { attempts = 0 }
-[[consumers]]
-id = "acme"
-keys = ["secret:ACME"]
+/// Addition to [`testing::fallback_document`].
+const COLLECTOR: &str = r#"
 [observe.otlp]
 endpoint = "UPSTREAM/collector"
 headers = { authorization = "secret:OTLP_KEY" }
@@ -38,15 +22,14 @@ headers = { authorization = "secret:OTLP_KEY" }
 const ID: &str = "0af7651916cd43dd8448eb211c80319c";
 
 fn gateway(more: &str) -> Rc<Gateway> {
-    testing::gateway(&format!("{DOCUMENT}{more}"))
+    testing::gateway(&(testing::fallback_document() + COLLECTOR + more))
 }
 
 /// World whose first target always fails, with these scripts of the collector.
 fn world(collector: &[&str]) -> World {
-    let usage = "answer = 'one two'\nprompt_tokens = 20\ncompletion_tokens = 8";
     let upstreams = [
         ("big", upstream(&["status = 500"])),
-        ("small", upstream(&[usage])),
+        ("small", upstream(&[ANSWER_WITH_USAGE])),
         ("collector", upstream(collector)),
     ];
     testing::world(1, upstreams)
