@@ -23,6 +23,7 @@ pub(super) const IGNORED_MEMBERS: [&str; 10] = [
 /// Deeper values are compared byte for byte, so that no request can exhaust the stack.
 const MAX_DEPTH: usize = 32;
 
+/// Body of a request in canonical form.
 #[derive(Debug, Default, PartialEq)]
 pub struct CanonicalRequest {
     /// Equal for equivalent bodies. It is unambiguous, but not JSON: each member and element is
