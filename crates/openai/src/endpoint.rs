@@ -12,6 +12,7 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// All endpoints.
     pub const ALL: [Self; 3] = [Self::ChatCompletions, Self::Completions, Self::Embeddings];
 
     /// Path after `/v1`.

@@ -70,7 +70,7 @@ pub fn image_request(
 }
 
 /// Builds the check of an image that the service fetches itself.
-pub fn image_url_request(
+fn image_url_request(
     aliyun: &Aliyun,
     service: &str,
     url: &str,
@@ -82,7 +82,7 @@ pub fn image_url_request(
 }
 
 /// Builds the check of an image that is sent along in base64.
-pub fn image_base64_request(
+fn image_base64_request(
     aliyun: &Aliyun,
     service: &str,
     data: &str,
