@@ -46,7 +46,7 @@ mod tests {
     use super::{allow_files, resident, resident_of};
 
     #[test]
-    fn what_the_system_says() {
+    fn resident_memory_is_read_from_the_status_file() {
         assert_eq!(resident_of("Name:\tx\nVmRSS:\t  1024 kB\nThreads:\t1\n"), Some(1 << 20));
         assert_eq!(resident_of("Name:\tx\n"), None);
         assert!(resident(std::process::id()).expect("this process runs") > 1 << 20);
