@@ -220,7 +220,7 @@ mod tests {
     use super::{format_duration, render};
 
     #[test]
-    fn the_plan_says_who_answers_what() {
+    fn plan_lists_routes_and_consumers() {
         let text = r#"
 [[providers]]
 id   = "openai"
@@ -253,7 +253,8 @@ group  = "design"
 keys   = ["secret:C"]
 routes = ["chat"]
 "#;
-        let config = author::from_toml(text, &|name| Some(Secret::new(name))).expect("it is right");
+        let config = author::from_toml(text, &|name| Some(Secret::new(name)))
+            .expect("the document is valid");
         let expected = "\
 Providers
   openai  https://api.openai.com/v1  2 keys
@@ -285,7 +286,7 @@ Consumers
     }
 
     #[test]
-    fn a_duration_is_written_with_the_largest_unit_that_fits() {
+    fn duration_has_the_largest_exact_unit() {
         let written = [0, 1, 1000, 1500, 90_000, 3_600_000]
             .map(|ms| format_duration(Duration::from_millis(ms)));
         assert_eq!(written, ["0ms", "1ms", "1s", "1500ms", "90s", "1h"]);
