@@ -46,7 +46,7 @@ pub async fn play(scenario: &Scenario, edge: &dyn Edge, server: &Server) -> Resu
             let place = |what: String| format!("request {index}, turn {turn}: {what}");
             let id = request.headers.get("x-request-id").cloned();
             let id = id.unwrap_or_else(|| format!("{app}-{index}-{turn}"));
-            let calls = || server.seen(&app).values().map(Vec::len).sum::<usize>();
+            let calls = || server.calls(&app).values().map(Vec::len).sum::<usize>();
             let observed = send_request(edge.address(&app), request, &id, &calls)
                 .await
                 .map_err(|error| place(format!("{error:#}")))?;

@@ -271,7 +271,7 @@ impl World {
 
     /// Number of calls to a provider.
     fn calls(&self, provider: &str) -> usize {
-        self.server.seen(NAME).get(provider).map_or(0, Vec::len)
+        self.server.calls(NAME).get(provider).map_or(0, Vec::len)
     }
 
     fn document(&self, provider: &str) -> anyhow::Result<Value> {
