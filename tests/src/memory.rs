@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 /// Resident memory of a process, in bytes.
 pub fn resident(process: u32) -> anyhow::Result<usize> {
     let text = std::fs::read_to_string(format!("/proc/{process}/status"))
-        .with_context(|| format!("process {process} is gone, or this is not Linux"))?;
+        .with_context(|| format!("process {process} has ended, or this is not Linux"))?;
     resident_of(&text).with_context(|| format!("no VmRSS of process {process}"))
 }
 

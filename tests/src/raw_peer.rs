@@ -49,7 +49,7 @@ impl RawPeer {
     }
 
     /// Reads to the end, orderly or not, and returns the last bytes.
-    pub async fn rest(&mut self) -> anyhow::Result<Vec<u8>> {
+    pub async fn read_to_end(&mut self) -> anyhow::Result<Vec<u8>> {
         let mut piece = vec![0; 64 << 10];
         let mut last = Vec::new();
         loop {
@@ -63,9 +63,9 @@ impl RawPeer {
         }
     }
 
-    /// Resets the connection, as for a caller that is gone. workerd does not treat the mere end of
+    /// Resets the connection, as a caller does that disconnects. workerd does not treat the mere end of
     /// a caller's data as a disconnect, since half-closed connections are valid HTTP.
-    pub fn leave(self) -> anyhow::Result<()> {
+    pub fn reset(self) -> anyhow::Result<()> {
         self.stream.set_zero_linger()?;
         Ok(())
     }

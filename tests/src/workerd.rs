@@ -56,8 +56,8 @@ impl Workerd {
         let log = Log::default();
         log.follow(child.stdout.take().context("stdout is piped")?);
         log.follow(child.stderr.take().context("stderr is piped")?);
-        // The script ends when its standard input does, so that nothing is left if this process
-        // dies.
+        // The script ends when its standard input does, so that no process remains if this one is
+        // killed.
         let input = child.stdin.as_mut().context("stdin is piped")?;
         writeln!(input, "{}", json!({ "state": state, "workers": workers }))?;
         input.flush()?;

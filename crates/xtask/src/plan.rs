@@ -168,12 +168,12 @@ fn describe_hedge(hedge: &Hedge) -> String {
 }
 
 fn describe_health(health: Health) -> String {
-    let Health { failures, window, cool_down: rest } = health;
+    let Health { failures, window, cool_down } = health;
     if failures == 0 {
         return "targets never cool down".to_owned();
     }
-    let (window, rest) = (format_duration(window), format_duration(rest));
-    format!("{failures} failures in a row within {window} start a cool-down, first for {rest}")
+    let (window, cool_down) = (format_duration(window), format_duration(cool_down));
+    format!("{failures} failures in a row within {window} start a cool-down, first for {cool_down}")
 }
 
 fn describe_consumer(config: &Config, consumer: &Consumer) -> String {

@@ -80,7 +80,7 @@ impl Drop for Process {
     }
 }
 
-/// Completes when the parent process is gone.
+/// Completes when the parent process has ended.
 pub async fn until_parent_exits() {
     let mut input = tokio::io::stdin();
     let mut buffer = [0; 64];

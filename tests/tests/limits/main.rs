@@ -6,7 +6,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use tests::caller::{Answer, call};
 use tests::edge_kind::EdgeKind;
@@ -159,10 +159,11 @@ async fn unavailable_ledger_admits_or_refuses_by_on_error(
     // without a request: a loaded machine may need another attempt.
     for app in OPEN_APPS {
         let (mut statuses, mut longest) = (Vec::new(), Duration::ZERO);
+        let mut before = Instant::now();
         for _ in 0..5 {
-            let sent = Instant::now();
             statuses.push(world.ask(app, json!({})).await?.status);
-            longest = longest.max(sent.elapsed());
+            longest = longest.max(before.elapsed());
+            before = Instant::now();
         }
         if longest < INSTANCE_IDLE_TIME {
             ensure!(statuses == [200, 200, 200, 429, 429], "{statuses:?}");
@@ -170,7 +171,7 @@ async fn unavailable_ledger_admits_or_refuses_by_on_error(
         }
         eprintln!("{app}: inconclusive, a request took {longest:?}");
     }
-    Ok(())
+    bail!("the machine is too slow to keep an instance busy")
 }
 
 async fn issued_key_is_accepted_until_revoked_and_never_stored_in_clear(

@@ -4,7 +4,7 @@
 mod tour;
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ const ADMIN: &str = "demo-admin";
 const DOCUMENT: &str = include_str!("../demo.toml");
 /// Simulated providers and their ports in the document.
 const PROVIDERS: [(&str, u16); 3] = [("openai", 9101), ("deepseek", 9102), ("local", 9103)];
+/// Attempts to start a simulated provider, each on a port that was free before.
+const PORT_ATTEMPTS: usize = 5;
 /// Maximum time until a simulated provider listens.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time from the end of a simulated provider to its restart: longer than step 8 of the tour takes.
@@ -67,14 +69,10 @@ impl Demo {
         let mut document = DOCUMENT.to_owned();
         let mut providers = Vec::new();
         for (persona, usual) in PROVIDERS {
-            let port = free_port(usual)?;
+            let provider = start_on_free_port(processes, &program, persona, usual)?;
+            let port = provider.port;
             document =
                 document.replace(&format!("127.0.0.1:{usual}/"), &format!("127.0.0.1:{port}/"));
-            let program = program.clone();
-            let mut provider =
-                ProviderProcess { persona, port, program, state: State::EndedAt(Instant::now()) };
-            provider.start(processes)?;
-            await_listener(processes, persona, port)?;
             providers.push(provider);
         }
         let document =
@@ -164,18 +162,43 @@ fn free_port(usual: u16) -> anyhow::Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-fn await_listener(processes: &mut Processes, name: &str, port: u16) -> anyhow::Result<()> {
+/// Starts a provider. Another process may take the port between the check and the start: the provider
+/// ends then, and starts again on another port.
+fn start_on_free_port(
+    processes: &mut Processes,
+    program: &Path,
+    persona: &'static str,
+    usual: u16,
+) -> anyhow::Result<ProviderProcess> {
+    for _ in 0..PORT_ATTEMPTS {
+        let (port, program) = (free_port(usual)?, program.to_owned());
+        let state = State::EndedAt(Instant::now());
+        let mut provider = ProviderProcess { persona, port, program, state };
+        provider.start(processes)?;
+        if is_listening(processes, persona, port)? {
+            return Ok(provider);
+        }
+    }
+    bail!("the simulated provider {persona} ended {PORT_ATTEMPTS} times before it listened")
+}
+
+/// Waits until a provider listens. Returns false if it ended.
+fn is_listening(processes: &mut Processes, name: &str, port: u16) -> anyhow::Result<bool> {
     let until = Instant::now() + START_TIMEOUT;
-    while !edge::is_listening(port) {
-        if let Some(ended) = processes.ended() {
-            bail!("the simulated provider {} ended: {}", ended.name, ended.how);
+    loop {
+        let is_open = edge::is_listening(port);
+        // The listener is another process if the provider ends now.
+        processes.wait_briefly();
+        match processes.ended() {
+            Some(ended) if ended.name == name => return Ok(false),
+            Some(ended) => bail!("the simulated provider {} ended: {}", ended.name, ended.how),
+            None if is_open => return Ok(true),
+            None => {}
         }
         if processes.is_interrupted() || Instant::now() > until {
             bail!("the simulated provider {name} does not listen on port {port}");
         }
-        processes.wait_briefly();
     }
-    Ok(())
 }
 
 #[cfg(test)]
