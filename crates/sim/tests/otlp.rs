@@ -138,12 +138,12 @@ fn refused_export_is_sent_again_and_counted_once() {
     let traces = calls(&world, "/v1/traces");
     // The first export was refused and is sent again with equal bytes.
     assert_eq!(traces[0].body, traces[1].body);
-    let mut seen: Vec<String> =
+    let mut ids: Vec<String> =
         traces.iter().flat_map(spans).map(|it| it["spanId"].to_string()).collect();
-    seen.sort_unstable();
-    seen.dedup();
+    ids.sort_unstable();
+    ids.dedup();
     let all = world.calls();
-    assert_eq!(seen.len(), 40 + all["big"].len() + all["small"].len());
+    assert_eq!(ids.len(), 40 + all["big"].len() + all["small"].len());
     assert_eq!(world.take_warnings(), Vec::<String>::new());
     let metrics = calls(&world, "/v1/metrics");
     assert!(metrics.len() < 25, "{}", metrics.len());

@@ -139,7 +139,7 @@ impl Simulation {
         self.world.executor().drain().expect("all requests end");
     }
 
-    /// Gets a page from a new gateway, which knows only what the host stores.
+    /// Gets a page from a new gateway, which has only what the host stores.
     #[track_caller]
     fn assert_page(&self, path: &str) -> String {
         assert_page(&self.world, &gateway(), path)
