@@ -1,20 +1,7 @@
-//! Bundles the configuration into the artifact: `gateway.toml`, or the file that `GATEWAY_TOML` names,
-//! relative to the repository's root. An invalid file fails the build with all its problems.
+//! Bundles the configuration into the artifact: `gateway.toml`, or the file that `GATEWAY_TOML` names.
 
-use std::path::PathBuf;
-use std::{env, process};
+use std::process::ExitCode;
 
-fn main() {
-    println!("cargo::rerun-if-env-changed=GATEWAY_TOML");
-    let directory = |name| PathBuf::from(env::var_os(name).expect("cargo sets it"));
-    let root = directory("CARGO_MANIFEST_DIR").join("..");
-    let source = root.join(env::var_os("GATEWAY_TOML").unwrap_or_else(|| "gateway.toml".into()));
-    println!("cargo::rerun-if-changed={}", source.display());
-    let target = directory("OUT_DIR").join("gateway.json");
-    if let Err(reasons) = config::author::bundle(&source, &target) {
-        for reason in reasons.lines() {
-            println!("cargo::error={reason}");
-        }
-        process::exit(1);
-    }
+fn main() -> ExitCode {
+    config::author::run_build_script()
 }

@@ -52,9 +52,9 @@ VALUES = {
 }
 
 
-def check(name, condition, seen=None):
+def check(name, condition, actual=None):
     if not condition:
-        print(f"failed: {name}: {seen!r}")
+        print(f"failed: {name}: {actual!r}")
         sys.exit(1)
     print(f"ok: {name}")
 
@@ -98,8 +98,8 @@ for name, own in HISTOGRAMS.items():
     labels |= {f"{name}_bucket": own | {"le"}, f"{name}_sum": own, f"{name}_count": own}
 no_wrong("each sample has exactly the documented labels", (it for it in samples if set(it.labels) != labels.get(it.name)))
 for (name, label), allowed in VALUES.items():
-    seen = {sample.labels[label] for sample in samples if sample.name == name}
-    check(f"{name} by {label}", seen == allowed, seen)
+    actual = {sample.labels[label] for sample in samples if sample.name == name}
+    check(f"{name} by {label}", actual == allowed, actual)
 odd = {sample.name for sample in samples if sample.labels.get("model") == ODD}
 check("an escaped model name is read back unchanged", {"serin_requests_total", "serin_tokens_total"} <= odd, odd)
 no_wrong("no value is negative, infinite or NaN", (it for it in samples if not it.value >= 0 or it.value == float("inf")))
@@ -267,8 +267,8 @@ check(
 )
 models = {own["gen_ai.request.model"] for _, own in spans_of(tried, result="5xx")}
 check("a failed attempt has the model of its target", models == {"tried-first", "dead"}, models)
-kept = spans_of(asked.values(), cache="hit")
-check("a cache hit has no attempt", kept and not [it for it in tried if it.parent_span_id in {s.span_id for s, _ in kept}], kept)
+cached = spans_of(asked.values(), cache="hit")
+check("a cache hit has no attempt", cached and not [it for it in tried if it.parent_span_id in {s.span_id for s, _ in cached}], cached)
 
 points = {}
 for metric in (it for batch in metrics for res in batch.resource_metrics for scope in res.scope_metrics for it in scope.metrics):

@@ -7,9 +7,9 @@ const [baseURL, apiKey] = process.argv.slice(2);
 const messages = [{ role: "user", content: "Hello?" }];
 const client = new OpenAI({ baseURL, apiKey, maxRetries: 0, timeout: 15_000 });
 
-function check(name, condition, seen) {
+function check(name, condition, actual) {
   if (!condition) {
-    console.log(`failed: ${name}: ${JSON.stringify(seen)}`);
+    console.log(`failed: ${name}: ${JSON.stringify(actual)}`);
     process.exit(1);
   }
   console.log(`ok: ${name}`);
@@ -24,14 +24,14 @@ async function chunksOf(request) {
 }
 
 async function refused(name, kind, code, call) {
-  let seen;
+  let actual;
   try {
-    seen = await call();
+    actual = await call();
   } catch (error) {
     check(name, error instanceof kind && error.code === code, `${error}`);
     return;
   }
-  check(name, false, seen);
+  check(name, false, actual);
 }
 
 const answer = await client.chat.completions.create({ model: "gpt-4o", messages });
@@ -63,6 +63,6 @@ await refused("cut stream raises an error", OpenAI.APIError, "upstream_error", (
 await refused("wrong key", OpenAI.AuthenticationError, "invalid_api_key", () =>
   new OpenAI({ baseURL, apiKey: "wrong", maxRetries: 0 }).models.list());
 await refused("unknown model", OpenAI.NotFoundError, "model_not_found", () =>
-  client.chat.completions.create({ model: "nobody", messages }));
+  client.chat.completions.create({ model: "unknown", messages }));
 await refused("bad request", OpenAI.BadRequestError, "invalid_request", () =>
   client.chat.completions.create({ model: "gpt-4o", messages: "hi" }));

@@ -11,9 +11,9 @@ BASE_URL, KEY = sys.argv[1:3]
 QUESTION = [{"role": "user", "content": "Hello?"}]
 
 
-def check(name, condition, seen):
+def check(name, condition, actual):
     if not condition:
-        print(f"failed: {name}: {seen!r}")
+        print(f"failed: {name}: {actual!r}")
         sys.exit(1)
     print(f"ok: {name}")
 
@@ -45,16 +45,16 @@ with openai.OpenAI(base_url=BASE_URL, api_key=KEY, max_retries=0, timeout=15) as
     check("headers", raw.headers["x-serin-target"] == "openai/gpt-4o", dict(raw.headers))
 
     try:
-        seen = []
+        chunks = []
         for chunk in client.chat.completions.create(model="broken", messages=QUESTION, stream=True):
-            seen.append(chunk)
-        check("cut stream raises an error", False, seen)
+            chunks.append(chunk)
+        check("cut stream raises an error", False, chunks)
     except openai.APIError as error:
-        check("cut stream raises an error", error.code == "upstream_error" and seen, error)
+        check("cut stream raises an error", error.code == "upstream_error" and chunks, error)
 
     for name, kind, call in [
         ("wrong key", openai.AuthenticationError, lambda: openai.OpenAI(base_url=BASE_URL, api_key="wrong", max_retries=0).models.list()),
-        ("unknown model", openai.NotFoundError, lambda: client.chat.completions.create(model="nobody", messages=QUESTION)),
+        ("unknown model", openai.NotFoundError, lambda: client.chat.completions.create(model="unknown", messages=QUESTION)),
         ("bad request", openai.BadRequestError, lambda: client.chat.completions.create(model="gpt-4o", messages="hi")),
     ]:
         try:

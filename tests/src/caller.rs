@@ -30,6 +30,24 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
+    /// Text of a chat completion, streamed or not; `None` unless the response is a complete success.
+    pub fn content(&self) -> Option<String> {
+        if self.status != 200 {
+            return None;
+        }
+        let text = std::str::from_utf8(&self.body).ok()?;
+        if !text.starts_with("data: ") {
+            return self.json()["choices"][0]["message"]["content"].as_str().map(str::to_owned);
+        }
+        let events = text.strip_suffix("data: [DONE]\n\n")?.split("\n\n");
+        let chunks = events
+            .filter_map(|event| event.strip_prefix("data: "))
+            .filter_map(|data| serde_json::from_str::<Value>(data).ok());
+        let content =
+            |chunk: Value| chunk["choices"][0]["delta"]["content"].as_str().map(str::to_owned);
+        Some(chunks.filter_map(content).collect())
+    }
+
     /// A header's value; empty if it is absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
@@ -84,4 +102,29 @@ async fn exchange(
     let body = body.collect().await?.to_bytes();
     connection.abort();
     Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+
+    use super::Answer;
+
+    #[test]
+    fn content_of_a_complete_answer_is_its_text() {
+        let content = |status, body: &'static str| {
+            Answer { status, headers: HeaderMap::new(), body: Bytes::from_static(body.as_bytes()) }
+                .content()
+        };
+        let json = r#"{"choices":[{"message":{"content":"a b"}}]}"#;
+        assert_eq!(content(200, json).as_deref(), Some("a b"));
+        assert_eq!(content(500, json), None);
+        assert_eq!(content(200, "{}"), None);
+        const STREAM: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n\
+                              data: {\"choices\":[{\"delta\":{\"content\":\" b\"}}]}\n\n\
+                              data: [DONE]\n\n";
+        assert_eq!(content(200, STREAM).as_deref(), Some("a b"));
+        assert_eq!(content(200, &STREAM[..STREAM.len() - 14]), None);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use tokio::runtime::Runtime;
@@ -12,8 +12,15 @@ use crate::log::Log;
 use crate::spin::{self, SpinHost};
 use crate::workerd::root;
 
-/// Path to which `cargo build -p edge-spin --target wasm32-wasip2 --release` writes the component.
-const COMPONENT: &str = "target/wasm32-wasip2/release/edge_spin.wasm";
+/// Path to which `cargo build --target wasm32-wasip2 --release` writes a component.
+pub fn component_file(artifact: &str) -> PathBuf {
+    root().join(format!("target/wasm32-wasip2/release/{artifact}.wasm"))
+}
+
+/// Path of the Spin component.
+pub fn gateway_component() -> PathBuf {
+    component_file("edge_spin")
+}
 
 /// A running wasmtime with one app for each configuration.
 pub struct Wasmtime {
@@ -27,7 +34,7 @@ impl Wasmtime {
     /// Serves apps from the built component. Their state is in a directory, or in memory if `None`.
     pub fn start(apps: &[App], state: Option<&Path>) -> anyhow::Result<Self> {
         let runtime = Runtime::new()?;
-        let host = SpinHost::start(&root().join(COMPONENT))
+        let host = SpinHost::start(&gateway_component())
             .context("build the component first: `cargo xtask test`")?;
         let log = Log::default();
         let mut addresses = BTreeMap::new();

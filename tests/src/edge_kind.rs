@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use anyhow::Context;
+
 use crate::component::Wasmtime;
 use crate::edge::{App, Edge};
 use crate::workerd::Workerd;
@@ -24,31 +26,41 @@ impl EdgeKind {
         }
     }
 
-    /// Serves apps. Their state is in a directory, or in memory if `None`. It blocks.
-    pub fn start(self, apps: &[App], state: Option<&Path>) -> anyhow::Result<Box<dyn Edge + Send>> {
-        Ok(match self {
-            Self::Cloudflare => Box::new(Workerd::start(apps, state)?),
-            Self::Spin => Box::new(Wasmtime::start(apps, state)?),
-        })
+    /// Serves apps. Their state is in a directory, or in memory if `None`.
+    pub async fn start(
+        self,
+        apps: Vec<App>,
+        state: Option<&Path>,
+    ) -> anyhow::Result<Box<dyn Edge + Send>> {
+        let state = state.map(Path::to_owned);
+        // Starting blocks, and one of the edges has its own runtime.
+        let start = move || -> anyhow::Result<Box<dyn Edge + Send>> {
+            Ok(match self {
+                Self::Cloudflare => Box::new(Workerd::start(&apps, state.as_deref())?),
+                Self::Spin => Box::new(Wasmtime::start(&apps, state.as_deref())?),
+            })
+        };
+        let edge = tokio::task::spawn_blocking(start).await?;
+        edge.context("build both artifacts first: `cargo xtask test`")
     }
 }
 
 /// Generates a test on both edges for each listed `async fn(EdgeKind) -> anyhow::Result<()>` of the
 /// module.
 #[macro_export]
-macro_rules! kept_by_both {
-    ($($promise:ident,)*) => {
+macro_rules! test_on_both_edges {
+    ($($test:ident,)*) => {
         mod cloudflare {
             $(#[tokio::test]
-            async fn $promise() -> anyhow::Result<()> {
-                super::$promise($crate::edge_kind::EdgeKind::Cloudflare).await
+            async fn $test() -> anyhow::Result<()> {
+                super::$test($crate::edge_kind::EdgeKind::Cloudflare).await
             })*
         }
 
         mod spin_component {
             $(#[tokio::test]
-            async fn $promise() -> anyhow::Result<()> {
-                super::$promise($crate::edge_kind::EdgeKind::Spin).await
+            async fn $test() -> anyhow::Result<()> {
+                super::$test($crate::edge_kind::EdgeKind::Spin).await
             })*
         }
     };

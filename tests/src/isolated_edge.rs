@@ -1,18 +1,18 @@
 //! An edge with one app in its own process, so that its resource use can be measured.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use serde_json::Value;
 
+use crate::component::gateway_component;
 use crate::edge::{App, Edge};
 use crate::edge_kind::EdgeKind;
 use crate::log::Log;
 use crate::memory;
-use crate::workerd::{Workerd, root};
+use crate::workerd::Workerd;
 
 /// Longest start of a host: it may have to compile first.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(120);
@@ -36,32 +36,35 @@ struct HostProcess {
 }
 
 impl IsolatedEdge {
-    /// Serves an app. `host` is the path of `serin-spin-host`, which cargo passes to tests.
-    pub fn start(edge_kind: EdgeKind, host: &Path, app: &App) -> anyhow::Result<Self> {
-        Self::start_with_state(edge_kind, host, app, None)
-    }
-
-    /// Serves an app with its state in a directory.
-    pub fn start_with_state(
+    /// Serves an app. Its state is in a directory, or in memory if `None`. `program` is the path of
+    /// `serin-spin-host`, which cargo passes to tests.
+    pub async fn start(
         edge_kind: EdgeKind,
-        host: &Path,
-        app: &App,
+        program: &str,
+        app: App,
         state: Option<&Path>,
     ) -> anyhow::Result<Self> {
-        let served = match edge_kind {
-            EdgeKind::Cloudflare => {
-                Served::Cloudflare(Workerd::start(std::slice::from_ref(app), state)?)
-            }
-            EdgeKind::Spin => Served::Spin(component(host, app, state)?),
+        let (program, state) = (PathBuf::from(program), state.map(Path::to_owned));
+        // Starting blocks.
+        let start = move || {
+            let served = match edge_kind {
+                EdgeKind::Cloudflare => {
+                    let apps = std::slice::from_ref(&app);
+                    Served::Cloudflare(Workerd::start(apps, state.as_deref())?)
+                }
+                EdgeKind::Spin => Served::Spin(component(&program, &app, state.as_deref())?),
+            };
+            Ok(Self { served, app: app.name })
         };
-        Ok(Self { served, app: app.name.clone() })
+        let started: anyhow::Result<Self> = tokio::task::spawn_blocking(start).await?;
+        started.context("build both artifacts first: `cargo xtask test`")
     }
 
     /// Ends the process by SIGKILL.
     pub fn kill(self) {
         match self.served {
             Served::Cloudflare(workerd) => Box::new(workerd).kill(),
-            Served::Spin(program) => drop(program),
+            Served::Spin(host) => drop(host),
         }
     }
 
@@ -69,7 +72,7 @@ impl IsolatedEdge {
     pub fn address(&self) -> SocketAddr {
         match &self.served {
             Served::Cloudflare(workerd) => workerd.address(&self.app),
-            Served::Spin(program) => (Ipv4Addr::LOCALHOST, program.port).into(),
+            Served::Spin(host) => (Ipv4Addr::LOCALHOST, host.port).into(),
         }
     }
 
@@ -77,7 +80,7 @@ impl IsolatedEdge {
     pub fn log(&self) -> &Log {
         match &self.served {
             Served::Cloudflare(workerd) => workerd.log(),
-            Served::Spin(program) => &program.log,
+            Served::Spin(host) => &host.log,
         }
     }
 
@@ -90,7 +93,7 @@ impl IsolatedEdge {
                 let [workerd] = children[..] else { bail!("not one child: {children:?}") };
                 memory::resident(workerd)
             }
-            Served::Spin(program) => memory::resident(program.child.id()),
+            Served::Spin(host) => memory::resident(host.child.id()),
         }
     }
 }
@@ -103,9 +106,9 @@ impl Drop for HostProcess {
     }
 }
 
-fn component(host: &Path, app: &App, state: Option<&Path>) -> anyhow::Result<HostProcess> {
-    let mut command = Command::new(host);
-    command.arg("--component").arg(root().join("target/wasm32-wasip2/release/edge_spin.wasm"));
+fn component(program: &Path, app: &App, state: Option<&Path>) -> anyhow::Result<HostProcess> {
+    let mut command = Command::new(program);
+    command.arg("--component").arg(gateway_component());
     command.args(["--name", &app.name, "--port", "0"]);
     command.args(["--variable", &format!("gateway_config={}", app.config)]);
     if let Some(state) = state {
@@ -117,21 +120,10 @@ fn component(host: &Path, app: &App, state: Option<&Path>) -> anyhow::Result<Hos
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let log = Log::default();
     log.follow(child.stdout.take().context("stdout is piped")?);
-    let mut program = HostProcess { child, port: 0, log };
-    let HostProcess { child, port, log } = &mut program;
-    let until = Instant::now() + LISTEN_TIMEOUT;
-    while *port == 0 {
-        let lines = log.lines();
-        let told = lines.iter().find_map(|line| serde_json::from_str::<Value>(line).ok());
-        if let Some(told) = told.as_ref().and_then(|told| told["listening"][&app.name].as_u64()) {
-            *port = u16::try_from(told)?;
-        } else if let Some(status) = child.try_wait()? {
-            bail!("the wasmtime host ended with {status}:\n{}", lines.join("\n"));
-        } else if Instant::now() > until {
-            bail!("the wasmtime host did not listen in {LISTEN_TIMEOUT:?}");
-        } else {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-    Ok(program)
+    let mut host = HostProcess { child, port: 0, log };
+    let HostProcess { child, port, log } = &mut host;
+    let ports =
+        log.await_ports(child, LISTEN_TIMEOUT).context("the wasmtime host does not listen")?;
+    *port = *ports.get(&app.name).context("the wasmtime host has no port for the app")?;
+    Ok(host)
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 /// Resident memory of a process, in bytes.
 pub fn resident(process: u32) -> anyhow::Result<usize> {
     let text = std::fs::read_to_string(format!("/proc/{process}/status"))
-        .with_context(|| format!("process {process} is gone, or this is not Linux"))?;
+        .with_context(|| format!("process {process} has ended, or this is not Linux"))?;
     resident_of(&text).with_context(|| format!("no VmRSS of process {process}"))
 }
 
@@ -46,7 +46,7 @@ mod tests {
     use super::{allow_files, resident, resident_of};
 
     #[test]
-    fn what_the_system_says() {
+    fn resident_memory_is_read_from_the_status_file() {
         assert_eq!(resident_of("Name:\tx\nVmRSS:\t  1024 kB\nThreads:\t1\n"), Some(1 << 20));
         assert_eq!(resident_of("Name:\tx\n"), None);
         assert!(resident(std::process::id()).expect("this process runs") > 1 << 20);

@@ -36,20 +36,23 @@ impl MetricsPage {
 
     /// Sum of a metric's samples with all of these labels, in their written form: `kind="input"`.
     pub fn sum(&self, metric: &str, labels: &[&str]) -> f64 {
-        let is_it = |series: &str| {
+        let is_match = |series: &str| {
             series.split('{').next() == Some(metric) && labels.iter().all(|it| series.contains(it))
         };
         // `f64::sum` of no numbers is -0.
-        self.0.iter().filter(|(series, _)| is_it(series)).fold(0.0, |sum, (_, number)| sum + number)
+        self.0
+            .iter()
+            .filter(|(series, _)| is_match(series))
+            .fold(0.0, |sum, (_, number)| sum + number)
     }
 
     /// Samples that have decreased or are missing.
     pub fn decreased_since(&self, before: &Self) -> Vec<String> {
-        let fallen = before
+        let decreased = before
             .0
             .iter()
             .filter(|(series, number)| self.0.get(*series).is_none_or(|later| later < number));
-        fallen
+        decreased
             .map(|(series, number)| format!("{series}: {number}, then {:?}", self.0.get(series)))
             .collect()
     }
@@ -60,7 +63,7 @@ mod tests {
     use super::MetricsPage;
 
     #[test]
-    fn samples_are_added_up_and_compared() {
+    fn samples_of_a_page_are_summed_and_compared() {
         let read = |page: &str| MetricsPage::parse(page).expect("valid page");
         let page =
             "# TYPE a counter\na{x=\"1\",y=\"2\"} 3\na{x=\"1\",y=\"3\"} 4.5\nab{x=\"1\"} 9\n";

@@ -1,31 +1,28 @@
 //! HTTP at the byte level, for tests that observe the arrival of each byte.
 
-use std::time::Duration;
-
 use anyhow::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Longest wait: longer than any operation here takes, shorter than a person's patience.
-pub const IO_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::wait::EVENT_TIMEOUT;
 
 /// One side of a connection, byte by byte.
 pub struct RawPeer {
     stream: TcpStream,
     /// Bytes that have arrived and are not yet discarded.
-    pub seen: Vec<u8>,
+    pub received: Vec<u8>,
 }
 
 impl RawPeer {
     /// Takes over a connection.
     pub fn new(stream: TcpStream) -> Self {
-        Self { stream, seen: Vec::new() }
+        Self { stream, received: Vec::new() }
     }
 
     /// Sends a text.
     pub async fn send(&mut self, text: &str) -> anyhow::Result<()> {
-        timeout(IO_TIMEOUT, self.stream.write_all(text.as_bytes()))
+        timeout(EVENT_TIMEOUT, self.stream.write_all(text.as_bytes()))
             .await
             .context("the peer did not read")??;
         Ok(())
@@ -34,12 +31,12 @@ impl RawPeer {
     /// Reads until a text has arrived.
     pub async fn until(&mut self, text: &str) -> anyhow::Result<()> {
         let needle = text.as_bytes();
-        while !self.seen.windows(needle.len()).any(|window| window == needle) {
+        while !self.received.windows(needle.len()).any(|window| window == needle) {
             let mut piece = [0; 16 << 10];
-            let read = timeout(IO_TIMEOUT, self.stream.read(&mut piece)).await;
+            let read = timeout(EVENT_TIMEOUT, self.stream.read(&mut piece)).await;
             let count = read.with_context(|| format!("timed out before {text:?}"))??;
             anyhow::ensure!(count > 0, "the stream ended before {text:?}");
-            self.seen.extend_from_slice(&piece[..count]);
+            self.received.extend_from_slice(&piece[..count]);
         }
         Ok(())
     }
@@ -47,25 +44,28 @@ impl RawPeer {
     /// Reads a whole request with a JSON body, and discards it.
     pub async fn request(&mut self) -> anyhow::Result<()> {
         self.until("\"messages\"").await?;
-        self.seen.clear();
+        self.received.clear();
         Ok(())
     }
 
     /// Reads to the end, orderly or not, and returns the last bytes.
-    pub async fn rest(&mut self) -> anyhow::Result<Vec<u8>> {
+    pub async fn read_to_end(&mut self) -> anyhow::Result<Vec<u8>> {
         let mut piece = vec![0; 64 << 10];
         let mut last = Vec::new();
         loop {
-            match timeout(IO_TIMEOUT, self.stream.read(&mut piece)).await.context("not closed")? {
+            match timeout(EVENT_TIMEOUT, self.stream.read(&mut piece))
+                .await
+                .context("not closed")?
+            {
                 Ok(count) if count > 0 => last = piece[..count].to_vec(),
                 Ok(_) | Err(_) => return Ok(last),
             }
         }
     }
 
-    /// Resets the connection, as for a caller that is gone. workerd does not treat the mere end of
+    /// Resets the connection, as a caller does that disconnects. workerd does not treat the mere end of
     /// a caller's data as a disconnect, since half-closed connections are valid HTTP.
-    pub fn leave(self) -> anyhow::Result<()> {
+    pub fn reset(self) -> anyhow::Result<()> {
         self.stream.set_zero_linger()?;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Plays scenarios against an edge, over real HTTP.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -14,30 +14,28 @@ use sim::server::Server;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use crate::closed_port::ClosedPort;
 use crate::edge::{App, Edge, record_of};
+use crate::wait::{EVENT_TIMEOUT, wait_until};
 
-/// Longest duration of any response: more than the longest timeout of a scenario.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest wait for the expected calls. It is short enough for several failing scenarios in one run.
+const CALLS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A name that both edges accept.
 pub fn app_name(scenario: &Scenario) -> String {
     scenario.name.replace(['/', '_', '.'], "-")
 }
 
-/// The app for a scenario; its upstreams are registered with the server.
-pub fn prepare(scenario: &Scenario, server: &Server, closed: SocketAddr) -> anyhow::Result<App> {
+/// The app for a scenario; its upstreams are registered with the server. `closed` must exist for as
+/// long as the app is served.
+pub fn prepare(scenario: &Scenario, server: &Server, closed: &ClosedPort) -> anyhow::Result<App> {
     let name = app_name(scenario);
     server.register(&name, scenario.upstreams.clone());
-    let document = scenario.config_for(&server.base(&name), &format!("http://{closed}"));
+    let document = scenario.config_for(&server.base(&name), &closed.base());
     let config = author::to_json(&document).map_err(|problems| {
         anyhow::anyhow!("invalid configuration of {}: {problems}", scenario.name)
     })?;
     Ok(App { name, config, secrets: scenario.secrets.clone(), ledger: true })
-}
-
-/// An address without a listener.
-pub fn closed_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 /// Plays every request of a scenario and checks the expectations.
@@ -48,23 +46,21 @@ pub async fn play(scenario: &Scenario, edge: &dyn Edge, server: &Server) -> Resu
             let place = |what: String| format!("request {index}, turn {turn}: {what}");
             let id = request.headers.get("x-request-id").cloned();
             let id = id.unwrap_or_else(|| format!("{app}-{index}-{turn}"));
-            let seen = send_request(edge.address(&app), request, &id)
+            let calls = || server.calls(&app).values().map(Vec::len).sum::<usize>();
+            let observed = send_request(edge.address(&app), request, &id, &calls)
                 .await
                 .map_err(|error| place(format!("{error:#}")))?;
-            let timeout = if request.expect.record.is_empty() {
-                Duration::ZERO
-            } else {
-                Duration::from_secs(5)
-            };
+            let timeout =
+                if request.expect.record.is_empty() { Duration::ZERO } else { EVENT_TIMEOUT };
             let records = record_of(edge, &id, timeout).await;
-            let seen = Observed { records: Some(records), ..seen };
-            request.expect.check(&seen).map_err(place)?;
-            scenario.check_secrecy(&seen).map_err(place)?;
+            let observed = Observed { records: Some(records), ..observed };
+            request.expect.check(&observed).map_err(place)?;
+            scenario.check_secrecy(&observed).map_err(place)?;
         }
     }
-    let until = Instant::now() + Duration::from_secs(8);
+    let until = Instant::now() + CALLS_TIMEOUT;
     loop {
-        let calls = server.settled(&app, Duration::from_secs(5)).await;
+        let calls = server.settled(&app, CALLS_TIMEOUT).await;
         let verdict = scenario.expect.check(&calls);
         // Exports to a collector may arrive some seconds after the responses.
         if verdict.is_ok() || Instant::now() >= until {
@@ -74,18 +70,31 @@ pub async fn play(scenario: &Scenario, edge: &dyn Edge, server: &Server) -> Resu
     }
 }
 
+/// Sends a request. `calls` returns the number of the upstreams' calls so far.
 async fn send_request(
     address: SocketAddr,
     request: &Request,
     id: &str,
+    calls: &(impl Fn() -> usize + Sync),
 ) -> anyhow::Result<Observed> {
     let mut observed = Observed::default();
+    let before = calls();
     let exchange = exchange(address, request, id, &mut observed);
     match request.hang_up_after {
-        Some(after) => observed.hung_up = timeout(after, exchange).await.is_err(),
+        Some(after) => {
+            // The time begins with the first upstream call: on a loaded machine, the gateway could
+            // otherwise receive the request after its caller hung up.
+            let hang_up = async {
+                wait_until(EVENT_TIMEOUT, || calls() > before).await;
+                sleep(after).await;
+            };
+            observed.hung_up = tokio::select! {
+                _ = exchange => false,
+                () = hang_up => true,
+            };
+        }
         None => {
-            let ended =
-                timeout(ANSWER_TIMEOUT, exchange).await.context("no response in time")??;
+            let ended = timeout(EVENT_TIMEOUT, exchange).await.context("no response in time")??;
             observed.hung_up = ended == ExchangeEnd::HungUp;
         }
     }

@@ -66,12 +66,12 @@ impl StreamCounts {
 impl Stream {
     /// Opens a stream; any status but success is an error.
     pub async fn open(address: SocketAddr, request: &StreamRequest) -> anyhow::Result<Self> {
-        timeout(SILENCE_TIMEOUT, Self::ask(address, request))
+        timeout(SILENCE_TIMEOUT, Self::send(address, request))
             .await
             .context("no response in time")?
     }
 
-    async fn ask(address: SocketAddr, stream_request: &StreamRequest) -> anyhow::Result<Self> {
+    async fn send(address: SocketAddr, stream_request: &StreamRequest) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -154,7 +154,7 @@ mod tests {
     use super::StreamCounts;
 
     #[test]
-    fn however_it_is_split_it_is_counted_alike() {
+    fn counts_are_equal_for_any_split() {
         let text = b"data: {}\n\ndata: {}\n\ndata: [DONE]\n\n";
         for size in 1..=text.len() {
             let mut counts = StreamCounts::default();

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use serde::Deserialize;
+use anyhow::Context;
 use serde_json::{Map, Value, json};
 
 use crate::edge::{App, Edge};
 use crate::log::Log;
+use crate::memory;
 
 /// Longest start of workerd.
-const LISTEN_TIMEOUT: Duration = Duration::from_secs(60);
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A running workerd with one Worker for each app.
 #[derive(Debug)]
@@ -56,43 +56,22 @@ impl Workerd {
         let log = Log::default();
         log.follow(child.stdout.take().context("stdout is piped")?);
         log.follow(child.stderr.take().context("stderr is piped")?);
-        // The script ends when its standard input does, so that nothing is left if this process
-        // dies.
+        // The script ends when its standard input does, so that no process remains if this one is
+        // killed.
         let input = child.stdin.as_mut().context("stdin is piped")?;
         writeln!(input, "{}", json!({ "state": state, "workers": workers }))?;
         input.flush()?;
         let mut workerd = Self { child, ports: BTreeMap::new(), log };
-        workerd.ports = workerd.listening()?;
+        workerd.ports = workerd
+            .log
+            .await_ports(&mut workerd.child, LISTEN_TIMEOUT)
+            .context("workerd does not listen")?;
         Ok(workerd)
     }
 
     /// Id of the process that serves, for measurements.
     pub fn process(&self) -> u32 {
         self.child.id()
-    }
-
-    /// Waits until every Worker accepts calls.
-    fn listening(&mut self) -> anyhow::Result<BTreeMap<String, u16>> {
-        #[derive(Deserialize)]
-        struct Line {
-            listening: BTreeMap<String, u16>,
-        }
-        let until = Instant::now() + LISTEN_TIMEOUT;
-        loop {
-            let lines = self.log.lines();
-            if let Some(Line { listening }) =
-                lines.iter().find_map(|line| serde_json::from_str(line).ok())
-            {
-                return Ok(listening);
-            }
-            if let Some(status) = self.child.try_wait()? {
-                bail!("serve.mjs ended with {status}:\n{}", lines.join("\n"));
-            }
-            if Instant::now() > until {
-                bail!("workerd did not listen in {LISTEN_TIMEOUT:?}:\n{}", lines.join("\n"));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
     }
 }
 
@@ -111,9 +90,7 @@ impl Edge for Workerd {
 
     fn kill(mut self: Box<Self>) {
         // workerd first: it must not end in good order, and it would if the script ended first.
-        let script = self.child.id();
-        let children = std::fs::read_to_string(format!("/proc/{script}/task/{script}/children"));
-        for workerd in children.unwrap_or_default().split_whitespace() {
+        for workerd in memory::children(self.child.id()) {
             Command::new("sh").args(["-c", &format!("kill -KILL {workerd}")]).status().ok();
         }
         self.child.kill().ok();

@@ -2,62 +2,50 @@
 //! writers, with invalid documents, and across a restart.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use config::author;
 use serde_json::{Value, json};
-use sim::server::Server;
+use sim::server::{CannedResponse, Server};
 use sim::upstream::{Script, UpstreamSpec};
 use tests::caller::{Answer, call, call_with};
 use tests::edge::{App, Edge};
 use tests::edge_kind::EdgeKind;
-use tests::kept_by_both;
+use tests::scratch::ScratchDirectory;
+use tests::stream::{Stream, StreamRequest};
+use tests::test_on_both_edges;
+use tests::wait::{EVENT_TIMEOUT, wait_until};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-kept_by_both! {
-    a_document_takes_effect_under_load_without_a_failed_request,
-    what_is_wrong_changes_nothing,
-    of_many_writers_one_wins,
-    a_version_outlives_the_process,
+test_on_both_edges! {
+    new_configuration_under_load_fails_no_request,
+    invalid_configuration_changes_nothing,
+    concurrent_writes_create_one_version,
+    version_survives_a_kill,
 }
 
 const ADMIN: &str = "admin-token-of-this-test";
 const APP_KEY: &str = "app-key-of-this-test";
 const NAME: &str = "live";
+/// World of the provider whose streams wait for their release.
+const HELD: &str = "held";
+/// Longest time until every instance uses a new document.
+const UPDATE_TIMEOUT: Duration = Duration::from_secs(60);
 
-async fn a_document_takes_effect_under_load_without_a_failed_request(
-    edge_kind: EdgeKind,
-) -> anyhow::Result<()> {
+async fn new_configuration_under_load_fails_no_request(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let world = Arc::new(World::start(edge_kind, None).await?);
-    let over = Arc::new(AtomicBool::new(false));
-    let mut running = JoinSet::new();
-    for caller in 0..8 {
-        let (world, over) = (Arc::clone(&world), Arc::clone(&over));
-        running.spawn(async move {
-            let mut answers = Vec::new();
-            while !over.load(Ordering::Relaxed) {
-                answers.push(world.ask(caller % 2 == 0).await?);
-                sleep(Duration::from_millis(20)).await;
-            }
-            anyhow::Ok(answers)
-        });
-    }
-    sleep(Duration::from_secs(1)).await;
+    let load = Load::start(&world);
+    load.await_answers_of("old/m").await?;
     let tag = world.tag().await?;
-    // This request begins under the old document and is less than half done when the new one
-    // arrives.
-    let gap = "answer = 'one two three'\ngap = '400ms'";
-    world.server.rewrite(NAME, "old", toml::from_str(gap)?);
-    let long = {
-        let world = Arc::clone(&world);
-        tokio::spawn(async move { world.ask(true).await })
-    };
-    sleep(Duration::from_millis(600)).await;
+    // This stream begins under the old document and ends under the new one.
+    let mut stream = Stream::open(world.edge.address(NAME), &held_request()).await?;
+    stream.events(2).await?;
     let tried = world.admin("PUT", "?dry_run=true", &[], &world.document("new")?).await?;
     let change =
         json!({ "path": "routes.all.targets[0].provider", "before": "old", "after": "new" });
@@ -66,69 +54,114 @@ async fn a_document_takes_effect_under_load_without_a_failed_request(
     let put = world.put(&tag, "new").await?;
     ensure!(put.status == 200 && put.json()["version"] == 1, "{put:?}");
     ensure!(put.header("x-serin-config-version") == "1", "{put:?}");
-    ensure!(!long.is_finished(), "ended before the change");
-    let long = long.await??;
-    ensure!(is_whole(&long) && long.header("x-serin-target") == "old/m", "{long:?}");
-    let until = Instant::now() + Duration::from_secs(60);
+    world.release.send_replace(true);
+    stream.end().await?;
+    await_the_new_target(&world).await?;
+    load.await_answers_of("new/m").await?;
+    let targets = load.stop().await?;
+    ensure!(targets.len() == 2, "{targets:?}");
+    Ok(())
+}
+
+/// Waits until every instance uses the new document, which takes a minute at most.
+async fn await_the_new_target(world: &World) -> anyhow::Result<()> {
+    let until = Instant::now() + UPDATE_TIMEOUT;
     // On Spin there are several instances, each of which follows in its own time.
     let mut in_a_row = 0;
     while in_a_row < 200 {
-        let target = world.ask(false).await?.header("x-serin-target").to_owned();
-        in_a_row = if target == "new/m" { in_a_row + 1 } else { 0 };
-        ensure!(Instant::now() < until, "{target} still answers after a minute");
+        if world.ask(false).await?.header("x-serin-target") == "new/m" {
+            in_a_row += 1;
+        } else {
+            in_a_row = 0;
+            ensure!(Instant::now() < until, "old still answers after a minute");
+        }
         sleep(Duration::from_millis(10)).await;
     }
     // Requests that other instances serve do not go there either.
-    let mut before = usize::MAX;
-    while before != world.calls("old") {
-        ensure!(Instant::now() < until, "old is still called after a minute");
-        before = world.calls("old");
+    loop {
+        let before = world.calls("old");
         sleep(Duration::from_millis(500)).await;
-    }
-    over.store(true, Ordering::Relaxed);
-    let mut by = BTreeMap::<String, usize>::new();
-    while let Some(answers) = running.join_next().await {
-        for answer in answers?? {
-            ensure!(is_whole(&answer), "{answer:?}");
-            *by.entry(answer.header("x-serin-target").to_owned()).or_default() += 1;
+        if world.calls("old") == before {
+            return Ok(());
         }
+        ensure!(Instant::now() < until, "old is still called after a minute");
     }
-    ensure!(by.len() == 2 && by["old/m"] > 20 && by["new/m"] > 20, "{by:?}");
-    Ok(())
+}
+
+/// Number of complete answers by target.
+type Targets = BTreeMap<String, usize>;
+
+fn lock(targets: &Mutex<Targets>) -> MutexGuard<'_, Targets> {
+    targets.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Callers that send requests until they are stopped.
+struct Load {
+    callers: JoinSet<anyhow::Result<()>>,
+    is_over: Arc<AtomicBool>,
+    targets: Arc<Mutex<Targets>>,
+}
+
+impl Load {
+    fn start(world: &Arc<World>) -> Self {
+        let (is_over, targets) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let mut callers = JoinSet::new();
+        for caller in 0..8 {
+            let (world, is_over) = (Arc::clone(world), Arc::clone(&is_over));
+            let targets: Arc<Mutex<Targets>> = Arc::clone(&targets);
+            callers.spawn(async move {
+                while !is_over.load(Ordering::Relaxed) {
+                    let answer = world.ask(caller % 2 == 0).await?;
+                    ensure!(is_whole(&answer), "{answer:?}");
+                    let target = answer.header("x-serin-target").to_owned();
+                    *lock(&targets).entry(target).or_default() += 1;
+                    sleep(Duration::from_millis(20)).await;
+                }
+                Ok(())
+            });
+        }
+        Self { callers, is_over, targets }
+    }
+
+    /// Waits until a target has answered several requests of the callers.
+    async fn await_answers_of(&self, target: &str) -> anyhow::Result<()> {
+        let has_answered = || lock(&self.targets).get(target).is_some_and(|count| *count > 20);
+        let is_done = wait_until(EVENT_TIMEOUT, has_answered).await;
+        ensure!(is_done, "{target} does not answer: {:?}", lock(&self.targets));
+        Ok(())
+    }
+
+    /// Stops the callers. Fails if one of them received an incorrect answer.
+    async fn stop(mut self) -> anyhow::Result<Targets> {
+        self.is_over.store(true, Ordering::Relaxed);
+        while let Some(caller) = self.callers.join_next().await {
+            caller??;
+        }
+        Ok(lock(&self.targets).clone())
+    }
 }
 
 /// Whether an upstream has answered at its first call, and the response is complete.
 fn is_whole(answer: &Answer) -> bool {
-    let text = String::from_utf8_lossy(&answer.body);
-    let said = if text.starts_with("data: ") {
-        let events = text.split("\n\n").filter_map(|event| event.strip_prefix("data: "));
-        let chunks = events.filter_map(|data| serde_json::from_str::<Value>(data).ok());
-        let said = chunks
-            .filter_map(|it| it["choices"][0]["delta"]["content"].as_str().map(str::to_owned))
-            .collect::<String>();
-        if text.ends_with("data: [DONE]\n\n") { said } else { "no end".to_owned() }
-    } else {
-        answer.json()["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned()
-    };
     let is_first = answer.header("x-serin-attempts") == "1";
-    answer.status == 200 && is_first && said == "one two three"
+    is_first && answer.content().as_deref() == Some("one two three")
 }
 
-async fn what_is_wrong_changes_nothing(edge_kind: EdgeKind) -> anyhow::Result<()> {
+async fn invalid_configuration_changes_nothing(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let world = World::start(edge_kind, None).await?;
     let tag = world.tag().await?;
-    let wrong = world.put(&tag, "nobody").await?;
-    let problems = &wrong.json()["error"]["problems"];
-    ensure!(wrong.status == 422, "{wrong:?}");
-    ensure!(problems[0]["path"] == "routes[0].targets[0].provider", "{wrong:?}");
+    let refused = world.put(&tag, "unknown").await?;
+    let problems = &refused.json()["error"]["problems"];
+    ensure!(refused.status == 422, "{refused:?}");
+    ensure!(problems[0]["path"] == "routes[1].targets[0].provider", "{refused:?}");
     let document = world.document("new")?;
-    let mut lacking = document.clone();
-    lacking["consumers"][0]["keys"] = json!(["secret:NOT_THERE"]);
-    let lacking = world.admin("PUT", "", &[("if-match", &tag)], &lacking).await?;
-    ensure!(lacking.status == 422, "{lacking:?}");
+    let mut incomplete = document.clone();
+    incomplete["consumers"][0]["keys"] = json!(["secret:NOT_THERE"]);
+    let refused = world.admin("PUT", "", &[("if-match", &tag)], &incomplete).await?;
+    ensure!(refused.status == 422, "{refused:?}");
     ensure!(
-        lacking.json()["error"]["problems"][0]["path"] == "consumers[0].keys[0]",
-        "{lacking:?}"
+        refused.json()["error"]["problems"][0]["path"] == "consumers[0].keys[0]",
+        "{refused:?}"
     );
     ensure!(world.admin("PUT", "", &[], &document).await?.status == 428);
     ensure!(world.put("\"9-0\"", "new").await?.status == 412);
@@ -137,7 +170,7 @@ async fn what_is_wrong_changes_nothing(edge_kind: EdgeKind) -> anyhow::Result<()
     Ok(())
 }
 
-async fn of_many_writers_one_wins(edge_kind: EdgeKind) -> anyhow::Result<()> {
+async fn concurrent_writes_create_one_version(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let world = Arc::new(World::start(edge_kind, None).await?);
     for round in 1..=3 {
         let tag = world.tag().await?;
@@ -146,7 +179,7 @@ async fn of_many_writers_one_wins(edge_kind: EdgeKind) -> anyhow::Result<()> {
             let (world, tag) = (Arc::clone(&world), tag.clone());
             running.spawn(async move {
                 let mut document = world.document("new")?;
-                document["routes"][0]["id"] = json!(format!("all-{round}-{at}"));
+                document["routes"][1]["id"] = json!(format!("all-{round}-{at}"));
                 let put = world.admin("PUT", "", &[("if-match", &tag)], &document).await?;
                 anyhow::Ok((put, document))
             });
@@ -161,8 +194,7 @@ async fn of_many_writers_one_wins(edge_kind: EdgeKind) -> anyhow::Result<()> {
         }
         statuses.sort_unstable();
         ensure!(statuses == [200, 412, 412, 412, 412, 412, 412, 412], "{round}: {statuses:?}");
-        // Only the writer with this response has won: no other document is in force, or in the
-        // history.
+        // No other writer's document is in force or in the history.
         let (put, document) = winner.context("no writer won")?;
         let now = world.admin("GET", "", &[], &Value::Null).await?;
         ensure!(now.header("etag") == put.header("etag"), "{round}: {now:?}, not {put:?}");
@@ -173,18 +205,18 @@ async fn of_many_writers_one_wins(edge_kind: EdgeKind) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn a_version_outlives_the_process(edge_kind: EdgeKind) -> anyhow::Result<()> {
-    let state = State::new(edge_kind)?;
-    let world = World::start(edge_kind, Some(&state.0)).await?;
+async fn version_survives_a_kill(edge_kind: EdgeKind) -> anyhow::Result<()> {
+    let state = ScratchDirectory::new("config")?;
+    let world = World::start(edge_kind, Some(state.path())).await?;
     ensure!(world.put(&world.tag().await?, "new").await?.status == 200);
     ensure!(world.put(&world.tag().await?, "old").await?.status == 200);
     let tag = world.tag().await?;
     let headers = [("if-match", tag.as_str())];
     let restored = world.admin("POST", "/versions/1/restore", &headers, &Value::Null).await?;
     ensure!(restored.status == 200 && restored.json()["version"] == 3, "{restored:?}");
-    let World { edge, server } = world;
+    let World { edge, server, release } = world;
     edge.kill();
-    let world = World::over(edge_kind, server, Some(&state.0)).await?;
+    let world = World::serve(edge_kind, server, release, Some(state.path())).await?;
     // The very first request already uses the document.
     ensure!(world.ask(false).await?.header("x-serin-target") == "new/m");
     let list = world.admin("GET", "/versions", &[], &Value::Null).await?.json();
@@ -194,28 +226,22 @@ async fn a_version_outlives_the_process(edge_kind: EdgeKind) -> anyhow::Result<(
     Ok(())
 }
 
-/// A directory for an edge's state, removed on drop.
-struct State(PathBuf);
-
-impl State {
-    fn new(edge_kind: EdgeKind) -> anyhow::Result<Self> {
-        let name = format!("serin-{}-config-{}", edge_kind.name(), std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path)?;
-        Ok(Self(path))
+/// Request for a stream that waits for its release.
+fn held_request() -> StreamRequest {
+    let messages = json!([{ "role": "user", "content": "Hello" }]);
+    StreamRequest {
+        path: "/v1/chat/completions".to_owned(),
+        token: APP_KEY.to_owned(),
+        body: json!({ "model": "held", "stream": true, "messages": messages }),
     }
 }
 
-impl Drop for State {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).ok();
-    }
-}
-
-/// An edge whose deployed document leads to one provider; a second provider exists.
+/// An edge whose deployed document has one provider as its target, and others to change to.
 struct World {
     edge: Box<dyn Edge + Send>,
     server: Arc<Server>,
+    /// Releases the streams of the provider `held`.
+    release: watch::Sender<bool>,
 }
 
 impl World {
@@ -224,28 +250,28 @@ impl World {
         let script: Script = toml::from_str("answer = 'one two three'\ngap = '20ms'")?;
         let part = || UpstreamSpec { script: vec![script.clone()], ..UpstreamSpec::default() };
         server.register(NAME, [("old".to_owned(), part()), ("new".to_owned(), part())].into());
-        Self::over(edge_kind, server, state).await
+        let (release, released) = watch::channel(false);
+        server.register_canned(HELD, CannedResponse::held(released));
+        Self::serve(edge_kind, server, release, state).await
     }
 
-    async fn over(
+    async fn serve(
         edge_kind: EdgeKind,
         server: Arc<Server>,
+        release: watch::Sender<bool>,
         state: Option<&Path>,
     ) -> anyhow::Result<Self> {
         let config = document(&server, "old")?;
         let secrets = [("APP_KEY", APP_KEY), ("ADMIN_TOKEN", ADMIN)];
         let secrets = secrets.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let apps = vec![App { name: NAME.to_owned(), config, secrets, ledger: true }];
-        let state = state.map(Path::to_owned);
-        // Starting blocks, and one of the edges has its own runtime.
-        let edge = tokio::task::spawn_blocking(move || edge_kind.start(&apps, state.as_deref()));
-        let edge = edge.await?.context("build both artifacts first: `cargo xtask test`")?;
-        Ok(Self { edge, server })
+        let edge = edge_kind.start(apps, state).await?;
+        Ok(Self { edge, server, release })
     }
 
     /// Number of calls to a provider.
     fn calls(&self, provider: &str) -> usize {
-        self.server.seen(NAME).get(provider).map_or(0, Vec::len)
+        self.server.calls(NAME).get(provider).map_or(0, Vec::len)
     }
 
     fn document(&self, provider: &str) -> anyhow::Result<Value> {
@@ -283,10 +309,12 @@ impl World {
 }
 
 fn document(server: &Server, provider: &str) -> anyhow::Result<String> {
-    let base = server.base(NAME);
+    let (base, held) = (server.base(NAME), server.base(HELD));
     let text = format!(
         "[[providers]]\nid = 'old'\nkind = 'openai-compatible'\nbase_url = '{base}/old/v1'\n\
          [[providers]]\nid = 'new'\nkind = 'openai-compatible'\nbase_url = '{base}/new/v1'\n\
+         [[providers]]\nid = 'held'\nkind = 'openai-compatible'\nbase_url = '{held}/held/v1'\n\
+         [[routes]]\nid = 'held'\nmodels = ['held']\ntargets = [{{ provider = 'held' }}]\n\
          [[routes]]\nid = 'all'\nmodels = ['*']\ntargets = [{{ provider = '{provider}' }}]\n\
          [[consumers]]\nid = 'app'\nkeys = ['secret:APP_KEY']\n"
     );

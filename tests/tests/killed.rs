@@ -1,8 +1,8 @@
-//! Both built artifacts, killed under load: metrics and usage never fall below values that were
-//! already shown, and counting continues from there.
+//! Both built artifacts, killed under load: metrics and usage never fall below values that an operator
+//! has received, and counting continues from there.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -14,13 +14,15 @@ use tests::caller::call;
 use tests::edge::App;
 use tests::edge_kind::EdgeKind;
 use tests::isolated_edge::IsolatedEdge;
-use tests::kept_by_both;
 use tests::metrics_page::MetricsPage;
+use tests::scratch::ScratchDirectory;
+use tests::test_on_both_edges;
+use tests::wait::EVENT_TIMEOUT;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-kept_by_both! {
-    what_was_shown_outlives_the_process,
+test_on_both_edges! {
+    shown_totals_survive_kills,
 }
 
 const HOST: &str = env!("CARGO_BIN_EXE_serin-spin-host");
@@ -34,68 +36,66 @@ const TOKENS: u64 = 100;
 /// Number of kills.
 const RESTARTS: u64 = 3;
 const CONCURRENT_CALLERS: u64 = 10;
-/// Longest wait for totals to become queryable.
-const AGGREGATION_TIMEOUT: Duration = Duration::from_secs(10);
 
-async fn what_was_shown_outlives_the_process(edge_kind: EdgeKind) -> anyhow::Result<()> {
-    let state = State::new(edge_kind)?;
+async fn shown_totals_survive_kills(edge_kind: EdgeKind) -> anyhow::Result<()> {
+    let state = ScratchDirectory::new(NAME)?;
     let server = Server::start().await?;
     server.register(NAME, [].into());
     server.rewrite(NAME, "big", toml::from_str::<Script>(SCRIPT)?);
     let mut before = ShownTotals::default();
-    let mut asked = 0;
-    for life in 0..RESTARTS {
-        let solo = start(edge_kind, &server, &state.0).await?;
-        let address = solo.address();
-        let kept = ShownTotals::fetch(address).await?;
-        kept.check_not_less_than(&before).with_context(|| format!("life {life}"))?;
-        ensure!(kept.requests <= asked, "life {life}: {} of {asked} requests", kept.requests);
-        // While nothing is killed, everything is counted.
+    let mut sent = 0;
+    for run in 0..RESTARTS {
+        let edge = start(edge_kind, &server, state.path()).await?;
+        let address = edge.address();
+        let counted = ShownTotals::fetch(address).await?;
+        counted.check_not_less_than(&before).with_context(|| format!("run {run}"))?;
+        ensure!(counted.requests <= sent, "run {run}: {} of {sent} requests", counted.requests);
+        // Without a kill, every request is counted.
         for _ in 0..4 {
-            for status in crowd(address).join_all().await {
-                ensure!(status? == 200, "life {life}");
+            for status in send_all(address).join_all().await {
+                ensure!(status? == 200, "run {run}");
             }
         }
-        asked += 4 * CONCURRENT_CALLERS;
+        sent += 4 * CONCURRENT_CALLERS;
         // A batch in flight may have reached one of its destinations and not the other.
         let (all, all_scraped) =
-            (kept.requests + 4 * CONCURRENT_CALLERS, kept.scraped() + 4 * CONCURRENT_CALLERS);
-        let until = Instant::now() + AGGREGATION_TIMEOUT;
+            (counted.requests + 4 * CONCURRENT_CALLERS, counted.scraped() + 4 * CONCURRENT_CALLERS);
+        let until = Instant::now() + EVENT_TIMEOUT;
         before = loop {
             let shown = ShownTotals::fetch(address).await?;
-            shown.check_not_less_than(&kept)?;
+            shown.check_not_less_than(&counted)?;
             let counts = (shown.requests, shown.scraped());
             if counts == (all, all_scraped) {
                 break shown;
             }
             let late = Instant::now() >= until;
-            ensure!(!late, "life {life}: {counts:?} of {all}, {all_scraped}");
+            ensure!(!late, "run {run}: {counts:?} of {all}, {all_scraped}");
             sleep(Duration::from_millis(50)).await;
         };
-        ensure!(before.tokens == all * TOKENS, "life {life}: {} tokens", before.tokens);
+        ensure!(before.tokens == all * TOKENS, "run {run}: {} tokens", before.tokens);
         // More requests are in flight during the kill, and some of their counts are shown before
         // it.
-        let mut running = crowd(address);
-        asked += CONCURRENT_CALLERS;
-        sleep(Duration::from_millis(60) + Duration::from_millis(20) * life as u32).await;
+        let mut running = send_all(address);
+        sent += CONCURRENT_CALLERS;
+        sleep(Duration::from_millis(60) + Duration::from_millis(20) * run as u32).await;
         let shown = ShownTotals::fetch(address).await?;
-        solo.kill();
+        edge.kill();
         shown.check_not_less_than(&before)?;
         before = shown;
         running.abort_all();
     }
-    let solo = start(edge_kind, &server, &state.0).await?;
-    let last = ShownTotals::fetch(solo.address()).await?;
+    let edge = start(edge_kind, &server, state.path()).await?;
+    let last = ShownTotals::fetch(edge.address()).await?;
     last.check_not_less_than(&before)?;
     ensure!(
-        last.requests >= RESTARTS * 4 * CONCURRENT_CALLERS && last.requests <= asked,
+        last.requests >= RESTARTS * 4 * CONCURRENT_CALLERS && last.requests <= sent,
         "{}",
         last.requests
     );
     Ok(())
 }
 
-/// Totals that an operator is shown.
+/// Totals that an operator receives.
 #[derive(Default)]
 struct ShownTotals {
     page: MetricsPage,
@@ -120,8 +120,8 @@ impl ShownTotals {
     }
 
     fn check_not_less_than(&self, before: &Self) -> anyhow::Result<()> {
-        let fallen = self.page.decreased_since(&before.page);
-        ensure!(fallen.is_empty(), "{fallen:?}");
+        let decreased = self.page.decreased_since(&before.page);
+        ensure!(decreased.is_empty(), "{decreased:?}");
         let (now, then) = ((self.requests, self.tokens), (before.requests, before.tokens));
         ensure!(now.0 >= then.0 && now.1 >= then.1, "usage: {then:?}, then {now:?}");
         Ok(())
@@ -129,7 +129,7 @@ impl ShownTotals {
 }
 
 /// Callers that send one request each; returns the statuses of their responses.
-fn crowd(address: SocketAddr) -> JoinSet<anyhow::Result<u16>> {
+fn send_all(address: SocketAddr) -> JoinSet<anyhow::Result<u16>> {
     let mut running = JoinSet::new();
     for _ in 0..CONCURRENT_CALLERS {
         let body = json!({ "model": "m", "messages": [{ "role": "user", "content": "Hello" }] });
@@ -151,28 +151,5 @@ async fn start(edge_kind: EdgeKind, server: &Server, state: &Path) -> anyhow::Re
     let secrets = [("APP_KEY", KEY), ("ADMIN_TOKEN", ADMIN)];
     let secrets = secrets.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let app = App { name: NAME.to_owned(), config, secrets, ledger: true };
-    let state = state.to_owned();
-    // Starting blocks.
-    let started = tokio::task::spawn_blocking(move || {
-        IsolatedEdge::start_with_state(edge_kind, Path::new(HOST), &app, Some(&state))
-    });
-    started.await?.context("build both artifacts first: `cargo xtask test`")
-}
-
-/// A directory for an edge's state, removed on drop.
-struct State(PathBuf);
-
-impl State {
-    fn new(edge_kind: EdgeKind) -> anyhow::Result<Self> {
-        let name = format!("serin-{}-{NAME}-{}", edge_kind.name(), std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for State {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).ok();
-    }
+    IsolatedEdge::start(edge_kind, HOST, app, Some(state)).await
 }

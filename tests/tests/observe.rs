@@ -4,7 +4,6 @@
 //!
 //! `SERIN_PYTHON` names a Python that has both installed; `cargo xtask test` makes one.
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,22 +12,24 @@ use serde_json::{Value, json};
 use sim::scenario::Scenario;
 use sim::server::Server;
 use tests::caller::call;
+use tests::closed_port::ClosedPort;
 use tests::edge::Edge;
 use tests::edge_kind::EdgeKind;
-use tests::kept_by_both;
 use tests::metrics_page::MetricsPage;
-use tests::scenario_runner::{closed_address, prepare};
+use tests::scenario_runner::prepare;
+use tests::scratch::ScratchDirectory;
+use tests::stream::{Stream, StreamRequest};
+use tests::test_on_both_edges;
+use tests::wait::EVENT_TIMEOUT;
 use tests::workerd::root;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-kept_by_both! {
-    official_readers_understand_what_is_told,
+test_on_both_edges! {
+    metrics_and_exports_are_valid_for_official_parsers,
 }
 
 const NAME: &str = "observe";
 const ADMIN: &str = "the-token-of-the-owner";
-/// Longest wait for totals and spans to become readable.
-const AGGREGATION_TIMEOUT: Duration = Duration::from_secs(15);
 /// A model whose name needs escapes in Prometheus' format, and is not ASCII.
 const ESCAPED_MODEL: &str = "odd-\"quoted\" back\\slash 模型";
 
@@ -84,8 +85,8 @@ models  = ["slow"]
 targets = [{ provider = "slow" }]
 
 [[routes]]
-id      = "kept"
-models  = ["kept"]
+id      = "cached"
+models  = ["cached"]
 targets = [{ provider = "openai" }]
 
 [[routes]]
@@ -120,7 +121,7 @@ kind   = "pii"
 routes = ["guarded"]
 
 [cache]
-routes = ["kept"]
+routes = ["cached"]
 ttl    = "1h"
 
 [[prices]]
@@ -142,10 +143,10 @@ script = [{ answer = "Hello there my friend", prompt_tokens = 90, completion_tok
 script = [{ status = 503 }]
 
 [upstreams.silent]
-script = [{ answer = "nobody counts this", usage = false }]
+script = [{ answer = "usage is not reported", usage = false }]
 
 [upstreams.slow]
-script = [{ answer = "one two three four five six seven eight", gap = "300ms" }]
+script = [{ answer = "one two three four five six seven eight", gap = "1s" }]
 
 [upstreams.collector]
 script = [{ json = {} }]
@@ -163,31 +164,34 @@ const TRAFFIC: [(&str, &str, bool, u16); 14] = [
     ("app", "flaky", true, 200),
     ("app", "dead", true, 502),
     ("app", "silent", true, 200),
-    ("app", "kept", false, 200),
-    ("app", "kept", false, 200),
+    ("app", "cached", false, 200),
+    ("app", "cached", false, 200),
     ("app", "guarded", false, 200),
-    ("app", "nobody-has-this", false, 404),
+    ("app", "unknown-model", false, 404),
     ("small", "gpt-4o", false, 200),
     ("small", "gpt-4o", false, 429),
     // Requests without a valid key are not counted.
-    ("nobody", "gpt-4o", false, 401),
+    ("unknown", "gpt-4o", false, 401),
 ];
 /// Other requests of a round: a blocked one, an embedding, and one whose caller disconnects.
 const EXTRA_REQUESTS: u64 = 3;
 
-async fn official_readers_understand_what_is_told(edge_kind: EdgeKind) -> anyhow::Result<()> {
+async fn metrics_and_exports_are_valid_for_official_parsers(
+    edge_kind: EdgeKind,
+) -> anyhow::Result<()> {
     let world = World::open(edge_kind).await?;
-    let directory = Directory::new(edge_kind)?;
+    let directory = ScratchDirectory::new(NAME)?;
+    let write = |name: &str, bytes: &[u8]| std::fs::write(directory.path().join(name), bytes);
     world.round(true).await?;
     let first = world.counted(1).await?;
     world.round(false).await?;
     let second = world.counted(2).await?;
-    directory.write("first.txt", &first)?;
-    directory.write("second.txt", &second)?;
+    write("first.txt", &first)?;
+    write("second.txt", &second)?;
     let (traces, metrics) = world.exported().await?;
     for (name, bodies) in [("traces", traces), ("metrics", metrics)] {
         for (number, body) in bodies.iter().enumerate() {
-            directory.write(&format!("{name}-{number}.json"), body)?;
+            write(&format!("{name}-{number}.json"), body)?;
         }
     }
     let python =
@@ -195,7 +199,7 @@ async fn official_readers_understand_what_is_told(edge_kind: EdgeKind) -> anyhow
     let mut reader = Command::new(python);
     reader
         .arg(root().join("tests/sdk/observe.py"))
-        .arg(&directory.0)
+        .arg(directory.path())
         .arg(ESCAPED_MODEL)
         .current_dir(root());
     let output = tokio::task::spawn_blocking(move || reader.output()).await??;
@@ -209,17 +213,17 @@ async fn official_readers_understand_what_is_told(edge_kind: EdgeKind) -> anyhow
 struct World {
     edge: Box<dyn Edge + Send>,
     server: Server,
+    _closed: ClosedPort,
 }
 
 impl World {
     async fn open(edge_kind: EdgeKind) -> anyhow::Result<Self> {
         let scenario = Scenario::parse(NAME, WORLD).map_err(anyhow::Error::msg)?;
         let server = Server::start().await?;
-        let app = prepare(&scenario, &server, closed_address()?)?;
-        // Starting blocks, and one of the edges has its own runtime.
-        let edge = tokio::task::spawn_blocking(move || edge_kind.start(&[app], None));
-        let edge = edge.await?.context("build both artifacts first: `cargo xtask test`")?;
-        Ok(Self { edge, server })
+        let closed = ClosedPort::reserve()?;
+        let app = prepare(&scenario, &server, &closed)?;
+        let edge = edge_kind.start(vec![app], None).await?;
+        Ok(Self { edge, server, _closed: closed })
     }
 
     /// Sends one round. In the second, the small limit refuses both requests, and the cache has all
@@ -245,9 +249,15 @@ impl World {
             "model": "slow", "stream": true,
             "messages": [{ "role": "user", "content": "A private question" }],
         });
-        // Dropping the call resets its connection.
-        let left = timeout(Duration::from_millis(900), self.ask("app", "chat/completions", &slow));
-        ensure!(left.await.is_err(), "it ended too early");
+        let request = StreamRequest {
+            path: "/v1/chat/completions".to_owned(),
+            token: "app-key-of-this-test".to_owned(),
+            body: slow,
+        };
+        let mut stream = Stream::open(self.edge.address(NAME), &request).await?;
+        stream.events(2).await?;
+        // Dropping the stream disconnects the caller.
+        drop(stream);
         Ok(())
     }
 
@@ -260,7 +270,7 @@ impl World {
     /// The metrics page once it counts all requests of the rounds.
     async fn counted(&self, rounds: u64) -> anyhow::Result<Vec<u8>> {
         let expected = (rounds * (TRAFFIC.len() as u64 - 1 + EXTRA_REQUESTS)) as f64;
-        let until = Instant::now() + AGGREGATION_TIMEOUT;
+        let until = Instant::now() + EVENT_TIMEOUT;
         loop {
             let answer =
                 call(self.edge.address(NAME), "GET", "/metrics", ADMIN, &Value::Null).await?;
@@ -281,9 +291,9 @@ impl World {
     /// request.
     async fn exported(&self) -> anyhow::Result<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
         let expected = 2 * (TRAFFIC.len() + EXTRA_REQUESTS as usize);
-        let until = Instant::now() + AGGREGATION_TIMEOUT;
+        let until = Instant::now() + EVENT_TIMEOUT;
         loop {
-            let calls = self.server.settled(NAME, AGGREGATION_TIMEOUT).await.remove("collector");
+            let calls = self.server.settled(NAME, EVENT_TIMEOUT).await.remove("collector");
             let calls = calls.unwrap_or_default();
             let of = |path: &str| -> Vec<Vec<u8>> {
                 let calls = calls.iter().filter(|call| call.path == path);
@@ -308,27 +318,5 @@ impl World {
             ensure!(Instant::now() < until, "the collector has {spans} spans of {expected}");
             sleep(Duration::from_millis(100)).await;
         }
-    }
-}
-
-/// A directory for a program's input, removed on drop.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(edge_kind: EdgeKind) -> anyhow::Result<Self> {
-        let name = format!("serin-{}-{NAME}-{}", edge_kind.name(), std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
-        Ok(std::fs::write(self.0.join(name), bytes)?)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).ok();
     }
 }

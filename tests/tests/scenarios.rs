@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sim::scenario::{Scenario, load};
 use sim::server::Server;
+use tests::closed_port::ClosedPort;
 use tests::component::Wasmtime;
 use tests::edge::{App, Edge};
-use tests::scenario_runner::{closed_address, play, prepare};
+use tests::scenario_runner::{play, prepare};
 use tests::workerd::{Workerd, root};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -20,12 +21,12 @@ const CONCURRENT_SCENARIOS: usize = 6;
 static EDGE_LOCK: Mutex<()> = Mutex::new(());
 
 #[test]
-fn on_cloudflare() {
+fn scenarios_pass_on_cloudflare() {
     run("cloudflare", |apps| Workerd::start(apps, None));
 }
 
 #[test]
-fn on_spin() {
+fn scenarios_pass_on_spin() {
     run("spin", |apps| Wasmtime::start(apps, None));
 }
 
@@ -40,10 +41,10 @@ fn run<E: Edge + Send + 'static>(
     let (skipped, scenarios): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|scenario| scenario.skipped_on(name).is_some());
     let server = Arc::new(runtime.block_on(Server::start()).expect("a free port"));
-    let closed = closed_address().expect("a free port");
+    let closed = ClosedPort::reserve().expect("a free port");
     let apps: Vec<App> = scenarios
         .iter()
-        .map(|scenario| prepare(scenario, &server, closed).expect("the scenario is right"))
+        .map(|scenario| prepare(scenario, &server, &closed).expect("the scenario is valid"))
         .collect();
     let edge = Arc::new(start(&apps).expect("the edge starts"));
     let count = scenarios.len();

@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use sim::server::Server;
+use tests::closed_port::ClosedPort;
 use tests::component::Wasmtime;
 use tests::edge::{App, Edge};
-use tests::scenario_runner::{closed_address, prepare};
+use tests::scenario_runner::prepare;
 use tests::workerd::{Workerd, root};
 use tokio::runtime::Runtime;
 
 const WORLD: &str = r#"
-about = "What the official clients ask."
+about = "Requests of the official clients."
 config = '''
 [[providers]]
 id       = "openai"
@@ -52,21 +53,21 @@ path = "/v1/models"
 "#;
 
 #[test]
-fn on_cloudflare() {
+fn official_clients_work_on_cloudflare() {
     run(|app| Workerd::start(&[app], None));
 }
 
 #[test]
-fn on_spin() {
+fn official_clients_work_on_spin() {
     run(|app| Wasmtime::start(&[app], None));
 }
 
 fn run<E: Edge>(start: impl FnOnce(App) -> anyhow::Result<E>) {
     let runtime = Runtime::new().expect("a runtime");
-    let scenario = sim::scenario::Scenario::parse("sdk", WORLD).expect("the world is right");
+    let scenario = sim::scenario::Scenario::parse("sdk", WORLD).expect("the world is valid");
     let server = runtime.block_on(Server::start()).expect("a free port");
-    let app = prepare(&scenario, &server, closed_address().expect("a free port"))
-        .expect("the app is right");
+    let closed = ClosedPort::reserve().expect("a free port");
+    let app = prepare(&scenario, &server, &closed).expect("the app is valid");
     let edge = start(app).expect("the edge starts");
     let base_url = format!("http://{}/v1", edge.address("sdk"));
     let python =

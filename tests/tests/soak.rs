@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -18,14 +17,16 @@ use tests::caller::call;
 use tests::edge::App;
 use tests::edge_kind::EdgeKind;
 use tests::isolated_edge::IsolatedEdge;
-use tests::kept_by_both;
 use tests::metrics_page::MetricsPage;
+use tests::statistics::percentile;
+use tests::test_on_both_edges;
+use tests::wait::EVENT_TIMEOUT;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-kept_by_both! {
-    nobody_sees_an_upstream_that_flaps,
+test_on_both_edges! {
+    flapping_upstream_is_invisible_to_callers,
 }
 
 const HOST: &str = env!("CARGO_BIN_EXE_serin-spin-host");
@@ -58,20 +59,18 @@ const FAILURES: [&str; 11] = [
     "answer = 'never'\nmalformed_after = 0",
     "reset = true",
 ];
-const UP: &str =
+const HEALTHY: &str =
     "answer = 'first second third fourth'\ngap = '2ms'\nprompt_tokens = 11\ncompletion_tokens = 5";
 const FALLBACK: &str =
-    "answer = 'other words that help'\ngap = '1ms'\nprompt_tokens = 13\ncompletion_tokens = 3";
+    "answer = 'words of the fallback'\ngap = '1ms'\nprompt_tokens = 13\ncompletion_tokens = 3";
 /// Tokens (prompt, completion) of a response of the flapping upstream and of the fallback.
 const TOKENS: [(u64, u64); 2] = [(11, 5), (13, 3)];
-/// Longest wait for totals to become queryable.
-const AGGREGATION_TIMEOUT: Duration = Duration::from_secs(15);
 /// Duration of each state, in seconds of a soak of five minutes; a short soak scales them down.
 const PHASE_SECONDS: [u32; 5] = [5, 8, 6, 10, 7];
 
 static EDGE_LOCK: Mutex<()> = Mutex::const_new(());
 
-async fn nobody_sees_an_upstream_that_flaps(edge_kind: EdgeKind) -> anyhow::Result<()> {
+async fn flapping_upstream_is_invisible_to_callers(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let _turn = EDGE_LOCK.lock().await;
     let seconds = match std::env::var("SERIN_SOAK_SECONDS") {
         Ok(seconds) => seconds.parse::<u32>().context("SERIN_SOAK_SECONDS: not a number")?.min(300),
@@ -82,66 +81,65 @@ async fn nobody_sees_an_upstream_that_flaps(edge_kind: EdgeKind) -> anyhow::Resu
     let end = begin + Duration::from_secs(seconds.into());
     let mut callers = JoinSet::new();
     for number in 0..CALLERS {
-        callers.spawn(caller(world.solo.address(), number, end));
+        callers.spawn(caller(world.edge.address(), number, end));
     }
-    let (mut early, mut flaps) = (0, 0);
+    let (mut early, mut outages) = (0, 0);
     for (turn, phase) in PHASE_SECONDS.into_iter().cycle().enumerate() {
         if Instant::now() >= end {
             break;
         }
-        let is_up = turn % 2 == 0;
-        let script = if is_up { UP } else { FAILURES[turn / 2 % FAILURES.len()] };
-        flaps += usize::from(!is_up);
-        world.flaps(script)?;
+        let is_healthy = turn % 2 == 0;
+        let script = if is_healthy { HEALTHY } else { FAILURES[turn / 2 % FAILURES.len()] };
+        outages += usize::from(!is_healthy);
+        world.set_script(script)?;
         let lasts =
             Duration::from_secs(phase.into()).mul_f64(f64::from(seconds.clamp(60, 300)) / 300.0);
         sleep_until(end.min(Instant::now() + lasts)).await;
         if begin.elapsed() * 5 <= end - begin {
-            early = world.solo.resident()?.max(early);
+            early = world.edge.resident()?.max(early);
         }
     }
-    let mut seen = CallerResults::default();
+    let mut results = CallerResults::default();
     for one in callers.join_all().await {
-        seen.add(one);
+        results.add(one);
     }
-    let late = world.solo.resident()?;
+    let late = world.edge.resident()?;
 
     // The upstream has recovered: the next requests detect that, and stay with it.
-    world.flaps(UP)?;
+    world.set_script(HEALTHY)?;
     let recovered = Instant::now();
     loop {
-        let (took, by_first) = ask(world.solo.address(), true).await?;
-        seen.times.push(took);
+        let (took, by_first) = ask(world.edge.address(), true).await?;
+        results.times.push(took);
         if by_first {
             break;
         }
-        seen.by_fallback += 1;
+        results.by_fallback += 1;
         ensure!(recovered.elapsed() < Duration::from_secs(30), "no recovery within 30 s");
         sleep(Duration::from_millis(200)).await;
     }
     let recovered = recovered.elapsed();
 
-    seen.times.sort_unstable();
-    let time =
-        |share: usize| seen.times[(seen.times.len() * share / 1000).min(seen.times.len() - 1)];
-    let (edge, asked) = (edge_kind.name(), seen.times.len());
+    let times: Vec<f64> = results.times.iter().map(Duration::as_secs_f64).collect();
+    let time = |share| Duration::from_secs_f64(percentile(&times, share));
+    let (edge, sent) = (edge_kind.name(), results.times.len());
     eprintln!(
-        "{edge}: {seconds} s, {flaps} outages, {asked} requests, {} by the fallback, {} failed; p50 {:?}, \
+        "{edge}: {seconds} s, {outages} outages, {sent} requests, {} by the fallback, {} failed; p50 {:?}, \
          p99 {:?}, longest {:?}; back after {recovered:?}; {} MiB, then {}",
-        seen.by_fallback,
-        seen.failures.values().sum::<usize>(),
-        time(500),
-        time(990),
-        time(1000),
+        results.by_fallback,
+        results.failures.values().sum::<usize>(),
+        time(0.5),
+        time(0.99),
+        time(1.0),
         early >> 20,
         late >> 20,
     );
-    ensure!(seen.failures.is_empty(), "{edge}: {:#?}", seen.failures);
+    ensure!(results.failures.is_empty(), "{edge}: {:#?}", results.failures);
     // In a short soak the upstream cools down for longer than it is healthy.
-    let by_first = asked - seen.by_fallback;
-    ensure!(by_first > asked / 100 && seen.by_fallback > asked / 20, "no flapping");
+    let by_first = sent - results.by_fallback;
+    ensure!(by_first > sent / 100 && results.by_fallback > sent / 20, "no flapping");
     ensure!(late.saturating_sub(early) < MAX_MEMORY_GROWTH, "{edge}: from {early} bytes to {late}");
-    world.all_have_counted(by_first as u64, seen.by_fallback as u64).await
+    world.check_counts(by_first as u64, results.by_fallback as u64).await
 }
 
 /// Observations of callers.
@@ -165,25 +163,25 @@ impl CallerResults {
 }
 
 async fn caller(address: SocketAddr, number: usize, end: Instant) -> CallerResults {
-    let mut seen = CallerResults::default();
+    let mut results = CallerResults::default();
     for turn in number.. {
-        let asked = Instant::now();
-        if asked >= end {
+        let sent = Instant::now();
+        if sent >= end {
             break;
         }
         match ask(address, turn % 2 == 0).await {
             Ok((took, by_first)) => {
-                seen.times.push(took);
-                seen.by_fallback += usize::from(!by_first);
+                results.times.push(took);
+                results.by_fallback += usize::from(!by_first);
             }
             Err(failure) => {
-                seen.times.push(asked.elapsed());
-                *seen.failures.entry(format!("{failure:#}")).or_default() += 1;
+                results.times.push(sent.elapsed());
+                *results.failures.entry(format!("{failure:#}")).or_default() += 1;
             }
         }
         sleep(CALLER_PAUSE).await;
     }
-    seen
+    results
 }
 
 /// Sends one request; returns its duration and whether the flapping upstream answered. Anything but
@@ -192,23 +190,14 @@ async fn ask(address: SocketAddr, streams: bool) -> anyhow::Result<(Duration, bo
     let body = json!({
         "model": "m", "messages": [{ "role": "user", "content": "Hello?" }], "stream": streams,
     });
-    let asked = Instant::now();
+    let sent = Instant::now();
     let answer = call(address, "POST", "/v1/chat/completions", KEY, &body).await?;
-    let took = asked.elapsed();
+    let took = sent.elapsed();
     let text = String::from_utf8_lossy(&answer.body);
-    ensure!(answer.status == 200, "{}: {text}", answer.status);
-    let said = if streams {
-        ensure!(text.ends_with("data: [DONE]\n\n"), "no [DONE]: {text}");
-        let events = text.split("\n\n").filter_map(|event| event.strip_prefix("data: "));
-        let chunks = events.filter_map(|data| serde_json::from_str::<Value>(data).ok());
-        chunks
-            .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str().map(str::to_owned))
-            .collect::<String>()
-    } else {
-        answer.json()["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned()
-    };
-    let by_first = said == "first second third fourth";
-    ensure!(by_first || said == "other words that help", "content {said:?}: {text}");
+    let content = answer.content();
+    let content = content.with_context(|| format!("incomplete, {}: {text}", answer.status))?;
+    let by_first = content == "first second third fourth";
+    ensure!(by_first || content == "words of the fallback", "content {content:?}: {text}");
     ensure!(took < MAX_REQUEST_TIME, "slow: {took:?}");
     Ok((took, by_first))
 }
@@ -241,7 +230,7 @@ impl Totals {
             |it| sum("serin_requests_total", &[it, "model=\"m\",consumer=\"app\",status=\"200\""]);
         Self {
             by_first: of("provider=\"flapping\""),
-            by_fallback: of("provider=\"well\""),
+            by_fallback: of("provider=\"healthy\""),
             input: tokens("kind=\"input\""),
             output: tokens("kind=\"output\""),
         }
@@ -255,7 +244,7 @@ impl Totals {
         };
         Self {
             by_first: sum(Some("flapping"), "requests"),
-            by_fallback: sum(Some("well"), "requests"),
+            by_fallback: sum(Some("healthy"), "requests"),
             input: sum(None, "input_tokens"),
             output: sum(None, "output_tokens"),
         }
@@ -267,7 +256,7 @@ impl Totals {
         let tokens = |kind: &str| records.iter().filter_map(|it| it["tokens"][kind].as_u64()).sum();
         Self {
             by_first: by("flapping/m"),
-            by_fallback: by("well/m"),
+            by_fallback: by("healthy/m"),
             input: tokens("input"),
             output: tokens("output"),
         }
@@ -275,7 +264,7 @@ impl Totals {
 }
 
 struct World {
-    solo: IsolatedEdge,
+    edge: IsolatedEdge,
     server: Server,
     /// Scripts of the flapping upstream, each with the number of its first call.
     played: Vec<(usize, String)>,
@@ -290,9 +279,9 @@ impl World {
         // minutes to lose.
         let document = format!(
             "[[providers]]\nid = 'flapping'\nkind = 'openai-compatible'\nbase_url = '{base}/flapping/v1'\n\
-             [[providers]]\nid = 'well'\nkind = 'openai-compatible'\nbase_url = '{base}/well/v1'\n\
+             [[providers]]\nid = 'healthy'\nkind = 'openai-compatible'\nbase_url = '{base}/healthy/v1'\n\
              [[routes]]\nid = 'all'\nmodels = ['*']\ntargets = [{{ provider = 'flapping' }}]\n\
-             fallback = [{{ provider = 'well' }}]\n\
+             fallback = [{{ provider = 'healthy' }}]\n\
              timeouts = {{ first_byte = '1s', idle = '5s', total = '30s' }}\n\
              [[consumers]]\nid = 'app'\nkeys = ['secret:APP_KEY']\n"
         );
@@ -300,68 +289,79 @@ impl World {
         let secrets = [("APP_KEY", KEY), ("ADMIN_TOKEN", ADMIN)];
         let secrets = secrets.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let app = App { name: APP.to_owned(), config, secrets, ledger: true };
-        let start = move || IsolatedEdge::start(edge_kind, Path::new(HOST), &app);
-        let solo = tokio::task::spawn_blocking(start).await?;
-        let solo = solo.context("build both artifacts first: `cargo xtask test`")?;
-        server.rewrite(APP, "well", toml::from_str(FALLBACK)?);
-        let mut world = Self { solo, server, played: Vec::new() };
-        world.flaps(UP)?;
+        let edge = IsolatedEdge::start(edge_kind, HOST, app, None).await?;
+        server.rewrite(APP, "healthy", toml::from_str(FALLBACK)?);
+        let mut world = Self { edge, server, played: Vec::new() };
+        world.set_script(HEALTHY)?;
         Ok(world)
     }
 
     /// Replaces the script of the flapping upstream.
-    fn flaps(&mut self, script: &str) -> anyhow::Result<()> {
+    fn set_script(&mut self, script: &str) -> anyhow::Result<()> {
         let before = self.server.rewrite(APP, "flapping", toml::from_str::<Script>(script)?);
         self.played.push((before, script.to_owned()));
         Ok(())
     }
 
     /// Checks that all counts agree with the callers' numbers of responses of either upstream.
-    async fn all_have_counted(&self, by_first: u64, by_fallback: u64) -> anyhow::Result<()> {
-        let told = Totals::answers(by_first, by_fallback);
-        let until = Instant::now() + AGGREGATION_TIMEOUT;
+    async fn check_counts(&self, by_first: u64, by_fallback: u64) -> anyhow::Result<()> {
+        let expected = Totals::answers(by_first, by_fallback);
+        let until = Instant::now() + EVENT_TIMEOUT;
         // The last writes may be in flight.
         let (page, used) = loop {
-            let page = MetricsPage::fetch(self.solo.address(), ADMIN).await?;
+            let page = MetricsPage::fetch(self.edge.address(), ADMIN).await?;
             let path = "/admin/v1/usage?by=provider";
-            let used = call(self.solo.address(), "GET", path, ADMIN, &Value::Null).await?.json();
+            let used = call(self.edge.address(), "GET", path, ADMIN, &Value::Null).await?.json();
             let used = Totals::used(used["data"].as_array().context("no rows")?);
-            if Instant::now() >= until || (Totals::scraped(&page) == told && used == told) {
+            if Instant::now() >= until || (Totals::scraped(&page) == expected && used == expected) {
                 break (page, used);
             }
             sleep(Duration::from_millis(200)).await;
         };
-        ensure!(Totals::scraped(&page) == told, "/metrics: {:?}; {told:?}", Totals::scraped(&page));
-        ensure!(used == told, "usage: {used:?}; {told:?}");
+        ensure!(
+            Totals::scraped(&page) == expected,
+            "/metrics: {:?}; {expected:?}",
+            Totals::scraped(&page)
+        );
+        ensure!(used == expected, "usage: {used:?}; {expected:?}");
         let requests = page.sum("serin_requests_total", &[]) as u64;
-        ensure!(requests == by_first + by_fallback, "{requests} requests; {told:?}");
-        let records = self.solo.log().requests();
-        ensure!(Totals::logged(&records) == told, "{:?}; {told:?}", Totals::logged(&records));
+        ensure!(requests == by_first + by_fallback, "{requests} requests; {expected:?}");
+        let records = self.edge.log().requests();
+        ensure!(
+            Totals::logged(&records) == expected,
+            "{:?}; {expected:?}",
+            Totals::logged(&records)
+        );
 
         // Attempts: the log's result of each, the upstreams' calls, and the metrics of those that
-        // went on to the fallback, which are all that failed.
+        // continued with the fallback, which are all that failed.
         let attempts: Vec<&Value> =
             records.iter().filter_map(|it| it["attempts"].as_array()).flatten().collect();
-        let tried = |target: &str, result: Option<&str>| {
-            let tried = attempts.iter().filter(|it| it["target"] == target);
-            tried.filter(|it| result.is_none_or(|result| it["result"] == result)).count() as u64
+        let attempted = |target: &str, result: Option<&str>| {
+            let all = attempts.iter().filter(|it| it["target"] == target);
+            all.filter(|it| result.is_none_or(|result| it["result"] == result)).count() as u64
         };
         let calls = self.server.settled(APP, Duration::from_secs(5)).await;
-        let (first, fallback) = (&calls["flapping"], &calls["well"]);
-        let logged = (tried("flapping/m", None), tried("well/m", None));
+        let (first, fallback) = (&calls["flapping"], &calls["healthy"]);
+        let logged = (attempted("flapping/m", None), attempted("healthy/m", None));
         ensure!(logged == (first.len() as u64, fallback.len() as u64), "{logged:?} logged");
         let failed = first.len() as u64 - by_first;
-        let answered = (tried("flapping/m", Some("answered")), tried("well/m", Some("answered")));
-        ensure!(answered == (by_first, by_fallback), "{answered:?} responses; {told:?}");
+        let answered =
+            (attempted("flapping/m", Some("answered")), attempted("healthy/m", Some("answered")));
+        ensure!(answered == (by_first, by_fallback), "{answered:?} responses; {expected:?}");
         let sum = |metric: &str, labels: &[&str]| page.sum(metric, labels) as u64;
-        let went_on = "from=\"flapping/m\",to=\"well/m\"";
-        let shown = (sum("serin_fallback_total", &[]), sum("serin_fallback_total", &[went_on]));
+        let labels = "from=\"flapping/m\",to=\"healthy/m\"";
+        let shown = (sum("serin_fallback_total", &[]), sum("serin_fallback_total", &[labels]));
         ensure!(shown == (by_fallback, by_fallback), "{shown:?}: {by_fallback} by the fallback");
-        let rested = sum("serin_fallback_total", &[went_on, "reason=\"resting\""]);
-        ensure!(rested == by_fallback - failed, "{rested} of {by_fallback}: {failed} failed");
+        let cooled_down = sum("serin_fallback_total", &[labels, "reason=\"resting\""]);
+        ensure!(
+            cooled_down == by_fallback - failed,
+            "{cooled_down} of {by_fallback}: {failed} failed"
+        );
         let calls = |labels: &[&str]| sum("serin_upstream_calls_total", labels);
-        let (of_first, well) = ("provider=\"flapping\"", "result=\"answered\"");
-        let shown = (calls(&[of_first]), calls(&[of_first, well]), calls(&["provider=\"well\""]));
+        let (of_first, is_answered) = ("provider=\"flapping\"", "result=\"answered\"");
+        let shown =
+            (calls(&[of_first]), calls(&[of_first, is_answered]), calls(&["provider=\"healthy\""]));
         let made = (first.len() as u64, by_first, fallback.len() as u64);
         ensure!(shown == made, "{shown:?} calls counted, {made:?} made");
 
@@ -372,11 +372,11 @@ impl World {
         for (at, (from, script)) in self.played.iter().enumerate() {
             let to = self.played.get(at + 1).map_or(first.len(), |(next, _)| *next);
             let ended = first[*from..to].iter().filter(|it| it.ended == Ended::Completed).count();
-            given += if script == UP { ended as u64 } else { 0 };
+            given += if script == HEALTHY { ended as u64 } else { 0 };
             let waits = script.contains("hang") || script.contains("30s");
             silent += if waits { to - from } else { 0 } as u64;
         }
-        let late = tried("flapping/m", Some("timeout")).saturating_sub(silent);
+        let late = attempted("flapping/m", Some("timeout")).saturating_sub(silent);
         let missed = given.checked_sub(by_first).context("more responses than sent")?;
         ensure!(missed <= late, "{given} sent, {by_first} counted, {late} late");
         eprintln!(

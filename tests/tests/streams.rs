@@ -1,7 +1,6 @@
-//! Many streams, long ones and wide ones against both built artifacts: no stream is cut off, and
-//! memory does not grow. Each edge is its own process here, and one test runs at a time.
+//! Many streams, long streams and long events against both built artifacts: no stream is cut off,
+//! and memory does not grow. Each edge is its own process here, and one test runs at a time.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -13,14 +12,15 @@ use tests::edge::App;
 use tests::edge_kind::EdgeKind;
 use tests::isolated_edge::IsolatedEdge;
 use tests::stream::{Stream, StreamCounts, StreamRequest, open_streams, read_all_to_end};
-use tests::{kept_by_both, memory};
+use tests::wait::{EVENT_TIMEOUT, wait_until};
+use tests::{memory, test_on_both_edges};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep};
 
-kept_by_both! {
-    a_thousand_streams_are_open_at_once,
-    memory_is_flat_however_many_events_come,
-    memory_is_flat_however_long_events_are,
+test_on_both_edges! {
+    thousand_streams_are_open_concurrently,
+    memory_with_many_events_is_flat,
+    memory_with_long_events_is_flat,
 }
 
 const HOST: &str = env!("CARGO_BIN_EXE_serin-spin-host");
@@ -38,7 +38,7 @@ const MEBIBYTE: usize = 1 << 20;
 /// Lock that admits one edge at a time: two concurrent measurements would affect each other.
 static EDGE_LOCK: Mutex<()> = Mutex::const_new(());
 
-async fn a_thousand_streams_are_open_at_once(edge_kind: EdgeKind) -> anyhow::Result<()> {
+async fn thousand_streams_are_open_concurrently(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let _turn = EDGE_LOCK.lock().await;
     memory::allow_files(8 * OPEN_STREAMS)?;
     let (release, released) = watch::channel(true);
@@ -47,37 +47,37 @@ async fn a_thousand_streams_are_open_at_once(edge_kind: EdgeKind) -> anyhow::Res
     })
     .await?;
     // Memory that is allocated once and not per stream.
-    read_all_to_end(world.crowd(32).await?).await?;
+    read_all_to_end(world.open_streams(32).await?).await?;
     world.wait_for_records(32).await?;
-    let idle = world.solo.resident()?;
+    let idle = world.edge.resident()?;
     release.send_replace(false);
 
     let begin = Instant::now();
-    let streams = world.crowd(OPEN_STREAMS).await?;
+    let streams = world.open_streams(OPEN_STREAMS).await?;
     let opened = begin.elapsed();
     sleep(Duration::from_secs(1)).await;
     ensure!(world.records() == 32, "streams ended early: {}", world.records());
-    let each = world.solo.resident()?.saturating_sub(idle) / OPEN_STREAMS;
+    let each = world.edge.resident()?.saturating_sub(idle) / OPEN_STREAMS;
     let begin = Instant::now();
     release.send_replace(true);
-    let tallies = read_all_to_end(streams).await?;
+    let counts = read_all_to_end(streams).await?;
     let ended = begin.elapsed();
     let (edge, kibibytes) = (edge_kind.name(), each >> 10);
     eprintln!(
         "{edge}: {OPEN_STREAMS} streams, {kibibytes} KiB each, opened {opened:?}, ended {ended:?}"
     );
     // The role, two words, the finish, `[DONE]`; no caller asked for usage.
-    ensure!(tallies.iter().all(|counts| counts.events == 5), "{:?}", tallies.first());
-    ensure!(tallies.iter().all(|counts| counts.bytes == tallies[0].bytes));
+    ensure!(counts.iter().all(|one| one.events == 5), "{:?}", counts.first());
+    ensure!(counts.iter().all(|one| one.bytes == counts[0].bytes));
     world.wait_for_records(32 + OPEN_STREAMS).await?;
-    let lines = world.solo.log().lines();
+    let lines = world.edge.log().lines();
     let answered = lines.iter().filter(|line| line.contains(r#""outcome":"answered""#)).count();
     ensure!(answered == 32 + OPEN_STREAMS, "{answered} were answered");
     ensure!(each < MAX_BYTES_PER_STREAM, "{edge}: {kibibytes} KiB for each open stream");
     Ok(())
 }
 
-async fn memory_is_flat_however_many_events_come(edge_kind: EdgeKind) -> anyhow::Result<()> {
+async fn memory_with_many_events_is_flat(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let _turn = EDGE_LOCK.lock().await;
     let events = match std::env::var("SERIN_EVENTS") {
         Ok(count) => count.parse::<usize>().context("SERIN_EVENTS: not a number")?,
@@ -87,12 +87,12 @@ async fn memory_is_flat_however_many_events_come(edge_kind: EdgeKind) -> anyhow:
         server.register_canned(APP, CannedResponse::flood(events));
     })
     .await?;
-    let counts = world.stays_flat(edge_kind, events).await?;
+    let counts = world.read_with_flat_memory(edge_kind, events).await?;
     ensure!(counts.events == events + 2, "{counts:?}");
     Ok(())
 }
 
-async fn memory_is_flat_however_long_events_are(edge_kind: EdgeKind) -> anyhow::Result<()> {
+async fn memory_with_long_events_is_flat(edge_kind: EdgeKind) -> anyhow::Result<()> {
     let _turn = EDGE_LOCK.lock().await;
     let (count, word) = (50, "x".repeat(MEBIBYTE));
     let script = Script::answering(vec![word; count].join(" "));
@@ -101,13 +101,13 @@ async fn memory_is_flat_however_long_events_are(edge_kind: EdgeKind) -> anyhow::
         server.register(APP, [("big".to_owned(), part)].into());
     })
     .await?;
-    let counts = world.stays_flat(edge_kind, count).await?;
+    let counts = world.read_with_flat_memory(edge_kind, count).await?;
     ensure!(counts.events == count + 3 && counts.bytes > count * MEBIBYTE, "{counts:?}");
     Ok(())
 }
 
 struct World {
-    solo: IsolatedEdge,
+    edge: IsolatedEdge,
     _server: Server,
 }
 
@@ -126,26 +126,28 @@ impl World {
         let config = author::to_json(&document).map_err(|wrong| anyhow::anyhow!("{wrong}"))?;
         let secrets = [("APP_KEY".to_owned(), KEY.to_owned())].into();
         let app = App { name: APP.to_owned(), config, secrets, ledger: true };
-        let start = move || IsolatedEdge::start(edge_kind, Path::new(HOST), &app);
-        let solo = tokio::task::spawn_blocking(start).await?;
-        let solo = solo.context("build both artifacts first: `cargo xtask test`")?;
-        Ok(Self { solo, _server: server })
+        let edge = IsolatedEdge::start(edge_kind, HOST, app, None).await?;
+        Ok(Self { edge, _server: server })
     }
 
-    async fn crowd(&self, count: usize) -> anyhow::Result<Vec<Stream>> {
-        open_streams(self.solo.address(), &question(), count).await
+    async fn open_streams(&self, count: usize) -> anyhow::Result<Vec<Stream>> {
+        open_streams(self.edge.address(), &request(), count).await
     }
 
     /// Reads one stream, and fails if memory grows steadily.
-    async fn stays_flat(&self, edge_kind: EdgeKind, events: usize) -> anyhow::Result<StreamCounts> {
-        // One stream is not measured: it warms code and heaps.
-        self.crowd(1).await?.remove(0).end().await?;
+    async fn read_with_flat_memory(
+        &self,
+        edge_kind: EdgeKind,
+        events: usize,
+    ) -> anyhow::Result<StreamCounts> {
+        // The first stream is not measured: it warms code and heaps.
+        self.open_streams(1).await?.remove(0).end().await?;
         let begin = Instant::now();
-        let mut stream = Stream::open(self.solo.address(), &question()).await?;
+        let mut stream = Stream::open(self.edge.address(), &request()).await?;
         let (mut first, mut later) = (0, 0);
         for step in 1..=50 {
             stream.events(events * step / 50).await?;
-            let resident = self.solo.resident()?;
+            let resident = self.edge.resident()?;
             let max = if step <= 10 { &mut first } else { &mut later };
             *max = resident.max(*max);
         }
@@ -163,23 +165,19 @@ impl World {
 
     /// Number of recorded requests.
     fn records(&self) -> usize {
-        let lines = self.solo.log().lines();
+        let lines = self.edge.log().lines();
         lines.iter().filter(|line| line.contains(r#""event":"request""#)).count()
     }
 
     /// Waits until exactly `count` requests have been recorded.
     async fn wait_for_records(&self, count: usize) -> anyhow::Result<()> {
-        let until = Instant::now() + Duration::from_secs(20);
-        while self.records() < count {
-            ensure!(Instant::now() < until, "{} records of {count}", self.records());
-            sleep(Duration::from_millis(20)).await;
-        }
+        wait_until(EVENT_TIMEOUT, || self.records() >= count).await;
         ensure!(self.records() == count, "{} records of {count}", self.records());
         Ok(())
     }
 }
 
-fn question() -> StreamRequest {
+fn request() -> StreamRequest {
     let messages = json!([{ "role": "user", "content": "Hello?" }]);
     StreamRequest {
         path: "/v1/chat/completions".to_owned(),

@@ -38,6 +38,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    /// Opens a gateway with a configuration and nothing in its caches.
     pub fn new(config: Config, secrets: GatewaySecrets) -> Rc<Self> {
         Rc::new(Self {
             jwt_authenticator: JwtAuthenticator::new(&config),
@@ -57,7 +58,7 @@ impl Gateway {
     /// Opens a gateway with another configuration and keeps the state of this one: health of
     /// providers, budgets, and usage totals. Cached keys and tokens are dropped, because they name
     /// the old configuration's routes.
-    pub fn with_config(&self, config: Config, secrets: GatewaySecrets) -> Rc<Self> {
+    pub(crate) fn with_config(&self, config: Config, secrets: GatewaySecrets) -> Rc<Self> {
         self.usage_aggregator.set_cardinality(cardinality_limits(&config));
         Rc::new(Self {
             jwt_authenticator: self.jwt_authenticator.carry_over(&self.config, &config),
@@ -74,6 +75,7 @@ impl Gateway {
         })
     }
 
+    /// Configuration in force.
     pub fn config(&self) -> &Config {
         &self.config
     }

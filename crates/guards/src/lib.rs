@@ -12,6 +12,7 @@ pub mod llm_judge;
 pub mod openai_moderation;
 pub mod pii;
 pub mod settings;
+mod sha256;
 mod stream_window;
 mod text_fields;
 mod verdict;

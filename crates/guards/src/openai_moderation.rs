@@ -20,6 +20,7 @@ pub enum ModerationInput<'a> {
 /// Part of a mixed input.
 #[derive(Clone, Copy, Debug)]
 pub enum ModerationPart<'a> {
+    /// Text as it is.
     Text(&'a str),
     /// URL of an image, also `data:`.
     Image(&'a str),

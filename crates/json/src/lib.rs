@@ -1,12 +1,15 @@
-//! Small readers of JSON (plain values, raw members of objects, names of members), and percent coding.
+//! Small readers of JSON (plain values, raw members of objects, names of members, a walk over raw
+//! values), and percent coding.
 
 mod edits;
 mod members;
 mod name;
 pub mod percent;
 mod reader;
+mod walk;
 
 pub use edits::{Edits, range_in};
 pub use members::Members;
 pub use name::{MemberName, is_same_name};
 pub use reader::{from_bytes, from_text};
+pub use walk::{RawVisitor, walk_raw};

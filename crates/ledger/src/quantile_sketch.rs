@@ -36,12 +36,12 @@ impl QuantileSketch {
     }
 
     /// Adds the counts of another sketch.
-    pub fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.0.merge(&other.0);
     }
 
     /// Whether the sketch is empty.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 

@@ -18,7 +18,7 @@ impl SparseCounts {
     }
 
     /// Adds the counts of another value.
-    pub fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         other.iter().for_each(|(number, count)| self.add(number, count));
     }
 
@@ -28,7 +28,7 @@ impl SparseCounts {
     }
 
     /// Whether there are no counts.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }

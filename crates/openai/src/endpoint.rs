@@ -12,6 +12,7 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// All endpoints.
     pub const ALL: [Self; 3] = [Self::ChatCompletions, Self::Completions, Self::Embeddings];
 
     /// Path after `/v1`.
@@ -39,31 +40,5 @@ impl Endpoint {
             Self::Completions => "prompt",
             Self::Embeddings => "input",
         }
-    }
-}
-
-/// Appends `text` as one percent-encoded path segment. RFC 3986's unreserved characters stay.
-pub fn percent_encode(text: &str, out: &mut String) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::percent_encode;
-
-    #[test]
-    fn percent_encode_keeps_unreserved_characters() {
-        let mut out = String::from("/");
-        percent_encode("gpt-4o/ü?", &mut out);
-        assert_eq!(out, "/gpt-4o%2F%C3%BC%3F");
     }
 }

@@ -25,7 +25,7 @@ pub use answer::{AnswerSummary, InvalidAnswer, usage_at_end};
 pub use choices::ChoiceSet;
 pub use chunk::Chunk;
 pub use delta::Delta;
-pub use endpoint::{Endpoint, percent_encode};
+pub use endpoint::Endpoint;
 pub use error::{ErrorBody, ErrorObject};
 pub use invalid::Invalid;
 pub use request::{Changes, OutputField, Request};

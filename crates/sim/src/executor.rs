@@ -239,12 +239,12 @@ mod tests {
     fn dropped_sleep_removes_its_timer() {
         let executor = Executor::default();
         let mut long = Box::pin(executor.sleep(SECOND * 100));
-        let seen = executor.run(async {
+        let result = executor.run(async {
             let polled =
                 std::future::poll_fn(|cx| std::task::Poll::Ready(long.as_mut().poll(cx))).await;
             assert!(polled.is_pending());
         });
-        assert_eq!(seen, Ok(()));
+        assert_eq!(result, Ok(()));
         drop(long);
         assert!(matches!(
             executor.run(pending::<()>()),

@@ -38,6 +38,36 @@ pub fn gateway_without_admin(document: &str) -> Rc<Gateway> {
     Gateway::new(config(document), GatewaySecrets::default())
 }
 
+/// Returns the part of a configuration that has these simulated providers.
+pub fn providers(ids: &[&str]) -> String {
+    let provider = |id: &&str| {
+        format!(
+            "[[providers]]\nid = \"{id}\"\nkind = \"openai-compatible\"\nbase_url = \"UPSTREAM/{id}/v1\"\n"
+        )
+    };
+    ids.iter().map(provider).collect()
+}
+
+/// Returns a configuration in which `small` answers for the model `gpt` of `big`, without retries, and the
+/// consumer `acme` may call both.
+pub fn fallback_document() -> String {
+    providers(&["big", "small"])
+        + r#"
+[[routes]]
+id = "chat"
+models = ["gpt"]
+targets = [{ provider = "big" }]
+fallback = [{ provider = "small", model = "mini" }]
+retries = { attempts = 0 }
+[[consumers]]
+id = "acme"
+keys = ["secret:ACME"]
+"#
+}
+
+/// Script of a successful response with usage.
+pub const ANSWER_WITH_USAGE: &str = "answer = 'one two'\nprompt_tokens = 20\ncompletion_tokens = 8";
+
 fn secret(name: &str) -> Option<Secret> {
     Some(Secret::new(name))
 }

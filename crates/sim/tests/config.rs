@@ -75,19 +75,20 @@ type ObservedRequests = Rc<RefCell<Vec<(Duration, usize, Received)>>>;
 fn new_version_reaches_every_isolate_in_a_minute_without_failures() {
     let world = world();
     let services: [Service; 2] = [Service::default(), Service::default()];
-    let seen: ObservedRequests = Rc::default();
+    let observed: ObservedRequests = Rc::default();
     for at in 0..1_000_u64 {
         // The second isolate is idle for a while, so its copy of the configuration becomes old.
         if at % 2 == 1 && (250..700).contains(&at) {
             continue;
         }
         let (isolate, arrives) = ((at % 2) as usize, Duration::from_millis(at * 130));
-        let (host, service, seen) = (world.clone(), services[isolate].clone(), Rc::clone(&seen));
+        let (host, service, observed) =
+            (world.clone(), services[isolate].clone(), Rc::clone(&observed));
         world.executor().spawn(async move {
             host.executor().sleep(arrives).await;
             let answer = service.handle(host.clone(), question(at % 3 == 0));
             let received = host.receive(answer, HangUp::Never).await;
-            seen.borrow_mut().push((arrives, isolate, received));
+            observed.borrow_mut().push((arrives, isolate, received));
         });
     }
     let put = Rc::new(RefCell::new(None));
@@ -105,7 +106,7 @@ fn new_version_reaches_every_isolate_in_a_minute_without_failures() {
     let (status, done) = put.borrow_mut().take().expect("the request ended");
     assert_eq!(status, 200);
     let mut last_old = [Duration::ZERO; 2];
-    for (arrived, isolate, received) in seen.borrow().iter() {
+    for (arrived, isolate, received) in observed.borrow().iter() {
         assert_eq!(received.status(), 200, "at {arrived:?}");
         assert!(received.is_whole && received.broken.is_none(), "at {arrived:?}");
         match received.header("x-serin-target") {
@@ -123,7 +124,7 @@ fn new_version_reaches_every_isolate_in_a_minute_without_failures() {
     );
     // The lag is effective: the other isolate serves the old version for a while.
     assert!(last_old[1] > done + Duration::from_secs(1), "{last_old:?}");
-    let count = seen.borrow().len() as u64;
+    let count = observed.borrow().len() as u64;
     assert_eq!(used(&world), count, "budgets and leases pass to the next gateway");
     assert!(world.take_warnings().is_empty());
 }

@@ -9,28 +9,12 @@ use gateway::gateway::Gateway;
 use gateway::host::body::Body;
 use memory_host::splitmix64;
 use serde_json::Value;
-use sim::testing::{self, assert_page, chat_request, upstream};
+use sim::testing::{self, ANSWER_WITH_USAGE, assert_page, chat_request, upstream};
 use sim::upstream::{Then, UpstreamSpec};
 use sim::world::{HangUp, World};
 
-const DOCUMENT: &str = r#"
-[[providers]]
-id = "big"
-kind = "openai-compatible"
-base_url = "UPSTREAM/big/v1"
-[[providers]]
-id = "small"
-kind = "openai-compatible"
-base_url = "UPSTREAM/small/v1"
-[[routes]]
-id = "chat"
-models = ["gpt"]
-targets = [{ provider = "big" }]
-fallback = [{ provider = "small", model = "mini" }]
-retries = { attempts = 0 }
-[[consumers]]
-id = "acme"
-keys = ["secret:ACME"]
+/// Addition to [`testing::fallback_document`].
+const LIMITED_CONSUMER: &str = r#"
 [[consumers]]
 id = "umbrella"
 keys = ["secret:UMBRELLA"]
@@ -41,15 +25,17 @@ requests = { per = "total", max = 60 }
 "#;
 
 fn gateway() -> Rc<Gateway> {
-    testing::gateway(DOCUMENT)
+    testing::gateway(&(testing::fallback_document() + LIMITED_CONSUMER))
 }
 
 fn world(seed: u64) -> World {
-    let usage = "answer = 'one two'\nprompt_tokens = 20\ncompletion_tokens = 8";
     let cycle = |scripts: &[&str]| UpstreamSpec { then: Then::Cycle, ..upstream(scripts) };
     testing::world(
         seed,
-        [("big", cycle(&[usage, "status = 500", usage])), ("small", cycle(&[usage]))],
+        [
+            ("big", cycle(&[ANSWER_WITH_USAGE, "status = 500", ANSWER_WITH_USAGE])),
+            ("small", cycle(&[ANSWER_WITH_USAGE])),
+        ],
     )
 }
 

@@ -8,28 +8,12 @@ use std::time::Duration;
 use gateway::gateway::Gateway;
 use gateway::host::body::Body;
 use serde_json::Value;
-use sim::testing::{self, chat_request, send, upstream};
+use sim::testing::{self, ANSWER_WITH_USAGE, chat_request, send, upstream};
 use sim::upstream::{Call, Ended};
 use sim::world::{HangUp, World};
 
-const DOCUMENT: &str = r#"
-[[providers]]
-id = "big"
-kind = "openai-compatible"
-base_url = "UPSTREAM/big/v1"
-[[providers]]
-id = "small"
-kind = "openai-compatible"
-base_url = "UPSTREAM/small/v1"
-[[routes]]
-id = "chat"
-models = ["gpt"]
-targets = [{ provider = "big" }]
-fallback = [{ provider = "small", model = "mini" }]
-retries = { attempts = 0 }
-[[consumers]]
-id = "acme"
-keys = ["secret:ACME"]
+/// Addition to [`testing::fallback_document`].
+const COLLECTOR: &str = r#"
 [observe.otlp]
 endpoint = "UPSTREAM/collector"
 headers = { authorization = "secret:OTLP_KEY" }
@@ -38,15 +22,14 @@ headers = { authorization = "secret:OTLP_KEY" }
 const ID: &str = "0af7651916cd43dd8448eb211c80319c";
 
 fn gateway(more: &str) -> Rc<Gateway> {
-    testing::gateway(&format!("{DOCUMENT}{more}"))
+    testing::gateway(&(testing::fallback_document() + COLLECTOR + more))
 }
 
 /// World whose first target always fails, with these scripts of the collector.
 fn world(collector: &[&str]) -> World {
-    let usage = "answer = 'one two'\nprompt_tokens = 20\ncompletion_tokens = 8";
     let upstreams = [
         ("big", upstream(&["status = 500"])),
-        ("small", upstream(&[usage])),
+        ("small", upstream(&[ANSWER_WITH_USAGE])),
         ("collector", upstream(collector)),
     ];
     testing::world(1, upstreams)
@@ -155,12 +138,12 @@ fn refused_export_is_sent_again_and_counted_once() {
     let traces = calls(&world, "/v1/traces");
     // The first export was refused and is sent again with equal bytes.
     assert_eq!(traces[0].body, traces[1].body);
-    let mut seen: Vec<String> =
+    let mut ids: Vec<String> =
         traces.iter().flat_map(spans).map(|it| it["spanId"].to_string()).collect();
-    seen.sort_unstable();
-    seen.dedup();
+    ids.sort_unstable();
+    ids.dedup();
     let all = world.calls();
-    assert_eq!(seen.len(), 40 + all["big"].len() + all["small"].len());
+    assert_eq!(ids.len(), 40 + all["big"].len() + all["small"].len());
     assert_eq!(world.take_warnings(), Vec::<String>::new());
     let metrics = calls(&world, "/v1/metrics");
     assert!(metrics.len() < 25, "{}", metrics.len());

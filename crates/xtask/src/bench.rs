@@ -124,19 +124,19 @@ mod tests {
     use super::Options;
 
     #[test]
-    fn a_part_can_be_chosen() {
+    fn part_is_selected_by_its_name() {
         let parse = |words: &[&str]| Options::parse(&mut lexopt::Parser::from_args(words));
-        let all = parse(&[]).expect("nothing is needed");
+        let all = parse(&[]).expect("no argument is required");
         assert!(all.includes_core() && all.on_edges() == Some(&["--on", "all"]));
-        let edges = parse(&["--only", "edges"]).expect("it is known");
+        let edges = parse(&["--only", "edges"]).expect("the argument is valid");
         assert!(!edges.includes_core() && edges.on_edges() == all.on_edges());
         for part in ["limits", "streams", "guards", "cache", "recording"] {
-            let options = parse(&["--only", part]).expect("it is known");
+            let options = parse(&["--only", part]).expect("the argument is valid");
             let expected = ["--on", "all", "--only", part];
             assert!(!options.includes_core());
             assert_eq!(options.on_edges(), Some(expected.as_slice()));
         }
-        let core = parse(&["--only", "core"]).expect("it is known");
+        let core = parse(&["--only", "core"]).expect("the argument is valid");
         assert!(core.includes_core() && core.on_edges().is_none());
         assert!(parse(&["--only", "spin"]).is_err());
     }

@@ -87,19 +87,22 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_a_file_and_a_switch() {
-        assert_eq!(parse(&[]).expect("nothing is needed"), Options::default());
+    fn arguments_are_parsed_and_unknown_ones_refused() {
+        assert_eq!(parse(&[]).expect("no argument is required"), Options::default());
         let expected = Options { file: Some("a.toml".into()), with_secrets: true };
-        assert_eq!(parse(&["a.toml", "--with-secrets"]).expect("both are known"), expected);
+        assert_eq!(
+            parse(&["a.toml", "--with-secrets"]).expect("the arguments are valid"),
+            expected
+        );
         assert!(parse(&["a.toml", "b.toml"]).is_err());
         assert!(parse(&["--with-secret"]).is_err());
     }
 
     #[test]
-    fn the_worked_example_is_reported_with_what_it_lacks() {
+    fn report_of_the_worked_example_lists_missing_secrets() {
         let text = include_str!("../../config/tests/fixtures/worked-example.toml");
         let document = Document { path: PathBuf::from("example.toml"), text: text.to_owned() };
-        let config = document.parse_with_any_secret().expect("it loads as it stands");
+        let config = document.parse_with_any_secret().expect("the example is valid");
         let secrets = Secrets::only(&[("OPENAI_API_KEY", "sk-not-to-be-shown")]);
         let report = report(&document, &config, &secrets);
         assert!(report.starts_with("example.toml is valid.\n"), "{report}");

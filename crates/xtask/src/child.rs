@@ -225,6 +225,7 @@ pub(crate) fn end_groups(groups: &[Pid], grace: Duration) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::os::unix::process::CommandExt;
     use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
@@ -234,19 +235,20 @@ mod tests {
     use super::{command_line, end};
 
     #[test]
-    fn a_group_ends_with_what_it_started() {
-        // The grandchild ignores SIGTERM and outlives the shell.
-        let script = "(trap '' TERM; sleep 60) & echo; wait";
+    fn end_of_a_group_includes_its_descendants() {
+        // The grandchild ignores SIGTERM, reports that, and outlives the shell.
+        let script = "(trap '' TERM; echo; exec sleep 600) & wait";
         let mut child = Command::new("sh")
             .args(["-c", script])
             .stdout(Stdio::piped())
             .process_group(0)
             .spawn()
-            .expect("there is a shell");
-        let group = Pid::from_raw(child.id().cast_signed()).expect("a process has a number");
-        std::thread::sleep(Duration::from_millis(100));
+            .expect("a shell exists");
+        let group = Pid::from_raw(child.id().cast_signed()).expect("a process has an id");
+        let mut output = child.stdout.take().expect("stdout is piped");
+        output.read_exact(&mut [0]).expect("the grandchild writes a line");
         end(&mut child, Duration::from_millis(200));
-        let until = Instant::now() + Duration::from_secs(5);
+        let until = Instant::now() + Duration::from_secs(60);
         while test_kill_process_group(group).is_ok() {
             assert!(Instant::now() < until, "the group is still there");
             std::thread::sleep(Duration::from_millis(10));
@@ -254,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_reads_as_it_would_be_typed() {
+    fn command_line_has_the_typed_form() {
         assert_eq!(
             command_line(Command::new("cargo").args(["build", "-p", "sim"])),
             "cargo build -p sim"

@@ -115,7 +115,7 @@ keys = ["secret:APP_KEY"]
     }
 
     #[test]
-    fn a_problem_is_shown_where_it_stands() {
+    fn problem_is_reported_with_its_place() {
         let wrong = document(TEXT);
         let problems = wrong.parse_with_any_secret().expect_err("there is no such provider");
         let shown = wrong.explain(&problems);
@@ -126,14 +126,14 @@ keys = ["secret:APP_KEY"]
     }
 
     #[test]
-    fn broken_syntax_has_a_place_and_no_path() {
+    fn syntax_error_has_a_place_and_no_path() {
         let wrong = document("[server]\nmax_body = = 1\n");
         let shown = wrong.explain(&wrong.parse_with_any_secret().expect_err("this is no TOML"));
         assert!(shown.starts_with("gateway.toml:2:") && !shown.contains("line 2"), "{shown}");
     }
 
     #[test]
-    fn a_missing_secret_is_a_problem_where_secrets_count() {
+    fn missing_secret_is_a_problem_if_secrets_are_required() {
         let right = document(&TEXT.replace("opnai", "openai"));
         assert!(right.parse_with_any_secret().is_ok());
         let some = Secrets::only(&[("OPENAI_API_KEY", "a"), ("APP_KEY", "c")]);
@@ -143,11 +143,11 @@ keys = ["secret:APP_KEY"]
     }
 
     #[test]
-    fn names_of_keys_are_found_by_section() {
+    fn key_names_are_found_by_section() {
         let document = document(TEXT);
         assert_eq!(document.key_names("providers"), ["OPENAI_API_KEY", "OPENAI_API_KEY_2"]);
         assert_eq!(document.key_names("guards"), Vec::<String>::new());
         assert_eq!(document.key_name_of_consumer("app").as_deref(), Some("APP_KEY"));
-        assert_eq!(document.key_name_of_consumer("nobody"), None);
+        assert_eq!(document.key_name_of_consumer("unknown"), None);
     }
 }

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn record_without_call_says_why() {
+    fn record_without_attempt_has_its_reason() {
         let none = json!({ "input": 0, "output": 0 });
         assert_short(
             &json!({ "attempts": [], "status": 429, "error": "rate_limit_exceeded", "limited_by": "trial", "tokens": none }),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lines_stay_and_lines_for_programs_go() {
+    fn other_lines_are_unchanged_and_program_lines_dropped() {
         for line in
             ["Version 5 cannot be served here", "{ not JSON", r#"{"event":"warning"}"#, "[1]", ""]
         {

@@ -168,12 +168,12 @@ fn describe_hedge(hedge: &Hedge) -> String {
 }
 
 fn describe_health(health: Health) -> String {
-    let Health { failures, window, cool_down: rest } = health;
+    let Health { failures, window, cool_down } = health;
     if failures == 0 {
         return "targets never cool down".to_owned();
     }
-    let (window, rest) = (format_duration(window), format_duration(rest));
-    format!("{failures} failures in a row within {window} start a cool-down, first for {rest}")
+    let (window, cool_down) = (format_duration(window), format_duration(cool_down));
+    format!("{failures} failures in a row within {window} start a cool-down, first for {cool_down}")
 }
 
 fn describe_consumer(config: &Config, consumer: &Consumer) -> String {
@@ -220,7 +220,7 @@ mod tests {
     use super::{format_duration, render};
 
     #[test]
-    fn the_plan_says_who_answers_what() {
+    fn plan_lists_routes_and_consumers() {
         let text = r#"
 [[providers]]
 id   = "openai"
@@ -253,7 +253,8 @@ group  = "design"
 keys   = ["secret:C"]
 routes = ["chat"]
 "#;
-        let config = author::from_toml(text, &|name| Some(Secret::new(name))).expect("it is right");
+        let config = author::from_toml(text, &|name| Some(Secret::new(name)))
+            .expect("the document is valid");
         let expected = "\
 Providers
   openai  https://api.openai.com/v1  2 keys
@@ -285,7 +286,7 @@ Consumers
     }
 
     #[test]
-    fn a_duration_is_written_with_the_largest_unit_that_fits() {
+    fn duration_has_the_largest_exact_unit() {
         let written = [0, 1, 1000, 1500, 90_000, 3_600_000]
             .map(|ms| format_duration(Duration::from_millis(ms)));
         assert_eq!(written, ["0ms", "1ms", "1s", "1500ms", "90s", "1h"]);

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn dev_vars_reads_as_wrangler_reads_it() {
+    fn dev_vars_are_parsed_as_in_wrangler() {
         assert_variables("A=1\nB = two words \r\n\n# C=3\n", &[("A", "1"), ("B", "two words")]);
         assert_variables("export A=sk-1 # the first\nnonsense\n=x", &[("A", "sk-1")]);
         assert_variables(
@@ -128,9 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_wins_and_what_is_empty_is_not_set() {
+    fn given_secret_takes_precedence_and_empty_one_is_unset() {
         let mut secrets = Secrets { file: variables("A=file\nB=\nC=c"), ..Secrets::default() };
-        secrets.add("A=given=1").expect("it is a pair");
+        secrets.add("A=given=1").expect("the pair is valid");
         let found = |name| secrets.find(name).map(|secret| secret.reveal().to_owned());
         assert_eq!(found("A").as_deref(), Some("given=1"));
         assert_eq!(found("B"), None);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_pair_is_refused_without_being_repeated() {
+    fn error_of_an_invalid_pair_hides_the_secret() {
         for pair in ["sk-secret", "=sk-secret", "NAME="] {
             let error = Secrets::default().add(pair).expect_err(pair).to_string();
             assert!(!error.contains("sk-secret"), "{error}");

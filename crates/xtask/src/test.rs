@@ -264,17 +264,17 @@ mod tests {
     }
 
     #[test]
-    fn each_step_can_be_chosen_by_its_name() {
+    fn step_is_selected_by_its_name() {
         for step in STEPS {
-            assert_eq!(parse(&["--only", step.name()]).expect("it is known").only, Some(step));
+            assert_eq!(parse(&["--only", step.name()]).expect("the step exists").only, Some(step));
         }
-        assert_eq!(parse(&[]).expect("nothing is needed").only, None);
-        let error = parse(&["--only", "everything"]).expect_err("it is unknown").to_string();
+        assert_eq!(parse(&[]).expect("no argument is required").only, None);
+        let error = parse(&["--only", "everything"]).expect_err("the step is unknown").to_string();
         assert!(STEPS.iter().all(|step| error.contains(step.about())), "{error}");
     }
 
     #[test]
-    fn the_summary_counts_steps() {
+    fn summary_counts_the_steps() {
         let outcome = |step, failure: Option<&str>| Outcome {
             step,
             took: Duration::from_millis(1250),
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn the_size_is_read_from_what_wrangler_says() {
+    fn upload_size_is_read_from_the_output_of_wrangler() {
         let report =
             "⛅️ wrangler\nTotal Upload: 480.20 KiB / gzip: 190.46 KiB\n--dry-run: exiting now.";
         assert_eq!(compressed(report), Some(190.46));

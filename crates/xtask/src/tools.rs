@@ -131,7 +131,7 @@ mod tests {
     use super::is_new_enough;
 
     #[test]
-    fn spin_must_know_wasi_0_3() {
+    fn spin_older_than_4_1_is_refused() {
         for version in ["4.1.0", "4.2.0-pre0", "5.0.0", "4.10.1"] {
             assert!(is_new_enough(version), "{version}");
         }

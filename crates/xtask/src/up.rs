@@ -113,7 +113,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     );
     match &demo {
         Some(demo) => println!("{}\n", demo.tour(&base)),
-        None => println!("{}\n", invitation(&base, &document, &config)),
+        None => println!("{}\n", example_command(&base, &document, &config)),
     }
     watch(&mut processes, demo)
 }
@@ -154,7 +154,7 @@ fn validate(document: &Document, secrets: &Secrets) -> Result<Config, String> {
 
 /// Command to paste: sends a request for the first exact model, as the first consumer that may use
 /// it.
-fn invitation(base: &str, document: &Document, config: &Config) -> String {
+fn example_command(base: &str, document: &Document, config: &Config) -> String {
     let exact = |pattern: &ModelPattern| match pattern {
         ModelPattern::Exact(name) => Some(name.clone()),
         ModelPattern::Prefix(_) | ModelPattern::Regex(_) => None,
@@ -217,7 +217,7 @@ mod tests {
     use crate::log;
     use crate::secrets::Secrets;
 
-    use super::{Options, invitation, validate};
+    use super::{Options, example_command, validate};
 
     fn parse(words: &[&str]) -> Result<Options, lexopt::Error> {
         Options::parse(&mut lexopt::Parser::from_args(words))
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_read() {
+    fn arguments_are_parsed() {
         let words = [
             "--on",
             "spin",
@@ -244,20 +244,20 @@ mod tests {
             "s",
             "--log=json",
         ];
-        let options = parse(&words).expect("all of them are known");
+        let options = parse(&words).expect("the arguments are valid");
         assert_eq!((options.edge, options.port), (Edge::Spin, Some(3001)));
         assert_eq!(options.config, Some("a.toml".into()));
         assert_eq!(options.state, Some("s".into()));
         assert_eq!(options.log, Some(log::Format::Json));
         assert_eq!(options.secrets, ["A=1", "B=2"]);
         assert!(!options.demo);
-        let none = parse(&[]).expect("nothing is needed");
+        let none = parse(&[]).expect("no argument is required");
         assert_eq!((none.edge, none.port, none.config), (Edge::Cloudflare, None, None));
-        assert!(parse(&["--demo"]).expect("it is known").demo);
+        assert!(parse(&["--demo"]).expect("the argument is valid").demo);
     }
 
     #[test]
-    fn wrong_arguments_are_refused_and_no_secret_is_repeated() {
+    fn invalid_arguments_are_refused_without_their_secrets() {
         assert_refused(&["--on", "fly"], "cloudflare or spin");
         assert_refused(&["--port", "80000"], "80000");
         assert_refused(&["--port"], "--port");
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_secrets_are_named() {
+    fn missing_secret_is_named() {
         let text = include_str!("../../config/tests/fixtures/worked-example.toml");
         let document = Document { path: "example.toml".into(), text: text.to_owned() };
         let reason = validate(&document, &Secrets::default()).expect_err("there are no secrets");
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_invitation_names_the_key_and_does_not_show_it() {
+    fn example_command_names_the_key_and_hides_its_value() {
         let text = r#"
 [auth]
 sources = ["header:x-api-key"]
@@ -295,8 +295,8 @@ keys = ["secret:A_TEST_APP_KEY"]
 "#;
         let document = Document { path: "gateway.toml".into(), text: text.to_owned() };
         let secrets = Secrets::only(&[("A_TEST_OPENAI_KEY", "sk-1"), ("A_TEST_APP_KEY", "app-1")]);
-        let config = validate(&document, &secrets).expect("it is right");
-        let text = invitation("http://127.0.0.1:8787", &document, &config);
+        let config = validate(&document, &secrets).expect("the document is valid");
+        let text = example_command("http://127.0.0.1:8787", &document, &config);
         assert!(text.contains("-H \"x-api-key: $A_TEST_APP_KEY\""), "{text}");
         assert!(
             text.contains("where A_TEST_APP_KEY is set") && text.contains("\"model\":\"gpt-4o\""),

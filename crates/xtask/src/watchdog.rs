@@ -39,7 +39,7 @@ mod tests {
     use super::remaining;
 
     #[test]
-    fn what_was_not_taken_back_remains() {
+    fn group_remains_until_it_is_removed() {
         let groups = remaining("+11\n+12\nnonsense\n\n+0\n+1\n+-5\n-11\n+13\n".as_bytes());
         let numbers: Vec<i32> =
             groups.into_iter().map(|group| group.as_raw_nonzero().get()).collect();

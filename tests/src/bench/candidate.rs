@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use anyhow::{Context, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::component::component_file;
 use crate::spin::{SpinApp, SpinHost};
 use crate::workerd::root;
 
@@ -31,7 +32,7 @@ impl BenchEdge {
     pub fn title(self) -> &'static str {
         match self {
             Self::Cloudflare => "Cloudflare (raw workerd)",
-            Self::Spin => "Spin (the wasmtime host)",
+            Self::Spin => "Spin (wasmtime host)",
         }
     }
 
@@ -54,12 +55,12 @@ impl BenchEdge {
 
     /// Starts gateways that differ in their limits. The first two are identical: the difference
     /// between them is noise.
-    pub(super) fn budgets(self, upstream: &str) -> anyhow::Result<Vec<Candidate>> {
+    pub(super) fn limited_gateways(self, upstream: &str) -> anyhow::Result<Vec<Candidate>> {
         let entries = [
             ("no limit", Budget::Unlimited),
-            ("no limit, again", Budget::Unlimited),
-            ("a limit", Budget::Limited),
-            ("a leased limit", Budget::Leased),
+            ("no limit, repeated", Budget::Unlimited),
+            ("limit", Budget::Limited),
+            ("leased limit", Budget::Leased),
         ];
         let setups = entries.map(|(name, budget)| CandidateSetup::with(name, budget.members()));
         self.gateways(upstream, setups)
@@ -89,12 +90,12 @@ impl BenchEdge {
     pub(super) fn ledger_location(self) -> String {
         match self {
             Self::Cloudflare => format!(
-                "Budgets are kept by Durable Objects of the same workerd, hence on the same thread, \
-                 in SQLite files in `{}`",
+                "The ledger runs in Durable Objects of the same workerd, hence on the same thread, \
+                 with SQLite files in `{}`",
                 worker::storage().display()
             ),
             Self::Spin => {
-                "Budgets are kept in the memory of the host, by compare-and-swap".to_owned()
+                "The ledger is in the host's memory and changes by compare-and-swap".to_owned()
             }
         }
     }
@@ -104,8 +105,8 @@ impl BenchEdge {
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) name: &'static str,
-    /// Whether it is the gateway, which records its requests and removes the usage that it asked
-    /// for.
+    /// Whether it is the gateway, which records its requests and removes the usage that it added to
+    /// the request.
     pub(super) is_gateway: bool,
     pub(super) address: SocketAddr,
     pub(super) process: Process,
@@ -124,17 +125,17 @@ pub(super) struct CandidateSetup {
     /// Additional members of its configuration.
     pub(super) members: Value,
     /// Features that its host offers.
-    pub(super) given: HostFeatures,
-    pub(super) manner: RequestStyle,
+    pub(super) features: HostFeatures,
+    pub(super) style: RequestStyle,
 }
 
 /// Request style of a candidate.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RequestStyle {
-    pub(super) asking: QuestionReuse,
-    pub(super) shown: ExpectedCache,
-    /// Time for which it works on after a turn: it is part of the turn's cost.
-    pub(super) rest: Duration,
+    pub(super) question: QuestionReuse,
+    pub(super) cache: ExpectedCache,
+    /// Time for deferred work after a turn: it is part of the turn's cost.
+    pub(super) deferred: Duration,
 }
 
 /// Choice of the request body.
@@ -162,21 +163,21 @@ pub(super) enum ExpectedCache {
 impl CandidateSetup {
     /// A gateway with these additional members in its configuration.
     pub(super) fn with(name: &'static str, members: Value) -> Self {
-        Self { name, members, given: HostFeatures::ALL, manner: RequestStyle::default() }
+        Self { name, members, features: HostFeatures::ALL, style: RequestStyle::default() }
     }
 }
 
 fn workers(upstream: &str) -> anyhow::Result<Vec<Candidate>> {
     Ok(vec![
         pass_through("JavaScript pass-through", "tests/baseline-worker/passthrough.mjs", upstream)?,
-        pass_through("JavaScript that reads", "tests/baseline-worker/pieces.mjs", upstream)?,
+        pass_through("JavaScript with parsing", "tests/baseline-worker/pieces.mjs", upstream)?,
         bare_worker(upstream)?,
         gateway_worker(upstream, &CandidateSetup::with("serin", json!({})))?,
     ])
 }
 
 fn gateway_worker(upstream: &str, setup: &CandidateSetup) -> anyhow::Result<Candidate> {
-    let CandidateSetup { name, members, given, manner } = setup;
+    let CandidateSetup { name, members, features, style } = setup;
     let bindings = vec![
         ("GATEWAY_CONFIG", configuration(upstream, members)),
         ("ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
@@ -184,8 +185,8 @@ fn gateway_worker(upstream: &str, setup: &CandidateSetup) -> anyhow::Result<Cand
         ("CALLER_KEY", CALLER_KEY.to_owned()),
     ];
     let script = "edge-cloudflare/build/index.js";
-    let worker = Worker { name, script, bindings, services: Bindings::Gateway(*given) };
-    Ok(Candidate { is_gateway: true, style: *manner, ..worker.start()? })
+    let worker = Worker { name, script, bindings, services: Bindings::Gateway(*features) };
+    Ok(Candidate { is_gateway: true, style: *style, ..worker.start()? })
 }
 
 fn bare_worker(upstream: &str) -> anyhow::Result<Candidate> {
@@ -216,15 +217,15 @@ fn bare_component(upstream: &str) -> anyhow::Result<Candidate> {
 }
 
 fn gateway_component(upstream: &str, setup: &CandidateSetup) -> anyhow::Result<Candidate> {
-    let CandidateSetup { name, members, given, manner } = setup;
+    let CandidateSetup { name, members, features, style } = setup;
     let variables = json!({
         "gateway_config": configuration(upstream, members),
         "admin_token": ADMIN_TOKEN,
         "upstream_key": "sk-bench-upstream",
         "caller_key": CALLER_KEY,
     });
-    let component = component(name, "edge_spin", &variables, *given)?;
-    Ok(Candidate { is_gateway: true, style: *manner, ..component })
+    let component = component(name, "edge_spin", &variables, *features)?;
+    Ok(Candidate { is_gateway: true, style: *style, ..component })
 }
 
 /// Starts the wasmtime host with one component.
@@ -232,22 +233,21 @@ fn component(
     name: &'static str,
     artifact: &str,
     variables: &Value,
-    given: HostFeatures,
+    features: HostFeatures,
 ) -> anyhow::Result<Candidate> {
-    let app = json!({ "variables": variables, "store": given.ledger });
+    let app = json!({ "variables": variables, "store": features.ledger });
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("component").arg(component_file(artifact)).arg(app.to_string());
     let process = Process::start(&mut command)?;
-    let address = process.first_line().and_then(|line| Ok(line.parse()?));
+    let address = process.next_line().and_then(|line| Ok(line.parse()?));
     let address = address.with_context(|| format!("the wasmtime host with {name}"))?;
-    let (manner, store_address) = (RequestStyle::default(), address);
     Ok(Candidate {
         name,
         is_gateway: false,
         address,
         process,
-        style: manner,
-        store_address,
+        style: RequestStyle::default(),
+        store_address: address,
         _storage: None,
     })
 }
@@ -256,11 +256,11 @@ fn component(
 /// address and then its log until the future is dropped. For a candidate's process.
 pub async fn serve_component(file: &Path, app: &str) -> anyhow::Result<()> {
     #[derive(Deserialize)]
-    struct Given {
+    struct ComponentOptions {
         variables: BTreeMap<String, String>,
         store: bool,
     }
-    let Given { variables, store } = serde_json::from_str(app)?;
+    let ComponentOptions { variables, store } = serde_json::from_str(app)?;
     let host = SpinHost::start(file)?;
     let app = SpinApp { variables, no_store: !store, ..SpinApp::new("bench") };
     let mut lines = host.lines(&app.name);
@@ -269,11 +269,6 @@ pub async fn serve_component(file: &Path, app: &str) -> anyhow::Result<()> {
         println!("{line}");
     }
     Ok(())
-}
-
-/// Path of a component that cargo has built.
-pub(super) fn component_file(artifact: &str) -> PathBuf {
-    root().join(format!("target/wasm32-wasip2/release/{artifact}.wasm"))
 }
 
 fn node() -> anyhow::Result<Command> {

@@ -6,15 +6,23 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::statistics::{median, percentile};
+
 use super::candidate::{BenchEdge, Candidate, CandidateSetup, RequestStyle};
 use super::load::Load;
-use super::statistics::{median, percentile};
+use super::table::{Align, write_head, write_row};
 use super::workload::Workload;
 
-/// Number of starts on each side.
-pub(super) const STARTS_PER_SIDE: usize = 10;
+/// Number of starts of each candidate.
+pub(super) const STARTS: usize = 10;
 /// Idle time after which the wasmtime host drops an instance, as Spin does.
 const INSTANCE_IDLE_TIME: Duration = Duration::from_millis(1_300);
+const HEADINGS: [(&str, Align); 4] = [
+    ("edge", Align::Left),
+    ("candidate", Align::Left),
+    ("first request", Align::Right),
+    ("second request", Align::Right),
+];
 
 /// Durations of the first two requests, in milliseconds.
 #[derive(Debug)]
@@ -25,43 +33,43 @@ pub(super) struct ColdStarts {
     second: Vec<f64>,
 }
 
-/// Starts every side several times, in turn: on Workers in a new workerd each time, on Spin by
+/// Starts every candidate several times, in turn: on Workers in a new workerd each time, on Spin by
 /// waiting until the previous instance was dropped. `prepare` runs on each candidate after its
 /// start.
 pub(super) async fn run(
     edge: BenchEdge,
     upstream: &str,
-    sides: &[CandidateSetup],
+    setups: &[CandidateSetup],
     prepare: impl AsyncFn(&Candidate) -> anyhow::Result<()>,
 ) -> anyhow::Result<Vec<ColdStarts>> {
-    eprintln!("  {STARTS_PER_SIDE} starts on each side");
-    let new = |side: &CandidateSetup| ColdStarts {
+    eprintln!("  {STARTS} starts of each candidate");
+    let new = |setup: &CandidateSetup| ColdStarts {
         edge,
-        name: side.name,
+        name: setup.name,
         first: Vec::new(),
         second: Vec::new(),
     };
-    let mut all: Vec<ColdStarts> = sides.iter().map(new).collect();
+    let mut all: Vec<ColdStarts> = setups.iter().map(new).collect();
     match edge {
         BenchEdge::Cloudflare => {
-            for _ in 0..STARTS_PER_SIDE {
-                for (starts, side) in all.iter_mut().zip(sides) {
-                    let candidate = edge.gateway(upstream, side)?;
+            for _ in 0..STARTS {
+                for (starts, setup) in all.iter_mut().zip(setups) {
+                    let candidate = edge.gateway(upstream, setup)?;
                     prepare(&candidate).await?;
                     starts.measure(&candidate).await?;
                 }
             }
         }
         BenchEdge::Spin => {
-            let contestants = edge.gateways(upstream, sides.iter().cloned())?;
-            for candidate in &contestants {
+            let candidates = edge.gateways(upstream, setups.iter().cloned())?;
+            for candidate in &candidates {
                 prepare(candidate).await?;
                 // The very first request opens the connection to the upstream.
-                ask(candidate).await?;
+                send_two(candidate).await?;
             }
-            for _ in 0..STARTS_PER_SIDE {
+            for _ in 0..STARTS {
                 sleep(INSTANCE_IDLE_TIME).await;
-                for (starts, candidate) in all.iter_mut().zip(&contestants) {
+                for (starts, candidate) in all.iter_mut().zip(&candidates) {
                     starts.measure(candidate).await?;
                 }
             }
@@ -71,35 +79,35 @@ pub(super) async fn run(
 }
 
 /// Durations of two requests in sequence, in milliseconds.
-async fn ask(candidate: &Candidate) -> anyhow::Result<Vec<f64>> {
+async fn send_two(candidate: &Candidate) -> anyhow::Result<Vec<f64>> {
     let load = Load {
         address: candidate.address,
-        subject: Workload::Json,
+        workload: Workload::Json,
         is_gateway: candidate.is_gateway,
-        manner: RequestStyle::default(),
+        style: RequestStyle::default(),
         connections: 1,
         warm_up: Duration::ZERO,
         duration: Duration::ZERO,
     };
-    load.ask(2).await
+    load.send(2).await
 }
 
-/// Table of cold starts: medians, with minimum and maximum.
-pub(super) fn table(f: &mut Formatter<'_>, all: &[ColdStarts]) -> fmt::Result {
-    writeln!(f, "| | | first | second |\n| --- | --- | --: | --: |")?;
+/// Writes a table of cold starts: medians, with minimum and maximum.
+pub(super) fn write_starts(f: &mut Formatter<'_>, all: &[ColdStarts]) -> fmt::Result {
+    write_head(f, &HEADINGS)?;
     for ColdStarts { edge, name, first, second } in all {
         let range = |times: &[f64]| {
-            let (least, greatest) = (percentile(times, 0.0), percentile(times, 1.0));
-            format!("{:.2} ms ({least:.2} to {greatest:.2})", median(times))
+            let (min, max) = (percentile(times, 0.0), percentile(times, 1.0));
+            format!("{:.2} ms ({min:.2} to {max:.2})", median(times))
         };
-        writeln!(f, "| {} | {name} | {} | {} |", edge.title(), range(first), range(second))?;
+        write_row(f, [edge.title(), name, &range(first), &range(second)])?;
     }
     Ok(())
 }
 
 impl ColdStarts {
     async fn measure(&mut self, candidate: &Candidate) -> anyhow::Result<()> {
-        let times = ask(candidate).await?;
+        let times = send_two(candidate).await?;
         self.first.push(times[0]);
         self.second.push(times[1]);
         Ok(())
@@ -108,7 +116,7 @@ impl ColdStarts {
     pub(super) fn to_json(&self) -> Value {
         json!({
             "edge": self.edge.title(),
-            "side": self.name,
+            "candidate": self.name,
             "first_ms": median(&self.first),
             "second_ms": median(&self.second),
             "starts": self.first.len(),

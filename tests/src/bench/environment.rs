@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
+use serde_json::{Value, json};
 
+use crate::component::component_file;
 use crate::workerd::root;
 
-use super::candidate::component_file;
 use super::worker::workerd;
 
 /// Facts to publish with the numbers.
@@ -38,14 +39,31 @@ impl Environment {
         Ok(Self {
             processor: processor(),
             cores: std::thread::available_parallelism()?.get(),
-            rust: says(Command::new("rustc").arg("--version"))?,
-            workerd: says(Command::new(workerd()?).arg("--version"))?,
-            wasmtime: format!("wasmtime {}", locked("wasmtime")?),
+            rust: output_of(Command::new("rustc").arg("--version"))?,
+            workerd: output_of(Command::new(workerd()?).arg("--version"))?,
+            wasmtime: format!("wasmtime {}", locked_version("wasmtime")?),
             artifacts: vec![
-                Artifact::measure("the Worker", &worker)?,
-                Artifact::measure("the Spin component", &[component_file("edge_spin")])?,
+                Artifact::measure("Worker", &worker)?,
+                Artifact::measure("Spin component", &[component_file("edge_spin")])?,
             ],
         })
+    }
+
+    /// JSON form of the machine and the versions.
+    pub(super) fn machine_to_json(&self) -> Value {
+        json!({
+            "processor": self.processor,
+            "cores": self.cores,
+            "rust": self.rust,
+            "workerd": self.workerd,
+            "wasmtime": self.wasmtime,
+        })
+    }
+
+    /// JSON form of the artifacts' sizes.
+    pub(super) fn artifacts_to_json(&self) -> Vec<Value> {
+        let to_json = |Artifact { name, raw, compressed }: &Artifact| json!({ "name": name, "bytes": raw, "gzipped": compressed });
+        self.artifacts.iter().map(to_json).collect()
     }
 }
 
@@ -73,13 +91,13 @@ fn processor() -> String {
     name.unwrap_or(std::env::consts::ARCH).to_owned()
 }
 
-fn says(command: &mut Command) -> anyhow::Result<String> {
+fn output_of(command: &mut Command) -> anyhow::Result<String> {
     let name = command.get_program().to_owned();
     let output = command.output().with_context(|| format!("cannot start {}", name.display()))?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn locked(package: &str) -> anyhow::Result<String> {
+fn locked_version(package: &str) -> anyhow::Result<String> {
     let lock = std::fs::read_to_string(root().join("Cargo.lock"))?;
     let begin = format!("name = \"{package}\"\nversion = \"");
     let version = lock.split_once(&begin).and_then(|(_, rest)| rest.split_once('"'));

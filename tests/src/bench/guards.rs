@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::caller::call;
 
 use super::candidate::{BenchEdge, Candidate, CandidateSetup};
-use super::cold_start::{self, ColdStarts, STARTS_PER_SIDE};
-use super::report::{Cell, Entrant};
-use super::schedule::run_schedule;
-use super::statistics::percentile;
+use super::cold_start::{self, ColdStarts, STARTS};
+use super::comparison::Comparison;
+use super::schedule::{Task, run_schedule};
+use super::table::{Column, edge_caption, write_comparisons};
 use super::workload::{ADMIN_TOKEN, ALIYUN, MODERATION, Prelude, Workload};
 
 /// Entries in the word list.
@@ -20,15 +20,14 @@ const WORD_LIST_ENTRIES: usize = 100_000;
 const WORD_LIST_NAME: &str = "bench";
 /// Workloads for guards that check whole responses, each with its number of callers: one, since
 /// added latency is measured.
-const WHOLE: [(Workload, usize); 2] = [(Workload::Json, 1), (Workload::Long, 1)];
+const WHOLE: [Task; 2] = [(Workload::Json, 1), (Workload::Long, 1)];
 /// Workloads for guards that hold streams back: one at full speed, and one at a model's pace.
-const STREAMS: [(Workload, usize); 2] =
-    [(Workload::Late(Prelude::Role), 4), (Workload::ModelPaced, 8)];
+const STREAMS: [Task; 2] = [(Workload::Late(Prelude::Role), 4), (Workload::ModelPaced, 8)];
 
-/// Guard measurements. The first entrant of each cell has none.
+/// Guard measurements. The baseline has no guard.
 #[derive(Debug, Default)]
 pub(super) struct Guards {
-    pub(super) cells: Vec<Cell>,
+    pub(super) comparisons: Vec<Comparison>,
     pub(super) starts: Vec<ColdStarts>,
 }
 
@@ -40,15 +39,15 @@ impl Guards {
         upstream: &str,
         turn: Duration,
     ) -> anyhow::Result<()> {
-        for (setups, events) in [(kinds(upstream), WHOLE), (windows(), STREAMS)] {
-            let contestants = edge.gateways(upstream, setups)?;
-            for candidate in &contestants {
+        for (setups, tasks) in [(kinds(upstream), WHOLE), (windows(), STREAMS)] {
+            let candidates = edge.gateways(upstream, setups)?;
+            for candidate in &candidates {
                 put_words(candidate).await?;
             }
-            self.cells.extend(run_schedule(edge, &contestants, &events, turn).await?);
+            self.comparisons.extend(run_schedule(edge, &candidates, &tasks, turn).await?);
         }
-        let sides = &kinds(upstream)[..2];
-        self.starts.extend(cold_start::run(edge, upstream, sides, put_words).await?);
+        let setups = &kinds(upstream)[..2];
+        self.starts.extend(cold_start::run(edge, upstream, setups, put_words).await?);
         Ok(())
     }
 }
@@ -119,73 +118,61 @@ fn entries() -> Vec<String> {
     (0..WORD_LIST_ENTRIES).map(entry).collect()
 }
 
+const WHOLE_COLUMNS: [Column; 7] = [
+    Column::Workload,
+    Column::Candidate,
+    Column::P50,
+    Column::AddedP50,
+    Column::P99,
+    Column::Processor,
+    Column::AddedProcessor,
+];
+const STREAM_COLUMNS: [Column; 7] = [
+    Column::Workload,
+    Column::Candidate,
+    Column::FirstContentP50,
+    Column::AddedP50,
+    Column::FirstContentP99,
+    Column::Processor,
+    Column::AddedProcessor,
+];
+
 impl Display for Guards {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.cells.is_empty() {
+        if self.comparisons.is_empty() {
             return Ok(());
         }
         writeln!(f, "\n## Guards\n")?;
         writeln!(
             f,
-            "One guard each, for the request and the answer of 1 KiB; nothing is found. `words` has \
-             {WORD_LIST_ENTRIES} entries in the store. Services answer at once, from this machine: what is seen of \
-             them is the gateway's cost and the calls over loopback, one for the answer and one for the \
-             question (five of `aliyun` for one of 8 KiB, four at once). `added` is the median over rounds. CPU is the host's."
+            "One guard checks the request and a response of 1 KiB, and finds nothing. `words` has \
+             {WORD_LIST_ENTRIES} entries in the store. Services respond immediately, on this machine: \
+             their numbers are the gateway's cost and the calls over loopback, one for each side. \
+             `aliyun` takes five calls for a request of 8 KiB, four of them concurrently. Added times \
+             are medians over rounds. `CPU` is the host's."
         )?;
-        for (is_stream, head) in [(false, WHOLE_HEAD), (true, STREAM_HEAD)] {
-            if is_stream {
-                writeln!(f, "\n{STREAMS_SAY}")?;
-            }
-            let mut edge = None;
-            for cell in self.cells.iter().filter(|cell| cell.subject.is_stamped() == is_stream) {
-                if edge != Some(cell.edge) {
-                    edge = Some(cell.edge);
-                    writeln!(f, "\n**{}**\n\n{head}", cell.edge.title())?;
-                }
-                for entrant in &cell.entrants {
-                    row(f, cell, entrant)?;
-                }
-            }
-        }
+        let of_kind = |is_stream| {
+            let all = self.comparisons.iter();
+            all.filter(move |comparison| comparison.workload.is_stamped() == is_stream)
+        };
+        write_comparisons(f, of_kind(false), &WHOLE_COLUMNS, edge_caption)?;
+        writeln!(
+            f,
+            "\nStreams: first content is the time from the upstream's write to the caller's read. The \
+             first workload sends 20 words without pauses and ends. The second sends 45 words, 20 ms \
+             apart: 200 characters take about 0.8 s."
+        )?;
+        write_comparisons(f, of_kind(true), &STREAM_COLUMNS, edge_caption)?;
         if self.starts.is_empty() {
             return Ok(());
         }
         writeln!(
             f,
-            "\nAn isolate builds the list when it needs it first, and again when it has changed. On Spin \
-             an instance answers 128 requests at most, so that this is a part of the CPU above. The first \
-             two requests of one that has not seen it, medians of {STARTS_PER_SIDE} starts.\n"
+            "\nAn isolate builds the list on its first use, and again after a change. A Spin instance \
+             serves at most 128 requests, so the CPU above includes a part of that. The first two \
+             requests of an isolate, medians of {STARTS} starts.\n"
         )?;
-        cold_start::table(f, &self.starts)
-    }
-}
-
-const WHOLE_HEAD: &str = "| question | | p50 | added | p99 | CPU | added |\n\
-                          | --- | --- | --: | --: | --: | --: | --: |";
-const STREAM_HEAD: &str = "| stream | | first content p50 | added | p99 | CPU | added |\n\
-                           | --- | --- | --: | --: | --: | --: | --: |";
-const STREAMS_SAY: &str = "Streams: from the upstream's write of the first content to the caller's read of \
-it. The first kind says 20 words as fast as they can be written and ends; the second says 45, 20 ms apart, \
-so that 200 characters take about 0.8 s.";
-
-/// A table row: "added" columns are differences from the run without a guard.
-fn row(f: &mut Formatter<'_>, cell: &Cell, entrant: &Entrant) -> fmt::Result {
-    let is_stream = cell.subject.is_stamped();
-    let title = match cell.subject {
-        Workload::Json => "1 KiB",
-        Workload::Long => "8 KiB",
-        Workload::Late(_) => "at once",
-        _ => "20 ms apart",
-    };
-    write!(f, "| {title} | {} | ", entrant.name)?;
-    let base = &cell.entrants[0];
-    let times =
-        |of: &Entrant, share| percentile(if is_stream { &of.first } else { &of.whole }, share);
-    let (middle, late) = (times(entrant, 0.5), times(entrant, 0.99));
-    write!(f, "{middle:.2} ms | {:+.2} ms | {late:.2} ms | ", cell.added(entrant))?;
-    match entrant.processor.zip(base.processor) {
-        Some((time, base)) => writeln!(f, "{time:.3} ms | {:+.3} ms |", time - base),
-        None => writeln!(f, "– | – |"),
+        cold_start::write_starts(f, &self.starts)
     }
 }
 
@@ -194,13 +181,13 @@ mod tests {
     use std::collections::BTreeSet;
 
     use crate::bench::candidate::BenchEdge;
-    use crate::bench::report::{Cell, Entrant};
+    use crate::bench::comparison::{CandidateResult, Comparison};
     use crate::bench::workload::configuration;
 
     use super::{Guards, Prelude, WORD_LIST_ENTRIES, Workload, entries, kinds, windows};
 
     #[test]
-    fn the_gateway_accepts_every_guard() {
+    fn configuration_of_every_guard_is_valid() {
         let secret = |_: &str| Some(secret::Secret::new("key"));
         for setup in kinds("127.0.0.1:1").into_iter().chain(windows()) {
             let text = configuration("127.0.0.1:1", &setup.members);
@@ -211,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_is_as_long_as_is_said_and_fits_a_request() {
+    fn word_list_is_diverse_and_fits_a_request() {
         let entries = entries();
         let body = serde_json::json!({ "words": entries }).to_string();
         assert!(body.len() < 1 << 20, "{}", body.len());
@@ -220,26 +207,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_is_beside_no_guard() {
-        let entrant = |name, whole: f64, first: f64, processor| Entrant {
-            name,
-            rates: vec![1.0],
-            whole: vec![whole],
-            first: vec![first],
-            middles: vec![whole, 5.0, whole - 1.0],
-            processor: Some(processor),
+    fn added_times_are_relative_to_no_guard() {
+        let comparison = |workload| {
+            let none = CandidateResult::sample("none", &[1.0], &[1.0], &[9.0], Some(0.5));
+            let one = CandidateResult::sample("one", &[1.0], &[3.0], &[99.0], Some(0.75));
+            Comparison::new(BenchEdge::Spin, workload, 1, vec![none, one])
         };
-        let cell = |workload| {
-            let entrants = vec![entrant("none", 1.0, 9.0, 0.5), entrant("one", 3.0, 99.0, 0.75)];
-            Cell::new(BenchEdge::Spin, workload, 1, entrants)
-        };
-        let cells = vec![cell(Workload::Long), cell(Workload::Late(Prelude::Role))];
-        let text = Guards { cells, starts: Vec::new() }.to_string();
-        for line in [
-            "| 8 KiB | one | 3.00 ms | +2.00 ms | 3.00 ms | 0.750 ms | +0.250 ms |",
-            "| at once | one | 99.00 ms | +2.00 ms | 99.00 ms | 0.750 ms | +0.250 ms |",
+        let comparisons =
+            vec![comparison(Workload::Long), comparison(Workload::Late(Prelude::Role))];
+        let text = Guards { comparisons, starts: Vec::new() }.to_string();
+        for row in [
+            "| JSON, 8 KiB request | one | 3.00 ms | +2.00 ms | 3.00 ms | 0.750 ms | +0.250 ms |",
+            "| stream, late content after 1 event | one | 99.00 ms | +2.00 ms | 99.00 ms | 0.750 ms | +0.250 ms |",
         ] {
-            assert!(text.lines().any(|other| other == line), "{text}");
+            assert!(text.lines().any(|line| line == row), "{text}");
         }
     }
 }

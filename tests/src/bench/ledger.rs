@@ -1,8 +1,8 @@
 //! Throughput of the ledger alone: operations of a Durable Object, compared with one that adds to a
 //! row.
 //!
-//! The caller is a Worker in the same workerd, so nothing of the gateway is in the numbers. On Spin
-//! the ledger is the component's own code and cannot be called without it.
+//! The caller is a Worker in the same workerd, so the numbers exclude the gateway. On Spin the ledger
+//! is the component's own code and cannot be called without it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,12 +15,13 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use crate::statistics::{median, spread};
+
 use super::candidate::Candidate;
 use super::reader::Reader;
-use super::statistics::{median, spread};
 use super::worker::{Bindings, Worker};
 
-/// Number of turns of each candidate at each task.
+/// Number of turns of each implementation for each task.
 const ROUNDS: usize = 5;
 /// Time before the first turns: code is compiled while it runs.
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -54,7 +55,7 @@ impl Counter {
     /// Name in tables.
     pub(super) fn title(self) -> &'static str {
         match self {
-            Self::SingleRow => "an object that adds to a row",
+            Self::SingleRow => "object that increments one row",
             Self::Ledger => "serin's ledger",
         }
     }
@@ -67,40 +68,36 @@ impl Counter {
     }
 }
 
-/// Measures turns of the given length, candidates in turn.
+/// Measures turns of the given length, implementations in turn.
 pub(super) async fn run(turn: Duration) -> anyhow::Result<Vec<LedgerRate>> {
     let script = "edge-cloudflare/build/index.js";
     let worker =
         Worker { name: "ledger", script, bindings: Vec::new(), services: Bindings::Driven };
     let driver = worker.start()?;
-    let mut paces = Vec::new();
-    for (places, callers) in OBJECTS_AND_CALLERS {
-        eprintln!("  the ledger alone, {callers} callers of {places}");
-        let mut crowd = COUNTERS.map(|keeper| LedgerRate {
-            counter: keeper,
-            objects: places,
-            callers,
-            rates: Vec::new(),
-        });
-        for pace in &crowd {
-            pace.ask(&driver, WARM_UP).await?;
+    let mut all = Vec::new();
+    for (objects, callers) in OBJECTS_AND_CALLERS {
+        eprintln!("  ledger alone, callers: {callers}, objects: {objects}");
+        let mut rates =
+            COUNTERS.map(|counter| LedgerRate { counter, objects, callers, rates: Vec::new() });
+        for rate in &rates {
+            rate.measure(&driver, WARM_UP).await?;
         }
         for _ in 0..ROUNDS {
-            for pace in &mut crowd {
-                let rate = pace.ask(&driver, turn).await?;
-                pace.rates.push(rate);
+            for rate in &mut rates {
+                let operations = rate.measure(&driver, turn).await?;
+                rate.rates.push(operations);
             }
         }
-        paces.extend(crowd);
+        all.extend(rates);
     }
-    Ok(paces)
+    Ok(all)
 }
 
 impl LedgerRate {
     /// JSON form.
     pub(super) fn to_json(&self) -> Value {
         json!({
-            "keeper": self.counter.title(),
+            "implementation": self.counter.title(),
             "objects": self.objects,
             "callers": self.callers,
             "operations_per_second": median(&self.rates),
@@ -109,11 +106,11 @@ impl LedgerRate {
     }
 
     /// Operations per second during one turn, summed over all callers.
-    async fn ask(&self, driver: &Candidate, turn: Duration) -> anyhow::Result<f64> {
+    async fn measure(&self, driver: &Candidate, turn: Duration) -> anyhow::Result<f64> {
         let mut callers = JoinSet::new();
         for caller in 0..self.callers {
-            let place = caller % self.objects;
-            callers.spawn(call(driver.address, self.counter, place, turn));
+            let object = caller % self.objects;
+            callers.spawn(call(driver.address, self.counter, object, turn));
         }
         let mut rate = 0.0;
         while let Some(caller) = callers.join_next().await {
@@ -126,25 +123,25 @@ impl LedgerRate {
 /// Operations per second of one caller.
 async fn call(
     address: SocketAddr,
-    keeper: Counter,
-    place: usize,
+    counter: Counter,
+    object: usize,
     turn: Duration,
 ) -> anyhow::Result<f64> {
     #[derive(Deserialize)]
     struct Done {
         operations: u32,
     }
-    let (path, millis) = (keeper.path(), turn.as_millis());
-    let question = format!(
-        "GET /{path}?place=bench-{place}&millis={millis} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
+    let (path, millis) = (counter.path(), turn.as_millis());
+    let request = format!(
+        "GET /{path}?place=bench-{object}&millis={millis} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
     );
     let mut stream = TcpStream::connect(address).await?;
     let mut reader = Reader::new();
-    let asked = Instant::now();
-    stream.write_all(question.as_bytes()).await?;
-    let answer = timeout(turn + TURN_TIMEOUT, reader.answer(&mut stream));
-    let times = answer.await.context("driver: no response in time")??;
+    let sent = Instant::now();
+    stream.write_all(request.as_bytes()).await?;
+    let response = timeout(turn + TURN_TIMEOUT, reader.read_response(&mut stream));
+    let times = response.await.context("driver: no response in time")??;
     let done: Done = serde_json::from_slice(&reader.body)?;
-    ensure!(done.operations > 0, "{}: no operation in {turn:?}", keeper.title());
-    Ok(f64::from(done.operations) / (times.end - asked).as_secs_f64())
+    ensure!(done.operations > 0, "{}: no operation in {turn:?}", counter.title());
+    Ok(f64::from(done.operations) / (times.end - sent).as_secs_f64())
 }

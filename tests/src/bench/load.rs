@@ -16,95 +16,118 @@ use super::reader::{Reader, Times};
 use super::workload::{Responder, Workload};
 
 /// Longest duration of one response.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Request, address and duration of a load.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
     pub(super) address: SocketAddr,
-    pub(super) subject: Workload,
-    /// Whether it is the gateway, which records its requests and removes the usage that it asked
-    /// for.
+    pub(super) workload: Workload,
+    /// Whether it is the gateway, which records its requests and removes the usage that it added to
+    /// the request.
     pub(super) is_gateway: bool,
-    pub(super) manner: RequestStyle,
+    pub(super) style: RequestStyle,
     pub(super) connections: usize,
-    /// Requests that are sent but not counted: they warm connections and code.
+    /// Time for requests that are sent but not counted: they warm connections and code.
     pub(super) warm_up: Duration,
     pub(super) duration: Duration,
 }
 
-/// Result of a load. Times are in milliseconds.
+/// Response times, in milliseconds.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LoadResult {
+pub(super) struct Latencies {
     /// From the request to the response's end, for every response.
     pub(super) whole: Vec<f64>,
     /// From the request to the first byte of the response's body; for late content, from the
     /// upstream's write of the first content to its arrival.
     pub(super) first: Vec<f64>,
-    /// Responses of the warm-up.
+}
+
+/// Result of a load.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LoadResult {
+    pub(super) latencies: Latencies,
+    /// Number of responses of the warm-up.
     pub(super) uncounted: usize,
+}
+
+impl Latencies {
+    pub(super) fn extend(&mut self, other: Self) {
+        self.whole.extend(other.whole);
+        self.first.extend(other.first);
+    }
 }
 
 impl Load {
     /// Sends requests until the time is up. Any incorrect response fails the run.
     pub(super) async fn run(&self) -> anyhow::Result<LoadResult> {
-        let question = self.subject.question();
+        let request = self.workload.request();
         let begin = Instant::now() + self.warm_up;
         let end = begin + self.duration;
         let mut callers = tokio::task::JoinSet::new();
         for _ in 0..self.connections {
-            callers.spawn(self.clone().call(question.clone(), begin, end));
+            callers.spawn(self.clone().send_until(request.clone(), begin, end));
         }
         let mut all = LoadResult::default();
         while let Some(caller) = callers.join_next().await {
-            let seen = caller.context("a caller panicked")??;
-            all.whole.extend(seen.whole);
-            all.first.extend(seen.first);
-            all.uncounted += seen.uncounted;
+            let one = caller.context("a caller panicked")??;
+            all.latencies.extend(one.latencies);
+            all.uncounted += one.uncounted;
         }
         Ok(all)
     }
 
     /// Sends a number of requests in sequence; returns the duration of each, in milliseconds.
-    pub(super) async fn ask(&self, times: usize) -> anyhow::Result<Vec<f64>> {
-        let mut caller = Caller::connect(self, self.subject.question()).await?;
-        let mut took = Vec::with_capacity(times);
-        for _ in 0..times {
-            let asked = Instant::now();
-            took.push(milliseconds(caller.ask().await?.end - asked));
+    pub(super) async fn send(&self, count: usize) -> anyhow::Result<Vec<f64>> {
+        let mut caller = Caller::connect(self, self.workload.request()).await?;
+        let mut durations = Vec::with_capacity(count);
+        for _ in 0..count {
+            let sent = Instant::now();
+            durations.push(milliseconds(caller.send().await?.end - sent));
         }
-        Ok(took)
+        Ok(durations)
     }
 
-    async fn call(
+    /// Sends a number of requests in sequence; returns whether the cache served all of them.
+    pub(super) async fn is_cached(&self, count: usize) -> anyhow::Result<bool> {
+        let mut caller = Caller::connect(self, self.workload.request()).await?;
+        let mut is_cached = true;
+        for _ in 0..count {
+            caller.send().await?;
+            is_cached &= caller.reader.cache.as_deref() == Some("hit");
+        }
+        Ok(is_cached)
+    }
+
+    async fn send_until(
         self,
-        question: Bytes,
+        request: Bytes,
         begin: Instant,
         end: Instant,
     ) -> anyhow::Result<LoadResult> {
-        let mut caller = Caller::connect(&self, question).await?;
-        let mut seen = LoadResult::default();
+        let mut caller = Caller::connect(&self, request).await?;
+        let mut result = LoadResult::default();
         loop {
-            let asked = Instant::now();
-            if asked >= end {
-                return Ok(seen);
+            let sent = Instant::now();
+            if sent >= end {
+                return Ok(result);
             }
-            let times = caller.ask().await?;
-            if asked >= begin {
-                seen.whole.push(milliseconds(times.end - asked));
-                seen.first.push(milliseconds(if self.subject.is_stamped() {
-                    caller.reader.underway.context("no time stamp in the content")?
+            let times = caller.send().await?;
+            if sent >= begin {
+                result.latencies.whole.push(milliseconds(times.end - sent));
+                result.latencies.first.push(milliseconds(if self.workload.is_stamped() {
+                    caller.reader.transit.context("no time stamp in the content")?
                 } else {
-                    times.first - asked
+                    times.first - sent
                 }));
             } else {
-                seen.uncounted += 1;
+                result.uncounted += 1;
             }
         }
     }
 
     fn responder(&self) -> Responder {
-        match self.manner.shown {
+        match self.style.cache {
             ExpectedCache::Hit | ExpectedCache::Either => Responder::Cache,
             ExpectedCache::Nothing | ExpectedCache::Miss if self.is_gateway => Responder::Gateway,
             ExpectedCache::Nothing | ExpectedCache::Miss => Responder::PassThrough,
@@ -113,57 +136,57 @@ impl Load {
 }
 
 /// Numbers that make requests unique.
-static ASKED: AtomicU64 = AtomicU64::new(0);
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// One connection.
 struct Caller<'a> {
     load: &'a Load,
     stream: TcpStream,
     reader: Reader,
-    question: Vec<u8>,
+    request: Vec<u8>,
     /// Offset of the request's number; `None` if all requests are the same.
     number: Option<usize>,
 }
 
 impl<'a> Caller<'a> {
-    async fn connect(load: &'a Load, question: Bytes) -> anyhow::Result<Self> {
+    async fn connect(load: &'a Load, request: Bytes) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(load.address).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
-        let reader = if load.subject.is_stamped() { Reader::watching() } else { Reader::new() };
-        let question = Vec::from(question);
-        let number = match load.manner.asking {
+        let reader =
+            if load.workload.is_stamped() { Reader::with_time_stamp() } else { Reader::new() };
+        let request = Vec::from(request);
+        let number = match load.style.question {
             QuestionReuse::Same => None,
             QuestionReuse::Fresh => {
-                Some(memchr::memmem::find(&question, b"word ").context("no place for a number")?)
+                Some(memchr::memmem::find(&request, b"word ").context("no space for a number")?)
             }
         };
-        Ok(Self { load, stream, reader, question, number })
+        Ok(Self { load, stream, reader, request, number })
     }
 
     /// Sends one request. An incorrect response is an error.
-    async fn ask(&mut self) -> anyhow::Result<Times> {
+    async fn send(&mut self) -> anyhow::Result<Times> {
         if let Some(at) = self.number {
-            let number = format!("{:015}", ASKED.fetch_add(1, Ordering::Relaxed));
-            self.question[at..at + number.len()].copy_from_slice(number.as_bytes());
+            let number = format!("{:015}", NEXT_NUMBER.fetch_add(1, Ordering::Relaxed));
+            self.request[at..at + number.len()].copy_from_slice(number.as_bytes());
         }
-        self.stream.write_all(&self.question).await?;
-        let answer = timeout(ANSWER_TIMEOUT, self.reader.answer(&mut self.stream));
-        let times = answer.await.context("no response in time")??;
+        self.stream.write_all(&self.request).await?;
+        let response = timeout(RESPONSE_TIMEOUT, self.reader.read_response(&mut self.stream));
+        let times = response.await.context("no response in time")??;
         let Self { load, reader, .. } = self;
         ensure!(
-            load.subject.is_answered_by(&reader.body, load.responder()),
-            "this is not the answer: {}",
+            load.workload.is_answered_by(&reader.body, load.responder()),
+            "unexpected response: {}",
             String::from_utf8_lossy(&reader.body)
         );
-        let expected = load.manner.shown;
-        let shown = reader.cache.as_deref();
+        let (expected, status) = (load.style.cache, reader.cache.as_deref());
         let is_expected = match expected {
-            ExpectedCache::Nothing => shown.is_none(),
-            ExpectedCache::Miss => shown == Some("miss"),
-            ExpectedCache::Hit => shown == Some("hit"),
-            ExpectedCache::Either => shown.is_some(),
+            ExpectedCache::Nothing => status.is_none(),
+            ExpectedCache::Miss => status == Some("miss"),
+            ExpectedCache::Hit => status == Some("hit"),
+            ExpectedCache::Either => status.is_some(),
         };
-        ensure!(is_expected, "cache status {shown:?}, expected {expected:?}");
+        ensure!(is_expected, "cache status {status:?}, expected {expected:?}");
         Ok(times)
     }
 }

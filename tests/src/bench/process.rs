@@ -2,20 +2,21 @@
 //! them.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tokio::io::AsyncReadExt;
 
 use crate::memory;
 
 /// Longest start of a process: compiling a component for the first time takes seconds.
-const LISTEN_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+/// Number of its first lines that are kept: more than a process writes before it listens.
+const FIRST_LINES: usize = 16;
 /// Prefix of every record of the gateway.
 const RECORD_PREFIX: &[u8] = br#"{"event":"request""#;
 
@@ -26,7 +27,7 @@ pub(super) struct Process {
     /// Open standard input: our own programs end with it if this process is killed.
     _input: Option<ChildStdin>,
     records: Arc<AtomicUsize>,
-    first: Receiver<String>,
+    first_lines: Receiver<String>,
 }
 
 impl Process {
@@ -39,34 +40,19 @@ impl Process {
             .spawn()
             .with_context(|| format!("cannot start {}", command.get_program().display()))?;
         let records = Arc::new(AtomicUsize::new(0));
-        let (sender, first) = sync_channel(1);
+        let (sender, first_lines) = sync_channel(FIRST_LINES);
         let output = child.stdout.take().context("stdout is piped")?;
         std::thread::spawn({
             let records = records.clone();
-            move || drain(output, &records, |line| drop(sender.try_send(line)))
+            move || drain(output, &records, |line| sender.try_send(line).is_ok())
         });
         let _input = child.stdin.take();
-        Ok(Self { child, _input, records, first })
+        Ok(Self { child, _input, records, first_lines })
     }
 
-    /// First line of its output.
-    pub(super) fn first_line(&self) -> anyhow::Result<String> {
-        self.first.recv_timeout(LISTEN_TIMEOUT).context("no line of output")
-    }
-
-    /// Waits until it accepts connections.
-    pub(super) fn listening(mut self, address: SocketAddr) -> anyhow::Result<Self> {
-        let until = Instant::now() + LISTEN_TIMEOUT;
-        while std::net::TcpStream::connect(address).is_err() {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("ended before it listened: {status}");
-            }
-            if Instant::now() > until {
-                bail!("did not listen within {LISTEN_TIMEOUT:?}");
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(self)
+    /// Next of the first lines of its output. Fails if the process ends or writes nothing.
+    pub(super) fn next_line(&self) -> anyhow::Result<String> {
+        self.first_lines.recv_timeout(START_TIMEOUT).context("no line of output")
     }
 
     /// Number of request records that it has written.
@@ -94,14 +80,16 @@ impl Drop for Process {
     }
 }
 
-/// Completes when the parent process is gone.
+/// Completes when the parent process has ended.
 pub async fn until_parent_exits() {
     let mut input = tokio::io::stdin();
     let mut buffer = [0; 64];
     while matches!(input.read(&mut buffer).await, Ok(count) if count > 0) {}
 }
 
-fn drain(output: impl Read, records: &AtomicUsize, mut first: impl FnMut(String)) {
+/// Reads an output to its end and counts the records. Passes the first lines on, until `pass` returns
+/// false.
+fn drain(output: impl Read, records: &AtomicUsize, mut pass: impl FnMut(String) -> bool) {
     let mut output = BufReader::with_capacity(64 << 10, output);
     let mut line = Vec::new();
     let mut is_first = true;
@@ -109,9 +97,7 @@ fn drain(output: impl Read, records: &AtomicUsize, mut first: impl FnMut(String)
         if line.starts_with(RECORD_PREFIX) {
             records.fetch_add(1, Ordering::Relaxed);
         }
-        if std::mem::take(&mut is_first) {
-            first(String::from_utf8_lossy(&line).trim().to_owned());
-        }
+        is_first = is_first && pass(String::from_utf8_lossy(&line).trim().to_owned());
         line.clear();
     }
 }
@@ -134,16 +120,19 @@ mod tests {
     use super::{drain, processor_time};
 
     #[test]
-    fn records_are_counted_and_the_first_line_is_told() {
+    fn drain_counts_records_and_passes_the_first_lines() {
         let records = AtomicUsize::new(0);
         let mut first = Vec::new();
-        let text = "ready\n{\"event\":\"request\",\"id\":1}\nother\n{\"event\":\"request\"";
-        drain(text.as_bytes(), &records, |line| first.push(line));
-        assert_eq!((records.load(Ordering::Relaxed), first), (2, vec!["ready".to_owned()]));
+        let text = "a\nb\n{\"event\":\"request\",\"id\":1}\nother\n{\"event\":\"request\"";
+        drain(text.as_bytes(), &records, |line| {
+            first.push(line);
+            first.len() < 2
+        });
+        assert_eq!((records.load(Ordering::Relaxed), first), (2, vec!["a".into(), "b".into()]));
     }
 
     #[test]
-    fn the_processors_time_is_read_behind_the_name() {
+    fn processor_time_is_read_after_any_name() {
         let stat = "7 (a ) b) S 1 7 7 0 -1 4194304 1 0 0 0 250 50 0 0 20 0 1 0 100";
         assert_eq!(processor_time(stat), Some(Duration::from_secs(3)));
     }

@@ -24,16 +24,16 @@ pub(super) struct Reader {
     pub(super) body: Vec<u8>,
     /// Time from the upstream's write of the first content to its arrival; `None` if it has no time
     /// stamp.
-    pub(super) underway: Option<Duration>,
-    /// Whether a time stamp is looked for.
-    is_watching: bool,
+    pub(super) transit: Option<Duration>,
+    /// Whether the content is searched for a time stamp.
+    has_time_stamp: bool,
     /// Cache status of the last response.
     pub(super) cache: Option<String>,
 }
 
 /// Fields of a response's head.
 #[derive(Debug, PartialEq, Eq)]
-struct AnswerHead {
+struct ResponseHead {
     status: u16,
     framing: Framing,
     length: usize,
@@ -54,24 +54,23 @@ impl Reader {
         Self {
             buffer: BytesMut::with_capacity(64 << 10),
             body: Vec::with_capacity(128 << 10),
-            underway: None,
-            is_watching: false,
+            transit: None,
+            has_time_stamp: false,
             cache: None,
         }
     }
 
-    /// A reader that looks for the time at which the first content was written
-    /// ([`CannedResponse::prelude`]).
+    /// A reader that reads the time stamp of the first content ([`CannedResponse::prelude`]).
     ///
-    /// [`CannedResponse::prelude`]: sim::server::Fixed::prelude
-    pub(super) fn watching() -> Self {
-        Self { is_watching: true, ..Self::new() }
+    /// [`CannedResponse::prelude`]: sim::server::CannedResponse::prelude
+    pub(super) fn with_time_stamp() -> Self {
+        Self { has_time_stamp: true, ..Self::new() }
     }
 
     /// Reads one response, which must be a success.
-    pub(super) async fn answer(&mut self, stream: &mut TcpStream) -> anyhow::Result<Times> {
+    pub(super) async fn read_response(&mut self, stream: &mut TcpStream) -> anyhow::Result<Times> {
         let framing = loop {
-            if let Some(AnswerHead { status, framing, length, cache }) = head(&self.buffer)? {
+            if let Some(ResponseHead { status, framing, length, cache }) = head(&self.buffer)? {
                 if status != 200 {
                     bail!("unexpected response: {}", String::from_utf8_lossy(&self.buffer));
                 }
@@ -79,26 +78,26 @@ impl Reader {
                 self.cache = cache;
                 break framing;
             }
-            self.more(stream).await?;
+            self.read_more(stream).await?;
         };
         self.body.clear();
-        self.underway = None;
-        self.watch();
+        self.transit = None;
+        self.read_time_stamp();
         if self.buffer.is_empty() {
-            self.more(stream).await?;
+            self.read_more(stream).await?;
         }
         let first = Instant::now();
         match framing {
             Framing::Length(length) => {
                 while self.buffer.len() < length {
-                    self.more(stream).await?;
+                    self.read_more(stream).await?;
                 }
                 self.body.extend_from_slice(&self.buffer[..length]);
                 self.buffer.advance(length);
             }
             Framing::Chunked => {
-                while !self.chunk()? {
-                    self.more(stream).await?;
+                while !self.take_chunks()? {
+                    self.read_more(stream).await?;
                 }
             }
         }
@@ -107,7 +106,7 @@ impl Reader {
     }
 
     /// Takes the complete chunks; returns whether the last one was among them.
-    fn chunk(&mut self) -> anyhow::Result<bool> {
+    fn take_chunks(&mut self) -> anyhow::Result<bool> {
         loop {
             let httparse::Status::Complete((start, size)) =
                 httparse::parse_chunk_size(&self.buffer)
@@ -127,31 +126,31 @@ impl Reader {
         }
     }
 
-    async fn more(&mut self, stream: &mut TcpStream) -> anyhow::Result<()> {
+    async fn read_more(&mut self, stream: &mut TcpStream) -> anyhow::Result<()> {
         self.buffer.reserve(16 << 10);
         let count = stream.read_buf(&mut self.buffer).await?;
         ensure!(count > 0, "connection closed before the response's end");
-        self.watch();
+        self.read_time_stamp();
         Ok(())
     }
 
-    fn watch(&mut self) {
-        if self.is_watching && self.underway.is_none() {
-            self.underway = stamped(&self.buffer)
+    fn read_time_stamp(&mut self) {
+        if self.has_time_stamp && self.transit.is_none() {
+            self.transit = time_stamp(&self.buffer)
                 .map(|written| SystemTime::now().duration_since(written).unwrap_or_default());
         }
     }
 }
 
 /// Time stamp in a text.
-fn stamped(text: &[u8]) -> Option<SystemTime> {
+fn time_stamp(text: &[u8]) -> Option<SystemTime> {
     let at = memchr::memmem::find(text, STAMP_PREFIX.as_bytes())? + STAMP_PREFIX.len();
     let digits = std::str::from_utf8(text.get(at..at + 16)?).ok()?;
     Some(SystemTime::UNIX_EPOCH + Duration::from_micros(digits.parse().ok()?))
 }
 
 /// Parses a head; `None` if it is incomplete.
-fn head(bytes: &[u8]) -> anyhow::Result<Option<AnswerHead>> {
+fn head(bytes: &[u8]) -> anyhow::Result<Option<ResponseHead>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(length) = response.parse(bytes)? else { return Ok(None) };
@@ -167,7 +166,7 @@ fn head(bytes: &[u8]) -> anyhow::Result<Option<AnswerHead>> {
     };
     let cache = header("x-serin-cache").map(str::to_owned);
     let status = response.code.context("no status in the head")?;
-    Ok(Some(AnswerHead { status, framing, length, cache }))
+    Ok(Some(ResponseHead { status, framing, length, cache }))
 }
 
 #[cfg(test)]
@@ -177,29 +176,30 @@ mod tests {
 
     use std::time::{Duration, SystemTime};
 
-    use super::{AnswerHead, Framing, Reader, head, stamped};
+    use super::{Framing, Reader, ResponseHead, head, time_stamp};
 
     #[test]
-    fn a_head_says_where_the_body_ends() {
+    fn head_defines_the_end_of_the_body() {
         let half = b"HTTP/1.1 200 OK\r\ncontent-le";
         assert_eq!(head(half).expect("an incomplete head"), None);
         let whole = b"HTTP/1.1 404 No\r\nContent-Length: 12\r\nX-Serin-Cache: hit\r\n\r\nabc";
         let cache = Some("hit".to_owned());
-        let expected = AnswerHead { status: 404, framing: Framing::Length(12), length: 59, cache };
+        let expected =
+            ResponseHead { status: 404, framing: Framing::Length(12), length: 59, cache };
         assert_eq!(head(whole).expect("a valid head"), Some(expected));
         assert!(head(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
     }
 
     #[test]
-    fn a_moment_is_read_once_it_is_whole() {
+    fn time_stamp_is_read_once_it_is_complete() {
         let text = br#"data: {"choices":[{"delta":{"content":"@0000000001500000"}}]}"#;
-        let moment = SystemTime::UNIX_EPOCH + Duration::from_millis(1500);
-        assert_eq!(stamped(text), Some(moment));
-        assert_eq!(stamped(&text[..50]), None);
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1500);
+        assert_eq!(time_stamp(text), Some(time));
+        assert_eq!(time_stamp(&text[..50]), None);
     }
 
     #[tokio::test]
-    async fn answers_follow_each_other() {
+    async fn responses_on_one_connection_are_read_in_order() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let writer = tokio::spawn(async move {
@@ -208,8 +208,8 @@ mod tests {
                 stream.write_all(&[*byte]).await.expect("peer reads");
                 tokio::task::yield_now().await;
             }
-            let mut question = [0];
-            tokio::io::AsyncReadExt::read_exact(&mut stream, &mut question).await.expect("a byte");
+            let mut request = [0];
+            tokio::io::AsyncReadExt::read_exact(&mut stream, &mut request).await.expect("a byte");
             stream
                 .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")
                 .await
@@ -217,10 +217,10 @@ mod tests {
         });
         let mut stream = TcpStream::connect(address).await.expect("a listener");
         let mut reader = Reader::new();
-        reader.answer(&mut stream).await.expect("a response");
+        reader.read_response(&mut stream).await.expect("a response");
         assert_eq!(reader.body, b"abcdefghijklmn");
         stream.write_all(b"?").await.expect("peer reads");
-        reader.answer(&mut stream).await.expect("a second response");
+        reader.read_response(&mut stream).await.expect("a second response");
         assert_eq!(reader.body, b"hi");
         writer.await.expect("writer succeeds");
     }

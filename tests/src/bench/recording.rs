@@ -1,4 +1,4 @@
-//! Cost of recording requests, and the first request's waits in a new isolate.
+//! Cost of recording requests, and the duration of the first request in a new isolate.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
@@ -6,22 +6,34 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::candidate::{BenchEdge, CandidateSetup, RequestStyle};
-use super::cold_start::{self, ColdStarts, STARTS_PER_SIDE};
-use super::report::{Cell, Entrant};
-use super::schedule::run_schedule;
-use super::statistics::{median, percentile};
+use super::cold_start::{self, ColdStarts, STARTS};
+use super::comparison::Comparison;
+use super::schedule::{Task, run_schedule};
+use super::table::{Column, ledger_caption, write_comparisons};
 use super::worker::HostFeatures;
 use super::workload::{COLLECTOR, Workload};
 
-const EVENTS: [(Workload, usize); 1] = [(Workload::Json, 16)];
-/// Rest of a turn with a collector: exports follow two seconds after a request.
+const TASKS: [Task; 1] = [(Workload::Json, 16)];
+/// Time after a turn with a collector: exports follow two seconds after a request.
 const COLLECTOR_DELAY: Duration = Duration::from_millis(2_300);
 /// Latency of a slow store, in milliseconds.
 const STORE_DELAY_MILLIS: u32 = 50;
+const COLUMNS: [Column; 9] = [
+    Column::Workload,
+    Column::Connections,
+    Column::Candidate,
+    Column::Rate,
+    Column::RatioRange,
+    Column::P50,
+    Column::P99,
+    Column::Processor,
+    Column::ProcessorRatio,
+];
+
 /// Recording measurements.
 #[derive(Debug, Default)]
 pub(super) struct Recording {
-    pub(super) cells: Vec<Cell>,
+    pub(super) comparisons: Vec<Comparison>,
     pub(super) starts: Vec<ColdStarts>,
 }
 
@@ -33,9 +45,9 @@ impl Recording {
         upstream: &str,
         turn: Duration,
     ) -> anyhow::Result<()> {
-        let contestants = edge.gateways(upstream, setups(upstream))?;
-        self.cells.extend(run_schedule(edge, &contestants, &EVENTS, turn).await?);
-        drop(contestants);
+        let candidates = edge.gateways(upstream, setups(upstream))?;
+        self.comparisons.extend(run_schedule(edge, &candidates, &TASKS, turn).await?);
+        drop(candidates);
         self.starts.extend(first_requests(edge, upstream).await?);
         Ok(())
     }
@@ -48,18 +60,15 @@ fn setups(upstream: &str) -> Vec<CandidateSetup> {
         let endpoint = format!("http://{upstream}/{COLLECTOR}/otlp");
         json!({ "observe": { "otlp": { "endpoint": endpoint, "sample": sample } } })
     };
-    let manner = RequestStyle { rest: COLLECTOR_DELAY, ..RequestStyle::default() };
+    let style = RequestStyle { deferred: COLLECTOR_DELAY, ..RequestStyle::default() };
     let content = json!({ "observe": { "content": [{ "routes": ["json"], "max": 500 }] } });
     let plain = |name| CandidateSetup::with(name, json!({}));
     vec![
-        plain("recorded"),
-        plain("recorded, again"),
-        CandidateSetup { given: NO_LEDGER, ..plain("no ledger") },
-        CandidateSetup { manner, ..CandidateSetup::with("OTLP, all traces", collector(1.0)) },
-        CandidateSetup {
-            manner,
-            ..CandidateSetup::with("OTLP, a tenth of traces", collector(0.1))
-        },
+        plain("usage recorded"),
+        plain("usage recorded, repeated"),
+        CandidateSetup { features: NO_LEDGER, ..plain("no ledger") },
+        CandidateSetup { style, ..CandidateSetup::with("OTLP, all traces", collector(1.0)) },
+        CandidateSetup { style, ..CandidateSetup::with("OTLP, one trace in ten", collector(0.1)) },
         CandidateSetup::with("content in the log", content),
     ]
 }
@@ -67,90 +76,62 @@ fn setups(upstream: &str) -> Vec<CandidateSetup> {
 /// Measures the first requests with a fast store and with a slow one. The wasmtime host's store
 /// cannot be slow: there, the comparison is between a store and none.
 async fn first_requests(edge: BenchEdge, upstream: &str) -> anyhow::Result<Vec<ColdStarts>> {
-    let sides = match edge {
+    let hosts = match edge {
         BenchEdge::Cloudflare => [
-            ("a store at once", HostFeatures::ALL),
-            ("a store 50 ms away", HostFeatures { delay: STORE_DELAY_MILLIS, ..HostFeatures::ALL }),
+            ("store without delay", HostFeatures::ALL),
+            (
+                "store with 50 ms delay",
+                HostFeatures { delay: STORE_DELAY_MILLIS, ..HostFeatures::ALL },
+            ),
         ],
-        BenchEdge::Spin => [("no store", NO_LEDGER), ("a store at once", HostFeatures::ALL)],
+        BenchEdge::Spin => [("no store", NO_LEDGER), ("store without delay", HostFeatures::ALL)],
     };
-    let setups = sides
-        .map(|(name, given)| CandidateSetup { given, ..CandidateSetup::with(name, json!({})) });
+    let setups = hosts.map(|(name, features)| CandidateSetup {
+        features,
+        ..CandidateSetup::with(name, json!({}))
+    });
     cold_start::run(edge, upstream, &setups, async |_| Ok(())).await
 }
 
 impl Display for Recording {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.cells.is_empty() {
+        if self.comparisons.is_empty() {
             return Ok(());
         }
         writeln!(f, "\n## Recording\n")?;
         writeln!(
             f,
-            "One route and one consumer. Usage is always recorded: who has no ledger bound tries every two \
-             seconds to tell it and keeps the sums in memory (on Spin the whole store is missing). The \
-             first two do not differ: what lies between them is noise. The collector and the log answer at \
-             once; CPU is the host's, with what is sent in the two seconds after a turn. An isolate \
-             gathers for two seconds and holds 2,048 traces: of more than a thousand requests a second \
-             some are dropped."
+            "One route and one consumer. Usage is always recorded: without a ledger, the gateway holds \
+             the sums in memory and retries every two seconds. On Spin, that candidate has no store at \
+             all. The first two candidates are identical: the difference between them is noise. The \
+             collector and the log respond immediately. `CPU` is the host's, exports in the two \
+             seconds after a turn included. An isolate exports every two seconds and holds 2,048 \
+             traces: above a thousand requests per second, some are dropped."
         )?;
-        let mut edge = None;
-        for cell in &self.cells {
-            if edge != Some(cell.edge) {
-                edge = Some(cell.edge);
-                writeln!(f, "\n**{}**. {}.\n", cell.edge.title(), cell.edge.ledger_location())?;
-                writeln!(
-                    f,
-                    "| | connections | | requests/s | of the first (each round) | p50 | p99 | CPU | of it |"
-                )?;
-                writeln!(f, "| --- | --: | --- | --: | --: | --: | --: | --: | --: |")?;
-            }
-            for entrant in &cell.entrants {
-                row(f, cell, entrant)?;
-            }
-        }
+        write_comparisons(f, &self.comparisons, &COLUMNS, ledger_caption)?;
         if self.starts.is_empty() {
             return Ok(());
         }
         writeln!(
             f,
-            "\nThe first request of an isolate, which also looks in the store whether a version of the \
-             configuration was put (`config/current`), and the second. Medians, with the least and the \
-             greatest, of {STARTS_PER_SIDE} starts; on Workers each in a new workerd, with its first connection to \
-             the upstream.\n"
+            "\nThe first request of an isolate, which also reads from the store whether there is a \
+             version of the configuration (`config/current`), and the second. Medians with minimum and \
+             maximum of {STARTS} starts; on Workers each in a new workerd, with its first connection \
+             to the upstream.\n"
         )?;
-        cold_start::table(f, &self.starts)
-    }
-}
-
-fn row(f: &mut Formatter<'_>, cell: &Cell, entrant: &Entrant) -> fmt::Result {
-    let Entrant { name, rates, whole, first: _, processor, .. } = entrant;
-    let ratios = cell.ratios(entrant);
-    let (least, greatest) = (percentile(&ratios, 0.0), percentile(&ratios, 1.0));
-    write!(
-        f,
-        "| {} | {} | {name} | {:.0} | {:.3} ({least:.2} to {greatest:.2}) | {:.2} ms | {:.2} ms | ",
-        cell.subject.title(),
-        cell.connections,
-        median(rates),
-        median(&ratios),
-        percentile(whole, 0.5),
-        percentile(whole, 0.99),
-    )?;
-    match processor.zip(cell.entrants[0].processor) {
-        Some((time, base)) => writeln!(f, "{time:.3} ms | {:.2} |", time / base),
-        None => writeln!(f, "– | – |"),
+        cold_start::write_starts(f, &self.starts)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::bench::comparison::CandidateResult;
     use crate::bench::workload::configuration;
 
-    use super::{BenchEdge, Cell, ColdStarts, Entrant, Recording, Workload, setups};
+    use super::{BenchEdge, ColdStarts, Comparison, Recording, Workload, setups};
 
     #[test]
-    fn the_gateway_accepts_what_is_recorded() {
+    fn configuration_of_each_candidate_is_valid() {
         let secret = |_: &str| Some(secret::Secret::new("key"));
         for setup in setups("127.0.0.1:1") {
             let text = configuration("127.0.0.1:1", &setup.members);
@@ -162,19 +143,12 @@ mod tests {
     }
 
     #[test]
-    fn a_start_is_told_with_its_range() {
-        let entrant = Entrant {
-            name: "recorded",
-            rates: vec![100.0],
-            whole: vec![1.0],
-            first: vec![0.5],
-            middles: vec![1.0],
-            processor: Some(0.5),
-        };
-        let cells = vec![Cell::new(BenchEdge::Spin, Workload::Json, 16, vec![entrant])];
+    fn cold_start_has_its_range() {
+        let result = CandidateResult::sample("recorded", &[100.0], &[1.0], &[0.5], Some(0.5));
+        let comparisons = vec![Comparison::new(BenchEdge::Spin, Workload::Json, 16, vec![result])];
         let starts = vec![ColdStarts::from_samples("no store", vec![3.0, 9.0, 4.0], vec![1.0])];
-        let text = Recording { cells, starts }.to_string();
-        let line = "no store | 4.00 ms (3.00 to 9.00) | 1.00 ms (1.00 to 1.00) |";
-        assert!(text.trim_end().ends_with(line), "{text}");
+        let text = Recording { comparisons, starts }.to_string();
+        let row = "no store | 4.00 ms (3.00 to 9.00) | 1.00 ms (1.00 to 1.00) |";
+        assert!(text.trim_end().ends_with(row), "{text}");
     }
 }

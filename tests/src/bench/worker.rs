@@ -2,16 +2,18 @@
 //! around it.
 //!
 //! The bindings of `wrangler.toml` exist here too, backed by a store in memory and by Durable
-//! Objects with rows in memory: on the network that this stands for, no request waits for this
-//! machine's disk.
+//! Objects with rows in memory: on the simulated network, no request waits for this machine's
+//! disk.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
+use serde::Deserialize;
 
 use crate::workerd::root;
 
@@ -22,6 +24,11 @@ use super::process::Process;
 const MEMORY_DIRECTORY: &str = "/dev/shm";
 const STORE_SCRIPT: &str = "tests/baseline-worker/store.mjs";
 const DRIVER_SCRIPT: &str = "tests/baseline-worker/driver.mjs";
+/// Names of the sockets in the configuration: the Worker's and the store's.
+const HTTP_SOCKET: &str = "http";
+const STORE_SOCKET: &str = "store";
+/// Address of each socket: the system selects its port, and workerd reports it.
+const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A Worker to start.
 pub(super) struct Worker<'a> {
@@ -89,7 +96,6 @@ impl Worker<'_> {
     /// Starts workerd with this Worker.
     pub(super) fn start(self) -> anyhow::Result<Candidate> {
         let name = self.name;
-        let (address, store_address) = (free_address()?, free_address()?);
         let file_name = name.replace([' ', ','], "-");
         let directory = root().join("target/bench").join(&file_name);
         fs::create_dir_all(&directory)?;
@@ -97,18 +103,23 @@ impl Worker<'_> {
             Bindings::None => None,
             Bindings::Gateway(_) | Bindings::Driven => Some(ObjectStorage::make(&file_name)?),
         };
-        let text = self.configuration(&directory, address, store_address, storage.as_ref())?;
+        let text = self.configuration(&directory, storage.as_ref())?;
         let configuration = directory.join("config.capnp");
         fs::write(&configuration, text)?;
-        let process = Process::start(Command::new(workerd()?).arg("serve").arg(&configuration))?;
-        let process = process.listening(address).with_context(|| format!("workerd with {name}"))?;
-        let manner = RequestStyle::default();
+        let mut command = Command::new(workerd()?);
+        // workerd writes the port of each socket to standard output, before any log of a Worker.
+        command.args(["serve", "--control-fd=1"]).arg(&configuration);
+        let process = Process::start(&mut command)?;
+        let ports = ports(&process, 1 + usize::from(storage.is_some()))
+            .with_context(|| format!("workerd with {name}"))?;
+        let address = socket_address(&ports, HTTP_SOCKET)?;
+        let store_address = socket_address(&ports, STORE_SOCKET).unwrap_or(address);
         Ok(Candidate {
             name,
             is_gateway: false,
             address,
             process,
-            style: manner,
+            style: RequestStyle::default(),
             store_address,
             _storage: storage,
         })
@@ -118,8 +129,6 @@ impl Worker<'_> {
     fn configuration(
         &self,
         directory: &Path,
-        address: SocketAddr,
-        store_address: SocketAddr,
         storage: Option<&ObjectStorage>,
     ) -> anyhow::Result<String> {
         let script = root().join(self.script);
@@ -141,7 +150,7 @@ impl Worker<'_> {
         let mut objects = String::new();
         let mut sockets = String::new();
         let HostFeatures { ledger, delay } = match self.services {
-            Bindings::Gateway(given) => given,
+            Bindings::Gateway(features) => features,
             Bindings::None | Bindings::Driven => HostFeatures::ALL,
         };
         if let Some(ObjectStorage(rows)) = storage {
@@ -159,7 +168,7 @@ impl Worker<'_> {
             bindings.push_str(r#"(name = "SERIN_KV", kvNamespace = "store"),"#);
             write!(
                 sockets,
-                r#"(name = "shelf", address = "{store_address}", http = (), service = "store"),"#
+                r#"(name = "{STORE_SOCKET}", address = "{ANY_PORT}", http = (), service = "store"),"#
             )?;
             if ledger {
                 let object = r#"(name = "SERIN_LEDGER", durableObjectNamespace = "SerinLedger"),"#;
@@ -200,7 +209,7 @@ const config :Workerd.Config = (
     )),
     {services}
   ],
-  sockets = [(name = "http", address = "{address}", http = (), service = "{entry}"), {sockets}],
+  sockets = [(name = "{HTTP_SOCKET}", address = "{ANY_PORT}", http = (), service = "{entry}"), {sockets}],
 );
 "#
         ))
@@ -244,6 +253,24 @@ fn deployed() -> anyhow::Result<(String, String)> {
     Ok((date, value("compatibility_flags").unwrap_or_else(|| "[]".to_owned())))
 }
 
-fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+/// Waits until workerd listens on this number of sockets; returns their ports by name.
+fn ports(process: &Process, sockets: usize) -> anyhow::Result<BTreeMap<String, u16>> {
+    #[derive(Deserialize)]
+    struct Listening {
+        socket: String,
+        port: u16,
+    }
+    let mut ports = BTreeMap::new();
+    while ports.len() < sockets {
+        let line = process.next_line()?;
+        if let Ok(Listening { socket, port }) = serde_json::from_str(&line) {
+            ports.insert(socket, port);
+        }
+    }
+    Ok(ports)
+}
+
+fn socket_address(ports: &BTreeMap<String, u16>, socket: &str) -> anyhow::Result<SocketAddr> {
+    let port = ports.get(socket).with_context(|| format!("no socket {socket}"))?;
+    Ok((Ipv4Addr::LOCALHOST, *port).into())
 }

@@ -13,10 +13,10 @@ const STREAM_EVENTS: usize = 200;
 /// Number of other events in a stream: finish, usage and `[DONE]`. The role comes before the
 /// content.
 const TRAILING_EVENTS: usize = 3;
-/// Events after the first content, in comparisons of the events before it.
+/// Events after the first content, in workloads that measure the events before it.
 const EVENTS_AFTER_PRELUDE: usize = 20;
 /// Size of a long request.
-const LONG_QUESTION_BYTES: usize = 8 * KIBIBYTE;
+const LONG_REQUEST_BYTES: usize = 8 * KIBIBYTE;
 /// Words of a stream at a model's pace, and the pause between two of them. Together the words are
 /// longer than the widest measured window.
 const PACED_WORDS: usize = 45;
@@ -94,15 +94,15 @@ impl Workload {
     pub fn title(self) -> &'static str {
         match self {
             Self::Json => "JSON, 1 KiB",
-            Self::Long => "JSON, 8 KiB question",
+            Self::Long => "JSON, 8 KiB request",
             Self::Stream => "stream, 200 events",
             Self::PacedStream => "stream, 200 events, 10 ms apart",
-            Self::Prelude(Prelude::None) => "no prelude",
-            Self::Prelude(Prelude::Role) => "a prelude of 1 event",
-            Self::Prelude(Prelude::Twenty) => "a prelude of 20 events",
-            Self::Late(Prelude::None) => "no prelude, 20 ms",
-            Self::Late(Prelude::Role) => "a prelude of 1 event, 20 ms",
-            Self::Late(Prelude::Twenty) => "a prelude of 20 events, 20 ms",
+            Self::Prelude(Prelude::None) => "stream, content at once",
+            Self::Prelude(Prelude::Role) => "stream, content after 1 event",
+            Self::Prelude(Prelude::Twenty) => "stream, content after 20 events",
+            Self::Late(Prelude::None) => "stream, late content",
+            Self::Late(Prelude::Role) => "stream, late content after 1 event",
+            Self::Late(Prelude::Twenty) => "stream, late content after 20 events",
             Self::ModelPaced => "stream, 45 words, 20 ms apart",
         }
     }
@@ -120,11 +120,11 @@ impl Workload {
             Self::Late(Prelude::None) => "late-0",
             Self::Late(Prelude::Role) => "late-1",
             Self::Late(Prelude::Twenty) => "late-20",
-            Self::ModelPaced => "spoken",
+            Self::ModelPaced => "model-paced",
         }
     }
 
-    fn answer(self) -> CannedResponse {
+    fn canned_response(self) -> CannedResponse {
         match self {
             Self::Json | Self::Long => CannedResponse::json(KIBIBYTE),
             Self::Stream => CannedResponse::stream(STREAM_EVENTS, None),
@@ -145,7 +145,7 @@ impl Workload {
 
     /// The request's bytes on the wire: the official Python client's request, with no more fields
     /// than most callers send.
-    pub(super) fn question(self) -> Bytes {
+    pub(super) fn request(self) -> Bytes {
         let stream = !matches!(self, Self::Json | Self::Long);
         let mut body = json!({
             "model": self.world(),
@@ -156,7 +156,7 @@ impl Workload {
             "temperature": 0.7,
             "stream": stream,
         });
-        let size = if self == Self::Long { LONG_QUESTION_BYTES } else { KIBIBYTE };
+        let size = if self == Self::Long { LONG_REQUEST_BYTES } else { KIBIBYTE };
         let missing = size.saturating_sub(body.to_string().len());
         body["messages"][1]["content"] =
             "word ".chars().cycle().take(missing).collect::<String>().into();
@@ -182,16 +182,16 @@ impl Workload {
     }
 
     /// Whether a body is the whole response.
-    pub(super) fn is_answered_by(self, body: &[u8], teller: Responder) -> bool {
-        let (hides_usage, slack) = match teller {
+    pub(super) fn is_answered_by(self, body: &[u8], responder: Responder) -> bool {
+        let (hides_usage, tolerance) = match responder {
             Responder::PassThrough => (false, 0),
             Responder::Gateway => (true, 0),
             Responder::Cache => (true, REPLAY_SIZE_TOLERANCE),
         };
-        let before_the_end = match self {
+        let before_end = match self {
             Self::Json | Self::Long => {
-                let is_as_long = body.len().abs_diff(KIBIBYTE) <= slack;
-                return is_as_long && body.starts_with(b"{") && body.ends_with(b"}");
+                let has_length = body.len().abs_diff(KIBIBYTE) <= tolerance;
+                return has_length && body.starts_with(b"{") && body.ends_with(b"}");
             }
             Self::Stream | Self::PacedStream => 1 + STREAM_EVENTS,
             Self::Prelude(prelude) | Self::Late(prelude) => {
@@ -199,7 +199,7 @@ impl Workload {
             }
             Self::ModelPaced => 2 + PACED_WORDS,
         };
-        let expected = before_the_end + TRAILING_EVENTS - usize::from(hides_usage);
+        let expected = before_end + TRAILING_EVENTS - usize::from(hides_usage);
         body.ends_with(b"data: [DONE]\n\n")
             && memchr::memmem::find_iter(body, b"data: ").count() == expected
     }
@@ -232,7 +232,7 @@ impl Workload {
     }
 }
 
-pub(super) const SUBJECTS: [Workload; 11] = [
+pub(super) const WORKLOADS: [Workload; 11] = [
     Workload::Json,
     Workload::Long,
     Workload::ModelPaced,
@@ -280,7 +280,7 @@ impl Budget {
 /// The gateway's configuration: a canary of two, a fallback and retries, a consumer with a key, a
 /// provider for moderation, and the given members.
 pub(super) fn configuration(upstream: &str, members: &Value) -> String {
-    let providers = SUBJECTS.map(|workload| {
+    let providers = WORKLOADS.map(|workload| {
         json!({
             "id": workload.world(),
             "kind": "openai-compatible",
@@ -288,7 +288,7 @@ pub(super) fn configuration(upstream: &str, members: &Value) -> String {
             "keys": ["secret:UPSTREAM_KEY"],
         })
     });
-    let routes = SUBJECTS.map(|workload| {
+    let routes = WORKLOADS.map(|workload| {
         json!({
             "id": workload.world(),
             "models": [workload.world()],
@@ -322,11 +322,11 @@ pub(super) fn configuration(upstream: &str, members: &Value) -> String {
 /// Serves every workload until the server is dropped; returns its address.
 pub async fn serve_upstream() -> anyhow::Result<(Server, String)> {
     let server = Server::start().await?;
-    for workload in SUBJECTS {
-        server.register_canned(workload.world(), workload.answer());
+    for workload in WORKLOADS {
+        server.register_canned(workload.world(), workload.canned_response());
     }
-    for (world, answer) in services() {
-        server.register_canned(world, CannedResponse::document(&answer.to_string()));
+    for (world, response) in services() {
+        server.register_canned(world, CannedResponse::document(&response.to_string()));
     }
     let address = server.address().to_string();
     Ok((server, address))
@@ -335,11 +335,11 @@ pub async fn serve_upstream() -> anyhow::Result<(Server, String)> {
 /// Additional services with their fixed, immediate responses.
 fn services() -> [(&'static str, Value); 3] {
     let scores = ["harassment", "hate", "self-harm", "sexual", "violence"];
-    let of_all = |value: Value| scores.map(|name| (name.to_owned(), value.clone()));
+    let for_all = |value: Value| scores.map(|name| (name.to_owned(), value.clone()));
     let result = json!({
         "flagged": false,
-        "categories": Value::Object(of_all(json!(false)).into_iter().collect()),
-        "category_scores": Value::Object(of_all(json!(0.0001)).into_iter().collect()),
+        "categories": Value::Object(for_all(json!(false)).into_iter().collect()),
+        "category_scores": Value::Object(for_all(json!(0.0001)).into_iter().collect()),
     });
     let moderated =
         json!({ "id": "modr-1", "model": "omni-moderation-latest", "results": [result] });
@@ -355,10 +355,10 @@ fn services() -> [(&'static str, Value); 3] {
 
 #[cfg(test)]
 mod tests {
-    use super::{Budget, Prelude, Responder, SUBJECTS, Workload, configuration};
+    use super::{Budget, Prelude, Responder, WORKLOADS, Workload, configuration};
 
     #[test]
-    fn the_gateway_accepts_its_configuration() {
+    fn configuration_with_each_budget_is_valid() {
         let secret = |_: &str| Some(secret::Secret::new("key"));
         for budget in [Budget::Unlimited, Budget::Limited, Budget::Leased] {
             let text = configuration("127.0.0.1:1", &budget.members());
@@ -369,20 +369,20 @@ mod tests {
     }
 
     #[test]
-    fn a_question_says_how_long_it_is() {
-        for workload in SUBJECTS {
-            let question = String::from_utf8(workload.question().to_vec()).expect("UTF-8");
-            let (head, body) = question.split_once("\r\n\r\n").expect("a head");
+    fn request_has_its_content_length() {
+        for workload in WORKLOADS {
+            let request = String::from_utf8(workload.request().to_vec()).expect("UTF-8");
+            let (head, body) = request.split_once("\r\n\r\n").expect("a head");
             assert!(head.ends_with(&format!("content-length: {}", body.len())), "{head}");
             assert_eq!(body.len(), if workload == Workload::Long { 8192 } else { 1024 });
         }
     }
 
     #[test]
-    fn half_an_answer_is_none() {
+    fn incomplete_response_is_no_answer() {
         let events = |count: usize| "data: {}\n\n".repeat(count) + "data: [DONE]\n\n";
-        let whole = |workload: Workload, body: String, teller| {
-            workload.is_answered_by(body.as_bytes(), teller)
+        let whole = |workload: Workload, body: String, responder| {
+            workload.is_answered_by(body.as_bytes(), responder)
         };
         assert!(whole(Workload::Stream, events(203), Responder::PassThrough));
         assert!(whole(Workload::Stream, events(202), Responder::Gateway));

@@ -13,18 +13,19 @@ use tokio::signal::unix::{SignalKind, signal};
 const USAGE: &str = "\
 serin-bench [--on cloudflare|spin|all] [--only PART] [--seconds N] [--quick] [--paced] [--json]
 
-  --on EDGE    which edge (default all)
-  --only PART  gateway: the gateway beside its baselines; limits: a route with limits beside one without;
-               streams: what holding streams back costs, and what a thousand open ones and a million
-               events take; guards: each kind beside none, and the first content of streams that wait for
-               them; cache: an answer that is kept beside one that is not; recording: what is written down
-               of requests, and what the first request of an isolate waits for
-  --seconds N  how long each contestant is asked at each task, all rounds together (default 5);
-               of limits two rounds of five, so that they take two and a half times as long; of guards
-               and of the cache about a half of it
-  --quick      the same as --seconds 1: shows that it works, measures little
-  --paced      streams whose events come one at a time, too
-  --json       the report as JSON";
+  --on EDGE    the edge to measure (default all)
+  --only PART  the only part to run:
+                 gateway    the gateway and its baselines
+                 limits     a route with limits and the same route without; the ledger alone
+                 streams    held-back events, a thousand open streams, a stream of a million events
+                 guards     each kind of guard and no guard; the first content of guarded streams
+                 cache      cached and uncached responses; the size of cache entries
+                 recording  request records and exports; the first request of an isolate
+  --seconds N  time for each candidate and workload, all rounds together (default 5). The part
+               limits takes 2.5 times as long, the parts guards and cache about half as long
+  --quick      the same as --seconds 1, to check that the benchmark works
+  --paced      adds streams with 10 ms between events
+  --json       prints the report as JSON instead of Markdown";
 
 /// Role of this process: the benchmark starts copies of itself.
 enum Role {
@@ -63,11 +64,11 @@ fn run(role: Role) -> anyhow::Result<()> {
         Role::Bench(..) => Builder::new_current_thread(),
         Role::Upstream | Role::Component { .. } | Role::Help => Builder::new_multi_thread(),
     };
-    runtime.enable_all().build()?.block_on(until_told(play(role)))
+    runtime.enable_all().build()?.block_on(run_until_signal(run_role(role)))
 }
 
 /// Runs the work until SIGINT or SIGTERM. Dropping the work ends the processes that it has started.
-async fn until_told(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+async fn run_until_signal(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -77,7 +78,7 @@ async fn until_told(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::R
     }
 }
 
-async fn play(role: Role) -> anyhow::Result<()> {
+async fn run_role(role: Role) -> anyhow::Result<()> {
     match role {
         Role::Help => println!("{USAGE}"),
         Role::Bench(options, format) => {
@@ -127,7 +128,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Role> {
                     "guards" => Part::Guards,
                     "cache" => Part::Cache,
                     "recording" => Part::Recording,
-                    other => bail!("{other} is not a part"),
+                    other => bail!("unknown part {other}"),
                 });
             }
             "--on" => {
@@ -138,7 +139,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Role> {
                     other => bail!("--on needs cloudflare, spin or all, not {other}"),
                 }
             }
-            other => bail!("{other} is not an option"),
+            other => bail!("unknown option {other}"),
         }
     }
     Ok(Role::Bench(options, format))

@@ -17,13 +17,13 @@ const USAGE: &str = "\
 serin-spin-host --component FILE [--name NAME] [--port N] [--variable NAME=VALUE]…
                 [--variables-file FILE] [--allow SCHEME://HOST:PORT]… [--state DIR]
 
-  --component FILE       the component, as `cargo build -p edge-spin` makes it
+  --component FILE       the component that `cargo build -p edge-spin` builds
   --name NAME            the app's name (default serin)
-  --port N               the port on loopback (default 3000; 0: any that is free)
+  --port N               the port on loopback (default 3000; 0: any free port)
   --variable NAME=VALUE  a Spin variable
   --variables-file FILE  Spin variables as one JSON object of strings
-  --allow PATTERN        a host that may be called (default: every host)
-  --state DIR            where the key-value store is kept (default: in memory)";
+  --allow PATTERN        an allowed outbound host (default: every host)
+  --state DIR            the directory of the key-value store (default: in memory)";
 
 struct Arguments {
     component: PathBuf,

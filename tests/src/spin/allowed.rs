@@ -80,8 +80,8 @@ mod tests {
 
     #[track_caller]
     fn assert_permitted(pattern: &str, uri: &str, permitted: bool) {
-        let allowed = AllowedHosts::parse(&[pattern.to_owned()]).expect("the pattern is right");
-        let uri = uri.parse().expect("the address is right");
+        let allowed = AllowedHosts::parse(&[pattern.to_owned()]).expect("the pattern is valid");
+        let uri = uri.parse().expect("the address is valid");
         assert_eq!(allowed.permits(&uri), permitted, "{pattern} against {uri}");
     }
 
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_means_nothing_is_refused() {
+    fn invalid_pattern_is_refused() {
         for pattern in ["api.openai.com", "https://api.openai.com:https"] {
             assert!(AllowedHosts::parse(&[pattern.to_owned()]).is_err(), "{pattern}");
         }

@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use anyhow::Context;
-use wasmtime::component::{Component as Code, Linker};
+use wasmtime::component::{Component as Code, HasSelf, Linker};
 use wasmtime::{
     Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
 };
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
-use super::instance::{self, State};
+use super::bindings::spin::variables::variables;
+use super::keyvalue;
+use super::state::State;
 
 /// A component that is ready for instantiation.
 #[derive(Clone)]
@@ -30,7 +32,8 @@ impl Component {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
         wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
-        instance::add_to_linker(&mut linker)?;
+        keyvalue::add_to_linker(&mut linker)?;
+        variables::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
         let service = ServicePre::new(linker.instantiate_pre(&code)?)?;
         Ok(Self { engine, service })
     }

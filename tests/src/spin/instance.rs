@@ -1,4 +1,4 @@
-//! One instance of an app: its store data and its lifetime.
+//! Instances of an app: their creation, their limits and their lifetime.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -7,85 +7,26 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
-use wasmtime::component::{Accessor, GuestTaskId, HasSelf, Linker, ResourceTable};
+use wasmtime::component::GuestTaskId;
 use wasmtime::{Store, StoreContextMut};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::handler::{
     HandlerState, Instance, Proxy, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use self::bindings::spin::variables::variables;
-use super::SpinApp;
 use super::allowed::AllowedHosts;
+use super::app::SpinApp;
 use super::engine::Component;
-use super::keyvalue;
 use super::outbound::{Outbound, Upstreams};
 use super::output::{AppLog, Output};
+use super::state::State;
 use super::storage::Storage;
 
 /// Spin's defaults for components of WASI 0.3: total requests, concurrent requests, idle time.
 const MAX_REQUESTS: usize = 128;
 const MAX_CONCURRENT_REQUESTS: usize = 16;
 const MAX_IDLE: Duration = Duration::from_secs(1);
-
-pub(super) mod bindings {
-    wasmtime::component::bindgen!({
-        path: "wit",
-        world: "spin",
-        imports: {
-            "spin:key-value/key-value": trappable,
-            // The component awaits these, although the host need not.
-            "wasi:keyvalue/atomics": async | trappable,
-            "wasi:keyvalue/store": async | trappable,
-        },
-        with: {
-            "spin:key-value/key-value.store": super::super::keyvalue::Bucket,
-            "wasi:keyvalue/atomics.cas": super::super::keyvalue::CasHandle,
-            "wasi:keyvalue/store.bucket": super::super::keyvalue::Bucket,
-        },
-    });
-}
-
-/// Store data of an instance.
-pub(crate) struct State {
-    wasi: WasiCtx,
-    http: WasiHttpCtx,
-    outbound: Outbound,
-    pub(super) table: ResourceTable,
-    variables: Arc<BTreeMap<String, String>>,
-    /// `None` if the app has no store.
-    pub(super) storage: Option<Arc<Storage>>,
-}
-
-impl WasiView for State {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-impl WasiHttpView for State {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.outbound, table: &mut self.table, ctx: &mut self.http }
-    }
-}
-
-impl variables::Host for State {}
-
-impl<T> variables::HostWithStore<T> for HasSelf<State> {
-    async fn get(accessor: &Accessor<T, Self>, name: String) -> Result<String, variables::Error> {
-        accessor.with(|mut access| match access.get().variables.get(&name) {
-            Some(value) => Ok(value.clone()),
-            None => Err(variables::Error::Undefined(format!("no variable {name:?}"))),
-        })
-    }
-}
-
-/// Adds Spin's own interfaces to a linker.
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    keyvalue::add_to_linker(linker)?;
-    variables::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
-}
 
 /// Creates the instances of an app.
 pub(crate) struct InstanceFactory {
@@ -127,14 +68,8 @@ impl HandlerState for InstanceFactory {
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, InstanceLimits>> {
         let mut wasi = WasiCtxBuilder::new();
         wasi.stdout(Output::new(Arc::clone(&self.log))).stderr(Output::new(Arc::clone(&self.log)));
-        let state = State {
-            wasi: wasi.build(),
-            http: WasiHttpCtx::new(),
-            outbound: self.outbound.clone(),
-            table: ResourceTable::new(),
-            variables: Arc::clone(&self.variables),
-            storage: self.storage.clone(),
-        };
+        let (variables, storage) = (Arc::clone(&self.variables), self.storage.clone());
+        let state = State::new(wasi.build(), self.outbound.clone(), variables, storage);
         let mut store = Store::new(&self.component.engine, state);
         let service = self.component.service.instantiate_async(&mut store).await?;
         Ok(Instance {

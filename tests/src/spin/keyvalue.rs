@@ -10,25 +10,14 @@ use wasmtime::component::{
     Accessor, FutureReader, HasSelf, Linker, Resource, ResourceTable, StreamReader,
 };
 
-use super::instance::State;
-use super::instance::bindings::spin::key_value::key_value;
-use super::instance::bindings::wasi::keyvalue::{atomics, store};
+use super::bindings::spin::key_value::key_value;
+use super::bindings::wasi::keyvalue::{atomics, store};
+use super::handles::{Bucket, CasHandle};
+use super::state::State;
 use super::storage::Storage;
 
 /// Name of the only store.
 const DEFAULT: &str = "default";
-
-/// An open store, of either interface.
-#[expect(unreachable_pub, reason = "the bindings, which are public in their module, name it")]
-pub struct Bucket(Arc<Storage>);
-
-/// A compare-and-swap handle with the value that was read.
-#[expect(unreachable_pub, reason = "the bindings, which are public in their module, name it")]
-pub struct CasHandle {
-    storage: Arc<Storage>,
-    name: String,
-    value: Option<Vec<u8>>,
-}
 
 /// Adds both interfaces to a linker.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -195,13 +184,13 @@ impl atomics::Host for State {
     ) -> wasmtime::Result<Result<(), atomics::CasError>> {
         // Other instances run between the read and the swap, so that races do occur.
         tokio::task::yield_now().await;
-        let mut seen = self.table.delete(cas)?;
-        match seen.storage.swap(&seen.name, seen.value.as_deref(), value) {
+        let mut handle = self.table.delete(cas)?;
+        match handle.storage.swap(&handle.name, handle.value.as_deref(), value) {
             Ok(true) => Ok(Ok(())),
             Ok(false) => {
-                seen.value = seen.storage.get(&seen.name);
-                let again = self.table.push(seen)?;
-                Ok(Err(atomics::CasError::CasFailed(again)))
+                handle.value = handle.storage.get(&handle.name);
+                let current = self.table.push(handle)?;
+                Ok(Err(atomics::CasError::CasFailed(current)))
             }
             Err(error) => Ok(Err(atomics::CasError::StoreError(failure(error)))),
         }
@@ -219,9 +208,9 @@ impl atomics::HostCas for State {
     }
 
     async fn current(&mut self, cas: Resource<CasHandle>) -> WasiResult<Option<Vec<u8>>> {
-        let seen = self.table.get_mut(&cas)?;
-        seen.value = seen.storage.get(&seen.name);
-        Ok(Ok(seen.value.clone()))
+        let handle = self.table.get_mut(&cas)?;
+        handle.value = handle.storage.get(&handle.name);
+        Ok(Ok(handle.value.clone()))
     }
 
     async fn drop(&mut self, cas: Resource<CasHandle>) -> wasmtime::Result<()> {

@@ -9,17 +9,21 @@
 //! imports.
 
 mod allowed;
+mod app;
+mod bindings;
 mod engine;
+mod handles;
 mod instance;
 mod keyvalue;
 mod outbound;
 mod output;
 mod server;
+mod state;
 mod storage;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -28,41 +32,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub use self::allowed::AllowedHosts;
+pub use self::app::SpinApp;
 
 use self::engine::Component;
+use self::instance::InstanceFactory;
 use self::outbound::Upstreams;
 use self::output::AppLog;
-
-/// An application: one component under a name, with its own variables, on its own port.
-#[derive(Clone, Debug, Default)]
-pub struct SpinApp {
-    /// Its name in tests.
-    pub name: String,
-    /// The port on loopback; 0 lets the system choose.
-    pub port: u16,
-    /// Spin variables. Any other variable is undefined.
-    pub variables: BTreeMap<String, String>,
-    /// Patterns as in `allowed_outbound_hosts`: `scheme://host:port`, each part may be `*`.
-    pub allowed_hosts: Vec<String>,
-    /// Directory of its key-value store. `None`: in memory, until the host is dropped.
-    pub state: Option<PathBuf>,
-    /// Whether the app has no store, as if `key_value_stores` were empty.
-    pub no_store: bool,
-}
-
-impl SpinApp {
-    /// An app on a port of the system's choice that may call every host.
-    pub fn new(name: &str) -> Self {
-        let allowed_hosts = vec!["*://*:*".to_owned()];
-        Self { name: name.to_owned(), allowed_hosts, ..Self::default() }
-    }
-
-    /// Adds a variable.
-    pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.variables.insert(name.to_owned(), value.into());
-        self
-    }
-}
 
 /// The host: one component, and any number of apps made of it. Dropping it closes their ports.
 pub struct SpinHost {
@@ -90,8 +65,7 @@ impl SpinHost {
             .with_context(|| format!("cannot listen on 127.0.0.1:{}", app.port))?;
         let address = listener.local_addr()?;
         let log = self.log(&app.name);
-        let factory =
-            instance::InstanceFactory::new(&self.component, self.upstreams.clone(), app, log)?;
+        let factory = InstanceFactory::new(&self.component, self.upstreams.clone(), app, log)?;
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         servers.spawn(server::serve(listener, factory));
         Ok(address)

@@ -121,7 +121,7 @@ mod tests {
     use super::{AppLog, Output};
 
     #[test]
-    fn lines_are_whole_and_do_not_mix() {
+    fn lines_of_two_outputs_are_whole_and_separate() {
         let log = Arc::new(AppLog::default());
         let mut lines = log.subscribe();
         let (first, second) = (Output::new(Arc::clone(&log)), Output::new(log));
@@ -129,10 +129,10 @@ mod tests {
         second.take(b"b\nc\nd");
         first.take(b"1}\n");
         second.take(b"\r\n");
-        let mut seen = Vec::new();
+        let mut received = Vec::new();
         while let Ok(line) = lines.try_recv() {
-            seen.push(line);
+            received.push(line);
         }
-        assert_eq!(seen, ["b", "c", "{\"a\":1}", "d"]);
+        assert_eq!(received, ["b", "c", "{\"a\":1}", "d"]);
     }
 }

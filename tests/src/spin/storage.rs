@@ -38,7 +38,7 @@ impl Storage {
     /// Opens a file, which need not exist. An incomplete record at its end, from a program that was
     /// killed, was never confirmed: it is dropped.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
-        let explain = || format!("cannot keep anything in {}", path.display());
+        let explain = || format!("cannot use the storage file {}", path.display());
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -81,13 +81,18 @@ impl Storage {
         Ok(())
     }
 
-    /// Stores a value if the present one equals `seen`, and returns whether it did.
+    /// Stores a value if the present one equals `expected`, and returns whether it did.
     ///
-    /// If `seen` is `None`, the swap always succeeds, whatever the present value: so does Spin's
+    /// If `expected` is `None`, the swap always succeeds, whatever the present value: so does Spin's
     /// SQLite store (4.1), and a component that relies on more would fail there and not here.
-    pub(crate) fn swap(&self, name: &str, seen: Option<&[u8]>, value: Vec<u8>) -> io::Result<bool> {
+    pub(crate) fn swap(
+        &self,
+        name: &str,
+        expected: Option<&[u8]>,
+        value: Vec<u8>,
+    ) -> io::Result<bool> {
         let mut inner = self.lock();
-        if seen.is_some() && seen != inner.values.get(name).map(Vec::as_slice) {
+        if expected.is_some() && expected != inner.values.get(name).map(Vec::as_slice) {
             return Ok(false);
         }
         inner.set(name, value)?;
@@ -180,32 +185,17 @@ fn record(rest: &mut &[u8]) -> Option<(String, Option<Vec<u8>>)> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::PathBuf;
+
+    use crate::scratch::ScratchDirectory;
 
     use super::{COMPACTION_SLACK, Storage};
 
-    /// Path of a file that does not exist yet; removed on drop.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(name: &str) -> Self {
-            let name = format!("serin-storage-{}-{name}", std::process::id());
-            Self(std::env::temp_dir().join(name).join("app.log"))
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(self.0.parent().expect("the path has a parent"));
-        }
-    }
-
     #[test]
-    fn a_swap_fails_when_the_value_has_changed() {
+    fn swap_of_a_changed_value_fails() {
         let storage = Storage::default();
         storage.set("name", b"one".to_vec()).expect("memory");
         storage.set("name", b"two".to_vec()).expect("memory");
-        let swap = |seen: Option<&[u8]>| storage.swap("name", seen, b"three".to_vec());
+        let swap = |expected: Option<&[u8]>| storage.swap("name", expected, b"three".to_vec());
         assert!(!swap(Some(b"one")).expect("memory"));
         assert_eq!(storage.get("name").as_deref(), Some(b"two".as_slice()));
         assert!(swap(Some(b"two")).expect("memory"));
@@ -216,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_added_to_and_nothing_else_is() {
+    fn increment_of_a_number_adds_and_of_other_bytes_fails() {
         let storage = Storage::default();
         assert_eq!(storage.increment("number", 2).expect("memory"), 2);
         assert_eq!(storage.increment("number", -5).expect("memory"), -3);
@@ -225,42 +215,45 @@ mod tests {
     }
 
     #[test]
-    fn a_file_holds_what_was_there_last() {
-        let scratch = Scratch::new("last");
-        let storage = Storage::open(&scratch.0).expect("a fresh file");
+    fn reopened_file_has_the_last_values() {
+        let scratch = ScratchDirectory::new("last").expect("a directory");
+        let file = scratch.path().join("store/app.log");
+        let storage = Storage::open(&file).expect("a fresh file");
         storage.set("a", b"1".to_vec()).expect("a file");
         storage.set("b", Vec::new()).expect("a file");
         storage.set("a", b"2".to_vec()).expect("a file");
         storage.set("c", b"3".to_vec()).expect("a file");
         storage.delete("c").expect("a file");
         drop(storage);
-        let again = Storage::open(&scratch.0).expect("the same file");
+        let again = Storage::open(&file).expect("the same file");
         assert_eq!(again.names(), ["a", "b"]);
         assert_eq!(again.get("a").as_deref(), Some(b"2".as_slice()));
         assert_eq!(again.get("b").as_deref(), Some(b"".as_slice()));
     }
 
     #[test]
-    fn what_was_written_by_halves_is_dropped() {
-        let scratch = Scratch::new("halves");
-        let storage = Storage::open(&scratch.0).expect("a fresh file");
+    fn incomplete_last_record_is_dropped() {
+        let scratch = ScratchDirectory::new("halves").expect("a directory");
+        let file = scratch.path().join("store/app.log");
+        let storage = Storage::open(&file).expect("a fresh file");
         storage.set("a", b"first".to_vec()).expect("a file");
         storage.set("a", b"second".to_vec()).expect("a file");
         drop(storage);
-        let bytes = fs::read(&scratch.0).expect("the file exists");
-        fs::write(&scratch.0, &bytes[..bytes.len() - 1]).expect("the file is writable");
-        let again = Storage::open(&scratch.0).expect("the same file");
+        let bytes = fs::read(&file).expect("the file exists");
+        fs::write(&file, &bytes[..bytes.len() - 1]).expect("the file is writable");
+        let again = Storage::open(&file).expect("the same file");
         assert_eq!(again.get("a").as_deref(), Some(b"first".as_slice()));
     }
 
     #[test]
-    fn a_file_does_not_grow_with_its_past() {
-        let scratch = Scratch::new("past");
-        let storage = Storage::open(&scratch.0).expect("a fresh file");
+    fn file_with_many_overwrites_stays_small() {
+        let scratch = ScratchDirectory::new("past").expect("a directory");
+        let file = scratch.path().join("store/app.log");
+        let storage = Storage::open(&file).expect("a fresh file");
         for _ in 0..100 {
             storage.set("a", vec![7; COMPACTION_SLACK / 10]).expect("a file");
         }
-        let length = fs::metadata(&scratch.0).expect("the file exists").len();
+        let length = fs::metadata(&file).expect("the file exists").len();
         assert!(length < 2 * COMPACTION_SLACK as u64, "{length}");
     }
 }

@@ -1,13 +1,37 @@
 //! Conversion of the configuration for an artifact, called by both edges' build scripts.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{env, fs};
 
 use super::{from_toml, placeholder_secret, to_json};
 
+/// Bundles the configuration into an edge's artifact, from its build script: `gateway.toml`, or the file that
+/// `GATEWAY_TOML` names, relative to the repository's root. An invalid file fails the build with all its
+/// problems.
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "cargo passes paths to build scripts in variables and reads their output"
+)]
+pub fn run_build_script() -> ExitCode {
+    println!("cargo::rerun-if-env-changed=GATEWAY_TOML");
+    let directory = |name| PathBuf::from(env::var_os(name).expect("cargo sets it"));
+    let root = directory("CARGO_MANIFEST_DIR").join("..");
+    let source = root.join(env::var_os("GATEWAY_TOML").unwrap_or_else(|| "gateway.toml".into()));
+    println!("cargo::rerun-if-changed={}", source.display());
+    let Err(reasons) = bundle(&source, &directory("OUT_DIR").join("gateway.json")) else {
+        return ExitCode::SUCCESS;
+    };
+    for reason in reasons.lines() {
+        println!("cargo::error={reason}");
+    }
+    ExitCode::FAILURE
+}
+
 /// Checks a TOML document with placeholders for its secrets, and writes the JSON that an edge reads. The
 /// error has one line for each problem.
-pub fn bundle(source: &Path, target: &Path) -> Result<(), String> {
+fn bundle(source: &Path, target: &Path) -> Result<(), String> {
     let named = |error: &dyn ToString| {
         let lines = error.to_string();
         let lines = lines.lines().map(|line| format!("{}: {line}", source.display()));

@@ -3,7 +3,7 @@
 mod bundle;
 mod locate;
 
-pub use bundle::bundle;
+pub use bundle::run_build_script;
 pub use locate::locate;
 
 use locate::line_and_column;
@@ -11,6 +11,7 @@ use secret::Secret;
 use serde_json::Value;
 
 use super::problem::{Problem, Problems, line_path};
+use super::provider::ProviderKind;
 use super::raw::{Document, SecretText};
 use super::{Config, SecretLookup, parse};
 
@@ -35,6 +36,11 @@ pub fn schema() -> String {
         serde_json::to_string_pretty(&sort_members(schema)).expect("a JSON value is always JSON");
     text.push('\n');
     text
+}
+
+/// The names of all kinds of providers, in the order of the schema.
+pub fn provider_kinds() -> impl Iterator<Item = &'static str> {
+    ProviderKind::names()
 }
 
 /// A placeholder for an unavailable secret: distinct for each name, since no two keys may be equal, and long

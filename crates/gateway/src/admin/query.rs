@@ -1,5 +1,7 @@
 //! Query parameters: each at most once, and no unknown one.
 
+use json::percent;
+
 use super::response::AdminError;
 
 /// Parsed query parameters.
@@ -22,11 +24,12 @@ impl Query {
             if read.get(name).is_some() {
                 return Err(AdminError::invalid(name, "the parameter twice", "it at most once"));
             }
-            let value = percent_decode(value);
+            // A `+` is not a space: offsets of timestamps contain it, and no parameter has spaces.
+            let value = percent::decode(value);
             let value = value.ok_or_else(|| {
                 AdminError::invalid(name, "an invalid \"%\" sequence", "percent-encoded UTF-8")
             })?;
-            read.0.push((name, value));
+            read.0.push((name, value.into_owned()));
         }
         Ok(read)
     }
@@ -44,41 +47,18 @@ impl Query {
     }
 }
 
-/// Decodes percent-encoding; `None` if the result is not UTF-8 or a `%` is incomplete. A `+` is not a
-/// space: offsets of timestamps contain it, and no parameter has spaces.
-pub(super) fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let mut digit = || char::from(rest.next()?).to_digit(16);
-            let (high, low) = (digit()?, digit()?);
-            bytes.push(u8::try_from(high * 16 + low).expect("two hexadecimal digits are a byte"));
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Query, percent_decode};
-
-    #[test]
-    fn percent_decode_accepts_only_valid_utf8() {
-        assert_eq!(percent_decode("a%2Fb+%C3%BC"), Some("a/b+ü".to_owned()));
-        for wrong in ["%", "%2", "%zz", "%ff", "%+1"] {
-            assert_eq!(percent_decode(wrong), None, "{wrong}");
-        }
-    }
+    use super::Query;
 
     #[test]
     fn parse_refuses_unknown_and_repeated_parameters() {
         let read = |query| Query::parse(Some(query), &["limit", "cursor"]);
         let query = read("cursor=a%3Db&").expect("it is right");
         assert_eq!((query.get("cursor"), query.get("limit")), (Some("a=b"), None));
-        for wrong in ["x=1", "limit=1&limit=1", "cursor=%"] {
+        let query = read("cursor=a%2Fb+%C3%BC").expect("it is right");
+        assert_eq!(query.get("cursor"), Some("a/b+ü"));
+        for wrong in ["x=1", "limit=1&limit=1", "cursor=%", "cursor=%zz", "cursor=%ff"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
         let limit = |query| read(query).and_then(|query| query.page_limit()).ok();

@@ -2,9 +2,9 @@
 
 use config::Role;
 use http::Method;
+use json::percent;
 
 use super::PREFIX;
-use super::query::percent_decode;
 use super::response::AdminError;
 
 /// The operation of one path and method.
@@ -124,7 +124,7 @@ fn match_path(pattern: &str, path: &str) -> Option<Vec<String>> {
     for expected in pattern.split('/') {
         let part = parts.next()?;
         if expected.starts_with('{') {
-            arguments.push(percent_decode(part).filter(|value| !value.is_empty())?);
+            arguments.push(percent::decode(part).filter(|value| !value.is_empty())?.into_owned());
         } else if part != expected {
             return None;
         }

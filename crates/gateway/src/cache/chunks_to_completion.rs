@@ -28,7 +28,10 @@ pub(super) fn event_data(stream: &Bytes) -> Vec<Bytes> {
 }
 
 /// The completion for a caller who did not request a stream. `None` if a chunk cannot be read.
-pub fn chunks_to_completion(endpoint: Endpoint, stream: &Bytes) -> Option<Map<String, Value>> {
+pub(crate) fn chunks_to_completion(
+    endpoint: Endpoint,
+    stream: &Bytes,
+) -> Option<Map<String, Value>> {
     let mut answer = Map::new();
     let mut choices: Vec<Map<String, Value>> = Vec::new();
     for data in event_data(stream) {
@@ -64,7 +67,7 @@ pub fn chunks_to_completion(endpoint: Endpoint, stream: &Bytes) -> Option<Map<St
 }
 
 /// The text of a chat's first choice; `None` if it has none, or calls a tool.
-pub fn first_choice_text(stream: bool, body: &Bytes) -> Option<String> {
+pub(crate) fn first_choice_text(stream: bool, body: &Bytes) -> Option<String> {
     let answer = if stream {
         Value::Object(chunks_to_completion(Endpoint::ChatCompletions, body)?)
     } else {

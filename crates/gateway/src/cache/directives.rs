@@ -5,7 +5,7 @@ use http::header::CACHE_CONTROL;
 
 /// Directives of a request. By default, it is served from the cache, and its answer is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CacheDirectives {
+pub(crate) struct CacheDirectives {
     /// Neither reads nor writes the cache.
     pub disabled: bool,
     /// Does not read the cache.
@@ -21,7 +21,7 @@ const HEADER: &str = "x-serin-cache";
 
 impl CacheDirectives {
     /// Reads `cache-control` (RFC 9111, 5.2.1) and `x-serin-cache: off | force`.
-    pub fn from_headers(headers: &HeaderMap) -> Self {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
         let mut directives = Self::default();
         for word in header_words(headers, CACHE_CONTROL.as_str()) {
             let (name, value) = word.split_once('=').unwrap_or((word, ""));

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 const ENTRY_VERSION: u8 = 1;
 
 /// The longest body that an entry can hold, in bytes: stores limit values to 1 MiB.
-pub const MAX_ENTRY_BODY_BYTES: usize = (1 << 20) - (4 << 10);
+pub(crate) const MAX_ENTRY_BODY_BYTES: usize = (1 << 20) - (4 << 10);
 
 /// Metadata of a cache entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CacheEntryHead {
+pub(crate) struct CacheEntryHead {
     v: u8,
     /// Time of the answer.
     pub at: Timestamp,
@@ -34,7 +34,7 @@ pub struct CacheEntryHead {
 
 /// Tokens of a stored answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredTokens {
+pub(crate) struct StoredTokens {
     /// Tokens of the prompt.
     pub input: u64,
     /// Tokens of the completion.
@@ -63,7 +63,7 @@ impl From<StoredTokens> for Tokens {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CacheEntry {
+pub(crate) struct CacheEntry {
     pub head: CacheEntryHead,
     /// Body that the first caller received.
     pub body: Bytes,
@@ -71,12 +71,12 @@ pub struct CacheEntry {
 
 impl CacheEntry {
     /// Creates an entry. The length in the head is replaced by the body's.
-    pub fn new(head: CacheEntryHead, body: Bytes) -> Self {
+    pub(crate) fn new(head: CacheEntryHead, body: Bytes) -> Self {
         Self { head: CacheEntryHead { length: body.len(), ..head }, body }
     }
 
     /// Bytes in the store.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec(&self.head).expect("a head has only plain members");
         bytes.reserve_exact(1 + self.body.len());
         bytes.push(b'\n');
@@ -85,7 +85,7 @@ impl CacheEntry {
     }
 
     /// Reads an entry. `None` if it is truncated, or was written by another version.
-    pub fn parse(bytes: &Bytes) -> Option<Self> {
+    pub(crate) fn parse(bytes: &Bytes) -> Option<Self> {
         let end = memchr::memchr(b'\n', bytes)?;
         let head: CacheEntryHead = json::from_bytes(&bytes[..end]).ok()?;
         let body = bytes.slice(end + 1..);
@@ -95,7 +95,7 @@ impl CacheEntry {
 
 impl CacheEntryHead {
     /// Creates the metadata of an answer.
-    pub fn new(
+    pub(crate) fn new(
         (at, until): (Timestamp, Timestamp),
         (route, consumer, target): (String, String, String),
         stream: bool,

@@ -1,7 +1,8 @@
 //! Cache key: a digest of everything that an answer depends on, and its key in the store.
 
 use config::CacheScope;
-use openai::{Endpoint, percent_encode};
+use json::percent::{self, UNRESERVED};
+use openai::Endpoint;
 use sha2::{Digest, Sha256};
 
 use super::canonical::CanonicalRequest;
@@ -18,15 +19,21 @@ const MAX_PART_BYTES: usize = 120;
 /// Consumers who may be served an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheKeyScope<'a> {
+    /// One consumer.
     Consumer(&'a str),
     /// The members of a group.
     Group(&'a str),
+    /// Every consumer.
     All,
 }
 
 impl<'a> CacheKeyScope<'a> {
     /// Scope of a consumer's requests.
-    pub fn from_config(scope: CacheScope, consumer: &'a str, group: Option<&'a str>) -> Self {
+    pub(crate) fn from_config(
+        scope: CacheScope,
+        consumer: &'a str,
+        group: Option<&'a str>,
+    ) -> Self {
         match (scope, group) {
             (CacheScope::Consumer, _) | (CacheScope::Group, None) => Self::Consumer(consumer),
             (CacheScope::Group, Some(group)) => Self::Group(group),
@@ -50,6 +57,7 @@ pub struct CacheSubject<'a> {
     pub scope: CacheKeyScope<'a>,
     /// Id of the route.
     pub route: &'a str,
+    /// Endpoint of the request.
     pub endpoint: Endpoint,
     /// The selected `provider/model`: a canary's answers are separate.
     pub target: &'a str,
@@ -89,7 +97,7 @@ impl CacheKey {
     }
 
     /// Key in the store: by route, then by scope, so that entries of either can be listed.
-    pub fn storage_key(&self, subject: &CacheSubject<'_>) -> String {
+    pub(crate) fn storage_key(&self, subject: &CacheSubject<'_>) -> String {
         let mut name = key_prefix(Some(subject.route), Some(subject.scope));
         name.push_str(&base16ct::lower::encode_string(&self.0));
         name
@@ -97,7 +105,7 @@ impl CacheKey {
 }
 
 /// Prefix of the keys of a route, or of a scope in a route.
-pub fn key_prefix(route: Option<&str>, scope: Option<CacheKeyScope<'_>>) -> String {
+pub(crate) fn key_prefix(route: Option<&str>, scope: Option<CacheKeyScope<'_>>) -> String {
     let mut names = CACHE_KEY_PREFIX.to_owned();
     if let Some(route) = route {
         names.push_str(&key_part(route));
@@ -111,9 +119,9 @@ pub fn key_prefix(route: Option<&str>, scope: Option<CacheKeyScope<'_>>) -> Stri
 }
 
 /// Encodes a text as a part of a key: ASCII without slashes, of bounded length.
-pub fn key_part(text: &str) -> String {
+pub(crate) fn key_part(text: &str) -> String {
     let mut part = String::new();
-    percent_encode(text, &mut part);
+    percent::encode(text, &UNRESERVED, &mut part);
     if part.len() > MAX_PART_BYTES {
         part.clear();
         // No encoded text begins with `+`.

@@ -50,7 +50,7 @@ impl CacheLookup {
 
 /// A cache entry that is served.
 #[derive(Debug)]
-pub struct CacheHit {
+pub(crate) struct CacheHit {
     pub(crate) replay: Replay,
     /// The `provider/model` that answered.
     pub(crate) target: String,
@@ -71,7 +71,7 @@ impl CacheHit {
 
 /// Cache entry to be filled with an answer.
 #[derive(Debug)]
-pub struct FillSlot {
+pub(crate) struct FillSlot {
     name: String,
     route: String,
     consumer: String,

@@ -13,7 +13,7 @@ use super::entry::{CacheEntry, StoredTokens};
 
 /// Requested form of a replay.
 #[derive(Clone, Copy, Debug)]
-pub struct ReplayOptions<'a> {
+pub(crate) struct ReplayOptions<'a> {
     pub endpoint: Endpoint,
     /// Whether a stream is requested.
     pub stream: bool,
@@ -26,7 +26,7 @@ pub struct ReplayOptions<'a> {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Replay {
+pub(crate) enum Replay {
     Whole(Bytes),
     /// The events of a stream.
     Events(Vec<Bytes>),
@@ -45,7 +45,7 @@ struct AnswerOutline<'a> {
 
 impl Replay {
     /// Replays an entry. `None` if it cannot be converted.
-    pub fn from_entry(entry: &CacheEntry, how: ReplayOptions<'_>) -> Option<Self> {
+    pub(crate) fn from_entry(entry: &CacheEntry, how: ReplayOptions<'_>) -> Option<Self> {
         let id = match how.endpoint {
             Endpoint::ChatCompletions => format!("chatcmpl-{}", how.id),
             Endpoint::Completions => format!("cmpl-{}", how.id),
@@ -147,7 +147,7 @@ fn sse_event(data: &str) -> Bytes {
 
 /// Whether a body is complete: every choice has ended, and none by a content filter, an error, or,
 /// if the gateway capped it, its length.
-pub fn is_complete(endpoint: Endpoint, stream: bool, body: &Bytes, is_capped: bool) -> bool {
+pub(crate) fn is_complete(endpoint: Endpoint, stream: bool, body: &Bytes, is_capped: bool) -> bool {
     #[derive(Deserialize)]
     struct Answer<'a> {
         #[serde(default)]

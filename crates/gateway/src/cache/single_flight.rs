@@ -23,7 +23,7 @@ const SWEEP_THRESHOLD: usize = 256;
 
 /// Responses in flight in this isolate, by their cache key. Clones share the state.
 #[derive(Clone, Debug, Default)]
-pub struct SingleFlight(Rc<RefCell<BTreeMap<String, Flight>>>);
+pub(crate) struct SingleFlight(Rc<RefCell<BTreeMap<String, Flight>>>);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Flight {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use json::percent::{self, UNRESERVED};
 use serde::Serialize;
 
 use crate::auth::keys::random_chars;
@@ -43,7 +44,8 @@ fn key_parts(entry: &VerdictEntry<'_>) -> [String; 4] {
 /// Encodes a text as a part of a key.
 pub(crate) fn key_part(text: &str) -> String {
     let mut part = String::new();
-    openai::percent_encode(&text[..text.floor_char_boundary(MAX_PART_BYTES)], &mut part);
+    let cut = &text[..text.floor_char_boundary(MAX_PART_BYTES)];
+    percent::encode(cut, &UNRESERVED, &mut part);
     part
 }
 

@@ -4,8 +4,10 @@ use civil_time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Entry names hold this number minus the version, so a listing returns the newest version first.
-const MAX_VERSION: u64 = 9_999_999_999;
+use crate::host::newest_first::newest_first_number;
+
+/// Digits of a version in the names of its entries.
+const VERSION_DIGITS: usize = 10;
 
 /// Hexadecimal digits of the document's hash in an ETag.
 const ETAG_HASH_DIGITS: usize = 16;
@@ -68,7 +70,7 @@ pub(super) fn attempt_key(version: u64, nonce: &str) -> String {
 
 /// Prefix of the store keys of all attempts at a version.
 pub(super) fn attempts_prefix(version: u64) -> String {
-    format!("config/version/{:010}-", MAX_VERSION.saturating_sub(version))
+    format!("config/version/{}-", newest_first_number(version, VERSION_DIGITS))
 }
 
 /// The SHA-256 of a document, in hexadecimal digits.
@@ -90,6 +92,8 @@ mod tests {
     #[test]
     fn attempt_keys_sort_newest_first() {
         assert_eq!(attempt_key(1, "x"), "config/version/9999999998-x");
+        assert_eq!(attempt_key(9_999_999_990, "x"), "config/version/0000000009-x");
+        assert_eq!(attempt_key(u64::MAX, "x"), "config/version/0000000000-x");
         assert!(
             attempt_key(10, "x") < attempt_key(9, "x")
                 && attempt_key(100, "a") < attempt_key(99, "z")

@@ -1,10 +1,8 @@
 //! Headers that the gateway adds to responses.
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
-
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use json::percent::{self, PRINTABLE_ASCII};
 
 use crate::host::Host;
 use crate::host::body::Body;
@@ -18,16 +16,12 @@ pub(crate) fn disable_buffering(headers: &mut HeaderMap) {
 
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// Replaces bytes that a header value cannot hold by `%XX`: model names may be in Chinese.
-fn escape_header_value(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len() * 3);
-    for byte in text.bytes() {
-        match byte {
-            b' '..=b'~' => escaped.push(char::from(byte)),
-            other => write!(escaped, "%{other:02X}").expect("a string takes everything"),
-        }
-    }
-    escaped
+/// Converts a text to a header's value. Bytes that it cannot hold become `%XX`: model names may be
+/// in Chinese.
+fn header_value(text: &str) -> HeaderValue {
+    let mut encoded = String::with_capacity(text.len());
+    percent::encode(text, &PRINTABLE_ASCII, &mut encoded);
+    HeaderValue::try_from(encoded).expect("printable ASCII")
 }
 
 /// Adds the headers about the gateway's handling of the request.
@@ -38,11 +32,7 @@ pub(crate) fn add_gateway_headers<P: Host>(
     let record = scope.record();
     let headers = response.headers_mut();
     let mut set = |name, value: &str| {
-        let is_visible = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        let value =
-            if is_visible { Cow::Borrowed(value) } else { Cow::Owned(escape_header_value(value)) };
-        let value = HeaderValue::from_str(&value).expect("ASCII that can be seen");
-        headers.insert(HeaderName::from_static(name), value);
+        headers.insert(HeaderName::from_static(name), header_value(value));
     };
     set("x-request-id", &record.id);
     if let Some(route) = &record.route {
@@ -57,5 +47,16 @@ pub(crate) fn add_gateway_headers<P: Host>(
     }
     for (name, value) in scope.headers() {
         set(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::header_value;
+
+    #[test]
+    fn header_value_of_any_text_is_printable() {
+        assert_eq!(header_value("openai/gpt 4o~100%"), "openai/gpt 4o~100%");
+        assert_eq!(header_value("通义\r\n\x7f"), "%E9%80%9A%E4%B9%89%0D%0A%7F");
     }
 }

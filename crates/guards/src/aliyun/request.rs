@@ -4,12 +4,13 @@ use bytes::Bytes;
 use civil_time::Timestamp;
 use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
 use http::{HeaderValue, Method, Uri};
+use json::percent::{self, UNRESERVED};
 use secret::Secret;
 
 use crate::lenient_json::to_json_string;
 use crate::settings::{Aliyun, AliyunAction};
 
-use super::sign::{Credentials, UnsignedRequest, percent_encode};
+use super::sign::{Credentials, UnsignedRequest};
 
 /// Maximum number of characters that the service accepts in one call.
 pub const MAX_TEXT_CHARS: usize = 2_000;
@@ -69,7 +70,7 @@ pub fn image_request(
 }
 
 /// Builds the check of an image that the service fetches itself.
-pub fn image_url_request(
+fn image_url_request(
     aliyun: &Aliyun,
     service: &str,
     url: &str,
@@ -81,7 +82,7 @@ pub fn image_url_request(
 }
 
 /// Builds the check of an image that is sent along in base64.
-pub fn image_base64_request(
+fn image_base64_request(
     aliyun: &Aliyun,
     service: &str,
     data: &str,
@@ -101,14 +102,14 @@ fn signed_request(
 ) -> http::Request<Bytes> {
     let mut body = String::with_capacity(parameters.len() * 3 / 2 + 32);
     body.push_str("ServiceParameters=");
-    percent_encode(parameters, &mut body);
+    percent::encode(parameters, &UNRESERVED, &mut body);
     if let Some(image) = image {
         body.reserve(image.len() * 11 / 10);
         body.push_str("&ImageBase64Str=");
-        percent_encode(image, &mut body);
+        percent::encode(image, &UNRESERVED, &mut body);
     }
     let mut query = "Service=".to_owned();
-    percent_encode(service, &mut query);
+    percent::encode(service, &UNRESERVED, &mut query);
     let (base, host) = host_and_url(&aliyun.endpoint);
     let unsigned = UnsignedRequest {
         host: &host,

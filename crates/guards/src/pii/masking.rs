@@ -9,9 +9,9 @@ use std::ops::Bound::{Included, Unbounded};
 use std::ops::Range;
 
 use regex_lite::Regex;
-use sha2::{Digest, Sha256};
 
 use crate::settings::{Pii, PiiAction, PiiKind};
+use crate::sha256::sha256_hex;
 use crate::{Dimension, Edit, Finding, Level, Verdict};
 
 use super::detect::{PiiDetector, PiiMatch, detect, undecided_bytes};
@@ -238,8 +238,4 @@ fn expand_replacement(pattern: &Regex, template: &str, text: &str, found: &PiiMa
         captures.expand(template, &mut mask);
     }
     mask
-}
-
-fn sha256_hex(text: &str) -> String {
-    base16ct::lower::encode_string(&Sha256::digest(text))
 }

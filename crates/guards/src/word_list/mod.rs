@@ -64,6 +64,7 @@ impl WordList {
         self.entries.len()
     }
 
+    /// Whether there are neither words nor exceptions.
     pub fn is_empty(&self) -> bool {
         self.entries.len() == 0
     }

@@ -10,7 +10,7 @@ const PROVIDERS: &str = "openai|deepseek|local|aliyun";
 const USAGE: &str =
     "usage: serin-upstream --port PORT --as openai|deepseek|local|aliyun [--models a,b,…] [--quiet]
 
-Serves a stand-in for a model provider at http://127.0.0.1:PORT/v1. The suffix of a model's name selects a fault:
+Serves a simulated model provider at http://127.0.0.1:PORT/v1. The suffix of a model's name selects a fault:
 …-fail-429, …-fail-500, …-fail-503, …-fail-connect, …-fail-timeout, …-fail-cut, …-slow.
 Guard services react to marks in a text: [[high]] or [[phone:139…]] with --as aliyun (no /v1, access key
 id testid, secret testsecret), [[violence]] at /v1/moderations.";
@@ -65,7 +65,7 @@ async fn main() -> ExitCode {
         let mut terminate = signal(SignalKind::terminate())?;
         let server = Server::start_demo(port, provider, models, log).await?;
         println!(
-            "serin-upstream: stand-in for {} at http://{}/v1",
+            "serin-upstream: simulated provider {} at http://{}/v1",
             provider.title(),
             server.address()
         );

@@ -49,16 +49,16 @@ pub struct CallExpect {
 impl UpstreamExpectations {
     /// Compares the calls with the expectations. Every call must have ended. The error has one line for each
     /// difference.
-    pub fn check(&self, seen: &BTreeMap<String, Vec<Call>>) -> Result<(), String> {
+    pub fn check(&self, by_upstream: &BTreeMap<String, Vec<Call>>) -> Result<(), String> {
         let mut found = Vec::new();
-        for (name, calls) in seen {
+        for (name, calls) in by_upstream {
             for (index, _) in calls.iter().enumerate().filter(|(_, call)| call.ended == Ended::Open)
             {
                 found.push(format!("upstreams.{name}: call {index} has not ended"));
             }
         }
         for (name, expected) in &self.upstreams {
-            let calls = seen.get(name).map_or(&[][..], Vec::as_slice);
+            let calls = by_upstream.get(name).map_or(&[][..], Vec::as_slice);
             check_equal(
                 &format!("upstreams.{name}.calls"),
                 expected.calls.as_ref(),

@@ -103,14 +103,14 @@ impl Server {
     }
 
     /// Returns all calls to the upstreams of a world, by upstream.
-    pub fn seen(&self, world: &str) -> BTreeMap<String, Vec<Call>> {
+    pub fn calls(&self, world: &str) -> BTreeMap<String, Vec<Call>> {
         match self.worlds().as_deref().and_then(|worlds| worlds.get(world)) {
             Some(ServedWorld::Scripted(registry)) => registry.calls().clone(),
             Some(ServedWorld::Canned(_)) | None => BTreeMap::new(),
         }
     }
 
-    /// Same as [`Server::seen`], once every call has ended or after `timeout`.
+    /// Same as [`Server::calls`], once every call has ended or after `timeout`.
     pub async fn settled(&self, world: &str, timeout: Duration) -> BTreeMap<String, Vec<Call>> {
         let until = Instant::now() + timeout;
         loop {
@@ -119,7 +119,7 @@ impl Server {
                 Some(ServedWorld::Canned(_)) | None => false,
             };
             if !is_open || Instant::now() >= until {
-                return self.seen(world);
+                return self.calls(world);
             }
             sleep(POLL_INTERVAL).await;
         }

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn invalid_http_is_refused() {
         assert!(take_head(&mut BytesMut::from("\0\0\0 nothing\r\n\r\n")).is_err());
         assert!(
             take_head(&mut BytesMut::from("GET / HTTP/1.1\r\ncontent-length: x\r\n\r\n")).is_err()

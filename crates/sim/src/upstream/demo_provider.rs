@@ -100,7 +100,8 @@ impl DemoProvider {
         }
         let model = &request.model;
         let (title, prompt) = (self.title(), &request.prompt_text);
-        let text = format!("I am the stand-in for {title} (model {model}). You said: {prompt}");
+        let text =
+            format!("I am the simulated provider {title} (model {model}). You said: {prompt}");
         let is_paced = request.stream && request.kind.streams();
         let fine =
             Script { answer: Some(text), gap: is_paced.then_some(WORD_DELAY), ..Script::default() };
@@ -176,7 +177,7 @@ mod tests {
         let answer = script("gpt-4o").answer;
         assert_eq!(
             answer.as_deref(),
-            Some("I am the stand-in for OpenAI (model gpt-4o). You said: Hi")
+            Some("I am the simulated provider OpenAI (model gpt-4o). You said: Hi")
         );
     }
 

@@ -187,14 +187,14 @@ mod tests {
         let mut registry = UpstreamRegistry::new(
             [("a".to_owned(), UpstreamSpec { script, then, ..UpstreamSpec::default() })].into(),
         );
-        let seen: Vec<u16> = expected
+        let statuses: Vec<u16> = expected
             .iter()
             .map(|_| match registry.begin_call("a", call()).1 {
                 ResponsePlan::Respond(response) => response.status.as_u16(),
                 other => panic!("{other:?}"),
             })
             .collect();
-        assert_eq!(seen, expected);
+        assert_eq!(statuses, expected);
     }
 
     #[test]

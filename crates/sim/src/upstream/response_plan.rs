@@ -89,8 +89,8 @@ impl PlannedResponse {
                 continue;
             }
             bytes.truncate(left);
-            let kept = if left == 0 { index } else { index + 1 };
-            self.steps.truncate(kept);
+            let length = if left == 0 { index } else { index + 1 };
+            self.steps.truncate(length);
             self.steps.push(last);
             return;
         }

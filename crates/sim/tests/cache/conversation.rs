@@ -60,8 +60,8 @@ fn last_prompt(harness: &Harness) -> Vec<String> {
         .collect()
 }
 
-fn turns(seen: &Observation) -> Option<&str> {
-    seen.headers.get("x-serin-history").map(|value| value.to_str().expect("text"))
+fn turns(observed: &Observation) -> Option<&str> {
+    observed.headers.get("x-serin-history").map(|value| value.to_str().expect("text"))
 }
 
 #[test]
@@ -110,8 +110,8 @@ fn request_with_its_own_turns_or_history_off_has_no_history() {
     let own = json!({ "model": "m", "messages": [
         { "role": "user", "content": "a" }, { "role": "assistant", "content": "b" }, { "role": "user", "content": "c" },
     ] });
-    let seen = harness.send("APP_KEY", &own.to_string(), &[("x-session", "s")], HangUp::Never);
-    assert_eq!((turns(&seen), last_prompt(&harness).len()), (None, 3));
+    let observed = harness.send("APP_KEY", &own.to_string(), &[("x-session", "s")], HangUp::Never);
+    assert_eq!((turns(&observed), last_prompt(&harness).len()), (None, 3));
     let lone =
         json!({ "model": "m", "messages": [{ "role": "user", "content": "a" }] }).to_string();
     let off = harness.send(
@@ -139,7 +139,7 @@ fn incomplete_and_failed_answers_are_not_stored() {
             "{content}"
         );
     }
-    assert_eq!(harness.kept("history/"), 1);
+    assert_eq!(harness.stored("history/"), 1);
     assert!(
         !harness.world.stored_text().contains("history/app/s"),
         "the session's name is not stored"

@@ -23,10 +23,10 @@ fn incomplete_or_failed_answers_are_not_cached() {
         let harness = Harness::new(&[script], cache);
         let rest = if is_json { "" } else { STREAM };
         for _ in 0..2 {
-            let seen = harness.ask("APP_KEY", &question(rest));
-            assert_eq!(seen.cache, "miss", "{script}: {}", seen.body);
+            let observed = harness.ask("APP_KEY", &question(rest));
+            assert_eq!(observed.cache, "miss", "{script}: {}", observed.body);
         }
-        assert_eq!(harness.kept("cache/"), 0, "{script}");
+        assert_eq!(harness.stored("cache/"), 0, "{script}");
     }
 }
 
@@ -34,9 +34,12 @@ fn incomplete_or_failed_answers_are_not_cached() {
 fn stream_with_a_hang_up_is_not_cached() {
     let harness = Harness::new(&["answer = 'one two three four'\ngap = '1s'"], cache);
     let hung_up = harness.send("APP_KEY", &question(STREAM), &[], HangUp::AfterEvents(3));
-    assert_eq!((hung_up.record["outcome"].as_str(), harness.kept("cache/")), (Some("hung_up"), 0));
+    assert_eq!(
+        (hung_up.record["outcome"].as_str(), harness.stored("cache/")),
+        (Some("hung_up"), 0)
+    );
     assert_eq!(harness.ask("APP_KEY", &question(STREAM)).cache, "miss");
-    assert_eq!(harness.kept("cache/"), 1);
+    assert_eq!(harness.stored("cache/"), 1);
 }
 
 #[test]
@@ -45,7 +48,7 @@ fn answer_of_a_fallback_is_not_cached() {
         Harness::new(&["status = 500", "status = 500", "answer = 'from the first'"], cache);
     let one = harness.ask("APP_KEY", &question(""));
     assert_eq!((one.cache.as_str(), one.transcript.text.as_str()), ("miss", "from the fallback"));
-    assert_eq!(harness.kept("cache/"), 0);
+    assert_eq!(harness.stored("cache/"), 0);
 }
 
 #[test]
@@ -54,8 +57,8 @@ fn failing_or_corrupt_store_is_a_miss() {
     harness.world.set_store_unavailable(true);
     for _ in 0..2 {
         harness.next_isolate();
-        let seen = harness.ask("APP_KEY", &question(""));
-        assert_eq!((seen.status, seen.cache.as_str()), (200, "miss"));
+        let observed = harness.ask("APP_KEY", &question(""));
+        assert_eq!((observed.status, observed.cache.as_str()), (200, "miss"));
     }
     harness.world.set_store_unavailable(false);
     harness.ask("APP_KEY", &question("")); // served from memory
@@ -64,8 +67,8 @@ fn failing_or_corrupt_store_is_a_miss() {
     for corrupt in [b"".as_slice(), b"{}", b"\n", b"{\"v\":1}\n{}", b"\xff\n", b"{\"v\":9}\n"] {
         harness.world.corrupt_entries("cache/", corrupt);
         harness.next_isolate();
-        let seen = harness.ask("APP_KEY", &question(""));
-        assert_eq!((seen.status, seen.cache.as_str()), (200, "miss"), "{corrupt:?}");
+        let observed = harness.ask("APP_KEY", &question(""));
+        assert_eq!((observed.status, observed.cache.as_str()), (200, "miss"), "{corrupt:?}");
     }
     harness.next_isolate();
     assert_eq!(harness.ask("APP_KEY", &question("")).cache, "hit", "the entry is written again");
@@ -79,9 +82,9 @@ fn slow_store_is_a_miss_within_half_a_second() {
     harness.world.set_store_latency(Duration::from_secs(3_000));
     for rest in ["", STREAM] {
         harness.next_isolate();
-        let seen = harness.ask("APP_KEY", &question(rest));
-        assert_eq!((seen.status, seen.cache.as_str()), (200, "miss"));
-        assert!(seen.took <= Duration::from_millis(500), "{:?}", seen.took);
+        let observed = harness.ask("APP_KEY", &question(rest));
+        assert_eq!((observed.status, observed.cache.as_str()), (200, "miss"));
+        assert!(observed.took <= Duration::from_millis(500), "{:?}", observed.took);
     }
 }
 
@@ -91,5 +94,5 @@ fn answer_above_max_entry_passes_and_is_not_cached() {
     for rest in ["", STREAM] {
         assert_eq!(harness.ask("APP_KEY", &question(rest)).transcript.text, "Hello to you");
     }
-    assert_eq!(harness.kept("cache/"), 0);
+    assert_eq!(harness.stored("cache/"), 0);
 }

@@ -115,7 +115,7 @@ impl Harness {
         self.world.calls().get("first").map_or(0, Vec::len)
     }
 
-    fn kept(&self, prefix: &str) -> usize {
+    fn stored(&self, prefix: &str) -> usize {
         self.world.stored_text().lines().filter(|line| line.starts_with(prefix)).count()
     }
 }
@@ -153,8 +153,8 @@ const HELLO: &[&str] = &["answer = 'Hello to you'\nprompt_tokens = 9\ncompletion
 const STREAM: &str = r#","stream":true"#;
 const STREAM_WITH_USAGE: &str = r#","stream":true,"stream_options":{"include_usage":true}"#;
 
-fn id(seen: &Observation) -> String {
-    let data = seen.transcript.events.first().unwrap_or(&seen.body);
+fn id(observed: &Observation) -> String {
+    let data = observed.transcript.events.first().unwrap_or(&observed.body);
     let value: Value = serde_json::from_str(data).expect("JSON");
     value["id"].as_str().expect("an id").to_owned()
 }

@@ -10,32 +10,10 @@ use crate::golden::assert_golden;
 use crate::show;
 
 /// Provider kinds with a built-in address.
-const BUILT_IN: [&str; 24] = [
-    "openai",
-    "deepseek",
-    "qwen",
-    "zhipuai",
-    "moonshot",
-    "doubao",
-    "baidu",
-    "hunyuan",
-    "minimax",
-    "stepfun",
-    "baichuan",
-    "yi",
-    "spark",
-    "groq",
-    "grok",
-    "mistral",
-    "together-ai",
-    "fireworks",
-    "openrouter",
-    "cohere",
-    "gemini",
-    "cloudflare",
-    "github",
-    "ollama",
-];
+fn built_in() -> impl Iterator<Item = &'static str> {
+    let addressed = ["azure", "vllm", "openai-compatible"];
+    author::provider_kinds().filter(move |kind| !addressed.contains(kind))
+}
 
 /// Provider kinds without a built-in address; Azure in both of its forms.
 const ADDRESSED: &str = r#"
@@ -71,13 +49,13 @@ default_output = 64
 #[test]
 fn requests_to_each_provider_kind_match_golden() {
     let mut document = ADDRESSED.to_owned();
-    for kind in BUILT_IN {
+    for kind in built_in() {
         let account = if kind == "cloudflare" { "account = \"acct\"\n" } else { "" };
         let keys = if kind == "ollama" { "" } else { "keys = [\"secret:OPENAI_A\"]\n" };
         let _ = write!(document, "[[providers]]\nid = \"{kind}\"\n{keys}{account}");
     }
     let addressed = ["azure", "versioned", "vllm", "own"];
-    for id in BUILT_IN.into_iter().chain(addressed) {
+    for id in built_in().chain(addressed) {
         let _ = write!(
             document,
             "[[routes]]\nid = \"to-{id}\"\nmodels = [\"{id}\"]\ntargets = [{{ provider = \"{id}\", \
@@ -87,7 +65,7 @@ fn requests_to_each_provider_kind_match_golden() {
     let host = fixture::host(&document, &[]);
     let key = [("authorization", "Bearer app-key")];
     let mut text = String::new();
-    for id in BUILT_IN.into_iter().chain(addressed) {
+    for id in built_in().chain(addressed) {
         let completion = format!(r#"{{"model":"{id}","prompt":"a"}}"#);
         let embeddings = format!(r#"{{"model":"{id}","input":"a"}}"#);
         for (title, request) in [

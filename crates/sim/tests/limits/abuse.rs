@@ -54,9 +54,9 @@ fn hang_up_between_two_attempts_costs_nothing() {
         hang_up: HangUp::After(Duration::from_millis(200)),
         ..Caller::requesting("again", r#","max_tokens":10"#)
     };
-    let seen = harness.play(&[hangs_up]);
-    assert_eq!(seen.records[0]["outcome"], "hung_up");
-    assert_eq!(spent(&harness), (0, 0), "{}", seen.records[0]);
+    let observed = harness.play(&[hangs_up]);
+    assert_eq!(observed.records[0]["outcome"], "hung_up");
+    assert_eq!(spent(&harness), (0, 0), "{}", observed.records[0]);
 }
 
 #[test]
@@ -77,15 +77,20 @@ fn fallback_of_a_limited_route_reserves_for_its_dearest_target() {
     let limits = "[[routes]]\nid = 'multi'\nmodels = ['multi']\ntargets = [{ provider = 'big' }]\nfallback = [{ provider = 'small', model = 'small' }, { provider = 'big', model = 'dear' }]\nfallback_on = ['5xx', 'limited']\n[[routes]]\nid = 'dear'\nmodels = ['dear']\ntargets = [{ provider = 'big' }]\n[[prices]]\nmodel = 'dear'\ninput = 1000.0\noutput = 1000.0\n[[limits]]\nid = 'm'\nby = 'all'\non = { routes = ['multi'] }\nrequests = { per = 'hour', max = 1 }\n[[limits]]\nid = 's'\nby = 'all'\non = { routes = ['small', 'dear'] }\ncost = { per = 'hour', max = 0.01 }\n";
     let harness = Harness::with(limits, &[("big", USAGE), ("small", "status = 500")]);
     assert_eq!(harness.play(&[Caller::requesting("multi", "")]).count(200), 1);
-    let seen = harness.play(&[Caller::requesting("multi", "")]);
-    assert_eq!(seen.count(429), 1, "80 tokens of `dear` exceed the limit: {:?}", seen.records);
+    let observed = harness.play(&[Caller::requesting("multi", "")]);
+    assert_eq!(
+        observed.count(429),
+        1,
+        "80 tokens of `dear` exceed the limit: {:?}",
+        observed.records
+    );
 }
 
 #[test]
 fn unknown_model_names_are_not_stored() {
     let harness = Harness::with("", &[]);
-    let seen = harness.play(&[Caller::requesting("made-up-name", "")]);
-    assert_eq!(code(&seen.received[0]), "model_not_found");
+    let observed = harness.play(&[Caller::requesting("made-up-name", "")]);
+    assert_eq!(code(&observed.received[0]), "model_not_found");
     let stored = harness.world.stored_text();
     assert!(stored.contains("|app|") && !stored.contains("made-up-name"), "{stored}");
 }
@@ -105,12 +110,12 @@ fn hang_up_during_a_fetch_of_keys_does_not_block_others() {
         hang_up,
         ..Caller::requesting("alone", "")
     };
-    let seen = harness.play(&[
+    let observed = harness.play(&[
         caller(Duration::ZERO, HangUp::After(Duration::from_millis(100))),
         caller(Duration::from_secs(1), HangUp::Never),
     ]);
     // Only the keys show that the signature is invalid.
-    assert_eq!(code(&seen.received[1]), "invalid_api_key", "{:?}", seen.records);
+    assert_eq!(code(&observed.received[1]), "invalid_api_key", "{:?}", observed.records);
 }
 
 #[test]

@@ -82,8 +82,8 @@ fn play(seed: u64) -> Result<(), String> {
     let mut rng = Rng(seed);
     let harness = harness(seed, &mut rng);
     let callers = callers(&mut rng);
-    let seen = harness.play(&callers);
-    let sum = |of: fn(&Value) -> u64| seen.records.iter().map(of).sum::<u64>();
+    let observed = harness.play(&callers);
+    let sum = |of: fn(&Value) -> u64| observed.records.iter().map(of).sum::<u64>();
     let tokens = used(&harness.world, "all:l", "l:tokens:_");
     let requests = used(&harness.world, "all:l", "l:requests:_");
     let recorded = (sum(|record| spent(record).0), sum(|record| spent(record).1));
@@ -97,7 +97,7 @@ fn play(seed: u64) -> Result<(), String> {
         return Err(format!("reservations are open: {tokens:?} {requests:?}"));
     }
     for consumer in ["app", "other"] {
-        let of_consumer = seen.records.iter().filter(|record| record["consumer"] == consumer);
+        let of_consumer = observed.records.iter().filter(|record| record["consumer"] == consumer);
         let recorded: u64 = of_consumer.map(|record| spent(record).1).sum();
         let balance = used(&harness.world, "all:l", &format!("c:requests:{consumer}"));
         if (balance.used, balance.held) != (recorded, 0) {

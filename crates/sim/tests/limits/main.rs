@@ -143,9 +143,9 @@ fn burst_is_admitted_exactly_up_to_the_limit() {
                 "[[limits]]\nid = 'l'\nby = 'all'\nlease = {lease}\nrequests = {{ per = 'hour', max = 20 }}\n"
             );
             let harness = Harness::with(&limit, &[("big", USAGE)]);
-            let seen = harness.play(&vec![Caller::requesting("alone", ""); callers]);
-            assert_eq!(seen.count(200), callers.min(20), "lease {lease}, {callers} callers");
-            assert_eq!(seen.count(429), callers.saturating_sub(20));
+            let observed = harness.play(&vec![Caller::requesting("alone", ""); callers]);
+            assert_eq!(observed.count(200), callers.min(20), "lease {lease}, {callers} callers");
+            assert_eq!(observed.count(429), callers.saturating_sub(20));
         }
     }
 }
@@ -154,8 +154,8 @@ fn burst_is_admitted_exactly_up_to_the_limit() {
 fn concurrent_requests_reserve_tokens_before_they_spend_them() {
     let limit = "[[limits]]\nid = 'l'\nby = 'consumer'\ntokens = { per = 'hour', max = 2000 }\n";
     let harness = Harness::with(limit, &[("big", USAGE)]);
-    let seen = harness.play(&vec![Caller::requesting("alone", r#","max_tokens":90"#); 80]);
-    let admitted = seen.count(200);
+    let observed = harness.play(&vec![Caller::requesting("alone", r#","max_tokens":90"#); 80]);
+    let admitted = observed.count(200);
     assert!((17..=20).contains(&admitted), "{admitted}");
     // The unused part of the reservations has been returned.
     let more = harness.play(&vec![Caller::requesting("alone", r#","max_tokens":90"#); 80]);
@@ -201,13 +201,14 @@ fn rate_limit_headers_and_codes_match_the_balance() {
 fn fallback_of_a_limited_route_serves_under_its_own_limits() {
     let limits = "[[limits]]\nid = 'big'\nby = 'consumer'\non = { routes = ['big'] }\nrequests = { per = 'hour', max = 2 }\n[[limits]]\nid = 'small'\nby = 'consumer'\non = { routes = ['small'] }\nrequests = { per = 'hour', max = 3 }\n";
     let harness = Harness::with(limits, &[("big", USAGE), ("small", USAGE)]);
-    let seen = harness.play(&vec![Caller::requesting("big", ""); 10]);
-    assert_eq!((seen.count(200), seen.count(429)), (5, 5));
+    let observed = harness.play(&vec![Caller::requesting("big", ""); 10]);
+    assert_eq!((observed.count(200), observed.count(429)), (5, 5));
     let targets =
-        |name: &str| seen.records.iter().filter(|record| record["target"] == name).count();
+        |name: &str| observed.records.iter().filter(|record| record["target"] == name).count();
     assert_eq!((targets("big/big"), targets("small/small")), (2, 3));
     assert!(
-        seen.records
+        observed
+            .records
             .iter()
             .filter(|record| record["target"] == "small/small")
             .all(|record| record["limited_by"] == "big")
@@ -251,14 +252,17 @@ fn failed_attempts_cost_nothing_and_a_hang_up_costs_the_sent_part() {
         hang_up: HangUp::AfterEvents(3),
         ..Caller::requesting("alone", r#","stream":true"#)
     };
-    let seen = streaming.play(&[hangs_up]);
+    let observed = streaming.play(&[hangs_up]);
     assert_eq!(
-        (seen.records[0]["outcome"].as_str(), seen.records[0]["tokens"]["counted"].as_str()),
+        (
+            observed.records[0]["outcome"].as_str(),
+            observed.records[0]["tokens"]["counted"].as_str()
+        ),
         (Some("hung_up"), Some("estimated"))
     );
-    let tokens = seen.records[0]["tokens"]["input"]
+    let tokens = observed.records[0]["tokens"]["input"]
         .as_u64()
-        .zip(seen.records[0]["tokens"]["output"].as_u64());
+        .zip(observed.records[0]["tokens"]["output"].as_u64());
     assert_eq!(tokens.map(|(input, output)| input + output), Some(used(&streaming, "tokens")));
     assert!(used(&streaming, "tokens") > 8 && used(&streaming, "requests") == 1);
 
@@ -292,10 +296,11 @@ fn unavailable_ledger_fails_open_or_closed_by_on_error() {
 
     let open = Harness::with(&limit("open"), &[("big", USAGE)]);
     open.world.set_ledger_unavailable(true);
-    let seen = open.play(&vec![Caller::requesting("alone", ""); 5]);
-    assert_eq!((seen.count(200), seen.count(429)), (3, 2), "the isolate counts locally");
+    let observed = open.play(&vec![Caller::requesting("alone", ""); 5]);
+    assert_eq!((observed.count(200), observed.count(429)), (3, 2), "the isolate counts locally");
     assert!(
-        seen.records
+        observed
+            .records
             .iter()
             .filter(|record| record["status"] == 200)
             .all(|record| record["ledger_away"] == true)
@@ -317,8 +322,8 @@ fn lease_saves_operations_and_returns_the_rest() {
                 ..Caller::requesting("alone", "")
             })
             .collect();
-        let seen = harness.play(&callers);
-        assert_eq!(seen.count(200), 200);
+        let observed = harness.play(&callers);
+        assert_eq!(observed.count(200), 200);
         let balance = invariants::used(&harness.world, "all:l", "l:requests:_");
         assert_eq!((balance.used, balance.held), (200, 0), "lease {lease}");
         harness.world.ledger_operations()
@@ -331,8 +336,8 @@ fn lease_saves_operations_and_returns_the_rest() {
 fn unpriced_model_costs_nothing_and_records_no_cost() {
     let limits = "[[prices]]\nmodel = 'alone'\ninput = 2.5\noutput = 10.0\n[[limits]]\nid = 'l'\nby = 'all'\ncost = { per = 'month', max = 0.002 }\n";
     let harness = Harness::with(limits, &[("big", USAGE), ("small", USAGE)]);
-    let seen = harness.play(&[Caller::requesting("alone", r#","max_tokens":80"#)]);
-    assert_eq!(seen.records[0]["cost_usd"], 0.00085);
+    let observed = harness.play(&[Caller::requesting("alone", r#","max_tokens":80"#)]);
+    assert_eq!(observed.records[0]["cost_usd"], 0.00085);
     assert_eq!(
         harness.play(&vec![Caller::requesting("alone", r#","max_tokens":80"#); 3]).count(200),
         1

@@ -201,8 +201,8 @@ fn stream(
         .filter(|event| caller.wants_usage || !event.contains(r#""choices":[],"usage":{"#));
     let body = String::from_utf8(received.body().to_vec()).map_err(|_| "the body is not UTF-8")?;
     let is_crlf = script.line_ending == LineEnding::Crlf;
-    let seen = if is_crlf { unified(&body) } else { body.clone() };
-    let mut rest = seen.as_str();
+    let unified_body = if is_crlf { unified(&body) } else { body.clone() };
+    let mut rest = unified_body.as_str();
     for event in shown {
         match rest.strip_prefix(event.as_str()) {
             Some(left) if is_crlf => rest = left.strip_prefix('\n').unwrap_or(left),

@@ -93,7 +93,7 @@ impl Simulation {
             expected.entry((start / 1_000, key)).or_default().push(one);
         }
         let rows = self.usage(step, by, from, to);
-        let mut seen = BTreeSet::new();
+        let mut keys = BTreeSet::new();
         for row in &rows {
             let text = |it: &str| row[it].as_str().expect("text").to_owned();
             let dimensions: Vec<String> =
@@ -115,7 +115,7 @@ impl Simulation {
             }
             assert_percentiles(row, "total", some.iter().map(|it| it.total).collect());
             assert_percentiles(row, "first_token", some.iter().filter_map(|it| it.first).collect());
-            assert!(seen.insert((key.0, dimensions.clone())), "{step} {by}: {row} appears twice");
+            assert!(keys.insert((key.0, dimensions.clone())), "{step} {by}: {row} appears twice");
         }
         assert_eq!(rows.len(), expected.len(), "{step} {by}: rows are missing");
         rows.len()

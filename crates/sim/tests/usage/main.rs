@@ -16,19 +16,8 @@ use sim::testing::{self, Rng, assert_page, chat_request, script, upstream};
 use sim::upstream::{Script, Then, UpstreamSpec};
 use sim::world::{HangUp, World};
 
+/// Routes, consumers, and limits, in addition to the providers.
 const DOCUMENT: &str = r#"
-[[providers]]
-id = "big"
-kind = "openai-compatible"
-base_url = "UPSTREAM/big/v1"
-[[providers]]
-id = "small"
-kind = "openai-compatible"
-base_url = "UPSTREAM/small/v1"
-[[providers]]
-id = "broken"
-kind = "openai-compatible"
-base_url = "UPSTREAM/broken/v1"
 [[routes]]
 id = "chat"
 models = ["gpt", "mini"]
@@ -67,7 +56,7 @@ const DAY: u64 = 24 * HOUR;
 const DAYS: u64 = 100;
 
 fn gateway() -> Rc<Gateway> {
-    testing::gateway(DOCUMENT)
+    testing::gateway(&(testing::providers(&["big", "small", "broken"]) + DOCUMENT))
 }
 
 fn isolates() -> Vec<Rc<Gateway>> {
@@ -150,7 +139,7 @@ impl Simulation {
         self.world.executor().drain().expect("all requests end");
     }
 
-    /// Gets a page from a new gateway, which knows only what the host stores.
+    /// Gets a page from a new gateway, which has only what the host stores.
     #[track_caller]
     fn assert_page(&self, path: &str) -> String {
         assert_page(&self.world, &gateway(), path)

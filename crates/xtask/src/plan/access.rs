@@ -179,10 +179,10 @@ mod tests {
     use super::decimal;
 
     #[test]
-    fn the_plan_says_who_may_do_how_much() {
+    fn plan_lists_permissions_and_limits() {
         let text = include_str!("../../../config/tests/fixtures/full-example.toml");
         let config = author::from_toml(text, &|name| Some(author::placeholder_secret(name)))
-            .expect("it is right");
+            .expect("the document is valid");
         let plan = render(&config);
         let (_, plan) = plan.split_once("Consumers\n").expect("there are consumers");
         let expected = "  \
@@ -227,7 +227,7 @@ Operators
     }
 
     #[test]
-    fn amounts_have_the_decimals_that_they_need() {
+    fn amount_has_no_trailing_zeros() {
         let written = [(0, 9), (1, 9), (12_500_000_000, 9), (2_500_000, 6), (7, 0)]
             .map(|(amount, places)| decimal(amount, places));
         assert_eq!(written, ["0", "0.000000001", "12.5", "2.5", "7"]);

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plan_says_what_is_checked_kept_and_told() {
+    fn plan_lists_guards_cache_and_exports() {
         let expected = "
 Guards
   green       http://127.0.0.1:9200, query_check and response_check, \
@@ -310,7 +310,7 @@ Observers
     }
 
     #[test]
-    fn the_worked_example_has_a_guard_and_a_cache() {
+    fn plan_of_the_worked_example_has_a_guard_and_a_cache() {
         let expected = "
 Guards
   green  https://green-cip.cn-shanghai.aliyuncs.com, llm_query_moderation and \
@@ -326,7 +326,7 @@ Cache
     }
 
     #[test]
-    fn a_size_is_written_with_the_largest_unit_that_fits() {
+    fn size_has_the_largest_exact_unit() {
         let written = [0, 1, 1024, 1536, 1 << 20, 3 << 19].map(format_size);
         assert_eq!(written, ["0", "1", "1KiB", "1536", "1MiB", "1536KiB"]);
     }

@@ -5,11 +5,11 @@
 //! books, so that no single one receives every request. [`ledger::UsageTotals`] holds the sums.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use civil_time::Timestamp;
 use civil_time::rfc3339::Day;
+use json::percent::{self, SafeSet};
 use ledger::BookId;
 
 use crate::record::{MODELS_OPERATION, Record};
@@ -28,6 +28,9 @@ pub(crate) const HOUR: u64 = 60 * MINUTE;
 
 /// Bytes to which a part of a key is cut: callers may send any model name.
 const MAX_KEY_PART_BYTES: usize = 128;
+
+/// Characters of a part that a key keeps: all but the separator of parts and the sign of encoding.
+const ALL_EXCEPT_SEPARATOR: SafeSet = SafeSet::all_except(b"|%");
 
 /// Dimensions by which a request is counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,22 +126,13 @@ fn row_key(number: u64, dimensions: &UsageDimensions) -> String {
 
 /// Appends a part to a key, cut and encoded.
 pub(crate) fn push_encoded(key: &mut String, part: &str) {
-    for character in part[..part.floor_char_boundary(MAX_KEY_PART_BYTES)].chars() {
-        match character {
-            '|' | '%' => write!(key, "%{:02X}", u32::from(character)).expect("a string grows"),
-            _ => key.push(character),
-        }
-    }
+    let cut = &part[..part.floor_char_boundary(MAX_KEY_PART_BYTES)];
+    percent::encode(cut, &ALL_EXCEPT_SEPARATOR, key);
 }
 
 /// Decodes a part of a key.
 pub(crate) fn decode_part(part: &str) -> Cow<'_, str> {
-    if part.contains('%') {
-        // In this order, so that an encoded "%7C" is decoded only once.
-        Cow::Owned(part.replace("%7C", "|").replace("%25", "%"))
-    } else {
-        Cow::Borrowed(part)
-    }
+    percent::decode(part).unwrap_or(Cow::Borrowed(part))
 }
 
 /// Parses a key: the hour of the day or the minute of the hour, and the dimensions.

@@ -1,7 +1,7 @@
-//! Statistics of the results.
+//! Statistics of measurements.
 
 /// Value below which a share of the numbers lies; zero if there are none.
-pub(super) fn percentile(numbers: &[f64], share: f64) -> f64 {
+pub fn percentile(numbers: &[f64], share: f64) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     // The share of a count is small and never negative.
@@ -10,7 +10,7 @@ pub(super) fn percentile(numbers: &[f64], share: f64) -> f64 {
 }
 
 /// The middle number; for an even count, the mean of the two in the middle.
-pub(super) fn median(numbers: &[f64]) -> f64 {
+pub fn median(numbers: &[f64]) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     let middle = sorted.len() / 2;
@@ -22,7 +22,7 @@ pub(super) fn median(numbers: &[f64]) -> f64 {
 }
 
 /// Spread of the numbers: half the distance from minimum to maximum, divided by the median.
-pub(super) fn spread(numbers: &[f64]) -> f64 {
+pub fn spread(numbers: &[f64]) -> f64 {
     let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
     let greatest = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if numbers.is_empty() { 0.0 } else { (greatest - least) / 2.0 / median(numbers) }
@@ -33,7 +33,7 @@ mod tests {
     use super::{median, percentile, spread};
 
     #[test]
-    fn of_a_few_numbers() {
+    fn statistics_of_few_numbers_and_of_none() {
         let numbers = [5.0, 1.0, 4.0, 2.0, 3.0];
         assert_eq!(median(&numbers), 3.0);
         assert_eq!(median(&numbers[..4]), 3.0);

@@ -1,0 +1,193 @@
+//! Reservations and settlements of one account: limits, windows, and clocks that jump.
+
+use super::{HOUR, at, balance, hold, is_granted, reserve, rule, settle};
+use crate::{BalanceChange, Book, Hold, LedgerReply, Operation, Window};
+
+#[test]
+fn burst_is_admitted_up_to_the_maximum() {
+    let mut book = Book::default();
+    let rule = rule(20, Window::Sliding(60_000));
+    let admitted = (0..500)
+        .filter(|id| is_granted(&reserve(&mut book, 5, *id, HOUR, vec![hold("a", rule, 1)])))
+        .count();
+    assert_eq!(admitted, 20);
+    // Spent amounts leave the window at most one slot late, and never early.
+    assert_eq!(balance(&mut book, 60_000, rule).used, 20);
+    let LedgerReply::Denied(refused) =
+        reserve(&mut book, 60_000, 900, HOUR, vec![hold("a", rule, 1)])
+    else {
+        panic!("the account is full")
+    };
+    let wait = refused.wait.expect("the window moves");
+    assert!((1..=1_200).contains(&wait), "{wait}");
+    for id in 0..20 {
+        settle(&mut book, 60_001, id, HOUR, rule.window, 1);
+    }
+    assert!(is_granted(&reserve(&mut book, 60_000 + wait, 901, HOUR, vec![hold("a", rule, 1)])));
+}
+
+#[test]
+fn reserve_grants_all_holds_or_none() {
+    let mut book = Book::default();
+    let (wide, narrow) = (rule(10, Window::Total), rule(1, Window::Total));
+    let both = |amount| vec![hold("a", wide, amount), hold("b", narrow, amount)];
+    assert!(is_granted(&reserve(&mut book, 0, 1, HOUR, both(1))));
+    let LedgerReply::Denied(refused) = reserve(&mut book, 0, 2, HOUR, both(1)) else {
+        panic!("the second account is empty")
+    };
+    assert_eq!((refused.hold, refused.wait), (1, None));
+    assert_eq!(balance(&mut book, 0, wide).used, 1);
+}
+
+#[test]
+fn settlement_returns_the_rest_and_charges_the_excess() {
+    for window in [Window::Sliding(60_000), Window::Fixed(at(0), at(HOUR)), Window::Total] {
+        let rule = rule(100, window);
+        let mut book = Book::default();
+        reserve(&mut book, 0, 1, HOUR, vec![hold("a", rule, 60)]);
+        reserve(&mut book, 0, 2, HOUR, vec![hold("a", rule, 40)]);
+        assert_eq!(balance(&mut book, 0, rule).left(), 0);
+        settle(&mut book, 10, 1, HOUR, window, 5);
+        assert_eq!(balance(&mut book, 10, rule).used, 45);
+        settle(&mut book, 10, 2, HOUR, window, 70);
+        assert_eq!(balance(&mut book, 10, rule).used, 75);
+        // Repeating it changes nothing.
+        settle(&mut book, 10, 2, HOUR, window, 70);
+        assert_eq!(balance(&mut book, 10, rule).used, 75);
+    }
+}
+
+#[test]
+fn unsettled_reservation_returns_at_expiry() {
+    let mut book = Book::default();
+    let rule = rule(10, Window::Total);
+    reserve(&mut book, 0, 1, 500, vec![hold("a", rule, 10)]);
+    let LedgerReply::Denied(refused) = reserve(&mut book, 100, 2, HOUR, vec![hold("a", rule, 1)])
+    else {
+        panic!("all is reserved")
+    };
+    assert_eq!(refused.wait, None, "it may or may not be spent");
+    assert_eq!(balance(&mut book, 499, rule).held, 10);
+    assert_eq!(balance(&mut book, 500, rule).used, 0);
+    // The gateway was alive after all: its spent amount is charged now.
+    settle(&mut book, 600, 1, 500, Window::Total, 7);
+    assert_eq!(balance(&mut book, 600, rule).used, 7);
+}
+
+#[test]
+fn hard_hold_takes_what_is_left() {
+    let mut book = Book::default();
+    let rule = rule(100, Window::Total);
+    let hard = |min, want| vec![Hold { min, ..hold("a", rule, want) }];
+    let amount = |reply: LedgerReply| match reply {
+        LedgerReply::Granted(grants) => Some(grants[0].amount),
+        _ => None,
+    };
+    assert_eq!(amount(reserve(&mut book, 0, 1, HOUR, hard(10, 70))), Some(70));
+    assert_eq!(amount(reserve(&mut book, 0, 2, HOUR, hard(10, 70))), Some(30));
+    assert_eq!(amount(reserve(&mut book, 0, 3, HOUR, hard(10, 70))), None);
+}
+
+#[test]
+fn ended_calendar_day_does_not_come_back() {
+    let mut book = Book::default();
+    let today = rule(5, Window::Fixed(at(0), at(1_000)));
+    let tomorrow = rule(5, Window::Fixed(at(1_000), at(2_000)));
+    reserve(&mut book, 0, 1, HOUR, vec![hold("a", today, 5)]);
+    assert!(!is_granted(&reserve(&mut book, 999, 2, HOUR, vec![hold("a", today, 1)])));
+    assert!(is_granted(&reserve(&mut book, 1_000, 3, HOUR, vec![hold("a", tomorrow, 2)])));
+    // A gateway whose clock is behind counts in the new day.
+    assert!(is_granted(&reserve(&mut book, 1_001, 4, HOUR, vec![hold("a", today, 3)])));
+    assert!(!is_granted(&reserve(&mut book, 1_002, 5, HOUR, vec![hold("a", today, 1)])));
+    // A refund for yesterday does not add to today's budget.
+    settle(&mut book, 1_003, 1, HOUR, today.window, 0);
+    assert_eq!(balance(&mut book, 1_003, tomorrow).used, 5);
+}
+
+#[test]
+fn jumping_clock_loses_nothing_and_blocks_for_one_window() {
+    let mut book = Book::default();
+    let rule = rule(10, Window::Sliding(1_000));
+    reserve(&mut book, 86_400_000, 1, 2 * 86_400_000, vec![hold("a", rule, 10)]);
+    assert!(!is_granted(&reserve(&mut book, 0, 2, HOUR, vec![hold("a", rule, 1)])));
+    assert!(is_granted(&reserve(&mut book, 1_040, 3, HOUR, vec![hold("a", rule, 1)])));
+}
+
+#[test]
+fn adjust_changes_what_is_left() {
+    let mut book = Book::default();
+    let rule = rule(100, Window::Total);
+    reserve(&mut book, 0, 1, HOUR, vec![hold("a", rule, 90)]);
+    let adjust = |book: &mut Book, change| {
+        let account = "a".to_owned();
+        match book.apply(at(0), &Operation::Adjust { account, rule, change }) {
+            LedgerReply::Balances(balances) => balances[0].left(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(adjust(&mut book, BalanceChange::Left(50)), 50);
+    assert_eq!(adjust(&mut book, BalanceChange::By(-20)), 30);
+    assert_eq!(adjust(&mut book, BalanceChange::By(-100)), 0);
+    assert_eq!(adjust(&mut book, BalanceChange::Left(0)), 0);
+    assert_eq!(adjust(&mut book, BalanceChange::By(5)), 5);
+}
+
+#[test]
+fn changed_window_keeps_reservations() {
+    let windows = [
+        Window::Sliding(60_000),
+        Window::Sliding(3_600_000),
+        Window::Fixed(at(0), at(86_400_000)),
+        Window::Total,
+    ];
+    for old in windows {
+        for new in windows {
+            let mut book = Book::default();
+            reserve(&mut book, 1, 1, HOUR, vec![hold("a", rule(100, old), 60)]);
+            let rule = rule(100, new);
+            assert_eq!(balance(&mut book, 2, rule).used, 60, "{old:?} {new:?}");
+            assert!(!is_granted(&reserve(&mut book, 3, 2, HOUR, vec![hold("a", rule, 41)])));
+            assert!(is_granted(&reserve(&mut book, 3, 3, HOUR, vec![hold("a", rule, 40)])));
+            settle(&mut book, 4, 1, HOUR, new, 10);
+            assert_eq!(balance(&mut book, 5, rule).used, 50, "{old:?} {new:?}");
+        }
+    }
+}
+
+#[test]
+fn late_settlement_does_not_restore_the_old_window() {
+    let (old, new) = (Window::Sliding(60_000), Window::Sliding(3_600_000));
+    let mut book = Book::default();
+    reserve(&mut book, 0, 1, HOUR, vec![hold("a", rule(100, old), 10)]);
+    assert!(is_granted(&reserve(&mut book, 1, 2, HOUR, vec![hold("a", rule(100, new), 50)])));
+    settle(&mut book, 2, 2, HOUR, new, 50);
+    // A request that began before the change ends after it.
+    settle(&mut book, 3, 1, HOUR, old, 10);
+    assert_eq!(balance(&mut book, 4, rule(100, new)).used, 60);
+}
+
+#[test]
+fn huge_amounts_saturate() {
+    for window in [Window::Sliding(60_000), Window::Fixed(at(0), at(HOUR)), Window::Total] {
+        let rule = rule(100, window);
+        let mut book = Book::default();
+        for id in 0..3 {
+            reserve(&mut book, 20_000 * id, id, HOUR, vec![hold("a", rule, 10)]);
+        }
+        for id in 0..3 {
+            settle(&mut book, 50_000, id, HOUR, window, u64::MAX);
+        }
+        assert_eq!(balance(&mut book, 50_000, rule).used, u64::MAX, "{window:?}");
+    }
+}
+
+#[test]
+fn day_of_a_jumping_clock_is_replaced() {
+    const DAY: u64 = 24 * HOUR;
+    let day = |number: u64| rule(10, Window::Fixed(at(number * DAY), at((number + 1) * DAY)));
+    let mut book = Book::default();
+    reserve(&mut book, 300 * DAY, 1, 301 * DAY, vec![hold("a", day(300), 10)]);
+    settle(&mut book, 300 * DAY, 1, 301 * DAY, day(300).window, 10);
+    assert!(!is_granted(&reserve(&mut book, 5, 2, HOUR, vec![hold("a", day(0), 1)])));
+    assert!(is_granted(&reserve(&mut book, DAY, 3, 2 * DAY, vec![hold("a", day(1), 10)])));
+}

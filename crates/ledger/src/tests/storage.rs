@@ -1,0 +1,52 @@
+//! Stored form of a book: rows of accounts, and registers.
+
+use super::{HOUR, at, balance, hold, reserve, rule};
+use crate::{Book, LedgerReply, Operation, Register, Window};
+
+#[test]
+fn book_is_stored_row_by_row() {
+    let mut book = Book::default();
+    let rule = rule(10, Window::Sliding(1_000));
+    reserve(&mut book, 0, 1, 5_000, vec![hold("a", rule, 4), hold("b", rule, 4)]);
+    let rows = book.take_changes();
+    assert_eq!(rows.len(), 2);
+    assert!(book.take_changes().is_empty());
+    let stored =
+        rows.iter().map(|(name, row)| (name.clone(), row.as_deref().expect("no row was removed")));
+    let mut restored = Book::from_rows(stored).expect("stored bytes are valid");
+    assert_eq!(balance(&mut restored, 0, rule).used, 4);
+    assert_eq!(restored.next_sweep(), Some(at(1_020)));
+    restored.sweep(at(5_000));
+    assert!(restored.is_empty());
+    let removed = restored.take_changes();
+    assert!(removed.iter().all(|(_, row)| row.is_none()) && removed.len() == 2, "{removed:?}");
+    assert!(Book::from_rows([("a".to_owned(), &b"{"[..])]).is_err());
+}
+
+#[test]
+fn register_is_replaced_only_by_a_writer_with_its_number() {
+    let mut book = Book::default();
+    let mut exchange = |after, text: &str| {
+        let operation =
+            Operation::Exchange { register: "r".to_owned(), after, text: text.to_owned() };
+        match book.apply(at(0), &operation) {
+            LedgerReply::Register(register) => (register.number, register.text),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(exchange(1, "early"), (0, String::new()));
+    assert_eq!(exchange(0, "one"), (1, "one".to_owned()));
+    assert_eq!(exchange(0, "other"), (1, "one".to_owned()), "another writer was first");
+    assert_eq!(exchange(1, "two"), (2, "two".to_owned()));
+    assert_eq!(exchange(1, "two"), (2, "two".to_owned()), "repeating it has no effect");
+    // It outlives sweeps, the host, and an account of the same name.
+    reserve(&mut book, 0, 1, HOUR, vec![hold("r", rule(5, Window::Total), 1)]);
+    book.sweep(at(1_000 * HOUR));
+    let mut book = Book::from_bytes(&book.to_bytes()).expect("stored bytes are valid");
+    let read = Operation::ReadRegister { register: "r".to_owned() };
+    let two = Register { number: 2, text: "two".to_owned() };
+    assert_eq!(book.apply(at(1_000 * HOUR), &read), LedgerReply::Register(two));
+    assert!(book.take_changes().is_empty(), "reading changes nothing");
+    let nothing = book.apply(at(0), &Operation::ReadRegister { register: "other".to_owned() });
+    assert_eq!(nothing, LedgerReply::Register(Register::default()));
+}

@@ -1,0 +1,16 @@
+//! Error for a rejection, which has an exit code of its own.
+
+use std::error::Error;
+use std::fmt::{self, Display, Formatter};
+
+/// Rejection that a corrected document or a retry can resolve.
+#[derive(Debug)]
+pub(super) struct Refused(pub(super) String);
+
+impl Display for Refused {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.trim_end())
+    }
+}
+
+impl Error for Refused {}
