@@ -7,7 +7,7 @@ use config::Config;
 
 use crate::config_file::Document;
 use crate::secrets::Secrets;
-use crate::{plan, root};
+use crate::{plan, root, spin_names};
 
 /// Arguments of `check`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -65,10 +65,14 @@ fn report(document: &Document, config: &Config, secrets: &Secrets) -> String {
     if !names.is_empty() {
         lines.push("Secrets".to_owned());
         let width = names.iter().map(String::len).max().unwrap_or_default();
-        for name in names {
-            let state = if secrets.find(&name).is_some() { "set here" } else { "not set here" };
+        for name in &names {
+            let state = if secrets.find(name).is_some() { "set here" } else { "not set here" };
             lines.push(format!("  {name:width$}  {state}"));
         }
+    }
+    let refused = spin_names::refused(names.iter().map(String::as_str));
+    if !refused.is_empty() {
+        lines.push(format!("\n{}", spin_names::explain(&refused)));
     }
     lines.join("\n")
 }
@@ -115,5 +119,6 @@ mod tests {
         assert_eq!(after("OPENAI_API_KEY"), Some(true), "{report}");
         assert_eq!(after("MOBILE_APP_KEY"), Some(false), "{report}");
         assert!(!report.contains("sk-not"), "{report}");
+        assert!(report.ends_with("\n  OPENAI_API_KEY_2: write OPENAI_API_KEY2"), "{report}");
     }
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::artifact::{self, COMPONENT_TARGET, WORKER_TARGET};
 use crate::child::Processes;
 use crate::tools::{self, announce};
-use crate::{log, root};
+use crate::{log, root, spin_names};
 
 /// Maximum time until a host responds: wasmtime compiles the component first.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(120);
@@ -96,6 +96,10 @@ impl Edge {
                 Ok(Ready::Worker)
             }
             Self::Spin => {
+                let refused = spin_names::refused(service.secrets.keys().map(String::as_str));
+                if !refused.is_empty() {
+                    bail!("{}", spin_names::explain(&refused));
+                }
                 tools::target(processes, COMPONENT_TARGET)?;
                 if let Some(version) = tools::spin() {
                     announce(&format!(

@@ -14,6 +14,7 @@ mod edge;
 mod log;
 mod plan;
 mod secrets;
+mod spin_names;
 mod test;
 mod tools;
 mod up;

@@ -4,10 +4,15 @@
 //! offer either, is refused.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use tokio::sync::mpsc;
+use wasmtime::StoreContextMut;
 use wasmtime::component::{
-    Accessor, FutureReader, HasSelf, Linker, Resource, ResourceTable, StreamReader,
+    Accessor, Destination, FutureReader, HasSelf, Linker, Resource, ResourceTable, StreamProducer,
+    StreamReader, StreamResult,
 };
 
 use super::bindings::spin::key_value::key_value;
@@ -15,6 +20,9 @@ use super::bindings::wasi::keyvalue::{atomics, store};
 use super::handles::{Bucket, CasHandle};
 use super::state::State;
 use super::storage::Storage;
+
+/// Names of a listing that Spin sends ahead of the reader.
+const LISTING_CHANNEL_NAMES: usize = 4;
 
 /// Name of the only store.
 const DEFAULT: &str = "default";
@@ -88,12 +96,44 @@ impl<T: Send + 'static> key_value::HostStoreWithStore<T> for HasSelf<State> {
         accessor: &Accessor<T, Self>,
         store: Resource<Bucket>,
     ) -> wasmtime::Result<KeyListing> {
-        let names = opened(accessor, &store)?.names();
+        let storage = opened(accessor, &store)?;
+        let (sender, names) = mpsc::channel(LISTING_CHANNEL_NAMES);
+        let listing = tokio::task::spawn_blocking(move || storage.send_names(&sender));
         accessor.with(|mut access| {
-            let names = StreamReader::new(&mut access, names)?;
-            let all = async { wasmtime::error::Ok(Ok(())) };
+            let names = StreamReader::new(&mut access, Names(names))?;
+            let all =
+                async { wasmtime::error::Ok(listing.await.map_err(|error| other(error.into()))) };
             Ok((names, FutureReader::new(&mut access, all)?))
         })
+    }
+}
+
+/// Names of a listing, one for each read.
+struct Names(mpsc::Receiver<String>);
+
+impl<D> StreamProducer<D> for Names {
+    type Item = String;
+    type Buffer = Option<String>;
+
+    fn poll_produce<'a>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        store: StoreContextMut<'a, D>,
+        mut destination: Destination<'a, String, Option<String>>,
+        finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        if destination.remaining(store) == Some(0) {
+            return Poll::Ready(Ok(StreamResult::Completed));
+        }
+        match self.get_mut().0.poll_recv(cx) {
+            Poll::Ready(Some(name)) => {
+                destination.set_buffer(Some(name));
+                Poll::Ready(Ok(StreamResult::Completed))
+            }
+            Poll::Ready(None) => Poll::Ready(Ok(StreamResult::Dropped)),
+            Poll::Pending if finish => Poll::Ready(Ok(StreamResult::Cancelled)),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 

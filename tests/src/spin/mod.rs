@@ -3,10 +3,11 @@
 //!
 //! It uses the same libraries as Spin 4.1: wasmtime with the pooling allocator, and
 //! `wasmtime_wasi_http::handler::ProxyHandler` with Spin's own limits on the reuse of instances
-//! (128 requests, 16 at a time, dropped after a second of idleness). It differs in favor of tests
-//! and benchmarks: it sets TCP_NODELAY. It has no routes (an app is one component on one port), no
-//! TLS for callers, no triggers but HTTP, and of Spin's interfaces only those that the component
-//! imports.
+//! (128 requests, 16 at a time, dropped after a second of idleness). Like Spin's SQLite store, its
+//! key-value store has one lock, which a listing holds until it is read, and a call that waits for
+//! the lock blocks its instance. Sockets are without TCP_NODELAY, and a variable whose name Spin
+//! refuses is refused. It has no routes (an app is one component on one port), no TLS for callers,
+//! no triggers but HTTP, and of Spin's interfaces only those that the component imports.
 
 mod allowed;
 mod app;
@@ -26,7 +27,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -60,6 +61,9 @@ impl SpinHost {
 
     /// Serves an app until the host is dropped, and returns its address.
     pub async fn serve(&self, app: SpinApp) -> anyhow::Result<SocketAddr> {
+        if let Some(name) = app.variables.keys().find(|name| !is_variable_name(name)) {
+            bail!("Spin refuses the variable {name:?}: each of its words must begin with a letter");
+        }
         let listener = TcpListener::bind(("127.0.0.1", app.port))
             .await
             .with_context(|| format!("cannot listen on 127.0.0.1:{}", app.port))?;
@@ -79,5 +83,27 @@ impl SpinHost {
     fn log(&self, name: &str) -> Arc<AppLog> {
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(logs.entry(name.to_owned()).or_default())
+    }
+}
+
+/// Whether Spin allows a name for a variable: words of lower-case letters and digits, joined by `_`,
+/// each of which begins with a letter.
+pub fn is_variable_name(name: &str) -> bool {
+    let is_word = |word: &str| {
+        word.starts_with(|first: char| first.is_ascii_lowercase())
+            && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    name.split('_').all(is_word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_variable_name;
+
+    #[test]
+    fn words_of_a_variable_begin_with_a_letter() {
+        assert!(["a", "app_key", "key2", "a1_b2"].into_iter().all(is_variable_name));
+        let refused = ["", "openai_api_key_2", "2", "_a", "a_", "a__b", "A", "a-b"];
+        assert!(!refused.into_iter().any(is_variable_name));
     }
 }

@@ -23,9 +23,8 @@ pub(crate) struct Upstreams {
 impl Upstreams {
     /// An empty pool.
     pub(crate) fn new() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        Self { client: Client::builder(TokioExecutor::new()).build(connector) }
+        // Without TCP_NODELAY, like Spin.
+        Self { client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()) }
     }
 }
 

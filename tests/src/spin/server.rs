@@ -37,11 +37,6 @@ pub(crate) async fn serve(listener: TcpListener, factory: InstanceFactory) {
 }
 
 async fn connection(stream: TcpStream, caller: SocketAddr, handler: ProxyHandler<InstanceFactory>) {
-    // Without TCP_NODELAY the second part of a response waits 40 ms for the caller's
-    // acknowledgement.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
     let service = service_fn(|request| answer(request, caller, &handler));
     // An error means that the caller disconnected or that a response broke off: the caller detects
     // both by the connection's end, and dropping the response's body signals it to the component.
