@@ -1,5 +1,7 @@
 //! Timestamps, RFC 3339, calendar days, and time zones, without a clock.
 
+#![warn(missing_docs)]
+
 mod date;
 pub mod rfc3339;
 mod timestamp;

@@ -4,6 +4,8 @@
 //! JSON. TOML, the schema, and positions in a text are for tools (feature `author`). Only the build helper
 //! of that feature reads a file, and nothing reads an environment.
 
+#![warn(missing_docs)]
+
 mod auth;
 #[cfg(feature = "author")]
 pub mod author;

@@ -10,7 +10,7 @@ use crate::host::error::HostError;
 
 /// A valid configuration and the secrets that a gateway needs.
 #[derive(Debug)]
-pub struct LoadedConfig {
+pub(crate) struct LoadedConfig {
     /// The configuration of the document.
     pub config: Config,
     /// Secrets with fixed names, which the document does not refer to.
@@ -19,7 +19,7 @@ pub struct LoadedConfig {
 
 /// Parses a JSON document and fetches the secrets that it names. The outer error is a failure of the
 /// host: the document was not judged.
-pub async fn load_config(
+pub(crate) async fn load_config(
     settings: &impl Settings,
     document: &str,
 ) -> Result<Result<LoadedConfig, Problems>, HostError> {
@@ -42,9 +42,9 @@ pub async fn load_config(
 #[derive(Debug, Default)]
 pub struct GatewaySecrets {
     /// `KEY_PEPPER`, the HMAC key of issued keys. `None` if it is not set: no key can be issued.
-    pub pepper: Option<Pepper>,
+    pub(crate) pepper: Option<Pepper>,
     /// The digest of `ADMIN_TOKEN`, whose bearer has the role owner. `None` if it is not set.
-    pub admin_token: Option<KeyDigest>,
+    pub(crate) admin_token: Option<KeyDigest>,
 }
 
 impl GatewaySecrets {

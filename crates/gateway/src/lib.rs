@@ -4,6 +4,8 @@
 //! shell runs [`service::Service`]. The modules stand in the order of a request, and each uses only
 //! modules above it (see ARCHITECTURE.md). Public are those that hosts, the simulator, and tools use.
 
+#![warn(missing_docs)]
+
 pub mod host;
 pub mod record;
 
@@ -16,7 +18,7 @@ pub(crate) mod routing;
 pub(crate) mod limits;
 pub(crate) mod telemetry;
 
-// `upstream` and `cache` are public for the benchmarks and the fuzz targets.
+// The benchmarks and the fuzz targets use the stream reader of `upstream`, and the key of `cache`.
 pub mod upstream;
 
 pub mod cache;

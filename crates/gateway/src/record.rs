@@ -6,7 +6,7 @@ use openai::Tokens;
 use serde::Serialize;
 
 /// The operation of a request for the list of models.
-pub const MODELS_OPERATION: &str = "models";
+pub(crate) const MODELS_OPERATION: &str = "models";
 
 /// One request, from its arrival to its last byte: one line of JSON in the host's log.
 #[derive(Debug, Default, Serialize)]
@@ -96,14 +96,14 @@ pub struct GuardRecord {
 
 /// Findings of guards, for the record.
 #[derive(Debug, Default)]
-pub struct RecordedFindings {
+pub(crate) struct RecordedFindings {
     pub(crate) found: Vec<GuardRecord>,
     pub(crate) guards_run: Vec<(String, &'static str)>,
 }
 
 impl RecordedFindings {
     /// Adds the findings to a record.
-    pub fn write_to(self, record: &mut Record) {
+    pub(crate) fn write_to(self, record: &mut Record) {
         record.guards.extend(self.found);
         record.guards_run.extend(self.guards_run);
     }
@@ -131,7 +131,7 @@ pub enum Outcome {
 impl Record {
     /// Whether the model's name is not just made up by the caller: a route has it, or a target has
     /// answered to it.
-    pub fn has_known_model(&self) -> bool {
+    pub(crate) fn has_known_model(&self) -> bool {
         let is_well = self.status.is_some_and(|status| (200..300).contains(&status));
         self.is_model_configured || (self.target.is_some() && is_well)
     }
@@ -190,23 +190,28 @@ pub enum AttemptKind {
 }
 
 /// The result of a call that was in flight when the caller hung up.
-pub const ABANDONED: &str = "abandoned";
+pub(crate) const ABANDONED: &str = "abandoned";
 /// The result of a call that was answered.
-pub const ANSWERED: &str = "answered";
+pub(crate) const ANSWERED: &str = "answered";
 /// The result of a call that was answered with the caller's own mistake.
-pub const CALLERS_FAULT: &str = "callers_fault";
+pub(crate) const CALLERS_FAULT: &str = "callers_fault";
 /// The result of a call that was cancelled because a concurrent one was faster.
-pub const HEDGED_OUT: &str = "hedged_out";
+pub(crate) const HEDGED_OUT: &str = "hedged_out";
 
 impl Attempt {
     /// Starts a call; its result stays `abandoned` unless it ends.
-    pub fn start(target: String, key: Option<usize>, kind: AttemptKind, now: Timestamp) -> Self {
+    pub(crate) fn start(
+        target: String,
+        key: Option<usize>,
+        kind: AttemptKind,
+        now: Timestamp,
+    ) -> Self {
         let (result, status, detail) = (ABANDONED, None, None);
         Self { target, key, kind, result, status, detail, ms: 0, began: now }
     }
 
     /// Whether the upstream may bill the call: it is not known to have failed.
-    pub fn may_cost(&self) -> bool {
+    pub(crate) fn may_cost(&self) -> bool {
         matches!(self.result, ABANDONED | ANSWERED | CALLERS_FAULT)
     }
 }

@@ -4,6 +4,8 @@
 //! The crate sends nothing and does not choose the reply to blocked content: `gateway::guards`
 //! does.
 
+#![warn(missing_docs)]
+
 pub mod aliyun;
 pub mod chunking;
 pub mod json_unescape;

@@ -24,6 +24,7 @@ pub trait GuardInput {
 pub struct GuardText {
     /// Number of the text within its input.
     pub number: usize,
+    /// Text without escapes: its context, then the unchecked part.
     pub text: String,
     /// Start of the unchecked part. The bytes before it were released and serve as context.
     pub unchecked_from: usize,

@@ -1,6 +1,8 @@
 //! Small readers of JSON (plain values, raw members of objects, names of members, a walk over raw
 //! values), and percent coding.
 
+#![warn(missing_docs)]
+
 mod edits;
 mod members;
 mod name;

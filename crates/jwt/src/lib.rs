@@ -5,6 +5,8 @@
 //! header can only agree with it. So a caller can choose neither `none` nor a public key as a
 //! shared secret.
 
+#![warn(missing_docs)]
+
 mod claims;
 mod jwks;
 mod rsa;

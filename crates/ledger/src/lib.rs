@@ -15,6 +15,8 @@
 //! - A reservation or lease that is not settled returns when it expires.
 //! - Of all writers that replace the same text of a register, exactly one succeeds.
 
+#![warn(missing_docs)]
+
 mod account;
 mod book;
 mod cardinality;

@@ -107,6 +107,7 @@ impl ChoiceSet {
         Self(1u128.checked_shl(index).unwrap_or(0))
     }
 
+    /// Whether there is no choice.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -3,6 +3,8 @@
 //! The crate makes no decisions. It borrows from the bytes that it reads and leaves unknown members
 //! alone, so that a field that OpenAI adds later passes through.
 
+#![warn(missing_docs)]
+
 mod answer;
 mod choices;
 mod chunk;

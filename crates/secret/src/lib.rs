@@ -1,5 +1,7 @@
 //! Secrets that cannot be printed, and constant-time comparison of callers' keys.
 
+#![warn(missing_docs)]
+
 use std::fmt;
 
 use sha2::{Digest, Sha256};

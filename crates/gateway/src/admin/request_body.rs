@@ -31,7 +31,7 @@ pub(super) async fn read_body(
             let message = format!("The body exceeds the limit of {max} bytes.");
             AdminError::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
         }
-        ReadError::Broken(_) => AdminError::invalid_json("The body ended early."),
+        ReadError::Broken => AdminError::invalid_json("The body ended early."),
     })?;
     if !body.is_empty() && !is_json(headers) {
         let message = "The content-type must be application/json.";

@@ -6,7 +6,7 @@ use config::{Config, Consumer, Group, Permissions, RouteIndex};
 
 /// A caller: a consumer whose key was presented, or an anonymous client if no key is required.
 #[derive(Debug)]
-pub struct Caller<'a> {
+pub(crate) struct Caller<'a> {
     consumer: Option<ConsumerSource<'a>>,
     group: Option<&'a Group>,
 }
@@ -34,28 +34,28 @@ impl<'a> Caller<'a> {
     }
 
     /// The consumer's name, or `anonymous`.
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         self.authenticated_id().unwrap_or(ANONYMOUS)
     }
 
     /// The consumer's name; `None` if the caller is anonymous.
-    pub fn authenticated_id(&self) -> Option<&str> {
+    pub(crate) fn authenticated_id(&self) -> Option<&str> {
         self.consumer.as_ref().map(|consumer| consumer.consumer().id.as_str())
     }
 
     /// The consumer's group.
-    pub fn group(&self) -> Option<&str> {
+    pub(crate) fn group(&self) -> Option<&str> {
         self.consumer.as_ref().and_then(|consumer| consumer.consumer().group.as_deref())
     }
 
     /// The consumer's own permissions and its group's; all of them apply.
-    pub fn permissions(&self) -> impl Iterator<Item = &Permissions> {
+    pub(crate) fn permissions(&self) -> impl Iterator<Item = &Permissions> {
         let own = self.consumer.as_ref().map(|consumer| &consumer.consumer().permissions);
         own.into_iter().chain(self.group.map(|group| &group.permissions))
     }
 
     /// Whether the caller may use a route.
-    pub fn may_use(&self, route: RouteIndex) -> bool {
+    pub(crate) fn may_use(&self, route: RouteIndex) -> bool {
         self.permissions()
             .all(|may| may.routes.as_ref().is_none_or(|routes| routes.contains(&route)))
     }

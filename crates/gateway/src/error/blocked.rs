@@ -5,7 +5,7 @@ use http::{HeaderValue, StatusCode};
 
 /// The configured response in place of a blocked request or answer.
 #[derive(Debug)]
-pub struct BlockResponse {
+pub(crate) struct BlockResponse {
     /// HTTP status.
     pub status: StatusCode,
     /// Content type.

@@ -8,7 +8,7 @@ use super::ApiError;
 
 /// A limit that refuses a request.
 #[derive(Debug)]
-pub struct LimitExceeded {
+pub(crate) struct LimitExceeded {
     /// The limit's id.
     pub limit: String,
     /// The limited measure.

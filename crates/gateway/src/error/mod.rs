@@ -17,7 +17,7 @@ pub(crate) use limit_exceeded::LimitExceeded;
 
 /// Errors that are the caller's fault.
 #[derive(Debug)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// No key, or an unknown one.
     InvalidKey {
         /// Whether the request had a key.
@@ -76,7 +76,7 @@ pub enum Refusal {
 
 /// Errors that are the gateway's or an upstream's fault.
 #[derive(Debug)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// All targets failed; the record's attempts hold the causes.
     Upstream,
     /// No target answered in time, or the total time is up.
@@ -103,7 +103,7 @@ pub enum Fault {
 
 /// Reasons for which a request gets no upstream's answer.
 #[derive(Debug)]
-pub enum Error {
+pub(crate) enum Error {
     /// The caller's fault.
     Refusal(Refusal),
     /// The gateway's or an upstream's fault.
@@ -126,7 +126,7 @@ impl From<Fault> for Error {
 
 /// An error as the caller receives it.
 #[derive(Debug)]
-pub struct ApiError {
+pub(crate) struct ApiError {
     /// HTTP status.
     pub status: StatusCode,
     /// The error's `code`.
@@ -147,7 +147,7 @@ const SERVER_ERROR: &str = "server_error";
 
 impl Refusal {
     /// The error that the caller receives.
-    pub fn to_api_error(&self) -> ApiError {
+    pub(crate) fn to_api_error(&self) -> ApiError {
         let plain = |status, code, message| ApiError {
             status,
             code,
@@ -251,7 +251,7 @@ impl Refusal {
 
 impl Fault {
     /// The error that the caller receives. It names the attempts, without keys or bodies.
-    pub fn to_api_error(&self, attempts: &[Attempt]) -> ApiError {
+    pub(crate) fn to_api_error(&self, attempts: &[Attempt]) -> ApiError {
         let plain = |status, code, message| ApiError {
             status,
             code,
@@ -346,7 +346,7 @@ impl std::fmt::Display for AttemptList<'_> {
 
 impl ApiError {
     /// The OpenAI error.
-    pub fn body(&self) -> ErrorBody<'_> {
+    pub(crate) fn body(&self) -> ErrorBody<'_> {
         ErrorBody {
             error: ErrorObject {
                 message: &self.message,

@@ -28,11 +28,11 @@ pub enum Body {
 
 /// Reasons for which a body could not be read whole.
 #[derive(Debug)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// It exceeds the limit.
     TooLarge,
     /// It broke off.
-    Broken(HostError),
+    Broken,
 }
 
 impl Body {
@@ -66,9 +66,11 @@ impl Body {
     }
 
     /// Reads a body of at most `limit` bytes. A single piece is returned without a copy.
-    pub async fn collect(mut self, limit: usize) -> Result<Bytes, ReadError> {
+    pub(crate) async fn collect(mut self, limit: usize) -> Result<Bytes, ReadError> {
         let mut whole = Bytes::new();
-        while let Some(piece) = self.next_piece().await.transpose().map_err(ReadError::Broken)? {
+        while let Some(piece) =
+            self.next_piece().await.transpose().map_err(|_| ReadError::Broken)?
+        {
             if whole.len() + piece.len() > limit {
                 return Err(ReadError::TooLarge);
             }

@@ -11,7 +11,7 @@ pub mod body;
 pub mod error;
 pub(crate) mod futures;
 pub(crate) mod newest_first;
-pub mod recent_writes;
+pub(crate) mod recent_writes;
 
 use std::borrow::Cow;
 use std::future::Future;

@@ -21,7 +21,7 @@ const STORE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The most recent writes, by name. `None` stands for a deletion.
 #[derive(Debug)]
-pub struct RecentWrites(RefCell<FifoCache<String, (Timestamp, Option<Bytes>)>>);
+pub(crate) struct RecentWrites(RefCell<FifoCache<String, (Timestamp, Option<Bytes>)>>);
 
 impl Default for RecentWrites {
     fn default() -> Self {

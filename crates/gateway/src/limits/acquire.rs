@@ -37,7 +37,7 @@ struct Failures {
 
 impl<P: Host> Reservation<P> {
     /// Reserves the amounts that a request needs, all or none. `None` if no limit matches.
-    pub async fn acquire(
+    pub(crate) async fn acquire(
         config: &Config,
         limiter_state: &Rc<LimiterState>,
         host: &P,

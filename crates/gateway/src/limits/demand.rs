@@ -14,7 +14,7 @@ use crate::request::parse::ParsedRequest;
 
 /// Parameters of a reservation.
 #[derive(Clone, Copy, Debug)]
-pub struct ReservationRequest<'a> {
+pub(crate) struct ReservationRequest<'a> {
     /// Properties that limits match.
     pub subject: LimitSubject<'a>,
     /// The request.

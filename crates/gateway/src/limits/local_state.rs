@@ -22,7 +22,7 @@ const LEASE_REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Leases and local counts of one gateway.
 #[derive(Debug, Default)]
-pub struct LimiterState {
+pub(crate) struct LimiterState {
     pub(crate) leases: RefCell<Leases>,
     local: RefCell<LocalFallback>,
 }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 /// Properties of a request that limits match.
 #[derive(Clone, Copy, Debug)]
-pub struct LimitSubject<'a> {
+pub(crate) struct LimitSubject<'a> {
     /// The route that answers; `None` if no route serves the model.
     pub route: Option<RouteIndex>,
     /// The caller's name, `anonymous` for one without a key.

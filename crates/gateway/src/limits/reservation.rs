@@ -13,7 +13,7 @@ use super::local_state::LimiterState;
 
 /// The consumption that a reservation is settled with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SettledUsage {
+pub(crate) struct SettledUsage {
     /// Whether there was an answer, or a part of one.
     pub served: bool,
     /// Tokens of prompt and answer.
@@ -39,7 +39,7 @@ impl SettledUsage {
 ///
 /// It is settled with the real consumption. If it is dropped, all of it returns.
 #[must_use]
-pub struct Reservation<P: Host> {
+pub(crate) struct Reservation<P: Host> {
     pub(super) limiter_state: Rc<LimiterState>,
     pub(super) host: P,
     pub(super) id: u64,
@@ -78,27 +78,27 @@ pub(super) enum Backing {
 
 impl<P: Host> Reservation<P> {
     /// Size of the prompt's text.
-    pub fn prompt_size(&self) -> TextSize {
+    pub(crate) fn prompt_size(&self) -> TextSize {
         self.prompt_size
     }
 
     /// Maximum number of tokens of one choice of the answer; `None` if hard limits do not lower it.
-    pub fn max_output_tokens(&self) -> Option<u64> {
+    pub(crate) fn max_output_tokens(&self) -> Option<u64> {
         self.max_output_tokens
     }
 
     /// Takes OpenAI's six rate-limit headers, for the tightest limits.
-    pub fn take_headers(&mut self) -> Vec<(&'static str, String)> {
+    pub(crate) fn take_headers(&mut self) -> Vec<(&'static str, String)> {
         std::mem::take(&mut self.headers)
     }
 
     /// Whether the ledger was unavailable, so that this gateway counted alone.
-    pub fn ledger_unavailable(&self) -> bool {
+    pub(crate) fn ledger_unavailable(&self) -> bool {
         self.ledger_unavailable
     }
 
     /// Ends the reservation: unspent amounts return, amounts beyond it are charged.
-    pub fn settle(mut self, spent: SettledUsage) {
+    pub(crate) fn settle(mut self, spent: SettledUsage) {
         self.release(spent);
     }
 }

@@ -15,7 +15,7 @@ use super::headers::has_media_type;
 
 /// A complete and valid request.
 #[derive(Clone, Debug)]
-pub struct ParsedRequest {
+pub(crate) struct ParsedRequest {
     endpoint: Endpoint,
     body: Bytes,
     fields: Request,
@@ -24,7 +24,7 @@ pub struct ParsedRequest {
 
 impl ParsedRequest {
     /// Reads a body of at most `limit` bytes and parses the fields that steer the gateway.
-    pub async fn read(
+    pub(crate) async fn read(
         endpoint: Endpoint,
         headers: &HeaderMap,
         body: Body,
@@ -44,46 +44,46 @@ impl ParsedRequest {
         }
         let body = body.collect(limit).await.map_err(|error| match error {
             ReadError::TooLarge => Refusal::TooLarge { limit },
-            ReadError::Broken(_) => Refusal::BodyBroken,
+            ReadError::Broken => Refusal::BodyBroken,
         })?;
         let request = Request::parse(endpoint, &body).map_err(Refusal::Invalid)?;
         Ok(Self { endpoint, body, fields: request, prompt_size: OnceCell::new() })
     }
 
     /// The endpoint.
-    pub fn endpoint(&self) -> Endpoint {
+    pub(crate) fn endpoint(&self) -> Endpoint {
         self.endpoint
     }
 
     /// The fields that steer the gateway.
-    pub fn fields(&self) -> &Request {
+    pub(crate) fn fields(&self) -> &Request {
         &self.fields
     }
 
     /// The body as received.
-    pub fn body(&self) -> &[u8] {
+    pub(crate) fn body(&self) -> &[u8] {
         &self.body
     }
 
     /// The body as text; it is valid UTF-8.
-    pub fn body_text(&self) -> &str {
+    pub(crate) fn body_text(&self) -> &str {
         str::from_utf8(&self.body).expect("a body that is not UTF-8 is refused")
     }
 
     /// The same request with other texts in its body.
-    pub fn with_body(&self, body: Bytes) -> Self {
+    pub(crate) fn with_body(&self, body: Bytes) -> Self {
         let request = Request::parse(self.endpoint, &body);
         let request = request.expect("a text was replaced by a text");
         Self { endpoint: self.endpoint, body, fields: request, prompt_size: OnceCell::new() }
     }
 
     /// The body for a target: as received, except for the changes.
-    pub fn body_for_target(&self, changes: Changes<'_>) -> Bytes {
+    pub(crate) fn body_for_target(&self, changes: Changes<'_>) -> Bytes {
         self.fields.rewrite(&self.body, changes).map_or_else(|| self.body.clone(), Bytes::from)
     }
 
     /// Maximum number of output tokens, over all choices.
-    pub fn max_output_tokens(&self) -> u64 {
+    pub(crate) fn max_output_tokens(&self) -> u64 {
         let output = &self.fields.output;
         match self.endpoint {
             Endpoint::Embeddings => 0,
@@ -94,7 +94,7 @@ impl ParsedRequest {
     }
 
     /// Size of the prompt's text, including tools and schema.
-    pub fn prompt_size(&self) -> TextSize {
+    pub(crate) fn prompt_size(&self) -> TextSize {
         // Cached: limits need it before the call, and a stream without usage after it.
         *self.prompt_size.get_or_init(|| {
             let text =

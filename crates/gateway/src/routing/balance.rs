@@ -15,7 +15,7 @@ const SMOOTHING_DIVISOR: u64 = 4;
 
 /// Load and latency of a target.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct TargetLoad {
+pub(crate) struct TargetLoad {
     in_flight: u32,
     first_token: DecayingAverage,
     total: DecayingAverage,
@@ -46,33 +46,33 @@ impl DecayingAverage {
 
 impl TargetLoad {
     /// Counts a started call.
-    pub fn call_started(&mut self) {
+    pub(crate) fn call_started(&mut self) {
         self.in_flight = self.in_flight.saturating_add(1);
     }
 
     /// Counts a finished call, with any result.
-    pub fn call_finished(&mut self) {
+    pub(crate) fn call_finished(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
     /// Number of calls in flight.
-    pub fn in_flight(&self) -> u32 {
+    pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight
     }
 
     /// Records a latency: to the first content of a stream, else to the end.
-    pub fn record_latency(&mut self, stream: bool, took: Duration, now: Timestamp) {
+    pub(crate) fn record_latency(&mut self, stream: bool, took: Duration, now: Timestamp) {
         if stream { &mut self.first_token } else { &mut self.total }.record(took, now);
     }
 
     /// Latency in milliseconds, decaying with age: zero without recent measurements, so that an
     /// unknown target is tried.
-    pub fn latency(&self, stream: bool, now: Timestamp) -> u64 {
+    pub(crate) fn latency(&self, stream: bool, now: Timestamp) -> u64 {
         if stream { self.first_token } else { self.total }.value_at(now)
     }
 
     /// Time of the last measurement.
-    pub fn last_used(&self) -> Timestamp {
+    pub(crate) fn last_used(&self) -> Timestamp {
         self.first_token.at.max(self.total.at)
     }
 }

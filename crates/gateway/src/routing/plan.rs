@@ -11,7 +11,7 @@ use crate::routing::balance::{self, TargetLoad};
 use crate::routing::weighted;
 
 /// Health and load of targets, as input of the selection.
-pub trait TargetHealth {
+pub(crate) trait TargetHealth {
     /// Whether a target may be called: its circuit breaker lets a call through, and a key is
     /// available.
     fn is_available(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool;
@@ -23,7 +23,7 @@ pub trait TargetHealth {
 
 /// The route of a request: looked up once, since permissions, history, and targets depend on it.
 #[derive(Clone, Copy, Debug)]
-pub struct MatchedRoute<'a> {
+pub(crate) struct MatchedRoute<'a> {
     /// The route's index in the configuration.
     pub index: RouteIndex,
     /// The route.
@@ -32,7 +32,11 @@ pub struct MatchedRoute<'a> {
 
 impl<'a> MatchedRoute<'a> {
     /// Returns the route of a model, if the caller may use it.
-    pub fn lookup(config: &'a Config, caller: &Caller<'_>, model: &str) -> Result<Self, Refusal> {
+    pub(crate) fn lookup(
+        config: &'a Config,
+        caller: &Caller<'_>,
+        model: &str,
+    ) -> Result<Self, Refusal> {
         let index =
             config.models.route(model).ok_or_else(|| Refusal::ModelNotFound(model.to_owned()))?;
         if !caller.may_use(index) {
@@ -44,7 +48,7 @@ impl<'a> MatchedRoute<'a> {
 
 /// The targets of one request, in the order in which they are tried. Never empty.
 #[derive(Debug)]
-pub struct TargetPlan<'a> {
+pub(crate) struct TargetPlan<'a> {
     matched: MatchedRoute<'a>,
     targets: Vec<Candidate<'a>>,
     /// Selects among weighted targets: random, or the hash of a sticky name.
@@ -55,7 +59,7 @@ pub struct TargetPlan<'a> {
 
 /// A target that offers the endpoint.
 #[derive(Debug)]
-pub struct Candidate<'a> {
+pub(crate) struct Candidate<'a> {
     /// The provider's index, for its keys.
     pub provider_index: ProviderIndex,
     /// The provider.
@@ -83,7 +87,7 @@ impl<'a> Candidate<'a> {
     }
 
     /// `provider/model`, as records and headers name it.
-    pub fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         format!("{}/{}", self.provider.id, self.model)
     }
 }
@@ -91,7 +95,7 @@ impl<'a> Candidate<'a> {
 impl<'a> TargetPlan<'a> {
     /// Chooses a target by weight and adds the route's fallbacks. Takes no permit: the circuit
     /// breaker decides just before each call.
-    pub fn select(
+    pub(crate) fn select(
         config: &'a Config,
         matched: MatchedRoute<'a>,
         caller: &Caller<'_>,
@@ -142,7 +146,7 @@ impl<'a> TargetPlan<'a> {
 
     /// Repeats the choice among the weighted targets, after the first choice turned out to be
     /// unavailable. `None` if no other target is available.
-    pub fn choose_again<'c>(
+    pub(crate) fn choose_again<'c>(
         &self,
         config: &'c Config,
         request: &'c ParsedRequest,
@@ -161,18 +165,18 @@ impl<'a> TargetPlan<'a> {
     }
 
     /// The matched route.
-    pub fn route(&self) -> &'a Route {
+    pub(crate) fn route(&self) -> &'a Route {
         self.matched.route
     }
 
     /// The route's index in the configuration.
-    pub fn route_index(&self) -> RouteIndex {
+    pub(crate) fn route_index(&self) -> RouteIndex {
         self.matched.index
     }
 
     /// The highest price of any target from a position on: the answering target is not known
     /// beforehand.
-    pub fn max_price_from(&self, position: usize) -> Price {
+    pub(crate) fn max_price_from(&self, position: usize) -> Price {
         let prices = self.targets[position..].iter().filter_map(|candidate| candidate.price);
         let others = self.weighted_prices.iter().copied().filter(|_| position == 0);
         prices.chain(others).fold(Price::default(), |highest, price| Price {
@@ -183,13 +187,13 @@ impl<'a> TargetPlan<'a> {
     }
 
     /// Drops the targets before a position.
-    pub fn drop_before(&mut self, position: usize) {
+    pub(crate) fn drop_before(&mut self, position: usize) {
         self.targets.drain(..position);
         self.weighted_prices.clear();
     }
 
     /// The targets in order.
-    pub fn targets(&self) -> &[Candidate<'a>] {
+    pub(crate) fn targets(&self) -> &[Candidate<'a>] {
         &self.targets
     }
 }

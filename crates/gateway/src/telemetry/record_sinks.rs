@@ -13,7 +13,7 @@ use super::otlp::exporter::OtlpExporter;
 
 /// Everything that receives a record once its request is over. A clone shares the receivers.
 #[derive(Clone, Debug)]
-pub struct RecordSinks {
+pub(crate) struct RecordSinks {
     config: Rc<Config>,
     usage_aggregator: Rc<UsageAggregator>,
     otlp_exporter: Rc<OtlpExporter>,

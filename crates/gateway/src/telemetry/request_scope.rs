@@ -30,7 +30,7 @@ pub(crate) type LateUpdates = Rc<RefCell<Vec<Box<dyn FnOnce(&mut Record)>>>>;
 ///
 /// The record is written and the reservation settled exactly once: when the scope is closed, or
 /// when it is dropped, which means that the caller hung up.
-pub struct RequestScope<P: Host> {
+pub(crate) struct RequestScope<P: Host> {
     record: Box<Record>,
     reservation: Option<Reservation<P>>,
     /// Price of the target that was called last.
@@ -50,7 +50,7 @@ pub struct RequestScope<P: Host> {
 
 impl<P: Host> RequestScope<P> {
     /// Opens the scope of a request that arrives now. `trace` is `None` if no traces are exported.
-    pub fn open(
+    pub(crate) fn open(
         sinks: RecordSinks,
         task_host: P,
         id: String,
@@ -74,86 +74,86 @@ impl<P: Host> RequestScope<P> {
         }
     }
 
-    pub fn host(&self) -> &P {
+    pub(crate) fn host(&self) -> &P {
         &self.host
     }
 
     /// Time of the request's arrival.
-    pub fn began(&self) -> Timestamp {
+    pub(crate) fn began(&self) -> Timestamp {
         self.began
     }
 
-    pub fn record(&self) -> &Record {
+    pub(crate) fn record(&self) -> &Record {
         &self.record
     }
 
     /// The request's trace context. `None` if no traces are exported.
-    pub fn trace(&self) -> Option<&Rc<TraceContext>> {
+    pub(crate) fn trace(&self) -> Option<&Rc<TraceContext>> {
         self.trace.as_ref()
     }
 
     /// Captures prompt and answer for the record. `None` if the route does not log content.
-    pub fn transcript(&self) -> Option<&Rc<Transcript>> {
+    pub(crate) fn transcript(&self) -> Option<&Rc<Transcript>> {
         self.transcript.as_ref()
     }
 
     /// Response headers that earlier steps have set.
-    pub fn headers(&self) -> &[(&'static str, String)] {
+    pub(crate) fn headers(&self) -> &[(&'static str, String)] {
         &self.headers
     }
 
     /// The cap that a hard limit puts on each choice of the answer, in tokens. `None` without one.
-    pub fn max_output_tokens(&self) -> Option<u64> {
+    pub(crate) fn max_output_tokens(&self) -> Option<u64> {
         self.reservation.as_ref().and_then(Reservation::max_output_tokens)
     }
 
     /// Records the caller and the operation.
-    pub fn authenticated(&mut self, caller: &Caller<'_>, operation: &'static str) {
+    pub(crate) fn authenticated(&mut self, caller: &Caller<'_>, operation: &'static str) {
         self.record.consumer = Some(caller.id().to_owned());
         self.record.group = caller.group().map(str::to_owned);
         self.record.operation = Some(operation);
     }
 
     /// Records the model that the request names.
-    pub fn parsed(&mut self, request: &Request) {
+    pub(crate) fn parsed(&mut self, request: &Request) {
         self.record.model = Some(request.model.clone());
         self.record.stream = request.stream;
     }
 
     /// Records the route. `is_named`: a route names exactly this model.
-    pub fn routed(&mut self, route: &Route, is_named: bool) {
+    pub(crate) fn routed(&mut self, route: &Route, is_named: bool) {
         self.record.route = Some(route.id.clone());
         self.record.is_model_configured = is_named;
     }
 
     /// Captures prompt and answer for the record.
-    pub fn capture(&mut self, transcript: Transcript) {
+    pub(crate) fn capture(&mut self, transcript: Transcript) {
         self.transcript = Some(Rc::new(transcript));
     }
 
     /// Adds a header to the response.
-    pub fn set_header(&mut self, name: &'static str, value: String) {
+    pub(crate) fn set_header(&mut self, name: &'static str, value: String) {
         self.headers.push((name, value));
     }
 
     /// Replaces all response headers that earlier steps have set.
-    pub fn replace_headers(&mut self, headers: Vec<(&'static str, String)>) {
+    pub(crate) fn replace_headers(&mut self, headers: Vec<(&'static str, String)>) {
         self.headers = headers;
     }
 
     /// Records the result of the cache lookup. `None` if the route has no cache.
-    pub fn looked_up(&mut self, cache: Option<&'static str>) {
+    pub(crate) fn looked_up(&mut self, cache: Option<&'static str>) {
         self.record.cache = cache;
     }
 
     /// Records the limit that refuses the request, or that makes it use a fallback. `None` if no
     /// limit does.
-    pub fn limited_by(&mut self, limit: Option<String>) {
+    pub(crate) fn limited_by(&mut self, limit: Option<String>) {
         self.record.limited_by = limit;
     }
 
     /// Takes over a reservation, which is settled with the scope. `None` if no limit applies.
-    pub fn reserved(&mut self, reservation: Option<Reservation<P>>) {
+    pub(crate) fn reserved(&mut self, reservation: Option<Reservation<P>>) {
         let Some(mut reservation) = reservation else { return };
         self.headers.extend(reservation.take_headers());
         self.record.ledger_unavailable = reservation.ledger_unavailable();
@@ -161,29 +161,29 @@ impl<P: Host> RequestScope<P> {
     }
 
     /// Sets the price of the tokens that follow. `None` if the price is unknown.
-    pub fn priced(&mut self, price: Option<Price>) {
+    pub(crate) fn priced(&mut self, price: Option<Price>) {
         self.price = price;
     }
 
     /// Records the findings of guards.
-    pub fn found(&mut self, notes: RecordedFindings) {
+    pub(crate) fn found(&mut self, notes: RecordedFindings) {
         notes.write_to(&mut self.record);
     }
 
     /// Records the guard that blocks the request or its answer.
-    pub fn blocked_by(&mut self, guard: &str) {
+    pub(crate) fn blocked_by(&mut self, guard: &str) {
         self.record.blocked_by = Some(guard.to_owned());
     }
 
     /// Records the start of an attempt at a target with this price. Returns its index.
-    pub fn attempt_started(&mut self, attempt: Attempt, price: Option<Price>) -> usize {
+    pub(crate) fn attempt_started(&mut self, attempt: Attempt, price: Option<Price>) -> usize {
         self.record.attempts.push(attempt);
         self.price = price;
         self.record.attempts.len() - 1
     }
 
     /// Records the outcome of an attempt.
-    pub fn attempt_finished(
+    pub(crate) fn attempt_finished(
         &mut self,
         number: usize,
         result: &'static str,
@@ -200,78 +200,78 @@ impl<P: Host> RequestScope<P> {
     }
 
     /// Records a target that was skipped during its cool-down, if it is the first one.
-    pub fn skipped(&mut self, target: impl FnOnce() -> String) {
+    pub(crate) fn skipped(&mut self, target: impl FnOnce() -> String) {
         if self.record.attempts.is_empty() {
             self.record.cooling_down_target.get_or_insert_with(target);
         }
     }
 
     /// Clears the skipped target, because no other one was called instead.
-    pub fn skipped_none(&mut self) {
+    pub(crate) fn skipped_none(&mut self) {
         self.record.cooling_down_target = None;
     }
 
     /// Records that the request is too long to be sent again.
-    pub fn not_replayed(&mut self) {
+    pub(crate) fn not_replayed(&mut self) {
         self.record.not_replayed = true;
     }
 
     /// Records the target whose answer the caller gets.
-    pub fn answered_by(&mut self, target: String) {
+    pub(crate) fn answered_by(&mut self, target: String) {
         self.record.target = Some(target);
     }
 
     /// Records that another target continues the stream.
-    pub fn continued(&mut self) {
+    pub(crate) fn continued(&mut self) {
         self.record.continued = true;
     }
 
     /// Records the time of the first content.
-    pub fn first_token(&mut self) {
+    pub(crate) fn first_token(&mut self) {
         self.record.first_token_ms.get_or_insert(millis(self.host.now().since(self.began)));
     }
 
     /// Records the tokens of the answer, or of its part since the last [`Self::split_usage`].
-    pub fn spent(&mut self, tokens: Tokens) {
+    pub(crate) fn spent(&mut self, tokens: Tokens) {
         self.record.tokens = tokens;
     }
 
     /// Charges the answer so far at its target's price; the tokens that follow have a price of
     /// their own.
-    pub fn split_usage(&mut self, tokens: Tokens) {
+    pub(crate) fn split_usage(&mut self, tokens: Tokens) {
         self.record.tokens = Tokens::default();
         self.earlier_part =
             Some((tokens, self.price.map(|price| pricing::cost_billionths(tokens, price))));
     }
 
     /// Records the status of the response, and the code of its error.
-    pub fn responded(&mut self, status: StatusCode, error: Option<&'static str>) {
+    pub(crate) fn responded(&mut self, status: StatusCode, error: Option<&'static str>) {
         self.record.status = Some(status.as_u16());
         self.record.error = error;
     }
 
     /// Records the code of the error that ends a stream.
-    pub fn broke_off(&mut self, error: &'static str) {
+    pub(crate) fn broke_off(&mut self, error: &'static str) {
         self.record.error = Some(error);
     }
 
     /// Changes the record for a step that holds the scope only in part.
-    pub fn update(&mut self, change: impl FnOnce(&mut Record)) {
+    pub(crate) fn update(&mut self, change: impl FnOnce(&mut Record)) {
         change(&mut self.record);
     }
 
     /// Registers a callback with the complete record, before it is written.
-    pub fn on_close(&mut self, call: CloseCallback) {
+    pub(crate) fn on_close(&mut self, call: CloseCallback) {
         self.on_close = Some(call);
     }
 
     /// Lets other code change the record while the scope is in use elsewhere.
-    pub fn late_updates(&mut self) -> LateUpdates {
+    pub(crate) fn late_updates(&mut self) -> LateUpdates {
         Rc::clone(self.late_updates.get_or_insert_default())
     }
 
     /// Closes the scope.
-    pub fn close(mut self, outcome: Outcome) {
+    pub(crate) fn close(mut self, outcome: Outcome) {
         self.record.outcome = outcome;
         // `Drop` writes and settles.
     }

@@ -29,7 +29,7 @@ const MASKED_KINDS: [PiiKind; 6] = [
 const ELLIPSIS: char = '…';
 
 /// Prompt and answer of one request.
-pub struct Transcript {
+pub(crate) struct Transcript {
     request: ParsedRequest,
     /// Maximum characters of the prompt, and of the answer.
     max_chars: usize,
@@ -46,14 +46,14 @@ struct AnswerTranscript {
 
 impl Transcript {
     /// Starts with the prompt.
-    pub fn new(request: &ParsedRequest, max_chars: usize) -> Self {
+    pub(crate) fn new(request: &ParsedRequest, max_chars: usize) -> Self {
         let answer_so_far =
             AnswerTranscript { channels: Vec::new(), chars_left: max_chars, is_truncated: false };
         Self { request: request.clone(), max_chars, answer: RefCell::new(answer_so_far) }
     }
 
     /// Adds an event that the caller is shown.
-    pub fn add_event(&self, event: &StreamEvent) {
+    pub(crate) fn add_event(&self, event: &StreamEvent) {
         if let EventContent::Chunk(content) = event.content()
             && let Some(Ok(found)) = &content.texts
         {
@@ -62,14 +62,14 @@ impl Transcript {
     }
 
     /// Adds a whole answer that the caller is shown.
-    pub fn add_answer(&self, answer: &Bytes) {
+    pub(crate) fn add_answer(&self, answer: &Bytes) {
         if let Some(Ok(texts)) = str::from_utf8(answer).ok().map(texts_in_answer) {
             self.answer.borrow_mut().add_texts(&texts);
         }
     }
 
     /// The prompt, truncated: of many messages the last ones, each from its beginning.
-    pub fn question(&self) -> Option<String> {
+    pub(crate) fn question(&self) -> Option<String> {
         let content = self.request.fields().content.clone();
         let prompt =
             Prompt::parse(self.request.endpoint(), self.request.body_text(), content).ok()?;
@@ -95,7 +95,7 @@ impl Transcript {
     }
 
     /// The answer, truncated.
-    pub fn answer(&self) -> Option<String> {
+    pub(crate) fn answer(&self) -> Option<String> {
         let answer_so_far = self.answer.borrow();
         let mut masks = Masks::default();
         answer_so_far.channels.iter().for_each(|(_, text)| masks.reserve_placeholders(text));

@@ -7,14 +7,14 @@ use super::commit::Committed;
 
 /// Answer of an upstream that no other target can replace any more.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: StatusCode,
     pub content_type: Option<HeaderValue>,
     pub content: AnswerContent,
 }
 
 #[derive(Debug)]
-pub enum AnswerContent {
+pub(crate) enum AnswerContent {
     /// The whole body.
     Whole(Bytes),
     /// The start of a stream that was held back, and the rest of it.

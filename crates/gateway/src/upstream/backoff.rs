@@ -6,13 +6,13 @@ use std::time::Duration;
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Doubles `base` with every earlier attempt, and adds jitter.
-pub fn delay(base: Duration, earlier_tries: u32, entropy: u64) -> Duration {
+pub(crate) fn delay(base: Duration, earlier_tries: u32, entropy: u64) -> Duration {
     jitter(base.saturating_mul(1u32 << earlier_tries.min(16)).min(MAX_BACKOFF), entropy)
 }
 
 /// A random wait between `full / 2` and `full` ("equal jitter"), so that requests that failed
 /// together do not retry together.
-pub fn jitter(full: Duration, entropy: u64) -> Duration {
+pub(crate) fn jitter(full: Duration, entropy: u64) -> Duration {
     let half = full / 2;
     let part = (half.as_nanos() * u128::from(entropy)) >> 64;
     half + Duration::from_nanos(u64::try_from(part).unwrap_or(u64::MAX))

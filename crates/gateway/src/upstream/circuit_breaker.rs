@@ -13,10 +13,10 @@ use super::backoff;
 
 /// The longest cool-down that a `Retry-After` can request. Cool-downs after failures end within
 /// `Health::MAX_OPEN_TIME`, so that a recovered provider is called again.
-pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Debug, Default)]
-pub struct CircuitBreaker {
+pub(crate) struct CircuitBreaker {
     /// Times of consecutive failures while the breaker is closed, the oldest first.
     failures: VecDeque<Timestamp>,
     /// `None` if the breaker is closed.
@@ -42,15 +42,15 @@ struct Probe {
 
 /// Permission to call a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Permit(Option<u64>);
+pub(crate) struct Permit(Option<u64>);
 
 /// The target may not be called before this time. A call after it may still be refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BreakerOpen(pub Timestamp);
+pub(crate) struct BreakerOpen(pub Timestamp);
 
 /// Evidence that a call gives about the health of its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
+pub(crate) enum Signal {
     /// The target has sent content.
     FirstContent,
     /// A whole answer was delivered.
@@ -65,22 +65,22 @@ pub enum Signal {
 
 impl CircuitBreaker {
     /// Whether a call would be permitted now.
-    pub fn is_available(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_available(&self, now: Timestamp) -> bool {
         self.check_available(now).is_ok()
     }
 
     /// Whether the breaker is open or half open.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.open_state.is_some()
     }
 
     /// Whether the state equals that of a new breaker.
-    pub fn is_default(&self) -> bool {
+    pub(crate) fn is_default(&self) -> bool {
         self.open_state.is_none() && self.failures.is_empty()
     }
 
     /// Time of the last failure or opening.
-    pub fn last_signal_at(&self) -> Timestamp {
+    pub(crate) fn last_signal_at(&self) -> Timestamp {
         let failed = self.failures.back().copied().unwrap_or_default();
         self.open_state.map_or(failed, |open_state| open_state.until)
     }
@@ -88,7 +88,7 @@ impl CircuitBreaker {
     /// Requests permission for a call. After a cool-down one call is permitted as a probe with this
     /// unique `number`. Other calls are refused until the probe has an outcome, or until `patience`
     /// has passed and it counts as lost.
-    pub fn acquire(
+    pub(crate) fn acquire(
         &mut self,
         now: Timestamp,
         timeout: Duration,
@@ -114,7 +114,7 @@ impl CircuitBreaker {
     /// failure.
     ///
     /// While the breaker is open only the probe counts, because other calls began before it opened.
-    pub fn record(
+    pub(crate) fn record(
         &mut self,
         permit: Permit,
         signal: Signal,

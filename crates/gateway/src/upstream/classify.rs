@@ -9,7 +9,7 @@ use super::circuit_breaker::Signal;
 
 /// Failure of one call to an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// No connection, or it broke before an answer was committed.
     Connect,
     /// No byte within the timeout.
@@ -42,7 +42,7 @@ impl Failure {
     /// Signal for the target's circuit breaker. `has_key`: the provider has keys, and a key that it
     /// refuses or throttles cools down on its own. `worth_waiting`: the longest wait before a
     /// retry.
-    pub fn signal(self, has_key: bool, worth_waiting: Duration) -> Signal {
+    pub(crate) fn signal(self, has_key: bool, worth_waiting: Duration) -> Signal {
         match self {
             Self::TooManyRequests { retry_after: Some(wait) } if wait > worth_waiting => {
                 if has_key { Signal::Neutral } else { Signal::Throttled(wait) }
@@ -58,7 +58,7 @@ impl Failure {
     }
 
     /// Name in records and errors.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
             Self::Timeout => "timeout",
@@ -74,7 +74,7 @@ impl Failure {
 
 /// Classification of a response's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeadClass {
+pub(crate) enum HeadClass {
     /// An answer follows.
     Answer,
     /// The caller's own fault, which is passed on unchanged.
@@ -84,7 +84,7 @@ pub enum HeadClass {
 }
 
 /// Classifies a response's head.
-pub fn classify_head(status: StatusCode, headers: &HeaderMap) -> HeadClass {
+pub(crate) fn classify_head(status: StatusCode, headers: &HeaderMap) -> HeadClass {
     let head = match status.as_u16() {
         200..=299 => HeadClass::Answer,
         401 | 407 => HeadClass::Failure(Failure::KeyRefused),

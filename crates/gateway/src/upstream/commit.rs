@@ -17,7 +17,7 @@ const MAX_PRELUDE_BYTES: usize = 64 << 10;
 
 /// A stream that another target's stream can still replace.
 #[derive(Debug)]
-pub struct Uncommitted {
+pub(crate) struct Uncommitted {
     body: Body,
     reader: SseReader,
     held: VecDeque<StreamEvent>,
@@ -25,7 +25,7 @@ pub struct Uncommitted {
 
 /// A stream with content: it may be shown to the caller.
 #[derive(Debug)]
-pub struct Committed {
+pub(crate) struct Committed {
     pub(crate) body: Body,
     /// `None` for a JSON body that is too long to hold.
     pub(crate) reader: Option<SseReader>,
@@ -40,7 +40,7 @@ pub struct Committed {
 
 /// Result of a piece for a stream that is held back.
 #[derive(Debug)]
-pub enum CommitState {
+pub(crate) enum CommitState {
     /// There is no content yet.
     Held(Uncommitted),
     /// The first content has arrived.
@@ -50,22 +50,22 @@ pub enum CommitState {
 impl Uncommitted {
     /// Holds a stream back. `hides_usage`: the caller did not request the usage event. `parts`:
     /// content that the layers behind the reader use.
-    pub fn new(body: Body, hides_usage: bool, parts: ContentParts) -> Self {
+    pub(crate) fn new(body: Body, hides_usage: bool, parts: ContentParts) -> Self {
         Self { body, reader: SseReader::new(hides_usage, parts), held: VecDeque::new() }
     }
 
     /// The upstream's body.
-    pub fn body(&mut self) -> &mut Body {
+    pub(crate) fn body(&mut self) -> &mut Body {
         &mut self.body
     }
 
     /// Number of events with data so far.
-    pub fn events(&self) -> u64 {
+    pub(crate) fn events(&self) -> u64 {
         self.reader.meter().events()
     }
 
     /// Adds a piece, or the end if `None`. After a failure there was no content to lose.
-    pub fn push(
+    pub(crate) fn push(
         mut self,
         piece: Option<Bytes>,
         prompt: impl FnOnce() -> TextSize,
@@ -104,7 +104,7 @@ impl Uncommitted {
 impl Committed {
     /// Commits a body that is too long to hold; it is passed on unparsed. Its tokens are those that
     /// its end reports, else an estimate of at most `most` tokens.
-    pub fn unparsed(beginning: Bytes, rest: Body, prompt_size: TextSize, max: u64) -> Self {
+    pub(crate) fn unparsed(beginning: Bytes, rest: Body, prompt_size: TextSize, max: u64) -> Self {
         let mut usage_tail = UsageTail::new(max);
         usage_tail.push(&beginning);
         Self {
@@ -119,12 +119,12 @@ impl Committed {
     }
 
     /// Whether the body consists of events.
-    pub fn is_events(&self) -> bool {
+    pub(crate) fn is_events(&self) -> bool {
         self.reader.is_some()
     }
 
     /// Has it noted how the stream ends.
-    pub fn set_permit(&mut self, permit: CallPermit) {
+    pub(crate) fn set_permit(&mut self, permit: CallPermit) {
         self.permit = Some(permit);
     }
 }

@@ -24,7 +24,7 @@ use super::state::Upstreams;
 use super::timeouts::AttemptError;
 
 /// Dispatcher of one request.
-pub struct Dispatcher<'a, P: Host> {
+pub(crate) struct Dispatcher<'a, P: Host> {
     pub host: &'a P,
     /// The configuration in force.
     pub config: &'a Rc<Config>,
@@ -41,7 +41,7 @@ pub struct Dispatcher<'a, P: Host> {
 
 /// An answer, with the targets that can continue it if it breaks off.
 #[derive(Debug)]
-pub struct Dispatched {
+pub(crate) struct Dispatched {
     pub answer: Answer,
     /// `None` if no target may continue it.
     pub continuation_targets: Option<Box<ContinuationTargets>>,
@@ -72,7 +72,7 @@ pub(crate) struct DispatchState {
 
 impl<P: Host> Dispatcher<'_, P> {
     /// Tries the targets in order and records every attempt.
-    pub async fn dispatch(&self, scope: &mut RequestScope<P>) -> Result<Dispatched, Fault> {
+    pub(crate) async fn dispatch(&self, scope: &mut RequestScope<P>) -> Result<Dispatched, Fault> {
         let route = self.plan.route();
         let deadline = scope.began() + route.timeouts.total;
         if let Some(hedge) = route.hedge {

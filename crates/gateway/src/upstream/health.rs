@@ -17,7 +17,7 @@ const MAX_MODELS_PER_PROVIDER: usize = 64;
 
 /// State of targets by provider and model. Healthy targets have no circuit breaker.
 #[derive(Clone, Debug)]
-pub struct HealthTable {
+pub(crate) struct HealthTable {
     breakers: Vec<BTreeMap<Box<str>, CircuitBreaker>>,
     /// Only of targets whose route balances by load.
     loads: Vec<BTreeMap<Box<str>, TargetLoad>>,
@@ -28,7 +28,7 @@ pub struct HealthTable {
 
 impl HealthTable {
     /// Creates the state of this many providers with every target healthy.
-    pub fn new(providers: usize) -> Self {
+    pub(crate) fn new(providers: usize) -> Self {
         Self {
             breakers: vec![BTreeMap::new(); providers],
             loads: vec![BTreeMap::new(); providers],
@@ -39,30 +39,35 @@ impl HealthTable {
 
     /// Copies the circuit breakers of a provider from its position in an earlier configuration.
     /// Load and latency start anew, because calls in flight report to the earlier state.
-    pub fn copy_breakers(&mut self, at: usize, before: &Self, found: usize) {
+    pub(crate) fn copy_breakers(&mut self, at: usize, before: &Self, found: usize) {
         self.breakers[at] = before.breakers[found].clone();
         self.probe_count = self.probe_count.max(before.probe_count);
     }
 
     /// Whether a call would be permitted now.
-    pub fn is_available(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool {
+    pub(crate) fn is_available(
+        &self,
+        provider: ProviderIndex,
+        model: &str,
+        now: Timestamp,
+    ) -> bool {
         self.breakers[provider.position()]
             .get(model)
             .is_none_or(|breaker| breaker.is_available(now))
     }
 
     /// Whether a target's circuit breaker is open or half open.
-    pub fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool {
+    pub(crate) fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool {
         self.breakers[provider.position()].get(model).is_some_and(CircuitBreaker::is_open)
     }
 
     /// Measured load of a target.
-    pub fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad {
+    pub(crate) fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad {
         self.loads[provider.position()].get(model).copied().unwrap_or_default()
     }
 
     /// Changes the measured load of a target.
-    pub fn update_load(
+    pub(crate) fn update_load(
         &mut self,
         provider: ProviderIndex,
         model: &str,
@@ -81,7 +86,7 @@ impl HealthTable {
 
     /// Latency from which a target counts as late: of the first content of a stream, or of a whole
     /// answer. `None` if there are too few samples.
-    pub fn p95_latency(
+    pub(crate) fn p95_latency(
         &mut self,
         (provider, model): (ProviderIndex, &str),
         stream: bool,
@@ -92,7 +97,7 @@ impl HealthTable {
     }
 
     /// Records the latency of an answer, or the time after which waiting for it ended.
-    pub fn record_latency(
+    pub(crate) fn record_latency(
         &mut self,
         (provider, model): (ProviderIndex, &str),
         stream: bool,
@@ -107,7 +112,7 @@ impl HealthTable {
     }
 
     /// Requests permission for a call. A probe without a signal for `patience` counts as lost.
-    pub fn acquire(
+    pub(crate) fn acquire(
         &mut self,
         provider: ProviderIndex,
         model: &str,
@@ -122,7 +127,7 @@ impl HealthTable {
     }
 
     /// Records a signal of a call.
-    pub fn record(
+    pub(crate) fn record(
         &mut self,
         (provider, model): (ProviderIndex, &str),
         (permit, signal): (Permit, Signal),

@@ -7,19 +7,22 @@ use config::Hedge;
 use super::token_bucket::TokenBucket;
 
 /// Every target has at least this time.
-pub const MIN_HEDGE_DELAY: Duration = Duration::from_millis(50);
+pub(crate) const MIN_HEDGE_DELAY: Duration = Duration::from_millis(50);
 /// The most hedges that accumulate.
 const MAX_SAVED_HEDGES: u64 = 10;
 
 /// Delay before a hedge, either fixed or from the measured latency. `None` if too little was
 /// measured.
-pub fn hedge_delay(hedge: Hedge, measured: impl FnOnce() -> Option<Duration>) -> Option<Duration> {
+pub(crate) fn hedge_delay(
+    hedge: Hedge,
+    measured: impl FnOnce() -> Option<Duration>,
+) -> Option<Duration> {
     hedge.after.or_else(measured).map(|after| after.max(MIN_HEDGE_DELAY))
 }
 
 /// Hedge budget of one route.
 #[derive(Clone, Debug)]
-pub struct HedgeBudget {
+pub(crate) struct HedgeBudget {
     bucket: TokenBucket,
 }
 
@@ -31,12 +34,12 @@ impl Default for HedgeBudget {
 
 impl HedgeBudget {
     /// Adds a request's share of a hedge, in thousandths.
-    pub fn record_request(&mut self, share: u32) {
+    pub(crate) fn record_request(&mut self, share: u32) {
         self.bucket.credit(u64::from(share));
     }
 
     /// Spends a hedge; `false` if none is left.
-    pub fn spend_hedge(&mut self) -> bool {
+    pub(crate) fn spend_hedge(&mut self) -> bool {
         self.bucket.spend()
     }
 }

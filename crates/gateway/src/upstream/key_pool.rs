@@ -7,9 +7,9 @@ use civil_time::Timestamp;
 use super::classify::Failure;
 
 /// Cool-down of a refused key.
-pub const REJECTED_KEY_COOL_DOWN: Duration = Duration::from_secs(60);
+pub(crate) const REJECTED_KEY_COOL_DOWN: Duration = Duration::from_secs(60);
 /// The longest cool-down that a `Retry-After` can request.
-pub const MAX_COOL_DOWN: Duration = Duration::from_secs(3600);
+pub(crate) const MAX_COOL_DOWN: Duration = Duration::from_secs(3600);
 
 /// Cool-downs of single models that are kept. Beyond it, the one that ends first is evicted.
 const MAX_MODEL_COOL_DOWNS: usize = 64;
@@ -30,7 +30,7 @@ const SUSPECTED_KEY_COOL_DOWN: Duration = Duration::from_secs(1);
 /// A 402 or 403 may concern this one request: its `max_tokens` cost more than is left, or its
 /// prompt was flagged. Such a refusal counts against the key only after several in a row.
 #[derive(Clone, Debug)]
-pub struct KeyPool {
+pub(crate) struct KeyPool {
     cool_down_until: Vec<Timestamp>,
     model_cool_downs: Vec<ModelCoolDown>,
     suspicions: Vec<Suspicion>,
@@ -54,11 +54,11 @@ struct ModelCoolDown {
 
 /// Every key cools down until this time at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AllKeysCoolingDown(pub Timestamp);
+pub(crate) struct AllKeysCoolingDown(pub Timestamp);
 
 impl KeyPool {
     /// A pool of `count` keys, all available.
-    pub fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Self {
         Self {
             cool_down_until: vec![Timestamp::default(); count],
             model_cool_downs: Vec::new(),
@@ -67,17 +67,17 @@ impl KeyPool {
         }
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.cool_down_until.len()
     }
 
     /// Whether the provider needs no key.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.cool_down_until.is_empty()
     }
 
     /// The next available key in turn; `Ok(None)` for a provider that needs none.
-    pub fn next_key(
+    pub(crate) fn next_key(
         &mut self,
         model: &str,
         now: Timestamp,
@@ -100,7 +100,7 @@ impl KeyPool {
     }
 
     /// Whether a key is available, or none is needed.
-    pub fn has_available(&self, model: &str, now: Timestamp) -> bool {
+    pub(crate) fn has_available(&self, model: &str, now: Timestamp) -> bool {
         self.is_empty()
             || (0..self.cool_down_until.len()).any(|key| self.cool_down_until(key, model) <= now)
     }
@@ -109,7 +109,7 @@ impl KeyPool {
     ///
     /// After a 429 the key cools down if the wait is longer than `worth_waiting`; shorter waits
     /// precede a retry.
-    pub fn record_failure(
+    pub(crate) fn record_failure(
         &mut self,
         key: usize,
         model: &str,
@@ -154,7 +154,7 @@ impl KeyPool {
     }
 
     /// Records that the provider accepted a key.
-    pub fn record_success(&mut self, key: usize, model: &str) {
+    pub(crate) fn record_success(&mut self, key: usize, model: &str) {
         self.suspicions.retain(|suspicion| suspicion.key != key || &*suspicion.model != model);
     }
 

@@ -24,7 +24,7 @@ const HALF_LIFE: Duration = Duration::from_secs(300);
 
 /// Recent latencies of a target.
 #[derive(Clone, Debug)]
-pub struct LatencyHistogram {
+pub(crate) struct LatencyHistogram {
     counts: Box<[u32; BUCKETS]>,
     sum: u32,
     halved_at: Timestamp,
@@ -39,7 +39,7 @@ impl Default for LatencyHistogram {
 impl LatencyHistogram {
     /// Adds the latency of an answer, or the time after which waiting for it ended. Above the 95th
     /// percentile the difference does not matter.
-    pub fn record(&mut self, took: Duration, now: Timestamp) {
+    pub(crate) fn record(&mut self, took: Duration, now: Timestamp) {
         self.decay(now);
         if self.sum >= MAX_SAMPLES * SAMPLE_UNITS {
             self.halve(1);
@@ -51,7 +51,7 @@ impl LatencyHistogram {
 
     /// The latency that 95 of 100 answers do not exceed, at most an eighth too long and never too
     /// short. `None` if there are too few samples.
-    pub fn p95(&mut self, now: Timestamp) -> Option<Duration> {
+    pub(crate) fn p95(&mut self, now: Timestamp) -> Option<Duration> {
         self.decay(now);
         if self.sum < MIN_SAMPLES * SAMPLE_UNITS {
             return None;
@@ -66,7 +66,7 @@ impl LatencyHistogram {
     }
 
     /// Time of the last decay, or of the start.
-    pub fn last_decay(&self) -> Timestamp {
+    pub(crate) fn last_decay(&self) -> Timestamp {
         self.halved_at
     }
 

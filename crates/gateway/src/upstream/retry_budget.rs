@@ -13,7 +13,7 @@ const MAX_SAVED_RETRIES: u64 = 30;
 
 /// Retry budget of one provider.
 #[derive(Clone, Debug)]
-pub struct RetryBudget {
+pub(crate) struct RetryBudget {
     bucket: TokenBucket,
     last_credit: Timestamp,
 }
@@ -27,13 +27,13 @@ impl Default for RetryBudget {
 
 impl RetryBudget {
     /// Adds a request's share of a retry, in thousandths.
-    pub fn record_request(&mut self, share: u32, now: Timestamp) {
+    pub(crate) fn record_request(&mut self, share: u32, now: Timestamp) {
         self.credit_time(now);
         self.bucket.credit(u64::from(share));
     }
 
     /// Spends a retry; `false` if none is left.
-    pub fn spend_retry(&mut self, now: Timestamp) -> bool {
+    pub(crate) fn spend_retry(&mut self, now: Timestamp) -> bool {
         self.credit_time(now);
         self.bucket.spend()
     }

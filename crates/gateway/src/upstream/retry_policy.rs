@@ -14,7 +14,7 @@ const MIN_RETRY_TIME: Duration = Duration::from_millis(100);
 /// Course of a request through a plan's targets. It allows at most `targets × (max(keys, 1) +
 /// retries)` calls, and none that begins after the deadline.
 #[derive(Clone, Debug)]
-pub struct RetryPolicy {
+pub(crate) struct RetryPolicy {
     fallback_on: FallbackOn,
     retries: Retries,
     deadline: Timestamp,
@@ -24,7 +24,7 @@ pub struct RetryPolicy {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// Retry at the same target after a wait.
     Retry { after: Duration },
     /// The next target, at once.
@@ -35,7 +35,7 @@ pub enum Decision {
 
 /// State of a provider's keys after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyOutcome {
+pub(crate) enum KeyOutcome {
     /// The failure was not the key's.
     NotAtFault,
     /// The key cools down, and another is available.
@@ -51,7 +51,7 @@ pub enum KeyOutcome {
 
 impl RetryPolicy {
     /// A course through `targets` targets (at least one), bounded by a deadline.
-    pub fn new(
+    pub(crate) fn new(
         targets: usize,
         fallback_on: FallbackOn,
         retries: Retries,
@@ -69,7 +69,7 @@ impl RetryPolicy {
 
     /// The decision after a failed call. `may_retry` spends a retry of the provider's budget; it is
     /// called last.
-    pub fn decide(
+    pub(crate) fn decide(
         &mut self,
         failure: Failure,
         key_outcome: KeyOutcome,
@@ -111,7 +111,7 @@ impl RetryPolicy {
     }
 
     /// The decision for a target that cannot be called because all its keys cool down.
-    pub fn skip_target(&mut self, now: Timestamp) -> Decision {
+    pub(crate) fn skip_target(&mut self, now: Timestamp) -> Decision {
         if self.targets_left == 0 || now >= self.deadline {
             return Decision::GiveUp;
         }

@@ -49,16 +49,16 @@ impl SseReader {
     }
 
     /// The text so far, if it is kept.
-    pub fn streamed_text(&self) -> Option<&StreamedText> {
+    pub(crate) fn streamed_text(&self) -> Option<&StreamedText> {
         self.streamed_text.as_ref()
     }
 
     /// Content that the layers behind the reader use.
-    pub fn parts(&self) -> ContentParts {
+    pub(crate) fn parts(&self) -> ContentParts {
         self.parts
     }
 
-    pub fn meter(&self) -> &UsageMeter {
+    pub(crate) fn meter(&self) -> &UsageMeter {
         &self.meter
     }
 
@@ -121,7 +121,7 @@ impl SseReader {
     }
 
     /// Ends the stream. Some servers omit the blank line after their last event.
-    pub fn finish(&mut self, ready: &mut VecDeque<StreamEvent>) -> StreamState {
+    pub(crate) fn finish(&mut self, ready: &mut VecDeque<StreamEvent>) -> StreamState {
         if self.framer.unfinished().is_empty() {
             return StreamState::Open;
         }

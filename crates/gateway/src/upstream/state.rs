@@ -21,7 +21,7 @@ use crate::upstream::retry_policy::KeyOutcome;
 
 /// State of the providers of a configuration.
 #[derive(Debug)]
-pub struct Upstreams {
+pub(crate) struct Upstreams {
     /// One key pool per provider, in the configuration's order.
     key_pools: RefCell<Vec<KeyPool>>,
     /// One retry budget per provider, in the configuration's order.
@@ -33,7 +33,7 @@ pub struct Upstreams {
 
 /// Permit for one call, which receives the call's signals. Dropping it without a signal, because
 /// the caller hung up or a key was refused, releases a half-open probe.
-pub struct CallPermit {
+pub(crate) struct CallPermit {
     health_table: Rc<RefCell<HealthTable>>,
     provider: ProviderIndex,
     model: Box<str>,
@@ -58,7 +58,7 @@ enum LatencyTimer {
 
 impl Upstreams {
     /// Creates the state with every target healthy.
-    pub fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let key_pools = config.providers.iter().map(|provider| KeyPool::new(provider.keys.len()));
         let count = config.providers.len();
         Self {
@@ -71,7 +71,7 @@ impl Upstreams {
 
     /// State for another configuration. It keeps the state of providers that are in both. If all
     /// are, it is the same value, including calls in flight.
-    pub fn carry_over(before: &Rc<Self>, old: &Config, new: &Config) -> Rc<Self> {
+    pub(crate) fn carry_over(before: &Rc<Self>, old: &Config, new: &Config) -> Rc<Self> {
         let same = |one: &Provider, other: &Provider| {
             let keys = |provider: &Provider| provider.keys.len();
             one.id == other.id
@@ -96,19 +96,24 @@ impl Upstreams {
     }
 
     /// Whether a target may be called now: neither it nor all keys of its provider cool down.
-    pub fn is_available(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool {
+    pub(crate) fn is_available(
+        &self,
+        provider: ProviderIndex,
+        model: &str,
+        now: Timestamp,
+    ) -> bool {
         self.health.borrow().is_available(provider, model, now)
             && self.key_pools.borrow()[provider.position()].has_available(model, now)
     }
 
     /// Whether a target's circuit breaker is open or half open.
-    pub fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool {
+    pub(crate) fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool {
         self.health.borrow().is_open_or_half_open(provider, model)
     }
 
     /// Acquires a permit to call a target for a route. The error holds the time of the next
     /// possible call.
-    pub fn acquire(
+    pub(crate) fn acquire(
         &self,
         provider: ProviderIndex,
         model: &str,
@@ -142,13 +147,13 @@ impl Upstreams {
     }
 
     /// Measured load of a target.
-    pub fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad {
+    pub(crate) fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad {
         self.health.borrow().load(provider, model)
     }
 
     /// The next key in turn; `None` if none is needed. The error holds the time at which one is
     /// available.
-    pub fn next_key(
+    pub(crate) fn next_key(
         &self,
         provider: ProviderIndex,
         model: &str,
@@ -161,14 +166,18 @@ impl Upstreams {
     }
 
     /// Records that a provider accepted a key.
-    pub fn key_accepted(&self, (provider, model): (ProviderIndex, &str), key: Option<usize>) {
+    pub(crate) fn key_accepted(
+        &self,
+        (provider, model): (ProviderIndex, &str),
+        key: Option<usize>,
+    ) {
         if let Some(key) = key {
             self.key_pools.borrow_mut()[provider.position()].record_success(key, model);
         }
     }
 
     /// Applies a failure to the provider's key pool.
-    pub fn apply_failure(
+    pub(crate) fn apply_failure(
         &self,
         (provider, model): (ProviderIndex, &str),
         key: Option<usize>,
@@ -190,22 +199,22 @@ impl Upstreams {
     }
 
     /// Records a request to a provider, which adds to the retry budget.
-    pub fn record_request(&self, provider: ProviderIndex, retries: Retries, now: Timestamp) {
+    pub(crate) fn record_request(&self, provider: ProviderIndex, retries: Retries, now: Timestamp) {
         self.retry_budgets.borrow_mut()[provider.position()].record_request(retries.budget, now);
     }
 
     /// Records a request of a route that hedges, which adds to the hedge budget.
-    pub fn credit_hedge(&self, route: RouteIndex, hedge: Hedge) {
+    pub(crate) fn credit_hedge(&self, route: RouteIndex, hedge: Hedge) {
         self.hedge_budgets.borrow_mut()[route.position()].record_request(hedge.share);
     }
 
     /// Spends a hedge of a route; `false` if none is left.
-    pub fn spend_hedge(&self, route: RouteIndex) -> bool {
+    pub(crate) fn spend_hedge(&self, route: RouteIndex) -> bool {
         self.hedge_budgets.borrow_mut()[route.position()].spend_hedge()
     }
 
     /// Delay before a hedge of this target; `None` if too little was measured.
-    pub fn hedge_delay(
+    pub(crate) fn hedge_delay(
         &self,
         hedge: Hedge,
         target: (ProviderIndex, &str),
@@ -218,7 +227,7 @@ impl Upstreams {
     }
 
     /// Spends a retry at a provider; `false` if none is left.
-    pub fn spend_retry(&self, provider: ProviderIndex, now: Timestamp) -> bool {
+    pub(crate) fn spend_retry(&self, provider: ProviderIndex, now: Timestamp) -> bool {
         self.retry_budgets.borrow_mut()[provider.position()].spend_retry(now)
     }
 }
@@ -239,7 +248,7 @@ impl TargetHealth for Upstreams {
 
 impl CallPermit {
     /// Records a signal of the call.
-    pub fn record(&self, signal: Signal, now: Timestamp, entropy: u64) {
+    pub(crate) fn record(&self, signal: Signal, now: Timestamp, entropy: u64) {
         let target = (self.provider, &*self.model);
         let stream = match signal {
             Signal::FirstContent => Some(true),
@@ -263,7 +272,7 @@ impl CallPermit {
 
     /// Records the latency of the target, or the time after which waiting for it ended, if the
     /// route needs it.
-    pub fn record_latency(&self, stream: bool, now: Timestamp) {
+    pub(crate) fn record_latency(&self, stream: bool, now: Timestamp) {
         if self.records_latency {
             let target = (self.provider, &*self.model);
             self.health_table.borrow_mut().record_latency(
@@ -276,7 +285,7 @@ impl CallPermit {
     }
 
     /// Whether the target's circuit breaker is open or half open.
-    pub fn is_open_or_half_open(&self) -> bool {
+    pub(crate) fn is_open_or_half_open(&self) -> bool {
         self.health_table.borrow().is_open_or_half_open(self.provider, &self.model)
     }
 }

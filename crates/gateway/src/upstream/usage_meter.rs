@@ -4,7 +4,7 @@ use openai::{ChoiceSet, EventSummary, TextSize, TokenSource, Tokens, Usage, toke
 
 /// Measurements of a stream so far.
 #[derive(Debug, Default)]
-pub struct UsageMeter {
+pub(crate) struct UsageMeter {
     hides_usage: bool,
     usage: Option<Usage>,
     /// Text since the last reported usage.
@@ -18,7 +18,7 @@ pub struct UsageMeter {
 
 /// Kind of an event, for the code that passes it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventKind {
+pub(crate) enum EventKind {
     /// A comment, a role, an empty delta: it may pass, and does not commit the stream.
     Prelude,
     /// Content for the caller.
@@ -36,12 +36,12 @@ pub enum EventKind {
 
 impl UsageMeter {
     /// Creates a meter that hides or shows the event that carries nothing but usage.
-    pub fn new(hides_usage: bool) -> Self {
+    pub(crate) fn new(hides_usage: bool) -> Self {
         Self { hides_usage, ..Self::default() }
     }
 
     /// Measures one event.
-    pub fn observe(&mut self, event: &EventSummary) -> EventKind {
+    pub(crate) fn observe(&mut self, event: &EventSummary) -> EventKind {
         let chunk = match event {
             EventSummary::Comment => return EventKind::Prelude,
             EventSummary::Empty => return EventKind::Hidden,
@@ -79,24 +79,24 @@ impl UsageMeter {
     }
 
     /// Number of events with data. Comments keep a connection alive, but are no progress.
-    pub fn events(&self) -> u64 {
+    pub(crate) fn events(&self) -> u64 {
         self.events
     }
 
     /// Whether there was content: from then on the stream is committed.
-    pub fn has_content(&self) -> bool {
+    pub(crate) fn has_content(&self) -> bool {
         self.has_content
     }
 
     /// Whether the stream is complete and may end here: every choice that began has ended.
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.is_done
             || (!self.choices_finished.is_empty()
                 && self.choices_finished.covers(self.choices_seen))
     }
 
     /// Tokens of the stream so far: the reported usage, plus an estimate of the text after it.
-    pub fn tokens(&self, prompt: TextSize) -> Tokens {
+    pub(crate) fn tokens(&self, prompt: TextSize) -> Tokens {
         let tokens = Tokens::from_usage_or_estimate(self.usage, prompt, self.text);
         if self.usage.is_none() || self.text.is_empty() {
             return tokens;

@@ -12,6 +12,7 @@ pub struct TextField<'a> {
     /// number of the choice or message and the member names: `0.content`,
     /// `0.tool_calls.1.function.arguments`.
     pub channel: String,
+    /// Text without escapes.
     pub text: Cow<'a, str>,
     /// Range of the JSON string with its quotes.
     pub at: Range<usize>,
@@ -44,6 +45,7 @@ pub struct Image<'a> {
     pub message: usize,
     /// Role of its message.
     pub role: MessageRole,
+    /// URL without escapes.
     pub url: Cow<'a, str>,
 }
 

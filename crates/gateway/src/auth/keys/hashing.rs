@@ -8,11 +8,11 @@ use sha2::Sha256;
 
 /// The secret `KEY_PEPPER`, ready for use. If it changes, no issued key works any more.
 #[derive(Clone)]
-pub struct Pepper(Hmac<Sha256>);
+pub(crate) struct Pepper(Hmac<Sha256>);
 
 impl Pepper {
     /// `None` if the secret is empty.
-    pub fn new(secret: &Secret) -> Option<Self> {
+    pub(crate) fn new(secret: &Secret) -> Option<Self> {
         let keyed = || {
             let bytes = secret.reveal().as_bytes();
             Hmac::new_from_slice(bytes).expect("HMAC takes keys of any length (RFC 2104)")
@@ -21,7 +21,7 @@ impl Pepper {
     }
 
     /// The hash that is stored in place of a key.
-    pub fn digest(&self, key: &str) -> KeyHash {
+    pub(crate) fn digest(&self, key: &str) -> KeyHash {
         KeyHash(self.mac(&[key.as_bytes()]))
     }
 
@@ -47,16 +47,16 @@ impl fmt::Debug for Pepper {
 
 /// HMAC-SHA-256 of a key under the pepper.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct KeyHash([u8; 32]);
+pub(crate) struct KeyHash([u8; 32]);
 
 impl KeyHash {
     /// 64 hexadecimal digits, for the names of entries.
-    pub fn to_hex(self) -> String {
+    pub(crate) fn to_hex(self) -> String {
         base16ct::lower::encode_string(&self.0)
     }
 
     /// Parses the output of [`KeyHash::to_hex`].
-    pub fn from_hex(hex: &str) -> Option<Self> {
+    pub(crate) fn from_hex(hex: &str) -> Option<Self> {
         let mut hash = [0; 32];
         if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;

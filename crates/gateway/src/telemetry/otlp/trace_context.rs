@@ -14,7 +14,7 @@ const TRACEPARENT_LENGTH: usize = 55;
 
 /// Trace and spans of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceContext {
+pub(crate) struct TraceContext {
     pub trace_id: u128,
     /// The request's own span.
     pub span_id: u64,
@@ -30,7 +30,7 @@ pub struct TraceContext {
 impl TraceContext {
     /// Continues the caller's trace, or starts one if the headers are missing or invalid. `sample`:
     /// the share of sampled traces, in thousandths.
-    pub fn from_headers(headers: &HeaderMap, sample: u16, clock: &impl Clock) -> Self {
+    pub(crate) fn from_headers(headers: &HeaderMap, sample: u16, clock: &impl Clock) -> Self {
         let span_id = clock.entropy().max(1);
         let parsed = single_header(headers, &TRACEPARENT)
             .and_then(|value| parse_traceparent(value.to_str().ok()?));
@@ -55,18 +55,18 @@ impl TraceContext {
 
     /// Whether the trace is sampled. A caller's decision counts only if the caller is
     /// authenticated: others must not be able to fill the collector.
-    pub fn is_sampled(&self, is_known: bool) -> bool {
+    pub(crate) fn is_sampled(&self, is_known: bool) -> bool {
         self.caller_sampled.filter(|_| is_known).unwrap_or(self.sampled_here)
     }
 
     /// Span of the attempt `number`, unique within the request.
-    pub fn attempt_span_id(&self, number: usize) -> u64 {
+    pub(crate) fn attempt_span_id(&self, number: usize) -> u64 {
         let step = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.span_id.wrapping_add(step).max(1)
     }
 
     /// Adds the headers to an upstream's request, with the span of attempt `number` as the parent.
-    pub fn inject(&self, number: usize, headers: &mut HeaderMap) {
+    pub(crate) fn inject(&self, number: usize, headers: &mut HeaderMap) {
         let flags = u8::from(self.is_sampled(true));
         let parent =
             format!("00-{:032x}-{:016x}-{flags:02x}", self.trace_id, self.attempt_span_id(number));
@@ -79,7 +79,7 @@ impl TraceContext {
     }
 
     /// The caller's `tracestate`.
-    pub fn state(&self) -> Option<&str> {
+    pub(crate) fn state(&self) -> Option<&str> {
         self.state.as_ref()?.to_str().ok()
     }
 }

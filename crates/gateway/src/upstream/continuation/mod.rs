@@ -2,8 +2,8 @@
 //!
 //! The relay decides when a stream is continued, and splices the result.
 
-pub mod overlap;
-pub mod splice;
+pub(crate) mod overlap;
+pub(crate) mod splice;
 
 use std::fmt;
 use std::rc::Rc;
@@ -33,7 +33,7 @@ const MAX_CONTINUATION_CALLS: usize = 2;
 const CONTINUE_PROMPT: &str = "Your last message was cut off. Continue it exactly where it stops. Do not repeat any of it, and do not comment on this.";
 
 /// Targets behind the one that answered, with the data that calls to them need.
-pub struct ContinuationTargets {
+pub(crate) struct ContinuationTargets {
     config: Rc<Config>,
     upstreams: Rc<Upstreams>,
     request: ParsedRequest,

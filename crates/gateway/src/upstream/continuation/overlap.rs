@@ -9,7 +9,7 @@ const MAX_OVERLAP_BYTES: usize = 2 << 10;
 
 /// The end of a text, and the beginning of its continuation while that may still repeat it.
 #[derive(Debug)]
-pub struct OverlapTrimmer {
+pub(crate) struct OverlapTrimmer {
     end: String,
     /// `None` once the overlap is decided: everything is new.
     held: Option<String>,
@@ -17,14 +17,14 @@ pub struct OverlapTrimmer {
 
 impl OverlapTrimmer {
     /// Creates the overlap state behind a text.
-    pub fn after(text: &str) -> Self {
+    pub(crate) fn after(text: &str) -> Self {
         let from = text.len().saturating_sub(MAX_OVERLAP_BYTES);
         let from = (from..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
         Self { end: text[from..].to_owned(), held: Some(String::new()) }
     }
 
     /// Adds text and returns the part that is certainly new.
-    pub fn push(&mut self, text: &str) -> String {
+    pub(crate) fn push(&mut self, text: &str) -> String {
         let Some(held) = &mut self.held else { return text.to_owned() };
         held.push_str(text);
         if self.suffix_lengths(|end, held| end.starts_with(held)).next().is_some() {
@@ -34,12 +34,12 @@ impl OverlapTrimmer {
     }
 
     /// Whether text is held back.
-    pub fn is_holding(&self) -> bool {
+    pub(crate) fn is_holding(&self) -> bool {
         self.held.as_ref().is_some_and(|held| !held.is_empty())
     }
 
     /// Ends the text and returns the new part of what is held back.
-    pub fn finish(&mut self) -> String {
+    pub(crate) fn finish(&mut self) -> String {
         // The longest repetition contains all shorter ones.
         let repeated =
             self.suffix_lengths(|end, held| held.starts_with(end)).next().unwrap_or_default();

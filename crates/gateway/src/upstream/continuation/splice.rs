@@ -15,7 +15,7 @@ const MAX_TEXT_BYTES: usize = 1 << 20;
 
 /// Text of a stream so far.
 #[derive(Default)]
-pub struct StreamedText {
+pub(crate) struct StreamedText {
     text: String,
     /// The stream's first id, as JSON.
     id: Option<Bytes>,
@@ -24,7 +24,7 @@ pub struct StreamedText {
 
 impl StreamedText {
     /// Adds an event that the caller is shown.
-    pub fn add_event(&mut self, event: &StreamEvent) {
+    pub(crate) fn add_event(&mut self, event: &StreamEvent) {
         if self.is_unusable || matches!(event.content(), EventContent::Comment) {
             return;
         }
@@ -40,7 +40,7 @@ impl StreamedText {
     }
 
     /// The text, if it is plain and not complete.
-    pub fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         Some(&*self.text).filter(|text| !self.is_unusable && !text.is_empty())
     }
 }
@@ -53,7 +53,7 @@ impl fmt::Debug for StreamedText {
 
 /// Turns the events of a continuation into the rest of the interrupted stream: same id, no second
 /// beginning, no repetition.
-pub struct ContinuationSplicer {
+pub(crate) struct ContinuationSplicer {
     trimmer: OverlapTrimmer,
     id: Option<Bytes>,
     /// The last event whose text is held back.
@@ -65,13 +65,13 @@ pub struct ContinuationSplicer {
 
 impl ContinuationSplicer {
     /// Creates a splicer behind a text. `parts`: content that the layers behind it use.
-    pub fn new(streamed_text: &StreamedText, parts: ContentParts) -> Self {
+    pub(crate) fn new(streamed_text: &StreamedText, parts: ContentParts) -> Self {
         let trimmer = OverlapTrimmer::after(&streamed_text.text);
         Self { trimmer, id: streamed_text.id.clone(), held: None, has_content: false, parts }
     }
 
     /// Replaces an event of the continuation by the events to show, which it adds to `shown`.
-    pub fn splice(&mut self, event: StreamEvent, shown: &mut VecDeque<StreamEvent>) {
+    pub(crate) fn splice(&mut self, event: StreamEvent, shown: &mut VecDeque<StreamEvent>) {
         if matches!(event.content(), EventContent::Comment) {
             // Comments before the first content belong to the beginning.
             if self.has_content {
