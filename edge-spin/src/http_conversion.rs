@@ -1,8 +1,10 @@
 //! Conversion of messages between WASI 0.3 and the core, with streamed bodies.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -24,25 +26,71 @@ use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 /// Bytes read from a body at once.
 const READ_BUFFER_BYTES: usize = 16 << 10;
 
+/// Time and bytes for the rest of a request's body that the core did not read.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+const MAX_DRAINED_BYTES: usize = 64 << 20;
+
 /// Interval of hang-up checks while no piece is available. WASI reports a hang-up only on a write.
 const HANGUP_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Converts a caller's request. Its body is read on demand.
-pub(crate) fn to_core_request(request: Request) -> Result<http::Request<Body>, ErrorCode> {
+/// Converts a caller's request. Its body is read on demand; the handle is for its rest.
+pub(crate) fn to_core_request(
+    request: Request,
+) -> Result<(http::Request<Body>, UnreadBody), ErrorCode> {
     let method =
         Method::try_from(request.get_method()).map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
     let path = request.get_path_with_query().unwrap_or_else(|| "/".to_owned());
     let uri = Uri::try_from(path).map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
     let mut headers = HeaderMap::try_from(request.get_headers())?;
     let peer = peer(&mut headers);
-    let mut received = http::Request::new(incoming_body(request, &headers));
+    let (body, unread) = request_body(Incoming::new(request, &headers));
+    let mut received = http::Request::new(body);
     *received.method_mut() = method;
     *received.uri_mut() = uri;
     *received.headers_mut() = headers;
     if let Some(peer) = peer {
         received.extensions_mut().insert(peer);
     }
-    Ok(received)
+    Ok((received, unread))
+}
+
+/// A caller's body as far as the core has not read it.
+pub(crate) struct UnreadBody(Rc<RefCell<Option<Incoming<Request>>>>);
+
+impl UnreadBody {
+    /// Reads the rest in the background, within [`DRAIN_TIMEOUT`] and [`MAX_DRAINED_BYTES`]. Otherwise
+    /// Spin closes the connection, and a caller that still sends its body does not see the response.
+    pub(crate) fn drain_in_background(self) {
+        let Some(mut incoming) = self.0.take() else { return };
+        spawn(async move {
+            let mut timer = pin!(spin_sdk::time::sleep(DRAIN_TIMEOUT));
+            let mut drained = 0;
+            while drained < MAX_DRAINED_BYTES {
+                let mut piece = pin!(incoming.piece());
+                let next = poll_fn(|cx| match piece.as_mut().poll(cx) {
+                    Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
+                    Poll::Ready(piece) => Poll::Ready(piece),
+                });
+                match next.await {
+                    Some(Ok(piece)) => drained += piece.len(),
+                    Some(Err(_)) | None => return,
+                }
+            }
+        });
+    }
+}
+
+/// Creates a body that leaves its unread part to the handle.
+fn request_body(incoming: Incoming<Request>) -> (Body, UnreadBody) {
+    let shared = Rc::new(RefCell::new(Some(incoming)));
+    let unread = UnreadBody(Rc::clone(&shared));
+    let body = Body::stream(unfold(shared, |shared| async move {
+        let mut incoming = shared.take()?;
+        let piece = incoming.piece().await?;
+        shared.replace(Some(incoming));
+        Some((piece, shared))
+    }));
+    (body, unread)
 }
 
 /// Header with the caller's address. Spin overwrites a caller's value.
@@ -115,7 +163,7 @@ pub(crate) fn to_core_response(response: Response) -> Result<http::Response<Body
     let status =
         StatusCode::from_u16(response.get_status_code()).map_err(|error| internal(&error))?;
     let headers = HeaderMap::try_from(response.get_headers())?;
-    let mut answer = http::Response::new(incoming_body(response, &headers));
+    let mut answer = http::Response::new(Incoming::new(response, &headers).into_body());
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;
     Ok(answer)
@@ -136,15 +184,19 @@ enum Incoming<M> {
     Ended,
 }
 
-fn incoming_body<M: IncomingMessage + 'static>(message: M, headers: &HeaderMap) -> Body {
-    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    Body::stream(unfold(Incoming::Unread(message, length), |mut incoming| async move {
-        let piece = incoming.piece().await?;
-        Some((piece, incoming))
-    }))
-}
+impl<M: IncomingMessage + 'static> Incoming<M> {
+    fn new(message: M, headers: &HeaderMap) -> Self {
+        let length = headers.get(CONTENT_LENGTH);
+        Self::Unread(message, length.and_then(|length| length.to_str().ok()?.parse().ok()))
+    }
 
-impl<M: IncomingMessage> Incoming<M> {
+    fn into_body(self) -> Body {
+        Body::stream(unfold(self, |mut incoming| async move {
+            let piece = incoming.piece().await?;
+            Some((piece, incoming))
+        }))
+    }
+
     async fn piece(&mut self) -> Option<Result<Bytes, HostError>> {
         if let Self::Unread(..) = self {
             let unread = std::mem::replace(self, Self::Ended);

@@ -30,9 +30,10 @@ struct Component;
 impl Guest for Component {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let service = SERVICE.with(Service::clone);
-        http_conversion::to_wasi_response(
-            service.handle(SpinHost, http_conversion::to_core_request(request)?).await,
-        )
+        let (request, unread) = http_conversion::to_core_request(request)?;
+        let response = service.handle(SpinHost, request).await;
+        unread.drain_in_background();
+        http_conversion::to_wasi_response(response)
     }
 }
 

@@ -41,6 +41,16 @@ impl RawPeer {
         Ok(())
     }
 
+    /// Reads what has arrived, at least one byte.
+    pub async fn read_piece(&mut self) -> anyhow::Result<Vec<u8>> {
+        let mut piece = vec![0; 64 << 10];
+        let read = timeout(EVENT_TIMEOUT, self.stream.read(&mut piece)).await;
+        let count = read.context("nothing arrived")??;
+        anyhow::ensure!(count > 0, "the stream ended");
+        piece.truncate(count);
+        Ok(piece)
+    }
+
     /// Reads a whole request with a JSON body, and discards it.
     pub async fn request(&mut self) -> anyhow::Result<()> {
         self.until("\"messages\"").await?;
