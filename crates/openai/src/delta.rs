@@ -25,17 +25,19 @@ pub struct Delta {
 
 /// Collects the addition while a chunk is parsed.
 #[derive(Debug, Default)]
-pub(crate) struct DeltaCollector {
+pub(crate) struct DeltaCollector<'a> {
+    id: Option<&'a str>,
     text: String,
     choices: usize,
     deltas: usize,
     has_other_content: bool,
 }
 
-impl DeltaCollector {
-    pub(crate) fn finish(self, id: Option<Bytes>, is_named: bool) -> Delta {
+impl DeltaCollector<'_> {
+    /// Returns the addition; `own` makes a copy of the id.
+    pub(crate) fn finish(self, is_named: bool, own: impl FnOnce(&str) -> Bytes) -> Delta {
         Delta {
-            id,
+            id: self.id.map(own),
             text: self.text,
             is_plain: !self.has_other_content,
             is_general: self.choices == 0,
@@ -44,9 +46,13 @@ impl DeltaCollector {
     }
 }
 
-impl<'a> ContentSink<'a> for DeltaCollector {
+impl<'a> ContentSink<'a> for DeltaCollector<'a> {
+    fn id(&mut self, id: &'a RawValue) {
+        self.id = Some(id.get()).filter(|id| id.starts_with('"'));
+    }
+
     fn choice(&mut self, choice: &Choice<'a>) {
-        self.has_other_content |= self.choices > 0 || choice.number() != 0;
+        self.has_other_content |= self.choices > 0 || choice.index.0 != 0;
         self.choices += 1;
         self.deltas += usize::from(choice.delta.is_some());
         let others = [choice.message, choice.text, choice.logprobs, choice.finish_reason];
