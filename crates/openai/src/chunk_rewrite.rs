@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::choices::{Choice, ContentSink, Part};
 use crate::chunk::Chunk;
-use crate::delta::{is_null, parse_text};
+use crate::delta::{is_empty_value, parse_text};
 use crate::sse::Event;
 
 /// Returns an event with another id and text and without the role. Clients that accumulate deltas
@@ -74,7 +74,7 @@ fn write_delta(members: Members<'_>, text: &str) -> String {
     for (name, value) in members.0 {
         let is_replaced = match &*name {
             "role" => true,
-            "content" => parse_text(value).is_some() || is_null(value),
+            "content" => parse_text(value).is_some() || is_empty_value(value),
             _ => false,
         };
         if is_replaced {

@@ -56,7 +56,7 @@ impl<'a> ContentSink<'a> for DeltaCollector<'a> {
         self.choices += 1;
         self.deltas += usize::from(choice.delta.is_some());
         let others = [choice.message, choice.text, choice.logprobs, choice.finish_reason];
-        self.has_other_content |= !others.into_iter().flatten().all(is_null);
+        self.has_other_content |= !others.into_iter().flatten().all(is_empty_value);
     }
 
     fn member(&mut self, _: &Choice<'a>, part: Part, name: &str, value: &'a RawValue) {
@@ -66,13 +66,13 @@ impl<'a> ContentSink<'a> for DeltaCollector<'a> {
         // `content` may be a list of content parts instead of a string.
         match (name == "content").then(|| parse_text(value)).flatten() {
             Some(text) => self.text = text.into_owned(),
-            None => self.has_other_content |= !is_null(value),
+            None => self.has_other_content |= !is_empty_value(value),
         }
     }
 
     fn value(&mut self, _: &Choice<'a>, part: Part, value: &'a RawValue) {
         if part == Part::Delta && self.deltas <= 1 {
-            self.has_other_content |= !is_null(value);
+            self.has_other_content |= !is_empty_value(value);
         }
     }
 }
@@ -89,7 +89,8 @@ pub(crate) fn parse_text<'a>(value: &'a RawValue) -> Option<Cow<'a, str>> {
         .ok()
 }
 
-pub(crate) fn is_null(value: &RawValue) -> bool {
+/// Whether a value adds nothing: null, or an empty string, list, or object.
+pub(crate) fn is_empty_value(value: &RawValue) -> bool {
     matches!(value.get(), "null" | "\"\"" | "[]" | "{}")
 }
 
