@@ -175,5 +175,9 @@ fn comments_begin_with_a_noun_or_a_verb() {
         }
     }
     let count = wrong.len();
-    assert!(wrong.is_empty(), "{count} comments that HOUSE rule 1 refuses:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{count} comments that begin with such a word (see CONTRIBUTING.md, Style):\n{}",
+        wrong.join("\n")
+    );
 }
