@@ -120,7 +120,7 @@ impl Tasks for ImmediateHost {
     }
 
     fn record(&self, record: &Record) {
-        black_box(serde_json::to_string(record).expect("a record serialises"));
+        black_box(serde_json::to_string(record).expect("a record serializes"));
     }
 
     fn warn(&self, line: &str) {
@@ -266,7 +266,7 @@ fn baseline_parse_and_serialise(bencher: Bencher<'_, '_>, bytes: usize) {
     let body = question(bytes);
     bencher.counter(divan::counter::BytesCount::new(bytes)).bench_local(|| {
         let value: serde_json::Value = serde_json::from_slice(&body).expect("the body is right");
-        serde_json::to_vec(&value).expect("a value serialises")
+        serde_json::to_vec(&value).expect("a value serializes")
     });
 }
 
