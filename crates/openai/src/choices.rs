@@ -26,6 +26,13 @@ pub(crate) struct Choice<'a> {
     pub finish_reason: Option<&'a RawValue>,
 }
 
+impl Choice<'_> {
+    /// Whether the choice finishes here. Some providers send an empty reason with every chunk.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finish_reason.is_some_and(|reason| !matches!(reason.get(), "null" | "\"\""))
+    }
+}
+
 /// Index of a choice; 0 if it is missing or null.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Index(pub u32);
@@ -184,7 +191,7 @@ impl Choices {
         self.has_content |= self.text_size != before;
         let set = ChoiceSet::single(choice.index.0);
         self.choices.insert(set);
-        if choice.finish_reason.is_some_and(|reason| !matches!(reason.get(), "null" | "\"\"")) {
+        if choice.is_finished() {
             self.finished_choices.insert(set);
         }
     }

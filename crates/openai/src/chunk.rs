@@ -30,12 +30,6 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// Parses the data of an event. `None` if it is not JSON.
-    pub fn parse(data: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(data).ok()?;
-        Self::parse_object(text, None).ok().or_else(|| Self::from_other_json(text))
-    }
-
     /// Parses an object, and passes its id and the content of its choices to a sink.
     pub(crate) fn parse_object<'a>(
         object: &'a str,
@@ -126,9 +120,15 @@ mod tests {
         Chunk { choices: ChoiceSet::single(0), ..Chunk::default() }
     }
 
+    /// Parses the data of an event. `None` if it is not JSON.
+    fn parse(data: &[u8]) -> Option<Chunk> {
+        let text = str::from_utf8(data).ok()?;
+        Chunk::parse_object(text, None).ok().or_else(|| Chunk::from_other_json(text))
+    }
+
     #[track_caller]
     fn assert_chunk(data: &str, expected: Chunk) {
-        assert_eq!(Chunk::parse(data.as_bytes()), Some(expected), "{data}");
+        assert_eq!(parse(data.as_bytes()), Some(expected), "{data}");
     }
 
     #[test]
@@ -160,14 +160,14 @@ mod tests {
             r#"{"error":{"message":"overloaded"}}"#,
             Chunk { is_error: true, ..Chunk::default() },
         );
-        assert_eq!(Chunk::parse(b"{\"choices\":["), None);
-        assert_eq!(Chunk::parse(b"\xff"), None);
+        assert_eq!(parse(b"{\"choices\":["), None);
+        assert_eq!(parse(b"\xff"), None);
     }
 
     #[test]
     fn choices_are_distinguished_by_index() {
         let two = r#"{"choices":[{"index":1,"delta":{"content":"a"}},{"index":127,"finish_reason":"stop"}]}"#;
-        let chunk = Chunk::parse(two.as_bytes()).expect("a chunk");
+        let chunk = parse(two.as_bytes()).expect("a chunk");
         let mut both = ChoiceSet::single(1);
         both.insert(ChoiceSet::single(127));
         assert_eq!((chunk.choices, chunk.finished_choices), (both, ChoiceSet::single(127)));
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn odd_text_keeps_other_members_readable() {
         let half = r#"{"choices":[{"delta":{"content":"\ud83d"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}"#;
-        let chunk = Chunk::parse(half.as_bytes()).expect("a chunk");
+        let chunk = parse(half.as_bytes()).expect("a chunk");
         assert!(chunk.has_content && !chunk.finished_choices.is_empty() && chunk.usage.is_some());
         let deep = format!(
             r#"{{"choices":[{{"delta":{{"x":{}{}}}}}]}}"#,

@@ -110,7 +110,7 @@ impl<'a> ContentSink<'a> for TextCollector<'a> {
         self.path.clear();
         write!(self.path, "{}", choice.index.0).expect("a string accepts any write");
         self.found.logprobs.extend(choice.logprobs.map(|raw| range_in(self.body, raw.get())));
-        if choice.finish_reason.is_some() {
+        if choice.is_finished() {
             self.found.finished_choices.push(choice.index.0);
         }
     }
@@ -179,6 +179,8 @@ mod tests {
         assert_eq!((texts, answer.finished_choices), (vec!["b", "a"], vec![3]));
         let logprobs: Vec<&str> = answer.logprobs.iter().map(|at| &chunk[at.clone()]).collect();
         assert_eq!(logprobs, [r#"{"content":[]}"#]);
+        let empty = r#"{"choices":[{"delta":{"content":"a"},"finish_reason":""}]}"#;
+        assert!(answer_texts(empty).expect("an answer").finished_choices.is_empty());
         let error = r#"{"error":{"message":"no","type":"x","more":["so"]}}"#;
         let texts = texts_in_error(error).expect("JSON");
         let texts: Vec<&str> = texts.iter().map(|field| &*field.text).collect();
