@@ -1,6 +1,6 @@
 //! One commit to a book: one read, all waiting operations, one compare-and-swap.
 //!
-//! This module knows only [`CasStore`] and no host. It does not wait: the [queue](crate::commit_queue)
+//! This module uses only [`CasStore`] and no host. It does not wait: the [queue](crate::commit_queue)
 //! repeats a commit that lost against others.
 
 use civil_time::Timestamp;

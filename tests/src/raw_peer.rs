@@ -58,7 +58,7 @@ impl RawPeer {
         Ok(())
     }
 
-    /// Reads to the end, orderly or not, and returns the last bytes.
+    /// Reads to the end, orderly or not, and returns the last bytes, at most 64.
     pub async fn read_to_end(&mut self) -> anyhow::Result<Vec<u8>> {
         let mut piece = vec![0; 64 << 10];
         let mut last = Vec::new();
@@ -67,7 +67,10 @@ impl RawPeer {
                 .await
                 .context("not closed")?
             {
-                Ok(count) if count > 0 => last = piece[..count].to_vec(),
+                Ok(count) if count > 0 => {
+                    last.extend_from_slice(&piece[..count]);
+                    last.drain(..last.len().saturating_sub(64));
+                }
                 Ok(_) | Err(_) => return Ok(last),
             }
         }

@@ -95,7 +95,7 @@ async fn hang_up_during_a_silent_stream_cancels_the_call(edge: EdgeKind) -> anyh
     upstream.send(&chunk(FIRST)).await?;
     caller.until(FIRST).await?;
     caller.reset()?;
-    timeout(EVENT_TIMEOUT, upstream.closed()).await.context("not cancelled")??;
+    timeout(EVENT_TIMEOUT, upstream.closed()).await.context("not canceled")??;
     let record = world.record().await?;
     assert_eq!(record["outcome"], "hung_up", "{record}");
     Ok(())
@@ -111,7 +111,7 @@ async fn hang_up_during_an_active_stream_cancels_the_call(edge: EdgeKind) -> any
     caller.reset()?;
     let until = Instant::now() + EVENT_TIMEOUT;
     while upstream.send(&chunk(SECOND)).await.is_ok() {
-        assert!(Instant::now() < until, "not cancelled");
+        assert!(Instant::now() < until, "not canceled");
         sleep(Duration::from_millis(20)).await;
     }
     let record = world.record().await?;
@@ -146,7 +146,7 @@ async fn hang_up_before_the_response_cancels_the_call(edge: EdgeKind) -> anyhow:
         let caller = world.ask(stream).await?;
         let mut upstream = world.accept().await?;
         caller.reset()?;
-        timeout(EVENT_TIMEOUT, upstream.closed()).await.context("not cancelled")??;
+        timeout(EVENT_TIMEOUT, upstream.closed()).await.context("not canceled")??;
         let record = world.record().await?;
         assert_eq!(record["outcome"], "hung_up", "{record}");
         assert_eq!(record["status"], Value::Null, "{record}");

@@ -45,11 +45,11 @@ const LIMIT: &str = r#",
   }]
 }"#;
 
-/// A host that answers at once, so that only the core is measured.
+/// Host that answers at once, so that only the core is measured.
 #[derive(Clone)]
-struct Instant;
+struct ImmediateHost;
 
-impl Clock for Instant {
+impl Clock for ImmediateHost {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(1)
     }
@@ -63,7 +63,7 @@ impl Clock for Instant {
     }
 }
 
-impl HttpClient for Instant {
+impl HttpClient for ImmediateHost {
     async fn fetch(
         &self,
         request: http::Request<Bytes>,
@@ -75,7 +75,7 @@ impl HttpClient for Instant {
     }
 }
 
-impl KvStore for Instant {
+impl KvStore for ImmediateHost {
     async fn get(&self, _: &str) -> Result<Option<Bytes>, HostError> {
         Ok(None)
     }
@@ -93,14 +93,18 @@ impl KvStore for Instant {
     }
 }
 
-impl LedgerHost for Instant {
+impl LedgerHost for ImmediateHost {
     const MAX_BATCH_DELAY: Duration = Duration::from_secs(2);
     const EXPIRES_ROWS: bool = true;
 
-    async fn apply(&self, place: &BookId, operation: &Operation) -> Result<LedgerReply, HostError> {
+    async fn apply(
+        &self,
+        book_id: &BookId,
+        operation: &Operation,
+    ) -> Result<LedgerReply, HostError> {
         let now = self.now();
         BOOKS.with_borrow_mut(|books| {
-            Ok(books.entry(place.clone()).or_default().apply(now, operation))
+            Ok(books.entry(book_id.clone()).or_default().apply(now, operation))
         })
     }
 }
@@ -109,14 +113,14 @@ thread_local! {
     static BOOKS: RefCell<BTreeMap<BookId, Book>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-impl Tasks for Instant {
+impl Tasks for ImmediateHost {
     fn defer(&self, task: impl Future<Output = ()> + 'static) {
         // A pending task is dropped: the only wait here is for a time that never comes.
         let _ = pin!(task).poll(&mut Context::from_waker(Waker::noop()));
     }
 
     fn record(&self, record: &Record) {
-        black_box(serde_json::to_string(record).expect("a record serialises"));
+        black_box(serde_json::to_string(record).expect("a record serializes"));
     }
 
     fn warn(&self, line: &str) {
@@ -124,7 +128,7 @@ impl Tasks for Instant {
     }
 }
 
-impl Settings for Instant {
+impl Settings for ImmediateHost {
     async fn document(&self) -> Result<std::borrow::Cow<'static, str>, HostError> {
         Err(HostError::new("nothing was deployed"))
     }
@@ -250,7 +254,7 @@ fn ask_of(bencher: Bencher<'_, '_>, config: Config, cache: &'static str, bytes: 
             .body(Body::from(body.clone()))
             .expect("the request is right");
         request.headers_mut().insert("x-request-id", HeaderValue::from_static("bench"));
-        let response = now(gateway.handle(Instant, request));
+        let response = now(gateway.handle(ImmediateHost, request));
         assert_eq!(response.status(), 200, "a refusal would be measured");
         response
     });
@@ -262,7 +266,7 @@ fn baseline_parse_and_serialise(bencher: Bencher<'_, '_>, bytes: usize) {
     let body = question(bytes);
     bencher.counter(divan::counter::BytesCount::new(bytes)).bench_local(|| {
         let value: serde_json::Value = serde_json::from_slice(&body).expect("the body is right");
-        serde_json::to_vec(&value).expect("a value serialises")
+        serde_json::to_vec(&value).expect("a value serializes")
     });
 }
 

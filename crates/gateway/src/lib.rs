@@ -6,8 +6,10 @@
 
 #![warn(missing_docs)]
 
-pub mod host;
+mod fifo_cache;
 pub mod record;
+
+pub mod host;
 
 pub(crate) mod error;
 pub(crate) mod request;
@@ -27,16 +29,14 @@ pub(crate) mod history;
 pub(crate) mod guards;
 pub(crate) mod response;
 
+pub mod config_loader;
 pub mod gateway;
 mod pipeline;
 
-pub mod config_loader;
 pub mod live_config;
 
 pub(crate) mod admin;
 pub mod service;
-
-mod fifo_cache;
 
 #[cfg(test)]
 pub(crate) mod testing;

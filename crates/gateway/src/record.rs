@@ -195,7 +195,7 @@ pub(crate) const ABANDONED: &str = "abandoned";
 pub(crate) const ANSWERED: &str = "answered";
 /// The result of a call that was answered with the caller's own mistake.
 pub(crate) const CALLERS_FAULT: &str = "callers_fault";
-/// The result of a call that was cancelled because a concurrent one was faster.
+/// The result of a call that was canceled because a concurrent one was faster.
 pub(crate) const HEDGED_OUT: &str = "hedged_out";
 
 impl Attempt {

@@ -10,7 +10,7 @@ use crate::settings::JudgeFormat;
 use super::lenient_json::{self, to_json_string};
 use super::{Dimension, Finding, GuardError, Level, Verdict};
 
-/// Categories that Qwen3Guard is trained on. A judge repeats text that it is told to repeat, so
+/// Categories that Qwen3Guard is trained on. The checked text can make a judge repeat any text, so
 /// nothing else of its output becomes a label.
 const QWEN_CATEGORIES: [(&str, Dimension); 9] = [
     ("Violent", Dimension::Content),

@@ -65,8 +65,9 @@ impl Claims {
         if !named.iter().all(Value::is_string) {
             return Err(Rejection::Malformed);
         }
-        let meant = |audience: &Value| accepted.iter().any(|accepted| *audience == **accepted);
-        if accepted.is_empty() || named.iter().any(meant) {
+        let is_accepted =
+            |audience: &Value| accepted.iter().any(|accepted| *audience == **accepted);
+        if accepted.is_empty() || named.iter().any(is_accepted) {
             Ok(())
         } else {
             Err(Rejection::Audience)

@@ -88,11 +88,11 @@ impl KeySet {
 
     /// Verifies the token's signature with the keys that its `kid` and algorithm select.
     pub(super) fn verify(&self, token: &Token<'_>) -> Result<(), Rejection> {
-        let meant = || self.0.iter().filter(|key| key.matches_kid(token.kid.as_deref()));
-        if meant().next().is_none() {
+        let matching = || self.0.iter().filter(|key| key.matches_kid(token.kid.as_deref()));
+        if matching().next().is_none() {
             return Err(Rejection::UnknownKey);
         }
-        let mut candidates = meant().filter(|key| key.algorithm() == token.algorithm).peekable();
+        let mut candidates = matching().filter(|key| key.algorithm() == token.algorithm).peekable();
         if candidates.peek().is_none() {
             return Err(Rejection::Algorithm);
         }

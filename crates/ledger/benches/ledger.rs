@@ -1,6 +1,6 @@
 //! Cost of the ledger's own code per operation, without a host, next to a minimal counter.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
@@ -102,7 +102,7 @@ fn reserve_and_settle(bencher: Bencher<'_, '_>, size: BookSize) {
 /// Baseline: two additions in a map, with a new key each as for an operation.
 #[divan::bench(args = [1, 100])]
 fn baseline_counter_in_a_map(bencher: Bencher<'_, '_>, others: usize) {
-    let mut counts: HashMap<String, u64> =
+    let mut counts: BTreeMap<String, u64> =
         (0..=others).map(|number| (account(number), 0)).collect();
     bencher.counter(ItemsCount::new(2usize)).bench_local(|| {
         for amount in [1300, 300] {

@@ -87,7 +87,7 @@ impl Lease {
 pub struct Drawn {
     /// Id of the lease.
     pub id: u64,
-    /// Balance of the account, as far as this gateway knows.
+    /// Last balance of the account that this gateway has received.
     pub balance: AccountBalance,
 }
 

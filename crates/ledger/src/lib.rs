@@ -2,7 +2,7 @@
 //!
 //! Everything here is a pure transition: [`Book::apply`] is the same code inside a Durable Object,
 //! inside a compare-and-swap loop, and in the simulator. It reads no clock and stores nothing; a
-//! host passes the time and stores the changed rows. It knows no configuration: an operation
+//! host passes the time and stores the changed rows. It has no configuration: an operation
 //! carries the rule by which it is judged, so a changed limit applies from the next request on.
 //!
 //! Invariants, each with a test:

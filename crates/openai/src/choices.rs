@@ -4,7 +4,7 @@ use std::fmt;
 
 use json::MemberName;
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::text_size::TextSize;
@@ -12,7 +12,8 @@ use crate::text_size::TextSize;
 /// Members of one choice that the gateway reads.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(crate) struct Choice<'a> {
-    pub index: Option<u32>,
+    #[serde(default)]
+    pub index: Index,
     #[serde(borrow)]
     pub delta: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -26,9 +27,35 @@ pub(crate) struct Choice<'a> {
 }
 
 impl Choice<'_> {
-    /// The index; 0 if there is none.
-    pub(crate) fn number(&self) -> u32 {
-        self.index.unwrap_or(0)
+    /// Whether the choice finishes here. Some providers send an empty reason with every chunk.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finish_reason.is_some_and(|reason| !matches!(reason.get(), "null" | "\"\""))
+    }
+}
+
+/// Index of a choice; 0 if it is missing or null.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Index(pub u32);
+
+impl<'de> Deserialize<'de> for Index {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number;
+        impl Visitor<'_> for Number {
+            type Value = Index;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an index")
+            }
+
+            fn visit_unit<E>(self) -> Result<Index, E> {
+                Ok(Index::default())
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Index, E> {
+                u32::try_from(number).map(Index).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Number)
     }
 }
 
@@ -45,6 +72,9 @@ pub(crate) enum Part {
 
 /// Receiver of the content of choices while they are parsed.
 pub(crate) trait ContentSink<'a> {
+    /// Receives the id of the answer.
+    fn id(&mut self, _: &'a RawValue) {}
+
     /// Starts a choice.
     fn choice(&mut self, choice: &Choice<'a>);
     /// Receives a member of a part that is an object.
@@ -53,14 +83,17 @@ pub(crate) trait ContentSink<'a> {
     fn value(&mut self, choice: &Choice<'a>, part: Part, value: &'a RawValue);
 }
 
-/// Discards the content.
-impl<'a> ContentSink<'a> for () {
-    fn choice(&mut self, _: &Choice<'a>) {}
-    fn member(&mut self, _: &Choice<'a>, _: Part, _: &str, _: &'a RawValue) {}
-    fn value(&mut self, _: &Choice<'a>, _: Part, _: &'a RawValue) {}
-}
+/// A sink, or `None` to discard the content. It is no type parameter, so that the parser is compiled
+/// once: the bundle is smaller, and the compiler inlines it.
+pub(crate) type Sink<'s, 'a> = Option<&'s mut (dyn ContentSink<'a> + 's)>;
 
 impl<'a, S: ContentSink<'a>> ContentSink<'a> for Option<S> {
+    fn id(&mut self, id: &'a RawValue) {
+        if let Some(sink) = self {
+            sink.id(id);
+        }
+    }
+
     fn choice(&mut self, choice: &Choice<'a>) {
         if let Some(sink) = self {
             sink.choice(choice);
@@ -81,6 +114,11 @@ impl<'a, S: ContentSink<'a>> ContentSink<'a> for Option<S> {
 }
 
 impl<'a, A: ContentSink<'a>, B: ContentSink<'a>> ContentSink<'a> for (A, B) {
+    fn id(&mut self, id: &'a RawValue) {
+        self.0.id(id);
+        self.1.id(id);
+    }
+
     fn choice(&mut self, choice: &Choice<'a>) {
         self.0.choice(choice);
         self.1.choice(choice);
@@ -134,9 +172,11 @@ pub(crate) struct Choices {
 }
 
 impl Choices {
-    fn add<'a>(&mut self, choice: &Choice<'a>, sink: &mut impl ContentSink<'a>) {
+    fn add<'a>(&mut self, choice: &Choice<'a>, sink: &mut Sink<'_, 'a>) {
         self.count += 1;
-        sink.choice(choice);
+        if let Some(sink) = sink {
+            sink.choice(choice);
+        }
         let before = self.text_size;
         let parts = [
             (Part::Delta, choice.delta),
@@ -149,9 +189,9 @@ impl Choices {
             }
         }
         self.has_content |= self.text_size != before;
-        let set = ChoiceSet::single(choice.number());
+        let set = ChoiceSet::single(choice.index.0);
         self.choices.insert(set);
-        if choice.finish_reason.is_some_and(|reason| !matches!(reason.get(), "null" | "\"\"")) {
+        if choice.is_finished() {
             self.finished_choices.insert(set);
         }
     }
@@ -162,7 +202,7 @@ fn visit_part<'a>(
     choice: &Choice<'a>,
     part: Part,
     value: &'a RawValue,
-    sink: &mut impl ContentSink<'a>,
+    sink: &mut Sink<'_, 'a>,
 ) -> TextSize {
     let json = value.get();
     if json.starts_with('{') {
@@ -171,14 +211,18 @@ fn visit_part<'a>(
             if name != "role" && name != "name" {
                 size += TextSize::measure_json(value.get());
             }
-            sink.member(choice, part, name, value);
+            if let Some(sink) = sink {
+                sink.member(choice, part, name, value);
+            }
         });
         if serde_json::Deserializer::from_str(json).deserialize_map(visit).is_ok() {
             return size;
         }
     }
     // A plain text, or an object with names that are not valid text: all of it counts.
-    sink.value(choice, part, value);
+    if let Some(sink) = sink {
+        sink.value(choice, part, value);
+    }
     TextSize::measure_json(json)
 }
 
@@ -201,9 +245,9 @@ impl<'de, F: FnMut(&str, &'de RawValue)> Visitor<'de> for MemberVisitor<F> {
 }
 
 /// Parses a list of choices, and passes their content to a sink.
-pub(crate) struct ChoicesSeed<'s, S>(pub &'s mut S);
+pub(crate) struct ChoicesSeed<'x, 's, 'a>(pub &'x mut Sink<'s, 'a>);
 
-impl<'de, S: ContentSink<'de>> DeserializeSeed<'de> for ChoicesSeed<'_, S> {
+impl<'de> DeserializeSeed<'de> for ChoicesSeed<'_, '_, 'de> {
     type Value = Choices;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Choices, D::Error> {
@@ -211,7 +255,7 @@ impl<'de, S: ContentSink<'de>> DeserializeSeed<'de> for ChoicesSeed<'_, S> {
     }
 }
 
-impl<'de, S: ContentSink<'de>> Visitor<'de> for ChoicesSeed<'_, S> {
+impl<'de> Visitor<'de> for ChoicesSeed<'_, '_, 'de> {
     type Value = Choices;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -233,6 +277,6 @@ impl<'de, S: ContentSink<'de>> Visitor<'de> for ChoicesSeed<'_, S> {
 
 impl<'de> Deserialize<'de> for Choices {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        ChoicesSeed(&mut ()).deserialize(deserializer)
+        ChoicesSeed(&mut None).deserialize(deserializer)
     }
 }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use json::MemberName;
+use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::choices::{ChoiceSet, Choices, ChoicesSeed, ContentSink};
+use crate::choices::{ChoiceSet, ChoicesSeed, Sink};
 use crate::text_size::TextSize;
 use crate::usage::Usage;
 
@@ -30,24 +30,15 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// Parses the data of an event. `None` if it is not JSON.
-    pub fn parse(data: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(data).ok()?;
-        match ChunkMembers::parse(text, &mut ()) {
-            Ok(members) => Some(Self::from_members(&members)),
-            Err(_) => Self::from_other_json(text),
-        }
-    }
-
-    pub(crate) fn from_members(members: &ChunkMembers<'_>) -> Self {
-        Self {
-            has_content: members.choices.has_content,
-            text_size: members.choices.text_size,
-            choices: members.choices.choices,
-            finished_choices: members.choices.finished_choices,
-            usage: members.usage.map(RawValue::get).and_then(Usage::parse),
-            is_error: members.error.is_some_and(|error| error.get() != "null"),
-        }
+    /// Parses an object, and passes its id and the content of its choices to a sink.
+    pub(crate) fn parse_object<'a>(
+        object: &'a str,
+        sink: Sink<'_, 'a>,
+    ) -> serde_json::Result<Self> {
+        let mut deserializer = serde_json::Deserializer::from_str(object);
+        let chunk = deserializer.deserialize_map(ChunkVisitor(sink))?;
+        deserializer.end()?;
+        Ok(chunk)
     }
 
     /// Describes data that is not a chunk. `None` if it is not JSON.
@@ -64,62 +55,57 @@ impl Chunk {
     }
 }
 
-/// Members of a chunk.
-#[derive(Default)]
-pub(crate) struct ChunkMembers<'a> {
-    choices: Choices,
-    usage: Option<&'a RawValue>,
-    error: Option<&'a RawValue>,
-    /// `id`, as JSON.
-    pub id: Option<&'a RawValue>,
+/// Name of a member.
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "lowercase")]
+enum ChunkMember {
+    Choices,
+    Usage,
+    Error,
+    Id,
+    #[serde(other)]
+    Other,
 }
 
-impl<'a> ChunkMembers<'a> {
-    /// Parses an object, and passes the content of its choices to a sink.
-    pub(crate) fn parse(
-        object: &'a str,
-        sink: &mut impl ContentSink<'a>,
-    ) -> serde_json::Result<Self> {
-        let mut deserializer = serde_json::Deserializer::from_str(object);
-        let members = deserializer.deserialize_map(ChunkVisitor(sink))?;
-        deserializer.end().map(|()| members)
-    }
-}
+struct ChunkVisitor<'s, 'a>(Sink<'s, 'a>);
 
-struct ChunkVisitor<'s, S>(&'s mut S);
-
-impl<'de, S: ContentSink<'de>> Visitor<'de> for ChunkVisitor<'_, S> {
-    type Value = ChunkMembers<'de>;
+impl<'de> Visitor<'de> for ChunkVisitor<'_, 'de> {
+    type Value = Chunk;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a chunk")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = ChunkMembers::default();
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Chunk, A::Error> {
         let mut choices = None;
-        while let Some(MemberName(name)) = map.next_key::<MemberName<'de>>()? {
-            let raw = match &*name {
-                "choices" if choices.is_none() => {
-                    choices = Some(map.next_value_seed(ChoicesSeed(&mut *self.0))?);
-                    continue;
+        let (mut usage, mut error): (Option<&RawValue>, Option<&RawValue>) = (None, None);
+        while let Some(member) = members.next_key()? {
+            match member {
+                ChunkMember::Choices if choices.is_none() => {
+                    choices = Some(members.next_value_seed(ChoicesSeed(&mut self.0))?);
                 }
-                "choices" => return Err(A::Error::duplicate_field("choices")),
-                "usage" => &mut members.usage,
-                "error" => &mut members.error,
-                "id" => &mut members.id,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
+                ChunkMember::Usage if usage.is_none() => usage = members.next_value()?,
+                ChunkMember::Error if error.is_none() => error = members.next_value()?,
+                ChunkMember::Choices | ChunkMember::Usage | ChunkMember::Error => {
+                    return Err(A::Error::custom("duplicate member"));
                 }
-            };
-            if raw.is_some() {
-                return Err(A::Error::custom("duplicate member"));
+                ChunkMember::Id | ChunkMember::Other => match (&member, &mut self.0) {
+                    (ChunkMember::Id, Some(sink)) => sink.id(members.next_value()?),
+                    _ => {
+                        members.next_value::<IgnoredAny>()?;
+                    }
+                },
             }
-            *raw = map.next_value()?;
         }
-        members.choices = choices.unwrap_or_default();
-        Ok(members)
+        let choices = choices.unwrap_or_default();
+        Ok(Chunk {
+            has_content: choices.has_content,
+            text_size: choices.text_size,
+            choices: choices.choices,
+            finished_choices: choices.finished_choices,
+            usage: usage.map(RawValue::get).and_then(Usage::parse),
+            is_error: error.is_some_and(|error| error.get() != "null"),
+        })
     }
 }
 
@@ -134,9 +120,15 @@ mod tests {
         Chunk { choices: ChoiceSet::single(0), ..Chunk::default() }
     }
 
+    /// Parses the data of an event. `None` if it is not JSON.
+    fn parse(data: &[u8]) -> Option<Chunk> {
+        let text = str::from_utf8(data).ok()?;
+        Chunk::parse_object(text, None).ok().or_else(|| Chunk::from_other_json(text))
+    }
+
     #[track_caller]
     fn assert_chunk(data: &str, expected: Chunk) {
-        assert_eq!(Chunk::parse(data.as_bytes()), Some(expected), "{data}");
+        assert_eq!(parse(data.as_bytes()), Some(expected), "{data}");
     }
 
     #[test]
@@ -168,14 +160,14 @@ mod tests {
             r#"{"error":{"message":"overloaded"}}"#,
             Chunk { is_error: true, ..Chunk::default() },
         );
-        assert_eq!(Chunk::parse(b"{\"choices\":["), None);
-        assert_eq!(Chunk::parse(b"\xff"), None);
+        assert_eq!(parse(b"{\"choices\":["), None);
+        assert_eq!(parse(b"\xff"), None);
     }
 
     #[test]
     fn choices_are_distinguished_by_index() {
         let two = r#"{"choices":[{"index":1,"delta":{"content":"a"}},{"index":127,"finish_reason":"stop"}]}"#;
-        let chunk = Chunk::parse(two.as_bytes()).expect("a chunk");
+        let chunk = parse(two.as_bytes()).expect("a chunk");
         let mut both = ChoiceSet::single(1);
         both.insert(ChoiceSet::single(127));
         assert_eq!((chunk.choices, chunk.finished_choices), (both, ChoiceSet::single(127)));
@@ -189,7 +181,7 @@ mod tests {
     #[test]
     fn odd_text_keeps_other_members_readable() {
         let half = r#"{"choices":[{"delta":{"content":"\ud83d"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}"#;
-        let chunk = Chunk::parse(half.as_bytes()).expect("a chunk");
+        let chunk = parse(half.as_bytes()).expect("a chunk");
         assert!(chunk.has_content && !chunk.finished_choices.is_empty() && chunk.usage.is_some());
         let deep = format!(
             r#"{{"choices":[{{"delta":{{"x":{}{}}}}}]}}"#,

@@ -8,8 +8,8 @@ use json::{Edits, Members};
 use serde_json::value::RawValue;
 
 use crate::choices::{Choice, ContentSink, Part};
-use crate::chunk::ChunkMembers;
-use crate::delta::{is_null, parse_text};
+use crate::chunk::Chunk;
+use crate::delta::{is_empty_value, parse_text};
 use crate::sse::Event;
 
 /// Returns an event with another id and text and without the role. Clients that accumulate deltas
@@ -29,14 +29,14 @@ pub(crate) fn rewrite_event(event: &[u8], id: Option<&str>, text: &str) -> Optio
 }
 
 fn rewrite_chunk(data: &str, id: Option<&str>, text: &str) -> Option<String> {
-    let mut first_delta = FirstDelta(None);
-    let members = ChunkMembers::parse(data, &mut first_delta).ok()?;
+    let mut parts = RewrittenParts::default();
+    Chunk::parse_object(data, Some(&mut parts)).ok()?;
     let mut edits = Edits::default();
-    let old_id = members.id.filter(|id| id.get().starts_with('"'));
+    let old_id = parts.id.filter(|id| id.starts_with('"'));
     if let (Some(old), Some(new)) = (old_id, id) {
-        edits.replace(json::range_in(data, old.get()), new);
+        edits.replace(json::range_in(data, old), new);
     }
-    if let Some(delta) = first_delta.0
+    if let Some(delta) = parts.first_delta
         && let Ok(members) = serde_json::from_str(delta)
     {
         edits.replace(json::range_in(data, delta), write_delta(members, text));
@@ -44,12 +44,20 @@ fn rewrite_chunk(data: &str, id: Option<&str>, text: &str) -> Option<String> {
     Some(edits.apply_to_text(data))
 }
 
-/// Finds the first delta.
-struct FirstDelta<'a>(Option<&'a str>);
+/// Parts of a chunk that are rewritten, as JSON.
+#[derive(Default)]
+struct RewrittenParts<'a> {
+    id: Option<&'a str>,
+    first_delta: Option<&'a str>,
+}
 
-impl<'a> ContentSink<'a> for FirstDelta<'a> {
+impl<'a> ContentSink<'a> for RewrittenParts<'a> {
+    fn id(&mut self, id: &'a RawValue) {
+        self.id = Some(id.get());
+    }
+
     fn choice(&mut self, choice: &Choice<'a>) {
-        self.0 = self.0.or(choice.delta.map(RawValue::get));
+        self.first_delta = self.first_delta.or(choice.delta.map(RawValue::get));
     }
 
     fn member(&mut self, _: &Choice<'a>, _: Part, _: &str, _: &'a RawValue) {}
@@ -66,7 +74,7 @@ fn write_delta(members: Members<'_>, text: &str) -> String {
     for (name, value) in members.0 {
         let is_replaced = match &*name {
             "role" => true,
-            "content" => parse_text(value).is_some() || is_null(value),
+            "content" => parse_text(value).is_some() || is_empty_value(value),
             _ => false,
         };
         if is_replaced {

@@ -25,17 +25,19 @@ pub struct Delta {
 
 /// Collects the addition while a chunk is parsed.
 #[derive(Debug, Default)]
-pub(crate) struct DeltaCollector {
+pub(crate) struct DeltaCollector<'a> {
+    id: Option<&'a str>,
     text: String,
     choices: usize,
     deltas: usize,
     has_other_content: bool,
 }
 
-impl DeltaCollector {
-    pub(crate) fn finish(self, id: Option<Bytes>, is_named: bool) -> Delta {
+impl DeltaCollector<'_> {
+    /// Returns the addition; `own` makes a copy of the id.
+    pub(crate) fn finish(self, is_named: bool, own: impl FnOnce(&str) -> Bytes) -> Delta {
         Delta {
-            id,
+            id: self.id.map(own),
             text: self.text,
             is_plain: !self.has_other_content,
             is_general: self.choices == 0,
@@ -44,13 +46,17 @@ impl DeltaCollector {
     }
 }
 
-impl<'a> ContentSink<'a> for DeltaCollector {
+impl<'a> ContentSink<'a> for DeltaCollector<'a> {
+    fn id(&mut self, id: &'a RawValue) {
+        self.id = Some(id.get()).filter(|id| id.starts_with('"'));
+    }
+
     fn choice(&mut self, choice: &Choice<'a>) {
-        self.has_other_content |= self.choices > 0 || choice.number() != 0;
+        self.has_other_content |= self.choices > 0 || choice.index.0 != 0;
         self.choices += 1;
         self.deltas += usize::from(choice.delta.is_some());
         let others = [choice.message, choice.text, choice.logprobs, choice.finish_reason];
-        self.has_other_content |= !others.into_iter().flatten().all(is_null);
+        self.has_other_content |= !others.into_iter().flatten().all(is_empty_value);
     }
 
     fn member(&mut self, _: &Choice<'a>, part: Part, name: &str, value: &'a RawValue) {
@@ -60,13 +66,13 @@ impl<'a> ContentSink<'a> for DeltaCollector {
         // `content` may be a list of content parts instead of a string.
         match (name == "content").then(|| parse_text(value)).flatten() {
             Some(text) => self.text = text.into_owned(),
-            None => self.has_other_content |= !is_null(value),
+            None => self.has_other_content |= !is_empty_value(value),
         }
     }
 
     fn value(&mut self, _: &Choice<'a>, part: Part, value: &'a RawValue) {
         if part == Part::Delta && self.deltas <= 1 {
-            self.has_other_content |= !is_null(value);
+            self.has_other_content |= !is_empty_value(value);
         }
     }
 }
@@ -83,7 +89,8 @@ pub(crate) fn parse_text<'a>(value: &'a RawValue) -> Option<Cow<'a, str>> {
         .ok()
 }
 
-pub(crate) fn is_null(value: &RawValue) -> bool {
+/// Whether a value adds nothing: null, or an empty string, list, or object.
+pub(crate) fn is_empty_value(value: &RawValue) -> bool {
     matches!(value.get(), "null" | "\"\"" | "[]" | "{}")
 }
 

@@ -26,7 +26,7 @@ pub struct ErrorObject<'a> {
 impl ErrorBody<'_> {
     /// Returns the JSON document.
     pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("strings and options always serialise")
+        serde_json::to_vec(self).expect("strings and options always serialize")
     }
 
     /// Returns the document as one server-sent event.

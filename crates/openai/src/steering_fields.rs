@@ -108,10 +108,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for SteeringFields<'a> {
                 while let Some(name) = members.next_key::<MemberName<'de>>()? {
                     let Some((known, slot)) = fields.field_mut(&name.0) else {
                         members.next_value::<IgnoredAny>()?;
-                        if let Some(meant) =
+                        if let Some(known) =
                             STEERING_FIELDS.into_iter().find(|field| is_same_name(&name.0, field))
                         {
-                            fields.invalid = Some(Invalid::Ambiguous(meant));
+                            fields.invalid = Some(Invalid::Ambiguous(known));
                         }
                         continue;
                     };

@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
-use crate::choices::ContentSink;
-use crate::chunk::{Chunk, ChunkMembers};
+use crate::choices::Sink;
+use crate::chunk::Chunk;
 use crate::chunk_rewrite::rewrite_event;
 use crate::delta::{Delta, DeltaCollector};
 use crate::sse::Event;
@@ -81,38 +80,34 @@ impl EventSummary {
     pub fn parse(event: &[u8]) -> Self {
         let event = Event::parse(event);
         match &event.data {
-            Some(data) => summarize(event.name, data, &mut ()).0,
+            Some(data) => summarize(event.name, data, None).0,
             None => Self::Comment,
         }
     }
 }
 
-/// Parses the data of an event, and passes its content to a sink. Returns the members of a chunk
-/// too.
-fn summarize<'a>(
-    name: Option<&[u8]>,
-    data: &'a [u8],
-    sink: &mut impl ContentSink<'a>,
-) -> (EventSummary, Option<ChunkMembers<'a>>) {
+/// Parses the data of an event, and passes its content to a sink. Returns whether it is a chunk too,
+/// and not other JSON.
+fn summarize<'a>(name: Option<&[u8]>, data: &'a [u8], sink: Sink<'_, 'a>) -> (EventSummary, bool) {
     let data = data.trim_ascii();
     if data.is_empty() {
-        return (EventSummary::Empty, None);
+        return (EventSummary::Empty, false);
     }
     if data == b"[DONE]" {
-        return (EventSummary::Done, None);
+        return (EventSummary::Done, false);
     }
-    let Ok(text) = str::from_utf8(data) else { return (EventSummary::Malformed, None) };
-    let (chunk, members) = match ChunkMembers::parse(text, sink) {
-        Ok(members) => (Chunk::from_members(&members), Some(members)),
+    let Ok(text) = str::from_utf8(data) else { return (EventSummary::Malformed, false) };
+    let (chunk, is_chunk) = match Chunk::parse_object(text, sink) {
+        Ok(chunk) => (chunk, true),
         Err(_) => match Chunk::from_other_json(text) {
-            Some(chunk) => (chunk, None),
-            None => return (EventSummary::Malformed, None),
+            Some(chunk) => (chunk, false),
+            None => return (EventSummary::Malformed, false),
         },
     };
     if chunk.is_error || name == Some(b"error") {
-        return (EventSummary::Error, None);
+        return (EventSummary::Error, false);
     }
-    (EventSummary::Chunk(chunk), members)
+    (EventSummary::Chunk(chunk), is_chunk)
 }
 
 impl StreamEvent {
@@ -143,12 +138,11 @@ impl StreamEvent {
             parts.texts.then(|| TextCollector::new(trimmed)),
             parts.delta.then(DeltaCollector::default),
         );
-        let (summary, members) = summarize(event.name, data, &mut sink);
+        let (summary, is_chunk) = summarize(event.name, data, Some(&mut sink));
         let is_object = trimmed.starts_with('{');
         if !(is_object && matches!(summary, EventSummary::Chunk(_))) {
             return (summary, Self { bytes, content: EventContent::Other });
         }
-        let is_chunk = members.is_some();
         let single_line = match data {
             Cow::Borrowed(_) => None,
             Cow::Owned(lines) => Some(single_line(lines)),
@@ -162,13 +156,13 @@ impl StreamEvent {
             true => texts.finish().map(|texts| texts.into_owned(offset)),
             false => Err(Unreadable),
         });
-        let id = members.and_then(|members| members.id).map(RawValue::get);
-        let id = id.filter(|id| id.starts_with('"')).map(|id| match data {
-            Cow::Borrowed(_) => bytes.slice_ref(id.as_bytes()),
-            Cow::Owned(_) => Bytes::copy_from_slice(id.as_bytes()),
-        });
         let delta = sink.1.filter(|_| is_chunk);
-        let delta = delta.map(|delta| delta.finish(id, event.name.is_some()));
+        let delta = delta.map(|delta| {
+            delta.finish(event.name.is_some(), |id| match data {
+                Cow::Borrowed(_) => bytes.slice_ref(id.as_bytes()),
+                Cow::Owned(_) => Bytes::copy_from_slice(id.as_bytes()),
+            })
+        });
         let content = EventContent::Chunk(Box::new(ChunkContent { texts, delta, single_line }));
         (summary, Self { bytes, content })
     }

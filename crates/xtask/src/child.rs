@@ -54,14 +54,14 @@ impl Processes {
             signal_hook::flag::register_conditional_shutdown(signal, 130, is_interrupted.clone())?;
             signal_hook::flag::register(signal, is_interrupted.clone())?;
         }
-        let guard = Command::new(std::env::current_exe()?)
-            .arg("guard")
+        let watchdog = Command::new(std::env::current_exe()?)
+            .arg("watchdog")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .process_group(0)
             .spawn()
             .context("cannot start the watchdog")?;
-        Ok(Self { watchdog: guard, is_interrupted, running: Vec::new() })
+        Ok(Self { watchdog, is_interrupted, running: Vec::new() })
     }
 
     /// Whether xtask received a signal to end.

@@ -99,7 +99,7 @@ fn dispatch(arguments: &mut lexopt::Parser) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         // Internal: `child` starts this process, which outlives a SIGKILL of xtask.
-        Some("guard") => watchdog::run(),
+        Some("watchdog") => watchdog::run(),
         _ => Err(lexopt::Error::from(format!("unknown command {command:?}")).into()),
     }
 }

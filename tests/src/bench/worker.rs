@@ -45,7 +45,6 @@ pub(super) struct Worker<'a> {
 /// Bindings of a Worker besides its variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bindings {
-    /// None.
     None,
     /// The store and the ledger of `wrangler.toml`, as far as the features include them.
     Gateway(HostFeatures),

@@ -72,7 +72,6 @@ pub(super) enum Responder {
 pub enum Prelude {
     /// No event.
     None,
-    /// The role.
     Role,
     /// The role and nineteen empty events.
     Twenty,

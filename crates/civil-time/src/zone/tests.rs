@@ -187,7 +187,7 @@ fn assert_properties(zone: Zone, now: Timestamp) {
 }
 
 /// A row with any change of up to four hours, on any day and at hours outside of it; no two changes
-/// are in neighbouring months, and none is near New Year, as in the world.
+/// are in neighboring months, and none is near New Year, as in the world.
 fn rows() -> impl Strategy<Value = String> {
     let change = || (1..=5, 0..=6, -1_440..=4_320);
     let months = (2..=9).prop_flat_map(|first| (Just(first), first + 2..=11));

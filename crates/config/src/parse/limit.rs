@@ -49,7 +49,7 @@ fn limit(
     let keys = keys(diagnostics, &path.field("keys"), raw.keys.as_deref(), by.as_ref());
     let quotas = quotas(diagnostics, path, raw, has_prices);
     if raw.tokens.is_none() && raw.cost.is_none() {
-        let expected = "none, since a limit on requests alone knows no length";
+        let expected = "none, since a limit on requests alone counts no length";
         if raw.hard == Some(true) {
             diagnostics.report(&path.field("hard"), "true", "`tokens` or `cost` beside it");
         }

@@ -26,19 +26,19 @@ pub(super) fn completion_to_chunks(
     for (position, choice) in choices.into_iter().enumerate() {
         let Value::Object(mut choice) = choice else { return None };
         let index = choice.get("index").cloned().unwrap_or(json!(position));
-        let mut tell = |name: &str, value: Value| {
+        let mut emit = |name: &str, value: Value| {
             let part = json!({ "index": index, name: value, "finish_reason": null });
             chunks.push(new_chunk(&frame, part));
         };
         let last = match endpoint {
             Endpoint::ChatCompletions => {
                 let Some(Value::Object(message)) = choice.remove("message") else { return None };
-                emit_message(message, piecewise, |delta| tell("delta", delta));
+                emit_message(message, piecewise, |delta| emit("delta", delta));
                 ("delta", json!({}))
             }
             Endpoint::Completions => {
                 let Some(Value::String(text)) = choice.remove("text") else { return None };
-                split_text(&text, piecewise).for_each(|piece| tell("text", json!(piece)));
+                split_text(&text, piecewise).for_each(|piece| emit("text", json!(piece)));
                 ("text", json!(""))
             }
             Endpoint::Embeddings => return None,
@@ -57,21 +57,21 @@ fn new_chunk(frame: &Map<String, Value>, choice: Value) -> Value {
 }
 
 /// Emits a message: the role, reasoning and content, then the rest.
-fn emit_message(mut message: Map<String, Value>, piecewise: bool, mut tell: impl FnMut(Value)) {
+fn emit_message(mut message: Map<String, Value>, piecewise: bool, mut emit: impl FnMut(Value)) {
     let role = message.remove("role").unwrap_or(json!("assistant"));
     // As OpenAI does, missing content is null.
     let content = match message.get("content") {
         Some(Value::String(_)) => json!(""),
         Some(_) | None => Value::Null,
     };
-    tell(json!({ "role": role, "content": content }));
+    emit(json!({ "role": role, "content": content }));
     for name in LEADING_MEMBERS {
         match message.remove(name) {
             Some(Value::String(text)) => {
-                split_text(&text, piecewise).for_each(|piece| tell(json!({ name: piece })));
+                split_text(&text, piecewise).for_each(|piece| emit(json!({ name: piece })));
             }
             None | Some(Value::Null) => {}
-            Some(other) => tell(json!({ name: other })),
+            Some(other) => emit(json!({ name: other })),
         }
     }
     for (name, value) in message {
@@ -82,10 +82,10 @@ fn emit_message(mut message: Map<String, Value>, piecewise: bool, mut tell: impl
                     if let Value::Object(call) = &mut call {
                         call.insert("index".to_owned(), json!(index));
                     }
-                    tell(json!({ "tool_calls": [call] }));
+                    emit(json!({ "tool_calls": [call] }));
                 }
             }
-            (_, value) => tell(json!({ name: value })),
+            (_, value) => emit(json!({ name: value })),
         }
     }
 }

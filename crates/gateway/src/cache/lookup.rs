@@ -94,7 +94,7 @@ pub(crate) struct ResponseCache<'a> {
     pub(crate) single_flight: &'a SingleFlight,
 }
 
-/// A request as the cache sees it.
+/// Properties of a request that the cache uses.
 pub(crate) struct CacheRequest<'a> {
     pub(crate) caller: &'a Caller<'a>,
     pub(crate) headers: &'a HeaderMap,

@@ -8,7 +8,6 @@ use http::{HeaderValue, StatusCode};
 pub(crate) struct BlockResponse {
     /// HTTP status.
     pub status: StatusCode,
-    /// Content type.
     pub content_type: HeaderValue,
     /// The whole body.
     pub body: Bytes,

@@ -67,7 +67,6 @@ pub(crate) enum Refusal {
     ModelNotFound(String),
     /// A route serves the model, but none of its targets offers this endpoint.
     EndpointNotOffered {
-        /// The model.
         model: String,
         /// The path after `/v1`.
         path: &'static str,

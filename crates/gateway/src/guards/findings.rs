@@ -31,9 +31,9 @@ impl GuardFindings {
 
     /// Records that a guard checks something.
     pub(crate) fn record_run(&self, guard: &Guard, phase: Phase) {
-        let watched = &mut self.recorded.borrow_mut().guards_run;
-        if !watched.iter().any(|(id, other)| *id == guard.id && *other == phase.name()) {
-            watched.push((guard.id.clone(), phase.name()));
+        let guards_run = &mut self.recorded.borrow_mut().guards_run;
+        if !guards_run.iter().any(|(id, other)| *id == guard.id && *other == phase.name()) {
+            guards_run.push((guard.id.clone(), phase.name()));
         }
     }
 
@@ -46,21 +46,21 @@ impl GuardFindings {
         finding: &Finding,
         text: &str,
     ) {
-        let note = GuardRecord {
+        let record = GuardRecord {
             guard: guard.id.clone(),
             phase: phase.name(),
             result,
             label: finding.label.clone(),
             level: finding.level.name(),
         };
-        let RecordedFindings { found, guards_run: watched } = &mut *self.recorded.borrow_mut();
+        let RecordedFindings { found, guards_run } = &mut *self.recorded.borrow_mut();
         // A stream may mask the same datum in every window.
-        if found.contains(&note) {
+        if found.contains(&record) {
             return;
         }
         if found.len() >= MAX_FINDINGS {
             // A guard whose findings exceed the maximum must not count as passed.
-            watched.retain(|(id, phase)| *id != note.guard || *phase != note.phase);
+            guards_run.retain(|(id, phase)| *id != record.guard || *phase != record.phase);
             return;
         }
         let keep = if result == "error" { MAX_REASON_CHARS } else { guard.keep };
@@ -71,11 +71,11 @@ impl GuardFindings {
                 request: &self.request,
                 consumer: &self.consumer,
                 route: &self.route,
-                note: &note,
+                finding: &record,
                 content: Some(content).filter(|content| !content.is_empty()),
             },
         );
-        found.push(note);
+        found.push(record);
     }
 
     /// Returns the findings since the last call.

@@ -271,7 +271,7 @@ impl<P: Host> GuardPipeline<P> {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let now = self.host.now();
         let key = self.upstreams.next_key(index, "", now);
-        let key = key.map_err(|_| GuardError("every key of the provider rests".into()))?;
+        let key = key.map_err(|_| GuardError("every key of the provider cools down".into()))?;
         request::add_key(headers, provider, key.map(|key| &provider.keys[key]));
         self.send(request, timeout).await
     }
@@ -322,9 +322,9 @@ fn check_words(
         };
         read[cut..].to_owned()
     });
-    let is_in = |list: &WordList, said: &str, from: usize| match text.goes_on {
-        true => list.find_so_far(said, from).is_some(),
-        false => list.find_at_end(said, from).is_some(),
+    let is_in = |list: &WordList, content: &str, from: usize| match text.goes_on {
+        true => list.find_so_far(content, from).is_some(),
+        false => list.find_at_end(content, from).is_some(),
     };
     let has = |list: &WordList| {
         is_in(list, &text.text, text.unchecked_from)

@@ -25,7 +25,7 @@ pub(crate) struct VerdictEntry<'a> {
     pub consumer: &'a str,
     pub route: &'a str,
     #[serde(flatten)]
-    pub note: &'a GuardRecord,
+    pub finding: &'a GuardRecord,
     /// The beginning of the text, or the reason of the guard's failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
@@ -37,8 +37,8 @@ const MAX_PART_BYTES: usize = 48;
 /// Parts of a key behind its time: the request's properties and the finding's. They allow a search
 /// in a listing without reads of the values.
 fn key_parts(entry: &VerdictEntry<'_>) -> [String; 4] {
-    let note = entry.note;
-    [entry.consumer, &note.guard, &note.label, note.result].map(key_part)
+    let finding = entry.finding;
+    [entry.consumer, &finding.guard, &finding.label, finding.result].map(key_part)
 }
 
 /// Encodes a text as a part of a key.

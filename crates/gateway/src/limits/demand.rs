@@ -17,7 +17,6 @@ use crate::request::parse::ParsedRequest;
 pub(crate) struct ReservationRequest<'a> {
     /// Properties that limits match.
     pub subject: LimitSubject<'a>,
-    /// The request.
     pub request: &'a ParsedRequest,
     /// The highest price of any target that may answer.
     pub price: Price,

@@ -29,7 +29,6 @@ pub(crate) struct LimitSubject<'a> {
 /// A limit that matches a request, and the value that selects its account.
 #[derive(Debug)]
 pub(crate) struct MatchedLimit<'a> {
-    /// The limit.
     pub limit: &'a Limit,
     /// The value that [`Limit::by`] selects in the request.
     pub value: String,

@@ -50,7 +50,6 @@ impl ParsedRequest {
         Ok(Self { endpoint, body, fields: request, prompt_size: OnceCell::new() })
     }
 
-    /// The endpoint.
     pub(crate) fn endpoint(&self) -> Endpoint {
         self.endpoint
     }

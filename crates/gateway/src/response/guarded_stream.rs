@@ -145,8 +145,8 @@ impl<P: Host> GuardedStream<P> {
 
     /// Closes the record, with the findings of the guards.
     fn close_record(&mut self, outcome: Option<Outcome>) {
-        let notes = self.guards.take_findings();
-        self.relay.update_record(|record| notes.write_to(record));
+        let findings = self.guards.take_findings();
+        self.relay.update_record(|record| findings.write_to(record));
         self.relay.close(outcome);
     }
 }
@@ -157,43 +157,43 @@ impl<P: Host> Stream for GuardedStream<P> {
     type Item = Result<Bytes, HostError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let screen = &mut *self;
+        let this = &mut *self;
         loop {
-            if let Some(event) = screen.ready.pop_front() {
-                screen.relay.transcribe(&event);
+            if let Some(event) = this.ready.pop_front() {
+                this.relay.transcribe(&event);
                 return Poll::Ready(Some(Ok(event.into_bytes())));
             }
-            match std::mem::replace(&mut screen.state, GuardedState::Ended) {
+            match std::mem::replace(&mut this.state, GuardedState::Ended) {
                 GuardedState::Ended => {
-                    screen.close_record(screen.outcome);
+                    this.close_record(this.outcome);
                     return Poll::Ready(None);
                 }
                 GuardedState::Checking(mut check) => match check.as_mut().poll(cx) {
-                    Poll::Ready((window, result)) => screen.apply_result(window, result),
+                    Poll::Ready((window, result)) => this.apply_result(window, result),
                     Poll::Pending => {
-                        screen.state = GuardedState::Checking(check);
+                        this.state = GuardedState::Checking(check);
                         return Poll::Pending;
                     }
                 },
-                GuardedState::Reading(mut window) => match screen.relay.poll_event(cx) {
-                    Poll::Ready(Some(Ok(event))) => screen.push(window, event),
+                GuardedState::Reading(mut window) => match this.relay.poll_event(cx) {
+                    Poll::Ready(Some(Ok(event))) => this.push(window, event),
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
                     Poll::Ready(None) => {
-                        screen.ended = true;
+                        this.ended = true;
                         window.finish();
-                        screen.start_check(window);
+                        this.start_check(window);
                     }
                     Poll::Pending if window.unchecked_chars() == 0 => {
-                        screen.state = GuardedState::Reading(window);
+                        this.state = GuardedState::Reading(window);
                         return Poll::Pending;
                     }
                     Poll::Pending => {
-                        screen.state = GuardedState::Reading(window);
-                        ready!(screen.poll_delay(cx));
+                        this.state = GuardedState::Reading(window);
+                        ready!(this.poll_delay(cx));
                         if let GuardedState::Reading(window) =
-                            std::mem::replace(&mut screen.state, GuardedState::Ended)
+                            std::mem::replace(&mut this.state, GuardedState::Ended)
                         {
-                            screen.start_check(window);
+                            this.start_check(window);
                         }
                     }
                 },

@@ -16,6 +16,7 @@ use crate::host::Host;
 use crate::host::body::Body;
 use crate::host::error::HostError;
 use crate::record::{Outcome, Record};
+use crate::request::headers::is_event_stream;
 use crate::telemetry::request_scope::RequestScope;
 
 /// The longest answer that is collected only for a conversation, in bytes: a stream is many times
@@ -89,8 +90,7 @@ impl<P: Host> RecordingBody<P> {
     pub(crate) fn wrap(mut self, response: http::Response<Body>) -> http::Response<Body> {
         let (parts, body) = response.into_parts();
         let content_type = parts.headers.get(CONTENT_TYPE);
-        self.stream =
-            content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+        self.stream = content_type.is_some_and(is_event_stream);
         let body = match body {
             Body::Empty => Body::Empty,
             Body::Whole(whole) => {

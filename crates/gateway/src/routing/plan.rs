@@ -26,7 +26,6 @@ pub(crate) trait TargetHealth {
 pub(crate) struct MatchedRoute<'a> {
     /// The route's index in the configuration.
     pub index: RouteIndex,
-    /// The route.
     pub route: &'a Route,
 }
 
@@ -62,7 +61,6 @@ pub(crate) struct TargetPlan<'a> {
 pub(crate) struct Candidate<'a> {
     /// The provider's index, for its keys.
     pub provider_index: ProviderIndex,
-    /// The provider.
     pub provider: &'a Provider,
     /// The model's name at the provider.
     pub model: &'a str,

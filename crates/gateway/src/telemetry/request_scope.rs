@@ -166,8 +166,8 @@ impl<P: Host> RequestScope<P> {
     }
 
     /// Records the findings of guards.
-    pub(crate) fn found(&mut self, notes: RecordedFindings) {
-        notes.write_to(&mut self.record);
+    pub(crate) fn found(&mut self, findings: RecordedFindings) {
+        findings.write_to(&mut self.record);
     }
 
     /// Records the guard that blocks the request or its answer.
@@ -298,8 +298,8 @@ impl<P: Host> Drop for RequestScope<P> {
     fn drop(&mut self) {
         let now = self.host.now();
         self.record.total_ms = millis(now.since(self.began));
-        for note in self.late_updates.take().map(|notes| notes.take()).unwrap_or_default() {
-            note(&mut self.record);
+        for update in self.late_updates.take().map(|updates| updates.take()).unwrap_or_default() {
+            update(&mut self.record);
         }
         self.record_abandoned_attempts(now);
         let record = &mut self.record;
@@ -322,8 +322,8 @@ impl<P: Host> Drop for RequestScope<P> {
         }
         let cost = cost.unwrap_or(0);
         self.sinks.count_usage(&self.host, record, cost);
-        if let Some(tell) = self.on_close.take() {
-            tell(record);
+        if let Some(callback) = self.on_close.take() {
+            callback(record);
         }
         let record = std::mem::take(&mut self.record);
         let trace = self.trace.take();

@@ -153,8 +153,8 @@ fn mask_text(masks: &mut Masks, text: &str, is_cut: bool, max: usize) -> String 
     masked
 }
 
-fn role_name(speaker: MessageRole) -> &'static str {
-    match speaker {
+fn role_name(role: MessageRole) -> &'static str {
+    match role {
         MessageRole::System => "system",
         MessageRole::User => "user",
         MessageRole::Assistant => "assistant",
@@ -164,7 +164,7 @@ fn role_name(speaker: MessageRole) -> &'static str {
 
 impl std::fmt::Debug for Transcript {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Transcript").field("most", &self.max_chars).finish_non_exhaustive()
+        f.debug_struct("Transcript").field("max_chars", &self.max_chars).finish_non_exhaustive()
     }
 }
 

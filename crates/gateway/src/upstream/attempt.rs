@@ -70,30 +70,31 @@ impl<P: Host> AttemptContext<'_, P> {
     pub(crate) fn start<'c>(
         &self,
         candidate: &'c Candidate<'c>,
-        part: AttemptKind,
+        kind: AttemptKind,
         scope: &mut RequestScope<P>,
     ) -> Result<ActiveAttempt<'c>, Timestamp> {
         let began = self.host.now();
         let permit =
             self.upstreams.acquire(candidate.provider_index, candidate.model, self.route, began)?;
         let key = self.upstreams.next_key(candidate.provider_index, candidate.model, began)?;
-        let attempt = Attempt::start(candidate.label(), key, part, began);
-        let number = scope.attempt_started(attempt, candidate.price);
-        Ok(ActiveAttempt { candidate, key, permit, record_index: number, began })
+        let attempt = Attempt::start(candidate.label(), key, kind, began);
+        let record_index = scope.attempt_started(attempt, candidate.price);
+        Ok(ActiveAttempt { candidate, key, permit, record_index, began })
     }
 
-    /// Sends attempt `number` with this key, and waits for an answer that can be committed.
+    /// Sends the attempt at `record_index` with this key, and waits for an answer that can be
+    /// committed.
     pub(crate) async fn send(
         &self,
         candidate: &Candidate<'_>,
-        (key, number): (Option<usize>, usize),
+        (key, record_index): (Option<usize>, usize),
         body: Bytes,
     ) -> Result<AcceptedAnswer, AttemptError> {
         let secret = key.map(|position| &candidate.provider.keys[position]);
         let is_stream = self.request.fields().stream;
         let mut request = request::upstream_request(candidate, secret, body, is_stream);
         if let Some(trace) = &self.trace {
-            trace.inject(number, request.headers_mut());
+            trace.inject(record_index, request.headers_mut());
         }
         let mut timeouts = AttemptTimeouts::start(self.host, self.route.timeouts, self.deadline);
         let response =
@@ -214,15 +215,16 @@ impl<P: Host> AttemptContext<'_, P> {
                 if let Some(tokens) = tokens {
                     scope.spent(tokens);
                 }
-                let note = |signal| attempt.permit.record(signal, now, self.host.entropy());
+                let record_signal =
+                    |signal| attempt.permit.record(signal, now, self.host.entropy());
                 match &mut answer.content {
                     // A target that refuses the caller's input may be unable to do anything else,
                     // so this is no proof of health.
                     AnswerContent::Whole(_) if !is_success => {}
-                    AnswerContent::Whole(_) => note(Signal::Success),
+                    AnswerContent::Whole(_) => record_signal(Signal::Success),
                     // The stream keeps the permit: it may still break off.
                     AnswerContent::Stream(stream) => {
-                        note(Signal::FirstContent);
+                        record_signal(Signal::FirstContent);
                         stream.set_permit(attempt.permit);
                     }
                 }

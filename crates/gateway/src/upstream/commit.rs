@@ -71,7 +71,7 @@ impl Uncommitted {
         prompt: impl FnOnce() -> TextSize,
     ) -> Result<CommitState, Failure> {
         let ended = piece.is_none();
-        let flow = match piece {
+        let state = match piece {
             Some(piece) => self.reader.push(piece, &mut self.held),
             None => {
                 self.body = Body::Empty;
@@ -80,19 +80,19 @@ impl Uncommitted {
         };
         let too_much =
             self.held.iter().map(|event| event.bytes().len()).sum::<usize>() > MAX_PRELUDE_BYTES;
-        if self.reader.meter().has_content() || (flow == StreamState::Open && too_much) {
+        if self.reader.meter().has_content() || (state == StreamState::Open && too_much) {
             let Self { body, reader, held: ready } = self;
             return Ok(CommitState::Ready(Committed {
                 body,
                 reader: Some(reader),
                 usage_tail: UsageTail::new(0),
                 ready,
-                state: flow,
+                state,
                 prompt_size: prompt(),
                 permit: None,
             }));
         }
-        match flow {
+        match state {
             StreamState::Open if !ended => Ok(CommitState::Held(self)),
             StreamState::Open | StreamState::Done | StreamState::Error | StreamState::Malformed => {
                 Err(Failure::NotAnAnswer)
@@ -103,7 +103,7 @@ impl Uncommitted {
 
 impl Committed {
     /// Commits a body that is too long to hold; it is passed on unparsed. Its tokens are those that
-    /// its end reports, else an estimate of at most `most` tokens.
+    /// its end reports, else an estimate of at most `max` tokens.
     pub(crate) fn unparsed(beginning: Bytes, rest: Body, prompt_size: TextSize, max: u64) -> Self {
         let mut usage_tail = UsageTail::new(max);
         usage_tail.push(&beginning);
@@ -123,7 +123,7 @@ impl Committed {
         self.reader.is_some()
     }
 
-    /// Has it noted how the stream ends.
+    /// Sets the permit that receives the signal of the stream's end.
     pub(crate) fn set_permit(&mut self, permit: CallPermit) {
         self.permit = Some(permit);
     }

@@ -118,7 +118,7 @@ impl<P: Host> Dispatcher<'_, P> {
                 if now >= state.deadline {
                     return None;
                 }
-                let outcome = match state.hedged_outcome.take_if(|(beside, _)| *beside == position)
+                let outcome = match state.hedged_outcome.take_if(|(hedged, _)| *hedged == position)
                 {
                     // The target was already called, as a hedge.
                     Some((_, outcome)) => {

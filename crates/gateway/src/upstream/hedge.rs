@@ -51,7 +51,7 @@ impl<P: Host> Dispatcher<'_, P> {
             }
             None => self.start_hedge(context, position, state, scope),
         };
-        let Some((beside, second)) = second else {
+        let Some((hedge_position, second)) = second else {
             let result = one.await;
             return self.classify_outcome(context, (position, first), result, scope);
         };
@@ -66,21 +66,22 @@ impl<P: Host> Dispatcher<'_, P> {
                     return AttemptOutcome::Answered(answer);
                 }
                 let result = other.await;
-                match self.classify_outcome(context, (beside, second), result, scope) {
+                match self.classify_outcome(context, (hedge_position, second), result, scope) {
                     AttemptOutcome::Answered(answer) => AttemptOutcome::Answered(answer),
                     later => {
-                        state.hedged_outcome = Some((beside, later));
+                        state.hedged_outcome = Some((hedge_position, later));
                         outcome
                     }
                 }
             }
             Either::Right(result) => {
-                let outcome = self.classify_outcome(context, (beside, second), result, scope);
+                let outcome =
+                    self.classify_outcome(context, (hedge_position, second), result, scope);
                 if let AttemptOutcome::Answered(answer) = outcome {
                     context.cancel(first, scope);
                     return AttemptOutcome::Answered(answer);
                 }
-                state.hedged_outcome = Some((beside, outcome));
+                state.hedged_outcome = Some((hedge_position, outcome));
                 let result = one.await;
                 self.classify_outcome(context, (position, first), result, scope)
             }

@@ -172,28 +172,28 @@ mod tests {
     ) -> (String, StreamState, Tokens) {
         let mut reader = SseReader::new(hides_usage, parts);
         let mut ready = VecDeque::new();
-        let mut flow = StreamState::Open;
+        let mut state = StreamState::Open;
         for piece in pieces {
-            if flow == StreamState::Open {
-                flow = reader.push(Bytes::copy_from_slice(piece), &mut ready);
+            if state == StreamState::Open {
+                state = reader.push(Bytes::copy_from_slice(piece), &mut ready);
             }
         }
         let passed = ready.iter().flat_map(|event| event.bytes().iter().copied()).collect();
         (
             String::from_utf8(passed).expect("events are whole"),
-            flow,
+            state,
             reader.meter().tokens(TextSize::default()),
         )
     }
 
     #[test]
     fn only_the_usage_event_is_hidden() {
-        let (shown, flow, tokens) = run(true, UNPARSED, [STREAM.as_bytes()]);
+        let (shown, state, tokens) = run(true, UNPARSED, [STREAM.as_bytes()]);
         let usage = STREAM.find("data: {\"choices\":[],").expect("it is there");
         let done = STREAM.find("data: [DONE]").expect("it is there");
         let end = STREAM.find("data: never").expect("it is there");
         assert_eq!(shown, [&STREAM[..usage], &STREAM[done..end]].concat());
-        assert_eq!(flow, StreamState::Done);
+        assert_eq!(state, StreamState::Done);
         let usage = Usage { input: 9, output: 3, ..Usage::default() };
         assert_eq!(
             tokens,
@@ -204,12 +204,12 @@ mod tests {
 
     #[test]
     fn malformed_event_stops_the_stream_before_it() {
-        let (shown, flow, _) = run(
+        let (shown, state, _) = run(
             true,
             UNPARSED,
             [b"data: {\"choices\":[]}\n\ndata: {oops\n\ndata: [DONE]\n\n".as_slice()],
         );
-        assert_eq!((shown.as_str(), flow), ("data: {\"choices\":[]}\n\n", StreamState::Malformed));
+        assert_eq!((shown.as_str(), state), ("data: {\"choices\":[]}\n\n", StreamState::Malformed));
     }
 
     proptest! {

@@ -125,15 +125,15 @@ impl Upstreams {
         let permit = self.health.borrow_mut().acquire(provider, model, now, timeout);
         let permit = permit.map_err(|BreakerOpen(until)| until)?;
         let (health_table, health) = (Rc::clone(&self.health), route.health);
-        let clock = match route.balance {
+        let latency_timer = match route.balance {
             Balance::Weight | Balance::Cost => LatencyTimer::Off,
             Balance::Latency | Balance::LeastBusy => LatencyTimer::Running,
         };
-        if clock == LatencyTimer::Running {
+        if latency_timer == LatencyTimer::Running {
             health_table.borrow_mut().update_load(provider, model, TargetLoad::call_started);
         }
-        let (model, clock) = (model.into(), Cell::new(clock));
-        let is_timed = route.hedge.is_some_and(|hedge| hedge.after.is_none());
+        let (model, latency_timer) = (model.into(), Cell::new(latency_timer));
+        let records_latency = route.hedge.is_some_and(|hedge| hedge.after.is_none());
         Ok(CallPermit {
             health_table,
             provider,
@@ -141,8 +141,8 @@ impl Upstreams {
             health,
             permit,
             began: now,
-            latency_timer: clock,
-            records_latency: is_timed,
+            latency_timer,
+            records_latency,
         })
     }
 
@@ -308,7 +308,7 @@ impl fmt::Debug for CallPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallPermit")
             .field("model", &self.model)
-            .field("pass", &self.permit)
+            .field("permit", &self.permit)
             .finish()
     }
 }

@@ -117,7 +117,7 @@ mod tests {
     const STOP: &str = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
     const USAGE: &str = r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":7}}"#;
 
-    fn sights(meter: &mut UsageMeter, data: &[&str]) -> Vec<EventKind> {
+    fn observe_all(meter: &mut UsageMeter, data: &[&str]) -> Vec<EventKind> {
         let event = |data: &&str| EventSummary::parse(format!("data: {data}\n\n").as_bytes());
         data.iter().map(|data| meter.observe(&event(data))).collect()
     }
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn complete_stream_is_measured() {
         let mut meter = UsageMeter::new(true);
-        let seen = sights(&mut meter, &[ROLE, TEXT, STOP, USAGE, "[DONE]"]);
+        let seen = observe_all(&mut meter, &[ROLE, TEXT, STOP, USAGE, "[DONE]"]);
         assert_eq!(
             seen,
             [
@@ -139,13 +139,13 @@ mod tests {
         let expected =
             Tokens { input: 5, output: 7, counted: TokenSource::Reported, ..Tokens::default() };
         assert_eq!(meter.tokens(TextSize::default()), expected);
-        assert_eq!(sights(&mut UsageMeter::new(false), &[USAGE]), [EventKind::Prelude]);
+        assert_eq!(observe_all(&mut UsageMeter::new(false), &[USAGE]), [EventKind::Prelude]);
     }
 
     #[test]
     fn stream_without_usage_is_estimated_from_text() {
         let mut meter = UsageMeter::new(true);
-        sights(&mut meter, &[ROLE, TEXT]);
+        observe_all(&mut meter, &[ROLE, TEXT]);
         assert!(!meter.is_complete());
         let expected =
             Tokens { input: 2, output: 3, counted: TokenSource::Estimated, ..Tokens::default() };
@@ -157,18 +157,21 @@ mod tests {
         let mut meter = UsageMeter::new(true);
         let early =
             r#"{"choices":[{"delta":{}}],"usage":{"prompt_tokens":5,"completion_tokens":0}}"#;
-        sights(&mut meter, &[early, TEXT]);
+        observe_all(&mut meter, &[early, TEXT]);
         let expected =
             Tokens { input: 5, output: 3, counted: TokenSource::Estimated, ..Tokens::default() };
         assert_eq!(meter.tokens(TextSize::default()), expected);
-        sights(&mut meter, &[STOP, USAGE]);
+        observe_all(&mut meter, &[STOP, USAGE]);
         assert_eq!(meter.tokens(TextSize::default()).output, 7);
     }
 
     #[test]
     fn text_of_other_fields_is_counted() {
         let mut meter = UsageMeter::new(true);
-        sights(&mut meter, &[r#"{"choices":[{"index":null,"delta":{"content":"Hello you"}}]}"#]);
+        observe_all(
+            &mut meter,
+            &[r#"{"choices":[{"index":null,"delta":{"content":"Hello you"}}]}"#],
+        );
         assert!(meter.tokens(TextSize::default()).output >= 3);
     }
 
@@ -189,9 +192,9 @@ mod tests {
         let end = |index| {
             format!(r#"{{"choices":[{{"index":{index},"delta":{{}},"finish_reason":"stop"}}]}}"#)
         };
-        sights(&mut meter, &[r#"{"choices":[{"index":1,"delta":{"content":"a"}}]}"#, &end(0)]);
+        observe_all(&mut meter, &[r#"{"choices":[{"index":1,"delta":{"content":"a"}}]}"#, &end(0)]);
         assert!(!meter.is_complete());
-        sights(&mut meter, &[&end(1)]);
+        observe_all(&mut meter, &[&end(1)]);
         assert!(meter.is_complete());
     }
 }

@@ -95,6 +95,16 @@ fn held_back_end_is_released_with_following_text() {
 }
 
 #[test]
+fn empty_finish_reason_ends_no_channel() {
+    let mut window = StreamWindow::default();
+    let event = r#"{"choices":[{"index":0,"delta":{"content":"abc"},"finish_reason":""}]}"#;
+    push(&mut window, format!("data: {event}\n\n")).expect("readable");
+    assert!(window.texts()[0].goes_on);
+    window.hold_back(0, 2);
+    assert_eq!(release(&mut window, &NOTHING).len(), 0);
+}
+
+#[test]
 fn event_without_text_keeps_its_order() {
     let mut window = StreamWindow::default();
     push(&mut window, Bytes::from_static(b": ping\n\n")).expect("readable");

@@ -192,7 +192,7 @@ impl WordIndex {
     }
 
     /// Returns the tag of a head and its first slot (FNV-1a). Only the operator chooses heads, so
-    /// nobody can attack the hash with collisions.
+    /// callers cannot attack the hash with collisions.
     fn hash_head(&self, head: &str) -> (u8, usize) {
         let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
         let hash = head.bytes().fold(0x811C_9DC5, step);

@@ -146,7 +146,7 @@ proptest! {
         }
     }
 
-    /// Several gateways lease, spend, and report; one of them may die.
+    /// Several gateways lease, spend, and report; one of them may end without a report.
     #[test]
     fn leases_never_exceed_the_maximum(wants in proptest::collection::vec((1u64..30, 0u64..2), 1..60), max in 1u64..2_000) {
         let rule = rule(max, Window::Total);

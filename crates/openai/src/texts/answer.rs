@@ -7,7 +7,7 @@ use json::range_in;
 use serde_json::value::RawValue;
 
 use crate::choices::{Choice, ContentSink, Part};
-use crate::chunk::ChunkMembers;
+use crate::chunk::Chunk;
 
 use super::field::{MessageRole, TextField, Unreadable};
 use super::walk::{MAX_DEPTH, decode_text, visit_member, visit_texts};
@@ -57,7 +57,7 @@ pub fn texts_in_error(body: &str) -> Result<Vec<TextField<'_>>, Unreadable> {
 /// Returns the texts of all choices of an answer, or of the data of one event of a stream.
 pub fn answer_texts(body: &str) -> Result<AnswerTexts<'_>, Unreadable> {
     let mut collector = TextCollector::new(body);
-    ChunkMembers::parse(body, &mut collector).map_err(|_| Unreadable)?;
+    Chunk::parse_object(body, Some(&mut collector)).map_err(|_| Unreadable)?;
     collector.finish()
 }
 
@@ -108,10 +108,10 @@ impl<'a> TextCollector<'a> {
 impl<'a> ContentSink<'a> for TextCollector<'a> {
     fn choice(&mut self, choice: &Choice<'a>) {
         self.path.clear();
-        write!(self.path, "{}", choice.number()).expect("a string accepts any write");
+        write!(self.path, "{}", choice.index.0).expect("a string accepts any write");
         self.found.logprobs.extend(choice.logprobs.map(|raw| range_in(self.body, raw.get())));
-        if choice.finish_reason.is_some() {
-            self.found.finished_choices.push(choice.number());
+        if choice.is_finished() {
+            self.found.finished_choices.push(choice.index.0);
         }
     }
 
@@ -179,6 +179,8 @@ mod tests {
         assert_eq!((texts, answer.finished_choices), (vec!["b", "a"], vec![3]));
         let logprobs: Vec<&str> = answer.logprobs.iter().map(|at| &chunk[at.clone()]).collect();
         assert_eq!(logprobs, [r#"{"content":[]}"#]);
+        let empty = r#"{"choices":[{"delta":{"content":"a"},"finish_reason":""}]}"#;
+        assert!(answer_texts(empty).expect("an answer").finished_choices.is_empty());
         let error = r#"{"error":{"message":"no","type":"x","more":["so"]}}"#;
         let texts = texts_in_error(error).expect("JSON");
         let texts: Vec<&str> = texts.iter().map(|field| &*field.text).collect();

@@ -16,13 +16,11 @@ use super::transcript::Transcript;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Expect {
-    /// Status.
     pub status: Option<u16>,
     /// Headers by name: an exact value, `""` for an absent header, `"*"` for any value.
     pub headers: BTreeMap<String, String>,
     /// Expected part of a JSON body.
     pub body: Option<Value>,
-    /// Exact body.
     pub body_exact: Option<String>,
     /// Concatenated content of a stream or a JSON response.
     pub text: Option<String>,
@@ -57,7 +55,6 @@ pub struct EventsExpect {
 pub struct Observed {
     /// Status; `None` if the caller hung up before the head.
     pub status: Option<u16>,
-    /// Headers.
     pub headers: HeaderMap,
     /// Body as far as it arrived.
     pub body: Bytes,

@@ -88,7 +88,6 @@ pub struct Request {
     /// Headers. `content-type: application/json` is added to a body that has no type of its own.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// Body.
     #[serde(default)]
     pub body: String,
     /// Number of times that the request is sent; every response is checked.

@@ -32,7 +32,6 @@ pub struct UpstreamExpect {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CallExpect {
-    /// Method.
     pub method: Option<String>,
     /// Path after the upstream's name. A leading `…` means that only the end is compared.
     pub path: Option<String>,
@@ -40,7 +39,6 @@ pub struct CallExpect {
     pub headers: BTreeMap<String, String>,
     /// Expected part of a JSON body.
     pub body: Option<Value>,
-    /// Exact body.
     pub body_exact: Option<String>,
     /// How the call ended.
     pub ended: Option<Ended>,

@@ -16,9 +16,7 @@ use super::service::{AliyunService, RiskyWords, Service};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DemoProvider {
-    /// OpenAI.
     Openai,
-    /// DeepSeek.
     Deepseek,
     /// Local model server.
     Local,

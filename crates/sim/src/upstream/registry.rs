@@ -41,13 +41,11 @@ pub enum Then {
 /// Request of one call, and how the call ended.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Method.
     pub method: String,
     /// Path and query after the upstream's name: `/v1/chat/completions`.
     pub path: String,
     /// All headers of the request.
     pub headers: HeaderMap,
-    /// Body.
     pub body: Bytes,
     /// How the call ended.
     pub ended: Ended,

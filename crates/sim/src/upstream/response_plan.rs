@@ -21,7 +21,6 @@ pub enum ResponsePlan {
 pub struct PlannedResponse {
     /// Delay before the head.
     pub delay: Duration,
-    /// Status.
     pub status: StatusCode,
     /// Headers, except those of framing.
     pub headers: HeaderMap,

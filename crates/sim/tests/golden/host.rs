@@ -102,7 +102,7 @@ impl RecordingHost {
         all.take().into_values().collect()
     }
 
-    /// Replaces the gateway by a new one, which knows only what the host stores.
+    /// Replaces the gateway by a new one, whose only state is in the host's store and ledger.
     pub(crate) fn restart(&self) {
         self.0.service.take();
     }

@@ -146,8 +146,8 @@ fn stream_replays_as_whole_answer() {
     // The answer's own usage takes precedence over the recorded tokens.
     let mut with_usage = rich();
     with_usage.push(json!({ "id": "x", "choices": [], "usage": { "prompt_tokens": 1 } }));
-    let told = whole(&kept(true, &events(&with_usage)), ChatCompletions);
-    assert_eq!(told["usage"], json!({ "prompt_tokens": 1 }));
+    let served = whole(&kept(true, &events(&with_usage)), ChatCompletions);
+    assert_eq!(served["usage"], json!({ "prompt_tokens": 1 }));
     // Estimated tokens are not shown as the provider's usage.
     let mut estimated = kept(true, &stream);
     estimated.head.spent.reported = false;
@@ -164,15 +164,15 @@ fn stream_replays_as_whole_answer() {
 fn conversion_there_and_back_keeps_the_answer() {
     for piecewise in [false, true] {
         let entry = kept(false, &expected().to_string());
-        let told = chunks(&entry, ChatCompletions, true, piecewise);
+        let served = chunks(&entry, ChatCompletions, true, piecewise);
         assert!(
-            told.iter().all(|chunk| chunk["id"] == "chatcmpl-fresh"
+            served.iter().all(|chunk| chunk["id"] == "chatcmpl-fresh"
                 && chunk["object"] == "chat.completion.chunk")
         );
-        assert_eq!(told[0]["choices"][0]["delta"], json!({ "role": "assistant", "content": "" }));
-        assert_eq!(whole(&kept(true, &events(&told)), ChatCompletions), expected());
+        assert_eq!(served[0]["choices"][0]["delta"], json!({ "role": "assistant", "content": "" }));
+        assert_eq!(whole(&kept(true, &events(&served)), ChatCompletions), expected());
         let without = chunks(&entry, ChatCompletions, false, piecewise);
-        assert_eq!(without.len() + 1, told.len());
+        assert_eq!(without.len() + 1, served.len());
         assert!(without.iter().all(|chunk| chunk.get("usage").is_none()));
     }
 }
@@ -180,18 +180,18 @@ fn conversion_there_and_back_keeps_the_answer() {
 #[test]
 fn stream_replays_as_stream_byte_for_byte() {
     let stream = ": hello\n\ndata: {\"id\" : \"chatcmpl-old\",\"choices\":[{\"index\":0, \"delta\":{\"id\":\"y\",\"content\":\"a\\u00e9\"}}],\"new\":1.50}\r\n\r\ndata: {\"id\":\"chatcmpl-old\",\"choices\":[ ],\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]\n\ndata: never\n\n";
-    let tell = |usage| match replay(&kept(true, stream), ChatCompletions, true, usage, false) {
+    let serve = |usage| match replay(&kept(true, stream), ChatCompletions, true, usage, false) {
         Some(Replay::Events(events)) => String::from_utf8(events.concat()).expect("text"),
         other => panic!("{other:?}"),
     };
     let first = "data: {\"id\" : \"chatcmpl-fresh\",\"choices\":[{\"index\":0, \"delta\":{\"id\":\"y\",\"content\":\"a\\u00e9\"}}],\"new\":1.50}\n\n";
     let usage =
         "data: {\"id\":\"chatcmpl-fresh\",\"choices\":[ ],\"usage\":{\"prompt_tokens\":1}}\n\n";
-    assert_eq!(tell(false), format!("{first}data: [DONE]\n\n"));
-    assert_eq!(tell(true), format!("{first}{usage}data: [DONE]\n\n"));
+    assert_eq!(serve(false), format!("{first}data: [DONE]\n\n"));
+    assert_eq!(serve(true), format!("{first}{usage}data: [DONE]\n\n"));
     // The first caller did not request usage, so it was hidden; the next one does.
-    let told = chunks(&kept(true, &events(&rich())), ChatCompletions, true, false);
-    let last = told.last().expect("chunks");
+    let served = chunks(&kept(true, &events(&rich())), ChatCompletions, true, false);
+    let last = served.last().expect("chunks");
     assert_eq!((&last["choices"], &last["usage"]), (&json!([]), &expected()["usage"]));
     assert_eq!((&last["id"], &last["created"]), (&json!("chatcmpl-fresh"), &json!(7)));
 }
@@ -199,18 +199,18 @@ fn stream_replays_as_stream_byte_for_byte() {
 #[test]
 fn whole_answer_replays_as_whole_answer() {
     let body = r#"{ "choices":[{"message":{"content":"\u00e9"}}], "id": "chatcmpl-old","x":1.0}"#;
-    let told =
+    let served =
         |body: &str, endpoint| match replay(&kept(false, body), endpoint, false, false, false) {
             Some(Replay::Whole(bytes)) => String::from_utf8(bytes.to_vec()).expect("text"),
             other => panic!("{other:?}"),
         };
-    assert_eq!(told(body, ChatCompletions), body.replace("chatcmpl-old", "chatcmpl-fresh"));
+    assert_eq!(served(body, ChatCompletions), body.replace("chatcmpl-old", "chatcmpl-fresh"));
     assert_eq!(
-        told(&body.replace("chatcmpl-old", "cmpl-old"), Completions),
+        served(&body.replace("chatcmpl-old", "cmpl-old"), Completions),
         body.replace("chatcmpl-old", "cmpl-fresh")
     );
     for body in [r#"{"data":[],"id":"embd-1"}"#, r#"{"data":[]}"#] {
-        assert_eq!(told(body, Embeddings), body);
+        assert_eq!(served(body, Embeddings), body);
     }
 }
 
@@ -223,16 +223,16 @@ fn completions_convert_both_ways() {
         part(0, "c", json!("stop")),
         part(1, "", json!("length")),
     ];
-    let told = whole(&kept(true, &events(&stream)), Completions);
+    let served = whole(&kept(true, &events(&stream)), Completions);
     let expected = json!([
         { "index": 0, "text": "a c", "finish_reason": "stop" },
         { "index": 1, "text": "b", "finish_reason": "length" },
     ]);
     assert_eq!(
-        (&told["choices"], &told["id"], &told["object"]),
+        (&served["choices"], &served["id"], &served["object"]),
         (&expected, &json!("cmpl-fresh"), &json!("text_completion"))
     );
-    let again = chunks(&kept(false, &told.to_string()), Completions, false, true);
+    let again = chunks(&kept(false, &served.to_string()), Completions, false, true);
     assert_eq!(whole(&kept(true, &events(&again)), Completions)["choices"], expected);
 }
 

@@ -191,7 +191,7 @@ impl OtlpExporter {
             ExportResult::Rejected(reason) => Some(reason),
         };
         let mut held = queue.batch.borrow_mut();
-        // Another sender, which took this one for dead, may have finished earlier.
+        // Another sender may have replaced this one after its time was over, and finished earlier.
         if !held.as_ref().is_some_and(|held| Rc::ptr_eq(held, &batch)) {
             return;
         }

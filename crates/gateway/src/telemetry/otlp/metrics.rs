@@ -97,12 +97,12 @@ pub(crate) struct DeltaMetrics {
 
 impl DeltaMetrics {
     /// Adds a request; `cost` is in billionths of a USD. Anonymous requests are not counted, as in
-    /// usage totals. At most `most` consumers have series of their own.
+    /// usage totals. At most `max` consumers have series of their own.
     pub(crate) fn add(&mut self, record: &Record, cost: u64, max: usize) {
         let Some(dimensions) = UsageDimensions::from_record(record) else { return };
         self.since.get_or_insert(Timestamp::from_millis(record.at_ms));
         let model = record.model.as_deref().filter(|_| record.route.is_some());
-        let general = |beside: Option<(&'static str, &str)>| {
+        let general = |extra: Option<(&'static str, &str)>| {
             let mut labels = Attributes::default();
             labels.push_text("gen_ai.operation.name", known_operation(record));
             labels.push_text("gen_ai.provider.name", &*dimensions.provider);
@@ -111,7 +111,7 @@ impl DeltaMetrics {
                 "gen_ai.response.model",
                 record.target.as_ref().map(|_| &*dimensions.model),
             );
-            if let Some((key, text)) = beside {
+            if let Some((key, text)) = extra {
                 labels.push_text(key, text);
             }
             labels

@@ -241,14 +241,14 @@ fn metrics_hold_only_the_last_interval() {
         text("gen_ai.request.model", "gpt-4o"),
         text("gen_ai.response.model", "deepseek-chat"),
     ];
-    let with = |beside: Value| [general.as_slice(), &[beside]].concat();
+    let with = |extra: Value| [general.as_slice(), &[extra]].concat();
     let own = [
         text("serin.route", "chat"),
         text("gen_ai.provider.name", "deepseek"),
         text("gen_ai.response.model", "deepseek-chat"),
         text("serin.consumer", "acme"),
     ];
-    let own_with = |beside: &[Value]| [own.as_slice(), beside].concat();
+    let own_with = |extra: &[Value]| [own.as_slice(), extra].concat();
     let histogram = |attributes: Vec<Value>, sum: f64, counts: &[&str], bounds: &[f64]| {
         let total: u64 = counts.iter().map(|count| count.parse::<u64>().expect("a number")).sum();
         json!({

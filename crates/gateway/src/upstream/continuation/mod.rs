@@ -78,13 +78,13 @@ impl ContinuationTargets {
         candidates: &[Candidate<'_>],
         parts: ContentParts,
     ) -> Self {
-        let successor = |candidate: &Candidate<'_>| ContinuationTarget {
+        let to_target = |candidate: &Candidate<'_>| ContinuationTarget {
             provider: candidate.provider_index,
             model: candidate.model.to_owned(),
             url: candidate.url.clone(),
             price: candidate.price,
         };
-        let targets = candidates.iter().map(successor).collect();
+        let targets = candidates.iter().map(to_target).collect();
         Self { config, upstreams, request: request.clone(), route, targets, parts }
     }
 
@@ -94,23 +94,23 @@ impl ContinuationTargets {
         self,
         host: P,
         mut scope: RequestScope<P>,
-        said: String,
+        text: String,
     ) -> (RequestScope<P>, Option<Box<Committed>>) {
         let route = self.config.route(self.route);
-        let beside = TextSize::measure(&said);
+        let text_size = TextSize::measure(&text);
         let context = AttemptContext {
             host: &host,
             upstreams: &self.upstreams,
             request: &self.request,
             route,
             deadline: scope.began() + route.timeouts.total,
-            extra_prompt: beside,
+            extra_prompt: text_size,
             trace: scope.trace().cloned(),
             parts: self.parts,
         };
         let max = self.request.fields().output.max_per_choice;
-        let left = max.map(|max| max.saturating_sub(token_estimate::estimate_tokens(beside)));
-        let messages = continuation_messages(&said);
+        let left = max.map(|max| max.saturating_sub(token_estimate::estimate_tokens(text_size)));
+        let messages = continuation_messages(&text);
         let mut calls = 0;
         for target in &self.targets {
             if calls == MAX_CONTINUATION_CALLS || left == Some(0) || host.now() >= context.deadline
@@ -147,13 +147,13 @@ impl ContinuationTargets {
 }
 
 /// Messages behind the caller's own: the text so far, and the request to continue.
-fn continuation_messages(said: &str) -> String {
+fn continuation_messages(text: &str) -> String {
     #[derive(Serialize)]
     struct Message<'a> {
         role: &'a str,
         content: &'a str,
     }
-    let messages = [("assistant", said), ("user", CONTINUE_PROMPT)].map(|(role, content)| {
+    let messages = [("assistant", text), ("user", CONTINUE_PROMPT)].map(|(role, content)| {
         serde_json::to_string(&Message { role, content }).expect("strings always serialize")
     });
     messages.join(",")

@@ -120,7 +120,7 @@ impl ContinuationSplicer {
 impl fmt::Debug for ContinuationSplicer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ContinuationSplicer")
-            .field("has_spoken", &self.has_content)
+            .field("has_content", &self.has_content)
             .finish_non_exhaustive()
     }
 }
@@ -146,7 +146,7 @@ mod tests {
         )
     }
 
-    fn draft(events: &[String]) -> StreamedText {
+    fn read_events(events: &[String]) -> StreamedText {
         let mut streamed_text = StreamedText::default();
         events.iter().for_each(|event| streamed_text.add_event(&parse(event)));
         streamed_text
@@ -158,9 +158,9 @@ mod tests {
     #[test]
     fn streamed_text_is_returned_only_for_unfinished_plain_text() {
         let (role, said) = (chunk("a", ROLE, ""), chunk("a", SAID, ""));
-        assert_eq!(draft(std::slice::from_ref(&role)).text(), None);
+        assert_eq!(read_events(std::slice::from_ref(&role)).text(), None);
         let both = [role, ": ping\n\n".to_owned(), said];
-        assert_eq!(draft(&both).text(), Some("Once upon a time there was"));
+        assert_eq!(read_events(&both).text(), Some("Once upon a time there was"));
         for spoiling in [
             chunk("a", r#"{"tool_calls":[{"index":0}]}"#, ""),
             chunk("a", r#"{"reasoning_content":"so"}"#, ""),
@@ -168,13 +168,13 @@ mod tests {
             chunk("a", r#"{"content":"x"}"#, r#","logprobs":{"content":[]}"#),
             "data: [1]\n\n".to_owned(),
         ] {
-            assert_eq!(draft(&[&both[..], &[spoiling]].concat()).text(), None);
+            assert_eq!(read_events(&[&both[..], &[spoiling]].concat()).text(), None);
         }
     }
 
     #[track_caller]
     fn assert_spliced(events: &[String], expected: &[String]) {
-        let said = draft(&[chunk("a", SAID, "")]);
+        let said = read_events(&[chunk("a", SAID, "")]);
         let mut splicer = ContinuationSplicer::new(&said, ContentParts::default());
         let mut shown = VecDeque::new();
         events.iter().for_each(|event| splicer.splice(parse(event), &mut shown));
