@@ -172,6 +172,14 @@ mod tests {
     }
 
     #[test]
+    fn texts_beside_a_repeated_usage_are_found() {
+        let twice = r#"{"usage":{},"choices":[{"delta":{"content":"x"}}],"usage":{}}"#;
+        assert_eq!(channel_texts(twice), ["0.content=x"]);
+        let choices = r#"{"choices":[],"choices":[{"delta":{"content":"x"}}]}"#;
+        assert_eq!(texts_in_answer(choices), Err(Unreadable));
+    }
+
+    #[test]
     fn finish_reasons_and_logprobs_are_found() {
         let chunk = r#"{"choices":[{"text":"b","message":{"content":"a"},"index":3,"finish_reason":"stop","logprobs":{"content":[]}},{"index":1,"finish_reason":null,"logprobs":null}]}"#;
         let answer = answer_texts(chunk).expect("an answer");
