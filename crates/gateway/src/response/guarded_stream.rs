@@ -125,8 +125,8 @@ impl<P: Host> GuardedStream<P> {
             return self.block(&rejection);
         }
         // Events that arrived together are checked and released together: each check and each release
-        // costs time for all that is held.
-        if self.relay.has_ready_event() {
+        // costs time for all held text. Without text the window is empty after each event.
+        if window.waiting_bytes() > 0 && self.relay.has_ready_event() {
             self.is_unsettled = true;
             self.state = GuardedState::Reading(window);
         } else {
@@ -195,7 +195,7 @@ impl<P: Host> Stream for GuardedStream<P> {
                         window.finish();
                         screen.start_check(window);
                     }
-                    // The events that were ready are no part of what the caller is shown.
+                    // The relay has dropped the rest of the events that arrived together.
                     Poll::Pending if screen.is_unsettled => screen.settle(window),
                     Poll::Pending if window.unchecked_chars() == 0 => {
                         screen.state = GuardedState::Reading(window);
