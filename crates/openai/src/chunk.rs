@@ -190,7 +190,7 @@ mod tests {
             .map(|usage| format!(",\"usage\":{usage}"));
         assert_chunk(&format!("{{{choices}{}}}", repeated.concat()), counted);
         for errors in [r#""error":null,"error":{}"#, r#""error":{},"error":null"#] {
-            let chunk = Chunk::parse(format!("{{{errors},{choices}}}").as_bytes());
+            let chunk = parse(format!("{{{errors},{choices}}}").as_bytes());
             assert!(chunk.expect("a chunk").is_error, "{errors}");
         }
     }
