@@ -78,16 +78,18 @@ impl<'de> Visitor<'de> for ChunkVisitor<'_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Chunk, A::Error> {
         let mut choices = None;
-        let (mut usage, mut error): (Option<&RawValue>, Option<&RawValue>) = (None, None);
+        let (mut usage, mut is_error): (Option<&RawValue>, bool) = (None, false);
         while let Some(member) = members.next_key()? {
             match member {
                 ChunkMember::Choices if choices.is_none() => {
                     choices = Some(members.next_value_seed(ChoicesSeed(&mut self.0))?);
                 }
-                ChunkMember::Usage if usage.is_none() => usage = members.next_value()?,
-                ChunkMember::Error if error.is_none() => error = members.next_value()?,
-                ChunkMember::Choices | ChunkMember::Usage | ChunkMember::Error => {
-                    return Err(A::Error::custom("duplicate member"));
+                // Readers disagree on which of two lists counts.
+                ChunkMember::Choices => return Err(A::Error::custom("duplicate choices")),
+                // A repetition must not keep guards from the texts of the choices.
+                ChunkMember::Usage => usage = members.next_value::<Option<_>>()?.or(usage),
+                ChunkMember::Error => {
+                    is_error |= members.next_value::<Option<&RawValue>>()?.is_some();
                 }
                 ChunkMember::Id | ChunkMember::Other => match (&member, &mut self.0) {
                     (ChunkMember::Id, Some(sink)) => sink.id(members.next_value()?),
@@ -104,7 +106,7 @@ impl<'de> Visitor<'de> for ChunkVisitor<'_, 'de> {
             choices: choices.choices,
             finished_choices: choices.finished_choices,
             usage: usage.map(RawValue::get).and_then(Usage::parse),
-            is_error: error.is_some_and(|error| error.get() != "null"),
+            is_error,
         })
     }
 }
@@ -176,6 +178,21 @@ mod tests {
                 && !chunk.finished_choices.covers(chunk.choices)
         );
         assert!(ChoiceSet::single(128).is_empty());
+    }
+
+    #[test]
+    fn repeated_usage_or_error_is_no_other_json() {
+        let text = TextSize { narrow: 1, wide: 0 };
+        let choices = r#""choices":[{"delta":{"content":"x"}}]"#;
+        let usage = Usage { input: 2, ..Usage::default() };
+        let counted = Chunk { has_content: true, text_size: text, usage: Some(usage), ..plain() };
+        let repeated = [r#"{"prompt_tokens":1}"#, r#"{"prompt_tokens":2}"#, "null"]
+            .map(|usage| format!(",\"usage\":{usage}"));
+        assert_chunk(&format!("{{{choices}{}}}", repeated.concat()), counted);
+        for errors in [r#""error":null,"error":{}"#, r#""error":{},"error":null"#] {
+            let chunk = parse(format!("{{{errors},{choices}}}").as_bytes());
+            assert!(chunk.expect("a chunk").is_error, "{errors}");
+        }
     }
 
     #[test]

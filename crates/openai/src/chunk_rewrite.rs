@@ -30,7 +30,7 @@ pub(crate) fn rewrite_event(event: &[u8], id: Option<&str>, text: &str) -> Optio
 
 fn rewrite_chunk(data: &str, id: Option<&str>, text: &str) -> Option<String> {
     let mut parts = RewrittenParts::default();
-    Chunk::parse_object(data, Some(&mut parts)).ok()?;
+    Chunk::parse_object(data.trim_ascii(), Some(&mut parts)).ok()?;
     let mut edits = Edits::default();
     let old_id = parts.id.filter(|id| id.starts_with('"'));
     if let (Some(old), Some(new)) = (old_id, id) {
@@ -112,6 +112,13 @@ mod tests {
             r#"{"choices":[{"delta":{"tool_calls":[1]}}],"id":"a"}"#,
         );
         assert_rewritten(r#"{"id":"b","choices":[]}"#, None, "", r#"{"id":"b","choices":[]}"#);
+    }
+
+    #[test]
+    fn data_with_a_form_feed_is_rewritten() {
+        let event = b"data:  \x0c{\"id\":\"b\",\"choices\":[]} \x0c\n\n";
+        let rewritten = rewrite_event(event, Some("\"a\""), "").expect("a chunk");
+        assert_eq!(rewritten, b"data:  \x0c{\"id\":\"a\",\"choices\":[]} \x0c\n\n");
     }
 
     #[test]

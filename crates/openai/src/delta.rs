@@ -72,6 +72,8 @@ impl<'a> ContentSink<'a> for DeltaCollector<'a> {
 
     fn value(&mut self, _: &Choice<'a>, part: Part, value: &'a RawValue) {
         if part == Part::Delta && self.deltas <= 1 {
+            // The text of an object whose members cannot be read to its end cannot be rewritten.
+            self.text.clear();
             self.has_other_content |= !is_empty_value(value);
         }
     }
@@ -143,6 +145,11 @@ mod tests {
         assert_text(&choice(r#""delta":"x""#), "", false);
         assert_eq!(parse("[]"), None);
         assert_eq!(parse(r#"{"choices":7}"#), None);
+    }
+
+    #[test]
+    fn delta_with_an_unreadable_name_has_no_text() {
+        assert_text(r#"{"choices":[{"delta":{"content":"x","\ud83d":1}}]}"#, "", false);
     }
 
     #[test]

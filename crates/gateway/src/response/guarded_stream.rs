@@ -32,6 +32,8 @@ pub(crate) struct GuardedStream<P: Host> {
     delay_timer: Option<Pin<Box<dyn Future<Output = ()>>>>,
     /// Outcome of the request, if it is not the relay's.
     outcome: Option<Outcome>,
+    /// Events were added to the window whose text is neither checked nor released yet.
+    is_unsettled: bool,
     ended: bool,
 }
 
@@ -58,6 +60,7 @@ impl<P: Host> GuardedStream<P> {
             ready: VecDeque::new(),
             delay_timer: None,
             outcome: None,
+            is_unsettled: false,
             ended: false,
             guards,
         }
@@ -121,14 +124,23 @@ impl<P: Host> GuardedStream<P> {
         {
             return self.block(&rejection);
         }
+        // Events that arrived together are checked and released together: each check and each release
+        // costs time for all held text. Without text the window is empty after each event.
+        if window.waiting_bytes() > 0 && self.relay.has_ready_event() {
+            self.is_unsettled = true;
+            self.state = GuardedState::Reading(window);
+        } else {
+            self.settle(window);
+        }
+    }
+
+    /// Checks or releases the texts of the window, if it is time.
+    fn settle(&mut self, window: StreamWindow) {
+        self.is_unsettled = false;
         match window.unchecked_chars() {
             0 => self.apply_result(window, Ok(())),
             // The more text is waiting for its continuation, the less often it is checked again.
-            // Events that arrived together are checked together.
-            fresh
-                if fresh >= self.guards.window_chars().max(window.waiting_bytes() / 4)
-                    && !self.relay.has_ready_event() =>
-            {
+            fresh if fresh >= self.guards.window_chars().max(window.waiting_bytes() / 4) => {
                 self.start_check(window);
             }
             _ => self.state = GuardedState::Reading(window),
@@ -183,6 +195,8 @@ impl<P: Host> Stream for GuardedStream<P> {
                         window.finish();
                         this.start_check(window);
                     }
+                    // The relay has dropped the rest of the events that arrived together.
+                    Poll::Pending if this.is_unsettled => this.settle(window),
                     Poll::Pending if window.unchecked_chars() == 0 => {
                         this.state = GuardedState::Reading(window);
                         return Poll::Pending;

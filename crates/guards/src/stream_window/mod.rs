@@ -57,6 +57,7 @@ impl HeldEvent {
             Some(changed) => {
                 StreamEvent::parse(changed, ContentParts { texts: true, delta: false }).1
             }
+            None if parts.is_empty() => StreamEvent::without_content(self.bytes),
             None => {
                 let texts = parts.into_iter().map(|part| part.field).collect();
                 let texts = AnswerTexts { texts, ..AnswerTexts::default() };

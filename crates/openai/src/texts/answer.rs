@@ -67,12 +67,25 @@ pub(crate) struct TextCollector<'a> {
     found: AnswerTexts<'a>,
     /// Index of the current choice, with which the paths of its texts begin.
     path: String,
+    /// Bytes left for copies of paths.
+    path_bytes_left: usize,
     is_unreadable: bool,
 }
 
+/// Bytes of paths in the texts of an answer, and more for each byte of the answer. Each text has a
+/// path of its own, and a long name with many texts would take the square of its length.
+const MAX_PATH_BYTES: usize = 256 << 10;
+const MAX_PATH_BYTES_PER_BYTE: usize = 8;
+
 impl<'a> TextCollector<'a> {
     pub(crate) fn new(body: &'a str) -> Self {
-        Self { body, found: AnswerTexts::default(), path: String::new(), is_unreadable: false }
+        Self {
+            body,
+            found: AnswerTexts::default(),
+            path: String::new(),
+            path_bytes_left: MAX_PATH_BYTES + MAX_PATH_BYTES_PER_BYTE * body.len(),
+            is_unreadable: false,
+        }
     }
 
     pub(crate) fn finish(self) -> Result<AnswerTexts<'a>, Unreadable> {
@@ -89,7 +102,9 @@ impl<'a> TextCollector<'a> {
     fn add(&mut self, name: Option<&str>, value: &'a str) {
         let (body, all) = (self.body, &mut self.found.texts);
         let length = self.path.len();
+        let left = &mut self.path_bytes_left;
         let mut add_text = |path: &str, raw: &'a str| {
+            *left = left.checked_sub(path.len()).ok_or(Unreadable)?;
             let (channel, at, text) = (path.to_owned(), range_in(body, raw), decode_text(raw)?);
             if !text.is_empty() {
                 all.push(TextField { role: MessageRole::Assistant, channel, text, at });
@@ -169,6 +184,22 @@ mod tests {
         assert_eq!(texts_in_answer(r#"{"choices":["text"]}"#), Err(Unreadable));
         let deep = format!(r#"{{"choices":[{{"delta":{}{}}}]}}"#, "[".repeat(40), "]".repeat(40));
         assert_eq!(texts_in_answer(&deep), Err(Unreadable));
+    }
+
+    #[test]
+    fn texts_beside_a_repeated_usage_are_found() {
+        let twice = r#"{"usage":{},"choices":[{"delta":{"content":"x"}}],"usage":{}}"#;
+        assert_eq!(channel_texts(twice), ["0.content=x"]);
+        let choices = r#"{"choices":[],"choices":[{"delta":{"content":"x"}}]}"#;
+        assert_eq!(texts_in_answer(choices), Err(Unreadable));
+    }
+
+    #[test]
+    fn paths_are_bounded_by_the_length_of_the_answer() {
+        let (name, texts) = ("n".repeat(20_000), vec!["\"x\""; 5_000].join(","));
+        let answer = |name: &str| format!(r#"{{"choices":[{{"delta":{{"{name}":[{texts}]}}}}]}}"#);
+        assert_eq!(texts_in_answer(&answer(&name)), Err(Unreadable));
+        assert_eq!(texts_in_answer(&answer("n")).expect("readable").len(), 5_000);
     }
 
     #[test]

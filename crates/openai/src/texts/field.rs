@@ -8,9 +8,9 @@ use std::ops::Range;
 pub struct TextField<'a> {
     /// Role of its message; in an answer the assistant.
     pub role: MessageRole,
-    /// Path of the text: texts with the same path in successive chunks form one text. It has the
-    /// number of the choice or message and the member names: `0.content`,
-    /// `0.tool_calls.1.function.arguments`.
+    /// Path of the text in an answer: texts with the same path in successive chunks form one text.
+    /// It has the number of the choice and the member names: `0.content`,
+    /// `0.tool_calls.1.function.arguments`. Empty in a request.
     pub channel: String,
     /// Text without escapes.
     pub text: Cow<'a, str>,

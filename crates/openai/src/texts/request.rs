@@ -47,15 +47,13 @@ impl<'a> Prompt<'a> {
             prompt.roles.push(role);
             prompt.has_tokens |=
                 message.starts_with(|first: char| first == '[' || first.is_ascii_digit());
-            let mut path = number.to_string();
-            visit_texts(message, &mut path, MAX_DEPTH, &mut |path, raw| {
+            visit_texts(message, &mut String::new(), MAX_DEPTH, &mut |path, raw| {
                 let text = decode_text(raw)?;
                 if path.ends_with("url") {
                     prompt.images.push(Image { message: number, role, url: text });
                 } else {
-                    let field =
-                        TextField { role, channel: path.to_owned(), text, at: range_in(body, raw) };
-                    prompt.texts.push((number, field));
+                    let (channel, at) = (String::new(), range_in(body, raw));
+                    prompt.texts.push((number, TextField { role, channel, text, at }));
                 }
                 Ok(())
             })?;
@@ -72,8 +70,8 @@ impl<'a> Prompt<'a> {
     ) -> Result<(), Unreadable> {
         for at in parts {
             let part = body.get(at.clone()).ok_or(Unreadable)?;
-            visit_texts(part, &mut String::from("outside"), MAX_SCHEMA_DEPTH, &mut |path, raw| {
-                let (channel, at, text) = (path.to_owned(), range_in(body, raw), decode_text(raw)?);
+            visit_texts(part, &mut String::new(), MAX_SCHEMA_DEPTH, &mut |_, raw| {
+                let (channel, at, text) = (String::new(), range_in(body, raw), decode_text(raw)?);
                 self.texts.push((
                     OUTSIDE_MESSAGES,
                     TextField { role: MessageRole::System, channel, text, at },

@@ -231,6 +231,11 @@ mod tests {
         );
         let done = "data: [DONE]\n\n".to_owned();
         assert_spliced(&[held.clone(), done.clone()], &[shown, done]);
+        let odd = chunk("b", r#"{"content":" there","\ud83d":1}"#, "");
+        assert_spliced(
+            &[held.clone(), odd.clone()],
+            &[chunk("a", r#"{"content":"upon a time"}"#, ""), odd.replace("\"b\"", "\"a\"")],
+        );
         let last = chunk("b", r#"{"content":" there"}"#, r#","finish_reason":"stop""#);
         let joined = chunk("a", r#"{"content":"upon a time there"}"#, r#","finish_reason":"stop""#);
         assert_spliced(&[held, last], &[joined]);
