@@ -24,7 +24,7 @@ fn limited_gateway(name: &str, upstream: &TcpListener) -> anyhow::Result<App> {
         "providers": [{ "id": "local", "kind": "openai-compatible", "base_url": base_url }],
         "routes": [{ "id": "all", "models": ["*"], "targets": [{ "provider": "local" }] }],
         "consumers": [{ "id": "app", "keys": ["secret:APP_KEY"] }],
-        "limits": [{ "id": "all", "tokens": { "per": "minute", "max": 1_000_000 } }],
+        "limits": [{ "id": "all", "by": "all", "tokens": { "per": "minute", "max": 1_000_000 } }],
     });
     let secrets = [
         ("APP_KEY", KEY),
