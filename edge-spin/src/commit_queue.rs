@@ -143,10 +143,12 @@ impl Drop for QueueEntry<'_> {
     }
 }
 
-/// Whether no request waits for the reply.
+/// Whether no request waits for the operation. The return of a whole reservation is urgent: a request that
+/// another limit refuses must not take the place of others.
 fn is_deferrable(operation: &Operation) -> bool {
     match operation {
-        Operation::Settle { .. } | Operation::Correct { .. } | Operation::AddUsage { .. } => true,
+        Operation::Settle { charges, .. } => charges.iter().any(|charge| charge.amount > 0),
+        Operation::Correct { .. } | Operation::AddUsage { .. } => true,
         Operation::Reserve { .. }
         | Operation::Report { .. }
         | Operation::Adjust { .. }
@@ -287,6 +289,18 @@ mod tests {
         let reply = run(queue.apply(&host, &book_id, &reserve(2, 8, 10)));
         assert!(matches!(reply, Ok(LedgerReply::Granted(_))), "{reply:?}");
         assert_eq!(host.memory.swaps.get(), 2);
+    }
+
+    #[test]
+    fn returned_reservation_is_committed_at_once() {
+        let (queue, host, book_id) = (CommitQueue::default(), Host::default(), book_id());
+        assert!(run(queue.apply(&host, &book_id, &reserve(1, 10, 10))).is_ok());
+        host.is_asleep.set(true);
+        let charge = Charge { account: "account".to_owned(), window: Window::Total, amount: 0 };
+        let until = Timestamp::from_millis(u64::MAX);
+        let returned = Operation::Settle { id: 1, until, charges: vec![charge] };
+        assert!(run(queue.apply(&host, &book_id, &returned)).is_ok());
+        assert_eq!(used(&host.memory), 0);
     }
 
     #[test]

@@ -235,7 +235,7 @@ async fn invalid_configuration_is_logged_and_hidden_from_callers(
 }
 
 /// Spin only: Workers have no `allowed_outbound_hosts`.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn call_to_a_host_that_spin_does_not_allow_fails() -> anyhow::Result<()> {
     let host = SpinHost::start(&gateway_component())?;
     let upstream = TcpListener::bind("127.0.0.1:0").await?;

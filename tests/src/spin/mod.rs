@@ -59,7 +59,8 @@ impl SpinHost {
         })
     }
 
-    /// Serves an app until the host is dropped, and returns its address.
+    /// Serves an app until the host is dropped, and returns its address. The runtime must have several
+    /// threads, since calls to the store block one.
     pub async fn serve(&self, app: SpinApp) -> anyhow::Result<SocketAddr> {
         if let Some(name) = app.variables.keys().find(|name| !is_variable_name(name)) {
             bail!("Spin refuses the variable {name:?}: each of its words must begin with a letter");
