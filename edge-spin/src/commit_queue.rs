@@ -7,9 +7,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use gateway::host::Clock;
@@ -17,6 +15,7 @@ use gateway::host::error::HostError;
 use ledger::{BookId, LedgerReply, Operation};
 
 use crate::commit::{CasStore, Commit, commit};
+use crate::host_turn::yield_once;
 
 /// Attempts before an operation fails, in about 1.5 seconds.
 const MAX_TRIES: u32 = 64;
@@ -49,8 +48,6 @@ impl CommitQueue {
     ) -> Result<LedgerReply, HostError> {
         let entry = self.join(book_id, operation);
         let reply = self.wait_or_commit(host, book_id, entry).await;
-        // During a commit, Spin runs its connections on another thread. They are back in step with the
-        // instance after one turn of the host; a request that left before would be sent in two segments.
         yield_once().await;
         reply
     }
@@ -157,20 +154,6 @@ fn is_deferrable(operation: &Operation) -> bool {
         | Operation::ReadUsage
         | Operation::ReadRegister { .. } => false,
     }
-}
-
-/// Lets every other ready task, and the host, run once.
-async fn yield_once() {
-    let mut turned = false;
-    poll_fn(|cx| {
-        if turned {
-            return Poll::Ready(());
-        }
-        turned = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Backoff between half and all of a growing time, so that the same writers do not conflict again.

@@ -2,12 +2,13 @@
 //!
 //! This crate has no policy. `spin_host`, `settings`, `store`, `bucket`, and `ledger` call the host;
 //! `http_conversion` converts messages. The first request opens the gateway; an instance then serves
-//! many requests concurrently. `ttl_envelope`, `commit`, and `commit_queue` do not depend on Spin, so
+//! many requests concurrently. `ttl_envelope`, `commit`, `commit_queue`, and `host_turn` do not depend on Spin, so
 //! they are tested natively.
 
 mod bucket;
 mod commit;
 mod commit_queue;
+mod host_turn;
 mod http_conversion;
 mod ledger;
 mod settings;

@@ -13,6 +13,7 @@ use gateway::host::{Clock, KvStore, Listing};
 use spin_sdk::key_value;
 
 use crate::bucket::{bucket, to_host_error};
+use crate::host_turn::yield_once;
 use crate::spin_host::SpinHost;
 use crate::ttl_envelope::{self, EnvelopeContent};
 
@@ -34,7 +35,9 @@ impl KvStore for SpinHost {
     async fn get(&self, name: &str) -> Result<Option<Bytes>, HostError> {
         let store = store().await?;
         let name = key(name);
-        let Some(sealed) = store.get(&name).await.map_err(HostError::new)? else { return Ok(None) };
+        let read = store.get(&name).await;
+        yield_once().await;
+        let Some(sealed) = read.map_err(HostError::new)? else { return Ok(None) };
         match ttl_envelope::open(sealed, self.now()) {
             EnvelopeContent::Value(value) => Ok(Some(value.into())),
             EnvelopeContent::Expired => {
@@ -57,11 +60,15 @@ impl KvStore for SpinHost {
     ) -> Result<(), HostError> {
         let until = keep.map(|keep| self.now() + keep.max(MIN_TTL));
         let sealed = ttl_envelope::seal(&value, until);
-        store().await?.set(key(name), sealed).await.map_err(HostError::new)
+        let written = store().await?.set(key(name), sealed).await;
+        yield_once().await;
+        written.map_err(HostError::new)
     }
 
     async fn delete(&self, name: &str) -> Result<(), HostError> {
-        store().await?.delete(key(name)).await.map_err(HostError::new)
+        let deleted = store().await?.delete(key(name)).await;
+        yield_once().await;
+        deleted.map_err(HostError::new)
     }
 
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, HostError> {

@@ -87,6 +87,9 @@ pub trait LedgerHost {
     /// Time for which usage totals may be collected before they are written, under load. Some hosts
     /// bill every write, others keep an instance alive for it.
     const MAX_BATCH_DELAY: Duration;
+    /// Time for which usage totals are collected before the first write, on a host whose writes
+    /// delay other requests.
+    const MIN_BATCH_DELAY: Duration = Duration::ZERO;
     /// Whether a book removes expired rows by itself, without an operation.
     const EXPIRES_ROWS: bool;
 

@@ -31,8 +31,9 @@ const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(2);
 /// Rows that may wait while the ledger is unavailable. Requests beyond them are not counted.
 const MAX_WAITING_ROWS: usize = 10_000;
 
-/// Totals that wait to be written. At most one writer runs. It writes at once, and then takes
-/// everything that was added meanwhile: under load there are far fewer writes than requests.
+/// Totals that wait to be written. At most one writer runs. It writes at once, or after the host's
+/// minimum delay, and then takes everything that was added meanwhile: under load there are far fewer
+/// writes than requests.
 #[derive(Debug, Default)]
 pub(crate) struct UsageAggregator {
     cardinality: Cell<CardinalityLimits>,
@@ -120,7 +121,10 @@ impl UsageAggregator {
         let (aggregator, task_host) = (Rc::clone(self), host.clone());
         host.defer(async move {
             let started_at = task_host.now();
-            let mut pause = MIN_WRITE_PAUSE;
+            let mut pause = MIN_WRITE_PAUSE.max(P::MIN_BATCH_DELAY);
+            if !P::MIN_BATCH_DELAY.is_zero() {
+                task_host.sleep(P::MIN_BATCH_DELAY).await;
+            }
             loop {
                 aggregator.prepare_writes();
                 let pending: Vec<(BookId, Rc<Operation>)> = {
