@@ -1,4 +1,4 @@
-//! What a real Spin does and a kinder host hides: one lock over the store, blocking calls, and
+//! Traits of the real Spin that a kinder host hides: one lock over the store, blocking calls, and
 //! sockets without TCP_NODELAY.
 
 use std::time::Duration;

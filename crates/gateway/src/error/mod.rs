@@ -11,9 +11,11 @@ use crate::record::Attempt;
 
 mod blocked;
 mod limit_exceeded;
+mod stream_error;
 
 pub(crate) use blocked::BlockResponse;
 pub(crate) use limit_exceeded::LimitExceeded;
+pub(crate) use stream_error::StreamError;
 
 /// Errors that are the caller's fault.
 #[derive(Debug)]

@@ -10,8 +10,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_core::Stream;
 use guards::StreamWindow;
-use openai::{ContentParts, Endpoint, ErrorBody, ErrorObject, StreamEvent};
+use openai::{ContentParts, Endpoint, StreamEvent};
 
+use crate::error::StreamError;
 use crate::guards::block_response;
 use crate::guards::pipeline::{GuardPipeline, GuardRejection};
 use crate::host::Host;
@@ -100,14 +101,9 @@ impl<P: Host> GuardedStream<P> {
                 (last, Outcome::Blocked)
             }
             GuardRejection::Unavailable | GuardRejection::Unreadable(_) => {
-                let error = ErrorObject {
-                    message: "A guard that must check this answer cannot be reached.",
-                    kind: "server_error",
-                    param: None,
-                    code: Some(GUARD_UNAVAILABLE),
-                };
-                self.relay.update_record(|record| record.error = Some(GUARD_UNAVAILABLE));
-                (vec![ErrorBody { error }.to_event().into()], Outcome::Truncated)
+                let error = StreamError::GuardUnavailable;
+                self.relay.update_record(move |record| record.error = Some(error.code()));
+                (vec![error.event()], Outcome::Truncated)
             }
         };
         let parts = ContentParts { texts: true, delta: false };
@@ -162,8 +158,6 @@ impl<P: Host> GuardedStream<P> {
         self.relay.close(outcome);
     }
 }
-
-const GUARD_UNAVAILABLE: &str = "guard_unavailable";
 
 impl<P: Host> Stream for GuardedStream<P> {
     type Item = Result<Bytes, HostError>;

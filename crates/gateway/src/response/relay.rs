@@ -17,6 +17,7 @@ use config::Timeouts;
 use futures_core::Stream;
 use openai::StreamEvent;
 
+use crate::error::StreamError;
 use crate::host::Host;
 use crate::host::body::Body;
 use crate::host::error::HostError;
@@ -102,13 +103,10 @@ impl<P: Host> Relay<P> {
                 self.finish_answer();
             }
             StreamState::Error => {
-                self.continue_or_truncate("upstream_error", "The upstream reported an error.");
+                self.continue_or_truncate(StreamError::UpstreamError);
             }
             StreamState::Malformed => {
-                self.continue_or_truncate(
-                    "upstream_error",
-                    "The upstream sent an event that is not a chunk.",
-                );
+                self.continue_or_truncate(StreamError::NotAChunk);
             }
         }
     }
@@ -123,10 +121,7 @@ impl<P: Host> Relay<P> {
         match &self.stream.reader {
             _ if self.ending.is_some() || self.continuation.is_some() => {}
             Some(reader) if !reader.meter().is_complete() => {
-                self.continue_or_truncate(
-                    "upstream_error",
-                    "The upstream ended the stream before the answer was complete.",
-                );
+                self.continue_or_truncate(StreamError::Incomplete);
             }
             Some(_) | None => self.finish_answer(),
         }
@@ -145,25 +140,25 @@ impl<P: Host> Relay<P> {
         }
     }
 
-    fn truncate(&mut self, code: &'static str) {
+    fn truncate(&mut self, error: StreamError) {
         // The request's own deadline is no evidence about the upstream.
         let is_late = self.host.now() >= self.deadline;
         self.record_signal(if is_late { Signal::Neutral } else { Signal::Failure });
         self.stream.body = Body::Empty;
         self.ending = Some(Outcome::Truncated);
         if let Some(scope) = &mut self.scope {
-            scope.broke_off(code);
+            scope.broke_off(error.code());
         }
     }
 
     /// Ends a stream that failed: events end with an error event, but a JSON body can only break off.
-    fn fail(&mut self, code: &'static str, message: &'static str) -> Result<(), HostError> {
+    fn fail(&mut self, error: StreamError) -> Result<(), HostError> {
         if self.stream.reader.is_some() {
-            self.continue_or_truncate(code, message);
+            self.continue_or_truncate(error);
             Ok(())
         } else {
-            self.truncate(code);
-            Err(HostError::new(message))
+            self.truncate(error);
+            Err(HostError::new(error.message()))
         }
     }
 
@@ -239,9 +234,7 @@ impl<P: Host> Relay<P> {
     fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HostError>> {
         let Poll::Ready(piece) = self.stream.body.poll_piece(cx) else {
             ready!(self.poll_idle_timeout(cx));
-            return Poll::Ready(
-                self.fail("upstream_timeout", "The upstream sent nothing within the idle timeout."),
-            );
+            return Poll::Ready(self.fail(StreamError::IdleTimeout));
         };
         self.idle_since = None;
         Poll::Ready(match piece {
@@ -249,9 +242,9 @@ impl<P: Host> Relay<P> {
                 self.upstream_ended();
                 Ok(())
             }
-            Some(Err(_)) => self.fail("upstream_error", "The connection to the upstream broke."),
+            Some(Err(_)) => self.fail(StreamError::ConnectionBroken),
             Some(Ok(_)) if self.host.now() >= self.deadline => {
-                self.fail("upstream_timeout", "The deadline of this request has passed.")
+                self.fail(StreamError::DeadlinePassed)
             }
             Some(Ok(piece)) => {
                 match &mut self.stream.reader {

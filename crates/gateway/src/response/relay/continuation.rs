@@ -4,8 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use openai::{ContentParts, ErrorBody, ErrorObject, StreamEvent};
+use openai::{ContentParts, StreamEvent};
 
+use crate::error::StreamError;
 use crate::host::Host;
 use crate::host::body::Body;
 use crate::telemetry::request_scope::{LateUpdates, RequestScope};
@@ -25,24 +26,21 @@ pub(super) struct PendingContinuation<P: Host> {
     /// Changes to the record while the scope is in use by `work`.
     pub(super) late_updates: LateUpdates,
     /// Error for the caller if no target continues the stream.
-    pub(super) code: &'static str,
-    pub(super) message: &'static str,
+    pub(super) error: StreamError,
 }
 
 impl<P: Host> Relay<P> {
     /// Requests a continuation, or ends the stream with an error event.
-    pub(super) fn continue_or_truncate(&mut self, code: &'static str, message: &'static str) {
-        if self.start_continuation(code, message) {
+    pub(super) fn continue_or_truncate(&mut self, error: StreamError) {
+        if self.start_continuation(error) {
             return;
         }
-        let error = ErrorObject { message, kind: "upstream_error", param: None, code: Some(code) };
-        let event = ErrorBody { error }.to_event();
-        self.stream.ready.push_back(StreamEvent::without_content(event.into()));
-        self.truncate(code);
+        self.stream.ready.push_back(StreamEvent::without_content(error.event()));
+        self.truncate(error);
     }
 
     /// Requests a continuation of the stream if one is possible. Returns whether it is.
-    fn start_continuation(&mut self, code: &'static str, message: &'static str) -> bool {
+    fn start_continuation(&mut self, error: StreamError) -> bool {
         let is_late = self.host.now() >= self.deadline;
         let Some(continuation_targets) = self.continuation_targets.take().filter(|_| !is_late)
         else {
@@ -60,8 +58,7 @@ impl<P: Host> Relay<P> {
         self.splicer = Some(ContinuationSplicer::new(streamed_text, parts));
         let late_updates = scope.late_updates();
         let work = continuation_targets.continue_stream(self.host.clone(), scope, text.to_owned());
-        self.continuation =
-            Some(PendingContinuation { work: Box::pin(work), late_updates, code, message });
+        self.continuation = Some(PendingContinuation { work: Box::pin(work), late_updates, error });
         self.is_usage_recorded = true;
         self.record_signal(Signal::Failure);
         self.stream.body = Body::Empty;
@@ -72,7 +69,7 @@ impl<P: Host> Relay<P> {
     pub(super) fn poll_continuation(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(pending) = &mut self.continuation else { return Poll::Ready(()) };
         let (scope, stream) = ready!(pending.work.as_mut().poll(cx));
-        let (code, message) = (pending.code, pending.message);
+        let error = pending.error;
         (self.scope, self.continuation) = (Some(scope), None);
         match stream {
             Some(stream) => {
@@ -82,7 +79,7 @@ impl<P: Host> Relay<P> {
             }
             None => {
                 self.splicer = None;
-                self.continue_or_truncate(code, message);
+                self.continue_or_truncate(error);
             }
         }
         Poll::Ready(())
