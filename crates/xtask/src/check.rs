@@ -47,6 +47,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         }
         Err(problems) => {
             print!("{}", document.explain(&problems));
+            let is_missing = |name: &String| secrets.find(name).is_none();
+            if options.with_secrets && document.secret_names().iter().any(is_missing) {
+                println!("Secrets come from .dev.vars or the environment.");
+            }
             Ok(ExitCode::FAILURE)
         }
     }

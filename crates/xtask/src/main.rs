@@ -33,7 +33,7 @@ serin, an AI gateway that runs at the edge.
       --port N               another port on loopback
       --secret NAME=VALUE    a secret that the configuration names; may be repeated. Others come from
                              .dev.vars and from environment variables of the same name
-      --state DIR            the directory of local storage (default .serin/state)
+      --state DIR            the directory of local storage (default .serin/state, for the demo .serin/demo)
       --demo                 simulated providers instead of real ones (also when no provider key is set)
       --log short|json       the format of request records (default: short in a terminal, else json)
 

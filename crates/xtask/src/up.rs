@@ -96,11 +96,13 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
         Err(reason) => bail!("{reason}"),
     };
     let here = std::env::current_dir()?;
+    // A document that was put into the state replaces the file: the demo must not serve the user's.
+    let usual_state = if demo.is_some() { ".serin/demo" } else { ".serin/state" };
     let service = Service {
         document: author::to_json(&document.text)?,
         secrets: document.secrets(&secrets),
         port,
-        state: here.join(options.state.unwrap_or_else(|| root().join(".serin/state"))),
+        state: here.join(options.state.unwrap_or_else(|| root().join(usual_state))),
         log: options.log.unwrap_or_else(log::Format::usual),
     };
     std::fs::create_dir_all(&service.state)?;

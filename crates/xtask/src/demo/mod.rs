@@ -114,7 +114,7 @@ impl Demo {
         let persona = provider.persona;
         Some(match provider.start(processes) {
             Ok(id) => format!(
-                "The simulated provider {persona} has restarted as process {id}. Its cool-down ends within 10 seconds."
+                "The simulated provider {persona} has restarted as process {id}. Its cool-down ends within 10 seconds, or 30 if requests were sent meanwhile."
             ),
             Err(error) => {
                 if matches!(provider.state, State::EndedAt(_)) {

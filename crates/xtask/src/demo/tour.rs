@@ -95,7 +95,7 @@ fn steps(base: &str, pid_file_of_openai: &str) -> Vec<Step> {
         ),
         step(
             "The provider recovers",
-            "30 seconds after the kill, this terminal reports the restart. Wait 10 seconds more: about 90 to 10 again.",
+            "30 seconds after the kill, this terminal reports the restart. Wait 10 seconds more (30 if you sent requests meanwhile): about 90 to 10 again.",
             vec![repeat()],
         ),
         step(
