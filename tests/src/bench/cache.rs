@@ -18,7 +18,9 @@ use super::candidate::{
 use super::comparison::Comparison;
 use super::load::Load;
 use super::schedule::run_schedule;
-use super::table::{Align, Column, edge_caption, write_comparisons, write_head, write_row};
+use super::table::{
+    Align, BASELINE_COLUMNS, edge_caption, write_comparisons, write_head, write_row,
+};
 use super::workload::{CALLER_KEY, Workload};
 
 const WORKLOADS: [Workload; 2] = [Workload::Json, Workload::Stream];
@@ -32,17 +34,6 @@ const EVICTING_REQUESTS: usize = 80;
 const SIZES: [usize; 2] = [1 << 10, 16 << 10];
 /// Length of a word in a simulated response, including its space.
 const WORD_BYTES: usize = 5;
-const COLUMNS: [Column; 9] = [
-    Column::Workload,
-    Column::Connections,
-    Column::Candidate,
-    Column::Rate,
-    Column::Ratio,
-    Column::P50,
-    Column::P99,
-    Column::FirstByteP50,
-    Column::Processor,
-];
 const ENTRY_HEADINGS: [(&str, Align); 6] = [
     ("content", Align::Right),
     ("format", Align::Left),
@@ -227,7 +218,7 @@ impl Display for Cache {
              cache hit comes from the store and not from the isolate's own memory. `CPU` is the \
              host's; on Workers it includes the store."
         )?;
-        write_comparisons(f, &self.comparisons, &COLUMNS, edge_caption)?;
+        write_comparisons(f, &self.comparisons, &BASELINE_COLUMNS, edge_caption)?;
         if self.entries.is_empty() {
             return Ok(());
         }

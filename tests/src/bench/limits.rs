@@ -4,19 +4,10 @@ use std::fmt::{self, Display, Formatter};
 
 use super::comparison::Comparison;
 use super::ledger::LedgerRate;
-use super::table::{Align, Column, ledger_caption, rate, write_comparisons, write_head, write_row};
+use super::table::{
+    Align, COST_COLUMNS, ledger_caption, rate, write_comparisons, write_head, write_row,
+};
 
-const COLUMNS: [Column; 9] = [
-    Column::Workload,
-    Column::Connections,
-    Column::Candidate,
-    Column::Rate,
-    Column::RatioRange,
-    Column::P50,
-    Column::P99,
-    Column::Processor,
-    Column::ProcessorRatio,
-];
 const LEDGER_HEADINGS: [(&str, Align); 4] = [
     ("callers", Align::Right),
     ("objects", Align::Right),
@@ -45,7 +36,7 @@ impl Display for Limits {
              on a busy machine it is more precise than the throughput. Every candidate records its \
              usage, with at most one more call to the ledger per request."
         )?;
-        write_comparisons(f, &self.comparisons, &COLUMNS, ledger_caption)?;
+        write_comparisons(f, &self.comparisons, &COST_COLUMNS, ledger_caption)?;
         if self.ledger.is_empty() {
             return Ok(());
         }

@@ -9,7 +9,7 @@ use super::candidate::{BenchEdge, CandidateSetup, RequestStyle};
 use super::cold_start::{self, ColdStarts, STARTS};
 use super::comparison::Comparison;
 use super::schedule::{Task, run_schedule};
-use super::table::{Column, ledger_caption, write_comparisons};
+use super::table::{COST_COLUMNS, ledger_caption, write_comparisons};
 use super::worker::HostFeatures;
 use super::workload::{COLLECTOR, Workload};
 
@@ -18,17 +18,6 @@ const TASKS: [Task; 1] = [(Workload::Json, 16)];
 const COLLECTOR_DELAY: Duration = Duration::from_millis(2_300);
 /// Latency of a slow store, in milliseconds.
 const STORE_DELAY_MILLIS: u32 = 50;
-const COLUMNS: [Column; 9] = [
-    Column::Workload,
-    Column::Connections,
-    Column::Candidate,
-    Column::Rate,
-    Column::RatioRange,
-    Column::P50,
-    Column::P99,
-    Column::Processor,
-    Column::ProcessorRatio,
-];
 
 /// Recording measurements.
 #[derive(Debug, Default)]
@@ -108,7 +97,7 @@ impl Display for Recording {
              seconds after a turn included. An isolate exports every two seconds and holds 2,048 \
              traces: above a thousand requests per second, some are dropped."
         )?;
-        write_comparisons(f, &self.comparisons, &COLUMNS, ledger_caption)?;
+        write_comparisons(f, &self.comparisons, &COST_COLUMNS, ledger_caption)?;
         if self.starts.is_empty() {
             return Ok(());
         }

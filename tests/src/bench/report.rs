@@ -13,20 +13,9 @@ use super::ledger::LedgerRate;
 use super::limits::Limits;
 use super::recording::Recording;
 use super::streams::{StreamCapacity, Streams};
-use super::table::{Align, Column, edge_caption, write_comparisons, write_head, write_row};
-
-/// Columns of the comparison with the baselines.
-const GATEWAY_COLUMNS: [Column; 9] = [
-    Column::Workload,
-    Column::Connections,
-    Column::Candidate,
-    Column::Rate,
-    Column::Ratio,
-    Column::P50,
-    Column::P99,
-    Column::FirstByteP50,
-    Column::Processor,
-];
+use super::table::{
+    Align, BASELINE_COLUMNS, edge_caption, write_comparisons, write_head, write_row,
+};
 
 /// All results of a run.
 #[derive(Debug)]
@@ -83,7 +72,7 @@ impl Display for Report {
         let Environment { processor, cores, rust, workerd, wasmtime, artifacts } =
             &self.environment;
         writeln!(f, "{cores} × {processor}; {rust}; {workerd}; {wasmtime}.")?;
-        write_comparisons(f, &self.gateway, &GATEWAY_COLUMNS, edge_caption)?;
+        write_comparisons(f, &self.gateway, &BASELINE_COLUMNS, edge_caption)?;
         write!(f, "{}{}", self.limits, self.streams)?;
         write!(f, "{}{}{}", self.guards, self.cache, self.recording)?;
         writeln!(f)?;

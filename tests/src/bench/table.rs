@@ -40,6 +40,32 @@ pub(super) enum Column {
     ProcessorRatio,
 }
 
+/// Columns of a comparison with baselines.
+pub(super) const BASELINE_COLUMNS: [Column; 9] = [
+    Column::Workload,
+    Column::Connections,
+    Column::Candidate,
+    Column::Rate,
+    Column::Ratio,
+    Column::P50,
+    Column::P99,
+    Column::FirstByteP50,
+    Column::Processor,
+];
+
+/// Columns of a comparison that shows the cost of one feature.
+pub(super) const COST_COLUMNS: [Column; 9] = [
+    Column::Workload,
+    Column::Connections,
+    Column::Candidate,
+    Column::Rate,
+    Column::RatioRange,
+    Column::P50,
+    Column::P99,
+    Column::Processor,
+    Column::ProcessorRatio,
+];
+
 impl Column {
     fn heading(self, baseline: &str) -> String {
         match self {
