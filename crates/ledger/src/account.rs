@@ -171,6 +171,22 @@ impl Account {
         self.held.iter().map(|held| held.until).chain(processed).chain(spent).min()
     }
 
+    /// The time from which the account equals a new one without further operations, at the latest. `None`
+    /// if it may never.
+    pub(super) fn ends_at(&self) -> Option<Timestamp> {
+        let spent = match &self.spent {
+            WindowUsage::Sliding(slots) => slots.expirations().next_back().map(|(at, _)| at),
+            WindowUsage::Fixed { end, .. } => Some(*end),
+            WindowUsage::Total(0) => None,
+            WindowUsage::Total(_) => return None,
+        };
+        if self.extra != 0 {
+            return None;
+        }
+        let processed = self.processed.iter().map(|processed| processed.until);
+        self.held.iter().map(|held| held.until).chain(processed).chain(spent).max()
+    }
+
     pub(super) fn balance(&self, rule: Rule, now: Timestamp) -> AccountBalance {
         let sum = |of: fn(&HeldAmount) -> u64| {
             self.held.iter().fold(0, |sum: u64, held| sum.saturating_add(of(held)))

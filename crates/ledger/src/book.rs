@@ -160,6 +160,17 @@ impl Book {
         self.rows.values().filter_map(due).min()
     }
 
+    /// The time from which the book is empty without further operations, at the latest. `None` if it may
+    /// never be.
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        let end = |row: &BookRow| match row {
+            BookRow::Account(account) => account.ends_at(),
+            BookRow::Usage { until, .. } => Some(*until),
+            BookRow::Register(_) => None,
+        };
+        self.rows.values().map(end).try_fold(Timestamp::default(), |last, end| Some(last.max(end?)))
+    }
+
     /// Removes everything that no longer counts.
     pub fn sweep(&mut self, now: Timestamp) {
         let touched = &mut self.dirty;

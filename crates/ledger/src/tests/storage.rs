@@ -1,7 +1,7 @@
 //! Stored form of a book: rows of accounts, and registers.
 
 use super::{HOUR, at, balance, hold, reserve, rule};
-use crate::{Book, LedgerReply, Operation, Register, Window};
+use crate::{BalanceChange, Book, LedgerReply, Operation, Register, Window};
 
 #[test]
 fn book_is_stored_row_by_row() {
@@ -49,4 +49,36 @@ fn register_is_replaced_only_by_a_writer_with_its_number() {
     assert!(book.take_changes().is_empty(), "reading changes nothing");
     let nothing = book.apply(at(0), &Operation::ReadRegister { register: "other".to_owned() });
     assert_eq!(nothing, LedgerReply::Register(Register::default()));
+}
+
+#[test]
+fn book_ends_when_its_last_amount_does() {
+    let ends_at = |window, until| {
+        let mut book = Book::default();
+        reserve(&mut book, 0, 1, until, vec![hold("a", rule(10, window), 4)]);
+        let end = book.ends_at()?;
+        let mut later = Book::from_bytes(&book.to_bytes()).expect("stored bytes are valid");
+        later.sweep(end);
+        assert!(later.is_empty());
+        Some(end)
+    };
+    assert_eq!(ends_at(Window::Sliding(1_000), 5_000), Some(at(5_000)));
+    assert_eq!(ends_at(Window::Sliding(10_000), 5_000), Some(at(10_200)));
+    assert_eq!(ends_at(Window::Fixed(at(0), at(HOUR)), 5_000), Some(at(HOUR)));
+    assert_eq!(ends_at(Window::Total, 5_000), None);
+    assert!(Book::default().ends_at().is_some_and(|end| end <= at(0)));
+}
+
+#[test]
+fn book_with_a_register_or_an_adjustment_does_not_end() {
+    let rule = rule(10, Window::Sliding(1_000));
+    let adjust = Operation::Adjust { account: "a".to_owned(), rule, change: BalanceChange::By(1) };
+    let text = "one".to_owned();
+    let exchange = Operation::Exchange { register: "r".to_owned(), after: 0, text };
+    for operation in [adjust, exchange] {
+        let mut book = Book::default();
+        reserve(&mut book, 0, 1, 5_000, vec![hold("b", rule, 4)]);
+        book.apply(at(0), &operation);
+        assert_eq!(book.ends_at(), None);
+    }
 }
