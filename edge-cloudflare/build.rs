@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    config::author::run_build_script()
+    config::author::run_build_script(false)
 }

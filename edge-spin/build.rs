@@ -8,5 +8,5 @@ fn main() -> ExitCode {
         // Function names are a tenth of the component and unused at run time.
         println!("cargo::rustc-link-arg-cdylib=--strip-all");
     }
-    config::author::run_build_script()
+    config::author::run_build_script(true)
 }

@@ -101,7 +101,7 @@ fn parse_book(book_id: &BookId, stored: Option<&[u8]>, now: Timestamp) -> Result
     Ok(book)
 }
 
-fn is_read_only(operation: &Operation) -> bool {
+pub(crate) fn is_read_only(operation: &Operation) -> bool {
     match operation {
         Operation::Read { .. } | Operation::ReadUsage | Operation::ReadRegister { .. } => true,
         Operation::Reserve { .. }

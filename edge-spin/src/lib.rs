@@ -1,18 +1,21 @@
 //! serin as a Spin component: the host traits over Spin and WASI 0.3, and nothing else.
 //!
-//! This crate has no policy. `spin_host`, `settings`, `store`, `bucket`, and `ledger` call the host;
-//! `http_conversion` converts messages. The first request opens the gateway; an instance then serves
-//! many requests concurrently. `ttl_envelope`, `commit`, `commit_queue`, and `host_turn` do not depend on Spin, so
-//! they are tested natively.
+//! This crate has no policy. `spin_host`, `settings`, `store`, `bucket`, `ledger`, and `redis` call the
+//! host; `http_conversion` converts messages. The first request opens the gateway; an instance then serves
+//! many requests concurrently. `ttl_envelope`, `commit`, `commit_queue`, `cas_check`, and `host_turn` do not depend on
+//! Spin, so they are tested natively.
 
 mod bucket;
+mod cas_check;
 mod commit;
 mod commit_queue;
 mod host_turn;
 mod http_conversion;
 mod ledger;
+mod redis;
 mod settings;
 mod spin_host;
+mod storage;
 mod store;
 mod ttl_envelope;
 

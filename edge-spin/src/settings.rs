@@ -2,17 +2,21 @@
 
 use std::borrow::Cow;
 
+use config::{Problems, Storage};
 use gateway::host::Settings;
 use gateway::host::error::HostError;
 use secret::Secret;
 use spin_sdk::variables::{self, Error};
 
 use crate::spin_host::SpinHost;
+use crate::storage;
 
 /// The document that was bundled by the build.
 const BUNDLED: &str = include_str!(concat!(env!("OUT_DIR"), "/gateway.json"));
 
 impl Settings for SpinHost {
+    const CHOOSES_STORAGE: bool = true;
+
     async fn document(&self) -> Result<Cow<'static, str>, HostError> {
         let document = variable("gateway_config").await?;
         Ok(document.map_or(Cow::Borrowed(BUNDLED), Cow::Owned))
@@ -21,6 +25,10 @@ impl Settings for SpinHost {
     async fn secret(&self, name: &str) -> Result<Option<Secret>, HostError> {
         let value = variable(&name.to_ascii_lowercase()).await?;
         Ok(value.map(|value| Secret::new(&value)))
+    }
+
+    fn use_storage(&self, places: &Storage) -> Result<(), Problems> {
+        storage::use_storage(places)
     }
 }
 

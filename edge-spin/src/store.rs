@@ -1,6 +1,6 @@
-//! `KvStore` over Spin's key-value store.
+//! `KvStore` over Redis, or over Spin's key-value store.
 //!
-//! Nothing is cached. A listing includes expired values until they are read.
+//! Nothing is cached. A listing of the key-value store includes expired values until they are read.
 
 use std::cell::OnceCell;
 use std::collections::BinaryHeap;
@@ -14,17 +14,19 @@ use spin_sdk::key_value;
 
 use crate::bucket::{bucket, to_host_error};
 use crate::host_turn::yield_once;
+use crate::redis::store::RedisStore;
 use crate::spin_host::SpinHost;
+use crate::storage::store_server;
 use crate::ttl_envelope::{self, EnvelopeContent};
 
 /// Prefix that separates these keys from the ledger's in the same store.
 const KEY_PREFIX: &str = "store/";
 
 /// Shortest expiration, the same on every host.
-const MIN_TTL: Duration = Duration::from_secs(60);
+pub(crate) const MIN_TTL: Duration = Duration::from_secs(60);
 
 /// Names in one page of a listing.
-const PAGE_SIZE: usize = 1_000;
+pub(crate) const PAGE_SIZE: usize = 1_000;
 
 thread_local! {
     /// Opened once for all requests of an instance.
@@ -33,6 +35,9 @@ thread_local! {
 
 impl KvStore for SpinHost {
     async fn get(&self, name: &str) -> Result<Option<Bytes>, HostError> {
+        if let Some(server) = store_server() {
+            return RedisStore::new(&server).get(name).await;
+        }
         let store = store().await?;
         let name = key(name);
         let read = store.get(&name).await;
@@ -58,6 +63,9 @@ impl KvStore for SpinHost {
         value: Vec<u8>,
         keep: Option<Duration>,
     ) -> Result<(), HostError> {
+        if let Some(server) = store_server() {
+            return RedisStore::new(&server).put(name, value, keep).await;
+        }
         let until = keep.map(|keep| self.now() + keep.max(MIN_TTL));
         let sealed = ttl_envelope::seal(&value, until);
         let written = store().await?.set(key(name), sealed).await;
@@ -66,12 +74,18 @@ impl KvStore for SpinHost {
     }
 
     async fn delete(&self, name: &str) -> Result<(), HostError> {
+        if let Some(server) = store_server() {
+            return RedisStore::new(&server).delete(name).await;
+        }
         let deleted = store().await?.delete(key(name)).await;
         yield_once().await;
         deleted.map_err(HostError::new)
     }
 
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, HostError> {
+        if let Some(server) = store_server() {
+            return RedisStore::new(&server).list(prefix, cursor).await;
+        }
         // One synchronous call. The stream of `spin:key-value` holds the lock of Spin's SQLite store
         // until it is read to its end: another call of this instance would wait for it forever.
         let mut page = Page::new(prefix, cursor);

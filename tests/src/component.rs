@@ -33,6 +33,15 @@ pub struct Wasmtime {
 impl Wasmtime {
     /// Serves apps from the built component. Their state is in a directory, or in memory if `None`.
     pub fn start(apps: &[App], state: Option<&Path>) -> anyhow::Result<Self> {
+        Self::start_with(apps, state, |_| {})
+    }
+
+    /// The same, with other options of the host for each app.
+    pub fn start_with(
+        apps: &[App],
+        state: Option<&Path>,
+        adjust: impl Fn(&mut spin::SpinApp),
+    ) -> anyhow::Result<Self> {
         let runtime = Runtime::new()?;
         let host = SpinHost::start(&gateway_component())
             .context("build the component first: `cargo xtask test`")?;
@@ -53,6 +62,7 @@ impl Wasmtime {
             served.variables.extend(secrets);
             served.state = state.map(Path::to_owned);
             served.no_store = !app.ledger;
+            adjust(&mut served);
             addresses.insert(app.name.clone(), runtime.block_on(host.serve(served))?);
         }
         Ok(Self { addresses, log, _host: host, runtime: Some(runtime) })

@@ -11,6 +11,7 @@ pub mod log;
 pub mod memory;
 pub mod metrics_page;
 pub mod raw_peer;
+pub mod redis_server;
 pub mod scenario_runner;
 pub mod scratch;
 pub mod spin;

@@ -9,6 +9,7 @@ use tests::caller::call;
 use tests::component::Wasmtime;
 use tests::edge::{App, Edge};
 use tests::raw_peer::RawPeer;
+use tests::spin::Swaps;
 use tests::wait::EVENT_TIMEOUT;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -154,5 +155,29 @@ async fn caller_of_a_body_that_is_too_long_receives_the_refusal() -> anyhow::Res
             .context("the connection was closed before the body was sent")?;
         caller.until(expected).await?;
     }
+    Ok(())
+}
+
+/// The status of a limited request, and whether the log names a defect of the store.
+async fn status_with_swaps(name: &str, swaps: Swaps) -> anyhow::Result<(u16, bool)> {
+    let upstream = TcpListener::bind("127.0.0.1:0").await?;
+    let mut app = limited_gateway(name, &upstream)?;
+    let mut document: Value = serde_json::from_str(&app.config)?;
+    document["limits"][0]["on_error"] = json!("closed");
+    app.config = document.to_string();
+    let start = move || Wasmtime::start_with(&[app], None, |app| app.swaps = swaps);
+    let host = tokio::task::spawn_blocking(start).await??;
+    let upstream = tokio::spawn(answer_all(upstream));
+    let answer = call(host.address(name), "POST", "/v1/chat/completions", KEY, &question()).await?;
+    upstream.abort();
+    let is_named = host.log().lines().iter().any(|line| line.contains("cannot hold a ledger"));
+    Ok((answer.status, is_named))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_without_compare_and_swap_is_refused() -> anyhow::Result<()> {
+    assert_eq!(status_with_swaps("sound", Swaps::Sound).await?, (200, false));
+    assert_eq!(status_with_swaps("failed", Swaps::ReportedAsFailed).await?, (503, true));
+    assert_eq!(status_with_swaps("done", Swaps::ReportedAsDone).await?, (503, true));
     Ok(())
 }

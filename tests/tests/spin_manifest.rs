@@ -17,6 +17,17 @@ fn component(manifest: &Table) -> &Table {
     manifest["component"]["serin"].as_table().expect("the component is a table")
 }
 
+/// The allowed hosts, without those that a variable names.
+fn allowed_hosts(manifest: &Table) -> Vec<String> {
+    let mut hosts = strings(&component(manifest)["allowed_outbound_hosts"]);
+    hosts.retain(|host| !is_template(host));
+    hosts
+}
+
+fn is_template(text: &str) -> bool {
+    text.starts_with("{{")
+}
+
 fn strings(value: &Value) -> Vec<String> {
     let items = value.as_array().expect("a list");
     items.iter().map(|item| item.as_str().expect("a list of strings").to_owned()).collect()
@@ -40,7 +51,7 @@ fn every_provider_is_an_allowed_host() {
     let config = author::from_toml(&document, &|_| Some(Secret::new("key")))
         .unwrap_or_else(|problems| panic!("invalid document: {problems}"));
     assert_eq!(config.providers.len(), kinds.len());
-    let hosts = strings(&component(&manifest())["allowed_outbound_hosts"]);
+    let hosts = allowed_hosts(&manifest());
     let allowed = AllowedHosts::parse(&hosts).expect("the hosts are patterns");
     for provider in &config.providers {
         let url = provider.base_url.parse().expect("a parsed configuration has addresses");
@@ -68,11 +79,26 @@ fn every_secret_of_a_configuration_is_a_variable_of_the_component() {
             assert_eq!(variable["default"].as_str(), Some(""), "{name} has an empty default");
         }
     }
+    let hosts = strings(&component(&manifest)["allowed_outbound_hosts"]);
     for name in declared.keys() {
         let expected = format!("{{{{ {name} }}}}");
-        assert_eq!(passed.get(name).and_then(Value::as_str), Some(expected.as_str()), "{name}");
+        let is_passed = passed.get(name).and_then(Value::as_str) == Some(expected.as_str());
+        assert!(is_passed || hosts.contains(&expected), "{name} is not used");
     }
-    assert_eq!(passed.len(), declared.len());
+    let templates = hosts.iter().filter(|host| is_template(host)).count();
+    assert_eq!(passed.len() + templates, declared.len());
+}
+
+#[test]
+fn redis_on_this_machine_is_an_allowed_host() {
+    let allowed = AllowedHosts::parse(&allowed_hosts(&manifest())).expect("they are patterns");
+    for (url, is_allowed) in [
+        ("redis://127.0.0.1:6379", true),
+        ("redis://:password@localhost:6390/2", true),
+        ("redis://10.0.0.5:6379", false),
+    ] {
+        assert_eq!(allowed.permits(&url.parse().expect("an address")), is_allowed, "{url}");
+    }
 }
 
 #[test]

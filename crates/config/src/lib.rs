@@ -27,6 +27,7 @@ mod provider;
 mod raw;
 mod route;
 mod server;
+mod storage;
 #[cfg(all(test, feature = "author"))]
 mod tests;
 
@@ -53,6 +54,7 @@ pub use route::{
     WeightedTarget,
 };
 pub use server::{Origins, Server};
+pub use storage::{RedisServer, Storage};
 
 use secret::Secret;
 use sha2::{Digest, Sha256};
@@ -94,5 +96,13 @@ impl Config {
         let raw: raw::Document = json::from_text(document).map_err(Problems::from_json)?;
         let config = parse::parse_document(&raw, secrets)?;
         Ok(Self { digest: Sha256::digest(document).into(), ..config })
+    }
+}
+
+impl Storage {
+    /// The places that a JSON document names. The rest of the document is not checked.
+    pub fn from_json(document: &str, secrets: &SecretLookup<'_>) -> Result<Self, Problems> {
+        let raw: raw::StorageSections = json::from_text(document).map_err(Problems::from_json)?;
+        parse::parse_storage(&raw, secrets)
     }
 }

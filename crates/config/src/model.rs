@@ -15,6 +15,7 @@ use super::price::Prices;
 use super::provider::Provider;
 use super::route::Route;
 use super::server::Server;
+use super::storage::Storage;
 
 /// Everything the gateway does, in one value.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub struct Config {
     pub history: Option<History>,
     /// Metrics, traces, and logged content.
     pub observe: Observe,
+    /// Places of the ledger and of the store.
+    pub storage: Storage,
     /// The SHA-256 of the document.
     pub digest: [u8; 32],
 }

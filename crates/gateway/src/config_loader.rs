@@ -1,7 +1,7 @@
 //! Loads a configuration document with its secrets, or returns all problems. The same step runs on every
 //! host, at start and on every reload.
 
-use config::{ADMIN_TOKEN, Config, KEY_PEPPER, Problems, secret_names};
+use config::{ADMIN_TOKEN, Config, KEY_PEPPER, Problems, Storage, secret_names};
 use secret::{KeyDigest, Secret};
 
 use crate::auth::keys::Pepper;
@@ -23,19 +23,47 @@ pub(crate) async fn load_config(
     settings: &impl Settings,
     document: &str,
 ) -> Result<Result<LoadedConfig, Problems>, HostError> {
+    let found = fetch_secrets(settings, document).await?;
+    let secrets = |name: &str| find_secret(&found, name);
+    let config = match Config::from_json(document, &secrets) {
+        Ok(config) => config,
+        Err(problems) => return Ok(Err(problems)),
+    };
+    if let Err(problems) = settings.use_storage(&config.storage) {
+        return Ok(Err(problems));
+    }
+    Ok(Ok(LoadedConfig { config, secrets: GatewaySecrets::lookup(&secrets) }))
+}
+
+/// Tells the host where the deployed document keeps ledger and store, before anything is read from them.
+pub(crate) async fn choose_storage<S: Settings>(
+    settings: &S,
+    deployed: &str,
+) -> Result<Result<(), Problems>, HostError> {
+    if !S::CHOOSES_STORAGE {
+        return Ok(Ok(()));
+    }
+    let found = fetch_secrets(settings, deployed).await?;
+    let storage = Storage::from_json(deployed, &|name| find_secret(&found, name));
+    Ok(storage.and_then(|storage| settings.use_storage(&storage)))
+}
+
+/// Fetches the secrets that a document names, and the reserved ones.
+async fn fetch_secrets(
+    settings: &impl Settings,
+    document: &str,
+) -> Result<Vec<(String, Secret)>, HostError> {
     let mut found = Vec::new();
     for name in secret_names(document) {
         if let Some(secret) = settings.secret(&name).await? {
             found.push((name, secret));
         }
     }
-    let secrets =
-        |name: &str| found.iter().find(|(known, _)| known == name).map(|(_, it)| it.clone());
-    let config = match Config::from_json(document, &secrets) {
-        Ok(config) => config,
-        Err(problems) => return Ok(Err(problems)),
-    };
-    Ok(Ok(LoadedConfig { config, secrets: GatewaySecrets::lookup(&secrets) }))
+    Ok(found)
+}
+
+fn find_secret(found: &[(String, Secret)], name: &str) -> Option<Secret> {
+    found.iter().find(|(known, _)| known == name).map(|(_, secret)| secret.clone())
 }
 
 /// Secrets with fixed names, which no document refers to.

@@ -10,6 +10,7 @@ use crate::gateway::Gateway;
 use crate::host::Host;
 use crate::host::body::Body;
 use crate::live_config::{ReloadingGateway, VersionInfo};
+use crate::request::endpoint::is_health_check;
 use crate::response::json::json_response;
 
 /// Serves requests with the configuration version in force. A host creates one and keeps it; clones
@@ -27,7 +28,12 @@ impl Service {
         host: P,
         request: http::Request<Body>,
     ) -> http::Response<Body> {
-        match self.reloading_gateway.current(&host).await {
+        let current = if is_health_check(&request) {
+            self.reloading_gateway.current_for_health(&host).await
+        } else {
+            self.reloading_gateway.current(&host).await
+        };
+        match current {
             Some(gateway) => dispatch(&gateway, Some(&self.reloading_gateway), host, request).await,
             None => unavailable_response(),
         }

@@ -42,6 +42,16 @@ fn write(config: &Config, out: &mut String) -> fmt::Result {
     } else if config.consumers.is_empty() && config.auth.issuers.is_empty() {
         writeln!(out, "  none: every request is rejected")?;
     }
+    if !config.storage.is_default() {
+        writeln!(out, "\nStorage (Spin only: a Worker refuses it)")?;
+        for (name, server) in [("ledger", &config.storage.ledger), ("store", &config.storage.store)]
+        {
+            if let Some(server) = server {
+                let place = format!("Redis, keys {}:{name}:…", server.prefix);
+                writeln!(out, "  {name:6}  {place}")?;
+            }
+        }
+    }
     access::write(config, out)?;
     guards_cache_observe::write(config, out)
 }

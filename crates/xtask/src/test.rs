@@ -124,6 +124,7 @@ impl Step {
             Self::Deploy => deploy(processes),
             Self::Edges => {
                 tools::packages(processes)?;
+                tools::redis(processes)?;
                 cargo.env("SERIN_PYTHON", tools::python(processes)?);
                 let command = cargo.args(["test", "-p", "tests", "--no-fail-fast"]);
                 processes.run_checked("the edges' tests", command, STEP_TIMEOUT)

@@ -1,4 +1,5 @@
-//! Installs missing tools: compiler targets, Node packages, and a Python environment for the tests.
+//! Installs missing tools: compiler targets, Node packages, and for the tests a Python environment and a
+//! Redis server.
 //!
 //! Each step prints its download, the reason and the expected time. Existing tools stay unchanged.
 
@@ -59,6 +60,26 @@ pub(crate) fn packages(processes: &mut Processes) -> anyhow::Result<()> {
         Command::new("npm").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     has_npm.context("npm is missing: install Node.js, in any version that is still supported")?;
     processes.run_checked("npm", Command::new("npm").current_dir(&root).arg("ci"), INSTALL_TIMEOUT)
+}
+
+/// Installs the Redis server of the tests, from Debian's packages, unless one is present.
+pub(crate) fn redis(processes: &mut Processes) -> anyhow::Result<()> {
+    let mut version = Command::new("redis-server");
+    version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    if version.status().is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    announce("a Redis server, for the tests of a ledger that several machines share (seconds)");
+    let mut update = Command::new("apt-get");
+    // A stale list is no obstacle as long as the server can still be fetched.
+    let _ = processes.run("apt-get", update.args(["update", "--quiet"]), INSTALL_TIMEOUT);
+    let mut install = Command::new("apt-get");
+    install
+        .args(["install", "--yes", "--quiet", "--no-install-recommends", "redis-server"])
+        .env("DEBIAN_FRONTEND", "noninteractive");
+    processes.run_checked("apt-get", &mut install, INSTALL_TIMEOUT).context(
+        "redis-server is missing: install Redis 6 or newer, so that `redis-server` starts it",
+    )
 }
 
 /// Installs a Python environment with `PYTHON_PACKAGES` unless it is present. Returns its program.

@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 const USAGE: &str = "\
 serin-spin-host --component FILE [--name NAME] [--port N] [--variable NAME=VALUE]…
                 [--variables-file FILE] [--allow SCHEME://HOST:PORT]… [--state DIR]
+                [--max-redis-connections N]
 
   --component FILE       the component that `cargo build -p edge-spin` builds
   --name NAME            the app's name (default serin)
@@ -23,7 +24,9 @@ serin-spin-host --component FILE [--name NAME] [--port N] [--variable NAME=VALUE
   --variable NAME=VALUE  a Spin variable
   --variables-file FILE  Spin variables as one JSON object of strings
   --allow PATTERN        an allowed outbound host (default: every host)
-  --state DIR            the directory of the key-value store (default: in memory)";
+  --state DIR            the directory of the key-value store (default: in memory)
+  --max-redis-connections N
+                         connections to Redis at most (default: no bound)";
 
 struct Arguments {
     component: PathBuf,
@@ -94,6 +97,10 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Option<A
             "--port" => app.port = value.parse().context("--port needs a number")?,
             "--allow" => app.allowed_hosts.push(value),
             "--state" => app.state = Some(PathBuf::from(value)),
+            "--max-redis-connections" => {
+                let number = value.parse().context("--max-redis-connections needs a number")?;
+                app.max_redis_connections = Some(number);
+            }
             "--variable" => {
                 // The value may be a secret: no message repeats it.
                 let (name, value) = value.split_once('=').context("--variable needs NAME=VALUE")?;

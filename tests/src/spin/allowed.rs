@@ -58,7 +58,11 @@ impl Pattern {
 
     fn matches(&self, uri: &Uri) -> bool {
         let scheme = uri.scheme_str().unwrap_or("https");
-        let usual = if scheme == "http" { 80 } else { 443 };
+        let usual = match scheme {
+            "http" => 80,
+            "redis" => 6379,
+            _ => 443,
+        };
         let port = uri.port_u16().unwrap_or(usual);
         let host = uri.host().unwrap_or_default();
         let host_matches = match self.host.strip_prefix("*.") {
@@ -97,6 +101,8 @@ mod tests {
         assert_permitted("https://*.openai.azure.com", "https://evilopenai.azure.com/", false);
         assert_permitted("http://127.0.0.1:*", "http://127.0.0.1:9100/v1", true);
         assert_permitted("http://127.0.0.1:9100", "http://127.0.0.1:9101/", false);
+        assert_permitted("redis://db", "redis://user:password@db/3", true);
+        assert_permitted("redis://db", "redis://db:6380", false);
         assert_permitted("*://*:*", "http://example.com:1/", true);
     }
 

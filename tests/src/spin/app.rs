@@ -16,6 +16,10 @@ pub struct SpinApp {
     pub allowed_hosts: Vec<String>,
     /// Directory of its key-value store. `None`: in memory, until the host is dropped.
     pub state: Option<PathBuf>,
+    /// Connections to Redis at most: `max_connections` of `[outbound_redis]`.
+    pub max_redis_connections: Option<usize>,
+    /// Behavior of the store's compare-and-swap.
+    pub swaps: Swaps,
     /// Whether the app has no store, as if `key_value_stores` were empty.
     pub no_store: bool,
 }
@@ -32,4 +36,16 @@ impl SpinApp {
         self.variables.insert(name.to_owned(), value.into());
         self
     }
+}
+
+/// Behavior of compare-and-swap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Swaps {
+    /// Correct, as that of Spin's SQLite store.
+    #[default]
+    Sound,
+    /// Each writes and is reported as failed, as by Spin's Redis store.
+    ReportedAsFailed,
+    /// Each writes and is reported as done, as by that store if only its report is mended.
+    ReportedAsDone,
 }

@@ -11,6 +11,7 @@ use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use super::bindings::spin::variables::variables;
 use super::keyvalue;
+use super::redis;
 use super::state::State;
 
 /// A component that is ready for instantiation.
@@ -33,6 +34,7 @@ impl Component {
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
         wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
         keyvalue::add_to_linker(&mut linker)?;
+        redis::add_to_linker(&mut linker)?;
         variables::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
         let service = ServicePre::new(linker.instantiate_pre(&code)?)?;
         Ok(Self { engine, service })

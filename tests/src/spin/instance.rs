@@ -16,10 +16,11 @@ use wasmtime_wasi_http::handler::{
 };
 
 use super::allowed::AllowedHosts;
-use super::app::SpinApp;
+use super::app::{SpinApp, Swaps};
 use super::engine::Component;
 use super::outbound::{Outbound, Upstreams};
 use super::output::{AppLog, Output};
+use super::redis::OutboundRedis;
 use super::state::State;
 use super::storage::Storage;
 
@@ -33,7 +34,9 @@ pub(crate) struct InstanceFactory {
     component: Component,
     variables: Arc<BTreeMap<String, String>>,
     storage: Option<Arc<Storage>>,
+    swaps: Swaps,
     outbound: Outbound,
+    redis: OutboundRedis,
     log: Arc<AppLog>,
 }
 
@@ -45,7 +48,9 @@ impl InstanceFactory {
         app: SpinApp,
         log: Arc<AppLog>,
     ) -> anyhow::Result<Self> {
-        let outbound = Outbound::new(upstreams, Arc::new(AllowedHosts::parse(&app.allowed_hosts)?));
+        let allowed_hosts = Arc::new(AllowedHosts::parse(&app.allowed_hosts)?);
+        let redis = OutboundRedis::new(Arc::clone(&allowed_hosts), app.max_redis_connections);
+        let outbound = Outbound::new(upstreams, allowed_hosts);
         let storage = match &app.state {
             Some(directory) => Storage::open(&directory.join(format!("{}.log", app.name)))?,
             None => Storage::default(),
@@ -54,7 +59,9 @@ impl InstanceFactory {
             component: component.clone(),
             variables: Arc::new(app.variables),
             storage: (!app.no_store).then(|| Arc::new(storage)),
+            swaps: app.swaps,
             outbound,
+            redis,
             log,
         })
     }
@@ -69,7 +76,8 @@ impl HandlerState for InstanceFactory {
         let mut wasi = WasiCtxBuilder::new();
         wasi.stdout(Output::new(Arc::clone(&self.log))).stderr(Output::new(Arc::clone(&self.log)));
         let (variables, storage) = (Arc::clone(&self.variables), self.storage.clone());
-        let state = State::new(wasi.build(), self.outbound.clone(), variables, storage);
+        let outbound = (self.outbound.clone(), self.redis.clone());
+        let state = State::new(wasi.build(), outbound, variables, (storage, self.swaps));
         let mut store = Store::new(&self.component.engine, state);
         let service = self.component.service.instantiate_async(&mut store).await?;
         Ok(Instance {

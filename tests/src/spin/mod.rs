@@ -18,6 +18,7 @@ mod instance;
 mod keyvalue;
 mod outbound;
 mod output;
+mod redis;
 mod server;
 mod state;
 mod storage;
@@ -33,7 +34,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub use self::allowed::AllowedHosts;
-pub use self::app::SpinApp;
+pub use self::app::{SpinApp, Swaps};
 
 use self::engine::Component;
 use self::instance::InstanceFactory;

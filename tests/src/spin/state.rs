@@ -7,8 +7,10 @@ use wasmtime::component::{Accessor, HasSelf, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::app::Swaps;
 use super::bindings::spin::variables::variables;
 use super::outbound::Outbound;
+use super::redis::OutboundRedis;
 use super::storage::Storage;
 
 /// Store data of an instance.
@@ -16,22 +18,24 @@ pub(crate) struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
+    pub(super) redis: OutboundRedis,
     pub(super) table: ResourceTable,
     variables: Arc<BTreeMap<String, String>>,
     /// `None` if the app has no store.
     pub(super) storage: Option<Arc<Storage>>,
+    pub(super) swaps: Swaps,
 }
 
 impl State {
     /// State of a new instance.
     pub(super) fn new(
         wasi: WasiCtx,
-        outbound: Outbound,
+        (outbound, redis): (Outbound, OutboundRedis),
         variables: Arc<BTreeMap<String, String>>,
-        storage: Option<Arc<Storage>>,
+        (storage, swaps): (Option<Arc<Storage>>, Swaps),
     ) -> Self {
         let (http, table) = (WasiHttpCtx::new(), ResourceTable::new());
-        Self { wasi, http, outbound, table, variables, storage }
+        Self { wasi, http, outbound, redis, table, variables, storage, swaps }
     }
 }
 

@@ -8,19 +8,20 @@ use super::{from_toml, placeholder_secret, to_json};
 
 /// Bundles the configuration into an edge's artifact, from its build script: `gateway.toml`, or the file that
 /// `GATEWAY_TOML` names, relative to the repository's root. An invalid file fails the build with all its
-/// problems.
+/// problems, and so does a Redis server on an edge that cannot use one.
 #[expect(
     clippy::disallowed_methods,
     clippy::disallowed_macros,
     reason = "cargo passes paths to build scripts in variables and reads their output"
 )]
-pub fn run_build_script() -> ExitCode {
+pub fn run_build_script(has_redis: bool) -> ExitCode {
     println!("cargo::rerun-if-env-changed=GATEWAY_TOML");
     let directory = |name| PathBuf::from(env::var_os(name).expect("cargo sets it"));
     let root = directory("CARGO_MANIFEST_DIR").join("..");
     let source = root.join(env::var_os("GATEWAY_TOML").unwrap_or_else(|| "gateway.toml".into()));
     println!("cargo::rerun-if-changed={}", source.display());
-    let Err(reasons) = bundle(&source, &directory("OUT_DIR").join("gateway.json")) else {
+    let Err(reasons) = bundle(&source, &directory("OUT_DIR").join("gateway.json"), has_redis)
+    else {
         return ExitCode::SUCCESS;
     };
     for reason in reasons.lines() {
@@ -31,15 +32,18 @@ pub fn run_build_script() -> ExitCode {
 
 /// Checks a TOML document with placeholders for its secrets, and writes the JSON that an edge reads. The
 /// error has one line for each problem.
-fn bundle(source: &Path, target: &Path) -> Result<(), String> {
+fn bundle(source: &Path, target: &Path, has_redis: bool) -> Result<(), String> {
     let named = |error: &dyn ToString| {
         let lines = error.to_string();
         let lines = lines.lines().map(|line| format!("{}: {line}", source.display()));
         lines.collect::<Vec<_>>().join("\n")
     };
     let text = fs::read_to_string(source).map_err(|error| named(&error))?;
-    from_toml(&text, &|name| Some(placeholder_secret(name)))
+    let config = from_toml(&text, &|name| Some(placeholder_secret(name)))
         .map_err(|problems| named(&problems))?;
+    if !has_redis {
+        config.storage.check_is_default().map_err(|problems| named(&problems))?;
+    }
     let document = to_json(&text).map_err(|problems| named(&problems))?;
     fs::write(target, document).map_err(|error| format!("{}: {error}", target.display()))
 }
@@ -62,14 +66,14 @@ mod tests {
             )
         };
         fs::write(&source, document("nobody")).expect("the file is written");
-        let reasons = bundle(&source, &target).expect_err("nobody is no provider");
+        let reasons = bundle(&source, &target, false).expect_err("nobody is no provider");
         assert!(
             reasons.contains("gateway.toml: routes[0].targets[0].provider: found"),
             "{reasons}"
         );
         assert!(!target.exists());
         fs::write(&source, document("openai")).expect("the file is written");
-        bundle(&source, &target).expect("it is right");
+        bundle(&source, &target, false).expect("it is right");
         assert!(fs::read_to_string(&target).expect("it is there").starts_with('{'));
         fs::remove_dir_all(&directory).expect("it was ours");
     }

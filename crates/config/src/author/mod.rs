@@ -44,13 +44,13 @@ pub fn provider_kinds() -> impl Iterator<Item = &'static str> {
 }
 
 /// A placeholder for an unavailable secret: distinct for each name, since no two keys may be equal, and long
-/// enough for a secret that signs tokens.
+/// enough for a secret that signs tokens, and the address of a Redis server.
 pub fn placeholder_secret(name: &str) -> Secret {
-    Secret::new(&format!("stand-in for the value of the secret {name}"))
+    Secret::new(&format!("redis://:stand-in-for-the-value-of-the-secret-{name}@localhost:6379/0"))
 }
 
 /// The names of the secrets in a TOML document, each once: of issuers, providers, consumers, guards, a
-/// collector, and operators. Empty if the document is malformed, which `from_toml` reports.
+/// collector, operators, and Redis servers. Empty if the document is malformed, which `from_toml` reports.
 pub fn secret_names(text: &str) -> Vec<String> {
     let Ok(document) = parse_document(text) else { return Vec::new() };
     let issuers = document.auth.jwt.iter().filter_map(|issuer| issuer.secret.as_ref());
@@ -64,7 +64,8 @@ pub fn secret_names(text: &str) -> Vec<String> {
     let collector = document.observe.otlp.iter().flat_map(|otlp| otlp.headers.values());
     let operators = document.admin.operators.iter().map(|operator| &operator.token);
     let texts = issuers.chain(providers).chain(consumers).chain(guards);
-    let texts = texts.chain(collector).chain(operators);
+    let servers = [&document.ledger.redis, &document.store.redis].into_iter().flatten();
+    let texts = texts.chain(collector).chain(operators).chain(servers);
     let mut names: Vec<String> = Vec::new();
     for name in texts.filter_map(|text| SecretText::name(text).ok()) {
         if !names.iter().any(|known| known == name) {

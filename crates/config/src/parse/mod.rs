@@ -22,6 +22,7 @@ mod price;
 mod provider;
 mod route;
 mod server;
+mod storage;
 
 pub use ids::expected_id_format;
 
@@ -34,6 +35,7 @@ use super::consumer::Consumer;
 use super::model::Config;
 use super::problem::Problems;
 use super::raw;
+use super::storage::Storage;
 
 /// Parses a whole document.
 pub(super) fn parse_document(
@@ -88,6 +90,7 @@ pub(super) fn parse_document(
     let admin = root.field("admin");
     let operators =
         admin::operators(diagnostics, &admin.field("operators"), &raw.admin.operators, &consumers);
+    let storage = storage::storage(diagnostics, &root, &raw.ledger, &raw.store);
 
     if diagnostics.problems.is_empty() {
         Ok(Config {
@@ -105,6 +108,7 @@ pub(super) fn parse_document(
             cache,
             history,
             observe,
+            storage,
             digest: [0; 32],
         })
     } else {
@@ -119,6 +123,20 @@ pub(super) fn parse_consumer(raw: &raw::Consumer, config: &Config) -> Result<Con
     let consumer = consumer::consumer_without_keys(diagnostics, raw, &routes);
     if diagnostics.problems.is_empty() {
         Ok(consumer)
+    } else {
+        Err(Problems(std::mem::take(&mut diagnostics.problems)))
+    }
+}
+
+/// Parses the places of ledger and store alone.
+pub(super) fn parse_storage(
+    raw: &raw::StorageSections,
+    secrets: &SecretLookup<'_>,
+) -> Result<Storage, Problems> {
+    let diagnostics = &mut Diagnostics::new(secrets);
+    let storage = storage::storage(diagnostics, &DocPath::ROOT, &raw.ledger, &raw.store);
+    if diagnostics.problems.is_empty() {
+        Ok(storage)
     } else {
         Err(Problems(std::mem::take(&mut diagnostics.problems)))
     }

@@ -14,6 +14,7 @@ mod price;
 mod provider;
 mod route;
 mod server;
+mod storage;
 mod units;
 
 pub(super) use admin::{Admin, Operator, ROLES};
@@ -33,6 +34,7 @@ pub(super) use route::{
     BALANCES, CONDITIONS, Health, Hedge, Retries, Route, Target, Timeouts, WeightedTarget,
 };
 pub(super) use server::{Auth, Server};
+pub(super) use storage::{Ledger, StorageSections, Store};
 pub(super) use units::{NoName, SecretText, Size, Span};
 
 use serde::Deserialize;
@@ -69,4 +71,8 @@ pub(super) struct Document {
     pub(super) observe: Observe,
     /// Access to the admin API.
     pub(super) admin: Admin,
+    /// The place of balances, usage totals, and the number of the configuration in force.
+    pub(super) ledger: Ledger,
+    /// The place of consumers, keys, configuration versions, cached answers, and conversations.
+    pub(super) store: Store,
 }

@@ -22,9 +22,12 @@ const FULL_EXAMPLE: &str = include_str!("../../tests/fixtures/full-example.toml"
 /// Guards, cache, history, and observability with every field.
 const GUARDS_EXAMPLE: &str = include_str!("../../tests/fixtures/guards-example.toml");
 
-/// Parses a document with a distinct value for every secret.
+/// Parses a document with a distinct value for every secret; that of `REDIS_URL` is an address.
 fn load(text: &str) -> Result<Config, Problems> {
-    author::from_toml(text, &|name| Some(Secret::new(&format!("value of {name}"))))
+    author::from_toml(text, &|name| match name {
+        "REDIS_URL" => Some(Secret::new("redis://localhost")),
+        _ => Some(Secret::new(&format!("value of {name}"))),
+    })
 }
 
 /// The names of the secrets that parsing requests, in order.

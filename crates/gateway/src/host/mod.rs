@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use civil_time::Timestamp;
+use config::{Problems, Storage};
 use http::HeaderValue;
 use ledger::{BookId, LedgerReply, Operation};
 use secret::Secret;
@@ -120,10 +121,17 @@ pub trait Tasks {
 /// A trait and not an argument at start: a later document may name secrets that the first one did
 /// not, and hosts fetch secrets by name.
 pub trait Settings {
+    /// Whether ledger and store can be kept elsewhere than in the host's own storage.
+    const CHOOSES_STORAGE: bool = false;
     /// The deployed document, in JSON.
     async fn document(&self) -> Result<Cow<'static, str>, HostError>;
     /// The value of a secret; `None` if the host has no secret of this name.
     async fn secret(&self, name: &str) -> Result<Option<Secret>, HostError>;
+    /// Keeps ledger and store in the places of the first call, which is the deployed document's. Reports
+    /// other places of later documents, and places that the host cannot use.
+    fn use_storage(&self, storage: &Storage) -> Result<(), Problems> {
+        storage.check_is_default()
+    }
 }
 
 /// One request's view of its host. A clone is cheap and refers to the same host.

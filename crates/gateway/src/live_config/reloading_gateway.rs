@@ -5,6 +5,7 @@
 //! the cache of the host's store (shells request 30 s): together less than a minute, also for the first
 //! request after a long pause.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -108,25 +109,63 @@ impl ReloadingGateway {
         }
     }
 
+    /// The gateway for a health check, which does not wait for the store: while none is open, that of the
+    /// deployed document.
+    pub(crate) async fn current_for_health<P: Host>(
+        self: &Rc<Self>,
+        host: &P,
+    ) -> Option<Rc<Gateway>> {
+        if self.current.borrow().is_none()
+            && let Some(deployed) = self.deployed_document(host).await
+        {
+            Box::pin(self.open_deployed(host, &deployed)).await;
+        }
+        let open = self.current.borrow().as_ref().map(|open| Rc::clone(&open.gateway));
+        match open {
+            Some(gateway) => Some(gateway),
+            None => self.current(host).await,
+        }
+    }
+
     /// Opens the first gateway: by the newest version, else by the deployed document.
     ///
     /// While the store is unavailable, the newest version is unknown. Serving the deployed document is
     /// better than refusing every request.
     async fn open_first<P: Host>(&self, host: &P) {
+        let Some(deployed) = self.deployed_document(host).await else { return };
         if let Some((version, document)) = self.fetch_current(host).await
             && let Ok(Ok(opened)) = self.load(host, &version, &document).await
         {
             return self.swap(version, |_| Gateway::new(opened.config, opened.secrets));
         }
-        let deployed = match host.document().await {
-            Ok(deployed) => deployed,
-            // The settings may come back: the next request tries again.
-            Err(error) => {
-                return host.warn(&format!("Reading the host's settings failed: {error}"));
-            }
+        self.open_deployed(host, &deployed).await;
+    }
+
+    /// The deployed document, after the host knows where it keeps ledger and store. `None` if the settings
+    /// cannot be read or name no place; the next request tries again.
+    async fn deployed_document<P: Host>(&self, host: &P) -> Option<Cow<'static, str>> {
+        let read = async {
+            let deployed = host.document().await?;
+            let chosen = config_loader::choose_storage(host, &deployed).await?;
+            Ok::<_, HostError>((deployed, chosen))
         };
-        let version = VersionInfo::deployed(&deployed);
-        if let Ok(Ok(opened)) = self.load(host, &version, &deployed).await {
+        match read.await {
+            Ok((deployed, Ok(()))) => Some(deployed),
+            Ok((deployed, Err(problems))) => {
+                self.requested_at.set(host.now());
+                self.reject(host, &VersionInfo::deployed(&deployed), &problems);
+                None
+            }
+            Err(error) => {
+                host.warn(&format!("Reading the host's settings failed: {error}"));
+                None
+            }
+        }
+    }
+
+    async fn open_deployed<P: Host>(&self, host: &P, deployed: &str) {
+        let version = VersionInfo::deployed(deployed);
+        if let Ok(Ok(opened)) = self.load(host, &version, deployed).await {
             self.swap(version, |_| Gateway::new(opened.config, opened.secrets));
         }
     }
@@ -193,22 +232,26 @@ impl ReloadingGateway {
         version: &VersionInfo,
         document: &str,
     ) -> Result<Result<LoadedConfig, Problems>, HostError> {
-        let tag = version.etag();
         let read = config_loader::load_config(host, document).await;
         match &read {
             Ok(Ok(_)) => {}
-            Ok(Err(problems)) => {
-                if self.rejected_document.borrow().as_ref() != Some(&tag) {
-                    host.warn(&format!(
-                        "Version {} of the configuration cannot be served here:\n{problems}",
-                        version.version
-                    ));
-                    *self.rejected_document.borrow_mut() = Some(tag);
-                }
-            }
+            Ok(Err(problems)) => self.reject(host, version, problems),
             Err(error) => host.warn(&format!("Reading the host's settings failed: {error}")),
         }
         read
+    }
+
+    /// Logs the problems of a document, once.
+    fn reject<P: Host>(&self, host: &P, version: &VersionInfo, problems: &Problems) {
+        let tag = version.etag();
+        if self.rejected_document.borrow().as_ref() == Some(&tag) {
+            return;
+        }
+        host.warn(&format!(
+            "Version {} of the configuration cannot be served here:\n{problems}",
+            version.version
+        ));
+        *self.rejected_document.borrow_mut() = Some(tag);
     }
 
     /// Replaces the gateway unless its version is as new.

@@ -62,6 +62,11 @@ impl GatewayEndpoint {
     }
 }
 
+/// Whether a request only asks if the gateway has a configuration.
+pub(crate) fn is_health_check<B>(request: &http::Request<B>) -> bool {
+    request.uri().path() == "/healthz"
+}
+
 #[cfg(test)]
 mod tests {
     use http::Method;

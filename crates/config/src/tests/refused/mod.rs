@@ -8,6 +8,7 @@ mod permission;
 mod provider;
 mod route;
 mod secret;
+mod storage;
 
 use crate::author;
 
