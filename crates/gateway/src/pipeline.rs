@@ -6,7 +6,7 @@ use http::request::Parts;
 
 use crate::auth::access;
 use crate::cache::lookup::{self, CacheLookup, CacheRequest};
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 use crate::gateway::Gateway;
 use crate::guards::pipeline::GuardPipeline;
 use crate::history::load;
@@ -18,9 +18,10 @@ use crate::request::client_ip;
 use crate::request::cors::Cors;
 use crate::request::endpoint::{ApiEndpoint, GatewayEndpoint};
 use crate::request::parse::ParsedRequest;
+use crate::request::read_body::{self, BodyBounds};
 use crate::request::request_id;
 use crate::response::recorder::Retention;
-use crate::response::{self, Reply, ServedAnswer};
+use crate::response::{self, Reply, ServedAnswer, models};
 use crate::routing::plan::{MatchedRoute, TargetPlan};
 use crate::telemetry::otlp::TraceContext;
 use crate::telemetry::request_scope::RequestScope;
@@ -57,7 +58,7 @@ impl Gateway {
         self: &Rc<Self>,
         host: P,
         parts: Parts,
-        body: Body,
+        mut body: Body,
     ) -> http::Response<Body> {
         let api = match GatewayEndpoint::parse(&parts.method, parts.uri.path()) {
             // Without a record: a load balancer's health check is no caller's request.
@@ -71,10 +72,13 @@ impl Gateway {
         let trace = self.start_trace(&host, &parts);
         let mut scope = RequestScope::open(self.record_sinks(), host.clone(), id, trace);
         let result = match api {
-            Ok(api) => run(self, api, &parts, body, &mut scope).await,
+            Ok(api) => run(self, api, &parts, &mut body, &mut scope).await,
             Err(refusal) => Err(refusal.into()),
         };
-        response::strip_body_for_head(&parts.method, response::into_response(result, host, scope))
+        let response = response::into_response(result, host.clone(), scope);
+        // Without a wait, unless a refusal left a part of the body unread.
+        read_body::drain_body(&host, &parts.headers, &mut body).await;
+        response::strip_body_for_head(&parts.method, response)
     }
 }
 
@@ -84,7 +88,7 @@ pub(crate) async fn run<P: Host>(
     gateway: &Gateway,
     api: ApiEndpoint,
     parts: &Parts,
-    body: Body,
+    body: &mut Body,
     scope: &mut RequestScope<P>,
 ) -> Result<Reply<P>, Error> {
     let host = &scope.host().clone();
@@ -98,16 +102,29 @@ pub(crate) async fn run<P: Host>(
     let caller = gateway.authenticator().authenticate(host, headers).await?;
     scope.authenticated(&caller, api.operation());
     access::check_caller_ip(&caller, client_ip)?;
-    let endpoint = match api {
-        ApiEndpoint::Models => return Ok(Reply::models(config, &caller)),
-        ApiEndpoint::Inference(endpoint) => endpoint,
+    let endpoint = match &api {
+        ApiEndpoint::Models => return Ok(Reply::Models(models::list(config, &caller))),
+        ApiEndpoint::Model(id) => return Ok(Reply::Models(models::model(config, &caller, id)?)),
+        ApiEndpoint::Inference { endpoint, deployment } => (*endpoint, deployment.as_deref()),
     };
 
     // The body is parsed only once; later steps work on ranges of it.
-    let mut request = ParsedRequest::read(endpoint, headers, body, config.server.max_body).await?;
+    let bounds = BodyBounds {
+        max_bytes: config.server.max_body,
+        // The route stands in the body, so the longest time that any of them allows bounds it.
+        deadline: scope.began() + access::max_total_time(config, &caller),
+        budget: gateway.body_budget(),
+    };
+    let received = read_body::read_json_body(host, headers, body, bounds).await?;
+    let size = received.bytes.len();
+    let (endpoint, deployment) = endpoint;
+    let mut request = ParsedRequest::parse(endpoint, deployment, received)?;
     scope.parsed(request.fields());
     // The route comes next, because permissions name routes.
     let matched = MatchedRoute::lookup(config, &caller, &request.fields().model)?;
+    if host.now() >= scope.began() + matched.route.timeouts.total {
+        return Err(Refusal::BodyTimeout { received: size }.into());
+    }
     // The history comes before all steps that read the conversation.
     let conversations = gateway.conversation_store();
     let conversation =

@@ -10,6 +10,7 @@ use crate::gateway::Gateway;
 use crate::host::Host;
 use crate::host::body::Body;
 use crate::live_config::{ReloadingGateway, VersionInfo};
+use crate::request::read_body;
 use crate::response::json::json_response;
 
 /// Serves requests with the configuration version in force. A host creates one and keeps it; clones
@@ -29,7 +30,11 @@ impl Service {
     ) -> http::Response<Body> {
         match self.reloading_gateway.current(&host).await {
             Some(gateway) => dispatch(&gateway, Some(&self.reloading_gateway), host, request).await,
-            None => unavailable_response(),
+            None => {
+                let (parts, mut body) = request.into_parts();
+                read_body::drain_body(&host, &parts.headers, &mut body).await;
+                unavailable_response()
+            }
         }
     }
 

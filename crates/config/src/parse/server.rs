@@ -10,7 +10,7 @@ use super::doc_path::DocPath;
 use super::issuer::issuers;
 use super::permission::addresses;
 
-const DEFAULT_MAX_BODY: usize = 4 << 20;
+const DEFAULT_MAX_BODY: usize = 16 << 20;
 /// A body is held in memory, and an isolate has 128 MB.
 const MAX_BODY_LIMIT: (&str, usize) = ("64MiB", 64 << 20);
 
@@ -68,8 +68,9 @@ fn sources(
     sources: Option<&[String]>,
 ) -> Vec<KeySource> {
     let Some(sources) = sources else {
-        let header = KeySource::Header(HeaderName::from_static("x-api-key"));
-        return vec![KeySource::Bearer, header];
+        let header = |name| KeySource::Header(HeaderName::from_static(name));
+        // Azure's clients send `api-key`.
+        return vec![KeySource::Bearer, header("x-api-key"), header("api-key")];
     };
     if sources.is_empty() {
         diagnostics.report(path, "an empty list", "\"bearer\" or \"header:NAME\", at least one");

@@ -11,10 +11,12 @@ use crate::record::Attempt;
 
 mod blocked;
 mod limit_exceeded;
+mod protocol;
 mod stream_error;
 
 pub(crate) use blocked::BlockResponse;
 pub(crate) use limit_exceeded::LimitExceeded;
+pub(crate) use protocol::{ErrorShape, ForeignProtocol};
 pub(crate) use stream_error::StreamError;
 
 /// Errors that are the caller's fault.
@@ -49,8 +51,15 @@ pub(crate) enum Refusal {
     },
     /// The body broke off.
     BodyBroken,
+    /// The body did not arrive in time.
+    BodyTimeout {
+        /// Bytes that arrived.
+        received: usize,
+    },
     /// The path has no endpoint.
     UnknownUrl,
+    /// The path belongs to a protocol that the gateway does not serve.
+    ForeignProtocol(ForeignProtocol),
     /// The path has an endpoint, with another method.
     MethodNotAllowed {
         /// The allowed methods.
@@ -100,6 +109,8 @@ pub(crate) enum Fault {
     GuardUnavailable,
     /// The key cannot be checked: the store or an issuer's keys are unavailable.
     AuthenticationUnavailable,
+    /// The bodies of other requests use the isolate's memory.
+    Overloaded,
 }
 
 /// Reasons for which a request gets no upstream's answer.
@@ -140,6 +151,8 @@ pub(crate) struct ApiError {
     pub message: String,
     /// Further headers: `allow`, `retry-after`, rate limits.
     pub headers: Vec<(&'static str, String)>,
+    /// The shape of the body.
+    pub shape: ErrorShape,
 }
 
 const INVALID_REQUEST: &str = "invalid_request_error";
@@ -156,6 +169,7 @@ impl Refusal {
             param: None,
             message,
             headers: Vec::new(),
+            shape: ErrorShape::default(),
         };
         match self {
             Self::InvalidKey { presented: false } => ApiError {
@@ -210,11 +224,20 @@ impl Refusal {
                 "invalid_json",
                 "The body ended before its announced length.".to_owned(),
             ),
+            Self::BodyTimeout { received } => plain(
+                StatusCode::REQUEST_TIMEOUT,
+                "request_timeout",
+                format!("The body did not arrive in time: {received} bytes were received. Send it faster, or send less."),
+            ),
             Self::UnknownUrl => plain(
                 StatusCode::NOT_FOUND,
                 "unknown_url",
                 "Unknown path. Use /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, or /healthz.".to_owned(),
             ),
+            Self::ForeignProtocol(protocol) => ApiError {
+                shape: protocol.shape(),
+                ..plain(StatusCode::NOT_FOUND, "unknown_url", protocol.message().to_owned())
+            },
             Self::MethodNotAllowed { allow } => ApiError {
                 headers: vec![("allow", (*allow).to_owned())],
                 ..plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("This path accepts {allow} only."))
@@ -222,7 +245,7 @@ impl Refusal {
             Self::UnsupportedMediaType => plain(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_media_type",
-                "The content-type must be application/json.".to_owned(),
+                "The content-type must be application/json. If the body is JSON, send that header: fetch sends text/plain for a text.".to_owned(),
             ),
             Self::Encoded => plain(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -260,6 +283,7 @@ impl Fault {
             param: None,
             message,
             headers: Vec::new(),
+            shape: ErrorShape::default(),
         };
         match self {
             Self::Upstream => plain(
@@ -310,6 +334,15 @@ impl Fault {
                     "A guard that must check this request is unavailable. Try again in 5s.".to_owned(),
                 )
             },
+            Self::Overloaded => ApiError {
+                headers: vec![("retry-after", "2".to_owned())],
+                kind: SERVER_ERROR,
+                ..plain(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "overloaded",
+                    "The gateway is busy with the bodies of other requests. Try again in 2s.".to_owned(),
+                )
+            },
             Self::AuthenticationUnavailable => ApiError {
                 headers: vec![("retry-after", "5".to_owned())],
                 kind: SERVER_ERROR,
@@ -346,15 +379,14 @@ impl std::fmt::Display for AttemptList<'_> {
 }
 
 impl ApiError {
-    /// The OpenAI error.
-    pub(crate) fn body(&self) -> ErrorBody<'_> {
-        ErrorBody {
-            error: ErrorObject {
-                message: &self.message,
-                kind: self.kind,
-                param: self.param.as_deref(),
-                code: Some(self.code),
-            },
-        }
+    /// The JSON document.
+    pub(crate) fn to_json(&self, request_id: Option<&str>) -> Vec<u8> {
+        let error = ErrorObject {
+            message: &self.message,
+            kind: self.kind,
+            param: self.param.as_deref(),
+            code: Some(self.code),
+        };
+        self.shape.to_json(&ErrorBody { error }, request_id)
     }
 }

@@ -1,8 +1,7 @@
 //! Timeouts of an attempt that is not committed yet: for the head, the first byte, and the next
 //! piece.
 
-use std::future::{Future, poll_fn};
-use std::task::Poll;
+use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use http::StatusCode;
 use openai::InvalidAnswer;
 
 use crate::host::Host;
-use crate::host::body::Body;
+use crate::host::body::{self, Body};
 use crate::host::error::HostError;
 use crate::host::futures::until_timer;
 use crate::upstream::classify::Failure;
@@ -80,7 +79,7 @@ impl<'a, P: Host> AttemptTimeouts<'a, P> {
         &mut self,
         body: &mut Body,
     ) -> Result<Option<Bytes>, AttemptError> {
-        let piece = match now_or_never(body).await {
+        let piece = match body::now_or_never(body).await {
             Some(piece) => piece,
             None => self.run(body.next_piece()).await?,
         };
@@ -109,13 +108,4 @@ impl<'a, P: Host> AttemptTimeouts<'a, P> {
     pub(crate) fn reset_idle(&mut self) {
         self.idle_deadline = self.host.now() + self.idle;
     }
-}
-
-/// A piece that has already arrived, which needs no timer.
-async fn now_or_never(body: &mut Body) -> Option<Option<Result<Bytes, HostError>>> {
-    poll_fn(|cx| match body.poll_piece(cx) {
-        Poll::Ready(piece) => Poll::Ready(Some(piece)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
 }

@@ -147,7 +147,7 @@ impl UsageOption {
 
 /// Whether a model name is valid. It is echoed, logged, and put into URLs, so it is bounded and
 /// must not be a relative path.
-fn is_model_name(name: &str) -> bool {
+pub fn is_model_name(name: &str) -> bool {
     (1..=256).contains(&name.len())
         && name != "."
         && name != ".."
