@@ -12,7 +12,7 @@ use super::ip_access::IpAccessList;
 pub struct Auth {
     /// If false, a caller without a key is the consumer `anonymous`.
     pub required: bool,
-    /// Places to look for a key, in this order. The first place that holds one decides.
+    /// Places to look for a key, in this order. The first place that holds a known one decides.
     pub sources: Vec<KeySource>,
     /// IP access for every caller.
     pub ip_access: IpAccessList,

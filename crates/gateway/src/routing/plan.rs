@@ -109,6 +109,8 @@ impl<'a> TargetPlan<'a> {
             Sticky::User => request.fields().user.as_deref(),
             Sticky::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()),
         };
+        // An empty name would send all callers without one to the same target.
+        let name = name.filter(|name| !name.trim().is_empty());
         let entropy = name.map_or(entropy, |name| weighted::sticky_entropy(&route.id, name));
         let chosen = choose_target(config, route, request, health, (now, entropy));
         let mut targets: Vec<Candidate<'a>> = Vec::with_capacity(1 + route.fallback.len());
