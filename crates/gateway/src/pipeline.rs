@@ -228,3 +228,95 @@ pub(crate) async fn run<P: Host>(
     let retention = Retention { slot, conversation };
     Ok(Reply::Answer(ServedAnswer { answer, timeouts: matched.route.timeouts, guards, retention }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    use config::Config;
+    use http::StatusCode;
+    use secret::Secret;
+
+    use crate::config_loader::GatewaySecrets;
+    use crate::gateway::Gateway;
+    use crate::host::body::Body;
+    use crate::request::body_budget::MAX_BODY_BYTES_IN_FLIGHT;
+    use crate::testing::fake_host::{FakeHost, block_on};
+    use crate::testing::pieces::Pieces;
+
+    const DOCUMENT: &str = r#"{
+        "server": { "max_body": "64KiB" },
+        "providers": [{ "id": "openai", "keys": ["secret:KEY"] }],
+        "routes": [{ "id": "chat", "models": ["*"], "targets": [{ "provider": "openai" }],
+            "timeouts": { "total": "20s" } }],
+        "consumers": [{ "id": "app", "keys": ["secret:APP"] }]
+    }"#;
+
+    fn gateway() -> Rc<Gateway> {
+        let config = Config::from_json(DOCUMENT, &|name| Some(Secret::new(name)));
+        Gateway::new(config.expect("the document is right"), GatewaySecrets::default())
+    }
+
+    /// Sends a chat with this path, key, and body; returns the status and the error's code.
+    fn send(
+        gateway: &Rc<Gateway>,
+        host: &FakeHost,
+        (path, key): (&str, &str),
+        body: Body,
+    ) -> (StatusCode, String) {
+        let request = http::Request::builder().method("POST").uri(path);
+        let request = request.header("authorization", format!("Bearer {key}")).body(body);
+        let response = block_on(gateway.handle(host.clone(), request.expect("a request")));
+        let status = response.status();
+        let retries = response.headers().contains_key("retry-after");
+        assert_eq!(retries, status == StatusCode::SERVICE_UNAVAILABLE);
+        let body = block_on(response.into_body().collect(1 << 20)).expect("a whole body");
+        let error: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        (status, error["error"]["code"].as_str().unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn body_that_never_ends_is_answered_when_the_total_time_is_up() {
+        let (gateway, host) = (gateway(), FakeHost::new());
+        let pieces = Pieces { size: 1, count: 1_000, every: Duration::from_secs(5), ends: true };
+        let (body, read) = pieces.into_body(&host);
+        let (status, code) = send(&gateway, &host, ("/v1/chat/completions", "APP"), body);
+        assert_eq!((status, code.as_str()), (StatusCode::REQUEST_TIMEOUT, "request_timeout"));
+        assert_eq!(read.get(), 4);
+    }
+
+    #[test]
+    fn refusal_follows_the_end_of_the_body() {
+        for (path, key, expected) in [
+            ("/v1/chat/completions", "wrong", "invalid_api_key"),
+            ("/v1/files", "APP", "unknown_url"),
+            ("/v1/messages", "APP", ""),
+            ("/v1/models", "APP", "method_not_allowed"),
+            ("/v1/chat/completions", "APP", "request_too_large"),
+        ] {
+            let (gateway, host) = (gateway(), FakeHost::new());
+            let pieces = Pieces { size: 1 << 16, count: 100, every: Duration::ZERO, ends: true };
+            let (body, read) = pieces.into_body(&host);
+            assert_eq!(send(&gateway, &host, (path, key), body).1, expected, "{path}");
+            assert_eq!(read.get(), 100, "{path}: {expected}");
+        }
+    }
+
+    #[test]
+    fn body_beyond_the_budget_of_the_isolate_is_refused() {
+        let (gateway, host) = (gateway(), FakeHost::new());
+        let mut others = gateway.body_budget().permit();
+        others.grow(MAX_BODY_BYTES_IN_FLIGHT).expect("they are alone");
+        let pieces = Pieces { size: 1_000, count: 3, every: Duration::ZERO, ends: true };
+        let chat = ("/v1/chat/completions", "APP");
+        let (status, code) = send(&gateway, &host, chat, pieces.into_body(&host).0);
+        assert_eq!((status, code.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "overloaded"));
+        drop(others);
+        let (_, code) = send(&gateway, &host, chat, pieces.into_body(&host).0);
+        assert_eq!(code, "invalid_json");
+        let mut all = gateway.body_budget().permit();
+        // A permit that is alone may exceed the budget: no request holds bytes any more.
+        assert_eq!(all.grow(MAX_BODY_BYTES_IN_FLIGHT + 1), Ok(()));
+    }
+}

@@ -136,56 +136,28 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
 mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
-    use std::task::Poll;
     use std::time::Duration;
 
     use bytes::Bytes;
-    use futures_core::Stream;
     use http::HeaderMap;
     use http::header::{CONTENT_LENGTH, HeaderValue};
 
     use crate::error::{Error, Fault, Refusal};
-    use crate::host::body::Body;
-    use crate::host::error::HostError;
     use crate::host::Clock;
+    use crate::host::body::Body;
     use crate::request::body_budget::BodyBudget;
     use crate::testing::fake_host::{FakeHost, block_on};
+    use crate::testing::pieces::Pieces;
 
     use super::{BodyBounds, ReceivedBody, drain_body, read_json_body};
 
-    /// A body of pieces, each after a time; it counts the pieces that were read. The last piece is
-    /// followed by the end, or by nothing for ever.
-    struct Pieces {
-        host: FakeHost,
-        size: usize,
-        left: usize,
-        every: Duration,
+    fn body(
+        host: &FakeHost,
+        (size, count): (usize, usize),
+        every: u64,
         ends: bool,
-        read: Rc<Cell<usize>>,
-    }
-
-    impl Stream for Pieces {
-        type Item = Result<Bytes, HostError>;
-
-        fn poll_next(
-            mut self: std::pin::Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
-        ) -> Poll<Option<Self::Item>> {
-            if self.left == 0 {
-                return if self.ends { Poll::Ready(None) } else { Poll::Pending };
-            }
-            self.left -= 1;
-            self.host.advance(self.every);
-            self.read.set(self.read.get() + 1);
-            Poll::Ready(Some(Ok(Bytes::from(vec![b' '; self.size]))))
-        }
-    }
-
-    fn body(host: &FakeHost, (size, left): (usize, usize), every: u64, ends: bool) -> (Body, Rc<Cell<usize>>) {
-        let read = Rc::new(Cell::new(0));
-        let every = Duration::from_secs(every);
-        let pieces = Pieces { host: host.clone(), size, left, every, ends, read: Rc::clone(&read) };
-        (Body::stream(pieces), read)
+    ) -> (Body, Rc<Cell<usize>>) {
+        Pieces { size, count, every: Duration::from_secs(every), ends }.into_body(host)
     }
 
     fn read(host: &FakeHost, body: &mut Body, total: u64) -> Result<ReceivedBody, Error> {
