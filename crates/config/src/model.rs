@@ -12,6 +12,7 @@ use super::limit::Limit;
 use super::model_index::ModelIndex;
 use super::observe::Observe;
 use super::price::Prices;
+use super::problem::Warning;
 use super::provider::Provider;
 use super::route::Route;
 use super::server::Server;
@@ -47,6 +48,8 @@ pub struct Config {
     pub history: Option<History>,
     /// Metrics, traces, and logged content.
     pub observe: Observe,
+    /// Parts of the document that need attention.
+    pub warnings: Vec<Warning>,
     /// The SHA-256 of the document.
     pub digest: [u8; 32],
 }

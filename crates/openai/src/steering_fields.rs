@@ -63,6 +63,11 @@ impl<'a> SteeringFields<'a> {
         }
     }
 
+    /// Whether the body has the input of embeddings or of the Responses API.
+    pub(crate) fn has_input(&self) -> bool {
+        self.input.is_some()
+    }
+
     /// Values of members outside the content that the model reads too.
     pub(crate) fn extra_prompt(&self) -> impl Iterator<Item = &'a RawValue> {
         let all = [self.tools, self.functions, self.response_format, self.suffix, self.prediction];

@@ -26,6 +26,7 @@ mod server;
 pub use ids::expected_id_format;
 
 use diagnostics::Diagnostics;
+pub(super) use diagnostics::MissingSecrets;
 use doc_path::DocPath;
 use ids::IdIndex;
 
@@ -39,8 +40,9 @@ use super::raw;
 pub(super) fn parse_document(
     raw: &raw::Document,
     secrets: &SecretLookup<'_>,
+    missing_secrets: MissingSecrets,
 ) -> Result<Config, Problems> {
-    let diagnostics = &mut Diagnostics::new(secrets);
+    let diagnostics = &mut Diagnostics::new(secrets, missing_secrets);
     let root = DocPath::ROOT;
 
     let providers = IdIndex::collect(
@@ -105,6 +107,7 @@ pub(super) fn parse_document(
             cache,
             history,
             observe,
+            warnings: std::mem::take(&mut diagnostics.warnings),
             digest: [0; 32],
         })
     } else {
@@ -114,7 +117,7 @@ pub(super) fn parse_document(
 
 /// Parses a single consumer against the routes of a configuration.
 pub(super) fn parse_consumer(raw: &raw::Consumer, config: &Config) -> Result<Consumer, Problems> {
-    let diagnostics = &mut Diagnostics::new(&|_| None);
+    let diagnostics = &mut Diagnostics::new(&|_| None, MissingSecrets::Refuse);
     let routes = IdIndex::from_known("routes", config.routes.iter().map(|one| one.id.as_str()));
     let consumer = consumer::consumer_without_keys(diagnostics, raw, &routes);
     if diagnostics.problems.is_empty() {

@@ -46,6 +46,9 @@ impl<'a> Authenticator<'a> {
             }
             tried.push(key);
             match self.authenticate_key(host, key).await {
+                Ok(Some(known)) if known.consumer().disabled => {
+                    return Err(Refusal::ConsumerDisabled.into());
+                }
                 Ok(Some(known)) => return Ok(Caller::from_consumer(config, known, source)),
                 Ok(None) => {}
                 // An unavailable store is reported only if no other place has a known key, and rather

@@ -75,7 +75,8 @@ impl<'a> Caller<'a> {
 }
 
 impl ConsumerSource<'_> {
-    fn consumer(&self) -> &Consumer {
+    /// Its settings.
+    pub(super) fn consumer(&self) -> &Consumer {
         match self {
             Self::Configured(consumer) => consumer,
             Self::Dynamic(consumer) => consumer,

@@ -2,14 +2,12 @@
 //! fault, [`Fault`] is the gateway's or an upstream's; both become an OpenAI error here.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use http::StatusCode;
 use openai::{ErrorBody, ErrorObject, Invalid};
 
-use crate::record::Attempt;
-
 mod blocked;
+mod fault;
 mod limit_exceeded;
 mod protocol;
 mod stream_error;
@@ -27,6 +25,8 @@ pub(crate) enum Refusal {
         /// Whether the request had a key.
         presented: bool,
     },
+    /// The key is known, and its consumer is disabled.
+    ConsumerDisabled,
     /// The key is valid, but not for this model.
     ModelNotAllowed(String),
     /// The key is valid, but not for this value of a parameter.
@@ -103,6 +103,8 @@ pub(crate) enum Fault {
         /// Seconds until the first key or target is available.
         retry_after: u64,
     },
+    /// No provider of the model has a key: their secrets are not set.
+    NoProviderKey,
     /// A limit's ledger is unavailable, and the limit is closed on errors.
     LedgerUnavailable,
     /// A guard is unavailable, and the guard is closed on errors.
@@ -180,6 +182,10 @@ impl Refusal {
                 headers: vec![("www-authenticate", "Bearer".to_owned())],
                 ..plain(StatusCode::UNAUTHORIZED, "invalid_api_key", "The API key is not valid.".to_owned())
             },
+            Self::ConsumerDisabled => ApiError {
+                headers: vec![("www-authenticate", "Bearer".to_owned())],
+                ..plain(StatusCode::UNAUTHORIZED, "invalid_api_key", "The consumer of this API key is disabled.".to_owned())
+            },
             Self::ModelNotAllowed(model) => plain(
                 StatusCode::FORBIDDEN,
                 "model_not_allowed",
@@ -202,6 +208,7 @@ impl Refusal {
             Self::Invalid(invalid) => {
                 let (code, param) = match invalid {
                     Invalid::NotJson(_) | Invalid::NotAnObject => ("invalid_json", None),
+                    Invalid::ResponsesForm => ("invalid_request", Some("messages")),
                     Invalid::Missing(param)
                     | Invalid::Twice(param)
                     | Invalid::Ambiguous(param)
@@ -270,111 +277,6 @@ impl Refusal {
                 )
             },
         }
-    }
-}
-
-impl Fault {
-    /// The error that the caller receives. It names the attempts, without keys or bodies.
-    pub(crate) fn to_api_error(&self, attempts: &[Attempt]) -> ApiError {
-        let plain = |status, code, message| ApiError {
-            status,
-            code,
-            kind: UPSTREAM_ERROR,
-            param: None,
-            message,
-            headers: Vec::new(),
-            shape: ErrorShape::default(),
-        };
-        match self {
-            Self::Upstream => plain(
-                StatusCode::BAD_GATEWAY,
-                "upstream_error",
-                format!("No upstream could answer: {}.", AttemptList(attempts)),
-            ),
-            Self::Timeout => plain(
-                StatusCode::GATEWAY_TIMEOUT,
-                "upstream_timeout",
-                format!("No upstream answered in time: {}.", AttemptList(attempts)),
-            ),
-            Self::NotReplayed { max, is_late } => {
-                let (status, code) = if *is_late {
-                    (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout")
-                } else {
-                    (StatusCode::BAD_GATEWAY, "upstream_error")
-                };
-                let tried = AttemptList(attempts);
-                let message = format!(
-                    "No upstream could answer: {tried}. The request is longer than {max} bytes, so it is sent once."
-                );
-                plain(status, code, message)
-            }
-            Self::NoHealthyUpstream { retry_after } => ApiError {
-                headers: vec![("retry-after", retry_after.to_string())],
-                ..plain(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "no_healthy_upstream",
-                    format!("All upstreams for this model are cooling down after failures. Try again in {retry_after}s."),
-                )
-            },
-            Self::LedgerUnavailable => ApiError {
-                headers: vec![("retry-after", "5".to_owned())],
-                kind: SERVER_ERROR,
-                ..plain(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "ledger_unavailable",
-                    "A limit of this API key cannot be checked: the ledger is unavailable. Try again in 5s.".to_owned(),
-                )
-            },
-            Self::GuardUnavailable => ApiError {
-                headers: vec![("retry-after", "5".to_owned())],
-                kind: SERVER_ERROR,
-                ..plain(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "guard_unavailable",
-                    "A guard that must check this request is unavailable. Try again in 5s.".to_owned(),
-                )
-            },
-            Self::Overloaded => ApiError {
-                headers: vec![("retry-after", "2".to_owned())],
-                kind: SERVER_ERROR,
-                ..plain(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "overloaded",
-                    "The gateway is busy with the bodies of other requests. Try again in 2s.".to_owned(),
-                )
-            },
-            Self::AuthenticationUnavailable => ApiError {
-                headers: vec![("retry-after", "5".to_owned())],
-                kind: SERVER_ERROR,
-                ..plain(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "authentication_unavailable",
-                    "The API key cannot be checked: the key store or the token issuer is unavailable. Try again in 5s.".to_owned(),
-                )
-            },
-        }
-    }
-}
-
-/// Target, result, and status of each attempt.
-struct AttemptList<'a>(&'a [Attempt]);
-
-impl std::fmt::Display for AttemptList<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("no target was called");
-        }
-        for (index, attempt) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str(", ")?;
-            }
-            write!(f, "{} ({}", attempt.target, attempt.result)?;
-            if let Some(status) = attempt.status {
-                write!(f, ", status {status}")?;
-            }
-            f.write_char(')')?;
-        }
-        Ok(())
     }
 }
 

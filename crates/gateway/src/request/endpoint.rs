@@ -78,7 +78,13 @@ impl GatewayEndpoint {
         }
         let endpoint = match (model_endpoint(&segments), inference) {
             // The id of a model may end like a path: only one of the two has the request's method.
-            (Some(models), Some(inference)) => if is_read { models } else { inference },
+            (Some(models), Some(inference)) => {
+                if is_read {
+                    models
+                } else {
+                    inference
+                }
+            }
             (Some(found), None) | (None, Some(found)) => found,
             (None, None) => return Err(Refusal::UnknownUrl),
         };
@@ -190,13 +196,33 @@ mod tests {
     #[test]
     fn end_of_path_selects_endpoint() {
         for base in [
-            "", "/v1", "/v1/", "/v1//", "//v1", "/team/a/v1", "/v1/v1", "/openai/v1", "/api/paas/v4",
-            "/v1beta/openai", "/v1/chat/completions", "/v1/models", "/v1/completions/", "/models",
+            "",
+            "/v1",
+            "/v1/",
+            "/v1//",
+            "//v1",
+            "/team/a/v1",
+            "/v1/v1",
+            "/openai/v1",
+            "/api/paas/v4",
+            "/v1beta/openai",
+            "/v1/chat/completions",
+            "/v1/models",
+            "/v1/completions/",
+            "/models",
         ] {
             assert_inference(&format!("{base}/chat/completions"), Endpoint::ChatCompletions, None);
-            assert_inference(&format!("{base}//chat//completions/"), Endpoint::ChatCompletions, None);
+            assert_inference(
+                &format!("{base}//chat//completions/"),
+                Endpoint::ChatCompletions,
+                None,
+            );
             assert_inference(&format!("{base}/embeddings//"), Endpoint::Embeddings, None);
-            assert_eq!(parse(Method::GET, &format!("{base}/models/")), Some(ApiEndpoint::Models), "{base}");
+            assert_eq!(
+                parse(Method::GET, &format!("{base}/models/")),
+                Some(ApiEndpoint::Models),
+                "{base}"
+            );
         }
         assert_inference("/team/a/v1/completions", Endpoint::Completions, None);
         assert_inference("/completions/", Endpoint::Completions, None);
@@ -204,7 +230,8 @@ mod tests {
 
     #[test]
     fn unknown_path_is_refused() {
-        for path in ["/", "/v1", "/v1/", "/v1/chat", "/x/healthz", "/v1/files", "/v1/xcompletions"] {
+        for path in ["/", "/v1", "/v1/", "/v1/chat", "/x/healthz", "/v1/files", "/v1/xcompletions"]
+        {
             assert_eq!(parse(Method::POST, path), None, "{path}");
         }
         assert_eq!(parse(Method::POST, &format!("{}/completions", "/a".repeat(64))), None);
@@ -228,7 +255,10 @@ mod tests {
         assert_model("/team/v1//models//deepseek/chat", "deepseek/chat");
         assert_model("/v1/models/deepseek%2Fchat", "deepseek/chat");
         assert_model("/v1/models/a%20b%zz", "a%20b%zz");
-        assert_model("/v1/models/accounts/fireworks/models/llama", "accounts/fireworks/models/llama");
+        assert_model(
+            "/v1/models/accounts/fireworks/models/llama",
+            "accounts/fireworks/models/llama",
+        );
         assert_model("/models/v1/models/x", "x");
         assert_model("/v1/models/some/embeddings", "some/embeddings");
         assert_model("/v1/chat/completions/models/gpt-4o", "gpt-4o");

@@ -53,10 +53,11 @@ pub(crate) fn list(config: &Config, caller: &Caller<'_>) -> Vec<u8> {
 pub(crate) fn model(config: &Config, caller: &Caller<'_>, id: &str) -> Result<Vec<u8>, Refusal> {
     // A base URL with a pasted `/models` repeats the word; ids of some providers begin with it.
     let ids = [Some(id), id.strip_prefix("models/")];
-    let id = ids.into_iter().flatten().find(|id| may_name(config, caller, id)).ok_or_else(|| {
-        let end = id.floor_char_boundary(MAX_NAME_IN_ERROR);
-        Refusal::ModelNotFound(id[..end].to_owned())
-    })?;
+    let id =
+        ids.into_iter().flatten().find(|id| may_name(config, caller, id)).ok_or_else(|| {
+            let end = id.floor_char_boundary(MAX_NAME_IN_ERROR);
+            Refusal::ModelNotFound(id[..end].to_owned())
+        })?;
     Ok(serde_json::to_vec(&Model::new(id)).expect("strings and numbers always serialize"))
 }
 

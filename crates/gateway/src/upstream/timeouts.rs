@@ -56,8 +56,13 @@ pub(crate) struct AttemptTimeouts<'a, P: Host> {
 
 impl<'a, P: Host> AttemptTimeouts<'a, P> {
     /// Starts the wait for the first byte of an attempt.
-    pub(crate) fn start(task_host: &'a P, timeouts: Timeouts, deadline: Timestamp) -> Self {
-        let idle_deadline = task_host.now() + timeouts.first_byte;
+    pub(crate) fn start(
+        task_host: &'a P,
+        timeouts: Timeouts,
+        is_stream: bool,
+        deadline: Timestamp,
+    ) -> Self {
+        let idle_deadline = task_host.now() + timeouts.until_first_byte(is_stream);
         Self {
             host: task_host,
             idle: timeouts.idle,

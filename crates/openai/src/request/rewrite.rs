@@ -133,10 +133,7 @@ mod tests {
             let found = with_model(body.as_bytes(), "b/c").expect("it is an object");
             assert_eq!(String::from_utf8(found).expect("text"), expected);
         }
-        assert_eq!(
-            with_model(br#"{"model":"a","model":"a"}"#, "b"),
-            Err(Invalid::Twice("model"))
-        );
+        assert_eq!(with_model(br#"{"model":"a","model":"a"}"#, "b"), Err(Invalid::Twice("model")));
         assert!(matches!(with_model(b"[1]", "b"), Err(Invalid::NotJson(_))));
         assert!(matches!(with_model(b"{", "b"), Err(Invalid::NotJson(_))));
     }
