@@ -1,7 +1,7 @@
 //! Loads a configuration document with its secrets, or returns all problems. The same step runs on every
 //! host, at start and on every reload.
 
-use config::{ADMIN_TOKEN, Config, KEY_PEPPER, Problems, Warning, secret_names};
+use config::{ADMIN_TOKEN, Config, Consumer, KEY_PEPPER, Problems, Warning, secret_names};
 use secret::{KeyDigest, Secret};
 
 use crate::auth::keys::Pepper;
@@ -55,7 +55,12 @@ pub(crate) async fn load_config(
         Err(problems) => return Ok(Err(problems)),
     };
     config.warnings.extend(short_secrets(&secrets));
-    Ok(Ok(LoadedConfig { config, secrets: GatewaySecrets::lookup(&secrets) }))
+    let secrets = GatewaySecrets::lookup(&secrets);
+    if let Some(token) = &secrets.admin_token {
+        let shared = shared_token(&config, token);
+        config.warnings.extend(shared);
+    }
+    Ok(Ok(LoadedConfig { config, secrets }))
 }
 
 /// Warnings of the gateway's own secrets that are short enough to be guessed.
@@ -68,6 +73,20 @@ pub fn short_secrets(secrets: &dyn Fn(&str) -> Option<Secret>) -> Vec<Warning> {
         (1..min).contains(&length).then(|| Warning { path: name.to_owned(), message })
     };
     bounds.into_iter().filter_map(warning).collect()
+}
+
+/// Warnings of consumers whose key is `ADMIN_TOKEN`: every application with the key is an owner.
+fn shared_token(config: &Config, token: &KeyDigest) -> Vec<Warning> {
+    let has_token =
+        |consumer: &&Consumer| consumer.keys.iter().any(|key| key.matches(token).into());
+    let warning = |consumer: &Consumer| Warning {
+        path: ADMIN_TOKEN.to_owned(),
+        message: format!(
+            "a key of the consumer {} has the same value: set another one",
+            consumer.id
+        ),
+    };
+    config.consumers.iter().filter(has_token).map(warning).collect()
 }
 
 /// Secrets with fixed names, which no document refers to.
@@ -93,11 +112,11 @@ impl GatewaySecrets {
 #[cfg(test)]
 mod tests {
     use config::{Config, secret_names};
-    use secret::Secret;
+    use secret::{KeyDigest, Secret};
 
     use crate::testing::fake_host::{FakeHost, block_on};
 
-    use super::{LoadPurpose, load_config, short_secrets};
+    use super::{LoadPurpose, load_config, shared_token, short_secrets};
 
     const DOCUMENT: &str = r#"{
         "auth": { "required": false },
@@ -151,6 +170,18 @@ mod tests {
     fn secret_written_in_clear_is_a_problem_in_a_served_document_too() {
         let clear = DOCUMENT.replace("secret:SECOND", "sk-clear");
         assert!(load(&clear, LoadPurpose::Serve).is_err());
+    }
+
+    #[test]
+    fn consumer_with_the_admin_token_as_key_gets_a_warning() {
+        let document = DOCUMENT.replace(
+            "\"routes\"",
+            r#""consumers": [{ "id": "app", "keys": ["secret:APP"] }], "routes""#,
+        );
+        let config = load(&document, LoadPurpose::Check).expect("it is right");
+        assert!(shared_token(&config, &KeyDigest::new("another")).is_empty());
+        let found = shared_token(&config, &KeyDigest::new("APP"));
+        assert!(found.len() == 1 && found[0].message.contains("consumer app"), "{found:?}");
     }
 
     #[test]
