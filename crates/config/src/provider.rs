@@ -20,6 +20,8 @@ pub struct Provider {
     pub authentication: Authentication,
     /// Used in turn. Empty if calls carry no key.
     pub keys: Vec<Secret>,
+    /// Whether the document names keys and none of them is set: the provider cannot be called.
+    pub lacks_keys: bool,
     /// The endpoints that it offers.
     pub paths: Paths,
     /// Whether it accepts `stream_options.include_usage`.

@@ -23,6 +23,9 @@ pub struct Record {
     pub consumer: Option<String>,
     /// The consumer's group.
     pub group: Option<String>,
+    /// The place of the key, as `[auth] sources` names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_source: Option<String>,
     /// The route of the model.
     pub route: Option<String>,
     /// The model that the caller named.

@@ -30,7 +30,7 @@ pub use delta::Delta;
 pub use endpoint::Endpoint;
 pub use error::{ErrorBody, ErrorObject};
 pub use invalid::Invalid;
-pub use request::{Changes, OutputField, Request};
+pub use request::{Changes, OutputField, Request, is_model_name, with_model};
 pub use sse::{Event, Framer, Oversized};
 pub use stream_event::{ChunkContent, ContentParts, EventContent, EventSummary, StreamEvent};
 pub use text_size::TextSize;

@@ -50,6 +50,8 @@ pub(crate) struct SteeringFields<'a> {
     suffix: Option<&'a RawValue>,
     prediction: Option<&'a RawValue>,
     pub(crate) invalid: Option<Invalid>,
+    /// Whether the object has no members at all.
+    pub(crate) is_empty: bool,
 }
 
 impl<'a> SteeringFields<'a> {
@@ -59,6 +61,11 @@ impl<'a> SteeringFields<'a> {
             Endpoint::Completions => self.prompt,
             Endpoint::Embeddings => self.input,
         }
+    }
+
+    /// Whether the body has the input of embeddings or of the Responses API.
+    pub(crate) fn has_input(&self) -> bool {
+        self.input.is_some()
     }
 
     /// Values of members outside the content that the model reads too.
@@ -104,8 +111,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for SteeringFields<'a> {
                 self,
                 mut members: A,
             ) -> Result<SteeringFields<'de>, A::Error> {
-                let mut fields = SteeringFields::default();
+                let mut fields = SteeringFields { is_empty: true, ..SteeringFields::default() };
                 while let Some(name) = members.next_key::<MemberName<'de>>()? {
+                    fields.is_empty = false;
                     let Some((known, slot)) = fields.field_mut(&name.0) else {
                         members.next_value::<IgnoredAny>()?;
                         if let Some(known) =

@@ -27,6 +27,7 @@ mod storage;
 pub use ids::expected_id_format;
 
 use diagnostics::Diagnostics;
+pub(super) use diagnostics::MissingSecrets;
 use doc_path::DocPath;
 use ids::IdIndex;
 
@@ -41,8 +42,9 @@ use super::storage::Storage;
 pub(super) fn parse_document(
     raw: &raw::Document,
     secrets: &SecretLookup<'_>,
+    missing_secrets: MissingSecrets,
 ) -> Result<Config, Problems> {
-    let diagnostics = &mut Diagnostics::new(secrets);
+    let diagnostics = &mut Diagnostics::new(secrets, missing_secrets);
     let root = DocPath::ROOT;
 
     let providers = IdIndex::collect(
@@ -109,6 +111,7 @@ pub(super) fn parse_document(
             history,
             observe,
             storage,
+            warnings: std::mem::take(&mut diagnostics.warnings),
             digest: [0; 32],
         })
     } else {
@@ -118,7 +121,7 @@ pub(super) fn parse_document(
 
 /// Parses a single consumer against the routes of a configuration.
 pub(super) fn parse_consumer(raw: &raw::Consumer, config: &Config) -> Result<Consumer, Problems> {
-    let diagnostics = &mut Diagnostics::new(&|_| None);
+    let diagnostics = &mut Diagnostics::new(&|_| None, MissingSecrets::Refuse);
     let routes = IdIndex::from_known("routes", config.routes.iter().map(|one| one.id.as_str()));
     let consumer = consumer::consumer_without_keys(diagnostics, raw, &routes);
     if diagnostics.problems.is_empty() {
@@ -133,7 +136,7 @@ pub(super) fn parse_storage(
     raw: &raw::StorageSections,
     secrets: &SecretLookup<'_>,
 ) -> Result<Storage, Problems> {
-    let diagnostics = &mut Diagnostics::new(secrets);
+    let diagnostics = &mut Diagnostics::new(secrets, MissingSecrets::Refuse);
     let storage = storage::storage(diagnostics, &DocPath::ROOT, &raw.ledger, &raw.store);
     if diagnostics.problems.is_empty() {
         Ok(storage)

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     By, Config, IssuerKeys, Limit, Measure, OnError, Parameter, ParameterRule, Period, Price,
-    Quota, Role, ValuePattern, author,
+    Quota, Role, TokenGroups, UnknownSubjects, ValuePattern, Warning, author,
 };
 
 use super::{FULL_EXAMPLE, WORKED_EXAMPLE, load};
@@ -185,6 +185,13 @@ fn issuers_and_operators_are_parsed() {
     assert_eq!((*keep, fetched.skew), (Duration::from_secs(3600), Duration::from_secs(5)));
     assert_eq!(fetched.consumer_claim, "azp");
     assert_eq!(fetched.group_claim.as_deref(), Some("realm_access.team"));
+    assert_eq!(fetched.default_group.as_deref(), Some("design"));
+    assert_eq!((fetched.groups, fetched.unknown), (TokenGroups::Listed, UnknownSubjects::Refuse));
+    assert_eq!((inline.groups, inline.unknown), (TokenGroups::Any, UnknownSubjects::Admit));
+    assert_eq!((&fetched.namespace, shared.namespace.as_deref()), (&None, Some("tests")));
+    // The third issuer shares the first one's names.
+    let shares = |it: &Warning| it.path == "auth.jwt[2]" && it.message.contains("auth.jwt[0]");
+    assert!(config.warnings.iter().any(shares), "{:?}", config.warnings);
     assert!(matches!(shared.keys, IssuerKeys::Inline(_)));
     assert!(matches!(inline.keys, IssuerKeys::Inline(_)));
     assert_eq!((shared.consumer_claim.as_str(), &shared.group_claim), ("sub", &None));

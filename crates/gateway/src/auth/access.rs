@@ -1,6 +1,7 @@
 //! Access rules of callers: addresses and parameters.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use config::Config;
 
@@ -9,6 +10,9 @@ use crate::error::Refusal;
 use crate::request::parse::ParsedRequest;
 
 use super::caller::Caller;
+
+/// Time for the request of a caller who may use no route.
+const DEFAULT_TOTAL_TIME: Duration = Duration::from_secs(60);
 
 /// Checks the address rules for all callers. Runs before everything else.
 pub(crate) fn check_global_ip(config: &Config, client_ip: Option<IpAddr>) -> Result<(), Refusal> {
@@ -23,6 +27,12 @@ pub(crate) fn check_caller_ip(
 ) -> Result<(), Refusal> {
     let allowed = caller.permissions().all(|permissions| permissions.ip_access.allows(client_ip));
     if allowed { Ok(()) } else { Err(Refusal::AddressNotAllowed) }
+}
+
+/// The longest time that a route of the caller allows for a whole request.
+pub(crate) fn max_total_time(config: &Config, caller: &Caller<'_>) -> Duration {
+    let usable = config.routes_with_index().filter(|(index, _)| caller.may_use(*index));
+    usable.map(|(_, route)| route.timeouts.total).max().unwrap_or(DEFAULT_TOTAL_TIME)
 }
 
 /// Checks a request's parameters against the caller's rules.

@@ -4,7 +4,7 @@ use config::{Measure, Period};
 use http::StatusCode;
 use ledger::AccountBalance;
 
-use super::ApiError;
+use super::{ApiError, ErrorShape};
 
 /// A limit that refuses a request.
 #[derive(Debug)]
@@ -96,6 +96,7 @@ impl LimitExceeded {
                 "The limit '{limit}' of {max}{per} is reached: {left} left, {needed} needed. {advice}."
             ),
             headers,
+            shape: ErrorShape::default(),
         }
     }
 }

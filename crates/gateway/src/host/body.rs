@@ -67,6 +67,11 @@ impl Body {
 
     /// Reads a body of at most `limit` bytes. A single piece is returned without a copy.
     pub(crate) async fn collect(mut self, limit: usize) -> Result<Bytes, ReadError> {
+        self.collect_from(limit).await
+    }
+
+    /// Reads a body of at most `limit` bytes, and leaves the rest of a longer one.
+    pub(crate) async fn collect_from(&mut self, limit: usize) -> Result<Bytes, ReadError> {
         let mut whole = Bytes::new();
         while let Some(piece) =
             self.next_piece().await.transpose().map_err(|_| ReadError::Broken)?
@@ -78,6 +83,15 @@ impl Body {
         }
         Ok(whole)
     }
+}
+
+/// A piece that has already arrived, which needs no timer.
+pub(crate) async fn now_or_never(body: &mut Body) -> Option<Option<Result<Bytes, HostError>>> {
+    poll_fn(|cx| match body.poll_piece(cx) {
+        Poll::Ready(piece) => Poll::Ready(Some(piece)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 /// Appends a piece: the first is returned as it is, later ones are copied with amortized growth.

@@ -103,12 +103,8 @@ impl<'a> TargetPlan<'a> {
         (now, entropy): (Timestamp, u64),
     ) -> Result<Self, Refusal> {
         let route = matched.route;
-        let name = match &route.sticky {
-            Sticky::None => None,
-            Sticky::Consumer => caller.authenticated_id(),
-            Sticky::User => request.fields().user.as_deref(),
-            Sticky::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()),
-        };
+        let user = request.fields().user.as_deref();
+        let name = sticky_name(&route.sticky, caller.authenticated_id(), user, headers);
         let entropy = name.map_or(entropy, |name| weighted::sticky_entropy(&route.id, name));
         let chosen = choose_target(config, route, request, health, (now, entropy));
         let mut targets: Vec<Candidate<'a>> = Vec::with_capacity(1 + route.fallback.len());
@@ -196,6 +192,23 @@ impl<'a> TargetPlan<'a> {
     }
 }
 
+/// The name that keeps a caller at a target. An empty one counts as none: it would send all callers without a
+/// name to the same target.
+fn sticky_name<'n>(
+    sticky: &Sticky,
+    consumer: Option<&'n str>,
+    user: Option<&'n str>,
+    headers: &'n HeaderMap,
+) -> Option<&'n str> {
+    let name = match sticky {
+        Sticky::None => None,
+        Sticky::Consumer => consumer,
+        Sticky::User => user,
+        Sticky::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()),
+    };
+    name.filter(|name| !name.trim().is_empty())
+}
+
 /// The model's name at a target.
 fn target_model<'t>(target: &'t Target, requested: &'t str) -> &'t str {
     target.model.as_deref().unwrap_or(requested)
@@ -235,4 +248,32 @@ fn choose_target<'a>(
     };
     // If no target is available, the weights decide.
     better.or_else(|| weighted::choose_weighted(all, entropy, offers, is_available))
+}
+
+#[cfg(test)]
+mod tests {
+    use config::Sticky;
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::sticky_name;
+
+    #[test]
+    fn empty_sticky_name_counts_as_none() {
+        let by_header = Sticky::Header(HeaderName::from_static("x-session"));
+        let headers = |value: &'static str| {
+            HeaderMap::from_iter([(
+                HeaderName::from_static("x-session"),
+                HeaderValue::from_static(value),
+            )])
+        };
+        let none = HeaderMap::new();
+        for empty in ["", " ", "\t"] {
+            assert_eq!(sticky_name(&Sticky::User, Some("app"), Some(empty), &none), None);
+            assert_eq!(sticky_name(&by_header, Some("app"), Some("ann"), &headers(empty)), None);
+        }
+        assert_eq!(sticky_name(&by_header, None, None, &none), None);
+        assert_eq!(sticky_name(&by_header, None, None, &headers("s1")), Some("s1"));
+        assert_eq!(sticky_name(&Sticky::User, Some("app"), Some("ann"), &none), Some("ann"));
+        assert_eq!(sticky_name(&Sticky::Consumer, Some("app"), None, &none), Some("app"));
+    }
 }

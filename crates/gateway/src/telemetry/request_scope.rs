@@ -111,6 +111,7 @@ impl<P: Host> RequestScope<P> {
     pub(crate) fn authenticated(&mut self, caller: &Caller<'_>, operation: &'static str) {
         self.record.consumer = Some(caller.id().to_owned());
         self.record.group = caller.group().map(str::to_owned);
+        self.record.key_source = caller.key_source();
         self.record.operation = Some(operation);
     }
 

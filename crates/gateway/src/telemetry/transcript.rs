@@ -170,22 +170,23 @@ impl std::fmt::Debug for Transcript {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use bytes::Bytes;
-    use http::HeaderMap;
     use openai::{ContentParts, Endpoint, StreamEvent};
 
-    use crate::host::body::Body;
+    use crate::request::body_budget::BodyBudget;
     use crate::request::parse::ParsedRequest;
-    use crate::testing::fake_host::block_on;
+    use crate::request::read_body::ReceivedBody;
 
     use super::Transcript;
 
     fn transcript(messages: &str, max: usize) -> Transcript {
         let body = Bytes::from(format!(r#"{{"model":"m","messages":{messages}}}"#));
-        let headers = HeaderMap::new();
-        let request =
-            ParsedRequest::read(Endpoint::ChatCompletions, &headers, Body::from(body), 1 << 20);
-        Transcript::new(&block_on(request).expect("a request"), max)
+        let permit = Rc::new(Rc::new(BodyBudget::default()).permit());
+        let body = ReceivedBody { bytes: body, permit };
+        let request = ParsedRequest::parse(Endpoint::ChatCompletions, None, body);
+        Transcript::new(&request.expect("a request"), max)
     }
 
     #[track_caller]

@@ -74,8 +74,9 @@ impl<P: Host> AttemptContext<'_, P> {
         scope: &mut RequestScope<P>,
     ) -> Result<ActiveAttempt<'c>, Timestamp> {
         let began = self.host.now();
-        let permit =
-            self.upstreams.acquire(candidate.provider_index, candidate.model, self.route, began)?;
+        let target = (candidate.provider_index, candidate.model);
+        let is_stream = self.request.fields().stream;
+        let permit = self.upstreams.acquire(target, self.route, is_stream, began)?;
         let key = self.upstreams.next_key(candidate.provider_index, candidate.model, began)?;
         let attempt = Attempt::start(candidate.label(), key, kind, began);
         let record_index = scope.attempt_started(attempt, candidate.price);
@@ -96,7 +97,8 @@ impl<P: Host> AttemptContext<'_, P> {
         if let Some(trace) = &self.trace {
             trace.inject(record_index, request.headers_mut());
         }
-        let mut timeouts = AttemptTimeouts::start(self.host, self.route.timeouts, self.deadline);
+        let mut timeouts =
+            AttemptTimeouts::start(self.host, self.route.timeouts, is_stream, self.deadline);
         let response =
             timeouts.run(self.host.fetch(request)).await?.map_err(AttemptError::connect)?;
         let (head, body) = response.into_parts();
@@ -256,7 +258,8 @@ impl<P: Host> AttemptContext<'_, P> {
         // A fallback that had only the rest of the deadline has not proved to be slow.
         let was_hurried = failure == Failure::Timeout
             && now >= self.deadline
-            && now.since(attempt.began) < self.route.timeouts.first_byte / 2;
+            && now.since(attempt.began)
+                < self.route.timeouts.until_first_byte(self.request.fields().stream) / 2;
         if failure == Failure::Timeout && !was_hurried {
             attempt.permit.record_latency(self.request.fields().stream, now);
         }

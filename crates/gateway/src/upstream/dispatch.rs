@@ -302,7 +302,9 @@ impl<P: Host> Dispatcher<'_, P> {
             attempts.iter().all(|attempt| attempt.result == Failure::Timeout.name())
                 || now >= state.deadline
         };
+        let lacks_keys = || self.plan.targets().iter().all(|target| target.provider.lacks_keys);
         match state.cool_down_until {
+            Some(_) if attempts.is_empty() && lacks_keys() => Fault::NoProviderKey,
             Some(until) if attempts.is_empty() => Fault::NoHealthyUpstream {
                 retry_after: until.since(now).as_millis().div_ceil(1000).max(1) as u64,
             },

@@ -67,6 +67,13 @@ impl KeyPool {
         }
     }
 
+    /// A pool of a provider whose keys are not set: no key is ever available.
+    pub(crate) fn unavailable() -> Self {
+        let mut pool = Self::new(1);
+        pool.cool_down_until[0] = Timestamp::from_millis(u64::MAX);
+        pool
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.cool_down_until.len()
     }

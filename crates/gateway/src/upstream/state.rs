@@ -59,7 +59,10 @@ enum LatencyTimer {
 impl Upstreams {
     /// Creates the state with every target healthy.
     pub(crate) fn new(config: &Config) -> Self {
-        let key_pools = config.providers.iter().map(|provider| KeyPool::new(provider.keys.len()));
+        let key_pools = config.providers.iter().map(|provider| match provider.lacks_keys {
+            true => KeyPool::unavailable(),
+            false => KeyPool::new(provider.keys.len()),
+        });
         let count = config.providers.len();
         Self {
             key_pools: RefCell::new(key_pools.collect()),
@@ -77,6 +80,7 @@ impl Upstreams {
             one.id == other.id
                 && one.base_url == other.base_url
                 && keys(one) == keys(other)
+                && one.lacks_keys == other.lacks_keys
                 && one.keys.iter().zip(&other.keys).all(|(a, b)| a.reveal() == b.reveal())
         };
         let find = |one: &Provider| old.providers.iter().position(|other| same(one, other));
@@ -115,13 +119,13 @@ impl Upstreams {
     /// possible call.
     pub(crate) fn acquire(
         &self,
-        provider: ProviderIndex,
-        model: &str,
+        (provider, model): (ProviderIndex, &str),
         route: &Route,
+        is_stream: bool,
         now: Timestamp,
     ) -> Result<CallPermit, Timestamp> {
         // A call without a signal until then has begun to answer, or is lost.
-        let timeout = route.timeouts.first_byte + route.timeouts.idle;
+        let timeout = route.timeouts.until_first_byte(is_stream) + route.timeouts.idle;
         let permit = self.health.borrow_mut().acquire(provider, model, now, timeout);
         let permit = permit.map_err(|BreakerOpen(until)| until)?;
         let (health_table, health) = (Rc::clone(&self.health), route.health);

@@ -82,7 +82,13 @@ impl Request {
             "a string of 1 to 256 bytes that is not a path and has no control characters";
         let model = parse_string(model_raw).filter(|name| is_model_name(name));
         let model = model.ok_or(Invalid::Wrong { param: "model", expected })?.into_owned();
-        let content = require_field(fields.content(endpoint), endpoint.content_field())?;
+        let content = match fields.content(endpoint) {
+            // Some clients send a request of the Responses API to this path.
+            None if endpoint == Endpoint::ChatCompletions && fields.has_input() => {
+                return Err(Invalid::ResponsesForm);
+            }
+            content => require_field(content, endpoint.content_field())?,
+        };
         let (first, expected): (&[u8], _) = match endpoint {
             Endpoint::ChatCompletions => (b"[", "an array of messages"),
             Endpoint::Completions | Endpoint::Embeddings => (b"[\"", "a string or an array"),
@@ -147,7 +153,7 @@ impl UsageOption {
 
 /// Whether a model name is valid. It is echoed, logged, and put into URLs, so it is bounded and
 /// must not be a relative path.
-fn is_model_name(name: &str) -> bool {
+pub fn is_model_name(name: &str) -> bool {
     (1..=256).contains(&name.len())
         && name != "."
         && name != ".."
@@ -215,6 +221,7 @@ mod tests {
         assert_refused(r#"{"model":7,"messages":[]}"#, "'model' must be a string");
         assert_refused(r#"{"model":"","messages":[]}"#, "'model' must be a string");
         assert_refused(r#"{"model":"a"}"#, "'messages' is missing");
+        assert_refused(r#"{"model":"a","input":[]}"#, "'input' belongs to the Responses API");
         assert_refused(r#"{"model":"a","messages":"hi"}"#, "'messages' must be an array");
         assert_refused(r#"{"model":"a","messages":[],"stream":1}"#, "'stream' must be a boolean");
         assert_refused(

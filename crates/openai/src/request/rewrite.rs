@@ -3,6 +3,8 @@
 use json::Edits;
 
 use super::read::{OutputLimit, Request, UsageOption};
+use crate::invalid::Invalid;
+use crate::steering_fields::SteeringFields;
 
 /// Changes to a request for a target. The default changes nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,6 +35,28 @@ impl OutputField {
             Self::MaxCompletionTokens => "max_completion_tokens",
         }
     }
+}
+
+/// Returns the body with another model: in the place of its own, or as a new first member. The model's
+/// value is not read, so it may have any type.
+pub fn with_model(body: &[u8], model: &str) -> Result<Vec<u8>, Invalid> {
+    let text = std::str::from_utf8(body).map_err(|error| Invalid::NotJson(error.to_string()))?;
+    let start = text.len() - text.trim_start().len();
+    let fields: SteeringFields<'_> =
+        serde_json::from_str(text).map_err(|error| Invalid::NotJson(error.to_string()))?;
+    if let Some(invalid) = fields.invalid {
+        return Err(invalid);
+    }
+    let name = serde_json::to_string(model).expect("a string always serializes");
+    let mut edits = Edits::default();
+    match fields.model {
+        Some(raw) => edits.replace(json::range_in(text, raw.get()), name),
+        None => {
+            let comma = if fields.is_empty { "" } else { "," };
+            edits.replace(start + 1..start + 1, format!("\"model\":{name}{comma}"));
+        }
+    }
+    Ok(edits.apply(body))
 }
 
 impl Request {
@@ -93,8 +117,26 @@ mod tests {
     use proptest::prelude::{any, proptest};
     use serde_json::{Value, json};
 
-    use super::{Changes, OutputField, Request};
+    use super::{Changes, OutputField, Request, with_model};
     use crate::Endpoint::ChatCompletions;
+    use crate::Invalid;
+
+    #[test]
+    fn model_is_replaced_or_inserted() {
+        for (body, expected) in [
+            (r#"{"model":"a","n":1}"#, r#"{"model":"b/c","n":1}"#),
+            (r#"{"n":1, "model" : null }"#, r#"{"n":1, "model" : "b/c" }"#),
+            (r#"{"model":{"x":[1]}}"#, r#"{"model":"b/c"}"#),
+            (r#" {"n":1}"#, r#" {"model":"b/c","n":1}"#),
+            ("{ }", r#"{"model":"b/c" }"#),
+        ] {
+            let found = with_model(body.as_bytes(), "b/c").expect("it is an object");
+            assert_eq!(String::from_utf8(found).expect("text"), expected);
+        }
+        assert_eq!(with_model(br#"{"model":"a","model":"a"}"#, "b"), Err(Invalid::Twice("model")));
+        assert!(matches!(with_model(b"[1]", "b"), Err(Invalid::NotJson(_))));
+        assert!(matches!(with_model(b"{", "b"), Err(Invalid::NotJson(_))));
+    }
 
     #[test]
     fn extra_messages_follow_last_message() {

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use civil_time::zone::Zone;
 use config::{
     By, Config, IssuerKeys, Limit, Measure, OnError, ParameterRule, Period, Permissions, Quota,
-    Role,
+    Role, UnknownSubjects,
 };
 
 use crate::plan::{describe_routes, format_duration, format_pattern, widest};
@@ -22,12 +22,18 @@ pub(crate) fn write(config: &Config, out: &mut String) -> fmt::Result {
     section(out, "Groups", groups)?;
     let issuers = config.auth.issuers.iter().map(|issuer| {
         let keys = match &issuer.keys {
+            IssuerKeys::Missing => "no keys".to_owned(),
             IssuerKeys::Inline(_) => "inline keys".to_owned(),
             IssuerKeys::Url { url, keep } => {
                 format!("keys from {url}, kept for {}", format_duration(*keep))
             }
         };
-        (issuer.issuer.clone(), vec![format!("{keys}; the consumer is {}", issuer.consumer_claim)])
+        let prefix = issuer.namespace.as_ref().map_or_else(String::new, |it| format!("{it}."));
+        let mut words = format!("{keys}; the consumer is {prefix}{}", issuer.consumer_claim);
+        if issuer.unknown == UnknownSubjects::Refuse {
+            words.push_str("; unknown subjects are refused");
+        }
+        (issuer.issuer.clone(), vec![words])
     });
     section(out, "Token issuers", issuers)?;
     let limits =
@@ -196,8 +202,8 @@ Groups
 
 Token issuers
   https://id.example.com/  keys from https://id.example.com/.well-known/jwks.json, kept for 1h; \
-the consumer is azp
-  tests                    inline keys; the consumer is sub
+the consumer is azp; unknown subjects are refused
+  tests                    inline keys; the consumer is tests.sub
   inline                   inline keys; the consumer is sub
 
 Limits
