@@ -44,6 +44,7 @@ fn provider(
     }
     Some(Provider {
         id: raw.id.clone(),
+        kind: kind.name,
         base_url: base_url?,
         authentication: kind.authentication(),
         keys: secrets,
