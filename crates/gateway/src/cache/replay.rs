@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::chunks_to_completion::{chunks_to_completion, event_data};
-use super::completion_to_chunks::completion_to_chunks;
+use crate::upstream::wrapping::{chunks_to_completion, completion_to_chunks, event_data};
+
 use super::entry::{CacheEntry, StoredTokens};
 
 /// Requested form of a replay.

@@ -80,6 +80,11 @@ pub(crate) enum Refusal {
 pub(crate) enum Fault {
     /// All targets failed; the record's attempts hold the causes.
     Upstream,
+    /// All targets failed, the last one by its rate limit.
+    RateLimited {
+        /// Seconds until the earliest known time for another try.
+        retry_after: u64,
+    },
     /// No target answered in time, or the total time is up.
     Timeout,
     /// No upstream answered, and the request is too long to be sent again.
@@ -267,6 +272,17 @@ impl Fault {
                 "upstream_error",
                 format!("No upstream could answer: {}.", AttemptList(attempts)),
             ),
+            Self::RateLimited { retry_after } => ApiError {
+                headers: vec![("retry-after", retry_after.to_string())],
+                ..plain(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "upstream_rate_limited",
+                    format!(
+                        "The rate limit of the upstream is reached: {}. Try again in {retry_after}s.",
+                        AttemptList(attempts)
+                    ),
+                )
+            },
             Self::Timeout => plain(
                 StatusCode::GATEWAY_TIMEOUT,
                 "upstream_timeout",

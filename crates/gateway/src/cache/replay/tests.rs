@@ -3,7 +3,8 @@ use civil_time::Timestamp;
 use openai::Endpoint::{self, ChatCompletions, Completions, Embeddings};
 use serde_json::{Value, json};
 
-use crate::cache::{CacheEntry, CacheEntryHead, StoredTokens, first_choice_text};
+use crate::cache::{CacheEntry, CacheEntryHead, StoredTokens};
+use crate::upstream::wrapping::first_choice_text;
 
 use super::{Replay, ReplayOptions, is_complete};
 
