@@ -43,11 +43,12 @@ impl<P: Host> Reservation<P> {
         host: &P,
         request: ReservationRequest<'_>,
     ) -> Result<Option<Self>, Error> {
-        let matched = matching::matching_limits(config, &request.subject);
+        let mut matched = matching::matching_limits(config, &request.subject);
         if matched.is_empty() {
             return Ok(None);
         }
         let now = host.now();
+        limiter_state.made_up_values.borrow_mut().bound(&mut matched, now);
         let mut reservation = Self {
             limiter_state: Rc::clone(limiter_state),
             host: host.clone(),
@@ -163,12 +164,28 @@ impl<P: Host> Reservation<P> {
         now: Timestamp,
     ) -> Vec<Result<LedgerReply, Operation>> {
         let calls = calls.iter().map(|(book_id, positions)| {
-            let holds = positions.iter().map(|at| self.hold_for(*at, &demands[*at], now)).collect();
-            let operation = Operation::Reserve { id: self.id, until: self.until, holds };
+            let holds: Vec<Hold> =
+                positions.iter().map(|at| self.hold_for(*at, &demands[*at], now)).collect();
             let (limiter_state, host) = (Rc::clone(&self.limiter_state), self.host.clone());
-            let book_id = book_id.clone();
+            let (book_id, id, until) = (book_id.clone(), self.id, self.until);
             async move {
+                let repeated = limiter_state.refusals.borrow().repeat(&book_id, &holds, now);
+                if let Some(denied) = repeated {
+                    return Ok(LedgerReply::Denied(denied));
+                }
+                let operation = Operation::Reserve { id, until, holds };
                 let reply = limiter_state.call_ledger(&host, &book_id, &operation).await;
+                let Operation::Reserve { holds, .. } = &operation else {
+                    return reply.map_err(|_| operation);
+                };
+                let mut refusals = limiter_state.refusals.borrow_mut();
+                match &reply {
+                    Ok(LedgerReply::Denied(denied)) => {
+                        refusals.record(&book_id, holds, denied, host.now());
+                    }
+                    Ok(_) | Err(_) => refusals.forget(&book_id, holds),
+                }
+                drop(refusals);
                 reply.map_err(|_unavailable| operation)
             }
         });

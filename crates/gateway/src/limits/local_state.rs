@@ -12,9 +12,13 @@ use crate::host::Host;
 use crate::host::error::HostError;
 
 use super::ledger_client;
+use super::made_up_values::MadeUpValues;
+use super::recent_refusals::RecentRefusals;
 
 /// Time for which a book that did not reply is skipped: not every request should wait for it.
 const UNAVAILABLE_FOR: Duration = Duration::from_secs(2);
+/// Books that are skipped at the same time.
+const MAX_UNAVAILABLE: usize = 1_000;
 /// Interval at which the local book removes what no longer counts.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// Interval of lease reports: a gateway that is killed loses at most what it spent in this time.
@@ -24,6 +28,8 @@ const LEASE_REPORT_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(crate) struct LimiterState {
     pub(crate) leases: RefCell<Leases>,
+    pub(super) refusals: RefCell<RecentRefusals>,
+    pub(super) made_up_values: RefCell<MadeUpValues>,
     local: RefCell<LocalFallback>,
 }
 
@@ -49,8 +55,15 @@ impl LimiterState {
         }
         let reply = ledger_client::call(host, book_id, operation).await;
         if reply.is_err() {
-            let until = host.now() + UNAVAILABLE_FOR;
-            self.local.borrow_mut().unavailable_until.insert(book_id.clone(), until);
+            let now = host.now();
+            let unavailable = &mut self.local.borrow_mut().unavailable_until;
+            // Limits that fail closed never sweep the local book.
+            if unavailable.len() >= MAX_UNAVAILABLE {
+                unavailable.retain(|_, until| *until > now);
+            }
+            if unavailable.len() < MAX_UNAVAILABLE {
+                unavailable.insert(book_id.clone(), now + UNAVAILABLE_FOR);
+            }
         }
         reply
     }
