@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::value::RawValue;
 
 use crate::text_size::TextSize;
+use crate::usage::Usage;
 
 /// Members of one choice that the gateway reads.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -24,6 +25,8 @@ pub(crate) struct Choice<'a> {
     pub logprobs: Option<&'a RawValue>,
     #[serde(borrow)]
     pub finish_reason: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
 }
 
 impl Choice<'_> {
@@ -169,6 +172,8 @@ pub(crate) struct Choices {
     pub text_size: TextSize,
     pub choices: ChoiceSet,
     pub finished_choices: ChoiceSet,
+    /// Usage that some providers put into a choice.
+    pub usage: Option<Usage>,
 }
 
 impl Choices {
@@ -194,6 +199,8 @@ impl Choices {
         if choice.is_finished() {
             self.finished_choices.insert(set);
         }
+        let usage = choice.usage.and_then(|usage| Usage::parse(usage.get()));
+        self.usage = Usage::merge_options(self.usage, usage);
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use json::MemberName;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::choices::{ChoiceSet, ChoicesSeed, Sink};
 use crate::text_size::TextSize;
 use crate::usage::Usage;
+use crate::usage_dialects::container;
+use crate::usage_scanner::find_usage;
 
 /// Content of the `data` of one event. Unknown members are skipped and members of a wrong type are
 /// no error: a new upstream feature must not end a stream.
@@ -50,21 +52,10 @@ impl Chunk {
             has_content: true,
             text_size: TextSize::measure_json(text),
             choices: ChoiceSet::single(0),
+            usage: find_usage(text.as_bytes()),
             ..Self::default()
         })
     }
-}
-
-/// Name of a member.
-#[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "lowercase")]
-enum ChunkMember {
-    Choices,
-    Usage,
-    Error,
-    Id,
-    #[serde(other)]
-    Other,
 }
 
 struct ChunkVisitor<'s, 'a>(Sink<'s, 'a>);
@@ -78,22 +69,24 @@ impl<'de> Visitor<'de> for ChunkVisitor<'_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Chunk, A::Error> {
         let mut choices = None;
-        let (mut usage, mut is_error): (Option<&RawValue>, bool) = (None, false);
-        while let Some(member) = members.next_key()? {
-            match member {
-                ChunkMember::Choices if choices.is_none() => {
+        let (mut usage, mut is_error): (Option<Usage>, bool) = (None, false);
+        while let Some(MemberName(name)) = members.next_key::<MemberName<'de>>()? {
+            match (&*name, &mut self.0) {
+                ("choices", _) if choices.is_none() => {
                     choices = Some(members.next_value_seed(ChoicesSeed(&mut self.0))?);
                 }
                 // Readers disagree on which of two lists counts.
-                ChunkMember::Choices => return Err(A::Error::custom("duplicate choices")),
-                // A repetition must not keep guards from the texts of the choices.
-                ChunkMember::Usage => usage = members.next_value::<Option<_>>()?.or(usage),
-                ChunkMember::Error => {
-                    is_error |= members.next_value::<Option<&RawValue>>()?.is_some();
-                }
-                ChunkMember::Id | ChunkMember::Other => match (&member, &mut self.0) {
-                    (ChunkMember::Id, Some(sink)) => sink.id(members.next_value()?),
-                    _ => {
+                ("choices", _) => return Err(A::Error::custom("duplicate choices")),
+                ("error", _) => is_error |= members.next_value::<Option<&RawValue>>()?.is_some(),
+                ("id", Some(sink)) => sink.id(members.next_value()?),
+                (name, _) => match container(name) {
+                    // A repetition must not keep guards from the texts of the choices.
+                    Some(container) => {
+                        let value: &RawValue = members.next_value()?;
+                        let found = Usage::parse_in(container, value.get());
+                        usage = Usage::merge_options(usage, found);
+                    }
+                    None => {
                         members.next_value::<IgnoredAny>()?;
                     }
                 },
@@ -105,7 +98,7 @@ impl<'de> Visitor<'de> for ChunkVisitor<'_, 'de> {
             text_size: choices.text_size,
             choices: choices.choices,
             finished_choices: choices.finished_choices,
-            usage: usage.map(RawValue::get).and_then(Usage::parse),
+            usage: Usage::merge_options(usage, choices.usage),
             is_error,
         })
     }
@@ -210,6 +203,12 @@ mod tests {
         assert_chunk(
             r#"{"choices":"soon"}"#,
             Chunk { has_content: true, text_size: size, ..plain() },
+        );
+        let usage = Some(Usage { input: 1, output: 2, ..Usage::default() });
+        let size = TextSize::default();
+        assert_chunk(
+            r#"{"choices":[7],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,
+            Chunk { has_content: true, text_size: size, usage, ..plain() },
         );
     }
 }

@@ -56,17 +56,17 @@ impl<P: Host> Reservation<P> {
             began: now,
             until: now + request.total + SETTLEMENT_GRACE,
             parts: Vec::new(),
-            prompt_size: request.request.prompt_size(),
             max_output_tokens: None,
             headers: Vec::new(),
             ledger_unavailable: false,
         };
+        let prompt_size = request.request.prompt_size();
         let mut demands = Vec::new();
         for matched in &matched {
             let (limit, value) = (matched.limit, &matched.value);
             let book_id = matching::book_id(limit, value);
             for quota in &limit.quotas {
-                let demand = request.demand_for(limit, quota, reservation.prompt_size, now);
+                let demand = request.demand_for(limit, quota, prompt_size, now);
                 reservation.parts.push(ReservationPart {
                     account: matching::account_name(limit, quota.measure, value),
                     book_id: book_id.clone(),
@@ -168,26 +168,7 @@ impl<P: Host> Reservation<P> {
                 positions.iter().map(|at| self.hold_for(*at, &demands[*at], now)).collect();
             let (limiter_state, host) = (Rc::clone(&self.limiter_state), self.host.clone());
             let (book_id, id, until) = (book_id.clone(), self.id, self.until);
-            async move {
-                let repeated = limiter_state.refusals.borrow().repeat(&book_id, &holds, now);
-                if let Some(denied) = repeated {
-                    return Ok(LedgerReply::Denied(denied));
-                }
-                let operation = Operation::Reserve { id, until, holds };
-                let reply = limiter_state.call_ledger(&host, &book_id, &operation).await;
-                let Operation::Reserve { holds, .. } = &operation else {
-                    return reply.map_err(|_| operation);
-                };
-                let mut refusals = limiter_state.refusals.borrow_mut();
-                match &reply {
-                    Ok(LedgerReply::Denied(denied)) => {
-                        refusals.record(&book_id, holds, denied, host.now());
-                    }
-                    Ok(_) | Err(_) => refusals.forget(&book_id, holds),
-                }
-                drop(refusals);
-                reply.map_err(|_unavailable| operation)
-            }
+            async move { limiter_state.reserve(&host, &book_id, (id, until), holds).await }
         });
         futures::join_all(calls.collect()).await
     }

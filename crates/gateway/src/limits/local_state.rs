@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use civil_time::Timestamp;
-use ledger::{Book, BookId, Leases, LedgerReply, Operation};
+use ledger::{Book, BookId, Hold, Leases, LedgerReply, Operation};
 
 use crate::host::Host;
 use crate::host::error::HostError;
@@ -66,6 +66,33 @@ impl LimiterState {
             }
         }
         reply
+    }
+
+    /// Reserves in the ledger, or repeats a recent refusal. The operation is returned if its book is
+    /// unavailable.
+    pub(super) async fn reserve<P: Host>(
+        &self,
+        host: &P,
+        book_id: &BookId,
+        (id, until): (u64, Timestamp),
+        holds: Vec<Hold>,
+    ) -> Result<LedgerReply, Operation> {
+        let repeated = self.refusals.borrow().repeat(book_id, &holds, host.now());
+        if let Some(denied) = repeated {
+            return Ok(LedgerReply::Denied(denied));
+        }
+        let operation = Operation::Reserve { id, until, holds };
+        let reply = self.call_ledger(host, book_id, &operation).await;
+        if let Operation::Reserve { holds, .. } = &operation {
+            let mut refusals = self.refusals.borrow_mut();
+            match &reply {
+                Ok(LedgerReply::Denied(denied)) => {
+                    refusals.record(book_id, holds, denied, host.now());
+                }
+                Ok(_) | Err(_) => refusals.forget(book_id, holds),
+            }
+        }
+        reply.map_err(|_unavailable| operation)
     }
 
     /// Applies an operation to the local book.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use civil_time::Timestamp;
 use config::Route;
 use http::header::CONTENT_TYPE;
-use openai::{ContentParts, TextSize, Tokens};
+use openai::{AnswerSize, ContentParts, TextSize, Tokens};
 
 use crate::host::Host;
 use crate::host::body::{Body, append};
@@ -78,7 +78,7 @@ impl<P: Host> AttemptContext<'_, P> {
             self.upstreams.acquire(candidate.provider_index, candidate.model, self.route, began)?;
         let key = self.upstreams.next_key(candidate.provider_index, candidate.model, began)?;
         let attempt = Attempt::start(candidate.label(), key, kind, began);
-        let record_index = scope.attempt_started(attempt, candidate.price);
+        let record_index = scope.attempt_started(attempt, candidate.price, self.prompt_size());
         Ok(ActiveAttempt { candidate, key, permit, record_index, began })
     }
 
@@ -133,7 +133,7 @@ impl<P: Host> AttemptContext<'_, P> {
         loop {
             let piece = timeouts.next_piece(stream.body()).await?;
             let events = stream.events();
-            match stream.push(piece, || self.prompt_size())? {
+            match stream.push(piece, || (self.prompt_size(), self.request.output_bounds()))? {
                 CommitState::Held(held) => {
                     // Comments do not extend the wait at all, and events without content only
                     // within `first_byte`.
@@ -153,13 +153,18 @@ impl<P: Host> AttemptContext<'_, P> {
     ) -> Result<(AnswerContent, Option<Tokens>), AttemptError> {
         let (whole, rest) = self.read_body(body, timeouts).await?;
         if let Some(rest) = rest {
-            let max = self.request.max_output_tokens();
-            let long = Committed::unparsed(whole, rest, self.prompt_size(), max);
+            let bounds = self.request.output_bounds();
+            let long = Committed::unparsed(whole, rest, self.prompt_size(), bounds);
             return Ok((AnswerContent::Stream(Box::new(long)), None));
         }
         let answer = openai::AnswerSummary::parse(self.request.endpoint(), &whole)?;
-        let prompt = if answer.usage.is_some() { TextSize::default() } else { self.prompt_size() };
-        let tokens = Tokens::from_usage_or_estimate(answer.usage, prompt, answer.text_size);
+        let size = AnswerSize {
+            prompt: self.prompt_size(),
+            answer: answer.text_size,
+            bounds: self.request.output_bounds(),
+            ..AnswerSize::default()
+        };
+        let tokens = Tokens::count(answer.usage, &size);
         Ok((AnswerContent::Whole(whole), Some(tokens)))
     }
 
@@ -209,8 +214,12 @@ impl<P: Host> AttemptContext<'_, P> {
                     attempt.key,
                 );
                 if is_success {
-                    attempt.permit.record_latency(self.request.fields().stream, now);
-                    scope.first_token();
+                    let is_stream = self.request.fields().stream;
+                    attempt.permit.record_latency(is_stream, now);
+                    // A whole answer has no first token.
+                    if is_stream {
+                        scope.first_token();
+                    }
                 }
                 if let Some(tokens) = tokens {
                     scope.spent(tokens);
