@@ -34,6 +34,7 @@ pub use error::{ErrorBody, ErrorObject};
 pub use invalid::Invalid;
 pub use request::{Changes, OutputField, Request};
 pub use sse::{Event, Framer, Oversized};
+pub use steering_fields::field_aliases;
 pub use stream_event::{ChunkContent, ContentParts, EventContent, EventSummary, StreamEvent};
 pub use text_size::TextSize;
 pub use texts::{
