@@ -6,7 +6,8 @@ use openai::{AnswerSize, OutputBounds, TextSize, TokenSource, Tokens, UsageScann
 /// Measurements of a long answer so far.
 #[derive(Debug)]
 pub(crate) struct UsageTail {
-    scanner: UsageScanner,
+    /// Boxed, since only long answers use it.
+    scanner: Box<UsageScanner>,
     length: u64,
     bounds: OutputBounds,
 }
@@ -14,7 +15,7 @@ pub(crate) struct UsageTail {
 impl UsageTail {
     /// Measures an answer of at most this length.
     pub(crate) fn new(bounds: OutputBounds) -> Self {
-        Self { scanner: UsageScanner::default(), length: 0, bounds }
+        Self { scanner: Box::default(), length: 0, bounds }
     }
 
     pub(crate) fn push(&mut self, piece: &[u8]) {
