@@ -9,6 +9,7 @@ mod directives;
 mod entry;
 mod key;
 pub(crate) mod lookup;
+mod merged;
 mod replay;
 pub(crate) mod single_flight;
 

@@ -1,14 +1,16 @@
 //! Replay of a cache entry: with fresh ids, in the stored form or converted to the other.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use json::Edits;
 use openai::Endpoint;
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
 
-use super::chunks_to_completion::{chunks_to_completion, event_data};
-use super::completion_to_chunks::completion_to_chunks;
+use super::chunks_to_completion::{Completion, event_data};
+use super::completion_to_chunks::{Frame, completion_to_events};
 use super::entry::{CacheEntry, StoredTokens};
 
 /// Requested form of a replay.
@@ -55,24 +57,19 @@ impl Replay {
             (false, false) => Some(Self::Whole(with_new_id(&entry.body, &id)?.1)),
             (true, true) => replay_stream(entry, &id, how.include_usage),
             (true, false) => {
-                let mut answer = chunks_to_completion(how.endpoint, &entry.body)?;
-                set_id(&mut answer, &id);
-                if !answer.get("usage").is_some_and(Value::is_object) && entry.head.spent.reported {
-                    answer.insert("usage".to_owned(), usage_json(entry.head.spent));
-                }
-                Some(Self::Whole(Value::Object(answer).to_string().into()))
+                let chunks = event_data(&entry.body);
+                let completion = Completion::from_chunks(how.endpoint, &chunks)?;
+                let usage = entry.head.spent.reported.then(|| usage_json(entry.head.spent));
+                let usage = usage.filter(|_| !completion.has_usage());
+                Some(Self::Whole(completion.to_json(&format!("\"{id}\""), usage.as_deref()).into()))
             }
             (false, true) => {
-                let mut answer: Map<String, Value> = json::from_bytes(&entry.body).ok()?;
-                set_id(&mut answer, &id);
-                let chunks = completion_to_chunks(how.endpoint, &answer, how.split_text)?;
-                let mut events: Vec<Bytes> =
-                    chunks.iter().map(|chunk| sse_event(&chunk.to_string())).collect();
-                if how.include_usage
-                    && let Some(usage) = answer.get("usage").filter(|usage| usage.is_object())
-                {
-                    let chunk = usage_chunk(chunks.into_iter().next()?, usage.clone());
-                    events.push(sse_event(&chunk.to_string()));
+                let answer = str::from_utf8(&entry.body).ok()?;
+                let (mut events, frame, usage) =
+                    completion_to_events(how.endpoint, answer, &id, how.split_text)?;
+                let usage = usage.map(RawValue::get).filter(|usage| usage.starts_with('{'));
+                if let Some(usage) = usage.filter(|_| how.include_usage) {
+                    events.push(usage_event(&frame, usage));
                 }
                 events.push(sse_event("[DONE]"));
                 Some(Self::Events(events))
@@ -99,9 +96,8 @@ fn replay_stream(entry: &CacheEntry, id: &str, wants_usage: bool) -> Option<Repl
         events.push(sse_event(str::from_utf8(&renamed).ok()?));
     }
     if wants_usage && !has_usage && entry.head.spent.reported {
-        let mut first: Value = serde_json::from_slice(chunks.first()?).ok()?;
-        set_id(first.as_object_mut()?, id);
-        events.push(sse_event(&usage_chunk(first, usage_json(entry.head.spent)).to_string()));
+        let (frame, ..) = Frame::parse(str::from_utf8(chunks.first()?).ok()?, id)?;
+        events.push(usage_event(&frame, &usage_json(entry.head.spent)));
     }
     events.push(sse_event("[DONE]"));
     Some(Replay::Events(events))
@@ -117,27 +113,20 @@ fn with_new_id<'a>(text: &'a Bytes, id: &str) -> Option<(AnswerOutline<'a>, Byte
     Some((outline, edits.apply(text).into()))
 }
 
-fn set_id(answer: &mut Map<String, Value>, id: &str) {
-    if let Some(known) = answer.get_mut("id").filter(|known| known.is_string()) {
-        *known = json!(id);
-    }
+/// The last event of a stream, with its usage.
+fn usage_event(frame: &Frame<'_>, usage: &str) -> Bytes {
+    frame.event("", false, &format!(",\"usage\":{usage}"))
 }
 
-/// The last chunk of a stream, built from another chunk.
-fn usage_chunk(mut like: Value, usage: Value) -> Value {
-    like["choices"] = json!([]);
-    like["usage"] = usage;
-    like
-}
-
-fn usage_json(spent: StoredTokens) -> Value {
-    json!({
+fn usage_json(spent: StoredTokens) -> String {
+    let usage = json!({
         "prompt_tokens": spent.input,
         "completion_tokens": spent.output,
         "total_tokens": spent.input.saturating_add(spent.output),
         "prompt_tokens_details": { "cached_tokens": spent.cached },
         "completion_tokens_details": { "reasoning_tokens": spent.reasoning },
-    })
+    });
+    usage.to_string()
 }
 
 fn sse_event(data: &str) -> Bytes {
@@ -164,7 +153,7 @@ pub(crate) fn is_complete(endpoint: Endpoint, stream: bool, body: &Bytes, is_cap
         finish_reason: Option<String>,
     }
     let bodies = if stream { event_data(body) } else { vec![body.clone()] };
-    let mut choices: Vec<(u32, bool)> = Vec::new();
+    let mut choices: BTreeMap<u32, bool> = BTreeMap::new();
     for body in &bodies {
         let Ok(answer) = json::from_bytes::<Answer<'_>>(body) else { return false };
         if answer.error.is_some_and(|error| error.get() != "null") {
@@ -181,13 +170,10 @@ pub(crate) fn is_complete(endpoint: Endpoint, stream: bool, body: &Bytes, is_cap
                 Some("length") if is_capped => return false,
                 Some(_) => true,
             };
-            match choices.iter_mut().find(|(known, _)| *known == index) {
-                Some((_, ended)) => *ended |= has_ended,
-                None => choices.push((index, has_ended)),
-            }
+            *choices.entry(index).or_default() |= has_ended;
         }
     }
-    !choices.is_empty() && choices.iter().all(|(_, ended)| *ended)
+    !choices.is_empty() && choices.values().all(|ended| *ended)
 }
 
 #[cfg(test)]
