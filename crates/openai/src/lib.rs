@@ -35,8 +35,8 @@ pub use sse::{Event, Framer, Oversized};
 pub use stream_event::{ChunkContent, ContentParts, EventContent, EventSummary, StreamEvent};
 pub use text_size::TextSize;
 pub use texts::{
-    AnswerTexts, Image, MessageRole, Prompt, TextField, Unreadable, answer_texts, texts_in_answer,
-    texts_in_error,
+    AnswerTexts, Image, MAX_TEXTS, MessageRole, Prompt, TextField, Unreadable, UnreadablePrompt,
+    answer_texts, texts_in_answer, texts_in_error,
 };
 pub use tokens::{TokenSource, Tokens};
 pub use usage::Usage;

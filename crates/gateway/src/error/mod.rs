@@ -188,6 +188,7 @@ impl Refusal {
             Self::Invalid(invalid) => {
                 let (code, param) = match invalid {
                     Invalid::NotJson(_) | Invalid::NotAnObject => ("invalid_json", None),
+                    Invalid::TooManyMembers => ("invalid_request", None),
                     Invalid::Missing(param)
                     | Invalid::Twice(param)
                     | Invalid::Ambiguous(param)
