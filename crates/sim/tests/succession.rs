@@ -92,7 +92,7 @@ impl Document {
         for route in self.routes.iter().filter(|route| route.is_limited) {
             let id = route.id;
             text += &format!(
-                "[[limits]]\nid = 'l{id}'\nroutes = ['r{id}']\nby = 'consumer'\nlease = true\nrequests = {{ per = 'total', max = 100000 }}\n"
+                "[[limits]]\nid = 'l{id}'\nby = 'consumer'\nlease = true\nrequests = {{ per = 'total', max = 100000 }}\n"
             );
         }
         author::to_json(&text).expect("the configuration is valid")
@@ -131,7 +131,7 @@ fn was_hedged(world: &World) -> bool {
     let attempts = |record: &serde_json::Value| {
         record["attempts"]
             .as_array()
-            .is_some_and(|all| all.iter().any(|one| one["kind"] == "hedge"))
+            .is_some_and(|all| all.iter().any(|one| one["part"] == "hedge"))
     };
     records.iter().any(attempts)
 }
