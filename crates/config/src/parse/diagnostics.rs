@@ -8,7 +8,7 @@ use regex_lite::Regex;
 use secret::Secret;
 
 use super::super::index::RouteIndex;
-use super::super::problem::{Problem, with_hint};
+use super::super::problem::{Problem, Problems, with_hint};
 use super::super::raw::{self, SecretText, Size, Span};
 use super::super::{RESERVED_SECRETS, SecretLookup};
 use super::doc_path::DocPath;
@@ -29,6 +29,11 @@ pub(super) struct Diagnostics<'a> {
 impl<'a> Diagnostics<'a> {
     pub(super) fn new(secrets: &'a SecretLookup<'a>) -> Self {
         Self { secrets, problems: Vec::new() }
+    }
+
+    /// The parsed value, unless there are problems.
+    pub(super) fn finish<T>(self, value: T) -> Result<T, Problems> {
+        if self.problems.is_empty() { Ok(value) } else { Err(Problems(self.problems)) }
     }
 
     pub(super) fn report(

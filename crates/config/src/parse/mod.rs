@@ -42,7 +42,8 @@ pub(super) fn parse_document(
     raw: &raw::Document,
     secrets: &SecretLookup<'_>,
 ) -> Result<Config, Problems> {
-    let diagnostics = &mut Diagnostics::new(secrets);
+    let mut collected = Diagnostics::new(secrets);
+    let diagnostics = &mut collected;
     let root = DocPath::ROOT;
 
     let providers = IdIndex::collect(
@@ -92,40 +93,32 @@ pub(super) fn parse_document(
         admin::operators(diagnostics, &admin.field("operators"), &raw.admin.operators, &consumers);
     let storage = storage::storage(diagnostics, &root, &raw.ledger, &raw.store);
 
-    if diagnostics.problems.is_empty() {
-        Ok(Config {
-            server,
-            auth,
-            providers: read_providers,
-            routes: read_routes,
-            models,
-            consumers,
-            groups,
-            limits,
-            prices,
-            operators,
-            guards,
-            cache,
-            history,
-            observe,
-            storage,
-            digest: [0; 32],
-        })
-    } else {
-        Err(Problems(std::mem::take(&mut diagnostics.problems)))
-    }
+    collected.finish(Config {
+        server,
+        auth,
+        providers: read_providers,
+        routes: read_routes,
+        models,
+        consumers,
+        groups,
+        limits,
+        prices,
+        operators,
+        guards,
+        cache,
+        history,
+        observe,
+        storage,
+        digest: [0; 32],
+    })
 }
 
 /// Parses a single consumer against the routes of a configuration.
 pub(super) fn parse_consumer(raw: &raw::Consumer, config: &Config) -> Result<Consumer, Problems> {
-    let diagnostics = &mut Diagnostics::new(&|_| None);
+    let mut diagnostics = Diagnostics::new(&|_| None);
     let routes = IdIndex::from_known("routes", config.routes.iter().map(|one| one.id.as_str()));
-    let consumer = consumer::consumer_without_keys(diagnostics, raw, &routes);
-    if diagnostics.problems.is_empty() {
-        Ok(consumer)
-    } else {
-        Err(Problems(std::mem::take(&mut diagnostics.problems)))
-    }
+    let consumer = consumer::consumer_without_keys(&mut diagnostics, raw, &routes);
+    diagnostics.finish(consumer)
 }
 
 /// Parses the places of ledger and store alone.
@@ -133,11 +126,7 @@ pub(super) fn parse_storage(
     raw: &raw::StorageSections,
     secrets: &SecretLookup<'_>,
 ) -> Result<Storage, Problems> {
-    let diagnostics = &mut Diagnostics::new(secrets);
-    let storage = storage::storage(diagnostics, &DocPath::ROOT, &raw.ledger, &raw.store);
-    if diagnostics.problems.is_empty() {
-        Ok(storage)
-    } else {
-        Err(Problems(std::mem::take(&mut diagnostics.problems)))
-    }
+    let mut diagnostics = Diagnostics::new(secrets);
+    let storage = storage::storage(&mut diagnostics, &DocPath::ROOT, &raw.ledger, &raw.store);
+    diagnostics.finish(storage)
 }

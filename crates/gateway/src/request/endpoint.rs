@@ -6,6 +6,8 @@ use openai::Endpoint;
 use crate::error::Refusal;
 use crate::record::MODELS_OPERATION;
 
+const HEALTH_PATH: &str = "/healthz";
+
 /// An endpoint of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GatewayEndpoint {
@@ -44,7 +46,7 @@ impl GatewayEndpoint {
                 let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == rest);
                 Self::Api(ApiEndpoint::Inference(endpoint.ok_or(Refusal::UnknownUrl)?))
             }
-            None if path == "/healthz" => Self::Health,
+            None if path == HEALTH_PATH => Self::Health,
             None => return Err(Refusal::UnknownUrl),
         };
         let allow = match endpoint {
@@ -64,7 +66,7 @@ impl GatewayEndpoint {
 
 /// Whether a request only asks if the gateway has a configuration.
 pub(crate) fn is_health_check<B>(request: &http::Request<B>) -> bool {
-    request.uri().path() == "/healthz"
+    request.uri().path() == HEALTH_PATH
 }
 
 #[cfg(test)]
