@@ -3,6 +3,8 @@
 //! This module uses only [`CasStore`] and no host. It does not wait: the [queue](crate::commit_queue)
 //! repeats a commit that lost against others.
 
+use std::fmt::Display;
+
 use civil_time::Timestamp;
 use gateway::host::error::HostError;
 use ledger::{Book, BookId, LedgerReply, Operation};
@@ -94,11 +96,22 @@ pub(crate) fn commit<C: CasStore>(
 /// Parses a stored book and sweeps it. An unreadable one is an error, never an empty book.
 fn parse_book(book_id: &BookId, stored: Option<&[u8]>, now: Timestamp) -> Result<Book, HostError> {
     let book = stored.map_or_else(|| Ok(Book::default()), Book::from_bytes);
-    let mut book = book.map_err(|error| {
-        HostError::new(format_args!("corrupt ledger book {}: {error}", book_id.as_str()))
-    })?;
+    let mut book = book.map_err(|error| corrupt_book(book_id, error))?;
     book.sweep(now);
     Ok(book)
+}
+
+/// The failure of an operation on an unreadable book.
+pub(crate) fn corrupt_book(book_id: &BookId, reason: impl Display) -> HostError {
+    HostError::new(format_args!("corrupt ledger book {}: {reason}", book_id.as_str()))
+}
+
+/// The failure of an operation that other writers have overtaken at each attempt.
+pub(crate) fn too_many_conflicts(book_id: &BookId) -> HostError {
+    HostError::new(format_args!(
+        "commit to ledger book {} failed: too many conflicts",
+        book_id.as_str()
+    ))
 }
 
 pub(crate) fn is_read_only(operation: &Operation) -> bool {
@@ -118,6 +131,8 @@ pub(crate) fn is_read_only(operation: &Operation) -> bool {
 pub(crate) mod tests {
     use std::cell::{Cell, RefCell};
     use std::collections::{BTreeMap, BTreeSet};
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
 
     use civil_time::Timestamp;
     use gateway::host::error::HostError;
@@ -135,6 +150,8 @@ pub(crate) mod tests {
         /// Number of the next swaps that lose against another writer.
         pub(crate) overtaken: Cell<usize>,
         pub(crate) swaps: Cell<usize>,
+        /// The first swap that always writes, and whether it and later ones are reported as done.
+        pub(crate) defect: Cell<Option<(usize, bool)>>,
         pub(crate) reads: Cell<usize>,
     }
 
@@ -173,6 +190,12 @@ pub(crate) mod tests {
 
         fn swap(&self, cell: Seen, value: &[u8]) -> Result<Swap<Seen>, HostError> {
             self.swaps.set(self.swaps.get() + 1);
+            if let Some((first, is_reported_done)) = self.defect.get()
+                && self.swaps.get() >= first
+            {
+                self.set(&cell.book_id, value);
+                return Ok(if is_reported_done { Swap::Done } else { Swap::Conflict(cell) });
+            }
             if let Some(left) = self.overtaken.get().checked_sub(1) {
                 self.overtaken.set(left);
                 commit_by_another(self, &cell.book_id);
@@ -202,6 +225,17 @@ pub(crate) mod tests {
         let id = u64::try_from(memory.swaps.get()).expect("few swaps") + 1_000_000;
         assert!(matches!(book.apply(NOW, &reserve(id, 1, 1_000)), LedgerReply::Granted(_)));
         memory.set(book_id, &book.to_bytes());
+    }
+
+    /// Polls until the future completes; nothing here waits for I/O.
+    pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                return output;
+            }
+        }
     }
 
     pub(crate) fn book_id() -> BookId {

@@ -14,7 +14,7 @@ use gateway::host::Clock;
 use gateway::host::error::HostError;
 use ledger::{BookId, LedgerReply, Operation};
 
-use crate::commit::{CasStore, Commit, commit};
+use crate::commit::{CasStore, Commit, commit, too_many_conflicts};
 use crate::host_turn::yield_once;
 
 /// Attempts before an operation fails, in about 1.5 seconds.
@@ -81,10 +81,7 @@ impl CommitQueue {
                 host.release(book_id)?;
             }
         }
-        Err(HostError::new(format_args!(
-            "commit to ledger book {} failed: too many conflicts",
-            book_id.as_str()
-        )))
+        Err(too_many_conflicts(book_id))
     }
 
     /// Commits all pending operations of a book; returns whether another writer has claimed the book.
@@ -157,7 +154,7 @@ fn is_deferrable(operation: &Operation) -> bool {
 }
 
 /// Backoff between half and all of a growing time, so that the same writers do not conflict again.
-fn backoff(attempt: u32, entropy: u64) -> Duration {
+pub(crate) fn backoff(attempt: u32, entropy: u64) -> Duration {
     let whole = 1_000 << attempt.saturating_sub(1).min(MAX_BACKOFF_DOUBLINGS);
     Duration::from_micros(whole / 2 + entropy % (whole / 2 + 1))
 }
@@ -176,7 +173,7 @@ mod tests {
     use gateway::host::error::HostError;
     use ledger::{BookId, Charge, LedgerReply, Operation, Window};
 
-    use crate::commit::tests::{Memory, NOW, Seen, book_id, reserve, used};
+    use crate::commit::tests::{Memory, NOW, Seen, book_id, reserve, run, used};
     use crate::commit::{CasStore, Swap};
 
     use super::{CommitQueue, MAX_DEFERRAL, MAX_TRIES, backoff};
@@ -231,17 +228,6 @@ mod tests {
 
         fn release(&self, book_id: &BookId) -> Result<(), HostError> {
             self.memory.release(book_id)
-        }
-    }
-
-    /// Polls until the future completes; nothing here waits for I/O.
-    fn run<T>(future: impl Future<Output = T>) -> T {
-        let mut future = pin!(future);
-        let mut cx = Context::from_waker(Waker::noop());
-        loop {
-            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-                return output;
-            }
         }
     }
 

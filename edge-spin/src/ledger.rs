@@ -21,10 +21,9 @@ use crate::bucket::{bucket, to_host_error};
 use crate::cas_check;
 use crate::commit::{CasStore, Swap};
 use crate::commit_queue::CommitQueue;
-use crate::redis::connection::{RedisBooks, connection_to};
 use crate::redis::ledger::RedisLedger;
 use crate::spin_host::SpinHost;
-use crate::storage;
+use crate::storage::redis_ledger;
 
 /// Key of a store that passed the check of its compare-and-swap.
 const CHECKED_KEY: &str = "checked/compare-and-swap";
@@ -51,10 +50,8 @@ impl LedgerHost for SpinHost {
         book_id: &BookId,
         operation: &Operation,
     ) -> Result<LedgerReply, HostError> {
-        if let Some(server) = storage::ledger_server() {
-            let connection = connection_to(&server);
-            let books = RedisBooks { connection: &connection, prefix: &server.prefix };
-            return REDIS.with(Rc::clone).apply(&books, book_id, operation).await;
+        if let Some(place) = redis_ledger() {
+            return REDIS.with(Rc::clone).apply(self, &place, book_id, operation).await;
         }
         check_store(self)?;
         let queue = QUEUE.with(Rc::clone);

@@ -2,24 +2,44 @@
 
 use std::cell::OnceCell;
 
-use config::{Problems, RedisServer, Storage};
+use config::{Problems, Storage};
+
+use crate::redis::connection::RedisPlace;
+use crate::redis::store::RedisStore;
 
 thread_local! {
     /// Places of the deployed document, for as long as the instance lives.
-    static DEPLOYED: OnceCell<Storage> = const { OnceCell::new() };
+    static PLACES: OnceCell<Places> = const { OnceCell::new() };
+}
+
+struct Places {
+    deployed: Storage,
+    ledger: Option<RedisPlace>,
+    store: Option<RedisPlace>,
+}
+
+impl Places {
+    fn new(deployed: Storage) -> Self {
+        let ledger = deployed.ledger.as_ref().map(|server| RedisPlace::new(server, None));
+        let store = deployed.store.as_ref().map(|server| RedisPlace::new(server, ledger.as_ref()));
+        Self { deployed, ledger, store }
+    }
 }
 
 /// Uses the places of the first call, and reports others of later calls.
 pub(crate) fn use_storage(storage: &Storage) -> Result<(), Problems> {
-    DEPLOYED.with(|deployed| storage.check_is_deployed(deployed.get_or_init(|| storage.clone())))
+    PLACES.with(|places| {
+        let places = places.get_or_init(|| Places::new(storage.clone()));
+        storage.check_is_deployed(&places.deployed)
+    })
 }
 
-/// The Redis server of the ledger. `None`: the key-value store.
-pub(crate) fn ledger_server() -> Option<RedisServer> {
-    DEPLOYED.with(|deployed| deployed.get()?.ledger.clone())
+/// The ledger's place in Redis. `None`: the key-value store.
+pub(crate) fn redis_ledger() -> Option<RedisPlace> {
+    PLACES.with(|places| places.get()?.ledger.clone())
 }
 
-/// The Redis server of the store. `None`: the key-value store.
-pub(crate) fn store_server() -> Option<RedisServer> {
-    DEPLOYED.with(|deployed| deployed.get()?.store.clone())
+/// The store's place in Redis. `None`: the key-value store.
+pub(crate) fn redis_store() -> Option<RedisStore> {
+    PLACES.with(|places| places.get()?.store.clone().map(RedisStore))
 }

@@ -14,9 +14,8 @@ use spin_sdk::key_value;
 
 use crate::bucket::{bucket, to_host_error};
 use crate::host_turn::yield_once;
-use crate::redis::store::RedisStore;
 use crate::spin_host::SpinHost;
-use crate::storage::store_server;
+use crate::storage::redis_store;
 use crate::ttl_envelope::{self, EnvelopeContent};
 
 /// Prefix that separates these keys from the ledger's in the same store.
@@ -35,8 +34,8 @@ thread_local! {
 
 impl KvStore for SpinHost {
     async fn get(&self, name: &str) -> Result<Option<Bytes>, HostError> {
-        if let Some(server) = store_server() {
-            return RedisStore::new(&server).get(name).await;
+        if let Some(store) = redis_store() {
+            return store.get(name).await;
         }
         let store = store().await?;
         let name = key(name);
@@ -63,8 +62,8 @@ impl KvStore for SpinHost {
         value: Vec<u8>,
         keep: Option<Duration>,
     ) -> Result<(), HostError> {
-        if let Some(server) = store_server() {
-            return RedisStore::new(&server).put(name, value, keep).await;
+        if let Some(store) = redis_store() {
+            return store.put(name, value, keep).await;
         }
         let until = keep.map(|keep| self.now() + keep.max(MIN_TTL));
         let sealed = ttl_envelope::seal(&value, until);
@@ -74,8 +73,8 @@ impl KvStore for SpinHost {
     }
 
     async fn delete(&self, name: &str) -> Result<(), HostError> {
-        if let Some(server) = store_server() {
-            return RedisStore::new(&server).delete(name).await;
+        if let Some(store) = redis_store() {
+            return store.delete(name).await;
         }
         let deleted = store().await?.delete(key(name)).await;
         yield_once().await;
@@ -83,8 +82,8 @@ impl KvStore for SpinHost {
     }
 
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Listing, HostError> {
-        if let Some(server) = store_server() {
-            return RedisStore::new(&server).list(prefix, cursor).await;
+        if let Some(store) = redis_store() {
+            return store.list(prefix, cursor).await;
         }
         // One synchronous call. The stream of `spin:key-value` holds the lock of Spin's SQLite store
         // until it is read to its end: another call of this instance would wait for it forever.

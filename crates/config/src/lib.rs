@@ -118,6 +118,13 @@ impl Config {
 }
 
 impl Storage {
+    /// The names of the secrets in the sections that name places. Empty if the document is malformed.
+    pub fn secret_names(document: &str) -> Vec<String> {
+        let raw: raw::StorageSections = json::from_text(document).unwrap_or_default();
+        let texts = [raw.ledger.redis, raw.store.redis].into_iter().flatten();
+        texts.filter_map(|text| text.name().ok().map(str::to_owned)).collect()
+    }
+
     /// The places that a JSON document names. The rest of the document is not checked.
     pub fn from_json(document: &str, secrets: &SecretLookup<'_>) -> Result<Self, Problems> {
         let raw: raw::StorageSections = json::from_text(document).map_err(Problems::from_json)?;

@@ -31,36 +31,32 @@ impl Storage {
 
     /// Reports the Redis servers, for an edge that has no connections to them.
     pub fn check_is_default(&self) -> Result<(), Problems> {
-        let sections = [("ledger.redis", &self.ledger), ("store.redis", &self.store)];
-        let problems: Vec<Problem> = sections
-            .into_iter()
-            .filter(|(_, server)| server.is_some())
-            .map(|(path, _)| Problem {
-                path: path.to_owned(),
-                found: "a Redis server".to_owned(),
-                expected:
-                    "no Redis server: this edge has its own storage, which all machines share"
-                        .to_owned(),
-            })
-            .collect();
-        if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+        let expected = "no Redis server: this edge has its own storage, which all machines share";
+        self.check_servers(&Self::default(), "a Redis server", expected)
     }
 
     /// Reports places other than those of the deployed document. Sections without a server repeat them.
     pub fn check_is_deployed(&self, deployed: &Self) -> Result<(), Problems> {
+        let found = "another place than that of the deployed configuration";
+        let expected = "the deployed place: deploy the gateway with a new one to change it";
+        self.check_servers(deployed, found, expected)
+    }
+
+    /// Reports servers other than the allowed ones.
+    fn check_servers(&self, allowed: &Self, found: &str, expected: &str) -> Result<(), Problems> {
         let sections = [
-            ("ledger.redis", &self.ledger, &deployed.ledger),
-            ("store.redis", &self.store, &deployed.store),
+            ("ledger.redis", &self.ledger, &allowed.ledger),
+            ("store.redis", &self.store, &allowed.store),
         ];
+        let problem = |path: &str| Problem {
+            path: path.to_owned(),
+            found: found.to_owned(),
+            expected: expected.to_owned(),
+        };
         let problems: Vec<Problem> = sections
             .into_iter()
-            .filter(|(_, server, deployed)| server.is_some() && server != deployed)
-            .map(|(path, ..)| Problem {
-                path: path.to_owned(),
-                found: "another place than that of the deployed configuration".to_owned(),
-                expected: "the deployed place: deploy the gateway with a new one to change it"
-                    .to_owned(),
-            })
+            .filter(|(_, server, allowed)| server.is_some() && server != allowed)
+            .map(|(path, ..)| problem(path))
             .collect();
         if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
     }

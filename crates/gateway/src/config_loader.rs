@@ -40,7 +40,7 @@ pub(crate) async fn load_config(
     document: &str,
     purpose: LoadPurpose,
 ) -> Result<Result<LoadedConfig, Problems>, HostError> {
-    let found = fetch_secrets(settings, document).await?;
+    let found = fetch_secrets(settings, secret_names(document)).await?;
     let secrets = |name: &str| find_secret(&found, name);
     let parsed = match purpose {
         LoadPurpose::Check => Config::from_json(document, &secrets),
@@ -70,18 +70,18 @@ pub(crate) async fn choose_storage<S: Settings>(
     if !S::CHOOSES_STORAGE {
         return Ok(Ok(()));
     }
-    let found = fetch_secrets(settings, deployed).await?;
+    let found = fetch_secrets(settings, Storage::secret_names(deployed)).await?;
     let storage = Storage::from_json(deployed, &|name| find_secret(&found, name));
     Ok(storage.and_then(|storage| settings.use_storage(&storage)))
 }
 
-/// Fetches the secrets that a document names, and the reserved ones.
+/// Fetches the secrets of these names. An absent one is left out.
 async fn fetch_secrets(
     settings: &impl Settings,
-    document: &str,
+    names: Vec<String>,
 ) -> Result<Vec<(String, Secret)>, HostError> {
     let mut found = Vec::new();
-    for name in secret_names(document) {
+    for name in names {
         if let Some(secret) = settings.secret(&name).await? {
             found.push((name, secret));
         }

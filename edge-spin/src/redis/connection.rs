@@ -45,9 +45,26 @@ elseif ARGV[2] == 'set' then redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) 
 return 1";
 const _: () = assert!(TOKEN_BYTES == 16, "the script compares 16 bytes");
 
-thread_local! {
-    /// Connections by address.
-    static CONNECTIONS: RefCell<Vec<Rc<SharedConnection>>> = const { RefCell::new(Vec::new()) };
+/// A server with the beginning of the keys in it, as all requests of an instance use it.
+#[derive(Clone)]
+pub(crate) struct RedisPlace {
+    pub(crate) connection: Rc<SharedConnection>,
+    pub(crate) prefix: Rc<str>,
+}
+
+impl RedisPlace {
+    /// The place in a server. One server with the other place is one connection.
+    pub(crate) fn new(server: &RedisServer, other: Option<&Self>) -> Self {
+        let url = server.url.reveal();
+        let connection = match other.filter(|other| other.connection.url == url) {
+            Some(other) => Rc::clone(&other.connection),
+            None => {
+                let state = RefCell::default();
+                Rc::new(SharedConnection { url: url.to_owned(), state })
+            }
+        };
+        Self { connection, prefix: server.prefix.as_str().into() }
+    }
 }
 
 /// A server as the requests of an instance use it.
@@ -71,19 +88,6 @@ enum Link {
     Closed,
     Opening,
     Open(Rc<Connection>),
-}
-
-/// The connection to a server.
-pub(crate) fn connection_to(server: &RedisServer) -> Rc<SharedConnection> {
-    CONNECTIONS.with_borrow_mut(|all| {
-        let url = server.url.reveal();
-        if let Some(known) = all.iter().find(|one| one.url == url) {
-            return Rc::clone(known);
-        }
-        let one = SharedConnection { url: url.to_owned(), state: RefCell::default() };
-        all.push(Rc::new(one));
-        Rc::clone(all.last().expect("it was just added"))
-    })
 }
 
 impl SharedConnection {
@@ -213,27 +217,7 @@ fn to_host_error(error: Error) -> HostError {
     }
 }
 
-/// A ledger in Redis, as its books need it.
-pub(crate) struct RedisBooks<'a> {
-    pub(crate) connection: &'a Rc<SharedConnection>,
-    pub(crate) prefix: &'a str,
-}
-
-impl Clock for RedisBooks<'_> {
-    fn now(&self) -> Timestamp {
-        SpinHost.now()
-    }
-
-    fn entropy(&self) -> u64 {
-        SpinHost.entropy()
-    }
-
-    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
-        SpinHost.sleep(duration)
-    }
-}
-
-impl BookServer for RedisBooks<'_> {
+impl BookServer for RedisPlace {
     async fn swap(
         &self,
         book_id: &BookId,

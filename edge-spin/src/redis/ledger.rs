@@ -16,14 +16,13 @@ use gateway::host::Clock;
 use gateway::host::error::HostError;
 use ledger::{Book, BookId, LedgerReply, Operation};
 
-use crate::commit::is_read_only;
+use crate::commit::{corrupt_book, is_read_only, too_many_conflicts};
+use crate::commit_queue::backoff;
 
 /// Attempts before an operation fails. The gateway's own timeout usually comes first.
 const MAX_TRIES: u32 = 64;
 /// Attempts without a wait before them.
 const MAX_IMMEDIATE_TRIES: u32 = 3;
-/// Bound on the wait before an attempt: up to 1 ms, doubled up to this many times.
-const MAX_BACKOFF_DOUBLINGS: u32 = 5;
 /// Books that an instance remembers without an operation in flight.
 const MAX_IDLE_HEADS: usize = 64;
 /// Time for which Redis keeps a book after it has ended: the clocks of machines differ.
@@ -91,20 +90,22 @@ struct Step {
 
 impl RedisLedger {
     /// Applies an operation. After a failure it may or may not have been applied.
-    pub(crate) async fn apply<H: BookServer + Clock>(
+    pub(crate) async fn apply(
         &self,
-        host: &H,
+        clock: &impl Clock,
+        server: &impl BookServer,
         book_id: &BookId,
         operation: &Operation,
     ) -> Result<LedgerReply, HostError> {
         for attempt in 0..MAX_TRIES {
-            if let Some(doublings) = attempt.checked_sub(MAX_IMMEDIATE_TRIES) {
-                host.sleep(backoff(doublings, host.entropy())).await;
+            if attempt >= MAX_IMMEDIATE_TRIES {
+                let waits = attempt - MAX_IMMEDIATE_TRIES + 1;
+                clock.sleep(backoff(waits, clock.entropy())).await;
             }
             // Nothing may wait between the step and its script: chains are executed in order.
             let in_flight = InFlight { ledger: self, book_id };
-            let step = self.step(host, book_id, operation);
-            let swapped = host.swap(book_id, step.expected, step.change).await;
+            let step = self.step(clock, book_id, operation);
+            let swapped = server.swap(book_id, step.expected, step.change).await;
             drop(in_flight);
             match swapped {
                 Ok(Swapped::Done) => return Ok(step.reply),
@@ -115,10 +116,7 @@ impl RedisLedger {
                 }
             }
         }
-        Err(HostError::new(format_args!(
-            "commit to ledger book {} failed: too many conflicts",
-            book_id.as_str()
-        )))
+        Err(too_many_conflicts(book_id))
     }
 
     /// Applies an operation to the head. A book that was never read counts as empty: if there is one,
@@ -202,12 +200,10 @@ impl Drop for InFlight<'_> {
 
 /// Splits a stored value. An unreadable one is an error, never an empty book.
 fn parse_value(book_id: &BookId, stored: &[u8]) -> Result<(Token, Book), HostError> {
-    let corrupt = |reason: &dyn std::fmt::Display| {
-        HostError::new(format_args!("corrupt ledger book {}: {reason}", book_id.as_str()))
-    };
-    let (token, book) =
-        stored.split_first_chunk().ok_or_else(|| corrupt(&"not written by this gateway"))?;
-    let book = Book::from_bytes(book).map_err(|error| corrupt(&error))?;
+    let (token, book) = stored
+        .split_first_chunk()
+        .ok_or_else(|| corrupt_book(book_id, "not written by this gateway"))?;
+    let book = Book::from_bytes(book).map_err(|error| corrupt_book(book_id, error))?;
     Ok((*token, book))
 }
 
@@ -221,12 +217,6 @@ fn new_token(clock: &impl Clock) -> Token {
 
 fn time_until(at: Timestamp, now: Timestamp) -> Duration {
     Duration::from_millis(at.as_millis().saturating_sub(now.as_millis()))
-}
-
-/// Wait between half and all of a growing time, so that the same machines do not conflict again.
-fn backoff(doublings: u32, entropy: u64) -> Duration {
-    let whole = 1_000 << doublings.min(MAX_BACKOFF_DOUBLINGS);
-    Duration::from_micros(whole / 2 + entropy % (whole / 2 + 1))
 }
 
 #[cfg(test)]

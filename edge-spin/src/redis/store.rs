@@ -3,16 +3,14 @@
 //! An index, a sorted set, holds the names of all values, so that a page of a listing reads only its own
 //! names. It may list names of expired values until they are read.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use config::RedisServer;
 use gateway::host::Listing;
 use gateway::host::error::HostError;
 use spin_sdk::redis::{RedisParameter, RedisResult};
 
-use super::connection::{SharedConnection, connection_to, text};
+use super::connection::{RedisPlace, text};
 use crate::store::{MIN_TTL, PAGE_SIZE};
 
 /// Stores a value and its name. KEYS: the value, the index. ARGV: the value, its time to live in
@@ -33,17 +31,9 @@ return value";
 const DELETE: &str = "redis.call('DEL', KEYS[1]) redis.call('ZREM', KEYS[2], ARGV[1]) return 1";
 
 /// The store in a Redis server.
-pub(crate) struct RedisStore<'a> {
-    connection: Rc<SharedConnection>,
-    prefix: &'a str,
-}
+pub(crate) struct RedisStore(pub(crate) RedisPlace);
 
-impl<'a> RedisStore<'a> {
-    /// The store in a server.
-    pub(crate) fn new(server: &'a RedisServer) -> Self {
-        Self { connection: connection_to(server), prefix: &server.prefix }
-    }
-
+impl RedisStore {
     pub(crate) async fn get(&self, name: &str) -> Result<Option<Bytes>, HostError> {
         match self.run(GET, name, vec![text(name)]).await? {
             RedisResult::Binary(value) => Ok(Some(value.into())),
@@ -88,7 +78,7 @@ impl<'a> RedisStore<'a> {
             RedisParameter::Int64(0),
             RedisParameter::Int64(count),
         ];
-        let found = self.connection.execute("ZRANGEBYLEX", arguments).await?;
+        let found = self.0.connection.execute("ZRANGEBYLEX", arguments).await?;
         let mut names = Vec::with_capacity(found.len());
         for one in found {
             let RedisResult::Binary(name) = one else { return Err(unexpected_reply()) };
@@ -107,15 +97,15 @@ impl<'a> RedisStore<'a> {
         name: &str,
         arguments: Vec<RedisParameter>,
     ) -> Result<RedisResult, HostError> {
-        let key = format!("{}:store:{name}", self.prefix);
+        let key = format!("{}:store:{name}", self.0.prefix);
         let keys = [text(script), RedisParameter::Int64(2), text(&key), text(&self.index())];
         let arguments = keys.into_iter().chain(arguments).collect();
-        let results = self.connection.execute("EVAL", arguments).await?;
+        let results = self.0.connection.execute("EVAL", arguments).await?;
         results.into_iter().next().ok_or_else(unexpected_reply)
     }
 
     fn index(&self) -> String {
-        format!("{}:names", self.prefix)
+        format!("{}:names", self.0.prefix)
     }
 }
 

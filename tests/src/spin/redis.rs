@@ -61,11 +61,6 @@ fn other(error: impl std::fmt::Display) -> wit::Error {
 
 type RedisReply<T> = wasmtime::Result<Result<T, wit::Error>>;
 
-/// Refusal of the commands that the component does not use.
-fn unused<T>() -> RedisReply<T> {
-    Ok(Err(wit::Error::Other("this host only executes commands".to_owned())))
-}
-
 impl wit::Host for State {}
 
 impl wit::HostConnection for State {
@@ -108,74 +103,6 @@ impl<T: Send + 'static> wit::HostConnectionWithStore<T> for HasSelf<State> {
         let reply = command.query_async::<Value>(&mut connection).await;
         let mut results = Vec::new();
         Ok(reply.map_err(other).and_then(|reply| flatten(reply, &mut results)).map(|()| results))
-    }
-
-    async fn publish(
-        _: &Accessor<T, Self>,
-        _: Resource<RedisConnection>,
-        _: String,
-        _: Vec<u8>,
-    ) -> RedisReply<()> {
-        unused()
-    }
-
-    async fn get(
-        _: &Accessor<T, Self>,
-        _: Resource<RedisConnection>,
-        _: String,
-    ) -> RedisReply<Option<Vec<u8>>> {
-        unused()
-    }
-
-    async fn set(
-        _: &Accessor<T, Self>,
-        _: Resource<RedisConnection>,
-        _: String,
-        _: Vec<u8>,
-    ) -> RedisReply<()> {
-        unused()
-    }
-
-    async fn incr(
-        _: &Accessor<T, Self>,
-        _: Resource<RedisConnection>,
-        _: String,
-    ) -> RedisReply<i64> {
-        unused()
-    }
-
-    async fn del(
-        _: &Accessor<T, Self>,
-        _: Resource<RedisConnection>,
-        _: Vec<String>,
-    ) -> RedisReply<u32> {
-        unused()
-    }
-
-    async fn sadd(
-        _: &Accessor<T, Self>,
-        _: Resource<RedisConnection>,
-        _: String,
-        _: Vec<String>,
-    ) -> RedisReply<u32> {
-        unused()
-    }
-
-    async fn smembers(
-        _: &Accessor<T, Self>,
-        _: Resource<RedisConnection>,
-        _: String,
-    ) -> RedisReply<Vec<String>> {
-        unused()
-    }
-
-    async fn srem(
-        _: &Accessor<T, Self>,
-        _: Resource<RedisConnection>,
-        _: String,
-        _: Vec<String>,
-    ) -> RedisReply<u32> {
-        unused()
     }
 }
 

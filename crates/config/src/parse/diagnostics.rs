@@ -8,7 +8,7 @@ use regex_lite::Regex;
 use secret::Secret;
 
 use super::super::index::RouteIndex;
-use super::super::problem::{Problem, Warning, with_hint};
+use super::super::problem::{Problem, Problems, Warning, with_hint};
 use super::super::raw::{self, SecretText, Size, Span};
 use super::super::{RESERVED_SECRETS, SecretLookup};
 use super::doc_path::DocPath;
@@ -44,6 +44,11 @@ impl<'a> Diagnostics<'a> {
 
     pub(super) fn warn(&mut self, path: &DocPath<'_>, message: impl Into<String>) {
         self.warnings.push(Warning { path: path.to_string(), message: message.into() });
+    }
+
+    /// The parsed value, unless there are problems.
+    pub(super) fn finish<T>(self, value: T) -> Result<T, Problems> {
+        if self.problems.is_empty() { Ok(value) } else { Err(Problems(self.problems)) }
     }
 
     pub(super) fn report(

@@ -44,7 +44,8 @@ pub(super) fn parse_document(
     secrets: &SecretLookup<'_>,
     missing_secrets: MissingSecrets,
 ) -> Result<Config, Problems> {
-    let diagnostics = &mut Diagnostics::new(secrets, missing_secrets);
+    let mut collected = Diagnostics::new(secrets, missing_secrets);
+    let diagnostics = &mut collected;
     let root = DocPath::ROOT;
 
     let providers = IdIndex::collect(
@@ -94,41 +95,34 @@ pub(super) fn parse_document(
         admin::operators(diagnostics, &admin.field("operators"), &raw.admin.operators, &consumers);
     let storage = storage::storage(diagnostics, &root, &raw.ledger, &raw.store);
 
-    if diagnostics.problems.is_empty() {
-        Ok(Config {
-            server,
-            auth,
-            providers: read_providers,
-            routes: read_routes,
-            models,
-            consumers,
-            groups,
-            limits,
-            prices,
-            operators,
-            guards,
-            cache,
-            history,
-            observe,
-            storage,
-            warnings: std::mem::take(&mut diagnostics.warnings),
-            digest: [0; 32],
-        })
-    } else {
-        Err(Problems(std::mem::take(&mut diagnostics.problems)))
-    }
+    let warnings = std::mem::take(&mut diagnostics.warnings);
+    collected.finish(Config {
+        server,
+        auth,
+        providers: read_providers,
+        routes: read_routes,
+        models,
+        consumers,
+        groups,
+        limits,
+        prices,
+        operators,
+        guards,
+        cache,
+        history,
+        observe,
+        storage,
+        warnings,
+        digest: [0; 32],
+    })
 }
 
 /// Parses a single consumer against the routes of a configuration.
 pub(super) fn parse_consumer(raw: &raw::Consumer, config: &Config) -> Result<Consumer, Problems> {
-    let diagnostics = &mut Diagnostics::new(&|_| None, MissingSecrets::Refuse);
+    let mut diagnostics = Diagnostics::new(&|_| None, MissingSecrets::Refuse);
     let routes = IdIndex::from_known("routes", config.routes.iter().map(|one| one.id.as_str()));
-    let consumer = consumer::consumer_without_keys(diagnostics, raw, &routes);
-    if diagnostics.problems.is_empty() {
-        Ok(consumer)
-    } else {
-        Err(Problems(std::mem::take(&mut diagnostics.problems)))
-    }
+    let consumer = consumer::consumer_without_keys(&mut diagnostics, raw, &routes);
+    diagnostics.finish(consumer)
 }
 
 /// Parses the places of ledger and store alone.
@@ -136,11 +130,7 @@ pub(super) fn parse_storage(
     raw: &raw::StorageSections,
     secrets: &SecretLookup<'_>,
 ) -> Result<Storage, Problems> {
-    let diagnostics = &mut Diagnostics::new(secrets, MissingSecrets::Refuse);
-    let storage = storage::storage(diagnostics, &DocPath::ROOT, &raw.ledger, &raw.store);
-    if diagnostics.problems.is_empty() {
-        Ok(storage)
-    } else {
-        Err(Problems(std::mem::take(&mut diagnostics.problems)))
-    }
+    let mut diagnostics = Diagnostics::new(secrets, MissingSecrets::Refuse);
+    let storage = storage::storage(&mut diagnostics, &DocPath::ROOT, &raw.ledger, &raw.store);
+    diagnostics.finish(storage)
 }

@@ -12,6 +12,8 @@ use openai::Endpoint;
 use crate::error::{ForeignProtocol, Refusal};
 use crate::record::MODELS_OPERATION;
 
+const HEALTH_SEGMENTS: [&str; 1] = ["healthz"];
+
 /// Maximum number of path segments that are looked at; longer paths have no endpoint.
 const MAX_SEGMENTS: usize = 64;
 
@@ -61,14 +63,13 @@ impl GatewayEndpoint {
     /// Parses method and path. Empty segments count as none, so `//` and a slash at the end have no
     /// meaning.
     pub(crate) fn parse(method: &Method, path: &str) -> Result<Self, Refusal> {
-        let all = path.split('/').filter(|segment| !segment.is_empty());
-        let segments: Vec<&str> = all.take(MAX_SEGMENTS + 1).collect();
+        let segments: Vec<&str> = non_empty_segments(path).take(MAX_SEGMENTS + 1).collect();
         if segments.len() > MAX_SEGMENTS {
             return Err(Refusal::UnknownUrl);
         }
         // HEAD is allowed wherever GET is (RFC 9110, section 9.3.2).
         let is_read = matches!(*method, Method::GET | Method::HEAD);
-        if segments == ["healthz"] {
+        if segments == HEALTH_SEGMENTS {
             return if is_read { Ok(Self::Health) } else { Err(not_allowed(&Method::GET)) };
         }
         let inference = inference_endpoint(&segments);
@@ -99,7 +100,11 @@ impl GatewayEndpoint {
 
 /// Whether a request only asks if the gateway has a configuration.
 pub(crate) fn is_health_check<B>(request: &http::Request<B>) -> bool {
-    request.uri().path() == "/healthz"
+    non_empty_segments(request.uri().path()).eq(HEALTH_SEGMENTS)
+}
+
+fn non_empty_segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
 }
 
 fn not_allowed(allow: &Method) -> Refusal {

@@ -4,7 +4,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -14,6 +13,8 @@ use futures_util::future::join_all;
 use gateway::host::Clock;
 use gateway::host::error::HostError;
 use ledger::{BookId, Charge, Hold, LedgerReply, Operation, Rule, UsageRow, UsageTotals, Window};
+
+use crate::commit::tests::{book_id, run};
 
 use super::{
     BookServer, Change, EXPIRY_MARGIN, MAX_IDLE_HEADS, MAX_TRIES, RedisLedger, Swapped,
@@ -90,6 +91,7 @@ impl BookServer for Machine {
             let foreign = Machine { is_raced: Rc::default(), ..self.clone() };
             run(RedisLedger::default().apply(
                 &foreign,
+                &foreign,
                 book_id,
                 &reserve(self.entropy(), 1, 1_000),
             ))
@@ -109,17 +111,6 @@ impl BookServer for Machine {
     }
 }
 
-/// Polls until the future completes.
-fn run<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    let mut cx = Context::from_waker(Waker::noop());
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-            return output;
-        }
-    }
-}
-
 /// Polls all futures in turn until they complete. `join_all` of many futures polls only woken ones.
 fn run_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
     let all: Vec<_> = futures
@@ -133,10 +124,6 @@ fn run_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
         })
         .collect();
     run(join_all(all))
-}
-
-fn book_id() -> BookId {
-    BookId::new("test".to_owned())
 }
 
 fn reserve_within(window: Window, id: u64, want: u64, max: u64) -> Operation {
@@ -159,7 +146,7 @@ fn settle(id: u64, amount: u64) -> Operation {
 fn used(machine: &Machine) -> u64 {
     let rule = Rule { max: 1_000, window: Window::Total };
     let read = Operation::Read { accounts: vec![("account".to_owned(), rule)] };
-    match run(RedisLedger::default().apply(machine, &book_id(), &read)) {
+    match run(RedisLedger::default().apply(machine, machine, &book_id(), &read)) {
         Ok(LedgerReply::Balances(balances)) => balances[0].used,
         other => panic!("reading failed: {other:?}"),
     }
@@ -173,7 +160,7 @@ fn granted(replies: &[Result<LedgerReply, HostError>]) -> usize {
 fn concurrent_operations_are_one_chain_of_scripts() {
     let (machine, ledger, id) = (Machine::default(), RedisLedger::default(), book_id());
     let operations: Vec<_> = (0..16).map(|id| reserve(id, 1, 10)).collect();
-    let all = operations.iter().map(|operation| ledger.apply(&machine, &id, operation));
+    let all = operations.iter().map(|operation| ledger.apply(&machine, &machine, &id, operation));
     let replies = run_all(all.collect());
     assert_eq!((granted(&replies), machine.scripts.get()), (10, 16));
     assert_eq!(used(&machine), 10);
@@ -187,7 +174,7 @@ fn two_machines_together_grant_exactly_the_maximum() {
     let all = operations
         .iter()
         .enumerate()
-        .map(|(at, operation)| ledgers[at / 3 % 2].apply(&machine, &id, operation));
+        .map(|(at, operation)| ledgers[at / 3 % 2].apply(&machine, &machine, &id, operation));
     let replies = run_all(all.collect());
     assert!(replies.iter().all(Result::is_ok), "{replies:?}");
     assert_eq!((granted(&replies), used(&machine)), (20, 20));
@@ -203,13 +190,13 @@ fn settlements_of_two_machines_are_each_counted_once() {
         let all = operations
             .iter()
             .enumerate()
-            .map(|(at, operation)| ledgers[at % 2].apply(&machine, &id, operation));
+            .map(|(at, operation)| ledgers[at % 2].apply(&machine, &machine, &id, operation));
         assert!(run_all(all.collect()).iter().all(Result::is_ok));
     }
     assert_eq!(used(&machine), 80);
     // The first instance repeats its settlements: its reply was lost.
     for operation in &settles {
-        run(ledgers[0].apply(&machine, &id, operation)).expect("repeating is no failure");
+        run(ledgers[0].apply(&machine, &machine, &id, operation)).expect("repeating is no failure");
     }
     assert_eq!(used(&machine), 80);
 }
@@ -218,10 +205,10 @@ fn settlements_of_two_machines_are_each_counted_once() {
 fn refusal_is_confirmed_by_the_server() {
     let (machine, id) = (Machine::default(), book_id());
     let (one, other) = (RedisLedger::default(), RedisLedger::default());
-    run(one.apply(&machine, &id, &reserve(1, 10, 10))).expect("it is granted");
-    run(other.apply(&machine, &id, &settle(1, 2))).expect("it is settled");
+    run(one.apply(&machine, &machine, &id, &reserve(1, 10, 10))).expect("it is granted");
+    run(other.apply(&machine, &machine, &id, &settle(1, 2))).expect("it is settled");
     // The first instance still remembers a full account.
-    let reply = run(one.apply(&machine, &id, &reserve(2, 8, 10)));
+    let reply = run(one.apply(&machine, &machine, &id, &reserve(2, 8, 10)));
     assert!(matches!(reply, Ok(LedgerReply::Granted(_))), "{reply:?}");
 }
 
@@ -230,12 +217,13 @@ fn hang_up_in_the_middle_of_a_chain_loses_only_its_own_operation() {
     let (machine, ledger, id) = (Machine::default(), RedisLedger::default(), book_id());
     let operations: Vec<_> = (0..4).map(|id| reserve(id, 1, 10)).collect();
     let mut cx = Context::from_waker(Waker::noop());
-    let mut first = Box::pin(ledger.apply(&machine, &id, &operations[0]));
+    let mut first = Box::pin(ledger.apply(&machine, &machine, &id, &operations[0]));
     assert!(first.as_mut().poll(&mut cx).is_pending());
     // Its script was never sent: the head is ahead of the server.
     machine.stored.borrow_mut().clear();
     drop(first);
-    let all = operations[1..].iter().map(|operation| ledger.apply(&machine, &id, operation));
+    let all =
+        operations[1..].iter().map(|operation| ledger.apply(&machine, &machine, &id, operation));
     assert_eq!(granted(&run_all(all.collect())), 3);
     assert_eq!(used(&machine), 3);
 }
@@ -243,20 +231,20 @@ fn hang_up_in_the_middle_of_a_chain_loses_only_its_own_operation() {
 #[test]
 fn failure_forgets_the_head() {
     let (machine, ledger, id) = (Machine::default(), RedisLedger::default(), book_id());
-    run(ledger.apply(&machine, &id, &reserve(1, 1, 10))).expect("it is granted");
+    run(ledger.apply(&machine, &machine, &id, &reserve(1, 1, 10))).expect("it is granted");
     machine.is_gone.set(true);
-    assert!(run(ledger.apply(&machine, &id, &reserve(2, 1, 10))).is_err());
+    assert!(run(ledger.apply(&machine, &machine, &id, &reserve(2, 1, 10))).is_err());
     machine.is_gone.set(false);
-    assert!(run(ledger.apply(&machine, &id, &reserve(3, 1, 10))).is_ok());
+    assert!(run(ledger.apply(&machine, &machine, &id, &reserve(3, 1, 10))).is_ok());
     assert_eq!(used(&machine), 2);
 }
 
 #[test]
 fn server_without_its_data_starts_from_nothing() {
     let (machine, ledger, id) = (Machine::default(), RedisLedger::default(), book_id());
-    run(ledger.apply(&machine, &id, &reserve(1, 5, 10))).expect("it is granted");
+    run(ledger.apply(&machine, &machine, &id, &reserve(1, 5, 10))).expect("it is granted");
     machine.stored.borrow_mut().clear();
-    run(ledger.apply(&machine, &id, &reserve(2, 1, 10))).expect("it is granted");
+    run(ledger.apply(&machine, &machine, &id, &reserve(2, 1, 10))).expect("it is granted");
     assert_eq!(used(&machine), 1);
 }
 
@@ -264,7 +252,8 @@ fn server_without_its_data_starts_from_nothing() {
 fn endless_conflicts_fail_and_write_nothing() {
     let (machine, ledger, id) = (Machine::default(), RedisLedger::default(), book_id());
     machine.is_raced.set(true);
-    let error = run(ledger.apply(&machine, &id, &reserve(0, 500, 1_000))).expect_err("never first");
+    let error = run(ledger.apply(&machine, &machine, &id, &reserve(0, 500, 1_000)))
+        .expect_err("never first");
     assert!(error.reason().contains("too many conflicts"), "{error}");
     machine.is_raced.set(false);
     assert_eq!(used(&machine), u64::from(MAX_TRIES));
@@ -274,7 +263,7 @@ fn endless_conflicts_fail_and_write_nothing() {
 fn book_that_ends_by_itself_has_a_time_to_live() {
     let (machine, ledger, id) = (Machine::default(), RedisLedger::default(), book_id());
     let ttl = |operation| {
-        run(ledger.apply(&machine, &id, &operation)).expect("it is applied");
+        run(ledger.apply(&machine, &machine, &id, &operation)).expect("it is applied");
         machine.stored.borrow().get(id.as_str()).map(|(_, ttl)| *ttl)
     };
     let day = Window::Fixed(NOW, NOW + Duration::from_millis(24 * HOUR_MILLIS));
@@ -297,11 +286,11 @@ fn book_that_ends_by_itself_has_a_time_to_live() {
 #[test]
 fn empty_book_is_deleted() {
     let (machine, ledger, id) = (Machine::default(), RedisLedger::default(), book_id());
-    run(ledger.apply(&machine, &id, &settle(9, 0))).expect("nothing to settle");
+    run(ledger.apply(&machine, &machine, &id, &settle(9, 0))).expect("nothing to settle");
     assert_eq!(machine.value(&id), None);
-    run(ledger.apply(&machine, &id, &reserve(1, 5, 10))).expect("it is granted");
+    run(ledger.apply(&machine, &machine, &id, &reserve(1, 5, 10))).expect("it is granted");
     assert!(machine.value(&id).is_some());
-    run(ledger.apply(&machine, &id, &settle(1, 0))).expect("it is returned");
+    run(ledger.apply(&machine, &machine, &id, &settle(1, 0))).expect("it is returned");
     assert_eq!(machine.value(&id), None);
 }
 
@@ -310,7 +299,8 @@ fn corrupt_book_is_an_error_and_stays() {
     let (machine, ledger, id) = (Machine::default(), RedisLedger::default(), book_id());
     for value in [&b"short"[..], b"0123456789abcdef{\"account\":"] {
         machine.stored.borrow_mut().insert(id.as_str().to_owned(), (value.to_vec(), None));
-        let error = run(ledger.apply(&machine, &id, &reserve(1, 1, 10))).expect_err("no book");
+        let error =
+            run(ledger.apply(&machine, &machine, &id, &reserve(1, 1, 10))).expect_err("no book");
         assert!(error.reason().starts_with("corrupt ledger book test"), "{error}");
         assert_eq!(machine.value(&id).as_deref(), Some(value));
     }
@@ -321,7 +311,7 @@ fn heads_without_operations_in_flight_are_bounded() {
     let (machine, ledger) = (Machine::default(), RedisLedger::default());
     for number in 0..1_000 {
         let id = BookId::new(format!("book-{number}"));
-        run(ledger.apply(&machine, &id, &reserve(number, 1, 10))).expect("it is granted");
+        run(ledger.apply(&machine, &machine, &id, &reserve(number, 1, 10))).expect("it is granted");
         assert!(ledger.heads.borrow().len() <= MAX_IDLE_HEADS + 1);
     }
 }
