@@ -14,6 +14,8 @@ use secret::Secret;
 pub struct Provider {
     /// Its name in routes, records, and `x-serin-target`.
     pub id: String,
+    /// Its row of the table of kinds, which selects the vocabulary of its errors.
+    pub kind: &'static str,
     /// Scheme, host, and path prefix without a trailing slash: `https://api.openai.com/v1`.
     pub base_url: String,
     /// Presentation of a key.

@@ -168,8 +168,11 @@ pub struct Attempt {
     pub result: &'static str,
     /// The HTTP status; `None` without a response.
     pub status: Option<u16>,
-    /// The host's reason for a failed connection.
+    /// The host's reason for a failed connection, or the name of the provider's error.
     pub detail: Option<String>,
+    /// `stream_to_json` or `json_to_stream` if the answer had another form than the caller asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub converted: Option<&'static str>,
     /// Duration in milliseconds, for a stream until its first content.
     pub ms: u64,
     /// Start of the call.
@@ -210,7 +213,7 @@ impl Attempt {
         now: Timestamp,
     ) -> Self {
         let (result, status, detail) = (ABANDONED, None, None);
-        Self { target, key, kind, result, status, detail, ms: 0, began: now }
+        Self { target, key, kind, result, status, detail, converted: None, ms: 0, began: now }
     }
 
     /// Whether the upstream may bill the call: it is not known to have failed.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use crate::choices::Choices;
+use crate::choices::{Choices, is_error};
 use crate::{Endpoint, TextSize, Usage};
 
 /// Usage and size of a complete answer.
@@ -21,7 +21,7 @@ pub struct AnswerSummary {
 pub enum InvalidAnswer {
     /// Not JSON, or not an object.
     NotJson,
-    /// Error object.
+    /// Error object, or an answer that reports a failure.
     IsError,
     /// No `choices`, or no `data` for embeddings.
     Empty,
@@ -70,9 +70,12 @@ impl AnswerSummary {
             Endpoint::ChatCompletions | Endpoint::Completions => members.choices.count > 0,
             Endpoint::Embeddings => members.data.is_some_and(|data| data.get().starts_with('[')),
         };
+        // A failure in the shape of an answer is a failure.
+        if members.choices.has_failed || members.error.is_some_and(is_error) {
+            return Err(InvalidAnswer::IsError);
+        }
         if !there {
-            let is_error = members.error.is_some_and(|error| error.get() != "null");
-            return Err(if is_error { InvalidAnswer::IsError } else { InvalidAnswer::Empty });
+            return Err(InvalidAnswer::Empty);
         }
         Ok(Self {
             usage: members.usage.map(RawValue::get).and_then(Usage::parse),
@@ -127,6 +130,18 @@ mod tests {
             (r#"{"choices":[{"mess"#, InvalidAnswer::NotJson),
             (r#"{"error":{"message":"no"}}"#, InvalidAnswer::IsError),
             (r#"{"choices":null,"base_resp":{"status_code":1004}}"#, InvalidAnswer::Empty),
+            (
+                r#"{"choices":[{"message":{"content":""},"finish_reason":"error"}],"usage":null}"#,
+                InvalidAnswer::IsError,
+            ),
+            (
+                r#"{"choices":[{"message":{"content":"a"}},{"error":{"code":502}}]}"#,
+                InvalidAnswer::IsError,
+            ),
+            (
+                r#"{"choices":[{"message":{"content":"a"}}],"error":{"message":"no"}}"#,
+                InvalidAnswer::IsError,
+            ),
         ] {
             assert_eq!(
                 AnswerSummary::parse(ChatCompletions, body.as_bytes()),
@@ -140,6 +155,7 @@ mod tests {
     fn odd_answers_are_accepted() {
         for body in [
             r#"{"choices":[{"message":{"content":"\ud83d"}}]}"#.to_owned(),
+            r#"{"choices":[{"message":{"content":"x"},"error":null}],"error":null}"#.to_owned(),
             r#"{"choices":[{"message":{"content":"x"}}],"usage":{},"usage":{}}"#.to_owned(),
             format!(
                 r#"{{"choices":[{{"message":{{"x":{}{}}}}}]}}"#,

@@ -1,12 +1,14 @@
 //! Chunk of a streamed answer: reads only the members that steer the gateway.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::choices::{ChoiceSet, ChoicesSeed, Sink};
+use crate::choices::{ChoiceSet, ChoicesSeed, Sink, is_error};
 use crate::text_size::TextSize;
 use crate::usage::Usage;
 
@@ -25,7 +27,7 @@ pub struct Chunk {
     pub finished_choices: ChoiceSet,
     /// Usage reported by the provider.
     pub usage: Option<Usage>,
-    /// The chunk is an error object.
+    /// The chunk is an error object, or reports a failure in one of its choices.
     pub is_error: bool,
 }
 
@@ -43,16 +45,25 @@ impl Chunk {
 
     /// Describes data that is not a chunk. `None` if it is not JSON.
     ///
-    /// JSON of another shape counts as content, so that it passes. All its text counts, since text
-    /// that is delivered is charged.
+    /// JSON of another shape passes. It is content only if it has choices, which a client may
+    /// understand. All its text counts, since text that is delivered is charged.
     pub(crate) fn from_other_json(text: &str) -> Option<Self> {
         serde_json::from_str::<IgnoredAny>(text).ok().map(|_| Self {
-            has_content: true,
+            has_content: has_choices(text),
             text_size: TextSize::measure_json(text),
             choices: ChoiceSet::single(0),
             ..Self::default()
         })
     }
+}
+
+/// Whether JSON is an object with at least one object in its `choices`.
+fn has_choices(text: &str) -> bool {
+    let Ok(members) = serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(text) else {
+        return false;
+    };
+    let list = members.get("choices").and_then(|choices| choices.get().strip_prefix('['));
+    list.is_some_and(|items| items.trim_start().starts_with('{'))
 }
 
 /// Name of a member.
@@ -78,7 +89,7 @@ impl<'de> Visitor<'de> for ChunkVisitor<'_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Chunk, A::Error> {
         let mut choices = None;
-        let (mut usage, mut is_error): (Option<&RawValue>, bool) = (None, false);
+        let (mut usage, mut has_error): (Option<&RawValue>, bool) = (None, false);
         while let Some(member) = members.next_key()? {
             match member {
                 ChunkMember::Choices if choices.is_none() => {
@@ -89,7 +100,7 @@ impl<'de> Visitor<'de> for ChunkVisitor<'_, 'de> {
                 // A repetition must not keep guards from the texts of the choices.
                 ChunkMember::Usage => usage = members.next_value::<Option<_>>()?.or(usage),
                 ChunkMember::Error => {
-                    is_error |= members.next_value::<Option<&RawValue>>()?.is_some();
+                    has_error |= members.next_value::<Option<&RawValue>>()?.is_some_and(is_error);
                 }
                 ChunkMember::Id | ChunkMember::Other => match (&member, &mut self.0) {
                     (ChunkMember::Id, Some(sink)) => sink.id(members.next_value()?),
@@ -106,7 +117,7 @@ impl<'de> Visitor<'de> for ChunkVisitor<'_, 'de> {
             choices: choices.choices,
             finished_choices: choices.finished_choices,
             usage: usage.map(RawValue::get).and_then(Usage::parse),
-            is_error,
+            is_error: has_error || choices.has_failed,
         })
     }
 }
@@ -207,9 +218,40 @@ mod tests {
         );
         assert_chunk(&deep, plain());
         let size = TextSize::measure("soon");
-        assert_chunk(
-            r#"{"choices":"soon"}"#,
-            Chunk { has_content: true, text_size: size, ..plain() },
-        );
+        assert_chunk(r#"{"choices":"soon"}"#, Chunk { text_size: size, ..plain() });
+    }
+
+    #[test]
+    fn other_json_is_content_only_with_choices() {
+        for (data, expected) in [
+            ("null", false),
+            ("[]", false),
+            ("1", false),
+            (r#""text""#, false),
+            (r#"[{"choices":[{"delta":{"content":"x"}}]}]"#, false),
+            (r#"{"object":"ping"}"#, false),
+            (r#"{"choices":[7]}"#, false),
+            (r#"{"choices":[{"index":"0","delta":{"content":"x"}}]}"#, true),
+        ] {
+            let chunk = parse(data.as_bytes()).expect("JSON");
+            assert_eq!(chunk.has_content, expected, "{data}");
+        }
+    }
+
+    #[test]
+    fn failure_in_a_choice_is_an_error() {
+        for (choice, is_error) in [
+            (r#"{"delta":{"content":""},"finish_reason":"error"}"#, true),
+            (r#"{"delta":{},"finish_reason":"insufficient_system_resource"}"#, true),
+            (r#"{"delta":{},"finish_reason":"network_error"}"#, true),
+            (r#"{"delta":{"content":"x"},"error":{"code":502}}"#, true),
+            (r#"{"delta":{"content":"x"}},{"index":1,"error":"overloaded"}"#, true),
+            (r#"{"delta":{"content":"x"},"error":null,"finish_reason":null}"#, false),
+            (r#"{"delta":{"content":"x"},"error":""}"#, false),
+            (r#"{"delta":{"content":"\"error\""},"finish_reason":"stop"}"#, false),
+        ] {
+            let chunk = parse(format!("{{\"choices\":[{choice}]}}").as_bytes());
+            assert_eq!(chunk.expect("a chunk").is_error, is_error, "{choice}");
+        }
     }
 }

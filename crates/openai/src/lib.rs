@@ -28,7 +28,7 @@ pub use choices::ChoiceSet;
 pub use chunk::Chunk;
 pub use delta::Delta;
 pub use endpoint::Endpoint;
-pub use error::{ErrorBody, ErrorObject};
+pub use error::{ErrorBody, ErrorObject, ErrorReport};
 pub use invalid::Invalid;
 pub use request::{Changes, OutputField, Request, is_model_name, with_model};
 pub use sse::{Event, Framer, Oversized};

@@ -16,7 +16,7 @@ use crate::texts::{AnswerTexts, TextCollector, Unreadable};
 pub enum EventSummary {
     /// No data: a comment or a blank line.
     Comment,
-    /// Data without a character.
+    /// Data without a character, or JSON that is neither an object nor has text: `null`, `[]`, `1`.
     Empty,
     /// `[DONE]`
     Done,
@@ -106,6 +106,9 @@ fn summarize<'a>(name: Option<&[u8]>, data: &'a [u8], sink: Sink<'_, 'a>) -> (Ev
     };
     if chunk.is_error || name == Some(b"error") {
         return (EventSummary::Error, false);
+    }
+    if !text.starts_with('{') && chunk.text_size.is_empty() {
+        return (EventSummary::Empty, false);
     }
     (EventSummary::Chunk(chunk), is_chunk)
 }
@@ -284,6 +287,9 @@ mod tests {
         assert!(matches!(parse(": ping\n\n").1.content(), EventContent::Comment));
         for (event, expected) in [
             ("data:\n\n", EventSummary::Empty),
+            ("data: null\n\n", EventSummary::Empty),
+            ("data: []\n\n", EventSummary::Empty),
+            ("data: 1\n\n", EventSummary::Empty),
             ("data: [DONE]\n\n", EventSummary::Done),
             ("data: {\"error\":{}}\n\n", EventSummary::Error),
             ("event: error\ndata: {}\n\n", EventSummary::Error),

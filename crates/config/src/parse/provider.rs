@@ -47,6 +47,7 @@ fn provider(
     }
     Some(Provider {
         id: raw.id.clone(),
+        kind: kind.name,
         base_url: base_url?,
         authentication: kind.authentication(),
         lacks_keys: secrets.is_empty() && !raw.keys.is_empty(),

@@ -1,5 +1,8 @@
 //! Replay of a cache entry: with fresh ids, in the stored form or converted to the other.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use json::Edits;
 use openai::Endpoint;
@@ -7,8 +10,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::chunks_to_completion::{chunks_to_completion, event_data};
-use super::completion_to_chunks::completion_to_chunks;
+use crate::upstream::wrapping::{chunks_to_completion, completion_to_chunks, event_data};
+
 use super::entry::{CacheEntry, StoredTokens};
 
 /// Requested form of a replay.
@@ -145,26 +148,33 @@ fn sse_event(data: &str) -> Bytes {
     ["data: ", &data.replace('\n', "\ndata: "), "\n\n"].concat().into()
 }
 
-/// Whether a body is complete: every choice has ended, and none by a content filter, an error, or,
-/// if the gateway capped it, its length.
+/// Whether a body may be stored: every choice has ended with some content, and none by a content
+/// filter, an error, or, if the gateway capped it, its length.
 pub(crate) fn is_complete(endpoint: Endpoint, stream: bool, body: &Bytes, is_capped: bool) -> bool {
     #[derive(Deserialize)]
     struct Answer<'a> {
-        #[serde(default)]
-        choices: Vec<Choice>,
+        #[serde(borrow, default)]
+        choices: Vec<Choice<'a>>,
         #[serde(borrow)]
         data: Option<&'a RawValue>,
         #[serde(borrow)]
         error: Option<&'a RawValue>,
     }
     #[derive(Deserialize)]
-    struct Choice {
+    struct Choice<'a> {
         #[serde(default)]
         index: Option<u32>,
         finish_reason: Option<String>,
+        #[serde(borrow)]
+        message: Option<&'a RawValue>,
+        #[serde(borrow)]
+        delta: Option<&'a RawValue>,
+        #[serde(borrow)]
+        text: Option<&'a RawValue>,
     }
     let bodies = if stream { event_data(body) } else { vec![body.clone()] };
-    let mut choices: Vec<(u32, bool)> = Vec::new();
+    // Whether each choice has ended, and whether it has content.
+    let mut choices: BTreeMap<u32, (bool, bool)> = BTreeMap::new();
     for body in &bodies {
         let Ok(answer) = json::from_bytes::<Answer<'_>>(body) else { return false };
         if answer.error.is_some_and(|error| error.get() != "null") {
@@ -174,20 +184,33 @@ pub(crate) fn is_complete(endpoint: Endpoint, stream: bool, body: &Bytes, is_cap
             return answer.data.is_some_and(|data| data.get().starts_with('['));
         }
         for choice in answer.choices {
-            let index = choice.index.unwrap_or(0);
             let has_ended = match choice.finish_reason.as_deref() {
                 None | Some("") => false,
                 Some("content_filter" | "error") => return false,
                 Some("length") if is_capped => return false,
                 Some(_) => true,
             };
-            match choices.iter_mut().find(|(known, _)| *known == index) {
-                Some((_, ended)) => *ended |= has_ended,
-                None => choices.push((index, has_ended)),
-            }
+            let parts = [choice.message, choice.delta, choice.text];
+            let (ended, filled) = choices.entry(choice.index.unwrap_or(0)).or_default();
+            *ended |= has_ended;
+            *filled |= parts.into_iter().flatten().any(has_content);
         }
     }
-    !choices.is_empty() && choices.iter().all(|(_, ended)| *ended)
+    !choices.is_empty() && choices.values().all(|(ended, filled)| *ended && *filled)
+}
+
+/// Whether a part of a choice shows something: a text, a tool call, a refusal. Reasoning alone is
+/// no answer.
+fn has_content(part: &RawValue) -> bool {
+    let is_filled = |value: &RawValue| !matches!(value.get(), "null" | "\"\"" | "[]" | "{}");
+    if !part.get().starts_with('{') {
+        return is_filled(part);
+    }
+    let Ok(members) = serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(part.get()) else {
+        return true;
+    };
+    let is_shown = |name: &str| !matches!(name, "role" | "name") && !name.contains("reasoning");
+    members.iter().any(|(name, value)| is_shown(name) && is_filled(value))
 }
 
 #[cfg(test)]

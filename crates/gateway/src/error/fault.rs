@@ -26,6 +26,17 @@ impl Fault {
                 "upstream_error",
                 format!("No upstream could answer: {}.", AttemptList(attempts)),
             ),
+            Self::RateLimited { retry_after } => ApiError {
+                headers: vec![("retry-after", retry_after.to_string())],
+                ..plain(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "upstream_rate_limited",
+                    format!(
+                        "The rate limit of the upstream is reached: {}. Try again in {retry_after}s.",
+                        AttemptList(attempts)
+                    ),
+                )
+            },
             Self::Timeout => ApiError {
                 headers: no_retry(attempts),
                 ..plain(

@@ -89,6 +89,11 @@ pub(crate) enum Refusal {
 pub(crate) enum Fault {
     /// All targets failed; the record's attempts hold the causes.
     Upstream,
+    /// All targets failed, the last one by its rate limit.
+    RateLimited {
+        /// Seconds until the earliest known time for another try.
+        retry_after: u64,
+    },
     /// No target answered in time, or the total time is up.
     Timeout,
     /// No upstream answered, and the request is too long to be sent again.

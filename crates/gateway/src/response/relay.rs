@@ -129,7 +129,11 @@ impl<P: Host> Relay<P> {
 
     /// Ends a complete answer.
     fn finish_answer(&mut self) {
-        self.record_signal(Signal::Success);
+        // An empty answer is no proof of health.
+        self.record_signal(match self.stream.has_text() {
+            true => Signal::Success,
+            false => Signal::Neutral,
+        });
         self.ending = Some(Outcome::Answered);
     }
 

@@ -68,6 +68,19 @@ pub(crate) struct Candidate<'a> {
     pub url: Uri,
     /// Price; `None` if unknown.
     pub price: Option<Price>,
+    /// Origin of the model's name.
+    pub model_origin: ModelOrigin,
+}
+
+/// Origin of a model's name at a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ModelOrigin {
+    /// The target has a model of its own.
+    Target,
+    /// The route lists exactly this name.
+    Route,
+    /// The caller, within a pattern of the route.
+    Caller,
 }
 
 impl<'a> Candidate<'a> {
@@ -77,7 +90,12 @@ impl<'a> Candidate<'a> {
         let provider = config.provider(index);
         let url = provider.url(request.endpoint(), model)?;
         let price = config.prices.lookup(index, model);
-        Some(Self { provider_index: index, provider, model, url, price })
+        let model_origin = match &target.model {
+            Some(_) => ModelOrigin::Target,
+            None if config.models.has_exact(model) => ModelOrigin::Route,
+            None => ModelOrigin::Caller,
+        };
+        Some(Self { provider_index: index, provider, model, url, price, model_origin })
     }
 
     fn is_same(&self, other: &Self) -> bool {

@@ -200,6 +200,13 @@ impl<P: Host> RequestScope<P> {
         }
     }
 
+    /// Records that an attempt's answer was converted to the form that the caller asked for.
+    pub(crate) fn attempt_converted(&mut self, number: usize, converted: Option<&'static str>) {
+        if let Some(attempt) = self.record.attempts.get_mut(number) {
+            attempt.converted = converted;
+        }
+    }
+
     /// Records a target that was skipped during its cool-down, if it is the first one.
     pub(crate) fn skipped(&mut self, target: impl FnOnce() -> String) {
         if self.record.attempts.is_empty() {

@@ -118,6 +118,12 @@ impl Committed {
         }
     }
 
+    /// Whether there was content before the stream was committed. A body that is too long to hold
+    /// has some.
+    pub(crate) fn has_text(&self) -> bool {
+        self.reader.as_ref().is_none_or(SseReader::has_text)
+    }
+
     /// Whether the body consists of events.
     pub(crate) fn is_events(&self) -> bool {
         self.reader.is_some()

@@ -16,6 +16,8 @@ const MAX_EVENT_BYTES: usize = 16 << 20;
 pub struct SseReader {
     framer: Framer,
     meter: UsageMeter,
+    /// Whether a chunk had content: a finish reason alone is none.
+    has_text: bool,
     /// Content that the layers behind the reader use.
     parts: ContentParts,
     /// Text so far, if a continuation may need it.
@@ -43,6 +45,7 @@ impl SseReader {
         Self {
             framer: Framer::new(MAX_EVENT_BYTES),
             meter: UsageMeter::new(hides_usage),
+            has_text: false,
             parts,
             streamed_text: parts.delta.then(StreamedText::default),
         }
@@ -60,6 +63,17 @@ impl SseReader {
 
     pub(crate) fn meter(&self) -> &UsageMeter {
         &self.meter
+    }
+
+    /// Whether a chunk had content: a finish reason alone is none.
+    pub(crate) fn has_text(&self) -> bool {
+        self.has_text
+    }
+
+    /// Measures an event. Returns whether it passes, and the state of the stream after it.
+    fn observe(&mut self, summary: &EventSummary) -> (bool, StreamState) {
+        self.has_text |= matches!(summary, EventSummary::Chunk(chunk) if chunk.has_content);
+        admission(self.meter.observe(summary))
     }
 
     /// Adds a piece and puts the events that may pass into `ready`. Only whole events pass, so that
@@ -84,7 +98,7 @@ impl SseReader {
         {
             let passes;
             let summary = EventSummary::parse(self.framer.bytes(event.clone()));
-            (passes, state) = admission(self.meter.observe(&summary));
+            (passes, state) = self.observe(&summary);
             if passes {
                 run = if run.is_empty() { event } else { run.start..event.end };
             } else if !run.is_empty() {
@@ -106,7 +120,7 @@ impl SseReader {
         {
             let passes;
             let (summary, event) = StreamEvent::parse(self.framer.slice(event), self.parts);
-            (passes, state) = admission(self.meter.observe(&summary));
+            (passes, state) = self.observe(&summary);
             if !passes {
                 continue;
             }

@@ -11,6 +11,7 @@ use config::{Balance, Config, Health, Hedge, Provider, ProviderIndex, Retries, R
 
 use crate::routing::balance::TargetLoad;
 use crate::routing::plan::TargetHealth;
+use crate::upstream::additions::{Addition, KnownTargets, SentAdditions, TakenBack};
 use crate::upstream::circuit_breaker::{BreakerOpen, Permit, Signal};
 use crate::upstream::classify::Failure;
 use crate::upstream::health::HealthTable;
@@ -29,6 +30,8 @@ pub(crate) struct Upstreams {
     /// One hedge budget per route, in the configuration's order.
     hedge_budgets: RefCell<Vec<HedgeBudget>>,
     health: Rc<RefCell<HealthTable>>,
+    /// Additions that targets refuse, by provider, in the configuration's order.
+    known_targets: RefCell<Vec<KnownTargets>>,
 }
 
 /// Permit for one call, which receives the call's signals. Dropping it without a signal, because
@@ -69,6 +72,7 @@ impl Upstreams {
             retry_budgets: RefCell::new(vec![RetryBudget::default(); count]),
             hedge_budgets: RefCell::new(vec![HedgeBudget::default(); config.routes.len()]),
             health: Rc::new(RefCell::new(HealthTable::new(count))),
+            known_targets: RefCell::new(vec![KnownTargets::default(); count]),
         }
     }
 
@@ -94,6 +98,7 @@ impl Upstreams {
             let Some(found) = *found else { continue };
             upstreams.key_pools.borrow_mut()[at] = before.key_pools.borrow()[found].clone();
             upstreams.retry_budgets.borrow_mut()[at] = before.retry_budgets.borrow()[found].clone();
+            upstreams.known_targets.borrow_mut()[at] = before.known_targets.borrow()[found].clone();
             upstreams.health.borrow_mut().copy_breakers(at, &before.health.borrow(), found);
         }
         Rc::new(upstreams)
@@ -200,6 +205,34 @@ impl Upstreams {
             }
             true => KeyOutcome::AllCoolingDown,
         }
+    }
+
+    /// Additions that a target does not get.
+    pub(crate) fn taken_back(&self, (provider, model): (ProviderIndex, &str)) -> TakenBack {
+        self.known_targets.borrow()[provider.position()].taken_back(model)
+    }
+
+    /// Whether a target is known to accept `stream_options`.
+    pub(crate) fn accepts_usage(&self, (provider, model): (ProviderIndex, &str)) -> bool {
+        self.known_targets.borrow()[provider.position()].accepts_usage(model)
+    }
+
+    /// Records that a target has answered a request with these additions.
+    pub(crate) fn additions_accepted(
+        &self,
+        (provider, model): (ProviderIndex, &str),
+        sent: SentAdditions,
+    ) {
+        self.known_targets.borrow_mut()[provider.position()].record_success(model, sent);
+    }
+
+    /// Records that a target has refused an addition by its name.
+    pub(crate) fn addition_refused(
+        &self,
+        (provider, model): (ProviderIndex, &str),
+        addition: Addition,
+    ) {
+        self.known_targets.borrow_mut()[provider.position()].record_refusal(model, addition);
     }
 
     /// Records a request to a provider, which adds to the retry budget.

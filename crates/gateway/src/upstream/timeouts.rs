@@ -26,8 +26,18 @@ pub(crate) struct AttemptError {
 }
 
 impl AttemptError {
+    /// The connection failed before the head of a response.
+    pub(crate) fn no_response(error: HostError) -> Self {
+        Self { failure: Failure::NoResponse, status: None, detail: Some(error.reason().to_owned()) }
+    }
+
     pub(crate) fn connect(error: HostError) -> Self {
         Self { failure: Failure::Connect, status: None, detail: Some(error.reason().to_owned()) }
+    }
+
+    /// A failure with the name by which it was recognized.
+    pub(crate) fn named(failure: Failure, name: Option<&'static str>) -> Self {
+        Self { failure, status: None, detail: name.map(str::to_owned) }
     }
 }
 

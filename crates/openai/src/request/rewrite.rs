@@ -29,7 +29,8 @@ pub enum OutputField {
 }
 
 impl OutputField {
-    fn name(self) -> &'static str {
+    /// Name of the field.
+    pub fn name(self) -> &'static str {
         match self {
             Self::MaxTokens => "max_tokens",
             Self::MaxCompletionTokens => "max_completion_tokens",
@@ -90,15 +91,20 @@ impl Request {
         (!edits.is_empty()).then(|| edits.apply(body))
     }
 
+    /// Whether a maximum is added as this field: the request has none that the upstream respects.
+    pub fn lacks_output_field(&self, field: OutputField) -> bool {
+        let OutputLimit { max_tokens, max_completion_tokens, .. } = &self.output;
+        let is_newer_respected = field == OutputField::MaxCompletionTokens;
+        max_tokens.is_none() && !(is_newer_respected && max_completion_tokens.is_some())
+    }
+
     /// Lowers every maximum that is above `limit` or is not a number. Inserts the upstream's field
     /// if the request has no field that the upstream respects. Upstreams of `max_tokens` may ignore
     /// the newer name. Upstreams of the newer name accept the older one too, but not both at once.
     fn cap_output(&self, body: &[u8], limit: u64, field: OutputField, edits: &mut Edits<'_>) {
         let OutputLimit { max_tokens, max_completion_tokens, max_per_choice: asked, .. } =
             &self.output;
-        let is_respected = max_tokens.is_some()
-            || (max_completion_tokens.is_some() && field == OutputField::MaxCompletionTokens);
-        if !is_respected {
+        if self.lacks_output_field(field) {
             let limit = asked.map_or(limit, |asked| asked.min(limit));
             let member = format!("\"{}\":{limit},", field.name());
             edits.replace(self.body_start..self.body_start, member);

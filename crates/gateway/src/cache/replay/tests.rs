@@ -3,7 +3,8 @@ use civil_time::Timestamp;
 use openai::Endpoint::{self, ChatCompletions, Completions, Embeddings};
 use serde_json::{Value, json};
 
-use crate::cache::{CacheEntry, CacheEntryHead, StoredTokens, first_choice_text};
+use crate::cache::{CacheEntry, CacheEntryHead, StoredTokens};
+use crate::upstream::wrapping::first_choice_text;
 
 use super::{Replay, ReplayOptions, is_complete};
 
@@ -292,9 +293,32 @@ fn only_complete_answers_are_stored() {
     for body in ["", "{}", "[]", "{\"choices\":[]}", "{\"choices\":[{}]}", "<html>"] {
         assert_complete(ChatCompletions, false, body, false);
     }
-    let short = Bytes::from_static(br#"{"choices":[{"finish_reason":"length"}]}"#);
+    let short = Bytes::from_static(br#"{"choices":[{"text":"a","finish_reason":"length"}]}"#);
     assert!(is_complete(ChatCompletions, false, &short, false));
     assert!(!is_complete(ChatCompletions, false, &short, true), "the gateway made it short");
+}
+
+#[test]
+fn empty_answers_are_not_stored() {
+    let whole = |message: &str| {
+        format!(r#"{{"choices":[{{"message":{message},"finish_reason":"stop"}}]}}"#)
+    };
+    for (message, expected) in [
+        (r#"{"role":"assistant","content":""}"#, false),
+        (r#"{"role":"assistant","content":null,"tool_calls":[]}"#, false),
+        (r#"{"role":"assistant","content":"","reasoning_content":"hm"}"#, false),
+        (r#"{"role":"assistant","content":null,"tool_calls":[{"id":"c"}]}"#, true),
+        (r#"{"role":"assistant","content":null,"refusal":"no"}"#, true),
+        (r#"{"role":"assistant","content":"a"}"#, true),
+    ] {
+        assert_complete(ChatCompletions, false, &whole(message), expected);
+        let delta = whole(message).replace("message", "delta");
+        assert_complete(ChatCompletions, true, &format!("data: {delta}\n\n"), expected);
+    }
+    let text = r#"{"choices":[{"text":"","finish_reason":"stop"}]}"#;
+    assert_complete(Completions, false, text, false);
+    let two = r#"{"choices":[{"text":"a","finish_reason":"stop"},{"index":1,"text":"","finish_reason":"stop"}]}"#;
+    assert_complete(Completions, false, two, false);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 const WHOLE_MEMBERS: [&str; 4] = ["role", "id", "type", "name"];
 
 /// The data of every event of a stream up to `[DONE]`.
-pub(super) fn event_data(stream: &Bytes) -> Vec<Bytes> {
+pub(crate) fn event_data(stream: &Bytes) -> Vec<Bytes> {
     let mut framer = Framer::new(usize::MAX);
     // Some servers omit the blank line after their last event.
     let whole: Bytes = [stream, b"\n\n".as_slice()].concat().into();

@@ -11,7 +11,7 @@ const LEADING_MEMBERS: [&str; 3] = ["reasoning_content", "reasoning", "content"]
 
 /// Returns the chunks without the one that holds the usage. `None` if the answer cannot be a
 /// stream.
-pub(super) fn completion_to_chunks(
+pub(crate) fn completion_to_chunks(
     endpoint: Endpoint,
     answer: &Map<String, Value>,
     piecewise: bool,
