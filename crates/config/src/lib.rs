@@ -46,7 +46,7 @@ pub use model_index::{ModelIndex, ModelPattern};
 pub use observe::{Observe, Otlp};
 pub use parse::expected_id_format;
 pub use permission::{Parameter, ParameterRule, Permissions};
-pub use price::{Price, Prices};
+pub use price::{ModelPrice, Price, PriceTier, Prices};
 pub use problem::{Problem, Problems, Warning};
 pub use provider::{Authentication, Paths, Provider};
 pub use route::{

@@ -2,6 +2,7 @@
 //! content only if the route says so.
 
 use civil_time::Timestamp;
+use config::ModelPrice;
 use openai::Tokens;
 use serde::Serialize;
 
@@ -132,6 +133,11 @@ pub enum Outcome {
 }
 
 impl Record {
+    /// Tokens by estimate that calls cost whose answers were not used; part of the input tokens.
+    pub(crate) fn lost_tokens(&self) -> u64 {
+        self.attempts.iter().filter_map(|attempt| attempt.tokens).fold(0, u64::saturating_add)
+    }
+
     /// Whether the model's name is not just made up by the caller: a route has it, or a target has
     /// answered to it.
     pub(crate) fn has_known_model(&self) -> bool {
@@ -175,9 +181,18 @@ pub struct Attempt {
     pub converted: Option<&'static str>,
     /// Duration in milliseconds, for a stream until its first content.
     pub ms: u64,
+    /// Tokens of the prompt by estimate that are charged for a call whose answer was not used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
     /// Start of the call.
     #[serde(skip)]
     pub began: Timestamp,
+    /// Tokens of the prompt by estimate.
+    #[serde(skip)]
+    pub prompt_tokens: u64,
+    /// Price at the target.
+    #[serde(skip)]
+    pub price: Option<ModelPrice>,
 }
 
 /// Purpose of a call to an upstream.
@@ -201,6 +216,8 @@ pub(crate) const ABANDONED: &str = "abandoned";
 pub(crate) const ANSWERED: &str = "answered";
 /// The result of a call that was answered with the caller's own mistake.
 pub(crate) const CALLERS_FAULT: &str = "callers_fault";
+/// The result of a call without an answer in time.
+const TIMEOUT: &str = "timeout";
 /// The result of a call that was canceled because a concurrent one was faster.
 pub(crate) const HEDGED_OUT: &str = "hedged_out";
 
@@ -213,11 +230,28 @@ impl Attempt {
         now: Timestamp,
     ) -> Self {
         let (result, status, detail) = (ABANDONED, None, None);
-        Self { target, key, kind, result, status, detail, converted: None, ms: 0, began: now }
+        let (tokens, prompt_tokens, price) = (None, 0, None);
+        let (ms, began, converted) = (0, now, None);
+        Self {
+            target, key, kind, result, status, detail, converted, ms, tokens, began, prompt_tokens, price,
+        }
     }
 
-    /// Whether the upstream may bill the call: it is not known to have failed.
-    pub(crate) fn may_cost(&self) -> bool {
-        matches!(self.result, ABANDONED | ANSWERED | CALLERS_FAULT)
+    /// Whether the call counts as a request: the upstream has answered it, or may bill it.
+    pub(crate) fn counts(&self) -> bool {
+        matches!(self.result, ANSWERED | CALLERS_FAULT) || self.is_lost()
+    }
+
+    /// Whether the upstream may bill the call although its answer was not used: it has the prompt
+    /// and did not refuse it. A failed connection and an error status are free; the timeout of a
+    /// gateway before the model is not, since the model may have computed. A hedge that lost is the
+    /// gateway's own decision, and not charged to the caller.
+    pub(crate) fn is_lost(&self) -> bool {
+        match (self.result, self.status) {
+            (ANSWERED | CALLERS_FAULT | HEDGED_OUT, _) => false,
+            (_, Some(200..=299 | 504 | 524)) => true,
+            (_, Some(_)) => false,
+            (result, None) => matches!(result, ABANDONED | TIMEOUT),
+        }
     }
 }

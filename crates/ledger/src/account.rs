@@ -13,6 +13,8 @@ use super::sliding_window::SlidingWindow;
 const DEDUP_RETENTION: Duration = Duration::from_secs(60);
 /// Maximum number of remembered operations; the oldest is dropped first.
 const MAX_PROCESSED: usize = 64;
+/// Time after which a request may ask again for an amount that is only reserved.
+const RESERVATION_RETRY: Duration = Duration::from_secs(2);
 /// A fixed window that starts later than this from now comes from a wrong clock.
 const MAX_CLOCK_AHEAD: Duration = Duration::from_secs(60 * 60);
 
@@ -81,6 +83,27 @@ impl HeldAmount {
             HeldKind::Lease { reported } => self.amount.saturating_sub(reported),
         }
     }
+
+    /// The amount of a reservation for one request.
+    fn reserved(&self) -> u64 {
+        match self.kind {
+            HeldKind::Reservation { .. } => self.amount,
+            HeldKind::Lease { .. } => 0,
+        }
+    }
+}
+
+/// The time at which amounts that return add up to `missing`; `None` if they never do.
+fn first_with(
+    mut missing: u64,
+    returns: impl Iterator<Item = (Timestamp, u64)>,
+) -> Option<Timestamp> {
+    let mut returns: Vec<(Timestamp, u64)> = returns.collect();
+    returns.sort_unstable();
+    returns.into_iter().find_map(|(at, amount)| {
+        missing = missing.saturating_sub(amount);
+        (missing == 0).then_some(at)
+    })
 }
 
 impl Account {
@@ -192,10 +215,7 @@ impl Account {
             self.held.iter().fold(0, |sum: u64, held| sum.saturating_add(of(held)))
         };
         let unreported = sum(HeldAmount::unreported);
-        let reserved = sum(|held| match held.kind {
-            HeldKind::Reservation { .. } => held.amount,
-            HeldKind::Lease { .. } => 0,
-        });
+        let reserved = sum(HeldAmount::reserved);
         let spent = self.spent.sum();
         let held_until =
             self.held.iter().filter(|held| held.unreported() > 0).map(|held| held.until);
@@ -216,31 +236,37 @@ impl Account {
         }
     }
 
-    /// Milliseconds until `amount` is available if no other request takes any; `None` if never
+    /// Milliseconds until `amount` may be available if no other request takes any; `None` if never
     /// without an adjustment.
     pub(super) fn wait_millis(&self, rule: Rule, amount: u64, now: Timestamp) -> Option<u64> {
         let balance = self.balance(rule, now);
         if amount > balance.max {
             return None;
         }
-        let mut missing = amount.saturating_sub(balance.left());
+        let missing = amount.saturating_sub(balance.left());
         if missing == 0 {
             return Some(0);
         }
         let leases = self.held.iter().map(|held| (held.until, held.unreported()));
-        let mut returns: Vec<(Timestamp, u64)> = match &self.spent {
-            WindowUsage::Sliding(slots) => slots.expirations().chain(leases).collect(),
-            WindowUsage::Fixed { end, used, .. } => leases.chain([(*end, *used)]).collect(),
-            WindowUsage::Total(_) => leases.collect(),
+        let mut spent: Vec<(Timestamp, u64)> = match &self.spent {
+            WindowUsage::Sliding(slots) => slots.expirations().collect(),
+            WindowUsage::Fixed { end, used, .. } => vec![(*end, *used)],
+            WindowUsage::Total(_) => Vec::new(),
         };
-        returns.sort_unstable();
-        for (at, amount) in returns {
-            missing = missing.saturating_sub(amount);
-            if missing == 0 {
-                return Some(millis(at, now));
-            }
+        let if_all_is_spent = first_with(missing, spent.iter().copied().chain(leases.clone()));
+        // A reservation is settled long before it expires, usually with less. It is in `spent`, too,
+        // as a rule among the latest amounts.
+        let mut reserved = self.held.iter().map(HeldAmount::reserved).fold(0, u64::saturating_add);
+        let soon = now + RESERVATION_RETRY;
+        let soon = self.held.iter().map(|held| (held.until.min(soon), held.reserved()));
+        for (_, amount) in spent.iter_mut().rev() {
+            let back = reserved.min(*amount);
+            *amount -= back;
+            reserved -= back;
         }
-        None
+        let if_all_returns = first_with(missing, spent.into_iter().chain(leases).chain(soon));
+        let waits = if_all_is_spent.into_iter().chain(if_all_returns);
+        waits.min().map(|at| millis(at, now))
     }
 
     /// Reserves an amount for one request.

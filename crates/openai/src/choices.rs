@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::value::RawValue;
 
 use crate::text_size::TextSize;
+use crate::usage::Usage;
 
 /// Members of one choice that the gateway reads.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -26,6 +27,8 @@ pub(crate) struct Choice<'a> {
     pub finish_reason: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
 }
 
 /// Finish reasons of an answer that failed: OpenRouter and Mistral, DeepSeek, Zhipu, SGLang.
@@ -189,6 +192,8 @@ pub(crate) struct Choices {
     pub finished_choices: ChoiceSet,
     /// Whether a choice reports a failure of the provider.
     pub has_failed: bool,
+    /// Usage that some providers put into a choice.
+    pub usage: Option<Usage>,
 }
 
 impl Choices {
@@ -215,6 +220,8 @@ impl Choices {
             self.finished_choices.insert(set);
         }
         self.has_failed |= choice.has_failed();
+        let usage = choice.usage.and_then(|usage| Usage::parse(usage.get()));
+        self.usage = Usage::merge_options(self.usage, usage);
     }
 }
 

@@ -4,13 +4,15 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
+use json::MemberName;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::choices::{ChoiceSet, ChoicesSeed, Sink, is_error};
 use crate::text_size::TextSize;
 use crate::usage::Usage;
+use crate::usage_dialects::container;
+use crate::usage_scanner::find_usage;
 
 /// Content of the `data` of one event. Unknown members are skipped and members of a wrong type are
 /// no error: a new upstream feature must not end a stream.
@@ -52,6 +54,7 @@ impl Chunk {
             has_content: has_choices(text),
             text_size: TextSize::measure_json(text),
             choices: ChoiceSet::single(0),
+            usage: find_usage(text.as_bytes()),
             ..Self::default()
         })
     }
@@ -66,18 +69,6 @@ fn has_choices(text: &str) -> bool {
     list.is_some_and(|items| items.trim_start().starts_with('{'))
 }
 
-/// Name of a member.
-#[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "lowercase")]
-enum ChunkMember {
-    Choices,
-    Usage,
-    Error,
-    Id,
-    #[serde(other)]
-    Other,
-}
-
 struct ChunkVisitor<'s, 'a>(Sink<'s, 'a>);
 
 impl<'de> Visitor<'de> for ChunkVisitor<'_, 'de> {
@@ -89,22 +80,26 @@ impl<'de> Visitor<'de> for ChunkVisitor<'_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Chunk, A::Error> {
         let mut choices = None;
-        let (mut usage, mut has_error): (Option<&RawValue>, bool) = (None, false);
-        while let Some(member) = members.next_key()? {
-            match member {
-                ChunkMember::Choices if choices.is_none() => {
+        let (mut usage, mut has_error): (Option<Usage>, bool) = (None, false);
+        while let Some(MemberName(name)) = members.next_key::<MemberName<'de>>()? {
+            match (&*name, &mut self.0) {
+                ("choices", _) if choices.is_none() => {
                     choices = Some(members.next_value_seed(ChoicesSeed(&mut self.0))?);
                 }
                 // Readers disagree on which of two lists counts.
-                ChunkMember::Choices => return Err(A::Error::custom("duplicate choices")),
-                // A repetition must not keep guards from the texts of the choices.
-                ChunkMember::Usage => usage = members.next_value::<Option<_>>()?.or(usage),
-                ChunkMember::Error => {
+                ("choices", _) => return Err(A::Error::custom("duplicate choices")),
+                ("error", _) => {
                     has_error |= members.next_value::<Option<&RawValue>>()?.is_some_and(is_error);
                 }
-                ChunkMember::Id | ChunkMember::Other => match (&member, &mut self.0) {
-                    (ChunkMember::Id, Some(sink)) => sink.id(members.next_value()?),
-                    _ => {
+                ("id", Some(sink)) => sink.id(members.next_value()?),
+                (name, _) => match container(name) {
+                    // A repetition must not keep guards from the texts of the choices.
+                    Some(container) => {
+                        let value: &RawValue = members.next_value()?;
+                        let found = Usage::parse_in(container, value.get());
+                        usage = Usage::merge_options(usage, found);
+                    }
+                    None => {
                         members.next_value::<IgnoredAny>()?;
                     }
                 },
@@ -116,7 +111,7 @@ impl<'de> Visitor<'de> for ChunkVisitor<'_, 'de> {
             text_size: choices.text_size,
             choices: choices.choices,
             finished_choices: choices.finished_choices,
-            usage: usage.map(RawValue::get).and_then(Usage::parse),
+            usage: Usage::merge_options(usage, choices.usage),
             is_error: has_error || choices.has_failed,
         })
     }
@@ -219,6 +214,11 @@ mod tests {
         assert_chunk(&deep, plain());
         let size = TextSize::measure("soon");
         assert_chunk(r#"{"choices":"soon"}"#, Chunk { text_size: size, ..plain() });
+        let usage = Some(Usage { input: 1, output: 2, ..Usage::default() });
+        assert_chunk(
+            r#"{"choices":[7],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,
+            Chunk { usage, text_size: TextSize::default(), ..plain() },
+        );
     }
 
     #[test]

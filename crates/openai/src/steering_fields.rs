@@ -12,7 +12,7 @@ use crate::invalid::Invalid;
 
 const INCLUDE_USAGE: &str = "include_usage";
 
-const STEERING_FIELDS: [&str; 15] = [
+const STEERING_FIELDS: [&str; 20] = [
     "model",
     "messages",
     "prompt",
@@ -28,7 +28,26 @@ const STEERING_FIELDS: [&str; 15] = [
     "functions",
     "response_format",
     "suffix",
+    "n_predict",
+    "num_predict",
+    "max_new_tokens",
+    "max_output_tokens",
+    "n_cmpl",
 ];
+
+/// Other names of the maximum length of a choice: llama.cpp's server, Ollama, Text Generation
+/// Inference, and Responses. Servers of one kind accept some of another, so all are read everywhere.
+pub(crate) const LENGTH_ALIASES: [&str; 4] =
+    ["n_predict", "num_predict", "max_new_tokens", "max_output_tokens"];
+
+/// Other names under which some upstreams read a field.
+pub fn field_aliases(field: &str) -> &'static [&'static str] {
+    match field {
+        "max_tokens" | "max_completion_tokens" => &LENGTH_ALIASES,
+        "n" => &["n_cmpl"],
+        _ => &[],
+    }
+}
 
 /// Values of the members that steer the gateway, as raw JSON of the body.
 #[derive(Default)]
@@ -48,6 +67,10 @@ pub(crate) struct SteeringFields<'a> {
     functions: Option<&'a RawValue>,
     response_format: Option<&'a RawValue>,
     suffix: Option<&'a RawValue>,
+    /// Values of [`LENGTH_ALIASES`].
+    pub(crate) length_aliases: [Option<&'a RawValue>; LENGTH_ALIASES.len()],
+    /// Another name of `n`: llama.cpp's server.
+    pub(crate) n_cmpl: Option<&'a RawValue>,
     prediction: Option<&'a RawValue>,
     pub(crate) invalid: Option<Invalid>,
     /// Whether the object has no members at all.
@@ -92,7 +115,11 @@ impl<'a> SteeringFields<'a> {
             "response_format" => ("response_format", &mut self.response_format),
             "suffix" => ("suffix", &mut self.suffix),
             "prediction" => ("prediction", &mut self.prediction),
-            _ => return None,
+            "n_cmpl" => ("n_cmpl", &mut self.n_cmpl),
+            _ => {
+                let at = LENGTH_ALIASES.iter().position(|alias| *alias == name)?;
+                (LENGTH_ALIASES[at], &mut self.length_aliases[at])
+            }
         })
     }
 }

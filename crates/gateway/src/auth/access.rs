@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use config::Config;
+use config::{Config, Parameter};
 
 use crate::auth::parameter_rules;
 use crate::error::Refusal;
@@ -40,8 +40,14 @@ pub(crate) fn check_parameters(
     caller: &Caller<'_>,
     request: &ParsedRequest,
 ) -> Result<(), Refusal> {
-    let bounds = caller.permissions().flat_map(|permissions| &permissions.parameters);
-    parameter_rules::check_parameters(request.body(), bounds).map_err(|found| {
+    let bounds = || caller.permissions().flat_map(|permissions| &permissions.parameters);
+    // A bound holds for the field under each name that an upstream may read.
+    let aliases = bounds().flat_map(|bound| {
+        let names = openai::field_aliases(&bound.path).iter();
+        names.map(|name| Parameter { path: (*name).to_owned(), rule: bound.rule.clone() })
+    });
+    let aliases: Vec<Parameter> = aliases.collect();
+    parameter_rules::check_parameters(request.body(), bounds().chain(&aliases)).map_err(|found| {
         Refusal::ParameterNotAllowed { param: found.path, expected: found.expected }
     })
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use openai::{Changes, Endpoint, Invalid, Request, TextSize};
+use openai::{Changes, Endpoint, Invalid, OutputBounds, Request, TextSize};
 
 use crate::error::Refusal;
 
@@ -68,15 +68,16 @@ impl ParsedRequest {
         self.fields.rewrite(&self.body, changes).map_or_else(|| self.body.clone(), Bytes::from)
     }
 
-    /// Maximum number of output tokens, over all choices.
-    pub(crate) fn max_output_tokens(&self) -> u64 {
+    /// Length of the answer that the request allows.
+    pub(crate) fn output_bounds(&self) -> OutputBounds {
         let output = &self.fields.output;
-        match self.endpoint {
-            Endpoint::Embeddings => 0,
+        let max = match self.endpoint {
+            Endpoint::Embeddings => Some(0),
             Endpoint::ChatCompletions | Endpoint::Completions => {
-                output.max_per_choice.map_or(u64::MAX, |max| max.saturating_mul(output.choices))
+                output.max_per_choice.map(|max| max.saturating_mul(output.choices))
             }
-        }
+        };
+        OutputBounds { max, choices: output.choices }
     }
 
     /// Size of the prompt's text, including tools and schema.

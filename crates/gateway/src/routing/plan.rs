@@ -1,7 +1,9 @@
 //! Selection of the target and its fallbacks.
 
 use civil_time::Timestamp;
-use config::{Balance, Config, Price, Provider, ProviderIndex, Route, RouteIndex, Sticky, Target};
+use config::{
+    Balance, Config, ModelPrice, Price, Provider, ProviderIndex, Route, RouteIndex, Sticky, Target,
+};
 use http::{HeaderMap, Uri};
 
 use crate::auth::caller::Caller;
@@ -53,7 +55,7 @@ pub(crate) struct TargetPlan<'a> {
     /// Selects among weighted targets: random, or the hash of a sticky name.
     entropy: u64,
     /// The prices of all weighted targets, if the first choice may have to be repeated.
-    weighted_prices: Vec<Price>,
+    weighted_prices: Vec<ModelPrice>,
 }
 
 /// A target that offers the endpoint.
@@ -67,7 +69,7 @@ pub(crate) struct Candidate<'a> {
     /// URL of the endpoint.
     pub url: Uri,
     /// Price; `None` if unknown.
-    pub price: Option<Price>,
+    pub price: Option<ModelPrice>,
     /// Origin of the model's name.
     pub model_origin: ModelOrigin,
 }
@@ -186,16 +188,14 @@ impl<'a> TargetPlan<'a> {
         self.matched.index
     }
 
-    /// The highest price of any target from a position on: the answering target is not known
-    /// beforehand.
-    pub(crate) fn max_price_from(&self, position: usize) -> Price {
+    /// The highest price of any target from a position on, for a prompt of this many tokens: the
+    /// answering target is not known beforehand.
+    pub(crate) fn max_price_from(&self, position: usize, prompt_tokens: u64) -> Price {
         let prices = self.targets[position..].iter().filter_map(|candidate| candidate.price);
         let others = self.weighted_prices.iter().copied().filter(|_| position == 0);
-        prices.chain(others).fold(Price::default(), |highest, price| Price {
-            input: highest.input.max(price.input),
-            cached: highest.cached.max(price.cached),
-            output: highest.output.max(price.output),
-        })
+        prices
+            .chain(others)
+            .fold(Price::default(), |highest, price| highest.max(price.at(prompt_tokens)))
     }
 
     /// Drops the targets before a position.
@@ -261,7 +261,9 @@ fn choose_target<'a>(
         // A target without a known price counts as the most expensive one.
         Balance::Cost => balance::choose_min(all, entropy, may, |target| {
             let price = config.prices.lookup(target.provider, target_model(target, model));
-            price.map_or(u64::MAX, |price| price.input.saturating_add(price.output))
+            price
+                .map(|price| price.at(0))
+                .map_or(u64::MAX, |price| price.input.saturating_add(price.output))
         }),
     };
     // If no target is available, the weights decide.

@@ -85,7 +85,7 @@ impl<P: Host> AttemptContext<'_, P> {
         let permit = self.upstreams.acquire(target, self.route, is_stream, began)?;
         let key = self.upstreams.next_key(candidate.provider_index, candidate.model, began)?;
         let attempt = Attempt::start(candidate.label(), key, kind, began);
-        let record_index = scope.attempt_started(attempt, candidate.price);
+        let record_index = scope.attempt_started(attempt, candidate.price, self.prompt_size());
         Ok(ActiveAttempt { candidate, key, permit, record_index, began })
     }
 
@@ -155,8 +155,12 @@ impl<P: Host> AttemptContext<'_, P> {
                 );
                 // An empty answer comes fast and proves nothing.
                 if is_success && !is_empty {
-                    attempt.permit.record_latency(self.request.fields().stream, now);
-                    scope.first_token();
+                    let is_stream = self.request.fields().stream;
+                    attempt.permit.record_latency(is_stream, now);
+                    // A whole answer has no first token.
+                    if is_stream {
+                        scope.first_token();
+                    }
                 }
                 if let Some(tokens) = tokens {
                     scope.spent(tokens);

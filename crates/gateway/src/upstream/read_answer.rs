@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::response::Parts;
-use openai::{AnswerSummary, ContentParts, Endpoint, InvalidAnswer, TextSize, Tokens};
+use openai::{AnswerSize, AnswerSummary, ContentParts, Endpoint, InvalidAnswer, Tokens};
 
 use crate::host::Host;
 use crate::host::body::{Body, append};
@@ -158,7 +158,7 @@ impl<P: Host> AttemptContext<'_, P> {
                 None => timeouts.next_piece(stream.body()).await?,
             };
             let events = stream.events();
-            match stream.push(piece, || self.prompt_size())? {
+            match stream.push(piece, || (self.prompt_size(), self.request.output_bounds()))? {
                 CommitState::Held(held) => {
                     // Comments do not extend the wait at all, and events without content only
                     // within `first_byte`.
@@ -202,8 +202,8 @@ impl<P: Host> AttemptContext<'_, P> {
             if is_events {
                 return Err(Failure::NotAnAnswer.into());
             }
-            let max = self.request.max_output_tokens();
-            let long = Committed::unparsed(whole, rest, self.prompt_size(), max);
+            let bounds = self.request.output_bounds();
+            let long = Committed::unparsed(whole, rest, self.prompt_size(), bounds);
             return accepted(AnswerContent::Stream(Box::new(long)), None, false, None);
         }
         if is_events {
@@ -212,8 +212,13 @@ impl<P: Host> AttemptContext<'_, P> {
             return accepted(AnswerContent::Whole(answer), Some(tokens), is_empty, converted);
         }
         let answer = self.check_answer(candidate, &whole)?;
-        let prompt = if answer.usage.is_some() { TextSize::default() } else { self.prompt_size() };
-        let tokens = Tokens::from_usage_or_estimate(answer.usage, prompt, answer.text_size);
+        let size = AnswerSize {
+            prompt: self.prompt_size(),
+            answer: answer.text_size,
+            bounds: self.request.output_bounds(),
+            ..AnswerSize::default()
+        };
+        let tokens = Tokens::count(answer.usage, &size);
         let is_empty =
             self.request.endpoint() != Endpoint::Embeddings && answer.text_size.is_empty();
         accepted(AnswerContent::Whole(whole), Some(tokens), is_empty, None)
@@ -250,7 +255,7 @@ impl<P: Host> AttemptContext<'_, P> {
         let answer =
             is_whole.then(|| wrapping::to_answer(self.request.endpoint(), events)).flatten();
         let answer = answer.ok_or(Failure::NotAnAnswer)?;
-        Ok((answer, reader.meter().tokens(self.prompt_size()), !reader.has_text()))
+        Ok((answer, reader.meter().tokens(self.prompt_size(), self.request.output_bounds()), !reader.has_text()))
     }
 
     /// Reads a body until its first visible character.

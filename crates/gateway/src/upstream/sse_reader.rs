@@ -159,7 +159,7 @@ mod tests {
     use std::collections::VecDeque;
 
     use bytes::Bytes;
-    use openai::{ContentParts, TextSize, Tokens, Usage};
+    use openai::{AnswerSize, ContentParts, OutputBounds, TextSize, Tokens, Usage};
     use proptest::prelude::{any, proptest};
     use proptest::sample::Index;
 
@@ -196,7 +196,7 @@ mod tests {
         (
             String::from_utf8(passed).expect("events are whole"),
             state,
-            reader.meter().tokens(TextSize::default()),
+            reader.meter().tokens(TextSize::default(), OutputBounds::default()),
         )
     }
 
@@ -209,10 +209,7 @@ mod tests {
         assert_eq!(shown, [&STREAM[..usage], &STREAM[done..end]].concat());
         assert_eq!(state, StreamState::Done);
         let usage = Usage { input: 9, output: 3, ..Usage::default() };
-        assert_eq!(
-            tokens,
-            Tokens::from_usage_or_estimate(Some(usage), TextSize::default(), TextSize::default())
-        );
+        assert_eq!(tokens, Tokens::count(Some(usage), &AnswerSize::default()));
         assert_eq!(run(false, UNPARSED, [STREAM.as_bytes()]).0, STREAM[..end]);
     }
 

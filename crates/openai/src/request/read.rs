@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::Endpoint;
 use crate::invalid::Invalid;
-use crate::steering_fields::{SteeringFields, StreamOptions};
+use crate::steering_fields::{LENGTH_ALIASES, SteeringFields, StreamOptions};
 
 /// Validated request body: the fields that steer the gateway, and the ranges of those that may have
 /// to change.
@@ -43,6 +43,8 @@ pub struct OutputLimit {
     pub choices: u64,
     pub(super) max_tokens: Option<Range<usize>>,
     pub(super) max_completion_tokens: Option<Range<usize>>,
+    /// Fields that some upstreams read as a maximum, too.
+    pub(super) aliases: Vec<Range<usize>>,
 }
 
 /// State of `stream_options.include_usage`, with the place of an edit.
@@ -105,14 +107,22 @@ impl Request {
             None => (UsageOption::Absent(opening + 1), false),
             Some(options) => UsageOption::parse(options, range(options))?,
         };
-        let maxima = [fields.max_tokens, fields.max_completion_tokens];
-        let choices = [fields.n, fields.best_of].into_iter().flatten().filter_map(parse_number);
+        let aliases = || LENGTH_ALIASES.into_iter().zip(fields.length_aliases);
+        let maxima = [
+            ("max_tokens", fields.max_tokens),
+            ("max_completion_tokens", fields.max_completion_tokens),
+        ];
+        let maxima = parse_numbers(maxima.into_iter().chain(aliases()))?;
+        let choices = [("n", fields.n), ("best_of", fields.best_of), ("n_cmpl", fields.n_cmpl)];
+        let choices = parse_numbers(choices.into_iter())?;
         let prompts = if endpoint == Endpoint::Completions { count_prompts(content) } else { 1 };
         let output = OutputLimit {
-            max_per_choice: maxima.into_iter().flatten().filter_map(parse_number).max(),
-            choices: choices.max().unwrap_or(1).max(1).saturating_mul(prompts),
+            // Upstreams take zero for no maximum, or refuse it.
+            max_per_choice: maxima.filter(|max| *max > 0),
+            choices: choices.unwrap_or(1).max(1).saturating_mul(prompts),
             max_tokens: fields.max_tokens.map(range),
             max_completion_tokens: fields.max_completion_tokens.map(range),
+            aliases: aliases().filter_map(|(_, value)| value).map(range).collect(),
         };
         Ok(Self {
             output,
@@ -165,6 +175,25 @@ fn require_field<'a>(
     name: &'static str,
 ) -> Result<&'a RawValue, Invalid> {
     field.ok_or(Invalid::Missing(name))
+}
+
+/// The highest of some numbers. A quoted number in a spelling that only some upstreams read is
+/// refused: `"1_00"` is 100 in Python, and no number elsewhere.
+fn parse_numbers<'a>(
+    fields: impl Iterator<Item = (&'static str, Option<&'a RawValue>)>,
+) -> Result<Option<u64>, Invalid> {
+    let mut highest = None;
+    for (param, raw) in fields.filter_map(|(param, raw)| Some((param, raw?))) {
+        let number = parse_number(raw);
+        let text = raw.get();
+        let is_odd = number.is_none() || text.contains('+');
+        if is_odd && text.starts_with('"') && text.contains(|letter: char| letter.is_numeric()) {
+            let expected = "a number in digits, without quotes";
+            return Err(Invalid::Wrong { param, expected });
+        }
+        highest = highest.max(number);
+    }
+    Ok(highest)
 }
 
 /// Parses a number and rounds it up. Quoted numbers count, since some upstreams take `"5"` and
@@ -245,6 +274,18 @@ mod tests {
             &format!(r#"{{"model":"{}","messages":[]}}"#, "a".repeat(257)),
             "'model' must be a string",
         );
+        for odd in [r#""1_00""#, r#""+5""#, r#""5 tokens""#, r#""٥""#, r#""0x10""#, r#""-5""#] {
+            for field in ["n", "best_of", "n_cmpl", "max_tokens", "n_predict"] {
+                assert_refused(
+                    &format!(r#"{{"model":"a","messages":[],"{field}":{odd}}}"#),
+                    &format!("'{field}' must be a number in digits"),
+                );
+            }
+        }
+        assert_refused(
+            r#"{"model":"a","messages":[],"N_Predict":5}"#,
+            "'n_predict' must be spelled exactly like this",
+        );
         let twice = r#"{"model":"a","messages":[],"stream_options":{"include_usage":false,"include_usage":true}}"#;
         assert_refused(twice, "'stream_options.include_usage' appears twice");
         assert_eq!(
@@ -295,6 +336,10 @@ mod tests {
         assert_eq!(output(r#","max_tokens":7,"max_completion_tokens":9,"n":3"#), (Some(9), 3));
         assert_eq!(output(r#","max_tokens":null,"n":0,"best_of":4"#), (None, 4));
         assert_eq!(output(r#","max_tokens":-1,"n":"x""#), (None, 1));
+        assert_eq!(output(r#","max_tokens":0,"max_completion_tokens":0.0"#), (None, 1));
+        assert_eq!(output(r#","max_tokens":1,"n_predict":100000"#), (Some(100_000), 1));
+        assert_eq!(output(r#","num_predict":5,"max_new_tokens":7,"n_cmpl":4,"n":2"#), (Some(7), 4));
+        assert_eq!(output(r#","max_output_tokens":"9""#), (Some(9), 1));
         assert_eq!(output(r#","max_tokens":7.5,"n":"100""#), (Some(8), 100));
         assert_eq!(output(r#","max_tokens":5e9,"n":3.0"#), (Some(5_000_000_000), 3));
     }

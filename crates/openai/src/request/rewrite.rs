@@ -102,16 +102,18 @@ impl Request {
     /// if the request has no field that the upstream respects. Upstreams of `max_tokens` may ignore
     /// the newer name. Upstreams of the newer name accept the older one too, but not both at once.
     fn cap_output(&self, body: &[u8], limit: u64, field: OutputField, edits: &mut Edits<'_>) {
-        let OutputLimit { max_tokens, max_completion_tokens, max_per_choice: asked, .. } =
-            &self.output;
+        let OutputLimit {
+            max_tokens, max_completion_tokens, aliases, max_per_choice: asked, ..
+        } = &self.output;
         if self.lacks_output_field(field) {
             let limit = asked.map_or(limit, |asked| asked.min(limit));
             let member = format!("\"{}\":{limit},", field.name());
             edits.replace(self.body_start..self.body_start, member);
         }
-        for range in [max_tokens, max_completion_tokens].into_iter().flatten() {
+        for range in [max_tokens, max_completion_tokens].into_iter().flatten().chain(aliases) {
             let number = str::from_utf8(&body[range.clone()]).map(str::parse::<u64>);
-            if !matches!(number, Ok(Ok(number)) if number <= limit) {
+            // Zero is no maximum for some upstreams.
+            if !matches!(number, Ok(Ok(number)) if (1..=limit).contains(&number)) {
                 edits.replace(range.clone(), limit.to_string());
             }
         }
@@ -230,6 +232,12 @@ mod tests {
         assert_capped(&with(r#","max_tokens":51"#), Some(&with(r#","max_tokens":50"#)));
         assert_capped(&with(r#","max_tokens":null"#), Some(&with(r#","max_tokens":50"#)));
         assert_capped(&with(r#","max_tokens":5e9"#), Some(&with(r#","max_tokens":50"#)));
+        assert_capped(&with(r#","max_tokens":0"#), Some(&with(r#","max_tokens":50"#)));
+        assert_capped(&with(r#","max_tokens":-1"#), Some(&with(r#","max_tokens":50"#)));
+        assert_capped(
+            &with(r#","max_tokens":1,"n_predict":100000,"num_predict":-1,"max_output_tokens":9"#),
+            Some(&with(r#","max_tokens":1,"n_predict":50,"num_predict":50,"max_output_tokens":9"#)),
+        );
         assert_capped(
             &with(r#","max_completion_tokens":7,"max_tokens":99"#),
             Some(&with(r#","max_completion_tokens":7,"max_tokens":50"#)),

@@ -11,7 +11,14 @@ use super::{Replay, ReplayOptions, is_complete};
 fn kept(stream: bool, body: &str) -> CacheEntry {
     let times = (Timestamp::from_millis(1), Timestamp::from_millis(2));
     let names = ("chat".to_owned(), "app".to_owned(), "openai/gpt-4o".to_owned());
-    let spent = StoredTokens { input: 9, output: 4, cached: 3, reasoning: 1, reported: true };
+    let spent = StoredTokens {
+        input: 9,
+        output: 4,
+        cached: 3,
+        cache_write: 0,
+        reasoning: 1,
+        reported: true,
+    };
     CacheEntry::new(
         CacheEntryHead::new(times, names, stream, spent),
         Bytes::copy_from_slice(body.as_bytes()),

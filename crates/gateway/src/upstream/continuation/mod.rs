@@ -8,7 +8,7 @@ pub(crate) mod splice;
 use std::fmt;
 use std::rc::Rc;
 
-use config::{Config, Price, ProviderIndex, RouteIndex};
+use config::{Config, ModelPrice, ProviderIndex, RouteIndex};
 use http::Uri;
 use openai::{ContentParts, Endpoint, TextSize, token_estimate};
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,7 @@ struct ContinuationTarget {
     provider: ProviderIndex,
     model: String,
     url: Uri,
-    price: Option<Price>,
+    price: Option<ModelPrice>,
     model_origin: ModelOrigin,
 }
 
