@@ -22,6 +22,8 @@ pub enum Invalid {
     },
     /// Field that steers the gateway appears twice: JSON readers differ on which one counts.
     Twice(&'static str),
+    /// More members than any endpoint has.
+    TooManyMembers,
     /// Field that case-insensitive readers (Go's, for example) take for one that steers the
     /// gateway.
     Ambiguous(&'static str),
@@ -38,6 +40,9 @@ impl fmt::Display for Invalid {
             ),
             Self::Wrong { param, expected } => write!(f, "The field '{param}' must be {expected}."),
             Self::Twice(param) => write!(f, "The field '{param}' appears twice: send it once."),
+            Self::TooManyMembers => {
+                f.write_str("The body has more than 256 members besides OpenAI's: send fewer.")
+            }
             Self::Ambiguous(param) => {
                 write!(f, "The field '{param}' must be spelled exactly like this, in lower case.")
             }

@@ -38,8 +38,8 @@ pub use steering_fields::field_aliases;
 pub use stream_event::{ChunkContent, ContentParts, EventContent, EventSummary, StreamEvent};
 pub use text_size::TextSize;
 pub use texts::{
-    AnswerTexts, Image, MessageRole, Prompt, TextField, Unreadable, answer_texts, texts_in_answer,
-    texts_in_error,
+    AnswerTexts, Image, MAX_TEXTS, MessageRole, Prompt, TextField, Unreadable, UnreadablePrompt,
+    answer_texts, texts_in_answer, texts_in_error,
 };
 pub use tokens::{AnswerSize, OutputBounds, TokenSource, Tokens, UsageDoubt};
 pub use usage::Usage;

@@ -9,7 +9,7 @@ use crate::chunk::Chunk;
 use crate::chunk_rewrite::rewrite_event;
 use crate::delta::{Delta, DeltaCollector};
 use crate::sse::Event;
-use crate::texts::{AnswerTexts, TextCollector, Unreadable};
+use crate::texts::{AnswerTexts, TextCollector, Unreadable, texts_in_other_json};
 
 /// Summary of one event, for the reader of the stream.
 #[derive(Debug, PartialEq, Eq)]
@@ -142,8 +142,7 @@ impl StreamEvent {
             parts.delta.then(DeltaCollector::default),
         );
         let (summary, is_chunk) = summarize(event.name, data, Some(&mut sink));
-        let is_object = trimmed.starts_with('{');
-        if !(is_object && matches!(summary, EventSummary::Chunk(_))) {
+        if !matches!(summary, EventSummary::Chunk(_)) {
             return (summary, Self { bytes, content: EventContent::Other });
         }
         let single_line = match data {
@@ -155,9 +154,9 @@ impl StreamEvent {
             Some(_) => DATA.len() + offset_in(data, trimmed),
             None => offset_in(&bytes, trimmed),
         };
-        let texts = sink.0.map(|texts| match is_chunk {
-            true => texts.finish().map(|texts| texts.into_owned(offset)),
-            false => Err(Unreadable),
+        let texts = sink.0.map(|texts| {
+            let texts = if is_chunk { texts.finish() } else { texts_in_other_json(trimmed) };
+            texts.map(|texts| texts.into_owned(offset))
         });
         let delta = sink.1.filter(|_| is_chunk);
         let delta = delta.map(|delta| {
@@ -267,18 +266,25 @@ mod tests {
         );
         assert_texts("data:  {\"choices\":\ndata: [{\"delta\":{\"content\":\"é\"}}]}\n\n", &["é"]);
         assert_texts("data: {\"object\":\"x\"}\n\n", &[]);
-        assert_texts("data: [1, \"x\"]\n\n", &[]);
+        assert_texts("data: [1, \"x\"]\n\n", &["x"]);
+        assert_texts("data: \"x\"\n\n", &["x"]);
+        assert_texts("data: 7\n\n", &[]);
         assert_texts("data: [DONE]\n\n", &[]);
         assert_texts(": ping\n\n", &[]);
     }
 
     #[test]
-    fn chunk_of_another_shape_is_unreadable() {
-        let event = "data: {\"choices\":[7]}\n\n";
+    fn chunk_of_another_shape_has_all_its_texts() {
+        assert_texts("data: {\"choices\":[7,\"x\"]}\n\n", &["x"]);
+        assert_texts(
+            "data: {\"choices\":[{\"index\":\"0\",\ndata: \"delta\":{\"content\":\"x\"}}]}\n\n",
+            &["x"],
+        );
+        let event = &format!("data: {}{}\n\n", "[".repeat(40), "]".repeat(40));
         assert_eq!(parse(event).1.into_editable().1, Err(Unreadable));
         let unparsed = StreamEvent::unparsed(Bytes::from_static(b"data: {}\n\n"));
         assert_eq!(unparsed.into_editable().1, Err(Unreadable));
-        let (_, without) = StreamEvent::parse(event.into(), ContentParts::default());
+        let (_, without) = StreamEvent::parse(event.clone().into(), ContentParts::default());
         assert_eq!(without.into_editable().1, Err(Unreadable));
     }
 

@@ -73,7 +73,7 @@ impl TextSize {
     pub fn measure_prompt(text: &str, embedded: u64) -> Self {
         let mut size = Self::default();
         if text
-            .trim_start_matches(['[', ' ', '\n'])
+            .trim_start_matches(['[', ' ', '\t', '\n', '\r'])
             .starts_with(|first: char| first.is_ascii_digit())
         {
             let commas = memchr::memchr_iter(b',', text.as_bytes()).count() as u64;
@@ -201,7 +201,9 @@ mod tests {
 
     #[test]
     fn token_list_counts_each_token() {
-        for text in ["[1,2,3]", "[[1,2],[3]]", "[ 1, 2, 3 ]"] {
+        for text in
+            ["[1,2,3]", "[[1,2],[3]]", "[ 1, 2, 3 ]", "[\t1,2,3]", "[\r\n1,2,3]", "[\n[\t\r1],2,3]"]
+        {
             assert_eq!(super::TextSize::measure_prompt(text, 100).narrow, 12, "{text}");
         }
     }

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use json::Edits;
 use openai::Endpoint;
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
 
-use crate::upstream::wrapping::{chunks_to_completion, completion_to_chunks, event_data};
+use crate::upstream::wrapping::{Completion, Frame, completion_to_events, event_data};
 
 use super::entry::{CacheEntry, StoredTokens};
 
@@ -58,24 +58,19 @@ impl Replay {
             (false, false) => Some(Self::Whole(with_new_id(&entry.body, &id)?.1)),
             (true, true) => replay_stream(entry, &id, how.include_usage),
             (true, false) => {
-                let mut answer = chunks_to_completion(how.endpoint, &entry.body)?;
-                set_id(&mut answer, &id);
-                if !answer.get("usage").is_some_and(Value::is_object) && entry.head.spent.reported {
-                    answer.insert("usage".to_owned(), usage_json(entry.head.spent));
-                }
-                Some(Self::Whole(Value::Object(answer).to_string().into()))
+                let chunks = event_data(&entry.body);
+                let completion = Completion::from_chunks(how.endpoint, &chunks)?;
+                let usage = entry.head.spent.reported.then(|| usage_json(entry.head.spent));
+                let usage = usage.filter(|_| !completion.has_usage());
+                Some(Self::Whole(completion.to_json(Some(&id), usage.as_deref()).into()))
             }
             (false, true) => {
-                let mut answer: Map<String, Value> = json::from_bytes(&entry.body).ok()?;
-                set_id(&mut answer, &id);
-                let chunks = completion_to_chunks(how.endpoint, &answer, how.split_text)?;
-                let mut events: Vec<Bytes> =
-                    chunks.iter().map(|chunk| sse_event(&chunk.to_string())).collect();
-                if how.include_usage
-                    && let Some(usage) = answer.get("usage").filter(|usage| usage.is_object())
-                {
-                    let chunk = usage_chunk(chunks.into_iter().next()?, usage.clone());
-                    events.push(sse_event(&chunk.to_string()));
+                let answer = str::from_utf8(&entry.body).ok()?;
+                let (mut events, frame, usage) =
+                    completion_to_events(how.endpoint, answer, Some(&id), how.split_text)?;
+                let usage = usage.map(RawValue::get).filter(|usage| usage.starts_with('{'));
+                if let Some(usage) = usage.filter(|_| how.include_usage) {
+                    events.push(frame.usage_event(usage));
                 }
                 events.push(sse_event("[DONE]"));
                 Some(Self::Events(events))
@@ -102,9 +97,8 @@ fn replay_stream(entry: &CacheEntry, id: &str, wants_usage: bool) -> Option<Repl
         events.push(sse_event(str::from_utf8(&renamed).ok()?));
     }
     if wants_usage && !has_usage && entry.head.spent.reported {
-        let mut first: Value = serde_json::from_slice(chunks.first()?).ok()?;
-        set_id(first.as_object_mut()?, id);
-        events.push(sse_event(&usage_chunk(first, usage_json(entry.head.spent)).to_string()));
+        let (frame, ..) = Frame::parse(str::from_utf8(chunks.first()?).ok()?, Some(id))?;
+        events.push(frame.usage_event(&usage_json(entry.head.spent)));
     }
     events.push(sse_event("[DONE]"));
     Some(Replay::Events(events))
@@ -120,27 +114,15 @@ fn with_new_id<'a>(text: &'a Bytes, id: &str) -> Option<(AnswerOutline<'a>, Byte
     Some((outline, edits.apply(text).into()))
 }
 
-fn set_id(answer: &mut Map<String, Value>, id: &str) {
-    if let Some(known) = answer.get_mut("id").filter(|known| known.is_string()) {
-        *known = json!(id);
-    }
-}
-
-/// The last chunk of a stream, built from another chunk.
-fn usage_chunk(mut like: Value, usage: Value) -> Value {
-    like["choices"] = json!([]);
-    like["usage"] = usage;
-    like
-}
-
-fn usage_json(spent: StoredTokens) -> Value {
-    json!({
+fn usage_json(spent: StoredTokens) -> String {
+    let usage = json!({
         "prompt_tokens": spent.input,
         "completion_tokens": spent.output,
         "total_tokens": spent.input.saturating_add(spent.output),
         "prompt_tokens_details": { "cached_tokens": spent.cached },
         "completion_tokens_details": { "reasoning_tokens": spent.reasoning },
-    })
+    });
+    usage.to_string()
 }
 
 fn sse_event(data: &str) -> Bytes {

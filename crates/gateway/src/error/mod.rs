@@ -214,6 +214,7 @@ impl Refusal {
                 let (code, param) = match invalid {
                     Invalid::NotJson(_) | Invalid::NotAnObject => ("invalid_json", None),
                     Invalid::ResponsesForm => ("invalid_request", Some("messages")),
+                    Invalid::TooManyMembers => ("invalid_request", None),
                     Invalid::Missing(param)
                     | Invalid::Twice(param)
                     | Invalid::Ambiguous(param)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use guards::pii::MAX_RESTORED_BYTES;
 use guards::{GuardError, GuardInput, Phase, TextFields};
 use openai::{Endpoint, Unreadable, answer_texts, texts_in_error};
 
@@ -67,7 +68,7 @@ impl<P: Host> GuardPipeline<P> {
             AnswerContent::Stream(stream) if stream.is_events() => Ok(true),
             // Vectors hold no text.
             AnswerContent::Stream(_) if endpoint == Endpoint::Embeddings => Ok(false),
-            AnswerContent::Stream(_) => self.reject_unreadable().map(|()| false),
+            AnswerContent::Stream(_) => self.reject_too_long().map(|()| false),
         }
     }
 
@@ -90,16 +91,27 @@ impl<P: Host> GuardPipeline<P> {
             return Ok(None);
         };
         self.check_texts(&mut text_fields).await?;
-        let restored = self.masks.borrow().restore(&text_fields.text());
+        let restored = self.masks.borrow().restore(&text_fields.text(), MAX_RESTORED_BYTES);
         text_fields.apply_edits(0, &restored);
         Ok(text_fields.write_body(answer))
     }
 
-    /// Applies the failure of all answer guards to an answer that cannot be read.
-    pub(crate) fn reject_unreadable(&self) -> Result<(), GuardRejection> {
-        let unread = GuardError("the answer cannot be read".to_owned());
+    /// Applies the failure of all answer guards to an answer that is too long to be held.
+    fn reject_too_long(&self) -> Result<(), GuardRejection> {
+        let unread = GuardError("the answer is too long".to_owned());
         self.guards_for_phase(Phase::Response)
             .try_for_each(|guard| self.handle_failure(guard, Phase::Response, &unread))
+    }
+
+    /// Rejects an answer that cannot be read, if a guard must check it: it may be made so that no
+    /// guard can.
+    pub(crate) fn reject_unreadable(&self) -> Result<(), GuardRejection> {
+        match self.guards_for_phase(Phase::Response).next() {
+            Some(guard) => {
+                Err(self.fail_closed(guard, Phase::Response, "the answer cannot be read"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Runs all answer guards on texts of an answer.

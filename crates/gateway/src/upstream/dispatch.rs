@@ -63,7 +63,7 @@ impl<P: Host> Dispatcher<'_, P> {
         let route = self.plan.route();
         let deadline = scope.began() + route.timeouts.total;
         if let Some(hedge) = route.hedge {
-            self.upstreams.credit_hedge(self.plan.route_index(), hedge);
+            self.upstreams.credit_hedge(route, hedge);
         }
         let mut state = DispatchState::new(deadline, self.may_replay());
         let refused = |answer| Dispatched { answer, continuation_targets: None };

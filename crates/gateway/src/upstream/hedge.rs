@@ -104,7 +104,7 @@ impl<P: Host> Dispatcher<'_, P> {
                 && !self.upstreams.is_open_or_half_open(other.provider_index, other.model)
         })?;
         state.may_hedge = false;
-        if !self.upstreams.spend_hedge(self.plan.route_index()) {
+        if !self.upstreams.spend_hedge(self.plan.route()) {
             return None;
         }
         let attempt = context.start(candidate, AttemptKind::Hedge, scope).ok()?;

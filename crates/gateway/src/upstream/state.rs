@@ -2,12 +2,13 @@
 //! retries and hedges. It is kept in memory, per isolate.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
 use civil_time::Timestamp;
-use config::{Balance, Config, Health, Hedge, Provider, ProviderIndex, Retries, Route, RouteIndex};
+use config::{Balance, Config, Health, Hedge, Provider, ProviderIndex, Retries, Route};
 
 use crate::routing::balance::TargetLoad;
 use crate::routing::plan::TargetHealth;
@@ -27,8 +28,9 @@ pub(crate) struct Upstreams {
     key_pools: RefCell<Vec<KeyPool>>,
     /// One retry budget per provider, in the configuration's order.
     retry_budgets: RefCell<Vec<RetryBudget>>,
-    /// One hedge budget per route, in the configuration's order.
-    hedge_budgets: RefCell<Vec<HedgeBudget>>,
+    /// Hedge budgets by the id of the route: they outlive a configuration, and another one may have
+    /// other routes in other places.
+    hedge_budgets: Rc<RefCell<BTreeMap<Box<str>, HedgeBudget>>>,
     health: Rc<RefCell<HealthTable>>,
     /// Additions that targets refuse, by provider, in the configuration's order.
     known_targets: RefCell<Vec<KnownTargets>>,
@@ -70,7 +72,7 @@ impl Upstreams {
         Self {
             key_pools: RefCell::new(key_pools.collect()),
             retry_budgets: RefCell::new(vec![RetryBudget::default(); count]),
-            hedge_budgets: RefCell::new(vec![HedgeBudget::default(); config.routes.len()]),
+            hedge_budgets: Rc::default(),
             health: Rc::new(RefCell::new(HealthTable::new(count))),
             known_targets: RefCell::new(vec![KnownTargets::default(); count]),
         }
@@ -90,10 +92,12 @@ impl Upstreams {
         let find = |one: &Provider| old.providers.iter().position(|other| same(one, other));
         let from: Vec<Option<usize>> = new.providers.iter().map(find).collect();
         let is_same = |(at, found): (usize, &Option<usize>)| *found == Some(at);
+        let is_kept = |id: &str| new.routes.iter().any(|route| route.id == id);
+        before.hedge_budgets.borrow_mut().retain(|id, _| is_kept(id));
         if old.providers.len() == from.len() && from.iter().enumerate().all(is_same) {
             return Rc::clone(before);
         }
-        let upstreams = Self::new(new);
+        let upstreams = Self { hedge_budgets: Rc::clone(&before.hedge_budgets), ..Self::new(new) };
         for (at, found) in from.iter().enumerate() {
             let Some(found) = *found else { continue };
             upstreams.key_pools.borrow_mut()[at] = before.key_pools.borrow()[found].clone();
@@ -241,13 +245,17 @@ impl Upstreams {
     }
 
     /// Records a request of a route that hedges, which adds to the hedge budget.
-    pub(crate) fn credit_hedge(&self, route: RouteIndex, hedge: Hedge) {
-        self.hedge_budgets.borrow_mut()[route.position()].record_request(hedge.share);
+    pub(crate) fn credit_hedge(&self, route: &Route, hedge: Hedge) {
+        let mut budgets = self.hedge_budgets.borrow_mut();
+        budgets.entry(route.id.as_str().into()).or_default().record_request(hedge.share);
     }
 
     /// Spends a hedge of a route; `false` if none is left.
-    pub(crate) fn spend_hedge(&self, route: RouteIndex) -> bool {
-        self.hedge_budgets.borrow_mut()[route.position()].spend_hedge()
+    pub(crate) fn spend_hedge(&self, route: &Route) -> bool {
+        self.hedge_budgets
+            .borrow_mut()
+            .get_mut(route.id.as_str())
+            .is_some_and(HedgeBudget::spend_hedge)
     }
 
     /// Delay before a hedge of this target; `None` if too little was measured.

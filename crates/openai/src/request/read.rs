@@ -24,7 +24,8 @@ pub struct Request {
     pub user: Option<String>,
     /// Range of the prompt.
     pub content: Range<usize>,
-    /// Ranges of other text that the model reads: tools, a schema, a suffix.
+    /// Ranges of other members that the model may read: tools, a schema, a suffix, and every member
+    /// that is not known to hold no text.
     pub extra_prompt: Vec<Range<usize>>,
     /// Limit on the length of the answer.
     pub output: OutputLimit,
@@ -107,7 +108,7 @@ impl Request {
             None => (UsageOption::Absent(opening + 1), false),
             Some(options) => UsageOption::parse(options, range(options))?,
         };
-        let aliases = || LENGTH_ALIASES.into_iter().zip(fields.length_aliases);
+        let aliases = || LENGTH_ALIASES.into_iter().zip(fields.length_aliases());
         let maxima = [
             ("max_tokens", fields.max_tokens),
             ("max_completion_tokens", fields.max_completion_tokens),
@@ -132,7 +133,7 @@ impl Request {
             wants_usage,
             user: fields.user.and_then(parse_string).map(Cow::into_owned),
             content: range(content),
-            extra_prompt: fields.extra_prompt().map(range).collect(),
+            extra_prompt: fields.extra_prompt(endpoint).map(range).collect(),
             model_range: range(model_raw),
             usage_option,
         })
@@ -323,6 +324,85 @@ mod tests {
         let request = Request::parse(ChatCompletions, body.as_bytes()).expect("it is right");
         let texts: Vec<&str> = request.extra_prompt.iter().map(|at| &body[at.clone()]).collect();
         assert_eq!(texts, [r#"[{"t":1}]"#, r#"{"r":2}"#]);
+    }
+
+    #[test]
+    fn members_that_may_hold_text_are_found() {
+        let extra = |endpoint, field: &str, member: &str| {
+            let body = format!(r#"{{"model":"a","{field}":[],{member}}}"#);
+            let request = Request::parse(endpoint, body.as_bytes()).expect("it is right");
+            let list = request.extra_prompt.iter().map(|at| body[at.clone()].to_owned());
+            list.collect::<Vec<_>>().join(" ")
+        };
+        let chat = |member: &str| extra(ChatCompletions, "messages", member);
+        for member in [
+            r#""documents":[{"text":"x"}]"#,
+            r#""chat_template":"x""#,
+            r#""Documents":["x"]"#,
+            r#""stop":["x"]"#,
+            r#""prompt":"x""#,
+            r#""input":["x"]"#,
+            r#""prediction":{"content":"x"}"#,
+            r#""guided_json":{"x":1}"#,
+            r#""Temperature":"x""#,
+        ] {
+            let value = member.split_once(':').expect("a member").1;
+            assert_eq!(chat(member), value, "{member}");
+        }
+        for member in [
+            r#""temperature":1"#,
+            r#""top_k":5"#,
+            r#""user":"x""#,
+            r#""metadata":{"a":"x"}"#,
+            r#""new":7"#,
+            r#""new":null"#,
+            r#""logit_bias":{"5":1}"#,
+        ] {
+            assert_eq!(chat(member), "", "{member}");
+        }
+        assert_eq!(extra(Completions, "prompt", r#""messages":[1]"#), "[1]");
+        assert_eq!(extra(Embeddings, "input", r#""suffix":"x""#), r#""x""#);
+    }
+
+    #[test]
+    fn number_of_unknown_members_is_bounded() {
+        let parse = |count: usize, value: &str| {
+            let members: String = (0..count).map(|at| format!(",\"m{at}\":{value}")).collect();
+            let body = format!(r#"{{"model":"a","messages":[]{members}}}"#);
+            Request::parse(ChatCompletions, body.as_bytes())
+                .map(|request| request.extra_prompt.len())
+        };
+        assert_eq!(parse(256, "\"x\""), Ok(256));
+        assert_eq!(parse(257, "\"x\""), Err(Invalid::TooManyMembers));
+        assert_eq!(parse(5_000, "1"), Ok(0));
+    }
+
+    #[test]
+    fn every_field_that_steers_is_refused_in_another_case() {
+        for field in [
+            "model",
+            "messages",
+            "prompt",
+            "input",
+            "stream",
+            "stream_options",
+            "user",
+            "max_tokens",
+            "max_completion_tokens",
+            "n",
+            "best_of",
+            "tools",
+            "functions",
+            "response_format",
+            "suffix",
+            "prediction",
+        ] {
+            let body = |name: &str| format!(r#"{{"model":"a","messages":[],"{name}":null}}"#);
+            let message = format!("'{field}' must be spelled exactly like this");
+            assert_refused(&body(&field.to_uppercase()), &message);
+            let twice = body(field).replace("}", &format!(",\"{field}\":null}}"));
+            assert_refused(&twice, &format!("'{field}' appears twice"));
+        }
     }
 
     #[test]

@@ -1,11 +1,16 @@
-//! Converts the chunks of a stream to a completion. Unknown members are kept.
+//! Converts the chunks of a stream to a completion, without loss or not at all. Unknown members are
+//! kept.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use openai::{Endpoint, Event, Framer};
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
-/// Members of a message that are sent whole, once or repeatedly; all other texts are sent in parts.
-const WHOLE_MEMBERS: [&str; 4] = ["role", "id", "type", "name"];
+use super::merged::{Merged, MergedObject, decode, for_each_item, members};
 
 /// The data of every event of a stream up to `[DONE]`.
 pub(crate) fn event_data(stream: &Bytes) -> Vec<Bytes> {
@@ -17,153 +22,222 @@ pub(crate) fn event_data(stream: &Bytes) -> Vec<Bytes> {
         return all;
     }
     while let Some(event) = framer.next_event() {
-        let Some(data) = Event::parse(framer.bytes(event)).data else { continue };
+        let event = framer.slice(event);
+        let Some(data) = Event::parse(&event).data else { continue };
         match data.trim_ascii() {
             b"[DONE]" => break,
             b"" => {}
-            data => all.push(Bytes::copy_from_slice(data)),
+            trimmed => all.push(match &data {
+                Cow::Borrowed(_) => event.slice_ref(trimmed),
+                Cow::Owned(_) => Bytes::copy_from_slice(trimmed),
+            }),
         }
     }
     all
 }
 
-/// The completion for a caller who did not request a stream. `None` if a chunk cannot be read.
-pub(crate) fn chunks_to_completion(
-    endpoint: Endpoint,
-    stream: &Bytes,
-) -> Option<Map<String, Value>> {
-    let mut answer = Map::new();
-    let mut choices: Vec<Map<String, Value>> = Vec::new();
-    for data in event_data(stream) {
-        let Value::Object(chunk) = serde_json::from_slice(&data).ok()? else { return None };
-        for (name, value) in chunk {
-            match (name.as_str(), value) {
-                ("choices", Value::Array(list)) => {
-                    list.into_iter().try_for_each(|choice| merge_chunk(choice, &mut choices))?;
-                }
+/// Completion for a caller who did not request a stream.
+#[derive(Debug, Default)]
+pub(crate) struct Completion<'a> {
+    /// Members apart from the choices and the usage, each as it first came.
+    members: BTreeMap<Cow<'a, str>, &'a str>,
+    usage: Option<&'a str>,
+    choices: BTreeMap<u64, MergedObject<'a>>,
+}
+
+impl<'a> Completion<'a> {
+    /// Puts chunks together. `None` if one cannot be read, or something would be lost.
+    pub(crate) fn from_chunks(endpoint: Endpoint, chunks: &'a [Bytes]) -> Option<Self> {
+        let mut completion = Self::default();
+        for chunk in chunks {
+            completion.add(str::from_utf8(chunk).ok()?)?;
+        }
+        if completion.choices.is_empty() {
+            return None;
+        }
+        if endpoint == Endpoint::ChatCompletions {
+            completion.members.insert(Cow::Borrowed("object"), "\"chat.completion\"");
+            completion.choices.values_mut().try_for_each(finish_choice)?;
+        }
+        Some(completion)
+    }
+
+    fn add(&mut self, chunk: &'a str) -> Option<()> {
+        for (name, value) in members(chunk)? {
+            let value = value.get();
+            match (&*name, value.as_bytes().first()?) {
+                ("choices", b'[') => for_each_item(value, |choice| self.add_choice(choice))?,
                 // Some providers repeatedly report running totals.
-                ("usage", value @ Value::Object(_)) => {
-                    answer.insert(name, value);
-                }
-                (_, value) => {
-                    let known = answer.entry(name).or_insert(Value::Null);
-                    if known.is_null() {
+                ("usage", b'{') => self.usage = Some(value),
+                ("usage", b'n') => {}
+                _ => {
+                    let known = self.members.entry(name).or_insert("null");
+                    if *known == "null" {
                         *known = value;
                     }
                 }
             }
         }
+        Some(())
     }
-    if choices.is_empty() {
-        return None;
+
+    fn add_choice(&mut self, chunk: &'a str) -> Option<()> {
+        let members = members(chunk)?;
+        let index = members.iter().rev().find(|(name, _)| name == "index");
+        let index = index.map_or("null", |(_, index)| index.get());
+        let index = if index == "null" { "0" } else { index };
+        let choice = self.choices.entry(index.parse().ok()?).or_default();
+        choice.member(Cow::Borrowed("index"))?.set(index);
+        for (name, value) in members {
+            let value = value.get();
+            match &*name {
+                "index" => {}
+                "delta" => choice.member(Cow::Borrowed("message"))?.add(value, "message")?,
+                "text" | "logprobs" => {
+                    let own = name.clone();
+                    choice.member(name)?.add(value, &own)?;
+                }
+                _ => {
+                    let known = choice.member(name)?;
+                    if value != "null" {
+                        known.set(value);
+                    }
+                }
+            }
+        }
+        Some(())
     }
-    if endpoint == Endpoint::ChatCompletions {
-        choices.iter_mut().for_each(finish_choice);
-        answer.insert("object".to_owned(), json!("chat.completion"));
+
+    /// Whether the provider has reported its usage.
+    pub(crate) fn has_usage(&self) -> bool {
+        self.usage.is_some()
     }
-    choices.sort_by_key(choice_index);
-    answer.insert("choices".to_owned(), choices.into_iter().map(Value::Object).collect());
-    Some(answer)
+
+    /// Returns the completion as JSON, with the new id if it has one, and with this usage if it has
+    /// none.
+    pub(crate) fn to_json(&self, new_id: Option<&str>, usage: Option<&str>) -> String {
+        let mut choices = String::from("[");
+        for choice in self.choices.values() {
+            if choices.len() > 1 {
+                choices.push(',');
+            }
+            choice.write(&mut choices);
+        }
+        choices.push(']');
+        let mut members: BTreeMap<&str, &str> =
+            self.members.iter().map(|(name, value)| (name.as_ref(), *value)).collect();
+        members.insert("choices", &choices);
+        if let Some(usage) = self.usage.or(usage) {
+            members.insert("usage", usage);
+        }
+        let new_id = new_id.map(super::merged::to_json);
+        if let Some(new_id) = &new_id
+            && let Some(known) = members.get_mut("id").filter(|known| known.starts_with('"'))
+        {
+            *known = new_id;
+        }
+        let mut out = String::from("{");
+        for (name, value) in members {
+            if out.len() > 1 {
+                out.push(',');
+            }
+            out.push_str(&super::merged::to_json(name));
+            out.push(':');
+            out.push_str(value);
+        }
+        out.push('}');
+        out
+    }
+
+    /// The text of the first choice; `None` if it has none, or calls a tool.
+    fn first_text(&self) -> Option<String> {
+        let choice = self.choices.values().next()?;
+        let Merged::Object(message) = choice.get("message")? else { return None };
+        if message.get("tool_calls").is_some_and(|calls| !calls.is_empty()) {
+            return None;
+        }
+        message.get("content")?.text().map(Cow::into_owned).filter(|text| !text.is_empty())
+    }
 }
 
 /// The text of a chat's first choice; `None` if it has none, or calls a tool.
 pub(crate) fn first_choice_text(stream: bool, body: &Bytes) -> Option<String> {
-    let answer = if stream {
-        Value::Object(chunks_to_completion(Endpoint::ChatCompletions, body)?)
-    } else {
-        serde_json::from_slice(body).ok()?
-    };
-    let message = &answer["choices"][0]["message"];
-    let text = message["content"].as_str().filter(|text| !text.is_empty())?;
-    let calls = message["tool_calls"].as_array().is_some_and(|calls| !calls.is_empty());
-    (!calls).then(|| text.to_owned())
-}
-
-fn choice_index(choice: &Map<String, Value>) -> u64 {
-    choice.get("index").and_then(Value::as_u64).unwrap_or(0)
-}
-
-/// Merges one chunk of a choice.
-fn merge_chunk(chunk: Value, choices: &mut Vec<Map<String, Value>>) -> Option<()> {
-    let Value::Object(chunk) = chunk else { return None };
-    let at = choices.iter().position(|known| choice_index(known) == choice_index(&chunk));
-    let choice = match at {
-        Some(at) => &mut choices[at],
-        None => {
-            choices.push(Map::from_iter([("index".to_owned(), json!(choice_index(&chunk)))]));
-            choices.last_mut()?
-        }
-    };
-    for (name, value) in chunk {
-        match name.as_str() {
-            "index" => {}
-            "delta" => {
-                merge_value(choice.entry("message").or_insert(Value::Null), value, "message");
-            }
-            "text" | "logprobs" => {
-                let known = choice.entry(name.as_str()).or_insert(Value::Null);
-                merge_value(known, value, &name);
-            }
-            _ => {
-                let known = choice.entry(name).or_insert(Value::Null);
-                if !value.is_null() {
-                    *known = value;
-                }
-            }
-        }
+    if stream {
+        let chunks = event_data(body);
+        return Completion::from_chunks(Endpoint::ChatCompletions, &chunks)?.first_text();
     }
-    Some(())
+    #[derive(Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow)]
+        choices: FirstItem<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Choice<'a> {
+        #[serde(borrow)]
+        message: &'a RawValue,
+    }
+    #[derive(Deserialize)]
+    struct Message<'a> {
+        #[serde(borrow)]
+        content: &'a RawValue,
+        #[serde(borrow)]
+        tool_calls: Option<&'a RawValue>,
+    }
+    let answer: Answer<'_> = json::from_bytes(body).ok()?;
+    let choice: Choice<'_> = json::from_text(answer.choices.0?.get()).ok()?;
+    let message: Message<'_> = json::from_text(choice.message.get()).ok()?;
+    let calls = message.tool_calls.map_or("null", RawValue::get);
+    let has_calls = calls.strip_prefix('[').is_some_and(|rest| !rest.trim_start().starts_with(']'));
+    let text = decode(message.content.get()).filter(|text| !text.is_empty() && !has_calls)?;
+    Some(text.into_owned())
 }
 
-/// Merges a value: texts and lists grow, elements of lists are matched by their `index`.
-fn merge_value(known: &mut Value, more: Value, name: &str) {
-    match (known, more) {
-        (_, Value::Null) => {}
-        (Value::String(known), Value::String(more)) => {
-            if !WHOLE_MEMBERS.contains(&name) {
-                known.push_str(&more);
-            } else if known.is_empty() {
-                *known = more;
+/// First item of a list; `None` if the list is empty.
+struct FirstItem<'a>(Option<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for FirstItem<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items;
+        impl<'de> Visitor<'de> for Items {
+            type Value = FirstItem<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let first = items.next_element()?;
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(FirstItem(first))
             }
         }
-        (Value::Object(known), Value::Object(more)) => {
-            for (name, more) in more {
-                let known = known.entry(name.as_str()).or_insert(Value::Null);
-                merge_value(known, more, &name);
-            }
-        }
-        (Value::Array(known), Value::Array(more)) => {
-            for more in more {
-                let place = more.get("index").filter(|index| index.is_u64());
-                let met = place.and_then(|place| {
-                    known.iter().position(|known| known.get("index") == Some(place))
-                });
-                match met {
-                    Some(at) => merge_value(&mut known[at], more, name),
-                    None => known.push(more),
-                }
-            }
-        }
-        (known @ Value::Null, more @ Value::Array(_)) => {
-            *known = Value::Array(Vec::new());
-            merge_value(known, more, name);
-        }
-        (known, more) => *known = more,
+        deserializer.deserialize_seq(Items)
     }
 }
 
 /// Turns the merged deltas of a choice into its message.
-fn finish_choice(choice: &mut Map<String, Value>) {
-    let message = choice.entry("message").or_insert(Value::Null);
-    if !message.is_object() {
-        *message = json!({});
-    }
-    let Value::Object(message) = message else { return };
-    message.entry("role").or_insert(json!("assistant"));
-    message.entry("content").or_insert(Value::Null);
-    if let Some(Value::Array(calls)) = message.get_mut("tool_calls") {
-        for call in calls.iter_mut().filter_map(Value::as_object_mut) {
-            call.remove("index");
+fn finish_choice(choice: &mut MergedObject<'_>) -> Option<()> {
+    let message = choice.member(Cow::Borrowed("message"))?;
+    let mut object = match std::mem::replace(message, Merged::Raw("null")) {
+        Merged::Object(object) => object,
+        Merged::Raw(raw) => {
+            let mut object = MergedObject::default();
+            if raw.starts_with('{') {
+                object.add(raw)?;
+            } else if raw != "null" {
+                return None;
+            }
+            object
         }
+        Merged::Text(_) | Merged::Items(_) | Merged::Indexed(_) => return None,
+    };
+    let role = object.member(Cow::Borrowed("role"))?;
+    if matches!(role, Merged::Raw("null")) {
+        role.set("\"assistant\"");
     }
+    object.member(Cow::Borrowed("content"))?;
+    object.member(Cow::Borrowed("tool_calls"))?.remove_indices()?;
+    object.remove_if_null("tool_calls");
+    *message = Merged::Object(object);
+    Some(())
 }

@@ -2,15 +2,16 @@
 //! is, as in OpenAI's own clients; the content type is a hint.
 
 mod chunks_to_completion;
-mod completion_to_chunks;
+mod completion_to_events;
+mod merged;
 
 use bytes::Bytes;
 use http::HeaderValue;
 use openai::Endpoint;
-use serde_json::{Map, Value, json};
+use serde_json::value::RawValue;
 
-pub(crate) use chunks_to_completion::{chunks_to_completion, event_data, first_choice_text};
-pub(crate) use completion_to_chunks::completion_to_chunks;
+pub(crate) use chunks_to_completion::{Completion, event_data, first_choice_text};
+pub(crate) use completion_to_events::{Frame, completion_to_events};
 
 /// Value of an attempt's `converted`: a stream was put together as one answer.
 pub(crate) const STREAM_TO_JSON: &str = "stream_to_json";
@@ -69,34 +70,19 @@ pub(crate) fn to_answer(endpoint: Endpoint, events: &Bytes) -> Option<Bytes> {
     if endpoint == Endpoint::Embeddings {
         return None;
     }
-    let answer = chunks_to_completion(endpoint, events)?;
-    Some(serde_json::to_vec(&answer).ok()?.into())
+    let chunks = event_data(events);
+    Some(Completion::from_chunks(endpoint, &chunks)?.to_json(None, None).into())
 }
 
 /// Turns a whole answer into the events of a stream, with its usage. `None` if it cannot be one.
 pub(crate) fn to_events(endpoint: Endpoint, answer: &[u8]) -> Option<Bytes> {
-    let answer: Map<String, Value> = json::from_bytes(answer).ok()?;
-    let chunks = completion_to_chunks(endpoint, &answer, false)?;
-    let mut events = Vec::new();
-    for chunk in &chunks {
-        push_event(&mut events, chunk)?;
+    let answer = str::from_utf8(answer).ok()?;
+    let (mut events, frame, usage) = completion_to_events(endpoint, answer, None, false)?;
+    if let Some(usage) = usage.map(RawValue::get).filter(|usage| usage.starts_with('{')) {
+        events.push(frame.usage_event(usage));
     }
-    if let Some(usage @ Value::Object(_)) = answer.get("usage")
-        && let Some(Value::Object(mut last)) = chunks.into_iter().next()
-    {
-        last.insert("choices".to_owned(), json!([]));
-        last.insert("usage".to_owned(), usage.clone());
-        push_event(&mut events, &Value::Object(last))?;
-    }
-    events.extend_from_slice(b"data: [DONE]\n\n");
-    Some(events.into())
-}
-
-fn push_event(events: &mut Vec<u8>, chunk: &Value) -> Option<()> {
-    events.extend_from_slice(b"data: ");
-    serde_json::to_writer(&mut *events, chunk).ok()?;
-    events.extend_from_slice(b"\n\n");
-    Some(())
+    events.push(Bytes::from_static(b"data: [DONE]\n\n"));
+    Some(events.concat().into())
 }
 
 #[cfg(test)]
