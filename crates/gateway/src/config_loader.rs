@@ -1,9 +1,7 @@
 //! Loads a configuration document with its secrets, or returns all problems. The same step runs on every
 //! host, at start and on every reload.
 
-use config::{
-    ADMIN_TOKEN, Config, Consumer, KEY_PEPPER, Problems, Storage, Warning, secret_names,
-};
+use config::{ADMIN_TOKEN, Config, Consumer, KEY_PEPPER, Problems, Storage, Warning, secret_names};
 use secret::{KeyDigest, Secret};
 
 use crate::auth::keys::Pepper;

@@ -233,7 +233,18 @@ impl Attempt {
         let (tokens, prompt_tokens, price) = (None, 0, None);
         let (ms, began, converted) = (0, now, None);
         Self {
-            target, key, kind, result, status, detail, converted, ms, tokens, began, prompt_tokens, price,
+            target,
+            key,
+            kind,
+            result,
+            status,
+            detail,
+            converted,
+            ms,
+            tokens,
+            began,
+            prompt_tokens,
+            price,
         }
     }
 

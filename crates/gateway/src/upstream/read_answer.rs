@@ -255,7 +255,11 @@ impl<P: Host> AttemptContext<'_, P> {
         let answer =
             is_whole.then(|| wrapping::to_answer(self.request.endpoint(), events)).flatten();
         let answer = answer.ok_or(Failure::NotAnAnswer)?;
-        Ok((answer, reader.meter().tokens(self.prompt_size(), self.request.output_bounds()), !reader.has_text()))
+        Ok((
+            answer,
+            reader.meter().tokens(self.prompt_size(), self.request.output_bounds()),
+            !reader.has_text(),
+        ))
     }
 
     /// Reads a body until its first visible character.
