@@ -280,7 +280,7 @@ mod tests {
             "data: {\"choices\":[{\"index\":\"0\",\ndata: \"delta\":{\"content\":\"x\"}}]}\n\n",
             &["x"],
         );
-        let event = &format!("data: {}{}\n\n", "[".repeat(40), "]".repeat(40));
+        let event = &format!("data: {}\"x\"{}\n\n", "[".repeat(40), "]".repeat(40));
         assert_eq!(parse(event).1.into_editable().1, Err(Unreadable));
         let unparsed = StreamEvent::unparsed(Bytes::from_static(b"data: {}\n\n"));
         assert_eq!(unparsed.into_editable().1, Err(Unreadable));

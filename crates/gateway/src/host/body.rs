@@ -41,7 +41,7 @@ impl Body {
         Self::Stream(Box::pin(pieces))
     }
 
-    /// The next piece, or `None` at the end. Empty pieces are skipped.
+    /// The next piece, or `None` at the end and from then on. Empty pieces are skipped.
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, HostError>>> {
         match self {
             Self::Empty => Poll::Ready(None),
@@ -54,6 +54,10 @@ impl Body {
             Self::Stream(pieces) => loop {
                 match ready!(pieces.as_mut().poll_next(cx)) {
                     Some(Ok(piece)) if piece.is_empty() => {}
+                    None => {
+                        *self = Self::Empty;
+                        return Poll::Ready(None);
+                    }
                     other => return Poll::Ready(other),
                 }
             },

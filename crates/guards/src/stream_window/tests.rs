@@ -128,7 +128,7 @@ fn data_in_several_lines_is_edited() {
         release(&mut window, &NOTHING),
         ["data: {\"choices\": [{\"delta\":{\"content\":\"éb\"}}]}\n\n"]
     );
-    let deep = format!("data: {}{}\n\n", "[".repeat(40), "]".repeat(40));
+    let deep = format!("data: {}\"x\"{}\n\n", "[".repeat(40), "]".repeat(40));
     assert!(push(&mut window, deep).is_err());
 }
 
