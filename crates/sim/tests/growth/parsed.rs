@@ -74,7 +74,7 @@ fn canonical_requests_are_made_in_linear_memory() {
     let nested =
         |length| format!("{}0{}", fill("{\"b\":0,\"a\":", length), "}".repeat(length / 11));
     assert_linear("nested", factor, nested, String::len, |body| {
-        drop(CanonicalRequest::parse(body.as_bytes()))
+        drop(CanonicalRequest::parse(body.as_bytes()));
     });
 }
 
