@@ -26,6 +26,7 @@ use crate::routing::plan::{MatchedRoute, TargetPlan};
 use crate::telemetry::otlp::TraceContext;
 use crate::telemetry::request_scope::RequestScope;
 use crate::telemetry::transcript::Transcript;
+use crate::upstream::caller_upstreams::CallerUpstreams;
 use crate::upstream::dispatch::Dispatcher;
 
 impl Gateway {
@@ -135,7 +136,7 @@ pub(crate) async fn run<P: Host>(
     }
     let (request, conversation) = (request, conversation.map(Box::new));
 
-    let upstreams = gateway.upstreams();
+    let upstreams = CallerUpstreams::new(gateway.upstreams(), caller.authenticated_id());
     let now_and_entropy = (host.now(), host.entropy());
     let plan = TargetPlan::select(
         config,
@@ -143,7 +144,7 @@ pub(crate) async fn run<P: Host>(
         &caller,
         &request,
         headers,
-        &**upstreams,
+        &upstreams,
         now_and_entropy,
     )?;
     scope.routed(matched.route, config.models.has_exact(&request.fields().model));
@@ -212,7 +213,7 @@ pub(crate) async fn run<P: Host>(
     let dispatcher = Dispatcher {
         host,
         config,
-        upstreams,
+        upstreams: &upstreams,
         request: masked.as_ref().unwrap_or(&request),
         plan: &plan,
         max_output_tokens,

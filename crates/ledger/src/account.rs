@@ -6,7 +6,7 @@ use civil_time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::operation::{AccountBalance, BalanceChange, Rule, Window};
-use super::sliding_window::SlidingWindow;
+use super::window_usage::WindowUsage;
 
 /// Time for which a processed report or correction is remembered. A sender that missed the reply
 /// repeats the operation within this time.
@@ -31,21 +31,6 @@ pub(super) struct Account {
     /// Adjustment of the rule's maximum; negative if it is lowered.
     #[serde(default, skip_serializing_if = "is_zero")]
     extra: i64,
-}
-
-/// Spent amounts that still count. A reservation for one request counts as spent from its first
-/// moment, since a rate limits the requests that begin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum WindowUsage {
-    Sliding(SlidingWindow),
-    #[serde(rename = "stretch")]
-    Fixed {
-        start: Timestamp,
-        end: Timestamp,
-        used: u64,
-    },
-    Total(u64),
 }
 
 /// A processed report of a lease that is closed, or a processed correction.
@@ -365,39 +350,6 @@ impl Account {
     fn remove_held(&mut self, id: u64) -> Option<HeldAmount> {
         let at = self.held.iter().position(|held| held.id == id)?;
         Some(self.held.swap_remove(at))
-    }
-}
-
-impl WindowUsage {
-    fn new(window: Window) -> Self {
-        match window {
-            Window::Sliding(millis) => Self::Sliding(SlidingWindow::new(millis)),
-            Window::Fixed(start, end) => Self::Fixed { start, end, used: 0 },
-            Window::Total => Self::Total(0),
-        }
-    }
-
-    fn sum(&self) -> u64 {
-        match self {
-            Self::Sliding(slots) => slots.sum(),
-            Self::Fixed { used, .. } | Self::Total(used) => *used,
-        }
-    }
-
-    fn spend(&mut self, now: Timestamp, amount: u64) {
-        match self {
-            Self::Sliding(slots) => slots.spend(now, amount),
-            Self::Fixed { used, .. } | Self::Total(used) => *used = used.saturating_add(amount),
-        }
-    }
-
-    fn give_back(&mut self, at: Timestamp, amount: u64, now: Timestamp) {
-        match self {
-            Self::Sliding(slots) => slots.give_back(at, amount, now),
-            // A refund for yesterday does not add to today's budget.
-            Self::Fixed { start, .. } if at < *start => {}
-            Self::Fixed { used, .. } | Self::Total(used) => *used = used.saturating_sub(amount),
-        }
     }
 }
 

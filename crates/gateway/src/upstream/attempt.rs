@@ -22,14 +22,15 @@ use crate::upstream::retry_policy::KeyOutcome;
 
 use super::additions::SentAdditions;
 use super::answer::{Answer, AnswerContent};
+use super::caller_upstreams::CallerUpstreams;
 use super::request;
-use super::state::{CallPermit, Upstreams};
+use super::state::CallPermit;
 use super::timeouts::{AttemptError, AttemptTimeouts};
 
 /// State that all attempts of a request share.
 pub(crate) struct AttemptContext<'a, P: Host> {
     pub(crate) host: &'a P,
-    pub(crate) upstreams: &'a Upstreams,
+    pub(crate) upstreams: &'a CallerUpstreams,
     pub(crate) request: &'a ParsedRequest,
     pub(crate) route: &'a Route,
     pub(crate) deadline: Timestamp,

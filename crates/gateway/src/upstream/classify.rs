@@ -73,8 +73,8 @@ impl Failure {
                 Signal::Throttled(retry_after.unwrap_or_default().max(QUOTA_COOL_DOWN))
             }
             Self::Unavailable if !has_key => Signal::Throttled(UNAVAILABLE_COOL_DOWN),
+            Self::Connect => Signal::Unreachable,
             Self::NoResponse
-            | Self::Connect
             | Self::Timeout
             | Self::TooManyRequests { .. }
             | Self::ServerError { .. }
@@ -186,7 +186,7 @@ mod tests {
             |seconds| Failure::TooManyRequests { retry_after: Some(Duration::from_secs(seconds)) };
         let table = [
             (Failure::NoResponse, Signal::Failure, Signal::Failure),
-            (Failure::Connect, Signal::Failure, Signal::Failure),
+            (Failure::Connect, Signal::Unreachable, Signal::Unreachable),
             (Failure::Timeout, Signal::Failure, Signal::Failure),
             (Failure::NotAnAnswer, Signal::Failure, Signal::Failure),
             (Failure::Compressed, Signal::Failure, Signal::Failure),

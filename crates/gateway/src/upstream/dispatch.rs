@@ -10,7 +10,7 @@ use crate::error::Fault;
 use crate::host::Host;
 use crate::record::{Attempt, AttemptKind};
 use crate::request::parse::ParsedRequest;
-use crate::routing::plan::{Candidate, TargetPlan};
+use crate::routing::plan::{Candidate, TargetHealth as _, TargetPlan};
 use crate::telemetry::request_scope::RequestScope;
 use crate::upstream::classify::Failure;
 use crate::upstream::retry_policy::{Decision, KeyOutcome, RetryPolicy};
@@ -18,9 +18,9 @@ use crate::upstream::retry_policy::{Decision, KeyOutcome, RetryPolicy};
 use super::additions::{self, TakenBack};
 use super::answer::{Answer, AnswerContent};
 use super::attempt::{AcceptedAnswer, ActiveAttempt, AttemptContext, TargetBody};
+use super::caller_upstreams::CallerUpstreams;
 use super::continuation::{self, ContinuationTargets};
 use super::dispatch_state::{DispatchState, Turn, whole_seconds};
-use super::state::Upstreams;
 use super::timeouts::AttemptError;
 
 /// Dispatcher of one request.
@@ -29,7 +29,7 @@ pub(crate) struct Dispatcher<'a, P: Host> {
     /// The configuration in force.
     pub config: &'a Rc<Config>,
     /// State of the upstreams.
-    pub upstreams: &'a Rc<Upstreams>,
+    pub upstreams: &'a CallerUpstreams,
     pub request: &'a ParsedRequest,
     /// Targets in the order in which they are tried.
     pub plan: &'a TargetPlan<'a>,
@@ -172,7 +172,7 @@ impl<P: Host> Dispatcher<'_, P> {
         if self.upstreams.is_available(planned.provider_index, planned.model, now) {
             return None;
         }
-        self.plan.choose_again(self.config, self.request, &**self.upstreams, now)
+        self.plan.choose_again(self.config, self.request, self.upstreams, now)
     }
 
     /// Makes an attempt, with a hedge if the route hedges.
@@ -221,7 +221,7 @@ impl<P: Host> Dispatcher<'_, P> {
                 let others = &self.plan.targets()[position + 1..];
                 let may_follow = is_stream && context.parts.delta && !others.is_empty();
                 let continuation_targets = may_follow.then(|| {
-                    let (config, upstreams) = (Rc::clone(self.config), Rc::clone(self.upstreams));
+                    let (config, upstreams) = (Rc::clone(self.config), self.upstreams.clone());
                     let route = self.plan.route_index();
                     Box::new(ContinuationTargets::new(
                         config,

@@ -4,6 +4,8 @@ mod additions;
 pub(crate) mod answer;
 pub(crate) mod attempt;
 pub(crate) mod backoff;
+pub(crate) mod caller_tag;
+pub(crate) mod caller_upstreams;
 pub(crate) mod circuit_breaker;
 pub(crate) mod classify;
 pub(crate) mod commit;

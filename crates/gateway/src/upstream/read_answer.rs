@@ -199,7 +199,7 @@ impl<P: Host> AttemptContext<'_, P> {
             Ok(AcceptedAnswer { answer, tokens, is_empty, converted })
         };
         if let Some(rest) = rest {
-            if is_events {
+            if Wrapping::detect(&whole) != Some(Wrapping::Json) {
                 return Err(Failure::NotAnAnswer.into());
             }
             let bounds = self.request.output_bounds();

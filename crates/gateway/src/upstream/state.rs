@@ -11,8 +11,8 @@ use civil_time::Timestamp;
 use config::{Balance, Config, Health, Hedge, Provider, ProviderIndex, Retries, Route};
 
 use crate::routing::balance::TargetLoad;
-use crate::routing::plan::TargetHealth;
 use crate::upstream::additions::{Addition, KnownTargets, SentAdditions, TakenBack};
+use crate::upstream::caller_tag::CallerTag;
 use crate::upstream::circuit_breaker::{BreakerOpen, Permit, Signal};
 use crate::upstream::classify::Failure;
 use crate::upstream::health::HealthTable;
@@ -44,6 +44,7 @@ pub(crate) struct CallPermit {
     model: Box<str>,
     health: Health,
     permit: Permit,
+    caller: CallerTag,
     began: Timestamp,
     /// The latency that is still to be measured.
     latency_timer: Cell<LatencyTimer>,
@@ -111,37 +112,43 @@ impl Upstreams {
     /// Whether a target may be called now: neither it nor all keys of its provider cool down.
     pub(crate) fn is_available(
         &self,
-        provider: ProviderIndex,
-        model: &str,
+        (provider, model): (ProviderIndex, &str),
+        caller: CallerTag,
         now: Timestamp,
     ) -> bool {
-        self.health.borrow().is_available(provider, model, now)
+        self.health.borrow().is_available((provider, model), caller, now)
             && self.key_pools.borrow()[provider.position()].has_available(model, now)
     }
 
-    /// Whether a target's circuit breaker is open or half open.
-    pub(crate) fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool {
-        self.health.borrow().is_open_or_half_open(provider, model)
+    /// Whether a target's circuit breaker is open or half open for a caller.
+    pub(crate) fn is_open_or_half_open(
+        &self,
+        target: (ProviderIndex, &str),
+        caller: CallerTag,
+    ) -> bool {
+        self.health.borrow().is_open_or_half_open(target, caller)
     }
 
     /// Acquires a permit to call a target for a route. The error holds the time of the next
     /// possible call.
     pub(crate) fn acquire(
         &self,
-        (provider, model): (ProviderIndex, &str),
+        target: (ProviderIndex, &str),
+        caller: CallerTag,
         route: &Route,
         is_stream: bool,
         now: Timestamp,
     ) -> Result<CallPermit, Timestamp> {
         // A call without a signal until then has begun to answer, or is lost.
         let timeout = route.timeouts.until_first_byte(is_stream) + route.timeouts.idle;
-        let permit = self.health.borrow_mut().acquire(provider, model, now, timeout);
+        let permit = self.health.borrow_mut().acquire(target, caller, now, timeout);
         let permit = permit.map_err(|BreakerOpen(until)| until)?;
         let (health_table, health) = (Rc::clone(&self.health), route.health);
         let latency_timer = match route.balance {
             Balance::Weight | Balance::Cost => LatencyTimer::Off,
             Balance::Latency | Balance::LeastBusy => LatencyTimer::Running,
         };
+        let (provider, model) = target;
         if latency_timer == LatencyTimer::Running {
             health_table.borrow_mut().update_load(provider, model, TargetLoad::call_started);
         }
@@ -153,6 +160,7 @@ impl Upstreams {
             model,
             health,
             permit,
+            caller,
             began: now,
             latency_timer,
             records_latency,
@@ -258,6 +266,16 @@ impl Upstreams {
             .is_some_and(HedgeBudget::spend_hedge)
     }
 
+    /// Spends a retry at a provider; `false` if none is left for the caller.
+    pub(crate) fn spend_retry(
+        &self,
+        provider: ProviderIndex,
+        caller: CallerTag,
+        now: Timestamp,
+    ) -> bool {
+        self.retry_budgets.borrow_mut()[provider.position()].spend_retry(caller, now)
+    }
+
     /// Delay before a hedge of this target; `None` if too little was measured.
     pub(crate) fn hedge_delay(
         &self,
@@ -270,25 +288,6 @@ impl Upstreams {
             self.health.borrow_mut().p95_latency(target, stream, now)
         })
     }
-
-    /// Spends a retry at a provider; `false` if none is left.
-    pub(crate) fn spend_retry(&self, provider: ProviderIndex, now: Timestamp) -> bool {
-        self.retry_budgets.borrow_mut()[provider.position()].spend_retry(now)
-    }
-}
-
-impl TargetHealth for Upstreams {
-    fn is_available(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool {
-        Self::is_available(self, provider, model, now)
-    }
-
-    fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool {
-        Self::is_open_or_half_open(self, provider, model)
-    }
-
-    fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad {
-        Self::load(self, provider, model)
-    }
 }
 
 impl CallPermit {
@@ -298,7 +297,7 @@ impl CallPermit {
         let stream = match signal {
             Signal::FirstContent => Some(true),
             Signal::Success => Some(false),
-            Signal::Failure | Signal::Throttled(_) | Signal::Neutral => None,
+            Signal::Failure | Signal::Unreachable | Signal::Throttled(_) | Signal::Neutral => None,
         };
         if let Some(stream) = stream.filter(|_| self.latency_timer.get() == LatencyTimer::Running) {
             self.latency_timer.set(LatencyTimer::Stopped);
@@ -308,6 +307,7 @@ impl CallPermit {
         }
         self.health_table.borrow_mut().record(
             target,
+            self.caller,
             (self.permit, signal),
             now,
             entropy,
@@ -329,9 +329,10 @@ impl CallPermit {
         }
     }
 
-    /// Whether the target's circuit breaker is open or half open.
+    /// Whether the target's circuit breaker is open or half open for the caller.
     pub(crate) fn is_open_or_half_open(&self) -> bool {
-        self.health_table.borrow().is_open_or_half_open(self.provider, &self.model)
+        let target = (self.provider, &*self.model);
+        self.health_table.borrow().is_open_or_half_open(target, self.caller)
     }
 }
 

@@ -22,8 +22,8 @@ use crate::telemetry::request_scope::RequestScope;
 use super::additions;
 use super::answer::AnswerContent;
 use super::attempt::{AttemptContext, TargetBody};
+use super::caller_upstreams::CallerUpstreams;
 use super::commit::Committed;
-use super::state::Upstreams;
 
 /// Targets that are asked for a continuation of one request.
 const MAX_CONTINUATION_CALLS: usize = 2;
@@ -35,7 +35,7 @@ const CONTINUE_PROMPT: &str = "Your last message was cut off. Continue it exactl
 /// Targets behind the one that answered, with the data that calls to them need.
 pub(crate) struct ContinuationTargets {
     config: Rc<Config>,
-    upstreams: Rc<Upstreams>,
+    upstreams: CallerUpstreams,
     request: ParsedRequest,
     route: RouteIndex,
     targets: Vec<ContinuationTarget>,
@@ -73,7 +73,7 @@ pub(crate) fn can_continue(parsed_request: &ParsedRequest) -> bool {
 impl ContinuationTargets {
     pub(crate) fn new(
         config: Rc<Config>,
-        upstreams: Rc<Upstreams>,
+        upstreams: CallerUpstreams,
         request: &ParsedRequest,
         route: RouteIndex,
         candidates: &[Candidate<'_>],
