@@ -136,7 +136,7 @@ async fn compressed_answer_takes_no_memory_of_its_size(edge_kind: EdgeKind) -> a
     }
     let grown = world.edge.resident()?.saturating_sub(before);
     eprintln!("{}: {} MiB more", edge_kind.name(), grown >> 20);
-    ensure!(grown < 3 * MAX_MEMORY_GROWTH, "{} bytes more", grown);
+    ensure!(grown < 3 * MAX_MEMORY_GROWTH, "{grown} bytes more");
     let health = call(address, "GET", "/healthz", "", &Value::Null).await?;
     ensure!(health.status == 200, "{}", health.status);
     Ok(())
