@@ -217,7 +217,10 @@ pub(crate) const ANSWERED: &str = "answered";
 /// The result of a call that was answered with the caller's own mistake.
 pub(crate) const CALLERS_FAULT: &str = "callers_fault";
 /// The result of a call without an answer in time.
-const TIMEOUT: &str = "timeout";
+pub(crate) const TIMEOUT: &str = "timeout";
+/// The results of calls that the provider has refused, whatever the status.
+pub(crate) const REFUSALS: [&str; 5] =
+    ["429", "key_refused", "model_refused", "quota_exhausted", "unavailable"];
 /// The result of a call that was canceled because a concurrent one was faster.
 pub(crate) const HEDGED_OUT: &str = "hedged_out";
 
@@ -260,6 +263,8 @@ impl Attempt {
     pub(crate) fn is_lost(&self) -> bool {
         match (self.result, self.status) {
             (ANSWERED | CALLERS_FAULT | HEDGED_OUT, _) => false,
+            // Some providers refuse with a success status.
+            (result, Some(200..=299)) if REFUSALS.contains(&result) => false,
             (_, Some(200..=299 | 504 | 524)) => true,
             (_, Some(_)) => false,
             (result, None) => matches!(result, ABANDONED | TIMEOUT),

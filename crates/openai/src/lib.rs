@@ -43,4 +43,5 @@ pub use texts::{
 };
 pub use tokens::{AnswerSize, OutputBounds, TokenSource, Tokens, UsageDoubt};
 pub use usage::Usage;
+pub use usage_dialects::is_usage_container;
 pub use usage_scanner::UsageScanner;

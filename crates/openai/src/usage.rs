@@ -33,7 +33,7 @@ impl Usage {
     /// Parses a `usage` value. `None` if it has no count: `{}` is not zero tokens.
     ///
     /// A member that cannot be read is passed over, so that one odd detail does not cost the rest.
-    pub(crate) fn parse(json: &str) -> Option<Self> {
+    pub fn parse(json: &str) -> Option<Self> {
         let mut counts = Counts::default();
         let members = UsageVisitor { counts: &mut counts, within: None };
         // Counts before an unreadable name still count.

@@ -116,6 +116,11 @@ pub(crate) fn container(name: &str) -> Option<Container> {
     CONTAINERS.iter().find(|(other, _)| *other == name).map(|(_, kind)| *kind)
 }
 
+/// Whether a member of an answer holds its usage, in the dialect of any provider.
+pub fn is_usage_container(name: &str) -> bool {
+    container(name).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::DIALECTS;

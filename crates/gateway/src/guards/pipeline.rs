@@ -242,12 +242,7 @@ impl<P: Host> GuardPipeline<P> {
                         return Err(GuardRejection::Unreadable("more than 1 MiB of text"));
                     }
                     Phase::Response => {
-                        self.handle_failure(
-                            guard,
-                            phase,
-                            &GuardError("it is too long".to_owned()),
-                        )?;
-                        continue;
+                        return Err(self.fail_closed(guard, phase, "it is too long"));
                     }
                 }
             }

@@ -144,7 +144,7 @@ fn stored_value(by: &By, value: &str) -> String {
             }
             Ok(IpAddr::V4(_)) | Err(_) => value.to_owned(),
         },
-        By::Header(_) | By::Parameter(_) | By::Cookie(_) if value == OTHER_VALUE => {
+        By::Header(_) | By::Parameter(_) | By::Cookie(_) if value.starts_with(OTHER_VALUE) => {
             value.to_owned()
         }
         By::Header(_) | By::Parameter(_) | By::Cookie(_) => digest(value),

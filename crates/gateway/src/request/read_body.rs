@@ -18,10 +18,10 @@ use super::headers::has_media_type;
 
 /// Time without a byte after which a body is given up.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time before the least speed applies.
-const SLOW_START: Duration = Duration::from_secs(30);
-/// The least speed of a body on average, in bytes per second.
-const MIN_BYTES_PER_SECOND: u64 = 1_024;
+/// Bytes that must arrive within [`SPEED_PERIOD`], again and again: 1 KiB per second.
+const MIN_PERIOD_BYTES: usize = 30 << 10;
+/// Period in which the speed of a body is measured.
+const SPEED_PERIOD: Duration = Duration::from_secs(30);
 
 /// Bytes of an unread body that are dropped before a response.
 const MAX_DRAINED_BYTES: usize = 32 << 20;
@@ -64,14 +64,18 @@ pub(crate) async fn read_json_body(
     if content_length(headers).is_some_and(|length| length > limit) {
         return Err(Refusal::TooLarge { limit }.into());
     }
-    let began = host.now();
+    // A burst at the start must not allow an hour of silence.
+    let (mut period_began, mut period_start) = (host.now(), 0);
     let mut permit = bounds.budget.permit();
     let mut whole = Bytes::new();
     loop {
         let received = whole.len();
         let late = || Error::from(Refusal::BodyTimeout { received });
         let now = host.now();
-        let deadline = bounds.deadline.min(slow_deadline(began, received));
+        if received - period_start >= MIN_PERIOD_BYTES {
+            (period_began, period_start) = (now, received);
+        }
+        let deadline = bounds.deadline.min(period_began + SPEED_PERIOD);
         // A host's timer never fires while pieces are always available.
         if now >= deadline {
             *body = Body::Empty;
@@ -100,11 +104,6 @@ pub(crate) async fn read_json_body(
         permit.grow(piece.len()).map_err(|_| Fault::Overloaded)?;
         whole = body::append(whole, piece);
     }
-}
-
-/// The time at which a body of so many bytes is too slow.
-fn slow_deadline(began: Timestamp, received: usize) -> Timestamp {
-    began + SLOW_START + Duration::from_secs(received as u64 / MIN_BYTES_PER_SECOND)
 }
 
 /// Reads and drops the rest of a body within bounds. Many clients read no response before they have sent

@@ -14,7 +14,7 @@ use crate::auth::caller::Caller;
 use crate::host::Host;
 use crate::limits::pricing;
 use crate::limits::reservation::{Reservation, SettledUsage};
-use crate::record::{ABANDONED, Attempt, Outcome, Record, RecordedFindings};
+use crate::record::{ABANDONED, ANSWERED, Attempt, Outcome, Record, RecordedFindings};
 use crate::telemetry::otlp::TraceContext;
 
 use super::record_sinks::RecordSinks;
@@ -347,7 +347,11 @@ impl<P: Host> Drop for RequestScope<P> {
                 // A blocked answer is charged too, because its provider may bill it.
                 Outcome::Answered | Outcome::Truncated | Outcome::Blocked => true,
                 Outcome::HungUp => record.attempts.iter().any(Attempt::counts),
-                Outcome::Refused | Outcome::Failed => record.attempts.iter().any(Attempt::is_lost),
+                // An answer that a guard cannot check is charged too.
+                Outcome::Refused | Outcome::Failed => record
+                    .attempts
+                    .iter()
+                    .any(|attempt| attempt.is_lost() || attempt.result == ANSWERED),
             };
             let tokens = record.tokens.input.saturating_add(record.tokens.output);
             reservation.settle(SettledUsage { served, tokens, cost: cost.unwrap_or(0) });

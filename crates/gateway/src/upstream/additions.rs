@@ -8,6 +8,8 @@ use openai::{Changes, Endpoint, ErrorReport, OutputField};
 use crate::request::parse::ParsedRequest;
 use crate::routing::plan::Candidate;
 
+use super::refusal::MAX_REPORT_BYTES;
+
 /// Targets of one provider that are remembered. Beyond it, the oldest is forgotten.
 const MAX_KNOWN_TARGETS: usize = 64;
 
@@ -104,25 +106,23 @@ fn output_field(provider: &Provider, endpoint: Endpoint, is_other: bool) -> Outp
 }
 
 impl SentAdditions {
-    /// The addition that a refusal is about, by its words.
-    pub(crate) fn named_in(self, body: &[u8]) -> Option<Addition> {
-        let is_named = |name: &str| memchr::memmem::find(body, name.as_bytes()).is_some();
+    /// The addition that a refusal is about, by its words, which may be the caller's own. So the
+    /// request is only sent again without the addition; a success then confirms the words.
+    pub(crate) fn named_in(self, body: &[u8], report: &ErrorReport) -> Option<Addition> {
+        let read = &body[..body.len().min(MAX_REPORT_BYTES)];
+        let is_named = |name: &str| memchr::memmem::find(read, name.as_bytes()).is_some();
         if self.usage && (is_named("stream_options") || is_named("include_usage")) {
             return Some(Addition::Usage);
         }
-        let field = self.output_field?.name();
-        let report = ErrorReport::parse(body)?;
+        // Each addition is taken back once.
+        let field = self.output_field.filter(|_| !self.taken_back.output_field)?.name();
         let is_at_fault = report.param == field || report.message.contains(field);
         is_at_fault.then_some(Addition::OutputField)
     }
 
     /// Whether a refusal of the whole request may be about `stream_options`: it names no other field.
-    pub(crate) fn may_be_usage(self, body: &[u8]) -> bool {
-        let names_other = || {
-            let report = ErrorReport::parse(body).unwrap_or_default();
-            !report.param.is_empty() && !report.param.contains("stream")
-        };
-        self.usage && !names_other()
+    pub(crate) fn may_be_usage(self, report: &ErrorReport) -> bool {
+        self.usage && (report.param.is_empty() || report.param.contains("stream"))
     }
 }
 
@@ -154,11 +154,6 @@ impl KnownTargets {
         known.taken_back = known.taken_back.union(sent.taken_back);
     }
 
-    /// Records that a target has named an addition in a refusal.
-    pub(crate) fn record_refusal(&mut self, model: &str, addition: Addition) {
-        self.get_or_insert(model).taken_back.add(addition);
-    }
-
     fn get(&self, model: &str) -> Option<&KnownTarget> {
         self.0.iter().find(|known| &*known.model == model)
     }
@@ -178,7 +173,7 @@ impl KnownTargets {
 
 #[cfg(test)]
 mod tests {
-    use openai::OutputField;
+    use openai::{ErrorReport, OutputField};
 
     use super::{Addition, KnownTargets, MAX_KNOWN_TARGETS, SentAdditions, TakenBack};
 
@@ -203,16 +198,38 @@ mod tests {
             (capped, field, Some(Addition::OutputField)),
             (capped, fastapi, None),
         ] {
-            assert_eq!(sent.named_in(body.as_bytes()), expected, "{sent:?} {body}");
+            let report = ErrorReport::parse(body.as_bytes()).unwrap_or_default();
+            assert_eq!(sent.named_in(body.as_bytes(), &report), expected, "{sent:?} {body}");
         }
     }
 
     #[test]
+    fn addition_is_taken_back_once() {
+        let body =
+            br#"{"error":{"message":"'max_tokens' or 'max_completion_tokens' is too large"}}"#;
+        let report = ErrorReport::parse(body).expect("a report");
+        let capped = |taken_back| SentAdditions {
+            usage: false,
+            output_field: Some(OutputField::MaxTokens),
+            taken_back,
+        };
+        let again = TakenBack { usage: false, output_field: true };
+        assert_eq!(
+            capped(TakenBack::default()).named_in(body, &report),
+            Some(Addition::OutputField)
+        );
+        assert_eq!(capped(again).named_in(body, &report), None);
+    }
+
+    #[test]
     fn refusal_that_names_another_field_is_not_about_usage() {
-        assert!(USAGE.may_be_usage(b"{\"error\":{\"message\":\"Bad request\"}}"));
-        assert!(USAGE.may_be_usage(b"Bad request"));
-        assert!(!USAGE.may_be_usage(b"{\"error\":{\"message\":\"m\",\"param\":\"messages\"}}"));
-        assert!(!SentAdditions::default().may_be_usage(b"Bad request"));
+        let report = |param: &str| {
+            let body = format!("{{\"error\":{{\"message\":\"m\",\"param\":\"{param}\"}}}}");
+            ErrorReport::parse(body.as_bytes()).expect("a report")
+        };
+        assert!(USAGE.may_be_usage(&report("")) && USAGE.may_be_usage(&report("stream")));
+        assert!(!USAGE.may_be_usage(&report("messages")));
+        assert!(!SentAdditions::default().may_be_usage(&report("")));
     }
 
     #[test]
@@ -222,14 +239,12 @@ mod tests {
         assert!(known.0.is_empty());
         known.record_success("a", USAGE);
         assert!(known.accepts_usage("a") && !known.accepts_usage("b"));
-        known.record_refusal("b", Addition::Usage);
-        assert_eq!(known.taken_back("b"), TakenBack { usage: true, output_field: false });
         let taken_back = TakenBack { usage: true, output_field: false };
         known.record_success("c", SentAdditions { taken_back, ..SentAdditions::default() });
         assert_eq!(known.taken_back("c"), taken_back);
         assert_eq!(known.taken_back("a"), TakenBack::default());
         for number in 0..1_000 {
-            known.record_refusal(&number.to_string(), Addition::OutputField);
+            known.record_success(&number.to_string(), USAGE);
         }
         assert_eq!(known.0.len(), MAX_KNOWN_TARGETS);
         assert!(!known.accepts_usage("a"));

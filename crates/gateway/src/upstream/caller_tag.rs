@@ -1,4 +1,4 @@
-//! Who a failure at a target comes from: one caller alone must not close a target to others.
+//! Tags of callers in the state of upstreams: one caller alone must not close a target to others.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::num::NonZeroU64;

@@ -5,13 +5,13 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
+use crate::record::TIMEOUT;
+
 use super::additions::Addition;
 use super::circuit_breaker::Signal;
 
 /// Cool-down of a key, or of a target without keys, after a quota that waiting does not renew.
 pub(crate) const QUOTA_COOL_DOWN: Duration = Duration::from_secs(300);
-/// Cool-down of a model that the account does not have.
-pub(crate) const UNAVAILABLE_COOL_DOWN: Duration = Duration::from_secs(60);
 
 /// Failure of one call to an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,9 @@ pub(crate) enum Failure {
     /// A success status without a valid answer: HTML, broken JSON, an error event, a stream without
     /// content, a redirect.
     NotAnAnswer,
+    /// A refusal that may be about this request, in a form that no client of the API understands: a
+    /// page, or an error with a success status. Another target may answer.
+    Declined,
     /// A compressed body, although none was requested: the gateway must be able to read what it
     /// passes on.
     Compressed,
@@ -72,7 +75,6 @@ impl Failure {
             Self::QuotaExhausted { retry_after } if !has_key => {
                 Signal::Throttled(retry_after.unwrap_or_default().max(QUOTA_COOL_DOWN))
             }
-            Self::Unavailable if !has_key => Signal::Throttled(UNAVAILABLE_COOL_DOWN),
             Self::Connect => Signal::Unreachable,
             Self::NoResponse
             | Self::Timeout
@@ -81,11 +83,14 @@ impl Failure {
             | Self::Unrelated { .. }
             | Self::NotAnAnswer
             | Self::Compressed => Signal::Failure,
+            // The request's path or form may be what the account does not have.
+            Self::Unavailable if !has_key => Signal::Failure,
             Self::KeyRefused
             | Self::Unpaid
             | Self::ModelRefused
             | Self::QuotaExhausted { .. }
             | Self::Unavailable
+            | Self::Declined
             | Self::AdditionRefused(_) => Signal::Neutral,
         }
     }
@@ -94,7 +99,7 @@ impl Failure {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NoResponse | Self::Connect => "connect",
-            Self::Timeout => "timeout",
+            Self::Timeout => TIMEOUT,
             Self::TooManyRequests { .. } => "429",
             Self::ServerError { .. } => "5xx",
             Self::KeyRefused | Self::Unpaid => "key_refused",
@@ -103,7 +108,7 @@ impl Failure {
             Self::Unavailable => "unavailable",
             Self::Unrelated { .. } => "4xx",
             Self::AdditionRefused(_) => "addition_refused",
-            Self::NotAnAnswer => "not_an_answer",
+            Self::NotAnAnswer | Self::Declined => "not_an_answer",
             Self::Compressed => "compressed",
         }
     }
@@ -141,6 +146,7 @@ pub(crate) fn parse_decimal_seconds(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use crate::record::REFUSALS;
     use std::time::Duration;
 
     use http::{HeaderMap, HeaderValue};
@@ -198,11 +204,8 @@ mod tests {
             (Failure::ModelRefused, Signal::Neutral, Signal::Neutral),
             (Failure::AdditionRefused(Addition::Usage), Signal::Neutral, Signal::Neutral),
             (Failure::Unrelated { retry_after: None }, Signal::Failure, Signal::Failure),
-            (
-                Failure::Unavailable,
-                Signal::Neutral,
-                Signal::Throttled(super::UNAVAILABLE_COOL_DOWN),
-            ),
+            (Failure::Unavailable, Signal::Neutral, Signal::Failure),
+            (Failure::Declined, Signal::Neutral, Signal::Neutral),
             (
                 Failure::QuotaExhausted { retry_after: None },
                 Signal::Neutral,
@@ -213,5 +216,19 @@ mod tests {
             assert_eq!(failure.signal(true, worth), with_key, "{failure:?}");
             assert_eq!(failure.signal(false, worth), without, "{failure:?}");
         }
+    }
+
+    #[test]
+    fn refusals_are_known_to_the_record() {
+        let retry_after = None;
+        let refusals = [
+            Failure::TooManyRequests { retry_after },
+            Failure::KeyRefused,
+            Failure::Unpaid,
+            Failure::ModelRefused,
+            Failure::QuotaExhausted { retry_after },
+            Failure::Unavailable,
+        ];
+        assert!(refusals.into_iter().all(|failure| REFUSALS.contains(&failure.name())));
     }
 }

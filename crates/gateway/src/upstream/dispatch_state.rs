@@ -11,6 +11,7 @@ use super::additions::TakenBack;
 use super::answer::Answer;
 use super::attempt::TargetBody;
 use super::dispatch::AttemptOutcome;
+use super::key_pool::MAX_COOL_DOWN;
 
 /// `retry-after` of a 429 if no provider has named a time, in seconds.
 const DEFAULT_RETRY_AFTER: u64 = 5;
@@ -93,7 +94,9 @@ impl DispatchState {
     }
 }
 
-/// At least one second, rounded up.
+/// Seconds of a `retry-after`, rounded up: at least one, and at most the longest cool-down. A provider
+/// whose keys are not set cools down without end.
 pub(crate) fn whole_seconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis().div_ceil(1000).max(1)).unwrap_or(u64::MAX)
+    let seconds = u64::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
+    seconds.clamp(1, MAX_COOL_DOWN.as_secs())
 }

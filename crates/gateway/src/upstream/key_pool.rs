@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use civil_time::Timestamp;
 
-use super::classify::{Failure, QUOTA_COOL_DOWN, UNAVAILABLE_COOL_DOWN};
+use super::classify::{Failure, QUOTA_COOL_DOWN};
 
 /// Cool-down of a refused key.
 pub(crate) const REJECTED_KEY_COOL_DOWN: Duration = Duration::from_secs(60);
@@ -29,8 +29,8 @@ const LIMITED_KEY_COOL_DOWN: Duration = Duration::from_secs(1);
 /// Otherwise a caller who names a model that the provider denies would take all other models from
 /// everyone.
 ///
-/// A 402 or 403 may concern this one request: its `max_tokens` cost more than is left, or its
-/// prompt was flagged. Such a refusal counts against the key only after several in a row.
+/// A 402, a 403, or an unknown model or path may concern this one request: its `max_tokens` cost more
+/// than is left, its prompt was flagged, or the model has no such endpoint. Such a refusal counts against the key only after several in a row.
 ///
 /// A quota that waiting does not renew takes the key out for every model and for longer.
 #[derive(Clone, Debug)]
@@ -134,7 +134,7 @@ impl KeyPool {
                     self.cool_down_until[key].max(now + REJECTED_KEY_COOL_DOWN);
                 true
             }
-            Failure::Unpaid | Failure::ModelRefused => {
+            Failure::Unpaid | Failure::ModelRefused | Failure::Unavailable => {
                 let cool_down = if self.add_suspicion(key, model) < SUSPICIONS_TO_REJECT {
                     SUSPECTED_KEY_COOL_DOWN
                 } else {
@@ -167,10 +167,6 @@ impl KeyPool {
                 self.cool_down_until[key] = self.cool_down_until[key].max(now + wait);
                 true
             }
-            Failure::Unavailable => {
-                self.cool_down_for(key, model, now + UNAVAILABLE_COOL_DOWN, now);
-                true
-            }
             Failure::ServerError { .. }
             | Failure::NoResponse
             | Failure::Connect
@@ -178,6 +174,7 @@ impl KeyPool {
             | Failure::Unrelated { .. }
             | Failure::AdditionRefused(_)
             | Failure::NotAnAnswer
+            | Failure::Declined
             | Failure::Compressed => false,
         }
     }
@@ -335,6 +332,9 @@ mod tests {
     #[test]
     fn unavailable_model_cools_down_alone() {
         let mut pool = KeyPool::new(1);
+        for _ in 1..super::SUSPICIONS_TO_REJECT {
+            assert!(!pool.record_failure(0, "m", Failure::Unavailable, NOW, WORTH));
+        }
         assert!(pool.record_failure(0, "m", Failure::Unavailable, NOW, WORTH));
         assert!(pool.next_key("m", NOW).is_err());
         assert_eq!(pool.next_key("other", NOW), Ok(Some(0)));

@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::response::Parts;
-use openai::{AnswerSize, AnswerSummary, ContentParts, Endpoint, InvalidAnswer, Tokens};
+use openai::{
+    AnswerSize, AnswerSummary, ContentParts, Endpoint, ErrorReport, InvalidAnswer, Tokens,
+};
 
 use crate::host::Host;
 use crate::host::body::{Body, append};
@@ -19,7 +21,7 @@ use super::additions::{Addition, SentAdditions};
 use super::answer::{Answer, AnswerContent};
 use super::attempt::{AcceptedAnswer, AttemptContext};
 use super::commit::{CommitState, Committed, Uncommitted};
-use super::refusal::{MAX_REPORT_BYTES, Refusal, classify_error_answer};
+use super::refusal::{self, MAX_REPORT_BYTES, Refusal, classify_error_answer};
 use super::sse_reader::{SseReader, StreamState};
 use super::timeouts::{AttemptError, AttemptTimeouts};
 use super::wrapping::{self, Wrapping};
@@ -88,15 +90,17 @@ impl<P: Host> AttemptContext<'_, P> {
             },
             (false, true) => self.read_reason(body).await,
         };
+        let report = refusal::read_report(&body);
         let refusal = Refusal {
             kind: candidate.provider.kind,
             status: head.status,
             headers: &head.headers,
             body: &body,
+            report: &report,
             model_origin: candidate.model_origin,
         };
         let (class, name) = refusal.classify();
-        self.check_additions((candidate, additions), class, name.is_some(), &body)?;
+        self.check_additions((candidate, additions), class, name.is_some(), (&body, &report))?;
         match class {
             HeadClass::Failure(failure) => Err(AttemptError::named(failure, name)),
             HeadClass::CallersFault => {
@@ -118,7 +122,7 @@ impl<P: Host> AttemptContext<'_, P> {
         (candidate, additions): (&Candidate<'_>, SentAdditions),
         class: HeadClass,
         is_named: bool,
-        body: &[u8],
+        (body, report): (&[u8], &ErrorReport),
     ) -> Result<(), AttemptError> {
         let target = (candidate.provider_index, candidate.model);
         let may_be_about_a_field = matches!(
@@ -126,16 +130,16 @@ impl<P: Host> AttemptContext<'_, P> {
             HeadClass::CallersFault
                 | HeadClass::Failure(Failure::Unrelated { .. } | Failure::ServerError { .. })
         );
-        if let Some(addition) = additions.named_in(body).filter(|_| may_be_about_a_field) {
-            self.upstreams.addition_refused(target, addition);
+        let named = additions.named_in(body, report);
+        if let Some(addition) = named.filter(|_| may_be_about_a_field && self.may_replay) {
             return Err(Failure::AdditionRefused(addition).into());
         }
         // Words that name no field may be about the addition, until the target has accepted it.
         let is_doubtful = class == HeadClass::CallersFault
             && !is_named
             && self.may_replay
-            && additions.may_be_usage(body)
-            && !self.upstreams.accepts_usage(target);
+            && !self.upstreams.accepts_usage(target)
+            && additions.may_be_usage(report);
         if is_doubtful {
             return Err(Failure::AdditionRefused(Addition::Usage).into());
         }

@@ -75,20 +75,19 @@ pub(crate) struct Refusal<'a> {
     pub headers: &'a HeaderMap,
     /// The body; empty if it could not be read whole.
     pub body: &'a [u8],
+    /// What the body reports.
+    pub report: &'a ErrorReport,
     pub model_origin: ModelOrigin,
 }
 
 impl Refusal<'_> {
     /// Classifies a refusal. The second part is the signature that was found.
     pub(crate) fn classify(&self) -> (HeadClass, Option<&'static str>) {
-        let report = (self.body.len() <= MAX_REPORT_BYTES)
-            .then(|| ErrorReport::parse(self.body))
-            .flatten()
-            .unwrap_or_default();
-        let Some(row) = Signature::lookup(self.kind, &report) else {
-            return (self.classify_unnamed(&report), None);
+        let report = self.report;
+        let Some(row) = Signature::lookup(self.kind, report) else {
+            return (self.classify_unnamed(report), None);
         };
-        let retry_after = self.retry_after(&report);
+        let retry_after = self.retry_after(report);
         let class = match row.verdict {
             Verdict::KeyRefused => HeadClass::Failure(Failure::KeyRefused),
             Verdict::QuotaExhausted => HeadClass::Failure(Failure::QuotaExhausted { retry_after }),
@@ -97,11 +96,15 @@ impl Refusal<'_> {
                 ModelOrigin::Target | ModelOrigin::Route => {
                     HeadClass::Failure(Failure::Unavailable)
                 }
-                ModelOrigin::Caller => self.pass_on(&report),
+                ModelOrigin::Caller => self.pass_on(report),
             },
+            // A request above the limit of a minute never fits (Groq).
+            Verdict::RateLimited if self.status == StatusCode::PAYLOAD_TOO_LARGE => {
+                HeadClass::Failure(Failure::Declined)
+            }
             Verdict::RateLimited => HeadClass::Failure(Failure::TooManyRequests { retry_after }),
             Verdict::Overloaded => HeadClass::Failure(Failure::ServerError { retry_after }),
-            Verdict::CallersFault => self.pass_on(&report),
+            Verdict::CallersFault => self.pass_on(report),
         };
         (class, Some(row.name))
     }
@@ -120,10 +123,9 @@ impl Refusal<'_> {
         let is_markup = self.body.trim_ascii_start().starts_with(b"<")
             || (self.body.is_empty() && self.has_html_type());
         match self.status.as_u16() {
-            // A proxy's page says nothing about the request, nor about the key.
-            400 | 403 | 404 | 413 | 415 | 422 if is_markup => {
-                HeadClass::Failure(Failure::NotAnAnswer)
-            }
+            // A proxy's page: the request may have caused it, as a firewall's rule does.
+            400 | 403 | 415 | 422 if is_markup => HeadClass::Failure(Failure::Declined),
+            404 if is_markup => HeadClass::Failure(Failure::NotAnAnswer),
             404 => self.classify_not_found(report),
             _ => self.class_of_status(report),
         }
@@ -175,21 +177,24 @@ impl Refusal<'_> {
     }
 }
 
+/// Reads what a body reports. Empty if it reports nothing, or is longer than any report.
+pub(crate) fn read_report(body: &[u8]) -> ErrorReport {
+    let is_short = body.len() <= MAX_REPORT_BYTES;
+    is_short.then(|| ErrorReport::parse(body)).flatten().unwrap_or_default()
+}
+
 /// Failure of an answer with a success status that holds an error.
 pub(crate) fn classify_error_answer(kind: &str, body: &[u8]) -> (Failure, Option<&'static str>) {
-    if body.len() > MAX_REPORT_BYTES {
-        return (Failure::NotAnAnswer, None);
-    }
-    let Some(report) = ErrorReport::parse(body) else { return (Failure::NotAnAnswer, None) };
+    let report = read_report(body);
     if let Some(row) = Signature::lookup(kind, &report) {
         let failure = match row.verdict {
             Verdict::KeyRefused => Failure::KeyRefused,
             Verdict::QuotaExhausted => Failure::QuotaExhausted { retry_after: None },
             Verdict::RateLimited => Failure::TooManyRequests { retry_after: None },
-            Verdict::Unavailable
-            | Verdict::UnknownModel
-            | Verdict::Overloaded
-            | Verdict::CallersFault => Failure::NotAnAnswer,
+            Verdict::Unavailable | Verdict::UnknownModel | Verdict::Overloaded => {
+                Failure::NotAnAnswer
+            }
+            Verdict::CallersFault => Failure::Declined,
         };
         return (failure, Some(row.name));
     }
@@ -209,7 +214,7 @@ mod tests {
 
     use http::{HeaderMap, HeaderValue, StatusCode};
 
-    use super::{Failure, HeadClass, ModelOrigin, Refusal, classify_error_answer};
+    use super::{Failure, HeadClass, ModelOrigin, Refusal, classify_error_answer, read_report};
 
     #[track_caller]
     fn assert_class(status: u16, body: &str, model_origin: ModelOrigin, expected: HeadClass) {
@@ -218,6 +223,7 @@ mod tests {
             status: StatusCode::from_u16(status).expect("a status"),
             headers: &HeaderMap::new(),
             body: body.as_bytes(),
+            report: &read_report(body.as_bytes()),
             model_origin,
         };
         assert_eq!(refusal.classify().0, expected, "{status} {body} {model_origin:?}");
@@ -230,12 +236,12 @@ mod tests {
         let failure = HeadClass::Failure;
         for status in [400, 404, 413, 415, 422] {
             assert_class(status, PLAIN, ModelOrigin::Route, HeadClass::CallersFault);
-            assert_class(
-                status,
-                "<html>no</html>",
-                ModelOrigin::Caller,
-                failure(Failure::NotAnAnswer),
-            );
+            let page = match status {
+                404 => failure(Failure::NotAnAnswer),
+                413 => HeadClass::CallersFault,
+                _ => failure(Failure::Declined),
+            };
+            assert_class(status, "<html>no</html>", ModelOrigin::Caller, page);
         }
         for status in [405, 406, 409, 410, 421, 423, 424, 425, 426, 451, 460, 494, 498, 499] {
             assert_class(
@@ -250,7 +256,7 @@ mod tests {
         assert_class(407, "", ModelOrigin::Caller, failure(Failure::KeyRefused));
         assert_class(402, PLAIN, ModelOrigin::Caller, failure(Failure::Unpaid));
         assert_class(403, PLAIN, ModelOrigin::Caller, failure(Failure::ModelRefused));
-        assert_class(403, "<!doctype html>", ModelOrigin::Caller, failure(Failure::NotAnAnswer));
+        assert_class(403, "<!doctype html>", ModelOrigin::Caller, failure(Failure::Declined));
         assert_class(408, PLAIN, ModelOrigin::Caller, failure(Failure::Timeout));
         assert_class(
             529,
@@ -305,7 +311,8 @@ mod tests {
         assert_class(403, content, ModelOrigin::Target, failure(Failure::ModelRefused));
         let large = r#"{"error":{"type":"tokens","code":"rate_limit_exceeded"}}"#;
         let busy = failure(Failure::TooManyRequests { retry_after: None });
-        assert_class(413, large, ModelOrigin::Caller, busy);
+        assert_class(413, large, ModelOrigin::Caller, failure(Failure::Declined));
+        assert_class(429, large, ModelOrigin::Caller, busy);
     }
 
     #[test]
@@ -318,6 +325,7 @@ mod tests {
                 status: StatusCode::TOO_MANY_REQUESTS,
                 headers: &headers,
                 body,
+                report: &read_report(body),
                 model_origin: ModelOrigin::Caller,
             };
             let retry_after = Some(Duration::from_millis(expected));

@@ -19,7 +19,7 @@ const RETRIES_FOR_OTHERS: u64 = 10;
 pub(crate) struct RetryBudget {
     bucket: TokenBucket,
     last_credit: Timestamp,
-    /// Who has spent the last retry.
+    /// Caller of the last retry.
     last_spender: CallerTag,
 }
 

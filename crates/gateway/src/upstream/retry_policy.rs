@@ -174,6 +174,7 @@ impl RetryPolicy {
             }
             // The same request would fail again.
             Failure::Compressed
+            | Failure::Declined
             | Failure::KeyRefused
             | Failure::Unpaid
             | Failure::ModelRefused
@@ -191,6 +192,7 @@ impl RetryPolicy {
             Failure::ServerError { .. }
             | Failure::Unrelated { .. }
             | Failure::NotAnAnswer
+            | Failure::Declined
             | Failure::Compressed => self.fallback_on.server_error,
             Failure::KeyRefused
             | Failure::Unpaid

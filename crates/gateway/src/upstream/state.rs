@@ -11,7 +11,7 @@ use civil_time::Timestamp;
 use config::{Balance, Config, Health, Hedge, Provider, ProviderIndex, Retries, Route};
 
 use crate::routing::balance::TargetLoad;
-use crate::upstream::additions::{Addition, KnownTargets, SentAdditions, TakenBack};
+use crate::upstream::additions::{KnownTargets, SentAdditions, TakenBack};
 use crate::upstream::caller_tag::CallerTag;
 use crate::upstream::circuit_breaker::{BreakerOpen, Permit, Signal};
 use crate::upstream::classify::Failure;
@@ -236,15 +236,6 @@ impl Upstreams {
         sent: SentAdditions,
     ) {
         self.known_targets.borrow_mut()[provider.position()].record_success(model, sent);
-    }
-
-    /// Records that a target has refused an addition by its name.
-    pub(crate) fn addition_refused(
-        &self,
-        (provider, model): (ProviderIndex, &str),
-        addition: Addition,
-    ) {
-        self.known_targets.borrow_mut()[provider.position()].record_refusal(model, addition);
     }
 
     /// Records a request to a provider, which adds to the retry budget.

@@ -122,7 +122,8 @@ fn parse_index(raw: &str) -> Cow<'_, str> {
     }
     match text.trim().parse::<f64>() {
         Ok(number) if number >= 0.0 && number.fract() == 0.0 && number <= f64::from(u32::MAX) => {
-            Cow::Owned(format!("{number:.0}"))
+            // Minus zero is zero.
+            Cow::Owned(format!("{:.0}", number.abs()))
         }
         Ok(_) | Err(_) => match text {
             Cow::Borrowed(text) => Cow::Borrowed(text.trim()),

@@ -36,15 +36,19 @@ pub(super) fn is_protocol_value(name: &str, value: &str) -> bool {
     }
 }
 
+/// Shortest file in base64 that is recognized without a `data:` URL around it. Words that are joined by
+/// hyphens have the same characters.
+const MIN_FILE_BYTES: usize = 64;
+
 /// Whether a value is a file in base64, or a `data:` URL that holds it.
 fn is_embedded_data(value: &str) -> bool {
-    let data = match value.split_once(";base64,") {
-        Some((head, data)) if is_url(head) => data,
-        Some(_) | None => value,
+    let (data, is_short) = match value.split_once(";base64,") {
+        Some((head, data)) if is_url(head) => (data, false),
+        Some(_) | None => (value, value.len() < MIN_FILE_BYTES),
     };
     let is_part =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=');
-    data.bytes().all(is_part)
+    !is_short && data.bytes().all(is_part)
 }
 
 /// Whether a text is a URL of an image, sound, or film: without spaces, which only a text has.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use openai::{Endpoint, Event, Framer};
+use openai::{Endpoint, Event, Framer, Usage};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -67,8 +67,16 @@ impl<'a> Completion<'a> {
             let value = value.get();
             match (&*name, value.as_bytes().first()?) {
                 ("choices", b'[') => for_each_item(value, |choice| self.add_choice(choice))?,
-                // Some providers repeatedly report running totals.
-                ("usage", b'{') => self.usage = Some(value),
+                // Some providers report running totals, and zeros at the end.
+                ("usage", b'{') => {
+                    let size = |usage: &str| {
+                        let usage = Usage::parse(usage).unwrap_or_default();
+                        usage.input.saturating_add(usage.output).max(usage.total)
+                    };
+                    if self.usage.is_none_or(|known| size(known) <= size(value)) {
+                        self.usage = Some(value);
+                    }
+                }
                 ("usage", b'n') => {}
                 _ => {
                     let known = self.members.entry(name).or_insert("null");

@@ -16,6 +16,8 @@ const TEXT_PIECE_BYTES: usize = 16;
 /// id and the model.
 const MAX_EVENTS_BYTES: usize = 256 << 10;
 const MAX_EVENTS_BYTES_PER_BYTE: usize = 8;
+/// The same for texts that are not split: there are few chunks.
+const MAX_WHOLE_EVENTS_BYTES_PER_BYTE: usize = 2;
 
 /// Longest value that every chunk repeats, in bytes.
 const MAX_REPEATED_BYTES: usize = 256;
@@ -34,6 +36,8 @@ pub(crate) struct Frame<'a> {
     repeated: Vec<(&'static str, Cow<'a, str>)>,
     /// Members of the first chunk only.
     once: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// Usage in the form of some providers: it follows the content that it counts.
+    last: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
 impl<'a> Frame<'a> {
@@ -43,7 +47,7 @@ impl<'a> Frame<'a> {
         answer: &'a str,
         new_id: Option<&str>,
     ) -> Option<(Self, Option<&'a RawValue>, Option<&'a RawValue>)> {
-        let mut frame = Self { repeated: Vec::new(), once: Vec::new() };
+        let mut frame = Self { repeated: Vec::new(), once: Vec::new(), last: Vec::new() };
         let (mut choices, mut usage) = (None, None);
         for (name, value) in members(answer)? {
             let repeated = REPEATED_MEMBERS.iter().find(|repeated| **repeated == name);
@@ -54,6 +58,7 @@ impl<'a> Frame<'a> {
                     frame.repeated.retain(|(other, _)| other != name);
                     frame.repeated.push((*name, Cow::Borrowed(value.get())));
                 }
+                _ if openai::is_usage_container(&name) => frame.last.push((name, value)),
                 _ => frame.once.push((name, value)),
             }
         }
@@ -78,6 +83,15 @@ impl<'a> Frame<'a> {
     /// Length of the members of every chunk, in bytes.
     fn repeated_bytes(&self) -> usize {
         self.repeated.iter().map(|(name, value)| name.len() + value.len() + 4).sum()
+    }
+
+    /// Returns the event of the usage in another form. `None` if there is none.
+    fn last_event(&self) -> Option<Bytes> {
+        let mut more = String::new();
+        for (name, value) in &self.last {
+            more.push_str(&format!(",{}:{}", to_json(name), value.get()));
+        }
+        (!more.is_empty()).then(|| self.event("", false, &more))
     }
 
     /// Returns the last event of a stream, with its usage.
@@ -122,10 +136,14 @@ pub(crate) fn completion_to_events<'a>(
     if endpoint == Endpoint::ChatCompletions {
         frame.set_object("\"chat.completion.chunk\"");
     }
+    let bytes_per_byte = match piecewise {
+        true => MAX_EVENTS_BYTES_PER_BYTE,
+        false => MAX_WHOLE_EVENTS_BYTES_PER_BYTE,
+    };
     let mut events = Events {
         piece_bytes: piecewise.then(|| piece_bytes(answer.len(), frame.repeated_bytes())),
         frame: &frame,
-        bytes_left: MAX_EVENTS_BYTES + MAX_EVENTS_BYTES_PER_BYTE * answer.len(),
+        bytes_left: MAX_EVENTS_BYTES + bytes_per_byte * answer.len(),
         events: Vec::new(),
     };
     let mut position = 0_usize;
@@ -134,7 +152,10 @@ pub(crate) fn completion_to_events<'a>(
         position += 1;
         Some(())
     })?;
-    let events = events.events;
+    let mut events = events.events;
+    if let Some(last) = frame.last_event() {
+        events.push(last);
+    }
     (!events.is_empty()).then_some((events, frame, usage))
 }
 
