@@ -8,7 +8,7 @@ use openai::{Changes, Endpoint, ErrorReport, OutputField};
 use crate::request::parse::ParsedRequest;
 use crate::routing::plan::Candidate;
 
-use super::refusal::MAX_REPORT_BYTES;
+use super::classify::MAX_REPORT_BYTES;
 
 /// Targets of one provider that are remembered. Beyond it, the oldest is forgotten.
 const MAX_KNOWN_TARGETS: usize = 64;

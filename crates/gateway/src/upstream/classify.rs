@@ -13,6 +13,9 @@ use super::circuit_breaker::Signal;
 /// Cool-down of a key, or of a target without keys, after a quota that waiting does not renew.
 pub(crate) const QUOTA_COOL_DOWN: Duration = Duration::from_secs(300);
 
+/// The longest body that is searched for a signature, in bytes.
+pub(crate) const MAX_REPORT_BYTES: usize = 64 << 10;
+
 /// Failure of one call to an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {

@@ -29,4 +29,4 @@ pub(crate) mod timeouts;
 pub(crate) mod token_bucket;
 pub(crate) mod usage_meter;
 pub(crate) mod usage_tail;
-pub(crate) mod wrapping;
+pub mod wrapping;

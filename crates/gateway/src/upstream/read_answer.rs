@@ -15,13 +15,13 @@ use crate::host::Host;
 use crate::host::body::{Body, append};
 use crate::host::futures::timeout;
 use crate::routing::plan::Candidate;
-use crate::upstream::classify::{Failure, HeadClass, is_uncompressed};
+use crate::upstream::classify::{Failure, HeadClass, MAX_REPORT_BYTES, is_uncompressed};
 
 use super::additions::{Addition, SentAdditions};
 use super::answer::{Answer, AnswerContent};
 use super::attempt::{AcceptedAnswer, AttemptContext};
 use super::commit::{CommitState, Committed, Uncommitted};
-use super::refusal::{self, MAX_REPORT_BYTES, Refusal, classify_error_answer};
+use super::refusal::{self, Refusal, classify_error_answer};
 use super::sse_reader::{SseReader, StreamState};
 use super::timeouts::{AttemptError, AttemptTimeouts};
 use super::wrapping::{self, Wrapping};

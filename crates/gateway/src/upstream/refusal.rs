@@ -8,11 +8,8 @@ use openai::ErrorReport;
 
 use crate::routing::plan::ModelOrigin;
 
-use super::classify::{Failure, HeadClass, parse_decimal_seconds, retry_after};
+use super::classify::{Failure, HeadClass, MAX_REPORT_BYTES, parse_decimal_seconds, retry_after};
 use super::refusal_table::SIGNATURES;
-
-/// The longest body that is searched for a signature, in bytes.
-pub(crate) const MAX_REPORT_BYTES: usize = 64 << 10;
 
 /// Kind that any provider may be behind: the rows of all kinds apply to it.
 const ANY_PROVIDER: &str = "openai-compatible";
@@ -75,7 +72,7 @@ pub(crate) struct Refusal<'a> {
     pub headers: &'a HeaderMap,
     /// The body; empty if it could not be read whole.
     pub body: &'a [u8],
-    /// What the body reports.
+    /// Reason in the body.
     pub report: &'a ErrorReport,
     pub model_origin: ModelOrigin,
 }
@@ -177,7 +174,7 @@ impl Refusal<'_> {
     }
 }
 
-/// Reads what a body reports. Empty if it reports nothing, or is longer than any report.
+/// Reads the reason in a body. Empty if it reports nothing, or is longer than any report.
 pub(crate) fn read_report(body: &[u8]) -> ErrorReport {
     let is_short = body.len() <= MAX_REPORT_BYTES;
     is_short.then(|| ErrorReport::parse(body)).flatten().unwrap_or_default()

@@ -5,7 +5,8 @@
 //! make a provider repeat their own words. Where one name has several meanings, the beginning of
 //! the message decides, which no caller controls. The first matching row counts.
 //!
-//! Sources, each read in November 2026:
+//! Sources, as of November 2026. Rows follow these documents and public threads; no row was tried on the
+//! provider itself:
 //!
 //! | rows | source |
 //! | --- | --- |

@@ -66,7 +66,7 @@ fn visible(body: &[u8]) -> &[u8] {
 }
 
 /// Puts the events of a complete stream together as one answer. `None` if they are no answer.
-pub(crate) fn to_answer(endpoint: Endpoint, events: &Bytes) -> Option<Bytes> {
+pub fn to_answer(endpoint: Endpoint, events: &Bytes) -> Option<Bytes> {
     if endpoint == Endpoint::Embeddings {
         return None;
     }
@@ -75,7 +75,7 @@ pub(crate) fn to_answer(endpoint: Endpoint, events: &Bytes) -> Option<Bytes> {
 }
 
 /// Turns a whole answer into the events of a stream, with its usage. `None` if it cannot be one.
-pub(crate) fn to_events(endpoint: Endpoint, answer: &[u8]) -> Option<Bytes> {
+pub fn to_events(endpoint: Endpoint, answer: &[u8]) -> Option<Bytes> {
     let answer = str::from_utf8(answer).ok()?;
     let (mut events, frame, usage) = completion_to_events(endpoint, answer, None, false)?;
     if let Some(usage) = usage.map(RawValue::get).filter(|usage| usage.starts_with('{')) {
