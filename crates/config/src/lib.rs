@@ -44,7 +44,7 @@ pub use limit::{By, Limit, Measure, OnError, Period, Quota, ValuePattern};
 pub use model::Config;
 pub use model_index::{ModelIndex, ModelPattern};
 pub use observe::{Observe, Otlp};
-pub use parse::expected_id_format;
+pub use parse::{MIN_TOKEN_BYTES, expected_id_format};
 pub use permission::{Parameter, ParameterRule, Permissions};
 pub use price::{ModelPrice, Price, PriceTier, Prices};
 pub use problem::{Problem, Problems, Warning};

@@ -1,7 +1,10 @@
 //! Loads a configuration document with its secrets, or returns all problems. The same step runs on every
 //! host, at start and on every reload.
 
-use config::{ADMIN_TOKEN, Config, Consumer, KEY_PEPPER, Problems, Storage, Warning, secret_names};
+use config::{
+    ADMIN_TOKEN, Config, Consumer, KEY_PEPPER, MIN_TOKEN_BYTES, Problems, Storage, Warning,
+    secret_names,
+};
 use secret::{KeyDigest, Secret};
 
 use crate::auth::keys::Pepper;
@@ -26,8 +29,6 @@ pub(crate) enum LoadPurpose {
     Serve,
 }
 
-/// A shorter `ADMIN_TOKEN` can be guessed.
-const MIN_ADMIN_TOKEN_BYTES: usize = 24;
 /// A shorter `KEY_PEPPER` can be guessed by readers of the store.
 const MIN_PEPPER_BYTES: usize = 32;
 
@@ -93,7 +94,7 @@ fn find_secret(found: &[(String, Secret)], name: &str) -> Option<Secret> {
 
 /// Warnings of the gateway's own secrets that are short enough to be guessed.
 pub fn short_secrets(secrets: &dyn Fn(&str) -> Option<Secret>) -> Vec<Warning> {
-    let bounds = [(ADMIN_TOKEN, MIN_ADMIN_TOKEN_BYTES), (KEY_PEPPER, MIN_PEPPER_BYTES)];
+    let bounds = [(ADMIN_TOKEN, MIN_TOKEN_BYTES), (KEY_PEPPER, MIN_PEPPER_BYTES)];
     let warning = |(name, min): (&str, usize)| {
         let length = secrets(name)?.reveal().len();
         let message =

@@ -45,7 +45,7 @@ impl Usage {
     pub(crate) fn parse_in(container: Container, json: &str) -> Option<Self> {
         match container {
             Container::Usage => Self::parse(json),
-            Container::Wrapper => Self::parse(find_usage(json)?.get()),
+            Container::Wrapper => Self::parse(json::last_member(json, "usage").ok()??.get()),
         }
     }
 
@@ -198,30 +198,6 @@ fn parse_count(raw: &RawValue) -> Option<u64> {
     }
     // The conversion saturates; a count that no model reaches is replaced later.
     text.parse::<f64>().ok().map(|count| count.ceil() as u64)
-}
-
-/// Finds the member `usage` of an object.
-fn find_usage(json: &str) -> Option<&RawValue> {
-    struct Finder;
-    impl<'de> Visitor<'de> for Finder {
-        type Value = Option<&'de RawValue>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-            let mut found = None;
-            while let Some(MemberName(name)) = members.next_key::<MemberName<'de>>()? {
-                let value: &RawValue = members.next_value()?;
-                if name == "usage" {
-                    found = Some(value);
-                }
-            }
-            Ok(found)
-        }
-    }
-    serde_json::Deserializer::from_str(json).deserialize_map(Finder).ok()?
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use super::ids::check_name;
 /// The name of the owner of `ADMIN_TOKEN` in the audit log.
 const RESERVED_OPERATOR_NAME: &str = "admin";
 
-/// A shorter token can be guessed.
-pub(super) const MIN_TOKEN_BYTES: usize = 24;
+/// The shortest token of an operator or of `ADMIN_TOKEN` that is not easily guessed, in bytes.
+pub const MIN_TOKEN_BYTES: usize = 24;
 
 /// Parses every operator.
 pub(super) fn operators(

@@ -35,7 +35,7 @@ pub(super) fn issuers(
         if let Some(first) = raw[..index].iter().position(|other| other.namespace == one.namespace)
         {
             let message = format!(
-                "tokens of this issuer and of auth.jwt[{first}] share their consumers: whoever may choose the \
+                "tokens of this issuer and of auth.jwt[{first}] share their consumers: a user who may choose the \
                  claim at one of them can name a consumer of the other. Give each its own `namespace`"
             );
             diagnostics.warn(&path, message);

@@ -24,6 +24,7 @@ mod route;
 mod server;
 mod storage;
 
+pub use admin::MIN_TOKEN_BYTES;
 pub use ids::expected_id_format;
 
 use diagnostics::Diagnostics;

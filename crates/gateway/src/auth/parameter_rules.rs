@@ -204,7 +204,7 @@ impl<'a> RawVisitor<'a> for RuleCheck<'_, 'a> {
     fn begin_member(&mut self, name: &'a str) -> bool {
         let is_item = self.is_item();
         let Some(open) = self.open.last_mut().filter(|_| !is_item) else { return false };
-        let Some(name) = decode(name) else {
+        let Some(name) = json::decode_string(name) else {
             self.violation = Some(DUPLICATE_MEMBER.to_owned());
             return false;
         };
@@ -276,7 +276,7 @@ impl<'a> Found<'a> {
     fn parse(raw: &'a str) -> Self {
         match raw.as_bytes().first() {
             Some(b'{' | b'[') => Self::Container,
-            Some(b'"') => decode(raw).map_or(Self::Unreadable, Self::Text),
+            Some(b'"') => json::decode_string(raw).map_or(Self::Unreadable, Self::Text),
             Some(b't') => Self::Bool(true),
             Some(b'f') => Self::Bool(false),
             Some(b'n') => Self::Null,
@@ -296,15 +296,6 @@ impl<'a> Found<'a> {
             (Self::Null, value) => value.is_null(),
             (Self::Text(_) | Self::Container | Self::Unreadable, _) => false,
         }
-    }
-}
-
-/// Decodes a JSON string; `None` if it is no text.
-fn decode(raw: &str) -> Option<Cow<'_, str>> {
-    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    match inner.contains('\\') {
-        true => serde_json::from_str(raw).ok().map(Cow::Owned),
-        false => Some(Cow::Borrowed(inner)),
     }
 }
 

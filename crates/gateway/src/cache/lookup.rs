@@ -132,7 +132,7 @@ pub(crate) async fn lookup<P: Host>(
     let name = CacheKey::new(&subject, &canonical).storage_key(&subject);
     let mut leader = None;
     let reader = EntryReader { host, cache, directives, request };
-    // Whoever shares an entry must not repeat a request until its answer suits them: a stored answer stays.
+    // Callers that share an entry must not repeat a request until its answer suits them: a stored answer stays.
     let is_shared = match cache.scope {
         CacheScope::Consumer => false,
         CacheScope::Group => caller.group().is_some(),

@@ -90,7 +90,7 @@ impl RecentRefusals {
         })
     }
 
-    /// Forgets the refusals of a book, because it has granted something.
+    /// Forgets the refusals of a book after a call that was not refused.
     pub(super) fn forget(&mut self, book_id: &BookId, holds: &[Hold]) {
         if self.by_account.is_empty() {
             return;

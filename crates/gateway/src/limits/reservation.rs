@@ -13,7 +13,7 @@ use super::local_state::LimiterState;
 /// The consumption that a reservation is settled with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SettledUsage {
-    /// Whether there was an answer, or a part of one.
+    /// Whether the request counts: it has an answer or a part of one, or a provider may bill it.
     pub served: bool,
     /// Tokens of prompt and answer.
     pub tokens: u64,

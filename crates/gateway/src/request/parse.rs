@@ -80,7 +80,7 @@ impl ParsedRequest {
         OutputBounds { max, choices: output.choices }
     }
 
-    /// Size of the prompt's text, including tools and schema.
+    /// Size of the prompt's text, and of all other members that may hold text.
     pub(crate) fn prompt_size(&self) -> TextSize {
         // Cached: limits need it before the call, and a stream without usage after it.
         *self.prompt_size.get_or_init(|| {

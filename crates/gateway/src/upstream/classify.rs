@@ -117,9 +117,9 @@ impl Failure {
     }
 }
 
-/// Classification of a response.
+/// Classification of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HeadClass {
+pub(crate) enum RefusalClass {
     /// The caller's own fault, which is passed on unchanged.
     CallersFault,
     /// A failure that the caller should not see.

@@ -15,7 +15,7 @@ use crate::host::Host;
 use crate::host::body::{Body, append};
 use crate::host::futures::timeout;
 use crate::routing::plan::Candidate;
-use crate::upstream::classify::{Failure, HeadClass, MAX_REPORT_BYTES, is_uncompressed};
+use crate::upstream::classify::{Failure, MAX_REPORT_BYTES, RefusalClass, is_uncompressed};
 
 use super::additions::{Addition, SentAdditions};
 use super::answer::{Answer, AnswerContent};
@@ -102,8 +102,8 @@ impl<P: Host> AttemptContext<'_, P> {
         let (class, name) = refusal.classify();
         self.check_additions((candidate, additions), class, name.is_some(), (&body, &report))?;
         match class {
-            HeadClass::Failure(failure) => Err(AttemptError::named(failure, name)),
-            HeadClass::CallersFault => {
+            RefusalClass::Failure(failure) => Err(AttemptError::named(failure, name)),
+            RefusalClass::CallersFault => {
                 let known = head.headers.get(CONTENT_TYPE);
                 let content_type = match Wrapping::detect(&body) {
                     Some(form @ Wrapping::Json) => Some(form.content_type(known)),
@@ -120,22 +120,22 @@ impl<P: Host> AttemptContext<'_, P> {
     fn check_additions(
         &self,
         (candidate, additions): (&Candidate<'_>, SentAdditions),
-        class: HeadClass,
+        class: RefusalClass,
         is_named: bool,
         (body, report): (&[u8], &ErrorReport),
     ) -> Result<(), AttemptError> {
         let target = (candidate.provider_index, candidate.model);
         let may_be_about_a_field = matches!(
             class,
-            HeadClass::CallersFault
-                | HeadClass::Failure(Failure::Unrelated { .. } | Failure::ServerError { .. })
+            RefusalClass::CallersFault
+                | RefusalClass::Failure(Failure::Unrelated { .. } | Failure::ServerError { .. })
         );
         let named = additions.named_in(body, report);
         if let Some(addition) = named.filter(|_| may_be_about_a_field && self.may_replay) {
             return Err(Failure::AdditionRefused(addition).into());
         }
         // Words that name no field may be about the addition, until the target has accepted it.
-        let is_doubtful = class == HeadClass::CallersFault
+        let is_doubtful = class == RefusalClass::CallersFault
             && !is_named
             && self.may_replay
             && !self.upstreams.accepts_usage(target)

@@ -8,7 +8,11 @@ use openai::ErrorReport;
 
 use crate::routing::plan::ModelOrigin;
 
-use super::classify::{Failure, HeadClass, MAX_REPORT_BYTES, parse_decimal_seconds, retry_after};
+use crate::request::headers::is_media_type;
+
+use super::classify::{
+    Failure, MAX_REPORT_BYTES, RefusalClass, parse_decimal_seconds, retry_after,
+};
 use super::refusal_table::SIGNATURES;
 
 /// Kind that any provider may be behind: the rows of all kinds apply to it.
@@ -79,80 +83,82 @@ pub(crate) struct Refusal<'a> {
 
 impl Refusal<'_> {
     /// Classifies a refusal. The second part is the signature that was found.
-    pub(crate) fn classify(&self) -> (HeadClass, Option<&'static str>) {
+    pub(crate) fn classify(&self) -> (RefusalClass, Option<&'static str>) {
         let report = self.report;
         let Some(row) = Signature::lookup(self.kind, report) else {
             return (self.classify_unnamed(report), None);
         };
         let retry_after = self.retry_after(report);
         let class = match row.verdict {
-            Verdict::KeyRefused => HeadClass::Failure(Failure::KeyRefused),
-            Verdict::QuotaExhausted => HeadClass::Failure(Failure::QuotaExhausted { retry_after }),
-            Verdict::Unavailable => HeadClass::Failure(Failure::Unavailable),
+            Verdict::KeyRefused => RefusalClass::Failure(Failure::KeyRefused),
+            Verdict::QuotaExhausted => {
+                RefusalClass::Failure(Failure::QuotaExhausted { retry_after })
+            }
+            Verdict::Unavailable => RefusalClass::Failure(Failure::Unavailable),
             Verdict::UnknownModel => match self.model_origin {
                 ModelOrigin::Target | ModelOrigin::Route => {
-                    HeadClass::Failure(Failure::Unavailable)
+                    RefusalClass::Failure(Failure::Unavailable)
                 }
                 ModelOrigin::Caller => self.pass_on(report),
             },
             // A request above the limit of a minute never fits (Groq).
             Verdict::RateLimited if self.status == StatusCode::PAYLOAD_TOO_LARGE => {
-                HeadClass::Failure(Failure::Declined)
+                RefusalClass::Failure(Failure::Declined)
             }
-            Verdict::RateLimited => HeadClass::Failure(Failure::TooManyRequests { retry_after }),
-            Verdict::Overloaded => HeadClass::Failure(Failure::ServerError { retry_after }),
+            Verdict::RateLimited => RefusalClass::Failure(Failure::TooManyRequests { retry_after }),
+            Verdict::Overloaded => RefusalClass::Failure(Failure::ServerError { retry_after }),
             Verdict::CallersFault => self.pass_on(report),
         };
         (class, Some(row.name))
     }
 
     /// Class of a refusal of the caller's request, unless its status must never reach the caller.
-    fn pass_on(&self, report: &ErrorReport) -> HeadClass {
+    fn pass_on(&self, report: &ErrorReport) -> RefusalClass {
         match self.status.as_u16() {
             401 | 402 | 403 | 407 | 408 | 429 => self.class_of_status(report),
-            400..=499 => HeadClass::CallersFault,
+            400..=499 => RefusalClass::CallersFault,
             _ => self.class_of_status(report),
         }
     }
 
     /// Classifies a refusal without a signature.
-    fn classify_unnamed(&self, report: &ErrorReport) -> HeadClass {
+    fn classify_unnamed(&self, report: &ErrorReport) -> RefusalClass {
         let is_markup = self.body.trim_ascii_start().starts_with(b"<")
             || (self.body.is_empty() && self.has_html_type());
         match self.status.as_u16() {
             // A proxy's page: the request may have caused it, as a firewall's rule does.
-            400 | 403 | 415 | 422 if is_markup => HeadClass::Failure(Failure::Declined),
-            404 if is_markup => HeadClass::Failure(Failure::NotAnAnswer),
+            400 | 403 | 415 | 422 if is_markup => RefusalClass::Failure(Failure::Declined),
+            404 if is_markup => RefusalClass::Failure(Failure::NotAnAnswer),
             404 => self.classify_not_found(report),
             _ => self.class_of_status(report),
         }
     }
 
     /// Classifies a 404 without a signature: an unknown path, model, or other object.
-    fn classify_not_found(&self, report: &ErrorReport) -> HeadClass {
+    fn classify_not_found(&self, report: &ErrorReport) -> RefusalClass {
         if report.is_empty() {
             // No API's refusal: the path does not exist.
-            return HeadClass::Failure(Failure::NotAnAnswer);
+            return RefusalClass::Failure(Failure::NotAnAnswer);
         }
         let is_path = report.message.eq_ignore_ascii_case("not found");
         let is_other_object = !matches!(&*report.param, "" | "model");
         match self.model_origin {
-            _ if is_path => HeadClass::Failure(Failure::Unavailable),
-            _ if is_other_object => HeadClass::CallersFault,
-            ModelOrigin::Target => HeadClass::Failure(Failure::Unavailable),
-            ModelOrigin::Route | ModelOrigin::Caller => HeadClass::CallersFault,
+            _ if is_path => RefusalClass::Failure(Failure::Unavailable),
+            _ if is_other_object => RefusalClass::CallersFault,
+            ModelOrigin::Target => RefusalClass::Failure(Failure::Unavailable),
+            ModelOrigin::Route | ModelOrigin::Caller => RefusalClass::CallersFault,
         }
     }
 
-    fn class_of_status(&self, report: &ErrorReport) -> HeadClass {
+    fn class_of_status(&self, report: &ErrorReport) -> RefusalClass {
         let retry_after = self.retry_after(report);
-        HeadClass::Failure(match self.status.as_u16() {
+        RefusalClass::Failure(match self.status.as_u16() {
             401 | 407 => Failure::KeyRefused,
             402 => Failure::Unpaid,
             403 => Failure::ModelRefused,
             408 => Failure::Timeout,
             429 => Failure::TooManyRequests { retry_after },
-            400 | 404 | 413 | 415 | 422 => return HeadClass::CallersFault,
+            400 | 404 | 413 | 415 | 422 => return RefusalClass::CallersFault,
             400..=499 => Failure::Unrelated { retry_after },
             500..=599 => Failure::ServerError { retry_after },
             _ => Failure::NotAnAnswer,
@@ -167,10 +173,7 @@ impl Refusal<'_> {
 
     fn has_html_type(&self) -> bool {
         let value = self.headers.get(http::header::CONTENT_TYPE);
-        value.is_some_and(|value| {
-            let text = value.as_bytes();
-            text.len() >= 9 && text[..9].eq_ignore_ascii_case(b"text/html")
-        })
+        value.is_some_and(|value| is_media_type(value, "text/html"))
     }
 }
 
@@ -211,10 +214,10 @@ mod tests {
 
     use http::{HeaderMap, HeaderValue, StatusCode};
 
-    use super::{Failure, HeadClass, ModelOrigin, Refusal, classify_error_answer, read_report};
+    use super::{Failure, ModelOrigin, Refusal, RefusalClass, classify_error_answer, read_report};
 
     #[track_caller]
-    fn assert_class(status: u16, body: &str, model_origin: ModelOrigin, expected: HeadClass) {
+    fn assert_class(status: u16, body: &str, model_origin: ModelOrigin, expected: RefusalClass) {
         let refusal = Refusal {
             kind: "openai-compatible",
             status: StatusCode::from_u16(status).expect("a status"),
@@ -230,12 +233,12 @@ mod tests {
 
     #[test]
     fn refusals_without_a_signature_are_classified_by_status() {
-        let failure = HeadClass::Failure;
+        let failure = RefusalClass::Failure;
         for status in [400, 404, 413, 415, 422] {
-            assert_class(status, PLAIN, ModelOrigin::Route, HeadClass::CallersFault);
+            assert_class(status, PLAIN, ModelOrigin::Route, RefusalClass::CallersFault);
             let page = match status {
                 404 => failure(Failure::NotAnAnswer),
-                413 => HeadClass::CallersFault,
+                413 => RefusalClass::CallersFault,
                 _ => failure(Failure::Declined),
             };
             assert_class(status, "<html>no</html>", ModelOrigin::Caller, page);
@@ -262,34 +265,34 @@ mod tests {
             failure(Failure::ServerError { retry_after: None }),
         );
         assert_class(600, "", ModelOrigin::Caller, failure(Failure::NotAnAnswer));
-        assert_class(400, "", ModelOrigin::Caller, HeadClass::CallersFault);
-        assert_class(400, "prompt is too long", ModelOrigin::Caller, HeadClass::CallersFault);
+        assert_class(400, "", ModelOrigin::Caller, RefusalClass::CallersFault);
+        assert_class(400, "prompt is too long", ModelOrigin::Caller, RefusalClass::CallersFault);
     }
 
     #[test]
     fn unknown_model_is_the_fault_of_its_author() {
-        let unavailable = HeadClass::Failure(Failure::Unavailable);
+        let unavailable = RefusalClass::Failure(Failure::Unavailable);
         let missing = r#"{"error":{"message":"m","code":"model_not_found"}}"#;
         for status in [400, 404] {
             assert_class(status, missing, ModelOrigin::Target, unavailable);
             assert_class(status, missing, ModelOrigin::Route, unavailable);
-            assert_class(status, missing, ModelOrigin::Caller, HeadClass::CallersFault);
+            assert_class(status, missing, ModelOrigin::Caller, RefusalClass::CallersFault);
         }
         assert_class(404, PLAIN, ModelOrigin::Target, unavailable);
         let file = r#"{"error":{"message":"m","param":"file_id","code":null}}"#;
-        assert_class(404, file, ModelOrigin::Target, HeadClass::CallersFault);
+        assert_class(404, file, ModelOrigin::Target, RefusalClass::CallersFault);
         for path in [r#"{"detail":"Not Found"}"#, r#"{"error":{"message":"Not found"}}"#] {
             assert_class(404, path, ModelOrigin::Caller, unavailable);
         }
         for page in ["", "404 page not found", "<html>"] {
-            let not_an_answer = HeadClass::Failure(Failure::NotAnAnswer);
+            let not_an_answer = RefusalClass::Failure(Failure::NotAnAnswer);
             assert_class(404, page, ModelOrigin::Caller, not_an_answer);
         }
     }
 
     #[test]
     fn signature_precedes_the_status() {
-        let failure = HeadClass::Failure;
+        let failure = RefusalClass::Failure;
         let key = r#"{"error":{"code":"API_KEY_INVALID"}}"#;
         let quota = r#"{"error":{"code":"insufficient_quota"}}"#;
         let content = r#"{"error":{"code":"content_filter"}}"#;
@@ -303,7 +306,7 @@ mod tests {
             );
         }
         for status in [400, 409, 421, 422, 451] {
-            assert_class(status, content, ModelOrigin::Target, HeadClass::CallersFault);
+            assert_class(status, content, ModelOrigin::Target, RefusalClass::CallersFault);
         }
         assert_class(403, content, ModelOrigin::Target, failure(Failure::ModelRefused));
         let large = r#"{"error":{"type":"tokens","code":"rate_limit_exceeded"}}"#;
@@ -326,7 +329,7 @@ mod tests {
                 model_origin: ModelOrigin::Caller,
             };
             let retry_after = Some(Duration::from_millis(expected));
-            let busy = HeadClass::Failure(Failure::TooManyRequests { retry_after });
+            let busy = RefusalClass::Failure(Failure::TooManyRequests { retry_after });
             assert_eq!(refusal.classify().0, busy);
             headers.insert("retry-after", HeaderValue::from_static("7"));
         }

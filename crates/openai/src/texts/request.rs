@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use json::{MemberName, RawVisitor, range_in, walk_raw};
-use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use json::{RawVisitor, range_in, walk_raw};
+use serde::de::{Deserializer as _, Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::field::{Image, MessageRole, TextField, UnreadablePrompt};
@@ -288,27 +288,7 @@ impl<'a> RawVisitor<'a> for PromptWalk<'_, 'a> {
 
 /// Parses the role of a message; of several the last one counts.
 fn parse_role(message: &str) -> Result<MessageRole, UnreadablePrompt> {
-    struct LastRole;
-    impl<'de> Visitor<'de> for LastRole {
-        type Value = Option<&'de RawValue>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a message")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-            let mut role = None;
-            while let Some(MemberName(name)) = members.next_key::<MemberName<'de>>()? {
-                if name == "role" {
-                    role = Some(members.next_value()?);
-                } else {
-                    members.next_value::<IgnoredAny>()?;
-                }
-            }
-            Ok(role)
-        }
-    }
-    let role = serde_json::Deserializer::from_str(message).deserialize_map(LastRole);
+    let role = json::last_member(message, "role");
     let role = role.map_err(|_| UnreadablePrompt::NotMessages)?;
     let role = role.map(|raw| decode_text(raw.get())).transpose();
     Ok(match role.map_err(|_| UnreadablePrompt::NotMessages)?.as_deref() {

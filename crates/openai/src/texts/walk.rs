@@ -155,12 +155,8 @@ fn item_index(item: &str) -> Option<u64> {
 /// Decodes a JSON string. A lone surrogate, which no text can hold, becomes U+FFFD; the provider's
 /// reading of it is unknown.
 pub(super) fn decode_text(raw: &str) -> Result<Cow<'_, str>, Unreadable> {
-    let inner = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).ok_or(Unreadable)?;
-    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
-        return Ok(Cow::Borrowed(inner));
-    }
-    if let Ok(text) = serde_json::from_str::<String>(raw) {
-        return Ok(Cow::Owned(text));
+    if let Some(text) = json::decode_string(raw) {
+        return Ok(text);
     }
     let bytes = serde_json::from_str::<Wtf8>(raw).map_err(|_| Unreadable)?;
     Ok(Cow::Owned(String::from_utf8_lossy(&bytes.0).into_owned()))

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::merged::{Merged, MergedObject, decode, for_each_item, members};
+use super::merged::{Merged, MergedObject, for_each_item, members};
 
 /// The data of every event of a stream up to `[DONE]`.
 pub(crate) fn event_data(stream: &Bytes) -> Vec<Bytes> {
@@ -196,7 +196,8 @@ pub(crate) fn first_choice_text(stream: bool, body: &Bytes) -> Option<String> {
     let message: Message<'_> = json::from_text(choice.message.get()).ok()?;
     let calls = message.tool_calls.map_or("null", RawValue::get);
     let has_calls = calls.strip_prefix('[').is_some_and(|rest| !rest.trim_start().starts_with(']'));
-    let text = decode(message.content.get()).filter(|text| !text.is_empty() && !has_calls)?;
+    let text =
+        json::decode_string(message.content.get()).filter(|text| !text.is_empty() && !has_calls)?;
     Some(text.into_owned())
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use openai::Endpoint;
 use serde_json::value::RawValue;
 
-use super::merged::{decode, for_each_item, members, to_json};
+use super::merged::{for_each_item, members, to_json};
 
 /// Length of a piece if a text is split, in bytes, up to the end of its word.
 const TEXT_PIECE_BYTES: usize = 16;
@@ -273,9 +273,8 @@ impl Events<'_, '_> {
         match self.piece_bytes {
             None if text == "\"\"" => Some(()),
             None => text.starts_with('"').then(|| each(self, text))?,
-            Some(bytes) => {
-                split_text(&decode(text)?, bytes).try_for_each(|piece| each(self, &to_json(piece)))
-            }
+            Some(bytes) => split_text(&json::decode_string(text)?, bytes)
+                .try_for_each(|piece| each(self, &to_json(piece))),
         }
     }
 }

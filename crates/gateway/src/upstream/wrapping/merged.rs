@@ -153,7 +153,7 @@ impl<'a> Merged<'a> {
     }
 
     fn add_text(&mut self, more: &'a str, name: &str) -> Option<()> {
-        let more = decode(more)?;
+        let more = json::decode_string(more)?;
         let mut known = match &mut *self {
             Self::Text(text) => std::mem::take(text),
             other => other.text()?.into_owned(),
@@ -232,7 +232,7 @@ impl<'a> Merged<'a> {
     /// The text; `None` if it is none.
     pub(super) fn text(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Raw(raw) => decode(raw),
+            Self::Raw(raw) => json::decode_string(raw),
             Self::Text(text) => Some(Cow::Borrowed(text)),
             Self::Object(_) | Self::Items(_) | Self::Indexed(_) => None,
         }
@@ -302,15 +302,6 @@ fn index(item: &str) -> Option<u64> {
         index: Option<u64>,
     }
     json::from_text::<Numbered>(item).ok()?.index
-}
-
-/// Decodes a JSON string.
-pub(super) fn decode(raw: &str) -> Option<Cow<'_, str>> {
-    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    match inner.contains('\\') {
-        true => serde_json::from_str(raw).ok().map(Cow::Owned),
-        false => Some(Cow::Borrowed(inner)),
-    }
 }
 
 pub(super) fn to_json(text: &str) -> String {

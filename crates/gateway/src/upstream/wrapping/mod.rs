@@ -10,6 +10,8 @@ use http::HeaderValue;
 use openai::Endpoint;
 use serde_json::value::RawValue;
 
+use crate::request::headers::is_media_type;
+
 pub(crate) use chunks_to_completion::{Completion, event_data, first_choice_text};
 pub(crate) use completion_to_events::{Frame, completion_to_events};
 
@@ -41,15 +43,16 @@ impl Wrapping {
 
     /// Content type of a body of this form: the upstream's own if it agrees, else that of the form.
     pub(crate) fn content_type(self, known: Option<&HeaderValue>) -> HeaderValue {
-        let (expected, own) = match self {
-            Self::Json | Self::Markup => ("json", "application/json"),
-            Self::Events => ("text/event-stream", "text/event-stream"),
+        let own = match self {
+            Self::Json | Self::Markup => "application/json",
+            Self::Events => "text/event-stream",
         };
-        let agrees = |value: &&HeaderValue| {
-            let text = value.to_str().unwrap_or_default();
-            let media_type = text.split(';').next().unwrap_or_default().trim();
-            media_type.to_ascii_lowercase().ends_with(expected)
+        let has_json_suffix = |value: &HeaderValue| {
+            let media_type =
+                value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+            self == Self::Json && media_type.trim_ascii().to_ascii_lowercase().ends_with(b"+json")
         };
+        let agrees = |value: &&HeaderValue| is_media_type(value, own) || has_json_suffix(value);
         known.filter(agrees).cloned().unwrap_or(HeaderValue::from_static(own))
     }
 }
